@@ -1,0 +1,95 @@
+package main
+
+// module is the path of the root module.
+const module = "kontroler"
+
+// maxLines is how many lines a function may have, signature and braces included.
+const maxLines = 80
+
+// top is everything that may lie at the top of the repository, beside dotfiles.
+var top = []string{
+	"apis", "generated", "controller", "httpapi", "store", "web", "manifests", "scripts", "e2e",
+	"go.mod", "go.sum", "Makefile", "README.md", "LICENSE",
+}
+
+// requirements are the modules that the root go.mod may require directly.
+var requirements = []string{
+	"github.com/golang-jwt/jwt/v5",
+	"github.com/google/go-cmp",
+	"github.com/lib/pq",
+	"github.com/prometheus/client_golang",
+	"github.com/robfig/cron/v3",
+	"golang.org/x/crypto",
+	"k8s.io/api",
+	"k8s.io/apimachinery",
+	"k8s.io/client-go",
+	"k8s.io/klog/v2",
+	"k8s.io/utils",
+	"sigs.k8s.io/yaml",
+}
+
+// A place is a folder, with all below it that is no place of its own, and what its packages may import beside the
+// standard library and the place itself. An entry allows a package and all below it; a final "!" allows just the package.
+// What a test may import in addition is in tests.
+type place struct {
+	path  string
+	may   []string
+	tests []string
+}
+
+// The groups that several places share.
+var (
+	wire       = []string{module + "/apis/kontroler"}
+	wireTypes  = []string{"k8s.io/api", "k8s.io/apimachinery/pkg/api/resource", "k8s.io/apimachinery/pkg/apis/meta/v1"}
+	validation = []string{"k8s.io/apimachinery/pkg/util/validation", "k8s.io/apimachinery/pkg/api/validation"}
+	client     = []string{"k8s.io/client-go", "k8s.io/api", "k8s.io/apimachinery", "k8s.io/klog/v2", "k8s.io/utils"}
+	prometheus = []string{"github.com/prometheus/client_golang"}
+	yaml       = []string{"sigs.k8s.io/yaml"}
+	everyTest  = []string{"github.com/google/go-cmp"}
+	ownDB      = []string{module + "/store/storetest", "github.com/lib/pq"}
+)
+
+// house is the table. The place of a package is the longest path that fits.
+var house = []place{
+	{path: "apis/kontroler/v1alpha1", may: all([]string{"k8s.io/api", "k8s.io/apimachinery"})},
+	{
+		path:  "apis/dag",
+		may:   all(wire, wireTypes, validation, []string{"github.com/robfig/cron/v3"}),
+		tests: yaml,
+	},
+	{path: "generated", may: all([]string{module + "/apis"}, client)},
+	{path: "controller/engine", may: []string{module + "/apis"}, tests: wireTypes},
+	{
+		path:  "controller",
+		may:   all([]string{module + "/apis", module + "/generated", module + "/controller/engine", module + "/store!"}, client, prometheus),
+		tests: all(ownDB, yaml),
+	},
+	{
+		path:  "controller/cmd/controller",
+		may:   all([]string{module + "/controller", module + "/generated", module + "/store!"}, client, prometheus),
+		tests: all(ownDB, wire),
+	},
+	{path: "store", may: []string{"github.com/lib/pq"}, tests: ownDB},
+	{path: "store/storetest", may: []string{module + "/store!", "github.com/lib/pq"}},
+	{
+		path: "httpapi",
+		may: all([]string{module + "/apis", module + "/generated", module + "/store!"}, client, prometheus, yaml,
+			[]string{"github.com/golang-jwt/jwt/v5", "golang.org/x/crypto"}),
+		tests: ownDB,
+	},
+	{
+		path:  "httpapi/cmd/server",
+		may:   all([]string{module + "/httpapi", module + "/generated", module + "/store!"}, client, prometheus),
+		tests: all(ownDB, wire),
+	},
+	{path: "e2e", may: all([]string{module + "/apis", module + "/generated"}, client, yaml, ownDB)}, // a database of its own, not the store
+}
+
+// all joins groups.
+func all(groups ...[]string) []string {
+	var joined []string
+	for _, group := range groups {
+		joined = append(joined, group...)
+	}
+	return joined
+}
