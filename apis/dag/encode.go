@@ -1,0 +1,72 @@
+package dag
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"kontroler/apis/kontroler/v1alpha1"
+)
+
+// errNUL is the error of Encode for a spec that PostgreSQL cannot hold.
+var errNUL = errors.New("the spec contains a NUL character, which neither a container nor the database can take")
+
+// Encode returns the canonical JSON of what a version of a DAG pins, the fields that a run reads: parameters, task,
+// webhook, workspace, maxParallel, logs, activeDeadlineSeconds. Schedule, suspension, history and ttl are not among
+// them: changing them makes no new version. The same spec gives the same bytes.
+func Encode(spec *v1alpha1.DAGSpec) ([]byte, error) {
+	if spec == nil {
+		return nil, errors.New("encoding a DAG: no spec")
+	}
+	encoded, err := json.Marshal(v1alpha1.DAGSpec{
+		Parameters:            spec.Parameters,
+		Task:                  spec.Task,
+		Webhook:               spec.Webhook,
+		Workspace:             spec.Workspace,
+		MaxParallel:           spec.MaxParallel,
+		Logs:                  spec.Logs,
+		ActiveDeadlineSeconds: spec.ActiveDeadlineSeconds,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("encoding a DAG: %w", err)
+	}
+	if containsNUL(encoded) {
+		return nil, fmt.Errorf("encoding a DAG: %w", errNUL)
+	}
+	return encoded, nil
+}
+
+// Hash returns the SHA-256 of what Encode returned: two specs with the same hash are the same version.
+func Hash(encoded []byte) [32]byte {
+	return sha256.Sum256(encoded)
+}
+
+// Decode returns the spec that Encode was given, as far as a version pins it.
+func Decode(encoded []byte) (*v1alpha1.DAGSpec, error) {
+	spec := &v1alpha1.DAGSpec{}
+	if err := json.Unmarshal(encoded, spec); err != nil {
+		return nil, fmt.Errorf("decoding a DAG: %w", err)
+	}
+	return spec, nil
+}
+
+// containsNUL reports whether a string in the JSON text contains a NUL, which is always written \u0000. An even number
+// of backslashes before the u means that the backslash itself is escaped.
+func containsNUL(encoded []byte) bool {
+	for {
+		at := bytes.Index(encoded, []byte(`\u0000`))
+		if at < 0 {
+			return false
+		}
+		backslashes := 1
+		for i := at - 1; i >= 0 && encoded[i] == '\\'; i-- {
+			backslashes++
+		}
+		if backslashes%2 == 1 {
+			return true
+		}
+		encoded = encoded[at+len(`\u0000`):]
+	}
+}

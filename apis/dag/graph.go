@@ -1,0 +1,164 @@
+package dag
+
+import (
+	"slices"
+
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"kontroler/apis/kontroler/v1alpha1"
+)
+
+// Graph is a compiled DAG: immutable, safe for concurrent use. A task's position is its index in the spec's task list.
+type Graph struct {
+	spec       *v1alpha1.DAGSpec
+	positions  map[string]int32
+	parameters map[string]int32
+	parents    adjacency
+	children   adjacency
+	order      []int32
+}
+
+// adjacency holds the neighbours of each position, ascending, in one slice: those of i are list[start[i]:start[i+1]].
+type adjacency struct {
+	start []int32
+	list  []int32
+}
+
+func (a adjacency) of(position int) []int32 {
+	from, to := a.start[position], a.start[position+1]
+	return a.list[from:to:to]
+}
+
+// Compile turns a spec into a graph, or into everything that is wrong with it: the graph is nil when there are faults.
+// Paths begin with "spec". After a hundred faults only their number is told. The graph keeps the spec, which must not be
+// changed afterwards.
+func Compile(spec *v1alpha1.DAGSpec) (*Graph, field.ErrorList) {
+	c := &compiler{spec: spec, root: field.NewPath("spec")}
+	if spec == nil {
+		c.add(field.Required(c.root, "a DAG needs a spec"))
+		return nil, c.faults.list()
+	}
+	c.checkSpec()
+	c.checkParameters()
+	c.checkTasks()
+	g := c.link()
+	if faults := c.faults.list(); len(faults) > 0 {
+		return nil, faults
+	}
+	return g, nil
+}
+
+// Len returns the number of tasks.
+func (g *Graph) Len() int { return len(g.spec.Task) }
+
+// Task returns the task at a position. Read-only.
+func (g *Graph) Task(position int) *v1alpha1.Task { return &g.spec.Task[position] }
+
+// Position returns the position of the task of that name, and whether there is one.
+func (g *Graph) Position(name string) (int, bool) {
+	position, ok := g.positions[name]
+	return int(position), ok
+}
+
+// Parents returns the positions of the tasks that must have succeeded before this one starts, ascending, each once.
+// The slice is shared: read-only.
+func (g *Graph) Parents(position int) []int32 { return g.parents.of(position) }
+
+// Children returns the positions of the tasks that wait for this one, ascending, each once. The slice is shared:
+// read-only.
+func (g *Graph) Children(position int) []int32 { return g.children.of(position) }
+
+// Spec returns the spec that the graph was compiled from. Read-only.
+func (g *Graph) Spec() *v1alpha1.DAGSpec { return g.spec }
+
+// Order returns all positions so that each comes after its parents; the same spec gives the same order. The slice is
+// shared: read-only.
+func (g *Graph) Order() []int32 { return g.order }
+
+// link resolves runAfter, and sorts the tasks. It adds the faults of the edges: unknown parents, tasks that run after
+// themselves, cycles.
+func (c *compiler) link() *Graph {
+	g := &Graph{spec: c.spec, positions: c.positions, parameters: c.parameters}
+	g.parents = c.linkParents()
+	g.children = reverse(g.parents)
+	var left []bool
+	g.order, left = sortTasks(g.parents, g.children)
+	if left != nil {
+		c.checkCycles(g.children, left)
+	}
+	return g
+}
+
+// linkParents builds the parents of each task. A parent named twice counts once.
+func (c *compiler) linkParents() adjacency {
+	tasks := c.spec.Task
+	a := adjacency{start: make([]int32, len(tasks)+1)}
+	seenBy := make([]int32, len(tasks)) // the last task, from 1, that named this one as its parent
+	for i := range tasks {
+		for j, name := range tasks[i].RunAfter {
+			parent, known := c.positions[name]
+			path := func() *field.Path { return c.task(i).Child("runAfter").Index(j) }
+			switch {
+			case !known:
+				c.add(notFound(path(), name, "no task has this name"))
+			case name == tasks[i].Name:
+				c.add(invalid(path(), name, "a task cannot run after itself"))
+			case seenBy[parent] != int32(i+1):
+				seenBy[parent] = int32(i + 1)
+				a.list = append(a.list, parent)
+			}
+		}
+		slices.Sort(a.list[a.start[i]:])
+		a.start[i+1] = int32(len(a.list))
+	}
+	return a
+}
+
+// reverse turns parents into children.
+func reverse(parents adjacency) adjacency {
+	n := len(parents.start) - 1
+	children := adjacency{start: make([]int32, n+1), list: make([]int32, len(parents.list))}
+	for _, parent := range parents.list {
+		children.start[parent+1]++
+	}
+	for i := range n {
+		children.start[i+1] += children.start[i]
+	}
+	next := slices.Clone(children.start)
+	for i := range n {
+		for _, parent := range parents.of(i) {
+			children.list[next[parent]] = int32(i)
+			next[parent]++
+		}
+	}
+	return children
+}
+
+// sortTasks returns the tasks in topological order. Where that is impossible, the second result is not nil and holds
+// true for the tasks that are in a cycle or come after one.
+func sortTasks(parents, children adjacency) ([]int32, []bool) {
+	n := len(parents.start) - 1
+	order := make([]int32, 0, n)
+	unmet := make([]int32, n)
+	for i := range n {
+		unmet[i] = int32(len(parents.of(i)))
+		if unmet[i] == 0 {
+			order = append(order, int32(i))
+		}
+	}
+	for next := 0; next < len(order); next++ {
+		for _, child := range children.of(int(order[next])) {
+			if unmet[child]--; unmet[child] == 0 {
+				order = append(order, child)
+			}
+		}
+	}
+	if len(order) == n {
+		return order, nil
+	}
+	left := make([]bool, n)
+	for i := range n {
+		left[i] = unmet[i] > 0
+	}
+	return order, left
+}

@@ -1,0 +1,93 @@
+package dag
+
+import (
+	"slices"
+	"time"
+
+	"kontroler/apis/kontroler/v1alpha1"
+)
+
+// The retry policy of a task that does not state its own.
+const (
+	defaultRetryDuration    = 10 * time.Second
+	defaultRetryMaxDuration = 5 * time.Minute
+	defaultRetryFactor      = 2
+)
+
+// RetryPolicy is a task's retry policy with the defaults applied. Its Limit spends on the task's own failures only:
+// infrastructure failures have a budget elsewhere.
+type RetryPolicy struct {
+	// Limit is the number of retries after the first failed attempt.
+	Limit int
+	// Conditional: only an end with one of Codes is retried.
+	Conditional bool
+	// Codes are the exit codes that are worth a retry. Read-only: shared with the spec.
+	Codes []int32
+	// Duration is the delay before the first retry.
+	Duration time.Duration
+	// MaxDuration bounds the delay.
+	MaxDuration time.Duration
+	// Factor by which the delay grows with each retry, at least 1.
+	Factor int
+}
+
+// Retry returns the task's retry policy. A duration above the default of maxDuration raises it: who asks for ten minutes
+// and states no bound gets ten minutes.
+func Retry(t *v1alpha1.Task) RetryPolicy {
+	p := RetryPolicy{
+		Duration:    defaultRetryDuration,
+		MaxDuration: defaultRetryMaxDuration,
+		Factor:      defaultRetryFactor,
+	}
+	if t == nil {
+		return p
+	}
+	if c := t.Conditional; c != nil {
+		p.Conditional, p.Codes = c.Enabled, c.RetryCodes
+	}
+	b := t.Backoff
+	if b == nil {
+		return p
+	}
+	p.Limit = max(0, int(b.Limit))
+	if b.Factor != nil {
+		p.Factor = max(1, int(*b.Factor))
+	}
+	if b.Duration != nil {
+		p.Duration = max(0, b.Duration.Duration)
+		p.MaxDuration = max(p.MaxDuration, p.Duration)
+	}
+	if b.MaxDuration != nil {
+		p.MaxDuration = max(0, b.MaxDuration.Duration)
+	}
+	return p
+}
+
+// Delay returns how long to wait before the given retry, counted from 1: Duration * Factor^(retry-1), at most
+// MaxDuration. It is safe for any retry number.
+func (p RetryPolicy) Delay(retry int) time.Duration {
+	delay, factor := p.Duration, time.Duration(p.Factor)
+	if delay <= 0 || p.MaxDuration <= 0 {
+		return 0
+	}
+	if factor <= 1 {
+		return min(delay, p.MaxDuration)
+	}
+	for n := 1; n < retry; n++ {
+		if delay > p.MaxDuration/factor {
+			return p.MaxDuration
+		}
+		delay *= factor
+	}
+	return min(delay, p.MaxDuration)
+}
+
+// Retries reports whether an attempt that ended with this exit code is worth a retry; nil: it ended without one (it
+// never started, or its container is unknown). A conditional policy retries its codes and nothing else. Limit is not
+// looked at.
+func (p RetryPolicy) Retries(exitCode *int32) bool {
+	if !p.Conditional {
+		return true
+	}
+	return exitCode != nil && slices.Contains(p.Codes, *exitCode)
+}

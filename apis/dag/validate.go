@@ -1,0 +1,221 @@
+package dag
+
+import (
+	"net/url"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"kontroler/apis/kontroler/v1alpha1"
+)
+
+const (
+	maxTasks        = 10000
+	maxParents      = 10000
+	maxCount        = 10000
+	maxSeconds      = 31536000 // a year
+	maxRetries      = 1000
+	maxFactor       = 100
+	maxExitCode     = 255
+	maxScriptBytes  = 131072
+	maxInt32        = 1<<31 - 1
+	maxGraceSeconds = 86400
+)
+
+// checkSpec checks what is not a task or a parameter.
+func (c *compiler) checkSpec() {
+	s, f := c.spec, &c.faults
+	if s.Schedule != "" {
+		if _, err := parseCron(s.Schedule); err != nil {
+			c.add(invalid(c.root.Child("schedule"), s.Schedule, err.Error()))
+		}
+	}
+	if _, err := parseZone(s.TimeZone); err != nil {
+		c.add(invalid(c.root.Child("timeZone"), *s.TimeZone, err.Error()))
+	}
+	inRange(f, c.root.Child("startingDeadlineSeconds"), s.StartingDeadlineSeconds, 0, maxSeconds)
+	oneOf(f, c.root.Child("concurrencyPolicy"), s.ConcurrencyPolicy,
+		v1alpha1.AllowConcurrent, v1alpha1.ForbidConcurrent, v1alpha1.ReplaceConcurrent)
+	inRange(f, c.root.Child("successfulRunsHistoryLimit"), s.SuccessfulRunsHistoryLimit, 0, maxCount)
+	inRange(f, c.root.Child("failedRunsHistoryLimit"), s.FailedRunsHistoryLimit, 0, maxCount)
+	oneOf(f, c.root.Child("catchUp"), s.CatchUp, v1alpha1.CatchUpNone, v1alpha1.CatchUpLatest, v1alpha1.CatchUpAll)
+	inRange(f, c.root.Child("catchUpLimit"), s.CatchUpLimit, 1, maxCount)
+	c.checkWebhook()
+	c.checkWorkspace()
+	inRange(f, c.root.Child("maxParallel"), s.MaxParallel, 1, maxCount)
+	oneOf(f, c.root.Child("logs"), s.Logs, v1alpha1.LogsCapture, v1alpha1.LogsFollow, v1alpha1.LogsOff)
+	inRange(f, c.root.Child("activeDeadlineSeconds"), s.ActiveDeadlineSeconds, 1, maxSeconds)
+	inRange(f, c.root.Child("ttlSecondsAfterFinished"), s.TTLSecondsAfterFinished, 0, maxInt32)
+	if s.DSL != nil {
+		c.add(field.Forbidden(c.root.Child("dsl"), "dsl is not supported: write the tasks in spec.task"))
+	}
+}
+
+// checkWebhook does not quote the URL: it may carry a token.
+func (c *compiler) checkWebhook() {
+	w, path := c.spec.Webhook, c.root.Child("webhook")
+	if w == nil {
+		return
+	}
+	if w.URL != "" {
+		parsed, err := url.Parse(w.URL)
+		if err != nil || parsed.Host == "" || (parsed.Scheme != "http" && parsed.Scheme != "https") {
+			c.add(invalid(path.Child("url"), nil, "must be an http or https URL"))
+		}
+	}
+	if w.SecretRef != nil {
+		checkSecretKeyRef(&c.faults, path.Child("secretRef"), w.SecretRef)
+	}
+	for i, event := range w.Events {
+		if event == "" {
+			c.add(field.Required(path.Child("events").Index(i), ""))
+			continue
+		}
+		oneOf(&c.faults, path.Child("events").Index(i), event,
+			"TaskSucceeded", "TaskFailed", "RunSucceeded", "RunFailed", "RunCancelled")
+	}
+}
+
+// checkWorkspace checks the claim that each run would make.
+func (c *compiler) checkWorkspace() {
+	w, path := c.spec.Workspace, c.root.Child("workspace", "pvc")
+	if w == nil || !w.Enable {
+		return
+	}
+	for i, mode := range w.PVC.AccessModes {
+		oneOf(&c.faults, path.Child("accessModes").Index(i), mode, corev1.ReadWriteOnce, corev1.ReadOnlyMany,
+			corev1.ReadWriteMany, corev1.ReadWriteOncePod)
+	}
+	if w.PVC.Selector != nil {
+		for _, err := range metav1validation.ValidateLabelSelector(w.PVC.Selector,
+			metav1validation.LabelSelectorValidationOptions{}, path.Child("selector")) {
+			c.add(err)
+		}
+	}
+	checkQuantities(&c.faults, path.Child("resources"), w.PVC.Resources.Requests, w.PVC.Resources.Limits)
+	if w.PVC.StorageClassName != nil && *w.PVC.StorageClassName != "" {
+		objectName(&c.faults, path.Child("storageClassName"), *w.PVC.StorageClassName)
+	}
+	if w.PVC.VolumeMode != nil {
+		oneOf(&c.faults, path.Child("volumeMode"), *w.PVC.VolumeMode,
+			corev1.PersistentVolumeFilesystem, corev1.PersistentVolumeBlock)
+	}
+}
+
+// checkTasks checks each task by itself, and indexes them by name.
+func (c *compiler) checkTasks() {
+	tasks, path := c.spec.Task, c.root.Child("task")
+	c.positions = make(map[string]int32, len(tasks))
+	switch {
+	case len(tasks) == 0:
+		c.add(field.Required(path, "a DAG needs a task"))
+	case len(tasks) > maxTasks:
+		c.add(field.TooMany(path, len(tasks), maxTasks))
+	}
+	for i := range tasks {
+		t, path := &tasks[i], c.task(i)
+		if t.Name == "" {
+			c.add(field.Required(path.Child("name"), ""))
+		} else {
+			wellFormed(&c.faults, path.Child("name"), t.Name, validation.IsDNS1123Label)
+			if _, taken := c.positions[t.Name]; taken {
+				c.add(duplicate(path.Child("name"), t.Name))
+			} else {
+				c.positions[t.Name] = int32(i)
+			}
+		}
+		if len(t.RunAfter) > maxParents {
+			c.add(field.TooMany(path.Child("runAfter"), len(t.RunAfter), maxParents))
+		}
+		c.checkContainer(t, path)
+		checkRetries(&c.faults, t, path)
+		c.checkTaskParameters(i, path.Child("parameters"))
+		if t.PodTemplate != nil {
+			c.checkPodTemplate(t, path.Child("podTemplate"))
+		}
+	}
+}
+
+// checkContainer checks what the task's container runs.
+func (c *compiler) checkContainer(t *v1alpha1.Task, path *field.Path) {
+	f := &c.faults
+	switch {
+	case t.Image == "" && t.TaskRef == nil:
+		c.add(field.Required(path.Child("image"), "unless taskRef names a DagTask that has one"))
+	case t.Image != strings.TrimSpace(t.Image):
+		c.add(invalid(path.Child("image"), t.Image, "must not have leading or trailing whitespace"))
+	}
+	if t.TaskRef != nil {
+		objectName(f, path.Child("taskRef", "name"), t.TaskRef.Name)
+		inRange(f, path.Child("taskRef", "version"), &t.TaskRef.Version, 0, maxInt32)
+	}
+	if t.Script != "" && len(t.Command)+len(t.Args) > 0 {
+		c.add(field.Forbidden(path.Child("script"), "script excludes command and args: use either the script or the command"))
+	}
+	if len(t.Script) > maxScriptBytes {
+		c.add(field.TooLong(path.Child("script"), "", maxScriptBytes))
+	}
+	withoutNUL(f, path.Child("image"), t.Image)
+	withoutNUL(f, path.Child("script"), t.Script)
+	for i, word := range t.Command {
+		if strings.IndexByte(word, 0) >= 0 {
+			withoutNUL(f, path.Child("command").Index(i), word)
+		}
+	}
+	for i, word := range t.Args {
+		if strings.IndexByte(word, 0) >= 0 {
+			withoutNUL(f, path.Child("args").Index(i), word)
+		}
+	}
+	inRange(f, path.Child("timeoutSeconds"), t.TimeoutSeconds, 1, maxSeconds)
+}
+
+// checkRetries checks backoff and conditional.
+func checkRetries(f *faults, t *v1alpha1.Task, path *field.Path) {
+	if b := t.Backoff; b != nil {
+		path := path.Child("backoff")
+		inRange(f, path.Child("limit"), &b.Limit, 0, maxRetries)
+		inRange(f, path.Child("factor"), b.Factor, 1, maxFactor)
+		if b.Duration != nil && b.Duration.Duration < 0 {
+			f.add(invalid(path.Child("duration"), b.Duration.Duration.String(), "must not be negative"))
+		}
+		if b.MaxDuration != nil && b.MaxDuration.Duration < 0 {
+			f.add(invalid(path.Child("maxDuration"), b.MaxDuration.Duration.String(), "must not be negative"))
+		}
+	}
+	if t.Conditional != nil {
+		for i := range t.Conditional.RetryCodes {
+			inRange(f, path.Child("conditional", "retryCodes").Index(i), &t.Conditional.RetryCodes[i], 0, maxExitCode)
+		}
+	}
+}
+
+// checkTaskParameters checks that a task names parameters of the DAG, each once, and none that its podTemplate sets.
+func (c *compiler) checkTaskParameters(position int, path *field.Path) {
+	t := &c.spec.Task[position]
+	for j, name := range t.Parameters {
+		parameter, known := c.parameters[name]
+		switch {
+		case !known:
+			c.add(notFound(path.Index(j), name, "the DAG has no parameter of this name"))
+		case c.parameter[parameter] == int32(position+1):
+			c.add(duplicate(path.Index(j), name))
+		default:
+			c.parameter[parameter] = int32(position + 1)
+		}
+	}
+	if t.PodTemplate == nil || len(t.Parameters) == 0 {
+		return
+	}
+	for j := range t.PodTemplate.Env {
+		name := t.PodTemplate.Env[j].Name
+		if slices.Contains(t.Parameters, name) {
+			c.add(field.Forbidden(c.task(position).Child("podTemplate", "env").Index(j).Child("name"),
+				"parameter \""+cut(name)+"\" of this task sets the same environment variable"))
+		}
+	}
+}

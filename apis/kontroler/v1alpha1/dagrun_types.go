@@ -1,0 +1,209 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// DagRun is the order to run a DAG once, and the summary of that run.
+//
+// +genclient
+// +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:path=dagruns,singular=dagrun,shortName=dr,scope=Namespaced,categories={kontroler}
+// +kubebuilder:printcolumn:name="DAG",type=string,JSONPath=`.spec.dagName`
+// +kubebuilder:printcolumn:name="Phase",type=string,JSONPath=`.status.phase`
+// +kubebuilder:printcolumn:name="Tasks",type=string,JSONPath=`.status.progress`
+// +kubebuilder:printcolumn:name="Duration",type=string,JSONPath=`.status.duration`
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.reason`
+// +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.message`,priority=1
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+type DagRun struct {
+	metav1.TypeMeta `json:",inline"`
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// Spec is the order. It cannot be changed, but for cancel.
+	Spec DagRunSpec `json:"spec"`
+
+	// Status is the summary.
+	// +optional
+	Status DagRunStatus `json:"status,omitempty"`
+}
+
+// DagRunList is a list of DagRuns.
+//
+// +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
+// +kubebuilder:object:root=true
+type DagRunList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []DagRun `json:"items"`
+}
+
+// DagRunSpec is the order to run a DAG once.
+//
+// +kubebuilder:validation:XValidation:rule="self.dagName == oldSelf.dagName",message="dagName is immutable: make another DagRun",fieldPath=".dagName"
+// +kubebuilder:validation:XValidation:rule="has(self.parameters) == has(oldSelf.parameters) && (!has(self.parameters) || self.parameters == oldSelf.parameters)",message="parameters are immutable: make another DagRun"
+// +kubebuilder:validation:XValidation:rule="!(has(oldSelf.cancel) && oldSelf.cancel) || (has(self.cancel) && self.cancel)",message="a cancelled DagRun cannot be resumed: make another DagRun"
+type DagRunSpec struct {
+	// DagName names the DAG, in the same namespace.
+	//
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	DagName string `json:"dagName"`
+
+	// Parameters override the DAG's, by name and of the same kind (plain or secret).
+	//
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=256
+	Parameters []ParameterValue `json:"parameters,omitempty"`
+
+	// Cancel stops the run and keeps the object. It is the one allowed change, and it is final.
+	//
+	// +optional
+	Cancel bool `json:"cancel,omitempty"`
+}
+
+// ParameterValue overrides a parameter of the DAG for one run.
+// An empty value or fromSecret beside another of the three counts as left out, as in old manifests.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.value) || (has(self.fromSecret) && size(self.fromSecret) > 0) || has(self.secretKeyRef)",message="exactly one of value, fromSecret and secretKeyRef is required"
+// +kubebuilder:validation:XValidation:rule="[has(self.value) && size(self.value) > 0, has(self.fromSecret) && size(self.fromSecret) > 0, has(self.secretKeyRef)].filter(x, x).size() <= 1",message="exactly one of value, fromSecret and secretKeyRef is required"
+type ParameterValue struct {
+	// Name of the parameter.
+	//
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+
+	// Value of a plain parameter.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=32768
+	Value *string `json:"value,omitempty"`
+
+	// FromSecret names a Secret; the value is its key "secret".
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	FromSecret string `json:"fromSecret,omitempty"`
+
+	// SecretKeyRef names a Secret and a key in it.
+	//
+	// +optional
+	SecretKeyRef *SecretKeyRef `json:"secretKeyRef,omitempty"`
+}
+
+// RunPhase of a DagRun.
+//
+// +kubebuilder:validation:Enum=Pending;Running;Succeeded;Failed;Cancelled
+type RunPhase string
+
+// The phases of a run; the last three are final.
+const (
+	RunPending   RunPhase = "Pending"
+	RunRunning   RunPhase = "Running"
+	RunSucceeded RunPhase = "Succeeded"
+	RunFailed    RunPhase = "Failed"
+	RunCancelled RunPhase = "Cancelled"
+)
+
+// Ended reports whether the phase is final.
+func (p RunPhase) Ended() bool {
+	return p == RunSucceeded || p == RunFailed || p == RunCancelled
+}
+
+// The conditions of a DagRun.
+const (
+	// RunConditionAdmitted is True once the run is in the database, False with the reason when it was refused or waits for its DAG.
+	RunConditionAdmitted = "Admitted"
+	// RunConditionSucceeded is True when every task succeeded, False when the run ended otherwise.
+	RunConditionSucceeded = "Succeeded"
+	// RunConditionFailed is True when the run failed, False when it ended otherwise.
+	RunConditionFailed = "Failed"
+)
+
+// DagRunStatus is the summary of a run. Everything but runId and controller is a projection of the database.
+type DagRunStatus struct {
+	// ObservedGeneration is the generation of the spec that this status speaks of.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// Phase: Pending, Running, Succeeded, Failed or Cancelled.
+	// +optional
+	Phase RunPhase `json:"phase,omitempty"`
+
+	// Reason of the phase, machine-readable.
+	// +optional
+	// +kubebuilder:validation:MaxLength=128
+	Reason string `json:"reason,omitempty"`
+
+	// Message says why the run is where it is.
+	// +optional
+	// +kubebuilder:validation:MaxLength=4096
+	Message string `json:"message,omitempty"`
+
+	// Controller is the id of the controller that runs it.
+	// +optional
+	// +kubebuilder:validation:MaxLength=63
+	Controller string `json:"controller,omitempty"`
+
+	// RunID is the run's id in that controller's database.
+	// +optional
+	RunID int64 `json:"runId,omitempty"`
+
+	// DAGVersion is the version of the DAG that runs.
+	// +optional
+	DAGVersion int64 `json:"dagVersion,omitempty"`
+
+	// StartTime is when the run was admitted.
+	// +optional
+	StartTime *metav1.Time `json:"startTime,omitempty"`
+
+	// CompletionTime is when the run ended.
+	// +optional
+	CompletionTime *metav1.Time `json:"completionTime,omitempty"`
+
+	// Duration of an ended run, for people.
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	Duration string `json:"duration,omitempty"`
+
+	// Progress is done/total, for people.
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	Progress string `json:"progress,omitempty"`
+
+	// Tasks counts the tasks by phase.
+	// +optional
+	Tasks *TaskCounts `json:"tasks,omitempty"`
+
+	// Conditions: Admitted, Succeeded, Failed.
+	//
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=16
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// TaskCounts counts the tasks of a run by phase.
+type TaskCounts struct {
+	// Total number of tasks.
+	Total int32 `json:"total"`
+	// Waiting for parents, for their next attempt or for room.
+	Waiting int32 `json:"waiting"`
+	// Running counts the tasks with a live attempt.
+	Running int32 `json:"running"`
+	// Succeeded tasks.
+	Succeeded int32 `json:"succeeded"`
+	// Failed tasks.
+	Failed int32 `json:"failed"`
+	// Skipped tasks: a parent failed.
+	Skipped int32 `json:"skipped"`
+	// Cancelled tasks.
+	Cancelled int32 `json:"cancelled"`
+}
