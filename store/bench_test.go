@@ -1,0 +1,85 @@
+package store_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"kontroler/store"
+	"kontroler/store/storetest"
+)
+
+// BenchmarkOutcome gathers for one Pod that succeeded, and commits that with the start of the next task.
+func BenchmarkOutcome(b *testing.B) {
+	for _, size := range []int{10, 1_000, 10_000} {
+		b.Run(fmt.Sprintf("tasks=%d", size), func(b *testing.B) {
+			leader, runs := chain(b, size)
+			done := 0
+			b.Run("gather+commit", func(b *testing.B) {
+				for b.Loop() {
+					step(b, leader, runs, size, done)
+					done++
+				}
+			})
+		})
+	}
+}
+
+// chain admits runs of tasks that are all Ready, and starts the first of each.
+func chain(b *testing.B, size int) (*store.Leader, func(n int) (int64, bool)) {
+	db := storetest.New(b)
+	leader := storetest.Lead(b, db)
+	version, err := leader.SaveVersion(b.Context(), store.DAG{Namespace: "default", Name: "d", UID: uid(1), CreatedAt: t0}, []byte(`{}`), hash(1), size, t0)
+	if err != nil {
+		b.Fatal(err)
+	}
+	var current int64
+	return leader, func(n int) (int64, bool) {
+		if n%(size-1) != 0 {
+			return current, false
+		}
+		tasks := make([]store.NewTask, size)
+		for i := range tasks {
+			tasks[i] = store.NewTask{Position: i, Name: fmt.Sprintf("t%d", i)}
+		}
+		run, err := leader.Admit(b.Context(), store.NewRun{
+			UID: uid(10 + n), Namespace: "default", Name: fmt.Sprintf("r%d", n), DAGName: "d", DAGID: version.DAGID, VersionID: version.ID,
+			CreatedAt: t0, AdmittedAt: t0,
+		}, tasks)
+		if err != nil {
+			b.Fatal(err)
+		}
+		current = run.ID
+		return current, true
+	}
+}
+
+func step(b *testing.B, leader *store.Leader, runs func(n int) (int64, bool), size, n int) {
+	run, fresh := runs(n)
+	if fresh {
+		tasks, err := leader.TasksAt(b.Context(), run, []int32{0})
+		if err != nil {
+			b.Fatal(err)
+		}
+		var c store.Changes
+		c.RunStarted(t0)
+		c.TaskActive(tasks[0].ID, t0)
+		c.AttemptDecided(tasks[0].ID, 1, "pod-0", t0)
+		c.RunCounts(0, -1, 1, 0, 0, 0, 0)
+		if err := leader.Commit(b.Context(), run, &c); err != nil {
+			b.Fatal(err)
+		}
+	}
+	pod := fmt.Sprintf("pod-%d", n%(size-1))
+	slice, err := leader.Gather(b.Context(), run, store.Want{Pods: []string{pod}, Now: time.Now(), Attempts: 500, Ready: 1, Cascade: 100})
+	if err != nil {
+		b.Fatal(err)
+	}
+	if !slices.ContainsFunc(slice.Tasks, func(t store.Task) bool { return t.Phase == "Ready" }) {
+		b.Fatalf("step %d: nothing is Ready", n)
+	}
+	if err := leader.Commit(b.Context(), run, outcome(slice)); err != nil {
+		b.Fatal(err)
+	}
+}

@@ -1,0 +1,215 @@
+package store_test
+
+import (
+	"database/sql"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"kontroler/store"
+	"kontroler/store/storetest"
+)
+
+func (f *fixture) takeEpoch() int64 {
+	f.Helper()
+	epoch, err := f.db.TakeEpoch(f.Context(), 0, "next", 0, false)
+	if err != nil {
+		f.Fatal(err)
+	}
+	return epoch
+}
+
+// write commits until the database is reached: the sessions of an old leader were ended, its next ones are not.
+func (f *fixture) write(leader *store.Leader, run int64) error {
+	for {
+		var c store.Changes
+		c.RunHeld("MaxParallel")
+		if err := leader.Commit(f.Context(), run, &c); !store.IsUnavailable(err) {
+			return err
+		}
+	}
+}
+
+func TestFence(t *testing.T) {
+	f := newFixture(t)
+	run := f.admit(0)
+	old := f.leader
+	epoch := f.takeEpoch()
+	if err := f.write(old, run.ID); !errors.Is(err, store.ErrFenced) {
+		t.Errorf("the old leader writes: %v, want ErrFenced", err)
+	}
+	term := old.Term()
+	if _, err := f.db.Lead(t.Context(), term); !errors.Is(err, store.ErrFenced) {
+		t.Errorf("leading in a term that has passed: %v, want ErrFenced", err)
+	}
+	term.Epoch = epoch
+	leader, err := f.db.Lead(t.Context(), term)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer leader.Close()
+	if hold := f.text(`SELECT hold FROM kontroler.runs WHERE id = $1`, run.ID); hold != "" {
+		t.Errorf("the old leader has written hold %q", hold)
+	}
+	if err := f.write(leader, run.ID); err != nil {
+		t.Errorf("the new leader writes: %v", err)
+	}
+}
+
+// TestFenceEndsIdleLeader: a leader that stands still inside a transaction (a stopped process) holds nobody up, and its
+// commit, once it goes on, does nothing.
+func TestFenceEndsIdleLeader(t *testing.T) {
+	f := newFixture(t)
+	run := f.admit(0)
+	err := f.leader.InTx(t.Context(), func(tx *sql.Tx) error {
+		if _, err := tx.Exec(`UPDATE kontroler.runs SET hold = 'Throttled' WHERE id = $1`, run.ID); err != nil {
+			return err
+		}
+		start := time.Now()
+		f.takeEpoch()
+		if took := time.Since(start); took > 2*time.Second {
+			t.Errorf("taking the epoch took %v", took)
+		}
+		return nil
+	})
+	if !errors.Is(err, store.ErrUnknownCommit) || !store.IsUnavailable(err) {
+		t.Errorf("the old leader's commit: %v, want ErrUnknownCommit for a connection that is gone", err)
+	}
+	if hold := f.text(`SELECT hold FROM kontroler.runs WHERE id = $1`, run.ID); hold != "" {
+		t.Errorf("the old leader has written hold %q", hold)
+	}
+}
+
+// TestFenceWaitsForIdleTimeout: a session that cannot be ended (another role's) runs into its own timeout.
+func TestFenceWaitsForIdleTimeout(t *testing.T) {
+	f := newFixture(t)
+	tx := f.holdEpoch(`SET LOCAL idle_in_transaction_session_timeout = '700ms'`)
+	start := time.Now()
+	f.takeEpoch()
+	if took := time.Since(start); took < 500*time.Millisecond || took > 5*time.Second {
+		t.Errorf("taking the epoch took %v, want about 700ms", took)
+	}
+	if err := tx.Commit(); err == nil {
+		t.Error("the old session has committed")
+	}
+}
+
+// TestFenceWaitsForCommit: what was begun before the bump and commits is accepted before it.
+func TestFenceWaitsForCommit(t *testing.T) {
+	f := newFixture(t)
+	run := f.admit(0)
+	tx := f.holdEpoch(`SET LOCAL statement_timeout = 0`)
+	taken := make(chan error)
+	go func() {
+		_, err := f.db.TakeEpoch(f.Context(), 0, "next", 0, false)
+		taken <- err
+	}()
+	for f.text(`SELECT count(*) FROM pg_locks WHERE NOT granted`) == "0" {
+		time.Sleep(time.Millisecond)
+	}
+	select {
+	case err := <-taken:
+		t.Fatalf("the epoch was taken (%v) under a transaction of the old one", err)
+	default:
+	}
+	if _, err := tx.Exec(`UPDATE kontroler.runs SET hold = 'Throttled' WHERE id = $1`, run.ID); err != nil {
+		t.Fatal(err)
+	}
+	if err := tx.Commit(); err != nil {
+		t.Errorf("committing before the bump: %v", err)
+	}
+	if err := <-taken; err != nil {
+		t.Error(err)
+	}
+	if hold := f.text(`SELECT hold FROM kontroler.runs WHERE id = $1`, run.ID); hold != "Throttled" {
+		t.Errorf("hold %q: an accepted commit is lost", hold)
+	}
+}
+
+// holdEpoch opens a transaction that holds the fence, in a session that is not named as a leader's.
+func (f *fixture) holdEpoch(setting string) *sql.Tx {
+	f.Helper()
+	tx, err := f.raw.Begin()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(func() { tx.Rollback() })
+	for _, statement := range []string{setting, `SELECT epoch FROM kontroler.epochs WHERE shard = 0 FOR SHARE`} {
+		if _, err := tx.Exec(statement); err != nil {
+			f.Fatal(err)
+		}
+	}
+	return tx
+}
+
+func TestTakeEpoch(t *testing.T) {
+	db := storetest.New(t)
+	steps := []struct {
+		shard    int
+		atLeast  int64
+		accept   bool
+		restored bool
+		want     int64
+	}{
+		{want: 1},
+		{want: 2, atLeast: 1},
+		{want: 3, atLeast: 2},
+		{atLeast: 7, restored: true},
+		{atLeast: 7, accept: true, want: 8},
+		{atLeast: 8, want: 9},
+		{shard: 1, want: 1},
+	}
+	for i, step := range steps {
+		got, err := db.TakeEpoch(t.Context(), step.shard, "h", step.atLeast, step.accept)
+		if got != step.want || errors.Is(err, store.ErrRestored) != step.restored || (err != nil) != step.restored {
+			t.Errorf("step %d: epoch %d, %v; want %d, restored %t", i, got, err, step.want, step.restored)
+		}
+		var restored *store.RestoredError
+		if step.restored && (!errors.As(err, &restored) || restored.Database != 3 || restored.Lease != 7) {
+			t.Errorf("step %d: %+v", i, restored)
+		}
+	}
+}
+
+func TestTakeEpochAtOnce(t *testing.T) {
+	db := storetest.New(t)
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	taken := map[int64]bool{}
+	for range 8 {
+		wg.Go(func() {
+			epoch, err := db.TakeEpoch(t.Context(), 0, "h", 0, false)
+			if errors.Is(err, store.ErrConflict) {
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil || taken[epoch] {
+				t.Errorf("epoch %d, %v; taken before: %t", epoch, err, taken[epoch])
+			}
+			taken[epoch] = true
+		})
+	}
+	wg.Wait()
+	if len(taken) == 0 {
+		t.Error("nobody took an epoch")
+	}
+}
+
+func TestSessionNames(t *testing.T) {
+	f := newFixture(t)
+	id, err := f.db.Identity(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "kontroler " + id.ControllerID + " 0 1"
+	if n := f.text(`SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = $1`, want); n == "0" {
+		t.Errorf("no session is named %q", want)
+	}
+	term := f.leader.Term()
+	term.ControllerID = "a1234567890123456789012345678901234567890123456789"
+	if _, err := f.db.Lead(t.Context(), term); err == nil {
+		t.Error("a session name over 63 bytes is taken")
+	}
+}

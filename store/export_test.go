@@ -1,0 +1,149 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"testing/fstest"
+	"time"
+)
+
+// Query is a query of this package with arguments for its plan.
+type Query struct {
+	SQL  string
+	Args []any
+}
+
+// Sample are the rows that the arguments of Queries name.
+type Sample struct {
+	RunID, TaskID, AttemptID, VersionID int64
+	RunUID, Pod, Namespace, DAG         string
+	Now                                 time.Time
+}
+
+// Queries lists every query by the name of its constant, the transitions by the name of their method.
+func Queries(s Sample) map[string]Query {
+	now, pods := timestamp(s.Now), []string{s.Pod}
+	all := map[string]Query{
+		"sqlAttemptByPod":      {sqlAttemptByPod, []any{s.RunUID, s.Pod}},
+		"sqlAttemptStray":      {sqlAttemptStray, []any{s.RunID, s.AttemptID, s.RunUID}},
+		"sqlAttemptsByPods":    {sqlAttemptsByPods, []any{s.RunID, pods}},
+		"sqlAttemptsLive":      {sqlAttemptsLive, []any{0}},
+		"sqlChange":            {sqlChange, []any{s.RunID, "run"}},
+		"sqlClusterBind":       {sqlClusterBind, []any{"uid"}},
+		"sqlClusterLock":       {sqlClusterLock, nil},
+		"sqlDAGDelete":         {sqlDAGDelete, []any{s.Namespace, s.DAG, s.RunUID, now}},
+		"sqlDAGSave":           {sqlDAGSave, []any{s.Namespace, s.DAG, s.RunUID, now}},
+		"sqlEpochLock":         {sqlEpochLock, []any{0}},
+		"sqlEpochMake":         {sqlEpochMake, []any{0}},
+		"sqlEpochRead":         {sqlEpochRead, []any{0}},
+		"sqlEpochTake":         {sqlEpochTake, []any{0, 1, 2, "holder"}},
+		"sqlGatherAllAttempts": {sqlGatherAllAttempts, []any{s.RunID}},
+		"sqlGatherAttempts":    {sqlGatherAttempts, []any{s.RunID, pods, now, 500, DecidedLimit}},
+		"sqlGatherNext":        {sqlGatherNext, []any{s.RunID, now, DecidedLimit + 1}},
+		"sqlGatherTasks":       {sqlGatherTasks, []any{s.RunID, []int64{s.TaskID}, now, 100, 100}},
+		"sqlIdentity":          {sqlIdentity, nil},
+		"sqlIdentityMake":      {sqlIdentityMake, []any{"abcdefghij"}},
+		"sqlMigrateExists":     {sqlMigrateExists, nil},
+		"sqlMigrateList":       {sqlMigrateList, nil},
+		"sqlMigrateLock":       {sqlMigrateLock, nil},
+		"sqlMigrateNote":       {sqlMigrateNote, []any{99, "x", 1, "x"}},
+		"sqlNotify":            {sqlNotify, []any{"1"}},
+		"sqlPartitionExists":   {sqlPartitionExists, []any{"kontroler.changes_2025_01"}},
+		"sqlPing":              {sqlPing, nil},
+		"sqlRunAdmit": {sqlRunAdmit, []any{s.RunUID, s.Namespace, "r", s.DAG, nil, s.VersionID, 0, "Pending", "", "", "[]",
+			5, 4, 1, now, now, nil, nil}},
+		"sqlRunByUID": {sqlRunByUID, []any{s.RunUID}},
+		"sqlRunChange": {sqlRunChange, []any{s.RunID, []string{"Pending", "Running"}, nil, nil, nil, nil, nil, nil, nil,
+			0, 0, 0, 0, 0, 0, 0}},
+		"sqlRunDiscard":    {sqlRunDiscard, []any{s.RunID}},
+		"sqlRunExists":     {sqlRunExists, []any{s.RunID}},
+		"sqlRunsLive":      {sqlRunsLive, []any{0, 0, 500}},
+		"sqlSessionEnd":    {sqlSessionEnd, []any{1, "x"}},
+		"sqlSessions":      {sqlSessions, []any{"x"}},
+		"sqlTasksAdmit":    {sqlTasksAdmit, []any{s.RunID, []int64{0}, []string{"a"}, []int64{0}, now}},
+		"sqlTasksAt":       {sqlTasksAt, []any{s.RunID, []int32{0, 1}}},
+		"sqlTasksFailed":   {sqlTasksFailed, []any{s.RunID, 3}},
+		"sqlDAGs":          {sqlDAGs, []any{0, 1000}},
+		"sqlVersionByID":   {sqlVersionByID, []any{s.VersionID}},
+		"sqlVersionNewest": {sqlVersionNewest, []any{s.Namespace, s.DAG}},
+		"sqlVersionSave":   {sqlVersionSave, []any{1, 99, make([]byte, 32), "{}", 5, now}},
+	}
+	var c Changes
+	c.everything(s)
+	for i, m := range moves {
+		name := transition(i).String()
+		if transition(i) == unstartedForgotten {
+			name += " (cascade)"
+		}
+		all[name] = Query{m.sql, append([]any{s.RunID}, m.args(&c.batches[i])...)}
+	}
+	return all
+}
+
+// NotExplained are statements that have no plan: they define or set.
+var NotExplained = []string{"sqlMigrateMake", "sqlPartitionWait"}
+
+func (c *Changes) everything(s Sample) {
+	c.TaskUnblocked(s.TaskID, 1)
+	c.TaskReady(s.TaskID, s.Now)
+	c.TaskSkipped(s.TaskID, "m", true, s.Now)
+	c.TaskActive(s.TaskID, s.Now)
+	c.TaskBackedOff(s.TaskID, "r", "m", s.Now, 1, 1)
+	c.TaskSucceeded(s.TaskID, s.Now)
+	c.TaskFailed(s.TaskID, "r", "m", true, s.Now)
+	c.TaskCancelled(s.TaskID, "r", "m", s.Now)
+	c.TaskCascaded(s.TaskID)
+	c.UnstartedCancelled("r", "m", s.Now)
+	c.AttemptDecided(s.TaskID, 1, "pod", s.Now)
+	c.AttemptPending(s.AttemptID, "", "", s.Now)
+	c.AttemptRunning(s.AttemptID, "", "", s.Now, s.Now)
+	c.AttemptWaits(s.AttemptID, "r", "m", s.Now, s.Now)
+	c.AttemptDue(s.AttemptID, s.Now)
+	c.AttemptStopping(s.AttemptID, "r", "m", s.Now)
+	c.LiveStopped("r", "m", s.Now)
+	c.AttemptEnded(s.AttemptID, "Failed", "r", "m", nil, "", "", s.Now, s.Now)
+}
+
+// Transitions are the names of the methods of Changes that Queries has.
+func Transitions() []string {
+	var names []string
+	for i := range transitions {
+		names = append(names, i.String())
+	}
+	return names
+}
+
+// MigrateFiles migrates with these files instead of the embedded ones.
+func (db *DB) MigrateFiles(ctx context.Context, files map[string]string) error {
+	fsys := fstest.MapFS{}
+	for name, text := range files {
+		fsys["migrations/"+name] = &fstest.MapFile{Data: []byte(text)}
+	}
+	migrations, err := readMigrations(fsys)
+	if err != nil {
+		return err
+	}
+	return db.migrate(ctx, migrations)
+}
+
+// InTx is the leader's transaction, behind its fence.
+func (l *Leader) InTx(ctx context.Context, fn func(*sql.Tx) error) error {
+	return l.inTx(ctx, func(q querier) error { return fn(q.(session).tx) })
+}
+
+// GatherIn is Gather in a transaction.
+func (l *Leader) GatherIn(ctx context.Context, tx *sql.Tx, runID int64, want Want) (Slice, error) {
+	return gather(ctx, session{prepared: l.prepared, querier: tx, tx: tx}, runID, want)
+}
+
+// ApplyIn is what Commit does in a transaction.
+func (l *Leader) ApplyIn(ctx context.Context, tx *sql.Tx, runID int64, c *Changes) error {
+	_, err := c.apply(ctx, session{prepared: l.prepared, querier: tx, tx: tx}, runID)
+	return err
+}
+
+// PlanSettings are those of a leader's sessions.
+var PlanSettings = planSettings
+
+// PreparedStatements are those that a leader plans once.
+var PreparedStatements = preparedStatements

@@ -1,0 +1,198 @@
+package store
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"embed"
+	"encoding/hex"
+	"fmt"
+	"io/fs"
+	"path"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/lib/pq"
+)
+
+//go:embed migrations/*.sql
+var migrationFiles embed.FS
+
+// SchemaTooNewError says that a newer binary has changed the schema beyond what this one can run on. It matches
+// ErrSchemaTooNew.
+type SchemaTooNewError struct {
+	Binary int // the newest version this binary knows
+	Oldest int // the oldest version whose binaries may still run
+	Schema int // the version of the schema
+}
+
+func (e *SchemaTooNewError) Error() string {
+	return fmt.Sprintf("the schema is at version %d, on which binaries of version %d and newer run; this one is of version %d: use a newer one",
+		e.Schema, e.Oldest, e.Binary)
+}
+
+// Is makes the error match ErrSchemaTooNew.
+func (e *SchemaTooNewError) Is(target error) bool { return target == ErrSchemaTooNew }
+
+const (
+	// The key of the advisory lock, the same in every version: the bytes of "kontrole".
+	sqlMigrateLock   = `SELECT pg_advisory_xact_lock(7741533180467342437)`
+	sqlMigrateExists = `SELECT to_regclass('kontroler.schema_migrations') IS NOT NULL`
+	sqlMigrateMake   = `
+CREATE SCHEMA IF NOT EXISTS kontroler;
+CREATE TABLE kontroler.schema_migrations (
+    version           integer     PRIMARY KEY CHECK (version > 0),
+    name              text        NOT NULL,
+    oldest_compatible integer     NOT NULL CHECK (oldest_compatible > 0 AND oldest_compatible <= version),
+    checksum          text        NOT NULL,
+    applied_at        timestamptz NOT NULL DEFAULT now()
+)`
+	sqlMigrateList = `SELECT version, oldest_compatible, checksum FROM kontroler.schema_migrations ORDER BY version`
+	sqlMigrateNote = `INSERT INTO kontroler.schema_migrations (version, name, oldest_compatible, checksum) VALUES ($1, $2, $3, $4)`
+)
+
+// Migrate brings the schema to the newest version this binary knows, one transaction a migration. Several may call it
+// at once: each migration runs once, and every caller returns when all have run. A schema that has left this binary
+// behind is a SchemaTooNewError; nothing is changed then.
+func (db *DB) Migrate(ctx context.Context) error {
+	migrations, err := readMigrations(migrationFiles)
+	if err != nil {
+		return err
+	}
+	return db.migrate(ctx, migrations)
+}
+
+func (db *DB) migrate(ctx context.Context, migrations []migration) error {
+	// A migration, or the wait for somebody else's, may take longer than any other statement.
+	pool, err := openPool(Config{URL: db.config.URL, MaxOpen: 1}, func(cfg *pq.Config) {
+		cfg.ApplicationName = "kontroler migration"
+		cfg.Runtime["statement_timeout"] = "0"
+	})
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	for done := false; !done; {
+		err := inTx(ctx, pool, func(tx *sql.Tx) (err error) {
+			done, err = migrateOne(ctx, tx, migrations)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("migrating the schema: %w", err)
+		}
+	}
+	return nil
+}
+
+// migrateOne applies the first migration that is missing, and reports whether none was.
+func migrateOne(ctx context.Context, tx *sql.Tx, migrations []migration) (bool, error) {
+	if _, err := tx.ExecContext(ctx, sqlMigrateLock); err != nil {
+		return false, err
+	}
+	var exists bool
+	if err := tx.QueryRowContext(ctx, sqlMigrateExists).Scan(&exists); err != nil {
+		return false, err
+	}
+	if !exists {
+		if _, err := tx.ExecContext(ctx, sqlMigrateMake); err != nil {
+			return false, err
+		}
+	}
+	applied, err := appliedVersion(ctx, tx, migrations)
+	if err != nil || applied >= len(migrations) {
+		return true, err
+	}
+	m := migrations[applied]
+	if _, err := tx.ExecContext(ctx, m.sql); err != nil {
+		return false, fmt.Errorf("%s: %w", m.name, err)
+	}
+	_, err = tx.ExecContext(ctx, sqlMigrateNote, m.version, m.name, m.oldest, m.checksum)
+	return false, err
+}
+
+// appliedVersion returns the version of the schema, after it has checked that this binary may run on it.
+func appliedVersion(ctx context.Context, tx *sql.Tx, migrations []migration) (int, error) {
+	rows, err := tx.QueryContext(ctx, sqlMigrateList)
+	if err != nil {
+		return 0, err
+	}
+	defer rows.Close()
+	newest, applied, oldest := len(migrations), 0, 0
+	for rows.Next() {
+		var version, compatible int
+		var checksum string
+		if err := rows.Scan(&version, &compatible, &checksum); err != nil {
+			return 0, err
+		}
+		if version <= newest && migrations[version-1].checksum != checksum {
+			return 0, fmt.Errorf("%s is not the migration that was applied under this number", migrations[version-1].name)
+		}
+		applied, oldest = version, max(oldest, compatible)
+	}
+	if err := rows.Err(); err != nil {
+		return 0, err
+	}
+	if oldest > newest {
+		return 0, &SchemaTooNewError{Binary: newest, Oldest: oldest, Schema: applied}
+	}
+	return applied, nil
+}
+
+// SchemaDigest names the schema that Migrate makes: another digest, another schema.
+func SchemaDigest() (string, error) {
+	migrations, err := readMigrations(migrationFiles)
+	if err != nil {
+		return "", err
+	}
+	all := sha256.New()
+	for _, m := range migrations {
+		all.Write([]byte(m.checksum))
+	}
+	return hex.EncodeToString(all.Sum(nil))[:16], nil
+}
+
+type migration struct {
+	version  int
+	name     string
+	oldest   int // the oldest schema version whose binaries may still run on it
+	checksum string
+	sql      string
+}
+
+var (
+	migrationName    = regexp.MustCompile(`^([0-9]{4})_[a-z0-9_]+\.sql$`)
+	oldestCompatible = regexp.MustCompile(`(?m)^-- oldest-compatible: ([0-9]+)$`)
+)
+
+// readMigrations reads migrations/NNNN_name.sql: numbered from 1 without a gap, each with a header line
+// `-- oldest-compatible: N`.
+func readMigrations(files fs.FS) ([]migration, error) {
+	names, err := fs.Glob(files, "migrations/*.sql")
+	if err != nil {
+		return nil, err
+	}
+	var migrations []migration
+	for i, name := range names { // fs.Glob sorts them.
+		text, err := fs.ReadFile(files, name)
+		if err != nil {
+			return nil, err
+		}
+		match := migrationName.FindStringSubmatch(path.Base(name))
+		header, _, _ := strings.Cut(string(text), "\n\n")
+		oldest := oldestCompatible.FindStringSubmatch(header)
+		if match == nil || oldest == nil || match[1] != fmt.Sprintf("%04d", i+1) {
+			return nil, fmt.Errorf("%s: want name %04d_….sql and a header line -- oldest-compatible: N", name, i+1)
+		}
+		compatible, err := strconv.Atoi(oldest[1])
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		sum := sha256.Sum256(text)
+		migrations = append(migrations, migration{
+			version: i + 1, name: strings.TrimSuffix(path.Base(name), ".sql"), oldest: compatible,
+			checksum: hex.EncodeToString(sum[:]), sql: string(text),
+		})
+	}
+	return migrations, nil
+}

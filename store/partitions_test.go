@@ -1,0 +1,70 @@
+package store_test
+
+import (
+	"testing"
+	"time"
+
+	"kontroler/store"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestMaintain(t *testing.T) {
+	f := newFixture(t) // which has written a change already
+	now := time.Now().UTC()
+	f.exec(`INSERT INTO kontroler.ticks (dag_id, due_from, due_to, count, outcome, decided_at) VALUES (1, $1, $1, 1, 'Ran', $1), (1, $2, $2, 1, 'Ran', $2)`,
+		now, now.AddDate(-1, 0, 0))
+	before := f.text(`SELECT string_agg(id::text || xid, ',' ORDER BY id) FROM kontroler.changes`)
+	for range 2 {
+		if err := f.leader.Maintain(t.Context(), now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.admit(0)
+	month := time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, time.UTC)
+	this, next := month.Format("2006_01"), month.AddDate(0, 1, 0).Format("2006_01")
+	got := map[string]string{}
+	for _, table := range []string{"changes_default", "changes_" + this, "changes_" + next, "ticks_default", "ticks_" + this, "ticks_" + next} {
+		got[table] = f.text(`SELECT count(*) FROM kontroler.` + table)
+	}
+	want := map[string]string{
+		"changes_default": "0", "changes_" + this: "2", "changes_" + next: "0", "ticks_default": "1", "ticks_" + this: "1", "ticks_" + next: "0",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("rows (-want +got):\n%s", diff)
+	}
+	if after := f.text(`SELECT string_agg(id::text || xid, ',' ORDER BY id) FROM kontroler.changes WHERE id = 1`); after != before {
+		t.Errorf("changes %q became %q", before, after)
+	}
+	for _, key := range []string{"changes_" + this, "ticks_" + this} {
+		if n := f.text(`SELECT count(*) FROM pg_index WHERE indrelid = ('kontroler.' || $1)::regclass AND indisprimary`, key); n != "1" {
+			t.Errorf("%s has no primary key", key)
+		}
+	}
+	if err := f.leader.Maintain(t.Context(), month.AddDate(0, 1, 5)); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestMaintainGivesWay: a reader of the default partition is not waited for long, and nothing is half done.
+func TestMaintainGivesWay(t *testing.T) {
+	f := newFixture(t)
+	tx, err := f.raw.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback()
+	if _, err := tx.Exec(`LOCK TABLE kontroler.changes_default IN ACCESS SHARE MODE`); err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	if err := f.leader.Maintain(t.Context(), now); err == nil || store.IsUnavailable(err) {
+		t.Errorf("Maintain under a lock: %v", err)
+	}
+	if err := tx.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.leader.Maintain(t.Context(), now); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,252 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// RunKey says which run: ID is the database's, the others are its DagRun's.
+type RunKey struct {
+	ID                   int64
+	UID, Namespace, Name string
+}
+
+// Counts are how many tasks of a run are in which phase.
+type Counts struct {
+	Total, Waiting, Ready, Active, Succeeded, Failed, Skipped, Cancelled int
+}
+
+// Run is a run's row. Zero times are NULL; IDs and VersionNumber are 0 where there is none.
+type Run struct {
+	RunKey
+	DAGName                            string
+	DAGID, VersionID, VersionNumber    int64
+	Phase, Reason, Message, Stop, Hold string
+	Parameters                         []byte
+	Counts                             Counts
+	CreatedAt, AdmittedAt              time.Time
+	StartedAt, DeadlineAt, FinishedAt  time.Time
+}
+
+// NewRun is a run to be admitted or refused. Parameters is JSON; nil is the empty list. DeadlineSeconds counts from
+// AdmittedAt; 0 is no deadline.
+type NewRun struct {
+	UID, Namespace, Name, DAGName string
+	DAGID, VersionID              int64
+	Parameters                    []byte
+	CreatedAt, AdmittedAt         time.Time
+	DeadlineSeconds               int64
+}
+
+// NewTask is a task of a run to be admitted. Without unmet parents it is Ready at once.
+type NewTask struct {
+	Position int
+	Name     string
+	Unmet    int
+}
+
+const (
+	runColumns = `r.id, r.uid::text, r.namespace, r.name, r.dag_name, coalesce(r.dag_id, 0), coalesce(r.dag_version_id, 0), coalesce(v.version, 0),
+       r.phase, r.reason, r.message, r.stop, r.hold, r.parameters,
+       r.total, r.waiting, r.ready, r.active, r.succeeded, r.failed, r.skipped, r.cancelled,
+       r.created_at, r.admitted_at, r.started_at, r.deadline_at, r.finished_at`
+	sqlRunByUID = `
+SELECT ` + runColumns + `
+FROM kontroler.runs r LEFT JOIN kontroler.dag_versions v ON v.id = r.dag_version_id
+WHERE r.uid = $1`
+	sqlRunAdmit = `
+INSERT INTO kontroler.runs (uid, namespace, name, dag_name, dag_id, dag_version_id, shard, phase, reason, message, parameters,
+                            total, waiting, ready, created_at, admitted_at, deadline_at, finished_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
+ON CONFLICT (uid) DO NOTHING
+RETURNING id`
+	sqlTasksAdmit = `
+INSERT INTO kontroler.tasks (run_id, position, name, unmet, phase, due_at, ready_at)
+SELECT $1, c.position, c.name, c.unmet, CASE WHEN c.unmet = 0 THEN 'Ready' ELSE 'Waiting' END,
+       CASE WHEN c.unmet = 0 THEN $5::timestamptz END, CASE WHEN c.unmet = 0 THEN $5::timestamptz END
+FROM unnest($2::integer[], $3::text[], $4::integer[]) AS c (position, name, unmet)`
+	sqlRunDiscard = `DELETE FROM kontroler.runs WHERE id = $1 AND phase = 'Pending'`
+	sqlRunExists  = `SELECT EXISTS (SELECT FROM kontroler.runs WHERE id = $1)`
+	sqlRunsLive   = `
+SELECT r.id, r.uid::text, r.namespace, r.name FROM kontroler.runs r
+WHERE r.shard = $1 AND r.id > $2 AND r.phase IN ('Pending', 'Running')
+ORDER BY r.id LIMIT $3`
+)
+
+// Admit writes a run and its tasks in one transaction. It is idempotent by UID: a run that is there already, whatever
+// became of it, is returned unchanged.
+func (l *Leader) Admit(ctx context.Context, run NewRun, tasks []NewTask) (Run, error) {
+	admitted, err := l.newRun(ctx, run, "Pending", "", "", tasks)
+	if err != nil {
+		return Run{}, fmt.Errorf("admitting run %s/%s: %w", run.Namespace, run.Name, err)
+	}
+	return admitted, nil
+}
+
+// Refuse writes a run that is Failed from the start and has no tasks. It is idempotent by UID as Admit is.
+func (l *Leader) Refuse(ctx context.Context, run NewRun, reason, message string) (Run, error) {
+	refused, err := l.newRun(ctx, run, "Failed", reason, message, nil)
+	if err != nil {
+		return Run{}, fmt.Errorf("refusing run %s/%s: %w", run.Namespace, run.Name, err)
+	}
+	return refused, nil
+}
+
+func (l *Leader) newRun(ctx context.Context, run NewRun, phase, reason, message string, tasks []NewTask) (Run, error) {
+	var written Run
+	var change int64
+	err := l.inTx(ctx, func(q querier) error {
+		id, found, err := insertRun(ctx, q, l.term.Shard, run, phase, reason, message, tasks)
+		if err != nil {
+			return err
+		}
+		if !found {
+			if err := insertTasks(ctx, q, id, run.AdmittedAt, tasks); err != nil {
+				return err
+			}
+			if err := q.QueryRowContext(ctx, sqlChange, id, "run").Scan(&change); err != nil {
+				return err
+			}
+		}
+		written, err = scanRun(q.QueryRowContext(ctx, sqlRunByUID, run.UID))
+		return err
+	})
+	if err != nil {
+		return Run{}, err
+	}
+	l.committed(change)
+	return written, nil
+}
+
+// insertRun writes the row of a run, or reports that there is one with this UID.
+func insertRun(ctx context.Context, q querier, shard int, run NewRun, phase, reason, message string, tasks []NewTask) (int64, bool, error) {
+	ready := 0
+	for _, t := range tasks {
+		if t.Unmet == 0 {
+			ready++
+		}
+	}
+	parameters := "[]"
+	if len(run.Parameters) > 0 {
+		parameters = string(run.Parameters)
+	}
+	var deadline, finished time.Time
+	if run.DeadlineSeconds > 0 {
+		deadline = run.AdmittedAt.Add(time.Duration(run.DeadlineSeconds) * time.Second)
+	}
+	if phase == "Failed" {
+		finished = run.AdmittedAt
+	}
+	var id int64
+	err := q.QueryRowContext(ctx, sqlRunAdmit,
+		run.UID, run.Namespace, run.Name, run.DAGName, nullID(run.DAGID), nullID(run.VersionID), shard, phase, reason, clean(message), parameters,
+		len(tasks), len(tasks)-ready, ready, timestamp(run.CreatedAt), timestamp(run.AdmittedAt), timestamp(deadline), timestamp(finished)).Scan(&id)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, true, nil
+	}
+	return id, false, err
+}
+
+func insertTasks(ctx context.Context, q querier, runID int64, admittedAt time.Time, tasks []NewTask) error {
+	if len(tasks) == 0 {
+		return nil
+	}
+	positions, names, unmet := make([]int64, len(tasks)), make([]string, len(tasks)), make([]int64, len(tasks))
+	for i, t := range tasks {
+		positions[i], names[i], unmet[i] = int64(t.Position), t.Name, int64(t.Unmet)
+	}
+	inserted, err := q.ExecContext(ctx, sqlTasksAdmit, runID, positions, names, unmet, timestamp(admittedAt))
+	return expect(int64(len(tasks)), inserted, err)
+}
+
+// Discard removes a run that is still Pending, with its tasks. One that is gone is no error; one that has begun is
+// ErrConflict.
+func (l *Leader) Discard(ctx context.Context, runID int64) error {
+	var change int64
+	err := l.inTx(ctx, func(q querier) error {
+		deleted, err := q.ExecContext(ctx, sqlRunDiscard, runID)
+		if err != nil {
+			return err
+		}
+		if n, err := deleted.RowsAffected(); err != nil {
+			return err
+		} else if n == 1 {
+			return q.QueryRowContext(ctx, sqlChange, runID, "run").Scan(&change)
+		}
+		var begun bool
+		if err := q.QueryRowContext(ctx, sqlRunExists, runID).Scan(&begun); err != nil {
+			return err
+		}
+		if begun {
+			return fmt.Errorf("%w: it has begun", ErrConflict)
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("discarding run %d: %w", runID, err)
+	}
+	l.committed(change)
+	return nil
+}
+
+// RunByUID returns the run of a DagRun, and whether there is one.
+func (l *Leader) RunByUID(ctx context.Context, uid string) (Run, bool, error) {
+	if !isUUID(uid) {
+		return Run{}, false, nil
+	}
+	run, err := scanRun(l.reader().QueryRowContext(ctx, sqlRunByUID, uid))
+	if errors.Is(err, sql.ErrNoRows) {
+		return Run{}, false, nil
+	}
+	if err != nil {
+		return Run{}, false, fmt.Errorf("reading the run with UID %s: %w", uid, classify(ctx, err))
+	}
+	return run, true, nil
+}
+
+func scanRun(row *sql.Row) (Run, error) {
+	var r Run
+	c := &r.Counts
+	err := row.Scan(&r.ID, &r.UID, &r.Namespace, &r.Name, &r.DAGName, &r.DAGID, &r.VersionID, &r.VersionNumber,
+		&r.Phase, &r.Reason, &r.Message, &r.Stop, &r.Hold, &r.Parameters,
+		&c.Total, &c.Waiting, &c.Ready, &c.Active, &c.Succeeded, &c.Failed, &c.Skipped, &c.Cancelled,
+		nullTime{&r.CreatedAt}, nullTime{&r.AdmittedAt}, nullTime{&r.StartedAt}, nullTime{&r.DeadlineAt}, nullTime{&r.FinishedAt})
+	if err != nil {
+		return Run{}, err
+	}
+	return r, nil
+}
+
+// LiveRuns lists up to limit live runs of a shard whose ID is above afterID, by ID.
+func (l *Leader) LiveRuns(ctx context.Context, shard int, afterID int64, limit int) ([]RunKey, error) {
+	runs, err := readRows(ctx, l.pool, func(rows *sql.Rows) (RunKey, error) {
+		var k RunKey
+		err := rows.Scan(&k.ID, &k.UID, &k.Namespace, &k.Name)
+		return k, err
+	}, sqlRunsLive, shard, afterID, limit)
+	if err != nil {
+		return nil, fmt.Errorf("listing live runs: %w", classify(ctx, err))
+	}
+	return runs, nil
+}
+
+// readRows runs a query and scans every row of it.
+func readRows[T any](ctx context.Context, q querier, scan func(*sql.Rows) (T, error), query string, args ...any) ([]T, error) {
+	rows, err := q.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var all []T
+	for rows.Next() {
+		one, err := scan(rows)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, one)
+	}
+	return all, rows.Err()
+}

@@ -1,0 +1,160 @@
+package store_test
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"kontroler/store"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestAdmit(t *testing.T) {
+	f := newFixture(t)
+	run := f.newRun()
+	run.Parameters, run.DeadlineSeconds = []byte(`[{"name": "a"}]`), 60
+	got, err := f.leader.Admit(t.Context(), run, []store.NewTask{{Position: 0, Name: "a"}, {Position: 1, Name: "b", Unmet: 1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := store.Run{
+		RunKey: store.RunKey{ID: got.ID, UID: run.UID, Namespace: "default", Name: run.Name}, DAGName: "d",
+		DAGID: f.version.DAGID, VersionID: f.version.ID, VersionNumber: 1, Phase: "Pending", Parameters: run.Parameters,
+		Counts: store.Counts{Total: 2, Waiting: 1, Ready: 1}, CreatedAt: t0, AdmittedAt: at(1), DeadlineAt: at(61),
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("run (-want +got):\n%s", diff)
+	}
+	tasks := f.tasks(got.ID, 0, 1, 2)
+	wantTasks := []store.Task{
+		{ID: tasks[0].ID, Name: "a", Phase: "Ready", DueAt: at(1), ReadyAt: at(1)},
+		{ID: tasks[1].ID, Position: 1, Name: "b", Phase: "Waiting", Unmet: 1},
+	}
+	if diff := cmp.Diff(wantTasks, tasks); diff != "" {
+		t.Errorf("tasks (-want +got):\n%s", diff)
+	}
+	f.mustCommit(got.ID, func(c *store.Changes) { c.RunStarted(at(2)) })
+	changes := f.text(`SELECT count(*) FROM kontroler.changes`)
+	again, err := f.leader.Admit(t.Context(), run, []store.NewTask{{Name: "x"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want.Phase, want.StartedAt = "Running", at(2)
+	if diff := cmp.Diff(want, again); diff != "" {
+		t.Errorf("run admitted again (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(wantTasks, f.tasks(got.ID, 0, 1, 2)); diff != "" {
+		t.Errorf("tasks admitted again (-want +got):\n%s", diff)
+	}
+	if now := f.text(`SELECT count(*) FROM kontroler.changes`); now != changes {
+		t.Error("admitting again wrote a change row")
+	}
+}
+
+func TestAdmitLarge(t *testing.T) {
+	f := newFixture(t)
+	tasks := make([]store.NewTask, 10_000)
+	for i := range tasks {
+		tasks[i] = store.NewTask{Position: i, Name: fmt.Sprintf("task-%d", i), Unmet: i % 3}
+	}
+	start := time.Now()
+	run, err := f.leader.Admit(t.Context(), f.newRun(), tasks)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("10,000 tasks admitted in %v", time.Since(start))
+	if diff := cmp.Diff(store.Counts{Total: 10_000, Waiting: 6666, Ready: 3334}, run.Counts); diff != "" {
+		t.Errorf("counts (-want +got):\n%s", diff)
+	}
+	if n := f.text(`SELECT count(*) FROM kontroler.tasks WHERE run_id = $1`, run.ID); n != "10000" {
+		t.Errorf("%s tasks", n)
+	}
+	if err := f.leader.Discard(t.Context(), run.ID); err != nil {
+		t.Fatal(err)
+	}
+	if n := f.text(`SELECT count(*) FROM kontroler.tasks WHERE run_id = $1`, run.ID); n != "0" {
+		t.Errorf("%s tasks after Discard", n)
+	}
+}
+
+func TestRefuse(t *testing.T) {
+	f := newFixture(t)
+	run := f.newRun()
+	run.DAGID, run.VersionID = 0, 0
+	for range 2 {
+		got, err := f.leader.Refuse(t.Context(), run, "DagNotFound", "there is no DAG d")
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := store.Run{
+			RunKey: store.RunKey{ID: got.ID, UID: run.UID, Namespace: "default", Name: run.Name}, DAGName: "d", Phase: "Failed",
+			Reason: "DagNotFound", Message: "there is no DAG d", Parameters: []byte("[]"), CreatedAt: t0, AdmittedAt: at(1), FinishedAt: at(1),
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("run (-want +got):\n%s", diff)
+		}
+	}
+}
+
+func TestDiscard(t *testing.T) {
+	f := newFixture(t)
+	pending, begun := f.admit(0), f.admit(0)
+	f.mustCommit(begun.ID, func(c *store.Changes) { c.RunStarted(at(2)) })
+	for range 2 {
+		if err := f.leader.Discard(t.Context(), pending.ID); err != nil {
+			t.Errorf("discarding a Pending run: %v", err)
+		}
+	}
+	if err := f.leader.Discard(t.Context(), begun.ID); !errors.Is(err, store.ErrConflict) {
+		t.Errorf("discarding one that has begun: %v, want ErrConflict", err)
+	}
+	if _, found, err := f.leader.RunByUID(t.Context(), pending.UID); found || err != nil {
+		t.Errorf("the discarded run: found %t, %v", found, err)
+	}
+	f.run(begun.UID)
+}
+
+func TestRunByUID(t *testing.T) {
+	f := newFixture(t)
+	for _, uid := range []string{uid(99), "", "no-uuid", "'; DROP TABLE x", "0000000000000000000000000000000000000"} {
+		if _, found, err := f.leader.RunByUID(t.Context(), uid); found || err != nil {
+			t.Errorf("RunByUID(%q): %t, %v", uid, found, err)
+		}
+		if _, found, err := f.leader.AttemptByPod(t.Context(), uid, "p"); found || err != nil {
+			t.Errorf("AttemptByPod(%q): %t, %v", uid, found, err)
+		}
+	}
+}
+
+func TestLiveRuns(t *testing.T) {
+	f := newFixture(t)
+	var keys []store.RunKey
+	for i := range 5 {
+		run := f.admit(0)
+		if i == 2 {
+			f.exec(`UPDATE kontroler.runs SET phase = 'Cancelled', ready = 0, cancelled = 1, finished_at = now() WHERE id = $1`, run.ID)
+			continue
+		}
+		keys = append(keys, run.RunKey)
+	}
+	var got []store.RunKey
+	for after := int64(0); ; {
+		page, err := f.leader.LiveRuns(t.Context(), 0, after, 3)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(page) == 0 {
+			break
+		}
+		got = append(got, page...)
+		after = page[len(page)-1].ID
+	}
+	if diff := cmp.Diff(keys, got); diff != "" {
+		t.Errorf("live runs (-want +got):\n%s", diff)
+	}
+	if other, err := f.leader.LiveRuns(t.Context(), 1, 0, 3); len(other) != 0 || err != nil {
+		t.Errorf("another shard's: %v, %v", other, err)
+	}
+}

@@ -1,0 +1,211 @@
+package store_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"kontroler/store"
+	"kontroler/store/storetest"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// busy is a run with tasks of every kind that Gather tells apart. Task i is at position i; Active ones have an attempt
+// with Pod p<i>.
+func (f *fixture) busy() int64 {
+	f.Helper()
+	run := f.admit(0, 0, 0, 0, 0, 0, 0, 0, 1, 1).ID
+	tasks := f.tasks(run, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9)
+	f.mustCommit(run, func(c *store.Changes) {
+		c.RunStarted(at(2))
+		for i := range 7 {
+			c.TaskActive(tasks[i].ID, at(2))
+			c.AttemptDecided(tasks[i].ID, 1, fmt.Sprintf("p%d", i), at(2))
+		}
+		c.RunCounts(0, -7, 7, 0, 0, 0, 0)
+	})
+	attempts, err := f.leader.RunPods(f.Context(), run, []string{"p0", "p1", "p2", "p3", "p4", "p5", "p6"})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.mustCommit(run, func(c *store.Changes) {
+		for i := range 5 { // p5 and p6 stay Decided
+			due := []time.Time{{}, at(30), at(20), at(40), {}}[i]
+			c.AttemptRunning(attempts[i].ID, uid(i), "n", at(3), due)
+		}
+		c.AttemptEnded(attempts[4].ID, "Failed", "ExitCode", "", nil, "", "", time.Time{}, at(4))
+		c.TaskFailed(tasks[4].ID, "RetriesSpent", "", true, at(4))
+		c.TaskSkipped(tasks[9].ID, "needs t4", true, at(4))
+		c.RunCounts(-1, 0, -1, 0, 1, 1, 0)
+	})
+	// Position 7 is Ready since admission, at(1). Position 0 backs off until at(50).
+	f.mustCommit(run, func(c *store.Changes) {
+		c.AttemptEnded(attempts[0].ID, "Lost", "Evicted", "", nil, "", "", time.Time{}, at(5))
+		c.TaskBackedOff(tasks[0].ID, "BackingOff", "", at(50), 0, 1)
+		c.RunCounts(0, 1, -1, 0, 0, 0, 0)
+	})
+	return run
+}
+
+func TestGather(t *testing.T) {
+	f := newFixture(t)
+	f.busy() // another run, of which nothing may be seen
+	run := f.busy()
+	type result struct {
+		Pods    []string
+		Tasks   []int
+		NextDue time.Time
+		Decided int
+	}
+	all := store.Want{Now: at(10), Attempts: 100, Ready: 100, Cascade: 100}
+	with := func(change func(w *store.Want)) store.Want {
+		w := all
+		change(&w)
+		return w
+	}
+	tests := map[string]struct {
+		want   store.Want
+		result result
+	}{
+		"nothing changed": {all, result{[]string{"p5", "p6"}, []int{4, 5, 6, 7, 9}, at(20), 2}},
+		"Pods, live and ended and unknown": {
+			with(func(w *store.Want) { w.Pods = []string{"p3", "p0", "nobody", "p5", "p3"} }),
+			result{[]string{"p3", "p5", "p6"}, []int{3, 4, 5, 6, 7, 9}, at(20), 2},
+		},
+		"every live one": {
+			with(func(w *store.Want) { w.All = true }),
+			result{[]string{"p1", "p2", "p3", "p5", "p6"}, []int{1, 2, 3, 4, 5, 6, 7, 9}, at(20), 2},
+		},
+		"due at that very time": {
+			with(func(w *store.Want) { w.Now = at(30) }),
+			result{[]string{"p1", "p2", "p5", "p6"}, []int{1, 2, 4, 5, 6, 7, 9}, at(40), 2},
+		},
+		"the longest due first": {
+			with(func(w *store.Want) { w.Now, w.Attempts = at(30), 1 }),
+			result{[]string{"p2", "p5", "p6"}, []int{2, 4, 5, 6, 7, 9}, at(40), 2},
+		},
+		"Ready tasks, the longest due first": {
+			with(func(w *store.Want) { w.Now, w.Ready, w.Cascade, w.Attempts = at(60), 1, 1, 0 }),
+			result{[]string{"p5", "p6"}, []int{4, 5, 6, 7}, time.Time{}, 2},
+		},
+		"all of them": {
+			with(func(w *store.Want) { w.Now = at(60) }),
+			result{[]string{"p1", "p2", "p3", "p5", "p6"}, []int{0, 1, 2, 3, 4, 5, 6, 7, 9}, time.Time{}, 2},
+		},
+		"nothing wanted": {store.Want{Now: at(10)}, result{[]string{"p5", "p6"}, []int{5, 6}, at(20), 2}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			slice, err := f.leader.Gather(t.Context(), run, tt.want)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := result{NextDue: slice.NextDue, Decided: slice.Decided}
+			for _, a := range slice.Attempts {
+				got.Pods = append(got.Pods, a.PodName)
+			}
+			for _, task := range slice.Tasks {
+				got.Tasks = append(got.Tasks, task.Position)
+			}
+			if diff := cmp.Diff(tt.result, got); diff != "" {
+				t.Errorf("slice (-want +got):\n%s", diff)
+			}
+			if !slices.IsSortedFunc(slice.Attempts, func(a, b store.Attempt) int { return int(a.ID - b.ID) }) {
+				t.Errorf("attempts are not by ID")
+			}
+		})
+	}
+}
+
+func TestGatherBoundsDecided(t *testing.T) {
+	f := newFixture(t)
+	run := f.admit(make([]int, store.DecidedLimit+20)...).ID
+	f.exec(`UPDATE kontroler.runs SET ready = 0, active = total WHERE id = $1`, run)
+	f.exec(`UPDATE kontroler.tasks SET phase = 'Active', due_at = NULL, attempts = 1 WHERE run_id = $1`, run)
+	f.exec(`INSERT INTO kontroler.attempts (run_id, task_id, number, phase, pod_name, decided_at)
+SELECT run_id, id, 1, 'Decided', name, now() FROM kontroler.tasks WHERE run_id = $1`, run)
+	slice, err := f.leader.Gather(t.Context(), run, store.Want{Now: at(10), Attempts: 10, Ready: 10, Cascade: 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(slice.Attempts) != store.DecidedLimit || len(slice.Tasks) != store.DecidedLimit || slice.Decided != store.DecidedLimit+1 {
+		t.Errorf("%d attempts, %d tasks, %d Decided", len(slice.Attempts), len(slice.Tasks), slice.Decided)
+	}
+}
+
+func TestAttemptsByPod(t *testing.T) {
+	f := newFixture(t)
+	first := f.busy()
+	run := f.busy()
+	runUID := f.text(`SELECT uid FROM kontroler.runs WHERE id = $1`, run)
+	want, err := f.leader.RunPods(t.Context(), run, []string{"p4", "p1", "nobody"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(want) != 2 || want[0].PodName != "p1" || want[1].Phase != "Failed" {
+		t.Errorf("RunPods: %+v", want)
+	}
+	got, found, err := f.leader.AttemptByPod(t.Context(), runUID, "p4")
+	if err != nil || !found {
+		t.Fatalf("AttemptByPod: %t, %v", found, err)
+	}
+	if diff := cmp.Diff(want[1], got); diff != "" {
+		t.Errorf("AttemptByPod (-want +got):\n%s", diff)
+	}
+	if n, err := f.leader.LiveAttempts(t.Context(), 0); n != 10 || err != nil {
+		t.Errorf("LiveAttempts: %d, %v; want 10", n, err)
+	}
+	if n, err := f.leader.LiveAttempts(t.Context(), 1); n != 0 || err != nil {
+		t.Errorf("LiveAttempts of another shard: %d, %v", n, err)
+	}
+	for range 2 {
+		if err := f.leader.MarkStray(t.Context(), run, want[1].ID, uid(77)); err != nil {
+			t.Error(err)
+		}
+	}
+	for name, err := range map[string]error{
+		"a live attempt": f.leader.MarkStray(t.Context(), run, want[0].ID, uid(77)),
+		"another run's":  f.leader.MarkStray(t.Context(), first, want[1].ID, uid(77)),
+	} {
+		if !errors.Is(err, store.ErrConflict) {
+			t.Errorf("MarkStray of %s: %v, want ErrConflict", name, err)
+		}
+	}
+	if got, _, _ := f.leader.AttemptByPod(t.Context(), runUID, "p4"); got.StrayUID != uid(77) {
+		t.Errorf("stray %q", got.StrayUID)
+	}
+}
+
+func TestTimesComeBack(t *testing.T) {
+	f := newFixture(t)
+	f.leader = storetest.Lead(t, storetest.Open(t, f.url+"&TimeZone=Asia/Kolkata"))
+	run, _, attempt := f.attempt("Decided")
+	now := time.Date(2025, 3, 1, 12, 0, 0, 123456789, time.FixedZone("x", 3600))
+	f.mustCommit(run, func(c *store.Changes) { c.AttemptWaits(attempt, "r", "", now, now.Add(time.Hour)) })
+	got := f.pods(run)[0]
+	want := []time.Time{now.UTC().Truncate(time.Microsecond), now.UTC().Add(time.Hour).Truncate(time.Microsecond)}
+	if diff := cmp.Diff(want, []time.Time{got.ReasonAt, got.DueAt}); diff != "" {
+		t.Errorf("times (-want +got):\n%s", diff)
+	}
+	if got.ReasonAt.Location() != time.UTC {
+		t.Errorf("location %v", got.ReasonAt.Location())
+	}
+}
+
+func TestFailedTasks(t *testing.T) {
+	f := newFixture(t)
+	run := f.busy()
+	failed, err := f.leader.FailedTasks(t.Context(), run, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(failed) != 1 || failed[0].Position != 4 || failed[0].Reason != "RetriesSpent" {
+		t.Errorf("failed tasks: %+v", failed)
+	}
+	if none, err := f.leader.FailedTasks(t.Context(), run, 0); err != nil || len(none) != 0 {
+		t.Errorf("limit 0: %v, %v", none, err)
+	}
+}

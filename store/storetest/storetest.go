@@ -1,0 +1,232 @@
+package storetest
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"kontroler/store"
+)
+
+// New returns a migrated database of the test's own, closed and dropped when the test ends.
+func New(t testing.TB) *store.DB {
+	t.Helper()
+	return Open(t, URL(t))
+}
+
+// Open opens a database, closed when the test ends.
+func Open(t testing.TB, url string) *store.DB {
+	t.Helper()
+	db, err := store.Open(t.Context(), store.Config{URL: url})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	return db
+}
+
+// Lead takes the next epoch of shard 0 and leads in it until the test ends.
+func Lead(t testing.TB, db *store.DB) *store.Leader {
+	t.Helper()
+	identity, err := db.Identity(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	epoch, err := db.TakeEpoch(t.Context(), 0, t.Name(), 0, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leader, err := db.Lead(t.Context(), store.Term{ControllerID: identity.ControllerID, Epoch: epoch})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { leader.Close() })
+	return leader
+}
+
+// URL returns where a migrated database of the test's own is, dropped when the test ends.
+func URL(t testing.TB) string {
+	t.Helper()
+	server := shared(t)
+	name, err := template()
+	if err != nil {
+		t.Fatalf("making the template database: %v", err)
+	}
+	return create(t, server, name)
+}
+
+// EmptyURL returns where an empty database of the test's own is, dropped when the test ends.
+func EmptyURL(t testing.TB) string {
+	t.Helper()
+	return create(t, shared(t), "template0")
+}
+
+// NewServer starts a server of the test's own, for tests that stop it.
+func NewServer(t testing.TB) *Server {
+	t.Helper()
+	s, err := startTemporary()
+	if err != nil {
+		missing(t, err)
+	}
+	t.Cleanup(func() {
+		if err := s.Crash(); err != nil {
+			t.Error(err)
+		}
+		os.RemoveAll(s.dir)
+	})
+	return s
+}
+
+// server returns the URL of the server that the tests of this process share.
+var server = sync.OnceValues(func() (string, error) {
+	if given := os.Getenv("TEST_DATABASE_URL"); given != "" {
+		return given, nil
+	}
+	s, err := startTemporary()
+	if err != nil {
+		return "", err
+	}
+	return s.URL(), nil
+})
+
+// template returns the name of the migrated database that the tests of this process copy.
+var template = sync.OnceValues(func() (string, error) {
+	url, err := server()
+	if err != nil {
+		return "", err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	return makeTemplate(ctx, url)
+})
+
+func shared(t testing.TB) string {
+	t.Helper()
+	url, err := server()
+	if err != nil {
+		missing(t, err)
+	}
+	return url
+}
+
+func startTemporary() (*Server, error) {
+	if _, err := binaries(); err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "kontroler-postgres-")
+	if err != nil {
+		return nil, err
+	}
+	return start(dir, true)
+}
+
+func missing(t testing.TB, err error) {
+	t.Helper()
+	if errors.Is(err, ErrMissing) && os.Getenv("CI") != "true" {
+		t.Skipf("no database: TEST_DATABASE_URL is not set and %v", err)
+	}
+	t.Fatalf("no database: TEST_DATABASE_URL is not set and %v", err)
+}
+
+// create creates a database from a template, and returns its URL.
+func create(t testing.TB, server, template string) string {
+	t.Helper()
+	name := "kontroler_test_" + strings.ToLower(rand.Text()[:12])
+	if err := admin(t.Context(), server, "CREATE DATABASE "+name+" TEMPLATE "+template); err != nil {
+		t.Fatalf("creating a database: %v", err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		defer cancel()
+		if err := admin(ctx, server, "DROP DATABASE "+name+" WITH (FORCE)"); err != nil {
+			t.Errorf("dropping a database: %v", err)
+		}
+	})
+	return withDatabase(server, name)
+}
+
+// makeTemplate makes the template of this schema where the server does not have it; several processes may at once.
+func makeTemplate(ctx context.Context, server string) (string, error) {
+	digest, err := store.SchemaDigest()
+	if err != nil {
+		return "", err
+	}
+	name := "kontroler_template_" + digest
+	db, err := sql.Open("postgres", server)
+	if err != nil {
+		return "", err
+	}
+	defer db.Close()
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close()
+	if _, err := conn.ExecContext(ctx, `SELECT pg_advisory_lock(hashtext('kontroler_template'))`); err != nil {
+		return "", err
+	}
+	var exists bool
+	if err := conn.QueryRowContext(ctx, `SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)`, name).Scan(&exists); err != nil {
+		return "", err
+	}
+	if !exists {
+		if err := fillTemplate(ctx, server, name); err != nil {
+			return "", err
+		}
+	}
+	return name, nil
+}
+
+// fillTemplate migrates a database and only then gives it the template's name.
+func fillTemplate(ctx context.Context, server, name string) error {
+	half := name + "_half"
+	if err := admin(ctx, server, "DROP DATABASE IF EXISTS "+half+" WITH (FORCE)", "CREATE DATABASE "+half+" TEMPLATE template0"); err != nil {
+		return err
+	}
+	db, err := store.Open(ctx, store.Config{URL: withDatabase(server, half)})
+	if err != nil {
+		return err
+	}
+	err = db.Migrate(ctx)
+	db.Close()
+	if err != nil {
+		return err
+	}
+	// RENAME waits for closed sessions to end on the server's side too.
+	return admin(ctx, server, "ALTER DATABASE "+half+" ALLOW_CONNECTIONS false", "ALTER DATABASE "+half+" RENAME TO "+name)
+}
+
+// admin runs statements in the server's own database.
+func admin(ctx context.Context, server string, statements ...string) error {
+	db, err := sql.Open("postgres", server)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	for _, statement := range statements {
+		if _, err := db.ExecContext(ctx, statement); err != nil {
+			return fmt.Errorf("%s: %w", statement, err)
+		}
+	}
+	return nil
+}
+
+var databaseSetting = regexp.MustCompile(`(^|\s)dbname\s*=\s*('[^']*'|\S*)`)
+
+// withDatabase is the server's URL with another database.
+func withDatabase(server, name string) string {
+	if u, err := url.Parse(server); err == nil && (u.Scheme == "postgres" || u.Scheme == "postgresql") {
+		u.Path = "/" + name
+		return u.String()
+	}
+	return databaseSetting.ReplaceAllString(server, "") + " dbname=" + name
+}

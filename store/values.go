@@ -1,0 +1,79 @@
+package store
+
+import (
+	"database/sql"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// timestamp is t as a parameter: NULL when zero. PostgreSQL rounds to microseconds; what is cut here first never
+// becomes later than it was.
+func timestamp(t time.Time) any {
+	if t.IsZero() {
+		return nil
+	}
+	return t.UTC().Truncate(time.Microsecond)
+}
+
+// timestamps are ts as a parameter of type timestamptz[].
+func timestamps(ts []time.Time) []sql.NullString {
+	out := make([]sql.NullString, len(ts))
+	for i, t := range ts {
+		if !t.IsZero() {
+			out[i] = sql.NullString{String: t.UTC().Truncate(time.Microsecond).Format(time.RFC3339Nano), Valid: true}
+		}
+	}
+	return out
+}
+
+// nullTime scans NULL as the zero time and anything else as UTC.
+type nullTime struct{ to *time.Time }
+
+func (n nullTime) Scan(src any) error {
+	var t sql.NullTime
+	if err := t.Scan(src); err != nil {
+		return err
+	}
+	*n.to = time.Time{}
+	if t.Valid {
+		*n.to = t.Time.UTC()
+	}
+	return nil
+}
+
+// nullID is an id as a parameter: NULL when zero.
+func nullID(id int64) any {
+	if id == 0 {
+		return nil
+	}
+	return id
+}
+
+// clean is text from outside as PostgreSQL can hold it: valid UTF-8 without NUL.
+func clean(s string) string {
+	s = strings.ToValidUTF8(s, "\uFFFD")
+	return strings.ReplaceAll(s, "\x00", "\uFFFD")
+}
+
+// isUUID reports whether s is a UUID as Kubernetes writes it. A label can say anything.
+func isUUID(s string) bool {
+	if len(s) != 36 {
+		return false
+	}
+	for i, c := range []byte(s) {
+		switch {
+		case i == 8 || i == 13 || i == 18 || i == 23:
+			if c != '-' {
+				return false
+			}
+		case c >= '0' && c <= '9', c >= 'a' && c <= 'f', c >= 'A' && c <= 'F':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// milliseconds is d as PostgreSQL's settings take it.
+func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
