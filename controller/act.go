@@ -1,0 +1,187 @@
+package controller
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"kontroler/apis/dag"
+	"kontroler/apis/kontroler/v1alpha1"
+	"kontroler/controller/engine"
+	"kontroler/controller/fault"
+	"kontroler/store"
+)
+
+// act creates and deletes the Pods that a committed decision asks for.
+func (t *term) act(ctx context.Context, row store.Run, f *facts, next engine.Next) error {
+	stopped := parallel(len(next.Delete), func(i int) error { return t.stopPod(ctx, row, next.Delete[i]) })
+	if len(next.Create) == 0 {
+		return stopped
+	}
+	var values []dag.Value
+	if err := json.Unmarshal(row.Parameters, &values); err != nil {
+		return fmt.Errorf("decoding the parameters of run %s/%s: %w", row.Namespace, row.Name, err)
+	}
+	// One Pod that cannot be deleted keeps no other from being created.
+	created := parallel(len(next.Create), func(i int) error { return t.createPod(ctx, row, f.graph, values, next.Create[i]) })
+	return errors.Join(stopped, created)
+}
+
+// createPod creates the Pod of a decided attempt, once: its name is derived, so that a repeat finds it there.
+func (t *term) createPod(ctx context.Context, row store.Run, graph *dag.Graph, values []dag.Value, c engine.Create) error {
+	key := runKey(row.UID)
+	if pass, next := t.quota.pass(row.Namespace, t.now()); !pass {
+		if c.Reason != engine.ReasonQuotaExceeded {
+			t.refuse(row, c, engine.Refusal{Reason: engine.ReasonQuotaExceeded, Message: "the namespace's quota is exceeded"})
+		}
+		t.runs.AddAfter(key, next.Sub(t.now()))
+		return nil
+	}
+	fault.Point("pod-create")
+	pod := buildPod(podInput{
+		ControllerID: t.ID, Run: runRef{Namespace: row.Namespace, Name: row.Name, UID: row.UID, DAGName: row.DAGName},
+		Task: graph.Task(c.Task), Values: values, Attempt: c.Number, PodName: c.PodName, StartGrace: t.StartGrace,
+	})
+	created, err := t.Kube.CoreV1().Pods(row.Namespace).Create(ctx, pod, metav1.CreateOptions{})
+	if apierrors.IsAlreadyExists(err) {
+		created, err = t.existing(ctx, row, c)
+		if err != nil || created == nil {
+			t.quota.answer(row.Namespace, t.now(), false, false)
+			return err
+		}
+	}
+	if err != nil {
+		return t.createFailed(row, c, err)
+	}
+	fault.Point("pod-created")
+	if !c.Ready.IsZero() {
+		t.Metrics.PodCreated(t.now().Sub(c.Ready))
+	}
+	t.quota.answer(row.Namespace, t.now(), false, true)
+	t.dirty.created(key, c.PodName, created.UID)
+	if !ours(created, t.ID, row.UID) {
+		return t.relabel(ctx, row, created)
+	}
+	return nil
+}
+
+// existing finds out whose Pod has the name. nil: somebody else's, and the attempt fails.
+func (t *term) existing(ctx context.Context, row store.Run, c engine.Create) (*corev1.Pod, error) {
+	pod, err := t.Kube.CoreV1().Pods(row.Namespace).Get(ctx, c.PodName, metav1.GetOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("reading pod %q, which exists: %w", c.PodName, err)
+	}
+	if made(pod, t.ID, row.UID) {
+		return pod, nil
+	}
+	t.refuse(row, c, engine.Refusal{Reason: engine.ReasonNameTaken, Never: true, Message: fmt.Sprintf("a Pod %q that is not this run's has its name", c.PodName)})
+	return nil, nil
+}
+
+// createFailed sorts an answer of the API server: what says nothing of the Pod is an error and is tried again; the rest is
+// a refusal, for the engine to judge.
+func (t *term) createFailed(row store.Run, c engine.Create, err error) error {
+	now := t.now()
+	refusal := engine.Refusal{Message: shorten(err.Error(), 1024)}
+	// The one error text that is read: the API server says "exceeded quota" in a 403 like any other.
+	quota := apierrors.IsForbidden(err) && strings.Contains(err.Error(), "exceeded quota")
+	next := t.quota.answer(row.Namespace, now, quota, false)
+	switch {
+	case quota:
+		refusal.Reason = engine.ReasonQuotaExceeded
+		t.runs.AddAfter(runKey(row.UID), next.Sub(now))
+	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause), apierrors.IsNotFound(err):
+		refusal.Reason = engine.ReasonNamespaceTerminating
+		t.runs.AddAfter(runKey(row.UID), namespaceRetry)
+	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err), apierrors.IsRequestEntityTooLargeError(err):
+		refusal.Reason, refusal.Never = engine.ReasonCreateRefused, true
+	case apierrors.IsForbidden(err):
+		refusal.Reason = engine.ReasonCreateRefused
+	case serverFault(err):
+		refusal.Reason = engine.ReasonCreateFailed
+		t.runs.AddAfter(runKey(row.UID), serverRetry)
+	default:
+		return fmt.Errorf("creating pod %q: %w", c.PodName, err)
+	}
+	if waits := refusal.Reason != engine.ReasonCreateRefused; !waits || c.Reason != refusal.Reason {
+		t.refuse(row, c, refusal)
+	}
+	return nil
+}
+
+// serverFault reports an answer that says that the API server, or a webhook that it asks, failed: it may last.
+func serverFault(err error) bool {
+	var status apierrors.APIStatus
+	return errors.As(err, &status) && status.Status().Code >= 500 && !apierrors.IsTimeout(err) && !apierrors.IsServerTimeout(err)
+}
+
+const (
+	// serverRetry is how often a create is tried that the API server fails to answer.
+	serverRetry = 5 * time.Second
+	// namespaceRetry is how often a create is tried in a namespace that is going away.
+	namespaceRetry = 10 * time.Second
+	// goneRetry is when a Pod is looked at again that was gone when it was to be deleted.
+	goneRetry = time.Second
+)
+
+// refuse hands a refusal to the next sync.
+func (t *term) refuse(row store.Run, c engine.Create, r engine.Refusal) {
+	t.dirty.refused(runKey(row.UID), c.PodName, r)
+	t.runs.Add(runKey(row.UID))
+}
+
+// stopPod asks for the end of a Pod whose stop is committed; its grace period is its own.
+func (t *term) stopPod(ctx context.Context, row store.Run, d engine.Delete) error {
+	fault.Point("pod-stop")
+	err := t.Kube.CoreV1().Pods(row.Namespace).Delete(ctx, d.PodName, metav1.DeleteOptions{Preconditions: preconditions(d.PodUID)})
+	if err != nil && !gone(err) {
+		return fmt.Errorf("deleting pod %q: %w", d.PodName, err)
+	}
+	fault.Point("pod-stopped")
+	if err != nil {
+		// It is gone and the cache does not know yet: the watch tells, or a live read once the cache has it no more.
+		t.dirty.pod(runKey(row.UID), d.PodName)
+		t.runs.AddAfter(runKey(row.UID), goneRetry)
+	}
+	return nil
+}
+
+func preconditions(uid string) *metav1.Preconditions {
+	u := types.UID(uid)
+	return &metav1.Preconditions{UID: &u}
+}
+
+// relabelAll gives the Pods of ours that have lost them their labels back. That comes before the commit: a Pod whose attempt
+// has ended in the database is found by its label alone, should this process end here.
+func (t *term) relabelAll(ctx context.Context, row store.Run, pods []*corev1.Pod) error {
+	for _, pod := range pods {
+		if err := t.relabel(ctx, row, pod); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// relabel gives a Pod of ours back the labels that somebody took: without them no watch shows it.
+func (t *term) relabel(ctx context.Context, row store.Run, pod *corev1.Pod) error {
+	labels := map[string]string{v1alpha1.LabelController: t.ID, v1alpha1.LabelRun: row.UID}
+	body, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": pod.UID, "labels": labels}})
+	if err != nil {
+		return fmt.Errorf("encoding labels: %w", err)
+	}
+	_, err = t.Kube.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, types.MergePatchType, body, metav1.PatchOptions{})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("giving pod %q its labels back: %w", pod.Name, err)
+	}
+	fault.Point("relabelled")
+	t.Log.Warn("a Pod had lost its labels", "namespace", pod.Namespace, "pod", pod.Name, "run", row.Name)
+	return nil
+}

@@ -1,0 +1,162 @@
+package controller
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/cache"
+
+	"kontroler/apis/kontroler/v1alpha1"
+	"kontroler/controller/engine"
+	"kontroler/controller/fault"
+	"kontroler/store"
+)
+
+// admit makes a run of a DagRun that has no row, from its DAG as it is now. No row comes back for one that is not ours to
+// run, waits for its DAG, or had a row once.
+func (t *term) admit(ctx context.Context, run *v1alpha1.DagRun) (row store.Run, ok bool, err error) {
+	switch {
+	case run.Status.Controller != "" && run.Status.Controller != t.ID, run.Status.Phase.Ended():
+		return store.Run{}, false, nil
+	case run.Status.RunID != 0:
+		return store.Run{}, false, t.historyLost(ctx, run)
+	}
+	c, err := t.compileDAG(ctx, cache.NewObjectName(run.Namespace, run.Spec.DagName))
+	switch {
+	case errors.Is(err, errNoDAG):
+		return store.Run{}, false, t.dagNotFound(ctx, run)
+	case errors.Is(err, errNotOurs):
+		return store.Run{}, false, nil
+	case err != nil:
+		return store.Run{}, false, err
+	}
+	row, err = t.store(ctx, run, c)
+	if err != nil {
+		return store.Run{}, false, fmt.Errorf("admitting DagRun %s/%s: %w", run.Namespace, run.Name, err)
+	}
+	fault.Point("run-admitted")
+	t.Log.Info("run admitted", "namespace", run.Namespace, "run", run.Name, "dag", run.Spec.DagName, "version", row.VersionNumber, "tasks", row.Counts.Total, "phase", row.Phase)
+	return row, true, nil
+}
+
+// store writes the run's row: with its tasks, or refused.
+func (t *term) store(ctx context.Context, run *v1alpha1.DagRun, c *compiled) (store.Run, error) {
+	row := store.NewRun{
+		UID: string(run.UID), Namespace: run.Namespace, Name: run.Name, DAGName: run.Spec.DagName,
+		DAGID: c.version.DAGID, VersionID: c.version.ID, Parameters: []byte("[]"),
+		CreatedAt: run.CreationTimestamp.UTC(), AdmittedAt: t.now(),
+	}
+	if why := c.invalid(); why != "" {
+		return t.db.Refuse(ctx, row, engine.ReasonInvalidDag, why)
+	}
+	values, faults := c.graph.Resolve(run.Spec.Parameters)
+	if len(faults) > 0 {
+		return t.db.Refuse(ctx, row, engine.ReasonInvalidParameters, faultMessage(faults))
+	}
+	var err error
+	if row.Parameters, err = json.Marshal(values); err != nil {
+		return store.Run{}, fmt.Errorf("encoding parameters: %w", err)
+	}
+	if deadline := c.graph.Spec().ActiveDeadlineSeconds; deadline != nil {
+		row.DeadlineSeconds = *deadline
+	}
+	tasks := make([]store.NewTask, c.graph.Len())
+	for i := range tasks {
+		tasks[i] = store.NewTask{Position: i, Name: c.graph.Task(i).Name, Unmet: len(c.graph.Parents(i))}
+	}
+	return t.db.Admit(ctx, row, tasks)
+}
+
+// claimRun makes sure that the DagRun names this controller and this row before the first Pod: of several controllers the
+// first patch wins, and the others drop their rows.
+func (t *term) claimRun(ctx context.Context, row store.Run, run *v1alpha1.DagRun) (claimed bool, err error) {
+	for range 3 {
+		switch s := run.Status; {
+		case s.Controller == t.ID && s.RunID == row.ID:
+			return true, nil
+		case s.Controller != "", s.RunID != 0, s.Phase.Ended():
+			t.Log.Info("run is another controller's, or has ended without one", "namespace", row.Namespace, "run", row.Name, "controller", s.Controller)
+			return false, t.db.Discard(ctx, row.ID)
+		}
+		status := t.project(row, run)
+		if status.Phase == v1alpha1.RunPending {
+			status.Phase = v1alpha1.RunRunning
+		}
+		patched, err := t.patchStatus(ctx, run, status, run.ResourceVersion)
+		if err == nil {
+			fault.Point("run-claimed")
+			t.showPhase(row, status.Phase, row.AdmittedAt)
+			run = patched
+			continue
+		}
+		if !apierrors.IsConflict(err) && !apierrors.IsInvalid(err) {
+			return false, fmt.Errorf("claiming DagRun %s/%s: %w", row.Namespace, row.Name, err)
+		}
+		if run, err = t.liveRun(ctx, row); err != nil || run == nil {
+			return false, err
+		}
+	}
+	return false, fmt.Errorf("claiming DagRun %s/%s: it keeps changing", row.Namespace, row.Name)
+}
+
+// liveRun reads the DagRun of a row past the cache; nil: it is gone.
+func (t *term) liveRun(ctx context.Context, row store.Run) (*v1alpha1.DagRun, error) {
+	run, err := t.Client.KontrolerV1alpha1().DagRuns(row.Namespace).Get(ctx, row.Name, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err), err == nil && string(run.UID) != row.UID:
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("reading DagRun %s/%s: %w", row.Namespace, row.Name, err)
+	}
+	return run, nil
+}
+
+// dagNotFound lets a DagRun wait for its DAG, and say so. Only controllers of the empty class speak for a DAG that nobody
+// can claim.
+func (t *term) dagNotFound(ctx context.Context, run *v1alpha1.DagRun) error {
+	if t.Class != "" || run.Status.Reason == engine.ReasonDagNotFound && !run.Spec.Cancel {
+		return nil
+	}
+	message := fmt.Sprintf("there is no DAG %q in namespace %q; the run starts when there is", run.Spec.DagName, run.Namespace)
+	status := v1alpha1.DagRunStatus{Phase: v1alpha1.RunPending, Reason: engine.ReasonDagNotFound, Message: message, ObservedGeneration: run.Generation}
+	if run.Spec.Cancel {
+		status.Phase, status.Reason, status.Message = v1alpha1.RunCancelled, engine.ReasonUserCancelled, "cancelled by spec.cancel before there was a DAG"
+	}
+	status.Conditions = []metav1.Condition{{Type: v1alpha1.RunConditionAdmitted, Status: metav1.ConditionFalse, Reason: engine.ReasonDagNotFound,
+		Message: message, LastTransitionTime: metav1.NewTime(t.now()), ObservedGeneration: run.Generation}}
+	if run.Spec.Cancel {
+		now := metav1.NewTime(t.now())
+		status.CompletionTime = &now
+		setEnded(&status, now, run.Generation)
+	}
+	_, err := t.patchStatus(ctx, run, status, run.ResourceVersion)
+	return ignoreGone(err)
+}
+
+// historyLost ends a DagRun whose row is gone: what it has done is not known, so it is never run again.
+func (t *term) historyLost(ctx context.Context, run *v1alpha1.DagRun) error {
+	message := fmt.Sprintf("its row %d is not in the database: what it did is not known, and it is not run again", run.Status.RunID)
+	status := *run.Status.DeepCopy()
+	now := metav1.NewTime(t.now())
+	status.Phase, status.Reason, status.Message, status.CompletionTime = v1alpha1.RunFailed, engine.ReasonHistoryLost, message, &now
+	status.ObservedGeneration = run.Generation
+	setEnded(&status, now, run.Generation)
+	if err := t.recordEnd(ctx, run, status); err != nil {
+		return err
+	}
+	fault.Point("loss-recorded")
+	_, err := t.patchStatus(ctx, run, status, run.ResourceVersion)
+	return ignoreGone(err)
+}
+
+// ignoreGone drops the error of a patch to an object that is gone; a conflict stays an error, so that the key comes back.
+func ignoreGone(err error) error {
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,112 @@
+package controller
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/cache"
+
+	"kontroler/apis/kontroler/v1alpha1"
+	"kontroler/controller/fault"
+)
+
+const (
+	// claimVoidAfter is how long past its Lease's expiry a controller's claims are void.
+	claimVoidAfter = 5 * time.Minute
+	// claimsEvery is how often the claims of other controllers are looked at.
+	claimsEvery = 10 * time.Second
+)
+
+// claim makes a DAG this controller's, if it is of its class and nobody's, or its claimant is gone. The patch carries the
+// resourceVersion: of several controllers the first wins. It returns the DAG as it then is.
+func (t *term) claim(ctx context.Context, d *v1alpha1.DAG) (*v1alpha1.DAG, bool, error) {
+	mine, ofClass := d.Status.Controller == t.ID, d.Spec.ControllerClass == t.Class
+	switch {
+	case mine && ofClass:
+		return d, true, nil
+	case mine:
+		// Its class was changed: another controller's from now on. Runs that were admitted stay here.
+		_, err := t.patchClaim(ctx, d, "", "")
+		return d, false, err
+	case !ofClass, d.DeletionTimestamp != nil:
+		return d, false, nil
+	}
+	if d.Status.Controller != "" {
+		void, err := t.claimVoid(ctx, d.Status.ControllerNamespace, d.Status.Controller)
+		if err != nil || !void {
+			return d, false, err
+		}
+	}
+	claimed, err := t.patchClaim(ctx, d, t.ID, t.LeaseNamespace)
+	if err != nil {
+		return d, false, err
+	}
+	fault.Point("dag-claimed")
+	return claimed, true, nil
+}
+
+func (t *term) patchClaim(ctx context.Context, d *v1alpha1.DAG, controller, namespace string) (*v1alpha1.DAG, error) {
+	body, err := json.Marshal(map[string]any{
+		"metadata": map[string]any{"uid": d.UID, "resourceVersion": d.ResourceVersion},
+		"status":   map[string]any{"controller": controller, "controllerNamespace": namespace},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("encoding a claim: %w", err)
+	}
+	claimed, err := t.Client.KontrolerV1alpha1().DAGs(d.Namespace).Patch(ctx, d.Name, types.MergePatchType, body, metav1.PatchOptions{}, "status")
+	if err != nil {
+		return nil, fmt.Errorf("claiming DAG %s/%s: %w", d.Namespace, d.Name, err)
+	}
+	return claimed, nil
+}
+
+// claimVoid reports whether another controller's claims are void: its Lease is gone, or long past.
+func (t *term) claimVoid(ctx context.Context, namespace, id string) (bool, error) {
+	if namespace == "" {
+		namespace = t.LeaseNamespace
+	}
+	lease, err := t.Kube.CoordinationV1().Leases(namespace).Get(ctx, leaseName(id), metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return true, nil
+	}
+	if apierrors.IsForbidden(err) {
+		t.Log.Warn("a controller's claims cannot be judged without permission to get its Lease", "controller", id, "namespace", namespace)
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("reading the Lease of controller %s: %w", id, err)
+	}
+	if lease.Spec.RenewTime == nil || lease.Spec.LeaseDurationSeconds == nil {
+		return true, nil
+	}
+	expiry := lease.Spec.RenewTime.Add(time.Duration(*lease.Spec.LeaseDurationSeconds) * time.Second)
+	return t.now().After(expiry.Add(claimVoidAfter)), nil
+}
+
+// watchClaims puts the DAGs of controllers that are gone on the queue.
+func (t *term) watchClaims(ctx context.Context) {
+	for sleep(ctx, claimsEvery) {
+		void := map[string]bool{}
+		t.dagSource.all(func(d *v1alpha1.DAG) {
+			other := d.Status.Controller
+			if other == "" || other == t.ID || d.Spec.ControllerClass != t.Class {
+				return
+			}
+			if _, known := void[other]; !known {
+				is, err := t.claimVoid(ctx, d.Status.ControllerNamespace, other)
+				if err != nil && ctx.Err() == nil {
+					t.Log.Warn("judging another controller's claims", "controller", other, "error", err)
+				}
+				void[other] = is
+			}
+			if void[other] {
+				t.dags.Add(cache.MetaObjectToName(d))
+			}
+		})
+	}
+}

@@ -1,0 +1,107 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/client-go/util/flowcontrol"
+
+	"kontroler/generated/clientset/versioned"
+)
+
+// podNamespaceFile tells a process in a Pod its namespace.
+const podNamespaceFile = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
+
+// clients speak to the API server. All share one connection pool.
+type clients struct {
+	kube  kubernetes.Interface // in protobuf
+	dags  versioned.Interface  // in JSON: custom resources have nothing else
+	lease kubernetes.Interface // as kube, without its rate limit
+}
+
+// newClients makes the clients; wrap stands before their transport.
+func newClients(cfg config, wrap func(http.RoundTripper) http.RoundTripper) (clients, error) {
+	base, err := restConfig(cfg.kubeconfig)
+	if err != nil {
+		return clients{}, err
+	}
+	base.UserAgent = "kontroler-controller/" + version()
+	base.QPS = -1
+	base.Wrap(wrap)
+	protobuf := rest.CopyConfig(base)
+	protobuf.ContentType = "application/vnd.kubernetes.protobuf"
+	protobuf.AcceptContentTypes = "application/vnd.kubernetes.protobuf,application/json"
+	unlimited := rest.CopyConfig(protobuf)
+	if qps := float32(cfg.kubeAPIQPS); qps > 0 {
+		limiter := flowcontrol.NewTokenBucketRateLimiter(qps, max(1, int(2*qps)))
+		base.RateLimiter, protobuf.RateLimiter = limiter, limiter
+	}
+	var c clients
+	if c.kube, err = kubernetes.NewForConfig(protobuf); err != nil {
+		return clients{}, fmt.Errorf("making a Kubernetes client: %w", err)
+	}
+	if c.lease, err = kubernetes.NewForConfig(unlimited); err != nil {
+		return clients{}, fmt.Errorf("making a Kubernetes client: %w", err)
+	}
+	if c.dags, err = versioned.NewForConfig(base); err != nil {
+		return clients{}, fmt.Errorf("making a client for DAGs: %w", err)
+	}
+	return c, nil
+}
+
+// restConfig reads kubeconfig files (a list, as KUBECONFIG is), or the service account of this Pod when there are none.
+func restConfig(kubeconfig string) (*rest.Config, error) {
+	if kubeconfig == "" {
+		cfg, err := rest.InClusterConfig()
+		if errors.Is(err, rest.ErrNotInCluster) {
+			return nil, errors.New("no cluster: give --kubeconfig (or KUBECONFIG), or run in a Pod")
+		}
+		if err != nil {
+			return nil, fmt.Errorf("reading the service account of this Pod: %w", err)
+		}
+		return cfg, nil
+	}
+	rules := &clientcmd.ClientConfigLoadingRules{ExplicitPath: kubeconfig}
+	if files := filepath.SplitList(kubeconfig); len(files) > 1 {
+		rules = &clientcmd.ClientConfigLoadingRules{Precedence: files}
+	}
+	loaded, err := rules.Load()
+	if err != nil {
+		return nil, fmt.Errorf("reading the kubeconfig: %w: check --kubeconfig (or KUBECONFIG)", err)
+	}
+	cfg, err := clientcmd.NewDefaultClientConfig(*loaded, &clientcmd.ConfigOverrides{}).ClientConfig()
+	if err != nil {
+		return nil, fmt.Errorf("the kubeconfig %s names no cluster to use (%w): check --kubeconfig (or KUBECONFIG)", kubeconfig, err)
+	}
+	return cfg, nil
+}
+
+// leaseNamespace is the configured one, else that of this Pod, else "default".
+func leaseNamespace(cfg config) string {
+	if cfg.leaseNamespace != "" {
+		return cfg.leaseNamespace
+	}
+	if cfg.kubeconfig == "" {
+		if namespace, err := os.ReadFile(podNamespaceFile); err == nil && len(namespace) > 0 {
+			return strings.TrimSpace(string(namespace))
+		}
+	}
+	return "default"
+}
+
+// version is what the Go tool knows of this build.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "" {
+		return "(devel)"
+	}
+	return info.Main.Version
+}

@@ -1,0 +1,238 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"k8s.io/klog/v2"
+
+	"kontroler/controller"
+	"kontroler/controller/fault"
+	"kontroler/store"
+)
+
+// runController runs until ctx ends. Its error ends the process; advice says what to do about it.
+func runController(ctx context.Context, cfg config, log *slog.Logger) error {
+	metrics := controller.NewMetrics()
+	gate := controller.NewGate(metrics, log, os.Exit)
+	clients, err := newClients(cfg, gate.Wrap)
+	if err != nil {
+		return err
+	}
+	leases := leaseNamespace(cfg)
+	cluster, err := controller.Preflight(ctx, clients.kube, cfg.namespaces, leases)
+	if err != nil {
+		return stopped(ctx, err)
+	}
+	health := newHealth("database", "caches")
+	health.set("database", func() string { return "no answer yet" })
+	stop, err := serve(cfg, health, metrics.Handler(), log)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	db, id, err := openDatabase(ctx, cfg, cluster.UID, log)
+	if err != nil {
+		return stopped(ctx, err)
+	}
+	defer db.Close()
+	elector, err := controller.NewElector(controller.ElectorConfig{
+		Leases: clients.lease.CoordinationV1(), ID: id, Namespace: leases, Holder: holder(), LeaseDuration: cfg.leaseDuration,
+		TakeAtOnce: !cfg.leaderElect, AcceptRestored: cfg.acceptRestored, Epochs: db, Metrics: metrics, Log: log,
+	})
+	if err != nil {
+		return err
+	}
+	gate.Guard(elector.Stale)
+	c, err := controller.New(controller.Config{
+		Kube: clients.kube, Client: clients.dags, ID: id, Namespaces: cfg.namespaces, Class: cfg.class, LeaseNamespace: leases,
+		MaxPods: cfg.maxPods, StartGrace: cfg.startGrace, Writes: gate.Writes, DatabaseAway: elector.DatabaseAway, Metrics: metrics, Log: log,
+	})
+	if err != nil {
+		return err
+	}
+	// The watches outlive ctx until the last term has drained.
+	watching, unwatch := context.WithCancel(context.WithoutCancel(ctx))
+	defer unwatch()
+	if err := c.Start(watching); err != nil {
+		return err
+	}
+	health.set("database", databaseFault(elector.DatabaseAway))
+	health.set("caches", cachesFault(c.Synced))
+	log.Info("started", "controller", id, "version", version(), "kubernetes", cluster.Version, "class", cfg.class,
+		"namespaces", strings.Join(cfg.namespaces, ","), "maxPods", cfg.maxPods)
+	return elector.Run(ctx, func(ctx context.Context, epoch int64) error {
+		leader, err := db.Lead(ctx, store.Term{ControllerID: id, Epoch: epoch, IdleTimeout: cfg.leaseDuration / 3, Hook: fault.Point})
+		if err != nil {
+			return err
+		}
+		defer leader.Close()
+		return c.Lead(ctx, leader)
+	})
+}
+
+// runUninstall takes the finalizer off the Pods of the database's controller, or of all.
+func runUninstall(ctx context.Context, cfg config, log *slog.Logger) error {
+	clients, err := newClients(cfg, func(next http.RoundTripper) http.RoundTripper { return next })
+	if err != nil {
+		return err
+	}
+	id := ""
+	if !cfg.all {
+		db, err := store.Open(ctx, store.Config{URL: cfg.databaseURL, MaxOpen: 1})
+		if err != nil {
+			return fmt.Errorf("%w: give --all when the database is gone", err)
+		}
+		defer db.Close()
+		identity, err := db.Identity(ctx)
+		if err != nil {
+			return fmt.Errorf("%w: give --all when this database is no controller's", err)
+		}
+		id = identity.ControllerID
+	}
+	changed, err := controller.Uninstall(ctx, controller.UninstallConfig{
+		Kube: clients.kube, ID: id, Namespaces: cfg.namespaces, LeaseNamespace: leaseNamespace(cfg), Log: log,
+	})
+	if err != nil {
+		return err
+	}
+	log.Info("no Pod is held back any more", "controller", id, "changed", changed)
+	return nil
+}
+
+// openDatabase opens the database, brings its schema up to date and binds it to the cluster. It waits for a database
+// that does not answer, and says so; one that refuses is an error.
+func openDatabase(ctx context.Context, cfg config, clusterUID string, log *slog.Logger) (*store.DB, string, error) {
+	const every = 5 * time.Second
+	type result struct {
+		db  *store.DB
+		id  string
+		err error
+	}
+	ready := make(chan result, 1)
+	try := func() {
+		db, id, err := prepareDatabase(ctx, cfg, clusterUID)
+		ready <- result{db, id, err}
+	}
+	go try()
+	began, cause := time.Now(), error(errors.New("no answer yet"))
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	retry := time.NewTimer(0)
+	retry.Stop()
+	defer retry.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil, "", ctx.Err()
+		case r := <-ready:
+			if r.err == nil || !store.IsUnavailable(r.err) {
+				return r.db, r.id, r.err
+			}
+			cause = r.err
+			retry.Reset(time.Second)
+		case <-retry.C:
+			go try()
+		case <-tick.C:
+			log.Warn("waiting for the database", "since", time.Since(began).Round(time.Second).String(), "error", cause)
+		}
+	}
+}
+
+func prepareDatabase(ctx context.Context, cfg config, clusterUID string) (*store.DB, string, error) {
+	db, err := store.Open(ctx, store.Config{URL: cfg.databaseURL})
+	if err != nil {
+		return nil, "", fmt.Errorf("%w: check DATABASE_URL (or --database-url)", err)
+	}
+	id, err := func() (string, error) {
+		if err := db.Migrate(ctx); err != nil {
+			return "", err
+		}
+		identity, err := db.Identity(ctx)
+		if err != nil {
+			return "", err
+		}
+		return identity.ControllerID, db.BindCluster(ctx, clusterUID, cfg.adoptCluster)
+	}()
+	if err != nil {
+		db.Close()
+		return nil, "", err
+	}
+	return db, id, nil
+}
+
+// stopped is nil when what failed did so because the process was told to stop.
+func stopped(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// advice is an error in one line that says what to do, where there is something to do.
+func advice(err error) string {
+	text := strings.Join(strings.Fields(err.Error()), " ")
+	switch {
+	case errors.Is(err, store.ErrOtherCluster):
+		return text + ": two controllers on one database would each run the other's; give this one a database of its own, or start it with --adopt-cluster if that cluster is gone"
+	case errors.Is(err, store.ErrRestored):
+		return text + ": what happened since is not in it, and Pods of that time are deleted; start with --accept-restored-database to go on"
+	}
+	return text
+}
+
+func databaseFault(away func() (time.Time, bool)) func() string {
+	return func() string {
+		if since, is := away(); is {
+			return "no answer since " + since.UTC().Format(time.RFC3339)
+		}
+		return ""
+	}
+}
+
+func cachesFault(synced func() bool) func() string {
+	return func() string {
+		if synced() {
+			return ""
+		}
+		return "waiting for the first lists of the watches"
+	}
+}
+
+// holder names this process among those of the controller.
+func holder() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return host + "_" + strings.ToLower(rand.Text()[:10])
+}
+
+// newLogger logs to w, and lets klog do so: text on a terminal, else JSON.
+func newLogger(cfg config, w io.Writer) *slog.Logger {
+	format := cfg.logFormat
+	if format == "" {
+		format = "json"
+		if file, ok := w.(*os.File); ok {
+			if info, err := file.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
+				format = "text"
+			}
+		}
+	}
+	options := &slog.HandlerOptions{Level: cfg.logLevel}
+	var handler slog.Handler = slog.NewJSONHandler(w, options)
+	if format == "text" {
+		handler = slog.NewTextHandler(w, options)
+	}
+	log := slog.New(handler)
+	klog.SetSlogLogger(log.With("logger", "client-go"))
+	return log
+}

@@ -1,0 +1,288 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/record"
+
+	"kontroler/apis/kontroler/v1alpha1"
+	"kontroler/controller/engine"
+	"kontroler/controller/fault"
+	"kontroler/generated/clientset/versioned"
+	"kontroler/store"
+)
+
+// Config is what a controller needs to know. Zero values of the optional fields take the defaults named beside them.
+type Config struct {
+	// Kube and Client speak to the cluster; Kube in protobuf.
+	Kube   kubernetes.Interface
+	Client versioned.Interface
+	// ID is the controller's id, from its database.
+	ID string
+	// Namespaces that it works in; empty: all.
+	Namespaces []string
+	// Class of the DAGs that it may claim.
+	Class string
+	// LeaseNamespace is where its Lease is, by which others judge its claims.
+	LeaseNamespace string
+	// MaxPods bounds its live Pods; default 2,000.
+	MaxPods int
+	// StartGrace is how long an attempt may fail to start; default engine.DefaultStartGrace.
+	StartGrace time.Duration
+	// Workers is how many runs are synced at once; default 8.
+	Workers int
+	// Writes counts the requests that changed something; what progress patches are rationed by.
+	Writes func() uint64
+	// DatabaseAway says since when the database has not answered.
+	DatabaseAway func() (since time.Time, away bool)
+	// Now is the clock; default time.Now.
+	Now     func() time.Time
+	Metrics *Metrics
+	Log     *slog.Logger
+}
+
+// Controller holds what outlives a term of leadership: clients and warm caches.
+type Controller struct {
+	Config
+	dagSource source[*v1alpha1.DAG]
+	runSource source[*v1alpha1.DagRun]
+	podSource podSource
+	events    record.EventRecorder
+	broadcast record.EventBroadcaster
+	led       atomic.Bool // this process was a leader
+	told      toldRuns
+}
+
+// New checks the configuration and makes a controller; nothing runs yet.
+func New(cfg Config) (*Controller, error) {
+	if cfg.Kube == nil || cfg.Client == nil || cfg.ID == "" || cfg.Log == nil || cfg.Metrics == nil {
+		return nil, errors.New("controller: Kube, Client, ID, Log and Metrics are required")
+	}
+	if cfg.MaxPods == 0 {
+		cfg.MaxPods = 2000
+	}
+	if cfg.StartGrace == 0 {
+		cfg.StartGrace = engine.DefaultStartGrace
+	}
+	if cfg.Workers == 0 {
+		cfg.Workers = 8
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Writes == nil {
+		cfg.Writes = func() uint64 { return 0 }
+	}
+	if cfg.DatabaseAway == nil {
+		cfg.DatabaseAway = func() (time.Time, bool) { return time.Time{}, false }
+	}
+	c := &Controller{Config: cfg}
+	c.makeSources()
+	c.broadcast, c.events = newEvents(cfg.Kube)
+	return c, nil
+}
+
+// Start starts the watches; a standby keeps them warm. They end with ctx.
+func (c *Controller) Start(ctx context.Context) error {
+	for _, informer := range c.informers() {
+		go informer.RunWithContext(ctx)
+	}
+	context.AfterFunc(ctx, c.broadcast.Shutdown)
+	go c.sayOutage(ctx)
+	return nil
+}
+
+// Synced reports whether every watch has delivered its first list.
+func (c *Controller) Synced() bool {
+	for _, informer := range c.informers() {
+		if !informer.HasSynced() {
+			return false
+		}
+	}
+	return true
+}
+
+// now is the time as PostgreSQL keeps it: UTC, microseconds.
+func (c *Controller) now() time.Time { return c.Now().UTC().Truncate(time.Microsecond) }
+
+// term is one leadership: everything in it may be lost at any instant.
+type term struct {
+	*Controller
+	db     *store.Leader
+	runs   *queue[runKey]
+	dags   *queue[cache.ObjectName]
+	pods   *queue[cache.ObjectName]
+	dirty  *dirty
+	slots  *slots
+	quota  *quotaGates
+	graphs *graphCache
+	status *projections
+	reaped *uidSet
+	// fail ends the term; the first error wins.
+	fail context.CancelCauseFunc
+}
+
+// Lead works as the leader until ctx ends, then lets what is under way finish (at most ten seconds). It returns nil then,
+// store.ErrFenced when another leader has taken over.
+func (c *Controller) Lead(ctx context.Context, db *store.Leader) error {
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	c.led.Store(true)
+	t := &term{
+		Controller: c, db: db, fail: fail,
+		runs: newQueue[runKey]("runs", c.Metrics), dags: newQueue[cache.ObjectName]("dags", c.Metrics), pods: newQueue[cache.ObjectName]("pods", c.Metrics),
+		dirty: newDirty(), quota: newQuotaGates(), graphs: newGraphCache(), reaped: newUIDSet(),
+	}
+	t.slots = newSlots(c.MaxPods, t.runs.Add)
+	t.status = newProjections()
+	if !cache.WaitForCacheSync(ctx.Done(), c.Synced) {
+		return nil
+	}
+	for err := t.resume(ctx); err != nil; err = t.resume(ctx) {
+		if !store.IsUnavailable(err) {
+			return err
+		}
+		if !sleep(ctx, time.Second) {
+			return nil
+		}
+	}
+	fault.Point("term-resumed")
+	release, err := t.watch()
+	if err != nil {
+		return err
+	}
+	defer release()
+	t.work(ctx)
+	if cause := context.Cause(ctx); errors.Is(cause, store.ErrFenced) {
+		return cause
+	}
+	return nil
+}
+
+// resume puts every live run on the queue: a start needs the rows and a fresh list, nothing else. Before the first write
+// there is a partition for it, unless something holds the table, as a backup does: the default one takes it then.
+func (t *term) resume(ctx context.Context) error {
+	if err := t.db.Maintain(ctx, t.now()); errors.Is(err, store.ErrConflict) {
+		t.Log.Warn("maintaining the database: tried again in a minute", "error", err)
+	} else if err != nil {
+		return fmt.Errorf("maintaining the database: %w", err)
+	}
+	mark := t.slots.mark()
+	live, err := t.db.LiveAttempts(ctx, shard)
+	if err != nil {
+		return fmt.Errorf("counting live attempts: %w", err)
+	}
+	t.slots.reset(live, mark)
+	for after, more := int64(0), true; more; {
+		keys, err := t.db.LiveRuns(ctx, shard, after, resumePage)
+		if err != nil {
+			return fmt.Errorf("listing live runs: %w", err)
+		}
+		for _, key := range keys {
+			after = key.ID
+			if !t.watches(key.Namespace) {
+				t.Log.Warn("a live run is outside --namespaces: it rests until they have its namespace again", "namespace", key.Namespace, "run", key.Name)
+				continue
+			}
+			t.dirty.full(runKey(key.UID))
+			t.runs.Add(runKey(key.UID))
+		}
+		more = len(keys) == resumePage
+	}
+	return t.resumeDAGs(ctx)
+}
+
+// resumeDAGs looks at the DAGs that were deleted while nobody led.
+func (t *term) resumeDAGs(ctx context.Context) error {
+	for after, more := int64(0), true; more; {
+		keys, err := t.db.DAGs(ctx, after, resumePage)
+		if err != nil {
+			return fmt.Errorf("listing DAGs: %w", err)
+		}
+		for _, key := range keys {
+			name := cache.NewObjectName(key.Namespace, key.Name)
+			if _, there := t.dagSource.get(name); !there && t.watches(key.Namespace) {
+				t.dags.Add(name)
+			}
+			after = key.ID
+		}
+		more = len(keys) == resumePage
+	}
+	return nil
+}
+
+func (c *Controller) watches(namespace string) bool {
+	return len(c.Namespaces) == 0 || slices.Contains(c.Namespaces, namespace)
+}
+
+// resumePage is how many rows a start reads at once.
+const resumePage = 1000
+
+// work runs the term's goroutines until ctx ends, then drains them.
+func (t *term) work(ctx context.Context) {
+	working, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	var workers, loops sync.WaitGroup
+	start := func(n int, run func()) {
+		for range n {
+			workers.Go(run)
+		}
+	}
+	start(t.Workers, func() { t.runs.work(working, t.syncRun, t.failed) })
+	start(4, func() { t.dags.work(working, t.syncDAG, t.failed) })
+	start(t.Workers, func() { t.pods.work(working, t.reap, t.failed) })
+	for _, loop := range []func(context.Context){t.watchClaims, t.projectProgress, t.correctOutage, t.maintain, t.db.Notify} {
+		loops.Go(func() { loop(ctx) })
+	}
+	<-ctx.Done()
+	t.runs.ShutDown()
+	t.dags.ShutDown()
+	t.pods.ShutDown()
+	drained := make(chan struct{})
+	go func() { workers.Wait(); close(drained) }()
+	select {
+	case <-drained:
+	case <-time.After(10 * time.Second):
+		stop()
+		<-drained
+	}
+	loops.Wait()
+}
+
+// failed sees every error of a sync first: a fenced leader is none any more.
+func (t *term) failed(err error) {
+	switch {
+	case errors.Is(err, store.ErrFenced):
+		t.fail(err)
+	case apierrors.IsConflict(err):
+		t.Log.Debug("will be synced again", "error", err)
+	default:
+		t.Log.Warn("will be synced again", "error", err)
+	}
+}
+
+// maintain keeps the partitions of the coming month and corrects the count of live Pods, every minute.
+func (t *term) maintain(ctx context.Context) {
+	for sleep(ctx, time.Minute) {
+		if err := t.db.Maintain(ctx, t.now()); err != nil && ctx.Err() == nil {
+			t.failed(fmt.Errorf("maintaining the database: %w", err))
+		}
+		mark := t.slots.mark()
+		if live, err := t.db.LiveAttempts(ctx, shard); err == nil {
+			t.slots.reset(live, mark)
+		}
+	}
+}
+
+// shard that this controller leads; runs have one so that several leaders can share them some day.
+const shard = 0

@@ -1,0 +1,186 @@
+package controller
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/client-go/tools/cache"
+
+	"kontroler/apis/dag"
+	"kontroler/apis/kontroler/v1alpha1"
+	"kontroler/controller/fault"
+	"kontroler/store"
+)
+
+// compiled is a DAG as a run needs it: claimed by this controller, and either stored as a version or faulty.
+type compiled struct {
+	dag     *v1alpha1.DAG
+	graph   *dag.Graph
+	version store.Version
+	faults  field.ErrorList
+	// blocked are fields without which a run would not mean what its manifest says.
+	blocked []string
+}
+
+// invalid says why no run can be made of it; empty: one can.
+func (c *compiled) invalid() string {
+	switch {
+	case len(c.faults) > 0:
+		return faultMessage(c.faults)
+	case len(c.blocked) > 0:
+		return "not yet supported: " + strings.Join(c.blocked, ", ")
+	}
+	return ""
+}
+
+var (
+	errNoDAG   = errors.New("there is no such DAG")
+	errNotOurs = errors.New("the DAG is another controller's")
+)
+
+func (t *term) syncDAG(ctx context.Context, key cache.ObjectName) error {
+	c, err := t.compileDAG(ctx, key)
+	switch {
+	case errors.Is(err, errNoDAG):
+		return t.dagGone(ctx, key)
+	case errors.Is(err, errNotOurs):
+		return nil
+	case err != nil:
+		return err
+	}
+	return t.reportDAG(ctx, c)
+}
+
+// compileDAG reads a DAG live, claims it, compiles it and stores a new version when the compiled spec changed: the one way
+// from a DAG to a version, for the DAG's own sync and for the admission of a run. Its errors are errNoDAG, errNotOurs, or
+// a failure.
+func (t *term) compileDAG(ctx context.Context, key cache.ObjectName) (*compiled, error) {
+	d, err := t.Client.KontrolerV1alpha1().DAGs(key.Namespace).Get(ctx, key.Name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil, errNoDAG
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading DAG %s: %w", key, err)
+	}
+	d, mine, err := t.claim(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	if !mine {
+		return nil, errNotOurs
+	}
+	c := &compiled{dag: d, blocked: dag.Blocking(&d.Spec)}
+	if c.graph, c.faults = dag.Compile(&d.Spec); len(c.faults) > 0 {
+		return c, nil
+	}
+	encoded, err := dag.Encode(&d.Spec)
+	if err != nil {
+		// What no database can hold is a fault of the manifest.
+		c.faults = field.ErrorList{field.Invalid(field.NewPath("spec"), field.OmitValueType{}, err.Error())}
+		return c, nil
+	}
+	if c.version, err = t.saveVersion(ctx, d, encoded, c.graph.Len()); err != nil {
+		return nil, err
+	}
+	t.graphs.put(c.version.ID, c.graph)
+	return c, nil
+}
+
+func (t *term) dagGone(ctx context.Context, key cache.ObjectName) error {
+	if err := t.db.DAGDeleted(ctx, key.Namespace, key.Name, "", t.now()); err != nil {
+		return fmt.Errorf("recording the deletion of DAG %s: %w", key, err)
+	}
+	return nil
+}
+
+func (t *term) saveVersion(ctx context.Context, d *v1alpha1.DAG, encoded []byte, tasks int) (store.Version, error) {
+	row := store.DAG{Namespace: d.Namespace, Name: d.Name, UID: string(d.UID), CreatedAt: d.CreationTimestamp.UTC()}
+	version, err := t.db.SaveVersion(ctx, row, encoded, dag.Hash(encoded), tasks, t.now())
+	if err != nil {
+		return store.Version{}, fmt.Errorf("storing a version of DAG %s/%s: %w", d.Namespace, d.Name, err)
+	}
+	fault.Point("version-committed")
+	return version, nil
+}
+
+// reportDAG brings the status up to date, if it is not.
+func (t *term) reportDAG(ctx context.Context, c *compiled) error {
+	d := c.dag
+	status := d.Status.DeepCopy()
+	status.ObservedGeneration = d.Generation
+	status.Tasks = int32(len(d.Spec.Task))
+	if c.version.Number != 0 {
+		status.Version = c.version.Number
+	}
+	valid := metav1.Condition{Type: v1alpha1.DAGValid, Status: metav1.ConditionTrue, Reason: "Compiled", ObservedGeneration: d.Generation,
+		Message: fmt.Sprintf("%d tasks, version %d", len(d.Spec.Task), c.version.Number)}
+	if why := c.invalid(); why != "" {
+		valid.Status, valid.Reason, valid.Message = metav1.ConditionFalse, "Invalid", why
+	}
+	changed := meta.SetStatusCondition(&status.Conditions, valid)
+	supported := metav1.Condition{Type: v1alpha1.DAGSupported, Status: metav1.ConditionTrue, Reason: "Supported", ObservedGeneration: d.Generation}
+	if unsupported := dag.Unsupported(&d.Spec); len(unsupported) > 0 {
+		supported.Status, supported.Reason, supported.Message = metav1.ConditionFalse, "NotYetSupported", "not yet supported: "+strings.Join(unsupported, ", ")
+	}
+	changed = meta.SetStatusCondition(&status.Conditions, supported) || changed
+	if !changed && status.Version == d.Status.Version && status.ObservedGeneration == d.Status.ObservedGeneration {
+		return nil
+	}
+	// The whole status as it was read: what was written since, a claim or a last run, must not be undone.
+	body, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": d.UID, "resourceVersion": d.ResourceVersion}, "status": status})
+	if err != nil {
+		return fmt.Errorf("encoding the status of DAG %s/%s: %w", d.Namespace, d.Name, err)
+	}
+	_, err = t.Client.KontrolerV1alpha1().DAGs(d.Namespace).Patch(ctx, d.Name, types.MergePatchType, body, metav1.PatchOptions{}, "status")
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("patching the status of DAG %s/%s: %w", d.Namespace, d.Name, err)
+	}
+	fault.Point("dag-reported")
+	if valid.Status == metav1.ConditionFalse && d.Status.ObservedGeneration != d.Generation {
+		t.events.Event(d, corev1.EventTypeWarning, "Invalid", shorten(valid.Message, 1024))
+	}
+	t.warnUnused(d)
+	return nil
+}
+
+// warnUnused says so when a field of an old manifest has no effect, once a generation.
+func (t *term) warnUnused(d *v1alpha1.DAG) {
+	unused := slices.ContainsFunc(d.Spec.Task, func(task v1alpha1.Task) bool { return task.ScriptInjectorImage != "" })
+	if unused && d.Status.ObservedGeneration != d.Generation {
+		t.events.Event(d, corev1.EventTypeWarning, "Unused", "scriptInjectorImage is accepted and unused: scripts need no helper image")
+	}
+}
+
+// faultMessage names every fault, within what a condition may hold.
+func faultMessage(faults field.ErrorList) string {
+	lines := make([]string, len(faults))
+	for i, f := range faults {
+		lines[i] = f.Error()
+	}
+	return shorten(strings.Join(lines, "; "), 16<<10)
+}
+
+// shorten cuts a text to at most limit bytes, on a character.
+func shorten(s string, limit int) string {
+	if len(s) <= limit {
+		return s
+	}
+	cut := limit - len("…")
+	for cut > 0 && s[cut]&0xC0 == 0x80 {
+		cut--
+	}
+	return s[:cut] + "…"
+}

@@ -1,0 +1,34 @@
+// Package controller is the core of Kontroler: it turns DAGs and DagRuns into
+// Pods and what becomes of the Pods into rows, and it offers no API but the
+// custom resources.
+//
+// One sync of one run gathers facts, lets package engine decide, commits one
+// transaction and only then touches the cluster. Everything else here serves
+// that sentence:
+//
+//	controller.go  what a controller is made of; a term as leader
+//	informers.go   watches, hand-written, on trimmed objects
+//	queue.go       the workqueue contract, in one function
+//	dirty.go       what changed beside a run's key
+//	dags.go        claim, compile, version a DAG
+//	admit.go       a DagRun becomes a run
+//	runs.go        the sync of a run
+//	gather.go      the facts of a sync
+//	act.go         Pods created and stopped, after the commit
+//	reaper.go      Pods whose outcome is counted: finalizer off, deleted
+//	slots.go       --max-pods, round robin over runs
+//	quota.go       namespaces that refuse: one probe at a time
+//	status.go      projections and Events
+//	outage.go      DagRuns told that the database is away
+//	claims.go      whose DAG it is
+//	names.go, podspec.go, facts.go   a Pod's name, its spec, what is known of it
+//	lease.go       leadership; gate.go the check before every request
+//	preflight.go   what the cluster must have and allow; uninstall.go
+//
+// Invariants:
+//   - Nothing is created or deleted in the cluster that was not committed before.
+//   - Only the worker that holds a run's key writes that run.
+//   - What is in memory (change sets, slots, quota gates, created Pods) can be
+//     lost at any instant: it is rebuilt from the rows and a fresh list.
+//   - An object that is not ours by label and owner is never touched.
+package controller

@@ -1,0 +1,416 @@
+package engine
+
+import (
+	"fmt"
+	"slices"
+	"sort"
+	"time"
+)
+
+// decision is one call of Decide.
+type decision struct {
+	Slice
+	now    time.Time
+	ledger Ledger
+	next   Next
+
+	tasks map[int]*Task // by position
+	// delta of the run's counters, by task phase
+	delta map[string]int
+	// met counts, for tasks still waiting, the parents that succeeded in this decision.
+	met map[int]int
+	// failed are the positions of tasks whose children must be skipped.
+	failed []int
+	// ready are the positions of Ready tasks that may start: those of the slice and those that became so.
+	ready []int
+}
+
+// Decide writes to the ledger what follows from the slice at the time now, and returns what to do once that is committed.
+// Its one error is a slice that contradicts itself: it lacks a row it must have, or has one that cannot be.
+func Decide(s Slice, now time.Time, ledger Ledger) (Next, error) {
+	s.Tasks, s.Attempts = slices.Clone(s.Tasks), slices.Clone(s.Attempts)
+	d := &decision{Slice: s, now: now, ledger: ledger, tasks: make(map[int]*Task, len(s.Tasks)), delta: map[string]int{}, met: map[int]int{}}
+	for i := range s.Tasks {
+		t := &s.Tasks[i]
+		if d.tasks[t.Position] != nil {
+			continue
+		}
+		d.tasks[t.Position] = t
+		if t.Phase == TaskReady && !t.Due.After(now) {
+			d.ready = append(d.ready, t.Position)
+		}
+	}
+	for i := range s.Tasks {
+		// One that is here as a child of another has not brought its own children: its turn comes.
+		if t := &s.Tasks[i]; t.Cascade && d.known(t.Position) {
+			d.failed = append(d.failed, t.Position)
+		}
+	}
+	if s.Run.Phase == RunPending {
+		ledger.RunStarted(now)
+	}
+	d.stopRun()
+	for i := range s.Attempts {
+		if err := d.attempt(&s.Attempts[i]); err != nil {
+			return Next{}, err
+		}
+	}
+	if err := d.children(); err != nil {
+		return Next{}, err
+	}
+	d.start()
+	d.counts()
+	d.end()
+	return d.next, nil
+}
+
+// stopRun begins the stop of the run, once, for the first reason there is. Attempts that end in this same decision end as
+// their facts say.
+func (d *decision) stopRun() {
+	if d.Run.Stop != "" {
+		return
+	}
+	reason := ""
+	switch {
+	case d.Deleted:
+		reason = ReasonDeleted
+	case d.Ahead:
+		reason = ReasonHistoryLost
+	case d.Cancel:
+		reason = ReasonUserCancelled
+	case !d.Run.Deadline.IsZero() && !d.now.Before(d.Run.Deadline):
+		reason = ReasonDeadlineExceeded
+	default:
+		d.wake(d.Run.Deadline)
+		return
+	}
+	message := stopMessage(reason)
+	d.Run.Stop = reason
+	d.ledger.RunStopping(reason)
+	d.ledger.UnstartedCancelled(reason, message, d.now)
+	d.delta[TaskCancelled] += d.Run.Waiting + d.Run.Ready
+	d.delta[TaskWaiting] -= d.Run.Waiting
+	d.delta[TaskReady] -= d.Run.Ready
+	d.ledger.LiveStopped(reason, message, d.now)
+	d.next.Again = true
+	for _, t := range d.tasks {
+		if t.Phase == TaskWaiting || t.Phase == TaskReady {
+			t.Phase = TaskCancelled
+		}
+	}
+	d.ready, d.failed = nil, nil
+}
+
+// attempt brings one live attempt up to date with its Pod.
+func (d *decision) attempt(a *Attempt) error {
+	task := d.tasks[a.Task]
+	if task == nil {
+		return fmt.Errorf("slice has attempt %d and lacks its task at position %d", a.ID, a.Task)
+	}
+	if task.Phase != TaskActive {
+		return fmt.Errorf("slice has live attempt %d of the task at position %d, which is %s", a.ID, a.Task, task.Phase)
+	}
+	p := ours(*a, d.Pods[a.PodName])
+	if end, ok := HowEnded(*a, p, d.now); ok {
+		d.endAttempt(a, task, p, end)
+		return nil
+	}
+	if a.Phase == AttemptDecided && a.PodUID == "" && p == nil || p != nil && p.Gone {
+		d.unborn(a, task)
+		return nil
+	}
+	if p == nil {
+		d.wakeLater(a.Due)
+		return nil
+	}
+	switch {
+	case a.Phase == AttemptStopping || d.Run.Stop != "":
+		d.stopping(a, p)
+	case !p.Started.IsZero(), a.Phase == AttemptRunning:
+		d.running(a, p)
+	default:
+		d.pending(a, p)
+	}
+	return nil
+}
+
+// endAttempt counts an outcome: the one place where an attempt ends.
+func (d *decision) endAttempt(a *Attempt, task *Task, p *Pod, end End) {
+	uid, node := "", ""
+	if p != nil {
+		uid, node = p.UID, p.Node
+	}
+	if end.Started.IsZero() {
+		end.Started = a.Started
+	}
+	d.ledger.AttemptEnded(a.ID, end.Phase, end.Reason, end.Message, end.ExitCode, uid, node, end.Started, end.Finished)
+	d.next.Ended++
+	if p != nil && !p.Gone {
+		d.next.Reap = append(d.next.Reap, a.PodName)
+	}
+	d.outcome(task, end)
+}
+
+// unborn treats an attempt without a Pod: it is created, again under the same name after a crash, unless the API server
+// refused and it is not yet time to ask again.
+func (d *decision) unborn(a *Attempt, task *Task) {
+	if d.Run.Stop != "" || a.Phase == AttemptStopping {
+		d.wakeLater(a.Due)
+		return
+	}
+	if r, refused := d.Refusals[a.PodName]; refused {
+		d.refused(a, task, r)
+		return
+	}
+	if a.Reason == ReasonCreateRefused && a.Due.After(d.now) {
+		d.wake(a.Due)
+		return
+	}
+	d.next.Create = append(d.next.Create, Create{Task: a.Task, Number: a.Number, PodName: a.PodName, Reason: a.Reason})
+}
+
+// refused: a quota or a namespace that goes away is waited for; what can never be right fails at once, all else after the
+// start grace.
+func (d *decision) refused(a *Attempt, task *Task, r Refusal) {
+	switch {
+	case r.Never, r.Reason == ReasonCreateRefused && a.Reason == r.Reason && !d.now.Before(a.ReasonAt.Add(d.StartGrace)):
+		reason := ReasonStartFailed
+		if r.Reason == ReasonNameTaken {
+			reason = ReasonNameTaken
+		}
+		d.endAttempt(a, task, nil, End{Phase: AttemptFailed, Reason: reason, Message: r.Message, Finished: d.now})
+	case r.Reason == ReasonCreateRefused:
+		due := d.now.Add(createRetry)
+		d.ledger.AttemptWaits(a.ID, r.Reason, r.Message, d.now, due)
+		d.wake(due)
+	default:
+		d.waits(a, r.Reason, r.Message, time.Time{})
+		// A probe that came due while this refusal waited to be told has been told nothing to create.
+		d.wake(d.now.Add(createRetry))
+	}
+}
+
+// waits stores a reason from outside when its kind changes, its text at most every ten seconds: a text that changes sooner
+// is looked at again then.
+func (d *decision) waits(a *Attempt, reason, message string, due time.Time) {
+	if textDue := a.MessageAt.Add(textEvery); reason == a.Reason && message != a.Message && d.now.Before(textDue) {
+		d.dueAt(a, sooner(due, textDue))
+		return
+	}
+	if reason != a.Reason || message != a.Message || !due.Equal(a.Due) {
+		d.ledger.AttemptWaits(a.ID, reason, message, d.now, due)
+	}
+	d.wake(due)
+}
+
+func (d *decision) stopping(a *Attempt, p *Pod) {
+	switch {
+	case p.Deletion.IsZero():
+		d.next.Delete = append(d.next.Delete, Delete{PodName: a.PodName, PodUID: p.UID})
+		d.due(a, d.now.Add(stopRetry))
+	case d.now.Before(p.Deletion.Add(NodeLostAfter)):
+		d.dueAt(a, p.Deletion.Add(NodeLostAfter))
+	default:
+		d.due(a, d.now.Add(NodeLostAfter))
+	}
+}
+
+func (d *decision) due(a *Attempt, due time.Time) {
+	d.ledger.AttemptDue(a.ID, due)
+	d.wake(due)
+}
+
+// dueAt is due, written only if it says something new.
+func (d *decision) dueAt(a *Attempt, due time.Time) {
+	if !due.Equal(a.Due) {
+		d.ledger.AttemptDue(a.ID, due)
+	}
+	d.wake(due)
+}
+
+// running watches the timeout. An attempt that runs is not pending again, whatever its Pod says later.
+func (d *decision) running(a *Attempt, p *Pod) {
+	started, due, over := p.Started, time.Time{}, false
+	if started.IsZero() {
+		started = a.Started
+	}
+	timeout := d.Graph.Task(a.Task).TimeoutSeconds
+	if timeout != nil {
+		due = started.Add(time.Duration(*timeout)*time.Second + startPrecision)
+		over = !d.now.Before(due) && p.Deletion.IsZero()
+	}
+	due = d.watchDeletion(p, due)
+	if a.Phase != AttemptRunning {
+		d.ledger.AttemptRunning(a.ID, p.UID, p.Node, started, due)
+		a.Due = due
+	}
+	if over {
+		d.stopAttempt(a, p, ReasonTimeout, fmt.Sprintf("it ran longer than timeoutSeconds: %d", *timeout))
+		return
+	}
+	d.dueAt(a, due)
+}
+
+// watchDeletion says when to look whether the node of a Pod that is being deleted is lost.
+func (d *decision) watchDeletion(p *Pod, due time.Time) time.Time {
+	if p.Deletion.IsZero() {
+		return due
+	}
+	if look := p.Deletion.Add(NodeLostAfter); d.now.Before(look) {
+		return look
+	}
+	return d.now.Add(NodeLostAfter)
+}
+
+func (d *decision) pending(a *Attempt, p *Pod) {
+	if a.Phase == AttemptDecided {
+		d.ledger.AttemptPending(a.ID, p.UID, p.Node, d.now)
+	}
+	reason, message, due := "", "", time.Time{}
+	if w := p.Waits; w != nil {
+		reason, message = w.Reason, w.Message
+		if w.Fails {
+			since := d.now
+			if w.Reason == a.Reason {
+				since = a.ReasonAt
+			}
+			due = since.Add(d.StartGrace)
+			if w.Never || !d.now.Before(due) {
+				d.stopAttempt(a, p, ReasonStartFailed, w.Reason+": "+w.Message)
+				return
+			}
+		}
+	}
+	d.waits(a, reason, message, d.watchDeletion(p, due))
+}
+
+// stopAttempt commits the stop before the Pod is deleted.
+func (d *decision) stopAttempt(a *Attempt, p *Pod, stop, message string) {
+	due := d.now.Add(stopRetry)
+	d.ledger.AttemptStopping(a.ID, stop, message, due)
+	d.wake(due)
+	if p.Deletion.IsZero() {
+		d.next.Delete = append(d.next.Delete, Delete{PodName: a.PodName, PodUID: p.UID})
+	}
+}
+
+// start decides attempts for Ready tasks, oldest first, as far as maxParallel, --max-pods and the size of a sync allow.
+func (d *decision) start() {
+	hold := ""
+	if d.Run.Stop == "" {
+		sort.Slice(d.ready, func(i, j int) bool {
+			a, b := d.tasks[d.ready[i]], d.tasks[d.ready[j]]
+			if !a.Due.Equal(b.Due) {
+				return a.Due.Before(b.Due)
+			}
+			return a.Position < b.Position
+		})
+		room := len(d.ready)
+		if max := d.Graph.Spec().MaxParallel; max != nil {
+			if left := int(*max) - d.Run.Active - d.delta[TaskActive]; left < room {
+				room, hold = left, HoldMaxParallel
+			}
+		}
+		if d.Slots < room {
+			room, hold = d.Slots, HoldThrottled
+		}
+		if d.Starts < room {
+			room, hold = d.Starts, d.StartsHeld
+		}
+		for i := 0; i < room; i++ {
+			d.startTask(d.tasks[d.ready[i]])
+		}
+		// All that this sync may start: there can be Ready tasks that the slice has not.
+		if d.Starts > 0 && room == d.Starts && d.StartsHeld == "" && d.Run.Ready+d.delta[TaskReady] > 0 {
+			d.next.Again = true
+		}
+	}
+	if hold != d.Run.Hold {
+		d.ledger.RunHeld(hold)
+	}
+}
+
+func (d *decision) startTask(t *Task) {
+	number := t.Attempts + 1
+	name := d.PodName(d.Graph.Task(t.Position).Name, 0, number)
+	d.ledger.TaskActive(t.ID, d.now)
+	d.ledger.AttemptDecided(t.ID, number, name, d.now)
+	d.move(t, TaskActive)
+	d.next.Started++
+	d.next.Create = append(d.next.Create, Create{Task: t.Position, Number: number, PodName: name, Ready: t.Due})
+}
+
+func (d *decision) move(t *Task, phase string) {
+	d.delta[t.Phase]--
+	d.delta[phase]++
+	t.Phase = phase
+}
+
+func (d *decision) wake(at time.Time) { d.next.Wake = sooner(d.next.Wake, at) }
+
+// wakeLater is wake for what is due while nothing is known of it: asking again at once would tell nothing.
+func (d *decision) wakeLater(at time.Time) {
+	if soon := d.now.Add(askAgain); !at.IsZero() && at.Before(soon) {
+		at = soon
+	}
+	d.wake(at)
+}
+
+// sooner is the earlier of two times, of which zero is never.
+func sooner(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+func (d *decision) counts() {
+	changed := false
+	for _, n := range d.delta {
+		changed = changed || n != 0
+	}
+	if !changed {
+		return
+	}
+	d.ledger.RunCounts(d.delta[TaskWaiting], d.delta[TaskReady], d.delta[TaskActive], d.delta[TaskSucceeded],
+		d.delta[TaskFailed], d.delta[TaskSkipped], d.delta[TaskCancelled])
+}
+
+// end ends the run once nothing of it can run any more.
+func (d *decision) end() {
+	r, count := d.Run, func(phase string, n int) int { return n + d.delta[phase] }
+	if count(TaskWaiting, r.Waiting)+count(TaskReady, r.Ready)+count(TaskActive, r.Active) > 0 {
+		return
+	}
+	failed, cancelled := count(TaskFailed, r.Failed), count(TaskCancelled, r.Cancelled)
+	switch {
+	case r.Stop == ReasonDeadlineExceeded && (failed > 0 || cancelled > 0):
+		d.ledger.RunEnded(RunFailed, r.Stop, stopMessage(r.Stop), d.now)
+	case r.Stop != "" && cancelled > 0:
+		d.ledger.RunEnded(RunCancelled, r.Stop, stopMessage(r.Stop), d.now)
+	case failed > 0:
+		d.ledger.RunEnded(RunFailed, ReasonTaskFailed, failures(failed), d.now)
+	default:
+		d.ledger.RunEnded(RunSucceeded, "", "", d.now)
+	}
+	d.next.RunEnded, d.next.Again, d.next.Wake = true, false, time.Time{}
+}
+
+func stopMessage(stop string) string {
+	switch stop {
+	case ReasonDeleted:
+		return "its DagRun was deleted"
+	case ReasonHistoryLost:
+		return "its DagRun has ended already: the database is behind"
+	case ReasonDeadlineExceeded:
+		return "the run took longer than activeDeadlineSeconds"
+	}
+	return "cancelled by spec.cancel"
+}
+
+func failures(n int) string {
+	if n == 1 {
+		return "1 task failed"
+	}
+	return fmt.Sprintf("%d tasks failed", n)
+}

@@ -1,0 +1,425 @@
+package engine_test
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"kontroler/controller/engine"
+)
+
+// gathered is what one sync knows.
+type gathered struct {
+	slice     engine.Slice
+	strangers []string
+	nextDue   time.Time
+	more      bool
+}
+
+// gather makes the slice of a sync, no larger than the limits allow.
+func (w *world) gather(c change) (*gathered, error) {
+	g := &gathered{slice: engine.Slice{
+		Graph: w.graph, Run: w.rows.run, Pods: map[string]*engine.Pod{}, Refusals: c.refusals, Cancel: w.cancel, Deleted: w.deleted,
+		Slots: w.slots(), StartGrace: engine.DefaultStartGrace, PodName: podName,
+	}}
+	have := map[int]bool{}
+	add := func(position int) {
+		if !have[position] {
+			have[position] = true
+			g.slice.Tasks = append(g.slice.Tasks, w.rows.tasks[position].Task)
+		}
+	}
+	w.gatherAttempts(g, c)
+	for _, a := range g.slice.Attempts {
+		add(a.Task)
+	}
+	w.gatherTasks(g, add)
+	for _, a := range g.slice.Attempts {
+		if err := w.askPod(g, c, a); err != nil {
+			return nil, err
+		}
+	}
+	w.gatherChildren(g, add)
+	return g, nil
+}
+
+func podName(task string, _, number int) string { return fmt.Sprintf("%s-%d", task, number) }
+
+// gatherAttempts takes the live attempts that changed or are due, and those that have no Pod yet.
+func (w *world) gatherAttempts(g *gathered, c change) {
+	due, decided := 0, 0
+	byDue := ordered(w.rows.live)
+	slices.SortStableFunc(byDue, func(a, b *attemptRow) int { return a.Due.Compare(b.Due) })
+	take := map[int64]bool{}
+	for _, a := range byDue {
+		isDue := !a.Due.IsZero() && !a.Due.After(w.now)
+		switch {
+		case c.full || c.pods[a.PodName]:
+			take[a.ID] = true
+		case isDue && due < w.limits.outcomes:
+			take[a.ID] = true
+			due++
+		case isDue:
+			g.more = true
+		}
+		if a.Due.After(w.now) {
+			g.nextDue = sooner(g.nextDue, a.Due)
+		}
+	}
+	for _, a := range ordered(w.rows.live) {
+		if a.Phase == engine.AttemptDecided {
+			if decided++; decided <= w.limits.decided {
+				take[a.ID] = true
+			}
+		}
+		switch {
+		case !take[a.ID]:
+		case len(g.slice.Attempts) >= w.limits.outcomes+w.limits.decided:
+			w.dirty[a.PodName], g.more = true, true
+		default:
+			attempt := a.Attempt
+			attempt.PodUID = cmp.Or(attempt.PodUID, w.created[a.PodName])
+			g.slice.Attempts = append(g.slice.Attempts, attempt)
+		}
+	}
+	for name := range c.pods {
+		if a := w.rows.byName[name]; a == nil || a.over {
+			g.strangers = append(g.strangers, name)
+		}
+	}
+	slices.Sort(g.strangers)
+	g.slice.Starts = max(0, w.limits.starts-decided)
+}
+
+// gatherTasks takes Ready tasks that are due, longest due first, and those whose failure has not reached all children.
+func (w *world) gatherTasks(g *gathered, add func(int)) {
+	var ready []*taskRow
+	cascade := 0
+	for _, t := range w.rows.tasks {
+		switch {
+		case t.Phase == engine.TaskReady && !t.Due.After(w.now):
+			ready = append(ready, t)
+		case t.Phase == engine.TaskReady:
+			g.nextDue = sooner(g.nextDue, t.Due)
+		case t.Cascade && cascade < w.limits.cascade:
+			cascade++
+			add(t.Position)
+		}
+	}
+	slices.SortStableFunc(ready, func(a, b *taskRow) int { return a.Due.Compare(b.Due) })
+	for _, t := range ready[:min(len(ready), w.limits.starts)] {
+		add(t.Position)
+	}
+}
+
+// askPod finds an attempt's Pod in the cache, or reads it live where the cache cannot be believed.
+func (w *world) askPod(g *gathered, c change, a engine.Attempt) error {
+	cached, ok := w.cache[a.PodName]
+	var facts engine.Pod
+	switch {
+	case ok && !cached.gone && (a.PodUID == "" || a.PodUID == cached.facts.UID) && w.pods[a.PodName] != nil:
+		facts = cached.facts
+	case a.Phase == engine.AttemptDecided && a.PodUID != "" && !c.pods[a.PodName]:
+		facts = engine.Pod{UID: a.PodUID, Phase: "Pending"}
+	case a.PodUID == "" && a.Phase != engine.AttemptStopping:
+		return nil
+	case w.chaos(2):
+		return errAPI
+	case w.pods[a.PodName] == nil:
+		facts = engine.Pod{Gone: true}
+	default:
+		facts = w.pods[a.PodName].facts
+	}
+	if !facts.Gone && facts.Node != "" && !facts.Deletion.IsZero() && !w.now.Before(facts.Deletion.Add(engine.NodeLostAfter)) {
+		facts.NodeLost = w.all[facts.UID].nodeDown
+	}
+	g.slice.Pods[a.PodName] = &facts
+	return nil
+}
+
+// gatherChildren takes the children of tasks whose attempt ends or that cascade, and some of what comes after failures.
+func (w *world) gatherChildren(g *gathered, add func(int)) {
+	var failed []int
+	for _, t := range g.slice.Tasks {
+		if t.Cascade {
+			failed = append(failed, t.Position)
+		}
+	}
+	for _, a := range g.slice.Attempts {
+		if end, over := engine.HowEnded(a, g.slice.Pods[a.PodName], w.now); over && end.Phase != engine.AttemptSucceeded {
+			failed = append(failed, a.Task)
+		} else if over {
+			w.addChildren(a.Task, add)
+		}
+	}
+	for _, position := range failed {
+		w.addChildren(position, add)
+	}
+	seen, budget := map[int32]bool{}, w.limits.descendants
+	for ; len(failed) > 0; failed = failed[1:] {
+		for _, child := range w.graph.Children(failed[0]) {
+			if budget == 0 {
+				return
+			}
+			if !seen[child] {
+				seen[child] = true
+				add(int(child))
+				failed = append(failed, int(child))
+				budget--
+			}
+		}
+	}
+}
+
+func (w *world) addChildren(position int, add func(int)) {
+	for _, child := range w.graph.Children(position) {
+		add(int(child))
+	}
+}
+
+// commit writes, and compares what is then written with what it must mean.
+func (w *world) commit(c *changes, g *gathered) error {
+	live, slots := len(w.rows.live), w.slots()
+	if err := c.commit(); err != nil {
+		return err
+	}
+	for _, a := range c.ended {
+		a.inStop, a.endedAt = w.rows.run.Stop != "", w.now
+		if err := w.truth(a); err != nil {
+			return fmt.Errorf("attempt %s ended as %s %s: %w", a.PodName, a.end.Phase, a.end.Reason, err)
+		}
+		if err := w.replay(w.rows.tasks[a.Task]); err != nil {
+			return err
+		}
+	}
+	if more := len(w.rows.live) - live + len(c.ended); more > min(slots, g.slice.Starts) {
+		return fmt.Errorf("%d attempts decided, %d slots, %d starts", more, slots, g.slice.Starts)
+	}
+	if limit := w.graph.Spec().MaxParallel; limit != nil && w.rows.run.Active > int(*limit) {
+		return fmt.Errorf("%d active tasks, maxParallel %d", w.rows.run.Active, *limit)
+	}
+	return nil
+}
+
+// truth compares the end of an attempt with what became of its container.
+func (w *world) truth(a *attemptRow) error {
+	p, e := w.all[a.PodUID], a.end
+	switch a.stopBefore {
+	case "":
+	case engine.ReasonTimeout, engine.ReasonStartFailed:
+		if e.Phase != engine.AttemptFailed || e.Reason != a.stopBefore {
+			return fmt.Errorf("it was stopped for %s", a.stopBefore)
+		}
+		return nil
+	default:
+		if e.Phase != engine.AttemptCancelled || e.Reason != a.stopBefore {
+			return fmt.Errorf("it was stopped for %s", a.stopBefore)
+		}
+		return nil
+	}
+	if p == nil {
+		if e.Phase != engine.AttemptFailed || e.Reason != engine.ReasonStartFailed {
+			return errors.New("it had no Pod")
+		}
+		return nil
+	}
+	t := p.facts.Terminated
+	own := p.cause == "own" || p.cause == "deadline" || p.cause == "storage" || p.cause == "start"
+	asked := !p.facts.DeletionAsked.IsZero() && (t == nil || !p.facts.DeletionAsked.After(t.Finished))
+	switch e.Phase {
+	case engine.AttemptSucceeded:
+		if t == nil || t.ExitCode != 0 {
+			return errors.New("its container did not exit 0")
+		}
+	case engine.AttemptFailed:
+		if !own || t != nil && (e.ExitCode == nil || *e.ExitCode != t.ExitCode) {
+			return fmt.Errorf("the cause is %q, the container's end %+v: not the task's own", p.cause, t)
+		}
+	case engine.AttemptLost:
+		if own && !p.removed && !asked && !p.facts.Disrupted {
+			return fmt.Errorf("the cause is %q: the task's own: %+v, ended %+v", p.cause, p.facts, t)
+		}
+		if over := p.facts.Deletion.Add(time.Minute); e.Reason == engine.ReasonNodeLost && t == nil && a.endedAt.Before(over) {
+			return fmt.Errorf("its node was lost, but has until %v", over.Sub(t0))
+		}
+		if p.cause == "" && !p.removed && !p.nodeDown && (p.facts.Node != "" || p.facts.Deletion.IsZero()) {
+			return errors.New("its container may still run")
+		}
+	default:
+		return errors.New("nobody stopped it")
+	}
+	return nil
+}
+
+// replay says from the ends of a task's attempts alone what the task must be, and compares.
+func (w *world) replay(t *taskRow) error {
+	want := engine.Task{ID: t.ID, Position: t.Position, Phase: engine.TaskReady, Attempts: len(t.attempts), Cascade: t.Cascade}
+	spec := w.graph.Task(t.Position)
+	limit := 0
+	if spec.Backoff != nil {
+		limit = int(spec.Backoff.Limit)
+	}
+	for i, a := range t.attempts {
+		if want.Phase != engine.TaskReady || a.Number != i+1 || !a.over && i+1 < len(t.attempts) {
+			return fmt.Errorf("task %d is %s and has attempt %d after it", t.Position, want.Phase, a.Number)
+		}
+		want.Due = time.Time{}
+		ran := time.Duration(0)
+		if !a.end.Started.IsZero() {
+			ran = a.end.Finished.Sub(a.end.Started)
+		}
+		if ran >= 10*time.Minute {
+			want.Restarts = 0
+		}
+		retryable := spec.Conditional == nil || !spec.Conditional.Enabled || a.end.ExitCode != nil && slices.Contains(spec.Conditional.RetryCodes, *a.end.ExitCode)
+		switch {
+		case !a.over:
+			want.Phase = engine.TaskActive
+		case a.end.Phase == engine.AttemptSucceeded:
+			want.Phase = engine.TaskSucceeded
+		case a.inStop:
+			want.Phase = engine.TaskCancelled
+		case a.end.Phase == engine.AttemptLost && want.Restarts == 10, a.end.Phase == engine.AttemptFailed && (want.Retries == limit || !retryable):
+			want.Phase = engine.TaskFailed
+		case a.end.Phase == engine.AttemptLost:
+			want.Restarts++
+			want.Due = a.endedAt.Add(min(time.Second<<(want.Restarts-1), 5*time.Minute))
+		default:
+			want.Retries++
+			want.Due = a.endedAt.Add(min(10*time.Second<<(want.Retries-1), 5*time.Minute))
+		}
+	}
+	got := t.Task
+	if want.Phase == engine.TaskFailed || want.Phase == engine.TaskCancelled || want.Phase == engine.TaskSucceeded {
+		want.Retries, want.Restarts, want.Due = got.Retries, got.Restarts, got.Due
+	}
+	if w.rows.run.Stop != "" && want.Phase == engine.TaskReady {
+		want.Phase, want.Due = engine.TaskCancelled, time.Time{}
+	}
+	if got != want {
+		return fmt.Errorf("task %d after %d attempts: want %+v, got %+v", t.Position, len(t.attempts), want, got)
+	}
+	return nil
+}
+
+// mayCreate holds what must be true of every create that is sent.
+func (w *world) mayCreate(c engine.Create) {
+	row := w.rows.byName[c.PodName]
+	switch {
+	case row == nil:
+		w.fail("pod %s is created before its attempt is committed", c.PodName)
+	case row.Phase != engine.AttemptDecided || row.PodUID != "":
+		w.fail("pod %s is created again: its attempt is %s, its Pod was seen: %q", c.PodName, row.Phase, row.PodUID)
+	case w.created[c.PodName] != "":
+		w.fail("pod %s is created again, though its create was answered", c.PodName)
+	case row.Task != c.Task || row.Number != c.Number:
+		w.fail("pod %s is created for attempt %d of task %d", c.PodName, c.Number, c.Task)
+	}
+}
+
+// containerStarts holds what must be true when a container starts.
+func (w *world) containerStarts(p *simPod) {
+	if row := w.rows.byName[p.name]; row == nil || row.over {
+		w.fail("the container of %s starts without a live attempt", p.name)
+	}
+	for _, parent := range w.graph.Parents(p.task) {
+		if phase := w.rows.tasks[parent].Phase; phase != engine.TaskSucceeded {
+			w.fail("task %d starts while its parent %d is %s", p.task, parent, phase)
+		}
+	}
+	for _, a := range w.rows.tasks[p.task].attempts {
+		if other := w.all[a.PodUID]; other != nil && other != p && other.running && !other.nodeDown {
+			w.fail("task %d runs in %s and in %s", p.task, other.name, p.name)
+		}
+	}
+}
+
+// forgotten fails the test if something is due of which nobody will be reminded.
+func (w *world) forgotten(g *gathered) {
+	reminded := func(at time.Time) bool {
+		return !w.wakeAt.IsZero() && !w.wakeAt.After(later(at, w.now.Add(time.Second)))
+	}
+	for _, a := range ordered(w.rows.live) {
+		if a.Phase == engine.AttemptDecided && w.created[a.PodName] != "" {
+			continue // the watch will show its Pod
+		}
+		if !a.Due.IsZero() && !reminded(a.Due) {
+			w.fail("attempt %s (%s) is due at %v, forgotten", a.PodName, a.Phase, a.Due.Sub(t0))
+		}
+		if a.Phase == engine.AttemptDecided && w.pods[a.PodName] == nil && a.PodUID == "" && w.wakeAt.IsZero() && w.watched() == 0 {
+			w.fail("attempt %s has no Pod, forgotten", a.PodName)
+		}
+	}
+	for _, t := range w.rows.tasks {
+		switch {
+		case t.Cascade && w.rows.run.Stop == "":
+			w.fail("task %d cascades, forgotten", t.Position)
+		case t.Phase != engine.TaskReady:
+		case t.Due.After(w.now):
+			if !reminded(t.Due) {
+				w.fail("task %d is due at %v, forgotten", t.Position, t.Due.Sub(t0))
+			}
+		case w.rows.run.Hold == "" && g.slice.Starts > 0:
+			w.fail("task %d is ready and nothing holds it, forgotten", t.Position)
+		}
+	}
+	if r := w.rows.run; r.Stop == "" && !r.Deadline.IsZero() && !reminded(r.Deadline) {
+		w.fail("the deadline is forgotten")
+	}
+}
+
+// watched counts what may still wake the controller from outside.
+func (w *world) watched() int { return len(w.agenda) }
+
+// final says from the outcomes of tasks alone what every task and the run must be, and compares.
+func (w *world) final() error {
+	var n struct{ failed, cancelled int }
+	want := map[int32]string{}
+	run := w.rows.run
+	for _, position := range w.graph.Order() {
+		t := w.rows.tasks[position]
+		phase := ""
+		if k := len(t.attempts); k > 0 && (t.Phase == engine.TaskSucceeded || t.Phase == engine.TaskFailed) {
+			phase = t.Phase
+		} else if k > 0 && run.Stop != "" {
+			phase = engine.TaskCancelled
+		}
+		if phase == "" && run.Stop != "" {
+			phase = engine.TaskCancelled
+		}
+		for _, parent := range w.graph.Parents(int(position)) {
+			if want[parent] == engine.TaskFailed || want[parent] == engine.TaskSkipped {
+				if run.Stop == "" || t.Phase == engine.TaskSkipped {
+					phase = engine.TaskSkipped
+				}
+			}
+		}
+		if want[position] = phase; phase != t.Phase {
+			return fmt.Errorf("task %d is %s, not %q", position, t.Phase, phase)
+		}
+		switch phase {
+		case engine.TaskFailed:
+			n.failed++
+		case engine.TaskCancelled:
+			n.cancelled++
+		}
+		if err := w.replay(t); err != nil && len(t.attempts) > 0 {
+			return err
+		}
+	}
+	phase, reason := engine.RunSucceeded, ""
+	switch {
+	case run.Stop == engine.ReasonDeadlineExceeded && n.failed+n.cancelled > 0:
+		phase, reason = engine.RunFailed, run.Stop
+	case n.cancelled > 0:
+		phase, reason = engine.RunCancelled, run.Stop
+	case n.failed > 0:
+		phase, reason = engine.RunFailed, engine.ReasonTaskFailed
+	}
+	if run.Phase != phase || w.rows.reason != reason {
+		return fmt.Errorf("run is %s %s, not %s %s", run.Phase, w.rows.reason, phase, reason)
+	}
+	return nil
+}

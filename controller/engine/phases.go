@@ -1,0 +1,87 @@
+package engine
+
+// Phases of a run.
+const (
+	RunPending   = "Pending"
+	RunRunning   = "Running"
+	RunSucceeded = "Succeeded"
+	RunFailed    = "Failed"
+	RunCancelled = "Cancelled"
+)
+
+// Phases of a task.
+const (
+	TaskWaiting   = "Waiting"
+	TaskReady     = "Ready"
+	TaskActive    = "Active"
+	TaskSucceeded = "Succeeded"
+	TaskFailed    = "Failed"
+	TaskSkipped   = "Skipped"
+	TaskCancelled = "Cancelled"
+)
+
+// Phases of an attempt. The first four are live.
+const (
+	AttemptDecided   = "Decided"
+	AttemptPending   = "Pending"
+	AttemptRunning   = "Running"
+	AttemptStopping  = "Stopping"
+	AttemptSucceeded = "Succeeded"
+	AttemptFailed    = "Failed"
+	AttemptLost      = "Lost"
+	AttemptCancelled = "Cancelled"
+)
+
+// Reasons of a run.
+const (
+	ReasonDagNotFound       = "DagNotFound"
+	ReasonInvalidDag        = "InvalidDag"
+	ReasonInvalidParameters = "InvalidParameters"
+	ReasonDeadlineExceeded  = "DeadlineExceeded"
+	ReasonTaskFailed        = "TaskFailed"
+	ReasonUserCancelled     = "UserCancelled"
+	ReasonDeleted           = "Deleted"
+	ReasonHistoryLost       = "HistoryLost"
+)
+
+// Reasons of a task.
+const (
+	ReasonBackingOff                 = "BackingOff"
+	ReasonParentFailed               = "ParentFailed"
+	ReasonRetriesSpent               = "RetriesSpent"
+	ReasonNotRetryable               = "NotRetryable"
+	ReasonInfrastructureRetriesSpent = "InfrastructureRetriesSpent"
+)
+
+// Reasons why an attempt does not run.
+const (
+	ReasonQuotaExceeded        = "QuotaExceeded"
+	ReasonCreateRefused        = "CreateRefused"
+	ReasonNamespaceTerminating = "NamespaceTerminating"
+	ReasonCreateFailed         = "CreateFailed"
+	ReasonUnschedulable        = "Unschedulable"
+	ReasonImagePullBackOff     = "ImagePullBackOff"
+	ReasonContainerCreating    = "ContainerCreating"
+)
+
+// Reasons of an attempt's end.
+const (
+	ReasonExitCode     = "ExitCode"
+	ReasonOOMKilled    = "OOMKilled"
+	ReasonStorageLimit = "StorageLimit"
+	ReasonTimeout      = "Timeout"
+	ReasonStartFailed  = "StartFailed"
+	ReasonNameTaken    = "NameTaken"
+	ReasonPodDeleted   = "PodDeleted"
+	ReasonDisrupted    = "Disrupted"
+	ReasonEvicted      = "Evicted"
+	ReasonNodeLost     = "NodeLost"
+	ReasonRefused      = "Refused"
+)
+
+// Why a run's Ready tasks do not start, where it is one reason for all of them.
+const (
+	HoldMaxParallel = "MaxParallel"
+	HoldThrottled   = "Throttled"
+	HoldQuota       = ReasonQuotaExceeded
+)

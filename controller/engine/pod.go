@@ -1,0 +1,201 @@
+package engine
+
+import (
+	"fmt"
+	"time"
+)
+
+// Pod is what is known of an attempt's Pod.
+type Pod struct {
+	// Gone: a live read found no such Pod. Nothing else is set then.
+	Gone bool
+
+	UID, Node string
+	// Phase, Reason and Message of the Pod's status.
+	Phase, Reason, Message string
+	// Disrupted: condition DisruptionTarget.
+	Disrupted bool
+	// DeletionAsked is when its deletion was asked for; Deletion when its grace is over. Zero: not deleted.
+	DeletionAsked, Deletion time.Time
+	// NodeLost: its node is gone or not Ready, read live.
+	NodeLost bool
+	// Waits is why the task's container has not started; nil: nothing to say.
+	Waits *Wait
+	// Started is when the task's container started.
+	Started time.Time
+	// Terminated is how the task's container ended, found by its name whatever other containers do.
+	Terminated *Termination
+	// InitFailed is how an init container failed.
+	InitFailed *Termination
+}
+
+// Wait is why a container has not started. Fails: it cannot start as it is. Never: and never will. One cause has one
+// Reason (ErrImagePull and ImagePullBackOff are one): the start grace is counted from the Reason's first telling.
+type Wait struct {
+	Reason, Message string
+	Fails, Never    bool
+}
+
+// Termination of a container.
+type Termination struct {
+	ExitCode          int32
+	Reason, Message   string
+	Started, Finished time.Time
+}
+
+// End of an attempt.
+type End struct {
+	Phase, Reason, Message string
+	ExitCode               *int32
+	Started, Finished      time.Time
+}
+
+// lost reports that kubelet or runtime lost the container, as after a reboot: its exit code is made up.
+func (t *Termination) lost() bool {
+	return t.Reason == "ContainerStatusUnknown" || t.Reason == "Unknown"
+}
+
+// HowEnded says whether a Pod's facts end its attempt, and how: the first that holds of
+// (1) a stop committed earlier, (2) exit 0, (3) disrupted, or deleted before its container finished, (4) terminated,
+// (5) failed without a termination of the task's container, (6) gone.
+func HowEnded(a Attempt, p *Pod, now time.Time) (End, bool) {
+	p = ours(a, p)
+	if p == nil || !over(a, p, now) {
+		return End{}, false
+	}
+	end := End{Finished: now}
+	if t := p.Terminated; t != nil {
+		end.Started = t.Started
+		if !t.lost() {
+			code := t.ExitCode
+			end.ExitCode = &code
+		}
+		if !t.Finished.IsZero() {
+			end.Finished = t.Finished
+		}
+	}
+	if end.Started.IsZero() {
+		end.Started = p.Started
+	}
+	if end.Started.After(end.Finished) {
+		end.Started = end.Finished // a runtime may note the start of a short container after its end
+	}
+	for _, rule := range []func(Attempt, *Pod, *End) bool{stopped, succeeded, disrupted, terminated, failed, gone} {
+		if rule(a, p, &end) {
+			break
+		}
+	}
+	if p.Terminated == nil && !p.Gone && p.NodeLost {
+		end.Message += "; the container may still run there"
+	}
+	return end, true
+}
+
+// ours is the attempt's Pod as known: another one under its name means that its own is gone.
+func ours(a Attempt, p *Pod) *Pod {
+	if p != nil && !p.Gone && a.PodUID != "" && p.UID != a.PodUID {
+		return &Pod{Gone: true}
+	}
+	return p
+}
+
+// over reports whether the attempt can do nothing any more: its container terminated, its Pod is over or gone, it was
+// deleted before it had a node, or its node is lost.
+func over(a Attempt, p *Pod, now time.Time) bool {
+	switch {
+	case p.Gone:
+		// A Decided attempt that is not being stopped has no Pod yet.
+		return a.PodUID != "" || a.Phase == AttemptStopping
+	case p.Terminated != nil, p.Phase == "Failed", p.Phase == "Succeeded":
+		return true
+	case !p.Deletion.IsZero() && p.Node == "":
+		return true
+	}
+	return lost(p, now)
+}
+
+func lost(p *Pod, now time.Time) bool {
+	return p.NodeLost && !p.Deletion.IsZero() && !now.Before(p.Deletion.Add(NodeLostAfter))
+}
+
+func (e *End) set(phase, reason, message string) bool {
+	e.Phase, e.Reason, e.Message = phase, reason, message
+	return true
+}
+
+func stopped(a Attempt, p *Pod, e *End) bool {
+	switch a.Stop {
+	case "":
+		return false
+	case ReasonTimeout, ReasonStartFailed:
+		return e.set(AttemptFailed, a.Stop, a.Message)
+	}
+	return e.set(AttemptCancelled, a.Stop, a.Message)
+}
+
+func succeeded(_ Attempt, p *Pod, e *End) bool {
+	return p.Terminated != nil && p.Terminated.ExitCode == 0 && e.set(AttemptSucceeded, "", "")
+}
+
+func disrupted(_ Attempt, p *Pod, e *End) bool {
+	switch {
+	case p.NodeLost && p.Terminated == nil && !p.DeletionAsked.IsZero():
+		// Also when it was disrupted: that is how the Pods of a lost node are deleted.
+		return e.set(AttemptLost, ReasonNodeLost, fmt.Sprintf("node %q is lost", p.Node))
+	case p.Disrupted && p.Reason == "Evicted":
+		return e.set(AttemptLost, ReasonEvicted, orElse(p.Message, "its Pod was evicted"))
+	case p.Disrupted:
+		return e.set(AttemptLost, ReasonDisrupted, orElse(p.Message, "its Pod was disrupted (drain, preemption or taint)"))
+	case p.DeletionAsked.IsZero():
+		return false
+	case p.Terminated != nil && !p.Terminated.Finished.IsZero() && p.DeletionAsked.After(p.Terminated.Finished):
+		return false
+	}
+	return e.set(AttemptLost, ReasonPodDeleted, "its Pod was deleted before the task ended")
+}
+
+func terminated(_ Attempt, p *Pod, e *End) bool {
+	t := p.Terminated
+	switch {
+	case p.Reason == "Evicted" && (t != nil || p.InitFailed != nil || !p.Started.IsZero()):
+		return e.set(AttemptFailed, ReasonStorageLimit, orElse(p.Message, "it used more ephemeral storage than its limit"))
+	case t == nil:
+		return false
+	case p.Reason == "DeadlineExceeded":
+		return e.set(AttemptFailed, ReasonTimeout, orElse(p.Message, "its Pod was active longer than its deadline"))
+	case t.lost():
+		return e.set(AttemptLost, ReasonNodeLost, orElse(t.Message, "its node lost track of the container"))
+	case t.Reason == "OOMKilled":
+		return e.set(AttemptFailed, ReasonOOMKilled, fmt.Sprintf("exit code %d: out of memory", t.ExitCode))
+	case (t.Reason == "StartError" || t.Reason == "ContainerCannotRun") && t.Message != "":
+		return e.set(AttemptFailed, ReasonStartFailed, t.Message)
+	}
+	message := fmt.Sprintf("exit code %d", t.ExitCode)
+	if t.Message != "" {
+		message += ": " + t.Message
+	}
+	return e.set(AttemptFailed, ReasonExitCode, message)
+}
+
+func failed(_ Attempt, p *Pod, e *End) bool {
+	switch {
+	case p.Phase != "Failed" && p.Phase != "Succeeded":
+		return false
+	case p.Reason == "DeadlineExceeded":
+		return e.set(AttemptFailed, ReasonTimeout, orElse(p.Message, "its Pod was active longer than its deadline"))
+	case p.InitFailed != nil:
+		return e.set(AttemptFailed, ReasonStartFailed, fmt.Sprintf("an init container failed: exit code %d %s", p.InitFailed.ExitCode, p.InitFailed.Message))
+	}
+	return e.set(AttemptLost, ReasonRefused, orElse(p.Message, "its Pod failed without running the task: "+p.Reason))
+}
+
+func gone(_ Attempt, _ *Pod, e *End) bool {
+	return e.set(AttemptLost, ReasonPodDeleted, "its Pod is gone")
+}
+
+func orElse(s, otherwise string) string {
+	if s != "" {
+		return s
+	}
+	return otherwise
+}

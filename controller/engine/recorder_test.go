@@ -1,0 +1,116 @@
+package engine_test
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// recorder is a Ledger that writes down what it is told, a line a transition, times as seconds from t0.
+type recorder struct{ lines []string }
+
+func code(c *int32) string {
+	if c == nil {
+		return ""
+	}
+	return strconv.Itoa(int(*c))
+}
+
+func (r *recorder) add(what string, args ...any) {
+	parts := []string{what}
+	for _, arg := range args {
+		switch v := arg.(type) {
+		case time.Time:
+			if v.IsZero() {
+				parts = append(parts, "never")
+				continue
+			}
+			parts = append(parts, fmt.Sprintf("@%v", v.Sub(t0).Seconds()))
+		case string:
+			if v == "" {
+				v = "-"
+			}
+			parts = append(parts, v)
+		default:
+			parts = append(parts, fmt.Sprint(v))
+		}
+	}
+	r.lines = append(r.lines, strings.Join(parts, " "))
+}
+
+// What is left out of the lines: the time of the decision, and messages where another test has them.
+func (r *recorder) TaskUnblocked(task int64, met int)       { r.add("unblocked", task, met) }
+func (r *recorder) TaskReady(task int64, _ time.Time)       { r.add("ready", task) }
+func (r *recorder) TaskActive(task int64, _ time.Time)      { r.add("active", task) }
+func (r *recorder) TaskSucceeded(task int64, _ time.Time)   { r.add("succeeded", task) }
+func (r *recorder) TaskCascaded(task int64)                 { r.add("cascaded", task) }
+func (r *recorder) AttemptDue(attempt int64, due time.Time) { r.add("due", attempt, due) }
+func (r *recorder) RunStarted(time.Time)                    { r.add("run started") }
+func (r *recorder) RunStopping(stop string)                 { r.add("run stopping", stop) }
+func (r *recorder) RunHeld(hold string)                     { r.add("held", hold) }
+func (r *recorder) LiveStopped(stop, _ string, _ time.Time) { r.add("live stopped", stop) }
+func (r *recorder) RunEnded(phase, reason, m string, _ time.Time) {
+	r.add("run ended", phase, reason, m)
+}
+
+func (r *recorder) UnstartedCancelled(reason, message string, _ time.Time) {
+	r.add("unstarted cancelled", reason, message)
+}
+
+func (r *recorder) TaskSkipped(task int64, message string, cascade bool, _ time.Time) {
+	r.add("skipped", task, message+cascading(cascade))
+}
+
+func (r *recorder) TaskBackedOff(task int64, reason, message string, due time.Time, retries, restarts int) {
+	r.add("backed off", task, reason, due, retries, restarts, message)
+}
+
+func (r *recorder) TaskFailed(task int64, reason, message string, cascade bool, _ time.Time) {
+	r.add("failed", task, reason, message+cascading(cascade))
+}
+
+func (r *recorder) TaskCancelled(task int64, reason, message string, _ time.Time) {
+	r.add("cancelled", task, reason, message)
+}
+
+func (r *recorder) AttemptDecided(task int64, number int, podName string, _ time.Time) {
+	r.add("decided", task, number, podName)
+}
+
+func (r *recorder) AttemptPending(attempt int64, podUID, node string, _ time.Time) {
+	r.add("pending", attempt, podUID, node)
+}
+
+func (r *recorder) AttemptRunning(attempt int64, podUID, node string, startedAt, due time.Time) {
+	r.add("running", attempt, podUID, node, startedAt, due)
+}
+
+func (r *recorder) AttemptWaits(attempt int64, reason, message string, _, due time.Time) {
+	r.add("waits", attempt, reason, message, due)
+}
+
+func (r *recorder) AttemptStopping(attempt int64, stop, message string, due time.Time) {
+	r.add("stopping", attempt, stop, message, due)
+}
+
+func (r *recorder) AttemptEnded(attempt int64, phase, reason, _ string, exitCode *int32, podUID, node string, startedAt, finishedAt time.Time) {
+	r.add("ended", attempt, phase, reason, code(exitCode), podUID, node, startedAt, finishedAt)
+}
+
+func (r *recorder) RunCounts(waiting, ready, active, succeeded, failed, skipped, cancelled int) {
+	var parts []string
+	for i, n := range []int{waiting, ready, active, succeeded, failed, skipped, cancelled} {
+		if n != 0 {
+			parts = append(parts, fmt.Sprintf("%s%+d", []string{"w", "r", "a", "s", "f", "k", "c"}[i], n))
+		}
+	}
+	r.add("counts", strings.Join(parts, " "))
+}
+
+func cascading(cascade bool) string {
+	if cascade {
+		return " (cascade)"
+	}
+	return ""
+}

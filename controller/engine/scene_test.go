@@ -1,0 +1,171 @@
+package engine_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"kontroler/apis/dag"
+	"kontroler/apis/kontroler/v1alpha1"
+	"kontroler/controller/engine"
+)
+
+// scene is one decision: a graph written as "a b<a c<a,b", changes of its slice, and what must follow at second now: the
+// ledger's lines, then those of Next.
+type scene struct {
+	graph string
+	spec  func(*v1alpha1.DAGSpec)
+	slice func(*engine.Slice)
+	now   int
+	want  []string
+}
+
+// compile makes a graph of "a b<a c<a,b".
+func compile(t testing.TB, graph string, change func(*v1alpha1.DAGSpec)) *dag.Graph {
+	t.Helper()
+	spec := &v1alpha1.DAGSpec{}
+	for _, word := range strings.Fields(graph) {
+		name, parents, _ := strings.Cut(word, "<")
+		task := v1alpha1.Task{Name: name}
+		task.Image = "busybox"
+		if parents != "" {
+			task.RunAfter = strings.Split(parents, ",")
+		}
+		spec.Task = append(spec.Task, task)
+	}
+	if change != nil {
+		change(spec)
+	}
+	g, faults := dag.Compile(spec)
+	if len(faults) > 0 {
+		t.Fatalf("the graph: %v", faults.ToAggregate())
+	}
+	return g
+}
+
+// newSlice is a slice of a running run with every task in it, Waiting. Task 10+n and attempt 100+n are those of position n.
+func newSlice(g *dag.Graph) *engine.Slice {
+	s := &engine.Slice{
+		Graph: g, Run: engine.Run{Phase: engine.RunRunning, Total: g.Len()}, Pods: map[string]*engine.Pod{}, Refusals: map[string]engine.Refusal{},
+		Starts: 100, Slots: 100, StartGrace: engine.DefaultStartGrace,
+		PodName: func(task string, _, number int) string { return fmt.Sprintf("%s-%d", task, number) },
+	}
+	for i := range g.Len() {
+		s.Tasks = append(s.Tasks, engine.Task{ID: int64(10 + i), Position: i, Phase: engine.TaskWaiting, Unmet: len(g.Parents(i))})
+	}
+	return s
+}
+
+// count fills in the run's counters.
+func count(s *engine.Slice) {
+	r := &s.Run
+	for _, t := range s.Tasks {
+		switch t.Phase {
+		case engine.TaskWaiting:
+			r.Waiting++
+		case engine.TaskReady:
+			r.Ready++
+		case engine.TaskActive:
+			r.Active++
+		case engine.TaskSucceeded:
+			r.Succeeded++
+		case engine.TaskFailed:
+			r.Failed++
+		case engine.TaskSkipped:
+			r.Skipped++
+		case engine.TaskCancelled:
+			r.Cancelled++
+		}
+	}
+}
+
+// is gives tasks a phase.
+func is(s *engine.Slice, phase string, positions ...int) {
+	for _, position := range positions {
+		s.Tasks[position].Phase = phase
+		if phase != engine.TaskWaiting && phase != engine.TaskSkipped {
+			s.Tasks[position].Unmet = 0
+		}
+	}
+}
+
+// live gives a task a live attempt, and returns it.
+func live(s *engine.Slice, position int, phase string) *engine.Attempt {
+	is(s, engine.TaskActive, position)
+	t := &s.Tasks[position]
+	t.Attempts++
+	name := s.Graph.Task(position).Name
+	a := engine.Attempt{ID: int64(100 + position), Task: position, Number: t.Attempts, Phase: phase, PodName: fmt.Sprintf("%s-%d", name, t.Attempts)}
+	if phase != engine.AttemptDecided {
+		a.PodUID = "u"
+	}
+	if phase == engine.AttemptRunning {
+		a.Started = at(-60)
+	}
+	s.Attempts = append(s.Attempts, a)
+	return &s.Attempts[len(s.Attempts)-1]
+}
+
+// ends gives a task a running attempt whose container exited with a code.
+func ends(s *engine.Slice, position int, exitCode int32) {
+	a := live(s, position, engine.AttemptRunning)
+	s.Pods[a.PodName] = pod(ended(exit(exitCode)))
+}
+
+func decide(s engine.Slice, now time.Time) (*recorder, engine.Next, error) {
+	r := &recorder{}
+	next, err := engine.Decide(s, now, r)
+	return r, next, err
+}
+
+// told is Next as lines.
+func told(n engine.Next) []string {
+	var lines []string
+	for _, c := range n.Create {
+		lines = append(lines, fmt.Sprintf("> create %d#%d %s", c.Task, c.Number, c.PodName))
+	}
+	for _, d := range n.Delete {
+		lines = append(lines, "> delete "+d.PodName+" "+d.PodUID)
+	}
+	for _, name := range n.Reap {
+		lines = append(lines, "> reap "+name)
+	}
+	if n.Started+n.Ended > 0 {
+		lines = append(lines, fmt.Sprintf("> started %d ended %d", n.Started, n.Ended))
+	}
+	if n.Again {
+		lines = append(lines, "> again")
+	}
+	if !n.Wake.IsZero() {
+		lines = append(lines, fmt.Sprintf("> wake @%v", n.Wake.Sub(t0).Seconds()))
+	}
+	if n.RunEnded {
+		lines = append(lines, "> run ended")
+	}
+	return lines
+}
+
+func play(t *testing.T, scenes map[string]scene) {
+	t.Helper()
+	for name, c := range scenes {
+		t.Run(name, func(t *testing.T) {
+			s := newSlice(compile(t, c.graph, c.spec))
+			if c.slice != nil {
+				c.slice(s)
+			}
+			if s.Run.Waiting+s.Run.Ready+s.Run.Active+s.Run.Succeeded == 0 {
+				count(s)
+			}
+			ledger, next, err := decide(*s, at(c.now))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(c.want, append(ledger.lines, told(next)...)); diff != "" {
+				t.Errorf("-want +got\n%s", diff)
+			}
+		})
+	}
+}

@@ -1,0 +1,157 @@
+package engine
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"kontroler/apis/dag"
+)
+
+// outcome does to a task what the end of its attempt means.
+func (d *decision) outcome(t *Task, end End) {
+	switch {
+	case end.Phase == AttemptSucceeded:
+		d.ledger.TaskSucceeded(t.ID, d.now)
+		d.move(t, TaskSucceeded)
+		for _, child := range d.Graph.Children(t.Position) {
+			d.met[int(child)]++
+		}
+	case d.Run.Stop != "":
+		d.ledger.TaskCancelled(t.ID, d.Run.Stop, stopMessage(d.Run.Stop), d.now)
+		d.move(t, TaskCancelled)
+	case end.Phase == AttemptLost:
+		d.restart(t, end)
+	default:
+		d.retry(t, end)
+	}
+}
+
+// restart spends the budget of infrastructure failures, never the user's retries.
+func (d *decision) restart(t *Task, end End) {
+	restarts := restartsSpent(t, end)
+	if restarts >= RestartLimit {
+		d.failTask(t, ReasonInfrastructureRetriesSpent, fmt.Sprintf("restarted %d times after infrastructure failures; the last: %s: %s", restarts, end.Reason, end.Message))
+		return
+	}
+	delay := min(restartDelay<<restarts, restartDelayMax)
+	message := fmt.Sprintf("restart %d of %d: %s: %s", restarts+1, RestartLimit, end.Reason, end.Message)
+	d.backOff(t, delay, message, t.Retries, restarts+1)
+}
+
+// restartsSpent is what counts against the budget: nothing once an attempt has run for long, however it ended.
+func restartsSpent(t *Task, end End) int {
+	if !end.Started.IsZero() && end.Finished.Sub(end.Started) >= RestartGivenBack {
+		return 0
+	}
+	return t.Restarts
+}
+
+// retry spends the user's retries.
+func (d *decision) retry(t *Task, end End) {
+	policy := dag.Retry(d.Graph.Task(t.Position))
+	switch {
+	case !policy.Retries(end.ExitCode):
+		d.failTask(t, ReasonNotRetryable, fmt.Sprintf("%s: %s; not among conditional.retryCodes", end.Reason, end.Message))
+	case t.Retries >= policy.Limit:
+		message := fmt.Sprintf("%s: %s", end.Reason, end.Message)
+		if policy.Limit > 0 {
+			message = fmt.Sprintf("failed %d times; the last: %s", policy.Limit+1, message)
+		}
+		d.failTask(t, ReasonRetriesSpent, message)
+	default:
+		message := fmt.Sprintf("retry %d of %d: %s: %s", t.Retries+1, policy.Limit, end.Reason, end.Message)
+		d.backOff(t, policy.Delay(t.Retries+1), message, t.Retries+1, restartsSpent(t, end))
+	}
+}
+
+func (d *decision) backOff(t *Task, delay time.Duration, message string, retries, restarts int) {
+	due := d.now.Add(delay)
+	d.ledger.TaskBackedOff(t.ID, ReasonBackingOff, message, due, retries, restarts)
+	d.move(t, TaskReady)
+	t.Retries, t.Restarts, t.Due = retries, restarts, due
+	d.wake(due)
+}
+
+func (d *decision) failTask(t *Task, reason, message string) {
+	cascade := !d.known(t.Position)
+	d.ledger.TaskFailed(t.ID, reason, message, cascade, d.now)
+	d.move(t, TaskFailed)
+	if cascade {
+		d.next.Again = true
+		return
+	}
+	d.failed = append(d.failed, t.Position)
+}
+
+// known reports whether the slice has all children of a task.
+func (d *decision) known(position int) bool {
+	for _, child := range d.Graph.Children(position) {
+		if d.tasks[int(child)] == nil {
+			return false
+		}
+	}
+	return true
+}
+
+// children tells the children of tasks that ended: those of failed ones are skipped, through the graph as far as the slice
+// reaches, and those whose last parent succeeded become Ready.
+func (d *decision) children() error {
+	if d.Run.Stop != "" {
+		return nil
+	}
+	for len(d.failed) > 0 {
+		position := d.failed[0]
+		d.failed = d.failed[1:]
+		d.skipChildren(position)
+	}
+	for _, position := range slices.Sorted(maps.Keys(d.met)) {
+		t, met := d.tasks[position], d.met[position]
+		if t == nil {
+			return fmt.Errorf("slice lacks the task at position %d, a child of one that succeeded", position)
+		}
+		switch {
+		case t.Phase != TaskWaiting:
+		case met > t.Unmet:
+			return fmt.Errorf("task at position %d waits for %d parents, %d succeeded", position, t.Unmet, met)
+		case met == t.Unmet:
+			d.ledger.TaskReady(t.ID, d.now)
+			d.move(t, TaskReady)
+			t.Due = d.now
+			d.ready = append(d.ready, position)
+		default:
+			d.ledger.TaskUnblocked(t.ID, met)
+		}
+	}
+	return nil
+}
+
+// skipChildren skips the children of a task that will never succeed, all of which are in the slice.
+func (d *decision) skipChildren(position int) {
+	parent := d.tasks[position]
+	for _, child := range d.Graph.Children(position) {
+		t := d.tasks[int(child)]
+		if t.Phase != TaskWaiting {
+			continue
+		}
+		how := "failed"
+		if parent.Phase == TaskSkipped {
+			how = "skipped"
+		}
+		cascade := !d.known(t.Position)
+		d.ledger.TaskSkipped(t.ID, fmt.Sprintf("needs %s, %s", d.Graph.Task(position).Name, how), cascade, d.now)
+		d.move(t, TaskSkipped)
+		if cascade {
+			d.next.Again = true
+			continue
+		}
+		if len(d.Graph.Children(t.Position)) > 0 {
+			d.failed = append(d.failed, t.Position)
+		}
+	}
+	if parent.Cascade {
+		d.ledger.TaskCascaded(parent.ID)
+		d.next.Again = true // there may be more of them than a slice takes
+	}
+}

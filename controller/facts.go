@@ -1,0 +1,396 @@
+package controller
+
+import (
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"kontroler/apis/kontroler/v1alpha1"
+	"kontroler/controller/engine"
+)
+
+const (
+	// maxText bounds each text that comes from the cluster, in bytes.
+	maxText = 1024
+	// clockSlack is how far the clocks of a node and of the API server may be apart, whole seconds included.
+	clockSlack = 5 * time.Second
+	// cleanupSlack is how long after its last container's end a kubelet may take to end a deleted Pod.
+	cleanupSlack = 30 * time.Second
+	// defaultGrace is the grace of a Pod that does not state one.
+	defaultGrace = 30 * time.Second
+
+	dagRunKind = "DagRun"
+	// What kubelet and runtime say of a container that they lost, as after a reboot.
+	reasonStatusUnknown, reasonUnknown = "ContainerStatusUnknown", "Unknown"
+	// reasonCreateContainer stands for every failure to make a container from a valid configuration.
+	reasonCreateContainer = "CreateContainerError"
+)
+
+// podFacts is what the engine may know of a Pod, but for what only a live read can tell: Gone and NodeLost.
+func podFacts(p *corev1.Pod) *engine.Pod {
+	f := &engine.Pod{
+		UID:     string(p.UID),
+		Node:    p.Spec.NodeName,
+		Phase:   string(p.Status.Phase),
+		Reason:  cleanText(p.Status.Reason),
+		Message: cleanText(p.Status.Message),
+	}
+	task := containerStatus(p.Status.ContainerStatuses, v1alpha1.TaskContainer)
+	if task != nil {
+		// A container that kubelet or runtime lost has an exit code that is made up (ContainerStatusUnknown: 137 and no times;
+		// Unknown: 255). It is passed on with that reason: how it ended is not known, so the engine counts it as an
+		// infrastructure failure, after a deletion as any other. Were it left out, an attempt beside a sidecar that goes on
+		// would never end.
+		f.Terminated = termination(task.State.Terminated)
+		f.Started = startedAt(&task.State)
+	}
+	if c := podCondition(p, corev1.DisruptionTarget); c != nil && c.Status == corev1.ConditionTrue {
+		f.Disrupted = disruptedBefore(p, c, f.Terminated)
+		if f.Disrupted && f.Message == "" {
+			f.Message = cleanText(c.Message)
+		}
+	}
+	var lost string
+	if f.InitFailed, lost = initFailed(p); f.Message == "" && lost != "" && f.Phase == string(corev1.PodFailed) {
+		f.Message = cleanText("its node lost track of init container " + lost)
+	}
+	if p.DeletionTimestamp != nil {
+		f.DeletionAsked, f.Deletion = deletionAsked(p, f.Terminated), utc(*p.DeletionTimestamp)
+	}
+	if f.Started.IsZero() && f.Terminated == nil {
+		f.Waits = podWaits(p, task)
+	}
+	return f
+}
+
+// deletionAsked is when the deletion was asked for: deletionTimestamp - grace, or the end of the task's container where
+// that was killed by the deletion although the difference is later.
+//
+// The difference is exact only as long as nobody shortened the grace: a kubelet that has ended a Pod deletes it once more,
+// with a grace of 0, and the API server then writes its own clock over the older time. A finalizer keeps that object. So
+// with a grace of 0 or 1 a later time proves nothing, unless the kubelet's last report is older than the deletion: then
+// the Pod had ended before, by itself.
+func deletionAsked(p *corev1.Pod, t *engine.Termination) time.Time {
+	grace := time.Duration(0)
+	if seconds := p.DeletionGracePeriodSeconds; seconds != nil {
+		grace = time.Duration(*seconds) * time.Second
+	}
+	asked := utc(*p.DeletionTimestamp).Add(-grace)
+	slack := clockSlack
+	if grace <= time.Second {
+		slack = defaultGrace + cleanupSlack
+		if seconds := p.Spec.TerminationGracePeriodSeconds; seconds != nil {
+			slack = time.Duration(*seconds)*time.Second + cleanupSlack
+		}
+	}
+	if t == nil || t.Finished.IsZero() || asked.Before(t.Finished) || cameAfter(p, t, asked, slack) {
+		return asked
+	}
+	return t.Finished
+}
+
+// disruptedBefore reports that a disruption came before the task's container had ended. A Pod that is evicted when it is
+// over gets the same condition; a kubelet sets it only on what it ends itself.
+func disruptedBefore(p *corev1.Pod, c *corev1.PodCondition, t *engine.Termination) bool {
+	return c.Reason == corev1.PodReasonTerminationByKubelet || t == nil || !cameAfter(p, t, utc(c.LastTransitionTime), clockSlack)
+}
+
+// cameAfter reports that something happened, by the API server's clock, after the task's container had ended, by the clock
+// of its node: later by more than the slack, or at all where the kubelet's last report, with the end, does not know of the
+// deletion (the deletion counts as a generation, from Kubernetes 1.33 on).
+func cameAfter(p *corev1.Pod, t *engine.Termination, at time.Time, slack time.Duration) bool {
+	if t.Finished.IsZero() {
+		return false
+	}
+	observed := p.Status.ObservedGeneration
+	if p.DeletionTimestamp != nil && observed != 0 && observed < p.Generation {
+		slack = 0
+	}
+	return at.Sub(t.Finished) > slack
+}
+
+// podWaits is why the task's container has not started: it has no node, or it or an init container cannot start. nil: it
+// is just being started, which needs no words.
+func podWaits(p *corev1.Pod, task *corev1.ContainerStatus) *engine.Wait {
+	if c := podCondition(p, corev1.PodScheduled); p.Spec.NodeName == "" && c != nil && c.Status == corev1.ConditionFalse {
+		message := cleanText(c.Message)
+		if message == "" {
+			message = cleanText(c.Reason)
+		}
+		return &engine.Wait{Reason: engine.ReasonUnschedulable, Message: message}
+	}
+	for i := range p.Status.InitContainerStatuses {
+		s := &p.Status.InitContainerStatuses[i]
+		if w := containerWaits(s.State.Waiting); w != nil {
+			w.Message = cleanText("init container " + s.Name + ": " + w.Message)
+			return w
+		}
+	}
+	if task == nil {
+		return nil
+	}
+	return containerWaits(task.State.Waiting)
+}
+
+// containerWaits sorts the reasons of a kubelet. Those that take turns while the cause stays the same become one: the
+// start grace is counted from the first telling.
+func containerWaits(w *corev1.ContainerStateWaiting) *engine.Wait {
+	if w == nil {
+		return nil
+	}
+	wait := &engine.Wait{Reason: cleanText(w.Reason), Message: cleanText(w.Message), Fails: true}
+	switch w.Reason {
+	case "", "ContainerCreating", "PodInitializing":
+		return nil
+	case "ErrImagePull", "ImagePullBackOff", "ImageInspectError", "RegistryUnavailable", "SignatureValidationFailed":
+		wait.Reason, wait.Message = engine.ReasonImagePullBackOff, cleanText(pullError(w.Message))
+	case "InvalidImageName":
+		wait.Never = true
+	case "CreateContainerError", "RunContainerError", "PreCreateHookError", "PreStartHookError", "PostStartHookError",
+		"CreatePodSandboxError", "ConfigPodSandboxError":
+		wait.Reason = reasonCreateContainer
+	default:
+		// What this version does not know fails only when it is called an error, as kubelets name theirs
+		// (CreateContainerConfigError, ErrImageNeverPull, CrashLoopBackOff); it may be a mere state.
+		wait.Fails = strings.HasPrefix(w.Reason, "Err") || strings.HasSuffix(w.Reason, "Error") || strings.HasSuffix(w.Reason, "BackOff")
+	}
+	if wait.Message == "" {
+		wait.Message = cleanText(w.Reason)
+	}
+	return wait
+}
+
+// pullError drops what a kubelet puts before the error while it backs off (`Back-off pulling image "x": ErrImagePull: `),
+// so that the text does not change with each turn. A text of another form stays as it is.
+func pullError(message string) string {
+	if strings.HasPrefix(message, "Back-off pulling image ") {
+		for _, reason := range []string{"ErrImagePull", "RegistryUnavailable", "SignatureValidationFailed"} {
+			if _, cause, found := strings.Cut(message, `": `+reason+": "); found {
+				return cause
+			}
+		}
+	}
+	return message
+}
+
+// initFailed is how the first init container that failed ended; nil: none did. Native sidecars are none. One that kubelet
+// or runtime lost has not failed either: its name is returned.
+func initFailed(p *corev1.Pod) (failed *engine.Termination, lost string) {
+	for i := range p.Status.InitContainerStatuses {
+		s := &p.Status.InitContainerStatuses[i]
+		t := termination(s.State.Terminated)
+		switch {
+		case t == nil || t.ExitCode == 0 || isSidecar(p, s.Name):
+		case t.Reason == reasonStatusUnknown || t.Reason == reasonUnknown:
+			lost = s.Name
+		default:
+			says := t.Message
+			if says == "" {
+				says = t.Reason
+			}
+			t.Message = cleanText(s.Name + ": " + says)
+			return t, ""
+		}
+	}
+	return nil, lost
+}
+
+func isSidecar(p *corev1.Pod, name string) bool {
+	for i := range p.Spec.InitContainers {
+		if c := &p.Spec.InitContainers[i]; c.Name == name {
+			return c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways
+		}
+	}
+	return false
+}
+
+func containerStatus(statuses []corev1.ContainerStatus, name string) *corev1.ContainerStatus {
+	for i := range statuses {
+		if statuses[i].Name == name {
+			return &statuses[i]
+		}
+	}
+	return nil
+}
+
+func podCondition(p *corev1.Pod, kind corev1.PodConditionType) *corev1.PodCondition {
+	for i := range p.Status.Conditions {
+		if p.Status.Conditions[i].Type == kind {
+			return &p.Status.Conditions[i]
+		}
+	}
+	return nil
+}
+
+func termination(t *corev1.ContainerStateTerminated) *engine.Termination {
+	if t == nil {
+		return nil
+	}
+	return &engine.Termination{
+		ExitCode: t.ExitCode, Reason: cleanText(t.Reason), Message: cleanText(t.Message), Started: utc(t.StartedAt), Finished: utc(t.FinishedAt),
+	}
+}
+
+func startedAt(s *corev1.ContainerState) time.Time {
+	switch {
+	case s.Running != nil:
+		return utc(s.Running.StartedAt)
+	case s.Terminated != nil:
+		return utc(s.Terminated.StartedAt)
+	}
+	return time.Time{}
+}
+
+// utc is a time of the cluster; zero also for 1970, where a runtime puts the start of a container that did not.
+func utc(t metav1.Time) time.Time {
+	if t.Unix() <= 0 {
+		return time.Time{}
+	}
+	return t.UTC()
+}
+
+// cleanText makes what comes from the cluster fit to be stored and shown: valid UTF-8 without NUL (which PostgreSQL
+// refuses), without space around it, at most maxText bytes.
+func cleanText(s string) string {
+	s = strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "")
+	return shorten(strings.TrimSpace(s), maxText)
+}
+
+// trimPod is the informers' transform: of a Pod it keeps what podFacts, the checks of ownership, the reaper and the reader
+// of logs read. What it returns shares nothing that it drops; to trim twice changes nothing.
+func trimPod(obj any) (any, error) {
+	p, ok := obj.(*corev1.Pod)
+	if !ok {
+		return obj, nil
+	}
+	kept := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Name:                       p.Name,
+			Namespace:                  p.Namespace,
+			UID:                        p.UID,
+			ResourceVersion:            p.ResourceVersion,
+			Generation:                 p.Generation,
+			CreationTimestamp:          p.CreationTimestamp,
+			DeletionTimestamp:          p.DeletionTimestamp,
+			DeletionGracePeriodSeconds: p.DeletionGracePeriodSeconds,
+			Labels:                     ourLabels(p.Labels),
+			OwnerReferences:            p.OwnerReferences,
+			Finalizers:                 p.Finalizers,
+		},
+		Spec: corev1.PodSpec{
+			NodeName:                      p.Spec.NodeName,
+			TerminationGracePeriodSeconds: p.Spec.TerminationGracePeriodSeconds,
+			InitContainers:                trimContainers(p.Spec.InitContainers),
+			Containers:                    trimContainers(p.Spec.Containers),
+		},
+		Status: corev1.PodStatus{
+			ObservedGeneration:    p.Status.ObservedGeneration,
+			Phase:                 p.Status.Phase,
+			Reason:                p.Status.Reason,
+			Message:               p.Status.Message,
+			InitContainerStatuses: trimStatuses(p.Status.InitContainerStatuses, func(string) bool { return true }),
+			ContainerStatuses:     trimStatuses(p.Status.ContainerStatuses, func(name string) bool { return name == v1alpha1.TaskContainer }),
+		},
+	}
+	if run, ok := p.Annotations[v1alpha1.AnnotationRun]; ok {
+		kept.Annotations = map[string]string{v1alpha1.AnnotationRun: run}
+	}
+	for _, kind := range []corev1.PodConditionType{corev1.PodScheduled, corev1.DisruptionTarget} {
+		if c := podCondition(p, kind); c != nil {
+			kept.Status.Conditions = append(kept.Status.Conditions, *c)
+		}
+	}
+	return kept, nil
+}
+
+// ourLabels are the labels under our prefix; nil: none.
+func ourLabels(labels map[string]string) map[string]string {
+	var kept map[string]string
+	for key, value := range labels {
+		if strings.HasPrefix(key, ownPrefix) {
+			if kept == nil {
+				kept = make(map[string]string, 5)
+			}
+			kept[key] = value
+		}
+	}
+	return kept
+}
+
+// trimContainers keeps the names, and what tells a native sidecar.
+func trimContainers(containers []corev1.Container) []corev1.Container {
+	if len(containers) == 0 {
+		return nil
+	}
+	kept := make([]corev1.Container, len(containers))
+	for i := range containers {
+		kept[i] = corev1.Container{Name: containers[i].Name, RestartPolicy: containers[i].RestartPolicy}
+	}
+	return kept
+}
+
+// trimStatuses keeps the states of the containers that are read.
+func trimStatuses(statuses []corev1.ContainerStatus, read func(name string) bool) []corev1.ContainerStatus {
+	var kept []corev1.ContainerStatus
+	for i := range statuses {
+		if s := &statuses[i]; read(s.Name) {
+			kept = append(kept, corev1.ContainerStatus{Name: s.Name, State: s.State})
+		}
+	}
+	return kept
+}
+
+// ours reports that a Pod is one of this controller's for that run: its labels say so, and its owner.
+func ours(p *corev1.Pod, controllerID, runUID string) bool {
+	return p.Labels[v1alpha1.LabelController] == controllerID && p.Labels[v1alpha1.LabelRun] == runUID && ownerRun(p) == runUID
+}
+
+// made reports that a Pod under a name that only this controller derives is the run's, although its labels may be gone:
+// the run owns it, and our finalizer is on it.
+func made(p *corev1.Pod, controllerID, runUID string) bool {
+	return ours(p, controllerID, runUID) || ownerRun(p) == runUID && slices.Contains(p.Finalizers, v1alpha1.Finalizer)
+}
+
+// podRunUID is the UID of the run that a Pod belongs to: of its owner, else of its label, which anybody may edit. Only a
+// UUID counts.
+func podRunUID(p *corev1.Pod) (string, bool) {
+	for _, uid := range []string{ownerRun(p), p.Labels[v1alpha1.LabelRun]} {
+		if isUUID(uid) {
+			return uid, true
+		}
+	}
+	return "", false
+}
+
+// ownerRun is the UID of the DagRun that controls a Pod; empty: none does.
+func ownerRun(p *corev1.Pod) string {
+	owner := metav1.GetControllerOfNoCopy(p)
+	if owner == nil || owner.Kind != dagRunKind || !strings.HasPrefix(owner.APIVersion, ownPrefix) {
+		return ""
+	}
+	return string(owner.UID)
+}
+
+// isUUID accepts a UUID as Kubernetes writes it, in lower case: another spelling would be another key.
+func isUUID(s string) bool {
+	if len(s) != 36 || s[8] != '-' || s[13] != '-' || s[18] != '-' || s[23] != '-' {
+		return false
+	}
+	digits := strings.ReplaceAll(s, "-", "")
+	return len(digits) == 32 && strings.Trim(digits, "0123456789abcdef") == ""
+}
+
+// sameFacts reports that two states of a Pod differ in nothing that podFacts, the checks of ownership or the reaper would
+// show.
+func sameFacts(a, b *corev1.Pod) bool {
+	return a.UID == b.UID &&
+		slices.Equal(a.Finalizers, b.Finalizers) &&
+		maps.Equal(ourLabels(a.Labels), ourLabels(b.Labels)) &&
+		ownerRun(a) == ownerRun(b) &&
+		reflect.DeepEqual(podFacts(a), podFacts(b))
+}

@@ -1,0 +1,9 @@
+// Package fault marks the instants at which a controller could die: between a
+// commit and its effect, between two effects. In the shipped binary a Point is
+// an empty function. Built with the tag "faults", for the crash tests, the
+// process kills or stops itself at the point that the environment names:
+//
+//	KONTROLER_FAULT=kill:run-committed:3     SIGKILL at the third time
+//	KONTROLER_FAULT=stop:transaction-open:1  SIGSTOP at the first
+//	KONTROLER_FAULT_FILE=/path               where it writes that it was hit, before it is
+package fault

@@ -1,0 +1,135 @@
+package controller_test
+
+import (
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"kontroler/controller"
+)
+
+// gated is a client behind a gate, before a server that answers everything.
+type gated struct {
+	*controller.Gate
+	client  *http.Client
+	url     string
+	metrics *controller.Metrics
+	seen    []string
+	exits   []int
+	logs    strings.Builder
+}
+
+func newGated(t *testing.T) *gated {
+	g := &gated{metrics: controller.NewMetrics()}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		g.seen = append(g.seen, r.Method+" "+r.URL.Path)
+		if strings.HasSuffix(r.URL.Path, "/taken") {
+			w.WriteHeader(http.StatusConflict)
+		}
+	}))
+	t.Cleanup(server.Close)
+	g.Gate = controller.NewGate(g.metrics, slog.New(slog.NewTextHandler(&g.logs, nil)), func(code int) { g.exits = append(g.exits, code) })
+	g.client, g.url = &http.Client{Transport: g.Wrap(http.DefaultTransport)}, server.URL
+	return g
+}
+
+func (g *gated) send(t *testing.T, method, path string) error {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, g.url+path, strings.NewReader("{}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := g.client.Do(req)
+	if err != nil {
+		return err
+	}
+	_, _ = io.Copy(io.Discard, resp.Body)
+	return resp.Body.Close()
+}
+
+func TestGateStopsAStaleLeader(t *testing.T) {
+	g := newGated(t)
+	stale := false
+	send := func(method, path string) bool { return g.send(t, method, path) == nil }
+	if !send("POST", "/api/v1/namespaces/a/pods") {
+		t.Error("a request before Guard was not sent")
+	}
+	g.Guard(func() bool { return stale })
+	if !send("POST", "/api/v1/namespaces/a/pods") || len(g.exits) > 0 {
+		t.Errorf("a fresh leader was stopped: exits %v", g.exits)
+	}
+	stale = true
+	if !send("PUT", "/apis/coordination.k8s.io/v1/namespaces/a/leases/x") || len(g.exits) > 0 {
+		t.Errorf("a renewal was stopped: exits %v", g.exits)
+	}
+	before := len(g.seen)
+	for _, method := range []string{"POST", "GET", "DELETE"} {
+		if send(method, "/api/v1/namespaces/a/pods/p") {
+			t.Errorf("%s of a stale leader was sent", method)
+		}
+	}
+	if diff := cmp.Diff([]int{1, 1, 1}, g.exits); diff != "" || len(g.seen) != before {
+		t.Errorf("exits (-want +got):\n%s\nseen by the server: %v", diff, g.seen)
+	}
+	if lines := strings.Count(g.logs.String(), "\n"); lines != 1 {
+		t.Errorf("%d lines logged:\n%s", lines, &g.logs)
+	}
+	if writes := g.Writes(); writes != 3 {
+		t.Errorf("%d writes counted, want 3", writes)
+	}
+}
+
+func TestGateCounts(t *testing.T) {
+	tests := map[string]struct {
+		method, path string
+		want         string // labels
+		write        bool
+	}{
+		"create":             {"POST", "/api/v1/namespaces/a/pods", `code="200",resource="pods",verb="create"`, true},
+		"get":                {"GET", "/api/v1/namespaces/a/pods/p", `code="200",resource="pods",verb="get"`, false},
+		"list":               {"GET", "/api/v1/pods?limit=500", `code="200",resource="pods",verb="list"`, false},
+		"watch":              {"GET", "/api/v1/namespaces/a/pods?watch=true&resourceVersion=1", `code="200",resource="pods",verb="watch"`, false},
+		"logs":               {"GET", "/api/v1/namespaces/a/pods/p/log", `code="200",resource="pods/log",verb="get"`, false},
+		"delete":             {"DELETE", "/api/v1/namespaces/a/pods/p", `code="200",resource="pods",verb="delete"`, true},
+		"delete many":        {"DELETE", "/api/v1/namespaces/a/pods", `code="200",resource="pods",verb="deletecollection"`, true},
+		"patch of a status":  {"PATCH", "/apis/kontroler.greedykomodo/v1alpha1/namespaces/a/dagruns/r/status", `code="200",resource="dagruns/status",verb="patch"`, true},
+		"cluster scope":      {"GET", "/api/v1/nodes/n", `code="200",resource="nodes",verb="get"`, false},
+		"a namespace":        {"GET", "/api/v1/namespaces/kube-system", `code="200",resource="namespaces",verb="get"`, false},
+		"behind a prefix":    {"PUT", "/k8s/clusters/c-1/apis/coordination.k8s.io/v1/namespaces/a/leases/l", `code="200",resource="leases",verb="update"`, true},
+		"a refusal":          {"POST", "/api/v1/namespaces/a/pods/taken", `code="409",resource="pods",verb="create"`, true},
+		"about no resource":  {"GET", "/version", `code="200",resource="",verb="get"`, false},
+		"discovery":          {"GET", "/apis/kontroler.greedykomodo/v1alpha1", `code="200",resource="",verb="get"`, false},
+		"discovery, shorter": {"GET", "/apis", `code="200",resource="",verb="get"`, false},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			g := newGated(t)
+			if err := g.send(t, test.method, test.path); err != nil {
+				t.Fatal(err)
+			}
+			if got := scrape(t, g.metrics, "kontroler_api_requests_total"); got != "kontroler_api_requests_total{"+test.want+"} 1" {
+				t.Errorf("counted %s, want %s", got, test.want)
+			}
+			if (g.Writes() == 1) != test.write {
+				t.Errorf("%d writes", g.Writes())
+			}
+		})
+	}
+}
+
+func TestGateCountsFailures(t *testing.T) {
+	g := newGated(t)
+	g.url = "http://127.0.0.1:1"
+	if err := g.send(t, "POST", "/api/v1/namespaces/a/pods"); err == nil {
+		t.Fatal("port 1 answers")
+	}
+	want := `kontroler_api_requests_total{code="error",resource="pods",verb="create"} 1`
+	if got := scrape(t, g.metrics, "kontroler_api_requests_total"); got != want {
+		t.Errorf("counted %s, want %s", got, want)
+	}
+}

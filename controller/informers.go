@@ -1,0 +1,282 @@
+package controller
+
+import (
+	"context"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/tools/cache"
+
+	"kontroler/apis/kontroler/v1alpha1"
+)
+
+// Indexes of the caches.
+const (
+	byUID = "uid" // DagRuns by UID
+	byDAG = "dag" // DagRuns by namespace/dagName
+	byRun = "run" // Pods by the UID of their run
+)
+
+// object is what a source holds.
+type object interface {
+	runtime.Object
+	metav1.Object
+}
+
+// source is a watched kind: one informer a namespace, or one for all. What it returns is shared and read-only.
+type source[T object] struct {
+	informers []cache.SharedIndexInformer
+}
+
+type podSource = source[*corev1.Pod]
+
+// get returns the cached object.
+func (s source[T]) get(name cache.ObjectName) (T, bool) {
+	for _, informer := range s.informers {
+		if obj, ok, _ := informer.GetIndexer().GetByKey(name.String()); ok {
+			return obj.(T), true
+		}
+	}
+	var none T
+	return none, false
+}
+
+// by returns the cached objects under a value of an index.
+func (s source[T]) by(index, value string) []T {
+	var found []T
+	for _, informer := range s.informers {
+		objs, err := informer.GetIndexer().ByIndex(index, value)
+		if err != nil {
+			continue // an index that does not exist is a fault of this package, shown by every test
+		}
+		for _, obj := range objs {
+			found = append(found, obj.(T))
+		}
+	}
+	return found
+}
+
+// all calls f with every cached object.
+func (s source[T]) all(f func(T)) {
+	for _, informer := range s.informers {
+		for _, obj := range informer.GetIndexer().List() {
+			f(obj.(T))
+		}
+	}
+}
+
+// handle registers handlers on every informer. Existing objects are delivered as added. release takes the handlers off.
+func (s source[T]) handle(changed func(old, new T), deleted func(T)) (release func(), err error) {
+	var undo []func()
+	release = func() {
+		for _, f := range undo {
+			f()
+		}
+	}
+	for _, informer := range s.informers {
+		registration, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
+			AddFunc: func(obj any) {
+				var none T
+				changed(none, obj.(T))
+			},
+			UpdateFunc: func(old, new any) { changed(old.(T), new.(T)) },
+			DeleteFunc: func(obj any) {
+				if unknown, ok := obj.(cache.DeletedFinalStateUnknown); ok {
+					obj = unknown.Obj
+				}
+				if object, ok := obj.(T); ok {
+					deleted(object)
+				}
+			},
+		})
+		if err != nil {
+			release()
+			return nil, err
+		}
+		undo = append(undo, func() { _ = informer.RemoveEventHandler(registration) })
+	}
+	return release, nil
+}
+
+func (c *Controller) informers() []cache.SharedIndexInformer {
+	var all []cache.SharedIndexInformer
+	all = append(all, c.dagSource.informers...)
+	all = append(all, c.runSource.informers...)
+	return append(all, c.podSource.informers...)
+}
+
+// listWatch is the two calls that feed an informer.
+type listWatch struct {
+	list  func(context.Context, metav1.ListOptions) (runtime.Object, error)
+	watch func(context.Context, metav1.ListOptions) (watch.Interface, error)
+}
+
+func newInformer(lw listWatch, kind runtime.Object, trim cache.TransformFunc, indexers cache.Indexers) cache.SharedIndexInformer {
+	informer := cache.NewSharedIndexInformer(&cache.ListWatch{ListWithContextFunc: lw.list, WatchFuncWithContext: lw.watch}, kind, 0, indexers)
+	// Only an informer that already runs refuses a transform.
+	_ = informer.SetTransform(trim)
+	return informer
+}
+
+func (c *Controller) makeSources() {
+	namespaces := c.Namespaces
+	if len(namespaces) == 0 {
+		namespaces = []string{metav1.NamespaceAll}
+	}
+	mine := labels.SelectorFromSet(labels.Set{v1alpha1.LabelController: c.ID}).String()
+	for _, namespace := range namespaces {
+		dags, runs, pods := c.Client.KontrolerV1alpha1().DAGs(namespace), c.Client.KontrolerV1alpha1().DagRuns(namespace), c.Kube.CoreV1().Pods(namespace)
+		c.dagSource.informers = append(c.dagSource.informers, newInformer(listWatch{
+			list:  func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) { return dags.List(ctx, o) },
+			watch: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) { return dags.Watch(ctx, o) },
+		}, &v1alpha1.DAG{}, trimDAG, cache.Indexers{}))
+		c.runSource.informers = append(c.runSource.informers, newInformer(listWatch{
+			list:  func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) { return runs.List(ctx, o) },
+			watch: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) { return runs.Watch(ctx, o) },
+		}, &v1alpha1.DagRun{}, trimMeta, cache.Indexers{byUID: indexUID, byDAG: indexDAG}))
+		c.podSource.informers = append(c.podSource.informers, newInformer(listWatch{
+			list: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+				o.LabelSelector = mine
+				return pods.List(ctx, o)
+			},
+			watch: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+				o.LabelSelector = mine
+				return pods.Watch(ctx, o)
+			},
+		}, &corev1.Pod{}, trimPod, cache.Indexers{byRun: indexRun}))
+	}
+}
+
+func indexUID(obj any) ([]string, error) { return []string{string(obj.(metav1.Object).GetUID())}, nil }
+
+func indexDAG(obj any) ([]string, error) {
+	run := obj.(*v1alpha1.DagRun)
+	return []string{run.Namespace + "/" + run.Spec.DagName}, nil
+}
+
+func indexRun(obj any) ([]string, error) {
+	if uid, ok := podRunUID(obj.(*corev1.Pod)); ok {
+		return []string{uid}, nil
+	}
+	return nil, nil
+}
+
+// trimMeta drops what nobody here reads.
+func trimMeta(obj any) (any, error) {
+	if object, err := meta.Accessor(obj); err == nil {
+		object.SetManagedFields(nil)
+		object.SetAnnotations(nil)
+	}
+	return obj, nil
+}
+
+// trimDAG also drops the tasks: a DAG is compiled from a live read, and there may be many with thousands of tasks.
+func trimDAG(obj any) (any, error) {
+	if d, ok := obj.(*v1alpha1.DAG); ok {
+		d.Spec.Task, d.Spec.Parameters = nil, nil
+	}
+	return trimMeta(obj)
+}
+
+// watch feeds the queues from the caches; everything that is there is delivered first.
+func (t *term) watch() (release func(), err error) {
+	dags, err := t.dagSource.handle(t.dagChanged, t.dagDeleted)
+	if err != nil {
+		return nil, err
+	}
+	runs, err := t.runSource.handle(t.runChanged, t.runDeleted)
+	if err != nil {
+		dags()
+		return nil, err
+	}
+	pods, err := t.podSource.handle(t.podChanged, t.podDeleted)
+	if err != nil {
+		dags()
+		runs()
+		return nil, err
+	}
+	return func() { dags(); runs(); pods() }, nil
+}
+
+// dagChanged: a DAG to look at, and with it the DagRuns that wait for it.
+func (t *term) dagChanged(old, dag *v1alpha1.DAG) {
+	if old != nil && old.Generation == dag.Generation && old.Status.Controller == dag.Status.Controller && old.UID == dag.UID {
+		return
+	}
+	t.dags.Add(cache.MetaObjectToName(dag))
+	for _, run := range t.runSource.by(byDAG, dag.Namespace+"/"+dag.Name) {
+		if run.Status.RunID == 0 && !run.Status.Phase.Ended() {
+			t.runs.Add(runKey(run.UID))
+		}
+	}
+}
+
+func (t *term) dagDeleted(dag *v1alpha1.DAG) { t.dags.Add(cache.MetaObjectToName(dag)) }
+
+// runChanged: a DagRun that may have to be admitted, cancelled or reported. One that has ended is done with.
+func (t *term) runChanged(old, run *v1alpha1.DagRun) {
+	if old != nil && old.UID != run.UID {
+		t.runDeleted(old) // a list shows one that was made again under its name as a change
+	}
+	if run.Status.Phase.Ended() {
+		t.status.seen(run.UID)
+		return
+	}
+	if old != nil && old.UID == run.UID && old.Spec.Cancel == run.Spec.Cancel {
+		return
+	}
+	if other := run.Status.Controller; other != "" && other != t.ID {
+		return
+	}
+	t.runs.Add(runKey(run.UID))
+}
+
+func (t *term) runDeleted(run *v1alpha1.DagRun) {
+	t.status.seen(run.UID)
+	if other := run.Status.Controller; other == "" || other == t.ID {
+		t.runs.Add(runKey(run.UID))
+	}
+}
+
+func (t *term) podChanged(old, pod *corev1.Pod) {
+	if old != nil && old.UID != pod.UID {
+		t.podDeleted(old)
+		old = nil
+	}
+	if t.reaped.has(pod.UID) || old != nil && sameFacts(old, pod) {
+		return
+	}
+	uid, _ := podRunUID(pod)
+	t.touched(uid, pod.Name)
+	if old != nil {
+		if was, _ := podRunUID(old); was != uid {
+			t.touched(was, pod.Name) // somebody changed its label: its run gives it back
+		}
+	}
+}
+
+// touched puts a Pod among the changes of a run, if it has one.
+func (t *term) touched(runUID, pod string) {
+	if runUID != "" {
+		t.dirty.pod(runKey(runUID), pod)
+		t.runs.Add(runKey(runUID))
+	}
+}
+
+// podDeleted also sees a Pod that lost our label: the watch shows no difference, a live read does.
+func (t *term) podDeleted(pod *corev1.Pod) {
+	if t.reaped.has(pod.UID) {
+		t.reaped.remove(pod.UID)
+		return
+	}
+	uid, _ := podRunUID(pod)
+	t.touched(uid, pod.Name)
+}
+
+// liveReadTimeout bounds a read past the cache.
+const liveReadTimeout = 10 * time.Second

@@ -1,0 +1,161 @@
+package controller
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"kontroler/store"
+)
+
+// Metrics is what a controller tells Prometheus, in a registry of its own. A nil *Metrics measures nothing. Label values
+// come from small sets: resources, queues, phases, reasons; never a name that a user chose.
+type Metrics struct {
+	registry      *prometheus.Registry
+	apiRequests   *prometheus.CounterVec
+	syncs         *prometheus.CounterVec
+	syncSeconds   *prometheus.HistogramVec
+	queueDepth    *prometheus.GaugeVec
+	liveAttempts  prometheus.Gauge
+	runsEnded     *prometheus.CounterVec
+	attemptsEnded *prometheus.CounterVec
+	startSeconds  prometheus.Histogram
+	epoch         prometheus.Gauge
+	leader        prometheus.Gauge
+	databaseUp    prometheus.Gauge
+}
+
+// NewMetrics makes the metrics, those of the Go runtime and of the process with them.
+func NewMetrics() *Metrics {
+	registry := prometheus.NewRegistry()
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+		registry.MustRegister(c)
+		return c
+	}
+	gauge := func(name, help string, labels ...string) *prometheus.GaugeVec {
+		g := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, labels)
+		registry.MustRegister(g)
+		return g
+	}
+	histogram := func(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
+		h := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, labels)
+		registry.MustRegister(h)
+		return h
+	}
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m := &Metrics{
+		registry:      registry,
+		apiRequests:   counter("kontroler_api_requests_total", "Requests to the Kubernetes API server.", "verb", "resource", "code"),
+		syncs:         counter("kontroler_syncs_total", "Syncs of a key of a queue, by result: success, unavailable (of the database), error.", "queue", "result"),
+		syncSeconds:   histogram("kontroler_sync_duration_seconds", "Duration of a sync.", prometheus.ExponentialBuckets(0.001, 2, 15), "queue"),
+		queueDepth:    gauge("kontroler_queue_depth", "Keys that wait in a queue.", "queue"),
+		runsEnded:     counter("kontroler_runs_ended_total", "Runs that ended, by phase.", "phase"),
+		attemptsEnded: counter("kontroler_attempts_ended_total", "Attempts that ended, by phase and reason.", "phase", "reason"),
+		liveAttempts:  gauge("kontroler_live_attempts", "Attempts that have not ended: what --max-pods bounds.").WithLabelValues(),
+		epoch:         gauge("kontroler_epoch", "Epoch of the last term of leadership of this process.").WithLabelValues(),
+		leader:        gauge("kontroler_leader", "Whether this process leads.").WithLabelValues(),
+		databaseUp:    gauge("kontroler_database_up", "Whether the database answers.").WithLabelValues(),
+	}
+	start := prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name:    "kontroler_task_start_latency_seconds",
+		Help:    "Time from a task being ready to its Pod being created.",
+		Buckets: prometheus.ExponentialBuckets(0.005, 2, 17),
+	})
+	registry.MustRegister(start)
+	m.startSeconds = start
+	return m
+}
+
+// Handler serves the metrics.
+func (m *Metrics) Handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry})
+}
+
+func (m *Metrics) apiRequest(verb, resource, code string) {
+	if m != nil {
+		m.apiRequests.WithLabelValues(verb, resource, code).Inc()
+	}
+}
+
+// SyncDone counts a sync of a queue's key. An unreachable database is told apart from other errors.
+func (m *Metrics) SyncDone(queue string, d time.Duration, err error) {
+	if m == nil {
+		return
+	}
+	result := "success"
+	switch {
+	case store.IsUnavailable(err):
+		result = "unavailable"
+	case err != nil:
+		result = "error"
+	}
+	m.syncs.WithLabelValues(queue, result).Inc()
+	m.syncSeconds.WithLabelValues(queue).Observe(d.Seconds())
+}
+
+// QueueDepth notes how many keys wait in a queue.
+func (m *Metrics) QueueDepth(queue string, n int) {
+	if m != nil {
+		m.queueDepth.WithLabelValues(queue).Set(float64(n))
+	}
+}
+
+// LiveAttempts notes how many attempts have not ended.
+func (m *Metrics) LiveAttempts(n int) {
+	if m != nil {
+		m.liveAttempts.Set(float64(n))
+	}
+}
+
+// RunEnded counts a run, once its end is committed.
+func (m *Metrics) RunEnded(phase string) {
+	if m != nil {
+		m.runsEnded.WithLabelValues(phase).Inc()
+	}
+}
+
+// AttemptEnded counts an attempt, once its end is committed.
+func (m *Metrics) AttemptEnded(phase, reason string) {
+	if m != nil {
+		m.attemptsEnded.WithLabelValues(phase, reason).Inc()
+	}
+}
+
+// PodCreated notes how long a task that was ready waited for its Pod.
+func (m *Metrics) PodCreated(sinceReady time.Duration) {
+	if m != nil {
+		m.startSeconds.Observe(sinceReady.Seconds())
+	}
+}
+
+// Epoch notes the epoch of this process's last term.
+func (m *Metrics) Epoch(epoch int64) {
+	if m != nil {
+		m.epoch.Set(float64(epoch))
+	}
+}
+
+// Leader notes whether this process leads.
+func (m *Metrics) Leader(leads bool) {
+	if m != nil {
+		m.leader.Set(boolean(leads))
+	}
+}
+
+// DatabaseUp notes whether the database answers.
+func (m *Metrics) DatabaseUp(up bool) {
+	if m != nil {
+		m.databaseUp.Set(boolean(up))
+	}
+}
+
+func boolean(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}

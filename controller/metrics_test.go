@@ -1,0 +1,77 @@
+package controller_test
+
+import (
+	"errors"
+	"fmt"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"kontroler/controller"
+	"kontroler/store"
+)
+
+// scrape returns the lines that metrics answers whose names begin so.
+func scrape(t *testing.T, metrics *controller.Metrics, prefix string) string {
+	t.Helper()
+	w := httptest.NewRecorder()
+	metrics.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	var lines []string
+	for line := range strings.Lines(w.Body.String()) {
+		if strings.HasPrefix(line, prefix) {
+			lines = append(lines, strings.TrimSuffix(line, "\n"))
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+func measure(m *controller.Metrics) {
+	m.SyncDone("runs", time.Millisecond, nil)
+	m.SyncDone("runs", time.Millisecond, errors.New("odd"))
+	m.SyncDone("runs", time.Millisecond, fmt.Errorf("syncing: %w", store.ErrUnavailable))
+	m.QueueDepth("runs", 4)
+	m.LiveAttempts(5)
+	m.RunEnded("Succeeded")
+	m.AttemptEnded("Failed", "ExitCode")
+	m.PodCreated(20 * time.Millisecond)
+	m.Epoch(7)
+	m.Leader(true)
+	m.DatabaseUp(true)
+	m.DatabaseUp(false)
+}
+
+func TestMetrics(t *testing.T) {
+	metrics := controller.NewMetrics()
+	measure(metrics)
+	var got []string
+	for line := range strings.Lines(scrape(t, metrics, "kontroler_") + "\n") {
+		if !strings.Contains(line, "_bucket{") && !strings.Contains(line, "_sum") {
+			got = append(got, strings.TrimSpace(line))
+		}
+	}
+	want := []string{
+		`kontroler_attempts_ended_total{phase="Failed",reason="ExitCode"} 1`,
+		`kontroler_database_up 0`,
+		`kontroler_epoch 7`,
+		`kontroler_leader 1`,
+		`kontroler_live_attempts 5`,
+		`kontroler_queue_depth{queue="runs"} 4`,
+		`kontroler_runs_ended_total{phase="Succeeded"} 1`,
+		`kontroler_sync_duration_seconds_count{queue="runs"} 3`,
+		`kontroler_syncs_total{queue="runs",result="error"} 1`,
+		`kontroler_syncs_total{queue="runs",result="success"} 1`,
+		`kontroler_syncs_total{queue="runs",result="unavailable"} 1`,
+		`kontroler_task_start_latency_seconds_count 1`,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("metrics (-want +got):\n%s", diff)
+	}
+	if scrape(t, metrics, "go_goroutines") == "" || scrape(t, metrics, "process_start_time_seconds") == "" {
+		t.Error("the metrics of runtime and process are missing")
+	}
+}
+
+func TestNilMetricsMeasureNothing(t *testing.T) { measure(nil) }

@@ -1,0 +1,71 @@
+package controller
+
+import (
+	"crypto/sha256"
+	"encoding/base32"
+	"strconv"
+	"strings"
+)
+
+const (
+	maxNameBytes = 63 // of a DNS label: a Pod's name is also its hostname
+	hashChars    = 10
+	prefixBytes  = maxNameBytes - hashChars - 1
+)
+
+// base32Lower is base32 in lower case, which a DNS label may contain.
+var base32Lower = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
+
+// podName derives the name of an attempt's Pod: a readable prefix of run and task, cut so that the whole fits 63
+// characters, then '-' and ten characters of a hash. It is a DNS label whatever the names are, and the same each time.
+func podName(controllerID, runUID, runName, task string, index, attempt int) string {
+	hash := hashOf(controllerID, runUID, task, strconv.Itoa(index), strconv.Itoa(attempt))
+	if prefix := readable(runName, task); prefix != "" {
+		return prefix + "-" + hash
+	}
+	return hash
+}
+
+// hashOf returns ten characters of a hash over the parts. Each is preceded by its length, so that no two lists of parts
+// read the same.
+func hashOf(parts ...string) string {
+	h := sha256.New()
+	for _, part := range parts {
+		h.Write([]byte(strconv.Itoa(len(part)) + ":" + part))
+	}
+	return base32Lower.EncodeToString(h.Sum(nil))[:hashChars]
+}
+
+// readable joins two names to the prefix of a DNS label. Where they do not fit, the longer one is cut first, and none
+// below half of the room.
+func readable(a, b string) string {
+	a, b = asLabel(a), asLabel(b)
+	if a == "" || b == "" {
+		return cutLabel(a+b, prefixBytes)
+	}
+	room := prefixBytes - 1
+	a = cutLabel(a, max(room-len(b), room/2))
+	return a + "-" + cutLabel(b, room-len(a))
+}
+
+// asLabel maps a name to the characters of a DNS label: all others, and rows of them, become one '-'; none is left at
+// either end.
+func asLabel(name string) string {
+	b := make([]byte, 0, len(name))
+	for i := range len(name) {
+		c := name[i]
+		switch {
+		case 'A' <= c && c <= 'Z':
+			b = append(b, c+'a'-'A')
+		case 'a' <= c && c <= 'z', '0' <= c && c <= '9':
+			b = append(b, c)
+		case len(b) > 0 && b[len(b)-1] != '-':
+			b = append(b, '-')
+		}
+	}
+	return strings.TrimRight(string(b), "-")
+}
+
+func cutLabel(label string, limit int) string {
+	return strings.TrimRight(label[:min(len(label), limit)], "-")
+}

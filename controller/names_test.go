@@ -1,0 +1,94 @@
+package controller
+
+import (
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/util/validation"
+)
+
+// TestPodName pins names: they are never stored before a Pod has one, so a later version must derive the same.
+func TestPodName(t *testing.T) {
+	const uid = "01234567-89ab-cdef-0123-456789abcdef"
+	cases := map[string]struct{ run, task, want string }{
+		"plain":                  {"nightly-28934720", "extract", "nightly-28934720-extract-"},
+		"dots":                   {"nightly.v1.2", "extract", "nightly-v1-2-extract-"},
+		"rows of other letters":  {"a.-_.b", "c--d", "a-b-c-d-"},
+		"capitals":               {"Nightly", "Extract", "nightly-extract-"},
+		"other letters outside":  {".-a-.", "-b-", "a-b-"},
+		"a long run":             {strings.Repeat("r", 253), "extract", strings.Repeat("r", 44) + "-extract-"},
+		"a long task":            {"nightly", strings.Repeat("t", 63), "nightly-" + strings.Repeat("t", 44) + "-"},
+		"both long":              {strings.Repeat("r", 253), strings.Repeat("t", 63), strings.Repeat("r", 25) + "-" + strings.Repeat("t", 26) + "-"},
+		"a cut that ends in '-'": {strings.Repeat("r", 24) + "-" + strings.Repeat("r", 24), strings.Repeat("t", 63), strings.Repeat("r", 24) + "-" + strings.Repeat("t", 27) + "-"},
+		"no run":                 {"", "extract", "extract-"},
+		"no task":                {"nightly", "...", "nightly-"},
+		"neither":                {"", "", ""},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			got := podName("c1", uid, c.run, c.task, 0, 1)
+			want := c.want + hashOf("c1", uid, c.task, "0", "1")
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+			checkPodName(t, got)
+		})
+	}
+	if diff := cmp.Diff("nightly-extract-k3lpnftun4", podName("c1", uid, "nightly", "extract", 0, 1)); diff != "" {
+		t.Errorf("names of running attempts change (-want +got):\n%s", diff)
+	}
+}
+
+func checkPodName(t *testing.T, name string) {
+	t.Helper()
+	if faults := validation.IsDNS1123Label(name); len(faults) > 0 {
+		t.Errorf("%q: %v", name, faults)
+	}
+	if len(name) > 63 || strings.Contains(name, "--") {
+		t.Errorf("%q: %d bytes", name, len(name))
+	}
+}
+
+// TestPodNameDiffers: another value of any part but the run's name, which its UID stands for, gives another name.
+func TestPodNameDiffers(t *testing.T) {
+	type parts struct {
+		controller, uid, task string
+		index, attempt        int
+	}
+	all := []parts{
+		{"c", "u", "t", 0, 1}, {"d", "u", "t", 0, 1}, {"c", "v", "t", 0, 1}, {"c", "u", "s", 0, 1}, {"c", "u", "t", 1, 1},
+		{"c", "u", "t", 0, 2}, {"cu", "", "t", 0, 1}, {"", "cu", "t", 0, 1}, {"c", "ut", "", 0, 1}, {"c", "", "ut", 0, 1},
+		{"c", "u", "t0", 0, 1}, {"c", "u", "t", 11, 1}, {"c", "u", "t", 1, 11}, {"c", "u", "t", 0, 11}, {"1:c", "u", "t", 0, 1},
+		{"c", "1:u", "t", 0, 1}, {"c1:u", "", "t", 0, 1},
+	}
+	seen := map[string]parts{}
+	for _, p := range all {
+		name := podName(p.controller, p.uid, "run", p.task, p.index, p.attempt)
+		hash := name[len(name)-hashChars:]
+		if other, taken := seen[hash]; taken {
+			t.Errorf("%v and %v have the same hash", p, other)
+		}
+		seen[hash] = p
+		if again := podName(p.controller, p.uid, "run", p.task, p.index, p.attempt); again != name {
+			t.Errorf("%v: %q, then %q", p, name, again)
+		}
+	}
+}
+
+// TestPodNameAnyInput: a DNS label, whatever the names are.
+func TestPodNameAnyInput(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	letters := []rune("aZ09-._/ é\x00\xff")
+	word := func(limit int) string {
+		b := make([]rune, random.IntN(limit))
+		for i := range b {
+			b[i] = letters[random.IntN(len(letters))]
+		}
+		return string(b)
+	}
+	for range 20_000 {
+		checkPodName(t, podName(word(40), word(40), word(253), word(80), random.IntN(10_000), random.IntN(1000)))
+	}
+}

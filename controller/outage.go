@@ -1,0 +1,113 @@
+package controller
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"kontroler/apis/kontroler/v1alpha1"
+)
+
+const (
+	// outageAfter is how long the database must be away before DagRuns say so.
+	outageAfter = 5 * time.Second
+	// outageRate is how many DagRuns are told a second.
+	outageRate = 5
+)
+
+// toldRuns are the DagRuns that say that the database is away.
+type toldRuns struct {
+	mu   sync.Mutex
+	keys map[runKey]bool
+}
+
+func (r *toldRuns) add(key runKey) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.keys == nil {
+		r.keys = map[runKey]bool{}
+	}
+	r.keys[key] = true
+}
+
+func (r *toldRuns) take() map[runKey]bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	keys := r.keys
+	r.keys = nil
+	return keys
+}
+
+// sayOutage tells live DagRuns, oldest first, that nothing moves because the database does not answer. Whoever led last
+// says it, also once it has given the Lease up: nobody can lead meanwhile, and new DagRuns want to know too.
+func (c *Controller) sayOutage(ctx context.Context) {
+	for sleep(ctx, time.Second) {
+		since, away := c.DatabaseAway()
+		if !away || !c.led.Load() || time.Since(since) < outageAfter {
+			continue
+		}
+		for _, run := range c.untold() {
+			c.told.add(runKey(run.UID))
+			if err := c.tellOutage(ctx, run, since); err != nil && ctx.Err() == nil {
+				c.Log.Warn("telling a DagRun of the outage", "namespace", run.Namespace, "run", run.Name, "error", err)
+			}
+		}
+	}
+}
+
+// correctOutage shows anew, once the database is back, what the DagRuns said before.
+func (t *term) correctOutage(ctx context.Context) {
+	for sleep(ctx, time.Second) {
+		if _, away := t.DatabaseAway(); away {
+			continue
+		}
+		for key := range t.told.take() {
+			t.status.progress(key)
+		}
+	}
+}
+
+// untold are the oldest live DagRuns of this controller that do not say it yet.
+func (c *Controller) untold() []*v1alpha1.DagRun {
+	mine := map[string]bool{}
+	c.dagSource.all(func(d *v1alpha1.DAG) {
+		if d.Status.Controller == c.ID {
+			mine[d.Namespace+"/"+d.Name] = true
+		}
+	})
+	var runs []*v1alpha1.DagRun
+	c.runSource.all(func(run *v1alpha1.DagRun) {
+		ours := run.Status.Controller == c.ID || run.Status.Controller == "" && mine[run.Namespace+"/"+run.Spec.DagName]
+		if ours && !run.Status.Phase.Ended() && run.Status.Reason != reasonDatabaseUnavailable {
+			runs = append(runs, run)
+		}
+	})
+	slices.SortFunc(runs, func(a, b *v1alpha1.DagRun) int {
+		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.UID, b.UID))
+	})
+	return runs[:min(len(runs), outageRate)]
+}
+
+func (c *Controller) tellOutage(ctx context.Context, run *v1alpha1.DagRun, since time.Time) error {
+	phase := run.Status.Phase
+	if phase == "" {
+		phase = v1alpha1.RunPending
+	}
+	body, err := json.Marshal(map[string]any{
+		"metadata": map[string]any{"uid": run.UID, "resourceVersion": run.ResourceVersion},
+		"status": map[string]any{"phase": phase, "reason": reasonDatabaseUnavailable,
+			"message": fmt.Sprintf("the controller's database has not answered since %s; nothing is lost, the run goes on when it does", since.UTC().Format(time.RFC3339))},
+	})
+	if err != nil {
+		return fmt.Errorf("encoding a status: %w", err)
+	}
+	_, err = c.Client.KontrolerV1alpha1().DagRuns(run.Namespace).Patch(ctx, run.Name, types.MergePatchType, body, metav1.PatchOptions{}, "status")
+	return ignoreGone(err)
+}

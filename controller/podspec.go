@@ -1,0 +1,215 @@
+package controller
+
+import (
+	"maps"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"kontroler/apis/dag"
+	"kontroler/apis/kontroler/v1alpha1"
+)
+
+// Where a script reaches its container.
+const (
+	scriptVolume = "kontroler-script"
+	scriptMount  = "/kontroler"
+	scriptFile   = "script"
+
+	ownPrefix = v1alpha1.GroupName + "/"
+)
+
+// podInput is what a Pod is built from. It is only read.
+type podInput struct {
+	ControllerID string
+	Run          runRef
+	Task         *v1alpha1.Task
+	// Values are the resolved parameters of the run.
+	Values  []dag.Value
+	Attempt int
+	PodName string
+	// StartGrace is how long an attempt may fail to start.
+	StartGrace time.Duration
+}
+
+// runRef names a run, by its DagRun.
+type runRef struct {
+	Namespace, Name, UID string
+	DAGName              string
+}
+
+// buildPod returns the Pod of an attempt: the task's podTemplate around one container. The same input gives the same Pod,
+// which shares nothing with it.
+func buildPod(in podInput) *corev1.Pod {
+	t := &v1alpha1.PodTemplate{}
+	if in.Task.PodTemplate != nil {
+		t = in.Task.PodTemplate.DeepCopy()
+	}
+	pod := &corev1.Pod{
+		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"},
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace:       in.Run.Namespace,
+			Name:            in.PodName,
+			Labels:          podLabels(in, t.Labels),
+			Annotations:     podAnnotations(in, t.Annotations),
+			OwnerReferences: []metav1.OwnerReference{ownerOf(in.Run)},
+			Finalizers:      []string{v1alpha1.Finalizer},
+		},
+		Spec: corev1.PodSpec{
+			RestartPolicy:                 corev1.RestartPolicyNever,
+			InitContainers:                t.InitContainers,
+			Containers:                    []corev1.Container{taskContainer(in, t)},
+			Volumes:                       t.Volumes,
+			ImagePullSecrets:              t.ImagePullSecrets,
+			SecurityContext:               t.SecurityContext,
+			NodeSelector:                  t.NodeSelector,
+			Tolerations:                   t.Tolerations,
+			Affinity:                      t.Affinity,
+			ServiceAccountName:            t.ServiceAccountName,
+			AutomountServiceAccountToken:  t.AutomountServiceAccountToken,
+			ActiveDeadlineSeconds:         podDeadline(in, t.ActiveDeadlineSeconds),
+			TerminationGracePeriodSeconds: t.TerminationGracePeriodSeconds,
+			PriorityClassName:             t.PriorityClassName,
+			RuntimeClassName:              t.RuntimeClassName,
+		},
+	}
+	if in.Task.Script != "" {
+		addScript(pod, in.Task.Script)
+	}
+	return pod
+}
+
+// podLabels are the user's labels and ours. Those under our prefix are ours alone: what finds a Pod must not be forged.
+func podLabels(in podInput, users map[string]string) map[string]string {
+	labels := withoutOurs(users)
+	labels[v1alpha1.LabelController] = in.ControllerID
+	labels[v1alpha1.LabelRun] = in.Run.UID
+	labels[v1alpha1.LabelTask] = in.Task.Name
+	labels[v1alpha1.LabelAttempt] = strconv.Itoa(in.Attempt)
+	if len(validation.IsValidLabelValue(in.Run.DAGName)) == 0 {
+		labels[v1alpha1.LabelDAG] = in.Run.DAGName
+	}
+	return labels
+}
+
+func podAnnotations(in podInput, users map[string]string) map[string]string {
+	annotations := withoutOurs(users)
+	annotations[v1alpha1.AnnotationDAG] = in.Run.DAGName
+	annotations[v1alpha1.AnnotationRun] = in.Run.Name
+	return annotations
+}
+
+// withoutOurs copies the keys that are not under our prefix.
+func withoutOurs(users map[string]string) map[string]string {
+	kept := make(map[string]string, len(users)+5)
+	maps.Copy(kept, users)
+	maps.DeleteFunc(kept, func(key, _ string) bool { return strings.HasPrefix(key, ownPrefix) })
+	return kept
+}
+
+func ownerOf(run runRef) metav1.OwnerReference {
+	controller := true
+	return metav1.OwnerReference{
+		APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: dagRunKind, Name: run.Name, UID: types.UID(run.UID), Controller: &controller,
+	}
+}
+
+// taskContainer is the container whose end decides the task. t is used up.
+func taskContainer(in podInput, t *v1alpha1.PodTemplate) corev1.Container {
+	c := corev1.Container{
+		Name:            v1alpha1.TaskContainer,
+		Image:           in.Task.Image,
+		Command:         append([]string(nil), in.Task.Command...),
+		Args:            append([]string(nil), in.Task.Args...),
+		Env:             append(parameterEnv(in.Task.Parameters, in.Values), t.Env...),
+		EnvFrom:         t.EnvFrom,
+		VolumeMounts:    t.VolumeMounts,
+		ImagePullPolicy: t.ImagePullPolicy,
+		SecurityContext: t.ContainerSecurityContext,
+	}
+	if t.Resources != nil {
+		c.Resources = *t.Resources
+	}
+	return c
+}
+
+// parameterEnv are the environment variables of the parameters that a task names, in its order. They come before those of
+// podTemplate.env, which may refer to them.
+func parameterEnv(names []string, values []dag.Value) []corev1.EnvVar {
+	var env []corev1.EnvVar
+	for _, name := range names {
+		for i := range values {
+			if values[i].Name == name {
+				env = append(env, envVar(&values[i]))
+				break
+			}
+		}
+	}
+	return env
+}
+
+func envVar(v *dag.Value) corev1.EnvVar {
+	if v.Value != nil {
+		return corev1.EnvVar{Name: v.Name, Value: escapeEnv(*v.Value)}
+	}
+	return corev1.EnvVar{Name: v.Name, ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{
+		LocalObjectReference: corev1.LocalObjectReference{Name: v.Secret}, Key: v.Key,
+	}}}
+}
+
+// escapeEnv makes the value of an environment variable one that the kubelet expands to value: a parameter is data, and
+// "$(X)" in it is not a reference. The kubelet reads a value from left to right: "$$" becomes "$", "$(X)" becomes the
+// value of X if there is such a variable, and any other "$" stays. So a value with neither "$$" nor "$(" stays as it is;
+// in any other each "$" is doubled, which leaves only pairs.
+func escapeEnv(value string) string {
+	if !strings.Contains(value, "$$") && !strings.Contains(value, "$(") {
+		return value
+	}
+	return strings.ReplaceAll(value, "$", "$$")
+}
+
+// podDeadline is the Pod's own deadline, counted by the kubelet from the Pod's start: the template's, or the task's
+// timeout and the time it may take to start, whichever is less. So an attempt also ends while controller or database is
+// away.
+func podDeadline(in podInput, template *int64) *int64 {
+	if in.Task.TimeoutSeconds == nil {
+		return template
+	}
+	grace := int64(math.Ceil(max(0, in.StartGrace.Seconds())))
+	deadline := min(*in.Task.TimeoutSeconds+grace, math.MaxInt32)
+	if template != nil {
+		deadline = min(deadline, *template)
+	}
+	return &deadline
+}
+
+// addScript puts a script into the Pod: an annotation, which a downwardAPI volume projects into the task's container.
+// The file belongs to root and may be read and run by any user.
+func addScript(pod *corev1.Pod, script string) {
+	mode := int32(0o755)
+	path := scriptMount + "/" + scriptFile
+	pod.Annotations[v1alpha1.AnnotationScript] = script
+	pod.Spec.Volumes = append(pod.Spec.Volumes, corev1.Volume{
+		Name: scriptVolume,
+		VolumeSource: corev1.VolumeSource{DownwardAPI: &corev1.DownwardAPIVolumeSource{
+			DefaultMode: &mode,
+			Items: []corev1.DownwardAPIVolumeFile{{
+				Path:     scriptFile,
+				FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.annotations['" + v1alpha1.AnnotationScript + "']"},
+			}},
+		}},
+	})
+	c := &pod.Spec.Containers[0]
+	c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: scriptVolume, MountPath: scriptMount, ReadOnly: true})
+	c.Args = nil
+	c.Command = []string{path}
+	if !strings.HasPrefix(script, "#!") {
+		c.Command = []string{"/bin/sh", path}
+	}
+}

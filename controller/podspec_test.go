@@ -1,0 +1,369 @@
+package controller
+
+import (
+	"bytes"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"kontroler/apis/dag"
+	"kontroler/apis/kontroler/v1alpha1"
+)
+
+// fullTemplate sets every field of a podTemplate.
+func fullTemplate() *v1alpha1.PodTemplate {
+	return &v1alpha1.PodTemplate{
+		Labels:                        map[string]string{"team": "data", v1alpha1.LabelRun: "forged", v1alpha1.GroupName + "/other": "x"},
+		Annotations:                   map[string]string{"note": "x", v1alpha1.AnnotationRun: "forged"},
+		Volumes:                       []corev1.Volume{{Name: "v", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}}},
+		VolumeMounts:                  []corev1.VolumeMount{{Name: "v", MountPath: "/v"}},
+		Env:                           []corev1.EnvVar{{Name: "URL", Value: "http://$(HOST)/$$(x)"}},
+		EnvFrom:                       []corev1.EnvFromSource{{Prefix: "P_", SecretRef: &corev1.SecretEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: "s"}}}},
+		ImagePullSecrets:              []corev1.LocalObjectReference{{Name: "pull"}},
+		ImagePullPolicy:               corev1.PullAlways,
+		SecurityContext:               &corev1.PodSecurityContext{RunAsUser: new(int64(1000))},
+		ContainerSecurityContext:      &corev1.SecurityContext{RunAsNonRoot: new(true)},
+		InitContainers:                []corev1.Container{{Name: "proxy", Image: "proxy", RestartPolicy: new(corev1.ContainerRestartPolicyAlways)}},
+		NodeSelector:                  map[string]string{"disk": "ssd"},
+		Tolerations:                   []corev1.Toleration{{Key: "spot", Operator: corev1.TolerationOpExists, TolerationSeconds: new(int64(5))}},
+		Affinity:                      &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{}},
+		ServiceAccountName:            "runner",
+		AutomountServiceAccountToken:  new(false),
+		ActiveDeadlineSeconds:         new(int64(900)),
+		TerminationGracePeriodSeconds: new(int64(45)),
+		PriorityClassName:             "low",
+		RuntimeClassName:              new("gvisor"),
+		Resources:                     &corev1.ResourceRequirements{Limits: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("1Gi")}},
+	}
+}
+
+func fullInput() podInput {
+	return podInput{
+		ControllerID: "c1",
+		Run:          runRef{Namespace: "etl", Name: "nightly-1", UID: runA, DAGName: "nightly"},
+		Task: &v1alpha1.Task{Name: "extract", RunAfter: []string{"a"}, TaskTemplate: v1alpha1.TaskTemplate{
+			Image: "busybox", Command: []string{"echo"}, Args: []string{"$(HOST)"}, Parameters: []string{"TOKEN", "HOST"},
+			TimeoutSeconds: new(int64(60)), PodTemplate: fullTemplate(),
+		}},
+		Values: []dag.Value{
+			{Name: "HOST", Value: new("db.$(x)")}, {Name: "TOKEN", Secret: "creds", Key: "token"}, {Name: "UNUSED", Value: new("")},
+		},
+		Attempt: 3, PodName: "nightly-1-extract-abcdefghij", StartGrace: 5 * time.Minute,
+	}
+}
+
+// TestBuildPod: the whole Pod of a task that sets everything.
+func TestBuildPod(t *testing.T) {
+	in := fullInput()
+	for i, field := range reflect.ValueOf(in.Task.PodTemplate).Elem().Fields() {
+		if field.IsZero() {
+			t.Fatalf("the test leaves out podTemplate.%s", i.Name)
+		}
+	}
+	p := fullTemplate()
+	want := &corev1.Pod{
+		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"},
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: "etl", Name: "nightly-1-extract-abcdefghij",
+			Labels: map[string]string{
+				"team": "data", v1alpha1.LabelController: "c1", v1alpha1.LabelRun: runA, v1alpha1.LabelTask: "extract",
+				v1alpha1.LabelAttempt: "3", v1alpha1.LabelDAG: "nightly",
+			},
+			Annotations: map[string]string{"note": "x", v1alpha1.AnnotationDAG: "nightly", v1alpha1.AnnotationRun: "nightly-1"},
+			OwnerReferences: []metav1.OwnerReference{{
+				APIVersion: "kontroler.greedykomodo/v1alpha1", Kind: "DagRun", Name: "nightly-1", UID: types.UID(runA), Controller: new(true),
+			}},
+			Finalizers: []string{v1alpha1.Finalizer},
+		},
+		Spec: corev1.PodSpec{
+			RestartPolicy:  corev1.RestartPolicyNever,
+			InitContainers: p.InitContainers,
+			Containers: []corev1.Container{{
+				Name: "task", Image: "busybox", Command: []string{"echo"}, Args: []string{"$(HOST)"},
+				Env: []corev1.EnvVar{
+					{Name: "TOKEN", ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{
+						LocalObjectReference: corev1.LocalObjectReference{Name: "creds"}, Key: "token",
+					}}},
+					{Name: "HOST", Value: "db.$$(x)"},
+					{Name: "URL", Value: "http://$(HOST)/$$(x)"},
+				},
+				EnvFrom: p.EnvFrom, VolumeMounts: p.VolumeMounts, ImagePullPolicy: corev1.PullAlways,
+				SecurityContext: p.ContainerSecurityContext, Resources: *p.Resources,
+			}},
+			Volumes: p.Volumes, ImagePullSecrets: p.ImagePullSecrets, SecurityContext: p.SecurityContext, NodeSelector: p.NodeSelector,
+			Tolerations: p.Tolerations, Affinity: p.Affinity, ServiceAccountName: "runner", AutomountServiceAccountToken: new(false),
+			ActiveDeadlineSeconds: new(int64(360)), TerminationGracePeriodSeconds: new(int64(45)), PriorityClassName: "low",
+			RuntimeClassName: new("gvisor"),
+		},
+	}
+	if diff := cmp.Diff(want, buildPod(in)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(fullInput(), in, cmp.AllowUnexported(podInput{})); diff != "" {
+		t.Errorf("the input was changed (-before +after):\n%s", diff)
+	}
+}
+
+// TestBuildPodMinimal: nothing is set that nobody asked for.
+func TestBuildPodMinimal(t *testing.T) {
+	in := fullInput()
+	in.Task = &v1alpha1.Task{Name: "extract", TaskTemplate: v1alpha1.TaskTemplate{Image: "busybox"}}
+	in.Values = nil
+	want := corev1.PodSpec{
+		RestartPolicy: corev1.RestartPolicyNever,
+		Containers:    []corev1.Container{{Name: "task", Image: "busybox"}},
+	}
+	pod := buildPod(in)
+	if diff := cmp.Diff(want, pod.Spec); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if !ours(pod, "c1", runA) {
+		t.Error("the Pod is not ours")
+	}
+	if uid, ok := podRunUID(pod); !ok || uid != runA {
+		t.Errorf("podRunUID = %q, %v", uid, ok)
+	}
+}
+
+func TestBuildPodScript(t *testing.T) {
+	cases := map[string]struct {
+		script  string
+		command []string
+	}{
+		"no shebang":      {"echo hello\n", []string{"/bin/sh", "/kontroler/script"}},
+		"shebang":         {"#!/usr/bin/python3\nprint(1)\n", []string{"/kontroler/script"}},
+		"shebang further": {"\n#!/bin/bash\n", []string{"/bin/sh", "/kontroler/script"}},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			in := fullInput()
+			in.Task.Command, in.Task.Args, in.Task.Script = nil, nil, c.script
+			pod := buildPod(in)
+			mode := int32(0o755)
+			want := corev1.Volume{Name: "kontroler-script", VolumeSource: corev1.VolumeSource{DownwardAPI: &corev1.DownwardAPIVolumeSource{
+				DefaultMode: &mode,
+				Items: []corev1.DownwardAPIVolumeFile{{Path: "script", FieldRef: &corev1.ObjectFieldSelector{
+					FieldPath: "metadata.annotations['kontroler.greedykomodo/script']",
+				}}},
+			}}}
+			if diff := cmp.Diff(append(fullTemplate().Volumes, want), pod.Spec.Volumes); diff != "" {
+				t.Errorf("volumes (-want +got):\n%s", diff)
+			}
+			container := pod.Spec.Containers[0]
+			mounts := append(fullTemplate().VolumeMounts, corev1.VolumeMount{Name: "kontroler-script", MountPath: "/kontroler", ReadOnly: true})
+			if diff := cmp.Diff(mounts, container.VolumeMounts); diff != "" {
+				t.Errorf("mounts (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(c.command, container.Command); diff != "" {
+				t.Errorf("command (-want +got):\n%s", diff)
+			}
+			if got := pod.Annotations[v1alpha1.AnnotationScript]; got != c.script {
+				t.Errorf("annotation = %q", got)
+			}
+		})
+	}
+}
+
+func TestBuildPodDAGLabel(t *testing.T) {
+	cases := map[string]struct {
+		name  string
+		label bool
+	}{
+		"fits":           {strings.Repeat("d", 63), true},
+		"with dots":      {"nightly.v1", true},
+		"one too long":   {strings.Repeat("d", 64), false},
+		"not a label":    {"nightly/v1", false},
+		"ends in a dash": {"nightly-", false},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			in := fullInput()
+			in.Run.DAGName = c.name
+			pod := buildPod(in)
+			if got, ok := pod.Labels[v1alpha1.LabelDAG]; ok != c.label || ok && got != c.name {
+				t.Errorf("label = %q, %v", got, ok)
+			}
+			if got := pod.Annotations[v1alpha1.AnnotationDAG]; got != c.name {
+				t.Errorf("annotation = %q", got)
+			}
+		})
+	}
+}
+
+func TestPodDeadline(t *testing.T) {
+	cases := map[string]struct {
+		timeout, template *int64
+		grace             time.Duration
+		want              *int64
+	}{
+		"neither":                 {nil, nil, time.Minute, nil},
+		"only the template":       {nil, new(int64(7)), time.Minute, new(int64(7))},
+		"only the timeout":        {new(int64(7)), nil, time.Minute, new(int64(67))},
+		"the template is lower":   {new(int64(100)), new(int64(120)), time.Minute, new(int64(120))},
+		"the timeout is lower":    {new(int64(100)), new(int64(900)), time.Minute, new(int64(160))},
+		"part of a second":        {new(int64(1)), nil, 1500 * time.Millisecond, new(int64(3))},
+		"no grace":                {new(int64(1)), nil, 0, new(int64(1))},
+		"negative grace":          {new(int64(1)), nil, -time.Minute, new(int64(1))},
+		"more than a Pod accepts": {new(int64(31536000)), nil, math.MaxInt64, new(int64(math.MaxInt32))},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			in := podInput{Task: &v1alpha1.Task{TaskTemplate: v1alpha1.TaskTemplate{TimeoutSeconds: c.timeout}}, StartGrace: c.grace}
+			if diff := cmp.Diff(c.want, podDeadline(in, c.template)); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestBuildPodSharesNothing: no pointer, map or slice of the input is in the Pod.
+func TestBuildPodSharesNothing(t *testing.T) {
+	for _, script := range []string{"", "echo"} {
+		in := fullInput()
+		in.Task.Script = script
+		inputs := map[uintptr]string{}
+		references(reflect.ValueOf(in), "input", inputs)
+		outputs := map[uintptr]string{}
+		references(reflect.ValueOf(buildPod(in)), "pod", outputs)
+		if len(inputs) < 30 || len(outputs) < 30 {
+			t.Fatalf("only %d and %d references", len(inputs), len(outputs))
+		}
+		for address, path := range outputs {
+			if from, shared := inputs[address]; shared {
+				t.Errorf("%s is %s", path, from)
+			}
+		}
+	}
+}
+
+// references collects the addresses of all that a value refers to.
+func references(v reflect.Value, path string, into map[uintptr]string) {
+	switch v.Kind() {
+	case reflect.Pointer:
+		if !v.IsNil() && v.Elem().Type().Size() > 0 {
+			into[v.Pointer()] = path
+			references(v.Elem(), path, into)
+		}
+	case reflect.Map:
+		if !v.IsNil() {
+			into[v.Pointer()] = path
+		}
+		for _, key := range v.MapKeys() {
+			references(v.MapIndex(key), fmt.Sprintf("%s[%v]", path, key), into)
+		}
+	case reflect.Slice:
+		if v.Cap() > 0 {
+			into[v.Pointer()] = path
+		}
+		for i := range v.Len() {
+			references(v.Index(i), fmt.Sprintf("%s[%d]", path, i), into)
+		}
+	case reflect.Struct:
+		if v.Type() == reflect.TypeFor[resource.Quantity]() {
+			return
+		}
+		for field, value := range v.Fields() {
+			references(value, path+"."+field.Name, into)
+		}
+	}
+}
+
+// kubeletExpand is the kubelet's expansion of an environment variable's value, written anew from its documentation (the API's
+// EnvVar.value) and its sources: "$$" is "$"; "$(name)" the variable, or itself where there is none; an opening without an
+// end, and "$" before anything else, stay.
+func kubeletExpand(value string, variables map[string]string) string {
+	var out bytes.Buffer
+	for i := 0; i < len(value); i++ {
+		rest := value[i+1:]
+		switch {
+		case value[i] != '$' || rest == "":
+			out.WriteByte(value[i])
+		case rest[0] == '$':
+			out.WriteByte('$')
+			i++
+		case rest[0] == '(' && strings.Contains(rest, ")"):
+			name := rest[1:strings.IndexByte(rest, ')')]
+			if v, ok := variables[name]; ok {
+				out.WriteString(v)
+			} else {
+				out.WriteString("$(" + name + ")")
+			}
+			i += len(name) + 2
+		default:
+			out.WriteByte('$')
+		}
+	}
+	return out.String()
+}
+
+func TestEscapeEnv(t *testing.T) {
+	cases := map[string]struct{ in, want string }{
+		"nothing to expand":   {"plain", "plain"},
+		"empty":               {"", ""},
+		"a price":             {"5$ or $6", "5$ or $6"},
+		"shell variable":      {"$HOME/${X}", "$HOME/${X}"},
+		"a reference":         {"$(A)", "$$(A)"},
+		"an escaped one":      {"$$(A)", "$$$$(A)"},
+		"two":                 {"a$$b", "a$$$$b"},
+		"an opening":          {"x$(", "x$$("},
+		"others with it":      {"$1 $(A) $", "$$1 $$(A) $$"},
+		"a reference, nested": {"$($(A))", "$$($$(A))"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			got := escapeEnv(c.in)
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+			if back := kubeletExpand(got, map[string]string{"A": "expanded", "": "empty"}); back != c.in {
+				t.Errorf("a container sees %q instead of %q", back, c.in)
+			}
+		})
+	}
+}
+
+// TestEscapeEnvAnyValue: whatever the value, a container sees just it; and a variable of the template that refers to it
+// sees it too.
+func TestEscapeEnvAnyValue(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 4))
+	letters := []rune("$$$(()AB é\n")
+	variables := map[string]string{"A": "expanded", "B": "$(A)", "": "empty", "AB": "$$"}
+	for range 200_000 {
+		value := make([]rune, random.IntN(12))
+		for i := range value {
+			value[i] = letters[random.IntN(len(letters))]
+		}
+		want := string(value)
+		got := kubeletExpand(escapeEnv(want), variables)
+		if got != want {
+			t.Fatalf("a container sees %q instead of %q (escaped %q)", got, want, escapeEnv(want))
+		}
+		if through := kubeletExpand("<$(P)>", map[string]string{"P": got}); through != "<"+want+">" {
+			t.Fatalf("through a reference: %q instead of %q", through, want)
+		}
+	}
+}
+
+// TestExpand: the reimplementation behaves as the kubelet does (the cases are those of its documentation).
+func TestExpand(t *testing.T) {
+	variables := map[string]string{"A": "a", "B": "$(A)", "": "empty"}
+	cases := map[string]string{
+		"$(A)": "a", "$$(A)": "$(A)", "$$$(A)": "$a", "$(B)": "$(A)", "$(C)": "$(C)", "$(": "$(", "$(A": "$(A", "$": "$", "a$": "a$",
+		"$$": "$", "$$$": "$$", "$A": "$A", "${A}": "${A}", "$()": "empty", "$(A)$(A)": "aa", "$($(A))": "$($(A))", "$é$": "$é$",
+	}
+	for in, want := range cases {
+		if got := kubeletExpand(in, variables); got != want {
+			t.Errorf("kubeletExpand(%q) = %q, want %q", in, got, want)
+		}
+	}
+}

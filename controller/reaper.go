@@ -1,0 +1,138 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/cache"
+
+	"kontroler/apis/kontroler/v1alpha1"
+	"kontroler/controller/engine"
+	"kontroler/controller/fault"
+	"kontroler/store"
+)
+
+// reap ends a Pod whose attempt has ended in the database: the finalizer comes off, the Pod is deleted. That row is the
+// reaper's whole memory. A Pod that appeared for an attempt that had already ended is a stray: deleted, and recorded.
+func (t *term) reap(ctx context.Context, key cache.ObjectName) error {
+	pod, err := t.podNow(ctx, key)
+	if err != nil || pod == nil || t.reaped.has(pod.UID) {
+		return err
+	}
+	uid, ok := podRunUID(pod)
+	if !ok {
+		return nil
+	}
+	attempt, found, err := t.db.AttemptByPod(ctx, uid, pod.Name)
+	if err != nil {
+		return fmt.Errorf("reading the attempt of pod %s: %w", key, err)
+	}
+	if !found {
+		return t.reapUnknown(ctx, pod, uid)
+	}
+	if !attemptEnded(attempt) {
+		return nil
+	}
+	if attempt.PodUID != string(pod.UID) {
+		if !ours(pod, t.ID, uid) || attempt.PodUID != "" && !slices.Contains(pod.Finalizers, v1alpha1.Finalizer) {
+			return nil
+		}
+		if err := t.recordStray(ctx, pod, uid, attempt); err != nil {
+			return err
+		}
+	}
+	return t.release(ctx, pod)
+}
+
+// reapUnknown ends a Pod of ours that no row knows: the history of its run was lost. Of a live run it is left alone: the
+// attempt that has its name is yet to be decided, and finds it there.
+func (t *term) reapUnknown(ctx context.Context, pod *corev1.Pod, runUID string) error {
+	if !ours(pod, t.ID, runUID) || !slices.Contains(pod.Finalizers, v1alpha1.Finalizer) {
+		return nil
+	}
+	run, found, err := t.db.RunByUID(ctx, runUID)
+	if err != nil {
+		return fmt.Errorf("reading the run of pod %s/%s: %w", pod.Namespace, pod.Name, err)
+	}
+	if found && !v1alpha1.RunPhase(run.Phase).Ended() {
+		return nil
+	}
+	t.Log.Warn("a Pod is in no row, its history was lost; it is deleted", "namespace", pod.Namespace, "pod", pod.Name)
+	return t.release(ctx, pod)
+}
+
+func (t *term) recordStray(ctx context.Context, pod *corev1.Pod, runUID string, attempt store.Attempt) error {
+	if attempt.StrayUID == string(pod.UID) {
+		return nil
+	}
+	run, found, err := t.db.RunByUID(ctx, runUID)
+	if err != nil || !found {
+		return fmt.Errorf("reading the run of stray pod %s/%s: %w", pod.Namespace, pod.Name, orMissing(err))
+	}
+	if err := t.db.MarkStray(ctx, run.ID, attempt.ID, string(pod.UID)); err != nil {
+		return fmt.Errorf("recording stray pod %s/%s: %w", pod.Namespace, pod.Name, err)
+	}
+	fault.Point("stray-recorded")
+	t.Log.Warn("a Pod appeared for an attempt that had ended; it is deleted", "namespace", pod.Namespace, "pod", pod.Name)
+	return nil
+}
+
+func attemptEnded(a store.Attempt) bool {
+	switch a.Phase {
+	case engine.AttemptSucceeded, engine.AttemptFailed, engine.AttemptLost, engine.AttemptCancelled:
+		return true
+	}
+	return false
+}
+
+// podNow is the Pod from the cache, else read live: one that lost our label is in no cache. nil: gone.
+func (t *term) podNow(ctx context.Context, key cache.ObjectName) (*corev1.Pod, error) {
+	if pod, ok := t.podSource.get(key); ok {
+		return pod, nil
+	}
+	pod, err := t.Kube.CoreV1().Pods(key.Namespace).Get(ctx, key.Name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading pod %s: %w", key, err)
+	}
+	return pod, nil
+}
+
+// release ends a Pod. What its watch shows from now on is this term's own doing, from which no sync follows.
+func (t *term) release(ctx context.Context, pod *corev1.Pod) error {
+	t.reaped.add(pod.UID)
+	if err := t.deletePod(ctx, pod); err != nil {
+		t.reaped.remove(pod.UID)
+		return err
+	}
+	if cached, ok := t.podSource.get(cache.MetaObjectToName(pod)); !ok || cached.UID != pod.UID {
+		t.reaped.remove(pod.UID) // its deletion was seen before, or there is no watch that will show it
+	}
+	return nil
+}
+
+// deletePod takes the finalizer off and deletes the Pod, each with its UID as the condition.
+func (t *term) deletePod(ctx context.Context, pod *corev1.Pod) error {
+	fault.Point("reap")
+	if _, err := releasePod(ctx, t.Kube, pod); err != nil {
+		return fmt.Errorf("taking the finalizer off pod %s/%s: %w", pod.Namespace, pod.Name, err)
+	}
+	fault.Point("pod-released")
+	if pod.DeletionTimestamp == nil {
+		err := t.Kube.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name, metav1.DeleteOptions{Preconditions: preconditions(string(pod.UID))})
+		if err != nil && !gone(err) {
+			return fmt.Errorf("deleting pod %s/%s: %w", pod.Namespace, pod.Name, err)
+		}
+	}
+	fault.Point("pod-deleted")
+	return nil
+}
+
+// gone reports that the object is no more, or is another one under the same name.
+func gone(err error) bool { return apierrors.IsNotFound(err) || apierrors.IsConflict(err) }

@@ -1,0 +1,194 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"k8s.io/client-go/tools/cache"
+
+	"kontroler/apis/kontroler/v1alpha1"
+	"kontroler/controller/engine"
+	"kontroler/controller/fault"
+	"kontroler/store"
+)
+
+const (
+	// outcomesPerSync and startsPerSync bound one sync; the rest requeues.
+	outcomesPerSync = 500
+	startsPerSync   = 100
+)
+
+// syncRun is one sync of one run. What it took from the change set it gives back when it fails.
+func (t *term) syncRun(ctx context.Context, key runKey) error {
+	change, more := t.dirty.take(key, outcomesPerSync)
+	err := guard(key, func() error { return t.sync(ctx, key, change) })
+	if err != nil {
+		if errors.Is(err, store.ErrConflict) || errors.Is(err, store.ErrUnknownCommit) {
+			change.full = true
+		}
+		t.dirty.restore(key, change)
+		return err
+	}
+	if more {
+		t.runs.Add(key)
+	}
+	return nil
+}
+
+// sync finds the run's row, or makes it, and brings the run forward.
+func (t *term) sync(ctx context.Context, key runKey, change *change) error {
+	run := t.cachedRun(key)
+	row, found, err := t.db.RunByUID(ctx, string(key))
+	if err != nil {
+		return fmt.Errorf("reading run %s: %w", key, err)
+	}
+	if !found {
+		if run != nil {
+			row, found, err = t.admit(ctx, run)
+		}
+		if err != nil {
+			return err
+		}
+		if !found {
+			t.handUnknown(key, change)
+			return nil
+		}
+	}
+	if v1alpha1.RunPhase(row.Phase).Ended() {
+		return t.settle(ctx, row, run, change)
+	}
+	if run == nil {
+		if run, err = t.liveRun(ctx, row); err != nil {
+			return err
+		}
+	}
+	if row.Phase == engine.RunPending && run != nil {
+		if claimed, err := t.claimRun(ctx, row, run); err != nil || !claimed {
+			return err
+		}
+	}
+	return t.advance(ctx, row, run, change)
+}
+
+// handUnknown hands the Pods of a run that has no row to the reaper: its history may be lost.
+func (t *term) handUnknown(key runKey, change *change) {
+	if len(change.pods) == 0 {
+		return
+	}
+	for _, pod := range t.podSource.by(byRun, string(key)) {
+		if _, changed := change.pods[pod.Name]; changed && ownerRun(pod) == string(key) {
+			t.pods.Add(cache.MetaObjectToName(pod))
+		}
+	}
+}
+
+// cachedRun is the DagRun of a key as the cache has it; nil: not there.
+func (t *term) cachedRun(key runKey) *v1alpha1.DagRun {
+	for _, run := range t.runSource.by(byUID, string(key)) {
+		return run
+	}
+	return nil
+}
+
+// advance gathers, decides, commits, acts.
+func (t *term) advance(ctx context.Context, row store.Run, run *v1alpha1.DagRun, change *change) (err error) {
+	key, now := runKey(row.UID), t.now()
+	graph, err := t.graph(ctx, row.VersionID)
+	if err != nil {
+		return err
+	}
+	slots := t.slots.take(key, min(startsPerSync, row.Counts.Waiting+row.Counts.Ready))
+	started, ended := 0, 0
+	defer func() {
+		t.slots.settle(slots, started, ended)
+		t.Metrics.LiveAttempts(t.slots.inUse())
+	}()
+
+	facts, err := t.gather(ctx, row, graph, change, now)
+	if err != nil {
+		return err
+	}
+	if err := t.relabelAll(ctx, row, facts.unlabelled); err != nil {
+		return err
+	}
+	slice := facts.slice
+	slice.Slots = slots
+	slice.Deleted, slice.Cancel = run == nil, run != nil && run.Spec.Cancel
+	// A DagRun is told its end after the row: one that has ended beside a live row is ahead of a restored database.
+	slice.Ahead = run != nil && run.Status.Phase.Ended()
+	ledger := newRecorder()
+	next, err := engine.Decide(slice, now, ledger)
+	if err != nil {
+		return fmt.Errorf("deciding run %s/%s: %w", row.Namespace, row.Name, err)
+	}
+	if !ledger.Empty() {
+		if err := t.db.Commit(ctx, row.ID, &ledger.Changes); err != nil {
+			for _, name := range next.Reap {
+				change.pods[name] = struct{}{} // if it was committed after all, the reaper must hear of it
+			}
+			return fmt.Errorf("committing run %s/%s: %w", row.Namespace, row.Name, err)
+		}
+		fault.Point("run-committed")
+	}
+	clear(change.refusals) // told: should what follows fail, the creates are asked again
+	started, ended = next.Started, next.Ended
+	ledger.count(t.Metrics)
+	return t.follow(ctx, row, run, facts, next, ledger)
+}
+
+// follow does to the cluster what is committed.
+func (t *term) follow(ctx context.Context, row store.Run, run *v1alpha1.DagRun, facts *facts, next engine.Next, ledger *recorder) error {
+	key := runKey(row.UID)
+	for _, name := range append(next.Reap, facts.strangers...) {
+		t.pods.Add(cache.NewObjectName(row.Namespace, name))
+	}
+	if next.RunEnded {
+		fault.Point("run-end-committed")
+		ended, found, err := t.db.RunByUID(ctx, row.UID)
+		if err != nil || !found {
+			return fmt.Errorf("reading run %s/%s after its end: %w", row.Namespace, row.Name, orMissing(err))
+		}
+		return t.settle(ctx, ended, run, newChange())
+	}
+	err := t.act(ctx, row, facts, next)
+	switch {
+	case next.Again || facts.more:
+		t.runs.Add(key)
+	default:
+		wake := earlier(next.Wake, facts.nextDue)
+		if !wake.IsZero() {
+			t.runs.AddAfter(key, wake.Sub(t.now()))
+		}
+	}
+	if ledger.hold == engine.HoldThrottled || ledger.hold == unchanged && row.Hold == engine.HoldThrottled {
+		t.slots.wait(key)
+	}
+	if ledger.counted || ledger.hold != unchanged || run != nil && run.Status.Reason == reasonDatabaseUnavailable {
+		t.status.progress(key)
+	}
+	return err
+}
+
+var errMissing = errors.New("its row is missing")
+
+// orMissing is the error of a read that found nothing.
+func orMissing(err error) error {
+	if err == nil {
+		return errMissing
+	}
+	return err
+}
+
+// settle is what is left to do for a run that has ended: its Pods are reaped and its DagRun told.
+func (t *term) settle(ctx context.Context, row store.Run, run *v1alpha1.DagRun, change *change) error {
+	key := runKey(row.UID)
+	t.slots.settle(t.slots.take(key, 0), 0, 0)
+	for name := range change.pods {
+		t.pods.Add(cache.NewObjectName(row.Namespace, name))
+	}
+	if run == nil || run.Status.Phase.Ended() || t.status.reported(run.UID) {
+		return nil
+	}
+	return t.reportEnd(ctx, row, run)
+}

@@ -1,0 +1,366 @@
+package controller
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/duration"
+	"k8s.io/client-go/kubernetes"
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/record"
+	"k8s.io/client-go/tools/reference"
+
+	"kontroler/apis/kontroler/v1alpha1"
+	"kontroler/controller/engine"
+	"kontroler/controller/fault"
+	"kontroler/generated/clientset/versioned/scheme"
+	"kontroler/store"
+)
+
+const (
+	reasonDatabaseUnavailable = "DatabaseUnavailable"
+	// component is who Events come from.
+	component = "kontroler"
+)
+
+func newEvents(kube kubernetes.Interface) (record.EventBroadcaster, record.EventRecorder) {
+	broadcaster := record.NewBroadcaster()
+	broadcaster.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: kube.CoreV1().Events(metav1.NamespaceAll)})
+	return broadcaster, broadcaster.NewRecorder(scheme.Scheme, corev1.EventSource{Component: component})
+}
+
+// project is the DagRun's status as its row has it.
+func (t *term) project(row store.Run, run *v1alpha1.DagRun) v1alpha1.DagRunStatus {
+	admitted := metav1.NewTime(row.AdmittedAt)
+	status := v1alpha1.DagRunStatus{
+		ObservedGeneration: run.Generation, Phase: v1alpha1.RunPhase(row.Phase), Reason: row.Reason, Message: shorten(row.Message, 4096),
+		Controller: t.ID, RunID: row.ID, DAGVersion: row.VersionNumber, StartTime: &admitted,
+		Progress: fmt.Sprintf("%d/%d", row.Counts.Succeeded+row.Counts.Failed+row.Counts.Skipped+row.Counts.Cancelled, row.Counts.Total),
+		Tasks: &v1alpha1.TaskCounts{
+			Total: int32(row.Counts.Total), Waiting: int32(row.Counts.Waiting + row.Counts.Ready), Running: int32(row.Counts.Active), Succeeded: int32(row.Counts.Succeeded),
+			Failed: int32(row.Counts.Failed), Skipped: int32(row.Counts.Skipped), Cancelled: int32(row.Counts.Cancelled),
+		},
+	}
+	ok := metav1.Condition{Type: v1alpha1.RunConditionAdmitted, Status: metav1.ConditionTrue, Reason: "Admitted", LastTransitionTime: admitted,
+		Message: fmt.Sprintf("version %d of DAG %q", row.VersionNumber, row.DAGName), ObservedGeneration: run.Generation}
+	if refused(row) {
+		ok.Status, ok.Reason, ok.Message = metav1.ConditionFalse, row.Reason, shorten(row.Message, 16<<10)
+		status.Tasks, status.Progress = nil, ""
+	}
+	status.Conditions = []metav1.Condition{ok}
+	if status.Phase.Ended() {
+		finished := metav1.NewTime(row.FinishedAt)
+		status.CompletionTime = &finished
+		status.Duration = duration.HumanDuration(row.FinishedAt.Sub(row.AdmittedAt))
+		setEnded(&status, finished, run.Generation)
+	}
+	if status.Message == "" && row.Hold == engine.HoldThrottled {
+		status.Message = "waiting for Pods of other runs to end: the controller has --max-pods of them"
+	}
+	return status
+}
+
+func refused(row store.Run) bool {
+	return row.Reason == engine.ReasonInvalidDag || row.Reason == engine.ReasonInvalidParameters
+}
+
+// setEnded adds the two conditions that kubectl wait is used with.
+func setEnded(status *v1alpha1.DagRunStatus, at metav1.Time, generation int64) {
+	is := func(phase v1alpha1.RunPhase) metav1.ConditionStatus {
+		if status.Phase == phase {
+			return metav1.ConditionTrue
+		}
+		return metav1.ConditionFalse
+	}
+	reason := status.Reason
+	if reason == "" {
+		reason = string(status.Phase)
+	}
+	for _, kind := range []struct {
+		condition string
+		phase     v1alpha1.RunPhase
+	}{{v1alpha1.RunConditionSucceeded, v1alpha1.RunSucceeded}, {v1alpha1.RunConditionFailed, v1alpha1.RunFailed}} {
+		status.Conditions = append(status.Conditions, metav1.Condition{Type: kind.condition, Status: is(kind.phase), Reason: reason,
+			Message: status.Message, LastTransitionTime: at, ObservedGeneration: generation})
+	}
+}
+
+// patchStatus replaces a DagRun's status, provided that it is still the same object and, where one is given, at the same
+// resourceVersion.
+func (t *term) patchStatus(ctx context.Context, run *v1alpha1.DagRun, status v1alpha1.DagRunStatus, resourceVersion string) (*v1alpha1.DagRun, error) {
+	type operation struct {
+		Op    string `json:"op"`
+		Path  string `json:"path"`
+		Value any    `json:"value"`
+	}
+	patch := []operation{{"test", "/metadata/uid", run.UID}, {"add", "/status", status}}
+	if resourceVersion != "" {
+		patch = append(patch, operation{"replace", "/metadata/resourceVersion", resourceVersion})
+	}
+	body, err := json.Marshal(patch)
+	if err != nil {
+		return nil, fmt.Errorf("encoding a status: %w", err)
+	}
+	return t.Client.KontrolerV1alpha1().DagRuns(run.Namespace).Patch(ctx, run.Name, types.JSONPatchType, body, metav1.PatchOptions{}, "status")
+}
+
+// reportEnd tells a DagRun that its run has ended: the last patch, and the one Event.
+func (t *term) reportEnd(ctx context.Context, row store.Run, run *v1alpha1.DagRun) error {
+	fault.Point("end-report")
+	row, err := t.nameFailures(ctx, row)
+	if err != nil {
+		return err
+	}
+	status, guard := t.project(row, run), ""
+	switch {
+	case run.Status.Controller == "" && run.Status.RunID == 0:
+		// Refused or cancelled before it was claimed: the end is the claim.
+		guard = run.ResourceVersion
+	case run.Status.Controller != t.ID:
+		return nil
+	}
+	if err := t.recordEnd(ctx, run, status); err != nil {
+		return err
+	}
+	fault.Point("end-recorded")
+	t.status.report(run.UID) // before the watch can show it
+	if _, err := t.patchStatus(ctx, run, status, guard); err != nil {
+		t.status.seen(run.UID)
+		return ignoreGone(err)
+	}
+	fault.Point("end-reported")
+	t.showPhase(row, status.Phase, row.FinishedAt)
+	t.Log.Info("run ended", "namespace", run.Namespace, "run", run.Name, "dag", row.DAGName, "phase", row.Phase, "reason", row.Reason, "duration", status.Duration)
+	return nil
+}
+
+// failuresNamed is how many failed tasks a DagRun's message names.
+const failuresNamed = 3
+
+// nameFailures puts the names of failed tasks, and why they failed, into the row's message.
+func (t *term) nameFailures(ctx context.Context, row store.Run) (store.Run, error) {
+	if row.Reason != engine.ReasonTaskFailed {
+		return row, nil
+	}
+	tasks, err := t.db.FailedTasks(ctx, row.ID, failuresNamed)
+	if err != nil {
+		return row, err
+	}
+	for i, task := range tasks {
+		separator := "; "
+		if i == 0 {
+			separator = ": "
+		}
+		row.Message += separator + task.Name + " (" + shorten(task.Message, 256) + ")"
+	}
+	return row, nil
+}
+
+// showPhase lets the run's DAG show it as its last run.
+func (t *term) showPhase(row store.Run, phase v1alpha1.RunPhase, at time.Time) {
+	t.status.lastRun(cache.NewObjectName(row.Namespace, row.DAGName), v1alpha1.LastRun{Name: row.Name, Phase: phase, Time: metav1.NewTime(at)})
+}
+
+// recordEnd writes the one Event of a run's end. It comes before the last patch, after which nobody looks at the DagRun
+// again, and its name is derived: written again after a crash, it is there.
+func (t *term) recordEnd(ctx context.Context, run *v1alpha1.DagRun, status v1alpha1.DagRunStatus) error {
+	kind, reason := corev1.EventTypeNormal, string(status.Phase)
+	message := fmt.Sprintf("%s tasks done in %s", status.Progress, status.Duration)
+	if status.Phase != v1alpha1.RunSucceeded {
+		kind, reason, message = corev1.EventTypeWarning, status.Reason, status.Message
+	}
+	about, err := reference.GetReference(scheme.Scheme, run)
+	if err != nil {
+		return fmt.Errorf("making an Event of DagRun %s/%s: %w", run.Namespace, run.Name, err)
+	}
+	now := metav1.NewTime(t.now())
+	_, err = t.Kube.CoreV1().Events(run.Namespace).Create(ctx, &corev1.Event{
+		ObjectMeta:     metav1.ObjectMeta{Namespace: run.Namespace, Name: endEventName(run)},
+		InvolvedObject: *about, Type: kind, Reason: reason, Message: shorten(message, 1024),
+		FirstTimestamp: now, LastTimestamp: now, Count: 1,
+		Source: corev1.EventSource{Component: component}, ReportingController: component,
+	}, metav1.CreateOptions{})
+	switch {
+	case err == nil, apierrors.IsAlreadyExists(err):
+	case apierrors.IsForbidden(err), apierrors.IsNotFound(err), apierrors.IsInvalid(err):
+		// The namespace is going away, or it takes no Event: the end is told all the same.
+		t.Log.Warn("an Event was refused", "namespace", run.Namespace, "run", run.Name, "error", err)
+	default:
+		return fmt.Errorf("creating the Event of the end of DagRun %s/%s: %w", run.Namespace, run.Name, err)
+	}
+	return nil
+}
+
+// endEventName is the name of the Event of a run's end.
+func endEventName(run *v1alpha1.DagRun) string {
+	const longest = 253 - 1 - hashChars
+	return strings.TrimRight(run.Name[:min(len(run.Name), longest)], "-.") + "." + hashOf(string(run.UID), "end")
+}
+
+// projection is something to show when there is a token for it: a run's progress, or a DAG's last run.
+type projection struct {
+	run runKey
+	dag cache.ObjectName
+}
+
+// projections remembers what has something to show, oldest first, and which ends were reported and not yet seen in the
+// cache.
+type projections struct {
+	mu    sync.Mutex
+	order []projection
+	dirty map[projection]bool
+	last  map[cache.ObjectName]v1alpha1.LastRun
+	ends  map[types.UID]bool
+}
+
+func newProjections() *projections {
+	return &projections{dirty: map[projection]bool{}, last: map[cache.ObjectName]v1alpha1.LastRun{}, ends: map[types.UID]bool{}}
+}
+
+func (p *projections) add(what projection) {
+	if !p.dirty[what] {
+		p.dirty[what] = true
+		p.order = append(p.order, what)
+	}
+}
+
+// progress: a run's counters moved.
+func (p *projections) progress(key runKey) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.add(projection{run: key})
+}
+
+// lastRun: a DAG's newest run is in another phase.
+func (p *projections) lastRun(dag cache.ObjectName, run v1alpha1.LastRun) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.last[dag] = run
+	p.add(projection{dag: dag})
+}
+
+// oldest takes what has waited longest.
+func (p *projections) oldest() (what projection, last v1alpha1.LastRun, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.order) == 0 {
+		return projection{}, v1alpha1.LastRun{}, false
+	}
+	what = p.order[0]
+	p.order = p.order[1:]
+	delete(p.dirty, what)
+	last = p.last[what.dag]
+	delete(p.last, what.dag)
+	return what, last, true
+}
+
+// again puts back what could not be shown, behind all others.
+func (p *projections) again(what projection, last v1alpha1.LastRun) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, newer := p.last[what.dag]; what.run == "" && !newer {
+		p.last[what.dag] = last
+	}
+	p.add(what)
+}
+
+// report notes that a DagRun is told its end, seen that the cache shows it, that it is gone, or that it was not told.
+func (p *projections) report(uid types.UID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.ends[uid] = true
+}
+
+func (p *projections) reported(uid types.UID) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.ends[uid]
+}
+
+func (p *projections) seen(uid types.UID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.ends, uid)
+}
+
+const (
+	// progressShare of all writes may be progress patches.
+	progressShare = 10
+	// progressTrickle lets a quiet controller show progress too.
+	progressTrickle = 10 * time.Second
+	progressEvery   = 200 * time.Millisecond
+)
+
+// projectProgress patches the counts of live runs, oldest first, from one bucket: a token for every ten writes and one
+// every ten seconds.
+func (t *term) projectProgress(ctx context.Context) {
+	tokens, counted, trickled := 1.0, t.Writes(), time.Now()
+	for sleep(ctx, progressEvery) {
+		writes := t.Writes()
+		tokens += float64(writes-counted) / progressShare
+		counted = writes
+		if time.Since(trickled) >= progressTrickle {
+			tokens, trickled = min(tokens+1, 100), time.Now()
+		}
+		for tokens >= 1 {
+			what, last, ok := t.status.oldest()
+			if !ok {
+				break
+			}
+			show := func() (bool, error) { return t.showProgress(ctx, what.run) }
+			if what.run == "" {
+				show = func() (bool, error) { return t.showLastRun(ctx, what.dag, last) }
+			}
+			sent, err := show()
+			if sent {
+				tokens--
+			}
+			if err != nil {
+				t.Log.Debug("patching a projection: tried again", "error", err)
+				t.status.again(what, last)
+				break
+			}
+		}
+	}
+}
+
+func (t *term) showProgress(ctx context.Context, key runKey) (sent bool, err error) {
+	run := t.cachedRun(key)
+	if run == nil || run.Status.Phase.Ended() || run.Status.Controller != t.ID {
+		return false, nil
+	}
+	row, found, err := t.db.RunByUID(ctx, string(key))
+	if err != nil || !found || v1alpha1.RunPhase(row.Phase).Ended() {
+		return false, err
+	}
+	status := t.project(row, run)
+	if run.Status.Progress == status.Progress && run.Status.Reason == status.Reason && run.Status.Message == status.Message &&
+		run.Status.Tasks != nil && *run.Status.Tasks == *status.Tasks {
+		return false, nil
+	}
+	_, err = t.patchStatus(ctx, run, status, run.ResourceVersion)
+	return true, ignoreGone(err)
+}
+
+// showLastRun patches a DAG's newest run, unless the DAG is gone, another controller's, or shows a newer run.
+func (t *term) showLastRun(ctx context.Context, name cache.ObjectName, last v1alpha1.LastRun) (sent bool, err error) {
+	d, ok := t.dagSource.get(name)
+	if !ok || d.Status.Controller != t.ID || d.Status.LastRun != nil && last.Time.Before(&d.Status.LastRun.Time) {
+		return false, nil
+	}
+	body, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": d.UID}, "status": map[string]any{"lastRun": last}})
+	if err != nil {
+		return false, fmt.Errorf("encoding a last run: %w", err)
+	}
+	_, err = t.Client.KontrolerV1alpha1().DAGs(name.Namespace).Patch(ctx, name.Name, types.MergePatchType, body, metav1.PatchOptions{}, "status")
+	return true, ignoreGone(err)
+}
