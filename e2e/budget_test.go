@@ -1,0 +1,89 @@
+package e2e_test
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"strconv"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+
+	"kontroler/apis/kontroler/v1alpha1"
+)
+
+// What a run may cost the API server: for each task a create, a finalizer and a delete; for the run two status patches and
+// one Event; for everything together a tenth in progress patches. The few patches of the DAG's own status, and one
+// progress patch every ten seconds, come on top.
+func TestWritesOfARun(t *testing.T) {
+	const width = 20
+	w := newWorld(t)
+	c := w.controller()
+	names := []string{"first"}
+	tasks := []v1alpha1.Task{sh("first", "")}
+	for i := range width {
+		names = append(names, fmt.Sprintf("t%d", i))
+		tasks = append(tasks, sh(names[i+1], "", after("first")))
+	}
+	names = append(names, "last")
+	tasks = append(tasks, sh("last", "", after(names[1:width+1]...)))
+	w.applyDAG("dag", tasks...)
+	w.eventually("the DAG to be valid", time.Minute, func(context.Context) (bool, string) {
+		conditions := w.dag("dag").Status.Conditions
+		return meta.IsStatusConditionTrue(conditions, v1alpha1.DAGValid), fmt.Sprint(conditions)
+	})
+	before := c.writes()
+	began := time.Now()
+	w.start("run", "dag")
+	w.waitRun("run", v1alpha1.RunSucceeded, 3*time.Minute)
+	w.checkFinal("run", "Succeeded", all("Succeeded", names...))
+
+	spent := c.writes()
+	for key, n := range before {
+		spent[key] -= n
+	}
+	n := len(tasks)
+	trickle := 2 + int(time.Since(began)/(10*time.Second))
+	for key, most := range map[string]int{
+		"create pods": n, "patch pods": n, "delete pods": n,
+		"patch dagruns/status": 2 + (3*n+3)/9 + trickle,
+		"patch dags/status":    2 + trickle,
+		"create events":        1,
+	} {
+		if spent[key] > most {
+			t.Errorf("%d times %s for %d tasks, at most %d", spent[key], key, n, most)
+		}
+		delete(spent, key)
+	}
+	for key, n := range spent {
+		if n > 0 && key != "update leases" && key != "patch leases" {
+			t.Errorf("%d times %s", n, key)
+		}
+	}
+}
+
+var metricOfRequests = regexp.MustCompile(`(?m)^kontroler_api_requests_total\{code="[^"]*",resource="([^"]*)",verb="([^"]*)"\} (\d+)`)
+
+// writes counts the controller's requests that change something, by verb and resource.
+func (c *controller) writes() map[string]int {
+	c.w.t.Helper()
+	_, body, err := c.get("/metrics")
+	if err != nil {
+		c.w.t.Fatal(err)
+	}
+	counts := map[string]int{}
+	for _, line := range metricOfRequests.FindAllStringSubmatch(body, -1) {
+		n, err := strconv.Atoi(line[3])
+		if err != nil {
+			c.w.t.Fatal(err)
+		}
+		if verb := line[2]; verb != "get" && verb != "list" && verb != "watch" {
+			counts[verb+" "+line[1]] += n
+		}
+	}
+	if len(counts) == 0 {
+		c.w.t.Fatalf("no write in /metrics:\n%s", body)
+	}
+	return counts
+}

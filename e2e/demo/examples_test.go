@@ -1,0 +1,86 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
+
+	"kontroler/apis/dag"
+	"kontroler/apis/kontroler/v1alpha1"
+)
+
+const examples = "../../manifests/examples"
+
+// Every example is one: it has known fields only, its DAGs compile and use nothing that is not there yet, and its runs
+// are of a DAG of the examples.
+func TestExamples(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join(examples, "*.yaml"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no examples: %v", err)
+	}
+	dags := map[string]*v1alpha1.DAG{}
+	var runs []*v1alpha1.DagRun
+	for _, file := range files {
+		objects, err := readObjects(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, object := range objects {
+			switch object.GetKind() {
+			case "DAG":
+				d := &v1alpha1.DAG{}
+				strictly(t, file, object, d)
+				dags[d.Namespace+"/"+d.Name] = d
+			case "DagRun":
+				run := &v1alpha1.DagRun{}
+				strictly(t, file, object, run)
+				runs = append(runs, run)
+			}
+		}
+	}
+	graphs := map[string]*dag.Graph{}
+	for name, d := range dags {
+		graph, faults := dag.Compile(&d.Spec)
+		if len(faults) > 0 {
+			t.Errorf("DAG %s: %v", name, faults.ToAggregate())
+		}
+		if fields := dag.Unsupported(&d.Spec); len(fields) > 0 {
+			t.Errorf("DAG %s uses what is not there yet: %v", name, fields)
+		}
+		graphs[name] = graph
+	}
+	for _, run := range runs {
+		graph := graphs[run.Namespace+"/"+run.Spec.DagName]
+		if graph == nil {
+			t.Errorf("no example has the DAG of run %s%s", run.Name, run.GenerateName)
+			continue
+		}
+		if _, faults := graph.Resolve(run.Spec.Parameters); len(faults) > 0 {
+			t.Errorf("run %s%s: %v", run.Name, run.GenerateName, faults.ToAggregate())
+		}
+	}
+}
+
+// strictly decodes an object that may have no field but those of its type.
+func strictly(t *testing.T, file string, from *unstructured.Unstructured, to any) {
+	t.Helper()
+	raw, err := yaml.Marshal(from.Object)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := yaml.UnmarshalStrict(raw, to); err != nil {
+		t.Errorf("%s: %v", file, err)
+	}
+}
+
+// The files that the demo names are there.
+func TestPaths(t *testing.T) {
+	for _, path := range []string{crdDir, demoManifest, demoRun, clusterCommand} {
+		if _, err := os.Stat(filepath.Join("../..", filepath.FromSlash(path))); err != nil {
+			t.Error(err)
+		}
+	}
+}
