@@ -1,8 +1,10 @@
 package controller
 
 import (
+	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -16,8 +18,8 @@ import (
 var errStale = errors.New("not sent: this leader's Lease was not renewed in time")
 
 // Gate is the door through which every request to the API server goes. The cluster has no fence against a leader that
-// was stopped and does not know it: so a leader whose Lease is stale ends its process instead of sending anything. The
-// gate also counts the requests.
+// was stopped and does not know it: so a leader whose Lease is stale ends its process instead of sending anything. It asks
+// twice: when a request is made, and when its bytes are written. The gate also counts the requests.
 type Gate struct {
 	metrics *Metrics
 	log     *slog.Logger
@@ -43,13 +45,39 @@ func (g *Gate) Wrap(next http.RoundTripper) http.RoundTripper {
 	return &gatedTransport{gate: g, next: next}
 }
 
-func (g *Gate) shut(req request) bool {
+// Dial puts the gate also before every write to a connection, for all connections but those to the Lease: a request that
+// had passed Wrap may have waited for its connection while the process was stopped.
+func (g *Gate) Dial(dial func(ctx context.Context, network, address string) (net.Conn, error)) func(ctx context.Context, network, address string) (net.Conn, error) {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return &gatedConn{Conn: conn, gate: g}, nil
+	}
+}
+
+type gatedConn struct {
+	net.Conn
+	gate *Gate
+}
+
+// Write writes, or ends the process.
+func (c *gatedConn) Write(b []byte) (int, error) {
+	if c.gate.shut("a write to " + c.RemoteAddr().String()) {
+		return 0, errStale
+	}
+	return c.Conn.Write(b)
+}
+
+// shut ends the process when its Lease is stale. unsent is what was to be sent.
+func (g *Gate) shut(unsent string) bool {
 	stale := g.stale.Load()
-	if stale == nil || req.resource == "leases" || !(*stale)() {
+	if stale == nil || !(*stale)() {
 		return false
 	}
 	g.closed.Do(func() {
-		g.log.Error("exiting: the Lease was not renewed in time, another may lead by now", "unsent", req.verb+" "+req.resource)
+		g.log.Error("exiting: the Lease was not renewed in time, another may lead by now", "unsent", unsent)
 	})
 	g.exit(1)
 	return true
@@ -63,7 +91,7 @@ type gatedTransport struct {
 // RoundTrip sends the request, or ends the process.
 func (t *gatedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	req := parseRequest(r.Method, r.URL)
-	if t.gate.shut(req) {
+	if req.resource != "leases" && t.gate.shut(req.verb+" "+req.resource) {
 		if r.Body != nil {
 			r.Body.Close()
 		}

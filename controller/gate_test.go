@@ -1,8 +1,10 @@
 package controller_test
 
 import (
+	"context"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -81,6 +83,26 @@ func TestGateStopsAStaleLeader(t *testing.T) {
 	}
 	if writes := g.Writes(); writes != 3 {
 		t.Errorf("%d writes counted, want 3", writes)
+	}
+}
+
+// A request that had passed the gate when the process was stopped waits for its connection.
+func TestGateStopsAStaleLeaderAtItsConnection(t *testing.T) {
+	g := newGated(t)
+	stale := false
+	g.Guard(func() bool { return stale })
+	transport := &http.Transport{DialContext: g.Dial(func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
+		stale = true
+		return conn, err
+	})}
+	t.Cleanup(transport.CloseIdleConnections)
+	g.client = &http.Client{Transport: g.Wrap(transport)}
+	if g.send(t, "POST", "/api/v1/namespaces/a/pods") == nil || len(g.seen) > 0 {
+		t.Errorf("a stale leader's request was sent: %v", g.seen)
+	}
+	if len(g.exits) == 0 {
+		t.Error("the stale leader goes on")
 	}
 }
 

@@ -3,43 +3,48 @@ package main
 import (
 	"errors"
 	"fmt"
-	"net/http"
+	"net"
 	"os"
 	"path/filepath"
 	"runtime/debug"
 	"strings"
+	"time"
 
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/util/flowcontrol"
 
+	"kontroler/controller"
 	"kontroler/generated/clientset/versioned"
 )
 
 // podNamespaceFile tells a process in a Pod its namespace.
 const podNamespaceFile = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 
-// clients speak to the API server. All share one connection pool.
+// clients speak to the API server. kube and dags share one connection pool, behind the gate.
 type clients struct {
 	kube  kubernetes.Interface // in protobuf
 	dags  versioned.Interface  // in JSON: custom resources have nothing else
-	lease kubernetes.Interface // as kube, without its rate limit
+	lease kubernetes.Interface // as kube, without its rate limit, on connections of its own: a stale leader may ask for its Lease
 }
 
-// newClients makes the clients; wrap stands before their transport.
-func newClients(cfg config, wrap func(http.RoundTripper) http.RoundTripper) (clients, error) {
+// newClients makes the clients behind the gate.
+func newClients(cfg config, gate *controller.Gate) (clients, error) {
 	base, err := restConfig(cfg.kubeconfig)
 	if err != nil {
 		return clients{}, err
 	}
 	base.UserAgent = "kontroler-controller/" + version()
 	base.QPS = -1
-	base.Wrap(wrap)
+	base.Wrap(gate.Wrap)
+	// The time limits are those of client-go's own dialer.
+	base.Dial = gate.Dial((&net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}).DialContext)
 	protobuf := rest.CopyConfig(base)
 	protobuf.ContentType = "application/vnd.kubernetes.protobuf"
 	protobuf.AcceptContentTypes = "application/vnd.kubernetes.protobuf,application/json"
 	unlimited := rest.CopyConfig(protobuf)
+	unlimited.Dial = nil
 	if qps := float32(cfg.kubeAPIQPS); qps > 0 {
 		limiter := flowcontrol.NewTokenBucketRateLimiter(qps, max(1, int(2*qps)))
 		base.RateLimiter, protobuf.RateLimiter = limiter, limiter

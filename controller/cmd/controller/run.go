@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net/http"
 	"os"
 	"strings"
 	"time"
@@ -23,7 +22,7 @@ import (
 func runController(ctx context.Context, cfg config, log *slog.Logger) error {
 	metrics := controller.NewMetrics()
 	gate := controller.NewGate(metrics, log, os.Exit)
-	clients, err := newClients(cfg, gate.Wrap)
+	clients, err := newClients(cfg, gate)
 	if err != nil {
 		return err
 	}
@@ -81,7 +80,7 @@ func runController(ctx context.Context, cfg config, log *slog.Logger) error {
 
 // runUninstall takes the finalizer off the Pods of the database's controller, or of all.
 func runUninstall(ctx context.Context, cfg config, log *slog.Logger) error {
-	clients, err := newClients(cfg, func(next http.RoundTripper) http.RoundTripper { return next })
+	clients, err := newClients(cfg, controller.NewGate(controller.NewMetrics(), log, os.Exit))
 	if err != nil {
 		return err
 	}
