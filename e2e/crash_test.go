@@ -178,10 +178,22 @@ func TestKilledAt(t *testing.T) {
 	}
 }
 
+// A diamond with a retry, and after it a chain: each of many controllers still finds Pods to create and to reap, however
+// much the one before it got done until it was killed.
+func longScene() scene {
+	s := diamondScene()
+	for parent, name := range map[string]string{"d": "e1", "e1": "e2", "e2": "e3", "e3": "e4", "e4": "e5", "e5": "e6", "e6": "e7", "e7": "e8"} {
+		s.tasks = append(s.tasks, marked(name, "", after(parent)))
+		s.effects = append(s.effects, name)
+		s.outcomes[name] = "Succeeded"
+	}
+	return s
+}
+
 // TestKilledAgainAndAgain kills one controller after the other in one run.
 func TestKilledAgainAndAgain(t *testing.T) {
 	w := newWorld(t)
-	scene := diamondScene()
+	scene := longScene()
 	w.prepare(scene)
 	for _, fault := range []string{
 		"version-committed:1", "run-admitted:1", "run-claimed:1", "run-committed:1", "pod-create:1", "term-resumed:1", "pod-created:1", "run-committed:2",

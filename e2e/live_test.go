@@ -50,8 +50,8 @@ func (w *world) endedUncounted(away func()) {
 	good, bad := w.waitAttempt("run", "good", 1, "Running"), w.waitAttempt("run", "bad", 1, "Running")
 	away()
 	w.open("go")
-	w.waitPod("run", "good", terminated)
-	w.waitPod("run", "bad", terminated)
+	w.waitPod("run", "good", settled)
+	w.waitPod("run", "bad", settled)
 	w.deletePod(good.PodName)
 	w.deletePod(bad.PodName)
 	for _, pod := range w.pods("run") {

@@ -381,3 +381,18 @@ func terminated(pod *corev1.Pod) bool {
 	}
 	return false
 }
+
+// settled accepts a Pod that is over and with which its kubelet has finished. While the kubelet still cleans up it reports
+// once more, and a deletion in the same second as the end can then not be told from the cause of the end: such an attempt
+// is Lost, not Failed.
+func settled(pod *corev1.Pod) bool {
+	if pod.Status.Phase != corev1.PodSucceeded && pod.Status.Phase != corev1.PodFailed {
+		return false
+	}
+	for _, c := range pod.Status.ContainerStatuses {
+		if c.Name == v1alpha1.TaskContainer && c.State.Terminated != nil {
+			return time.Since(c.State.Terminated.FinishedAt.Time) > 8*time.Second
+		}
+	}
+	return false
+}
