@@ -130,6 +130,10 @@ type term struct {
 	reaped *uidSet
 	// fail ends the term; the first error wins.
 	fail context.CancelCauseFunc
+
+	// schedules are the DAGs whose schedules may be due; timers when each of them is.
+	schedules *queue[cache.ObjectName]
+	timers    *timers
 }
 
 // Lead works as the leader until ctx ends, then lets what is under way finish (at most ten seconds). It returns nil then,
@@ -143,6 +147,7 @@ func (c *Controller) Lead(ctx context.Context, db *store.Leader) error {
 		runs: newQueue[runKey]("runs", c.Metrics), dags: newQueue[cache.ObjectName]("dags", c.Metrics), pods: newQueue[cache.ObjectName]("pods", c.Metrics),
 		dirty: newDirty(), quota: newQuotaGates(), graphs: newGraphCache(), reaped: newUIDSet(),
 	}
+	t.schedules, t.timers = newQueue[cache.ObjectName]("schedules", c.Metrics), newTimers()
 	t.slots = newSlots(c.MaxPods, t.runs.Add)
 	t.status = newProjections()
 	if !cache.WaitForCacheSync(ctx.Done(), c.Synced) {
@@ -240,6 +245,7 @@ func (t *term) work(ctx context.Context) {
 	}
 	start(t.Workers, func() { t.runs.work(working, t.syncRun, t.failed) })
 	start(4, func() { t.dags.work(working, t.syncDAG, t.failed) })
+	start(t.Workers, func() { t.schedules.work(working, t.syncSchedule, t.failed) })
 	start(t.Workers, func() { t.pods.work(working, t.reap, t.failed) })
 	for _, loop := range []func(context.Context){t.watchClaims, t.projectProgress, t.correctOutage, t.maintain, t.db.Notify} {
 		loops.Go(func() { loop(ctx) })
@@ -247,6 +253,7 @@ func (t *term) work(ctx context.Context) {
 	<-ctx.Done()
 	t.runs.ShutDown()
 	t.dags.ShutDown()
+	t.schedules.ShutDown()
 	t.pods.ShutDown()
 	drained := make(chan struct{})
 	go func() { workers.Wait(); close(drained) }()

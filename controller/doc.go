@@ -18,6 +18,7 @@
 //	reaper.go      Pods whose outcome is counted: finalizer off, deleted
 //	slots.go       --max-pods, round robin over runs
 //	quota.go       namespaces that refuse: one probe at a time
+//	schedules.go   due times become DagRuns, by package schedule
 //	status.go      projections and Events
 //	outage.go      DagRuns told that the database is away
 //	claims.go      whose DAG it is

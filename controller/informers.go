@@ -205,6 +205,7 @@ func (t *term) watch() (release func(), err error) {
 
 // dagChanged: a DAG to look at, and with it the DagRuns that wait for it.
 func (t *term) dagChanged(old, dag *v1alpha1.DAG) {
+	t.scheduleChanged(old, dag)
 	if old != nil && old.Generation == dag.Generation && old.Status.Controller == dag.Status.Controller && old.UID == dag.UID {
 		return
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/base32"
 	"strconv"
 	"strings"
+	"time"
 )
 
 const (
@@ -21,6 +22,15 @@ var base32Lower = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPad
 func podName(controllerID, runUID, runName, task string, index, attempt int) string {
 	hash := hashOf(controllerID, runUID, task, strconv.Itoa(index), strconv.Itoa(attempt))
 	if prefix := readable(runName, task); prefix != "" {
+		return prefix + "-" + hash
+	}
+	return hash
+}
+
+// scheduledRunName derives the name of the DagRun of a due time of a DAG object.
+func scheduledRunName(dag, dagUID string, due time.Time) string {
+	hash := hashOf(dagUID, dag, strconv.FormatInt(due.Unix(), 10))
+	if prefix := cutLabel(asLabel(dag), prefixBytes); prefix != "" {
 		return prefix + "-" + hash
 	}
 	return hash

@@ -204,7 +204,7 @@ func TestFieldsNotYetSupported(t *testing.T) {
 	ref := v1alpha1.Task{Name: "c", TaskRef: &v1alpha1.TaskRef{Name: "other"}}
 	w.applySpec("referring", v1alpha1.DAGSpec{Task: []v1alpha1.Task{ref}})
 	for dag, want := range map[string][]string{
-		"scheduled": {"spec.schedule", "spec.ttlSecondsAfterFinished"}, "workspace": {"spec.workspace"}, "referring": {"spec.task[0].taskRef"},
+		"scheduled": {"spec.ttlSecondsAfterFinished"}, "workspace": {"spec.workspace"}, "referring": {"spec.task[0].taskRef"},
 	} {
 		w.eventually("DAG "+dag+" to say what is not supported", patience, func(context.Context) (bool, string) {
 			c := meta.FindStatusCondition(w.dag(dag).Status.Conditions, v1alpha1.DAGSupported)

@@ -67,6 +67,19 @@ func Queries(s Sample) map[string]Query {
 		"sqlVersionByID":   {sqlVersionByID, []any{s.VersionID}},
 		"sqlVersionNewest": {sqlVersionNewest, []any{s.Namespace, s.DAG}},
 		"sqlVersionSave":   {sqlVersionSave, []any{1, 99, make([]byte, 32), "{}", 5, now}},
+
+		"sqlScheduleRead":          {sqlScheduleRead, []any{s.Namespace, s.DAG}},
+		"sqlScheduleMake":          {sqlScheduleMake, []any{1, s.RunUID, "@hourly", "", now, "", nil, "", nil}},
+		"sqlScheduleMove":          {sqlScheduleMove, []any{1, s.RunUID, "@hourly", "", now, "", nil, "", nil, now}},
+		"sqlScheduledRuns":         {sqlScheduledRuns, []any{1, s.RunUID}},
+		"sqlScheduledRunMake":      {sqlScheduledRunMake, []any{1, now, "r", s.RunUID}},
+		"sqlScheduledRunsReplaced": {sqlScheduledRunsReplaced, []any{1}},
+		"sqlScheduledRunSettled":   {sqlScheduledRunSettled, []any{1, now}},
+		"sqlScheduledRunCreated":   {sqlScheduledRunCreated, []any{1, now, s.RunUID}},
+		"sqlTickMake":              {sqlTickMake, []any{1, now, now, 1, "Ran", "r", now}},
+		"sqlTickExtend":            {sqlTickExtend, []any{1, now, now, 1, "Missed"}},
+		"sqlTickCreated":           {sqlTickCreated, []any{1, now, s.RunUID}},
+		"sqlTickDropped":           {sqlTickDropped, []any{1, now}},
 	}
 	var c Changes
 	c.everything(s)

@@ -10,7 +10,7 @@ import (
 // default one.
 var partitioned = []struct{ table, key, columns string }{
 	{"changes", "at", "id, xid, run_id, kind, at"},
-	{"ticks", "due_from", "dag_id, due_from, due_to, count, outcome, run_id, decided_at"},
+	{"ticks", "due_from", "dag_id, due_from, due_to, count, outcome, run_id, decided_at, run_name, run_uid"},
 }
 
 const (

@@ -135,8 +135,7 @@ func TestUnsupported(t *testing.T) {
 				return s
 			}(),
 			unsupported: []string{
-				"spec.schedule", "spec.timeZone", "spec.startingDeadlineSeconds", "spec.concurrencyPolicy",
-				"spec.successfulRunsHistoryLimit", "spec.failedRunsHistoryLimit", "spec.catchUp", "spec.catchUpLimit",
+				"spec.successfulRunsHistoryLimit", "spec.failedRunsHistoryLimit",
 				"spec.webhook", "spec.logs", "spec.ttlSecondsAfterFinished", "spec.workspace", "spec.task[1].taskRef",
 			},
 			block: []string{"spec.workspace", "spec.task[1].taskRef"},

@@ -17,14 +17,8 @@ func Unsupported(spec *v1alpha1.DAGSpec) []string {
 		path string
 		used bool
 	}{
-		{"spec.schedule", spec.Schedule != ""},
-		{"spec.timeZone", spec.TimeZone != nil},
-		{"spec.startingDeadlineSeconds", spec.StartingDeadlineSeconds != nil},
-		{"spec.concurrencyPolicy", spec.ConcurrencyPolicy != ""},
 		{"spec.successfulRunsHistoryLimit", spec.SuccessfulRunsHistoryLimit != nil},
 		{"spec.failedRunsHistoryLimit", spec.FailedRunsHistoryLimit != nil},
-		{"spec.catchUp", spec.CatchUp != ""},
-		{"spec.catchUpLimit", spec.CatchUpLimit != nil},
 		{"spec.webhook", spec.Webhook != nil && spec.Webhook.URL != ""},
 		{"spec.logs", spec.Logs == v1alpha1.LogsFollow},
 		{"spec.ttlSecondsAfterFinished", spec.TTLSecondsAfterFinished != nil},

@@ -60,8 +60,12 @@ var house = []place{
 	{path: "generated", may: all([]string{module + "/apis"}, client)},
 	{path: "controller/engine", may: []string{module + "/apis"}, tests: wireTypes},
 	{
+		path: "controller/schedule",
+		may:  all([]string{module + "/apis"}, []string{"github.com/robfig/cron/v3"}),
+	},
+	{
 		path:  "controller",
-		may:   all([]string{module + "/apis", module + "/generated", module + "/controller/engine", module + "/store!"}, client, prometheus),
+		may:   all([]string{module + "/apis", module + "/generated", module + "/controller/engine", module + "/controller/schedule", module + "/store!"}, client, prometheus),
 		tests: all(ownDB, yaml),
 	},
 	{

@@ -23,6 +23,11 @@ const (
 	// AnnotationEpoch is the highest epoch taken, on a controller's Lease.
 	AnnotationEpoch = GroupName + "/epoch"
 
+	// LabelScheduled is "true" on a DagRun that a schedule made.
+	LabelScheduled = GroupName + "/scheduled"
+	// AnnotationScheduledAt is when such a DagRun was due, as RFC 3339 in UTC.
+	AnnotationScheduledAt = GroupName + "/scheduled-at"
+
 	// Finalizer of a task's Pod: removed only after the outcome is committed.
 	Finalizer = GroupName + "/outcome"
 

@@ -1,0 +1,386 @@
+package controller
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/cache"
+
+	"kontroler/apis/dag"
+	"kontroler/apis/kontroler/v1alpha1"
+	"kontroler/controller/fault"
+	"kontroler/controller/schedule"
+	"kontroler/store"
+)
+
+// relook bounds a timer: a clock that was set is noticed within it. A look before the due time reads nothing.
+const relook = time.Minute
+
+// timers remembers when a schedule is due next, for the object and generation that it was computed from.
+type timers struct {
+	mu  sync.Mutex
+	due map[cache.ObjectName]timer
+}
+
+type timer struct {
+	uid        types.UID
+	generation int64
+	next       time.Time // zero: never
+}
+
+func newTimers() *timers { return &timers{due: map[cache.ObjectName]timer{}} }
+
+func (t *timers) set(name cache.ObjectName, what timer) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.due[name] = what
+}
+
+func (t *timers) drop(name cache.ObjectName) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.due, name)
+}
+
+func (t *timers) get(name cache.ObjectName) (timer, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	what, ok := t.due[name]
+	return what, ok
+}
+
+// scheduleChanged: the schedule is looked at once the status says what the spec is, and whose.
+func (t *term) scheduleChanged(old, d *v1alpha1.DAG) {
+	if old == nil || old.UID != d.UID || old.Generation != d.Generation || old.Status.Controller != d.Status.Controller ||
+		old.Status.ObservedGeneration != d.Status.ObservedGeneration {
+		t.schedules.Add(cache.MetaObjectToName(d))
+	}
+}
+
+// syncSchedule brings one schedule forward: accounts for what is due, makes what that decided, and sets the timer.
+func (t *term) syncSchedule(ctx context.Context, name cache.ObjectName) error {
+	d, there := t.dagSource.get(name)
+	if !there || d.Status.Controller != t.ID || d.DeletionTimestamp != nil {
+		t.timers.drop(name)
+		return nil
+	}
+	if d.Status.ObservedGeneration != d.Generation {
+		return nil // the DAG's own sync says first whether it is valid; that is seen as a change
+	}
+	if set, ok := t.timers.get(name); ok && set.uid == d.UID && set.generation == d.Generation && (set.next.IsZero() || t.now().Before(set.next)) {
+		t.wait(name, set.next)
+		return nil
+	}
+	t.timers.drop(name)
+	row, found, err := t.db.Schedule(ctx, name.Namespace, name.Name)
+	if err != nil || !found || row.DAGUID == "" && d.Spec.Schedule == "" {
+		return err
+	}
+	next, more, err := t.account(ctx, d, row)
+	if err != nil {
+		return err
+	}
+	if more {
+		t.schedules.Add(name)
+		return nil
+	}
+	t.timers.set(name, timer{d.UID, d.Generation, next})
+	t.wait(name, next)
+	return nil
+}
+
+func (t *term) wait(name cache.ObjectName, next time.Time) {
+	if !next.IsZero() {
+		t.schedules.AddAfter(name, min(max(next.Sub(t.now()), 0)+time.Millisecond, relook))
+	}
+}
+
+// account decides, commits, acts. more: there is more to account for before the timer is set.
+func (t *term) account(ctx context.Context, d *v1alpha1.DAG, was store.Schedule) (next time.Time, more bool, err error) {
+	now := t.now()
+	is, state, err := t.scheduleState(d, was, now)
+	if err != nil {
+		return time.Time{}, false, err
+	}
+	runs, settled, err := t.scheduledRuns(ctx, d, was)
+	if err != nil {
+		return time.Time{}, false, err
+	}
+	var decision schedule.Decision
+	if state.Schedule != nil {
+		state.Live = len(runs) > 0
+		decision = schedule.Decide(state, now)
+		is.Cursor = decision.Cursor
+	}
+	closes := was.DAGUID != "" && (was.Expression != d.Spec.Schedule || was.TimeZone != zoneOf(d))
+	if closes && !decision.More {
+		// What the old schedule owed is accounted for: the new one begins now.
+		is.Expression, is.TimeZone, is.Held = d.Spec.Schedule, zoneOf(d), held(d)
+		if is.Cursor.Before(now) {
+			is.Cursor = now
+		}
+	}
+	if !decision.More && !closes {
+		is.Held = held(d)
+	}
+	ticks := ledger(d, decision)
+	changed := len(ticks) > 0 || len(settled) > 0 || is != was
+	if changed {
+		saved, err := t.db.Account(ctx, was, is, ticks, settled, decision.Replace, now)
+		if err != nil {
+			return time.Time{}, false, fmt.Errorf("accounting for the schedule of DAG %s/%s: %w", d.Namespace, d.Name, err)
+		}
+		fault.Point("tick-committed")
+		is = saved
+	}
+	if decision.Replace {
+		for i := range runs {
+			runs[i].Replaced = true
+		}
+	}
+	for _, tick := range ticks {
+		if tick.RunName != "" {
+			runs = append(runs, store.ScheduledRun{DueAt: tick.From, Name: tick.RunName})
+		}
+	}
+	if err := t.followTicks(ctx, d, is.DAGID, runs); err != nil {
+		return time.Time{}, false, err
+	}
+	if closes || decision.More {
+		return time.Time{}, true, nil
+	}
+	if is.Held == "" {
+		next = decision.Next
+	}
+	return next, false, t.showSchedule(ctx, d, is.LastDue, next)
+}
+
+// scheduleState is what to decide from: the row as it is to be, and the schedule that governed until now.
+func (t *term) scheduleState(d *v1alpha1.DAG, was store.Schedule, now time.Time) (is store.Schedule, state schedule.State, err error) {
+	is = was
+	is.DAGUID = string(d.UID)
+	switch created := d.CreationTimestamp.UTC(); {
+	case was.DAGUID == "":
+		is.Expression, is.TimeZone, is.Held, is.Cursor = d.Spec.Schedule, zoneOf(d), held(d), now
+		// A schedule that was there from the first, and that no other controller kept, begins with its DAG.
+		if d.Generation == 1 && d.Status.NextScheduleTime == nil && d.Status.LastScheduleTime == nil {
+			is.Cursor = created
+		}
+	case was.DAGUID != is.DAGUID && was.Cursor.Before(created):
+		is.Cursor = created // made again under its name: what was due while there was none is nobody's
+	}
+	state = schedule.State{Cursor: is.Cursor, Held: is.Held, CatchUp: d.Spec.CatchUp, Concurrency: d.Spec.ConcurrencyPolicy}
+	if state.Held == "" {
+		state.Held = held(d)
+	}
+	if is.Expression != d.Spec.Schedule || is.TimeZone != zoneOf(d) {
+		state.Held = schedule.Missed // of the schedule that is no more
+		if is.Held != "" {
+			state.Held = is.Held
+		}
+	}
+	if seconds := d.Spec.StartingDeadlineSeconds; seconds != nil {
+		deadline := time.Duration(*seconds) * time.Second
+		state.Deadline = &deadline
+	}
+	if limit := d.Spec.CatchUpLimit; limit != nil {
+		state.Limit = int(*limit)
+	}
+	if is.Expression == "" {
+		return is, state, nil
+	}
+	var zone *string
+	if is.TimeZone != "" {
+		zone = &is.TimeZone
+	}
+	state.Schedule, _, err = dag.ParseSchedule(is.Expression, zone)
+	if err != nil {
+		state.Schedule = nil // the DAG is not valid; nothing is due until it is
+	}
+	return is, state, nil
+}
+
+func zoneOf(d *v1alpha1.DAG) string {
+	if d.Spec.TimeZone == nil {
+		return ""
+	}
+	return *d.Spec.TimeZone
+}
+
+// held is the outcome of due times while they may not run; empty: they may.
+func held(d *v1alpha1.DAG) string {
+	switch {
+	case d.Spec.Suspended:
+		return schedule.Suspended
+	case meta.IsStatusConditionFalse(d.Status.Conditions, v1alpha1.DAGValid):
+		return schedule.Missed
+	}
+	return ""
+}
+
+// ledger names the runs of a decision's ticks.
+func ledger(d *v1alpha1.DAG, decision schedule.Decision) []store.Tick {
+	ticks := make([]store.Tick, len(decision.Ticks))
+	for i, tick := range decision.Ticks {
+		ticks[i] = store.Tick{From: tick.From, To: tick.To, Count: tick.Count, Outcome: tick.Outcome}
+		if tick.Outcome == schedule.Ran {
+			ticks[i].RunName = scheduledRunName(d.Name, string(d.UID), tick.From)
+		}
+	}
+	return ticks
+}
+
+// scheduledRuns are the runs that have not ended, and the due times of those that have.
+func (t *term) scheduledRuns(ctx context.Context, d *v1alpha1.DAG, row store.Schedule) (live []store.ScheduledRun, settled []time.Time, err error) {
+	if row.DAGUID == "" {
+		return nil, nil, nil
+	}
+	runs, err := t.db.ScheduledRuns(ctx, row.DAGID, string(d.UID))
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, run := range runs {
+		ended := v1alpha1.RunPhase(run.Phase).Ended()
+		if run.UID != "" && run.RowUID == "" && t.cachedRun(runKey(run.UID)) == nil {
+			gone, err := t.liveRun(ctx, store.Run{RunKey: store.RunKey{UID: run.UID, Namespace: d.Namespace, Name: run.Name}})
+			if err != nil {
+				return nil, nil, err
+			}
+			ended = gone == nil // deleted before it was admitted
+		}
+		if ended && run.UID != "" {
+			settled = append(settled, run.DueAt)
+			continue
+		}
+		live = append(live, run)
+	}
+	return live, settled, nil
+}
+
+// followTicks makes the DagRuns that are committed and not known to be there, and cancels those that were replaced.
+func (t *term) followTicks(ctx context.Context, d *v1alpha1.DAG, dagID int64, runs []store.ScheduledRun) error {
+	for _, run := range runs {
+		if run.UID == "" {
+			uid, err := run.RowUID, error(nil)
+			if uid == "" {
+				uid, err = t.createScheduled(ctx, d, run)
+			}
+			if err != nil {
+				return err
+			}
+			if uid == "" {
+				if err := t.db.ScheduledRunDropped(ctx, dagID, run.DueAt); err != nil {
+					return err
+				}
+				continue
+			}
+			fault.Point("tick-created")
+			if err := t.db.ScheduledRunCreated(ctx, dagID, run.DueAt, uid); err != nil {
+				return err
+			}
+			run.UID = uid
+		}
+		if run.Replaced {
+			if err := t.cancelReplaced(ctx, d, run); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// createScheduled makes the DagRun of a due time; no UID: it can never be made.
+func (t *term) createScheduled(ctx context.Context, d *v1alpha1.DAG, run store.ScheduledRun) (uid string, err error) {
+	controls := true
+	order := &v1alpha1.DagRun{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: d.Namespace, Name: run.Name,
+			Labels:      map[string]string{v1alpha1.LabelScheduled: "true"},
+			Annotations: map[string]string{v1alpha1.AnnotationDAG: d.Name, v1alpha1.AnnotationScheduledAt: run.DueAt.UTC().Format(time.RFC3339)},
+			OwnerReferences: []metav1.OwnerReference{{
+				APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "DAG", Name: d.Name, UID: d.UID, Controller: &controls,
+			}},
+		},
+		Spec: v1alpha1.DagRunSpec{DagName: d.Name},
+	}
+	if len(d.Name) <= maxNameBytes {
+		order.Labels[v1alpha1.LabelDAG] = d.Name
+	}
+	runs := t.Client.KontrolerV1alpha1().DagRuns(d.Namespace)
+	fault.Point("tick-create")
+	made, err := runs.Create(ctx, order, metav1.CreateOptions{})
+	if apierrors.IsAlreadyExists(err) {
+		made, err = runs.Get(ctx, run.Name, metav1.GetOptions{})
+		if err == nil && (!metav1.IsControlledBy(made, d) || made.Annotations[v1alpha1.AnnotationScheduledAt] != order.Annotations[v1alpha1.AnnotationScheduledAt]) {
+			err = fmt.Errorf("%w: a DagRun of another maker has its name", errNeverMade)
+		}
+	} else if apierrors.IsInvalid(err) || apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
+		err = fmt.Errorf("%w: %w", errNeverMade, err)
+	}
+	switch {
+	case errors.Is(err, errNeverMade):
+		t.Log.Warn("a scheduled run was not made", "namespace", d.Namespace, "dag", d.Name, "run", run.Name, "due", run.DueAt, "error", err)
+		t.events.Event(d, corev1.EventTypeWarning, "ScheduleMissed", shorten(fmt.Sprintf("DagRun %s, due at %s: %v", run.Name, run.DueAt.Format(time.RFC3339), err), 1024))
+		return "", nil
+	case err != nil:
+		return "", fmt.Errorf("creating scheduled DagRun %s/%s: %w", d.Namespace, run.Name, err)
+	}
+	return string(made.UID), nil
+}
+
+var errNeverMade = errors.New("it can never be made")
+
+// cancelReplaced stops a run that a newer one replaces and keeps its DagRun: it is history.
+func (t *term) cancelReplaced(ctx context.Context, d *v1alpha1.DAG, run store.ScheduledRun) error {
+	if cached := t.cachedRun(runKey(run.UID)); cached != nil && cached.Spec.Cancel {
+		return nil
+	}
+	body, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": run.UID}, "spec": map[string]any{"cancel": true}})
+	if err != nil {
+		return fmt.Errorf("encoding a cancellation: %w", err)
+	}
+	_, err = t.Client.KontrolerV1alpha1().DagRuns(d.Namespace).Patch(ctx, run.Name, types.MergePatchType, body, metav1.PatchOptions{})
+	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
+		return nil // it is gone, or another one has its name
+	}
+	if err != nil {
+		return fmt.Errorf("cancelling DagRun %s/%s: %w", d.Namespace, run.Name, err)
+	}
+	fault.Point("tick-replaced")
+	return nil
+}
+
+// showSchedule patches a DAG's last and next due time, when the cache shows others.
+func (t *term) showSchedule(ctx context.Context, d *v1alpha1.DAG, last, next time.Time) error {
+	same := func(shown *metav1.Time, is time.Time) bool {
+		return shown == nil && is.IsZero() || shown != nil && !is.IsZero() && shown.Unix() == is.Unix()
+	}
+	value := func(is time.Time) any {
+		if is.IsZero() {
+			return nil
+		}
+		return metav1.NewTime(is)
+	}
+	if same(d.Status.LastScheduleTime, last) && same(d.Status.NextScheduleTime, next) {
+		return nil
+	}
+	body, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": d.UID}, "status": map[string]any{
+		"lastScheduleTime": value(last), "nextScheduleTime": value(next)}})
+	if err != nil {
+		return fmt.Errorf("encoding a schedule's times: %w", err)
+	}
+	_, err = t.Client.KontrolerV1alpha1().DAGs(d.Namespace).Patch(ctx, d.Name, types.MergePatchType, body, metav1.PatchOptions{}, "status")
+	if err = ignoreGone(err); err != nil {
+		return fmt.Errorf("patching the schedule of DAG %s/%s: %w", d.Namespace, d.Name, err)
+	}
+	return nil
+}

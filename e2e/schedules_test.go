@@ -1,0 +1,159 @@
+package e2e_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"kontroler/apis/kontroler/v1alpha1"
+)
+
+// scheduled applies a DAG of one task with a schedule.
+func (w *world) scheduled(name, schedule, script string, change func(*v1alpha1.DAGSpec)) {
+	w.t.Helper()
+	spec := v1alpha1.DAGSpec{Schedule: schedule, CatchUp: v1alpha1.CatchUpAll, Task: []v1alpha1.Task{sh(name, script)}}
+	if change != nil {
+		change(&spec)
+	}
+	w.applySpec(name, spec)
+}
+
+// suspend changes spec.suspended.
+func (w *world) suspend(dag string, suspended bool) {
+	w.t.Helper()
+	w.kubectl("patch", "dag", dag, "--type=merge", "-p", fmt.Sprintf(`{"spec":{"suspended":%t}}`, suspended))
+}
+
+// ticks counts a DAG's rows of an outcome whose run has a phase; "": whatever phase.
+func (d *database) ticks(dag, outcome, phase string) int {
+	return len(d.strings(`SELECT t.due_from::text FROM kontroler_v1.ticks t JOIN kontroler_v1.dags d ON d.id = t.dag_id
+LEFT JOIN kontroler_v1.runs r ON r.id = t.run_id WHERE d.name = $1 AND t.outcome = $2 AND ($3 = '' OR r.phase = $3)`, dag, outcome, phase))
+}
+
+func (w *world) waitTicks(dag, outcome, phase string, n int) {
+	w.t.Helper()
+	w.eventually(fmt.Sprintf("%d due times of %s to be %s %s", n, dag, outcome, phase), patience, func(context.Context) (bool, string) {
+		got := w.ticks(dag, outcome, phase)
+		return got >= n, fmt.Sprint(got)
+	})
+}
+
+// checkLedger waits until a suspended DAG's runs have ended and checks that every due time is in the ledger, once, each
+// that ran with one DagRun and one run, and no DagRun without a due time.
+func (w *world) checkLedger(dag string, every time.Duration) {
+	w.t.Helper()
+	w.eventually("the runs of "+dag+" to end", patience, func(context.Context) (bool, string) {
+		live := w.strings(`SELECT name FROM kontroler_v1.runs WHERE dag_name = $1 AND phase IN ('Pending', 'Running')`, dag)
+		missing := w.strings(`SELECT t.due_from::text FROM kontroler_v1.ticks t JOIN kontroler_v1.dags d ON d.id = t.dag_id
+WHERE d.name = $1 AND t.outcome = 'Ran' AND t.run_id IS NULL`, dag)
+		return len(live)+len(missing) == 0, fmt.Sprint(live, missing)
+	})
+	broken := w.strings(`
+SELECT due_from || ' after ' || before FROM (
+    SELECT t.*, lag(t.due_to) OVER (ORDER BY t.due_from) AS before FROM kontroler_v1.ticks t JOIN kontroler_v1.dags d ON d.id = t.dag_id WHERE d.name = $1) t
+WHERE due_from - before <> make_interval(secs => $2) OR due_to - due_from <> make_interval(secs => $2 * (count - 1))`, dag, every.Seconds())
+	if len(broken) > 0 {
+		w.t.Errorf("the ledger of %s has gaps or overlaps at %v", dag, broken)
+	}
+	ran := w.strings(`SELECT run_name FROM kontroler_v1.ticks t JOIN kontroler_v1.dags d ON d.id = t.dag_id WHERE d.name = $1 AND outcome = 'Ran' ORDER BY 1`, dag)
+	rows := w.strings(`SELECT name FROM kontroler_v1.runs WHERE dag_name = $1 ORDER BY 1`, dag)
+	list, err := w.client.KontrolerV1alpha1().DagRuns(w.namespace).List(w.t.Context(), metav1.ListOptions{LabelSelector: v1alpha1.LabelScheduled + "=true"})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var objects []string
+	for _, run := range list.Items {
+		if run.Spec.DagName == dag {
+			objects = append(objects, run.Name)
+		}
+	}
+	slices.Sort(ran)
+	slices.Sort(rows)
+	slices.Sort(objects)
+	if !slices.Equal(ran, rows) || !slices.Equal(ran, objects) || len(ran) == 0 {
+		w.t.Errorf("%s: ticks that ran %v, runs %v, DagRuns %v", dag, ran, rows, objects)
+	}
+}
+
+// A schedule runs, is suspended and resumed; kubectl shows last and next; the runs go with the DAG.
+func TestSchedule(t *testing.T) {
+	w := newWorld(t)
+	w.controller()
+	w.scheduled("tick", "@every 3s", "", nil)
+	w.waitTicks("tick", "Ran", "Succeeded", 2)
+	s := w.dag("tick").Status
+	if s.LastScheduleTime == nil || s.NextScheduleTime == nil || !s.NextScheduleTime.After(s.LastScheduleTime.Time) {
+		t.Errorf("the DAG shows last %v and next %v", s.LastScheduleTime, s.NextScheduleTime)
+	}
+	w.suspend("tick", true)
+	w.eventually("the DAG to have no next due time", patience, func(context.Context) (bool, string) {
+		next := w.dag("tick").Status.NextScheduleTime
+		return next == nil, fmt.Sprint(next)
+	})
+	ran := w.ticks("tick", "Ran", "")
+	w.eventually("a due time to pass", patience, func(context.Context) (bool, string) {
+		passed := w.strings(`SELECT dag_id::text FROM kontroler_v1.schedules WHERE now() > cursor + interval '4 seconds'`)
+		return len(passed) == 1, fmt.Sprint(passed)
+	})
+	if now := w.ticks("tick", "Ran", ""); now != ran {
+		t.Errorf("%d runs of a suspended schedule", now-ran)
+	}
+	w.suspend("tick", false)
+	w.waitTicks("tick", "Ran", "Succeeded", ran+1)
+	if n := w.ticks("tick", "Suspended", ""); n == 0 {
+		t.Error("no row for the stretch that was suspended")
+	}
+	w.suspend("tick", true)
+	w.checkLedger("tick", 3*time.Second)
+	w.kubectl("delete", "dag", "tick")
+	w.eventually("the DagRuns to go with their DAG", patience, func(context.Context) (bool, string) {
+		left := w.kubectl("get", "dagruns", "-o", "name")
+		return strings.TrimSpace(left) == "", left
+	})
+}
+
+// kill -9 between a tick and its DagRun, and around it: each due time runs once.
+func TestScheduleKilledAt(t *testing.T) {
+	for _, fault := range []string{"tick-committed:3", "tick-create:2", "tick-created:2", "run-admitted:2"} {
+		t.Run(fault, func(t *testing.T) {
+			w := newWorld(t)
+			w.dieAt(fault, func(w *world) { w.scheduled("tick", "@every 3s", "", nil) })
+			before := w.ticks("tick", "Ran", "")
+			w.controller(atOnce)
+			w.waitTicks("tick", "Ran", "Succeeded", before+2)
+			w.suspend("tick", true)
+			w.eventually("the schedule to rest", patience, func(context.Context) (bool, string) {
+				next := w.dag("tick").Status.NextScheduleTime
+				return next == nil, fmt.Sprint(next)
+			})
+			w.checkLedger("tick", 3*time.Second)
+		})
+	}
+}
+
+// A long run and the next due time: Forbid lets it overlap, Replace cancels the run and keeps its DagRun.
+func TestScheduleConcurrency(t *testing.T) {
+	w := newWorld(t)
+	w.controller()
+	w.scheduled("forbid", "@every 3s", until("go"), func(s *v1alpha1.DAGSpec) { s.ConcurrencyPolicy = v1alpha1.ForbidConcurrent })
+	w.scheduled("replace", "@every 20s", forever, func(s *v1alpha1.DAGSpec) { s.ConcurrencyPolicy = v1alpha1.ReplaceConcurrent })
+	w.waitTicks("forbid", "Overlapped", "", 2)
+	if n := w.ticks("forbid", "Ran", ""); n != 1 {
+		t.Errorf("%d runs of a schedule that forbids a second one", n)
+	}
+	w.open("go")
+	w.waitTicks("forbid", "Ran", "Succeeded", 2)
+	w.suspend("forbid", true)
+	w.checkLedger("forbid", 3*time.Second)
+	w.waitTicks("replace", "Ran", "Cancelled", 1)
+	w.suspend("replace", true)
+	for _, run := range strings.Fields(w.kubectl("get", "dagruns", "-l", v1alpha1.LabelDAG+"=replace", "-o", "name")) {
+		w.kubectl("patch", run, "--type=merge", "-p", `{"spec":{"cancel":true}}`)
+	}
+	w.checkLedger("replace", 20*time.Second)
+}

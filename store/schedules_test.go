@@ -1,0 +1,115 @@
+package store_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"kontroler/store"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// schedule makes a schedule of the fixture's DAG that began at t0.
+func (f *fixture) schedule() store.Schedule {
+	f.Helper()
+	was, found, err := f.leader.Schedule(f.Context(), "default", "d")
+	if err != nil || !found || was.DAGUID != "" {
+		f.Fatalf("%+v, %t, %v", was, found, err)
+	}
+	is := was
+	is.DAGUID, is.Expression, is.Cursor = uid(1), "@every 1s", t0
+	return f.account(was, is, nil, nil)
+}
+
+func (f *fixture) account(was, is store.Schedule, ticks []store.Tick, settled []time.Time) store.Schedule {
+	f.Helper()
+	saved, err := f.leader.Account(f.Context(), was, is, ticks, settled, false, at(100))
+	if err != nil {
+		f.Fatal(err)
+	}
+	read, _, err := f.leader.Schedule(f.Context(), "default", "d")
+	if err != nil {
+		f.Fatal(err)
+	}
+	if diff := cmp.Diff(read, saved); diff != "" {
+		f.Fatalf("what was saved (-read +returned):\n%s", diff)
+	}
+	return saved
+}
+
+func (f *fixture) ledger() string {
+	f.Helper()
+	return f.text(`SELECT string_agg(concat_ws(' ', extract(epoch FROM due_from - $1)::int, extract(epoch FROM due_to - $1)::int, count, outcome, run_name), ', ' ORDER BY due_from) FROM kontroler_v1.ticks`, t0)
+}
+
+func TestAccount(t *testing.T) {
+	f := newFixture(t)
+	first := f.schedule()
+	next := first
+	next.Cursor = at(3)
+	ticks := []store.Tick{{From: at(1), To: at(2), Count: 2, Outcome: "Missed"}, {From: at(3), To: at(3), Count: 1, Outcome: "Ran", RunName: "d-3"}}
+	second := f.account(first, next, ticks, nil)
+	if second.LastDue != at(3) || second.StretchOutcome != "" {
+		t.Errorf("%+v", second)
+	}
+	// The same again: the cursor has moved, and nothing is written.
+	if _, err := f.leader.Account(t.Context(), first, next, ticks, nil, false, at(100)); !errors.Is(err, store.ErrConflict) {
+		t.Errorf("accounting twice: %v", err)
+	}
+	// A stretch goes on in its row.
+	for n := 4; n < 8; n += 2 {
+		next = second
+		next.Cursor = at(n + 1)
+		second = f.account(second, next, []store.Tick{{From: at(n), To: at(n + 1), Count: 2, Outcome: "Suspended"}}, nil)
+	}
+	if want := "1 2 2 Missed, 3 3 1 Ran d-3, 4 7 4 Suspended"; f.ledger() != want {
+		t.Errorf("the ledger is %s, want %s", f.ledger(), want)
+	}
+	back := second
+	back.Cursor = at(5)
+	if _, err := f.leader.Account(t.Context(), second, back, nil, nil, false, at(100)); !errors.Is(err, store.ErrConflict) {
+		t.Errorf("a cursor that goes back: %v", err)
+	}
+}
+
+func TestScheduledRuns(t *testing.T) {
+	f := newFixture(t)
+	first := f.schedule()
+	next := first
+	next.Cursor = at(2)
+	second := f.account(first, next, []store.Tick{
+		{From: at(1), To: at(1), Count: 1, Outcome: "Ran", RunName: "r1"}, {From: at(2), To: at(2), Count: 1, Outcome: "Ran", RunName: "never"},
+	}, nil)
+	run := f.admit(0) // r1, before anybody noted its DagRun
+	list := func(want ...store.ScheduledRun) {
+		t.Helper()
+		got, err := f.leader.ScheduledRuns(t.Context(), first.DAGID, uid(1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("runs (-want +got):\n%s", diff)
+		}
+	}
+	list(store.ScheduledRun{DueAt: at(1), Name: "r1", RowUID: run.UID, Phase: "Pending"}, store.ScheduledRun{DueAt: at(2), Name: "never"})
+	for range 2 {
+		if err := f.leader.ScheduledRunCreated(t.Context(), first.DAGID, at(1), run.UID); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.leader.ScheduledRunDropped(t.Context(), first.DAGID, at(2)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	list(store.ScheduledRun{DueAt: at(1), Name: "r1", UID: run.UID, RowUID: run.UID, Phase: "Pending"})
+	if want := "1 1 1 Ran r1, 2 2 1 Missed"; f.ledger() != want {
+		t.Errorf("the ledger is %s, want %s", f.ledger(), want)
+	}
+	if n := f.text(`SELECT count(*) FROM kontroler_v1.ticks WHERE run_id = $1`, run.ID); n != "1" {
+		t.Errorf("%s ticks name the run", n)
+	}
+	f.account(second, second, nil, []time.Time{at(1)})
+	if n := f.text(`SELECT count(*) FROM kontroler.scheduled_runs`); n != "0" {
+		t.Errorf("%s runs are left", n)
+	}
+}
