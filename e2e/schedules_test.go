@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"context"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -110,6 +111,15 @@ func TestSchedule(t *testing.T) {
 	}
 	w.suspend("tick", true)
 	w.checkLedger("tick", 3*time.Second)
+	example, err := os.ReadFile("../manifests/examples/schedule.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.apply(string(example))
+	w.eventually("the example to be due next", patience, func(context.Context) (bool, string) {
+		s := w.dag("nightly").Status
+		return s.NextScheduleTime != nil && s.NextScheduleTime.Minute() == 30, fmt.Sprint(s.NextScheduleTime)
+	})
 	w.kubectl("delete", "dag", "tick")
 	w.eventually("the DagRuns to go with their DAG", patience, func(context.Context) (bool, string) {
 		left := w.kubectl("get", "dagruns", "-o", "name")
