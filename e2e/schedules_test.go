@@ -30,6 +30,16 @@ func (w *world) suspend(dag string, suspended bool) {
 	w.kubectl("patch", "dag", dag, "--type=merge", "-p", fmt.Sprintf(`{"spec":{"suspended":%t}}`, suspended))
 }
 
+// rest suspends a DAG and waits until the controller has seen it: no run is decided from then on.
+func (w *world) rest(dag string) {
+	w.t.Helper()
+	w.suspend(dag, true)
+	w.eventually("DAG "+dag+" to have no next due time", patience, func(context.Context) (bool, string) {
+		next := w.dag(dag).Status.NextScheduleTime
+		return next == nil, fmt.Sprint(next)
+	})
+}
+
 // ticks counts a DAG's rows of an outcome whose run has a phase; "": whatever phase.
 func (d *database) ticks(dag, outcome, phase string) int {
 	return len(d.strings(`SELECT t.due_from::text FROM kontroler_v1.ticks t JOIN kontroler_v1.dags d ON d.id = t.dag_id
@@ -91,11 +101,7 @@ func TestSchedule(t *testing.T) {
 	if s.LastScheduleTime == nil || s.NextScheduleTime == nil || !s.NextScheduleTime.After(s.LastScheduleTime.Time) {
 		t.Errorf("the DAG shows last %v and next %v", s.LastScheduleTime, s.NextScheduleTime)
 	}
-	w.suspend("tick", true)
-	w.eventually("the DAG to have no next due time", patience, func(context.Context) (bool, string) {
-		next := w.dag("tick").Status.NextScheduleTime
-		return next == nil, fmt.Sprint(next)
-	})
+	w.rest("tick")
 	ran := w.ticks("tick", "Ran", "")
 	w.eventually("a due time to pass", patience, func(context.Context) (bool, string) {
 		passed := w.strings(`SELECT dag_id::text FROM kontroler_v1.schedules WHERE now() > cursor + interval '4 seconds'`)
@@ -109,7 +115,7 @@ func TestSchedule(t *testing.T) {
 	if n := w.ticks("tick", "Suspended", ""); n == 0 {
 		t.Error("no row for the stretch that was suspended")
 	}
-	w.suspend("tick", true)
+	w.rest("tick")
 	w.checkLedger("tick", 3*time.Second)
 	example, err := os.ReadFile("../manifests/examples/schedule.yaml")
 	if err != nil {
@@ -136,11 +142,7 @@ func TestScheduleKilledAt(t *testing.T) {
 			before := w.ticks("tick", "Ran", "")
 			w.controller(atOnce)
 			w.waitTicks("tick", "Ran", "Succeeded", before+2)
-			w.suspend("tick", true)
-			w.eventually("the schedule to rest", patience, func(context.Context) (bool, string) {
-				next := w.dag("tick").Status.NextScheduleTime
-				return next == nil, fmt.Sprint(next)
-			})
+			w.rest("tick")
 			w.checkLedger("tick", 3*time.Second)
 		})
 	}
@@ -158,12 +160,49 @@ func TestScheduleConcurrency(t *testing.T) {
 	}
 	w.open("go")
 	w.waitTicks("forbid", "Ran", "Succeeded", 2)
-	w.suspend("forbid", true)
+	w.rest("forbid")
 	w.checkLedger("forbid", 3*time.Second)
 	w.waitTicks("replace", "Ran", "Cancelled", 1)
-	w.suspend("replace", true)
+	w.rest("replace")
 	for _, run := range strings.Fields(w.kubectl("get", "dagruns", "-l", v1alpha1.LabelDAG+"=replace", "-o", "name")) {
 		w.kubectl("patch", run, "--type=merge", "-p", `{"spec":{"cancel":true}}`)
 	}
 	w.checkLedger("replace", 20*time.Second)
+}
+
+// A standby takes the schedule over from a leader that dies: nothing is skipped, and nothing runs twice.
+func TestScheduleLeaderChange(t *testing.T) {
+	w := newWorld(t)
+	first := w.controller(leased)
+	first.waitLeads()
+	w.scheduled("tick", "@every 3s", "", nil)
+	w.waitTicks("tick", "Ran", "Succeeded", 2)
+	second := w.launch(leased)
+	before := w.ticks("tick", "Ran", "")
+	first.kill9()
+	second.waitLeads()
+	w.waitTicks("tick", "Ran", "Succeeded", before+2)
+	w.rest("tick")
+	w.checkLedger("tick", 3*time.Second)
+}
+
+// An edit of another field leaves the cursor alone; a new schedule begins when it is seen.
+func TestScheduleEdited(t *testing.T) {
+	w := newWorld(t)
+	w.controller()
+	w.scheduled("tick", "@every 3s", "", nil)
+	w.waitTicks("tick", "Ran", "", 1)
+	w.kubectl("patch", "dag", "tick", "--type=merge", "-p", `{"spec":{"maxParallel":2}}`)
+	w.waitTicks("tick", "Ran", "Succeeded", 2)
+	w.rest("tick")
+	w.checkLedger("tick", 3*time.Second)
+	ran := w.ticks("tick", "Ran", "")
+	w.kubectl("patch", "dag", "tick", "--type=merge", "-p", `{"spec":{"schedule":"0 0 1 1 *","suspended":false}}`)
+	w.eventually("the new schedule to be due", patience, func(context.Context) (bool, string) {
+		next := w.dag("tick").Status.NextScheduleTime
+		return next != nil && next.Time.UTC().Month() == time.January, fmt.Sprint(next)
+	})
+	if now := w.ticks("tick", "Ran", ""); now != ran {
+		t.Errorf("a new schedule made %d runs of due times before it", now-ran)
+	}
 }
