@@ -21,19 +21,21 @@ var base32Lower = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPad
 // characters, then '-' and ten characters of a hash. It is a DNS label whatever the names are, and the same each time.
 func podName(controllerID, runUID, runName, task string, index, attempt int) string {
 	hash := hashOf(controllerID, runUID, task, strconv.Itoa(index), strconv.Itoa(attempt))
-	if prefix := readable(runName, task); prefix != "" {
-		return prefix + "-" + hash
-	}
-	return hash
+	return withHash(readable(runName, task), hash)
 }
 
 // scheduledRunName derives the name of the DagRun of a due time of a DAG object.
 func scheduledRunName(dag, dagUID string, due time.Time) string {
 	hash := hashOf(dagUID, dag, strconv.FormatInt(due.Unix(), 10))
-	if prefix := cutLabel(asLabel(dag), prefixBytes); prefix != "" {
-		return prefix + "-" + hash
+	return withHash(cutLabel(asLabel(dag), prefixBytes), hash)
+}
+
+// withHash joins a readable prefix, which may be empty, and a hash.
+func withHash(prefix, hash string) string {
+	if prefix == "" {
+		return hash
 	}
-	return hash
+	return prefix + "-" + hash
 }
 
 // hashOf returns ten characters of a hash over the parts. Each is preceded by its length, so that no two lists of parts

@@ -121,7 +121,7 @@ func (t *term) account(ctx context.Context, d *v1alpha1.DAG, was store.Schedule)
 		decision = schedule.Decide(state, now)
 		is.Cursor = decision.Cursor
 	}
-	closes := was.DAGUID != "" && (was.Expression != d.Spec.Schedule || was.TimeZone != zoneOf(d))
+	closes := was.DAGUID != "" && rescheduled(was, d)
 	if closes && !decision.More {
 		// What the old schedule owed is accounted for: the new one begins now.
 		is.Expression, is.TimeZone, is.Held = d.Spec.Schedule, zoneOf(d), held(d)
@@ -182,7 +182,7 @@ func (t *term) scheduleState(d *v1alpha1.DAG, was store.Schedule, now time.Time)
 	if state.Held == "" {
 		state.Held = held(d)
 	}
-	if is.Expression != d.Spec.Schedule || is.TimeZone != zoneOf(d) {
+	if rescheduled(is, d) {
 		state.Held = schedule.Missed // of the schedule that is no more
 		if is.Held != "" {
 			state.Held = is.Held
@@ -207,6 +207,11 @@ func (t *term) scheduleState(d *v1alpha1.DAG, was store.Schedule, now time.Time)
 		state.Schedule = nil // the DAG is not valid; nothing is due until it is
 	}
 	return is, state, nil
+}
+
+// rescheduled reports that the DAG states another schedule than its row.
+func rescheduled(row store.Schedule, d *v1alpha1.DAG) bool {
+	return row.Expression != d.Spec.Schedule || row.TimeZone != zoneOf(d)
 }
 
 func zoneOf(d *v1alpha1.DAG) string {
