@@ -60,6 +60,9 @@ func runControl(ctx context.Context, s *supervisor) error {
 	if err := s.start("kube-scheduler", schedulerArgs(c)...); err != nil {
 		return err
 	}
+	if err := serveVolumes(ctx, c); err != nil {
+		return err
+	}
 	return serveDNS(ctx, c)
 }
 
@@ -117,6 +120,7 @@ func controllerManagerArgs(c *Cluster) []string {
 		"--cluster-signing-cert-file=" + c.pkiFile("ca", "crt"),
 		"--cluster-signing-key-file=" + c.pkiFile("ca", "key"),
 		"--node-monitor-period=2s", "--node-monitor-grace-period=" + nodeGrace.String(),
+		"--pvclaimbinder-sync-period=" + bindPeriod.String(),
 	}
 }
 

@@ -101,7 +101,7 @@ func removeOrphan(ctx context.Context, c *Cluster) error {
 
 // removeFiles removes all that up puts in the cluster's directory but logs.
 func removeFiles(c *Cluster) error {
-	for _, made := range []string{"bin", "etcd", "nodes", "pki", "run", "kubeconfig", "cluster.json"} {
+	for _, made := range []string{"bin", "etcd", "nodes", "pki", "run", "volumes", "kubeconfig", "cluster.json"} {
 		if err := os.RemoveAll(c.path(made)); err != nil {
 			return fmt.Errorf("removing %s: %w", c.path(made), err)
 		}

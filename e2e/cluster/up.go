@@ -133,7 +133,7 @@ func clearOld(ctx context.Context, dir string) error {
 
 // startCluster makes a cluster and waits until Pods can run.
 func startCluster(ctx context.Context, c *Cluster, ownerPID int) error {
-	for _, dir := range []string{"bin", "log", "nodes", "pki", "run"} {
+	for _, dir := range []string{"bin", "log", "nodes", "pki", "run", "volumes"} {
 		if err := os.MkdirAll(c.path(dir), 0o755); err != nil {
 			return fmt.Errorf("making the cluster's directory: %w", err)
 		}
@@ -255,6 +255,12 @@ func waitReady(ctx context.Context, c *Cluster, nodes ...Node) error {
 			_, err := client.CoreV1().ServiceAccounts("default").Get(ctx, "default", metav1.GetOptions{})
 			return err == nil
 		},
+	}
+	if !c.Bare {
+		waits["the storage class"] = func() bool {
+			_, err := client.StorageV1().StorageClasses().Get(ctx, defaultClass, metav1.GetOptions{})
+			return err == nil
+		}
 	}
 	for _, n := range nodes {
 		waits["the images of node "+n.Name] = func() bool {
