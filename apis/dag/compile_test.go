@@ -165,8 +165,33 @@ func TestCompileWebhookAndWorkspaceFaults(t *testing.T) {
 				"spec.webhook.events[2]: FieldValueRequired",
 			},
 		},
-		"webhook without a URL":    {spec(func(s *v1alpha1.DAGSpec) { s.Webhook = &v1alpha1.Webhook{} }), nil},
-		"workspace without fields": {spec(func(s *v1alpha1.DAGSpec) { s.Workspace = &v1alpha1.Workspace{Enable: true} }), nil},
+		"webhook without a URL": {spec(func(s *v1alpha1.DAGSpec) { s.Webhook = &v1alpha1.Webhook{} }), nil},
+		"workspace without fields": {
+			spec(func(s *v1alpha1.DAGSpec) { s.Workspace = &v1alpha1.Workspace{Enable: true} }),
+			[]string{"spec.workspace.pvc.resources.requests[storage]: FieldValueRequired"},
+		},
+		"workspace that is off":         {spec(func(s *v1alpha1.DAGSpec) { s.Workspace = claimed("0", "x"); s.Workspace.Enable = false }), nil},
+		"workspace, as small as can be": {spec(func(s *v1alpha1.DAGSpec) { s.Workspace = claimed("1") }), nil},
+		"workspace for many":            {spec(func(s *v1alpha1.DAGSpec) { s.Workspace = claimed("1Gi", "ReadOnlyMany", "ReadWriteMany") }), nil},
+		"workspace of no size": {
+			spec(func(s *v1alpha1.DAGSpec) { s.Workspace = claimed("0") }),
+			[]string{"spec.workspace.pvc.resources.requests[storage]: FieldValueInvalid"},
+		},
+		"workspace that nothing can write to": {
+			spec(func(s *v1alpha1.DAGSpec) { s.Workspace = claimed("1Gi", "ReadOnlyMany", "ReadOnlyMany") }),
+			[]string{"spec.workspace.pvc.accessModes: FieldValueForbidden"},
+		},
+		"workspace for one Pod and others": {
+			spec(func(s *v1alpha1.DAGSpec) { s.Workspace = claimed("1Gi", "ReadWriteOncePod", "ReadWriteOnce") }),
+			[]string{"spec.workspace.pvc.accessModes: FieldValueForbidden"},
+		},
+		"workspace without a file system": {
+			spec(func(s *v1alpha1.DAGSpec) {
+				s.Workspace = claimed("1Gi", "")
+				s.Workspace.PVC.VolumeMode = ptr(corev1.PersistentVolumeBlock)
+			}),
+			[]string{"spec.workspace.pvc.accessModes[0]: FieldValueRequired", "spec.workspace.pvc.volumeMode: FieldValueInvalid"},
+		},
 		"workspace": {
 			spec(func(s *v1alpha1.DAGSpec) {
 				s.Workspace = &v1alpha1.Workspace{Enable: true, PVC: v1alpha1.WorkspaceClaim{

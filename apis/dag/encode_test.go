@@ -136,9 +136,9 @@ func TestUnsupported(t *testing.T) {
 			}(),
 			unsupported: []string{
 				"spec.successfulRunsHistoryLimit", "spec.failedRunsHistoryLimit",
-				"spec.webhook", "spec.logs", "spec.ttlSecondsAfterFinished", "spec.workspace", "spec.task[1].taskRef",
+				"spec.webhook", "spec.logs", "spec.ttlSecondsAfterFinished", "spec.task[1].taskRef",
 			},
-			block: []string{"spec.workspace", "spec.task[1].taskRef"},
+			block: []string{"spec.task[1].taskRef"},
 		},
 		"many taskRefs": {
 			tasks(task("a"), ref, ref, ref),

@@ -3,6 +3,7 @@ package dag
 import (
 	"slices"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"kontroler/apis/kontroler/v1alpha1"
@@ -70,6 +71,21 @@ func (g *Graph) Children(position int) []int32 { return g.children.of(position) 
 
 // Spec returns the spec that the graph was compiled from. Read-only.
 func (g *Graph) Spec() *v1alpha1.DAGSpec { return g.spec }
+
+// Workspace returns the workspace of each run; nil: there is none. Read-only.
+func (g *Graph) Workspace() *v1alpha1.Workspace { return workspaceOf(g.spec) }
+
+// MaxParallel is how many tasks of a run may be active at once; 0: all. A claim for one Pod at a time allows one.
+func (g *Graph) MaxParallel() int {
+	w := g.Workspace()
+	switch {
+	case w != nil && slices.Contains(w.PVC.AccessModes, corev1.ReadWriteOncePod):
+		return 1
+	case g.spec.MaxParallel != nil:
+		return int(*g.spec.MaxParallel)
+	}
+	return 0
+}
 
 // Order returns all positions so that each comes after its parents; the same spec gives the same order. The slice is
 // shared: read-only.

@@ -235,6 +235,33 @@ func TestCompileDeep(t *testing.T) {
 	}
 }
 
+func TestMaxParallel(t *testing.T) {
+	for name, c := range map[string]struct {
+		limit     *int32
+		workspace *v1alpha1.Workspace
+		want      int
+	}{
+		"all":                      {},
+		"a limit":                  {limit: ptr[int32](7), want: 7},
+		"a claim for one node":     {limit: ptr[int32](7), workspace: claimed("1Gi"), want: 7},
+		"a claim for one Pod":      {limit: ptr[int32](7), workspace: claimed("1Gi", "ReadWriteOncePod"), want: 1},
+		"a claim that is not made": {workspace: func() *v1alpha1.Workspace { w := claimed("1Gi", "ReadWriteOncePod"); w.Enable = false; return w }()},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g, faults := dag.Compile(&v1alpha1.DAGSpec{Task: []v1alpha1.Task{task("a")}, MaxParallel: c.limit, Workspace: c.workspace})
+			if len(faults) > 0 {
+				t.Fatal(faults)
+			}
+			if got := g.MaxParallel(); got != c.want {
+				t.Errorf("%d tasks at once, want %d", got, c.want)
+			}
+			if got, want := g.Workspace() != nil, c.workspace != nil && c.workspace.Enable; got != want {
+				t.Errorf("a workspace: %t, want %t", got, want)
+			}
+		})
+	}
+}
+
 func FuzzCompile(f *testing.F) {
 	for _, seed := range []string{
 		`{}`, `{"task":[{"name":"a","image":"x"}]}`,

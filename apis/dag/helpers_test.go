@@ -3,6 +3,8 @@ package dag_test
 import (
 	"fmt"
 
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"kontroler/apis/kontroler/v1alpha1"
@@ -49,4 +51,12 @@ func layered(n, parents int) *v1alpha1.DAGSpec {
 		spec.Task = append(spec.Task, t)
 	}
 	return spec
+}
+
+// claimed is a workspace of a size.
+func claimed(size string, modes ...corev1.PersistentVolumeAccessMode) *v1alpha1.Workspace {
+	return &v1alpha1.Workspace{Enable: true, PVC: v1alpha1.WorkspaceClaim{
+		AccessModes: modes,
+		Resources:   corev1.VolumeResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceStorage: resource.MustParse(size)}},
+	}}
 }

@@ -21,9 +21,12 @@ const (
 	reservedPrefix = v1alpha1.GroupName + "/"
 	scriptVolume   = "kontroler-script"
 	scriptMount    = "/kontroler"
-	workspaceMount = "/workspace"
 	// ownAnnotationBytes is what the controller's own annotations take, beside the script: two names and their keys.
 	ownAnnotationBytes = 4096
+
+	// WorkspaceVolume and WorkspaceMount are the name of the workspace's volume in a Pod, and where its containers find it.
+	WorkspaceVolume = "kontroler-workspace"
+	WorkspaceMount  = "/workspace"
 )
 
 // checkPodTemplate checks what can be told without a cluster and would make every Pod of the task invalid, and what
@@ -33,13 +36,13 @@ func (c *compiler) checkPodTemplate(t *v1alpha1.Task, path *field.Path) {
 	checkLabels(f, path.Child("labels"), p.Labels)
 	reserved(f, path.Child("labels"), p.Labels)
 	checkAnnotations(f, path.Child("annotations"), p.Annotations, len(t.Script))
-	volumes := checkVolumes(f, path.Child("volumes"), p.Volumes)
-	mounts := mountChecker{volumes: volumes, workspace: c.spec.Workspace != nil && c.spec.Workspace.Enable}
+	workspace := workspaceOf(c.spec) != nil
+	volumes := checkVolumes(f, path.Child("volumes"), p.Volumes, workspace)
+	mounts := mountChecker{volumes: volumes, workspace: workspace}
 	mounts.check(f, path.Child("volumeMounts"), p.VolumeMounts)
 	checkEnv(f, path.Child("env"), p.Env)
 	checkEnvFrom(f, path.Child("envFrom"), p.EnvFrom)
 	oneOf(f, path.Child("imagePullPolicy"), p.ImagePullPolicy, corev1.PullAlways, corev1.PullIfNotPresent, corev1.PullNever)
-	mounts.workspace = false // the workspace is mounted in the task's container only
 	checkInitContainers(f, path.Child("initContainers"), p.InitContainers, mounts)
 	checkLabels(f, path.Child("nodeSelector"), p.NodeSelector)
 	checkTolerations(f, path.Child("tolerations"), p.Tolerations)
@@ -100,14 +103,14 @@ func reserved(f *faults, path *field.Path, keys map[string]string) {
 }
 
 // checkVolumes returns the names of the volumes.
-func checkVolumes(f *faults, path *field.Path, volumes []corev1.Volume) map[string]bool {
+func checkVolumes(f *faults, path *field.Path, volumes []corev1.Volume, workspace bool) map[string]bool {
 	names := make(map[string]bool, len(volumes))
 	for i := range volumes {
 		v, at := &volumes[i], path.Index(i)
 		switch {
 		case v.Name == "":
 			f.add(field.Required(at.Child("name"), ""))
-		case v.Name == scriptVolume:
+		case v.Name == scriptVolume, v.Name == WorkspaceVolume && workspace:
 			f.add(field.Forbidden(at.Child("name"), "a volume of this name is the controller's own"))
 		case names[v.Name]:
 			f.add(duplicate(at.Child("name"), v.Name))
@@ -157,8 +160,8 @@ func (m mountChecker) check(f *faults, fieldPath *field.Path, mounts []corev1.Vo
 			f.add(duplicate(at.Child("mountPath"), mount.MountPath))
 		case clean == scriptMount || strings.HasPrefix(clean, scriptMount+"/"):
 			f.add(field.Forbidden(at.Child("mountPath"), scriptMount+" is the controller's own"))
-		case m.workspace && clean == workspaceMount:
-			f.add(field.Forbidden(at.Child("mountPath"), workspaceMount+" is where the workspace is mounted"))
+		case m.workspace && clean == WorkspaceMount:
+			f.add(field.Forbidden(at.Child("mountPath"), WorkspaceMount+" is where the workspace is mounted"))
 		}
 		taken[mount.MountPath] = true
 		checkSubPath(f, at.Child("subPath"), mount.SubPath)

@@ -73,16 +73,27 @@ func TestCompileVolumeFaults(t *testing.T) {
 				inTemplate + "volumeMounts[6].subPathExpr: FieldValueForbidden",
 			},
 		},
-		"mount over the workspace": {
+		"beside the workspace": {
 			func() *v1alpha1.DAGSpec {
 				s := inPod(v1alpha1.PodTemplate{
-					Volumes: data, VolumeMounts: []corev1.VolumeMount{{Name: "data", MountPath: "/workspace"}},
+					Volumes: []corev1.Volume{{Name: "data"}, {Name: "kontroler-workspace"}},
+					VolumeMounts: []corev1.VolumeMount{
+						{Name: "data", MountPath: "/workspace/"}, {Name: "data", MountPath: "/workspace/cache"},
+					},
+					InitContainers: []corev1.Container{
+						{Name: "first", Image: "x", VolumeMounts: []corev1.VolumeMount{{Name: "data", MountPath: "/workspace"}}},
+					},
 				})
-				s.Workspace = &v1alpha1.Workspace{Enable: true}
+				s.Workspace = claimed("1Gi")
 				return s
 			}(),
-			[]string{inTemplate + "volumeMounts[0].mountPath: FieldValueForbidden"},
+			[]string{
+				inTemplate + "volumes[1].name: FieldValueForbidden",
+				inTemplate + "volumeMounts[0].mountPath: FieldValueForbidden",
+				inTemplate + "initContainers[0].volumeMounts[0].mountPath: FieldValueForbidden",
+			},
 		},
+		"without a workspace": {inPod(v1alpha1.PodTemplate{Volumes: []corev1.Volume{{Name: "kontroler-workspace"}}}), nil},
 	})
 }
 

@@ -31,15 +31,12 @@ func Unsupported(spec *v1alpha1.DAGSpec) []string {
 }
 
 // Blocking lists those of the unsupported fields without which a run would mean something else than its manifest says:
-// workspace (when enabled) and taskRef. Runs of such a DAG are refused.
+// taskRef. Runs of such a DAG are refused.
 func Blocking(spec *v1alpha1.DAGSpec) []string {
 	if spec == nil {
 		return nil
 	}
 	var fields []string
-	if spec.Workspace != nil && spec.Workspace.Enable {
-		fields = append(fields, "spec.workspace")
-	}
 	first, count := 0, 0
 	for i := range spec.Task {
 		if spec.Task[i].TaskRef == nil {

@@ -80,16 +80,21 @@ func (c *compiler) checkWebhook() {
 	}
 }
 
-// checkWorkspace checks the claim that each run would make.
+// workspaceOf is the workspace of a spec where it is enabled, else nil.
+func workspaceOf(spec *v1alpha1.DAGSpec) *v1alpha1.Workspace {
+	if spec.Workspace == nil || !spec.Workspace.Enable {
+		return nil
+	}
+	return spec.Workspace
+}
+
+// checkWorkspace checks the claim that each run makes: as the API server would, and that tasks can write to it.
 func (c *compiler) checkWorkspace() {
-	w, path := c.spec.Workspace, c.root.Child("workspace", "pvc")
-	if w == nil || !w.Enable {
+	w, path := workspaceOf(c.spec), c.root.Child("workspace", "pvc")
+	if w == nil {
 		return
 	}
-	for i, mode := range w.PVC.AccessModes {
-		oneOf(&c.faults, path.Child("accessModes").Index(i), mode, corev1.ReadWriteOnce, corev1.ReadOnlyMany,
-			corev1.ReadWriteMany, corev1.ReadWriteOncePod)
-	}
+	checkAccessModes(&c.faults, path.Child("accessModes"), w.PVC.AccessModes)
 	if w.PVC.Selector != nil {
 		for _, err := range metav1validation.ValidateLabelSelector(w.PVC.Selector,
 			metav1validation.LabelSelectorValidationOptions{}, path.Child("selector")) {
@@ -97,12 +102,35 @@ func (c *compiler) checkWorkspace() {
 		}
 	}
 	checkQuantities(&c.faults, path.Child("resources"), w.PVC.Resources.Requests, w.PVC.Resources.Limits)
+	size := path.Child("resources", "requests").Key(string(corev1.ResourceStorage))
+	if storage, asked := w.PVC.Resources.Requests[corev1.ResourceStorage]; !asked {
+		c.add(field.Required(size, "a workspace needs a size, such as 1Gi"))
+	} else if storage.IsZero() {
+		c.add(invalid(size, storage.String(), "must be greater than zero"))
+	}
 	if w.PVC.StorageClassName != nil && *w.PVC.StorageClassName != "" {
 		objectName(&c.faults, path.Child("storageClassName"), *w.PVC.StorageClassName)
 	}
-	if w.PVC.VolumeMode != nil {
-		oneOf(&c.faults, path.Child("volumeMode"), *w.PVC.VolumeMode,
-			corev1.PersistentVolumeFilesystem, corev1.PersistentVolumeBlock)
+	if mode := w.PVC.VolumeMode; mode != nil && *mode == corev1.PersistentVolumeBlock {
+		c.add(invalid(path.Child("volumeMode"), string(*mode), "must be Filesystem: a workspace is mounted at "+WorkspaceMount))
+	} else if mode != nil {
+		oneOf(&c.faults, path.Child("volumeMode"), *mode, corev1.PersistentVolumeFilesystem)
+	}
+}
+
+func checkAccessModes(f *faults, path *field.Path, modes []corev1.PersistentVolumeAccessMode) {
+	for i, mode := range modes {
+		oneOf(f, path.Index(i), mode, corev1.ReadWriteOnce, corev1.ReadOnlyMany, corev1.ReadWriteMany, corev1.ReadWriteOncePod)
+		if mode == "" {
+			f.add(field.Required(path.Index(i), ""))
+		}
+	}
+	writes := func(mode corev1.PersistentVolumeAccessMode) bool { return mode != corev1.ReadOnlyMany }
+	switch {
+	case len(modes) > 0 && !slices.ContainsFunc(modes, writes):
+		f.add(field.Forbidden(path, "ReadOnlyMany alone: no task could write to the workspace"))
+	case slices.Contains(modes, corev1.ReadWriteOncePod) && len(modes) > 1:
+		f.add(field.Forbidden(path, "ReadWriteOncePod excludes every other access mode"))
 	}
 }
 
