@@ -282,14 +282,15 @@ type Webhook struct {
 	Events []WebhookEvent `json:"events,omitempty"`
 }
 
-// Workspace is a volume claim made for each run and mounted at /workspace in every task.
+// Workspace is a volume claim made for each run before its first Pod, and mounted at /workspace in every container of its
+// tasks. It is deleted when the run has ended.
 type Workspace struct {
 	// Enable the workspace.
 	//
 	// +optional
 	Enable bool `json:"enable,omitempty"`
 
-	// KeepOnFailure keeps the claim of a failed run for as long as its DagRun.
+	// KeepOnFailure keeps the claim of a run that is Failed for as long as its DagRun.
 	//
 	// +optional
 	KeepOnFailure bool `json:"keepOnFailure,omitempty"`
@@ -302,7 +303,8 @@ type Workspace struct {
 
 // WorkspaceClaim is the spec of a workspace's PersistentVolumeClaim.
 type WorkspaceClaim struct {
-	// AccessModes of the claim.
+	// AccessModes of the claim; default: ReadWriteOnce. Without ReadWriteMany the Pods of a run share a node; with
+	// ReadWriteOncePod, which excludes the others, a run has one task active at a time.
 	//
 	// +optional
 	// +listType=atomic
@@ -315,7 +317,7 @@ type WorkspaceClaim struct {
 	// +optional
 	Selector *metav1.LabelSelector `json:"selector,omitempty"`
 
-	// Resources that the claim asks for.
+	// Resources that the claim asks for; requests.storage is required.
 	//
 	// +optional
 	Resources corev1.VolumeResourceRequirements `json:"resources,omitempty"`
@@ -326,7 +328,7 @@ type WorkspaceClaim struct {
 	// +kubebuilder:validation:MaxLength=253
 	StorageClassName *string `json:"storageClassName,omitempty"`
 
-	// VolumeMode of the claim: Filesystem (default) or Block.
+	// VolumeMode of the claim: Filesystem (default). Block is refused, as it cannot be mounted.
 	//
 	// +optional
 	// +kubebuilder:validation:Enum=Filesystem;Block
