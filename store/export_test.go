@@ -58,6 +58,7 @@ func Queries(s Sample) map[string]Query {
 		"sqlRunDiscard":    {sqlRunDiscard, []any{s.RunID}},
 		"sqlRunExists":     {sqlRunExists, []any{s.RunID}},
 		"sqlRunsLive":      {sqlRunsLive, []any{0, 0, 500}},
+		"sqlRunWorkspace":  {sqlRunWorkspace, []any{s.RunID, s.RunUID}},
 		"sqlSessionEnd":    {sqlSessionEnd, []any{1, "x"}},
 		"sqlSessions":      {sqlSessions, []any{"x"}},
 		"sqlTasksAdmit":    {sqlTasksAdmit, []any{s.RunID, []int64{0}, []string{"a"}, []int64{0}, now}},

@@ -29,6 +29,8 @@ type Run struct {
 	Counts                             Counts
 	CreatedAt, AdmittedAt              time.Time
 	StartedAt, DeadlineAt, FinishedAt  time.Time
+	// WorkspaceUID is the UID of the claim that its Pods use; empty: none is known to be there.
+	WorkspaceUID string
 }
 
 // NewRun is a run to be admitted or refused. Parameters is JSON; nil is the empty list. DeadlineSeconds counts from
@@ -52,7 +54,7 @@ const (
 	runColumns = `r.id, r.uid::text, r.namespace, r.name, r.dag_name, coalesce(r.dag_id, 0), coalesce(r.dag_version_id, 0), coalesce(v.version, 0),
        r.phase, r.reason, r.message, r.stop, r.hold, r.parameters,
        r.total, r.waiting, r.ready, r.active, r.succeeded, r.failed, r.skipped, r.cancelled,
-       r.created_at, r.admitted_at, r.started_at, r.deadline_at, r.finished_at`
+       r.created_at, r.admitted_at, r.started_at, r.deadline_at, r.finished_at, coalesce(r.workspace_uid::text, '')`
 	sqlRunByUID = `
 SELECT ` + runColumns + `
 FROM kontroler.runs r LEFT JOIN kontroler.dag_versions v ON v.id = r.dag_version_id
@@ -68,9 +70,12 @@ INSERT INTO kontroler.tasks (run_id, position, name, unmet, phase, due_at, ready
 SELECT $1, c.position, c.name, c.unmet, CASE WHEN c.unmet = 0 THEN 'Ready' ELSE 'Waiting' END,
        CASE WHEN c.unmet = 0 THEN $5::timestamptz END, CASE WHEN c.unmet = 0 THEN $5::timestamptz END
 FROM unnest($2::integer[], $3::text[], $4::integer[]) AS c (position, name, unmet)`
-	sqlRunDiscard = `DELETE FROM kontroler.runs WHERE id = $1 AND phase = 'Pending'`
-	sqlRunExists  = `SELECT EXISTS (SELECT FROM kontroler.runs WHERE id = $1)`
-	sqlRunsLive   = `
+	sqlRunDiscard   = `DELETE FROM kontroler.runs WHERE id = $1 AND phase = 'Pending'`
+	sqlRunWorkspace = `
+UPDATE kontroler.runs SET workspace_uid = $2
+WHERE id = $1 AND phase IN ('Pending', 'Running') AND coalesce(workspace_uid, $2) = $2`
+	sqlRunExists = `SELECT EXISTS (SELECT FROM kontroler.runs WHERE id = $1)`
+	sqlRunsLive  = `
 SELECT r.id, r.uid::text, r.namespace, r.name FROM kontroler.runs r
 WHERE r.shard = $1 AND r.id > $2 AND r.phase IN ('Pending', 'Running')
 ORDER BY r.id LIMIT $3`
@@ -192,6 +197,24 @@ func (l *Leader) Discard(ctx context.Context, runID int64) error {
 	return nil
 }
 
+// RecordWorkspace notes the claim that a live run's Pods will use, once: ErrConflict where there is another, or the run has
+// ended.
+func (l *Leader) RecordWorkspace(ctx context.Context, runID int64, uid string) error {
+	var change int64
+	err := l.inTx(ctx, func(q querier) error {
+		updated, err := q.ExecContext(ctx, sqlRunWorkspace, runID, uid)
+		if err := expect(1, updated, err); err != nil {
+			return err
+		}
+		return q.QueryRowContext(ctx, sqlChange, runID, "run").Scan(&change)
+	})
+	if err != nil {
+		return fmt.Errorf("recording the workspace of run %d: %w", runID, err)
+	}
+	l.committed(change)
+	return nil
+}
+
 // RunByUID returns the run of a DagRun, and whether there is one.
 func (l *Leader) RunByUID(ctx context.Context, uid string) (Run, bool, error) {
 	if !isUUID(uid) {
@@ -213,7 +236,7 @@ func scanRun(row *sql.Row) (Run, error) {
 	err := row.Scan(&r.ID, &r.UID, &r.Namespace, &r.Name, &r.DAGName, &r.DAGID, &r.VersionID, &r.VersionNumber,
 		&r.Phase, &r.Reason, &r.Message, &r.Stop, &r.Hold, &r.Parameters,
 		&c.Total, &c.Waiting, &c.Ready, &c.Active, &c.Succeeded, &c.Failed, &c.Skipped, &c.Cancelled,
-		nullTime{&r.CreatedAt}, nullTime{&r.AdmittedAt}, nullTime{&r.StartedAt}, nullTime{&r.DeadlineAt}, nullTime{&r.FinishedAt})
+		nullTime{&r.CreatedAt}, nullTime{&r.AdmittedAt}, nullTime{&r.StartedAt}, nullTime{&r.DeadlineAt}, nullTime{&r.FinishedAt}, &r.WorkspaceUID)
 	if err != nil {
 		return Run{}, err
 	}

@@ -116,6 +116,30 @@ func TestDiscard(t *testing.T) {
 	f.run(begun.UID)
 }
 
+// TestRecordWorkspace: a live run has one workspace, whichever Pod asks, and one that has ended gets none.
+func TestRecordWorkspace(t *testing.T) {
+	f := newFixture(t)
+	pending, ended := f.admit(0), f.admit(0)
+	f.exec(`UPDATE kontroler.runs SET phase = 'Cancelled', ready = 0, cancelled = 1, finished_at = now() WHERE id = $1`, ended.ID)
+	for _, step := range []struct {
+		run      store.Run
+		uid, row string
+		want     error
+	}{
+		{run: pending, uid: uid(71), row: uid(71)},
+		{run: pending, uid: uid(71), row: uid(71)},
+		{run: pending, uid: uid(72), row: uid(71), want: store.ErrConflict},
+		{run: ended, uid: uid(73), want: store.ErrConflict},
+	} {
+		if err := f.leader.RecordWorkspace(t.Context(), step.run.ID, step.uid); !errors.Is(err, step.want) {
+			t.Errorf("recording %s: %v, want %v", step.uid, err, step.want)
+		}
+		if got := f.run(step.run.UID).WorkspaceUID; got != step.row {
+			t.Errorf("the row names %q, want %q", got, step.row)
+		}
+	}
+}
+
 func TestRunByUID(t *testing.T) {
 	f := newFixture(t)
 	for _, uid := range []string{uid(99), "", "no-uuid", "'; DROP TABLE x", "0000000000000000000000000000000000000"} {

@@ -17,7 +17,7 @@ func TestReadContract(t *testing.T) {
 		"dags":     "id namespace name uid created_at deleted_at version",
 		"versions": "id dag_id version spec tasks created_at",
 		"runs": "id uid namespace name dag_name dag_id dag_version_id phase reason message stop hold parameters total waiting ready active " +
-			"succeeded failed skipped cancelled created_at admitted_at started_at deadline_at finished_at",
+			"succeeded failed skipped cancelled created_at admitted_at started_at deadline_at finished_at workspace_uid",
 		"tasks": "id run_id position index name phase reason message unmet attempts retries restarts due_at ready_at started_at finished_at",
 		"attempts": "id run_id task_id number phase reason message stop pod_name pod_uid node exit_code due_at reused_from stray_uid decided_at " +
 			"created_at started_at finished_at",
