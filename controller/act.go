@@ -30,24 +30,47 @@ func (t *term) act(ctx context.Context, row store.Run, f *facts, next engine.Nex
 	if err := json.Unmarshal(row.Parameters, &values); err != nil {
 		return fmt.Errorf("decoding the parameters of run %s/%s: %w", row.Namespace, row.Name, err)
 	}
+	creates := next.Create
+	if t.lacksWorkspace(row, f.graph) {
+		// The first Pod brings the workspace with it.
+		if err := t.createPod(ctx, row, f.graph, values, creates[0]); err != nil {
+			return errors.Join(stopped, err)
+		}
+		creates = creates[1:]
+	}
 	// One Pod that cannot be deleted keeps no other from being created.
-	created := parallel(len(next.Create), func(i int) error { return t.createPod(ctx, row, f.graph, values, next.Create[i]) })
+	created := parallel(len(creates), func(i int) error { return t.createPod(ctx, row, f.graph, values, creates[i]) })
 	return errors.Join(stopped, created)
+}
+
+// passQuota asks a gate whether a create may be sent; else the attempt waits, and says so once.
+func (t *term) passQuota(gates *quotaGates, row store.Run, c engine.Create, message string) bool {
+	pass, next := gates.pass(row.Namespace, t.now())
+	if pass {
+		return true
+	}
+	if c.Reason != engine.ReasonQuotaExceeded {
+		t.refuse(row, c, engine.Refusal{Reason: engine.ReasonQuotaExceeded, Message: message})
+	}
+	t.runs.AddAfter(runKey(row.UID), next.Sub(t.now()))
+	return false
 }
 
 // createPod creates the Pod of a decided attempt, once: its name is derived, so that a repeat finds it there.
 func (t *term) createPod(ctx context.Context, row store.Run, graph *dag.Graph, values []dag.Value, c engine.Create) error {
 	key := runKey(row.UID)
-	if pass, next := t.quota.pass(row.Namespace, t.now()); !pass {
-		if c.Reason != engine.ReasonQuotaExceeded {
-			t.refuse(row, c, engine.Refusal{Reason: engine.ReasonQuotaExceeded, Message: "the namespace's quota is exceeded"})
+	workspace := graph.Workspace()
+	if workspace != nil && !t.workspaces.made(key) {
+		if made, err := t.makeWorkspace(ctx, row, workspace, c); err != nil || !made {
+			return err
 		}
-		t.runs.AddAfter(key, next.Sub(t.now()))
+	}
+	if !t.passQuota(t.quota, row, c, "the namespace's quota is exceeded") {
 		return nil
 	}
 	fault.Point("pod-create")
 	pod := buildPod(podInput{
-		ControllerID: t.ID, Run: runRef{Namespace: row.Namespace, Name: row.Name, UID: row.UID, DAGName: row.DAGName},
+		ControllerID: t.ID, Run: refOf(row), Workspace: workspace, Claim: workspaceName(t.ID, row.UID, row.Name),
 		Task: graph.Task(c.Task), Values: values, Attempt: c.Number, PodName: c.PodName, StartGrace: t.StartGrace,
 	})
 	created, err := t.Kube.CoreV1().Pods(row.Namespace).Create(ctx, pod, metav1.CreateOptions{})
@@ -59,7 +82,7 @@ func (t *term) createPod(ctx context.Context, row store.Run, graph *dag.Graph, v
 		}
 	}
 	if err != nil {
-		return t.createFailed(row, c, err)
+		return t.createFailed(row, c, t.quota, err)
 	}
 	fault.Point("pod-created")
 	if !c.Ready.IsZero() {
@@ -87,13 +110,13 @@ func (t *term) existing(ctx context.Context, row store.Run, c engine.Create) (*c
 }
 
 // createFailed sorts an answer of the API server: what says nothing of the Pod is an error and is tried again; the rest is
-// a refusal, for the engine to judge.
-func (t *term) createFailed(row store.Run, c engine.Create, err error) error {
+// a refusal, for the engine to judge. gates are those of what was to be created: the Pod, or its workspace.
+func (t *term) createFailed(row store.Run, c engine.Create, gates *quotaGates, err error) error {
 	now := t.now()
 	refusal := engine.Refusal{Message: shorten(err.Error(), 1024)}
 	// The one error text that is read: the API server says "exceeded quota" in a 403 like any other.
 	quota := apierrors.IsForbidden(err) && strings.Contains(err.Error(), "exceeded quota")
-	next := t.quota.answer(row.Namespace, now, quota, false)
+	next := gates.answer(row.Namespace, now, quota, false)
 	switch {
 	case quota:
 		refusal.Reason = engine.ReasonQuotaExceeded

@@ -118,16 +118,19 @@ func (c *Controller) now() time.Time { return c.Now().UTC().Truncate(time.Micros
 // term is one leadership: everything in it may be lost at any instant.
 type term struct {
 	*Controller
-	db     *store.Leader
-	runs   *queue[runKey]
-	dags   *queue[cache.ObjectName]
-	pods   *queue[cache.ObjectName]
-	dirty  *dirty
-	slots  *slots
-	quota  *quotaGates
-	graphs *graphCache
-	status *projections
-	reaped *uidSet
+	db    *store.Leader
+	runs  *queue[runKey]
+	dags  *queue[cache.ObjectName]
+	pods  *queue[cache.ObjectName]
+	dirty *dirty
+	slots *slots
+	quota *quotaGates
+	// storage are the gates of claims, which have quotas of their own.
+	storage    *quotaGates
+	workspaces *workspaces
+	graphs     *graphCache
+	status     *projections
+	reaped     *uidSet
 	// fail ends the term; the first error wins.
 	fail context.CancelCauseFunc
 
@@ -145,7 +148,7 @@ func (c *Controller) Lead(ctx context.Context, db *store.Leader) error {
 	t := &term{
 		Controller: c, db: db, fail: fail,
 		runs: newQueue[runKey]("runs", c.Metrics), dags: newQueue[cache.ObjectName]("dags", c.Metrics), pods: newQueue[cache.ObjectName]("pods", c.Metrics),
-		dirty: newDirty(), quota: newQuotaGates(), graphs: newGraphCache(), reaped: newUIDSet(),
+		dirty: newDirty(), quota: newQuotaGates(), storage: newQuotaGates(), workspaces: newWorkspaces(), graphs: newGraphCache(), reaped: newUIDSet(),
 	}
 	t.schedules, t.timers = newQueue[cache.ObjectName]("schedules", c.Metrics), newTimers()
 	t.slots = newSlots(c.MaxPods, t.runs.Add)

@@ -16,6 +16,7 @@
 //	gather.go      the facts of a sync
 //	act.go         Pods created and stopped, after the commit
 //	reaper.go      Pods whose outcome is counted: finalizer off, deleted
+//	workspace.go   the claim of a run: made, found lost, explained, deleted
 //	slots.go       --max-pods, round robin over runs
 //	quota.go       namespaces that refuse: one probe at a time
 //	schedules.go   due times become DagRuns, by package schedule

@@ -367,9 +367,9 @@ func podRunUID(p *corev1.Pod) (string, bool) {
 	return "", false
 }
 
-// ownerRun is the UID of the DagRun that controls a Pod; empty: none does.
-func ownerRun(p *corev1.Pod) string {
-	owner := metav1.GetControllerOfNoCopy(p)
+// ownerRun is the UID of the DagRun that controls an object; empty: none does.
+func ownerRun(object metav1.Object) string {
+	owner := metav1.GetControllerOfNoCopy(object)
 	if owner == nil || owner.Kind != dagRunKind || !strings.HasPrefix(owner.APIVersion, ownPrefix) {
 		return ""
 	}

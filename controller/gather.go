@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -40,6 +41,7 @@ type facts struct {
 
 // gather reads the rows and the Pods that one decision is about.
 func (t *term) gather(ctx context.Context, row store.Run, graph *dag.Graph, change *change, now time.Time) (*facts, error) {
+	maps.Copy(change.pods, t.workspaces.due(runKey(row.UID), now))
 	rows, err := t.db.Gather(ctx, row.ID, store.Want{
 		Pods: podNames(change), All: change.full, Now: now, Attempts: outcomesPerSync, Ready: startsPerSync, Cascade: outcomesPerSync,
 	})
@@ -61,7 +63,7 @@ func (t *term) gather(ctx context.Context, row store.Run, graph *dag.Graph, chan
 			return podName(t.ID, row.UID, row.Name, task, index, number)
 		},
 	}
-	if t.quota.closed(row.Namespace) {
+	if t.quota.closed(row.Namespace) || row.WorkspaceUID == "" && t.storage.closed(row.Namespace) && t.lacksWorkspace(row, graph) {
 		// One attempt waits to probe; more would only take slots from other namespaces.
 		f.slice.Starts, f.slice.StartsHeld = max(0, 1-rows.Decided), engine.HoldQuota
 	}
@@ -76,6 +78,7 @@ func (t *term) gather(ctx context.Context, row store.Run, graph *dag.Graph, chan
 	if err := t.gatherPods(ctx, row, f, change, now); err != nil {
 		return nil, err
 	}
+	t.explainWorkspace(ctx, row, f, now)
 	return f, t.gatherChildren(ctx, row, f, now)
 }
 

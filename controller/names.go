@@ -24,6 +24,11 @@ func podName(controllerID, runUID, runName, task string, index, attempt int) str
 	return withHash(readable(runName, task), hash)
 }
 
+// workspaceName derives the name of the claim of a run's workspace.
+func workspaceName(controllerID, runUID, runName string) string {
+	return withHash(cutLabel(asLabel(runName), prefixBytes), hashOf(controllerID, runUID, "workspace"))
+}
+
 // scheduledRunName derives the name of the DagRun of a due time of a DAG object.
 func scheduledRunName(dag, dagUID string, due time.Time) string {
 	hash := hashOf(dagUID, dag, strconv.FormatInt(due.Unix(), 10))

@@ -52,6 +52,23 @@ func checkPodName(t *testing.T, name string) {
 }
 
 // TestPodNameDiffers: another value of any part but the run's name, which its UID stands for, gives another name.
+func TestWorkspaceName(t *testing.T) {
+	hash := hashOf("c1", runA, "workspace")
+	for run, want := range map[string]string{
+		"nightly-1": "nightly-1-" + hash, "nightly.v1": "nightly-v1-" + hash, "...": hash,
+		strings.Repeat("r", 253): strings.Repeat("r", 52) + "-" + hash,
+	} {
+		got := workspaceName("c1", runA, run)
+		if got != want {
+			t.Errorf("%q: %q, want %q", run, got, want)
+		}
+		checkPodName(t, got)
+	}
+	if workspaceName("c2", runA, "r") == workspaceName("c1", runA, "r") {
+		t.Error("two controllers derive one name")
+	}
+}
+
 func TestPodNameDiffers(t *testing.T) {
 	type parts struct {
 		controller, uid, task string

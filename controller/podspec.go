@@ -14,6 +14,7 @@ import (
 
 	"kontroler/apis/dag"
 	"kontroler/apis/kontroler/v1alpha1"
+	"kontroler/store"
 )
 
 // Where a script reaches its container.
@@ -36,12 +37,19 @@ type podInput struct {
 	PodName string
 	// StartGrace is how long an attempt may fail to start.
 	StartGrace time.Duration
+	// Workspace of the run, and the name of its claim; nil: there is none.
+	Workspace *v1alpha1.Workspace
+	Claim     string
 }
 
 // runRef names a run, by its DagRun.
 type runRef struct {
 	Namespace, Name, UID string
 	DAGName              string
+}
+
+func refOf(row store.Run) runRef {
+	return runRef{Namespace: row.Namespace, Name: row.Name, UID: row.UID, DAGName: row.DAGName}
 }
 
 // buildPod returns the Pod of an attempt: the task's podTemplate around one container. The same input gives the same Pod,
@@ -78,6 +86,9 @@ func buildPod(in podInput) *corev1.Pod {
 			PriorityClassName:             t.PriorityClassName,
 			RuntimeClassName:              t.RuntimeClassName,
 		},
+	}
+	if in.Workspace != nil {
+		addWorkspace(pod, in.Run, in.Workspace, in.Claim)
 	}
 	if in.Task.Script != "" {
 		addScript(pod, in.Task.Script)

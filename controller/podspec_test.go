@@ -135,6 +135,58 @@ func TestBuildPodMinimal(t *testing.T) {
 	}
 }
 
+// TestBuildPodWorkspace: every container has the workspace; unless many nodes may write to it, the Pods of the run share one.
+func TestBuildPodWorkspace(t *testing.T) {
+	own := corev1.PodAffinityTerm{TopologyKey: "kubernetes.io/hostname", LabelSelector: &metav1.LabelSelector{MatchLabels: map[string]string{v1alpha1.LabelRun: runA}}}
+	users := corev1.PodAffinityTerm{TopologyKey: "zone", LabelSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": "cache"}}}
+	required := func(terms ...corev1.PodAffinityTerm) *corev1.Affinity {
+		return &corev1.Affinity{PodAffinity: &corev1.PodAffinity{RequiredDuringSchedulingIgnoredDuringExecution: terms}}
+	}
+	nodes := &corev1.NodeAffinity{PreferredDuringSchedulingIgnoredDuringExecution: []corev1.PreferredSchedulingTerm{{Weight: 1}}}
+	both := required(users, own)
+	both.NodeAffinity = nodes
+	for name, c := range map[string]struct {
+		modes []corev1.PersistentVolumeAccessMode
+		users *corev1.Affinity
+		want  *corev1.Affinity
+	}{
+		"one node":                  {want: required(own)},
+		"one node to write to":      {modes: []corev1.PersistentVolumeAccessMode{"ReadWriteOnce", "ReadOnlyMany"}, want: required(own)},
+		"one Pod":                   {modes: []corev1.PersistentVolumeAccessMode{"ReadWriteOncePod"}, want: required(own)},
+		"many nodes":                {modes: []corev1.PersistentVolumeAccessMode{"ReadWriteMany"}},
+		"many nodes, or one":        {modes: []corev1.PersistentVolumeAccessMode{"ReadWriteOnce", "ReadWriteMany"}, users: required(users), want: required(users)},
+		"beside the user's":         {users: required(users), want: required(users, own)},
+		"beside the user's of both": {users: &corev1.Affinity{NodeAffinity: nodes, PodAffinity: required(users).PodAffinity}, want: both},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in := fullInput()
+			in.Workspace, in.Claim = &v1alpha1.Workspace{Enable: true, PVC: v1alpha1.WorkspaceClaim{AccessModes: c.modes}}, "nightly-1-klmnopqrst"
+			in.Task.PodTemplate.Affinity = c.users
+			before := in.Task.DeepCopy()
+			spec := buildPod(in).Spec
+			if diff := cmp.Diff(c.want, spec.Affinity); diff != "" {
+				t.Errorf("affinity (-want +got):\n%s", diff)
+			}
+			mount := corev1.VolumeMount{Name: "kontroler-workspace", MountPath: "/workspace"}
+			if diff := cmp.Diff([]corev1.VolumeMount{{Name: "v", MountPath: "/v"}, mount}, spec.Containers[0].VolumeMounts); diff != "" {
+				t.Errorf("mounts (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff([]corev1.VolumeMount{mount}, spec.InitContainers[0].VolumeMounts); diff != "" {
+				t.Errorf("mounts of the init container (-want +got):\n%s", diff)
+			}
+			volume := corev1.Volume{Name: "kontroler-workspace", VolumeSource: corev1.VolumeSource{
+				PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "nightly-1-klmnopqrst"},
+			}}
+			if diff := cmp.Diff(volume, spec.Volumes[len(spec.Volumes)-1]); diff != "" {
+				t.Errorf("volume (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(before, in.Task); diff != "" {
+				t.Errorf("the task was changed (-before +after):\n%s", diff)
+			}
+		})
+	}
+}
+
 func TestBuildPodScript(t *testing.T) {
 	cases := map[string]struct {
 		script  string

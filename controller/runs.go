@@ -180,15 +180,19 @@ func orMissing(err error) error {
 	return err
 }
 
-// settle is what is left to do for a run that has ended: its Pods are reaped and its DagRun told.
+// settle is what is left to do for a run that has ended: its Pods are reaped, its workspace is deleted and its DagRun told.
 func (t *term) settle(ctx context.Context, row store.Run, run *v1alpha1.DagRun, change *change) error {
 	key := runKey(row.UID)
 	t.slots.settle(t.slots.take(key, 0), 0, 0)
+	t.workspaces.forget(key)
 	for name := range change.pods {
 		t.pods.Add(cache.NewObjectName(row.Namespace, name))
 	}
 	if run == nil || run.Status.Phase.Ended() || t.status.reported(run.UID) {
 		return nil
+	}
+	if err := t.dropWorkspace(ctx, row, run); err != nil {
+		return err
 	}
 	return t.reportEnd(ctx, row, run)
 }

@@ -306,8 +306,8 @@ func (d *decision) start() {
 			return a.Position < b.Position
 		})
 		room := len(d.ready)
-		if max := d.Graph.Spec().MaxParallel; max != nil {
-			if left := int(*max) - d.Run.Active - d.delta[TaskActive]; left < room {
+		if max := d.Graph.MaxParallel(); max > 0 {
+			if left := max - d.Run.Active - d.delta[TaskActive]; left < room {
 				room, hold = left, HoldMaxParallel
 			}
 		}

@@ -1,0 +1,389 @@
+package controller
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"kontroler/apis/dag"
+	"kontroler/apis/kontroler/v1alpha1"
+	"kontroler/controller/engine"
+	"kontroler/controller/fault"
+	"kontroler/store"
+)
+
+// The workspace of a run is one claim, which the run's version commits to. It is made before the run's first Pod and
+// recorded in the run's row before a Pod uses it; once recorded it is never made again: one that is gone is lost, and with
+// it what the tasks before have written.
+
+const (
+	// bindGrace is what a scheduler at work may take before anybody asks what a Pod without a node waits for.
+	bindGrace = 3 * time.Second
+	// bindEvery is how often that is asked.
+	bindEvery = 10 * time.Second
+	// bindEvents bounds the Events that are read of a claim, bindRecent how old a warning may be beside a newer one.
+	bindEvents = 100
+	bindRecent = 10 * time.Minute
+	// dropPatience is how long after its end a run is not told of it because its claim cannot be deleted.
+	dropPatience = time.Minute
+)
+
+// workspaces is what a term knows of the claims of live runs: an entry a run, which the run's end removes.
+type workspaces struct {
+	mu   sync.Mutex
+	runs map[runKey]*workspace
+}
+
+// workspace of one run. But for made, only the run's sync uses it.
+type workspace struct {
+	made bool // the claim is there and recorded
+	// bound, lost and why are what was last read of the claim; next is when to read again.
+	bound, lost bool
+	why         string
+	next        time.Time
+	waiting     map[string]struct{} // Pods without a node, to be looked at then
+}
+
+func newWorkspaces() *workspaces { return &workspaces{runs: map[runKey]*workspace{}} }
+
+func (w *workspaces) of(key runKey) *workspace {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.runs[key] == nil {
+		w.runs[key] = &workspace{waiting: map[string]struct{}{}}
+	}
+	return w.runs[key]
+}
+
+func (w *workspaces) forget(key runKey) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.runs, key)
+}
+
+func (w *workspaces) made(key runKey) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.runs[key] != nil && w.runs[key].made
+}
+
+func (w *workspaces) setMade(key runKey, made bool) {
+	entry := w.of(key)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	entry.made = made
+}
+
+// due takes the Pods whose claim is to be looked at.
+func (w *workspaces) due(key runKey, now time.Time) map[string]struct{} {
+	w.mu.Lock()
+	entry := w.runs[key]
+	w.mu.Unlock()
+	if entry == nil || now.Before(entry.next) {
+		return nil
+	}
+	due := entry.waiting
+	entry.waiting = map[string]struct{}{}
+	return due
+}
+
+// lacksWorkspace reports that a run cannot have Pods before its claim is made.
+func (t *term) lacksWorkspace(row store.Run, graph *dag.Graph) bool {
+	return graph.Workspace() != nil && !t.workspaces.made(runKey(row.UID))
+}
+
+// makeWorkspace sees to the run's claim before a Pod that uses it is created. Not made: the attempt is told why.
+func (t *term) makeWorkspace(ctx context.Context, row store.Run, w *v1alpha1.Workspace, c engine.Create) (made bool, err error) {
+	name := workspaceName(t.ID, row.UID, row.Name)
+	if row.WorkspaceUID != "" {
+		return t.findWorkspace(ctx, row, name, c)
+	}
+	if !t.passQuota(t.storage, row, c, "the namespace's quota of claims or storage is exceeded") {
+		return false, nil
+	}
+	fault.Point("claim-create")
+	claims := t.Kube.CoreV1().PersistentVolumeClaims(row.Namespace)
+	claim, err := claims.Create(ctx, buildClaim(t.ID, refOf(row), w, name), metav1.CreateOptions{})
+	if apierrors.IsAlreadyExists(err) {
+		t.storage.answer(row.Namespace, t.now(), false, false)
+		if claim, err = claims.Get(ctx, name, metav1.GetOptions{}); err != nil {
+			return false, fmt.Errorf("reading claim %q, which exists: %w", name, err)
+		}
+		if !t.adopts(row, claim, c) {
+			return false, nil
+		}
+	}
+	if err != nil {
+		return false, t.createFailed(row, c, t.storage, fmt.Errorf("making the workspace: %w", err))
+	}
+	fault.Point("claim-created")
+	t.storage.answer(row.Namespace, t.now(), false, true)
+	if err := t.db.RecordWorkspace(ctx, row.ID, string(claim.UID)); err != nil {
+		return false, err
+	}
+	fault.Point("claim-recorded")
+	t.workspaces.setMade(runKey(row.UID), true)
+	return true, nil
+}
+
+// adopts reports whether a claim that has the workspace's name and was not recorded is the run's own, of a process that
+// ended before it could record it; else the attempt is told.
+func (t *term) adopts(row store.Run, claim *corev1.PersistentVolumeClaim, c engine.Create) bool {
+	switch {
+	case ownerRun(claim) != row.UID:
+		t.refuse(row, c, engine.Refusal{Reason: engine.ReasonNameTaken, Never: true,
+			Message: fmt.Sprintf("a claim %q that is not this run's has the name of its workspace", claim.Name)})
+	case claim.DeletionTimestamp != nil:
+		// No Pod has used it: it is made again when it is gone.
+		t.refuse(row, c, engine.Refusal{Reason: engine.ReasonCreateFailed,
+			Message: fmt.Sprintf("claim %q of the workspace is being deleted; it is made again", claim.Name)})
+		t.runs.AddAfter(runKey(row.UID), serverRetry)
+	default:
+		return true
+	}
+	return false
+}
+
+// findWorkspace looks for the claim that the row names.
+func (t *term) findWorkspace(ctx context.Context, row store.Run, name string, c engine.Create) (found bool, err error) {
+	claim, err := t.Kube.CoreV1().PersistentVolumeClaims(row.Namespace).Get(ctx, name, metav1.GetOptions{})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return false, fmt.Errorf("reading claim %q of the workspace: %w", name, err)
+	}
+	if err != nil || isLost(row, claim) {
+		t.refuse(row, c, engine.Refusal{Reason: engine.ReasonCreateRefused, Never: true, Message: lostMessage(name)})
+		return false, nil
+	}
+	t.workspaces.setMade(runKey(row.UID), true)
+	return true, nil
+}
+
+// isLost reports that a claim is not the one that the row names, or will soon be gone: no Pod can use it any more.
+func isLost(row store.Run, claim *corev1.PersistentVolumeClaim) bool {
+	return row.WorkspaceUID != string(claim.UID) || claim.DeletionTimestamp != nil
+}
+
+func lostMessage(name string) string {
+	return fmt.Sprintf("the workspace is lost: its claim %q was deleted, and with it what earlier tasks wrote", name)
+}
+
+// explainWorkspace tells, of Pods that have no node, what their claim waits for: a scheduler says only that it does, or
+// nothing while a volume is being made. A claim that is lost fails them.
+func (t *term) explainWorkspace(ctx context.Context, row store.Run, f *facts, now time.Time) {
+	if f.graph.Workspace() == nil || row.WorkspaceUID == "" {
+		return
+	}
+	var pods []string
+	unschedulable := false
+	for name, p := range f.slice.Pods {
+		if !p.Gone && p.Node == "" && p.Phase == string(corev1.PodPending) && p.Deletion.IsZero() {
+			pods = append(pods, name)
+			unschedulable = unschedulable || p.Waits != nil
+		}
+	}
+	w := t.workspaces.of(runKey(row.UID))
+	if len(pods) == 0 || w.bound && !unschedulable {
+		return
+	}
+	switch {
+	case now.Before(w.next):
+	case w.next.IsZero() && !unschedulable:
+		w.next = now.Add(bindGrace)
+	default:
+		w.next = now.Add(bindEvery)
+		if t.readWorkspace(ctx, row, w); w.bound {
+			return
+		}
+		if w.lost {
+			t.workspaces.setMade(runKey(row.UID), false) // the next attempt is told before it has a Pod
+		}
+	}
+	for _, name := range pods {
+		f.slice.Pods[name].Waits = w.explain(f.slice.Pods[name].Waits)
+		if !w.lost {
+			w.waiting[name] = struct{}{}
+		}
+	}
+	t.runs.AddAfter(runKey(row.UID), w.next.Sub(now))
+}
+
+// explain adds to what a Pod waits for what its claim waits for.
+func (w *workspace) explain(wait *engine.Wait) *engine.Wait {
+	if w.why == "" {
+		return wait
+	}
+	message := w.why
+	if wait != nil && !w.lost {
+		message = wait.Message + "; " + w.why
+	}
+	return &engine.Wait{Reason: engine.ReasonUnschedulable, Message: cleanText(message), Fails: w.lost, Never: w.lost}
+}
+
+// readWorkspace reads a run's claim and, where it is not bound, why. That it cannot be read is told in place of it.
+func (t *term) readWorkspace(ctx context.Context, row store.Run, w *workspace) {
+	ctx, cancel := context.WithTimeout(ctx, liveReadTimeout)
+	defer cancel()
+	name := workspaceName(t.ID, row.UID, row.Name)
+	claim, err := t.Kube.CoreV1().PersistentVolumeClaims(row.Namespace).Get(ctx, name, metav1.GetOptions{})
+	w.bound, w.lost, w.why = false, false, ""
+	switch {
+	case apierrors.IsNotFound(err), err == nil && isLost(row, claim):
+		w.lost, w.why = true, lostMessage(name)
+	case err != nil:
+		w.why = fmt.Sprintf("claim %s cannot be read: %v", name, err)
+	case claim.Status.Phase == corev1.ClaimBound:
+		w.bound = true
+	default:
+		w.why = fmt.Sprintf("claim %s: %s", name, t.whyUnbound(ctx, claim))
+	}
+}
+
+// whyUnbound is why a claim is not bound, as its Events tell it.
+func (t *term) whyUnbound(ctx context.Context, claim *corev1.PersistentVolumeClaim) string {
+	list, err := t.Kube.CoreV1().Events(claim.Namespace).List(ctx, metav1.ListOptions{
+		FieldSelector: fields.OneTermEqualSelector("involvedObject.uid", string(claim.UID)).String(), Limit: bindEvents,
+	})
+	if err != nil {
+		return fmt.Sprintf("%s; its events cannot be read: %v", claim.Status.Phase, err)
+	}
+	if len(list.Items) == 0 {
+		return string(claim.Status.Phase)
+	}
+	return newestReason(list.Items)
+}
+
+// newestReason is what the newest warning says, if it is recent as of the newest Event; else what that one says.
+func newestReason(events []corev1.Event) string {
+	newest := slices.MaxFunc(events, func(a, b corev1.Event) int { return lastSeen(&a).Compare(lastSeen(&b)) })
+	told := slices.MaxFunc(events, func(a, b corev1.Event) int {
+		return cmp.Or(cmp.Compare(warns(&a, &newest), warns(&b, &newest)), lastSeen(&a).Compare(lastSeen(&b)))
+	})
+	return told.Message
+}
+
+// warns is 1 for a warning that is recent as of another Event.
+func warns(event, newest *corev1.Event) int {
+	if event.Type == corev1.EventTypeWarning && lastSeen(newest).Sub(lastSeen(event)) < bindRecent {
+		return 1
+	}
+	return 0
+}
+
+// lastSeen is when an Event last happened, in whichever of its forms it was written.
+func lastSeen(event *corev1.Event) time.Time {
+	at := event.LastTimestamp.Time
+	if at.IsZero() {
+		at = event.EventTime.Time
+	}
+	if event.Series != nil && event.Series.LastObservedTime.After(at) {
+		at = event.Series.LastObservedTime.Time
+	}
+	return at
+}
+
+// dropWorkspace deletes the claim of a run that has ended, unless it is to be kept: then, or if it cannot be deleted, it goes
+// with its owner, the DagRun. That a DagRun has not been told its end is the memory of what is to be deleted.
+func (t *term) dropWorkspace(ctx context.Context, row store.Run, run *v1alpha1.DagRun) error {
+	if refused(row) || run.Status.Controller != t.ID {
+		return nil
+	}
+	graph, err := t.graph(ctx, row.VersionID)
+	if err != nil {
+		return err
+	}
+	w := graph.Workspace()
+	if w == nil || w.KeepOnFailure && row.Phase == engine.RunFailed {
+		return nil
+	}
+	name := workspaceName(t.ID, row.UID, row.Name)
+	err = t.deleteClaim(ctx, row, name)
+	switch {
+	case err == nil:
+		return nil
+	case !apierrors.IsForbidden(err) && !apierrors.IsInvalid(err) && t.now().Before(row.FinishedAt.Add(dropPatience)):
+		return fmt.Errorf("deleting claim %q of the workspace: %w", name, err)
+	}
+	t.events.Event(run, corev1.EventTypeWarning, "WorkspaceKept", shorten(fmt.Sprintf("claim %q cannot be deleted and stays until the DagRun is: %v", name, err), 1024))
+	return nil
+}
+
+// deleteClaim deletes the claim that is recorded, or one that a process made which ended before it could record it.
+func (t *term) deleteClaim(ctx context.Context, row store.Run, name string) error {
+	claims, uid := t.Kube.CoreV1().PersistentVolumeClaims(row.Namespace), row.WorkspaceUID
+	if uid == "" {
+		claim, err := claims.Get(ctx, name, metav1.GetOptions{})
+		if apierrors.IsNotFound(err) || err == nil && ownerRun(claim) != row.UID {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		uid = string(claim.UID)
+	}
+	fault.Point("claim-delete")
+	if err := claims.Delete(ctx, name, metav1.DeleteOptions{Preconditions: preconditions(uid)}); err != nil && !gone(err) {
+		return err
+	}
+	fault.Point("claim-deleted")
+	return nil
+}
+
+// buildClaim returns the claim of a run's workspace.
+func buildClaim(controllerID string, run runRef, w *v1alpha1.Workspace, name string) *corev1.PersistentVolumeClaim {
+	pvc := w.PVC.DeepCopy()
+	if len(pvc.AccessModes) == 0 {
+		pvc.AccessModes = []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}
+	}
+	labels := map[string]string{v1alpha1.LabelController: controllerID, v1alpha1.LabelRun: run.UID}
+	if len(validation.IsValidLabelValue(run.DAGName)) == 0 {
+		labels[v1alpha1.LabelDAG] = run.DAGName
+	}
+	return &corev1.PersistentVolumeClaim{
+		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "PersistentVolumeClaim"},
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace:       run.Namespace,
+			Name:            name,
+			Labels:          labels,
+			Annotations:     map[string]string{v1alpha1.AnnotationDAG: run.DAGName, v1alpha1.AnnotationRun: run.Name},
+			OwnerReferences: []metav1.OwnerReference{ownerOf(run)},
+		},
+		Spec: corev1.PersistentVolumeClaimSpec{
+			AccessModes: pvc.AccessModes, Selector: pvc.Selector, Resources: pvc.Resources, StorageClassName: pvc.StorageClassName, VolumeMode: pvc.VolumeMode,
+		},
+	}
+}
+
+// addWorkspace mounts a run's claim in every container of a Pod. Unless many nodes can write to it at once, the Pods of the
+// run are to share one: the scheduler lets the first of them in, which is one that its own term matches.
+func addWorkspace(pod *corev1.Pod, run runRef, w *v1alpha1.Workspace, claim string) {
+	pod.Spec.Volumes = append(pod.Spec.Volumes, corev1.Volume{Name: dag.WorkspaceVolume, VolumeSource: corev1.VolumeSource{
+		PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: claim},
+	}})
+	for _, containers := range [][]corev1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
+		for i := range containers {
+			containers[i].VolumeMounts = append(containers[i].VolumeMounts, corev1.VolumeMount{Name: dag.WorkspaceVolume, MountPath: dag.WorkspaceMount})
+		}
+	}
+	if slices.Contains(w.PVC.AccessModes, corev1.ReadWriteMany) {
+		return
+	}
+	if pod.Spec.Affinity == nil {
+		pod.Spec.Affinity = &corev1.Affinity{}
+	}
+	if pod.Spec.Affinity.PodAffinity == nil {
+		pod.Spec.Affinity.PodAffinity = &corev1.PodAffinity{}
+	}
+	required := &pod.Spec.Affinity.PodAffinity.RequiredDuringSchedulingIgnoredDuringExecution
+	*required = append(*required, corev1.PodAffinityTerm{
+		LabelSelector: &metav1.LabelSelector{MatchLabels: map[string]string{v1alpha1.LabelRun: run.UID}}, TopologyKey: corev1.LabelHostname,
+	})
+}

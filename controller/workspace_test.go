@@ -1,0 +1,104 @@
+package controller
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"kontroler/apis/kontroler/v1alpha1"
+	"kontroler/controller/engine"
+)
+
+// TestBuildClaim: the whole claim of a workspace that sets everything.
+func TestBuildClaim(t *testing.T) {
+	w := &v1alpha1.Workspace{Enable: true, PVC: v1alpha1.WorkspaceClaim{
+		AccessModes:      []corev1.PersistentVolumeAccessMode{corev1.ReadWriteMany, corev1.ReadOnlyMany},
+		Selector:         &metav1.LabelSelector{MatchLabels: map[string]string{"tier": "fast"}},
+		Resources:        corev1.VolumeResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Gi")}},
+		StorageClassName: new("fast"), VolumeMode: new(corev1.PersistentVolumeFilesystem),
+	}}
+	for i, field := range reflect.ValueOf(w.PVC).Fields() {
+		if field.IsZero() {
+			t.Fatalf("the test leaves out pvc.%s", i.Name)
+		}
+	}
+	run := runRef{Namespace: "etl", Name: "nightly-1", UID: runA, DAGName: strings.Repeat("n", 64)}
+	want := &corev1.PersistentVolumeClaim{
+		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "PersistentVolumeClaim"},
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: "etl", Name: "nightly-1-abcdefghij",
+			Labels:      map[string]string{v1alpha1.LabelController: "c1", v1alpha1.LabelRun: runA},
+			Annotations: map[string]string{v1alpha1.AnnotationDAG: run.DAGName, v1alpha1.AnnotationRun: "nightly-1"},
+			OwnerReferences: []metav1.OwnerReference{{
+				APIVersion: "kontroler.greedykomodo/v1alpha1", Kind: "DagRun", Name: "nightly-1", UID: types.UID(runA), Controller: new(true),
+			}},
+		},
+		Spec: corev1.PersistentVolumeClaimSpec{
+			AccessModes: w.PVC.AccessModes, Selector: w.PVC.Selector, Resources: w.PVC.Resources, StorageClassName: new("fast"),
+			VolumeMode: new(corev1.PersistentVolumeFilesystem),
+		},
+	}
+	if diff := cmp.Diff(want, buildClaim("c1", run, w, "nightly-1-abcdefghij")); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	run.DAGName = "nightly"
+	small := buildClaim("c1", run, &v1alpha1.Workspace{}, "x")
+	if diff := cmp.Diff([]corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}, small.Spec.AccessModes); diff != "" || small.Labels[v1alpha1.LabelDAG] != "nightly" {
+		t.Errorf("labels %v; access modes (-want +got):\n%s", small.Labels, diff)
+	}
+}
+
+// TestExplain: what a claim waits for is added to what its Pod waits for, and a claim that is lost fails it.
+func TestExplain(t *testing.T) {
+	unschedulable := &engine.Wait{Reason: "Unschedulable", Message: "0/1 nodes are available"}
+	for name, c := range map[string]struct {
+		workspace workspace
+		is, want  *engine.Wait
+	}{
+		"nothing to say":  {},
+		"bound":           {workspace: workspace{bound: true}, is: unschedulable, want: unschedulable},
+		"waits":           {workspace: workspace{why: "claim c: Pending"}, is: unschedulable, want: &engine.Wait{Reason: "Unschedulable", Message: "0/1 nodes are available; claim c: Pending"}},
+		"waits by itself": {workspace: workspace{why: "claim c: Pending"}, want: &engine.Wait{Reason: "Unschedulable", Message: "claim c: Pending"}},
+		"is lost":         {workspace: workspace{lost: true, why: "gone"}, is: unschedulable, want: &engine.Wait{Reason: "Unschedulable", Message: "gone", Fails: true, Never: true}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if diff := cmp.Diff(c.want, c.workspace.explain(c.is)); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestNewestReason: of the Events of a claim the newest warning is told, unless it is old beside what happened since.
+func TestNewestReason(t *testing.T) {
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	event := func(message, kind string, ago time.Duration) corev1.Event {
+		return corev1.Event{Message: message, Type: kind, LastTimestamp: metav1.NewTime(now.Add(-ago))}
+	}
+	series := event("series", corev1.EventTypeNormal, time.Hour)
+	series.Series = &corev1.EventSeries{LastObservedTime: metav1.NewMicroTime(now)}
+	for name, c := range map[string]struct {
+		events []corev1.Event
+		want   string
+	}{
+		"one":                {[]corev1.Event{event("a", corev1.EventTypeNormal, 0)}, "a"},
+		"the newest":         {[]corev1.Event{event("a", corev1.EventTypeNormal, 2), event("b", corev1.EventTypeNormal, 1), event("c", corev1.EventTypeNormal, 3)}, "b"},
+		"a warning":          {[]corev1.Event{event("a", corev1.EventTypeNormal, 0), event("b", corev1.EventTypeWarning, time.Minute)}, "b"},
+		"the newest warning": {[]corev1.Event{event("a", corev1.EventTypeWarning, 2), event("b", corev1.EventTypeWarning, 1)}, "b"},
+		"an old warning":     {[]corev1.Event{event("a", corev1.EventTypeNormal, 0), event("b", corev1.EventTypeWarning, 11*time.Minute)}, "a"},
+		"one that goes on":   {[]corev1.Event{event("a", corev1.EventTypeNormal, time.Minute), series}, "series"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := newestReason(c.events); got != c.want {
+				t.Errorf("%q, want %q", got, c.want)
+			}
+		})
+	}
+}
