@@ -200,11 +200,10 @@ func TestFieldsNotYetSupported(t *testing.T) {
 	w.controller()
 	seconds := int32(60)
 	w.applySpec("scheduled", v1alpha1.DAGSpec{Schedule: "@daily", TTLSecondsAfterFinished: &seconds, Task: []v1alpha1.Task{sh("a", "")}})
-	w.applySpec("workspace", v1alpha1.DAGSpec{Workspace: &v1alpha1.Workspace{Enable: true}, Task: []v1alpha1.Task{sh("b", "")}})
 	ref := v1alpha1.Task{Name: "c", TaskRef: &v1alpha1.TaskRef{Name: "other"}}
 	w.applySpec("referring", v1alpha1.DAGSpec{Task: []v1alpha1.Task{ref}})
 	for dag, want := range map[string][]string{
-		"scheduled": {"spec.ttlSecondsAfterFinished"}, "workspace": {"spec.workspace"}, "referring": {"spec.task[0].taskRef"},
+		"scheduled": {"spec.ttlSecondsAfterFinished"}, "referring": {"spec.task[0].taskRef"},
 	} {
 		w.eventually("DAG "+dag+" to say what is not supported", patience, func(context.Context) (bool, string) {
 			c := meta.FindStatusCondition(w.dag(dag).Status.Conditions, v1alpha1.DAGSupported)
@@ -217,13 +216,11 @@ func TestFieldsNotYetSupported(t *testing.T) {
 	w.start("scheduled", "scheduled")
 	w.waitRun("scheduled", v1alpha1.RunSucceeded, patience)
 	w.checkFinal("scheduled", "Succeeded", all("Succeeded", "a"))
-	for _, name := range []string{"workspace", "referring"} {
-		w.start(name, name)
-		s := w.waitRun(name, v1alpha1.RunFailed, patience).Status
-		if s.Reason != "InvalidDag" || !strings.Contains(s.Message, "not yet supported") {
-			t.Errorf("the run of %s failed with %s: %s", name, s.Reason, s.Message)
-		}
-		w.checkFinal(name, "Failed", none)
+	w.start("referring", "referring")
+	s := w.waitRun("referring", v1alpha1.RunFailed, patience).Status
+	if s.Reason != "InvalidDag" || !strings.Contains(s.Message, "not yet supported") {
+		t.Errorf("the run failed with %s: %s", s.Reason, s.Message)
 	}
+	w.checkFinal("referring", "Failed", none)
 	w.checkOnce("a")
 }

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -55,19 +56,22 @@ const nodeLoss = 5 * time.Minute
 
 const spareTaint = "kontroler-e2e/spare"
 
-// spareNode adds a node to the cluster that the tests have started, for Pods that tolerate its taint.
+// spares counts the nodes of spareNode.
+var spares atomic.Int32
+
+// spareNode adds a node to the cluster that the tests have started, for Pods that tolerate its taint: see onSpare.
 func (w *world) spareNode() (name string) {
 	w.t.Helper()
 	dir := filepath.Dir(w.kubeconfig)
 	if _, err := os.Stat(filepath.Join(dir, "cluster.json")); err != nil || os.Geteuid() != 0 {
 		w.t.Skipf("not a cluster of %s that may be changed: it needs a node that can be stopped", clusterTool)
 	}
-	name = fmt.Sprintf("spare%d", os.Getpid())
+	name = fmt.Sprintf("spare%d-%d", os.Getpid(), spares.Add(1))
 	nodes := w.kube.CoreV1().Nodes()
 	// The taint is there before the node is: no Pod of another test gets there.
 	_, err := nodes.Create(w.t.Context(), &corev1.Node{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
-		Spec:       corev1.NodeSpec{Taints: []corev1.Taint{{Key: spareTaint, Effect: corev1.TaintEffectNoExecute}}},
+		Spec:       corev1.NodeSpec{Taints: []corev1.Taint{{Key: spareTaint, Value: name, Effect: corev1.TaintEffectNoExecute}}},
 	}, metav1.CreateOptions{})
 	if err != nil {
 		w.t.Fatal(err)
@@ -98,10 +102,17 @@ func (w *world) cluster(args ...string) {
 	}
 }
 
+// onSpare lets a task run on a spare node.
+func onSpare(node string) taskOption {
+	return func(t *v1alpha1.Task) {
+		t.PodTemplate.Tolerations = []corev1.Toleration{{Key: spareTaint, Operator: corev1.TolerationOpEqual, Value: node}}
+	}
+}
+
 // rather puts a task on a node as long as that takes it.
 func rather(node string) taskOption {
 	return func(t *v1alpha1.Task) {
-		t.PodTemplate.Tolerations = []corev1.Toleration{{Key: spareTaint, Operator: corev1.TolerationOpExists}}
+		onSpare(node)(t)
 		t.PodTemplate.Affinity = &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{
 			PreferredDuringSchedulingIgnoredDuringExecution: []corev1.PreferredSchedulingTerm{{Weight: 100, Preference: corev1.NodeSelectorTerm{
 				MatchExpressions: []corev1.NodeSelectorRequirement{{Key: corev1.LabelHostname, Operator: corev1.NodeSelectorOpIn, Values: []string{node}}},
