@@ -18,6 +18,9 @@
 //     too.
 //   - Each transaction that changes what a reader can see writes one row to kontroler.changes for its run. NOTIFY is
 //     sent apart from it, by one goroutine, at most ten times a second.
+//   - History goes in batches of a thousand rows, each a short transaction, and by partition; nothing here waits for a lock
+//     on a table that others use for longer than an instant. A run that is larger than a batch goes attempts first, its own
+//     row last: a reader may see it with fewer tasks than it counts.
 //   - Errors are told apart by SQLSTATE and type, never by text. Times are stored in microseconds and returned in UTC; a
 //     zero time.Time is NULL.
 //

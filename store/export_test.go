@@ -18,6 +18,7 @@ type Sample struct {
 	RunID, TaskID, AttemptID, VersionID int64
 	RunUID, Pod, Namespace, DAG         string
 	Now                                 time.Time
+	Old                                 time.Time // some rows are older
 }
 
 // Queries lists every query by the name of its constant, the transitions by the name of their method.
@@ -81,6 +82,26 @@ func Queries(s Sample) map[string]Query {
 		"sqlTickExtend":            {sqlTickExtend, []any{1, now, now, 1, "Missed"}},
 		"sqlTickCreated":           {sqlTickCreated, []any{1, now, s.RunUID}},
 		"sqlTickDropped":           {sqlTickDropped, []any{1, now}},
+		"sqlScheduledRunsLeft":     {sqlScheduledRunsLeft, []any{1, s.RunUID}},
+
+		"sqlTrimClock":         {sqlTrimClock, []any{now}},
+		"sqlTrimRuns":          {sqlTrimRuns, []any{timestamp(s.Old), 0, now, trimRuns, trimRows}},
+		"sqlTrimRunAttempts":   {sqlTrimRunAttempts, []any{s.RunID, trimRows}},
+		"sqlTrimRunTasks":      {sqlTrimRunTasks, []any{s.RunID, trimRows}},
+		"sqlTrimAttempts":      {sqlTrimAttempts, []any{[]int64{s.RunID, 7}}},
+		"sqlTrimTasks":         {sqlTrimTasks, []any{[]int64{s.RunID, 7}}},
+		"sqlTrimEnded":         {sqlTrimEnded, []any{[]int64{s.RunID, 7}}},
+		"sqlTrimChanges":       {sqlTrimChanges, []any{[]int64{s.RunID, 7}}},
+		"sqlTrimVersions":      {sqlTrimVersions, []any{0, now, trimVersions}},
+		"sqlTrimVersionRows":   {sqlTrimVersionRows, []any{[]int64{s.VersionID, 7}}},
+		"sqlTrimSchedules":     {sqlTrimSchedules, []any{now}},
+		"sqlTrimScheduledRuns": {sqlTrimScheduledRuns, []any{1}},
+		"sqlTrimSchedule":      {sqlTrimSchedule, []any{1, now}},
+		"sqlPartitions":        {sqlPartitions, []any{"kontroler.changes"}},
+		"sqlRunOver":           {sqlRunOver, []any{s.RunUID, s.Namespace, "r"}},
+	}
+	for _, p := range partitioned {
+		all["(rows of "+p.table+"_default)"] = Query{trimDefault(p.table, p.key), []any{timestamp(s.Old), trimRows}}
 	}
 	var c Changes
 	c.everything(s)
@@ -95,7 +116,7 @@ func Queries(s Sample) map[string]Query {
 }
 
 // NotExplained are statements that have no plan: they define or set.
-var NotExplained = []string{"sqlMigrateMake", "sqlPartitionWait"}
+var NotExplained = []string{"sqlMigrateMake", "sqlPartitionWait", "sqlDropWait"}
 
 func (c *Changes) everything(s Sample) {
 	c.TaskUnblocked(s.TaskID, 1)
@@ -161,3 +182,15 @@ var PlanSettings = planSettings
 
 // PreparedStatements are those that a leader plans once.
 var PreparedStatements = preparedStatements
+
+// Partitioned are the tables that are split by month, with the column that says which.
+func Partitioned() map[string]string {
+	keys := map[string]string{}
+	for _, p := range partitioned {
+		keys[p.table] = p.key
+	}
+	return keys
+}
+
+// TrimRows is how many rows a batch removes at most.
+const TrimRows = trimRows

@@ -54,7 +54,7 @@ INSERT INTO kontroler.ticks (dag_id, due_from, due_to, count, outcome, run_id, d
 SELECT n % 20, now() - n * interval '1 minute', now() - n * interval '1 minute', 1, 'Ran', n, now() FROM generate_series(1, 100000) n;
 ANALYZE;
 SET session_replication_role = DEFAULT`)
-	s := store.Sample{Namespace: "default", DAG: "dag-7", Now: time.Now()}
+	s := store.Sample{Namespace: "default", DAG: "dag-7", Now: time.Now(), Old: time.Now().AddDate(0, 0, -60)}
 	err := f.raw.QueryRow(`SELECT r.id, r.uid, r.dag_version_id, t.id, a.id, a.pod_name FROM kontroler.runs r
 JOIN kontroler.tasks t ON t.run_id = r.id AND t.position = 0 JOIN kontroler.attempts a ON a.task_id = t.id
 WHERE r.phase = 'Running' ORDER BY r.id OFFSET 100 LIMIT 1`).Scan(&s.RunID, &s.RunUID, &s.VersionID, &s.TaskID, &s.AttemptID, &s.Pod)

@@ -68,6 +68,7 @@ LEFT JOIN LATERAL (
 WHERE s.dag_id = $1 AND s.dag_uid = $2 ORDER BY s.due_at`
 	sqlScheduledRunMake      = `INSERT INTO kontroler.scheduled_runs (dag_id, due_at, run_name, dag_uid) VALUES ($1, $2, $3, $4)`
 	sqlScheduledRunsReplaced = `UPDATE kontroler.scheduled_runs SET replaced = true WHERE dag_id = $1 AND NOT replaced`
+	sqlScheduledRunsLeft     = `DELETE FROM kontroler.scheduled_runs WHERE dag_id = $1 AND dag_uid <> $2`
 	sqlScheduledRunSettled   = `DELETE FROM kontroler.scheduled_runs WHERE dag_id = $1 AND due_at = $2`
 	sqlScheduledRunCreated   = `UPDATE kontroler.scheduled_runs SET run_uid = $3 WHERE dag_id = $1 AND due_at = $2`
 	sqlTickMake              = `
@@ -103,13 +104,22 @@ func (l *Leader) ScheduledRuns(ctx context.Context, dagID int64, dagUID string) 
 }
 
 // Account moves a schedule's cursor and writes what became of its due times, in one transaction: a run to make for each
-// tick that has a name. Settled runs, by due time, are forgotten; replace marks all others as to be cancelled. A stretch
-// that continues the ledger's last row extends it. ErrConflict: the cursor is not where was says.
+// tick that has a name. Settled runs, by due time, are forgotten, as are all of an earlier DAG object; replace marks all
+// others as to be cancelled. A stretch that continues the ledger's last row extends it. ErrConflict: the cursor is not
+// where was says.
 func (l *Leader) Account(ctx context.Context, was, is Schedule, ticks []Tick, settled []time.Time, replace bool, now time.Time) (Schedule, error) {
 	var change int64
 	err := l.inTx(ctx, func(q querier) (err error) {
+		if ticks, was.StretchFrom, was.StretchOutcome, err = extendStretch(ctx, q, was, ticks); err != nil {
+			return err
+		}
 		if is, err = writeSchedule(ctx, q, was, is, ticks); err != nil {
 			return err
+		}
+		if was.DAGUID != "" && was.DAGUID != is.DAGUID {
+			if _, err := q.ExecContext(ctx, sqlScheduledRunsLeft, is.DAGID, is.DAGUID); err != nil {
+				return err
+			}
 		}
 		for _, due := range settled {
 			if _, err := q.ExecContext(ctx, sqlScheduledRunSettled, is.DAGID, timestamp(due)); err != nil {
@@ -121,7 +131,7 @@ func (l *Leader) Account(ctx context.Context, was, is Schedule, ticks []Tick, se
 				return err
 			}
 		}
-		if err := writeTicks(ctx, q, was, is, ticks, now); err != nil {
+		if err := writeTicks(ctx, q, is, ticks, now); err != nil {
 			return err
 		}
 		return q.QueryRowContext(ctx, sqlChange, nil, "dag").Scan(&change)
@@ -131,6 +141,24 @@ func (l *Leader) Account(ctx context.Context, was, is Schedule, ticks []Tick, se
 	}
 	l.committed(change)
 	return is, nil
+}
+
+// extendStretch extends the ledger's last row by the first tick, where that goes on with it, and returns the other ticks
+// and the stretch that may still go on. A stretch is of one month, as its partition is: history that is trimmed takes no
+// due time along that is to be kept. One whose first row was trimmed goes on in a new one.
+func extendStretch(ctx context.Context, q querier, was Schedule, ticks []Tick) ([]Tick, time.Time, string, error) {
+	if len(ticks) == 0 || ticks[0].RunName != "" || ticks[0].Outcome != was.StretchOutcome {
+		return ticks, was.StretchFrom, was.StretchOutcome, nil
+	}
+	from, to := was.StretchFrom.UTC(), ticks[0].To.UTC()
+	if from.Year() != to.Year() || from.Month() != to.Month() {
+		return ticks, time.Time{}, "", nil
+	}
+	n, err := counted(q.ExecContext(ctx, sqlTickExtend, was.DAGID, timestamp(from), timestamp(to), ticks[0].Count, ticks[0].Outcome))
+	if err != nil || n == 0 {
+		return ticks, time.Time{}, "", err
+	}
+	return ticks[1:], was.StretchFrom, was.StretchOutcome, nil
 }
 
 // writeSchedule writes the row, with what the ledger's last row will be.
@@ -158,18 +186,8 @@ func writeSchedule(ctx context.Context, q querier, was, is Schedule, ticks []Tic
 	return is, expect(1, result, err)
 }
 
-func writeTicks(ctx context.Context, q querier, was, is Schedule, ticks []Tick, now time.Time) error {
-	for i, tick := range ticks {
-		if i == 0 && tick.RunName == "" && tick.Outcome == was.StretchOutcome {
-			result, err := q.ExecContext(ctx, sqlTickExtend, is.DAGID, timestamp(was.StretchFrom), timestamp(tick.To), tick.Count, tick.Outcome)
-			if err = expect(1, result, err); err == nil {
-				continue
-			}
-			if !errors.Is(err, ErrConflict) {
-				return err
-			}
-			// History was trimmed past its first row: the rest of the stretch has a row of its own.
-		}
+func writeTicks(ctx context.Context, q querier, is Schedule, ticks []Tick, now time.Time) error {
+	for _, tick := range ticks {
 		run := sql.NullString{String: tick.RunName, Valid: tick.RunName != ""}
 		_, err := q.ExecContext(ctx, sqlTickMake, is.DAGID, timestamp(tick.From), timestamp(tick.To), tick.Count, tick.Outcome, run, timestamp(now))
 		if err != nil {
