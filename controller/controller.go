@@ -39,6 +39,8 @@ type Config struct {
 	MaxPods int
 	// StartGrace is how long an attempt may fail to start; default engine.DefaultStartGrace.
 	StartGrace time.Duration
+	// HistoryRetention is how long rows and logs are kept after their end; 0: for ever.
+	HistoryRetention time.Duration
 	// Workers is how many runs are synced at once; default 8.
 	Workers int
 	// Writes counts the requests that changed something; what progress patches are rationed by.
@@ -137,6 +139,8 @@ type term struct {
 	// schedules are the DAGs whose schedules may be due; timers when each of them is.
 	schedules *queue[cache.ObjectName]
 	timers    *timers
+
+	retirement *retirement
 }
 
 // Lead works as the leader until ctx ends, then lets what is under way finish (at most ten seconds). It returns nil then,
@@ -151,6 +155,7 @@ func (c *Controller) Lead(ctx context.Context, db *store.Leader) error {
 		dirty: newDirty(), quota: newQuotaGates(), storage: newQuotaGates(), workspaces: newWorkspaces(), graphs: newGraphCache(), reaped: newUIDSet(),
 	}
 	t.schedules, t.timers = newQueue[cache.ObjectName]("schedules", c.Metrics), newTimers()
+	t.retirement = newRetirement(c.Metrics)
 	t.slots = newSlots(c.MaxPods, t.runs.Add)
 	t.status = newProjections()
 	if !cache.WaitForCacheSync(ctx.Done(), c.Synced) {
@@ -250,7 +255,9 @@ func (t *term) work(ctx context.Context) {
 	start(4, func() { t.dags.work(working, t.syncDAG, t.failed) })
 	start(t.Workers, func() { t.schedules.work(working, t.syncSchedule, t.failed) })
 	start(t.Workers, func() { t.pods.work(working, t.reap, t.failed) })
-	for _, loop := range []func(context.Context){t.watchClaims, t.projectProgress, t.correctOutage, t.maintain, t.db.Notify} {
+	start(retentionWorkers, func() { t.retirement.expiries.work(working, t.syncExpiry, t.failed) })
+	start(retentionWorkers, func() { t.retirement.limits.work(working, t.syncLimits, t.failed) })
+	for _, loop := range []func(context.Context){t.watchClaims, t.projectProgress, t.correctOutage, t.maintain, t.trim, t.db.Notify} {
 		loops.Go(func() { loop(ctx) })
 	}
 	<-ctx.Done()
@@ -258,6 +265,8 @@ func (t *term) work(ctx context.Context) {
 	t.dags.ShutDown()
 	t.schedules.ShutDown()
 	t.pods.ShutDown()
+	t.retirement.expiries.ShutDown()
+	t.retirement.limits.ShutDown()
 	drained := make(chan struct{})
 	go func() { workers.Wait(); close(drained) }()
 	select {

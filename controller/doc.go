@@ -20,6 +20,7 @@
 //	slots.go       --max-pods, round robin over runs
 //	quota.go       namespaces that refuse: one probe at a time
 //	schedules.go   due times become DagRuns, by package schedule
+//	retention.go   DagRuns and history whose time is over
 //	status.go      projections and Events
 //	outage.go      DagRuns told that the database is away
 //	claims.go      whose DAG it is

@@ -17,9 +17,10 @@ import (
 
 // Indexes of the caches.
 const (
-	byUID = "uid" // DagRuns by UID
-	byDAG = "dag" // DagRuns by namespace/dagName
-	byRun = "run" // Pods by the UID of their run
+	byUID      = "uid"      // DagRuns by UID
+	byDAG      = "dag"      // DagRuns by namespace/dagName
+	bySchedule = "schedule" // DagRuns that a schedule made, by the UID of its DAG
+	byRun      = "run"      // Pods by the UID of their run
 )
 
 // object is what a source holds.
@@ -138,7 +139,7 @@ func (c *Controller) makeSources() {
 		c.runSource.informers = append(c.runSource.informers, newInformer(listWatch{
 			list:  func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) { return runs.List(ctx, o) },
 			watch: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) { return runs.Watch(ctx, o) },
-		}, &v1alpha1.DagRun{}, trimMeta, cache.Indexers{byUID: indexUID, byDAG: indexDAG}))
+		}, &v1alpha1.DagRun{}, trimRun, cache.Indexers{byUID: indexUID, byDAG: indexDAG, bySchedule: indexSchedule}))
 		c.podSource.informers = append(c.podSource.informers, newInformer(listWatch{
 			list: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 				o.LabelSelector = mine
@@ -159,6 +160,13 @@ func indexDAG(obj any) ([]string, error) {
 	return []string{run.Namespace + "/" + run.Spec.DagName}, nil
 }
 
+func indexSchedule(obj any) ([]string, error) {
+	if owner := scheduleOf(obj.(*v1alpha1.DagRun)); owner != nil {
+		return []string{string(owner.UID)}, nil
+	}
+	return nil, nil
+}
+
 func indexRun(obj any) ([]string, error) {
 	if uid, ok := podRunUID(obj.(*corev1.Pod)); ok {
 		return []string{uid}, nil
@@ -173,6 +181,20 @@ func trimMeta(obj any) (any, error) {
 		object.SetAnnotations(nil)
 	}
 	return obj, nil
+}
+
+// trimRun keeps when a run was due: its schedule keeps the newest.
+func trimRun(obj any) (any, error) {
+	run, ok := obj.(*v1alpha1.DagRun)
+	if !ok {
+		return trimMeta(obj)
+	}
+	due, scheduled := run.Annotations[v1alpha1.AnnotationScheduledAt]
+	trimmed, err := trimMeta(obj)
+	if scheduled {
+		run.Annotations = map[string]string{v1alpha1.AnnotationScheduledAt: due}
+	}
+	return trimmed, err
 }
 
 // trimDAG also drops the tasks: a DAG is compiled from a live read, and there may be many with thousands of tasks.
@@ -206,6 +228,7 @@ func (t *term) watch() (release func(), err error) {
 // dagChanged: a DAG to look at, and with it the DagRuns that wait for it.
 func (t *term) dagChanged(old, dag *v1alpha1.DAG) {
 	t.scheduleChanged(old, dag)
+	t.retentionChanged(old, dag)
 	if old != nil && old.Generation == dag.Generation && old.Status.Controller == dag.Status.Controller && old.UID == dag.UID {
 		return
 	}
@@ -219,13 +242,14 @@ func (t *term) dagChanged(old, dag *v1alpha1.DAG) {
 
 func (t *term) dagDeleted(dag *v1alpha1.DAG) { t.dags.Add(cache.MetaObjectToName(dag)) }
 
-// runChanged: a DagRun that may have to be admitted, cancelled or reported. One that has ended is done with.
+// runChanged: a DagRun that may have to be admitted, cancelled or reported. One that has ended has only to go some day.
 func (t *term) runChanged(old, run *v1alpha1.DagRun) {
 	if old != nil && old.UID != run.UID {
 		t.runDeleted(old) // a list shows one that was made again under its name as a change
 	}
 	if run.Status.Phase.Ended() {
 		t.status.seen(run.UID)
+		t.retire(run)
 		return
 	}
 	if old != nil && old.UID == run.UID && old.Spec.Cancel == run.Spec.Cancel {
@@ -239,6 +263,10 @@ func (t *term) runChanged(old, run *v1alpha1.DagRun) {
 
 func (t *term) runDeleted(run *v1alpha1.DagRun) {
 	t.status.seen(run.UID)
+	t.retirement.deleted.remove(run.UID)
+	if owner := scheduleOf(run); owner != nil {
+		t.retirement.limits.Add(cache.NewObjectName(run.Namespace, owner.Name))
+	}
 	if other := run.Status.Controller; other == "" || other == t.ID {
 		t.runs.Add(runKey(run.UID))
 	}
@@ -271,11 +299,12 @@ func (t *term) touched(runUID, pod string) {
 
 // podDeleted also sees a Pod that lost our label: the watch shows no difference, a live read does.
 func (t *term) podDeleted(pod *corev1.Pod) {
+	uid, _ := podRunUID(pod)
+	t.retireByUID(runKey(uid))
 	if t.reaped.has(pod.UID) {
 		t.reaped.remove(pod.UID)
 		return
 	}
-	uid, _ := podRunUID(pod)
 	t.touched(uid, pod.Name)
 }
 

@@ -23,6 +23,8 @@ type Metrics struct {
 	runsEnded     *prometheus.CounterVec
 	attemptsEnded *prometheus.CounterVec
 	startSeconds  prometheus.Histogram
+	runsDeleted   *prometheus.CounterVec
+	removed       *prometheus.CounterVec
 	epoch         prometheus.Gauge
 	leader        prometheus.Gauge
 	databaseUp    prometheus.Gauge
@@ -55,6 +57,8 @@ func NewMetrics() *Metrics {
 		queueDepth:    gauge("kontroler_queue_depth", "Keys that wait in a queue.", "queue"),
 		runsEnded:     counter("kontroler_runs_ended_total", "Runs that ended, by phase.", "phase"),
 		attemptsEnded: counter("kontroler_attempts_ended_total", "Attempts that ended, by phase and reason.", "phase", "reason"),
+		runsDeleted:   counter("kontroler_dagruns_deleted_total", "DagRuns that were deleted, by what ended their time: ttl, limit.", "by"),
+		removed:       counter("kontroler_history_removed_total", "Rows and partitions of history that were removed, by kind.", "kind"),
 		liveAttempts:  gauge("kontroler_live_attempts", "Attempts that have not ended: what --max-pods bounds.").WithLabelValues(),
 		epoch:         gauge("kontroler_epoch", "Epoch of the last term of leadership of this process.").WithLabelValues(),
 		leader:        gauge("kontroler_leader", "Whether this process leads.").WithLabelValues(),
@@ -122,6 +126,20 @@ func (m *Metrics) RunEnded(phase string) {
 func (m *Metrics) AttemptEnded(phase, reason string) {
 	if m != nil {
 		m.attemptsEnded.WithLabelValues(phase, reason).Inc()
+	}
+}
+
+// DagRunDeleted counts a DagRun whose time was over.
+func (m *Metrics) DagRunDeleted(by string) {
+	if m != nil {
+		m.runsDeleted.WithLabelValues(by).Inc()
+	}
+}
+
+// HistoryRemoved counts what retention removed.
+func (m *Metrics) HistoryRemoved(kind string, n int) {
+	if m != nil && n > 0 {
+		m.removed.WithLabelValues(kind).Add(float64(n))
 	}
 }
 

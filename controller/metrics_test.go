@@ -36,6 +36,9 @@ func measure(m *controller.Metrics) {
 	m.LiveAttempts(5)
 	m.RunEnded("Succeeded")
 	m.AttemptEnded("Failed", "ExitCode")
+	m.DagRunDeleted("ttl")
+	m.HistoryRemoved("run", 3)
+	m.HistoryRemoved("task", 0)
 	m.PodCreated(20 * time.Millisecond)
 	m.Epoch(7)
 	m.Leader(true)
@@ -54,8 +57,10 @@ func TestMetrics(t *testing.T) {
 	}
 	want := []string{
 		`kontroler_attempts_ended_total{phase="Failed",reason="ExitCode"} 1`,
+		`kontroler_dagruns_deleted_total{by="ttl"} 1`,
 		`kontroler_database_up 0`,
 		`kontroler_epoch 7`,
+		`kontroler_history_removed_total{kind="run"} 3`,
 		`kontroler_leader 1`,
 		`kontroler_live_attempts 5`,
 		`kontroler_queue_depth{queue="runs"} 4`,

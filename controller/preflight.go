@@ -167,7 +167,7 @@ func needsIn(namespaces []string, leaseNamespace string) []need {
 		needs = append(needs,
 			need{group: v1alpha1.GroupName, resource: "dags", verbs: []string{"get", "list", "watch"}, namespace: namespace},
 			need{group: v1alpha1.GroupName, resource: "dags/status", verbs: []string{"patch"}, namespace: namespace},
-			need{group: v1alpha1.GroupName, resource: "dagruns", verbs: []string{"get", "list", "watch", "create", "patch"}, namespace: namespace},
+			need{group: v1alpha1.GroupName, resource: "dagruns", verbs: []string{"get", "list", "watch", "create", "patch", "delete"}, namespace: namespace},
 			need{group: v1alpha1.GroupName, resource: "dagruns/status", verbs: []string{"patch"}, namespace: namespace},
 			need{group: v1alpha1.GroupName, resource: "dagtasks", verbs: []string{"get"}, namespace: namespace},
 			need{resource: "pods", verbs: []string{"get", "list", "watch", "create", "patch", "delete"}, namespace: namespace},

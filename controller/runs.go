@@ -188,7 +188,11 @@ func (t *term) settle(ctx context.Context, row store.Run, run *v1alpha1.DagRun, 
 	for name := range change.pods {
 		t.pods.Add(cache.NewObjectName(row.Namespace, name))
 	}
-	if run == nil || run.Status.Phase.Ended() || t.status.reported(run.UID) {
+	switch {
+	case run == nil || t.status.reported(run.UID):
+		return nil
+	case run.Status.Phase.Ended():
+		t.retire(run) // of a restored database: it was told before its row ended
 		return nil
 	}
 	if err := t.dropWorkspace(ctx, row, run); err != nil {

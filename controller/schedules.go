@@ -255,12 +255,15 @@ func (t *term) scheduledRuns(ctx context.Context, d *v1alpha1.DAG, row store.Sch
 	}
 	for _, run := range runs {
 		ended := v1alpha1.RunPhase(run.Phase).Ended()
-		if run.UID != "" && run.RowUID == "" && t.cachedRun(runKey(run.UID)) == nil {
-			gone, err := t.liveRun(ctx, store.Run{RunKey: store.RunKey{UID: run.UID, Namespace: d.Namespace, Name: run.Name}})
-			if err != nil {
-				return nil, nil, err
+		if run.UID != "" && run.RowUID == "" {
+			is := t.cachedRun(runKey(run.UID))
+			if is == nil {
+				is, err = t.liveRun(ctx, store.Run{RunKey: store.RunKey{UID: run.UID, Namespace: d.Namespace, Name: run.Name}})
+				if err != nil {
+					return nil, nil, err
+				}
 			}
-			ended = gone == nil // deleted before it was admitted
+			ended = is == nil || is.Status.Phase.Ended() // deleted before it was admitted, or longer ago than rows are kept
 		}
 		if ended && run.UID != "" {
 			settled = append(settled, run.DueAt)
@@ -293,6 +296,7 @@ func (t *term) followTicks(ctx context.Context, d *v1alpha1.DAG, dagID int64, ru
 				return err
 			}
 			run.UID = uid
+			t.retireByUID(runKey(uid)) // it may have ended, and waited for this
 		}
 		if run.Replaced {
 			if err := t.cancelReplaced(ctx, d, run); err != nil {

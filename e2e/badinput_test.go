@@ -198,12 +198,11 @@ func TestFiveThousandTasks(t *testing.T) {
 func TestFieldsNotYetSupported(t *testing.T) {
 	w := newWorld(t)
 	w.controller()
-	seconds := int32(60)
-	w.applySpec("scheduled", v1alpha1.DAGSpec{Schedule: "@daily", TTLSecondsAfterFinished: &seconds, Task: []v1alpha1.Task{sh("a", "")}})
+	w.applySpec("scheduled", v1alpha1.DAGSpec{Schedule: "@daily", Webhook: &v1alpha1.Webhook{URL: "http://127.0.0.1:1"}, Task: []v1alpha1.Task{sh("a", "")}})
 	ref := v1alpha1.Task{Name: "c", TaskRef: &v1alpha1.TaskRef{Name: "other"}}
 	w.applySpec("referring", v1alpha1.DAGSpec{Task: []v1alpha1.Task{ref}})
 	for dag, want := range map[string][]string{
-		"scheduled": {"spec.ttlSecondsAfterFinished"}, "referring": {"spec.task[0].taskRef"},
+		"scheduled": {"spec.webhook"}, "referring": {"spec.task[0].taskRef"},
 	} {
 		w.eventually("DAG "+dag+" to say what is not supported", patience, func(context.Context) (bool, string) {
 			c := meta.FindStatusCondition(w.dag(dag).Status.Conditions, v1alpha1.DAGSupported)

@@ -135,8 +135,7 @@ func TestUnsupported(t *testing.T) {
 				return s
 			}(),
 			unsupported: []string{
-				"spec.successfulRunsHistoryLimit", "spec.failedRunsHistoryLimit",
-				"spec.webhook", "spec.logs", "spec.ttlSecondsAfterFinished", "spec.task[1].taskRef",
+				"spec.webhook", "spec.logs", "spec.task[1].taskRef",
 			},
 			block: []string{"spec.task[1].taskRef"},
 		},

@@ -17,11 +17,8 @@ func Unsupported(spec *v1alpha1.DAGSpec) []string {
 		path string
 		used bool
 	}{
-		{"spec.successfulRunsHistoryLimit", spec.SuccessfulRunsHistoryLimit != nil},
-		{"spec.failedRunsHistoryLimit", spec.FailedRunsHistoryLimit != nil},
 		{"spec.webhook", spec.Webhook != nil && spec.Webhook.URL != ""},
 		{"spec.logs", spec.Logs == v1alpha1.LogsFollow},
-		{"spec.ttlSecondsAfterFinished", spec.TTLSecondsAfterFinished != nil},
 	} {
 		if f.used {
 			fields = append(fields, f.path)

@@ -37,8 +37,10 @@ type config struct {
 	kubeAPIQPS     float64 // 0: unlimited
 	maxPods        int
 	startGrace     time.Duration
-	adoptCluster   bool
-	acceptRestored bool
+	// historyRetention: 0 is for ever.
+	historyRetention time.Duration
+	adoptCluster     bool
+	acceptRestored   bool
 }
 
 // setting is one thing that can be told, by flag or by environment variable.
@@ -61,6 +63,7 @@ func settings() []setting {
 		{"controller-class", "CLASS", "KONTROLER_CONTROLLER_CLASS", "", "the class of the DAGs to claim: their spec.controllerClass; default the empty class", false, setClass},
 		{"max-pods", "N", "KONTROLER_MAX_PODS", "2000", "how many Pods live at once; more tasks wait, Throttled", false, setMaxPods},
 		{"start-grace", "DURATION", "KONTROLER_START_GRACE", "5m", "how long a Pod may fail to start (no such image, Secret or key) before its attempt fails: 1s to 24h", false, setStartGrace},
+		{"history-retention", "DURATION", "KONTROLER_HISTORY_RETENTION", "2160h", "how long runs and logs are kept in PostgreSQL after their end, 1h at least; 0: for ever", false, setHistoryRetention},
 		{"leader-elect", "", "KONTROLER_LEADER_ELECT", "true", "wait until no other process of this controller leads; false: take the Lease at once,\nwhoever holds it", false, boolean(func(c *config) *bool { return &c.leaderElect })},
 		{"lease-namespace", "NAMESPACE", "KONTROLER_LEASE_NAMESPACE", "", "where the Lease is; default the namespace of this Pod, else \"default\"", true, setLeaseNamespace},
 		{"lease-duration", "DURATION", "KONTROLER_LEASE_DURATION", "15s", "how long a leader is believed that does not renew its Lease: whole seconds, 3s to 2m", false, setLeaseDuration},
@@ -305,6 +308,15 @@ func setStartGrace(c *config, value string) error {
 		return fmt.Errorf("%q is not a duration from 1s to 24h", value)
 	}
 	c.startGrace = d
+	return nil
+}
+
+func setHistoryRetention(c *config, value string) error {
+	d, err := time.ParseDuration(value)
+	if err != nil || d != 0 && d < time.Hour {
+		return fmt.Errorf("%q is neither a duration from 1h on (90 days are 2160h) nor 0", value)
+	}
+	c.historyRetention = d
 	return nil
 }
 

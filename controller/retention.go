@@ -1,0 +1,234 @@
+package controller
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/cache"
+
+	"kontroler/apis/kontroler/v1alpha1"
+	"kontroler/controller/fault"
+	"kontroler/store"
+)
+
+const (
+	// defaultHistoryLimit is how many ended DagRuns of a schedule are kept of each kind, where the DAG does not say.
+	defaultHistoryLimit = 10
+	// deletesPerSync bounds one sync of a schedule's limits; the next follows when the deletions are seen.
+	deletesPerSync = 100
+	// retentionWorkers is how many DagRuns are deleted at once: a start with many that are due floods no API server.
+	retentionWorkers = 2
+	// trimEvery is how often history is looked through for what is old enough to go.
+	trimEvery = 10 * time.Minute
+	// trimRest is how many times as long as a batch took the next one waits: trimming takes a fifth of one connection.
+	trimRest = 4
+)
+
+// retirement is what deletes DagRuns: each once its time to live is over, and those of a schedule beyond its limits.
+type retirement struct {
+	expiries *queue[runKey]
+	limits   *queue[cache.ObjectName] // by the name of the DAG
+	// deleted are DagRuns whose deletion was asked for, until it is seen.
+	deleted *uidSet
+}
+
+func newRetirement(metrics *Metrics) *retirement {
+	return &retirement{newQueue[runKey]("expiries", metrics), newQueue[cache.ObjectName]("limits", metrics), newUIDSet()}
+}
+
+// over reports that a DagRun is this controller's, was told its end, and is not being deleted yet.
+func (t *term) over(run *v1alpha1.DagRun) bool {
+	return run.Status.Phase.Ended() && run.Status.Controller == t.ID && run.DeletionTimestamp == nil && !t.retirement.deleted.has(run.UID)
+}
+
+// retire has a DagRun that is over looked at by all that may delete it.
+func (t *term) retire(run *v1alpha1.DagRun) {
+	if !t.over(run) {
+		return
+	}
+	if _, expires := t.expiry(run); expires {
+		t.retirement.expiries.Add(runKey(run.UID))
+	}
+	if owner := scheduleOf(run); owner != nil {
+		t.retirement.limits.Add(cache.NewObjectName(run.Namespace, owner.Name))
+	}
+}
+
+// retireByUID does so for the DagRun of a Pod that is gone, or of a tick.
+func (t *term) retireByUID(key runKey) {
+	if run := t.cachedRun(key); run != nil {
+		t.retire(run)
+	}
+}
+
+// retentionChanged: the DAG's spec may keep its DagRuns for another time.
+func (t *term) retentionChanged(old, d *v1alpha1.DAG) {
+	if old != nil && old.UID == d.UID && old.Generation == d.Generation {
+		return
+	}
+	t.retirement.limits.Add(cache.MetaObjectToName(d))
+	if d.Spec.TTLSecondsAfterFinished == nil {
+		return
+	}
+	for _, run := range t.runSource.by(byDAG, d.Namespace+"/"+d.Name) {
+		t.retire(run)
+	}
+}
+
+// scheduleOf is the DAG object whose schedule made a DagRun; nil: it was made otherwise.
+func scheduleOf(run *v1alpha1.DagRun) *metav1.OwnerReference {
+	owner := metav1.GetControllerOfNoCopy(run)
+	if owner == nil || owner.Kind != "DAG" || run.Labels[v1alpha1.LabelScheduled] != "true" {
+		return nil
+	}
+	return owner
+}
+
+// expiry is when a DagRun's time to live is over. Its DAG's present spec says how long that is, as its author expects who
+// edits it; the DagRuns of a DAG that is gone have nobody who says so.
+func (t *term) expiry(run *v1alpha1.DagRun) (due time.Time, expires bool) {
+	d, there := t.dagSource.get(cache.NewObjectName(run.Namespace, run.Spec.DagName))
+	if !there || d.Spec.TTLSecondsAfterFinished == nil || run.Status.CompletionTime == nil {
+		return time.Time{}, false
+	}
+	return run.Status.CompletionTime.Add(time.Duration(*d.Spec.TTLSecondsAfterFinished) * time.Second), true
+}
+
+// syncExpiry deletes a DagRun whose time to live is over, or waits for that.
+func (t *term) syncExpiry(ctx context.Context, key runKey) error {
+	run := t.cachedRun(key)
+	if run == nil || !t.over(run) {
+		return nil
+	}
+	due, expires := t.expiry(run)
+	if wait := due.Sub(t.now()); expires && wait > 0 {
+		t.retirement.expiries.AddAfter(key, wait)
+		return nil
+	}
+	if !expires || t.held(run.UID) {
+		return nil
+	}
+	return t.deleteRun(ctx, run, "ttl")
+}
+
+// syncLimits deletes the oldest DagRuns that a DAG object's schedule made beyond those that it keeps.
+func (t *term) syncLimits(ctx context.Context, name cache.ObjectName) error {
+	d, there := t.dagSource.get(name)
+	if !there || d.DeletionTimestamp != nil {
+		return nil // they go with their DAG
+	}
+	var succeeded, failed []*v1alpha1.DagRun
+	for _, run := range t.runSource.by(bySchedule, string(d.UID)) {
+		switch {
+		case !t.over(run):
+		case run.Status.Phase == v1alpha1.RunSucceeded:
+			succeeded = append(succeeded, run)
+		default:
+			failed = append(failed, run)
+		}
+	}
+	surplus := append(beyond(succeeded, d.Spec.SuccessfulRunsHistoryLimit), beyond(failed, d.Spec.FailedRunsHistoryLimit)...)
+	surplus = slices.DeleteFunc(surplus, func(run *v1alpha1.DagRun) bool { return t.held(run.UID) })
+	for _, run := range surplus[:min(len(surplus), deletesPerSync)] {
+		if err := t.deleteRun(ctx, run, "limit"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// beyond returns all but the newest runs, by when they were due.
+func beyond(runs []*v1alpha1.DagRun, limit *int32) []*v1alpha1.DagRun {
+	kept := defaultHistoryLimit
+	if limit != nil {
+		kept = int(*limit)
+	}
+	slices.SortFunc(runs, func(a, b *v1alpha1.DagRun) int {
+		// RFC 3339 in UTC sorts as text.
+		return cmp.Or(-cmp.Compare(a.Annotations[v1alpha1.AnnotationScheduledAt], b.Annotations[v1alpha1.AnnotationScheduledAt]), cmp.Compare(a.Name, b.Name))
+	})
+	return runs[min(len(runs), kept):]
+}
+
+// held reports that a Pod of a run is still there: with its DagRun it would be deleted before it was read, and its last
+// rows are still being written. Its deletion has the run looked at again.
+func (t *term) held(uid types.UID) bool {
+	return slices.ContainsFunc(t.podSource.by(byRun, string(uid)), func(pod *corev1.Pod) bool { return ownerRun(pod) == string(uid) })
+}
+
+// deleteRun deletes a DagRun that is over, unless its rows say that it is not: of a database that was restored they may be
+// live, and then their end has it looked at again; or its schedule is about to look for it.
+func (t *term) deleteRun(ctx context.Context, run *v1alpha1.DagRun, why string) error {
+	over, err := t.db.RunOver(ctx, string(run.UID), run.Namespace, run.Name)
+	if err != nil || !over {
+		return err
+	}
+	fault.Point("run-delete")
+	t.retirement.deleted.add(run.UID)
+	background := metav1.DeletePropagationBackground
+	err = t.Client.KontrolerV1alpha1().DagRuns(run.Namespace).Delete(ctx, run.Name, metav1.DeleteOptions{
+		Preconditions: preconditions(string(run.UID)), PropagationPolicy: &background})
+	if err != nil && !gone(err) {
+		t.retirement.deleted.remove(run.UID)
+		return fmt.Errorf("deleting DagRun %s/%s: %w", run.Namespace, run.Name, err)
+	}
+	fault.Point("run-deleted")
+	if t.cachedRun(runKey(run.UID)) == nil {
+		t.retirement.deleted.remove(run.UID) // its deletion was seen before
+	}
+	t.Metrics.DagRunDeleted(why)
+	t.Log.Info("DagRun deleted; its history stays", "namespace", run.Namespace, "run", run.Name, "dag", run.Spec.DagName, "phase", run.Status.Phase, "by", why)
+	return nil
+}
+
+// trim removes history that is older than --history-retention: at once, and then now and then.
+func (t *term) trim(ctx context.Context) {
+	if t.HistoryRetention == 0 {
+		return
+	}
+	for {
+		if err := t.trimOnce(ctx); err != nil && ctx.Err() == nil {
+			t.failed(fmt.Errorf("trying again in %s: %w", trimEvery, err))
+		}
+		if !sleep(ctx, trimEvery) {
+			return
+		}
+	}
+}
+
+func (t *term) trimOnce(ctx context.Context) error {
+	total, log := store.Removed{}, []any{}
+	err := t.db.Trim(ctx, store.Retention{
+		Now: t.now(), Keep: t.HistoryRetention, Spare: t.spared,
+		Next: func(removed store.Removed, took time.Duration) error {
+			fault.Point("history-trimmed")
+			for kind, n := range removed {
+				t.Metrics.HistoryRemoved(kind, n)
+				total[kind] += n
+			}
+			sleep(ctx, trimRest*took)
+			return ctx.Err()
+		},
+	})
+	for _, kind := range []string{"run", "task", "attempt", "version", "schedule", "partition", "row"} {
+		if n := total[kind]; n > 0 {
+			log = append(log, kind+"s", n)
+		}
+	}
+	if len(log) > 0 {
+		t.Log.Info("history trimmed", log...)
+	}
+	return err
+}
+
+// spared keeps the rows of a run that has ended and whose DagRun has yet to be told so, or that Pods are left of.
+func (t *term) spared(uid string) bool {
+	run := t.cachedRun(runKey(uid))
+	return run != nil && !run.Status.Phase.Ended() || t.held(types.UID(uid))
+}
