@@ -109,14 +109,16 @@ type DAGSpec struct {
 	// +optional
 	ConcurrencyPolicy ConcurrencyPolicy `json:"concurrencyPolicy,omitempty"`
 
-	// SuccessfulRunsHistoryLimit is how many succeeded DagRuns made by the schedule are kept as objects; default 10.
+	// SuccessfulRunsHistoryLimit is how many succeeded DagRuns made by the schedule are kept as objects, the newest; default 10,
+	// 0: none. Their history stays in the database.
 	//
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=10000
 	SuccessfulRunsHistoryLimit *int32 `json:"successfulRunsHistoryLimit,omitempty"`
 
-	// FailedRunsHistoryLimit is how many failed DagRuns made by the schedule are kept as objects; default 10.
+	// FailedRunsHistoryLimit is how many failed or cancelled DagRuns made by the schedule are kept as objects, the newest;
+	// default 10, 0: none. Their history stays in the database.
 	//
 	// +optional
 	// +kubebuilder:validation:Minimum=0
@@ -185,7 +187,8 @@ type DAGSpec struct {
 	// +kubebuilder:validation:Maximum=31536000
 	ActiveDeadlineSeconds *int64 `json:"activeDeadlineSeconds,omitempty"`
 
-	// TTLSecondsAfterFinished: DagRun objects are deleted so long after they ended; default: never.
+	// TTLSecondsAfterFinished: DagRun objects, whoever made them, are deleted so long after they ended; default: never. It
+	// may be changed at any time, also for runs that have ended. Their history stays in the database.
 	//
 	// +optional
 	// +kubebuilder:validation:Minimum=0
