@@ -20,7 +20,7 @@
 //     sent apart from it, by one goroutine, at most ten times a second.
 //   - History goes in batches of a thousand rows, each a short transaction, and by partition; nothing here waits for a lock
 //     on a table that others use for longer than an instant. A run that is larger than a batch goes attempts first, its own
-//     row last: a reader may see it with fewer tasks than it counts.
+//     row last: a reader may see it with fewer tasks than it counts. Readers are told when it is gone.
 //   - Errors are told apart by SQLSTATE and type, never by text. Times are stored in microseconds and returned in UTC; a
 //     zero time.Time is NULL.
 //
