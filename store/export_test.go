@@ -70,6 +70,11 @@ func Queries(s Sample) map[string]Query {
 		"sqlVersionNewest": {sqlVersionNewest, []any{s.Namespace, s.DAG}},
 		"sqlVersionSave":   {sqlVersionSave, []any{1, 99, make([]byte, 32), "{}", 5, now}},
 
+		"sqlPodEventsKeep": {sqlPodEventsKeep, podEventArgs([]PodEvent{{Pod: Pod{UID: s.RunUID, RunUID: s.RunUID, Name: s.Pod}, Count: 1, FirstAt: s.Now, LastAt: s.Now}})},
+		"sqlPodEventsTrim": {sqlPodEventsTrim, []any{[]int64{s.AttemptID}, timestamps([]time.Time{s.Now}), podEventsFirst, podEventsNewest}},
+		"sqlPodEventsTell": {sqlPodEventsTell, []any{[]int64{s.RunID}}},
+		"sqlPodsRecent":    {sqlPodsRecent, []any{5000}},
+
 		"sqlScheduleRead":          {sqlScheduleRead, []any{s.Namespace, s.DAG}},
 		"sqlScheduleMake":          {sqlScheduleMake, []any{1, s.RunUID, "@hourly", "", now, "", nil, "", nil}},
 		"sqlScheduleMove":          {sqlScheduleMove, []any{1, s.RunUID, "@hourly", "", now, "", nil, "", nil, now}},

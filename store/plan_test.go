@@ -52,6 +52,9 @@ INSERT INTO kontroler.changes (xid, run_id, kind, at)
 SELECT (1000 + n)::text::xid8, n / 3, 'run', now() FROM generate_series(1, 300000) n;
 INSERT INTO kontroler.ticks (dag_id, due_from, due_to, count, outcome, run_id, decided_at)
 SELECT n % 20, now() - n * interval '1 minute', now() - n * interval '1 minute', 1, 'Ran', n, now() FROM generate_series(1, 100000) n;
+INSERT INTO kontroler.pod_events (attempt_id, at, key, container, type, reason, message, source, count, first_at, last_at)
+SELECT a.id, a.decided_at, gen_random_uuid(), '', 'Normal', 'Started', 'm', 'kubelet', 1, a.decided_at, a.decided_at
+FROM kontroler.attempts a, generate_series(1, 3) WHERE a.id % 5 = 0 OR a.phase <> 'Succeeded';
 ANALYZE;
 SET session_replication_role = DEFAULT`)
 	s := store.Sample{Namespace: "default", DAG: "dag-7", Now: time.Now(), Old: time.Now().AddDate(0, 0, -60)}
@@ -69,12 +72,14 @@ func readers(s store.Sample) map[string]store.Query {
 	return map[string]store.Query{
 		"view: changes": {SQL: `SELECT id, xid, run_id, kind FROM kontroler_v1.changes
 WHERE (xid, id) > ($1::xid8, $2) AND xid < pg_snapshot_xmin(pg_current_snapshot()) ORDER BY xid, id LIMIT 1000`, Args: []any{"290000", 1}},
-		"view: a run":        {SQL: `SELECT id FROM kontroler_v1.runs WHERE uid = $1`, Args: []any{s.RunUID}},
-		"view: tasks":        {SQL: `SELECT name, reason, message FROM kontroler_v1.tasks WHERE run_id = $1 ORDER BY position, index`, Args: []any{s.RunID}},
-		"view: attempts":     {SQL: `SELECT id, phase FROM kontroler_v1.attempts WHERE task_id = $1 ORDER BY number`, Args: []any{s.TaskID}},
-		"view: a DAG's runs": {SQL: `SELECT id, phase FROM kontroler_v1.runs WHERE dag_id = $1 ORDER BY id DESC LIMIT 50`, Args: []any{7}},
-		"view: newest runs":  {SQL: `SELECT id, phase FROM kontroler_v1.runs ORDER BY id DESC LIMIT 50`},
-		"view: ticks":        {SQL: `SELECT due_from, outcome FROM kontroler_v1.ticks WHERE dag_id = $1 ORDER BY due_from DESC LIMIT 50`, Args: []any{7}},
+		"view: a run":                {SQL: `SELECT id FROM kontroler_v1.runs WHERE uid = $1`, Args: []any{s.RunUID}},
+		"view: tasks":                {SQL: `SELECT name, reason, message FROM kontroler_v1.tasks WHERE run_id = $1 ORDER BY position, index`, Args: []any{s.RunID}},
+		"view: attempts":             {SQL: `SELECT id, phase FROM kontroler_v1.attempts WHERE task_id = $1 ORDER BY number`, Args: []any{s.TaskID}},
+		"view: a DAG's runs":         {SQL: `SELECT id, phase FROM kontroler_v1.runs WHERE dag_id = $1 ORDER BY id DESC LIMIT 50`, Args: []any{7}},
+		"view: newest runs":          {SQL: `SELECT id, phase FROM kontroler_v1.runs ORDER BY id DESC LIMIT 50`},
+		"view: Events of an attempt": {SQL: `SELECT reason, message FROM kontroler_v1.pod_events WHERE attempt_id = $1 ORDER BY first_at`, Args: []any{s.AttemptID}},
+		"view: Events of a run":      {SQL: `SELECT reason, message FROM kontroler_v1.pod_events WHERE run_id = $1 ORDER BY first_at`, Args: []any{s.RunID}},
+		"view: ticks":                {SQL: `SELECT due_from, outcome FROM kontroler_v1.ticks WHERE dag_id = $1 ORDER BY due_from DESC LIMIT 50`, Args: []any{7}},
 	}
 }
 
@@ -127,7 +132,7 @@ func (f *fixture) checkPrepared(tables string) {
 // halfIndexed: all rows of a run are read, and most of them thrown away.
 var halfIndexed = regexp.MustCompile(`Index Cond: \(run_id = \S+\)\n\s+Filter: .*(pod_name|position)`)
 
-var seqScan = regexp.MustCompile(`Seq Scan on (runs|tasks|attempts|changes|ticks)`)
+var seqScan = regexp.MustCompile(`Seq Scan on (runs|tasks|attempts|changes|ticks|pod_events)`)
 
 // checkPlan checks that a statement reads no growing table from one end to the other, and that it finds rows that are
 // given by id by id.
