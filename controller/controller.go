@@ -141,6 +141,7 @@ type term struct {
 	timers    *timers
 
 	retirement *retirement
+	podEvents  *podEvents
 }
 
 // Lead works as the leader until ctx ends, then lets what is under way finish (at most ten seconds). It returns nil then,
@@ -156,6 +157,7 @@ func (c *Controller) Lead(ctx context.Context, db *store.Leader) error {
 	}
 	t.schedules, t.timers = newQueue[cache.ObjectName]("schedules", c.Metrics), newTimers()
 	t.retirement = newRetirement(c.Metrics)
+	t.podEvents = newPodEvents(c.livePod)
 	t.slots = newSlots(c.MaxPods, t.runs.Add)
 	t.status = newProjections()
 	if !cache.WaitForCacheSync(ctx.Done(), c.Synced) {
@@ -257,7 +259,9 @@ func (t *term) work(ctx context.Context) {
 	start(t.Workers, func() { t.pods.work(working, t.reap, t.failed) })
 	start(retentionWorkers, func() { t.retirement.expiries.work(working, t.syncExpiry, t.failed) })
 	start(retentionWorkers, func() { t.retirement.limits.work(working, t.syncLimits, t.failed) })
-	for _, loop := range []func(context.Context){t.watchClaims, t.projectProgress, t.correctOutage, t.maintain, t.trim, t.db.Notify} {
+	for _, loop := range []func(context.Context){
+		t.watchClaims, t.projectProgress, t.correctOutage, t.maintain, t.trim, t.keepPodEvents, t.db.Notify,
+	} {
 		loops.Go(func() { loop(ctx) })
 	}
 	<-ctx.Done()

@@ -21,6 +21,7 @@
 //	quota.go       namespaces that refuse: one probe at a time
 //	schedules.go   due times become DagRuns, by package schedule
 //	retention.go   DagRuns and history whose time is over
+//	podevents.go   Events of Pods, kept with the attempt
 //	status.go      projections and Events
 //	outage.go      DagRuns told that the database is away
 //	claims.go      whose DAG it is

@@ -17,7 +17,7 @@ import (
 
 // Indexes of the caches.
 const (
-	byUID      = "uid"      // DagRuns by UID
+	byUID      = "uid"      // DagRuns and Pods by UID
 	byDAG      = "dag"      // DagRuns by namespace/dagName
 	bySchedule = "schedule" // DagRuns that a schedule made, by the UID of its DAG
 	byRun      = "run"      // Pods by the UID of their run
@@ -124,13 +124,17 @@ func newInformer(lw listWatch, kind runtime.Object, trim cache.TransformFunc, in
 	return informer
 }
 
-func (c *Controller) makeSources() {
-	namespaces := c.Namespaces
-	if len(namespaces) == 0 {
-		namespaces = []string{metav1.NamespaceAll}
+// namespaces are those to watch in.
+func (c *Controller) namespaces() []string {
+	if len(c.Namespaces) == 0 {
+		return []string{metav1.NamespaceAll}
 	}
+	return c.Namespaces
+}
+
+func (c *Controller) makeSources() {
 	mine := labels.SelectorFromSet(labels.Set{v1alpha1.LabelController: c.ID}).String()
-	for _, namespace := range namespaces {
+	for _, namespace := range c.namespaces() {
 		dags, runs, pods := c.Client.KontrolerV1alpha1().DAGs(namespace), c.Client.KontrolerV1alpha1().DagRuns(namespace), c.Kube.CoreV1().Pods(namespace)
 		c.dagSource.informers = append(c.dagSource.informers, newInformer(listWatch{
 			list:  func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) { return dags.List(ctx, o) },
@@ -149,7 +153,7 @@ func (c *Controller) makeSources() {
 				o.LabelSelector = mine
 				return pods.Watch(ctx, o)
 			},
-		}, &corev1.Pod{}, trimPod, cache.Indexers{byRun: indexRun}))
+		}, &corev1.Pod{}, trimPod, cache.Indexers{byUID: indexUID, byRun: indexRun}))
 	}
 }
 
@@ -301,6 +305,9 @@ func (t *term) touched(runUID, pod string) {
 func (t *term) podDeleted(pod *corev1.Pod) {
 	uid, _ := podRunUID(pod)
 	t.retireByUID(runKey(uid))
+	if gone, ok := t.attemptPod(pod); ok {
+		t.podEvents.remember(gone)
+	}
 	if t.reaped.has(pod.UID) {
 		t.reaped.remove(pod.UID)
 		return

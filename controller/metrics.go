@@ -25,6 +25,7 @@ type Metrics struct {
 	startSeconds  prometheus.Histogram
 	runsDeleted   *prometheus.CounterVec
 	removed       *prometheus.CounterVec
+	podEvents     *prometheus.CounterVec
 	epoch         prometheus.Gauge
 	leader        prometheus.Gauge
 	databaseUp    prometheus.Gauge
@@ -60,6 +61,7 @@ func NewMetrics() *Metrics {
 		runsDeleted:   counter("kontroler_dagruns_deleted_total", "DagRuns that were deleted, by what ended their time: ttl, limit.", "by"),
 		removed:       counter("kontroler_history_removed_total", "Rows and partitions of history that were removed, by kind.", "kind"),
 		liveAttempts:  gauge("kontroler_live_attempts", "Attempts that have not ended: what --max-pods bounds.").WithLabelValues(),
+		podEvents:     counter("kontroler_pod_events_total", "Events of Pods: kept, or dropped because the database refuses them.", "result"),
 		epoch:         gauge("kontroler_epoch", "Epoch of the last term of leadership of this process.").WithLabelValues(),
 		leader:        gauge("kontroler_leader", "Whether this process leads.").WithLabelValues(),
 		databaseUp:    gauge("kontroler_database_up", "Whether the database answers.").WithLabelValues(),
@@ -147,6 +149,13 @@ func (m *Metrics) HistoryRemoved(kind string, n int) {
 func (m *Metrics) PodCreated(sinceReady time.Duration) {
 	if m != nil {
 		m.startSeconds.Observe(sinceReady.Seconds())
+	}
+}
+
+// PodEvents counts Events of Pods by what became of them: kept, dropped.
+func (m *Metrics) PodEvents(result string, n int) {
+	if m != nil {
+		m.podEvents.WithLabelValues(result).Add(float64(n))
 	}
 }
 

@@ -40,6 +40,7 @@ func measure(m *controller.Metrics) {
 	m.HistoryRemoved("run", 3)
 	m.HistoryRemoved("task", 0)
 	m.PodCreated(20 * time.Millisecond)
+	m.PodEvents("kept", 3)
 	m.Epoch(7)
 	m.Leader(true)
 	m.DatabaseUp(true)
@@ -63,6 +64,7 @@ func TestMetrics(t *testing.T) {
 		`kontroler_history_removed_total{kind="run"} 3`,
 		`kontroler_leader 1`,
 		`kontroler_live_attempts 5`,
+		`kontroler_pod_events_total{result="kept"} 3`,
 		`kontroler_queue_depth{queue="runs"} 4`,
 		`kontroler_runs_ended_total{phase="Succeeded"} 1`,
 		`kontroler_sync_duration_seconds_count{queue="runs"} 3`,

@@ -172,7 +172,7 @@ func needsIn(namespaces []string, leaseNamespace string) []need {
 			need{group: v1alpha1.GroupName, resource: "dagtasks", verbs: []string{"get"}, namespace: namespace},
 			need{resource: "pods", verbs: []string{"get", "list", "watch", "create", "patch", "delete"}, namespace: namespace},
 			need{resource: "persistentvolumeclaims", verbs: []string{"get", "create", "delete"}, namespace: namespace},
-			need{resource: "events", verbs: []string{"list", "create", "patch"}, namespace: namespace},
+			need{resource: "events", verbs: []string{"list", "watch", "create", "patch"}, namespace: namespace},
 		)
 	}
 	return needs
