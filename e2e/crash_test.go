@@ -135,11 +135,11 @@ func TestKilledAt(t *testing.T) {
 		"run-committed:3": diamondScene(),
 		"run-committed:4": diamondScene(),
 		"run-committed:6": diamondScene(),
-		// Inside a transaction: the version's, the admission's or the first ones of the run, behind five of the term's
+		// Inside a transaction: the version's, the admission's or the first ones of the run, behind seven of the term's
 		// beginning.
-		"transaction-commit:6":  diamondScene(),
-		"transaction-open:8":    diamondScene(),
-		"transaction-commit:10": diamondScene(),
+		"transaction-commit:8":  diamondScene(),
+		"transaction-open:10":   diamondScene(),
+		"transaction-commit:12": diamondScene(),
 		// The Pods of the first task, of two at once, of the retry, of the join.
 		"pod-create:1":  diamondScene(),
 		"pod-create:4":  diamondScene(),

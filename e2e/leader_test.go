@@ -153,19 +153,19 @@ func TestLeaderStopped(t *testing.T) {
 // A leader that is stopped inside of a transaction holds the fence: the successor must get through, and the commit must
 // fail whenever the old leader goes on.
 func TestLeaderStoppedInATransaction(t *testing.T) {
-	// The fifth transaction is the last of the term's beginning: those after it store the version, admit the run, and
+	// The seventh transaction is the last of the term's beginning: those after it store the version, admit the run, and
 	// bring it forward.
 	for name, tt := range map[string]struct {
 		fault string
 		ended bool // it goes on when the run has ended, else while the successor works on it
 	}{
-		"open, version":              {"transaction-open:6", false},
-		"commit, version":            {"transaction-commit:6", true},
-		"open, start":                {"transaction-open:8", true},
-		"commit, start":              {"transaction-commit:8", false},
-		"open, transition":           {"transaction-open:11", false},
-		"commit, transition":         {"transaction-commit:10", true},
-		"commit, another transition": {"transaction-commit:12", false},
+		"open, version":              {"transaction-open:8", false},
+		"commit, version":            {"transaction-commit:8", true},
+		"open, start":                {"transaction-open:10", true},
+		"commit, start":              {"transaction-commit:10", false},
+		"open, transition":           {"transaction-open:13", false},
+		"commit, transition":         {"transaction-commit:12", true},
+		"commit, another transition": {"transaction-commit:14", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)

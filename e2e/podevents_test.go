@@ -1,0 +1,245 @@
+package e2e_test
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	gocmp "github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"kontroler/apis/kontroler/v1alpha1"
+)
+
+// podEvents are the Events kept with the first attempt of a task: what each says, and how often.
+func (w *world) podEvents(run, task string) map[string]int {
+	w.t.Helper()
+	attempts := w.attemptsOf(run, task)
+	if len(attempts) == 0 {
+		return nil
+	}
+	kept := map[string]int{}
+	err := w.query(func(rows *sql.Rows) error {
+		var text string
+		var count int
+		err := rows.Scan(&text, &count)
+		kept[text] += count
+		return err
+	}, `SELECT concat_ws(' | ', type, reason, container, message, source), count FROM kontroler_v1.pod_events WHERE attempt_id = $1`, attempts[0].ID)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return kept
+}
+
+// toldEvents are the same Events as the cluster has them.
+func (w *world) toldEvents(pod string) map[string]int {
+	w.t.Helper()
+	list, err := w.kube.CoreV1().Events(w.namespace).List(w.t.Context(), metav1.ListOptions{FieldSelector: "involvedObject.name=" + pod})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	told := map[string]int{}
+	for _, e := range list.Items {
+		container := strings.TrimSuffix(strings.TrimPrefix(e.InvolvedObject.FieldPath, "spec.containers{"), "}")
+		count := max(1, int(e.Count))
+		if e.Series != nil {
+			count = max(count, int(e.Series.Count))
+		}
+		source := e.Source.Component
+		if source == "" {
+			source = e.ReportingController
+		}
+		text := strings.Join([]string{e.Type, e.Reason, container, strings.TrimSpace(e.Message), source}, " | ")
+		told[text] = max(told[text], count)
+	}
+	return told
+}
+
+// waitPodEvents waits until the Events of these reasons are kept with a task's first attempt, each with a container and
+// at least as often.
+func (w *world) waitPodEvents(run, task string, want map[string]int) {
+	w.t.Helper()
+	w.eventually("the Events of "+task+" to be kept", patience, func(context.Context) (bool, string) {
+		kept := w.podEvents(run, task)
+		for reason, n := range want {
+			if !slices.ContainsFunc(slices.Collect(maps.Keys(kept)), func(text string) bool { return strings.HasPrefix(text, reason+" | ") && kept[text] >= n }) {
+				return false, fmt.Sprint(kept)
+			}
+		}
+		return true, ""
+	})
+}
+
+// checkPodEvents waits until exactly the cluster's Events of a task's first Pod are kept.
+func (w *world) checkPodEvents(run, task string) {
+	w.t.Helper()
+	pod := w.attemptsOf(run, task)[0].PodName
+	var diff string
+	w.eventually("all Events of "+task+" to be kept", patience, func(context.Context) (bool, string) {
+		diff = gocmp.Diff(w.toldEvents(pod), w.podEvents(run, task))
+		return diff == "", "(-cluster +database)\n" + diff
+	})
+}
+
+var startedEvents = map[string]int{"Normal | Scheduled": 1, "Normal | Pulled | task": 1, "Normal | Created | task": 1, "Normal | Started | task": 1}
+
+// What happened to the Pods is there when they are not.
+func TestPodEvents(t *testing.T) {
+	w := newWorld(t)
+	w.controller()
+	stuck := sh("stuck", "")
+	stuck.PodTemplate.NodeSelector = map[string]string{"kubernetes.io/hostname": "none"}
+	missing := sh("missing", "")
+	missing.Image = "example.com/no/such:image"
+	full := sh("full", "dd if=/dev/zero of=/tmp/full bs=1M count=20; "+forever)
+	full.PodTemplate.Resources = &corev1.ResourceRequirements{Limits: corev1.ResourceList{"ephemeral-storage": resource.MustParse("1Mi")}}
+	w.applyDAG("dag", sh("good", ""), stuck, missing, full, sh("evicted", once("evicted", forever)))
+	w.start("run", "dag")
+	pod := w.waitAttempt("run", "evicted", 1, "Running").PodName
+	err := w.kube.PolicyV1().Evictions(w.namespace).Evict(t.Context(), &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Name: pod, Namespace: w.namespace}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.waitTask("run", "good", "Succeeded", "*")
+	w.waitAttempt("run", "evicted", 1, "Lost")
+	w.waitPodEvents("run", "full", map[string]int{"Warning | Evicted": 1})
+	w.waitPodEvents("run", "missing", map[string]int{"Normal | BackOff | task": 2, "Warning | Failed | task": 1})
+	w.kubectl("patch", "dagrun", "run", "--type=merge", "-p", `{"spec":{"cancel":true}}`)
+	w.waitRun("run", v1alpha1.RunCancelled, patience)
+	w.checkPodsGone(w.run("run").UID)
+	for task, want := range map[string]map[string]int{
+		"good": startedEvents, "stuck": {"Warning | FailedScheduling": 1}, "missing": {"Normal | BackOff | task": 2},
+		"full": {"Warning | Evicted": 1, "Normal | Started | task": 1}, "evicted": {"Normal | Killing | task": 1},
+	} {
+		w.waitPodEvents("run", task, want)
+		w.checkPodEvents("run", task)
+	}
+}
+
+// A controller that is killed before or after a write, or finds its rows gone: each Event counts once, also when its Pod is
+// no more.
+func TestPodEventsKilledAt(t *testing.T) {
+	for _, fault := range []string{"pod-events-keep:1", "pod-events-kept:1"} {
+		t.Run(fault, func(t *testing.T) {
+			w := newWorld(t)
+			w.applyDAG("dag", marked("a", ""), marked("b", until("go"), after("a")))
+			w.start("run", "dag")
+			w.dieAt(fault, func(w *world) {
+				w.waitStarted(1)
+				w.open("go")
+			})
+			c := w.controller(atOnce)
+			w.waitRun("run", v1alpha1.RunSucceeded, patience)
+			w.checkFinal("run", "Succeeded", all("Succeeded", "a", "b"))
+			for round := range 2 {
+				for _, task := range []string{"a", "b"} {
+					w.waitPodEvents("run", task, startedEvents)
+					w.checkPodEvents("run", task)
+				}
+				if round == 0 {
+					c.kill9()
+					w.exec(`DELETE FROM kontroler.pod_events WHERE attempt_id = $1`, w.attemptsOf("run", "a")[0].ID)
+					w.controller(atOnce)
+				}
+			}
+		})
+	}
+}
+
+// tell creates an Event of a Pod.
+func (w *world) tell(about corev1.ObjectReference, reason, message string, at time.Time) error {
+	about.Kind, about.APIVersion, about.Namespace = "Pod", "v1", w.namespace
+	_, err := w.kube.CoreV1().Events(w.namespace).Create(w.t.Context(), &corev1.Event{
+		ObjectMeta:     metav1.ObjectMeta{GenerateName: "told-", Namespace: w.namespace},
+		InvolvedObject: about, Type: "Warning", Reason: reason, Message: message, Count: 1,
+		FirstTimestamp: metav1.NewTime(at), LastTimestamp: metav1.NewTime(at), Source: corev1.EventSource{Component: "test"},
+	}, metav1.CreateOptions{})
+	return err
+}
+
+// Of 1,000 different Events of a Pod the first and the newest are kept; those of other Pods, also of another controller's
+// and of Pods that look like ours, are not.
+func TestPodEventsOfManyAndOfOthers(t *testing.T) {
+	w := newWorld(t)
+	w.controller()
+	other := w.newDatabase()
+	w.controller(on(other), flags("--controller-class=other"))
+	w.applyDAG("dag", sh("a", until("go")))
+	w.applySpec("dag-other", v1alpha1.DAGSpec{ControllerClass: "other", Task: []v1alpha1.Task{sh("other", until("go"))}})
+	w.start("run", "dag")
+	w.start("run-other", "dag-other")
+	pod, theirs := w.waitPod("run", "a", running), w.waitPod("run-other", "other", running)
+	w.waitPodEvents("run", "a", startedEvents)
+	stranger := w.waitStranger("stranger-aaaaaaaaaa")
+
+	mine := corev1.ObjectReference{Name: pod.Name, UID: pod.UID}
+	for _, about := range []corev1.ObjectReference{
+		{Name: pod.Name, UID: types.UID(w.dagRun("run").UID)}, {Name: pod.Name}, {Name: theirs.Name, UID: theirs.UID}, {Name: stranger.Name, UID: stranger.UID},
+	} {
+		if err := w.tell(about, "NotMine", "of "+about.Name, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	began := time.Now().Add(-time.Hour)
+	var tellers sync.WaitGroup
+	for first := range 10 {
+		tellers.Go(func() {
+			for n := first; n < 1000; n += 10 {
+				if err := w.tell(mine, "Told", fmt.Sprintf("%04d %s", n, strings.Repeat("ü", 400)), began.Add(time.Duration(n)*time.Second)); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	tellers.Wait()
+	if err := w.tell(mine, "Last", "odd \x01 text", time.Now().Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	w.waitPodEvents("run", "a", map[string]int{"Warning | Last": 1})
+	w.eventually("the first and the newest Events to be kept", patience, func(context.Context) (bool, string) {
+		told := w.strings(`SELECT left(message, 4) FROM kontroler_v1.pod_events WHERE reason = 'Told' ORDER BY first_at`)
+		return len(told) > 20 && told[9] == "0009" && told[len(told)-1] == "0999", strings.Join(told, " ")
+	})
+	if rows := w.podEvents("run", "a"); len(rows) != 30 {
+		t.Errorf("%d rows are kept", len(rows))
+	}
+	if rows := w.strings(`SELECT p.reason FROM kontroler.pod_events p JOIN kontroler_v1.attempts a ON a.id = p.attempt_id WHERE a.pod_name <> $1 OR p.reason = 'NotMine'`, pod.Name); len(rows) > 0 {
+		t.Errorf("Events of others are kept: %v", rows)
+	}
+	w.open("go")
+	w.waitRun("run", v1alpha1.RunSucceeded, patience)
+	w.waitRun("run-other", v1alpha1.RunSucceeded, patience)
+	told := other.strings(`SELECT DISTINCT pod_name || ' ' || e.reason FROM kontroler_v1.pod_events e JOIN kontroler_v1.attempts a ON a.id = e.attempt_id WHERE e.reason NOT IN ('Killing', 'Pulling') ORDER BY 1`)
+	var want []string
+	for _, reason := range []string{"Created", "NotMine", "Pulled", "Scheduled", "Started"} {
+		want = append(want, theirs.Name+" "+reason)
+	}
+	if diff := gocmp.Diff(want, told); diff != "" {
+		t.Errorf("Events of the other controller's Pod (-want +got):\n%s", diff)
+	}
+}
+
+// waitStranger makes a Pod that is no controller's and waits until it is scheduled.
+func (w *world) waitStranger(name string) *corev1.Pod {
+	w.t.Helper()
+	pod, err := w.kube.CoreV1().Pods(w.namespace).Create(w.t.Context(), &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: w.namespace},
+		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "task", Image: "busybox:1.36", Command: []string{"sleep", "1000"}}}},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.eventually("an Event of the stranger", patience, func(context.Context) (bool, string) { return len(w.toldEvents(name)) > 0, "not there" })
+	return pod
+}
