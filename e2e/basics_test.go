@@ -86,7 +86,7 @@ func nth(task string, n, code int) string {
 }
 
 func onCodes(codes ...int32) taskOption {
-	return func(t *v1alpha1.Task) { t.Conditional = &v1alpha1.Conditional{Enabled: true, RetryCodes: codes} }
+	return func(t *v1alpha1.Task) { t.Conditional = &v1alpha1.Conditional{Enabled: new(true), RetryCodes: codes} }
 }
 
 func TestRetryByExitCode(t *testing.T) {

@@ -97,7 +97,7 @@ func TestCompileContainerFaults(t *testing.T) {
 		"retries": {
 			tasks(with(a, func(t *v1alpha1.Task) {
 				t.Backoff = &v1alpha1.Backoff{
-					Limit: -1, Factor: ptr[int32](0),
+					Limit: new(int32(-1)), Factor: ptr[int32](0),
 					Duration: &metav1.Duration{Duration: -1}, MaxDuration: &metav1.Duration{Duration: -time.Second},
 				}
 				t.Conditional = &v1alpha1.Conditional{RetryCodes: []int32{0, 255, 256, -1}}

@@ -1,11 +1,14 @@
 // Package dag turns the spec of a DAG into a graph that the engine can run,
 // or into the list of everything that is wrong with it.
 //
+// A task may take what it does from a DagTask: CompileWith merges what the task
+// gives itself over it, and CheckTask tells what is wrong with a DagTask.
+//
 // It also answers the questions that follow from the spec alone: the
 // parameters of one run (Resolve), the retry policy of a task (Retry), what a
-// version of a DAG pins (Encode, Hash, Decode), which fields this version does
-// not act on (Unsupported, Blocking) and when a schedule is due
-// (ParseSchedule).
+// version of a DAG or DagTask pins (Encode, EncodeTask, Hash, Decode), which
+// fields this version does not act on (Unsupported, Blocking) and when a
+// schedule is due (ParseSchedule).
 //
 // Invariants:
 //   - Pure: no clock, no network, no cluster. The one thing read from outside

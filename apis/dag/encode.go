@@ -38,7 +38,7 @@ func Encode(spec *v1alpha1.DAGSpec) ([]byte, error) {
 	return encoded, nil
 }
 
-// Hash returns the SHA-256 of what Encode returned: two specs with the same hash are the same version.
+// Hash returns the SHA-256 of what Encode or EncodeTask returned: two specs with the same hash are the same version.
 func Hash(encoded []byte) [32]byte {
 	return sha256.Sum256(encoded)
 }

@@ -117,7 +117,6 @@ func TestEncodeErrors(t *testing.T) {
 }
 
 func TestUnsupported(t *testing.T) {
-	ref := v1alpha1.Task{Name: "r", TaskRef: &v1alpha1.TaskRef{Name: "x"}}
 	for name, c := range map[string]struct {
 		spec               *v1alpha1.DAGSpec
 		unsupported, block []string
@@ -131,17 +130,11 @@ func TestUnsupported(t *testing.T) {
 			spec: func() *v1alpha1.DAGSpec {
 				s := full()
 				s.Logs = "follow"
-				s.Task = append(s.Task, ref)
 				return s
 			}(),
 			unsupported: []string{
-				"spec.webhook", "spec.logs", "spec.task[1].taskRef",
+				"spec.webhook", "spec.logs",
 			},
-			block: []string{"spec.task[1].taskRef"},
-		},
-		"many taskRefs": {
-			tasks(task("a"), ref, ref, ref),
-			[]string{"spec.task[1].taskRef and 2 more"}, []string{"spec.task[1].taskRef and 2 more"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -31,7 +31,7 @@ const (
 
 // checkPodTemplate checks what can be told without a cluster and would make every Pod of the task invalid, and what
 // collides with the controller's own part of the Pod. The API server has the last word on the rest.
-func (c *compiler) checkPodTemplate(t *v1alpha1.Task, path *field.Path) {
+func (c *compiler) checkPodTemplate(t *v1alpha1.TaskTemplate, path *field.Path) {
 	p, f := t.PodTemplate, &c.faults
 	checkLabels(f, path.Child("labels"), p.Labels)
 	reserved(f, path.Child("labels"), p.Labels)

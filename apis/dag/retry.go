@@ -43,13 +43,15 @@ func Retry(t *v1alpha1.Task) RetryPolicy {
 		return p
 	}
 	if c := t.Conditional; c != nil {
-		p.Conditional, p.Codes = c.Enabled, c.RetryCodes
+		p.Conditional, p.Codes = c.Enabled != nil && *c.Enabled, c.RetryCodes
 	}
 	b := t.Backoff
 	if b == nil {
 		return p
 	}
-	p.Limit = max(0, int(b.Limit))
+	if b.Limit != nil {
+		p.Limit = max(0, int(*b.Limit))
+	}
 	if b.Factor != nil {
 		p.Factor = max(1, int(*b.Factor))
 	}

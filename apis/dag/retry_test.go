@@ -23,13 +23,13 @@ func TestRetry(t *testing.T) {
 		"nothing": {want: defaults},
 		"empty":   {backoff: &v1alpha1.Backoff{}, conditional: &v1alpha1.Conditional{}, want: defaults},
 		"old style": {
-			&v1alpha1.Backoff{Limit: 3}, &v1alpha1.Conditional{Enabled: true, RetryCodes: []int32{8, 1}},
+			&v1alpha1.Backoff{Limit: new(int32(3))}, &v1alpha1.Conditional{Enabled: new(true), RetryCodes: []int32{8, 1}},
 			dag.RetryPolicy{
 				Limit: 3, Conditional: true, Codes: []int32{8, 1}, Duration: 10 * time.Second, MaxDuration: 5 * time.Minute, Factor: 2,
 			},
 		},
 		"all given": {
-			&v1alpha1.Backoff{Limit: 1, Duration: d(time.Second), Factor: ptr[int32](3), MaxDuration: d(4 * time.Second)}, nil,
+			&v1alpha1.Backoff{Limit: new(int32(1)), Duration: d(time.Second), Factor: ptr[int32](3), MaxDuration: d(4 * time.Second)}, nil,
 			dag.RetryPolicy{Limit: 1, Duration: time.Second, MaxDuration: 4 * time.Second, Factor: 3},
 		},
 		"a duration above the default bound": {
@@ -37,7 +37,7 @@ func TestRetry(t *testing.T) {
 			dag.RetryPolicy{Duration: time.Hour, MaxDuration: time.Hour, Factor: 2},
 		},
 		"not through the schema": {
-			&v1alpha1.Backoff{Limit: -1, Duration: d(-1), Factor: ptr[int32](-1), MaxDuration: d(-1)}, nil,
+			&v1alpha1.Backoff{Limit: new(int32(-1)), Duration: d(-1), Factor: ptr[int32](-1), MaxDuration: d(-1)}, nil,
 			dag.RetryPolicy{Factor: 1},
 		},
 	} {

@@ -159,27 +159,38 @@ func (c *compiler) checkTasks() {
 		if len(t.RunAfter) > maxParents {
 			c.add(field.TooMany(path.Child("runAfter"), len(t.RunAfter), maxParents))
 		}
-		c.checkContainer(t, path)
-		checkRetries(&c.faults, t, path)
-		c.checkTaskParameters(i, path.Child("parameters"))
-		if t.PodTemplate != nil {
-			c.checkPodTemplate(t, path.Child("podTemplate"))
+		if t.TaskRef != nil {
+			objectName(&c.faults, path.Child("taskRef", "name"), t.TaskRef.Name)
+			inRange(&c.faults, path.Child("taskRef", "version"), &t.TaskRef.Version, 0, maxInt32)
+		} else if t.Image == "" {
+			c.add(field.Required(path.Child("image"), "unless taskRef names a DagTask that has one"))
 		}
+		c.checkTaskParameters(i, path.Child("parameters"))
+		c.checkTemplate(&t.TaskTemplate, path)
 	}
 }
 
-// checkContainer checks what the task's container runs.
-func (c *compiler) checkContainer(t *v1alpha1.Task, path *field.Path) {
-	f := &c.faults
-	switch {
-	case t.Image == "" && t.TaskRef == nil:
-		c.add(field.Required(path.Child("image"), "unless taskRef names a DagTask that has one"))
-	case t.Image != strings.TrimSpace(t.Image):
-		c.add(invalid(path.Child("image"), t.Image, "must not have leading or trailing whitespace"))
+// checkTemplate checks what a task and a DagTask have in common, but for the names of their parameters.
+func (c *compiler) checkTemplate(t *v1alpha1.TaskTemplate, path *field.Path) {
+	c.checkContainer(t, path)
+	checkRetries(&c.faults, t, path)
+	if t.PodTemplate == nil {
+		return
 	}
-	if t.TaskRef != nil {
-		objectName(f, path.Child("taskRef", "name"), t.TaskRef.Name)
-		inRange(f, path.Child("taskRef", "version"), &t.TaskRef.Version, 0, maxInt32)
+	for j := range t.PodTemplate.Env {
+		if name := t.PodTemplate.Env[j].Name; slices.Contains(t.Parameters, name) {
+			c.add(field.Forbidden(path.Child("podTemplate", "env").Index(j).Child("name"),
+				"parameter \""+cut(name)+"\" of this task sets the same environment variable"))
+		}
+	}
+	c.checkPodTemplate(t, path.Child("podTemplate"))
+}
+
+// checkContainer checks what the task's container runs.
+func (c *compiler) checkContainer(t *v1alpha1.TaskTemplate, path *field.Path) {
+	f := &c.faults
+	if t.Image != strings.TrimSpace(t.Image) {
+		c.add(invalid(path.Child("image"), t.Image, "must not have leading or trailing whitespace"))
 	}
 	if t.Script != "" && len(t.Command)+len(t.Args) > 0 {
 		c.add(field.Forbidden(path.Child("script"), "script excludes command and args: use either the script or the command"))
@@ -203,10 +214,10 @@ func (c *compiler) checkContainer(t *v1alpha1.Task, path *field.Path) {
 }
 
 // checkRetries checks backoff and conditional.
-func checkRetries(f *faults, t *v1alpha1.Task, path *field.Path) {
+func checkRetries(f *faults, t *v1alpha1.TaskTemplate, path *field.Path) {
 	if b := t.Backoff; b != nil {
 		path := path.Child("backoff")
-		inRange(f, path.Child("limit"), &b.Limit, 0, maxRetries)
+		inRange(f, path.Child("limit"), b.Limit, 0, maxRetries)
 		inRange(f, path.Child("factor"), b.Factor, 1, maxFactor)
 		if b.Duration != nil && b.Duration.Duration < 0 {
 			f.add(invalid(path.Child("duration"), b.Duration.Duration.String(), "must not be negative"))
@@ -222,7 +233,7 @@ func checkRetries(f *faults, t *v1alpha1.Task, path *field.Path) {
 	}
 }
 
-// checkTaskParameters checks that a task names parameters of the DAG, each once, and none that its podTemplate sets.
+// checkTaskParameters checks that a task names parameters of the DAG, each once.
 func (c *compiler) checkTaskParameters(position int, path *field.Path) {
 	t := &c.spec.Task[position]
 	for j, name := range t.Parameters {
@@ -234,16 +245,6 @@ func (c *compiler) checkTaskParameters(position int, path *field.Path) {
 			c.add(duplicate(path.Index(j), name))
 		default:
 			c.parameter[parameter] = int32(position + 1)
-		}
-	}
-	if t.PodTemplate == nil || len(t.Parameters) == 0 {
-		return
-	}
-	for j := range t.PodTemplate.Env {
-		name := t.PodTemplate.Env[j].Name
-		if slices.Contains(t.Parameters, name) {
-			c.add(field.Forbidden(c.task(position).Child("podTemplate", "env").Index(j).Child("name"),
-				"parameter \""+cut(name)+"\" of this task sets the same environment variable"))
 		}
 	}
 }

@@ -259,7 +259,7 @@ func (w *world) replay(t *taskRow) error {
 	spec := w.graph.Task(t.Position)
 	limit := 0
 	if spec.Backoff != nil {
-		limit = int(spec.Backoff.Limit)
+		limit = int(*spec.Backoff.Limit)
 	}
 	for i, a := range t.attempts {
 		if want.Phase != engine.TaskReady || a.Number != i+1 || !a.over && i+1 < len(t.attempts) {
@@ -273,7 +273,7 @@ func (w *world) replay(t *taskRow) error {
 		if ran >= 10*time.Minute {
 			want.Restarts = 0
 		}
-		retryable := spec.Conditional == nil || !spec.Conditional.Enabled || a.end.ExitCode != nil && slices.Contains(spec.Conditional.RetryCodes, *a.end.ExitCode)
+		retryable := spec.Conditional == nil || !*spec.Conditional.Enabled || a.end.ExitCode != nil && slices.Contains(spec.Conditional.RetryCodes, *a.end.ExitCode)
 		switch {
 		case !a.over:
 			want.Phase = engine.TaskActive

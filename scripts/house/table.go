@@ -53,8 +53,9 @@ var (
 var house = []place{
 	{path: "apis/kontroler/v1alpha1", may: all([]string{"k8s.io/api", "k8s.io/apimachinery"})},
 	{
-		path:  "apis/dag",
-		may:   all(wire, wireTypes, validation, []string{"github.com/robfig/cron/v3"}),
+		path: "apis/dag",
+		// strategicpatch: what is given beside a taskRef is merged exactly as the API server and kubectl merge a Pod
+		may:   all(wire, wireTypes, validation, []string{"k8s.io/apimachinery/pkg/util/strategicpatch!", "github.com/robfig/cron/v3"}),
 		tests: yaml,
 	},
 	{path: "generated", may: all([]string{module + "/apis"}, client)},

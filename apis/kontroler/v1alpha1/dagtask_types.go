@@ -43,8 +43,10 @@ type DagTaskList struct {
 //
 // +kubebuilder:validation:XValidation:rule="has(self.image) && size(self.image) > 0",message="image is required"
 // +kubebuilder:validation:XValidation:rule="!has(self.script) || size(self.script) == 0 || ((!has(self.command) || size(self.command) == 0) && (!has(self.args) || size(self.args) == 0))",message="script excludes command and args: use either the script or the command"
+// +kubebuilder:validation:XValidation:rule="!has(self.version) || !has(oldSelf.version) || self.version != oldSelf.version || self == oldSelf",message="a version is immutable: raise spec.version to change the task"
 type DagTaskSpec struct {
-	// Version of the spec; without it versions are counted as the spec changes. A version is immutable.
+	// Version of the task, which is immutable: a change of the task takes another number, usually the next. Without it each
+	// controller counts versions as the task changes.
 	//
 	// +optional
 	// +kubebuilder:validation:Minimum=1
@@ -62,13 +64,27 @@ type DagTaskSpec struct {
 	TaskTemplate `json:",inline"`
 }
 
+// DagTaskValid is the condition of a DagTask: True when its task is well-formed and is stored as a version.
+const DagTaskValid = "Valid"
+
 // DagTaskStatus is what the controller makes of a DagTask.
 type DagTaskStatus struct {
 	// ObservedGeneration is the generation of the spec that this status speaks of.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// Version of the spec.
+	// Controller is the id of the controller that writes this status: the first to see the DagTask, while it has its Lease.
+	// Every controller keeps versions of its own.
+	// +optional
+	// +kubebuilder:validation:MaxLength=63
+	Controller string `json:"controller,omitempty"`
+
+	// ControllerNamespace is the namespace of that controller's Lease.
+	// +optional
+	// +kubebuilder:validation:MaxLength=63
+	ControllerNamespace string `json:"controllerNamespace,omitempty"`
+
+	// Version that DAGs get which follow the DagTask.
 	// +optional
 	Version int64 `json:"version,omitempty"`
 

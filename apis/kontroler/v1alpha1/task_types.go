@@ -25,7 +25,9 @@ type Task struct {
 	// +kubebuilder:validation:items:MaxLength=63
 	RunAfter []string `json:"runAfter,omitempty"`
 
-	// TaskRef takes the task from a DagTask; fields given beside it override the DagTask's.
+	// TaskRef takes the task from a DagTask. Fields given beside it override the DagTask's, merged as by kubectl patch (strategic
+	// merge): maps by field; volumes, volumeMounts, env, imagePullSecrets and initContainers by their key; other lists, and script
+	// against command and args, replace. An empty text or list counts as left out.
 	//
 	// +optional
 	TaskRef *TaskRef `json:"taskRef,omitempty"`
@@ -108,7 +110,7 @@ type TaskRef struct {
 	// +kubebuilder:validation:MaxLength=253
 	Name string `json:"name"`
 
-	// Version of the DagTask; 0 or absent: the newest when the run is admitted, pinned in the run.
+	// Version of the DagTask; 0 or absent: the one that the DagTask has when the run is admitted, pinned in the run.
 	//
 	// +optional
 	// +kubebuilder:validation:Minimum=0
@@ -118,12 +120,12 @@ type TaskRef struct {
 
 // Backoff is the retry policy of a task. The delay before retry n (from 1) is duration * factor^(n-1), at most maxDuration.
 type Backoff struct {
-	// Limit is the number of retries after a failed attempt; 0: none.
+	// Limit is the number of retries after a failed attempt; default 0: none.
 	//
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=1000
-	Limit int32 `json:"limit,omitempty"`
+	Limit *int32 `json:"limit,omitempty"`
 
 	// Duration before the first retry, as "30s" or "5m", at most 8760h; default 10s.
 	//
@@ -156,7 +158,7 @@ type Conditional struct {
 	// Enabled: retry only when the container ended with one of retryCodes.
 	//
 	// +optional
-	Enabled bool `json:"enabled,omitempty"`
+	Enabled *bool `json:"enabled,omitempty"`
 
 	// RetryCodes are the exit codes that are worth a retry.
 	//
@@ -169,6 +171,7 @@ type Conditional struct {
 }
 
 // PodTemplate shapes the Pod of a task: the fields of a Pod and of its task container that a task may set, as in core/v1.
+// What is given beside a taskRef is merged by the keys that the fields have there.
 type PodTemplate struct {
 	// Labels of the Pod. Those under kontroler.greedykomodo/ are the controller's own.
 	//
@@ -188,14 +191,14 @@ type PodTemplate struct {
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=64
-	Volumes []corev1.Volume `json:"volumes,omitempty"`
+	Volumes []corev1.Volume `json:"volumes,omitempty" patchStrategy:"merge,retainKeys" patchMergeKey:"name"`
 
 	// VolumeMounts of the task's container.
 	//
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=64
-	VolumeMounts []corev1.VolumeMount `json:"volumeMounts,omitempty"`
+	VolumeMounts []corev1.VolumeMount `json:"volumeMounts,omitempty" patchStrategy:"merge" patchMergeKey:"mountPath"`
 
 	// Env of the task's container, beside the task's parameters.
 	//
@@ -203,7 +206,7 @@ type PodTemplate struct {
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=256
-	Env []corev1.EnvVar `json:"env,omitempty"`
+	Env []corev1.EnvVar `json:"env,omitempty" patchStrategy:"merge" patchMergeKey:"name"`
 
 	// EnvFrom of the task's container.
 	//
@@ -218,7 +221,7 @@ type PodTemplate struct {
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=64
-	ImagePullSecrets []corev1.LocalObjectReference `json:"imagePullSecrets,omitempty"`
+	ImagePullSecrets []corev1.LocalObjectReference `json:"imagePullSecrets,omitempty" patchStrategy:"merge" patchMergeKey:"name"`
 
 	// ImagePullPolicy of the task's container.
 	//
@@ -242,7 +245,7 @@ type PodTemplate struct {
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=16
-	InitContainers []corev1.Container `json:"initContainers,omitempty"`
+	InitContainers []corev1.Container `json:"initContainers,omitempty" patchStrategy:"merge" patchMergeKey:"name"`
 
 	// NodeSelector of the Pod.
 	//

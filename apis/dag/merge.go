@@ -1,0 +1,220 @@
+package dag
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/strategicpatch"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"kontroler/apis/kontroler/v1alpha1"
+)
+
+// keyed is a list that strategic merge merges by a key of its entries.
+type keyed struct{ list, key string }
+
+var (
+	podLists       = []keyed{{"volumes", "name"}, {"volumeMounts", "mountPath"}, {"env", "name"}, {"imagePullSecrets", "name"}, {"initContainers", "name"}}
+	containerLists = []keyed{{"volumeMounts", "mountPath"}, {"env", "name"}}
+)
+
+// asMap returns the fields that a template gives: what is empty is left out.
+func asMap(t *v1alpha1.TaskTemplate) (map[string]any, error) {
+	encoded, err := json.Marshal(t)
+	if err != nil {
+		return nil, err
+	}
+	return decodeMap(encoded)
+}
+
+// decodeMap keeps numbers as they are written.
+func decodeMap(encoded []byte) (map[string]any, error) {
+	decoder := json.NewDecoder(bytes.NewReader(encoded))
+	decoder.UseNumber()
+	decoded := map[string]any{}
+	return decoded, decoder.Decode(&decoded)
+}
+
+// mergeTemplates merges over into base, and changes both: by strategic merge, as a Pod's fields are merged. Of fields that
+// exclude each other those that over gives stand alone: a script or a command, the one source of a volume or a variable.
+// Lists keep base's order, which matters to variables and init containers; what is new comes after.
+func mergeTemplates(base, over map[string]any) ([]byte, error) {
+	_, script := over["script"]
+	_, command := over["command"]
+	_, args := over["args"]
+	switch {
+	case script && !command && !args:
+		over["command"], over["args"] = nil, nil
+	case !script && (command || args):
+		over["script"] = nil
+	}
+	pod, _ := over["podTemplate"].(map[string]any)
+	under, _ := base["podTemplate"].(map[string]any)
+	sort, err := sorter(under, pod, podLists)
+	if err != nil {
+		return nil, fmt.Errorf("podTemplate.%w", err)
+	}
+	sortContainer := map[any]func(map[string]any){}
+	for i, container := range items(pod["initContainers"]) {
+		name := container["name"]
+		if sortContainer[name], err = sorter(find(under["initContainers"], name), container, containerLists); err != nil {
+			return nil, fmt.Errorf("podTemplate.initContainers[%d].%w", i, err)
+		}
+		retainSources(container["env"])
+	}
+	for _, volume := range items(pod["volumes"]) {
+		retainGiven(volume)
+	}
+	retainSources(pod["env"])
+	merged, err := strategicpatch.StrategicMergeMapPatch(base, over, v1alpha1.TaskTemplate{})
+	if err != nil {
+		return nil, err
+	}
+	if pod, ok := merged["podTemplate"].(map[string]any); ok {
+		sort(pod)
+		for _, container := range items(pod["initContainers"]) {
+			if sort := sortContainer[container["name"]]; sort != nil {
+				sort(container)
+			}
+		}
+	}
+	return json.Marshal(merged)
+}
+
+// sorter returns what sorts the merged lists: base's entries in base's order, then those of over. The entries of over must
+// have different keys: strategic merge would keep the last of them without a word.
+func sorter(base, over map[string]any, lists []keyed) (func(merged map[string]any), error) {
+	ranks := make([]map[any]int, len(lists))
+	for i, l := range lists {
+		rank, given := map[any]int{}, map[any]bool{}
+		for _, entry := range items(base[l.list]) {
+			rank[entry[l.key]] = len(rank)
+		}
+		for _, entry := range items(over[l.list]) {
+			key := entry[l.key]
+			if given[key] {
+				return nil, fmt.Errorf("%s: two entries have the %s %q", l.list, l.key, cut(fmt.Sprint(key)))
+			}
+			given[key] = true
+			if _, known := rank[key]; !known {
+				rank[key] = len(rank)
+			}
+		}
+		ranks[i] = rank
+	}
+	return func(merged map[string]any) {
+		for i, l := range lists {
+			if entries, ok := merged[l.list].([]any); ok {
+				slices.SortStableFunc(entries, func(a, b any) int {
+					return ranks[i][a.(map[string]any)[l.key]] - ranks[i][b.(map[string]any)[l.key]]
+				})
+			}
+		}
+	}, nil
+}
+
+// retainSources lets a variable take its value from where over says only. One without a value is empty.
+func retainSources(env any) {
+	for _, variable := range items(env) {
+		if from, ok := variable["valueFrom"].(map[string]any); ok {
+			retainGiven(from)
+		}
+		retainGiven(variable)
+	}
+}
+
+// retainGiven lets strategic merge drop what an entry of over does not give itself.
+func retainGiven(entry map[string]any) {
+	keys := make([]any, 0, len(entry))
+	for key := range entry {
+		keys = append(keys, key)
+	}
+	entry["$retainKeys"] = keys
+}
+
+// find returns the object of a list that has a name.
+func find(list any, name any) map[string]any {
+	for _, object := range items(list) {
+		if object["name"] == name {
+			return object
+		}
+	}
+	return nil
+}
+
+// items returns the objects of a list, if it is one.
+func items(list any) []map[string]any {
+	values, _ := list.([]any)
+	objects := make([]map[string]any, 0, len(values))
+	for _, value := range values {
+		if object, ok := value.(map[string]any); ok {
+			objects = append(objects, object)
+		}
+	}
+	return objects
+}
+
+// explain says of a fault of a task where it comes from, if that is not the DAG alone.
+func (e *expansion) explain(fault *field.Error) *field.Error {
+	at, found := strings.CutPrefix(fault.Field, "spec.task[")
+	number, at, _ := strings.Cut(at, "]")
+	position, err := strconv.Atoi(number)
+	if !found || err != nil || position >= len(e.spec.Task) || e.spec.Task[position].TaskRef == nil {
+		return fault
+	}
+	ref := e.spec.Task[position].TaskRef
+	if ref == e.given.Task[position].TaskRef {
+		return fault // not merged
+	}
+	given, err := asMap(&e.given.Task[position].TaskTemplate)
+	if err != nil {
+		return fault
+	}
+	origin := ""
+	switch name, rest := element(at); name {
+	case "name", "runAfter", "taskRef", "":
+		return fault
+	default:
+		origin = provenance(given, name, rest)
+	}
+	if origin == "" {
+		return fault
+	}
+	explained := *fault
+	explained.Detail = strings.TrimSpace(fmt.Sprintf("%s (%s DagTask %q, version %d)", fault.Detail, origin, ref.Name, ref.Version))
+	return &explained
+}
+
+// provenance tells whether the field at a path is the DagTask's, or in a list or map to which it may have contributed.
+func provenance(given map[string]any, name, rest string) string {
+	merged := name == "podTemplate"
+	for {
+		value, ok := given[name]
+		if !ok {
+			return "from"
+		}
+		fields, isMap := value.(map[string]any)
+		if !isMap || rest == "" || rest[0] == '[' {
+			break
+		}
+		given = fields
+		name, rest = element(rest)
+	}
+	if merged && strings.HasPrefix(rest, "[") {
+		return "merged with"
+	}
+	return ""
+}
+
+// element splits the first name off a path.
+func element(path string) (name, rest string) {
+	path = strings.TrimPrefix(path, ".")
+	if end := strings.IndexAny(path, ".["); end >= 0 {
+		return path[:end], path[end:]
+	}
+	return path, ""
+}
