@@ -130,23 +130,23 @@ func (l *Leader) DAGDeleted(ctx context.Context, namespace, name, uid string, no
 	return nil
 }
 
-// DAGKey says which DAG: ID is the database's.
-type DAGKey struct {
+// ObjectKey says which DAG or DagTask: ID is the database's.
+type ObjectKey struct {
 	ID              int64
 	Namespace, Name string
 }
 
 // DAGs lists up to limit DAGs that are not noted as deleted and whose ID is above afterID, by ID.
-func (l *Leader) DAGs(ctx context.Context, afterID int64, limit int) ([]DAGKey, error) {
-	dags, err := readRows(ctx, l.pool, func(rows *sql.Rows) (DAGKey, error) {
-		var k DAGKey
-		err := rows.Scan(&k.ID, &k.Namespace, &k.Name)
-		return k, err
-	}, sqlDAGs, afterID, limit)
+func (l *Leader) DAGs(ctx context.Context, afterID int64, limit int) ([]ObjectKey, error) {
+	dags, err := readRows(ctx, l.pool, scanObjectKey, sqlDAGs, afterID, limit)
 	if err != nil {
 		return nil, fmt.Errorf("listing DAGs: %w", classify(ctx, err))
 	}
 	return dags, nil
+}
+
+func scanObjectKey(rows *sql.Rows) (k ObjectKey, err error) {
+	return k, rows.Scan(&k.ID, &k.Namespace, &k.Name)
 }
 
 // VersionByID returns a version. That there is none is an error: versions outlive the runs that pin them.

@@ -48,6 +48,10 @@ SELECT t.run_id, t.id, 1, s.phase, 'run-' || t.run_id || '-' || t.position, gen_
 FROM kontroler.tasks t,
      LATERAL (SELECT CASE WHEN t.phase = 'Succeeded' THEN 'Succeeded' WHEN t.position = 0 THEN 'Running' ELSE 'Decided' END AS phase) s
 WHERE t.attempts = 1;
+INSERT INTO kontroler.dag_tasks (namespace, name, uid, generation, version, created_at)
+SELECT 'default', 'task-' || n, gen_random_uuid(), 1, 5, now() FROM generate_series(1, 2000) n;
+INSERT INTO kontroler.dag_task_versions (dag_task_id, version, hash, spec, created_at)
+SELECT t.id, v, sha256((t.id || '/' || v)::bytea), '{"image": "i"}', now() FROM kontroler.dag_tasks t, generate_series(1, 5) v;
 INSERT INTO kontroler.changes (xid, run_id, kind, at)
 SELECT (1000 + n)::text::xid8, n / 3, 'run', now() FROM generate_series(1, 300000) n;
 INSERT INTO kontroler.ticks (dag_id, due_from, due_to, count, outcome, run_id, decided_at)
@@ -80,6 +84,8 @@ WHERE (xid, id) > ($1::xid8, $2) AND xid < pg_snapshot_xmin(pg_current_snapshot(
 		"view: Events of an attempt": {SQL: `SELECT reason, message FROM kontroler_v1.pod_events WHERE attempt_id = $1 ORDER BY first_at`, Args: []any{s.AttemptID}},
 		"view: Events of a run":      {SQL: `SELECT reason, message FROM kontroler_v1.pod_events WHERE run_id = $1 ORDER BY first_at`, Args: []any{s.RunID}},
 		"view: ticks":                {SQL: `SELECT due_from, outcome FROM kontroler_v1.ticks WHERE dag_id = $1 ORDER BY due_from DESC LIMIT 50`, Args: []any{7}},
+		"view: DagTasks":             {SQL: `SELECT name, version FROM kontroler_v1.dag_tasks WHERE namespace = $1 AND name = $2`, Args: []any{s.Namespace, "task-7"}},
+		"view: its versions":         {SQL: `SELECT version, spec FROM kontroler_v1.dag_task_versions WHERE dag_task_id = $1 ORDER BY version DESC LIMIT 50`, Args: []any{7}},
 	}
 }
 
@@ -132,7 +138,7 @@ func (f *fixture) checkPrepared(tables string) {
 // halfIndexed: all rows of a run are read, and most of them thrown away.
 var halfIndexed = regexp.MustCompile(`Index Cond: \(run_id = \S+\)\n\s+Filter: .*(pod_name|position)`)
 
-var seqScan = regexp.MustCompile(`Seq Scan on (runs|tasks|attempts|changes|ticks|pod_events)`)
+var seqScan = regexp.MustCompile(`Seq Scan on (runs|tasks|attempts|changes|ticks|pod_events|dag_tasks|dag_task_versions)`)
 
 // checkPlan checks that a statement reads no growing table from one end to the other, and that it finds rows that are
 // given by id by id.

@@ -21,10 +21,12 @@ func TestReadContract(t *testing.T) {
 		"tasks": "id run_id position index name phase reason message unmet attempts retries restarts due_at ready_at started_at finished_at",
 		"attempts": "id run_id task_id number phase reason message stop pod_name pod_uid node exit_code due_at reused_from stray_uid decided_at " +
 			"created_at started_at finished_at",
-		"pod_events": "attempt_id run_id container type reason message source count first_at last_at",
-		"schedules":  "dag_id schedule time_zone cursor held last_due",
-		"ticks":      "dag_id due_from due_to count outcome run_id decided_at run_name run_uid",
-		"changes":    "id xid run_id kind at",
+		"pod_events":        "attempt_id run_id container type reason message source count first_at last_at",
+		"schedules":         "dag_id schedule time_zone cursor held last_due",
+		"ticks":             "dag_id due_from due_to count outcome run_id decided_at run_name run_uid",
+		"changes":           "id xid run_id kind at",
+		"dag_tasks":         "id namespace name uid created_at deleted_at version",
+		"dag_task_versions": "id dag_task_id version spec created_at",
 	}
 	got := map[string]string{}
 	for view := range want {
