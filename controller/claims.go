@@ -88,24 +88,31 @@ func (t *term) claimVoid(ctx context.Context, namespace, id string) (bool, error
 	return t.now().After(expiry.Add(claimVoidAfter)), nil
 }
 
-// watchClaims puts the DAGs of controllers that are gone on the queue.
+// watchClaims puts the DAGs and DagTasks of controllers that are gone on their queues.
 func (t *term) watchClaims(ctx context.Context) {
 	for sleep(ctx, claimsEvery) {
 		void := map[string]bool{}
-		t.dagSource.all(func(d *v1alpha1.DAG) {
-			other := d.Status.Controller
-			if other == "" || other == t.ID || d.Spec.ControllerClass != t.Class {
-				return
+		gone := func(namespace, other string) bool {
+			if other == "" || other == t.ID {
+				return false
 			}
 			if _, known := void[other]; !known {
-				is, err := t.claimVoid(ctx, d.Status.ControllerNamespace, other)
+				is, err := t.claimVoid(ctx, namespace, other)
 				if err != nil && ctx.Err() == nil {
 					t.Log.Warn("judging another controller's claims", "controller", other, "error", err)
 				}
 				void[other] = is
 			}
-			if void[other] {
+			return void[other]
+		}
+		t.dagSource.all(func(d *v1alpha1.DAG) {
+			if d.Spec.ControllerClass == t.Class && gone(d.Status.ControllerNamespace, d.Status.Controller) {
 				t.dags.Add(cache.MetaObjectToName(d))
+			}
+		})
+		t.taskSource.all(func(task *v1alpha1.DagTask) {
+			if gone(task.Status.ControllerNamespace, task.Status.Controller) {
+				t.tasks.Add(cache.MetaObjectToName(task))
 			}
 		})
 	}

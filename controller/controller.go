@@ -56,13 +56,14 @@ type Config struct {
 // Controller holds what outlives a term of leadership: clients and warm caches.
 type Controller struct {
 	Config
-	dagSource source[*v1alpha1.DAG]
-	runSource source[*v1alpha1.DagRun]
-	podSource podSource
-	events    record.EventRecorder
-	broadcast record.EventBroadcaster
-	led       atomic.Bool // this process was a leader
-	told      toldRuns
+	dagSource  source[*v1alpha1.DAG]
+	taskSource source[*v1alpha1.DagTask]
+	runSource  source[*v1alpha1.DagRun]
+	podSource  podSource
+	events     record.EventRecorder
+	broadcast  record.EventBroadcaster
+	led        atomic.Bool // this process was a leader
+	told       toldRuns
 }
 
 // New checks the configuration and makes a controller; nothing runs yet.
@@ -123,6 +124,7 @@ type term struct {
 	db    *store.Leader
 	runs  *queue[runKey]
 	dags  *queue[cache.ObjectName]
+	tasks *queue[cache.ObjectName] // DagTasks
 	pods  *queue[cache.ObjectName]
 	dirty *dirty
 	slots *slots
@@ -155,6 +157,7 @@ func (c *Controller) Lead(ctx context.Context, db *store.Leader) error {
 		runs: newQueue[runKey]("runs", c.Metrics), dags: newQueue[cache.ObjectName]("dags", c.Metrics), pods: newQueue[cache.ObjectName]("pods", c.Metrics),
 		dirty: newDirty(), quota: newQuotaGates(), storage: newQuotaGates(), workspaces: newWorkspaces(), graphs: newGraphCache(), reaped: newUIDSet(),
 	}
+	t.tasks = newQueue[cache.ObjectName]("dagtasks", c.Metrics)
 	t.schedules, t.timers = newQueue[cache.ObjectName]("schedules", c.Metrics), newTimers()
 	t.retirement = newRetirement(c.Metrics)
 	t.podEvents = newPodEvents(c.livePod)
@@ -214,20 +217,23 @@ func (t *term) resume(ctx context.Context) error {
 		}
 		more = len(keys) == resumePage
 	}
-	return t.resumeDAGs(ctx)
+	if err := resumeDeleted(ctx, t, t.db.DAGs, t.dagSource, t.dags); err != nil {
+		return err
+	}
+	return resumeDeleted(ctx, t, t.db.DagTasks, t.taskSource, t.tasks)
 }
 
-// resumeDAGs looks at the DAGs that were deleted while nobody led.
-func (t *term) resumeDAGs(ctx context.Context) error {
+// resumeDeleted looks at the objects of a kind that were deleted while nobody led.
+func resumeDeleted[T object](ctx context.Context, t *term, list func(context.Context, int64, int) ([]store.ObjectKey, error), there source[T], queue *queue[cache.ObjectName]) error {
 	for after, more := int64(0), true; more; {
-		keys, err := t.db.DAGs(ctx, after, resumePage)
+		keys, err := list(ctx, after, resumePage)
 		if err != nil {
-			return fmt.Errorf("listing DAGs: %w", err)
+			return err
 		}
 		for _, key := range keys {
 			name := cache.NewObjectName(key.Namespace, key.Name)
-			if _, there := t.dagSource.get(name); !there && t.watches(key.Namespace) {
-				t.dags.Add(name)
+			if _, there := there.get(name); !there && t.watches(key.Namespace) {
+				queue.Add(name)
 			}
 			after = key.ID
 		}
@@ -255,6 +261,7 @@ func (t *term) work(ctx context.Context) {
 	}
 	start(t.Workers, func() { t.runs.work(working, t.syncRun, t.failed) })
 	start(4, func() { t.dags.work(working, t.syncDAG, t.failed) })
+	start(4, func() { t.tasks.work(working, t.syncTask, t.failed) })
 	start(t.Workers, func() { t.schedules.work(working, t.syncSchedule, t.failed) })
 	start(t.Workers, func() { t.pods.work(working, t.reap, t.failed) })
 	start(retentionWorkers, func() { t.retirement.expiries.work(working, t.syncExpiry, t.failed) })
@@ -267,6 +274,7 @@ func (t *term) work(ctx context.Context) {
 	<-ctx.Done()
 	t.runs.ShutDown()
 	t.dags.ShutDown()
+	t.tasks.ShutDown()
 	t.schedules.ShutDown()
 	t.pods.ShutDown()
 	t.retirement.expiries.ShutDown()

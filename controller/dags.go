@@ -61,9 +61,9 @@ func (t *term) syncDAG(ctx context.Context, key cache.ObjectName) error {
 	return t.reportDAG(ctx, c)
 }
 
-// compileDAG reads a DAG live, claims it, compiles it and stores a new version when the compiled spec changed: the one way
-// from a DAG to a version, for the DAG's own sync and for the admission of a run. Its errors are errNoDAG, errNotOurs, or
-// a failure.
+// compileDAG reads a DAG live, claims it, compiles it with the DagTasks that it names and stores a new version when the
+// compiled spec changed: the one way from a DAG to a version, for the DAG's own sync and for the admission of a run. Its
+// errors are errNoDAG, errNotOurs, or a failure.
 func (t *term) compileDAG(ctx context.Context, key cache.ObjectName) (*compiled, error) {
 	d, err := t.Client.KontrolerV1alpha1().DAGs(key.Namespace).Get(ctx, key.Name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
@@ -79,11 +79,15 @@ func (t *term) compileDAG(ctx context.Context, key cache.ObjectName) (*compiled,
 	if !mine {
 		return nil, errNotOurs
 	}
+	resolved, err := t.resolveTasks(ctx, d)
+	if err != nil {
+		return nil, err
+	}
 	c := &compiled{dag: d, blocked: dag.Blocking(&d.Spec)}
-	if c.graph, c.faults = dag.Compile(&d.Spec); len(c.faults) > 0 {
+	if c.graph, c.faults = dag.CompileWith(&d.Spec, resolved); len(c.faults) > 0 {
 		return c, nil
 	}
-	encoded, err := dag.Encode(&d.Spec)
+	encoded, err := dag.Encode(c.graph.Spec())
 	if err != nil {
 		// What no database can hold is a fault of the manifest.
 		c.faults = field.ErrorList{field.Invalid(field.NewPath("spec"), field.OmitValueType{}, err.Error())}
@@ -149,18 +153,21 @@ func (t *term) reportDAG(ctx context.Context, c *compiled) error {
 		return fmt.Errorf("patching the status of DAG %s/%s: %w", d.Namespace, d.Name, err)
 	}
 	fault.Point("dag-reported")
-	if valid.Status == metav1.ConditionFalse && d.Status.ObservedGeneration != d.Generation {
+	observed := d.Status.ObservedGeneration == d.Generation
+	if valid.Status == metav1.ConditionFalse && !(observed && meta.IsStatusConditionFalse(d.Status.Conditions, v1alpha1.DAGValid)) {
 		t.events.Event(d, corev1.EventTypeWarning, "Invalid", shorten(valid.Message, 1024))
 	}
 	t.warnUnused(d)
 	return nil
 }
 
+const unusedInjector = "scriptInjectorImage is accepted and unused: scripts need no helper image"
+
 // warnUnused says so when a field of an old manifest has no effect, once a generation.
 func (t *term) warnUnused(d *v1alpha1.DAG) {
 	unused := slices.ContainsFunc(d.Spec.Task, func(task v1alpha1.Task) bool { return task.ScriptInjectorImage != "" })
 	if unused && d.Status.ObservedGeneration != d.Generation {
-		t.events.Event(d, corev1.EventTypeWarning, "Unused", "scriptInjectorImage is accepted and unused: scripts need no helper image")
+		t.events.Event(d, corev1.EventTypeWarning, "Unused", unusedInjector)
 	}
 }
 

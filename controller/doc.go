@@ -11,6 +11,7 @@
 //	queue.go       the workqueue contract, in one function
 //	dirty.go       what changed beside a run's key
 //	dags.go        claim, compile, version a DAG
+//	dagtasks.go    version a DagTask, resolve the taskRefs of a DAG
 //	admit.go       a DagRun becomes a run
 //	runs.go        the sync of a run
 //	gather.go      the facts of a sync

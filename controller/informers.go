@@ -20,6 +20,7 @@ const (
 	byUID      = "uid"      // DagRuns and Pods by UID
 	byDAG      = "dag"      // DagRuns by namespace/dagName
 	bySchedule = "schedule" // DagRuns that a schedule made, by the UID of its DAG
+	byTask     = "task"     // DAGs by namespace/name of the DagTasks that they name
 	byRun      = "run"      // Pods by the UID of their run
 )
 
@@ -107,6 +108,7 @@ func (s source[T]) handle(changed func(old, new T), deleted func(T)) (release fu
 func (c *Controller) informers() []cache.SharedIndexInformer {
 	var all []cache.SharedIndexInformer
 	all = append(all, c.dagSource.informers...)
+	all = append(all, c.taskSource.informers...)
 	all = append(all, c.runSource.informers...)
 	return append(all, c.podSource.informers...)
 }
@@ -135,11 +137,16 @@ func (c *Controller) namespaces() []string {
 func (c *Controller) makeSources() {
 	mine := labels.SelectorFromSet(labels.Set{v1alpha1.LabelController: c.ID}).String()
 	for _, namespace := range c.namespaces() {
-		dags, runs, pods := c.Client.KontrolerV1alpha1().DAGs(namespace), c.Client.KontrolerV1alpha1().DagRuns(namespace), c.Kube.CoreV1().Pods(namespace)
+		dags, tasks := c.Client.KontrolerV1alpha1().DAGs(namespace), c.Client.KontrolerV1alpha1().DagTasks(namespace)
+		runs, pods := c.Client.KontrolerV1alpha1().DagRuns(namespace), c.Kube.CoreV1().Pods(namespace)
 		c.dagSource.informers = append(c.dagSource.informers, newInformer(listWatch{
 			list:  func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) { return dags.List(ctx, o) },
 			watch: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) { return dags.Watch(ctx, o) },
-		}, &v1alpha1.DAG{}, trimDAG, cache.Indexers{}))
+		}, &v1alpha1.DAG{}, trimDAG, cache.Indexers{byTask: indexTask}))
+		c.taskSource.informers = append(c.taskSource.informers, newInformer(listWatch{
+			list:  func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) { return tasks.List(ctx, o) },
+			watch: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) { return tasks.Watch(ctx, o) },
+		}, &v1alpha1.DagTask{}, trimTask, cache.Indexers{}))
 		c.runSource.informers = append(c.runSource.informers, newInformer(listWatch{
 			list:  func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) { return runs.List(ctx, o) },
 			watch: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) { return runs.Watch(ctx, o) },
@@ -169,6 +176,15 @@ func indexSchedule(obj any) ([]string, error) {
 		return []string{string(owner.UID)}, nil
 	}
 	return nil, nil
+}
+
+func indexTask(obj any) ([]string, error) {
+	d := obj.(*v1alpha1.DAG)
+	names := make([]string, len(d.Spec.Task))
+	for i := range d.Spec.Task {
+		names[i] = d.Namespace + "/" + d.Spec.Task[i].TaskRef.Name
+	}
+	return names, nil
 }
 
 func indexRun(obj any) ([]string, error) {
@@ -201,10 +217,27 @@ func trimRun(obj any) (any, error) {
 	return trimmed, err
 }
 
-// trimDAG also drops the tasks: a DAG is compiled from a live read, and there may be many with thousands of tasks.
+// trimDAG also drops the tasks: a DAG is compiled from a live read, and there may be many with thousands of tasks. What is
+// left are the names of its DagTasks, each once.
 func trimDAG(obj any) (any, error) {
 	if d, ok := obj.(*v1alpha1.DAG); ok {
-		d.Spec.Task, d.Spec.Parameters = nil, nil
+		var tasks []v1alpha1.Task
+		seen := map[string]bool{}
+		for i := range d.Spec.Task {
+			if ref := d.Spec.Task[i].TaskRef; ref != nil && !seen[ref.Name] {
+				seen[ref.Name] = true
+				tasks = append(tasks, v1alpha1.Task{TaskRef: &v1alpha1.TaskRef{Name: ref.Name}})
+			}
+		}
+		d.Spec.Task, d.Spec.Parameters = tasks, nil
+	}
+	return trimMeta(obj)
+}
+
+// trimTask also drops the spec: a DagTask is stored from a live read.
+func trimTask(obj any) (any, error) {
+	if task, ok := obj.(*v1alpha1.DagTask); ok {
+		task.Spec = v1alpha1.DagTaskSpec{}
 	}
 	return trimMeta(obj)
 }
@@ -215,18 +248,25 @@ func (t *term) watch() (release func(), err error) {
 	if err != nil {
 		return nil, err
 	}
+	tasks, err := t.taskSource.handle(t.taskChanged, t.taskDeleted)
+	if err != nil {
+		dags()
+		return nil, err
+	}
 	runs, err := t.runSource.handle(t.runChanged, t.runDeleted)
 	if err != nil {
 		dags()
+		tasks()
 		return nil, err
 	}
 	pods, err := t.podSource.handle(t.podChanged, t.podDeleted)
 	if err != nil {
 		dags()
+		tasks()
 		runs()
 		return nil, err
 	}
-	return func() { dags(); runs(); pods() }, nil
+	return func() { dags(); tasks(); runs(); pods() }, nil
 }
 
 // dagChanged: a DAG to look at, and with it the DagRuns that wait for it.
@@ -245,6 +285,33 @@ func (t *term) dagChanged(old, dag *v1alpha1.DAG) {
 }
 
 func (t *term) dagDeleted(dag *v1alpha1.DAG) { t.dags.Add(cache.MetaObjectToName(dag)) }
+
+// taskChanged: a DagTask to look at, and with it the DAGs that name it.
+func (t *term) taskChanged(old, task *v1alpha1.DagTask) {
+	same := old != nil && old.Generation == task.Generation && old.UID == task.UID
+	if same && old.Status.Controller == task.Status.Controller {
+		return
+	}
+	t.tasks.Add(cache.MetaObjectToName(task))
+	if !same {
+		t.taskTouched(task)
+	}
+}
+
+func (t *term) taskDeleted(task *v1alpha1.DagTask) {
+	t.tasks.Add(cache.MetaObjectToName(task))
+	t.taskTouched(task)
+}
+
+// taskTouched has the DAGs of this controller that name a DagTask compiled again. One that is claimed at this moment is
+// looked at when that is seen.
+func (t *term) taskTouched(task *v1alpha1.DagTask) {
+	for _, d := range t.dagSource.by(byTask, task.Namespace+"/"+task.Name) {
+		if d.Status.Controller == t.ID {
+			t.dags.Add(cache.MetaObjectToName(d))
+		}
+	}
+}
 
 // runChanged: a DagRun that may have to be admitted, cancelled or reported. One that has ended has only to go some day.
 func (t *term) runChanged(old, run *v1alpha1.DagRun) {

@@ -134,7 +134,7 @@ func lookForResources(ctx context.Context, kube kubernetes.Interface) error {
 		served[r.Name] = true
 	}
 	var missing []string
-	for _, name := range []string{"dags", "dags/status", "dagruns", "dagruns/status", "dagtasks"} {
+	for _, name := range []string{"dags", "dags/status", "dagruns", "dagruns/status", "dagtasks", "dagtasks/status"} {
 		if !served[name] {
 			missing = append(missing, name)
 		}
@@ -169,7 +169,8 @@ func needsIn(namespaces []string, leaseNamespace string) []need {
 			need{group: v1alpha1.GroupName, resource: "dags/status", verbs: []string{"patch"}, namespace: namespace},
 			need{group: v1alpha1.GroupName, resource: "dagruns", verbs: []string{"get", "list", "watch", "create", "patch", "delete"}, namespace: namespace},
 			need{group: v1alpha1.GroupName, resource: "dagruns/status", verbs: []string{"patch"}, namespace: namespace},
-			need{group: v1alpha1.GroupName, resource: "dagtasks", verbs: []string{"get"}, namespace: namespace},
+			need{group: v1alpha1.GroupName, resource: "dagtasks", verbs: []string{"get", "list", "watch"}, namespace: namespace},
+			need{group: v1alpha1.GroupName, resource: "dagtasks/status", verbs: []string{"patch"}, namespace: namespace},
 			need{resource: "pods", verbs: []string{"get", "list", "watch", "create", "patch", "delete"}, namespace: namespace},
 			need{resource: "persistentvolumeclaims", verbs: []string{"get", "create", "delete"}, namespace: namespace},
 			need{resource: "events", verbs: []string{"list", "watch", "create", "patch"}, namespace: namespace},

@@ -73,7 +73,7 @@ func (c cluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func TestPreflight(t *testing.T) {
 	const kubernetesVersion = `{"gitVersion": "v1.36.3"}`
-	all := []string{"dags", "dags/status", "dagruns", "dagruns/status", "dagtasks"}
+	all := []string{"dags", "dags/status", "dagruns", "dagruns/status", "dagtasks", "dagtasks/status"}
 	tests := map[string]struct {
 		cluster    http.Handler // none: nothing listens
 		namespaces []string
@@ -85,7 +85,7 @@ func TestPreflight(t *testing.T) {
 		"a web server":          {cluster: http.NotFoundHandler(), want: []string{"does not answer as one", "--kubeconfig"}},
 		"unknown credentials":   {cluster: cluster{status: http.StatusUnauthorized}, want: []string{"does not know this user", "credentials"}},
 		"no custom resources":   {cluster: cluster{version: kubernetesVersion}, want: []string{"has no kontroler.greedykomodo/v1alpha1", "kubectl apply -k manifests/crd"}},
-		"some custom resources": {cluster: cluster{version: kubernetesVersion, resources: []string{"dags", "dagruns", "dagruns/status"}}, want: []string{"lacks dags/status, dagtasks:", "kubectl apply -k manifests/crd"}},
+		"some custom resources": {cluster: cluster{version: kubernetesVersion, resources: []string{"dags", "dagruns", "dagruns/status"}}, want: []string{"lacks dags/status, dagtasks, dagtasks/status:", "kubectl apply -k manifests/crd"}},
 		"few permissions": {
 			cluster:    cluster{version: kubernetesVersion, resources: all, denied: "watch dags,list dags,patch dagruns/status,create pods,update leases,get nodes"},
 			namespaces: []string{"a", "b"},

@@ -25,7 +25,7 @@ import (
 // relook bounds a timer: a clock that was set is noticed within it. A look before the due time reads nothing.
 const relook = time.Minute
 
-// timers remembers when a schedule is due next, for the object and generation that it was computed from.
+// timers remembers when a schedule is due next, for the object, generation and validity that it was computed from.
 type timers struct {
 	mu  sync.Mutex
 	due map[cache.ObjectName]timer
@@ -34,6 +34,7 @@ type timers struct {
 type timer struct {
 	uid        types.UID
 	generation int64
+	held       string
 	next       time.Time // zero: never
 }
 
@@ -58,10 +59,11 @@ func (t *timers) get(name cache.ObjectName) (timer, bool) {
 	return what, ok
 }
 
-// scheduleChanged: the schedule is looked at once the status says what the spec is, and whose.
+// scheduleChanged: the schedule is looked at once the status says what the spec is, and whose. Its DagTasks may make a DAG
+// invalid, and valid again, without a change of its own.
 func (t *term) scheduleChanged(old, d *v1alpha1.DAG) {
 	if old == nil || old.UID != d.UID || old.Generation != d.Generation || old.Status.Controller != d.Status.Controller ||
-		old.Status.ObservedGeneration != d.Status.ObservedGeneration {
+		old.Status.ObservedGeneration != d.Status.ObservedGeneration || held(old) != held(d) {
 		t.schedules.Add(cache.MetaObjectToName(d))
 	}
 }
@@ -76,7 +78,7 @@ func (t *term) syncSchedule(ctx context.Context, name cache.ObjectName) error {
 	if d.Status.ObservedGeneration != d.Generation {
 		return nil // the DAG's own sync says first whether it is valid; that is seen as a change
 	}
-	if set, ok := t.timers.get(name); ok && set.uid == d.UID && set.generation == d.Generation && (set.next.IsZero() || t.now().Before(set.next)) {
+	if set, ok := t.timers.get(name); ok && set.uid == d.UID && set.generation == d.Generation && set.held == held(d) && (set.next.IsZero() || t.now().Before(set.next)) {
 		t.wait(name, set.next)
 		return nil
 	}
@@ -93,7 +95,7 @@ func (t *term) syncSchedule(ctx context.Context, name cache.ObjectName) error {
 		t.schedules.Add(name)
 		return nil
 	}
-	t.timers.set(name, timer{d.UID, d.Generation, next})
+	t.timers.set(name, timer{d.UID, d.Generation, held(d), next})
 	t.wait(name, next)
 	return nil
 }

@@ -1,0 +1,171 @@
+package controller
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/client-go/tools/cache"
+
+	"kontroler/apis/dag"
+	"kontroler/apis/kontroler/v1alpha1"
+	"kontroler/controller/fault"
+	"kontroler/store"
+)
+
+// maxTemplateBytes bounds what is held of the DagTasks of one DAG while it is compiled.
+const maxTemplateBytes = 16 << 20
+
+// savedTask is a DagTask as a DAG needs it: stored as a version, or faulty.
+type savedTask struct {
+	task    *v1alpha1.DagTask // nil: there is none
+	version store.TaskVersion
+	// taken: the version that the DagTask states is stored with another spec.
+	taken  bool
+	faults field.ErrorList
+}
+
+// invalid says why the DagTask is not what its version is, with a reason; empty: it is.
+func (s *savedTask) invalid() (reason, message string) {
+	switch {
+	case len(s.faults) > 0:
+		return "Invalid", faultMessage(s.faults)
+	case s.taken:
+		return "VersionTaken", fmt.Sprintf("spec.version: version %d is stored with another task, and a version is immutable: raise spec.version to %d; until then DAGs get what is stored",
+			s.version.Number, s.version.Newest+1)
+	}
+	return "", ""
+}
+
+func (t *term) syncTask(ctx context.Context, key cache.ObjectName) error {
+	s, err := t.saveTask(ctx, key)
+	if err != nil {
+		return err
+	}
+	if s.task == nil {
+		return t.db.DagTaskDeleted(ctx, key.Namespace, key.Name, t.now())
+	}
+	return t.reportTask(ctx, s)
+}
+
+// saveTask reads a DagTask live, checks it and stores a new version when it has changed: the one way from a DagTask to a
+// version, for its own sync and for the DAGs that name it. Every controller keeps versions of its own.
+func (t *term) saveTask(ctx context.Context, key cache.ObjectName) (savedTask, error) {
+	task, err := t.Client.KontrolerV1alpha1().DagTasks(key.Namespace).Get(ctx, key.Name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return savedTask{}, nil
+	}
+	if err != nil {
+		return savedTask{}, fmt.Errorf("reading DagTask %s: %w", key, err)
+	}
+	s := savedTask{task: task, faults: dag.CheckTask(&task.Spec)}
+	if len(s.faults) > 0 {
+		return s, nil
+	}
+	encoded, err := dag.EncodeTask(&task.Spec)
+	if err == nil {
+		row := store.DagTask{Namespace: task.Namespace, Name: task.Name, UID: string(task.UID), Generation: task.Generation, CreatedAt: task.CreationTimestamp.UTC()}
+		if task.Spec.Version != nil {
+			row.Version = int64(*task.Spec.Version)
+		}
+		s.version, s.taken, err = t.db.SaveTaskVersion(ctx, row, encoded, dag.Hash(encoded), t.now())
+		if err != nil && !errors.Is(err, store.ErrRejected) {
+			return savedTask{}, fmt.Errorf("storing a version of DagTask %s: %w", key, err)
+		}
+		fault.Point("task-version-committed")
+	}
+	if err != nil {
+		// What no database can hold is a fault of the manifest.
+		s.faults = field.ErrorList{field.Invalid(field.NewPath("spec"), field.OmitValueType{}, err.Error())}
+	}
+	return s, nil
+}
+
+// resolveTasks looks up the DagTasks that a DAG names, as they are now.
+func (t *term) resolveTasks(ctx context.Context, d *v1alpha1.DAG) (map[v1alpha1.TaskRef]dag.DagTask, error) {
+	resolved, saved, size := map[v1alpha1.TaskRef]dag.DagTask{}, map[string]savedTask{}, 0
+	for _, ref := range dag.TaskRefs(&d.Spec) {
+		if size > maxTemplateBytes {
+			resolved[ref] = dag.DagTask{Faults: field.ErrorList{field.Forbidden(field.NewPath("spec"),
+				fmt.Sprintf("the DagTasks that the DAG names before it are larger than %d MiB", maxTemplateBytes>>20))}}
+			continue
+		}
+		s, known := saved[ref.Name]
+		if !known {
+			var err error
+			if s, err = t.saveTask(ctx, cache.NewObjectName(d.Namespace, ref.Name)); err != nil {
+				return nil, err
+			}
+			saved[ref.Name] = s
+		}
+		version, faults := s.version, s.faults
+		if ref.Version != 0 && s.task != nil && int64(ref.Version) != version.Number {
+			var err error
+			if version, err = t.db.TaskVersion(ctx, d.Namespace, ref.Name, int64(ref.Version)); err != nil {
+				return nil, err
+			}
+			faults = nil
+		}
+		resolved[ref] = dag.DagTask{Missing: s.task == nil, Version: version.Number, Newest: version.Newest, Template: version.Spec, Faults: faults}
+		size += len(version.Spec)
+	}
+	return resolved, nil
+}
+
+// reportTask brings the status up to date, if it is not. Of several controllers one writes it: the first, as long as its
+// Lease says that it is there. The others have the same to say, but for versions that they counted otherwise.
+func (t *term) reportTask(ctx context.Context, s savedTask) error {
+	task := s.task
+	reason, message := s.invalid()
+	if other := task.Status.Controller; other != "" && other != t.ID {
+		void, err := t.claimVoid(ctx, task.Status.ControllerNamespace, other)
+		if err != nil {
+			return err
+		}
+		if !void {
+			if message != "" {
+				t.Log.Warn("a DagTask is not valid here: its status is another controller's", "namespace", task.Namespace, "dagtask", task.Name, "controller", other, "reason", message)
+			}
+			return nil
+		}
+	}
+	status := task.Status.DeepCopy()
+	status.ObservedGeneration, status.Controller, status.ControllerNamespace = task.Generation, t.ID, t.LeaseNamespace
+	if s.version.Number != 0 {
+		status.Version = s.version.Number
+	}
+	valid := metav1.Condition{Type: v1alpha1.DagTaskValid, Status: metav1.ConditionTrue, Reason: "Stored", ObservedGeneration: task.Generation,
+		Message: fmt.Sprintf("version %d", s.version.Number)}
+	if message != "" {
+		valid.Status, valid.Reason, valid.Message = metav1.ConditionFalse, reason, message
+	}
+	meta.SetStatusCondition(&status.Conditions, valid)
+	if equality.Semantic.DeepEqual(*status, task.Status) {
+		return nil
+	}
+	body, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": task.UID, "resourceVersion": task.ResourceVersion}, "status": status})
+	if err != nil {
+		return fmt.Errorf("encoding the status of DagTask %s/%s: %w", task.Namespace, task.Name, err)
+	}
+	_, err = t.Client.KontrolerV1alpha1().DagTasks(task.Namespace).Patch(ctx, task.Name, types.MergePatchType, body, metav1.PatchOptions{}, "status")
+	if err = ignoreGone(err); err != nil {
+		return fmt.Errorf("patching the status of DagTask %s/%s: %w", task.Namespace, task.Name, err)
+	}
+	fault.Point("task-reported")
+	observed := task.Status.ObservedGeneration == task.Generation
+	if valid.Status == metav1.ConditionFalse && !(observed && meta.IsStatusConditionFalse(task.Status.Conditions, v1alpha1.DagTaskValid)) {
+		t.events.Event(task, corev1.EventTypeWarning, reason, shorten(message, 1024))
+	}
+	if task.Spec.ScriptInjectorImage != "" && !observed {
+		t.events.Event(task, corev1.EventTypeWarning, "Unused", unusedInjector)
+	}
+	return nil
+}
