@@ -193,33 +193,3 @@ func TestFiveThousandTasks(t *testing.T) {
 	w.waitRun("run", v1alpha1.RunCancelled, patience)
 	w.checkFinal("run", "Cancelled", want)
 }
-
-// Fields whose behaviour is still to come are told of, and those without which a run would mean something else fail it.
-func TestFieldsNotYetSupported(t *testing.T) {
-	w := newWorld(t)
-	w.controller()
-	w.applySpec("scheduled", v1alpha1.DAGSpec{Schedule: "@daily", Webhook: &v1alpha1.Webhook{URL: "http://127.0.0.1:1"}, Task: []v1alpha1.Task{sh("a", "")}})
-	ref := v1alpha1.Task{Name: "c", TaskRef: &v1alpha1.TaskRef{Name: "other"}}
-	w.applySpec("referring", v1alpha1.DAGSpec{Task: []v1alpha1.Task{ref}})
-	for dag, want := range map[string][]string{
-		"scheduled": {"spec.webhook"}, "referring": {"spec.task[0].taskRef"},
-	} {
-		w.eventually("DAG "+dag+" to say what is not supported", patience, func(context.Context) (bool, string) {
-			c := meta.FindStatusCondition(w.dag(dag).Status.Conditions, v1alpha1.DAGSupported)
-			if c == nil {
-				return false, "silent"
-			}
-			return c.Status == metav1.ConditionFalse && c.Message == "not yet supported: "+strings.Join(want, ", "), c.Message
-		})
-	}
-	w.start("scheduled", "scheduled")
-	w.waitRun("scheduled", v1alpha1.RunSucceeded, patience)
-	w.checkFinal("scheduled", "Succeeded", all("Succeeded", "a"))
-	w.start("referring", "referring")
-	s := w.waitRun("referring", v1alpha1.RunFailed, patience).Status
-	if s.Reason != "InvalidDag" || !strings.Contains(s.Message, "not yet supported") {
-		t.Errorf("the run failed with %s: %s", s.Reason, s.Message)
-	}
-	w.checkFinal("referring", "Failed", none)
-	w.checkOnce("a")
-}

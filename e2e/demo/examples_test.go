@@ -22,6 +22,7 @@ func TestExamples(t *testing.T) {
 		t.Fatalf("no examples: %v", err)
 	}
 	dags := map[string]*v1alpha1.DAG{}
+	shared := map[string]dag.DagTask{}
 	var runs []*v1alpha1.DagRun
 	for _, file := range files {
 		objects, err := readObjects(file)
@@ -34,6 +35,17 @@ func TestExamples(t *testing.T) {
 				d := &v1alpha1.DAG{}
 				strictly(t, file, object, d)
 				dags[d.Namespace+"/"+d.Name] = d
+			case "DagTask":
+				task := &v1alpha1.DagTask{}
+				strictly(t, file, object, task)
+				if faults := dag.CheckTask(&task.Spec); len(faults) > 0 {
+					t.Errorf("DagTask %s: %v", task.Name, faults.ToAggregate())
+				}
+				encoded, err := dag.EncodeTask(&task.Spec)
+				if err != nil {
+					t.Fatal(err)
+				}
+				shared[task.Namespace+"/"+task.Name] = dag.DagTask{Version: 1, Newest: 1, Template: encoded}
 			case "DagRun":
 				run := &v1alpha1.DagRun{}
 				strictly(t, file, object, run)
@@ -43,7 +55,11 @@ func TestExamples(t *testing.T) {
 	}
 	graphs := map[string]*dag.Graph{}
 	for name, d := range dags {
-		graph, faults := dag.Compile(&d.Spec)
+		resolved := map[v1alpha1.TaskRef]dag.DagTask{}
+		for _, ref := range dag.TaskRefs(&d.Spec) {
+			resolved[ref] = shared[d.Namespace+"/"+ref.Name]
+		}
+		graph, faults := dag.CompileWith(&d.Spec, resolved)
 		if len(faults) > 0 {
 			t.Errorf("DAG %s: %v", name, faults.ToAggregate())
 		}
