@@ -16,6 +16,7 @@ import (
 type Changes struct {
 	batches [transitions]batch
 	run     runChange
+	notices notices
 }
 
 // transition numbers the transitions in the order in which they are written.
@@ -452,7 +453,14 @@ func (c *Changes) apply(ctx context.Context, q querier, runID int64) (int64, err
 	if counts != c.run.counts {
 		return 0, fmt.Errorf("%w: the tasks change the counters by %+v, RunCounts says %+v", ErrConflict, counts, c.run.counts)
 	}
-	return c.applyRun(ctx, q, runID)
+	change, err := c.applyRun(ctx, q, runID)
+	if err != nil {
+		return 0, err
+	}
+	if err := c.notices.write(ctx, q, runID); err != nil {
+		return 0, fmt.Errorf("notifications: %w", err)
+	}
+	return change, nil
 }
 
 func (m *move) apply(ctx context.Context, q querier, runID int64, t transition, b *batch, counts *Counts) error {

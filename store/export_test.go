@@ -110,6 +110,14 @@ func Queries(s Sample) map[string]Query {
 		"sqlTrimSchedule":      {sqlTrimSchedule, []any{1, now}},
 		"sqlPartitions":        {sqlPartitions, []any{"kontroler.changes"}},
 		"sqlRunOver":           {sqlRunOver, []any{s.RunUID, s.Namespace, "r"}},
+
+		"sqlNotificationsMake":   {sqlNotificationsMake, []any{s.RunID, now, []int64{s.TaskID}, []string{"TaskFailed"}}},
+		"sqlNotificationsClaim":  {sqlNotificationsClaim, []any{now, now, []int64{1}, []int64{7}, 4, 32}},
+		"sqlNotificationNext":    {sqlNotificationNext, []any{now}},
+		"sqlNotificationRun":     {sqlNotificationRun, []any{s.RunID}},
+		"sqlNotificationNote":    {sqlNotificationNote, []any{1, 1, now, "Delivered", nil, "", now}},
+		"sqlNotificationFollows": {sqlNotificationFollows, []any{s.RunID, now}},
+		"sqlDeliveryMake":        {sqlDeliveryMake, []any{1, 1, now, nil, "e", "r", 1}},
 	}
 	for _, p := range partitioned {
 		all["(rows of "+p.table+"_default)"] = Query{trimDefault(p.table, p.key), []any{timestamp(s.Old), trimRows}}

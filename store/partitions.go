@@ -12,6 +12,7 @@ var partitioned = []struct{ table, key, columns string }{
 	{"changes", "at", "id, xid, run_id, kind, at"},
 	{"pod_events", "at", "attempt_id, at, key, container, type, reason, message, source, count, first_at, last_at"},
 	{"ticks", "due_from", "dag_id, due_from, due_to, count, outcome, run_id, decided_at, run_name, run_uid"},
+	{"deliveries", "at", "notification_id, try, at, status, error, response, duration_ms"},
 }
 
 const (

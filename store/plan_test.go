@@ -59,6 +59,13 @@ SELECT n % 20, now() - n * interval '1 minute', now() - n * interval '1 minute',
 INSERT INTO kontroler.pod_events (attempt_id, at, key, container, type, reason, message, source, count, first_at, last_at)
 SELECT a.id, a.decided_at, gen_random_uuid(), '', 'Normal', 'Started', 'm', 'kubelet', 1, a.decided_at, a.decided_at
 FROM kontroler.attempts a, generate_series(1, 3) WHERE a.id % 5 = 0 OR a.phase <> 'Succeeded';
+INSERT INTO kontroler.notifications (run_id, dag_id, task_id, event, state, tries, due_at, created_at, settled_at)
+SELECT t.run_id, r.dag_id, t.id, 'TaskSucceeded', CASE WHEN old THEN 'Delivered' ELSE 'Pending' END, 1,
+       CASE WHEN NOT old AND t.position = 0 THEN t.started_at END, t.started_at, CASE WHEN old THEN t.started_at END
+FROM kontroler.tasks t JOIN kontroler.runs r ON r.id = t.run_id, LATERAL (SELECT r.id <= 98000 AS old) o
+WHERE r.id > 90000;
+INSERT INTO kontroler.deliveries (notification_id, try, at, status, duration_ms)
+SELECT id, 1, created_at, 200, 5 FROM kontroler.notifications WHERE state = 'Delivered';
 ANALYZE;
 SET session_replication_role = DEFAULT`)
 	s := store.Sample{Namespace: "default", DAG: "dag-7", Now: time.Now(), Old: time.Now().AddDate(0, 0, -60)}
@@ -86,6 +93,9 @@ WHERE (xid, id) > ($1::xid8, $2) AND xid < pg_snapshot_xmin(pg_current_snapshot(
 		"view: ticks":                {SQL: `SELECT due_from, outcome FROM kontroler_v1.ticks WHERE dag_id = $1 ORDER BY due_from DESC LIMIT 50`, Args: []any{7}},
 		"view: DagTasks":             {SQL: `SELECT name, version FROM kontroler_v1.dag_tasks WHERE namespace = $1 AND name = $2`, Args: []any{s.Namespace, "task-7"}},
 		"view: its versions":         {SQL: `SELECT version, spec FROM kontroler_v1.dag_task_versions WHERE dag_task_id = $1 ORDER BY version DESC LIMIT 50`, Args: []any{7}},
+		"view: notifications":        {SQL: `SELECT event, state, error FROM kontroler_v1.notifications WHERE run_id = $1 ORDER BY id`, Args: []any{s.RunID}},
+		"view: deliveries":           {SQL: `SELECT try, status, error FROM kontroler_v1.deliveries WHERE notification_id = $1 ORDER BY try`, Args: []any{7}},
+		"trim: notifications":        {SQL: `DELETE FROM kontroler.notifications WHERE run_id = $1`, Args: []any{s.RunID}}, // what a run's deletion does
 	}
 }
 
@@ -138,7 +148,7 @@ func (f *fixture) checkPrepared(tables string) {
 // halfIndexed: all rows of a run are read, and most of them thrown away.
 var halfIndexed = regexp.MustCompile(`Index Cond: \(run_id = \S+\)\n\s+Filter: .*(pod_name|position)`)
 
-var seqScan = regexp.MustCompile(`Seq Scan on (runs|tasks|attempts|changes|ticks|pod_events|dag_tasks|dag_task_versions)`)
+var seqScan = regexp.MustCompile(`Seq Scan on (runs|tasks|attempts|changes|ticks|pod_events|dag_tasks|dag_task_versions|notifications|deliveries)`)
 
 // checkPlan checks that a statement reads no growing table from one end to the other, and that it finds rows that are
 // given by id by id.

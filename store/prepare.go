@@ -19,7 +19,7 @@ var planSettings = map[string]string{
 func preparedStatements() []string {
 	statements := []string{
 		sqlEpochLock, sqlChange, sqlRunChange, sqlRunByUID, sqlRunAdmit, sqlTasksAdmit, sqlGatherAttempts, sqlGatherTasks,
-		sqlGatherNext, sqlTasksAt, sqlAttemptByPod, sqlAttemptsByPods,
+		sqlGatherNext, sqlTasksAt, sqlAttemptByPod, sqlAttemptsByPods, sqlNotificationsMake,
 	}
 	for _, m := range moves {
 		if !m.set {

@@ -41,6 +41,8 @@ type NewRun struct {
 	Parameters                    []byte
 	CreatedAt, AdmittedAt         time.Time
 	DeadlineSeconds               int64
+	// NotifyFailed: when it is refused, a notification is written.
+	NotifyFailed bool
 }
 
 // NewTask is a task of a run to be admitted. Without unmet parents it is Ready at once.
@@ -111,6 +113,12 @@ func (l *Leader) newRun(ctx context.Context, run NewRun, phase, reason, message 
 		if !found {
 			if err := insertTasks(ctx, q, id, run.AdmittedAt, tasks); err != nil {
 				return err
+			}
+			if phase == "Failed" && run.NotifyFailed {
+				failed := notices{task: []int64{0}, event: []string{"RunFailed"}, at: run.AdmittedAt}
+				if err := failed.write(ctx, q, id); err != nil {
+					return err
+				}
 			}
 			if err := q.QueryRowContext(ctx, sqlChange, id, "run").Scan(&change); err != nil {
 				return err

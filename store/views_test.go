@@ -27,6 +27,9 @@ func TestReadContract(t *testing.T) {
 		"changes":           "id xid run_id kind at",
 		"dag_tasks":         "id namespace name uid created_at deleted_at version",
 		"dag_task_versions": "id dag_task_id version spec created_at",
+
+		"notifications": "id run_id dag_id task_id event state tries due_at error created_at settled_at",
+		"deliveries":    "notification_id try at status error response duration_ms",
 	}
 	got := map[string]string{}
 	for view := range want {
