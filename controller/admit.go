@@ -50,12 +50,15 @@ func (t *term) store(ctx context.Context, run *v1alpha1.DagRun, c *compiled) (st
 		DAGID: c.version.DAGID, VersionID: c.version.ID, Parameters: []byte("[]"),
 		CreatedAt: run.CreationTimestamp.UTC(), AdmittedAt: t.now(),
 	}
+	if c.version.ID != 0 {
+		row.NotifyFailed = wants(c.graph.Spec().Webhook, v1alpha1.EventRunFailed)
+	}
 	if why := c.invalid(); why != "" {
-		return t.db.Refuse(ctx, row, engine.ReasonInvalidDag, why)
+		return t.refuseRun(ctx, row, engine.ReasonInvalidDag, why)
 	}
 	values, faults := c.graph.Resolve(run.Spec.Parameters)
 	if len(faults) > 0 {
-		return t.db.Refuse(ctx, row, engine.ReasonInvalidParameters, faultMessage(faults))
+		return t.refuseRun(ctx, row, engine.ReasonInvalidParameters, faultMessage(faults))
 	}
 	var err error
 	if row.Parameters, err = json.Marshal(values); err != nil {
@@ -69,6 +72,15 @@ func (t *term) store(ctx context.Context, run *v1alpha1.DagRun, c *compiled) (st
 		tasks[i] = store.NewTask{Position: i, Name: c.graph.Task(i).Name, Unmet: len(c.graph.Parents(i))}
 	}
 	return t.db.Admit(ctx, row, tasks)
+}
+
+// refuseRun writes the row of a run that fails before it begins.
+func (t *term) refuseRun(ctx context.Context, row store.NewRun, reason, message string) (store.Run, error) {
+	refused, err := t.db.Refuse(ctx, row, reason, message)
+	if row.NotifyFailed {
+		t.wakeNotifications()
+	}
+	return refused, err
 }
 
 // claimRun makes sure that the DagRun names this controller and this row before the first Pod: of several controllers the

@@ -18,6 +18,7 @@ import (
 	"kontroler/apis/kontroler/v1alpha1"
 	"kontroler/controller/engine"
 	"kontroler/controller/fault"
+	"kontroler/controller/webhook"
 	"kontroler/generated/clientset/versioned"
 	"kontroler/store"
 )
@@ -41,6 +42,8 @@ type Config struct {
 	StartGrace time.Duration
 	// HistoryRetention is how long rows and logs are kept after their end; 0: for ever.
 	HistoryRetention time.Duration
+	// WebhookDeny are the networks that webhooks may not reach beside those that none may: CIDRs, separated by commas.
+	WebhookDeny string
 	// Workers is how many runs are synced at once; default 8.
 	Workers int
 	// Writes counts the requests that changed something; what progress patches are rationed by.
@@ -64,6 +67,7 @@ type Controller struct {
 	broadcast  record.EventBroadcaster
 	led        atomic.Bool // this process was a leader
 	told       toldRuns
+	webhooks   *webhook.Sender
 }
 
 // New checks the configuration and makes a controller; nothing runs yet.
@@ -89,7 +93,11 @@ func New(cfg Config) (*Controller, error) {
 	if cfg.DatabaseAway == nil {
 		cfg.DatabaseAway = func() (time.Time, bool) { return time.Time{}, false }
 	}
-	c := &Controller{Config: cfg}
+	guard, err := webhook.NewGuard(cfg.WebhookDeny)
+	if err != nil {
+		return nil, fmt.Errorf("controller: WebhookDeny: %w", err)
+	}
+	c := &Controller{Config: cfg, webhooks: webhook.NewSender(guard)}
 	c.makeSources()
 	c.broadcast, c.events = newEvents(cfg.Kube)
 	return c, nil
@@ -144,6 +152,8 @@ type term struct {
 
 	retirement *retirement
 	podEvents  *podEvents
+	// notifications has an element when some may have been written since they were last looked for.
+	notifications chan struct{}
 }
 
 // Lead works as the leader until ctx ends, then lets what is under way finish (at most ten seconds). It returns nil then,
@@ -161,6 +171,7 @@ func (c *Controller) Lead(ctx context.Context, db *store.Leader) error {
 	t.schedules, t.timers = newQueue[cache.ObjectName]("schedules", c.Metrics), newTimers()
 	t.retirement = newRetirement(c.Metrics)
 	t.podEvents = newPodEvents(c.livePod)
+	t.notifications = make(chan struct{}, 1)
 	t.slots = newSlots(c.MaxPods, t.runs.Add)
 	t.status = newProjections()
 	if !cache.WaitForCacheSync(ctx.Done(), c.Synced) {
@@ -266,6 +277,7 @@ func (t *term) work(ctx context.Context) {
 	start(t.Workers, func() { t.pods.work(working, t.reap, t.failed) })
 	start(retentionWorkers, func() { t.retirement.expiries.work(working, t.syncExpiry, t.failed) })
 	start(retentionWorkers, func() { t.retirement.limits.work(working, t.syncLimits, t.failed) })
+	start(1, func() { t.sendNotifications(ctx, working) })
 	for _, loop := range []func(context.Context){
 		t.watchClaims, t.projectProgress, t.correctOutage, t.maintain, t.trim, t.keepPodEvents, t.db.Notify,
 	} {

@@ -23,6 +23,7 @@
 //	schedules.go   due times become DagRuns, by package schedule
 //	retention.go   DagRuns and history whose time is over
 //	podevents.go   Events of Pods, kept with the attempt
+//	notifications.go  endings are told to webhooks, by package webhook
 //	status.go      projections and Events
 //	outage.go      DagRuns told that the database is away
 //	claims.go      whose DAG it is

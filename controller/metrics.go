@@ -22,6 +22,7 @@ type Metrics struct {
 	liveAttempts  prometheus.Gauge
 	runsEnded     *prometheus.CounterVec
 	attemptsEnded *prometheus.CounterVec
+	deliveries    *prometheus.CounterVec
 	startSeconds  prometheus.Histogram
 	runsDeleted   *prometheus.CounterVec
 	removed       *prometheus.CounterVec
@@ -60,6 +61,7 @@ func NewMetrics() *Metrics {
 		attemptsEnded: counter("kontroler_attempts_ended_total", "Attempts that ended, by phase and reason.", "phase", "reason"),
 		runsDeleted:   counter("kontroler_dagruns_deleted_total", "DagRuns that were deleted, by what ended their time: ttl, limit.", "by"),
 		removed:       counter("kontroler_history_removed_total", "Rows and partitions of history that were removed, by kind.", "kind"),
+		deliveries:    counter("kontroler_deliveries_total", "Tries to deliver a notification, by result: delivered, failed, parked (failed for the last time).", "result"),
 		liveAttempts:  gauge("kontroler_live_attempts", "Attempts that have not ended: what --max-pods bounds.").WithLabelValues(),
 		podEvents:     counter("kontroler_pod_events_total", "Events of Pods: kept, or dropped because the database refuses them.", "result"),
 		epoch:         gauge("kontroler_epoch", "Epoch of the last term of leadership of this process.").WithLabelValues(),
@@ -142,6 +144,13 @@ func (m *Metrics) DagRunDeleted(by string) {
 func (m *Metrics) HistoryRemoved(kind string, n int) {
 	if m != nil && n > 0 {
 		m.removed.WithLabelValues(kind).Add(float64(n))
+	}
+}
+
+// Delivery counts a try to deliver a notification, once it is noted.
+func (m *Metrics) Delivery(result string) {
+	if m != nil {
+		m.deliveries.WithLabelValues(result).Inc()
 	}
 }
 

@@ -3,6 +3,7 @@ package controller
 import (
 	"time"
 
+	"kontroler/apis/kontroler/v1alpha1"
 	"kontroler/store"
 )
 
@@ -15,13 +16,18 @@ type recorder struct {
 	counted bool
 	run     string
 	ends    []end
+	// webhook is to be told of endings; nil: nobody is. notified: there is something to tell.
+	webhook  *v1alpha1.Webhook
+	notified bool
 }
 
 type end struct{ phase, reason string }
 
 const unchanged = "unchanged"
 
-func newRecorder() *recorder { return &recorder{hold: unchanged} }
+func newRecorder(webhook *v1alpha1.Webhook) *recorder {
+	return &recorder{hold: unchanged, webhook: webhook}
+}
 
 // RunHeld notes the hold.
 func (r *recorder) RunHeld(hold string) {
@@ -41,10 +47,30 @@ func (r *recorder) AttemptEnded(attempt int64, phase, reason, message string, ex
 	r.Changes.AttemptEnded(attempt, phase, reason, message, exitCode, podUID, node, startedAt, finishedAt)
 }
 
-// RunEnded notes the end for the metrics.
+// TaskSucceeded adds its notification.
+func (r *recorder) TaskSucceeded(task int64, at time.Time) {
+	r.Changes.TaskSucceeded(task, at)
+	r.notify(task, v1alpha1.EventTaskSucceeded, at)
+}
+
+// TaskFailed adds its notification.
+func (r *recorder) TaskFailed(task int64, reason, message string, cascade bool, at time.Time) {
+	r.Changes.TaskFailed(task, reason, message, cascade, at)
+	r.notify(task, v1alpha1.EventTaskFailed, at)
+}
+
+// RunEnded notes the end for the metrics, and adds its notification.
 func (r *recorder) RunEnded(phase, reason, message string, at time.Time) {
 	r.run = phase
 	r.Changes.RunEnded(phase, reason, message, at)
+	r.notify(0, v1alpha1.WebhookEvent("Run"+phase), at)
+}
+
+func (r *recorder) notify(task int64, event v1alpha1.WebhookEvent, at time.Time) {
+	if wants(r.webhook, event) {
+		r.notified = true
+		r.Notify(task, string(event), at)
+	}
 }
 
 // count tells the metrics what was committed.

@@ -117,13 +117,17 @@ func (t *term) advance(ctx context.Context, row store.Run, run *v1alpha1.DagRun,
 	slice.Deleted, slice.Cancel = run == nil, run != nil && run.Spec.Cancel
 	// A DagRun is told its end after the row: one that has ended beside a live row is ahead of a restored database.
 	slice.Ahead = run != nil && run.Status.Phase.Ended()
-	ledger := newRecorder()
+	ledger := newRecorder(graph.Spec().Webhook)
 	next, err := engine.Decide(slice, now, ledger)
 	if err != nil {
 		return fmt.Errorf("deciding run %s/%s: %w", row.Namespace, row.Name, err)
 	}
 	if !ledger.Empty() {
-		if err := t.db.Commit(ctx, row.ID, &ledger.Changes); err != nil {
+		err := t.db.Commit(ctx, row.ID, &ledger.Changes)
+		if ledger.notified {
+			t.wakeNotifications() // also when the commit's answer was lost
+		}
+		if err != nil {
 			for _, name := range next.Reap {
 				change.pods[name] = struct{}{} // if it was committed after all, the reaper must hear of it
 			}

@@ -133,7 +133,7 @@ func TestUnsupported(t *testing.T) {
 				return s
 			}(),
 			unsupported: []string{
-				"spec.webhook", "spec.logs",
+				"spec.logs",
 			},
 		},
 	} {

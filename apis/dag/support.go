@@ -15,7 +15,6 @@ func Unsupported(spec *v1alpha1.DAGSpec) []string {
 		path string
 		used bool
 	}{
-		{"spec.webhook", spec.Webhook != nil && spec.Webhook.URL != ""},
 		{"spec.logs", spec.Logs == v1alpha1.LogsFollow},
 	} {
 		if f.used {

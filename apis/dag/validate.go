@@ -75,8 +75,8 @@ func (c *compiler) checkWebhook() {
 			c.add(field.Required(path.Child("events").Index(i), ""))
 			continue
 		}
-		oneOf(&c.faults, path.Child("events").Index(i), event,
-			"TaskSucceeded", "TaskFailed", "RunSucceeded", "RunFailed", "RunCancelled")
+		oneOf(&c.faults, path.Child("events").Index(i), event, v1alpha1.EventTaskSucceeded, v1alpha1.EventTaskFailed,
+			v1alpha1.EventRunSucceeded, v1alpha1.EventRunFailed, v1alpha1.EventRunCancelled)
 	}
 }
 

@@ -259,20 +259,33 @@ type SecretKeyRef struct {
 // +kubebuilder:validation:Enum=TaskSucceeded;TaskFailed;RunSucceeded;RunFailed;RunCancelled
 type WebhookEvent string
 
-// Webhook is told when a task or the run ends.
+// The events.
+const (
+	EventTaskSucceeded WebhookEvent = "TaskSucceeded"
+	EventTaskFailed    WebhookEvent = "TaskFailed"
+	EventRunSucceeded  WebhookEvent = "RunSucceeded"
+	EventRunFailed     WebhookEvent = "RunFailed"
+	EventRunCancelled  WebhookEvent = "RunCancelled"
+)
+
+// Webhook is told when a task or the run ends: at least once, in the order of a run's endings, for up to a day. A run uses
+// the webhook of its version of the DAG.
 type Webhook struct {
-	// URL that is sent a POST; http or https.
+	// URL that is sent a POST; http or https; empty: nothing is sent. Loopback, link-local and metadata addresses are
+	// refused, private ones are not.
 	//
 	// +optional
 	// +kubebuilder:validation:MaxLength=2048
 	URL string `json:"url,omitempty"`
 
-	// VerifySSL: check the certificate of an https URL.
+	// VerifySSL: the URL must be https, with a certificate that the controller's system trusts. Without it no certificate
+	// is checked.
 	//
 	// +optional
 	VerifySSL bool `json:"verifySSL,omitempty"`
 
-	// SecretRef names the Secret key with which the body is signed (HMAC-SHA256).
+	// SecretRef names the Secret key with which timestamp and body are signed (HMAC-SHA256, in the header
+	// Kontroler-Signature). It is read whenever something is sent.
 	//
 	// +optional
 	SecretRef *SecretKeyRef `json:"secretRef,omitempty"`

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/validation"
+
+	"kontroler/controller/webhook"
 )
 
 // config is everything that the controller can be told.
@@ -41,6 +43,7 @@ type config struct {
 	historyRetention time.Duration
 	adoptCluster     bool
 	acceptRestored   bool
+	webhookDeny      string // CIDRs, separated by commas
 }
 
 // setting is one thing that can be told, by flag or by environment variable.
@@ -64,6 +67,7 @@ func settings() []setting {
 		{"max-pods", "N", "KONTROLER_MAX_PODS", "2000", "how many Pods live at once; more tasks wait, Throttled", false, setMaxPods},
 		{"start-grace", "DURATION", "KONTROLER_START_GRACE", "5m", "how long a Pod may fail to start (no such image, Secret or key) before its attempt fails: 1s to 24h", false, setStartGrace},
 		{"history-retention", "DURATION", "KONTROLER_HISTORY_RETENTION", "2160h", "how long runs and logs are kept in PostgreSQL after their end, 1h at least; 0: for ever", false, setHistoryRetention},
+		{"webhook-deny", "CIDRS", "KONTROLER_WEBHOOK_DENY", "", "networks that webhooks may not reach, separated by commas, beside loopback, link-local and\nmetadata addresses, which none may", false, setWebhookDeny},
 		{"leader-elect", "", "KONTROLER_LEADER_ELECT", "true", "wait until no other process of this controller leads; false: take the Lease at once,\nwhoever holds it", false, boolean(func(c *config) *bool { return &c.leaderElect })},
 		{"lease-namespace", "NAMESPACE", "KONTROLER_LEASE_NAMESPACE", "", "where the Lease is; default the namespace of this Pod, else \"default\"", true, setLeaseNamespace},
 		{"lease-duration", "DURATION", "KONTROLER_LEASE_DURATION", "15s", "how long a leader is believed that does not renew its Lease: whole seconds, 3s to 2m", false, setLeaseDuration},
@@ -317,6 +321,14 @@ func setHistoryRetention(c *config, value string) error {
 		return fmt.Errorf("%q is neither a duration from 1h on (90 days are 2160h) nor 0", value)
 	}
 	c.historyRetention = d
+	return nil
+}
+
+func setWebhookDeny(c *config, value string) error {
+	if _, err := webhook.NewGuard(value); err != nil {
+		return err
+	}
+	c.webhookDeny = value
 	return nil
 }
 

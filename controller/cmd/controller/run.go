@@ -53,7 +53,7 @@ func runController(ctx context.Context, cfg config, log *slog.Logger) error {
 	gate.Guard(elector.Stale)
 	c, err := controller.New(controller.Config{
 		Kube: clients.kube, Client: clients.dags, ID: id, Namespaces: cfg.namespaces, Class: cfg.class, LeaseNamespace: leases,
-		MaxPods: cfg.maxPods, StartGrace: cfg.startGrace, HistoryRetention: cfg.historyRetention, Writes: gate.Writes, DatabaseAway: elector.DatabaseAway, Metrics: metrics, Log: log,
+		MaxPods: cfg.maxPods, StartGrace: cfg.startGrace, HistoryRetention: cfg.historyRetention, WebhookDeny: cfg.webhookDeny, Writes: gate.Writes, DatabaseAway: elector.DatabaseAway, Metrics: metrics, Log: log,
 	})
 	if err != nil {
 		return err

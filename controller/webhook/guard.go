@@ -1,0 +1,145 @@
+package webhook
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"syscall"
+)
+
+// Guard judges the addresses that webhooks lead to. The zero value refuses what no webhook may reach: this machine, its
+// link, and where clouds tell secrets. Private addresses are allowed: most receivers are Services of the cluster.
+type Guard struct {
+	denied []netip.Prefix
+}
+
+// NewGuard makes a guard that refuses these networks too: a list of CIDRs or single addresses, separated by commas.
+func NewGuard(list string) (Guard, error) {
+	var g Guard
+	var wrong []string
+	for entry := range strings.SplitSeq(list, ",") {
+		if entry = strings.TrimSpace(entry); entry == "" {
+			continue
+		}
+		prefix, err := netip.ParsePrefix(entry)
+		if addr, single := netip.ParseAddr(entry); single == nil && addr.Zone() == "" {
+			prefix, err = netip.PrefixFrom(addr, addr.BitLen()), nil
+		}
+		if err != nil {
+			wrong = append(wrong, fmt.Sprintf("%q", entry))
+			continue
+		}
+		if prefix.Addr().Is4In6() && prefix.Bits() >= 96 {
+			prefix = netip.PrefixFrom(prefix.Addr().Unmap(), prefix.Bits()-96)
+		}
+		g.denied = append(g.denied, prefix.Masked())
+	}
+	if len(wrong) > 0 {
+		return Guard{}, fmt.Errorf("no network (as 10.0.0.0/8 or fd00::/8): %s", strings.Join(wrong, ", "))
+	}
+	return g, nil
+}
+
+// refusedError says why an address is refused.
+type refusedError struct {
+	addr netip.Addr
+	why  string
+}
+
+func (e *refusedError) Error() string { return fmt.Sprintf("address %s is refused: %s", e.addr, e.why) }
+
+// control is for net.Dialer: it sees the address that a connection is about to be made to.
+func (g Guard) control(_, address string, _ syscall.RawConn) error {
+	to, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return fmt.Errorf("address %q is refused: it is none of an internet protocol", address)
+	}
+	return g.Check(to.Addr())
+}
+
+// Check is nil for an address that may be reached; else its error names the address and what it is.
+func (g Guard) Check(addr netip.Addr) error {
+	for _, form := range forms(addr) {
+		if why := g.refuse(form); why != "" {
+			return &refusedError{addr, why}
+		}
+	}
+	return nil
+}
+
+// metadata is where clouds tell a machine its secrets, beside the link-local 169.254.169.254.
+var metadata = []netip.Addr{
+	netip.MustParseAddr("100.100.100.200"), netip.MustParseAddr("168.63.129.16"), netip.MustParseAddr("192.0.0.192"),
+	netip.MustParseAddr("fd00:ec2::254"), netip.MustParseAddr("fd20:ce::254"),
+}
+
+// thisNetwork is IPv4's "this host": Linux takes all of 0/8 that it does not refuse for itself.
+var (
+	thisNetwork = netip.MustParsePrefix("0.0.0.0/8")
+	reserved    = netip.MustParsePrefix("240.0.0.0/4")
+)
+
+func (g Guard) refuse(addr netip.Addr) (why string) {
+	switch {
+	case addr.IsLoopback():
+		return "loopback"
+	case addr.IsUnspecified(), thisNetwork.Contains(addr):
+		return "unspecified"
+	case addr == netip.AddrFrom4([4]byte{169, 254, 169, 254}):
+		return "a cloud's metadata"
+	case addr.IsLinkLocalUnicast():
+		return "link-local"
+	case addr.IsMulticast():
+		return "multicast"
+	case reserved.Contains(addr):
+		return "broadcast or reserved"
+	}
+	for _, m := range metadata {
+		if addr == m {
+			return "a cloud's metadata"
+		}
+	}
+	for _, prefix := range g.denied {
+		if prefix.Contains(addr) {
+			return "--webhook-deny has " + prefix.String()
+		}
+	}
+	return ""
+}
+
+// embeddings are the IPv6 networks whose addresses stand for IPv4 ones, and where in them those are.
+var embeddings = []struct {
+	prefix   netip.Prefix
+	at       int
+	inverted bool
+}{
+	{netip.MustParsePrefix("::/96"), 12, false},           // IPv4-compatible
+	{netip.MustParsePrefix("::ffff:0:0:0/96"), 12, false}, // IPv4-translated
+	{netip.MustParsePrefix("64:ff9b::/96"), 12, false},    // NAT64
+	{netip.MustParsePrefix("64:ff9b:1::/48"), 12, false},  // NAT64 of a site
+	{netip.MustParsePrefix("2002::/16"), 2, false},        // 6to4
+	{netip.MustParsePrefix("2001::/32"), 12, true},        // Teredo
+}
+
+// forms are an address and, where it stands for an IPv4 one, that one too.
+func forms(addr netip.Addr) []netip.Addr {
+	addr = addr.WithZone("").Unmap()
+	all := []netip.Addr{addr}
+	if addr.Is4() {
+		return all
+	}
+	bytes := addr.As16()
+	for _, e := range embeddings {
+		if !e.prefix.Contains(addr) {
+			continue
+		}
+		v4 := [4]byte(bytes[e.at : e.at+4])
+		if e.inverted {
+			for i := range v4 {
+				v4[i] ^= 0xff
+			}
+		}
+		all = append(all, netip.AddrFrom4(v4))
+	}
+	return all
+}
