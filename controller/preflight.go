@@ -153,7 +153,8 @@ type need struct {
 	name            string
 }
 
-// needsIn is all that a controller does in the cluster. manifests/controller grants it.
+// needsIn is all that a controller does in the cluster, but to get the Secrets that webhooks sign with: who does not grant
+// that is told by what is not delivered. manifests/controller grants it.
 func needsIn(namespaces []string, leaseNamespace string) []need {
 	needs := []need{
 		{group: "coordination.k8s.io", resource: "leases", verbs: []string{"get", "create", "update"}, namespace: leaseNamespace},
