@@ -1,0 +1,195 @@
+package store_test
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"kontroler/store"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// endTask commits that the one task of a run has succeeded, and tells of it.
+func (f *fixture) endTask(run, task, attempt int64, event string) error {
+	f.Helper()
+	code := int32(0)
+	return f.commit(run, func(c *store.Changes) {
+		c.AttemptEnded(attempt, "Succeeded", "", "", &code, "", "", time.Time{}, at(9))
+		c.TaskSucceeded(task, at(9))
+		c.Notify(task, event, at(9))
+		c.RunCounts(0, 0, -1, 1, 0, 0, 0)
+		c.RunEnded("Succeeded", "", "", at(9))
+		c.Notify(0, "RunSucceeded", at(9))
+	})
+}
+
+// claim claims at a time, for ten seconds; it returns event and try of each.
+func (f *fixture) claim(now time.Time, underWay ...store.Notification) ([]store.Notification, time.Time) {
+	f.Helper()
+	claimed, next, err := f.leader.ClaimNotifications(f.Context(), store.NotificationClaim{
+		Now: now, Until: now.Add(10 * time.Second), Limit: 5, PerDAG: 2, Claimed: underWay})
+	if err != nil {
+		f.Fatal(err)
+	}
+	return claimed, next
+}
+
+func (f *fixture) note(n store.Notification, d store.Delivery, retry time.Time) {
+	f.Helper()
+	if err := f.leader.NoteDelivery(f.Context(), n, d, retry); err != nil {
+		f.Fatal(err)
+	}
+}
+
+func (f *fixture) notifications() string {
+	f.Helper()
+	return f.text(`SELECT coalesce(string_agg(concat_ws(' ', event, state, tries, extract(epoch FROM due_at - $1)::int, nullif(error, '')), ', ' ORDER BY id), '') FROM kontroler_v1.notifications`, t0)
+}
+
+// A notification is written with the ending that it tells, or not at all; one that is claimed says what the rows say.
+func TestNotificationWritten(t *testing.T) {
+	f := newFixture(t)
+	run, task, attempt := f.attempt("Running")
+	if err := f.endTask(run, task, attempt, "Nonsense"); !errors.Is(err, store.ErrRejected) {
+		t.Errorf("an unknown event: %v", err)
+	}
+	f.exec(`UPDATE kontroler.runs SET waiting = 1, total = 2 WHERE id = $1`, run)
+	if err := f.endTask(run, task, attempt, "TaskSucceeded"); err == nil {
+		t.Error("a run ended with an open task")
+	}
+	if got := f.notifications() + f.text(`SELECT phase FROM kontroler.tasks WHERE id = $1`, task); got != "Active" {
+		t.Errorf("what was rolled back has left %s", got)
+	}
+	f.exec(`UPDATE kontroler.runs SET waiting = 0, total = 1 WHERE id = $1`, run)
+	if err := f.endTask(run, task, attempt, "TaskSucceeded"); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := f.notifications(), "TaskSucceeded Pending 0 9, RunSucceeded Pending 0"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	claimed, _ := f.claim(at(9))
+	if len(claimed) != 1 {
+		t.Fatalf("claimed %+v", claimed)
+	}
+	zero := int32(0)
+	want := &store.NotifiedTask{ID: task, Attempts: 1, Name: "a", Phase: "Succeeded", ExitCode: &zero, FinishedAt: at(9)}
+	if diff := cmp.Diff(want, claimed[0].Task); diff != "" {
+		t.Errorf("the task (-want +got):\n%s", diff)
+	}
+	if r := claimed[0].Run; r.ID != run || r.Phase != "Succeeded" || r.VersionID != f.version.ID || r.Counts.Succeeded != 1 || r.DAGID != f.version.DAGID {
+		t.Errorf("the run: %+v", r)
+	}
+	if err := f.commit(run, func(c *store.Changes) { c.TaskSucceeded(task, at(10)); c.Notify(task, "TaskSucceeded", at(10)) }); !errors.Is(err, store.ErrConflict) {
+		t.Errorf("ended twice: %v", err)
+	}
+	if got := f.text(`SELECT count(*) FROM kontroler.notifications`); got != "2" {
+		t.Errorf("%s notifications, want 2", got)
+	}
+}
+
+// Of a run one after the other: a failed one holds the next up until it is delivered or parked. A lease ends by itself.
+func TestNotificationOrder(t *testing.T) {
+	f := newFixture(t)
+	run, task, attempt := f.attempt("Running")
+	if err := f.endTask(run, task, attempt, "TaskSucceeded"); err != nil {
+		t.Fatal(err)
+	}
+	first, next := f.claim(at(10))
+	if len(first) != 1 || first[0].Try != 1 || next != at(20) {
+		t.Fatalf("claimed %+v, next %s", first, next)
+	}
+	if again, _ := f.claim(at(19)); len(again) != 0 {
+		t.Errorf("claimed twice: %+v", again)
+	}
+	if again, _ := f.claim(at(20), first...); len(again) != 0 {
+		t.Errorf("claimed while it is under way: %+v", again)
+	}
+	f.note(first[0], store.Delivery{At: at(11), Status: 500, Error: "no\x00", Response: "busy", Duration: 7 * time.Millisecond}, at(30))
+	f.note(first[0], store.Delivery{At: at(11), Error: "again"}, at(40)) // its commit's answer was lost
+	if got, want := f.notifications(), "TaskSucceeded Pending 1 30 no\uFFFD, RunSucceeded Pending 0"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	if early, next := f.claim(at(29)); len(early) != 0 || next != at(30) {
+		t.Errorf("claimed %+v, next %s", early, next)
+	}
+	second, _ := f.claim(at(30)) // its leader dies
+	third, _ := f.claim(at(40))
+	if len(second) != 1 || len(third) != 1 || third[0].Try != 3 {
+		t.Fatalf("claimed %+v, then %+v", second, third)
+	}
+	f.note(second[0], store.Delivery{At: at(41)}, time.Time{}) // too late: it is another's
+	f.note(third[0], store.Delivery{At: at(42), Error: "no"}, time.Time{})
+	if got, want := f.notifications(), "TaskSucceeded Parked 3 no, RunSucceeded Pending 0 42"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	last, _ := f.claim(at(43))
+	if len(last) != 1 || last[0].Event != "RunSucceeded" || last[0].Task != nil {
+		t.Fatalf("claimed %+v", last)
+	}
+	f.note(last[0], store.Delivery{At: at(44), Status: 204}, time.Time{})
+	if rest, next := f.claim(at(1000)); len(rest) != 0 || !next.IsZero() {
+		t.Errorf("claimed %+v, next %s", rest, next)
+	}
+	want := "1 500 no\uFFFD busy 7, 3 NULL no  0, 1 204   0"
+	if got := f.text(`SELECT string_agg(concat_ws(' ', try, coalesce(status::text, 'NULL'), error, response, duration_ms), ', ' ORDER BY at) FROM kontroler_v1.deliveries`); got != want {
+		t.Errorf("the log is %q, want %q", got, want)
+	}
+}
+
+// A DAG has its share, whatever waits; the longest due come first; what another transaction holds is passed over.
+func TestNotificationShares(t *testing.T) {
+	f := newFixture(t)
+	refuse := func(n int) int64 {
+		r := f.newRun()
+		r.AdmittedAt, r.NotifyFailed = at(n), true
+		run, err := f.leader.Refuse(f.Context(), r, "InvalidParameters", "m")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return run.ID
+	}
+	for n := range 4 {
+		refuse(n)
+	}
+	f.exec(`INSERT INTO kontroler.dags (namespace, name, uid, created_at) VALUES ('default', 'e', $1, now())`, uid(2))
+	f.exec(`UPDATE kontroler.notifications SET dag_id = (SELECT id FROM kontroler.dags WHERE name = 'e') WHERE run_id = $1`, refuse(9))
+	quiet := f.newRun() // nobody asked
+	if _, err := f.leader.Refuse(t.Context(), quiet, "InvalidDag", "m"); err != nil {
+		t.Fatal(err)
+	}
+	tx, err := f.raw.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback()
+	if _, err := tx.Exec(`SELECT FROM kontroler.notifications ORDER BY id LIMIT 1 FOR UPDATE`); err != nil {
+		t.Fatal(err)
+	}
+	claimed, _ := f.claim(at(20))
+	due := []string{}
+	for _, n := range claimed {
+		due = append(due, fmt.Sprint(n.Run.FinishedAt.Sub(t0).Seconds()))
+	}
+	if diff := cmp.Diff([]string{"1", "2", "9"}, due); diff != "" {
+		t.Errorf("claimed (-want +got):\n%s", diff)
+	}
+	if err := tx.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	if more, _ := f.claim(at(21), claimed...); len(more) != 0 {
+		t.Errorf("%d more of a DAG that has its share", len(more))
+	}
+	f.note(claimed[0], store.Delivery{At: at(22)}, time.Time{})
+	if more, _ := f.claim(at(22), claimed[1:]...); len(more) != 1 || more[0].Run.FinishedAt != t0 {
+		t.Errorf("then %+v", more)
+	}
+	// A leader that is none any more claims and notes nothing.
+	if _, err := f.db.TakeEpoch(t.Context(), 0, "other", 0, false); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.leader.NoteDelivery(t.Context(), claimed[1], store.Delivery{At: at(23)}, time.Time{}); !errors.Is(err, store.ErrFenced) && !store.IsUnavailable(err) {
+		t.Errorf("noted by a former leader: %v", err)
+	}
+}
