@@ -17,7 +17,7 @@
 //     a sync runs is prepared and planned once for a session, also when the tables are still empty: tests read those plans
 //     too.
 //   - Each transaction that changes what a reader can see writes one row to kontroler.changes for its run. NOTIFY is
-//     sent apart from it, by one goroutine, at most ten times a second.
+//     sent apart from it, by one goroutine, at most ten times a second. A claim of notifications to send is no change.
 //   - History goes in batches of a thousand rows, each a short transaction, and by partition; nothing here waits for a lock
 //     on a table that others use for longer than an instant. A run that is larger than a batch goes attempts first, its own
 //     row last: a reader may see it with fewer tasks than it counts. Readers are told when it is gone.

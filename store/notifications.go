@@ -94,7 +94,7 @@ claimed AS (
     RETURNING n.id, n.run_id, n.task_id, n.event, n.tries, n.due_at, n.created_at)
 SELECT c.id, c.event, c.tries, c.due_at, c.created_at,
        r.id, r.uid::text, r.namespace, r.name, r.dag_name, r.dag_id, v.id, v.version, r.phase, r.reason, r.message,
-       r.total, r.succeeded, r.failed, r.skipped, r.cancelled, r.admitted_at, r.started_at, r.finished_at,
+       r.total, r.succeeded, r.failed, r.skipped, r.cancelled, r.started_at, r.finished_at,
        coalesce(t.id, 0), coalesce(t.index, 0), coalesce(t.attempts, 0), coalesce(t.name, ''), coalesce(t.phase, ''), coalesce(t.reason, ''),
        coalesce(t.message, ''), a.exit_code, t.started_at, t.finished_at
 FROM claimed c
@@ -154,7 +154,7 @@ func scanNotification(rows *sql.Rows) (Notification, error) {
 	r, c := &n.Run, &n.Run.Counts
 	err := rows.Scan(&n.ID, &n.Event, &n.Try, nullTime{&n.Until}, nullTime{&n.CreatedAt},
 		&r.ID, &r.UID, &r.Namespace, &r.Name, &r.DAGName, &r.DAGID, &r.VersionID, &r.VersionNumber, &r.Phase, &r.Reason, &r.Message,
-		&c.Total, &c.Succeeded, &c.Failed, &c.Skipped, &c.Cancelled, nullTime{&r.AdmittedAt}, nullTime{&r.StartedAt}, nullTime{&r.FinishedAt},
+		&c.Total, &c.Succeeded, &c.Failed, &c.Skipped, &c.Cancelled, nullTime{&r.StartedAt}, nullTime{&r.FinishedAt},
 		&t.ID, &t.Index, &t.Attempts, &t.Name, &t.Phase, &t.Reason, &t.Message, &t.ExitCode, nullTime{&t.StartedAt}, nullTime{&t.FinishedAt})
 	if t.ID != 0 {
 		n.Task = &t

@@ -154,7 +154,10 @@ func TestNotificationShares(t *testing.T) {
 		refuse(n)
 	}
 	f.exec(`INSERT INTO kontroler.dags (namespace, name, uid, created_at) VALUES ('default', 'e', $1, now())`, uid(2))
-	f.exec(`UPDATE kontroler.notifications SET dag_id = (SELECT id FROM kontroler.dags WHERE name = 'e') WHERE run_id = $1`, refuse(9))
+	other := refuse(9)
+	for _, table := range []string{"runs SET dag_id = (SELECT id FROM kontroler.dags WHERE name = 'e') WHERE id", "notifications SET dag_id = (SELECT id FROM kontroler.dags WHERE name = 'e') WHERE run_id"} {
+		f.exec(`UPDATE kontroler.`+table+` = $1`, other)
+	}
 	quiet := f.newRun() // nobody asked
 	if _, err := f.leader.Refuse(t.Context(), quiet, "InvalidDag", "m"); err != nil {
 		t.Fatal(err)
