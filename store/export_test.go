@@ -80,6 +80,11 @@ func Queries(s Sample) map[string]Query {
 		"sqlTaskVersionSet":  {sqlTaskVersionSet, []any{1, 99}},
 		"sqlTaskDelete":      {sqlTaskDelete, []any{s.Namespace, "task-7", now}},
 		"sqlTasksThere":      {sqlTasksThere, []any{0, 1000}},
+		"sqlLogOwner":        {sqlLogOwner, []any{s.RunUID, s.AttemptID, now}},
+		"sqlLogMake":         {sqlLogMake, []any{s.AttemptID, now, LogCaptured, "", 1, 0, 0, now, now, false, false, 1, now}},
+		"sqlLogChunkMake":    {sqlLogChunkMake, []any{s.AttemptID, now, 0, 1, []byte("x")}},
+		"sqlLogRead":         {sqlLogRead, []any{s.AttemptID, now}},
+		"sqlLogChunkRead":    {sqlLogChunkRead, []any{s.AttemptID, now, 0}},
 
 		"sqlScheduleRead":          {sqlScheduleRead, []any{s.Namespace, s.DAG}},
 		"sqlScheduleMake":          {sqlScheduleMake, []any{1, s.RunUID, "@hourly", "", now, "", nil, "", nil}},

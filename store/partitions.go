@@ -13,6 +13,8 @@ var partitioned = []struct{ table, key, columns string }{
 	{"pod_events", "at", "attempt_id, at, key, container, type, reason, message, source, count, first_at, last_at"},
 	{"ticks", "due_from", "dag_id, due_from, due_to, count, outcome, run_id, decided_at, run_name, run_uid"},
 	{"deliveries", "at", "notification_id, try, at, status, error, response, duration_ms"},
+	{"logs", "at", "attempt_id, at, state, message, bytes, omitted_at, omitted, begins_at, ends_at, rotated, incomplete, chunks, captured_at"},
+	{"log_chunks", "at", "attempt_id, at, seq, size, data"},
 }
 
 const (
@@ -48,7 +50,7 @@ func (l *Leader) makePartition(ctx context.Context, table, key, columns string, 
 	return l.inTx(ctx, func(q querier) error {
 		for _, statement := range []string{
 			sqlPartitionWait,
-			fmt.Sprintf(`CREATE TABLE %s (LIKE %s INCLUDING DEFAULTS INCLUDING CONSTRAINTS, CHECK (%s >= '%s' AND %s < '%s'))`, name, parent, key, lower, key, upper),
+			fmt.Sprintf(`CREATE TABLE %s (LIKE %s INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE, CHECK (%s >= '%s' AND %s < '%s'))`, name, parent, key, lower, key, upper),
 			fmt.Sprintf(`LOCK TABLE %s_default IN ACCESS EXCLUSIVE MODE`, parent),
 			fmt.Sprintf(`WITH moved AS (DELETE FROM %s_default WHERE %s >= '%s' AND %s < '%s' RETURNING %s) INSERT INTO %s (%s) SELECT %s FROM moved`,
 				parent, key, lower, key, upper, columns, name, columns, columns),

@@ -14,6 +14,7 @@ func TestMaintain(t *testing.T) {
 	now := time.Now().UTC()
 	f.exec(`INSERT INTO kontroler.ticks (dag_id, due_from, due_to, count, outcome, decided_at) VALUES (1, $1, $1, 1, 'Ran', $1), (1, $2, $2, 1, 'Ran', $2)`,
 		now, now.AddDate(-1, 0, 0))
+	f.saveLog(store.Log{AttemptID: 1, At: now, State: store.LogCaptured, Bytes: 1}, "x")
 	before := f.text(`SELECT string_agg(id::text || xid, ',' ORDER BY id) FROM kontroler.changes`)
 	for range 2 {
 		if err := f.leader.Maintain(t.Context(), now); err != nil {
@@ -24,11 +25,13 @@ func TestMaintain(t *testing.T) {
 	month := time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, time.UTC)
 	this, next := month.Format("2006_01"), month.AddDate(0, 1, 0).Format("2006_01")
 	got := map[string]string{}
-	for _, table := range []string{"changes_default", "changes_" + this, "changes_" + next, "ticks_default", "ticks_" + this, "ticks_" + next} {
+	for _, table := range []string{"changes_default", "changes_" + this, "changes_" + next, "ticks_default", "ticks_" + this, "ticks_" + next,
+		"logs_default", "logs_" + this, "log_chunks_default", "log_chunks_" + this} {
 		got[table] = f.text(`SELECT count(*) FROM kontroler.` + table)
 	}
 	want := map[string]string{
-		"changes_default": "0", "changes_" + this: "2", "changes_" + next: "0", "ticks_default": "1", "ticks_" + this: "1", "ticks_" + next: "0",
+		"changes_default": "0", "changes_" + this: "3", "changes_" + next: "0", "ticks_default": "1", "ticks_" + this: "1", "ticks_" + next: "0",
+		"logs_default": "0", "logs_" + this: "1", "log_chunks_default": "0", "log_chunks_" + this: "1",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("rows (-want +got):\n%s", diff)
@@ -36,7 +39,10 @@ func TestMaintain(t *testing.T) {
 	if after := f.text(`SELECT string_agg(id::text || xid, ',' ORDER BY id) FROM kontroler.changes WHERE id = 1`); after != before {
 		t.Errorf("changes %q became %q", before, after)
 	}
-	for _, key := range []string{"changes_" + this, "ticks_" + this} {
+	if storage := f.text(`SELECT attstorage FROM pg_attribute WHERE attrelid = ('kontroler.log_chunks_' || $1)::regclass AND attname = 'data'`, this); storage != "e" {
+		t.Errorf("compressed data is compressed once more: storage %q", storage)
+	}
+	for _, key := range []string{"changes_" + this, "ticks_" + this, "logs_" + this, "log_chunks_" + this} {
 		if n := f.text(`SELECT count(*) FROM pg_index WHERE indrelid = ('kontroler.' || $1)::regclass AND indisprimary`, key); n != "1" {
 			t.Errorf("%s has no primary key", key)
 		}

@@ -66,6 +66,10 @@ FROM kontroler.tasks t JOIN kontroler.runs r ON r.id = t.run_id, LATERAL (SELECT
 WHERE r.id > 90000;
 INSERT INTO kontroler.deliveries (notification_id, try, at, status, duration_ms)
 SELECT id, 1, created_at, 200, 5 FROM kontroler.notifications WHERE state = 'Delivered';
+INSERT INTO kontroler.logs (attempt_id, at, state, bytes, chunks, captured_at)
+SELECT n, now() - n * interval '1 minute', 'Captured', 1, 1, now() FROM generate_series(1, 100000) n;
+INSERT INTO kontroler.log_chunks (attempt_id, at, seq, size, data)
+SELECT n, now() - n * interval '1 minute', 0, 1, 'x' FROM generate_series(1, 100000) n;
 ANALYZE;
 SET session_replication_role = DEFAULT`)
 	s := store.Sample{Namespace: "default", DAG: "dag-7", Now: time.Now(), Old: time.Now().AddDate(0, 0, -60)}
@@ -96,6 +100,9 @@ WHERE (xid, id) > ($1::xid8, $2) AND xid < pg_snapshot_xmin(pg_current_snapshot(
 		"view: notifications":        {SQL: `SELECT event, state, error FROM kontroler_v1.notifications WHERE run_id = $1 ORDER BY id`, Args: []any{s.RunID}},
 		"view: deliveries":           {SQL: `SELECT try, status, error FROM kontroler_v1.deliveries WHERE notification_id = $1 ORDER BY try`, Args: []any{7}},
 		"trim: notifications":        {SQL: `DELETE FROM kontroler.notifications WHERE run_id = $1`, Args: []any{s.RunID}}, // what a run's deletion does
+		"view: logs": {SQL: `SELECT l.state, l.message FROM kontroler_v1.attempts a
+JOIN kontroler_v1.logs l ON l.attempt_id = a.id AND l.at = a.finished_at WHERE a.task_id = $1`, Args: []any{s.TaskID}},
+		"view: a log": {SQL: `SELECT data FROM kontroler_v1.log_chunks WHERE attempt_id = $1 ORDER BY seq`, Args: []any{s.AttemptID}},
 	}
 }
 
@@ -148,7 +155,7 @@ func (f *fixture) checkPrepared(tables string) {
 // halfIndexed: all rows of a run are read, and most of them thrown away.
 var halfIndexed = regexp.MustCompile(`Index Cond: \(run_id = \S+\)\n\s+Filter: .*(pod_name|position)`)
 
-var seqScan = regexp.MustCompile(`Seq Scan on (runs|tasks|attempts|changes|ticks|pod_events|dag_tasks|dag_task_versions|notifications|deliveries)`)
+var seqScan = regexp.MustCompile(`Seq Scan on (runs|tasks|attempts|changes|ticks|pod_events|dag_tasks|dag_task_versions|notifications|deliveries|logs|log_chunks)`)
 
 // checkPlan checks that a statement reads no growing table from one end to the other, and that it finds rows that are
 // given by id by id.

@@ -20,6 +20,7 @@ func preparedStatements() []string {
 	statements := []string{
 		sqlEpochLock, sqlChange, sqlRunChange, sqlRunByUID, sqlRunAdmit, sqlTasksAdmit, sqlGatherAttempts, sqlGatherTasks,
 		sqlGatherNext, sqlTasksAt, sqlAttemptByPod, sqlAttemptsByPods, sqlNotificationsMake,
+		sqlLogOwner, sqlLogMake, sqlLogChunkMake,
 	}
 	for _, m := range moves {
 		if !m.set {

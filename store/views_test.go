@@ -30,6 +30,8 @@ func TestReadContract(t *testing.T) {
 
 		"notifications": "id run_id dag_id task_id event state tries due_at error created_at settled_at",
 		"deliveries":    "notification_id try at status error response duration_ms",
+		"logs":          "attempt_id at state message bytes omitted_at omitted begins_at ends_at rotated incomplete chunks captured_at",
+		"log_chunks":    "attempt_id at seq size data",
 	}
 	got := map[string]string{}
 	for view := range want {

@@ -1,0 +1,121 @@
+package store_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"io"
+	"testing"
+
+	"kontroler/store"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// saveLog saves a log of these chunks, of a run of its own.
+func (f *fixture) saveLog(log store.Log, chunks ...string) {
+	f.Helper()
+	packed := make([]store.LogChunk, len(chunks))
+	for i, chunk := range chunks {
+		var b bytes.Buffer
+		w := gzip.NewWriter(&b)
+		if _, err := w.Write([]byte(chunk)); err != nil {
+			f.Fatal(err)
+		}
+		if err := w.Close(); err != nil {
+			f.Fatal(err)
+		}
+		packed[i] = store.LogChunk{Size: len(chunk), Gzip: b.Bytes()}
+	}
+	log.CapturedAt = at(9)
+	if err := f.leader.SaveLog(f.Context(), f.admit().ID, log, packed); err != nil {
+		f.Fatal(err)
+	}
+}
+
+// log reads a log and its content.
+func (f *fixture) log(attempt int64) (store.Log, string) {
+	f.Helper()
+	log, found, err := f.db.Log(f.Context(), attempt, at(8))
+	if err != nil || !found {
+		f.Fatalf("log of attempt %d: found %t, %v", attempt, found, err)
+	}
+	var packed bytes.Buffer
+	if err := f.db.CopyLog(f.Context(), &packed, log); err != nil {
+		f.Fatal(err)
+	}
+	if packed.Len() == 0 {
+		return log, ""
+	}
+	r, err := gzip.NewReader(&packed)
+	if err != nil {
+		f.Fatal(err)
+	}
+	content, err := io.ReadAll(r)
+	if err != nil {
+		f.Fatal(err)
+	}
+	return log, string(content)
+}
+
+func TestLogs(t *testing.T) {
+	f := newFixture(t)
+	first := store.Log{
+		AttemptID: 1, At: at(8), State: store.LogCaptured, Message: "m\x00\xff", Bytes: 100, OmittedAt: 3, Omitted: 94,
+		BeginsAt: at(1), EndsAt: at(7), Rotated: true, Incomplete: true,
+	}
+	f.saveLog(first, "a\x00\xff", "def")
+	changes := f.text(`SELECT count(*) FROM kontroler.changes`)
+	// A repeat, whatever it says, writes nothing.
+	again := first
+	again.State, again.Bytes, again.Message, again.OmittedAt, again.Omitted = store.LogLost, 0, "gone", 0, 0
+	f.saveLog(again)
+	if now := f.text(`SELECT count(*) - 1 FROM kontroler.changes`); now != changes { // its run's admission is one
+		t.Errorf("%s changes became %s", changes, now)
+	}
+	want := first
+	want.Message, want.Chunks, want.CapturedAt = "m\uFFFD\uFFFD", 2, at(9)
+	got, content := f.log(1)
+	if diff := cmp.Diff(want, got); diff != "" || content != "a\x00\xffdef" {
+		t.Errorf("content %q, log (-want +got):\n%s", content, diff)
+	}
+	f.saveLog(store.Log{AttemptID: 2, At: at(8), State: store.LogLost, Message: "gone"})
+	if got, content := f.log(2); got.State != store.LogLost || got.Message != "gone" || content != "" {
+		t.Errorf("lost: %+v, content %q", got, content)
+	}
+	if _, found, err := f.db.Log(t.Context(), 3, at(8)); found || err != nil {
+		t.Errorf("a log that nobody wrote: found %t, %v", found, err)
+	}
+	f.exec(`DELETE FROM kontroler.log_chunks WHERE attempt_id = 1 AND seq = 1`)
+	if err := f.db.CopyLog(t.Context(), io.Discard, want); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("a log that is taken while it is read: %v", err)
+	}
+}
+
+// TestLogOwner: a capture knows whether it was done before.
+func TestLogOwner(t *testing.T) {
+	f := newFixture(t)
+	run := f.admit(0)
+	attempt := store.Attempt{ID: 7, FinishedAt: at(8)}
+	ask := func(uid string) (store.LogOwner, bool) {
+		owner, found, err := f.leader.LogOwner(t.Context(), uid, attempt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return owner, found
+	}
+	want := store.LogOwner{RunID: run.ID, VersionID: f.version.ID}
+	if got, found := ask(run.UID); !found || got != want {
+		t.Errorf("before: %+v, found %t", got, found)
+	}
+	f.saveLog(store.Log{AttemptID: 7, At: at(8), State: store.LogCaptured})
+	want.Logged = true
+	if got, found := ask(run.UID); !found || got != want {
+		t.Errorf("after: %+v, found %t", got, found)
+	}
+	for _, uid := range []string{uid(9999), "no UUID"} {
+		if _, found := ask(uid); found {
+			t.Errorf("there is a run %q", uid)
+		}
+	}
+}
