@@ -22,6 +22,7 @@ import (
 
 // act creates and deletes the Pods that a committed decision asks for.
 func (t *term) act(ctx context.Context, row store.Run, f *facts, next engine.Next) error {
+	t.streamBefore(ctx, row, f.graph, next.Delete)
 	stopped := parallel(len(next.Delete), func(i int) error { return t.stopPod(ctx, row, next.Delete[i]) })
 	if len(next.Create) == 0 {
 		return stopped

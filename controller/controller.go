@@ -44,6 +44,8 @@ type Config struct {
 	HistoryRetention time.Duration
 	// WebhookDeny are the networks that webhooks may not reach beside those that none may: CIDRs, separated by commas.
 	WebhookDeny string
+	// LogLimit is how many bytes of a task's log are kept; 0: none, logs are not read.
+	LogLimit int64
 	// Workers is how many runs are synced at once; default 8.
 	Workers int
 	// Writes counts the requests that changed something; what progress patches are rationed by.
@@ -154,6 +156,10 @@ type term struct {
 	podEvents  *podEvents
 	// notifications has an element when some may have been written since they were last looked for.
 	notifications chan struct{}
+	// captures and streams are the two ways in which logs are read.
+	captures *captures
+	streams  *streams
+	began    time.Time
 }
 
 // Lead works as the leader until ctx ends, then lets what is under way finish (at most ten seconds). It returns nil then,
@@ -172,6 +178,7 @@ func (c *Controller) Lead(ctx context.Context, db *store.Leader) error {
 	t.retirement = newRetirement(c.Metrics)
 	t.podEvents = newPodEvents(c.livePod)
 	t.notifications = make(chan struct{}, 1)
+	t.captures, t.streams, t.began = newCaptures(t.pods.Add), newStreams(c.LogLimit, c.Metrics), c.now()
 	t.slots = newSlots(c.MaxPods, t.runs.Add)
 	t.status = newProjections()
 	if !cache.WaitForCacheSync(ctx.Done(), c.Synced) {
@@ -274,12 +281,12 @@ func (t *term) work(ctx context.Context) {
 	start(4, func() { t.dags.work(working, t.syncDAG, t.failed) })
 	start(4, func() { t.tasks.work(working, t.syncTask, t.failed) })
 	start(t.Workers, func() { t.schedules.work(working, t.syncSchedule, t.failed) })
-	start(t.Workers, func() { t.pods.work(working, t.reap, t.failed) })
+	start(t.Workers+logsAtOnce, func() { t.pods.work(working, t.reap, t.failed) })
 	start(retentionWorkers, func() { t.retirement.expiries.work(working, t.syncExpiry, t.failed) })
 	start(retentionWorkers, func() { t.retirement.limits.work(working, t.syncLimits, t.failed) })
 	start(1, func() { t.sendNotifications(ctx, working) })
 	for _, loop := range []func(context.Context){
-		t.watchClaims, t.projectProgress, t.correctOutage, t.maintain, t.trim, t.keepPodEvents, t.db.Notify,
+		t.watchClaims, t.projectProgress, t.correctOutage, t.maintain, t.trim, t.keepPodEvents, t.db.Notify, t.stream,
 	} {
 		loops.Go(func() { loop(ctx) })
 	}

@@ -16,7 +16,8 @@
 //	runs.go        the sync of a run
 //	gather.go      the facts of a sync
 //	act.go         Pods created and stopped, after the commit
-//	reaper.go      Pods whose outcome is counted: finalizer off, deleted
+//	reaper.go      Pods whose outcome is counted: log kept, finalizer off, deleted
+//	logs.go        a log is read when its container has ended; streams.go while it runs
 //	workspace.go   the claim of a run: made, found lost, explained, deleted
 //	slots.go       --max-pods, round robin over runs
 //	quota.go       namespaces that refuse: one probe at a time

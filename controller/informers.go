@@ -348,7 +348,11 @@ func (t *term) podChanged(old, pod *corev1.Pod) {
 		t.podDeleted(old)
 		old = nil
 	}
-	if t.reaped.has(pod.UID) || old != nil && sameFacts(old, pod) {
+	if t.reaped.has(pod.UID) {
+		return
+	}
+	t.streamDeleted(old, pod)
+	if old != nil && sameFacts(old, pod) {
 		return
 	}
 	uid, _ := podRunUID(pod)
@@ -375,6 +379,7 @@ func (t *term) podDeleted(pod *corev1.Pod) {
 	if gone, ok := t.attemptPod(pod); ok {
 		t.podEvents.remember(gone)
 	}
+	t.streams.drop(pod.UID)
 	if t.reaped.has(pod.UID) {
 		t.reaped.remove(pod.UID)
 		return

@@ -30,6 +30,9 @@ type Metrics struct {
 	epoch         prometheus.Gauge
 	leader        prometheus.Gauge
 	databaseUp    prometheus.Gauge
+	logs          *prometheus.CounterVec
+	logBytes      prometheus.Counter
+	logStreams    prometheus.Gauge
 }
 
 // NewMetrics makes the metrics, those of the Go runtime and of the process with them.
@@ -66,6 +69,9 @@ func NewMetrics() *Metrics {
 		podEvents:     counter("kontroler_pod_events_total", "Events of Pods: kept, or dropped because the database refuses them.", "result"),
 		epoch:         gauge("kontroler_epoch", "Epoch of the last term of leadership of this process.").WithLabelValues(),
 		leader:        gauge("kontroler_leader", "Whether this process leads.").WithLabelValues(),
+		logs:          counter("kontroler_logs_total", "Logs of tasks, by what became of them: Captured, Lost.", "state"),
+		logBytes:      counter("kontroler_log_bytes_total", "Bytes of logs that were kept, before compression.").WithLabelValues(),
+		logStreams:    gauge("kontroler_log_streams", "Logs that are read while their container runs, or were and are not stored yet.").WithLabelValues(),
 		databaseUp:    gauge("kontroler_database_up", "Whether the database answers.").WithLabelValues(),
 	}
 	start := prometheus.NewHistogram(prometheus.HistogramOpts{
@@ -179,6 +185,21 @@ func (m *Metrics) Epoch(epoch int64) {
 func (m *Metrics) Leader(leads bool) {
 	if m != nil {
 		m.leader.Set(boolean(leads))
+	}
+}
+
+// LogKept counts a log, once it is committed.
+func (m *Metrics) LogKept(state string, bytes int) {
+	if m != nil {
+		m.logs.WithLabelValues(state).Inc()
+		m.logBytes.Add(float64(bytes))
+	}
+}
+
+// LogStreams notes how many streams there are.
+func (m *Metrics) LogStreams(n int) {
+	if m != nil {
+		m.logStreams.Set(float64(n))
 	}
 }
 

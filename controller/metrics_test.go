@@ -43,6 +43,9 @@ func measure(m *controller.Metrics) {
 	m.PodEvents("kept", 3)
 	m.Epoch(7)
 	m.Leader(true)
+	m.LogKept("Captured", 100)
+	m.LogKept("Lost", 0)
+	m.LogStreams(3)
 	m.DatabaseUp(true)
 	m.DatabaseUp(false)
 }
@@ -64,6 +67,10 @@ func TestMetrics(t *testing.T) {
 		`kontroler_history_removed_total{kind="run"} 3`,
 		`kontroler_leader 1`,
 		`kontroler_live_attempts 5`,
+		`kontroler_log_bytes_total 100`,
+		`kontroler_log_streams 3`,
+		`kontroler_logs_total{state="Captured"} 1`,
+		`kontroler_logs_total{state="Lost"} 1`,
 		`kontroler_pod_events_total{result="kept"} 3`,
 		`kontroler_queue_depth{queue="runs"} 4`,
 		`kontroler_runs_ended_total{phase="Succeeded"} 1`,

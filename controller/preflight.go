@@ -35,8 +35,8 @@ type Cluster struct {
 }
 
 // Preflight asks the API server whether a controller can work: it is there, it has the custom resources, and the
-// controller may do all that it has to, in these namespaces (none: all). Each error is one line that says what to do.
-func Preflight(ctx context.Context, kube kubernetes.Interface, namespaces []string, leaseNamespace string) (Cluster, error) {
+// controller may do all that it has to, in these namespaces (none: all), to read logs included if it is to. Each error is one line that says what to do.
+func Preflight(ctx context.Context, kube kubernetes.Interface, namespaces []string, leaseNamespace string, logs bool) (Cluster, error) {
 	serverVersion, err := askVersion(ctx, kube)
 	if err != nil {
 		return Cluster{}, err
@@ -44,7 +44,7 @@ func Preflight(ctx context.Context, kube kubernetes.Interface, namespaces []stri
 	if err := askResources(ctx, kube); err != nil {
 		return Cluster{}, err
 	}
-	if err := askPermissions(ctx, kube, needsIn(namespaces, leaseNamespace)); err != nil {
+	if err := askPermissions(ctx, kube, needsIn(namespaces, leaseNamespace, logs)); err != nil {
 		return Cluster{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, preflightTimeout)
@@ -155,7 +155,7 @@ type need struct {
 
 // needsIn is all that a controller does in the cluster, but to get the Secrets that webhooks sign with: who does not grant
 // that is told by what is not delivered. manifests/controller grants it.
-func needsIn(namespaces []string, leaseNamespace string) []need {
+func needsIn(namespaces []string, leaseNamespace string, logs bool) []need {
 	needs := []need{
 		{group: "coordination.k8s.io", resource: "leases", verbs: []string{"get", "create", "update"}, namespace: leaseNamespace},
 		{resource: "nodes", verbs: []string{"get"}},
@@ -176,6 +176,9 @@ func needsIn(namespaces []string, leaseNamespace string) []need {
 			need{resource: "persistentvolumeclaims", verbs: []string{"get", "create", "delete"}, namespace: namespace},
 			need{resource: "events", verbs: []string{"list", "watch", "create", "patch"}, namespace: namespace},
 		)
+		if logs {
+			needs = append(needs, need{resource: "pods/log", verbs: []string{"get"}, namespace: namespace})
+		}
 	}
 	return needs
 }
@@ -215,10 +218,14 @@ func askPermissions(ctx context.Context, kube kubernetes.Interface, needs []need
 		return nil
 	}
 	var lines []string
+	remedy := ""
 	for _, i := range slices.Sorted(maps.Keys(missing)) {
 		lines = append(lines, needs[i].describe(missing[i]))
+		if needs[i].resource == "pods/log" {
+			remedy = ", or do without the logs: --log-archive=off"
+		}
 	}
-	return fmt.Errorf("this user lacks permissions: %s: grant them (manifests/controller has the roles), or name the namespaces to work in with --namespaces", strings.Join(lines, "; "))
+	return fmt.Errorf("this user lacks permissions: %s: grant them (manifests/controller has the roles), or name the namespaces to work in with --namespaces%s", strings.Join(lines, "; "), remedy)
 }
 
 func mayI(ctx context.Context, kube kubernetes.Interface, n need, verb string) (bool, error) {

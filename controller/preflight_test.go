@@ -77,6 +77,7 @@ func TestPreflight(t *testing.T) {
 	tests := map[string]struct {
 		cluster    http.Handler // none: nothing listens
 		namespaces []string
+		noLogs     bool
 		want       []string // what the error says; empty: all is well
 	}{
 		"all is well":           {cluster: cluster{version: kubernetesVersion, resources: all}},
@@ -93,6 +94,11 @@ func TestPreflight(t *testing.T) {
 				"list, watch dags.kontroler.greedykomodo in namespace a; patch dagruns.kontroler.greedykomodo/status in namespace a; create pods in namespace a; " +
 				"list, watch dags.kontroler.greedykomodo in namespace b; ", "--namespaces"},
 		},
+		"no permission to read logs": {
+			cluster: cluster{version: kubernetesVersion, resources: all, denied: "get pods/log"},
+			want:    []string{"lacks permissions: get pods/log in all namespaces: ", "--log-archive=off"},
+		},
+		"logs are not read": {cluster: cluster{version: kubernetesVersion, resources: all, denied: "get pods/log"}, noLogs: true},
 		"few permissions everywhere": {
 			cluster: cluster{version: kubernetesVersion, resources: all, denied: "create pods,get namespaces"},
 			want:    []string{"lacks permissions: get namespaces kube-system; create pods in all namespaces: "},
@@ -108,7 +114,7 @@ func TestPreflight(t *testing.T) {
 				host = server.URL
 			}
 			kube := kubernetes.NewForConfigOrDie(&rest.Config{Host: host, QPS: -1, ContentConfig: rest.ContentConfig{ContentType: "application/json"}})
-			got, err := controller.Preflight(t.Context(), kube, test.namespaces, "ops")
+			got, err := controller.Preflight(t.Context(), kube, test.namespaces, "ops", !test.noLogs)
 			if len(test.want) == 0 {
 				if want := (controller.Cluster{UID: "the-uid", Version: "v1.36.3"}); err != nil || got != want {
 					t.Errorf("got %+v, %v; want %+v", got, err, want)

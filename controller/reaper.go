@@ -16,7 +16,7 @@ import (
 	"kontroler/store"
 )
 
-// reap ends a Pod whose attempt has ended in the database: the finalizer comes off, the Pod is deleted. That row is the
+// reap ends a Pod whose attempt has ended in the database: its log is kept, the finalizer comes off, the Pod is deleted. That row is the
 // reaper's whole memory. A Pod that appeared for an attempt that had already ended is a stray: deleted, and recorded.
 func (t *term) reap(ctx context.Context, key cache.ObjectName) error {
 	pod, err := t.podNow(ctx, key)
@@ -42,6 +42,10 @@ func (t *term) reap(ctx context.Context, key cache.ObjectName) error {
 			return nil
 		}
 		if err := t.recordStray(ctx, pod, uid, attempt); err != nil {
+			return err
+		}
+	} else if t.hasLog(pod, attempt) {
+		if done, err := t.keepLog(ctx, pod, uid, attempt); err != nil || !done {
 			return err
 		}
 	}
@@ -107,6 +111,7 @@ func (t *term) podNow(ctx context.Context, key cache.ObjectName) (*corev1.Pod, e
 // release ends a Pod. What its watch shows from now on is this term's own doing, from which no sync follows.
 func (t *term) release(ctx context.Context, pod *corev1.Pod) error {
 	t.reaped.add(pod.UID)
+	t.streams.drop(pod.UID)
 	if err := t.deletePod(ctx, pod); err != nil {
 		t.reaped.remove(pod.UID)
 		return err

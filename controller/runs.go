@@ -155,6 +155,7 @@ func (t *term) follow(ctx context.Context, row store.Run, run *v1alpha1.DagRun, 
 		}
 		return t.settle(ctx, ended, run, newChange())
 	}
+	t.streamFollowed(row, facts)
 	err := t.act(ctx, row, facts, next)
 	switch {
 	case next.Again || facts.more:

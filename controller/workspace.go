@@ -160,7 +160,7 @@ func (t *term) findWorkspace(ctx context.Context, row store.Run, name string, c 
 		return false, fmt.Errorf("reading claim %q of the workspace: %w", name, err)
 	}
 	if err != nil || isLost(row, claim) {
-		t.refuse(row, c, engine.Refusal{Reason: engine.ReasonCreateRefused, Never: true, Message: lostMessage(name)})
+		t.refuse(row, c, engine.Refusal{Reason: engine.ReasonCreateRefused, Never: true, Message: workspaceLost(name)})
 		return false, nil
 	}
 	t.workspaces.setMade(runKey(row.UID), true)
@@ -172,7 +172,7 @@ func isLost(row store.Run, claim *corev1.PersistentVolumeClaim) bool {
 	return row.WorkspaceUID != string(claim.UID) || claim.DeletionTimestamp != nil
 }
 
-func lostMessage(name string) string {
+func workspaceLost(name string) string {
 	return fmt.Sprintf("the workspace is lost: its claim %q was deleted, and with it what earlier tasks wrote", name)
 }
 
@@ -237,7 +237,7 @@ func (t *term) readWorkspace(ctx context.Context, row store.Run, w *workspace) {
 	w.bound, w.lost, w.why = false, false, ""
 	switch {
 	case apierrors.IsNotFound(err), err == nil && isLost(row, claim):
-		w.lost, w.why = true, lostMessage(name)
+		w.lost, w.why = true, workspaceLost(name)
 	case err != nil:
 		w.why = fmt.Sprintf("claim %s cannot be read: %v", name, err)
 	case claim.Status.Phase == corev1.ClaimBound:

@@ -132,9 +132,7 @@ func TestUnsupported(t *testing.T) {
 				s.Logs = "follow"
 				return s
 			}(),
-			unsupported: []string{
-				"spec.logs",
-			},
+			unsupported: []string{},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -14,9 +14,7 @@ func Unsupported(spec *v1alpha1.DAGSpec) []string {
 	for _, f := range []struct {
 		path string
 		used bool
-	}{
-		{"spec.logs", spec.Logs == v1alpha1.LogsFollow},
-	} {
+	}{} {
 		if f.used {
 			fields = append(fields, f.path)
 		}

@@ -10,7 +10,7 @@
 //   - Each block is a gzip member of its own, so any run of blocks is a gzip stream: blocks of the tail are dropped
 //     without touching the others.
 //   - A line that begins without a time was not written by the container: it is the kubelet's own word, as a kubelet that
-//     finds no log says so in the body of its answer. It is a Note, not log.
+//     finds no log says so in the body of its answer. It is a note, not log.
 //
 // A stream that broke is continued by a second one that begins at Since: Resume skips what is there already, by the times
 // of the lines, those that several lines have in common included.

@@ -31,8 +31,6 @@ type Result struct {
 	Short bool
 	// Gap: a broken stream could not be continued where it broke.
 	Gap bool
-	// Note is what the kubelet itself said instead of a line.
-	Note string
 }
 
 // Log takes a log stream, as an io.Writer, and keeps its head and its tail. Not safe for concurrent use.
@@ -127,7 +125,7 @@ func (l *Log) Finish() Result {
 	l.seal()
 	r := Result{
 		Blocks: append(l.head[:len(l.head):len(l.head)], l.tail...), Bytes: l.bytes, Short: l.short, Gap: l.lines.gap,
-		Begins: l.lines.first, Ends: l.lines.last, Note: string(bytes.TrimSpace(l.lines.note)),
+		Begins: l.lines.first, Ends: l.lines.last,
 	}
 	if l.omitted > 0 {
 		r.OmittedAt, r.Omitted = l.headSize, l.omitted
@@ -141,6 +139,13 @@ func (l *Log) Release() {
 		l.budget.give(len(block.Gzip))
 	}
 	l.head, l.tail, l.current = nil, nil, nil
+}
+
+// TakeNote returns what the kubelet itself has said instead of a line, once.
+func (l *Log) TakeNote() string {
+	note := string(bytes.TrimSpace(l.lines.note))
+	l.lines.note = nil
+	return note
 }
 
 // Since is where a second stream should begin that continues this one: sinceTime has whole seconds. Zero: at the start.

@@ -64,10 +64,11 @@ var house = []place{
 		path: "controller/schedule",
 		may:  all([]string{module + "/apis"}, []string{"github.com/robfig/cron/v3"}),
 	},
+	{path: "controller/podlog"},
 	{path: "controller/webhook"},
 	{
 		path:  "controller",
-		may:   all([]string{module + "/apis", module + "/generated", module + "/controller/engine", module + "/controller/schedule", module + "/controller/webhook", module + "/store!"}, client, prometheus),
+		may:   all([]string{module + "/apis", module + "/generated", module + "/controller/engine", module + "/controller/schedule", module + "/controller/podlog", module + "/controller/webhook", module + "/store!"}, client, prometheus),
 		tests: all(ownDB, yaml),
 	},
 	{

@@ -175,7 +175,9 @@ type DAGSpec struct {
 	// +kubebuilder:validation:Maximum=10000
 	MaxParallel *int32 `json:"maxParallel,omitempty"`
 
-	// Logs says how the tasks' logs are kept: capture (default), follow or off.
+	// Logs says how the logs of the tasks' containers are kept: capture (default) reads a log when its container has ended,
+	// or is about to be deleted, as far as the node still has it; follow reads it from the start, so that rotation cannot
+	// take its beginning (at most 200 at once, the rest as with capture); off keeps none.
 	//
 	// +optional
 	Logs LogPolicy `json:"logs,omitempty"`

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"kontroler/controller/webhook"
@@ -44,6 +45,7 @@ type config struct {
 	adoptCluster     bool
 	acceptRestored   bool
 	webhookDeny      string // CIDRs, separated by commas
+	logLimit         int64  // bytes; 0: logs are not kept
 }
 
 // setting is one thing that can be told, by flag or by environment variable.
@@ -68,6 +70,8 @@ func settings() []setting {
 		{"start-grace", "DURATION", "KONTROLER_START_GRACE", "5m", "how long a Pod may fail to start (no such image, Secret or key) before its attempt fails: 1s to 24h", false, setStartGrace},
 		{"history-retention", "DURATION", "KONTROLER_HISTORY_RETENTION", "2160h", "how long runs and logs are kept in PostgreSQL after their end, 1h at least; 0: for ever", false, setHistoryRetention},
 		{"webhook-deny", "CIDRS", "KONTROLER_WEBHOOK_DENY", "", "networks that webhooks may not reach, separated by commas, beside loopback, link-local and\nmetadata addresses, which none may", false, setWebhookDeny},
+		{"log-limit", "BYTES", "KONTROLER_LOG_LIMIT", "8Mi", "how much of a task's log is kept, half of it from its beginning and half from its end: 64Ki to 64Mi", false, setLogLimit},
+		{"log-archive", "on|off", "KONTROLER_LOG_ARCHIVE", "on", "keep the logs of tasks; off: they go with their Pods", false, setLogArchive},
 		{"leader-elect", "", "KONTROLER_LEADER_ELECT", "true", "wait until no other process of this controller leads; false: take the Lease at once,\nwhoever holds it", false, boolean(func(c *config) *bool { return &c.leaderElect })},
 		{"lease-namespace", "NAMESPACE", "KONTROLER_LEASE_NAMESPACE", "", "where the Lease is; default the namespace of this Pod, else \"default\"", true, setLeaseNamespace},
 		{"lease-duration", "DURATION", "KONTROLER_LEASE_DURATION", "15s", "how long a leader is believed that does not renew its Lease: whole seconds, 3s to 2m", false, setLeaseDuration},
@@ -329,6 +333,27 @@ func setWebhookDeny(c *config, value string) error {
 		return err
 	}
 	c.webhookDeny = value
+	return nil
+}
+
+func setLogLimit(c *config, value string) error {
+	q, err := resource.ParseQuantity(value)
+	if n, whole := q.AsInt64(); err != nil || !whole || n < 64<<10 || n > 64<<20 {
+		return fmt.Errorf("%q is not a number of bytes from 64Ki to 64Mi", value)
+	}
+	c.logLimit = q.Value()
+	return nil
+}
+
+// setLogArchive comes after the limit.
+func setLogArchive(c *config, value string) error {
+	switch value {
+	case "on":
+	case "off":
+		c.logLimit = 0
+	default:
+		return fmt.Errorf("%q is neither on nor off", value)
+	}
 	return nil
 }
 

@@ -13,6 +13,7 @@ func defaults(change func(*config)) config {
 	c := config{
 		databaseURL: "postgres://db/k", leaderElect: true, leaseDuration: 15 * time.Second, healthAddress: ":8081",
 		metricsAddress: ":8080", logLevel: slog.LevelInfo, maxPods: 2000, startGrace: 5 * time.Minute, historyRetention: 90 * 24 * time.Hour,
+		logLimit: 8 << 20,
 	}
 	if change != nil {
 		change(&c)
@@ -31,11 +32,11 @@ func TestParseConfig(t *testing.T) {
 		"every flag": {
 			args: []string{"--database-url=postgresql://u:p@h/d", "--kubeconfig", "/k", "--namespaces=b, a,b", "--controller-class=gpu",
 				"--leader-elect=false", "--lease-namespace=ops", "--lease-duration=1m", "--health-address=", "--metrics-address=127.0.0.1:0",
-				"--log-format=json", "--log-level=DEBUG", "--kube-api-qps=0.5", "--max-pods=1", "--start-grace=1s", "--history-retention=0", "--webhook-deny=10.0.0.0/8,fd00::/8", "--adopt-cluster", "--accept-restored-database"},
+				"--log-format=json", "--log-level=DEBUG", "--kube-api-qps=0.5", "--max-pods=1", "--start-grace=1s", "--history-retention=0", "--webhook-deny=10.0.0.0/8,fd00::/8", "--log-limit=64Ki", "--log-archive=on", "--adopt-cluster", "--accept-restored-database"},
 			want: config{
 				databaseURL: "postgresql://u:p@h/d", kubeconfig: "/k", namespaces: []string{"b", "a"}, class: "gpu", leaseNamespace: "ops",
 				leaseDuration: time.Minute, metricsAddress: "127.0.0.1:0", logFormat: "json", logLevel: slog.LevelDebug, kubeAPIQPS: 0.5,
-				maxPods: 1, startGrace: time.Second, webhookDeny: "10.0.0.0/8,fd00::/8", adoptCluster: true, acceptRestored: true,
+				maxPods: 1, startGrace: time.Second, webhookDeny: "10.0.0.0/8,fd00::/8", logLimit: 64 << 10, adoptCluster: true, acceptRestored: true,
 			},
 		},
 		"every variable": {
@@ -43,7 +44,7 @@ func TestParseConfig(t *testing.T) {
 				"DATABASE_URL": "host=/run dbname=k", "KONTROLER_KUBECONFIG": "/k", "KONTROLER_NAMESPACES": "a", "KONTROLER_CONTROLLER_CLASS": "gpu",
 				"KONTROLER_LEADER_ELECT": "false", "KONTROLER_LEASE_NAMESPACE": "ops", "KONTROLER_LEASE_DURATION": "3s", "KONTROLER_HEALTH_ADDRESS": "",
 				"KONTROLER_METRICS_ADDRESS": "[::1]:1", "KONTROLER_LOG_FORMAT": "text", "KONTROLER_LOG_LEVEL": "warn", "KONTROLER_KUBE_API_QPS": "7",
-				"KONTROLER_MAX_PODS": "9", "KONTROLER_START_GRACE": "1s", "KONTROLER_HISTORY_RETENTION": "1h", "KONTROLER_WEBHOOK_DENY": "192.0.2.1", "KONTROLER_ADOPT_CLUSTER": "true", "KONTROLER_ACCEPT_RESTORED_DATABASE": "1",
+				"KONTROLER_MAX_PODS": "9", "KONTROLER_LOG_LIMIT": "1000000", "KONTROLER_LOG_ARCHIVE": "off", "KONTROLER_START_GRACE": "1s", "KONTROLER_HISTORY_RETENTION": "1h", "KONTROLER_WEBHOOK_DENY": "192.0.2.1", "KONTROLER_ADOPT_CLUSTER": "true", "KONTROLER_ACCEPT_RESTORED_DATABASE": "1",
 			},
 			want: config{
 				databaseURL: "host=/run dbname=k", kubeconfig: "/k", namespaces: []string{"a"}, class: "gpu", leaseNamespace: "ops",
@@ -92,7 +93,7 @@ func TestParseConfigTellsEveryFault(t *testing.T) {
 	}{
 		"nothing given": {want: []string{"no database: set DATABASE_URL (or --database-url) to postgres://user:password@host/database"}},
 		"everything wrong at once": {
-			args: []string{"--nonsense", "x", "--max-pods=0", "--start-grace=0s", "--history-retention=90d", "--kube-api-qps=-1", "--health-address=8081", "--metrics-address=:http", "stray",
+			args: []string{"--nonsense", "x", "--max-pods=0", "--start-grace=0s", "--history-retention=90d", "--log-limit=1Ki", "--log-archive=false", "--kube-api-qps=-1", "--health-address=8081", "--metrics-address=:http", "stray",
 				"--lease-duration=1500ms", "--webhook-deny=10.0.0.0/33, 10.0.0.0/8,nets", "--namespaces=a,B,c_d", "--leader-elect=maybe", "--lease-namespace=N", "--log-format=xml"},
 			env: map[string]string{"KONTROLER_LOG_LEVEL": "loud", "KONTROLER_CONTROLLER_CLASS": strings.Repeat("ä", 64),
 				"DATABASE_URL": "mysql://root:geheim@h/d"},
@@ -106,6 +107,8 @@ func TestParseConfigTellsEveryFault(t *testing.T) {
 				`--start-grace: "0s" is not a duration from 1s to 24h`,
 				`--history-retention: "90d" is neither a duration from 1h on (90 days are 2160h) nor 0`,
 				`--webhook-deny: no network (as 10.0.0.0/8 or fd00::/8): "10.0.0.0/33", "nets"`,
+				`--log-limit: "1Ki" is not a number of bytes from 64Ki to 64Mi`,
+				`--log-archive: "false" is neither on nor off`,
 				`--leader-elect: "maybe" is neither true nor false`,
 				`--lease-namespace: "N" is no name of a namespace`,
 				`--lease-duration: "1500ms" is not a number of whole seconds from 3s to 2m`,

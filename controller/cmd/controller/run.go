@@ -27,7 +27,7 @@ func runController(ctx context.Context, cfg config, log *slog.Logger) error {
 		return err
 	}
 	leases := leaseNamespace(cfg)
-	cluster, err := controller.Preflight(ctx, clients.kube, cfg.namespaces, leases)
+	cluster, err := controller.Preflight(ctx, clients.kube, cfg.namespaces, leases, cfg.logLimit > 0)
 	if err != nil {
 		return stopped(ctx, err)
 	}
@@ -53,7 +53,8 @@ func runController(ctx context.Context, cfg config, log *slog.Logger) error {
 	gate.Guard(elector.Stale)
 	c, err := controller.New(controller.Config{
 		Kube: clients.kube, Client: clients.dags, ID: id, Namespaces: cfg.namespaces, Class: cfg.class, LeaseNamespace: leases,
-		MaxPods: cfg.maxPods, StartGrace: cfg.startGrace, HistoryRetention: cfg.historyRetention, WebhookDeny: cfg.webhookDeny, Writes: gate.Writes, DatabaseAway: elector.DatabaseAway, Metrics: metrics, Log: log,
+		MaxPods: cfg.maxPods, StartGrace: cfg.startGrace, HistoryRetention: cfg.historyRetention, WebhookDeny: cfg.webhookDeny, LogLimit: cfg.logLimit,
+		Writes: gate.Writes, DatabaseAway: elector.DatabaseAway, Metrics: metrics, Log: log,
 	})
 	if err != nil {
 		return err

@@ -1,0 +1,284 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/cache"
+
+	"kontroler/apis/kontroler/v1alpha1"
+	"kontroler/controller/engine"
+	"kontroler/controller/fault"
+	"kontroler/controller/podlog"
+	"kontroler/store"
+)
+
+const (
+	// DefaultLogLimit is how much of a log is kept.
+	DefaultLogLimit = 8 << 20
+	// logsAtOnce bounds the logs that are read at once, and so the memory for them: that many times the limit. No node may
+	// have more than logsPerNode of them: one that does not answer holds up its own.
+	logsAtOnce, logsPerNode = 16, 4
+	// logAnswer bounds the wait for the first byte of a log, logRead that for the last.
+	logAnswer, logRead = 10 * time.Second, time.Minute
+	// A node that does not answer is asked again for nodePatience, one that answers that there is no log for lostPatience:
+	// a kubelet that has just started knows no Pod yet. Both count from the attempt's end, or from the beginning of the term.
+	nodePatience, lostPatience = 2 * time.Minute, 3 * time.Second
+	nodeRetry, lostRetry       = 5 * time.Second, time.Second
+	// turnRetry is when a Pod that waits for its turn looks by itself: the one that was to give it may have been gone.
+	turnRetry = 10 * time.Second
+	// rotationAfter is how long after its container's start a log may begin to be taken for whole: kubelets look at the
+	// sizes of logs every ten seconds.
+	rotationAfter = 10 * time.Second
+)
+
+// errNoLog is an answer that says that there is no log (any more).
+var errNoLog = errors.New("there is no log")
+
+// captures counts the logs that are being read. A Pod whose turn has not come is put on the queue again when it has.
+type captures struct {
+	mu      sync.Mutex
+	all     int
+	nodes   map[string]int
+	waiting map[string][]cache.ObjectName
+	again   func(cache.ObjectName)
+}
+
+func newCaptures(again func(cache.ObjectName)) *captures {
+	return &captures{nodes: map[string]int{}, waiting: map[string][]cache.ObjectName{}, again: again}
+}
+
+// begin reports whether the log of a Pod may be read now; what begins must end.
+func (c *captures) begin(node string, pod cache.ObjectName) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.all >= logsAtOnce || c.nodes[node] >= logsPerNode {
+		if !slices.Contains(c.waiting[node], pod) {
+			c.waiting[node] = append(c.waiting[node], pod)
+		}
+		return false
+	}
+	c.all++
+	c.nodes[node]++
+	return true
+}
+
+// end lets the next Pod have its turn, of any node that has not too many.
+func (c *captures) end(node string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.all--
+	if c.nodes[node]--; c.nodes[node] == 0 {
+		delete(c.nodes, node)
+	}
+	for other, next := range c.waiting {
+		if c.nodes[other] >= logsPerNode {
+			continue
+		}
+		if c.waiting[other] = next[1:]; len(next) == 1 {
+			delete(c.waiting, other)
+		}
+		c.again(next[0])
+		return
+	}
+}
+
+// hasLog reports that the container of an attempt has run on a node, so that there is a log to keep.
+func (t *term) hasLog(pod *corev1.Pod, attempt store.Attempt) bool {
+	if t.LogLimit == 0 || pod.Spec.NodeName == "" {
+		return false
+	}
+	task := containerStatus(pod.Status.ContainerStatuses, v1alpha1.TaskContainer)
+	return !attempt.StartedAt.IsZero() || task != nil && !startedAt(&task.State).IsZero()
+}
+
+// keepLog sees to it that the log of an ended attempt has its row. done: it has, or needs none; else the Pod is on the
+// queue again when there is more to do.
+func (t *term) keepLog(ctx context.Context, pod *corev1.Pod, runUID string, attempt store.Attempt) (done bool, err error) {
+	owner, found, err := t.db.LogOwner(ctx, runUID, attempt)
+	if err != nil || !found || owner.Logged || owner.VersionID == 0 {
+		return err == nil, err
+	}
+	graph, err := t.graph(ctx, owner.VersionID)
+	if err != nil || graph.Spec().Logs == v1alpha1.LogsOff {
+		return err == nil, err
+	}
+	key := cache.MetaObjectToName(pod)
+	stream, live := t.streams.result(pod.UID, t.now())
+	if live > 0 {
+		t.pods.AddAfter(key, live)
+		return false, nil
+	}
+	if stream != nil && stream.usable() {
+		result := stream.log.Finish()
+		log := t.describe(pod, attempt, result, stream.opened)
+		if stream.err != nil {
+			log.Incomplete = true
+			log.Message = join(log.Message, "the stream ended early: "+cleanText(stream.err.Error()))
+		}
+		return true, t.saveLog(ctx, pod, owner.RunID, log, result.Blocks)
+	}
+	if !t.captures.begin(pod.Spec.NodeName, key) {
+		t.pods.AddAfter(key, turnRetry)
+		return false, nil
+	}
+	defer t.captures.end(pod.Spec.NodeName)
+	return t.capture(ctx, pod, owner.RunID, attempt)
+}
+
+// capture reads what the node still serves.
+func (t *term) capture(ctx context.Context, pod *corev1.Pod, runID int64, attempt store.Attempt) (done bool, err error) {
+	log := podlog.New(t.LogLimit, nil)
+	reading, cancel := context.WithTimeout(ctx, logRead)
+	defer cancel()
+	answer := time.AfterFunc(logAnswer, cancel)
+	defer answer.Stop()
+	err = t.readLog(reading, pod, log, false, func() { answer.Stop() })
+	if ctx.Err() != nil {
+		return false, ctx.Err()
+	}
+	patience, retry := nodePatience, nodeRetry
+	slow := errors.Is(reading.Err(), context.DeadlineExceeded)
+	switch {
+	case errors.Is(err, errNoLog):
+		patience, retry = lostPatience, lostRetry
+	case reading.Err() != nil && !slow:
+		err = fmt.Errorf("no answer within %s", logAnswer)
+	}
+	if attempt.Reason == engine.ReasonNodeLost {
+		patience = 0
+	}
+	if err != nil && !slow && t.now().Before(later(attempt.FinishedAt, t.began).Add(patience)) {
+		t.Log.Debug("a log will be read again", "namespace", pod.Namespace, "pod", pod.Name, "error", err)
+		t.pods.AddAfter(cache.MetaObjectToName(pod), retry)
+		return false, nil
+	}
+	result := log.Finish()
+	row := t.describe(pod, attempt, result, time.Time{})
+	switch {
+	case err != nil && result.Bytes == 0:
+		row = store.Log{AttemptID: attempt.ID, At: attempt.FinishedAt, State: store.LogLost, Message: lostMessage(pod, err)}
+	case slow:
+		row.Incomplete, row.Message = true, join(row.Message, fmt.Sprintf("the node did not serve all of it within %s", logRead))
+	case err != nil:
+		row.Incomplete, row.Message = true, join(row.Message, "reading ended early: "+cleanText(err.Error()))
+	}
+	return true, t.saveLog(ctx, pod, runID, row, result.Blocks)
+}
+
+// readLog reads the log of a Pod's task container from where log ends. opened is called when the answer begins. A kubelet
+// that finds no log may say so in the body of a good answer: that, like an answer that there is no such thing, is errNoLog.
+func (t *term) readLog(ctx context.Context, pod *corev1.Pod, log *podlog.Log, follow bool, opened func()) error {
+	options := &corev1.PodLogOptions{Container: v1alpha1.TaskContainer, Timestamps: true, Follow: follow}
+	if since := log.Since(); !since.IsZero() {
+		options.SinceTime = &metav1.Time{Time: since}
+	}
+	log.Resume()
+	body, err := t.Kube.CoreV1().Pods(pod.Namespace).GetLogs(pod.Name, options).Stream(ctx)
+	if apierrors.IsNotFound(err) || apierrors.IsBadRequest(err) {
+		return fmt.Errorf("%w: %w", errNoLog, err)
+	}
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	opened()
+	_, err = io.Copy(log, body)
+	if note := log.TakeNote(); note != "" && err == nil {
+		return fmt.Errorf("%w: the kubelet says: %s", errNoLog, note)
+	}
+	return err
+}
+
+// describe is the row of a log that was read; opened is when its stream was opened, zero: after the container's end.
+func (t *term) describe(pod *corev1.Pod, attempt store.Attempt, r podlog.Result, opened time.Time) store.Log {
+	row := store.Log{
+		AttemptID: attempt.ID, At: attempt.FinishedAt, State: store.LogCaptured, Bytes: r.Bytes, OmittedAt: r.OmittedAt, Omitted: r.Omitted,
+		BeginsAt: r.Begins, EndsAt: r.Ends, Incomplete: r.Gap,
+	}
+	if r.Omitted > 0 {
+		limit := fmt.Sprintf("%d bytes are kept at most", t.LogLimit)
+		if r.Short {
+			limit = "memory for streams was short"
+		}
+		row.Message = fmt.Sprintf("%d bytes after the first %d are omitted: %s", r.Omitted, r.OmittedAt, limit)
+	}
+	if r.Gap {
+		row.Message = join(row.Message, "its stream broke: lines may be missing where it was continued")
+	}
+	started := attempt.StartedAt
+	if task := containerStatus(pod.Status.ContainerStatuses, v1alpha1.TaskContainer); task != nil {
+		started = later(started, startedAt(&task.State))
+	}
+	// A line that came when the stream was open has lost nothing before it.
+	if late := r.Begins.Sub(started); !r.Begins.IsZero() && !started.IsZero() && (opened.IsZero() || r.Begins.Before(opened)) && rotated(late, r.Bytes) {
+		row.Rotated = true
+		row.Message = join(row.Message, fmt.Sprintf("it begins %s after its container: earlier lines may have been rotated away", late.Truncate(time.Second)))
+	}
+	return row
+}
+
+// rotated judges a log that begins late. A kubelet rotates what is large: a large log that begins late at all has most
+// likely lost its beginning, of a small one it takes the kubelet's interval.
+func rotated(late time.Duration, size int64) bool {
+	return late > rotationAfter || late > 2*time.Second && size > 1<<20
+}
+
+// lostMessage says why a log is lost.
+func lostMessage(pod *corev1.Pod, err error) string {
+	why := cleanText(err.Error())
+	if !errors.Is(err, errNoLog) {
+		return fmt.Sprintf("node %s did not serve it: %s", pod.Spec.NodeName, why)
+	}
+	if pod.DeletionTimestamp != nil {
+		return why + ": its Pod was deleted, and the kubelet had removed the container before it could be read"
+	}
+	return why
+}
+
+// saveLog commits a log. What the database refuses is lost, rather than held against the Pod for ever.
+func (t *term) saveLog(ctx context.Context, pod *corev1.Pod, runID int64, row store.Log, blocks []podlog.Block) error {
+	fault.Point("log-read")
+	chunks := make([]store.LogChunk, len(blocks))
+	kept := 0
+	for i, block := range blocks {
+		chunks[i] = store.LogChunk{Size: block.Size, Gzip: block.Gzip}
+		kept += block.Size
+	}
+	row.CapturedAt = t.now()
+	err := t.db.SaveLog(ctx, runID, row, chunks)
+	if errors.Is(err, store.ErrRejected) {
+		row = store.Log{AttemptID: row.AttemptID, At: row.At, State: store.LogLost, Message: cleanText(err.Error()), CapturedAt: row.CapturedAt}
+		kept, err = 0, t.db.SaveLog(ctx, runID, row, nil)
+	}
+	if err != nil {
+		return fmt.Errorf("keeping the log of pod %s/%s: %w", pod.Namespace, pod.Name, err)
+	}
+	fault.Point("log-saved")
+	t.Metrics.LogKept(row.State, kept)
+	if row.State == store.LogLost {
+		t.Log.Warn("a log is lost", "namespace", pod.Namespace, "pod", pod.Name, "reason", row.Message)
+	}
+	return nil
+}
+
+// join joins what is said of a log.
+func join(said ...string) string {
+	return strings.Join(slices.DeleteFunc(said, func(s string) bool { return s == "" }), "; ")
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}

@@ -1,0 +1,266 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/cache"
+
+	"kontroler/apis/dag"
+	"kontroler/apis/kontroler/v1alpha1"
+	"kontroler/controller/engine"
+	"kontroler/controller/podlog"
+	"kontroler/store"
+)
+
+const (
+	// streamsAtOnce bounds the streams, those included that have ended and are not stored yet.
+	streamsAtOnce = 200
+	// streamMemory bounds what all of them hold, compressed, but for the first and the last block of each.
+	streamMemory = 64 << 20
+	// streamOpening is how long a deletion waits for streams to be opened: once, for all that one sync deletes.
+	streamOpening = time.Second
+	// streamEnding is how long after its attempt's end a stream may still be read.
+	streamEnding = 15 * time.Second
+	// streamRetry is when a stream is opened again that broke, streamLook how often its container's end is looked for.
+	streamRetry, streamLook = time.Second, 100 * time.Millisecond
+)
+
+// errGivenUp is why a stream ended that was told to.
+var errGivenUp = fmt.Errorf("its end did not come within %s of the attempt's", streamEnding)
+
+// stream reads a log while its container runs: when the Pod is about to be deleted, as a kubelet removes container and log
+// of a deleted Pod once it has ended; and from the start where the DAG says so.
+type stream struct {
+	pod  *corev1.Pod
+	log  *podlog.Log // the stream's own until done is closed, as all below
+	open chan struct{}
+	quit chan struct{}
+	done chan struct{}
+
+	opened time.Time // zero: it never was
+	err    error     // why it may not have all; nil: it was read to its end
+	clean  bool      // it was read to an end
+
+	// Of streams.
+	until   time.Time // when the reaper gives it up
+	dropped bool      // nobody waits for it
+}
+
+// usable reports that a stream that is done has the log: else it is read as any other.
+func (s *stream) usable() bool { return s.clean || s.log.Bytes() > 0 }
+
+// streams are those of a term. Its maps are its own; a stream's goroutine works on the stream.
+type streams struct {
+	mu      sync.Mutex
+	pods    map[types.UID]*stream
+	asked   chan *stream
+	budget  *podlog.Budget
+	metrics *Metrics
+}
+
+func newStreams(limit int64, metrics *Metrics) *streams {
+	return &streams{
+		pods: map[types.UID]*stream{}, asked: make(chan *stream, streamsAtOnce), budget: podlog.NewBudget(max(streamMemory, 4*limit)), metrics: metrics,
+	}
+}
+
+// open asks for a stream, unless the Pod has one. nil: there are as many as may be.
+func (s *streams) open(pod *corev1.Pod, limit int64) *stream {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if is := s.pods[pod.UID]; is != nil || len(s.pods) >= streamsAtOnce {
+		return is
+	}
+	made := &stream{pod: pod, log: podlog.New(limit, s.budget), open: make(chan struct{}), quit: make(chan struct{}), done: make(chan struct{})}
+	s.pods[pod.UID] = made
+	s.metrics.LogStreams(len(s.pods))
+	s.asked <- made // which has room for all that may be
+	return made
+}
+
+// result is the stream of a Pod whose attempt has ended; nil: it has none. It may still be live for so long: its Pod is put
+// on the queue when it is done, and it is told to be when its time is over.
+func (s *streams) result(uid types.UID, now time.Time) (is *stream, live time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	is = s.pods[uid]
+	if is == nil {
+		return nil, 0
+	}
+	select {
+	case <-is.done:
+		return is, 0
+	default:
+	}
+	if is.until.IsZero() {
+		is.until = now.Add(streamEnding)
+	} else if !now.Before(is.until) {
+		is.stop()
+	}
+	return is, max(is.until.Sub(now), streamRetry)
+}
+
+// stop ends a stream soon. Under the lock of its streams.
+func (s *stream) stop() {
+	select {
+	case <-s.quit:
+	default:
+		close(s.quit)
+	}
+}
+
+// drop forgets the stream of a Pod that is gone or whose log is kept, and gives its memory back.
+func (s *streams) drop(uid types.UID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	is := s.pods[uid]
+	if is == nil {
+		return
+	}
+	is.stop()
+	select {
+	case <-is.done:
+		is.log.Release()
+		delete(s.pods, uid)
+		s.metrics.LogStreams(len(s.pods))
+	default: // its goroutine drops it
+		is.dropped = true
+	}
+}
+
+// finish ends a stream; one that was dropped meanwhile goes.
+func (s *streams) finish(is *stream) {
+	s.mu.Lock()
+	dropped := is.dropped
+	close(is.done)
+	s.mu.Unlock()
+	if dropped {
+		s.drop(is.pod.UID)
+	}
+}
+
+// stream runs the streams that are asked for until ctx ends.
+func (t *term) stream(ctx context.Context) {
+	var running sync.WaitGroup
+	defer running.Wait()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case s := <-t.streams.asked:
+			running.Go(func() {
+				if err := guard(s.pod.Name, func() error { t.runStream(ctx, s); return nil }); err != nil {
+					t.failed(err)
+				}
+				t.streams.finish(s)
+				t.pods.Add(cache.MetaObjectToName(s.pod))
+			})
+		}
+	}
+}
+
+// runStream reads a log until its container has ended and all of it was read. An end of a stream proves neither: API server
+// and kubelet may restart. So it is continued until a read that began after the end is over.
+func (t *term) runStream(ctx context.Context, s *stream) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-s.quit:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	opened := func() {
+		if s.opened.IsZero() {
+			s.opened = t.now()
+			close(s.open)
+		}
+	}
+	for {
+		ended := t.taskEnded(s.pod)
+		err := t.readLog(ctx, s.pod, s.log, true, opened)
+		if gone := ended && errors.Is(err, errNoLog); !gone || !s.clean && s.log.Bytes() == 0 {
+			s.err, s.clean = err, s.clean || err == nil
+		}
+		if ctx.Err() != nil {
+			s.err = errGivenUp
+		}
+		if ended && (err == nil || errors.Is(err, errNoLog)) || ctx.Err() != nil {
+			return
+		}
+		for wait := time.Duration(0); wait < streamRetry && !t.taskEnded(s.pod); wait += streamLook {
+			if !sleep(ctx, streamLook) {
+				break
+			}
+		}
+	}
+}
+
+// taskEnded reports that a Pod's task container has ended, or its Pod is gone, as the cache has it.
+func (t *term) taskEnded(pod *corev1.Pod) bool {
+	now, ok := t.podSource.get(cache.MetaObjectToName(pod))
+	if !ok || now.UID != pod.UID {
+		return true
+	}
+	task := containerStatus(now.Status.ContainerStatuses, v1alpha1.TaskContainer)
+	return task != nil && task.State.Terminated != nil
+}
+
+// taskRunning reports that a Pod's task container runs on a node.
+func taskRunning(pod *corev1.Pod) bool {
+	task := containerStatus(pod.Status.ContainerStatuses, v1alpha1.TaskContainer)
+	return pod.Spec.NodeName != "" && task != nil && task.State.Running != nil
+}
+
+// streamDeleted opens the stream of a Pod that somebody deletes. Whether its log is kept is known later.
+func (t *term) streamDeleted(old, pod *corev1.Pod) {
+	if t.LogLimit > 0 && pod.DeletionTimestamp != nil && (old == nil || old.DeletionTimestamp == nil) && taskRunning(pod) {
+		t.streams.open(pod, t.LogLimit)
+	}
+}
+
+// streamBefore opens the streams of Pods that are about to be deleted, and waits until they are open, not for long.
+func (t *term) streamBefore(ctx context.Context, row store.Run, graph *dag.Graph, deletes []engine.Delete) {
+	if t.LogLimit == 0 || graph.Spec().Logs == v1alpha1.LogsOff {
+		return
+	}
+	var opening []*stream
+	for _, d := range deletes {
+		pod, ok := t.podSource.get(cache.NewObjectName(row.Namespace, d.PodName))
+		if !ok || string(pod.UID) != d.PodUID || !taskRunning(pod) {
+			continue
+		}
+		if s := t.streams.open(pod, t.LogLimit); s != nil {
+			opening = append(opening, s)
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, streamOpening)
+	defer cancel()
+	for _, s := range opening {
+		select {
+		case <-s.open:
+		case <-s.done:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// streamFollowed opens the streams of a DAG whose logs are followed, of the Pods that a sync has looked at.
+func (t *term) streamFollowed(row store.Run, f *facts) {
+	if t.LogLimit == 0 || f.graph.Spec().Logs != v1alpha1.LogsFollow {
+		return
+	}
+	for name := range f.slice.Pods {
+		if pod, ok := t.podSource.get(cache.NewObjectName(row.Namespace, name)); ok && taskRunning(pod) {
+			t.streams.open(pod, t.LogLimit)
+		}
+	}
+}
