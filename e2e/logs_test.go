@@ -1,0 +1,297 @@
+package e2e_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"database/sql"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	gocmp "github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"kontroler/apis/kontroler/v1alpha1"
+)
+
+// logRow is the row of an attempt's log, as the read contract tells it, with its content.
+type logRow struct {
+	State, Message            string
+	Bytes, OmittedAt, Omitted int64
+	Rotated, Incomplete       bool
+	content                   string
+}
+
+// tryLog is the log of an attempt; false: there is none yet. More than one fails the test.
+func (w *world) tryLog(run, task string, number int) (logRow, bool) {
+	w.t.Helper()
+	var row logRow
+	var attempt int64
+	var packed bytes.Buffer
+	rows := 0
+	err := w.query(func(r *sql.Rows) error {
+		rows++
+		return r.Scan(&attempt, &row.State, &row.Message, &row.Bytes, &row.OmittedAt, &row.Omitted, &row.Rotated, &row.Incomplete)
+	}, `SELECT a.id, l.state, l.message, l.bytes, l.omitted_at, l.omitted, l.rotated, l.incomplete
+		FROM kontroler_v1.runs r JOIN kontroler_v1.tasks t ON t.run_id = r.id JOIN kontroler_v1.attempts a ON a.task_id = t.id
+		JOIN kontroler_v1.logs l ON l.attempt_id = a.id WHERE r.name = $1 AND t.name = $2 AND a.number = $3`, run, task, number)
+	if err != nil || rows > 1 {
+		w.t.Fatalf("%d logs of attempt %d of %s: %v", rows, number, task, err)
+	}
+	if rows == 0 {
+		return row, false
+	}
+	err = w.query(func(r *sql.Rows) error {
+		var data []byte
+		defer func() { packed.Write(data) }()
+		return r.Scan(&data)
+	}, `SELECT data FROM kontroler_v1.log_chunks WHERE attempt_id = $1 ORDER BY seq`, attempt)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if packed.Len() > 0 {
+		unpacked, err := gzip.NewReader(&packed)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		content, err := io.ReadAll(unpacked)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		row.content = string(content)
+	}
+	if kept := int64(len(row.content)); kept+row.Omitted != row.Bytes {
+		w.t.Errorf("%d bytes of the log of %s are kept and %d omitted, of %d", kept, task, row.Omitted, row.Bytes)
+	}
+	return row, true
+}
+
+// log waits for the log of an attempt.
+func (w *world) log(run, task string, number int) logRow {
+	w.t.Helper()
+	var row logRow
+	w.eventually(fmt.Sprintf("the log of attempt %d of %s", number, task), patience, func(context.Context) (ok bool, is string) {
+		row, ok = w.tryLog(run, task, number)
+		return ok, "not there"
+	})
+	return row
+}
+
+// checkLog waits for a log that is whole and compares it.
+func (w *world) checkLog(run, task string, number int, want string) {
+	w.t.Helper()
+	row := w.log(run, task, number)
+	if row.State != "Captured" || row.Omitted != 0 || row.content != want {
+		w.t.Errorf("the log of attempt %d of %s is %+v, %q; want %q", number, task, row, cut(row.content), cut(want))
+	}
+}
+
+func cut(s string) string {
+	if len(s) > 100 {
+		return s[:50] + "…" + s[len(s)-50:]
+	}
+	return s
+}
+
+// Logs of tasks that end by themselves, or are ended by what they do.
+func TestLogs(t *testing.T) {
+	w := newWorld(t)
+	c := w.controller()
+	late := sh("late", "trap '' TERM; echo deaf; sleep 1000", timeout(4))
+	oom := sh("oom", "echo eats; tail /dev/zero")
+	oom.PodTemplate.Resources = &corev1.ResourceRequirements{Limits: corev1.ResourceList{"memory": resource.MustParse("32Mi")}}
+	w.applyDAG("dag",
+		sh("good", `echo out; echo err >&2; printf 'bytes \000\001\377\376\303\050\n\n'; printf end`),
+		sh("bad", "echo fails as $HOSTNAME; exit 3", retries(1)),
+		sh("silent", ""),
+		late, oom,
+		sh("large", `echo head; yes 'one line of many, all of them the same' | head -c 67108864; printf tail`),
+		sh("wide", `head -c 2000000 /dev/zero | tr '\0' x`),
+	)
+	w.start("run", "dag")
+	example, err := os.ReadFile("../manifests/examples/logs.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.apply(string(example))
+	w.waitRun("run", v1alpha1.RunFailed, patience)
+	out := w.log("run", "good", 1).content // two streams: their order is the runtime's
+	if want := "bytes \x00\x01\xff\xfe\xc3\x28\n\nend"; strings.Replace(out, "err\n", "", 1) != "out\n"+want || !strings.Contains(out, "err\n") {
+		t.Errorf("the log of good is %q", out)
+	}
+	for _, a := range w.attemptsOf("run", "bad") {
+		w.checkLog("run", "bad", a.Number, "fails as "+a.PodName+"\n")
+	}
+	var numbers strings.Builder
+	for n := range 300_000 {
+		fmt.Fprintln(&numbers, n+1)
+	}
+	w.checkLog("chatty-1", "talk", 1, "the first line\n"+numbers.String()+"the last line\n")
+	w.checkLog("run", "silent", 1, "")
+	w.checkLog("run", "late", 1, "deaf\n")
+	w.checkLog("run", "oom", 1, "eats\n")
+	w.checkLog("run", "wide", 1, strings.Repeat("x", 2_000_000))
+	large := w.log("run", "large", 1)
+	if large.Omitted == 0 || large.OmittedAt != 4<<20 || int64(len(large.content)) > 8<<20 || !strings.Contains(large.Message, "omitted") ||
+		!strings.HasSuffix(large.content, "all of them the same\ntail") && !strings.HasSuffix(large.content, "tail") {
+		t.Errorf("the large log: %+v, %d bytes, %q", large, len(large.content), cut(large.content))
+	}
+	if whole := large.Bytes == 67108864+int64(len("head\ntail")); !whole && !large.Rotated || whole && !strings.HasPrefix(large.content, "head\n") {
+		t.Errorf("the large log is neither whole nor said to be rotated: %+v, %q", large, cut(large.content))
+	}
+	w.checkPodsGone(w.run("run").UID)
+	w.checkPodsGone(w.run("chatty-1").UID)
+	if _, metrics, err := c.get("/metrics"); err != nil || !strings.Contains(metrics, `kontroler_logs_total{state="Captured"} 9`) ||
+		!strings.Contains(metrics, "kontroler_log_streams 0") {
+		t.Errorf("the metrics do not tell of nine logs and no stream: %v", err)
+	}
+}
+
+// Logs of tasks whose Pods are deleted while they run: by the controller, by a user, by an eviction. What they write while
+// they end is theirs too.
+func TestLogsOfStoppedTasks(t *testing.T) {
+	w := newWorld(t)
+	w.controller()
+	const says = "trap 'echo stops; exit 1' TERM; echo runs; > /dir/ready.$HOSTNAME; while :; do sleep 0.1; done"
+	w.applyDAG("one", sh("task", says))
+	w.applyDAG("deaf", sh("task", "trap '' TERM; echo runs; > /dir/ready.$HOSTNAME; while :; do sleep 0.1; done"))
+	stops := map[string]func(pod string){
+		"cancelled": func(string) { w.cancel("cancelled") },
+		"ordered":   func(string) { w.kubectl("delete", "dagrun", "ordered", "--wait=false") },
+		"deleted":   func(pod string) { w.kubectl("delete", "pod", pod, "--wait=false") },
+		"evicted": func(pod string) {
+			err := w.kube.PolicyV1().Evictions(w.namespace).Evict(t.Context(), &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Name: pod, Namespace: w.namespace}})
+			if err != nil {
+				t.Fatal(err)
+			}
+		},
+		"deaf": func(string) { w.cancel("deaf") },
+	}
+	for run := range stops {
+		dag := "one"
+		if run == "deaf" {
+			dag = "deaf"
+		}
+		w.start(run, dag)
+	}
+	for run, stop := range stops {
+		pod := w.waitPod(run, "task", running)
+		w.waitAttempt(run, "task", 1, "Running")
+		w.waitFile("ready." + pod.Name)
+		stop(pod.Name)
+	}
+	for run := range stops {
+		want := "runs\nstops\n"
+		if run == "deaf" {
+			want = "runs\n"
+		}
+		w.checkLog(run, "task", 1, want)
+	}
+	for _, run := range []string{"deleted", "evicted"} { // which run again
+		w.waitPod(run, "task", func(p *corev1.Pod) bool { return running(p) && p.Labels[v1alpha1.LabelAttempt] == "2" })
+		w.cancel(run)
+		w.waitRun(run, v1alpha1.RunCancelled, patience)
+	}
+}
+
+func (w *world) waitFile(name string) {
+	w.t.Helper()
+	w.eventually("file "+name, patience, func(context.Context) (bool, string) {
+		_, err := os.Stat(filepath.Join(w.dir, name))
+		return err == nil, fmt.Sprint(err)
+	})
+}
+
+// A log that its node has rotated: read at the end it says that its beginning may be missing; followed it has it.
+func TestLogsRotated(t *testing.T) {
+	w := newWorld(t)
+	w.controller()
+	task := sh("task", "echo the true head; "+until("write")+"; yes 'one line of many, all of them the same' | head -c 11000000; "+until("go")+"; echo the end")
+	for policy, name := range map[v1alpha1.LogPolicy]string{v1alpha1.LogsCapture: "capture", v1alpha1.LogsFollow: "follow"} {
+		w.applySpec(name, v1alpha1.DAGSpec{Logs: policy, Task: []v1alpha1.Task{task}})
+		w.start(name, name)
+	}
+	pods := map[string]string{}
+	for _, name := range []string{"capture", "follow"} {
+		pods[name] = w.waitPod(name, "task", running).Name
+		w.waitAttempt(name, "task", 1, "Running")
+	}
+	w.open("write")
+	w.eventually("the logs to be rotated", patience, func(ctx context.Context) (bool, string) {
+		for _, pod := range pods {
+			bytes := int64(100)
+			served, err := w.kube.CoreV1().Pods(w.namespace).GetLogs(pod, &corev1.PodLogOptions{Container: v1alpha1.TaskContainer, LimitBytes: &bytes}).DoRaw(ctx)
+			if err != nil || strings.HasPrefix(string(served), "the true head") {
+				return false, fmt.Sprintf("%v %q", err, served)
+			}
+		}
+		return true, ""
+	})
+	w.open("go")
+	capture, follow := w.log("capture", "task", 1), w.log("follow", "task", 1)
+	if !capture.Rotated || !strings.Contains(capture.Message, "rotated away") || !strings.HasSuffix(capture.content, "the end\n") {
+		t.Errorf("captured: %+v, %q", capture, cut(capture.content))
+	}
+	if follow.Rotated || follow.Bytes != 11_000_000+int64(len("the true head\nthe end\n")) || follow.OmittedAt != 4<<20 ||
+		!strings.HasPrefix(follow.content, "the true head\n") || !strings.HasSuffix(follow.content, "the end\n") {
+		t.Errorf("followed: %+v, %q", follow, cut(follow.content))
+	}
+}
+
+// What is not to be kept is not read, and what is gone from the node is said to be lost, with why.
+func TestLogsNotKept(t *testing.T) {
+	w := newWorld(t)
+	c := w.controller()
+	gone := sh("gone", `echo hello; rm -f /logs/*_${HOSTNAME}_*/task/0.log; [ ! -e /logs/*_${HOSTNAME}_*/task/0.log ]`)
+	gone.PodTemplate.Volumes = append(gone.PodTemplate.Volumes, corev1.Volume{Name: "logs", VolumeSource: corev1.VolumeSource{
+		HostPath: &corev1.HostPathVolumeSource{Path: "/var/log/pods"},
+	}})
+	gone.PodTemplate.VolumeMounts = append(gone.PodTemplate.VolumeMounts, corev1.VolumeMount{Name: "logs", MountPath: "/logs"})
+	w.applyDAG("lost", gone)
+	w.start("lost", "lost")
+	w.applySpec("off", v1alpha1.DAGSpec{Logs: v1alpha1.LogsOff, Task: []v1alpha1.Task{sh("task", "echo hello")}})
+	w.start("off", "off")
+	if row := w.log("lost", "gone", 1); row.State != "Lost" || row.content != "" || !strings.Contains(row.Message, "no such file") {
+		t.Errorf("a log whose file is gone: %+v", row)
+	}
+	w.checkPodsGone(w.run("lost").UID)
+	w.waitRun("off", v1alpha1.RunSucceeded, patience)
+	w.checkPodsGone(w.run("off").UID)
+	c.stop()
+	w.controller(flags("--log-archive=off"))
+	w.applyDAG("kept", sh("task", "echo hello"))
+	w.start("unread", "kept")
+	w.waitRun("unread", v1alpha1.RunSucceeded, patience)
+	w.checkPodsGone(w.run("unread").UID)
+	want := []string{"lost"}
+	rows := w.strings(`SELECT r.name FROM kontroler_v1.logs l JOIN kontroler_v1.attempts a ON a.id = l.attempt_id JOIN kontroler_v1.runs r ON r.id = a.run_id`)
+	if diff := gocmp.Diff(want, rows); diff != "" {
+		t.Errorf("runs with logs (-want +got):\n%s", diff)
+	}
+}
+
+// TestLogsKilledAt kills a controller between outcome and capture, and between capture and release: the next one has each
+// log, once.
+func TestLogsKilledAt(t *testing.T) {
+	for _, fault := range []string{"log-read:1", "log-read:2", "log-saved:1", "log-saved:2"} {
+		t.Run(fault, func(t *testing.T) {
+			w := newWorld(t)
+			w.applyDAG("dag", sh("a", "echo a"), sh("b", "echo b", after("a")))
+			w.start(theRun, "dag")
+			w.dieAt(fault, nil)
+			w.controller(atOnce)
+			w.waitRun(theRun, v1alpha1.RunSucceeded, patience)
+			w.checkPodsGone(w.run(theRun).UID)
+			w.checkLog(theRun, "a", 1, "a\n")
+			w.checkLog(theRun, "b", 1, "b\n")
+			w.checkOnce("a", "b")
+		})
+	}
+}
