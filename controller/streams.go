@@ -195,7 +195,7 @@ func (t *term) runStream(ctx context.Context, s *stream) {
 		if ended && (err == nil || errors.Is(err, errNoLog)) || ctx.Err() != nil {
 			return
 		}
-		for wait := time.Duration(0); wait < streamRetry && !t.taskEnded(s.pod); wait += streamLook {
+		for wait := streamRetry; wait > 0 && (err != nil || !t.taskEnded(s.pod)); wait -= streamLook {
 			if !sleep(ctx, streamLook) {
 				break
 			}
