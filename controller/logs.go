@@ -196,6 +196,9 @@ func (t *term) readLog(ctx context.Context, pod *corev1.Pod, log *podlog.Log, fo
 	if note := log.TakeNote(); note != "" && err == nil {
 		return fmt.Errorf("%w: the kubelet says: %s", errNoLog, note)
 	}
+	if err == nil && !log.Continued() {
+		return fmt.Errorf("%w: the node has no more what was read before", errNoLog)
+	}
 	return err
 }
 

@@ -151,5 +151,9 @@ func (l *Log) TakeNote() string {
 // Since is where a second stream should begin that continues this one: sinceTime has whole seconds. Zero: at the start.
 func (l *Log) Since() time.Time { return l.lines.last.Truncate(time.Second) }
 
+// Continued reports that the stream has come to where the one before it broke. One that has not says nothing of the log: a
+// kubelet's own word is then not told from the rest of an earlier line.
+func (l *Log) Continued() bool { return !l.lines.resuming }
+
 // Resume says that what is written from now on is another stream, which begins no later than Since.
 func (l *Log) Resume() { l.lines.resume() }
