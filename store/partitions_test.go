@@ -30,7 +30,7 @@ func TestMaintain(t *testing.T) {
 		got[table] = f.text(`SELECT count(*) FROM kontroler.` + table)
 	}
 	want := map[string]string{
-		"changes_default": "0", "changes_" + this: "3", "changes_" + next: "0", "ticks_default": "1", "ticks_" + this: "1", "ticks_" + next: "0",
+		"changes_default": "0", "changes_" + this: "4", "changes_" + next: "0", "ticks_default": "1", "ticks_" + this: "1", "ticks_" + next: "0",
 		"logs_default": "0", "logs_" + this: "1", "log_chunks_default": "0", "log_chunks_" + this: "1",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
