@@ -16,7 +16,7 @@ import (
 var links atomic.Int32
 
 // listenApart listens at an address that the host reaches and that is not the host's: in a network namespace of its own,
-// at the other end of a link. Both are gone with the listener and its connections, also when this process is killed.
+// at the other end of a link. Both are gone with this process, also when it is killed.
 func listenApart(t *testing.T) net.Listener {
 	t.Helper()
 	if os.Geteuid() != 0 && os.Getenv("CI") != "true" {
@@ -28,9 +28,10 @@ func listenApart(t *testing.T) net.Listener {
 	}
 	made := make(chan result)
 	go func() {
-		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine, the namespace does not
+		runtime.LockOSThread()
 		listener, err := listenInNamespace(os.Getpid()*8 + int(links.Add(1)))
 		made <- result{listener, err}
+		select {} // the thread may not serve others, nor end: with it would end the processes that were started on it, see endWithParent
 	}()
 	r := <-made
 	if r.err != nil {
