@@ -146,6 +146,10 @@ type Leader struct {
 	// The statements of every sync, prepared, by their text.
 	prepared map[string]*sql.Stmt
 
+	// What shares transactions.
+	accounts group[Accounting, Schedule]
+	created  group[created, struct{}]
+
 	// What Notify has to tell: the highest change committed, and that there is one.
 	highest atomic.Int64
 	changed chan struct{}

@@ -24,6 +24,7 @@ type Sample struct {
 // Queries lists every query by the name of its constant, the transitions by the name of their method.
 func Queries(s Sample) map[string]Query {
 	now, pods := timestamp(s.Now), []string{s.Pod}
+	ids, uids, text, times := []int64{1}, []string{s.RunUID}, []string{"x"}, timestamps([]time.Time{s.Now})
 	all := map[string]Query{
 		"sqlAttemptByPod":      {sqlAttemptByPod, []any{s.RunUID, s.Pod}},
 		"sqlAttemptStray":      {sqlAttemptStray, []any{s.RunID, s.AttemptID, s.RunUID}},
@@ -87,18 +88,19 @@ func Queries(s Sample) map[string]Query {
 		"sqlLogChunkRead":    {sqlLogChunkRead, []any{s.AttemptID, now, 0}},
 
 		"sqlScheduleRead":          {sqlScheduleRead, []any{s.Namespace, s.DAG}},
-		"sqlScheduleMake":          {sqlScheduleMake, []any{1, s.RunUID, "@hourly", "", now, "", nil, "", nil}},
-		"sqlScheduleMove":          {sqlScheduleMove, []any{1, s.RunUID, "@hourly", "", now, "", nil, "", nil, now}},
+		"sqlScheduleMake":          {sqlScheduleMake, []any{ids, uids, text, text, times, text, times, text, times}},
+		"sqlScheduleMove":          {sqlScheduleMove, []any{ids, uids, text, text, times, text, times, text, times, times}},
 		"sqlScheduledRuns":         {sqlScheduledRuns, []any{1, s.RunUID}},
-		"sqlScheduledRunMake":      {sqlScheduledRunMake, []any{1, now, "r", s.RunUID}},
-		"sqlScheduledRunsReplaced": {sqlScheduledRunsReplaced, []any{1}},
-		"sqlScheduledRunSettled":   {sqlScheduledRunSettled, []any{1, now}},
-		"sqlScheduledRunCreated":   {sqlScheduledRunCreated, []any{1, now, s.RunUID}},
-		"sqlTickMake":              {sqlTickMake, []any{1, now, now, 1, "Ran", "r", now}},
-		"sqlTickExtend":            {sqlTickExtend, []any{1, now, now, 1, "Missed"}},
-		"sqlTickCreated":           {sqlTickCreated, []any{1, now, s.RunUID}},
+		"sqlScheduledRunMake":      {sqlScheduledRunMake, []any{ids, times, text, uids}},
+		"sqlScheduledRunsReplaced": {sqlScheduledRunsReplaced, []any{ids}},
+		"sqlScheduledRunSettled":   {sqlScheduledRunSettled, []any{ids, times}},
+		"sqlScheduledRunCreated":   {sqlScheduledRunCreated, []any{ids, times, uids}},
+		"sqlTickMake":              {sqlTickMake, []any{ids, times, times, ids, text, text, times}},
+		"sqlTickExtend":            {sqlTickExtend, []any{ids, times, times, ids, text}},
+		"sqlTickCreated":           {sqlTickCreated, []any{ids, times, uids}},
 		"sqlTickDropped":           {sqlTickDropped, []any{1, now}},
-		"sqlScheduledRunsLeft":     {sqlScheduledRunsLeft, []any{1, s.RunUID}},
+		"sqlScheduledRunsLeft":     {sqlScheduledRunsLeft, []any{ids, uids}},
+		"sqlScheduleStretch":       {sqlScheduleStretch, []any{ids, times}},
 
 		"sqlTrimClock":         {sqlTrimClock, []any{now}},
 		"sqlTrimRuns":          {sqlTrimRuns, []any{timestamp(s.Old), 0, now, trimRuns, trimRows}},

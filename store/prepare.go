@@ -15,12 +15,14 @@ var planSettings = map[string]string{
 	"enable_mergejoin": "off",
 }
 
-// preparedStatements are those of every sync.
+// preparedStatements are those of every sync and every tick.
 func preparedStatements() []string {
 	statements := []string{
 		sqlEpochLock, sqlChange, sqlRunChange, sqlRunByUID, sqlRunAdmit, sqlTasksAdmit, sqlGatherAttempts, sqlGatherTasks,
 		sqlGatherNext, sqlTasksAt, sqlAttemptByPod, sqlAttemptsByPods, sqlNotificationsMake,
 		sqlLogOwner, sqlLogMake, sqlLogChunkMake,
+		sqlScheduleRead, sqlScheduledRuns, sqlScheduleMove, sqlScheduledRunMake, sqlScheduledRunSettled, sqlScheduledRunCreated,
+		sqlTickMake, sqlTickCreated,
 	}
 	for _, m := range moves {
 		if !m.set {

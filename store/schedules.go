@@ -52,11 +52,17 @@ SELECT d.id, coalesce(s.dag_uid::text, ''), coalesce(s.schedule, ''), coalesce(s
 FROM kontroler.dags d LEFT JOIN kontroler.schedules s ON s.dag_id = d.id WHERE d.namespace = $1 AND d.name = $2`
 	sqlScheduleMake = `
 INSERT INTO kontroler.schedules (dag_id, dag_uid, schedule, time_zone, cursor, held, stretch_from, stretch_outcome, last_due)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`
+SELECT c.* FROM unnest($1::bigint[], $2::uuid[], $3::text[], $4::text[], $5::timestamptz[], $6::text[], $7::timestamptz[], $8::text[],
+                       $9::timestamptz[]) AS c
+ON CONFLICT (dag_id) DO NOTHING
+RETURNING dag_id`
 	sqlScheduleMove = `
-UPDATE kontroler.schedules SET dag_uid = $2, schedule = $3, time_zone = $4, cursor = $5, held = $6, stretch_from = $7,
-       stretch_outcome = $8, last_due = $9
-WHERE dag_id = $1 AND cursor = $10 AND cursor <= $5`
+UPDATE kontroler.schedules s SET dag_uid = c.dag_uid, schedule = c.schedule, time_zone = c.time_zone, cursor = c.cursor, held = c.held,
+       stretch_from = c.stretch_from, stretch_outcome = c.stretch_outcome, last_due = c.last_due
+FROM unnest($1::bigint[], $2::uuid[], $3::text[], $4::text[], $5::timestamptz[], $6::text[], $7::timestamptz[], $8::text[], $9::timestamptz[],
+            $10::timestamptz[]) AS c (dag_id, dag_uid, schedule, time_zone, cursor, held, stretch_from, stretch_outcome, last_due, was)
+WHERE s.dag_id = c.dag_id AND s.cursor = c.was AND s.cursor <= c.cursor
+RETURNING s.dag_id`
 	sqlScheduledRuns = `
 SELECT s.due_at, s.run_name, coalesce(s.run_uid::text, ''), s.replaced, coalesce(r.uid::text, n.uid::text, ''), coalesce(r.phase, n.phase, '')
 FROM kontroler.scheduled_runs s
@@ -66,22 +72,39 @@ LEFT JOIN LATERAL (
     SELECT x.uid, x.phase FROM kontroler.runs x
     WHERE s.run_uid IS NULL AND x.namespace = d.namespace AND x.name = s.run_name ORDER BY x.id DESC LIMIT 1) n ON true
 WHERE s.dag_id = $1 AND s.dag_uid = $2 ORDER BY s.due_at`
-	sqlScheduledRunMake      = `INSERT INTO kontroler.scheduled_runs (dag_id, due_at, run_name, dag_uid) VALUES ($1, $2, $3, $4)`
-	sqlScheduledRunsReplaced = `UPDATE kontroler.scheduled_runs SET replaced = true WHERE dag_id = $1 AND NOT replaced`
-	sqlScheduledRunsLeft     = `DELETE FROM kontroler.scheduled_runs WHERE dag_id = $1 AND dag_uid <> $2`
-	sqlScheduledRunSettled   = `DELETE FROM kontroler.scheduled_runs WHERE dag_id = $1 AND due_at = $2`
-	sqlScheduledRunCreated   = `UPDATE kontroler.scheduled_runs SET run_uid = $3 WHERE dag_id = $1 AND due_at = $2`
-	sqlTickMake              = `
-INSERT INTO kontroler.ticks (dag_id, due_from, due_to, count, outcome, run_name, decided_at) VALUES ($1, $2, $3, $4, $5, $6, $7)`
+	sqlScheduledRunMake = `
+INSERT INTO kontroler.scheduled_runs (dag_id, due_at, run_name, dag_uid)
+SELECT c.* FROM unnest($1::bigint[], $2::timestamptz[], $3::text[], $4::uuid[]) AS c`
+	sqlScheduledRunsReplaced = `UPDATE kontroler.scheduled_runs SET replaced = true WHERE dag_id = ANY ($1::bigint[]) AND NOT replaced`
+	sqlScheduledRunsLeft     = `
+DELETE FROM kontroler.scheduled_runs s USING unnest($1::bigint[], $2::uuid[]) AS c (dag_id, dag_uid)
+WHERE s.dag_id = c.dag_id AND s.dag_uid <> c.dag_uid`
+	sqlScheduleStretch = `
+UPDATE kontroler.schedules s SET stretch_from = c.since FROM unnest($1::bigint[], $2::timestamptz[]) AS c (dag_id, since)
+WHERE s.dag_id = c.dag_id`
+	sqlScheduledRunSettled = `
+DELETE FROM kontroler.scheduled_runs s USING unnest($1::bigint[], $2::timestamptz[]) AS c (dag_id, due_at)
+WHERE s.dag_id = c.dag_id AND s.due_at = c.due_at`
+	sqlScheduledRunCreated = `
+UPDATE kontroler.scheduled_runs s SET run_uid = c.uid FROM unnest($1::bigint[], $2::timestamptz[], $3::uuid[]) AS c (dag_id, due_at, uid)
+WHERE s.dag_id = c.dag_id AND s.due_at = c.due_at`
+	sqlTickMake = `
+INSERT INTO kontroler.ticks (dag_id, due_from, due_to, count, outcome, run_name, decided_at)
+SELECT c.* FROM unnest($1::bigint[], $2::timestamptz[], $3::timestamptz[], $4::integer[], $5::text[], $6::text[], $7::timestamptz[]) AS c`
 	sqlTickExtend = `
-UPDATE kontroler.ticks SET due_to = $3, count = count + $4 WHERE dag_id = $1 AND due_from = $2 AND due_to < $3 AND outcome = $5`
-	sqlTickCreated = `UPDATE kontroler.ticks SET run_uid = $3 WHERE dag_id = $1 AND due_from = $2 AND outcome = 'Ran'`
+UPDATE kontroler.ticks t SET due_to = c.due_to, count = t.count + c.count
+FROM unnest($1::bigint[], $2::timestamptz[], $3::timestamptz[], $4::integer[], $5::text[]) AS c (dag_id, due_from, due_to, count, outcome)
+WHERE t.dag_id = c.dag_id AND t.due_from = c.due_from AND t.due_to < c.due_to AND t.outcome = c.outcome
+RETURNING t.dag_id`
+	sqlTickCreated = `
+UPDATE kontroler.ticks t SET run_uid = c.uid FROM unnest($1::bigint[], $2::timestamptz[], $3::uuid[]) AS c (dag_id, due_from, uid)
+WHERE t.dag_id = c.dag_id AND t.due_from = c.due_from AND t.outcome = 'Ran'`
 	sqlTickDropped = `UPDATE kontroler.ticks SET outcome = 'Missed', run_name = NULL WHERE dag_id = $1 AND due_from = $2 AND outcome = 'Ran'`
 )
 
 // Schedule reads the schedule of a DAG; not found: the DAG has no row. One that has none yet has only a DAGID.
 func (l *Leader) Schedule(ctx context.Context, namespace, name string) (s Schedule, found bool, err error) {
-	err = l.pool.QueryRowContext(ctx, sqlScheduleRead, namespace, name).Scan(&s.DAGID, &s.DAGUID, &s.Expression, &s.TimeZone,
+	err = l.reader().QueryRowContext(ctx, sqlScheduleRead, namespace, name).Scan(&s.DAGID, &s.DAGUID, &s.Expression, &s.TimeZone,
 		nullTime{&s.Cursor}, &s.Held, nullTime{&s.StretchFrom}, &s.StretchOutcome, nullTime{&s.LastDue})
 	if errors.Is(err, sql.ErrNoRows) {
 		return Schedule{}, false, nil
@@ -94,7 +117,7 @@ func (l *Leader) Schedule(ctx context.Context, namespace, name string) (s Schedu
 
 // ScheduledRuns lists the runs of a DAG object's schedule that are not known to have ended, oldest first.
 func (l *Leader) ScheduledRuns(ctx context.Context, dagID int64, dagUID string) ([]ScheduledRun, error) {
-	runs, err := readRows(ctx, l.pool, func(rows *sql.Rows) (r ScheduledRun, err error) {
+	runs, err := readRows(ctx, l.reader(), func(rows *sql.Rows) (r ScheduledRun, err error) {
 		return r, rows.Scan(nullTime{&r.DueAt}, &r.Name, &r.UID, &r.Replaced, &r.RowUID, &r.Phase)
 	}, sqlScheduledRuns, dagID, dagUID)
 	if err != nil {
@@ -103,113 +126,20 @@ func (l *Leader) ScheduledRuns(ctx context.Context, dagID int64, dagUID string) 
 	return runs, nil
 }
 
-// Account moves a schedule's cursor and writes what became of its due times, in one transaction: a run to make for each
-// tick that has a name. Settled runs, by due time, are forgotten, as are all of an earlier DAG object; replace marks all
-// others as to be cancelled. A stretch that continues the ledger's last row extends it. ErrConflict: the cursor is not
-// where was says.
-func (l *Leader) Account(ctx context.Context, was, is Schedule, ticks []Tick, settled []time.Time, replace bool, now time.Time) (Schedule, error) {
-	var change int64
-	err := l.inTx(ctx, func(q querier) (err error) {
-		if ticks, was.StretchFrom, was.StretchOutcome, err = extendStretch(ctx, q, was, ticks); err != nil {
-			return err
-		}
-		if is, err = writeSchedule(ctx, q, was, is, ticks); err != nil {
-			return err
-		}
-		if was.DAGUID != "" && was.DAGUID != is.DAGUID {
-			if _, err := q.ExecContext(ctx, sqlScheduledRunsLeft, is.DAGID, is.DAGUID); err != nil {
-				return err
-			}
-		}
-		for _, due := range settled {
-			if _, err := q.ExecContext(ctx, sqlScheduledRunSettled, is.DAGID, timestamp(due)); err != nil {
-				return err
-			}
-		}
-		if replace {
-			if _, err := q.ExecContext(ctx, sqlScheduledRunsReplaced, is.DAGID); err != nil {
-				return err
-			}
-		}
-		if err := writeTicks(ctx, q, is, ticks, now); err != nil {
-			return err
-		}
-		return q.QueryRowContext(ctx, sqlChange, nil, "dag").Scan(&change)
-	})
-	if err != nil {
-		return Schedule{}, fmt.Errorf("accounting for schedule %d: %w", is.DAGID, err)
-	}
-	l.committed(change)
-	return is, nil
+// created is a tick and its DagRun.
+type created struct {
+	dagID int64
+	due   time.Time
+	uid   string
 }
 
-// extendStretch extends the ledger's last row by the first tick, where that goes on with it, and returns the other ticks
-// and the stretch that may still go on. A stretch is of one month, as its partition is: history that is trimmed takes no
-// due time along that is to be kept. One whose first row was trimmed goes on in a new one.
-func extendStretch(ctx context.Context, q querier, was Schedule, ticks []Tick) ([]Tick, time.Time, string, error) {
-	if len(ticks) == 0 || ticks[0].RunName != "" || ticks[0].Outcome != was.StretchOutcome {
-		return ticks, was.StretchFrom, was.StretchOutcome, nil
-	}
-	from, to := was.StretchFrom.UTC(), ticks[0].To.UTC()
-	if from.Year() != to.Year() || from.Month() != to.Month() {
-		return ticks, time.Time{}, "", nil
-	}
-	n, err := counted(q.ExecContext(ctx, sqlTickExtend, was.DAGID, timestamp(from), timestamp(to), ticks[0].Count, ticks[0].Outcome))
-	if err != nil || n == 0 {
-		return ticks, time.Time{}, "", err
-	}
-	return ticks[1:], was.StretchFrom, was.StretchOutcome, nil
-}
-
-// writeSchedule writes the row, with what the ledger's last row will be.
-func writeSchedule(ctx context.Context, q querier, was, is Schedule, ticks []Tick) (Schedule, error) {
-	is.StretchFrom, is.StretchOutcome = was.StretchFrom, was.StretchOutcome
-	for _, tick := range ticks {
-		switch {
-		case tick.RunName != "":
-			is.StretchFrom, is.StretchOutcome, is.LastDue = time.Time{}, "", tick.From
-		case tick.Outcome == "Overlapped":
-			is.StretchFrom, is.StretchOutcome = time.Time{}, ""
-		case tick.Outcome != is.StretchOutcome:
-			is.StretchFrom, is.StretchOutcome = tick.From, tick.Outcome
-		}
-	}
-	if was.Expression != is.Expression || was.TimeZone != is.TimeZone {
-		is.StretchFrom, is.StretchOutcome = time.Time{}, "" // a stretch is of one schedule
-	}
-	args := []any{is.DAGID, is.DAGUID, is.Expression, is.TimeZone, timestamp(is.Cursor), is.Held, timestamp(is.StretchFrom), is.StretchOutcome, timestamp(is.LastDue)}
-	if was.DAGUID == "" {
-		_, err := q.ExecContext(ctx, sqlScheduleMake, args...)
-		return is, err
-	}
-	result, err := q.ExecContext(ctx, sqlScheduleMove, append(args, timestamp(was.Cursor))...)
-	return is, expect(1, result, err)
-}
-
-func writeTicks(ctx context.Context, q querier, is Schedule, ticks []Tick, now time.Time) error {
-	for _, tick := range ticks {
-		run := sql.NullString{String: tick.RunName, Valid: tick.RunName != ""}
-		_, err := q.ExecContext(ctx, sqlTickMake, is.DAGID, timestamp(tick.From), timestamp(tick.To), tick.Count, tick.Outcome, run, timestamp(now))
-		if err != nil {
-			return err
-		}
-		if run.Valid {
-			if _, err := q.ExecContext(ctx, sqlScheduledRunMake, is.DAGID, timestamp(tick.From), tick.RunName, is.DAGUID); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// ScheduledRunCreated notes the DagRun of a tick.
+// ScheduledRunCreated notes the DagRun of a tick. Callers share transactions.
 func (l *Leader) ScheduledRunCreated(ctx context.Context, dagID int64, due time.Time, uid string) error {
-	err := l.inTx(ctx, func(q querier) error {
-		if _, err := q.ExecContext(ctx, sqlScheduledRunCreated, dagID, timestamp(due), uid); err != nil {
-			return err
+	_, err := l.created.do(created{dagID, due, uid}, func(requests []*request[created, struct{}]) {
+		err := l.noteCreated(ctx, requests)
+		for _, r := range requests {
+			r.err = err
 		}
-		_, err := q.ExecContext(ctx, sqlTickCreated, dagID, timestamp(due), uid)
-		return err
 	})
 	if err != nil {
 		return fmt.Errorf("noting the run of schedule %d due at %s: %w", dagID, due, err)
@@ -217,10 +147,24 @@ func (l *Leader) ScheduledRunCreated(ctx context.Context, dagID int64, due time.
 	return nil
 }
 
+func (l *Leader) noteCreated(ctx context.Context, requests []*request[created, struct{}]) error {
+	ids, dues, uids := make([]int64, len(requests)), make([]time.Time, len(requests)), make([]string, len(requests))
+	for i, r := range requests {
+		ids[i], dues[i], uids[i] = r.ask.dagID, r.ask.due, r.ask.uid
+	}
+	return l.inTx(ctx, func(q querier) error {
+		if _, err := q.ExecContext(ctx, sqlScheduledRunCreated, ids, timestamps(dues), uids); err != nil {
+			return err
+		}
+		_, err := q.ExecContext(ctx, sqlTickCreated, ids, timestamps(dues), uids)
+		return err
+	})
+}
+
 // ScheduledRunDropped notes that a tick's DagRun can never be made: its due time is missed.
 func (l *Leader) ScheduledRunDropped(ctx context.Context, dagID int64, due time.Time) error {
 	err := l.inTx(ctx, func(q querier) error {
-		if _, err := q.ExecContext(ctx, sqlScheduledRunSettled, dagID, timestamp(due)); err != nil {
+		if _, err := q.ExecContext(ctx, sqlScheduledRunSettled, []int64{dagID}, timestamps([]time.Time{due})); err != nil {
 			return err
 		}
 		_, err := q.ExecContext(ctx, sqlTickDropped, dagID, timestamp(due))

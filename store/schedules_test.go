@@ -24,7 +24,7 @@ func (f *fixture) schedule() store.Schedule {
 
 func (f *fixture) account(was, is store.Schedule, ticks []store.Tick, settled []time.Time) store.Schedule {
 	f.Helper()
-	saved, err := f.leader.Account(f.Context(), was, is, ticks, settled, false, at(100))
+	saved, err := f.leader.Account(f.Context(), store.Accounting{Was: was, Is: is, Ticks: ticks, Settled: settled, Now: at(100)})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -54,7 +54,7 @@ func TestAccount(t *testing.T) {
 		t.Errorf("%+v", second)
 	}
 	// The same again: the cursor has moved, and nothing is written.
-	if _, err := f.leader.Account(t.Context(), first, next, ticks, nil, false, at(100)); !errors.Is(err, store.ErrConflict) {
+	if _, err := f.leader.Account(t.Context(), store.Accounting{Was: first, Is: next, Ticks: ticks, Now: at(100)}); !errors.Is(err, store.ErrConflict) {
 		t.Errorf("accounting twice: %v", err)
 	}
 	// A stretch goes on in its row.
@@ -68,7 +68,7 @@ func TestAccount(t *testing.T) {
 	}
 	back := second
 	back.Cursor = at(5)
-	if _, err := f.leader.Account(t.Context(), second, back, nil, nil, false, at(100)); !errors.Is(err, store.ErrConflict) {
+	if _, err := f.leader.Account(t.Context(), store.Accounting{Was: second, Is: back, Now: at(100)}); !errors.Is(err, store.ErrConflict) {
 		t.Errorf("a cursor that goes back: %v", err)
 	}
 }

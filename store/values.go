@@ -50,6 +50,15 @@ func nullID(id int64) any {
 	return id
 }
 
+// nullTexts are texts as a parameter of type text[]: NULL when empty.
+func nullTexts(texts []string) []sql.NullString {
+	out := make([]sql.NullString, len(texts))
+	for i, text := range texts {
+		out[i] = sql.NullString{String: text, Valid: text != ""}
+	}
+	return out
+}
+
 // clean is text from outside as PostgreSQL can hold it: valid UTF-8 without NUL.
 func clean(s string) string {
 	s = strings.ToValidUTF8(s, "\uFFFD")
