@@ -143,14 +143,22 @@ type term struct {
 	storage    *quotaGates
 	workspaces *workspaces
 	graphs     *graphCache
-	status     *projections
-	reaped     *uidSet
+	// versions are those of the DAGs as they were last read.
+	versions *versionCache
+	status   *projections
+	reaped   *uidSet
 	// fail ends the term; the first error wins.
 	fail context.CancelCauseFunc
 
 	// schedules are the DAGs whose schedules may be due; timers when each of them is.
 	schedules *queue[cache.ObjectName]
 	timers    *timers
+
+	// What makes way for starts: DagRuns to be told their end, ended Pods to be deleted, DAGs to show their due times.
+	ends  *queue[runKey]
+	over  *queue[cache.ObjectName]
+	shows *queue[cache.ObjectName]
+	rush  rush
 
 	retirement *retirement
 	podEvents  *podEvents
@@ -171,10 +179,12 @@ func (c *Controller) Lead(ctx context.Context, db *store.Leader) error {
 	t := &term{
 		Controller: c, db: db, fail: fail,
 		runs: newQueue[runKey]("runs", c.Metrics), dags: newQueue[cache.ObjectName]("dags", c.Metrics), pods: newQueue[cache.ObjectName]("pods", c.Metrics),
-		dirty: newDirty(), quota: newQuotaGates(), storage: newQuotaGates(), workspaces: newWorkspaces(), graphs: newGraphCache(), reaped: newUIDSet(),
+		dirty: newDirty(), quota: newQuotaGates(), storage: newQuotaGates(), workspaces: newWorkspaces(), graphs: newGraphCache(),
+		versions: newVersionCache(), reaped: newUIDSet(),
 	}
 	t.tasks = newQueue[cache.ObjectName]("dagtasks", c.Metrics)
 	t.schedules, t.timers = newQueue[cache.ObjectName]("schedules", c.Metrics), newTimers()
+	t.ends, t.over, t.shows = newQueue[runKey]("ends", c.Metrics), newQueue[cache.ObjectName]("over", c.Metrics), newQueue[cache.ObjectName]("shows", c.Metrics)
 	t.retirement = newRetirement(c.Metrics)
 	t.podEvents = newPodEvents(c.livePod)
 	t.notifications = make(chan struct{}, 1)
@@ -280,24 +290,25 @@ func (t *term) work(ctx context.Context) {
 	start(t.Workers, func() { t.runs.work(working, t.syncRun, t.failed) })
 	start(4, func() { t.dags.work(working, t.syncDAG, t.failed) })
 	start(4, func() { t.tasks.work(working, t.syncTask, t.failed) })
-	start(t.Workers, func() { t.schedules.work(working, t.syncSchedule, t.failed) })
+	start(scheduleWorkers, func() { t.schedules.work(working, t.syncSchedule, t.failed) })
 	start(t.Workers+logsAtOnce, func() { t.pods.work(working, t.reap, t.failed) })
+	start(t.Workers, func() { t.ends.work(working, t.syncEnd, t.failed) })
+	start(t.Workers, func() { t.over.work(working, t.reapOver, t.failed) })
+	start(t.Workers, func() { t.shows.work(working, t.showSchedule, t.failed) })
 	start(retentionWorkers, func() { t.retirement.expiries.work(working, t.syncExpiry, t.failed) })
 	start(retentionWorkers, func() { t.retirement.limits.work(working, t.syncLimits, t.failed) })
 	start(1, func() { t.sendNotifications(ctx, working) })
 	for _, loop := range []func(context.Context){
-		t.watchClaims, t.projectProgress, t.correctOutage, t.maintain, t.trim, t.keepPodEvents, t.db.Notify, t.stream,
+		t.watchClock, t.watchClaims, t.projectProgress, t.correctOutage, t.maintain, t.trim, t.keepPodEvents, t.db.Notify, t.stream,
 	} {
 		loops.Go(func() { loop(ctx) })
 	}
 	<-ctx.Done()
-	t.runs.ShutDown()
-	t.dags.ShutDown()
-	t.tasks.ShutDown()
-	t.schedules.ShutDown()
-	t.pods.ShutDown()
-	t.retirement.expiries.ShutDown()
-	t.retirement.limits.ShutDown()
+	for _, queue := range []interface{ ShutDown() }{
+		t.runs, t.dags, t.tasks, t.schedules, t.pods, t.ends, t.over, t.shows, t.retirement.expiries, t.retirement.limits,
+	} {
+		queue.ShutDown()
+	}
 	drained := make(chan struct{})
 	go func() { workers.Wait(); close(drained) }()
 	select {

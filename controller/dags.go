@@ -79,11 +79,15 @@ func (t *term) compileDAG(ctx context.Context, key cache.ObjectName) (*compiled,
 	if !mine {
 		return nil, errNotOurs
 	}
+	c := &compiled{dag: d, blocked: dag.Blocking(&d.Spec)}
+	if version, graph, ok := t.versions.get(key, d, t.graphs); ok {
+		c.version, c.graph = version, graph
+		return c, nil
+	}
 	resolved, err := t.resolveTasks(ctx, d)
 	if err != nil {
 		return nil, err
 	}
-	c := &compiled{dag: d, blocked: dag.Blocking(&d.Spec)}
 	if c.graph, c.faults = dag.CompileWith(&d.Spec, resolved); len(c.faults) > 0 {
 		return c, nil
 	}
@@ -97,10 +101,12 @@ func (t *term) compileDAG(ctx context.Context, key cache.ObjectName) (*compiled,
 		return nil, err
 	}
 	t.graphs.put(c.version.ID, c.graph)
+	t.versions.put(key, d, c.version)
 	return c, nil
 }
 
 func (t *term) dagGone(ctx context.Context, key cache.ObjectName) error {
+	t.versions.drop(key)
 	if err := t.db.DAGDeleted(ctx, key.Namespace, key.Name, "", t.now()); err != nil {
 		return fmt.Errorf("recording the deletion of DAG %s: %w", key, err)
 	}

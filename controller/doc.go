@@ -21,7 +21,8 @@
 //	workspace.go   the claim of a run: made, found lost, explained, deleted
 //	slots.go       --max-pods, round robin over runs
 //	quota.go       namespaces that refuse: one probe at a time
-//	schedules.go   due times become DagRuns, by package schedule
+//	schedules.go   due times become DagRuns, by package schedule; timers.go when they are due
+//	rush.go        what makes way while much is to be started
 //	retention.go   DagRuns and history whose time is over
 //	podevents.go   Events of Pods, kept with the attempt
 //	notifications.go  endings are told to webhooks, by package webhook

@@ -4,9 +4,14 @@ import (
 	"container/list"
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/cache"
+
 	"kontroler/apis/dag"
+	"kontroler/apis/kontroler/v1alpha1"
 	"kontroler/store"
 )
 
@@ -83,4 +88,50 @@ func compileVersion(version store.Version) (*dag.Graph, error) {
 		return nil, fmt.Errorf("compiling version %d, which was valid when it was stored: %w", version.ID, faults.ToAggregate())
 	}
 	return graph, nil
+}
+
+// versionCache remembers the version of each DAG object at a generation: an unchanged DAG is neither compiled nor stored
+// again. It holds an entry for each DAG.
+type versionCache struct {
+	mu    sync.Mutex
+	byDAG map[cache.ObjectName]savedVersion
+}
+
+type savedVersion struct {
+	uid        types.UID
+	generation int64
+	version    store.Version
+}
+
+func newVersionCache() *versionCache {
+	return &versionCache{byDAG: map[cache.ObjectName]savedVersion{}}
+}
+
+// get returns the version of a DAG as it was read, and its graph, if this term has stored that generation.
+func (c *versionCache) get(key cache.ObjectName, d *v1alpha1.DAG, graphs *graphCache) (store.Version, *dag.Graph, bool) {
+	c.mu.Lock()
+	saved, ok := c.byDAG[key]
+	c.mu.Unlock()
+	if !ok || saved.uid != d.UID || saved.generation != d.Generation {
+		return store.Version{}, nil, false
+	}
+	graph, ok := graphs.get(saved.version.ID)
+	return saved.version, graph, ok
+}
+
+// put notes the version of a DAG. What a DAG with a taskRef compiles to is not a matter of its generation alone.
+func (c *versionCache) put(key cache.ObjectName, d *v1alpha1.DAG, version store.Version) {
+	if slices.ContainsFunc(d.Spec.Task, func(task v1alpha1.Task) bool { return task.TaskRef != nil }) {
+		return
+	}
+	version.Spec = nil
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.byDAG[key] = savedVersion{d.UID, d.Generation, version}
+}
+
+func (c *versionCache) drop(key cache.ObjectName) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.byDAG, key)
 }

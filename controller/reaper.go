@@ -16,9 +16,28 @@ import (
 	"kontroler/store"
 )
 
-// reap ends a Pod whose attempt has ended in the database: its log is kept, the finalizer comes off, the Pod is deleted. That row is the
-// reaper's whole memory. A Pod that appeared for an attempt that had already ended is a stray: deleted, and recorded.
+// reap ends a Pod whose attempt has ended in the database: its log is kept, the finalizer comes off, the Pod is deleted.
+// That row is the reaper's whole memory. A Pod that appeared for an attempt that had already ended is a stray: deleted, and
+// recorded.
 func (t *term) reap(ctx context.Context, key cache.ObjectName) error {
+	if pod, ok := t.podSource.get(key); ok && podOver(pod) && t.rushed(t.over.Len) {
+		t.over.Add(key)
+		return nil
+	}
+	return t.reapNow(ctx, key)
+}
+
+// reapOver ends a Pod that is over: nothing runs on for being late.
+func (t *term) reapOver(ctx context.Context, key cache.ObjectName) error {
+	t.makeWay(ctx, t.over.Len)
+	return t.reapNow(ctx, key)
+}
+
+func podOver(pod *corev1.Pod) bool {
+	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
+}
+
+func (t *term) reapNow(ctx context.Context, key cache.ObjectName) error {
 	pod, err := t.podNow(ctx, key)
 	if err != nil || pod == nil || t.reaped.has(pod.UID) {
 		return err

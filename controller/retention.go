@@ -42,14 +42,14 @@ func newRetirement(metrics *Metrics) *retirement {
 	return &retirement{newQueue[runKey]("expiries", metrics), newQueue[cache.ObjectName]("limits", metrics), newUIDSet()}
 }
 
-// over reports that a DagRun is this controller's, was told its end, and is not being deleted yet.
-func (t *term) over(run *v1alpha1.DagRun) bool {
+// isOver reports that a DagRun is this controller's, was told its end, and is not being deleted yet.
+func (t *term) isOver(run *v1alpha1.DagRun) bool {
 	return run.Status.Phase.Ended() && run.Status.Controller == t.ID && run.DeletionTimestamp == nil && !t.retirement.deleted.has(run.UID)
 }
 
 // retire has a DagRun that is over looked at by all that may delete it.
 func (t *term) retire(run *v1alpha1.DagRun) {
-	if !t.over(run) {
+	if !t.isOver(run) {
 		return
 	}
 	if _, expires := t.expiry(run); expires {
@@ -103,7 +103,7 @@ func (t *term) expiry(run *v1alpha1.DagRun) (due time.Time, expires bool) {
 // syncExpiry deletes a DagRun whose time to live is over, or waits for that.
 func (t *term) syncExpiry(ctx context.Context, key runKey) error {
 	run := t.cachedRun(key)
-	if run == nil || !t.over(run) {
+	if run == nil || !t.isOver(run) {
 		return nil
 	}
 	due, expires := t.expiry(run)
@@ -126,7 +126,7 @@ func (t *term) syncLimits(ctx context.Context, name cache.ObjectName) error {
 	var succeeded, failed []*v1alpha1.DagRun
 	for _, run := range t.runSource.by(bySchedule, string(d.UID)) {
 		switch {
-		case !t.over(run):
+		case !t.isOver(run):
 		case run.Status.Phase == v1alpha1.RunSucceeded:
 			succeeded = append(succeeded, run)
 		default:

@@ -56,7 +56,11 @@ func (t *term) sync(ctx context.Context, key runKey, change *change) error {
 		}
 	}
 	if v1alpha1.RunPhase(row.Phase).Ended() {
-		return t.settle(ctx, row, run, change)
+		for name := range change.pods {
+			t.pods.Add(cache.NewObjectName(row.Namespace, name))
+		}
+		t.settle(key, run)
+		return nil
 	}
 	if run == nil {
 		if run, err = t.liveRun(ctx, row); err != nil {
@@ -149,11 +153,8 @@ func (t *term) follow(ctx context.Context, row store.Run, run *v1alpha1.DagRun, 
 	}
 	if next.RunEnded {
 		fault.Point("run-end-committed")
-		ended, found, err := t.db.RunByUID(ctx, row.UID)
-		if err != nil || !found {
-			return fmt.Errorf("reading run %s/%s after its end: %w", row.Namespace, row.Name, orMissing(err))
-		}
-		return t.settle(ctx, ended, run, newChange())
+		t.settle(key, run)
+		return nil
 	}
 	t.streamFollowed(row, facts)
 	err := t.act(ctx, row, facts, next)
@@ -185,19 +186,33 @@ func orMissing(err error) error {
 	return err
 }
 
-// settle is what is left to do for a run that has ended: its Pods are reaped, its workspace is deleted and its DagRun told.
-func (t *term) settle(ctx context.Context, row store.Run, run *v1alpha1.DagRun, change *change) error {
-	key := runKey(row.UID)
+// settle is what is left to do for a run that has ended: its workspace is deleted and its DagRun told, by syncEnd.
+func (t *term) settle(key runKey, run *v1alpha1.DagRun) {
 	t.slots.settle(t.slots.take(key, 0), 0, 0)
 	t.workspaces.forget(key)
-	for name := range change.pods {
-		t.pods.Add(cache.NewObjectName(row.Namespace, name))
-	}
 	switch {
-	case run == nil || t.status.reported(run.UID):
-		return nil
+	case run == nil:
 	case run.Status.Phase.Ended():
 		t.retire(run) // of a restored database: it was told before its row ended
+	default:
+		t.ends.Add(key)
+	}
+}
+
+// syncEnd deletes the workspace of a run that has ended and tells its DagRun.
+func (t *term) syncEnd(ctx context.Context, key runKey) error {
+	t.makeWay(ctx, t.ends.Len)
+	row, found, err := t.db.RunByUID(ctx, string(key))
+	if err != nil || !found || !v1alpha1.RunPhase(row.Phase).Ended() {
+		return err
+	}
+	run := t.cachedRun(key)
+	if run == nil {
+		if run, err = t.liveRun(ctx, row); err != nil {
+			return err
+		}
+	}
+	if run == nil || run.Status.Phase.Ended() || t.status.reported(run.UID) {
 		return nil
 	}
 	if err := t.dropWorkspace(ctx, row, run); err != nil {

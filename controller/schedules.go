@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -22,42 +21,8 @@ import (
 	"kontroler/store"
 )
 
-// relook bounds a timer: a clock that was set is noticed within it. A look before the due time reads nothing.
-const relook = time.Minute
-
-// timers remembers when a schedule is due next, for the object, generation and validity that it was computed from.
-type timers struct {
-	mu  sync.Mutex
-	due map[cache.ObjectName]timer
-}
-
-type timer struct {
-	uid        types.UID
-	generation int64
-	held       string
-	next       time.Time // zero: never
-}
-
-func newTimers() *timers { return &timers{due: map[cache.ObjectName]timer{}} }
-
-func (t *timers) set(name cache.ObjectName, what timer) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.due[name] = what
-}
-
-func (t *timers) drop(name cache.ObjectName) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	delete(t.due, name)
-}
-
-func (t *timers) get(name cache.ObjectName) (timer, bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	what, ok := t.due[name]
-	return what, ok
-}
+// scheduleWorkers is how many schedules are brought forward at once: they share transactions.
+const scheduleWorkers = 32
 
 // scheduleChanged: the schedule is looked at once the status says what the spec is, and whose. Its DagTasks may make a DAG
 // invalid, and valid again, without a change of its own.
@@ -79,7 +44,7 @@ func (t *term) syncSchedule(ctx context.Context, name cache.ObjectName) error {
 		return nil // the DAG's own sync says first whether it is valid; that is seen as a change
 	}
 	if set, ok := t.timers.get(name); ok && set.uid == d.UID && set.generation == d.Generation && set.held == held(d) && (set.next.IsZero() || t.now().Before(set.next)) {
-		t.wait(name, set.next)
+		t.timers.set(name, set) // the clock may have gone back since it was due
 		return nil
 	}
 	t.timers.drop(name)
@@ -87,7 +52,7 @@ func (t *term) syncSchedule(ctx context.Context, name cache.ObjectName) error {
 	if err != nil || !found || row.DAGUID == "" && d.Spec.Schedule == "" {
 		return err
 	}
-	next, more, err := t.account(ctx, d, row)
+	what, more, err := t.account(ctx, d, row)
 	if err != nil {
 		return err
 	}
@@ -95,28 +60,46 @@ func (t *term) syncSchedule(ctx context.Context, name cache.ObjectName) error {
 		t.schedules.Add(name)
 		return nil
 	}
-	t.timers.set(name, timer{d.UID, d.Generation, held(d), next})
-	t.wait(name, next)
+	t.timers.set(name, what)
+	t.shows.Add(name)
 	return nil
 }
 
-func (t *term) wait(name cache.ObjectName, next time.Time) {
-	if !next.IsZero() {
-		t.schedules.AddAfter(name, min(max(next.Sub(t.now()), 0)+time.Millisecond, relook))
-	}
-}
-
 // account decides, commits, acts. more: there is more to account for before the timer is set.
-func (t *term) account(ctx context.Context, d *v1alpha1.DAG, was store.Schedule) (next time.Time, more bool, err error) {
-	now := t.now()
-	is, state, err := t.scheduleState(d, was, now)
-	if err != nil {
-		return time.Time{}, false, err
-	}
+func (t *term) account(ctx context.Context, d *v1alpha1.DAG, was store.Schedule) (what timer, more bool, err error) {
 	runs, settled, err := t.scheduledRuns(ctx, d, was)
 	if err != nil {
-		return time.Time{}, false, err
+		return timer{}, false, err
 	}
+	p := planSchedule(d, was, runs, settled, t.now())
+	is := p.Is
+	if p.changed() {
+		if is, err = t.db.Account(ctx, p.Accounting); err != nil {
+			return timer{}, false, fmt.Errorf("accounting for the schedule of DAG %s/%s: %w", d.Namespace, d.Name, err)
+		}
+		fault.Point("tick-committed")
+	}
+	if err := t.followTicks(ctx, d, is.DAGID, p.runs); err != nil {
+		return timer{}, false, err
+	}
+	return timer{uid: d.UID, generation: d.Generation, held: held(d), last: is.LastDue, next: p.next}, p.more, nil
+}
+
+// schedulePlan is what is to be committed of a schedule, and what follows from it.
+type schedulePlan struct {
+	store.Accounting
+	// runs have not ended, those of the new ticks among them.
+	runs []store.ScheduledRun
+	next time.Time // zero: never
+	more bool
+}
+
+func (p *schedulePlan) changed() bool { return len(p.Ticks) > 0 || len(p.Settled) > 0 || p.Is != p.Was }
+
+// planSchedule decides what becomes of the due times of a schedule up to now. runs are those of it that have not ended,
+// settled the due times of those that have.
+func planSchedule(d *v1alpha1.DAG, was store.Schedule, runs []store.ScheduledRun, settled []time.Time, now time.Time) *schedulePlan {
+	is, state := scheduleState(d, was, now)
 	var decision schedule.Decision
 	if state.Schedule != nil {
 		state.Live = len(runs) > 0
@@ -134,40 +117,28 @@ func (t *term) account(ctx context.Context, d *v1alpha1.DAG, was store.Schedule)
 	if !decision.More && !closes {
 		is.Held = held(d)
 	}
-	ticks := ledger(d, decision)
-	changed := len(ticks) > 0 || len(settled) > 0 || is != was
-	if changed {
-		saved, err := t.db.Account(ctx, was, is, ticks, settled, decision.Replace, now)
-		if err != nil {
-			return time.Time{}, false, fmt.Errorf("accounting for the schedule of DAG %s/%s: %w", d.Namespace, d.Name, err)
-		}
-		fault.Point("tick-committed")
-		is = saved
+	p := &schedulePlan{
+		Accounting: store.Accounting{Was: was, Is: is, Ticks: ledger(d, decision), Settled: settled, Replace: decision.Replace, Now: now},
+		runs:       runs, more: closes || decision.More,
+	}
+	if is.Held == "" && !p.more {
+		p.next = decision.Next
 	}
 	if decision.Replace {
-		for i := range runs {
-			runs[i].Replaced = true
+		for i := range p.runs {
+			p.runs[i].Replaced = true
 		}
 	}
-	for _, tick := range ticks {
+	for _, tick := range p.Ticks {
 		if tick.RunName != "" {
-			runs = append(runs, store.ScheduledRun{DueAt: tick.From, Name: tick.RunName})
+			p.runs = append(p.runs, store.ScheduledRun{DueAt: tick.From, Name: tick.RunName})
 		}
 	}
-	if err := t.followTicks(ctx, d, is.DAGID, runs); err != nil {
-		return time.Time{}, false, err
-	}
-	if closes || decision.More {
-		return time.Time{}, true, nil
-	}
-	if is.Held == "" {
-		next = decision.Next
-	}
-	return next, false, t.showSchedule(ctx, d, is.LastDue, next)
+	return p
 }
 
 // scheduleState is what to decide from: the row as it is to be, and the schedule that governed until now.
-func (t *term) scheduleState(d *v1alpha1.DAG, was store.Schedule, now time.Time) (is store.Schedule, state schedule.State, err error) {
+func scheduleState(d *v1alpha1.DAG, was store.Schedule, now time.Time) (is store.Schedule, state schedule.State) {
 	is = was
 	is.DAGUID = string(d.UID)
 	switch created := d.CreationTimestamp.UTC(); {
@@ -198,17 +169,16 @@ func (t *term) scheduleState(d *v1alpha1.DAG, was store.Schedule, now time.Time)
 		state.Limit = int(*limit)
 	}
 	if is.Expression == "" {
-		return is, state, nil
+		return is, state
 	}
 	var zone *string
 	if is.TimeZone != "" {
 		zone = &is.TimeZone
 	}
-	state.Schedule, _, err = dag.ParseSchedule(is.Expression, zone)
-	if err != nil {
-		state.Schedule = nil // the DAG is not valid; nothing is due until it is
+	if parsed, _, err := dag.ParseSchedule(is.Expression, zone); err == nil {
+		state.Schedule = parsed // else the DAG is not valid: nothing is due until it is
 	}
-	return is, state, nil
+	return is, state
 }
 
 // rescheduled reports that the DAG states another schedule than its row.
@@ -280,24 +250,13 @@ func (t *term) scheduledRuns(ctx context.Context, d *v1alpha1.DAG, row store.Sch
 func (t *term) followTicks(ctx context.Context, d *v1alpha1.DAG, dagID int64, runs []store.ScheduledRun) error {
 	for _, run := range runs {
 		if run.UID == "" {
-			uid, err := run.RowUID, error(nil)
-			if uid == "" {
-				uid, err = t.createScheduled(ctx, d, run)
-			}
+			uid, err := t.makeScheduled(ctx, d, dagID, run)
 			if err != nil {
 				return err
 			}
-			if uid == "" {
-				if err := t.db.ScheduledRunDropped(ctx, dagID, run.DueAt); err != nil {
-					return err
-				}
-				continue
+			if run.UID = uid; uid == "" {
+				continue // it can never be made
 			}
-			fault.Point("tick-created")
-			if err := t.db.ScheduledRunCreated(ctx, dagID, run.DueAt, uid); err != nil {
-				return err
-			}
-			run.UID = uid
 			t.retireByUID(runKey(uid)) // it may have ended, and waited for this
 		}
 		if run.Replaced {
@@ -309,8 +268,52 @@ func (t *term) followTicks(ctx context.Context, d *v1alpha1.DAG, dagID int64, ru
 	return nil
 }
 
-// createScheduled makes the DagRun of a due time; no UID: it can never be made.
-func (t *term) createScheduled(ctx context.Context, d *v1alpha1.DAG, run store.ScheduledRun) (uid string, err error) {
+// makeScheduled makes the DagRun of a tick, unless a row says that it was there, and notes its UID; or that it can never
+// be made: then there is no UID.
+func (t *term) makeScheduled(ctx context.Context, d *v1alpha1.DAG, dagID int64, run store.ScheduledRun) (uid string, err error) {
+	uid = run.RowUID
+	if uid == "" {
+		var never error
+		if uid, never, err = t.createScheduled(ctx, d, run); err != nil {
+			return "", fmt.Errorf("creating scheduled DagRun %s/%s: %w", d.Namespace, run.Name, err)
+		}
+		if never != nil {
+			t.Log.Warn("a scheduled run was not made", "namespace", d.Namespace, "dag", d.Name, "run", run.Name, "due", run.DueAt, "error", never)
+			t.events.Event(d, corev1.EventTypeWarning, "ScheduleMissed", shorten(fmt.Sprintf("DagRun %s, due at %s: %v", run.Name, run.DueAt.Format(time.RFC3339), never), 1024))
+			return "", t.db.ScheduledRunDropped(ctx, dagID, run.DueAt)
+		}
+		fault.Point("tick-created")
+	}
+	return uid, t.db.ScheduledRunCreated(ctx, dagID, run.DueAt, uid)
+}
+
+// createScheduled creates the DagRun of a due time, or finds it there. never says why it can never be made.
+func (t *term) createScheduled(ctx context.Context, d *v1alpha1.DAG, run store.ScheduledRun) (uid string, never, err error) {
+	order := scheduledRun(d, run)
+	runs := t.Client.KontrolerV1alpha1().DagRuns(d.Namespace)
+	fault.Point("tick-create")
+	made, err := runs.Create(ctx, order, metav1.CreateOptions{})
+	switch {
+	case err == nil:
+		return string(made.UID), nil, nil
+	case apierrors.IsInvalid(err), apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
+		return "", err, nil
+	case !apierrors.IsAlreadyExists(err):
+		return "", nil, err
+	}
+	if made, err = runs.Get(ctx, run.Name, metav1.GetOptions{}); err != nil {
+		return "", nil, err
+	}
+	if !metav1.IsControlledBy(made, d) || made.Annotations[v1alpha1.AnnotationScheduledAt] != order.Annotations[v1alpha1.AnnotationScheduledAt] {
+		return "", errNameTaken, nil
+	}
+	return string(made.UID), nil, nil
+}
+
+var errNameTaken = errors.New("a DagRun of another maker has its name")
+
+// scheduledRun is the DagRun of a due time.
+func scheduledRun(d *v1alpha1.DAG, run store.ScheduledRun) *v1alpha1.DagRun {
 	controls := true
 	order := &v1alpha1.DagRun{
 		ObjectMeta: metav1.ObjectMeta{
@@ -326,29 +329,8 @@ func (t *term) createScheduled(ctx context.Context, d *v1alpha1.DAG, run store.S
 	if len(d.Name) <= maxNameBytes {
 		order.Labels[v1alpha1.LabelDAG] = d.Name
 	}
-	runs := t.Client.KontrolerV1alpha1().DagRuns(d.Namespace)
-	fault.Point("tick-create")
-	made, err := runs.Create(ctx, order, metav1.CreateOptions{})
-	if apierrors.IsAlreadyExists(err) {
-		made, err = runs.Get(ctx, run.Name, metav1.GetOptions{})
-		if err == nil && (!metav1.IsControlledBy(made, d) || made.Annotations[v1alpha1.AnnotationScheduledAt] != order.Annotations[v1alpha1.AnnotationScheduledAt]) {
-			err = fmt.Errorf("%w: a DagRun of another maker has its name", errNeverMade)
-		}
-	} else if apierrors.IsInvalid(err) || apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
-		err = fmt.Errorf("%w: %w", errNeverMade, err)
-	}
-	switch {
-	case errors.Is(err, errNeverMade):
-		t.Log.Warn("a scheduled run was not made", "namespace", d.Namespace, "dag", d.Name, "run", run.Name, "due", run.DueAt, "error", err)
-		t.events.Event(d, corev1.EventTypeWarning, "ScheduleMissed", shorten(fmt.Sprintf("DagRun %s, due at %s: %v", run.Name, run.DueAt.Format(time.RFC3339), err), 1024))
-		return "", nil
-	case err != nil:
-		return "", fmt.Errorf("creating scheduled DagRun %s/%s: %w", d.Namespace, run.Name, err)
-	}
-	return string(made.UID), nil
+	return order
 }
-
-var errNeverMade = errors.New("it can never be made")
 
 // cancelReplaced stops a run that a newer one replaces and keeps its DagRun: it is history.
 func (t *term) cancelReplaced(ctx context.Context, d *v1alpha1.DAG, run store.ScheduledRun) error {
@@ -371,7 +353,13 @@ func (t *term) cancelReplaced(ctx context.Context, d *v1alpha1.DAG, run store.Sc
 }
 
 // showSchedule patches a DAG's last and next due time, when the cache shows others.
-func (t *term) showSchedule(ctx context.Context, d *v1alpha1.DAG, last, next time.Time) error {
+func (t *term) showSchedule(ctx context.Context, name cache.ObjectName) error {
+	t.makeWay(ctx, t.shows.Len)
+	d, there := t.dagSource.get(name)
+	is, set := t.timers.get(name)
+	if !there || !set || is.uid != d.UID || d.Status.Controller != t.ID {
+		return nil
+	}
 	same := func(shown *metav1.Time, is time.Time) bool {
 		return shown == nil && is.IsZero() || shown != nil && !is.IsZero() && shown.Unix() == is.Unix()
 	}
@@ -381,17 +369,17 @@ func (t *term) showSchedule(ctx context.Context, d *v1alpha1.DAG, last, next tim
 		}
 		return metav1.NewTime(is)
 	}
-	if same(d.Status.LastScheduleTime, last) && same(d.Status.NextScheduleTime, next) {
+	if same(d.Status.LastScheduleTime, is.last) && same(d.Status.NextScheduleTime, is.next) {
 		return nil
 	}
 	body, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": d.UID}, "status": map[string]any{
-		"lastScheduleTime": value(last), "nextScheduleTime": value(next)}})
+		"lastScheduleTime": value(is.last), "nextScheduleTime": value(is.next)}})
 	if err != nil {
 		return fmt.Errorf("encoding a schedule's times: %w", err)
 	}
 	_, err = t.Client.KontrolerV1alpha1().DAGs(d.Namespace).Patch(ctx, d.Name, types.MergePatchType, body, metav1.PatchOptions{}, "status")
 	if err = ignoreGone(err); err != nil {
-		return fmt.Errorf("patching the schedule of DAG %s/%s: %w", d.Namespace, d.Name, err)
+		return fmt.Errorf("patching the schedule of DAG %s: %w", name, err)
 	}
 	return nil
 }

@@ -1,0 +1,48 @@
+package controller
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+const (
+	// rushLasts is how long what can wait makes way for starts, from when more of them wait than there are workers.
+	rushLasts = time.Minute
+	// rushBacklog is how much makes way at once. Ended Pods are among it: from 12,500 on Kubernetes deletes them itself.
+	rushBacklog = 10_000
+	rushEvery   = 50 * time.Millisecond
+)
+
+// rush is a time in which more schedules and runs are to be started than there are workers, as when many are due in one
+// minute. What can wait then does: ends are told, ended Pods deleted, due times shown a little later. Nobody else is kept
+// waiting for that, and an outcome is counted as ever.
+type rush struct {
+	mu    sync.Mutex
+	since time.Time // zero: there is none
+}
+
+// on notes whether there is a rush and reports whether it is still young.
+func (r *rush) on(is bool, now time.Time) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case !is:
+		r.since = time.Time{}
+	case r.since.IsZero():
+		r.since = now
+	}
+	return is && now.Sub(r.since) < rushLasts
+}
+
+// rushed reports whether what can wait should, of which there is a backlog.
+func (t *term) rushed(backlog func() int) bool {
+	is := t.schedules.Len()+t.runs.Len() > t.Workers && !t.runs.ShuttingDown()
+	return t.rush.on(is, time.Now()) && backlog() < rushBacklog
+}
+
+// makeWay returns when the rush is over, or has lasted too long.
+func (t *term) makeWay(ctx context.Context, backlog func() int) {
+	for t.rushed(backlog) && sleep(ctx, rushEvery) {
+	}
+}
