@@ -1,0 +1,373 @@
+package bench_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"kontroler/apis/kontroler/v1alpha1"
+	"kontroler/generated/clientset/versioned"
+	"kontroler/store/storetest"
+)
+
+var (
+	clusterDir = flag.String("cluster", "", "directory of a cluster that `e2e/cluster/run up DIR --no-node` has started; default: one of the benchmark's own")
+	binary     = flag.String("binary", "", "the controller, built, to compare two of them; default: it is built from this tree")
+	flags      = flag.String("controller", "", "flags for the controller, separated by spaces")
+)
+
+const (
+	clusterTool = "../cluster/run"
+	crdDir      = "../../manifests/crd"
+)
+
+// rig is what a benchmark works with.
+type rig struct {
+	b         testing.TB
+	namespace string
+	kube      kubernetes.Interface // in protobuf
+	client    versioned.Interface
+	dir       string
+	cluster   string
+	database  *storetest.Server
+	metrics   string // where the controller serves them
+	process   *exec.Cmd
+	// podSeen is told of each new Pod, before it is ended.
+	podSeen func(*corev1.Pod)
+}
+
+func newRig(b testing.TB) *rig {
+	b.Helper()
+	r := &rig{b: b, dir: b.TempDir(), cluster: *clusterDir, podSeen: func(*corev1.Pod) {}}
+	if r.cluster == "" {
+		r.startCluster()
+	}
+	r.connect()
+	// PostgreSQL runs as another user where this is root.
+	for dir := r.dir; dir != os.TempDir() && dir != "/"; dir = filepath.Dir(dir) {
+		if err := os.Chmod(dir, 0o755); err != nil {
+			b.Fatal(err)
+		}
+	}
+	var err error
+	if r.database, err = storetest.Start(filepath.Join(r.dir, "postgres")); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		if err := r.database.Crash(); err != nil {
+			b.Error(err)
+		}
+	})
+	return r
+}
+
+func (r *rig) startCluster() {
+	r.b.Helper()
+	r.cluster = filepath.Join(r.dir, "cluster")
+	r.run(clusterTool, "up", r.cluster, "--no-node", "--owner-pid", strconv.Itoa(os.Getpid()))
+	r.b.Cleanup(func() { r.run(clusterTool, "down", r.cluster) })
+}
+
+func (r *rig) run(name string, args ...string) {
+	r.b.Helper()
+	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
+		r.b.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
+	}
+}
+
+// connect installs the custom resources and makes a namespace.
+func (r *rig) connect() {
+	r.b.Helper()
+	config, err := clientcmd.BuildConfigFromFlags("", r.kubeconfig())
+	if err != nil {
+		r.b.Fatal(err)
+	}
+	config.QPS = -1
+	protobuf := rest.CopyConfig(config)
+	protobuf.ContentType = "application/vnd.kubernetes.protobuf"
+	if r.kube, err = kubernetes.NewForConfig(protobuf); err != nil {
+		r.b.Fatal(err)
+	}
+	if r.client, err = versioned.NewForConfig(config); err != nil {
+		r.b.Fatal(err)
+	}
+	kubectl := filepath.Join(r.cluster, "bin", "kubectl")
+	r.run(kubectl, "--kubeconfig", r.kubeconfig(), "apply", "--server-side", "--force-conflicts", "-k", crdDir)
+	r.run(kubectl, "--kubeconfig", r.kubeconfig(), "wait", "--for=condition=Established", "--timeout=60s", "crd", "--all")
+	made, err := r.kube.CoreV1().Namespaces().Create(r.b.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "bench-"}}, metav1.CreateOptions{})
+	if err != nil {
+		r.b.Fatal(err)
+	}
+	r.namespace = made.Name
+}
+
+func (r *rig) kubeconfig() string { return filepath.Join(r.cluster, "kubeconfig") }
+
+// startController starts the controller as it is shipped, with its defaults, and waits until it is ready.
+func (r *rig) startController() {
+	r.b.Helper()
+	program := *binary
+	if program == "" {
+		program = filepath.Join(r.dir, "controller")
+		r.run("env", "CGO_ENABLED=0", "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", program, "kontroler/controller/cmd/controller") // as scripts/build does
+	}
+	log, err := os.Create(filepath.Join(r.dir, "controller.log"))
+	if err != nil {
+		r.b.Fatal(err)
+	}
+	defer log.Close()
+	address := fmt.Sprintf("127.%d.%d.1:18080", 1+os.Getpid()>>8%250, os.Getpid()%250)
+	r.metrics = "http://" + address + "/metrics"
+	r.process = exec.Command(program, append([]string{"--namespaces=" + r.namespace, "--lease-namespace=" + r.namespace,
+		"--health-address=" + address, "--metrics-address=" + address}, strings.Fields(*flags)...)...)
+	r.process.Env = append(os.Environ(), "KUBECONFIG="+r.kubeconfig(), "DATABASE_URL="+r.database.URL())
+	r.process.Stdout, r.process.Stderr = log, log
+	r.process.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := r.process.Start(); err != nil {
+		r.b.Fatal(err)
+	}
+	r.b.Cleanup(func() {
+		_ = r.process.Process.Kill()
+		_ = r.process.Wait()
+		if r.b.Failed() {
+			text, _ := os.ReadFile(log.Name())
+			r.b.Logf("the end of the controller's log:\n%s", text[max(0, len(text)-4000):])
+		}
+	})
+	r.await("the controller to be ready", time.Minute, func() bool {
+		answer, err := http.Get("http://" + address + "/readyz")
+		if err != nil {
+			return false
+		}
+		answer.Body.Close()
+		return answer.StatusCode == http.StatusOK
+	})
+}
+
+// await looks ten times a second.
+func (r *rig) await(what string, patience time.Duration, is func() bool) {
+	r.b.Helper()
+	for deadline := time.Now().Add(patience); !is(); {
+		if time.Now().After(deadline) {
+			r.b.Fatalf("waiting for %s: not within %s", what, patience)
+		}
+		select {
+		case <-r.b.Context().Done():
+			r.b.Fatal(r.b.Context().Err())
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// startCompleter ends every Pod of the namespace as soon as it is seen, as a kubelet would whose containers take no time.
+func (r *rig) startCompleter(workers int) {
+	r.b.Helper()
+	factory := informers.NewSharedInformerFactoryWithOptions(r.kube, 0, informers.WithNamespace(r.namespace))
+	pods := make(chan *corev1.Pod, 100_000)
+	informer := factory.Core().V1().Pods().Informer()
+	_, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{AddFunc: func(obj any) {
+		pod := obj.(*corev1.Pod)
+		r.podSeen(pod)
+		pods <- pod
+	}})
+	if err != nil {
+		r.b.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(r.b.Context())
+	var working sync.WaitGroup
+	for range workers {
+		working.Go(func() {
+			for {
+				select {
+				case <-ctx.Done():
+					return
+				case pod := <-pods:
+					if err := r.complete(ctx, pod); err != nil && ctx.Err() == nil {
+						r.b.Errorf("completing a Pod: %v", err)
+					}
+				}
+			}
+		})
+	}
+	factory.Start(ctx.Done())
+	cache.WaitForCacheSync(ctx.Done(), informer.HasSynced)
+	r.b.Cleanup(func() {
+		cancel()
+		working.Wait()
+		factory.Shutdown()
+	})
+}
+
+func (r *rig) complete(ctx context.Context, pod *corev1.Pod) error {
+	now, ended := metav1.Now(), pod.DeepCopy()
+	ended.Status.Phase = corev1.PodSucceeded
+	ended.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: v1alpha1.TaskContainer, State: corev1.ContainerState{
+		Terminated: &corev1.ContainerStateTerminated{Reason: "Completed", StartedAt: now, FinishedAt: now}}}}
+	_, err := r.kube.CoreV1().Pods(pod.Namespace).UpdateStatus(ctx, ended, metav1.UpdateOptions{})
+	return err
+}
+
+// requests is how many requests of each kind the controller has sent.
+func (r *rig) requests() map[string]float64 {
+	r.b.Helper()
+	answer, err := http.Get(r.metrics)
+	if err != nil {
+		r.b.Fatal(err)
+	}
+	defer answer.Body.Close()
+	sent := map[string]float64{}
+	for lines := bufio.NewScanner(answer.Body); lines.Scan(); {
+		name, value, _ := strings.Cut(lines.Text(), "} ")
+		labels, found := strings.CutPrefix(name, "kontroler_api_requests_total{")
+		if n, err := strconv.ParseFloat(value, 64); found && err == nil {
+			sent[labels] += n
+		}
+	}
+	return sent
+}
+
+// tellRequests logs what was sent between two counts, the most frequent first, for each of n runs.
+func (r *rig) tellRequests(before, after map[string]float64, n int) {
+	var kinds []string
+	for kind := range after {
+		if after[kind] > before[kind] {
+			kinds = append(kinds, kind)
+		}
+	}
+	slices.SortFunc(kinds, func(a, b string) int { return int(after[b] - before[b] - after[a] + before[a]) })
+	for _, kind := range kinds {
+		r.b.Logf("%8.2f requests a run: %s", (after[kind]-before[kind])/float64(n), kind)
+	}
+}
+
+// processorTime is what each part has used so far.
+type processorTime map[string]time.Duration
+
+// usage reads the processor time of all parts.
+func (r *rig) usage() processorTime {
+	r.b.Helper()
+	used := processorTime{}
+	used["controller"] = processUsage(r.b, r.process.Process.Pid)
+	used["completer"] = processUsage(r.b, os.Getpid())
+	used["postgres"] = processUsage(r.b, postmaster(r.b, filepath.Join(r.dir, "postgres")))
+	record, err := os.ReadFile(filepath.Join(r.cluster, "run", "control.json"))
+	if err != nil {
+		r.b.Fatal(err)
+	}
+	var control struct{ PID int }
+	if err := json.Unmarshal(record, &control); err != nil {
+		r.b.Fatal(err)
+	}
+	for _, child := range children(r.b, control.PID) {
+		name, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", child))
+		if err != nil {
+			continue
+		}
+		program, _, _ := strings.Cut(string(name), "\x00")
+		switch program = filepath.Base(program); program {
+		case "etcd", "kube-apiserver":
+			used[program] = processUsage(r.b, child)
+		}
+	}
+	return used
+}
+
+func (p processorTime) since(before processorTime) processorTime {
+	used := processorTime{}
+	for part := range p {
+		used[part] = p[part] - before[part]
+	}
+	return used
+}
+
+// postmaster is the process of a PostgreSQL server.
+func postmaster(b testing.TB, dir string) int {
+	b.Helper()
+	text, err := os.ReadFile(filepath.Join(dir, "data", "postmaster.pid"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	first, _, _ := strings.Cut(string(text), "\n")
+	pid, err := strconv.Atoi(first)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return pid
+}
+
+// children are the processes that a process has started and that are still there.
+func children(b testing.TB, pid int) []int {
+	b.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	if err == nil && len(text) > 0 {
+		return fields(string(text))
+	}
+	// A thread other than the first may have started them.
+	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	var all []int
+	for _, task := range tasks {
+		text, _ := os.ReadFile(task)
+		all = append(all, fields(string(text))...)
+	}
+	return all
+}
+
+func fields(text string) []int {
+	var numbers []int
+	for field := range strings.FieldsSeq(text) {
+		if n, err := strconv.Atoi(field); err == nil {
+			numbers = append(numbers, n)
+		}
+	}
+	return numbers
+}
+
+// clockTicks a second, of /proc/PID/stat: 100 on every Linux.
+const clockTicks = 100
+
+// processUsage is the processor time of a process, of its children, and of those that have ended.
+func processUsage(b testing.TB, pid int) time.Duration {
+	b.Helper()
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0 // it has ended since it was listed
+	}
+	// After the name, which may contain anything but ends with the last parenthesis: state, then numbers.
+	after := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+	ticks := 0
+	for _, field := range after[11:15] { // utime, stime, cutime, cstime
+		n, err := strconv.Atoi(field)
+		if err != nil {
+			b.Fatal(err)
+		}
+		ticks += n
+	}
+	used := time.Duration(ticks) * time.Second / clockTicks
+	if pid != os.Getpid() {
+		for _, child := range children(b, pid) {
+			used += processUsage(b, child)
+		}
+	}
+	return used
+}
