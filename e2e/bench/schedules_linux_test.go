@@ -25,11 +25,10 @@ var (
 
 // moments are when the steps of the runs were seen.
 type moments struct {
-	mu                            sync.Mutex
-	ready, made, admitted, pods   map[string]time.Time // by name of DAG, and of the DAG's run
-	ended                         map[string]time.Time
-	succeeded                     int
-	lastMade, lastAdmit, lastPods time.Time
+	mu sync.Mutex
+	// ready by name of the DAG, pods by UID of the run, the others by its name.
+	ready, made, admitted, pods, ended map[string]time.Time
+	succeeded                          int
 }
 
 func newMoments() *moments {
@@ -72,11 +71,11 @@ func BenchmarkSchedulesDueTogether(b *testing.B) {
 	if wait == 0 {
 		wait = time.Minute + time.Duration(n)*12*time.Millisecond
 	}
-	due := time.Now().UTC().Add(wait).Truncate(time.Minute).Add(time.Minute)
 	r.podSeen = func(pod *corev1.Pod) { m.note(m.pods, pod.Labels[v1alpha1.LabelRun]) }
 	r.startCompleter(16)
-	r.watchRuns(m, due)
 	r.startController()
+	due := time.Now().UTC().Add(wait).Truncate(time.Minute).Add(time.Minute)
+	r.watchRuns(m, due)
 	r.makeDAGs(n, due)
 	r.await("all schedules to be set", time.Until(due), func() bool { return m.count(m.ready) == n })
 	b.Logf("%d schedules set %s before they are due", n, time.Until(due).Round(time.Second))
