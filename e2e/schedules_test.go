@@ -221,3 +221,67 @@ func TestScheduleEdited(t *testing.T) {
 		t.Errorf("a new schedule made %d runs of due times before it", now-ran)
 	}
 }
+
+// A controller that is gone for good loses a schedule to another of its class: what it ran stays in its ledger, and the
+// other one begins when it takes over.
+func TestScheduleOfDAGTakenOver(t *testing.T) {
+	w := newWorld(t)
+	one, two := w.database, w.newDatabase()
+	dead := w.controller(on(one), patientLease)
+	w.scheduled("tick", "@every 3s", "", nil)
+	w.waitTicks("tick", "Ran", "Succeeded", 2)
+	w.controller(on(two), patientLease)
+	dead.kill9()
+	w.kubectl("delete", "lease", "kontroler-"+one.controllerID())
+	taken := time.Now()
+	w.waitClaimed("tick", two)
+	w.eventually("the other controller to run the schedule", patience, func(context.Context) (bool, string) {
+		got := two.ticks("tick", "Ran", "Succeeded")
+		return got >= 2, fmt.Sprint(got)
+	})
+	w.rest("tick")
+	if early := two.strings(`SELECT due_from::text FROM kontroler_v1.ticks WHERE due_from < $1`, taken); len(early) > 0 {
+		t.Errorf("the one that took over accounts for due times before: %v", early)
+	}
+	const ran = `SELECT run_name FROM kontroler_v1.ticks WHERE outcome = 'Ran'`
+	first, second := one.strings(ran), two.strings(ran)
+	for _, run := range first {
+		if slices.Contains(second, run) {
+			t.Errorf("%s is in both ledgers", run)
+		}
+	}
+	if n, most := w.effects()["tick"], len(first)+len(second); n > most {
+		t.Errorf("the task ran %d times for %d due times", n, most)
+	}
+}
+
+// A DAG made again under its name begins at its creation; its ledger and its versions go on.
+func TestScheduleOfDAGMadeAgain(t *testing.T) {
+	w := newWorld(t)
+	w.controller()
+	w.scheduled("tick", "@every 3s", "", nil)
+	w.waitTicks("tick", "Ran", "Succeeded", 2)
+	w.rest("tick")
+	w.kubectl("delete", "dag", "tick")
+	before := w.strings(`SELECT run_name FROM kontroler_v1.ticks WHERE outcome = 'Ran'`)
+	w.eventually("due times to pass", patience, func(context.Context) (bool, string) {
+		passed := w.strings(`SELECT dag_id::text FROM kontroler_v1.schedules WHERE now() > cursor + interval '10 seconds'`)
+		return len(passed) == 1, fmt.Sprint(passed)
+	})
+	w.scheduled("tick", "@every 3s", "echo again", nil)
+	made := w.dag("tick").CreationTimestamp
+	w.waitTicks("tick", "Ran", "Succeeded", len(before)+1)
+	if version := w.dag("tick").Status.Version; version < 2 {
+		t.Errorf("the DAG made again has version %d", version)
+	}
+	after := w.strings(`SELECT run_name FROM kontroler_v1.ticks WHERE outcome = 'Ran' AND due_from < $1`, made.Time)
+	slices.Sort(before)
+	slices.Sort(after)
+	if !slices.Equal(before, after) {
+		t.Errorf("runs of due times before the DAG was made again: %v, want %v", after, before)
+	}
+	// The second DAG is at rest from its creation on but for its own due times: nothing is noted for the time between.
+	if between := w.strings(`SELECT due_from::text FROM kontroler_v1.ticks WHERE outcome IN ('Missed', 'TooLate')`); len(between) > 0 {
+		t.Errorf("due times while there was no DAG are in the ledger: %v", between)
+	}
+}
