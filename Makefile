@@ -1,6 +1,6 @@
 # What there is to do here; the logic is in scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check build setup generate lint cluster-up cluster-down clean
+.PHONY: help demo test check bench build setup generate lint cluster-up cluster-down clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -14,6 +14,9 @@ test: ## everything: setup, lint, unit, store, controller, end-to-end (SUITE="â€
 
 check: ## the part of test that needs neither root nor a cluster
 	@scripts/check
+
+bench: ## measure, on a cluster of its own; not a part of test (FLAGS="-dags 10000": how much)
+	@go test -run '^$$' -bench . -timeout 60m ./e2e/bench -args $(FLAGS)
 
 build: ## static binaries in bin/
 	@scripts/build

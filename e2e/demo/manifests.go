@@ -112,14 +112,17 @@ func (d *demo) applyDemo(ctx context.Context, _ func(string)) (string, error) {
 			return "", fmt.Errorf("applying %s %q: %w", object.GetKind(), object.GetName(), err)
 		}
 	}
-	return "namespace, Secret and DAG of " + filepath.Base(demoManifest) + " applied", nil
+	return "namespace, Secret and DAGs of " + filepath.Base(demoManifest) + " applied", nil
 }
 
-// deleteRuns deletes the runs in the user's cluster and waits until the controller, which is still there, has let their
+// deleteRuns deletes the DAGs, so that no schedule makes another run, and the runs in the user's cluster, and waits until the controller, which is still there, has let their
 // Pods go.
 func (d *demo) deleteRuns(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
+	if err := d.node.kontroler.KontrolerV1alpha1().DAGs(namespace).DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{}); err != nil {
+		return fmt.Errorf("deleting the DAGs: %w", err)
+	}
 	if err := d.node.kontroler.KontrolerV1alpha1().DagRuns(namespace).DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{}); err != nil {
 		return fmt.Errorf("deleting the runs: %w", err)
 	}

@@ -38,10 +38,10 @@ func (d *demo) tell(ctx context.Context, g *graph, s *snapshot, logs []attemptLo
 // podsGone is how long the last Pods of a run may take to be gone: they are deleted when it has ended already.
 const podsGone = 10 * time.Second
 
-// tellPods counts the Pods that the namespace still has.
+// tellPods counts the Pods that the DAG still has.
 func (d *demo) tellPods(ctx context.Context) {
 	for began := time.Now(); ; {
-		pods, err := d.node.kube.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: v1alpha1.LabelRun})
+		pods, err := d.node.kube.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: v1alpha1.LabelDAG + "=" + dagName})
 		switch {
 		case err != nil:
 			d.out.failure(fmt.Errorf("counting Pods: %w", err))
@@ -153,7 +153,7 @@ func (d *demo) tellNext() {
 			d.command("export PATH=" + d.node.binaries + ":$PATH")
 		}
 	}
-	d.command("kubectl -n " + namespace + " get dags,dagruns")
+	d.command("kubectl -n " + namespace + " get dags,dagruns  # heartbeat runs every ten seconds")
 	d.command("kubectl create -f " + demoRun + "  # one task breaks")
 	d.command("kubectl -n " + namespace + " get dagruns -w")
 	d.command("kubectl explain dag.spec.task")

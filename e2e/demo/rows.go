@@ -14,6 +14,8 @@ type snapshot struct {
 	Run      runRow
 	Tasks    []taskRow // in the DAG's order
 	Attempts []attemptRow
+	// Schedules are those of all DAGs that have one.
+	Schedules []scheduleRow
 }
 
 type runRow struct {
@@ -41,6 +43,12 @@ type attemptRow struct {
 	Started, Finished      time.Time
 }
 
+type scheduleRow struct {
+	DAG, Expression string
+	Ran             int // due times that made a run
+	LastDue         time.Time
+}
+
 func (r *runRow) ended() bool { return !r.Finished.IsZero() }
 
 const (
@@ -56,6 +64,9 @@ WHERE t.run_id = $1 ORDER BY t.position`
 SELECT t.name, a.number, a.phase, a.reason, a.message, a.exit_code, a.started_at, a.finished_at
 FROM kontroler_v1.attempts a JOIN kontroler_v1.tasks t ON t.id = a.task_id
 WHERE a.run_id = $1 ORDER BY a.finished_at NULLS LAST, a.id`
+	sqlSchedules = `
+SELECT d.name, s.schedule, s.last_due, (SELECT count(*) FROM kontroler_v1.ticks t WHERE t.dag_id = s.dag_id AND t.outcome = 'Ran')
+FROM kontroler_v1.schedules s JOIN kontroler_v1.dags d ON d.id = s.dag_id ORDER BY d.name`
 )
 
 // read reads a run by its DagRun's UID, all of it in one transaction. It returns nil where there is no such run (yet).
@@ -76,11 +87,14 @@ func (db *database) read(ctx context.Context, uid string) (*snapshot, error) {
 		return nil, fmt.Errorf("reading the run: %w", err)
 	}
 	s.Run.Finished = finished.Time
-	if s.Tasks, err = query(ctx, tx, sqlTasks, s.Run.ID, scanTask); err != nil {
+	if s.Tasks, err = query(ctx, tx, sqlTasks, scanTask, s.Run.ID); err != nil {
 		return nil, fmt.Errorf("reading the tasks: %w", err)
 	}
-	if s.Attempts, err = query(ctx, tx, sqlAttempts, s.Run.ID, scanAttempt); err != nil {
+	if s.Attempts, err = query(ctx, tx, sqlAttempts, scanAttempt, s.Run.ID); err != nil {
 		return nil, fmt.Errorf("reading the attempts: %w", err)
+	}
+	if s.Schedules, err = query(ctx, tx, sqlSchedules, scanSchedule); err != nil {
+		return nil, fmt.Errorf("reading the schedules: %w", err)
 	}
 	return s, nil
 }
@@ -99,8 +113,15 @@ func scanAttempt(rows *sql.Rows) (a attemptRow, err error) {
 	return a, err
 }
 
-func query[T any](ctx context.Context, tx *sql.Tx, statement string, run int64, scan func(*sql.Rows) (T, error)) ([]T, error) {
-	rows, err := tx.QueryContext(ctx, statement, run)
+func scanSchedule(rows *sql.Rows) (s scheduleRow, err error) {
+	var last sql.NullTime
+	err = rows.Scan(&s.DAG, &s.Expression, &last, &s.Ran)
+	s.LastDue = last.Time
+	return s, err
+}
+
+func query[T any](ctx context.Context, tx *sql.Tx, statement string, scan func(*sql.Rows) (T, error), args ...any) ([]T, error) {
+	rows, err := tx.QueryContext(ctx, statement, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -118,7 +139,8 @@ func query[T any](ctx context.Context, tx *sql.Tx, statement string, run int64, 
 
 const sqlRows = `
 SELECT (SELECT count(*) FROM kontroler_v1.dags) + (SELECT count(*) FROM kontroler_v1.versions) + (SELECT count(*) FROM kontroler_v1.runs) +
-       (SELECT count(*) FROM kontroler_v1.tasks) + (SELECT count(*) FROM kontroler_v1.attempts) + (SELECT count(*) FROM kontroler_v1.changes)`
+       (SELECT count(*) FROM kontroler_v1.tasks) + (SELECT count(*) FROM kontroler_v1.attempts) + (SELECT count(*) FROM kontroler_v1.ticks) +
+       (SELECT count(*) FROM kontroler_v1.changes)`
 
 // count counts the rows of the whole database.
 func (db *database) count(ctx context.Context) (rows int, err error) {

@@ -57,7 +57,7 @@ func markOfRun(phase string) mark {
 	return mark{"○", styleDim, phase}
 }
 
-// table shows a run as it is: its progress, then its tasks by layers. It has at most height lines: where that is too
+// table shows a run as it is: its progress, then its tasks by layers; then what runs on a schedule beside it. It has at most height lines: where that is too
 // few, tasks that succeeded are left out.
 func table(g *graph, s *snapshot, width, height int) []line {
 	lines := []line{header(&s.Run, s.Now, width), nil}
@@ -66,7 +66,8 @@ func table(g *graph, s *snapshot, width, height int) []line {
 		names = max(names, count(t.Name))
 	}
 	byName := tasksByName(s)
-	hide := len(s.Tasks) + len(lines) - height
+	beside := scheduleLines(s, width)
+	hide := len(s.Tasks) + len(lines) + len(beside) - height
 	hidden := 0
 	for l, layer := range g.layers {
 		number := fmt.Sprint(l + 1)
@@ -90,7 +91,28 @@ func table(g *graph, s *snapshot, width, height int) []line {
 	if hidden > 0 {
 		lines[1] = line{{styleDim, fmt.Sprintf("     … %d succeeded", hidden)}}
 	}
+	lines = append(lines, beside...)
 	return lines[:min(len(lines), height)]
+}
+
+// scheduleLines are a line for each schedule, below an empty one.
+func scheduleLines(s *snapshot, width int) []line {
+	var lines []line
+	for i := range s.Schedules {
+		if i == 0 {
+			lines = append(lines, nil)
+		}
+		lines = append(lines, scheduleLine(&s.Schedules[i], s.Now).cut(width))
+	}
+	return lines
+}
+
+func scheduleLine(s *scheduleRow, now time.Time) line {
+	text := fmt.Sprintf("   %s: ran %d times", s.Expression, s.Ran)
+	if !s.LastDue.IsZero() {
+		text += ", last due " + seconds(now.Sub(s.LastDue)) + " ago"
+	}
+	return line{{stylePlain, " "}, {styleBusy, "↺"}, {stylePlain, " " + s.DAG}, {styleDim, text}}
 }
 
 // header is the run's line: name, phase, progress bar, time.
@@ -186,6 +208,23 @@ func events(g *graph, before, after *snapshot) []line {
 		}
 		lines = append(lines, line{{styleDim, fmt.Sprintf("%8s  ", seconds(after.Now.Sub(after.Run.Admitted)))},
 			{m.style, m.glyph}, {stylePlain, " " + pad(t.Name, names) + "  " + text}})
+	}
+	return append(lines, ticked(before, after)...)
+}
+
+// ticked are the lines of the schedules that made a run since.
+func ticked(before, after *snapshot) []line {
+	ran := map[string]int{}
+	if before != nil {
+		for _, s := range before.Schedules {
+			ran[s.DAG] = s.Ran
+		}
+	}
+	var lines []line
+	for i := range after.Schedules {
+		if s := &after.Schedules[i]; s.Ran > ran[s.DAG] {
+			lines = append(lines, append(line{{styleDim, fmt.Sprintf("%8s ", seconds(after.Now.Sub(after.Run.Admitted)))}}, scheduleLine(s, after.Now)...))
+		}
 	}
 	return lines
 }

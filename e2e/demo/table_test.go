@@ -40,6 +40,29 @@ func midway() (*graph, *snapshot) {
 	}
 }
 
+// What runs on a schedule has a line below the table, and one for each due time where there is no table.
+func TestScheduleLines(t *testing.T) {
+	g, s := midway()
+	s.Schedules = []scheduleRow{{DAG: "heartbeat", Expression: "@every 10s", Ran: 7, LastDue: at(70)}}
+	const want = " ↺ heartbeat   @every 10s: ran 7 times, last due 2.0s ago"
+	lines := table(g, s, 80, 24)
+	if last := lines[len(lines)-1].String(); last != want {
+		t.Errorf("the last line is %q, want %q", last, want)
+	}
+	if n := len(table(g, s, 80, 8)); n > 8 {
+		t.Errorf("%d lines of 8", n)
+	}
+	before := *s
+	before.Schedules = []scheduleRow{{DAG: "heartbeat", Expression: "@every 10s", Ran: 6, LastDue: at(60)}}
+	got := events(g, &before, s)
+	if len(got) != 1 || got[0].String() != "   1m12s "+want {
+		t.Errorf("events are %v", got)
+	}
+	if got := events(g, s, s); len(got) != 0 {
+		t.Errorf("events of no change are %v", got)
+	}
+}
+
 func TestTable(t *testing.T) {
 	tests := map[string]struct {
 		width, height int
