@@ -2,6 +2,8 @@ package store_test
 
 import (
 	"errors"
+	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -112,4 +114,64 @@ func TestScheduledRuns(t *testing.T) {
 	if n := f.text(`SELECT count(*) FROM kontroler.scheduled_runs`); n != "0" {
 		t.Errorf("%s runs are left", n)
 	}
+}
+
+// Schedules that are accounted for at once share transactions. One whose cursor has moved, and one whose values the
+// database refuses, fail alone.
+func TestAccountTogether(t *testing.T) {
+	f := newFixture(t)
+	const n = 30
+	begun := make([]store.Schedule, n)
+	for i := range n {
+		name := fmt.Sprint("d-", i)
+		version, err := f.leader.SaveVersion(t.Context(), store.DAG{Namespace: "default", Name: name, UID: uid(100 + i), CreatedAt: t0}, []byte(`{}`), hash(1), 1, t0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		was := store.Schedule{DAGID: version.DAGID}
+		is := store.Schedule{DAGID: version.DAGID, DAGUID: uid(100 + i), Expression: "@every 1s", Cursor: t0}
+		begun[i] = f.saved(store.Accounting{Was: was, Is: is, Now: t0})
+	}
+	const moved, refused = 7, 11
+	ahead := begun[moved]
+	ahead.Cursor = at(1)
+	f.saved(store.Accounting{Was: begun[moved], Is: ahead, Now: t0})
+	var together sync.WaitGroup
+	errs := make([]error, n)
+	for i := range n {
+		is, name := begun[i], fmt.Sprint("run-", i)
+		is.Cursor = at(2)
+		if i == refused {
+			name = "\x00"
+		}
+		together.Go(func() {
+			_, errs[i] = f.leader.Account(t.Context(), store.Accounting{Was: begun[i], Is: is, Now: t0,
+				Ticks: []store.Tick{{From: at(1), To: at(1), Count: 1, Outcome: "Missed"}, {From: at(2), To: at(2), Count: 1, Outcome: "Ran", RunName: name}}})
+		})
+	}
+	together.Wait()
+	for i, err := range errs {
+		switch {
+		case i == moved && !errors.Is(err, store.ErrConflict), i == refused && !errors.Is(err, store.ErrRejected), i != moved && i != refused && err != nil:
+			t.Errorf("schedule %d: %v", i, err)
+		}
+	}
+	for query, want := range map[string]string{
+		`SELECT count(*) FROM kontroler_v1.ticks WHERE outcome = 'Ran'`: fmt.Sprint(n - 2),
+		`SELECT count(*) FROM kontroler.scheduled_runs`:                 fmt.Sprint(n - 2),
+		`SELECT count(*) FROM kontroler.ticks`:                          fmt.Sprint(2 * (n - 2)),
+	} {
+		if got := f.text(query); got != want {
+			t.Errorf("%s: %s, want %s", query, got, want)
+		}
+	}
+}
+
+func (f *fixture) saved(a store.Accounting) store.Schedule {
+	f.Helper()
+	saved, err := f.leader.Account(f.Context(), a)
+	if err != nil {
+		f.Fatal(err)
+	}
+	return saved
 }

@@ -1,0 +1,59 @@
+package controller
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/client-go/tools/cache"
+)
+
+// Timers that are due are told once, the first one first; what is set anew or dropped is not.
+func TestTimers(t *testing.T) {
+	timers, begin := newTimers(), time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	name := func(i int) cache.ObjectName { return cache.NewObjectName("default", fmt.Sprint("dag-", i)) }
+	for _, i := range []int{5, 1, 4, 2, 3} {
+		timers.set(name(i), timer{next: begin.Add(time.Duration(i) * time.Minute)})
+	}
+	timers.set(name(6), timer{})                                 // never
+	timers.set(name(1), timer{next: begin.Add(2 * time.Minute)}) // later than before
+	timers.drop(name(2))
+	due := func(minutes int) ([]cache.ObjectName, time.Duration) {
+		return timers.due(begin.Add(time.Duration(minutes) * time.Minute))
+	}
+	for _, step := range []struct {
+		minutes int
+		want    []cache.ObjectName
+		wait    time.Duration
+	}{
+		{1, nil, time.Minute},
+		{3, []cache.ObjectName{name(1), name(3)}, time.Minute},
+		{3, nil, time.Minute},
+		{2, nil, 2 * time.Minute}, // the clock went back
+		{9, []cache.ObjectName{name(4), name(5)}, relook},
+		{9, nil, relook},
+	} {
+		got, wait := due(step.minutes)
+		if diff := cmp.Diff(step.want, got); diff != "" || wait != step.wait {
+			t.Errorf("at minute %d, then %s (-want +got):\n%s", step.minutes, wait, diff)
+		}
+	}
+	if what, ok := timers.get(name(5)); !ok || !what.next.Equal(begin.Add(5*time.Minute)) {
+		t.Errorf("a timer that was due is %+v", what)
+	}
+}
+
+// A rush lasts a minute at most, and another one begins when there was none between.
+func TestRush(t *testing.T) {
+	var r rush
+	begin := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	for i, step := range []struct {
+		seconds  int
+		is, want bool
+	}{{0, false, false}, {1, true, true}, {60, true, true}, {61, true, false}, {100, true, false}, {101, false, false}, {102, true, true}} {
+		if got := r.on(step.is, begin.Add(time.Duration(step.seconds)*time.Second)); got != step.want {
+			t.Errorf("step %d: %t", i, got)
+		}
+	}
+}
