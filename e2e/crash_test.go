@@ -135,11 +135,10 @@ func TestKilledAt(t *testing.T) {
 		"run-committed:3": diamondScene(),
 		"run-committed:4": diamondScene(),
 		"run-committed:6": diamondScene(),
-		// Inside a transaction: the version's, the admission's or the first ones of the run, behind seven of the term's
-		// beginning.
-		"transaction-commit:8":  diamondScene(),
-		"transaction-open:10":   diamondScene(),
-		"transaction-commit:12": diamondScene(),
+		// Inside a transaction: the version's, the admission's, the first one of the run.
+		"transaction-commit:1@dag-claimed": diamondScene(),
+		"transaction-open:2@dag-claimed":   diamondScene(),
+		"transaction-commit:1@run-claimed": diamondScene(),
 		// The Pods of the first task, of two at once, of the retry, of the join.
 		"pod-create:1":  diamondScene(),
 		"pod-create:4":  diamondScene(),

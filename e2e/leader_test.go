@@ -153,19 +153,17 @@ func TestLeaderStopped(t *testing.T) {
 // A leader that is stopped inside of a transaction holds the fence: the successor must get through, and the commit must
 // fail whenever the old leader goes on.
 func TestLeaderStoppedInATransaction(t *testing.T) {
-	// The seventh transaction is the last of the term's beginning: those after it store the version, admit the run, and
-	// bring it forward.
 	for name, tt := range map[string]struct {
 		fault string
 		ended bool // it goes on when the run has ended, else while the successor works on it
 	}{
-		"open, version":              {"transaction-open:8", false},
-		"commit, version":            {"transaction-commit:8", true},
-		"open, start":                {"transaction-open:10", true},
-		"commit, start":              {"transaction-commit:10", false},
-		"open, transition":           {"transaction-open:13", false},
-		"commit, transition":         {"transaction-commit:12", true},
-		"commit, another transition": {"transaction-commit:14", false},
+		"open, version":              {"transaction-open:1@dag-claimed", false},
+		"commit, version":            {"transaction-commit:1@dag-claimed", true},
+		"open, start":                {"transaction-open:1@run-claimed", true},
+		"commit, start":              {"transaction-commit:1@run-claimed", false},
+		"open, transition":           {"transaction-open:4@run-claimed", false},
+		"commit, transition":         {"transaction-commit:3@run-claimed", true},
+		"commit, another transition": {"transaction-commit:5@run-claimed", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)

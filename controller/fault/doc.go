@@ -3,7 +3,8 @@
 // an empty function. Built with the tag "faults", for the crash tests, the
 // process kills or stops itself at the point that the environment names:
 //
-//	KONTROLER_FAULT=kill:run-committed:3     SIGKILL at the third time
-//	KONTROLER_FAULT=stop:transaction-open:1  SIGSTOP at the first
-//	KONTROLER_FAULT_FILE=/path               where it writes that it was hit, before it is
+//	KONTROLER_FAULT=kill:run-committed:3           SIGKILL at the third time
+//	KONTROLER_FAULT=stop:transaction-open:1        SIGSTOP at the first
+//	KONTROLER_FAULT=kill:pod-create:2@run-claimed  counted from when run-claimed was first passed
+//	KONTROLER_FAULT_FILE=/path                     where it writes that it was hit, before it is
 package fault

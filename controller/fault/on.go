@@ -12,12 +12,22 @@ import (
 	"time"
 )
 
-var passed atomic.Int64
+var (
+	passed atomic.Int64
+	begun  atomic.Bool
+)
 
 // Point marks an instant: the process ends or stops here when KONTROLER_FAULT names it.
 func Point(name string) {
 	action, rest, _ := strings.Cut(os.Getenv("KONTROLER_FAULT"), ":")
 	point, times, _ := strings.Cut(rest, ":")
+	times, after, _ := strings.Cut(times, "@")
+	if name == after {
+		begun.Store(true)
+	}
+	if after != "" && !begun.Load() {
+		return
+	}
 	nth, err := strconv.ParseInt(times, 10, 64)
 	if point != name || err != nil || passed.Add(1) != nth {
 		return
