@@ -28,19 +28,14 @@ type compiled struct {
 	graph   *dag.Graph
 	version store.Version
 	faults  field.ErrorList
-	// blocked are fields without which a run would not mean what its manifest says.
-	blocked []string
 }
 
 // invalid says why no run can be made of it; empty: one can.
 func (c *compiled) invalid() string {
-	switch {
-	case len(c.faults) > 0:
-		return faultMessage(c.faults)
-	case len(c.blocked) > 0:
-		return "not yet supported: " + strings.Join(c.blocked, ", ")
+	if len(c.faults) == 0 {
+		return ""
 	}
-	return ""
+	return faultMessage(c.faults)
 }
 
 var (
@@ -79,7 +74,7 @@ func (t *term) compileDAG(ctx context.Context, key cache.ObjectName) (*compiled,
 	if !mine {
 		return nil, errNotOurs
 	}
-	c := &compiled{dag: d, blocked: dag.Blocking(&d.Spec)}
+	c := &compiled{dag: d}
 	if version, graph, ok := t.versions.get(key, d, t.graphs); ok {
 		c.version, c.graph = version, graph
 		return c, nil
@@ -138,11 +133,8 @@ func (t *term) reportDAG(ctx context.Context, c *compiled) error {
 		valid.Status, valid.Reason, valid.Message = metav1.ConditionFalse, "Invalid", why
 	}
 	changed := meta.SetStatusCondition(&status.Conditions, valid)
-	supported := metav1.Condition{Type: v1alpha1.DAGSupported, Status: metav1.ConditionTrue, Reason: "Supported", ObservedGeneration: d.Generation}
-	if unsupported := dag.Unsupported(&d.Spec); len(unsupported) > 0 {
-		supported.Status, supported.Reason, supported.Message = metav1.ConditionFalse, "NotYetSupported", "not yet supported: "+strings.Join(unsupported, ", ")
-	}
-	changed = meta.SetStatusCondition(&status.Conditions, supported) || changed
+	// What earlier versions did not act on yet they told in a condition of its own.
+	changed = meta.RemoveStatusCondition(&status.Conditions, "Supported") || changed
 	if !changed && status.Version == d.Status.Version && status.ObservedGeneration == d.Status.ObservedGeneration {
 		return nil
 	}

@@ -6,9 +6,8 @@
 //
 // It also answers the questions that follow from the spec alone: the
 // parameters of one run (Resolve), the retry policy of a task (Retry), what a
-// version of a DAG or DagTask pins (Encode, EncodeTask, Hash, Decode), which
-// fields this version does not act on (Unsupported, Blocking) and when a
-// schedule is due (ParseSchedule).
+// version of a DAG or DagTask pins (Encode, EncodeTask, Hash, Decode) and when
+// a schedule is due (ParseSchedule).
 //
 // Invariants:
 //   - Pure: no clock, no network, no cluster. The one thing read from outside

@@ -115,33 +115,3 @@ func TestEncodeErrors(t *testing.T) {
 		}
 	}
 }
-
-func TestUnsupported(t *testing.T) {
-	for name, c := range map[string]struct {
-		spec               *v1alpha1.DAGSpec
-		unsupported, block []string
-	}{
-		"no spec": {},
-		"none": {spec: &v1alpha1.DAGSpec{
-			Task: []v1alpha1.Task{task("a")}, Suspended: true, MaxParallel: ptr[int32](1), Logs: "capture",
-			Webhook: &v1alpha1.Webhook{VerifySSL: true}, Workspace: &v1alpha1.Workspace{}, ActiveDeadlineSeconds: ptr[int64](1),
-		}},
-		"all": {
-			spec: func() *v1alpha1.DAGSpec {
-				s := full()
-				s.Logs = "follow"
-				return s
-			}(),
-			unsupported: []string{},
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			if diff := cmp.Diff(c.unsupported, dag.Unsupported(c.spec)); diff != "" {
-				t.Errorf("unsupported (-want +got):\n%s", diff)
-			}
-			if diff := cmp.Diff(c.block, dag.Blocking(c.spec)); diff != "" {
-				t.Errorf("blocking (-want +got):\n%s", diff)
-			}
-		})
-	}
-}

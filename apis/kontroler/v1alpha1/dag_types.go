@@ -353,13 +353,8 @@ type WorkspaceClaim struct {
 	VolumeMode *corev1.PersistentVolumeMode `json:"volumeMode,omitempty"`
 }
 
-// The conditions of a DAG.
-const (
-	// DAGValid is True when the spec compiles; else its message names every fault.
-	DAGValid = "Valid"
-	// DAGSupported is False while the spec uses fields that this version does not act on.
-	DAGSupported = "Supported"
-)
+// DAGValid is the condition of a DAG that is True when the spec compiles; else its message names every fault.
+const DAGValid = "Valid"
 
 // DAGStatus is what the controller makes of a DAG.
 type DAGStatus struct {
@@ -397,7 +392,7 @@ type DAGStatus struct {
 	// +optional
 	NextScheduleTime *metav1.Time `json:"nextScheduleTime,omitempty"`
 
-	// Conditions: Valid, Supported.
+	// Conditions: Valid.
 	//
 	// +optional
 	// +listType=map
