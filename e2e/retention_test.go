@@ -44,15 +44,6 @@ func (w *world) waitDeleted(run string) time.Time {
 	return time.Now()
 }
 
-// waitRow waits until the row of a run has a phase: its DagRun may be gone by then.
-func (w *world) waitRow(run, phase string) {
-	w.t.Helper()
-	w.eventually("the row of "+run+" to be "+phase, patience, func(context.Context) (bool, string) {
-		row, _ := w.tryRun(run)
-		return row.Phase == phase, row.Phase
-	})
-}
-
 // DagRuns go when they have lived so long as their DAG says now, and their history stays.
 func TestTimeToLive(t *testing.T) {
 	w := newWorld(t)
@@ -237,7 +228,7 @@ WHERE t.outcome = 'Ran' ORDER BY t.due_from DESC LIMIT 1 ON CONFLICT DO NOTHING`
 	if hit() == "" {
 		t.Fatalf("%s was not killed in the middle of its pass", killed.name)
 	}
-	c = w.controller(atOnce, retention)
+	w.controller(atOnce, retention)
 	w.eventually("the old rows to be gone", patience, func(context.Context) (bool, string) {
 		left := w.strings(`SELECT name FROM kontroler.runs WHERE name IN ('old', 'older') OR dag_name = 'forbid' AND finished_at < now() - interval '1 hour'`)
 		return len(left) == 0, fmt.Sprint(left)
