@@ -19,6 +19,7 @@ CREATE TABLE kontroler.pod_events (
     CHECK (last_at >= first_at)
 ) PARTITION BY RANGE (at);
 CREATE TABLE kontroler.pod_events_default PARTITION OF kontroler.pod_events DEFAULT;
+CREATE INDEX pod_events_default_at ON kontroler.pod_events_default (at);
 
 -- Through the attempt one partition is read, by attempt or by run.
 CREATE VIEW kontroler_v1.pod_events AS

@@ -39,6 +39,7 @@ CREATE TABLE kontroler.deliveries (
     PRIMARY KEY (notification_id, try, at)
 ) PARTITION BY RANGE (at);
 CREATE TABLE kontroler.deliveries_default PARTITION OF kontroler.deliveries DEFAULT;
+CREATE INDEX deliveries_default_at ON kontroler.deliveries_default (at);
 
 CREATE VIEW kontroler_v1.notifications AS
 SELECT n.id, n.run_id, n.dag_id, n.task_id, n.event, n.state, n.tries, n.due_at, n.error, n.created_at, n.settled_at

@@ -24,6 +24,7 @@ CREATE TABLE kontroler.logs (
     CHECK (state = 'Captured' OR bytes = 0 AND chunks = 0 AND message <> '')
 ) PARTITION BY RANGE (at);
 CREATE TABLE kontroler.logs_default PARTITION OF kontroler.logs DEFAULT;
+CREATE INDEX logs_default_at ON kontroler.logs_default (at);
 
 -- data is gzip, a member of its own: those of a log, in the order of seq, are one gzip stream. size is that of its content.
 CREATE TABLE kontroler.log_chunks (
@@ -36,6 +37,7 @@ CREATE TABLE kontroler.log_chunks (
 ) PARTITION BY RANGE (at);
 ALTER TABLE kontroler.log_chunks ALTER COLUMN data SET STORAGE EXTERNAL;
 CREATE TABLE kontroler.log_chunks_default PARTITION OF kontroler.log_chunks DEFAULT;
+CREATE INDEX log_chunks_default_at ON kontroler.log_chunks_default (at);
 ALTER TABLE kontroler.log_chunks_default ALTER COLUMN data SET STORAGE EXTERNAL;
 
 CREATE VIEW kontroler_v1.logs AS
