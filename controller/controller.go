@@ -145,8 +145,11 @@ type term struct {
 	graphs     *graphCache
 	// versions are those of the DAGs as they were last read.
 	versions *versionCache
-	status   *projections
-	reaped   *uidSet
+	// dagLocks and taskLocks are held while a DAG, a DagTask, is read live and stored.
+	dagLocks, taskLocks *nameLocks
+	status              *projections
+	reaped              *uidSet
+	reaping             *uidSet // by a worker, at this moment
 	// fail ends the term; the first error wins.
 	fail context.CancelCauseFunc
 
@@ -167,7 +170,6 @@ type term struct {
 	// captures and streams are the two ways in which logs are read.
 	captures *captures
 	streams  *streams
-	began    time.Time
 }
 
 // Lead works as the leader until ctx ends, then lets what is under way finish (at most ten seconds). It returns nil then,
@@ -180,7 +182,7 @@ func (c *Controller) Lead(ctx context.Context, db *store.Leader) error {
 		Controller: c, db: db, fail: fail,
 		runs: newQueue[runKey]("runs", c.Metrics), dags: newQueue[cache.ObjectName]("dags", c.Metrics), pods: newQueue[cache.ObjectName]("pods", c.Metrics),
 		dirty: newDirty(), quota: newQuotaGates(), storage: newQuotaGates(), workspaces: newWorkspaces(), graphs: newGraphCache(),
-		versions: newVersionCache(), reaped: newUIDSet(),
+		versions: newVersionCache(), dagLocks: newNameLocks(), taskLocks: newNameLocks(), reaped: newUIDSet(), reaping: newUIDSet(),
 	}
 	t.tasks = newQueue[cache.ObjectName]("dagtasks", c.Metrics)
 	t.schedules, t.timers = newQueue[cache.ObjectName]("schedules", c.Metrics), newTimers()
@@ -188,7 +190,8 @@ func (c *Controller) Lead(ctx context.Context, db *store.Leader) error {
 	t.retirement = newRetirement(c.Metrics)
 	t.podEvents = newPodEvents(c.livePod)
 	t.notifications = make(chan struct{}, 1)
-	t.captures, t.streams, t.began = newCaptures(t.pods.Add), newStreams(c.LogLimit, c.Metrics), c.now()
+	t.captures, t.streams = newCaptures(t.pods.Add), newStreams(c.LogLimit, c.Metrics)
+	defer t.shutDown()
 	t.slots = newSlots(c.MaxPods, t.runs.Add)
 	t.status = newProjections()
 	if !cache.WaitForCacheSync(ctx.Done(), c.Synced) {
@@ -218,7 +221,7 @@ func (c *Controller) Lead(ctx context.Context, db *store.Leader) error {
 // resume puts every live run on the queue: a start needs the rows and a fresh list, nothing else. Before the first write
 // there is a partition for it, unless something holds the table, as a backup does: the default one takes it then.
 func (t *term) resume(ctx context.Context) error {
-	if err := t.db.Maintain(ctx, t.now()); errors.Is(err, store.ErrConflict) {
+	if err := t.db.Maintain(ctx, t.now()); errors.Is(err, store.ErrConflict) || store.IsUnavailable(err) {
 		t.Log.Warn("maintaining the database: tried again in a minute", "error", err)
 	} else if err != nil {
 		return fmt.Errorf("maintaining the database: %w", err)
@@ -304,11 +307,7 @@ func (t *term) work(ctx context.Context) {
 		loops.Go(func() { loop(ctx) })
 	}
 	<-ctx.Done()
-	for _, queue := range []interface{ ShutDown() }{
-		t.runs, t.dags, t.tasks, t.schedules, t.pods, t.ends, t.over, t.shows, t.retirement.expiries, t.retirement.limits,
-	} {
-		queue.ShutDown()
-	}
+	t.shutDown()
 	drained := make(chan struct{})
 	go func() { workers.Wait(); close(drained) }()
 	select {
@@ -318,6 +317,15 @@ func (t *term) work(ctx context.Context) {
 		<-drained
 	}
 	loops.Wait()
+}
+
+// shutDown ends the queues: what still waits is for the next term.
+func (t *term) shutDown() {
+	for _, queue := range []interface{ ShutDown() }{
+		t.runs, t.dags, t.tasks, t.schedules, t.pods, t.ends, t.over, t.shows, t.retirement.expiries, t.retirement.limits,
+	} {
+		queue.ShutDown()
+	}
 }
 
 // failed sees every error of a sync first: a fenced leader is none any more.

@@ -44,6 +44,7 @@ var (
 )
 
 func (t *term) syncDAG(ctx context.Context, key cache.ObjectName) error {
+	t.versions.drop(key) // its row may have been noted as deleted, and then it is to be saved again
 	c, err := t.compileDAG(ctx, key)
 	switch {
 	case errors.Is(err, errNoDAG):
@@ -60,6 +61,7 @@ func (t *term) syncDAG(ctx context.Context, key cache.ObjectName) error {
 // compiled spec changed: the one way from a DAG to a version, for the DAG's own sync and for the admission of a run. Its
 // errors are errNoDAG, errNotOurs, or a failure.
 func (t *term) compileDAG(ctx context.Context, key cache.ObjectName) (*compiled, error) {
+	defer t.dagLocks.lock(key)()
 	d, err := t.Client.KontrolerV1alpha1().DAGs(key.Namespace).Get(ctx, key.Name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return nil, errNoDAG
@@ -97,6 +99,7 @@ func (t *term) compileDAG(ctx context.Context, key cache.ObjectName) (*compiled,
 	}
 	t.graphs.put(c.version.ID, c.graph)
 	t.versions.put(key, d, c.version)
+	t.schedules.Add(key) // which may have looked before there was a row
 	return c, nil
 }
 

@@ -59,6 +59,7 @@ func (t *term) syncTask(ctx context.Context, key cache.ObjectName) error {
 // saveTask reads a DagTask live, checks it and stores a new version when it has changed: the one way from a DagTask to a
 // version, for its own sync and for the DAGs that name it. Every controller keeps versions of its own.
 func (t *term) saveTask(ctx context.Context, key cache.ObjectName) (savedTask, error) {
+	defer t.taskLocks.lock(key)()
 	task, err := t.Client.KontrolerV1alpha1().DagTasks(key.Namespace).Get(ctx, key.Name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return savedTask{}, nil

@@ -121,6 +121,15 @@ func (s *uidSet) add(uid types.UID) {
 	s.uids[uid] = struct{}{}
 }
 
+// begin adds a UID and reports that it was not there.
+func (s *uidSet) begin(uid types.UID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, there := s.uids[uid]
+	s.uids[uid] = struct{}{}
+	return !there
+}
+
 func (s *uidSet) has(uid types.UID) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -29,6 +29,7 @@
 //	status.go      projections and Events
 //	outage.go      DagRuns told that the database is away
 //	claims.go      whose DAG it is
+//	locks.go       one reader and storer of an object at a time
 //	names.go, podspec.go, facts.go   a Pod's name, its spec, what is known of it
 //	lease.go       leadership; gate.go the check before every request
 //	preflight.go   what the cluster must have and allow; uninstall.go

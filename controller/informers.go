@@ -284,7 +284,10 @@ func (t *term) dagChanged(old, dag *v1alpha1.DAG) {
 	}
 }
 
-func (t *term) dagDeleted(dag *v1alpha1.DAG) { t.dags.Add(cache.MetaObjectToName(dag)) }
+func (t *term) dagDeleted(dag *v1alpha1.DAG) {
+	t.dags.Add(cache.MetaObjectToName(dag))
+	t.schedules.Add(cache.MetaObjectToName(dag)) // whose timer goes
+}
 
 // taskChanged: a DagTask to look at, and with it the DAGs that name it.
 func (t *term) taskChanged(old, task *v1alpha1.DagTask) {
@@ -380,6 +383,7 @@ func (t *term) podDeleted(pod *corev1.Pod) {
 		t.podEvents.remember(gone)
 	}
 	t.streams.drop(pod.UID)
+	t.captures.forget(pod.UID)
 	if t.reaped.has(pod.UID) {
 		t.reaped.remove(pod.UID)
 		return

@@ -13,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
 
 	"kontroler/apis/kontroler/v1alpha1"
@@ -31,7 +32,7 @@ const (
 	// logAnswer bounds the wait for the first byte of a log, logRead that for the last.
 	logAnswer, logRead = 10 * time.Second, time.Minute
 	// A node that does not answer is asked again for nodePatience, one that answers that there is no log for lostPatience:
-	// a kubelet that has just started knows no Pod yet. Both count from the attempt's end, or from the beginning of the term.
+	// a kubelet that has just started knows no Pod yet. Both count from the first read that failed.
 	nodePatience, lostPatience = 2 * time.Minute, 3 * time.Second
 	nodeRetry, lostRetry       = 5 * time.Second, time.Second
 	// turnRetry is when a Pod that waits for its turn looks by itself: the one that was to give it may have been gone.
@@ -50,11 +51,12 @@ type captures struct {
 	all     int
 	nodes   map[string]int
 	waiting map[string][]cache.ObjectName
+	failed  map[types.UID]time.Time // when a read failed first, until the Pod is released
 	again   func(cache.ObjectName)
 }
 
 func newCaptures(again func(cache.ObjectName)) *captures {
-	return &captures{nodes: map[string]int{}, waiting: map[string][]cache.ObjectName{}, again: again}
+	return &captures{nodes: map[string]int{}, waiting: map[string][]cache.ObjectName{}, failed: map[types.UID]time.Time{}, again: again}
 }
 
 // begin reports whether the log of a Pod may be read now; what begins must end.
@@ -69,7 +71,30 @@ func (c *captures) begin(node string, pod cache.ObjectName) bool {
 	}
 	c.all++
 	c.nodes[node]++
+	if waiting := slices.DeleteFunc(c.waiting[node], func(other cache.ObjectName) bool { return other == pod }); len(waiting) > 0 {
+		c.waiting[node] = waiting
+	} else {
+		delete(c.waiting, node)
+	}
 	return true
+}
+
+// since is when reading the log of a Pod failed first: now, if it is the first time.
+func (c *captures) since(uid types.UID, now time.Time) time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if at, known := c.failed[uid]; known {
+		return at
+	}
+	c.failed[uid] = now
+	return now
+}
+
+// forget drops what is known of a Pod that is released or gone.
+func (c *captures) forget(uid types.UID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.failed, uid)
 }
 
 // end lets the next Pod have its turn, of any node that has not too many.
@@ -157,7 +182,7 @@ func (t *term) capture(ctx context.Context, pod *corev1.Pod, runID int64, attemp
 	if attempt.Reason == engine.ReasonNodeLost {
 		patience = 0
 	}
-	if err != nil && !slow && t.now().Before(later(attempt.FinishedAt, t.began).Add(patience)) {
+	if now := t.now(); err != nil && !slow && now.Before(t.captures.since(pod.UID, now).Add(patience)) {
 		t.Log.Debug("a log will be read again", "namespace", pod.Namespace, "pod", pod.Name, "error", err)
 		t.pods.AddAfter(cache.MetaObjectToName(pod), retry)
 		return false, nil

@@ -137,7 +137,7 @@ func TestBuildPodMinimal(t *testing.T) {
 
 // TestBuildPodWorkspace: every container has the workspace; unless many nodes may write to it, the Pods of the run share one.
 func TestBuildPodWorkspace(t *testing.T) {
-	own := corev1.PodAffinityTerm{TopologyKey: "kubernetes.io/hostname", LabelSelector: &metav1.LabelSelector{MatchLabels: map[string]string{v1alpha1.LabelRun: runA}}}
+	own := corev1.PodAffinityTerm{TopologyKey: "kubernetes.io/hostname", LabelSelector: &metav1.LabelSelector{MatchLabels: map[string]string{v1alpha1.LabelWorkspace: runA}}}
 	users := corev1.PodAffinityTerm{TopologyKey: "zone", LabelSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": "cache"}}}
 	required := func(terms ...corev1.PodAffinityTerm) *corev1.Affinity {
 		return &corev1.Affinity{PodAffinity: &corev1.PodAffinity{RequiredDuringSchedulingIgnoredDuringExecution: terms}}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -16,11 +17,14 @@ import (
 	"kontroler/store"
 )
 
+// reapAgain is when a Pod is looked at again that another worker is at.
+const reapAgain = time.Second
+
 // reap ends a Pod whose attempt has ended in the database: its log is kept, the finalizer comes off, the Pod is deleted.
 // That row is the reaper's whole memory. A Pod that appeared for an attempt that had already ended is a stray: deleted, and
 // recorded.
 func (t *term) reap(ctx context.Context, key cache.ObjectName) error {
-	if pod, ok := t.podSource.get(key); ok && podOver(pod) && t.rushed(t.over.Len) {
+	if pod, ok := t.podSource.get(key); ok && t.canWait(pod) && t.rushed(t.over.Len) {
 		t.over.Add(key)
 		return nil
 	}
@@ -33,8 +37,10 @@ func (t *term) reapOver(ctx context.Context, key cache.ObjectName) error {
 	return t.reapNow(ctx, key)
 }
 
-func podOver(pod *corev1.Pod) bool {
-	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
+// canWait reports that nothing is lost if a Pod is reaped later: nothing runs on, its log stays, and no stream is held.
+func (t *term) canWait(pod *corev1.Pod) bool {
+	over := pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
+	return over && pod.DeletionTimestamp == nil && !t.streams.has(pod.UID)
 }
 
 func (t *term) reapNow(ctx context.Context, key cache.ObjectName) error {
@@ -42,6 +48,11 @@ func (t *term) reapNow(ctx context.Context, key cache.ObjectName) error {
 	if err != nil || pod == nil || t.reaped.has(pod.UID) {
 		return err
 	}
+	if !t.reaping.begin(pod.UID) {
+		t.pods.AddAfter(key, reapAgain) // it is on both queues, and one of them is at it
+		return nil
+	}
+	defer t.reaping.remove(pod.UID)
 	uid, ok := podRunUID(pod)
 	if !ok {
 		return nil
@@ -131,6 +142,7 @@ func (t *term) podNow(ctx context.Context, key cache.ObjectName) (*corev1.Pod, e
 func (t *term) release(ctx context.Context, pod *corev1.Pod) error {
 	t.reaped.add(pod.UID)
 	t.streams.drop(pod.UID)
+	t.captures.forget(pod.UID)
 	if err := t.deletePod(ctx, pod); err != nil {
 		t.reaped.remove(pod.UID)
 		return err
@@ -141,13 +153,10 @@ func (t *term) release(ctx context.Context, pod *corev1.Pod) error {
 	return nil
 }
 
-// deletePod takes the finalizer off and deletes the Pod, each with its UID as the condition.
+// deletePod deletes the Pod and takes the finalizer off, each with its UID as the condition. Until that is off it is the
+// memory of what is left to do.
 func (t *term) deletePod(ctx context.Context, pod *corev1.Pod) error {
 	fault.Point("reap")
-	if _, err := releasePod(ctx, t.Kube, pod); err != nil {
-		return fmt.Errorf("taking the finalizer off pod %s/%s: %w", pod.Namespace, pod.Name, err)
-	}
-	fault.Point("pod-released")
 	if pod.DeletionTimestamp == nil {
 		err := t.Kube.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name, metav1.DeleteOptions{Preconditions: preconditions(string(pod.UID))})
 		if err != nil && !gone(err) {
@@ -155,6 +164,10 @@ func (t *term) deletePod(ctx context.Context, pod *corev1.Pod) error {
 		}
 	}
 	fault.Point("pod-deleted")
+	if _, err := releasePod(ctx, t.Kube, pod); err != nil {
+		return fmt.Errorf("taking the finalizer off pod %s/%s: %w", pod.Namespace, pod.Name, err)
+	}
+	fault.Point("pod-released")
 	return nil
 }
 

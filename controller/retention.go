@@ -216,7 +216,7 @@ func (t *term) trimOnce(ctx context.Context) error {
 			return ctx.Err()
 		},
 	})
-	for _, kind := range []string{"run", "task", "attempt", "version", "schedule", "partition", "row"} {
+	for _, kind := range []string{"run", "task", "attempt", "notification", "version", "schedule", "partition", "row"} {
 		if n := total[kind]; n > 0 {
 			log = append(log, kind+"s", n)
 		}

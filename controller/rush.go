@@ -12,6 +12,8 @@ const (
 	// rushBacklog is how much makes way at once. Ended Pods are among it: from 12,500 on Kubernetes deletes them itself.
 	rushBacklog = 10_000
 	rushEvery   = 50 * time.Millisecond
+	// rushCalm is how long there must be none for the next one to be another: queues run empty for moments.
+	rushCalm = 10 * time.Second
 )
 
 // rush is a time in which more schedules and runs are to be started than there are workers, as when many are due in one
@@ -19,20 +21,22 @@ const (
 // waiting for that, and an outcome is counted as ever.
 type rush struct {
 	mu    sync.Mutex
-	since time.Time // zero: there is none
+	since time.Time // it began
+	last  time.Time // it was seen
 }
 
 // on notes whether there is a rush and reports whether it is still young.
 func (r *rush) on(is bool, now time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	switch {
-	case !is:
-		r.since = time.Time{}
-	case r.since.IsZero():
+	if !is {
+		return false
+	}
+	if now.Sub(r.last) > rushCalm {
 		r.since = now
 	}
-	return is && now.Sub(r.since) < rushLasts
+	r.last = now
+	return now.Sub(r.since) < rushLasts
 }
 
 // rushed reports whether what can wait should, of which there is a backlog.

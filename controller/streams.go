@@ -19,8 +19,9 @@ import (
 )
 
 const (
-	// streamsAtOnce bounds the streams, those included that have ended and are not stored yet.
-	streamsAtOnce = 200
+	// streamsAtOnce bounds the streams, those included that have ended and are not stored yet, followsAtOnce those of DAGs
+	// whose logs are followed: what is left is for Pods that are deleted.
+	streamsAtOnce, followsAtOnce = 250, 200
 	// streamMemory bounds what all of them hold, compressed, but for the first and the last block of each.
 	streamMemory = 64 << 20
 	// streamOpening is how long a deletion waits for streams to be opened: once, for all that one sync deletes.
@@ -71,10 +72,10 @@ func newStreams(limit int64, metrics *Metrics) *streams {
 }
 
 // open asks for a stream, unless the Pod has one. nil: there are as many as may be.
-func (s *streams) open(pod *corev1.Pod, limit int64) *stream {
+func (s *streams) open(pod *corev1.Pod, limit int64, most int) *stream {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if is := s.pods[pod.UID]; is != nil || len(s.pods) >= streamsAtOnce {
+	if is := s.pods[pod.UID]; is != nil || len(s.pods) >= most {
 		return is
 	}
 	made := &stream{pod: pod, log: podlog.New(limit, s.budget), open: make(chan struct{}), quit: make(chan struct{}), done: make(chan struct{})}
@@ -104,6 +105,13 @@ func (s *streams) result(uid types.UID, now time.Time) (is *stream, live time.Du
 		is.stop()
 	}
 	return is, max(is.until.Sub(now), streamRetry)
+}
+
+// has reports that a Pod has a stream.
+func (s *streams) has(uid types.UID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.pods[uid] != nil
 }
 
 // stop ends a stream soon. Under the lock of its streams.
@@ -157,6 +165,9 @@ func (t *term) stream(ctx context.Context) {
 			running.Go(func() {
 				if err := guard(s.pod.Name, func() error { t.runStream(ctx, s); return nil }); err != nil {
 					t.failed(err)
+				}
+				if ctx.Err() != nil {
+					return // cut off by the end of the term: the next one reads the log
 				}
 				t.streams.finish(s)
 				t.pods.Add(cache.MetaObjectToName(s.pod))
@@ -222,7 +233,7 @@ func taskRunning(pod *corev1.Pod) bool {
 // streamDeleted opens the stream of a Pod that somebody deletes. Whether its log is kept is known later.
 func (t *term) streamDeleted(old, pod *corev1.Pod) {
 	if t.LogLimit > 0 && pod.DeletionTimestamp != nil && (old == nil || old.DeletionTimestamp == nil) && taskRunning(pod) {
-		t.streams.open(pod, t.LogLimit)
+		t.streams.open(pod, t.LogLimit, streamsAtOnce)
 	}
 }
 
@@ -237,7 +248,7 @@ func (t *term) streamBefore(ctx context.Context, row store.Run, graph *dag.Graph
 		if !ok || string(pod.UID) != d.PodUID || !taskRunning(pod) {
 			continue
 		}
-		if s := t.streams.open(pod, t.LogLimit); s != nil {
+		if s := t.streams.open(pod, t.LogLimit, streamsAtOnce); s != nil {
 			opening = append(opening, s)
 		}
 	}
@@ -260,7 +271,7 @@ func (t *term) streamFollowed(row store.Run, f *facts) {
 	}
 	for name := range f.slice.Pods {
 		if pod, ok := t.podSource.get(cache.NewObjectName(row.Namespace, name)); ok && taskRunning(pod) {
-			t.streams.open(pod, t.LogLimit)
+			t.streams.open(pod, t.LogLimit, followsAtOnce)
 		}
 	}
 }

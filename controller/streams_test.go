@@ -46,8 +46,8 @@ func readStream(t *testing.T, answers ...answer) (s *stream, content string, sin
 	kube := kubernetes.NewForConfigOrDie(&rest.Config{Host: server.URL, QPS: -1})
 	term := &term{Controller: &Controller{Config: Config{Kube: kube, LogLimit: 1 << 20, Now: time.Now, Log: slog.New(slog.DiscardHandler)}}}
 	streams := newStreams(1<<20, nil)
-	s = streams.open(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "p", UID: "u"}}, 1<<20)
-	if again := streams.open(s.pod, 1<<20); again != s {
+	s = streams.open(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "p", UID: "u"}}, 1<<20, streamsAtOnce)
+	if again := streams.open(s.pod, 1<<20, streamsAtOnce); again != s {
 		t.Error("a Pod has two streams")
 	}
 	term.runStream(t.Context(), s)
@@ -116,11 +116,11 @@ func TestStreamsAreBounded(t *testing.T) {
 		return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{UID: types.UID(fmt.Sprint(i))}}
 	}
 	for i := range streamsAtOnce {
-		if streams.open(pod(i), 1<<20) == nil {
+		if streams.open(pod(i), 1<<20, streamsAtOnce) == nil {
 			t.Fatalf("no stream %d", i)
 		}
 	}
-	if streams.open(pod(streamsAtOnce), 1<<20) != nil {
+	if streams.open(pod(streamsAtOnce), 1<<20, streamsAtOnce) != nil {
 		t.Error("one more stream than may be")
 	}
 	now := time.Now()
@@ -138,7 +138,7 @@ func TestStreamsAreBounded(t *testing.T) {
 	}
 	streams.drop("0") // which its goroutine does when it ends
 	streams.finish(<-streams.asked)
-	if streams.open(pod(streamsAtOnce), 1<<20) == nil {
+	if streams.open(pod(streamsAtOnce), 1<<20, streamsAtOnce) == nil {
 		t.Error("a stream that was dropped makes no room")
 	}
 }

@@ -44,16 +44,16 @@ func TestTimers(t *testing.T) {
 	}
 }
 
-// A rush lasts a minute at most, and another one begins when there was none between.
+// A rush lasts a minute at most, moments without one are a part of it, and another one begins when it was calm for long.
 func TestRush(t *testing.T) {
 	var r rush
 	begin := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
-	for i, step := range []struct {
-		seconds  int
-		is, want bool
-	}{{0, false, false}, {1, true, true}, {60, true, true}, {61, true, false}, {100, true, false}, {101, false, false}, {102, true, true}} {
-		if got := r.on(step.is, begin.Add(time.Duration(step.seconds)*time.Second)); got != step.want {
-			t.Errorf("step %d: %t", i, got)
+	at := func(seconds int) time.Time { return begin.Add(time.Duration(seconds) * time.Second) }
+	for seconds := range 150 {
+		is := seconds >= 1 && seconds < 120 && seconds%7 != 0 || seconds >= 135
+		want := is && (seconds <= 60 || seconds >= 135)
+		if got := r.on(is, at(seconds)); got != want {
+			t.Errorf("after %d seconds: %t, want %t", seconds, got, want)
 		}
 	}
 }

@@ -103,6 +103,8 @@ func releasePod(ctx context.Context, kube kubernetes.Interface, pod *corev1.Pod)
 	body, err := json.Marshal(map[string]any{"metadata": map[string]any{
 		"uid":                                 pod.UID,
 		"$deleteFromPrimitiveList/finalizers": []string{v1alpha1.Finalizer},
+		// A Pod that stays on a node that is lost must not bind the others of its run to it.
+		"labels": map[string]any{v1alpha1.LabelWorkspace: nil},
 	}})
 	if err != nil {
 		return false, fmt.Errorf("encoding the patch: %w", err)

@@ -33,8 +33,8 @@ const (
 	// bindEvents bounds the Events that are read of a claim, bindRecent how old a warning may be beside a newer one.
 	bindEvents = 100
 	bindRecent = 10 * time.Minute
-	// dropPatience is how long after its end a run is not told of it because its claim cannot be deleted.
-	dropPatience = time.Minute
+	// dropTries is how often, some minute and a half in all, deleting a claim may fail before the run is told its end.
+	dropTries = 12
 )
 
 // workspaces is what a term knows of the claims of live runs: an entry a run, which the run's end removes.
@@ -309,7 +309,7 @@ func (t *term) dropWorkspace(ctx context.Context, row store.Run, run *v1alpha1.D
 	switch {
 	case err == nil:
 		return nil
-	case !apierrors.IsForbidden(err) && !apierrors.IsInvalid(err) && t.now().Before(row.FinishedAt.Add(dropPatience)):
+	case !apierrors.IsForbidden(err) && !apierrors.IsInvalid(err) && t.ends.NumRequeues(runKey(row.UID)) < dropTries:
 		return fmt.Errorf("deleting claim %q of the workspace: %w", name, err)
 	}
 	t.events.Event(run, corev1.EventTypeWarning, "WorkspaceKept", shorten(fmt.Sprintf("claim %q cannot be deleted and stays until the DagRun is: %v", name, err), 1024))
@@ -382,8 +382,9 @@ func addWorkspace(pod *corev1.Pod, run runRef, w *v1alpha1.Workspace, claim stri
 	if pod.Spec.Affinity.PodAffinity == nil {
 		pod.Spec.Affinity.PodAffinity = &corev1.PodAffinity{}
 	}
+	pod.Labels[v1alpha1.LabelWorkspace] = run.UID
 	required := &pod.Spec.Affinity.PodAffinity.RequiredDuringSchedulingIgnoredDuringExecution
 	*required = append(*required, corev1.PodAffinityTerm{
-		LabelSelector: &metav1.LabelSelector{MatchLabels: map[string]string{v1alpha1.LabelRun: run.UID}}, TopologyKey: corev1.LabelHostname,
+		LabelSelector: &metav1.LabelSelector{MatchLabels: map[string]string{v1alpha1.LabelWorkspace: run.UID}}, TopologyKey: corev1.LabelHostname,
 	})
 }

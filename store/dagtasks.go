@@ -38,7 +38,6 @@ WHERE t.namespace = $1 AND t.name = $2`
 	sqlTaskSave = `
 INSERT INTO kontroler.dag_tasks AS t (namespace, name, uid, generation, created_at) VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (namespace, name) DO UPDATE SET uid = excluded.uid, generation = excluded.generation, created_at = excluded.created_at, deleted_at = NULL
-WHERE CASE WHEN t.uid = excluded.uid THEN t.generation <= excluded.generation ELSE t.created_at <= excluded.created_at END
 RETURNING t.id`
 	sqlTaskVersionSave = `
 INSERT INTO kontroler.dag_task_versions (dag_task_id, version, hash, spec, created_at) VALUES ($1, $2, $3, $4, $5) RETURNING spec`
@@ -70,7 +69,8 @@ func readTaskVersion(ctx context.Context, q querier, namespace, name string, num
 // SaveTaskVersion saves spec, whose SHA-256 is hash, as the version that the DagTask states, or else as the next one unless
 // it is what the DagTask has. It returns the version that the DagTask has then. One that is stored is never changed: taken
 // says that the stated version has another spec, which is what comes back. A DagTask made again under its name continues
-// its versions. When nothing has changed nothing is written. ErrConflict: the DagTask was seen newer than it was read.
+// its versions. When nothing has changed nothing is written. Whoever calls it has read the DagTask after the call before: an
+// older read would make its spec a version once more.
 func (l *Leader) SaveTaskVersion(ctx context.Context, task DagTask, spec []byte, hash [32]byte, now time.Time) (v TaskVersion, taken bool, err error) {
 	r, found, err := readTaskVersion(ctx, l.pool, task.Namespace, task.Name, task.Version)
 	same := string(r.hash) == string(hash[:])
@@ -92,9 +92,6 @@ func (l *Leader) saveTaskVersion(ctx context.Context, task DagTask, spec []byte,
 	err = l.inTx(ctx, func(q querier) error {
 		var id int64
 		err := q.QueryRowContext(ctx, sqlTaskSave, task.Namespace, task.Name, task.UID, task.Generation, timestamp(task.CreatedAt)).Scan(&id)
-		if errors.Is(err, sql.ErrNoRows) {
-			return ErrConflict
-		}
 		if err != nil {
 			return err
 		}

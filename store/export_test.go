@@ -106,6 +106,8 @@ func Queries(s Sample) map[string]Query {
 		"sqlTrimRuns":          {sqlTrimRuns, []any{timestamp(s.Old), 0, now, trimRuns, trimRows}},
 		"sqlTrimRunAttempts":   {sqlTrimRunAttempts, []any{s.RunID, trimRows}},
 		"sqlTrimRunTasks":      {sqlTrimRunTasks, []any{s.RunID, trimRows}},
+		"sqlTrimRunNotices":    {sqlTrimRunNotices, []any{s.RunID, trimRows}},
+		"sqlTrimOldest":        {sqlTrimOldest, nil},
 		"sqlTrimAttempts":      {sqlTrimAttempts, []any{[]int64{s.RunID, 7}}},
 		"sqlTrimTasks":         {sqlTrimTasks, []any{[]int64{s.RunID, 7}}},
 		"sqlTrimEnded":         {sqlTrimEnded, []any{[]int64{s.RunID, 7}}},

@@ -7,14 +7,18 @@ import (
 )
 
 // partitioned are the tables that are split by month, with their columns: what a new partition takes over from the
-// default one.
-var partitioned = []struct{ table, key, columns string }{
-	{"changes", "at", "id, xid, run_id, kind, at"},
-	{"pod_events", "at", "attempt_id, at, key, container, type, reason, message, source, count, first_at, last_at"},
-	{"ticks", "due_from", "dag_id, due_from, due_to, count, outcome, run_id, decided_at, run_name, run_uid"},
-	{"deliveries", "at", "notification_id, try, at, status, error, response, duration_ms"},
-	{"logs", "at", "attempt_id, at, state, message, bytes, omitted_at, omitted, begins_at, ends_at, rotated, incomplete, chunks, captured_at"},
-	{"log_chunks", "at", "attempt_id, at, seq, size, data"},
+// default one. What is ofRuns is kept as long as its run is.
+var partitioned = []struct {
+	table, key string
+	ofRuns     bool
+	columns    string
+}{
+	{"changes", "at", false, "id, xid, run_id, kind, at"},
+	{"pod_events", "at", true, "attempt_id, at, key, container, type, reason, message, source, count, first_at, last_at"},
+	{"ticks", "due_from", false, "dag_id, due_from, due_to, count, outcome, run_id, decided_at, run_name, run_uid"},
+	{"deliveries", "at", true, "notification_id, try, at, status, error, response, duration_ms"},
+	{"logs", "at", true, "attempt_id, at, state, message, bytes, omitted_at, omitted, begins_at, ends_at, rotated, incomplete, chunks, captured_at"},
+	{"log_chunks", "at", true, "attempt_id, at, seq, size, data"},
 }
 
 const (

@@ -22,7 +22,7 @@ type Retention struct {
 	Next func(removed Removed, took time.Duration) error
 }
 
-// Removed counts what was removed: run, task, attempt, version, schedule, partition; row: of a default partition.
+// Removed counts what was removed: run, task, attempt, notification (of large runs; those of others go uncounted), version, schedule, partition; row: of a default partition.
 type Removed map[string]int
 
 // trimRows is how many rows a batch removes at most; trimRuns and trimVersions how many it looks at.
@@ -34,17 +34,22 @@ const (
 
 const (
 	sqlTrimClock = `SELECT least($1::timestamptz, now())`
-	// A run that its schedule may still look for by name is kept: it would be made again. Attempts are counted to $5.
+	// A run that its schedule may still look for by name is kept: it would be made again. So is one of which something is
+	// yet to be told. Attempts are counted to $5.
 	sqlTrimRuns = `
 SELECT r.id, r.uid::text, r.finished_at, 1 + r.total + (SELECT count(*) FROM (SELECT FROM kontroler.attempts a WHERE a.run_id = r.id LIMIT $5) n)
 FROM kontroler.runs r
 WHERE (r.finished_at, r.id) > ($1, $2) AND r.finished_at < $3
   AND NOT EXISTS (SELECT FROM kontroler.scheduled_runs s WHERE s.run_name = r.name AND s.run_uid IS NULL)
+  AND NOT EXISTS (SELECT FROM kontroler.notifications n WHERE n.run_id = r.id AND n.state = 'Pending')
 ORDER BY r.finished_at, r.id LIMIT $4`
 	sqlTrimRunAttempts = `
 DELETE FROM kontroler.attempts d WHERE d.id = ANY (ARRAY(SELECT a.id FROM kontroler.attempts a WHERE a.run_id = $1 LIMIT $2))`
 	sqlTrimRunTasks = `
 DELETE FROM kontroler.tasks d WHERE d.id = ANY (ARRAY(SELECT t.id FROM kontroler.tasks t WHERE t.run_id = $1 LIMIT $2))`
+	sqlTrimRunNotices = `
+DELETE FROM kontroler.notifications d WHERE d.id = ANY (ARRAY(SELECT n.id FROM kontroler.notifications n WHERE n.run_id = $1 LIMIT $2))`
+	sqlTrimOldest   = `SELECT r.admitted_at FROM kontroler.runs r ORDER BY r.id LIMIT 1`
 	sqlTrimAttempts = `DELETE FROM kontroler.attempts a WHERE a.run_id = ANY ($1::bigint[])`
 	sqlTrimTasks    = `DELETE FROM kontroler.tasks t WHERE t.run_id = ANY ($1::bigint[])`
 	sqlTrimEnded    = `DELETE FROM kontroler.runs r WHERE r.id = ANY ($1::bigint[]) AND r.finished_at IS NOT NULL`
@@ -96,7 +101,7 @@ func (l *Leader) Trim(ctx context.Context, r Retention) error {
 	}
 	p := &trim{Leader: l, Retention: r, before: before}
 	var locked error
-	for _, step := range []func(context.Context) error{p.runs, p.versions, p.schedules, p.partitions, p.defaults} {
+	for _, step := range []func(context.Context) error{p.runs, p.findOldest, p.versions, p.schedules, p.partitions, p.defaults} {
 		err := step(ctx)
 		switch {
 		case errors.Is(err, ErrConflict):
@@ -121,6 +126,7 @@ type trim struct {
 	*Leader
 	Retention
 	before time.Time
+	oldest time.Time // the admission of the oldest run that is left; zero: there is none
 }
 
 // batch runs one transaction, which says what it removed, and lets Next follow it.
@@ -210,9 +216,9 @@ func noteRuns(ctx context.Context, q querier, ids []int64) (int64, error) {
 	return slices.Max(changes), nil
 }
 
-// largeRun removes a run in slices: attempts, then tasks, which no attempt refers to any more, then the run.
+// largeRun removes a run in slices: notifications, attempts, then tasks, which nothing refers to any more, then the run.
 func (p *trim) largeRun(ctx context.Context, id int64) error {
-	for _, slice := range []struct{ kind, sql string }{{"attempt", sqlTrimRunAttempts}, {"task", sqlTrimRunTasks}} {
+	for _, slice := range []struct{ kind, sql string }{{"notification", sqlTrimRunNotices}, {"attempt", sqlTrimRunAttempts}, {"task", sqlTrimRunTasks}} {
 		for n := trimRows; n == trimRows; {
 			removed, err := p.batch(ctx, func(q querier, removed Removed) (err error) {
 				removed[slice.kind], err = counted(q.ExecContext(ctx, slice.sql, id, trimRows))
@@ -283,9 +289,22 @@ func (p *trim) schedules(ctx context.Context) error {
 	}
 }
 
-// month is the first month of which something is kept.
-func (p *trim) month() time.Time {
-	return time.Date(p.before.Year(), p.before.Month(), 1, 0, 0, 0, 0, time.UTC)
+// month is the first month of which something is kept of a table: what belongs to a run is kept as long as that.
+func (p *trim) month(ofRuns bool) time.Time {
+	before := p.before
+	if ofRuns && !p.oldest.IsZero() && p.oldest.Before(before) {
+		before = p.oldest
+	}
+	return time.Date(before.Year(), before.Month(), 1, 0, 0, 0, 0, time.UTC)
+}
+
+// findOldest finds the oldest run that is left, by when it was admitted.
+func (p *trim) findOldest(ctx context.Context) error {
+	err := p.pool.QueryRowContext(ctx, sqlTrimOldest).Scan(nullTime{&p.oldest})
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	return classify(ctx, err)
 }
 
 // partitions drops the partitions of whole months. That locks out readers and writers of the table, for an instant: the
@@ -300,7 +319,7 @@ func (p *trim) partitions(ctx context.Context) error {
 		}
 		for _, name := range names {
 			month, err := time.Parse("2006_01", strings.TrimPrefix(name, table.table+"_"))
-			if err != nil || !month.Before(p.month()) {
+			if err != nil || !month.Before(p.month(table.ofRuns)) {
 				continue // the default partition, or one that is kept
 			}
 			_, err = p.batch(ctx, func(q querier, removed Removed) error {
@@ -327,7 +346,7 @@ func (p *trim) defaults(ctx context.Context) error {
 	for _, table := range partitioned {
 		for n := trimRows; n == trimRows; {
 			removed, err := p.batch(ctx, func(q querier, removed Removed) (err error) {
-				removed["row"], err = counted(q.ExecContext(ctx, trimDefault(table.table, table.key), timestamp(p.month()), trimRows))
+				removed["row"], err = counted(q.ExecContext(ctx, trimDefault(table.table, table.key), timestamp(p.month(table.ofRuns)), trimRows))
 				return err
 			})
 			if err != nil {

@@ -79,6 +79,8 @@ func TestMerge(t *testing.T) {
 		"security by field": {`{image: i, podTemplate: {securityContext: {runAsUser: 1000, runAsNonRoot: true}, containerSecurityContext: {privileged: false}}}`,
 			`{podTemplate: {securityContext: {runAsUser: 0, runAsNonRoot: false}, automountServiceAccountToken: false, terminationGracePeriodSeconds: 0}}`,
 			`{image: i, podTemplate: {securityContext: {runAsUser: 0, runAsNonRoot: false}, containerSecurityContext: {privileged: false}, automountServiceAccountToken: false, terminationGracePeriodSeconds: 0}}`},
+		"another profile": {`{image: i, podTemplate: {containerSecurityContext: {privileged: false, seccompProfile: {type: Localhost, localhostProfile: p}}}}`,
+			`{podTemplate: {containerSecurityContext: {seccompProfile: {type: RuntimeDefault}}}}`, `{image: i, podTemplate: {containerSecurityContext: {privileged: false, seccompProfile: {type: RuntimeDefault}}}}`},
 		"numbers stay whole": {`{image: i, podTemplate: {activeDeadlineSeconds: 2147483647}}`, `{podTemplate: {securityContext: {runAsUser: 2147483647}}}`, `{image: i, podTemplate: {activeDeadlineSeconds: 2147483647, securityContext: {runAsUser: 2147483647}}}`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -154,6 +156,8 @@ func TestCompileWithFaults(t *testing.T) {
 			`spec.task[1].backoff.factor: Invalid value: 1000: must be between 1 and 100 (from DagTask "x", version 3)`}},
 		"two mounts at one path": {use(`{podTemplate: {volumeMounts: [{name: v, mountPath: /w}, {name: v, mountPath: /w}]}}`, 0), []v1alpha1.Parameter{p}, good,
 			[]string{`spec.task[1].taskRef: Invalid value: "x": cannot be merged: podTemplate.volumeMounts: two entries have the mountPath "/w"`}},
+		"an order to the merge": {use(`{podTemplate: {nodeSelector: {$patch: delete}}}`, 0), []v1alpha1.Parameter{p}, good,
+			[]string{`spec.task[1].taskRef: Invalid value: "x": cannot be merged: a key must not begin with $: "$patch"`}},
 		"script and command, both given": {use(`{script: s, command: [c]}`, 0), []v1alpha1.Parameter{p}, good,
 			[]string{`spec.task[1].script: Forbidden: script excludes command and args: use either the script or the command`}},
 		"the task's name": {append(use(`{}`, 0), v1alpha1.Task{Name: "a", TaskRef: ref("x", 0), RunAfter: []string{"nobody"}}), []v1alpha1.Parameter{p}, good,

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -43,6 +44,9 @@ func decodeMap(encoded []byte) (map[string]any, error) {
 // exclude each other those that over gives stand alone: a script or a command, the one source of a volume or a variable.
 // Lists keep base's order, which matters to variables and init containers; what is new comes after.
 func mergeTemplates(base, over map[string]any) ([]byte, error) {
+	if key := directive(over); key != "" {
+		return nil, fmt.Errorf("a key must not begin with $: %q", cut(key))
+	}
 	_, script := over["script"]
 	_, command := over["command"]
 	_, args := over["args"]
@@ -70,6 +74,14 @@ func mergeTemplates(base, over map[string]any) ([]byte, error) {
 		retainGiven(volume)
 	}
 	retainSources(pod["env"])
+	for _, context := range []string{"securityContext", "containerSecurityContext"} {
+		fields, _ := pod[context].(map[string]any)
+		for _, profile := range []string{"seccompProfile", "appArmorProfile"} {
+			if given, ok := fields[profile].(map[string]any); ok {
+				retainGiven(given)
+			}
+		}
+	}
 	merged, err := strategicpatch.StrategicMergeMapPatch(base, over, v1alpha1.TaskTemplate{})
 	if err != nil {
 		return nil, err
@@ -83,6 +95,28 @@ func mergeTemplates(base, over map[string]any) ([]byte, error) {
 		}
 	}
 	return json.Marshal(merged)
+}
+
+// directive returns a key of a map, at any depth, that strategic merge would take for an order to itself.
+func directive(value any) string {
+	switch value := value.(type) {
+	case map[string]any:
+		for _, key := range slices.Sorted(maps.Keys(value)) {
+			if strings.HasPrefix(key, "$") {
+				return key
+			}
+			if found := directive(value[key]); found != "" {
+				return found
+			}
+		}
+	case []any:
+		for _, inner := range value {
+			if found := directive(inner); found != "" {
+				return found
+			}
+		}
+	}
+	return ""
 }
 
 // sorter returns what sorts the merged lists: base's entries in base's order, then those of over. The entries of over must

@@ -70,7 +70,7 @@ func (g Guard) Check(addr netip.Addr) error {
 // metadata is where clouds tell a machine its secrets, beside the link-local 169.254.169.254.
 var metadata = []netip.Addr{
 	netip.MustParseAddr("100.100.100.200"), netip.MustParseAddr("168.63.129.16"), netip.MustParseAddr("192.0.0.192"),
-	netip.MustParseAddr("fd00:ec2::254"), netip.MustParseAddr("fd20:ce::254"),
+	netip.MustParseAddr("fd00:ec2::254"), netip.MustParseAddr("fd00:ec2::23"), netip.MustParseAddr("fd20:ce::254"), netip.MustParseAddr("fd00:42::42"),
 }
 
 // thisNetwork is IPv4's "this host": Linux takes all of 0/8 that it does not refuse for itself.
@@ -107,18 +107,22 @@ func (g Guard) refuse(addr netip.Addr) (why string) {
 	return ""
 }
 
-// embeddings are the IPv6 networks whose addresses stand for IPv4 ones, and where in them those are.
+// embeddings are the IPv6 networks whose addresses stand for IPv4 ones, and the bytes in which they have those.
 var embeddings = []struct {
 	prefix   netip.Prefix
-	at       int
+	at       [4]int
 	inverted bool
 }{
-	{netip.MustParsePrefix("::/96"), 12, false},           // IPv4-compatible
-	{netip.MustParsePrefix("::ffff:0:0:0/96"), 12, false}, // IPv4-translated
-	{netip.MustParsePrefix("64:ff9b::/96"), 12, false},    // NAT64
-	{netip.MustParsePrefix("64:ff9b:1::/48"), 12, false},  // NAT64 of a site
-	{netip.MustParsePrefix("2002::/16"), 2, false},        // 6to4
-	{netip.MustParsePrefix("2001::/32"), 12, true},        // Teredo
+	{netip.MustParsePrefix("::/96"), [4]int{12, 13, 14, 15}, false},           // IPv4-compatible
+	{netip.MustParsePrefix("::ffff:0:0:0/96"), [4]int{12, 13, 14, 15}, false}, // IPv4-translated
+	{netip.MustParsePrefix("64:ff9b::/96"), [4]int{12, 13, 14, 15}, false},    // NAT64
+	// NAT64 of a site, whose own prefix in it has any of the lengths of RFC 6052.
+	{netip.MustParsePrefix("64:ff9b:1::/48"), [4]int{12, 13, 14, 15}, false},
+	{netip.MustParsePrefix("64:ff9b:1::/48"), [4]int{9, 10, 11, 12}, false},
+	{netip.MustParsePrefix("64:ff9b:1::/48"), [4]int{7, 9, 10, 11}, false},
+	{netip.MustParsePrefix("64:ff9b:1::/48"), [4]int{6, 7, 9, 10}, false},
+	{netip.MustParsePrefix("2002::/16"), [4]int{2, 3, 4, 5}, false},    // 6to4
+	{netip.MustParsePrefix("2001::/32"), [4]int{12, 13, 14, 15}, true}, // Teredo
 }
 
 // forms are an address and, where it stands for an IPv4 one, that one too.
@@ -133,9 +137,9 @@ func forms(addr netip.Addr) []netip.Addr {
 		if !e.prefix.Contains(addr) {
 			continue
 		}
-		v4 := [4]byte(bytes[e.at : e.at+4])
-		if e.inverted {
-			for i := range v4 {
+		var v4 [4]byte
+		for i, at := range e.at {
+			if v4[i] = bytes[at]; e.inverted {
 				v4[i] ^= 0xff
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -47,7 +48,7 @@ type Answer struct {
 
 // Sender sends notifications. It keeps nothing between two sends, not even connections.
 type Sender struct {
-	verifying, trusting *http.Client
+	verifying, trusting http.RoundTripper // not clients, which quote URLs in their errors
 }
 
 // NewSender makes a sender that connects to what guard allows.
@@ -56,25 +57,22 @@ func NewSender(guard Guard) *Sender {
 }
 
 func newSender(dialer *net.Dialer) *Sender {
-	client := func(verify bool) *http.Client {
-		return &http.Client{
-			Transport: &http.Transport{
-				Proxy: nil, DialContext: dialer.DialContext, DisableKeepAlives: true, MaxResponseHeaderBytes: 64 << 10,
-				TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: !verify},
-			},
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	door := func(verify bool) http.RoundTripper {
+		return &http.Transport{
+			Proxy: nil, DialContext: dialer.DialContext, DisableKeepAlives: true, MaxResponseHeaderBytes: 64 << 10,
+			TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: !verify},
 		}
 	}
-	return &Sender{verifying: client(true), trusting: client(false)}
+	return &Sender{verifying: door(true), trusting: door(false)}
 }
 
 // Send posts a notification, within Timeout, and follows redirects that keep method and body.
 func (s *Sender) Send(ctx context.Context, r Request) Answer {
 	ctx, cancel := context.WithTimeoutCause(ctx, Timeout, errTimeout)
 	defer cancel()
-	client := s.trusting
+	door := s.trusting
 	if r.VerifySSL {
-		client = s.verifying
+		door = s.verifying
 	}
 	var hide redactor
 	to, err := url.Parse(r.URL)
@@ -86,7 +84,11 @@ func (s *Sender) Send(ctx context.Context, r Request) Answer {
 		if err := checkURL(to, r.VerifySSL); err != nil {
 			return Answer{Err: err, Final: hops == 0}
 		}
-		answer, location, err := post(ctx, client, to, r)
+		answer, location, err := post(ctx, door, to, r)
+		next, unparsed := to.Parse(location)
+		if unparsed == nil {
+			hide.add(next) // its text may repeat it, also where it is not followed
+		}
 		answer.Text = cut(hide.hide(printable(answer.Text)))
 		switch {
 		case err != nil:
@@ -101,8 +103,7 @@ func (s *Sender) Send(ctx context.Context, r Request) Answer {
 			answer.Err = fmt.Errorf("the receiver redirects more than %d times", maxRedirects)
 			return answer
 		}
-		next, err := to.Parse(location)
-		if err != nil || location == "" {
+		if unparsed != nil || location == "" {
 			answer.Err = fmt.Errorf("the receiver answered %d without a URL to follow", answer.Status)
 			return answer
 		}
@@ -124,13 +125,17 @@ func checkURL(to *url.URL, verify bool) error {
 	return nil
 }
 
-func post(ctx context.Context, client *http.Client, to *url.URL, r Request) (answer Answer, location string, err error) {
+func post(ctx context.Context, door http.RoundTripper, to *url.URL, r Request) (answer Answer, location string, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, to.String(), bytes.NewReader(r.Body))
 	if err != nil {
 		return Answer{}, "", err
 	}
 	request.Header = r.Header.Clone()
-	response, err := client.Do(request)
+	if to.User != nil {
+		password, _ := to.User.Password()
+		request.SetBasicAuth(to.User.Username(), password)
+	}
+	response, err := door.RoundTrip(request)
 	if err != nil {
 		return Answer{}, "", err
 	}
@@ -140,7 +145,7 @@ func post(ctx context.Context, client *http.Client, to *url.URL, r Request) (ans
 	return Answer{Status: response.StatusCode, Text: string(text)}, response.Header.Get("Location"), nil
 }
 
-// plain is what went wrong, without what the client puts around it: the URL.
+// plain is what went wrong.
 func plain(ctx context.Context, err error) string {
 	if refused, ok := errors.AsType[*refusedError](err); ok {
 		return refused.Error()
@@ -148,13 +153,7 @@ func plain(ctx context.Context, err error) string {
 	if cause := context.Cause(ctx); cause != nil {
 		return cause.Error()
 	}
-	for {
-		outer, ok := err.(*url.Error)
-		if !ok {
-			return printable(err.Error())
-		}
-		err = outer.Err
-	}
+	return printable(err.Error())
 }
 
 func statusText(status int) string {
@@ -198,7 +197,8 @@ func (h *redactor) add(u *url.URL) {
 	}
 	if u.User != nil {
 		password, _ := u.User.Password()
-		parts = append(parts, u.User.Username(), password)
+		// Sent as a header, which some receivers repeat.
+		parts = append(parts, u.User.Username(), password, base64.StdEncoding.EncodeToString([]byte(u.User.Username()+":"+password)))
 	}
 	for _, part := range parts {
 		if len(part) >= shortToken {

@@ -13,6 +13,8 @@ const (
 	LabelTask = GroupName + "/task"
 	// LabelAttempt is the number of the attempt, from 1.
 	LabelAttempt = GroupName + "/attempt"
+	// LabelWorkspace is the DagRun's UID on a Pod that must be on the node of the others with it, as long as it counts.
+	LabelWorkspace = GroupName + "/workspace"
 
 	// AnnotationDAG is the DAG's name.
 	AnnotationDAG = GroupName + "/dag-name"
