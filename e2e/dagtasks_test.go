@@ -140,14 +140,14 @@ func TestDagTaskMissing(t *testing.T) {
 	w.applySpec("dag", v1alpha1.DAGSpec{Schedule: "@every 3s", Suspended: true, ConcurrencyPolicy: v1alpha1.ForbidConcurrent,
 		Task: []v1alpha1.Task{by("a", "late", 0)}})
 	w.waitValid("DAG", "dag", metav1.ConditionFalse, `spec.task[0].taskRef.name: Not found: "late": there is no DagTask of this name`)
-	w.start("refused", "dag")
-	if s := w.waitRun("refused", v1alpha1.RunFailed, patience).Status; s.Reason != "InvalidDag" || !strings.Contains(s.Message, `"late"`) {
+	w.start("mine-refused", "dag")
+	if s := w.waitRun("mine-refused", v1alpha1.RunFailed, patience).Status; s.Reason != "InvalidDag" || !strings.Contains(s.Message, `"late"`) {
 		t.Errorf("the run failed with %s: %s", s.Reason, s.Message)
 	}
 	w.apply(w.shared("late", 0, sh("a", "")))
 	w.waitValid("DAG", "dag", metav1.ConditionTrue, "version 1")
-	w.start("run", "dag")
-	w.waitRun("run", v1alpha1.RunSucceeded, patience)
+	w.start("mine", "dag")
+	w.waitRun("mine", v1alpha1.RunSucceeded, patience)
 
 	// Gone, with the schedule at work: it rests, and goes on when there is a DagTask again.
 	w.suspend("dag", false)
