@@ -80,7 +80,7 @@ subjects: [{kind: ServiceAccount, name: weak, namespace: $NS}]
 		t.Fatal(err)
 	}
 	process := w.launch(environment("KUBECONFIG=" + w.writeKubeconfig(w.withToken(token.Status.Token))))
-	process.checkRefusal(1, "create, patch, delete pods in namespace "+w.namespace, "get, create, delete persistentvolumeclaims", "list, create, patch events", "get nodes", "--namespaces")
+	process.checkRefusal(1, "create, patch, delete pods in namespace "+w.namespace, "get, create, delete persistentvolumeclaims", "list, watch, create, patch events", "get pods/log", "get nodes", "--namespaces")
 	t.Log(process.log())
 }
 
