@@ -105,7 +105,7 @@ func TestLogs(t *testing.T) {
 	w := newWorld(t)
 	c := w.controller()
 	late := sh("late", "trap '' TERM; echo deaf; sleep 1000", timeout(4))
-	oom := sh("oom", "echo eats; tail /dev/zero")
+	oom := sh("oom", "echo eats; exec tail /dev/zero") // alone: a shell would tell of its child
 	oom.PodTemplate.Resources = &corev1.ResourceRequirements{Limits: corev1.ResourceList{"memory": resource.MustParse("32Mi")}}
 	w.applyDAG("dag",
 		sh("good", `echo out; echo err >&2; printf 'bytes \000\001\377\376\303\050\n\n'; printf end`),
