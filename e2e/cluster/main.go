@@ -1,6 +1,6 @@
 // Command cluster runs a real Kubernetes on a bare Linux machine: no Docker,
 // no virtual machine, no image registry. One binary holds etcd, the Kubernetes
-// components, kubectl and this orchestrator; containerd, runc and the CNI
+// components, kubectl and this orchestrator; containerd, crun and the CNI
 // plugins come from the distribution.
 //
 // A cluster is one or more machines. A machine is one process tree in

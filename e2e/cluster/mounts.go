@@ -37,6 +37,9 @@ func privateMounts(keep ...string) error {
 	if err := unmountBelow("/run/"); err != nil {
 		return err
 	}
+	if err := unmountBelow("/sys/fs/cgroup/unified"); err != nil {
+		return err // beside hierarchies of version 1; crun refuses to work with both
+	}
 	if err := coverHostDirs(); err != nil {
 		return err
 	}

@@ -101,7 +101,7 @@ func writeNodeConfig(c *Cluster, n Node) error {
 	values := map[string]any{
 		"Dir": c.nodeDir(n), "PKI": c.path("pki"), "Name": n.Name, "CgroupRoot": c.cgroup(n),
 		"NodeIP": c.nodeIP(n.Index), "DNS": c.controlIP(), "PodNet": c.nodePodNet(n.Index),
-		"Registry": c.registryURL(), "PauseImage": pauseImage, "CNIPlugins": cniPlugins,
+		"Registry": c.registryURL(), "PauseImage": pauseImage, "CNIPlugins": cniPlugins, "Runtime": runtimeProgram,
 		"Snapshotter": snapshotter, "Socket": containerdSocket,
 	}
 	for file, text := range map[string]string{
