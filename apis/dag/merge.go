@@ -69,6 +69,12 @@ func mergeTemplates(base, over map[string]any) ([]byte, error) {
 			return nil, fmt.Errorf("podTemplate.initContainers[%d].%w", i, err)
 		}
 		retainSources(container["env"])
+		for _, probe := range []string{"livenessProbe", "readinessProbe", "startupProbe"} {
+			retainHandler(container[probe])
+		}
+		lifecycle, _ := container["lifecycle"].(map[string]any)
+		retainHandler(lifecycle["postStart"])
+		retainHandler(lifecycle["preStop"])
 	}
 	for _, volume := range items(pod["volumes"]) {
 		retainGiven(volume)
@@ -168,6 +174,20 @@ func retainGiven(entry map[string]any) {
 		keys = append(keys, key)
 	}
 	entry["$retainKeys"] = keys
+}
+
+// retainHandler lets strategic merge drop base's way to probe or to call a container, where over gives one.
+func retainHandler(of any) {
+	handlers := []string{"exec", "grpc", "httpGet", "sleep", "tcpSocket"}
+	given, _ := of.(map[string]any)
+	if !slices.ContainsFunc(handlers, func(handler string) bool { return given[handler] != nil }) {
+		return
+	}
+	for _, handler := range handlers {
+		if given[handler] == nil {
+			given[handler] = nil
+		}
+	}
 }
 
 // find returns the object of a list that has a name.
