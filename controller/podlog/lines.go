@@ -11,14 +11,16 @@ type lines struct {
 	stamp []byte // the beginning of a time
 	note  []byte
 
-	first, last time.Time
-	same        int   // lines that began at last
-	length      int64 // of the last line so far, with its newline
+	first, last time.Time // of the first line; the latest of all
+	since       time.Time // the earliest of the lines from the first one at last on
+	same        int       // lines that began at last, before any behind
+	behind      int       // lines after those that are not later: two outputs of a container are stamped each by itself
+	length      int64     // of the line that came last so far, with its newline
 
 	// Of a stream that continues another one.
 	resuming bool
-	again    int   // lines at last that have come again
-	skip     int64 // bytes of the last line that are still to come again
+	again    int   // lines from the first one at last on that have come again
+	skip     int64 // bytes of the line that came last that are still to come again
 	gap      bool
 }
 
@@ -94,30 +96,31 @@ func (s *lines) noStamp(rest []byte) []byte {
 
 // begin begins a line.
 func (s *lines) begin(at time.Time) {
-	s.state = inLine
-	if s.resuming {
-		switch {
-		case at.Before(s.last):
-			s.state = inOldLine
-			return
-		case at.Equal(s.last):
-			if s.again++; s.again < s.same {
-				s.state = inOldLine
-				return
-			}
-			s.resuming, s.skip = false, s.length
-			return
-		default:
-			s.resuming, s.gap = false, true
+	if s.resuming && !at.After(s.last) {
+		if s.again > 0 || at.Equal(s.last) {
+			s.again++
 		}
+		if s.state = inOldLine; s.again == s.same+s.behind {
+			s.state, s.resuming, s.skip = inLine, false, s.length
+		}
+		return
 	}
+	s.gap = s.gap || s.resuming
+	s.state, s.resuming, s.length, s.skip = inLine, false, 0, 0
 	if s.first.IsZero() {
 		s.first = at
 	}
-	if !at.Equal(s.last) {
-		s.last, s.same = at, 0
+	switch {
+	case at.After(s.last):
+		s.last, s.since, s.same, s.behind = at, at, 1, 0
+	case at.Equal(s.last) && s.behind == 0:
+		s.same++
+	default:
+		s.behind++
+		if at.Before(s.since) {
+			s.since = at
+		}
 	}
-	s.same, s.length, s.skip = s.same+1, 0, 0
 }
 
 // resume begins another stream; the first one may have broken off anywhere.

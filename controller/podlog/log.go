@@ -25,7 +25,7 @@ type Result struct {
 	Blocks []Block
 	// Bytes is how long the log was; of these, Omitted bytes from OmittedAt on are in no block.
 	Bytes, OmittedAt, Omitted int64
-	// Begins and Ends are the times of the first and the last line that were read; zero: there was none.
+	// Begins is the time of the first line that was read, Ends the latest of all; zero: there was none.
 	Begins, Ends time.Time
 	// Short: it was cut below its limit, because all logs together held as much as they may.
 	Short bool
@@ -68,6 +68,9 @@ func (l *Log) Write(p []byte) (int, error) {
 
 // Bytes is how long the log is so far.
 func (l *Log) Bytes() int64 { return l.bytes }
+
+// Begins is the time of the first line so far; zero: there is none.
+func (l *Log) Begins() time.Time { return l.lines.first }
 
 // keep adds content to the block that is being filled, and begins others.
 func (l *Log) keep(content []byte) {
@@ -149,7 +152,7 @@ func (l *Log) TakeNote() string {
 }
 
 // Since is where a second stream should begin that continues this one: sinceTime has whole seconds. Zero: at the start.
-func (l *Log) Since() time.Time { return l.lines.last.Truncate(time.Second) }
+func (l *Log) Since() time.Time { return l.lines.since.Truncate(time.Second) }
 
 // Continued reports that the stream has come to where the one before it broke. One that has not says nothing of the log: a
 // kubelet's own word is then not told from the rest of an earlier line.

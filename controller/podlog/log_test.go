@@ -197,6 +197,17 @@ func TestResume(t *testing.T) {
 			t.Errorf("broken after %q: %q, gap %t, note %q", stream[:cut], got, r.Gap, note)
 		}
 	}
+	// Two outputs are stamped each by itself: what comes later may be said to be earlier.
+	crossed := at(5) + "e\n" + at(3) + "o\n" + at(5) + "e\n" + at(4) + "o\n" + at(900) + "e\n" + at(890) + "o\n" + at(901) + "e\n" + at(899) + "o\n" + at(899) + "last\n"
+	for cut := range len(crossed) {
+		l := podlog.New(limit, nil)
+		write(t, l, strings.NewReader(crossed[:cut]))
+		l.Resume()
+		write(t, l, iotest.HalfReader(strings.NewReader(crossed)))
+		if r := l.Finish(); string(unpacked(t, r.Blocks)) != "e\no\ne\no\ne\no\ne\no\nlast\n" || r.Gap || !l.Continued() {
+			t.Errorf("broken after %q: %q, gap %t", crossed[:cut], unpacked(t, r.Blocks), r.Gap)
+		}
+	}
 	l := podlog.New(limit, nil)
 	write(t, l, strings.NewReader(at(0)+"a\n"+at(1)+"b"))
 	l.Resume()
