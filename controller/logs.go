@@ -147,8 +147,10 @@ func (t *term) keepLog(ctx context.Context, pod *corev1.Pod, runUID string, atte
 		result := stream.log.Finish()
 		log := t.describe(pod, attempt, result, stream.opened)
 		if stream.err != nil {
-			log.Incomplete = true
-			log.Message = join(log.Message, "the stream ended early: "+cleanText(stream.err.Error()))
+			log.Incomplete, log.Message = true, join(log.Message, "the stream ended early: "+cleanText(stream.err.Error()))
+		}
+		if stream.rotated {
+			log.Incomplete, log.Message = true, join(log.Message, "its node rotated it while it was followed: lines may be missing where it did")
 		}
 		return true, t.saveLog(ctx, pod, owner.RunID, log, result.Blocks)
 	}
@@ -209,11 +211,8 @@ func (t *term) readLog(ctx context.Context, pod *corev1.Pod, log *podlog.Log, fo
 	}
 	log.Resume()
 	body, err := t.Kube.CoreV1().Pods(pod.Namespace).GetLogs(pod.Name, options).Stream(ctx)
-	if apierrors.IsNotFound(err) || apierrors.IsBadRequest(err) {
-		return fmt.Errorf("%w: %w", errNoLog, err)
-	}
 	if err != nil {
-		return err
+		return noLog(err)
 	}
 	defer body.Close()
 	opened()
@@ -225,6 +224,30 @@ func (t *term) readLog(ctx context.Context, pod *corev1.Pod, log *podlog.Log, fo
 		return fmt.Errorf("%w: the node has no more what was read before", errNoLog)
 	}
 	return err
+}
+
+// noLog tells an answer that there is no such thing from others.
+func noLog(err error) error {
+	if apierrors.IsNotFound(err) || apierrors.IsBadRequest(err) {
+		return fmt.Errorf("%w: %w", errNoLog, err)
+	}
+	return err
+}
+
+// isRotated reports that the log that a node serves of a Pod's task container does not begin as what was read of it does.
+func (t *term) isRotated(ctx context.Context, pod *corev1.Pod, log *podlog.Log) (bool, error) {
+	if log.Bytes() == 0 {
+		return false, nil
+	}
+	enough := int64(64) // for a time
+	body, err := t.Kube.CoreV1().Pods(pod.Namespace).GetLogs(pod.Name, &corev1.PodLogOptions{
+		Container: v1alpha1.TaskContainer, Timestamps: true, LimitBytes: &enough}).DoRaw(ctx)
+	if err != nil {
+		return false, noLog(err)
+	}
+	served := podlog.New(enough, nil)
+	_, _ = served.Write(body) // which never fails
+	return !served.Begins().Equal(log.Begins()), nil
 }
 
 // describe is the row of a log that was read; opened is when its stream was opened, zero: after the container's end.

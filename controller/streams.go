@@ -26,14 +26,15 @@ const (
 	streamMemory = 64 << 20
 	// streamOpening is how long a deletion waits for streams to be opened: once, for all that one sync deletes.
 	streamOpening = time.Second
-	// streamEnding is how long after its attempt's end a stream may still be read.
-	streamEnding = 15 * time.Second
+	// streamEnding is how long after its attempt's end a log is still followed: kubelets send one that is followed line by
+	// line. What is then left is read at once, for logRead.
+	streamEnding = time.Minute
 	// streamRetry is when a stream is opened again that broke, streamLook how often its container's end is looked for.
 	streamRetry, streamLook = time.Second, 100 * time.Millisecond
 )
 
 // errGivenUp is why a stream ended that was told to.
-var errGivenUp = fmt.Errorf("its end did not come within %s of the attempt's", streamEnding)
+var errGivenUp = fmt.Errorf("its end did not come within %s of the attempt's", streamEnding+logRead)
 
 // stream reads a log while its container runs: when the Pod is about to be deleted, as a kubelet removes container and log
 // of a deleted Pod once it has ended; and from the start where the DAG says so.
@@ -41,15 +42,17 @@ type stream struct {
 	pod  *corev1.Pod
 	log  *podlog.Log // the stream's own until done is closed, as all below
 	open chan struct{}
+	over chan struct{} // closed: it has been followed for long enough
 	quit chan struct{}
 	done chan struct{}
 
-	opened time.Time // zero: it never was
-	err    error     // why it may not have all; nil: it was read to its end
-	clean  bool      // it was read to an end
+	opened  time.Time // zero: it never was
+	err     error     // why it may not have all; nil: it was read to its end
+	clean   bool      // it was read to an end
+	rotated bool      // the node has rotated it meanwhile: a kubelet may leave out lines of a stream where it does
 
 	// Of streams.
-	until   time.Time // when the reaper gives it up
+	until   time.Time // when it is followed no longer
 	dropped bool      // nobody waits for it
 }
 
@@ -78,7 +81,7 @@ func (s *streams) open(pod *corev1.Pod, limit int64, most int) *stream {
 	if is := s.pods[pod.UID]; is != nil || len(s.pods) >= most {
 		return is
 	}
-	made := &stream{pod: pod, log: podlog.New(limit, s.budget), open: make(chan struct{}), quit: make(chan struct{}), done: make(chan struct{})}
+	made := &stream{pod: pod, log: podlog.New(limit, s.budget), open: make(chan struct{}), over: make(chan struct{}), quit: make(chan struct{}), done: make(chan struct{})}
 	s.pods[pod.UID] = made
 	s.metrics.LogStreams(len(s.pods))
 	s.asked <- made // which has room for all that may be
@@ -86,7 +89,7 @@ func (s *streams) open(pod *corev1.Pod, limit int64, most int) *stream {
 }
 
 // result is the stream of a Pod whose attempt has ended; nil: it has none. It may still be live for so long: its Pod is put
-// on the queue when it is done, and it is told to be when its time is over.
+// on the queue when it is done, and it is followed no longer when its time is over.
 func (s *streams) result(uid types.UID, now time.Time) (is *stream, live time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -102,7 +105,7 @@ func (s *streams) result(uid types.UID, now time.Time) (is *stream, live time.Du
 	if is.until.IsZero() {
 		is.until = now.Add(streamEnding)
 	} else if !now.Before(is.until) {
-		is.stop()
+		shut(is.over)
 	}
 	return is, max(is.until.Sub(now), streamRetry)
 }
@@ -114,12 +117,12 @@ func (s *streams) has(uid types.UID) bool {
 	return s.pods[uid] != nil
 }
 
-// stop ends a stream soon. Under the lock of its streams.
-func (s *stream) stop() {
+// shut closes a channel of a stream, unless it is closed. Under the lock of its streams.
+func shut(c chan struct{}) {
 	select {
-	case <-s.quit:
+	case <-c:
 	default:
-		close(s.quit)
+		close(c)
 	}
 }
 
@@ -131,7 +134,7 @@ func (s *streams) drop(uid types.UID) {
 	if is == nil {
 		return
 	}
-	is.stop()
+	shut(is.quit)
 	select {
 	case <-is.done:
 		is.log.Release()
@@ -176,42 +179,62 @@ func (t *term) stream(ctx context.Context) {
 	}
 }
 
-// runStream reads a log until its container has ended and all of it was read. An end of a stream proves neither: API server
-// and kubelet may restart. So it is continued until a read that began after the end is over.
+// runStream follows a log until its container has ended, then reads what is left of it. An end of a stream does not prove
+// that of the container, nor that there was nothing more: API server and kubelet may restart.
 func (t *term) runStream(ctx context.Context, s *stream) {
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := whileOpen(ctx, s.quit)
 	defer cancel()
-	go func() {
-		select {
-		case <-s.quit:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
+	following, cancel := whileOpen(ctx, s.over)
+	defer cancel()
 	opened := func() {
 		if s.opened.IsZero() {
 			s.opened = t.now()
 			close(s.open)
 		}
 	}
-	for {
-		ended := t.taskEnded(s.pod)
-		err := t.readLog(ctx, s.pod, s.log, true, opened)
-		if gone := ended && errors.Is(err, errNoLog); !gone || !s.clean && s.log.Bytes() == 0 {
-			s.err, s.clean = err, s.clean || err == nil
-		}
-		if ctx.Err() != nil {
-			s.err = errGivenUp
-		}
-		if ended && (err == nil || errors.Is(err, errNoLog)) || ctx.Err() != nil {
-			return
-		}
-		for wait := streamRetry; wait > 0 && (err != nil || !t.taskEnded(s.pod)); wait -= streamLook {
-			if !sleep(ctx, streamLook) {
-				break
-			}
+	for following.Err() == nil && !t.taskEnded(s.pod) {
+		s.err = t.readLog(following, s.pod, s.log, true, opened)
+		s.clean = s.clean || s.err == nil
+		for wait := streamRetry; wait > 0 && (s.err != nil || !t.taskEnded(s.pod)) && sleep(following, streamLook); wait -= streamLook {
 		}
 	}
+	ctx, cancel = context.WithTimeout(ctx, logRead)
+	defer cancel()
+	for {
+		err := t.readLog(ctx, s.pod, s.log, false, opened)
+		if err == nil && t.isServed(s.pod) {
+			s.rotated, err = t.isRotated(ctx, s.pod, s.log)
+		}
+		switch {
+		case ctx.Err() != nil:
+			s.err = errGivenUp
+			return
+		case err == nil:
+			s.err, s.clean = nil, true
+			return
+		case errors.Is(err, errNoLog):
+			// Of a Pod that is deleted the kubelet removes the log: then what was read to its end is all.
+			if t.isServed(s.pod) || !s.clean && (s.err == nil || s.log.Bytes() == 0) {
+				s.err = err
+			}
+			return
+		}
+		s.err = err
+		sleep(ctx, streamRetry)
+	}
+}
+
+// whileOpen is a context that ends when a channel is closed.
+func whileOpen(ctx context.Context, c <-chan struct{}) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		select {
+		case <-c:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
 }
 
 // taskEnded reports that a Pod's task container has ended, or its Pod is gone, as the cache has it.
@@ -222,6 +245,12 @@ func (t *term) taskEnded(pod *corev1.Pod) bool {
 	}
 	task := containerStatus(now.Status.ContainerStatuses, v1alpha1.TaskContainer)
 	return task != nil && task.State.Terminated != nil
+}
+
+// isServed reports that a Pod is not being deleted, as the cache has it, so that its node keeps its log.
+func (t *term) isServed(pod *corev1.Pod) bool {
+	now, ok := t.podSource.get(cache.MetaObjectToName(pod))
+	return ok && now.UID == pod.UID && now.DeletionTimestamp == nil
 }
 
 // taskRunning reports that a Pod's task container runs on a node.

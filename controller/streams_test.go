@@ -132,9 +132,9 @@ func TestStreamsAreBounded(t *testing.T) {
 		t.Error("a stream that is told to end has ended")
 	}
 	select {
-	case <-s.quit:
+	case <-s.over:
 	default:
-		t.Error("a stream whose time is over goes on")
+		t.Error("a stream whose time is over is followed on")
 	}
 	streams.drop("0") // which its goroutine does when it ends
 	streams.finish(<-streams.asked)

@@ -19,7 +19,7 @@ type Log struct {
 	Bytes, OmittedAt, Omitted int64
 	// BeginsAt and EndsAt are the times of the first and the last line.
 	BeginsAt, EndsAt time.Time
-	// Rotated: lines before the first may be missing. Incomplete: lines after the last may be.
+	// Rotated: lines before the first may be missing. Incomplete: others may be, Message says where.
 	Rotated, Incomplete bool
 	Chunks              int
 	CapturedAt          time.Time
