@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -99,13 +100,18 @@ func (t *term) reapUnknown(ctx context.Context, pod *corev1.Pod, runUID string) 
 	return t.release(ctx, pod)
 }
 
+var errMissing = errors.New("its row is missing")
+
 func (t *term) recordStray(ctx context.Context, pod *corev1.Pod, runUID string, attempt store.Attempt) error {
 	if attempt.StrayUID == string(pod.UID) {
 		return nil
 	}
 	run, found, err := t.db.RunByUID(ctx, runUID)
-	if err != nil || !found {
-		return fmt.Errorf("reading the run of stray pod %s/%s: %w", pod.Namespace, pod.Name, orMissing(err))
+	if err == nil && !found {
+		err = errMissing
+	}
+	if err != nil {
+		return fmt.Errorf("reading the run of stray pod %s/%s: %w", pod.Namespace, pod.Name, err)
 	}
 	if err := t.db.MarkStray(ctx, run.ID, attempt.ID, string(pod.UID)); err != nil {
 		return fmt.Errorf("recording stray pod %s/%s: %w", pod.Namespace, pod.Name, err)

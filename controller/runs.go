@@ -176,16 +176,6 @@ func (t *term) follow(ctx context.Context, row store.Run, run *v1alpha1.DagRun, 
 	return err
 }
 
-var errMissing = errors.New("its row is missing")
-
-// orMissing is the error of a read that found nothing.
-func orMissing(err error) error {
-	if err == nil {
-		return errMissing
-	}
-	return err
-}
-
 // settle is what is left to do for a run that has ended: its workspace is deleted and its DagRun told, by syncEnd.
 func (t *term) settle(key runKey, run *v1alpha1.DagRun) {
 	t.slots.settle(t.slots.take(key, 0), 0, 0)

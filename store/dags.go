@@ -112,22 +112,26 @@ func (l *Leader) saveVersion(ctx context.Context, dag DAG, spec []byte, hash [32
 // DAGDeleted notes that a DAG object is gone; uid "" is whichever had the name. Another object under the same name, or one
 // already noted, is left alone.
 func (l *Leader) DAGDeleted(ctx context.Context, namespace, name, uid string, now time.Time) error {
+	if err := l.noteDeleted(ctx, sqlDAGDelete, namespace, name, uid, timestamp(now)); err != nil {
+		return fmt.Errorf("noting that DAG %s/%s is deleted: %w", namespace, name, err)
+	}
+	return nil
+}
+
+// noteDeleted executes a statement and tells readers of DAGs, if it changed anything.
+func (l *Leader) noteDeleted(ctx context.Context, statement string, args ...any) error {
 	var change int64
 	err := l.inTx(ctx, func(q querier) error {
-		result, err := q.ExecContext(ctx, sqlDAGDelete, namespace, name, uid, timestamp(now))
-		if err != nil {
-			return err
-		}
-		if n, err := result.RowsAffected(); err != nil || n == 0 {
+		n, err := counted(q.ExecContext(ctx, statement, args...))
+		if err != nil || n == 0 {
 			return err
 		}
 		return q.QueryRowContext(ctx, sqlChange, nil, "dag").Scan(&change)
 	})
-	if err != nil {
-		return fmt.Errorf("noting that DAG %s/%s is deleted: %w", namespace, name, err)
+	if err == nil {
+		l.committed(change)
 	}
-	l.committed(change)
-	return nil
+	return err
 }
 
 // ObjectKey says which DAG or DagTask: ID is the database's.

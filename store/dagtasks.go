@@ -136,21 +136,9 @@ func (l *Leader) TaskVersion(ctx context.Context, namespace, name string, number
 
 // DagTaskDeleted notes that a DagTask object is gone. One that was already noted is left alone.
 func (l *Leader) DagTaskDeleted(ctx context.Context, namespace, name string, now time.Time) error {
-	var change int64
-	err := l.inTx(ctx, func(q querier) error {
-		result, err := q.ExecContext(ctx, sqlTaskDelete, namespace, name, timestamp(now))
-		if err != nil {
-			return err
-		}
-		if n, err := result.RowsAffected(); err != nil || n == 0 {
-			return err
-		}
-		return q.QueryRowContext(ctx, sqlChange, nil, "dag").Scan(&change)
-	})
-	if err != nil {
+	if err := l.noteDeleted(ctx, sqlTaskDelete, namespace, name, timestamp(now)); err != nil {
 		return fmt.Errorf("noting that DagTask %s/%s is deleted: %w", namespace, name, err)
 	}
-	l.committed(change)
 	return nil
 }
 
