@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	gocmp "github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"kontroler/apis/kontroler/v1alpha1"
@@ -288,4 +290,56 @@ func TestScheduleOfDAGMadeAgain(t *testing.T) {
 	if between := w.strings(`SELECT due_from::text FROM kontroler_v1.ticks WHERE outcome IN ('Missed', 'TooLate')`); len(between) > 0 {
 		t.Errorf("due times while there was no DAG are in the ledger: %v", between)
 	}
+}
+
+// Schedules that are not due ask nobody: the Lease is renewed, and nothing else is requested and nothing synced.
+func TestSchedulesIdle(t *testing.T) {
+	const renewals = 5
+	w := newWorld(t)
+	c := w.controller()
+	names := []string{"a", "b", "c", "d", "e"}
+	for _, name := range names {
+		w.scheduled(name, "0 0 29 2 *", "", nil)
+	}
+	for _, name := range names {
+		w.eventually("DAG "+name+" to have a next due time", patience, func(context.Context) (bool, string) {
+			next := w.dag(name).Status.NextScheduleTime
+			return next != nil, fmt.Sprint(next)
+		})
+	}
+	var before map[string]string
+	renewed := 0
+	w.eventually("a controller that does nothing", patience, func(context.Context) (bool, string) {
+		did, leases := c.activity()
+		diff := gocmp.Diff(before, did)
+		if diff != "" {
+			before, renewed = did, leases
+		}
+		return leases >= renewed+renewals, diff
+	})
+}
+
+// activity is what a controller has done so far: requests to the API server and syncs, but for the renewals of its Lease,
+// which it counts.
+func (c *controller) activity() (did map[string]string, renewals int) {
+	c.w.t.Helper()
+	_, metrics, err := c.get("/metrics")
+	if err != nil {
+		c.w.t.Fatal(err)
+	}
+	did = map[string]string{}
+	for line := range strings.Lines(metrics) {
+		series, value, _ := strings.Cut(strings.TrimSpace(line), " ")
+		switch {
+		case strings.HasPrefix(series, "kontroler_api_requests_total") && strings.Contains(series, `resource="leases"`):
+			n, _ := strconv.Atoi(value)
+			renewals += n
+		case strings.HasPrefix(series, "kontroler_api_requests_total"), strings.HasPrefix(series, "kontroler_syncs_total"):
+			did[series] = value
+		}
+	}
+	if len(did) == 0 || renewals == 0 {
+		c.w.t.Fatalf("no request, no sync or no renewal in /metrics:\n%s", metrics)
+	}
+	return did, renewals
 }
