@@ -4,6 +4,7 @@
 // asks of the other two.
 //
 //	schedules_linux_test.go  many DAGs that are due in one minute
+//	limit_linux_test.go      what the requests of that take without Kontroler
 //	rig_linux_test.go        cluster, database, controller, completer; processor time
 //
 // Everything shares one machine: look at the processor time of each part, which others on the machine change little, before

@@ -18,13 +18,16 @@ import (
 	"testing"
 	"time"
 
+	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
 	"kontroler/apis/kontroler/v1alpha1"
 	"kontroler/generated/clientset/versioned"
@@ -96,14 +99,16 @@ func (r *rig) run(name string, args ...string) {
 	}
 }
 
-// connect installs the custom resources and makes a namespace.
+// connect installs the custom resources and makes a namespace. All clients are a service account, as a controller in a
+// cluster is: an API server verifies a client's certificate anew with each request.
 func (r *rig) connect() {
 	r.b.Helper()
-	config, err := clientcmd.BuildConfigFromFlags("", r.kubeconfig())
+	config, err := clientcmd.BuildConfigFromFlags("", r.kubeconfig("kubeconfig"))
 	if err != nil {
 		r.b.Fatal(err)
 	}
 	config.QPS = -1
+	r.becomeServiceAccount(config)
 	protobuf := rest.CopyConfig(config)
 	protobuf.ContentType = "application/vnd.kubernetes.protobuf"
 	if r.kube, err = kubernetes.NewForConfig(protobuf); err != nil {
@@ -113,8 +118,8 @@ func (r *rig) connect() {
 		r.b.Fatal(err)
 	}
 	kubectl := filepath.Join(r.cluster, "bin", "kubectl")
-	r.run(kubectl, "--kubeconfig", r.kubeconfig(), "apply", "--server-side", "--force-conflicts", "-k", crdDir)
-	r.run(kubectl, "--kubeconfig", r.kubeconfig(), "wait", "--for=condition=Established", "--timeout=60s", "crd", "--all")
+	r.run(kubectl, "--kubeconfig", r.kubeconfig("kubeconfig"), "apply", "--server-side", "--force-conflicts", "-k", crdDir)
+	r.run(kubectl, "--kubeconfig", r.kubeconfig("kubeconfig"), "wait", "--for=condition=Established", "--timeout=60s", "crd", "--all")
 	made, err := r.kube.CoreV1().Namespaces().Create(r.b.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "bench-"}}, metav1.CreateOptions{})
 	if err != nil {
 		r.b.Fatal(err)
@@ -122,7 +127,43 @@ func (r *rig) connect() {
 	r.namespace = made.Name
 }
 
-func (r *rig) kubeconfig() string { return filepath.Join(r.cluster, "kubeconfig") }
+// becomeServiceAccount puts the token of a service account that may do everything in place of an administrator's
+// certificate, and writes a kubeconfig that has it.
+func (r *rig) becomeServiceAccount(config *rest.Config) {
+	r.b.Helper()
+	ctx, admin := r.b.Context(), kubernetes.NewForConfigOrDie(config)
+	account, err := admin.CoreV1().ServiceAccounts(metav1.NamespaceDefault).Create(ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{GenerateName: "bench-"}}, metav1.CreateOptions{})
+	if err != nil {
+		r.b.Fatal(err)
+	}
+	_, err = admin.RbacV1().ClusterRoleBindings().Create(ctx, &rbacv1.ClusterRoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: account.Name}, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "cluster-admin"},
+		Subjects: []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: account.Namespace, Name: account.Name}},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		r.b.Fatal(err)
+	}
+	hours := int64(6 * 3600)
+	token, err := admin.CoreV1().ServiceAccounts(account.Namespace).CreateToken(ctx, account.Name,
+		&authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: &hours}}, metav1.CreateOptions{})
+	if err != nil {
+		r.b.Fatal(err)
+	}
+	config.CertData, config.KeyData, config.CertFile, config.KeyFile = nil, nil, "", ""
+	config.BearerToken = token.Status.Token
+	file, err := clientcmd.LoadFromFile(r.kubeconfig("kubeconfig"))
+	if err != nil {
+		r.b.Fatal(err)
+	}
+	for name := range file.AuthInfos {
+		file.AuthInfos[name] = &clientcmdapi.AuthInfo{Token: config.BearerToken}
+	}
+	if err := clientcmd.WriteToFile(*file, r.kubeconfig("kubeconfig.bench")); err != nil {
+		r.b.Fatal(err)
+	}
+}
+
+func (r *rig) kubeconfig(name string) string { return filepath.Join(r.cluster, name) }
 
 // startController starts the controller as it is shipped, with its defaults, and waits until it is ready.
 func (r *rig) startController() {
@@ -141,7 +182,7 @@ func (r *rig) startController() {
 	r.metrics = "http://" + address + "/metrics"
 	r.process = exec.Command(program, append([]string{"--namespaces=" + r.namespace, "--lease-namespace=" + r.namespace,
 		"--health-address=" + address, "--metrics-address=" + address}, strings.Fields(*flags)...)...)
-	r.process.Env = append(os.Environ(), "KUBECONFIG="+r.kubeconfig(), "DATABASE_URL="+r.database.URL())
+	r.process.Env = append(os.Environ(), "KUBECONFIG="+r.kubeconfig("kubeconfig.bench"), "DATABASE_URL="+r.database.URL())
 	r.process.Stdout, r.process.Stderr = log, log
 	r.process.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := r.process.Start(); err != nil {
@@ -268,7 +309,9 @@ type processorTime map[string]time.Duration
 func (r *rig) usage() processorTime {
 	r.b.Helper()
 	used := processorTime{}
-	used["controller"] = processUsage(r.b, r.process.Process.Pid)
+	if r.process != nil {
+		used["controller"] = processUsage(r.b, r.process.Process.Pid)
+	}
 	used["completer"] = processUsage(r.b, os.Getpid())
 	used["postgres"] = processUsage(r.b, postmaster(r.b, filepath.Join(r.dir, "postgres")))
 	record, err := os.ReadFile(filepath.Join(r.cluster, "run", "control.json"))
