@@ -33,6 +33,8 @@ var (
 	kubeletTemplate string
 	//go:embed templates/hosts.toml
 	hostsTemplate string
+	//go:embed templates/runtime.sh
+	runtimeTemplate string
 )
 
 // runNode runs a node's machine.
@@ -92,6 +94,9 @@ func prepareNode(c *Cluster, n Node) error {
 	return writeNodeConfig(c, n)
 }
 
+// runtimeScript is the container runtime as the node's containerd calls it.
+const runtimeScript = "runtime.sh"
+
 // writeNodeConfig writes the configuration of the node's components.
 func writeNodeConfig(c *Cluster, n Node) error {
 	snapshotter, err := snapshotterFor(c.nodeDir(n))
@@ -107,7 +112,7 @@ func writeNodeConfig(c *Cluster, n Node) error {
 	for file, text := range map[string]string{
 		"containerd.toml": containerdTemplate, "cni/10-cluster.conflist": cniTemplate,
 		"kubelet.yaml": kubeletTemplate, "certs.d/_default/hosts.toml": hostsTemplate,
-		"resolv.conf": "nameserver {{.DNS}}\n",
+		"resolv.conf": "nameserver {{.DNS}}\n", runtimeScript: runtimeTemplate,
 	} {
 		t, err := template.New(file).Parse(text)
 		if err != nil {
@@ -124,6 +129,9 @@ func writeNodeConfig(c *Cluster, n Node) error {
 		if err := writeAtomic(path, out.Bytes()); err != nil {
 			return err
 		}
+	}
+	if err := os.Chmod(filepath.Join(c.nodeDir(n), runtimeScript), 0o700); err != nil {
+		return fmt.Errorf("making a program of %s: %w", runtimeScript, err)
 	}
 	return nil
 }
