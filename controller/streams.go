@@ -239,8 +239,8 @@ func whileOpen(ctx context.Context, c <-chan struct{}) (context.Context, context
 
 // taskEnded reports that a Pod's task container has ended, or its Pod is gone, as the cache has it.
 func (t *term) taskEnded(pod *corev1.Pod) bool {
-	now, ok := t.podSource.get(cache.MetaObjectToName(pod))
-	if !ok || now.UID != pod.UID {
+	now := t.present(pod)
+	if now == nil {
 		return true
 	}
 	task := containerStatus(now.Status.ContainerStatuses, v1alpha1.TaskContainer)
@@ -249,8 +249,17 @@ func (t *term) taskEnded(pod *corev1.Pod) bool {
 
 // isServed reports that a Pod is not being deleted, as the cache has it, so that its node keeps its log.
 func (t *term) isServed(pod *corev1.Pod) bool {
+	now := t.present(pod)
+	return now != nil && now.DeletionTimestamp == nil
+}
+
+// present is a Pod as the cache has it now; nil: it is gone.
+func (t *term) present(pod *corev1.Pod) *corev1.Pod {
 	now, ok := t.podSource.get(cache.MetaObjectToName(pod))
-	return ok && now.UID == pod.UID && now.DeletionTimestamp == nil
+	if !ok || now.UID != pod.UID {
+		return nil
+	}
+	return now
 }
 
 // taskRunning reports that a Pod's task container runs on a node.
