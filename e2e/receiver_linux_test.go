@@ -43,11 +43,16 @@ func listenApart(t *testing.T) net.Listener {
 // listenInNamespace takes the first four addresses from the n-th on that nobody has, of 198.18.0.0/15: it is for tests of
 // networks, and no cluster's.
 func listenInNamespace(n int) (net.Listener, error) {
+	before, err := os.Open("/proc/thread-self/ns/net") // not the process's: this may be its first thread, whose namespace counts as that
+	if err != nil {
+		return nil, err
+	}
+	defer before.Close()
 	if err := syscall.Unshare(syscall.CLONE_NEWNET); err != nil {
 		return nil, fmt.Errorf("making a network namespace: %w", err)
 	}
 	host := func(args ...string) (string, error) { // ip as the host sees it
-		return run(exec.Command("nsenter", append([]string{"--net=/proc/" + strconv.Itoa(os.Getpid()) + "/ns/net", "ip"}, args...)...))
+		return run(exec.Command("nsenter", append([]string{fmt.Sprintf("--net=/proc/%d/fd/%d", os.Getpid(), before.Fd()), "ip"}, args...)...))
 	}
 	var address [2]string
 	for ; ; n++ {
