@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"sync"
 	"testing"
 	"time"
 
@@ -26,22 +25,7 @@ func BenchmarkLimit(b *testing.B) {
 	r.podSeen = func(pod *corev1.Pod) { m.note(m.pods, pod.Labels[v1alpha1.LabelRun]) }
 	r.startCompleter(16)
 	began, start := r.usage(), time.Now()
-	numbers := make(chan int)
-	var sending sync.WaitGroup
-	for range clients {
-		sending.Go(func() {
-			for i := range numbers {
-				if err := r.startRun(fmt.Sprintf("run-%05d", i)); err != nil {
-					b.Error(err)
-				}
-			}
-		})
-	}
-	for i := range n {
-		numbers <- i
-	}
-	close(numbers)
-	sending.Wait()
+	r.each(n, clients, func(i int) error { return r.startRun(fmt.Sprintf("run-%05d", i)) })
 	r.await("the last Pod", time.Minute, func() bool { return m.count(m.pods) >= n })
 	took, used := time.Since(start), r.usage().since(began)
 	b.ReportMetric(took.Seconds(), "s-last-pods")

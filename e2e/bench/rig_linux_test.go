@@ -221,6 +221,26 @@ func (r *rig) await(what string, patience time.Duration, is func() bool) {
 	}
 }
 
+// each calls send for 0..n-1, from a number of clients at once.
+func (r *rig) each(n, clients int, send func(i int) error) {
+	numbers := make(chan int)
+	var sending sync.WaitGroup
+	for range clients {
+		sending.Go(func() {
+			for i := range numbers {
+				if err := send(i); err != nil {
+					r.b.Error(err)
+				}
+			}
+		})
+	}
+	for i := range n {
+		numbers <- i
+	}
+	close(numbers)
+	sending.Wait()
+}
+
 // startCompleter ends every Pod of the namespace as soon as it is seen, as a kubelet would whose containers take no time.
 func (r *rig) startCompleter(workers int) {
 	r.b.Helper()

@@ -146,25 +146,15 @@ func (r *rig) watchRuns(m *moments, due time.Time) {
 // makeDAGs makes n DAGs that are due once a day.
 func (r *rig) makeDAGs(n int, due time.Time) {
 	r.b.Helper()
-	names := make(chan int)
-	var makers sync.WaitGroup
-	for range 16 {
-		makers.Go(func() {
-			for i := range names {
-				_, err := r.client.KontrolerV1alpha1().DAGs(r.namespace).Create(r.b.Context(), &v1alpha1.DAG{
-					ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("dag-%05d", i)},
-					Spec: v1alpha1.DAGSpec{Schedule: fmt.Sprintf("%d %d * * *", due.Minute(), due.Hour()), Task: []v1alpha1.Task{
-						{Name: "task", TaskTemplate: v1alpha1.TaskTemplate{Image: "busybox:1.36", Command: []string{"true"}}}}},
-				}, metav1.CreateOptions{})
-				if err != nil {
-					r.b.Errorf("creating a DAG: %v", err)
-				}
-			}
-		})
-	}
-	for i := range n {
-		names <- i
-	}
-	close(names)
-	makers.Wait()
+	r.each(n, 16, func(i int) error {
+		_, err := r.client.KontrolerV1alpha1().DAGs(r.namespace).Create(r.b.Context(), &v1alpha1.DAG{
+			ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("dag-%05d", i)},
+			Spec: v1alpha1.DAGSpec{Schedule: fmt.Sprintf("%d %d * * *", due.Minute(), due.Hour()), Task: []v1alpha1.Task{
+				{Name: "task", TaskTemplate: v1alpha1.TaskTemplate{Image: "busybox:1.36", Command: []string{"true"}}}}},
+		}, metav1.CreateOptions{})
+		if err != nil {
+			return fmt.Errorf("creating a DAG: %w", err)
+		}
+		return nil
+	})
 }
