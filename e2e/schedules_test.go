@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -307,7 +306,7 @@ func TestSchedulesIdle(t *testing.T) {
 			return next != nil, fmt.Sprint(next)
 		})
 	}
-	var before map[string]string
+	var before map[string]int
 	renewed := 0
 	w.eventually("a controller that does nothing", patience, func(context.Context) (bool, string) {
 		did, leases := c.activity()
@@ -321,25 +320,20 @@ func TestSchedulesIdle(t *testing.T) {
 
 // activity is what a controller has done so far: requests to the API server and syncs, but for the renewals of its Lease,
 // which it counts.
-func (c *controller) activity() (did map[string]string, renewals int) {
+func (c *controller) activity() (did map[string]int, renewals int) {
 	c.w.t.Helper()
-	_, metrics, err := c.get("/metrics")
-	if err != nil {
-		c.w.t.Fatal(err)
-	}
-	did = map[string]string{}
-	for line := range strings.Lines(metrics) {
-		series, value, _ := strings.Cut(strings.TrimSpace(line), " ")
+	did = map[string]int{}
+	for series, n := range c.counters() {
+		request := strings.HasPrefix(series, "kontroler_api_requests_total")
 		switch {
-		case strings.HasPrefix(series, "kontroler_api_requests_total") && strings.Contains(series, `resource="leases"`):
-			n, _ := strconv.Atoi(value)
+		case request && strings.Contains(series, `resource="leases"`):
 			renewals += n
-		case strings.HasPrefix(series, "kontroler_api_requests_total"), strings.HasPrefix(series, "kontroler_syncs_total"):
-			did[series] = value
+		case request, strings.HasPrefix(series, "kontroler_syncs_total"):
+			did[series] = n
 		}
 	}
 	if len(did) == 0 || renewals == 0 {
-		c.w.t.Fatalf("no request, no sync or no renewal in /metrics:\n%s", metrics)
+		c.w.t.Fatal("no request, no sync or no renewal in /metrics")
 	}
 	return did, renewals
 }
