@@ -11,8 +11,10 @@ import (
 	"sync"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/cache"
 
 	"kontroler/apis/kontroler/v1alpha1"
 	"kontroler/controller/fault"
@@ -137,10 +139,19 @@ func (t *term) deliver(ctx context.Context, n store.Notification) error {
 	fault.Point("notification-noted")
 	t.Metrics.Delivery(result)
 	if result == "parked" {
-		t.Log.Warn("a notification was not delivered and is parked", "namespace", n.Run.Namespace, "dag", n.Run.DAGName, "run", n.Run.Name,
-			"event", n.Event, "notification", n.ID, "tries", n.Try, "error", d.Error)
+		t.tellParked(n, d.Error)
 	}
 	return nil
+}
+
+// tellParked says that a notification was given up: to the log, and to the DAG whose webhook it is for.
+func (t *term) tellParked(n store.Notification, why string) {
+	t.Log.Warn("a notification was not delivered and is parked", "namespace", n.Run.Namespace, "dag", n.Run.DAGName, "run", n.Run.Name,
+		"event", n.Event, "notification", n.ID, "tries", n.Try, "error", why)
+	if d, there := t.dagSource.get(cache.NewObjectName(n.Run.Namespace, n.Run.DAGName)); there {
+		t.events.Event(d, corev1.EventTypeWarning, "NotificationParked",
+			shorten(fmt.Sprintf("%s of DagRun %s was not delivered, tries: %d, the last: %s", n.Event, n.Run.Name, n.Try, why), 1024))
+	}
 }
 
 // send sends a notification to the webhook of its run's version.

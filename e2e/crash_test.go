@@ -306,20 +306,27 @@ func (w *world) waitStarted(n int) {
 // checkEvent checks that a DagRun has one Event, of its end, and that it was told once; none for "".
 func (w *world) checkEvent(uid, reason string) {
 	w.t.Helper()
+	want := []string{}
+	if reason != "" {
+		want = append(want, reason+" ×1")
+	}
+	if diff := gocmp.Diff(want, w.eventsOf(uid)); diff != "" {
+		w.t.Errorf("Events of the DagRun (-want +got):\n%s", diff)
+	}
+}
+
+// eventsOf are the Events of an object, with how often each was told.
+func (w *world) eventsOf(uid string) []string {
+	w.t.Helper()
 	list, err := w.kube.CoreV1().Events(w.namespace).List(w.t.Context(), metav1.ListOptions{FieldSelector: "involvedObject.uid=" + uid})
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	is, want := []string{}, []string{}
+	is := []string{}
 	for _, event := range list.Items {
 		is = append(is, fmt.Sprintf("%s ×%d", event.Reason, event.Count))
 	}
-	if reason != "" {
-		want = append(want, reason+" ×1")
-	}
-	if diff := gocmp.Diff(want, is); diff != "" {
-		w.t.Errorf("Events of the DagRun (-want +got):\n%s", diff)
-	}
+	return is
 }
 
 // exec changes rows behind the controller's back.

@@ -353,6 +353,11 @@ JOIN kontroler_v1.notifications n ON n.id = d.notification_id JOIN kontroler_v1.
 	if heard := v.of("unverifiable"); len(heard) > 0 || len(w.strings(`SELECT id::text FROM kontroler_v1.notifications WHERE state = 'Parked'`)) != 2 {
 		t.Errorf("heard %v; %v", texts(heard), w.delivered())
 	}
+	uid := string(w.dag("unverifiable").UID)
+	w.eventually("its DAG to have an Event for each", patience, func(context.Context) (bool, string) {
+		is := strings.Join(w.eventsOf(uid), " ")
+		return strings.Count(is, "NotificationParked ×1") == 2, is
+	})
 }
 
 // kill -9 between a send and its note: it is sent again, with the same id, and nothing else twice or never.
