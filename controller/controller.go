@@ -180,10 +180,11 @@ func (c *Controller) Lead(ctx context.Context, db *store.Leader) error {
 	c.led.Store(true)
 	t := &term{
 		Controller: c, db: db, fail: fail,
-		runs: newQueue[runKey]("runs", c.Metrics), dags: newQueue[cache.ObjectName]("dags", c.Metrics), pods: newQueue[cache.ObjectName]("pods", c.Metrics),
+		dags: newQueue[cache.ObjectName]("dags", c.Metrics), pods: newQueue[cache.ObjectName]("pods", c.Metrics),
 		dirty: newDirty(), quota: newQuotaGates(), storage: newQuotaGates(), workspaces: newWorkspaces(), graphs: newGraphCache(),
 		versions: newVersionCache(), dagLocks: newNameLocks(), taskLocks: newNameLocks(), reaped: newUIDSet(), reaping: newUIDSet(),
 	}
+	t.runs = newOrderedQueue("runs", c.Metrics, newLanes(t.dirty.presses))
 	t.tasks = newQueue[cache.ObjectName]("dagtasks", c.Metrics)
 	t.schedules, t.timers = newQueue[cache.ObjectName]("schedules", c.Metrics), newTimers()
 	t.ends, t.over, t.shows = newQueue[runKey]("ends", c.Metrics), newQueue[cache.ObjectName]("over", c.Metrics), newQueue[cache.ObjectName]("shows", c.Metrics)
@@ -192,7 +193,10 @@ func (c *Controller) Lead(ctx context.Context, db *store.Leader) error {
 	t.notifications = make(chan struct{}, 1)
 	t.captures, t.streams = newCaptures(t.pods.Add), newStreams(c.LogLimit, c.Metrics)
 	defer t.shutDown()
-	t.slots = newSlots(c.MaxPods, t.runs.Add)
+	t.slots = newSlots(c.MaxPods, func(key runKey) {
+		t.dirty.granted(key)
+		t.runs.Add(key)
+	})
 	t.status = newProjections()
 	if !cache.WaitForCacheSync(ctx.Done(), c.Synced) {
 		return nil

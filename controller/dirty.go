@@ -16,6 +16,8 @@ type runKey string
 type change struct {
 	// full: nothing is known, look at every live attempt.
 	full bool
+	// granted: a slot is kept for it.
+	granted bool
 	// pods that changed, by name.
 	pods map[string]struct{}
 	// created are the Pods that this term created and no watch has shown yet.
@@ -48,6 +50,17 @@ func (d *dirty) with(key runKey, f func(*change)) {
 }
 
 func (d *dirty) full(key runKey) { d.with(key, func(c *change) { c.full = true }) }
+
+// granted notes that a slot is kept for a run.
+func (d *dirty) granted(key runKey) { d.with(key, func(c *change) { c.granted = true }) }
+
+// presses reports whether Pods of a run changed or a slot is kept for it: others wait for what its sync does then.
+func (d *dirty) presses(key runKey) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	c := d.runs[key]
+	return c != nil && (c.granted || len(c.pods) > 0)
+}
 
 func (d *dirty) pod(key runKey, name string) {
 	d.with(key, func(c *change) { c.pods[name] = struct{}{} })
@@ -92,7 +105,7 @@ func (d *dirty) take(key runKey, limit int) (taken *change, more bool) {
 // restore gives back what a failed sync had taken.
 func (d *dirty) restore(key runKey, taken *change) {
 	d.with(key, func(c *change) {
-		c.full = c.full || taken.full
+		c.full, c.granted = c.full || taken.full, c.granted || taken.granted
 		maps.Copy(c.pods, taken.pods)
 		for name, uid := range taken.created {
 			if _, newer := c.created[name]; !newer {

@@ -19,9 +19,17 @@ type queue[K comparable] struct {
 	metrics *Metrics
 }
 
+// newQueue makes a queue whose keys go first come, first served.
 func newQueue[K comparable](name string, metrics *Metrics) *queue[K] {
-	limiter := workqueue.NewTypedItemExponentialFailureRateLimiter[K](20*time.Millisecond, 30*time.Second)
-	return &queue[K]{TypedRateLimitingInterface: workqueue.NewTypedRateLimitingQueue(limiter), name: name, metrics: metrics}
+	return newOrderedQueue(name, metrics, workqueue.DefaultQueue[K]())
+}
+
+func newOrderedQueue[K comparable](name string, metrics *Metrics, order workqueue.Queue[K]) *queue[K] {
+	waiting := workqueue.NewTypedWithConfig(workqueue.TypedQueueConfig[K]{Queue: order})
+	return &queue[K]{name: name, metrics: metrics, TypedRateLimitingInterface: workqueue.NewTypedRateLimitingQueueWithConfig(
+		workqueue.NewTypedItemExponentialFailureRateLimiter[K](20*time.Millisecond, 30*time.Second),
+		workqueue.TypedRateLimitingQueueConfig[K]{DelayingQueue: workqueue.NewTypedDelayingQueueWithConfig(workqueue.TypedDelayingQueueConfig[K]{Queue: waiting})},
+	)}
 }
 
 // work is the whole contract of a queue: Get, sync, then Forget or AddRateLimited, Done always. An unreachable database
