@@ -271,7 +271,14 @@ func (t *term) describe(pod *corev1.Pod, attempt store.Attempt, r podlog.Result,
 		started = later(started, startedAt(&task.State))
 	}
 	// A line that came when the stream was open has lost nothing before it.
-	if late := r.Begins.Sub(started); !r.Begins.IsZero() && !started.IsZero() && (opened.IsZero() || r.Begins.Before(opened)) && rotated(late, r.Bytes) {
+	late := r.Begins.Sub(started)
+	switch {
+	case started.IsZero():
+	case r.Begins.IsZero():
+		if opened.IsZero() && attempt.FinishedAt.Sub(started) > rotationAfter {
+			row.Message = join(row.Message, "it is empty: nothing was written, or its node rotated it after the last line")
+		}
+	case (opened.IsZero() || r.Begins.Before(opened)) && rotated(late, r.Bytes):
 		row.Rotated = true
 		row.Message = join(row.Message, fmt.Sprintf("it begins %s after its container: earlier lines may have been rotated away", late.Truncate(time.Second)))
 	}

@@ -5,7 +5,11 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/tools/cache"
+
+	"kontroler/controller/podlog"
+	"kontroler/store"
 )
 
 // Every Pod has its turn; no node has more than its share, and one that has it keeps no other from its own.
@@ -55,6 +59,27 @@ func TestCaptures(t *testing.T) {
 	}
 	if done != 90 {
 		t.Errorf("%d of 90 Pods had their turn beside a node that does not answer", done)
+	}
+}
+
+// A node serves nothing of a log that it rotated after the last line, as of one that was never written: that is said.
+func TestEmptyLog(t *testing.T) {
+	const said = "it is empty: nothing was written, or its node rotated it after the last line"
+	start := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	for name, test := range map[string]struct {
+		ran    time.Duration
+		opened time.Time
+		want   string
+	}{
+		"too short to be rotated": {ran: 10 * time.Second},
+		"long":                    {ran: time.Minute, want: said},
+		"streamed":                {ran: time.Minute, opened: start.Add(time.Second)},
+	} {
+		attempt := store.Attempt{StartedAt: start, FinishedAt: start.Add(test.ran)}
+		row := (&term{Controller: &Controller{}}).describe(&corev1.Pod{}, attempt, podlog.Result{}, test.opened)
+		if row.Message != test.want || row.Rotated {
+			t.Errorf("%s: %q, rotated: %t", name, row.Message, row.Rotated)
+		}
 	}
 }
 
