@@ -76,8 +76,8 @@ var seriesOfRequests = regexp.MustCompile(`^kontroler_api_requests_total\{code="
 // writes counts the controller's requests that change something, by verb and resource.
 func (c *controller) writes() map[string]int {
 	c.w.t.Helper()
-	counts := map[string]int{}
-	for series, n := range c.counters() {
+	counters, counts := c.counters(), map[string]int{}
+	for series, n := range counters {
 		labels := seriesOfRequests.FindStringSubmatch(series)
 		if labels == nil {
 			continue
@@ -87,7 +87,7 @@ func (c *controller) writes() map[string]int {
 		}
 	}
 	if len(counts) == 0 {
-		c.w.t.Fatal("no write in /metrics")
+		c.w.t.Fatalf("no write in /metrics: %v", counters)
 	}
 	return counts
 }

@@ -323,7 +323,8 @@ func TestSchedulesIdle(t *testing.T) {
 func (c *controller) activity() (did map[string]int, renewals int) {
 	c.w.t.Helper()
 	did = map[string]int{}
-	for series, n := range c.counters() {
+	counters := c.counters()
+	for series, n := range counters {
 		request := strings.HasPrefix(series, "kontroler_api_requests_total")
 		switch {
 		case request && strings.Contains(series, `resource="leases"`):
@@ -333,7 +334,7 @@ func (c *controller) activity() (did map[string]int, renewals int) {
 		}
 	}
 	if len(did) == 0 || renewals == 0 {
-		c.w.t.Fatal("no request, no sync or no renewal in /metrics")
+		c.w.t.Fatalf("no request, no sync or no renewal in /metrics: %v", counters)
 	}
 	return did, renewals
 }
