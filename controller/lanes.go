@@ -36,7 +36,8 @@ func (l *lanes[K]) Len() int { return len(l.in) }
 
 // Pop takes the next of the keys that wait: there is one.
 func (l *lanes[K]) Pop() (key K) {
-	l.last = len(l.first) > 0 && (!l.last || len(l.first) == len(l.in))
+	allPress := len(l.first) == len(l.in) // first holds nothing beside keys that wait
+	l.last = len(l.first) > 0 && (!l.last || allPress)
 	lane := &l.second
 	if l.last {
 		lane = &l.first

@@ -270,7 +270,6 @@ func (t *term) describe(pod *corev1.Pod, attempt store.Attempt, r podlog.Result,
 	if task := containerStatus(pod.Status.ContainerStatuses, v1alpha1.TaskContainer); task != nil {
 		started = later(started, startedAt(&task.State))
 	}
-	// A line that came when the stream was open has lost nothing before it.
 	late := r.Begins.Sub(started)
 	switch {
 	case started.IsZero():
@@ -279,6 +278,7 @@ func (t *term) describe(pod *corev1.Pod, attempt store.Attempt, r podlog.Result,
 			row.Message = join(row.Message, "it is empty: nothing was written, or its node rotated it after the last line")
 		}
 	case (opened.IsZero() || r.Begins.Before(opened)) && rotated(late, r.Bytes):
+		// A line that came when the stream was open would have lost nothing before it.
 		row.Rotated = true
 		row.Message = join(row.Message, fmt.Sprintf("it begins %s after its container: earlier lines may have been rotated away", late.Truncate(time.Second)))
 	}
