@@ -44,6 +44,10 @@ var (
 )
 
 func (t *term) syncDAG(ctx context.Context, key cache.ObjectName) error {
+	return t.noteDAG(ctx, key, v1alpha1.ConditionReconciled, t.dagTroubles, guard(key, func() error { return t.reconcileDAG(ctx, key) }))
+}
+
+func (t *term) reconcileDAG(ctx context.Context, key cache.ObjectName) error {
 	t.versions.drop(key) // its row may have been noted as deleted, and then it is to be saved again
 	c, err := t.compileDAG(ctx, key)
 	switch {
@@ -68,6 +72,9 @@ func (t *term) compileDAG(ctx context.Context, key cache.ObjectName) (*compiled,
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading DAG %s: %w", key, err)
+	}
+	if d.DeletionTimestamp != nil {
+		return nil, errNoDAG // whoever's finalizer holds the object
 	}
 	d, mine, err := t.claim(ctx, d)
 	if err != nil {
@@ -136,8 +143,9 @@ func (t *term) reportDAG(ctx context.Context, c *compiled) error {
 		valid.Status, valid.Reason, valid.Message = metav1.ConditionFalse, "Invalid", why
 	}
 	changed := meta.SetStatusCondition(&status.Conditions, valid)
-	// What earlier versions did not act on yet they told in a condition of its own.
+	// What earlier versions did not act on yet they told in a condition of its own, and what failed before does not now.
 	changed = meta.RemoveStatusCondition(&status.Conditions, "Supported") || changed
+	changed = meta.RemoveStatusCondition(&status.Conditions, v1alpha1.ConditionReconciled) || changed
 	if !changed && status.Version == d.Status.Version && status.ObservedGeneration == d.Status.ObservedGeneration {
 		return nil
 	}

@@ -61,7 +61,7 @@ func (t *term) syncTask(ctx context.Context, key cache.ObjectName) error {
 func (t *term) saveTask(ctx context.Context, key cache.ObjectName) (savedTask, error) {
 	defer t.taskLocks.lock(key)()
 	task, err := t.Client.KontrolerV1alpha1().DagTasks(key.Namespace).Get(ctx, key.Name, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
+	if apierrors.IsNotFound(err) || err == nil && task.DeletionTimestamp != nil {
 		return savedTask{}, nil
 	}
 	if err != nil {

@@ -316,6 +316,10 @@ func (t *term) taskTouched(task *v1alpha1.DagTask) {
 	}
 }
 
+// isDeleted reports that a DagRun is gone, or that its deletion was asked for and somebody's finalizer holds it: deletion
+// that was asked for is deletion.
+func isDeleted(run *v1alpha1.DagRun) bool { return run == nil || run.DeletionTimestamp != nil }
+
 // runChanged: a DagRun that may have to be admitted, cancelled or reported. One that has ended has only to go some day.
 func (t *term) runChanged(old, run *v1alpha1.DagRun) {
 	if old != nil && old.UID != run.UID {
@@ -326,7 +330,7 @@ func (t *term) runChanged(old, run *v1alpha1.DagRun) {
 		t.retire(run)
 		return
 	}
-	if old != nil && old.UID == run.UID && old.Spec.Cancel == run.Spec.Cancel {
+	if old != nil && old.UID == run.UID && old.Spec.Cancel == run.Spec.Cancel && isDeleted(old) == isDeleted(run) {
 		return
 	}
 	if other := run.Status.Controller; other != "" && other != t.ID {
@@ -355,6 +359,9 @@ func (t *term) podChanged(old, pod *corev1.Pod) {
 		return
 	}
 	t.streamDeleted(old, pod)
+	if hasStarted(pod) {
+		t.starts.drop(pod.UID)
+	}
 	if old != nil && sameFacts(old, pod) {
 		return
 	}
@@ -378,6 +385,8 @@ func (t *term) touched(runUID, pod string) {
 // podDeleted also sees a Pod that lost our label: the watch shows no difference, a live read does.
 func (t *term) podDeleted(pod *corev1.Pod) {
 	uid, _ := podRunUID(pod)
+	t.slots.release(cache.MetaObjectToName(pod))
+	t.starts.drop(pod.UID)
 	t.retireByUID(runKey(uid))
 	if gone, ok := t.attemptPod(pod); ok {
 		t.podEvents.remember(gone)

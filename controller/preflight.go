@@ -154,7 +154,7 @@ type need struct {
 }
 
 // needsIn is all that a controller does in the cluster, but to get the Secrets that webhooks sign with: who does not grant
-// that is told by what is not delivered. manifests/controller grants it.
+// that is told by what is not delivered.
 func needsIn(namespaces []string, leaseNamespace string, logs bool) []need {
 	needs := []need{
 		{group: "coordination.k8s.io", resource: "leases", verbs: []string{"get", "create", "update"}, namespace: leaseNamespace},
@@ -225,7 +225,8 @@ func askPermissions(ctx context.Context, kube kubernetes.Interface, needs []need
 			remedy = ", or do without the logs: --log-archive=off"
 		}
 	}
-	return fmt.Errorf("this user lacks permissions: %s: grant them (manifests/controller has the roles), or name the namespaces to work in with --namespaces%s", strings.Join(lines, "; "), remedy)
+	return fmt.Errorf("missing permissions: %s: grant them to this user or service account by a ClusterRole, or limit the controller with --namespaces and grant them by a Role in each%s",
+		strings.Join(lines, "; "), remedy)
 }
 
 func mayI(ctx context.Context, kube kubernetes.Interface, n need, verb string) (bool, error) {

@@ -90,18 +90,18 @@ func TestPreflight(t *testing.T) {
 		"few permissions": {
 			cluster:    cluster{version: kubernetesVersion, resources: all, denied: "watch dags,list dags,patch dagruns/status,create pods,update leases,get nodes"},
 			namespaces: []string{"a", "b"},
-			want: []string{"lacks permissions: update leases.coordination.k8s.io in namespace ops; get nodes; " +
+			want: []string{"missing permissions: update leases.coordination.k8s.io in namespace ops; get nodes; " +
 				"list, watch dags.kontroler.greedykomodo in namespace a; patch dagruns.kontroler.greedykomodo/status in namespace a; create pods in namespace a; " +
 				"list, watch dags.kontroler.greedykomodo in namespace b; ", "--namespaces"},
 		},
 		"no permission to read logs": {
 			cluster: cluster{version: kubernetesVersion, resources: all, denied: "get pods/log"},
-			want:    []string{"lacks permissions: get pods/log in all namespaces: ", "--log-archive=off"},
+			want:    []string{"missing permissions: get pods/log in all namespaces: ", "--log-archive=off"},
 		},
 		"logs are not read": {cluster: cluster{version: kubernetesVersion, resources: all, denied: "get pods/log"}, noLogs: true},
 		"few permissions everywhere": {
 			cluster: cluster{version: kubernetesVersion, resources: all, denied: "create pods,get namespaces"},
-			want:    []string{"lacks permissions: get namespaces kube-system; create pods in all namespaces: "},
+			want:    []string{"missing permissions: get namespaces kube-system; create pods in all namespaces: "},
 		},
 	}
 	for name, test := range tests {

@@ -107,6 +107,52 @@ func (w *scheduleWorld) gather(leader *store.Leader) *schedulePlan {
 	return planSchedule(w.dag, was, live, settled, w.now)
 }
 
+// rewind takes back what was decided and not made, as the next look does first; it reports whether there was any.
+func (w *scheduleWorld) rewind() bool {
+	w.Helper()
+	was, found, err := w.leader.Schedule(w.Context(), "default", w.dag.Name)
+	if err != nil || !found {
+		w.Fatal(found, err)
+	}
+	all, err := w.leader.ScheduledRuns(w.Context(), was.DAGID, string(w.dag.UID))
+	w.must(err)
+	var unmade []time.Time
+	for _, run := range all {
+		uid := run.RowUID
+		if uid == "" {
+			uid = w.objects[run.Name]
+		}
+		switch {
+		case run.UID != "":
+		case uid != "":
+			w.must(w.leader.ScheduledRunCreated(w.Context(), was.DAGID, run.DueAt, uid))
+		default:
+			unmade = append(unmade, run.DueAt)
+		}
+	}
+	if len(unmade) == 0 {
+		return false
+	}
+	w.must(rewind(w.Context(), w.leader, was, unmade))
+	return true
+}
+
+// rewindAll rewinds until nothing is left that was not made.
+func (w *scheduleWorld) rewindAll() {
+	w.Helper()
+	for w.rewind() {
+	}
+}
+
+// passOver is what a claim does first: the DAG was another controller's.
+func (w *scheduleWorld) passOver() {
+	w.Helper()
+	w.must(passOver(w.Context(), w.leader, w.dag, w.now))
+	if w.now.After(w.looked) {
+		w.looked = w.now
+	}
+}
+
 // commit commits a plan and notes what it means for the stretches.
 func (w *scheduleWorld) commit(p *schedulePlan) {
 	w.Helper()
@@ -176,6 +222,9 @@ func (w *scheduleWorld) look(breaks int) {
 	for more := true; more; {
 		if w.chance(breaks) {
 			return
+		}
+		if w.rewind() {
+			continue
 		}
 		stale := w.gather(w.leader)
 		if w.chance(breaks) {
@@ -268,6 +317,9 @@ func TestScheduleAccountsForEveryDueTimeOnce(t *testing.T) {
 				switch {
 				case w.chance(25):
 					w.edit()
+				case w.chance(10):
+					w.rewindAll()
+					w.passOver()
 				case w.chance(4):
 					if w.now.Before(w.looked) {
 						w.now = w.looked // the clock of the API server, which says when it was made, does not go back

@@ -33,6 +33,8 @@ const (
 	// bindEvents bounds the Events that are read of a claim, bindRecent how old a warning may be beside a newer one.
 	bindEvents = 100
 	bindRecent = 10 * time.Minute
+	// claimRetry is when a claim is made again whose deletion is under way.
+	claimRetry = 5 * time.Second
 	// dropTries is how often, some minute and a half in all, deleting a claim may fail before the run is told its end.
 	dropTries = 12
 )
@@ -107,14 +109,13 @@ func (t *term) makeWorkspace(ctx context.Context, row store.Run, w *v1alpha1.Wor
 	if row.WorkspaceUID != "" {
 		return t.findWorkspace(ctx, row, name, c)
 	}
-	if !t.passQuota(t.storage, row, c, "the namespace's quota of claims or storage is exceeded") {
+	if !t.passGate(t.storage, row, c) {
 		return false, nil
 	}
 	fault.Point("claim-create")
 	claims := t.Kube.CoreV1().PersistentVolumeClaims(row.Namespace)
 	claim, err := claims.Create(ctx, buildClaim(t.ID, refOf(row), w, name), metav1.CreateOptions{})
 	if apierrors.IsAlreadyExists(err) {
-		t.storage.answer(row.Namespace, t.now(), false, false)
 		if claim, err = claims.Get(ctx, name, metav1.GetOptions{}); err != nil {
 			return false, fmt.Errorf("reading claim %q, which exists: %w", name, err)
 		}
@@ -126,7 +127,7 @@ func (t *term) makeWorkspace(ctx context.Context, row store.Run, w *v1alpha1.Wor
 		return false, t.createFailed(row, c, t.storage, fmt.Errorf("making the workspace: %w", err))
 	}
 	fault.Point("claim-created")
-	t.storage.answer(row.Namespace, t.now(), false, true)
+	t.storage.accepted(row.Namespace, templateOf(row, c))
 	if err := t.db.RecordWorkspace(ctx, row.ID, string(claim.UID)); err != nil {
 		return false, err
 	}
@@ -146,7 +147,7 @@ func (t *term) adopts(row store.Run, claim *corev1.PersistentVolumeClaim, c engi
 		// No Pod has used it: it is made again when it is gone.
 		t.refuse(row, c, engine.Refusal{Reason: engine.ReasonCreateFailed,
 			Message: fmt.Sprintf("claim %q of the workspace is being deleted; it is made again", claim.Name)})
-		t.runs.AddAfter(runKey(row.UID), serverRetry)
+		t.runs.AddAfter(runKey(row.UID), claimRetry)
 	default:
 		return true
 	}

@@ -316,9 +316,9 @@ func (a *attemptRow) unreasoned() {
 	a.Reason, a.Message, a.ReasonAt, a.MessageAt = "", "", time.Time{}, time.Time{}
 }
 
-func (c *changes) AttemptPending(attempt int64, podUID, _ string, _ time.Time) {
+func (c *changes) AttemptPending(attempt int64, podUID, _ string, at, due time.Time) {
 	c.attempt(opPending, attempt, func(a *attemptRow) error {
-		a.Phase, a.PodUID = engine.AttemptPending, podUID
+		a.Phase, a.PodUID, a.Created, a.Due = engine.AttemptPending, podUID, at, due
 		a.unreasoned()
 		return nil
 	}, engine.AttemptDecided)

@@ -177,8 +177,8 @@ func BenchmarkDecide(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		next, err := engine.Decide(*s, at(0), silent{})
-		if err != nil || next.Ended != outcomes {
-			b.Fatal(next.Ended, err)
+		if err != nil || len(next.Ended) != outcomes {
+			b.Fatal(len(next.Ended), err)
 		}
 	}
 }

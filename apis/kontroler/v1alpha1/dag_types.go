@@ -97,7 +97,8 @@ type DAGSpec struct {
 	// +kubebuilder:validation:MaxLength=64
 	TimeZone *string `json:"timeZone,omitempty"`
 
-	// StartingDeadlineSeconds: a run that could not start so long after it was due counts as missed.
+	// StartingDeadlineSeconds is how late a scheduled run may start; a due time that is later than that does not run. Less
+	// than ten seconds counts as ten, since a run that starts within ten seconds is on time.
 	//
 	// +optional
 	// +kubebuilder:validation:Minimum=0
@@ -353,8 +354,16 @@ type WorkspaceClaim struct {
 	VolumeMode *corev1.PersistentVolumeMode `json:"volumeMode,omitempty"`
 }
 
-// DAGValid is the condition of a DAG that is True when the spec compiles; else its message names every fault.
-const DAGValid = "Valid"
+// ConditionReconciled of a DAG or DagRun is False while its syncs fail, with the error; else it is absent.
+const ConditionReconciled = "Reconciled"
+
+// The conditions of a DAG, beside Reconciled.
+const (
+	// DAGValid is True when the spec compiles; else its message names every fault.
+	DAGValid = "Valid"
+	// DAGScheduled is False while the API server refuses the DagRun that is due, with its answer; else it is absent.
+	DAGScheduled = "Scheduled"
+)
 
 // DAGStatus is what the controller makes of a DAG.
 type DAGStatus struct {
@@ -392,7 +401,7 @@ type DAGStatus struct {
 	// +optional
 	NextScheduleTime *metav1.Time `json:"nextScheduleTime,omitempty"`
 
-	// Conditions: Valid.
+	// Conditions: Valid; Scheduled and Reconciled only while they are False.
 	//
 	// +optional
 	// +listType=map

@@ -116,7 +116,7 @@ func (p RunPhase) Ended() bool {
 	return p == RunSucceeded || p == RunFailed || p == RunCancelled
 }
 
-// The conditions of a DagRun.
+// The conditions of a DagRun, beside Reconciled.
 const (
 	// RunConditionAdmitted is True once the run is in the database, False with the reason when it was refused or waits for its DAG.
 	RunConditionAdmitted = "Admitted"
@@ -136,12 +136,12 @@ type DagRunStatus struct {
 	// +optional
 	Phase RunPhase `json:"phase,omitempty"`
 
-	// Reason of the phase, machine-readable.
+	// Reason of the phase, machine-readable; of a live run, what it waits for (as ImagePullBackOff), or TaskFailed.
 	// +optional
 	// +kubebuilder:validation:MaxLength=128
 	Reason string `json:"reason,omitempty"`
 
-	// Message says why the run is where it is.
+	// Message says why the run is where it is: what it waits for, and what has failed so far.
 	// +optional
 	// +kubebuilder:validation:MaxLength=4096
 	Message string `json:"message,omitempty"`
@@ -181,7 +181,7 @@ type DagRunStatus struct {
 	// +optional
 	Tasks *TaskCounts `json:"tasks,omitempty"`
 
-	// Conditions: Admitted, Succeeded, Failed.
+	// Conditions: Admitted, Succeeded, Failed; Reconciled only while it is False.
 	//
 	// +optional
 	// +listType=map
@@ -196,7 +196,10 @@ type TaskCounts struct {
 	Total int32 `json:"total"`
 	// Waiting for parents, for their next attempt or for room.
 	Waiting int32 `json:"waiting"`
-	// Running counts the tasks with a live attempt.
+	// Pending counts the tasks that have a live attempt whose container has not started.
+	// +optional
+	Pending int32 `json:"pending"`
+	// Running counts the tasks whose container runs, or is being stopped.
 	Running int32 `json:"running"`
 	// Succeeded tasks.
 	Succeeded int32 `json:"succeeded"`
