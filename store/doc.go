@@ -42,4 +42,7 @@
 // Sessions are set up by startup parameters and rely on one server session per connection. A pooler between must pool
 // sessions, not transactions, and let application_name, statement_timeout, idle_in_transaction_session_timeout and the
 // planner's settings pass.
+//
+// After a failover a session may be left on a server that is read-only now. The first statement that such a server refuses
+// (ErrUnavailable) takes every connection that was open then out of the pool; the next one opens a new connection.
 package store

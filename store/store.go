@@ -153,12 +153,12 @@ func openPool(config Config, setup func(*pq.Config)) (*sql.DB, error) {
 		cfg.Runtime["statement_timeout"] = milliseconds(statementTimeout)
 	}
 	setup(&cfg)
-	connector, err := pq.NewConnectorConfig(cfg)
+	inner, err := pq.NewConnectorConfig(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("opening the database: %w", err)
 	}
-	connector.Dialer(dialer{})
-	pool := sql.OpenDB(connector)
+	inner.Dialer(dialer{})
+	pool := sql.OpenDB(&connector{Connector: inner})
 	pool.SetMaxOpenConns(config.MaxOpen)
 	pool.SetMaxIdleConns(config.MaxOpen)
 	pool.SetConnMaxIdleTime(5 * time.Minute)
@@ -278,7 +278,8 @@ func kindOfState(code pqerror.Code) error {
 	switch code {
 	case pqerror.QueryCanceled, // statement_timeout; a cancelled context has been answered before
 		pqerror.AdminShutdown, pqerror.CrashShutdown, pqerror.CannotConnectNow, pqerror.DatabaseDropped, pqerror.IdleSessionTimeout,
-		pqerror.IdleInTransactionSessionTimeout, pqerror.ReadOnlySQLTransaction:
+		pqerror.IdleInTransactionSessionTimeout,
+		pqerror.ReadOnlySQLTransaction, pqerror.InvalidSQLStatementName, pqerror.FeatureNotSupported: // the connection is dropped
 		return ErrUnavailable
 	case pqerror.LockNotAvailable, pqerror.UniqueViolation, pqerror.ExclusionViolation:
 		return ErrConflict
