@@ -181,7 +181,7 @@ func (c *Controller) Lead(ctx context.Context, db *store.Leader) error {
 	t := &term{
 		Controller: c, db: db, fail: fail,
 		dags: newQueue[cache.ObjectName]("dags", c.Metrics), pods: newQueue[cache.ObjectName]("pods", c.Metrics),
-		dirty: newDirty(), quota: newQuotaGates(), storage: newQuotaGates(), workspaces: newWorkspaces(), graphs: newGraphCache(),
+		dirty: newDirty(), quota: newQuotaGates(), storage: newQuotaGates(), workspaces: newWorkspaces(), graphs: newGraphCache(graphBytesCached),
 		versions: newVersionCache(), dagLocks: newNameLocks(), taskLocks: newNameLocks(), reaped: newUIDSet(), reaping: newUIDSet(),
 	}
 	t.runs = newOrderedQueue("runs", c.Metrics, newLanes(t.dirty.presses))

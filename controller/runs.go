@@ -98,7 +98,11 @@ func (t *term) cachedRun(key runKey) *v1alpha1.DagRun {
 // advance gathers, decides, commits, acts.
 func (t *term) advance(ctx context.Context, row store.Run, run *v1alpha1.DagRun, change *change) (err error) {
 	key, now := runKey(row.UID), t.now()
-	graph, err := t.graph(ctx, row.VersionID)
+	cancel := run != nil && run.Spec.Cancel
+	// A DagRun is told its end after the row: one that has ended beside a live row is ahead of a restored database.
+	ahead := run != nil && run.Status.Phase.Ended()
+	stops := run == nil || cancel || ahead || row.Stop != "" || !row.DeadlineAt.IsZero() && !now.Before(row.DeadlineAt)
+	graph, unreadable, err := t.runGraph(ctx, row, stops)
 	if err != nil {
 		return err
 	}
@@ -118,9 +122,7 @@ func (t *term) advance(ctx context.Context, row store.Run, run *v1alpha1.DagRun,
 	}
 	slice := facts.slice
 	slice.Slots = slots
-	slice.Deleted, slice.Cancel = run == nil, run != nil && run.Spec.Cancel
-	// A DagRun is told its end after the row: one that has ended beside a live row is ahead of a restored database.
-	slice.Ahead = run != nil && run.Status.Phase.Ended()
+	slice.Deleted, slice.Cancel, slice.Ahead, slice.Unreadable = run == nil, cancel, ahead, unreadable
 	ledger := newRecorder(graph.Spec().Webhook)
 	next, err := engine.Decide(slice, now, ledger)
 	if err != nil {

@@ -26,6 +26,8 @@ var (
 	ErrUnavailable = errors.New("the database is unavailable")
 	// ErrRejected: the database refuses the values (a constraint, an encoding). Trying again does not help.
 	ErrRejected = errors.New("the database refuses the values")
+	// ErrCorrupt: the database cannot read what it has stored. Trying again does not help.
+	ErrCorrupt = errors.New("the stored row is corrupt")
 	// ErrUnknownCommit: the answer to a commit was lost. It may or may not have happened.
 	ErrUnknownCommit = errors.New("the outcome of the commit is unknown")
 	// ErrOtherCluster: the database belongs to another cluster. The error is an OtherClusterError.
@@ -251,7 +253,7 @@ func classifyCommit(ctx context.Context, err error) error {
 }
 
 func hasKind(err error) bool {
-	for _, kind := range []error{ErrFenced, ErrConflict, ErrUnavailable, ErrRejected, ErrUnknownCommit, ErrOtherCluster, ErrRestored, ErrSchemaTooNew} {
+	for _, kind := range []error{ErrFenced, ErrConflict, ErrUnavailable, ErrRejected, ErrCorrupt, ErrUnknownCommit, ErrOtherCluster, ErrRestored, ErrSchemaTooNew} {
 		if errors.Is(err, kind) {
 			return true
 		}
@@ -283,6 +285,8 @@ func kindOfState(code pqerror.Code) error {
 		return ErrUnavailable
 	case pqerror.LockNotAvailable, pqerror.UniqueViolation, pqerror.ExclusionViolation:
 		return ErrConflict
+	case pqerror.DataCorrupted:
+		return ErrCorrupt
 	}
 	switch code.Class() {
 	case "08", "53", "58":

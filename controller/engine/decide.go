@@ -80,12 +80,14 @@ func (d *decision) stopRun() {
 		reason = ReasonUserCancelled
 	case !d.Run.Deadline.IsZero() && !d.now.Before(d.Run.Deadline):
 		reason = ReasonDeadlineExceeded
+	case d.Unreadable != "":
+		reason = ReasonVersionUnreadable
 	default:
 		d.wake(d.Run.Deadline)
 		return
 	}
-	message := stopMessage(reason)
 	d.Run.Stop = reason
+	message := d.stopMessage()
 	d.ledger.RunStopping(reason)
 	d.ledger.UnstartedCancelled(reason, message, d.now)
 	d.delta[TaskCancelled] += d.Run.Waiting + d.Run.Ready
@@ -384,10 +386,10 @@ func (d *decision) end() {
 	}
 	failed, cancelled := count(TaskFailed, r.Failed), count(TaskCancelled, r.Cancelled)
 	switch {
-	case r.Stop == ReasonDeadlineExceeded && (failed > 0 || cancelled > 0):
-		d.ledger.RunEnded(RunFailed, r.Stop, stopMessage(r.Stop), d.now)
+	case (r.Stop == ReasonDeadlineExceeded || r.Stop == ReasonVersionUnreadable) && (failed > 0 || cancelled > 0):
+		d.ledger.RunEnded(RunFailed, r.Stop, d.stopMessage(), d.now)
 	case r.Stop != "" && cancelled > 0:
-		d.ledger.RunEnded(RunCancelled, r.Stop, stopMessage(r.Stop), d.now)
+		d.ledger.RunEnded(RunCancelled, r.Stop, d.stopMessage(), d.now)
 	case failed > 0:
 		d.ledger.RunEnded(RunFailed, ReasonTaskFailed, failures(failed), d.now)
 	default:
@@ -396,14 +398,21 @@ func (d *decision) end() {
 	d.next.RunEnded, d.next.Again, d.next.Wake = true, false, time.Time{}
 }
 
-func stopMessage(stop string) string {
-	switch stop {
+// stopMessage says why the run is being stopped.
+func (d *decision) stopMessage() string {
+	switch d.Run.Stop {
 	case ReasonDeleted:
 		return "its DagRun was deleted"
 	case ReasonHistoryLost:
 		return "its DagRun has ended already: the database is behind"
 	case ReasonDeadlineExceeded:
 		return "the run took longer than activeDeadlineSeconds"
+	case ReasonVersionUnreadable:
+		message := "the version of its DAG cannot be read from the database"
+		if d.Unreadable != "" {
+			message += ": " + d.Unreadable
+		}
+		return message
 	}
 	return "cancelled by spec.cancel"
 }

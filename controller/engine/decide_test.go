@@ -8,6 +8,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"kontroler/apis/dag"
 	"kontroler/apis/kontroler/v1alpha1"
 	"kontroler/controller/engine"
 )
@@ -335,6 +336,63 @@ func TestRefused(t *testing.T) {
 			refuse("CreateRefused", true)(s)
 			s.Run.Stop = engine.ReasonUserCancelled
 		}},
+	})
+}
+
+// A run whose version cannot be read is stopped, with a graph of which nothing is known.
+func TestUnreadableVersion(t *testing.T) {
+	const why = "the version of its DAG cannot be read from the database: bad JSON"
+	unreadable := func(s *engine.Slice) { s.Graph, s.Unreadable = dag.Blank(s.Graph.Len()), "bad JSON" }
+	play(t, map[string]scene{
+		"nothing starts, what runs is stopped": {graph: "a b<a c", slice: func(s *engine.Slice) {
+			live(s, 0, engine.AttemptRunning)
+			s.Pods["a-1"] = pod()
+			ready(s, 0, 2)
+			unreadable(s)
+		}, want: []string{"run stopping VersionUnreadable", "unstarted cancelled VersionUnreadable " + why, "live stopped VersionUnreadable", "due 100 @30",
+			"counts w-1 r-1 c+2", "> delete a-1 u", "> again", "> wake @30"}},
+		"a run without attempts fails": {graph: "a b<a", slice: func(s *engine.Slice) {
+			ready(s, 0, 0)
+			unreadable(s)
+		}, want: []string{"run stopping VersionUnreadable", "unstarted cancelled VersionUnreadable " + why, "live stopped VersionUnreadable",
+			"counts w-1 r-1 c+2", "run ended Failed VersionUnreadable " + why, "> run ended"}},
+		"it fails when its last Pod has ended": {graph: "a", slice: func(s *engine.Slice) {
+			s.Run.Stop = engine.ReasonVersionUnreadable
+			a := live(s, 0, engine.AttemptStopping)
+			a.Stop = s.Run.Stop
+			s.Pods["a-1"] = goneFromCluster
+			unreadable(s)
+		}, want: []string{"ended 100 Cancelled VersionUnreadable - - - never @0", "cancelled 10 VersionUnreadable " + why, "counts a-1 c+1",
+			"run ended Failed VersionUnreadable " + why, "> started 0 ended 1", "> run ended"}},
+		"what succeeds in the same decision counts, its children do not start": {graph: "a b<a", slice: func(s *engine.Slice) {
+			ends(s, 0, 0)
+			unreadable(s)
+		}, want: []string{"run stopping VersionUnreadable", "unstarted cancelled VersionUnreadable " + why, "live stopped VersionUnreadable",
+			"ended 100 Succeeded - 0 u n @-60 @0", "succeeded 10", "counts w-1 a-1 s+1 c+1", "run ended Failed VersionUnreadable " + why,
+			"> reap a-1", "> started 0 ended 1", "> run ended"}},
+		"the last task had succeeded": {graph: "a", slice: func(s *engine.Slice) {
+			ends(s, 0, 0)
+			unreadable(s)
+		}, want: []string{"run stopping VersionUnreadable", "unstarted cancelled VersionUnreadable " + why, "live stopped VersionUnreadable",
+			"ended 100 Succeeded - 0 u n @-60 @0", "succeeded 10", "counts a-1 s+1", "run ended Succeeded - -", "> reap a-1", "> started 0 ended 1", "> run ended"}},
+		"children that were to be skipped are cancelled": {graph: "a b<a", slice: func(s *engine.Slice) {
+			is(s, engine.TaskFailed, 0)
+			s.Tasks[0].Cascade = true
+			unreadable(s)
+		}, want: []string{"run stopping VersionUnreadable", "unstarted cancelled VersionUnreadable " + why, "live stopped VersionUnreadable",
+			"counts w-1 c+1", "run ended Failed VersionUnreadable " + why, "> run ended"}},
+		"cancel comes first": {graph: "a", slice: func(s *engine.Slice) {
+			ready(s, 0, 0)
+			unreadable(s)
+			s.Cancel = true
+		}, want: []string{"run stopping UserCancelled", "unstarted cancelled UserCancelled cancelled by spec.cancel", "live stopped UserCancelled",
+			"counts r-1 c+1", "run ended Cancelled UserCancelled cancelled by spec.cancel", "> run ended"}},
+		"so does the deadline": {graph: "a", now: 10, slice: func(s *engine.Slice) {
+			ready(s, 0, 0)
+			unreadable(s)
+			s.Run.Deadline = at(10)
+		}, want: []string{"run stopping DeadlineExceeded", "unstarted cancelled DeadlineExceeded the run took longer than activeDeadlineSeconds",
+			"live stopped DeadlineExceeded", "counts r-1 c+1", "run ended Failed DeadlineExceeded the run took longer than activeDeadlineSeconds", "> run ended"}},
 	})
 }
 

@@ -71,6 +71,8 @@ type Slice struct {
 	Refusals map[string]Refusal
 	// Cancel: the DagRun says so. Deleted: it is gone, read live. Ahead: it has ended, what became of it is not in the rows.
 	Cancel, Deleted, Ahead bool
+	// Unreadable is why the version of the run cannot be read; empty: it can. Graph is blank then, and the run is stopped.
+	Unreadable string
 	// Starts is how many attempts this sync may decide, StartsHeld the hold when that is less than a sync's worth; Slots how
 	// many --max-pods leaves it.
 	Starts, Slots int

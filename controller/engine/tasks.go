@@ -19,7 +19,7 @@ func (d *decision) outcome(t *Task, end End) {
 			d.met[int(child)]++
 		}
 	case d.Run.Stop != "":
-		d.ledger.TaskCancelled(t.ID, d.Run.Stop, stopMessage(d.Run.Stop), d.now)
+		d.ledger.TaskCancelled(t.ID, d.Run.Stop, d.stopMessage(), d.now)
 		d.move(t, TaskCancelled)
 	case end.Phase == AttemptLost:
 		d.restart(t, end)
