@@ -150,7 +150,21 @@ func (d *decision) endAttempt(a *Attempt, task *Task, p *Pod, end End) {
 	if p != nil && !p.Gone {
 		d.next.Reap = append(d.next.Reap, a.PodName)
 	}
-	d.outcome(task, end)
+	d.outcome(task, end, ran(a, p, end))
+}
+
+// ran is how long an attempt ran, by one clock: that of its node where it told start and end, else the controller's, from
+// when the Pod was first seen.
+func ran(a *Attempt, p *Pod, end End) time.Duration {
+	switch {
+	case end.Started.IsZero():
+		return 0
+	case p != nil && p.Terminated != nil && !p.Terminated.Finished.IsZero():
+		return end.Finished.Sub(end.Started)
+	case a.Seen.IsZero():
+		return 0
+	}
+	return end.Finished.Sub(a.Seen)
 }
 
 // unborn treats an attempt without a Pod: it is created, again under the same name after a crash, unless the API server
@@ -230,20 +244,22 @@ func (d *decision) dueAt(a *Attempt, due time.Time) {
 	d.wake(due)
 }
 
-// running watches the timeout. An attempt that runs is not pending again, whatever its Pod says later.
+// running watches the timeout. An attempt that runs is not pending again, whatever its Pod says later. When its container
+// started is told by the clock of its node, which may be another time than this one: the timeout counts from when the
+// container was first seen running, and what is due then is the memory of that. The Pod's own deadline counts on its node.
 func (d *decision) running(a *Attempt, p *Pod) {
-	started, due, over := p.Started, time.Time{}, false
-	if started.IsZero() {
-		started = a.Started
-	}
+	due, over := time.Time{}, false
 	timeout := d.Graph.Task(a.Task).TimeoutSeconds
 	if timeout != nil {
-		due = started.Add(time.Duration(*timeout)*time.Second + startPrecision)
+		due = d.now.Add(time.Duration(*timeout) * time.Second)
+		if a.Phase == AttemptRunning && !a.Due.IsZero() {
+			due = a.Due
+		}
 		over = !d.now.Before(due) && p.Deletion.IsZero()
 	}
 	due = d.watchDeletion(p, due)
 	if a.Phase != AttemptRunning {
-		d.ledger.AttemptRunning(a.ID, p.UID, p.Node, started, due)
+		d.ledger.AttemptRunning(a.ID, p.UID, p.Node, p.Started, due)
 		a.Due = due
 	}
 	if over {

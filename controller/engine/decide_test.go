@@ -130,7 +130,7 @@ func TestLive(t *testing.T) {
 		"runs, with a timeout": {graph: "a", spec: timeout(99), slice: func(s *engine.Slice) {
 			live(s, 0, engine.AttemptPending)
 			s.Pods["a-1"] = pod()
-		}, want: []string{"running 100 u n @-60 @40", "> wake @40"}},
+		}, want: []string{"running 100 u n @-60 @99", "> wake @99"}},
 		"runs, nothing new": {graph: "a", spec: timeout(99), slice: func(s *engine.Slice) {
 			live(s, 0, engine.AttemptRunning).Due = at(40)
 			s.Pods["a-1"] = pod()
@@ -147,10 +147,14 @@ func TestLive(t *testing.T) {
 			live(s, 0, engine.AttemptRunning).Due = at(40)
 			s.Pods["a-1"] = pod()
 		}, want: []string{"stopping 100 Timeout it ran longer than timeoutSeconds: 99 @70", "> delete a-1 u", "> wake @70"}},
-		"the timeout of one not seen before": {graph: "a", spec: timeout(99), now: 40, slice: func(s *engine.Slice) {
+		"the timeout of one not seen before counts from now": {graph: "a", spec: timeout(99), now: 40, slice: func(s *engine.Slice) {
 			live(s, 0, engine.AttemptDecided)
 			s.Pods["a-1"] = pod()
-		}, want: []string{"running 100 u n @-60 @40", "stopping 100 Timeout it ran longer than timeoutSeconds: 99 @70", "> delete a-1 u", "> wake @70"}},
+		}, want: []string{"running 100 u n @-60 @139", "> wake @139"}},
+		"the timeout of one whose time is in no row": {graph: "a", spec: timeout(99), now: 40, slice: func(s *engine.Slice) {
+			live(s, 0, engine.AttemptRunning)
+			s.Pods["a-1"] = pod()
+		}, want: []string{"due 100 @139", "> wake @139"}},
 		"exit 0 before the timeout was noticed": {graph: "a", spec: timeout(10), now: 40, slice: func(s *engine.Slice) { ends(s, 0, 0) },
 			want: []string{"ended 100 Succeeded - 0 u n @-60 @0", "succeeded 10", "counts a-1 s+1", "run ended Succeeded - -", "> reap a-1", "> started 0 ended 1", "> run ended"}},
 		"deleted by somebody: a look when its node may be lost": {graph: "a", slice: func(s *engine.Slice) {
@@ -571,13 +575,44 @@ func TestTimeoutRetries(t *testing.T) {
 	})
 }
 
+// A timeout runs out when it does, whatever the clock of the node says: never early, and as late as the Pod was seen.
+func TestTimeoutOfSkewedClocks(t *testing.T) {
+	for _, skew := range []int{-600, -300, 0, 300, 600} {
+		t.Run(fmt.Sprintf("the node's clock is %d seconds ahead", skew), func(t *testing.T) {
+			s := newSlice(compile(t, "a", timeout(300)))
+			a := live(s, 0, engine.AttemptPending)
+			a.Seen = at(0)
+			count(s)
+			s.Pods["a-1"] = pod(func(p *engine.Pod) { p.Started = at(skew) })
+			ledger, next, err := decide(*s, at(1))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !next.Wake.Equal(at(301)) || len(next.Delete) > 0 {
+				t.Fatalf("first seen running: wake %v, deletes %v; %q", next.Wake.Sub(t0), next.Delete, ledger.lines)
+			}
+			a.Phase, a.Started, a.Due = engine.AttemptRunning, at(skew), at(301)
+			for second, stops := range map[int]bool{2: false, 300: false, 301: true, 900: true} {
+				_, next, err := decide(*s, at(second))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if (len(next.Delete) > 0) != stops {
+					t.Errorf("at second %d: deletes %v, want %t", second, next.Delete, stops)
+				}
+			}
+		})
+	}
+}
+
 // TestRestart spends the budget of infrastructure failures.
 func TestRestart(t *testing.T) {
 	delays := []int{1, 2, 4, 8, 16, 32, 64, 128, 256, 300}
+	skew := time.Duration(0) // by which the node's clock is behind
 	lose := func(restarts int, ran time.Duration) []string {
 		s := newSlice(compile(t, "a", nil))
 		a := live(s, 0, engine.AttemptRunning)
-		a.Started = at(0).Add(-ran)
+		a.Started, a.Seen = at(0).Add(-ran-skew), at(0).Add(-ran)
 		s.Pods["a-1"] = goneFromCluster
 		s.Tasks[0].Restarts, s.Tasks[0].Retries = restarts, 0
 		count(s)
@@ -594,14 +629,17 @@ func TestRestart(t *testing.T) {
 		}
 	}
 	want := "failed 10 InfrastructureRetriesSpent restarted 10 times after infrastructure failures; the last: PodDeleted: its Pod is gone"
-	for _, ran := range []time.Duration{time.Minute, 10*time.Minute - time.Microsecond} {
-		if got := lose(10, ran); got[1] != want {
-			t.Errorf("after %v: want %q, got %q", ran, want, got[1])
+	for _, skew = range []time.Duration{0, 10 * time.Minute, -10 * time.Minute} {
+		want = "failed 10 InfrastructureRetriesSpent restarted 10 times after infrastructure failures; the last: PodDeleted: its Pod is gone"
+		for _, ran := range []time.Duration{time.Minute, 10*time.Minute - time.Microsecond} {
+			if got := lose(10, ran); got[1] != want {
+				t.Errorf("after %v, clocks %v apart: want %q, got %q", ran, skew, want, got[1])
+			}
 		}
-	}
-	want = "backed off 10 BackingOff @1 0 1 restart 1 of 10: PodDeleted: its Pod is gone"
-	if got := lose(10, 10*time.Minute); got[1] != want {
-		t.Errorf("after ten minutes: want %q, got %q", want, got[1])
+		want = "backed off 10 BackingOff @1 0 1 restart 1 of 10: PodDeleted: its Pod is gone"
+		if got := lose(10, 10*time.Minute); got[1] != want {
+			t.Errorf("after ten minutes, clocks %v apart: want %q, got %q", skew, want, got[1])
+		}
 	}
 }
 

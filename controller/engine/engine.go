@@ -17,9 +17,6 @@ const (
 	// DefaultStartGrace is how long an attempt may fail to start.
 	DefaultStartGrace = 5 * time.Minute
 
-	// startPrecision: Kubernetes cuts a container's start to whole seconds, and a timeout must not come early.
-	startPrecision = time.Second
-
 	restartDelay    = time.Second
 	restartDelayMax = 5 * time.Minute
 	createRetry     = 10 * time.Second
@@ -53,6 +50,8 @@ type Attempt struct {
 	Number                                        int
 	Phase, Reason, Message, Stop, PodName, PodUID string
 	ReasonAt, MessageAt, Due, Started             time.Time
+	// Seen is when its Pod was first seen, by the controller's clock; Started is told by the clock of its node.
+	Seen time.Time
 }
 
 // Slice is everything a decision may know.
