@@ -145,6 +145,7 @@ type term struct {
 	graphs     *graphCache
 	// versions are those of the DAGs as they were last read.
 	versions *versionCache
+	leases   *otherLeases
 	// dagLocks and taskLocks are held while a DAG, a DagTask, is read live and stored.
 	dagLocks, taskLocks *nameLocks
 	status              *projections
@@ -182,7 +183,7 @@ func (c *Controller) Lead(ctx context.Context, db *store.Leader) error {
 		Controller: c, db: db, fail: fail,
 		dags: newQueue[cache.ObjectName]("dags", c.Metrics), pods: newQueue[cache.ObjectName]("pods", c.Metrics),
 		dirty: newDirty(), quota: newQuotaGates(), storage: newQuotaGates(), workspaces: newWorkspaces(), graphs: newGraphCache(graphBytesCached),
-		versions: newVersionCache(), dagLocks: newNameLocks(), taskLocks: newNameLocks(), reaped: newUIDSet(), reaping: newUIDSet(),
+		versions: newVersionCache(), leases: newOtherLeases(), dagLocks: newNameLocks(), taskLocks: newNameLocks(), reaped: newUIDSet(), reaping: newUIDSet(),
 	}
 	t.runs = newOrderedQueue("runs", c.Metrics, newLanes(t.dirty.presses))
 	t.tasks = newQueue[cache.ObjectName]("dagtasks", c.Metrics)
