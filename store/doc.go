@@ -37,6 +37,9 @@
 // (pg_snapshot_xmin) nothing can appear any more: a reader that stops there misses nothing. A notification on channel
 // kontroler_changes says that it is worth asking; a reader also asks now and then without one.
 //
+// Changes are kept for two days, by daily partition, whatever history is kept. A reader that was away for longer reads the
+// runs anew: its (xid, id) says nothing any more.
+//
 // # Connections
 //
 // Sessions are set up by startup parameters and rely on one server session per connection. A pooler between must pool
