@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"sync"
 	"time"
 
+	coordinationv1 "k8s.io/api/coordination/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -18,6 +20,8 @@ import (
 const (
 	// claimVoidAfter is how long past its Lease's expiry a controller's claims are void.
 	claimVoidAfter = 5 * time.Minute
+	// claimUnchanged is how long the Lease of a controller that leads may stay as it is: many times what it is renewed after.
+	claimUnchanged = 30 * time.Second
 	// claimsEvery is how often the claims of other controllers are looked at.
 	claimsEvery = 10 * time.Second
 )
@@ -88,8 +92,37 @@ func (t *term) claimVoid(ctx context.Context, namespace, id string) (bool, error
 	if lease.Spec.RenewTime == nil || lease.Spec.LeaseDurationSeconds == nil {
 		return true, nil
 	}
-	expiry := lease.Spec.RenewTime.Add(time.Duration(*lease.Spec.LeaseDurationSeconds) * time.Second)
-	return t.now().After(expiry.Add(claimVoidAfter)), nil
+	return t.leases.isVoid(lease, t.now()), nil
+}
+
+// otherLeases are the Leases of other controllers as this one has seen them. Their times are told by clocks that may be
+// minutes apart from this one: a Lease that changes is not void, whatever its time says.
+type otherLeases struct {
+	mu   sync.Mutex
+	seen map[types.UID]seenLease
+}
+
+type seenLease struct {
+	version string
+	since   time.Time // by this controller's clock
+}
+
+func newOtherLeases() *otherLeases { return &otherLeases{seen: map[types.UID]seenLease{}} }
+
+// isVoid reports that a Lease is long past: by its own time, and it has not changed since it was first looked at a while
+// ago; or it has not changed for so long that its time does not matter.
+func (o *otherLeases) isVoid(lease *coordinationv1.Lease, now time.Time) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	seen, known := o.seen[lease.UID]
+	if !known || seen.version != lease.ResourceVersion {
+		seen = seenLease{lease.ResourceVersion, now}
+		o.seen[lease.UID] = seen
+	}
+	duration := time.Duration(*lease.Spec.LeaseDurationSeconds) * time.Second
+	unchanged := now.Sub(seen.since)
+	longPast := now.After(lease.Spec.RenewTime.Add(duration + claimVoidAfter))
+	return longPast && unchanged >= min(duration, claimUnchanged) || unchanged >= duration+claimVoidAfter
 }
 
 // watchClaims puts the DAGs and DagTasks of controllers that are gone on their queues.

@@ -146,6 +146,7 @@ type term struct {
 	graphs     *graphCache
 	// versions are those of the DAGs as they were last read.
 	versions *versionCache
+	leases   *otherLeases
 	// dagLocks and taskLocks are held while a DAG, a DagTask, is read live and stored.
 	dagLocks, taskLocks *nameLocks
 	status              *projections
@@ -187,8 +188,8 @@ func (c *Controller) Lead(ctx context.Context, db *store.Leader) error {
 	t := &term{
 		Controller: c, db: db, fail: fail,
 		dags: newQueue[cache.ObjectName]("dags", c.Metrics), pods: newQueue[cache.ObjectName]("pods", c.Metrics),
-		dirty: newDirty(), workspaces: newWorkspaces(), graphs: newGraphCache(),
-		versions: newVersionCache(), dagLocks: newNameLocks(), taskLocks: newNameLocks(), reaped: newUIDSet(), reaping: newUIDSet(),
+		dirty: newDirty(), workspaces: newWorkspaces(), graphs: newGraphCache(graphBytesCached),
+		versions: newVersionCache(), leases: newOtherLeases(), dagLocks: newNameLocks(), taskLocks: newNameLocks(), reaped: newUIDSet(), reaping: newUIDSet(),
 	}
 	t.runTroubles, t.dagTroubles, t.scheduleTroubles = newTroubles[runKey](), newTroubles[cache.ObjectName](), newTroubles[cache.ObjectName]()
 	t.runs = newOrderedQueue("runs", c.Metrics, newLanes(t.dirty.presses))

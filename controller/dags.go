@@ -84,9 +84,11 @@ func (t *term) compileDAG(ctx context.Context, key cache.ObjectName) (*compiled,
 		return nil, errNotOurs
 	}
 	c := &compiled{dag: d}
-	if version, graph, ok := t.versions.get(key, d, t.graphs); ok {
-		c.version, c.graph = version, graph
-		return c, nil
+	if version, ok := t.versions.get(key, d); ok {
+		c.version = version
+		if c.graph, err = t.graph(ctx, version.ID); err == nil || !errors.Is(err, errUnreadable) {
+			return c, err
+		}
 	}
 	resolved, err := t.resolveTasks(ctx, d)
 	if err != nil {
@@ -104,7 +106,6 @@ func (t *term) compileDAG(ctx context.Context, key cache.ObjectName) (*compiled,
 	if c.version, err = t.saveVersion(ctx, d, encoded, c.graph.Len()); err != nil {
 		return nil, err
 	}
-	t.graphs.put(c.version.ID, c.graph)
 	t.versions.put(key, d, c.version)
 	t.schedules.Add(key) // which may have looked before there was a row
 	return c, nil

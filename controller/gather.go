@@ -133,7 +133,7 @@ func engineAttempt(a store.Attempt, position int, change *change) engine.Attempt
 		uid = string(change.created[a.PodName])
 	}
 	return engine.Attempt{ID: a.ID, Task: position, Number: a.Number, Phase: a.Phase, Reason: a.Reason, Message: a.Message, Stop: a.Stop,
-		PodName: a.PodName, PodUID: uid, ReasonAt: a.ReasonAt, MessageAt: a.MessageAt, Due: a.DueAt, Created: a.CreatedAt, Started: a.StartedAt}
+		PodName: a.PodName, PodUID: uid, ReasonAt: a.ReasonAt, MessageAt: a.MessageAt, Due: a.DueAt, Started: a.StartedAt, Seen: a.CreatedAt}
 }
 
 // gatherPods finds the Pod of each attempt: in the cache, or by a live read where the cache cannot be believed.

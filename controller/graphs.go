@@ -3,6 +3,7 @@ package controller
 import (
 	"container/list"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -15,24 +16,30 @@ import (
 	"kontroler/store"
 )
 
-// graphTasksCached bounds the compiled versions kept in memory, by their tasks.
-const graphTasksCached = 200_000
+// graphBytesCached bounds the versions kept in memory, by what they take of it: some 24,000 ordinary tasks.
+const graphBytesCached = 64 << 20
 
-// graphCache keeps compiled versions, least recently used out first. Versions are immutable: nothing is ever stale.
+// errUnreadable is the error of a stored version of which no graph can be made: trying again does not help.
+var errUnreadable = errors.New("the version cannot be read")
+
+// graphCache keeps the versions that runs use, least recently used out first. Versions are immutable: nothing is ever
+// stale. One that is larger than the bound is kept alone.
 type graphCache struct {
 	mu    sync.Mutex
-	tasks int
+	bytes int64
+	limit int64
 	order *list.List
 	byID  map[int64]*list.Element
 }
 
 type cachedGraph struct {
 	id    int64
+	bytes int64
 	graph *dag.Graph
 }
 
-func newGraphCache() *graphCache {
-	return &graphCache{order: list.New(), byID: map[int64]*list.Element{}}
+func newGraphCache(limit int64) *graphCache {
+	return &graphCache{limit: limit, order: list.New(), byID: map[int64]*list.Element{}}
 }
 
 func (c *graphCache) get(id int64) (*dag.Graph, bool) {
@@ -47,47 +54,57 @@ func (c *graphCache) get(id int64) (*dag.Graph, bool) {
 }
 
 func (c *graphCache) put(id int64, graph *dag.Graph) {
+	bytes := graph.Bytes()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if _, ok := c.byID[id]; ok {
 		return
 	}
-	c.byID[id] = c.order.PushFront(cachedGraph{id, graph})
-	c.tasks += graph.Len()
-	for c.tasks > graphTasksCached && c.order.Len() > 1 {
+	c.byID[id] = c.order.PushFront(cachedGraph{id, bytes, graph})
+	c.bytes += bytes
+	for c.bytes > c.limit && c.order.Len() > 1 {
 		last := c.order.Remove(c.order.Back()).(cachedGraph)
 		delete(c.byID, last.id)
-		c.tasks -= last.graph.Len()
+		c.bytes -= last.bytes
 	}
 }
 
-// graph is the compiled form of a stored version.
+// graph is a stored version. What is used goes to the cache, nothing else does: there may be many more DAGs than run. An
+// error is errUnreadable, or may pass.
 func (t *term) graph(ctx context.Context, versionID int64) (*dag.Graph, error) {
 	if graph, ok := t.graphs.get(versionID); ok {
 		return graph, nil
 	}
-	version, err := t.db.VersionByID(ctx, versionID)
-	if err != nil {
-		return nil, fmt.Errorf("reading version %d: %w", versionID, err)
-	}
-	graph, err := compileVersion(version)
-	if err != nil {
+	version, found, err := t.db.VersionByID(ctx, versionID)
+	switch {
+	case errors.Is(err, store.ErrCorrupt):
+		return nil, fmt.Errorf("%w: %w", errUnreadable, err)
+	case err != nil:
 		return nil, err
+	case !found:
+		return nil, fmt.Errorf("%w: its row %d is not in the database", errUnreadable, versionID)
+	}
+	graph, err := dag.Load(version.Spec, version.Tasks)
+	if err != nil {
+		return nil, fmt.Errorf("%w: version %d: %w", errUnreadable, version.Number, err)
 	}
 	t.graphs.put(versionID, graph)
 	return graph, nil
 }
 
-func compileVersion(version store.Version) (*dag.Graph, error) {
-	spec, err := dag.Decode(version.Spec)
-	if err != nil {
-		return nil, fmt.Errorf("decoding version %d: %w", version.ID, err)
+// runGraph is the version of a run. A run whose version cannot be read is to be stopped for that reason, one that is to be
+// stopped anyway does not need it: both get a blank graph.
+func (t *term) runGraph(ctx context.Context, row store.Run, stops bool) (graph *dag.Graph, unreadable string, err error) {
+	graph, err = t.graph(ctx, row.VersionID)
+	switch {
+	case err == nil:
+		return graph, "", nil
+	case errors.Is(err, errUnreadable):
+		return dag.Blank(row.Counts.Total), cleanText(err.Error()), nil
+	case stops && !store.IsUnavailable(err) && ctx.Err() == nil:
+		return dag.Blank(row.Counts.Total), "", nil
 	}
-	graph, faults := dag.Compile(spec)
-	if len(faults) > 0 {
-		return nil, fmt.Errorf("compiling version %d, which was valid when it was stored: %w", version.ID, faults.ToAggregate())
-	}
-	return graph, nil
+	return nil, "", err
 }
 
 // versionCache remembers the version of each DAG object at a generation: an unchanged DAG is neither compiled nor stored
@@ -107,16 +124,15 @@ func newVersionCache() *versionCache {
 	return &versionCache{byDAG: map[cache.ObjectName]savedVersion{}}
 }
 
-// get returns the version of a DAG as it was read, and its graph, if this term has stored that generation.
-func (c *versionCache) get(key cache.ObjectName, d *v1alpha1.DAG, graphs *graphCache) (store.Version, *dag.Graph, bool) {
+// get returns the version of a DAG as it was read, if this term has stored that generation.
+func (c *versionCache) get(key cache.ObjectName, d *v1alpha1.DAG) (store.Version, bool) {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	saved, ok := c.byDAG[key]
-	c.mu.Unlock()
 	if !ok || saved.uid != d.UID || saved.generation != d.Generation {
-		return store.Version{}, nil, false
+		return store.Version{}, false
 	}
-	graph, ok := graphs.get(saved.version.ID)
-	return saved.version, graph, ok
+	return saved.version, true
 }
 
 // put notes the version of a DAG. What a DAG with a taskRef compiles to is not a matter of its generation alone.

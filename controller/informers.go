@@ -203,7 +203,7 @@ func trimMeta(obj any) (any, error) {
 	return obj, nil
 }
 
-// trimRun keeps when a run was due: its schedule keeps the newest.
+// trimRun keeps when a run was due: its schedule keeps the newest. The parameters of a run that has its row are there.
 func trimRun(obj any) (any, error) {
 	run, ok := obj.(*v1alpha1.DagRun)
 	if !ok {
@@ -211,6 +211,9 @@ func trimRun(obj any) (any, error) {
 	}
 	due, scheduled := run.Annotations[v1alpha1.AnnotationScheduledAt]
 	trimmed, err := trimMeta(obj)
+	if run.Status.RunID != 0 {
+		run.Spec.Parameters = nil
+	}
 	if scheduled {
 		run.Annotations = map[string]string{v1alpha1.AnnotationScheduledAt: due}
 	}

@@ -134,8 +134,12 @@ func (t *term) keepLog(ctx context.Context, pod *corev1.Pod, runUID string, atte
 		return err == nil, err
 	}
 	graph, err := t.graph(ctx, owner.VersionID)
-	if err != nil || graph.Spec().Logs == v1alpha1.LogsOff {
-		return err == nil, err
+	switch {
+	case errors.Is(err, errUnreadable): // the log is kept, as by default
+	case err != nil:
+		return false, err
+	case graph.Spec().Logs == v1alpha1.LogsOff:
+		return true, nil
 	}
 	key := cache.MetaObjectToName(pod)
 	stream, live := t.streams.result(pod.UID, t.now())

@@ -161,6 +161,9 @@ func (t *term) send(ctx context.Context, n store.Notification) webhook.Answer {
 		return webhook.Answer{Err: err}
 	}
 	hook := graph.Spec().Webhook
+	if hook == nil {
+		return webhook.Answer{Err: errors.New("the version of its DAG has no webhook")}
+	}
 	payload := t.payload(n)
 	body, err := json.Marshal(payload)
 	if err != nil {

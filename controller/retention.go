@@ -3,6 +3,7 @@ package controller
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -187,11 +188,9 @@ func (t *term) deleteRun(ctx context.Context, run *v1alpha1.DagRun, why string) 
 	return nil
 }
 
-// trim removes history that is older than --history-retention: at once, and then now and then.
+// trim removes the changes of more than two days ago, and history that is older than --history-retention: immediately, and
+// then every ten minutes.
 func (t *term) trim(ctx context.Context) {
-	if t.HistoryRetention == 0 {
-		return
-	}
 	for {
 		if err := t.trimOnce(ctx); err != nil && ctx.Err() == nil {
 			t.failed(fmt.Errorf("trying again in %s: %w", trimEvery, err))
@@ -204,7 +203,7 @@ func (t *term) trim(ctx context.Context) {
 
 func (t *term) trimOnce(ctx context.Context) error {
 	total, log := store.Removed{}, []any{}
-	err := t.db.Trim(ctx, store.Retention{
+	retention := store.Retention{
 		Now: t.now(), Keep: t.HistoryRetention, Spare: t.spared,
 		Next: func(removed store.Removed, took time.Duration) error {
 			fault.Point("history-trimmed")
@@ -215,7 +214,11 @@ func (t *term) trimOnce(ctx context.Context) error {
 			sleep(ctx, trimRest*took)
 			return ctx.Err()
 		},
-	})
+	}
+	err := t.db.TrimChanges(ctx, retention)
+	if t.HistoryRetention > 0 {
+		err = errors.Join(err, t.db.Trim(ctx, retention))
+	}
 	for _, kind := range []string{"run", "task", "attempt", "notification", "version", "schedule", "partition", "row"} {
 		if n := total[kind]; n > 0 {
 			log = append(log, kind+"s", n)

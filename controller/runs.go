@@ -101,7 +101,11 @@ func (t *term) cachedRun(key runKey) *v1alpha1.DagRun {
 // advance gathers, decides, commits, acts.
 func (t *term) advance(ctx context.Context, row store.Run, run *v1alpha1.DagRun, change *change) (err error) {
 	key, now := runKey(row.UID), t.now()
-	graph, err := t.graph(ctx, row.VersionID)
+	cancel := run != nil && run.Spec.Cancel
+	// A DagRun is told its end after the row: one that has ended beside a live row is ahead of a restored database.
+	ahead := run != nil && run.Status.Phase.Ended()
+	stops := isDeleted(run) || cancel || ahead || row.Stop != "" || !row.DeadlineAt.IsZero() && !now.Before(row.DeadlineAt)
+	graph, unreadable, err := t.runGraph(ctx, row, stops)
 	if err != nil {
 		return err
 	}
@@ -124,9 +128,7 @@ func (t *term) advance(ctx context.Context, row store.Run, run *v1alpha1.DagRun,
 	}
 	slice := facts.slice
 	slice.Slots = facts.slots.left
-	slice.Deleted, slice.Cancel = isDeleted(run), run != nil && run.Spec.Cancel
-	// A DagRun is told its end after the row: one that has ended beside a live row is ahead of a restored database.
-	slice.Ahead = run != nil && run.Status.Phase.Ended()
+	slice.Deleted, slice.Cancel, slice.Ahead, slice.Unreadable = isDeleted(run), cancel, ahead, unreadable
 	ledger := newRecorder(graph.Spec().Webhook)
 	next, err := engine.Decide(slice, now, ledger)
 	if err != nil {

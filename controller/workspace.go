@@ -3,6 +3,7 @@ package controller
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -297,13 +298,9 @@ func (t *term) dropWorkspace(ctx context.Context, row store.Run, run *v1alpha1.D
 	if refused(row) || run.Status.Controller != t.ID {
 		return nil
 	}
-	graph, err := t.graph(ctx, row.VersionID)
-	if err != nil {
+	keeps, err := t.keepsWorkspace(ctx, row)
+	if err != nil || keeps {
 		return err
-	}
-	w := graph.Workspace()
-	if w == nil || w.KeepOnFailure && row.Phase == engine.RunFailed {
-		return nil
 	}
 	name := workspaceName(t.ID, row.UID, row.Name)
 	err = t.deleteClaim(ctx, row, name)
@@ -315,6 +312,20 @@ func (t *term) dropWorkspace(ctx context.Context, row store.Run, run *v1alpha1.D
 	}
 	t.events.Event(run, corev1.EventTypeWarning, "WorkspaceKept", shorten(fmt.Sprintf("claim %q cannot be deleted and stays until the DagRun is: %v", name, err), 1024))
 	return nil
+}
+
+// keepsWorkspace reports that a run that has ended has no claim to delete, or that the claim stays. Whether a version that
+// cannot be read wants that is not known: the claim of a failed run stays then, as nothing brings it back.
+func (t *term) keepsWorkspace(ctx context.Context, row store.Run) (bool, error) {
+	graph, err := t.graph(ctx, row.VersionID)
+	if errors.Is(err, errUnreadable) {
+		return row.Phase == engine.RunFailed, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	w := graph.Workspace()
+	return w == nil || w.KeepOnFailure && row.Phase == engine.RunFailed, nil
 }
 
 // deleteClaim deletes the claim that is recorded, or one that a process made which ended before it could record it.

@@ -102,7 +102,7 @@ WHERE a.id = c.id AND a.run_id + 0 = $1 AND a.phase || '' = 'Decided'`,
 
 	attemptRunning: {sql: `
 UPDATE kontroler.attempts a SET phase = 'Running', reason = '', message = '', reason_at = NULL, message_at = NULL, due_at = c.due,
-       created_at = coalesce(a.created_at, c.started), started_at = c.started,
+       created_at = coalesce(a.created_at, a.decided_at), started_at = c.started,
        pod_uid = coalesce(nullif(c.pod, '')::uuid, a.pod_uid), node = coalesce(nullif(c.node, ''), a.node)
 FROM unnest($2::bigint[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[]) AS c (id, pod, node, started, due)
 WHERE a.id = c.id AND a.run_id + 0 = $1 AND a.phase || '' IN ('Decided', 'Pending')`,

@@ -153,12 +153,15 @@ func scanObjectKey(rows *sql.Rows) (k ObjectKey, err error) {
 	return k, rows.Scan(&k.ID, &k.Namespace, &k.Name)
 }
 
-// VersionByID returns a version. That there is none is an error: versions outlive the runs that pin them.
-func (l *Leader) VersionByID(ctx context.Context, id int64) (Version, error) {
+// VersionByID returns a version, and whether there is one. ErrCorrupt: its row cannot be read.
+func (l *Leader) VersionByID(ctx context.Context, id int64) (Version, bool, error) {
 	var v Version
 	err := l.pool.QueryRowContext(ctx, sqlVersionByID, id).Scan(&v.ID, &v.DAGID, &v.Number, &v.Tasks, &v.Spec)
-	if err != nil {
-		return Version{}, fmt.Errorf("reading version %d: %w", id, classify(ctx, err))
+	if errors.Is(err, sql.ErrNoRows) {
+		return Version{}, false, nil
 	}
-	return v, nil
+	if err != nil {
+		return Version{}, false, fmt.Errorf("reading version %d: %w", id, classify(ctx, err))
+	}
+	return v, true, nil
 }

@@ -50,8 +50,8 @@ func TestSaveVersion(t *testing.T) {
 			if row != step.row {
 				t.Errorf("dag %q, want %q", row, step.row)
 			}
-			read, err := f.leader.VersionByID(t.Context(), version.ID)
-			if diff := cmp.Diff(version, read); err != nil || diff != "" {
+			read, found, err := f.leader.VersionByID(t.Context(), version.ID)
+			if diff := cmp.Diff(version, read); err != nil || !found || diff != "" {
 				t.Errorf("VersionByID: %v (-want +got):\n%s", err, diff)
 			}
 			if !json.Valid(read.Spec) {

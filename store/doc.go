@@ -37,9 +37,15 @@
 // (pg_snapshot_xmin) nothing can appear any more: a reader that stops there misses nothing. A notification on channel
 // kontroler_changes says that it is worth asking; a reader also asks now and then without one.
 //
+// Changes are kept for two days, by daily partition, whatever history is kept. A reader that was away for longer reads the
+// runs anew: its (xid, id) says nothing any more.
+//
 // # Connections
 //
 // Sessions are set up by startup parameters and rely on one server session per connection. A pooler between must pool
 // sessions, not transactions, and let application_name, statement_timeout, idle_in_transaction_session_timeout and the
 // planner's settings pass.
+//
+// After a failover a session may be left on a server that is read-only now. The first statement that such a server refuses
+// (ErrUnavailable) takes every connection that was open then out of the pool; the next one opens a new connection.
 package store

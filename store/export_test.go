@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"testing/fstest"
 	"time"
 )
@@ -128,6 +129,8 @@ func Queries(s Sample) map[string]Query {
 		"sqlTrimSchedules":     {sqlTrimSchedules, []any{now}},
 		"sqlTrimScheduledRuns": {sqlTrimScheduledRuns, []any{1}},
 		"sqlTrimSchedule":      {sqlTrimSchedule, []any{1, now}},
+		"sqlPlaces":            {sqlPlaces, nil},
+		"(old changes)":        {fmt.Sprintf(trimChanges, "changes_default"), []any{0, trimRows, timestamp(s.Old)}},
 		"sqlPartitions":        {sqlPartitions, []any{"kontroler.changes"}},
 		"sqlRunOver":           {sqlRunOver, []any{s.RunUID, s.Namespace, "r"}},
 

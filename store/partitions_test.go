@@ -24,13 +24,14 @@ func TestMaintain(t *testing.T) {
 	f.admit(0)
 	month := time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, time.UTC)
 	this, next := month.Format("2006_01"), month.AddDate(0, 1, 0).Format("2006_01")
+	today, tomorrow := now.Format("2006_01_02"), now.AddDate(0, 0, 1).Format("2006_01_02")
 	got := map[string]string{}
-	for _, table := range []string{"changes_default", "changes_" + this, "changes_" + next, "ticks_default", "ticks_" + this, "ticks_" + next,
+	for _, table := range []string{"changes_default", "changes_" + today, "changes_" + tomorrow, "ticks_default", "ticks_" + this, "ticks_" + next,
 		"logs_default", "logs_" + this, "log_chunks_default", "log_chunks_" + this} {
 		got[table] = f.text(`SELECT count(*) FROM kontroler.` + table)
 	}
 	want := map[string]string{
-		"changes_default": "0", "changes_" + this: "4", "changes_" + next: "0", "ticks_default": "1", "ticks_" + this: "1", "ticks_" + next: "0",
+		"changes_default": "0", "changes_" + today: "4", "changes_" + tomorrow: "0", "ticks_default": "1", "ticks_" + this: "1", "ticks_" + next: "0",
 		"logs_default": "0", "logs_" + this: "1", "log_chunks_default": "0", "log_chunks_" + this: "1",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -42,7 +43,7 @@ func TestMaintain(t *testing.T) {
 	if storage := f.text(`SELECT attstorage FROM pg_attribute WHERE attrelid = ('kontroler.log_chunks_' || $1)::regclass AND attname = 'data'`, this); storage != "e" {
 		t.Errorf("compressed data is compressed once more: storage %q", storage)
 	}
-	for _, key := range []string{"changes_" + this, "ticks_" + this, "logs_" + this, "log_chunks_" + this} {
+	for _, key := range []string{"changes_" + today, "ticks_" + this, "logs_" + this, "log_chunks_" + this} {
 		if n := f.text(`SELECT count(*) FROM pg_index WHERE indrelid = ('kontroler.' || $1)::regclass AND indisprimary`, key); n != "1" {
 			t.Errorf("%s has no primary key", key)
 		}

@@ -313,7 +313,7 @@ func (p *trim) findOldest(ctx context.Context) error {
 func (p *trim) partitions(ctx context.Context) error {
 	var locked error
 	for _, table := range partitioned {
-		names, err := readRows(ctx, p.pool, func(rows *sql.Rows) (name string, err error) { return name, rows.Scan(&name) }, sqlPartitions, "kontroler."+table.table)
+		names, err := readRows(ctx, p.pool, scanName, sqlPartitions, "kontroler."+table.table)
 		if err != nil {
 			return classify(ctx, err)
 		}
@@ -322,23 +322,32 @@ func (p *trim) partitions(ctx context.Context) error {
 			if err != nil || !month.Before(p.month(table.ofRuns)) {
 				continue // the default partition, or one that is kept
 			}
-			_, err = p.batch(ctx, func(q querier, removed Removed) error {
-				if _, err := q.ExecContext(ctx, sqlDropWait); err != nil {
-					return err
-				}
-				removed["partition"] = 1
-				_, err := q.ExecContext(ctx, `DROP TABLE kontroler.`+name)
-				return err
-			})
+			err = p.drop(ctx, name)
 			switch {
 			case errors.Is(err, ErrConflict):
-				locked = errors.Join(locked, fmt.Errorf("dropping partition %s: %w", name, err))
+				locked = errors.Join(locked, err)
 			case err != nil:
-				return fmt.Errorf("dropping partition %s: %w", name, err)
+				return err
 			}
 		}
 	}
 	return locked
+}
+
+// drop drops a partition.
+func (p *trim) drop(ctx context.Context, name string) error {
+	_, err := p.batch(ctx, func(q querier, removed Removed) error {
+		if _, err := q.ExecContext(ctx, sqlDropWait); err != nil {
+			return err
+		}
+		removed["partition"] = 1
+		_, err := q.ExecContext(ctx, `DROP TABLE kontroler.`+name)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("dropping partition %s: %w", name, err)
+	}
+	return nil
 }
 
 // defaults removes rows of such months from the default partitions.

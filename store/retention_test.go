@@ -297,14 +297,15 @@ func (f *fixture) months() {
 	for _, at := range []time.Time{year, year.AddDate(0, 3, 0), time.Now()} {
 		f.exec(`INSERT INTO kontroler.ticks (dag_id, due_from, due_to, count, outcome, decided_at) VALUES (1, $1, $1, 1, 'Ran', $1)`, at)
 	}
-	f.exec(`INSERT INTO kontroler.changes (kind, at) SELECT 'dag', $1 FROM generate_series(1, 1500)`, year.AddDate(0, 3, 0))
+	f.exec(`INSERT INTO kontroler.pod_events (attempt_id, at, key, container, type, reason, message, source, count, first_at, last_at)
+SELECT n, $1, gen_random_uuid(), '', 'Normal', 'Started', '', '', 1, $1, $1 FROM generate_series(1, 1500) n`, year.AddDate(0, 3, 0))
 }
 
 // partitions lists all of them.
 func (f *fixture) partitions() string {
 	f.Helper()
 	return f.text(`SELECT string_agg(inhrelid::regclass::text, ' ' ORDER BY inhrelid::regclass::text) FROM pg_inherits
-WHERE inhparent IN ('kontroler.ticks'::regclass, 'kontroler.changes'::regclass)`)
+WHERE inhparent IN ('kontroler.ticks'::regclass, 'kontroler.pod_events'::regclass)`)
 }
 
 // TestTrimPartitions: whole months go at once; of months without a partition the rows go in batches.
@@ -319,7 +320,7 @@ func TestTrimPartitions(t *testing.T) {
 	f.checkBatches()
 	month := time.Date(time.Now().UTC().Year(), time.Now().UTC().Month(), 1, 0, 0, 0, 0, time.UTC)
 	this, next := month.Format("2006_01"), month.AddDate(0, 1, 0).Format("2006_01")
-	want := fmt.Sprintf("kontroler.changes_%[1]s kontroler.changes_%[2]s kontroler.changes_default kontroler.ticks_%[1]s kontroler.ticks_%[2]s kontroler.ticks_default", this, next)
+	want := fmt.Sprintf("kontroler.pod_events_%[1]s kontroler.pod_events_%[2]s kontroler.pod_events_default kontroler.ticks_%[1]s kontroler.ticks_%[2]s kontroler.ticks_default", this, next)
 	if got := f.partitions(); got != want {
 		t.Errorf("partitions: %s, want %s", got, want)
 	}
@@ -337,7 +338,7 @@ func TestTrimGivesWay(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer reader.Rollback()
-	if _, err := reader.Exec(`SELECT count(*) FROM kontroler.changes`); err != nil {
+	if _, err := reader.Exec(`SELECT count(*) FROM kontroler.pod_events`); err != nil {
 		t.Fatal(err)
 	}
 	old := f.ended(100*day, 1, 1)
@@ -350,7 +351,7 @@ func TestTrimGivesWay(t *testing.T) {
 		t.Errorf("work beside it: %v", err)
 	}
 	if !errors.Is(err, store.ErrConflict) || removed["partition"] != 2*len(store.Partitioned())-2 || removed["run"] != 1 || removed["row"] != 1501 {
-		t.Errorf("beside a reader of changes: removed %v, %v", removed, err)
+		t.Errorf("beside a reader of Events: removed %v, %v", removed, err)
 	}
 	if err := reader.Rollback(); err != nil {
 		t.Fatal(err)

@@ -26,6 +26,8 @@ var (
 	ErrUnavailable = errors.New("the database is unavailable")
 	// ErrRejected: the database refuses the values (a constraint, an encoding). Trying again does not help.
 	ErrRejected = errors.New("the database refuses the values")
+	// ErrCorrupt: the database cannot read what it has stored. Trying again does not help.
+	ErrCorrupt = errors.New("the stored row is corrupt")
 	// ErrUnknownCommit: the answer to a commit was lost. It may or may not have happened.
 	ErrUnknownCommit = errors.New("the outcome of the commit is unknown")
 	// ErrOtherCluster: the database belongs to another cluster. The error is an OtherClusterError.
@@ -153,12 +155,12 @@ func openPool(config Config, setup func(*pq.Config)) (*sql.DB, error) {
 		cfg.Runtime["statement_timeout"] = milliseconds(statementTimeout)
 	}
 	setup(&cfg)
-	connector, err := pq.NewConnectorConfig(cfg)
+	inner, err := pq.NewConnectorConfig(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("opening the database: %w", err)
 	}
-	connector.Dialer(dialer{})
-	pool := sql.OpenDB(connector)
+	inner.Dialer(dialer{})
+	pool := sql.OpenDB(&connector{Connector: inner})
 	pool.SetMaxOpenConns(config.MaxOpen)
 	pool.SetMaxIdleConns(config.MaxOpen)
 	pool.SetConnMaxIdleTime(5 * time.Minute)
@@ -251,7 +253,7 @@ func classifyCommit(ctx context.Context, err error) error {
 }
 
 func hasKind(err error) bool {
-	for _, kind := range []error{ErrFenced, ErrConflict, ErrUnavailable, ErrRejected, ErrUnknownCommit, ErrOtherCluster, ErrRestored, ErrSchemaTooNew} {
+	for _, kind := range []error{ErrFenced, ErrConflict, ErrUnavailable, ErrRejected, ErrCorrupt, ErrUnknownCommit, ErrOtherCluster, ErrRestored, ErrSchemaTooNew} {
 		if errors.Is(err, kind) {
 			return true
 		}
@@ -278,10 +280,13 @@ func kindOfState(code pqerror.Code) error {
 	switch code {
 	case pqerror.QueryCanceled, // statement_timeout; a cancelled context has been answered before
 		pqerror.AdminShutdown, pqerror.CrashShutdown, pqerror.CannotConnectNow, pqerror.DatabaseDropped, pqerror.IdleSessionTimeout,
-		pqerror.IdleInTransactionSessionTimeout, pqerror.ReadOnlySQLTransaction:
+		pqerror.IdleInTransactionSessionTimeout,
+		pqerror.ReadOnlySQLTransaction, pqerror.InvalidSQLStatementName, pqerror.FeatureNotSupported: // the connection is dropped
 		return ErrUnavailable
 	case pqerror.LockNotAvailable, pqerror.UniqueViolation, pqerror.ExclusionViolation:
 		return ErrConflict
+	case pqerror.DataCorrupted:
+		return ErrCorrupt
 	}
 	switch code.Class() {
 	case "08", "53", "58":

@@ -66,7 +66,7 @@ func TestKindsOfErrors(t *testing.T) {
 	cancel()
 	kinds := map[string]error{
 		"ErrUnavailable": store.ErrUnavailable, "ErrConflict": store.ErrConflict, "ErrRejected": store.ErrRejected,
-		"ErrUnknownCommit": store.ErrUnknownCommit, "ErrFenced": store.ErrFenced, "context.Canceled": context.Canceled,
+		"ErrCorrupt": store.ErrCorrupt, "ErrUnknownCommit": store.ErrUnknownCommit, "ErrFenced": store.ErrFenced, "context.Canceled": context.Canceled,
 	}
 	statement := func(query string, args ...any) func() error {
 		return func() error {
@@ -87,6 +87,7 @@ func TestKindsOfErrors(t *testing.T) {
 		"lock timeout":          {f.lockTimeout, "ErrConflict"},
 		"check violation":       {statement(`UPDATE kontroler.epochs SET epoch = -1`), "ErrRejected"},
 		"a NUL":                 {statement(`SELECT $1::text`, "a\x00b"), "ErrRejected"},
+		"a corrupt row":         {statement(`DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = 'data_corrupted'; END $$`), "ErrCorrupt"},
 		"a column that is not":  {statement(`SELECT nothing`), ""},
 		"a cancelled context":   {func() error { return f.db.Ping(cancelled) }, "context.Canceled"},
 		"another database":      {f.open(func(u *url.URL) { u.Path = "/nowhere" }), ""},

@@ -43,6 +43,9 @@ func (c *cluster) chaos(percent int) bool { return c.w.chaotic() && c.chance(per
 // second is now as the API tells it.
 func (c *cluster) second() time.Time { return c.w.now.Truncate(time.Second) }
 
+// nodeSecond is now by the clock of the nodes, which may be another time than that of API and controller.
+func (c *cluster) nodeSecond() time.Time { return c.second().Add(c.w.skew) }
+
 // then does something to a Pod after a while, if it is there then; a node that is down does it when it is back.
 func (c *cluster) then(p *simPod, after time.Duration, f func()) {
 	var act func()
@@ -147,7 +150,7 @@ func (c *cluster) start(p *simPod) {
 	if !p.facts.Deletion.IsZero() || p.facts.Phase != "Pending" {
 		return
 	}
-	p.running, p.facts.Started, p.facts.Phase, p.facts.Waits = true, c.second(), "Running", nil
+	p.running, p.facts.Started, p.facts.Phase, p.facts.Waits = true, c.nodeSecond(), "Running", nil
 	c.w.containerStarts(p)
 	c.then(p, c.w.plan.runs(c), func() { c.exit(p) })
 }
@@ -174,7 +177,7 @@ func (c *cluster) exit(p *simPod) {
 
 func (c *cluster) terminate(p *simPod, cause string, exitCode int32, why string) {
 	p.cause, p.running = cause, false
-	p.facts.Terminated = &engine.Termination{ExitCode: exitCode, Reason: why, Started: p.facts.Started, Finished: c.second()}
+	p.facts.Terminated = &engine.Termination{ExitCode: exitCode, Reason: why, Started: p.facts.Started, Finished: c.nodeSecond()}
 	p.facts.Phase = "Failed"
 	if exitCode == 0 {
 		p.facts.Phase = "Succeeded"
@@ -184,7 +187,7 @@ func (c *cluster) terminate(p *simPod, cause string, exitCode int32, why string)
 // remove asks for a Pod's deletion. Its finalizer keeps it in the API; its node ends the container.
 func (c *cluster) remove(p *simPod, grace time.Duration) {
 	if p.facts.Deletion.IsZero() {
-		p.facts.DeletionAsked = c.second()
+		p.facts.DeletionAsked = c.nodeSecond() // as podFacts tells it: by the node's clock
 	}
 	// A later request can only shorten the grace; when it was first asked for stays.
 	if deletion := p.facts.DeletionAsked.Add(grace); p.facts.Deletion.IsZero() || deletion.Before(p.facts.Deletion) {

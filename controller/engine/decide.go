@@ -82,12 +82,14 @@ func (d *decision) stopRun() {
 		reason = ReasonUserCancelled
 	case !d.Run.Deadline.IsZero() && !d.now.Before(d.Run.Deadline):
 		reason = ReasonDeadlineExceeded
+	case d.Unreadable != "":
+		reason = ReasonVersionUnreadable
 	default:
 		d.wake(d.Run.Deadline)
 		return
 	}
-	message := stopMessage(reason)
 	d.Run.Stop = reason
+	message := d.stopMessage()
 	d.ledger.RunStopping(reason)
 	d.ledger.UnstartedCancelled(reason, message, d.now)
 	d.delta[TaskCancelled] += d.Run.Waiting + d.Run.Ready
@@ -150,7 +152,21 @@ func (d *decision) endAttempt(a *Attempt, task *Task, p *Pod, end End) {
 	if p != nil && !p.Gone {
 		d.next.Reap = append(d.next.Reap, a.PodName)
 	}
-	d.outcome(task, end)
+	d.outcome(task, end, ran(a, p, end))
+}
+
+// ran is how long an attempt ran, by one clock: that of its node where it told start and end, else the controller's, from
+// when the Pod was first seen.
+func ran(a *Attempt, p *Pod, end End) time.Duration {
+	switch {
+	case end.Started.IsZero():
+		return 0
+	case p != nil && p.Terminated != nil && !p.Terminated.Finished.IsZero():
+		return end.Finished.Sub(end.Started)
+	case a.Seen.IsZero():
+		return 0
+	}
+	return end.Finished.Sub(a.Seen)
 }
 
 // unborn treats an attempt without a Pod: it is created, again under the same name after a crash, as far as there are
@@ -248,20 +264,22 @@ func (d *decision) dueAt(a *Attempt, due time.Time) {
 	d.wake(due)
 }
 
-// running watches the timeout. An attempt that runs is not pending again, whatever its Pod says later.
+// running watches the timeout. An attempt that runs is not pending again, whatever its Pod says later. When its container
+// started is told by the clock of its node, which may be another time than this one: the timeout counts from when the
+// container was first seen running, and what is due then is the memory of that. The Pod's own deadline counts on its node.
 func (d *decision) running(a *Attempt, p *Pod) {
-	started, due, over := p.Started, time.Time{}, false
-	if started.IsZero() {
-		started = a.Started
-	}
+	due, over := time.Time{}, false
 	timeout := d.Graph.Task(a.Task).TimeoutSeconds
 	if timeout != nil {
-		due = started.Add(time.Duration(*timeout)*time.Second + startPrecision)
+		due = d.now.Add(time.Duration(*timeout) * time.Second)
+		if a.Phase == AttemptRunning && !a.Due.IsZero() {
+			due = a.Due
+		}
 		over = !d.now.Before(due) && p.Deletion.IsZero()
 	}
 	due = d.watchDeletion(p, due)
 	if a.Phase != AttemptRunning {
-		d.ledger.AttemptRunning(a.ID, p.UID, p.Node, started, due)
+		d.ledger.AttemptRunning(a.ID, p.UID, p.Node, p.Started, due)
 		a.Due = due
 	}
 	if over {
@@ -286,11 +304,11 @@ func (d *decision) watchDeletion(p *Pod, due time.Time) time.Time {
 // takes long.
 func (d *decision) pending(a *Attempt, p *Pod) {
 	if a.Phase == AttemptDecided {
-		a.Created, a.Due, a.Reason, a.Message = d.now, d.now.Add(slowStart), "", ""
+		a.Seen, a.Due, a.Reason, a.Message = d.now, d.now.Add(slowStart), "", ""
 		d.ledger.AttemptPending(a.ID, p.UID, p.Node, d.now, a.Due)
 	}
 	reason, message, due := "", "", time.Time{}
-	slow := a.Created.Add(slowStart)
+	slow := a.Seen.Add(slowStart)
 	switch w := p.Waits; {
 	case w == nil, w.Usual && d.now.Before(slow):
 		if d.now.Before(slow) {
@@ -418,10 +436,10 @@ func (d *decision) end() {
 	}
 	failed, cancelled := count(TaskFailed, r.Failed), count(TaskCancelled, r.Cancelled)
 	switch {
-	case r.Stop == ReasonDeadlineExceeded && (failed > 0 || cancelled > 0):
-		d.ledger.RunEnded(RunFailed, r.Stop, stopMessage(r.Stop), d.now)
+	case (r.Stop == ReasonDeadlineExceeded || r.Stop == ReasonVersionUnreadable) && (failed > 0 || cancelled > 0):
+		d.ledger.RunEnded(RunFailed, r.Stop, d.stopMessage(), d.now)
 	case r.Stop != "" && cancelled > 0:
-		d.ledger.RunEnded(RunCancelled, r.Stop, stopMessage(r.Stop), d.now)
+		d.ledger.RunEnded(RunCancelled, r.Stop, d.stopMessage(), d.now)
 	case failed > 0:
 		d.ledger.RunEnded(RunFailed, ReasonTaskFailed, failures(failed), d.now)
 	default:
@@ -430,14 +448,21 @@ func (d *decision) end() {
 	d.next.RunEnded, d.next.Again, d.next.Wake = true, false, time.Time{}
 }
 
-func stopMessage(stop string) string {
-	switch stop {
+// stopMessage says why the run is being stopped.
+func (d *decision) stopMessage() string {
+	switch d.Run.Stop {
 	case ReasonDeleted:
 		return "its DagRun was deleted"
 	case ReasonHistoryLost:
 		return "its DagRun has ended already: the database is behind"
 	case ReasonDeadlineExceeded:
 		return "the run took longer than activeDeadlineSeconds"
+	case ReasonVersionUnreadable:
+		message := "the version of its DAG cannot be read from the database"
+		if d.Unreadable != "" {
+			message += ": " + d.Unreadable
+		}
+		return message
 	}
 	return "cancelled by spec.cancel"
 }

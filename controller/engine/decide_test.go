@@ -8,6 +8,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"kontroler/apis/dag"
 	"kontroler/apis/kontroler/v1alpha1"
 	"kontroler/controller/engine"
 )
@@ -129,7 +130,7 @@ func TestLive(t *testing.T) {
 		"runs, with a timeout": {graph: "a", spec: timeout(99), slice: func(s *engine.Slice) {
 			live(s, 0, engine.AttemptPending)
 			s.Pods["a-1"] = pod()
-		}, want: []string{"running 100 u n @-60 @40", "> wake @40"}},
+		}, want: []string{"running 100 u n @-60 @99", "> wake @99"}},
 		"runs, nothing new": {graph: "a", spec: timeout(99), slice: func(s *engine.Slice) {
 			live(s, 0, engine.AttemptRunning).Due = at(40)
 			s.Pods["a-1"] = pod()
@@ -146,10 +147,14 @@ func TestLive(t *testing.T) {
 			live(s, 0, engine.AttemptRunning).Due = at(40)
 			s.Pods["a-1"] = pod()
 		}, want: []string{"stopping 100 Timeout it ran longer than timeoutSeconds: 99 @70", "> delete a-1 u", "> wake @70"}},
-		"the timeout of one not seen before": {graph: "a", spec: timeout(99), now: 40, slice: func(s *engine.Slice) {
+		"the timeout of one not seen before counts from now": {graph: "a", spec: timeout(99), now: 40, slice: func(s *engine.Slice) {
 			live(s, 0, engine.AttemptDecided)
 			s.Pods["a-1"] = pod()
-		}, want: []string{"running 100 u n @-60 @40", "stopping 100 Timeout it ran longer than timeoutSeconds: 99 @70", "> delete a-1 u", "> wake @70"}},
+		}, want: []string{"running 100 u n @-60 @139", "> wake @139"}},
+		"the timeout of one whose time is in no row": {graph: "a", spec: timeout(99), now: 40, slice: func(s *engine.Slice) {
+			live(s, 0, engine.AttemptRunning)
+			s.Pods["a-1"] = pod()
+		}, want: []string{"due 100 @139", "> wake @139"}},
 		"exit 0 before the timeout was noticed": {graph: "a", spec: timeout(10), now: 40, slice: func(s *engine.Slice) { ends(s, 0, 0) },
 			want: []string{"ended 100 Succeeded - 0 u n @-60 @0", "succeeded 10", "counts a-1 s+1", "run ended Succeeded - -", "> reap a-1", "> ended 1", "> run ended"}},
 		"deleted by somebody: a look when its node may be lost": {graph: "a", slice: func(s *engine.Slice) {
@@ -224,21 +229,21 @@ func TestPending(t *testing.T) {
 	play(t, map[string]scene{
 		"a start that is not slow has no reason": {graph: "a", now: 4, slice: func(s *engine.Slice) {
 			a := live(s, 0, engine.AttemptPending)
-			a.Created, a.Due = at(0), at(5)
+			a.Seen, a.Due = at(0), at(5)
 			s.Pods["a-1"] = pod(neverStarted, usual("ContainerCreating", "Pulling"))
 		}, want: []string{"> wake @5"}},
 		"a slow start says what it is at, and looks again": {graph: "a", now: 5, slice: func(s *engine.Slice) {
 			a := live(s, 0, engine.AttemptPending)
-			a.Created, a.Due = at(0), at(5)
+			a.Seen, a.Due = at(0), at(5)
 			s.Pods["a-1"] = pod(neverStarted, usual("ContainerCreating", "Pulling"))
 		}, want: []string{"waits 100 ContainerCreating Pulling @15", "> wake @15"}},
 		"an init container that runs spends no grace": {graph: "a", now: 7200, slice: func(s *engine.Slice) {
-			waiting(s, "PodInitializing", "init container wait is running", 5, 5).Created = at(0)
+			waiting(s, "PodInitializing", "init container wait is running", 5, 5).Seen = at(0)
 			s.Pods["a-1"] = pod(neverStarted, usual("PodInitializing", "init container wait is running"))
 		}, want: []string{"waits 100 PodInitializing init container wait is running @7210", "> wake @7210"}},
 		"a failure is told at once": {graph: "a", now: 1, slice: func(s *engine.Slice) {
 			a := live(s, 0, engine.AttemptPending)
-			a.Created, a.Due = at(0), at(5)
+			a.Seen, a.Due = at(0), at(5)
 			s.Pods["a-1"] = pod(neverStarted, cannot("FailedMount", "no ConfigMap x"))
 		}, want: []string{"waits 100 FailedMount no ConfigMap x @301", "> wake @301"}},
 		"nothing new": {graph: "a", slice: func(s *engine.Slice) {
@@ -373,6 +378,63 @@ func TestRefused(t *testing.T) {
 			refuse("CreateRefused", true)(s)
 			s.Run.Stop = engine.ReasonUserCancelled
 		}},
+	})
+}
+
+// A run whose version cannot be read is stopped, with a graph of which nothing is known.
+func TestUnreadableVersion(t *testing.T) {
+	const why = "the version of its DAG cannot be read from the database: bad JSON"
+	unreadable := func(s *engine.Slice) { s.Graph, s.Unreadable = dag.Blank(s.Graph.Len()), "bad JSON" }
+	play(t, map[string]scene{
+		"nothing starts, what runs is stopped": {graph: "a b<a c", slice: func(s *engine.Slice) {
+			live(s, 0, engine.AttemptRunning)
+			s.Pods["a-1"] = pod()
+			ready(s, 0, 2)
+			unreadable(s)
+		}, want: []string{"run stopping VersionUnreadable", "unstarted cancelled VersionUnreadable " + why, "live stopped VersionUnreadable", "due 100 @30",
+			"counts w-1 r-1 c+2", "> delete a-1 u", "> again", "> wake @30"}},
+		"a run without attempts fails": {graph: "a b<a", slice: func(s *engine.Slice) {
+			ready(s, 0, 0)
+			unreadable(s)
+		}, want: []string{"run stopping VersionUnreadable", "unstarted cancelled VersionUnreadable " + why, "live stopped VersionUnreadable",
+			"counts w-1 r-1 c+2", "run ended Failed VersionUnreadable " + why, "> run ended"}},
+		"it fails when its last Pod has ended": {graph: "a", slice: func(s *engine.Slice) {
+			s.Run.Stop = engine.ReasonVersionUnreadable
+			a := live(s, 0, engine.AttemptStopping)
+			a.Stop = s.Run.Stop
+			s.Pods["a-1"] = goneFromCluster
+			unreadable(s)
+		}, want: []string{"ended 100 Cancelled VersionUnreadable - - - never @0", "cancelled 10 VersionUnreadable " + why, "counts a-1 c+1",
+			"run ended Failed VersionUnreadable " + why, "> started 0 ended 1", "> run ended"}},
+		"what succeeds in the same decision counts, its children do not start": {graph: "a b<a", slice: func(s *engine.Slice) {
+			ends(s, 0, 0)
+			unreadable(s)
+		}, want: []string{"run stopping VersionUnreadable", "unstarted cancelled VersionUnreadable " + why, "live stopped VersionUnreadable",
+			"ended 100 Succeeded - 0 u n @-60 @0", "succeeded 10", "counts w-1 a-1 s+1 c+1", "run ended Failed VersionUnreadable " + why,
+			"> reap a-1", "> started 0 ended 1", "> run ended"}},
+		"the last task had succeeded": {graph: "a", slice: func(s *engine.Slice) {
+			ends(s, 0, 0)
+			unreadable(s)
+		}, want: []string{"run stopping VersionUnreadable", "unstarted cancelled VersionUnreadable " + why, "live stopped VersionUnreadable",
+			"ended 100 Succeeded - 0 u n @-60 @0", "succeeded 10", "counts a-1 s+1", "run ended Succeeded - -", "> reap a-1", "> started 0 ended 1", "> run ended"}},
+		"children that were to be skipped are cancelled": {graph: "a b<a", slice: func(s *engine.Slice) {
+			is(s, engine.TaskFailed, 0)
+			s.Tasks[0].Cascade = true
+			unreadable(s)
+		}, want: []string{"run stopping VersionUnreadable", "unstarted cancelled VersionUnreadable " + why, "live stopped VersionUnreadable",
+			"counts w-1 c+1", "run ended Failed VersionUnreadable " + why, "> run ended"}},
+		"cancel comes first": {graph: "a", slice: func(s *engine.Slice) {
+			ready(s, 0, 0)
+			unreadable(s)
+			s.Cancel = true
+		}, want: []string{"run stopping UserCancelled", "unstarted cancelled UserCancelled cancelled by spec.cancel", "live stopped UserCancelled",
+			"counts r-1 c+1", "run ended Cancelled UserCancelled cancelled by spec.cancel", "> run ended"}},
+		"so does the deadline": {graph: "a", now: 10, slice: func(s *engine.Slice) {
+			ready(s, 0, 0)
+			unreadable(s)
+			s.Run.Deadline = at(10)
+		}, want: []string{"run stopping DeadlineExceeded", "unstarted cancelled DeadlineExceeded the run took longer than activeDeadlineSeconds",
+			"live stopped DeadlineExceeded", "counts r-1 c+1", "run ended Failed DeadlineExceeded the run took longer than activeDeadlineSeconds", "> run ended"}},
 	})
 }
 
@@ -551,13 +613,44 @@ func TestTimeoutRetries(t *testing.T) {
 	})
 }
 
+// A timeout runs out when it does, whatever the clock of the node says: never early, and as late as the Pod was seen.
+func TestTimeoutOfSkewedClocks(t *testing.T) {
+	for _, skew := range []int{-600, -300, 0, 300, 600} {
+		t.Run(fmt.Sprintf("the node's clock is %d seconds ahead", skew), func(t *testing.T) {
+			s := newSlice(compile(t, "a", timeout(300)))
+			a := live(s, 0, engine.AttemptPending)
+			a.Seen = at(0)
+			count(s)
+			s.Pods["a-1"] = pod(func(p *engine.Pod) { p.Started = at(skew) })
+			ledger, next, err := decide(*s, at(1))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !next.Wake.Equal(at(301)) || len(next.Delete) > 0 {
+				t.Fatalf("first seen running: wake %v, deletes %v; %q", next.Wake.Sub(t0), next.Delete, ledger.lines)
+			}
+			a.Phase, a.Started, a.Due = engine.AttemptRunning, at(skew), at(301)
+			for second, stops := range map[int]bool{2: false, 300: false, 301: true, 900: true} {
+				_, next, err := decide(*s, at(second))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if (len(next.Delete) > 0) != stops {
+					t.Errorf("at second %d: deletes %v, want %t", second, next.Delete, stops)
+				}
+			}
+		})
+	}
+}
+
 // TestRestart spends the budget of infrastructure failures.
 func TestRestart(t *testing.T) {
 	delays := []int{1, 2, 4, 8, 16, 32, 64, 128, 256, 300}
+	skew := time.Duration(0) // by which the node's clock is behind
 	lose := func(restarts int, ran time.Duration) []string {
 		s := newSlice(compile(t, "a", nil))
 		a := live(s, 0, engine.AttemptRunning)
-		a.Started = at(0).Add(-ran)
+		a.Started, a.Seen = at(0).Add(-ran-skew), at(0).Add(-ran)
 		s.Pods["a-1"] = goneFromCluster
 		s.Tasks[0].Restarts, s.Tasks[0].Retries = restarts, 0
 		count(s)
@@ -574,14 +667,17 @@ func TestRestart(t *testing.T) {
 		}
 	}
 	want := "failed 10 InfrastructureRetriesSpent restarted 10 times after infrastructure failures; the last: PodDeleted: its Pod is gone"
-	for _, ran := range []time.Duration{time.Minute, 10*time.Minute - time.Microsecond} {
-		if got := lose(10, ran); got[1] != want {
-			t.Errorf("after %v: want %q, got %q", ran, want, got[1])
+	for _, skew = range []time.Duration{0, 10 * time.Minute, -10 * time.Minute} {
+		want = "failed 10 InfrastructureRetriesSpent restarted 10 times after infrastructure failures; the last: PodDeleted: its Pod is gone"
+		for _, ran := range []time.Duration{time.Minute, 10*time.Minute - time.Microsecond} {
+			if got := lose(10, ran); got[1] != want {
+				t.Errorf("after %v, clocks %v apart: want %q, got %q", ran, skew, want, got[1])
+			}
 		}
-	}
-	want = "backed off 10 BackingOff @1 0 1 restart 1 of 10: PodDeleted: its Pod is gone"
-	if got := lose(10, 10*time.Minute); got[1] != want {
-		t.Errorf("after ten minutes: want %q, got %q", want, got[1])
+		want = "backed off 10 BackingOff @1 0 1 restart 1 of 10: PodDeleted: its Pod is gone"
+		if got := lose(10, 10*time.Minute); got[1] != want {
+			t.Errorf("after ten minutes, clocks %v apart: want %q, got %q", skew, want, got[1])
+		}
 	}
 }
 

@@ -17,9 +17,6 @@ const (
 	// DefaultStartGrace is how long an attempt may fail to start.
 	DefaultStartGrace = 5 * time.Minute
 
-	// startPrecision: Kubernetes cuts a container's start to whole seconds, and a timeout must not come early.
-	startPrecision = time.Second
-
 	restartDelay    = time.Second
 	restartDelayMax = 5 * time.Minute
 	stopRetry       = 30 * time.Second
@@ -53,8 +50,9 @@ type Attempt struct {
 	Task                                          int // the position
 	Number                                        int
 	Phase, Reason, Message, Stop, PodName, PodUID string
-	ReasonAt, MessageAt, Due                      time.Time
-	Created, Started                              time.Time
+	ReasonAt, MessageAt, Due, Started             time.Time
+	// Seen is when its Pod was first seen, by the controller's clock; Started is told by the clock of its node.
+	Seen time.Time
 }
 
 // Slice is everything a decision may know.
@@ -73,6 +71,8 @@ type Slice struct {
 	Refusals map[string]Refusal
 	// Cancel: the DagRun says so. Deleted: it is gone, read live. Ahead: it has ended, what became of it is not in the rows.
 	Cancel, Deleted, Ahead bool
+	// Unreadable is why the version of the run cannot be read; empty: it can. Graph is blank then, and the run is stopped.
+	Unreadable string
 	// Starts is how many attempts this sync may decide, StartsHeld the hold when that is less than a sync's worth.
 	Starts     int
 	StartsHeld string

@@ -267,8 +267,11 @@ func (w *world) replay(t *taskRow) error {
 		}
 		want.Due = time.Time{}
 		ran := time.Duration(0)
-		if !a.end.Started.IsZero() {
+		if p := w.cluster.all[a.PodUID]; a.end.Started.IsZero() {
+		} else if p != nil && p.facts.Terminated != nil && p.facts.Terminated.Finished.Equal(a.end.Finished) {
 			ran = a.end.Finished.Sub(a.end.Started)
+		} else {
+			ran = a.end.Finished.Sub(a.Seen)
 		}
 		if ran >= 10*time.Minute {
 			want.Restarts = 0

@@ -42,6 +42,7 @@ const (
 	ReasonUserCancelled     = "UserCancelled"
 	ReasonDeleted           = "Deleted"
 	ReasonHistoryLost       = "HistoryLost"
+	ReasonVersionUnreadable = "VersionUnreadable"
 )
 
 // Reasons of a task.

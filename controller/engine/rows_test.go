@@ -27,6 +27,7 @@ type attemptRow struct {
 	stopBefore string
 	inStop     bool
 	endedAt    time.Time
+	decided    time.Time
 }
 
 // rows are a run in memory. They change only by the transitions of the legal table, and each is checked like the
@@ -298,13 +299,13 @@ func (c *changes) UnstartedCancelled(reason, _ string, _ time.Time) {
 	})
 }
 
-func (c *changes) AttemptDecided(task int64, number int, podName string, _ time.Time) {
+func (c *changes) AttemptDecided(task int64, number int, podName string, at time.Time) {
 	c.do(opDecided, func() error {
 		r, t := c.rows, c.rows.tasks[task-1000]
 		if t.Phase != engine.TaskActive || t.Attempts != number || r.byName[podName] != nil {
 			return fmt.Errorf("attempt %d of task %d, which is %s with %d attempts", number, t.Position, t.Phase, t.Attempts)
 		}
-		a := &attemptRow{Attempt: engine.Attempt{ID: r.nextID, Task: t.Position, Number: number, Phase: engine.AttemptDecided, PodName: podName}}
+		a := &attemptRow{Attempt: engine.Attempt{ID: r.nextID, Task: t.Position, Number: number, Phase: engine.AttemptDecided, PodName: podName}, decided: at}
 		r.nextID++
 		r.attempts[a.ID], r.live[a.ID], r.byName[podName] = a, a, a
 		t.attempts = append(t.attempts, a)
@@ -318,7 +319,7 @@ func (a *attemptRow) unreasoned() {
 
 func (c *changes) AttemptPending(attempt int64, podUID, _ string, at, due time.Time) {
 	c.attempt(opPending, attempt, func(a *attemptRow) error {
-		a.Phase, a.PodUID, a.Created, a.Due = engine.AttemptPending, podUID, at, due
+		a.Phase, a.PodUID, a.Seen, a.Due = engine.AttemptPending, podUID, at, due
 		a.unreasoned()
 		return nil
 	}, engine.AttemptDecided)
@@ -327,6 +328,9 @@ func (c *changes) AttemptPending(attempt int64, podUID, _ string, at, due time.T
 func (c *changes) AttemptRunning(attempt int64, podUID, _ string, startedAt, due time.Time) {
 	c.attempt(opRunning, attempt, func(a *attemptRow) error {
 		a.Phase, a.PodUID, a.Started, a.Due = engine.AttemptRunning, podUID, startedAt, due
+		if a.Seen.IsZero() {
+			a.Seen = a.decided
+		}
 		a.unreasoned()
 		return nil
 	}, engine.AttemptDecided, engine.AttemptPending)

@@ -10,7 +10,7 @@ import (
 )
 
 // outcome does to a task what the end of its attempt means.
-func (d *decision) outcome(t *Task, end End) {
+func (d *decision) outcome(t *Task, end End, ran time.Duration) {
 	switch {
 	case end.Phase == AttemptSucceeded:
 		d.ledger.TaskSucceeded(t.ID, d.now)
@@ -19,18 +19,18 @@ func (d *decision) outcome(t *Task, end End) {
 			d.met[int(child)]++
 		}
 	case d.Run.Stop != "":
-		d.ledger.TaskCancelled(t.ID, d.Run.Stop, stopMessage(d.Run.Stop), d.now)
+		d.ledger.TaskCancelled(t.ID, d.Run.Stop, d.stopMessage(), d.now)
 		d.move(t, TaskCancelled)
 	case end.Phase == AttemptLost:
-		d.restart(t, end)
+		d.restart(t, end, ran)
 	default:
-		d.retry(t, end)
+		d.retry(t, end, ran)
 	}
 }
 
 // restart spends the budget of infrastructure failures, never the user's retries.
-func (d *decision) restart(t *Task, end End) {
-	restarts := restartsSpent(t, end)
+func (d *decision) restart(t *Task, end End, ran time.Duration) {
+	restarts := restartsSpent(t, ran)
 	if restarts >= RestartLimit {
 		d.failTask(t, ReasonInfrastructureRetriesSpent, fmt.Sprintf("restarted %d times after infrastructure failures; the last: %s: %s", restarts, end.Reason, end.Message))
 		return
@@ -41,15 +41,15 @@ func (d *decision) restart(t *Task, end End) {
 }
 
 // restartsSpent is what counts against the budget: nothing once an attempt has run for long, however it ended.
-func restartsSpent(t *Task, end End) int {
-	if !end.Started.IsZero() && end.Finished.Sub(end.Started) >= RestartGivenBack {
+func restartsSpent(t *Task, ran time.Duration) int {
+	if ran >= RestartGivenBack {
 		return 0
 	}
 	return t.Restarts
 }
 
 // retry spends the user's retries.
-func (d *decision) retry(t *Task, end End) {
+func (d *decision) retry(t *Task, end End, ran time.Duration) {
 	policy := dag.Retry(d.Graph.Task(t.Position))
 	switch {
 	case !policy.Retries(end.ExitCode):
@@ -62,7 +62,7 @@ func (d *decision) retry(t *Task, end End) {
 		d.failTask(t, ReasonRetriesSpent, message)
 	default:
 		message := fmt.Sprintf("retry %d of %d: %s: %s", t.Retries+1, policy.Limit, end.Reason, end.Message)
-		d.backOff(t, policy.Delay(t.Retries+1), message, t.Retries+1, restartsSpent(t, end))
+		d.backOff(t, policy.Delay(t.Retries+1), message, t.Retries+1, restartsSpent(t, ran))
 	}
 }
 

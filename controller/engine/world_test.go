@@ -71,6 +71,8 @@ type world struct {
 	seq    int
 	err    error
 	*cluster
+	// skew is how far the clocks of the nodes are ahead.
+	skew time.Duration
 	// level of chaos, in percent, until calm.
 	level int
 	calm  time.Time
@@ -95,6 +97,7 @@ type world struct {
 func newWorld(seed uint64, g *dag.Graph) *world {
 	w := &world{rng: rand.New(rand.NewPCG(seed, 1)), now: t0, graph: g, rows: newRows(g, t0), calm: t0.Add(2 * time.Hour), maxPods: 1 << 20}
 	w.cluster = &cluster{w: w, pods: map[string]*simPod{}, all: map[string]*simPod{}}
+	w.skew = []time.Duration{0, 10 * time.Minute, -10 * time.Minute}[seed%3]
 	w.limits = limits{outcomes: 500, decided: 100, starts: 100, cascade: 500, descendants: 500}
 	w.plan = plan{failPercent: 15, longest: 60}
 	w.restart()

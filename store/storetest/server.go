@@ -86,6 +86,28 @@ func (s *Server) initialize() error {
 	return nil
 }
 
+// copyAsStandby stops the server, starts a copy of its data as a hot standby, and goes on.
+func (s *Server) copyAsStandby() (*Server, error) {
+	if err := s.Stop(); err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "kontroler-standby-")
+	if err != nil {
+		return nil, err
+	}
+	for _, command := range [][]string{
+		{"cp", "-a", s.dir + "/.", dir},
+		// A copy has the owner of what it is a copy of, as the server wants it.
+		{"cp", "-a", filepath.Join(s.dir, "data", "PG_VERSION"), filepath.Join(dir, "data", "standby.signal")},
+	} {
+		if out, err := exec.Command(command[0], command[1:]...).CombinedOutput(); err != nil {
+			return nil, fmt.Errorf("copying a stopped server: %w\n%s", err, out)
+		}
+	}
+	standby, err := start(dir, true)
+	return standby, errors.Join(err, s.Start())
+}
+
 // URL is where the server's database named postgres is, the same over Stop and Start.
 func (s *Server) URL() string {
 	return fmt.Sprintf("postgres://postgres@127.0.0.1:%d/postgres?sslmode=disable", s.port)

@@ -86,6 +86,23 @@ func NewServer(t testing.TB) *Server {
 	return s
 }
 
+// NewStandby starts a hot standby of the test's own, with the data that a server has now: it can be read and not written.
+// It follows nobody.
+func NewStandby(t testing.TB, primary *Server) *Server {
+	t.Helper()
+	s, err := primary.copyAsStandby()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Crash(); err != nil {
+			t.Error(err)
+		}
+		os.RemoveAll(s.dir)
+	})
+	return s
+}
+
 // server returns the URL of the server that the tests of this process share.
 var server = sync.OnceValues(func() (string, error) {
 	if given := os.Getenv("TEST_DATABASE_URL"); given != "" {
