@@ -71,7 +71,7 @@ func (t *term) account(ctx context.Context, d *v1alpha1.DAG, was store.Schedule)
 	if err != nil {
 		return timer{}, false, err
 	}
-	p := planSchedule(d, was, runs, settled, t.now())
+	p := planSchedule(d, was, runs, settled, t.Since, t.now())
 	is := p.Is
 	if p.changed() {
 		if is, err = t.db.Account(ctx, p.Accounting); err != nil {
@@ -98,8 +98,8 @@ func (p *schedulePlan) changed() bool { return len(p.Ticks) > 0 || len(p.Settled
 
 // planSchedule decides what becomes of the due times of a schedule up to now. runs are those of it that have not ended,
 // settled the due times of those that have.
-func planSchedule(d *v1alpha1.DAG, was store.Schedule, runs []store.ScheduledRun, settled []time.Time, now time.Time) *schedulePlan {
-	is, state := scheduleState(d, was, now)
+func planSchedule(d *v1alpha1.DAG, was store.Schedule, runs []store.ScheduledRun, settled []time.Time, since, now time.Time) *schedulePlan {
+	is, state := scheduleState(d, was, since, now)
 	var decision schedule.Decision
 	if state.Schedule != nil {
 		state.Live = len(runs) > 0
@@ -109,7 +109,8 @@ func planSchedule(d *v1alpha1.DAG, was store.Schedule, runs []store.ScheduledRun
 	closes := was.DAGUID != "" && rescheduled(was, d)
 	if closes && !decision.More {
 		// What the old schedule owed is accounted for: the new one begins now.
-		is.Expression, is.TimeZone, is.Held = d.Spec.Schedule, zoneOf(d), held(d)
+		is.Expression, is.TimeZone = dag.SplitSchedule(&d.Spec)
+		is.Held = held(d)
 		if is.Cursor.Before(now) {
 			is.Cursor = now
 		}
@@ -138,14 +139,15 @@ func planSchedule(d *v1alpha1.DAG, was store.Schedule, runs []store.ScheduledRun
 }
 
 // scheduleState is what to decide from: the row as it is to be, and the schedule that governed until now.
-func scheduleState(d *v1alpha1.DAG, was store.Schedule, now time.Time) (is store.Schedule, state schedule.State) {
+func scheduleState(d *v1alpha1.DAG, was store.Schedule, since, now time.Time) (is store.Schedule, state schedule.State) {
 	is = was
 	is.DAGUID = string(d.UID)
 	switch created := d.CreationTimestamp.UTC(); {
 	case was.DAGUID == "":
-		is.Expression, is.TimeZone, is.Held, is.Cursor = d.Spec.Schedule, zoneOf(d), held(d), now
+		is.Expression, is.TimeZone = dag.SplitSchedule(&d.Spec)
+		is.Held, is.Cursor = held(d), now
 		// A schedule that was there from the first, and that no other controller kept, begins with its DAG.
-		if d.Generation == 1 && d.Status.NextScheduleTime == nil && d.Status.LastScheduleTime == nil {
+		if d.Generation == 1 && created.After(since) && d.Status.NextScheduleTime == nil && d.Status.LastScheduleTime == nil {
 			is.Cursor = created
 		}
 	case was.DAGUID != is.DAGUID && was.Cursor.Before(created):
@@ -183,14 +185,8 @@ func scheduleState(d *v1alpha1.DAG, was store.Schedule, now time.Time) (is store
 
 // rescheduled reports that the DAG states another schedule than its row.
 func rescheduled(row store.Schedule, d *v1alpha1.DAG) bool {
-	return row.Expression != d.Spec.Schedule || row.TimeZone != zoneOf(d)
-}
-
-func zoneOf(d *v1alpha1.DAG) string {
-	if d.Spec.TimeZone == nil {
-		return ""
-	}
-	return *d.Spec.TimeZone
+	expression, zone := dag.SplitSchedule(&d.Spec)
+	return row.Expression != expression || row.TimeZone != zone
 }
 
 // held is the outcome of due times while they may not run; empty: they may.
@@ -235,7 +231,7 @@ func (t *term) scheduledRuns(ctx context.Context, d *v1alpha1.DAG, row store.Sch
 					return nil, nil, err
 				}
 			}
-			ended = is == nil || is.Status.Phase.Ended() // deleted before it was admitted, or longer ago than rows are kept
+			ended = is == nil || is.Status.Phase.Ended() || is.IsOtherKontrolers() // deleted before it was admitted, or longer ago than rows are kept
 		}
 		if ended && run.UID != "" {
 			settled = append(settled, run.DueAt)
