@@ -31,6 +31,9 @@ type Config struct {
 	Client versioned.Interface
 	// ID is the controller's id, from its database.
 	ID string
+	// Since is when the id was made. What was due before is none of this controller's: DAGs may be older, and have been another
+	// controller's, or the existing Kontroler's.
+	Since time.Time
 	// Namespaces that it works in; empty: all.
 	Namespaces []string
 	// Class of the DAGs that it may claim.
@@ -170,8 +173,10 @@ type term struct {
 	rush  rush
 
 	retirement *retirement
-	podEvents  *podEvents
-	starts     *startEvents
+	// releases are the deleted objects that a finalizer of the existing Kontroler holds.
+	releases  *queue[releaseKey]
+	podEvents *podEvents
+	starts    *startEvents
 	// notifications has an element when some may have been written since they were last looked for.
 	notifications chan struct{}
 	// captures and streams are the two ways in which logs are read.
@@ -196,7 +201,7 @@ func (c *Controller) Lead(ctx context.Context, db *store.Leader) error {
 	t.tasks = newQueue[cache.ObjectName]("dagtasks", c.Metrics)
 	t.schedules, t.timers, t.refusals = newQueue[cache.ObjectName]("schedules", c.Metrics), newTimers(), newRefusals()
 	t.ends, t.over, t.shows = newQueue[runKey]("ends", c.Metrics), newQueue[cache.ObjectName]("over", c.Metrics), newQueue[cache.ObjectName]("shows", c.Metrics)
-	t.retirement = newRetirement(c.Metrics)
+	t.retirement, t.releases = newRetirement(c.Metrics), newQueue[releaseKey]("releases", c.Metrics)
 	t.starts = newStartEvents()
 	t.podEvents = newPodEvents(c.livePod, t.noteStart)
 	t.notifications = make(chan struct{}, 1)
@@ -313,6 +318,7 @@ func (t *term) work(ctx context.Context) {
 	start(t.Workers, func() { t.shows.work(working, t.showSchedule, t.failed) })
 	start(retentionWorkers, func() { t.retirement.expiries.work(working, t.syncExpiry, t.failed) })
 	start(retentionWorkers, func() { t.retirement.limits.work(working, t.syncLimits, t.failed) })
+	start(retentionWorkers, func() { t.releases.work(working, t.syncRelease, t.failed) })
 	start(1, func() { t.sendNotifications(ctx, working) })
 	for _, loop := range []func(context.Context){
 		t.watchClock, t.watchClaims, t.projectProgress, t.correctOutage, t.maintain, t.trim, t.keepPodEvents, t.db.Notify, t.stream, t.probeNamespaces,
@@ -335,7 +341,7 @@ func (t *term) work(ctx context.Context) {
 // shutDown ends the queues: what still waits is for the next term.
 func (t *term) shutDown() {
 	for _, queue := range []interface{ ShutDown() }{
-		t.runs, t.dags, t.tasks, t.schedules, t.pods, t.ends, t.over, t.shows, t.retirement.expiries, t.retirement.limits,
+		t.runs, t.dags, t.tasks, t.schedules, t.pods, t.ends, t.over, t.shows, t.retirement.expiries, t.retirement.limits, t.releases,
 	} {
 		queue.ShutDown()
 	}

@@ -5,13 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/client-go/tools/cache"
@@ -167,17 +167,17 @@ func (t *term) reportDAG(ctx context.Context, c *compiled) error {
 	if valid.Status == metav1.ConditionFalse && !(observed && meta.IsStatusConditionFalse(d.Status.Conditions, v1alpha1.DAGValid)) {
 		t.events.Event(d, corev1.EventTypeWarning, "Invalid", shorten(valid.Message, 1024))
 	}
-	t.warnUnused(d)
+	if !observed {
+		t.warn(d, dag.Warnings(&d.Spec))
+	}
 	return nil
 }
 
-const unusedInjector = "scriptInjectorImage is accepted and unused: scripts need no helper image"
-
-// warnUnused says so when a field of an old manifest has no effect, once a generation.
-func (t *term) warnUnused(d *v1alpha1.DAG) {
-	unused := slices.ContainsFunc(d.Spec.Task, func(task v1alpha1.Task) bool { return task.ScriptInjectorImage != "" })
-	if unused && d.Status.ObservedGeneration != d.Generation {
-		t.events.Event(d, corev1.EventTypeWarning, "Unused", unusedInjector)
+// warn tells by an Event what an object says that has no effect, or another one than it seems. It is called once for each
+// generation of the object.
+func (t *term) warn(about runtime.Object, warnings []string) {
+	if len(warnings) > 0 {
+		t.events.Event(about, corev1.EventTypeWarning, "Discouraged", shorten(strings.Join(warnings, "; "), 1024))
 	}
 }
 

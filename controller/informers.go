@@ -274,6 +274,7 @@ func (t *term) watch() (release func(), err error) {
 
 // dagChanged: a DAG to look at, and with it the DagRuns that wait for it.
 func (t *term) dagChanged(old, dag *v1alpha1.DAG) {
+	t.releaseOld("dags", dag)
 	t.scheduleChanged(old, dag)
 	t.retentionChanged(old, dag)
 	if old != nil && old.Generation == dag.Generation && old.Status.Controller == dag.Status.Controller && old.UID == dag.UID {
@@ -281,7 +282,7 @@ func (t *term) dagChanged(old, dag *v1alpha1.DAG) {
 	}
 	t.dags.Add(cache.MetaObjectToName(dag))
 	for _, run := range t.runSource.by(byDAG, dag.Namespace+"/"+dag.Name) {
-		if run.Status.RunID == 0 && !run.Status.Phase.Ended() {
+		if run.Status.RunID == 0 && !run.Status.Phase.Ended() && !run.IsOtherKontrolers() {
 			t.runs.Add(runKey(run.UID))
 		}
 	}
@@ -294,6 +295,7 @@ func (t *term) dagDeleted(dag *v1alpha1.DAG) {
 
 // taskChanged: a DagTask to look at, and with it the DAGs that name it.
 func (t *term) taskChanged(old, task *v1alpha1.DagTask) {
+	t.releaseOld("dagtasks", task)
 	same := old != nil && old.Generation == task.Generation && old.UID == task.UID
 	if same && old.Status.Controller == task.Status.Controller {
 		return
@@ -327,6 +329,13 @@ func isDeleted(run *v1alpha1.DagRun) bool { return run == nil || run.DeletionTim
 func (t *term) runChanged(old, run *v1alpha1.DagRun) {
 	if old != nil && old.UID != run.UID {
 		t.runDeleted(old) // a list shows one that was made again under its name as a change
+	}
+	t.releaseOld("dagruns", run)
+	if run.IsOtherKontrolers() {
+		if !isDisowned(run) {
+			t.runs.Add(runKey(run.UID))
+		}
+		return
 	}
 	if run.Status.Phase.Ended() {
 		t.status.seen(run.UID)

@@ -23,6 +23,9 @@ import (
 	"kontroler/apis/kontroler/v1alpha1"
 )
 
+// category of the custom resources, for kubectl get.
+const category = "kontroler"
+
 // preflightTimeout bounds each of the questions that Preflight asks.
 const preflightTimeout = 10 * time.Second
 
@@ -132,6 +135,10 @@ func lookForResources(ctx context.Context, kube kubernetes.Interface) error {
 	served := map[string]bool{}
 	for _, r := range list.APIResources {
 		served[r.Name] = true
+		// The category is in this project's CustomResourceDefinitions only; those of the existing Kontroler drop its status.
+		if !strings.Contains(r.Name, "/") && !slices.Contains(r.Categories, category) {
+			return fmt.Errorf("the cluster's %s of %s is the existing Kontroler's, see manifests/MIGRATION.md: %s", r.Name, v1alpha1.SchemeGroupVersion, remedy)
+		}
 	}
 	var missing []string
 	for _, name := range []string{"dags", "dags/status", "dagruns", "dagruns/status", "dagtasks", "dagtasks/status"} {
@@ -166,11 +173,11 @@ func needsIn(namespaces []string, leaseNamespace string, logs bool) []need {
 	}
 	for _, namespace := range namespaces {
 		needs = append(needs,
-			need{group: v1alpha1.GroupName, resource: "dags", verbs: []string{"get", "list", "watch"}, namespace: namespace},
+			need{group: v1alpha1.GroupName, resource: "dags", verbs: []string{"get", "list", "watch", "patch"}, namespace: namespace},
 			need{group: v1alpha1.GroupName, resource: "dags/status", verbs: []string{"patch"}, namespace: namespace},
 			need{group: v1alpha1.GroupName, resource: "dagruns", verbs: []string{"get", "list", "watch", "create", "patch", "delete"}, namespace: namespace},
 			need{group: v1alpha1.GroupName, resource: "dagruns/status", verbs: []string{"patch"}, namespace: namespace},
-			need{group: v1alpha1.GroupName, resource: "dagtasks", verbs: []string{"get", "list", "watch"}, namespace: namespace},
+			need{group: v1alpha1.GroupName, resource: "dagtasks", verbs: []string{"get", "list", "watch", "patch"}, namespace: namespace},
 			need{group: v1alpha1.GroupName, resource: "dagtasks/status", verbs: []string{"patch"}, namespace: namespace},
 			need{resource: "pods", verbs: []string{"get", "list", "watch", "create", "patch", "delete"}, namespace: namespace},
 			need{resource: "persistentvolumeclaims", verbs: []string{"get", "create", "delete"}, namespace: namespace},

@@ -99,7 +99,7 @@ func (t *term) account(ctx context.Context, d *v1alpha1.DAG) (next *timer, more 
 	} else if len(unmade) > 0 {
 		return nil, true, t.rewind(ctx, was, unmade)
 	}
-	p := planSchedule(d, was, runs, settled, t.now())
+	p := planSchedule(d, was, runs, settled, t.Since, t.now())
 	is := p.Is
 	if p.changed() {
 		if is, err = t.db.Account(ctx, p.Accounting); err != nil {
@@ -164,14 +164,14 @@ func rewind(ctx context.Context, db *store.Leader, was store.Schedule, unmade []
 
 // passOver accounts for what has been due while a DAG that this controller kept before was not its own. It comes before
 // the claim: the schedule begins at that moment.
-func passOver(ctx context.Context, db *store.Leader, d *v1alpha1.DAG, now time.Time) error {
+func passOver(ctx context.Context, db *store.Leader, d *v1alpha1.DAG, since, now time.Time) error {
 	for more := true; more; {
 		was, found, err := db.Schedule(ctx, d.Namespace, d.Name)
 		if err != nil || !found || was.DAGUID != string(d.UID) || was.Expression == "" {
 			return err
 		}
 		was.Held = schedule.Unknown
-		p := planSchedule(d, was, nil, nil, now)
+		p := planSchedule(d, was, nil, nil, since, now)
 		if _, err := db.Account(ctx, p.Accounting); err != nil {
 			return fmt.Errorf("accounting for the schedule of DAG %s/%s before its claim: %w", d.Namespace, d.Name, err)
 		}
@@ -193,8 +193,8 @@ func (p *schedulePlan) changed() bool { return len(p.Ticks) > 0 || len(p.Settled
 
 // planSchedule decides what becomes of the due times of a schedule up to now. runs are those of it that have not ended,
 // settled the due times of those that have.
-func planSchedule(d *v1alpha1.DAG, was store.Schedule, runs []store.ScheduledRun, settled []time.Time, now time.Time) *schedulePlan {
-	is, state := scheduleState(d, was, now)
+func planSchedule(d *v1alpha1.DAG, was store.Schedule, runs []store.ScheduledRun, settled []time.Time, since, now time.Time) *schedulePlan {
+	is, state := scheduleState(d, was, since, now)
 	var decision schedule.Decision
 	if state.Schedule != nil {
 		state.Live = len(runs) > 0
@@ -204,7 +204,8 @@ func planSchedule(d *v1alpha1.DAG, was store.Schedule, runs []store.ScheduledRun
 	closes := was.DAGUID != "" && rescheduled(was, d)
 	if closes && !decision.More {
 		// What the old schedule owed is accounted for: the new one begins now.
-		is.Expression, is.TimeZone, is.Held = d.Spec.Schedule, zoneOf(d), held(d)
+		is.Expression, is.TimeZone = dag.SplitSchedule(&d.Spec)
+		is.Held = held(d)
 		if is.Cursor.Before(now) {
 			is.Cursor = now
 		}
@@ -233,12 +234,13 @@ func planSchedule(d *v1alpha1.DAG, was store.Schedule, runs []store.ScheduledRun
 }
 
 // scheduleState is what to decide from: the row as it is to be, and the schedule that governed until now.
-func scheduleState(d *v1alpha1.DAG, was store.Schedule, now time.Time) (is store.Schedule, state schedule.State) {
+func scheduleState(d *v1alpha1.DAG, was store.Schedule, since, now time.Time) (is store.Schedule, state schedule.State) {
 	is = was
 	is.DAGUID = string(d.UID)
-	switch begins := beginning(d, now); {
+	switch begins := beginning(d, since, now); {
 	case was.DAGUID == "":
-		is.Expression, is.TimeZone, is.Held, is.Cursor = d.Spec.Schedule, zoneOf(d), held(d), begins
+		is.Expression, is.TimeZone = dag.SplitSchedule(&d.Spec)
+		is.Held, is.Cursor = held(d), begins
 	case was.DAGUID != is.DAGUID && was.Cursor.Before(begins):
 		is.Cursor = begins // made again under its name: what was due while there was none is nobody's
 	}
@@ -269,10 +271,11 @@ func scheduleState(d *v1alpha1.DAG, was store.Schedule, now time.Time) (is store
 }
 
 // beginning is when a schedule begins that this controller sees for the first time: with its DAG, if it was there from
-// the first and no other controller has kept it.
-func beginning(d *v1alpha1.DAG, now time.Time) time.Time {
-	if d.Generation == 1 && d.Status.NextScheduleTime == nil && d.Status.LastScheduleTime == nil {
-		return d.CreationTimestamp.UTC()
+// the first and no other controller can have kept it. since is when this controller's database began.
+func beginning(d *v1alpha1.DAG, since, now time.Time) time.Time {
+	created := d.CreationTimestamp.UTC()
+	if d.Generation == 1 && created.After(since) && d.Status.NextScheduleTime == nil && d.Status.LastScheduleTime == nil {
+		return created
 	}
 	return now
 }
@@ -289,14 +292,8 @@ func parseRow(row store.Schedule) (cron.Schedule, error) {
 
 // rescheduled reports that the DAG states another schedule than its row.
 func rescheduled(row store.Schedule, d *v1alpha1.DAG) bool {
-	return row.Expression != d.Spec.Schedule || row.TimeZone != zoneOf(d)
-}
-
-func zoneOf(d *v1alpha1.DAG) string {
-	if d.Spec.TimeZone == nil {
-		return ""
-	}
-	return *d.Spec.TimeZone
+	expression, zone := dag.SplitSchedule(&d.Spec)
+	return row.Expression != expression || row.TimeZone != zone
 }
 
 // held is the outcome of due times while they may not run; empty: they may.
@@ -341,7 +338,7 @@ func (t *term) scheduledRuns(ctx context.Context, d *v1alpha1.DAG, row store.Sch
 					return nil, nil, err
 				}
 			}
-			ended = is == nil || is.Status.Phase.Ended() // deleted before it was admitted, or longer ago than rows are kept
+			ended = is == nil || is.Status.Phase.Ended() || is.IsOtherKontrolers() // deleted before it was admitted, or longer ago than rows are kept
 		}
 		if ended && run.UID != "" {
 			settled = append(settled, run.DueAt)

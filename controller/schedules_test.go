@@ -104,7 +104,7 @@ func (w *scheduleWorld) gather(leader *store.Leader) *schedulePlan {
 		}
 		live = append(live, run)
 	}
-	return planSchedule(w.dag, was, live, settled, w.now)
+	return planSchedule(w.dag, was, live, settled, time.Time{}, w.now)
 }
 
 // rewind takes back what was decided and not made, as the next look does first; it reports whether there was any.
@@ -147,7 +147,7 @@ func (w *scheduleWorld) rewindAll() {
 // passOver is what a claim does first: the DAG was another controller's.
 func (w *scheduleWorld) passOver() {
 	w.Helper()
-	w.must(passOver(w.Context(), w.leader, w.dag, w.now))
+	w.must(passOver(w.Context(), w.leader, w.dag, time.Time{}, w.now))
 	if w.now.After(w.looked) {
 		w.looked = w.now
 	}
@@ -331,6 +331,33 @@ func TestScheduleAccountsForEveryDueTimeOnce(t *testing.T) {
 			}
 			w.look(0)
 			w.check()
+		})
+	}
+}
+
+// TestScheduleOlderThanItsController: a DAG that is older than the controller's database was somebody else's to run, as one of
+// the existing Kontroler was. Its schedule begins when it is first seen, and nothing is caught up on.
+func TestScheduleOlderThanItsController(t *testing.T) {
+	now := time.Date(2026, 3, 2, 15, 0, 0, 0, time.UTC)
+	for name, c := range map[string]struct {
+		since time.Time
+		want  time.Time // where the schedule begins
+	}{
+		"the DAG is newer": {now.Add(-72 * time.Hour), now.Add(-48 * time.Hour)},
+		"the DAG is older": {now.Add(-24 * time.Hour), now},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := &v1alpha1.DAG{
+				ObjectMeta: metav1.ObjectMeta{Name: "daily", UID: "u", Generation: 1, CreationTimestamp: metav1.NewTime(now.Add(-48 * time.Hour))},
+				Spec:       v1alpha1.DAGSpec{Schedule: "CRON_TZ=UTC 0 2 * * *"},
+			}
+			is, state := scheduleState(d, store.Schedule{}, c.since, now)
+			if !is.Cursor.Equal(c.want) || is.Expression != "0 2 * * *" || is.TimeZone != "UTC" || state.Schedule == nil {
+				t.Errorf("begins at %s with %q in %q, want %s", is.Cursor, is.Expression, is.TimeZone, c.want)
+			}
+			if ran := len(planSchedule(d, store.Schedule{}, nil, nil, c.since, now).runs); (ran > 0) != c.want.Before(now) {
+				t.Errorf("%d runs are due at once", ran)
+			}
 		})
 	}
 }

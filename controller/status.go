@@ -176,6 +176,8 @@ func (t *term) reportEnd(ctx context.Context, row store.Run, run *v1alpha1.DagRu
 	}
 	status, guard := t.project(row, run), ""
 	switch {
+	case run.IsOtherKontrolers():
+		return nil
 	case run.Status.Controller == "" && run.Status.RunID == 0:
 		// Refused or cancelled before it was claimed: the end is the claim.
 		guard = run.ResourceVersion

@@ -369,7 +369,8 @@ func buildClaim(controllerID string, run runRef, w *v1alpha1.Workspace, name str
 			OwnerReferences: []metav1.OwnerReference{ownerOf(run)},
 		},
 		Spec: corev1.PersistentVolumeClaimSpec{
-			AccessModes: pvc.AccessModes, Selector: pvc.Selector, Resources: pvc.Resources, StorageClassName: pvc.StorageClassName, VolumeMode: pvc.VolumeMode,
+			AccessModes: pvc.AccessModes, Selector: pvc.Selector, StorageClassName: pvc.StorageClassName, VolumeMode: pvc.VolumeMode,
+			Resources: corev1.VolumeResourceRequirements{Limits: pvc.Resources.Limits, Requests: pvc.Resources.Requests},
 		},
 	}
 }
@@ -380,8 +381,15 @@ func addWorkspace(pod *corev1.Pod, run runRef, w *v1alpha1.Workspace, claim stri
 	pod.Spec.Volumes = append(pod.Spec.Volumes, corev1.Volume{Name: dag.WorkspaceVolume, VolumeSource: corev1.VolumeSource{
 		PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: claim},
 	}})
+	isAlias := func(v corev1.Volume) bool { return v.Name == dag.WorkspaceAlias }
+	aliased := !slices.ContainsFunc(pod.Spec.Volumes, isAlias)
 	for _, containers := range [][]corev1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
 		for i := range containers {
+			for j := range containers[i].VolumeMounts {
+				if mount := &containers[i].VolumeMounts[j]; aliased && mount.Name == dag.WorkspaceAlias {
+					mount.Name = dag.WorkspaceVolume
+				}
+			}
 			containers[i].VolumeMounts = append(containers[i].VolumeMounts, corev1.VolumeMount{Name: dag.WorkspaceVolume, MountPath: dag.WorkspaceMount})
 		}
 	}

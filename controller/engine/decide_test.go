@@ -363,7 +363,7 @@ func TestRefused(t *testing.T) {
 		"never right: at once": {graph: "a", now: 300, slice: refuse("CreateRefused", true), want: startFailed},
 		"name taken: at once": {graph: "a", slice: refuse("NameTaken", true), want: []string{"ended 100 Failed NameTaken - - - never @0",
 			"failed 10 RetriesSpent NameTaken: no", "counts a-1 f+1", "run ended Failed TaskFailed 1 task failed", "> ended 1", "> run ended"}},
-		"name taken, with retries": {graph: "a", spec: backoff(v1alpha1.Backoff{Limit: new(int32(1))}), slice: refuse("NameTaken", true), want: []string{"ended 100 Failed NameTaken - - - never @0",
+		"name taken, with retries": {graph: "a", spec: backoff(v1alpha1.Backoff{Limit: new(int64(1))}), slice: refuse("NameTaken", true), want: []string{"ended 100 Failed NameTaken - - - never @0",
 			"backed off 10 BackingOff @10 1 0 retry 1 of 1: NameTaken: no", "counts r+1 a-1", "> ended 1", "> wake @10"}},
 		"its children are told later": {graph: "a b<a", slice: func(s *engine.Slice) {
 			refuse("NameTaken", true)(s)
@@ -484,7 +484,7 @@ func TestStop(t *testing.T) {
 			ends(s, 0, 0)
 		}, want: []string{"run stopping UserCancelled", "unstarted cancelled UserCancelled cancelled by spec.cancel", "live stopped UserCancelled",
 			"ended 100 Succeeded - 0 u n @-60 @0", "succeeded 10", "counts a-1 s+1", "run ended Succeeded - -", "> reap a-1", "> ended 1", "> run ended"}},
-		"no retry of what failed": {graph: "a", spec: backoff(v1alpha1.Backoff{Limit: new(int32(3))}), slice: func(s *engine.Slice) {
+		"no retry of what failed": {graph: "a", spec: backoff(v1alpha1.Backoff{Limit: new(int64(3))}), slice: func(s *engine.Slice) {
 			s.Cancel = true
 			ends(s, 0, 1)
 		}, want: []string{"run stopping UserCancelled", "unstarted cancelled UserCancelled cancelled by spec.cancel", "live stopped UserCancelled",
@@ -549,13 +549,13 @@ func TestStop(t *testing.T) {
 
 // failing is one outcome of a task a: retries spent before, exit code, and what its task becomes.
 func TestRetry(t *testing.T) {
-	conditional := func(limit int32, codes ...int32) func(*v1alpha1.DAGSpec) {
+	conditional := func(limit int64, codes ...int64) func(*v1alpha1.DAGSpec) {
 		return func(s *v1alpha1.DAGSpec) {
 			s.Task[0].Backoff = &v1alpha1.Backoff{Limit: new(limit)}
 			s.Task[0].Conditional = &v1alpha1.Conditional{Enabled: new(true), RetryCodes: codes}
 		}
 	}
-	slow := backoff(v1alpha1.Backoff{Limit: new(int32(9)), Duration: &metav1.Duration{Duration: time.Second}, Factor: ptr(int32(3)), MaxDuration: &metav1.Duration{Duration: 20 * time.Second}})
+	slow := backoff(v1alpha1.Backoff{Limit: new(int64(9)), Duration: &metav1.Duration{Duration: time.Second}, Factor: ptr(int32(3)), MaxDuration: &metav1.Duration{Duration: 20 * time.Second}})
 	cases := map[string]struct {
 		spec    func(*v1alpha1.DAGSpec)
 		retries int
@@ -563,19 +563,19 @@ func TestRetry(t *testing.T) {
 		want    string
 	}{
 		"no retries":              {nil, 0, pod(ended(exit(1))), "failed 10 RetriesSpent ExitCode: exit code 1"},
-		"the first":               {backoff(v1alpha1.Backoff{Limit: new(int32(2))}), 0, pod(ended(exit(1))), "backed off 10 BackingOff @10 1 4 retry 1 of 2: ExitCode: exit code 1"},
-		"the second, twice later": {backoff(v1alpha1.Backoff{Limit: new(int32(2))}), 1, pod(ended(exit(1))), "backed off 10 BackingOff @20 2 4 retry 2 of 2: ExitCode: exit code 1"},
-		"spent":                   {backoff(v1alpha1.Backoff{Limit: new(int32(2))}), 2, pod(ended(exit(1))), "failed 10 RetriesSpent failed 3 times; the last: ExitCode: exit code 1"},
+		"the first":               {backoff(v1alpha1.Backoff{Limit: new(int64(2))}), 0, pod(ended(exit(1))), "backed off 10 BackingOff @10 1 4 retry 1 of 2: ExitCode: exit code 1"},
+		"the second, twice later": {backoff(v1alpha1.Backoff{Limit: new(int64(2))}), 1, pod(ended(exit(1))), "backed off 10 BackingOff @20 2 4 retry 2 of 2: ExitCode: exit code 1"},
+		"spent":                   {backoff(v1alpha1.Backoff{Limit: new(int64(2))}), 2, pod(ended(exit(1))), "failed 10 RetriesSpent failed 3 times; the last: ExitCode: exit code 1"},
 		"its own policy":          {slow, 2, pod(ended(exit(1))), "backed off 10 BackingOff @9 3 4 retry 3 of 9: ExitCode: exit code 1"},
 		"its own bound":           {slow, 5, pod(ended(exit(1))), "backed off 10 BackingOff @20 6 4 retry 6 of 9: ExitCode: exit code 1"},
 		"a code worth a retry":    {conditional(1, 3, 4), 0, pod(ended(exit(4))), "backed off 10 BackingOff @10 1 4 retry 1 of 1: ExitCode: exit code 4"},
 		"a code not worth one":    {conditional(1, 3, 4), 0, pod(ended(exit(5))), "failed 10 NotRetryable ExitCode: exit code 5; not among conditional.retryCodes"},
 		"137 of the kernel":       {conditional(1, 137), 0, pod(ended(exitBecause(137, "OOMKilled", ""))), "backed off 10 BackingOff @10 1 4 retry 1 of 1: OOMKilled: exit code 137: out of memory"},
 		"no code, conditional":    {conditional(1, 137), 0, pod(initFailed), "failed 10 NotRetryable StartFailed: an init container failed: exit code 3 no such table; not among conditional.retryCodes"},
-		"no code":                 {backoff(v1alpha1.Backoff{Limit: new(int32(1))}), 0, pod(initFailed), "backed off 10 BackingOff @10 1 4 retry 1 of 1: StartFailed: an init container failed: exit code 3 no such table"},
+		"no code":                 {backoff(v1alpha1.Backoff{Limit: new(int64(1))}), 0, pod(initFailed), "backed off 10 BackingOff @10 1 4 retry 1 of 1: StartFailed: an init container failed: exit code 3 no such table"},
 		"lost is another budget":  {nil, 0, pod(ended(exit(1)), disrupted), "backed off 10 BackingOff @16 0 5 restart 5 of 10: Disrupted: its Pod was disrupted (drain, preemption or taint)"},
 		"conditional lost":        {conditional(1, 3), 0, goneFromCluster, "backed off 10 BackingOff @16 0 5 restart 5 of 10: PodDeleted: its Pod is gone"},
-		"ten minutes of running give the other budget back": {backoff(v1alpha1.Backoff{Limit: new(int32(2))}), 0,
+		"ten minutes of running give the other budget back": {backoff(v1alpha1.Backoff{Limit: new(int64(2))}), 0,
 			pod(ended(&engine.Termination{ExitCode: 1, Started: at(-600), Finished: at(0)})), "backed off 10 BackingOff @10 1 0 retry 1 of 2: ExitCode: exit code 1"},
 	}
 	for name, c := range cases {
@@ -604,8 +604,8 @@ func TestTimeoutRetries(t *testing.T) {
 	}
 	play(t, map[string]scene{
 		"retried": {graph: "a", slice: stop, spec: func(s *v1alpha1.DAGSpec) {
-			s.Task[0].Backoff = &v1alpha1.Backoff{Limit: new(int32(1))}
-			s.Task[0].Conditional = &v1alpha1.Conditional{Enabled: new(true), RetryCodes: []int32{137}}
+			s.Task[0].Backoff = &v1alpha1.Backoff{Limit: new(int64(1))}
+			s.Task[0].Conditional = &v1alpha1.Conditional{Enabled: new(true), RetryCodes: []int64{137}}
 		}, want: []string{"ended 100 Failed Timeout 137 u n @-60 @0", "backed off 10 BackingOff @10 1 0 retry 1 of 1: Timeout: too long",
 			"counts r+1 a-1", "> reap a-1", "> ended 1", "> wake @10"}},
 		"not retried": {graph: "a", slice: stop, want: []string{"ended 100 Failed Timeout 137 u n @-60 @0", "failed 10 RetriesSpent Timeout: too long",

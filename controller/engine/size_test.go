@@ -16,7 +16,7 @@ func midway(t testing.TB, n int, exitCode, retries int32) (*world, change) {
 	spec := &v1alpha1.DAGSpec{}
 	for i := range n {
 		task := v1alpha1.Task{Name: fmt.Sprintf("t%d", i)}
-		task.Image, task.Backoff = "busybox", &v1alpha1.Backoff{Limit: new(retries)}
+		task.Image, task.Backoff = "busybox", &v1alpha1.Backoff{Limit: new(int64(retries))}
 		if i >= 2 {
 			task.RunAfter = []string{fmt.Sprintf("t%d", i-2)}
 		}

@@ -79,10 +79,11 @@ type ParameterValue struct {
 	// +kubebuilder:validation:MaxLength=253
 	Name string `json:"name"`
 
-	// Value of a plain parameter.
+	// Value of a plain parameter. With its name and "=" it takes less than 128 KiB: Linux starts no process with a longer
+	// environment variable.
 	//
 	// +optional
-	// +kubebuilder:validation:MaxLength=32768
+	// +kubebuilder:validation:MaxLength=131072
 	Value *string `json:"value,omitempty"`
 
 	// FromSecret names a Secret; the value is its key "secret".
@@ -97,9 +98,9 @@ type ParameterValue struct {
 	SecretKeyRef *SecretKeyRef `json:"secretKeyRef,omitempty"`
 }
 
-// RunPhase of a DagRun.
+// RunPhase of a DagRun. The schema takes other words too: a DagRun of the existing Kontroler keeps its own.
 //
-// +kubebuilder:validation:Enum=Pending;Running;Succeeded;Failed;Cancelled
+// +kubebuilder:validation:MaxLength=64
 type RunPhase string
 
 // The phases of a run; the last three are final.
@@ -111,9 +112,14 @@ const (
 	RunCancelled RunPhase = "Cancelled"
 )
 
-// Ended reports whether the phase is final.
+// Ended reports whether the phase is final. A word that is none of the phases above is not.
 func (p RunPhase) Ended() bool {
 	return p == RunSucceeded || p == RunFailed || p == RunCancelled
+}
+
+// isOurs reports whether the phase is one of those above, or none.
+func (p RunPhase) isOurs() bool {
+	return p == "" || p == RunPending || p == RunRunning || p.Ended()
 }
 
 // The conditions of a DagRun, beside Reconciled.
@@ -126,13 +132,17 @@ const (
 	RunConditionFailed = "Failed"
 )
 
+// RunReasonOtherKontroler is the reason of the condition Admitted, False, of a DagRun that the existing Kontroler took on: it
+// is history, and not run again.
+const RunReasonOtherKontroler = "OtherKontroler"
+
 // DagRunStatus is the summary of a run. Everything but runId and controller is a projection of the database.
 type DagRunStatus struct {
 	// ObservedGeneration is the generation of the spec that this status speaks of.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// Phase: Pending, Running, Succeeded, Failed or Cancelled.
+	// Phase: Pending, Running, Succeeded, Failed or Cancelled. Any other word is the existing Kontroler's.
 	// +optional
 	Phase RunPhase `json:"phase,omitempty"`
 
@@ -154,6 +164,11 @@ type DagRunStatus struct {
 	// RunID is the run's id in that controller's database.
 	// +optional
 	RunID int64 `json:"runId,omitempty"`
+
+	// DagRunID is the existing Kontroler's: the run's id in its database. A DagRun that has one, and no runId, was run there.
+	// It is history: it is never run again.
+	// +optional
+	DagRunID int64 `json:"dagRunId,omitempty"`
 
 	// DAGVersion is the version of the DAG that runs.
 	// +optional
