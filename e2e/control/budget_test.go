@@ -1,11 +1,9 @@
-package e2e_test
+package control_test
 
 import (
 	"context"
 	"fmt"
 	"regexp"
-	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -20,27 +18,27 @@ import (
 func TestWritesOfARun(t *testing.T) {
 	const width = 20
 	w := newWorld(t)
-	c := w.controller()
+	c := w.Controller()
 	names := []string{"first"}
-	tasks := []v1alpha1.Task{sh("first", "")}
+	tasks := []v1alpha1.Task{play("first", "")}
 	for i := range width {
 		names = append(names, fmt.Sprintf("t%d", i))
-		tasks = append(tasks, sh(names[i+1], "", after("first")))
+		tasks = append(tasks, play(names[i+1], "", after("first")))
 	}
 	names = append(names, "last")
-	tasks = append(tasks, sh("last", "", after(names[1:width+1]...)))
-	w.applyDAG("dag", tasks...)
-	w.eventually("the DAG to be valid", time.Minute, func(context.Context) (bool, string) {
-		conditions := w.dag("dag").Status.Conditions
+	tasks = append(tasks, play("last", "", after(names[1:width+1]...)))
+	w.ApplyDAG("dag", tasks...)
+	w.Eventually("the DAG to be valid", time.Minute, func(context.Context) (bool, string) {
+		conditions := w.DAG("dag").Status.Conditions
 		return meta.IsStatusConditionTrue(conditions, v1alpha1.DAGValid), fmt.Sprint(conditions)
 	})
-	before := c.writes()
+	before := writes(t, c)
 	began := time.Now()
-	w.start("run", "dag")
-	w.waitRun("run", v1alpha1.RunSucceeded, 3*time.Minute)
-	w.checkFinal("run", "Succeeded", all("Succeeded", names...))
+	w.Start("run", "dag")
+	w.WaitRun("run", v1alpha1.RunSucceeded, 3*time.Minute)
+	w.CheckFinal("run", "Succeeded", all("Succeeded", names...))
 
-	spent := c.writes()
+	spent := writes(t, c)
 	for key, n := range before {
 		spent[key] -= n
 	}
@@ -74,9 +72,9 @@ func TestWritesOfARun(t *testing.T) {
 var seriesOfRequests = regexp.MustCompile(`^kontroler_api_requests_total\{code="[^"]*",resource="([^"]*)",verb="([^"]*)"\}$`)
 
 // writes counts the controller's requests that change something, by verb and resource.
-func (c *controller) writes() map[string]int {
-	c.w.t.Helper()
-	counters, counts := c.counters(), map[string]int{}
+func writes(t *testing.T, c *controller) map[string]int {
+	t.Helper()
+	counters, counts := c.Counters(), map[string]int{}
 	for series, n := range counters {
 		labels := seriesOfRequests.FindStringSubmatch(series)
 		if labels == nil {
@@ -87,24 +85,7 @@ func (c *controller) writes() map[string]int {
 		}
 	}
 	if len(counts) == 0 {
-		c.w.t.Fatalf("no write in /metrics: %v", counters)
-	}
-	return counts
-}
-
-// counters are the controller's metrics that are whole numbers, by name and labels.
-func (c *controller) counters() map[string]int {
-	c.w.t.Helper()
-	_, metrics, err := c.get("/metrics")
-	if err != nil {
-		c.w.t.Fatal(err)
-	}
-	counts := map[string]int{}
-	for line := range strings.Lines(metrics) {
-		series, value, _ := strings.Cut(strings.TrimSpace(line), " ")
-		if n, err := strconv.Atoi(value); err == nil {
-			counts[series] = n
-		}
+		t.Fatalf("no write in /metrics: %v", counters)
 	}
 	return counts
 }

@@ -1,4 +1,4 @@
-package e2e_test
+package control_test
 
 import (
 	"bufio"
@@ -20,13 +20,13 @@ func columns(line string) []string {
 // What a Kubernetes user types reads as he expects.
 func TestKubectl(t *testing.T) {
 	w := newWorld(t)
-	w.controller()
+	w.Controller()
 	watch := w.watchRuns()
-	w.applyDAG("pipeline", sh("a", until("go")), sh("b", "", after("a")))
-	w.start("good", "pipeline")
-	w.waitAttempt("good", "a", 1, "Running")
+	w.ApplyDAG("pipeline", play("a", until("go")), play("b", "", after("a")))
+	w.Start("good", "pipeline")
+	w.WaitAttempt("good", "a", 1, "Running")
 
-	lines := strings.Split(strings.TrimSpace(w.kubectl("get", "dr")), "\n")
+	lines := strings.Split(strings.TrimSpace(w.Kubectl("get", "dr")), "\n")
 	if want := []string{"NAME", "DAG", "PHASE", "TASKS", "DURATION", "REASON", "AGE"}; !slices.Equal(columns(lines[0]), want) {
 		t.Errorf("kubectl get dagruns has columns %q, want %q", columns(lines[0]), want)
 	}
@@ -34,16 +34,16 @@ func TestKubectl(t *testing.T) {
 		t.Errorf("kubectl get dagruns prints %q", is)
 	}
 	watch.until("Running")
-	w.open("go")
+	w.Open("go")
 	// As a script would: it ends when the run does.
-	w.kubectl("wait", "--for=condition=Succeeded", "--timeout=180s", "dagrun/good")
-	w.checkFinal("good", "Succeeded", all("Succeeded", "a", "b"))
-	if is := columns(strings.Split(w.kubectl("get", "dagruns"), "\n")[1]); !slices.Equal(is[:4], []string{"good", "pipeline", "Succeeded", "2/2"}) {
+	w.Kubectl("wait", "--for=condition=Succeeded", "--timeout=180s", "dagrun/good")
+	w.CheckFinal("good", "Succeeded", all("Succeeded", "a", "b"))
+	if is := columns(strings.Split(w.Kubectl("get", "dagruns"), "\n")[1]); !slices.Equal(is[:4], []string{"good", "pipeline", "Succeeded", "2/2"}) {
 		t.Errorf("kubectl get dagruns prints %q of an ended run", is)
 	}
 	watch.until("Succeeded")
 
-	lines = strings.Split(w.kubectl("get", "dags"), "\n")
+	lines = strings.Split(w.Kubectl("get", "dags"), "\n")
 	for _, column := range []string{"SCHEDULE", "SUSPENDED", "VALID", "LAST RUN", "NEXT SCHEDULE"} {
 		if !strings.Contains(lines[0], column) {
 			t.Errorf("kubectl get dags has no column %s: %s", column, lines[0])
@@ -52,12 +52,12 @@ func TestKubectl(t *testing.T) {
 	if !strings.Contains(lines[1], "True") {
 		t.Errorf("kubectl get dags prints of a valid DAG: %s", lines[1])
 	}
-	w.eventually("kubectl describe to show the Event", patience, func(context.Context) (bool, string) {
-		is := w.kubectl("describe", "dagrun", "good")
+	w.Eventually("kubectl describe to show the Event", patience, func(context.Context) (bool, string) {
+		is := w.Kubectl("describe", "dagrun", "good")
 		_, events, _ := strings.Cut(is, "\nEvents:")
 		return strings.Contains(events, "Normal") && strings.Contains(events, "Succeeded") && strings.Contains(events, "2/2 tasks done"), is
 	})
-	if is := w.kubectl("get", "kontroler", "-o", "name"); !strings.Contains(is, "dag.kontroler.greedykomodo/pipeline") || !strings.Contains(is, "dagrun.kontroler.greedykomodo/good") {
+	if is := w.Kubectl("get", "kontroler", "-o", "name"); !strings.Contains(is, "dag.kontroler.greedykomodo/pipeline") || !strings.Contains(is, "dagrun.kontroler.greedykomodo/good") {
 		t.Errorf("the category kontroler has %q", is)
 	}
 }
@@ -65,16 +65,16 @@ func TestKubectl(t *testing.T) {
 // A run that fails is told as such, too.
 func TestKubectlOfAFailedRun(t *testing.T) {
 	w := newWorld(t)
-	w.controller()
-	w.applyDAG("bad", sh("a", "exit 9"), sh("b", "", after("a")))
-	w.start("run", "bad")
-	w.kubectl("wait", "--for=condition=Failed", "--timeout=180s", "dagrun/run")
-	w.checkFinal("run", "Failed", map[string]string{"a": "Failed", "b": "Skipped"})
-	if is := columns(strings.Split(w.kubectl("get", "dagruns"), "\n")[1]); !slices.Equal(is[2:4], []string{"Failed", "2/2"}) || !slices.Contains(is, "TaskFailed") {
+	w.Controller()
+	w.ApplyDAG("bad", play("a", "exit 9"), play("b", "", after("a")))
+	w.Start("run", "bad")
+	w.Kubectl("wait", "--for=condition=Failed", "--timeout=180s", "dagrun/run")
+	w.CheckFinal("run", "Failed", map[string]string{"a": "Failed", "b": "Skipped"})
+	if is := columns(strings.Split(w.Kubectl("get", "dagruns"), "\n")[1]); !slices.Equal(is[2:4], []string{"Failed", "2/2"}) || !slices.Contains(is, "TaskFailed") {
 		t.Errorf("kubectl get dagruns prints %q of a failed run", is)
 	}
-	w.eventually("kubectl describe to show the Event", patience, func(context.Context) (bool, string) {
-		is := w.kubectl("describe", "dagrun", "run")
+	w.Eventually("kubectl describe to show the Event", patience, func(context.Context) (bool, string) {
+		is := w.Kubectl("describe", "dagrun", "run")
 		_, events, _ := strings.Cut(is, "\nEvents:")
 		return strings.Contains(events, "Warning") && strings.Contains(events, "TaskFailed") && strings.Contains(events, "1 task failed"), is
 	})
@@ -91,8 +91,8 @@ func TestKubectlExplain(t *testing.T) {
 		"dagtask.spec":                      "image",
 	} {
 		// The API server publishes a schema shortly after the CRD is there.
-		w.eventually("kubectl explain "+path, patience, func(context.Context) (bool, string) {
-			is, err := w.runKubectl("", "explain", path, "--api-version="+v1alpha1.SchemeGroupVersion.String())
+		w.Eventually("kubectl explain "+path, patience, func(context.Context) (bool, string) {
+			is, err := w.RunKubectl("", "explain", path, "--api-version="+v1alpha1.SchemeGroupVersion.String())
 			return err == nil && strings.Contains(strings.Join(strings.Fields(is), " "), want), is
 		})
 	}
@@ -106,15 +106,15 @@ type watching struct {
 }
 
 func (w *world) watchRuns() *watching {
-	w.t.Helper()
-	cmd := exec.CommandContext(w.t.Context(), w.suite.kubectl, "--kubeconfig", w.kubeconfig, "--namespace", w.namespace, "get", "dagruns", "-w")
+	w.T.Helper()
+	cmd := exec.CommandContext(w.T.Context(), w.KubectlPath, "--kubeconfig", w.Kubeconfig, "--namespace", w.Namespace, "get", "dagruns", "-w")
 	endWithParent(cmd)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	if err := cmd.Start(); err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	watch := &watching{w: w, lines: make(chan string, 1000)}
 	go func() {
@@ -129,8 +129,8 @@ func (w *world) watchRuns() *watching {
 
 // until reads lines until one has a text.
 func (watch *watching) until(text string) {
-	watch.w.t.Helper()
-	watch.w.eventually("kubectl get dagruns -w to print "+text, patience, func(context.Context) (bool, string) {
+	watch.w.T.Helper()
+	watch.w.Eventually("kubectl get dagruns -w to print "+text, patience, func(context.Context) (bool, string) {
 		for {
 			select {
 			case line := <-watch.lines:

@@ -1,4 +1,4 @@
-package e2e_test
+package control_test
 
 import (
 	"context"
@@ -19,18 +19,8 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
 	"kontroler/apis/kontroler/v1alpha1"
+	"kontroler/e2e/harness"
 )
-
-// leaseDuration of the controllers of these tests; a standby has to work on within two of them.
-const leaseDuration = 8 * time.Second
-
-var leased = flags("--lease-duration=" + leaseDuration.String())
-
-// waitLeads waits until a process has the Lease.
-func (c *controller) waitLeads() {
-	c.w.t.Helper()
-	c.w.eventually(c.name+" to lead", patience, func(context.Context) (bool, string) { return c.leads(), "none that does" })
-}
 
 // tap is a way to the API server that remembers what was sent over it.
 type tap struct {
@@ -40,15 +30,15 @@ type tap struct {
 }
 
 func (w *world) newTap() *tap {
-	w.t.Helper()
-	p := &tap{kubeconfig: filepath.Join(w.t.TempDir(), "kubeconfig")}
-	target, err := url.Parse(w.config.Host)
+	w.T.Helper()
+	p := &tap{kubeconfig: filepath.Join(w.T.TempDir(), "kubeconfig")}
+	target, err := url.Parse(w.Config.Host)
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
-	transport, err := rest.TransportFor(w.config)
+	transport, err := rest.TransportFor(w.Config)
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	proxy := &httputil.ReverseProxy{Transport: transport, FlushInterval: -1, Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }}
 	server := httptest.NewServer(http.HandlerFunc(func(answer http.ResponseWriter, r *http.Request) {
@@ -57,7 +47,7 @@ func (w *world) newTap() *tap {
 		p.mu.Unlock()
 		proxy.ServeHTTP(answer, r)
 	}))
-	w.t.Cleanup(func() {
+	w.T.Cleanup(func() {
 		server.CloseClientConnections()
 		server.Close()
 	})
@@ -66,7 +56,7 @@ func (w *world) newTap() *tap {
 	config.Contexts["tap"] = &clientcmdapi.Context{Cluster: "tap"}
 	config.CurrentContext = "tap"
 	if err := clientcmd.WriteToFile(*config, p.kubeconfig); err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	return p
 }
@@ -83,71 +73,58 @@ func (p *tap) sent() []string {
 // checkExitsUnheard lets a stopped leader go on, whose Lease another has by now: it exits by itself, asks for nothing but
 // its Lease, and writes nothing. still: nobody else writes meanwhile, so that the whole database can be compared.
 func (w *world) checkExitsUnheard(old *controller, p *tap, still bool) {
-	w.t.Helper()
+	w.T.Helper()
 	var before, after string
 	if still {
-		before = w.text()
+		before = w.Text()
 	}
 	unsent := len(p.sent())
-	old.thaw()
-	if code := old.waitExit(); code != 1 {
-		w.t.Errorf("the old leader exited with %d, want 1", code)
+	old.Thaw()
+	if code := old.WaitExit(); code != 1 {
+		w.T.Errorf("the old leader exited with %d, want 1", code)
 	}
 	if still {
-		after = w.text()
+		after = w.Text()
 	}
 	if diff := gocmp.Diff(strings.Split(before, "\n"), strings.Split(after, "\n")); diff != "" {
-		w.t.Errorf("the old leader has written to the database (-before +after):\n%s", diff)
+		w.T.Errorf("the old leader has written to the database (-before +after):\n%s", diff)
 	}
 	for _, request := range p.sent()[unsent:] {
 		if !strings.Contains(request, "/leases/") {
-			w.t.Errorf("the old leader has asked the API server: %s", request)
+			w.T.Errorf("the old leader has asked the API server: %s", request)
 		}
 	}
-	if log := old.log(); !strings.Contains(log, "exiting") {
-		w.t.Errorf("the old leader has not said why it exits:\n%s", tail(log, 10))
+	if log := old.Log(); !strings.Contains(log, "exiting") {
+		w.T.Errorf("the old leader has not said why it exits:\n%s", tail(log, 10))
 	}
-}
-
-// checkEpochs checks which epoch is the last that was taken, and that the sessions of earlier ones end.
-func (d *database) checkEpochs(want string) {
-	d.t.Helper()
-	if is := d.strings(`SELECT epoch::text FROM kontroler.epochs`); len(is) != 1 || is[0] != want {
-		d.t.Errorf("the epoch is %v, want %s", is, want)
-	}
-	d.w.eventually("the sessions of earlier epochs to end", patience, func(context.Context) (bool, string) {
-		sessions := d.strings(`SELECT DISTINCT application_name FROM pg_stat_activity
-			WHERE datname = current_database() AND application_name ~ '^kontroler [a-z0-9]{10} ' AND application_name !~ $1`, " "+want+"$")
-		return len(sessions) == 0, strings.Join(sessions, ", ")
-	})
 }
 
 func TestLeaderStopped(t *testing.T) {
 	w := newWorld(t)
 	p := w.newTap()
-	old := w.controller(leased, over(p))
-	old.waitLeads()
-	standby := w.controller(leased)
-	w.applyDAG("dag", marked("a", until("a")), marked("b", until("b"), after("a")), marked("c", "", after("b")))
-	w.start("run", "dag")
-	w.waitAttempt("run", "a", 1, "Running")
-	old.freeze()
+	old := w.Controller(leased, over(p))
+	old.WaitLeads()
+	standby := w.Controller(leased)
+	w.ApplyDAG("dag", play("a", until("a")), play("b", until("b"), after("a")), play("c", "", after("b")))
+	w.Start("run", "dag")
+	w.WaitAttempt("run", "a", 1, "Running")
+	old.Freeze()
 	frozen := time.Now()
-	w.open("a")
-	b := w.waitAttempt("run", "b", 1, "Running")
+	w.Open("a")
+	b := w.WaitAttempt("run", "b", 1, "Running")
 	if late := b.DecidedAt.Sub(frozen); late > 2*leaseDuration {
 		t.Errorf("the standby worked on after %s, want within %s", late, 2*leaseDuration)
 	}
-	if !standby.leads() {
+	if !standby.Leads() {
 		t.Error("the standby does not say that it leads")
 	}
-	w.open("b")
-	w.checkFinal("run", "Succeeded", all("Succeeded", "a", "b", "c"))
-	w.checkOnce("a", "b", "c")
-	w.checkStarts("run")
-	w.checkEpochs("2")
+	w.Open("b")
+	w.CheckFinal("run", "Succeeded", all("Succeeded", "a", "b", "c"))
+	w.CheckOnce("a", "b", "c")
+	w.CheckStarts("run")
+	w.CheckEpochs("2")
 	w.checkExitsUnheard(old, p, true)
-	w.checkEpochs("2")
+	w.CheckEpochs("2")
 }
 
 // A leader that is stopped inside of a transaction holds the fence: the successor must get through, and the commit must
@@ -168,59 +145,49 @@ func TestLeaderStoppedInATransaction(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			p := w.newTap()
-			old, hit := w.launchFaulty("stop:"+tt.fault, leased, over(p)) // the last flag wins
-			old.waitLeads()
-			standby := w.controller(leased)
-			scene := diamondScene()
-			scene.tasks = append(scene.tasks, marked("last", until("go"), after("d")))
-			scene.outcomes["last"], scene.effects = "Succeeded", append(scene.effects, "last")
-			w.prepare(scene)
+			old, hit := w.LaunchFaulty("stop:"+tt.fault, leased, over(p)) // the last flag wins
+			old.WaitLeads()
+			standby := w.Controller(leased)
+			scene := harness.Scenes(play)["diamond"]
+			scene.Tasks = append(scene.Tasks, play("last", until("go"), after("d")))
+			scene.Outcomes["last"], scene.Effects = "Succeeded", append(scene.Effects, "last")
+			w.Prepare(scene)
 			point, _, _ := strings.Cut(tt.fault, ":")
-			w.eventually("the leader to stop in a transaction", patience, func(context.Context) (bool, string) { return hit() == point, hit() })
+			w.Eventually("the leader to stop in a transaction", patience, func(context.Context) (bool, string) { return hit() == point, hit() })
 			stopped := time.Now()
-			standby.waitLeads()
-			if took := w.takenAt(); took.Sub(stopped) > 2*leaseDuration {
+			standby.WaitLeads()
+			if took := w.TakenAt(); took.Sub(stopped) > 2*leaseDuration {
 				t.Errorf("the standby took the epoch after %s, want within %s", took.Sub(stopped), 2*leaseDuration)
 			}
-			w.checkEpochs("2")
+			w.CheckEpochs("2")
 			if tt.ended {
-				w.open("go")
-				w.checkScene(scene)
+				w.Open("go")
+				w.CheckScene(scene)
 			}
 			w.checkExitsUnheard(old, p, tt.ended)
-			w.open("go")
-			w.checkScene(scene)
-			w.checkEpochs("2")
+			w.Open("go")
+			w.CheckScene(scene)
+			w.CheckEpochs("2")
 		})
 	}
-}
-
-// takenAt is when the last epoch was taken.
-func (d *database) takenAt() time.Time {
-	d.t.Helper()
-	var at time.Time
-	if err := d.db.QueryRowContext(d.t.Context(), `SELECT taken_at FROM kontroler.epochs`).Scan(&at); err != nil {
-		d.t.Fatal(err)
-	}
-	return at
 }
 
 // A leader that is told to stop hands over at once, in the middle of a run.
 func TestLeaderHandsOver(t *testing.T) {
 	w := newWorld(t)
-	old := w.controller(flags("--lease-duration=15s"))
-	old.waitLeads()
-	standby := w.controller(flags("--lease-duration=15s"))
-	w.applyDAG("dag", marked("a", until("a")), marked("b", "", after("a")))
-	w.start("run", "dag")
-	w.waitAttempt("run", "a", 1, "Running")
-	old.stop()
-	w.open("a")
-	w.checkFinal("run", "Succeeded", all("Succeeded", "a", "b"))
-	w.checkOnce("a", "b")
-	w.checkStarts("run")
-	w.checkEpochs("2")
-	if !standby.leads() {
+	old := w.Controller(flags("--lease-duration=15s"))
+	old.WaitLeads()
+	standby := w.Controller(flags("--lease-duration=15s"))
+	w.ApplyDAG("dag", play("a", until("a")), play("b", "", after("a")))
+	w.Start("run", "dag")
+	w.WaitAttempt("run", "a", 1, "Running")
+	old.Stop()
+	w.Open("a")
+	w.CheckFinal("run", "Succeeded", all("Succeeded", "a", "b"))
+	w.CheckOnce("a", "b")
+	w.CheckStarts("run")
+	w.CheckEpochs("2")
+	if !standby.Leads() {
 		t.Error("the standby does not say that it leads")
 	}
 }
@@ -229,24 +196,24 @@ func TestLeaderHandsOver(t *testing.T) {
 func TestRestoredDatabase(t *testing.T) {
 	w := newWorld(t)
 	for range 2 {
-		c := w.controller()
-		c.waitLeads()
-		c.stop()
+		c := w.Controller()
+		c.WaitLeads()
+		c.Stop()
 	}
-	w.checkEpochs("2")
-	w.exec(`UPDATE kontroler.epochs SET epoch = 1`)
-	refused := w.launch()
-	if code := refused.waitExit(); code != 1 {
+	w.CheckEpochs("2")
+	w.Exec(`UPDATE kontroler.epochs SET epoch = 1`)
+	refused := w.Launch()
+	if code := refused.WaitExit(); code != 1 {
 		t.Errorf("the controller exited with %d, want 1", code)
 	}
-	refused.waitLog("--accept-restored-database")
-	w.controller(flags("--accept-restored-database")).waitLeads()
-	w.checkEpochs("3")
-	w.applyDAG("dag", marked("a", ""))
-	w.start("run", "dag")
-	w.checkFinal("run", "Succeeded", all("Succeeded", "a"))
-	w.checkOnce("a")
-	leases, err := w.kube.CoordinationV1().Leases(w.namespace).List(t.Context(), metav1.ListOptions{LabelSelector: v1alpha1.LabelController})
+	refused.WaitLog("--accept-restored-database")
+	w.Controller(flags("--accept-restored-database")).WaitLeads()
+	w.CheckEpochs("3")
+	w.ApplyDAG("dag", play("a", ""))
+	w.Start("run", "dag")
+	w.CheckFinal("run", "Succeeded", all("Succeeded", "a"))
+	w.CheckOnce("a")
+	leases, err := w.Kube.CoordinationV1().Leases(w.Namespace).List(t.Context(), metav1.ListOptions{LabelSelector: v1alpha1.LabelController})
 	if err != nil {
 		t.Fatal(err)
 	}

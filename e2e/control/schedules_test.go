@@ -1,9 +1,8 @@
-package e2e_test
+package control_test
 
 import (
 	"context"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -13,67 +12,62 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"kontroler/apis/kontroler/v1alpha1"
+	"kontroler/e2e/harness"
 )
 
 // scheduled applies a DAG of one task with a schedule.
 func (w *world) scheduled(name, schedule, script string, change func(*v1alpha1.DAGSpec)) {
-	w.t.Helper()
+	w.T.Helper()
 	every := int32(10000) // a slow machine makes more runs than the default limits keep, and each is counted
 	spec := v1alpha1.DAGSpec{
-		Schedule: schedule, CatchUp: v1alpha1.CatchUpAll, Task: []v1alpha1.Task{sh(name, script)},
+		Schedule: schedule, CatchUp: v1alpha1.CatchUpAll, Task: []v1alpha1.Task{play(name, script)},
 		SuccessfulRunsHistoryLimit: &every, FailedRunsHistoryLimit: &every,
 	}
 	if change != nil {
 		change(&spec)
 	}
-	w.applySpec(name, spec)
+	w.ApplySpec(name, spec)
 }
 
 // suspend changes spec.suspended.
 func (w *world) suspend(dag string, suspended bool) {
-	w.t.Helper()
-	w.kubectl("patch", "dag", dag, "--type=merge", "-p", fmt.Sprintf(`{"spec":{"suspended":%t}}`, suspended))
+	w.T.Helper()
+	w.Kubectl("patch", "dag", dag, "--type=merge", "-p", fmt.Sprintf(`{"spec":{"suspended":%t}}`, suspended))
 }
 
 // rest suspends a DAG and waits until the controller has seen it: no run is decided from then on.
 func (w *world) rest(dag string) {
-	w.t.Helper()
+	w.T.Helper()
 	w.suspend(dag, true)
-	w.eventually("DAG "+dag+" to have no next due time", patience, func(context.Context) (bool, string) {
-		next := w.dag(dag).Status.NextScheduleTime
+	w.Eventually("DAG "+dag+" to have no next due time", patience, func(context.Context) (bool, string) {
+		next := w.DAG(dag).Status.NextScheduleTime
 		return next == nil, fmt.Sprint(next)
 	})
 }
 
-// ticks counts a DAG's rows of an outcome whose run has a phase; "": whatever phase.
-func (d *database) ticks(dag, outcome, phase string) int {
-	return len(d.strings(`SELECT t.due_from::text FROM kontroler_v1.ticks t JOIN kontroler_v1.dags d ON d.id = t.dag_id
-LEFT JOIN kontroler_v1.runs r ON r.id = t.run_id WHERE d.name = $1 AND t.outcome = $2 AND ($3 = '' OR r.phase = $3)`, dag, outcome, phase))
-}
-
 func (w *world) waitTicks(dag, outcome, phase string, n int) {
-	w.t.Helper()
-	w.eventually(fmt.Sprintf("%d due times of %s to be %s %s", n, dag, outcome, phase), patience, func(context.Context) (bool, string) {
-		got := w.ticks(dag, outcome, phase)
+	w.T.Helper()
+	w.Eventually(fmt.Sprintf("%d due times of %s to be %s %s", n, dag, outcome, phase), patience, func(context.Context) (bool, string) {
+		got := w.Ticks(dag, outcome, phase)
 		return got >= n, fmt.Sprint(got)
 	})
 }
 
 // checkLedger is checkRows, and checks that there is a DagRun for each run and none without a due time.
 func (w *world) checkLedger(dag string, every time.Duration) {
-	w.t.Helper()
+	w.T.Helper()
 	ran := w.checkRows(dag, every)
 	if objects := w.scheduledRuns(dag); !slices.Equal(ran, objects) {
-		w.t.Errorf("%s: ticks that ran %v, DagRuns %v", dag, ran, objects)
+		w.T.Errorf("%s: ticks that ran %v, DagRuns %v", dag, ran, objects)
 	}
 }
 
 // scheduledRuns are the names of the DagRuns that a DAG's schedule made.
 func (w *world) scheduledRuns(dag string) (names []string) {
-	w.t.Helper()
-	list, err := w.client.KontrolerV1alpha1().DagRuns(w.namespace).List(w.t.Context(), metav1.ListOptions{LabelSelector: v1alpha1.LabelScheduled + "=true"})
+	w.T.Helper()
+	list, err := w.Client.KontrolerV1alpha1().DagRuns(w.Namespace).List(w.T.Context(), metav1.ListOptions{LabelSelector: v1alpha1.LabelScheduled + "=true"})
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	for _, run := range list.Items {
 		if run.Spec.DagName == dag && metav1.GetControllerOf(&run) != nil {
@@ -87,26 +81,26 @@ func (w *world) scheduledRuns(dag string) (names []string) {
 // checkRows waits until a suspended DAG's runs have ended and checks that every due time is in the ledger, once, each that
 // ran with one run. It returns their names.
 func (w *world) checkRows(dag string, every time.Duration) (ran []string) {
-	w.t.Helper()
-	w.eventually("the runs of "+dag+" to end", patience, func(context.Context) (bool, string) {
-		live := w.strings(`SELECT name FROM kontroler_v1.runs WHERE dag_name = $1 AND phase IN ('Pending', 'Running')`, dag)
-		missing := w.strings(`SELECT t.due_from::text FROM kontroler_v1.ticks t JOIN kontroler_v1.dags d ON d.id = t.dag_id
+	w.T.Helper()
+	w.Eventually("the runs of "+dag+" to end", patience, func(context.Context) (bool, string) {
+		live := w.Strings(`SELECT name FROM kontroler_v1.runs WHERE dag_name = $1 AND phase IN ('Pending', 'Running')`, dag)
+		missing := w.Strings(`SELECT t.due_from::text FROM kontroler_v1.ticks t JOIN kontroler_v1.dags d ON d.id = t.dag_id
 WHERE d.name = $1 AND t.outcome = 'Ran' AND t.run_id IS NULL`, dag)
 		return len(live)+len(missing) == 0, fmt.Sprint(live, missing)
 	})
-	broken := w.strings(`
+	broken := w.Strings(`
 SELECT due_from || ' after ' || before FROM (
     SELECT t.*, lag(t.due_to) OVER (ORDER BY t.due_from) AS before FROM kontroler_v1.ticks t JOIN kontroler_v1.dags d ON d.id = t.dag_id WHERE d.name = $1) t
 WHERE due_from - before <> make_interval(secs => $2) OR due_to - due_from <> make_interval(secs => $2 * (count - 1))`, dag, every.Seconds())
 	if len(broken) > 0 {
-		w.t.Errorf("the ledger of %s has gaps or overlaps at %v", dag, broken)
+		w.T.Errorf("the ledger of %s has gaps or overlaps at %v", dag, broken)
 	}
-	ran = w.strings(`SELECT run_name FROM kontroler_v1.ticks t JOIN kontroler_v1.dags d ON d.id = t.dag_id WHERE d.name = $1 AND outcome = 'Ran' ORDER BY 1`, dag)
-	rows := w.strings(`SELECT name FROM kontroler_v1.runs WHERE dag_name = $1 AND name NOT LIKE 'mine%' ORDER BY 1`, dag)
+	ran = w.Strings(`SELECT run_name FROM kontroler_v1.ticks t JOIN kontroler_v1.dags d ON d.id = t.dag_id WHERE d.name = $1 AND outcome = 'Ran' ORDER BY 1`, dag)
+	rows := w.Strings(`SELECT name FROM kontroler_v1.runs WHERE dag_name = $1 AND name NOT LIKE 'mine%' ORDER BY 1`, dag)
 	slices.Sort(ran)
 	slices.Sort(rows)
 	if !slices.Equal(ran, rows) || len(ran) == 0 {
-		w.t.Errorf("%s: ticks that ran %v, runs %v", dag, ran, rows)
+		w.T.Errorf("%s: ticks that ran %v, runs %v", dag, ran, rows)
 	}
 	return ran
 }
@@ -114,41 +108,37 @@ WHERE due_from - before <> make_interval(secs => $2) OR due_to - due_from <> mak
 // A schedule runs, is suspended and resumed; kubectl shows last and next; the runs go with the DAG.
 func TestSchedule(t *testing.T) {
 	w := newWorld(t)
-	w.controller()
+	w.Controller()
 	w.scheduled("tick", "@every 3s", "", nil)
 	w.waitTicks("tick", "Ran", "Succeeded", 2)
-	s := w.dag("tick").Status
+	s := w.DAG("tick").Status
 	if s.LastScheduleTime == nil || s.NextScheduleTime == nil || !s.NextScheduleTime.After(s.LastScheduleTime.Time) {
 		t.Errorf("the DAG shows last %v and next %v", s.LastScheduleTime, s.NextScheduleTime)
 	}
 	w.rest("tick")
-	ran := w.ticks("tick", "Ran", "")
-	w.eventually("a due time to pass", patience, func(context.Context) (bool, string) {
-		passed := w.strings(`SELECT dag_id::text FROM kontroler_v1.schedules WHERE now() > cursor + interval '4 seconds'`)
+	ran := w.Ticks("tick", "Ran", "")
+	w.Eventually("a due time to pass", patience, func(context.Context) (bool, string) {
+		passed := w.Strings(`SELECT dag_id::text FROM kontroler_v1.schedules WHERE now() > cursor + interval '4 seconds'`)
 		return len(passed) == 1, fmt.Sprint(passed)
 	})
-	if now := w.ticks("tick", "Ran", ""); now != ran {
+	if now := w.Ticks("tick", "Ran", ""); now != ran {
 		t.Errorf("%d runs of a suspended schedule", now-ran)
 	}
 	w.suspend("tick", false)
 	w.waitTicks("tick", "Ran", "Succeeded", ran+1)
-	if n := w.ticks("tick", "Suspended", ""); n == 0 {
+	if n := w.Ticks("tick", "Suspended", ""); n == 0 {
 		t.Error("no row for the stretch that was suspended")
 	}
 	w.rest("tick")
 	w.checkLedger("tick", 3*time.Second)
-	example, err := os.ReadFile("../manifests/examples/schedule.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.apply(string(example))
-	w.eventually("the example to be due next", patience, func(context.Context) (bool, string) {
-		s := w.dag("nightly").Status
+	w.Apply(harness.Example(t, "schedule.yaml"))
+	w.Eventually("the example to be due next", patience, func(context.Context) (bool, string) {
+		s := w.DAG("nightly").Status
 		return s.NextScheduleTime != nil && s.NextScheduleTime.Minute() == 30, fmt.Sprint(s.NextScheduleTime)
 	})
-	w.kubectl("delete", "dag", "tick")
-	w.eventually("the DagRuns to go with their DAG", patience, func(context.Context) (bool, string) {
-		left := w.kubectl("get", "dagruns", "-o", "name")
+	w.Kubectl("delete", "dag", "tick")
+	w.Eventually("the DagRuns to go with their DAG", patience, func(context.Context) (bool, string) {
+		left := w.Kubectl("get", "dagruns", "-o", "name")
 		return strings.TrimSpace(left) == "", left
 	})
 }
@@ -158,9 +148,9 @@ func TestScheduleKilledAt(t *testing.T) {
 	for _, fault := range []string{"tick-committed:3", "tick-create:2", "tick-created:2", "run-admitted:2"} {
 		t.Run(fault, func(t *testing.T) {
 			w := newWorld(t)
-			w.dieAt(fault, func(w *world) { w.scheduled("tick", "@every 3s", "", nil) })
-			before := w.ticks("tick", "Ran", "")
-			w.controller(atOnce)
+			w.DieAt(fault, func() { w.scheduled("tick", "@every 3s", "", nil) })
+			before := w.Ticks("tick", "Ran", "")
+			w.Controller(atOnce)
 			w.waitTicks("tick", "Ran", "Succeeded", before+2)
 			w.rest("tick")
 			w.checkLedger("tick", 3*time.Second)
@@ -171,36 +161,54 @@ func TestScheduleKilledAt(t *testing.T) {
 // A long run and the next due time: Forbid lets it overlap, Replace cancels the run and keeps its DagRun.
 func TestScheduleConcurrency(t *testing.T) {
 	w := newWorld(t)
-	w.controller()
+	w.Controller()
 	w.scheduled("forbid", "@every 3s", until("go"), func(s *v1alpha1.DAGSpec) { s.ConcurrencyPolicy = v1alpha1.ForbidConcurrent })
-	w.scheduled("replace", "@every 20s", forever, func(s *v1alpha1.DAGSpec) { s.ConcurrencyPolicy = v1alpha1.ReplaceConcurrent })
+	w.scheduled("replace", "@every 6s", forever, func(s *v1alpha1.DAGSpec) { s.ConcurrencyPolicy = v1alpha1.ReplaceConcurrent })
 	w.waitTicks("forbid", "Overlapped", "", 2)
-	if n := w.ticks("forbid", "Ran", ""); n != 1 {
+	if n := w.Ticks("forbid", "Ran", ""); n != 1 {
 		t.Errorf("%d runs of a schedule that forbids a second one", n)
 	}
-	w.open("go")
+	w.Open("go")
 	w.waitTicks("forbid", "Ran", "Succeeded", 2)
 	w.rest("forbid")
 	w.checkLedger("forbid", 3*time.Second)
 	w.waitTicks("replace", "Ran", "Cancelled", 1)
 	w.rest("replace")
-	for _, run := range strings.Fields(w.kubectl("get", "dagruns", "-l", v1alpha1.LabelDAG+"=replace", "-o", "name")) {
-		w.kubectl("patch", run, "--type=merge", "-p", `{"spec":{"cancel":true}}`)
+	for _, run := range strings.Fields(w.Kubectl("get", "dagruns", "-l", v1alpha1.LabelDAG+"=replace", "-o", "name")) {
+		w.Kubectl("patch", run, "--type=merge", "-p", `{"spec":{"cancel":true}}`)
 	}
-	w.checkLedger("replace", 20*time.Second)
+	w.checkLedger("replace", 6*time.Second)
+}
+
+// kill -9 after the run that a newer one replaces was cancelled: each due time still has its run, and each but the newest is
+// Cancelled.
+func TestScheduleReplaceKilled(t *testing.T) {
+	w := newWorld(t)
+	w.DieAt("tick-replaced:1", func() {
+		w.scheduled("tick", "@every 6s", forever, func(s *v1alpha1.DAGSpec) { s.ConcurrencyPolicy = v1alpha1.ReplaceConcurrent })
+	})
+	before := w.Ticks("tick", "Ran", "")
+	w.Controller(atOnce)
+	w.waitTicks("tick", "Ran", "Running", 1)
+	w.waitTicks("tick", "Ran", "Cancelled", before)
+	w.rest("tick")
+	for _, run := range w.Strings(`SELECT name FROM kontroler_v1.runs WHERE phase = 'Running'`) {
+		w.Cancel(run)
+	}
+	w.checkLedger("tick", 6*time.Second)
 }
 
 // A standby takes the schedule over from a leader that dies: nothing is skipped, and nothing runs twice.
 func TestScheduleLeaderChange(t *testing.T) {
 	w := newWorld(t)
-	first := w.controller(leased)
-	first.waitLeads()
+	first := w.Controller(leased)
+	first.WaitLeads()
 	w.scheduled("tick", "@every 3s", "", nil)
 	w.waitTicks("tick", "Ran", "Succeeded", 2)
-	second := w.launch(leased)
-	before := w.ticks("tick", "Ran", "")
-	first.kill9()
-	second.waitLeads()
+	second := w.Launch(leased)
+	before := w.Ticks("tick", "Ran", "")
+	first.Kill9()
+	second.WaitLeads()
 	w.waitTicks("tick", "Ran", "Succeeded", before+2)
 	w.rest("tick")
 	w.checkLedger("tick", 3*time.Second)
@@ -209,20 +217,20 @@ func TestScheduleLeaderChange(t *testing.T) {
 // An edit of another field leaves the cursor alone; a new schedule begins when it is seen.
 func TestScheduleEdited(t *testing.T) {
 	w := newWorld(t)
-	w.controller()
+	w.Controller()
 	w.scheduled("tick", "@every 3s", "", nil)
 	w.waitTicks("tick", "Ran", "", 1)
-	w.kubectl("patch", "dag", "tick", "--type=merge", "-p", `{"spec":{"maxParallel":2}}`)
+	w.Kubectl("patch", "dag", "tick", "--type=merge", "-p", `{"spec":{"maxParallel":2}}`)
 	w.waitTicks("tick", "Ran", "Succeeded", 2)
 	w.rest("tick")
 	w.checkLedger("tick", 3*time.Second)
-	ran := w.ticks("tick", "Ran", "")
-	w.kubectl("patch", "dag", "tick", "--type=merge", "-p", `{"spec":{"schedule":"0 0 1 1 *","suspended":false}}`)
-	w.eventually("the new schedule to be due", patience, func(context.Context) (bool, string) {
-		next := w.dag("tick").Status.NextScheduleTime
+	ran := w.Ticks("tick", "Ran", "")
+	w.Kubectl("patch", "dag", "tick", "--type=merge", "-p", `{"spec":{"schedule":"0 0 1 1 *","suspended":false}}`)
+	w.Eventually("the new schedule to be due", patience, func(context.Context) (bool, string) {
+		next := w.DAG("tick").Status.NextScheduleTime
 		return next != nil && next.Time.UTC().Month() == time.January, fmt.Sprint(next)
 	})
-	if now := w.ticks("tick", "Ran", ""); now != ran {
+	if now := w.Ticks("tick", "Ran", ""); now != ran {
 		t.Errorf("a new schedule made %d runs of due times before it", now-ran)
 	}
 }
@@ -231,31 +239,31 @@ func TestScheduleEdited(t *testing.T) {
 // other one begins when it takes over.
 func TestScheduleOfDAGTakenOver(t *testing.T) {
 	w := newWorld(t)
-	one, two := w.database, w.newDatabase()
-	dead := w.controller(on(one), patientLease)
+	one, two := w.Database, w.NewDatabase()
+	dead := w.Controller(on(one), patientLease)
 	w.scheduled("tick", "@every 3s", "", nil)
 	w.waitTicks("tick", "Ran", "Succeeded", 2)
-	w.controller(on(two), patientLease)
-	dead.kill9()
-	w.kubectl("delete", "lease", "kontroler-"+one.controllerID())
+	w.Controller(on(two), patientLease)
+	dead.Kill9()
+	w.Kubectl("delete", "lease", "kontroler-"+one.ControllerID())
 	taken := time.Now()
 	w.waitClaimed("tick", two)
-	w.eventually("the other controller to run the schedule", patience, func(context.Context) (bool, string) {
-		got := two.ticks("tick", "Ran", "Succeeded")
+	w.Eventually("the other controller to run the schedule", patience, func(context.Context) (bool, string) {
+		got := two.Ticks("tick", "Ran", "Succeeded")
 		return got >= 2, fmt.Sprint(got)
 	})
 	w.rest("tick")
-	if early := two.strings(`SELECT due_from::text FROM kontroler_v1.ticks WHERE due_from < $1`, taken); len(early) > 0 {
+	if early := two.Strings(`SELECT due_from::text FROM kontroler_v1.ticks WHERE due_from < $1`, taken); len(early) > 0 {
 		t.Errorf("the one that took over accounts for due times before: %v", early)
 	}
 	const ran = `SELECT run_name FROM kontroler_v1.ticks WHERE outcome = 'Ran'`
-	first, second := one.strings(ran), two.strings(ran)
+	first, second := one.Strings(ran), two.Strings(ran)
 	for _, run := range first {
 		if slices.Contains(second, run) {
 			t.Errorf("%s is in both ledgers", run)
 		}
 	}
-	if n, most := w.effects()["tick"], len(first)+len(second); n > most {
+	if n, most := w.Effects()["tick"], len(first)+len(second); n > most {
 		t.Errorf("the task ran %d times for %d due times", n, most)
 	}
 }
@@ -263,30 +271,30 @@ func TestScheduleOfDAGTakenOver(t *testing.T) {
 // A DAG made again under its name begins at its creation; its ledger and its versions go on.
 func TestScheduleOfDAGMadeAgain(t *testing.T) {
 	w := newWorld(t)
-	w.controller()
+	w.Controller()
 	w.scheduled("tick", "@every 3s", "", nil)
 	w.waitTicks("tick", "Ran", "Succeeded", 2)
 	w.rest("tick")
-	w.kubectl("delete", "dag", "tick")
-	before := w.strings(`SELECT run_name FROM kontroler_v1.ticks WHERE outcome = 'Ran'`)
-	w.eventually("due times to pass", patience, func(context.Context) (bool, string) {
-		passed := w.strings(`SELECT dag_id::text FROM kontroler_v1.schedules WHERE now() > cursor + interval '10 seconds'`)
+	w.Kubectl("delete", "dag", "tick")
+	before := w.Strings(`SELECT run_name FROM kontroler_v1.ticks WHERE outcome = 'Ran'`)
+	w.Eventually("due times to pass", patience, func(context.Context) (bool, string) {
+		passed := w.Strings(`SELECT dag_id::text FROM kontroler_v1.schedules WHERE now() > cursor + interval '10 seconds'`)
 		return len(passed) == 1, fmt.Sprint(passed)
 	})
 	w.scheduled("tick", "@every 3s", "echo again", nil)
-	made := w.dag("tick").CreationTimestamp
+	made := w.DAG("tick").CreationTimestamp
 	w.waitTicks("tick", "Ran", "Succeeded", len(before)+1)
-	if version := w.dag("tick").Status.Version; version < 2 {
+	if version := w.DAG("tick").Status.Version; version < 2 {
 		t.Errorf("the DAG made again has version %d", version)
 	}
-	after := w.strings(`SELECT run_name FROM kontroler_v1.ticks WHERE outcome = 'Ran' AND due_from < $1`, made.Time)
+	after := w.Strings(`SELECT run_name FROM kontroler_v1.ticks WHERE outcome = 'Ran' AND due_from < $1`, made.Time)
 	slices.Sort(before)
 	slices.Sort(after)
 	if !slices.Equal(before, after) {
 		t.Errorf("runs of due times before the DAG was made again: %v, want %v", after, before)
 	}
 	// The second DAG is at rest from its creation on but for its own due times: nothing is noted for the time between.
-	if between := w.strings(`SELECT due_from::text FROM kontroler_v1.ticks WHERE outcome IN ('Missed', 'TooLate')`); len(between) > 0 {
+	if between := w.Strings(`SELECT due_from::text FROM kontroler_v1.ticks WHERE outcome IN ('Missed', 'TooLate')`); len(between) > 0 {
 		t.Errorf("due times while there was no DAG are in the ledger: %v", between)
 	}
 }
@@ -295,21 +303,21 @@ func TestScheduleOfDAGMadeAgain(t *testing.T) {
 func TestSchedulesIdle(t *testing.T) {
 	const renewals = 5
 	w := newWorld(t)
-	c := w.controller()
+	c := w.Controller()
 	names := []string{"a", "b", "c", "d", "e"}
 	for _, name := range names {
 		w.scheduled(name, "0 0 29 2 *", "", nil)
 	}
 	for _, name := range names {
-		w.eventually("DAG "+name+" to have a next due time", patience, func(context.Context) (bool, string) {
-			next := w.dag(name).Status.NextScheduleTime
+		w.Eventually("DAG "+name+" to have a next due time", patience, func(context.Context) (bool, string) {
+			next := w.DAG(name).Status.NextScheduleTime
 			return next != nil, fmt.Sprint(next)
 		})
 	}
 	var before map[string]int
 	renewed := 0
-	w.eventually("a controller that does nothing", patience, func(context.Context) (bool, string) {
-		did, leases := c.activity()
+	w.Eventually("a controller that does nothing", patience, func(context.Context) (bool, string) {
+		did, leases := activity(t, c)
 		diff := gocmp.Diff(before, did)
 		if diff != "" {
 			before, renewed = did, leases
@@ -320,10 +328,10 @@ func TestSchedulesIdle(t *testing.T) {
 
 // activity is what a controller has done so far: requests to the API server and syncs, but for the renewals of its Lease,
 // which it counts.
-func (c *controller) activity() (did map[string]int, renewals int) {
-	c.w.t.Helper()
+func activity(t *testing.T, c *controller) (did map[string]int, renewals int) {
+	t.Helper()
 	did = map[string]int{}
-	counters := c.counters()
+	counters := c.Counters()
 	for series, n := range counters {
 		request := strings.HasPrefix(series, "kontroler_api_requests_total")
 		switch {
@@ -334,7 +342,7 @@ func (c *controller) activity() (did map[string]int, renewals int) {
 		}
 	}
 	if len(did) == 0 || renewals == 0 {
-		c.w.t.Fatalf("no request, no sync or no renewal in /metrics: %v", counters)
+		t.Fatalf("no request, no sync or no renewal in /metrics: %v", counters)
 	}
 	return did, renewals
 }

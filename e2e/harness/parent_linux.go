@@ -1,9 +1,9 @@
-package e2e_test
+package harness
 
 import (
 	"os/exec"
 	"syscall"
 )
 
-// endWithParent makes the kernel end a process when this one is gone.
-func endWithParent(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} }
+// EndWithParent makes the kernel end a process when this one is gone.
+func EndWithParent(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} }

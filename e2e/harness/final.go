@@ -1,12 +1,10 @@
-package e2e_test
+package harness
 
 import (
 	"cmp"
 	"context"
-	"database/sql"
 	"fmt"
 	"slices"
-	"strings"
 
 	gocmp "github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -14,8 +12,8 @@ import (
 	"kontroler/apis/kontroler/v1alpha1"
 )
 
-// all says that each of some tasks ended with an outcome.
-func all(outcome string, tasks ...string) map[string]string {
+// All says that each of some tasks ended with an outcome.
+func All(outcome string, tasks ...string) map[string]string {
 	want := map[string]string{}
 	for _, task := range tasks {
 		want[task] = outcome
@@ -23,44 +21,45 @@ func all(outcome string, tasks ...string) map[string]string {
 	return want
 }
 
-// none are the tasks of a run that was refused.
-var none = map[string]string{}
+// None are the tasks of a run that was refused.
+var None = map[string]string{}
 
-// checkFinal checks the final rows of a run that has ended: its phase, the outcome of every task (see taskRow.outcome),
+// CheckFinal checks the final rows of a run that has ended: its phase, the outcome of every task (see TaskRow.outcome),
 // and what holds of the rows of every ended run; that its DagRun says the same; and that its Pods are gone.
-func (d *database) checkFinal(run, phase string, tasks map[string]string) runRow {
+func (d *Database) CheckFinal(run, phase string, tasks map[string]string) RunRow {
 	d.t.Helper()
-	var row runRow
-	d.w.eventually("run "+run+" to end in the database", patience, func(context.Context) (bool, string) {
+	var row RunRow
+	d.w.Eventually("run "+run+" to end in the database", Patience, func(context.Context) (bool, string) {
 		var ok bool
-		row, ok = d.tryRun(run)
+		row, ok = d.TryRun(run)
 		return ok && v1alpha1.RunPhase(row.Phase).Ended(), row.Phase
 	})
 	if row.Phase != phase {
 		d.t.Errorf("run %s is %s, want %s: %s %s", run, row.Phase, phase, row.Reason, row.Message)
 	}
 	is := map[string]string{}
-	for _, task := range d.tasks(run) {
+	for _, task := range d.Tasks(run) {
 		is[task.Name] = task.outcome()
 	}
 	if diff := gocmp.Diff(tasks, is); diff != "" {
 		d.t.Errorf("tasks of run %s (-want +got):\n%s", run, diff)
 	}
-	for _, fault := range d.faults(row) {
+	for _, fault := range d.Faults(row) {
 		d.t.Errorf("run %s: %s", run, fault)
 	}
-	d.w.checkStatus(row)
-	d.w.checkPodsGone(row.UID)
+	d.w.CheckStatus(row)
+	d.w.CheckPodsGone(row.UID)
+	d.checkCreated(row)
 	return row
 }
 
-// faults is what is wrong with the rows of a run that has ended, whatever it was.
-func (d *database) faults(row runRow) []string {
+// Faults is what is wrong with the rows of a run that has ended, whatever it was.
+func (d *Database) Faults(row RunRow) []string {
 	d.t.Helper()
 	var faults []string
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
-	tasks, attempts := d.tasks(row.Name), map[int64][]attemptRow{}
-	for _, a := range d.attempts(row.Name) {
+	tasks, attempts := d.Tasks(row.Name), map[int64][]AttemptRow{}
+	for _, a := range d.Attempts(row.Name) {
 		attempts[a.TaskID] = append(attempts[a.TaskID], a)
 		if a.FinishedAt.Unix() == 0 {
 			fault("attempt %d of %s has not ended: %s", a.Number, a.Task, a.Phase)
@@ -69,7 +68,7 @@ func (d *database) faults(row runRow) []string {
 			fault("attempt %d of %s has a stray Pod", a.Number, a.Task)
 		}
 	}
-	byName, count := map[string]taskRow{}, map[string]int{}
+	byName, count := map[string]TaskRow{}, map[string]int{}
 	for _, task := range tasks {
 		byName[task.Name] = task
 		count[task.Phase]++
@@ -97,7 +96,7 @@ func (d *database) faults(row runRow) []string {
 
 // attemptFaults is what is wrong with the attempts of a task: one success of a succeeded task, its last; each attempt
 // begun after the end of the one before.
-func attemptFaults(task taskRow, attempts []attemptRow) []string {
+func attemptFaults(task TaskRow, attempts []AttemptRow) []string {
 	var faults []string
 	fault := func(format string, args ...any) { faults = append(faults, task.Name+": "+fmt.Sprintf(format, args...)) }
 	if len(attempts) != task.Attempts {
@@ -129,7 +128,7 @@ func attemptFaults(task taskRow, attempts []attemptRow) []string {
 }
 
 // orderFaults is what is wrong between a task and its parents.
-func orderFaults(task taskRow, attempts []attemptRow, parents []string, byName map[string]taskRow) []string {
+func orderFaults(task TaskRow, attempts []AttemptRow, parents []string, byName map[string]TaskRow) []string {
 	var faults []string
 	lost := false
 	for _, name := range parents {
@@ -151,25 +150,25 @@ func orderFaults(task taskRow, attempts []attemptRow, parents []string, byName m
 	return faults
 }
 
-// checkStatus checks that the DagRun of a row says what the row says; one that is gone says nothing.
-func (w *world) checkStatus(row runRow) {
-	w.t.Helper()
-	list, err := w.client.KontrolerV1alpha1().DagRuns(w.namespace).List(w.t.Context(), metav1.ListOptions{FieldSelector: "metadata.name=" + row.Name})
+// CheckStatus checks that the DagRun of a row says what the row says; one that is gone says nothing.
+func (w *World) CheckStatus(row RunRow) {
+	w.T.Helper()
+	list, err := w.Client.KontrolerV1alpha1().DagRuns(w.Namespace).List(w.T.Context(), metav1.ListOptions{FieldSelector: "metadata.name=" + row.Name})
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	if len(list.Items) == 0 || string(list.Items[0].UID) != row.UID {
 		return
 	}
-	run := w.waitRun(row.Name, v1alpha1.RunPhase(row.Phase), patience)
+	run := w.WaitRun(row.Name, v1alpha1.RunPhase(row.Phase), Patience)
 	s := run.Status
 	if s.RunID != row.ID || s.DAGVersion != row.Version || s.Reason != row.Reason || s.ObservedGeneration != run.Generation || s.CompletionTime == nil {
-		w.t.Errorf("DagRun %s says run %d, version %d, reason %q, generation %d, completed %v; want %d, %d, %q, %d and a time",
+		w.T.Errorf("DagRun %s says run %d, version %d, reason %q, generation %d, completed %v; want %d, %d, %q, %d and a time",
 			row.Name, s.RunID, s.DAGVersion, s.Reason, s.ObservedGeneration, s.CompletionTime, row.ID, row.Version, row.Reason, run.Generation)
 	}
 	want := v1alpha1.TaskCounts{Total: int32(row.Total), Succeeded: int32(row.Succeeded), Failed: int32(row.Failed), Skipped: int32(row.Skipped), Cancelled: int32(row.Cancelled)}
 	if row.Total > 0 && (s.Tasks == nil || *s.Tasks != want) {
-		w.t.Errorf("DagRun %s counts %+v, want %+v", row.Name, s.Tasks, want)
+		w.T.Errorf("DagRun %s counts %+v, want %+v", row.Name, s.Tasks, want)
 	}
 	for condition, phase := range map[string]string{v1alpha1.RunConditionSucceeded: "Succeeded", v1alpha1.RunConditionFailed: "Failed"} {
 		is := condition + " is not there"
@@ -179,93 +178,25 @@ func (w *world) checkStatus(row runRow) {
 			}
 		}
 		if want := map[bool]string{true: "True", false: "False"}[row.Phase == phase]; is != want {
-			w.t.Errorf("DagRun %s is %s, its condition %s: %s, want %s", row.Name, row.Phase, condition, is, want)
+			w.T.Errorf("DagRun %s is %s, its condition %s: %s, want %s", row.Name, row.Phase, condition, is, want)
 		}
 	}
 }
 
-// checkPodsGone waits until no Pod of an ended run is left.
-func (w *world) checkPodsGone(uid string) {
-	w.t.Helper()
-	w.eventually("the Pods of the ended run to be gone", patience, func(context.Context) (bool, string) {
-		var left []string
-		for _, pod := range w.podsOf(uid) {
-			left = append(left, fmt.Sprintf("%s (finalizers %v, deletion %v)", pod.Name, pod.Finalizers, pod.DeletionTimestamp))
-		}
-		return len(left) == 0, strings.Join(left, ", ")
-	})
-}
-
-// checkOnce checks that each of some tasks, made by sh, had its side effect once, and no other task had one.
-func (w *world) checkOnce(tasks ...string) {
-	w.t.Helper()
-	want := map[string]int{}
-	for _, task := range tasks {
-		want[task] = 1
-	}
-	if diff := gocmp.Diff(want, w.effects()); diff != "" {
-		w.t.Errorf("side effects (-want +got):\n%s", diff)
-	}
-}
-
-// explain prints, for a test that failed, what was there: logs, rows, Pods, Events.
-func (w *world) explain() {
-	if !w.t.Failed() {
-		return
-	}
-	for _, args := range [][]string{
-		{"get", "dags,dagruns,pods", "-o", "wide"},
-		{"get", "dagruns", "-o", "yaml"},
-		{"get", "events", "--sort-by=.lastTimestamp"},
-	} {
-		out, _ := w.runKubectl("", append([]string{"--namespace", w.namespace}, args...)...)
-		w.t.Logf("kubectl %s\n%s", strings.Join(args, " "), tail(out, 100))
-	}
-	w.t.Logf("database\n%s", tail(w.dump(), 300))
-	for _, c := range w.processes {
-		w.t.Logf("log of %s\n%s", c.name, tail(c.log(), 300))
-	}
-}
-
-// dump is the rows of the world's runs, or why they cannot be read.
-func (d *database) dump() string {
-	var lines []string
-	for _, view := range []string{"runs", "tasks", "attempts"} {
-		err := d.query(func(rows *sql.Rows) error {
-			var line string
-			defer func() { lines = append(lines, view+": "+line) }()
-			return rows.Scan(&line)
-		}, `SELECT v::text FROM kontroler_v1.`+view+` v ORDER BY id`)
-		if err != nil {
-			lines = append(lines, err.Error())
-		}
-	}
-	return strings.Join(lines, "\n")
-}
-
-// tail is the last lines of a text.
-func tail(text string, n int) string {
-	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
-	if len(lines) <= n {
-		return strings.Join(lines, "\n")
-	}
-	return fmt.Sprintf("… %d lines before\n", len(lines)-n) + strings.Join(lines[len(lines)-n:], "\n")
-}
-
-// mostAtOnce is the highest number of attempts of a run that were live at one time. The last attempt of a task lasted until
+// MostAtOnce is the highest number of attempts of a run that were live at one time. The last attempt of a task lasted until
 // the task's end: a container's own end is told in whole seconds.
-func (d *database) mostAtOnce(run string) int {
+func (d *Database) MostAtOnce(run string) int {
 	d.t.Helper()
 	type edge struct {
 		at    int64
 		delta int
 	}
 	var edges []edge
-	attempts := map[string][]attemptRow{}
-	for _, a := range d.attempts(run) {
+	attempts := map[string][]AttemptRow{}
+	for _, a := range d.Attempts(run) {
 		attempts[a.Task] = append(attempts[a.Task], a)
 	}
-	for _, task := range d.tasks(run) {
+	for _, task := range d.Tasks(run) {
 		for i, a := range attempts[task.Name] {
 			end := task.FinishedAt
 			if i+1 < len(attempts[task.Name]) {

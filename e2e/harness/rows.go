@@ -1,4 +1,4 @@
-package e2e_test
+package harness
 
 import (
 	"context"
@@ -16,32 +16,33 @@ import (
 	"kontroler/store/storetest"
 )
 
-// database is one controller's database, read through the views of the read contract.
-type database struct {
+// Database is one controller's database, read through the views of the read contract.
+type Database struct {
 	t   *testing.T
-	w   *world
-	url string
-	db  *sql.DB
+	w   *World
+	URL string
+	DB  *sql.DB
 }
 
-// newDatabase makes an empty database: its controller migrates it.
-func (w *world) newDatabase() *database {
-	w.t.Helper()
-	return w.openDatabase(storetest.EmptyURL(w.t))
+// NewDatabase makes an empty database: its controller migrates it.
+func (w *World) NewDatabase() *Database {
+	w.T.Helper()
+	return w.openDatabase(storetest.EmptyURL(w.T))
 }
 
 // openDatabase reads a database that the test has made, as one on a server of its own.
-func (w *world) openDatabase(url string) *database {
-	w.t.Helper()
+func (w *World) openDatabase(url string) *Database {
+	w.T.Helper()
 	db, err := sql.Open("postgres", url)
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
-	w.t.Cleanup(func() { db.Close() })
-	return &database{t: w.t, w: w, url: url, db: db}
+	w.T.Cleanup(func() { db.Close() })
+	return &Database{t: w.T, w: w, URL: url, DB: db}
 }
 
-type runRow struct {
+// RunRow is a run.
+type RunRow struct {
 	ID                                                                   int64
 	UID, Name, DAG, Phase, Reason, Message, Stop                         string
 	Version                                                              int64
@@ -50,7 +51,8 @@ type runRow struct {
 	Finished                                                             time.Time
 }
 
-type taskRow struct {
+// TaskRow is a task of a run.
+type TaskRow struct {
 	ID                             int64
 	Position                       int
 	Name, Phase, Reason, Message   string
@@ -58,7 +60,8 @@ type taskRow struct {
 	ReadyAt, StartedAt, FinishedAt time.Time
 }
 
-type attemptRow struct {
+// AttemptRow is an attempt of a task.
+type AttemptRow struct {
 	ID, TaskID                                           int64
 	Task                                                 string
 	Number                                               int
@@ -67,11 +70,11 @@ type attemptRow struct {
 	DecidedAt, CreatedAt, StartedAt, FinishedAt          time.Time
 }
 
-// query calls scan for each row of a query.
-func (d *database) query(scan func(*sql.Rows) error, query string, args ...any) error {
+// Query calls scan for each row of a query.
+func (d *Database) Query(scan func(*sql.Rows) error, query string, args ...any) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	rows, err := d.db.QueryContext(ctx, query, args...)
+	rows, err := d.DB.QueryContext(ctx, query, args...)
 	if err != nil {
 		return err
 	}
@@ -84,41 +87,41 @@ func (d *database) query(scan func(*sql.Rows) error, query string, args ...any) 
 	return rows.Err()
 }
 
-// tryRun is the row of the newest run with a name; false: there is none, or nothing to read it from.
-func (d *database) tryRun(name string) (runRow, bool) {
-	var r runRow
+// TryRun is the row of the newest run with a name; false: there is none, or nothing to read it from.
+func (d *Database) TryRun(name string) (RunRow, bool) {
+	var r RunRow
 	found := false
-	err := d.query(func(rows *sql.Rows) error {
+	err := d.Query(func(rows *sql.Rows) error {
 		found = true
 		return rows.Scan(&r.ID, &r.UID, &r.Name, &r.DAG, &r.Phase, &r.Reason, &r.Message, &r.Stop, &r.Version,
 			&r.Total, &r.Waiting, &r.Ready, &r.Active, &r.Succeeded, &r.Failed, &r.Skipped, &r.Cancelled, &r.Spec, &r.Finished)
 	}, `SELECT r.id, r.uid, r.name, r.dag_name, r.phase, r.reason, r.message, r.stop, coalesce(v.version, 0),
 		r.total, r.waiting, r.ready, r.active, r.succeeded, r.failed, r.skipped, r.cancelled, v.spec, coalesce(r.finished_at, 'epoch')
 		FROM kontroler_v1.runs r LEFT JOIN kontroler_v1.versions v ON v.id = r.dag_version_id
-		WHERE r.namespace = $1 AND r.name = $2 ORDER BY r.id DESC LIMIT 1`, d.w.namespace, name)
+		WHERE r.namespace = $1 AND r.name = $2 ORDER BY r.id DESC LIMIT 1`, d.w.Namespace, name)
 	return r, found && err == nil
 }
 
-// run is the row of the newest run with a name.
-func (d *database) run(name string) runRow {
+// Run is the row of the newest run with a name.
+func (d *Database) Run(name string) RunRow {
 	d.t.Helper()
-	r, ok := d.tryRun(name)
+	r, ok := d.TryRun(name)
 	if !ok {
 		d.t.Fatalf("there is no row of run %s", name)
 	}
 	return r
 }
 
-// tasks are the rows of a run's tasks by position; none while there is no run.
-func (d *database) tasks(run string) []taskRow {
+// Tasks are the rows of a run's tasks by position; none while there is no run.
+func (d *Database) Tasks(run string) []TaskRow {
 	d.t.Helper()
-	r, ok := d.tryRun(run)
+	r, ok := d.TryRun(run)
 	if !ok {
 		return nil
 	}
-	var tasks []taskRow
-	err := d.query(func(rows *sql.Rows) error {
-		var t taskRow
+	var tasks []TaskRow
+	err := d.Query(func(rows *sql.Rows) error {
+		var t TaskRow
 		defer func() { tasks = append(tasks, t) }()
 		return rows.Scan(&t.ID, &t.Position, &t.Name, &t.Phase, &t.Reason, &t.Message, &t.Attempts, &t.Retries, &t.Restarts,
 			&t.ReadyAt, &t.StartedAt, &t.FinishedAt)
@@ -131,37 +134,37 @@ func (d *database) tasks(run string) []taskRow {
 	return tasks
 }
 
-// tryTask is the row of a task; false: there is none yet.
-func (d *database) tryTask(run, name string) (taskRow, bool) {
+// TryTask is the row of a task; false: there is none yet.
+func (d *Database) TryTask(run, name string) (TaskRow, bool) {
 	d.t.Helper()
-	tasks := d.tasks(run)
-	at := slices.IndexFunc(tasks, func(t taskRow) bool { return t.Name == name })
+	tasks := d.Tasks(run)
+	at := slices.IndexFunc(tasks, func(t TaskRow) bool { return t.Name == name })
 	if at < 0 {
-		return taskRow{}, false
+		return TaskRow{}, false
 	}
 	return tasks[at], true
 }
 
-// task is the row of a task.
-func (d *database) task(run, name string) taskRow {
+// Task is the row of a task.
+func (d *Database) Task(run, name string) TaskRow {
 	d.t.Helper()
-	row, ok := d.tryTask(run, name)
+	row, ok := d.TryTask(run, name)
 	if !ok {
 		d.t.Fatalf("there is no row of task %s of run %s", name, run)
 	}
 	return row
 }
 
-// attempts are the rows of a run's attempts, those of one task in their order.
-func (d *database) attempts(run string) []attemptRow {
+// Attempts are the rows of a run's attempts, those of one task in their order.
+func (d *Database) Attempts(run string) []AttemptRow {
 	d.t.Helper()
-	r, ok := d.tryRun(run)
+	r, ok := d.TryRun(run)
 	if !ok {
 		return nil
 	}
-	var attempts []attemptRow
-	err := d.query(func(rows *sql.Rows) error {
-		var a attemptRow
+	var attempts []AttemptRow
+	err := d.Query(func(rows *sql.Rows) error {
+		var a AttemptRow
 		defer func() { attempts = append(attempts, a) }()
 		return rows.Scan(&a.ID, &a.TaskID, &a.Task, &a.Number, &a.Phase, &a.Reason, &a.Message, &a.Stop, &a.PodName, &a.PodUID, &a.Stray,
 			&a.ExitCode, &a.DecidedAt, &a.CreatedAt, &a.StartedAt, &a.FinishedAt)
@@ -176,17 +179,17 @@ func (d *database) attempts(run string) []attemptRow {
 	return attempts
 }
 
-// attemptsOf are the rows of a task's attempts, in their order.
-func (d *database) attemptsOf(run, task string) []attemptRow {
+// AttemptsOf are the rows of a task's attempts, in their order.
+func (d *Database) AttemptsOf(run, task string) []AttemptRow {
 	d.t.Helper()
-	return slices.DeleteFunc(d.attempts(run), func(a attemptRow) bool { return a.Task != task })
+	return slices.DeleteFunc(d.Attempts(run), func(a AttemptRow) bool { return a.Task != task })
 }
 
-// text is everything the database holds, as text.
-func (d *database) text() string {
+// Text is everything the database holds, as text.
+func (d *Database) Text() string {
 	d.t.Helper()
 	var tables []string
-	err := d.query(func(rows *sql.Rows) error {
+	err := d.Query(func(rows *sql.Rows) error {
 		var table string
 		defer func() { tables = append(tables, table) }()
 		return rows.Scan(&table)
@@ -196,7 +199,7 @@ func (d *database) text() string {
 	}
 	var all strings.Builder
 	for _, table := range tables {
-		err := d.query(func(rows *sql.Rows) error {
+		err := d.Query(func(rows *sql.Rows) error {
 			var row string
 			defer func() { all.WriteString(table + ": " + row + "\n") }()
 			return rows.Scan(&row)
@@ -209,7 +212,7 @@ func (d *database) text() string {
 }
 
 // parents are the parents of each task of a run's version.
-func (r runRow) parents(t *testing.T) map[string][]string {
+func (r RunRow) parents(t *testing.T) map[string][]string {
 	t.Helper()
 	var spec v1alpha1.DAGSpec
 	if err := json.Unmarshal(r.Spec, &spec); err != nil {
@@ -224,7 +227,7 @@ func (r runRow) parents(t *testing.T) map[string][]string {
 
 // outcome is how a task's row tells its end: "Succeeded", or "Succeeded 3" when it took another number of attempts than
 // one, and "Cancelled 1" and "Skipped 1" when it took any.
-func (t taskRow) outcome() string {
+func (t TaskRow) outcome() string {
 	usual := 1
 	if t.Phase == "Skipped" || t.Phase == "Cancelled" {
 		usual = 0
@@ -233,4 +236,74 @@ func (t taskRow) outcome() string {
 		return t.Phase
 	}
 	return fmt.Sprintf("%s %d", t.Phase, t.Attempts)
+}
+
+// ControllerID is whose database it is.
+func (d *Database) ControllerID() string {
+	d.t.Helper()
+	ids := d.Strings(`SELECT controller_id FROM kontroler.identity`)
+	if len(ids) != 1 {
+		d.t.Fatalf("the database has the controller ids %v", ids)
+	}
+	return ids[0]
+}
+
+// Exec changes rows behind the controller's back.
+func (d *Database) Exec(statement string, args ...any) int64 {
+	d.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	result, err := d.DB.ExecContext(ctx, statement, args...)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	n, err := result.RowsAffected()
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return n
+}
+
+// Strings are the texts that a query returns.
+func (d *Database) Strings(query string, args ...any) []string {
+	d.t.Helper()
+	var all []string
+	err := d.Query(func(rows *sql.Rows) error {
+		var one string
+		defer func() { all = append(all, one) }()
+		return rows.Scan(&one)
+	}, query, args...)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return all
+}
+
+// dump is the rows of the world's runs, or why they cannot be read.
+func (d *Database) dump() string {
+	var lines []string
+	for _, view := range []string{"runs", "tasks", "attempts"} {
+		err := d.Query(func(rows *sql.Rows) error {
+			var line string
+			defer func() { lines = append(lines, view+": "+line) }()
+			return rows.Scan(&line)
+		}, `SELECT v::text FROM kontroler_v1.`+view+` v ORDER BY id`)
+		if err != nil {
+			lines = append(lines, err.Error())
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+// OwnServer gives the world a database on a server of its own, which the test may stop.
+func (w *World) OwnServer() *storetest.Server {
+	w.T.Helper()
+	server := storetest.NewServer(w.T)
+	w.Database = w.openDatabase(server.URL())
+	w.T.Cleanup(func() {
+		if w.T.Failed() { // The server is gone when explain looks.
+			w.T.Logf("database\n%s", Tail(w.dump(), 300))
+		}
+	})
+	return server
 }
