@@ -82,8 +82,8 @@ func Start(ctx context.Context, client kubernetes.Interface, options Options) (*
 // Stop ends the completer. Pods stay as they are.
 func (c *Completer) Stop() {
 	c.stop()
+	c.factory.Shutdown() // no Pod is seen any more: no player begins
 	c.work.Wait()
-	c.factory.Shutdown()
 }
 
 // saw starts to play a new Pod, and tells the player of a known one when the Pod is being deleted.
