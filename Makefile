@@ -1,6 +1,6 @@
 # What there is to do here; the logic is in scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench build setup generate lint cluster-up cluster-down clean
+.PHONY: help demo test test-long check bench build setup generate lint cluster-up cluster-down clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -11,6 +11,10 @@ demo: ## watch a DAG run on a real Kubernetes node (ONCE=1: end with the run)
 test: ## everything: setup, lint, unit, store, controller, end-to-end (SUITE="…": some of it)
 	@[ "$(CLUSTER)" = current ] || scripts/setup
 	@scripts/test $(SUITE)
+
+test-long: ## test, and what releases need: all crash points in all scenes, soaks (hours)
+	@[ "$(CLUSTER)" = current ] || scripts/setup
+	@TEST_LONG=true scripts/test $(SUITE)
 
 check: ## the part of test that needs neither root nor a cluster
 	@scripts/check

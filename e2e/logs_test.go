@@ -7,8 +7,6 @@ import (
 	"database/sql"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -19,6 +17,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"kontroler/apis/kontroler/v1alpha1"
+	"kontroler/e2e/harness"
 )
 
 // logRow is the row of an attempt's log, as the read contract tells it, with its content.
@@ -36,53 +35,53 @@ func (l logRow) String() string {
 
 // tryLog is the log of an attempt; false: there is none yet. More than one fails the test.
 func (w *world) tryLog(run, task string, number int) (logRow, bool) {
-	w.t.Helper()
+	w.T.Helper()
 	var row logRow
 	var attempt int64
 	var packed bytes.Buffer
 	rows := 0
-	err := w.query(func(r *sql.Rows) error {
+	err := w.Query(func(r *sql.Rows) error {
 		rows++
 		return r.Scan(&attempt, &row.State, &row.Message, &row.Bytes, &row.OmittedAt, &row.Omitted, &row.Rotated, &row.Incomplete)
 	}, `SELECT a.id, l.state, l.message, l.bytes, l.omitted_at, l.omitted, l.rotated, l.incomplete
 		FROM kontroler_v1.runs r JOIN kontroler_v1.tasks t ON t.run_id = r.id JOIN kontroler_v1.attempts a ON a.task_id = t.id
 		JOIN kontroler_v1.logs l ON l.attempt_id = a.id WHERE r.name = $1 AND t.name = $2 AND a.number = $3`, run, task, number)
 	if err != nil || rows > 1 {
-		w.t.Fatalf("%d logs of attempt %d of %s: %v", rows, number, task, err)
+		w.T.Fatalf("%d logs of attempt %d of %s: %v", rows, number, task, err)
 	}
 	if rows == 0 {
 		return row, false
 	}
-	err = w.query(func(r *sql.Rows) error {
+	err = w.Query(func(r *sql.Rows) error {
 		var data []byte
 		defer func() { packed.Write(data) }()
 		return r.Scan(&data)
 	}, `SELECT data FROM kontroler_v1.log_chunks WHERE attempt_id = $1 ORDER BY seq`, attempt)
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	if packed.Len() > 0 {
 		unpacked, err := gzip.NewReader(&packed)
 		if err != nil {
-			w.t.Fatal(err)
+			w.T.Fatal(err)
 		}
 		content, err := io.ReadAll(unpacked)
 		if err != nil {
-			w.t.Fatal(err)
+			w.T.Fatal(err)
 		}
 		row.content = string(content)
 	}
 	if kept := int64(len(row.content)); kept+row.Omitted != row.Bytes {
-		w.t.Errorf("%d bytes of the log of %s are kept and %d omitted, of %d", kept, task, row.Omitted, row.Bytes)
+		w.T.Errorf("%d bytes of the log of %s are kept and %d omitted, of %d", kept, task, row.Omitted, row.Bytes)
 	}
 	return row, true
 }
 
 // log waits for the log of an attempt.
 func (w *world) log(run, task string, number int) logRow {
-	w.t.Helper()
+	w.T.Helper()
 	var row logRow
-	w.eventually(fmt.Sprintf("the log of attempt %d of %s", number, task), patience, func(context.Context) (ok bool, is string) {
+	w.Eventually(fmt.Sprintf("the log of attempt %d of %s", number, task), patience, func(context.Context) (ok bool, is string) {
 		row, ok = w.tryLog(run, task, number)
 		return ok, "not there"
 	})
@@ -91,17 +90,17 @@ func (w *world) log(run, task string, number int) logRow {
 
 // checkLog waits for a log that is whole and compares it.
 func (w *world) checkLog(run, task string, number int, want string) {
-	w.t.Helper()
+	w.T.Helper()
 	row := w.log(run, task, number)
 	if row.State != "Captured" || row.Omitted != 0 || row.content != want {
-		w.t.Errorf("the log of attempt %d of %s is %v; want %q", number, task, row, cut(want))
+		w.T.Errorf("the log of attempt %d of %s is %v; want %q", number, task, row, cut(want))
 	}
 }
 
 // checkFollowed waits for a log that is followed. Should its node have rotated it meanwhile, lines may be missing in its
 // middle, and it says so.
 func (w *world) checkFollowed(run, task, whole string) {
-	w.t.Helper()
+	w.T.Helper()
 	row := w.log(run, task, 1)
 	if !row.Incomplete {
 		w.checkLog(run, task, 1, whole)
@@ -110,7 +109,7 @@ func (w *world) checkFollowed(run, task, whole string) {
 	first, last := whole[:strings.IndexByte(whole, '\n')], whole[strings.LastIndexByte(whole[:len(whole)-1], '\n'):]
 	if row.State != "Captured" || !strings.Contains(row.Message, "rotated it while it was followed") || !strings.HasPrefix(row.content, first) ||
 		!strings.HasSuffix(row.content, last) || row.Bytes > int64(len(whole)) || row.Bytes < int64(len(whole))*9/10 {
-		w.t.Errorf("the followed log of %s: %v; of %d bytes", task, row, len(whole))
+		w.T.Errorf("the followed log of %s: %v; of %d bytes", task, row, len(whole))
 	}
 }
 
@@ -124,11 +123,11 @@ func cut(s string) string {
 // Logs of tasks that end by themselves, or are ended by what they do.
 func TestLogs(t *testing.T) {
 	w := newWorld(t)
-	c := w.controller()
+	c := w.Controller()
 	late := sh("late", "trap '' TERM; echo deaf; sleep 1000", timeout(4))
 	oom := sh("oom", "echo eats; exec tail /dev/zero") // alone: a shell would tell of its child
 	oom.PodTemplate.Resources = &corev1.ResourceRequirements{Limits: corev1.ResourceList{"memory": resource.MustParse("32Mi")}}
-	w.applyDAG("dag",
+	w.ApplyDAG("dag",
 		sh("good", `echo out; echo err >&2; printf 'bytes \000\001\377\376\303\050\n\n'; printf end`),
 		sh("bad", "echo fails as $HOSTNAME; exit 3", retries(1)),
 		sh("silent", ""),
@@ -137,18 +136,14 @@ func TestLogs(t *testing.T) {
 		sh("large", `echo head; yes 'one line of many, all of them the same' | head -c 67108864; sleep 5; printf tail`),
 		sh("wide", `head -c 2000000 /dev/zero | tr '\0' x; sleep 5`),
 	)
-	w.start("run", "dag")
-	example, err := os.ReadFile("../manifests/examples/logs.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.apply(string(example))
-	w.waitRun("run", v1alpha1.RunFailed, patience)
+	w.Start("run", "dag")
+	w.Apply(harness.Example(t, "logs.yaml"))
+	w.WaitRun("run", v1alpha1.RunFailed, patience)
 	out := w.log("run", "good", 1).content // two streams: their order is the runtime's
 	if want := "bytes \x00\x01\xff\xfe\xc3\x28\n\nend"; strings.Replace(out, "err\n", "", 1) != "out\n"+want || !strings.Contains(out, "err\n") {
 		t.Errorf("the log of good is %q", out)
 	}
-	for _, a := range w.attemptsOf("run", "bad") {
+	for _, a := range w.AttemptsOf("run", "bad") {
 		w.checkLog("run", "bad", a.Number, "fails as "+a.PodName+"\n")
 	}
 	var numbers strings.Builder
@@ -170,9 +165,9 @@ func TestLogs(t *testing.T) {
 		!strings.HasPrefix(large.content, "head\n"), !strings.HasSuffix(large.content, "tail"):
 		t.Errorf("the large log: %v", large)
 	}
-	w.checkPodsGone(w.run("run").UID)
-	w.checkPodsGone(w.run("chatty-1").UID)
-	if _, metrics, err := c.get("/metrics"); err != nil || !strings.Contains(metrics, `kontroler_logs_total{state="Captured"} 9`) ||
+	w.CheckPodsGone(w.Run("run").UID)
+	w.CheckPodsGone(w.Run("chatty-1").UID)
+	if _, metrics, err := c.Get("/metrics"); err != nil || !strings.Contains(metrics, `kontroler_logs_total{state="Captured"} 9`) ||
 		!strings.Contains(metrics, "kontroler_log_streams 0") {
 		t.Errorf("the metrics do not tell of nine logs and no stream: %v", err)
 	}
@@ -182,33 +177,33 @@ func TestLogs(t *testing.T) {
 // they end is theirs too.
 func TestLogsOfStoppedTasks(t *testing.T) {
 	w := newWorld(t)
-	w.controller()
+	w.Controller()
 	const says = "trap 'echo stops; exit 1' TERM; echo runs; > /dir/ready.$HOSTNAME; while :; do sleep 0.1; done"
-	w.applyDAG("one", sh("task", says))
-	w.applyDAG("deaf", sh("task", "trap '' TERM; echo runs; > /dir/ready.$HOSTNAME; while :; do sleep 0.1; done"))
+	w.ApplyDAG("one", sh("task", says))
+	w.ApplyDAG("deaf", sh("task", "trap '' TERM; echo runs; > /dir/ready.$HOSTNAME; while :; do sleep 0.1; done"))
 	stops := map[string]func(pod string){
-		"cancelled": func(string) { w.cancel("cancelled") },
-		"ordered":   func(string) { w.kubectl("delete", "dagrun", "ordered", "--wait=false") },
-		"deleted":   func(pod string) { w.kubectl("delete", "pod", pod, "--wait=false") },
+		"cancelled": func(string) { w.Cancel("cancelled") },
+		"ordered":   func(string) { w.Kubectl("delete", "dagrun", "ordered", "--wait=false") },
+		"deleted":   func(pod string) { w.Kubectl("delete", "pod", pod, "--wait=false") },
 		"evicted": func(pod string) {
-			err := w.kube.PolicyV1().Evictions(w.namespace).Evict(t.Context(), &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Name: pod, Namespace: w.namespace}})
+			err := w.Kube.PolicyV1().Evictions(w.Namespace).Evict(t.Context(), &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Name: pod, Namespace: w.Namespace}})
 			if err != nil {
 				t.Fatal(err)
 			}
 		},
-		"deaf": func(string) { w.cancel("deaf") },
+		"deaf": func(string) { w.Cancel("deaf") },
 	}
 	for run := range stops {
 		dag := "one"
 		if run == "deaf" {
 			dag = "deaf"
 		}
-		w.start(run, dag)
+		w.Start(run, dag)
 	}
 	for run, stop := range stops {
-		pod := w.waitPod(run, "task", running)
-		w.waitAttempt(run, "task", 1, "Running")
-		w.waitFile("ready." + pod.Name)
+		pod := w.WaitPod(run, "task", running)
+		w.WaitAttempt(run, "task", 1, "Running")
+		w.WaitFile("ready." + pod.Name)
 		stop(pod.Name)
 	}
 	for run := range stops {
@@ -219,46 +214,38 @@ func TestLogsOfStoppedTasks(t *testing.T) {
 		w.checkLog(run, "task", 1, want)
 	}
 	for _, run := range []string{"deleted", "evicted"} { // which run again
-		w.waitPod(run, "task", func(p *corev1.Pod) bool { return running(p) && p.Labels[v1alpha1.LabelAttempt] == "2" })
-		w.cancel(run)
-		w.waitRun(run, v1alpha1.RunCancelled, patience)
+		w.WaitPod(run, "task", func(p *corev1.Pod) bool { return running(p) && p.Labels[v1alpha1.LabelAttempt] == "2" })
+		w.Cancel(run)
+		w.WaitRun(run, v1alpha1.RunCancelled, patience)
 	}
-}
-
-func (w *world) waitFile(name string) {
-	w.t.Helper()
-	w.eventually("file "+name, patience, func(context.Context) (bool, string) {
-		_, err := os.Stat(filepath.Join(w.dir, name))
-		return err == nil, fmt.Sprint(err)
-	})
 }
 
 // A log that its node has rotated: read at the end it says that its beginning may be missing; followed it has it.
 func TestLogsRotated(t *testing.T) {
 	w := newWorld(t)
-	w.controller()
+	w.Controller()
 	task := sh("task", "echo the true head; "+until("write")+"; yes 'one line of many, all of them the same' | head -c 11000000; "+until("go")+"; echo the end")
 	for policy, name := range map[v1alpha1.LogPolicy]string{v1alpha1.LogsCapture: "capture", v1alpha1.LogsFollow: "follow"} {
-		w.applySpec(name, v1alpha1.DAGSpec{Logs: policy, Task: []v1alpha1.Task{task}})
-		w.start(name, name)
+		w.ApplySpec(name, v1alpha1.DAGSpec{Logs: policy, Task: []v1alpha1.Task{task}})
+		w.Start(name, name)
 	}
 	pods := map[string]string{}
 	for _, name := range []string{"capture", "follow"} {
-		pods[name] = w.waitPod(name, "task", running).Name
-		w.waitAttempt(name, "task", 1, "Running")
+		pods[name] = w.WaitPod(name, "task", running).Name
+		w.WaitAttempt(name, "task", 1, "Running")
 	}
-	w.open("write")
-	w.eventually("the logs to be rotated", patience, func(ctx context.Context) (bool, string) {
+	w.Open("write")
+	w.Eventually("the logs to be rotated", patience, func(ctx context.Context) (bool, string) {
 		for _, pod := range pods {
 			bytes := int64(100)
-			served, err := w.kube.CoreV1().Pods(w.namespace).GetLogs(pod, &corev1.PodLogOptions{Container: v1alpha1.TaskContainer, LimitBytes: &bytes}).DoRaw(ctx)
+			served, err := w.Kube.CoreV1().Pods(w.Namespace).GetLogs(pod, &corev1.PodLogOptions{Container: v1alpha1.TaskContainer, LimitBytes: &bytes}).DoRaw(ctx)
 			if err != nil || strings.HasPrefix(string(served), "the true head") {
 				return false, fmt.Sprintf("%v %q", err, served)
 			}
 		}
 		return true, ""
 	})
-	w.open("go")
+	w.Open("go")
 	capture, follow := w.log("capture", "task", 1), w.log("follow", "task", 1)
 	if !capture.Rotated || !strings.Contains(capture.Message, "rotated away") || !strings.HasSuffix(capture.content, "the end\n") {
 		t.Errorf("captured: %v", capture)
@@ -274,30 +261,30 @@ func TestLogsRotated(t *testing.T) {
 // What is not to be kept is not read, and what is gone from the node is said to be lost, with why.
 func TestLogsNotKept(t *testing.T) {
 	w := newWorld(t)
-	c := w.controller()
+	c := w.Controller()
 	gone := sh("gone", `echo hello; cd /logs/*_${HOSTNAME}_*; rm -r task; : > task`) // a file where its directory was: else a kubelet may make it again
 	gone.PodTemplate.Volumes = append(gone.PodTemplate.Volumes, corev1.Volume{Name: "logs", VolumeSource: corev1.VolumeSource{
 		HostPath: &corev1.HostPathVolumeSource{Path: "/var/log/pods"},
 	}})
 	gone.PodTemplate.VolumeMounts = append(gone.PodTemplate.VolumeMounts, corev1.VolumeMount{Name: "logs", MountPath: "/logs"})
-	w.applyDAG("lost", gone)
-	w.start("lost", "lost")
-	w.applySpec("off", v1alpha1.DAGSpec{Logs: v1alpha1.LogsOff, Task: []v1alpha1.Task{sh("task", "echo hello")}})
-	w.start("off", "off")
+	w.ApplyDAG("lost", gone)
+	w.Start("lost", "lost")
+	w.ApplySpec("off", v1alpha1.DAGSpec{Logs: v1alpha1.LogsOff, Task: []v1alpha1.Task{sh("task", "echo hello")}})
+	w.Start("off", "off")
 	if row := w.log("lost", "gone", 1); row.State != "Lost" || row.content != "" || !strings.Contains(row.Message, "not a directory") {
 		t.Errorf("a log whose file is gone: %v", row)
 	}
-	w.checkPodsGone(w.run("lost").UID)
-	w.waitRun("off", v1alpha1.RunSucceeded, patience)
-	w.checkPodsGone(w.run("off").UID)
-	c.stop()
-	w.controller(flags("--log-archive=off"))
-	w.applyDAG("kept", sh("task", "echo hello"))
-	w.start("unread", "kept")
-	w.waitRun("unread", v1alpha1.RunSucceeded, patience)
-	w.checkPodsGone(w.run("unread").UID)
+	w.CheckPodsGone(w.Run("lost").UID)
+	w.WaitRun("off", v1alpha1.RunSucceeded, patience)
+	w.CheckPodsGone(w.Run("off").UID)
+	c.Stop()
+	w.Controller(flags("--log-archive=off"))
+	w.ApplyDAG("kept", sh("task", "echo hello"))
+	w.Start("unread", "kept")
+	w.WaitRun("unread", v1alpha1.RunSucceeded, patience)
+	w.CheckPodsGone(w.Run("unread").UID)
 	want := []string{"lost"}
-	rows := w.strings(`SELECT r.name FROM kontroler_v1.logs l JOIN kontroler_v1.attempts a ON a.id = l.attempt_id JOIN kontroler_v1.runs r ON r.id = a.run_id`)
+	rows := w.Strings(`SELECT r.name FROM kontroler_v1.logs l JOIN kontroler_v1.attempts a ON a.id = l.attempt_id JOIN kontroler_v1.runs r ON r.id = a.run_id`)
 	if diff := gocmp.Diff(want, rows); diff != "" {
 		t.Errorf("runs with logs (-want +got):\n%s", diff)
 	}
@@ -309,15 +296,15 @@ func TestLogsKilledAt(t *testing.T) {
 	for _, fault := range []string{"log-read:1", "log-read:2", "log-saved:1", "log-saved:2"} {
 		t.Run(fault, func(t *testing.T) {
 			w := newWorld(t)
-			w.applyDAG("dag", sh("a", "echo a"), sh("b", "echo b", after("a")))
-			w.start(theRun, "dag")
-			w.dieAt(fault, nil)
-			w.controller(atOnce)
-			w.waitRun(theRun, v1alpha1.RunSucceeded, patience)
-			w.checkPodsGone(w.run(theRun).UID)
+			w.ApplyDAG("dag", sh("a", "echo a"), sh("b", "echo b", after("a")))
+			w.Start(theRun, "dag")
+			w.DieAt(fault, nil)
+			w.Controller(atOnce)
+			w.WaitRun(theRun, v1alpha1.RunSucceeded, patience)
+			w.CheckPodsGone(w.Run(theRun).UID)
 			w.checkLog(theRun, "a", 1, "a\n")
 			w.checkLog(theRun, "b", 1, "b\n")
-			w.checkOnce("a", "b")
+			w.CheckOnce("a", "b")
 		})
 	}
 }

@@ -18,37 +18,38 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 
 	"kontroler/apis/kontroler/v1alpha1"
+	"kontroler/e2e/harness"
 )
 
 // checkRestarted checks that the first attempt of a task was lost for a reason, and that the second one, elsewhere, spent
 // no retry.
 func (w *world) checkRestarted(run, task, reason string) {
-	w.t.Helper()
-	attempts := w.attemptsOf(run, task)
+	w.T.Helper()
+	attempts := w.AttemptsOf(run, task)
 	if len(attempts) != 2 || attempts[0].Phase != "Lost" || attempts[0].Reason != reason {
-		w.t.Errorf("the attempts of %s are %+v, want the first of two Lost, %s", task, attempts, reason)
+		w.T.Errorf("the attempts of %s are %+v, want the first of two Lost, %s", task, attempts, reason)
 	}
-	if row := w.task(run, task); row.Retries != 0 || row.Restarts != 1 {
-		w.t.Errorf("task %s has spent %d retries and %d restarts, want 0 and 1", task, row.Retries, row.Restarts)
+	if row := w.Task(run, task); row.Retries != 0 || row.Restarts != 1 {
+		w.T.Errorf("task %s has spent %d retries and %d restarts, want 0 and 1", task, row.Retries, row.Restarts)
 	}
 }
 
 // A Pod that is evicted as a drain does it is no failure of its task.
 func TestEviction(t *testing.T) {
 	w := newWorld(t)
-	w.controller(patientLease)
-	w.applyDAG("dag", marked("a", once("a", forever)), marked("b", "", after("a")))
-	w.start("run", "dag")
-	pod := w.waitPod("run", "a", running)
-	err := w.kube.CoreV1().Pods(w.namespace).EvictV1(t.Context(), &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: pod.Name}})
+	w.Controller(patientLease)
+	w.ApplyDAG("dag", marked("a", once("a", forever)), marked("b", "", after("a")))
+	w.Start("run", "dag")
+	pod := w.WaitPod("run", "a", running)
+	err := w.Kube.CoreV1().Pods(w.Namespace).EvictV1(t.Context(), &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: pod.Name}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	row := w.checkFinal("run", "Succeeded", map[string]string{"a": "Succeeded 2", "b": "Succeeded"})
+	row := w.CheckFinal("run", "Succeeded", map[string]string{"a": "Succeeded 2", "b": "Succeeded"})
 	w.checkRestarted("run", "a", "Disrupted")
-	w.checkOnce("a", "b")
-	w.checkStarts("run")
-	w.checkEvent(row.UID, "Succeeded")
+	w.CheckOnce("a", "b")
+	w.CheckStarts("run")
+	w.CheckEvent(row.UID, "Succeeded")
 }
 
 // nodeLoss bounds a wait for a lost node to be noticed, and for its Pods to be given up.
@@ -61,32 +62,32 @@ var spares atomic.Int32
 
 // spareNode adds a node to the cluster that the tests have started, for Pods that tolerate its taint: see onSpare.
 func (w *world) spareNode() (name string) {
-	w.t.Helper()
-	dir := filepath.Dir(w.kubeconfig)
+	w.T.Helper()
+	dir := filepath.Dir(w.Kubeconfig)
 	if _, err := os.Stat(filepath.Join(dir, "cluster.json")); err != nil || os.Geteuid() != 0 {
-		w.t.Skipf("not a cluster of %s that may be changed: it needs a node that can be stopped", clusterTool)
+		w.T.Skipf("not a cluster of %s that may be changed: it needs a node that can be stopped", harness.ClusterTool())
 	}
 	name = fmt.Sprintf("spare%d-%d", os.Getpid(), spares.Add(1))
-	nodes := w.kube.CoreV1().Nodes()
+	nodes := w.Kube.CoreV1().Nodes()
 	// The taint is there before the node is: no Pod of another test gets there.
-	_, err := nodes.Create(w.t.Context(), &corev1.Node{
+	_, err := nodes.Create(w.T.Context(), &corev1.Node{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
 		Spec:       corev1.NodeSpec{Taints: []corev1.Taint{{Key: spareTaint, Value: name, Effect: corev1.TaintEffectNoExecute}}},
 	}, metav1.CreateOptions{})
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
-	w.t.Cleanup(func() {
+	w.T.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		if err := nodes.Delete(ctx, name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
-			w.t.Errorf("deleting node %s: %v", name, err)
+			w.T.Errorf("deleting node %s: %v", name, err)
 		}
 	})
 	w.cluster("node", "add", dir, name)
-	w.t.Cleanup(func() {
-		if out, err := exec.Command(clusterTool, "node", "stop", dir, name).CombinedOutput(); err != nil {
-			w.t.Errorf("stopping node %s: %v\n%s", name, err, out)
+	w.T.Cleanup(func() {
+		if out, err := exec.Command(harness.ClusterTool(), "node", "stop", dir, name).CombinedOutput(); err != nil {
+			w.T.Errorf("stopping node %s: %v\n%s", name, err, out)
 		}
 	})
 	return name
@@ -94,11 +95,11 @@ func (w *world) spareNode() (name string) {
 
 // cluster runs the tool that made the cluster.
 func (w *world) cluster(args ...string) {
-	w.t.Helper()
-	ctx, cancel := context.WithTimeout(w.t.Context(), nodeLoss)
+	w.T.Helper()
+	ctx, cancel := context.WithTimeout(w.T.Context(), nodeLoss)
 	defer cancel()
-	if out, err := exec.CommandContext(ctx, clusterTool, args...).CombinedOutput(); err != nil {
-		w.t.Fatalf("%s %s: %v\n%s", clusterTool, strings.Join(args, " "), err, out)
+	if out, err := exec.CommandContext(ctx, harness.ClusterTool(), args...).CombinedOutput(); err != nil {
+		w.T.Fatalf("%s %s: %v\n%s", harness.ClusterTool(), strings.Join(args, " "), err, out)
 	}
 }
 
@@ -124,39 +125,39 @@ func rather(node string) taskOption {
 // A node is drained, then it is lost. What ran there runs elsewhere, and no retry is spent.
 func TestNodeDrainedAndLost(t *testing.T) {
 	w := newWorld(t)
-	w.controller(patientLease)
+	w.Controller(patientLease)
 	node := w.spareNode()
 	begin := func(run, task string) {
-		w.applyDAG(run, marked(task, once(task, forever), rather(node)), marked("after-"+task, "", after(task)))
-		w.start(run, run)
-		pod := w.waitPod(run, task, running)
+		w.ApplyDAG(run, marked(task, once(task, forever), rather(node)), marked("after-"+task, "", after(task)))
+		w.Start(run, run)
+		pod := w.WaitPod(run, task, running)
 		if pod.Spec.NodeName != node {
 			t.Fatalf("Pod %s runs on %s, want %s", pod.Name, pod.Spec.NodeName, node)
 		}
-		w.waitAttempt(run, task, 1, "Running")
+		w.WaitAttempt(run, task, 1, "Running")
 	}
 	begin("drained", "d")
-	w.kubectl("drain", node, "--timeout=120s")
-	w.checkFinal("drained", "Succeeded", map[string]string{"d": "Succeeded 2", "after-d": "Succeeded"})
+	w.Kubectl("drain", node, "--timeout=120s")
+	w.CheckFinal("drained", "Succeeded", map[string]string{"d": "Succeeded 2", "after-d": "Succeeded"})
 	w.checkRestarted("drained", "d", "Disrupted")
-	w.kubectl("uncordon", node)
+	w.Kubectl("uncordon", node)
 
 	begin("lost", "l")
 	stopped := time.Now()
-	w.cluster("node", "stop", filepath.Dir(w.kubeconfig), node)
+	w.cluster("node", "stop", filepath.Dir(w.Kubeconfig), node)
 	err := wait.PollUntilContextTimeout(t.Context(), time.Second, nodeLoss, true, func(context.Context) (bool, error) {
-		return w.task("lost", "l").Attempts == 2, nil
+		return w.Task("lost", "l").Attempts == 2, nil
 	})
 	if err != nil {
-		t.Fatalf("the attempt on the lost node is %+v", w.attemptsOf("lost", "l"))
+		t.Fatalf("the attempt on the lost node is %+v", w.AttemptsOf("lost", "l"))
 	}
 	t.Logf("given up after %s", time.Since(stopped).Round(time.Second))
 	// Nobody but the node itself can say that the Pod has ended.
-	w.cluster("node", "start", filepath.Dir(w.kubeconfig), node)
-	w.checkFinal("lost", "Succeeded", map[string]string{"l": "Succeeded 2", "after-l": "Succeeded"})
+	w.cluster("node", "start", filepath.Dir(w.Kubeconfig), node)
+	w.CheckFinal("lost", "Succeeded", map[string]string{"l": "Succeeded 2", "after-l": "Succeeded"})
 	w.checkRestarted("lost", "l", "NodeLost")
-	if message := w.attemptsOf("lost", "l")[0].Message; !strings.Contains(message, node) || !strings.Contains(message, "may still run there") {
+	if message := w.AttemptsOf("lost", "l")[0].Message; !strings.Contains(message, node) || !strings.Contains(message, "may still run there") {
 		t.Errorf("the attempt on the lost node says %q", message)
 	}
-	w.checkOnce("d", "after-d", "l", "after-l")
+	w.CheckOnce("d", "after-d", "l", "after-l")
 }

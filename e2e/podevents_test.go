@@ -23,13 +23,13 @@ import (
 
 // podEvents are the Events kept with the first attempt of a task: what each says, and how often.
 func (w *world) podEvents(run, task string) map[string]int {
-	w.t.Helper()
-	attempts := w.attemptsOf(run, task)
+	w.T.Helper()
+	attempts := w.AttemptsOf(run, task)
 	if len(attempts) == 0 {
 		return nil
 	}
 	kept := map[string]int{}
-	err := w.query(func(rows *sql.Rows) error {
+	err := w.Query(func(rows *sql.Rows) error {
 		var text string
 		var count int
 		err := rows.Scan(&text, &count)
@@ -37,17 +37,17 @@ func (w *world) podEvents(run, task string) map[string]int {
 		return err
 	}, `SELECT concat_ws(' | ', type, reason, container, message, source), count FROM kontroler_v1.pod_events WHERE attempt_id = $1`, attempts[0].ID)
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	return kept
 }
 
 // toldEvents are the same Events as the cluster has them.
 func (w *world) toldEvents(pod string) map[string]int {
-	w.t.Helper()
-	list, err := w.kube.CoreV1().Events(w.namespace).List(w.t.Context(), metav1.ListOptions{FieldSelector: "involvedObject.name=" + pod})
+	w.T.Helper()
+	list, err := w.Kube.CoreV1().Events(w.Namespace).List(w.T.Context(), metav1.ListOptions{FieldSelector: "involvedObject.name=" + pod})
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	told := map[string]int{}
 	for _, e := range list.Items {
@@ -69,8 +69,8 @@ func (w *world) toldEvents(pod string) map[string]int {
 // waitPodEvents waits until the Events of these reasons are kept with a task's first attempt, each with a container and
 // at least as often.
 func (w *world) waitPodEvents(run, task string, want map[string]int) {
-	w.t.Helper()
-	w.eventually("the Events of "+task+" to be kept", patience, func(context.Context) (bool, string) {
+	w.T.Helper()
+	w.Eventually("the Events of "+task+" to be kept", patience, func(context.Context) (bool, string) {
 		kept := w.podEvents(run, task)
 		for reason, n := range want {
 			if !slices.ContainsFunc(slices.Collect(maps.Keys(kept)), func(text string) bool { return strings.HasPrefix(text, reason+" | ") && kept[text] >= n }) {
@@ -83,10 +83,10 @@ func (w *world) waitPodEvents(run, task string, want map[string]int) {
 
 // checkPodEvents waits until exactly the cluster's Events of a task's first Pod are kept.
 func (w *world) checkPodEvents(run, task string) {
-	w.t.Helper()
-	pod := w.attemptsOf(run, task)[0].PodName
+	w.T.Helper()
+	pod := w.AttemptsOf(run, task)[0].PodName
 	var diff string
-	w.eventually("all Events of "+task+" to be kept", patience, func(context.Context) (bool, string) {
+	w.Eventually("all Events of "+task+" to be kept", patience, func(context.Context) (bool, string) {
 		diff = gocmp.Diff(w.toldEvents(pod), w.podEvents(run, task))
 		return diff == "", "(-cluster +database)\n" + diff
 	})
@@ -97,27 +97,27 @@ var startedEvents = map[string]int{"Normal | Scheduled": 1, "Normal | Pulled | t
 // What happened to the Pods is there when they are not.
 func TestPodEvents(t *testing.T) {
 	w := newWorld(t)
-	w.controller()
+	w.Controller()
 	stuck := sh("stuck", "")
 	stuck.PodTemplate.NodeSelector = map[string]string{"kubernetes.io/hostname": "none"}
 	missing := sh("missing", "")
 	missing.Image = "example.com/no/such:image"
 	full := sh("full", "dd if=/dev/zero of=/tmp/full bs=1M count=20; "+forever)
 	full.PodTemplate.Resources = &corev1.ResourceRequirements{Limits: corev1.ResourceList{"ephemeral-storage": resource.MustParse("1Mi")}}
-	w.applyDAG("dag", sh("good", ""), stuck, missing, full, sh("evicted", once("evicted", forever)))
-	w.start("run", "dag")
-	pod := w.waitAttempt("run", "evicted", 1, "Running").PodName
-	err := w.kube.PolicyV1().Evictions(w.namespace).Evict(t.Context(), &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Name: pod, Namespace: w.namespace}})
+	w.ApplyDAG("dag", sh("good", ""), stuck, missing, full, sh("evicted", once("evicted", forever)))
+	w.Start("run", "dag")
+	pod := w.WaitAttempt("run", "evicted", 1, "Running").PodName
+	err := w.Kube.PolicyV1().Evictions(w.Namespace).Evict(t.Context(), &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Name: pod, Namespace: w.Namespace}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.waitTask("run", "good", "Succeeded", "*")
-	w.waitAttempt("run", "evicted", 1, "Lost")
+	w.WaitTask("run", "good", "Succeeded", "*")
+	w.WaitAttempt("run", "evicted", 1, "Lost")
 	w.waitPodEvents("run", "full", map[string]int{"Warning | Evicted": 1})
 	w.waitPodEvents("run", "missing", map[string]int{"Normal | BackOff | task": 2, "Warning | Failed | task": 1})
-	w.kubectl("patch", "dagrun", "run", "--type=merge", "-p", `{"spec":{"cancel":true}}`)
-	w.waitRun("run", v1alpha1.RunCancelled, patience)
-	w.checkPodsGone(w.run("run").UID)
+	w.Kubectl("patch", "dagrun", "run", "--type=merge", "-p", `{"spec":{"cancel":true}}`)
+	w.WaitRun("run", v1alpha1.RunCancelled, patience)
+	w.CheckPodsGone(w.Run("run").UID)
 	for task, want := range map[string]map[string]int{
 		"good": startedEvents, "stuck": {"Warning | FailedScheduling": 1}, "missing": {"Normal | BackOff | task": 2},
 		"full": {"Warning | Evicted": 1, "Normal | Started | task": 1}, "evicted": {"Normal | Killing | task": 1},
@@ -133,24 +133,24 @@ func TestPodEventsKilledAt(t *testing.T) {
 	for _, fault := range []string{"pod-events-keep:1", "pod-events-kept:1"} {
 		t.Run(fault, func(t *testing.T) {
 			w := newWorld(t)
-			w.applyDAG("dag", marked("a", ""), marked("b", until("go"), after("a")))
-			w.start("run", "dag")
-			w.dieAt(fault, func(w *world) {
-				w.waitStarted(1)
-				w.open("go")
+			w.ApplyDAG("dag", marked("a", ""), marked("b", until("go"), after("a")))
+			w.Start("run", "dag")
+			w.DieAt(fault, func() {
+				w.WaitStarted(1)
+				w.Open("go")
 			})
-			c := w.controller(atOnce)
-			w.waitRun("run", v1alpha1.RunSucceeded, patience)
-			w.checkFinal("run", "Succeeded", all("Succeeded", "a", "b"))
+			c := w.Controller(atOnce)
+			w.WaitRun("run", v1alpha1.RunSucceeded, patience)
+			w.CheckFinal("run", "Succeeded", all("Succeeded", "a", "b"))
 			for round := range 2 {
 				for _, task := range []string{"a", "b"} {
 					w.waitPodEvents("run", task, startedEvents)
 					w.checkPodEvents("run", task)
 				}
 				if round == 0 {
-					c.kill9()
-					w.exec(`DELETE FROM kontroler.pod_events WHERE attempt_id = $1`, w.attemptsOf("run", "a")[0].ID)
-					w.controller(atOnce)
+					c.Kill9()
+					w.Exec(`DELETE FROM kontroler.pod_events WHERE attempt_id = $1`, w.AttemptsOf("run", "a")[0].ID)
+					w.Controller(atOnce)
 				}
 			}
 		})
@@ -159,9 +159,9 @@ func TestPodEventsKilledAt(t *testing.T) {
 
 // tell creates an Event of a Pod.
 func (w *world) tell(about corev1.ObjectReference, reason, message string, at time.Time) error {
-	about.Kind, about.APIVersion, about.Namespace = "Pod", "v1", w.namespace
-	_, err := w.kube.CoreV1().Events(w.namespace).Create(w.t.Context(), &corev1.Event{
-		ObjectMeta:     metav1.ObjectMeta{GenerateName: "told-", Namespace: w.namespace},
+	about.Kind, about.APIVersion, about.Namespace = "Pod", "v1", w.Namespace
+	_, err := w.Kube.CoreV1().Events(w.Namespace).Create(w.T.Context(), &corev1.Event{
+		ObjectMeta:     metav1.ObjectMeta{GenerateName: "told-", Namespace: w.Namespace},
 		InvolvedObject: about, Type: "Warning", Reason: reason, Message: message, Count: 1,
 		FirstTimestamp: metav1.NewTime(at), LastTimestamp: metav1.NewTime(at), Source: corev1.EventSource{Component: "test"},
 	}, metav1.CreateOptions{})
@@ -172,20 +172,20 @@ func (w *world) tell(about corev1.ObjectReference, reason, message string, at ti
 // and of Pods that look like ours, are not.
 func TestPodEventsOfManyAndOfOthers(t *testing.T) {
 	w := newWorld(t)
-	w.controller()
-	other := w.newDatabase()
-	w.controller(on(other), flags("--controller-class=other"))
-	w.applyDAG("dag", sh("a", until("go")))
-	w.applySpec("dag-other", v1alpha1.DAGSpec{ControllerClass: "other", Task: []v1alpha1.Task{sh("other", until("go"))}})
-	w.start("run", "dag")
-	w.start("run-other", "dag-other")
-	pod, theirs := w.waitPod("run", "a", running), w.waitPod("run-other", "other", running)
+	w.Controller()
+	other := w.NewDatabase()
+	w.Controller(on(other), flags("--controller-class=other"))
+	w.ApplyDAG("dag", sh("a", until("go")))
+	w.ApplySpec("dag-other", v1alpha1.DAGSpec{ControllerClass: "other", Task: []v1alpha1.Task{sh("other", until("go"))}})
+	w.Start("run", "dag")
+	w.Start("run-other", "dag-other")
+	pod, theirs := w.WaitPod("run", "a", running), w.WaitPod("run-other", "other", running)
 	w.waitPodEvents("run", "a", startedEvents)
 	stranger := w.waitStranger("stranger-aaaaaaaaaa")
 
 	mine := corev1.ObjectReference{Name: pod.Name, UID: pod.UID}
 	for _, about := range []corev1.ObjectReference{
-		{Name: pod.Name, UID: types.UID(w.dagRun("run").UID)}, {Name: pod.Name}, {Name: theirs.Name, UID: theirs.UID}, {Name: stranger.Name, UID: stranger.UID},
+		{Name: pod.Name, UID: types.UID(w.DagRun("run").UID)}, {Name: pod.Name}, {Name: theirs.Name, UID: theirs.UID}, {Name: stranger.Name, UID: stranger.UID},
 	} {
 		if err := w.tell(about, "NotMine", "of "+about.Name, time.Now()); err != nil {
 			t.Fatal(err)
@@ -207,20 +207,20 @@ func TestPodEventsOfManyAndOfOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.waitPodEvents("run", "a", map[string]int{"Warning | Last": 1})
-	w.eventually("the first and the newest Events to be kept", patience, func(context.Context) (bool, string) {
-		told := w.strings(`SELECT left(message, 4) FROM kontroler_v1.pod_events WHERE reason = 'Told' ORDER BY first_at`)
+	w.Eventually("the first and the newest Events to be kept", patience, func(context.Context) (bool, string) {
+		told := w.Strings(`SELECT left(message, 4) FROM kontroler_v1.pod_events WHERE reason = 'Told' ORDER BY first_at`)
 		return len(told) > 20 && told[9] == "0009" && told[len(told)-1] == "0999", strings.Join(told, " ")
 	})
 	if rows := w.podEvents("run", "a"); len(rows) != 30 {
 		t.Errorf("%d rows are kept", len(rows))
 	}
-	if rows := w.strings(`SELECT p.reason FROM kontroler.pod_events p JOIN kontroler_v1.attempts a ON a.id = p.attempt_id WHERE a.pod_name <> $1 OR p.reason = 'NotMine'`, pod.Name); len(rows) > 0 {
+	if rows := w.Strings(`SELECT p.reason FROM kontroler.pod_events p JOIN kontroler_v1.attempts a ON a.id = p.attempt_id WHERE a.pod_name <> $1 OR p.reason = 'NotMine'`, pod.Name); len(rows) > 0 {
 		t.Errorf("Events of others are kept: %v", rows)
 	}
-	w.open("go")
-	w.waitRun("run", v1alpha1.RunSucceeded, patience)
-	w.waitRun("run-other", v1alpha1.RunSucceeded, patience)
-	told := other.strings(`SELECT DISTINCT pod_name || ' ' || e.reason FROM kontroler_v1.pod_events e JOIN kontroler_v1.attempts a ON a.id = e.attempt_id WHERE e.reason NOT IN ('Killing', 'Pulling') ORDER BY 1`)
+	w.Open("go")
+	w.WaitRun("run", v1alpha1.RunSucceeded, patience)
+	w.WaitRun("run-other", v1alpha1.RunSucceeded, patience)
+	told := other.Strings(`SELECT DISTINCT pod_name || ' ' || e.reason FROM kontroler_v1.pod_events e JOIN kontroler_v1.attempts a ON a.id = e.attempt_id WHERE e.reason NOT IN ('Killing', 'Pulling') ORDER BY 1`)
 	var want []string
 	for _, reason := range []string{"Created", "NotMine", "Pulled", "Scheduled", "Started"} {
 		want = append(want, theirs.Name+" "+reason)
@@ -232,14 +232,14 @@ func TestPodEventsOfManyAndOfOthers(t *testing.T) {
 
 // waitStranger makes a Pod that is no controller's and waits until it is scheduled.
 func (w *world) waitStranger(name string) *corev1.Pod {
-	w.t.Helper()
-	pod, err := w.kube.CoreV1().Pods(w.namespace).Create(w.t.Context(), &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: w.namespace},
+	w.T.Helper()
+	pod, err := w.Kube.CoreV1().Pods(w.Namespace).Create(w.T.Context(), &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: w.Namespace},
 		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "task", Image: "busybox:1.36", Command: []string{"sleep", "1000"}}}},
 	}, metav1.CreateOptions{})
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
-	w.eventually("an Event of the stranger", patience, func(context.Context) (bool, string) { return len(w.toldEvents(name)) > 0, "not there" })
+	w.Eventually("an Event of the stranger", patience, func(context.Context) (bool, string) { return len(w.toldEvents(name)) > 0, "not there" })
 	return pod
 }

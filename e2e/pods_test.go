@@ -14,7 +14,7 @@ import (
 // What a task is given reaches its last task as it does the first, and a retry as it does the first attempt.
 func TestOverridesAndPodTemplateReachEveryAttempt(t *testing.T) {
 	w := newWorld(t)
-	w.controller()
+	w.Controller()
 	hello, kept := "hello", "kept"
 	last := sh("last", `echo "$GREETING $KEPT $FROM_TEMPLATE $(id -u)" >> /dir/seen
 		if [ ! -e /dir/second ]; then `+until("first")+`; echo > /dir/second; exit 1; fi
@@ -29,23 +29,23 @@ func TestOverridesAndPodTemplateReachEveryAttempt(t *testing.T) {
 	template.NodeSelector = map[string]string{"kubernetes.io/os": "linux"}
 	template.AutomountServiceAccountToken = &no
 	template.Resources = &corev1.ResourceRequirements{Requests: corev1.ResourceList{"cpu": resource.MustParse("7m")}}
-	w.applySpec("dag", v1alpha1.DAGSpec{
+	w.ApplySpec("dag", v1alpha1.DAGSpec{
 		Parameters: []v1alpha1.Parameter{{Name: "GREETING", DefaultValue: &hello}, {Name: "KEPT", DefaultValue: &kept}},
 		Task:       []v1alpha1.Task{sh("first", ""), sh("middle", "", after("first")), last},
 	})
 	salut := "salut"
-	w.start("run", "dag", v1alpha1.ParameterValue{Name: "GREETING", Value: &salut})
-	first := w.waitPod("run", "last", func(p *corev1.Pod) bool { return running(p) && p.Labels[v1alpha1.LabelAttempt] == "1" })
-	w.open("first")
-	second := w.waitPod("run", "last", func(p *corev1.Pod) bool { return running(p) && p.Labels[v1alpha1.LabelAttempt] == "2" })
+	w.Start("run", "dag", v1alpha1.ParameterValue{Name: "GREETING", Value: &salut})
+	first := w.WaitPod("run", "last", func(p *corev1.Pod) bool { return running(p) && p.Labels[v1alpha1.LabelAttempt] == "1" })
+	w.Open("first")
+	second := w.WaitPod("run", "last", func(p *corev1.Pod) bool { return running(p) && p.Labels[v1alpha1.LabelAttempt] == "2" })
 	for _, pod := range []*corev1.Pod{first, second} {
 		checkTemplate(t, pod)
 	}
-	w.open("go")
-	w.waitRun("run", v1alpha1.RunSucceeded, patience)
-	w.checkFinal("run", "Succeeded", map[string]string{"first": "Succeeded", "middle": "Succeeded", "last": "Succeeded 2"})
-	w.checkOnce("first", "middle", "last")
-	if is, want := w.file("seen"), strings.Repeat("salut kept by-template 4711\n", 2); is != want {
+	w.Open("go")
+	w.WaitRun("run", v1alpha1.RunSucceeded, patience)
+	w.CheckFinal("run", "Succeeded", map[string]string{"first": "Succeeded", "middle": "Succeeded", "last": "Succeeded 2"})
+	w.CheckOnce("first", "middle", "last")
+	if is, want := w.File("seen"), strings.Repeat("salut kept by-template 4711\n", 2); is != want {
 		t.Errorf("the attempts saw %q, want %q", is, want)
 	}
 }
@@ -81,8 +81,8 @@ func checkTemplate(t *testing.T, pod *corev1.Pod) {
 // The value of a secret parameter is in its Secret and in the container, nowhere else.
 func TestSecretParameter(t *testing.T) {
 	w := newWorld(t)
-	c := w.controller(flags("--log-level=debug"))
-	w.apply(`
+	c := w.Controller(flags("--log-level=debug"))
+	w.Apply(`
 apiVersion: v1
 kind: Secret
 metadata: {name: first}
@@ -128,18 +128,18 @@ spec:
   dagName: dag
   parameters: [{name: THIRD, fromSecret: third}]
 `)
-	w.waitRun("run", v1alpha1.RunSucceeded, patience)
-	w.checkFinal("run", "Succeeded", map[string]string{"reads": "Succeeded 2", "without": "Succeeded"})
+	w.WaitRun("run", v1alpha1.RunSucceeded, patience)
+	w.CheckFinal("run", "Succeeded", map[string]string{"reads": "Succeeded 2", "without": "Succeeded"})
 	line := "value-4f1c-of-first value-77aa-of-second value-c3c3-of-third\n"
-	if is, want := w.file("seen"), line+line+"without:\n"; is != want {
+	if is, want := w.File("seen"), line+line+"without:\n"; is != want {
 		t.Errorf("the tasks saw %q, want %q", is, want)
 	}
-	rows := w.text()
+	rows := w.Text()
 	if !strings.Contains(rows, "second") {
 		t.Error("the database does not name the Secret: is this the whole of it?")
 	}
 	for where, text := range map[string]string{
-		"database": rows, "log": c.log(), "custom resources": w.kubectl("get", "dags,dagruns", "-o", "yaml"), "Events": w.kubectl("get", "events", "-o", "yaml"),
+		"database": rows, "log": c.Log(), "custom resources": w.Kubectl("get", "dags,dagruns", "-o", "yaml"), "Events": w.Kubectl("get", "events", "-o", "yaml"),
 	} {
 		if strings.Contains(text, "value-") {
 			t.Errorf("%s: a secret's value is there", where)
@@ -149,8 +149,8 @@ spec:
 
 func TestScriptAsNonRoot(t *testing.T) {
 	w := newWorld(t)
-	w.controller()
-	w.apply(`
+	w.Controller()
+	w.Apply(`
 apiVersion: kontroler.greedykomodo/v1alpha1
 kind: DAG
 metadata: {name: scripts}
@@ -185,13 +185,13 @@ kind: DagRun
 metadata: {name: run}
 spec: {dagName: scripts}
 `)
-	w.waitRun("run", v1alpha1.RunFailed, patience)
-	w.checkFinal("run", "Failed", map[string]string{"shebang": "Succeeded", "plain": "Failed"})
+	w.WaitRun("run", v1alpha1.RunFailed, patience)
+	w.CheckFinal("run", "Failed", map[string]string{"shebang": "Succeeded", "plain": "Failed"})
 	want := "shebang world 12345\n$WHO 'quoted' \"both\" \\n ü\nplain 12345\n"
-	if is := w.file("seen"); is != want {
+	if is := w.File("seen"); is != want {
 		t.Errorf("the scripts wrote %q, want %q", is, want)
 	}
-	if a := w.attemptsOf("run", "plain")[0]; a.ExitCode == nil || *a.ExitCode != 3 {
+	if a := w.AttemptsOf("run", "plain")[0]; a.ExitCode == nil || *a.ExitCode != 3 {
 		t.Errorf("the script's exit code is %v, want 3", a.ExitCode)
 	}
 }

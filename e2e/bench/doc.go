@@ -1,7 +1,7 @@
 // Package bench measures what no test may assert: times. Its benchmarks are run by hand, by `make bench`, against a bare
 // Kubernetes (etcd, API server, controller manager: no node) and a PostgreSQL, both of their own, with the controller as it
-// is shipped. The completer ends every Pod as soon as it is created, so that all that is measured is Kontroler and what it
-// asks of the other two.
+// is shipped. The completer (e2e/completer) ends every Pod as soon as it is created, so that all that is measured is
+// Kontroler and what it asks of the other two.
 //
 //	schedules_linux_test.go  many DAGs that are due in one minute
 //	limit_linux_test.go      what the requests of that take without Kontroler

@@ -2,7 +2,6 @@ package bench_test
 
 import (
 	"bufio"
-	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -22,14 +21,12 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
-	"kontroler/apis/kontroler/v1alpha1"
+	"kontroler/e2e/completer"
 	"kontroler/generated/clientset/versioned"
 	"kontroler/store/storetest"
 )
@@ -242,51 +239,15 @@ func (r *rig) each(n, clients int, send func(i int) error) {
 }
 
 // startCompleter ends every Pod of the namespace as soon as it is seen, as a kubelet would whose containers take no time.
-func (r *rig) startCompleter(workers int) {
+func (r *rig) startCompleter(requests int) {
 	r.b.Helper()
-	factory := informers.NewSharedInformerFactoryWithOptions(r.kube, 0, informers.WithNamespace(r.namespace))
-	pods := make(chan *corev1.Pod, 100_000)
-	informer := factory.Core().V1().Pods().Informer()
-	_, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{AddFunc: func(obj any) {
-		pod := obj.(*corev1.Pod)
-		r.podSeen(pod)
-		pods <- pod
-	}})
+	started, err := completer.Start(r.b.Context(), r.kube, completer.Options{
+		Namespace: r.namespace, Requests: requests, Seen: r.podSeen, Failed: func(err error) { r.b.Error(err) },
+	})
 	if err != nil {
 		r.b.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(r.b.Context())
-	var working sync.WaitGroup
-	for range workers {
-		working.Go(func() {
-			for {
-				select {
-				case <-ctx.Done():
-					return
-				case pod := <-pods:
-					if err := r.complete(ctx, pod); err != nil && ctx.Err() == nil {
-						r.b.Errorf("completing a Pod: %v", err)
-					}
-				}
-			}
-		})
-	}
-	factory.Start(ctx.Done())
-	cache.WaitForCacheSync(ctx.Done(), informer.HasSynced)
-	r.b.Cleanup(func() {
-		cancel()
-		working.Wait()
-		factory.Shutdown()
-	})
-}
-
-func (r *rig) complete(ctx context.Context, pod *corev1.Pod) error {
-	now, ended := metav1.Now(), pod.DeepCopy()
-	ended.Status.Phase = corev1.PodSucceeded
-	ended.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: v1alpha1.TaskContainer, State: corev1.ContainerState{
-		Terminated: &corev1.ContainerStateTerminated{Reason: "Completed", StartedAt: now, FinishedAt: now}}}}
-	_, err := r.kube.CoreV1().Pods(pod.Namespace).UpdateStatus(ctx, ended, metav1.UpdateOptions{})
-	return err
+	r.b.Cleanup(started.Stop)
 }
 
 // requests is how many requests of each kind the controller has sent.

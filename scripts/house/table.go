@@ -89,7 +89,17 @@ var house = []place{
 		may:   all([]string{module + "/httpapi", module + "/generated", module + "/store!"}, client, prometheus),
 		tests: all(ownDB, wire),
 	},
-	{path: "e2e", may: all([]string{module + "/apis", module + "/generated"}, client, yaml, ownDB)}, // a database of its own, not the store
+	// a database of its own, not the store; what only tests share is for tests
+	{
+		path:  "e2e",
+		may:   all([]string{module + "/apis", module + "/generated"}, client, yaml, ownDB),
+		tests: []string{module + "/e2e/harness", module + "/e2e/completer"},
+	},
+	{
+		path: "e2e/harness",
+		may:  all([]string{module + "/apis", module + "/generated", module + "/e2e/completer"}, client, everyTest, ownDB),
+	},
+	{path: "e2e/completer", may: client}, // it plays Pods, and knows nothing of Kontroler
 }
 
 // all joins groups.

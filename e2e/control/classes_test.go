@@ -1,0 +1,293 @@
+package control_test
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"kontroler/apis/kontroler/v1alpha1"
+)
+
+// waitClaimed waits until a DAG is a database's controller's.
+func (w *world) waitClaimed(dag string, d *database) {
+	w.T.Helper()
+	id := d.ControllerID()
+	w.Eventually("DAG "+dag+" to be claimed by "+id, patience, func(context.Context) (bool, string) {
+		is := w.DAG(dag).Status.Controller
+		return is == id, is
+	})
+}
+
+// ownerOf waits until exactly one of some databases has a run, and returns that.
+func (w *world) ownerOf(run string, databases ...*database) *database {
+	w.T.Helper()
+	var owner *database
+	w.Eventually("run "+run+" to be in one database", patience, func(context.Context) (bool, string) {
+		n := 0
+		for _, d := range databases {
+			if _, ok := d.TryRun(run); ok {
+				owner, n = d, n+1
+			}
+		}
+		return n == 1, fmt.Sprintf("in %d", n)
+	})
+	return owner
+}
+
+// Two controllers of one class share the DAGs of a namespace: each run is one's, and is run once.
+func TestTwoControllersOfOneClass(t *testing.T) {
+	const dags, runsEach = 8, 3
+	w := newWorld(t)
+	one, two := w.Database, w.NewDatabase()
+	w.Controller(on(one), patientLease)
+	w.Controller(on(two), patientLease)
+	var manifests strings.Builder
+	var tasks []string
+	for i := range dags {
+		a, b := fmt.Sprintf("a%d", i), fmt.Sprintf("b%d", i)
+		tasks = append(tasks, a, b)
+		manifests.WriteString(w.Manifest("DAG", fmt.Sprintf("dag-%d", i), v1alpha1.DAGSpec{Task: []v1alpha1.Task{play(a, ""), play(b, "", after(a))}}))
+	}
+	for i := range dags * runsEach {
+		manifests.WriteString(w.Manifest("DagRun", fmt.Sprintf("run-%d", i), v1alpha1.DagRunSpec{DagName: fmt.Sprintf("dag-%d", i%dags)}))
+	}
+	w.Apply(manifests.String())
+	counts := map[*database]int{}
+	for i := range dags * runsEach {
+		run := fmt.Sprintf("run-%d", i)
+		w.WaitRun(run, v1alpha1.RunSucceeded, 5*time.Minute)
+		owner := w.ownerOf(run, one, two)
+		counts[owner]++
+		row := owner.CheckFinal(run, "Succeeded", all("Succeeded", tasks[2*(i%dags)], tasks[2*(i%dags)+1]))
+		w.CheckEvent(row.UID, "Succeeded")
+		if is, want := w.DagRun(run).Status.Controller, owner.ControllerID(); is != want {
+			t.Errorf("DagRun %s says controller %s, its row is %s's", run, is, want)
+		}
+	}
+	t.Logf("one ran %d of the runs, the other %d", counts[one], counts[two])
+	for task, n := range w.Effects() {
+		if n != runsEach {
+			t.Errorf("task %s had its side effect %d times, want once in each of %d runs", task, n, runsEach)
+		}
+	}
+	pods := map[string]bool{}
+	for _, pod := range w.Started() {
+		if pods[pod] {
+			t.Errorf("Pod %s started twice", pod)
+		}
+		pods[pod] = true
+	}
+}
+
+// A controller that is gone for long loses its DAGs to another of its class, but not its runs.
+func TestTakeoverOfDAGs(t *testing.T) {
+	for name, void := range map[string]func(w *world, lease string){
+		"lease long past": func(w *world, lease string) {
+			past := time.Now().Add(-10 * time.Minute).UTC().Format(metav1.RFC3339Micro)
+			w.Kubectl("patch", "lease", lease, "--type=merge", "-p", fmt.Sprintf(`{"spec":{"renewTime":%q}}`, past))
+		},
+		"lease gone": func(w *world, lease string) { w.Kubectl("delete", "lease", lease) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			one, two := w.Database, w.NewDatabase()
+			dead := w.Controller(on(one), patientLease)
+			w.ApplyDAG("dag", play("a", until("go")), play("b", "", after("a")))
+			w.Start("live", "dag")
+			w.WaitAttempt("live", "a", 1, "Running")
+			w.Controller(on(two), patientLease)
+			dead.Kill9()
+			before, pod := w.DagRun("live"), w.WaitPod("live", "a", running)
+			w.Start("next", "dag")
+			if is := w.DAG("dag").Status.Controller; is != one.ControllerID() {
+				t.Errorf("the DAG is %s's before the Lease of the other is void", is)
+			}
+			void(w, "kontroler-"+one.ControllerID())
+			w.waitClaimed("dag", two)
+			w.Open("go")
+			two.CheckFinal("next", "Succeeded", all("Succeeded", "a", "b"))
+
+			after := w.WaitPod("live", "a", terminated)
+			if after.UID != pod.UID || after.DeletionTimestamp != nil || len(after.Finalizers) != len(pod.Finalizers) {
+				t.Errorf("the Pod of the dead controller's run was touched: deletion %v, finalizers %v", after.DeletionTimestamp, after.Finalizers)
+			}
+			if is := w.DagRun("live"); is.ResourceVersion != before.ResourceVersion {
+				t.Errorf("the dead controller's DagRun was written to: %+v", is.Status)
+			}
+			if _, ok := two.TryRun("live"); ok {
+				t.Error("the dead controller's run is in the other's database")
+			}
+			w.Controller(on(one), atOnce)
+			one.CheckFinal("live", "Succeeded", all("Succeeded", "a", "b"))
+			w.Start("last", "dag")
+			two.CheckFinal("last", "Succeeded", all("Succeeded", "a", "b"))
+			if is := w.DAG("dag").Status.Controller; is != two.ControllerID() {
+				t.Errorf("the DAG is %s's again", is)
+			}
+			if _, ok := one.TryRun("last"); ok {
+				t.Error("the run of a DAG that was taken over is in the database of the one that lost it")
+			}
+			for task, n := range w.Effects() {
+				if n != 3 {
+					t.Errorf("task %s had its side effect %d times, want once in each of 3 runs", task, n)
+				}
+			}
+		})
+	}
+}
+
+func TestClasses(t *testing.T) {
+	w := newWorld(t)
+	empty, special := w.Database, w.NewDatabase()
+	w.Controller(on(special), flags("--controller-class=special"), patientLease)
+	for _, class := range []string{"", "special", "unknown"} {
+		name := "dag-" + class
+		w.ApplySpec(strings.TrimSuffix(name, "-"), v1alpha1.DAGSpec{ControllerClass: class, Task: []v1alpha1.Task{play("task"+class, "")}})
+	}
+	w.Start("orphan", "missing")
+	w.Start("run-empty", "dag")
+	w.Start("run-unknown", "dag-unknown")
+	w.Start("run-special", "dag-special")
+	special.CheckFinal("run-special", "Succeeded", all("Succeeded", "taskspecial"))
+	untouched := func(runs, dags []string) {
+		t.Helper()
+		for _, run := range runs {
+			if s := w.DagRun(run).Status; s.Phase != "" || s.Reason != "" || s.Controller != "" {
+				t.Errorf("DagRun %s says %s %s %s, which is not this class's to say", run, s.Phase, s.Reason, s.Controller)
+			}
+		}
+		for _, dag := range dags {
+			if s := w.DAG(dag).Status; s.Controller != "" || len(s.Conditions) > 0 {
+				t.Errorf("DAG %s is claimed: %+v", dag, s)
+			}
+		}
+	}
+	untouched([]string{"orphan", "run-empty", "run-unknown"}, []string{"dag", "dag-unknown"})
+
+	w.Controller(on(empty), patientLease)
+	empty.CheckFinal("run-empty", "Succeeded", all("Succeeded", "task"))
+	w.WaitReason("orphan", v1alpha1.RunPending, "DagNotFound")
+	untouched([]string{"run-unknown"}, []string{"dag-unknown"})
+	w.waitClaimed("dag", empty)
+	w.waitClaimed("dag-special", special)
+	w.ApplySpec("missing", v1alpha1.DAGSpec{ControllerClass: "special", Task: []v1alpha1.Task{play("found", "")}})
+	special.CheckFinal("orphan", "Succeeded", all("Succeeded", "found"))
+	if n := len(empty.Strings(`SELECT name FROM kontroler.runs`)); n != 1 {
+		t.Errorf("the controller of the empty class has %d runs, want 1", n)
+	}
+	if n := len(special.Strings(`SELECT name FROM kontroler.runs`)); n != 2 {
+		t.Errorf("the controller of the special class has %d runs, want 2", n)
+	}
+	w.CheckOnce("task", "taskspecial", "found")
+}
+
+// --max-pods is shared between runs in turns.
+func TestMaxPodsInTurns(t *testing.T) {
+	const most, tasksEach = 2, 4
+	w := newWorld(t)
+	w.Controller(flags(fmt.Sprintf("--max-pods=%d", most)), patientLease)
+	var tasks []v1alpha1.Task
+	var names []string
+	for i := range tasksEach {
+		names = append(names, fmt.Sprintf("t%d", i))
+		tasks = append(tasks, play(names[i], until("go")))
+	}
+	w.ApplyDAG("dag", tasks...)
+	runs := []string{"one", "two", "three"}
+	for _, run := range runs {
+		w.Start(run, "dag")
+		w.WaitTask(run, names[tasksEach-1], "Ready", "Throttled")
+	}
+	if is := w.Task("two", "t0"); is.Message != "the controller has --max-pods Pods" {
+		t.Errorf("a throttled task says %q", is.Message)
+	}
+	w.WaitAttempt("one", "t0", 1, "Running")
+	w.WaitAttempt("one", "t1", 1, "Running")
+	w.Eventually("a run that waits for a slot to say so", patience, func(context.Context) (bool, string) {
+		message := w.DagRun("two").Status.Message
+		return strings.Contains(message, "--max-pods"), message
+	})
+	w.Open("go")
+	for _, run := range runs {
+		w.CheckFinal(run, "Succeeded", all("Succeeded", names...))
+	}
+	if live := w.MostLive(); live > most {
+		t.Errorf("%d attempts were live at once, want %d at most", live, most)
+	}
+	// The first run had both slots; from then on each run that waits gets one before any gets a second more.
+	order := w.Strings(`SELECT r.name FROM kontroler_v1.attempts a JOIN kontroler_v1.runs r ON r.id = a.run_id ORDER BY a.decided_at, a.id`)
+	left := map[string]int{"one": tasksEach - most, "two": tasksEach, "three": tasksEach}
+	got := map[string]int{}
+	for i, run := range order[most:] {
+		got[run]++
+		left[run]--
+		for _, other := range runs {
+			if left[other] > 0 && got[run] > got[other]+2 {
+				t.Fatalf("slot %d went to run %s, its %dth, when %s had %d: %v", i+1, run, got[run], other, got[other], order)
+			}
+		}
+	}
+	t.Logf("slots went to %v", order)
+}
+
+// `controller uninstall` lets go of the Pods of a controller that is gone for good.
+func TestUninstall(t *testing.T) {
+	w := newWorld(t)
+	other := w.NewDatabase()
+	c := w.Controller(patientLease)
+	w.Controller(on(other), flags("--controller-class=other"), patientLease)
+	w.ApplyDAG("dag", play("a", forever), play("b", forever))
+	w.ApplySpec("others", v1alpha1.DAGSpec{ControllerClass: "other", Task: []v1alpha1.Task{play("kept", until("go"))}})
+	w.Start("run", "dag")
+	w.Start("others", "others")
+	w.WaitStarted(3)
+	w.WaitAttempt("run", "a", 1, "Running")
+	w.WaitAttempt("run", "b", 1, "Running")
+	if out, err := w.uninstall(); err == nil || !strings.Contains(out, "still running") {
+		t.Errorf("uninstall beside a running controller: %v %s", err, out)
+	}
+	if is := w.heldBack("run"); is != 2 {
+		t.Errorf("%d Pods of a running controller have its finalizer, want 2", is)
+	}
+	c.Stop()
+	for range 2 { // Repeating it is harmless.
+		if out, err := w.uninstall(); err != nil {
+			t.Errorf("uninstall: %v %s", err, out)
+		}
+	}
+	if is := w.heldBack("run"); is != 0 {
+		t.Errorf("%d Pods have the finalizer of a controller that was uninstalled", is)
+	}
+	if is := w.heldBack("others"); is != 1 {
+		t.Errorf("%d Pods of the other controller have its finalizer, want 1", is)
+	}
+	uid := string(w.DagRun("run").UID)
+	w.Kubectl("delete", "dagrun", "run")
+	w.CheckPodsGone(uid)
+	w.Open("go")
+	other.CheckFinal("others", "Succeeded", all("Succeeded", "kept"))
+}
+
+// uninstall runs `controller uninstall` for the world's first database.
+func (w *world) uninstall() (string, error) {
+	w.T.Helper()
+	cmd := exec.CommandContext(w.T.Context(), w.Binary, "uninstall", "--namespaces="+w.Namespace, "--lease-namespace="+w.Namespace, "--log-format=text")
+	cmd.Env = append(cmd.Environ(), "KUBECONFIG="+w.Kubeconfig, "DATABASE_URL="+w.URL)
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+// heldBack is how many Pods of a run have the finalizer.
+func (w *world) heldBack(run string) int {
+	w.T.Helper()
+	n := 0
+	for _, pod := range w.Pods(run) {
+		n += len(pod.Finalizers)
+	}
+	return n
+}

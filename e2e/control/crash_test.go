@@ -1,0 +1,154 @@
+package control_test
+
+import (
+	"testing"
+
+	gocmp "github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"kontroler/apis/kontroler/v1alpha1"
+	"kontroler/e2e/harness"
+)
+
+// TestKilledAt kills a controller with SIGKILL at each of the points between a commit and its effect, and between two
+// effects. The next one finishes the run as if nothing had been.
+func TestKilledAt(t *testing.T) {
+	for _, fault := range []string{
+		// Before there is a run.
+		"epoch-taken:1", "term-resumed:1", "dag-claimed:1", "version-committed:1", "dag-reported:1",
+		// Admission.
+		"run-admitted:1", "run-claimed:1", "refused run-admitted:1",
+		// The start; a Pod that was seen; an outcome; a retry; the join. Six commits at least make this run.
+		"run-committed:1", "run-committed:2", "run-committed:3", "run-committed:4", "run-committed:6",
+		// Inside a transaction: the version's, the admission's, the first one of the run.
+		"transaction-commit:1@dag-claimed", "transaction-open:2@dag-claimed", "transaction-commit:1@run-claimed",
+		// The Pods of the first task, of two at once, of the retry, of the join.
+		"pod-create:1", "pod-create:4", "pod-created:1", "pod-created:2", "pod-created:5", "stripped relabelled:1",
+		// Pods whose outcome is counted.
+		"reap:1", "pod-released:2", "pod-deleted:3",
+		// A Pod that is stopped: by a timeout, by a cancel.
+		"timeout pod-stop:1", "timeout pod-stopped:1", "cancel pod-stop:1", "cancel pod-stopped:1",
+		// The end.
+		"run-end-committed:1", "failure run-end-committed:1", "cancel run-end-committed:1", "delete run-end-committed:1",
+		"end-report:1", "end-recorded:1", "end-reported:1", "refused end-recorded:1", "cancel end-reported:1",
+	} {
+		t.Run(fault, func(t *testing.T) {
+			newWorld(t).KilledAt(harness.SceneOf(fault, play), fault)
+		})
+	}
+}
+
+// TestKilledAgainAndAgain kills one controller after the other in one run.
+func TestKilledAgainAndAgain(t *testing.T) {
+	w := newWorld(t)
+	scene := harness.Scenes(play)["long"]
+	w.Prepare(scene)
+	for _, fault := range []string{
+		"version-committed:1", "run-admitted:1", "run-claimed:1", "run-committed:1", "pod-create:1", "term-resumed:1", "pod-created:1", "run-committed:2",
+		"reap:1", "pod-created:1", "pod-released:1", "pod-deleted:1", "pod-created:1", "run-end-committed:1",
+	} {
+		w.DieAt(fault, nil)
+	}
+	// The rows say that it has ended, the DagRun does not yet; there may still be Pods.
+	w.DieAt("end-report:1", nil)
+	w.DieAt("end-recorded:1", nil)
+	w.Controller(atOnce)
+	w.CheckScene(scene)
+}
+
+// A Pod that appears when its attempt has ended, as of a create whose answer came too late, is deleted and recorded: while
+// the run lives, and after its end.
+func TestStray(t *testing.T) {
+	w := newWorld(t)
+	c := w.Controller(patientLease)
+	w.ApplyDAG("dag", play("a", ""), play("b", until("go")))
+	w.Start(theRun, "dag")
+	pod := w.WaitPod(theRun, "a", nil)
+	w.WaitTask(theRun, "a", "Succeeded", "*")
+	w.WaitPodGone(pod.Name)
+	first := w.stray(pod)
+	w.Open("go")
+	w.WaitRun(theRun, v1alpha1.RunSucceeded, patience)
+	if is := w.AttemptsOf(theRun, "a")[0].Stray; is != first {
+		t.Errorf("the attempt's stray Pod is %q, want %q", is, first)
+	}
+	second := w.stray(pod)
+	w.checkStray(second)
+	// The controller is away when the third appears, and dies between the record and the deletion.
+	c.Stop()
+	third := w.makeStray(pod)
+	w.DieAt("stray-recorded:1", nil)
+	w.Controller(atOnce)
+	w.WaitPodGone(pod.Name)
+	w.checkStray(third)
+	if starts := w.Started(); len(starts) != 2 {
+		t.Errorf("the Pods %v started: a stray one ran", starts)
+	}
+}
+
+// checkStray checks the final rows of a run whose one fault is a stray Pod.
+func (w *world) checkStray(uid string) {
+	w.T.Helper()
+	row := w.Run(theRun)
+	if diff := gocmp.Diff([]string{"attempt 1 of a has a stray Pod"}, w.Faults(row)); diff != "" || row.Phase != "Succeeded" {
+		w.T.Errorf("the run is %s, its faults are (-want +got):\n%s", row.Phase, diff)
+	}
+	if is := w.AttemptsOf(theRun, "a")[0].Stray; is != uid {
+		w.T.Errorf("the attempt's stray Pod is %q, want %q", is, uid)
+	}
+	w.CheckStatus(row)
+	w.CheckPodsGone(row.UID)
+	w.CheckOnce("a", "b")
+}
+
+// stray makes a Pod like one that is gone and waits until it is gone too.
+func (w *world) stray(like *corev1.Pod) (uid string) {
+	w.T.Helper()
+	uid = w.makeStray(like)
+	w.WaitPodGone(like.Name)
+	return uid
+}
+
+// makeStray makes a Pod that differs from one that is gone in nothing but its UID. No node takes it.
+func (w *world) makeStray(like *corev1.Pod) (uid string) {
+	w.T.Helper()
+	pod := like.DeepCopy()
+	pod.ObjectMeta = metav1.ObjectMeta{Namespace: like.Namespace, Name: like.Name, Labels: like.Labels, Annotations: like.Annotations,
+		OwnerReferences: like.OwnerReferences, Finalizers: like.Finalizers}
+	pod.Spec.NodeName, pod.Spec.NodeSelector = "", map[string]string{"kubernetes.io/hostname": "none"}
+	pod.Status = corev1.PodStatus{}
+	made, err := w.Kube.CoreV1().Pods(pod.Namespace).Create(w.T.Context(), pod, metav1.CreateOptions{})
+	if err != nil {
+		w.T.Fatal(err)
+	}
+	return string(made.UID)
+}
+
+// What a run whose row is lost has left behind in the cluster goes with it.
+func TestPodsOfLostRuns(t *testing.T) {
+	w := newWorld(t)
+	c := w.Controller(patientLease)
+	w.ApplyDAG("dag", play("a", forever), play("b", "", after("a")))
+	w.Start(theRun, "dag")
+	w.Start("deleted", "dag")
+	w.WaitStarted(2)
+	w.WaitAttempt(theRun, "a", 1, "Running")
+	w.WaitAttempt("deleted", "a", 1, "Running")
+	c.Stop()
+	w.Exec(`DELETE FROM kontroler.runs`)
+	run, deleted := w.DagRun(theRun), w.DagRun("deleted")
+	w.Kubectl("delete", "dagrun", "deleted")
+	w.DieAt("loss-recorded:1", nil)
+	w.Controller(atOnce)
+	w.WaitReason(theRun, v1alpha1.RunFailed, "HistoryLost")
+	w.CheckEvent(string(run.UID), "HistoryLost")
+	w.CheckPodsGone(string(run.UID))
+	w.CheckPodsGone(string(deleted.UID))
+	if rows := w.Strings(`SELECT name FROM kontroler.runs`); len(rows) > 0 {
+		t.Errorf("there are rows again: %v", rows)
+	}
+	if starts := w.Started(); len(starts) != 2 {
+		t.Errorf("the Pods %v started, want 2", starts)
+	}
+}

@@ -1,0 +1,159 @@
+package control_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"kontroler/apis/kontroler/v1alpha1"
+)
+
+// A missing DagTask makes the DAGs that name it invalid, and they are healed when it comes, also their schedules; one made
+// again continues its versions.
+func TestDagTaskMissing(t *testing.T) {
+	w := newWorld(t)
+	c := w.Controller()
+	w.ApplySpec("dag", v1alpha1.DAGSpec{Schedule: "@every 3s", Suspended: true, ConcurrencyPolicy: v1alpha1.ForbidConcurrent,
+		Task: []v1alpha1.Task{by("a", "late", 0)}})
+	w.WaitValid("DAG", "dag", metav1.ConditionFalse, `spec.task[0].taskRef.name: Not found: "late": there is no DagTask of this name`)
+	w.Start("mine-refused", "dag")
+	if s := w.WaitRun("mine-refused", v1alpha1.RunFailed, patience).Status; s.Reason != "InvalidDag" || !strings.Contains(s.Message, `"late"`) {
+		t.Errorf("the run failed with %s: %s", s.Reason, s.Message)
+	}
+	w.Apply(w.Shared("late", 0, play("a", "")))
+	w.WaitValid("DAG", "dag", metav1.ConditionTrue, "version 1")
+	w.Start("mine", "dag")
+	w.WaitRun("mine", v1alpha1.RunSucceeded, patience)
+
+	// Gone, with the schedule at work: it rests, and goes on when there is a DagTask again.
+	w.suspend("dag", false)
+	w.waitTicks("dag", "Ran", "Succeeded", 1)
+	w.Kubectl("delete", "dagtask", "late")
+	w.WaitValid("DAG", "dag", metav1.ConditionFalse, `Not found: "late"`)
+	w.Eventually("kubectl describe to show the Event", patience, func(context.Context) (bool, string) {
+		_, events, _ := strings.Cut(w.Kubectl("describe", "dag", "dag"), "\nEvents:")
+		return strings.Contains(events, "Invalid"), events
+	})
+	w.Eventually("a missed due time to be known", patience, func(context.Context) (bool, string) {
+		held := w.Strings(`SELECT held FROM kontroler_v1.schedules`)
+		return len(held) == 1 && held[0] == "Missed", fmt.Sprint(held)
+	})
+	ran := w.Ticks("dag", "Ran", "")
+	w.Apply(w.Shared("late", 0, play("a", "say again")))
+	w.waitTicks("dag", "Ran", "Succeeded", ran+1)
+	w.rest("dag")
+	w.checkLedger("dag", 3*time.Second)
+	if got := w.TaskVersions("late"); got != "1 2*" || !slices.Contains(w.Said(), "again") {
+		t.Errorf("made again it has the versions %s", got)
+	}
+
+	// Changed and deleted while nobody leads.
+	w.Apply(w.Shared("other", 0, play("a", "")) + w.Manifest("DAG", "pinning", v1alpha1.DAGSpec{Task: []v1alpha1.Task{by("a", "other", 3)}}))
+	w.WaitValid("DAG", "pinning", metav1.ConditionFalse, `spec.task[0].taskRef.version: Not found: "3": DagTask "other" has no such version, its newest is 1`)
+	c.Stop()
+	w.Kubectl("delete", "dagtask", "late")
+	w.Apply(w.Shared("other", 3, play("a", "")))
+	w.Controller()
+	w.WaitValid("DAG", "dag", metav1.ConditionFalse, `Not found: "late"`)
+	w.WaitValid("DAG", "pinning", metav1.ConditionTrue, "version 1")
+	w.Eventually("the deletion to be known", patience, func(context.Context) (bool, string) {
+		there := w.Strings(`SELECT name FROM kontroler_v1.dag_tasks WHERE deleted_at IS NULL`)
+		return fmt.Sprint(there) == "[other]", fmt.Sprint(there)
+	})
+}
+
+// A version is immutable: the API server says so, and the controller where that cannot.
+func TestDagTaskVersions(t *testing.T) {
+	w := newWorld(t)
+	w.Controller()
+	w.Apply(w.Shared("task", 3, play("a", "say 3")) + w.Manifest("DAG", "dag", v1alpha1.DAGSpec{Task: []v1alpha1.Task{by("a", "task", 0)}}))
+	w.WaitValid("DagTask", "task", metav1.ConditionTrue, "version 3")
+	changed := w.Shared("task", 3, play("a", "say changed"))
+	if out, err := w.TryApply(changed); err == nil || !strings.Contains(out, "a version is immutable: raise spec.version to change the task") {
+		t.Errorf("another task as version 3: %v\n%s", err, out)
+	}
+	w.Kubectl("delete", "dagtask", "task")
+	w.WaitValid("DAG", "dag", metav1.ConditionFalse, "")
+	w.Apply(changed)
+	w.WaitValid("DagTask", "task", metav1.ConditionFalse, "spec.version: version 3 is stored with another task, and a version is immutable: raise spec.version to 4")
+	w.WaitValid("DAG", "dag", metav1.ConditionTrue, "version 1")
+	w.Start("stored", "dag")
+	w.WaitRun("stored", v1alpha1.RunSucceeded, patience)
+	w.Apply(w.Shared("task", 4, play("a", "say 4")))
+	w.WaitValid("DagTask", "task", metav1.ConditionTrue, "version 4")
+	w.Start("raised", "dag")
+	w.WaitRun("raised", v1alpha1.RunSucceeded, patience)
+	w.Apply(w.Shared("task", 3, play("a", "say 3"))) // what was version 3, as it was
+	w.WaitValid("DagTask", "task", metav1.ConditionTrue, "version 3")
+	w.Start("back", "dag")
+	w.WaitRun("back", v1alpha1.RunSucceeded, patience)
+	if got := strings.Join(w.Said(), " "); got != "3 4 3" {
+		t.Errorf("the tasks that ran were %q", got)
+	}
+	if got := w.TaskVersions("task"); got != "3* 4" {
+		t.Errorf("the versions are %s", got)
+	}
+	// A DagTask that the schema lets pass, and no Pod could be made of.
+	w.Apply(w.Shared("broken", 0, play("a", "", func(t *v1alpha1.Task) {
+		t.PodTemplate.VolumeMounts = []corev1.VolumeMount{{Name: "nowhere", MountPath: "/dir"}}
+	})) +
+		w.Manifest("DAG", "breaking", v1alpha1.DAGSpec{Task: []v1alpha1.Task{by("a", "broken", 0)}}))
+	w.WaitValid("DagTask", "broken", metav1.ConditionFalse, `spec.podTemplate.volumeMounts[0].name: Not found: "nowhere"`)
+	w.WaitValid("DAG", "breaking", metav1.ConditionFalse, `spec.task[0].taskRef.name: Invalid value: "broken": the DagTask cannot be used: spec.podTemplate.volumeMounts[0].name`)
+}
+
+// kill -9 between a DagTask's version and what is told of it: the next controller tells it, and the version is one.
+func TestDagTaskKilledAt(t *testing.T) {
+	for _, fault := range []string{"task-version-committed:1", "task-reported:1", "version-committed:1"} {
+		t.Run(fault, func(t *testing.T) {
+			w := newWorld(t)
+			w.Apply(w.Shared("task", 0, play("a", "")) + w.Manifest("DAG", "dag", v1alpha1.DAGSpec{Task: []v1alpha1.Task{by("a", "task", 0)}}) +
+				w.Manifest("DagRun", theRun, v1alpha1.DagRunSpec{DagName: "dag"}))
+			w.DieAt(fault, nil)
+			w.Controller(atOnce)
+			w.CheckFinal(theRun, "Succeeded", all("Succeeded", "a"))
+			w.CheckOnce("a")
+			w.WaitValid("DagTask", "task", metav1.ConditionTrue, "version 1")
+			w.WaitValid("DAG", "dag", metav1.ConditionTrue, "version 1")
+			if got := w.TaskVersions("task"); got != "1*" {
+				t.Errorf("the versions are %s", got)
+			}
+		})
+	}
+}
+
+// Of two controllers each stores the versions, and one writes the status, until its Lease is gone.
+func TestDagTaskOfTwoControllers(t *testing.T) {
+	w := newWorld(t)
+	one, two := w.Database, w.NewDatabase()
+	first := w.Controller(on(one), patientLease)
+	w.Apply(w.Shared("task", 0, play("a", "")))
+	w.WaitValid("DagTask", "task", metav1.ConditionTrue, "version 1")
+	w.Controller(on(two), patientLease)
+	stored := func(want string) {
+		t.Helper()
+		w.Eventually("both databases to have the versions "+want, patience, func(context.Context) (bool, string) {
+			is := one.TaskVersions("task") + "; " + two.TaskVersions("task")
+			return is == want, is
+		})
+	}
+	stored("1*; 1*")
+	w.Apply(w.Shared("task", 0, play("b", "")))
+	stored("1 2*; 1 2*")
+	w.WaitValid("DagTask", "task", metav1.ConditionTrue, "version 2")
+	if is := w.DagTask("task").Status.Controller; is != one.ControllerID() {
+		t.Errorf("the status is %s's, want the first's", is)
+	}
+	first.Kill9()
+	w.Kubectl("delete", "lease", "kontroler-"+one.ControllerID())
+	w.Eventually("the other controller to take the status over", patience, func(context.Context) (bool, string) {
+		is := w.DagTask("task").Status
+		return is.Controller == two.ControllerID() && is.Version == 2, fmt.Sprintf("%+v", is)
+	})
+}

@@ -1,0 +1,223 @@
+package control_test
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	gocmp "github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+
+	"kontroler/apis/kontroler/v1alpha1"
+	"kontroler/e2e/harness"
+)
+
+// tap is a way to the API server that remembers what was sent over it.
+type tap struct {
+	kubeconfig string
+	mu         sync.Mutex
+	requests   []string
+}
+
+func (w *world) newTap() *tap {
+	w.T.Helper()
+	p := &tap{kubeconfig: filepath.Join(w.T.TempDir(), "kubeconfig")}
+	target, err := url.Parse(w.Config.Host)
+	if err != nil {
+		w.T.Fatal(err)
+	}
+	transport, err := rest.TransportFor(w.Config)
+	if err != nil {
+		w.T.Fatal(err)
+	}
+	proxy := &httputil.ReverseProxy{Transport: transport, FlushInterval: -1, Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }}
+	server := httptest.NewServer(http.HandlerFunc(func(answer http.ResponseWriter, r *http.Request) {
+		p.mu.Lock()
+		p.requests = append(p.requests, r.Method+" "+r.URL.RequestURI())
+		p.mu.Unlock()
+		proxy.ServeHTTP(answer, r)
+	}))
+	w.T.Cleanup(func() {
+		server.CloseClientConnections()
+		server.Close()
+	})
+	config := clientcmdapi.NewConfig()
+	config.Clusters["tap"] = &clientcmdapi.Cluster{Server: server.URL}
+	config.Contexts["tap"] = &clientcmdapi.Context{Cluster: "tap"}
+	config.CurrentContext = "tap"
+	if err := clientcmd.WriteToFile(*config, p.kubeconfig); err != nil {
+		w.T.Fatal(err)
+	}
+	return p
+}
+
+// over gives a controller the tap as its way to the API server.
+func over(p *tap) processOption { return environment("KUBECONFIG=" + p.kubeconfig) }
+
+func (p *tap) sent() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.requests[:len(p.requests):len(p.requests)]
+}
+
+// checkExitsUnheard lets a stopped leader go on, whose Lease another has by now: it exits by itself, asks for nothing but
+// its Lease, and writes nothing. still: nobody else writes meanwhile, so that the whole database can be compared.
+func (w *world) checkExitsUnheard(old *controller, p *tap, still bool) {
+	w.T.Helper()
+	var before, after string
+	if still {
+		before = w.Text()
+	}
+	unsent := len(p.sent())
+	old.Thaw()
+	if code := old.WaitExit(); code != 1 {
+		w.T.Errorf("the old leader exited with %d, want 1", code)
+	}
+	if still {
+		after = w.Text()
+	}
+	if diff := gocmp.Diff(strings.Split(before, "\n"), strings.Split(after, "\n")); diff != "" {
+		w.T.Errorf("the old leader has written to the database (-before +after):\n%s", diff)
+	}
+	for _, request := range p.sent()[unsent:] {
+		if !strings.Contains(request, "/leases/") {
+			w.T.Errorf("the old leader has asked the API server: %s", request)
+		}
+	}
+	if log := old.Log(); !strings.Contains(log, "exiting") {
+		w.T.Errorf("the old leader has not said why it exits:\n%s", tail(log, 10))
+	}
+}
+
+func TestLeaderStopped(t *testing.T) {
+	w := newWorld(t)
+	p := w.newTap()
+	old := w.Controller(leased, over(p))
+	old.WaitLeads()
+	standby := w.Controller(leased)
+	w.ApplyDAG("dag", play("a", until("a")), play("b", until("b"), after("a")), play("c", "", after("b")))
+	w.Start("run", "dag")
+	w.WaitAttempt("run", "a", 1, "Running")
+	old.Freeze()
+	frozen := time.Now()
+	w.Open("a")
+	b := w.WaitAttempt("run", "b", 1, "Running")
+	if late := b.DecidedAt.Sub(frozen); late > 2*leaseDuration {
+		t.Errorf("the standby worked on after %s, want within %s", late, 2*leaseDuration)
+	}
+	if !standby.Leads() {
+		t.Error("the standby does not say that it leads")
+	}
+	w.Open("b")
+	w.CheckFinal("run", "Succeeded", all("Succeeded", "a", "b", "c"))
+	w.CheckOnce("a", "b", "c")
+	w.CheckStarts("run")
+	w.CheckEpochs("2")
+	w.checkExitsUnheard(old, p, true)
+	w.CheckEpochs("2")
+}
+
+// A leader that is stopped inside of a transaction holds the fence: the successor must get through, and the commit must
+// fail whenever the old leader goes on.
+func TestLeaderStoppedInATransaction(t *testing.T) {
+	for name, tt := range map[string]struct {
+		fault string
+		ended bool // it goes on when the run has ended, else while the successor works on it
+	}{
+		"open, version":              {"transaction-open:1@dag-claimed", false},
+		"commit, version":            {"transaction-commit:1@dag-claimed", true},
+		"open, start":                {"transaction-open:1@run-claimed", true},
+		"commit, start":              {"transaction-commit:1@run-claimed", false},
+		"open, transition":           {"transaction-open:4@run-claimed", false},
+		"commit, transition":         {"transaction-commit:3@run-claimed", true},
+		"commit, another transition": {"transaction-commit:5@run-claimed", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			p := w.newTap()
+			old, hit := w.LaunchFaulty("stop:"+tt.fault, leased, over(p)) // the last flag wins
+			old.WaitLeads()
+			standby := w.Controller(leased)
+			scene := harness.Scenes(play)["diamond"]
+			scene.Tasks = append(scene.Tasks, play("last", until("go"), after("d")))
+			scene.Outcomes["last"], scene.Effects = "Succeeded", append(scene.Effects, "last")
+			w.Prepare(scene)
+			point, _, _ := strings.Cut(tt.fault, ":")
+			w.Eventually("the leader to stop in a transaction", patience, func(context.Context) (bool, string) { return hit() == point, hit() })
+			stopped := time.Now()
+			standby.WaitLeads()
+			if took := w.TakenAt(); took.Sub(stopped) > 2*leaseDuration {
+				t.Errorf("the standby took the epoch after %s, want within %s", took.Sub(stopped), 2*leaseDuration)
+			}
+			w.CheckEpochs("2")
+			if tt.ended {
+				w.Open("go")
+				w.CheckScene(scene)
+			}
+			w.checkExitsUnheard(old, p, tt.ended)
+			w.Open("go")
+			w.CheckScene(scene)
+			w.CheckEpochs("2")
+		})
+	}
+}
+
+// A leader that is told to stop hands over at once, in the middle of a run.
+func TestLeaderHandsOver(t *testing.T) {
+	w := newWorld(t)
+	old := w.Controller(flags("--lease-duration=15s"))
+	old.WaitLeads()
+	standby := w.Controller(flags("--lease-duration=15s"))
+	w.ApplyDAG("dag", play("a", until("a")), play("b", "", after("a")))
+	w.Start("run", "dag")
+	w.WaitAttempt("run", "a", 1, "Running")
+	old.Stop()
+	w.Open("a")
+	w.CheckFinal("run", "Succeeded", all("Succeeded", "a", "b"))
+	w.CheckOnce("a", "b")
+	w.CheckStarts("run")
+	w.CheckEpochs("2")
+	if !standby.Leads() {
+		t.Error("the standby does not say that it leads")
+	}
+}
+
+// A database that was restored from a backup has forgotten epochs that its Lease remembers.
+func TestRestoredDatabase(t *testing.T) {
+	w := newWorld(t)
+	for range 2 {
+		c := w.Controller()
+		c.WaitLeads()
+		c.Stop()
+	}
+	w.CheckEpochs("2")
+	w.Exec(`UPDATE kontroler.epochs SET epoch = 1`)
+	refused := w.Launch()
+	if code := refused.WaitExit(); code != 1 {
+		t.Errorf("the controller exited with %d, want 1", code)
+	}
+	refused.WaitLog("--accept-restored-database")
+	w.Controller(flags("--accept-restored-database")).WaitLeads()
+	w.CheckEpochs("3")
+	w.ApplyDAG("dag", play("a", ""))
+	w.Start("run", "dag")
+	w.CheckFinal("run", "Succeeded", all("Succeeded", "a"))
+	w.CheckOnce("a")
+	leases, err := w.Kube.CoordinationV1().Leases(w.Namespace).List(t.Context(), metav1.ListOptions{LabelSelector: v1alpha1.LabelController})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(leases.Items) != 1 || leases.Items[0].Annotations[v1alpha1.AnnotationEpoch] != "3" {
+		t.Errorf("the Leases are %v, want one with epoch 3", leases.Items)
+	}
+}

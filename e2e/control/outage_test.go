@@ -1,0 +1,160 @@
+package control_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"kontroler/apis/kontroler/v1alpha1"
+)
+
+const outage = 20 * time.Second
+
+// outageRuns are runs that live through an outage: one whose task a ends in it, one of which nothing happens in it; another
+// one begins in it.
+func (w *world) outageRuns() {
+	w.T.Helper()
+	w.ApplyDAG("dag", play("a", until("a")), play("b", "", after("a")), play("long", until("end")))
+	w.ApplyDAG("later", play("first", ""), play("second", "", after("first")))
+	w.ApplyDAG("quiet", play("hum", until("end")))
+	w.Start("run", "dag")
+	w.Start("quiet", "quiet")
+	w.WaitAttempt("run", "a", 1, "Running")
+	w.WaitAttempt("run", "long", 1, "Running")
+	w.WaitAttempt("quiet", "hum", 1, "Running")
+	w.WaitReason("run", v1alpha1.RunRunning, "")
+	w.WaitReason("quiet", v1alpha1.RunRunning, "")
+}
+
+func (w *world) checkOutageRuns() {
+	w.T.Helper()
+	w.WaitTask("run", "b", "Succeeded", "*")
+	// What was said of the outage is taken back, also where nothing happens.
+	w.WaitReason("run", v1alpha1.RunRunning, "")
+	w.WaitReason("quiet", v1alpha1.RunRunning, "")
+	w.Open("end")
+	w.CheckFinal("run", "Succeeded", all("Succeeded", "a", "b", "long"))
+	w.CheckFinal("later", "Succeeded", all("Succeeded", "first", "second"))
+	w.CheckFinal("quiet", "Succeeded", all("Succeeded", "hum"))
+	w.CheckOnce("a", "b", "long", "first", "second", "hum")
+	w.CheckStarts("run", "later", "quiet")
+	for _, run := range []string{"run", "later", "quiet"} {
+		for _, task := range w.Tasks(run) {
+			if task.Attempts != 1 {
+				w.T.Errorf("task %s took %d attempts", task.Name, task.Attempts)
+			}
+		}
+	}
+}
+
+func TestDatabaseStopped(t *testing.T) {
+	w := newWorld(t)
+	server := w.OwnServer()
+	c := w.Controller(patientLease)
+	w.outageRuns()
+	if err := server.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	back := time.After(outage)
+	c.WaitUnready()
+	w.WaitReason("run", v1alpha1.RunRunning, "DatabaseUnavailable")
+	w.WaitReason("quiet", v1alpha1.RunRunning, "DatabaseUnavailable")
+	w.Start("later", "later")
+	w.WaitReason("later", v1alpha1.RunPending, "DatabaseUnavailable")
+	w.Open("a")
+	w.WaitPod("run", "a", terminated)
+	<-back
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	c.WaitReady()
+	w.checkOutageRuns()
+	w.CheckEpochs("1")
+}
+
+// Away for longer than a lease duration: the leader gives the Lease up, and takes it again.
+func TestDatabaseAwayLongerThanTheLease(t *testing.T) {
+	w := newWorld(t)
+	server := w.OwnServer()
+	c := w.Controller(flags("--lease-duration=10s"))
+	w.outageRuns()
+	if err := server.Crash(); err != nil {
+		t.Fatal(err)
+	}
+	back := time.After(outage)
+	c.WaitUnready()
+	w.WaitReason("run", v1alpha1.RunRunning, "DatabaseUnavailable")
+	w.WaitReason("quiet", v1alpha1.RunRunning, "DatabaseUnavailable")
+	w.Open("a")
+	c.WaitLog("released the Lease")
+	w.Start("later", "later")
+	w.WaitReason("later", v1alpha1.RunPending, "DatabaseUnavailable") // although nobody leads
+	if c.Leads() {
+		t.Error("the controller says that it leads")
+	}
+	<-back
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	c.WaitReady()
+	c.WaitLeads()
+	w.checkOutageRuns()
+	w.CheckEpochs("2")
+}
+
+// A database that crashes in the middle of commits leaves the controller in doubt of what it has written.
+func TestDatabaseCrashesAgainAndAgain(t *testing.T) {
+	w := newWorld(t)
+	server := w.OwnServer()
+	w.Controller(patientLease)
+	var tasks []v1alpha1.Task
+	var names []string
+	for i := range 15 {
+		names = append(names, fmt.Sprintf("t%02d", i))
+		task := play(names[i], once(names[i], "exit 1"), retries(1))
+		if i >= 3 {
+			task.RunAfter = []string{names[i-3]}
+		}
+		tasks = append(tasks, task)
+	}
+	w.ApplyDAG("dag", tasks...)
+	w.Start("run", "dag")
+	for n := 3; n <= 24; n += 3 {
+		w.WaitStarted(n)
+		if err := server.Crash(); err != nil {
+			t.Fatal(err)
+		}
+		if err := server.Start(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.CheckFinal("run", "Succeeded", all("Succeeded 2", names...))
+	w.CheckOnce(names...)
+	w.CheckStarts("run")
+}
+
+// A controller that is started while its database is away waits for it, and says so.
+func TestStartWithoutDatabase(t *testing.T) {
+	w := newWorld(t)
+	server := w.OwnServer()
+	if err := server.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	c := w.Launch()
+	w.Eventually("the controller to be unready", patience, func(context.Context) (bool, string) {
+		status, body, err := c.Get("/readyz")
+		return status == http.StatusServiceUnavailable && strings.Contains(body, "database: "), fmt.Sprint(status, " ", body, err)
+	})
+	c.WaitLog("waiting for the database")
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	c.WaitReady()
+	w.ApplyDAG("dag", play("a", ""))
+	w.Start("run", "dag")
+	w.CheckFinal("run", "Succeeded", all("Succeeded", "a"))
+	w.CheckOnce("a")
+}

@@ -1,0 +1,126 @@
+package control_test
+
+import (
+	"fmt"
+	"kontroler/e2e/harness"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+)
+
+// checkRefusal waits for a controller to exit with a code and one line that has all the words.
+func checkRefusal(t *testing.T, c *controller, code int, words ...string) {
+	t.Helper()
+	if is := c.WaitExit(); is != code {
+		t.Errorf("%s exited with %d, want %d", c.Name, is, code)
+	}
+	lines := strings.Split(strings.TrimSpace(c.Log()), "\n")
+	last := lines[len(lines)-1]
+	if code == 1 && (strings.Count(c.Log(), "level=ERROR") != 1 || !strings.Contains(last, "level=ERROR")) {
+		t.Errorf("%s has not said in one line why it exits:\n%s", c.Name, c.Log())
+	}
+	for _, word := range words {
+		if !strings.Contains(c.Log(), word) {
+			t.Errorf("%s does not say %q:\n%s", c.Name, word, c.Log())
+		}
+	}
+}
+
+// Whatever is wrong at the start ends the process with one line that says what to do.
+func TestStartRefusals(t *testing.T) {
+	w := newWorld(t)
+	for name, c := range map[string]struct {
+		options []processOption
+		code    int
+		words   []string
+	}{
+		"no database":              {[]processOption{environment("DATABASE_URL=")}, 2, []string{"DATABASE_URL", "postgres://"}},
+		"another kind of database": {[]processOption{environment("DATABASE_URL=mysql://x:secret-word@y/z")}, 2, []string{"DATABASE_URL", "postgres://"}},
+		"no such database":         {[]processOption{environment("DATABASE_URL=" + strings.Replace(w.URL, "/kontroler_test_", "/no_such_", 1))}, 1, []string{"no_such_", "DATABASE_URL"}},
+		"no API server":            {[]processOption{environment("KUBECONFIG=" + w.writeKubeconfig(&rest.Config{Host: "https://127.0.0.1:1"}))}, 1, []string{"https://127.0.0.1:1", "kubeconfig"}},
+		"no kubeconfig":            {[]processOption{environment("KUBECONFIG=/does/not/exist")}, 1, []string{"/does/not/exist", "kubeconfig"}},
+		"credentials of nobody":    {[]processOption{environment("KUBECONFIG=" + w.writeKubeconfig(w.withToken("not-a-token")))}, 1, []string{"credentials", "kubeconfig"}},
+		"several faults":           {[]processOption{flags("--max-pods=none", "--no-such-flag", "--lease-duration=1s")}, 2, []string{"--max-pods", "no-such-flag", "--lease-duration"}},
+	} {
+		process := w.Launch(c.options...)
+		checkRefusal(t, process, c.code, c.words...)
+		if strings.Contains(process.Log(), "secret-word") {
+			t.Errorf("%s: a password is in the log", name)
+		}
+		t.Logf("%s:\n%s", name, process.Log())
+	}
+}
+
+func TestStartWithoutPermissions(t *testing.T) {
+	w := newWorld(t)
+	w.Apply(`{apiVersion: v1, kind: ServiceAccount, metadata: {name: weak}}`)
+	w.Apply(`
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: weak}
+rules:
+- {apiGroups: [""], resources: [pods], verbs: [get, list, watch]}
+- {apiGroups: [kontroler.greedykomodo], resources: ["*"], verbs: ["*"]}
+- {apiGroups: [coordination.k8s.io], resources: [leases], verbs: ["*"]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: weak}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: weak}
+subjects: [{kind: ServiceAccount, name: weak, namespace: $NS}]
+`)
+	token, err := w.Kube.CoreV1().ServiceAccounts(w.Namespace).CreateToken(t.Context(), "weak", &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	process := w.Launch(environment("KUBECONFIG=" + w.writeKubeconfig(w.withToken(token.Status.Token))))
+	checkRefusal(t, process, 1, "create, patch, delete pods in namespace "+w.Namespace, "get, create, delete persistentvolumeclaims", "list, watch, create, patch events", "get pods/log", "get nodes", "--namespaces")
+	t.Log(process.Log())
+}
+
+func TestStartWithoutCustomResources(t *testing.T) {
+	w := newWorld(t)
+	bare, err := harness.UpCluster(filepath.Join(w.Suite.Dir, "bare"), "--no-node")
+	if err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+	process := w.Launch(environment("KUBECONFIG=" + bare))
+	checkRefusal(t, process, 1, "kontroler.greedykomodo/v1alpha1", "kubectl apply -k manifests/crd")
+	t.Log(process.Log())
+}
+
+// withToken is the cluster for somebody else.
+func (w *world) withToken(token string) *rest.Config {
+	config := rest.AnonymousClientConfig(w.Config)
+	config.BearerToken = token
+	return config
+}
+
+// writeKubeconfig writes a kubeconfig file.
+func (w *world) writeKubeconfig(config *rest.Config) string {
+	w.T.Helper()
+	written := clientcmdapi.NewConfig()
+	written.Clusters["c"] = &clientcmdapi.Cluster{Server: config.Host, CertificateAuthority: config.CAFile, CertificateAuthorityData: config.CAData}
+	written.AuthInfos["u"] = &clientcmdapi.AuthInfo{Token: config.BearerToken}
+	written.Contexts["x"] = &clientcmdapi.Context{Cluster: "c", AuthInfo: "u"}
+	written.CurrentContext = "x"
+	files, err := filepath.Glob(filepath.Join(w.Dir, "kubeconfig-*"))
+	if err != nil {
+		w.T.Fatal(err)
+	}
+	file := filepath.Join(w.Dir, fmt.Sprintf("kubeconfig-%d", len(files)))
+	if err := clientcmd.WriteToFile(*written, file); err != nil {
+		w.T.Fatal(err)
+	}
+	return file
+}

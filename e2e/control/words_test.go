@@ -1,0 +1,71 @@
+package control_test
+
+import (
+	"os"
+	"testing"
+
+	"kontroler/e2e/harness"
+)
+
+func TestMain(m *testing.M) {
+	os.Exit(harness.Main(m, harness.Options{WithoutNode: true, Parallel: 12}))
+}
+
+// world is what one test has to itself, with the helpers of this package.
+type world struct{ *harness.World }
+
+// newWorld makes a world. The test runs beside others from here on.
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	return &world{harness.New(t)}
+}
+
+// newLoneWorld makes a world for a test that takes the API server for itself: no other runs meanwhile.
+func newLoneWorld(t *testing.T) *world {
+	t.Helper()
+	return &world{harness.NewLone(t)}
+}
+
+// The words that tests are written in.
+type (
+	controller    = harness.Controller
+	database      = harness.Database
+	processOption = harness.ProcessOption
+	receiver      = harness.Receiver
+	told          = harness.Told
+	toldCounts    = harness.ToldCounts
+	toldEnd       = harness.ToldEnd
+	toldEnded     = harness.ToldEnded
+)
+
+const (
+	forever       = harness.Forever
+	leaseDuration = harness.LeaseDuration
+	patience      = harness.Patience
+	theRun        = harness.TheRun
+)
+
+var (
+	after         = harness.After
+	all           = harness.All
+	atOnce        = harness.AtOnce
+	by            = harness.By
+	endWithParent = harness.EndWithParent
+	environment   = harness.Environment
+	flags         = harness.Flags
+	leased        = harness.Leased
+	none          = harness.None
+	on            = harness.On
+	onCodes       = harness.OnCodes
+	once          = harness.Once
+	patientLease  = harness.PatientLease
+	play          = harness.Play
+	retries       = harness.Retries
+	running       = harness.Running
+	signature     = harness.Signature
+	tail          = harness.Tail
+	terminated    = harness.Terminated
+	texts         = harness.Texts
+	until         = harness.Until
+	workspace     = harness.Workspace
+)

@@ -1,0 +1,70 @@
+package harness
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// MostLive is the highest number of attempts of all runs that were live at one time, by when they were counted.
+func (d *Database) MostLive() int {
+	d.t.Helper()
+	most := d.Strings(`SELECT max(live)::text FROM (
+		SELECT sum(delta) OVER (ORDER BY at, delta) AS live FROM (
+			SELECT a.decided_at AS at, 1 AS delta FROM kontroler_v1.attempts a
+			UNION ALL SELECT t.finished_at, -1 FROM kontroler_v1.tasks t WHERE t.attempts > 0) edges) counts`)
+	var n int
+	if _, err := fmt.Sscan(most[0], &n); err != nil {
+		d.t.Fatal(err)
+	}
+	return n
+}
+
+// TaskVersions are the versions of a DagTask that a database has, and the one that the DagTask has.
+func (d *Database) TaskVersions(name string) string {
+	return strings.Join(d.Strings(`SELECT v.version || CASE WHEN v.version = t.version THEN '*' ELSE '' END FROM kontroler_v1.dag_tasks t
+JOIN kontroler_v1.dag_task_versions v ON v.dag_task_id = t.id WHERE t.name = $1 ORDER BY v.version`, name), " ")
+}
+
+// CheckEpochs checks which epoch is the last that was taken, and that the sessions of earlier ones end.
+func (d *Database) CheckEpochs(want string) {
+	d.t.Helper()
+	if is := d.Strings(`SELECT epoch::text FROM kontroler.epochs`); len(is) != 1 || is[0] != want {
+		d.t.Errorf("the epoch is %v, want %s", is, want)
+	}
+	d.w.Eventually("the sessions of earlier epochs to end", Patience, func(context.Context) (bool, string) {
+		sessions := d.Strings(`SELECT DISTINCT application_name FROM pg_stat_activity
+			WHERE datname = current_database() AND application_name ~ '^kontroler [a-z0-9]{10} ' AND application_name !~ $1`, " "+want+"$")
+		return len(sessions) == 0, strings.Join(sessions, ", ")
+	})
+}
+
+// TakenAt is when the last epoch was taken.
+func (d *Database) TakenAt() time.Time {
+	d.t.Helper()
+	var at time.Time
+	if err := d.DB.QueryRowContext(d.t.Context(), `SELECT taken_at FROM kontroler.epochs`).Scan(&at); err != nil {
+		d.t.Fatal(err)
+	}
+	return at
+}
+
+// Newest are the names of the newest n due times that ran and whose runs have a phase, sorted.
+func (d *Database) Newest(dag, phase string, n int) []string {
+	names := d.Strings(`SELECT t.run_name FROM kontroler_v1.ticks t JOIN kontroler_v1.dags d ON d.id = t.dag_id JOIN kontroler_v1.runs r ON r.id = t.run_id
+WHERE d.name = $1 AND r.phase = $2 ORDER BY t.due_from DESC LIMIT $3`, dag, phase, n)
+	return names
+}
+
+// Ticks counts a DAG's rows of an outcome whose run has a phase; "": whatever phase.
+func (d *Database) Ticks(dag, outcome, phase string) int {
+	return len(d.Strings(`SELECT t.due_from::text FROM kontroler_v1.ticks t JOIN kontroler_v1.dags d ON d.id = t.dag_id
+LEFT JOIN kontroler_v1.runs r ON r.id = t.run_id WHERE d.name = $1 AND t.outcome = $2 AND ($3 = '' OR r.phase = $3)`, dag, outcome, phase))
+}
+
+// Delivered is the log: event, state and tries of each notification, and its last error.
+func (d *Database) Delivered() []string {
+	return d.Strings(`SELECT r.name || ': ' || n.event || ' ' || n.state || ' ' || n.tries || ' ' || n.error
+FROM kontroler_v1.notifications n JOIN kontroler_v1.runs r ON r.id = n.run_id ORDER BY n.id`)
+}

@@ -1,0 +1,196 @@
+package harness
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/cache"
+
+	"kontroler/apis/kontroler/v1alpha1"
+	"kontroler/e2e/completer"
+)
+
+// podWatch remembers every Pod that was created in a cluster, also those that are gone. A Pod of a controller has a
+// finalizer, so that none can come and go unseen.
+type podWatch struct {
+	mu    sync.Mutex
+	pods  map[types.UID]*seenPod
+	order []*seenPod // in which they were created
+	begun []*seenPod // in which their task containers started
+	noted chan struct{}
+}
+
+// seenPod is a Pod that was created.
+type seenPod struct {
+	namespace, name, task string
+	uid, owner            types.UID
+	script                string
+	played                bool // it has a script
+	started, succeeded    bool
+}
+
+// marker is the prefix of the names of Pods that are made to see how far the watch is.
+const marker = "watch-marker-"
+
+// watchPods starts a watch that ends with the tests.
+func watchPods(kube kubernetes.Interface) (*podWatch, error) {
+	p := &podWatch{pods: map[types.UID]*seenPod{}, noted: make(chan struct{})}
+	factory := informers.NewSharedInformerFactory(kube, 0)
+	informer := factory.Core().V1().Pods().Informer()
+	_, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc: p.note, UpdateFunc: func(_, is any) { p.note(is) },
+	})
+	if err != nil {
+		return nil, err
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	factory.Start(ctx.Done())
+	cache.WaitForCacheSync(ctx.Done(), informer.HasSynced)
+	atEnd(func() {
+		stop()
+		factory.Shutdown()
+	})
+	return p, nil
+}
+
+// note notes what a Pod says.
+func (p *podWatch) note(obj any) {
+	pod := obj.(*corev1.Pod)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := p.pods[pod.UID]
+	if s == nil {
+		s = &seenPod{namespace: pod.Namespace, name: pod.Name, uid: pod.UID, task: pod.Labels[v1alpha1.LabelTask]}
+		s.script, s.played = completer.Script(pod)
+		if owner := metav1.GetControllerOf(pod); owner != nil {
+			s.owner = owner.UID
+		}
+		p.pods[pod.UID] = s
+		p.order = append(p.order, s)
+	}
+	if !s.started && (Running(pod) || Terminated(pod)) {
+		s.started = true
+		p.begun = append(p.begun, s)
+	}
+	s.succeeded = s.succeeded || pod.Status.Phase == corev1.PodSucceeded
+	close(p.noted)
+	p.noted = make(chan struct{})
+}
+
+// created are the Pods that were created in a namespace, in their order.
+func (p *podWatch) created(namespace string) []seenPod {
+	return p.in(namespace, func() []*seenPod { return p.order })
+}
+
+// ran are the Pods of a namespace whose task container started, in the order in which they did.
+func (p *podWatch) ran(namespace string) []seenPod {
+	return p.in(namespace, func() []*seenPod { return p.begun })
+}
+
+func (p *podWatch) in(namespace string, list func() []*seenPod) []seenPod {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var found []seenPod
+	for _, s := range list() {
+		if s.namespace == namespace {
+			found = append(found, *s)
+		}
+	}
+	return found
+}
+
+// created are all Pods that were created in the world's namespace until now: the watch has seen them.
+func (w *World) created() []seenPod {
+	w.T.Helper()
+	w.catchUp()
+	return w.watch.created(w.Namespace)
+}
+
+// catchUp waits until the watch has seen a Pod that is made now: then it has seen everything before it, in every
+// namespace.
+func (w *World) catchUp() {
+	w.T.Helper()
+	ctx, cancel := context.WithTimeout(w.T.Context(), Patience)
+	defer cancel()
+	pods := w.Kube.CoreV1().Pods(metav1.NamespaceDefault) // no quota and no policy of a test is there
+	made, err := pods.Create(ctx, &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{GenerateName: marker},
+		Spec: corev1.PodSpec{
+			NodeSelector: map[string]string{corev1.LabelHostname: "none"},
+			Containers:   []corev1.Container{{Name: "none", Image: "none"}},
+		},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		w.T.Fatalf("making a Pod to see how far the watch is: %v", err)
+	}
+	for {
+		w.watch.mu.Lock()
+		_, seen := w.watch.pods[made.UID]
+		noted := w.watch.noted
+		w.watch.mu.Unlock()
+		if seen {
+			break
+		}
+		select {
+		case <-noted:
+		case <-ctx.Done():
+			w.T.Fatal("the watch of the Pods does not get on")
+		}
+	}
+	if err := pods.Delete(ctx, made.Name, metav1.DeleteOptions{GracePeriodSeconds: new(int64)}); err != nil {
+		w.T.Fatal(err)
+	}
+}
+
+// Said are the texts that the tasks' scripts say (see completer.Command), of all Pods that succeeded, in the order in
+// which these started.
+func (w *World) Said() []string {
+	w.T.Helper()
+	w.catchUp()
+	var said []string
+	for _, pod := range w.watch.ran(w.Namespace) {
+		for step := range strings.SplitSeq(pod.script, ";") {
+			if text, ok := strings.CutPrefix(strings.TrimSpace(step), "say "); ok && pod.succeeded {
+				said = append(said, text)
+			}
+		}
+	}
+	return said
+}
+
+// checkCreated checks that each attempt of a run had one Pod at most and that every Pod of the run was an attempt's.
+func (d *Database) checkCreated(row RunRow) {
+	d.t.Helper()
+	names := map[string]string{} // the attempts' Pods, with the UID that the row has
+	for _, a := range d.Attempts(row.Name) {
+		names[a.PodName] = a.PodUID
+	}
+	var seen []string
+	for _, pod := range d.w.created() {
+		if string(pod.owner) != row.UID {
+			continue
+		}
+		uid, known := names[pod.name]
+		switch {
+		case !known:
+			d.t.Errorf("run %s: Pod %s was created and is no attempt's", row.Name, pod.name)
+		case slices.Contains(seen, pod.name):
+			d.t.Errorf("run %s: Pod %s was created twice", row.Name, pod.name)
+		case uid != "" && uid != string(pod.uid):
+			d.t.Errorf("run %s: Pod %s was created as %s, its row has %s", row.Name, pod.name, pod.uid, uid)
+		}
+		seen = append(seen, pod.name)
+	}
+	for name, uid := range names {
+		if uid != "" && !slices.Contains(seen, name) {
+			d.t.Errorf("run %s: the row of an attempt has a Pod %s that was not created", row.Name, name)
+		}
+	}
+}
