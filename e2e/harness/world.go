@@ -83,6 +83,14 @@ func newWorld(t *testing.T, s *Suite) *World {
 	return w
 }
 
+// Beside is this world in a second namespace: the same database and the same controllers.
+func (w *World) Beside() *World {
+	w.T.Helper()
+	beside := *w
+	beside.Namespace = w.newNamespace()
+	return &beside
+}
+
 var notForNames = regexp.MustCompile(`[^a-z0-9]+`)
 
 // newNamespace makes a namespace named after the test, which goes with it.

@@ -1,0 +1,354 @@
+package control_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"kontroler/apis/kontroler/v1alpha1"
+)
+
+// refusal is a way in which a namespace refuses Pods.
+type refusal struct {
+	// manifests bring it about and, deleted, end it; begin and end do where manifests cannot.
+	manifests  string
+	begin, end func(*world)
+	// reason and words are what the refused tasks say.
+	reason, words string
+}
+
+func refusals() map[string]refusal {
+	return map[string]refusal{
+		"quota": {
+			manifests: `{apiVersion: v1, kind: ResourceQuota, metadata: {name: none}, spec: {hard: {pods: "0"}}}`,
+			reason:    "QuotaExceeded", words: "exceeded quota: none",
+		},
+		"PodSecurity": {
+			begin: func(w *world) {
+				w.Kubectl("label", "namespace", w.Namespace, "pod-security.kubernetes.io/enforce=restricted")
+			},
+			end:    func(w *world) { w.Kubectl("label", "namespace", w.Namespace, "pod-security.kubernetes.io/enforce-") },
+			reason: "CreateRefused", words: "violates PodSecurity",
+		},
+		"LimitRange": {
+			manifests: `{apiVersion: v1, kind: LimitRange, metadata: {name: large}, spec: {limits: [{type: Pod, min: {memory: 1Gi}}]}}`,
+			reason:    "CreateRefused", words: "minimum memory usage per Pod",
+		},
+		"admission policy": {
+			manifests: `
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicy
+metadata: {name: $NS}
+spec:
+  matchConstraints: {resourceRules: [{apiGroups: [""], apiVersions: [v1], operations: [CREATE], resources: [pods]}]}
+  validations: [{expression: "false", message: not on Fridays, reason: Forbidden}]
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata: {name: $NS}
+spec:
+  policyName: $NS
+  validationActions: [Deny]
+  matchResources: {namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: $NS}}}
+`,
+			reason: "CreateRefused", words: "not on Fridays",
+		},
+		"webhook that does not answer": {
+			manifests: `
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingWebhookConfiguration
+metadata: {name: $NS}
+webhooks:
+- name: silent.example.org
+  clientConfig: {url: "https://127.0.0.1:1/"}
+  rules: [{apiGroups: [""], apiVersions: [v1], operations: [CREATE], resources: [pods]}]
+  namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: $NS}}
+  admissionReviewVersions: [v1]
+  sideEffects: None
+`,
+			reason: "CreateFailed", words: "failed calling webhook",
+		},
+	}
+}
+
+// refuse brings a refusal about and waits until it holds.
+func (w *world) refuse(r refusal) {
+	w.T.Helper()
+	if r.begin != nil {
+		r.begin(w)
+	} else {
+		w.Apply(r.manifests)
+	}
+	probe := fmt.Sprintf(`{apiVersion: v1, kind: Pod, metadata: {name: probe, namespace: %s}, spec: {containers: [{name: a, image: i}]}}`, w.Namespace)
+	w.Eventually("the namespace to refuse Pods", patience, func(context.Context) (bool, string) {
+		out, err := w.RunKubectl(probe, "create", "--dry-run=server", "-f", "-")
+		return err != nil && strings.Contains(out, r.words), out
+	})
+}
+
+// accept ends a refusal.
+func (w *world) accept(r refusal) {
+	w.T.Helper()
+	if r.end != nil {
+		r.end(w)
+		return
+	}
+	out, err := w.RunKubectl(strings.ReplaceAll(r.manifests, "$NS", w.Namespace), "delete", "--ignore-not-found", "--namespace", w.Namespace, "-f", "-")
+	if err != nil {
+		w.T.Errorf("kubectl delete: %v\n%s", err, out)
+	}
+}
+
+// A namespace that refuses Pods, in whatever way, takes none of the places of --max-pods: the tasks of another one start,
+// although the refused runs came first and have more Pods than there are places. The refused tasks say why, and run when
+// they may.
+func TestANamespaceThatRefusesPodsHoldsUpNoOther(t *testing.T) {
+	const runs, width = 4, 5
+	for name, r := range refusals() {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			other := w.Beside()
+			w.refuse(r)
+			t.Cleanup(func() { w.accept(r) })
+			w.Controller(flags("--namespaces="+w.Namespace+","+other.Namespace, "--max-pods=3"))
+			tasks := make([]v1alpha1.Task, width)
+			for i := range tasks {
+				tasks[i] = play(fmt.Sprintf("t%d", i), "")
+			}
+			w.ApplyDAG("refused", tasks...)
+			for i := range runs {
+				w.Start(fmt.Sprintf("refused-%d", i), "refused")
+			}
+			for i := range runs {
+				w.Eventually("a task to say why it waits", patience, func(context.Context) (bool, string) {
+					task, ok := w.TryTask(fmt.Sprintf("refused-%d", i), "t0")
+					return ok && task.Reason == r.reason, task.Phase + " " + task.Reason + " " + task.Message
+				})
+			}
+			other.ApplyDAG("good", play("a", ""), play("b", "", after("a")), play("c", "", after("b")))
+			other.Start("good", "good")
+			other.WaitRun("good", v1alpha1.RunSucceeded, patience)
+
+			for i := range runs {
+				run := fmt.Sprintf("refused-%d", i)
+				if row := w.Run(run); row.Phase != "Running" || row.Active == 0 {
+					t.Errorf("run %s is %s with %d active tasks, although nothing has changed for it", run, row.Phase, row.Active)
+				}
+				w.Eventually("DagRun "+run+" to say why it waits", patience, func(context.Context) (bool, string) {
+					s := w.DagRun(run).Status
+					return s.Reason == r.reason && s.Tasks != nil && s.Tasks.Running == 0 && s.Tasks.Pending > 0 && s.Message != "", fmt.Sprintf("%+v", s)
+				})
+			}
+			w.accept(r)
+			for i := range runs {
+				w.WaitRun(fmt.Sprintf("refused-%d", i), v1alpha1.RunSucceeded, patience)
+				for _, a := range w.Attempts(fmt.Sprintf("refused-%d", i)) {
+					if a.Number != 1 || a.Phase != "Succeeded" {
+						t.Errorf("attempt %d of %s is %s: a refusal that is over costs no attempt", a.Number, a.Task, a.Phase)
+					}
+				}
+			}
+		})
+	}
+}
+
+// What a policy refuses for the start grace fails with the API server's words, and no other task of the namespace waits
+// for it.
+func TestPolicyThatRefusesOneTaskForGood(t *testing.T) {
+	w := newWorld(t)
+	w.Kubectl("label", "namespace", w.Namespace, "pod-security.kubernetes.io/enforce=baseline")
+	w.Controller(flags("--start-grace=5s"))
+	privileged := play("privileged", "")
+	privileged.PodTemplate.ContainerSecurityContext = &corev1.SecurityContext{Privileged: new(true)}
+	w.ApplyDAG("dag", privileged, play("plain", ""), play("after-plain", "", after("plain")))
+	w.Start("run", "dag")
+	run := w.WaitRun("run", v1alpha1.RunFailed, patience)
+	w.CheckFinal("run", "Failed", map[string]string{"privileged": "Failed 1", "plain": "Succeeded 1", "after-plain": "Succeeded 1"})
+	if !strings.Contains(run.Status.Message, "privileged (StartFailed: ") || !strings.Contains(run.Status.Message, "violates PodSecurity") {
+		t.Errorf("the DagRun says %q", run.Status.Message)
+	}
+	if row := w.Task("run", "privileged"); !row.FinishedAt.After(row.StartedAt) {
+		t.Errorf("the refused task finished at %s, started at %s", row.FinishedAt, row.StartedAt)
+	}
+}
+
+// A quota on DagRuns: the schedule says why it stands still, what falls due meanwhile is a gap, and the ledger has Ran only
+// of runs that there are.
+func TestScheduleWhoseDagRunsAreRefused(t *testing.T) {
+	w := newWorld(t)
+	w.Controller()
+	w.Apply(`{apiVersion: v1, kind: ResourceQuota, metadata: {name: none}, spec: {hard: {count/dagruns.kontroler.greedykomodo: "0"}}}`)
+	w.Eventually("DagRuns to be refused", patience, func(context.Context) (bool, string) {
+		out, err := w.RunKubectl(w.Manifest("DagRun", "probe", v1alpha1.DagRunSpec{DagName: "none"}), "create", "--dry-run=server", "-f", "-")
+		return err != nil && strings.Contains(out, "exceeded quota"), out
+	})
+	w.scheduled("tick", "@every 2s", "", func(s *v1alpha1.DAGSpec) { s.CatchUp = v1alpha1.CatchUpLatest })
+	scheduledCondition := func() *metav1.Condition {
+		for _, c := range w.DAG("tick").Status.Conditions {
+			if c.Type == v1alpha1.DAGScheduled {
+				return &c
+			}
+		}
+		return nil
+	}
+	w.Eventually("the DAG to say why its schedule stands still", patience, func(context.Context) (bool, string) {
+		c := scheduledCondition()
+		return c != nil && c.Status == metav1.ConditionFalse && strings.Contains(c.Message, "exceeded quota: none"), fmt.Sprintf("%+v", c)
+	})
+	w.Eventually("due times to be missed", patience, func(context.Context) (bool, string) {
+		is := w.Strings(`SELECT coalesce(sum(t.count), 0) FROM kontroler_v1.ticks t JOIN kontroler_v1.dags d ON d.id = t.dag_id
+WHERE d.name = 'tick' AND t.outcome = 'Missed' HAVING sum(t.count) >= 4`)
+		return len(is) == 1, fmt.Sprint(is)
+	})
+	if n := w.Ticks("tick", "Ran", ""); n > 1 {
+		t.Errorf("%d due times are Ran, and no DagRun was created", n)
+	}
+	if unmade := w.Strings(`SELECT run_name FROM kontroler.scheduled_runs WHERE run_uid IS NULL`); len(unmade) > 1 {
+		t.Errorf("DagRuns %v are pending, at most one may be", unmade)
+	}
+	events := w.EventsOf(string(w.DAG("tick").UID))
+	told := 0
+	for _, event := range events {
+		if strings.Contains(event, "CreateRefused") {
+			told++
+		}
+	}
+	if told != 1 {
+		t.Errorf("%d Events tell of it, want one: %v", told, events)
+	}
+	w.Kubectl("delete", "resourcequota", "none")
+	w.waitTicks("tick", "Ran", "Succeeded", 2)
+	w.Eventually("the condition to be gone", patience, func(context.Context) (bool, string) {
+		c := scheduledCondition()
+		return c == nil, fmt.Sprintf("%+v", c)
+	})
+	w.rest("tick")
+	w.Eventually("each run that is Ran to be there", patience, func(context.Context) (bool, string) {
+		unmade := w.Strings(`SELECT run_name FROM kontroler_v1.ticks WHERE outcome = 'Ran' AND run_uid IS NULL`)
+		return len(unmade) == 0, fmt.Sprint(unmade)
+	})
+}
+
+// An object whose deletion was asked for counts as deleted, whoever's finalizer holds it.
+func TestDeletedBehindAFinalizer(t *testing.T) {
+	w := newWorld(t)
+	w.Controller()
+	hold := func(kind, name string) {
+		w.Kubectl("patch", kind, name, "--type=merge", "-p", `{"metadata":{"finalizers":["example.org/hold"]}}`)
+		w.Kubectl("delete", kind, name, "--wait=false")
+		t.Cleanup(func() {
+			_, _ = w.RunKubectl("", "--namespace", w.Namespace, "patch", kind, name, "--type=merge", "-p", `{"metadata":{"finalizers":null}}`)
+		})
+	}
+	w.ApplyDAG("long", play("a", until("never")), play("b", "", after("a")))
+	w.Start("run", "long")
+	w.WaitAttempt("run", "a", 1, "Running")
+	hold("dagrun", "run")
+	w.WaitReason("run", v1alpha1.RunCancelled, "Deleted")
+	w.CheckPodsGone(string(w.DagRun("run").UID))
+
+	w.scheduled("tick", "@every 1s", "", nil)
+	w.waitTicks("tick", "Ran", "Succeeded", 1)
+	hold("dag", "tick")
+	w.Start("late", "tick")
+	w.WaitReason("late", v1alpha1.RunPending, "DagNotFound")
+	before := w.Ticks("tick", "Ran", "")
+	w.scheduled("clock", "@every 1s", "", nil) // five seconds, by another schedule
+	w.waitTicks("clock", "Ran", "Succeeded", 5)
+	if after := w.Ticks("tick", "Ran", ""); after > before {
+		t.Errorf("the schedule of a DAG that is being deleted ran %d more times", after-before)
+	}
+}
+
+// startingDeadlineSeconds of 0, and less than ten, runs what is on time.
+func TestStartingDeadlineOfZero(t *testing.T) {
+	w := newWorld(t)
+	w.Controller()
+	for name, seconds := range map[string]int64{"zero": 0, "three": 3} {
+		w.scheduled(name, "@every 2s", "", func(s *v1alpha1.DAGSpec) { s.StartingDeadlineSeconds = &seconds })
+	}
+	w.waitTicks("zero", "Ran", "Succeeded", 2)
+	w.waitTicks("three", "Ran", "Succeeded", 2)
+}
+
+// A DAG that another controller kept begins at the moment of the claim when it comes back, and the ledger says so: what
+// fell due meanwhile does not run a second time.
+func TestScheduleOfADAGThatComesBack(t *testing.T) {
+	w := newWorld(t)
+	w.Controller()
+	w.scheduled("tick", "@every 1s", "", nil) // catches up on all
+	w.waitTicks("tick", "Ran", "", 2)
+	w.Kubectl("patch", "dag", "tick", "--type=merge", "-p", `{"spec":{"controllerClass":"other"}}`)
+	w.Eventually("the DAG to be left", patience, func(context.Context) (bool, string) {
+		is := w.DAG("tick").Status.Controller
+		return is == "", is
+	})
+	ran := w.Ticks("tick", "Ran", "")
+	w.scheduled("clock", "@every 1s", "", nil)
+	w.waitTicks("clock", "Ran", "", 6) // seconds in which the other controller would run it
+	if n := w.Ticks("tick", "Ran", ""); n != ran {
+		t.Errorf("%d due times ran of a DAG that is another controller's", n-ran)
+	}
+	w.Kubectl("patch", "dag", "tick", "--type=merge", "-p", `{"spec":{"controllerClass":""}}`)
+	w.waitTicks("tick", "Unknown", "", 1)
+	w.waitTicks("tick", "Ran", "", ran+1)
+	w.rest("tick")
+	w.checkLedger("tick", time.Second)
+	unknown := w.Strings(`SELECT sum(count) FROM kontroler_v1.ticks t JOIN kontroler_v1.dags d ON d.id = t.dag_id
+WHERE d.name = 'tick' AND outcome = 'Unknown' HAVING sum(count) >= 4`)
+	if len(unknown) != 1 {
+		t.Errorf("what fell due in some six seconds is not Unknown: %s", w.Text())
+	}
+}
+
+// lastRun is the newest run, although an older one changes later.
+func TestLastRunIsTheNewest(t *testing.T) {
+	w := newWorld(t)
+	w.Controller()
+	w.ApplyDAG("dag", play("a", "await old"))
+	w.Start("older", "dag")
+	w.WaitAttempt("older", "a", 1, "Running")
+	w.ApplyDAG("dag", play("a", ""))
+	w.Start("newer", "dag")
+	w.WaitRun("newer", v1alpha1.RunSucceeded, patience)
+	w.Open("old")
+	w.WaitRun("older", v1alpha1.RunSucceeded, patience)
+	w.ApplyDAG("other", play("a", ""))
+	w.Start("mark", "other") // whose status is written after those before
+	w.Eventually("the mark to be shown", patience, func(context.Context) (bool, string) {
+		last := w.DAG("other").Status.LastRun
+		return last != nil && last.Phase == v1alpha1.RunSucceeded, fmt.Sprint(last)
+	})
+	w.Eventually("the newest run to be shown", patience, func(context.Context) (bool, string) {
+		last := w.DAG("dag").Status.LastRun
+		return last != nil && last.Name == "newer" && last.Phase == v1alpha1.RunSucceeded, fmt.Sprint(last)
+	})
+}
+
+// A waiting task names the parents that it needs, the first five of them.
+func TestWaitingTaskNamesItsParents(t *testing.T) {
+	w := newWorld(t)
+	w.Controller()
+	tasks := []v1alpha1.Task{play("done", "")}
+	parents := []string{"done"}
+	for i := range 7 {
+		name := fmt.Sprintf("p%d", i)
+		parents = append(parents, name)
+		tasks = append(tasks, play(name, until("gate")))
+	}
+	w.ApplyDAG("dag", append(tasks, play("last", "", after(parents...)), play("one", "", after("p3")))...)
+	w.Start("run", "dag")
+	for task, want := range map[string]string{"last": "needs p0, p1, p2, p3, p4 and 2 more", "one": "needs p3"} {
+		w.Eventually("task "+task+" to name its parents", patience, func(context.Context) (bool, string) {
+			row, _ := w.TryTask("run", task)
+			return row.Message == want, row.Message
+		})
+	}
+	w.Open("gate")
+	w.WaitRun("run", v1alpha1.RunSucceeded, patience)
+}
