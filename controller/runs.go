@@ -166,7 +166,7 @@ func (t *term) follow(ctx context.Context, row store.Run, run *v1alpha1.DagRun, 
 	default:
 		wake := earlier(next.Wake, facts.nextDue)
 		if !wake.IsZero() {
-			t.runs.AddAfter(key, wake.Sub(t.now()))
+			t.wakes.set(key, wake)
 		}
 	}
 	if ledger.hold == engine.HoldThrottled || ledger.hold == unchanged && row.Hold == engine.HoldThrottled {
@@ -182,6 +182,7 @@ func (t *term) follow(ctx context.Context, row store.Run, run *v1alpha1.DagRun, 
 func (t *term) settle(key runKey, run *v1alpha1.DagRun) {
 	t.slots.settle(t.slots.take(key, 0), 0, 0)
 	t.workspaces.forget(key)
+	t.wakes.drop(key)
 	switch {
 	case run == nil:
 	case run.Status.Phase.Ended():
