@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/cache"
 
 	"kontroler/apis/dag"
 	"kontroler/apis/kontroler/v1alpha1"
@@ -34,62 +36,61 @@ func (t *term) act(ctx context.Context, row store.Run, f *facts, next engine.Nex
 	creates := next.Create
 	if t.lacksWorkspace(row, f.graph) {
 		// The first Pod brings the workspace with it.
-		if err := t.createPod(ctx, row, f.graph, values, creates[0]); err != nil {
+		if err := t.createPod(ctx, row, f, values, creates[0]); err != nil {
 			return errors.Join(stopped, err)
 		}
 		creates = creates[1:]
 	}
 	// One Pod that cannot be deleted keeps no other from being created.
-	created := parallel(len(creates), func(i int) error { return t.createPod(ctx, row, f.graph, values, creates[i]) })
+	created := parallel(len(creates), func(i int) error { return t.createPod(ctx, row, f, values, creates[i]) })
 	return errors.Join(stopped, created)
 }
 
-// passQuota asks a gate whether a create may be sent; else the attempt waits, and says so once.
-func (t *term) passQuota(gates *quotaGates, row store.Run, c engine.Create, message string) bool {
-	pass, next := gates.pass(row.Namespace, t.now())
-	if pass {
-		return true
+// passGate asks a gate whether a create may be sent; else the attempt waits, and says so once.
+func (t *term) passGate(gates *gates, row store.Run, c engine.Create) bool {
+	why, pass := gates.pass(row.Namespace, runKey(row.UID), templateOf(row, c))
+	if !pass && c.Reason != why.Reason {
+		t.refuse(row, c, why)
 	}
-	if c.Reason != engine.ReasonQuotaExceeded {
-		t.refuse(row, c, engine.Refusal{Reason: engine.ReasonQuotaExceeded, Message: message})
-	}
-	t.runs.AddAfter(runKey(row.UID), next.Sub(t.now()))
-	return false
+	return pass
+}
+
+func templateOf(row store.Run, c engine.Create) template {
+	return template{version: row.VersionID, task: c.Task}
 }
 
 // createPod creates the Pod of a decided attempt, once: its name is derived, so that a repeat finds it there.
-func (t *term) createPod(ctx context.Context, row store.Run, graph *dag.Graph, values []dag.Value, c engine.Create) error {
+func (t *term) createPod(ctx context.Context, row store.Run, f *facts, values []dag.Value, c engine.Create) error {
 	key := runKey(row.UID)
-	workspace := graph.Workspace()
+	workspace := f.graph.Workspace()
 	if workspace != nil && !t.workspaces.made(key) {
 		if made, err := t.makeWorkspace(ctx, row, workspace, c); err != nil || !made {
 			return err
 		}
 	}
-	if !t.passQuota(t.quota, row, c, "the namespace's quota is exceeded") {
+	if !t.passGate(t.gates, row, c) {
 		return nil
 	}
 	fault.Point("pod-create")
 	pod := buildPod(podInput{
 		ControllerID: t.ID, Run: refOf(row), Workspace: workspace, Claim: workspaceName(t.ID, row.UID, row.Name),
-		Task: graph.Task(c.Task), Values: values, Attempt: c.Number, PodName: c.PodName, StartGrace: t.StartGrace,
+		Task: f.graph.Task(c.Task), Values: values, Attempt: c.Number, PodName: c.PodName, StartGrace: t.StartGrace,
 	})
 	created, err := t.Kube.CoreV1().Pods(row.Namespace).Create(ctx, pod, metav1.CreateOptions{})
 	if apierrors.IsAlreadyExists(err) {
-		created, err = t.existing(ctx, row, c)
-		if err != nil || created == nil {
-			t.quota.answer(row.Namespace, t.now(), false, false)
+		if created, err = t.existing(ctx, row, c); err != nil || created == nil {
 			return err
 		}
 	}
 	if err != nil {
-		return t.createFailed(row, c, t.quota, err)
+		return t.createFailed(row, c, t.gates, err)
 	}
 	fault.Point("pod-created")
 	if !c.Ready.IsZero() {
 		t.Metrics.PodCreated(t.now().Sub(c.Ready))
 	}
-	t.quota.answer(row.Namespace, t.now(), false, true)
+	f.slots.use(cache.NewObjectName(row.Namespace, c.PodName))
+	t.gates.accepted(row.Namespace, templateOf(row, c))
 	t.dirty.created(key, c.PodName, created.UID)
 	if !ours(created, t.ID, row.UID) {
 		return t.relabel(ctx, row, created)
@@ -112,30 +113,28 @@ func (t *term) existing(ctx context.Context, row store.Run, c engine.Create) (*c
 
 // createFailed sorts an answer of the API server: what says nothing of the Pod is an error and is tried again; the rest is
 // a refusal, for the engine to judge. gates are those of what was to be created: the Pod, or its workspace.
-func (t *term) createFailed(row store.Run, c engine.Create, gates *quotaGates, err error) error {
-	now := t.now()
-	refusal := engine.Refusal{Message: shorten(err.Error(), 1024)}
-	// The one error text that is read: the API server says "exceeded quota" in a 403 like any other.
-	quota := apierrors.IsForbidden(err) && strings.Contains(err.Error(), "exceeded quota")
-	next := gates.answer(row.Namespace, now, quota, false)
+func (t *term) createFailed(row store.Run, c engine.Create, gates *gates, err error) error {
+	// Without the name, which each attempt has its own of, the text stays the same.
+	refusal := engine.Refusal{Message: shorten(strings.ReplaceAll(err.Error(), strconv.Quote(c.PodName)+" ", ""), 1024)}
 	switch {
-	case quota:
+	// The one error text that is read: the API server says "exceeded quota" in a 403 like any other.
+	case apierrors.IsForbidden(err) && strings.Contains(err.Error(), "exceeded quota"):
 		refusal.Reason = engine.ReasonQuotaExceeded
-		t.runs.AddAfter(runKey(row.UID), next.Sub(now))
 	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause), apierrors.IsNotFound(err):
 		refusal.Reason = engine.ReasonNamespaceTerminating
-		t.runs.AddAfter(runKey(row.UID), namespaceRetry)
 	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err), apierrors.IsRequestEntityTooLargeError(err):
 		refusal.Reason, refusal.Never = engine.ReasonCreateRefused, true
-	case apierrors.IsForbidden(err):
-		refusal.Reason = engine.ReasonCreateRefused
 	case serverFault(err):
 		refusal.Reason = engine.ReasonCreateFailed
-		t.runs.AddAfter(runKey(row.UID), serverRetry)
+	case isRefusal(err) && !apierrors.IsUnauthorized(err):
+		refusal.Reason = engine.ReasonCreateRefused
 	default:
 		return fmt.Errorf("creating pod %q: %w", c.PodName, err)
 	}
-	if waits := refusal.Reason != engine.ReasonCreateRefused; !waits || c.Reason != refusal.Reason {
+	if !refusal.Never {
+		gates.refused(row.Namespace, runKey(row.UID), templateOf(row, c), refusal, t.now())
+	}
+	if refusal.Never || c.Reason != refusal.Reason {
 		t.refuse(row, c, refusal)
 	}
 	return nil
@@ -147,14 +146,8 @@ func serverFault(err error) bool {
 	return errors.As(err, &status) && status.Status().Code >= 500 && !apierrors.IsTimeout(err) && !apierrors.IsServerTimeout(err)
 }
 
-const (
-	// serverRetry is how often a create is tried that the API server fails to answer.
-	serverRetry = 5 * time.Second
-	// namespaceRetry is how often a create is tried in a namespace that is going away.
-	namespaceRetry = 10 * time.Second
-	// goneRetry is when a Pod is looked at again that was gone when it was to be deleted.
-	goneRetry = time.Second
-)
+// goneRetry is when a Pod is looked at again that was gone when it was to be deleted.
+const goneRetry = time.Second
 
 // refuse hands a refusal to the next sync.
 func (t *term) refuse(row store.Run, c engine.Create, r engine.Refusal) {

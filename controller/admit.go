@@ -20,7 +20,9 @@ import (
 // run, waits for its DAG, or had a row once.
 func (t *term) admit(ctx context.Context, run *v1alpha1.DagRun) (row store.Run, ok bool, err error) {
 	switch {
-	case run.Status.Controller != "" && run.Status.Controller != t.ID, run.Status.Phase.Ended():
+	case run.IsOtherKontrolers():
+		return store.Run{}, false, t.disown(ctx, run)
+	case run.Status.Controller != "" && run.Status.Controller != t.ID, run.Status.Phase.Ended(), isDeleted(run):
 		return store.Run{}, false, nil
 	case run.Status.RunID != 0:
 		return store.Run{}, false, t.historyLost(ctx, run)
@@ -69,7 +71,7 @@ func (t *term) store(ctx context.Context, run *v1alpha1.DagRun, c *compiled) (st
 	}
 	tasks := make([]store.NewTask, c.graph.Len())
 	for i := range tasks {
-		tasks[i] = store.NewTask{Position: i, Name: c.graph.Task(i).Name, Unmet: len(c.graph.Parents(i))}
+		tasks[i] = store.NewTask{Position: i, Name: c.graph.Task(i).Name, Parents: c.graph.Parents(i)}
 	}
 	return t.db.Admit(ctx, row, tasks)
 }
@@ -90,7 +92,7 @@ func (t *term) claimRun(ctx context.Context, row store.Run, run *v1alpha1.DagRun
 		switch s := run.Status; {
 		case s.Controller == t.ID && s.RunID == row.ID:
 			return true, nil
-		case s.Controller != "", s.RunID != 0, s.Phase.Ended():
+		case s.Controller != "", s.RunID != 0, s.Phase.Ended(), run.IsOtherKontrolers():
 			t.Log.Info("run is another controller's, or has ended without one", "namespace", row.Namespace, "run", row.Name, "controller", s.Controller)
 			return false, t.db.Discard(ctx, row.ID)
 		}
@@ -101,7 +103,7 @@ func (t *term) claimRun(ctx context.Context, row store.Run, run *v1alpha1.DagRun
 		patched, err := t.patchStatus(ctx, run, status, run.ResourceVersion)
 		if err == nil {
 			fault.Point("run-claimed")
-			t.showPhase(row, status.Phase, row.AdmittedAt)
+			t.status.lastRun(dagOf(row))
 			run = patched
 			continue
 		}

@@ -46,6 +46,10 @@ func (t *term) claim(ctx context.Context, d *v1alpha1.DAG) (*v1alpha1.DAG, bool,
 			return d, false, err
 		}
 	}
+	if err := passOver(ctx, t.db, d, t.Since, t.now()); err != nil {
+		return d, false, err
+	}
+	fault.Point("dag-passed-over")
 	claimed, err := t.patchClaim(ctx, d, t.ID, t.LeaseNamespace)
 	if err != nil {
 		return d, false, err

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
@@ -30,6 +31,9 @@ type Config struct {
 	Client versioned.Interface
 	// ID is the controller's id, from its database.
 	ID string
+	// Since is when the id was made. What was due before is none of this controller's: DAGs may be older, and have been another
+	// controller's, or the existing Kontroler's.
+	Since time.Time
 	// Namespaces that it works in; empty: all.
 	Namespaces []string
 	// Class of the DAGs that it may claim.
@@ -140,9 +144,9 @@ type term struct {
 	// wakes are the runs that are to be looked at although nothing happens: a deadline, a timeout, a retry.
 	wakes *alarms[runKey]
 	slots *slots
-	quota *quotaGates
+	gates *gates
 	// storage are the gates of claims, which have quotas of their own.
-	storage    *quotaGates
+	storage    *gates
 	workspaces *workspaces
 	graphs     *graphCache
 	// versions are those of the DAGs as they were last read.
@@ -153,12 +157,16 @@ type term struct {
 	status              *projections
 	reaped              *uidSet
 	reaping             *uidSet // by a worker, at this moment
+	// The objects whose syncs fail.
+	runTroubles                   *troubles[runKey]
+	dagTroubles, scheduleTroubles *troubles[cache.ObjectName]
 	// fail ends the term; the first error wins.
 	fail context.CancelCauseFunc
 
 	// schedules are the DAGs whose schedules may be due; timers when each of them is.
 	schedules *queue[cache.ObjectName]
 	timers    *timers
+	refusals  *refusals
 
 	// What makes way for starts: DagRuns to be told their end, ended Pods to be deleted, DAGs to show their due times.
 	ends  *queue[runKey]
@@ -167,7 +175,10 @@ type term struct {
 	rush  rush
 
 	retirement *retirement
-	podEvents  *podEvents
+	// releases are the deleted objects that a finalizer of the existing Kontroler holds.
+	releases  *queue[releaseKey]
+	podEvents *podEvents
+	starts    *startEvents
 	// notifications has an element when some may have been written since they were last looked for.
 	notifications chan struct{}
 	// captures and streams are the two ways in which logs are read.
@@ -184,15 +195,17 @@ func (c *Controller) Lead(ctx context.Context, db *store.Leader) error {
 	t := &term{
 		Controller: c, db: db, fail: fail,
 		dags: newQueue[cache.ObjectName]("dags", c.Metrics), pods: newQueue[cache.ObjectName]("pods", c.Metrics),
-		dirty: newDirty(), wakes: newAlarms[runKey](), quota: newQuotaGates(), storage: newQuotaGates(), workspaces: newWorkspaces(), graphs: newGraphCache(graphBytesCached),
+		dirty: newDirty(), wakes: newAlarms[runKey](), workspaces: newWorkspaces(), graphs: newGraphCache(graphBytesCached),
 		versions: newVersionCache(), leases: newOtherLeases(), dagLocks: newNameLocks(), taskLocks: newNameLocks(), reaped: newUIDSet(), reaping: newUIDSet(),
 	}
+	t.runTroubles, t.dagTroubles, t.scheduleTroubles = newTroubles[runKey](), newTroubles[cache.ObjectName](), newTroubles[cache.ObjectName]()
 	t.runs = newOrderedQueue("runs", c.Metrics, newLanes(t.dirty.presses))
 	t.tasks = newQueue[cache.ObjectName]("dagtasks", c.Metrics)
-	t.schedules, t.timers = newQueue[cache.ObjectName]("schedules", c.Metrics), newTimers()
+	t.schedules, t.timers, t.refusals = newQueue[cache.ObjectName]("schedules", c.Metrics), newTimers(), newRefusals()
 	t.ends, t.over, t.shows = newQueue[runKey]("ends", c.Metrics), newQueue[cache.ObjectName]("over", c.Metrics), newQueue[cache.ObjectName]("shows", c.Metrics)
-	t.retirement = newRetirement(c.Metrics)
-	t.podEvents = newPodEvents(c.livePod)
+	t.retirement, t.releases = newRetirement(c.Metrics), newQueue[releaseKey]("releases", c.Metrics)
+	t.starts = newStartEvents()
+	t.podEvents = newPodEvents(c.livePod, t.noteStart)
 	t.notifications = make(chan struct{}, 1)
 	t.captures, t.streams = newCaptures(t.pods.Add), newStreams(c.LogLimit, c.Metrics)
 	defer t.shutDown()
@@ -200,6 +213,7 @@ func (c *Controller) Lead(ctx context.Context, db *store.Leader) error {
 		t.dirty.granted(key)
 		t.runs.Add(key)
 	})
+	t.gates, t.storage = newGates(t.runs.Add), newGates(t.runs.Add)
 	t.status = newProjections()
 	if !cache.WaitForCacheSync(ctx.Done(), c.Synced) {
 		return nil
@@ -233,12 +247,11 @@ func (t *term) resume(ctx context.Context) error {
 	} else if err != nil {
 		return fmt.Errorf("maintaining the database: %w", err)
 	}
-	mark := t.slots.mark()
-	live, err := t.db.LiveAttempts(ctx, shard)
-	if err != nil {
-		return fmt.Errorf("counting live attempts: %w", err)
-	}
-	t.slots.reset(live, mark)
+	t.podSource.all(func(pod *corev1.Pod) {
+		if isLive(pod) {
+			t.slots.seen(cache.MetaObjectToName(pod))
+		}
+	})
 	for after, more := int64(0), true; more; {
 		keys, err := t.db.LiveRuns(ctx, shard, after, resumePage)
 		if err != nil {
@@ -307,12 +320,13 @@ func (t *term) work(ctx context.Context) {
 	start(t.Workers, func() { t.shows.work(working, t.showSchedule, t.failed) })
 	start(retentionWorkers, func() { t.retirement.expiries.work(working, t.syncExpiry, t.failed) })
 	start(retentionWorkers, func() { t.retirement.limits.work(working, t.syncLimits, t.failed) })
+	start(retentionWorkers, func() { t.releases.work(working, t.syncRelease, t.failed) })
 	start(1, func() { t.sendNotifications(ctx, working) })
 	for _, loop := range []func(context.Context){
 		func(ctx context.Context) { t.timers.alarms.watch(ctx, t.now, t.schedules.Add) },
 		func(ctx context.Context) { t.wakes.watch(ctx, t.now, t.runs.Add) },
 		func(ctx context.Context) { t.retirement.due.watch(ctx, t.now, t.retirement.expiries.Add) },
-		t.watchClaims, t.projectProgress, t.correctOutage, t.maintain, t.trim, t.keepPodEvents, t.db.Notify, t.stream,
+		t.watchClaims, t.projectProgress, t.correctOutage, t.maintain, t.trim, t.keepPodEvents, t.db.Notify, t.stream, t.probeNamespaces,
 	} {
 		loops.Go(func() { loop(ctx) })
 	}
@@ -332,7 +346,7 @@ func (t *term) work(ctx context.Context) {
 // shutDown ends the queues: what still waits is for the next term.
 func (t *term) shutDown() {
 	for _, queue := range []interface{ ShutDown() }{
-		t.runs, t.dags, t.tasks, t.schedules, t.pods, t.ends, t.over, t.shows, t.retirement.expiries, t.retirement.limits,
+		t.runs, t.dags, t.tasks, t.schedules, t.pods, t.ends, t.over, t.shows, t.retirement.expiries, t.retirement.limits, t.releases,
 	} {
 		queue.ShutDown()
 	}
@@ -350,15 +364,11 @@ func (t *term) failed(err error) {
 	}
 }
 
-// maintain keeps the partitions of the coming month and corrects the count of live Pods, every minute.
+// maintain keeps the partitions of the coming month, every minute.
 func (t *term) maintain(ctx context.Context) {
 	for sleep(ctx, time.Minute) {
 		if err := t.db.Maintain(ctx, t.now()); err != nil && ctx.Err() == nil {
 			t.failed(fmt.Errorf("maintaining the database: %w", err))
-		}
-		mark := t.slots.mark()
-		if live, err := t.db.LiveAttempts(ctx, shard); err == nil {
-			t.slots.reset(live, mark)
 		}
 	}
 }

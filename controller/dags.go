@@ -5,13 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/client-go/tools/cache"
@@ -44,6 +44,10 @@ var (
 )
 
 func (t *term) syncDAG(ctx context.Context, key cache.ObjectName) error {
+	return t.noteDAG(ctx, key, v1alpha1.ConditionReconciled, t.dagTroubles, guard(key, func() error { return t.reconcileDAG(ctx, key) }))
+}
+
+func (t *term) reconcileDAG(ctx context.Context, key cache.ObjectName) error {
 	t.versions.drop(key) // its row may have been noted as deleted, and then it is to be saved again
 	c, err := t.compileDAG(ctx, key)
 	switch {
@@ -68,6 +72,9 @@ func (t *term) compileDAG(ctx context.Context, key cache.ObjectName) (*compiled,
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading DAG %s: %w", key, err)
+	}
+	if d.DeletionTimestamp != nil {
+		return nil, errNoDAG // whoever's finalizer holds the object
 	}
 	d, mine, err := t.claim(ctx, d)
 	if err != nil {
@@ -137,8 +144,9 @@ func (t *term) reportDAG(ctx context.Context, c *compiled) error {
 		valid.Status, valid.Reason, valid.Message = metav1.ConditionFalse, "Invalid", why
 	}
 	changed := meta.SetStatusCondition(&status.Conditions, valid)
-	// What earlier versions did not act on yet they told in a condition of its own.
+	// What earlier versions did not act on yet they told in a condition of its own, and what failed before does not now.
 	changed = meta.RemoveStatusCondition(&status.Conditions, "Supported") || changed
+	changed = meta.RemoveStatusCondition(&status.Conditions, v1alpha1.ConditionReconciled) || changed
 	if !changed && status.Version == d.Status.Version && status.ObservedGeneration == d.Status.ObservedGeneration {
 		return nil
 	}
@@ -159,17 +167,17 @@ func (t *term) reportDAG(ctx context.Context, c *compiled) error {
 	if valid.Status == metav1.ConditionFalse && !(observed && meta.IsStatusConditionFalse(d.Status.Conditions, v1alpha1.DAGValid)) {
 		t.events.Event(d, corev1.EventTypeWarning, "Invalid", shorten(valid.Message, 1024))
 	}
-	t.warnUnused(d)
+	if !observed {
+		t.warn(d, dag.Warnings(&d.Spec))
+	}
 	return nil
 }
 
-const unusedInjector = "scriptInjectorImage is accepted and unused: scripts need no helper image"
-
-// warnUnused says so when a field of an old manifest has no effect, once a generation.
-func (t *term) warnUnused(d *v1alpha1.DAG) {
-	unused := slices.ContainsFunc(d.Spec.Task, func(task v1alpha1.Task) bool { return task.ScriptInjectorImage != "" })
-	if unused && d.Status.ObservedGeneration != d.Generation {
-		t.events.Event(d, corev1.EventTypeWarning, "Unused", unusedInjector)
+// warn tells by an Event what an object says that has no effect, or another one than it seems. It is called once for each
+// generation of the object.
+func (t *term) warn(about runtime.Object, warnings []string) {
+	if len(warnings) > 0 {
+		t.events.Event(about, corev1.EventTypeWarning, "Discouraged", shorten(strings.Join(warnings, "; "), 1024))
 	}
 }
 

@@ -61,7 +61,7 @@ func (t *term) syncTask(ctx context.Context, key cache.ObjectName) error {
 func (t *term) saveTask(ctx context.Context, key cache.ObjectName) (savedTask, error) {
 	defer t.taskLocks.lock(key)()
 	task, err := t.Client.KontrolerV1alpha1().DagTasks(key.Namespace).Get(ctx, key.Name, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
+	if apierrors.IsNotFound(err) || err == nil && task.DeletionTimestamp != nil {
 		return savedTask{}, nil
 	}
 	if err != nil {
@@ -108,9 +108,9 @@ func (t *term) resolveTasks(ctx context.Context, d *v1alpha1.DAG) (map[v1alpha1.
 			saved[ref.Name] = s
 		}
 		version, faults := s.version, s.faults
-		if ref.Version != 0 && s.task != nil && int64(ref.Version) != version.Number {
+		if ref.Version != 0 && s.task != nil && ref.Version != version.Number {
 			var err error
-			if version, err = t.db.TaskVersion(ctx, d.Namespace, ref.Name, int64(ref.Version)); err != nil {
+			if version, err = t.db.TaskVersion(ctx, d.Namespace, ref.Name, ref.Version); err != nil {
 				return nil, err
 			}
 			faults = nil
@@ -165,8 +165,8 @@ func (t *term) reportTask(ctx context.Context, s savedTask) error {
 	if valid.Status == metav1.ConditionFalse && !(observed && meta.IsStatusConditionFalse(task.Status.Conditions, v1alpha1.DagTaskValid)) {
 		t.events.Event(task, corev1.EventTypeWarning, reason, shorten(message, 1024))
 	}
-	if task.Spec.ScriptInjectorImage != "" && !observed {
-		t.events.Event(task, corev1.EventTypeWarning, "Unused", unusedInjector)
+	if !observed {
+		t.warn(task, dag.TaskWarnings(&task.Spec))
 	}
 	return nil
 }

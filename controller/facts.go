@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"fmt"
 	"maps"
 	"reflect"
 	"slices"
@@ -34,8 +35,9 @@ const (
 	reasonCreateContainer = "CreateContainerError"
 )
 
-// podFacts is what the engine may know of a Pod, but for what only a live read can tell: Gone and NodeLost.
-func podFacts(p *corev1.Pod) *engine.Pod {
+// podFacts is what the engine may know of a Pod, but for what only a live read can tell: Gone and NodeLost. newest is the
+// newest Event that tells how its start goes; its zero value: there is none.
+func podFacts(p *corev1.Pod, newest startEvent) *engine.Pod {
 	f := &engine.Pod{
 		UID:     string(p.UID),
 		Node:    p.Spec.NodeName,
@@ -65,10 +67,15 @@ func podFacts(p *corev1.Pod) *engine.Pod {
 	if p.DeletionTimestamp != nil {
 		f.DeletionAsked, f.Deletion = deletionAsked(p, f.Terminated), utc(*p.DeletionTimestamp)
 	}
-	if f.Started.IsZero() && f.Terminated == nil {
-		f.Waits = podWaits(p, task)
+	if f.Started.IsZero() && f.Terminated == nil && isLive(p) {
+		f.Waits = podWaits(p, task, newest)
 	}
 	return f
+}
+
+// isLive reports that a Pod has not ended: what --max-pods bounds.
+func isLive(p *corev1.Pod) bool {
+	return p.Status.Phase != corev1.PodSucceeded && p.Status.Phase != corev1.PodFailed
 }
 
 // deletionAsked is when the deletion was asked for, by the clock of the Pod's node as far as that is known:
@@ -148,15 +155,11 @@ func reportedAt(p *corev1.Pod) time.Time {
 	return time.Time{}
 }
 
-// podWaits is why the task's container has not started: it has no node, or it or an init container cannot start. nil: it
-// is just being started, which needs no words.
-func podWaits(p *corev1.Pod, task *corev1.ContainerStatus) *engine.Wait {
-	if c := podCondition(p, corev1.PodScheduled); p.Spec.NodeName == "" && c != nil && c.Status == corev1.ConditionFalse {
-		message := cleanText(c.Message)
-		if message == "" {
-			message = cleanText(c.Reason)
-		}
-		return &engine.Wait{Reason: engine.ReasonUnschedulable, Message: message}
+// podWaits is why the task's container has not started: it has no node, it or an init container cannot start, an init
+// container runs, or the Pod is being set up, of which its Events tell more than its status.
+func podWaits(p *corev1.Pod, task *corev1.ContainerStatus, newest startEvent) *engine.Wait {
+	if p.Spec.NodeName == "" {
+		return unscheduled(p)
 	}
 	for i := range p.Status.InitContainerStatuses {
 		s := &p.Status.InitContainerStatuses[i]
@@ -164,11 +167,69 @@ func podWaits(p *corev1.Pod, task *corev1.ContainerStatus) *engine.Wait {
 			w.Message = cleanText("init container " + s.Name + ": " + w.Message)
 			return w
 		}
+		if w := initRuns(p, s, newest); w != nil {
+			return w
+		}
 	}
-	if task == nil {
+	if task != nil {
+		if w := containerWaits(task.State.Waiting); w != nil {
+			return w
+		}
+	}
+	return settingUp(p, newest)
+}
+
+// unscheduled is why a Pod has no node.
+func unscheduled(p *corev1.Pod) *engine.Wait {
+	c := podCondition(p, corev1.PodScheduled)
+	if c == nil || c.Status != corev1.ConditionFalse {
+		return &engine.Wait{Reason: engine.ReasonUnschedulable, Message: "no scheduler has considered the Pod yet", Usual: true}
+	}
+	message := cleanText(c.Message)
+	if message == "" {
+		message = cleanText(c.Reason)
+	}
+	return &engine.Wait{Reason: engine.ReasonUnschedulable, Message: message}
+}
+
+// initRuns names an init container that runs, or a sidecar that has yet to pass its startup probe; nil: it does neither.
+func initRuns(p *corev1.Pod, s *corev1.ContainerStatus, newest startEvent) *engine.Wait {
+	wait := &engine.Wait{Reason: engine.ReasonPodInitializing, Message: "init container " + s.Name + " is running", Usual: true}
+	switch {
+	case s.State.Running == nil:
 		return nil
+	case !isSidecar(p, s.Name):
+	case s.Started != nil && *s.Started:
+		return nil
+	default:
+		wait.Message = "sidecar " + s.Name + " has not passed its startup probe"
+		if newest.container == s.Name && newest.reason == "Unhealthy" {
+			wait.Message = cleanText(wait.Message + ": " + newest.message)
+		}
 	}
-	return containerWaits(task.State.Waiting)
+	return wait
+}
+
+// settingUp is what the node is at before a container of the Pod runs: volumes, the sandbox and its network, images. What
+// has failed is tried again, and fails the attempt after the start grace.
+func settingUp(p *corev1.Pod, newest startEvent) *engine.Wait {
+	if newest.fails {
+		return &engine.Wait{Reason: startFailure(newest.reason), Message: newest.text(), Fails: true}
+	}
+	wait := &engine.Wait{Reason: engine.ReasonContainerCreating, Usual: true}
+	done := func(s corev1.ContainerStatus) bool { return s.State.Terminated != nil || s.State.Running != nil }
+	if n := len(p.Spec.InitContainers); n > 0 && (len(p.Status.InitContainerStatuses) < n || !done(p.Status.InitContainerStatuses[n-1])) {
+		wait.Reason = engine.ReasonPodInitializing
+	}
+	switch {
+	case newest.message != "":
+		wait.Message = newest.text()
+	case len(p.Status.ContainerStatuses) == 0:
+		wait.Message = cleanText(fmt.Sprintf("node %q has not reported the Pod yet", p.Spec.NodeName))
+	default:
+		wait.Message = cleanText(fmt.Sprintf("node %q sets the Pod up", p.Spec.NodeName))
+	}
+	return wait
 }
 
 // containerWaits sorts the reasons of a kubelet. Those that take turns while the cause stays the same become one: the
@@ -377,7 +438,7 @@ func trimStatuses(statuses []corev1.ContainerStatus, read func(name string) bool
 	var kept []corev1.ContainerStatus
 	for i := range statuses {
 		if s := &statuses[i]; read(s.Name) {
-			kept = append(kept, corev1.ContainerStatus{Name: s.Name, State: s.State})
+			kept = append(kept, corev1.ContainerStatus{Name: s.Name, State: s.State, Started: s.Started})
 		}
 	}
 	return kept
@@ -423,12 +484,22 @@ func isUUID(s string) bool {
 	return len(digits) == 32 && strings.Trim(digits, "0123456789abcdef") == ""
 }
 
-// sameFacts reports that two states of a Pod differ in nothing that podFacts, the checks of ownership or the reaper would
-// show.
+// sameFacts reports that two states of a Pod differ in nothing that the checks of ownership, the reaper or the engine would
+// act on. What every start goes through is no difference, unless an init container is named: most Pods are past it before
+// anybody would be told.
 func sameFacts(a, b *corev1.Pod) bool {
 	return a.UID == b.UID &&
 		slices.Equal(a.Finalizers, b.Finalizers) &&
 		maps.Equal(ourLabels(a.Labels), ourLabels(b.Labels)) &&
 		ownerRun(a) == ownerRun(b) &&
-		reflect.DeepEqual(podFacts(a), podFacts(b))
+		reflect.DeepEqual(telling(a), telling(b))
+}
+
+// telling are the facts of a Pod without a wait that is usual for a Pod that has no init containers.
+func telling(p *corev1.Pod) *engine.Pod {
+	f := podFacts(p, startEvent{})
+	if f.Waits != nil && f.Waits.Usual && f.Waits.Reason != engine.ReasonPodInitializing {
+		f.Waits = nil
+	}
+	return f
 }

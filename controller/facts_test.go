@@ -127,7 +127,11 @@ func factLines(f *engine.Pod) []string {
 		add("asked %s for %s", at(f.DeletionAsked), at(f.Deletion))
 	}
 	if f.Waits != nil {
-		add("waits %s fails=%v never=%v: %s", f.Waits.Reason, f.Waits.Fails, f.Waits.Never, f.Waits.Message)
+		if f.Waits.Usual {
+			add("starts %s: %s", f.Waits.Reason, f.Waits.Message)
+		} else {
+			add("waits %s fails=%v never=%v: %s", f.Waits.Reason, f.Waits.Fails, f.Waits.Never, f.Waits.Message)
+		}
 	}
 	if !f.Started.IsZero() {
 		add("started %s", at(f.Started))
@@ -142,7 +146,7 @@ func factLines(f *engine.Pod) []string {
 
 // verdictOf is what the engine makes of the facts of an attempt that nobody stopped.
 func verdictOf(p *corev1.Pod) string {
-	end, over := engine.HowEnded(engine.Attempt{Phase: engine.AttemptRunning, PodUID: string(p.UID)}, podFacts(p), fixtureTime("23:00:00").Time)
+	end, over := engine.HowEnded(engine.Attempt{Phase: engine.AttemptRunning, PodUID: string(p.UID)}, podFacts(p, startEvent{}), fixtureTime("23:00:00").Time)
 	if !over {
 		return "live"
 	}
@@ -220,9 +224,7 @@ var deletionFacts = map[string]factCase{
 		verdict: "Lost PodDeleted"},
 	"deleted-unstarted-init": {want: []string{"Failed  its node lost track of init container prepare", "asked 15:17:31 for 15:17:31"},
 		verdict: "Lost PodDeleted"},
-	"deleted-unscheduled": {want: []string{"Failed", "asked 15:17:29 for 15:17:29", "waits Unschedulable fails=false never=false: " +
-		"0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector. no new claims to deallocate, preemption: " +
-		"0/1 nodes are available: 1 Preemption is not helpful for scheduling."}, verdict: "Lost PodDeleted"},
+	"deleted-unscheduled": {want: []string{"Failed", "asked 15:17:29 for 15:17:29"}, verdict: "Lost PodDeleted"},
 	"deleted-beside-container": {want: []string{"Failed", "asked 15:18:01 for 15:18:01", "started 15:14:23", "ended 6 Error 15:14:23-15:14:23"},
 		verdict: "Failed ExitCode"},
 }
@@ -267,7 +269,7 @@ var refusalFacts = map[string]factCase{
 // initFacts: init containers, sidecars, lost containers.
 var initFacts = map[string]factCase{
 	"init-failed":  {want: []string{"Failed", "init failed 4 Error 15:14:21-15:14:21 prepare: cannot"}, verdict: "Failed StartFailed"},
-	"initializing": {want: []string{"Pending"}, verdict: "live"},
+	"initializing": {want: []string{"Pending", "starts PodInitializing: init container prepare is running"}, verdict: "live"},
 	"init lost with its node": {from: "init-failed", change: []podEdit{withInitState(endedState(255, "Unknown", ""))},
 		want: []string{"Failed  its node lost track of init container prepare"}, verdict: "Lost Refused"},
 	"sidecar-running": {want: []string{"Running", "started 15:33:45", "ended 7 Error 15:33:45-15:33:45"}, verdict: "Failed ExitCode"},
@@ -309,14 +311,14 @@ var waitFacts = map[string]factCase{
 	"an unknown state": {from: "config-missing-key", change: []podEdit{withTaskState(waitingFor("Provisioning", "a machine"))},
 		want: []string{"Pending", "waits Provisioning fails=false never=false: a machine"}, verdict: "live"},
 	"created, not yet running": {from: "config-missing-key", change: []podEdit{withTaskState(waitingFor("", ""))},
-		want: []string{"Pending"}, verdict: "live"},
+		want: []string{"Pending", `starts ContainerCreating: node "node1" sets the Pod up`}, verdict: "live"},
 	"init-image": {want: []string{"Pending", "waits ImagePullBackOff fails=true never=false: init container prepare: " + tagError404}, verdict: "live"},
 	"init-missing-secret": {want: []string{"Pending",
 		`waits CreateContainerConfigError fails=true never=false: init container prepare: secret "nosuch" not found`}, verdict: "live"},
 	"sidecar-image": {want: []string{"Pending", "waits ImagePullBackOff fails=true never=false: init container proxy: " + tagError404}, verdict: "live"},
 	"sidecar-crash-loop": {want: []string{"Pending", "waits CrashLoopBackOff fails=true never=false: init container proxy: back-off 1m20s " +
 		"restarting failed container=proxy pod=sidecar-crash_default(72958767-2381-4964-95fa-c7ee3097b6f3)"}, verdict: "live"},
-	"volume-missing": {want: []string{"Pending"}, verdict: "live"},
+	"volume-missing": {want: []string{"Pending", `starts ContainerCreating: node "node1" sets the Pod up`}, verdict: "live"},
 	"unschedulable": {want: []string{"Pending", "waits Unschedulable fails=false never=false: " +
 		"0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector. no new claims to deallocate, preemption: " +
 		"0/1 nodes are available: 1 Preemption is not helpful for scheduling."}, verdict: "live"},
@@ -345,7 +347,7 @@ func TestPodFacts(t *testing.T) {
 				change(pod)
 			}
 			before := pod.DeepCopy()
-			facts := podFacts(pod)
+			facts := podFacts(pod, startEvent{})
 			if diff := cmp.Diff(c.want, factLines(facts)); diff != "" {
 				t.Errorf("facts (-want +got):\n%s", diff)
 			}
@@ -477,7 +479,7 @@ func TestTrimPod(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			pod := readPod(t, "pods/"+name+".yaml")
 			trimmed := trimmedPod(t, pod)
-			if diff := cmp.Diff(podFacts(pod), podFacts(trimmed)); diff != "" {
+			if diff := cmp.Diff(podFacts(pod, startEvent{}), podFacts(trimmed, startEvent{})); diff != "" {
 				t.Errorf("facts (-before +after):\n%s", diff)
 			}
 			if !sameFacts(pod, trimmed) {
@@ -521,8 +523,8 @@ func TestTrimPodWhole(t *testing.T) {
 		},
 		Status: corev1.PodStatus{
 			ObservedGeneration: 1, Phase: corev1.PodRunning, StartTime: pod.Status.StartTime, Conditions: []corev1.PodCondition{*podCondition(pod, corev1.PodScheduled)},
-			InitContainerStatuses: []corev1.ContainerStatus{{Name: "proxy", State: pod.Status.InitContainerStatuses[0].State}},
-			ContainerStatuses:     []corev1.ContainerStatus{{Name: "task", State: pod.Status.ContainerStatuses[0].State}},
+			InitContainerStatuses: []corev1.ContainerStatus{{Name: "proxy", State: pod.Status.InitContainerStatuses[0].State, Started: new(true)}},
+			ContainerStatuses:     []corev1.ContainerStatus{{Name: "task", State: pod.Status.ContainerStatuses[0].State, Started: new(false)}},
 		},
 	}
 	got := trimmedPod(t, pod)

@@ -35,6 +35,10 @@ type facts struct {
 	// unlabelled are Pods of ours whose labels somebody took.
 	unlabelled []*corev1.Pod
 	nextDue    time.Time
+	// decided is how many attempts are Decided, the first hundred of which are in the slice.
+	decided int
+	// slots are the creates that the sync may send.
+	slots *grant
 	// more: there was more than one sync takes.
 	more bool
 }
@@ -63,10 +67,15 @@ func (t *term) gather(ctx context.Context, row store.Run, graph *dag.Graph, chan
 			return podName(t.ID, row.UID, row.Name, task, index, number)
 		},
 	}
-	if t.quota.closed(row.Namespace) || row.WorkspaceUID == "" && t.storage.closed(row.Namespace) && t.lacksWorkspace(row, graph) {
-		// One attempt waits to probe; more would only take slots from other namespaces.
-		f.slice.Starts, f.slice.StartsHeld = max(0, 1-rows.Decided), engine.HoldQuota
+	closed := t.gates.reason(row.Namespace)
+	if closed == "" && row.WorkspaceUID == "" && t.lacksWorkspace(row, graph) {
+		closed = t.storage.reason(row.Namespace)
 	}
+	if closed != "" {
+		// One attempt waits for its turn to probe.
+		f.slice.Starts, f.slice.StartsHeld = max(0, 1-rows.Decided), closed
+	}
+	f.decided = rows.Decided
 	positions := map[int64]int{}
 	for _, task := range rows.Tasks {
 		positions[task.ID] = task.Position
@@ -80,6 +89,11 @@ func (t *term) gather(ctx context.Context, row store.Run, graph *dag.Graph, chan
 	}
 	t.explainWorkspace(ctx, row, f, now)
 	return f, t.gatherChildren(ctx, row, f, now)
+}
+
+// wanted is how many Pods a sync could create.
+func (f *facts) wanted(row store.Run) int {
+	return min(startsPerSync, f.decided+row.Counts.Waiting+row.Counts.Ready)
 }
 
 // dueAttempts counts those that are due: as many as were asked for say that there may be more.
@@ -132,7 +146,7 @@ func (t *term) gatherPods(ctx context.Context, row store.Run, f *facts, change *
 		pod, cached := t.podSource.get(cache.NewObjectName(row.Namespace, a.PodName))
 		switch {
 		case cached && t.podOf(pod, row, a):
-			f.slice.Pods[a.PodName] = podFacts(pod)
+			f.slice.Pods[a.PodName] = podFacts(pod, t.starts.newest(pod.UID))
 			if pod.Labels[v1alpha1.LabelRun] != row.UID {
 				f.unlabelled = append(f.unlabelled, pod)
 			}
@@ -178,7 +192,7 @@ func (t *term) askPods(ctx context.Context, row store.Run, f *facts, ask []engin
 			f.slice.Pods[a.PodName] = &engine.Pod{Gone: true}
 			return nil
 		}
-		f.slice.Pods[a.PodName] = podFacts(pod)
+		f.slice.Pods[a.PodName] = podFacts(pod, t.starts.newest(pod.UID))
 		if !ours(pod, t.ID, row.UID) {
 			f.unlabelled = append(f.unlabelled, pod)
 		}

@@ -274,6 +274,7 @@ func (t *term) watch() (release func(), err error) {
 
 // dagChanged: a DAG to look at, and with it the DagRuns that wait for it.
 func (t *term) dagChanged(old, dag *v1alpha1.DAG) {
+	t.releaseOld("dags", dag)
 	t.scheduleChanged(old, dag)
 	t.retentionChanged(old, dag)
 	if old != nil && old.Generation == dag.Generation && old.Status.Controller == dag.Status.Controller && old.UID == dag.UID {
@@ -281,7 +282,7 @@ func (t *term) dagChanged(old, dag *v1alpha1.DAG) {
 	}
 	t.dags.Add(cache.MetaObjectToName(dag))
 	for _, run := range t.runSource.by(byDAG, dag.Namespace+"/"+dag.Name) {
-		if run.Status.RunID == 0 && !run.Status.Phase.Ended() {
+		if run.Status.RunID == 0 && !run.Status.Phase.Ended() && !run.IsOtherKontrolers() {
 			t.runs.Add(runKey(run.UID))
 		}
 	}
@@ -294,6 +295,7 @@ func (t *term) dagDeleted(dag *v1alpha1.DAG) {
 
 // taskChanged: a DagTask to look at, and with it the DAGs that name it.
 func (t *term) taskChanged(old, task *v1alpha1.DagTask) {
+	t.releaseOld("dagtasks", task)
 	same := old != nil && old.Generation == task.Generation && old.UID == task.UID
 	if same && old.Status.Controller == task.Status.Controller {
 		return
@@ -319,17 +321,28 @@ func (t *term) taskTouched(task *v1alpha1.DagTask) {
 	}
 }
 
+// isDeleted reports that a DagRun is gone, or that its deletion was asked for and somebody's finalizer holds it: deletion
+// that was asked for is deletion.
+func isDeleted(run *v1alpha1.DagRun) bool { return run == nil || run.DeletionTimestamp != nil }
+
 // runChanged: a DagRun that may have to be admitted, cancelled or reported. One that has ended has only to go some day.
 func (t *term) runChanged(old, run *v1alpha1.DagRun) {
 	if old != nil && old.UID != run.UID {
 		t.runDeleted(old) // a list shows one that was made again under its name as a change
+	}
+	t.releaseOld("dagruns", run)
+	if run.IsOtherKontrolers() {
+		if !isDisowned(run) {
+			t.runs.Add(runKey(run.UID))
+		}
+		return
 	}
 	if run.Status.Phase.Ended() {
 		t.status.seen(run.UID)
 		t.retire(run)
 		return
 	}
-	if old != nil && old.UID == run.UID && old.Spec.Cancel == run.Spec.Cancel {
+	if old != nil && old.UID == run.UID && old.Spec.Cancel == run.Spec.Cancel && isDeleted(old) == isDeleted(run) {
 		return
 	}
 	if other := run.Status.Controller; other != "" && other != t.ID {
@@ -359,6 +372,9 @@ func (t *term) podChanged(old, pod *corev1.Pod) {
 		return
 	}
 	t.streamDeleted(old, pod)
+	if hasStarted(pod) {
+		t.starts.drop(pod.UID)
+	}
 	if old != nil && sameFacts(old, pod) {
 		return
 	}
@@ -382,6 +398,8 @@ func (t *term) touched(runUID, pod string) {
 // podDeleted also sees a Pod that lost our label: the watch shows no difference, a live read does.
 func (t *term) podDeleted(pod *corev1.Pod) {
 	uid, _ := podRunUID(pod)
+	t.slots.release(cache.MetaObjectToName(pod))
+	t.starts.drop(pod.UID)
 	t.retireByUID(runKey(uid))
 	if gone, ok := t.attemptPod(pod); ok {
 		t.podEvents.remember(gone)

@@ -65,7 +65,7 @@ func NewMetrics() *Metrics {
 		runsDeleted:   counter("kontroler_dagruns_deleted_total", "DagRuns that were deleted, by what ended their time: ttl, limit.", "by"),
 		removed:       counter("kontroler_history_removed_total", "Rows and partitions of history that were removed, by kind.", "kind"),
 		deliveries:    counter("kontroler_deliveries_total", "Tries to deliver a notification, by result: delivered, failed, parked (failed for the last time).", "result"),
-		liveAttempts:  gauge("kontroler_live_attempts", "Attempts that have not ended: what --max-pods bounds.").WithLabelValues(),
+		liveAttempts:  gauge("kontroler_live_attempts", "Attempts whose Pod has not ended: what --max-pods bounds.").WithLabelValues(),
 		podEvents:     counter("kontroler_pod_events_total", "Events of Pods: kept, or dropped because the database refuses them.", "result"),
 		epoch:         gauge("kontroler_epoch", "Epoch of the last term of leadership of this process.").WithLabelValues(),
 		leader:        gauge("kontroler_leader", "Whether this process leads.").WithLabelValues(),
@@ -118,7 +118,7 @@ func (m *Metrics) QueueDepth(queue string, n int) {
 	}
 }
 
-// LiveAttempts notes how many attempts have not ended.
+// LiveAttempts notes how many attempts have a Pod that has not ended.
 func (m *Metrics) LiveAttempts(n int) {
 	if m != nil {
 		m.liveAttempts.Set(float64(n))

@@ -85,7 +85,7 @@ func (c *Controller) untold() []*v1alpha1.DagRun {
 	var runs []*v1alpha1.DagRun
 	c.runSource.all(func(run *v1alpha1.DagRun) {
 		ours := run.Status.Controller == c.ID || run.Status.Controller == "" && mine[run.Namespace+"/"+run.Spec.DagName]
-		if ours && !run.Status.Phase.Ended() && run.Status.Reason != reasonDatabaseUnavailable {
+		if ours && !run.Status.Phase.Ended() && !run.IsOtherKontrolers() && run.Status.Reason != reasonDatabaseUnavailable {
 			runs = append(runs, run)
 		}
 	})

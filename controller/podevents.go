@@ -43,6 +43,8 @@ const (
 type podEvents struct {
 	// live finds a Pod that the cache has.
 	live func(types.UID) (store.Pod, bool)
+	// noted is told of each Event of a Pod of this controller's.
+	noted func(store.Pod, *store.PodEvent)
 	// due is told when a batch is full.
 	due chan struct{}
 
@@ -62,8 +64,8 @@ type heldEvent struct {
 	until time.Time
 }
 
-func newPodEvents(live func(types.UID) (store.Pod, bool)) *podEvents {
-	return &podEvents{live: live, due: make(chan struct{}, 1), recent: map[types.UID]store.Pod{}, waiting: map[store.PodEvent]store.PodEvent{}}
+func newPodEvents(live func(types.UID) (store.Pod, bool), noted func(store.Pod, *store.PodEvent)) *podEvents {
+	return &podEvents{live: live, noted: noted, due: make(chan struct{}, 1), recent: map[types.UID]store.Pod{}, waiting: map[store.PodEvent]store.PodEvent{}}
 }
 
 // remember keeps a Pod in mind that is gone.
@@ -111,6 +113,7 @@ func (p *podEvents) see(e *corev1.Event, now time.Time) bool {
 	}
 	event := podEvent(e)
 	event.Pod = pod
+	p.noted(pod, &event)
 	p.add(event)
 	return true
 }
@@ -148,6 +151,7 @@ func (p *podEvents) settle(now time.Time) {
 		switch {
 		case known && !p.full():
 			h.event.Pod = pod
+			p.noted(pod, &h.event)
 			p.add(h.event)
 		case known || now.Before(h.until):
 			held = append(held, h)

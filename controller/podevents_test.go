@@ -44,7 +44,7 @@ func (p *podEvents) drain() []string {
 
 func TestPodEventsAreMatched(t *testing.T) {
 	live := livePods{"live": true}
-	p := newPodEvents(live.find)
+	p := newPodEvents(live.find, func(store.Pod, *store.PodEvent) {})
 	p.remember(store.Pod{UID: "gone"})
 	for _, uid := range []string{"live", "gone", "late", "never", ""} {
 		p.see(told(uid, "a", 1), eventTime)
@@ -69,7 +69,7 @@ func TestPodEventsAreMatched(t *testing.T) {
 }
 
 func TestPodEventsThatSayTheSameAreOne(t *testing.T) {
-	p := newPodEvents(livePods{"a": true, "b": true}.find)
+	p := newPodEvents(livePods{"a": true, "b": true}.find, func(store.Pod, *store.PodEvent) {})
 	for _, e := range []struct {
 		uid, message string
 		second       int
@@ -94,7 +94,7 @@ func TestPodEventsThatSayTheSameAreOne(t *testing.T) {
 
 func TestPodEventsAreBounded(t *testing.T) {
 	live := livePods{"live": true}
-	p := newPodEvents(live.find)
+	p := newPodEvents(live.find, func(store.Pod, *store.PodEvent) {})
 	for n := range podEventsHeld + 10 {
 		p.see(told(fmt.Sprint("later-", n), "", n), eventTime)
 		live[types.UID(fmt.Sprint("later-", n))] = true

@@ -221,6 +221,10 @@ func addScript(pod *corev1.Pod, script string) {
 	c.Args = nil
 	c.Command = []string{path}
 	if !strings.HasPrefix(script, "#!") {
-		c.Command = []string{"/bin/sh", path}
+		c.Command = []string{"/bin/sh", "-c", runScript, path}
 	}
 }
+
+// runScript runs the file $0 by bash where there is one, else by sh. That shell takes the place of the one that looks for
+// it: it gets the container's signals, and its exit code is the container's.
+const runScript = `if command -v bash >/dev/null 2>&1; then exec bash "$0"; fi; exec /bin/sh "$0"`

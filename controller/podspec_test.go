@@ -1,12 +1,17 @@
 package controller
 
 import (
+	"bufio"
 	"bytes"
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"reflect"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -187,14 +192,38 @@ func TestBuildPodWorkspace(t *testing.T) {
 	}
 }
 
+// TestBuildPodWorkspaceElsewhere: a mount of the volume "workspace" is one of the run's workspace, unless the task has a volume
+// of that name.
+func TestBuildPodWorkspaceElsewhere(t *testing.T) {
+	own := corev1.VolumeMount{Name: "kontroler-workspace", MountPath: "/workspace"}
+	for name, c := range map[string]struct {
+		volumes []corev1.Volume
+		want    string
+	}{
+		"the workspace":        {nil, "kontroler-workspace"},
+		"a volume of the task": {[]corev1.Volume{{Name: "workspace"}}, "workspace"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in := fullInput()
+			in.Workspace, in.Claim = &v1alpha1.Workspace{Enable: true}, "nightly-1-klmnopqrst"
+			in.Task.PodTemplate.Volumes = c.volumes
+			in.Task.PodTemplate.VolumeMounts = []corev1.VolumeMount{{Name: "workspace", MountPath: "/data", SubPath: "d"}}
+			want := []corev1.VolumeMount{{Name: c.want, MountPath: "/data", SubPath: "d"}, own}
+			if diff := cmp.Diff(want, buildPod(in).Spec.Containers[0].VolumeMounts); diff != "" {
+				t.Errorf("mounts (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
 func TestBuildPodScript(t *testing.T) {
 	cases := map[string]struct {
 		script  string
 		command []string
 	}{
-		"no shebang":      {"echo hello\n", []string{"/bin/sh", "/kontroler/script"}},
+		"no shebang":      {"echo hello\n", []string{"/bin/sh", "-c", runScript, "/kontroler/script"}},
 		"shebang":         {"#!/usr/bin/python3\nprint(1)\n", []string{"/kontroler/script"}},
-		"shebang further": {"\n#!/bin/bash\n", []string{"/bin/sh", "/kontroler/script"}},
+		"shebang further": {"\n#!/bin/bash\n", []string{"/bin/sh", "-c", runScript, "/kontroler/script"}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -221,6 +250,52 @@ func TestBuildPodScript(t *testing.T) {
 			}
 			if got := pod.Annotations[v1alpha1.AnnotationScript]; got != c.script {
 				t.Errorf("annotation = %q", got)
+			}
+		})
+	}
+}
+
+// TestRunScript runs a script without a shebang as its container does, on this machine: by bash where there is one, as the
+// process that gets the signals and whose exit code counts.
+func TestRunScript(t *testing.T) {
+	bash, err := exec.LookPath("bash")
+	if err != nil {
+		t.Fatal("this test needs a bash")
+	}
+	with, without := t.TempDir(), t.TempDir()
+	if err := os.Symlink(bash, filepath.Join(with, "bash")); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "script")
+	script := "trap 'echo stopped; exit 7' TERM\necho ${BASH_VERSION:+bash} \"$0\" $#\nwhile :; do :; done\n"
+	if err := os.WriteFile(file, []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct{ path, want string }{
+		"an image with bash":    {with, "bash " + file + " 0"},
+		"an image without bash": {without, file + " 0"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cmd := exec.Command("/bin/sh", "-c", runScript, file)
+			cmd.Env = []string{"PATH=" + c.path}
+			out, err := cmd.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			lines := bufio.NewScanner(out)
+			if lines.Scan(); lines.Text() != c.want {
+				t.Errorf("the script printed %q, want %q", lines.Text(), c.want)
+			}
+			if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+				t.Fatal(err)
+			}
+			lines.Scan()
+			_ = cmd.Wait()
+			if lines.Text() != "stopped" || cmd.ProcessState.ExitCode() != 7 {
+				t.Errorf("after SIGTERM it printed %q and exited with %d, want stopped and 7", lines.Text(), cmd.ProcessState.ExitCode())
 			}
 		})
 	}

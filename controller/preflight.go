@@ -23,6 +23,9 @@ import (
 	"kontroler/apis/kontroler/v1alpha1"
 )
 
+// category of the custom resources, for kubectl get.
+const category = "kontroler"
+
 // preflightTimeout bounds each of the questions that Preflight asks.
 const preflightTimeout = 10 * time.Second
 
@@ -132,6 +135,10 @@ func lookForResources(ctx context.Context, kube kubernetes.Interface) error {
 	served := map[string]bool{}
 	for _, r := range list.APIResources {
 		served[r.Name] = true
+		// The category is in this project's CustomResourceDefinitions only; those of the existing Kontroler drop its status.
+		if !strings.Contains(r.Name, "/") && !slices.Contains(r.Categories, category) {
+			return fmt.Errorf("the cluster's %s of %s is the existing Kontroler's, see manifests/MIGRATION.md: %s", r.Name, v1alpha1.SchemeGroupVersion, remedy)
+		}
 	}
 	var missing []string
 	for _, name := range []string{"dags", "dags/status", "dagruns", "dagruns/status", "dagtasks", "dagtasks/status"} {
@@ -154,7 +161,7 @@ type need struct {
 }
 
 // needsIn is all that a controller does in the cluster, but to get the Secrets that webhooks sign with: who does not grant
-// that is told by what is not delivered. manifests/controller grants it.
+// that is told by what is not delivered.
 func needsIn(namespaces []string, leaseNamespace string, logs bool) []need {
 	needs := []need{
 		{group: "coordination.k8s.io", resource: "leases", verbs: []string{"get", "create", "update"}, namespace: leaseNamespace},
@@ -166,11 +173,11 @@ func needsIn(namespaces []string, leaseNamespace string, logs bool) []need {
 	}
 	for _, namespace := range namespaces {
 		needs = append(needs,
-			need{group: v1alpha1.GroupName, resource: "dags", verbs: []string{"get", "list", "watch"}, namespace: namespace},
+			need{group: v1alpha1.GroupName, resource: "dags", verbs: []string{"get", "list", "watch", "patch"}, namespace: namespace},
 			need{group: v1alpha1.GroupName, resource: "dags/status", verbs: []string{"patch"}, namespace: namespace},
 			need{group: v1alpha1.GroupName, resource: "dagruns", verbs: []string{"get", "list", "watch", "create", "patch", "delete"}, namespace: namespace},
 			need{group: v1alpha1.GroupName, resource: "dagruns/status", verbs: []string{"patch"}, namespace: namespace},
-			need{group: v1alpha1.GroupName, resource: "dagtasks", verbs: []string{"get", "list", "watch"}, namespace: namespace},
+			need{group: v1alpha1.GroupName, resource: "dagtasks", verbs: []string{"get", "list", "watch", "patch"}, namespace: namespace},
 			need{group: v1alpha1.GroupName, resource: "dagtasks/status", verbs: []string{"patch"}, namespace: namespace},
 			need{resource: "pods", verbs: []string{"get", "list", "watch", "create", "patch", "delete"}, namespace: namespace},
 			need{resource: "persistentvolumeclaims", verbs: []string{"get", "create", "delete"}, namespace: namespace},
@@ -225,7 +232,8 @@ func askPermissions(ctx context.Context, kube kubernetes.Interface, needs []need
 			remedy = ", or do without the logs: --log-archive=off"
 		}
 	}
-	return fmt.Errorf("this user lacks permissions: %s: grant them (manifests/controller has the roles), or name the namespaces to work in with --namespaces%s", strings.Join(lines, "; "), remedy)
+	return fmt.Errorf("missing permissions: %s: grant them to this user or service account by a ClusterRole, or limit the controller with --namespaces and grant them by a Role in each%s",
+		strings.Join(lines, "; "), remedy)
 }
 
 func mayI(ctx context.Context, kube kubernetes.Interface, n need, verb string) (bool, error) {

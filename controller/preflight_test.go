@@ -24,6 +24,7 @@ type cluster struct {
 	version   string   // body of /version
 	status    int      // of every answer; 200 when zero
 	resources []string // of our group; nil: there is no group
+	existing  bool     // the resources are those of the existing Kontroler
 	denied    string   // "verb resource/subresource" that are not allowed, separated by commas
 }
 
@@ -48,7 +49,11 @@ func (c cluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		var list metav1.APIResourceList
 		for _, name := range c.resources {
-			list.APIResources = append(list.APIResources, metav1.APIResource{Name: name})
+			resource := metav1.APIResource{Name: name}
+			if !c.existing && !strings.Contains(name, "/") {
+				resource.Categories = []string{"kontroler"}
+			}
+			list.APIResources = append(list.APIResources, resource)
 		}
 		answer(http.StatusOK, list)
 	case strings.HasSuffix(r.URL.Path, "/selfsubjectaccessreviews"):
@@ -87,21 +92,26 @@ func TestPreflight(t *testing.T) {
 		"unknown credentials":   {cluster: cluster{status: http.StatusUnauthorized}, want: []string{"does not know this user", "credentials"}},
 		"no custom resources":   {cluster: cluster{version: kubernetesVersion}, want: []string{"has no kontroler.greedykomodo/v1alpha1", "kubectl apply -k manifests/crd"}},
 		"some custom resources": {cluster: cluster{version: kubernetesVersion, resources: []string{"dags", "dagruns", "dagruns/status"}}, want: []string{"lacks dags/status, dagtasks, dagtasks/status:", "kubectl apply -k manifests/crd"}},
+		"the existing Kontroler's custom resources": {
+			cluster: cluster{version: kubernetesVersion, resources: all, existing: true},
+			want:    []string{"dags of kontroler.greedykomodo/v1alpha1 is the existing Kontroler's", "manifests/MIGRATION.md", "kubectl apply -k manifests/crd"},
+		},
 		"few permissions": {
-			cluster:    cluster{version: kubernetesVersion, resources: all, denied: "watch dags,list dags,patch dagruns/status,create pods,update leases,get nodes"},
+			cluster:    cluster{version: kubernetesVersion, resources: all, denied: "watch dags,list dags,patch dagtasks,patch dagruns/status,create pods,update leases,get nodes"},
 			namespaces: []string{"a", "b"},
-			want: []string{"lacks permissions: update leases.coordination.k8s.io in namespace ops; get nodes; " +
-				"list, watch dags.kontroler.greedykomodo in namespace a; patch dagruns.kontroler.greedykomodo/status in namespace a; create pods in namespace a; " +
+			want: []string{"missing permissions: update leases.coordination.k8s.io in namespace ops; get nodes; " +
+				"list, watch dags.kontroler.greedykomodo in namespace a; patch dagruns.kontroler.greedykomodo/status in namespace a; patch dagtasks.kontroler.greedykomodo in namespace a; " +
+				"create pods in namespace a; " +
 				"list, watch dags.kontroler.greedykomodo in namespace b; ", "--namespaces"},
 		},
 		"no permission to read logs": {
 			cluster: cluster{version: kubernetesVersion, resources: all, denied: "get pods/log"},
-			want:    []string{"lacks permissions: get pods/log in all namespaces: ", "--log-archive=off"},
+			want:    []string{"missing permissions: get pods/log in all namespaces: ", "--log-archive=off"},
 		},
 		"logs are not read": {cluster: cluster{version: kubernetesVersion, resources: all, denied: "get pods/log"}, noLogs: true},
 		"few permissions everywhere": {
 			cluster: cluster{version: kubernetesVersion, resources: all, denied: "create pods,get namespaces"},
-			want:    []string{"lacks permissions: get namespaces kube-system; create pods in all namespaces: "},
+			want:    []string{"missing permissions: get namespaces kube-system; create pods in all namespaces: "},
 		},
 	}
 	for name, test := range tests {

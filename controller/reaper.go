@@ -68,6 +68,7 @@ func (t *term) reapNow(ctx context.Context, key cache.ObjectName) error {
 	if !attemptEnded(attempt) {
 		return nil
 	}
+	t.slots.release(key) // also where the answer to the commit was lost
 	if attempt.PodUID != string(pod.UID) {
 		if !ours(pod, t.ID, uid) || attempt.PodUID != "" && !slices.Contains(pod.Finalizers, v1alpha1.Finalizer) {
 			return nil

@@ -12,10 +12,10 @@ type recorder struct {
 	store.Changes
 	// hold is the run's new hold, unchanged: it stays.
 	hold string
-	// counted: the run's counters moved.
-	counted bool
-	run     string
-	ends    []end
+	// shows: the run's status has something else to show: its counters moved, or what it waits for changed.
+	shows bool
+	run   string
+	ends  []end
 	// webhook is to be told of endings; nil: nobody is. notified: there is something to tell.
 	webhook  *v1alpha1.Webhook
 	notified bool
@@ -37,8 +37,20 @@ func (r *recorder) RunHeld(hold string) {
 
 // RunCounts notes that the counters moved.
 func (r *recorder) RunCounts(waiting, ready, active, succeeded, failed, skipped, cancelled int) {
-	r.counted = true
+	r.shows = true
 	r.Changes.RunCounts(waiting, ready, active, succeeded, failed, skipped, cancelled)
+}
+
+// AttemptRunning notes that a task does not wait any more.
+func (r *recorder) AttemptRunning(attempt int64, podUID, node string, startedAt, due time.Time) {
+	r.shows = true
+	r.Changes.AttemptRunning(attempt, podUID, node, startedAt, due)
+}
+
+// AttemptWaits notes that what a task waits for may have changed.
+func (r *recorder) AttemptWaits(attempt int64, reason, message string, at, due time.Time) {
+	r.shows = true
+	r.Changes.AttemptWaits(attempt, reason, message, at, due)
 }
 
 // AttemptEnded notes the end for the metrics.

@@ -23,6 +23,9 @@ const (
 func (t *term) syncRun(ctx context.Context, key runKey) error {
 	change, more := t.dirty.take(key, outcomesPerSync)
 	err := guard(key, func() error { return t.sync(ctx, key, change) })
+	if t.runTroubles.note(key, err, t.now()) {
+		t.status.progress(key)
+	}
 	if err != nil {
 		if errors.Is(err, store.ErrConflict) || errors.Is(err, store.ErrUnknownCommit) {
 			change.full = true
@@ -101,28 +104,31 @@ func (t *term) advance(ctx context.Context, row store.Run, run *v1alpha1.DagRun,
 	cancel := run != nil && run.Spec.Cancel
 	// A DagRun is told its end after the row: one that has ended beside a live row is ahead of a restored database.
 	ahead := run != nil && run.Status.Phase.Ended()
-	stops := run == nil || cancel || ahead || row.Stop != "" || !row.DeadlineAt.IsZero() && !now.Before(row.DeadlineAt)
+	stops := isDeleted(run) || cancel || ahead || row.Stop != "" || !row.DeadlineAt.IsZero() && !now.Before(row.DeadlineAt)
 	graph, unreadable, err := t.runGraph(ctx, row, stops)
 	if err != nil {
 		return err
 	}
-	slots := t.slots.take(key, min(startsPerSync, row.Counts.Waiting+row.Counts.Ready))
-	started, ended := 0, 0
-	defer func() {
-		t.slots.settle(slots, started, ended)
-		t.Metrics.LiveAttempts(t.slots.inUse())
-	}()
-
 	facts, err := t.gather(ctx, row, graph, change, now)
 	if err != nil {
 		return err
 	}
+	for name, pod := range facts.slice.Pods {
+		if pod.IsLive() {
+			t.slots.seen(cache.NewObjectName(row.Namespace, name))
+		}
+	}
+	facts.slots = t.slots.take(key, facts.wanted(row))
+	defer func() {
+		facts.slots.settle()
+		t.Metrics.LiveAttempts(t.slots.inUse())
+	}()
 	if err := t.relabelAll(ctx, row, facts.unlabelled); err != nil {
 		return err
 	}
 	slice := facts.slice
-	slice.Slots = slots
-	slice.Deleted, slice.Cancel, slice.Ahead, slice.Unreadable = run == nil, cancel, ahead, unreadable
+	slice.Slots = facts.slots.left
+	slice.Deleted, slice.Cancel, slice.Ahead, slice.Unreadable = isDeleted(run), cancel, ahead, unreadable
 	ledger := newRecorder(graph.Spec().Webhook)
 	next, err := engine.Decide(slice, now, ledger)
 	if err != nil {
@@ -142,7 +148,9 @@ func (t *term) advance(ctx context.Context, row store.Run, run *v1alpha1.DagRun,
 		fault.Point("run-committed")
 	}
 	clear(change.refusals) // told: should what follows fail, the creates are asked again
-	started, ended = next.Started, next.Ended
+	for _, name := range next.Ended {
+		t.slots.release(cache.NewObjectName(row.Namespace, name))
+	}
 	ledger.count(t.Metrics)
 	return t.follow(ctx, row, run, facts, next, ledger)
 }
@@ -172,7 +180,7 @@ func (t *term) follow(ctx context.Context, row store.Run, run *v1alpha1.DagRun, 
 	if ledger.hold == engine.HoldThrottled || ledger.hold == unchanged && row.Hold == engine.HoldThrottled {
 		t.slots.wait(key)
 	}
-	if ledger.counted || ledger.hold != unchanged || run != nil && run.Status.Reason == reasonDatabaseUnavailable {
+	if ledger.shows || ledger.hold != unchanged || run != nil && run.Status.Reason == reasonDatabaseUnavailable {
 		t.status.progress(key)
 	}
 	return err
@@ -180,7 +188,7 @@ func (t *term) follow(ctx context.Context, row store.Run, run *v1alpha1.DagRun, 
 
 // settle is what is left to do for a run that has ended: its workspace is deleted and its DagRun told, by syncEnd.
 func (t *term) settle(key runKey, run *v1alpha1.DagRun) {
-	t.slots.settle(t.slots.take(key, 0), 0, 0)
+	t.slots.forget(key)
 	t.workspaces.forget(key)
 	t.wakes.drop(key)
 	switch {

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -19,6 +21,8 @@ import (
 	"kontroler/controller/fault"
 	"kontroler/controller/schedule"
 	"kontroler/store"
+
+	"github.com/robfig/cron/v3"
 )
 
 // scheduleWorkers is how many schedules are brought forward at once: they share transactions.
@@ -33,56 +37,147 @@ func (t *term) scheduleChanged(old, d *v1alpha1.DAG) {
 	}
 }
 
-// syncSchedule brings one schedule forward: accounts for what is due, makes what that decided, and sets the timer.
 func (t *term) syncSchedule(ctx context.Context, name cache.ObjectName) error {
+	return t.noteDAG(ctx, name, v1alpha1.DAGScheduled, t.scheduleTroubles, guard(name, func() error { return t.reconcileSchedule(ctx, name) }))
+}
+
+// reconcileSchedule brings one schedule forward: accounts for what is due, creates what that decided, and sets the timer.
+func (t *term) reconcileSchedule(ctx context.Context, name cache.ObjectName) error {
 	d, there := t.dagSource.get(name)
 	if !there || d.Status.Controller != t.ID || d.DeletionTimestamp != nil {
 		t.timers.drop(name)
-		return nil
+		t.refusals.drop(name)
+		return t.db.EndSchedule(ctx, name.Namespace, name.Name)
 	}
 	if d.Status.ObservedGeneration != d.Generation {
 		return nil // the DAG's own sync says first whether it is valid; that is seen as a change
 	}
-	if set, ok := t.timers.get(name); ok && set.uid == d.UID && set.generation == d.Generation && set.held == held(d) && (set.next.IsZero() || t.now().Before(set.next)) {
+	now := t.now()
+	set, ok := t.timers.get(name)
+	if ok && set.uid == d.UID && set.generation == d.Generation && set.held == held(d) && (set.next.IsZero() || now.Before(set.next)) {
 		t.timers.set(name, set) // the clock may have gone back since it was due
 		return nil
 	}
 	t.timers.drop(name)
-	row, found, err := t.db.Schedule(ctx, name.Namespace, name.Name)
-	if err != nil || !found || row.DAGUID == "" && d.Spec.Schedule == "" {
-		return err
+	if wait := t.refusals.wait(name, now); wait > 0 {
+		t.schedules.AddAfter(name, wait)
+		return nil
 	}
-	what, more, err := t.account(ctx, d, row)
-	if err != nil {
+	next, more, err := t.account(ctx, d)
+	refusal, refused := errors.AsType[*createRefused](err)
+	switch {
+	case refused:
+		return t.scheduleRefused(ctx, name, refusal)
+	case err != nil:
 		return err
-	}
-	if more {
+	case more:
 		t.schedules.Add(name)
 		return nil
 	}
-	t.timers.set(name, what)
+	if next == nil {
+		return nil // it has no schedule, or no row yet
+	}
+	t.timers.set(name, *next)
 	t.shows.Add(name)
-	return nil
+	return t.scheduleAccepted(ctx, name)
 }
 
-// account decides, commits, acts. more: there is more to account for before the timer is set.
-func (t *term) account(ctx context.Context, d *v1alpha1.DAG, was store.Schedule) (what timer, more bool, err error) {
+// account decides, commits, acts. more reports that due times are left; no timer, that the DAG has no schedule. Nothing
+// new is decided while a DagRun that was decided before has not been created: a due time waits for the API server in no
+// other way than as part of a gap.
+func (t *term) account(ctx context.Context, d *v1alpha1.DAG) (next *timer, more bool, err error) {
+	was, found, err := t.db.Schedule(ctx, d.Namespace, d.Name)
+	if err != nil || !found || was.DAGUID == "" && d.Spec.Schedule == "" {
+		return nil, false, err
+	}
 	runs, settled, err := t.scheduledRuns(ctx, d, was)
 	if err != nil {
-		return timer{}, false, err
+		return nil, false, err
 	}
-	p := planSchedule(d, was, runs, settled, t.now())
+	if unmade, err := t.findUnmade(ctx, d, was.DAGID, runs); err != nil {
+		return nil, false, err
+	} else if len(unmade) > 0 {
+		return nil, true, t.rewind(ctx, was, unmade)
+	}
+	p := planSchedule(d, was, runs, settled, t.Since, t.now())
 	is := p.Is
 	if p.changed() {
 		if is, err = t.db.Account(ctx, p.Accounting); err != nil {
-			return timer{}, false, fmt.Errorf("accounting for the schedule of DAG %s/%s: %w", d.Namespace, d.Name, err)
+			return nil, false, fmt.Errorf("accounting for the schedule of DAG %s/%s: %w", d.Namespace, d.Name, err)
 		}
 		fault.Point("tick-committed")
 	}
-	if err := t.followTicks(ctx, d, is.DAGID, p.runs); err != nil {
-		return timer{}, false, err
+	if err := t.followTicks(ctx, d, is, p.runs); err != nil {
+		return nil, false, err
 	}
-	return timer{uid: d.UID, generation: d.Generation, held: held(d), last: is.LastDue, next: p.next}, p.more, nil
+	return &timer{uid: d.UID, generation: d.Generation, held: held(d), last: is.LastDue, next: p.next}, p.more, nil
+}
+
+// findUnmade looks for the DagRuns that were decided earlier and are not known to exist. It notes those that do and
+// returns the due times of the others.
+func (t *term) findUnmade(ctx context.Context, d *v1alpha1.DAG, dagID int64, runs []store.ScheduledRun) (unmade []time.Time, err error) {
+	for i := range runs {
+		run := &runs[i]
+		if run.UID != "" {
+			continue
+		}
+		uid := run.RowUID
+		if uid == "" {
+			found, err := t.Client.KontrolerV1alpha1().DagRuns(d.Namespace).Get(ctx, run.Name, metav1.GetOptions{})
+			switch {
+			case err == nil && isScheduledRun(found, d, *run):
+				uid = string(found.UID)
+			case err == nil || apierrors.IsNotFound(err):
+				unmade = append(unmade, run.DueAt)
+				continue
+			default:
+				return nil, fmt.Errorf("reading scheduled DagRun %s/%s: %w", d.Namespace, run.Name, err)
+			}
+		}
+		if err := t.db.ScheduledRunCreated(ctx, dagID, run.DueAt, uid); err != nil {
+			return nil, err
+		}
+		run.UID = uid
+		t.retireByUID(runKey(uid)) // it may have ended, and waited for this
+	}
+	return unmade, nil
+}
+
+// rewind takes due times back whose DagRuns were not created, so that they are decided anew.
+func (t *term) rewind(ctx context.Context, was store.Schedule, unmade []time.Time) error {
+	if err := rewind(ctx, t.db, was, unmade); err != nil {
+		return err
+	}
+	fault.Point("tick-rewound")
+	return nil
+}
+
+func rewind(ctx context.Context, db *store.Leader, was store.Schedule, unmade []time.Time) error {
+	parsed, err := parseRow(was)
+	if err != nil {
+		return fmt.Errorf("parsing the stored schedule %q: %w", was.Expression, err)
+	}
+	return db.RewindSchedule(ctx, store.Rewind{Was: was, Unmade: unmade, Before: func(due time.Time) time.Time {
+		return schedule.Before(parsed, due)
+	}})
+}
+
+// passOver accounts for what has been due while a DAG that this controller kept before was not its own. It comes before
+// the claim: the schedule begins at that moment.
+func passOver(ctx context.Context, db *store.Leader, d *v1alpha1.DAG, since, now time.Time) error {
+	for more := true; more; {
+		was, found, err := db.Schedule(ctx, d.Namespace, d.Name)
+		if err != nil || !found || was.DAGUID != string(d.UID) || was.Expression == "" {
+			return err
+		}
+		was.Held = schedule.Unknown
+		p := planSchedule(d, was, nil, nil, since, now)
+		if _, err := db.Account(ctx, p.Accounting); err != nil {
+			return fmt.Errorf("accounting for the schedule of DAG %s/%s before its claim: %w", d.Namespace, d.Name, err)
+		}
+		more = p.more
+	}
+	return nil
 }
 
 // schedulePlan is what is to be committed of a schedule, and what follows from it.
@@ -98,8 +193,8 @@ func (p *schedulePlan) changed() bool { return len(p.Ticks) > 0 || len(p.Settled
 
 // planSchedule decides what becomes of the due times of a schedule up to now. runs are those of it that have not ended,
 // settled the due times of those that have.
-func planSchedule(d *v1alpha1.DAG, was store.Schedule, runs []store.ScheduledRun, settled []time.Time, now time.Time) *schedulePlan {
-	is, state := scheduleState(d, was, now)
+func planSchedule(d *v1alpha1.DAG, was store.Schedule, runs []store.ScheduledRun, settled []time.Time, since, now time.Time) *schedulePlan {
+	is, state := scheduleState(d, was, since, now)
 	var decision schedule.Decision
 	if state.Schedule != nil {
 		state.Live = len(runs) > 0
@@ -109,7 +204,8 @@ func planSchedule(d *v1alpha1.DAG, was store.Schedule, runs []store.ScheduledRun
 	closes := was.DAGUID != "" && rescheduled(was, d)
 	if closes && !decision.More {
 		// What the old schedule owed is accounted for: the new one begins now.
-		is.Expression, is.TimeZone, is.Held = d.Spec.Schedule, zoneOf(d), held(d)
+		is.Expression, is.TimeZone = dag.SplitSchedule(&d.Spec)
+		is.Held = held(d)
 		if is.Cursor.Before(now) {
 			is.Cursor = now
 		}
@@ -138,18 +234,15 @@ func planSchedule(d *v1alpha1.DAG, was store.Schedule, runs []store.ScheduledRun
 }
 
 // scheduleState is what to decide from: the row as it is to be, and the schedule that governed until now.
-func scheduleState(d *v1alpha1.DAG, was store.Schedule, now time.Time) (is store.Schedule, state schedule.State) {
+func scheduleState(d *v1alpha1.DAG, was store.Schedule, since, now time.Time) (is store.Schedule, state schedule.State) {
 	is = was
 	is.DAGUID = string(d.UID)
-	switch created := d.CreationTimestamp.UTC(); {
+	switch begins := beginning(d, since, now); {
 	case was.DAGUID == "":
-		is.Expression, is.TimeZone, is.Held, is.Cursor = d.Spec.Schedule, zoneOf(d), held(d), now
-		// A schedule that was there from the first, and that no other controller kept, begins with its DAG.
-		if d.Generation == 1 && d.Status.NextScheduleTime == nil && d.Status.LastScheduleTime == nil {
-			is.Cursor = created
-		}
-	case was.DAGUID != is.DAGUID && was.Cursor.Before(created):
-		is.Cursor = created // made again under its name: what was due while there was none is nobody's
+		is.Expression, is.TimeZone = dag.SplitSchedule(&d.Spec)
+		is.Held, is.Cursor = held(d), begins
+	case was.DAGUID != is.DAGUID && was.Cursor.Before(begins):
+		is.Cursor = begins // made again under its name: what was due while there was none is nobody's
 	}
 	state = schedule.State{Cursor: is.Cursor, Held: is.Held, CatchUp: d.Spec.CatchUp, Concurrency: d.Spec.ConcurrencyPolicy}
 	if state.Held == "" {
@@ -171,26 +264,36 @@ func scheduleState(d *v1alpha1.DAG, was store.Schedule, now time.Time) (is store
 	if is.Expression == "" {
 		return is, state
 	}
-	var zone *string
-	if is.TimeZone != "" {
-		zone = &is.TimeZone
-	}
-	if parsed, _, err := dag.ParseSchedule(is.Expression, zone); err == nil {
+	if parsed, err := parseRow(is); err == nil {
 		state.Schedule = parsed // else the DAG is not valid: nothing is due until it is
 	}
 	return is, state
 }
 
-// rescheduled reports that the DAG states another schedule than its row.
-func rescheduled(row store.Schedule, d *v1alpha1.DAG) bool {
-	return row.Expression != d.Spec.Schedule || row.TimeZone != zoneOf(d)
+// beginning is when a schedule begins that this controller sees for the first time: with its DAG, if it was there from
+// the first and no other controller can have kept it. since is when this controller's database began.
+func beginning(d *v1alpha1.DAG, since, now time.Time) time.Time {
+	created := d.CreationTimestamp.UTC()
+	if d.Generation == 1 && created.After(since) && d.Status.NextScheduleTime == nil && d.Status.LastScheduleTime == nil {
+		return created
+	}
+	return now
 }
 
-func zoneOf(d *v1alpha1.DAG) string {
-	if d.Spec.TimeZone == nil {
-		return ""
+// parseRow parses the schedule of a row.
+func parseRow(row store.Schedule) (cron.Schedule, error) {
+	var zone *string
+	if row.TimeZone != "" {
+		zone = &row.TimeZone
 	}
-	return *d.Spec.TimeZone
+	parsed, _, err := dag.ParseSchedule(row.Expression, zone)
+	return parsed, err
+}
+
+// rescheduled reports that the DAG states another schedule than its row.
+func rescheduled(row store.Schedule, d *v1alpha1.DAG) bool {
+	expression, zone := dag.SplitSchedule(&d.Spec)
+	return row.Expression != expression || row.TimeZone != zone
 }
 
 // held is the outcome of due times while they may not run; empty: they may.
@@ -235,7 +338,7 @@ func (t *term) scheduledRuns(ctx context.Context, d *v1alpha1.DAG, row store.Sch
 					return nil, nil, err
 				}
 			}
-			ended = is == nil || is.Status.Phase.Ended() // deleted before it was admitted, or longer ago than rows are kept
+			ended = is == nil || is.Status.Phase.Ended() || is.IsOtherKontrolers() // deleted before it was admitted, or longer ago than rows are kept
 		}
 		if ended && run.UID != "" {
 			settled = append(settled, run.DueAt)
@@ -246,20 +349,32 @@ func (t *term) scheduledRuns(ctx context.Context, d *v1alpha1.DAG, row store.Sch
 	return live, settled, nil
 }
 
-// followTicks makes the DagRuns that are committed and not known to be there, and cancels those that were replaced.
-func (t *term) followTicks(ctx context.Context, d *v1alpha1.DAG, dagID int64, runs []store.ScheduledRun) error {
-	for _, run := range runs {
-		if run.UID == "" {
-			uid, err := t.makeScheduled(ctx, d, dagID, run)
-			if err != nil {
-				return err
+// followTicks creates the DagRuns of new ticks, oldest first, and then cancels those that they replace. A DagRun that the
+// API server refuses is a *createRefused: it and all after it are taken back.
+func (t *term) followTicks(ctx context.Context, d *v1alpha1.DAG, is store.Schedule, runs []store.ScheduledRun) error {
+	for i, run := range runs {
+		if run.UID != "" {
+			continue
+		}
+		uid, err := t.makeScheduled(ctx, d, is.DAGID, run)
+		if _, refused := errors.AsType[*createRefused](err); refused {
+			var unmade []time.Time
+			for _, later := range runs[i:] {
+				if later.UID == "" {
+					unmade = append(unmade, later.DueAt)
+				}
 			}
-			if run.UID = uid; uid == "" {
-				continue // it can never be made
-			}
+			return errors.Join(err, t.rewind(ctx, is, unmade))
+		}
+		if err != nil {
+			return err
+		}
+		if uid != "" { // else it can never be made
 			t.retireByUID(runKey(uid)) // it may have ended, and waited for this
 		}
-		if run.Replaced {
+	}
+	for _, run := range runs {
+		if run.Replaced && run.UID != "" {
 			if err := t.cancelReplaced(ctx, d, run); err != nil {
 				return err
 			}
@@ -268,49 +383,78 @@ func (t *term) followTicks(ctx context.Context, d *v1alpha1.DAG, dagID int64, ru
 	return nil
 }
 
-// makeScheduled makes the DagRun of a tick, unless a row says that it was there, and notes its UID; or that it can never
-// be made: then there is no UID.
+// makeScheduled creates the DagRun of a tick and notes its UID; or that it can never be created: then there is no UID.
 func (t *term) makeScheduled(ctx context.Context, d *v1alpha1.DAG, dagID int64, run store.ScheduledRun) (uid string, err error) {
-	uid = run.RowUID
-	if uid == "" {
-		var never error
-		if uid, never, err = t.createScheduled(ctx, d, run); err != nil {
-			return "", fmt.Errorf("creating scheduled DagRun %s/%s: %w", d.Namespace, run.Name, err)
-		}
-		if never != nil {
-			t.Log.Warn("a scheduled run was not made", "namespace", d.Namespace, "dag", d.Name, "run", run.Name, "due", run.DueAt, "error", never)
-			t.events.Event(d, corev1.EventTypeWarning, "ScheduleMissed", shorten(fmt.Sprintf("DagRun %s, due at %s: %v", run.Name, run.DueAt.Format(time.RFC3339), never), 1024))
-			return "", t.db.ScheduledRunDropped(ctx, dagID, run.DueAt)
-		}
-		fault.Point("tick-created")
+	uid, err = t.createScheduled(ctx, d, run)
+	if never, ok := errors.AsType[*neverCreated](err); ok {
+		t.Log.Warn("scheduled DagRun cannot be created", "namespace", d.Namespace, "dag", d.Name, "run", run.Name, "due", run.DueAt, "error", never)
+		t.events.Event(d, corev1.EventTypeWarning, "ScheduleMissed", shorten(fmt.Sprintf("DagRun %s, due at %s: %v", run.Name, run.DueAt.Format(time.RFC3339), never), 1024))
+		return "", t.db.ScheduledRunDropped(ctx, dagID, run.DueAt)
 	}
+	if err != nil {
+		return "", fmt.Errorf("creating scheduled DagRun %s/%s: %w", d.Namespace, run.Name, err)
+	}
+	fault.Point("tick-created")
 	return uid, t.db.ScheduledRunCreated(ctx, dagID, run.DueAt, uid)
 }
 
-// createScheduled creates the DagRun of a due time, or finds it there. never says why it can never be made.
-func (t *term) createScheduled(ctx context.Context, d *v1alpha1.DAG, run store.ScheduledRun) (uid string, never, err error) {
-	order := scheduledRun(d, run)
+// createRefused is the API server's answer to a DagRun that it may accept another time: a quota is full, a webhook denies
+// it or does not answer, a permission is missing.
+type createRefused struct{ error }
+
+// neverCreated is why a DagRun can never be created.
+type neverCreated struct{ error }
+
+func (e *neverCreated) Unwrap() error { return e.error }
+
+// createScheduled creates the DagRun of a due time, or finds it there. Its errors are a *createRefused, a *neverCreated,
+// or a failure that says nothing of the DagRun.
+func (t *term) createScheduled(ctx context.Context, d *v1alpha1.DAG, run store.ScheduledRun) (uid string, err error) {
 	runs := t.Client.KontrolerV1alpha1().DagRuns(d.Namespace)
 	fault.Point("tick-create")
-	made, err := runs.Create(ctx, order, metav1.CreateOptions{})
+	created, err := runs.Create(ctx, scheduledRun(d, run), metav1.CreateOptions{})
 	switch {
 	case err == nil:
-		return string(made.UID), nil, nil
+		return string(created.UID), nil
 	case apierrors.IsInvalid(err), apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
-		return "", err, nil
-	case !apierrors.IsAlreadyExists(err):
-		return "", nil, err
+		return "", &neverCreated{err}
+	case apierrors.IsAlreadyExists(err):
+	case isRefusal(err):
+		// Without the name, which each due time has its own of, the text stays the same.
+		return "", &createRefused{errors.New(strings.ReplaceAll(err.Error(), strconv.Quote(run.Name)+" ", ""))}
+	default:
+		return "", err
 	}
-	if made, err = runs.Get(ctx, run.Name, metav1.GetOptions{}); err != nil {
-		return "", nil, err
+	if created, err = runs.Get(ctx, run.Name, metav1.GetOptions{}); err != nil {
+		return "", err
 	}
-	if !metav1.IsControlledBy(made, d) || made.Annotations[v1alpha1.AnnotationScheduledAt] != order.Annotations[v1alpha1.AnnotationScheduledAt] {
-		return "", errNameTaken, nil
+	if !isScheduledRun(created, d, run) {
+		return "", &neverCreated{errNameTaken}
 	}
-	return string(made.UID), nil, nil
+	return string(created.UID), nil
+}
+
+// isRefusal reports an answer that says that an object is not wanted now, or that the API server or a webhook that it asks
+// failed.
+func isRefusal(err error) bool {
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) {
+		return false
+	}
+	switch code := status.Status().Code; {
+	case apierrors.IsTimeout(err), apierrors.IsServerTimeout(err), apierrors.IsTooManyRequests(err), apierrors.IsConflict(err):
+		return false
+	default:
+		return code >= 400
+	}
 }
 
 var errNameTaken = errors.New("a DagRun of another maker has its name")
+
+// isScheduledRun reports that a DagRun is the one of a due time.
+func isScheduledRun(found *v1alpha1.DagRun, d *v1alpha1.DAG, run store.ScheduledRun) bool {
+	return metav1.IsControlledBy(found, d) && found.Annotations[v1alpha1.AnnotationScheduledAt] == run.DueAt.UTC().Format(time.RFC3339)
+}
 
 // scheduledRun is the DagRun of a due time.
 func scheduledRun(d *v1alpha1.DAG, run store.ScheduledRun) *v1alpha1.DagRun {

@@ -104,7 +104,53 @@ func (w *scheduleWorld) gather(leader *store.Leader) *schedulePlan {
 		}
 		live = append(live, run)
 	}
-	return planSchedule(w.dag, was, live, settled, w.now)
+	return planSchedule(w.dag, was, live, settled, time.Time{}, w.now)
+}
+
+// rewind takes back what was decided and not made, as the next look does first; it reports whether there was any.
+func (w *scheduleWorld) rewind() bool {
+	w.Helper()
+	was, found, err := w.leader.Schedule(w.Context(), "default", w.dag.Name)
+	if err != nil || !found {
+		w.Fatal(found, err)
+	}
+	all, err := w.leader.ScheduledRuns(w.Context(), was.DAGID, string(w.dag.UID))
+	w.must(err)
+	var unmade []time.Time
+	for _, run := range all {
+		uid := run.RowUID
+		if uid == "" {
+			uid = w.objects[run.Name]
+		}
+		switch {
+		case run.UID != "":
+		case uid != "":
+			w.must(w.leader.ScheduledRunCreated(w.Context(), was.DAGID, run.DueAt, uid))
+		default:
+			unmade = append(unmade, run.DueAt)
+		}
+	}
+	if len(unmade) == 0 {
+		return false
+	}
+	w.must(rewind(w.Context(), w.leader, was, unmade))
+	return true
+}
+
+// rewindAll rewinds until nothing is left that was not made.
+func (w *scheduleWorld) rewindAll() {
+	w.Helper()
+	for w.rewind() {
+	}
+}
+
+// passOver is what a claim does first: the DAG was another controller's.
+func (w *scheduleWorld) passOver() {
+	w.Helper()
+	w.must(passOver(w.Context(), w.leader, w.dag, time.Time{}, w.now))
+	if w.now.After(w.looked) {
+		w.looked = w.now
+	}
 }
 
 // commit commits a plan and notes what it means for the stretches.
@@ -176,6 +222,9 @@ func (w *scheduleWorld) look(breaks int) {
 	for more := true; more; {
 		if w.chance(breaks) {
 			return
+		}
+		if w.rewind() {
+			continue
 		}
 		stale := w.gather(w.leader)
 		if w.chance(breaks) {
@@ -268,6 +317,9 @@ func TestScheduleAccountsForEveryDueTimeOnce(t *testing.T) {
 				switch {
 				case w.chance(25):
 					w.edit()
+				case w.chance(10):
+					w.rewindAll()
+					w.passOver()
 				case w.chance(4):
 					if w.now.Before(w.looked) {
 						w.now = w.looked // the clock of the API server, which says when it was made, does not go back
@@ -279,6 +331,33 @@ func TestScheduleAccountsForEveryDueTimeOnce(t *testing.T) {
 			}
 			w.look(0)
 			w.check()
+		})
+	}
+}
+
+// TestScheduleOlderThanItsController: a DAG that is older than the controller's database was somebody else's to run, as one of
+// the existing Kontroler was. Its schedule begins when it is first seen, and nothing is caught up on.
+func TestScheduleOlderThanItsController(t *testing.T) {
+	now := time.Date(2026, 3, 2, 15, 0, 0, 0, time.UTC)
+	for name, c := range map[string]struct {
+		since time.Time
+		want  time.Time // where the schedule begins
+	}{
+		"the DAG is newer": {now.Add(-72 * time.Hour), now.Add(-48 * time.Hour)},
+		"the DAG is older": {now.Add(-24 * time.Hour), now},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := &v1alpha1.DAG{
+				ObjectMeta: metav1.ObjectMeta{Name: "daily", UID: "u", Generation: 1, CreationTimestamp: metav1.NewTime(now.Add(-48 * time.Hour))},
+				Spec:       v1alpha1.DAGSpec{Schedule: "CRON_TZ=UTC 0 2 * * *"},
+			}
+			is, state := scheduleState(d, store.Schedule{}, c.since, now)
+			if !is.Cursor.Equal(c.want) || is.Expression != "0 2 * * *" || is.TimeZone != "UTC" || state.Schedule == nil {
+				t.Errorf("begins at %s with %q in %q, want %s", is.Cursor, is.Expression, is.TimeZone, c.want)
+			}
+			if ran := len(planSchedule(d, store.Schedule{}, nil, nil, c.since, now).runs); (ran > 0) != c.want.Before(now) {
+				t.Errorf("%d runs are due at once", ran)
+			}
 		})
 	}
 }

@@ -1,15 +1,19 @@
 package controller
 
-import "sync"
+import (
+	"sync"
 
-// slots shares --max-pods between runs. While there are free ones a run takes what it wants; once there are none, runs wait
+	"k8s.io/client-go/tools/cache"
+)
+
+// slots shares --max-pods between runs. A slot is taken when a create is sent, given back when that is refused, and held by
+// the Pod until it has ended or is gone. While there are free ones a run takes what it wants; once there are none, runs wait
 // in a ring, and each slot that comes free is kept for the one at its head: round robin, oldest first.
 type slots struct {
 	mu       sync.Mutex
 	max      int
-	used     int // live attempts that are committed
-	held     int // taken by syncs that have not committed yet
-	settled  int // counts settlements
+	pods     map[cache.ObjectName]struct{} // live Pods
+	held     int                           // by syncs, for creates to send
 	reserved map[runKey]int
 	kept     int // sum of reserved
 	ring     []runKey
@@ -18,29 +22,17 @@ type slots struct {
 }
 
 func newSlots(max int, wake func(runKey)) *slots {
-	return &slots{max: max, reserved: map[runKey]int{}, waiting: map[runKey]bool{}, wake: wake}
+	return &slots{max: max, pods: map[cache.ObjectName]struct{}{}, reserved: map[runKey]int{}, waiting: map[runKey]bool{}, wake: wake}
 }
 
-// reset states how many attempts are live, as counted in the database since mark; unless a sync was under way meanwhile.
-func (s *slots) reset(live, mark int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.held > 0 || s.settled != mark {
-		return
-	}
-	s.used = live
-	s.grant()
+// grant is what a sync may create. It is used by the sync's goroutines alone.
+type grant struct {
+	*slots
+	left int // guarded by slots.mu once Pods are created
 }
 
-// mark is what reset wants to know of the time before the count.
-func (s *slots) mark() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.settled
-}
-
-// take gives a sync of the run up to want slots. What it does not use it must settle.
-func (s *slots) take(key runKey, want int) int {
+// take gives a sync of the run up to want slots, which it must settle.
+func (s *slots) take(key runKey, want int) *grant {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	got := min(want, s.reserved[key])
@@ -51,16 +43,42 @@ func (s *slots) take(key runKey, want int) int {
 	}
 	s.held += got
 	s.grant()
-	return got
+	return &grant{slots: s, left: got}
 }
 
-// settle ends what take began: of taken slots, started are in use now, and ended earlier ones are free again.
-func (s *slots) settle(taken, started, ended int) {
+// use gives a slot to the Pod that was created.
+func (g *grant) use(pod cache.ObjectName) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.left--
+	g.held--
+	g.pods[pod] = struct{}{}
+	g.slots.grant() // the Pod may have had one
+}
+
+// settle gives back the slots that were not used.
+func (g *grant) settle() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.held -= g.left
+	g.left = 0
+	g.slots.grant()
+}
+
+// seen notes a live Pod, also where there is no free slot: it is there.
+func (s *slots) seen(pod cache.ObjectName) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.held -= taken
-	s.settled++
-	s.used = max(0, s.used+started-ended)
+	s.pods[pod] = struct{}{}
+}
+
+// release frees the slot of a Pod that has ended or is gone, if it has one.
+func (s *slots) release(pods ...cache.ObjectName) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, pod := range pods {
+		delete(s.pods, pod)
+	}
 	s.grant()
 }
 
@@ -75,14 +93,17 @@ func (s *slots) wait(key runKey) {
 	s.grant()
 }
 
-// inUse is how many attempts are live, as far as this term knows.
+// forget drops what is kept for a run that has ended.
+func (s *slots) forget(key runKey) { s.take(key, 0).settle() }
+
+// inUse is how many Pods are live, as far as this term knows.
 func (s *slots) inUse() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.used
+	return len(s.pods)
 }
 
-func (s *slots) free() int { return s.max - s.used - s.held - s.kept }
+func (s *slots) free() int { return s.max - len(s.pods) - s.held - s.kept }
 
 // grant keeps free slots for the runs at the head of the ring, one each.
 func (s *slots) grant() {

@@ -5,34 +5,61 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/client-go/tools/cache"
 )
 
-// take, start what was given, and settle: what a sync does.
-func syncSlots(s *slots, key runKey, want int) int {
-	got := s.take(key, want)
-	s.settle(got, got, 0)
+// slotWorld creates a Pod for each slot that a run is given, as a sync does whose creates are all accepted.
+type slotWorld struct {
+	*slots
+	woken []runKey
+	live  []cache.ObjectName
+	made  int
+}
+
+func newSlotWorld(max int) *slotWorld {
+	w := &slotWorld{}
+	w.slots = newSlots(max, func(key runKey) { w.woken = append(w.woken, key) })
+	return w
+}
+
+// sync takes slots, has all but the refused creates accepted, and settles.
+func (w *slotWorld) sync(key runKey, want, refused int) int {
+	g := w.take(key, want)
+	got := g.left
+	for range got - min(got, refused) {
+		w.made++
+		pod := cache.NewObjectName("default", fmt.Sprint("pod-", w.made))
+		w.live = append(w.live, pod)
+		g.use(pod)
+	}
+	g.settle()
 	if got < want {
-		s.wait(key)
+		w.wait(key)
 	}
 	return got
 }
 
+// end ends the oldest Pod.
+func (w *slotWorld) end() {
+	w.release(w.live[0])
+	w.live = w.live[1:]
+}
+
 func TestSlotsAreSharedRoundRobin(t *testing.T) {
-	var woken []runKey
-	s := newSlots(4, func(key runKey) { woken = append(woken, key) })
-	got := []int{syncSlots(s, "a", 10), syncSlots(s, "b", 10), syncSlots(s, "c", 10)}
+	w := newSlotWorld(4)
+	got := []int{w.sync("a", 10, 0), w.sync("b", 10, 0), w.sync("c", 10, 0)}
 	if diff := cmp.Diff([]int{4, 0, 0}, got); diff != "" {
 		t.Fatalf("what the first syncs got (-want +got):\n%s", diff)
 	}
 	var order []runKey
 	for range 7 {
-		woken = nil
-		s.settle(0, 0, 1) // somebody's Pod ends
-		if len(woken) != 1 {
-			t.Fatalf("one free slot woke %v", woken)
+		w.woken = nil
+		w.end()
+		if len(w.woken) != 1 {
+			t.Fatalf("one free slot woke %v", w.woken)
 		}
-		key := woken[0]
-		if got := syncSlots(s, key, 10); got != 1 {
+		key := w.woken[0]
+		if got := w.sync(key, 10, 0); got != 1 {
 			t.Fatalf("%s was woken and got %d slots, want 1", key, got)
 		}
 		order = append(order, key)
@@ -43,54 +70,53 @@ func TestSlotsAreSharedRoundRobin(t *testing.T) {
 }
 
 func TestSlotsNeverExceedTheirNumber(t *testing.T) {
-	var woken []runKey
-	s := newSlots(5, func(key runKey) { woken = append(woken, key) })
-	live := map[runKey]int{}
+	w := newSlotWorld(5)
 	for step := range 2000 {
 		key := runKey(fmt.Sprint(step * 7 % 11))
-		if len(woken) > 0 {
-			key, woken = woken[0], woken[1:]
+		if len(w.woken) > 0 {
+			key, w.woken = w.woken[0], w.woken[1:]
 		}
-		taken := s.take(key, 1+step%4)
-		started := min(taken, step%3)
-		ended := 0
-		if live[key] > 0 && step%2 == 0 {
-			ended = 1
+		w.sync(key, 1+step%4, step%3)
+		if len(w.live) > 0 && step%2 == 0 {
+			w.end()
 		}
-		s.settle(taken, started, ended)
-		live[key] += started - ended
-		if step%5 == 0 {
-			s.wait(key)
-		}
-		total := 0
-		for _, n := range live {
-			total += n
-		}
-		if total > 5 || total != s.inUse() {
-			t.Fatalf("step %d: %d live attempts, slots say %d, of 5", step, total, s.inUse())
+		if len(w.live) > 5 || len(w.live) != w.inUse() {
+			t.Fatalf("step %d: %d live Pods, slots say %d, of 5", step, len(w.live), w.inUse())
 		}
 	}
 }
 
-func TestSlotsOfASyncThatFailsAreFreeAgain(t *testing.T) {
-	s := newSlots(3, func(runKey) {})
+// Refused Pods hold no slots: the run of another namespace finds them free.
+func TestSlotsOfRefusedCreatesAreFreeAgain(t *testing.T) {
+	w := newSlotWorld(3)
 	for range 10 {
-		s.settle(s.take("a", 3), 0, 0)
+		w.sync("refused", 3, 3)
 	}
-	if got := s.take("b", 3); got != 3 {
-		t.Errorf("take = %d, want 3", got)
+	if got := w.sync("b", 3, 0); got != 3 {
+		t.Errorf("another run got %d slots, want 3", got)
+	}
+}
+
+func TestSlotsOfAPodAreReleasedOnce(t *testing.T) {
+	w := newSlotWorld(2)
+	w.sync("a", 2, 0)
+	pod := w.live[0]
+	w.release(pod)
+	w.release(pod) // its end is committed, and its deletion is seen
+	w.seen(w.live[1])
+	if w.inUse() != 1 {
+		t.Errorf("%d slots in use, want 1", w.inUse())
 	}
 }
 
 func TestSlotsKeptForARunThatEndedGoToTheNext(t *testing.T) {
-	var woken []runKey
-	s := newSlots(1, func(key runKey) { woken = append(woken, key) })
-	syncSlots(s, "a", 1)
-	s.wait("b")
-	s.wait("c")
-	s.settle(0, 0, 1)
-	s.settle(s.take("b", 0), 0, 0) // b has ended meanwhile
-	if diff := cmp.Diff([]runKey{"b", "c"}, woken); diff != "" {
+	w := newSlotWorld(1)
+	w.sync("a", 1, 0)
+	w.wait("b")
+	w.wait("c")
+	w.end()
+	w.forget("b")
+	if diff := cmp.Diff([]runKey{"b", "c"}, w.woken); diff != "" {
 		t.Errorf("woken (-want +got):\n%s", diff)
 	}
 }

@@ -63,10 +63,64 @@ func (t *term) project(row store.Run, run *v1alpha1.DagRun) v1alpha1.DagRunStatu
 		status.Duration = duration.HumanDuration(row.FinishedAt.Sub(row.AdmittedAt))
 		setEnded(&status, finished, run.Generation)
 	}
-	if status.Message == "" && row.Hold == engine.HoldThrottled {
-		status.Message = "waiting for Pods of other runs to end: the controller has --max-pods of them"
-	}
 	return status
+}
+
+// standsAt adds to the status of a live run what it waits for and what has failed of it so far.
+func standsAt(status *v1alpha1.DagRunStatus, row store.Run, at store.Standing, failed []store.Task) {
+	status.Tasks.Pending = int32(min(at.Pending, row.Counts.Active))
+	status.Tasks.Running = int32(row.Counts.Active) - status.Tasks.Pending
+	var says []string
+	for _, w := range at.Waits {
+		says = append(says, fmt.Sprintf("%s waits: %s: %s", w.Task, w.Reason, shorten(w.Message, 200)))
+	}
+	for _, task := range failed {
+		says = append(says, fmt.Sprintf("%s failed: %s", task.Name, shorten(task.Message, 200)))
+	}
+	if more := at.Waiting - len(at.Waits) + row.Counts.Failed - len(failed); more > 0 && len(says) > 0 {
+		says = append(says, fmt.Sprintf("%d more", more))
+	}
+	if why := holdMessage(row.Hold); why != "" {
+		says = append(says, why)
+	}
+	status.Message = shorten(strings.Join(says, "; "), maxText)
+	switch {
+	case len(at.Waits) > 0:
+		status.Reason = at.Waits[0].Reason
+	case row.Hold != "" && row.Hold != engine.HoldMaxParallel:
+		status.Reason = row.Hold
+	case row.Counts.Failed > 0:
+		status.Reason = engine.ReasonTaskFailed
+	}
+}
+
+// holdMessage is why a run's Ready tasks do not start, where that is no matter of its own.
+func holdMessage(hold string) string {
+	switch hold {
+	case engine.HoldThrottled:
+		return "waiting for Pods of other runs to end: the controller has --max-pods of them"
+	case engine.ReasonQuotaExceeded:
+		return "the quota of the namespace is exceeded"
+	case engine.ReasonCreateFailed:
+		return "the API server, or a webhook that it asks, fails to answer for Pods of the namespace"
+	case engine.ReasonNamespaceTerminating:
+		return "the namespace is being deleted"
+	}
+	return ""
+}
+
+// isStill reports that nothing of a live run goes on.
+func isStill(status *v1alpha1.DagRunStatus) bool {
+	return status.Reason != "" && status.Reason != engine.ReasonTaskFailed && status.Tasks.Running == 0
+}
+
+// recordStandstill writes an Event when a run has come to a standstill for the first time with this kind of reason. Its name
+// is derived: written again, it is there.
+func (t *term) recordStandstill(ctx context.Context, run *v1alpha1.DagRun, status v1alpha1.DagRunStatus) error {
+	if !isStill(&status) || run.Status.Reason == status.Reason {
+		return nil
+	}
+	return t.recordEvent(ctx, run, "still-"+status.Reason, corev1.EventTypeWarning, status.Reason, status.Message)
 }
 
 func refused(row store.Run) bool {
@@ -122,6 +176,8 @@ func (t *term) reportEnd(ctx context.Context, row store.Run, run *v1alpha1.DagRu
 	}
 	status, guard := t.project(row, run), ""
 	switch {
+	case run.IsOtherKontrolers():
+		return nil
 	case run.Status.Controller == "" && run.Status.RunID == 0:
 		// Refused or cancelled before it was claimed: the end is the claim.
 		guard = run.ResourceVersion
@@ -138,20 +194,20 @@ func (t *term) reportEnd(ctx context.Context, row store.Run, run *v1alpha1.DagRu
 		return ignoreGone(err)
 	}
 	fault.Point("end-reported")
-	t.showPhase(row, status.Phase, row.FinishedAt)
+	t.status.lastRun(dagOf(row))
 	t.Log.Info("run ended", "namespace", run.Namespace, "run", run.Name, "dag", row.DAGName, "phase", row.Phase, "reason", row.Reason, "duration", status.Duration)
 	return nil
 }
 
-// failuresNamed is how many failed tasks a DagRun's message names.
-const failuresNamed = 3
+// tasksNamed is how many tasks of each kind a DagRun's message names: those that failed, those that wait.
+const tasksNamed = 3
 
 // nameFailures puts the names of failed tasks, and why they failed, into the row's message.
 func (t *term) nameFailures(ctx context.Context, row store.Run) (store.Run, error) {
 	if row.Reason != engine.ReasonTaskFailed {
 		return row, nil
 	}
-	tasks, err := t.db.FailedTasks(ctx, row.ID, failuresNamed)
+	tasks, err := t.db.FailedTasks(ctx, row.ID, tasksNamed)
 	if err != nil {
 		return row, err
 	}
@@ -165,10 +221,8 @@ func (t *term) nameFailures(ctx context.Context, row store.Run) (store.Run, erro
 	return row, nil
 }
 
-// showPhase lets the run's DAG show it as its last run.
-func (t *term) showPhase(row store.Run, phase v1alpha1.RunPhase, at time.Time) {
-	t.status.lastRun(cache.NewObjectName(row.Namespace, row.DAGName), v1alpha1.LastRun{Name: row.Name, Phase: phase, Time: metav1.NewTime(at)})
-}
+// dagOf names the DAG of a run.
+func dagOf(row store.Run) cache.ObjectName { return cache.NewObjectName(row.Namespace, row.DAGName) }
 
 // recordEnd writes the one Event of a run's end. It comes before the last patch, after which nobody looks at the DagRun
 // again, and its name is derived: written again after a crash, it is there.
@@ -178,32 +232,37 @@ func (t *term) recordEnd(ctx context.Context, run *v1alpha1.DagRun, status v1alp
 	if status.Phase != v1alpha1.RunSucceeded {
 		kind, reason, message = corev1.EventTypeWarning, status.Reason, status.Message
 	}
-	about, err := reference.GetReference(scheme.Scheme, run)
+	return t.recordEvent(ctx, run, "end", kind, reason, message)
+}
+
+// recordEvent writes an Event of a DagRun once: its name is derived from what it is about.
+func (t *term) recordEvent(ctx context.Context, run *v1alpha1.DagRun, about, kind, reason, message string) error {
+	object, err := reference.GetReference(scheme.Scheme, run)
 	if err != nil {
 		return fmt.Errorf("making an Event of DagRun %s/%s: %w", run.Namespace, run.Name, err)
 	}
 	now := metav1.NewTime(t.now())
 	_, err = t.Kube.CoreV1().Events(run.Namespace).Create(ctx, &corev1.Event{
-		ObjectMeta:     metav1.ObjectMeta{Namespace: run.Namespace, Name: endEventName(run)},
-		InvolvedObject: *about, Type: kind, Reason: reason, Message: shorten(message, 1024),
+		ObjectMeta:     metav1.ObjectMeta{Namespace: run.Namespace, Name: runEventName(run, about)},
+		InvolvedObject: *object, Type: kind, Reason: reason, Message: shorten(message, 1024),
 		FirstTimestamp: now, LastTimestamp: now, Count: 1,
 		Source: corev1.EventSource{Component: component}, ReportingController: component,
 	}, metav1.CreateOptions{})
 	switch {
 	case err == nil, apierrors.IsAlreadyExists(err):
 	case apierrors.IsForbidden(err), apierrors.IsNotFound(err), apierrors.IsInvalid(err):
-		// The namespace is going away, or it takes no Event: the end is told all the same.
+		// The namespace is going away, or it takes no Event: the status is told all the same.
 		t.Log.Warn("an Event was refused", "namespace", run.Namespace, "run", run.Name, "error", err)
 	default:
-		return fmt.Errorf("creating the Event of the end of DagRun %s/%s: %w", run.Namespace, run.Name, err)
+		return fmt.Errorf("creating an Event of DagRun %s/%s: %w", run.Namespace, run.Name, err)
 	}
 	return nil
 }
 
-// endEventName is the name of the Event of a run's end.
-func endEventName(run *v1alpha1.DagRun) string {
+// runEventName is the name of an Event of a run.
+func runEventName(run *v1alpha1.DagRun, about string) string {
 	const longest = 253 - 1 - hashChars
-	return strings.TrimRight(run.Name[:min(len(run.Name), longest)], "-.") + "." + hashOf(string(run.UID), "end")
+	return strings.TrimRight(run.Name[:min(len(run.Name), longest)], "-.") + "." + hashOf(string(run.UID), about)
 }
 
 // projection is something to show when there is a token for it: a run's progress, or a DAG's last run.
@@ -218,59 +277,39 @@ type projections struct {
 	mu    sync.Mutex
 	order []projection
 	dirty map[projection]bool
-	last  map[cache.ObjectName]v1alpha1.LastRun
 	ends  map[types.UID]bool
 }
 
 func newProjections() *projections {
-	return &projections{dirty: map[projection]bool{}, last: map[cache.ObjectName]v1alpha1.LastRun{}, ends: map[types.UID]bool{}}
+	return &projections{dirty: map[projection]bool{}, ends: map[types.UID]bool{}}
 }
 
 func (p *projections) add(what projection) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if !p.dirty[what] {
 		p.dirty[what] = true
 		p.order = append(p.order, what)
 	}
 }
 
-// progress: a run's counters moved.
-func (p *projections) progress(key runKey) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.add(projection{run: key})
-}
+// progress: a run's counters moved, or what it waits for changed.
+func (p *projections) progress(key runKey) { p.add(projection{run: key}) }
 
-// lastRun: a DAG's newest run is in another phase.
-func (p *projections) lastRun(dag cache.ObjectName, run v1alpha1.LastRun) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.last[dag] = run
-	p.add(projection{dag: dag})
-}
+// lastRun: a run of a DAG is in another phase.
+func (p *projections) lastRun(dag cache.ObjectName) { p.add(projection{dag: dag}) }
 
 // oldest takes what has waited longest.
-func (p *projections) oldest() (what projection, last v1alpha1.LastRun, ok bool) {
+func (p *projections) oldest() (what projection, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.order) == 0 {
-		return projection{}, v1alpha1.LastRun{}, false
+		return projection{}, false
 	}
 	what = p.order[0]
 	p.order = p.order[1:]
 	delete(p.dirty, what)
-	last = p.last[what.dag]
-	delete(p.last, what.dag)
-	return what, last, true
-}
-
-// again puts back what could not be shown, behind all others.
-func (p *projections) again(what projection, last v1alpha1.LastRun) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if _, newer := p.last[what.dag]; what.run == "" && !newer {
-		p.last[what.dag] = last
-	}
-	p.add(what)
+	return what, true
 }
 
 // report notes that a DagRun is told its end, seen that the cache shows it, that it is gone, or that it was not told.
@@ -312,13 +351,13 @@ func (t *term) projectProgress(ctx context.Context) {
 			tokens, trickled = min(tokens+1, 100), time.Now()
 		}
 		for tokens >= 1 {
-			what, last, ok := t.status.oldest()
+			what, ok := t.status.oldest()
 			if !ok {
 				break
 			}
 			show := func() (bool, error) { return t.showProgress(ctx, what.run) }
 			if what.run == "" {
-				show = func() (bool, error) { return t.showLastRun(ctx, what.dag, last) }
+				show = func() (bool, error) { return t.showLastRun(ctx, what.dag) }
 			}
 			sent, err := show()
 			if sent {
@@ -326,7 +365,7 @@ func (t *term) projectProgress(ctx context.Context) {
 			}
 			if err != nil {
 				t.Log.Debug("patching a projection: tried again", "error", err)
-				t.status.again(what, last)
+				t.status.add(what) // behind all others
 				break
 			}
 		}
@@ -335,26 +374,54 @@ func (t *term) projectProgress(ctx context.Context) {
 
 func (t *term) showProgress(ctx context.Context, key runKey) (sent bool, err error) {
 	run := t.cachedRun(key)
-	if run == nil || run.Status.Phase.Ended() || run.Status.Controller != t.ID {
+	if run == nil || run.Status.Phase.Ended() || run.Status.Controller != "" && run.Status.Controller != t.ID {
 		return false, nil
 	}
 	row, found, err := t.db.RunByUID(ctx, string(key))
-	if err != nil || !found || v1alpha1.RunPhase(row.Phase).Ended() {
+	if err != nil || v1alpha1.RunPhase(row.Phase).Ended() {
+		return false, err
+	}
+	if !found || run.Status.Controller == "" {
+		return t.showTrouble(ctx, run)
+	}
+	at, err := t.db.Standing(ctx, row.ID, t.now(), tasksNamed)
+	if err != nil {
+		return false, err
+	}
+	failed, err := t.db.FailedTasks(ctx, row.ID, min(tasksNamed, row.Counts.Failed))
+	if err != nil {
 		return false, err
 	}
 	status := t.project(row, run)
-	if run.Status.Progress == status.Progress && run.Status.Reason == status.Reason && run.Status.Message == status.Message &&
+	standsAt(&status, row, at, failed)
+	trouble := t.runTroubles.condition(key, t.now())
+	setCondition(&status.Conditions, v1alpha1.ConditionReconciled, trouble, run.Generation)
+	if says(run.Status.Conditions, v1alpha1.ConditionReconciled, trouble) && run.Status.Progress == status.Progress && run.Status.Reason == status.Reason && run.Status.Message == status.Message &&
 		run.Status.Tasks != nil && *run.Status.Tasks == *status.Tasks {
 		return false, nil
+	}
+	if err := t.recordStandstill(ctx, run, status); err != nil {
+		return false, err
 	}
 	_, err = t.patchStatus(ctx, run, status, run.ResourceVersion)
 	return true, ignoreGone(err)
 }
 
-// showLastRun patches a DAG's newest run, unless the DAG is gone, another controller's, or shows a newer run.
-func (t *term) showLastRun(ctx context.Context, name cache.ObjectName, last v1alpha1.LastRun) (sent bool, err error) {
+// showLastRun patches a DAG's newest run, unless the DAG is gone, another controller's, or shows it.
+func (t *term) showLastRun(ctx context.Context, name cache.ObjectName) (sent bool, err error) {
 	d, ok := t.dagSource.get(name)
-	if !ok || d.Status.Controller != t.ID || d.Status.LastRun != nil && last.Time.Before(&d.Status.LastRun.Time) {
+	if !ok || d.Status.Controller != t.ID {
+		return false, nil
+	}
+	newest, found, err := t.db.NewestRun(ctx, name.Namespace, name.Name)
+	if err != nil || !found {
+		return false, err
+	}
+	last := v1alpha1.LastRun{Name: newest.Name, Phase: v1alpha1.RunPhase(newest.Phase), Time: metav1.NewTime(newest.At.Truncate(time.Second))}
+	if last.Phase == v1alpha1.RunPending {
+		last.Phase = v1alpha1.RunRunning // as its DagRun says
+	}
+	if shown := d.Status.LastRun; shown != nil && shown.Name == last.Name && shown.Phase == last.Phase && shown.Time.Equal(&last.Time) {
 		return false, nil
 	}
 	body, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": d.UID}, "status": map[string]any{"lastRun": last}})

@@ -34,6 +34,8 @@ const (
 	// bindEvents bounds the Events that are read of a claim, bindRecent how old a warning may be beside a newer one.
 	bindEvents = 100
 	bindRecent = 10 * time.Minute
+	// claimRetry is when a claim is made again whose deletion is under way.
+	claimRetry = 5 * time.Second
 	// dropTries is how often, some minute and a half in all, deleting a claim may fail before the run is told its end.
 	dropTries = 12
 )
@@ -108,14 +110,13 @@ func (t *term) makeWorkspace(ctx context.Context, row store.Run, w *v1alpha1.Wor
 	if row.WorkspaceUID != "" {
 		return t.findWorkspace(ctx, row, name, c)
 	}
-	if !t.passQuota(t.storage, row, c, "the namespace's quota of claims or storage is exceeded") {
+	if !t.passGate(t.storage, row, c) {
 		return false, nil
 	}
 	fault.Point("claim-create")
 	claims := t.Kube.CoreV1().PersistentVolumeClaims(row.Namespace)
 	claim, err := claims.Create(ctx, buildClaim(t.ID, refOf(row), w, name), metav1.CreateOptions{})
 	if apierrors.IsAlreadyExists(err) {
-		t.storage.answer(row.Namespace, t.now(), false, false)
 		if claim, err = claims.Get(ctx, name, metav1.GetOptions{}); err != nil {
 			return false, fmt.Errorf("reading claim %q, which exists: %w", name, err)
 		}
@@ -127,7 +128,7 @@ func (t *term) makeWorkspace(ctx context.Context, row store.Run, w *v1alpha1.Wor
 		return false, t.createFailed(row, c, t.storage, fmt.Errorf("making the workspace: %w", err))
 	}
 	fault.Point("claim-created")
-	t.storage.answer(row.Namespace, t.now(), false, true)
+	t.storage.accepted(row.Namespace, templateOf(row, c))
 	if err := t.db.RecordWorkspace(ctx, row.ID, string(claim.UID)); err != nil {
 		return false, err
 	}
@@ -147,7 +148,7 @@ func (t *term) adopts(row store.Run, claim *corev1.PersistentVolumeClaim, c engi
 		// No Pod has used it: it is made again when it is gone.
 		t.refuse(row, c, engine.Refusal{Reason: engine.ReasonCreateFailed,
 			Message: fmt.Sprintf("claim %q of the workspace is being deleted; it is made again", claim.Name)})
-		t.runs.AddAfter(runKey(row.UID), serverRetry)
+		t.runs.AddAfter(runKey(row.UID), claimRetry)
 	default:
 		return true
 	}
@@ -368,7 +369,8 @@ func buildClaim(controllerID string, run runRef, w *v1alpha1.Workspace, name str
 			OwnerReferences: []metav1.OwnerReference{ownerOf(run)},
 		},
 		Spec: corev1.PersistentVolumeClaimSpec{
-			AccessModes: pvc.AccessModes, Selector: pvc.Selector, Resources: pvc.Resources, StorageClassName: pvc.StorageClassName, VolumeMode: pvc.VolumeMode,
+			AccessModes: pvc.AccessModes, Selector: pvc.Selector, StorageClassName: pvc.StorageClassName, VolumeMode: pvc.VolumeMode,
+			Resources: corev1.VolumeResourceRequirements{Limits: pvc.Resources.Limits, Requests: pvc.Resources.Requests},
 		},
 	}
 }
@@ -379,8 +381,15 @@ func addWorkspace(pod *corev1.Pod, run runRef, w *v1alpha1.Workspace, claim stri
 	pod.Spec.Volumes = append(pod.Spec.Volumes, corev1.Volume{Name: dag.WorkspaceVolume, VolumeSource: corev1.VolumeSource{
 		PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: claim},
 	}})
+	isAlias := func(v corev1.Volume) bool { return v.Name == dag.WorkspaceAlias }
+	aliased := !slices.ContainsFunc(pod.Spec.Volumes, isAlias)
 	for _, containers := range [][]corev1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
 		for i := range containers {
+			for j := range containers[i].VolumeMounts {
+				if mount := &containers[i].VolumeMounts[j]; aliased && mount.Name == dag.WorkspaceAlias {
+					mount.Name = dag.WorkspaceVolume
+				}
+			}
 			containers[i].VolumeMounts = append(containers[i].VolumeMounts, corev1.VolumeMount{Name: dag.WorkspaceVolume, MountPath: dag.WorkspaceMount})
 		}
 	}

@@ -19,9 +19,10 @@ import (
 // TestBuildClaim: the whole claim of a workspace that sets everything.
 func TestBuildClaim(t *testing.T) {
 	w := &v1alpha1.Workspace{Enable: true, PVC: v1alpha1.WorkspaceClaim{
-		AccessModes:      []corev1.PersistentVolumeAccessMode{corev1.ReadWriteMany, corev1.ReadOnlyMany},
-		Selector:         &metav1.LabelSelector{MatchLabels: map[string]string{"tier": "fast"}},
-		Resources:        corev1.VolumeResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Gi")}},
+		AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteMany, corev1.ReadOnlyMany},
+		Selector:    &metav1.LabelSelector{MatchLabels: map[string]string{"tier": "fast"}},
+		Resources: v1alpha1.WorkspaceResources{Requests: corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Gi")},
+			Claims: []corev1.ResourceClaim{{Name: "unused"}}},
 		StorageClassName: new("fast"), VolumeMode: new(corev1.PersistentVolumeFilesystem),
 	}}
 	for i, field := range reflect.ValueOf(w.PVC).Fields() {
@@ -41,7 +42,7 @@ func TestBuildClaim(t *testing.T) {
 			}},
 		},
 		Spec: corev1.PersistentVolumeClaimSpec{
-			AccessModes: w.PVC.AccessModes, Selector: w.PVC.Selector, Resources: w.PVC.Resources, StorageClassName: new("fast"),
+			AccessModes: w.PVC.AccessModes, Selector: w.PVC.Selector, Resources: corev1.VolumeResourceRequirements{Requests: w.PVC.Resources.Requests}, StorageClassName: new("fast"),
 			VolumeMode: new(corev1.PersistentVolumeFilesystem),
 		},
 	}

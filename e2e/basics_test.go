@@ -85,7 +85,7 @@ func nth(task string, n, code int) string {
 	return fmt.Sprintf(`echo x >> /dir/runs.%[1]s; [ $(wc -l < /dir/runs.%[1]s) -ge %[2]d ] || exit %[3]d`, task, n, code)
 }
 
-func onCodes(codes ...int32) taskOption {
+func onCodes(codes ...int64) taskOption {
 	return func(t *v1alpha1.Task) { t.Conditional = &v1alpha1.Conditional{Enabled: new(true), RetryCodes: codes} }
 }
 

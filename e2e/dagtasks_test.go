@@ -26,7 +26,7 @@ func (w *world) shared(name string, version int32, task v1alpha1.Task) string {
 
 // by is a task that is a DagTask's.
 func by(name, dagTask string, version int32, options ...taskOption) v1alpha1.Task {
-	t := v1alpha1.Task{Name: name, TaskRef: &v1alpha1.TaskRef{Name: dagTask, Version: version}}
+	t := v1alpha1.Task{Name: name, TaskRef: &v1alpha1.TaskRef{Name: dagTask, Version: int64(version)}}
 	for _, option := range options {
 		option(&t)
 	}

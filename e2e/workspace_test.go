@@ -46,7 +46,7 @@ func (w *world) defaultClass() *storagev1.StorageClass {
 
 // workspace is a claim of no particular class.
 func workspace(modes ...corev1.PersistentVolumeAccessMode) *v1alpha1.Workspace {
-	return &v1alpha1.Workspace{Enable: true, PVC: v1alpha1.WorkspaceClaim{AccessModes: modes, Resources: corev1.VolumeResourceRequirements{
+	return &v1alpha1.Workspace{Enable: true, PVC: v1alpha1.WorkspaceClaim{AccessModes: modes, Resources: v1alpha1.WorkspaceResources{
 		Requests: corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Mi")},
 	}}}
 }

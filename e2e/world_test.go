@@ -172,7 +172,7 @@ func after(parents ...string) taskOption {
 }
 
 // retries gives a task retries without a delay worth waiting for.
-func retries(limit int32) taskOption {
+func retries(limit int64) taskOption {
 	return func(t *v1alpha1.Task) {
 		t.Backoff = &v1alpha1.Backoff{Limit: new(limit), Duration: &metav1.Duration{Duration: 100 * time.Millisecond}}
 	}

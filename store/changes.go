@@ -89,16 +89,16 @@ func failed(c *Counts) *int    { return &c.Failed }
 func skipped(c *Counts) *int   { return &c.Skipped }
 func cancelled(c *Counts) *int { return &c.Cancelled }
 
-// moves is the state machine of tasks and attempts as the database sees it. Rows are found by primary key: run_id + 0,
-// phase || ” and IS NOT FALSE keep the planner from going through a run or a partial index instead, which costs less
-// while that is small.
+// moves is the state machine of tasks and attempts as the database sees it. Rows are found by primary key: run_id + 0, an
+// empty string appended to phase, and IS NOT FALSE keep the planner from going through a run or a partial index instead,
+// which costs less while that is small.
 var moves = [transitions]move{
 	attemptPending: {sql: `
-UPDATE kontroler.attempts a SET phase = 'Pending', reason = '', message = '', reason_at = NULL, message_at = NULL, created_at = c.at,
+UPDATE kontroler.attempts a SET phase = 'Pending', reason = '', message = '', reason_at = NULL, message_at = NULL, created_at = c.at, due_at = c.due,
        pod_uid = coalesce(nullif(c.pod, '')::uuid, a.pod_uid), node = coalesce(nullif(c.node, ''), a.node)
-FROM unnest($2::bigint[], $3::text[], $4::text[], $5::timestamptz[]) AS c (id, pod, node, at)
+FROM unnest($2::bigint[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[]) AS c (id, pod, node, at, due)
 WHERE a.id = c.id AND a.run_id + 0 = $1 AND a.phase || '' = 'Decided'`,
-		args: func(b *batch) []any { return []any{b.id, b.pod, b.node, timestamps(b.at)} }},
+		args: func(b *batch) []any { return []any{b.id, b.pod, b.node, timestamps(b.at), timestamps(b.due)} }},
 
 	attemptRunning: {sql: `
 UPDATE kontroler.attempts a SET phase = 'Running', reason = '', message = '', reason_at = NULL, message_at = NULL, due_at = c.due,
@@ -295,10 +295,12 @@ func (c *Changes) AttemptDecided(task int64, number int, podName string, at time
 	b.id, b.number, b.pod, b.at = append(b.id, task), append(b.number, int64(number)), append(b.pod, podName), append(b.at, at)
 }
 
-// AttemptPending: Decided → Pending, its Pod created at; its reason is cleared. node may be empty.
-func (c *Changes) AttemptPending(attempt int64, podUID, node string, at time.Time) {
+// AttemptPending: Decided → Pending, its Pod created at; its reason is cleared. node may be empty. due is when it needs a
+// look although nothing happens.
+func (c *Changes) AttemptPending(attempt int64, podUID, node string, at, due time.Time) {
 	b := &c.batches[attemptPending]
-	b.id, b.pod, b.node, b.at = append(b.id, attempt), append(b.pod, podUID), append(b.node, node), append(b.at, at)
+	b.id, b.pod, b.node = append(b.id, attempt), append(b.pod, podUID), append(b.node, node)
+	b.at, b.due = append(b.at, at), append(b.due, due)
 }
 
 // AttemptRunning: Decided or Pending → Running; its reason is cleared. due zero: it needs no look.

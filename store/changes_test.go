@@ -121,8 +121,10 @@ func TestAttemptTransitions(t *testing.T) {
 		want map[string]store.Attempt // by phase
 	}{
 		"AttemptPending": {
-			do: func(c *store.Changes, a int64) { c.AttemptPending(a, uid(8), "n1", at(5)) }, from: []string{"Decided"},
-			want: map[string]store.Attempt{"Decided": with(func(a *store.Attempt) { a.Phase, a.PodUID, a.Node, a.CreatedAt = "Pending", uid(8), "n1", at(5) })},
+			do: func(c *store.Changes, a int64) { c.AttemptPending(a, uid(8), "n1", at(5), at(10)) }, from: []string{"Decided"},
+			want: map[string]store.Attempt{"Decided": with(func(a *store.Attempt) {
+				a.Phase, a.PodUID, a.Node, a.CreatedAt, a.DueAt = "Pending", uid(8), "n1", at(5), at(10)
+			})},
 		},
 		"AttemptRunning": {
 			do: func(c *store.Changes, a int64) { c.AttemptRunning(a, "", "n1", at(5), time.Time{}) }, from: []string{"Pending"},

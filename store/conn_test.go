@@ -164,7 +164,7 @@ func TestConnectionsToAStandby(t *testing.T) {
 	openAll := func() { // reads open as many connections as there may be
 		var reads sync.WaitGroup
 		for range 8 * connections {
-			reads.Go(func() { _, _ = leader.LiveAttempts(t.Context(), 0) })
+			reads.Go(func() { _, _, _ = leader.RunByUID(t.Context(), uid(99)) })
 		}
 		reads.Wait()
 	}

@@ -74,7 +74,12 @@ func (db *DB) takeEpoch(ctx context.Context, id string, shard int, holder string
 	}
 	err := db.InTx(ctx, func(tx *sql.Tx) error {
 		taken, err := tx.ExecContext(ctx, sqlEpochTake, shard, current, next, holder)
-		return expect(1, taken, err)
+		if err := expect(1, taken, err); err != nil || current >= atLeast {
+			return err
+		}
+		// What was due since the backup may have run.
+		_, err = tx.ExecContext(ctx, sqlSchedulesUnknown)
+		return err
 	})
 	if err != nil {
 		return 0, err

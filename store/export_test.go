@@ -30,7 +30,6 @@ func Queries(s Sample) map[string]Query {
 		"sqlAttemptByPod":      {sqlAttemptByPod, []any{s.RunUID, s.Pod}},
 		"sqlAttemptStray":      {sqlAttemptStray, []any{s.RunID, s.AttemptID, s.RunUID}},
 		"sqlAttemptsByPods":    {sqlAttemptsByPods, []any{s.RunID, pods}},
-		"sqlAttemptsLive":      {sqlAttemptsLive, []any{0}},
 		"sqlChange":            {sqlChange, []any{s.RunID, "run"}},
 		"sqlClusterBind":       {sqlClusterBind, []any{"uid"}},
 		"sqlClusterLock":       {sqlClusterLock, nil},
@@ -58,19 +57,24 @@ func Queries(s Sample) map[string]Query {
 		"sqlRunByUID": {sqlRunByUID, []any{s.RunUID}},
 		"sqlRunChange": {sqlRunChange, []any{s.RunID, []string{"Pending", "Running"}, nil, nil, nil, nil, nil, nil, nil,
 			0, 0, 0, 0, 0, 0, 0}},
-		"sqlRunDiscard":    {sqlRunDiscard, []any{s.RunID}},
-		"sqlRunExists":     {sqlRunExists, []any{s.RunID}},
-		"sqlRunsLive":      {sqlRunsLive, []any{0, 0, 500}},
-		"sqlRunWorkspace":  {sqlRunWorkspace, []any{s.RunID, s.RunUID}},
-		"sqlSessionEnd":    {sqlSessionEnd, []any{1, "x"}},
-		"sqlSessions":      {sqlSessions, []any{"x"}},
-		"sqlTasksAdmit":    {sqlTasksAdmit, []any{s.RunID, []int64{0}, []string{"a"}, []int64{0}, now}},
-		"sqlTasksAt":       {sqlTasksAt, []any{s.RunID, []int32{0, 1}}},
-		"sqlTasksFailed":   {sqlTasksFailed, []any{s.RunID, 3}},
-		"sqlDAGs":          {sqlDAGs, []any{0, 1000}},
-		"sqlVersionByID":   {sqlVersionByID, []any{s.VersionID}},
-		"sqlVersionNewest": {sqlVersionNewest, []any{s.Namespace, s.DAG}},
-		"sqlVersionSave":   {sqlVersionSave, []any{1, 99, make([]byte, 32), "{}", 5, now}},
+		"sqlRunNewest":          {sqlRunNewest, []any{s.Namespace, s.DAG}},
+		"sqlRunPending":         {sqlRunPending, []any{s.RunID}},
+		"sqlRunWaits":           {sqlRunWaits, []any{s.RunID, 3}},
+		"sqlRunBackingOff":      {sqlRunBackingOff, []any{s.RunID, now, 3}},
+		"sqlRunBackingOffCount": {sqlRunBackingOffCount, []any{s.RunID, now}},
+		"sqlRunDiscard":         {sqlRunDiscard, []any{s.RunID}},
+		"sqlRunExists":          {sqlRunExists, []any{s.RunID}},
+		"sqlRunsLive":           {sqlRunsLive, []any{0, 0, 500}},
+		"sqlRunWorkspace":       {sqlRunWorkspace, []any{s.RunID, s.RunUID}},
+		"sqlSessionEnd":         {sqlSessionEnd, []any{1, "x"}},
+		"sqlSessions":           {sqlSessions, []any{"x"}},
+		"sqlTasksAdmit":         {sqlTasksAdmit, []any{s.RunID, []int64{0}, []string{"a"}, []int64{0}, now}},
+		"sqlTasksAt":            {sqlTasksAt, []any{s.RunID, []int32{0, 1}}},
+		"sqlTasksFailed":        {sqlTasksFailed, []any{s.RunID, 3}},
+		"sqlDAGs":               {sqlDAGs, []any{0, 1000}},
+		"sqlVersionByID":        {sqlVersionByID, []any{s.VersionID}},
+		"sqlVersionNewest":      {sqlVersionNewest, []any{s.Namespace, s.DAG}},
+		"sqlVersionSave":        {sqlVersionSave, []any{1, 99, make([]byte, 32), "{}", 5, now}},
 
 		"sqlPodEventsKeep":   {sqlPodEventsKeep, podEventArgs([]PodEvent{{Pod: Pod{UID: s.RunUID, RunUID: s.RunUID, Name: s.Pod}, Count: 1, FirstAt: s.Now, LastAt: s.Now}})},
 		"sqlPodEventsTrim":   {sqlPodEventsTrim, []any{[]int64{s.AttemptID}, timestamps([]time.Time{s.Now}), podEventsFirst, podEventsNewest}},
@@ -99,7 +103,14 @@ func Queries(s Sample) map[string]Query {
 		"sqlTickMake":              {sqlTickMake, []any{ids, times, times, ids, text, text, times}},
 		"sqlTickExtend":            {sqlTickExtend, []any{ids, times, times, ids, text}},
 		"sqlTickCreated":           {sqlTickCreated, []any{ids, times, uids}},
-		"sqlTickDropped":           {sqlTickDropped, []any{1, now}},
+		"sqlTicksDropped":          {sqlTicksDropped, []any{1, times}},
+		"sqlTicksRemove":           {sqlTicksRemove, []any{1, times}},
+		"sqlTickLastSettled":       {sqlTickLastSettled, []any{1, times}},
+		"sqlScheduledRunsUnmade":   {sqlScheduledRunsUnmade, []any{1, times}},
+		"sqlScheduledRunsKept":     {sqlScheduledRunsKept, []any{1}},
+		"sqlScheduleRewind":        {sqlScheduleRewind, []any{1, now, now}},
+		"sqlScheduleEnded":         {sqlScheduleEnded, []any{s.Namespace, s.DAG}},
+		"sqlSchedulesUnknown":      {sqlSchedulesUnknown, nil},
 		"sqlScheduledRunsLeft":     {sqlScheduledRunsLeft, []any{ids, uids}},
 		"sqlScheduleStretch":       {sqlScheduleStretch, []any{ids, times}},
 
@@ -161,7 +172,7 @@ func (c *Changes) everything(s Sample) {
 	c.TaskCascaded(s.TaskID)
 	c.UnstartedCancelled("r", "m", s.Now)
 	c.AttemptDecided(s.TaskID, 1, "pod", s.Now)
-	c.AttemptPending(s.AttemptID, "", "", s.Now)
+	c.AttemptPending(s.AttemptID, "", "", s.Now, s.Now)
 	c.AttemptRunning(s.AttemptID, "", "", s.Now, s.Now)
 	c.AttemptWaits(s.AttemptID, "r", "m", s.Now, s.Now)
 	c.AttemptDue(s.AttemptID, s.Now)

@@ -80,7 +80,7 @@ func (f *fixture) admit(unmet ...int) store.Run {
 	f.Helper()
 	tasks := make([]store.NewTask, len(unmet))
 	for i, n := range unmet {
-		tasks[i] = store.NewTask{Position: i, Name: fmt.Sprintf("t%d", i), Unmet: n}
+		tasks[i] = store.NewTask{Position: i, Name: fmt.Sprintf("t%d", i), Parents: make([]int32, n)}
 	}
 	run, err := f.leader.Admit(f.Context(), f.newRun(), tasks)
 	if err != nil {

@@ -6,12 +6,15 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // Identity says whose database this is.
 type Identity struct {
 	// ControllerID is ten characters of a-z and 0-9, the first a letter; made once.
 	ControllerID string
+	// CreatedAt is when the id was made, by the database's clock.
+	CreatedAt time.Time
 	// ClusterUID is the UID of the namespace kube-system of the cluster it serves; empty until BindCluster.
 	ClusterUID string
 }
@@ -30,7 +33,7 @@ func (e *OtherClusterError) Error() string {
 func (e *OtherClusterError) Is(target error) bool { return target == ErrOtherCluster }
 
 const (
-	sqlIdentity     = `SELECT controller_id, coalesce(cluster_uid, '') FROM kontroler.identity WHERE singleton`
+	sqlIdentity     = `SELECT controller_id, created_at, coalesce(cluster_uid, '') FROM kontroler.identity WHERE singleton`
 	sqlIdentityMake = `INSERT INTO kontroler.identity (controller_id) VALUES ($1) ON CONFLICT (singleton) DO NOTHING`
 	sqlClusterLock  = `SELECT coalesce(cluster_uid, '') FROM kontroler.identity WHERE singleton FOR UPDATE`
 	sqlClusterBind  = `UPDATE kontroler.identity SET cluster_uid = $1 WHERE singleton`
@@ -40,7 +43,7 @@ const (
 func (db *DB) Identity(ctx context.Context) (Identity, error) {
 	var identity Identity
 	for range 2 {
-		err := db.pool.QueryRowContext(ctx, sqlIdentity).Scan(&identity.ControllerID, &identity.ClusterUID)
+		err := db.pool.QueryRowContext(ctx, sqlIdentity).Scan(&identity.ControllerID, &identity.CreatedAt, &identity.ClusterUID)
 		if err == nil {
 			return identity, nil
 		}

@@ -45,11 +45,12 @@ type NewRun struct {
 	NotifyFailed bool
 }
 
-// NewTask is a task of a run to be admitted. Without unmet parents it is Ready at once.
+// NewTask is a task of a run to be admitted. Parents are the positions of the tasks that must succeed before, ascending;
+// without any it is Ready at once.
 type NewTask struct {
 	Position int
 	Name     string
-	Unmet    int
+	Parents  []int32
 }
 
 const (
@@ -68,20 +69,41 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $
 ON CONFLICT (uid) DO NOTHING
 RETURNING id`
 	sqlTasksAdmit = `
-INSERT INTO kontroler.tasks (run_id, position, name, unmet, phase, due_at, ready_at)
-SELECT $1, c.position, c.name, c.unmet, CASE WHEN c.unmet = 0 THEN 'Ready' ELSE 'Waiting' END,
-       CASE WHEN c.unmet = 0 THEN $5::timestamptz END, CASE WHEN c.unmet = 0 THEN $5::timestamptz END
-FROM unnest($2::integer[], $3::text[], $4::integer[]) AS c (position, name, unmet)`
+INSERT INTO kontroler.tasks (run_id, position, name, parents, unmet, phase, due_at, ready_at)
+SELECT $1, c.position, c.name, c.parents::integer[], cardinality(c.parents::integer[]), CASE WHEN c.parents = '{}' THEN 'Ready' ELSE 'Waiting' END,
+       CASE WHEN c.parents = '{}' THEN $5::timestamptz END, CASE WHEN c.parents = '{}' THEN $5::timestamptz END
+FROM unnest($2::integer[], $3::text[], $4::text[]) AS c (position, name, parents)`
 	sqlRunDiscard   = `DELETE FROM kontroler.runs WHERE id = $1 AND phase = 'Pending'`
 	sqlRunWorkspace = `
 UPDATE kontroler.runs SET workspace_uid = $2
 WHERE id = $1 AND phase IN ('Pending', 'Running') AND coalesce(workspace_uid, $2) = $2`
+	sqlRunNewest = `
+SELECT r.name, r.phase, coalesce(r.finished_at, r.admitted_at) FROM kontroler.runs r
+WHERE r.dag_id = (SELECT d.id FROM kontroler.dags d WHERE d.namespace = $1 AND d.name = $2) ORDER BY r.id DESC LIMIT 1`
 	sqlRunExists = `SELECT EXISTS (SELECT FROM kontroler.runs WHERE id = $1)`
 	sqlRunsLive  = `
 SELECT r.id, r.uid::text, r.namespace, r.name FROM kontroler.runs r
 WHERE r.shard = $1 AND r.id > $2 AND r.phase IN ('Pending', 'Running')
 ORDER BY r.id LIMIT $3`
 )
+
+// NewestRun is the run of a DAG that was admitted last: its name, its phase, and since when it has been in that phase.
+type NewestRun struct {
+	Name, Phase string
+	At          time.Time
+}
+
+// NewestRun returns the newest run of a DAG, and whether there is one.
+func (l *Leader) NewestRun(ctx context.Context, namespace, dag string) (run NewestRun, found bool, err error) {
+	err = l.reader().QueryRowContext(ctx, sqlRunNewest, namespace, dag).Scan(&run.Name, &run.Phase, nullTime{&run.At})
+	if errors.Is(err, sql.ErrNoRows) {
+		return NewestRun{}, false, nil
+	}
+	if err != nil {
+		return NewestRun{}, false, fmt.Errorf("reading the newest run of DAG %s/%s: %w", namespace, dag, classify(ctx, err))
+	}
+	return run, true, nil
+}
 
 // Admit writes a run and its tasks in one transaction. It is idempotent by UID: a run that is there already, whatever
 // became of it, is returned unchanged.
@@ -138,7 +160,7 @@ func (l *Leader) newRun(ctx context.Context, run NewRun, phase, reason, message 
 func insertRun(ctx context.Context, q querier, shard int, run NewRun, phase, reason, message string, tasks []NewTask) (int64, bool, error) {
 	ready := 0
 	for _, t := range tasks {
-		if t.Unmet == 0 {
+		if len(t.Parents) == 0 {
 			ready++
 		}
 	}
@@ -167,11 +189,11 @@ func insertTasks(ctx context.Context, q querier, runID int64, admittedAt time.Ti
 	if len(tasks) == 0 {
 		return nil
 	}
-	positions, names, unmet := make([]int64, len(tasks)), make([]string, len(tasks)), make([]int64, len(tasks))
+	positions, names, parents := make([]int64, len(tasks)), make([]string, len(tasks)), make([]string, len(tasks))
 	for i, t := range tasks {
-		positions[i], names[i], unmet[i] = int64(t.Position), t.Name, int64(t.Unmet)
+		positions[i], names[i], parents[i] = int64(t.Position), t.Name, arrayText(t.Parents)
 	}
-	inserted, err := q.ExecContext(ctx, sqlTasksAdmit, runID, positions, names, unmet, timestamp(admittedAt))
+	inserted, err := q.ExecContext(ctx, sqlTasksAdmit, runID, positions, names, parents, timestamp(admittedAt))
 	return expect(int64(len(tasks)), inserted, err)
 }
 

@@ -15,7 +15,7 @@ func TestAdmit(t *testing.T) {
 	f := newFixture(t)
 	run := f.newRun()
 	run.Parameters, run.DeadlineSeconds = []byte(`[{"name": "a"}]`), 60
-	got, err := f.leader.Admit(t.Context(), run, []store.NewTask{{Position: 0, Name: "a"}, {Position: 1, Name: "b", Unmet: 1}})
+	got, err := f.leader.Admit(t.Context(), run, []store.NewTask{{Position: 0, Name: "a"}, {Position: 1, Name: "b", Parents: []int32{0}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +57,7 @@ func TestAdmitLarge(t *testing.T) {
 	f := newFixture(t)
 	tasks := make([]store.NewTask, 10_000)
 	for i := range tasks {
-		tasks[i] = store.NewTask{Position: i, Name: fmt.Sprintf("task-%d", i), Unmet: i % 3}
+		tasks[i] = store.NewTask{Position: i, Name: fmt.Sprintf("task-%d", i), Parents: make([]int32, i%3)}
 	}
 	start := time.Now()
 	run, err := f.leader.Admit(t.Context(), f.newRun(), tasks)

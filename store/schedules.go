@@ -77,8 +77,12 @@ INSERT INTO kontroler.scheduled_runs (dag_id, due_at, run_name, dag_uid)
 SELECT c.* FROM unnest($1::bigint[], $2::timestamptz[], $3::text[], $4::uuid[]) AS c`
 	sqlScheduledRunsReplaced = `UPDATE kontroler.scheduled_runs SET replaced = true WHERE dag_id = ANY ($1::bigint[]) AND NOT replaced`
 	sqlScheduledRunsLeft     = `
-DELETE FROM kontroler.scheduled_runs s USING unnest($1::bigint[], $2::uuid[]) AS c (dag_id, dag_uid)
-WHERE s.dag_id = c.dag_id AND s.dag_uid <> c.dag_uid`
+WITH gone AS (
+    DELETE FROM kontroler.scheduled_runs s USING unnest($1::bigint[], $2::uuid[]) AS c (dag_id, dag_uid)
+    WHERE s.dag_id = c.dag_id AND s.dag_uid <> c.dag_uid
+    RETURNING s.dag_id, s.due_at, s.run_uid)
+UPDATE kontroler.ticks t SET outcome = 'Missed', run_name = NULL
+FROM gone g WHERE g.run_uid IS NULL AND t.dag_id = g.dag_id AND t.due_from = g.due_at AND t.outcome = 'Ran' AND t.run_uid IS NULL`
 	sqlScheduleStretch = `
 UPDATE kontroler.schedules s SET stretch_from = c.since FROM unnest($1::bigint[], $2::timestamptz[]) AS c (dag_id, since)
 WHERE s.dag_id = c.dag_id`
@@ -99,7 +103,33 @@ RETURNING t.dag_id`
 	sqlTickCreated = `
 UPDATE kontroler.ticks t SET run_uid = c.uid FROM unnest($1::bigint[], $2::timestamptz[], $3::uuid[]) AS c (dag_id, due_from, uid)
 WHERE t.dag_id = c.dag_id AND t.due_from = c.due_from AND t.outcome = 'Ran'`
-	sqlTickDropped = `UPDATE kontroler.ticks SET outcome = 'Missed', run_name = NULL WHERE dag_id = $1 AND due_from = $2 AND outcome = 'Ran'`
+	sqlTicksDropped = `
+UPDATE kontroler.ticks SET outcome = 'Missed', run_name = NULL
+WHERE dag_id = $1 AND due_from = ANY ($2::timestamptz[]) AND outcome = 'Ran' AND run_uid IS NULL`
+	sqlTicksRemove = `
+DELETE FROM kontroler.ticks WHERE dag_id = $1 AND due_from = ANY ($2::timestamptz[]) AND outcome = 'Ran' AND run_uid IS NULL`
+	sqlTickLastSettled = `
+SELECT t.due_to FROM kontroler.ticks t WHERE t.dag_id = $1 AND t.due_from <> ALL ($2::timestamptz[]) ORDER BY t.due_from DESC LIMIT 1`
+	sqlScheduledRunsUnmade = `
+DELETE FROM kontroler.scheduled_runs s WHERE s.dag_id = $1 AND s.due_at = ANY ($2::timestamptz[]) AND s.run_uid IS NULL`
+	sqlScheduledRunsKept = `UPDATE kontroler.scheduled_runs SET replaced = false WHERE dag_id = $1 AND replaced`
+	// The ledger's last row may be a stretch that goes on, and the newest run is an earlier one.
+	sqlScheduleRewind = `
+UPDATE kontroler.schedules s SET cursor = $3, stretch_from = t.due_from, stretch_outcome = coalesce(t.outcome, ''),
+       last_due = (SELECT r.due_from FROM kontroler.ticks r WHERE r.dag_id = $1 AND r.outcome = 'Ran' ORDER BY r.due_from DESC LIMIT 1)
+FROM (SELECT) one LEFT JOIN LATERAL (
+    SELECT l.due_from, l.outcome FROM (
+        SELECT x.due_from, x.outcome FROM kontroler.ticks x WHERE x.dag_id = $1 ORDER BY x.due_from DESC LIMIT 1) l
+    WHERE l.outcome NOT IN ('Ran', 'Overlapped')) t ON true
+WHERE s.dag_id = $1 AND s.cursor = $2`
+	sqlScheduleEnded = `
+WITH unmade AS (
+    DELETE FROM kontroler.scheduled_runs s USING kontroler.dags d
+    WHERE d.namespace = $1 AND d.name = $2 AND s.dag_id = d.id AND s.run_uid IS NULL
+    RETURNING s.dag_id, s.due_at)
+UPDATE kontroler.ticks t SET outcome = 'Missed', run_name = NULL
+FROM unmade u WHERE t.dag_id = u.dag_id AND t.due_from = u.due_at AND t.outcome = 'Ran' AND t.run_uid IS NULL`
+	sqlSchedulesUnknown = `UPDATE kontroler.schedules SET held = 'Unknown' WHERE schedule <> ''`
 )
 
 // Schedule reads the schedule of a DAG; not found: the DAG has no row. One that has none yet has only a DAGID.
@@ -164,14 +194,93 @@ func (l *Leader) noteCreated(ctx context.Context, requests []*request[created, s
 // ScheduledRunDropped notes that a tick's DagRun can never be made: its due time is missed.
 func (l *Leader) ScheduledRunDropped(ctx context.Context, dagID int64, due time.Time) error {
 	err := l.inTx(ctx, func(q querier) error {
-		if _, err := q.ExecContext(ctx, sqlScheduledRunSettled, []int64{dagID}, timestamps([]time.Time{due})); err != nil {
-			return err
-		}
-		_, err := q.ExecContext(ctx, sqlTickDropped, dagID, timestamp(due))
-		return err
+		return dropUnmade(ctx, q, dagID, []time.Time{due})
 	})
 	if err != nil {
 		return fmt.Errorf("dropping the run of schedule %d due at %s: %w", dagID, due, err)
+	}
+	return nil
+}
+
+func dropUnmade(ctx context.Context, q querier, dagID int64, dues []time.Time) error {
+	if len(dues) == 0 {
+		return nil
+	}
+	if _, err := q.ExecContext(ctx, sqlScheduledRunsUnmade, dagID, timestamps(dues)); err != nil {
+		return err
+	}
+	_, err := q.ExecContext(ctx, sqlTicksDropped, dagID, timestamps(dues))
+	return err
+}
+
+// Rewind takes back due times that are Ran in the ledger and have no DagRun.
+type Rewind struct {
+	// Was is the schedule as it was read.
+	Was Schedule
+	// Unmade are those due times, oldest first.
+	Unmade []time.Time
+	// Before returns the cursor from which a due time is the next one.
+	Before func(due time.Time) time.Time
+}
+
+// RewindSchedule moves the cursor back before due times whose DagRuns were not made, and removes them from the ledger:
+// what becomes of them is decided anew. A due time that is followed by one that is settled cannot be decided again; it is
+// Missed. Runs that were to be replaced are not. ErrConflict: the cursor is not where r.Was says.
+func (l *Leader) RewindSchedule(ctx context.Context, r Rewind) error {
+	var change int64
+	err := l.inTx(ctx, func(q querier) error {
+		if err := rewind(ctx, q, r); err != nil {
+			return err
+		}
+		return q.QueryRowContext(ctx, sqlChange, nil, "dag").Scan(&change)
+	})
+	if err != nil {
+		return fmt.Errorf("rewinding schedule %d: %w", r.Was.DAGID, err)
+	}
+	l.committed(change)
+	return nil
+}
+
+func rewind(ctx context.Context, q querier, r Rewind) error {
+	id := r.Was.DAGID
+	var settled time.Time
+	err := q.QueryRowContext(ctx, sqlTickLastSettled, id, timestamps(r.Unmade)).Scan(nullTime{&settled})
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return err
+	}
+	first := 0
+	for first < len(r.Unmade) && !settled.IsZero() && !r.Unmade[first].After(settled) {
+		first++
+	}
+	if err := dropUnmade(ctx, q, id, r.Unmade[:first]); err != nil {
+		return err
+	}
+	again := r.Unmade[first:]
+	if len(again) == 0 {
+		return nil
+	}
+	for _, statement := range []string{sqlScheduledRunsUnmade, sqlTicksRemove} {
+		removed, err := q.ExecContext(ctx, statement, id, timestamps(again))
+		if err := expect(int64(len(again)), removed, err); err != nil {
+			return err
+		}
+	}
+	if _, err := q.ExecContext(ctx, sqlScheduledRunsKept, id); err != nil {
+		return err
+	}
+	moved, err := q.ExecContext(ctx, sqlScheduleRewind, id, timestamp(r.Was.Cursor), timestamp(r.Before(again[0])))
+	return expect(1, moved, err)
+}
+
+// EndSchedule notes that the schedule of a DAG makes no more runs: the due times that are Ran and have no DagRun are
+// Missed.
+func (l *Leader) EndSchedule(ctx context.Context, namespace, name string) error {
+	err := l.inTx(ctx, func(q querier) error {
+		_, err := q.ExecContext(ctx, sqlScheduleEnded, namespace, name)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("ending the schedule of DAG %s/%s: %w", namespace, name, err)
 	}
 	return nil
 }

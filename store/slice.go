@@ -99,10 +99,7 @@ CROSS JOIN LATERAL (SELECT ` + taskColumns + ` FROM kontroler.tasks t WHERE t.ru
 SELECT ` + attemptColumns + ` FROM kontroler.attempts a
 WHERE a.run_id = (SELECT r.id FROM kontroler.runs r WHERE r.uid = $1) AND a.pod_name = $2`
 	sqlAttemptsByPods = attemptsByPods
-	sqlAttemptsLive   = `
-SELECT count(*) FROM kontroler.attempts a JOIN kontroler.runs r ON r.id = a.run_id
-WHERE a.phase ` + isLive + ` AND r.shard = $1`
-	sqlAttemptStray = `
+	sqlAttemptStray   = `
 UPDATE kontroler.attempts a SET stray_uid = $3
 WHERE a.id = $2 AND a.run_id + 0 = $1 AND a.phase IN ('Succeeded', 'Failed', 'Lost', 'Cancelled')`
 )
@@ -232,15 +229,6 @@ func (l *Leader) RunPods(ctx context.Context, runID int64, podNames []string) ([
 		return nil, fmt.Errorf("reading attempts of run %d by pod: %w", runID, classify(ctx, err))
 	}
 	return distinct(attempts, func(a, b Attempt) int { return cmp.Compare(a.ID, b.ID) }), nil
-}
-
-// LiveAttempts returns how many attempts of a shard are live: what --max-pods bounds.
-func (l *Leader) LiveAttempts(ctx context.Context, shard int) (int, error) {
-	var n int
-	if err := l.pool.QueryRowContext(ctx, sqlAttemptsLive, shard).Scan(&n); err != nil {
-		return 0, fmt.Errorf("counting live attempts: %w", classify(ctx, err))
-	}
-	return n, nil
 }
 
 // MarkStray notes the UID of a Pod that appeared after its attempt had ended. A live attempt is ErrConflict.

@@ -155,12 +155,6 @@ func TestAttemptsByPod(t *testing.T) {
 	if diff := cmp.Diff(want[1], got); diff != "" {
 		t.Errorf("AttemptByPod (-want +got):\n%s", diff)
 	}
-	if n, err := f.leader.LiveAttempts(t.Context(), 0); n != 10 || err != nil {
-		t.Errorf("LiveAttempts: %d, %v; want 10", n, err)
-	}
-	if n, err := f.leader.LiveAttempts(t.Context(), 1); n != 0 || err != nil {
-		t.Errorf("LiveAttempts of another shard: %d, %v", n, err)
-	}
 	for range 2 {
 		if err := f.leader.MarkStray(t.Context(), run, want[1].ID, uid(77)); err != nil {
 			t.Error(err)

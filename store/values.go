@@ -59,6 +59,19 @@ func nullTexts(texts []string) []sql.NullString {
 	return out
 }
 
+// arrayText is numbers in the text form of integer[], for arrays of arrays of different lengths.
+func arrayText(numbers []int32) string {
+	text := make([]byte, 0, 2+6*len(numbers))
+	text = append(text, '{')
+	for i, n := range numbers {
+		if i > 0 {
+			text = append(text, ',')
+		}
+		text = strconv.AppendInt(text, int64(n), 10)
+	}
+	return string(append(text, '}'))
+}
+
 // clean is text from outside as PostgreSQL can hold it: valid UTF-8 without NUL.
 func clean(s string) string {
 	s = strings.ToValidUTF8(s, "\uFFFD")

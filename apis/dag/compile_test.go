@@ -67,13 +67,8 @@ func TestCompileTaskFaults(t *testing.T) {
 func TestCompileContainerFaults(t *testing.T) {
 	a := task("a")
 	testFaults(t, map[string]faultCase{
-		"script and command": {
-			tasks(with(a, func(t *v1alpha1.Task) { t.Script, t.Command = "x", []string{"y"} })),
-			[]string{"spec.task[0].script: FieldValueForbidden"},
-		},
-		"script and args": {
-			tasks(with(a, func(t *v1alpha1.Task) { t.Script, t.Args = "x", []string{"y"} })),
-			[]string{"spec.task[0].script: FieldValueForbidden"},
+		"a script wins over command and args": {
+			tasks(with(a, func(t *v1alpha1.Task) { t.Script, t.Command, t.Args = "x", []string{"sh", "-c"}, []string{"y"} })), nil,
 		},
 		"longest script": {
 			tasks(with(a, func(t *v1alpha1.Task) { t.Script = strings.Repeat("x", 131072) })), nil,
@@ -97,16 +92,14 @@ func TestCompileContainerFaults(t *testing.T) {
 		"retries": {
 			tasks(with(a, func(t *v1alpha1.Task) {
 				t.Backoff = &v1alpha1.Backoff{
-					Limit: new(int32(-1)), Factor: ptr[int32](0),
+					Limit: new(int64(-1)), Factor: ptr[int32](0),
 					Duration: &metav1.Duration{Duration: -1}, MaxDuration: &metav1.Duration{Duration: -time.Second},
 				}
-				t.Conditional = &v1alpha1.Conditional{RetryCodes: []int32{0, 255, 256, -1}}
+				t.Conditional = &v1alpha1.Conditional{RetryCodes: []int64{0, 255, 256, -1}}
 			})),
 			[]string{
-				"spec.task[0].backoff.limit: FieldValueInvalid", "spec.task[0].backoff.factor: FieldValueInvalid",
-				"spec.task[0].backoff.duration: FieldValueInvalid", "spec.task[0].backoff.maxDuration: FieldValueInvalid",
-				"spec.task[0].conditional.retryCodes[2]: FieldValueInvalid",
-				"spec.task[0].conditional.retryCodes[3]: FieldValueInvalid",
+				"spec.task[0].backoff.factor: FieldValueInvalid", "spec.task[0].backoff.duration: FieldValueInvalid",
+				"spec.task[0].backoff.maxDuration: FieldValueInvalid",
 			},
 		},
 	})
@@ -122,8 +115,21 @@ func spec(change func(*v1alpha1.DAGSpec)) *v1alpha1.DAGSpec {
 func TestCompileSpecFaults(t *testing.T) {
 	testFaults(t, map[string]faultCase{
 		"schedule": {
-			spec(func(s *v1alpha1.DAGSpec) { s.Schedule = "0 0 31 2 *" }), []string{"spec.schedule: FieldValueInvalid"},
+			spec(func(s *v1alpha1.DAGSpec) { s.Schedule = "0 0 32 2 *" }), []string{"spec.schedule: FieldValueInvalid"},
 		},
+		"a schedule that is never due": {spec(func(s *v1alpha1.DAGSpec) { s.Schedule = "0 0 31 2 *" }), nil},
+		"a zone before the schedule":   {spec(func(s *v1alpha1.DAGSpec) { s.Schedule = "CRON_TZ=Europe/Berlin 0 9 * * 1-5" }), nil},
+		"a zone before the schedule that is its timeZone": {
+			spec(func(s *v1alpha1.DAGSpec) { s.Schedule, s.TimeZone = "TZ=Europe/Berlin 0 9 * * *", ptr("Europe/Berlin") }), nil,
+		},
+		"a zone before the schedule that is not its timeZone": {
+			spec(func(s *v1alpha1.DAGSpec) { s.Schedule, s.TimeZone = "TZ=Europe/Berlin 0 9 * * *", ptr("UTC") }),
+			[]string{"spec.schedule: FieldValueInvalid"},
+		},
+		"an unknown zone before the schedule": {
+			spec(func(s *v1alpha1.DAGSpec) { s.Schedule = "TZ=Mars/Olympus 0 9 * * *" }), []string{"spec.schedule: FieldValueInvalid"},
+		},
+		"a zone without a schedule": {spec(func(s *v1alpha1.DAGSpec) { s.Schedule = "TZ=UTC" }), []string{"spec.schedule: FieldValueInvalid"}},
 		"time zone": {
 			spec(func(s *v1alpha1.DAGSpec) { s.TimeZone = ptr("Mars/Olympus") }), []string{"spec.timeZone: FieldValueInvalid"},
 		},
@@ -197,7 +203,7 @@ func TestCompileWebhookAndWorkspaceFaults(t *testing.T) {
 				s.Workspace = &v1alpha1.Workspace{Enable: true, PVC: v1alpha1.WorkspaceClaim{
 					AccessModes: []corev1.PersistentVolumeAccessMode{"x"},
 					Selector:    &metav1.LabelSelector{MatchLabels: map[string]string{"!": "x"}},
-					Resources: corev1.VolumeResourceRequirements{
+					Resources: v1alpha1.WorkspaceResources{
 						Requests: corev1.ResourceList{"storage": resource.MustParse("-1Gi")},
 					},
 					StorageClassName: ptr("A"), VolumeMode: ptr(corev1.PersistentVolumeMode("x")),
@@ -228,11 +234,11 @@ func TestCompileParameterFaults(t *testing.T) {
 	testFaults(t, map[string]faultCase{
 		"fine": {used([]corev1.EnvVar{{Name: "z"}}, "x", "y"), nil},
 		"names": {
-			of(plain(""), plain("1x"), plain("a b"), plain(strings.Repeat("x", 254)), plain("ok"), plain("ok"), plain("..")),
+			of(plain(""), plain("1x"), plain("a=b"), plain(strings.Repeat("x", 254)), plain("ok"), plain("ok"), plain("..")),
 			[]string{
-				"spec.parameters[0].name: FieldValueRequired", "spec.parameters[1].name: FieldValueInvalid",
+				"spec.parameters[0].name: FieldValueRequired",
 				"spec.parameters[2].name: FieldValueInvalid", "spec.parameters[3].name: FieldValueTooLong",
-				"spec.parameters[5].name: FieldValueDuplicate", "spec.parameters[6].name: FieldValueInvalid",
+				"spec.parameters[5].name: FieldValueDuplicate",
 			},
 		},
 		"no source": {of(v1alpha1.Parameter{Name: "x"}), []string{"spec.parameters[0]: FieldValueRequired"}},
@@ -243,8 +249,8 @@ func TestCompileParameterFaults(t *testing.T) {
 		"values": {
 			of(
 				v1alpha1.Parameter{Name: "x", DefaultValue: ptr("\x00")},
-				v1alpha1.Parameter{Name: "y", DefaultValue: ptr(strings.Repeat("ä", 32769))},
-				v1alpha1.Parameter{Name: "z", DefaultValue: ptr(strings.Repeat("ä", 32768))},
+				v1alpha1.Parameter{Name: "y", DefaultValue: ptr(strings.Repeat("ä", 65536))},
+				v1alpha1.Parameter{Name: "z", DefaultValue: ptr(strings.Repeat("ä", 65534))},
 				v1alpha1.Parameter{Name: "s", DefaultFromSecret: "A"},
 				v1alpha1.Parameter{Name: "t", DefaultSecretKeyRef: &v1alpha1.SecretKeyRef{Name: "s"}},
 			),
@@ -325,6 +331,7 @@ func TestCompileBoundsItsAnswer(t *testing.T) {
 func TestFaultsQuoteNoSecret(t *testing.T) {
 	spec := tasks(with(task("a"), func(t *v1alpha1.Task) {
 		t.Script = "hunter2\x00"
+		t.Command = []string{"hunter2\x00"}
 		t.Args = []string{"hunter2\x00"}
 		t.PodTemplate = &v1alpha1.PodTemplate{Env: []corev1.EnvVar{{Name: "x", Value: "hunter2\x00"}}}
 	}))

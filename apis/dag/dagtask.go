@@ -35,7 +35,7 @@ type DagTask struct {
 // CheckTask returns everything that is wrong with a DagTask by itself, by its own paths. Whether its parameters are
 // parameters of a DAG is checked in each DAG that names it.
 func CheckTask(spec *v1alpha1.DagTaskSpec) field.ErrorList {
-	c := &compiler{spec: &v1alpha1.DAGSpec{}, root: field.NewPath("spec")}
+	c := &compiler{spec: &v1alpha1.DAGSpec{}, root: field.NewPath("spec"), ofTask: true}
 	if spec.Image == "" {
 		c.add(field.Required(c.root.Child("image"), "a DagTask has an image"))
 	}
@@ -200,6 +200,6 @@ func (e *expansion) merge(t *v1alpha1.Task, d DagTask) error {
 		e.bytes += len(d.Template)
 		t.TaskTemplate = *base
 	}
-	t.TaskRef = &v1alpha1.TaskRef{Name: ref.Name, Version: int32(d.Version)}
+	t.TaskRef = &v1alpha1.TaskRef{Name: ref.Name, Version: d.Version}
 	return nil
 }

@@ -36,7 +36,7 @@ func version(t *testing.T, number int64, text string) dag.DagTask {
 }
 
 func ref(name string, number int32) *v1alpha1.TaskRef {
-	return &v1alpha1.TaskRef{Name: name, Version: number}
+	return &v1alpha1.TaskRef{Name: name, Version: int64(number)}
 }
 
 type resolved = map[v1alpha1.TaskRef]dag.DagTask
@@ -44,21 +44,23 @@ type resolved = map[v1alpha1.TaskRef]dag.DagTask
 // TestMerge: what a task gives beside its taskRef, over what the DagTask gives, field by field.
 func TestMerge(t *testing.T) {
 	for name, c := range map[string]struct{ base, over, want string }{
-		"nothing given":            {`{image: i, args: [a], backoff: {limit: 3}}`, `{}`, `{image: i, args: [a], backoff: {limit: 3}}`},
-		"empty is left out":        {`{image: i, args: [a], script: ""}`, `{image: "", args: [], command: [], parameters: []}`, `{image: i, args: [a]}`},
-		"image, timeout":           {`{image: i, timeoutSeconds: 5}`, `{image: j, timeoutSeconds: 6}`, `{image: j, timeoutSeconds: 6}`},
-		"command and args replace": {`{image: i, command: [a, b], args: [c, d]}`, `{command: [x], args: [y]}`, `{image: i, command: [x], args: [y]}`},
-		"args alone":               {`{image: i, command: [a], args: [c, d]}`, `{args: [y]}`, `{image: i, command: [a], args: [y]}`},
-		"script over command":      {`{image: i, command: [a], args: [c]}`, `{script: s}`, `{image: i, script: s}`},
-		"script over script":       {`{image: i, script: r}`, `{script: s}`, `{image: i, script: s}`},
-		"command over script":      {`{image: i, script: s}`, `{command: [a]}`, `{image: i, command: [a]}`},
-		"args over script":         {`{image: i, script: s}`, `{args: [a]}`, `{image: i, args: [a]}`},
-		"backoff by field":         {`{image: i, backoff: {limit: 3, factor: 4}}`, `{backoff: {limit: 5, duration: 3s}}`, `{image: i, backoff: {limit: 5, factor: 4, duration: 3s}}`},
-		"no retries":               {`{image: i, backoff: {limit: 3, factor: 4}}`, `{backoff: {limit: 0}}`, `{image: i, backoff: {limit: 0, factor: 4}}`},
-		"conditional off":          {`{image: i, conditional: {enabled: true, retryCodes: [1]}}`, `{conditional: {enabled: false}}`, `{image: i, conditional: {enabled: false, retryCodes: [1]}}`},
-		"retryCodes replace":       {`{image: i, conditional: {enabled: true, retryCodes: [1, 2]}}`, `{conditional: {retryCodes: [3]}}`, `{image: i, conditional: {enabled: true, retryCodes: [3]}}`},
-		"parameters replace":       {`{image: i, parameters: [a, b]}`, `{parameters: [b]}`, `{image: i, parameters: [b]}`},
-		"labels, selector by key":  {`{image: i, podTemplate: {labels: {a: "1", b: "2"}, nodeSelector: {x: y}}}`, `{podTemplate: {labels: {b: "3"}, nodeSelector: {z: w}}}`, `{image: i, podTemplate: {labels: {a: "1", b: "3"}, nodeSelector: {x: y, z: w}}}`},
+		"nothing given":                {`{image: i, args: [a], backoff: {limit: 3}}`, `{}`, `{image: i, args: [a], backoff: {limit: 3}}`},
+		"empty is left out":            {`{image: i, args: [a], script: ""}`, `{image: "", args: [], command: [], parameters: []}`, `{image: i, args: [a]}`},
+		"image, timeout":               {`{image: i, timeoutSeconds: 5}`, `{image: j, timeoutSeconds: 6}`, `{image: j, timeoutSeconds: 6}`},
+		"command and args replace":     {`{image: i, command: [a, b], args: [c, d]}`, `{command: [x], args: [y]}`, `{image: i, command: [x], args: [y]}`},
+		"args alone":                   {`{image: i, command: [a], args: [c, d]}`, `{args: [y]}`, `{image: i, command: [a], args: [y]}`},
+		"script over command":          {`{image: i, command: [a], args: [c]}`, `{script: s}`, `{image: i, script: s}`},
+		"script over script":           {`{image: i, script: r}`, `{script: s}`, `{image: i, script: s}`},
+		"command over script":          {`{image: i, script: s}`, `{command: [a]}`, `{image: i, command: [a]}`},
+		"a script wins on either side": {`{image: i, script: r, command: [a]}`, `{script: s, command: [b], args: [c]}`, `{image: i, script: s}`},
+		"args over a script that won":  {`{image: i, script: r, command: [a]}`, `{args: [b]}`, `{image: i, args: [b]}`},
+		"args over script":             {`{image: i, script: s}`, `{args: [a]}`, `{image: i, args: [a]}`},
+		"backoff by field":             {`{image: i, backoff: {limit: 3, factor: 4}}`, `{backoff: {limit: 5, duration: 3s}}`, `{image: i, backoff: {limit: 5, factor: 4, duration: 3s}}`},
+		"no retries":                   {`{image: i, backoff: {limit: 3, factor: 4}}`, `{backoff: {limit: 0}}`, `{image: i, backoff: {limit: 0, factor: 4}}`},
+		"conditional off":              {`{image: i, conditional: {enabled: true, retryCodes: [1]}}`, `{conditional: {enabled: false}}`, `{image: i, conditional: {enabled: false, retryCodes: [1]}}`},
+		"retryCodes replace":           {`{image: i, conditional: {enabled: true, retryCodes: [1, 2]}}`, `{conditional: {retryCodes: [3]}}`, `{image: i, conditional: {enabled: true, retryCodes: [3]}}`},
+		"parameters replace":           {`{image: i, parameters: [a, b]}`, `{parameters: [b]}`, `{image: i, parameters: [b]}`},
+		"labels, selector by key":      {`{image: i, podTemplate: {labels: {a: "1", b: "2"}, nodeSelector: {x: y}}}`, `{podTemplate: {labels: {b: "3"}, nodeSelector: {z: w}}}`, `{image: i, podTemplate: {labels: {a: "1", b: "3"}, nodeSelector: {x: y, z: w}}}`},
 		"a podTemplate where is none": {`{image: i}`, `{podTemplate: {env: [{name: A, value: "1"}], volumes: [{name: v, emptyDir: {}}]}}`,
 			`{image: i, podTemplate: {env: [{name: A, value: "1"}], volumes: [{name: v, emptyDir: {}}]}}`},
 		"env by name, in its place": {`{image: i, podTemplate: {env: [{name: A, value: "1"}, {name: B, value: $(A)}]}}`, `{podTemplate: {env: [{name: A, value: "2"}, {name: C, value: "3"}]}}`,
@@ -161,10 +163,8 @@ func TestCompileWithFaults(t *testing.T) {
 			[]string{`spec.task[1].taskRef: Invalid value: "x": cannot be merged: podTemplate.volumeMounts: two entries have the mountPath "/w"`}},
 		"an order to the merge": {use(`{podTemplate: {nodeSelector: {$patch: delete}}}`, 0), []v1alpha1.Parameter{p}, good,
 			[]string{`spec.task[1].taskRef: Invalid value: "x": cannot be merged: a key must not begin with $: "$patch"`}},
-		"script and command, both given": {use(`{script: s, command: [c]}`, 0), []v1alpha1.Parameter{p}, good,
-			[]string{`spec.task[1].script: Forbidden: script excludes command and args: use either the script or the command`}},
 		"the task's name": {append(use(`{}`, 0), v1alpha1.Task{Name: "a", TaskRef: ref("x", 0), RunAfter: []string{"nobody"}}), []v1alpha1.Parameter{p}, good,
-			[]string{`spec.task[2].name: Duplicate value: "a"`, `spec.task[2].runAfter[0]: Not found: "nobody": no task has this name`}},
+			[]string{`spec.task[2].name: Duplicate value: "a": must be given once`, `spec.task[2].runAfter[0]: Not found: "nobody": no task has this name`}},
 		"no name": {[]v1alpha1.Task{{Name: "a", TaskRef: ref("../x", -1)}}, nil, good,
 			[]string{`spec.task[0].taskRef.name: Invalid value: "../x": a lowercase RFC 1123`, `spec.task[0].taskRef.version: Invalid value: -1: must be between`}},
 	} {
@@ -229,9 +229,9 @@ func TestCheckTask(t *testing.T) {
 	}{
 		"fine":     {v1alpha1.DagTaskSpec{Version: new(int32(1)), RunAfter: []string{"!"}, TaskTemplate: template(t, `{image: i, parameters: [p, q], script: s}`)}, nil},
 		"no image": {v1alpha1.DagTaskSpec{}, []string{"spec.image: FieldValueRequired"}},
-		"much": {v1alpha1.DagTaskSpec{Version: new(int32(0)), TaskTemplate: template(t, `{image: " i", script: s, args: [a], backoff: {limit: -1}, parameters: [p, p, "1"], podTemplate: {env: [{name: p}], volumeMounts: [{name: v, mountPath: /v}]}}`)},
+		"much": {v1alpha1.DagTaskSpec{Version: new(int32(0)), TaskTemplate: template(t, `{image: " i", script: s, args: [a], backoff: {limit: -1}, parameters: [p, p, "1=2"], podTemplate: {env: [{name: p}], volumeMounts: [{name: v, mountPath: /v}, {name: workspace, mountPath: /w}]}}`)},
 			[]string{"spec.version: FieldValueInvalid", "spec.parameters[1]: FieldValueDuplicate", "spec.parameters[2]: FieldValueInvalid", "spec.image: FieldValueInvalid",
-				"spec.script: FieldValueForbidden", "spec.backoff.limit: FieldValueInvalid", "spec.podTemplate.env[0].name: FieldValueForbidden", "spec.podTemplate.volumeMounts[0].name: FieldValueNotFound"}},
+				"spec.podTemplate.env[0].name: FieldValueForbidden", "spec.podTemplate.volumeMounts[0].name: FieldValueNotFound"}},
 	} {
 		if diff := cmp.Diff(c.want, brief(dag.CheckTask(&c.spec))); diff != "" {
 			t.Errorf("%s: (-want +got):\n%s", name, diff)

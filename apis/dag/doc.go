@@ -6,8 +6,9 @@
 //
 // It also answers the questions that follow from the spec alone: the
 // parameters of one run (Resolve), the retry policy of a task (Retry), what a
-// version of a DAG or DagTask pins (Encode, EncodeTask, Hash, Decode) and when
-// a schedule is due (ParseSchedule).
+// version of a DAG or DagTask pins (Encode, EncodeTask, Hash, Decode), when a
+// schedule is due (SplitSchedule, ParseSchedule) and what is valid but has
+// another effect than it seems (Warnings, TaskWarnings).
 //
 // Invariants:
 //   - Pure: no clock, no network, no cluster. The one thing read from outside

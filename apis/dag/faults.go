@@ -54,9 +54,11 @@ func notFound(path *field.Path, value, detail string) *field.Error {
 	return &field.Error{Type: field.ErrorTypeNotFound, Field: path.String(), BadValue: cut(value), Detail: detail}
 }
 
-// duplicate is field.Duplicate with a bounded value.
+// duplicate is field.Duplicate with a bounded value and a detail.
 func duplicate(path *field.Path, value string) *field.Error {
-	return field.Duplicate(path, cut(value))
+	err := field.Duplicate(path, cut(value))
+	err.Detail = "must be given once"
+	return err
 }
 
 func quoted(value any) any {
@@ -86,6 +88,7 @@ func cut(text string) string {
 type compiler struct {
 	spec       *v1alpha1.DAGSpec
 	root       *field.Path
+	ofTask     bool // what is compiled is a DagTask
 	faults     faults
 	positions  map[string]int32 // of the tasks, by name
 	parameters map[string]int32 // positions of the parameters, by name

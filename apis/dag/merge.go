@@ -47,13 +47,15 @@ func mergeTemplates(base, over map[string]any) ([]byte, error) {
 	if key := directive(over); key != "" {
 		return nil, fmt.Errorf("a key must not begin with $: %q", cut(key))
 	}
+	scriptWins(base)
+	scriptWins(over)
 	_, script := over["script"]
 	_, command := over["command"]
 	_, args := over["args"]
 	switch {
-	case script && !command && !args:
+	case script:
 		over["command"], over["args"] = nil, nil
-	case !script && (command || args):
+	case command || args:
 		over["script"] = nil
 	}
 	pod, _ := over["podTemplate"].(map[string]any)
@@ -101,6 +103,14 @@ func mergeTemplates(base, over map[string]any) ([]byte, error) {
 		}
 	}
 	return json.Marshal(merged)
+}
+
+// scriptWins drops what a script makes void.
+func scriptWins(template map[string]any) {
+	if _, script := template["script"]; script {
+		delete(template, "command")
+		delete(template, "args")
+	}
 }
 
 // directive returns a key of a map, at any depth, that strategic merge would take for an order to itself.

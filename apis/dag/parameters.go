@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -15,7 +14,8 @@ import (
 const (
 	maxParameters         = 256
 	maxParameterNameBytes = 253
-	maxParameterChars     = 32768
+	// maxEnvBytes is what Linux takes of one environment variable: "name=value" and a NUL.
+	maxEnvBytes = 131072
 )
 
 // Value is a parameter resolved for one run: plain, or a reference to a Secret, never the secret's value. It is kept in
@@ -73,7 +73,7 @@ func defaultOf(p *v1alpha1.Parameter) Value { return defaultSource(p).value(p.Na
 func resolveOne(f *faults, path *field.Path, o *v1alpha1.ParameterValue, p *v1alpha1.Parameter) Value {
 	given, wanted := overrideSource(o), defaultSource(p)
 	switch {
-	case !given.check(f, path):
+	case !given.check(f, path, o.Name):
 	case wanted.isPlain() && !given.isPlain():
 		f.add(field.Forbidden(path.Child(given.used()),
 			fmt.Sprintf("parameter %q is a plain one: override it by value", cut(o.Name))))
@@ -151,8 +151,8 @@ func (s source) used() string {
 	}
 }
 
-// check adds the faults of the source and reports whether exactly one field is set.
-func (s source) check(f *faults, path *field.Path) bool {
+// check adds the faults of the source of the parameter of that name, and reports whether exactly one field is set.
+func (s source) check(f *faults, path *field.Path, name string) bool {
 	count := 0
 	for _, set := range []bool{s.plain != nil, s.secret != "", s.ref != nil} {
 		if set {
@@ -169,8 +169,8 @@ func (s source) check(f *faults, path *field.Path) bool {
 	}
 	if s.plain != nil {
 		withoutNUL(f, path.Child(s.plainField), *s.plain)
-		if len(*s.plain) > maxParameterChars && utf8.RuneCountInString(*s.plain) > maxParameterChars {
-			f.add(field.TooLongCharacters(path.Child(s.plainField), "", maxParameterChars))
+		if limit := maxEnvBytes - len(name) - len("=\x00"); len(*s.plain) > limit {
+			f.add(tooLongValue(path.Child(s.plainField), limit))
 		}
 	}
 	if s.secret != "" {
@@ -180,6 +180,12 @@ func (s source) check(f *faults, path *field.Path) bool {
 		checkSecretKeyRef(f, path.Child(s.refField), s.ref)
 	}
 	return count == 1
+}
+
+// tooLongValue is the fault of a value that no process can be started with.
+func tooLongValue(path *field.Path, limit int) *field.Error {
+	return &field.Error{Type: field.ErrorTypeTooLong, Field: path.String(), BadValue: field.OmitValueType{}, Detail: fmt.Sprintf(
+		"may not be more than %d bytes, as Linux takes no longer environment variable: put it into a ConfigMap or Secret, and mount that by podTemplate.volumes", limit)}
 }
 
 func checkSecretKeyRef(f *faults, path *field.Path, ref *v1alpha1.SecretKeyRef) {
@@ -208,11 +214,11 @@ func (c *compiler) checkParameters() {
 		} else {
 			c.parameters[p.Name] = int32(i)
 		}
-		defaultSource(p).check(&c.faults, path)
+		defaultSource(p).check(&c.faults, path, p.Name)
 	}
 }
 
-// checkParameterName checks that a parameter can be an environment variable in any cluster.
+// checkParameterName accepts every name that some cluster accepts for an environment variable; an older one says so itself.
 func (c *compiler) checkParameterName(path *field.Path, name string) {
 	switch {
 	case name == "":
@@ -220,6 +226,6 @@ func (c *compiler) checkParameterName(path *field.Path, name string) {
 	case len(name) > maxParameterNameBytes:
 		c.add(field.TooLong(path, "", maxParameterNameBytes))
 	default:
-		wellFormed(&c.faults, path, name, validation.IsEnvVarName)
+		wellFormed(&c.faults, path, name, validation.IsRelaxedEnvVarName)
 	}
 }

@@ -27,6 +27,12 @@ const (
 	// WorkspaceVolume and WorkspaceMount are the name of the workspace's volume in a Pod, and where its containers find it.
 	WorkspaceVolume = "kontroler-workspace"
 	WorkspaceMount  = "/workspace"
+	// WorkspaceAlias is what volumeMounts call that volume to have it, or a directory of it, elsewhere too. A volume that
+	// podTemplate.volumes calls so is that one.
+	WorkspaceAlias = "workspace"
+
+	// oldScriptVolume is where the existing Kontroler keeps a script.
+	oldScriptVolume = "shared-scripts"
 )
 
 // checkPodTemplate checks what can be told without a cluster and would make every Pod of the task invalid, and what
@@ -38,7 +44,7 @@ func (c *compiler) checkPodTemplate(t *v1alpha1.TaskTemplate, path *field.Path) 
 	checkAnnotations(f, path.Child("annotations"), p.Annotations, len(t.Script))
 	workspace := workspaceOf(c.spec) != nil
 	volumes := checkVolumes(f, path.Child("volumes"), p.Volumes, workspace)
-	mounts := mountChecker{volumes: volumes, workspace: workspace}
+	mounts := mountChecker{volumes: volumes, workspace: workspace, alias: workspace || c.ofTask}
 	mounts.check(f, path.Child("volumeMounts"), p.VolumeMounts)
 	checkEnv(f, path.Child("env"), p.Env)
 	checkEnvFrom(f, path.Child("envFrom"), p.EnvFrom)
@@ -97,7 +103,7 @@ func checkAnnotations(f *faults, path *field.Path, annotations map[string]string
 func reserved(f *faults, path *field.Path, keys map[string]string) {
 	for _, key := range sortedKeys(keys) {
 		if strings.HasPrefix(key, reservedPrefix) {
-			f.add(field.Forbidden(path.Key(cut(key)), "keys under "+reservedPrefix+" are the controller's own"))
+			f.add(field.Forbidden(path.Key(cut(key)), "keys under "+reservedPrefix+" are the controller's own: choose another prefix"))
 		}
 	}
 }
@@ -111,7 +117,7 @@ func checkVolumes(f *faults, path *field.Path, volumes []corev1.Volume, workspac
 		case v.Name == "":
 			f.add(field.Required(at.Child("name"), ""))
 		case v.Name == scriptVolume, v.Name == WorkspaceVolume && workspace:
-			f.add(field.Forbidden(at.Child("name"), "a volume of this name is the controller's own"))
+			f.add(field.Forbidden(at.Child("name"), "a volume of this name is the controller's own: choose another"))
 		case names[v.Name]:
 			f.add(duplicate(at.Child("name"), v.Name))
 		default:
@@ -140,6 +146,7 @@ func sourcesOf(source *corev1.VolumeSource) int {
 type mountChecker struct {
 	volumes   map[string]bool
 	workspace bool
+	alias     bool // WorkspaceAlias may be mounted: of a DagTask each DAG that names it decides
 }
 
 func (m mountChecker) check(f *faults, fieldPath *field.Path, mounts []corev1.VolumeMount) {
@@ -150,7 +157,10 @@ func (m mountChecker) check(f *faults, fieldPath *field.Path, mounts []corev1.Vo
 		switch {
 		case mount.Name == "":
 			f.add(field.Required(at.Child("name"), ""))
-		case !m.volumes[mount.Name]:
+		case m.volumes[mount.Name], m.alias && mount.Name == WorkspaceAlias:
+		case mount.Name == oldScriptVolume:
+			f.add(notFound(at.Child("name"), mount.Name, "podTemplate.volumes has no volume of this name; the script is "+scriptMount+"/script"))
+		default:
 			f.add(notFound(at.Child("name"), mount.Name, "podTemplate.volumes has no volume of this name"))
 		}
 		switch {
@@ -159,9 +169,9 @@ func (m mountChecker) check(f *faults, fieldPath *field.Path, mounts []corev1.Vo
 		case taken[mount.MountPath]:
 			f.add(duplicate(at.Child("mountPath"), mount.MountPath))
 		case clean == scriptMount || strings.HasPrefix(clean, scriptMount+"/"):
-			f.add(field.Forbidden(at.Child("mountPath"), scriptMount+" is the controller's own"))
+			f.add(field.Forbidden(at.Child("mountPath"), scriptMount+" is the controller's own: mount it elsewhere"))
 		case m.workspace && clean == WorkspaceMount:
-			f.add(field.Forbidden(at.Child("mountPath"), WorkspaceMount+" is where the workspace is mounted"))
+			f.add(field.Forbidden(at.Child("mountPath"), WorkspaceMount+" is where the workspace is mounted: mount it elsewhere"))
 		}
 		taken[mount.MountPath] = true
 		checkSubPath(f, at.Child("subPath"), mount.SubPath)
@@ -254,7 +264,7 @@ func checkInitContainers(f *faults, path *field.Path, containers []corev1.Contai
 		case container.Image == "":
 			f.add(field.Required(at.Child("image"), ""))
 		case container.Image != strings.TrimSpace(container.Image):
-			f.add(invalid(at.Child("image"), container.Image, "must not have leading or trailing whitespace"))
+			f.add(invalid(at.Child("image"), container.Image, "must not have leading or trailing whitespace: remove it"))
 		}
 		mounts.check(f, at.Child("volumeMounts"), container.VolumeMounts)
 		checkEnv(f, at.Child("env"), container.Env)
@@ -285,7 +295,7 @@ func checkTolerations(f *faults, path *field.Path, tolerations []corev1.Tolerati
 		oneOf(f, at.Child("effect"), t.Effect,
 			corev1.TaintEffectNoSchedule, corev1.TaintEffectPreferNoSchedule, corev1.TaintEffectNoExecute)
 		if t.TolerationSeconds != nil && t.Effect != corev1.TaintEffectNoExecute {
-			f.add(invalid(at.Child("effect"), string(t.Effect), "must be NoExecute where tolerationSeconds is set"))
+			f.add(invalid(at.Child("effect"), string(t.Effect), "must be NoExecute where tolerationSeconds is set: leave tolerationSeconds out"))
 		}
 	}
 }

@@ -93,6 +93,17 @@ func TestCompileVolumeFaults(t *testing.T) {
 				inTemplate + "initContainers[0].volumeMounts[0].mountPath: FieldValueForbidden",
 			},
 		},
+		"the workspace elsewhere": {
+			func() *v1alpha1.DAGSpec {
+				s := inPod(v1alpha1.PodTemplate{VolumeMounts: []corev1.VolumeMount{{Name: "workspace", MountPath: "/data", SubPath: "d"}}})
+				s.Workspace = claimed("1Gi")
+				return s
+			}(), nil,
+		},
+		"no workspace to have elsewhere, no script of old": {
+			inPod(v1alpha1.PodTemplate{VolumeMounts: []corev1.VolumeMount{{Name: "workspace", MountPath: "/data"}, {Name: "shared-scripts", MountPath: "/s"}}}),
+			[]string{inTemplate + "volumeMounts[0].name: FieldValueNotFound", inTemplate + "volumeMounts[1].name: FieldValueNotFound"},
+		},
 		"without a workspace": {inPod(v1alpha1.PodTemplate{Volumes: []corev1.Volume{{Name: "kontroler-workspace"}}}), nil},
 	})
 }

@@ -1,6 +1,7 @@
 package dag
 
 import (
+	"math"
 	"slices"
 	"time"
 
@@ -21,8 +22,9 @@ type RetryPolicy struct {
 	Limit int
 	// Conditional: only an end with one of Codes is retried.
 	Conditional bool
-	// Codes are the exit codes that are worth a retry. Read-only: shared with the spec.
-	Codes []int32
+	// Codes are the exit codes that are worth a retry; what is none of 0 to 255 matches nothing. Read-only: shared with the
+	// spec.
+	Codes []int64
 	// Duration is the delay before the first retry.
 	Duration time.Duration
 	// MaxDuration bounds the delay.
@@ -50,7 +52,7 @@ func Retry(t *v1alpha1.Task) RetryPolicy {
 		return p
 	}
 	if b.Limit != nil {
-		p.Limit = max(0, int(*b.Limit))
+		p.Limit = int(min(max(0, *b.Limit), math.MaxInt32))
 	}
 	if b.Factor != nil {
 		p.Factor = max(1, int(*b.Factor))
@@ -91,5 +93,5 @@ func (p RetryPolicy) Retries(exitCode *int32) bool {
 	if !p.Conditional {
 		return true
 	}
-	return exitCode != nil && slices.Contains(p.Codes, *exitCode)
+	return exitCode != nil && slices.Contains(p.Codes, int64(*exitCode))
 }

@@ -23,21 +23,25 @@ func TestRetry(t *testing.T) {
 		"nothing": {want: defaults},
 		"empty":   {backoff: &v1alpha1.Backoff{}, conditional: &v1alpha1.Conditional{}, want: defaults},
 		"old style": {
-			&v1alpha1.Backoff{Limit: new(int32(3))}, &v1alpha1.Conditional{Enabled: new(true), RetryCodes: []int32{8, 1}},
+			&v1alpha1.Backoff{Limit: new(int64(3))}, &v1alpha1.Conditional{Enabled: new(true), RetryCodes: []int64{8, 1}},
 			dag.RetryPolicy{
-				Limit: 3, Conditional: true, Codes: []int32{8, 1}, Duration: 10 * time.Second, MaxDuration: 5 * time.Minute, Factor: 2,
+				Limit: 3, Conditional: true, Codes: []int64{8, 1}, Duration: 10 * time.Second, MaxDuration: 5 * time.Minute, Factor: 2,
 			},
 		},
 		"all given": {
-			&v1alpha1.Backoff{Limit: new(int32(1)), Duration: d(time.Second), Factor: ptr[int32](3), MaxDuration: d(4 * time.Second)}, nil,
+			&v1alpha1.Backoff{Limit: new(int64(1)), Duration: d(time.Second), Factor: ptr[int32](3), MaxDuration: d(4 * time.Second)}, nil,
 			dag.RetryPolicy{Limit: 1, Duration: time.Second, MaxDuration: 4 * time.Second, Factor: 3},
 		},
 		"a duration above the default bound": {
 			&v1alpha1.Backoff{Duration: d(time.Hour)}, nil,
 			dag.RetryPolicy{Duration: time.Hour, MaxDuration: time.Hour, Factor: 2},
 		},
+		"more retries than a counter holds": {
+			&v1alpha1.Backoff{Limit: new(int64(math.MaxInt64))}, nil,
+			dag.RetryPolicy{Limit: math.MaxInt32, Duration: 10 * time.Second, MaxDuration: 5 * time.Minute, Factor: 2},
+		},
 		"not through the schema": {
-			&v1alpha1.Backoff{Limit: new(int32(-1)), Duration: d(-1), Factor: ptr[int32](-1), MaxDuration: d(-1)}, nil,
+			&v1alpha1.Backoff{Limit: new(int64(-1)), Duration: d(-1), Factor: ptr[int32](-1), MaxDuration: d(-1)}, nil,
 			dag.RetryPolicy{Factor: 1},
 		},
 	} {
@@ -84,19 +88,20 @@ func TestDelay(t *testing.T) {
 }
 
 func TestRetries(t *testing.T) {
-	codes := dag.RetryPolicy{Conditional: true, Codes: []int32{1, 137}}
+	codes := dag.RetryPolicy{Conditional: true, Codes: []int64{1, 137}}
 	for name, c := range map[string]struct {
 		policy dag.RetryPolicy
 		code   *int32
 		want   bool
 	}{
-		"unconditional":                  {dag.RetryPolicy{}, ptr[int32](3), true},
-		"unconditional, without a code":  {dag.RetryPolicy{}, nil, true},
-		"codes without enabled":          {dag.RetryPolicy{Codes: []int32{1}}, ptr[int32](3), true},
-		"one of the codes":               {codes, ptr[int32](137), true},
-		"another code":                   {codes, ptr[int32](2), false},
-		"conditional, without a code":    {codes, nil, false},
-		"conditional, without any codes": {dag.RetryPolicy{Conditional: true}, ptr[int32](1), false},
+		"unconditional":                     {dag.RetryPolicy{}, ptr[int32](3), true},
+		"unconditional, without a code":     {dag.RetryPolicy{}, nil, true},
+		"codes without enabled":             {dag.RetryPolicy{Codes: []int64{1}}, ptr[int32](3), true},
+		"one of the codes":                  {codes, ptr[int32](137), true},
+		"another code":                      {codes, ptr[int32](2), false},
+		"conditional, without a code":       {codes, nil, false},
+		"codes that no container ends with": {dag.RetryPolicy{Conditional: true, Codes: []int64{-1, 256, 1 << 32}}, ptr[int32](0), false},
+		"conditional, without any codes":    {dag.RetryPolicy{Conditional: true}, ptr[int32](1), false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := c.policy.Retries(c.code); got != c.want {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"kontroler/apis/dag"
+	"kontroler/apis/kontroler/v1alpha1"
 )
 
 func TestParseSchedule(t *testing.T) {
@@ -24,6 +25,9 @@ func TestParseSchedule(t *testing.T) {
 		"leap day":                {"0 0 29 2 *", nil, "2028-02-29T00:00:00Z"},
 		"date or weekday":         {"0 0 31 2 1", nil, "2027-02-01T00:00:00Z"},
 		"a step beyond the range": {"*/4611686018427387904 * * * *", nil, "2026-03-28T13:00:00Z"},
+		"a zone before it":        {"CRON_TZ=America/New_York 0 0 * * *", nil, "2026-03-29T04:00:00Z"},
+		"TZ, and the same zone":   {" TZ=America/New_York @daily", ptr("America/New_York"), "2026-03-29T04:00:00Z"},
+		"an empty zone before it": {"TZ= @daily", nil, "2026-03-29T00:00:00Z"},
 		"whitespace":              {"  0   0 * * * ", nil, "2026-03-29T00:00:00Z"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -54,17 +58,15 @@ func TestParseScheduleErrors(t *testing.T) {
 		"day zero":            {"0 0 0 * *", nil, "below minimum"},
 		"no step":             {"*/0 * * * *", nil, "positive"},
 		"a step too large":    {"*/99999999999999999999 * * * *", nil, "parse int"},
-		"zone that panics":    {"TZ=0", nil, "use timeZone"},
-		"zone":                {"CRON_TZ=UTC 0 0 * * *", nil, "use timeZone"},
+		"a zone and nothing":  {"TZ=0", nil, "IANA"},
+		"a zone alone":        {"CRON_TZ=UTC", nil, "empty spec"},
+		"another zone":        {"CRON_TZ=UTC 0 0 * * *", ptr("Europe/Berlin"), `CRON_TZ= names another zone than timeZone, "Europe/Berlin": leave it out`},
+		"two zones":           {"TZ=UTC CRON_TZ=UTC 0 0 * * *", nil, "one zone at most"},
+		"an unknown zone":     {"TZ=Mars/Olympus 0 0 * * *", nil, "IANA"},
 		"descriptor":          {"@fortnightly", nil, "unrecognized descriptor"},
 		"every nothing":       {"@every ", nil, "duration"},
 		"every instant":       {"@every 10ms", nil, "at least 1s"},
 		"every past":          {"@every -1h", nil, "at least 1s"},
-		"no such day":         {"0 0 31 2 *", nil, "never due"},
-		"no such days":        {"0 0 31 4,6,9,11 *", nil, "never due"},
-		"no minute":           {", * * * *", nil, "never due"},
-		"no month":            {"0 0 * , *", nil, "never due"},
-		"no day":              {"0 0 , * *", nil, "never due"},
 		"too long":            {strings.Repeat("0,", 200) + "0 * * * *", nil, "longer than 256"},
 		"empty zone":          {"@daily", ptr(""), "leave it out"},
 		"unknown zone":        {"@daily", ptr("Mars/Olympus"), "IANA"},
@@ -84,6 +86,42 @@ func TestParseScheduleErrors(t *testing.T) {
 	}
 }
 
+// A schedule that is never due is valid, and cheap to ask.
+func TestNeverDue(t *testing.T) {
+	for _, schedule := range []string{"0 0 31 2 *", "TZ=Europe/Berlin 0 0 31 4,6,9,11 *", ", * * * *", "0 0 * , *", "0 0 , * *"} {
+		parsed, _, err := dag.ParseSchedule(schedule, nil)
+		if err != nil || !dag.IsNeverDue(parsed) || !parsed.Next(time.Now()).IsZero() {
+			t.Errorf("%q: %v, %v", schedule, parsed, err)
+		}
+	}
+	if parsed, _, err := dag.ParseSchedule("0 0 29 2 *", nil); err != nil || dag.IsNeverDue(parsed) {
+		t.Errorf("the leap day: %v, %v", parsed, err)
+	}
+}
+
+func TestSplitSchedule(t *testing.T) {
+	for name, c := range map[string]struct {
+		schedule         string
+		timeZone         *string
+		expression, zone string
+	}{
+		"nothing":                 {"", nil, "", ""},
+		"no zone":                 {"@daily", nil, "@daily", ""},
+		"timeZone":                {"@daily", ptr("UTC"), "@daily", "UTC"},
+		"a zone before it":        {"CRON_TZ=Europe/Berlin  0 9 * * 1-5", nil, "0 9 * * 1-5", "Europe/Berlin"},
+		"both":                    {"TZ=Europe/Berlin @daily", ptr("Europe/Berlin"), "@daily", "Europe/Berlin"},
+		"a zone before nothing":   {"TZ=UTC", nil, "", "UTC"},
+		"an empty zone before it": {"TZ= @daily", nil, "@daily", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			expression, zone := dag.SplitSchedule(&v1alpha1.DAGSpec{Schedule: c.schedule, TimeZone: c.timeZone})
+			if expression != c.expression || zone != c.zone {
+				t.Errorf("%q in %q, want %q in %q", expression, zone, c.expression, c.zone)
+			}
+		})
+	}
+}
+
 func FuzzParseSchedule(f *testing.F) {
 	for _, seed := range []string{
 		"* * * * *", "0 0 31 2 *", "0 0 29 2 *", "TZ=0", "CRON_TZ=", "@every 1h", "@every -1s", "@daily", "*/9223372036854775807 * * * *",
@@ -95,7 +133,7 @@ func FuzzParseSchedule(f *testing.F) {
 	f.Add("30 0 * * *", "America/Sao_Paulo")
 	from := time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)
 	f.Fuzz(func(t *testing.T, schedule, zone string) {
-		if s, _, err := dag.ParseSchedule(schedule, nil); err == nil {
+		if s, _, err := dag.ParseSchedule(schedule, nil); err == nil && !dag.IsNeverDue(s) {
 			if next := s.Next(from); next.IsZero() || !next.After(from) {
 				t.Fatalf("%q: next is %v", schedule, next)
 			}

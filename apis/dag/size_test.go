@@ -22,7 +22,7 @@ func sized() map[string]func(i int) v1alpha1.Task {
 				t.Image = "registry.example.com/team/loader:1.2.3"
 				t.Command, t.Args = []string{"python", "-m", "loader"}, []string{"--table", fmt.Sprintf("table_%d", i), "--mode", "full"}
 				t.Parameters = []string{"day", "region"}
-				t.Backoff = &v1alpha1.Backoff{Limit: ptr[int32](3)}
+				t.Backoff = &v1alpha1.Backoff{Limit: ptr[int64](3)}
 				t.TimeoutSeconds = ptr[int64](3600)
 				t.PodTemplate = &v1alpha1.PodTemplate{
 					Resources: &corev1.ResourceRequirements{

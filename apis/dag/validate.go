@@ -18,9 +18,7 @@ const (
 	maxParents      = 10000
 	maxCount        = 10000
 	maxSeconds      = 31536000 // a year
-	maxRetries      = 1000
 	maxFactor       = 100
-	maxExitCode     = 255
 	maxScriptBytes  = 131072
 	maxInt32        = 1<<31 - 1
 	maxGraceSeconds = 86400
@@ -29,14 +27,7 @@ const (
 // checkSpec checks what is not a task or a parameter.
 func (c *compiler) checkSpec() {
 	s, f := c.spec, &c.faults
-	if s.Schedule != "" {
-		if _, err := parseCron(s.Schedule); err != nil {
-			c.add(invalid(c.root.Child("schedule"), s.Schedule, err.Error()))
-		}
-	}
-	if _, err := parseZone(s.TimeZone); err != nil {
-		c.add(invalid(c.root.Child("timeZone"), *s.TimeZone, err.Error()))
-	}
+	c.checkSchedule()
 	inRange(f, c.root.Child("startingDeadlineSeconds"), s.StartingDeadlineSeconds, 0, maxSeconds)
 	oneOf(f, c.root.Child("concurrencyPolicy"), s.ConcurrencyPolicy,
 		v1alpha1.AllowConcurrent, v1alpha1.ForbidConcurrent, v1alpha1.ReplaceConcurrent)
@@ -55,6 +46,29 @@ func (c *compiler) checkSpec() {
 	}
 }
 
+// checkSchedule checks the schedule and its zone.
+func (c *compiler) checkSchedule() {
+	s := c.spec
+	_, zoneErr := parseZone(s.TimeZone)
+	if zoneErr != nil {
+		c.add(invalid(c.root.Child("timeZone"), *s.TimeZone, zoneErr.Error()))
+	}
+	prefix, zone, expression := splitZone(s.Schedule)
+	if s.Schedule != "" {
+		if _, err := parseCron(expression); err != nil {
+			c.add(invalid(c.root.Child("schedule"), s.Schedule, err.Error()))
+		}
+	}
+	if prefix == "" {
+		return
+	}
+	if s.TimeZone != nil && *s.TimeZone != zone {
+		c.add(invalid(c.root.Child("schedule"), s.Schedule, otherZone(prefix, *s.TimeZone).Error()))
+	} else if _, err := parseZone(&zone); err != nil && zone != "" && zoneErr == nil {
+		c.add(invalid(c.root.Child("schedule"), s.Schedule, prefix+zone+" "+err.Error()))
+	}
+}
+
 // checkWebhook does not quote the URL: it may carry a token.
 func (c *compiler) checkWebhook() {
 	w, path := c.spec.Webhook, c.root.Child("webhook")
@@ -64,7 +78,7 @@ func (c *compiler) checkWebhook() {
 	if w.URL != "" {
 		parsed, err := url.Parse(w.URL)
 		if err != nil || parsed.Host == "" || (parsed.Scheme != "http" && parsed.Scheme != "https") {
-			c.add(invalid(path.Child("url"), nil, "must be an http or https URL"))
+			c.add(invalid(path.Child("url"), nil, "must be an http or https URL, scheme and host included, such as https://hooks.example.com/kontroler"))
 		}
 	}
 	if w.SecretRef != nil {
@@ -112,7 +126,7 @@ func (c *compiler) checkWorkspace() {
 		objectName(&c.faults, path.Child("storageClassName"), *w.PVC.StorageClassName)
 	}
 	if mode := w.PVC.VolumeMode; mode != nil && *mode == corev1.PersistentVolumeBlock {
-		c.add(invalid(path.Child("volumeMode"), string(*mode), "must be Filesystem: a workspace is mounted at "+WorkspaceMount))
+		c.add(invalid(path.Child("volumeMode"), string(*mode), "must be Filesystem, or left out: a workspace is mounted at "+WorkspaceMount))
 	} else if mode != nil {
 		oneOf(&c.faults, path.Child("volumeMode"), *mode, corev1.PersistentVolumeFilesystem)
 	}
@@ -190,10 +204,7 @@ func (c *compiler) checkTemplate(t *v1alpha1.TaskTemplate, path *field.Path) {
 func (c *compiler) checkContainer(t *v1alpha1.TaskTemplate, path *field.Path) {
 	f := &c.faults
 	if t.Image != strings.TrimSpace(t.Image) {
-		c.add(invalid(path.Child("image"), t.Image, "must not have leading or trailing whitespace"))
-	}
-	if t.Script != "" && len(t.Command)+len(t.Args) > 0 {
-		c.add(field.Forbidden(path.Child("script"), "script excludes command and args: use either the script or the command"))
+		c.add(invalid(path.Child("image"), t.Image, "must not have leading or trailing whitespace: remove it"))
 	}
 	if len(t.Script) > maxScriptBytes {
 		c.add(field.TooLong(path.Child("script"), "", maxScriptBytes))
@@ -213,22 +224,16 @@ func (c *compiler) checkContainer(t *v1alpha1.TaskTemplate, path *field.Path) {
 	inRange(f, path.Child("timeoutSeconds"), t.TimeoutSeconds, 1, maxSeconds)
 }
 
-// checkRetries checks backoff and conditional.
+// checkRetries checks backoff. Of its limit, as of exit codes, any number has a meaning.
 func checkRetries(f *faults, t *v1alpha1.TaskTemplate, path *field.Path) {
 	if b := t.Backoff; b != nil {
 		path := path.Child("backoff")
-		inRange(f, path.Child("limit"), b.Limit, 0, maxRetries)
 		inRange(f, path.Child("factor"), b.Factor, 1, maxFactor)
 		if b.Duration != nil && b.Duration.Duration < 0 {
 			f.add(invalid(path.Child("duration"), b.Duration.Duration.String(), "must not be negative"))
 		}
 		if b.MaxDuration != nil && b.MaxDuration.Duration < 0 {
 			f.add(invalid(path.Child("maxDuration"), b.MaxDuration.Duration.String(), "must not be negative"))
-		}
-	}
-	if t.Conditional != nil {
-		for i := range t.Conditional.RetryCodes {
-			inRange(f, path.Child("conditional", "retryCodes").Index(i), &t.Conditional.RetryCodes[i], 0, maxExitCode)
 		}
 	}
 }

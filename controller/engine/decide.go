@@ -21,6 +21,8 @@ type decision struct {
 	met map[int]int
 	// failed are the positions of tasks whose children must be skipped.
 	failed []int
+	// throttled: there was no slot for an attempt that was decided before.
+	throttled bool
 	// ready are the positions of Ready tasks that may start: those of the slice and those that became so.
 	ready []int
 }
@@ -146,7 +148,7 @@ func (d *decision) endAttempt(a *Attempt, task *Task, p *Pod, end End) {
 		end.Started = a.Started
 	}
 	d.ledger.AttemptEnded(a.ID, end.Phase, end.Reason, end.Message, end.ExitCode, uid, node, end.Started, end.Finished)
-	d.next.Ended++
+	d.next.Ended = append(d.next.Ended, a.PodName)
 	if p != nil && !p.Gone {
 		d.next.Reap = append(d.next.Reap, a.PodName)
 	}
@@ -167,8 +169,8 @@ func ran(a *Attempt, p *Pod, end End) time.Duration {
 	return end.Finished.Sub(a.Seen)
 }
 
-// unborn treats an attempt without a Pod: it is created, again under the same name after a crash, unless the API server
-// refused and it is not yet time to ask again.
+// unborn treats an attempt without a Pod: it is created, again under the same name after a crash, as far as there are
+// slots. One that a policy has refused for the start grace fails.
 func (d *decision) unborn(a *Attempt, task *Task) {
 	if d.Run.Stop != "" || a.Phase == AttemptStopping {
 		d.wakeLater(a.Due)
@@ -178,32 +180,50 @@ func (d *decision) unborn(a *Attempt, task *Task) {
 		d.refused(a, task, r)
 		return
 	}
-	if a.Reason == ReasonCreateRefused && a.Due.After(d.now) {
+	if a.Reason == ReasonCreateRefused {
+		if due := a.ReasonAt.Add(d.StartGrace); !d.now.Before(due) {
+			d.refuseStart(a, task, ReasonStartFailed, a.Message)
+			return
+		}
 		d.wake(a.Due)
-		return
 	}
-	d.next.Create = append(d.next.Create, Create{Task: a.Task, Number: a.Number, PodName: a.PodName, Reason: a.Reason})
+	d.create(a, a.Reason)
 }
 
-// refused: a quota or a namespace that goes away is waited for; what can never be right fails at once, all else after the
-// start grace.
-func (d *decision) refused(a *Attempt, task *Task, r Refusal) {
-	switch {
-	case r.Never, r.Reason == ReasonCreateRefused && a.Reason == r.Reason && !d.now.Before(a.ReasonAt.Add(d.StartGrace)):
-		reason := ReasonStartFailed
-		if r.Reason == ReasonNameTaken {
-			reason = ReasonNameTaken
-		}
-		d.endAttempt(a, task, nil, End{Phase: AttemptFailed, Reason: reason, Message: r.Message, Finished: d.now})
-	case r.Reason == ReasonCreateRefused:
-		due := d.now.Add(createRetry)
-		d.ledger.AttemptWaits(a.ID, r.Reason, r.Message, d.now, due)
-		d.wake(due)
-	default:
-		d.waits(a, r.Reason, r.Message, time.Time{})
-		// A probe that came due while this refusal waited to be told has been told nothing to create.
-		d.wake(d.now.Add(createRetry))
+// create asks for the Pod of an attempt that was decided before, if there is a slot. reason is what it is told to wait for.
+func (d *decision) create(a *Attempt, reason string) {
+	if d.Slots <= 0 {
+		d.throttled = true
+		return
 	}
+	d.Slots--
+	d.next.Create = append(d.next.Create, Create{Task: a.Task, Number: a.Number, PodName: a.PodName, Reason: reason})
+}
+
+// refused: what can never be right fails at once, what a policy refuses after the start grace; all else is waited out. The
+// create is asked for again: whoever sends it knows when its turn is.
+func (d *decision) refused(a *Attempt, task *Task, r Refusal) {
+	var due time.Time
+	if r.Reason == ReasonCreateRefused {
+		due = d.now.Add(d.StartGrace)
+		if a.Reason == r.Reason {
+			due = a.ReasonAt.Add(d.StartGrace)
+		}
+	}
+	switch {
+	case r.Never && r.Reason == ReasonNameTaken:
+		d.refuseStart(a, task, ReasonNameTaken, r.Message)
+	case r.Never, !due.IsZero() && !d.now.Before(due):
+		d.refuseStart(a, task, ReasonStartFailed, r.Message)
+	default:
+		d.waits(a, r.Reason, r.Message, due)
+		d.create(a, r.Reason)
+	}
+}
+
+// refuseStart ends an attempt whose Pod was never created.
+func (d *decision) refuseStart(a *Attempt, task *Task, reason, message string) {
+	d.endAttempt(a, task, nil, End{Phase: AttemptFailed, Reason: reason, Message: message, Finished: d.now})
 }
 
 // waits stores a reason from outside when its kind changes, its text at most every ten seconds: a text that changes sooner
@@ -280,23 +300,34 @@ func (d *decision) watchDeletion(p *Pod, due time.Time) time.Time {
 	return d.now.Add(NodeLostAfter)
 }
 
+// pending watches an attempt whose container has not started. What every start goes through is worth a word only once it
+// takes long.
 func (d *decision) pending(a *Attempt, p *Pod) {
 	if a.Phase == AttemptDecided {
-		d.ledger.AttemptPending(a.ID, p.UID, p.Node, d.now)
+		a.Seen, a.Due, a.Reason, a.Message = d.now, d.now.Add(slowStart), "", ""
+		d.ledger.AttemptPending(a.ID, p.UID, p.Node, d.now, a.Due)
 	}
 	reason, message, due := "", "", time.Time{}
-	if w := p.Waits; w != nil {
+	slow := a.Seen.Add(slowStart)
+	switch w := p.Waits; {
+	case w == nil, w.Usual && d.now.Before(slow):
+		if d.now.Before(slow) {
+			due = slow
+		}
+	case w.Usual:
+		reason, message, due = w.Reason, w.Message, d.now.Add(textEvery) // what it is at by then is no event of its own
+	case !w.Fails:
 		reason, message = w.Reason, w.Message
-		if w.Fails {
-			since := d.now
-			if w.Reason == a.Reason {
-				since = a.ReasonAt
-			}
-			due = since.Add(d.StartGrace)
-			if w.Never || !d.now.Before(due) {
-				d.stopAttempt(a, p, ReasonStartFailed, w.Reason+": "+w.Message)
-				return
-			}
+	default:
+		reason, message = w.Reason, w.Message
+		since := d.now
+		if w.Reason == a.Reason {
+			since = a.ReasonAt
+		}
+		due = since.Add(d.StartGrace)
+		if w.Never || !d.now.Before(due) {
+			d.stopAttempt(a, p, ReasonStartFailed, w.Reason+": "+w.Message)
+			return
 		}
 	}
 	d.waits(a, reason, message, d.watchDeletion(p, due))
@@ -315,6 +346,9 @@ func (d *decision) stopAttempt(a *Attempt, p *Pod, stop, message string) {
 // start decides attempts for Ready tasks, oldest first, as far as maxParallel, --max-pods and the size of a sync allow.
 func (d *decision) start() {
 	hold := ""
+	if d.throttled {
+		hold = HoldThrottled
+	}
 	if d.Run.Stop == "" {
 		sort.Slice(d.ready, func(i, j int) bool {
 			a, b := d.tasks[d.ready[i]], d.tasks[d.ready[j]]
@@ -354,7 +388,7 @@ func (d *decision) startTask(t *Task) {
 	d.ledger.TaskActive(t.ID, d.now)
 	d.ledger.AttemptDecided(t.ID, number, name, d.now)
 	d.move(t, TaskActive)
-	d.next.Started++
+	d.Slots--
 	d.next.Create = append(d.next.Create, Create{Task: t.Position, Number: number, PodName: name, Ready: t.Due})
 }
 

@@ -40,21 +40,21 @@ func TestStart(t *testing.T) {
 			s.Run.Phase = engine.RunPending
 			ready(s, 0, 0, 1)
 		}, want: []string{"run started", "active 10", "decided 10 1 a-1", "active 11", "decided 11 1 b-1", "counts r-2 a+2",
-			"> create 0#1 a-1", "> create 1#1 b-1", "> started 2 ended 0"}},
+			"> create 0#1 a-1", "> create 1#1 b-1"}},
 		"not yet due": {graph: "a", slice: func(s *engine.Slice) { ready(s, 1, 0) }},
 		"the number follows the attempts": {graph: "a", slice: func(s *engine.Slice) {
 			ready(s, 0, 0)
 			s.Tasks[0].Attempts = 3
-		}, want: []string{"active 10", "decided 10 4 a-4", "counts r-1 a+1", "> create 0#4 a-4", "> started 1 ended 0"}},
+		}, want: []string{"active 10", "decided 10 4 a-4", "counts r-1 a+1", "> create 0#4 a-4"}},
 		"oldest first, then as written": {graph: "a b c", spec: maxParallel(2), slice: func(s *engine.Slice) {
 			ready(s, 0, 0, 1)
 			ready(s, -1, 2)
 		}, want: []string{"active 12", "decided 12 1 c-1", "active 10", "decided 10 1 a-1", "held MaxParallel", "counts r-2 a+2",
-			"> create 2#1 c-1", "> create 0#1 a-1", "> started 2 ended 0"}},
+			"> create 2#1 c-1", "> create 0#1 a-1"}},
 		"maxParallel counts what is active": {graph: "a b c", spec: maxParallel(2), slice: func(s *engine.Slice) {
 			is(s, engine.TaskActive, 0)
 			ready(s, 0, 1, 2)
-		}, want: []string{"active 11", "decided 11 1 b-1", "held MaxParallel", "counts r-1 a+1", "> create 1#1 b-1", "> started 1 ended 0"}},
+		}, want: []string{"active 11", "decided 11 1 b-1", "held MaxParallel", "counts r-1 a+1", "> create 1#1 b-1"}},
 		"maxParallel reached": {graph: "a b", spec: maxParallel(1), slice: func(s *engine.Slice) {
 			is(s, engine.TaskActive, 0)
 			ready(s, 0, 1)
@@ -69,11 +69,11 @@ func TestStart(t *testing.T) {
 			ready(s, 0, 1)
 			s.Run.Hold = engine.HoldMaxParallel
 		}, want: []string{"ended 100 Succeeded - 0 u n @-60 @0", "succeeded 10", "active 11", "decided 11 1 b-1", "held -", "counts r-1 s+1",
-			"> create 1#1 b-1", "> reap a-1", "> started 1 ended 1"}},
+			"> create 1#1 b-1", "> reap a-1", "> ended 1"}},
 		"slots": {graph: "a b", slice: func(s *engine.Slice) {
 			ready(s, 0, 0, 1)
 			s.Slots = 1
-		}, want: []string{"active 10", "decided 10 1 a-1", "held Throttled", "counts r-1 a+1", "> create 0#1 a-1", "> started 1 ended 0"}},
+		}, want: []string{"active 10", "decided 10 1 a-1", "held Throttled", "counts r-1 a+1", "> create 0#1 a-1"}},
 		"no slots, and fewer": {graph: "a", slice: func(s *engine.Slice) {
 			ready(s, 0, 0)
 			s.Slots = -3
@@ -81,16 +81,16 @@ func TestStart(t *testing.T) {
 		"slots below maxParallel": {graph: "a b c", spec: maxParallel(2), slice: func(s *engine.Slice) {
 			ready(s, 0, 0, 1, 2)
 			s.Slots = 1
-		}, want: []string{"active 10", "decided 10 1 a-1", "held Throttled", "counts r-1 a+1", "> create 0#1 a-1", "> started 1 ended 0"}},
+		}, want: []string{"active 10", "decided 10 1 a-1", "held Throttled", "counts r-1 a+1", "> create 0#1 a-1"}},
 		"as many as a sync may start, then again": {graph: "a b", slice: func(s *engine.Slice) {
 			ready(s, 0, 0, 1)
 			s.Starts = 1
-		}, want: []string{"active 10", "decided 10 1 a-1", "counts r-1 a+1", "> create 0#1 a-1", "> started 1 ended 0", "> again"}},
+		}, want: []string{"active 10", "decided 10 1 a-1", "counts r-1 a+1", "> create 0#1 a-1", "> again"}},
 		"again for Ready tasks that the slice has not": {graph: "a b", slice: func(s *engine.Slice) {
 			ready(s, 0, 0, 1)
 			count(s)
 			s.Tasks, s.Starts = s.Tasks[:1], 1
-		}, want: []string{"active 10", "decided 10 1 a-1", "counts r-1 a+1", "> create 0#1 a-1", "> started 1 ended 0", "> again"}},
+		}, want: []string{"active 10", "decided 10 1 a-1", "counts r-1 a+1", "> create 0#1 a-1", "> again"}},
 		"not again when nothing may be started": {graph: "a", slice: func(s *engine.Slice) {
 			ready(s, 0, 0)
 			s.Starts = 0
@@ -99,7 +99,7 @@ func TestStart(t *testing.T) {
 			ready(s, 0, 0)
 			count(s)
 			s.Tasks = append(s.Tasks, s.Tasks[0])
-		}, want: []string{"active 10", "decided 10 1 a-1", "counts r-1 a+1", "> create 0#1 a-1", "> started 1 ended 0"}},
+		}, want: []string{"active 10", "decided 10 1 a-1", "counts r-1 a+1", "> create 0#1 a-1"}},
 		"a hold ends with what was held": {graph: "a", slice: func(s *engine.Slice) {
 			live(s, 0, engine.AttemptRunning)
 			s.Run.Hold = engine.HoldThrottled
@@ -118,7 +118,7 @@ func TestLive(t *testing.T) {
 		"seen: pending": {graph: "a", slice: func(s *engine.Slice) {
 			live(s, 0, engine.AttemptDecided)
 			s.Pods["a-1"] = pod(unscheduled)
-		}, want: []string{"pending 100 u -"}},
+		}, want: []string{"pending 100 u -", "> wake @5"}},
 		"seen: pending, and why": {graph: "a", slice: func(s *engine.Slice) {
 			live(s, 0, engine.AttemptDecided)
 			s.Pods["a-1"] = pod(unscheduled, waits("Unschedulable", "0/3 nodes"))
@@ -156,7 +156,7 @@ func TestLive(t *testing.T) {
 			s.Pods["a-1"] = pod()
 		}, want: []string{"due 100 @139", "> wake @139"}},
 		"exit 0 before the timeout was noticed": {graph: "a", spec: timeout(10), now: 40, slice: func(s *engine.Slice) { ends(s, 0, 0) },
-			want: []string{"ended 100 Succeeded - 0 u n @-60 @0", "succeeded 10", "counts a-1 s+1", "run ended Succeeded - -", "> reap a-1", "> started 0 ended 1", "> run ended"}},
+			want: []string{"ended 100 Succeeded - 0 u n @-60 @0", "succeeded 10", "counts a-1 s+1", "run ended Succeeded - -", "> reap a-1", "> ended 1", "> run ended"}},
 		"deleted by somebody: a look when its node may be lost": {graph: "a", slice: func(s *engine.Slice) {
 			live(s, 0, engine.AttemptRunning)
 			s.Pods["a-1"] = pod(deletedAt(0))
@@ -194,13 +194,13 @@ func TestLive(t *testing.T) {
 			live(s, 0, engine.AttemptRunning)
 			s.Pods["a-1"] = goneFromCluster
 		}, want: []string{"ended 100 Lost PodDeleted - - - @-60 @10", "backed off 10 BackingOff @11 0 1 restart 1 of 10: PodDeleted: its Pod is gone",
-			"counts r+1 a-1", "> started 0 ended 1", "> wake @11"}},
+			"counts r+1 a-1", "> ended 1", "> wake @11"}},
 		"created before, nothing known: not again": {graph: "a", slice: func(s *engine.Slice) { live(s, 0, engine.AttemptDecided).PodUID = "u" }},
 		"created before, gone: not again": {graph: "a", slice: func(s *engine.Slice) {
 			live(s, 0, engine.AttemptDecided).PodUID = "u"
 			s.Pods["a-1"] = goneFromCluster
 		}, want: []string{"ended 100 Lost PodDeleted - - - never @0", "backed off 10 BackingOff @1 0 1 restart 1 of 10: PodDeleted: its Pod is gone",
-			"counts r+1 a-1", "> started 0 ended 1", "> wake @1"}},
+			"counts r+1 a-1", "> ended 1", "> wake @1"}},
 	})
 }
 
@@ -219,9 +219,33 @@ func waiting(s *engine.Slice, reason, message string, since, said int) *engine.A
 	return a
 }
 
+// usual is what every start goes through.
+func usual(reason, message string) func(*engine.Pod) {
+	return func(p *engine.Pod) { p.Waits = &engine.Wait{Reason: reason, Message: message, Usual: true} }
+}
+
 func TestPending(t *testing.T) {
 	const pull = "ImagePullBackOff"
 	play(t, map[string]scene{
+		"a start that is not slow has no reason": {graph: "a", now: 4, slice: func(s *engine.Slice) {
+			a := live(s, 0, engine.AttemptPending)
+			a.Seen, a.Due = at(0), at(5)
+			s.Pods["a-1"] = pod(neverStarted, usual("ContainerCreating", "Pulling"))
+		}, want: []string{"> wake @5"}},
+		"a slow start says what it is at, and looks again": {graph: "a", now: 5, slice: func(s *engine.Slice) {
+			a := live(s, 0, engine.AttemptPending)
+			a.Seen, a.Due = at(0), at(5)
+			s.Pods["a-1"] = pod(neverStarted, usual("ContainerCreating", "Pulling"))
+		}, want: []string{"waits 100 ContainerCreating Pulling @15", "> wake @15"}},
+		"an init container that runs spends no grace": {graph: "a", now: 7200, slice: func(s *engine.Slice) {
+			waiting(s, "PodInitializing", "init container wait is running", 5, 5).Seen = at(0)
+			s.Pods["a-1"] = pod(neverStarted, usual("PodInitializing", "init container wait is running"))
+		}, want: []string{"waits 100 PodInitializing init container wait is running @7210", "> wake @7210"}},
+		"a failure is told at once": {graph: "a", now: 1, slice: func(s *engine.Slice) {
+			a := live(s, 0, engine.AttemptPending)
+			a.Seen, a.Due = at(0), at(5)
+			s.Pods["a-1"] = pod(neverStarted, cannot("FailedMount", "no ConfigMap x"))
+		}, want: []string{"waits 100 FailedMount no ConfigMap x @301", "> wake @301"}},
 		"nothing new": {graph: "a", slice: func(s *engine.Slice) {
 			waiting(s, "Unschedulable", "0/3", 0, 0)
 			s.Pods["a-1"] = pod(unscheduled, waits("Unschedulable", "0/3"))
@@ -306,32 +330,46 @@ func refusedSince(reason string, since, said, due int) func(*engine.Slice) {
 
 func TestRefused(t *testing.T) {
 	startFailed := []string{"ended 100 Failed StartFailed - - - never @300", "failed 10 RetriesSpent StartFailed: no", "counts a-1 f+1",
-		"run ended Failed TaskFailed 1 task failed", "> started 0 ended 1", "> run ended"}
+		"run ended Failed TaskFailed 1 task failed", "> ended 1", "> run ended"}
 	play(t, map[string]scene{
-		"quota: waits":         {graph: "a", slice: refuse("QuotaExceeded", false), want: []string{"waits 100 QuotaExceeded no never", "> wake @10"}},
-		"quota: waits forever": {graph: "a", now: 100000, slice: refusedSince("QuotaExceeded", 0, 0, 0), want: []string{"> wake @100010"}},
+		"quota: told, and asked again": {graph: "a", slice: refuse("QuotaExceeded", false),
+			want: []string{"waits 100 QuotaExceeded no never", "> create 0#1 a-1"}},
+		"quota: waits forever": {graph: "a", now: 100000, slice: refusedSince("QuotaExceeded", 0, 0, 0), want: []string{"> create 0#1 a-1"}},
 		"quota: asked again":   {graph: "a", now: 60, slice: func(s *engine.Slice) { refusedSince("QuotaExceeded", 0, 0, 0)(s); clear(s.Refusals) }, want: []string{"> create 0#1 a-1"}},
+		"quota: no slot to ask with": {graph: "a", now: 60, slice: func(s *engine.Slice) {
+			refusedSince("QuotaExceeded", 0, 0, 0)(s)
+			clear(s.Refusals)
+			s.Slots = 0
+		}, want: []string{"held Throttled"}},
 		"terminating namespace: waits": {graph: "a", slice: refuse("NamespaceTerminating", false),
-			want: []string{"waits 100 NamespaceTerminating no never", "> wake @10"}},
-		"refused: asked again in ten seconds": {graph: "a", slice: refuse("CreateRefused", false), want: []string{"waits 100 CreateRefused no @10", "> wake @10"}},
-		"refused: not before":                 {graph: "a", now: 9, slice: func(s *engine.Slice) { refusedSince("CreateRefused", 0, 0, 10)(s); clear(s.Refusals) }, want: []string{"> wake @10"}},
-		"refused: but then":                   {graph: "a", now: 10, slice: func(s *engine.Slice) { refusedSince("CreateRefused", 0, 0, 10)(s); clear(s.Refusals) }, want: []string{"> create 0#1 a-1"}},
-		"refused again":                       {graph: "a", now: 299, slice: refusedSince("CreateRefused", 0, 0, 290), want: []string{"waits 100 CreateRefused no @309", "> wake @309"}},
-		"refused for the whole grace":         {graph: "a", now: 300, slice: refusedSince("CreateRefused", 0, 290, 300), want: startFailed},
+			want: []string{"waits 100 NamespaceTerminating no never", "> create 0#1 a-1"}},
+		"a policy: the start grace begins": {graph: "a", slice: refuse("CreateRefused", false),
+			want: []string{"waits 100 CreateRefused no @300", "> create 0#1 a-1", "> wake @300"}},
+		"a policy: asked again within the grace": {graph: "a", now: 299, slice: func(s *engine.Slice) {
+			refusedSince("CreateRefused", 0, 0, 300)(s)
+			clear(s.Refusals)
+		}, want: []string{"> create 0#1 a-1", "> wake @300"}},
+		"a policy: the grace is over, and nobody has asked again": {graph: "a", now: 300, slice: func(s *engine.Slice) {
+			refusedSince("CreateRefused", 0, 0, 300)(s)
+			clear(s.Refusals)
+			s.Attempts[0].Message = "no"
+		}, want: startFailed},
+		"refused again":               {graph: "a", now: 299, slice: refusedSince("CreateRefused", 0, 0, 300), want: []string{"> create 0#1 a-1", "> wake @300"}},
+		"refused for the whole grace": {graph: "a", now: 300, slice: refusedSince("CreateRefused", 0, 290, 300), want: startFailed},
 		"a quota before does not count": {graph: "a", now: 300, slice: func(s *engine.Slice) {
 			refusedSince("QuotaExceeded", 0, 0, 0)(s)
 			s.Refusals["a-1"] = engine.Refusal{Reason: "CreateRefused", Message: "no"}
-		}, want: []string{"waits 100 CreateRefused no @310", "> wake @310"}},
+		}, want: []string{"waits 100 CreateRefused no @600", "> create 0#1 a-1", "> wake @600"}},
 		"never right: at once": {graph: "a", now: 300, slice: refuse("CreateRefused", true), want: startFailed},
 		"name taken: at once": {graph: "a", slice: refuse("NameTaken", true), want: []string{"ended 100 Failed NameTaken - - - never @0",
-			"failed 10 RetriesSpent NameTaken: no", "counts a-1 f+1", "run ended Failed TaskFailed 1 task failed", "> started 0 ended 1", "> run ended"}},
-		"name taken, with retries": {graph: "a", spec: backoff(v1alpha1.Backoff{Limit: new(int32(1))}), slice: refuse("NameTaken", true), want: []string{"ended 100 Failed NameTaken - - - never @0",
-			"backed off 10 BackingOff @10 1 0 retry 1 of 1: NameTaken: no", "counts r+1 a-1", "> started 0 ended 1", "> wake @10"}},
+			"failed 10 RetriesSpent NameTaken: no", "counts a-1 f+1", "run ended Failed TaskFailed 1 task failed", "> ended 1", "> run ended"}},
+		"name taken, with retries": {graph: "a", spec: backoff(v1alpha1.Backoff{Limit: new(int64(1))}), slice: refuse("NameTaken", true), want: []string{"ended 100 Failed NameTaken - - - never @0",
+			"backed off 10 BackingOff @10 1 0 retry 1 of 1: NameTaken: no", "counts r+1 a-1", "> ended 1", "> wake @10"}},
 		"its children are told later": {graph: "a b<a", slice: func(s *engine.Slice) {
 			refuse("NameTaken", true)(s)
 			count(s)
 			s.Tasks = s.Tasks[:1]
-		}, want: []string{"ended 100 Failed NameTaken - - - never @0", "failed 10 RetriesSpent NameTaken: no (cascade)", "counts a-1 f+1", "> started 0 ended 1", "> again"}},
+		}, want: []string{"ended 100 Failed NameTaken - - - never @0", "failed 10 RetriesSpent NameTaken: no (cascade)", "counts a-1 f+1", "> ended 1", "> again"}},
 		"a Pod that is there after all": {graph: "a", slice: func(s *engine.Slice) {
 			refuse("CreateRefused", true)(s)
 			s.Pods["a-1"] = pod()
@@ -440,24 +478,24 @@ func TestStop(t *testing.T) {
 			ends(s, 0, 0)
 		}, want: []string{"run stopping UserCancelled", "unstarted cancelled UserCancelled cancelled by spec.cancel", "live stopped UserCancelled",
 			"ended 100 Succeeded - 0 u n @-60 @0", "succeeded 10", "counts w-1 a-1 s+1 c+1",
-			"run ended Cancelled UserCancelled cancelled by spec.cancel", "> reap a-1", "> started 0 ended 1", "> run ended"}},
+			"run ended Cancelled UserCancelled cancelled by spec.cancel", "> reap a-1", "> ended 1", "> run ended"}},
 		"all had succeeded": {graph: "a", slice: func(s *engine.Slice) {
 			s.Cancel = true
 			ends(s, 0, 0)
 		}, want: []string{"run stopping UserCancelled", "unstarted cancelled UserCancelled cancelled by spec.cancel", "live stopped UserCancelled",
-			"ended 100 Succeeded - 0 u n @-60 @0", "succeeded 10", "counts a-1 s+1", "run ended Succeeded - -", "> reap a-1", "> started 0 ended 1", "> run ended"}},
-		"no retry of what failed": {graph: "a", spec: backoff(v1alpha1.Backoff{Limit: new(int32(3))}), slice: func(s *engine.Slice) {
+			"ended 100 Succeeded - 0 u n @-60 @0", "succeeded 10", "counts a-1 s+1", "run ended Succeeded - -", "> reap a-1", "> ended 1", "> run ended"}},
+		"no retry of what failed": {graph: "a", spec: backoff(v1alpha1.Backoff{Limit: new(int64(3))}), slice: func(s *engine.Slice) {
 			s.Cancel = true
 			ends(s, 0, 1)
 		}, want: []string{"run stopping UserCancelled", "unstarted cancelled UserCancelled cancelled by spec.cancel", "live stopped UserCancelled",
 			"ended 100 Failed ExitCode 1 u n @-60 @0", "cancelled 10 UserCancelled cancelled by spec.cancel", "counts a-1 c+1",
-			"run ended Cancelled UserCancelled cancelled by spec.cancel", "> reap a-1", "> started 0 ended 1", "> run ended"}},
+			"run ended Cancelled UserCancelled cancelled by spec.cancel", "> reap a-1", "> ended 1", "> run ended"}},
 		"no restart of what is lost": {graph: "a", slice: func(s *engine.Slice) {
 			s.Run.Stop = engine.ReasonDeadlineExceeded
 			live(s, 0, engine.AttemptRunning)
 			s.Pods["a-1"] = goneFromCluster
 		}, want: []string{"ended 100 Lost PodDeleted - - - @-60 @0", "cancelled 10 DeadlineExceeded the run took longer than activeDeadlineSeconds", "counts a-1 c+1",
-			"run ended Failed DeadlineExceeded the run took longer than activeDeadlineSeconds", "> started 0 ended 1", "> run ended"}},
+			"run ended Failed DeadlineExceeded the run took longer than activeDeadlineSeconds", "> ended 1", "> run ended"}},
 		"said once": {graph: "a b", slice: func(s *engine.Slice) {
 			s.Cancel, s.Deleted, s.Run.Stop, s.Run.Deadline = true, true, engine.ReasonUserCancelled, at(-1)
 			live(s, 0, engine.AttemptRunning)
@@ -473,7 +511,7 @@ func TestStop(t *testing.T) {
 			a.Stop, a.PodUID, a.Due = engine.ReasonUserCancelled, "", at(0)
 			s.Pods["a-1"] = goneFromCluster
 		}, want: []string{"ended 100 Cancelled UserCancelled - - - never @0", "cancelled 10 UserCancelled cancelled by spec.cancel", "counts a-1 c+1",
-			"run ended Cancelled UserCancelled cancelled by spec.cancel", "> started 0 ended 1", "> run ended"}},
+			"run ended Cancelled UserCancelled cancelled by spec.cancel", "> ended 1", "> run ended"}},
 		"stopping, its Pod appeared after all": {graph: "a", slice: func(s *engine.Slice) {
 			s.Run.Stop = engine.ReasonUserCancelled
 			a := live(s, 0, engine.AttemptStopping)
@@ -485,14 +523,14 @@ func TestStop(t *testing.T) {
 			ends(s, 0, 0)
 			is(s, engine.TaskCancelled, 1)
 		}, want: []string{"ended 100 Succeeded - 0 u n @-60 @0", "succeeded 10", "counts a-1 s+1",
-			"run ended Cancelled UserCancelled cancelled by spec.cancel", "> reap a-1", "> started 0 ended 1", "> run ended"}},
+			"run ended Cancelled UserCancelled cancelled by spec.cancel", "> reap a-1", "> ended 1", "> run ended"}},
 		"failed before, stopped with nothing left to cancel": {graph: "a b", slice: func(s *engine.Slice) {
 			s.Cancel = true
 			is(s, engine.TaskFailed, 0)
 			ends(s, 1, 0)
 		}, want: []string{"run stopping UserCancelled", "unstarted cancelled UserCancelled cancelled by spec.cancel", "live stopped UserCancelled",
 			"ended 101 Succeeded - 0 u n @-60 @0", "succeeded 11", "counts a-1 s+1",
-			"run ended Failed TaskFailed 1 task failed", "> reap b-1", "> started 0 ended 1", "> run ended"}},
+			"run ended Failed TaskFailed 1 task failed", "> reap b-1", "> ended 1", "> run ended"}},
 		"a cascade ends with the stop": {graph: "a b<a c", slice: func(s *engine.Slice) {
 			s.Run.Stop = engine.ReasonUserCancelled
 			is(s, engine.TaskFailed, 0)
@@ -511,13 +549,13 @@ func TestStop(t *testing.T) {
 
 // failing is one outcome of a task a: retries spent before, exit code, and what its task becomes.
 func TestRetry(t *testing.T) {
-	conditional := func(limit int32, codes ...int32) func(*v1alpha1.DAGSpec) {
+	conditional := func(limit int64, codes ...int64) func(*v1alpha1.DAGSpec) {
 		return func(s *v1alpha1.DAGSpec) {
 			s.Task[0].Backoff = &v1alpha1.Backoff{Limit: new(limit)}
 			s.Task[0].Conditional = &v1alpha1.Conditional{Enabled: new(true), RetryCodes: codes}
 		}
 	}
-	slow := backoff(v1alpha1.Backoff{Limit: new(int32(9)), Duration: &metav1.Duration{Duration: time.Second}, Factor: ptr(int32(3)), MaxDuration: &metav1.Duration{Duration: 20 * time.Second}})
+	slow := backoff(v1alpha1.Backoff{Limit: new(int64(9)), Duration: &metav1.Duration{Duration: time.Second}, Factor: ptr(int32(3)), MaxDuration: &metav1.Duration{Duration: 20 * time.Second}})
 	cases := map[string]struct {
 		spec    func(*v1alpha1.DAGSpec)
 		retries int
@@ -525,19 +563,19 @@ func TestRetry(t *testing.T) {
 		want    string
 	}{
 		"no retries":              {nil, 0, pod(ended(exit(1))), "failed 10 RetriesSpent ExitCode: exit code 1"},
-		"the first":               {backoff(v1alpha1.Backoff{Limit: new(int32(2))}), 0, pod(ended(exit(1))), "backed off 10 BackingOff @10 1 4 retry 1 of 2: ExitCode: exit code 1"},
-		"the second, twice later": {backoff(v1alpha1.Backoff{Limit: new(int32(2))}), 1, pod(ended(exit(1))), "backed off 10 BackingOff @20 2 4 retry 2 of 2: ExitCode: exit code 1"},
-		"spent":                   {backoff(v1alpha1.Backoff{Limit: new(int32(2))}), 2, pod(ended(exit(1))), "failed 10 RetriesSpent failed 3 times; the last: ExitCode: exit code 1"},
+		"the first":               {backoff(v1alpha1.Backoff{Limit: new(int64(2))}), 0, pod(ended(exit(1))), "backed off 10 BackingOff @10 1 4 retry 1 of 2: ExitCode: exit code 1"},
+		"the second, twice later": {backoff(v1alpha1.Backoff{Limit: new(int64(2))}), 1, pod(ended(exit(1))), "backed off 10 BackingOff @20 2 4 retry 2 of 2: ExitCode: exit code 1"},
+		"spent":                   {backoff(v1alpha1.Backoff{Limit: new(int64(2))}), 2, pod(ended(exit(1))), "failed 10 RetriesSpent failed 3 times; the last: ExitCode: exit code 1"},
 		"its own policy":          {slow, 2, pod(ended(exit(1))), "backed off 10 BackingOff @9 3 4 retry 3 of 9: ExitCode: exit code 1"},
 		"its own bound":           {slow, 5, pod(ended(exit(1))), "backed off 10 BackingOff @20 6 4 retry 6 of 9: ExitCode: exit code 1"},
 		"a code worth a retry":    {conditional(1, 3, 4), 0, pod(ended(exit(4))), "backed off 10 BackingOff @10 1 4 retry 1 of 1: ExitCode: exit code 4"},
 		"a code not worth one":    {conditional(1, 3, 4), 0, pod(ended(exit(5))), "failed 10 NotRetryable ExitCode: exit code 5; not among conditional.retryCodes"},
 		"137 of the kernel":       {conditional(1, 137), 0, pod(ended(exitBecause(137, "OOMKilled", ""))), "backed off 10 BackingOff @10 1 4 retry 1 of 1: OOMKilled: exit code 137: out of memory"},
 		"no code, conditional":    {conditional(1, 137), 0, pod(initFailed), "failed 10 NotRetryable StartFailed: an init container failed: exit code 3 no such table; not among conditional.retryCodes"},
-		"no code":                 {backoff(v1alpha1.Backoff{Limit: new(int32(1))}), 0, pod(initFailed), "backed off 10 BackingOff @10 1 4 retry 1 of 1: StartFailed: an init container failed: exit code 3 no such table"},
+		"no code":                 {backoff(v1alpha1.Backoff{Limit: new(int64(1))}), 0, pod(initFailed), "backed off 10 BackingOff @10 1 4 retry 1 of 1: StartFailed: an init container failed: exit code 3 no such table"},
 		"lost is another budget":  {nil, 0, pod(ended(exit(1)), disrupted), "backed off 10 BackingOff @16 0 5 restart 5 of 10: Disrupted: its Pod was disrupted (drain, preemption or taint)"},
 		"conditional lost":        {conditional(1, 3), 0, goneFromCluster, "backed off 10 BackingOff @16 0 5 restart 5 of 10: PodDeleted: its Pod is gone"},
-		"ten minutes of running give the other budget back": {backoff(v1alpha1.Backoff{Limit: new(int32(2))}), 0,
+		"ten minutes of running give the other budget back": {backoff(v1alpha1.Backoff{Limit: new(int64(2))}), 0,
 			pod(ended(&engine.Termination{ExitCode: 1, Started: at(-600), Finished: at(0)})), "backed off 10 BackingOff @10 1 0 retry 1 of 2: ExitCode: exit code 1"},
 	}
 	for name, c := range cases {
@@ -566,12 +604,12 @@ func TestTimeoutRetries(t *testing.T) {
 	}
 	play(t, map[string]scene{
 		"retried": {graph: "a", slice: stop, spec: func(s *v1alpha1.DAGSpec) {
-			s.Task[0].Backoff = &v1alpha1.Backoff{Limit: new(int32(1))}
-			s.Task[0].Conditional = &v1alpha1.Conditional{Enabled: new(true), RetryCodes: []int32{137}}
+			s.Task[0].Backoff = &v1alpha1.Backoff{Limit: new(int64(1))}
+			s.Task[0].Conditional = &v1alpha1.Conditional{Enabled: new(true), RetryCodes: []int64{137}}
 		}, want: []string{"ended 100 Failed Timeout 137 u n @-60 @0", "backed off 10 BackingOff @10 1 0 retry 1 of 1: Timeout: too long",
-			"counts r+1 a-1", "> reap a-1", "> started 0 ended 1", "> wake @10"}},
+			"counts r+1 a-1", "> reap a-1", "> ended 1", "> wake @10"}},
 		"not retried": {graph: "a", slice: stop, want: []string{"ended 100 Failed Timeout 137 u n @-60 @0", "failed 10 RetriesSpent Timeout: too long",
-			"counts a-1 f+1", "run ended Failed TaskFailed 1 task failed", "> reap a-1", "> started 0 ended 1", "> run ended"}},
+			"counts a-1 f+1", "run ended Failed TaskFailed 1 task failed", "> reap a-1", "> ended 1", "> run ended"}},
 	})
 }
 
@@ -651,39 +689,39 @@ func TestChildren(t *testing.T) {
 			is(s, engine.TaskSucceeded, 1)
 			s.Tasks[2].Unmet = 1
 		}, want: []string{done, "succeeded 10", "ready 12", "active 12", "decided 12 1 c-1", "counts w-1 s+1",
-			"> create 2#1 c-1", "> reap a-1", "> started 1 ended 1"}},
+			"> create 2#1 c-1", "> reap a-1", "> ended 1"}},
 		"one parent of two": {graph: "a b c<a,b", slice: func(s *engine.Slice) {
 			ends(s, 0, 0)
 			is(s, engine.TaskActive, 1)
-		}, want: []string{done, "succeeded 10", "unblocked 12 1", "counts a-1 s+1", "> reap a-1", "> started 0 ended 1"}},
+		}, want: []string{done, "succeeded 10", "unblocked 12 1", "counts a-1 s+1", "> reap a-1", "> ended 1"}},
 		"both parents at once": {graph: "a b c<a,b", slice: func(s *engine.Slice) {
 			ends(s, 0, 0)
 			ends(s, 1, 0)
 		}, want: []string{done, "succeeded 10", "ended 101 Succeeded - 0 u n @-60 @0", "succeeded 11", "ready 12", "active 12", "decided 12 1 c-1",
-			"counts w-1 a-1 s+2", "> create 2#1 c-1", "> reap a-1", "> reap b-1", "> started 1 ended 2"}},
+			"counts w-1 a-1 s+2", "> create 2#1 c-1", "> reap a-1", "> reap b-1", "> ended 2"}},
 		"one succeeds, one fails, at once": {graph: "a b c<a,b", slice: func(s *engine.Slice) {
 			ends(s, 0, 0)
 			ends(s, 1, 1)
 		}, want: []string{done, "succeeded 10", "ended 101 Failed ExitCode 1 u n @-60 @0", "failed 11 RetriesSpent ExitCode: exit code 1",
 			"skipped 12 needs b, failed", "counts w-1 a-2 s+1 f+1 k+1", "run ended Failed TaskFailed 1 task failed",
-			"> reap a-1", "> reap b-1", "> started 0 ended 2", "> run ended"}},
+			"> reap a-1", "> reap b-1", "> ended 2", "> run ended"}},
 		"ready, but no room": {graph: "a b<a c<a", spec: maxParallel(1), slice: func(s *engine.Slice) { ends(s, 0, 0) },
 			want: []string{done, "succeeded 10", "ready 11", "ready 12", "active 11", "decided 11 1 b-1", "held MaxParallel", "counts w-2 r+1 s+1",
-				"> create 1#1 b-1", "> reap a-1", "> started 1 ended 1"}},
+				"> create 1#1 b-1", "> reap a-1", "> ended 1"}},
 		"other branches go on": {graph: "a b c<a d<b", slice: func(s *engine.Slice) {
 			ends(s, 0, 1)
 			is(s, engine.TaskActive, 1)
 		}, want: []string{"ended 100 Failed ExitCode 1 u n @-60 @0", "failed 10 RetriesSpent ExitCode: exit code 1", "skipped 12 needs a, failed",
-			"counts w-1 a-1 f+1 k+1", "> reap a-1", "> started 0 ended 1"}},
+			"counts w-1 a-1 f+1 k+1", "> reap a-1", "> ended 1"}},
 		"the last one ends the run": {graph: "a b", slice: func(s *engine.Slice) {
 			ends(s, 0, 0)
 			is(s, engine.TaskSucceeded, 1)
-		}, want: []string{done, "succeeded 10", "counts a-1 s+1", "run ended Succeeded - -", "> reap a-1", "> started 0 ended 1", "> run ended"}},
+		}, want: []string{done, "succeeded 10", "counts a-1 s+1", "run ended Succeeded - -", "> reap a-1", "> ended 1", "> run ended"}},
 		"failures are counted": {graph: "a b c", slice: func(s *engine.Slice) {
 			ends(s, 0, 0)
 			is(s, engine.TaskFailed, 1, 2)
 			s.Run.Deadline = at(9)
-		}, want: []string{done, "succeeded 10", "counts a-1 s+1", "run ended Failed TaskFailed 2 tasks failed", "> reap a-1", "> started 0 ended 1", "> run ended"}},
+		}, want: []string{done, "succeeded 10", "counts a-1 s+1", "run ended Failed TaskFailed 2 tasks failed", "> reap a-1", "> ended 1", "> run ended"}},
 	})
 }
 
@@ -691,7 +729,7 @@ func TestChildren(t *testing.T) {
 func TestCascade(t *testing.T) {
 	const chain = "a b<a c<b d<c e<d"
 	failed := []string{"ended 100 Failed ExitCode 1 u n @-60 @0"}
-	last := []string{"> reap a-1", "> started 0 ended 1"}
+	last := []string{"> reap a-1", "> ended 1"}
 	only := func(n int, s *engine.Slice) {
 		count(s)
 		s.Tasks = s.Tasks[:n]

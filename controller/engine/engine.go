@@ -19,10 +19,11 @@ const (
 
 	restartDelay    = time.Second
 	restartDelayMax = 5 * time.Minute
-	createRetry     = 10 * time.Second
 	stopRetry       = 30 * time.Second
 	textEvery       = 10 * time.Second
-	askAgain        = time.Second
+	// slowStart is how long a Pod may take to start before anybody is told what it is at.
+	slowStart = 5 * time.Second
+	askAgain  = time.Second
 )
 
 // Run is the run's row.
@@ -72,10 +73,11 @@ type Slice struct {
 	Cancel, Deleted, Ahead bool
 	// Unreadable is why the version of the run cannot be read; empty: it can. Graph is blank then, and the run is stopped.
 	Unreadable string
-	// Starts is how many attempts this sync may decide, StartsHeld the hold when that is less than a sync's worth; Slots how
-	// many --max-pods leaves it.
-	Starts, Slots int
-	StartsHeld    string
+	// Starts is how many attempts this sync may decide, StartsHeld the hold when that is less than a sync's worth.
+	Starts     int
+	StartsHeld string
+	// Slots is how many Pods this sync may create, for attempts that it decides and for those that were decided before.
+	Slots int
 	// StartGrace is how long an attempt may fail to start.
 	StartGrace time.Duration
 	// PodName derives the name of an attempt's Pod.
@@ -99,8 +101,8 @@ type Next struct {
 	Wake time.Time
 	// Again: there is more to decide now.
 	Again bool
-	// Started and Ended count attempts: what --max-pods is charged with and given back.
-	Started, Ended int
+	// Ended names the Pods of the attempts that ended.
+	Ended []string
 	// RunEnded: this was the run's last decision.
 	RunEnded bool
 }
@@ -131,7 +133,7 @@ type Ledger interface {
 	UnstartedCancelled(reason, message string, at time.Time)
 
 	AttemptDecided(task int64, number int, podName string, at time.Time)
-	AttemptPending(attempt int64, podUID, node string, at time.Time)
+	AttemptPending(attempt int64, podUID, node string, at, due time.Time)
 	AttemptRunning(attempt int64, podUID, node string, startedAt, due time.Time)
 	AttemptWaits(attempt int64, reason, message string, at, due time.Time)
 	AttemptDue(attempt int64, due time.Time)

@@ -276,7 +276,7 @@ func (w *world) replay(t *taskRow) error {
 		if ran >= 10*time.Minute {
 			want.Restarts = 0
 		}
-		retryable := spec.Conditional == nil || !*spec.Conditional.Enabled || a.end.ExitCode != nil && slices.Contains(spec.Conditional.RetryCodes, *a.end.ExitCode)
+		retryable := spec.Conditional == nil || !*spec.Conditional.Enabled || a.end.ExitCode != nil && slices.Contains(spec.Conditional.RetryCodes, int64(*a.end.ExitCode))
 		switch {
 		case !a.over:
 			want.Phase = engine.TaskActive

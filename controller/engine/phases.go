@@ -63,6 +63,7 @@ const (
 	ReasonUnschedulable        = "Unschedulable"
 	ReasonImagePullBackOff     = "ImagePullBackOff"
 	ReasonContainerCreating    = "ContainerCreating"
+	ReasonPodInitializing      = "PodInitializing"
 )
 
 // Reasons of an attempt's end.
@@ -80,9 +81,9 @@ const (
 	ReasonRefused      = "Refused"
 )
 
-// Why a run's Ready tasks do not start, where it is one reason for all of them.
+// Why a run's Ready tasks do not start, where it is one reason for all of them; beside these, the reason for which the
+// whole namespace refuses Pods: QuotaExceeded, NamespaceTerminating, CreateFailed.
 const (
 	HoldMaxParallel = "MaxParallel"
 	HoldThrottled   = "Throttled"
-	HoldQuota       = ReasonQuotaExceeded
 )

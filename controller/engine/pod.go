@@ -29,11 +29,15 @@ type Pod struct {
 	InitFailed *Termination
 }
 
-// Wait is why a container has not started. Fails: it cannot start as it is. Never: and never will. One cause has one
-// Reason (ErrImagePull and ImagePullBackOff are one): the start grace is counted from the Reason's first telling.
+// IsLive reports that the Pod exists and has not ended.
+func (p *Pod) IsLive() bool { return !p.Gone && p.Phase != "Succeeded" && p.Phase != "Failed" }
+
+// Wait is why a container has not started. Fails: it cannot start as it is. Never: and never will. Usual: every start goes
+// through that. One cause has one Reason (ErrImagePull and ImagePullBackOff are one): the start grace is counted from the
+// Reason's first telling.
 type Wait struct {
-	Reason, Message string
-	Fails, Never    bool
+	Reason, Message     string
+	Fails, Never, Usual bool
 }
 
 // Termination of a container.

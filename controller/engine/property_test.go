@@ -87,10 +87,10 @@ func shaped(t testing.TB, rng *rand.Rand, shape string, n int) *dag.Graph {
 			task.RunAfter = append(task.RunAfter, fmt.Sprintf("t%d", parent))
 		}
 		if rng.IntN(2) == 0 {
-			task.Backoff = &v1alpha1.Backoff{Limit: new(int32(rng.IntN(4)))}
+			task.Backoff = &v1alpha1.Backoff{Limit: new(int64(rng.IntN(4)))}
 		}
 		if rng.IntN(5) == 0 {
-			task.Conditional = &v1alpha1.Conditional{Enabled: new(rng.IntN(3) > 0), RetryCodes: []int32{1, 137}}
+			task.Conditional = &v1alpha1.Conditional{Enabled: new(rng.IntN(3) > 0), RetryCodes: []int64{1, 137}}
 		}
 		if rng.IntN(4) == 0 {
 			task.TimeoutSeconds = ptr(int64(5 + rng.IntN(60)))

@@ -78,7 +78,7 @@ func (r *recorder) AttemptDecided(task int64, number int, podName string, _ time
 	r.add("decided", task, number, podName)
 }
 
-func (r *recorder) AttemptPending(attempt int64, podUID, node string, _ time.Time) {
+func (r *recorder) AttemptPending(attempt int64, podUID, node string, _, _ time.Time) {
 	r.add("pending", attempt, podUID, node)
 }
 

@@ -317,9 +317,9 @@ func (a *attemptRow) unreasoned() {
 	a.Reason, a.Message, a.ReasonAt, a.MessageAt = "", "", time.Time{}, time.Time{}
 }
 
-func (c *changes) AttemptPending(attempt int64, podUID, _ string, at time.Time) {
+func (c *changes) AttemptPending(attempt int64, podUID, _ string, at, due time.Time) {
 	c.attempt(opPending, attempt, func(a *attemptRow) error {
-		a.Phase, a.PodUID, a.Seen = engine.AttemptPending, podUID, at
+		a.Phase, a.PodUID, a.Seen, a.Due = engine.AttemptPending, podUID, at, due
 		a.unreasoned()
 		return nil
 	}, engine.AttemptDecided)

@@ -133,8 +133,8 @@ func told(n engine.Next) []string {
 	for _, name := range n.Reap {
 		lines = append(lines, "> reap "+name)
 	}
-	if n.Started+n.Ended > 0 {
-		lines = append(lines, fmt.Sprintf("> started %d ended %d", n.Started, n.Ended))
+	if len(n.Ended) > 0 {
+		lines = append(lines, fmt.Sprintf("> ended %d", len(n.Ended)))
 	}
 	if n.Again {
 		lines = append(lines, "> again")

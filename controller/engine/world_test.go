@@ -347,7 +347,16 @@ func (w *world) throttled() {
 	}
 }
 
-func (w *world) slots() int { return max(0, w.maxPods-w.others-len(w.rows.live)) }
+// slots are those that no Pod has: of another run, or of a live attempt.
+func (w *world) slots() int {
+	used := w.others
+	for _, a := range w.rows.live {
+		if p := w.pods[a.PodName]; p != nil {
+			used++
+		}
+	}
+	return max(0, w.maxPods-used)
+}
 
 func (w *world) stopPod(d engine.Delete) {
 	row := w.rows.byName[d.PodName]

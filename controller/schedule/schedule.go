@@ -15,6 +15,9 @@ const (
 	Suspended  = "Suspended"
 	Missed     = "Missed"
 	TooLate    = "TooLate"
+	// Unknown: the DAG was not this controller's, or the time is lost with a database that was restored. The due time may
+	// have run elsewhere, so it does not run here.
+	Unknown = "Unknown"
 )
 
 const (
@@ -34,9 +37,9 @@ type State struct {
 	Schedule cron.Schedule
 	// Cursor is the last due time that is accounted for; at first, when the schedule began.
 	Cursor time.Time
-	// Held is the outcome of everything that has been due since the cursor: Suspended, Missed; empty: it may run.
+	// Held is the outcome of everything that has been due since the cursor: Suspended, Missed, Unknown; empty: it may run.
 	Held string
-	// Deadline is how late a run may start; nil: however late.
+	// Deadline is how late a run may start; nil: however late. Less than ten seconds counts as ten.
 	Deadline    *time.Duration
 	CatchUp     v1alpha1.CatchUpPolicy
 	Limit       int
@@ -145,7 +148,17 @@ func (s State) outcomeOfMissed(at, now time.Time) string {
 	return Missed
 }
 
-func (s State) tooLate(at, now time.Time) bool { return s.Deadline != nil && now.Sub(at) > *s.Deadline }
+func (s State) tooLate(at, now time.Time) bool {
+	return s.Deadline != nil && now.Sub(at) > max(*s.Deadline, punctual)
+}
+
+// Before returns a cursor from which a due time of a schedule is the next one.
+func Before(s cron.Schedule, due time.Time) time.Time {
+	if every, ok := s.(cron.ConstantDelaySchedule); ok {
+		return due.Add(-every.Delay)
+	}
+	return due.Add(-time.Second) // five fields name minutes
+}
 
 // stretch adds a due time to the stretch that the last tick is, or begins one.
 func (d *Decision) stretch(at time.Time, outcome string) {

@@ -85,7 +85,8 @@ const (
 // +kubebuilder:validation:XValidation:rule="!has(self.dsl) || size(self.dsl) == 0",message="dsl is not supported: write the tasks in spec.task"
 // +kubebuilder:validation:XValidation:rule="has(self.dsl) || (has(self.task) && size(self.task) > 0)",message="task is required: a DAG has at least one task"
 type DAGSpec struct {
-	// Schedule in cron format (five fields, or @hourly, @daily, …); empty: runs only when asked to.
+	// Schedule in cron format (five fields, or @hourly, @daily, …); empty: runs only when asked to. A zone before it (TZ= or
+	// CRON_TZ=) counts as timeZone, and must not differ from it.
 	//
 	// +optional
 	// +kubebuilder:validation:MaxLength=256
@@ -97,7 +98,8 @@ type DAGSpec struct {
 	// +kubebuilder:validation:MaxLength=64
 	TimeZone *string `json:"timeZone,omitempty"`
 
-	// StartingDeadlineSeconds: a run that could not start so long after it was due counts as missed.
+	// StartingDeadlineSeconds is how late a scheduled run may start; a due time that is later than that does not run. Less
+	// than ten seconds counts as ten, since a run that starts within ten seconds is on time.
 	//
 	// +optional
 	// +kubebuilder:validation:Minimum=0
@@ -216,17 +218,19 @@ type DAGSpec struct {
 // +kubebuilder:validation:XValidation:rule="has(self.defaultValue) || (has(self.defaultFromSecret) && size(self.defaultFromSecret) > 0) || has(self.defaultSecretKeyRef)",message="exactly one of defaultValue, defaultFromSecret and defaultSecretKeyRef is required"
 // +kubebuilder:validation:XValidation:rule="[has(self.defaultValue) && size(self.defaultValue) > 0, has(self.defaultFromSecret) && size(self.defaultFromSecret) > 0, has(self.defaultSecretKeyRef)].filter(x, x).size() <= 1",message="exactly one of defaultValue, defaultFromSecret and defaultSecretKeyRef is required"
 type Parameter struct {
-	// Name of the parameter, which is also the name of the environment variable in the tasks that use it.
+	// Name of the parameter, which is also the name of the environment variable in the tasks that use it: printable ASCII
+	// without "=". Before Kubernetes 1.34 a Pod takes letters, digits, "_", "-" and "." only, and no digit at the beginning.
 	//
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:Pattern=`^[-._a-zA-Z][-._a-zA-Z0-9]*$`
+	// +kubebuilder:validation:Pattern=`^[ -<>-~]+$`
 	Name string `json:"name"`
 
-	// DefaultValue is the value of a run that does not override it.
+	// DefaultValue is the value of a run that does not override it. With its name and "=" it takes less than 128 KiB: Linux
+	// starts no process with a longer environment variable.
 	//
 	// +optional
-	// +kubebuilder:validation:MaxLength=32768
+	// +kubebuilder:validation:MaxLength=131072
 	DefaultValue *string `json:"defaultValue,omitempty"`
 
 	// DefaultFromSecret names a Secret in the DAG's namespace; the value is its key "secret".
@@ -338,7 +342,7 @@ type WorkspaceClaim struct {
 	// Resources that the claim asks for; requests.storage is required.
 	//
 	// +optional
-	Resources corev1.VolumeResourceRequirements `json:"resources,omitempty"`
+	Resources WorkspaceResources `json:"resources,omitempty"`
 
 	// StorageClassName of the claim; default: the cluster's.
 	//
@@ -353,8 +357,38 @@ type WorkspaceClaim struct {
 	VolumeMode *corev1.PersistentVolumeMode `json:"volumeMode,omitempty"`
 }
 
-// DAGValid is the condition of a DAG that is True when the spec compiles; else its message names every fault.
-const DAGValid = "Valid"
+// WorkspaceResources is what a workspace's claim asks for.
+type WorkspaceResources struct {
+	// Limits of the claim, by resource.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxProperties=16
+	Limits corev1.ResourceList `json:"limits,omitempty"`
+
+	// Requests of the claim, by resource: storage.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxProperties=16
+	Requests corev1.ResourceList `json:"requests,omitempty"`
+
+	// Claims is accepted from old manifests and unused: a volume claim has none.
+	//
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=16
+	Claims []corev1.ResourceClaim `json:"claims,omitempty"`
+}
+
+// ConditionReconciled of a DAG or DagRun is False while its syncs fail, with the error; else it is absent.
+const ConditionReconciled = "Reconciled"
+
+// The conditions of a DAG, beside Reconciled.
+const (
+	// DAGValid is True when the spec compiles; else its message names every fault.
+	DAGValid = "Valid"
+	// DAGScheduled is False while the API server refuses the DagRun that is due, with its answer; else it is absent.
+	DAGScheduled = "Scheduled"
+)
 
 // DAGStatus is what the controller makes of a DAG.
 type DAGStatus struct {
@@ -392,7 +426,17 @@ type DAGStatus struct {
 	// +optional
 	NextScheduleTime *metav1.Time `json:"nextScheduleTime,omitempty"`
 
-	// Conditions: Valid.
+	// Phase is the existing Kontroler's: Successful or Failed, as it left it. The condition Valid replaces it.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	Phase string `json:"phase,omitempty"`
+
+	// Message is the existing Kontroler's: why phase is what it is. The message of the condition Valid replaces it.
+	// +optional
+	// +kubebuilder:validation:MaxLength=32768
+	Message string `json:"message,omitempty"`
+
+	// Conditions: Valid; Scheduled and Reconciled only while they are False.
 	//
 	// +optional
 	// +listType=map

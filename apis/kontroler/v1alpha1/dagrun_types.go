@@ -79,10 +79,11 @@ type ParameterValue struct {
 	// +kubebuilder:validation:MaxLength=253
 	Name string `json:"name"`
 
-	// Value of a plain parameter.
+	// Value of a plain parameter. With its name and "=" it takes less than 128 KiB: Linux starts no process with a longer
+	// environment variable.
 	//
 	// +optional
-	// +kubebuilder:validation:MaxLength=32768
+	// +kubebuilder:validation:MaxLength=131072
 	Value *string `json:"value,omitempty"`
 
 	// FromSecret names a Secret; the value is its key "secret".
@@ -97,9 +98,9 @@ type ParameterValue struct {
 	SecretKeyRef *SecretKeyRef `json:"secretKeyRef,omitempty"`
 }
 
-// RunPhase of a DagRun.
+// RunPhase of a DagRun. The schema takes other words too: a DagRun of the existing Kontroler keeps its own.
 //
-// +kubebuilder:validation:Enum=Pending;Running;Succeeded;Failed;Cancelled
+// +kubebuilder:validation:MaxLength=64
 type RunPhase string
 
 // The phases of a run; the last three are final.
@@ -111,12 +112,17 @@ const (
 	RunCancelled RunPhase = "Cancelled"
 )
 
-// Ended reports whether the phase is final.
+// Ended reports whether the phase is final. A word that is none of the phases above is not.
 func (p RunPhase) Ended() bool {
 	return p == RunSucceeded || p == RunFailed || p == RunCancelled
 }
 
-// The conditions of a DagRun.
+// isOurs reports whether the phase is one of those above, or none.
+func (p RunPhase) isOurs() bool {
+	return p == "" || p == RunPending || p == RunRunning || p.Ended()
+}
+
+// The conditions of a DagRun, beside Reconciled.
 const (
 	// RunConditionAdmitted is True once the run is in the database, False with the reason when it was refused or waits for its DAG.
 	RunConditionAdmitted = "Admitted"
@@ -126,22 +132,26 @@ const (
 	RunConditionFailed = "Failed"
 )
 
+// RunReasonOtherKontroler is the reason of the condition Admitted, False, of a DagRun that the existing Kontroler took on: it
+// is history, and not run again.
+const RunReasonOtherKontroler = "OtherKontroler"
+
 // DagRunStatus is the summary of a run. Everything but runId and controller is a projection of the database.
 type DagRunStatus struct {
 	// ObservedGeneration is the generation of the spec that this status speaks of.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// Phase: Pending, Running, Succeeded, Failed or Cancelled.
+	// Phase: Pending, Running, Succeeded, Failed or Cancelled. Any other word is the existing Kontroler's.
 	// +optional
 	Phase RunPhase `json:"phase,omitempty"`
 
-	// Reason of the phase, machine-readable.
+	// Reason of the phase, machine-readable; of a live run, what it waits for (as ImagePullBackOff), or TaskFailed.
 	// +optional
 	// +kubebuilder:validation:MaxLength=128
 	Reason string `json:"reason,omitempty"`
 
-	// Message says why the run is where it is.
+	// Message says why the run is where it is: what it waits for, and what has failed so far.
 	// +optional
 	// +kubebuilder:validation:MaxLength=4096
 	Message string `json:"message,omitempty"`
@@ -154,6 +164,11 @@ type DagRunStatus struct {
 	// RunID is the run's id in that controller's database.
 	// +optional
 	RunID int64 `json:"runId,omitempty"`
+
+	// DagRunID is the existing Kontroler's: the run's id in its database. A DagRun that has one, and no runId, was run there.
+	// It is history: it is never run again.
+	// +optional
+	DagRunID int64 `json:"dagRunId,omitempty"`
 
 	// DAGVersion is the version of the DAG that runs.
 	// +optional
@@ -181,7 +196,7 @@ type DagRunStatus struct {
 	// +optional
 	Tasks *TaskCounts `json:"tasks,omitempty"`
 
-	// Conditions: Admitted, Succeeded, Failed.
+	// Conditions: Admitted, Succeeded, Failed; Reconciled only while it is False.
 	//
 	// +optional
 	// +listType=map
@@ -196,7 +211,10 @@ type TaskCounts struct {
 	Total int32 `json:"total"`
 	// Waiting for parents, for their next attempt or for room.
 	Waiting int32 `json:"waiting"`
-	// Running counts the tasks with a live attempt.
+	// Pending counts the tasks that have a live attempt whose container has not started.
+	// +optional
+	Pending int32 `json:"pending"`
+	// Running counts the tasks whose container runs, or is being stopped.
 	Running int32 `json:"running"`
 	// Succeeded tasks.
 	Succeeded int32 `json:"succeeded"`

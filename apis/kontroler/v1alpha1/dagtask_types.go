@@ -42,7 +42,6 @@ type DagTaskList struct {
 // DagTaskSpec is a task without a place in a DAG.
 //
 // +kubebuilder:validation:XValidation:rule="has(self.image) && size(self.image) > 0",message="image is required"
-// +kubebuilder:validation:XValidation:rule="!has(self.script) || size(self.script) == 0 || ((!has(self.command) || size(self.command) == 0) && (!has(self.args) || size(self.args) == 0))",message="script excludes command and args: use either the script or the command"
 // +kubebuilder:validation:XValidation:rule="!has(self.version) || !has(oldSelf.version) || self.version != oldSelf.version || self == oldSelf",message="a version is immutable: raise spec.version to change the task"
 type DagTaskSpec struct {
 	// Version of the task, which is immutable: a change of the task takes another number, usually the next. Without it each

@@ -8,13 +8,12 @@ import (
 // Task is one node of a DAG: a container that runs when all its parents have succeeded.
 //
 // +kubebuilder:validation:XValidation:rule="(has(self.image) && size(self.image) > 0) || has(self.taskRef)",message="image is required, unless taskRef names a DagTask that has one"
-// +kubebuilder:validation:XValidation:rule="!has(self.script) || size(self.script) == 0 || ((!has(self.command) || size(self.command) == 0) && (!has(self.args) || size(self.args) == 0))",message="script excludes command and args: use either the script or the command"
 type Task struct {
 	// Name of the task, unique in its DAG: a DNS label (lower case letters, digits and '-', at most 63).
 	//
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
-	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",message="must be a DNS label, such as build-app: lower case letters, digits and '-', with no '-' at its ends"
 	Name string `json:"name"`
 
 	// RunAfter names the tasks of this DAG that must have succeeded before this one starts.
@@ -59,7 +58,9 @@ type TaskTemplate struct {
 	// +kubebuilder:validation:items:MaxLength=131072
 	Args []string `json:"args,omitempty"`
 
-	// Script to run instead of command and args, at most 128 KiB. It starts with a shebang (#!); without one, /bin/sh runs it.
+	// Script to run instead of command and args, at most 128 KiB. One that begins with a shebang (#!) is executed; any other
+	// is run by bash where the image has it, else by /bin/sh. The process that the container starts becomes the script's: it
+	// gets the signals, and its exit code is the task's. Beside a script, command and args do not count.
 	//
 	// +optional
 	// +kubebuilder:validation:MaxLength=131072
@@ -115,17 +116,17 @@ type TaskRef struct {
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=2147483647
-	Version int32 `json:"version,omitempty"`
+	Version int64 `json:"version,omitempty"`
 }
 
 // Backoff is the retry policy of a task. The delay before retry n (from 1) is duration * factor^(n-1), at most maxDuration.
 type Backoff struct {
-	// Limit is the number of retries after a failed attempt; default 0: none.
+	// Limit is the number of retries after a failed attempt; default 0: none. A negative one counts as 0.
 	//
 	// +optional
-	// +kubebuilder:validation:Minimum=0
-	// +kubebuilder:validation:Maximum=1000
-	Limit *int32 `json:"limit,omitempty"`
+	// +kubebuilder:validation:Minimum=-9007199254740991
+	// +kubebuilder:validation:Maximum=9007199254740991
+	Limit *int64 `json:"limit,omitempty"`
 
 	// Duration before the first retry, as "30s" or "5m", at most 8760h; default 10s.
 	//
@@ -160,14 +161,14 @@ type Conditional struct {
 	// +optional
 	Enabled *bool `json:"enabled,omitempty"`
 
-	// RetryCodes are the exit codes that are worth a retry.
+	// RetryCodes are the exit codes that are worth a retry. Exit codes are 0 to 255: any other number matches none.
 	//
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=256
-	// +kubebuilder:validation:items:Minimum=0
-	// +kubebuilder:validation:items:Maximum=255
-	RetryCodes []int32 `json:"retryCodes,omitempty"`
+	// +kubebuilder:validation:items:Minimum=-9007199254740991
+	// +kubebuilder:validation:items:Maximum=9007199254740991
+	RetryCodes []int64 `json:"retryCodes,omitempty"`
 }
 
 // PodTemplate shapes the Pod of a task: the fields of a Pod and of its task container that a task may set, as in core/v1.

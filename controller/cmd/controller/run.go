@@ -38,11 +38,12 @@ func runController(ctx context.Context, cfg config, log *slog.Logger) error {
 		return err
 	}
 	defer stop()
-	db, id, err := openDatabase(ctx, cfg, cluster.UID, log)
+	db, identity, err := openDatabase(ctx, cfg, cluster.UID, log)
 	if err != nil {
 		return stopped(ctx, err)
 	}
 	defer db.Close()
+	id := identity.ControllerID
 	elector, err := controller.NewElector(controller.ElectorConfig{
 		Leases: clients.lease.CoordinationV1(), ID: id, Namespace: leases, Holder: holder(), LeaseDuration: cfg.leaseDuration,
 		TakeAtOnce: !cfg.leaderElect, AcceptRestored: cfg.acceptRestored, Epochs: db, Metrics: metrics, Log: log,
@@ -52,7 +53,7 @@ func runController(ctx context.Context, cfg config, log *slog.Logger) error {
 	}
 	gate.Guard(elector.Stale)
 	c, err := controller.New(controller.Config{
-		Kube: clients.kube, Client: clients.dags, ID: id, Namespaces: cfg.namespaces, Class: cfg.class, LeaseNamespace: leases,
+		Kube: clients.kube, Client: clients.dags, ID: id, Since: identity.CreatedAt, Namespaces: cfg.namespaces, Class: cfg.class, LeaseNamespace: leases,
 		MaxPods: cfg.maxPods, StartGrace: cfg.startGrace, HistoryRetention: cfg.historyRetention, WebhookDeny: cfg.webhookDeny, LogLimit: cfg.logLimit,
 		Writes: gate.Writes, DatabaseAway: elector.DatabaseAway, Metrics: metrics, Log: log,
 	})
@@ -110,17 +111,17 @@ func runUninstall(ctx context.Context, cfg config, log *slog.Logger) error {
 
 // openDatabase opens the database, brings its schema up to date and binds it to the cluster. It waits for a database
 // that does not answer, and says so; one that refuses is an error.
-func openDatabase(ctx context.Context, cfg config, clusterUID string, log *slog.Logger) (*store.DB, string, error) {
+func openDatabase(ctx context.Context, cfg config, clusterUID string, log *slog.Logger) (*store.DB, store.Identity, error) {
 	const every = 5 * time.Second
 	type result struct {
-		db  *store.DB
-		id  string
-		err error
+		db       *store.DB
+		identity store.Identity
+		err      error
 	}
 	ready := make(chan result, 1)
 	try := func() {
-		db, id, err := prepareDatabase(ctx, cfg, clusterUID)
-		ready <- result{db, id, err}
+		db, identity, err := prepareDatabase(ctx, cfg, clusterUID)
+		ready <- result{db, identity, err}
 	}
 	go try()
 	began, cause := time.Now(), error(errors.New("no answer yet"))
@@ -132,10 +133,10 @@ func openDatabase(ctx context.Context, cfg config, clusterUID string, log *slog.
 	for {
 		select {
 		case <-ctx.Done():
-			return nil, "", ctx.Err()
+			return nil, store.Identity{}, ctx.Err()
 		case r := <-ready:
 			if r.err == nil || !store.IsUnavailable(r.err) {
-				return r.db, r.id, r.err
+				return r.db, r.identity, r.err
 			}
 			cause = r.err
 			retry.Reset(time.Second)
@@ -147,26 +148,26 @@ func openDatabase(ctx context.Context, cfg config, clusterUID string, log *slog.
 	}
 }
 
-func prepareDatabase(ctx context.Context, cfg config, clusterUID string) (*store.DB, string, error) {
+func prepareDatabase(ctx context.Context, cfg config, clusterUID string) (*store.DB, store.Identity, error) {
 	db, err := store.Open(ctx, store.Config{URL: cfg.databaseURL})
 	if err != nil {
-		return nil, "", fmt.Errorf("%w: check DATABASE_URL (or --database-url)", err)
+		return nil, store.Identity{}, fmt.Errorf("%w: check DATABASE_URL (or --database-url)", err)
 	}
-	id, err := func() (string, error) {
+	identity, err := func() (store.Identity, error) {
 		if err := db.Migrate(ctx); err != nil {
-			return "", err
+			return store.Identity{}, err
 		}
 		identity, err := db.Identity(ctx)
 		if err != nil {
-			return "", err
+			return store.Identity{}, err
 		}
-		return identity.ControllerID, db.BindCluster(ctx, clusterUID, cfg.adoptCluster)
+		return identity, db.BindCluster(ctx, clusterUID, cfg.adoptCluster)
 	}()
 	if err != nil {
 		db.Close()
-		return nil, "", err
+		return nil, store.Identity{}, err
 	}
-	return db, id, nil
+	return db, identity, nil
 }
 
 // stopped is nil when what failed did so because the process was told to stop.

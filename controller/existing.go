@@ -1,0 +1,114 @@
+package controller
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/cache"
+
+	"kontroler/apis/kontroler/v1alpha1"
+)
+
+// What a controller does about the objects of the existing Kontroler, whose custom resources these are too: its DagRuns are
+// history, and its finalizers do not hold what is deleted. Any controller that watches an object may do both, whichever
+// controller the object belongs to: repeating it changes nothing.
+
+// isDisowned reports whether a DagRun says already that it is the existing Kontroler's.
+func isDisowned(run *v1alpha1.DagRun) bool {
+	admitted := meta.FindStatusCondition(run.Status.Conditions, v1alpha1.RunConditionAdmitted)
+	return admitted != nil && admitted.Reason == v1alpha1.RunReasonOtherKontroler
+}
+
+// disown tells a DagRun of the existing Kontroler, once, that it is not run here. What it said before stays.
+func (t *term) disown(ctx context.Context, run *v1alpha1.DagRun) error {
+	if isDisowned(run) || run.DeletionTimestamp != nil {
+		return nil
+	}
+	what := "the existing Kontroler took it on"
+	if id := run.Status.DagRunID; id != 0 {
+		what = fmt.Sprintf("the existing Kontroler ran it, as its run %d", id)
+	}
+	message := what + ": it is history, and not run again; make another DagRun to run the DAG"
+	status := *run.Status.DeepCopy()
+	if status.Reason == "" {
+		status.Reason = v1alpha1.RunReasonOtherKontroler
+	}
+	if status.Message == "" {
+		status.Message = message
+	}
+	meta.SetStatusCondition(&status.Conditions, metav1.Condition{Type: v1alpha1.RunConditionAdmitted, Status: metav1.ConditionFalse,
+		Reason: v1alpha1.RunReasonOtherKontroler, Message: message, LastTransitionTime: metav1.NewTime(t.now()), ObservedGeneration: run.Generation})
+	_, err := t.patchStatus(ctx, run, status, run.ResourceVersion)
+	return ignoreGone(err)
+}
+
+// ofBoth is an object of a kind that both projects have.
+type ofBoth interface {
+	object
+	OldFinalizers() []string
+}
+
+// releaseKey names an object that a finalizer of the existing Kontroler may hold.
+type releaseKey struct {
+	resource string
+	name     cache.ObjectName
+}
+
+// isHeldByOld reports whether an object was deleted and a finalizer of the existing Kontroler holds it.
+func isHeldByOld(o ofBoth) bool {
+	isOld := func(finalizer string) bool { return slices.Contains(o.OldFinalizers(), finalizer) }
+	return o.GetDeletionTimestamp() != nil && slices.ContainsFunc(o.GetFinalizers(), isOld)
+}
+
+// releaseOld puts an object on the queue of those to release, if it is one.
+func (t *term) releaseOld(resource string, o ofBoth) {
+	if isHeldByOld(o) {
+		t.releases.Add(releaseKey{resource, cache.MetaObjectToName(o)})
+	}
+}
+
+// syncRelease takes the existing Kontroler's finalizers off a deleted object. The patch holds for this object and these
+// finalizers only; after any other change it is made again from what the cache shows then.
+func (t *term) syncRelease(ctx context.Context, key releaseKey) error {
+	o, there := t.cachedOfBoth(key)
+	if !there || !isHeldByOld(o) {
+		return nil
+	}
+	kept := slices.DeleteFunc(slices.Clone(o.GetFinalizers()), func(f string) bool { return slices.Contains(o.OldFinalizers(), f) })
+	body, err := json.Marshal([]map[string]any{
+		{"op": "test", "path": "/metadata/uid", "value": o.GetUID()},
+		{"op": "test", "path": "/metadata/finalizers", "value": o.GetFinalizers()},
+		{"op": "replace", "path": "/metadata/finalizers", "value": kept},
+	})
+	if err != nil {
+		return fmt.Errorf("encoding finalizers: %w", err)
+	}
+	err = t.Client.KontrolerV1alpha1().RESTClient().Patch(types.JSONPatchType).Namespace(key.name.Namespace).
+		Resource(key.resource).Name(key.name.Name).Body(body).Do(ctx).Error()
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("taking the existing Kontroler's finalizer off %s %s, which is deleted: %w", key.resource, key.name, err)
+	}
+	t.Log.Info("released a deleted object from the existing Kontroler's finalizer", "resource", key.resource, "namespace", key.name.Namespace, "name", key.name.Name)
+	return nil
+}
+
+// cachedOfBoth is the object of a key as the cache has it.
+func (t *term) cachedOfBoth(key releaseKey) (o ofBoth, there bool) {
+	switch key.resource {
+	case "dags":
+		return t.dagSource.get(key.name)
+	case "dagtasks":
+		return t.taskSource.get(key.name)
+	default:
+		return t.runSource.get(key.name)
+	}
+}

@@ -1,0 +1,150 @@
+package controller
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/cache"
+
+	"kontroler/apis/kontroler/v1alpha1"
+	"kontroler/store"
+)
+
+const (
+	// troubleLasts is how long the syncs of an object must fail before the object says so.
+	troubleLasts  = 5 * time.Second
+	reasonTrouble = "SyncFailed"
+)
+
+// troubles are the objects whose syncs fail, with the last error: what goes back to the queue would otherwise be known to
+// the log alone.
+type troubles[K comparable] struct {
+	mu    sync.Mutex
+	byKey map[K]trouble
+}
+
+type trouble struct {
+	since   time.Time
+	message string
+}
+
+func newTroubles[K comparable]() *troubles[K] { return &troubles[K]{byKey: map[K]trouble{}} }
+
+// note takes in the result of a sync. It reports whether what the object says of its syncs changes.
+func (t *troubles[K]) note(key K, err error, now time.Time) (changed bool) {
+	if isPassing(err) {
+		return false
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	known, failing := t.byKey[key]
+	if err == nil {
+		delete(t.byKey, key)
+		return failing && now.Sub(known.since) >= troubleLasts
+	}
+	if !failing {
+		known.since = now
+	}
+	changed = now.Sub(known.since) >= troubleLasts
+	t.byKey[key] = trouble{since: known.since, message: shorten(err.Error(), maxText)}
+	return changed
+}
+
+// condition is what an object says of its syncs; nil: they have not failed for long.
+func (t *troubles[K]) condition(key K, now time.Time) *metav1.Condition {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	known, failing := t.byKey[key]
+	if !failing || now.Sub(known.since) < troubleLasts {
+		return nil
+	}
+	return &metav1.Condition{Type: v1alpha1.ConditionReconciled, Status: metav1.ConditionFalse, Reason: reasonTrouble, Message: known.message,
+		LastTransitionTime: metav1.NewTime(known.since)}
+}
+
+// isPassing reports an error that is no trouble of the object: the database is away, which is told otherwise, another leader
+// has taken over, or somebody else wrote at the same time.
+func isPassing(err error) bool {
+	return store.IsUnavailable(err) || errors.Is(err, store.ErrFenced) || errors.Is(err, store.ErrConflict) || apierrors.IsConflict(err) ||
+		errors.Is(err, context.Canceled)
+}
+
+// noteDAG tells a DAG what keeps it from being reconciled, and returns the error of its sync.
+func (t *term) noteDAG(ctx context.Context, name cache.ObjectName, condition string, of *troubles[cache.ObjectName], err error) error {
+	if of.note(name, err, t.now()) {
+		if told := t.setDAGCondition(ctx, name, condition, of.condition(name, t.now())); told != nil && ctx.Err() == nil {
+			t.Log.Warn("telling a DAG why it is not reconciled", "namespace", name.Namespace, "dag", name.Name, "error", told)
+		}
+	}
+	return err
+}
+
+// setDAGCondition sets or removes a condition that a DAG has only while it is False, and tells of it by an Event when it is
+// new.
+func (t *term) setDAGCondition(ctx context.Context, name cache.ObjectName, kind string, condition *metav1.Condition) error {
+	cached, ok := t.dagSource.get(name)
+	if !ok || says(cached.Status.Conditions, kind, condition) {
+		return nil
+	}
+	dags := t.Client.KontrolerV1alpha1().DAGs(name.Namespace)
+	d, err := dags.Get(ctx, name.Name, metav1.GetOptions{})
+	if err != nil || d.Status.Controller != t.ID || says(d.Status.Conditions, kind, condition) {
+		return ignoreGone(err)
+	}
+	isNew := meta.FindStatusCondition(d.Status.Conditions, kind) == nil
+	setCondition(&d.Status.Conditions, kind, condition, d.Generation)
+	body, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": d.UID, "resourceVersion": d.ResourceVersion},
+		"status": map[string]any{"conditions": d.Status.Conditions}})
+	if err != nil {
+		return fmt.Errorf("encoding the conditions of DAG %s: %w", name, err)
+	}
+	_, err = dags.Patch(ctx, name.Name, types.MergePatchType, body, metav1.PatchOptions{}, "status")
+	if err = ignoreGone(err); err != nil {
+		return fmt.Errorf("patching the conditions of DAG %s: %w", name, err)
+	}
+	if condition != nil && isNew {
+		t.events.Event(d, corev1.EventTypeWarning, condition.Reason, shorten(condition.Message, 1024))
+	}
+	return nil
+}
+
+// setCondition puts a condition in place, or removes it.
+func setCondition(conditions *[]metav1.Condition, kind string, condition *metav1.Condition, generation int64) {
+	if condition == nil {
+		meta.RemoveStatusCondition(conditions, kind)
+		return
+	}
+	put := *condition
+	put.Type, put.ObservedGeneration, put.Message = kind, generation, shorten(put.Message, 4096)
+	meta.SetStatusCondition(conditions, put)
+}
+
+// says reports that a condition says what it is to say; nil: it is absent.
+func says(conditions []metav1.Condition, kind string, want *metav1.Condition) bool {
+	shown := meta.FindStatusCondition(conditions, kind)
+	if shown == nil || want == nil {
+		return shown == nil && want == nil
+	}
+	return shown.Message == shorten(want.Message, 4096)
+}
+
+// showTrouble tells a DagRun that has no row, or none that is this controller's yet, what keeps it from being admitted.
+func (t *term) showTrouble(ctx context.Context, run *v1alpha1.DagRun) (sent bool, err error) {
+	condition := t.runTroubles.condition(runKey(run.UID), t.now())
+	if says(run.Status.Conditions, v1alpha1.ConditionReconciled, condition) {
+		return false, nil
+	}
+	status := *run.Status.DeepCopy()
+	setCondition(&status.Conditions, v1alpha1.ConditionReconciled, condition, run.Generation)
+	_, err = t.patchStatus(ctx, run, status, run.ResourceVersion)
+	return true, ignoreGone(err)
+}

@@ -1,0 +1,364 @@
+package e2e_test
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	gocmp "github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"kontroler/apis/kontroler/v1alpha1"
+)
+
+// oldRunFinalizer is what the existing Kontroler puts on every DagRun that it takes on.
+const oldRunFinalizer = "kontroler.greedykomodo/dagrun.finalizer"
+
+// oldCRD is a CustomResourceDefinition as the existing Kontroler's chart has it: its status fields, a conversion webhook that
+// nobody serves any more, and a spec that takes whatever it takes.
+func oldCRD(kind, status string) string {
+	plural := strings.ToLower(kind) + "s"
+	return fmt.Sprintf(`
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: %[1]s.kontroler.greedykomodo}
+spec:
+  group: kontroler.greedykomodo
+  names: {kind: %[2]s, listKind: %[2]sList, plural: %[1]s, singular: %[3]s}
+  scope: Namespaced
+  conversion:
+    strategy: Webhook
+    webhook:
+      clientConfig: {service: {name: webhook-service, namespace: system, path: /convert}}
+      conversionReviewVersions: [v1]
+  versions:
+  - name: v1alpha1
+    served: true
+    storage: true
+    subresources: {status: {}}
+    schema:
+      openAPIV3Schema:
+        type: object
+        properties:
+          spec: {type: object, x-kubernetes-preserve-unknown-fields: true}
+          status: {type: object, %[4]s}
+---
+`, plural, kind, strings.ToLower(kind), status)
+}
+
+func oldCRDs() string {
+	return oldCRD("DAG", "properties: {phase: {type: string}, message: {type: string}}") +
+		oldCRD("DagRun", "required: [dagRunId], properties: {dagRunId: {type: integer}}") + oldCRD("DagTask", "properties: {}")
+}
+
+// newMigration is a world on a cluster of its own, without nodes, that has the CustomResourceDefinitions of the existing Kontroler.
+func newMigration(t *testing.T) *world {
+	t.Helper()
+	t.Parallel()
+	own := *theSuite(t)
+	var err error
+	if own.kubeconfig, err = upCluster(filepath.Join(own.dir, "old"+strconv.Itoa(int(migrations.Add(1)))), "--no-node"); err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+	own.findKubectl()
+	if err := own.connect(); err != nil {
+		t.Fatal(err)
+	}
+	w := &world{t: t, suite: &own}
+	w.database = w.newDatabase()
+	w.namespace = w.newNamespace()
+	w.dir = filepath.Join(own.dir, w.namespace)
+	if err := os.Mkdir(w.dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	manifests, err := filepath.Abs("../manifests")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(manifests, filepath.Join(w.dir, "manifests")); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(w.explain)
+	w.apply(oldCRDs())
+	w.waitCRDs()
+	return w
+}
+
+// migrations counts the clusters of newMigration.
+var migrations atomic.Int32
+
+func (w *world) waitCRDs() {
+	w.t.Helper()
+	for _, resource := range []string{"dags", "dagruns", "dagtasks"} {
+		w.kubectl("wait", "--for=condition=Established", "--timeout=60s", "crd/"+resource+".kontroler.greedykomodo")
+	}
+	w.eventually("the resources to be served", patience, func(context.Context) (bool, string) {
+		out, err := w.runKubectl("", "get", "dags,dagruns,dagtasks", "-A")
+		return err == nil, out
+	})
+}
+
+// oldTask is a task as old manifests have it.
+const oldTask = `image: "busybox:1.36", command: ["true"], backoff: {limit: 0}, conditional: {enabled: false, retryCodes: []}`
+
+// oldObject is a manifest of an object with finalizers.
+func oldObject(kind, name, spec string, finalizers ...string) string {
+	list, _ := json.Marshal(finalizers)
+	return fmt.Sprintf("apiVersion: kontroler.greedykomodo/v1alpha1\nkind: %s\nmetadata: {name: %s, finalizers: %s}\nspec: %s\n---\n", kind, name, list, spec)
+}
+
+// makeOldObjects makes what a cluster of the existing Kontroler has, and deletes some of it while its controller is away.
+func (w *world) makeOldObjects() {
+	w.t.Helper()
+	run := `{dagName: etl, parameters: []}`
+	w.apply(oldObject("DAG", "etl", `{schedule: "CRON_TZ=UTC 0 2 * * *", task: [{name: a, `+oldTask+`}]}`) +
+		oldObject("DAG", "upper", `{task: [{name: Build_App, `+oldTask+`}]}`) +
+		oldObject("DAG", "forever", `{task: [{name: a, image: i, command: ["true"], backoff: {limit: 3000000000}, conditional: {enabled: true, retryCodes: [-3000000000]}}]}`) +
+		oldObject("DAG", "deleted", `{task: [{name: a, `+oldTask+`}]}`, "dag.finalizer.kontroler.greedykomodo") +
+		oldObject("DagTask", "live", `{`+oldTask+`}`, "dagTask.finalizer.kontroler.greedykomodo") +
+		oldObject("DagTask", "deleted", `{`+oldTask+`}`, "dagTask.finalizer.kontroler.greedykomodo") +
+		oldObject("DagRun", "ran", run, oldRunFinalizer) +
+		oldObject("DagRun", "ran-without-finalizer", run) +
+		oldObject("DagRun", "taken-on", run, oldRunFinalizer) +
+		oldObject("DagRun", "of-no-dag", `{dagName: gone, parameters: []}`, oldRunFinalizer) +
+		oldObject("DagRun", "deleted", run, oldRunFinalizer) +
+		oldObject("DagRun", "deleted-and-held", run, oldRunFinalizer, "example.com/audit") +
+		oldObject("DagRun", "new", run))
+	w.patchStatus("dag", "etl", `{"phase":"Successful","message":"DAG reconciled successfully"}`)
+	for i, name := range []string{"ran", "ran-without-finalizer", "of-no-dag", "deleted", "deleted-and-held"} {
+		w.patchStatus("dagrun", name, fmt.Sprintf(`{"dagRunId":%d}`, i+1))
+	}
+	w.kubectl("delete", "--wait=false", "dag/deleted", "dagtask/deleted", "dagrun/deleted", "dagrun/deleted-and-held")
+}
+
+func (w *world) patchStatus(kind, name, status string) {
+	w.t.Helper()
+	w.kubectl("patch", kind, name, "--subresource=status", "--type=merge", "-p", `{"status":`+status+`}`)
+}
+
+var shellBlock = regexp.MustCompile("(?s)```sh\n(.*?)```")
+
+// documented runs a block of commands of manifests/MIGRATION.md, the one that has a text, and returns what it prints.
+func (w *world) documented(has string) string {
+	w.t.Helper()
+	page, err := os.ReadFile("../manifests/MIGRATION.md")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var blocks []string
+	for _, match := range shellBlock.FindAllStringSubmatch(string(page), -1) {
+		if strings.Contains(match[1], has) {
+			blocks = append(blocks, match[1])
+		}
+	}
+	if len(blocks) != 1 {
+		w.t.Fatalf("manifests/MIGRATION.md has %d blocks with %q, want one", len(blocks), has)
+	}
+	cmd := exec.CommandContext(w.t.Context(), "bash", "-euo", "pipefail", "-c", blocks[0])
+	cmd.Dir = w.dir
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+w.kubeconfig, "PATH="+filepath.Dir(w.suite.kubectl)+":"+os.Getenv("PATH"))
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		w.t.Fatalf("%s%v\n%s", blocks[0], err, out)
+	}
+	return string(out)
+}
+
+// runNames are the runs that have a row.
+func (w *world) runNames() []string {
+	w.t.Helper()
+	var names []string
+	err := w.query(func(rows *sql.Rows) error {
+		var name string
+		err := rows.Scan(&name)
+		names = append(names, name)
+		return err
+	}, `SELECT name FROM kontroler_v1.runs ORDER BY name`)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return names
+}
+
+// waitGone waits until objects are gone.
+func (w *world) waitGone(objects ...string) {
+	w.t.Helper()
+	w.eventually(strings.Join(objects, ", ")+" to be gone", patience, func(context.Context) (bool, string) {
+		is := w.kubectl(append([]string{"get", "--ignore-not-found", "-o", "name"}, objects...)...)
+		return is == "", is
+	})
+}
+
+// waitHistory waits until a DagRun says that it is the existing Kontroler's, and returns it.
+func (w *world) waitHistory(name string) *v1alpha1.DagRun {
+	w.t.Helper()
+	var run *v1alpha1.DagRun
+	w.eventually("DagRun "+name+" to be history", patience, func(context.Context) (bool, string) {
+		run = w.dagRun(name)
+		c := meta.FindStatusCondition(run.Status.Conditions, v1alpha1.RunConditionAdmitted)
+		return c != nil && c.Status == metav1.ConditionFalse && c.Reason == "OtherKontroler", fmt.Sprintf("%+v", run.Status)
+	})
+	return run
+}
+
+// A cluster of the existing Kontroler is taken over by the documented steps: what ran there does not run again, what was
+// deleted goes, what is new runs.
+func TestMigration(t *testing.T) {
+	w := newMigration(t)
+	w.makeOldObjects()
+	w.launch().checkRefusal(1, "the existing Kontroler's", "manifests/MIGRATION.md")
+
+	w.documented("kontroler-backup.yaml")
+	w.documented("validatingwebhookconfiguration")
+	w.documented("kubectl apply --server-side")
+	w.waitCRDs()
+	if is := w.dagRun("ran").Status.DagRunID; is != 1 {
+		t.Fatalf("dagRunId is %d under the new schema, want 1", is)
+	}
+	process := w.controller()
+	w.waitGone("dag/deleted", "dagtask/deleted", "dagrun/deleted")
+	history := []string{"ran", "ran-without-finalizer", "taken-on", "of-no-dag"}
+	before := map[string]string{}
+	for _, name := range history {
+		before[name] = w.waitHistory(name).ResourceVersion
+	}
+	w.checkOldObjects()
+	w.waitPod("new", "a", nil)
+	w.start("again", "etl")
+	w.waitPod("again", "a", nil)
+
+	// A changed DAG, a restart and a backup that is applied again run nothing either, and write nothing.
+	w.kubectl("patch", "dag", "etl", "--type=merge", "-p", `{"spec":{"maxParallel":1}}`)
+	w.waitVersion("etl", 2)
+	process.stop()
+	out, err := w.runKubectl(w.kubectl("get", "dagruns", "ran", "taken-on", "-o", "yaml"), "apply", "--validate=strict", "-f", "-")
+	if err != nil {
+		t.Errorf("applying a backup: %v\n%s", err, out)
+	}
+	for _, name := range []string{"ran", "taken-on"} {
+		before[name] = w.dagRun(name).ResourceVersion // kubectl notes what it applied
+	}
+	w.controller()
+	w.start("third", "etl")
+	w.waitPod("third", "a", nil)
+	if diff := gocmp.Diff([]string{"again", "new", "third"}, w.runNames()); diff != "" {
+		t.Errorf("runs (-want +got):\n%s", diff)
+	}
+	for _, name := range history {
+		if is := w.dagRun(name).ResourceVersion; is != before[name] {
+			t.Errorf("DagRun %s was written to again", name)
+		}
+	}
+	w.kubectl("delete", "--wait=false", "dagrun/ran")
+	w.waitGone("dagrun/ran")
+}
+
+// checkOldObjects checks what the first controller makes of the old objects.
+func (w *world) checkOldObjects() {
+	w.t.Helper()
+	run := w.dagRun("ran")
+	if !slices.Equal(run.Finalizers, []string{oldRunFinalizer}) || run.Status.Phase != "" || run.Status.DagRunID != 1 || run.Status.RunID != 0 || run.Status.Controller != "" {
+		w.t.Errorf("the old DagRun has finalizers %q and status %+v", run.Finalizers, run.Status)
+	}
+	w.eventually("a deleted DagRun to keep the finalizer of somebody else", patience, func(context.Context) (bool, string) {
+		is := w.dagRun("deleted-and-held").Finalizers
+		return slices.Equal(is, []string{"example.com/audit"}), fmt.Sprint(is)
+	})
+	w.kubectl("patch", "dagrun", "deleted-and-held", "--type=merge", "-p", `{"metadata":{"finalizers":null}}`)
+	if is := w.kubectl("get", "dagtask", "live", "-o", "jsonpath={.metadata.finalizers}"); is != `["dagTask.finalizer.kontroler.greedykomodo"]` {
+		w.t.Errorf("the live DagTask has finalizers %s", is)
+	}
+	lines := strings.Split(w.kubectl("get", "dagruns", "ran", "--no-headers"), "\n")
+	if is := columns(lines[0]); !slices.Equal(is[:3], []string{"ran", "etl", "OtherKontroler"}) {
+		w.t.Errorf("kubectl get dagruns prints %q of an old DagRun", is)
+	}
+	for dag, want := range map[string]metav1.ConditionStatus{"etl": metav1.ConditionTrue, "forever": metav1.ConditionTrue, "upper": metav1.ConditionFalse} {
+		w.eventually("DAG "+dag+" to be looked at", patience, func(context.Context) (bool, string) {
+			c := meta.FindStatusCondition(w.dag(dag).Status.Conditions, v1alpha1.DAGValid)
+			return c != nil && c.Status == want, fmt.Sprintf("%+v", c)
+		})
+	}
+	if s := w.dag("etl").Status; s.Phase != "Successful" || s.Message != "DAG reconciled successfully" {
+		w.t.Errorf("the old DAG has phase %q, message %q", s.Phase, s.Message)
+	}
+	for dag, says := range map[string]string{"etl": "counts as timeZone", "forever": "3000000000 retries"} {
+		w.eventually("an Event about DAG "+dag, patience, func(ctx context.Context) (bool, string) {
+			is := w.kubectl("get", "events", "--field-selector", "reason=Discouraged,involvedObject.name="+dag, "-o", "jsonpath={.items[*].message}")
+			return strings.Contains(is, says), is
+		})
+	}
+	w.eventually("the schedule to begin now", patience, func(context.Context) (bool, string) {
+		s := w.dag("etl").Status
+		return s.NextScheduleTime != nil && s.LastScheduleTime == nil, fmt.Sprintf("%+v", s)
+	})
+}
+
+func (w *world) waitVersion(dag string, version int64) {
+	w.t.Helper()
+	w.eventually("a new version of DAG "+dag, patience, func(context.Context) (bool, string) {
+		s := w.dag(dag).Status
+		return s.Version == version, fmt.Sprintf("%+v", s)
+	})
+}
+
+// The steps for older versions, for what they leave, and those that lead back.
+func TestMigrationOfOlderVersionsAndBack(t *testing.T) {
+	w := newMigration(t)
+	w.apply(oldObject("DAG", "etl", `{schedule: "0 2 * * *", task: [{name: a, `+oldTask+`}]}`) + oldObject("DagRun", "ran", `{dagName: etl, parameters: []}`))
+	left := `{apiVersion: v1, kind: Pod, metadata: {name: left, labels: {managed-by: kontroler}, finalizers: [kontroler/logcollection]}, spec: {containers: [{name: a, image: i}]}}
+---
+{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: ran-pvc, finalizers: [kontroler.greedykomodo/pvc.finalizer]}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}
+---
+{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: of-others}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}`
+	w.eventually("what is left to be made", patience, func(context.Context) (bool, string) { // a service account comes first
+		out, err := w.tryApply(left)
+		return err == nil, out
+	})
+	w.documented("kubectl apply --server-side")
+	w.waitCRDs()
+	w.documented("OtherKontroler")
+	process := w.controller()
+	if run := w.waitHistory("ran"); run.Status.Phase != "OtherKontroler" {
+		t.Errorf("the DagRun that was marked has phase %q", run.Status.Phase)
+	}
+	w.start("new", "etl")
+	w.waitPod("new", "a", nil)
+	w.documented("reason=Discouraged")
+	w.documented("pvc.finalizer")
+	w.waitGone("pod/left", "pvc/ran-pvc")
+	if is := w.kubectl("get", "pvc", "-o", "name"); is != "persistentvolumeclaim/of-others\n" {
+		t.Errorf("claims that are left: %s", is)
+	}
+
+	process.stop()
+	if out, err := w.uninstall(); err != nil {
+		t.Errorf("controller uninstall: %v %s", err, out)
+	}
+	w.documented("kubectl delete dagrun")
+	if is := w.kubectl("get", "dagruns", "-o", "name"); is != "dagrun.kontroler.greedykomodo/ran\n" {
+		t.Errorf("DagRuns that are left: %s", is)
+	}
+	next := w.dag("etl").Status.NextScheduleTime.UTC().Format("2006-01-02T15:04:05Z")
+	if is, want := w.documented("SET nexttime"), fmt.Sprintf("UPDATE dags SET nexttime = '%s' WHERE namespace = '%s' AND name = 'etl';\n", next, w.namespace); is != want {
+		t.Errorf("for the old database: %q, want %q", is, want)
+	}
+	w.apply(oldCRDs())
+	w.waitCRDs()
+	// What the old controller does with a DagRun that it takes on.
+	w.apply(oldObject("DagRun", "back", `{dagName: etl, parameters: []}`, oldRunFinalizer))
+	w.patchStatus("dagrun", "back", `{"dagRunId":9}`)
+}
