@@ -141,6 +141,8 @@ type term struct {
 	tasks *queue[cache.ObjectName] // DagTasks
 	pods  *queue[cache.ObjectName]
 	dirty *dirty
+	// wakes are the runs that are to be looked at although nothing happens: a deadline, a timeout, a retry.
+	wakes *alarms[runKey]
 	slots *slots
 	gates *gates
 	// storage are the gates of claims, which have quotas of their own.
@@ -193,7 +195,7 @@ func (c *Controller) Lead(ctx context.Context, db *store.Leader) error {
 	t := &term{
 		Controller: c, db: db, fail: fail,
 		dags: newQueue[cache.ObjectName]("dags", c.Metrics), pods: newQueue[cache.ObjectName]("pods", c.Metrics),
-		dirty: newDirty(), workspaces: newWorkspaces(), graphs: newGraphCache(graphBytesCached),
+		dirty: newDirty(), wakes: newAlarms[runKey](), workspaces: newWorkspaces(), graphs: newGraphCache(graphBytesCached),
 		versions: newVersionCache(), leases: newOtherLeases(), dagLocks: newNameLocks(), taskLocks: newNameLocks(), reaped: newUIDSet(), reaping: newUIDSet(),
 	}
 	t.runTroubles, t.dagTroubles, t.scheduleTroubles = newTroubles[runKey](), newTroubles[cache.ObjectName](), newTroubles[cache.ObjectName]()
@@ -321,7 +323,10 @@ func (t *term) work(ctx context.Context) {
 	start(retentionWorkers, func() { t.releases.work(working, t.syncRelease, t.failed) })
 	start(1, func() { t.sendNotifications(ctx, working) })
 	for _, loop := range []func(context.Context){
-		t.watchClock, t.watchClaims, t.projectProgress, t.correctOutage, t.maintain, t.trim, t.keepPodEvents, t.db.Notify, t.stream, t.probeNamespaces,
+		func(ctx context.Context) { t.timers.alarms.watch(ctx, t.now, t.schedules.Add) },
+		func(ctx context.Context) { t.wakes.watch(ctx, t.now, t.runs.Add) },
+		func(ctx context.Context) { t.retirement.due.watch(ctx, t.now, t.retirement.expiries.Add) },
+		t.watchClaims, t.projectProgress, t.correctOutage, t.maintain, t.trim, t.keepPodEvents, t.db.Notify, t.stream, t.probeNamespaces,
 	} {
 		loops.Go(func() { loop(ctx) })
 	}

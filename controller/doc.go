@@ -22,6 +22,7 @@
 //	slots.go       --max-pods, round robin over runs
 //	quota.go       namespaces that refuse: one probe at a time
 //	schedules.go   due times become DagRuns, by package schedule; timers.go when they are due
+//	alarms.go      when keys are due although nothing happens: schedules, deadlines, expiries
 //	rush.go        what makes way while much is to be started
 //	retention.go   DagRuns and history whose time is over
 //	podevents.go   Events of Pods, kept with the attempt

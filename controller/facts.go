@@ -18,7 +18,8 @@ import (
 const (
 	// maxText bounds each text that comes from the cluster, in bytes.
 	maxText = 1024
-	// clockSlack is how far the clocks of a node and of the API server may be apart, whole seconds included.
+	// clockSlack is how far the clocks of a node and of the API server may be apart before that is looked for, whole seconds
+	// included.
 	clockSlack = 5 * time.Second
 	// cleanupSlack is how long after its last container's end a kubelet may take to end a deleted Pod.
 	cleanupSlack = 30 * time.Second
@@ -26,6 +27,8 @@ const (
 	defaultGrace = 30 * time.Second
 
 	dagRunKind = "DagRun"
+	// kubeletManager is the name under which kubelets write.
+	kubeletManager = "kubelet"
 	// What kubelet and runtime say of a container that they lost, as after a reboot.
 	reasonStatusUnknown, reasonUnknown = "ContainerStatusUnknown", "Unknown"
 	// reasonCreateContainer stands for every failure to make a container from a valid configuration.
@@ -75,19 +78,19 @@ func isLive(p *corev1.Pod) bool {
 	return p.Status.Phase != corev1.PodSucceeded && p.Status.Phase != corev1.PodFailed
 }
 
-// deletionAsked is when the deletion was asked for: deletionTimestamp - grace, or the end of the task's container where
-// that was killed by the deletion although the difference is later.
+// deletionAsked is when the deletion was asked for, by the clock of the Pod's node as far as that is known:
+// deletionTimestamp - grace, or the end of the task's container where that was killed by the deletion although the
+// difference is later.
 //
 // The difference is exact only as long as nobody shortened the grace: a kubelet that has ended a Pod deletes it once more,
 // with a grace of 0, and the API server then writes its own clock over the older time. A finalizer keeps that object. So
-// with a grace of 0 or 1 a later time proves nothing, unless the kubelet's last report is older than the deletion: then
-// the Pod had ended before, by itself.
+// with a grace of 0 or 1 a later time proves nothing, unless the kubelet reported the end before it knew of the deletion.
 func deletionAsked(p *corev1.Pod, t *engine.Termination) time.Time {
 	grace := time.Duration(0)
 	if seconds := p.DeletionGracePeriodSeconds; seconds != nil {
 		grace = time.Duration(*seconds) * time.Second
 	}
-	asked := utc(*p.DeletionTimestamp).Add(-grace)
+	asked := utc(*p.DeletionTimestamp).Add(-grace).Add(nodeAhead(p, t))
 	slack := clockSlack
 	if grace <= time.Second {
 		slack = defaultGrace + cleanupSlack
@@ -95,7 +98,15 @@ func deletionAsked(p *corev1.Pod, t *engine.Termination) time.Time {
 			slack = time.Duration(*seconds)*time.Second + cleanupSlack
 		}
 	}
-	if t == nil || t.Finished.IsZero() || asked.Before(t.Finished) || cameAfter(p, t, asked, slack) {
+	switch {
+	case t == nil || t.Finished.IsZero():
+		return asked
+	case endedUnaware(p):
+		if asked.After(t.Finished) {
+			return asked
+		}
+		return t.Finished.Add(time.Second)
+	case asked.Before(t.Finished) || asked.Sub(t.Finished) > slack:
 		return asked
 	}
 	return t.Finished
@@ -104,21 +115,44 @@ func deletionAsked(p *corev1.Pod, t *engine.Termination) time.Time {
 // disruptedBefore reports that a disruption came before the task's container had ended. A Pod that is evicted when it is
 // over gets the same condition; a kubelet sets it only on what it ends itself.
 func disruptedBefore(p *corev1.Pod, c *corev1.PodCondition, t *engine.Termination) bool {
-	return c.Reason == corev1.PodReasonTerminationByKubelet || t == nil || !cameAfter(p, t, utc(c.LastTransitionTime), clockSlack)
+	if c.Reason == corev1.PodReasonTerminationByKubelet || t == nil || t.Finished.IsZero() {
+		return true
+	}
+	return !endedUnaware(p) && utc(c.LastTransitionTime).Add(nodeAhead(p, t)).Sub(t.Finished) <= clockSlack
 }
 
-// cameAfter reports that something happened, by the API server's clock, after the task's container had ended, by the clock
-// of its node: later by more than the slack, or at all where the kubelet's last report, with the end, does not know of the
-// deletion (the deletion counts as a generation, from Kubernetes 1.33 on).
-func cameAfter(p *corev1.Pod, t *engine.Termination, at time.Time, slack time.Duration) bool {
-	if t.Finished.IsZero() {
-		return false
-	}
+// endedUnaware reports that the kubelet's last report, with the end of the task's container, does not know of the deletion:
+// the container ended before it, by itself. The deletion counts as a generation, from Kubernetes 1.33 on. No clock is asked.
+func endedUnaware(p *corev1.Pod) bool {
 	observed := p.Status.ObservedGeneration
-	if p.DeletionTimestamp != nil && observed != 0 && observed < p.Generation {
-		slack = 0
+	return p.DeletionTimestamp != nil && observed != 0 && observed < p.Generation
+}
+
+// nodeAhead is how far the clock of a Pod's node is ahead of the API server's, where the Pod's times prove that they are
+// apart; else 0. A kubelet acknowledges a Pod after the API server has bound it, so the difference of those two times is
+// the skew and the delay between them: less than nothing proves that the clock is behind. It reports an end after it: an
+// end later than the report proves that the clock is ahead. Without such a proof the difference counts as delay.
+func nodeAhead(p *corev1.Pod, t *engine.Termination) time.Duration {
+	bound, reported := podCondition(p, corev1.PodScheduled), reportedAt(p)
+	if t == nil || t.Finished.IsZero() || bound == nil || bound.Status != corev1.ConditionTrue || p.Status.StartTime == nil {
+		return 0
 	}
-	return at.Sub(t.Finished) > slack
+	ahead := p.Status.StartTime.Sub(bound.LastTransitionTime.Time)
+	isLate := !reported.IsZero() && t.Finished.Sub(reported) > clockSlack
+	if ahead < -clockSlack || isLate {
+		return ahead
+	}
+	return 0
+}
+
+// reportedAt is when the API server last took a status from a kubelet that said something new; zero: it does not say.
+func reportedAt(p *corev1.Pod) time.Time {
+	for _, entry := range p.ManagedFields {
+		if entry.Manager == kubeletManager && entry.Subresource == "status" && entry.Time != nil {
+			return utc(*entry.Time)
+		}
+	}
+	return time.Time{}
 }
 
 // podWaits is why the task's container has not started: it has no node, it or an init container cannot start, an init
@@ -351,6 +385,7 @@ func trimPod(obj any) (any, error) {
 		},
 		Status: corev1.PodStatus{
 			ObservedGeneration:    p.Status.ObservedGeneration,
+			StartTime:             p.Status.StartTime,
 			Phase:                 p.Status.Phase,
 			Reason:                p.Status.Reason,
 			Message:               p.Status.Message,
@@ -360,6 +395,9 @@ func trimPod(obj any) (any, error) {
 	}
 	if run, ok := p.Annotations[v1alpha1.AnnotationRun]; ok {
 		kept.Annotations = map[string]string{v1alpha1.AnnotationRun: run}
+	}
+	if at := reportedAt(p); !at.IsZero() {
+		kept.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: kubeletManager, Subresource: "status", Time: &metav1.Time{Time: at}}}
 	}
 	for _, kind := range []corev1.PodConditionType{corev1.PodScheduled, corev1.DisruptionTarget} {
 		if c := podCondition(p, kind); c != nil {

@@ -1,11 +1,13 @@
 package controller
 
 import (
+	stdcmp "cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -362,6 +364,78 @@ func TestPodFacts(t *testing.T) {
 	}
 }
 
+// withSkew is a Pod as the same cluster reports it when the clock of its node is ahead: all times that a kubelet writes are
+// later, those that the API server and other clients write are not.
+func withSkew(skew time.Duration) podEdit {
+	return func(p *corev1.Pod) {
+		last := metav1.Time{} // what the kubelet reported last, before the skew
+		shift := func(t *metav1.Time) {
+			if t != nil && !t.IsZero() {
+				if t.After(last.Time) {
+					last = *t
+				}
+				*t = metav1.NewTime(t.Add(skew))
+			}
+		}
+		shift(p.Status.StartTime)
+		for i := range p.Status.Conditions {
+			if c := &p.Status.Conditions[i]; c.Type != corev1.PodScheduled && c.Type != corev1.DisruptionTarget {
+				shift(&c.LastTransitionTime)
+			}
+		}
+		for _, statuses := range [][]corev1.ContainerStatus{p.Status.InitContainerStatuses, p.Status.ContainerStatuses} {
+			for i := range statuses {
+				if running := statuses[i].State.Running; running != nil {
+					shift(&running.StartedAt)
+				}
+				if ended := statuses[i].State.Terminated; ended != nil {
+					shift(&ended.StartedAt)
+					shift(&ended.FinishedAt)
+				}
+			}
+		}
+		reported := metav1.NewTime(last.Add(time.Second))
+		p.ManagedFields = append(p.ManagedFields, metav1.ManagedFieldsEntry{Manager: "kubelet", Subresource: "status", Time: &reported})
+	}
+}
+
+// Clocks that differ by up to ten minutes change no verdict.
+func TestVerdictsOfSkewedClocks(t *testing.T) {
+	cases := map[string]factCase{}
+	for _, group := range []map[string]factCase{endingFacts, deletionFacts, disruptionFacts, refusalFacts, initFacts, waitFacts} {
+		maps.Copy(cases, group)
+	}
+	delete(cases, "the node's clock is behind") // by three seconds, which is not skewed further
+	old := map[string]factCase{}
+	for name, c := range cases {
+		c.from = stdcmp.Or(c.from, name)
+		cases[name] = c
+		c.change = append(slices.Clone(c.change), onOldCluster)
+		// An old cluster does not tell a deletion soon after the end from its cause, whatever the clocks say.
+		pod := readPod(t, "pods/"+c.from+".yaml")
+		for _, change := range c.change {
+			change(pod)
+		}
+		c.verdict = verdictOf(pod)
+		old[name+", old cluster"] = c
+	}
+	maps.Copy(cases, old)
+	for name, c := range cases {
+		for _, skew := range []time.Duration{-10 * time.Minute, -5 * time.Minute, -time.Minute, 0, time.Minute, 5 * time.Minute, 10 * time.Minute} {
+			t.Run(fmt.Sprintf("%s, %v ahead", name, skew), func(t *testing.T) {
+				pod := readPod(t, "pods/"+c.from+".yaml")
+				for _, change := range c.change {
+					change(pod)
+				}
+				withSkew(skew)(pod)
+				if got := verdictOf(trimmedPod(t, pod)); got != c.verdict {
+					t.Errorf("verdict = %q, want %q", got, c.verdict)
+				}
+			})
+		}
+	}
+}
+
 // TestText: what is stored is valid, bounded and the same when it is read again.
 func TestText(t *testing.T) {
 	long := strings.Repeat("é", 600) // 1,200 bytes
@@ -435,6 +509,7 @@ func TestTrimPodWhole(t *testing.T) {
 	want := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: "default", Name: pod.Name, UID: pod.UID, ResourceVersion: pod.ResourceVersion, Generation: 1,
+			ManagedFields:     []metav1.ManagedFieldsEntry{{Manager: "kubelet", Subresource: "status", Time: &metav1.Time{Time: reportedAt(pod)}}},
 			CreationTimestamp: pod.CreationTimestamp, Finalizers: []string{v1alpha1.Finalizer}, OwnerReferences: pod.OwnerReferences,
 			Labels: map[string]string{
 				v1alpha1.LabelController: "c1", v1alpha1.LabelDAG: "nightly", v1alpha1.LabelRun: "01234567-89ab-cdef-0123-456789abcdef",
@@ -447,7 +522,7 @@ func TestTrimPodWhole(t *testing.T) {
 			InitContainers: []corev1.Container{{Name: "proxy", RestartPolicy: &always}}, Containers: []corev1.Container{{Name: "task"}},
 		},
 		Status: corev1.PodStatus{
-			ObservedGeneration: 1, Phase: corev1.PodRunning, Conditions: []corev1.PodCondition{*podCondition(pod, corev1.PodScheduled)},
+			ObservedGeneration: 1, Phase: corev1.PodRunning, StartTime: pod.Status.StartTime, Conditions: []corev1.PodCondition{*podCondition(pod, corev1.PodScheduled)},
 			InitContainerStatuses: []corev1.ContainerStatus{{Name: "proxy", State: pod.Status.InitContainerStatuses[0].State, Started: new(true)}},
 			ContainerStatuses:     []corev1.ContainerStatus{{Name: "task", State: pod.Status.ContainerStatuses[0].State, Started: new(false)}},
 		},

@@ -354,6 +354,7 @@ func (t *term) runChanged(old, run *v1alpha1.DagRun) {
 func (t *term) runDeleted(run *v1alpha1.DagRun) {
 	t.status.seen(run.UID)
 	t.retirement.deleted.remove(run.UID)
+	t.retirement.due.drop(runKey(run.UID))
 	if owner := scheduleOf(run); owner != nil {
 		t.retirement.limits.Add(cache.NewObjectName(run.Namespace, owner.Name))
 	}

@@ -34,13 +34,15 @@ const (
 // retirement is what deletes DagRuns: each once its time to live is over, and those of a schedule beyond its limits.
 type retirement struct {
 	expiries *queue[runKey]
-	limits   *queue[cache.ObjectName] // by the name of the DAG
+	// due is when the time to live of each is over.
+	due    *alarms[runKey]
+	limits *queue[cache.ObjectName] // by the name of the DAG
 	// deleted are DagRuns whose deletion was asked for, until it is seen.
 	deleted *uidSet
 }
 
 func newRetirement(metrics *Metrics) *retirement {
-	return &retirement{newQueue[runKey]("expiries", metrics), newQueue[cache.ObjectName]("limits", metrics), newUIDSet()}
+	return &retirement{newQueue[runKey]("expiries", metrics), newAlarms[runKey](), newQueue[cache.ObjectName]("limits", metrics), newUIDSet()}
 }
 
 // isOver reports that a DagRun is this controller's, was told its end, and is not being deleted yet.
@@ -108,8 +110,11 @@ func (t *term) syncExpiry(ctx context.Context, key runKey) error {
 		return nil
 	}
 	due, expires := t.expiry(run)
-	if wait := due.Sub(t.now()); expires && wait > 0 {
-		t.retirement.expiries.AddAfter(key, wait)
+	if expires && t.now().Before(due) {
+		t.retirement.due.set(key, due)
+		if t.cachedRun(key) == nil {
+			t.retirement.due.drop(key) // it was deleted meanwhile
+		}
 		return nil
 	}
 	if !expires || t.held(run.UID) {

@@ -172,10 +172,7 @@ func (t *term) follow(ctx context.Context, row store.Run, run *v1alpha1.DagRun, 
 	case next.Again || facts.more:
 		t.runs.Add(key)
 	default:
-		wake := earlier(next.Wake, facts.nextDue)
-		if !wake.IsZero() {
-			t.runs.AddAfter(key, wake.Sub(t.now()))
-		}
+		t.wakes.put(key, earlier(next.Wake, facts.nextDue))
 	}
 	if ledger.hold == engine.HoldThrottled || ledger.hold == unchanged && row.Hold == engine.HoldThrottled {
 		t.slots.wait(key)
@@ -190,6 +187,7 @@ func (t *term) follow(ctx context.Context, row store.Run, run *v1alpha1.DagRun, 
 func (t *term) settle(key runKey, run *v1alpha1.DagRun) {
 	t.slots.forget(key)
 	t.workspaces.forget(key)
+	t.wakes.drop(key)
 	switch {
 	case run == nil:
 	case run.Status.Phase.Ended():

@@ -20,7 +20,7 @@ func TestTimers(t *testing.T) {
 	timers.set(name(1), timer{next: begin.Add(2 * time.Minute)}) // later than before
 	timers.drop(name(2))
 	due := func(minutes int) ([]cache.ObjectName, time.Duration) {
-		return timers.due(begin.Add(time.Duration(minutes) * time.Minute))
+		return timers.alarms.due(begin.Add(time.Duration(minutes) * time.Minute))
 	}
 	for _, step := range []struct {
 		minutes int

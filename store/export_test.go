@@ -41,7 +41,7 @@ func Queries(s Sample) map[string]Query {
 		"sqlEpochTake":         {sqlEpochTake, []any{0, 1, 2, "holder"}},
 		"sqlGatherAllAttempts": {sqlGatherAllAttempts, []any{s.RunID}},
 		"sqlGatherAttempts":    {sqlGatherAttempts, []any{s.RunID, pods, now, 500, DecidedLimit}},
-		"sqlGatherNext":        {sqlGatherNext, []any{s.RunID, now, DecidedLimit + 1}},
+		"sqlGatherNext":        {sqlGatherNext, []any{s.RunID, now, DecidedLimit + 1, ids}},
 		"sqlGatherTasks":       {sqlGatherTasks, []any{s.RunID, []int64{s.TaskID}, now, 100, 100}},
 		"sqlIdentity":          {sqlIdentity, nil},
 		"sqlIdentityMake":      {sqlIdentityMake, []any{"abcdefghij"}},

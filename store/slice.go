@@ -55,7 +55,8 @@ type Slice struct {
 	// Tasks are those of Attempts, the Ready ones that are due (the longest due first to be taken, then by position), and
 	// the cascading ones; by position.
 	Tasks []Task
-	// NextDue is the first time after Now at which a live attempt or a Ready task is due; zero: never.
+	// NextDue is the first time after Now at which a live attempt that is not in Attempts, or a Ready task, is due; zero:
+	// never.
 	NextDue time.Time
 	// Decided is how many attempts are Decided, counted to DecidedLimit+1: more than DecidedLimit says that some are not
 	// in Attempts.
@@ -88,7 +89,8 @@ UNION ALL
 UNION ALL
 (SELECT ` + taskColumns + ` FROM kontroler.tasks t WHERE t.run_id = $1 AND t.cascade ORDER BY t.position LIMIT $5)`
 	sqlGatherNext = `
-SELECT least((SELECT a.due_at FROM kontroler.attempts a WHERE a.run_id = $1 AND a.phase ` + isLive + ` AND a.due_at > $2 ORDER BY a.due_at LIMIT 1),
+SELECT least((SELECT a.due_at FROM kontroler.attempts a WHERE a.run_id = $1 AND a.phase ` + isLive + ` AND a.due_at > $2
+                AND a.id <> ALL ($4::bigint[]) ORDER BY a.due_at LIMIT 1),
              (SELECT t.due_at FROM kontroler.tasks t WHERE t.run_id = $1 AND t.phase = 'Ready' AND t.due_at > $2 ORDER BY t.due_at LIMIT 1)),
        (SELECT count(*) FROM (SELECT FROM kontroler.attempts a WHERE a.run_id = $1 AND a.phase = 'Decided' LIMIT $3) d)`
 	sqlTasksAt = `
@@ -128,9 +130,9 @@ func gather(ctx context.Context, q querier, runID int64, want Want) (Slice, erro
 	}
 	slice.Attempts = slices.DeleteFunc(slice.Attempts, func(a Attempt) bool { return !live(a.Phase) })
 	slice.Attempts = distinct(slice.Attempts, func(a, b Attempt) int { return cmp.Compare(a.ID, b.ID) })
-	tasks := make([]int64, len(slice.Attempts))
+	attempts, tasks := make([]int64, len(slice.Attempts)), make([]int64, len(slice.Attempts))
 	for i, a := range slice.Attempts {
-		tasks[i] = a.TaskID
+		attempts[i], tasks[i] = a.ID, a.TaskID
 	}
 	slice.Tasks, err = readRows(ctx, q, scanTask, sqlGatherTasks, runID, tasks, now, want.Ready, want.Cascade)
 	if err != nil {
@@ -139,7 +141,7 @@ func gather(ctx context.Context, q querier, runID int64, want Want) (Slice, erro
 	slice.Tasks = distinct(slice.Tasks, func(a, b Task) int {
 		return cmp.Or(cmp.Compare(a.Position, b.Position), cmp.Compare(a.Index, b.Index))
 	})
-	err = q.QueryRowContext(ctx, sqlGatherNext, runID, now, DecidedLimit+1).Scan(nullTime{&slice.NextDue}, &slice.Decided)
+	err = q.QueryRowContext(ctx, sqlGatherNext, runID, now, DecidedLimit+1, attempts).Scan(nullTime{&slice.NextDue}, &slice.Decided)
 	return slice, err
 }
 
