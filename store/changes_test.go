@@ -128,12 +128,12 @@ func TestAttemptTransitions(t *testing.T) {
 		},
 		"AttemptRunning": {
 			do: func(c *store.Changes, a int64) { c.AttemptRunning(a, "", "n1", at(5), time.Time{}) }, from: []string{"Pending"},
-			want: map[string]store.Attempt{"Pending": with(func(a *store.Attempt) { a.Phase, a.Node, a.CreatedAt, a.StartedAt = "Running", "n1", at(5), at(5) })},
+			want: map[string]store.Attempt{"Pending": with(func(a *store.Attempt) { a.Phase, a.Node, a.CreatedAt, a.StartedAt = "Running", "n1", at(0), at(5) })},
 		},
 		"AttemptRunning with a UID": {
 			do: func(c *store.Changes, a int64) { c.AttemptRunning(a, uid(8), "n1", at(5), at(9)) }, from: []string{"Decided", "Pending"},
 			want: map[string]store.Attempt{"Decided": with(func(a *store.Attempt) {
-				a.Phase, a.PodUID, a.Node, a.CreatedAt, a.StartedAt, a.DueAt = "Running", uid(8), "n1", at(5), at(5), at(9)
+				a.Phase, a.PodUID, a.Node, a.CreatedAt, a.StartedAt, a.DueAt = "Running", uid(8), "n1", at(0), at(5), at(9)
 			})},
 		},
 		"AttemptWaits": {

@@ -77,7 +77,7 @@ func TestGather(t *testing.T) {
 		},
 		"every live one": {
 			with(func(w *store.Want) { w.All = true }),
-			result{[]string{"p1", "p2", "p3", "p5", "p6"}, []int{1, 2, 3, 4, 5, 6, 7, 9}, at(20), 2},
+			result{[]string{"p1", "p2", "p3", "p5", "p6"}, []int{1, 2, 3, 4, 5, 6, 7, 9}, at(50), 2},
 		},
 		"due at that very time": {
 			with(func(w *store.Want) { w.Now = at(30) }),

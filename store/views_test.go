@@ -74,8 +74,8 @@ func TestReasonsOfTasks(t *testing.T) {
 	}
 	want := map[int]string{
 		0: "Ready|BackingOff|", 1: "Active||", 2: "Active||", 3: "Active||", 4: "Failed|RetriesSpent|",
-		5: "Active|QuotaExceeded|pods: 10 of 10", 6: "Active||", 7: "Ready|MaxParallel|the run has maxParallel tasks active",
-		8: "Waiting|NeedsParents|needs 1 more task", 9: "Skipped|ParentFailed|needs t4",
+		5: "Active|QuotaExceeded|pods: 10 of 10", 6: "Active|Pending|its Pod is being created", 7: "Ready|MaxParallel|the run has maxParallel tasks active",
+		8: "Waiting|NeedsParents|needs t0", 9: "Skipped|ParentFailed|needs t4",
 	}
 	if diff := cmp.Diff(want, rows); diff != "" {
 		t.Errorf("reasons (-want +got):\n%s", diff)

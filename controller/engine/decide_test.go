@@ -405,18 +405,18 @@ func TestUnreadableVersion(t *testing.T) {
 			s.Pods["a-1"] = goneFromCluster
 			unreadable(s)
 		}, want: []string{"ended 100 Cancelled VersionUnreadable - - - never @0", "cancelled 10 VersionUnreadable " + why, "counts a-1 c+1",
-			"run ended Failed VersionUnreadable " + why, "> started 0 ended 1", "> run ended"}},
+			"run ended Failed VersionUnreadable " + why, "> ended 1", "> run ended"}},
 		"what succeeds in the same decision counts, its children do not start": {graph: "a b<a", slice: func(s *engine.Slice) {
 			ends(s, 0, 0)
 			unreadable(s)
 		}, want: []string{"run stopping VersionUnreadable", "unstarted cancelled VersionUnreadable " + why, "live stopped VersionUnreadable",
 			"ended 100 Succeeded - 0 u n @-60 @0", "succeeded 10", "counts w-1 a-1 s+1 c+1", "run ended Failed VersionUnreadable " + why,
-			"> reap a-1", "> started 0 ended 1", "> run ended"}},
+			"> reap a-1", "> ended 1", "> run ended"}},
 		"the last task had succeeded": {graph: "a", slice: func(s *engine.Slice) {
 			ends(s, 0, 0)
 			unreadable(s)
 		}, want: []string{"run stopping VersionUnreadable", "unstarted cancelled VersionUnreadable " + why, "live stopped VersionUnreadable",
-			"ended 100 Succeeded - 0 u n @-60 @0", "succeeded 10", "counts a-1 s+1", "run ended Succeeded - -", "> reap a-1", "> started 0 ended 1", "> run ended"}},
+			"ended 100 Succeeded - 0 u n @-60 @0", "succeeded 10", "counts a-1 s+1", "run ended Succeeded - -", "> reap a-1", "> ended 1", "> run ended"}},
 		"children that were to be skipped are cancelled": {graph: "a b<a", slice: func(s *engine.Slice) {
 			is(s, engine.TaskFailed, 0)
 			s.Tasks[0].Cascade = true
