@@ -137,7 +137,7 @@ func lookForResources(ctx context.Context, kube kubernetes.Interface) error {
 		served[r.Name] = true
 		// The category is in this project's CustomResourceDefinitions only; those of the existing Kontroler drop its status.
 		if !strings.Contains(r.Name, "/") && !slices.Contains(r.Categories, category) {
-			return fmt.Errorf("the cluster's %s of %s is the existing Kontroler's, see manifests/MIGRATION.md: %s", r.Name, v1alpha1.SchemeGroupVersion, remedy)
+			return fmt.Errorf("the CustomResourceDefinitions of %s are the existing Kontroler's, see manifests/MIGRATION.md: %s", v1alpha1.SchemeGroupVersion, remedy)
 		}
 	}
 	var missing []string

@@ -94,7 +94,7 @@ func TestPreflight(t *testing.T) {
 		"some custom resources": {cluster: cluster{version: kubernetesVersion, resources: []string{"dags", "dagruns", "dagruns/status"}}, want: []string{"lacks dags/status, dagtasks, dagtasks/status:", "kubectl apply -k manifests/crd"}},
 		"the existing Kontroler's custom resources": {
 			cluster: cluster{version: kubernetesVersion, resources: all, existing: true},
-			want:    []string{"dags of kontroler.greedykomodo/v1alpha1 is the existing Kontroler's", "manifests/MIGRATION.md", "kubectl apply -k manifests/crd"},
+			want:    []string{"CustomResourceDefinitions of kontroler.greedykomodo/v1alpha1 are the existing Kontroler's", "manifests/MIGRATION.md", "kubectl apply -k manifests/crd"},
 		},
 		"few permissions": {
 			cluster:    cluster{version: kubernetesVersion, resources: all, denied: "watch dags,list dags,patch dagtasks,patch dagruns/status,create pods,update leases,get nodes"},

@@ -73,7 +73,7 @@ func (w *warnings) list() []string {
 func (w *warnings) schedule(spec *v1alpha1.DAGSpec, root *field.Path) {
 	prefix, zone, expression := splitZone(spec.Schedule)
 	at := root.Child("schedule")
-	if prefix != "" {
+	if prefix != "" && (spec.TimeZone == nil || *spec.TimeZone == zone) {
 		w.add(at, fmt.Sprintf("%s%s counts as timeZone: write timeZone: %q and schedule: %q", prefix, cut(zone), cut(zone), cut(expression)))
 	}
 	if spec.Schedule == "" {
