@@ -281,7 +281,7 @@ func TestScheduleOfDAGMadeAgain(t *testing.T) {
 		passed := w.Strings(`SELECT dag_id::text FROM kontroler_v1.schedules WHERE now() > cursor + interval '10 seconds'`)
 		return len(passed) == 1, fmt.Sprint(passed)
 	})
-	w.scheduled("tick", "@every 3s", "echo again", nil)
+	w.scheduled("tick", "@every 3s", "say again", nil)
 	made := w.DAG("tick").CreationTimestamp
 	w.waitTicks("tick", "Ran", "Succeeded", len(before)+1)
 	if version := w.DAG("tick").Status.Version; version < 2 {

@@ -80,7 +80,7 @@ subjects: [{kind: ServiceAccount, name: weak, namespace: $NS}]
 	if err != nil {
 		t.Fatal(err)
 	}
-	process := w.Launch(environment("KUBECONFIG=" + w.writeKubeconfig(w.withToken(token.Status.Token))))
+	process := w.Launch(flags("--log-archive=on"), environment("KUBECONFIG="+w.writeKubeconfig(w.withToken(token.Status.Token))))
 	checkRefusal(t, process, 1, "create, patch, delete pods in namespace "+w.Namespace, "get, create, delete persistentvolumeclaims", "list, watch, create, patch events", "get pods/log", "get nodes", "--namespaces")
 	t.Log(process.Log())
 }
