@@ -20,15 +20,16 @@
 //	logs.go        a log is read when its container has ended; streams.go while it runs
 //	workspace.go   the claim of a run: made, found lost, explained, deleted
 //	slots.go       --max-pods, round robin over runs
-//	quota.go       namespaces that refuse: one probe at a time
-//	schedules.go   due times become DagRuns, by package schedule; timers.go when they are due
+//	gates.go       namespaces that refuse Pods: one probe at a time
+//	schedules.go   due times become DagRuns, by package schedule; timers.go when they are due; refusals.go DagRuns that the
+//	               API server refuses
 //	alarms.go      when keys are due although nothing happens: schedules, deadlines, expiries
 //	rush.go        what makes way while much is to be started
 //	retention.go   DagRuns and history whose time is over
-//	podevents.go   Events of Pods, kept with the attempt
+//	podevents.go   Events of Pods, kept with the attempt; startevents.go what they tell of a Pod that does not start
 //	notifications.go  endings are told to webhooks, by package webhook
 //	status.go      projections and Events
-//	outage.go      DagRuns told that the database is away
+//	outage.go      DagRuns told that the database is away; troubles.go objects told why their syncs fail
 //	claims.go      whose DAG it is
 //	locks.go       one reader and storer of an object at a time
 //	names.go, podspec.go, facts.go   a Pod's name, its spec, what is known of it
@@ -38,7 +39,7 @@
 // Invariants:
 //   - Nothing is created or deleted in the cluster that was not committed before.
 //   - Only the worker that holds a run's key writes that run.
-//   - What is in memory (change sets, slots, quota gates, created Pods) can be
+//   - What is in memory (change sets, slots, gates, created Pods) can be
 //     lost at any instant: it is rebuilt from the rows and a fresh list.
 //   - An object that is not ours by label and owner is never touched.
 package controller

@@ -1,0 +1,85 @@
+package controller
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"kontroler/apis/kontroler/v1alpha1"
+	"kontroler/controller/engine"
+	"kontroler/store"
+)
+
+func TestTroublesAreToldWhenTheyLast(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	troubles, failure := newTroubles[runKey](), errors.New("creating pod: no route to host")
+	if troubles.note("a", failure, now) || troubles.condition("a", now) != nil {
+		t.Error("the first failure is told")
+	}
+	now = now.Add(troubleLasts)
+	if !troubles.note("a", failure, now) {
+		t.Error("a failure that lasts is not told")
+	}
+	if c := troubles.condition("a", now); c == nil || c.Message != failure.Error() || c.Reason != reasonTrouble {
+		t.Errorf("the condition is %+v", c)
+	}
+	for name, passing := range map[string]error{
+		"the database is away": fmt.Errorf("reading: %w", store.ErrUnavailable), "a conflict": store.ErrConflict, "another leader": store.ErrFenced,
+	} {
+		if troubles.note("b", passing, now) || troubles.note("b", passing, now.Add(time.Hour)) {
+			t.Errorf("%s counts as a trouble of the object", name)
+		}
+	}
+	if !troubles.note("a", nil, now) || troubles.condition("a", now) != nil || len(troubles.byKey) > 0 {
+		t.Error("a trouble that is over is not taken back")
+	}
+}
+
+func TestWhatALiveDagRunSays(t *testing.T) {
+	waits := func(task, reason, message string) store.TaskReason {
+		return store.TaskReason{Task: task, Reason: reason, Message: message}
+	}
+	for name, c := range map[string]struct {
+		row             store.Run
+		at              store.Standing
+		failed          []store.Task
+		reason, message string
+		pending, runs   int32
+		still           bool
+	}{
+		"everything runs": {row: store.Run{Counts: store.Counts{Active: 2}}, runs: 2},
+		"two tasks wait": {
+			row:    store.Run{Counts: store.Counts{Active: 2}},
+			at:     store.Standing{Pending: 2, Waiting: 2, Waits: []store.TaskReason{waits("pull", "ImagePullBackOff", "no such tag"), waits("big", "Unschedulable", "0/3 nodes")}},
+			reason: "ImagePullBackOff", message: "pull waits: ImagePullBackOff: no such tag; big waits: Unschedulable: 0/3 nodes", pending: 2, still: true,
+		},
+		"one waits, one failed, and there are more": {
+			row:    store.Run{Counts: store.Counts{Active: 3, Failed: 2}},
+			at:     store.Standing{Pending: 2, Waiting: 2, Waits: []store.TaskReason{waits("pull", "ImagePullBackOff", "x")}},
+			failed: []store.Task{{Name: "extract", Message: "exit code 3"}},
+			reason: "ImagePullBackOff", message: "pull waits: ImagePullBackOff: x; extract failed: exit code 3; 2 more", pending: 2, runs: 1,
+		},
+		"goes on after a failure": {
+			row:    store.Run{Counts: store.Counts{Active: 1, Failed: 1}},
+			failed: []store.Task{{Name: "extract", Message: "exit code 3"}},
+			reason: "TaskFailed", message: "extract failed: exit code 3", runs: 1,
+		},
+		"the controller has its Pods": {
+			row:    store.Run{Hold: engine.HoldThrottled, Counts: store.Counts{Ready: 3}},
+			reason: "Throttled", message: "waiting for Pods of other runs to end: the controller has --max-pods of them", still: true,
+		},
+		"maxParallel is no standstill": {row: store.Run{Hold: engine.HoldMaxParallel, Counts: store.Counts{Ready: 3, Active: 1}}, runs: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			status := v1alpha1.DagRunStatus{Tasks: &v1alpha1.TaskCounts{}}
+			standsAt(&status, c.row, c.at, c.failed)
+			got := []any{status.Reason, status.Message, status.Tasks.Pending, status.Tasks.Running, isStill(&status)}
+			if diff := cmp.Diff([]any{c.reason, c.message, c.pending, c.runs, c.still}, got); diff != "" {
+				t.Errorf("reason, message, pending, running, still (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
