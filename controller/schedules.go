@@ -21,8 +21,6 @@ import (
 	"kontroler/controller/fault"
 	"kontroler/controller/schedule"
 	"kontroler/store"
-
-	"github.com/robfig/cron/v3"
 )
 
 // scheduleWorkers is how many schedules are brought forward at once: they share transactions.
@@ -153,7 +151,7 @@ func (t *term) rewind(ctx context.Context, was store.Schedule, unmade []time.Tim
 }
 
 func rewind(ctx context.Context, db *store.Leader, was store.Schedule, unmade []time.Time) error {
-	parsed, err := parseRow(was)
+	parsed, err := schedule.Parse(was.Expression, was.TimeZone)
 	if err != nil {
 		return fmt.Errorf("parsing the stored schedule %q: %w", was.Expression, err)
 	}
@@ -264,7 +262,7 @@ func scheduleState(d *v1alpha1.DAG, was store.Schedule, since, now time.Time) (i
 	if is.Expression == "" {
 		return is, state
 	}
-	if parsed, err := parseRow(is); err == nil {
+	if parsed, err := schedule.Parse(is.Expression, is.TimeZone); err == nil {
 		state.Schedule = parsed // else the DAG is not valid: nothing is due until it is
 	}
 	return is, state
@@ -278,16 +276,6 @@ func beginning(d *v1alpha1.DAG, since, now time.Time) time.Time {
 		return created
 	}
 	return now
-}
-
-// parseRow parses the schedule of a row.
-func parseRow(row store.Schedule) (cron.Schedule, error) {
-	var zone *string
-	if row.TimeZone != "" {
-		zone = &row.TimeZone
-	}
-	parsed, _, err := dag.ParseSchedule(row.Expression, zone)
-	return parsed, err
 }
 
 // rescheduled reports that the DAG states another schedule than its row.

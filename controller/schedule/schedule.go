@@ -3,6 +3,7 @@ package schedule
 import (
 	"time"
 
+	"kontroler/apis/dag"
 	"kontroler/apis/kontroler/v1alpha1"
 
 	"github.com/robfig/cron/v3"
@@ -150,6 +151,16 @@ func (s State) outcomeOfMissed(at, now time.Time) string {
 
 func (s State) tooLate(at, now time.Time) bool {
 	return s.Deadline != nil && now.Sub(at) > max(*s.Deadline, punctual)
+}
+
+// Parse parses a schedule as its row has it; without a zone it is UTC.
+func Parse(expression, zone string) (cron.Schedule, error) {
+	var name *string
+	if zone != "" {
+		name = &zone
+	}
+	parsed, _, err := dag.ParseSchedule(expression, name)
+	return parsed, err
 }
 
 // Before returns a cursor from which a due time of a schedule is the next one.
