@@ -19,10 +19,7 @@ import (
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
-const (
-	containerdSocket = "/run/containerd/containerd.sock"
-	cniPlugins       = "/usr/lib/cni"
-)
+const containerdSocket = "/run/containerd/containerd.sock"
 
 var (
 	//go:embed templates/containerd.toml
@@ -45,6 +42,13 @@ func runNode(ctx context.Context, s *supervisor) error {
 		return err
 	}
 	if err := prepareNode(c, n); err != nil {
+		return err
+	}
+	plugin, err := newCNI(c, n, s)
+	if err != nil {
+		return err
+	}
+	if err := serveCNI(ctx, plugin, cniSocket); err != nil {
 		return err
 	}
 	if err := s.start(containerdProgram, "--config", filepath.Join(c.nodeDir(n), "containerd.toml")); err != nil {
@@ -91,6 +95,9 @@ func prepareNode(c *Cluster, n Node) error {
 	if err := os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0o644); err != nil {
 		return fmt.Errorf("letting the node forward: %w", err)
 	}
+	if err := installFront(c.nodeBin(n), exeDir); err != nil {
+		return err
+	}
 	return writeNodeConfig(c, n)
 }
 
@@ -105,8 +112,9 @@ func writeNodeConfig(c *Cluster, n Node) error {
 	}
 	values := map[string]any{
 		"Dir": c.nodeDir(n), "PKI": c.path("pki"), "Name": n.Name, "CgroupRoot": c.cgroup(n),
-		"NodeIP": c.nodeIP(n.Index), "DNS": c.controlIP(), "PodNet": c.nodePodNet(n.Index),
-		"Registry": c.registryURL(), "PauseImage": pauseImage, "CNIPlugins": cniPlugins, "Runtime": runtimeProgram,
+		"NodeIP": c.nodeIP(n.Index), "DNS": c.controlIP(),
+		"Registry": c.registryURL(), "PauseImage": pauseImage,
+		"Bin": c.nodeBin(n), "Plugin": cniPlugin, "Runtime": runtimeProgram,
 		"Snapshotter": snapshotter, "Socket": containerdSocket,
 	}
 	for file, text := range map[string]string{

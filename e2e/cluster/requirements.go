@@ -30,10 +30,8 @@ func checkRequirements(bare bool) error {
 			missing = append(missing, program)
 		}
 	}
-	for _, plugin := range []string{"loopback", "ptp", "host-local", "portmap"} {
-		if _, err := os.Stat(filepath.Join(cniPlugins, plugin)); err != nil {
-			missing = append(missing, filepath.Join(cniPlugins, plugin))
-		}
+	if _, err := os.Stat(portmapProgram); err != nil {
+		missing = append(missing, portmapProgram)
 	}
 	if static, err := isStatic(busyboxProgram); err != nil || !static {
 		missing = append(missing, "a static "+busyboxProgram)
