@@ -13,14 +13,16 @@ import (
 
 // frontDir is where a machine keeps what front asks for; front.c names the same paths.
 const (
-	frontDir       = "/run/cluster"
-	cniSocket      = frontDir + "/cni.sock"
-	cniPlugin      = "cluster"
+	frontDir     = "/run/cluster"
+	cniSocket    = frontDir + "/cni.sock"
+	cniPlugin    = "cluster"
+	runtimeFront = "runtime"
+
 	portmapPlugin  = "portmap"
 	portmapProgram = "/usr/lib/cni/" + portmapPlugin
 )
 
-// installFront puts front, under the names of its parts, in the node's directory for programs.
+// installFront puts front, under the names of its parts, and crun in the node's directory for programs.
 func installFront(dir, exeDir string) error {
 	if err := os.RemoveAll(dir); err != nil {
 		return fmt.Errorf("clearing %s: %w", dir, err)
@@ -28,8 +30,8 @@ func installFront(dir, exeDir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("making %s: %w", dir, err)
 	}
-	links := map[string]string{}
-	for _, name := range []string{loopbackPlugin, cniPlugin} {
+	links := map[string]string{"crun": runtimeProgram}
+	for _, name := range []string{loopbackPlugin, cniPlugin, runtimeFront} {
 		links[name] = filepath.Join(exeDir, "front")
 	}
 	for name, target := range links {

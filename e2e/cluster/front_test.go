@@ -20,12 +20,19 @@ func buildFront(t *testing.T) (dir string) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("building front: %v\n%s", err, out)
 	}
-	for _, name := range []string{loopbackPlugin, cniPlugin} {
+	for _, name := range []string{loopbackPlugin, cniPlugin, runtimeFront} {
 		if err := os.Symlink("front", filepath.Join(dir, name)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	return dir
+}
+
+func writeScript(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte("#!/bin/sh\n"+text+"\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // runFront runs a part of front and returns its exit status and output.
@@ -68,5 +75,28 @@ func TestFrontFailsWithoutTheNode(t *testing.T) {
 	cmd := exec.Command(filepath.Join(buildFront(t), cniPlugin))
 	if status, _, stderr := runFront(t, cmd); status == 0 || !strings.Contains(stderr, "reaching the node") {
 		t.Errorf("status %d, %q", status, stderr)
+	}
+}
+
+func TestFrontRuntime(t *testing.T) {
+	dir := buildFront(t)
+	run := func(args ...string) (int, string, string) {
+		return runFront(t, exec.Command(filepath.Join(dir, runtimeFront), args...))
+	}
+	const gone = "error opening file `status`: No such file or directory"
+	writeScript(t, filepath.Join(dir, "crun"), `echo "crun: $*"; echo '`+gone+`' >&2; exit 3`)
+	status, stdout, stderr := run("create", "--bundle", "x", "one")
+	if status != 3 || stdout != "crun: create --bundle x one\n" || stderr != gone+"\n" {
+		t.Errorf("create: %d, %q, %q", status, stdout, stderr)
+	}
+	for _, command := range []string{"kill", "delete"} {
+		status, _, stderr := run("--root", "x", command, "one")
+		if status != 3 || !strings.Contains(stderr, gone) || !strings.Contains(stderr, "container does not exist") {
+			t.Errorf("%s: %d, %q, want status 3, what crun says, and that the container does not exist", command, status, stderr)
+		}
+	}
+	writeScript(t, filepath.Join(dir, "crun"), `head -c 1000000 /dev/zero; exit 0`)
+	if status, _, stderr := run("delete", "one"); status != 0 || strings.Contains(stderr, "does not exist") {
+		t.Errorf("delete that succeeds: %d", status)
 	}
 }

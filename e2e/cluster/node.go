@@ -30,8 +30,6 @@ var (
 	kubeletTemplate string
 	//go:embed templates/hosts.toml
 	hostsTemplate string
-	//go:embed templates/runtime.sh
-	runtimeTemplate string
 )
 
 // runNode runs a node's machine.
@@ -101,9 +99,6 @@ func prepareNode(c *Cluster, n Node) error {
 	return writeNodeConfig(c, n)
 }
 
-// runtimeScript is the container runtime as the node's containerd calls it.
-const runtimeScript = "runtime.sh"
-
 // writeNodeConfig writes the configuration of the node's components.
 func writeNodeConfig(c *Cluster, n Node) error {
 	snapshotter, err := snapshotterFor(c.nodeDir(n))
@@ -114,13 +109,13 @@ func writeNodeConfig(c *Cluster, n Node) error {
 		"Dir": c.nodeDir(n), "PKI": c.path("pki"), "Name": n.Name, "CgroupRoot": c.cgroup(n),
 		"NodeIP": c.nodeIP(n.Index), "DNS": c.controlIP(),
 		"Registry": c.registryURL(), "PauseImage": pauseImage,
-		"Bin": c.nodeBin(n), "Plugin": cniPlugin, "Runtime": runtimeProgram,
+		"Bin": c.nodeBin(n), "Plugin": cniPlugin, "Runtime": runtimeFront,
 		"Snapshotter": snapshotter, "Socket": containerdSocket,
 	}
 	for file, text := range map[string]string{
 		"containerd.toml": containerdTemplate, "cni/10-cluster.conflist": cniTemplate,
 		"kubelet.yaml": kubeletTemplate, "certs.d/_default/hosts.toml": hostsTemplate,
-		"resolv.conf": "nameserver {{.DNS}}\n", runtimeScript: runtimeTemplate,
+		"resolv.conf": "nameserver {{.DNS}}\n",
 	} {
 		t, err := template.New(file).Parse(text)
 		if err != nil {
@@ -137,9 +132,6 @@ func writeNodeConfig(c *Cluster, n Node) error {
 		if err := writeAtomic(path, out.Bytes()); err != nil {
 			return err
 		}
-	}
-	if err := os.Chmod(filepath.Join(c.nodeDir(n), runtimeScript), 0o700); err != nil {
-		return fmt.Errorf("making a program of %s: %w", runtimeScript, err)
 	}
 	return nil
 }
