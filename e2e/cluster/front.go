@@ -16,6 +16,7 @@ const (
 	frontDir     = "/run/cluster"
 	cniSocket    = frontDir + "/cni.sock"
 	cniPlugin    = "cluster"
+	shimProgram  = "/usr/bin/containerd-shim-runc-v2"
 	runtimeFront = "runtime"
 
 	portmapPlugin  = "portmap"
@@ -31,7 +32,7 @@ func installFront(dir, exeDir string) error {
 		return fmt.Errorf("making %s: %w", dir, err)
 	}
 	links := map[string]string{"crun": runtimeProgram}
-	for _, name := range []string{loopbackPlugin, cniPlugin, runtimeFront} {
+	for _, name := range []string{loopbackPlugin, cniPlugin, runtimeFront, filepath.Base(shimProgram)} {
 		links[name] = filepath.Join(exeDir, "front")
 	}
 	for name, target := range links {

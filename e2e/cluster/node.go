@@ -49,6 +49,8 @@ func runNode(ctx context.Context, s *supervisor) error {
 	if err := serveCNI(ctx, plugin, cniSocket); err != nil {
 		return err
 	}
+	// containerd finds the shim on its PATH.
+	s.env = map[string][]string{filepath.Base(containerdProgram): {"PATH=" + c.nodeBin(n) + ":" + searchPath}}
 	if err := s.start(containerdProgram, "--config", filepath.Join(c.nodeDir(n), "containerd.toml")); err != nil {
 		return err
 	}

@@ -30,8 +30,10 @@ func checkRequirements(bare bool) error {
 			missing = append(missing, program)
 		}
 	}
-	if _, err := os.Stat(portmapProgram); err != nil {
-		missing = append(missing, portmapProgram)
+	for _, program := range []string{shimProgram, portmapProgram} {
+		if _, err := os.Stat(program); err != nil {
+			missing = append(missing, program)
+		}
 	}
 	if static, err := isStatic(busyboxProgram); err != nil || !static {
 		missing = append(missing, "a static "+busyboxProgram)

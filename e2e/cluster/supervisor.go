@@ -22,6 +22,7 @@ type supervisor struct {
 	cluster *Cluster
 	machine string
 	exe     string
+	env     map[string][]string // what a component's environment has beside componentEnv, by the component's name
 
 	mu       sync.Mutex // also held while a child starts, so that it is known before it is reaped
 	children map[int]string
@@ -87,8 +88,7 @@ func (s *supervisor) start(program string, args ...string) error {
 	if components[name] != nil {
 		cmd.Path = s.exe
 	}
-	// GOGC: by default a sixth of an API server's processor time goes into collecting garbage.
-	cmd.Env = []string{"PATH=" + searchPath, "HOME=/root", "GOGC=400"}
+	cmd.Env = append(componentEnv(), s.env[name]...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -101,6 +101,12 @@ func (s *supervisor) start(program string, args ...string) error {
 		_ = syscall.Setpriority(syscall.PRIO_PGRP, cmd.Process.Pid, nodeNice)
 	}
 	return nil
+}
+
+// componentEnv is a component's environment. GOGC: by default a sixth of an API server's processor time goes into
+// collecting garbage.
+func componentEnv() []string {
+	return []string{"PATH=" + searchPath, "HOME=/root", "GOGC=400"}
 }
 
 // run runs a program to its end and returns its output, with what it says to standard error.

@@ -4,6 +4,7 @@
 //
 // Its name picks its part:
 //   loopback, cluster        CNI plugins: the node's supervisor does the work, this hands over the call and the answer
+//   containerd-shim-runc-v2  the shim: Debian's for a Pod, nothing more for the Pod's containers
 //   runtime                  crun, as containerd expects it to speak
 #define _GNU_SOURCE
 #include <errno.h>
@@ -14,12 +15,20 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
+#ifndef SHIM
+#define SHIM "/usr/bin/containerd-shim-runc-v2"
+#endif
 #ifndef RUN_DIR
 #define RUN_DIR "/run/cluster"
+#endif
+#ifndef RUNTIME_STATE
+#define RUNTIME_STATE "/run/containerd/runc"
 #endif
 #define PLUGIN_SOCKET RUN_DIR "/cni.sock"
 
@@ -83,6 +92,111 @@ static int plugin(const char *name) {
 	return status;
 }
 
+// flag_value returns what follows a flag, and an empty string where the flag is not given.
+static const char *flag_value(int argc, char **argv, const char *flag) {
+	for (int i = 1; i + 1 < argc; i++)
+		if (strcmp(argv[i], flag) == 0)
+			return argv[i + 1];
+	return "";
+}
+
+// is_gone reports whether a container has neither a state nor a mounted root file system.
+static int is_gone(const char *namespace, const char *id, const char *bundle) {
+	char path[PATH_MAX];
+	struct stat dir, root;
+	snprintf(path, sizeof path, "%s/%s/%s", RUNTIME_STATE, namespace, id);
+	if (stat(path, &dir) == 0 || errno != ENOENT)
+		return 0;
+	snprintf(path, sizeof path, "%s/rootfs", bundle);
+	return stat(path, &root) < 0 || (stat(bundle, &dir) == 0 && dir.st_dev == root.st_dev);
+}
+
+// say_killed writes a DeleteResponse, which is a protocol buffer: exit status 137 is field 2, the present time field 3,
+// with the seconds as its field 1.
+static void say_killed(void) {
+	char message[16] = {0x10, (char)(137 | 0x80), 137 >> 7, 0x1a, 0, 0x08};
+	size_t length = 6;
+	unsigned long seconds = time(NULL);
+	for (; seconds > 0x7f; seconds >>= 7)
+		message[length++] = (char)(seconds | 0x80);
+	message[length++] = (char)seconds;
+	message[4] = (char)(length - 5);
+	write_all(STDOUT_FILENO, message, length);
+}
+
+// read_file returns the contents of a file as a string, and NULL if it cannot be read.
+static char *read_file(const char *path) {
+	struct stat info;
+	char *data = NULL;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0 && fstat(fd, &info) == 0 && (data = calloc(1, info.st_size + 1)) != NULL) {
+		size_t length = 0, n;
+		while ((n = read_some(fd, data + length, info.st_size - length)) > 0)
+			length += n;
+	}
+	if (fd >= 0)
+		close(fd);
+	return data;
+}
+
+// answers reports whether a shim listens at an address.
+static int answers(const char *address) {
+	const char scheme[] = "unix://";
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	int fd, ok;
+	if (strncmp(address, scheme, sizeof scheme - 1) != 0 || strlen(address) - (sizeof scheme - 1) >= sizeof addr.sun_path)
+		return 0;
+	strcpy(addr.sun_path, address + sizeof scheme - 1);
+	if ((fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)) < 0)
+		die("making a socket");
+	ok = connect(fd, (struct sockaddr *)&addr, sizeof addr) == 0;
+	close(fd);
+	return ok;
+}
+
+// pod_shim returns the address of the shim that serves the container's Pod already, and NULL if there is none. The
+// working directory is the container's bundle, its neighbour is the bundle of the Pod's sandbox. A container's
+// configuration names the sandbox; in any other string the quotes of the key would be escaped.
+static const char *pod_shim(const char *id) {
+	const char key[] = "\"io.kubernetes.cri.sandbox-id\":\"";
+	char path[PATH_MAX], *config = read_file("config.json"), *sandbox = config ? strstr(config, key) : NULL, *address;
+	size_t length;
+	if (!sandbox)
+		return NULL;
+	sandbox += sizeof key - 1;
+	length = strspn(sandbox, "0123456789abcdef");
+	if (length == 0 || sandbox[length] != '"')
+		return NULL;
+	sandbox[length] = 0;
+	if (strcmp(sandbox, id) == 0)
+		return NULL;
+	snprintf(path, sizeof path, "../%s/address", sandbox);
+	address = read_file(path);
+	return address && answers(address) ? address : NULL;
+}
+
+// shim answers for the real shim where that has nothing to do: to start a container whose Pod has a shim, and to
+// delete a container of which nothing is left.
+static int shim(int argc, char **argv) {
+	const char *id = flag_value(argc, argv, "-id"), *command = argc > 1 ? argv[argc - 1] : "", *address;
+	if (strcmp(command, "start") == 0 && (address = pod_shim(id))) {
+		int fd = open("address", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+		if (fd < 0)
+			die("creating the file address");
+		write_all(fd, address, strlen(address));
+		write_all(STDOUT_FILENO, address, strlen(address));
+		return 0;
+	}
+	if (strcmp(command, "delete") == 0 && *id &&
+	    is_gone(flag_value(argc, argv, "-namespace"), id, flag_value(argc, argv, "-bundle"))) {
+		say_killed();
+		return 0;
+	}
+	execv(SHIM, argv);
+	die("starting " SHIM);
+	return 1;
+}
+
 // run_crun runs crun to its end and adds to its standard error what containerd waits to read there.
 static int run_crun(const char *crun, char **argv) {
 	char said[8192], rest[512];
@@ -132,5 +246,7 @@ int main(int argc, char **argv) {
 	name = name ? name + 1 : argv[0];
 	if (strcmp(name, "runtime") == 0)
 		return runtime(argc, argv);
+	if (strcmp(name, "containerd-shim-runc-v2") == 0)
+		return shim(argc, argv);
 	return plugin(name);
 }
