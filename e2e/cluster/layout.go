@@ -99,6 +99,7 @@ func (c *Cluster) path(elem ...string) string {
 }
 func (c *Cluster) kubeconfig() string            { return c.path("kubeconfig") }
 func (c *Cluster) nodeDir(n Node) string         { return c.path("nodes", n.Name) }
+func (c *Cluster) nodeBin(n Node) string         { return filepath.Join(c.nodeDir(n), "bin") }
 func (c *Cluster) logFile(program string) string { return c.path("log", program+".log") }
 func (c *Cluster) imagesReady(n Node) string     { return filepath.Join(c.nodeDir(n), "images-ready") }
 func (c *Cluster) nodeKubeconfig(n Node) string {

@@ -1,7 +1,7 @@
 // Command cluster runs a real Kubernetes on a bare Linux machine: no Docker,
 // no virtual machine, no image registry. One binary holds etcd, the Kubernetes
-// components, kubectl and this orchestrator; containerd, crun and the CNI
-// plugins come from the distribution.
+// components, kubectl, the CNI plugin and this orchestrator; containerd, its
+// shim and crun come from the distribution.
 //
 // A cluster is one or more machines. A machine is one process tree in
 // namespaces of its own: its first process (see supervisor.go) sets up private

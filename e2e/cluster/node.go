@@ -19,10 +19,7 @@ import (
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
-const (
-	containerdSocket = "/run/containerd/containerd.sock"
-	cniPlugins       = "/usr/lib/cni"
-)
+const containerdSocket = "/run/containerd/containerd.sock"
 
 var (
 	//go:embed templates/containerd.toml
@@ -33,8 +30,6 @@ var (
 	kubeletTemplate string
 	//go:embed templates/hosts.toml
 	hostsTemplate string
-	//go:embed templates/runtime.sh
-	runtimeTemplate string
 )
 
 // runNode runs a node's machine.
@@ -47,6 +42,15 @@ func runNode(ctx context.Context, s *supervisor) error {
 	if err := prepareNode(c, n); err != nil {
 		return err
 	}
+	plugin, err := newCNI(c, n, s)
+	if err != nil {
+		return err
+	}
+	if err := serveCNI(ctx, plugin, cniSocket); err != nil {
+		return err
+	}
+	// containerd finds the shim on its PATH.
+	s.env = map[string][]string{filepath.Base(containerdProgram): {"PATH=" + c.nodeBin(n) + ":" + searchPath}}
 	if err := s.start(containerdProgram, "--config", filepath.Join(c.nodeDir(n), "containerd.toml")); err != nil {
 		return err
 	}
@@ -91,11 +95,11 @@ func prepareNode(c *Cluster, n Node) error {
 	if err := os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0o644); err != nil {
 		return fmt.Errorf("letting the node forward: %w", err)
 	}
+	if err := installFront(c.nodeBin(n), exeDir); err != nil {
+		return err
+	}
 	return writeNodeConfig(c, n)
 }
-
-// runtimeScript is the container runtime as the node's containerd calls it.
-const runtimeScript = "runtime.sh"
 
 // writeNodeConfig writes the configuration of the node's components.
 func writeNodeConfig(c *Cluster, n Node) error {
@@ -105,14 +109,15 @@ func writeNodeConfig(c *Cluster, n Node) error {
 	}
 	values := map[string]any{
 		"Dir": c.nodeDir(n), "PKI": c.path("pki"), "Name": n.Name, "CgroupRoot": c.cgroup(n),
-		"NodeIP": c.nodeIP(n.Index), "DNS": c.controlIP(), "PodNet": c.nodePodNet(n.Index),
-		"Registry": c.registryURL(), "PauseImage": pauseImage, "CNIPlugins": cniPlugins, "Runtime": runtimeProgram,
+		"NodeIP": c.nodeIP(n.Index), "DNS": c.controlIP(),
+		"Registry": c.registryURL(), "PauseImage": pauseImage,
+		"Bin": c.nodeBin(n), "Plugin": cniPlugin, "Runtime": runtimeFront,
 		"Snapshotter": snapshotter, "Socket": containerdSocket,
 	}
 	for file, text := range map[string]string{
 		"containerd.toml": containerdTemplate, "cni/10-cluster.conflist": cniTemplate,
 		"kubelet.yaml": kubeletTemplate, "certs.d/_default/hosts.toml": hostsTemplate,
-		"resolv.conf": "nameserver {{.DNS}}\n", runtimeScript: runtimeTemplate,
+		"resolv.conf": "nameserver {{.DNS}}\n",
 	} {
 		t, err := template.New(file).Parse(text)
 		if err != nil {
@@ -129,9 +134,6 @@ func writeNodeConfig(c *Cluster, n Node) error {
 		if err := writeAtomic(path, out.Bytes()); err != nil {
 			return err
 		}
-	}
-	if err := os.Chmod(filepath.Join(c.nodeDir(n), runtimeScript), 0o700); err != nil {
-		return fmt.Errorf("making a program of %s: %w", runtimeScript, err)
 	}
 	return nil
 }

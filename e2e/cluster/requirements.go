@@ -30,9 +30,9 @@ func checkRequirements(bare bool) error {
 			missing = append(missing, program)
 		}
 	}
-	for _, plugin := range []string{"loopback", "ptp", "host-local", "portmap"} {
-		if _, err := os.Stat(filepath.Join(cniPlugins, plugin)); err != nil {
-			missing = append(missing, filepath.Join(cniPlugins, plugin))
+	for _, program := range []string{shimProgram, portmapProgram} {
+		if _, err := os.Stat(program); err != nil {
+			missing = append(missing, program)
 		}
 	}
 	if static, err := isStatic(busyboxProgram); err != nil || !static {
