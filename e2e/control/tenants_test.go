@@ -177,16 +177,22 @@ func TestPolicyThatRefusesOneTaskForGood(t *testing.T) {
 	}
 }
 
-// A quota on DagRuns: the schedule says why it stands still, what falls due meanwhile is a gap, and the ledger has Ran only
-// of runs that there are.
-func TestScheduleWhoseDagRunsAreRefused(t *testing.T) {
-	w := newWorld(t)
-	w.Controller()
+// refuseDagRuns sets a quota that no DagRun fits into.
+func (w *world) refuseDagRuns() {
+	w.T.Helper()
 	w.Apply(`{apiVersion: v1, kind: ResourceQuota, metadata: {name: none}, spec: {hard: {count/dagruns.kontroler.greedykomodo: "0"}}}`)
 	w.Eventually("DagRuns to be refused", patience, func(context.Context) (bool, string) {
 		out, err := w.RunKubectl(w.Manifest("DagRun", "probe", v1alpha1.DagRunSpec{DagName: "none"}), "create", "--dry-run=server", "-f", "-")
 		return err != nil && strings.Contains(out, "exceeded quota"), out
 	})
+}
+
+// A quota on DagRuns: the schedule says why it stands still, what falls due meanwhile is a gap, and the ledger has Ran only
+// of runs that there are.
+func TestScheduleWhoseDagRunsAreRefused(t *testing.T) {
+	w := newWorld(t)
+	w.Controller()
+	w.refuseDagRuns()
 	w.scheduled("tick", "@every 2s", "", func(s *v1alpha1.DAGSpec) { s.CatchUp = v1alpha1.CatchUpLatest })
 	scheduledCondition := func() *metav1.Condition {
 		for _, c := range w.DAG("tick").Status.Conditions {
@@ -232,6 +238,48 @@ WHERE d.name = 'tick' AND t.outcome = 'Missed' HAVING sum(t.count) >= 4`)
 		unmade := w.Strings(`SELECT run_name FROM kontroler_v1.ticks WHERE outcome = 'Ran' AND run_uid IS NULL`)
 		return len(unmade) == 0, fmt.Sprint(unmade)
 	})
+}
+
+// kill -9 after a due time was taken back whose DagRun was refused: it is decided anew.
+func TestScheduleRefusedKilled(t *testing.T) {
+	w := newWorld(t)
+	w.refuseDagRuns()
+	w.DieAt("tick-rewound:2", func() { w.scheduled("tick", "@every 2s", "", nil) })
+	if n := w.Ticks("tick", "Ran", ""); n > 0 {
+		t.Errorf("%d due times are Ran, and no DagRun was created", n)
+	}
+	w.Controller(atOnce)
+	w.Kubectl("delete", "resourcequota", "none")
+	w.waitTicks("tick", "Ran", "Succeeded", 3)
+	w.rest("tick")
+	w.checkLedger("tick", 2*time.Second)
+}
+
+// kill -9 between the account of what fell due elsewhere and the claim: the account stands, and goes on from there.
+func TestClaimKilledAfterTheAccount(t *testing.T) {
+	w := newWorld(t)
+	w.DieAt("dag-passed-over:2", func() {
+		w.scheduled("tick", "@every 1s", "", nil)
+		w.waitTicks("tick", "Ran", "", 2)
+		w.leaveAndComeBack("tick")
+	})
+	w.Controller(atOnce)
+	w.waitTicks("tick", "Unknown", "", 1)
+	ran := w.Ticks("tick", "Ran", "")
+	w.waitTicks("tick", "Ran", "", ran+1)
+	w.rest("tick")
+	w.checkLedger("tick", time.Second)
+}
+
+// leaveAndComeBack gives a DAG to another class, and back.
+func (w *world) leaveAndComeBack(dag string) {
+	w.T.Helper()
+	w.Kubectl("patch", "dag", dag, "--type=merge", "-p", `{"spec":{"controllerClass":"other"}}`)
+	w.Eventually("the DAG to be left", patience, func(context.Context) (bool, string) {
+		is := w.DAG(dag).Status.Controller
+		return is == "", is
+	})
+	w.Kubectl("patch", "dag", dag, "--type=merge", "-p", `{"spec":{"controllerClass":""}}`)
 }
 
 // An object whose deletion was asked for counts as deleted, whoever's finalizer holds it.
