@@ -46,6 +46,14 @@ func (r *refusals) wait(name cache.ObjectName, now time.Time) time.Duration {
 	return min(r.byDAG[name].next.Sub(now), refusalRetryMax) // the clock may have gone back
 }
 
+// has reports whether the last DagRun of a schedule was refused.
+func (r *refusals) has(name cache.ObjectName) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, refused := r.byDAG[name]
+	return refused
+}
+
 func (r *refusals) drop(name cache.ObjectName) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

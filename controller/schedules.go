@@ -98,6 +98,9 @@ func (t *term) account(ctx context.Context, d *v1alpha1.DAG) (next *timer, more 
 		return nil, true, t.rewind(ctx, was, unmade)
 	}
 	p := planSchedule(d, was, runs, settled, t.Since, t.now())
+	if t.refusals.has(cache.MetaObjectToName(d)) {
+		p.tryOne()
+	}
 	is := p.Is
 	if p.changed() {
 		if is, err = t.db.Account(ctx, p.Accounting); err != nil {
@@ -229,6 +232,20 @@ func planSchedule(d *v1alpha1.DAG, was store.Schedule, runs []store.ScheduledRun
 		}
 	}
 	return p
+}
+
+// tryOne leaves all due times after the first that runs for another plan: while the API server refuses DagRuns, one at a
+// time is pending.
+func (p *schedulePlan) tryOne() {
+	for i, tick := range p.Ticks {
+		if tick.RunName == "" || i == len(p.Ticks)-1 {
+			continue
+		}
+		later := len(p.Ticks) - 1 - i // all of them run, and are the last of the runs
+		p.Ticks, p.runs = p.Ticks[:i+1], p.runs[:len(p.runs)-later]
+		p.Is.Cursor, p.more = tick.To, true
+		return
+	}
 }
 
 // scheduleState is what to decide from: the row as it is to be, and the schedule that governed until now.

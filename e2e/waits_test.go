@@ -137,5 +137,5 @@ func TestPodThatCannotStartFailsAfterTheGrace(t *testing.T) {
 	})
 	w.Open("gate")
 	w.WaitRun("run", v1alpha1.RunFailed, patience)
-	w.CheckFinal("run", "Failed", map[string]string{"settings": "Failed 1", "slow": "Succeeded 1"})
+	w.CheckFinal("run", "Failed", map[string]string{"settings": "Failed", "slow": "Succeeded"})
 }

@@ -144,7 +144,7 @@ func TestDagTaskOfTwoControllers(t *testing.T) {
 		})
 	}
 	stored("1*; 1*")
-	w.Apply(w.Shared("task", 0, play("b", "")))
+	w.Apply(w.Shared("task", 0, play("a", "sleep 0")))
 	stored("1 2*; 1 2*")
 	w.WaitValid("DagTask", "task", metav1.ConditionTrue, "version 2")
 	if is := w.DagTask("task").Status.Controller; is != one.ControllerID() {

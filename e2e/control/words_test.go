@@ -8,7 +8,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	os.Exit(harness.Main(m, harness.Options{WithoutNode: true, Parallel: 12}))
+	os.Exit(harness.Main(m, harness.Options{WithoutNode: true, Parallel: 6}))
 }
 
 // world is what one test has to itself, with the helpers of this package.
