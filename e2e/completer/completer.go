@@ -97,7 +97,7 @@ func (c *Completer) saw(ctx context.Context, obj any) {
 	}
 	c.mu.Unlock()
 	if pod.DeletionTimestamp != nil {
-		p.delete(pod.DeletionTimestamp.Time)
+		p.delete(pod)
 	}
 	if known {
 		return

@@ -25,9 +25,10 @@ type player struct {
 	gone      chan struct{} // closed when the Pod does not exist any more
 	endGone   sync.Once
 
-	mu      sync.Mutex
-	ends    time.Time     // the end of the grace period of a deletion
-	deleted chan struct{} // closed when the deletion was seen
+	mu        sync.Mutex
+	ends      time.Time     // the end of the grace period of a deletion
+	confirmed bool          // the deletion waits for no node
+	deleted   chan struct{} // closed when the deletion was seen
 }
 
 func newPlayer(c *Completer, pod *corev1.Pod) *player {
@@ -46,14 +47,15 @@ func (p *player) isGone() bool {
 	}
 }
 
-// delete tells the player that its Pod is being deleted and must have ended at a time.
-func (p *player) delete(ends time.Time) {
+// delete tells the player that its Pod is being deleted.
+func (p *player) delete(pod *corev1.Pod) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.ends.IsZero() {
 		close(p.deleted)
 	}
-	p.ends = ends // a second deletion may shorten the grace
+	p.ends = pod.DeletionTimestamp.Time // a second deletion may shorten the grace
+	p.confirmed = pod.DeletionGracePeriodSeconds != nil && *pod.DeletionGracePeriodSeconds == 0
 }
 
 // play plays the Pod to its end.
@@ -149,15 +151,15 @@ func (p *player) run(ctx context.Context, steps []step) error {
 	err := p.do(ctx, steps)
 	switch {
 	case err == nil, errors.As(err, &code) && code == 0:
-		return p.report(ctx, p.ended(0, "Completed"))
+		return p.end(ctx, p.ended(0, "Completed"))
 	case errors.As(err, &code):
-		return p.report(ctx, p.ended(int32(code), "Error"))
+		return p.end(ctx, p.ended(int32(code), "Error"))
 	case errors.Is(err, errDeadline):
 		status := p.ended(killed, "Error")
 		status.Reason, status.Message = "DeadlineExceeded", "Pod was active on the node longer than the specified deadline"
-		return p.report(ctx, status)
+		return p.end(ctx, status)
 	case errors.Is(err, errStopped):
-		return p.confirm(ctx)
+		return p.end(ctx, p.ended(killed, "Error"))
 	}
 	return err
 }
@@ -259,10 +261,19 @@ func (p *player) outlast(ctx context.Context, over <-chan time.Time) error {
 	}
 }
 
-// confirm reports the end of a Pod that was deleted while it ran, and lets the API server remove it. Finalizers hold it.
-func (p *player) confirm(ctx context.Context) error {
-	if err := p.report(ctx, p.ended(killed, "Error")); err != nil {
+// end reports the end of a Pod and waits until it is gone. A deletion that was asked for while the Pod ran lets the API
+// server remove it only when its node confirms that it has ended. Finalizers hold it all the same.
+func (p *player) end(ctx context.Context, status corev1.PodStatus) error {
+	if err := p.report(ctx, status); err != nil {
 		return err
+	}
+	select {
+	case <-p.deleted:
+	case <-ctx.Done():
+		return nil
+	}
+	if p.isConfirmed() {
+		return nil
 	}
 	err := p.completer.request(ctx, func() error {
 		return p.completer.client.CoreV1().Pods(p.pod.Namespace).Delete(ctx, p.pod.Name, metav1.DeleteOptions{
@@ -273,6 +284,12 @@ func (p *player) confirm(ctx context.Context) error {
 		return fmt.Errorf("confirming a deletion: %w", err)
 	}
 	return nil
+}
+
+func (p *player) isConfirmed() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.confirmed
 }
 
 // running is the status of a Pod whose container runs.
