@@ -214,7 +214,8 @@ func initRuns(p *corev1.Pod, s *corev1.ContainerStatus, newest startEvent) *engi
 // has failed is tried again, and fails the attempt after the start grace.
 func settingUp(p *corev1.Pod, newest startEvent) *engine.Wait {
 	if newest.fails {
-		return &engine.Wait{Reason: startFailure(newest.reason), Message: newest.text(), Fails: true}
+		reason := startFailure(newest.reason)
+		return &engine.Wait{Reason: reason, Message: newest.text(reason), Fails: true}
 	}
 	wait := &engine.Wait{Reason: engine.ReasonContainerCreating, Usual: true}
 	done := func(s corev1.ContainerStatus) bool { return s.State.Terminated != nil || s.State.Running != nil }
@@ -223,7 +224,7 @@ func settingUp(p *corev1.Pod, newest startEvent) *engine.Wait {
 	}
 	switch {
 	case newest.message != "":
-		wait.Message = newest.text()
+		wait.Message = newest.text(wait.Reason)
 	case len(p.Status.ContainerStatuses) == 0:
 		wait.Message = cleanText(fmt.Sprintf("node %q has not reported the Pod yet", p.Spec.NodeName))
 	default:

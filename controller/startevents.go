@@ -28,8 +28,13 @@ type startEvent struct {
 
 func newStartEvents() *startEvents { return &startEvents{byPod: map[types.UID]startEvent{}} }
 
-// text is the Event as kubectl describe shows it.
-func (e startEvent) text() string { return cleanText(e.reason + ": " + e.message) }
+// text is the Event as kubectl describe shows it, without the reason where that is told beside it.
+func (e startEvent) text(told string) string {
+	if e.reason == told {
+		return cleanText(e.message)
+	}
+	return cleanText(e.reason + ": " + e.message)
+}
 
 // note takes in an Event and reports whether it tells of a failure that was not known.
 func (s *startEvents) note(pod types.UID, e *store.PodEvent) bool {

@@ -47,11 +47,11 @@ func TestWhatAPodThatDoesNotStartWaitsFor(t *testing.T) {
 		want  *engine.Wait
 	}{
 		"a missing ConfigMap": {startingPod(), warning("FailedMount", mount),
-			&engine.Wait{Reason: "FailedMount", Message: "FailedMount: " + mount, Fails: true}},
+			&engine.Wait{Reason: "FailedMount", Message: mount, Fails: true}},
 		"a volume that cannot be attached is of the same kind": {startingPod(), warning("FailedAttachVolume", "no such disk"),
 			&engine.Wait{Reason: "FailedMount", Message: "FailedAttachVolume: no such disk", Fails: true}},
 		"a runtime that the node lacks": {startingPod(), warning("FailedCreatePodSandBox", `no runtime for "kata" is configured`),
-			&engine.Wait{Reason: "FailedCreatePodSandBox", Message: `FailedCreatePodSandBox: no runtime for "kata" is configured`, Fails: true}},
+			&engine.Wait{Reason: "FailedCreatePodSandBox", Message: `no runtime for "kata" is configured`, Fails: true}},
 		"a pull that takes long": {startingPod(), &store.PodEvent{Type: "Normal", Reason: "Pulling", Message: `Pulling image "x"`},
 			&engine.Wait{Reason: "ContainerCreating", Message: `Pulling: Pulling image "x"`, Usual: true}},
 		"a warning that says nothing of the start": {startingPod(), warning("DNSConfigForming", "limits exceeded"),
@@ -65,7 +65,7 @@ func TestWhatAPodThatDoesNotStartWaitsFor(t *testing.T) {
 		"an init container that runs": {startingPod(corev1.ContainerStatus{Name: "first", State: done}, corev1.ContainerStatus{Name: "wait", State: running}), nil,
 			&engine.Wait{Reason: "PodInitializing", Message: "init container wait is running", Usual: true}},
 		"an init container that is set up": {startingPod(corev1.ContainerStatus{Name: "wait", State: initializing}), warning("FailedMount", "x"),
-			&engine.Wait{Reason: "FailedMount", Message: "FailedMount: x", Fails: true}},
+			&engine.Wait{Reason: "FailedMount", Message: "x", Fails: true}},
 		"a sidecar that is not ready": {startingPod(corev1.ContainerStatus{Name: "proxy", State: running}),
 			&store.PodEvent{Type: "Warning", Reason: "Unhealthy", Message: "Startup probe failed", Container: "proxy"},
 			&engine.Wait{Reason: "PodInitializing", Message: "sidecar proxy has not passed its startup probe: Startup probe failed", Usual: true}},
