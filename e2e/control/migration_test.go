@@ -108,9 +108,9 @@ func (w *world) makeOldObjects() {
 		oldObject("DagRun", "of-no-dag", `{dagName: gone, parameters: []}`, oldRunFinalizer) +
 		oldObject("DagRun", "deleted", run, oldRunFinalizer) +
 		oldObject("DagRun", "deleted-and-held", run, oldRunFinalizer, "example.com/audit") +
-		oldObject("DagRun", "new", run))
+		oldObject("DagRun", "new", run, oldRunFinalizer))
 	w.patchStatus("dag", "etl", `{"phase":"Successful","message":"DAG reconciled successfully"}`)
-	for i, name := range []string{"ran", "ran-without-finalizer", "of-no-dag", "deleted", "deleted-and-held"} {
+	for i, name := range []string{"ran", "ran-without-finalizer", "of-no-dag", "deleted", "deleted-and-held", "taken-on"} {
 		w.patchStatus("dagrun", name, fmt.Sprintf(`{"dagRunId":%d}`, i+1))
 	}
 	w.Kubectl("delete", "--wait=false", "dag/deleted", "dagtask/deleted", "dagrun/deleted", "dagrun/deleted-and-held")

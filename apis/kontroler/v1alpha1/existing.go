@@ -26,17 +26,16 @@ func (*DagRun) OldFinalizers() []string { return oldRunFinalizers }
 // OldFinalizers returns the names of the existing Kontroler's finalizers on a DagTask. Read-only.
 func (*DagTask) OldFinalizers() []string { return oldTaskFinalizers }
 
-// IsOtherKontrolers reports whether the existing Kontroler has taken this DagRun on: its status says so, or a finalizer that
-// its controller puts on a DagRun before it runs it. What it did is in its database: the DagRun is history, and stays that
-// once its condition Admitted says so. A DagRun that has a runId, or names a controller, is this project's.
+// IsOtherKontrolers reports whether the existing Kontroler has run this DagRun: its status says so. What it did is in that
+// one's database: the DagRun is history, and stays that once its condition Admitted says so. A DagRun that has a runId, or
+// names a controller, is this project's. A finalizer says nothing: people copy it with a manifest.
 func (r *DagRun) IsOtherKontrolers() bool {
 	s := &r.Status
 	if s.RunID != 0 || s.Controller != "" {
 		return false
 	}
-	isOld := func(finalizer string) bool { return slices.Contains(oldRunFinalizers, finalizer) }
 	wasTold := func(c metav1.Condition) bool {
 		return c.Type == RunConditionAdmitted && c.Reason == RunReasonOtherKontroler
 	}
-	return s.DagRunID != 0 || !s.Phase.isOurs() || slices.ContainsFunc(r.Finalizers, isOld) || slices.ContainsFunc(s.Conditions, wasTold)
+	return s.DagRunID != 0 || !s.Phase.isOurs() || slices.ContainsFunc(s.Conditions, wasTold)
 }
