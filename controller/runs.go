@@ -174,8 +174,8 @@ func (t *term) follow(ctx context.Context, row store.Run, run *v1alpha1.DagRun, 
 	default:
 		t.wakes.put(key, earlier(next.Wake, facts.nextDue))
 	}
-	if ledger.hold == engine.HoldThrottled || ledger.hold == unchanged && row.Hold == engine.HoldThrottled {
-		t.slots.wait(key)
+	if next.Throttled {
+		t.slots.wait(key) // also where the run says that it waits for something else
 	}
 	if ledger.shows || ledger.hold != unchanged || run != nil && run.Status.Reason == reasonDatabaseUnavailable {
 		t.status.progress(key)

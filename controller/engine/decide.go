@@ -21,8 +21,6 @@ type decision struct {
 	met map[int]int
 	// failed are the positions of tasks whose children must be skipped.
 	failed []int
-	// throttled: there was no slot for an attempt that was decided before.
-	throttled bool
 	// ready are the positions of Ready tasks that may start: those of the slice and those that became so.
 	ready []int
 }
@@ -193,7 +191,7 @@ func (d *decision) unborn(a *Attempt, task *Task) {
 // create asks for the Pod of an attempt that was decided before, if there is a slot. reason is what it is told to wait for.
 func (d *decision) create(a *Attempt, reason string) {
 	if d.Slots <= 0 {
-		d.throttled = true
+		d.next.Throttled = true
 		return
 	}
 	d.Slots--
@@ -346,7 +344,7 @@ func (d *decision) stopAttempt(a *Attempt, p *Pod, stop, message string) {
 // start decides attempts for Ready tasks, oldest first, as far as maxParallel, --max-pods and the size of a sync allow.
 func (d *decision) start() {
 	hold := ""
-	if d.throttled {
+	if d.next.Throttled {
 		hold = HoldThrottled
 	}
 	if d.Run.Stop == "" {
@@ -364,7 +362,7 @@ func (d *decision) start() {
 			}
 		}
 		if d.Slots < room {
-			room, hold = d.Slots, HoldThrottled
+			room, hold, d.next.Throttled = d.Slots, HoldThrottled, true
 		}
 		if d.Starts < room {
 			room, hold = d.Starts, d.StartsHeld

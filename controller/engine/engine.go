@@ -101,6 +101,8 @@ type Next struct {
 	Wake time.Time
 	// Again: there is more to decide now.
 	Again bool
+	// Throttled: more Pods would be created if there were more slots.
+	Throttled bool
 	// Ended names the Pods of the attempts that ended.
 	Ended []string
 	// RunEnded: this was the run's last decision.

@@ -260,7 +260,10 @@ func TestClaimKilledAfterTheAccount(t *testing.T) {
 	w := newWorld(t)
 	w.DieAt("dag-passed-over:2", func() {
 		w.scheduled("tick", "@every 1s", "", nil)
-		w.waitTicks("tick", "Ran", "", 2)
+		w.Eventually("the schedule to have run", patience, func(context.Context) (bool, string) {
+			last := w.DAG("tick").Status.LastScheduleTime // there is no database yet
+			return last != nil, fmt.Sprint(last)
+		})
 		w.leaveAndComeBack("tick")
 	})
 	w.Controller(atOnce)
