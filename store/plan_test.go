@@ -260,7 +260,8 @@ ALTER TABLE kontroler.attempts SET (autovacuum_enabled = false)`)
 	}
 }
 
-// wide is a run of which a quarter each is Active (at most 2,000), Ready, Waiting and Succeeded.
+// wide is a run of which a quarter each is Active (at most 2,000), Ready, Waiting and Succeeded. Active tasks are due one
+// after the other, so that the same one is next at every size.
 func (f *fixture) wide(size int) int64 {
 	f.Helper()
 	run := f.admit(make([]int, size)...).ID
@@ -270,7 +271,7 @@ UPDATE kontroler.tasks SET phase = 'Waiting', due_at = NULL, unmet = 2 WHERE run
 UPDATE kontroler.tasks SET phase = 'Succeeded', due_at = NULL, finished_at = now(), attempts = 1 WHERE run_id = %[1]d AND position %% 4 = 2;
 INSERT INTO kontroler.attempts (run_id, task_id, number, phase, pod_name, pod_uid, due_at, decided_at, started_at, finished_at)
 SELECT run_id, id, 1, CASE WHEN phase = 'Active' THEN 'Running' ELSE 'Succeeded' END, 'pod-' || position, gen_random_uuid(),
-       CASE WHEN phase = 'Active' THEN now() + interval '1 hour' END, now(), now(), finished_at
+       CASE WHEN phase = 'Active' THEN now() + interval '1 hour' + position * interval '1 second' END, now(), now(), finished_at
 FROM kontroler.tasks WHERE run_id = %[1]d AND attempts = 1;
 UPDATE kontroler.runs r SET phase = 'Running', started_at = now(), ready = n.ready, waiting = n.waiting, active = n.active, succeeded = n.succeeded
 FROM (SELECT count(*) FILTER (WHERE phase = 'Ready') AS ready, count(*) FILTER (WHERE phase = 'Waiting') AS waiting,
