@@ -69,11 +69,8 @@ func (g *gates) pass(namespace string, key runKey, t template) (engine.Refusal, 
 	if gate == nil {
 		return engine.Refusal{}, true
 	}
-	why, blocked := gate.all, gate.all.Reason != ""
-	if message, refused := gate.templates[t]; refused && !blocked {
-		why, blocked = engine.Refusal{Reason: engine.ReasonCreateRefused, Message: message}, true
-	}
-	if !blocked {
+	why, isClosed := gate.refusal(t)
+	if !isClosed {
 		return engine.Refusal{}, true
 	}
 	if gate.tickets[key] > 0 {
@@ -85,6 +82,30 @@ func (g *gates) pass(namespace string, key runKey, t template) (engine.Refusal, 
 	}
 	gate.wait(key)
 	return why, false
+}
+
+// blocked says which of these tasks of a run may not send a create now, and why: a sync takes no slots for them. A run of
+// which one may not waits in the ring.
+func (g *gates) blocked(namespace string, key runKey, version int64, tasks []int) map[int]engine.Refusal {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	gate := g.closed[namespace]
+	if gate == nil {
+		return nil
+	}
+	blocked, tickets := map[int]engine.Refusal{}, gate.tickets[key]
+	for _, task := range tasks {
+		why, isClosed := gate.refusal(template{version: version, task: task})
+		switch {
+		case !isClosed:
+		case tickets > 0:
+			tickets--
+		default:
+			blocked[task] = why
+			gate.wait(key)
+		}
+	}
+	return blocked
 }
 
 // refused notes that the API server refused a create that passed.
@@ -181,6 +202,15 @@ func (g *gates) open(namespace string, gate *gate) {
 	for _, key := range gate.ring {
 		g.wake(key)
 	}
+}
+
+// refusal is why a gate is closed for a template, if it is.
+func (g *gate) refusal(t template) (engine.Refusal, bool) {
+	if g.all.Reason != "" {
+		return g.all, true
+	}
+	message, refused := g.templates[t]
+	return engine.Refusal{Reason: engine.ReasonCreateRefused, Message: message}, refused
 }
 
 // wait puts a run at the end of the ring, once.

@@ -141,6 +141,33 @@ func TestAPolicyClosesANamespaceForTheTemplateThatItRefuses(t *testing.T) {
 	w.wants(true, "b", bad)
 }
 
+func TestTasksAreBlockedBeforeTheyTakeSlots(t *testing.T) {
+	w := newGateWorld(t)
+	if blocked := w.blocked("n", "a", 1, []int{0, 1}); len(blocked) > 0 {
+		t.Errorf("blocked in an open namespace: %v", blocked)
+	}
+	denied := engine.Refusal{Reason: engine.ReasonCreateRefused, Message: "violates PodSecurity"}
+	w.refused("n", "x", template{version: 1, task: 1}, denied, w.now)
+	if diff := cmp.Diff(map[int]engine.Refusal{1: denied}, w.blocked("n", "a", 1, []int{0, 1})); diff != "" {
+		t.Errorf("one template is refused (-want +got):\n%s", diff)
+	}
+	w.refused("n", "x", template{version: 1}, quotaFull, w.now)
+	both := map[int]engine.Refusal{0: quotaFull, 1: quotaFull}
+	if diff := cmp.Diff(both, w.blocked("n", "a", 1, []int{0, 1})); diff != "" {
+		t.Errorf("the quota is full (-want +got):\n%s", diff)
+	}
+	w.after(time.Second)
+	if diff := cmp.Diff([]runKey{"a"}, w.after(time.Second)); diff != "" { // x was first
+		t.Fatalf("woken (-want +got):\n%s", diff)
+	}
+	for range 2 { // asking uses nothing up
+		if diff := cmp.Diff(map[int]engine.Refusal{1: quotaFull}, w.blocked("n", "a", 1, []int{0, 1})); diff != "" {
+			t.Errorf("its turn is one create (-want +got):\n%s", diff)
+		}
+	}
+	w.wants(true, "a", template{version: 1})
+}
+
 func TestAPolicySaysNothingOfTheQuota(t *testing.T) {
 	w, bad, good := newGateWorld(t), template{version: 1}, template{version: 2}
 	w.refused("n", "a", bad, quotaFull, w.now)

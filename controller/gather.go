@@ -35,8 +35,8 @@ type facts struct {
 	// unlabelled are Pods of ours whose labels somebody took.
 	unlabelled []*corev1.Pod
 	nextDue    time.Time
-	// decided is how many attempts are Decided, the first hundred of which are in the slice.
-	decided int
+	// uncreated is how many attempts are Decided, the first hundred of which are in the slice, less those that are blocked.
+	uncreated int
 	// slots are the creates that the sync may send.
 	slots *grant
 	// more: there was more than one sync takes.
@@ -75,7 +75,7 @@ func (t *term) gather(ctx context.Context, row store.Run, graph *dag.Graph, chan
 		// One attempt waits for its turn to probe.
 		f.slice.Starts, f.slice.StartsHeld = max(0, 1-rows.Decided), closed
 	}
-	f.decided = rows.Decided
+	f.uncreated = rows.Decided
 	positions := map[int64]int{}
 	for _, task := range rows.Tasks {
 		positions[task.ID] = task.Position
@@ -87,13 +87,14 @@ func (t *term) gather(ctx context.Context, row store.Run, graph *dag.Graph, chan
 	if err := t.gatherPods(ctx, row, f, change, now); err != nil {
 		return nil, err
 	}
+	t.gatherBlocked(row, f)
 	t.explainWorkspace(ctx, row, f, now)
 	return f, t.gatherChildren(ctx, row, f, now)
 }
 
 // wanted is how many Pods a sync could create.
 func (f *facts) wanted(row store.Run) int {
-	return min(startsPerSync, f.decided+row.Counts.Waiting+row.Counts.Ready)
+	return min(startsPerSync, f.uncreated+row.Counts.Waiting+row.Counts.Ready)
 }
 
 // dueAttempts counts those that are due: as many as were asked for say that there may be more.
@@ -165,6 +166,22 @@ func (t *term) gatherPods(ctx context.Context, row store.Run, f *facts, change *
 		return err
 	}
 	return t.askNodes(ctx, f, now)
+}
+
+// gatherBlocked finds the attempts whose creates must wait for their turn to probe.
+func (t *term) gatherBlocked(row store.Run, f *facts) {
+	var tasks []int
+	for _, a := range f.slice.Attempts {
+		if a.Phase == engine.AttemptDecided && a.PodUID == "" && f.slice.Pods[a.PodName] == nil {
+			tasks = append(tasks, a.Task)
+		}
+	}
+	blocked := t.gates.blocked(row.Namespace, runKey(row.UID), row.VersionID, tasks)
+	if len(blocked) == 0 && row.WorkspaceUID == "" && t.lacksWorkspace(row, f.graph) {
+		blocked = t.storage.blocked(row.Namespace, runKey(row.UID), row.VersionID, tasks)
+	}
+	f.slice.Blocked = blocked
+	f.uncreated -= len(blocked)
 }
 
 // podOf reports whether a Pod is that of the attempt: by label, owner and, once seen, UID.

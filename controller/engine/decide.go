@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"sort"
@@ -174,7 +175,11 @@ func (d *decision) unborn(a *Attempt, task *Task) {
 		d.wakeLater(a.Due)
 		return
 	}
-	if r, refused := d.Refusals[a.PodName]; refused {
+	r, refused := d.Refusals[a.PodName]
+	if blocked, isBlocked := d.Blocked[a.Task]; isBlocked && !refused {
+		r, refused = blocked, true
+	}
+	if refused {
 		d.refused(a, task, r)
 		return
 	}
@@ -188,8 +193,12 @@ func (d *decision) unborn(a *Attempt, task *Task) {
 	d.create(a, a.Reason)
 }
 
-// create asks for the Pod of an attempt that was decided before, if there is a slot. reason is what it is told to wait for.
+// create asks for the Pod of an attempt that was decided before, if it is not blocked and there is a slot. reason is what it
+// is told to wait for.
 func (d *decision) create(a *Attempt, reason string) {
+	if _, isBlocked := d.Blocked[a.Task]; isBlocked {
+		return
+	}
 	if d.Slots <= 0 {
 		d.next.Throttled = true
 		return
@@ -343,10 +352,11 @@ func (d *decision) stopAttempt(a *Attempt, p *Pod, stop, message string) {
 
 // start decides attempts for Ready tasks, oldest first, as far as maxParallel, --max-pods and the size of a sync allow.
 func (d *decision) start() {
-	hold := ""
+	held := ""
 	if d.next.Throttled {
-		hold = HoldThrottled
+		held = HoldThrottled
 	}
+	hold := held
 	if d.Run.Stop == "" {
 		sort.Slice(d.ready, func(i, j int) bool {
 			a, b := d.tasks[d.ready[i]], d.tasks[d.ready[j]]
@@ -361,11 +371,11 @@ func (d *decision) start() {
 				room, hold = left, HoldMaxParallel
 			}
 		}
+		if d.Starts < room {
+			room, hold = d.Starts, cmp.Or(d.StartsHeld, held)
+		}
 		if d.Slots < room {
 			room, hold, d.next.Throttled = d.Slots, HoldThrottled, true
-		}
-		if d.Starts < room {
-			room, hold = d.Starts, d.StartsHeld
 		}
 		for i := 0; i < room; i++ {
 			d.startTask(d.tasks[d.ready[i]])

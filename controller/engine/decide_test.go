@@ -95,6 +95,10 @@ func TestStart(t *testing.T) {
 			ready(s, 0, 0)
 			s.Starts = 0
 		}},
+		"a namespace that refuses wants no slots": {graph: "a b", slice: func(s *engine.Slice) {
+			ready(s, 0, 0, 1)
+			s.Starts, s.StartsHeld, s.Slots = 0, "QuotaExceeded", 0
+		}, want: []string{"held QuotaExceeded"}},
 		"a task named twice is started once": {graph: "a", slice: func(s *engine.Slice) {
 			ready(s, 0, 0)
 			count(s)
@@ -341,6 +345,25 @@ func TestRefused(t *testing.T) {
 			clear(s.Refusals)
 			s.Slots = 0
 		}, want: []string{"held Throttled"}},
+		"quota: blocked, told, and no slot taken": {graph: "a b", slice: func(s *engine.Slice) {
+			live(s, 0, engine.AttemptDecided)
+			live(s, 1, engine.AttemptDecided)
+			s.Blocked, s.Slots = map[int]engine.Refusal{0: {Reason: "QuotaExceeded", Message: "no"}}, 1
+		}, want: []string{"waits 100 QuotaExceeded no never", "> create 1#1 b-1"}},
+		"quota: blocked, and no slot missed": {graph: "a", now: 60, slice: func(s *engine.Slice) {
+			refusedSince("QuotaExceeded", 0, 0, 0)(s)
+			clear(s.Refusals)
+			s.Blocked, s.Slots = map[int]engine.Refusal{0: {Reason: "QuotaExceeded", Message: "no"}}, 0
+		}},
+		"quota: refused just now, and blocked": {graph: "a", slice: func(s *engine.Slice) {
+			refuse("QuotaExceeded", false)(s)
+			s.Blocked = map[int]engine.Refusal{0: {Reason: "QuotaExceeded", Message: "no, as another"}}
+		}, want: []string{"waits 100 QuotaExceeded no never"}},
+		"a policy: blocked for the whole grace": {graph: "a", now: 300, slice: func(s *engine.Slice) {
+			refusedSince("CreateRefused", 0, 290, 300)(s)
+			clear(s.Refusals)
+			s.Blocked = map[int]engine.Refusal{0: {Reason: "CreateRefused", Message: "no"}}
+		}, want: startFailed},
 		"terminating namespace: waits": {graph: "a", slice: refuse("NamespaceTerminating", false),
 			want: []string{"waits 100 NamespaceTerminating no never", "> create 0#1 a-1"}},
 		"a policy: the start grace begins": {graph: "a", slice: refuse("CreateRefused", false),
