@@ -104,6 +104,8 @@ func (w *world) accept(r refusal) {
 	}
 }
 
+const syncsOfRuns = `kontroler_syncs_total{queue="runs",result="success"}`
+
 // A namespace that refuses Pods, in whatever way, takes none of the places of --max-pods: the tasks of another one start,
 // although the refused runs came first and have more Pods than there are places. The refused tasks say why, and run when
 // they may.
@@ -115,7 +117,7 @@ func TestANamespaceThatRefusesPodsHoldsUpNoOther(t *testing.T) {
 			other := w.Beside()
 			w.refuse(r)
 			t.Cleanup(func() { w.accept(r) })
-			w.Controller(flags("--namespaces="+w.Namespace+","+other.Namespace, "--max-pods=3"))
+			controller := w.Controller(flags("--namespaces="+w.Namespace+","+other.Namespace, "--max-pods=3"))
 			tasks := make([]v1alpha1.Task, width)
 			for i := range tasks {
 				tasks[i] = play(fmt.Sprintf("t%d", i), "")
@@ -143,6 +145,13 @@ func TestANamespaceThatRefusesPodsHoldsUpNoOther(t *testing.T) {
 					s := w.DagRun(run).Status
 					return s.Reason == r.reason && s.Tasks != nil && s.Tasks.Running == 0 && s.Tasks.Pending > 0 && s.Message != "", fmt.Sprintf("%+v", s)
 				})
+			}
+			// They wait for a probe, one run at a time: no slot goes round among them.
+			before := controller.Counters()[syncsOfRuns]
+			other.Start("again", "good")
+			other.WaitRun("again", v1alpha1.RunSucceeded, patience)
+			if n := controller.Counters()[syncsOfRuns] - before; n == 0 || n > 100 {
+				t.Errorf("%d syncs while a run of three tasks went by, want some, and no more than 100", n)
 			}
 			w.accept(r)
 			for i := range runs {
