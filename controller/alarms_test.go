@@ -66,7 +66,7 @@ func TestAlarmsWatch(t *testing.T) {
 // Runs that end before their deadline leave nothing behind: a year is the longest.
 func TestAlarmsOfEndedRuns(t *testing.T) {
 	term := &term{
-		Controller: &Controller{Config: Config{Now: time.Now}}, wakes: newAlarms[runKey](), slots: newSlots(1, func(runKey) {}),
+		Controller: &Controller{}, clock: newClock(), wakes: newAlarms[runKey](), slots: newSlots(1, func(runKey) {}),
 		workspaces: newWorkspaces(), runs: newQueue[runKey]("runs", NewMetrics()),
 	}
 	defer term.runs.ShutDown()

@@ -56,10 +56,8 @@ type Config struct {
 	Writes func() uint64
 	// DatabaseAway says since when the database has not answered.
 	DatabaseAway func() (since time.Time, away bool)
-	// Now is the clock; default time.Now.
-	Now     func() time.Time
-	Metrics *Metrics
-	Log     *slog.Logger
+	Metrics      *Metrics
+	Log          *slog.Logger
 }
 
 // Controller holds what outlives a term of leadership: clients and warm caches.
@@ -89,9 +87,6 @@ func New(cfg Config) (*Controller, error) {
 	}
 	if cfg.Workers == 0 {
 		cfg.Workers = 8
-	}
-	if cfg.Now == nil {
-		cfg.Now = time.Now
 	}
 	if cfg.Writes == nil {
 		cfg.Writes = func() uint64 { return 0 }
@@ -129,13 +124,11 @@ func (c *Controller) Synced() bool {
 	return true
 }
 
-// now is the time as PostgreSQL keeps it: UTC, microseconds.
-func (c *Controller) now() time.Time { return c.Now().UTC().Truncate(time.Microsecond) }
-
 // term is one leadership: everything in it may be lost at any instant.
 type term struct {
 	*Controller
 	db    *store.Leader
+	clock *clock
 	runs  *queue[runKey]
 	dags  *queue[cache.ObjectName]
 	tasks *queue[cache.ObjectName] // DagTasks
@@ -179,6 +172,7 @@ type term struct {
 	releases  *queue[releaseKey]
 	podEvents *podEvents
 	starts    *startEvents
+	deletions *deletions
 	// notifications has an element when some may have been written since they were last looked for.
 	notifications chan struct{}
 	// captures and streams are the two ways in which logs are read.
@@ -193,7 +187,7 @@ func (c *Controller) Lead(ctx context.Context, db *store.Leader) error {
 	defer fail(nil)
 	c.led.Store(true)
 	t := &term{
-		Controller: c, db: db, fail: fail,
+		Controller: c, db: db, clock: newClock(), fail: fail,
 		dags: newQueue[cache.ObjectName]("dags", c.Metrics), pods: newQueue[cache.ObjectName]("pods", c.Metrics),
 		dirty: newDirty(), wakes: newAlarms[runKey](), workspaces: newWorkspaces(), graphs: newGraphCache(graphBytesCached),
 		versions: newVersionCache(), leases: newOtherLeases(), dagLocks: newNameLocks(), taskLocks: newNameLocks(), reaped: newUIDSet(), reaping: newUIDSet(),
@@ -204,7 +198,7 @@ func (c *Controller) Lead(ctx context.Context, db *store.Leader) error {
 	t.schedules, t.timers, t.refusals = newQueue[cache.ObjectName]("schedules", c.Metrics), newTimers(), newRefusals()
 	t.ends, t.over, t.shows = newQueue[runKey]("ends", c.Metrics), newQueue[cache.ObjectName]("over", c.Metrics), newQueue[cache.ObjectName]("shows", c.Metrics)
 	t.retirement, t.releases = newRetirement(c.Metrics), newQueue[releaseKey]("releases", c.Metrics)
-	t.starts = newStartEvents()
+	t.starts, t.deletions = newStartEvents(), newDeletions()
 	t.podEvents = newPodEvents(c.livePod, t.noteStart)
 	t.notifications = make(chan struct{}, 1)
 	t.captures, t.streams = newCaptures(t.pods.Add), newStreams(c.LogLimit, c.Metrics)
@@ -242,6 +236,9 @@ func (c *Controller) Lead(ctx context.Context, db *store.Leader) error {
 // resume puts every live run on the queue: a start needs the rows and a fresh list, nothing else. Before the first write
 // there is a partition for it, unless something holds the table, as a backup does: the default one takes it then.
 func (t *term) resume(ctx context.Context) error {
+	if err := t.readClock(ctx); err != nil {
+		return err
+	}
 	if err := t.db.Maintain(ctx, t.now()); errors.Is(err, store.ErrConflict) || store.IsUnavailable(err) {
 		t.Log.Warn("maintaining the database: tried again in a minute", "error", err)
 	} else if err != nil {
@@ -364,9 +361,12 @@ func (t *term) failed(err error) {
 	}
 }
 
-// maintain keeps the partitions of the coming month, every minute.
+// maintain keeps the partitions of the coming month and the clock, every minute.
 func (t *term) maintain(ctx context.Context) {
 	for sleep(ctx, time.Minute) {
+		if err := t.readClock(ctx); err != nil && ctx.Err() == nil {
+			t.failed(err)
+		}
 		if err := t.db.Maintain(ctx, t.now()); err != nil && ctx.Err() == nil {
 			t.failed(fmt.Errorf("maintaining the database: %w", err))
 		}

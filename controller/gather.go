@@ -147,7 +147,11 @@ func (t *term) gatherPods(ctx context.Context, row store.Run, f *facts, change *
 		pod, cached := t.podSource.get(cache.NewObjectName(row.Namespace, a.PodName))
 		switch {
 		case cached && t.podOf(pod, row, a):
-			f.slice.Pods[a.PodName] = podFacts(pod, t.starts.newest(pod.UID))
+			p := podFacts(pod, t.starts.newest(pod.UID))
+			if pod.DeletionTimestamp != nil {
+				p.Deletion = t.deletions.graceOver(pod, now)
+			}
+			f.slice.Pods[a.PodName] = p
 			if pod.Labels[v1alpha1.LabelRun] != row.UID {
 				f.unlabelled = append(f.unlabelled, pod)
 			}
@@ -209,7 +213,11 @@ func (t *term) askPods(ctx context.Context, row store.Run, f *facts, ask []engin
 			f.slice.Pods[a.PodName] = &engine.Pod{Gone: true}
 			return nil
 		}
-		f.slice.Pods[a.PodName] = podFacts(pod, t.starts.newest(pod.UID))
+		p := podFacts(pod, t.starts.newest(pod.UID))
+		if pod.DeletionTimestamp != nil {
+			p.Deletion = latestGrace(pod) // the cache has it not: who looks again later finds the same time
+		}
+		f.slice.Pods[a.PodName] = p
 		if !ours(pod, t.ID, row.UID) {
 			f.unlabelled = append(f.unlabelled, pod)
 		}

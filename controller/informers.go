@@ -400,6 +400,7 @@ func (t *term) podDeleted(pod *corev1.Pod) {
 	uid, _ := podRunUID(pod)
 	t.slots.release(cache.MetaObjectToName(pod))
 	t.starts.drop(pod.UID)
+	t.deletions.drop(pod.UID)
 	t.retireByUID(runKey(uid))
 	if gone, ok := t.attemptPod(pod); ok {
 		t.podEvents.remember(gone)

@@ -35,6 +35,8 @@ const (
 	sqlEpochTake = `UPDATE kontroler.epochs SET epoch = $3, holder = $4, taken_at = now() WHERE shard = $1 AND epoch = $2`
 	sqlEpochLock = `SELECT epoch FROM kontroler.epochs WHERE shard = $1 FOR SHARE`
 
+	sqlClock = `SELECT clock_timestamp()`
+
 	sqlSessions = `SELECT pid, application_name FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid() AND starts_with(application_name, $1)`
 	sqlSessionEnd = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = $1 AND application_name = $2`
@@ -118,6 +120,15 @@ func (db *DB) endSessions(ctx context.Context, id string, shard int, next int64)
 		}
 	}
 	return nil
+}
+
+// Clock reads the database's clock, which all leaders have in common.
+func (l *Leader) Clock(ctx context.Context) (time.Time, error) {
+	var now time.Time
+	if err := l.pool.QueryRowContext(ctx, sqlClock).Scan(&now); err != nil {
+		return time.Time{}, fmt.Errorf("reading the database's clock: %w", classify(ctx, err))
+	}
+	return now, nil
 }
 
 // Term is one leadership.

@@ -17,6 +17,12 @@ var (
 	begun  atomic.Bool
 )
 
+// ahead is how far this process's clock is ahead of the machine's.
+var ahead, _ = time.ParseDuration(os.Getenv("KONTROLER_FAULT_CLOCK"))
+
+// Now is the time of this process's clock.
+func Now() time.Time { return time.Now().Add(ahead) }
+
 // Point marks an instant: the process ends or stops here when KONTROLER_FAULT names it.
 func Point(name string) {
 	action, rest, _ := strings.Cut(os.Getenv("KONTROLER_FAULT"), ":")
