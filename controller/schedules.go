@@ -290,7 +290,7 @@ func scheduleState(d *v1alpha1.DAG, was store.Schedule, since, now time.Time) (i
 func beginning(d *v1alpha1.DAG, since, now time.Time) time.Time {
 	created := d.CreationTimestamp.UTC()
 	if d.Generation == 1 && created.After(since) && d.Status.NextScheduleTime == nil && d.Status.LastScheduleTime == nil {
-		return created
+		return earlier(created, now) // the API server's clock may be ahead
 	}
 	return now
 }
