@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// Told is a notification as it arrived. Its schema is in the README: there are no other fields.
+// Told is a notification as it arrived. Its schema is in controller/webhook/README.md: there are no other fields.
 type Told struct {
 	Type       string     `json:"type"`
 	Status     string     `json:"status"`
@@ -71,7 +71,7 @@ type ToldCounts struct {
 	Cancelled int `json:"cancelled"`
 }
 
-// Signature is what a receiver compares with, computed as the README says.
+// Signature is what a receiver compares with, computed as controller/webhook/README.md says.
 func Signature(key string, n Told) string {
 	mac := hmac.New(sha256.New, []byte(key))
 	fmt.Fprintf(mac, "%s.%s", n.Header.Get("Kontroler-Timestamp"), n.Body)
