@@ -23,6 +23,7 @@
 //	gates.go       namespaces that refuse Pods: one probe at a time
 //	schedules.go   due times become DagRuns, by package schedule; timers.go when they are due; refusals.go DagRuns that the
 //	               API server refuses
+//	clock.go       the database's time; deletions.go when the grace of a deleted Pod is over
 //	alarms.go      when keys are due although nothing happens: schedules, deadlines, expiries
 //	rush.go        what makes way while much is to be started
 //	retention.go   DagRuns and history whose time is over
@@ -38,7 +39,8 @@
 //
 // Invariants:
 //   - Nothing is created or deleted in the cluster that was not committed before.
-//   - Only the worker that holds a run's key writes that run.
+//   - Two writers of one run cannot both succeed: every transition is a guarded UPDATE. The worker that holds a run's key
+//     decides for it; the reaper, which also writes, records what the cluster has already done.
 //   - What is in memory (change sets, slots, gates, created Pods) can be
 //     lost at any instant: it is rebuilt from the rows and a fresh list.
 //   - An object that is not ours by label and owner is never touched.

@@ -6,7 +6,7 @@ import (
 	"kontroler/apis/dag"
 )
 
-// Numbers of the contract (resources.md of the design).
+// Numbers of the contract that apis/README.md and controller/README.md state.
 const (
 	// RestartLimit is the budget of restarts after infrastructure failures, per task.
 	RestartLimit = 10
