@@ -15,6 +15,8 @@ import (
 
 	"kontroler/apis/kontroler/v1alpha1"
 	"kontroler/controller/fault"
+	"kontroler/controller/leader"
+	"kontroler/controller/wait"
 )
 
 const (
@@ -78,7 +80,7 @@ func (t *term) claimVoid(ctx context.Context, namespace, id string) (bool, error
 	if namespace == "" {
 		namespace = t.LeaseNamespace
 	}
-	lease, err := t.Kube.CoordinationV1().Leases(namespace).Get(ctx, leaseName(id), metav1.GetOptions{})
+	lease, err := t.Kube.CoordinationV1().Leases(namespace).Get(ctx, leader.LeaseName(id), metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return true, nil
 	}
@@ -127,7 +129,7 @@ func (o *otherLeases) isVoid(lease *coordinationv1.Lease, now time.Time) bool {
 
 // watchClaims puts the DAGs and DagTasks of controllers that are gone on their queues.
 func (t *term) watchClaims(ctx context.Context) {
-	for sleep(ctx, claimsEvery) {
+	for wait.For(ctx, claimsEvery) {
 		void := map[string]bool{}
 		gone := func(namespace, other string) bool {
 			if other == "" || other == t.ID {

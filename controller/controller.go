@@ -19,6 +19,8 @@ import (
 	"kontroler/apis/kontroler/v1alpha1"
 	"kontroler/controller/engine"
 	"kontroler/controller/fault"
+	"kontroler/controller/leader"
+	"kontroler/controller/wait"
 	"kontroler/controller/webhook"
 	"kontroler/generated/clientset/versioned"
 	"kontroler/store"
@@ -216,7 +218,7 @@ func (c *Controller) Lead(ctx context.Context, db *store.Leader) error {
 		if !store.IsUnavailable(err) {
 			return err
 		}
-		if !sleep(ctx, time.Second) {
+		if !wait.For(ctx, time.Second) {
 			return nil
 		}
 	}
@@ -250,7 +252,7 @@ func (t *term) resume(ctx context.Context) error {
 		}
 	})
 	for after, more := int64(0), true; more; {
-		keys, err := t.db.LiveRuns(ctx, shard, after, resumePage)
+		keys, err := t.db.LiveRuns(ctx, leader.Shard, after, resumePage)
 		if err != nil {
 			return fmt.Errorf("listing live runs: %w", err)
 		}
@@ -363,7 +365,7 @@ func (t *term) failed(err error) {
 
 // maintain keeps the partitions of the coming month and the clock, every minute.
 func (t *term) maintain(ctx context.Context) {
-	for sleep(ctx, time.Minute) {
+	for wait.For(ctx, time.Minute) {
 		if err := t.readClock(ctx); err != nil && ctx.Err() == nil {
 			t.failed(err)
 		}
@@ -372,6 +374,3 @@ func (t *term) maintain(ctx context.Context) {
 		}
 	}
 }
-
-// shard that this controller leads; runs have one so that several leaders can share them some day.
-const shard = 0

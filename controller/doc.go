@@ -34,7 +34,7 @@
 //	claims.go      whose DAG it is
 //	locks.go       one reader and storer of an object at a time
 //	names.go, podspec.go, facts.go   a Pod's name, its spec, what is known of it
-//	lease.go       leadership; gate.go the check before every request
+//	leader         a package below: the Lease, the epoch, the check before every request
 //	preflight.go   what the cluster must have and allow; uninstall.go
 //
 // Invariants:

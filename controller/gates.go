@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"kontroler/controller/engine"
+	"kontroler/controller/wait"
 )
 
 const (
@@ -223,7 +224,7 @@ func (g *gate) wait(key runKey) {
 
 // probeNamespaces has the namespaces that refuse creates probed, until ctx ends.
 func (t *term) probeNamespaces(ctx context.Context) {
-	for sleep(ctx, probeTick) {
+	for wait.For(ctx, probeTick) {
 		t.gates.probe(t.now())
 		t.storage.probe(t.now())
 	}

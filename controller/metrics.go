@@ -89,7 +89,8 @@ func (m *Metrics) Handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry})
 }
 
-func (m *Metrics) apiRequest(verb, resource, code string) {
+// APIRequest counts a request to the API server.
+func (m *Metrics) APIRequest(verb, resource, code string) {
 	if m != nil {
 		m.apiRequests.WithLabelValues(verb, resource, code).Inc()
 	}

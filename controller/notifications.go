@@ -18,6 +18,7 @@ import (
 
 	"kontroler/apis/kontroler/v1alpha1"
 	"kontroler/controller/fault"
+	"kontroler/controller/wait"
 	"kontroler/controller/webhook"
 	"kontroler/store"
 )
@@ -132,7 +133,7 @@ func (t *term) deliver(ctx context.Context, n store.Notification) error {
 		if !store.IsUnavailable(err) && !errors.Is(err, store.ErrUnknownCommit) {
 			return err
 		}
-		if !sleep(ctx, time.Second) {
+		if !wait.For(ctx, time.Second) {
 			return nil
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"kontroler/apis/kontroler/v1alpha1"
+	"kontroler/controller/wait"
 )
 
 const (
@@ -48,7 +49,7 @@ func (r *toldRuns) take() map[runKey]bool {
 // sayOutage tells live DagRuns, oldest first, that nothing moves because the database does not answer. Whoever led last
 // says it, also once it has given the Lease up: nobody can lead meanwhile, and new DagRuns want to know too.
 func (c *Controller) sayOutage(ctx context.Context) {
-	for sleep(ctx, time.Second) {
+	for wait.For(ctx, time.Second) {
 		since, away := c.DatabaseAway()
 		if !away || !c.led.Load() || time.Since(since) < outageAfter {
 			continue
@@ -64,7 +65,7 @@ func (c *Controller) sayOutage(ctx context.Context) {
 
 // correctOutage shows anew, once the database is back, what the DagRuns said before.
 func (t *term) correctOutage(ctx context.Context) {
-	for sleep(ctx, time.Second) {
+	for wait.For(ctx, time.Second) {
 		if _, away := t.DatabaseAway(); away {
 			continue
 		}

@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 
 	"kontroler/controller/fault"
+	"kontroler/controller/wait"
 	"kontroler/store"
 )
 
@@ -298,7 +299,7 @@ func (t *term) podEventsFailed(ctx context.Context, err error) bool {
 	case ctx.Err() == nil && !store.IsUnavailable(err):
 		t.Log.Warn("keeping Events of Pods: tried again", "error", err)
 	}
-	return sleep(ctx, podEventsRetry)
+	return wait.For(ctx, podEventsRetry)
 }
 
 // readPodEvents reads the Events of a namespace's Pods until ctx ends: those that are there, then each that comes. When the
@@ -316,7 +317,7 @@ func (t *term) readPodEvents(ctx context.Context, namespace string) {
 		if ctx.Err() == nil && !apierrors.IsResourceExpired(err) && !apierrors.IsGone(err) && !errors.Is(err, errNoRoom) {
 			t.Log.Warn("reading Events of Pods: tried again", "namespace", namespace, "error", err, "in", retry)
 		}
-		if !sleep(ctx, retry) {
+		if !wait.For(ctx, retry) {
 			return
 		}
 	}
@@ -337,7 +338,7 @@ func (t *term) listPodEvents(ctx context.Context, namespace string) (version str
 		}
 		for i := range page.Items {
 			for !t.podEvents.see(&page.Items[i], t.now()) {
-				if !sleep(ctx, podEventsEvery) {
+				if !wait.For(ctx, podEventsEvery) {
 					return "", ctx.Err()
 				}
 			}
@@ -369,7 +370,7 @@ func (t *term) watchPodEvents(ctx context.Context, namespace, version string) (s
 		}
 		version = event.ResourceVersion
 	}
-	if !sleep(ctx, podEventsRetry) {
+	if !wait.For(ctx, podEventsRetry) {
 		return "", ctx.Err()
 	}
 	return version, nil

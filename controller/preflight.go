@@ -21,6 +21,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"kontroler/apis/kontroler/v1alpha1"
+	"kontroler/controller/wait"
 )
 
 // category of the custom resources, for kubectl get.
@@ -113,7 +114,7 @@ const resourcesPatience = 3 * time.Second
 func askResources(ctx context.Context, kube kubernetes.Interface) error {
 	for began := time.Now(); ; {
 		err := lookForResources(ctx, kube)
-		if err == nil || time.Since(began) > resourcesPatience || !sleep(ctx, 200*time.Millisecond) {
+		if err == nil || time.Since(began) > resourcesPatience || !wait.For(ctx, 200*time.Millisecond) {
 			return err
 		}
 	}

@@ -15,6 +15,7 @@ import (
 
 	"kontroler/apis/kontroler/v1alpha1"
 	"kontroler/controller/fault"
+	"kontroler/controller/wait"
 	"kontroler/store"
 )
 
@@ -200,7 +201,7 @@ func (t *term) trim(ctx context.Context) {
 		if err := t.trimOnce(ctx); err != nil && ctx.Err() == nil {
 			t.failed(fmt.Errorf("trying again in %s: %w", trimEvery, err))
 		}
-		if !sleep(ctx, trimEvery) {
+		if !wait.For(ctx, trimEvery) {
 			return
 		}
 	}
@@ -216,7 +217,7 @@ func (t *term) trimOnce(ctx context.Context) error {
 				t.Metrics.HistoryRemoved(kind, n)
 				total[kind] += n
 			}
-			sleep(ctx, trimRest*took)
+			wait.For(ctx, trimRest*took)
 			return ctx.Err()
 		},
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"kontroler/controller/wait"
 )
 
 const (
@@ -47,6 +49,6 @@ func (t *term) rushed(backlog func() int) bool {
 
 // makeWay returns when the rush is over, or has lasted too long.
 func (t *term) makeWay(ctx context.Context, backlog func() int) {
-	for t.rushed(backlog) && sleep(ctx, rushEvery) {
+	for t.rushed(backlog) && wait.For(ctx, rushEvery) {
 	}
 }

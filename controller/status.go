@@ -22,6 +22,7 @@ import (
 	"kontroler/apis/kontroler/v1alpha1"
 	"kontroler/controller/engine"
 	"kontroler/controller/fault"
+	"kontroler/controller/wait"
 	"kontroler/generated/clientset/versioned/scheme"
 	"kontroler/store"
 )
@@ -343,7 +344,7 @@ const (
 // every ten seconds.
 func (t *term) projectProgress(ctx context.Context) {
 	tokens, counted, trickled := 1.0, t.Writes(), time.Now()
-	for sleep(ctx, progressEvery) {
+	for wait.For(ctx, progressEvery) {
 		writes := t.Writes()
 		tokens += float64(writes-counted) / progressShare
 		counted = writes

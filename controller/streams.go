@@ -15,6 +15,7 @@ import (
 	"kontroler/apis/kontroler/v1alpha1"
 	"kontroler/controller/engine"
 	"kontroler/controller/podlog"
+	"kontroler/controller/wait"
 	"kontroler/store"
 )
 
@@ -195,7 +196,7 @@ func (t *term) runStream(ctx context.Context, s *stream) {
 	for following.Err() == nil && !t.taskEnded(s.pod) {
 		s.err = t.readLog(following, s.pod, s.log, true, opened)
 		s.clean = s.clean || s.err == nil
-		for wait := streamRetry; wait > 0 && (s.err != nil || !t.taskEnded(s.pod)) && sleep(following, streamLook); wait -= streamLook {
+		for left := streamRetry; left > 0 && (s.err != nil || !t.taskEnded(s.pod)) && wait.For(following, streamLook); left -= streamLook {
 		}
 	}
 	ctx, cancel = context.WithTimeout(ctx, logRead)
@@ -220,7 +221,7 @@ func (t *term) runStream(ctx context.Context, s *stream) {
 			return
 		}
 		s.err = err
-		sleep(ctx, streamRetry)
+		wait.For(ctx, streamRetry)
 	}
 }
 

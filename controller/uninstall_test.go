@@ -18,6 +18,7 @@ import (
 
 	"kontroler/apis/kontroler/v1alpha1"
 	"kontroler/controller"
+	"kontroler/controller/clustertest"
 )
 
 // testNamespace makes a namespace of the test's own, in which Pods can be made at once.
@@ -40,7 +41,7 @@ func testNamespace(t *testing.T, kube kubernetes.Interface) string {
 }
 
 func TestUninstall(t *testing.T) {
-	kube := realAPIServer(t)
+	kube := clustertest.Kube(t)
 	// theirs[name] is whose Pod it is, and which finalizers it has.
 	theirs := map[string][]string{
 		"mine":        {"aaaaaaaaaa", v1alpha1.Finalizer},
@@ -115,7 +116,7 @@ func dropFinalizers(t *testing.T, kube kubernetes.Interface, namespace string) {
 }
 
 func TestUninstallRefusesWhileAControllerRuns(t *testing.T) {
-	kube := realAPIServer(t)
+	kube := clustertest.Kube(t)
 	namespace := testNamespace(t, kube)
 	holder, seconds, now := "host_x", int32(15), metav1.NowMicro()
 	lease := &coordinationv1.Lease{

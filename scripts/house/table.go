@@ -46,7 +46,12 @@ var (
 	prometheus = []string{"github.com/prometheus/client_golang"}
 	yaml       = []string{"sigs.k8s.io/yaml"}
 	everyTest  = []string{"github.com/google/go-cmp"}
-	ownDB      = []string{module + "/store/storetest", "github.com/lib/pq"}
+	// controllerRooms are the packages below controller, none of which imports it.
+	controllerRooms = []string{
+		module + "/controller/engine", module + "/controller/fault", module + "/controller/leader", module + "/controller/podlog",
+		module + "/controller/schedule", module + "/controller/wait", module + "/controller/webhook",
+	}
+	ownDB = []string{module + "/store/storetest", "github.com/lib/pq"}
 )
 
 // house is the table. The place of a package is the longest path that fits.
@@ -66,10 +71,18 @@ var house = []place{
 	},
 	{path: "controller/podlog"},
 	{path: "controller/webhook"},
+	{path: "controller/fault"},
+	{path: "controller/wait"},
+	{path: "controller/clustertest", may: client},
+	{
+		path:  "controller/leader",
+		may:   all([]string{module + "/controller/fault", module + "/controller/wait", module + "/store!"}, wire, client),
+		tests: []string{module + "/controller/clustertest"},
+	},
 	{
 		path:  "controller",
-		may:   all([]string{module + "/apis", module + "/generated", module + "/controller/engine", module + "/controller/schedule", module + "/controller/podlog", module + "/controller/webhook", module + "/store!"}, client, prometheus),
-		tests: all(ownDB, yaml),
+		may:   all([]string{module + "/apis", module + "/generated", module + "/store!"}, controllerRooms, client, prometheus),
+		tests: all(ownDB, yaml, []string{module + "/controller/clustertest"}),
 	},
 	{
 		path:  "controller/cmd/controller",

@@ -15,7 +15,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/util/flowcontrol"
 
-	"kontroler/controller"
+	"kontroler/controller/leader"
 	"kontroler/generated/clientset/versioned"
 )
 
@@ -30,7 +30,7 @@ type clients struct {
 }
 
 // newClients makes the clients behind the gate.
-func newClients(cfg config, gate *controller.Gate) (clients, error) {
+func newClients(cfg config, gate *leader.Gate) (clients, error) {
 	base, err := restConfig(cfg.kubeconfig)
 	if err != nil {
 		return clients{}, err

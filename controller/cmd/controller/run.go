@@ -15,13 +15,14 @@ import (
 
 	"kontroler/controller"
 	"kontroler/controller/fault"
+	"kontroler/controller/leader"
 	"kontroler/store"
 )
 
 // runController runs until ctx ends. Its error ends the process; advice says what to do about it.
 func runController(ctx context.Context, cfg config, log *slog.Logger) error {
 	metrics := controller.NewMetrics()
-	gate := controller.NewGate(metrics, log, os.Exit)
+	gate := leader.NewGate(metrics.APIRequest, log, os.Exit)
 	clients, err := newClients(cfg, gate)
 	if err != nil {
 		return err
@@ -44,7 +45,7 @@ func runController(ctx context.Context, cfg config, log *slog.Logger) error {
 	}
 	defer db.Close()
 	id := identity.ControllerID
-	elector, err := controller.NewElector(controller.ElectorConfig{
+	elector, err := leader.New(leader.Config{
 		Leases: clients.lease.CoordinationV1(), ID: id, Namespace: leases, Holder: holder(), LeaseDuration: cfg.leaseDuration,
 		TakeAtOnce: !cfg.leaderElect, AcceptRestored: cfg.acceptRestored, Epochs: db, Metrics: metrics, Log: log,
 	})
@@ -71,18 +72,18 @@ func runController(ctx context.Context, cfg config, log *slog.Logger) error {
 	log.Info("started", "controller", id, "version", version(), "kubernetes", cluster.Version, "class", cfg.class,
 		"namespaces", strings.Join(cfg.namespaces, ","), "maxPods", cfg.maxPods)
 	return elector.Run(ctx, func(ctx context.Context, epoch int64) error {
-		leader, err := db.Lead(ctx, store.Term{ControllerID: id, Epoch: epoch, IdleTimeout: cfg.leaseDuration / 3, Hook: fault.Point})
+		term, err := db.Lead(ctx, store.Term{ControllerID: id, Epoch: epoch, IdleTimeout: cfg.leaseDuration / 3, Hook: fault.Point})
 		if err != nil {
 			return err
 		}
-		defer leader.Close()
-		return c.Lead(ctx, leader)
+		defer term.Close()
+		return c.Lead(ctx, term)
 	})
 }
 
 // runUninstall takes the finalizer off the Pods of the database's controller, or of all.
 func runUninstall(ctx context.Context, cfg config, log *slog.Logger) error {
-	clients, err := newClients(cfg, controller.NewGate(controller.NewMetrics(), log, os.Exit))
+	clients, err := newClients(cfg, leader.NewGate(controller.NewMetrics().APIRequest, log, os.Exit))
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-package controller
+package leader
 
 import (
 	"context"
@@ -19,8 +19,8 @@ import (
 	"kontroler/apis/kontroler/v1alpha1"
 )
 
-// leaseName is the name of a controller's Lease.
-func leaseName(controllerID string) string { return "kontroler-" + controllerID }
+// LeaseName is the name of a controller's Lease.
+func LeaseName(controllerID string) string { return "kontroler-" + controllerID }
 
 // leaseLabels are the labels of a controller's Lease.
 func leaseLabels(controllerID string) map[string]string {

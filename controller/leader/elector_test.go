@@ -1,4 +1,4 @@
-package controller_test
+package leader_test
 
 import (
 	"context"
@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -22,10 +21,10 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/fake"
 	clienttesting "k8s.io/client-go/testing"
-	"k8s.io/client-go/tools/clientcmd"
 
 	"kontroler/apis/kontroler/v1alpha1"
-	"kontroler/controller"
+	"kontroler/controller/clustertest"
+	"kontroler/controller/leader"
 	"kontroler/store"
 )
 
@@ -110,21 +109,21 @@ func (r *terms) lead(ctx context.Context, epoch int64) error {
 
 // election is an elector that runs in a bubble of simulated time.
 type election struct {
-	*controller.Elector
+	*leader.Elector
 	cancel context.CancelFunc
 	ended  chan error
 }
 
-func elect(t *testing.T, kube kubernetes.Interface, holder string, db *epochs, record *terms, change ...func(*controller.ElectorConfig)) *election {
+func elect(t *testing.T, kube kubernetes.Interface, holder string, db *epochs, record *terms, change ...func(*leader.Config)) *election {
 	t.Helper()
-	cfg := controller.ElectorConfig{
+	cfg := leader.Config{
 		Leases: kube.CoordinationV1(), ID: "c0ntr0ller", Namespace: leaseNS, Holder: holder,
 		Epochs: db, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	}
 	for _, f := range change {
 		f(&cfg)
 	}
-	elector, err := controller.NewElector(cfg)
+	elector, err := leader.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -264,9 +263,9 @@ func TestElectorEndsWithAnError(t *testing.T) {
 		"another error":                 {work: work{now: true, err: io.ErrShortWrite}, within: time.Second, want: io.ErrShortWrite, terms: []string{"epoch 1", "end 1"}},
 		"a term that ends by itself":    {work: work{now: true}, within: time.Second, text: "the term ended by itself", terms: []string{"epoch 1", "end 1"}},
 		"a restored database":           {lease: heldLease("", "7"), within: time.Second, want: store.ErrRestored},
-		"the Lease cannot be renewed":   {work: work{drain: time.Hour}, down: time.Minute, within: 75 * time.Second, want: controller.ErrLeaseLost, holder: "a", stale: true, terms: []string{"epoch 1"}},
-		"the Lease is another's":        {work: work{drain: time.Hour}, taken: time.Minute, within: 63 * time.Second, want: controller.ErrLeaseLost, text: `held by "b"`, holder: "b", stale: true, terms: []string{"epoch 1"}},
-		"the Lease is lost in draining": {work: work{drain: time.Hour}, cancel: 30 * time.Second, taken: 31 * time.Second, within: 35 * time.Second, want: controller.ErrLeaseLost, holder: "b", stale: true, terms: []string{"epoch 1"}},
+		"the Lease cannot be renewed":   {work: work{drain: time.Hour}, down: time.Minute, within: 75 * time.Second, want: leader.ErrLeaseLost, holder: "a", stale: true, terms: []string{"epoch 1"}},
+		"the Lease is another's":        {work: work{drain: time.Hour}, taken: time.Minute, within: 63 * time.Second, want: leader.ErrLeaseLost, text: `held by "b"`, holder: "b", stale: true, terms: []string{"epoch 1"}},
+		"the Lease is lost in draining": {work: work{drain: time.Hour}, cancel: 30 * time.Second, taken: 31 * time.Second, within: 35 * time.Second, want: leader.ErrLeaseLost, holder: "b", stale: true, terms: []string{"epoch 1"}},
 		"what was under way goes on":    {work: work{drain: time.Hour}, cancel: 30 * time.Second, within: 43 * time.Second, text: "did not end within 12s", holder: "a", terms: []string{"epoch 1"}},
 	}
 	for name, test := range tests {
@@ -325,12 +324,12 @@ func TestElectorEndsWithAnError(t *testing.T) {
 func TestElectorStandby(t *testing.T) {
 	tests := map[string]struct {
 		seconds int32 // duration of the Lease; default 15
-		change  func(*controller.ElectorConfig)
+		change  func(*leader.Config)
 		within  time.Duration // of the start; the Lease is another's, who renews no more
 		not     time.Duration
 	}{
 		"waits until the Lease has run out":    {not: 14 * time.Second, within: 20 * time.Second},
-		"takes the Lease at once when told so": {change: func(c *controller.ElectorConfig) { c.TakeAtOnce = true }, within: time.Second},
+		"takes the Lease at once when told so": {change: func(c *leader.Config) { c.TakeAtOnce = true }, within: time.Second},
 		"waits as long as the Lease says":      {seconds: 6, not: 5900 * time.Millisecond, within: 11 * time.Second},
 	}
 	for name, test := range tests {
@@ -341,7 +340,7 @@ func TestElectorStandby(t *testing.T) {
 					lease.Spec.LeaseDurationSeconds = &test.seconds
 				}
 				kube, db, record := newKube(lease), &epochs{epoch: 41}, &terms{}
-				var change []func(*controller.ElectorConfig)
+				var change []func(*leader.Config)
 				if test.change != nil {
 					change = append(change, test.change)
 				}
@@ -489,7 +488,7 @@ func TestElectorKeepsTheEpoch(t *testing.T) {
 		lease := heldLease("", "5")
 		lease.Labels = map[string]string{"theirs": "kept"}
 		kube, db, record := newKube(lease), &epochs{epoch: 3}, &terms{}
-		e := elect(t, kube, "a", db, record, func(c *controller.ElectorConfig) { c.AcceptRestored = true })
+		e := elect(t, kube, "a", db, record, func(c *leader.Config) { c.AcceptRestored = true })
 		in(10 * time.Second)
 		wantTerms(t, record, "epoch 6")
 		if got := readLease(t, kube).Labels["theirs"]; got != "kept" {
@@ -511,7 +510,7 @@ func TestElectorKeepsTheEpoch(t *testing.T) {
 func TestNewElectorRefuses(t *testing.T) {
 	for name, d := range map[string]time.Duration{"too short": 2 * time.Second, "no whole seconds": 3500 * time.Millisecond} {
 		t.Run(name, func(t *testing.T) {
-			_, err := controller.NewElector(controller.ElectorConfig{
+			_, err := leader.New(leader.Config{
 				Leases: fake.NewClientset().CoordinationV1(), ID: "c", Namespace: "n", Holder: "h", Epochs: &epochs{},
 				Log: slog.New(slog.DiscardHandler), LeaseDuration: d,
 			})
@@ -520,14 +519,14 @@ func TestNewElectorRefuses(t *testing.T) {
 			}
 		})
 	}
-	if _, err := controller.NewElector(controller.ElectorConfig{}); err == nil {
+	if _, err := leader.New(leader.Config{}); err == nil {
 		t.Error("an empty configuration is accepted")
 	}
 }
 
 // TestElectorOnARealAPIServer: conflicts, resource versions and the annotation as a real one has them.
 func TestElectorOnARealAPIServer(t *testing.T) {
-	kube := realAPIServer(t)
+	kube := clustertest.Kube(t)
 	id := fmt.Sprintf("t%09d", time.Now().UnixNano()%1e9)
 	leases := kube.CoordinationV1().Leases(metav1.NamespaceDefault)
 	t.Cleanup(func() {
@@ -537,7 +536,7 @@ func TestElectorOnARealAPIServer(t *testing.T) {
 	})
 	db := &epochs{}
 	start := func(holder string, atOnce bool, led chan int64) (context.CancelFunc, chan error) {
-		elector, err := controller.NewElector(controller.ElectorConfig{
+		elector, err := leader.New(leader.Config{
 			Leases: kube.CoordinationV1(), ID: id, Namespace: metav1.NamespaceDefault, Holder: holder, LeaseDuration: 3 * time.Second,
 			TakeAtOnce: atOnce, Epochs: db, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 		})
@@ -565,7 +564,7 @@ func TestElectorOnARealAPIServer(t *testing.T) {
 	if epoch := <-led; epoch != 2 {
 		t.Errorf("b leads in epoch %d", epoch)
 	}
-	if err := <-endedA; !errors.Is(err, controller.ErrLeaseLost) {
+	if err := <-endedA; !errors.Is(err, leader.ErrLeaseLost) {
 		t.Errorf("a, whose Lease was taken: %v", err)
 	}
 	cancelB()
@@ -579,21 +578,4 @@ func TestElectorOnARealAPIServer(t *testing.T) {
 	if *lease.Spec.HolderIdentity != "" || lease.Annotations[v1alpha1.AnnotationEpoch] != "2" {
 		t.Errorf("at last: held by %q, epoch %q", *lease.Spec.HolderIdentity, lease.Annotations[v1alpha1.AnnotationEpoch])
 	}
-}
-
-// realAPIServer connects to the cluster of KUBECONFIG.
-func realAPIServer(t *testing.T) kubernetes.Interface {
-	t.Helper()
-	path := os.Getenv("KUBECONFIG")
-	if path == "" {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("KUBECONFIG is not set: this test needs an API server (e2e/cluster/run up DIR --no-node)")
-		}
-		t.Skip("KUBECONFIG is not set: this test needs an API server (e2e/cluster/run up DIR --no-node)")
-	}
-	cfg, err := clientcmd.BuildConfigFromFlags("", path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return kubernetes.NewForConfigOrDie(cfg)
 }

@@ -1,4 +1,4 @@
-package controller
+package leader
 
 import (
 	"cmp"
@@ -14,11 +14,15 @@ import (
 	"k8s.io/client-go/tools/leaderelection"
 
 	"kontroler/controller/fault"
+	"kontroler/controller/wait"
 	"kontroler/store"
 )
 
 // DefaultLeaseDuration is how long a Lease is believed that is not renewed.
 const DefaultLeaseDuration = 15 * time.Second
+
+// Shard is the part of the runs that a leader leads. Runs have one, so that several leaders can share them some day.
+const Shard = 0
 
 // drainTimeout bounds the end of a term: the ten seconds that Lead lets what is under way finish in, and a little more
 // for what it then breaks off.
@@ -42,8 +46,21 @@ type Epochs interface {
 	TakeEpoch(ctx context.Context, shard int, holder string, atLeast int64, accept bool) (int64, error)
 }
 
-// ElectorConfig is what an Elector needs to know. All fields but the flags, LeaseDuration and Metrics are required.
-type ElectorConfig struct {
+// Metrics records who leads. It is implemented by *controller.Metrics.
+type Metrics interface {
+	Epoch(epoch int64)
+	Leader(leads bool)
+	DatabaseUp(up bool)
+}
+
+type noMetrics struct{}
+
+func (noMetrics) Epoch(int64)     {}
+func (noMetrics) Leader(bool)     {}
+func (noMetrics) DatabaseUp(bool) {}
+
+// Config is what an Elector needs to know. All fields but the flags, LeaseDuration and Metrics are required.
+type Config struct {
 	// Leases should have no rate limit: a renewal must not wait behind other requests.
 	Leases coordinationclient.LeasesGetter
 	// ID is the controller's id, Namespace where its Lease is.
@@ -57,22 +74,26 @@ type ElectorConfig struct {
 	// AcceptRestored goes on with a database that is behind the Lease.
 	AcceptRestored bool
 	Epochs         Epochs
-	Metrics        *Metrics
-	Log            *slog.Logger
+	// Metrics may be nil.
+	Metrics Metrics
+	Log     *slog.Logger
 }
 
 // Elector makes this process the leader of its controller: by a Lease, then by an epoch of the database. The Lease keeps
 // others from trying, the epoch keeps whoever does not know that it has lost the Lease from writing.
 type Elector struct {
-	ElectorConfig
+	Config
 	renewDeadline time.Duration
 	retryPeriod   time.Duration
 	term          atomic.Pointer[leaseLock] // of the term that is on
 	database      outage
 }
 
-// NewElector checks the configuration; nothing is asked yet.
-func NewElector(cfg ElectorConfig) (*Elector, error) {
+// New checks the configuration; nothing is asked yet.
+func New(cfg Config) (*Elector, error) {
+	if cfg.Metrics == nil {
+		cfg.Metrics = noMetrics{}
+	}
 	if cfg.LeaseDuration == 0 {
 		cfg.LeaseDuration = DefaultLeaseDuration
 	}
@@ -82,7 +103,7 @@ func NewElector(cfg ElectorConfig) (*Elector, error) {
 	if cfg.LeaseDuration < 3*time.Second || cfg.LeaseDuration%time.Second != 0 {
 		return nil, fmt.Errorf("elector: a lease duration of %s is not a number of whole seconds, three at least", cfg.LeaseDuration)
 	}
-	return &Elector{ElectorConfig: cfg, renewDeadline: cfg.LeaseDuration * 2 / 3, retryPeriod: cfg.LeaseDuration * 2 / 15}, nil
+	return &Elector{Config: cfg, renewDeadline: cfg.LeaseDuration * 2 / 3, retryPeriod: cfg.LeaseDuration * 2 / 15}, nil
 }
 
 // Fresh reports whether a term is on whose Lease was renewed within the renew deadline, two thirds of its duration:
@@ -124,7 +145,7 @@ func (e *Elector) Run(ctx context.Context, lead func(ctx context.Context, epoch 
 			return err
 		}
 		e.Log.Warn("waiting for the database before leading again", "error", err)
-		if !sleep(ctx, e.retryPeriod) {
+		if !wait.For(ctx, e.retryPeriod) {
 			return nil
 		}
 	}
@@ -200,7 +221,7 @@ func (e *Elector) newLock() *leaseLock {
 	return &leaseLock{
 		leases:     e.Leases.Leases(e.Namespace),
 		namespace:  e.Namespace,
-		name:       leaseName(e.ID),
+		name:       LeaseName(e.ID),
 		labels:     leaseLabels(e.ID),
 		holder:     e.Holder,
 		timeout:    e.renewDeadline / 2,
@@ -275,7 +296,7 @@ func because(reason, err error) error {
 
 // takeAndLead takes an epoch, writes it onto the Lease, and leads.
 func (e *Elector) takeAndLead(ctx context.Context, lock *leaseLock, lead func(context.Context, int64) error) error {
-	epoch, err := e.Epochs.TakeEpoch(ctx, shard, e.Holder, lock.highestEpoch(), e.AcceptRestored)
+	epoch, err := e.Epochs.TakeEpoch(ctx, Shard, e.Holder, lock.highestEpoch(), e.AcceptRestored)
 	if err != nil {
 		return err
 	}
@@ -285,7 +306,7 @@ func (e *Elector) takeAndLead(ctx context.Context, lock *leaseLock, lead func(co
 			break
 		}
 		e.Log.Warn("writing the epoch onto the Lease", "lease", lock.Describe(), "error", err)
-		if !sleep(ctx, e.retryPeriod) {
+		if !wait.For(ctx, e.retryPeriod) {
 			return ctx.Err()
 		}
 	}
@@ -318,7 +339,7 @@ func (e *Elector) pingTimeout() time.Duration { return e.LeaseDuration / 5 }
 func (e *Elector) watchDatabase(ctx context.Context) {
 	for {
 		e.ping(ctx)
-		if !sleep(ctx, e.LeaseDuration/10) {
+		if !wait.For(ctx, e.LeaseDuration/10) {
 			return
 		}
 	}
@@ -366,7 +387,7 @@ func (e *Elector) awaitDatabase(ctx context.Context) bool {
 		if e.database.up() {
 			return true
 		}
-		sleep(ctx, 50*time.Millisecond)
+		wait.For(ctx, 50*time.Millisecond)
 	}
 	return false
 }
@@ -402,16 +423,4 @@ func (o *outage) up() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.known && o.since.IsZero()
-}
-
-// sleep waits; it reports whether ctx is still on.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
-	}
 }

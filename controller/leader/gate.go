@@ -1,4 +1,4 @@
-package controller
+package leader
 
 import (
 	"context"
@@ -21,7 +21,7 @@ var errStale = errors.New("not sent: this leader's Lease was not renewed in time
 // was stopped and does not know it: so a leader whose Lease is stale ends its process instead of sending anything. It asks
 // twice: when a request is made, and when its bytes are written. The gate also counts the requests.
 type Gate struct {
-	metrics *Metrics
+	counted func(verb, resource, code string)
 	log     *slog.Logger
 	exit    func(code int)
 	writes  atomic.Uint64
@@ -29,9 +29,10 @@ type Gate struct {
 	stale   atomic.Pointer[func() bool]
 }
 
-// NewGate makes a gate that lets everything through until Guard is called. exit is os.Exit but in tests.
-func NewGate(metrics *Metrics, log *slog.Logger, exit func(code int)) *Gate {
-	return &Gate{metrics: metrics, log: log, exit: exit}
+// NewGate makes a gate that lets everything through until Guard is called. counted hears of each request and its status
+// code, or "error". exit is os.Exit but in tests.
+func NewGate(counted func(verb, resource, code string), log *slog.Logger, exit func(code int)) *Gate {
+	return &Gate{counted: counted, log: log, exit: exit}
 }
 
 // Guard ends the process instead of a request, except one to a Lease, whenever stale is true: Elector.Stale.
@@ -105,7 +106,7 @@ func (t *gatedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err == nil {
 		code = strconv.Itoa(resp.StatusCode)
 	}
-	t.gate.metrics.apiRequest(req.verb, req.resource, code)
+	t.gate.counted(req.verb, req.resource, code)
 	return resp, err
 }
 
