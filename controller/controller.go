@@ -72,7 +72,7 @@ type Controller struct {
 	events     record.EventRecorder
 	broadcast  record.EventBroadcaster
 	led        atomic.Bool // this process was a leader
-	told       toldRuns
+	notices    outageNotices
 	webhooks   *webhook.Sender
 }
 
@@ -195,7 +195,7 @@ func (c *Controller) Lead(ctx context.Context, db *store.Leader) error {
 		versions: newVersionCache(), leases: newOtherLeases(), dagLocks: newNameLocks(), taskLocks: newNameLocks(), reaped: newUIDSet(), reaping: newUIDSet(),
 	}
 	t.runTroubles, t.dagTroubles, t.scheduleTroubles = newTroubles[runKey](), newTroubles[cache.ObjectName](), newTroubles[cache.ObjectName]()
-	t.runs = newOrderedQueue("runs", c.Metrics, newLanes(t.dirty.presses))
+	t.runs = newOrderedQueue("runs", c.Metrics, newPriority(t.dirty.isUrgent))
 	t.tasks = newQueue[cache.ObjectName]("dagtasks", c.Metrics)
 	t.schedules, t.timers, t.refusals = newQueue[cache.ObjectName]("schedules", c.Metrics), newTimers(), newRefusals()
 	t.ends, t.over, t.shows = newQueue[runKey]("ends", c.Metrics), newQueue[cache.ObjectName]("over", c.Metrics), newQueue[cache.ObjectName]("shows", c.Metrics)
@@ -259,7 +259,7 @@ func (t *term) resume(ctx context.Context) error {
 		for _, key := range keys {
 			after = key.ID
 			if !t.watches(key.Namespace) {
-				t.Log.Warn("a live run is outside --namespaces: it rests until they have its namespace again", "namespace", key.Namespace, "run", key.Name)
+				t.Log.Warn("run is in a namespace outside --namespaces; it stays paused until that namespace is included", "namespace", key.Namespace, "run", key.Name)
 				continue
 			}
 			t.dirty.full(runKey(key.UID))

@@ -8,7 +8,7 @@
 //
 //	controller.go  what a controller is made of; a term as leader
 //	informers.go   watches, hand-written, on trimmed objects
-//	queue.go       the workqueue contract, in one function; lanes.go which key goes first
+//	queue.go       the workqueue contract, in one function; priority.go which key goes first
 //	dirty.go       what changed beside a run's key
 //	dags.go        claim, compile, version a DAG
 //	dagtasks.go    version a DagTask, resolve the taskRefs of a DAG

@@ -23,13 +23,13 @@ const (
 	outageRate = 5
 )
 
-// toldRuns are the DagRuns that say that the database is away.
-type toldRuns struct {
+// outageNotices are the DagRuns whose status reports the database outage.
+type outageNotices struct {
 	mu   sync.Mutex
 	keys map[runKey]bool
 }
 
-func (r *toldRuns) add(key runKey) {
+func (r *outageNotices) add(key runKey) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.keys == nil {
@@ -38,7 +38,7 @@ func (r *toldRuns) add(key runKey) {
 	r.keys[key] = true
 }
 
-func (r *toldRuns) take() map[runKey]bool {
+func (r *outageNotices) take() map[runKey]bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	keys := r.keys
@@ -55,7 +55,7 @@ func (c *Controller) sayOutage(ctx context.Context) {
 			continue
 		}
 		for _, run := range c.untold() {
-			c.told.add(runKey(run.UID))
+			c.notices.add(runKey(run.UID))
 			if err := c.tellOutage(ctx, run, since); err != nil && ctx.Err() == nil {
 				c.Log.Warn("telling a DagRun of the outage", "namespace", run.Namespace, "run", run.Name, "error", err)
 			}
@@ -69,7 +69,7 @@ func (t *term) correctOutage(ctx context.Context) {
 		if _, away := t.DatabaseAway(); away {
 			continue
 		}
-		for key := range t.told.take() {
+		for key := range t.notices.take() {
 			t.status.progress(key)
 		}
 	}

@@ -118,7 +118,7 @@ func (t *term) syncExpiry(ctx context.Context, key runKey) error {
 		}
 		return nil
 	}
-	if !expires || t.held(run.UID) {
+	if !expires || t.hasPods(run.UID) {
 		return nil
 	}
 	return t.deleteRun(ctx, run, "ttl")
@@ -141,7 +141,7 @@ func (t *term) syncLimits(ctx context.Context, name cache.ObjectName) error {
 		}
 	}
 	surplus := append(beyond(succeeded, d.Spec.SuccessfulRunsHistoryLimit), beyond(failed, d.Spec.FailedRunsHistoryLimit)...)
-	surplus = slices.DeleteFunc(surplus, func(run *v1alpha1.DagRun) bool { return t.held(run.UID) })
+	surplus = slices.DeleteFunc(surplus, func(run *v1alpha1.DagRun) bool { return t.hasPods(run.UID) })
 	for _, run := range surplus[:min(len(surplus), deletesPerSync)] {
 		if err := t.deleteRun(ctx, run, "limit"); err != nil {
 			return err
@@ -163,9 +163,9 @@ func beyond(runs []*v1alpha1.DagRun, limit *int32) []*v1alpha1.DagRun {
 	return runs[min(len(runs), kept):]
 }
 
-// held reports that a Pod of a run is still there: with its DagRun it would be deleted before it was read, and its last
-// rows are still being written. Its deletion has the run looked at again.
-func (t *term) held(uid types.UID) bool {
+// hasPods reports whether Pods of the run still exist. Deleting the DagRun now would garbage-collect Pods whose logs have
+// not been read. When the last Pod goes, the run is enqueued again.
+func (t *term) hasPods(uid types.UID) bool {
 	return slices.ContainsFunc(t.podSource.by(byRun, string(uid)), func(pod *corev1.Pod) bool { return ownerRun(pod) == string(uid) })
 }
 
@@ -210,7 +210,7 @@ func (t *term) trim(ctx context.Context) {
 func (t *term) trimOnce(ctx context.Context) error {
 	total, log := store.Removed{}, []any{}
 	retention := store.Retention{
-		Now: t.now(), Keep: t.HistoryRetention, Spare: t.spared,
+		Now: t.now(), Keep: t.HistoryRetention, Spare: t.retained,
 		Next: func(removed store.Removed, took time.Duration) error {
 			fault.Point("history-trimmed")
 			for kind, n := range removed {
@@ -236,8 +236,8 @@ func (t *term) trimOnce(ctx context.Context) error {
 	return err
 }
 
-// spared keeps the rows of a run that has ended and whose DagRun has yet to be told so, or that Pods are left of.
-func (t *term) spared(uid string) bool {
+// retained reports whether the rows of an ended run are still needed: its DagRun status is not final yet, or it has Pods.
+func (t *term) retained(uid string) bool {
 	run := t.cachedRun(runKey(uid))
-	return run != nil && !run.Status.Phase.Ended() || t.held(types.UID(uid))
+	return run != nil && !run.Status.Phase.Ended() || t.hasPods(types.UID(uid))
 }

@@ -147,7 +147,8 @@ func (t *term) advance(ctx context.Context, row store.Run, run *v1alpha1.DagRun,
 		}
 		fault.Point("run-committed")
 	}
-	clear(change.refusals) // told: should what follows fail, the creates are asked again
+	// The engine has consumed the refusals. If a later step fails, the creates are retried.
+	clear(change.refusals)
 	for _, name := range next.Ended {
 		t.slots.release(cache.NewObjectName(row.Namespace, name))
 	}

@@ -14,7 +14,7 @@ const notifyEvery = 100 * time.Millisecond
 
 const sqlNotify = `SELECT pg_notify('` + NotifyChannel + `', $1)`
 
-// committed tells Notify that a change has been committed; 0 is none. It never waits.
+// committed tells Notify that a change has been committed; 0 is none. It does not block.
 func (l *Leader) committed(change int64) {
 	if change == 0 {
 		return

@@ -1,0 +1,53 @@
+package controller
+
+// priority orders a queue: urgent keys first, but every second Pop serves a normal one, so that neither starves.
+type priority[K comparable] struct {
+	isUrgent       func(K) bool
+	urgent, normal []K
+	// queued are the keys that wait; true: in urgent. Entries of normal that are not in queued as such are stale.
+	queued map[K]bool
+	// servedUrgent says that the last Pop was of urgent.
+	servedUrgent bool
+}
+
+func newPriority[K comparable](isUrgent func(K) bool) *priority[K] {
+	return &priority[K]{isUrgent: isUrgent, queued: map[K]bool{}}
+}
+
+// Push adds a key that is not queued.
+func (p *priority[K]) Push(key K) {
+	p.queued[key] = p.isUrgent(key)
+	if p.queued[key] {
+		p.urgent = append(p.urgent, key)
+	} else {
+		p.normal = append(p.normal, key)
+	}
+}
+
+// Touch promotes a queued key that has become urgent.
+func (p *priority[K]) Touch(key K) {
+	if wasUrgent, isQueued := p.queued[key]; isQueued && !wasUrgent && p.isUrgent(key) {
+		p.queued[key] = true
+		p.urgent = append(p.urgent, key)
+	}
+}
+
+// Len returns how many keys are queued.
+func (p *priority[K]) Len() int { return len(p.queued) }
+
+// Pop removes and returns the next key. At least one must be queued.
+func (p *priority[K]) Pop() (key K) {
+	onlyUrgent := len(p.urgent) == len(p.queued)
+	p.servedUrgent = len(p.urgent) > 0 && (!p.servedUrgent || onlyUrgent)
+	keys := &p.normal
+	if p.servedUrgent {
+		keys = &p.urgent
+	}
+	for {
+		key, *keys = (*keys)[0], (*keys)[1:]
+		if isUrgent, isQueued := p.queued[key]; isQueued && isUrgent == p.servedUrgent {
+			delete(p.queued, key)
+			return key
+		}
+	}
+}
