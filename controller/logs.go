@@ -154,7 +154,7 @@ func (t *term) keepLog(ctx context.Context, pod *corev1.Pod, runUID string, atte
 			log.Incomplete, log.Message = true, join(log.Message, "the stream ended early: "+cleanText(stream.err.Error()))
 		}
 		if stream.rotated {
-			log.Incomplete, log.Message = true, join(log.Message, "its node rotated it while it was followed: lines may be missing where it did")
+			log.Incomplete, log.Message = true, join(log.Message, "its node rotated it while it was followed: lines may be missing or repeated there")
 		}
 		return true, t.saveLog(ctx, pod, owner.RunID, log, result.Blocks)
 	}
@@ -268,7 +268,7 @@ func (t *term) describe(pod *corev1.Pod, attempt store.Attempt, r podlog.Result,
 		row.Message = fmt.Sprintf("%d bytes after the first %d are omitted: %s", r.Omitted, r.OmittedAt, limit)
 	}
 	if r.Gap {
-		row.Message = join(row.Message, "its stream broke: lines may be missing where it was continued")
+		row.Message = join(row.Message, "its stream broke: lines may be missing or repeated where it continues")
 	}
 	started := attempt.StartedAt
 	if task := containerStatus(pod.Status.ContainerStatuses, v1alpha1.TaskContainer); task != nil {
