@@ -31,6 +31,7 @@ func Queries(s Sample) map[string]Query {
 		"sqlAttemptStray":      {sqlAttemptStray, []any{s.RunID, s.AttemptID, s.RunUID}},
 		"sqlAttemptsByPods":    {sqlAttemptsByPods, []any{s.RunID, pods}},
 		"sqlChange":            {sqlChange, []any{s.RunID, "run"}},
+		"sqlClock":             {sqlClock, nil},
 		"sqlClusterBind":       {sqlClusterBind, []any{"uid"}},
 		"sqlClusterLock":       {sqlClusterLock, nil},
 		"sqlDAGDelete":         {sqlDAGDelete, []any{s.Namespace, s.DAG, s.RunUID, now}},
