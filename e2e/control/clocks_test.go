@@ -35,7 +35,7 @@ func TestTakeoverByAnotherClock(t *testing.T) {
 			w.WaitAttempt("run", "failing", 1, "Failed")
 			w.Open("end")
 			w.WaitRun("run", v1alpha1.RunFailed, patience)
-			w.CheckFinal("run", "Failed", map[string]string{"long": "Succeeded", "failing": "Failed"})
+			w.CheckFinal("run", "Failed", map[string]string{"long": "Succeeded", "failing": "Failed 2"})
 			for _, a := range w.Attempts("run") {
 				if a.FinishedAt.Sub(a.StartedAt).Abs() > 5*time.Minute {
 					t.Errorf("attempt %d of %s ran from %s to %s", a.Number, a.Task, a.StartedAt, a.FinishedAt)
