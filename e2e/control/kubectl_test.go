@@ -84,7 +84,7 @@ func TestKubectlExplain(t *testing.T) {
 	w := newWorld(t)
 	for path, want := range map[string]string{
 		"dag.spec.task":                     "runAfter",
-		"dag.spec.task.timeoutSeconds":      "container's start",
+		"dag.spec.task.timeoutSeconds":      "sees the container run",
 		"dag.spec.task.podTemplate.volumes": "Volumes of the Pod",
 		"dagrun.spec.cancel":                "keeps the object",
 		"dagrun.status.conditions":          "Admitted",
