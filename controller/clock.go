@@ -9,15 +9,15 @@ import (
 )
 
 const (
-	// clockTolerance is how far the clock may be from the database's before it is set again: less is the way of the answer.
+	// clockTolerance is the smallest difference from the database's clock that a reading corrects. Less may be latency.
 	clockTolerance = time.Second
-	// clockOff is how far the machine's clock may be from the database's before that is worth a word.
-	clockOff = 30 * time.Second
+	// clockWarning is the smallest difference between the clocks of machine and database that is logged.
+	clockWarning = 30 * time.Second
 )
 
-// clock tells the database's time, which all leaders have in common: what one wrote down as due is due for the next,
-// whatever the clocks of their machines say. Between two readings it goes by this process's monotonic clock, so that a step
-// of the machine's clock changes nothing.
+// clock tells the database's time, which all leaders share: a due time that one leader wrote means the same to the next,
+// whatever the clocks of their machines say. Between two readings it follows this process's monotonic clock, so a step of
+// the machine's clock has no effect.
 type clock struct {
 	mu             sync.Mutex
 	read, database time.Time // the last reading, by this process's clock and by the database's
@@ -40,7 +40,7 @@ func (c *clock) at(local time.Time) time.Time {
 	return c.database.Add(local.Sub(c.read)).UTC().Truncate(time.Microsecond)
 }
 
-// set takes over a reading of the database's clock that was asked for and answered at these times of this process's clock.
+// set adopts a reading of the database's clock. asked and answered are the times of the query by this process's clock.
 func (c *clock) set(asked, answered, database time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -59,11 +59,11 @@ func (t *term) readClock(ctx context.Context) error {
 	}
 	answered := fault.Now()
 	t.clock.set(asked, answered, database)
-	if off := answered.Round(0).Sub(database); off.Abs() > clockOff+answered.Sub(asked) {
-		t.Log.Warn("the clock of this machine is not the database's, which counts", "ahead", off.Round(time.Second).String())
+	if off := answered.Round(0).Sub(database); off.Abs() > clockWarning+answered.Sub(asked) {
+		t.Log.Warn("the clock of this machine differs from the database's clock, which is used", "ahead", off.Round(time.Second).String())
 	}
 	return nil
 }
 
-// now is the time by which everything is due: the database's.
+// now is the database's time, by which everything is due.
 func (t *term) now() time.Time { return t.clock.now() }

@@ -8,11 +8,11 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// clocksApart is how far the clocks of this process and of the API server may be apart.
+// clocksApart is the largest tolerated difference between the clocks of this process and of the API server.
 const clocksApart = 10 * time.Minute
 
-// deletions remembers when this process first saw that a Pod in the cache is being deleted. The deletionTimestamp is of the
-// API server's clock: compared with this process's, a node could count as lost while its Pod still has its grace.
+// deletions remembers when this process first saw that a cached Pod is being deleted. The API server's clock sets the
+// deletionTimestamp. Compared with this process's clock, it could make a node count as lost during its Pod's grace period.
 type deletions struct {
 	mu   sync.Mutex
 	seen map[types.UID]time.Time
@@ -20,8 +20,9 @@ type deletions struct {
 
 func newDeletions() *deletions { return &deletions{seen: map[types.UID]time.Time{}} }
 
-// graceOver is when the grace of a deleted Pod in the cache is over, by this process's clock: its grace after the deletion
-// was first seen, and no later than latestGrace. After a restart that bound keeps a grace of hours from beginning again.
+// graceOver returns when the grace period of a deleted, cached Pod ends by this process's clock: its length after the
+// deletion was first seen, but no later than latestGrace. After a restart that bound keeps a grace period of hours from
+// starting again.
 func (d *deletions) graceOver(pod *corev1.Pod, now time.Time) time.Time {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -37,7 +38,7 @@ func (d *deletions) graceOver(pod *corev1.Pod, now time.Time) time.Time {
 	return earlier(seen.Add(grace), latestGrace(pod))
 }
 
-// latestGrace is when the grace of a deleted Pod is over if the API server's clock is as far behind as it may be.
+// latestGrace returns when the grace period of a deleted Pod ends if the API server's clock is clocksApart behind.
 func latestGrace(pod *corev1.Pod) time.Time { return utc(*pod.DeletionTimestamp).Add(clocksApart) }
 
 // drop forgets a Pod that is gone.

@@ -85,8 +85,8 @@ func (g *gates) pass(namespace string, key runKey, t template) (engine.Refusal, 
 	return why, false
 }
 
-// blocked says which of these tasks of a run may not send a create now, and why: a sync takes no slots for them. A run of
-// which one may not waits in the ring.
+// blocked returns the tasks of a run whose Pods may not be created now, and why. A sync takes no slots for them. A run with
+// such a task joins the ring.
 func (g *gates) blocked(namespace string, key runKey, version int64, tasks []int) map[int]engine.Refusal {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -205,7 +205,7 @@ func (g *gates) open(namespace string, gate *gate) {
 	}
 }
 
-// refusal is why a gate is closed for a template, if it is.
+// refusal returns why a gate is closed for a template, and whether it is.
 func (g *gate) refusal(t template) (engine.Refusal, bool) {
 	if g.all.Reason != "" {
 		return g.all, true

@@ -35,7 +35,7 @@ type facts struct {
 	// unlabelled are Pods of ours whose labels somebody took.
 	unlabelled []*corev1.Pod
 	nextDue    time.Time
-	// uncreated is how many attempts are Decided, the first hundred of which are in the slice, less those that are blocked.
+	// uncreated counts the Decided attempts that are not blocked. The slice has the first hundred.
 	uncreated int
 	// slots are the creates that the sync may send.
 	slots *grant
@@ -172,7 +172,7 @@ func (t *term) gatherPods(ctx context.Context, row store.Run, f *facts, change *
 	return t.askNodes(ctx, f, now)
 }
 
-// gatherBlocked finds the attempts whose creates must wait for their turn to probe.
+// gatherBlocked finds the attempts whose Pods must not be created before the run's turn to probe the namespace.
 func (t *term) gatherBlocked(row store.Run, f *facts) {
 	var tasks []int
 	for _, a := range f.slice.Attempts {
@@ -215,7 +215,7 @@ func (t *term) askPods(ctx context.Context, row store.Run, f *facts, ask []engin
 		}
 		p := podFacts(pod, t.starts.newest(pod.UID))
 		if pod.DeletionTimestamp != nil {
-			p.Deletion = latestGrace(pod) // the cache has it not: who looks again later finds the same time
+			p.Deletion = latestGrace(pod) // an uncached Pod has no first sighting
 		}
 		f.slice.Pods[a.PodName] = p
 		if !ours(pod, t.ID, row.UID) {

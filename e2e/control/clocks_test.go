@@ -7,7 +7,7 @@ import (
 	"kontroler/apis/kontroler/v1alpha1"
 )
 
-// A controller takes over from one whose clock is another: timeouts, deadlines and schedules go on as if both had the same.
+// A controller with another clock takes over: timeouts, deadlines and schedules continue as if both clocks agreed.
 func TestTakeoverByAnotherClock(t *testing.T) {
 	for name, ahead := range map[string]string{"ahead": "10m", "behind": "-10m"} {
 		t.Run(name, func(t *testing.T) {
@@ -26,7 +26,7 @@ func TestTakeoverByAnotherClock(t *testing.T) {
 			first.Kill9()
 
 			second := w.Controller(atOnce, environment("KONTROLER_FAULT_CLOCK="+ahead))
-			second.WaitLog("the clock of this machine is not the database's")
+			second.WaitLog("the clock of this machine differs from the database's clock")
 			ran := w.Ticks("tick", "Ran", "")
 			w.waitTicks("tick", "Ran", "Succeeded", ran+2)
 			w.rest("tick")
