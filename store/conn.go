@@ -59,6 +59,20 @@ type conn struct {
 	connector *connector
 	opened    int64 // connector.useless when it was opened
 	isUseless bool
+	isUsed    bool
+}
+
+// firstUse returns driver.ErrBadConn for a connection that became useless before its first use: the pool tries another one.
+// The pool does not reset connections that it opened ahead of their use.
+func (c *conn) firstUse() error {
+	if c.isUsed {
+		return nil
+	}
+	c.isUsed = true
+	if !c.IsValid() {
+		return driver.ErrBadConn
+	}
+	return nil
 }
 
 // isUselessAfter reports whether an error means that the session would answer the same for ever: it is read-only (25006; a
@@ -92,6 +106,9 @@ func (c *conn) ResetSession(ctx context.Context) error {
 
 // BeginTx begins a transaction.
 func (c *conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
+	if err := c.firstUse(); err != nil {
+		return nil, err
+	}
 	inner, err := c.pgConn.BeginTx(ctx, opts)
 	if err != nil {
 		return nil, c.noted(err)
@@ -101,6 +118,9 @@ func (c *conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, e
 
 // PrepareContext prepares a statement.
 func (c *conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
+	if err := c.firstUse(); err != nil {
+		return nil, err
+	}
 	inner, err := c.pgConn.PrepareContext(ctx, query)
 	if err != nil {
 		return nil, c.noted(err)
@@ -110,12 +130,18 @@ func (c *conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, e
 
 // ExecContext runs a statement.
 func (c *conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	if err := c.firstUse(); err != nil {
+		return nil, err
+	}
 	result, err := c.pgConn.ExecContext(ctx, query, args)
 	return result, c.noted(err)
 }
 
 // QueryContext runs a query.
 func (c *conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	if err := c.firstUse(); err != nil {
+		return nil, err
+	}
 	return c.rows(c.pgConn.QueryContext(ctx, query, args))
 }
 

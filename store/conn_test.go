@@ -179,17 +179,17 @@ func TestConnectionsToAStandby(t *testing.T) {
 	}
 	openAll()
 	address.lead(host(t, primary.URL()))
-	refused := 0
+	var refused []error
 	for n := range 4 * connections {
 		if err := admit(n + 3); err != nil {
 			if !store.IsUnavailable(err) {
 				t.Fatal(err)
 			}
-			refused++
+			refused = append(refused, err)
 		}
 	}
-	if refused != 1 {
-		t.Errorf("%d writes were refused after the failover, want one", refused)
+	if len(refused) != 1 {
+		t.Errorf("%d writes were refused after the failover, want one:\n%v", len(refused), errors.Join(refused...))
 	}
 }
 
