@@ -12,7 +12,8 @@ import (
 const clocksApart = 10 * time.Minute
 
 // deletions remembers when this process first saw that a cached Pod is being deleted. The API server's clock sets the
-// deletionTimestamp. Compared with this process's clock, it could make a node count as lost during its Pod's grace period.
+// deletionTimestamp. Compared with this process's clock, it could make a node count as lost during its Pod's grace
+// period.
 type deletions struct {
 	mu   sync.Mutex
 	seen map[types.UID]time.Time
@@ -22,8 +23,11 @@ func newDeletions() *deletions { return &deletions{seen: map[types.UID]time.Time
 
 // graceOver returns when the grace period of a deleted, cached Pod ends by this process's clock: its length after the
 // deletion was first seen, but no later than latestGrace. After a restart that bound keeps a grace period of hours from
-// starting again.
+// starting again. Zero: the Pod is not deleted.
 func (d *deletions) graceOver(pod *corev1.Pod, now time.Time) time.Time {
+	if pod.DeletionTimestamp == nil {
+		return time.Time{}
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	seen, known := d.seen[pod.UID]
@@ -39,7 +43,13 @@ func (d *deletions) graceOver(pod *corev1.Pod, now time.Time) time.Time {
 }
 
 // latestGrace returns when the grace period of a deleted Pod ends if the API server's clock is clocksApart behind.
-func latestGrace(pod *corev1.Pod) time.Time { return utc(*pod.DeletionTimestamp).Add(clocksApart) }
+// Zero: the Pod is not deleted.
+func latestGrace(pod *corev1.Pod) time.Time {
+	if pod.DeletionTimestamp == nil {
+		return time.Time{}
+	}
+	return utc(*pod.DeletionTimestamp).Add(clocksApart)
+}
 
 // drop forgets a Pod that is gone.
 func (d *deletions) drop(pod types.UID) {

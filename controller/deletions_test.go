@@ -22,7 +22,9 @@ func TestGraceIsOverByOneClock(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			d, seen := newDeletions(), now.Add(-c.seenAgo)
 			deleted := metav1.NewTime(seen.Add(c.ahead + c.grace))
-			pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{UID: "u", DeletionTimestamp: &deleted, DeletionGracePeriodSeconds: new(int64(c.grace / time.Second))}}
+			pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{
+				UID: "u", DeletionTimestamp: &deleted, DeletionGracePeriodSeconds: new(int64(c.grace / time.Second)),
+			}}
 			d.graceOver(pod, seen)
 			if got := d.graceOver(pod, now).Sub(now); got != c.want {
 				t.Errorf("the grace is over in %s, want in %s", got, c.want)

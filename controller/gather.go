@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -67,9 +68,9 @@ func (t *term) gather(ctx context.Context, row store.Run, graph *dag.Graph, chan
 			return podName(t.ID, row.UID, row.Name, task, index, number)
 		},
 	}
-	closed := t.gates.reason(row.Namespace)
-	if closed == "" && row.WorkspaceUID == "" && t.lacksWorkspace(row, graph) {
-		closed = t.storage.reason(row.Namespace)
+	closed := ""
+	for _, gates := range t.gatesOf(row, graph) {
+		closed = cmp.Or(gates.reason(row.Namespace), closed)
 	}
 	if closed != "" {
 		// One attempt waits for its turn to probe.
@@ -148,9 +149,7 @@ func (t *term) gatherPods(ctx context.Context, row store.Run, f *facts, change *
 		switch {
 		case cached && t.podOf(pod, row, a):
 			p := podFacts(pod, t.starts.newest(pod.UID))
-			if pod.DeletionTimestamp != nil {
-				p.Deletion = t.deletions.graceOver(pod, now)
-			}
+			p.Deletion = t.deletions.graceOver(pod, now)
 			f.slice.Pods[a.PodName] = p
 			if pod.Labels[v1alpha1.LabelRun] != row.UID {
 				f.unlabelled = append(f.unlabelled, pod)
@@ -172,6 +171,15 @@ func (t *term) gatherPods(ctx context.Context, row store.Run, f *facts, change *
 	return t.askNodes(ctx, f, now)
 }
 
+// gatesOf returns the gates that the Pods of a run must pass: that of its claim, if it needs one, and that of Pods,
+// whose word counts more.
+func (t *term) gatesOf(row store.Run, graph *dag.Graph) []*gates {
+	if row.WorkspaceUID == "" && t.lacksWorkspace(row, graph) {
+		return []*gates{t.storage, t.gates}
+	}
+	return []*gates{t.gates}
+}
+
 // gatherBlocked finds the attempts whose Pods must not be created before the run's turn to probe the namespace.
 func (t *term) gatherBlocked(row store.Run, f *facts) {
 	var tasks []int
@@ -180,12 +188,11 @@ func (t *term) gatherBlocked(row store.Run, f *facts) {
 			tasks = append(tasks, a.Task)
 		}
 	}
-	blocked := t.gates.blocked(row.Namespace, runKey(row.UID), row.VersionID, tasks)
-	if len(blocked) == 0 && row.WorkspaceUID == "" && t.lacksWorkspace(row, f.graph) {
-		blocked = t.storage.blocked(row.Namespace, runKey(row.UID), row.VersionID, tasks)
+	f.slice.Blocked = map[int]engine.Refusal{}
+	for _, gates := range t.gatesOf(row, f.graph) {
+		maps.Copy(f.slice.Blocked, gates.blocked(row.Namespace, runKey(row.UID), row.VersionID, tasks))
 	}
-	f.slice.Blocked = blocked
-	f.uncreated -= len(blocked)
+	f.uncreated -= len(f.slice.Blocked)
 }
 
 // podOf reports whether a Pod is that of the attempt: by label, owner and, once seen, UID.
@@ -214,9 +221,7 @@ func (t *term) askPods(ctx context.Context, row store.Run, f *facts, ask []engin
 			return nil
 		}
 		p := podFacts(pod, t.starts.newest(pod.UID))
-		if pod.DeletionTimestamp != nil {
-			p.Deletion = latestGrace(pod) // an uncached Pod has no first sighting
-		}
+		p.Deletion = latestGrace(pod) // an uncached Pod has no first sighting
 		f.slice.Pods[a.PodName] = p
 		if !ours(pod, t.ID, row.UID) {
 			f.unlabelled = append(f.unlabelled, pod)
