@@ -15,9 +15,9 @@ const (
 	clockWarning = 30 * time.Second
 )
 
-// clock tells the database's time, which all leaders share: a due time that one leader wrote means the same to the next,
-// whatever the clocks of their machines say. Between two readings it follows this process's monotonic clock, so a step of
-// the machine's clock has no effect.
+// clock tells the database's time, which all leaders share: a due time that one leader wrote means the same to the
+// next, whatever the clocks of their machines say. Between two readings it follows this process's monotonic clock, so a
+// step of the machine's clock has no effect.
 type clock struct {
 	mu             sync.Mutex
 	read, database time.Time // the last reading, by this process's clock and by the database's
@@ -40,14 +40,17 @@ func (c *clock) at(local time.Time) time.Time {
 	return c.database.Add(local.Sub(c.read)).UTC().Truncate(time.Microsecond)
 }
 
-// set adopts a reading of the database's clock. asked and answered are the times of the query by this process's clock.
-func (c *clock) set(asked, answered, database time.Time) {
+// set adopts a reading of the database's clock, if it differs from this one. asked and answered are the times of the
+// query by this process's clock.
+func (c *clock) set(asked, answered, database time.Time) (adopted bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	read := asked.Add(answered.Sub(asked) / 2)
-	if off := database.Sub(c.at(read)); off.Abs() > clockTolerance {
-		c.read, c.database = read, database
+	if off := database.Sub(c.at(read)); off.Abs() <= clockTolerance {
+		return false
 	}
+	c.read, c.database = read, database
+	return true
 }
 
 // readClock sets the term's clock by the database's.
@@ -58,9 +61,10 @@ func (t *term) readClock(ctx context.Context) error {
 		return err
 	}
 	answered := fault.Now()
-	t.clock.set(asked, answered, database)
-	if off := answered.Round(0).Sub(database); off.Abs() > clockWarning+answered.Sub(asked) {
-		t.Log.Warn("the clock of this machine differs from the database's clock, which is used", "ahead", off.Round(time.Second).String())
+	ahead := answered.Round(0).Sub(database)
+	if t.clock.set(asked, answered, database) && ahead.Abs() > clockWarning+answered.Sub(asked) {
+		t.Log.Warn("the clock of this machine differs from the database's clock, which is used",
+			"ahead", ahead.Round(time.Second).String())
 	}
 	return nil
 }
