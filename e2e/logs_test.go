@@ -97,8 +97,8 @@ func (w *world) checkLog(run, task string, number int, want string) {
 	}
 }
 
-// checkFollowed waits for a log that is followed. If its node rotated it meanwhile, or removed it before its end was seen, it
-// says so, and lines may be missing or repeated in its middle.
+// checkFollowed waits for a log that is followed. If its node rotated it meanwhile, or removed it before its end was
+// seen, it says so, and lines may be missing or repeated in its middle.
 func (w *world) checkFollowed(run, task, whole string) {
 	w.T.Helper()
 	row := w.log(run, task, 1)
@@ -113,10 +113,10 @@ func (w *world) checkFollowed(run, task, whole string) {
 	}
 }
 
-// near reports whether a followed log has as many bytes as was written, but for the few lines that a kubelet skips or repeats
-// where it rotates.
+// near reports whether a followed log has as many bytes as was written, but for the few lines that a kubelet skips or
+// repeats where it rotates.
 func near(bytes int64, written int) bool {
-	return bytes >= int64(written)*9/10 && bytes <= int64(written)*11/10
+	return bytes >= int64(written)*9/10 && bytes <= int64(written)+64<<10
 }
 
 func cut(s string) string {
