@@ -259,7 +259,8 @@ func (t *term) resume(ctx context.Context) error {
 		for _, key := range keys {
 			after = key.ID
 			if !t.watches(key.Namespace) {
-				t.Log.Warn("run is in a namespace outside --namespaces; it stays paused until that namespace is included", "namespace", key.Namespace, "run", key.Name)
+				t.Log.Warn("run is in a namespace outside --namespaces; it stays paused until that namespace is included",
+					"namespace", key.Namespace, "run", key.Name)
 				continue
 			}
 			t.dirty.full(runKey(key.UID))

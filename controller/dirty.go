@@ -54,8 +54,8 @@ func (d *dirty) full(key runKey) { d.with(key, func(c *change) { c.full = true }
 // granted notes that a slot is kept for a run.
 func (d *dirty) granted(key runKey) { d.with(key, func(c *change) { c.granted = true }) }
 
-// isUrgent reports whether Pods of a run changed, or a slot is reserved for it: its sync frees or uses slots that other runs
-// wait for.
+// isUrgent reports whether Pods of a run changed, or a slot is reserved for it: its sync frees or uses slots that other
+// runs wait for.
 func (d *dirty) isUrgent(key runKey) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()

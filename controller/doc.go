@@ -39,8 +39,8 @@
 //
 // Invariants:
 //   - Nothing is created or deleted in the cluster that was not committed before.
-//   - Two writers of one run cannot both succeed: every transition is a guarded UPDATE. The worker that holds a run's key
-//     decides for it; the reaper, which also writes, records what the cluster has already done.
+//   - Two writers of one run cannot both succeed: every transition is a guarded UPDATE. The worker that holds a run's
+//     key decides for it; the reaper, which also writes, records what the cluster has already done.
 //   - What is in memory (change sets, slots, gates, created Pods) can be
 //     lost at any instant: it is rebuilt from the rows and a fresh list.
 //   - An object that is not ours by label and owner is never touched.

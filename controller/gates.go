@@ -85,8 +85,8 @@ func (g *gates) pass(namespace string, key runKey, t template) (engine.Refusal, 
 	return why, false
 }
 
-// blocked returns the tasks of a run whose Pods may not be created now, and why. A sync takes no slots for them. A run with
-// such a task joins the ring.
+// blocked returns the tasks of a run whose Pods may not be created now, and why. A sync takes no slots for them. A run
+// with such a task joins the ring.
 func (g *gates) blocked(namespace string, key runKey, version int64, tasks []int) map[int]engine.Refusal {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -154,7 +154,8 @@ func (t *term) keepLog(ctx context.Context, pod *corev1.Pod, runUID string, atte
 			log.Incomplete, log.Message = true, join(log.Message, "the stream ended early: "+cleanText(stream.err.Error()))
 		}
 		if stream.rotated {
-			log.Incomplete, log.Message = true, join(log.Message, "its node rotated it while it was followed: lines may be missing or repeated there")
+			log.Incomplete = true
+			log.Message = join(log.Message, "its node rotated it while it was followed: lines may be missing or repeated there")
 		}
 		return true, t.saveLog(ctx, pod, owner.RunID, log, result.Blocks)
 	}

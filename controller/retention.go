@@ -163,8 +163,8 @@ func beyond(runs []*v1alpha1.DagRun, limit *int32) []*v1alpha1.DagRun {
 	return runs[min(len(runs), kept):]
 }
 
-// hasPods reports whether Pods of the run still exist. Deleting the DagRun now would garbage-collect Pods whose logs have
-// not been read. When the last Pod goes, the run is enqueued again.
+// hasPods reports whether Pods of the run still exist. Deleting the DagRun now would garbage-collect Pods whose logs
+// have not been read. When the last Pod goes, the run is enqueued again.
 func (t *term) hasPods(uid types.UID) bool {
 	return slices.ContainsFunc(t.podSource.by(byRun, string(uid)), func(pod *corev1.Pod) bool { return ownerRun(pod) == string(uid) })
 }
@@ -236,7 +236,8 @@ func (t *term) trimOnce(ctx context.Context) error {
 	return err
 }
 
-// retained reports whether the rows of an ended run are still needed: its DagRun status is not final yet, or it has Pods.
+// retained reports whether the rows of an ended run are still needed: its DagRun status is not final yet, or it has
+// Pods.
 func (t *term) retained(uid string) bool {
 	run := t.cachedRun(runKey(uid))
 	return run != nil && !run.Status.Phase.Ended() || t.hasPods(types.UID(uid))

@@ -44,7 +44,8 @@ func readStream(t *testing.T, answers ...answer) (s *stream, content string, sin
 	}))
 	defer server.Close()
 	kube := kubernetes.NewForConfigOrDie(&rest.Config{Host: server.URL, QPS: -1})
-	term := &term{Controller: &Controller{Config: Config{Kube: kube, LogLimit: 1 << 20, Log: slog.New(slog.DiscardHandler)}}, clock: newClock()}
+	term := &term{Controller: &Controller{Config: Config{
+		Kube: kube, LogLimit: 1 << 20, Log: slog.New(slog.DiscardHandler)}}, clock: newClock()}
 	streams := newStreams(1<<20, nil)
 	s = streams.open(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "p", UID: "u"}}, 1<<20, streamsAtOnce)
 	if again := streams.open(s.pod, 1<<20, streamsAtOnce); again != s {

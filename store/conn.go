@@ -62,8 +62,8 @@ type conn struct {
 	isUsed    bool
 }
 
-// firstUse returns driver.ErrBadConn for a connection that became useless before its first use: the pool tries another one.
-// The pool does not reset connections that it opened ahead of their use.
+// firstUse returns driver.ErrBadConn for a connection that became useless before its first use: the pool tries another
+// one. The pool does not reset connections that it opened ahead of their use.
 func (c *conn) firstUse() error {
 	if c.isUsed {
 		return nil

@@ -260,8 +260,8 @@ ALTER TABLE kontroler.attempts SET (autovacuum_enabled = false)`)
 	}
 }
 
-// wide is a run of which a quarter each is Active (at most 2,000), Ready, Waiting and Succeeded. Active tasks are due one
-// after the other, so that the same one is next at every size.
+// wide is a run of which a quarter each is Active (at most 2,000), Ready, Waiting and Succeeded. Active tasks are due
+// one after the other, so that the same one is next at every size.
 func (f *fixture) wide(size int) int64 {
 	f.Helper()
 	run := f.admit(make([]int, size)...).ID

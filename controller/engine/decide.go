@@ -193,8 +193,8 @@ func (d *decision) unborn(a *Attempt, task *Task) {
 	d.create(a, a.Reason)
 }
 
-// create requests the Pod of an attempt that was decided earlier, unless the attempt is blocked or no slot is free. reason
-// is the attempt's current reason for waiting.
+// create requests the Pod of an attempt that was decided earlier, unless the attempt is blocked or no slot is free.
+// reason is the attempt's current reason for waiting.
 func (d *decision) create(a *Attempt, reason string) {
 	if _, isBlocked := d.Blocked[a.Task]; isBlocked {
 		return

@@ -69,8 +69,8 @@ type Slice struct {
 	Pods map[string]*Pod
 	// Refusals, by Pod name: why the API server did not create it. Each is told once: without one the create is asked again.
 	Refusals map[string]Refusal
-	// Blocked says, by task, why Pods of Decided attempts may not be created now. They need no slot. The caller decides the
-	// run again when their turn comes.
+	// Blocked says, by task, why Pods of Decided attempts may not be created now. They need no slot. The caller decides
+	// the run again when their turn comes.
 	Blocked map[int]Refusal
 	// Cancel: the DagRun says so. Deleted: it is gone, read live. Ahead: it has ended, what became of it is not in the rows.
 	Cancel, Deleted, Ahead bool

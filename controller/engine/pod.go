@@ -15,8 +15,8 @@ type Pod struct {
 	Phase, Reason, Message string
 	// Disrupted: condition DisruptionTarget.
 	Disrupted bool
-	// DeletionAsked is when its deletion was asked for, by the clock of its node; Deletion when its grace is over, by the
-	// clock of the decision. Zero: not deleted.
+	// DeletionAsked is when its deletion was asked for, by the clock of its node; Deletion when its grace is over, by
+	// the clock of the decision. Zero: not deleted.
 	DeletionAsked, Deletion time.Time
 	// NodeLost: its node is gone or not Ready, read live.
 	NodeLost bool

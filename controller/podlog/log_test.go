@@ -288,8 +288,8 @@ func (e *endless) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// TestMemory reads a log of sixteen times the limit and a line of 50 MB: what is allocated in all does not grow with the log, but for
-// the blocks that fall from the tail, and what is held stays below twice the limit.
+// TestMemory reads a log of sixteen times the limit and a line of 50 MB: what is allocated in all does not grow with
+// the log, but for the blocks that fall from the tail, and what is held stays below twice the limit.
 func TestMemory(t *testing.T) {
 	for name, source := range map[string]*endless{
 		"128 MiB in lines": {left: 128 << 20, lines: true}, "a line of 50 MB": {left: 50_000_000},

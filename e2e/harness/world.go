@@ -183,8 +183,8 @@ func (w *World) ApplyDAG(name string, tasks ...v1alpha1.Task) {
 	w.ApplySpec(name, v1alpha1.DAGSpec{Task: tasks})
 }
 
-// ApplySpec creates a DAG, or replaces its spec, with $DIR and $NS filled in. It saves the processor time of kubectl, which
-// is a large part of a short test.
+// ApplySpec creates a DAG, or replaces its spec, with $DIR and $NS filled in. It saves the processor time of kubectl,
+// which is a large part of a short test.
 func (w *World) ApplySpec(name string, spec v1alpha1.DAGSpec) {
 	w.T.Helper()
 	var d v1alpha1.DAG
@@ -209,7 +209,8 @@ func (w *World) Start(run, dag string, parameters ...v1alpha1.ParameterValue) {
 	w.T.Helper()
 	var r v1alpha1.DagRun
 	w.decode(w.Manifest("DagRun", run, v1alpha1.DagRunSpec{DagName: dag, Parameters: parameters}), &r)
-	if _, err := w.Client.KontrolerV1alpha1().DagRuns(w.Namespace).Create(w.T.Context(), &r, metav1.CreateOptions{}); err != nil {
+	dagRuns := w.Client.KontrolerV1alpha1().DagRuns(w.Namespace)
+	if _, err := dagRuns.Create(w.T.Context(), &r, metav1.CreateOptions{}); err != nil {
 		w.T.Fatal(err)
 	}
 }

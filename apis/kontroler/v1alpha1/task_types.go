@@ -90,8 +90,8 @@ type TaskTemplate struct {
 	// +kubebuilder:validation:items:MaxLength=253
 	Parameters []string `json:"parameters,omitempty"`
 
-	// TimeoutSeconds bounds each attempt, counted by the controller's clock from when it sees the container run; past it the
-	// attempt fails, reason Timeout.
+	// TimeoutSeconds bounds each attempt, counted by the controller's clock from when it sees the container run; past
+	// it the attempt fails, reason Timeout.
 	//
 	// +optional
 	// +kubebuilder:validation:Minimum=1
