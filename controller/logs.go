@@ -42,8 +42,12 @@ const (
 	rotationAfter = 10 * time.Second
 )
 
-// errNoLog is an answer that says that there is no log (any more).
-var errNoLog = errors.New("there is no log")
+var (
+	// errNoLog is an answer that says that there is no log (any more).
+	errNoLog = errors.New("there is no log")
+	// errNotContinued is a log without the line at which an earlier stream of it ended.
+	errNotContinued = fmt.Errorf("%w: the node no longer has what was read before", errNoLog)
+)
 
 // captures counts the logs that are being read. A Pod whose turn has not come is put on the queue again when it has.
 type captures struct {
@@ -226,7 +230,7 @@ func (t *term) readLog(ctx context.Context, pod *corev1.Pod, log *podlog.Log, fo
 		return fmt.Errorf("%w: the kubelet says: %s", errNoLog, note)
 	}
 	if err == nil && !log.Continued() {
-		return fmt.Errorf("%w: the node has no more what was read before", errNoLog)
+		return errNotContinued
 	}
 	return err
 }

@@ -213,6 +213,10 @@ func (t *term) runStream(ctx context.Context, s *stream) {
 		case err == nil:
 			s.err, s.clean = nil, true
 			return
+		case errors.Is(err, errNotContinued) && t.isServed(s.pod):
+			// The kubelet rotated the log after its last line: what it serves now is empty.
+			s.err, s.clean, s.rotated = nil, true, true
+			return
 		case errors.Is(err, errNoLog):
 			// Of a Pod that is deleted the kubelet removes the log: then what was read to its end is all.
 			if t.isServed(s.pod) || !s.clean && (s.err == nil || s.log.Bytes() == 0) {

@@ -234,7 +234,9 @@ func TestLogsOfStoppedTasks(t *testing.T) {
 func TestLogsRotated(t *testing.T) {
 	w := newWorld(t)
 	w.Controller()
-	task := sh("task", "echo the true head; "+until("write")+"; yes 'one line of many, all of them the same' | head -c 11000000; "+until("go")+"; echo the end")
+	// A small log counts as rotated if it begins more than ten seconds after its container.
+	task := sh("task", "echo the true head; "+until("write")+"; yes 'one line of many, all of them the same' | head -c 11000000; sleep 11; "+
+		until("go")+"; echo the end")
 	for policy, name := range map[v1alpha1.LogPolicy]string{v1alpha1.LogsCapture: "capture", v1alpha1.LogsFollow: "follow"} {
 		w.ApplySpec(name, v1alpha1.DAGSpec{Logs: policy, Task: []v1alpha1.Task{task}})
 		w.Start(name, name)
