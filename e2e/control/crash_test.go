@@ -62,9 +62,10 @@ func TestKilledAgainAndAgain(t *testing.T) {
 func TestStray(t *testing.T) {
 	w := newWorld(t)
 	c := w.Controller(patientLease)
-	w.ApplyDAG("dag", play("a", ""), play("b", until("go")))
+	w.ApplyDAG("dag", play("a", until("seen")), play("b", until("go")))
 	w.Start(theRun, "dag")
 	pod := w.WaitPod(theRun, "a", nil)
+	w.Open("seen")
 	w.WaitTask(theRun, "a", "Succeeded", "*")
 	w.WaitPodGone(pod.Name)
 	first := w.stray(pod)

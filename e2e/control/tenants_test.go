@@ -283,13 +283,18 @@ func TestClaimKilledAfterTheAccount(t *testing.T) {
 	w.checkLedger("tick", time.Second)
 }
 
-// leaveAndComeBack gives a DAG to another class, and back.
+// leaveAndComeBack gives a DAG to another class, and back after two seconds, in which its schedule must have been due.
 func (w *world) leaveAndComeBack(dag string) {
 	w.T.Helper()
 	w.Kubectl("patch", "dag", dag, "--type=merge", "-p", `{"spec":{"controllerClass":"other"}}`)
 	w.Eventually("the DAG to be left", patience, func(context.Context) (bool, string) {
 		is := w.DAG(dag).Status.Controller
 		return is == "", is
+	})
+	left := time.Now()
+	w.Eventually("a due time to pass", patience, func(context.Context) (bool, string) {
+		away := time.Since(left)
+		return away > 2*time.Second, away.String()
 	})
 	w.Kubectl("patch", "dag", dag, "--type=merge", "-p", `{"spec":{"controllerClass":""}}`)
 }
