@@ -87,7 +87,7 @@ subjects: [{kind: ServiceAccount, name: weak, namespace: $NS}]
 
 func TestStartWithoutCustomResources(t *testing.T) {
 	w := newWorld(t)
-	bare, err := harness.UpCluster(filepath.Join(w.Suite.Dir, "bare"), "--no-node")
+	bare, err := harness.UpCluster(t.Cleanup, filepath.Join(w.Suite.Dir, "bare"), "--no-node")
 	if err != nil {
 		if os.Getenv("CI") == "true" {
 			t.Fatal(err)

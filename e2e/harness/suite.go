@@ -149,7 +149,7 @@ func startSuite() (*Suite, error) {
 	if err := s.installCRDs(); err != nil {
 		return nil, err
 	}
-	if s.watch, err = watchPods(s.Kube); err != nil {
+	if s.watch, err = watchPods(atEnd, s.Kube); err != nil {
 		return nil, err
 	}
 	if stage.WithoutNode {
@@ -160,21 +160,22 @@ func startSuite() (*Suite, error) {
 	return s, s.findController()
 }
 
-// apart is the suite on a cluster of its own, without anybody who plays its Pods.
-func (s *Suite) apart() (*Suite, error) {
+// apart is the suite on a cluster of its own, without anybody who plays its Pods, until what it registers with cleanup is
+// called.
+func (s *Suite) apart(cleanup func(func())) (*Suite, error) {
 	own := &Suite{Dir: s.Dir, Binary: s.Binary}
 	dir, err := os.MkdirTemp(s.Dir, "apart-")
 	if err != nil {
 		return nil, err
 	}
-	if own.Kubeconfig, err = UpCluster(filepath.Join(dir, "cluster"), "--no-node"); err != nil {
+	if own.Kubeconfig, err = UpCluster(cleanup, filepath.Join(dir, "cluster"), "--no-node"); err != nil {
 		return nil, err
 	}
 	own.findKubectl()
 	if err := own.connect(); err != nil {
 		return nil, err
 	}
-	own.watch, err = watchPods(own.Kube)
+	own.watch, err = watchPods(cleanup, own.Kube)
 	return own, err
 }
 
@@ -185,13 +186,14 @@ func (s *Suite) findCluster() (err error) {
 		variable, options = "CONTROL_KUBECONFIG", []string{"--no-node"}
 	}
 	if s.Kubeconfig = os.Getenv(variable); s.Kubeconfig == "" {
-		s.Kubeconfig, err = UpCluster(filepath.Join(s.Dir, "cluster"), options...)
+		s.Kubeconfig, err = UpCluster(atEnd, filepath.Join(s.Dir, "cluster"), options...)
 	}
 	return err
 }
 
-// UpCluster starts a cluster that ends with this process, and returns its kubeconfig.
-func UpCluster(dir string, options ...string) (string, error) {
+// UpCluster starts a cluster and returns its kubeconfig. cleanup registers what ends the cluster: t.Cleanup, for a cluster
+// of one test. It also ends with this process.
+func UpCluster(cleanup func(func()), dir string, options ...string) (string, error) {
 	if os.Geteuid() != 0 {
 		return "", errNoCluster
 	}
@@ -200,7 +202,7 @@ func UpCluster(dir string, options ...string) (string, error) {
 	if err := up.Run(); err != nil {
 		return "", fmt.Errorf("starting a cluster: %w", err)
 	}
-	atEnd(func() {
+	cleanup(func() {
 		down := exec.Command(ClusterTool(), "down", dir)
 		if out, err := down.CombinedOutput(); err != nil {
 			fmt.Fprintf(os.Stderr, "ending the cluster: %v\n%s", err, out)

@@ -39,8 +39,8 @@ type seenPod struct {
 // marker is the prefix of the names of Pods that are made to see how far the watch is.
 const marker = "watch-marker-"
 
-// watchPods starts a watch that ends with the tests.
-func watchPods(kube kubernetes.Interface) (*podWatch, error) {
+// watchPods starts a watch. cleanup registers what ends it.
+func watchPods(cleanup func(func()), kube kubernetes.Interface) (*podWatch, error) {
 	p := &podWatch{pods: map[types.UID]*seenPod{}, noted: make(chan struct{})}
 	factory := informers.NewSharedInformerFactory(kube, 0)
 	informer := factory.Core().V1().Pods().Informer()
@@ -53,7 +53,7 @@ func watchPods(kube kubernetes.Interface) (*podWatch, error) {
 	ctx, stop := context.WithCancel(context.Background())
 	factory.Start(ctx.Done())
 	cache.WaitForCacheSync(ctx.Done(), informer.HasSynced)
-	atEnd(func() {
+	cleanup(func() {
 		stop()
 		factory.Shutdown()
 	})

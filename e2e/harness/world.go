@@ -60,7 +60,7 @@ func NewLone(t *testing.T) *World {
 func NewApart(t *testing.T) *World {
 	t.Helper()
 	t.Parallel()
-	apart, err := theSuite(t).apart()
+	apart, err := theSuite(t).apart(t.Cleanup)
 	if errors.Is(err, errNoCluster) && os.Getenv("CI") != "true" {
 		t.Skip(err)
 	}
