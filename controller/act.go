@@ -19,6 +19,12 @@ import (
 	"kontroler/apis/kontroler/v1alpha1"
 	"kontroler/controller/engine"
 	"kontroler/controller/fault"
+	"kontroler/controller/kube"
+	"kontroler/controller/names"
+	"kontroler/controller/pod"
+	"kontroler/controller/queue"
+	"kontroler/controller/text"
+	"kontroler/controller/wait"
 	"kontroler/store"
 )
 
@@ -47,21 +53,21 @@ func (t *term) act(ctx context.Context, row store.Run, f *facts, next engine.Nex
 }
 
 // passGate asks a gate whether a create may be sent; else the attempt waits, and says so once.
-func (t *term) passGate(gates *gates, row store.Run, c engine.Create) bool {
-	why, pass := gates.pass(row.Namespace, runKey(row.UID), templateOf(row, c))
+func (t *term) passGate(gates *queue.Gates, row store.Run, c engine.Create) bool {
+	why, pass := gates.Pass(row.Namespace, queue.RunKey(row.UID), templateOf(row, c))
 	if !pass && c.Reason != why.Reason {
 		t.refuse(row, c, why)
 	}
 	return pass
 }
 
-func templateOf(row store.Run, c engine.Create) template {
-	return template{version: row.VersionID, task: c.Task}
+func templateOf(row store.Run, c engine.Create) queue.Template {
+	return queue.Template{Version: row.VersionID, Task: c.Task}
 }
 
 // createPod creates the Pod of a decided attempt, once: its name is derived, so that a repeat finds it there.
 func (t *term) createPod(ctx context.Context, row store.Run, f *facts, values []dag.Value, c engine.Create) error {
-	key := runKey(row.UID)
+	key := queue.RunKey(row.UID)
 	workspace := f.graph.Workspace()
 	if workspace != nil && !t.workspaces.made(key) {
 		if made, err := t.makeWorkspace(ctx, row, workspace, c); err != nil || !made {
@@ -72,11 +78,11 @@ func (t *term) createPod(ctx context.Context, row store.Run, f *facts, values []
 		return nil
 	}
 	fault.Point("pod-create")
-	pod := buildPod(podInput{
-		ControllerID: t.ID, Run: refOf(row), Workspace: workspace, Claim: workspaceName(t.ID, row.UID, row.Name),
+	p := pod.Build(pod.Input{
+		ControllerID: t.ID, Run: refOf(row), Workspace: workspace, Claim: names.Workspace(t.ID, row.UID, row.Name),
 		Task: f.graph.Task(c.Task), Values: values, Attempt: c.Number, PodName: c.PodName, StartGrace: t.StartGrace,
 	})
-	created, err := t.Kube.CoreV1().Pods(row.Namespace).Create(ctx, pod, metav1.CreateOptions{})
+	created, err := t.Kube.CoreV1().Pods(row.Namespace).Create(ctx, p, metav1.CreateOptions{})
 	if apierrors.IsAlreadyExists(err) {
 		if created, err = t.existing(ctx, row, c); err != nil || created == nil {
 			return err
@@ -89,10 +95,10 @@ func (t *term) createPod(ctx context.Context, row store.Run, f *facts, values []
 	if !c.Ready.IsZero() {
 		t.Metrics.PodCreated(t.now().Sub(c.Ready))
 	}
-	f.slots.use(cache.NewObjectName(row.Namespace, c.PodName))
-	t.gates.accepted(row.Namespace, templateOf(row, c))
+	f.slots.Use(cache.NewObjectName(row.Namespace, c.PodName))
+	t.gates.Accepted(row.Namespace, templateOf(row, c))
 	t.dirty.created(key, c.PodName, created.UID)
-	if !ours(created, t.ID, row.UID) {
+	if !pod.IsOurs(created, t.ID, row.UID) {
 		return t.relabel(ctx, row, created)
 	}
 	return nil
@@ -100,12 +106,12 @@ func (t *term) createPod(ctx context.Context, row store.Run, f *facts, values []
 
 // existing finds out whose Pod has the name. nil: somebody else's, and the attempt fails.
 func (t *term) existing(ctx context.Context, row store.Run, c engine.Create) (*corev1.Pod, error) {
-	pod, err := t.Kube.CoreV1().Pods(row.Namespace).Get(ctx, c.PodName, metav1.GetOptions{})
+	p, err := t.Kube.CoreV1().Pods(row.Namespace).Get(ctx, c.PodName, metav1.GetOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("reading pod %q, which exists: %w", c.PodName, err)
 	}
-	if made(pod, t.ID, row.UID) {
-		return pod, nil
+	if pod.BelongsTo(p, t.ID, row.UID) {
+		return p, nil
 	}
 	t.refuse(row, c, engine.Refusal{Reason: engine.ReasonNameTaken, Never: true, Message: fmt.Sprintf("a Pod %q that is not this run's has its name", c.PodName)})
 	return nil, nil
@@ -113,9 +119,9 @@ func (t *term) existing(ctx context.Context, row store.Run, c engine.Create) (*c
 
 // createFailed sorts an answer of the API server: what says nothing of the Pod is an error and is tried again; the rest is
 // a refusal, for the engine to judge. gates are those of what was to be created: the Pod, or its workspace.
-func (t *term) createFailed(row store.Run, c engine.Create, gates *gates, err error) error {
+func (t *term) createFailed(row store.Run, c engine.Create, gates *queue.Gates, err error) error {
 	// Without the name, which each attempt has its own of, the text stays the same.
-	refusal := engine.Refusal{Message: shorten(strings.ReplaceAll(err.Error(), strconv.Quote(c.PodName)+" ", ""), 1024)}
+	refusal := engine.Refusal{Message: text.Shorten(strings.ReplaceAll(err.Error(), strconv.Quote(c.PodName)+" ", ""), 1024)}
 	switch {
 	// The one error text that is read: the API server says "exceeded quota" in a 403 like any other.
 	case apierrors.IsForbidden(err) && strings.Contains(err.Error(), "exceeded quota"):
@@ -124,15 +130,15 @@ func (t *term) createFailed(row store.Run, c engine.Create, gates *gates, err er
 		refusal.Reason = engine.ReasonNamespaceTerminating
 	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err), apierrors.IsRequestEntityTooLargeError(err):
 		refusal.Reason, refusal.Never = engine.ReasonCreateRefused, true
-	case serverFault(err):
+	case kube.IsServerFault(err):
 		refusal.Reason = engine.ReasonCreateFailed
-	case isRefusal(err) && !apierrors.IsUnauthorized(err):
+	case kube.IsRefusal(err) && !apierrors.IsUnauthorized(err):
 		refusal.Reason = engine.ReasonCreateRefused
 	default:
 		return fmt.Errorf("creating pod %q: %w", c.PodName, err)
 	}
 	if !refusal.Never {
-		gates.refused(row.Namespace, runKey(row.UID), templateOf(row, c), refusal, t.now())
+		gates.Refused(row.Namespace, queue.RunKey(row.UID), templateOf(row, c), refusal, t.now())
 	}
 	if refusal.Never || c.Reason != refusal.Reason {
 		t.refuse(row, c, refusal)
@@ -140,40 +146,29 @@ func (t *term) createFailed(row store.Run, c engine.Create, gates *gates, err er
 	return nil
 }
 
-// serverFault reports an answer that says that the API server, or a webhook that it asks, failed: it may last.
-func serverFault(err error) bool {
-	var status apierrors.APIStatus
-	return errors.As(err, &status) && status.Status().Code >= 500 && !apierrors.IsTimeout(err) && !apierrors.IsServerTimeout(err)
-}
-
 // goneRetry is when a Pod is looked at again that was gone when it was to be deleted.
 const goneRetry = time.Second
 
 // refuse hands a refusal to the next sync.
 func (t *term) refuse(row store.Run, c engine.Create, r engine.Refusal) {
-	t.dirty.refused(runKey(row.UID), c.PodName, r)
-	t.runs.Add(runKey(row.UID))
+	t.dirty.refused(queue.RunKey(row.UID), c.PodName, r)
+	t.runs.Add(queue.RunKey(row.UID))
 }
 
 // stopPod asks for the end of a Pod whose stop is committed; its grace period is its own.
 func (t *term) stopPod(ctx context.Context, row store.Run, d engine.Delete) error {
 	fault.Point("pod-stop")
-	err := t.Kube.CoreV1().Pods(row.Namespace).Delete(ctx, d.PodName, metav1.DeleteOptions{Preconditions: preconditions(d.PodUID)})
-	if err != nil && !gone(err) {
+	err := t.Kube.CoreV1().Pods(row.Namespace).Delete(ctx, d.PodName, metav1.DeleteOptions{Preconditions: kube.WithUID(d.PodUID)})
+	if err != nil && !kube.IsGone(err) {
 		return fmt.Errorf("deleting pod %q: %w", d.PodName, err)
 	}
 	fault.Point("pod-stopped")
 	if err != nil {
 		// It is gone and the cache does not know yet: the watch tells, or a live read once the cache has it no more.
-		t.dirty.pod(runKey(row.UID), d.PodName)
-		t.runs.AddAfter(runKey(row.UID), goneRetry)
+		t.dirty.pod(queue.RunKey(row.UID), d.PodName)
+		t.runs.AddAfter(queue.RunKey(row.UID), goneRetry)
 	}
 	return nil
-}
-
-func preconditions(uid string) *metav1.Preconditions {
-	u := types.UID(uid)
-	return &metav1.Preconditions{UID: &u}
 }
 
 // relabelAll gives the Pods of ours that have lost them their labels back. That comes before the commit: a Pod whose attempt
@@ -201,4 +196,19 @@ func (t *term) relabel(ctx context.Context, row store.Run, pod *corev1.Pod) erro
 	fault.Point("relabelled")
 	t.Log.Warn("a Pod had lost its labels", "namespace", pod.Namespace, "pod", pod.Name, "run", row.Name)
 	return nil
+}
+
+func refOf(row store.Run) pod.Run {
+	return pod.Run{Namespace: row.Namespace, Name: row.Name, UID: row.UID, DAGName: row.DAGName}
+}
+
+// probeEvery is how often it is checked whether a probe is due.
+const probeEvery = 250 * time.Millisecond
+
+// probeNamespaces has the namespaces that refuse creates probed, until ctx ends.
+func (t *term) probeNamespaces(ctx context.Context) {
+	for wait.For(ctx, probeEvery) {
+		t.gates.Probe(t.now())
+		t.storage.Probe(t.now())
+	}
 }

@@ -13,6 +13,7 @@ import (
 	"kontroler/apis/kontroler/v1alpha1"
 	"kontroler/controller/engine"
 	"kontroler/controller/fault"
+	"kontroler/controller/kube"
 	"kontroler/store"
 )
 
@@ -148,7 +149,7 @@ func (t *term) dagNotFound(ctx context.Context, run *v1alpha1.DagRun) error {
 		setEnded(&status, now, run.Generation)
 	}
 	_, err := t.patchStatus(ctx, run, status, run.ResourceVersion)
-	return ignoreGone(err)
+	return kube.IgnoreNotFound(err)
 }
 
 // historyLost ends a DagRun whose row is gone: what it has done is not known, so it is never run again.
@@ -164,13 +165,5 @@ func (t *term) historyLost(ctx context.Context, run *v1alpha1.DagRun) error {
 	}
 	fault.Point("loss-recorded")
 	_, err := t.patchStatus(ctx, run, status, run.ResourceVersion)
-	return ignoreGone(err)
-}
-
-// ignoreGone drops the error of a patch to an object that is gone; a conflict stays an error, so that the key comes back.
-func ignoreGone(err error) error {
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
-	return err
+	return kube.IgnoreNotFound(err)
 }

@@ -144,12 +144,12 @@ func (t *term) watchClaims(ctx context.Context) {
 			}
 			return void[other]
 		}
-		t.dagSource.all(func(d *v1alpha1.DAG) {
+		t.dagSource.All(func(d *v1alpha1.DAG) {
 			if d.Spec.ControllerClass == t.Class && gone(d.Status.ControllerNamespace, d.Status.Controller) {
 				t.dags.Add(cache.MetaObjectToName(d))
 			}
 		})
-		t.taskSource.all(func(task *v1alpha1.DagTask) {
+		t.taskSource.All(func(task *v1alpha1.DagTask) {
 			if gone(task.Status.ControllerNamespace, task.Status.Controller) {
 				t.tasks.Add(cache.MetaObjectToName(task))
 			}

@@ -19,7 +19,10 @@ import (
 	"kontroler/apis/kontroler/v1alpha1"
 	"kontroler/controller/engine"
 	"kontroler/controller/fault"
+	"kontroler/controller/informer"
 	"kontroler/controller/leader"
+	"kontroler/controller/pod"
+	"kontroler/controller/queue"
 	"kontroler/controller/wait"
 	"kontroler/controller/webhook"
 	"kontroler/generated/clientset/versioned"
@@ -65,10 +68,10 @@ type Config struct {
 // Controller holds what outlives a term of leadership: clients and warm caches.
 type Controller struct {
 	Config
-	dagSource  source[*v1alpha1.DAG]
-	taskSource source[*v1alpha1.DagTask]
-	runSource  source[*v1alpha1.DagRun]
-	podSource  podSource
+	dagSource  informer.Set[*v1alpha1.DAG]
+	taskSource informer.Set[*v1alpha1.DagTask]
+	runSource  informer.Set[*v1alpha1.DagRun]
+	podSource  informer.Set[*corev1.Pod]
 	events     record.EventRecorder
 	broadcast  record.EventBroadcaster
 	led        atomic.Bool // this process was a leader
@@ -108,9 +111,10 @@ func New(cfg Config) (*Controller, error) {
 
 // Start starts the watches; a standby keeps them warm. They end with ctx.
 func (c *Controller) Start(ctx context.Context) error {
-	for _, informer := range c.informers() {
-		go informer.RunWithContext(ctx)
-	}
+	c.dagSource.Run(ctx)
+	c.taskSource.Run(ctx)
+	c.runSource.Run(ctx)
+	c.podSource.Run(ctx)
 	context.AfterFunc(ctx, c.broadcast.Shutdown)
 	go c.sayOutage(ctx)
 	return nil
@@ -118,12 +122,7 @@ func (c *Controller) Start(ctx context.Context) error {
 
 // Synced reports whether every watch has delivered its first list.
 func (c *Controller) Synced() bool {
-	for _, informer := range c.informers() {
-		if !informer.HasSynced() {
-			return false
-		}
-	}
-	return true
+	return c.dagSource.HasSynced() && c.taskSource.HasSynced() && c.runSource.HasSynced() && c.podSource.HasSynced()
 }
 
 // term is one leadership: everything in it may be lost at any instant.
@@ -131,17 +130,17 @@ type term struct {
 	*Controller
 	db    *store.Leader
 	clock *clock
-	runs  *queue[runKey]
-	dags  *queue[cache.ObjectName]
-	tasks *queue[cache.ObjectName] // DagTasks
-	pods  *queue[cache.ObjectName]
+	runs  *queue.Queue[queue.RunKey]
+	dags  *queue.Queue[cache.ObjectName]
+	tasks *queue.Queue[cache.ObjectName] // DagTasks
+	pods  *queue.Queue[cache.ObjectName]
 	dirty *dirty
 	// wakes are the runs that are to be looked at although nothing happens: a deadline, a timeout, a retry.
-	wakes *alarms[runKey]
-	slots *slots
-	gates *gates
+	wakes *queue.Alarms[queue.RunKey]
+	slots *queue.Slots
+	gates *queue.Gates
 	// storage are the gates of claims, which have quotas of their own.
-	storage    *gates
+	storage    *queue.Gates
 	workspaces *workspaces
 	graphs     *graphCache
 	// versions are those of the DAGs as they were last read.
@@ -150,28 +149,28 @@ type term struct {
 	// dagLocks and taskLocks are held while a DAG, a DagTask, is read live and stored.
 	dagLocks, taskLocks *nameLocks
 	status              *projections
-	reaped              *uidSet
-	reaping             *uidSet // by a worker, at this moment
+	reaped              *informer.UIDSet
+	reaping             *informer.UIDSet // by a worker, at this moment
 	// The objects whose syncs fail.
-	runTroubles                   *troubles[runKey]
+	runTroubles                   *troubles[queue.RunKey]
 	dagTroubles, scheduleTroubles *troubles[cache.ObjectName]
 	// fail ends the term; the first error wins.
 	fail context.CancelCauseFunc
 
 	// schedules are the DAGs whose schedules may be due; timers when each of them is.
-	schedules *queue[cache.ObjectName]
+	schedules *queue.Queue[cache.ObjectName]
 	timers    *timers
 	refusals  *refusals
 
 	// What makes way for starts: DagRuns to be told their end, ended Pods to be deleted, DAGs to show their due times.
-	ends  *queue[runKey]
-	over  *queue[cache.ObjectName]
-	shows *queue[cache.ObjectName]
+	ends  *queue.Queue[queue.RunKey]
+	over  *queue.Queue[cache.ObjectName]
+	shows *queue.Queue[cache.ObjectName]
 	rush  rush
 
 	retirement *retirement
 	// releases are the deleted objects that a finalizer of the existing Kontroler holds.
-	releases  *queue[releaseKey]
+	releases  *queue.Queue[releaseKey]
 	podEvents *podEvents
 	starts    *startEvents
 	deletions *deletions
@@ -190,26 +189,26 @@ func (c *Controller) Lead(ctx context.Context, db *store.Leader) error {
 	c.led.Store(true)
 	t := &term{
 		Controller: c, db: db, clock: newClock(), fail: fail,
-		dags: newQueue[cache.ObjectName]("dags", c.Metrics), pods: newQueue[cache.ObjectName]("pods", c.Metrics),
-		dirty: newDirty(), wakes: newAlarms[runKey](), workspaces: newWorkspaces(), graphs: newGraphCache(graphBytesCached),
-		versions: newVersionCache(), leases: newOtherLeases(), dagLocks: newNameLocks(), taskLocks: newNameLocks(), reaped: newUIDSet(), reaping: newUIDSet(),
+		dags: queue.New[cache.ObjectName]("dags", c.Metrics), pods: queue.New[cache.ObjectName]("pods", c.Metrics),
+		dirty: newDirty(), wakes: queue.NewAlarms[queue.RunKey](), workspaces: newWorkspaces(), graphs: newGraphCache(graphBytesCached),
+		versions: newVersionCache(), leases: newOtherLeases(), dagLocks: newNameLocks(), taskLocks: newNameLocks(), reaped: informer.NewUIDSet(), reaping: informer.NewUIDSet(),
 	}
-	t.runTroubles, t.dagTroubles, t.scheduleTroubles = newTroubles[runKey](), newTroubles[cache.ObjectName](), newTroubles[cache.ObjectName]()
-	t.runs = newOrderedQueue("runs", c.Metrics, newPriority(t.dirty.isUrgent))
-	t.tasks = newQueue[cache.ObjectName]("dagtasks", c.Metrics)
-	t.schedules, t.timers, t.refusals = newQueue[cache.ObjectName]("schedules", c.Metrics), newTimers(), newRefusals()
-	t.ends, t.over, t.shows = newQueue[runKey]("ends", c.Metrics), newQueue[cache.ObjectName]("over", c.Metrics), newQueue[cache.ObjectName]("shows", c.Metrics)
-	t.retirement, t.releases = newRetirement(c.Metrics), newQueue[releaseKey]("releases", c.Metrics)
+	t.runTroubles, t.dagTroubles, t.scheduleTroubles = newTroubles[queue.RunKey](), newTroubles[cache.ObjectName](), newTroubles[cache.ObjectName]()
+	t.runs = queue.NewOrdered("runs", c.Metrics, queue.NewPriority(t.dirty.isUrgent))
+	t.tasks = queue.New[cache.ObjectName]("dagtasks", c.Metrics)
+	t.schedules, t.timers, t.refusals = queue.New[cache.ObjectName]("schedules", c.Metrics), newTimers(), newRefusals()
+	t.ends, t.over, t.shows = queue.New[queue.RunKey]("ends", c.Metrics), queue.New[cache.ObjectName]("over", c.Metrics), queue.New[cache.ObjectName]("shows", c.Metrics)
+	t.retirement, t.releases = newRetirement(c.Metrics), queue.New[releaseKey]("releases", c.Metrics)
 	t.starts, t.deletions = newStartEvents(), newDeletions()
 	t.podEvents = newPodEvents(c.livePod, t.noteStart)
 	t.notifications = make(chan struct{}, 1)
 	t.captures, t.streams = newCaptures(t.pods.Add), newStreams(c.LogLimit, c.Metrics)
 	defer t.shutDown()
-	t.slots = newSlots(c.MaxPods, func(key runKey) {
+	t.slots = queue.NewSlots(c.MaxPods, func(key queue.RunKey) {
 		t.dirty.granted(key)
 		t.runs.Add(key)
 	})
-	t.gates, t.storage = newGates(t.runs.Add), newGates(t.runs.Add)
+	t.gates, t.storage = queue.NewGates(t.runs.Add), queue.NewGates(t.runs.Add)
 	t.status = newProjections()
 	if !cache.WaitForCacheSync(ctx.Done(), c.Synced) {
 		return nil
@@ -246,9 +245,9 @@ func (t *term) resume(ctx context.Context) error {
 	} else if err != nil {
 		return fmt.Errorf("maintaining the database: %w", err)
 	}
-	t.podSource.all(func(pod *corev1.Pod) {
-		if isLive(pod) {
-			t.slots.seen(cache.MetaObjectToName(pod))
+	t.podSource.All(func(p *corev1.Pod) {
+		if pod.IsLive(p) {
+			t.slots.Seen(cache.MetaObjectToName(p))
 		}
 	})
 	for after, more := int64(0), true; more; {
@@ -263,19 +262,19 @@ func (t *term) resume(ctx context.Context) error {
 					"namespace", key.Namespace, "run", key.Name)
 				continue
 			}
-			t.dirty.full(runKey(key.UID))
-			t.runs.Add(runKey(key.UID))
+			t.dirty.full(queue.RunKey(key.UID))
+			t.runs.Add(queue.RunKey(key.UID))
 		}
 		more = len(keys) == resumePage
 	}
-	if err := resumeDeleted(ctx, t, t.db.DAGs, t.dagSource, t.dags); err != nil {
+	if err := resumeDeleted(ctx, t, t.db.DAGs, &t.dagSource, t.dags); err != nil {
 		return err
 	}
-	return resumeDeleted(ctx, t, t.db.DagTasks, t.taskSource, t.tasks)
+	return resumeDeleted(ctx, t, t.db.DagTasks, &t.taskSource, t.tasks)
 }
 
 // resumeDeleted looks at the objects of a kind that were deleted while nobody led.
-func resumeDeleted[T object](ctx context.Context, t *term, list func(context.Context, int64, int) ([]store.ObjectKey, error), there source[T], queue *queue[cache.ObjectName]) error {
+func resumeDeleted[T informer.Object](ctx context.Context, t *term, list func(context.Context, int64, int) ([]store.ObjectKey, error), there *informer.Set[T], queue *queue.Queue[cache.ObjectName]) error {
 	for after, more := int64(0), true; more; {
 		keys, err := list(ctx, after, resumePage)
 		if err != nil {
@@ -283,7 +282,7 @@ func resumeDeleted[T object](ctx context.Context, t *term, list func(context.Con
 		}
 		for _, key := range keys {
 			name := cache.NewObjectName(key.Namespace, key.Name)
-			if _, there := there.get(name); !there && t.watches(key.Namespace) {
+			if _, there := there.Get(name); !there && t.watches(key.Namespace) {
 				queue.Add(name)
 			}
 			after = key.ID
@@ -310,22 +309,22 @@ func (t *term) work(ctx context.Context) {
 			workers.Go(run)
 		}
 	}
-	start(t.Workers, func() { t.runs.work(working, t.syncRun, t.failed) })
-	start(4, func() { t.dags.work(working, t.syncDAG, t.failed) })
-	start(4, func() { t.tasks.work(working, t.syncTask, t.failed) })
-	start(scheduleWorkers, func() { t.schedules.work(working, t.syncSchedule, t.failed) })
-	start(t.Workers+logsAtOnce, func() { t.pods.work(working, t.reap, t.failed) })
-	start(t.Workers, func() { t.ends.work(working, t.syncEnd, t.failed) })
-	start(t.Workers, func() { t.over.work(working, t.reapOver, t.failed) })
-	start(t.Workers, func() { t.shows.work(working, t.showSchedule, t.failed) })
-	start(retentionWorkers, func() { t.retirement.expiries.work(working, t.syncExpiry, t.failed) })
-	start(retentionWorkers, func() { t.retirement.limits.work(working, t.syncLimits, t.failed) })
-	start(retentionWorkers, func() { t.releases.work(working, t.syncRelease, t.failed) })
+	start(t.Workers, func() { t.runs.Work(working, t.syncRun, t.failed) })
+	start(4, func() { t.dags.Work(working, t.syncDAG, t.failed) })
+	start(4, func() { t.tasks.Work(working, t.syncTask, t.failed) })
+	start(scheduleWorkers, func() { t.schedules.Work(working, t.syncSchedule, t.failed) })
+	start(t.Workers+logsAtOnce, func() { t.pods.Work(working, t.reap, t.failed) })
+	start(t.Workers, func() { t.ends.Work(working, t.syncEnd, t.failed) })
+	start(t.Workers, func() { t.over.Work(working, t.reapOver, t.failed) })
+	start(t.Workers, func() { t.shows.Work(working, t.showSchedule, t.failed) })
+	start(retentionWorkers, func() { t.retirement.expiries.Work(working, t.syncExpiry, t.failed) })
+	start(retentionWorkers, func() { t.retirement.limits.Work(working, t.syncLimits, t.failed) })
+	start(retentionWorkers, func() { t.releases.Work(working, t.syncRelease, t.failed) })
 	start(1, func() { t.sendNotifications(ctx, working) })
 	for _, loop := range []func(context.Context){
-		func(ctx context.Context) { t.timers.alarms.watch(ctx, t.now, t.schedules.Add) },
-		func(ctx context.Context) { t.wakes.watch(ctx, t.now, t.runs.Add) },
-		func(ctx context.Context) { t.retirement.due.watch(ctx, t.now, t.retirement.expiries.Add) },
+		func(ctx context.Context) { t.timers.alarms.Watch(ctx, t.now, t.schedules.Add) },
+		func(ctx context.Context) { t.wakes.Watch(ctx, t.now, t.runs.Add) },
+		func(ctx context.Context) { t.retirement.due.Watch(ctx, t.now, t.retirement.expiries.Add) },
 		t.watchClaims, t.projectProgress, t.correctOutage, t.maintain, t.trim, t.keepPodEvents, t.db.Notify, t.stream, t.probeNamespaces,
 	} {
 		loops.Go(func() { loop(ctx) })

@@ -19,6 +19,8 @@ import (
 	"kontroler/apis/dag"
 	"kontroler/apis/kontroler/v1alpha1"
 	"kontroler/controller/fault"
+	"kontroler/controller/queue"
+	"kontroler/controller/text"
 	"kontroler/store"
 )
 
@@ -44,7 +46,7 @@ var (
 )
 
 func (t *term) syncDAG(ctx context.Context, key cache.ObjectName) error {
-	return t.noteDAG(ctx, key, v1alpha1.ConditionReconciled, t.dagTroubles, guard(key, func() error { return t.reconcileDAG(ctx, key) }))
+	return t.noteDAG(ctx, key, v1alpha1.ConditionReconciled, t.dagTroubles, queue.Guard(key, func() error { return t.reconcileDAG(ctx, key) }))
 }
 
 func (t *term) reconcileDAG(ctx context.Context, key cache.ObjectName) error {
@@ -165,7 +167,7 @@ func (t *term) reportDAG(ctx context.Context, c *compiled) error {
 	fault.Point("dag-reported")
 	observed := d.Status.ObservedGeneration == d.Generation
 	if valid.Status == metav1.ConditionFalse && !(observed && meta.IsStatusConditionFalse(d.Status.Conditions, v1alpha1.DAGValid)) {
-		t.events.Event(d, corev1.EventTypeWarning, "Invalid", shorten(valid.Message, 1024))
+		t.events.Event(d, corev1.EventTypeWarning, "Invalid", text.Shorten(valid.Message, 1024))
 	}
 	if !observed {
 		t.warn(d, dag.Warnings(&d.Spec))
@@ -177,7 +179,7 @@ func (t *term) reportDAG(ctx context.Context, c *compiled) error {
 // generation of the object.
 func (t *term) warn(about runtime.Object, warnings []string) {
 	if len(warnings) > 0 {
-		t.events.Event(about, corev1.EventTypeWarning, "Discouraged", shorten(strings.Join(warnings, "; "), 1024))
+		t.events.Event(about, corev1.EventTypeWarning, "Discouraged", text.Shorten(strings.Join(warnings, "; "), 1024))
 	}
 }
 
@@ -187,17 +189,5 @@ func faultMessage(faults field.ErrorList) string {
 	for i, f := range faults {
 		lines[i] = f.Error()
 	}
-	return shorten(strings.Join(lines, "; "), 16<<10)
-}
-
-// shorten cuts a text to at most limit bytes, on a character.
-func shorten(s string, limit int) string {
-	if len(s) <= limit {
-		return s
-	}
-	cut := limit - len("…")
-	for cut > 0 && s[cut]&0xC0 == 0x80 {
-		cut--
-	}
-	return s[:cut] + "…"
+	return text.Shorten(strings.Join(lines, "; "), 16<<10)
 }

@@ -18,6 +18,8 @@ import (
 	"kontroler/apis/dag"
 	"kontroler/apis/kontroler/v1alpha1"
 	"kontroler/controller/fault"
+	"kontroler/controller/kube"
+	"kontroler/controller/text"
 	"kontroler/store"
 )
 
@@ -157,13 +159,13 @@ func (t *term) reportTask(ctx context.Context, s savedTask) error {
 		return fmt.Errorf("encoding the status of DagTask %s/%s: %w", task.Namespace, task.Name, err)
 	}
 	_, err = t.Client.KontrolerV1alpha1().DagTasks(task.Namespace).Patch(ctx, task.Name, types.MergePatchType, body, metav1.PatchOptions{}, "status")
-	if err = ignoreGone(err); err != nil {
+	if err = kube.IgnoreNotFound(err); err != nil {
 		return fmt.Errorf("patching the status of DagTask %s/%s: %w", task.Namespace, task.Name, err)
 	}
 	fault.Point("task-reported")
 	observed := task.Status.ObservedGeneration == task.Generation
 	if valid.Status == metav1.ConditionFalse && !(observed && meta.IsStatusConditionFalse(task.Status.Conditions, v1alpha1.DagTaskValid)) {
-		t.events.Event(task, corev1.EventTypeWarning, reason, shorten(message, 1024))
+		t.events.Event(task, corev1.EventTypeWarning, reason, text.Shorten(message, 1024))
 	}
 	if !observed {
 		t.warn(task, dag.TaskWarnings(&task.Spec))

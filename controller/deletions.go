@@ -6,6 +6,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"kontroler/controller/kube"
 )
 
 // clocksApart is the largest tolerated difference between the clocks of this process and of the API server.
@@ -48,7 +50,7 @@ func latestGrace(pod *corev1.Pod) time.Time {
 	if pod.DeletionTimestamp == nil {
 		return time.Time{}
 	}
-	return utc(*pod.DeletionTimestamp).Add(clocksApart)
+	return kube.UTC(*pod.DeletionTimestamp).Add(clocksApart)
 }
 
 // drop forgets a Pod that is gone.

@@ -7,10 +7,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"kontroler/controller/engine"
+	"kontroler/controller/queue"
 )
-
-// runKey is the workqueue key of a run: the UID of its DagRun.
-type runKey string
 
 // change is what happened to a run since its last sync.
 type change struct {
@@ -33,12 +31,12 @@ func newChange() *change {
 // dirty is the set of changes that lies beside the keys of the queue.
 type dirty struct {
 	mu   sync.Mutex
-	runs map[runKey]*change
+	runs map[queue.RunKey]*change
 }
 
-func newDirty() *dirty { return &dirty{runs: map[runKey]*change{}} }
+func newDirty() *dirty { return &dirty{runs: map[queue.RunKey]*change{}} }
 
-func (d *dirty) with(key runKey, f func(*change)) {
+func (d *dirty) with(key queue.RunKey, f func(*change)) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	c := d.runs[key]
@@ -49,34 +47,34 @@ func (d *dirty) with(key runKey, f func(*change)) {
 	f(c)
 }
 
-func (d *dirty) full(key runKey) { d.with(key, func(c *change) { c.full = true }) }
+func (d *dirty) full(key queue.RunKey) { d.with(key, func(c *change) { c.full = true }) }
 
 // granted notes that a slot is kept for a run.
-func (d *dirty) granted(key runKey) { d.with(key, func(c *change) { c.granted = true }) }
+func (d *dirty) granted(key queue.RunKey) { d.with(key, func(c *change) { c.granted = true }) }
 
 // isUrgent reports whether Pods of a run changed, or a slot is reserved for it: its sync frees or uses slots that other
 // runs wait for.
-func (d *dirty) isUrgent(key runKey) bool {
+func (d *dirty) isUrgent(key queue.RunKey) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	c := d.runs[key]
 	return c != nil && (c.granted || len(c.pods) > 0)
 }
 
-func (d *dirty) pod(key runKey, name string) {
+func (d *dirty) pod(key queue.RunKey, name string) {
 	d.with(key, func(c *change) { c.pods[name] = struct{}{} })
 }
 
-func (d *dirty) created(key runKey, name string, uid types.UID) {
+func (d *dirty) created(key queue.RunKey, name string, uid types.UID) {
 	d.with(key, func(c *change) { c.created[name] = uid })
 }
 
-func (d *dirty) refused(key runKey, name string, r engine.Refusal) {
+func (d *dirty) refused(key queue.RunKey, name string, r engine.Refusal) {
 	d.with(key, func(c *change) { c.refusals[name] = r })
 }
 
 // take gives the changes to a sync, at most limit Pods of them; more reports that some stay for the next.
-func (d *dirty) take(key runKey, limit int) (taken *change, more bool) {
+func (d *dirty) take(key queue.RunKey, limit int) (taken *change, more bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	c := d.runs[key]
@@ -104,7 +102,7 @@ func (d *dirty) take(key runKey, limit int) (taken *change, more bool) {
 }
 
 // restore gives back what a failed sync had taken.
-func (d *dirty) restore(key runKey, taken *change) {
+func (d *dirty) restore(key queue.RunKey, taken *change) {
 	d.with(key, func(c *change) {
 		c.full, c.granted = c.full || taken.full, c.granted || taken.granted
 		maps.Copy(c.pods, taken.pods)
@@ -119,40 +117,4 @@ func (d *dirty) restore(key runKey, taken *change) {
 			}
 		}
 	})
-}
-
-// uidSet remembers the UIDs of Pods that this term reaps, until their deletion is seen.
-type uidSet struct {
-	mu   sync.Mutex
-	uids map[types.UID]struct{}
-}
-
-func newUIDSet() *uidSet { return &uidSet{uids: map[types.UID]struct{}{}} }
-
-func (s *uidSet) add(uid types.UID) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.uids[uid] = struct{}{}
-}
-
-// begin adds a UID and reports that it was not there.
-func (s *uidSet) begin(uid types.UID) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	_, there := s.uids[uid]
-	s.uids[uid] = struct{}{}
-	return !there
-}
-
-func (s *uidSet) has(uid types.UID) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	_, ok := s.uids[uid]
-	return ok
-}
-
-func (s *uidSet) remove(uid types.UID) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.uids, uid)
 }

@@ -7,10 +7,11 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"kontroler/controller/engine"
+	"kontroler/controller/queue"
 )
 
 func TestDirtyGivesEachChangeToOneSync(t *testing.T) {
-	d, key, seen := newDirty(), runKey("r"), map[string]int{}
+	d, key, seen := newDirty(), queue.RunKey("r"), map[string]int{}
 	for i := range 1200 {
 		d.pod(key, fmt.Sprint(i))
 	}
@@ -38,7 +39,7 @@ func TestDirtyGivesEachChangeToOneSync(t *testing.T) {
 }
 
 func TestDirtyRestoreKeepsWhatCameMeanwhile(t *testing.T) {
-	d, key := newDirty(), runKey("r")
+	d, key := newDirty(), queue.RunKey("r")
 	d.full(key)
 	d.pod(key, "a")
 	d.refused(key, "a", engine.Refusal{Reason: "old"})

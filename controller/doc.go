@@ -8,7 +8,6 @@
 //
 //	controller.go  what a controller is made of; a term as leader
 //	informers.go   watches, hand-written, on trimmed objects
-//	queue.go       the workqueue contract, in one function; priority.go which key goes first
 //	dirty.go       what changed beside a run's key
 //	dags.go        claim, compile, version a DAG
 //	dagtasks.go    version a DagTask, resolve the taskRefs of a DAG
@@ -19,12 +18,9 @@
 //	reaper.go      Pods whose outcome is counted: log kept, finalizer off, deleted
 //	logs.go        a log is read when its container has ended; streams.go while it runs
 //	workspace.go   the claim of a run: made, found lost, explained, deleted
-//	slots.go       --max-pods, round robin over runs
-//	gates.go       namespaces that refuse Pods: one probe at a time
 //	schedules.go   due times become DagRuns, by package schedule; timers.go when they are due; refusals.go DagRuns that the
 //	               API server refuses
 //	clock.go       the database's time; deletions.go when the grace of a deleted Pod is over
-//	alarms.go      when keys are due although nothing happens: schedules, deadlines, expiries
 //	rush.go        what makes way while much is to be started
 //	retention.go   DagRuns and history whose time is over
 //	podevents.go   Events of Pods, kept with the attempt; startevents.go what they tell of a Pod that does not start
@@ -33,9 +29,16 @@
 //	outage.go      DagRuns told that the database is away; troubles.go objects told why their syncs fail
 //	claims.go      whose DAG it is
 //	locks.go       one reader and storer of an object at a time
-//	names.go, podspec.go, facts.go   a Pod's name, its spec, what is known of it
-//	leader         a package below: the Lease, the epoch, the check before every request
 //	preflight.go   what the cluster must have and allow; uninstall.go
+//
+// Rooms, packages below that know nothing of this one:
+//
+//	leader    the Lease, the epoch, the check before every request
+//	queue     the workqueue contract, --max-pods, namespaces that refuse Pods
+//	informer  caches across namespaces
+//	pod       the spec of a Pod, what its status says
+//	names     derived names
+//	kube, text, wait   answers of the API server, bounded texts, pauses
 //
 // Invariants:
 //   - Nothing is created or deleted in the cluster that was not committed before.

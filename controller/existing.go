@@ -13,6 +13,8 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"kontroler/apis/kontroler/v1alpha1"
+	"kontroler/controller/informer"
+	"kontroler/controller/kube"
 )
 
 // What a controller does about the objects of the existing Kontroler, whose custom resources these are too: its DagRuns are
@@ -45,12 +47,12 @@ func (t *term) disown(ctx context.Context, run *v1alpha1.DagRun) error {
 	meta.SetStatusCondition(&status.Conditions, metav1.Condition{Type: v1alpha1.RunConditionAdmitted, Status: metav1.ConditionFalse,
 		Reason: v1alpha1.RunReasonOtherKontroler, Message: message, LastTransitionTime: metav1.NewTime(t.now()), ObservedGeneration: run.Generation})
 	_, err := t.patchStatus(ctx, run, status, run.ResourceVersion)
-	return ignoreGone(err)
+	return kube.IgnoreNotFound(err)
 }
 
 // ofBoth is an object of a kind that both projects have.
 type ofBoth interface {
-	object
+	informer.Object
 	OldFinalizers() []string
 }
 
@@ -105,10 +107,10 @@ func (t *term) syncRelease(ctx context.Context, key releaseKey) error {
 func (t *term) cachedOfBoth(key releaseKey) (o ofBoth, there bool) {
 	switch key.resource {
 	case "dags":
-		return t.dagSource.get(key.name)
+		return t.dagSource.Get(key.name)
 	case "dagtasks":
-		return t.taskSource.get(key.name)
+		return t.taskSource.Get(key.name)
 	default:
-		return t.runSource.get(key.name)
+		return t.runSource.Get(key.name)
 	}
 }

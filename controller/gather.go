@@ -17,6 +17,9 @@ import (
 	"kontroler/apis/dag"
 	"kontroler/apis/kontroler/v1alpha1"
 	"kontroler/controller/engine"
+	"kontroler/controller/names"
+	"kontroler/controller/pod"
+	"kontroler/controller/queue"
 	"kontroler/store"
 )
 
@@ -39,14 +42,14 @@ type facts struct {
 	// uncreated counts the Decided attempts that are not blocked. The slice has the first hundred.
 	uncreated int
 	// slots are the creates that the sync may send.
-	slots *grant
+	slots *queue.Grant
 	// more: there was more than one sync takes.
 	more bool
 }
 
 // gather reads the rows and the Pods that one decision is about.
 func (t *term) gather(ctx context.Context, row store.Run, graph *dag.Graph, change *change, now time.Time) (*facts, error) {
-	maps.Copy(change.pods, t.workspaces.due(runKey(row.UID), now))
+	maps.Copy(change.pods, t.workspaces.due(queue.RunKey(row.UID), now))
 	rows, err := t.db.Gather(ctx, row.ID, store.Want{
 		Pods: podNames(change), All: change.full, Now: now, Attempts: outcomesPerSync, Ready: startsPerSync, Cascade: outcomesPerSync,
 	})
@@ -57,7 +60,7 @@ func (t *term) gather(ctx context.Context, row store.Run, graph *dag.Graph, chan
 	f.more = !change.full && dueAttempts(rows.Attempts, now) >= outcomesPerSync
 	if len(rows.Attempts) > outcomesPerSync+store.DecidedLimit {
 		for _, a := range rows.Attempts[outcomesPerSync:] {
-			t.dirty.pod(runKey(row.UID), a.PodName)
+			t.dirty.pod(queue.RunKey(row.UID), a.PodName)
 		}
 		rows.Attempts, f.more = rows.Attempts[:outcomesPerSync], true
 	}
@@ -65,12 +68,12 @@ func (t *term) gather(ctx context.Context, row store.Run, graph *dag.Graph, chan
 		Graph: graph, Run: engineRun(row), Refusals: change.refusals, StartGrace: t.StartGrace,
 		Starts: max(0, startsPerSync-rows.Decided), Pods: map[string]*engine.Pod{},
 		PodName: func(task string, index, number int) string {
-			return podName(t.ID, row.UID, row.Name, task, index, number)
+			return names.Pod(t.ID, row.UID, row.Name, task, index, number)
 		},
 	}
 	closed := ""
 	for _, gates := range t.gatesOf(row, graph) {
-		closed = cmp.Or(gates.reason(row.Namespace), closed)
+		closed = cmp.Or(gates.Reason(row.Namespace), closed)
 	}
 	if closed != "" {
 		// One attempt waits for its turn to probe.
@@ -145,14 +148,14 @@ func (t *term) gatherPods(ctx context.Context, row store.Run, f *facts, change *
 	for _, a := range f.slice.Attempts {
 		known[a.PodName] = true
 		_, changed := change.pods[a.PodName]
-		pod, cached := t.podSource.get(cache.NewObjectName(row.Namespace, a.PodName))
+		p, cached := t.podSource.Get(cache.NewObjectName(row.Namespace, a.PodName))
 		switch {
-		case cached && t.podOf(pod, row, a):
-			p := podFacts(pod, t.starts.newest(pod.UID))
-			p.Deletion = t.deletions.graceOver(pod, now)
-			f.slice.Pods[a.PodName] = p
-			if pod.Labels[v1alpha1.LabelRun] != row.UID {
-				f.unlabelled = append(f.unlabelled, pod)
+		case cached && t.podOf(p, row, a):
+			facts := pod.Facts(p, t.starts.newest(p.UID))
+			facts.Deletion = t.deletions.graceOver(p, now)
+			f.slice.Pods[a.PodName] = facts
+			if p.Labels[v1alpha1.LabelRun] != row.UID {
+				f.unlabelled = append(f.unlabelled, p)
 			}
 		case a.Phase == engine.AttemptDecided && a.PodUID != "" && !changed:
 			f.slice.Pods[a.PodName] = &engine.Pod{UID: a.PodUID, Phase: string(corev1.PodPending)}
@@ -173,11 +176,11 @@ func (t *term) gatherPods(ctx context.Context, row store.Run, f *facts, change *
 
 // gatesOf returns the gates that the Pods of a run must pass: that of its claim, if it needs one, and that of Pods,
 // whose word counts more.
-func (t *term) gatesOf(row store.Run, graph *dag.Graph) []*gates {
+func (t *term) gatesOf(row store.Run, graph *dag.Graph) []*queue.Gates {
 	if row.WorkspaceUID == "" && t.lacksWorkspace(row, graph) {
-		return []*gates{t.storage, t.gates}
+		return []*queue.Gates{t.storage, t.gates}
 	}
-	return []*gates{t.gates}
+	return []*queue.Gates{t.gates}
 }
 
 // gatherBlocked finds the attempts whose Pods must not be created before the run's turn to probe the namespace.
@@ -190,17 +193,17 @@ func (t *term) gatherBlocked(row store.Run, f *facts) {
 	}
 	f.slice.Blocked = map[int]engine.Refusal{}
 	for _, gates := range t.gatesOf(row, f.graph) {
-		maps.Copy(f.slice.Blocked, gates.blocked(row.Namespace, runKey(row.UID), row.VersionID, tasks))
+		maps.Copy(f.slice.Blocked, gates.Blocked(row.Namespace, queue.RunKey(row.UID), row.VersionID, tasks))
 	}
 	f.uncreated -= len(f.slice.Blocked)
 }
 
 // podOf reports whether a Pod is that of the attempt: by label, owner and, once seen, UID.
-func (t *term) podOf(pod *corev1.Pod, row store.Run, a engine.Attempt) bool {
+func (t *term) podOf(p *corev1.Pod, row store.Run, a engine.Attempt) bool {
 	if a.PodUID != "" {
-		return a.PodUID == string(pod.UID)
+		return a.PodUID == string(p.UID)
 	}
-	return made(pod, t.ID, row.UID)
+	return pod.BelongsTo(p, t.ID, row.UID)
 }
 
 // askPods reads Pods past the cache: absence is believed only from there.
@@ -210,21 +213,21 @@ func (t *term) askPods(ctx context.Context, row store.Run, f *facts, ask []engin
 		a := ask[i]
 		ctx, cancel := context.WithTimeout(ctx, liveReadTimeout)
 		defer cancel()
-		pod, err := t.Kube.CoreV1().Pods(row.Namespace).Get(ctx, a.PodName, metav1.GetOptions{})
+		p, err := t.Kube.CoreV1().Pods(row.Namespace).Get(ctx, a.PodName, metav1.GetOptions{})
 		if err != nil && !apierrors.IsNotFound(err) {
 			return fmt.Errorf("reading pod %q: %w", a.PodName, err)
 		}
 		mu.Lock()
 		defer mu.Unlock()
-		if err != nil || !t.podOf(pod, row, a) {
+		if err != nil || !t.podOf(p, row, a) {
 			f.slice.Pods[a.PodName] = &engine.Pod{Gone: true}
 			return nil
 		}
-		p := podFacts(pod, t.starts.newest(pod.UID))
-		p.Deletion = latestGrace(pod) // an uncached Pod has no first sighting
-		f.slice.Pods[a.PodName] = p
-		if !ours(pod, t.ID, row.UID) {
-			f.unlabelled = append(f.unlabelled, pod)
+		facts := pod.Facts(p, t.starts.newest(p.UID))
+		facts.Deletion = latestGrace(p) // an uncached Pod has no first sighting
+		f.slice.Pods[a.PodName] = facts
+		if !pod.IsOurs(p, t.ID, row.UID) {
+			f.unlabelled = append(f.unlabelled, p)
 		}
 		return nil
 	})
@@ -352,7 +355,7 @@ func parallel(n int, f func(int) error) error {
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			if err := guard(i, func() error { return f(i) }); err != nil {
+			if err := queue.Guard(i, func() error { return f(i) }); err != nil {
 				once.Do(func() { first = err })
 			}
 		})

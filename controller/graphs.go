@@ -13,6 +13,7 @@ import (
 
 	"kontroler/apis/dag"
 	"kontroler/apis/kontroler/v1alpha1"
+	"kontroler/controller/text"
 	"kontroler/store"
 )
 
@@ -100,7 +101,7 @@ func (t *term) runGraph(ctx context.Context, row store.Run, stops bool) (graph *
 	case err == nil:
 		return graph, "", nil
 	case errors.Is(err, errUnreadable):
-		return dag.Blank(row.Counts.Total), cleanText(err.Error()), nil
+		return dag.Blank(row.Counts.Total), text.Clean(err.Error()), nil
 	case stops && !store.IsUnavailable(err) && ctx.Err() == nil:
 		return dag.Blank(row.Counts.Total), "", nil
 	}

@@ -1,18 +1,18 @@
 package controller
 
 import (
-	"context"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
 
 	"kontroler/apis/kontroler/v1alpha1"
+	"kontroler/controller/informer"
+	"kontroler/controller/pod"
+	"kontroler/controller/queue"
 )
 
 // Indexes of the caches.
@@ -24,108 +24,6 @@ const (
 	byRun      = "run"      // Pods by the UID of their run
 )
 
-// object is what a source holds.
-type object interface {
-	runtime.Object
-	metav1.Object
-}
-
-// source is a watched kind: one informer a namespace, or one for all. What it returns is shared and read-only.
-type source[T object] struct {
-	informers []cache.SharedIndexInformer
-}
-
-type podSource = source[*corev1.Pod]
-
-// get returns the cached object.
-func (s source[T]) get(name cache.ObjectName) (T, bool) {
-	for _, informer := range s.informers {
-		if obj, ok, _ := informer.GetIndexer().GetByKey(name.String()); ok {
-			return obj.(T), true
-		}
-	}
-	var none T
-	return none, false
-}
-
-// by returns the cached objects under a value of an index.
-func (s source[T]) by(index, value string) []T {
-	var found []T
-	for _, informer := range s.informers {
-		objs, err := informer.GetIndexer().ByIndex(index, value)
-		if err != nil {
-			continue // an index that does not exist is a fault of this package, shown by every test
-		}
-		for _, obj := range objs {
-			found = append(found, obj.(T))
-		}
-	}
-	return found
-}
-
-// all calls f with every cached object.
-func (s source[T]) all(f func(T)) {
-	for _, informer := range s.informers {
-		for _, obj := range informer.GetIndexer().List() {
-			f(obj.(T))
-		}
-	}
-}
-
-// handle registers handlers on every informer. Existing objects are delivered as added. release takes the handlers off.
-func (s source[T]) handle(changed func(old, new T), deleted func(T)) (release func(), err error) {
-	var undo []func()
-	release = func() {
-		for _, f := range undo {
-			f()
-		}
-	}
-	for _, informer := range s.informers {
-		registration, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
-			AddFunc: func(obj any) {
-				var none T
-				changed(none, obj.(T))
-			},
-			UpdateFunc: func(old, new any) { changed(old.(T), new.(T)) },
-			DeleteFunc: func(obj any) {
-				if unknown, ok := obj.(cache.DeletedFinalStateUnknown); ok {
-					obj = unknown.Obj
-				}
-				if object, ok := obj.(T); ok {
-					deleted(object)
-				}
-			},
-		})
-		if err != nil {
-			release()
-			return nil, err
-		}
-		undo = append(undo, func() { _ = informer.RemoveEventHandler(registration) })
-	}
-	return release, nil
-}
-
-func (c *Controller) informers() []cache.SharedIndexInformer {
-	var all []cache.SharedIndexInformer
-	all = append(all, c.dagSource.informers...)
-	all = append(all, c.taskSource.informers...)
-	all = append(all, c.runSource.informers...)
-	return append(all, c.podSource.informers...)
-}
-
-// listWatch is the two calls that feed an informer.
-type listWatch struct {
-	list  func(context.Context, metav1.ListOptions) (runtime.Object, error)
-	watch func(context.Context, metav1.ListOptions) (watch.Interface, error)
-}
-
-func newInformer(lw listWatch, kind runtime.Object, trim cache.TransformFunc, indexers cache.Indexers) cache.SharedIndexInformer {
-	informer := cache.NewSharedIndexInformer(&cache.ListWatch{ListWithContextFunc: lw.list, WatchFuncWithContext: lw.watch}, kind, 0, indexers)
-	// Only an informer that already runs refuses a transform.
-	_ = informer.SetTransform(trim)
-	return informer
-}
-
 // namespaces are those to watch in.
 func (c *Controller) namespaces() []string {
 	if len(c.Namespaces) == 0 {
@@ -134,33 +32,15 @@ func (c *Controller) namespaces() []string {
 	return c.Namespaces
 }
 
+// makeSources makes the caches. Of the Pods they hold those of this controller.
 func (c *Controller) makeSources() {
 	mine := labels.SelectorFromSet(labels.Set{v1alpha1.LabelController: c.ID}).String()
 	for _, namespace := range c.namespaces() {
-		dags, tasks := c.Client.KontrolerV1alpha1().DAGs(namespace), c.Client.KontrolerV1alpha1().DagTasks(namespace)
-		runs, pods := c.Client.KontrolerV1alpha1().DagRuns(namespace), c.Kube.CoreV1().Pods(namespace)
-		c.dagSource.informers = append(c.dagSource.informers, newInformer(listWatch{
-			list:  func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) { return dags.List(ctx, o) },
-			watch: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) { return dags.Watch(ctx, o) },
-		}, &v1alpha1.DAG{}, trimDAG, cache.Indexers{byTask: indexTask}))
-		c.taskSource.informers = append(c.taskSource.informers, newInformer(listWatch{
-			list:  func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) { return tasks.List(ctx, o) },
-			watch: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) { return tasks.Watch(ctx, o) },
-		}, &v1alpha1.DagTask{}, trimTask, cache.Indexers{}))
-		c.runSource.informers = append(c.runSource.informers, newInformer(listWatch{
-			list:  func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) { return runs.List(ctx, o) },
-			watch: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) { return runs.Watch(ctx, o) },
-		}, &v1alpha1.DagRun{}, trimRun, cache.Indexers{byUID: indexUID, byDAG: indexDAG, bySchedule: indexSchedule}))
-		c.podSource.informers = append(c.podSource.informers, newInformer(listWatch{
-			list: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-				o.LabelSelector = mine
-				return pods.List(ctx, o)
-			},
-			watch: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
-				o.LabelSelector = mine
-				return pods.Watch(ctx, o)
-			},
-		}, &corev1.Pod{}, trimPod, cache.Indexers{byUID: indexUID, byRun: indexRun}))
+		kontroler := c.Client.KontrolerV1alpha1()
+		informer.AddTo(&c.dagSource, kontroler.DAGs(namespace), "", trimDAG, cache.Indexers{byTask: indexTask})
+		informer.AddTo(&c.taskSource, kontroler.DagTasks(namespace), "", trimTask, cache.Indexers{})
+		informer.AddTo(&c.runSource, kontroler.DagRuns(namespace), "", trimRun, cache.Indexers{byUID: indexUID, byDAG: indexDAG, bySchedule: indexSchedule})
+		informer.AddTo(&c.podSource, c.Kube.CoreV1().Pods(namespace), mine, pod.Trim, cache.Indexers{byUID: indexUID, byRun: indexRun})
 	}
 }
 
@@ -188,7 +68,7 @@ func indexTask(obj any) ([]string, error) {
 }
 
 func indexRun(obj any) ([]string, error) {
-	if uid, ok := podRunUID(obj.(*corev1.Pod)); ok {
+	if uid, ok := pod.RunUID(obj.(*corev1.Pod)); ok {
 		return []string{uid}, nil
 	}
 	return nil, nil
@@ -247,22 +127,22 @@ func trimTask(obj any) (any, error) {
 
 // watch feeds the queues from the caches; everything that is there is delivered first.
 func (t *term) watch() (release func(), err error) {
-	dags, err := t.dagSource.handle(t.dagChanged, t.dagDeleted)
+	dags, err := t.dagSource.Handle(t.dagChanged, t.dagDeleted)
 	if err != nil {
 		return nil, err
 	}
-	tasks, err := t.taskSource.handle(t.taskChanged, t.taskDeleted)
+	tasks, err := t.taskSource.Handle(t.taskChanged, t.taskDeleted)
 	if err != nil {
 		dags()
 		return nil, err
 	}
-	runs, err := t.runSource.handle(t.runChanged, t.runDeleted)
+	runs, err := t.runSource.Handle(t.runChanged, t.runDeleted)
 	if err != nil {
 		dags()
 		tasks()
 		return nil, err
 	}
-	pods, err := t.podSource.handle(t.podChanged, t.podDeleted)
+	pods, err := t.podSource.Handle(t.podChanged, t.podDeleted)
 	if err != nil {
 		dags()
 		tasks()
@@ -281,9 +161,9 @@ func (t *term) dagChanged(old, dag *v1alpha1.DAG) {
 		return
 	}
 	t.dags.Add(cache.MetaObjectToName(dag))
-	for _, run := range t.runSource.by(byDAG, dag.Namespace+"/"+dag.Name) {
+	for _, run := range t.runSource.By(byDAG, dag.Namespace+"/"+dag.Name) {
 		if run.Status.RunID == 0 && !run.Status.Phase.Ended() && !run.IsOtherKontrolers() {
-			t.runs.Add(runKey(run.UID))
+			t.runs.Add(queue.RunKey(run.UID))
 		}
 	}
 }
@@ -314,7 +194,7 @@ func (t *term) taskDeleted(task *v1alpha1.DagTask) {
 // taskTouched has the DAGs of this controller that name a DagTask compiled again. One that is claimed at this moment is
 // looked at when that is seen.
 func (t *term) taskTouched(task *v1alpha1.DagTask) {
-	for _, d := range t.dagSource.by(byTask, task.Namespace+"/"+task.Name) {
+	for _, d := range t.dagSource.By(byTask, task.Namespace+"/"+task.Name) {
 		if d.Status.Controller == t.ID {
 			t.dags.Add(cache.MetaObjectToName(d))
 		}
@@ -333,7 +213,7 @@ func (t *term) runChanged(old, run *v1alpha1.DagRun) {
 	t.releaseOld("dagruns", run)
 	if run.IsOtherKontrolers() {
 		if !isDisowned(run) {
-			t.runs.Add(runKey(run.UID))
+			t.runs.Add(queue.RunKey(run.UID))
 		}
 		return
 	}
@@ -348,41 +228,41 @@ func (t *term) runChanged(old, run *v1alpha1.DagRun) {
 	if other := run.Status.Controller; other != "" && other != t.ID {
 		return
 	}
-	t.runs.Add(runKey(run.UID))
+	t.runs.Add(queue.RunKey(run.UID))
 }
 
 func (t *term) runDeleted(run *v1alpha1.DagRun) {
 	t.status.seen(run.UID)
-	t.retirement.deleted.remove(run.UID)
-	t.retirement.due.drop(runKey(run.UID))
+	t.retirement.deleted.Remove(run.UID)
+	t.retirement.due.Drop(queue.RunKey(run.UID))
 	if owner := scheduleOf(run); owner != nil {
 		t.retirement.limits.Add(cache.NewObjectName(run.Namespace, owner.Name))
 	}
 	if other := run.Status.Controller; other == "" || other == t.ID {
-		t.runs.Add(runKey(run.UID))
+		t.runs.Add(queue.RunKey(run.UID))
 	}
 }
 
-func (t *term) podChanged(old, pod *corev1.Pod) {
-	if old != nil && old.UID != pod.UID {
+func (t *term) podChanged(old, p *corev1.Pod) {
+	if old != nil && old.UID != p.UID {
 		t.podDeleted(old)
 		old = nil
 	}
-	if t.reaped.has(pod.UID) {
+	if t.reaped.Has(p.UID) {
 		return
 	}
-	t.streamDeleted(old, pod)
-	if hasStarted(pod) {
-		t.starts.drop(pod.UID)
+	t.streamDeleted(old, p)
+	if pod.HasStarted(p) {
+		t.starts.drop(p.UID)
 	}
-	if old != nil && sameFacts(old, pod) {
+	if old != nil && pod.SameFacts(old, p) {
 		return
 	}
-	uid, _ := podRunUID(pod)
-	t.touched(uid, pod.Name)
+	uid, _ := pod.RunUID(p)
+	t.touched(uid, p.Name)
 	if old != nil {
-		if was, _ := podRunUID(old); was != uid {
-			t.touched(was, pod.Name) // somebody changed its label: its run gives it back
+		if was, _ := pod.RunUID(old); was != uid {
+			t.touched(was, p.Name) // somebody changed its label: its run gives it back
 		}
 	}
 }
@@ -390,28 +270,28 @@ func (t *term) podChanged(old, pod *corev1.Pod) {
 // touched puts a Pod among the changes of a run, if it has one.
 func (t *term) touched(runUID, pod string) {
 	if runUID != "" {
-		t.dirty.pod(runKey(runUID), pod)
-		t.runs.Add(runKey(runUID))
+		t.dirty.pod(queue.RunKey(runUID), pod)
+		t.runs.Add(queue.RunKey(runUID))
 	}
 }
 
 // podDeleted also sees a Pod that lost our label: the watch shows no difference, a live read does.
-func (t *term) podDeleted(pod *corev1.Pod) {
-	uid, _ := podRunUID(pod)
-	t.slots.release(cache.MetaObjectToName(pod))
-	t.starts.drop(pod.UID)
-	t.deletions.drop(pod.UID)
-	t.retireByUID(runKey(uid))
-	if gone, ok := t.attemptPod(pod); ok {
+func (t *term) podDeleted(p *corev1.Pod) {
+	uid, _ := pod.RunUID(p)
+	t.slots.Release(cache.MetaObjectToName(p))
+	t.starts.drop(p.UID)
+	t.deletions.drop(p.UID)
+	t.retireByUID(queue.RunKey(uid))
+	if gone, ok := t.attemptPod(p); ok {
 		t.podEvents.remember(gone)
 	}
-	t.streams.drop(pod.UID)
-	t.captures.forget(pod.UID)
-	if t.reaped.has(pod.UID) {
-		t.reaped.remove(pod.UID)
+	t.streams.drop(p.UID)
+	t.captures.forget(p.UID)
+	if t.reaped.Has(p.UID) {
+		t.reaped.Remove(p.UID)
 		return
 	}
-	t.touched(uid, pod.Name)
+	t.touched(uid, p.Name)
 }
 
 // liveReadTimeout bounds a read past the cache.

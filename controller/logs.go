@@ -19,7 +19,9 @@ import (
 	"kontroler/apis/kontroler/v1alpha1"
 	"kontroler/controller/engine"
 	"kontroler/controller/fault"
+	"kontroler/controller/pod"
 	"kontroler/controller/podlog"
+	"kontroler/controller/text"
 	"kontroler/store"
 )
 
@@ -122,12 +124,12 @@ func (c *captures) end(node string) {
 }
 
 // hasLog reports that the container of an attempt has run on a node, so that there is a log to keep.
-func (t *term) hasLog(pod *corev1.Pod, attempt store.Attempt) bool {
-	if t.LogLimit == 0 || pod.Spec.NodeName == "" {
+func (t *term) hasLog(p *corev1.Pod, attempt store.Attempt) bool {
+	if t.LogLimit == 0 || p.Spec.NodeName == "" {
 		return false
 	}
-	task := containerStatus(pod.Status.ContainerStatuses, v1alpha1.TaskContainer)
-	return !attempt.StartedAt.IsZero() || task != nil && !startedAt(&task.State).IsZero()
+	task := pod.ContainerStatus(p.Status.ContainerStatuses, v1alpha1.TaskContainer)
+	return !attempt.StartedAt.IsZero() || task != nil && !pod.StartedAt(&task.State).IsZero()
 }
 
 // keepLog sees to it that the log of an ended attempt has its row. done: it has, or needs none; else the Pod is on the
@@ -155,7 +157,7 @@ func (t *term) keepLog(ctx context.Context, pod *corev1.Pod, runUID string, atte
 		result := stream.log.Finish()
 		log := t.describe(pod, attempt, result, stream.opened)
 		if stream.err != nil {
-			log.Incomplete, log.Message = true, join(log.Message, "the stream ended early: "+cleanText(stream.err.Error()))
+			log.Incomplete, log.Message = true, join(log.Message, "the stream ended early: "+text.Clean(stream.err.Error()))
 		}
 		if stream.rotated {
 			log.Incomplete = true
@@ -206,7 +208,7 @@ func (t *term) capture(ctx context.Context, pod *corev1.Pod, runID int64, attemp
 	case slow:
 		row.Incomplete, row.Message = true, join(row.Message, fmt.Sprintf("the node did not serve all of it within %s", logRead))
 	case err != nil:
-		row.Incomplete, row.Message = true, join(row.Message, "reading ended early: "+cleanText(err.Error()))
+		row.Incomplete, row.Message = true, join(row.Message, "reading ended early: "+text.Clean(err.Error()))
 	}
 	return true, t.saveLog(ctx, pod, runID, row, result.Blocks)
 }
@@ -260,7 +262,7 @@ func (t *term) isRotated(ctx context.Context, pod *corev1.Pod, log *podlog.Log) 
 }
 
 // describe is the row of a log that was read; opened is when its stream was opened, zero: after the container's end.
-func (t *term) describe(pod *corev1.Pod, attempt store.Attempt, r podlog.Result, opened time.Time) store.Log {
+func (t *term) describe(p *corev1.Pod, attempt store.Attempt, r podlog.Result, opened time.Time) store.Log {
 	row := store.Log{
 		AttemptID: attempt.ID, At: attempt.FinishedAt, State: store.LogCaptured, Bytes: r.Bytes, OmittedAt: r.OmittedAt, Omitted: r.Omitted,
 		BeginsAt: r.Begins, EndsAt: r.Ends, Incomplete: r.Gap,
@@ -276,8 +278,8 @@ func (t *term) describe(pod *corev1.Pod, attempt store.Attempt, r podlog.Result,
 		row.Message = join(row.Message, "its stream broke: lines may be missing or repeated where it continues")
 	}
 	started := attempt.StartedAt
-	if task := containerStatus(pod.Status.ContainerStatuses, v1alpha1.TaskContainer); task != nil {
-		started = later(started, startedAt(&task.State))
+	if task := pod.ContainerStatus(p.Status.ContainerStatuses, v1alpha1.TaskContainer); task != nil {
+		started = later(started, pod.StartedAt(&task.State))
 	}
 	late := r.Begins.Sub(started)
 	switch {
@@ -302,7 +304,7 @@ func rotated(late time.Duration, size int64) bool {
 
 // lostMessage says why a log is lost.
 func lostMessage(pod *corev1.Pod, err error) string {
-	why := cleanText(err.Error())
+	why := text.Clean(err.Error())
 	if !errors.Is(err, errNoLog) {
 		return fmt.Sprintf("node %s did not serve it: %s", pod.Spec.NodeName, why)
 	}
@@ -324,7 +326,7 @@ func (t *term) saveLog(ctx context.Context, pod *corev1.Pod, runID int64, row st
 	row.CapturedAt = t.now()
 	err := t.db.SaveLog(ctx, runID, row, chunks)
 	if errors.Is(err, store.ErrRejected) {
-		row = store.Log{AttemptID: row.AttemptID, At: row.At, State: store.LogLost, Message: cleanText(err.Error()), CapturedAt: row.CapturedAt}
+		row = store.Log{AttemptID: row.AttemptID, At: row.At, State: store.LogLost, Message: text.Clean(err.Error()), CapturedAt: row.CapturedAt}
 		kept, err = 0, t.db.SaveLog(ctx, runID, row, nil)
 	}
 	if err != nil {

@@ -18,6 +18,8 @@ import (
 
 	"kontroler/apis/kontroler/v1alpha1"
 	"kontroler/controller/fault"
+	"kontroler/controller/queue"
+	"kontroler/controller/text"
 	"kontroler/controller/wait"
 	"kontroler/controller/webhook"
 	"kontroler/store"
@@ -59,7 +61,7 @@ func (t *term) sendNotifications(ctx, working context.Context) {
 			next = t.claimNotifications(ctx, underWay, func(n store.Notification) {
 				sends.Go(func() {
 					defer func() { done <- n.ID }()
-					if err := guard(n.ID, func() error { return t.deliver(working, n) }); err != nil {
+					if err := queue.Guard(n.ID, func() error { return t.deliver(working, n) }); err != nil {
 						t.failed(err)
 					}
 				})
@@ -67,7 +69,7 @@ func (t *term) sendNotifications(ctx, working context.Context) {
 		}
 		var due <-chan time.Time
 		if !next.IsZero() {
-			due = time.After(min(max(next.Sub(t.now()), 0)+time.Millisecond, relook))
+			due = time.After(min(max(next.Sub(t.now()), 0)+time.Millisecond, queue.MaxSleep))
 		}
 		select {
 		case <-ctx.Done():
@@ -121,7 +123,7 @@ func (t *term) deliver(ctx context.Context, n store.Notification) error {
 	var retry time.Time
 	result := "delivered"
 	if answer.Err != nil {
-		d.Error, result = shorten(answer.Err.Error(), 1024), "parked"
+		d.Error, result = text.Shorten(answer.Err.Error(), 1024), "parked"
 		if !answer.Final {
 			retry = webhook.Retry(n.CreatedAt, ended, n.Try)
 		}
@@ -149,9 +151,9 @@ func (t *term) deliver(ctx context.Context, n store.Notification) error {
 func (t *term) tellParked(n store.Notification, why string) {
 	t.Log.Warn("a notification was not delivered and is parked", "namespace", n.Run.Namespace, "dag", n.Run.DAGName, "run", n.Run.Name,
 		"event", n.Event, "notification", n.ID, "tries", n.Try, "error", why)
-	if d, there := t.dagSource.get(cache.NewObjectName(n.Run.Namespace, n.Run.DAGName)); there {
+	if d, there := t.dagSource.Get(cache.NewObjectName(n.Run.Namespace, n.Run.DAGName)); there {
 		t.events.Event(d, corev1.EventTypeWarning, "NotificationParked",
-			shorten(fmt.Sprintf("%s of DagRun %s was not delivered, tries: %d, the last: %s", n.Event, n.Run.Name, n.Try, why), 1024))
+			text.Shorten(fmt.Sprintf("%s of DagRun %s was not delivered, tries: %d, the last: %s", n.Event, n.Run.Name, n.Try, why), 1024))
 	}
 }
 
@@ -220,13 +222,13 @@ func (t *term) payload(n store.Notification) webhook.Payload {
 		p.Type, p.TaskName, p.TaskID = "taskrun", task.Name, task.ID
 		p.ID = webhook.ID(t.ID, r.UID, n.Event, task.Name, task.Index)
 		p.Task = &webhook.Task{
-			Name: task.Name, Phase: task.Phase, Reason: task.Reason, Message: shorten(task.Message, maxNotified), Attempts: task.Attempts,
+			Name: task.Name, Phase: task.Phase, Reason: task.Reason, Message: text.Shorten(task.Message, maxNotified), Attempts: task.Attempts,
 			ExitCode: task.ExitCode, StartedAt: timeOf(task.StartedAt), FinishedAt: timeOf(task.FinishedAt),
 		}
 		return p
 	}
 	p.ID = webhook.ID(t.ID, r.UID, n.Event, "", 0)
-	p.Run.Phase, p.Run.Reason, p.Run.Message = r.Phase, r.Reason, shorten(r.Message, maxNotified)
+	p.Run.Phase, p.Run.Reason, p.Run.Message = r.Phase, r.Reason, text.Shorten(r.Message, maxNotified)
 	p.Run.StartedAt, p.Run.FinishedAt = timeOf(r.StartedAt), timeOf(r.FinishedAt)
 	p.Run.Tasks = &webhook.Counts{
 		Total: r.Counts.Total, Succeeded: r.Counts.Succeeded, Failed: r.Counts.Failed, Skipped: r.Counts.Skipped, Cancelled: r.Counts.Cancelled,

@@ -13,6 +13,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"kontroler/apis/kontroler/v1alpha1"
+	"kontroler/controller/kube"
+	"kontroler/controller/queue"
 	"kontroler/controller/wait"
 )
 
@@ -26,19 +28,19 @@ const (
 // outageNotices are the DagRuns whose status reports the database outage.
 type outageNotices struct {
 	mu   sync.Mutex
-	keys map[runKey]bool
+	keys map[queue.RunKey]bool
 }
 
-func (r *outageNotices) add(key runKey) {
+func (r *outageNotices) add(key queue.RunKey) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.keys == nil {
-		r.keys = map[runKey]bool{}
+		r.keys = map[queue.RunKey]bool{}
 	}
 	r.keys[key] = true
 }
 
-func (r *outageNotices) take() map[runKey]bool {
+func (r *outageNotices) take() map[queue.RunKey]bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	keys := r.keys
@@ -55,7 +57,7 @@ func (c *Controller) sayOutage(ctx context.Context) {
 			continue
 		}
 		for _, run := range c.untold() {
-			c.notices.add(runKey(run.UID))
+			c.notices.add(queue.RunKey(run.UID))
 			if err := c.tellOutage(ctx, run, since); err != nil && ctx.Err() == nil {
 				c.Log.Warn("telling a DagRun of the outage", "namespace", run.Namespace, "run", run.Name, "error", err)
 			}
@@ -78,13 +80,13 @@ func (t *term) correctOutage(ctx context.Context) {
 // untold are the oldest live DagRuns of this controller that do not say it yet.
 func (c *Controller) untold() []*v1alpha1.DagRun {
 	mine := map[string]bool{}
-	c.dagSource.all(func(d *v1alpha1.DAG) {
+	c.dagSource.All(func(d *v1alpha1.DAG) {
 		if d.Status.Controller == c.ID {
 			mine[d.Namespace+"/"+d.Name] = true
 		}
 	})
 	var runs []*v1alpha1.DagRun
-	c.runSource.all(func(run *v1alpha1.DagRun) {
+	c.runSource.All(func(run *v1alpha1.DagRun) {
 		ours := run.Status.Controller == c.ID || run.Status.Controller == "" && mine[run.Namespace+"/"+run.Spec.DagName]
 		if ours && !run.Status.Phase.Ended() && !run.IsOtherKontrolers() && run.Status.Reason != reasonDatabaseUnavailable {
 			runs = append(runs, run)
@@ -110,5 +112,5 @@ func (c *Controller) tellOutage(ctx context.Context, run *v1alpha1.DagRun, since
 		return fmt.Errorf("encoding a status: %w", err)
 	}
 	_, err = c.Client.KontrolerV1alpha1().DagRuns(run.Namespace).Patch(ctx, run.Name, types.MergePatchType, body, metav1.PatchOptions{}, "status")
-	return ignoreGone(err)
+	return kube.IgnoreNotFound(err)
 }

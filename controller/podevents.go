@@ -16,6 +16,10 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 
 	"kontroler/controller/fault"
+	"kontroler/controller/kube"
+	"kontroler/controller/names"
+	"kontroler/controller/pod"
+	"kontroler/controller/text"
 	"kontroler/controller/wait"
 	"kontroler/store"
 )
@@ -96,7 +100,7 @@ func (p *podEvents) pod(uid types.UID) (store.Pod, bool) {
 // see takes in an Event. false: there is no room, it must be shown again.
 func (p *podEvents) see(e *corev1.Event, now time.Time) bool {
 	about := &e.InvolvedObject
-	if about.UID == "" || !derivedName(about.Name) {
+	if about.UID == "" || !names.IsDerived(about.Name) {
 		return true
 	}
 	p.mu.Lock()
@@ -184,23 +188,17 @@ func (p *podEvents) restore(batch []store.PodEvent) {
 	}
 }
 
-// derivedName reports that a name may be one that podName derives: it ends in a hash.
-func derivedName(name string) bool {
-	at := len(name) - hashChars
-	return at > 0 && name[at-1] == '-' && strings.Trim(name[at:], "abcdefghijklmnopqrstuvwxyz234567") == ""
-}
-
 // podEvent is what an Event says, but for whose Pod it is. Its two forms count and tell the time differently.
 func podEvent(e *corev1.Event) store.PodEvent {
 	kept := store.PodEvent{
-		Type: cleanText(e.Type), Reason: cleanText(e.Reason), Message: cleanText(e.Message), Source: cleanText(e.Source.Component),
+		Type: text.Clean(e.Type), Reason: text.Clean(e.Reason), Message: text.Clean(e.Message), Source: text.Clean(e.Source.Component),
 		Count: max(1, e.Count), FirstAt: sane(e.FirstTimestamp), LastAt: sane(e.LastTimestamp),
 	}
 	if kept.Source == "" {
-		kept.Source = cleanText(e.ReportingController)
+		kept.Source = text.Clean(e.ReportingController)
 	}
 	if _, field, ok := strings.Cut(e.InvolvedObject.FieldPath, "ontainers{"); ok {
-		kept.Container = cleanText(strings.TrimSuffix(field, "}"))
+		kept.Container = text.Clean(strings.TrimSuffix(field, "}"))
 	}
 	kept.FirstAt = earlier(kept.FirstAt, sane(metav1.Time(e.EventTime)))
 	if kept.FirstAt.IsZero() {
@@ -223,21 +221,21 @@ func sane(t metav1.Time) time.Time {
 	if t.Year() > 9999 {
 		return time.Time{}
 	}
-	return utc(t)
+	return kube.UTC(t)
 }
 
 // livePod finds a Pod of this controller in the cache.
 func (c *Controller) livePod(uid types.UID) (store.Pod, bool) {
-	for _, pod := range c.podSource.by(byUID, string(uid)) {
+	for _, pod := range c.podSource.By(byUID, string(uid)) {
 		return c.attemptPod(pod)
 	}
 	return store.Pod{}, false
 }
 
 // attemptPod names a Pod that this controller made.
-func (c *Controller) attemptPod(pod *corev1.Pod) (store.Pod, bool) {
-	run, ok := podRunUID(pod)
-	return store.Pod{UID: string(pod.UID), RunUID: run, Name: pod.Name}, ok && made(pod, c.ID, run)
+func (c *Controller) attemptPod(p *corev1.Pod) (store.Pod, bool) {
+	run, ok := pod.RunUID(p)
+	return store.Pod{UID: string(p.UID), RunUID: run, Name: p.Name}, ok && pod.BelongsTo(p, c.ID, run)
 }
 
 // keepPodEvents brings the Events of this term's Pods to the database until ctx ends. The Pods of the newest attempts are

@@ -12,6 +12,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"kontroler/controller/names"
+	"kontroler/controller/text"
 	"kontroler/store"
 )
 
@@ -169,7 +171,7 @@ func TestPodEvent(t *testing.T) {
 		},
 		"with odd text": {
 			corev1.Event{ObjectMeta: metav1.ObjectMeta{CreationTimestamp: at(3)}, Message: "\x00\xff" + strings.Repeat("x", 5000)},
-			store.PodEvent{Message: cleanText("\x00\xff" + strings.Repeat("x", 5000)), Count: 1, FirstAt: at(3).Time, LastAt: at(3).Time},
+			store.PodEvent{Message: text.Clean("\x00\xff" + strings.Repeat("x", 5000)), Count: 1, FirstAt: at(3).Time, LastAt: at(3).Time},
 		},
 	} {
 		if diff := cmp.Diff(tt.want, podEvent(&tt.event)); diff != "" {
@@ -180,10 +182,10 @@ func TestPodEvent(t *testing.T) {
 
 func TestDerivedNames(t *testing.T) {
 	for name, want := range map[string]bool{
-		podName("c", "u", "run", "task", 0, 1): true, podName("c", "u", strings.Repeat("r", 80), strings.Repeat("t", 80), 3, 12): true,
+		names.Pod("c", "u", "run", "task", 0, 1): true, names.Pod("c", "u", strings.Repeat("r", 80), strings.Repeat("t", 80), 3, 12): true,
 		"web-7d4b9c5f68-x2x4z": false, "job-x2x4z": false, "abcdefghij": false, "": false, "a-ABCDEFGHIJ": false, "a-abcdefghi1": false,
 	} {
-		if got := derivedName(name); got != want {
+		if got := names.IsDerived(name); got != want {
 			t.Errorf("%q: %t, want %t", name, got, want)
 		}
 	}

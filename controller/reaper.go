@@ -15,6 +15,8 @@ import (
 	"kontroler/apis/kontroler/v1alpha1"
 	"kontroler/controller/engine"
 	"kontroler/controller/fault"
+	"kontroler/controller/kube"
+	"kontroler/controller/pod"
 	"kontroler/store"
 )
 
@@ -25,7 +27,7 @@ const reapAgain = time.Second
 // That row is the reaper's whole memory. A Pod that appeared for an attempt that had already ended is a stray: deleted, and
 // recorded.
 func (t *term) reap(ctx context.Context, key cache.ObjectName) error {
-	if pod, ok := t.podSource.get(key); ok && t.canWait(pod) && t.rushed(t.over.Len) {
+	if pod, ok := t.podSource.Get(key); ok && t.canWait(pod) && t.rushed(t.over.Len) {
 		t.over.Add(key)
 		return nil
 	}
@@ -45,60 +47,60 @@ func (t *term) canWait(pod *corev1.Pod) bool {
 }
 
 func (t *term) reapNow(ctx context.Context, key cache.ObjectName) error {
-	pod, err := t.podNow(ctx, key)
-	if err != nil || pod == nil || t.reaped.has(pod.UID) {
+	p, err := t.podNow(ctx, key)
+	if err != nil || p == nil || t.reaped.Has(p.UID) {
 		return err
 	}
-	if !t.reaping.begin(pod.UID) {
+	if !t.reaping.Begin(p.UID) {
 		t.pods.AddAfter(key, reapAgain) // it is on both queues, and one of them is at it
 		return nil
 	}
-	defer t.reaping.remove(pod.UID)
-	uid, ok := podRunUID(pod)
+	defer t.reaping.Remove(p.UID)
+	uid, ok := pod.RunUID(p)
 	if !ok {
 		return nil
 	}
-	attempt, found, err := t.db.AttemptByPod(ctx, uid, pod.Name)
+	attempt, found, err := t.db.AttemptByPod(ctx, uid, p.Name)
 	if err != nil {
 		return fmt.Errorf("reading the attempt of pod %s: %w", key, err)
 	}
 	if !found {
-		return t.reapUnknown(ctx, pod, uid)
+		return t.reapUnknown(ctx, p, uid)
 	}
 	if !attemptEnded(attempt) {
 		return nil
 	}
-	t.slots.release(key) // also where the answer to the commit was lost
-	if attempt.PodUID != string(pod.UID) {
-		if !ours(pod, t.ID, uid) || attempt.PodUID != "" && !slices.Contains(pod.Finalizers, v1alpha1.Finalizer) {
+	t.slots.Release(key) // also where the answer to the commit was lost
+	if attempt.PodUID != string(p.UID) {
+		if !pod.IsOurs(p, t.ID, uid) || attempt.PodUID != "" && !slices.Contains(p.Finalizers, v1alpha1.Finalizer) {
 			return nil
 		}
-		if err := t.recordStray(ctx, pod, uid, attempt); err != nil {
+		if err := t.recordStray(ctx, p, uid, attempt); err != nil {
 			return err
 		}
-	} else if t.hasLog(pod, attempt) {
-		if done, err := t.keepLog(ctx, pod, uid, attempt); err != nil || !done {
+	} else if t.hasLog(p, attempt) {
+		if done, err := t.keepLog(ctx, p, uid, attempt); err != nil || !done {
 			return err
 		}
 	}
-	return t.release(ctx, pod)
+	return t.release(ctx, p)
 }
 
 // reapUnknown ends a Pod of ours that no row knows: the history of its run was lost. Of a live run it is left alone: the
 // attempt that has its name is yet to be decided, and finds it there.
-func (t *term) reapUnknown(ctx context.Context, pod *corev1.Pod, runUID string) error {
-	if !ours(pod, t.ID, runUID) || !slices.Contains(pod.Finalizers, v1alpha1.Finalizer) {
+func (t *term) reapUnknown(ctx context.Context, p *corev1.Pod, runUID string) error {
+	if !pod.IsOurs(p, t.ID, runUID) || !slices.Contains(p.Finalizers, v1alpha1.Finalizer) {
 		return nil
 	}
 	run, found, err := t.db.RunByUID(ctx, runUID)
 	if err != nil {
-		return fmt.Errorf("reading the run of pod %s/%s: %w", pod.Namespace, pod.Name, err)
+		return fmt.Errorf("reading the run of pod %s/%s: %w", p.Namespace, p.Name, err)
 	}
 	if found && !v1alpha1.RunPhase(run.Phase).Ended() {
 		return nil
 	}
-	t.Log.Warn("a Pod is in no row, its history was lost; it is deleted", "namespace", pod.Namespace, "pod", pod.Name)
-	return t.release(ctx, pod)
+	t.Log.Warn("a Pod is in no row, its history was lost; it is deleted", "namespace", p.Namespace, "pod", p.Name)
+	return t.release(ctx, p)
 }
 
 var errMissing = errors.New("its row is missing")
@@ -132,7 +134,7 @@ func attemptEnded(a store.Attempt) bool {
 
 // podNow is the Pod from the cache, else read live: one that lost our label is in no cache. nil: gone.
 func (t *term) podNow(ctx context.Context, key cache.ObjectName) (*corev1.Pod, error) {
-	if pod, ok := t.podSource.get(key); ok {
+	if pod, ok := t.podSource.Get(key); ok {
 		return pod, nil
 	}
 	pod, err := t.Kube.CoreV1().Pods(key.Namespace).Get(ctx, key.Name, metav1.GetOptions{})
@@ -147,15 +149,15 @@ func (t *term) podNow(ctx context.Context, key cache.ObjectName) (*corev1.Pod, e
 
 // release ends a Pod. What its watch shows from now on is this term's own doing, from which no sync follows.
 func (t *term) release(ctx context.Context, pod *corev1.Pod) error {
-	t.reaped.add(pod.UID)
+	t.reaped.Add(pod.UID)
 	t.streams.drop(pod.UID)
 	t.captures.forget(pod.UID)
 	if err := t.deletePod(ctx, pod); err != nil {
-		t.reaped.remove(pod.UID)
+		t.reaped.Remove(pod.UID)
 		return err
 	}
-	if cached, ok := t.podSource.get(cache.MetaObjectToName(pod)); !ok || cached.UID != pod.UID {
-		t.reaped.remove(pod.UID) // its deletion was seen before, or there is no watch that will show it
+	if cached, ok := t.podSource.Get(cache.MetaObjectToName(pod)); !ok || cached.UID != pod.UID {
+		t.reaped.Remove(pod.UID) // its deletion was seen before, or there is no watch that will show it
 	}
 	return nil
 }
@@ -165,8 +167,8 @@ func (t *term) release(ctx context.Context, pod *corev1.Pod) error {
 func (t *term) deletePod(ctx context.Context, pod *corev1.Pod) error {
 	fault.Point("reap")
 	if pod.DeletionTimestamp == nil {
-		err := t.Kube.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name, metav1.DeleteOptions{Preconditions: preconditions(string(pod.UID))})
-		if err != nil && !gone(err) {
+		err := t.Kube.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name, metav1.DeleteOptions{Preconditions: kube.WithUID(string(pod.UID))})
+		if err != nil && !kube.IsGone(err) {
 			return fmt.Errorf("deleting pod %s/%s: %w", pod.Namespace, pod.Name, err)
 		}
 	}
@@ -177,6 +179,3 @@ func (t *term) deletePod(ctx context.Context, pod *corev1.Pod) error {
 	fault.Point("pod-released")
 	return nil
 }
-
-// gone reports that the object is no more, or is another one under the same name.
-func gone(err error) bool { return apierrors.IsNotFound(err) || apierrors.IsConflict(err) }

@@ -15,6 +15,10 @@ import (
 
 	"kontroler/apis/kontroler/v1alpha1"
 	"kontroler/controller/fault"
+	"kontroler/controller/informer"
+	"kontroler/controller/kube"
+	"kontroler/controller/pod"
+	"kontroler/controller/queue"
 	"kontroler/controller/wait"
 	"kontroler/store"
 )
@@ -34,21 +38,21 @@ const (
 
 // retirement is what deletes DagRuns: each once its time to live is over, and those of a schedule beyond its limits.
 type retirement struct {
-	expiries *queue[runKey]
+	expiries *queue.Queue[queue.RunKey]
 	// due is when the time to live of each is over.
-	due    *alarms[runKey]
-	limits *queue[cache.ObjectName] // by the name of the DAG
+	due    *queue.Alarms[queue.RunKey]
+	limits *queue.Queue[cache.ObjectName] // by the name of the DAG
 	// deleted are DagRuns whose deletion was asked for, until it is seen.
-	deleted *uidSet
+	deleted *informer.UIDSet
 }
 
 func newRetirement(metrics *Metrics) *retirement {
-	return &retirement{newQueue[runKey]("expiries", metrics), newAlarms[runKey](), newQueue[cache.ObjectName]("limits", metrics), newUIDSet()}
+	return &retirement{queue.New[queue.RunKey]("expiries", metrics), queue.NewAlarms[queue.RunKey](), queue.New[cache.ObjectName]("limits", metrics), informer.NewUIDSet()}
 }
 
 // isOver reports that a DagRun is this controller's, was told its end, and is not being deleted yet.
 func (t *term) isOver(run *v1alpha1.DagRun) bool {
-	return run.Status.Phase.Ended() && run.Status.Controller == t.ID && run.DeletionTimestamp == nil && !t.retirement.deleted.has(run.UID)
+	return run.Status.Phase.Ended() && run.Status.Controller == t.ID && run.DeletionTimestamp == nil && !t.retirement.deleted.Has(run.UID)
 }
 
 // retire has a DagRun that is over looked at by all that may delete it.
@@ -57,7 +61,7 @@ func (t *term) retire(run *v1alpha1.DagRun) {
 		return
 	}
 	if _, expires := t.expiry(run); expires {
-		t.retirement.expiries.Add(runKey(run.UID))
+		t.retirement.expiries.Add(queue.RunKey(run.UID))
 	}
 	if owner := scheduleOf(run); owner != nil {
 		t.retirement.limits.Add(cache.NewObjectName(run.Namespace, owner.Name))
@@ -65,7 +69,7 @@ func (t *term) retire(run *v1alpha1.DagRun) {
 }
 
 // retireByUID does so for the DagRun of a Pod that is gone, or of a tick.
-func (t *term) retireByUID(key runKey) {
+func (t *term) retireByUID(key queue.RunKey) {
 	if run := t.cachedRun(key); run != nil {
 		t.retire(run)
 	}
@@ -80,7 +84,7 @@ func (t *term) retentionChanged(old, d *v1alpha1.DAG) {
 	if d.Spec.TTLSecondsAfterFinished == nil {
 		return
 	}
-	for _, run := range t.runSource.by(byDAG, d.Namespace+"/"+d.Name) {
+	for _, run := range t.runSource.By(byDAG, d.Namespace+"/"+d.Name) {
 		t.retire(run)
 	}
 }
@@ -97,7 +101,7 @@ func scheduleOf(run *v1alpha1.DagRun) *metav1.OwnerReference {
 // expiry is when a DagRun's time to live is over. Its DAG's present spec says how long that is, as its author expects who
 // edits it; the DagRuns of a DAG that is gone have nobody who says so.
 func (t *term) expiry(run *v1alpha1.DagRun) (due time.Time, expires bool) {
-	d, there := t.dagSource.get(cache.NewObjectName(run.Namespace, run.Spec.DagName))
+	d, there := t.dagSource.Get(cache.NewObjectName(run.Namespace, run.Spec.DagName))
 	if !there || d.Spec.TTLSecondsAfterFinished == nil || run.Status.CompletionTime == nil {
 		return time.Time{}, false
 	}
@@ -105,16 +109,16 @@ func (t *term) expiry(run *v1alpha1.DagRun) (due time.Time, expires bool) {
 }
 
 // syncExpiry deletes a DagRun whose time to live is over, or waits for that.
-func (t *term) syncExpiry(ctx context.Context, key runKey) error {
+func (t *term) syncExpiry(ctx context.Context, key queue.RunKey) error {
 	run := t.cachedRun(key)
 	if run == nil || !t.isOver(run) {
 		return nil
 	}
 	due, expires := t.expiry(run)
 	if expires && t.now().Before(due) {
-		t.retirement.due.set(key, due)
+		t.retirement.due.Set(key, due)
 		if t.cachedRun(key) == nil {
-			t.retirement.due.drop(key) // it was deleted meanwhile
+			t.retirement.due.Drop(key) // it was deleted meanwhile
 		}
 		return nil
 	}
@@ -126,12 +130,12 @@ func (t *term) syncExpiry(ctx context.Context, key runKey) error {
 
 // syncLimits deletes the oldest DagRuns that a DAG object's schedule made beyond those that it keeps.
 func (t *term) syncLimits(ctx context.Context, name cache.ObjectName) error {
-	d, there := t.dagSource.get(name)
+	d, there := t.dagSource.Get(name)
 	if !there || d.DeletionTimestamp != nil {
 		return nil // they go with their DAG
 	}
 	var succeeded, failed []*v1alpha1.DagRun
-	for _, run := range t.runSource.by(bySchedule, string(d.UID)) {
+	for _, run := range t.runSource.By(bySchedule, string(d.UID)) {
 		switch {
 		case !t.isOver(run):
 		case run.Status.Phase == v1alpha1.RunSucceeded:
@@ -166,7 +170,7 @@ func beyond(runs []*v1alpha1.DagRun, limit *int32) []*v1alpha1.DagRun {
 // hasPods reports whether Pods of the run still exist. Deleting the DagRun now would garbage-collect Pods whose logs
 // have not been read. When the last Pod goes, the run is enqueued again.
 func (t *term) hasPods(uid types.UID) bool {
-	return slices.ContainsFunc(t.podSource.by(byRun, string(uid)), func(pod *corev1.Pod) bool { return ownerRun(pod) == string(uid) })
+	return slices.ContainsFunc(t.podSource.By(byRun, string(uid)), func(p *corev1.Pod) bool { return pod.OwnerUID(p) == string(uid) })
 }
 
 // deleteRun deletes a DagRun that is over, unless its rows say that it is not: of a database that was restored they may be
@@ -177,17 +181,17 @@ func (t *term) deleteRun(ctx context.Context, run *v1alpha1.DagRun, why string) 
 		return err
 	}
 	fault.Point("run-delete")
-	t.retirement.deleted.add(run.UID)
+	t.retirement.deleted.Add(run.UID)
 	background := metav1.DeletePropagationBackground
 	err = t.Client.KontrolerV1alpha1().DagRuns(run.Namespace).Delete(ctx, run.Name, metav1.DeleteOptions{
-		Preconditions: preconditions(string(run.UID)), PropagationPolicy: &background})
-	if err != nil && !gone(err) {
-		t.retirement.deleted.remove(run.UID)
+		Preconditions: kube.WithUID(string(run.UID)), PropagationPolicy: &background})
+	if err != nil && !kube.IsGone(err) {
+		t.retirement.deleted.Remove(run.UID)
 		return fmt.Errorf("deleting DagRun %s/%s: %w", run.Namespace, run.Name, err)
 	}
 	fault.Point("run-deleted")
-	if t.cachedRun(runKey(run.UID)) == nil {
-		t.retirement.deleted.remove(run.UID) // its deletion was seen before
+	if t.cachedRun(queue.RunKey(run.UID)) == nil {
+		t.retirement.deleted.Remove(run.UID) // its deletion was seen before
 	}
 	t.Metrics.DagRunDeleted(why)
 	t.Log.Info("DagRun deleted; its history stays", "namespace", run.Namespace, "run", run.Name, "dag", run.Spec.DagName, "phase", run.Status.Phase, "by", why)
@@ -239,6 +243,6 @@ func (t *term) trimOnce(ctx context.Context) error {
 // retained reports whether the rows of an ended run are still needed: its DagRun status is not final yet, or it has
 // Pods.
 func (t *term) retained(uid string) bool {
-	run := t.cachedRun(runKey(uid))
+	run := t.cachedRun(queue.RunKey(uid))
 	return run != nil && !run.Status.Phase.Ended() || t.hasPods(types.UID(uid))
 }

@@ -10,6 +10,8 @@ import (
 	"kontroler/apis/kontroler/v1alpha1"
 	"kontroler/controller/engine"
 	"kontroler/controller/fault"
+	"kontroler/controller/pod"
+	"kontroler/controller/queue"
 	"kontroler/store"
 )
 
@@ -20,9 +22,9 @@ const (
 )
 
 // syncRun is one sync of one run. What it took from the change set it gives back when it fails.
-func (t *term) syncRun(ctx context.Context, key runKey) error {
+func (t *term) syncRun(ctx context.Context, key queue.RunKey) error {
 	change, more := t.dirty.take(key, outcomesPerSync)
-	err := guard(key, func() error { return t.sync(ctx, key, change) })
+	err := queue.Guard(key, func() error { return t.sync(ctx, key, change) })
 	if t.runTroubles.note(key, err, t.now()) {
 		t.status.progress(key)
 	}
@@ -40,7 +42,7 @@ func (t *term) syncRun(ctx context.Context, key runKey) error {
 }
 
 // sync finds the run's row, or makes it, and brings the run forward.
-func (t *term) sync(ctx context.Context, key runKey, change *change) error {
+func (t *term) sync(ctx context.Context, key queue.RunKey, change *change) error {
 	run := t.cachedRun(key)
 	row, found, err := t.db.RunByUID(ctx, string(key))
 	if err != nil {
@@ -79,20 +81,20 @@ func (t *term) sync(ctx context.Context, key runKey, change *change) error {
 }
 
 // handUnknown hands the Pods of a run that has no row to the reaper: its history may be lost.
-func (t *term) handUnknown(key runKey, change *change) {
+func (t *term) handUnknown(key queue.RunKey, change *change) {
 	if len(change.pods) == 0 {
 		return
 	}
-	for _, pod := range t.podSource.by(byRun, string(key)) {
-		if _, changed := change.pods[pod.Name]; changed && ownerRun(pod) == string(key) {
-			t.pods.Add(cache.MetaObjectToName(pod))
+	for _, p := range t.podSource.By(byRun, string(key)) {
+		if _, changed := change.pods[p.Name]; changed && pod.OwnerUID(p) == string(key) {
+			t.pods.Add(cache.MetaObjectToName(p))
 		}
 	}
 }
 
 // cachedRun is the DagRun of a key as the cache has it; nil: not there.
-func (t *term) cachedRun(key runKey) *v1alpha1.DagRun {
-	for _, run := range t.runSource.by(byUID, string(key)) {
+func (t *term) cachedRun(key queue.RunKey) *v1alpha1.DagRun {
+	for _, run := range t.runSource.By(byUID, string(key)) {
 		return run
 	}
 	return nil
@@ -100,7 +102,7 @@ func (t *term) cachedRun(key runKey) *v1alpha1.DagRun {
 
 // advance gathers, decides, commits, acts.
 func (t *term) advance(ctx context.Context, row store.Run, run *v1alpha1.DagRun, change *change) (err error) {
-	key, now := runKey(row.UID), t.now()
+	key, now := queue.RunKey(row.UID), t.now()
 	cancel := run != nil && run.Spec.Cancel
 	// A DagRun is told its end after the row: one that has ended beside a live row is ahead of a restored database.
 	ahead := run != nil && run.Status.Phase.Ended()
@@ -115,19 +117,19 @@ func (t *term) advance(ctx context.Context, row store.Run, run *v1alpha1.DagRun,
 	}
 	for name, pod := range facts.slice.Pods {
 		if pod.IsLive() {
-			t.slots.seen(cache.NewObjectName(row.Namespace, name))
+			t.slots.Seen(cache.NewObjectName(row.Namespace, name))
 		}
 	}
-	facts.slots = t.slots.take(key, facts.wanted(row))
+	facts.slots = t.slots.Take(key, facts.wanted(row))
 	defer func() {
-		facts.slots.settle()
-		t.Metrics.LiveAttempts(t.slots.inUse())
+		facts.slots.Settle()
+		t.Metrics.LiveAttempts(t.slots.InUse())
 	}()
 	if err := t.relabelAll(ctx, row, facts.unlabelled); err != nil {
 		return err
 	}
 	slice := facts.slice
-	slice.Slots = facts.slots.left
+	slice.Slots = facts.slots.Remaining()
 	slice.Deleted, slice.Cancel, slice.Ahead, slice.Unreadable = isDeleted(run), cancel, ahead, unreadable
 	ledger := newRecorder(graph.Spec().Webhook)
 	next, err := engine.Decide(slice, now, ledger)
@@ -150,7 +152,7 @@ func (t *term) advance(ctx context.Context, row store.Run, run *v1alpha1.DagRun,
 	// The engine has consumed the refusals. If a later step fails, the creates are retried.
 	clear(change.refusals)
 	for _, name := range next.Ended {
-		t.slots.release(cache.NewObjectName(row.Namespace, name))
+		t.slots.Release(cache.NewObjectName(row.Namespace, name))
 	}
 	ledger.count(t.Metrics)
 	return t.follow(ctx, row, run, facts, next, ledger)
@@ -158,7 +160,7 @@ func (t *term) advance(ctx context.Context, row store.Run, run *v1alpha1.DagRun,
 
 // follow does to the cluster what is committed.
 func (t *term) follow(ctx context.Context, row store.Run, run *v1alpha1.DagRun, facts *facts, next engine.Next, ledger *recorder) error {
-	key := runKey(row.UID)
+	key := queue.RunKey(row.UID)
 	for _, name := range append(next.Reap, facts.strangers...) {
 		t.pods.Add(cache.NewObjectName(row.Namespace, name))
 	}
@@ -173,10 +175,10 @@ func (t *term) follow(ctx context.Context, row store.Run, run *v1alpha1.DagRun, 
 	case next.Again || facts.more:
 		t.runs.Add(key)
 	default:
-		t.wakes.put(key, earlier(next.Wake, facts.nextDue))
+		t.wakes.Put(key, earlier(next.Wake, facts.nextDue))
 	}
 	if next.Throttled {
-		t.slots.wait(key) // also where the run says that it waits for something else
+		t.slots.Wait(key) // also where the run says that it waits for something else
 	}
 	if ledger.shows || ledger.hold != unchanged || run != nil && run.Status.Reason == reasonDatabaseUnavailable {
 		t.status.progress(key)
@@ -185,10 +187,10 @@ func (t *term) follow(ctx context.Context, row store.Run, run *v1alpha1.DagRun, 
 }
 
 // settle is what is left to do for a run that has ended: its workspace is deleted and its DagRun told, by syncEnd.
-func (t *term) settle(key runKey, run *v1alpha1.DagRun) {
-	t.slots.forget(key)
+func (t *term) settle(key queue.RunKey, run *v1alpha1.DagRun) {
+	t.slots.Forget(key)
 	t.workspaces.forget(key)
-	t.wakes.drop(key)
+	t.wakes.Drop(key)
 	switch {
 	case run == nil:
 	case run.Status.Phase.Ended():
@@ -199,7 +201,7 @@ func (t *term) settle(key runKey, run *v1alpha1.DagRun) {
 }
 
 // syncEnd deletes the workspace of a run that has ended and tells its DagRun.
-func (t *term) syncEnd(ctx context.Context, key runKey) error {
+func (t *term) syncEnd(ctx context.Context, key queue.RunKey) error {
 	t.makeWay(ctx, t.ends.Len)
 	row, found, err := t.db.RunByUID(ctx, string(key))
 	if err != nil || !found || !v1alpha1.RunPhase(row.Phase).Ended() {

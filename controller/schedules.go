@@ -14,12 +14,17 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/tools/cache"
 
 	"kontroler/apis/dag"
 	"kontroler/apis/kontroler/v1alpha1"
 	"kontroler/controller/fault"
+	"kontroler/controller/kube"
+	"kontroler/controller/names"
+	"kontroler/controller/queue"
 	"kontroler/controller/schedule"
+	"kontroler/controller/text"
 	"kontroler/store"
 )
 
@@ -36,12 +41,12 @@ func (t *term) scheduleChanged(old, d *v1alpha1.DAG) {
 }
 
 func (t *term) syncSchedule(ctx context.Context, name cache.ObjectName) error {
-	return t.noteDAG(ctx, name, v1alpha1.DAGScheduled, t.scheduleTroubles, guard(name, func() error { return t.reconcileSchedule(ctx, name) }))
+	return t.noteDAG(ctx, name, v1alpha1.DAGScheduled, t.scheduleTroubles, queue.Guard(name, func() error { return t.reconcileSchedule(ctx, name) }))
 }
 
 // reconcileSchedule brings one schedule forward: accounts for what is due, creates what that decided, and sets the timer.
 func (t *term) reconcileSchedule(ctx context.Context, name cache.ObjectName) error {
-	d, there := t.dagSource.get(name)
+	d, there := t.dagSource.Get(name)
 	if !there || d.Status.Controller != t.ID || d.DeletionTimestamp != nil {
 		t.timers.drop(name)
 		t.refusals.drop(name)
@@ -139,7 +144,7 @@ func (t *term) findUnmade(ctx context.Context, d *v1alpha1.DAG, dagID int64, run
 			return nil, err
 		}
 		run.UID = uid
-		t.retireByUID(runKey(uid)) // it may have ended, and waited for this
+		t.retireByUID(queue.RunKey(uid)) // it may have ended, and waited for this
 	}
 	return unmade, nil
 }
@@ -318,7 +323,7 @@ func ledger(d *v1alpha1.DAG, decision schedule.Decision) []store.Tick {
 	for i, tick := range decision.Ticks {
 		ticks[i] = store.Tick{From: tick.From, To: tick.To, Count: tick.Count, Outcome: tick.Outcome}
 		if tick.Outcome == schedule.Ran {
-			ticks[i].RunName = scheduledRunName(d.Name, string(d.UID), tick.From)
+			ticks[i].RunName = names.ScheduledRun(d.Name, string(d.UID), tick.From)
 		}
 	}
 	return ticks
@@ -336,7 +341,7 @@ func (t *term) scheduledRuns(ctx context.Context, d *v1alpha1.DAG, row store.Sch
 	for _, run := range runs {
 		ended := v1alpha1.RunPhase(run.Phase).Ended()
 		if run.UID != "" && run.RowUID == "" {
-			is := t.cachedRun(runKey(run.UID))
+			is := t.cachedRun(queue.RunKey(run.UID))
 			if is == nil {
 				is, err = t.liveRun(ctx, store.Run{RunKey: store.RunKey{UID: run.UID, Namespace: d.Namespace, Name: run.Name}})
 				if err != nil {
@@ -375,7 +380,7 @@ func (t *term) followTicks(ctx context.Context, d *v1alpha1.DAG, is store.Schedu
 			return err
 		}
 		if uid != "" { // else it can never be made
-			t.retireByUID(runKey(uid)) // it may have ended, and waited for this
+			t.retireByUID(queue.RunKey(uid)) // it may have ended, and waited for this
 		}
 	}
 	for _, run := range runs {
@@ -393,7 +398,7 @@ func (t *term) makeScheduled(ctx context.Context, d *v1alpha1.DAG, dagID int64, 
 	uid, err = t.createScheduled(ctx, d, run)
 	if never, ok := errors.AsType[*neverCreated](err); ok {
 		t.Log.Warn("scheduled DagRun cannot be created", "namespace", d.Namespace, "dag", d.Name, "run", run.Name, "due", run.DueAt, "error", never)
-		t.events.Event(d, corev1.EventTypeWarning, "ScheduleMissed", shorten(fmt.Sprintf("DagRun %s, due at %s: %v", run.Name, run.DueAt.Format(time.RFC3339), never), 1024))
+		t.events.Event(d, corev1.EventTypeWarning, "ScheduleMissed", text.Shorten(fmt.Sprintf("DagRun %s, due at %s: %v", run.Name, run.DueAt.Format(time.RFC3339), never), 1024))
 		return "", t.db.ScheduledRunDropped(ctx, dagID, run.DueAt)
 	}
 	if err != nil {
@@ -424,7 +429,7 @@ func (t *term) createScheduled(ctx context.Context, d *v1alpha1.DAG, run store.S
 	case apierrors.IsInvalid(err), apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
 		return "", &neverCreated{err}
 	case apierrors.IsAlreadyExists(err):
-	case isRefusal(err):
+	case kube.IsRefusal(err):
 		// Without the name, which each due time has its own of, the text stays the same.
 		return "", &createRefused{errors.New(strings.ReplaceAll(err.Error(), strconv.Quote(run.Name)+" ", ""))}
 	default:
@@ -437,21 +442,6 @@ func (t *term) createScheduled(ctx context.Context, d *v1alpha1.DAG, run store.S
 		return "", &neverCreated{errNameTaken}
 	}
 	return string(created.UID), nil
-}
-
-// isRefusal reports an answer that says that an object is not wanted now, or that the API server or a webhook that it asks
-// failed.
-func isRefusal(err error) bool {
-	var status apierrors.APIStatus
-	if !errors.As(err, &status) {
-		return false
-	}
-	switch code := status.Status().Code; {
-	case apierrors.IsTimeout(err), apierrors.IsServerTimeout(err), apierrors.IsTooManyRequests(err), apierrors.IsConflict(err):
-		return false
-	default:
-		return code >= 400
-	}
 }
 
 var errNameTaken = errors.New("a DagRun of another maker has its name")
@@ -475,7 +465,7 @@ func scheduledRun(d *v1alpha1.DAG, run store.ScheduledRun) *v1alpha1.DagRun {
 		},
 		Spec: v1alpha1.DagRunSpec{DagName: d.Name},
 	}
-	if len(d.Name) <= maxNameBytes {
+	if len(d.Name) <= validation.DNS1123LabelMaxLength {
 		order.Labels[v1alpha1.LabelDAG] = d.Name
 	}
 	return order
@@ -483,7 +473,7 @@ func scheduledRun(d *v1alpha1.DAG, run store.ScheduledRun) *v1alpha1.DagRun {
 
 // cancelReplaced stops a run that a newer one replaces and keeps its DagRun: it is history.
 func (t *term) cancelReplaced(ctx context.Context, d *v1alpha1.DAG, run store.ScheduledRun) error {
-	if cached := t.cachedRun(runKey(run.UID)); cached != nil && cached.Spec.Cancel {
+	if cached := t.cachedRun(queue.RunKey(run.UID)); cached != nil && cached.Spec.Cancel {
 		return nil
 	}
 	body, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": run.UID}, "spec": map[string]any{"cancel": true}})
@@ -504,7 +494,7 @@ func (t *term) cancelReplaced(ctx context.Context, d *v1alpha1.DAG, run store.Sc
 // showSchedule patches a DAG's last and next due time, when the cache shows others.
 func (t *term) showSchedule(ctx context.Context, name cache.ObjectName) error {
 	t.makeWay(ctx, t.shows.Len)
-	d, there := t.dagSource.get(name)
+	d, there := t.dagSource.Get(name)
 	is, set := t.timers.get(name)
 	if !there || !set || is.uid != d.UID || d.Status.Controller != t.ID {
 		return nil
@@ -527,7 +517,7 @@ func (t *term) showSchedule(ctx context.Context, name cache.ObjectName) error {
 		return fmt.Errorf("encoding a schedule's times: %w", err)
 	}
 	_, err = t.Client.KontrolerV1alpha1().DAGs(d.Namespace).Patch(ctx, d.Name, types.MergePatchType, body, metav1.PatchOptions{}, "status")
-	if err = ignoreGone(err); err != nil {
+	if err = kube.IgnoreNotFound(err); err != nil {
 		return fmt.Errorf("patching the schedule of DAG %s: %w", name, err)
 	}
 	return nil

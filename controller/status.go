@@ -22,6 +22,10 @@ import (
 	"kontroler/apis/kontroler/v1alpha1"
 	"kontroler/controller/engine"
 	"kontroler/controller/fault"
+	"kontroler/controller/kube"
+	"kontroler/controller/names"
+	"kontroler/controller/queue"
+	"kontroler/controller/text"
 	"kontroler/controller/wait"
 	"kontroler/generated/clientset/versioned/scheme"
 	"kontroler/store"
@@ -43,7 +47,7 @@ func newEvents(kube kubernetes.Interface) (record.EventBroadcaster, record.Event
 func (t *term) project(row store.Run, run *v1alpha1.DagRun) v1alpha1.DagRunStatus {
 	admitted := metav1.NewTime(row.AdmittedAt)
 	status := v1alpha1.DagRunStatus{
-		ObservedGeneration: run.Generation, Phase: v1alpha1.RunPhase(row.Phase), Reason: row.Reason, Message: shorten(row.Message, 4096),
+		ObservedGeneration: run.Generation, Phase: v1alpha1.RunPhase(row.Phase), Reason: row.Reason, Message: text.Shorten(row.Message, 4096),
 		Controller: t.ID, RunID: row.ID, DAGVersion: row.VersionNumber, StartTime: &admitted,
 		Progress: fmt.Sprintf("%d/%d", row.Counts.Succeeded+row.Counts.Failed+row.Counts.Skipped+row.Counts.Cancelled, row.Counts.Total),
 		Tasks: &v1alpha1.TaskCounts{
@@ -54,7 +58,7 @@ func (t *term) project(row store.Run, run *v1alpha1.DagRun) v1alpha1.DagRunStatu
 	ok := metav1.Condition{Type: v1alpha1.RunConditionAdmitted, Status: metav1.ConditionTrue, Reason: "Admitted", LastTransitionTime: admitted,
 		Message: fmt.Sprintf("version %d of DAG %q", row.VersionNumber, row.DAGName), ObservedGeneration: run.Generation}
 	if refused(row) {
-		ok.Status, ok.Reason, ok.Message = metav1.ConditionFalse, row.Reason, shorten(row.Message, 16<<10)
+		ok.Status, ok.Reason, ok.Message = metav1.ConditionFalse, row.Reason, text.Shorten(row.Message, 16<<10)
 		status.Tasks, status.Progress = nil, ""
 	}
 	status.Conditions = []metav1.Condition{ok}
@@ -73,10 +77,10 @@ func standsAt(status *v1alpha1.DagRunStatus, row store.Run, at store.Standing, f
 	status.Tasks.Running = int32(row.Counts.Active) - status.Tasks.Pending
 	var says []string
 	for _, w := range at.Waits {
-		says = append(says, fmt.Sprintf("%s waits: %s: %s", w.Task, w.Reason, shorten(w.Message, 200)))
+		says = append(says, fmt.Sprintf("%s waits: %s: %s", w.Task, w.Reason, text.Shorten(w.Message, 200)))
 	}
 	for _, task := range failed {
-		says = append(says, fmt.Sprintf("%s failed: %s", task.Name, shorten(task.Message, 200)))
+		says = append(says, fmt.Sprintf("%s failed: %s", task.Name, text.Shorten(task.Message, 200)))
 	}
 	if more := at.Waiting - len(at.Waits) + row.Counts.Failed - len(failed); more > 0 && len(says) > 0 {
 		says = append(says, fmt.Sprintf("%d more", more))
@@ -84,7 +88,7 @@ func standsAt(status *v1alpha1.DagRunStatus, row store.Run, at store.Standing, f
 	if why := holdMessage(row.Hold); why != "" {
 		says = append(says, why)
 	}
-	status.Message = shorten(strings.Join(says, "; "), maxText)
+	status.Message = text.Shorten(strings.Join(says, "; "), text.MaxBytes)
 	switch {
 	case len(at.Waits) > 0:
 		status.Reason = at.Waits[0].Reason
@@ -192,7 +196,7 @@ func (t *term) reportEnd(ctx context.Context, row store.Run, run *v1alpha1.DagRu
 	t.status.report(run.UID) // before the watch can show it
 	if _, err := t.patchStatus(ctx, run, status, guard); err != nil {
 		t.status.seen(run.UID)
-		return ignoreGone(err)
+		return kube.IgnoreNotFound(err)
 	}
 	fault.Point("end-reported")
 	t.status.lastRun(dagOf(row))
@@ -217,7 +221,7 @@ func (t *term) nameFailures(ctx context.Context, row store.Run) (store.Run, erro
 		if i == 0 {
 			separator = ": "
 		}
-		row.Message += separator + task.Name + " (" + shorten(task.Message, 256) + ")"
+		row.Message += separator + task.Name + " (" + text.Shorten(task.Message, 256) + ")"
 	}
 	return row, nil
 }
@@ -244,8 +248,8 @@ func (t *term) recordEvent(ctx context.Context, run *v1alpha1.DagRun, about, kin
 	}
 	now := metav1.NewTime(t.now())
 	_, err = t.Kube.CoreV1().Events(run.Namespace).Create(ctx, &corev1.Event{
-		ObjectMeta:     metav1.ObjectMeta{Namespace: run.Namespace, Name: runEventName(run, about)},
-		InvolvedObject: *object, Type: kind, Reason: reason, Message: shorten(message, 1024),
+		ObjectMeta:     metav1.ObjectMeta{Namespace: run.Namespace, Name: names.RunEvent(string(run.UID), run.Name, about)},
+		InvolvedObject: *object, Type: kind, Reason: reason, Message: text.Shorten(message, 1024),
 		FirstTimestamp: now, LastTimestamp: now, Count: 1,
 		Source: corev1.EventSource{Component: component}, ReportingController: component,
 	}, metav1.CreateOptions{})
@@ -260,15 +264,9 @@ func (t *term) recordEvent(ctx context.Context, run *v1alpha1.DagRun, about, kin
 	return nil
 }
 
-// runEventName is the name of an Event of a run.
-func runEventName(run *v1alpha1.DagRun, about string) string {
-	const longest = 253 - 1 - hashChars
-	return strings.TrimRight(run.Name[:min(len(run.Name), longest)], "-.") + "." + hashOf(string(run.UID), about)
-}
-
 // projection is something to show when there is a token for it: a run's progress, or a DAG's last run.
 type projection struct {
-	run runKey
+	run queue.RunKey
 	dag cache.ObjectName
 }
 
@@ -295,7 +293,7 @@ func (p *projections) add(what projection) {
 }
 
 // progress: a run's counters moved, or what it waits for changed.
-func (p *projections) progress(key runKey) { p.add(projection{run: key}) }
+func (p *projections) progress(key queue.RunKey) { p.add(projection{run: key}) }
 
 // lastRun: a run of a DAG is in another phase.
 func (p *projections) lastRun(dag cache.ObjectName) { p.add(projection{dag: dag}) }
@@ -373,7 +371,7 @@ func (t *term) projectProgress(ctx context.Context) {
 	}
 }
 
-func (t *term) showProgress(ctx context.Context, key runKey) (sent bool, err error) {
+func (t *term) showProgress(ctx context.Context, key queue.RunKey) (sent bool, err error) {
 	run := t.cachedRun(key)
 	if run == nil || run.Status.Phase.Ended() || run.Status.Controller != "" && run.Status.Controller != t.ID {
 		return false, nil
@@ -405,12 +403,12 @@ func (t *term) showProgress(ctx context.Context, key runKey) (sent bool, err err
 		return false, err
 	}
 	_, err = t.patchStatus(ctx, run, status, run.ResourceVersion)
-	return true, ignoreGone(err)
+	return true, kube.IgnoreNotFound(err)
 }
 
 // showLastRun patches a DAG's newest run, unless the DAG is gone, another controller's, or shows it.
 func (t *term) showLastRun(ctx context.Context, name cache.ObjectName) (sent bool, err error) {
-	d, ok := t.dagSource.get(name)
+	d, ok := t.dagSource.Get(name)
 	if !ok || d.Status.Controller != t.ID {
 		return false, nil
 	}
@@ -430,5 +428,5 @@ func (t *term) showLastRun(ctx context.Context, name cache.ObjectName) (sent boo
 		return false, fmt.Errorf("encoding a last run: %w", err)
 	}
 	_, err = t.Client.KontrolerV1alpha1().DAGs(name.Namespace).Patch(ctx, name.Name, types.MergePatchType, body, metav1.PatchOptions{}, "status")
-	return true, ignoreGone(err)
+	return true, kube.IgnoreNotFound(err)
 }

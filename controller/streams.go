@@ -14,7 +14,9 @@ import (
 	"kontroler/apis/dag"
 	"kontroler/apis/kontroler/v1alpha1"
 	"kontroler/controller/engine"
+	"kontroler/controller/pod"
 	"kontroler/controller/podlog"
+	"kontroler/controller/queue"
 	"kontroler/controller/wait"
 	"kontroler/store"
 )
@@ -167,7 +169,7 @@ func (t *term) stream(ctx context.Context) {
 			return
 		case s := <-t.streams.asked:
 			running.Go(func() {
-				if err := guard(s.pod.Name, func() error { t.runStream(ctx, s); return nil }); err != nil {
+				if err := queue.Guard(s.pod.Name, func() error { t.runStream(ctx, s); return nil }); err != nil {
 					t.failed(err)
 				}
 				if ctx.Err() != nil {
@@ -243,12 +245,12 @@ func whileOpen(ctx context.Context, c <-chan struct{}) (context.Context, context
 }
 
 // taskEnded reports that a Pod's task container has ended, or its Pod is gone, as the cache has it.
-func (t *term) taskEnded(pod *corev1.Pod) bool {
-	now := t.present(pod)
+func (t *term) taskEnded(p *corev1.Pod) bool {
+	now := t.present(p)
 	if now == nil {
 		return true
 	}
-	task := containerStatus(now.Status.ContainerStatuses, v1alpha1.TaskContainer)
+	task := pod.ContainerStatus(now.Status.ContainerStatuses, v1alpha1.TaskContainer)
 	return task != nil && task.State.Terminated != nil
 }
 
@@ -260,7 +262,7 @@ func (t *term) isServed(pod *corev1.Pod) bool {
 
 // present is a Pod as the cache has it now; nil: it is gone.
 func (t *term) present(pod *corev1.Pod) *corev1.Pod {
-	now, ok := t.podSource.get(cache.MetaObjectToName(pod))
+	now, ok := t.podSource.Get(cache.MetaObjectToName(pod))
 	if !ok || now.UID != pod.UID {
 		return nil
 	}
@@ -268,9 +270,9 @@ func (t *term) present(pod *corev1.Pod) *corev1.Pod {
 }
 
 // taskRunning reports that a Pod's task container runs on a node.
-func taskRunning(pod *corev1.Pod) bool {
-	task := containerStatus(pod.Status.ContainerStatuses, v1alpha1.TaskContainer)
-	return pod.Spec.NodeName != "" && task != nil && task.State.Running != nil
+func taskRunning(p *corev1.Pod) bool {
+	task := pod.ContainerStatus(p.Status.ContainerStatuses, v1alpha1.TaskContainer)
+	return p.Spec.NodeName != "" && task != nil && task.State.Running != nil
 }
 
 // streamDeleted opens the stream of a Pod that somebody deletes. Whether its log is kept is known later.
@@ -287,7 +289,7 @@ func (t *term) streamBefore(ctx context.Context, row store.Run, graph *dag.Graph
 	}
 	var opening []*stream
 	for _, d := range deletes {
-		pod, ok := t.podSource.get(cache.NewObjectName(row.Namespace, d.PodName))
+		pod, ok := t.podSource.Get(cache.NewObjectName(row.Namespace, d.PodName))
 		if !ok || string(pod.UID) != d.PodUID || !taskRunning(pod) {
 			continue
 		}
@@ -313,7 +315,7 @@ func (t *term) streamFollowed(row store.Run, f *facts) {
 		return
 	}
 	for name := range f.slice.Pods {
-		if pod, ok := t.podSource.get(cache.NewObjectName(row.Namespace, name)); ok && taskRunning(pod) {
+		if pod, ok := t.podSource.Get(cache.NewObjectName(row.Namespace, name)); ok && taskRunning(pod) {
 			t.streams.open(pod, t.LogLimit, followsAtOnce)
 		}
 	}

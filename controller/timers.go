@@ -6,6 +6,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
+
+	"kontroler/controller/queue"
 )
 
 // timers remembers when each schedule is due next, for the object, generation and validity that it was computed from. A
@@ -14,7 +16,7 @@ type timers struct {
 	mu    sync.Mutex
 	byDAG map[cache.ObjectName]timer
 	// alarms are of those that are due some day.
-	alarms *alarms[cache.ObjectName]
+	alarms *queue.Alarms[cache.ObjectName]
 }
 
 type timer struct {
@@ -25,7 +27,7 @@ type timer struct {
 }
 
 func newTimers() *timers {
-	return &timers{byDAG: map[cache.ObjectName]timer{}, alarms: newAlarms[cache.ObjectName]()}
+	return &timers{byDAG: map[cache.ObjectName]timer{}, alarms: queue.NewAlarms[cache.ObjectName]()}
 }
 
 // set replaces the timer of a DAG.
@@ -33,14 +35,14 @@ func (t *timers) set(name cache.ObjectName, what timer) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.byDAG[name] = what
-	t.alarms.put(name, what.next)
+	t.alarms.Put(name, what.next)
 }
 
 func (t *timers) drop(name cache.ObjectName) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.byDAG, name)
-	t.alarms.drop(name)
+	t.alarms.Drop(name)
 }
 
 func (t *timers) get(name cache.ObjectName) (timer, bool) {

@@ -7,6 +7,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/client-go/tools/cache"
+
+	"kontroler/controller/queue"
 )
 
 // Timers that are due are told once, the first one first; what is set anew or dropped is not.
@@ -20,7 +22,7 @@ func TestTimers(t *testing.T) {
 	timers.set(name(1), timer{next: begin.Add(2 * time.Minute)}) // later than before
 	timers.drop(name(2))
 	due := func(minutes int) ([]cache.ObjectName, time.Duration) {
-		return timers.alarms.due(begin.Add(time.Duration(minutes) * time.Minute))
+		return timers.alarms.Due(begin.Add(time.Duration(minutes) * time.Minute))
 	}
 	for _, step := range []struct {
 		minutes int
@@ -31,8 +33,8 @@ func TestTimers(t *testing.T) {
 		{3, []cache.ObjectName{name(1), name(3)}, time.Minute},
 		{3, nil, time.Minute},
 		{2, nil, 2 * time.Minute}, // the clock went back
-		{9, []cache.ObjectName{name(4), name(5)}, relook},
-		{9, nil, relook},
+		{9, []cache.ObjectName{name(4), name(5)}, queue.MaxSleep},
+		{9, nil, queue.MaxSleep},
 	} {
 		got, wait := due(step.minutes)
 		if diff := cmp.Diff(step.want, got); diff != "" || wait != step.wait {

@@ -16,6 +16,9 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"kontroler/apis/kontroler/v1alpha1"
+	"kontroler/controller/kube"
+	"kontroler/controller/queue"
+	"kontroler/controller/text"
 	"kontroler/store"
 )
 
@@ -55,7 +58,7 @@ func (t *troubles[K]) note(key K, err error, now time.Time) (changed bool) {
 		known.since = now
 	}
 	changed = now.Sub(known.since) >= troubleLasts
-	t.byKey[key] = trouble{since: known.since, message: shorten(err.Error(), maxText)}
+	t.byKey[key] = trouble{since: known.since, message: text.Shorten(err.Error(), text.MaxBytes)}
 	return changed
 }
 
@@ -91,14 +94,14 @@ func (t *term) noteDAG(ctx context.Context, name cache.ObjectName, condition str
 // setDAGCondition sets or removes a condition that a DAG has only while it is False, and tells of it by an Event when it is
 // new.
 func (t *term) setDAGCondition(ctx context.Context, name cache.ObjectName, kind string, condition *metav1.Condition) error {
-	cached, ok := t.dagSource.get(name)
+	cached, ok := t.dagSource.Get(name)
 	if !ok || says(cached.Status.Conditions, kind, condition) {
 		return nil
 	}
 	dags := t.Client.KontrolerV1alpha1().DAGs(name.Namespace)
 	d, err := dags.Get(ctx, name.Name, metav1.GetOptions{})
 	if err != nil || d.Status.Controller != t.ID || says(d.Status.Conditions, kind, condition) {
-		return ignoreGone(err)
+		return kube.IgnoreNotFound(err)
 	}
 	isNew := meta.FindStatusCondition(d.Status.Conditions, kind) == nil
 	setCondition(&d.Status.Conditions, kind, condition, d.Generation)
@@ -108,11 +111,11 @@ func (t *term) setDAGCondition(ctx context.Context, name cache.ObjectName, kind 
 		return fmt.Errorf("encoding the conditions of DAG %s: %w", name, err)
 	}
 	_, err = dags.Patch(ctx, name.Name, types.MergePatchType, body, metav1.PatchOptions{}, "status")
-	if err = ignoreGone(err); err != nil {
+	if err = kube.IgnoreNotFound(err); err != nil {
 		return fmt.Errorf("patching the conditions of DAG %s: %w", name, err)
 	}
 	if condition != nil && isNew {
-		t.events.Event(d, corev1.EventTypeWarning, condition.Reason, shorten(condition.Message, 1024))
+		t.events.Event(d, corev1.EventTypeWarning, condition.Reason, text.Shorten(condition.Message, 1024))
 	}
 	return nil
 }
@@ -124,7 +127,7 @@ func setCondition(conditions *[]metav1.Condition, kind string, condition *metav1
 		return
 	}
 	put := *condition
-	put.Type, put.ObservedGeneration, put.Message = kind, generation, shorten(put.Message, 4096)
+	put.Type, put.ObservedGeneration, put.Message = kind, generation, text.Shorten(put.Message, 4096)
 	meta.SetStatusCondition(conditions, put)
 }
 
@@ -134,17 +137,17 @@ func says(conditions []metav1.Condition, kind string, want *metav1.Condition) bo
 	if shown == nil || want == nil {
 		return shown == nil && want == nil
 	}
-	return shown.Message == shorten(want.Message, 4096)
+	return shown.Message == text.Shorten(want.Message, 4096)
 }
 
 // showTrouble tells a DagRun that has no row, or none that is this controller's yet, what keeps it from being admitted.
 func (t *term) showTrouble(ctx context.Context, run *v1alpha1.DagRun) (sent bool, err error) {
-	condition := t.runTroubles.condition(runKey(run.UID), t.now())
+	condition := t.runTroubles.condition(queue.RunKey(run.UID), t.now())
 	if says(run.Status.Conditions, v1alpha1.ConditionReconciled, condition) {
 		return false, nil
 	}
 	status := *run.Status.DeepCopy()
 	setCondition(&status.Conditions, v1alpha1.ConditionReconciled, condition, run.Generation)
 	_, err = t.patchStatus(ctx, run, status, run.ResourceVersion)
-	return true, ignoreGone(err)
+	return true, kube.IgnoreNotFound(err)
 }

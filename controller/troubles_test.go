@@ -10,12 +10,13 @@ import (
 
 	"kontroler/apis/kontroler/v1alpha1"
 	"kontroler/controller/engine"
+	"kontroler/controller/queue"
 	"kontroler/store"
 )
 
 func TestTroublesAreToldWhenTheyLast(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	troubles, failure := newTroubles[runKey](), errors.New("creating pod: no route to host")
+	troubles, failure := newTroubles[queue.RunKey](), errors.New("creating pod: no route to host")
 	if troubles.note("a", failure, now) || troubles.condition("a", now) != nil {
 		t.Error("the first failure is told")
 	}

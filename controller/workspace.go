@@ -13,12 +13,16 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
-	"k8s.io/apimachinery/pkg/util/validation"
 
 	"kontroler/apis/dag"
 	"kontroler/apis/kontroler/v1alpha1"
 	"kontroler/controller/engine"
 	"kontroler/controller/fault"
+	"kontroler/controller/kube"
+	"kontroler/controller/names"
+	"kontroler/controller/pod"
+	"kontroler/controller/queue"
+	"kontroler/controller/text"
 	"kontroler/store"
 )
 
@@ -43,7 +47,7 @@ const (
 // workspaces is what a term knows of the claims of live runs: an entry a run, which the run's end removes.
 type workspaces struct {
 	mu   sync.Mutex
-	runs map[runKey]*workspace
+	runs map[queue.RunKey]*workspace
 }
 
 // workspace of one run. But for made, only the run's sync uses it.
@@ -56,9 +60,9 @@ type workspace struct {
 	waiting     map[string]struct{} // Pods without a node, to be looked at then
 }
 
-func newWorkspaces() *workspaces { return &workspaces{runs: map[runKey]*workspace{}} }
+func newWorkspaces() *workspaces { return &workspaces{runs: map[queue.RunKey]*workspace{}} }
 
-func (w *workspaces) of(key runKey) *workspace {
+func (w *workspaces) of(key queue.RunKey) *workspace {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.runs[key] == nil {
@@ -67,19 +71,19 @@ func (w *workspaces) of(key runKey) *workspace {
 	return w.runs[key]
 }
 
-func (w *workspaces) forget(key runKey) {
+func (w *workspaces) forget(key queue.RunKey) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	delete(w.runs, key)
 }
 
-func (w *workspaces) made(key runKey) bool {
+func (w *workspaces) made(key queue.RunKey) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.runs[key] != nil && w.runs[key].made
 }
 
-func (w *workspaces) setMade(key runKey, made bool) {
+func (w *workspaces) setMade(key queue.RunKey, made bool) {
 	entry := w.of(key)
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -87,7 +91,7 @@ func (w *workspaces) setMade(key runKey, made bool) {
 }
 
 // due takes the Pods whose claim is to be looked at.
-func (w *workspaces) due(key runKey, now time.Time) map[string]struct{} {
+func (w *workspaces) due(key queue.RunKey, now time.Time) map[string]struct{} {
 	w.mu.Lock()
 	entry := w.runs[key]
 	w.mu.Unlock()
@@ -101,12 +105,12 @@ func (w *workspaces) due(key runKey, now time.Time) map[string]struct{} {
 
 // lacksWorkspace reports that a run cannot have Pods before its claim is made.
 func (t *term) lacksWorkspace(row store.Run, graph *dag.Graph) bool {
-	return graph.Workspace() != nil && !t.workspaces.made(runKey(row.UID))
+	return graph.Workspace() != nil && !t.workspaces.made(queue.RunKey(row.UID))
 }
 
 // makeWorkspace sees to the run's claim before a Pod that uses it is created. Not made: the attempt is told why.
 func (t *term) makeWorkspace(ctx context.Context, row store.Run, w *v1alpha1.Workspace, c engine.Create) (made bool, err error) {
-	name := workspaceName(t.ID, row.UID, row.Name)
+	name := names.Workspace(t.ID, row.UID, row.Name)
 	if row.WorkspaceUID != "" {
 		return t.findWorkspace(ctx, row, name, c)
 	}
@@ -115,7 +119,7 @@ func (t *term) makeWorkspace(ctx context.Context, row store.Run, w *v1alpha1.Wor
 	}
 	fault.Point("claim-create")
 	claims := t.Kube.CoreV1().PersistentVolumeClaims(row.Namespace)
-	claim, err := claims.Create(ctx, buildClaim(t.ID, refOf(row), w, name), metav1.CreateOptions{})
+	claim, err := claims.Create(ctx, pod.BuildClaim(t.ID, refOf(row), w, name), metav1.CreateOptions{})
 	if apierrors.IsAlreadyExists(err) {
 		if claim, err = claims.Get(ctx, name, metav1.GetOptions{}); err != nil {
 			return false, fmt.Errorf("reading claim %q, which exists: %w", name, err)
@@ -128,12 +132,12 @@ func (t *term) makeWorkspace(ctx context.Context, row store.Run, w *v1alpha1.Wor
 		return false, t.createFailed(row, c, t.storage, fmt.Errorf("making the workspace: %w", err))
 	}
 	fault.Point("claim-created")
-	t.storage.accepted(row.Namespace, templateOf(row, c))
+	t.storage.Accepted(row.Namespace, templateOf(row, c))
 	if err := t.db.RecordWorkspace(ctx, row.ID, string(claim.UID)); err != nil {
 		return false, err
 	}
 	fault.Point("claim-recorded")
-	t.workspaces.setMade(runKey(row.UID), true)
+	t.workspaces.setMade(queue.RunKey(row.UID), true)
 	return true, nil
 }
 
@@ -141,14 +145,14 @@ func (t *term) makeWorkspace(ctx context.Context, row store.Run, w *v1alpha1.Wor
 // ended before it could record it; else the attempt is told.
 func (t *term) adopts(row store.Run, claim *corev1.PersistentVolumeClaim, c engine.Create) bool {
 	switch {
-	case ownerRun(claim) != row.UID:
+	case pod.OwnerUID(claim) != row.UID:
 		t.refuse(row, c, engine.Refusal{Reason: engine.ReasonNameTaken, Never: true,
 			Message: fmt.Sprintf("a claim %q that is not this run's has the name of its workspace", claim.Name)})
 	case claim.DeletionTimestamp != nil:
 		// No Pod has used it: it is made again when it is gone.
 		t.refuse(row, c, engine.Refusal{Reason: engine.ReasonCreateFailed,
 			Message: fmt.Sprintf("claim %q of the workspace is being deleted; it is made again", claim.Name)})
-		t.runs.AddAfter(runKey(row.UID), claimRetry)
+		t.runs.AddAfter(queue.RunKey(row.UID), claimRetry)
 	default:
 		return true
 	}
@@ -165,7 +169,7 @@ func (t *term) findWorkspace(ctx context.Context, row store.Run, name string, c 
 		t.refuse(row, c, engine.Refusal{Reason: engine.ReasonCreateRefused, Never: true, Message: workspaceLost(name)})
 		return false, nil
 	}
-	t.workspaces.setMade(runKey(row.UID), true)
+	t.workspaces.setMade(queue.RunKey(row.UID), true)
 	return true, nil
 }
 
@@ -192,7 +196,7 @@ func (t *term) explainWorkspace(ctx context.Context, row store.Run, f *facts, no
 			unschedulable = unschedulable || p.Waits != nil
 		}
 	}
-	w := t.workspaces.of(runKey(row.UID))
+	w := t.workspaces.of(queue.RunKey(row.UID))
 	if len(pods) == 0 || w.bound && !unschedulable {
 		return
 	}
@@ -206,7 +210,7 @@ func (t *term) explainWorkspace(ctx context.Context, row store.Run, f *facts, no
 			return
 		}
 		if w.lost {
-			t.workspaces.setMade(runKey(row.UID), false) // the next attempt is told before it has a Pod
+			t.workspaces.setMade(queue.RunKey(row.UID), false) // the next attempt is told before it has a Pod
 		}
 	}
 	for _, name := range pods {
@@ -215,7 +219,7 @@ func (t *term) explainWorkspace(ctx context.Context, row store.Run, f *facts, no
 			w.waiting[name] = struct{}{}
 		}
 	}
-	t.runs.AddAfter(runKey(row.UID), w.next.Sub(now))
+	t.runs.AddAfter(queue.RunKey(row.UID), w.next.Sub(now))
 }
 
 // explain adds to what a Pod waits for what its claim waits for.
@@ -227,14 +231,14 @@ func (w *workspace) explain(wait *engine.Wait) *engine.Wait {
 	if wait != nil && !w.lost {
 		message = wait.Message + "; " + w.why
 	}
-	return &engine.Wait{Reason: engine.ReasonUnschedulable, Message: cleanText(message), Fails: w.lost, Never: w.lost}
+	return &engine.Wait{Reason: engine.ReasonUnschedulable, Message: text.Clean(message), Fails: w.lost, Never: w.lost}
 }
 
 // readWorkspace reads a run's claim and, where it is not bound, why. That it cannot be read is told in place of it.
 func (t *term) readWorkspace(ctx context.Context, row store.Run, w *workspace) {
 	ctx, cancel := context.WithTimeout(ctx, liveReadTimeout)
 	defer cancel()
-	name := workspaceName(t.ID, row.UID, row.Name)
+	name := names.Workspace(t.ID, row.UID, row.Name)
 	claim, err := t.Kube.CoreV1().PersistentVolumeClaims(row.Namespace).Get(ctx, name, metav1.GetOptions{})
 	w.bound, w.lost, w.why = false, false, ""
 	switch {
@@ -302,15 +306,15 @@ func (t *term) dropWorkspace(ctx context.Context, row store.Run, run *v1alpha1.D
 	if err != nil || keeps {
 		return err
 	}
-	name := workspaceName(t.ID, row.UID, row.Name)
+	name := names.Workspace(t.ID, row.UID, row.Name)
 	err = t.deleteClaim(ctx, row, name)
 	switch {
 	case err == nil:
 		return nil
-	case !apierrors.IsForbidden(err) && !apierrors.IsInvalid(err) && t.ends.NumRequeues(runKey(row.UID)) < dropTries:
+	case !apierrors.IsForbidden(err) && !apierrors.IsInvalid(err) && t.ends.NumRequeues(queue.RunKey(row.UID)) < dropTries:
 		return fmt.Errorf("deleting claim %q of the workspace: %w", name, err)
 	}
-	t.events.Event(run, corev1.EventTypeWarning, "WorkspaceKept", shorten(fmt.Sprintf("claim %q cannot be deleted and stays until the DagRun is: %v", name, err), 1024))
+	t.events.Event(run, corev1.EventTypeWarning, "WorkspaceKept", text.Shorten(fmt.Sprintf("claim %q cannot be deleted and stays until the DagRun is: %v", name, err), 1024))
 	return nil
 }
 
@@ -333,7 +337,7 @@ func (t *term) deleteClaim(ctx context.Context, row store.Run, name string) erro
 	claims, uid := t.Kube.CoreV1().PersistentVolumeClaims(row.Namespace), row.WorkspaceUID
 	if uid == "" {
 		claim, err := claims.Get(ctx, name, metav1.GetOptions{})
-		if apierrors.IsNotFound(err) || err == nil && ownerRun(claim) != row.UID {
+		if apierrors.IsNotFound(err) || err == nil && pod.OwnerUID(claim) != row.UID {
 			return nil
 		}
 		if err != nil {
@@ -342,69 +346,9 @@ func (t *term) deleteClaim(ctx context.Context, row store.Run, name string) erro
 		uid = string(claim.UID)
 	}
 	fault.Point("claim-delete")
-	if err := claims.Delete(ctx, name, metav1.DeleteOptions{Preconditions: preconditions(uid)}); err != nil && !gone(err) {
+	if err := claims.Delete(ctx, name, metav1.DeleteOptions{Preconditions: kube.WithUID(uid)}); err != nil && !kube.IsGone(err) {
 		return err
 	}
 	fault.Point("claim-deleted")
 	return nil
-}
-
-// buildClaim returns the claim of a run's workspace.
-func buildClaim(controllerID string, run runRef, w *v1alpha1.Workspace, name string) *corev1.PersistentVolumeClaim {
-	pvc := w.PVC.DeepCopy()
-	if len(pvc.AccessModes) == 0 {
-		pvc.AccessModes = []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}
-	}
-	labels := map[string]string{v1alpha1.LabelController: controllerID, v1alpha1.LabelRun: run.UID}
-	if len(validation.IsValidLabelValue(run.DAGName)) == 0 {
-		labels[v1alpha1.LabelDAG] = run.DAGName
-	}
-	return &corev1.PersistentVolumeClaim{
-		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "PersistentVolumeClaim"},
-		ObjectMeta: metav1.ObjectMeta{
-			Namespace:       run.Namespace,
-			Name:            name,
-			Labels:          labels,
-			Annotations:     map[string]string{v1alpha1.AnnotationDAG: run.DAGName, v1alpha1.AnnotationRun: run.Name},
-			OwnerReferences: []metav1.OwnerReference{ownerOf(run)},
-		},
-		Spec: corev1.PersistentVolumeClaimSpec{
-			AccessModes: pvc.AccessModes, Selector: pvc.Selector, StorageClassName: pvc.StorageClassName, VolumeMode: pvc.VolumeMode,
-			Resources: corev1.VolumeResourceRequirements{Limits: pvc.Resources.Limits, Requests: pvc.Resources.Requests},
-		},
-	}
-}
-
-// addWorkspace mounts a run's claim in every container of a Pod. Unless many nodes can write to it at once, the Pods of the
-// run are to share one: the scheduler lets the first of them in, which is one that its own term matches.
-func addWorkspace(pod *corev1.Pod, run runRef, w *v1alpha1.Workspace, claim string) {
-	pod.Spec.Volumes = append(pod.Spec.Volumes, corev1.Volume{Name: dag.WorkspaceVolume, VolumeSource: corev1.VolumeSource{
-		PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: claim},
-	}})
-	isAlias := func(v corev1.Volume) bool { return v.Name == dag.WorkspaceAlias }
-	aliased := !slices.ContainsFunc(pod.Spec.Volumes, isAlias)
-	for _, containers := range [][]corev1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
-		for i := range containers {
-			for j := range containers[i].VolumeMounts {
-				if mount := &containers[i].VolumeMounts[j]; aliased && mount.Name == dag.WorkspaceAlias {
-					mount.Name = dag.WorkspaceVolume
-				}
-			}
-			containers[i].VolumeMounts = append(containers[i].VolumeMounts, corev1.VolumeMount{Name: dag.WorkspaceVolume, MountPath: dag.WorkspaceMount})
-		}
-	}
-	if slices.Contains(w.PVC.AccessModes, corev1.ReadWriteMany) {
-		return
-	}
-	if pod.Spec.Affinity == nil {
-		pod.Spec.Affinity = &corev1.Affinity{}
-	}
-	if pod.Spec.Affinity.PodAffinity == nil {
-		pod.Spec.Affinity.PodAffinity = &corev1.PodAffinity{}
-	}
-	pod.Labels[v1alpha1.LabelWorkspace] = run.UID
-	required := &pod.Spec.Affinity.PodAffinity.RequiredDuringSchedulingIgnoredDuringExecution
-	*required = append(*required, corev1.PodAffinityTerm{
-		LabelSelector: &metav1.LabelSelector{MatchLabels: map[string]string{v1alpha1.LabelWorkspace: run.UID}}, TopologyKey: corev1.LabelHostname,
-	})
 }

@@ -48,8 +48,10 @@ var (
 	everyTest  = []string{"github.com/google/go-cmp"}
 	// controllerRooms are the packages below controller, none of which imports it.
 	controllerRooms = []string{
-		module + "/controller/engine", module + "/controller/fault", module + "/controller/leader", module + "/controller/podlog",
-		module + "/controller/schedule", module + "/controller/wait", module + "/controller/webhook",
+		module + "/controller/engine", module + "/controller/fault", module + "/controller/informer", module + "/controller/kube",
+		module + "/controller/leader", module + "/controller/names", module + "/controller/pod", module + "/controller/podlog",
+		module + "/controller/queue", module + "/controller/schedule", module + "/controller/text", module + "/controller/wait",
+		module + "/controller/webhook",
 	}
 	ownDB = []string{module + "/store/storetest", "github.com/lib/pq"}
 )
@@ -70,6 +72,17 @@ var house = []place{
 		may:  all([]string{module + "/apis"}, []string{"github.com/robfig/cron/v3"}),
 	},
 	{path: "controller/podlog"},
+	{path: "controller/names", tests: validation},
+	{path: "controller/text"},
+	{path: "controller/kube", may: client},
+	{path: "controller/informer", may: client},
+	{
+		path: "controller/pod",
+		may: all([]string{module + "/apis", module + "/controller/engine", module + "/controller/kube", module + "/controller/text"},
+			wireTypes, validation, []string{"k8s.io/apimachinery/pkg/types"}),
+		tests: yaml,
+	},
+	{path: "controller/queue", may: all([]string{module + "/controller/engine", module + "/store!"}, client)},
 	{path: "controller/webhook"},
 	{path: "controller/fault"},
 	{path: "controller/wait"},

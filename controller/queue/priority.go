@@ -1,7 +1,7 @@
-package controller
+package queue
 
-// priority orders a queue: urgent keys first, but every second Pop serves a normal one, so that neither starves.
-type priority[K comparable] struct {
+// Priority orders a queue: urgent keys first, but every second Pop serves a normal one, so that neither starves.
+type Priority[K comparable] struct {
 	isUrgent       func(K) bool
 	urgent, normal []K
 	// queued are the keys that wait; true: in urgent. Entries of normal that are not in queued as such are stale.
@@ -10,12 +10,13 @@ type priority[K comparable] struct {
 	servedUrgent bool
 }
 
-func newPriority[K comparable](isUrgent func(K) bool) *priority[K] {
-	return &priority[K]{isUrgent: isUrgent, queued: map[K]bool{}}
+// NewPriority makes an empty order.
+func NewPriority[K comparable](isUrgent func(K) bool) *Priority[K] {
+	return &Priority[K]{isUrgent: isUrgent, queued: map[K]bool{}}
 }
 
 // Push adds a key that is not queued.
-func (p *priority[K]) Push(key K) {
+func (p *Priority[K]) Push(key K) {
 	p.queued[key] = p.isUrgent(key)
 	if p.queued[key] {
 		p.urgent = append(p.urgent, key)
@@ -25,7 +26,7 @@ func (p *priority[K]) Push(key K) {
 }
 
 // Touch promotes a queued key that has become urgent.
-func (p *priority[K]) Touch(key K) {
+func (p *Priority[K]) Touch(key K) {
 	if wasUrgent, isQueued := p.queued[key]; isQueued && !wasUrgent && p.isUrgent(key) {
 		p.queued[key] = true
 		p.urgent = append(p.urgent, key)
@@ -33,10 +34,10 @@ func (p *priority[K]) Touch(key K) {
 }
 
 // Len returns how many keys are queued.
-func (p *priority[K]) Len() int { return len(p.queued) }
+func (p *Priority[K]) Len() int { return len(p.queued) }
 
 // Pop removes and returns the next key. At least one must be queued.
-func (p *priority[K]) Pop() (key K) {
+func (p *Priority[K]) Pop() (key K) {
 	onlyUrgent := len(p.urgent) == len(p.queued)
 	p.servedUrgent = len(p.urgent) > 0 && (!p.servedUrgent || onlyUrgent)
 	keys := &p.normal

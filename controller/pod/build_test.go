@@ -1,4 +1,4 @@
-package controller
+package pod
 
 import (
 	"bufio"
@@ -52,10 +52,10 @@ func fullTemplate() *v1alpha1.PodTemplate {
 	}
 }
 
-func fullInput() podInput {
-	return podInput{
+func fullInput() Input {
+	return Input{
 		ControllerID: "c1",
-		Run:          runRef{Namespace: "etl", Name: "nightly-1", UID: runA, DAGName: "nightly"},
+		Run:          Run{Namespace: "etl", Name: "nightly-1", UID: runA, DAGName: "nightly"},
 		Task: &v1alpha1.Task{Name: "extract", RunAfter: []string{"a"}, TaskTemplate: v1alpha1.TaskTemplate{
 			Image: "busybox", Command: []string{"echo"}, Args: []string{"$(HOST)"}, Parameters: []string{"TOKEN", "HOST"},
 			TimeoutSeconds: new(int64(60)), PodTemplate: fullTemplate(),
@@ -111,10 +111,10 @@ func TestBuildPod(t *testing.T) {
 			RuntimeClassName: new("gvisor"),
 		},
 	}
-	if diff := cmp.Diff(want, buildPod(in)); diff != "" {
+	if diff := cmp.Diff(want, Build(in)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff(fullInput(), in, cmp.AllowUnexported(podInput{})); diff != "" {
+	if diff := cmp.Diff(fullInput(), in, cmp.AllowUnexported(Input{})); diff != "" {
 		t.Errorf("the input was changed (-before +after):\n%s", diff)
 	}
 }
@@ -128,14 +128,14 @@ func TestBuildPodMinimal(t *testing.T) {
 		RestartPolicy: corev1.RestartPolicyNever,
 		Containers:    []corev1.Container{{Name: "task", Image: "busybox"}},
 	}
-	pod := buildPod(in)
+	pod := Build(in)
 	if diff := cmp.Diff(want, pod.Spec); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if !ours(pod, "c1", runA) {
+	if !IsOurs(pod, "c1", runA) {
 		t.Error("the Pod is not ours")
 	}
-	if uid, ok := podRunUID(pod); !ok || uid != runA {
+	if uid, ok := RunUID(pod); !ok || uid != runA {
 		t.Errorf("podRunUID = %q, %v", uid, ok)
 	}
 }
@@ -168,7 +168,7 @@ func TestBuildPodWorkspace(t *testing.T) {
 			in.Workspace, in.Claim = &v1alpha1.Workspace{Enable: true, PVC: v1alpha1.WorkspaceClaim{AccessModes: c.modes}}, "nightly-1-klmnopqrst"
 			in.Task.PodTemplate.Affinity = c.users
 			before := in.Task.DeepCopy()
-			spec := buildPod(in).Spec
+			spec := Build(in).Spec
 			if diff := cmp.Diff(c.want, spec.Affinity); diff != "" {
 				t.Errorf("affinity (-want +got):\n%s", diff)
 			}
@@ -209,7 +209,7 @@ func TestBuildPodWorkspaceElsewhere(t *testing.T) {
 			in.Task.PodTemplate.Volumes = c.volumes
 			in.Task.PodTemplate.VolumeMounts = []corev1.VolumeMount{{Name: "workspace", MountPath: "/data", SubPath: "d"}}
 			want := []corev1.VolumeMount{{Name: c.want, MountPath: "/data", SubPath: "d"}, own}
-			if diff := cmp.Diff(want, buildPod(in).Spec.Containers[0].VolumeMounts); diff != "" {
+			if diff := cmp.Diff(want, Build(in).Spec.Containers[0].VolumeMounts); diff != "" {
 				t.Errorf("mounts (-want +got):\n%s", diff)
 			}
 		})
@@ -229,7 +229,7 @@ func TestBuildPodScript(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			in := fullInput()
 			in.Task.Command, in.Task.Args, in.Task.Script = nil, nil, c.script
-			pod := buildPod(in)
+			pod := Build(in)
 			mode := int32(0o755)
 			want := corev1.Volume{Name: "kontroler-script", VolumeSource: corev1.VolumeSource{DownwardAPI: &corev1.DownwardAPIVolumeSource{
 				DefaultMode: &mode,
@@ -316,7 +316,7 @@ func TestBuildPodDAGLabel(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			in := fullInput()
 			in.Run.DAGName = c.name
-			pod := buildPod(in)
+			pod := Build(in)
 			if got, ok := pod.Labels[v1alpha1.LabelDAG]; ok != c.label || ok && got != c.name {
 				t.Errorf("label = %q, %v", got, ok)
 			}
@@ -345,7 +345,7 @@ func TestPodDeadline(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			in := podInput{Task: &v1alpha1.Task{TaskTemplate: v1alpha1.TaskTemplate{TimeoutSeconds: c.timeout}}, StartGrace: c.grace}
+			in := Input{Task: &v1alpha1.Task{TaskTemplate: v1alpha1.TaskTemplate{TimeoutSeconds: c.timeout}}, StartGrace: c.grace}
 			if diff := cmp.Diff(c.want, podDeadline(in, c.template)); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
@@ -361,7 +361,7 @@ func TestBuildPodSharesNothing(t *testing.T) {
 		inputs := map[uintptr]string{}
 		references(reflect.ValueOf(in), "input", inputs)
 		outputs := map[uintptr]string{}
-		references(reflect.ValueOf(buildPod(in)), "pod", outputs)
+		references(reflect.ValueOf(Build(in)), "pod", outputs)
 		if len(inputs) < 30 || len(outputs) < 30 {
 			t.Fatalf("only %d and %d references", len(inputs), len(outputs))
 		}

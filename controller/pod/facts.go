@@ -1,4 +1,4 @@
-package controller
+package pod
 
 import (
 	"fmt"
@@ -13,11 +13,11 @@ import (
 
 	"kontroler/apis/kontroler/v1alpha1"
 	"kontroler/controller/engine"
+	"kontroler/controller/kube"
+	"kontroler/controller/text"
 )
 
 const (
-	// maxText bounds each text that comes from the cluster, in bytes.
-	maxText = 1024
 	// clockSlack is how far the clocks of a node and of the API server may be apart before that is looked for, whole seconds
 	// included.
 	clockSlack = 5 * time.Second
@@ -35,46 +35,46 @@ const (
 	reasonCreateContainer = "CreateContainerError"
 )
 
-// podFacts is what the engine may know of a Pod, but for what only a live read can tell: Gone and NodeLost. newest is the
+// Facts is what the engine may know of a Pod, but for what only a live read can tell: Gone and NodeLost. newest is the
 // newest Event that tells how its start goes; its zero value: there is none.
-func podFacts(p *corev1.Pod, newest startEvent) *engine.Pod {
+func Facts(p *corev1.Pod, newest StartEvent) *engine.Pod {
 	f := &engine.Pod{
 		UID:     string(p.UID),
 		Node:    p.Spec.NodeName,
 		Phase:   string(p.Status.Phase),
-		Reason:  cleanText(p.Status.Reason),
-		Message: cleanText(p.Status.Message),
+		Reason:  text.Clean(p.Status.Reason),
+		Message: text.Clean(p.Status.Message),
 	}
-	task := containerStatus(p.Status.ContainerStatuses, v1alpha1.TaskContainer)
+	task := ContainerStatus(p.Status.ContainerStatuses, v1alpha1.TaskContainer)
 	if task != nil {
 		// A container that kubelet or runtime lost has an exit code that is made up (ContainerStatusUnknown: 137 and no times;
-		// Unknown: 255). It is passed on with that reason: how it ended is not known, so the engine counts it as an
+		// Unknown: 255). It is passed on with that Reason: how it ended is not known, so the engine counts it as an
 		// infrastructure failure, after a deletion as any other. Were it left out, an attempt beside a sidecar that goes on
 		// would never end.
 		f.Terminated = termination(task.State.Terminated)
-		f.Started = startedAt(&task.State)
+		f.Started = StartedAt(&task.State)
 	}
 	if c := podCondition(p, corev1.DisruptionTarget); c != nil && c.Status == corev1.ConditionTrue {
 		f.Disrupted = disruptedBefore(p, c, f.Terminated)
 		if f.Disrupted && f.Message == "" {
-			f.Message = cleanText(c.Message)
+			f.Message = text.Clean(c.Message)
 		}
 	}
 	var lost string
 	if f.InitFailed, lost = initFailed(p); f.Message == "" && lost != "" && f.Phase == string(corev1.PodFailed) {
-		f.Message = cleanText("its node lost track of init container " + lost)
+		f.Message = text.Clean("its node lost track of init container " + lost)
 	}
 	if p.DeletionTimestamp != nil {
-		f.DeletionAsked, f.Deletion = deletionAsked(p, f.Terminated), utc(*p.DeletionTimestamp)
+		f.DeletionAsked, f.Deletion = deletionAsked(p, f.Terminated), kube.UTC(*p.DeletionTimestamp)
 	}
-	if f.Started.IsZero() && f.Terminated == nil && isLive(p) {
+	if f.Started.IsZero() && f.Terminated == nil && IsLive(p) {
 		f.Waits = podWaits(p, task, newest)
 	}
 	return f
 }
 
-// isLive reports that a Pod has not ended: what --max-pods bounds.
-func isLive(p *corev1.Pod) bool {
+// IsLive reports that a Pod has not ended: what --max-pods bounds.
+func IsLive(p *corev1.Pod) bool {
 	return p.Status.Phase != corev1.PodSucceeded && p.Status.Phase != corev1.PodFailed
 }
 
@@ -90,7 +90,7 @@ func deletionAsked(p *corev1.Pod, t *engine.Termination) time.Time {
 	if seconds := p.DeletionGracePeriodSeconds; seconds != nil {
 		grace = time.Duration(*seconds) * time.Second
 	}
-	asked := utc(*p.DeletionTimestamp).Add(-grace).Add(nodeAhead(p, t))
+	asked := kube.UTC(*p.DeletionTimestamp).Add(-grace).Add(nodeAhead(p, t))
 	slack := clockSlack
 	if grace <= time.Second {
 		slack = defaultGrace + cleanupSlack
@@ -118,7 +118,7 @@ func disruptedBefore(p *corev1.Pod, c *corev1.PodCondition, t *engine.Terminatio
 	if c.Reason == corev1.PodReasonTerminationByKubelet || t == nil || t.Finished.IsZero() {
 		return true
 	}
-	return !endedUnaware(p) && utc(c.LastTransitionTime).Add(nodeAhead(p, t)).Sub(t.Finished) <= clockSlack
+	return !endedUnaware(p) && kube.UTC(c.LastTransitionTime).Add(nodeAhead(p, t)).Sub(t.Finished) <= clockSlack
 }
 
 // endedUnaware reports that the kubelet's last report, with the end of the task's container, does not know of the deletion:
@@ -149,22 +149,22 @@ func nodeAhead(p *corev1.Pod, t *engine.Termination) time.Duration {
 func reportedAt(p *corev1.Pod) time.Time {
 	for _, entry := range p.ManagedFields {
 		if entry.Manager == kubeletManager && entry.Subresource == "status" && entry.Time != nil {
-			return utc(*entry.Time)
+			return kube.UTC(*entry.Time)
 		}
 	}
 	return time.Time{}
 }
 
 // podWaits is why the task's container has not started: it has no node, it or an init container cannot start, an init
-// container runs, or the Pod is being set up, of which its Events tell more than its status.
-func podWaits(p *corev1.Pod, task *corev1.ContainerStatus, newest startEvent) *engine.Wait {
+// Container runs, or the Pod is being set up, of which its Events tell more than its status.
+func podWaits(p *corev1.Pod, task *corev1.ContainerStatus, newest StartEvent) *engine.Wait {
 	if p.Spec.NodeName == "" {
 		return unscheduled(p)
 	}
 	for i := range p.Status.InitContainerStatuses {
 		s := &p.Status.InitContainerStatuses[i]
 		if w := containerWaits(s.State.Waiting); w != nil {
-			w.Message = cleanText("init container " + s.Name + ": " + w.Message)
+			w.Message = text.Clean("init container " + s.Name + ": " + w.Message)
 			return w
 		}
 		if w := initRuns(p, s, newest); w != nil {
@@ -185,15 +185,15 @@ func unscheduled(p *corev1.Pod) *engine.Wait {
 	if c == nil || c.Status != corev1.ConditionFalse {
 		return &engine.Wait{Reason: engine.ReasonUnschedulable, Message: "no scheduler has considered the Pod yet", Usual: true}
 	}
-	message := cleanText(c.Message)
+	message := text.Clean(c.Message)
 	if message == "" {
-		message = cleanText(c.Reason)
+		message = text.Clean(c.Reason)
 	}
 	return &engine.Wait{Reason: engine.ReasonUnschedulable, Message: message}
 }
 
 // initRuns names an init container that runs, or a sidecar that has yet to pass its startup probe; nil: it does neither.
-func initRuns(p *corev1.Pod, s *corev1.ContainerStatus, newest startEvent) *engine.Wait {
+func initRuns(p *corev1.Pod, s *corev1.ContainerStatus, newest StartEvent) *engine.Wait {
 	wait := &engine.Wait{Reason: engine.ReasonPodInitializing, Message: "init container " + s.Name + " is running", Usual: true}
 	switch {
 	case s.State.Running == nil:
@@ -203,8 +203,8 @@ func initRuns(p *corev1.Pod, s *corev1.ContainerStatus, newest startEvent) *engi
 		return nil
 	default:
 		wait.Message = "sidecar " + s.Name + " has not passed its startup probe"
-		if newest.container == s.Name && newest.reason == "Unhealthy" {
-			wait.Message = cleanText(wait.Message + ": " + newest.message)
+		if newest.Container == s.Name && newest.Reason == "Unhealthy" {
+			wait.Message = text.Clean(wait.Message + ": " + newest.Message)
 		}
 	}
 	return wait
@@ -212,9 +212,9 @@ func initRuns(p *corev1.Pod, s *corev1.ContainerStatus, newest startEvent) *engi
 
 // settingUp is what the node is at before a container of the Pod runs: volumes, the sandbox and its network, images. What
 // has failed is tried again, and fails the attempt after the start grace.
-func settingUp(p *corev1.Pod, newest startEvent) *engine.Wait {
-	if newest.fails {
-		reason := startFailure(newest.reason)
+func settingUp(p *corev1.Pod, newest StartEvent) *engine.Wait {
+	if newest.Fails {
+		reason := startFailure(newest.Reason)
 		return &engine.Wait{Reason: reason, Message: newest.text(reason), Fails: true}
 	}
 	wait := &engine.Wait{Reason: engine.ReasonContainerCreating, Usual: true}
@@ -223,12 +223,12 @@ func settingUp(p *corev1.Pod, newest startEvent) *engine.Wait {
 		wait.Reason = engine.ReasonPodInitializing
 	}
 	switch {
-	case newest.message != "":
+	case newest.Message != "":
 		wait.Message = newest.text(wait.Reason)
 	case len(p.Status.ContainerStatuses) == 0:
-		wait.Message = cleanText(fmt.Sprintf("node %q has not reported the Pod yet", p.Spec.NodeName))
+		wait.Message = text.Clean(fmt.Sprintf("node %q has not reported the Pod yet", p.Spec.NodeName))
 	default:
-		wait.Message = cleanText(fmt.Sprintf("node %q sets the Pod up", p.Spec.NodeName))
+		wait.Message = text.Clean(fmt.Sprintf("node %q sets the Pod up", p.Spec.NodeName))
 	}
 	return wait
 }
@@ -239,12 +239,12 @@ func containerWaits(w *corev1.ContainerStateWaiting) *engine.Wait {
 	if w == nil {
 		return nil
 	}
-	wait := &engine.Wait{Reason: cleanText(w.Reason), Message: cleanText(w.Message), Fails: true}
+	wait := &engine.Wait{Reason: text.Clean(w.Reason), Message: text.Clean(w.Message), Fails: true}
 	switch w.Reason {
 	case "", "ContainerCreating", "PodInitializing":
 		return nil
 	case "ErrImagePull", "ImagePullBackOff", "ImageInspectError", "RegistryUnavailable", "SignatureValidationFailed":
-		wait.Reason, wait.Message = engine.ReasonImagePullBackOff, cleanText(pullError(w.Message))
+		wait.Reason, wait.Message = engine.ReasonImagePullBackOff, text.Clean(pullError(w.Message))
 	case "InvalidImageName":
 		wait.Never = true
 	case "CreateContainerError", "RunContainerError", "PreCreateHookError", "PreStartHookError", "PostStartHookError",
@@ -256,7 +256,7 @@ func containerWaits(w *corev1.ContainerStateWaiting) *engine.Wait {
 		wait.Fails = strings.HasPrefix(w.Reason, "Err") || strings.HasSuffix(w.Reason, "Error") || strings.HasSuffix(w.Reason, "BackOff")
 	}
 	if wait.Message == "" {
-		wait.Message = cleanText(w.Reason)
+		wait.Message = text.Clean(w.Reason)
 	}
 	return wait
 }
@@ -289,7 +289,7 @@ func initFailed(p *corev1.Pod) (failed *engine.Termination, lost string) {
 			if says == "" {
 				says = t.Reason
 			}
-			t.Message = cleanText(s.Name + ": " + says)
+			t.Message = text.Clean(s.Name + ": " + says)
 			return t, ""
 		}
 	}
@@ -305,7 +305,8 @@ func isSidecar(p *corev1.Pod, name string) bool {
 	return false
 }
 
-func containerStatus(statuses []corev1.ContainerStatus, name string) *corev1.ContainerStatus {
+// ContainerStatus returns the status of a container by name; nil: there is none.
+func ContainerStatus(statuses []corev1.ContainerStatus, name string) *corev1.ContainerStatus {
 	for i := range statuses {
 		if statuses[i].Name == name {
 			return &statuses[i]
@@ -328,38 +329,24 @@ func termination(t *corev1.ContainerStateTerminated) *engine.Termination {
 		return nil
 	}
 	return &engine.Termination{
-		ExitCode: t.ExitCode, Reason: cleanText(t.Reason), Message: cleanText(t.Message), Started: utc(t.StartedAt), Finished: utc(t.FinishedAt),
+		ExitCode: t.ExitCode, Reason: text.Clean(t.Reason), Message: text.Clean(t.Message), Started: kube.UTC(t.StartedAt), Finished: kube.UTC(t.FinishedAt),
 	}
 }
 
-func startedAt(s *corev1.ContainerState) time.Time {
+// StartedAt is when a container started; zero: it has not.
+func StartedAt(s *corev1.ContainerState) time.Time {
 	switch {
 	case s.Running != nil:
-		return utc(s.Running.StartedAt)
+		return kube.UTC(s.Running.StartedAt)
 	case s.Terminated != nil:
-		return utc(s.Terminated.StartedAt)
+		return kube.UTC(s.Terminated.StartedAt)
 	}
 	return time.Time{}
 }
 
-// utc is a time of the cluster; zero also for 1970, where a runtime puts the start of a container that did not.
-func utc(t metav1.Time) time.Time {
-	if t.Unix() <= 0 {
-		return time.Time{}
-	}
-	return t.UTC()
-}
-
-// cleanText makes what comes from the cluster fit to be stored and shown: valid UTF-8 without NUL (which PostgreSQL
-// refuses), without space around it, at most maxText bytes.
-func cleanText(s string) string {
-	s = strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "")
-	return shorten(strings.TrimSpace(s), maxText)
-}
-
-// trimPod is the informers' transform: of a Pod it keeps what podFacts, the checks of ownership, the reaper and the reader
+// Trim is the informers' transform: of a Pod it keeps what Facts, the checks of ownership, the reaper and the reader
 // of logs read. What it returns shares nothing that it drops; to trim twice changes nothing.
-func trimPod(obj any) (any, error) {
+func Trim(obj any) (any, error) {
 	p, ok := obj.(*corev1.Pod)
 	if !ok {
 		return obj, nil
@@ -445,21 +432,21 @@ func trimStatuses(statuses []corev1.ContainerStatus, read func(name string) bool
 	return kept
 }
 
-// ours reports that a Pod is one of this controller's for that run: its labels say so, and its owner.
-func ours(p *corev1.Pod, controllerID, runUID string) bool {
-	return p.Labels[v1alpha1.LabelController] == controllerID && p.Labels[v1alpha1.LabelRun] == runUID && ownerRun(p) == runUID
+// IsOurs reports that a Pod is one of this controller's for that run: its labels say so, and its owner.
+func IsOurs(p *corev1.Pod, controllerID, runUID string) bool {
+	return p.Labels[v1alpha1.LabelController] == controllerID && p.Labels[v1alpha1.LabelRun] == runUID && OwnerUID(p) == runUID
 }
 
-// made reports that a Pod under a name that only this controller derives is the run's, although its labels may be gone:
+// BelongsTo reports that a Pod under a name that only this controller derives is the run's, although its labels may be gone:
 // the run owns it, and our finalizer is on it.
-func made(p *corev1.Pod, controllerID, runUID string) bool {
-	return ours(p, controllerID, runUID) || ownerRun(p) == runUID && slices.Contains(p.Finalizers, v1alpha1.Finalizer)
+func BelongsTo(p *corev1.Pod, controllerID, runUID string) bool {
+	return IsOurs(p, controllerID, runUID) || OwnerUID(p) == runUID && slices.Contains(p.Finalizers, v1alpha1.Finalizer)
 }
 
-// podRunUID is the UID of the run that a Pod belongs to: of its owner, else of its label, which anybody may edit. Only a
+// RunUID is the UID of the run that a Pod belongs to: of its owner, else of its label, which anybody may edit. Only a
 // UUID counts.
-func podRunUID(p *corev1.Pod) (string, bool) {
-	for _, uid := range []string{ownerRun(p), p.Labels[v1alpha1.LabelRun]} {
+func RunUID(p *corev1.Pod) (string, bool) {
+	for _, uid := range []string{OwnerUID(p), p.Labels[v1alpha1.LabelRun]} {
 		if isUUID(uid) {
 			return uid, true
 		}
@@ -467,8 +454,8 @@ func podRunUID(p *corev1.Pod) (string, bool) {
 	return "", false
 }
 
-// ownerRun is the UID of the DagRun that controls an object; empty: none does.
-func ownerRun(object metav1.Object) string {
+// OwnerUID is the UID of the DagRun that controls an object; empty: none does.
+func OwnerUID(object metav1.Object) string {
 	owner := metav1.GetControllerOfNoCopy(object)
 	if owner == nil || owner.Kind != dagRunKind || !strings.HasPrefix(owner.APIVersion, ownPrefix) {
 		return ""
@@ -485,20 +472,20 @@ func isUUID(s string) bool {
 	return len(digits) == 32 && strings.Trim(digits, "0123456789abcdef") == ""
 }
 
-// sameFacts reports that two states of a Pod differ in nothing that the checks of ownership, the reaper or the engine would
+// SameFacts reports that two states of a Pod differ in nothing that the checks of ownership, the reaper or the engine would
 // act on. What every start goes through is no difference, unless an init container is named: most Pods are past it before
 // anybody would be told.
-func sameFacts(a, b *corev1.Pod) bool {
+func SameFacts(a, b *corev1.Pod) bool {
 	return a.UID == b.UID &&
 		slices.Equal(a.Finalizers, b.Finalizers) &&
 		maps.Equal(ourLabels(a.Labels), ourLabels(b.Labels)) &&
-		ownerRun(a) == ownerRun(b) &&
+		OwnerUID(a) == OwnerUID(b) &&
 		reflect.DeepEqual(telling(a), telling(b))
 }
 
 // telling are the facts of a Pod without a wait that is usual for a Pod that has no init containers.
 func telling(p *corev1.Pod) *engine.Pod {
-	f := podFacts(p, startEvent{})
+	f := Facts(p, StartEvent{})
 	if f.Waits != nil && f.Waits.Usual && f.Waits.Reason != engine.ReasonPodInitializing {
 		f.Waits = nil
 	}

@@ -1,4 +1,4 @@
-package controller
+package queue
 
 import (
 	"testing"
@@ -21,7 +21,7 @@ func TestPriority(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			urgent := map[string]bool{"P": true, "Q": true, "R": true, "S": true}
-			l := newPriority(func(key string) bool { return urgent[key] })
+			l := NewPriority(func(key string) bool { return urgent[key] })
 			for _, key := range test.push {
 				l.Push(key)
 			}
@@ -43,7 +43,7 @@ func TestPriority(t *testing.T) {
 // A key that was promoted, popped and pushed again is queued once.
 func TestPriorityOfAKeyThatReturns(t *testing.T) {
 	urgent := map[string]bool{}
-	l := newPriority(func(key string) bool { return urgent[key] })
+	l := NewPriority(func(key string) bool { return urgent[key] })
 	l.Push("a")
 	l.Push("b")
 	urgent["b"] = true

@@ -1,4 +1,4 @@
-package controller
+package queue
 
 import (
 	"fmt"
@@ -10,38 +10,38 @@ import (
 
 // slotWorld creates a Pod for each slot that a run is given, as a sync does whose creates are all accepted.
 type slotWorld struct {
-	*slots
-	woken []runKey
+	*Slots
+	woken []RunKey
 	live  []cache.ObjectName
 	made  int
 }
 
 func newSlotWorld(max int) *slotWorld {
 	w := &slotWorld{}
-	w.slots = newSlots(max, func(key runKey) { w.woken = append(w.woken, key) })
+	w.Slots = NewSlots(max, func(key RunKey) { w.woken = append(w.woken, key) })
 	return w
 }
 
 // sync takes slots, has all but the refused creates accepted, and settles.
-func (w *slotWorld) sync(key runKey, want, refused int) int {
-	g := w.take(key, want)
+func (w *slotWorld) sync(key RunKey, want, refused int) int {
+	g := w.Take(key, want)
 	got := g.left
 	for range got - min(got, refused) {
 		w.made++
 		pod := cache.NewObjectName("default", fmt.Sprint("pod-", w.made))
 		w.live = append(w.live, pod)
-		g.use(pod)
+		g.Use(pod)
 	}
-	g.settle()
+	g.Settle()
 	if got < want {
-		w.wait(key)
+		w.Wait(key)
 	}
 	return got
 }
 
 // end ends the oldest Pod.
 func (w *slotWorld) end() {
-	w.release(w.live[0])
+	w.Release(w.live[0])
 	w.live = w.live[1:]
 }
 
@@ -51,7 +51,7 @@ func TestSlotsAreSharedRoundRobin(t *testing.T) {
 	if diff := cmp.Diff([]int{4, 0, 0}, got); diff != "" {
 		t.Fatalf("what the first syncs got (-want +got):\n%s", diff)
 	}
-	var order []runKey
+	var order []RunKey
 	for range 7 {
 		w.woken = nil
 		w.end()
@@ -64,7 +64,7 @@ func TestSlotsAreSharedRoundRobin(t *testing.T) {
 		}
 		order = append(order, key)
 	}
-	if diff := cmp.Diff([]runKey{"a", "b", "c", "a", "b", "c", "a"}, order); diff != "" {
+	if diff := cmp.Diff([]RunKey{"a", "b", "c", "a", "b", "c", "a"}, order); diff != "" {
 		t.Errorf("order of the woken (-want +got):\n%s", diff)
 	}
 }
@@ -72,7 +72,7 @@ func TestSlotsAreSharedRoundRobin(t *testing.T) {
 func TestSlotsNeverExceedTheirNumber(t *testing.T) {
 	w := newSlotWorld(5)
 	for step := range 2000 {
-		key := runKey(fmt.Sprint(step * 7 % 11))
+		key := RunKey(fmt.Sprint(step * 7 % 11))
 		if len(w.woken) > 0 {
 			key, w.woken = w.woken[0], w.woken[1:]
 		}
@@ -80,8 +80,8 @@ func TestSlotsNeverExceedTheirNumber(t *testing.T) {
 		if len(w.live) > 0 && step%2 == 0 {
 			w.end()
 		}
-		if len(w.live) > 5 || len(w.live) != w.inUse() {
-			t.Fatalf("step %d: %d live Pods, slots say %d, of 5", step, len(w.live), w.inUse())
+		if len(w.live) > 5 || len(w.live) != w.InUse() {
+			t.Fatalf("step %d: %d live Pods, slots say %d, of 5", step, len(w.live), w.InUse())
 		}
 	}
 }
@@ -101,22 +101,22 @@ func TestSlotsOfAPodAreReleasedOnce(t *testing.T) {
 	w := newSlotWorld(2)
 	w.sync("a", 2, 0)
 	pod := w.live[0]
-	w.release(pod)
-	w.release(pod) // its end is committed, and its deletion is seen
-	w.seen(w.live[1])
-	if w.inUse() != 1 {
-		t.Errorf("%d slots in use, want 1", w.inUse())
+	w.Release(pod)
+	w.Release(pod) // its end is committed, and its deletion is seen
+	w.Seen(w.live[1])
+	if w.InUse() != 1 {
+		t.Errorf("%d slots in use, want 1", w.InUse())
 	}
 }
 
 func TestSlotsKeptForARunThatEndedGoToTheNext(t *testing.T) {
 	w := newSlotWorld(1)
 	w.sync("a", 1, 0)
-	w.wait("b")
-	w.wait("c")
+	w.Wait("b")
+	w.Wait("c")
 	w.end()
-	w.forget("b")
-	if diff := cmp.Diff([]runKey{"b", "c"}, w.woken); diff != "" {
+	w.Forget("b")
+	if diff := cmp.Diff([]RunKey{"b", "c"}, w.woken); diff != "" {
 		t.Errorf("woken (-want +got):\n%s", diff)
 	}
 }

@@ -1,4 +1,4 @@
-package controller
+package pod
 
 import (
 	"maps"
@@ -14,7 +14,6 @@ import (
 
 	"kontroler/apis/dag"
 	"kontroler/apis/kontroler/v1alpha1"
-	"kontroler/store"
 )
 
 // Where a script reaches its container.
@@ -26,10 +25,10 @@ const (
 	ownPrefix = v1alpha1.GroupName + "/"
 )
 
-// podInput is what a Pod is built from. It is only read.
-type podInput struct {
+// Input is what a Pod is built from. It is only read.
+type Input struct {
 	ControllerID string
-	Run          runRef
+	Run          Run
 	Task         *v1alpha1.Task
 	// Values are the resolved parameters of the run.
 	Values  []dag.Value
@@ -42,19 +41,15 @@ type podInput struct {
 	Claim     string
 }
 
-// runRef names a run, by its DagRun.
-type runRef struct {
+// Run names a run, by its DagRun.
+type Run struct {
 	Namespace, Name, UID string
 	DAGName              string
 }
 
-func refOf(row store.Run) runRef {
-	return runRef{Namespace: row.Namespace, Name: row.Name, UID: row.UID, DAGName: row.DAGName}
-}
-
-// buildPod returns the Pod of an attempt: the task's podTemplate around one container. The same input gives the same Pod,
+// Build returns the Pod of an attempt: the task's podTemplate around one container. The same input gives the same Pod,
 // which shares nothing with it.
-func buildPod(in podInput) *corev1.Pod {
+func Build(in Input) *corev1.Pod {
 	t := &v1alpha1.PodTemplate{}
 	if in.Task.PodTemplate != nil {
 		t = in.Task.PodTemplate.DeepCopy()
@@ -97,7 +92,7 @@ func buildPod(in podInput) *corev1.Pod {
 }
 
 // podLabels are the user's labels and ours. Those under our prefix are ours alone: what finds a Pod must not be forged.
-func podLabels(in podInput, users map[string]string) map[string]string {
+func podLabels(in Input, users map[string]string) map[string]string {
 	labels := withoutOurs(users)
 	labels[v1alpha1.LabelController] = in.ControllerID
 	labels[v1alpha1.LabelRun] = in.Run.UID
@@ -109,7 +104,7 @@ func podLabels(in podInput, users map[string]string) map[string]string {
 	return labels
 }
 
-func podAnnotations(in podInput, users map[string]string) map[string]string {
+func podAnnotations(in Input, users map[string]string) map[string]string {
 	annotations := withoutOurs(users)
 	annotations[v1alpha1.AnnotationDAG] = in.Run.DAGName
 	annotations[v1alpha1.AnnotationRun] = in.Run.Name
@@ -124,7 +119,7 @@ func withoutOurs(users map[string]string) map[string]string {
 	return kept
 }
 
-func ownerOf(run runRef) metav1.OwnerReference {
+func ownerOf(run Run) metav1.OwnerReference {
 	controller := true
 	return metav1.OwnerReference{
 		APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: dagRunKind, Name: run.Name, UID: types.UID(run.UID), Controller: &controller,
@@ -132,7 +127,7 @@ func ownerOf(run runRef) metav1.OwnerReference {
 }
 
 // taskContainer is the container whose end decides the task. t is used up.
-func taskContainer(in podInput, t *v1alpha1.PodTemplate) corev1.Container {
+func taskContainer(in Input, t *v1alpha1.PodTemplate) corev1.Container {
 	c := corev1.Container{
 		Name:            v1alpha1.TaskContainer,
 		Image:           in.Task.Image,
@@ -188,7 +183,7 @@ func escapeEnv(value string) string {
 // podDeadline is the Pod's own deadline, counted by the kubelet from the Pod's start: the template's, or the task's
 // timeout and the time it may take to start, whichever is less. So an attempt also ends while controller or database is
 // away.
-func podDeadline(in podInput, template *int64) *int64 {
+func podDeadline(in Input, template *int64) *int64 {
 	if in.Task.TimeoutSeconds == nil {
 		return template
 	}

@@ -1,4 +1,4 @@
-package controller
+package names
 
 import (
 	"math/rand/v2"
@@ -8,6 +8,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/util/validation"
 )
+
+const runUID = "11111111-2222-3333-4444-555555555555"
 
 // TestPodName pins names: they are never stored before a Pod has one, so a later version must derive the same.
 func TestPodName(t *testing.T) {
@@ -28,15 +30,15 @@ func TestPodName(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			got := podName("c1", uid, c.run, c.task, 0, 1)
-			want := c.want + hashOf("c1", uid, c.task, "0", "1")
+			got := Pod("c1", uid, c.run, c.task, 0, 1)
+			want := c.want + Hash("c1", uid, c.task, "0", "1")
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 			checkPodName(t, got)
 		})
 	}
-	if diff := cmp.Diff("nightly-extract-k3lpnftun4", podName("c1", uid, "nightly", "extract", 0, 1)); diff != "" {
+	if diff := cmp.Diff("nightly-extract-k3lpnftun4", Pod("c1", uid, "nightly", "extract", 0, 1)); diff != "" {
 		t.Errorf("names of running attempts change (-want +got):\n%s", diff)
 	}
 }
@@ -53,18 +55,18 @@ func checkPodName(t *testing.T, name string) {
 
 // TestPodNameDiffers: another value of any part but the run's name, which its UID stands for, gives another name.
 func TestWorkspaceName(t *testing.T) {
-	hash := hashOf("c1", runA, "workspace")
+	hash := Hash("c1", runUID, "workspace")
 	for run, want := range map[string]string{
 		"nightly-1": "nightly-1-" + hash, "nightly.v1": "nightly-v1-" + hash, "...": hash,
 		strings.Repeat("r", 253): strings.Repeat("r", 52) + "-" + hash,
 	} {
-		got := workspaceName("c1", runA, run)
+		got := Workspace("c1", runUID, run)
 		if got != want {
 			t.Errorf("%q: %q, want %q", run, got, want)
 		}
 		checkPodName(t, got)
 	}
-	if workspaceName("c2", runA, "r") == workspaceName("c1", runA, "r") {
+	if Workspace("c2", runUID, "r") == Workspace("c1", runUID, "r") {
 		t.Error("two controllers derive one name")
 	}
 }
@@ -82,13 +84,13 @@ func TestPodNameDiffers(t *testing.T) {
 	}
 	seen := map[string]parts{}
 	for _, p := range all {
-		name := podName(p.controller, p.uid, "run", p.task, p.index, p.attempt)
+		name := Pod(p.controller, p.uid, "run", p.task, p.index, p.attempt)
 		hash := name[len(name)-hashChars:]
 		if other, taken := seen[hash]; taken {
 			t.Errorf("%v and %v have the same hash", p, other)
 		}
 		seen[hash] = p
-		if again := podName(p.controller, p.uid, "run", p.task, p.index, p.attempt); again != name {
+		if again := Pod(p.controller, p.uid, "run", p.task, p.index, p.attempt); again != name {
 			t.Errorf("%v: %q, then %q", p, name, again)
 		}
 	}
@@ -106,6 +108,6 @@ func TestPodNameAnyInput(t *testing.T) {
 		return string(b)
 	}
 	for range 20_000 {
-		checkPodName(t, podName(word(40), word(40), word(253), word(80), random.IntN(10_000), random.IntN(1000)))
+		checkPodName(t, Pod(word(40), word(40), word(253), word(80), random.IntN(10_000), random.IntN(1000)))
 	}
 }

@@ -1,4 +1,4 @@
-package controller
+package names
 
 import (
 	"crypto/sha256"
@@ -14,24 +14,26 @@ const (
 	prefixBytes  = maxNameBytes - hashChars - 1
 )
 
-// base32Lower is base32 in lower case, which a DNS label may contain.
-var base32Lower = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
+const base32Digits = "abcdefghijklmnopqrstuvwxyz234567"
 
-// podName derives the name of an attempt's Pod: a readable prefix of run and task, cut so that the whole fits 63
+// base32Lower is base32 in lower case, which a DNS label may contain.
+var base32Lower = base32.NewEncoding(base32Digits).WithPadding(base32.NoPadding)
+
+// Pod derives the name of an attempt's Pod: a readable prefix of run and task, cut so that the whole fits 63
 // characters, then '-' and ten characters of a hash. It is a DNS label whatever the names are, and the same each time.
-func podName(controllerID, runUID, runName, task string, index, attempt int) string {
-	hash := hashOf(controllerID, runUID, task, strconv.Itoa(index), strconv.Itoa(attempt))
+func Pod(controllerID, runUID, runName, task string, index, attempt int) string {
+	hash := Hash(controllerID, runUID, task, strconv.Itoa(index), strconv.Itoa(attempt))
 	return withHash(readable(runName, task), hash)
 }
 
-// workspaceName derives the name of the claim of a run's workspace.
-func workspaceName(controllerID, runUID, runName string) string {
-	return withHash(cutLabel(asLabel(runName), prefixBytes), hashOf(controllerID, runUID, "workspace"))
+// Workspace derives the name of the claim of a run's workspace.
+func Workspace(controllerID, runUID, runName string) string {
+	return withHash(cutLabel(asLabel(runName), prefixBytes), Hash(controllerID, runUID, "workspace"))
 }
 
-// scheduledRunName derives the name of the DagRun of a due time of a DAG object.
-func scheduledRunName(dag, dagUID string, due time.Time) string {
-	hash := hashOf(dagUID, dag, strconv.FormatInt(due.Unix(), 10))
+// ScheduledRun derives the name of the DagRun of a due time of a DAG object.
+func ScheduledRun(dag, dagUID string, due time.Time) string {
+	hash := Hash(dagUID, dag, strconv.FormatInt(due.Unix(), 10))
 	return withHash(cutLabel(asLabel(dag), prefixBytes), hash)
 }
 
@@ -43,9 +45,9 @@ func withHash(prefix, hash string) string {
 	return prefix + "-" + hash
 }
 
-// hashOf returns ten characters of a hash over the parts. Each is preceded by its length, so that no two lists of parts
+// Hash returns ten characters of a hash over the parts. Each is preceded by its length, so that no two lists of parts
 // read the same.
-func hashOf(parts ...string) string {
+func Hash(parts ...string) string {
 	h := sha256.New()
 	for _, part := range parts {
 		h.Write([]byte(strconv.Itoa(len(part)) + ":" + part))
@@ -85,4 +87,16 @@ func asLabel(name string) string {
 
 func cutLabel(label string, limit int) string {
 	return strings.TrimRight(label[:min(len(label), limit)], "-")
+}
+
+// RunEvent derives the name of an Event of a DagRun from what it is about.
+func RunEvent(runUID, runName, about string) string {
+	const longest = 253 - 1 - hashChars // an Event's name is a DNS subdomain
+	return strings.TrimRight(runName[:min(len(runName), longest)], "-.") + "." + Hash(runUID, about)
+}
+
+// IsDerived reports whether a name may be one that Pod derives: it ends in a hash.
+func IsDerived(name string) bool {
+	at := len(name) - hashChars
+	return at > 0 && name[at-1] == '-' && strings.Trim(name[at:], base32Digits) == ""
 }

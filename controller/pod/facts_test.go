@@ -1,4 +1,4 @@
-package controller
+package pod
 
 import (
 	stdcmp "cmp"
@@ -11,7 +11,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -70,7 +69,7 @@ func withDisruption(reason, message, at string) podEdit {
 
 func withTaskState(s corev1.ContainerState) podEdit {
 	return func(p *corev1.Pod) {
-		containerStatus(p.Status.ContainerStatuses, v1alpha1.TaskContainer).State = s
+		ContainerStatus(p.Status.ContainerStatuses, v1alpha1.TaskContainer).State = s
 	}
 }
 
@@ -146,7 +145,7 @@ func factLines(f *engine.Pod) []string {
 
 // verdictOf is what the engine makes of the facts of an attempt that nobody stopped.
 func verdictOf(p *corev1.Pod) string {
-	end, over := engine.HowEnded(engine.Attempt{Phase: engine.AttemptRunning, PodUID: string(p.UID)}, podFacts(p, startEvent{}), fixtureTime("23:00:00").Time)
+	end, over := engine.HowEnded(engine.Attempt{Phase: engine.AttemptRunning, PodUID: string(p.UID)}, Facts(p, StartEvent{}), fixtureTime("23:00:00").Time)
 	if !over {
 		return "live"
 	}
@@ -347,7 +346,7 @@ func TestPodFacts(t *testing.T) {
 				change(pod)
 			}
 			before := pod.DeepCopy()
-			facts := podFacts(pod, startEvent{})
+			facts := Facts(pod, StartEvent{})
 			if diff := cmp.Diff(c.want, factLines(facts)); diff != "" {
 				t.Errorf("facts (-want +got):\n%s", diff)
 			}
@@ -436,53 +435,16 @@ func TestVerdictsOfSkewedClocks(t *testing.T) {
 	}
 }
 
-// TestText: what is stored is valid, bounded and the same when it is read again.
-func TestText(t *testing.T) {
-	long := strings.Repeat("é", 600) // 1,200 bytes
-	cases := map[string]struct{ in, want string }{
-		"plain":                   {"exit", "exit"},
-		"space around it":         {"\tno input\r\n", "no input"},
-		"NUL":                     {"a\x00b\x00", "ab"},
-		"not UTF-8":               {"a\xff\xfeb", "a\uFFFDb"},
-		"too long, between runes": {long, strings.Repeat("é", 510) + "…"},
-		"just fits":               {strings.Repeat("x", maxText), strings.Repeat("x", maxText)},
-		"only NUL":                {"\x00", ""},
-		"half a rune":             {"caf\xc3", "caf\uFFFD"},
-	}
-	for name, c := range cases {
-		t.Run(name, func(t *testing.T) {
-			got := cleanText(c.in)
-			if diff := cmp.Diff(c.want, got); diff != "" {
-				t.Errorf("(-want +got):\n%s", diff)
-			}
-			if len(got) > maxText || !utf8.ValidString(got) || cleanText(got) != got {
-				t.Errorf("%d bytes, valid %v, again %q", len(got), utf8.ValidString(got), cleanText(got))
-			}
-		})
-	}
-}
-
-// FuzzText holds the same for any bytes.
-func FuzzText(f *testing.F) {
-	f.Add("\x00\xff " + strings.Repeat("…", 400))
-	f.Fuzz(func(t *testing.T, s string) {
-		got := cleanText(s)
-		if len(got) > maxText || !utf8.ValidString(got) || strings.ContainsRune(got, 0) || cleanText(got) != got {
-			t.Errorf("cleanText(%q) = %q", s, got)
-		}
-	})
-}
-
 // TestTrimPod: nothing that is read is lost, and to trim twice changes nothing.
 func TestTrimPod(t *testing.T) {
 	for _, name := range fixtures(t) {
 		t.Run(name, func(t *testing.T) {
 			pod := readPod(t, "pods/"+name+".yaml")
 			trimmed := trimmedPod(t, pod)
-			if diff := cmp.Diff(podFacts(pod, startEvent{}), podFacts(trimmed, startEvent{})); diff != "" {
+			if diff := cmp.Diff(Facts(pod, StartEvent{}), Facts(trimmed, StartEvent{})); diff != "" {
 				t.Errorf("facts (-before +after):\n%s", diff)
 			}
-			if !sameFacts(pod, trimmed) {
+			if !SameFacts(pod, trimmed) {
 				t.Error("sameFacts is false")
 			}
 			if diff := cmp.Diff(trimmed, trimmedPod(t, trimmed)); diff != "" {
@@ -494,7 +456,7 @@ func TestTrimPod(t *testing.T) {
 
 func trimmedPod(t testing.TB, pod *corev1.Pod) *corev1.Pod {
 	t.Helper()
-	got, err := trimPod(pod)
+	got, err := Trim(pod)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -504,7 +466,7 @@ func trimmedPod(t testing.TB, pod *corev1.Pod) *corev1.Pod {
 // TestTrimPodWhole: all that is left of a Pod as the controller makes it.
 func TestTrimPodWhole(t *testing.T) {
 	pod := readPod(t, "pod-full.yaml")
-	pod.OwnerReferences = []metav1.OwnerReference{ownerOf(runRef{Name: "nightly", UID: runA})}
+	pod.OwnerReferences = []metav1.OwnerReference{ownerOf(Run{Name: "nightly", UID: runA})}
 	always := corev1.ContainerRestartPolicyAlways
 	want := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
@@ -531,7 +493,7 @@ func TestTrimPodWhole(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if other, err := trimPod("not a Pod"); err != nil || other != "not a Pod" {
+	if other, err := Trim("not a Pod"); err != nil || other != "not a Pod" {
 		t.Errorf("another object: %v, %v", other, err)
 	}
 }
@@ -550,7 +512,7 @@ func ownedPod(controllerID, labelUID string, owner metav1.OwnerReference) *corev
 }
 
 func ownerLike(change func(*metav1.OwnerReference)) metav1.OwnerReference {
-	owner := ownerOf(runRef{Name: "r", UID: runA})
+	owner := ownerOf(Run{Name: "r", UID: runA})
 	if change != nil {
 		change(&owner)
 	}
@@ -580,10 +542,10 @@ func TestOwnership(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			if got := ours(c.pod, "c", runA); got != c.ours {
+			if got := IsOurs(c.pod, "c", runA); got != c.ours {
 				t.Errorf("ours = %v, want %v", got, c.ours)
 			}
-			uid, ok := podRunUID(c.pod)
+			uid, ok := RunUID(c.pod)
 			if uid != c.uid || ok != (c.uid != "") {
 				t.Errorf("podRunUID = %q, %v, want %q", uid, ok, c.uid)
 			}
@@ -628,10 +590,10 @@ func TestSameFacts(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			a, b := readPod(t, "pods/running.yaml"), readPod(t, "pods/running.yaml")
 			c.change(b)
-			if got := sameFacts(a, b); got != c.want {
+			if got := SameFacts(a, b); got != c.want {
 				t.Errorf("sameFacts = %v, want %v", got, c.want)
 			}
-			if got := sameFacts(trimmedPod(t, a), trimmedPod(t, b)); got != c.want {
+			if got := SameFacts(trimmedPod(t, a), trimmedPod(t, b)); got != c.want {
 				t.Errorf("sameFacts of trimmed Pods = %v, want %v", got, c.want)
 			}
 		})
@@ -650,7 +612,7 @@ func BenchmarkTrimPod(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := trimPod(pod); err != nil {
+		if _, err := Trim(pod); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -662,6 +624,6 @@ func BenchmarkSameFacts(b *testing.B) {
 	x, y := trimmedPod(b, readPod(b, "pod-full.yaml")), trimmedPod(b, readPod(b, "pod-full.yaml"))
 	b.ReportAllocs()
 	for b.Loop() {
-		sameFacts(x, y)
+		SameFacts(x, y)
 	}
 }

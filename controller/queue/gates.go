@@ -1,59 +1,57 @@
-package controller
+package queue
 
 import (
-	"context"
 	"sync"
 	"time"
 
 	"kontroler/controller/engine"
-	"kontroler/controller/wait"
 )
 
 const (
 	// probeFirst and probeMax are between two probes of a namespace that refuses creates.
 	probeFirst, probeMax = time.Second, time.Minute
-	// probeTick is how often it is checked whether a probe is due.
-	probeTick = 250 * time.Millisecond
 	// reopening is how many creates may follow one that was accepted.
 	reopening = 2
 )
 
-// gates hold back creates in namespaces that refuse them. A namespace is closed as a whole when its quota is full, when it
-// is going away, or when the API server or a webhook fails to answer. A policy (PodSecurity, LimitRange, a webhook's
-// denial) closes it only for Pods of the template that was refused. In both cases one run at a time probes with one
-// create, 1 s to 1 min apart, in turns; the others wait in a ring and ask nobody. When a probe is accepted two more creates
-// follow, and so on until the ring is empty.
-type gates struct {
-	wake func(runKey)
+// Gates hold back creates in namespaces that refuse them.
+//
+// A namespace is closed as a whole while its quota is full, while it is terminating, or while the API server or a webhook
+// fails. A policy (PodSecurity, LimitRange, a webhook's denial) closes it only for Pods of the refused template. In both
+// cases one run at a time probes the namespace with one create, 1 s to 1 min apart, in turns. All other runs wait in a ring
+// and send nothing. After each accepted probe two more creates may follow, until the ring is empty.
+type Gates struct {
+	wake func(RunKey)
 
 	mu     sync.Mutex
 	closed map[string]*gate // by namespace
 }
 
-// template names what the Pods of a task have in common: a version of a DAG, and the task's position in it.
-type template struct {
-	version int64
-	task    int
+// Template identifies Pods of the same spec: the version of a DAG, and the task's position in it.
+type Template struct {
+	Version int64
+	Task    int
 }
 
 type gate struct {
-	// all is why the whole namespace is closed; its zero value: it is not.
+	// all is why the whole namespace is closed. Zero: it is not.
 	all engine.Refusal
-	// templates are those that a policy refuses, with its words.
-	templates map[template]string
+	// templates that a policy refuses, with its message.
+	templates map[Template]string
 	delay     time.Duration
 	next      time.Time // of the next probe
-	ring      []runKey  // the runs that wait, the longest first
-	waiting   map[runKey]bool
-	tickets   map[runKey]int // creates that runs may send
-	// probed: a create was sent as a probe and has no answer yet. reopens: one was accepted since the last refusal.
+	ring      []RunKey  // the runs that wait, the longest first
+	waiting   map[RunKey]bool
+	tickets   map[RunKey]int // creates that runs may send
+	// probed reports a probe without an answer, reopens that one was accepted since the last refusal.
 	probed, reopens bool
 }
 
-func newGates(wake func(runKey)) *gates { return &gates{wake: wake, closed: map[string]*gate{}} }
+// NewGates makes open gates. wake enqueues a run whose turn has come.
+func NewGates(wake func(RunKey)) *Gates { return &Gates{wake: wake, closed: map[string]*gate{}} }
 
-// reason is why a namespace takes no Pods at all; empty: it does.
-func (g *gates) reason(namespace string) string {
+// Reason is why a namespace is closed as a whole. Empty: it is not.
+func (g *Gates) Reason(namespace string) string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if gate := g.closed[namespace]; gate != nil {
@@ -62,8 +60,8 @@ func (g *gates) reason(namespace string) string {
 	return ""
 }
 
-// pass reports whether a run may send a create. One that may not waits in the ring, and learns why.
-func (g *gates) pass(namespace string, key runKey, t template) (engine.Refusal, bool) {
+// Pass reports whether a run may send a create. If not, the run joins the ring, and the refusal says why.
+func (g *Gates) Pass(namespace string, key RunKey, t Template) (engine.Refusal, bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	gate := g.closed[namespace]
@@ -85,9 +83,9 @@ func (g *gates) pass(namespace string, key runKey, t template) (engine.Refusal, 
 	return why, false
 }
 
-// blocked returns the tasks of a run whose Pods may not be created now, and why. A sync takes no slots for them. A run
+// Blocked returns the tasks of a run whose Pods may not be created now, and why. A sync takes no slots for them. A run
 // with such a task joins the ring.
-func (g *gates) blocked(namespace string, key runKey, version int64, tasks []int) map[int]engine.Refusal {
+func (g *Gates) Blocked(namespace string, key RunKey, version int64, tasks []int) map[int]engine.Refusal {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	gate := g.closed[namespace]
@@ -96,7 +94,7 @@ func (g *gates) blocked(namespace string, key runKey, version int64, tasks []int
 	}
 	blocked, tickets := map[int]engine.Refusal{}, gate.tickets[key]
 	for _, task := range tasks {
-		why, isClosed := gate.refusal(template{version: version, task: task})
+		why, isClosed := gate.refusal(Template{Version: version, Task: task})
 		switch {
 		case !isClosed:
 		case tickets > 0:
@@ -109,13 +107,13 @@ func (g *gates) blocked(namespace string, key runKey, version int64, tasks []int
 	return blocked
 }
 
-// refused notes that the API server refused a create that passed.
-func (g *gates) refused(namespace string, key runKey, t template, why engine.Refusal, now time.Time) {
+// Refused records that the API server refused a create that had passed.
+func (g *Gates) Refused(namespace string, key RunKey, t Template, why engine.Refusal, now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	at := g.closed[namespace]
 	if at == nil {
-		at = &gate{templates: map[template]string{}, waiting: map[runKey]bool{}, tickets: map[runKey]int{}}
+		at = &gate{templates: map[Template]string{}, waiting: map[RunKey]bool{}, tickets: map[RunKey]int{}}
 		g.closed[namespace] = at
 	}
 	at.wait(key)
@@ -124,7 +122,7 @@ func (g *gates) refused(namespace string, key runKey, t template, why engine.Ref
 	if why.Reason == engine.ReasonCreateRefused {
 		at.templates[t] = why.Message
 		if at.all.Reason != "" {
-			return // this says nothing of the quota: the next run probes that
+			return // the quota may still be full: the next run probes it
 		}
 	} else {
 		at.all = why
@@ -141,8 +139,8 @@ func (g *gates) refused(namespace string, key runKey, t template, why engine.Ref
 	at.reopens, at.next = false, now.Add(at.delay)
 }
 
-// accepted notes that the API server accepted a create that passed.
-func (g *gates) accepted(namespace string, t template) {
+// Accepted records that the API server accepted a create that had passed.
+func (g *Gates) Accepted(namespace string, t Template) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	gate := g.closed[namespace]
@@ -169,15 +167,15 @@ func (g *gates) accepted(namespace string, t template) {
 	}
 }
 
-// probe gives each namespace whose probe is due to the run that has waited longest.
-func (g *gates) probe(now time.Time) {
+// Probe lets, in each namespace whose probe is due, the run that has waited longest send a create.
+func (g *Gates) Probe(now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for namespace, gate := range g.closed {
 		switch {
 		case now.Before(gate.next) && gate.next.Sub(now) <= probeMax: // else the clock went back
 		case len(gate.ring) == 0:
-			g.open(namespace, gate) // nobody waits: the next create tells anew
+			g.open(namespace, gate) // nobody waits: the next create shows whether it is still refused
 		default:
 			g.grant(gate)
 			gate.next = now.Add(gate.delay) // should that run send none
@@ -185,8 +183,8 @@ func (g *gates) probe(now time.Time) {
 	}
 }
 
-// grant lets the run at the head of the ring send a create.
-func (g *gates) grant(gate *gate) {
+// reserveFree lets the run at the head of the ring send a create.
+func (g *Gates) grant(gate *gate) {
 	if len(gate.ring) == 0 {
 		return
 	}
@@ -197,8 +195,8 @@ func (g *gates) grant(gate *gate) {
 	g.wake(key)
 }
 
-// open forgets a gate and wakes all that wait.
-func (g *gates) open(namespace string, gate *gate) {
+// open removes a gate and wakes every run that waits.
+func (g *Gates) open(namespace string, gate *gate) {
 	delete(g.closed, namespace)
 	for _, key := range gate.ring {
 		g.wake(key)
@@ -206,7 +204,7 @@ func (g *gates) open(namespace string, gate *gate) {
 }
 
 // refusal returns why a gate is closed for a template, and whether it is.
-func (g *gate) refusal(t template) (engine.Refusal, bool) {
+func (g *gate) refusal(t Template) (engine.Refusal, bool) {
 	if g.all.Reason != "" {
 		return g.all, true
 	}
@@ -214,18 +212,10 @@ func (g *gate) refusal(t template) (engine.Refusal, bool) {
 	return engine.Refusal{Reason: engine.ReasonCreateRefused, Message: message}, refused
 }
 
-// wait puts a run at the end of the ring, once.
-func (g *gate) wait(key runKey) {
+// Wait puts a run at the end of the ring, once.
+func (g *gate) wait(key RunKey) {
 	if !g.waiting[key] {
 		g.waiting[key] = true
 		g.ring = append(g.ring, key)
-	}
-}
-
-// probeNamespaces has the namespaces that refuse creates probed, until ctx ends.
-func (t *term) probeNamespaces(ctx context.Context) {
-	for wait.For(ctx, probeTick) {
-		t.gates.probe(t.now())
-		t.storage.probe(t.now())
 	}
 }

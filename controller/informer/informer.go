@@ -1,0 +1,132 @@
+package informer
+
+import (
+	"context"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/tools/cache"
+)
+
+// Object is what a Set holds.
+type Object interface {
+	runtime.Object
+	metav1.Object
+}
+
+// Client lists and watches a kind in one namespace, or in all. Typed clients implement it.
+type Client[L runtime.Object] interface {
+	List(context.Context, metav1.ListOptions) (L, error)
+	Watch(context.Context, metav1.ListOptions) (watch.Interface, error)
+}
+
+// Set is the cache of one kind, fed by one informer a namespace, or by one for all. What it returns is shared and
+// read-only.
+type Set[T Object] struct {
+	informers []cache.SharedIndexInformer
+}
+
+// AddTo adds an informer that lists and watches by a client. selector is a label selector; empty selects all objects.
+// trim drops from each object what nobody reads, before it is cached.
+func AddTo[T Object, L runtime.Object](s *Set[T], from Client[L], selector string, trim cache.TransformFunc, indexers cache.Indexers) {
+	var kind T
+	informer := cache.NewSharedIndexInformer(&cache.ListWatch{
+		ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+			options.LabelSelector = selector
+			return from.List(ctx, options)
+		},
+		WatchFuncWithContext: func(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
+			options.LabelSelector = selector
+			return from.Watch(ctx, options)
+		},
+	}, kind, 0, indexers)
+	_ = informer.SetTransform(trim) // fails only once the informer runs
+	s.informers = append(s.informers, informer)
+}
+
+// Run starts the informers. They end with ctx.
+func (s *Set[T]) Run(ctx context.Context) {
+	for _, informer := range s.informers {
+		go informer.RunWithContext(ctx)
+	}
+}
+
+// HasSynced reports whether every informer has delivered its first list.
+func (s *Set[T]) HasSynced() bool {
+	for _, informer := range s.informers {
+		if !informer.HasSynced() {
+			return false
+		}
+	}
+	return true
+}
+
+// Get returns the cached object of a name.
+func (s *Set[T]) Get(name cache.ObjectName) (T, bool) {
+	for _, informer := range s.informers {
+		if obj, ok, _ := informer.GetIndexer().GetByKey(name.String()); ok {
+			return obj.(T), true
+		}
+	}
+	var none T
+	return none, false
+}
+
+// By returns the cached objects under a value of an index.
+func (s *Set[T]) By(index, value string) []T {
+	var found []T
+	for _, informer := range s.informers {
+		objs, err := informer.GetIndexer().ByIndex(index, value)
+		if err != nil {
+			continue // an index that does not exist is a fault of the caller, shown by every test
+		}
+		for _, obj := range objs {
+			found = append(found, obj.(T))
+		}
+	}
+	return found
+}
+
+// All calls f with every cached object.
+func (s *Set[T]) All(f func(T)) {
+	for _, informer := range s.informers {
+		for _, obj := range informer.GetIndexer().List() {
+			f(obj.(T))
+		}
+	}
+}
+
+// Handle registers handlers with every informer. Objects that are cached already are delivered as added, with a zero old.
+// release removes the handlers.
+func (s *Set[T]) Handle(changed func(old, new T), deleted func(T)) (release func(), err error) {
+	var undo []func()
+	release = func() {
+		for _, f := range undo {
+			f()
+		}
+	}
+	for _, informer := range s.informers {
+		registration, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
+			AddFunc: func(obj any) {
+				var none T
+				changed(none, obj.(T))
+			},
+			UpdateFunc: func(old, new any) { changed(old.(T), new.(T)) },
+			DeleteFunc: func(obj any) {
+				if unknown, ok := obj.(cache.DeletedFinalStateUnknown); ok {
+					obj = unknown.Obj
+				}
+				if object, ok := obj.(T); ok {
+					deleted(object)
+				}
+			},
+		})
+		if err != nil {
+			release()
+			return nil, err
+		}
+		undo = append(undo, func() { _ = informer.RemoveEventHandler(registration) })
+	}
+	return release, nil
+}

@@ -1,0 +1,57 @@
+package kube
+
+import (
+	"errors"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// IsGone reports an answer to a request with a precondition: the object no longer exists, or another one has its name.
+func IsGone(err error) bool { return apierrors.IsNotFound(err) || apierrors.IsConflict(err) }
+
+// IgnoreNotFound drops the error of a patch to an object that no longer exists. A conflict stays an error, so that the key is
+// retried.
+func IgnoreNotFound(err error) error {
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	return err
+}
+
+// WithUID limits a request to the object with this UID.
+func WithUID(uid string) *metav1.Preconditions {
+	u := types.UID(uid)
+	return &metav1.Preconditions{UID: &u}
+}
+
+// IsRefusal reports an answer by which the API server, or a webhook that it asked, does not take an object now.
+func IsRefusal(err error) bool {
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) {
+		return false
+	}
+	switch code := status.Status().Code; {
+	case apierrors.IsTimeout(err), apierrors.IsServerTimeout(err), apierrors.IsTooManyRequests(err), apierrors.IsConflict(err):
+		return false
+	default:
+		return code >= 400
+	}
+}
+
+// IsServerFault reports that the API server, or a webhook that it asked, failed. That may last.
+func IsServerFault(err error) bool {
+	var status apierrors.APIStatus
+	return errors.As(err, &status) && status.Status().Code >= 500 && !apierrors.IsTimeout(err) && !apierrors.IsServerTimeout(err)
+}
+
+// UTC converts a time of the API. It is zero if there is none; also for 1970, by which a runtime means the start of a
+// container that did not start.
+func UTC(t metav1.Time) time.Time {
+	if t.Unix() <= 0 {
+		return time.Time{}
+	}
+	return t.UTC()
+}

@@ -1,0 +1,9 @@
+// Package pod builds the Pods and the claims of runs, and interprets the status of Pods. It is pure: no I/O, no clock.
+//
+//	build.go       the spec of an attempt's Pod
+//	claim.go       the claim of a run's workspace
+//	facts.go       what the engine needs to know of a Pod: Facts; what the informer keeps of it: Trim
+//	startevent.go  what an Event says about the start of a Pod
+//
+// A Pod belongs to a run by its owner reference and, unless somebody removed them, by its labels.
+package pod

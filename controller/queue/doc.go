@@ -1,0 +1,10 @@
+// Package queue is when and in which order keys are synced.
+//
+//	queue.go     the workqueue contract, in one function
+//	priority.go  an order of keys: urgent keys first
+//	alarms.go    keys that are due at a time
+//	slots.go     --max-pods, shared between runs round robin
+//	gates.go     namespaces that refuse objects: one create at a time probes them
+//
+// A key is synced by one worker at a time. Everything here may be lost at any instant: rows and a fresh list rebuild it.
+package queue
