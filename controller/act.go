@@ -28,31 +28,38 @@ import (
 	"kontroler/store"
 )
 
-// act creates and deletes the Pods that a committed decision asks for.
-func (t *term) act(ctx context.Context, row store.Run, f *facts, next engine.Next) error {
-	t.streamBefore(ctx, row, f.graph, next.Delete)
-	stopped := parallel(len(next.Delete), func(i int) error { return t.stopPod(ctx, row, next.Delete[i]) })
-	if len(next.Create) == 0 {
+// starts is what the creates of one sync share.
+type starts struct {
+	row    store.Run
+	graph  *dag.Graph
+	values []dag.Value // the parameters of the run
+	slots  *queue.Grant
+}
+
+// act deletes and creates the Pods of a committed decision. A failed deletion does not keep Pods from being created.
+func (t *term) act(ctx context.Context, row store.Run, f *facts, slots *queue.Grant, decision engine.Decision) error {
+	t.streamBefore(ctx, row, f.graph, decision.Delete)
+	stopped := parallel(len(decision.Delete), func(i int) error { return t.stopPod(ctx, row, decision.Delete[i]) })
+	creates := decision.Create
+	if len(creates) == 0 {
 		return stopped
 	}
-	var values []dag.Value
-	if err := json.Unmarshal(row.Parameters, &values); err != nil {
+	s := starts{row: row, graph: f.graph, slots: slots}
+	if err := json.Unmarshal(row.Parameters, &s.values); err != nil {
 		return fmt.Errorf("decoding the parameters of run %s/%s: %w", row.Namespace, row.Name, err)
 	}
-	creates := next.Create
 	if t.lacksWorkspace(row, f.graph) {
-		// The first Pod brings the workspace with it.
-		if err := t.createPod(ctx, row, f, values, creates[0]); err != nil {
+		// The first create makes the workspace too. The others need it.
+		if err := t.createPod(ctx, s, creates[0]); err != nil {
 			return errors.Join(stopped, err)
 		}
 		creates = creates[1:]
 	}
-	// One Pod that cannot be deleted keeps no other from being created.
-	created := parallel(len(creates), func(i int) error { return t.createPod(ctx, row, f, values, creates[i]) })
+	created := parallel(len(creates), func(i int) error { return t.createPod(ctx, s, creates[i]) })
 	return errors.Join(stopped, created)
 }
 
-// passGate asks a gate whether a create may be sent; else the attempt waits, and says so once.
+// passGate reports whether a create may be sent. If not, the attempt waits, and shows once why.
 func (t *term) passGate(gates *queue.Gates, row store.Run, c engine.Create) bool {
 	why, pass := gates.Pass(row.Namespace, queue.RunKey(row.UID), templateOf(row, c))
 	if !pass && c.Reason != why.Reason {
@@ -65,10 +72,9 @@ func templateOf(row store.Run, c engine.Create) queue.Template {
 	return queue.Template{Version: row.VersionID, Task: c.Task}
 }
 
-// createPod creates the Pod of a decided attempt, once: its name is derived, so that a repeat finds it there.
-func (t *term) createPod(ctx context.Context, row store.Run, f *facts, values []dag.Value, c engine.Create) error {
-	key := queue.RunKey(row.UID)
-	workspace := f.graph.Workspace()
+// createPod creates the Pod of a decided attempt. A repeat finds the Pod, because its name is derived.
+func (t *term) createPod(ctx context.Context, s starts, c engine.Create) error {
+	row, key, workspace := s.row, queue.RunKey(s.row.UID), s.graph.Workspace()
 	if workspace != nil && !t.workspaces.made(key) {
 		if made, err := t.makeWorkspace(ctx, row, workspace, c); err != nil || !made {
 			return err
@@ -80,7 +86,7 @@ func (t *term) createPod(ctx context.Context, row store.Run, f *facts, values []
 	fault.Point("pod-create")
 	p := pod.Build(pod.Input{
 		ControllerID: t.ID, Run: refOf(row), Workspace: workspace, Claim: names.Workspace(t.ID, row.UID, row.Name),
-		Task: f.graph.Task(c.Task), Values: values, Attempt: c.Number, PodName: c.PodName, StartGrace: t.StartGrace,
+		Task: s.graph.Task(c.Task), Values: s.values, Attempt: c.Number, PodName: c.PodName, StartGrace: t.StartGrace,
 	})
 	created, err := t.Kube.CoreV1().Pods(row.Namespace).Create(ctx, p, metav1.CreateOptions{})
 	if apierrors.IsAlreadyExists(err) {
@@ -95,16 +101,16 @@ func (t *term) createPod(ctx context.Context, row store.Run, f *facts, values []
 	if !c.Ready.IsZero() {
 		t.Metrics.PodCreated(t.now().Sub(c.Ready))
 	}
-	f.slots.Use(cache.NewObjectName(row.Namespace, c.PodName))
+	s.slots.Use(cache.NewObjectName(row.Namespace, c.PodName))
 	t.gates.Accepted(row.Namespace, templateOf(row, c))
-	t.dirty.created(key, c.PodName, created.UID)
+	t.pending.created(key, c.PodName, created.UID)
 	if !pod.IsOurs(created, t.ID, row.UID) {
 		return t.relabel(ctx, row, created)
 	}
 	return nil
 }
 
-// existing finds out whose Pod has the name. nil: somebody else's, and the attempt fails.
+// existing returns the Pod that has the name of an attempt's Pod. nil: it is not the run's, and the attempt fails.
 func (t *term) existing(ctx context.Context, row store.Run, c engine.Create) (*corev1.Pod, error) {
 	p, err := t.Kube.CoreV1().Pods(row.Namespace).Get(ctx, c.PodName, metav1.GetOptions{})
 	if err != nil {
@@ -117,13 +123,13 @@ func (t *term) existing(ctx context.Context, row store.Run, c engine.Create) (*c
 	return nil, nil
 }
 
-// createFailed sorts an answer of the API server: what says nothing of the Pod is an error and is tried again; the rest is
-// a refusal, for the engine to judge. gates are those of what was to be created: the Pod, or its workspace.
+// createFailed sorts the errors of a create. A refusal is for the engine to judge; anything else is returned and retried.
+// gates are those of the object that was to be created: the Pod, or its workspace.
 func (t *term) createFailed(row store.Run, c engine.Create, gates *queue.Gates, err error) error {
-	// Without the name, which each attempt has its own of, the text stays the same.
+	// Without the name of the Pod the text is the same for every attempt.
 	refusal := engine.Refusal{Message: text.Shorten(strings.ReplaceAll(err.Error(), strconv.Quote(c.PodName)+" ", ""), 1024)}
 	switch {
-	// The one error text that is read: the API server says "exceeded quota" in a 403 like any other.
+	// The one error text that is matched: only the text tells an exceeded quota from any other 403.
 	case apierrors.IsForbidden(err) && strings.Contains(err.Error(), "exceeded quota"):
 		refusal.Reason = engine.ReasonQuotaExceeded
 	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause), apierrors.IsNotFound(err):
@@ -146,16 +152,16 @@ func (t *term) createFailed(row store.Run, c engine.Create, gates *queue.Gates, 
 	return nil
 }
 
-// goneRetry is when a Pod is looked at again that was gone when it was to be deleted.
+// goneRetry is when a run is synced again whose Pod was gone when it was to be deleted.
 const goneRetry = time.Second
 
-// refuse hands a refusal to the next sync.
+// refuse leaves a refusal to the next sync.
 func (t *term) refuse(row store.Run, c engine.Create, r engine.Refusal) {
-	t.dirty.refused(queue.RunKey(row.UID), c.PodName, r)
+	t.pending.refused(queue.RunKey(row.UID), c.PodName, r)
 	t.runs.Add(queue.RunKey(row.UID))
 }
 
-// stopPod asks for the end of a Pod whose stop is committed; its grace period is its own.
+// stopPod deletes a Pod whose stop is committed, with its own grace period.
 func (t *term) stopPod(ctx context.Context, row store.Run, d engine.Delete) error {
 	fault.Point("pod-stop")
 	err := t.Kube.CoreV1().Pods(row.Namespace).Delete(ctx, d.PodName, metav1.DeleteOptions{Preconditions: kube.WithUID(d.PodUID)})
@@ -164,15 +170,15 @@ func (t *term) stopPod(ctx context.Context, row store.Run, d engine.Delete) erro
 	}
 	fault.Point("pod-stopped")
 	if err != nil {
-		// It is gone and the cache does not know yet: the watch tells, or a live read once the cache has it no more.
-		t.dirty.pod(queue.RunKey(row.UID), d.PodName)
+		// The cache still has the Pod. The next sync reads it live once the cache has dropped it.
+		t.pending.pod(queue.RunKey(row.UID), d.PodName)
 		t.runs.AddAfter(queue.RunKey(row.UID), goneRetry)
 	}
 	return nil
 }
 
-// relabelAll gives the Pods of ours that have lost them their labels back. That comes before the commit: a Pod whose attempt
-// has ended in the database is found by its label alone, should this process end here.
+// relabelAll restores the labels of our Pods that lost them. It comes before the commit: if this process ends after it, the
+// Pod of an ended attempt is found by its label alone.
 func (t *term) relabelAll(ctx context.Context, row store.Run, pods []*corev1.Pod) error {
 	for _, pod := range pods {
 		if err := t.relabel(ctx, row, pod); err != nil {
@@ -182,7 +188,7 @@ func (t *term) relabelAll(ctx context.Context, row store.Run, pods []*corev1.Pod
 	return nil
 }
 
-// relabel gives a Pod of ours back the labels that somebody took: without them no watch shows it.
+// relabel restores the labels of a Pod of ours. Without them no watch shows it.
 func (t *term) relabel(ctx context.Context, row store.Run, pod *corev1.Pod) error {
 	labels := map[string]string{v1alpha1.LabelController: t.ID, v1alpha1.LabelRun: row.UID}
 	body, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": pod.UID, "labels": labels}})
@@ -191,7 +197,7 @@ func (t *term) relabel(ctx context.Context, row store.Run, pod *corev1.Pod) erro
 	}
 	_, err = t.Kube.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, types.MergePatchType, body, metav1.PatchOptions{})
 	if err != nil && !apierrors.IsNotFound(err) {
-		return fmt.Errorf("giving pod %q its labels back: %w", pod.Name, err)
+		return fmt.Errorf("restoring the labels of pod %q: %w", pod.Name, err)
 	}
 	fault.Point("relabelled")
 	t.Log.Warn("a Pod had lost its labels", "namespace", pod.Namespace, "pod", pod.Name, "run", row.Name)
@@ -205,7 +211,7 @@ func refOf(row store.Run) pod.Run {
 // probeEvery is how often it is checked whether a probe is due.
 const probeEvery = 250 * time.Millisecond
 
-// probeNamespaces has the namespaces that refuse creates probed, until ctx ends.
+// probeNamespaces probes the namespaces that refuse creates, until ctx ends.
 func (t *term) probeNamespaces(ctx context.Context) {
 	for wait.For(ctx, probeEvery) {
 		t.gates.Probe(t.now())

@@ -130,12 +130,14 @@ type term struct {
 	*Controller
 	db    *store.Leader
 	clock *clock
-	runs  *queue.Queue[queue.RunKey]
-	dags  *queue.Queue[cache.ObjectName]
-	tasks *queue.Queue[cache.ObjectName] // DagTasks
-	pods  *queue.Queue[cache.ObjectName]
-	dirty *dirty
-	// wakes are the runs that are to be looked at although nothing happens: a deadline, a timeout, a retry.
+	// admissions are DagRuns without a run, runs what was admitted.
+	admissions, runs *queue.Queue[queue.RunKey]
+	dags             *queue.Queue[cache.ObjectName]
+	tasks            *queue.Queue[cache.ObjectName] // DagTasks
+	// finishedPods are Pods whose outcome may be counted.
+	finishedPods *queue.Queue[cache.ObjectName]
+	pending      *pending
+	// wakes are when runs are due: a deadline, a timeout, a retry.
 	wakes *queue.Alarms[queue.RunKey]
 	slots *queue.Slots
 	gates *queue.Gates
@@ -163,10 +165,10 @@ type term struct {
 	refusals  *refusals
 
 	// What makes way for starts: DagRuns to be told their end, ended Pods to be deleted, DAGs to show their due times.
-	ends  *queue.Queue[queue.RunKey]
-	over  *queue.Queue[cache.ObjectName]
-	shows *queue.Queue[cache.ObjectName]
-	rush  rush
+	finalStatus *queue.Queue[queue.RunKey]
+	over        *queue.Queue[cache.ObjectName]
+	shows       *queue.Queue[cache.ObjectName]
+	rush        rush
 
 	retirement *retirement
 	// releases are the deleted objects that a finalizer of the existing Kontroler holds.
@@ -189,23 +191,24 @@ func (c *Controller) Lead(ctx context.Context, db *store.Leader) error {
 	c.led.Store(true)
 	t := &term{
 		Controller: c, db: db, clock: newClock(), fail: fail,
-		dags: queue.New[cache.ObjectName]("dags", c.Metrics), pods: queue.New[cache.ObjectName]("pods", c.Metrics),
-		dirty: newDirty(), wakes: queue.NewAlarms[queue.RunKey](), workspaces: newWorkspaces(), graphs: newGraphCache(graphBytesCached),
+		dags: queue.New[cache.ObjectName]("dags", c.Metrics), finishedPods: queue.New[cache.ObjectName]("pods", c.Metrics),
+		pending: newPending(), wakes: queue.NewAlarms[queue.RunKey](), workspaces: newWorkspaces(), graphs: newGraphCache(graphBytesCached),
 		versions: newVersionCache(), leases: newOtherLeases(), dagLocks: newNameLocks(), taskLocks: newNameLocks(), reaped: informer.NewUIDSet(), reaping: informer.NewUIDSet(),
 	}
 	t.runTroubles, t.dagTroubles, t.scheduleTroubles = newTroubles[queue.RunKey](), newTroubles[cache.ObjectName](), newTroubles[cache.ObjectName]()
-	t.runs = queue.NewOrdered("runs", c.Metrics, queue.NewPriority(t.dirty.isUrgent))
+	t.admissions = queue.New[queue.RunKey]("admissions", c.Metrics)
+	t.runs = queue.NewOrdered("runs", c.Metrics, queue.NewPriority(t.pending.isUrgent))
 	t.tasks = queue.New[cache.ObjectName]("dagtasks", c.Metrics)
 	t.schedules, t.timers, t.refusals = queue.New[cache.ObjectName]("schedules", c.Metrics), newTimers(), newRefusals()
-	t.ends, t.over, t.shows = queue.New[queue.RunKey]("ends", c.Metrics), queue.New[cache.ObjectName]("over", c.Metrics), queue.New[cache.ObjectName]("shows", c.Metrics)
+	t.finalStatus, t.over, t.shows = queue.New[queue.RunKey]("ends", c.Metrics), queue.New[cache.ObjectName]("over", c.Metrics), queue.New[cache.ObjectName]("shows", c.Metrics)
 	t.retirement, t.releases = newRetirement(c.Metrics), queue.New[releaseKey]("releases", c.Metrics)
 	t.starts, t.deletions = newStartEvents(), newDeletions()
 	t.podEvents = newPodEvents(c.livePod, t.noteStart)
 	t.notifications = make(chan struct{}, 1)
-	t.captures, t.streams = newCaptures(t.pods.Add), newStreams(c.LogLimit, c.Metrics)
+	t.captures, t.streams = newCaptures(t.finishedPods.Add), newStreams(c.LogLimit, c.Metrics)
 	defer t.shutDown()
 	t.slots = queue.NewSlots(c.MaxPods, func(key queue.RunKey) {
-		t.dirty.granted(key)
+		t.pending.slotReserved(key)
 		t.runs.Add(key)
 	})
 	t.gates, t.storage = queue.NewGates(t.runs.Add), queue.NewGates(t.runs.Add)
@@ -262,7 +265,7 @@ func (t *term) resume(ctx context.Context) error {
 					"namespace", key.Namespace, "run", key.Name)
 				continue
 			}
-			t.dirty.full(queue.RunKey(key.UID))
+			t.pending.full(queue.RunKey(key.UID))
 			t.runs.Add(queue.RunKey(key.UID))
 		}
 		more = len(keys) == resumePage
@@ -309,12 +312,13 @@ func (t *term) work(ctx context.Context) {
 			workers.Go(run)
 		}
 	}
+	start(t.Workers, func() { t.admissions.Work(working, t.syncAdmission, t.failed) })
 	start(t.Workers, func() { t.runs.Work(working, t.syncRun, t.failed) })
 	start(4, func() { t.dags.Work(working, t.syncDAG, t.failed) })
 	start(4, func() { t.tasks.Work(working, t.syncTask, t.failed) })
 	start(scheduleWorkers, func() { t.schedules.Work(working, t.syncSchedule, t.failed) })
-	start(t.Workers+logsAtOnce, func() { t.pods.Work(working, t.reap, t.failed) })
-	start(t.Workers, func() { t.ends.Work(working, t.syncEnd, t.failed) })
+	start(t.Workers+logsAtOnce, func() { t.finishedPods.Work(working, t.reap, t.failed) })
+	start(t.Workers, func() { t.finalStatus.Work(working, t.syncFinalStatus, t.failed) })
 	start(t.Workers, func() { t.over.Work(working, t.reapOver, t.failed) })
 	start(t.Workers, func() { t.shows.Work(working, t.showSchedule, t.failed) })
 	start(retentionWorkers, func() { t.retirement.expiries.Work(working, t.syncExpiry, t.failed) })
@@ -345,7 +349,7 @@ func (t *term) work(ctx context.Context) {
 // shutDown ends the queues: what still waits is for the next term.
 func (t *term) shutDown() {
 	for _, queue := range []interface{ ShutDown() }{
-		t.runs, t.dags, t.tasks, t.schedules, t.pods, t.ends, t.over, t.shows, t.retirement.expiries, t.retirement.limits, t.releases,
+		t.admissions, t.runs, t.dags, t.tasks, t.schedules, t.finishedPods, t.finalStatus, t.over, t.shows, t.retirement.expiries, t.retirement.limits, t.releases,
 	} {
 		queue.ShutDown()
 	}

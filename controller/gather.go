@@ -32,76 +32,88 @@ const (
 
 // facts is what one sync gathered.
 type facts struct {
-	graph *dag.Graph
-	slice engine.Slice
-	// strangers are Pods that changed and belong to no live attempt: the reaper looks at them.
+	graph    *dag.Graph
+	snapshot engine.Snapshot
+	// strangers are changed Pods of no live attempt. They are finished, or not ours.
 	strangers []string
-	// unlabelled are Pods of ours whose labels somebody took.
+	// unlabelled are Pods of ours whose labels somebody removed.
 	unlabelled []*corev1.Pod
-	nextDue    time.Time
-	// uncreated counts the Decided attempts that are not blocked. The slice has the first hundred.
+	// postponed are changed Pods beyond what one sync takes.
+	postponed []string
+	// hasMore reports that there was more than one sync takes.
+	hasMore bool
+	// nextDue is when a row is due that the snapshot lacks; zero: none is.
+	nextDue time.Time
+	// claimDue is when the claim of the workspace is to be read again; zero: not at all.
+	claimDue time.Time
+	// uncreated counts the Decided attempts that are not blocked. The snapshot has the first hundred.
 	uncreated int
-	// slots are the creates that the sync may send.
-	slots *queue.Grant
-	// more: there was more than one sync takes.
-	more bool
 }
 
-// gather reads the rows and the Pods that one decision is about.
-func (t *term) gather(ctx context.Context, row store.Run, graph *dag.Graph, change *change, now time.Time) (*facts, error) {
-	maps.Copy(change.pods, t.workspaces.due(queue.RunKey(row.UID), now))
+// gather reads the rows and the Pods that one decision is about. It writes nothing.
+func (t *term) gather(ctx context.Context, row store.Run, graph *dag.Graph, changes *pendingChanges, now time.Time) (*facts, error) {
+	maps.Copy(changes.pods, t.workspaces.due(queue.RunKey(row.UID), now))
 	rows, err := t.db.Gather(ctx, row.ID, store.Want{
-		Pods: podNames(change), All: change.full, Now: now, Attempts: outcomesPerSync, Ready: startsPerSync, Cascade: outcomesPerSync,
+		Pods: podNames(changes), All: changes.isFull, Now: now, Attempts: outcomesPerSync, Ready: startsPerSync, Cascade: outcomesPerSync,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("gathering run %s/%s: %w", row.Namespace, row.Name, err)
 	}
-	f := &facts{graph: graph, nextDue: rows.NextDue}
-	f.more = !change.full && dueAttempts(rows.Attempts, now) >= outcomesPerSync
+	f := &facts{graph: graph, nextDue: rows.NextDue, uncreated: rows.Decided}
+	f.hasMore = !changes.isFull && dueAttempts(rows.Attempts, now) >= outcomesPerSync
 	if len(rows.Attempts) > outcomesPerSync+store.DecidedLimit {
 		for _, a := range rows.Attempts[outcomesPerSync:] {
-			t.dirty.pod(queue.RunKey(row.UID), a.PodName)
+			f.postponed = append(f.postponed, a.PodName)
 		}
-		rows.Attempts, f.more = rows.Attempts[:outcomesPerSync], true
+		rows.Attempts, f.hasMore = rows.Attempts[:outcomesPerSync], true
 	}
-	f.slice = engine.Slice{
-		Graph: graph, Run: engineRun(row), Refusals: change.refusals, StartGrace: t.StartGrace,
+	f.snapshot = t.snapshotOf(row, graph, rows, changes)
+	if err := t.gatherPods(ctx, row, f, changes, now); err != nil {
+		return nil, err
+	}
+	t.gatherBlocked(row, f)
+	t.gatherClaim(ctx, row, f, now)
+	return f, t.gatherMissing(ctx, row, f, now)
+}
+
+// snapshotOf makes the snapshot of rows, as yet without Pods.
+func (t *term) snapshotOf(row store.Run, graph *dag.Graph, rows store.Snapshot, changes *pendingChanges) engine.Snapshot {
+	s := engine.Snapshot{
+		Graph: graph, Run: engineRun(row), Refusals: changes.refusals, StartGrace: t.StartGrace,
 		Starts: max(0, startsPerSync-rows.Decided), Pods: map[string]*engine.Pod{},
 		PodName: func(task string, index, number int) string {
 			return names.Pod(t.ID, row.UID, row.Name, task, index, number)
 		},
 	}
+	if closed := t.closedFor(row, graph); closed != "" {
+		s.Starts, s.StartsHeld = max(0, 1-rows.Decided), closed // one attempt waits for its turn to probe
+	}
+	positions := map[int64]int{}
+	for _, task := range rows.Tasks {
+		positions[task.ID] = task.Position
+		s.Tasks = append(s.Tasks, engineTask(task))
+	}
+	for _, a := range rows.Attempts {
+		s.Attempts = append(s.Attempts, engineAttempt(a, positions[a.TaskID], changes))
+	}
+	return s
+}
+
+// closedFor returns why the namespace of a run takes no objects that its Pods need; empty: it does.
+func (t *term) closedFor(row store.Run, graph *dag.Graph) string {
 	closed := ""
 	for _, gates := range t.gatesOf(row, graph) {
 		closed = cmp.Or(gates.Reason(row.Namespace), closed)
 	}
-	if closed != "" {
-		// One attempt waits for its turn to probe.
-		f.slice.Starts, f.slice.StartsHeld = max(0, 1-rows.Decided), closed
-	}
-	f.uncreated = rows.Decided
-	positions := map[int64]int{}
-	for _, task := range rows.Tasks {
-		positions[task.ID] = task.Position
-		f.slice.Tasks = append(f.slice.Tasks, engineTask(task))
-	}
-	for _, a := range rows.Attempts {
-		f.slice.Attempts = append(f.slice.Attempts, engineAttempt(a, positions[a.TaskID], change))
-	}
-	if err := t.gatherPods(ctx, row, f, change, now); err != nil {
-		return nil, err
-	}
-	t.gatherBlocked(row, f)
-	t.explainWorkspace(ctx, row, f, now)
-	return f, t.gatherChildren(ctx, row, f, now)
+	return closed
 }
 
-// wanted is how many Pods a sync could create.
-func (f *facts) wanted(row store.Run) int {
+// creatable is how many Pods a sync could create.
+func (f *facts) creatable(row store.Run) int {
 	return min(startsPerSync, f.uncreated+row.Counts.Waiting+row.Counts.Ready)
 }
 
-// dueAttempts counts those that are due: as many as were asked for say that there may be more.
+// dueAttempts counts the attempts that are due. If there are as many as were asked for, there may be more.
 func dueAttempts(attempts []store.Attempt, now time.Time) int {
 	due := 0
 	for _, a := range attempts {
@@ -112,7 +124,7 @@ func dueAttempts(attempts []store.Attempt, now time.Time) int {
 	return due
 }
 
-func podNames(c *change) []string {
+func podNames(c *pendingChanges) []string {
 	names := make([]string, 0, len(c.pods))
 	for name := range c.pods {
 		names = append(names, name)
@@ -132,38 +144,38 @@ func engineTask(t store.Task) engine.Task {
 }
 
 // engineAttempt is the attempt's row; a Pod that this term created counts as seen.
-func engineAttempt(a store.Attempt, position int, change *change) engine.Attempt {
+func engineAttempt(a store.Attempt, position int, changes *pendingChanges) engine.Attempt {
 	uid := a.PodUID
 	if uid == "" {
-		uid = string(change.created[a.PodName])
+		uid = string(changes.created[a.PodName])
 	}
 	return engine.Attempt{ID: a.ID, Task: position, Number: a.Number, Phase: a.Phase, Reason: a.Reason, Message: a.Message, Stop: a.Stop,
 		PodName: a.PodName, PodUID: uid, ReasonAt: a.ReasonAt, MessageAt: a.MessageAt, Due: a.DueAt, Started: a.StartedAt, Seen: a.CreatedAt}
 }
 
-// gatherPods finds the Pod of each attempt: in the cache, or by a live read where the cache cannot be believed.
-func (t *term) gatherPods(ctx context.Context, row store.Run, f *facts, change *change, now time.Time) error {
-	known := make(map[string]bool, len(f.slice.Attempts))
+// gatherPods finds the Pod of each attempt: in the cache, or by a live read where the cache does not prove anything.
+func (t *term) gatherPods(ctx context.Context, row store.Run, f *facts, changes *pendingChanges, now time.Time) error {
+	known := make(map[string]bool, len(f.snapshot.Attempts))
 	var ask []engine.Attempt
-	for _, a := range f.slice.Attempts {
+	for _, a := range f.snapshot.Attempts {
 		known[a.PodName] = true
-		_, changed := change.pods[a.PodName]
+		_, changed := changes.pods[a.PodName]
 		p, cached := t.podSource.Get(cache.NewObjectName(row.Namespace, a.PodName))
 		switch {
 		case cached && t.podOf(p, row, a):
 			facts := pod.Facts(p, t.starts.newest(p.UID))
 			facts.Deletion = t.deletions.graceOver(p, now)
-			f.slice.Pods[a.PodName] = facts
+			f.snapshot.Pods[a.PodName] = facts
 			if p.Labels[v1alpha1.LabelRun] != row.UID {
 				f.unlabelled = append(f.unlabelled, p)
 			}
 		case a.Phase == engine.AttemptDecided && a.PodUID != "" && !changed:
-			f.slice.Pods[a.PodName] = &engine.Pod{UID: a.PodUID, Phase: string(corev1.PodPending)}
+			f.snapshot.Pods[a.PodName] = &engine.Pod{UID: a.PodUID, Phase: string(corev1.PodPending)}
 		case a.PodUID != "", a.Phase == engine.AttemptStopping:
 			ask = append(ask, a)
 		}
 	}
-	for name := range change.pods {
+	for name := range changes.pods {
 		if !known[name] {
 			f.strangers = append(f.strangers, name)
 		}
@@ -186,16 +198,16 @@ func (t *term) gatesOf(row store.Run, graph *dag.Graph) []*queue.Gates {
 // gatherBlocked finds the attempts whose Pods must not be created before the run's turn to probe the namespace.
 func (t *term) gatherBlocked(row store.Run, f *facts) {
 	var tasks []int
-	for _, a := range f.slice.Attempts {
-		if a.Phase == engine.AttemptDecided && a.PodUID == "" && f.slice.Pods[a.PodName] == nil {
+	for _, a := range f.snapshot.Attempts {
+		if a.Phase == engine.AttemptDecided && a.PodUID == "" && f.snapshot.Pods[a.PodName] == nil {
 			tasks = append(tasks, a.Task)
 		}
 	}
-	f.slice.Blocked = map[int]engine.Refusal{}
+	f.snapshot.Blocked = map[int]engine.Refusal{}
 	for _, gates := range t.gatesOf(row, f.graph) {
-		maps.Copy(f.slice.Blocked, gates.Blocked(row.Namespace, queue.RunKey(row.UID), row.VersionID, tasks))
+		maps.Copy(f.snapshot.Blocked, gates.Blocked(row.Namespace, queue.RunKey(row.UID), row.VersionID, tasks))
 	}
-	f.uncreated -= len(f.slice.Blocked)
+	f.uncreated -= len(f.snapshot.Blocked)
 }
 
 // podOf reports whether a Pod is that of the attempt: by label, owner and, once seen, UID.
@@ -206,7 +218,7 @@ func (t *term) podOf(p *corev1.Pod, row store.Run, a engine.Attempt) bool {
 	return pod.BelongsTo(p, t.ID, row.UID)
 }
 
-// askPods reads Pods past the cache: absence is believed only from there.
+// askPods reads Pods past the cache. Only such a read proves that a Pod is gone.
 func (t *term) askPods(ctx context.Context, row store.Run, f *facts, ask []engine.Attempt) error {
 	var mu sync.Mutex
 	return parallel(len(ask), func(i int) error {
@@ -220,12 +232,12 @@ func (t *term) askPods(ctx context.Context, row store.Run, f *facts, ask []engin
 		mu.Lock()
 		defer mu.Unlock()
 		if err != nil || !t.podOf(p, row, a) {
-			f.slice.Pods[a.PodName] = &engine.Pod{Gone: true}
+			f.snapshot.Pods[a.PodName] = &engine.Pod{Gone: true}
 			return nil
 		}
 		facts := pod.Facts(p, t.starts.newest(p.UID))
 		facts.Deletion = latestGrace(p) // an uncached Pod has no first sighting
-		f.slice.Pods[a.PodName] = facts
+		f.snapshot.Pods[a.PodName] = facts
 		if !pod.IsOurs(p, t.ID, row.UID) {
 			f.unlabelled = append(f.unlabelled, p)
 		}
@@ -233,10 +245,10 @@ func (t *term) askPods(ctx context.Context, row store.Run, f *facts, ask []engin
 	})
 }
 
-// askNodes reads the nodes of Pods that should have been gone for a minute.
+// askNodes reads the nodes of Pods whose grace period ended a minute ago.
 func (t *term) askNodes(ctx context.Context, f *facts, now time.Time) error {
 	asked := map[string]bool{} // many Pods are on one node
-	for _, p := range f.slice.Pods {
+	for _, p := range f.snapshot.Pods {
 		if p.Gone || p.Deletion.IsZero() || p.Node == "" || now.Before(p.Deletion.Add(engine.NodeLostAfter)) {
 			continue
 		}
@@ -275,72 +287,20 @@ func (t *term) nodeLost(ctx context.Context, name string) (bool, error) {
 	return true, nil
 }
 
-// gatherChildren adds the tasks that the ends of this slice may change: the children of each task whose attempt ended, and
-// some of the descendants of those that may fail.
-func (t *term) gatherChildren(ctx context.Context, row store.Run, f *facts, now time.Time) error {
-	have := map[int32]bool{}
-	for _, task := range f.slice.Tasks {
-		have[int32(task.Position)] = true
-	}
-	var want, failed []int32
-	add := func(position int32) {
-		if !have[position] {
-			have[position] = true
-			want = append(want, position)
-		}
-	}
-	for _, a := range f.slice.Attempts {
-		end, ended := engine.HowEnded(a, f.slice.Pods[a.PodName], now)
-		if _, refused := f.slice.Refusals[a.PodName]; !ended && !refused {
-			continue
-		}
-		for _, child := range f.graph.Children(a.Task) {
-			add(child)
-		}
-		if end.Phase != engine.AttemptSucceeded {
-			failed = append(failed, int32(a.Task))
-		}
-	}
-	for _, task := range f.slice.Tasks {
-		if task.Cascade {
-			for _, child := range f.graph.Children(task.Position) {
-				add(child)
-			}
-			failed = append(failed, int32(task.Position))
-		}
-	}
-	descend(f.graph, failed, add)
-	if len(want) == 0 {
+// gatherMissing reads the tasks that the ends of attempts may change.
+func (t *term) gatherMissing(ctx context.Context, row store.Run, f *facts, now time.Time) error {
+	missing := f.snapshot.Missing(now, descendantsPerSync)
+	if len(missing) == 0 {
 		return nil
 	}
-	tasks, err := t.db.TasksAt(ctx, row.ID, want)
+	tasks, err := t.db.TasksAt(ctx, row.ID, missing)
 	if err != nil {
 		return fmt.Errorf("reading tasks of run %s/%s: %w", row.Namespace, row.Name, err)
 	}
 	for _, task := range tasks {
-		f.slice.Tasks = append(f.slice.Tasks, engineTask(task))
+		f.snapshot.Tasks = append(f.snapshot.Tasks, engineTask(task))
 	}
 	return nil
-}
-
-// descend adds descendants, breadth first, at most descendantsPerSync of them.
-func descend(graph *dag.Graph, from []int32, add func(int32)) {
-	seen, budget := map[int32]bool{}, descendantsPerSync
-	for len(from) > 0 && budget > 0 {
-		position := from[0]
-		from = from[1:]
-		for _, child := range graph.Children(int(position)) {
-			if seen[child] {
-				continue
-			}
-			seen[child] = true
-			add(child)
-			from = append(from, child)
-			if budget--; budget == 0 {
-				return
-			}
-		}
-	}
 }
 
 // parallel calls f for 0..n-1, a bounded number at once, and returns the first error.

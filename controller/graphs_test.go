@@ -185,12 +185,12 @@ func TestUnreadableVersionEnds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ledger := newRecorder(nil)
-	slice := engine.Slice{Graph: dag.Blank(1), Run: engineRun(row), Unreadable: "a fault", Starts: 1, Slots: 1}
-	if _, err := engine.Decide(slice, time.Now(), ledger); err != nil {
+	snapshot := engine.Snapshot{Graph: dag.Blank(1), Run: engineRun(row), Unreadable: "a fault", Starts: 1, Slots: 1}
+	decision, err := engine.Decide(snapshot, time.Now())
+	if err != nil {
 		t.Fatal(err)
 	}
-	if err := leader.Commit(t.Context(), row.ID, &ledger.Changes); err != nil {
+	if err := leader.Commit(t.Context(), row.ID, decision.Transitions, nil); err != nil {
 		t.Fatal(err)
 	}
 	row, _, err = leader.RunByUID(t.Context(), uid)

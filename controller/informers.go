@@ -163,7 +163,7 @@ func (t *term) dagChanged(old, dag *v1alpha1.DAG) {
 	t.dags.Add(cache.MetaObjectToName(dag))
 	for _, run := range t.runSource.By(byDAG, dag.Namespace+"/"+dag.Name) {
 		if run.Status.RunID == 0 && !run.Status.Phase.Ended() && !run.IsOtherKontrolers() {
-			t.runs.Add(queue.RunKey(run.UID))
+			t.admissions.Add(queue.RunKey(run.UID))
 		}
 	}
 }
@@ -213,7 +213,7 @@ func (t *term) runChanged(old, run *v1alpha1.DagRun) {
 	t.releaseOld("dagruns", run)
 	if run.IsOtherKontrolers() {
 		if !isDisowned(run) {
-			t.runs.Add(queue.RunKey(run.UID))
+			t.admissions.Add(queue.RunKey(run.UID))
 		}
 		return
 	}
@@ -225,10 +225,13 @@ func (t *term) runChanged(old, run *v1alpha1.DagRun) {
 	if old != nil && old.UID == run.UID && old.Spec.Cancel == run.Spec.Cancel && isDeleted(old) == isDeleted(run) {
 		return
 	}
-	if other := run.Status.Controller; other != "" && other != t.ID {
-		return
+	switch other := run.Status.Controller; {
+	case other != "" && other != t.ID:
+	case run.Status.RunID == 0 && !isDeleted(run):
+		t.admissions.Add(queue.RunKey(run.UID))
+	default:
+		t.runs.Add(queue.RunKey(run.UID))
 	}
-	t.runs.Add(queue.RunKey(run.UID))
 }
 
 func (t *term) runDeleted(run *v1alpha1.DagRun) {
@@ -270,7 +273,7 @@ func (t *term) podChanged(old, p *corev1.Pod) {
 // touched puts a Pod among the changes of a run, if it has one.
 func (t *term) touched(runUID, pod string) {
 	if runUID != "" {
-		t.dirty.pod(queue.RunKey(runUID), pod)
+		t.pending.pod(queue.RunKey(runUID), pod)
 		t.runs.Add(queue.RunKey(runUID))
 	}
 }

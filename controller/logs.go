@@ -150,7 +150,7 @@ func (t *term) keepLog(ctx context.Context, pod *corev1.Pod, runUID string, atte
 	key := cache.MetaObjectToName(pod)
 	stream, live := t.streams.result(pod.UID, t.now())
 	if live > 0 {
-		t.pods.AddAfter(key, live)
+		t.finishedPods.AddAfter(key, live)
 		return false, nil
 	}
 	if stream != nil && stream.usable() {
@@ -166,7 +166,7 @@ func (t *term) keepLog(ctx context.Context, pod *corev1.Pod, runUID string, atte
 		return true, t.saveLog(ctx, pod, owner.RunID, log, result.Blocks)
 	}
 	if !t.captures.begin(pod.Spec.NodeName, key) {
-		t.pods.AddAfter(key, turnRetry)
+		t.finishedPods.AddAfter(key, turnRetry)
 		return false, nil
 	}
 	defer t.captures.end(pod.Spec.NodeName)
@@ -197,7 +197,7 @@ func (t *term) capture(ctx context.Context, pod *corev1.Pod, runID int64, attemp
 	}
 	if now := t.now(); err != nil && !slow && now.Before(t.captures.since(pod.UID, now).Add(patience)) {
 		t.Log.Debug("a log will be read again", "namespace", pod.Namespace, "pod", pod.Name, "error", err)
-		t.pods.AddAfter(cache.MetaObjectToName(pod), retry)
+		t.finishedPods.AddAfter(cache.MetaObjectToName(pod), retry)
 		return false, nil
 	}
 	result := log.Finish()

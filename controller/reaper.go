@@ -52,7 +52,7 @@ func (t *term) reapNow(ctx context.Context, key cache.ObjectName) error {
 		return err
 	}
 	if !t.reaping.Begin(p.UID) {
-		t.pods.AddAfter(key, reapAgain) // it is on both queues, and one of them is at it
+		t.finishedPods.AddAfter(key, reapAgain) // it is on both queues, and one of them is at it
 		return nil
 	}
 	defer t.reaping.Remove(p.UID)

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"k8s.io/client-go/tools/cache"
 
+	"kontroler/apis/dag"
 	"kontroler/apis/kontroler/v1alpha1"
 	"kontroler/controller/engine"
 	"kontroler/controller/fault"
@@ -16,83 +18,81 @@ import (
 )
 
 const (
-	// outcomesPerSync and startsPerSync bound one sync; the rest requeues.
+	// outcomesPerSync and startsPerSync bound one sync. The rest is for the next one.
 	outcomesPerSync = 500
 	startsPerSync   = 100
 )
 
-// syncRun is one sync of one run. What it took from the change set it gives back when it fails.
+// syncRun is one sync of a run that was admitted. If it fails, the changes that it took are for the next sync.
 func (t *term) syncRun(ctx context.Context, key queue.RunKey) error {
-	change, more := t.dirty.take(key, outcomesPerSync)
-	err := queue.Guard(key, func() error { return t.sync(ctx, key, change) })
-	if t.runTroubles.note(key, err, t.now()) {
-		t.status.progress(key)
-	}
+	changes, hasMore := t.pending.take(key, outcomesPerSync)
+	err := queue.Guard(key, func() error { return t.reconcileRun(ctx, key, changes) })
+	t.noteRun(key, err)
 	if err != nil {
 		if errors.Is(err, store.ErrConflict) || errors.Is(err, store.ErrUnknownCommit) {
-			change.full = true
+			changes.isFull = true
 		}
-		t.dirty.restore(key, change)
+		t.pending.restore(key, changes)
 		return err
 	}
-	if more {
+	if hasMore {
 		t.runs.Add(key)
 	}
 	return nil
 }
 
-// sync finds the run's row, or makes it, and brings the run forward.
-func (t *term) sync(ctx context.Context, key queue.RunKey, change *change) error {
-	run := t.cachedRun(key)
-	row, found, err := t.db.RunByUID(ctx, string(key))
-	if err != nil {
-		return fmt.Errorf("reading run %s: %w", key, err)
+// noteRun records the error of a sync, or its success. The DagRun shows an error that lasts.
+func (t *term) noteRun(key queue.RunKey, err error) {
+	if t.runTroubles.note(key, err, t.now()) {
+		t.status.progress(key)
 	}
-	if !found {
-		if run != nil {
-			row, found, err = t.admit(ctx, run)
-		}
-		if err != nil {
-			return err
-		}
-		if !found {
-			t.handUnknown(key, change)
-			return nil
-		}
-	}
-	if v1alpha1.RunPhase(row.Phase).Ended() {
-		for name := range change.pods {
-			t.pods.Add(cache.NewObjectName(row.Namespace, name))
-		}
-		t.settle(key, run)
-		return nil
-	}
-	if run == nil {
-		if run, err = t.liveRun(ctx, row); err != nil {
-			return err
-		}
-	}
-	if row.Phase == engine.RunPending && run != nil {
-		if claimed, err := t.claimRun(ctx, row, run); err != nil || !claimed {
-			return err
-		}
-	}
-	return t.advance(ctx, row, run, change)
 }
 
-// handUnknown hands the Pods of a run that has no row to the reaper: its history may be lost.
-func (t *term) handUnknown(key queue.RunKey, change *change) {
-	if len(change.pods) == 0 {
+// reconcileRun brings a run forward that has a row. Without one, or before its claim, it is the admissions' turn.
+func (t *term) reconcileRun(ctx context.Context, key queue.RunKey, changes *pendingChanges) error {
+	dagRun := t.cachedRun(key)
+	row, found, err := t.db.RunByUID(ctx, string(key))
+	switch {
+	case err != nil:
+		return fmt.Errorf("reading run %s: %w", key, err)
+	case !found:
+		t.releaseUnknown(key, changes)
+		if dagRun != nil {
+			t.admissions.Add(key)
+		}
+		return nil
+	case v1alpha1.RunPhase(row.Phase).Ended():
+		for name := range changes.pods {
+			t.finishedPods.Add(cache.NewObjectName(row.Namespace, name))
+		}
+		t.settle(key, dagRun)
+		return nil
+	}
+	if dagRun == nil {
+		if dagRun, err = t.liveRun(ctx, row); err != nil {
+			return err
+		}
+	}
+	if row.Phase == engine.RunPending && dagRun != nil && !changes.isClaimed && !t.hasClaim(dagRun, row) {
+		t.admissions.Add(key)
+		return nil
+	}
+	return t.advance(ctx, row, dagRun, changes)
+}
+
+// releaseUnknown enqueues the Pods of a run without a row as finished: its history may be lost.
+func (t *term) releaseUnknown(key queue.RunKey, changes *pendingChanges) {
+	if len(changes.pods) == 0 {
 		return
 	}
 	for _, p := range t.podSource.By(byRun, string(key)) {
-		if _, changed := change.pods[p.Name]; changed && pod.OwnerUID(p) == string(key) {
-			t.pods.Add(cache.MetaObjectToName(p))
+		if _, changed := changes.pods[p.Name]; changed && pod.OwnerUID(p) == string(key) {
+			t.finishedPods.Add(cache.MetaObjectToName(p))
 		}
 	}
 }
 
-// cachedRun is the DagRun of a key as the cache has it; nil: not there.
+// cachedRun returns the cached DagRun of a key; nil: there is none.
 func (t *term) cachedRun(key queue.RunKey) *v1alpha1.DagRun {
 	for _, run := range t.runSource.By(byUID, string(key)) {
 		return run
@@ -100,124 +100,166 @@ func (t *term) cachedRun(key queue.RunKey) *v1alpha1.DagRun {
 	return nil
 }
 
+// order is what the DagRun of a run asks for.
+type order struct {
+	isDeleted, isCancelled bool
+	// hasEnded reports that the DagRun has ended although its row is live. Status is written after the row, so the database
+	// was restored from an older backup.
+	hasEnded bool
+}
+
+func orderOf(dagRun *v1alpha1.DagRun) order {
+	return order{isDeleted: isDeleted(dagRun), isCancelled: dagRun != nil && dagRun.Spec.Cancel, hasEnded: dagRun != nil && dagRun.Status.Phase.Ended()}
+}
+
+// stops reports whether a run is to be stopped, whatever its tasks do.
+func (o order) stops(row store.Run, now time.Time) bool {
+	return o.isDeleted || o.isCancelled || o.hasEnded || row.Stop != "" || !row.DeadlineAt.IsZero() && !now.Before(row.DeadlineAt)
+}
+
 // advance gathers, decides, commits, acts.
-func (t *term) advance(ctx context.Context, row store.Run, run *v1alpha1.DagRun, change *change) (err error) {
-	key, now := queue.RunKey(row.UID), t.now()
-	cancel := run != nil && run.Spec.Cancel
-	// A DagRun is told its end after the row: one that has ended beside a live row is ahead of a restored database.
-	ahead := run != nil && run.Status.Phase.Ended()
-	stops := isDeleted(run) || cancel || ahead || row.Stop != "" || !row.DeadlineAt.IsZero() && !now.Before(row.DeadlineAt)
-	graph, unreadable, err := t.runGraph(ctx, row, stops)
+func (t *term) advance(ctx context.Context, row store.Run, dagRun *v1alpha1.DagRun, changes *pendingChanges) error {
+	key, now, order := queue.RunKey(row.UID), t.now(), orderOf(dagRun)
+	graph, unreadable, err := t.runGraph(ctx, row, order.stops(row, now))
 	if err != nil {
 		return err
 	}
-	facts, err := t.gather(ctx, row, graph, change, now)
+	facts, err := t.gather(ctx, row, graph, changes, now)
 	if err != nil {
 		return err
 	}
-	for name, pod := range facts.slice.Pods {
-		if pod.IsLive() {
-			t.slots.Seen(cache.NewObjectName(row.Namespace, name))
-		}
-	}
-	facts.slots = t.slots.Take(key, facts.wanted(row))
+	slots := t.takeSlots(row, facts)
 	defer func() {
-		facts.slots.Settle()
+		slots.Settle()
 		t.Metrics.LiveAttempts(t.slots.InUse())
 	}()
-	if err := t.relabelAll(ctx, row, facts.unlabelled); err != nil {
-		return err
-	}
-	slice := facts.slice
-	slice.Slots = facts.slots.Remaining()
-	slice.Deleted, slice.Cancel, slice.Ahead, slice.Unreadable = isDeleted(run), cancel, ahead, unreadable
-	ledger := newRecorder(graph.Spec().Webhook)
-	next, err := engine.Decide(slice, now, ledger)
+
+	snapshot := facts.snapshot
+	snapshot.Slots = slots.Remaining()
+	snapshot.DagRunDeleted, snapshot.CancelRequested, snapshot.DagRunEnded = order.isDeleted, order.isCancelled, order.hasEnded
+	snapshot.Unreadable = unreadable
+	decision, err := engine.Decide(snapshot, now)
 	if err != nil {
 		return fmt.Errorf("deciding run %s/%s: %w", row.Namespace, row.Name, err)
 	}
-	if !ledger.Empty() {
-		err := t.db.Commit(ctx, row.ID, &ledger.Changes)
-		if ledger.notified {
-			t.wakeNotifications() // also when the commit's answer was lost
-		}
-		if err != nil {
-			for _, name := range next.Reap {
-				change.pods[name] = struct{}{} // if it was committed after all, the reaper must hear of it
-			}
-			return fmt.Errorf("committing run %s/%s: %w", row.Namespace, row.Name, err)
-		}
-		fault.Point("run-committed")
+
+	if err := t.relabelAll(ctx, row, facts.unlabelled); err != nil {
+		return err
 	}
-	// The engine has consumed the refusals. If a later step fails, the creates are retried.
-	clear(change.refusals)
-	for _, name := range next.Ended {
+	if err := t.commit(ctx, row, graph, decision); err != nil {
+		for _, name := range decision.Reap {
+			changes.pods[name] = struct{}{} // the commit may have succeeded: these Pods must not be forgotten
+		}
+		return err
+	}
+	clear(changes.refusals) // the engine has consumed them; if a later step fails, the creates are retried
+	for _, name := range decision.Ended {
 		t.slots.Release(cache.NewObjectName(row.Namespace, name))
 	}
-	ledger.count(t.Metrics)
-	return t.follow(ctx, row, run, facts, next, ledger)
-}
 
-// follow does to the cluster what is committed.
-func (t *term) follow(ctx context.Context, row store.Run, run *v1alpha1.DagRun, facts *facts, next engine.Next, ledger *recorder) error {
-	key := queue.RunKey(row.UID)
-	for _, name := range append(next.Reap, facts.strangers...) {
-		t.pods.Add(cache.NewObjectName(row.Namespace, name))
-	}
-	if next.RunEnded {
+	t.enqueueFinished(row, facts, decision)
+	if decision.IsLast {
 		fault.Point("run-end-committed")
-		t.settle(key, run)
+		t.settle(key, dagRun)
 		return nil
 	}
 	t.streamFollowed(row, facts)
-	err := t.act(ctx, row, facts, next)
-	switch {
-	case next.Again || facts.more:
-		t.runs.Add(key)
-	default:
-		t.wakes.Put(key, earlier(next.Wake, facts.nextDue))
-	}
-	if next.Throttled {
-		t.slots.Wait(key) // also where the run says that it waits for something else
-	}
-	if ledger.shows || ledger.hold != unchanged || run != nil && run.Status.Reason == reasonDatabaseUnavailable {
+	err = t.act(ctx, row, facts, slots, decision)
+	t.requeue(key, facts, decision, now)
+	if changeStatus(decision.Transitions) || dagRun != nil && dagRun.Status.Reason == reasonDatabaseUnavailable {
 		t.status.progress(key)
 	}
 	return err
 }
 
-// settle is what is left to do for a run that has ended: its workspace is deleted and its DagRun told, by syncEnd.
-func (t *term) settle(key queue.RunKey, run *v1alpha1.DagRun) {
+// takeSlots takes as many slots as the run could use, after those of its live Pods.
+func (t *term) takeSlots(row store.Run, facts *facts) *queue.Grant {
+	for name, p := range facts.snapshot.Pods {
+		if p.IsLive() {
+			t.slots.Seen(cache.NewObjectName(row.Namespace, name))
+		}
+	}
+	return t.slots.Take(queue.RunKey(row.UID), facts.creatable(row))
+}
+
+// commit writes a decision.
+func (t *term) commit(ctx context.Context, row store.Run, graph *dag.Graph, decision engine.Decision) error {
+	if len(decision.Transitions) == 0 {
+		return nil
+	}
+	notices := noticesOf(graph.Spec().Webhook, decision.Transitions)
+	err := t.db.Commit(ctx, row.ID, decision.Transitions, notices)
+	if len(notices) > 0 {
+		t.wakeNotifications() // also when the answer to the commit was lost
+	}
+	if err != nil {
+		return fmt.Errorf("committing run %s/%s: %w", row.Namespace, row.Name, err)
+	}
+	fault.Point("run-committed")
+	t.Metrics.Committed(decision.Transitions)
+	return nil
+}
+
+// enqueueFinished enqueues Pods whose outcome is counted, and Pods of no live attempt.
+func (t *term) enqueueFinished(row store.Run, facts *facts, decision engine.Decision) {
+	for _, names := range [][]string{decision.Reap, facts.strangers} {
+		for _, name := range names {
+			t.finishedPods.Add(cache.NewObjectName(row.Namespace, name))
+		}
+	}
+}
+
+// requeue is when the run is synced again although nothing happens.
+func (t *term) requeue(key queue.RunKey, facts *facts, decision engine.Decision, now time.Time) {
+	for _, name := range facts.postponed {
+		t.pending.pod(key, name)
+	}
+	switch {
+	case decision.Again || facts.hasMore:
+		t.runs.Add(key)
+	default:
+		t.wakes.Put(key, earlier(decision.Wake, facts.nextDue))
+	}
+	if !facts.claimDue.IsZero() {
+		t.runs.AddAfter(key, facts.claimDue.Sub(now))
+	}
+	if decision.Throttled {
+		t.slots.Wait(key) // also if the run waits for something else
+	}
+}
+
+// settle leaves to the final status what is left to do for a run that has ended.
+func (t *term) settle(key queue.RunKey, dagRun *v1alpha1.DagRun) {
 	t.slots.Forget(key)
 	t.workspaces.forget(key)
 	t.wakes.Drop(key)
 	switch {
-	case run == nil:
-	case run.Status.Phase.Ended():
-		t.retire(run) // of a restored database: it was told before its row ended
+	case dagRun == nil:
+	case dagRun.Status.Phase.Ended():
+		t.retire(dagRun) // the database was restored: the DagRun ended before its row did
 	default:
-		t.ends.Add(key)
+		t.finalStatus.Add(key)
 	}
 }
 
-// syncEnd deletes the workspace of a run that has ended and tells its DagRun.
-func (t *term) syncEnd(ctx context.Context, key queue.RunKey) error {
-	t.makeWay(ctx, t.ends.Len)
+// syncFinalStatus deletes the workspace of a run that has ended and writes the final status of its DagRun.
+func (t *term) syncFinalStatus(ctx context.Context, key queue.RunKey) error {
+	t.makeWay(ctx, t.finalStatus.Len)
 	row, found, err := t.db.RunByUID(ctx, string(key))
 	if err != nil || !found || !v1alpha1.RunPhase(row.Phase).Ended() {
 		return err
 	}
-	run := t.cachedRun(key)
-	if run == nil {
-		if run, err = t.liveRun(ctx, row); err != nil {
+	dagRun := t.cachedRun(key)
+	if dagRun == nil {
+		if dagRun, err = t.liveRun(ctx, row); err != nil {
 			return err
 		}
 	}
-	if run == nil || run.Status.Phase.Ended() || t.status.reported(run.UID) {
+	if dagRun == nil || dagRun.Status.Phase.Ended() || t.status.reported(dagRun.UID) {
 		return nil
 	}
-	if err := t.dropWorkspace(ctx, row, run); err != nil {
+	if err := t.dropWorkspace(ctx, row, dagRun); err != nil {
 		return err
 	}
-	return t.reportEnd(ctx, row, run)
+	return t.reportEnd(ctx, row, dagRun)
 }

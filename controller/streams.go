@@ -176,7 +176,7 @@ func (t *term) stream(ctx context.Context) {
 					return // cut off by the end of the term: the next one reads the log
 				}
 				t.streams.finish(s)
-				t.pods.Add(cache.MetaObjectToName(s.pod))
+				t.finishedPods.Add(cache.MetaObjectToName(s.pod))
 			})
 		}
 	}
@@ -314,7 +314,7 @@ func (t *term) streamFollowed(row store.Run, f *facts) {
 	if t.LogLimit == 0 || f.graph.Spec().Logs != v1alpha1.LogsFollow {
 		return
 	}
-	for name := range f.slice.Pods {
+	for name := range f.snapshot.Pods {
 		if pod, ok := t.podSource.Get(cache.NewObjectName(row.Namespace, name)); ok && taskRunning(pod) {
 			t.streams.open(pod, t.LogLimit, followsAtOnce)
 		}

@@ -182,27 +182,27 @@ func workspaceLost(name string) string {
 	return fmt.Sprintf("the workspace is lost: its claim %q was deleted, and with it what earlier tasks wrote", name)
 }
 
-// explainWorkspace tells, of Pods that have no node, what their claim waits for: a scheduler says only that it does, or
-// nothing while a volume is being made. A claim that is lost fails them.
-func (t *term) explainWorkspace(ctx context.Context, row store.Run, f *facts, now time.Time) {
+// gatherClaim adds to Pods without a node what their claim waits for. A scheduler only says that they wait for it, or
+// nothing while a volume is provisioned. If the claim is lost, the Pods fail.
+func (t *term) gatherClaim(ctx context.Context, row store.Run, f *facts, now time.Time) {
 	if f.graph.Workspace() == nil || row.WorkspaceUID == "" {
 		return
 	}
 	var pods []string
-	unschedulable := false
-	for name, p := range f.slice.Pods {
+	isUnschedulable := false
+	for name, p := range f.snapshot.Pods {
 		if !p.Gone && p.Node == "" && p.Phase == string(corev1.PodPending) && p.Deletion.IsZero() {
 			pods = append(pods, name)
-			unschedulable = unschedulable || p.Waits != nil
+			isUnschedulable = isUnschedulable || p.Waits != nil
 		}
 	}
 	w := t.workspaces.of(queue.RunKey(row.UID))
-	if len(pods) == 0 || w.bound && !unschedulable {
+	if len(pods) == 0 || w.bound && !isUnschedulable {
 		return
 	}
 	switch {
 	case now.Before(w.next):
-	case w.next.IsZero() && !unschedulable:
+	case w.next.IsZero() && !isUnschedulable:
 		w.next = now.Add(bindGrace)
 	default:
 		w.next = now.Add(bindEvery)
@@ -210,16 +210,16 @@ func (t *term) explainWorkspace(ctx context.Context, row store.Run, f *facts, no
 			return
 		}
 		if w.lost {
-			t.workspaces.setMade(queue.RunKey(row.UID), false) // the next attempt is told before it has a Pod
+			t.workspaces.setMade(queue.RunKey(row.UID), false) // the next attempt fails before it has a Pod
 		}
 	}
 	for _, name := range pods {
-		f.slice.Pods[name].Waits = w.explain(f.slice.Pods[name].Waits)
+		f.snapshot.Pods[name].Waits = w.explain(f.snapshot.Pods[name].Waits)
 		if !w.lost {
 			w.waiting[name] = struct{}{}
 		}
 	}
-	t.runs.AddAfter(queue.RunKey(row.UID), w.next.Sub(now))
+	f.claimDue = w.next
 }
 
 // explain adds to what a Pod waits for what its claim waits for.
@@ -311,7 +311,7 @@ func (t *term) dropWorkspace(ctx context.Context, row store.Run, run *v1alpha1.D
 	switch {
 	case err == nil:
 		return nil
-	case !apierrors.IsForbidden(err) && !apierrors.IsInvalid(err) && t.ends.NumRequeues(queue.RunKey(row.UID)) < dropTries:
+	case !apierrors.IsForbidden(err) && !apierrors.IsInvalid(err) && t.finalStatus.NumRequeues(queue.RunKey(row.UID)) < dropTries:
 		return fmt.Errorf("deleting claim %q of the workspace: %w", name, err)
 	}
 	t.events.Event(run, corev1.EventTypeWarning, "WorkspaceKept", text.Shorten(fmt.Sprintf("claim %q cannot be deleted and stays until the DagRun is: %v", name, err), 1024))

@@ -8,6 +8,7 @@ import (
 
 	"kontroler/store"
 	"kontroler/store/storetest"
+	"kontroler/store/transition"
 )
 
 // BenchmarkOutcome gathers for one Pod that succeeded, and commits that with the start of the next task.
@@ -62,12 +63,12 @@ func step(b *testing.B, leader *store.Leader, runs func(n int) (int64, bool), si
 		if err != nil {
 			b.Fatal(err)
 		}
-		var c store.Changes
-		c.RunStarted(t0)
-		c.TaskActive(tasks[0].ID, t0)
-		c.AttemptDecided(tasks[0].ID, 1, "pod-0", t0)
-		c.RunCounts(0, -1, 1, 0, 0, 0, 0)
-		if err := leader.Commit(b.Context(), run, &c); err != nil {
+		err = leader.Commit(b.Context(), run, []transition.Transition{
+			transition.RunStarted{At: t0},
+			transition.TaskActive{Task: tasks[0].ID, At: t0},
+			transition.AttemptDecided{Task: tasks[0].ID, Number: 1, PodName: "pod-0", At: t0},
+		}, nil)
+		if err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -79,7 +80,7 @@ func step(b *testing.B, leader *store.Leader, runs func(n int) (int64, bool), si
 	if !slices.ContainsFunc(slice.Tasks, func(t store.Task) bool { return t.Phase == "Ready" }) {
 		b.Fatalf("step %d: nothing is Ready", n)
 	}
-	if err := leader.Commit(b.Context(), run, outcome(slice)); err != nil {
+	if err := leader.Commit(b.Context(), run, outcome(slice), nil); err != nil {
 		b.Fatal(err)
 	}
 }

@@ -5,25 +5,25 @@ import (
 	"database/sql"
 	"fmt"
 	"time"
+
+	"kontroler/store/transition"
 )
 
-// Changes are what one sync writes to one run. The zero value is empty and ready to use. Each method is one legal
-// transition; Commit refuses all of them together when a row is not in a phase that the transition starts from.
+// changes is what one sync writes to one run.
 //
-// Whatever the order of the calls, attempts change before tasks, tasks before the run, and within each in the order of
-// the transitions below: a task that becomes Ready and Active in one commit, or an attempt that ends while the next is
-// decided, is written in that order.
-type Changes struct {
-	batches [transitions]batch
+// Whatever the order of the transitions, attempts change before tasks, tasks before the run, and within each in the order
+// of the kinds below: a task that becomes Ready and Active in one commit, or an attempt that ends while the next is decided,
+// is written in that order.
+type changes struct {
+	batches [kinds]batch
 	run     runChange
-	notices notices
 }
 
-// transition numbers the transitions in the order in which they are written.
-type transition int
+// kind is a transition of tasks or attempts. Kinds are numbered in the order in which they are written.
+type kind int
 
 const (
-	attemptPending transition = iota
+	attemptPending kind = iota
 	attemptRunning
 	attemptWaits
 	attemptDue
@@ -42,10 +42,10 @@ const (
 	unstartedCancelled
 	unstartedForgotten
 	attemptDecided
-	transitions
+	kinds
 )
 
-// batch holds the rows of one transition, column by column; each transition uses some of the columns.
+// batch holds the rows of one kind, column by column. Each kind uses some of the columns.
 type batch struct {
 	id                     []int64
 	number, second         []int64
@@ -54,10 +54,10 @@ type batch struct {
 	cascade                []bool
 	exitCode               []sql.NullInt64
 	at, due, started       []time.Time
-	rows                   map[int64]int // where an id is, for transitions that may be asked for twice
+	rows                   map[int64]int // the index of an id, for kinds that may come twice for one row
 }
 
-// row returns the row of id, which it adds when there is none: then it is the last.
+// row returns the index of the row of id. A new row is the last.
 func (b *batch) row(id int64) int {
 	i, found := b.rows[id]
 	if !found {
@@ -71,14 +71,14 @@ func (b *batch) row(id int64) int {
 	return i
 }
 
-// move is a transition: its guarded statement, what it needs of the batch after the run's id, and how the counters of
-// the run follow.
+// move is how a kind is written: its guarded statement, the arguments after the run's id, and the counters of the run that
+// it moves rows between.
 type move struct {
 	sql      string
 	args     func(b *batch) []any
 	from, to func(*Counts) *int
-	// set: it applies to however many rows there are.
-	set bool
+	// isSet reports that it applies to any number of rows.
+	isSet bool
 }
 
 func waiting(c *Counts) *int   { return &c.Waiting }
@@ -92,7 +92,7 @@ func cancelled(c *Counts) *int { return &c.Cancelled }
 // moves is the state machine of tasks and attempts as the database sees it. Rows are found by primary key: run_id + 0, an
 // empty string appended to phase, and IS NOT FALSE keep the planner from going through a run or a partial index instead,
 // which costs less while that is small.
-var moves = [transitions]move{
+var moves = [kinds]move{
 	attemptPending: {sql: `
 UPDATE kontroler.attempts a SET phase = 'Pending', reason = '', message = '', reason_at = NULL, message_at = NULL, created_at = c.at, due_at = c.due,
        pod_uid = coalesce(nullif(c.pod, '')::uuid, a.pod_uid), node = coalesce(nullif(c.node, ''), a.node)
@@ -138,7 +138,7 @@ WHERE a.id = c.id AND a.run_id + 0 = $1 AND a.phase || '' ` + isLive,
 			return []any{b.id, b.phase, b.reason, b.message, b.exitCode, b.pod, b.node, timestamps(b.started), timestamps(b.at)}
 		}},
 
-	liveStopped: {set: true, sql: `
+	liveStopped: {isSet: true, sql: `
 UPDATE kontroler.attempts a SET phase = 'Stopping', stop = $2, reason = $2, message = $3, reason_at = NULL, message_at = NULL, due_at = $4::timestamptz
 WHERE a.run_id = $1 AND a.phase IN ('Decided', 'Pending', 'Running')`,
 		args: func(b *batch) []any { return []any{b.reason[0], b.message[0], timestamp(b.due[0])} }},
@@ -198,7 +198,7 @@ WHERE t.id = c.id AND t.run_id + 0 = $1 AND t.phase || '' = 'Ready'`,
 		args: func(b *batch) []any { return []any{b.id, timestamps(b.at)} }},
 
 	// A Waiting task has unmet parents, a Ready one none: what is left in unmet tells which it was.
-	unstartedCancelled: {set: true, to: cancelled, sql: `
+	unstartedCancelled: {isSet: true, to: cancelled, sql: `
 WITH c AS (
     UPDATE kontroler.tasks t SET phase = 'Cancelled', reason = $2, message = $3, due_at = NULL, cascade = false, finished_at = $4::timestamptz
     WHERE t.run_id = $1 AND t.phase IN ('Waiting', 'Ready')
@@ -206,7 +206,7 @@ WITH c AS (
 SELECT count(*) FILTER (WHERE unmet > 0), count(*) FILTER (WHERE unmet = 0) FROM c`,
 		args: func(b *batch) []any { return []any{b.reason[0], b.message[0], timestamp(b.at[0])} }},
 
-	unstartedForgotten: {set: true, sql: `
+	unstartedForgotten: {isSet: true, sql: `
 UPDATE kontroler.tasks t SET cascade = false WHERE t.run_id = $1 AND t.cascade`,
 		args: func(*batch) []any { return nil }},
 
@@ -220,138 +220,125 @@ ORDER BY t.position, t.index`,
 		args: func(b *batch) []any { return []any{b.id, b.number, b.pod, timestamps(b.at)} }},
 }
 
-// TaskUnblocked: Waiting, with met unmet parents fewer, and at least one left. Several calls for one task add up.
-func (c *Changes) TaskUnblocked(task int64, met int) {
-	b := &c.batches[taskUnblocked]
-	if i := b.row(task); i < len(b.number) {
-		b.number[i] += int64(met)
-		return
+// add adds a transition.
+func (c *changes) add(t transition.Transition) {
+	switch t := t.(type) {
+	case transition.RunStarted:
+		c.run.any, c.run.started = true, t.At
+	case transition.RunStopping:
+		c.run.any, c.run.stop = true, sql.NullString{String: t.Reason, Valid: true}
+	case transition.RunHeld:
+		c.run.any, c.run.hold = true, sql.NullString{String: t.Reason, Valid: true}
+	case transition.RunEnded:
+		c.runEnded(t)
+	case transition.UnstartedCancelled:
+		c.unstartedCancelled(t)
+	case transition.LiveStopped:
+		b := &c.batches[liveStopped]
+		b.id, b.reason, b.message, b.due = []int64{0}, []string{t.Reason}, []string{clean(t.Message)}, []time.Time{t.Due}
+	case transition.AttemptDecided, transition.AttemptPending, transition.AttemptRunning, transition.AttemptWaits,
+		transition.AttemptDue, transition.AttemptStopping, transition.AttemptEnded:
+		c.addOfAttempt(t)
+	default:
+		c.addOfTask(t)
 	}
-	b.number = append(b.number, int64(met))
 }
 
-// TaskReady: Waiting → Ready, due at once.
-func (c *Changes) TaskReady(task int64, at time.Time) {
-	b := &c.batches[taskReady]
-	b.id, b.at = append(b.id, task), append(b.at, at)
+// runEnded notes that the run holds nothing any more, too.
+func (c *changes) runEnded(t transition.RunEnded) {
+	c.add(transition.RunHeld{})
+	c.run.finished = t.At
+	c.run.phase = sql.NullString{String: t.Phase, Valid: true}
+	c.run.reason = sql.NullString{String: t.Reason, Valid: true}
+	c.run.message = sql.NullString{String: clean(t.Message), Valid: true}
 }
 
-// TaskSkipped: Waiting → Skipped, reason ParentFailed. cascade: its children do not all know yet.
-func (c *Changes) TaskSkipped(task int64, message string, cascade bool, at time.Time) {
-	b := &c.batches[taskSkipped]
-	b.id, b.message, b.cascade, b.at = append(b.id, task), append(b.message, clean(message)), append(b.cascade, cascade), append(b.at, at)
-}
-
-// TaskActive: Ready → Active, for its next attempt.
-func (c *Changes) TaskActive(task int64, at time.Time) {
-	b := &c.batches[taskActive]
-	b.id, b.at = append(b.id, task), append(b.at, at)
-}
-
-// TaskBackedOff: Active → Ready from due on. retries and restarts are how many of each budget are now spent.
-func (c *Changes) TaskBackedOff(task int64, reason, message string, due time.Time, retries, restarts int) {
-	b := &c.batches[taskBackedOff]
-	b.id, b.reason, b.message = append(b.id, task), append(b.reason, reason), append(b.message, clean(message))
-	b.due, b.number, b.second = append(b.due, due), append(b.number, int64(retries)), append(b.second, int64(restarts))
-}
-
-// TaskSucceeded: Active → Succeeded.
-func (c *Changes) TaskSucceeded(task int64, at time.Time) {
-	b := &c.batches[taskSucceeded]
-	b.id, b.at = append(b.id, task), append(b.at, at)
-}
-
-// TaskFailed: Active → Failed. cascade: its children do not all know yet.
-func (c *Changes) TaskFailed(task int64, reason, message string, cascade bool, at time.Time) {
-	b := &c.batches[taskFailed]
-	b.id, b.reason, b.message = append(b.id, task), append(b.reason, reason), append(b.message, clean(message))
-	b.cascade, b.at = append(b.cascade, cascade), append(b.at, at)
-}
-
-// TaskCancelled: Active → Cancelled.
-func (c *Changes) TaskCancelled(task int64, reason, message string, at time.Time) {
-	b := &c.batches[taskCancelled]
-	b.id, b.reason, b.message, b.at = append(b.id, task), append(b.reason, reason), append(b.message, clean(message)), append(b.at, at)
-}
-
-// TaskCascaded: the children of a task that will never succeed all know now.
-func (c *Changes) TaskCascaded(task int64) {
-	b := &c.batches[taskCascaded]
-	b.id = append(b.id, task)
-}
-
-// UnstartedCancelled: every Waiting and Ready task of the run → Cancelled, after all other transitions of tasks; nothing
-// is left to cascade.
-func (c *Changes) UnstartedCancelled(reason, message string, at time.Time) {
+func (c *changes) unstartedCancelled(t transition.UnstartedCancelled) {
 	b := &c.batches[unstartedCancelled]
-	b.id, b.reason, b.message, b.at = []int64{0}, []string{reason}, []string{clean(message)}, []time.Time{at}
+	b.id, b.reason, b.message, b.at = []int64{0}, []string{t.Reason}, []string{clean(t.Message)}, []time.Time{t.At}
 	c.batches[unstartedForgotten].id = []int64{0}
 }
 
-// AttemptDecided: a new attempt, Decided, of a task that is Active (after this commit's transitions) and counts number
-// attempts.
-func (c *Changes) AttemptDecided(task int64, number int, podName string, at time.Time) {
-	b := &c.batches[attemptDecided]
-	b.id, b.number, b.pod, b.at = append(b.id, task), append(b.number, int64(number)), append(b.pod, podName), append(b.at, at)
-}
-
-// AttemptPending: Decided → Pending, its Pod created at; its reason is cleared. node may be empty. due is when it needs a
-// look although nothing happens.
-func (c *Changes) AttemptPending(attempt int64, podUID, node string, at, due time.Time) {
-	b := &c.batches[attemptPending]
-	b.id, b.pod, b.node = append(b.id, attempt), append(b.pod, podUID), append(b.node, node)
-	b.at, b.due = append(b.at, at), append(b.due, due)
-}
-
-// AttemptRunning: Decided or Pending → Running; its reason is cleared. due zero: it needs no look.
-func (c *Changes) AttemptRunning(attempt int64, podUID, node string, startedAt, due time.Time) {
-	b := &c.batches[attemptRunning]
-	b.id, b.pod, b.node = append(b.id, attempt), append(b.pod, podUID), append(b.node, node)
-	b.started, b.due = append(b.started, startedAt), append(b.due, due)
-}
-
-// AttemptWaits: Decided, Pending or Running, with a reason. The time of the reason stays while the reason does; its
-// message and due are as given, due zero: it needs no look.
-func (c *Changes) AttemptWaits(attempt int64, reason, message string, at, due time.Time) {
-	b := &c.batches[attemptWaits]
-	b.id, b.reason, b.message = append(b.id, attempt), append(b.reason, reason), append(b.message, clean(message))
-	b.at, b.due = append(b.at, at), append(b.due, due)
-}
-
-// AttemptDue: live, due as given; zero: it needs no look. The last call for an attempt holds.
-func (c *Changes) AttemptDue(attempt int64, due time.Time) {
-	b := &c.batches[attemptDue]
-	if i := b.row(attempt); i < len(b.due) {
-		b.due[i] = due
-		return
+func (c *changes) addOfTask(t transition.Transition) {
+	switch t := t.(type) {
+	case transition.TaskUnblocked:
+		b := &c.batches[taskUnblocked]
+		if i := b.row(t.Task); i < len(b.number) {
+			b.number[i] += int64(t.Met)
+			return
+		}
+		b.number = append(b.number, int64(t.Met))
+	case transition.TaskReady:
+		b := c.batch(taskReady, t.Task)
+		b.at = append(b.at, t.At)
+	case transition.TaskSkipped:
+		b := c.batch(taskSkipped, t.Task)
+		b.message, b.cascade, b.at = append(b.message, clean(t.Message)), append(b.cascade, t.Cascade), append(b.at, t.At)
+	case transition.TaskActive:
+		b := c.batch(taskActive, t.Task)
+		b.at = append(b.at, t.At)
+	case transition.TaskBackedOff:
+		b := c.batch(taskBackedOff, t.Task)
+		b.reason, b.message, b.due = append(b.reason, t.Reason), append(b.message, clean(t.Message)), append(b.due, t.Due)
+		b.number, b.second = append(b.number, int64(t.Retries)), append(b.second, int64(t.Restarts))
+	case transition.TaskSucceeded:
+		b := c.batch(taskSucceeded, t.Task)
+		b.at = append(b.at, t.At)
+	case transition.TaskFailed:
+		b := c.batch(taskFailed, t.Task)
+		b.reason, b.message = append(b.reason, t.Reason), append(b.message, clean(t.Message))
+		b.cascade, b.at = append(b.cascade, t.Cascade), append(b.at, t.At)
+	case transition.TaskCancelled:
+		b := c.batch(taskCancelled, t.Task)
+		b.reason, b.message, b.at = append(b.reason, t.Reason), append(b.message, clean(t.Message)), append(b.at, t.At)
+	case transition.TaskCascaded:
+		c.batch(taskCascaded, t.Task)
 	}
-	b.due = append(b.due, due)
 }
 
-// AttemptStopping: Decided, Pending or Running → Stopping. stop becomes its reason too.
-func (c *Changes) AttemptStopping(attempt int64, stop, message string, due time.Time) {
-	b := &c.batches[attemptStopping]
-	b.id, b.reason, b.message, b.due = append(b.id, attempt), append(b.reason, stop), append(b.message, clean(message)), append(b.due, due)
-}
-
-// LiveStopped: every attempt of the run that is Decided, Pending or Running after the other transitions of attempts
-// → Stopping.
-func (c *Changes) LiveStopped(stop, message string, due time.Time) {
-	b := &c.batches[liveStopped]
-	b.id, b.reason, b.message, b.due = []int64{0}, []string{stop}, []string{clean(message)}, []time.Time{due}
-}
-
-// AttemptEnded: live → Succeeded, Failed, Lost or Cancelled. podUID, node and startedAt, where not given, stay what they
-// are.
-func (c *Changes) AttemptEnded(attempt int64, phase, reason, message string, exitCode *int32, podUID, node string, startedAt, finishedAt time.Time) {
-	b := &c.batches[attemptEnded]
-	code := sql.NullInt64{}
-	if exitCode != nil {
-		code = sql.NullInt64{Int64: int64(*exitCode), Valid: true}
+func (c *changes) addOfAttempt(t transition.Transition) {
+	switch t := t.(type) {
+	case transition.AttemptDecided:
+		b := c.batch(attemptDecided, t.Task)
+		b.number, b.pod, b.at = append(b.number, int64(t.Number)), append(b.pod, t.PodName), append(b.at, t.At)
+	case transition.AttemptPending:
+		b := c.batch(attemptPending, t.Attempt)
+		b.pod, b.node, b.at, b.due = append(b.pod, t.PodUID), append(b.node, t.Node), append(b.at, t.At), append(b.due, t.Due)
+	case transition.AttemptRunning:
+		b := c.batch(attemptRunning, t.Attempt)
+		b.pod, b.node = append(b.pod, t.PodUID), append(b.node, t.Node)
+		b.started, b.due = append(b.started, t.StartedAt), append(b.due, t.Due)
+	case transition.AttemptWaits:
+		b := c.batch(attemptWaits, t.Attempt)
+		b.reason, b.message = append(b.reason, t.Reason), append(b.message, clean(t.Message))
+		b.at, b.due = append(b.at, t.At), append(b.due, t.Due)
+	case transition.AttemptDue:
+		b := &c.batches[attemptDue]
+		if i := b.row(t.Attempt); i < len(b.due) {
+			b.due[i] = t.Due
+			return
+		}
+		b.due = append(b.due, t.Due)
+	case transition.AttemptStopping:
+		b := c.batch(attemptStopping, t.Attempt)
+		b.reason, b.message, b.due = append(b.reason, t.Reason), append(b.message, clean(t.Message)), append(b.due, t.Due)
+	case transition.AttemptEnded:
+		b := c.batch(attemptEnded, t.Attempt)
+		var code sql.NullInt64
+		if t.ExitCode != nil {
+			code = sql.NullInt64{Int64: int64(*t.ExitCode), Valid: true}
+		}
+		b.phase, b.reason, b.message = append(b.phase, t.Phase), append(b.reason, t.Reason), append(b.message, clean(t.Message))
+		b.exitCode, b.pod, b.node = append(b.exitCode, code), append(b.pod, t.PodUID), append(b.node, t.Node)
+		b.started, b.at = append(b.started, t.StartedAt), append(b.at, t.FinishedAt)
 	}
-	b.id, b.phase, b.reason, b.message = append(b.id, attempt), append(b.phase, phase), append(b.reason, reason), append(b.message, clean(message))
-	b.exitCode, b.pod, b.node = append(b.exitCode, code), append(b.pod, podUID), append(b.node, node)
-	b.started, b.at = append(b.started, startedAt), append(b.at, finishedAt)
+}
+
+// batch adds an id to the batch of a transition and returns the batch.
+func (c *changes) batch(of kind, id int64) *batch {
+	b := &c.batches[of]
+	b.id = append(b.id, id)
+	return b
 }
 
 // runChange is what becomes of the run's row: one statement for all of it.
@@ -361,52 +348,6 @@ type runChange struct {
 	started, finished      time.Time
 	stop, hold             sql.NullString
 	phase, reason, message sql.NullString
-}
-
-// RunStarted: Pending → Running.
-func (c *Changes) RunStarted(at time.Time) { c.run.any, c.run.started = true, at }
-
-// RunStopping: a live run that is not being stopped is from now on.
-func (c *Changes) RunStopping(stop string) {
-	c.run.any, c.run.stop = true, sql.NullString{String: stop, Valid: true}
-}
-
-// RunHeld: a live run's Ready tasks wait for hold; empty: for nothing.
-func (c *Changes) RunHeld(hold string) {
-	c.run.any, c.run.hold = true, sql.NullString{String: hold, Valid: true}
-}
-
-// RunEnded: live → Succeeded, Failed or Cancelled; it holds nothing any more.
-func (c *Changes) RunEnded(phase, reason, message string, at time.Time) {
-	c.RunHeld("")
-	c.run.finished = at
-	c.run.phase = sql.NullString{String: phase, Valid: true}
-	c.run.reason = sql.NullString{String: reason, Valid: true}
-	c.run.message = sql.NullString{String: clean(message), Valid: true}
-}
-
-// RunCounts adds to the counters of a live run. Several calls add up. The sum must be what the transitions of its tasks
-// amount to.
-func (c *Changes) RunCounts(waiting, ready, active, succeeded, failed, skipped, cancelled int) {
-	c.run.any = true
-	n := &c.run.counts
-	n.Waiting += waiting
-	n.Ready += ready
-	n.Active += active
-	n.Succeeded += succeeded
-	n.Failed += failed
-	n.Skipped += skipped
-	n.Cancelled += cancelled
-}
-
-// Empty reports whether there is nothing to write.
-func (c *Changes) Empty() bool {
-	for i := range c.batches {
-		if len(c.batches[i].id) > 0 {
-			return false
-		}
-	}
-	return !c.run.any
 }
 
 // The phase that a run must be in is $2: Pending to start, else any live one.
@@ -423,15 +364,16 @@ WITH changed AS (
 INSERT INTO kontroler.changes (run_id, kind) SELECT id, 'run' FROM changed
 RETURNING id`
 
-// Commit writes changes to a run, all or none, in one transaction that also notes for readers that the run has changed.
-// Empty changes do nothing.
-func (l *Leader) Commit(ctx context.Context, runID int64, changes *Changes) error {
-	if changes.Empty() {
+// Commit writes transitions of a run and its tasks, and notices of endings among them, in one transaction: all or none. It
+// also records for readers that the run changed. The counters of the run follow from the transitions. ErrConflict: a row is
+// not in a phase that its transition starts from. Without transitions nothing is written.
+func (l *Leader) Commit(ctx context.Context, runID int64, transitions []transition.Transition, notices []Notice) error {
+	if len(transitions) == 0 {
 		return nil
 	}
 	var change int64
 	err := l.inTx(ctx, func(q querier) (err error) {
-		change, err = changes.apply(ctx, q, runID)
+		change, err = apply(ctx, q, runID, transitions, notices)
 		return err
 	})
 	if err != nil {
@@ -441,33 +383,34 @@ func (l *Leader) Commit(ctx context.Context, runID int64, changes *Changes) erro
 	return nil
 }
 
-func (c *Changes) apply(ctx context.Context, q querier, runID int64) (int64, error) {
-	var counts Counts
+// apply writes transitions and notices. It returns the id of the row that readers follow.
+func apply(ctx context.Context, q querier, runID int64, transitions []transition.Transition, notices []Notice) (int64, error) {
+	c := &changes{}
+	for _, t := range transitions {
+		c.add(t)
+	}
 	for i, m := range moves {
 		b := &c.batches[i]
 		if len(b.id) == 0 {
 			continue
 		}
-		if err := m.apply(ctx, q, runID, transition(i), b, &counts); err != nil {
-			return 0, fmt.Errorf("%s: %w", transition(i), err)
+		if err := m.apply(ctx, q, runID, kind(i), b, &c.run.counts); err != nil {
+			return 0, fmt.Errorf("%s: %w", kind(i), err)
 		}
-	}
-	if counts != c.run.counts {
-		return 0, fmt.Errorf("%w: the tasks change the counters by %+v, RunCounts says %+v", ErrConflict, counts, c.run.counts)
 	}
 	change, err := c.applyRun(ctx, q, runID)
 	if err != nil {
 		return 0, err
 	}
-	if err := c.notices.write(ctx, q, runID); err != nil {
+	if err := writeNotices(ctx, q, runID, notices); err != nil {
 		return 0, fmt.Errorf("notifications: %w", err)
 	}
 	return change, nil
 }
 
-func (m *move) apply(ctx context.Context, q querier, runID int64, t transition, b *batch, counts *Counts) error {
+func (m *move) apply(ctx context.Context, q querier, runID int64, k kind, b *batch, counts *Counts) error {
 	args := append([]any{runID}, m.args(b)...)
-	if t == unstartedCancelled {
+	if k == unstartedCancelled {
 		var fromWaiting, fromReady int
 		if err := q.QueryRowContext(ctx, m.sql, args...).Scan(&fromWaiting, &fromReady); err != nil {
 			return err
@@ -478,7 +421,7 @@ func (m *move) apply(ctx context.Context, q querier, runID int64, t transition, 
 		return nil
 	}
 	result, err := q.ExecContext(ctx, m.sql, args...)
-	if m.set {
+	if m.isSet {
 		return err
 	}
 	if err := expect(int64(len(b.id)), result, err); err != nil {
@@ -492,10 +435,10 @@ func (m *move) apply(ctx context.Context, q querier, runID int64, t transition, 
 }
 
 // applyRun writes the run's row, if it changes, and the row that tells readers; it returns the id of the latter.
-func (c *Changes) applyRun(ctx context.Context, q querier, runID int64) (int64, error) {
+func (c *changes) applyRun(ctx context.Context, q querier, runID int64) (int64, error) {
 	var change int64
 	r, n := &c.run, &c.run.counts
-	if !r.any {
+	if !r.any && *n == (Counts{}) {
 		return change, q.QueryRowContext(ctx, sqlChange, runID, "run").Scan(&change)
 	}
 	from, phase := []string{"Pending", "Running"}, r.phase
@@ -517,11 +460,11 @@ func (c *Changes) applyRun(ctx context.Context, q querier, runID int64) (int64, 
 	return rows[0], nil
 }
 
-// String is the name of the method that asks for the transition.
-func (t transition) String() string {
-	return [transitions]string{
+// String is the name of the transition.
+func (k kind) String() string {
+	return [kinds]string{
 		"AttemptPending", "AttemptRunning", "AttemptWaits", "AttemptDue", "AttemptStopping", "AttemptEnded", "LiveStopped",
 		"TaskUnblocked", "TaskReady", "TaskSkipped", "TaskBackedOff", "TaskSucceeded", "TaskFailed", "TaskCancelled",
 		"TaskCascaded", "TaskActive", "UnstartedCancelled", "UnstartedCancelled", "AttemptDecided",
-	}[t]
+	}[k]
 }

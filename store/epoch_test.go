@@ -9,6 +9,7 @@ import (
 
 	"kontroler/store"
 	"kontroler/store/storetest"
+	"kontroler/store/transition"
 )
 
 func (f *fixture) takeEpoch() int64 {
@@ -23,9 +24,8 @@ func (f *fixture) takeEpoch() int64 {
 // write commits until the database is reached: the sessions of an old leader were ended, its next ones are not.
 func (f *fixture) write(leader *store.Leader, run int64) error {
 	for {
-		var c store.Changes
-		c.RunHeld("MaxParallel")
-		if err := leader.Commit(f.Context(), run, &c); !store.IsUnavailable(err) {
+		held := []transition.Transition{transition.RunHeld{Reason: "MaxParallel"}}
+		if err := leader.Commit(f.Context(), run, held, nil); !store.IsUnavailable(err) {
 			return err
 		}
 	}

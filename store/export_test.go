@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"testing/fstest"
 	"time"
+
+	"kontroler/store/transition"
 )
 
 // Query is a query of this package with arguments for its plan.
@@ -146,11 +148,11 @@ func Queries(s Sample) map[string]Query {
 	for _, p := range partitioned {
 		all["(rows of "+p.table+"_default)"] = Query{trimDefault(p.table, p.key), []any{timestamp(s.Old), trimRows}}
 	}
-	var c Changes
+	var c changes
 	c.everything(s)
 	for i, m := range moves {
-		name := transition(i).String()
-		if transition(i) == unstartedForgotten {
+		name := kind(i).String()
+		if kind(i) == unstartedForgotten {
 			name += " (cascade)"
 		}
 		all[name] = Query{m.sql, append([]any{s.RunID}, m.args(&c.batches[i])...)}
@@ -161,31 +163,31 @@ func Queries(s Sample) map[string]Query {
 // NotExplained are statements that have no plan: they define or set.
 var NotExplained = []string{"sqlMigrateMake", "sqlPartitionWait", "sqlDropWait"}
 
-func (c *Changes) everything(s Sample) {
-	c.TaskUnblocked(s.TaskID, 1)
-	c.TaskReady(s.TaskID, s.Now)
-	c.TaskSkipped(s.TaskID, "m", true, s.Now)
-	c.TaskActive(s.TaskID, s.Now)
-	c.TaskBackedOff(s.TaskID, "r", "m", s.Now, 1, 1)
-	c.TaskSucceeded(s.TaskID, s.Now)
-	c.TaskFailed(s.TaskID, "r", "m", true, s.Now)
-	c.TaskCancelled(s.TaskID, "r", "m", s.Now)
-	c.TaskCascaded(s.TaskID)
-	c.UnstartedCancelled("r", "m", s.Now)
-	c.AttemptDecided(s.TaskID, 1, "pod", s.Now)
-	c.AttemptPending(s.AttemptID, "", "", s.Now, s.Now)
-	c.AttemptRunning(s.AttemptID, "", "", s.Now, s.Now)
-	c.AttemptWaits(s.AttemptID, "r", "m", s.Now, s.Now)
-	c.AttemptDue(s.AttemptID, s.Now)
-	c.AttemptStopping(s.AttemptID, "r", "m", s.Now)
-	c.LiveStopped("r", "m", s.Now)
-	c.AttemptEnded(s.AttemptID, "Failed", "r", "m", nil, "", "", s.Now, s.Now)
+func (c *changes) everything(s Sample) {
+	c.add(transition.TaskUnblocked{Task: s.TaskID, Met: 1})
+	c.add(transition.TaskReady{Task: s.TaskID, At: s.Now})
+	c.add(transition.TaskSkipped{Task: s.TaskID, Message: "m", Cascade: true, At: s.Now})
+	c.add(transition.TaskActive{Task: s.TaskID, At: s.Now})
+	c.add(transition.TaskBackedOff{Task: s.TaskID, Reason: "r", Message: "m", Due: s.Now, Retries: 1, Restarts: 1})
+	c.add(transition.TaskSucceeded{Task: s.TaskID, At: s.Now})
+	c.add(transition.TaskFailed{Task: s.TaskID, Reason: "r", Message: "m", Cascade: true, At: s.Now})
+	c.add(transition.TaskCancelled{Task: s.TaskID, Reason: "r", Message: "m", At: s.Now})
+	c.add(transition.TaskCascaded{Task: s.TaskID})
+	c.add(transition.UnstartedCancelled{Reason: "r", Message: "m", At: s.Now})
+	c.add(transition.AttemptDecided{Task: s.TaskID, Number: 1, PodName: "pod", At: s.Now})
+	c.add(transition.AttemptPending{Attempt: s.AttemptID, At: s.Now, Due: s.Now})
+	c.add(transition.AttemptRunning{Attempt: s.AttemptID, StartedAt: s.Now, Due: s.Now})
+	c.add(transition.AttemptWaits{Attempt: s.AttemptID, Reason: "r", Message: "m", At: s.Now, Due: s.Now})
+	c.add(transition.AttemptDue{Attempt: s.AttemptID, Due: s.Now})
+	c.add(transition.AttemptStopping{Attempt: s.AttemptID, Reason: "r", Message: "m", Due: s.Now})
+	c.add(transition.LiveStopped{Reason: "r", Message: "m", Due: s.Now})
+	c.add(transition.AttemptEnded{Attempt: s.AttemptID, Phase: "Failed", Reason: "r", Message: "m", StartedAt: s.Now, FinishedAt: s.Now})
 }
 
-// Transitions are the names of the methods of Changes that Queries has.
-func Transitions() []string {
+// Kinds are the names of the transitions of tasks and attempts that Queries has.
+func Kinds() []string {
 	var names []string
-	for i := range transitions {
+	for i := range kinds {
 		names = append(names, i.String())
 	}
 	return names
@@ -210,13 +212,13 @@ func (l *Leader) InTx(ctx context.Context, fn func(*sql.Tx) error) error {
 }
 
 // GatherIn is Gather in a transaction.
-func (l *Leader) GatherIn(ctx context.Context, tx *sql.Tx, runID int64, want Want) (Slice, error) {
+func (l *Leader) GatherIn(ctx context.Context, tx *sql.Tx, runID int64, want Want) (Snapshot, error) {
 	return gather(ctx, session{prepared: l.prepared, querier: tx, tx: tx}, runID, want)
 }
 
 // ApplyIn is what Commit does in a transaction.
-func (l *Leader) ApplyIn(ctx context.Context, tx *sql.Tx, runID int64, c *Changes) error {
-	_, err := c.apply(ctx, session{prepared: l.prepared, querier: tx, tx: tx}, runID)
+func (l *Leader) ApplyIn(ctx context.Context, tx *sql.Tx, runID int64, transitions []transition.Transition) error {
+	_, err := apply(ctx, session{prepared: l.prepared, querier: tx, tx: tx}, runID, transitions, nil)
 	return err
 }
 

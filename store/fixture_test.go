@@ -9,6 +9,7 @@ import (
 
 	"kontroler/store"
 	"kontroler/store/storetest"
+	"kontroler/store/transition"
 )
 
 var t0 = time.Date(2025, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -89,17 +90,15 @@ func (f *fixture) admit(unmet ...int) store.Run {
 	return run
 }
 
-// commit commits what fill fills in.
-func (f *fixture) commit(run int64, fill func(c *store.Changes)) error {
+// commit commits transitions.
+func (f *fixture) commit(run int64, transitions ...transition.Transition) error {
 	f.Helper()
-	var c store.Changes
-	fill(&c)
-	return f.leader.Commit(f.Context(), run, &c)
+	return f.leader.Commit(f.Context(), run, transitions, nil)
 }
 
-func (f *fixture) mustCommit(run int64, fill func(c *store.Changes)) {
+func (f *fixture) mustCommit(run int64, transitions ...transition.Transition) {
 	f.Helper()
-	if err := f.commit(run, fill); err != nil {
+	if err := f.commit(run, transitions...); err != nil {
 		f.Fatal(err)
 	}
 }

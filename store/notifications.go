@@ -49,17 +49,11 @@ type NotificationClaim struct {
 	Claimed []Notification
 }
 
-// notices are the notifications that one commit writes.
-type notices struct {
-	task  []int64 // 0: the run
-	event []string
-	at    time.Time
-}
-
-// Notify writes a notification of an ending that is among the changes; task 0: of the run's. They are told in the order of
-// the calls.
-func (c *Changes) Notify(task int64, event string, at time.Time) {
-	c.notices.task, c.notices.event, c.notices.at = append(c.notices.task, task), append(c.notices.event, event), at
+// Notice asks for a notification of an ending in the same commit.
+type Notice struct {
+	Task  int64 // 0: the run
+	Event string
+	At    time.Time
 }
 
 // dueDAGs walks the index from one DAG with something due to the next: it costs what there are such DAGs, however many
@@ -117,13 +111,17 @@ WHERE id = (SELECT n.id FROM kontroler.notifications n WHERE n.run_id = $1 AND n
 INSERT INTO kontroler.deliveries (notification_id, try, at, status, error, response, duration_ms) VALUES ($1, $2, $3, $4, $5, $6, $7)`
 )
 
-// write writes them; the run's row is locked.
-func (n *notices) write(ctx context.Context, q querier, runID int64) error {
-	if len(n.task) == 0 {
+// writeNotices writes the notifications of one commit, to be delivered in this order. The run's row must be locked.
+func writeNotices(ctx context.Context, q querier, runID int64, notices []Notice) error {
+	if len(notices) == 0 {
 		return nil
 	}
-	made, err := q.ExecContext(ctx, sqlNotificationsMake, runID, timestamp(n.at), n.task, n.event)
-	return expect(int64(len(n.task)), made, err)
+	tasks, events := make([]int64, len(notices)), make([]string, len(notices))
+	for i, n := range notices {
+		tasks[i], events[i] = n.Task, n.Event
+	}
+	made, err := q.ExecContext(ctx, sqlNotificationsMake, runID, timestamp(notices[0].At), tasks, events)
+	return expect(int64(len(notices)), made, err)
 }
 
 // ClaimNotifications takes notifications that are due until claim.Until: of each run the first that is not delivered, of

@@ -6,23 +6,21 @@ import (
 	"testing"
 	"time"
 
-	"kontroler/store"
-
 	"github.com/google/go-cmp/cmp"
+
+	"kontroler/store"
+	"kontroler/store/transition"
 )
 
 // endTask commits that the one task of a run has succeeded, and tells of it.
 func (f *fixture) endTask(run, task, attempt int64, event string) error {
 	f.Helper()
 	code := int32(0)
-	return f.commit(run, func(c *store.Changes) {
-		c.AttemptEnded(attempt, "Succeeded", "", "", &code, "", "", time.Time{}, at(9))
-		c.TaskSucceeded(task, at(9))
-		c.Notify(task, event, at(9))
-		c.RunCounts(0, 0, -1, 1, 0, 0, 0)
-		c.RunEnded("Succeeded", "", "", at(9))
-		c.Notify(0, "RunSucceeded", at(9))
-	})
+	return f.leader.Commit(f.Context(), run, []transition.Transition{
+		transition.AttemptEnded{Attempt: attempt, Phase: "Succeeded", ExitCode: &code, FinishedAt: at(9)},
+		transition.TaskSucceeded{Task: task, At: at(9)},
+		transition.RunEnded{Phase: "Succeeded", At: at(9)},
+	}, []store.Notice{{Task: task, Event: event, At: at(9)}, {Event: "RunSucceeded", At: at(9)}})
 }
 
 // claim claims at a time, for ten seconds; it returns event and try of each.
@@ -81,7 +79,9 @@ func TestNotificationWritten(t *testing.T) {
 	if r := claimed[0].Run; r.ID != run || r.Phase != "Succeeded" || r.VersionID != f.version.ID || r.Counts.Succeeded != 1 || r.DAGID != f.version.DAGID {
 		t.Errorf("the run: %+v", r)
 	}
-	if err := f.commit(run, func(c *store.Changes) { c.TaskSucceeded(task, at(10)); c.Notify(task, "TaskSucceeded", at(10)) }); !errors.Is(err, store.ErrConflict) {
+	err := f.leader.Commit(t.Context(), run, []transition.Transition{transition.TaskSucceeded{Task: task, At: at(10)}},
+		[]store.Notice{{Task: task, Event: "TaskSucceeded", At: at(10)}})
+	if !errors.Is(err, store.ErrConflict) {
 		t.Errorf("ended twice: %v", err)
 	}
 	if got := f.text(`SELECT count(*) FROM kontroler.notifications`); got != "2" {

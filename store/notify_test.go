@@ -7,9 +7,10 @@ import (
 	"testing"
 	"time"
 
-	"kontroler/store"
-
 	"github.com/lib/pq"
+
+	"kontroler/store"
+	"kontroler/store/transition"
 )
 
 func TestNotify(t *testing.T) {
@@ -27,7 +28,7 @@ func TestNotify(t *testing.T) {
 	start := time.Now()
 	commits := 0
 	for ; time.Since(start) < 700*time.Millisecond; commits++ {
-		f.mustCommit(run.ID, func(c *store.Changes) { c.RunHeld("Throttled") })
+		f.mustCommit(run.ID, transition.RunHeld{Reason: "Throttled"})
 	}
 	newest := f.text(`SELECT max(id) FROM kontroler.changes`)
 	told, last := 0, 0

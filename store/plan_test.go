@@ -15,9 +15,10 @@ import (
 	"testing"
 	"time"
 
-	"kontroler/store"
-
 	"github.com/google/go-cmp/cmp"
+
+	"kontroler/store"
+	"kontroler/store/transition"
 )
 
 // fill makes 100,000 runs of 5 tasks each over 20 DAGs. The last 300 are live: Active, Ready and Waiting tasks, one
@@ -217,7 +218,7 @@ func covered(t *testing.T, queries map[string]store.Query) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := store.Transitions()
+	want := store.Kinds()
 	for _, name := range files {
 		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.SkipObjectResolution)
 		if err != nil {
@@ -297,8 +298,8 @@ func (f *fixture) touched(run int64) string {
 		if len(slice.Attempts) != 1 || len(slice.Tasks) != 2 {
 			return fmt.Errorf("gathered %d attempts, %d tasks", len(slice.Attempts), len(slice.Tasks))
 		}
-		changes := outcome(slice)
-		if err := f.leader.ApplyIn(f.Context(), tx, run, changes); err != nil {
+		transitions := outcome(slice)
+		if err := f.leader.ApplyIn(f.Context(), tx, run, transitions); err != nil {
 			return err
 		}
 		if err := tx.QueryRow(count).Scan(&read[1], &written[1]); err != nil {
@@ -314,14 +315,13 @@ func (f *fixture) touched(run int64) string {
 }
 
 // outcome ends the slice's one attempt and starts its first Ready task.
-func outcome(slice store.Slice) *store.Changes {
-	var c store.Changes
+func outcome(slice store.Snapshot) []transition.Transition {
 	attempt, now, zero := slice.Attempts[0], time.Now(), int32(0)
-	c.AttemptEnded(attempt.ID, "Succeeded", "", "", &zero, "", "node-1", time.Time{}, now)
-	c.TaskSucceeded(attempt.TaskID, now)
 	next := slice.Tasks[slices.IndexFunc(slice.Tasks, func(t store.Task) bool { return t.Phase == "Ready" })]
-	c.TaskActive(next.ID, now)
-	c.AttemptDecided(next.ID, next.Attempts+1, fmt.Sprintf("pod-%d", next.Position), now)
-	c.RunCounts(0, -1, 0, 1, 0, 0, 0)
-	return &c
+	return []transition.Transition{
+		transition.AttemptEnded{Attempt: attempt.ID, Phase: "Succeeded", ExitCode: &zero, Node: "node-1", FinishedAt: now},
+		transition.TaskSucceeded{Task: attempt.TaskID, At: now},
+		transition.TaskActive{Task: next.ID, At: now},
+		transition.AttemptDecided{Task: next.ID, Number: next.Attempts + 1, PodName: fmt.Sprintf("pod-%d", next.Position), At: now},
+	}
 }

@@ -25,7 +25,7 @@ func preparedStatements() []string {
 		sqlTickMake, sqlTickCreated,
 	}
 	for _, m := range moves {
-		if !m.set {
+		if !m.isSet {
 			statements = append(statements, m.sql)
 		}
 	}

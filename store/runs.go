@@ -137,8 +137,7 @@ func (l *Leader) newRun(ctx context.Context, run NewRun, phase, reason, message 
 				return err
 			}
 			if phase == "Failed" && run.NotifyFailed {
-				failed := notices{task: []int64{0}, event: []string{"RunFailed"}, at: run.AdmittedAt}
-				if err := failed.write(ctx, q, id); err != nil {
+				if err := writeNotices(ctx, q, id, []Notice{{Event: "RunFailed", At: run.AdmittedAt}}); err != nil {
 					return err
 				}
 			}

@@ -6,9 +6,10 @@ import (
 	"testing"
 	"time"
 
-	"kontroler/store"
-
 	"github.com/google/go-cmp/cmp"
+
+	"kontroler/store"
+	"kontroler/store/transition"
 )
 
 func TestAdmit(t *testing.T) {
@@ -35,7 +36,7 @@ func TestAdmit(t *testing.T) {
 	if diff := cmp.Diff(wantTasks, tasks); diff != "" {
 		t.Errorf("tasks (-want +got):\n%s", diff)
 	}
-	f.mustCommit(got.ID, func(c *store.Changes) { c.RunStarted(at(2)) })
+	f.mustCommit(got.ID, transition.RunStarted{At: at(2)})
 	changes := f.text(`SELECT count(*) FROM kontroler.changes`)
 	again, err := f.leader.Admit(t.Context(), run, []store.NewTask{{Name: "x"}})
 	if err != nil {
@@ -101,7 +102,7 @@ func TestRefuse(t *testing.T) {
 func TestDiscard(t *testing.T) {
 	f := newFixture(t)
 	pending, begun := f.admit(0), f.admit(0)
-	f.mustCommit(begun.ID, func(c *store.Changes) { c.RunStarted(at(2)) })
+	f.mustCommit(begun.ID, transition.RunStarted{At: at(2)})
 	for range 2 {
 		if err := f.leader.Discard(t.Context(), pending.ID); err != nil {
 			t.Errorf("discarding a Pending run: %v", err)

@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"testing"
 
-	"kontroler/store"
-
 	"github.com/google/go-cmp/cmp"
+
+	"kontroler/store/transition"
 )
 
 // TestReadContract pins the columns of the views: a column may be added at the end, none may change or go.
@@ -64,10 +64,10 @@ func TestReasonsOfTasks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.mustCommit(run, func(c *store.Changes) {
-		c.RunHeld("MaxParallel")
-		c.AttemptWaits(attempts[0].ID, "QuotaExceeded", "pods: 10 of 10", at(6), at(60))
-	})
+	f.mustCommit(run,
+		transition.RunHeld{Reason: "MaxParallel"},
+		transition.AttemptWaits{Attempt: attempts[0].ID, Reason: "QuotaExceeded", Message: "pods: 10 of 10", At: at(6), Due: at(60)},
+	)
 	rows := map[int]string{}
 	for position := range 10 {
 		rows[position] = f.text(`SELECT phase || '|' || reason || '|' || message FROM kontroler_v1.tasks WHERE run_id = $1 AND position = $2`, run, position)

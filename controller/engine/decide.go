@@ -6,14 +6,15 @@ import (
 	"slices"
 	"sort"
 	"time"
+
+	"kontroler/store/transition"
 )
 
 // decision is one call of Decide.
 type decision struct {
-	Slice
-	now    time.Time
-	ledger Ledger
-	next   Next
+	Snapshot
+	now time.Time
+	Decision
 
 	tasks map[int]*Task // by position
 	// delta of the run's counters, by task phase
@@ -26,11 +27,12 @@ type decision struct {
 	ready []int
 }
 
-// Decide writes to the ledger what follows from the slice at the time now, and returns what to do once that is committed.
-// Its one error is a slice that contradicts itself: it lacks a row it must have, or has one that cannot be.
-func Decide(s Slice, now time.Time, ledger Ledger) (Next, error) {
+// Decide returns what follows from a snapshot at the time now. Its one error is a snapshot that contradicts itself: it
+// lacks a row that it must have, or has one that cannot be.
+func Decide(s Snapshot, now time.Time) (Decision, error) {
+	s.judge(now)
 	s.Tasks, s.Attempts = slices.Clone(s.Tasks), slices.Clone(s.Attempts)
-	d := &decision{Slice: s, now: now, ledger: ledger, tasks: make(map[int]*Task, len(s.Tasks)), delta: map[string]int{}, met: map[int]int{}}
+	d := &decision{Snapshot: s, now: now, tasks: make(map[int]*Task, len(s.Tasks)), delta: map[string]int{}, met: map[int]int{}}
 	for i := range s.Tasks {
 		t := &s.Tasks[i]
 		if d.tasks[t.Position] != nil {
@@ -48,22 +50,23 @@ func Decide(s Slice, now time.Time, ledger Ledger) (Next, error) {
 		}
 	}
 	if s.Run.Phase == RunPending {
-		ledger.RunStarted(now)
+		d.add(transition.RunStarted{At: now})
 	}
 	d.stopRun()
 	for i := range s.Attempts {
 		if err := d.attempt(&s.Attempts[i]); err != nil {
-			return Next{}, err
+			return Decision{}, err
 		}
 	}
 	if err := d.children(); err != nil {
-		return Next{}, err
+		return Decision{}, err
 	}
 	d.start()
-	d.counts()
 	d.end()
-	return d.next, nil
+	return d.Decision, nil
 }
+
+func (d *decision) add(t transition.Transition) { d.Transitions = append(d.Transitions, t) }
 
 // stopRun begins the stop of the run, once, for the first reason there is. Attempts that end in this same decision end as
 // their facts say.
@@ -73,11 +76,11 @@ func (d *decision) stopRun() {
 	}
 	reason := ""
 	switch {
-	case d.Deleted:
+	case d.DagRunDeleted:
 		reason = ReasonDeleted
-	case d.Ahead:
+	case d.DagRunEnded:
 		reason = ReasonHistoryLost
-	case d.Cancel:
+	case d.CancelRequested:
 		reason = ReasonUserCancelled
 	case !d.Run.Deadline.IsZero() && !d.now.Before(d.Run.Deadline):
 		reason = ReasonDeadlineExceeded
@@ -89,13 +92,13 @@ func (d *decision) stopRun() {
 	}
 	d.Run.Stop = reason
 	message := d.stopMessage()
-	d.ledger.RunStopping(reason)
-	d.ledger.UnstartedCancelled(reason, message, d.now)
+	d.add(transition.RunStopping{Reason: reason})
+	d.add(transition.UnstartedCancelled{Reason: reason, Message: message, At: d.now})
 	d.delta[TaskCancelled] += d.Run.Waiting + d.Run.Ready
 	d.delta[TaskWaiting] -= d.Run.Waiting
 	d.delta[TaskReady] -= d.Run.Ready
-	d.ledger.LiveStopped(reason, message, d.now)
-	d.next.Again = true
+	d.add(transition.LiveStopped{Reason: reason, Message: message, Due: d.now})
+	d.Again = true
 	for _, t := range d.tasks {
 		if t.Phase == TaskWaiting || t.Phase == TaskReady {
 			t.Phase = TaskCancelled
@@ -114,7 +117,7 @@ func (d *decision) attempt(a *Attempt) error {
 		return fmt.Errorf("slice has live attempt %d of the task at position %d, which is %s", a.ID, a.Task, task.Phase)
 	}
 	p := ours(*a, d.Pods[a.PodName])
-	if end, ok := HowEnded(*a, p, d.now); ok {
+	if end, ended := d.ends[a.PodName]; ended {
 		d.endAttempt(a, task, p, end)
 		return nil
 	}
@@ -146,10 +149,10 @@ func (d *decision) endAttempt(a *Attempt, task *Task, p *Pod, end End) {
 	if end.Started.IsZero() {
 		end.Started = a.Started
 	}
-	d.ledger.AttemptEnded(a.ID, end.Phase, end.Reason, end.Message, end.ExitCode, uid, node, end.Started, end.Finished)
-	d.next.Ended = append(d.next.Ended, a.PodName)
+	d.add(transition.AttemptEnded{Attempt: a.ID, Phase: end.Phase, Reason: end.Reason, Message: end.Message, ExitCode: end.ExitCode, PodUID: uid, Node: node, StartedAt: end.Started, FinishedAt: end.Finished})
+	d.Ended = append(d.Ended, a.PodName)
 	if p != nil && !p.Gone {
-		d.next.Reap = append(d.next.Reap, a.PodName)
+		d.Reap = append(d.Reap, a.PodName)
 	}
 	d.outcome(task, end, ran(a, p, end))
 }
@@ -200,11 +203,11 @@ func (d *decision) create(a *Attempt, reason string) {
 		return
 	}
 	if d.Slots <= 0 {
-		d.next.Throttled = true
+		d.Throttled = true
 		return
 	}
 	d.Slots--
-	d.next.Create = append(d.next.Create, Create{Task: a.Task, Number: a.Number, PodName: a.PodName, Reason: reason})
+	d.Create = append(d.Create, Create{Task: a.Task, Number: a.Number, PodName: a.PodName, Reason: reason})
 }
 
 // refused: what can never be right fails at once, what a policy refuses after the start grace; all else is waited out. The
@@ -241,7 +244,7 @@ func (d *decision) waits(a *Attempt, reason, message string, due time.Time) {
 		return
 	}
 	if reason != a.Reason || message != a.Message || !due.Equal(a.Due) {
-		d.ledger.AttemptWaits(a.ID, reason, message, d.now, due)
+		d.add(transition.AttemptWaits{Attempt: a.ID, Reason: reason, Message: message, At: d.now, Due: due})
 	}
 	d.wake(due)
 }
@@ -249,7 +252,7 @@ func (d *decision) waits(a *Attempt, reason, message string, due time.Time) {
 func (d *decision) stopping(a *Attempt, p *Pod) {
 	switch {
 	case p.Deletion.IsZero():
-		d.next.Delete = append(d.next.Delete, Delete{PodName: a.PodName, PodUID: p.UID})
+		d.Delete = append(d.Delete, Delete{PodName: a.PodName, PodUID: p.UID})
 		d.due(a, d.now.Add(stopRetry))
 	case d.now.Before(p.Deletion.Add(NodeLostAfter)):
 		d.dueAt(a, p.Deletion.Add(NodeLostAfter))
@@ -259,14 +262,14 @@ func (d *decision) stopping(a *Attempt, p *Pod) {
 }
 
 func (d *decision) due(a *Attempt, due time.Time) {
-	d.ledger.AttemptDue(a.ID, due)
+	d.add(transition.AttemptDue{Attempt: a.ID, Due: due})
 	d.wake(due)
 }
 
 // dueAt is due, written only if it says something new.
 func (d *decision) dueAt(a *Attempt, due time.Time) {
 	if !due.Equal(a.Due) {
-		d.ledger.AttemptDue(a.ID, due)
+		d.add(transition.AttemptDue{Attempt: a.ID, Due: due})
 	}
 	d.wake(due)
 }
@@ -286,7 +289,7 @@ func (d *decision) running(a *Attempt, p *Pod) {
 	}
 	due = d.watchDeletion(p, due)
 	if a.Phase != AttemptRunning {
-		d.ledger.AttemptRunning(a.ID, p.UID, p.Node, p.Started, due)
+		d.add(transition.AttemptRunning{Attempt: a.ID, PodUID: p.UID, Node: p.Node, StartedAt: p.Started, Due: due})
 		a.Due = due
 	}
 	if over {
@@ -312,7 +315,7 @@ func (d *decision) watchDeletion(p *Pod, due time.Time) time.Time {
 func (d *decision) pending(a *Attempt, p *Pod) {
 	if a.Phase == AttemptDecided {
 		a.Seen, a.Due, a.Reason, a.Message = d.now, d.now.Add(slowStart), "", ""
-		d.ledger.AttemptPending(a.ID, p.UID, p.Node, d.now, a.Due)
+		d.add(transition.AttemptPending{Attempt: a.ID, PodUID: p.UID, Node: p.Node, At: d.now, Due: a.Due})
 	}
 	reason, message, due := "", "", time.Time{}
 	slow := a.Seen.Add(slowStart)
@@ -343,17 +346,17 @@ func (d *decision) pending(a *Attempt, p *Pod) {
 // stopAttempt commits the stop before the Pod is deleted.
 func (d *decision) stopAttempt(a *Attempt, p *Pod, stop, message string) {
 	due := d.now.Add(stopRetry)
-	d.ledger.AttemptStopping(a.ID, stop, message, due)
+	d.add(transition.AttemptStopping{Attempt: a.ID, Reason: stop, Message: message, Due: due})
 	d.wake(due)
 	if p.Deletion.IsZero() {
-		d.next.Delete = append(d.next.Delete, Delete{PodName: a.PodName, PodUID: p.UID})
+		d.Delete = append(d.Delete, Delete{PodName: a.PodName, PodUID: p.UID})
 	}
 }
 
 // start decides attempts for Ready tasks, oldest first, as far as maxParallel, --max-pods and the size of a sync allow.
 func (d *decision) start() {
 	held := ""
-	if d.next.Throttled {
+	if d.Throttled {
 		held = HoldThrottled
 	}
 	hold := held
@@ -375,29 +378,29 @@ func (d *decision) start() {
 			room, hold = d.Starts, cmp.Or(d.StartsHeld, held)
 		}
 		if d.Slots < room {
-			room, hold, d.next.Throttled = d.Slots, HoldThrottled, true
+			room, hold, d.Throttled = d.Slots, HoldThrottled, true
 		}
 		for i := 0; i < room; i++ {
 			d.startTask(d.tasks[d.ready[i]])
 		}
 		// All that this sync may start: there can be Ready tasks that the slice has not.
 		if d.Starts > 0 && room == d.Starts && d.StartsHeld == "" && d.Run.Ready+d.delta[TaskReady] > 0 {
-			d.next.Again = true
+			d.Again = true
 		}
 	}
 	if hold != d.Run.Hold {
-		d.ledger.RunHeld(hold)
+		d.add(transition.RunHeld{Reason: hold})
 	}
 }
 
 func (d *decision) startTask(t *Task) {
 	number := t.Attempts + 1
 	name := d.PodName(d.Graph.Task(t.Position).Name, 0, number)
-	d.ledger.TaskActive(t.ID, d.now)
-	d.ledger.AttemptDecided(t.ID, number, name, d.now)
+	d.add(transition.TaskActive{Task: t.ID, At: d.now})
+	d.add(transition.AttemptDecided{Task: t.ID, Number: number, PodName: name, At: d.now})
 	d.move(t, TaskActive)
 	d.Slots--
-	d.next.Create = append(d.next.Create, Create{Task: t.Position, Number: number, PodName: name, Ready: t.Due})
+	d.Create = append(d.Create, Create{Task: t.Position, Number: number, PodName: name, Ready: t.Due})
 }
 
 func (d *decision) move(t *Task, phase string) {
@@ -406,7 +409,7 @@ func (d *decision) move(t *Task, phase string) {
 	t.Phase = phase
 }
 
-func (d *decision) wake(at time.Time) { d.next.Wake = sooner(d.next.Wake, at) }
+func (d *decision) wake(at time.Time) { d.Wake = sooner(d.Wake, at) }
 
 // wakeLater is wake for what is due while nothing is known of it: asking again at once would tell nothing.
 func (d *decision) wakeLater(at time.Time) {
@@ -424,18 +427,6 @@ func sooner(a, b time.Time) time.Time {
 	return a
 }
 
-func (d *decision) counts() {
-	changed := false
-	for _, n := range d.delta {
-		changed = changed || n != 0
-	}
-	if !changed {
-		return
-	}
-	d.ledger.RunCounts(d.delta[TaskWaiting], d.delta[TaskReady], d.delta[TaskActive], d.delta[TaskSucceeded],
-		d.delta[TaskFailed], d.delta[TaskSkipped], d.delta[TaskCancelled])
-}
-
 // end ends the run once nothing of it can run any more.
 func (d *decision) end() {
 	r, count := d.Run, func(phase string, n int) int { return n + d.delta[phase] }
@@ -445,15 +436,15 @@ func (d *decision) end() {
 	failed, cancelled := count(TaskFailed, r.Failed), count(TaskCancelled, r.Cancelled)
 	switch {
 	case (r.Stop == ReasonDeadlineExceeded || r.Stop == ReasonVersionUnreadable) && (failed > 0 || cancelled > 0):
-		d.ledger.RunEnded(RunFailed, r.Stop, d.stopMessage(), d.now)
+		d.add(transition.RunEnded{Phase: RunFailed, Reason: r.Stop, Message: d.stopMessage(), At: d.now})
 	case r.Stop != "" && cancelled > 0:
-		d.ledger.RunEnded(RunCancelled, r.Stop, d.stopMessage(), d.now)
+		d.add(transition.RunEnded{Phase: RunCancelled, Reason: r.Stop, Message: d.stopMessage(), At: d.now})
 	case failed > 0:
-		d.ledger.RunEnded(RunFailed, ReasonTaskFailed, failures(failed), d.now)
+		d.add(transition.RunEnded{Phase: RunFailed, Reason: ReasonTaskFailed, Message: failures(failed), At: d.now})
 	default:
-		d.ledger.RunEnded(RunSucceeded, "", "", d.now)
+		d.add(transition.RunEnded{Phase: RunSucceeded, At: d.now})
 	}
-	d.next.RunEnded, d.next.Again, d.next.Wake = true, false, time.Time{}
+	d.IsLast, d.Again, d.Wake = true, false, time.Time{}
 }
 
 // stopMessage says why the run is being stopped.

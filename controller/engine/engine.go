@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"kontroler/apis/dag"
+	"kontroler/store/transition"
 )
 
 // Numbers of the contract that apis/README.md and controller/README.md state.
@@ -55,8 +56,8 @@ type Attempt struct {
 	Seen time.Time
 }
 
-// Slice is everything a decision may know.
-type Slice struct {
+// Snapshot is everything a decision may know.
+type Snapshot struct {
 	Graph *dag.Graph
 	Run   Run
 	// Tasks: those of Attempts, the children of those whose attempt ends, Ready ones that may start (as many as Starts, if
@@ -72,8 +73,9 @@ type Slice struct {
 	// Blocked says, by task, why Pods of Decided attempts may not be created now. They need no slot. The caller decides
 	// the run again when their turn comes.
 	Blocked map[int]Refusal
-	// Cancel: the DagRun says so. Deleted: it is gone, read live. Ahead: it has ended, what became of it is not in the rows.
-	Cancel, Deleted, Ahead bool
+	// CancelRequested is the DagRun's spec.cancel. DagRunDeleted: it is gone, or being deleted. DagRunEnded: its status says
+	// that the run has ended, so the rows are older than it: the database was restored.
+	CancelRequested, DagRunDeleted, DagRunEnded bool
 	// Unreadable is why the version of the run cannot be read; empty: it can. Graph is blank then, and the run is stopped.
 	Unreadable string
 	// Starts is how many attempts this sync may decide, StartsHeld the hold when that is less than a sync's worth.
@@ -85,6 +87,9 @@ type Slice struct {
 	StartGrace time.Duration
 	// PodName derives the name of an attempt's Pod.
 	PodName func(task string, index, number int) string
+
+	// ends are how attempts ended, by Pod name, once the snapshot is judged.
+	ends map[string]End
 }
 
 // Refusal is the API server's answer to a create. Never: it can never be right.
@@ -93,23 +98,23 @@ type Refusal struct {
 	Never           bool
 }
 
-// Next is what to do once the decision is committed.
-type Next struct {
-	Create []Create
-	Delete []Delete
-	// Reap names the Pods whose outcome is now counted.
-	Reap []string
-	// Wake is when what the slice has needs a look although nothing happens; zero: never. Rows that it has not may be due
-	// sooner: who gathers knows.
+// Decision is what follows from a snapshot: transitions to commit together, and what to do once they are committed.
+type Decision struct {
+	Transitions []transition.Transition
+	Create      []Create
+	Delete      []Delete
+	// Reap names the Pods whose outcome is counted by the commit, Ended all Pods of attempts that end, also of those that
+	// are gone.
+	Reap, Ended []string
+	// Wake is when the snapshot must be decided again although nothing happens. Zero: never. Rows that it lacks may be due
+	// sooner.
 	Wake time.Time
-	// Again: there is more to decide now.
+	// Again reports that there is more to decide now.
 	Again bool
-	// Throttled: more Pods would be created if there were more slots.
+	// Throttled reports that more Pods would be created if there were more slots.
 	Throttled bool
-	// Ended names the Pods of the attempts that ended.
-	Ended []string
-	// RunEnded: this was the run's last decision.
-	RunEnded bool
+	// IsLast reports that the run ends: nothing is left to decide.
+	IsLast bool
 }
 
 // Create a Pod for an attempt that was decided. Reason is why it was not created before; Ready is since when its task could
@@ -122,33 +127,3 @@ type Create struct {
 
 // Delete the Pod of an attempt that is being stopped.
 type Delete struct{ PodName, PodUID string }
-
-// Ledger receives the transitions of a decision; package store's Changes is the one that writes them. Each method is one
-// legal transition; times are UTC, a zero due time is none.
-type Ledger interface {
-	TaskUnblocked(task int64, met int)
-	TaskReady(task int64, at time.Time)
-	TaskSkipped(task int64, message string, cascade bool, at time.Time)
-	TaskActive(task int64, at time.Time)
-	TaskBackedOff(task int64, reason, message string, due time.Time, retries, restarts int)
-	TaskSucceeded(task int64, at time.Time)
-	TaskFailed(task int64, reason, message string, cascade bool, at time.Time)
-	TaskCancelled(task int64, reason, message string, at time.Time)
-	TaskCascaded(task int64)
-	UnstartedCancelled(reason, message string, at time.Time)
-
-	AttemptDecided(task int64, number int, podName string, at time.Time)
-	AttemptPending(attempt int64, podUID, node string, at, due time.Time)
-	AttemptRunning(attempt int64, podUID, node string, startedAt, due time.Time)
-	AttemptWaits(attempt int64, reason, message string, at, due time.Time)
-	AttemptDue(attempt int64, due time.Time)
-	AttemptStopping(attempt int64, stop, message string, due time.Time)
-	LiveStopped(stop, message string, due time.Time)
-	AttemptEnded(attempt int64, phase, reason, message string, exitCode *int32, podUID, node string, startedAt, finishedAt time.Time)
-
-	RunStarted(at time.Time)
-	RunStopping(stop string)
-	RunHeld(hold string)
-	RunEnded(phase, reason, message string, at time.Time)
-	RunCounts(waiting, ready, active, succeeded, failed, skipped, cancelled int)
-}

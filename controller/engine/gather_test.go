@@ -12,7 +12,7 @@ import (
 
 // gathered is what one sync knows.
 type gathered struct {
-	slice     engine.Slice
+	slice     engine.Snapshot
 	strangers []string
 	nextDue   time.Time
 	more      bool
@@ -20,8 +20,8 @@ type gathered struct {
 
 // gather makes the slice of a sync, no larger than the limits allow.
 func (w *world) gather(c change) (*gathered, error) {
-	g := &gathered{slice: engine.Slice{
-		Graph: w.graph, Run: w.rows.run, Pods: map[string]*engine.Pod{}, Refusals: c.refusals, Cancel: w.cancel, Deleted: w.deleted,
+	g := &gathered{slice: engine.Snapshot{
+		Graph: w.graph, Run: w.rows.run, Pods: map[string]*engine.Pod{}, Refusals: c.refusals, CancelRequested: w.cancel, DagRunDeleted: w.deleted,
 		Slots: w.slots(), StartGrace: engine.DefaultStartGrace, PodName: podName,
 	}}
 	have := map[int]bool{}
@@ -41,7 +41,9 @@ func (w *world) gather(c change) (*gathered, error) {
 			return nil, err
 		}
 	}
-	w.gatherChildren(g, add)
+	for _, position := range g.slice.Missing(w.now, w.limits.descendants) {
+		add(int(position))
+	}
 	return g, nil
 }
 
@@ -137,46 +139,6 @@ func (w *world) askPod(g *gathered, c change, a engine.Attempt) error {
 	}
 	g.slice.Pods[a.PodName] = &facts
 	return nil
-}
-
-// gatherChildren takes the children of tasks whose attempt ends or that cascade, and some of what comes after failures.
-func (w *world) gatherChildren(g *gathered, add func(int)) {
-	var failed []int
-	for _, t := range g.slice.Tasks {
-		if t.Cascade {
-			failed = append(failed, t.Position)
-		}
-	}
-	for _, a := range g.slice.Attempts {
-		if end, over := engine.HowEnded(a, g.slice.Pods[a.PodName], w.now); over && end.Phase != engine.AttemptSucceeded {
-			failed = append(failed, a.Task)
-		} else if over {
-			w.addChildren(a.Task, add)
-		}
-	}
-	for _, position := range failed {
-		w.addChildren(position, add)
-	}
-	seen, budget := map[int32]bool{}, w.limits.descendants
-	for ; len(failed) > 0; failed = failed[1:] {
-		for _, child := range w.graph.Children(failed[0]) {
-			if budget == 0 {
-				return
-			}
-			if !seen[child] {
-				seen[child] = true
-				add(int(child))
-				failed = append(failed, int(child))
-				budget--
-			}
-		}
-	}
-}
-
-func (w *world) addChildren(position int, add func(int)) {
-	for _, child := range w.graph.Children(position) {
-		add(int(child))
-	}
 }
 
 // commit writes, and compares what is then written with what it must mean.

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"kontroler/store/transition"
 )
 
 // recorder is a Ledger that writes down what it is told, a line a transition, times as seconds from t0.
@@ -98,19 +100,62 @@ func (r *recorder) AttemptEnded(attempt int64, phase, reason, _ string, exitCode
 	r.add("ended", attempt, phase, reason, code(exitCode), podUID, node, startedAt, finishedAt)
 }
 
-func (r *recorder) RunCounts(waiting, ready, active, succeeded, failed, skipped, cancelled int) {
-	var parts []string
-	for i, n := range []int{waiting, ready, active, succeeded, failed, skipped, cancelled} {
-		if n != 0 {
-			parts = append(parts, fmt.Sprintf("%s%+d", []string{"w", "r", "a", "s", "f", "k", "c"}[i], n))
-		}
-	}
-	r.add("counts", strings.Join(parts, " "))
-}
-
 func cascading(cascade bool) string {
 	if cascade {
 		return " (cascade)"
 	}
 	return ""
+}
+
+func record(transitions []transition.Transition) *recorder {
+	r := &recorder{}
+	for _, t := range transitions {
+		switch t := t.(type) {
+		case transition.TaskUnblocked:
+			r.TaskUnblocked(t.Task, t.Met)
+		case transition.TaskReady:
+			r.TaskReady(t.Task, t.At)
+		case transition.TaskSkipped:
+			r.TaskSkipped(t.Task, t.Message, t.Cascade, t.At)
+		case transition.TaskActive:
+			r.TaskActive(t.Task, t.At)
+		case transition.TaskBackedOff:
+			r.TaskBackedOff(t.Task, t.Reason, t.Message, t.Due, t.Retries, t.Restarts)
+		case transition.TaskSucceeded:
+			r.TaskSucceeded(t.Task, t.At)
+		case transition.TaskFailed:
+			r.TaskFailed(t.Task, t.Reason, t.Message, t.Cascade, t.At)
+		case transition.TaskCancelled:
+			r.TaskCancelled(t.Task, t.Reason, t.Message, t.At)
+		case transition.TaskCascaded:
+			r.TaskCascaded(t.Task)
+		case transition.UnstartedCancelled:
+			r.UnstartedCancelled(t.Reason, t.Message, t.At)
+		case transition.AttemptDecided:
+			r.AttemptDecided(t.Task, t.Number, t.PodName, t.At)
+		case transition.AttemptPending:
+			r.AttemptPending(t.Attempt, t.PodUID, t.Node, t.At, t.Due)
+		case transition.AttemptRunning:
+			r.AttemptRunning(t.Attempt, t.PodUID, t.Node, t.StartedAt, t.Due)
+		case transition.AttemptWaits:
+			r.AttemptWaits(t.Attempt, t.Reason, t.Message, t.At, t.Due)
+		case transition.AttemptDue:
+			r.AttemptDue(t.Attempt, t.Due)
+		case transition.AttemptStopping:
+			r.AttemptStopping(t.Attempt, t.Reason, t.Message, t.Due)
+		case transition.LiveStopped:
+			r.LiveStopped(t.Reason, t.Message, t.Due)
+		case transition.AttemptEnded:
+			r.AttemptEnded(t.Attempt, t.Phase, t.Reason, t.Message, t.ExitCode, t.PodUID, t.Node, t.StartedAt, t.FinishedAt)
+		case transition.RunStarted:
+			r.RunStarted(t.At)
+		case transition.RunStopping:
+			r.RunStopping(t.Reason)
+		case transition.RunHeld:
+			r.RunHeld(t.Reason)
+		case transition.RunEnded:
+			r.RunEnded(t.Phase, t.Reason, t.Message, t.At)
+		}
+	}
+	return r
 }

@@ -10,6 +10,7 @@ import (
 
 	"kontroler/apis/dag"
 	"kontroler/controller/engine"
+	"kontroler/store/transition"
 )
 
 // taskRow and attemptRow are rows as the database has them, with the columns that the engine does not read.
@@ -90,12 +91,11 @@ const (
 	opUnstarted
 	opDecided
 	opRun
-	opCounts
 	opRunEnded
 	ops
 )
 
-// changes is the Ledger of one decision.
+// changes are the transitions of one decision, to be applied to rows.
 type changes struct {
 	rows  *rows
 	ops   [ops][]func() error
@@ -209,8 +209,19 @@ func (c *changes) attempt(op int, id int64, f func(*attemptRow) error, from ...s
 	})
 }
 
-func (t *taskRow) become(phase string) {
+// become gives a task a phase, and moves the run's counters with it.
+func (r *rows) become(t *taskRow, phase string) {
+	*r.counter(t.Phase)--
+	*r.counter(phase)++
 	t.Phase, t.Due, t.reason = phase, time.Time{}, ""
+}
+
+func (r *rows) counter(phase string) *int {
+	return map[string]*int{
+		engine.TaskWaiting: &r.run.Waiting, engine.TaskReady: &r.run.Ready, engine.TaskActive: &r.run.Active,
+		engine.TaskSucceeded: &r.run.Succeeded, engine.TaskFailed: &r.run.Failed, engine.TaskSkipped: &r.run.Skipped,
+		engine.TaskCancelled: &r.run.Cancelled,
+	}[phase]
 }
 
 func (c *changes) TaskUnblocked(task int64, met int) {
@@ -225,7 +236,7 @@ func (c *changes) TaskUnblocked(task int64, met int) {
 
 func (c *changes) TaskReady(task int64, at time.Time) {
 	c.task(opReady, task, engine.TaskWaiting, func(t *taskRow) error {
-		t.become(engine.TaskReady)
+		c.rows.become(t, engine.TaskReady)
 		t.Unmet, t.Due = 0, at
 		return nil
 	})
@@ -233,7 +244,7 @@ func (c *changes) TaskReady(task int64, at time.Time) {
 
 func (c *changes) TaskSkipped(task int64, _ string, cascade bool, _ time.Time) {
 	c.task(opSkipped, task, engine.TaskWaiting, func(t *taskRow) error {
-		t.become(engine.TaskSkipped)
+		c.rows.become(t, engine.TaskSkipped)
 		t.Cascade = cascade
 		return nil
 	})
@@ -241,7 +252,7 @@ func (c *changes) TaskSkipped(task int64, _ string, cascade bool, _ time.Time) {
 
 func (c *changes) TaskActive(task int64, _ time.Time) {
 	c.task(opActive, task, engine.TaskReady, func(t *taskRow) error {
-		t.become(engine.TaskActive)
+		c.rows.become(t, engine.TaskActive)
 		t.Attempts++
 		return nil
 	})
@@ -249,19 +260,19 @@ func (c *changes) TaskActive(task int64, _ time.Time) {
 
 func (c *changes) TaskBackedOff(task int64, reason, _ string, due time.Time, retries, restarts int) {
 	c.task(opBackedOff, task, engine.TaskActive, func(t *taskRow) error {
-		t.become(engine.TaskReady)
+		c.rows.become(t, engine.TaskReady)
 		t.reason, t.Due, t.Retries, t.Restarts = reason, due, retries, restarts
 		return nil
 	})
 }
 
 func (c *changes) TaskSucceeded(task int64, _ time.Time) {
-	c.task(opSucceeded, task, engine.TaskActive, func(t *taskRow) error { t.become(engine.TaskSucceeded); return nil })
+	c.task(opSucceeded, task, engine.TaskActive, func(t *taskRow) error { c.rows.become(t, engine.TaskSucceeded); return nil })
 }
 
 func (c *changes) TaskFailed(task int64, reason, _ string, cascade bool, _ time.Time) {
 	c.task(opFailed, task, engine.TaskActive, func(t *taskRow) error {
-		t.become(engine.TaskFailed)
+		c.rows.become(t, engine.TaskFailed)
 		t.reason, t.Cascade = reason, cascade
 		return nil
 	})
@@ -269,7 +280,7 @@ func (c *changes) TaskFailed(task int64, reason, _ string, cascade bool, _ time.
 
 func (c *changes) TaskCancelled(task int64, reason, _ string, _ time.Time) {
 	c.task(opCancelled, task, engine.TaskActive, func(t *taskRow) error {
-		t.become(engine.TaskCancelled)
+		c.rows.become(t, engine.TaskCancelled)
 		t.reason = reason
 		return nil
 	})
@@ -291,7 +302,7 @@ func (c *changes) UnstartedCancelled(reason, _ string, _ time.Time) {
 		for _, t := range c.rows.tasks {
 			t.Cascade = false
 			if t.Phase == engine.TaskWaiting || t.Phase == engine.TaskReady {
-				t.become(engine.TaskCancelled)
+				c.rows.become(t, engine.TaskCancelled)
 				t.reason = reason
 			}
 		}
@@ -427,15 +438,53 @@ func (c *changes) RunEnded(phase, reason, _ string, _ time.Time) {
 	}, engine.RunRunning)
 }
 
-func (c *changes) RunCounts(waiting, ready, active, succeeded, failed, skipped, cancelled int) {
-	c.ofRun(opCounts, func(r *engine.Run) error {
-		r.Waiting += waiting
-		r.Ready += ready
-		r.Active += active
-		r.Succeeded += succeeded
-		r.Failed += failed
-		r.Skipped += skipped
-		r.Cancelled += cancelled
-		return nil
-	}, engine.RunPending, engine.RunRunning)
+func (c *changes) add(transitions []transition.Transition) {
+	for _, t := range transitions {
+		switch t := t.(type) {
+		case transition.TaskUnblocked:
+			c.TaskUnblocked(t.Task, t.Met)
+		case transition.TaskReady:
+			c.TaskReady(t.Task, t.At)
+		case transition.TaskSkipped:
+			c.TaskSkipped(t.Task, t.Message, t.Cascade, t.At)
+		case transition.TaskActive:
+			c.TaskActive(t.Task, t.At)
+		case transition.TaskBackedOff:
+			c.TaskBackedOff(t.Task, t.Reason, t.Message, t.Due, t.Retries, t.Restarts)
+		case transition.TaskSucceeded:
+			c.TaskSucceeded(t.Task, t.At)
+		case transition.TaskFailed:
+			c.TaskFailed(t.Task, t.Reason, t.Message, t.Cascade, t.At)
+		case transition.TaskCancelled:
+			c.TaskCancelled(t.Task, t.Reason, t.Message, t.At)
+		case transition.TaskCascaded:
+			c.TaskCascaded(t.Task)
+		case transition.UnstartedCancelled:
+			c.UnstartedCancelled(t.Reason, t.Message, t.At)
+		case transition.AttemptDecided:
+			c.AttemptDecided(t.Task, t.Number, t.PodName, t.At)
+		case transition.AttemptPending:
+			c.AttemptPending(t.Attempt, t.PodUID, t.Node, t.At, t.Due)
+		case transition.AttemptRunning:
+			c.AttemptRunning(t.Attempt, t.PodUID, t.Node, t.StartedAt, t.Due)
+		case transition.AttemptWaits:
+			c.AttemptWaits(t.Attempt, t.Reason, t.Message, t.At, t.Due)
+		case transition.AttemptDue:
+			c.AttemptDue(t.Attempt, t.Due)
+		case transition.AttemptStopping:
+			c.AttemptStopping(t.Attempt, t.Reason, t.Message, t.Due)
+		case transition.LiveStopped:
+			c.LiveStopped(t.Reason, t.Message, t.Due)
+		case transition.AttemptEnded:
+			c.AttemptEnded(t.Attempt, t.Phase, t.Reason, t.Message, t.ExitCode, t.PodUID, t.Node, t.StartedAt, t.FinishedAt)
+		case transition.RunStarted:
+			c.RunStarted(t.At)
+		case transition.RunStopping:
+			c.RunStopping(t.Reason)
+		case transition.RunHeld:
+			c.RunHeld(t.Reason)
+		case transition.RunEnded:
+			c.RunEnded(t.Phase, t.Reason, t.Message, t.At)
+		}
+	}
 }

@@ -18,7 +18,7 @@ import (
 type scene struct {
 	graph string
 	spec  func(*v1alpha1.DAGSpec)
-	slice func(*engine.Slice)
+	slice func(*engine.Snapshot)
 	now   int
 	want  []string
 }
@@ -47,8 +47,8 @@ func compile(t testing.TB, graph string, change func(*v1alpha1.DAGSpec)) *dag.Gr
 }
 
 // newSlice is a slice of a running run with every task in it, Waiting. Task 10+n and attempt 100+n are those of position n.
-func newSlice(g *dag.Graph) *engine.Slice {
-	s := &engine.Slice{
+func newSlice(g *dag.Graph) *engine.Snapshot {
+	s := &engine.Snapshot{
 		Graph: g, Run: engine.Run{Phase: engine.RunRunning, Total: g.Len()}, Pods: map[string]*engine.Pod{}, Refusals: map[string]engine.Refusal{},
 		Starts: 100, Slots: 100, StartGrace: engine.DefaultStartGrace,
 		PodName: func(task string, _, number int) string { return fmt.Sprintf("%s-%d", task, number) },
@@ -60,7 +60,7 @@ func newSlice(g *dag.Graph) *engine.Slice {
 }
 
 // count fills in the run's counters.
-func count(s *engine.Slice) {
+func count(s *engine.Snapshot) {
 	r := &s.Run
 	for _, t := range s.Tasks {
 		switch t.Phase {
@@ -83,7 +83,7 @@ func count(s *engine.Slice) {
 }
 
 // is gives tasks a phase.
-func is(s *engine.Slice, phase string, positions ...int) {
+func is(s *engine.Snapshot, phase string, positions ...int) {
 	for _, position := range positions {
 		s.Tasks[position].Phase = phase
 		if phase != engine.TaskWaiting && phase != engine.TaskSkipped {
@@ -93,7 +93,7 @@ func is(s *engine.Slice, phase string, positions ...int) {
 }
 
 // live gives a task a live attempt, and returns it.
-func live(s *engine.Slice, position int, phase string) *engine.Attempt {
+func live(s *engine.Snapshot, position int, phase string) *engine.Attempt {
 	is(s, engine.TaskActive, position)
 	t := &s.Tasks[position]
 	t.Attempts++
@@ -110,19 +110,18 @@ func live(s *engine.Slice, position int, phase string) *engine.Attempt {
 }
 
 // ends gives a task a running attempt whose container exited with a code.
-func ends(s *engine.Slice, position int, exitCode int32) {
+func ends(s *engine.Snapshot, position int, exitCode int32) {
 	a := live(s, position, engine.AttemptRunning)
 	s.Pods[a.PodName] = pod(ended(exit(exitCode)))
 }
 
-func decide(s engine.Slice, now time.Time) (*recorder, engine.Next, error) {
-	r := &recorder{}
-	next, err := engine.Decide(s, now, r)
-	return r, next, err
+func decide(s engine.Snapshot, now time.Time) (*recorder, engine.Decision, error) {
+	next, err := engine.Decide(s, now)
+	return record(next.Transitions), next, err
 }
 
 // told is Next as lines.
-func told(n engine.Next) []string {
+func told(n engine.Decision) []string {
 	var lines []string
 	for _, c := range n.Create {
 		lines = append(lines, fmt.Sprintf("> create %d#%d %s", c.Task, c.Number, c.PodName))
@@ -142,7 +141,7 @@ func told(n engine.Next) []string {
 	if !n.Wake.IsZero() {
 		lines = append(lines, fmt.Sprintf("> wake @%v", n.Wake.Sub(t0).Seconds()))
 	}
-	if n.RunEnded {
+	if n.IsLast {
 		lines = append(lines, "> run ended")
 	}
 	return lines

@@ -49,14 +49,15 @@ func midway(t testing.TB, n int, exitCode, retries int32) (*world, change) {
 // cost is what one sync reads and writes.
 type cost struct{ Attempts, Tasks, Transitions, Syncs int }
 
-func syncOnce(t *testing.T, w *world, c change) (cost, engine.Next) {
+func syncOnce(t *testing.T, w *world, c change) (cost, engine.Decision) {
 	t.Helper()
 	g, err := w.gather(c)
 	if err != nil {
 		t.Fatal(err)
 	}
 	ledger := &changes{rows: w.rows}
-	next, err := engine.Decide(g.slice, w.now, ledger)
+	next, err := engine.Decide(g.slice, w.now)
+	ledger.add(next.Transitions)
 	if err == nil {
 		err = w.commit(ledger, g)
 	}
@@ -72,10 +73,10 @@ func TestCostOfOutcome(t *testing.T) {
 		exitCode, retries int32
 		want              cost
 	}{
-		// Ended, succeeded, child ready, active and decided, counters.
-		"success": {0, 0, cost{Attempts: 1, Tasks: 2, Transitions: 6, Syncs: 1}},
-		// Ended, backed off, counters. The slice also has descendants, which are not needed in the end.
-		"retry": {1, 1, cost{Attempts: 1, Transitions: 3, Syncs: 1}},
+		// Ended, succeeded, child ready, active and decided.
+		"success": {0, 0, cost{Attempts: 1, Tasks: 2, Transitions: 5, Syncs: 1}},
+		// Ended, backed off. The slice also has descendants, which are not needed in the end.
+		"retry": {1, 1, cost{Attempts: 1, Transitions: 2, Syncs: 1}},
 	}
 	for name, c := range cases {
 		for _, n := range []int{10, 1000, 10000} {
@@ -142,18 +143,6 @@ func TestDecideLeavesTheSlice(t *testing.T) {
 	}
 }
 
-// silent is a Ledger that does nothing.
-type silent struct{ engine.Ledger }
-
-func (silent) TaskReady(int64, time.Time)                   {}
-func (silent) TaskActive(int64, time.Time)                  {}
-func (silent) TaskSucceeded(int64, time.Time)               {}
-func (silent) AttemptDecided(int64, int, string, time.Time) {}
-func (silent) AttemptEnded(int64, string, string, string, *int32, string, string, time.Time, time.Time) {
-}
-func (silent) RunCounts(int, int, int, int, int, int, int) {}
-func (silent) RunHeld(string)                              {}
-
 // BenchmarkDecide decides what follows from 500 successes at once, each with a child that may start, in a run of 10,000.
 func BenchmarkDecide(b *testing.B) {
 	const outcomes = 500
@@ -176,7 +165,7 @@ func BenchmarkDecide(b *testing.B) {
 	s.PodName = func(task string, _, _ int) string { return task }
 	b.ReportAllocs()
 	for b.Loop() {
-		next, err := engine.Decide(*s, at(0), silent{})
+		next, err := engine.Decide(*s, at(0))
 		if err != nil || len(next.Ended) != outcomes {
 			b.Fatal(len(next.Ended), err)
 		}

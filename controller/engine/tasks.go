@@ -7,19 +7,20 @@ import (
 	"time"
 
 	"kontroler/apis/dag"
+	"kontroler/store/transition"
 )
 
 // outcome does to a task what the end of its attempt means.
 func (d *decision) outcome(t *Task, end End, ran time.Duration) {
 	switch {
 	case end.Phase == AttemptSucceeded:
-		d.ledger.TaskSucceeded(t.ID, d.now)
+		d.add(transition.TaskSucceeded{Task: t.ID, At: d.now})
 		d.move(t, TaskSucceeded)
 		for _, child := range d.Graph.Children(t.Position) {
 			d.met[int(child)]++
 		}
 	case d.Run.Stop != "":
-		d.ledger.TaskCancelled(t.ID, d.Run.Stop, d.stopMessage(), d.now)
+		d.add(transition.TaskCancelled{Task: t.ID, Reason: d.Run.Stop, Message: d.stopMessage(), At: d.now})
 		d.move(t, TaskCancelled)
 	case end.Phase == AttemptLost:
 		d.restart(t, end, ran)
@@ -68,7 +69,7 @@ func (d *decision) retry(t *Task, end End, ran time.Duration) {
 
 func (d *decision) backOff(t *Task, delay time.Duration, message string, retries, restarts int) {
 	due := d.now.Add(delay)
-	d.ledger.TaskBackedOff(t.ID, ReasonBackingOff, message, due, retries, restarts)
+	d.add(transition.TaskBackedOff{Task: t.ID, Reason: ReasonBackingOff, Message: message, Due: due, Retries: retries, Restarts: restarts})
 	d.move(t, TaskReady)
 	t.Retries, t.Restarts, t.Due = retries, restarts, due
 	d.wake(due)
@@ -76,10 +77,10 @@ func (d *decision) backOff(t *Task, delay time.Duration, message string, retries
 
 func (d *decision) failTask(t *Task, reason, message string) {
 	cascade := !d.known(t.Position)
-	d.ledger.TaskFailed(t.ID, reason, message, cascade, d.now)
+	d.add(transition.TaskFailed{Task: t.ID, Reason: reason, Message: message, Cascade: cascade, At: d.now})
 	d.move(t, TaskFailed)
 	if cascade {
-		d.next.Again = true
+		d.Again = true
 		return
 	}
 	d.failed = append(d.failed, t.Position)
@@ -116,12 +117,12 @@ func (d *decision) children() error {
 		case met > t.Unmet:
 			return fmt.Errorf("task at position %d waits for %d parents, %d succeeded", position, t.Unmet, met)
 		case met == t.Unmet:
-			d.ledger.TaskReady(t.ID, d.now)
+			d.add(transition.TaskReady{Task: t.ID, At: d.now})
 			d.move(t, TaskReady)
 			t.Due = d.now
 			d.ready = append(d.ready, position)
 		default:
-			d.ledger.TaskUnblocked(t.ID, met)
+			d.add(transition.TaskUnblocked{Task: t.ID, Met: met})
 		}
 	}
 	return nil
@@ -140,10 +141,10 @@ func (d *decision) skipChildren(position int) {
 			how = "skipped"
 		}
 		cascade := !d.known(t.Position)
-		d.ledger.TaskSkipped(t.ID, fmt.Sprintf("needs %s, %s", d.Graph.Task(position).Name, how), cascade, d.now)
+		d.add(transition.TaskSkipped{Task: t.ID, Message: fmt.Sprintf("needs %s, %s", d.Graph.Task(position).Name, how), Cascade: cascade, At: d.now})
 		d.move(t, TaskSkipped)
 		if cascade {
-			d.next.Again = true
+			d.Again = true
 			continue
 		}
 		if len(d.Graph.Children(t.Position)) > 0 {
@@ -151,7 +152,7 @@ func (d *decision) skipChildren(position int) {
 		}
 	}
 	if parent.Cascade {
-		d.ledger.TaskCascaded(parent.ID)
-		d.next.Again = true // there may be more of them than a slice takes
+		d.add(transition.TaskCascaded{Task: parent.ID})
+		d.Again = true // there may be more of them than a slice takes
 	}
 }

@@ -259,11 +259,12 @@ func (w *world) sync() {
 		return
 	}
 	changes := &changes{rows: w.rows}
-	next, err := engine.Decide(g.slice, w.now, changes)
+	next, err := engine.Decide(g.slice, w.now)
 	if err != nil {
 		w.fail("deciding: %w", err)
 		return
 	}
+	changes.add(next.Transitions)
 	w.cost = changes.calls
 	switch {
 	case w.chaos(2): // neither written nor told
@@ -292,7 +293,7 @@ func (w *world) sync() {
 }
 
 // spins fails the test when syncs ask for one another without anything to write.
-func (w *world) spins(c *changes, next engine.Next) {
+func (w *world) spins(c *changes, next engine.Decision) {
 	if w.idle++; c.calls > 0 || !next.Again && (next.Wake.IsZero() || next.Wake.After(w.now)) {
 		w.idle = 0
 	}
@@ -302,11 +303,11 @@ func (w *world) spins(c *changes, next engine.Next) {
 }
 
 // follow does to the cluster what is committed.
-func (w *world) follow(g *gathered, next engine.Next) {
+func (w *world) follow(g *gathered, next engine.Decision) {
 	for _, name := range append(next.Reap, g.strangers...) {
 		w.reapLater(name)
 	}
-	if next.RunEnded {
+	if next.IsLast {
 		return
 	}
 	failed := false

@@ -66,7 +66,7 @@ var house = []place{
 		tests: yaml,
 	},
 	{path: "generated", may: all([]string{module + "/apis"}, client)},
-	{path: "controller/engine", may: []string{module + "/apis"}, tests: wireTypes},
+	{path: "controller/engine", may: []string{module + "/apis", module + "/store/transition"}, tests: wireTypes},
 	{
 		path: "controller/schedule",
 		may:  all([]string{module + "/apis"}, []string{"github.com/robfig/cron/v3"}),
@@ -94,7 +94,7 @@ var house = []place{
 	},
 	{
 		path:  "controller",
-		may:   all([]string{module + "/apis", module + "/generated", module + "/store!"}, controllerRooms, client, prometheus),
+		may:   all([]string{module + "/apis", module + "/generated", module + "/store!", module + "/store/transition"}, controllerRooms, client, prometheus),
 		tests: all(ownDB, yaml, []string{module + "/controller/clustertest"}),
 	},
 	{
@@ -102,7 +102,8 @@ var house = []place{
 		may:   all([]string{module + "/controller", module + "/generated", module + "/store!"}, client, prometheus),
 		tests: all(ownDB, wire),
 	},
-	{path: "store", may: []string{"github.com/lib/pq"}, tests: ownDB},
+	{path: "store/transition"}, // what engine decides and store writes
+	{path: "store", may: []string{module + "/store/transition", "github.com/lib/pq"}, tests: ownDB},
 	{path: "store/storetest", may: []string{module + "/store!", "github.com/lib/pq"}},
 	{
 		path: "httpapi",

@@ -7,10 +7,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"kontroler/store"
 	"kontroler/store/storetest"
-
-	"github.com/google/go-cmp/cmp"
+	"kontroler/store/transition"
 )
 
 // busy is a run with tasks of every kind that Gather tells apart. Task i is at position i; Active ones have an attempt
@@ -19,34 +20,30 @@ func (f *fixture) busy() int64 {
 	f.Helper()
 	run := f.admit(0, 0, 0, 0, 0, 0, 0, 0, 1, 1).ID
 	tasks := f.tasks(run, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9)
-	f.mustCommit(run, func(c *store.Changes) {
-		c.RunStarted(at(2))
-		for i := range 7 {
-			c.TaskActive(tasks[i].ID, at(2))
-			c.AttemptDecided(tasks[i].ID, 1, fmt.Sprintf("p%d", i), at(2))
-		}
-		c.RunCounts(0, -7, 7, 0, 0, 0, 0)
-	})
+	starts := []transition.Transition{transition.RunStarted{At: at(2)}}
+	for i := range 7 {
+		starts = append(starts, transition.TaskActive{Task: tasks[i].ID, At: at(2)},
+			transition.AttemptDecided{Task: tasks[i].ID, Number: 1, PodName: fmt.Sprintf("p%d", i), At: at(2)})
+	}
+	f.mustCommit(run, starts...)
 	attempts, err := f.leader.RunPods(f.Context(), run, []string{"p0", "p1", "p2", "p3", "p4", "p5", "p6"})
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.mustCommit(run, func(c *store.Changes) {
-		for i := range 5 { // p5 and p6 stay Decided
-			due := []time.Time{{}, at(30), at(20), at(40), {}}[i]
-			c.AttemptRunning(attempts[i].ID, uid(i), "n", at(3), due)
-		}
-		c.AttemptEnded(attempts[4].ID, "Failed", "ExitCode", "", nil, "", "", time.Time{}, at(4))
-		c.TaskFailed(tasks[4].ID, "RetriesSpent", "", true, at(4))
-		c.TaskSkipped(tasks[9].ID, "needs t4", true, at(4))
-		c.RunCounts(-1, 0, -1, 0, 1, 1, 0)
-	})
+	var runs []transition.Transition
+	for i, due := range []time.Time{{}, at(30), at(20), at(40), {}} { // p5 and p6 stay Decided
+		runs = append(runs, transition.AttemptRunning{Attempt: attempts[i].ID, PodUID: uid(i), Node: "n", StartedAt: at(3), Due: due})
+	}
+	f.mustCommit(run, append(runs,
+		transition.AttemptEnded{Attempt: attempts[4].ID, Phase: "Failed", Reason: "ExitCode", FinishedAt: at(4)},
+		transition.TaskFailed{Task: tasks[4].ID, Reason: "RetriesSpent", Cascade: true, At: at(4)},
+		transition.TaskSkipped{Task: tasks[9].ID, Message: "needs t4", Cascade: true, At: at(4)},
+	)...)
 	// Position 7 is Ready since admission, at(1). Position 0 backs off until at(50).
-	f.mustCommit(run, func(c *store.Changes) {
-		c.AttemptEnded(attempts[0].ID, "Lost", "Evicted", "", nil, "", "", time.Time{}, at(5))
-		c.TaskBackedOff(tasks[0].ID, "BackingOff", "", at(50), 0, 1)
-		c.RunCounts(0, 1, -1, 0, 0, 0, 0)
-	})
+	f.mustCommit(run,
+		transition.AttemptEnded{Attempt: attempts[0].ID, Phase: "Lost", Reason: "Evicted", FinishedAt: at(5)},
+		transition.TaskBackedOff{Task: tasks[0].ID, Reason: "BackingOff", Due: at(50), Retries: 0, Restarts: 1},
+	)
 	return run
 }
 
@@ -178,7 +175,7 @@ func TestTimesComeBack(t *testing.T) {
 	f.leader = storetest.Lead(t, storetest.Open(t, f.url+"&TimeZone=Asia/Kolkata"))
 	run, _, attempt := f.attempt("Decided")
 	now := time.Date(2025, 3, 1, 12, 0, 0, 123456789, time.FixedZone("x", 3600))
-	f.mustCommit(run, func(c *store.Changes) { c.AttemptWaits(attempt, "r", "", now, now.Add(time.Hour)) })
+	f.mustCommit(run, transition.AttemptWaits{Attempt: attempt, Reason: "r", At: now, Due: now.Add(time.Hour)})
 	got := f.pods(run)[0]
 	want := []time.Time{now.UTC().Truncate(time.Microsecond), now.UTC().Add(time.Hour).Truncate(time.Microsecond)}
 	if diff := cmp.Diff(want, []time.Time{got.ReasonAt, got.DueAt}); diff != "" {

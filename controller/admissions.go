@@ -14,12 +14,48 @@ import (
 	"kontroler/controller/engine"
 	"kontroler/controller/fault"
 	"kontroler/controller/kube"
+	"kontroler/controller/queue"
 	"kontroler/store"
 )
 
-// admit makes a run of a DagRun that has no row, from its DAG as it is now. No row comes back for one that is not ours to
-// run, waits for its DAG, or had a row once.
-func (t *term) admit(ctx context.Context, run *v1alpha1.DagRun) (row store.Run, ok bool, err error) {
+// syncAdmission makes a run of a DagRun that has none: it admits, claims and hands the run over.
+func (t *term) syncAdmission(ctx context.Context, key queue.RunKey) error {
+	err := queue.Guard(key, func() error { return t.reconcileAdmission(ctx, key) })
+	t.noteRun(key, err)
+	return err
+}
+
+func (t *term) reconcileAdmission(ctx context.Context, key queue.RunKey) error {
+	dagRun := t.cachedRun(key)
+	if dagRun == nil {
+		return nil // a run that was admitted before its DagRun was deleted is in the other queue
+	}
+	row, found, err := t.db.RunByUID(ctx, string(key))
+	if err != nil {
+		return fmt.Errorf("reading run %s: %w", key, err)
+	}
+	if !found {
+		if row, found, err = t.admit(ctx, dagRun); err != nil || !found {
+			return err
+		}
+	}
+	switch {
+	case v1alpha1.RunPhase(row.Phase).Ended():
+		t.settle(key, dagRun)
+		return nil
+	case row.Phase == engine.RunPending:
+		if claimed, err := t.claimRun(ctx, row, dagRun); err != nil || !claimed {
+			return err
+		}
+		t.pending.claimed(key)
+	}
+	t.runs.Add(key)
+	return nil
+}
+
+// admit writes the row of a DagRun, from its DAG as it is now. found reports that there is one: not for a DagRun that is not
+// ours to run, waits for its DAG, or had a row that is gone.
+func (t *term) admit(ctx context.Context, run *v1alpha1.DagRun) (row store.Run, found bool, err error) {
 	switch {
 	case run.IsOtherKontrolers():
 		return store.Run{}, false, t.disown(ctx, run)
@@ -37,7 +73,7 @@ func (t *term) admit(ctx context.Context, run *v1alpha1.DagRun) (row store.Run, 
 	case err != nil:
 		return store.Run{}, false, err
 	}
-	row, err = t.store(ctx, run, c)
+	row, err = t.writeRun(ctx, run, c)
 	if err != nil {
 		return store.Run{}, false, fmt.Errorf("admitting DagRun %s/%s: %w", run.Namespace, run.Name, err)
 	}
@@ -46,8 +82,8 @@ func (t *term) admit(ctx context.Context, run *v1alpha1.DagRun) (row store.Run, 
 	return row, true, nil
 }
 
-// store writes the run's row: with its tasks, or refused.
-func (t *term) store(ctx context.Context, run *v1alpha1.DagRun, c *compiled) (store.Run, error) {
+// writeRun writes the row of a run: with its tasks, or refused.
+func (t *term) writeRun(ctx context.Context, run *v1alpha1.DagRun, c *compiled) (store.Run, error) {
 	row := store.NewRun{
 		UID: string(run.UID), Namespace: run.Namespace, Name: run.Name, DAGName: run.Spec.DagName,
 		DAGID: c.version.DAGID, VersionID: c.version.ID, Parameters: []byte("[]"),
@@ -77,7 +113,7 @@ func (t *term) store(ctx context.Context, run *v1alpha1.DagRun, c *compiled) (st
 	return t.db.Admit(ctx, row, tasks)
 }
 
-// refuseRun writes the row of a run that fails before it begins.
+// refuseRun writes the row of a run that fails at admission.
 func (t *term) refuseRun(ctx context.Context, row store.NewRun, reason, message string) (store.Run, error) {
 	refused, err := t.db.Refuse(ctx, row, reason, message)
 	if row.NotifyFailed {
@@ -86,12 +122,17 @@ func (t *term) refuseRun(ctx context.Context, row store.NewRun, reason, message 
 	return refused, err
 }
 
-// claimRun makes sure that the DagRun names this controller and this row before the first Pod: of several controllers the
-// first patch wins, and the others drop their rows.
+// hasClaim reports whether the DagRun names this controller and this row.
+func (t *term) hasClaim(run *v1alpha1.DagRun, row store.Run) bool {
+	return run.Status.Controller == t.ID && run.Status.RunID == row.ID
+}
+
+// claimRun makes the DagRun name this controller and this row, before the first Pod. Of several controllers the first patch
+// wins. The others delete their rows.
 func (t *term) claimRun(ctx context.Context, row store.Run, run *v1alpha1.DagRun) (claimed bool, err error) {
 	for range 3 {
 		switch s := run.Status; {
-		case s.Controller == t.ID && s.RunID == row.ID:
+		case t.hasClaim(run, row):
 			return true, nil
 		case s.Controller != "", s.RunID != 0, s.Phase.Ended(), run.IsOtherKontrolers():
 			t.Log.Info("run is another controller's, or has ended without one", "namespace", row.Namespace, "run", row.Name, "controller", s.Controller)
@@ -118,7 +159,7 @@ func (t *term) claimRun(ctx context.Context, row store.Run, run *v1alpha1.DagRun
 	return false, fmt.Errorf("claiming DagRun %s/%s: it keeps changing", row.Namespace, row.Name)
 }
 
-// liveRun reads the DagRun of a row past the cache; nil: it is gone.
+// liveRun reads the DagRun of a row past the cache. nil: it is gone.
 func (t *term) liveRun(ctx context.Context, row store.Run) (*v1alpha1.DagRun, error) {
 	run, err := t.Client.KontrolerV1alpha1().DagRuns(row.Namespace).Get(ctx, row.Name, metav1.GetOptions{})
 	switch {
@@ -130,8 +171,8 @@ func (t *term) liveRun(ctx context.Context, row store.Run) (*v1alpha1.DagRun, er
 	return run, nil
 }
 
-// dagNotFound lets a DagRun wait for its DAG, and say so. Only controllers of the empty class speak for a DAG that nobody
-// can claim.
+// dagNotFound shows that a DagRun waits for its DAG. Only controllers of the empty class do: the class of a DAG that does
+// not exist is unknown.
 func (t *term) dagNotFound(ctx context.Context, run *v1alpha1.DagRun) error {
 	if t.Class != "" || run.Status.Reason == engine.ReasonDagNotFound && !run.Spec.Cancel {
 		return nil
@@ -152,7 +193,7 @@ func (t *term) dagNotFound(ctx context.Context, run *v1alpha1.DagRun) error {
 	return kube.IgnoreNotFound(err)
 }
 
-// historyLost ends a DagRun whose row is gone: what it has done is not known, so it is never run again.
+// historyLost ends a DagRun whose row is gone. It is not run again, because it is unknown what it did.
 func (t *term) historyLost(ctx context.Context, run *v1alpha1.DagRun) error {
 	message := fmt.Sprintf("its row %d is not in the database: what it did is not known, and it is not run again", run.Status.RunID)
 	status := *run.Status.DeepCopy()

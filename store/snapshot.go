@@ -48,8 +48,8 @@ type Want struct {
 // DecidedLimit is how many Decided attempts Gather returns at most.
 const DecidedLimit = 100
 
-// Slice is what a sync sees of a run.
-type Slice struct {
+// Snapshot is what a sync sees of a run.
+type Snapshot struct {
 	// Attempts are live, by ID: those asked for, those due, and the first DecidedLimit that are Decided.
 	Attempts []Attempt
 	// Tasks are those of Attempts, the Ready ones that are due (the longest due first to be taken, then by position), and
@@ -108,41 +108,41 @@ WHERE a.id = $2 AND a.run_id + 0 = $1 AND a.phase IN ('Succeeded', 'Failed', 'Lo
 
 // Gather reads what a sync needs of a run, and no more than want allows: its cost does not depend on how large the run
 // is.
-func (l *Leader) Gather(ctx context.Context, runID int64, want Want) (Slice, error) {
-	slice, err := gather(ctx, l.reader(), runID, want)
+func (l *Leader) Gather(ctx context.Context, runID int64, want Want) (Snapshot, error) {
+	snapshot, err := gather(ctx, l.reader(), runID, want)
 	if err != nil {
-		return Slice{}, fmt.Errorf("reading what changed of run %d: %w", runID, classify(ctx, err))
+		return Snapshot{}, fmt.Errorf("reading what changed of run %d: %w", runID, classify(ctx, err))
 	}
-	return slice, nil
+	return snapshot, nil
 }
 
-func gather(ctx context.Context, q querier, runID int64, want Want) (Slice, error) {
-	var slice Slice
+func gather(ctx context.Context, q querier, runID int64, want Want) (Snapshot, error) {
+	var snapshot Snapshot
 	var err error
 	now := timestamp(want.Now)
 	if want.All {
-		slice.Attempts, err = readRows(ctx, q, scanAttempt, sqlGatherAllAttempts, runID)
+		snapshot.Attempts, err = readRows(ctx, q, scanAttempt, sqlGatherAllAttempts, runID)
 	} else {
-		slice.Attempts, err = readRows(ctx, q, scanAttempt, sqlGatherAttempts, runID, texts(want.Pods), now, want.Attempts, DecidedLimit)
+		snapshot.Attempts, err = readRows(ctx, q, scanAttempt, sqlGatherAttempts, runID, texts(want.Pods), now, want.Attempts, DecidedLimit)
 	}
 	if err != nil {
-		return Slice{}, err
+		return Snapshot{}, err
 	}
-	slice.Attempts = slices.DeleteFunc(slice.Attempts, func(a Attempt) bool { return !live(a.Phase) })
-	slice.Attempts = distinct(slice.Attempts, func(a, b Attempt) int { return cmp.Compare(a.ID, b.ID) })
-	attempts, tasks := make([]int64, len(slice.Attempts)), make([]int64, len(slice.Attempts))
-	for i, a := range slice.Attempts {
+	snapshot.Attempts = slices.DeleteFunc(snapshot.Attempts, func(a Attempt) bool { return !live(a.Phase) })
+	snapshot.Attempts = distinct(snapshot.Attempts, func(a, b Attempt) int { return cmp.Compare(a.ID, b.ID) })
+	attempts, tasks := make([]int64, len(snapshot.Attempts)), make([]int64, len(snapshot.Attempts))
+	for i, a := range snapshot.Attempts {
 		attempts[i], tasks[i] = a.ID, a.TaskID
 	}
-	slice.Tasks, err = readRows(ctx, q, scanTask, sqlGatherTasks, runID, tasks, now, want.Ready, want.Cascade)
+	snapshot.Tasks, err = readRows(ctx, q, scanTask, sqlGatherTasks, runID, tasks, now, want.Ready, want.Cascade)
 	if err != nil {
-		return Slice{}, err
+		return Snapshot{}, err
 	}
-	slice.Tasks = distinct(slice.Tasks, func(a, b Task) int {
+	snapshot.Tasks = distinct(snapshot.Tasks, func(a, b Task) int {
 		return cmp.Or(cmp.Compare(a.Position, b.Position), cmp.Compare(a.Index, b.Index))
 	})
-	err = q.QueryRowContext(ctx, sqlGatherNext, runID, now, DecidedLimit+1, attempts).Scan(nullTime{&slice.NextDue}, &slice.Decided)
-	return slice, err
+	err = q.QueryRowContext(ctx, sqlGatherNext, runID, now, DecidedLimit+1, attempts).Scan(nullTime{&snapshot.NextDue}, &snapshot.Decided)
+	return snapshot, err
 }
 
 func live(phase string) bool {

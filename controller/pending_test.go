@@ -10,13 +10,13 @@ import (
 	"kontroler/controller/queue"
 )
 
-func TestDirtyGivesEachChangeToOneSync(t *testing.T) {
-	d, key, seen := newDirty(), queue.RunKey("r"), map[string]int{}
+func TestPendingGivesEachChangeToOneSync(t *testing.T) {
+	d, key, seen := newPending(), queue.RunKey("r"), map[string]int{}
 	for i := range 1200 {
 		d.pod(key, fmt.Sprint(i))
 	}
 	for more := true; more; {
-		var c *change
+		var c *pendingChanges
 		if c, more = d.take(key, 500); len(c.pods) > 500 {
 			t.Fatalf("a sync was given %d Pods", len(c.pods))
 		} else {
@@ -33,13 +33,13 @@ func TestDirtyGivesEachChangeToOneSync(t *testing.T) {
 	if len(seen) != 1200 {
 		t.Errorf("%d of 1200 Pods were given out", len(seen))
 	}
-	if c, _ := d.take(key, 500); c.full || len(c.pods) > 0 {
+	if c, _ := d.take(key, 500); c.isFull || len(c.pods) > 0 {
 		t.Error("something is left")
 	}
 }
 
-func TestDirtyRestoreKeepsWhatCameMeanwhile(t *testing.T) {
-	d, key := newDirty(), queue.RunKey("r")
+func TestPendingRestoreKeepsWhatCameMeanwhile(t *testing.T) {
+	d, key := newPending(), queue.RunKey("r")
 	d.full(key)
 	d.pod(key, "a")
 	d.refused(key, "a", engine.Refusal{Reason: "old"})
@@ -50,7 +50,7 @@ func TestDirtyRestoreKeepsWhatCameMeanwhile(t *testing.T) {
 	d.created(key, "a", types.UID("new"))
 	d.restore(key, taken)
 	c, _ := d.take(key, 500)
-	if !c.full || len(c.pods) != 2 || c.refusals["a"].Reason != "new" || c.created["a"] != "new" {
+	if !c.isFull || len(c.pods) != 2 || c.refusals["a"].Reason != "new" || c.created["a"] != "new" {
 		t.Errorf("after restore: %+v", c)
 	}
 }

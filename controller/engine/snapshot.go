@@ -1,0 +1,80 @@
+package engine
+
+import (
+	"time"
+
+	"kontroler/apis/dag"
+)
+
+// judge finds the attempts that ended, once.
+func (s *Snapshot) judge(now time.Time) {
+	if s.ends != nil {
+		return
+	}
+	s.ends = map[string]End{}
+	for _, a := range s.Attempts {
+		if end, ended := HowEnded(a, s.Pods[a.PodName], now); ended {
+			s.ends[a.PodName] = end
+		}
+	}
+}
+
+// Missing returns the positions of tasks that are not in the snapshot and that a decision at the time now also needs: the
+// children of each task whose attempt ended, or whose create was refused, and descendants of those that may fail: at most so
+// many. The snapshot must have its Attempts, Pods and Refusals.
+func (s *Snapshot) Missing(now time.Time, descendants int) []int32 {
+	s.judge(now)
+	known := map[int32]bool{}
+	for _, task := range s.Tasks {
+		known[int32(task.Position)] = true
+	}
+	var missing, failed []int32
+	add := func(position int32) {
+		if !known[position] {
+			known[position] = true
+			missing = append(missing, position)
+		}
+	}
+	for _, a := range s.Attempts {
+		end, ended := s.ends[a.PodName]
+		if _, refused := s.Refusals[a.PodName]; !ended && !refused {
+			continue
+		}
+		for _, child := range s.Graph.Children(a.Task) {
+			add(child)
+		}
+		if end.Phase != AttemptSucceeded {
+			failed = append(failed, int32(a.Task))
+		}
+	}
+	for _, task := range s.Tasks {
+		if task.Cascade {
+			for _, child := range s.Graph.Children(task.Position) {
+				add(child)
+			}
+			failed = append(failed, int32(task.Position))
+		}
+	}
+	descend(s.Graph, failed, descendants, add)
+	return missing
+}
+
+// descend adds at most so many descendants, breadth first.
+func descend(graph *dag.Graph, from []int32, budget int, add func(int32)) {
+	seen := map[int32]bool{}
+	for len(from) > 0 && budget > 0 {
+		position := from[0]
+		from = from[1:]
+		for _, child := range graph.Children(int(position)) {
+			if seen[child] {
+				continue
+			}
+			seen[child] = true
+			add(child)
+			from = append(from, child)
+			if budget--; budget == 0 {
+				return
+			}
+		}
+	}
+}

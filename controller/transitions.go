@@ -1,0 +1,55 @@
+package controller
+
+import (
+	"time"
+
+	"kontroler/apis/kontroler/v1alpha1"
+	"kontroler/store"
+	"kontroler/store/transition"
+)
+
+// noticesOf returns the notifications that a webhook wants of the endings among transitions.
+func noticesOf(hook *v1alpha1.Webhook, transitions []transition.Transition) []store.Notice {
+	var notices []store.Notice
+	notify := func(task int64, event v1alpha1.WebhookEvent, at time.Time) {
+		if wants(hook, event) {
+			notices = append(notices, store.Notice{Task: task, Event: string(event), At: at})
+		}
+	}
+	for _, t := range transitions {
+		switch t := t.(type) {
+		case transition.TaskSucceeded:
+			notify(t.Task, v1alpha1.EventTaskSucceeded, t.At)
+		case transition.TaskFailed:
+			notify(t.Task, v1alpha1.EventTaskFailed, t.At)
+		case transition.RunEnded:
+			notify(0, v1alpha1.WebhookEvent("Run"+t.Phase), t.At)
+		}
+	}
+	return notices
+}
+
+// changeStatus reports whether the status of the run shows transitions: its counters change, or what it waits for.
+func changeStatus(transitions []transition.Transition) bool {
+	for _, t := range transitions {
+		switch t.(type) {
+		case transition.RunHeld, transition.AttemptRunning, transition.AttemptWaits, transition.TaskReady, transition.TaskSkipped,
+			transition.TaskActive, transition.TaskBackedOff, transition.TaskSucceeded, transition.TaskFailed,
+			transition.TaskCancelled, transition.UnstartedCancelled:
+			return true
+		}
+	}
+	return false
+}
+
+// Committed counts the endings among transitions that were committed.
+func (m *Metrics) Committed(transitions []transition.Transition) {
+	for _, t := range transitions {
+		switch t := t.(type) {
+		case transition.AttemptEnded:
+			m.AttemptEnded(t.Phase, t.Reason)
+		case transition.RunEnded:
+			m.RunEnded(t.Phase)
+		}
+	}
+}
