@@ -8,15 +8,18 @@
 // committed. The engine never holds a whole run: a sync costs what changed.
 //
 // What can never happen, whatever the order of events, repeats or losses:
+//
 //   - a task starts before all its parents have succeeded;
+//
 //   - an outcome is counted twice, or an attempt begins while another of its
 //     task is live;
+//
 //   - a run ends while a task of it may still run, or has nothing left to do
 //     and does not end.
 //
-//	phases.go    the phases and reasons
-//	snapshot.go  what a decision needs to know, and what of it is missing
-//	decide.go    the order of one decision
-//	pod.go       how an attempt ended
-//	tasks.go     what an outcome means for its task and the tasks after it
+//     phases.go    the phases and reasons
+//     snapshot.go  what a decision needs to know, and what of it is missing
+//     decide.go    the order of one decision
+//     pod.go       how an attempt ended
+//     tasks.go     what an outcome means for its task and the tasks after it
 package engine

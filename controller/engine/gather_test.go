@@ -12,15 +12,15 @@ import (
 
 // gathered is what one sync knows.
 type gathered struct {
-	slice     engine.Snapshot
+	snapshot  engine.Snapshot
 	strangers []string
 	nextDue   time.Time
 	more      bool
 }
 
-// gather makes the slice of a sync, no larger than the limits allow.
+// gather makes the snapshot of a sync, no larger than the limits allow.
 func (w *world) gather(c change) (*gathered, error) {
-	g := &gathered{slice: engine.Snapshot{
+	g := &gathered{snapshot: engine.Snapshot{
 		Graph: w.graph, Run: w.rows.run, Pods: map[string]*engine.Pod{}, Refusals: c.refusals, CancelRequested: w.cancel, DagRunDeleted: w.deleted,
 		Slots: w.slots(), StartGrace: engine.DefaultStartGrace, PodName: podName,
 	}}
@@ -28,20 +28,20 @@ func (w *world) gather(c change) (*gathered, error) {
 	add := func(position int) {
 		if !have[position] {
 			have[position] = true
-			g.slice.Tasks = append(g.slice.Tasks, w.rows.tasks[position].Task)
+			g.snapshot.Tasks = append(g.snapshot.Tasks, w.rows.tasks[position].Task)
 		}
 	}
 	w.gatherAttempts(g, c)
-	for _, a := range g.slice.Attempts {
+	for _, a := range g.snapshot.Attempts {
 		add(a.Task)
 	}
 	w.gatherTasks(g, add)
-	for _, a := range g.slice.Attempts {
+	for _, a := range g.snapshot.Attempts {
 		if err := w.askPod(g, c, a); err != nil {
 			return nil, err
 		}
 	}
-	for _, position := range g.slice.Missing(w.now, w.limits.descendants) {
+	for _, position := range g.snapshot.Missing(w.now, w.limits.descendants) {
 		add(int(position))
 	}
 	return g, nil
@@ -78,12 +78,12 @@ func (w *world) gatherAttempts(g *gathered, c change) {
 		}
 		switch {
 		case !take[a.ID]:
-		case len(g.slice.Attempts) >= w.limits.outcomes+w.limits.decided:
+		case len(g.snapshot.Attempts) >= w.limits.outcomes+w.limits.decided:
 			w.dirty[a.PodName], g.more = true, true
 		default:
 			attempt := a.Attempt
 			attempt.PodUID = cmp.Or(attempt.PodUID, w.created[a.PodName])
-			g.slice.Attempts = append(g.slice.Attempts, attempt)
+			g.snapshot.Attempts = append(g.snapshot.Attempts, attempt)
 		}
 	}
 	for name := range c.pods {
@@ -92,7 +92,7 @@ func (w *world) gatherAttempts(g *gathered, c change) {
 		}
 	}
 	slices.Sort(g.strangers)
-	g.slice.Starts = max(0, w.limits.starts-decided)
+	g.snapshot.Starts = max(0, w.limits.starts-decided)
 }
 
 // gatherTasks takes Ready tasks that are due, longest due first, and those whose failure has not reached all children.
@@ -137,7 +137,7 @@ func (w *world) askPod(g *gathered, c change, a engine.Attempt) error {
 	if !facts.Gone && facts.Node != "" && !facts.Deletion.IsZero() && !w.now.Before(facts.Deletion.Add(engine.NodeLostAfter)) {
 		facts.NodeLost = w.all[facts.UID].nodeDown
 	}
-	g.slice.Pods[a.PodName] = &facts
+	g.snapshot.Pods[a.PodName] = &facts
 	return nil
 }
 
@@ -156,8 +156,8 @@ func (w *world) commit(c *changes, g *gathered) error {
 			return err
 		}
 	}
-	if more := len(w.rows.live) - live + len(c.ended); more > min(slots, g.slice.Starts) {
-		return fmt.Errorf("%d attempts decided, %d slots, %d starts", more, slots, g.slice.Starts)
+	if more := len(w.rows.live) - live + len(c.ended); more > min(slots, g.snapshot.Starts) {
+		return fmt.Errorf("%d attempts decided, %d slots, %d starts", more, slots, g.snapshot.Starts)
 	}
 	if limit := w.graph.Spec().MaxParallel; limit != nil && w.rows.run.Active > int(*limit) {
 		return fmt.Errorf("%d active tasks, maxParallel %d", w.rows.run.Active, *limit)
@@ -326,7 +326,7 @@ func (w *world) forgotten(g *gathered) {
 			if !reminded(t.Due) {
 				w.fail("task %d is due at %v, forgotten", t.Position, t.Due.Sub(t0))
 			}
-		case w.rows.run.Hold == "" && g.slice.Starts > 0:
+		case w.rows.run.Hold == "" && g.snapshot.Starts > 0:
 			w.fail("task %d is ready and nothing holds it, forgotten", t.Position)
 		}
 	}

@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -236,4 +237,12 @@ func TestHowEndedSays(t *testing.T) {
 			}
 		})
 	}
+}
+
+// code is an exit code as text; empty: there is none.
+func code(c *int32) string {
+	if c == nil {
+		return ""
+	}
+	return strconv.Itoa(int(*c))
 }

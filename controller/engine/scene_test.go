@@ -4,24 +4,26 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"kontroler/apis/dag"
 	"kontroler/apis/kontroler/v1alpha1"
 	"kontroler/controller/engine"
+	"kontroler/store/transition"
 )
 
-// scene is one decision: a graph written as "a b<a c<a,b", changes of its slice, and what must follow at second now: the
-// ledger's lines, then those of Next.
+// scene is one decision: a graph written as "a b<a c<a,b", changes of its snapshot, and what must follow at second now.
 type scene struct {
-	graph string
-	spec  func(*v1alpha1.DAGSpec)
-	slice func(*engine.Snapshot)
-	now   int
-	want  []string
+	graph    string
+	spec     func(*v1alpha1.DAGSpec)
+	snapshot func(*engine.Snapshot)
+	now      int
+	want     engine.Decision
 }
+
+// transitions are those of a decision.
+type transitions = []transition.Transition
 
 // compile makes a graph of "a b<a c<a,b".
 func compile(t testing.TB, graph string, change func(*v1alpha1.DAGSpec)) *dag.Graph {
@@ -46,8 +48,8 @@ func compile(t testing.TB, graph string, change func(*v1alpha1.DAGSpec)) *dag.Gr
 	return g
 }
 
-// newSlice is a slice of a running run with every task in it, Waiting. Task 10+n and attempt 100+n are those of position n.
-func newSlice(g *dag.Graph) *engine.Snapshot {
+// newSnapshot is a snapshot of a running run with every task in it, Waiting. Task 10+n and attempt 100+n are those of position n.
+func newSnapshot(g *dag.Graph) *engine.Snapshot {
 	s := &engine.Snapshot{
 		Graph: g, Run: engine.Run{Phase: engine.RunRunning, Total: g.Len()}, Pods: map[string]*engine.Pod{}, Refusals: map[string]engine.Refusal{},
 		Starts: 100, Slots: 100, StartGrace: engine.DefaultStartGrace,
@@ -115,54 +117,22 @@ func ends(s *engine.Snapshot, position int, exitCode int32) {
 	s.Pods[a.PodName] = pod(ended(exit(exitCode)))
 }
 
-func decide(s engine.Snapshot, now time.Time) (*recorder, engine.Decision, error) {
-	next, err := engine.Decide(s, now)
-	return record(next.Transitions), next, err
-}
-
-// told is Next as lines.
-func told(n engine.Decision) []string {
-	var lines []string
-	for _, c := range n.Create {
-		lines = append(lines, fmt.Sprintf("> create %d#%d %s", c.Task, c.Number, c.PodName))
-	}
-	for _, d := range n.Delete {
-		lines = append(lines, "> delete "+d.PodName+" "+d.PodUID)
-	}
-	for _, name := range n.Reap {
-		lines = append(lines, "> reap "+name)
-	}
-	if len(n.Ended) > 0 {
-		lines = append(lines, fmt.Sprintf("> ended %d", len(n.Ended)))
-	}
-	if n.Again {
-		lines = append(lines, "> again")
-	}
-	if !n.Wake.IsZero() {
-		lines = append(lines, fmt.Sprintf("> wake @%v", n.Wake.Sub(t0).Seconds()))
-	}
-	if n.IsLast {
-		lines = append(lines, "> run ended")
-	}
-	return lines
-}
-
 func play(t *testing.T, scenes map[string]scene) {
 	t.Helper()
 	for name, c := range scenes {
 		t.Run(name, func(t *testing.T) {
-			s := newSlice(compile(t, c.graph, c.spec))
-			if c.slice != nil {
-				c.slice(s)
+			s := newSnapshot(compile(t, c.graph, c.spec))
+			if c.snapshot != nil {
+				c.snapshot(s)
 			}
 			if s.Run.Waiting+s.Run.Ready+s.Run.Active+s.Run.Succeeded == 0 {
 				count(s)
 			}
-			ledger, next, err := decide(*s, at(c.now))
+			got, err := engine.Decide(*s, at(c.now))
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(c.want, append(ledger.lines, told(next)...)); diff != "" {
+			if diff := cmp.Diff(c.want, got); diff != "" {
 				t.Errorf("-want +got\n%s", diff)
 			}
 		})

@@ -56,7 +56,7 @@ func syncOnce(t *testing.T, w *world, c change) (cost, engine.Decision) {
 		t.Fatal(err)
 	}
 	ledger := &changes{rows: w.rows}
-	next, err := engine.Decide(g.slice, w.now)
+	next, err := engine.Decide(g.snapshot, w.now)
 	ledger.add(next.Transitions)
 	if err == nil {
 		err = w.commit(ledger, g)
@@ -64,7 +64,7 @@ func syncOnce(t *testing.T, w *world, c change) (cost, engine.Decision) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return cost{len(g.slice.Attempts), len(g.slice.Tasks), ledger.calls, 1}, next
+	return cost{len(g.snapshot.Attempts), len(g.snapshot.Tasks), ledger.calls, 1}, next
 }
 
 // TestCostOfOutcome: an outcome costs the same in a run of 10, of 1,000 and of 10,000 tasks.
@@ -75,7 +75,7 @@ func TestCostOfOutcome(t *testing.T) {
 	}{
 		// Ended, succeeded, child ready, active and decided.
 		"success": {0, 0, cost{Attempts: 1, Tasks: 2, Transitions: 5, Syncs: 1}},
-		// Ended, backed off. The slice also has descendants, which are not needed in the end.
+		// Ended, backed off. The snapshot also has descendants, which are not needed in the end.
 		"retry": {1, 1, cost{Attempts: 1, Transitions: 2, Syncs: 1}},
 	}
 	for name, c := range cases {
@@ -103,7 +103,7 @@ func TestCostOfFailure(t *testing.T) {
 			for again := true; again; {
 				got, next := syncOnce(t, w, c)
 				if got.Tasks > 1+1+w.limits.descendants {
-					t.Fatalf("a slice of %d tasks", got.Tasks)
+					t.Fatalf("a snapshot of %d tasks", got.Tasks)
 				}
 				total.Transitions += got.Transitions
 				total.Syncs++
@@ -123,22 +123,22 @@ func TestCostOfFailure(t *testing.T) {
 	}
 }
 
-// TestDecideLeavesTheSlice: a decision is a function of its slice, and may be asked for twice.
-func TestDecideLeavesTheSlice(t *testing.T) {
+// TestDecideLeavesTheSnapshot: a decision is a function of its snapshot, and may be asked for twice.
+func TestDecideLeavesTheSnapshot(t *testing.T) {
 	w, c := midway(t, 10, 0, 0)
 	g, err := w.gather(c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	first, next, err := decide(g.slice, w.now)
+	first, err := engine.Decide(g.snapshot, w.now)
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, again, err := decide(g.slice, w.now)
+	second, err := engine.Decide(g.snapshot, w.now)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(append(first.lines, told(next)...), append(second.lines, told(again)...)); diff != "" {
+	if diff := cmp.Diff(first, second); diff != "" {
 		t.Errorf("-first +second\n%s", diff)
 	}
 }
@@ -156,7 +156,7 @@ func BenchmarkDecide(b *testing.B) {
 			s.Task = append(s.Task, task)
 		}
 	}
-	s := newSlice(compile(b, "", spec))
+	s := newSnapshot(compile(b, "", spec))
 	for i := range outcomes {
 		ends(s, i, 0)
 	}

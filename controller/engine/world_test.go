@@ -48,7 +48,7 @@ func (p plan) exits(c *cluster) int32 {
 	return []int32{1, 2, 137}[c.w.rng.IntN(3)]
 }
 
-// limits of one sync: the controller's, or much smaller ones, so that slices are partial.
+// limits of one sync: the controller's, or much smaller ones, so that snapshots are partial.
 type limits struct{ outcomes, decided, starts, cascade, descendants int }
 
 // seenPod is what the watch has shown of a Pod.
@@ -259,7 +259,7 @@ func (w *world) sync() {
 		return
 	}
 	changes := &changes{rows: w.rows}
-	next, err := engine.Decide(g.slice, w.now)
+	next, err := engine.Decide(g.snapshot, w.now)
 	if err != nil {
 		w.fail("deciding: %w", err)
 		return
