@@ -18,7 +18,15 @@ var modules = []string{".", "scripts", "e2e/cluster"}
 
 func main() {
 	root := flag.String("root", ".", "top of the repository")
+	sizes := flag.Bool("sizes", false, "print the size of each package instead")
 	flag.Parse()
+	if *sizes {
+		if err := printSizes(*root); err != nil {
+			fmt.Fprintln(os.Stderr, "house:", err)
+			os.Exit(2)
+		}
+		return
+	}
 	faults, err := check(*root)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "house:", err)
@@ -54,10 +62,24 @@ func check(root string) ([]string, error) {
 				return nil, err
 			}
 			faults = append(faults, found...)
+			s, err := pkg.measure()
+			if err != nil {
+				return nil, err
+			}
+			faults = append(faults, pkg.sizeFaults(s)...)
 		}
 	}
 	slices.Sort(faults)
 	return faults, nil
+}
+
+// printSizes prints the sizes of the root module's packages.
+func printSizes(root string) error {
+	packages, err := list(root, ".")
+	if err != nil {
+		return err
+	}
+	return report(os.Stdout, packages)
 }
 
 // topEntries names what lies at the top: what git tracks or would track.

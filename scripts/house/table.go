@@ -3,8 +3,24 @@ package main
 // module is the path of the root module.
 const module = "kontroler"
 
-// maxLines is how many lines a function may have, signature and braces included.
-const maxLines = 80
+// Limits. Beyond them a thing is two things.
+const (
+	maxLines        = 80   // of a function, signature and braces included
+	maxPackageLines = 3500 // of a package, without comments, blank lines and tests
+	maxFields       = 12   // of a type
+	maxMethods      = 24   // of a type
+	// maxRecordMethods is how many methods a record may have, whose fields have no limit.
+	maxRecordMethods = 2
+	maxColumns       = 120 // of a line
+)
+
+// product is what is shipped, to which the limits of packages and types apply.
+var product = []string{"apis", "controller", "store", "httpapi"}
+
+// large are types that may be larger than the limits: the flags of a main, and types that list what there is.
+var large = []string{
+	"controller/Config", "controller/Metrics", "controller/cmd/controller/config",
+}
 
 // top is everything that may lie at the top of the repository, beside dotfiles.
 var top = []string{
