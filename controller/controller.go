@@ -22,6 +22,7 @@ import (
 	"kontroler/controller/informer"
 	"kontroler/controller/leader"
 	"kontroler/controller/pod"
+	"kontroler/controller/podevents"
 	"kontroler/controller/queue"
 	"kontroler/controller/wait"
 	"kontroler/controller/webhook"
@@ -173,8 +174,7 @@ type term struct {
 	retirement *retirement
 	// releases are the deleted objects that a finalizer of the existing Kontroler holds.
 	releases  *queue.Queue[releaseKey]
-	podEvents *podEvents
-	starts    *startEvents
+	podEvents *podevents.Keeper
 	deletions *deletions
 	// notifications has an element when some may have been written since they were last looked for.
 	notifications chan struct{}
@@ -202,8 +202,7 @@ func (c *Controller) Lead(ctx context.Context, db *store.Leader) error {
 	t.schedules, t.timers, t.refusals = queue.New[cache.ObjectName]("schedules", c.Metrics), newTimers(), newRefusals()
 	t.finalStatus, t.over, t.shows = queue.New[queue.RunKey]("ends", c.Metrics), queue.New[cache.ObjectName]("over", c.Metrics), queue.New[cache.ObjectName]("shows", c.Metrics)
 	t.retirement, t.releases = newRetirement(c.Metrics), queue.New[releaseKey]("releases", c.Metrics)
-	t.starts, t.deletions = newStartEvents(), newDeletions()
-	t.podEvents = newPodEvents(c.livePod, t.noteStart)
+	t.deletions, t.podEvents = newDeletions(), t.newPodEvents()
 	t.notifications = make(chan struct{}, 1)
 	t.captures, t.streams = newCaptures(t.finishedPods.Add), newStreams(c.LogLimit, c.Metrics)
 	defer t.shutDown()
@@ -235,6 +234,14 @@ func (c *Controller) Lead(ctx context.Context, db *store.Leader) error {
 		return cause
 	}
 	return nil
+}
+
+// newPodEvents makes the Keeper that stores the Events of this term's Pods.
+func (t *term) newPodEvents() *podevents.Keeper {
+	return podevents.New(podevents.Config{
+		Events: t.Kube.CoreV1(), Database: t.db, ControllerID: t.ID, Namespaces: t.namespaces(), CachedPod: t.cachedPod,
+		Enqueue: t.touched, Fenced: t.fail, Now: t.now, Metrics: t.Metrics, Log: t.Log,
+	})
 }
 
 // resume puts every live run on the queue: a start needs the rows and a fresh list, nothing else. Before the first write
@@ -329,7 +336,7 @@ func (t *term) work(ctx context.Context) {
 		func(ctx context.Context) { t.timers.alarms.Watch(ctx, t.now, t.schedules.Add) },
 		func(ctx context.Context) { t.wakes.Watch(ctx, t.now, t.runs.Add) },
 		func(ctx context.Context) { t.retirement.due.Watch(ctx, t.now, t.retirement.expiries.Add) },
-		t.watchClaims, t.projectProgress, t.correctOutage, t.maintain, t.trim, t.keepPodEvents, t.db.Notify, t.stream, t.probeNamespaces,
+		t.watchClaims, t.projectProgress, t.correctOutage, t.maintain, t.trim, t.podEvents.Run, t.db.Notify, t.stream, t.probeNamespaces,
 	} {
 		loops.Go(func() { loop(ctx) })
 	}

@@ -23,7 +23,6 @@
 //	clock.go       the database's time; deletions.go when the grace of a deleted Pod is over
 //	rush.go        what makes way while much is to be started
 //	retention.go   DagRuns and history whose time is over
-//	podevents.go   Events of Pods, kept with the attempt; startevents.go what they tell of a Pod that does not start
 //	notifications.go  endings are told to webhooks, by package webhook
 //	status.go      projections and Events
 //	outage.go      DagRuns told that the database is away; troubles.go objects told why their syncs fail
@@ -38,6 +37,7 @@
 //	informer  caches across namespaces
 //	pod       the spec of a Pod, what its status says
 //	names     derived names
+//	podevents Events of Pods: stored with the attempt, and why a Pod does not start
 //	kube, text, wait   answers of the API server, bounded texts, pauses
 //
 // Invariants:

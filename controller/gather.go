@@ -163,7 +163,7 @@ func (t *term) gatherPods(ctx context.Context, row store.Run, f *facts, changes 
 		p, cached := t.podSource.Get(cache.NewObjectName(row.Namespace, a.PodName))
 		switch {
 		case cached && t.podOf(p, row, a):
-			facts := pod.Facts(p, t.starts.newest(p.UID))
+			facts := pod.Facts(p, t.podEvents.Newest(p.UID))
 			facts.Deletion = t.deletions.graceOver(p, now)
 			f.snapshot.Pods[a.PodName] = facts
 			if p.Labels[v1alpha1.LabelRun] != row.UID {
@@ -235,7 +235,7 @@ func (t *term) askPods(ctx context.Context, row store.Run, f *facts, ask []engin
 			f.snapshot.Pods[a.PodName] = &engine.Pod{Gone: true}
 			return nil
 		}
-		facts := pod.Facts(p, t.starts.newest(p.UID))
+		facts := pod.Facts(p, t.podEvents.Newest(p.UID))
 		facts.Deletion = latestGrace(p) // an uncached Pod has no first sighting
 		f.snapshot.Pods[a.PodName] = facts
 		if !pod.IsOurs(p, t.ID, row.UID) {

@@ -7,6 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
 
 	"kontroler/apis/kontroler/v1alpha1"
@@ -42,6 +43,15 @@ func (c *Controller) makeSources() {
 		informer.AddTo(&c.runSource, kontroler.DagRuns(namespace), "", trimRun, cache.Indexers{byUID: indexUID, byDAG: indexDAG, bySchedule: indexSchedule})
 		informer.AddTo(&c.podSource, c.Kube.CoreV1().Pods(namespace), mine, pod.Trim, cache.Indexers{byUID: indexUID, byRun: indexRun})
 	}
+}
+
+// cachedPod returns the Pod with a UID from the cache.
+func (c *Controller) cachedPod(uid types.UID) (*corev1.Pod, bool) {
+	found := c.podSource.By(byUID, string(uid))
+	if len(found) == 0 {
+		return nil, false
+	}
+	return found[0], true
 }
 
 func indexUID(obj any) ([]string, error) { return []string{string(obj.(metav1.Object).GetUID())}, nil }
@@ -256,7 +266,7 @@ func (t *term) podChanged(old, p *corev1.Pod) {
 	}
 	t.streamDeleted(old, p)
 	if pod.HasStarted(p) {
-		t.starts.drop(p.UID)
+		t.podEvents.Started(p.UID)
 	}
 	if old != nil && pod.SameFacts(old, p) {
 		return
@@ -282,12 +292,9 @@ func (t *term) touched(runUID, pod string) {
 func (t *term) podDeleted(p *corev1.Pod) {
 	uid, _ := pod.RunUID(p)
 	t.slots.Release(cache.MetaObjectToName(p))
-	t.starts.drop(p.UID)
+	t.podEvents.Gone(p)
 	t.deletions.drop(p.UID)
 	t.retireByUID(queue.RunKey(uid))
-	if gone, ok := t.attemptPod(p); ok {
-		t.podEvents.remember(gone)
-	}
 	t.streams.drop(p.UID)
 	t.captures.forget(p.UID)
 	if t.reaped.Has(p.UID) {

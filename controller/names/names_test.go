@@ -111,3 +111,25 @@ func TestPodNameAnyInput(t *testing.T) {
 		checkPodName(t, Pod(word(40), word(40), word(253), word(80), random.IntN(10_000), random.IntN(1000)))
 	}
 }
+
+func TestIsDerived(t *testing.T) {
+	for name, tt := range map[string]struct {
+		name string
+		want bool
+	}{
+		"a name that Pod derived":            {Pod("c", "u", "run", "task", 0, 1), true},
+		"a derived name that was cut":        {Pod("c", "u", strings.Repeat("r", 80), strings.Repeat("t", 80), 3, 12), true},
+		"the name of a Deployment's Pod":     {"web-7d4b9c5f68-x2x4z", false},
+		"the name of a Job's Pod":            {"job-x2x4z", false},
+		"a hash without a prefix":            {"abcdefghij", false},
+		"an empty name":                      {"", false},
+		"a suffix in capitals":               {"a-ABCDEFGHIJ", false},
+		"a suffix with a 1, no base32 digit": {"a-abcdefghi1", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := IsDerived(tt.name); got != tt.want {
+				t.Errorf("IsDerived(%q) = %t, want %t", tt.name, got, tt.want)
+			}
+		})
+	}
+}

@@ -65,9 +65,9 @@ var (
 	// controllerRooms are the packages below controller, none of which imports it.
 	controllerRooms = []string{
 		module + "/controller/engine", module + "/controller/fault", module + "/controller/informer", module + "/controller/kube",
-		module + "/controller/leader", module + "/controller/names", module + "/controller/pod", module + "/controller/podlog",
-		module + "/controller/queue", module + "/controller/schedule", module + "/controller/text", module + "/controller/wait",
-		module + "/controller/webhook",
+		module + "/controller/leader", module + "/controller/names", module + "/controller/pod", module + "/controller/podevents",
+		module + "/controller/podlog", module + "/controller/queue", module + "/controller/schedule", module + "/controller/text",
+		module + "/controller/wait", module + "/controller/webhook",
 	}
 	ownDB = []string{module + "/store/storetest", "github.com/lib/pq"}
 )
@@ -97,6 +97,14 @@ var house = []place{
 		may: all([]string{module + "/apis", module + "/controller/engine", module + "/controller/kube", module + "/controller/text"},
 			wireTypes, validation, []string{"k8s.io/apimachinery/pkg/types"}),
 		tests: yaml,
+	},
+	{
+		path: "controller/podevents",
+		may: all([]string{
+			module + "/controller/fault", module + "/controller/kube", module + "/controller/names", module + "/controller/pod",
+			module + "/controller/text", module + "/controller/wait", module + "/store!",
+		}, client),
+		tests: wire,
 	},
 	{path: "controller/queue", may: all([]string{module + "/controller/engine", module + "/store!"}, client)},
 	{path: "controller/webhook"},

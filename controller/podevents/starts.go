@@ -1,0 +1,51 @@
+package podevents
+
+import (
+	"sync"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"kontroler/controller/pod"
+	"kontroler/store"
+)
+
+// startEvents holds, for each Pod whose container has not started, the newest Event about its start. The status of such
+// a Pod says only ContainerCreating while a volume is missing, the sandbox fails or an image is pulled.
+type startEvents struct {
+	mu    sync.Mutex
+	byPod map[types.UID]pod.StartEvent
+}
+
+func newStartEvents() *startEvents { return &startEvents{byPod: map[types.UID]pod.StartEvent{}} }
+
+// note takes an Event and reports whether it is a new failure to start. Events arrive in any order: one that is older
+// than the newest is ignored.
+func (s *startEvents) note(e *store.PodEvent) (isNewFailure bool) {
+	event, isAboutStart := pod.StartEventOf(e.Type, e.Reason, e.Message, e.Container, e.LastAt)
+	if !isAboutStart {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	uid := types.UID(e.Pod.UID)
+	known := s.byPod[uid]
+	if event.At.Before(known.At) {
+		return false
+	}
+	s.byPod[uid] = event
+	return event.Fails && (event.Reason != known.Reason || event.Message != known.Message)
+}
+
+// newest returns the newest Event about the start of a Pod; zero: none is known.
+func (s *startEvents) newest(podUID types.UID) pod.StartEvent {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.byPod[podUID]
+}
+
+// forget removes a Pod that has started or no longer exists.
+func (s *startEvents) forget(podUID types.UID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.byPod, podUID)
+}

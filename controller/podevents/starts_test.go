@@ -1,0 +1,80 @@
+package podevents
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"kontroler/controller/pod"
+	"kontroler/store"
+)
+
+func TestTheNewestEventAboutAStartIsRemembered(t *testing.T) {
+	type event struct {
+		kind, reason, message string
+		second                int
+	}
+	failure := event{"Warning", "FailedMount", "no such ConfigMap", 10}
+	const reported, notReported = true, false
+	type step struct {
+		event        event
+		isNewFailure bool
+	}
+	for name, tt := range map[string]struct {
+		steps []step
+		want  event
+		fails bool
+	}{
+		"a failure is reported once": {
+			[]step{{failure, reported}, {event{"Warning", "FailedMount", "no such ConfigMap", 12}, notReported}},
+			event{"Warning", "FailedMount", "no such ConfigMap", 12}, true,
+		},
+		"a failure with another message is reported": {
+			[]step{{failure, reported}, {event{"Warning", "FailedMount", "no such Secret", 12}, reported}},
+			event{"Warning", "FailedMount", "no such Secret", 12}, true,
+		},
+		"progress after a failure replaces it": {
+			[]step{{failure, reported}, {event{"Normal", "Pulling", "image", 11}, notReported}},
+			event{"Normal", "Pulling", "image", 11}, false,
+		},
+		"a failure that returns after progress is reported again": {
+			[]step{
+				{failure, reported},
+				{event{"Normal", "Pulling", "image", 11}, notReported},
+				{event{"Warning", "FailedMount", "no such ConfigMap", 12}, reported},
+			},
+			event{"Warning", "FailedMount", "no such ConfigMap", 12}, true,
+		},
+		"an older Event that arrives later is ignored": {
+			[]step{{failure, reported}, {event{"Normal", "Pulling", "image", 9}, notReported}},
+			failure, true,
+		},
+		"an Event that says nothing about the start is ignored": {
+			[]step{{failure, reported}, {event{"Normal", "SandboxChanged", "", 11}, notReported}},
+			failure, true,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			starts := newStartEvents()
+			for _, step := range tt.steps {
+				e := step.event
+				got := starts.note(&store.PodEvent{
+					Pod: store.Pod{UID: "u"}, Type: e.kind, Reason: e.reason, Message: e.message, LastAt: at(e.second),
+				})
+				if got != step.isNewFailure {
+					t.Errorf("%v is a new failure: %t, want %t", e, got, step.isNewFailure)
+				}
+			}
+			want := pod.StartEvent{
+				Reason: tt.want.reason, Message: tt.want.message, Fails: tt.fails, At: at(tt.want.second),
+			}
+			if diff := cmp.Diff(want, starts.newest("u")); diff != "" {
+				t.Errorf("newest Event (-want +got):\n%s", diff)
+			}
+			starts.forget("u")
+			if diff := cmp.Diff(pod.StartEvent{}, starts.newest("u")); diff != "" {
+				t.Errorf("newest Event of a forgotten Pod (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
