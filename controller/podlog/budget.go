@@ -6,31 +6,32 @@ import (
 	"sync"
 )
 
-// Budget bounds the compressed bytes that several logs hold together. A nil Budget bounds nothing.
+// Budget bounds the compressed bytes that several logs hold together. It is safe for concurrent use. A nil Budget has
+// no bound.
 type Budget struct {
 	mu   sync.Mutex
-	free int64
+	free int64 // less than zero if blocks were stored that had to be
 }
 
-// NewBudget makes a budget of so many bytes.
+// NewBudget makes a budget of a number of bytes.
 func NewBudget(size int64) *Budget { return &Budget{free: size} }
 
-// take takes n bytes, if they are free or must be had.
-func (b *Budget) take(n int, must bool) bool {
+// take takes n bytes if they are free, or if they are required.
+func (b *Budget) take(n int, areRequired bool) bool {
 	if b == nil {
 		return true
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if int64(n) > b.free && !must {
+	if int64(n) > b.free && !areRequired {
 		return false
 	}
 	b.free -= int64(n)
 	return true
 }
 
-// give gives n bytes back.
-func (b *Budget) give(n int) {
+// giveBack returns n bytes.
+func (b *Budget) giveBack(n int) {
 	if b == nil {
 		return
 	}
@@ -39,7 +40,7 @@ func (b *Budget) give(n int) {
 	b.free += int64(n)
 }
 
-// compressor needs a megabyte: there are as many as compress at once, not one for each log.
+// compressor needs a megabyte. Goroutines share them, so that there are not as many as logs.
 type compressor struct {
 	out  bytes.Buffer
 	gzip *gzip.Writer
@@ -47,17 +48,17 @@ type compressor struct {
 
 var compressors = sync.Pool{New: func() any {
 	c := &compressor{}
-	c.gzip, _ = gzip.NewWriterLevel(&c.out, gzip.BestSpeed) // a level that exists
+	c.gzip, _ = gzip.NewWriterLevel(&c.out, gzip.BestSpeed) // fails only if the level does not exist
 	return c
 }}
 
-// compress makes a gzip member of p. Speed comes first: of a long log most of what is compressed is dropped.
+// compress makes a gzip member of p. It favours speed over size: most blocks of a long log are dropped again.
 func compress(p []byte) []byte {
 	c := compressors.Get().(*compressor)
 	defer compressors.Put(c)
 	c.out.Reset()
 	c.gzip.Reset(&c.out)
-	_, _ = c.gzip.Write(p) // a bytes.Buffer takes everything
+	_, _ = c.gzip.Write(p) // a bytes.Buffer accepts everything
 	_ = c.gzip.Close()
 	return bytes.Clone(c.out.Bytes())
 }

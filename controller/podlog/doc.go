@@ -1,17 +1,22 @@
-// Package podlog keeps the head and the tail of a container's log in bounded memory. It is pure: bytes of a log stream in,
-// compressed blocks out.
+// Package podlog stores the head and the tail of a container's log in bounded memory. It is pure: it takes the bytes of
+// a log stream and returns compressed blocks.
+//
+//	log.go     Log: head and tail, in blocks
+//	lines.go   timestamps are removed from lines; a broken stream is continued
+//	budget.go  memory that several logs share; compression
 //
 // Invariants:
-//   - What is kept is what the container wrote, byte for byte: no encoding is assumed, a line is never buffered, and the
-//     time that a kubelet puts before each line (PodLogOptions.Timestamps) is taken off again.
-//   - Bytes = head + Omitted + tail, exactly, whatever was cut and why.
-//   - A log holds at most its limit, counted before compression; all logs of a Budget hold at most that, counted after it,
-//     and the first and the last block each, which are always kept. A log no longer than a block is therefore whole.
-//   - Each block is a gzip member of its own, so any run of blocks is a gzip stream: blocks of the tail are dropped
-//     without touching the others.
-//   - A line that begins without a time was not written by the container: it is the kubelet's own word, as a kubelet that
-//     finds no log says so in the body of its answer. It is a note, not log.
+//   - The stored bytes are those that the container wrote. No encoding is assumed, and no line is buffered. The
+//     timestamp that a kubelet puts before each line (PodLogOptions.Timestamps) is removed.
+//   - Bytes = head + Omitted + tail, exactly, whatever was omitted and why.
+//   - A log holds at most its limit, counted before compression. The logs that share a Budget hold at most its size,
+//     counted after compression, and in addition the first and the last block of each log, which are always stored. A
+//     log that is no longer than a block is therefore complete.
+//   - Each block is a gzip member of its own, so any sequence of blocks is a gzip stream. Blocks of the tail are
+//     dropped without touching the others.
+//   - A line without a timestamp was not written by the container but by the kubelet, which reports in the body of its
+//     answer that it finds no log. Such a line is a note and is not part of the log.
 //
-// A stream that broke is continued by a second one that begins at Since: Resume skips what is there already, by the times
-// of the lines, those that several lines have in common included.
+// A second stream, which begins at Since, continues a stream that broke. After Resume, a Log skips what it has read
+// already. It recognizes these lines by their timestamps, and by their number where several have the same timestamp.
 package podlog

@@ -5,126 +5,143 @@ import (
 	"time"
 )
 
-// lines takes the times off the lines of a stream. It holds a time that has not fully come, never a line.
-type lines struct {
-	state state
-	stamp []byte // the beginning of a time
-	note  []byte
+// lineReader removes the timestamps from the lines of a stream. It buffers a timestamp that has not fully arrived,
+// never a line.
+type lineReader struct {
+	position  position
+	timestamp []byte // of the current line, as far as it has arrived
+	note      []byte
 
-	first, last time.Time // of the first line; the latest of all
-	since       time.Time // the earliest of the lines from the first one at last on
-	same        int       // lines that began at last, before any behind
-	behind      int       // lines after those that are not later: two outputs of a container are stamped each by itself
-	length      int64     // of the line that came last so far, with its newline
+	// first is the time of the first line, latest the latest time of all lines.
+	first, latest time.Time
+	// repeatFrom is the earliest time of the lines that a second stream must repeat: from the first line at latest on.
+	repeatFrom time.Time
+	// atLatest and outOfOrder count these lines: those at latest, and all that follow once one is earlier. Times are
+	// not in order, because the two outputs of a container get theirs independently.
+	atLatest, outOfOrder int
+	lineLength           int64 // of the current line as far as it has arrived, with its newline
 
-	// Of a stream that continues another one.
-	resuming bool
-	again    int   // lines from the first one at last on that have come again
-	skip     int64 // bytes of the line that came last that are still to come again
-	gap      bool
+	// isResuming reports that the stream repeats what an earlier stream had.
+	isResuming bool
+	repeated   int   // how many of the lines that must be repeated were
+	skip       int64 // bytes of the current line that the earlier stream had
+	hasGap     bool
 }
 
-// state is what the next byte belongs to.
-type state int
+// position is what the next byte belongs to.
+type position int
 
 const (
-	inStamp state = iota // where a line begins
+	inTimestamp position = iota // at the beginning of a line
 	inLine
-	inOldLine // one that was read from an earlier stream
+	inRepeatedLine // which the earlier stream had
 	inNote
 )
 
-// next returns the content that p begins with, as far as it is in one piece, and the rest of p.
-func (s *lines) next(p []byte) (content, rest []byte) {
-	if s.state == inStamp {
-		return nil, s.takeStamp(p)
+// next returns the content at the beginning of p, as far as it is contiguous, and the rest of p.
+func (r *lineReader) next(p []byte) (content, rest []byte) {
+	if r.position == inTimestamp {
+		return nil, r.readTimestamp(p)
 	}
 	end := bytes.IndexByte(p, '\n') + 1
-	was := s.state
+	was := r.position
 	if end == 0 {
 		end = len(p)
 	} else {
-		s.state = inStamp
+		r.position = inTimestamp
 	}
 	content, rest = p[:end], p[end:]
 	switch was {
-	case inOldLine:
+	case inRepeatedLine:
 		return nil, rest
 	case inNote:
-		s.note = append(s.note, content[:min(len(content), maxNote-len(s.note))]...)
+		r.addToNote(content)
 		return nil, rest
 	}
-	skipped := min(s.skip, int64(len(content)))
-	s.skip -= skipped
+	skipped := min(r.skip, int64(len(content)))
+	r.skip -= skipped
 	content = content[skipped:]
-	s.length += int64(len(content))
+	r.lineLength += int64(len(content))
 	return content, rest
 }
 
-// takeStamp takes the time at the beginning of a line and returns the rest of p.
-func (s *lines) takeStamp(p []byte) []byte {
-	window := p[:min(len(p), maxStamp+1-len(s.stamp))]
+// readTimestamp reads the timestamp at the beginning of a line and returns the rest of p.
+func (r *lineReader) readTimestamp(p []byte) []byte {
+	window := p[:min(len(p), maxTimestamp+1-len(r.timestamp))]
 	end := bytes.IndexAny(window, " \n")
 	if end < 0 {
-		s.stamp = append(s.stamp, window...)
-		if len(s.stamp) > maxStamp {
-			return s.noStamp(p[len(window):])
+		r.timestamp = append(r.timestamp, window...)
+		if len(r.timestamp) > maxTimestamp {
+			r.beginWithoutTimestamp()
+			return p[len(window):]
 		}
 		return nil
 	}
-	s.stamp = append(s.stamp, window[:end]...)
+	r.timestamp = append(r.timestamp, window[:end]...)
 	var at time.Time
-	if p[end] == '\n' || at.UnmarshalText(s.stamp) != nil {
-		return s.noStamp(p[end:])
+	if p[end] == '\n' || at.UnmarshalText(r.timestamp) != nil {
+		r.beginWithoutTimestamp()
+		return p[end:]
 	}
-	s.stamp = s.stamp[:0]
-	s.begin(at.UTC())
+	r.timestamp = r.timestamp[:0]
+	r.beginLine(at.UTC())
 	return p[end+1:]
 }
 
-// noStamp: the line has no time. In a stream that continues another one it may be the rest of a line that began before
-// Since; else it is the kubelet's own word.
-func (s *lines) noStamp(rest []byte) []byte {
-	if s.state = inNote; s.resuming {
-		s.state = inOldLine
+// beginWithoutTimestamp begins a line that has no timestamp. The kubelet wrote it. If the stream is resuming, it may
+// also be the rest of a line that began before Since.
+func (r *lineReader) beginWithoutTimestamp() {
+	if r.isResuming {
+		r.position = inRepeatedLine
 	} else {
-		s.note = append(s.note, s.stamp[:min(len(s.stamp), maxNote-len(s.note))]...)
+		r.position = inNote
+		r.addToNote(r.timestamp)
 	}
-	s.stamp = s.stamp[:0]
-	return rest
+	r.timestamp = r.timestamp[:0]
 }
 
-// begin begins a line.
-func (s *lines) begin(at time.Time) {
-	if s.resuming && !at.After(s.last) {
-		if s.again > 0 || at.Equal(s.last) {
-			s.again++
-		}
-		if s.state = inOldLine; s.again == s.same+s.behind {
-			s.state, s.resuming, s.skip = inLine, false, s.length
-		}
+func (r *lineReader) addToNote(text []byte) {
+	r.note = append(r.note, text[:min(len(text), maxNote-len(r.note))]...)
+}
+
+// beginLine begins a line with a timestamp.
+func (r *lineReader) beginLine(at time.Time) {
+	if r.isResuming && !at.After(r.latest) {
+		r.beginRepeatedLine(at)
 		return
 	}
-	s.gap = s.gap || s.resuming
-	s.state, s.resuming, s.length, s.skip = inLine, false, 0, 0
-	if s.first.IsZero() {
-		s.first = at
+	r.hasGap = r.hasGap || r.isResuming
+	r.position, r.isResuming, r.lineLength, r.skip = inLine, false, 0, 0
+	if r.first.IsZero() {
+		r.first = at
 	}
 	switch {
-	case at.After(s.last):
-		s.last, s.since, s.same, s.behind = at, at, 1, 0
-	case at.Equal(s.last) && s.behind == 0:
-		s.same++
+	case at.After(r.latest):
+		r.latest, r.repeatFrom, r.atLatest, r.outOfOrder = at, at, 1, 0
+	case at.Equal(r.latest) && r.outOfOrder == 0:
+		r.atLatest++
 	default:
-		s.behind++
-		if at.Before(s.since) {
-			s.since = at
+		r.outOfOrder++
+		if at.Before(r.repeatFrom) {
+			r.repeatFrom = at
 		}
 	}
 }
 
-// resume begins another stream; the first one may have broken off anywhere.
-func (s *lines) resume() {
-	s.state, s.stamp, s.again, s.skip = inStamp, s.stamp[:0], 0, 0
-	s.resuming = !s.last.IsZero()
+// beginRepeatedLine begins a line that the earlier stream had. The last one of these may have broken off anywhere: what
+// the earlier stream had of it is skipped, and the rest is content.
+func (r *lineReader) beginRepeatedLine(at time.Time) {
+	if r.repeated > 0 || at.Equal(r.latest) {
+		r.repeated++
+	}
+	r.position = inRepeatedLine
+	if r.repeated == r.atLatest+r.outOfOrder {
+		r.position, r.isResuming, r.skip = inLine, false, r.lineLength
+	}
+}
+
+// resume begins a second stream.
+func (r *lineReader) resume() {
+	r.position, r.timestamp, r.repeated, r.skip = inTimestamp, r.timestamp[:0], 0, 0
+	r.isResuming = !r.latest.IsZero()
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -23,7 +24,7 @@ const (
 
 var t0 = time.Date(2026, 3, 1, 12, 0, 0, 123456789, time.UTC)
 
-// stamped is content as a kubelet serves it: the time before each line, one line a millisecond.
+// stamped returns content as a kubelet serves it: with a timestamp before each line. Lines are a millisecond apart.
 func stamped(content []byte) []byte {
 	var b bytes.Buffer
 	n := 0
@@ -35,7 +36,7 @@ func stamped(content []byte) []byte {
 	return b.Bytes()
 }
 
-// unpacked are the blocks as one gzip stream.
+// unpacked decompresses blocks as one gzip stream.
 func unpacked(t testing.TB, blocks []podlog.Block) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -56,7 +57,7 @@ func unpacked(t testing.TB, blocks []podlog.Block) []byte {
 		t.Fatal(err)
 	}
 	if len(content) != size {
-		t.Errorf("the blocks have %d bytes, they say %d", len(content), size)
+		t.Errorf("the blocks have %d bytes, want the sum of their sizes, %d", len(content), size)
 	}
 	return content
 }
@@ -68,158 +69,200 @@ func write(t testing.TB, l *podlog.Log, r io.Reader) {
 	}
 }
 
-// check checks that a result is content, but for what it says to have omitted, and within its limit.
+// check checks that a result has the content without what it says it omitted, and that it is within its limit.
 func check(t *testing.T, r podlog.Result, content []byte, limit int64) {
 	t.Helper()
 	got := unpacked(t, r.Blocks)
 	if r.Bytes != int64(len(content)) || int64(len(got))+r.Omitted != r.Bytes {
-		t.Errorf("%d bytes kept and %d omitted are said to be %d, the log has %d", len(got), r.Omitted, r.Bytes, len(content))
+		t.Errorf("Bytes is %d with %d bytes stored and %d omitted; the log has %d",
+			r.Bytes, len(got), r.Omitted, len(content))
 		return
 	}
 	if int64(len(got)) > limit {
-		t.Errorf("%d bytes kept of at most %d", len(got), limit)
+		t.Errorf("%d bytes are stored, want at most %d", len(got), limit)
 	}
 	head, tail := content[:r.OmittedAt], content[r.OmittedAt+r.Omitted:]
 	if !bytes.Equal(got[:r.OmittedAt], head) || !bytes.Equal(got[r.OmittedAt:], tail) {
-		t.Error("what is kept is not head and tail of the log")
+		t.Error("the stored bytes are not head and tail of the log")
 	}
 }
 
-func TestLog(t *testing.T) {
+func TestLogStoresWhatTheContainerWrote(t *testing.T) {
 	random := make([]byte, 3*limit)
 	source := rand.New(rand.NewPCG(1, 2))
 	for i := range random {
 		random[i] = byte(source.Uint32())
 	}
+	oneBlock := bytes.Repeat([]byte("0123456\n"), block/8)
+	const complete, omitted = true, false
 	tests := map[string]struct {
-		content []byte
-		whole   bool
+		content    []byte
+		isComplete bool
 	}{
-		"empty":                     {nil, true},
-		"a line":                    {[]byte("hello\n"), true},
-		"no newline at the end":     {[]byte("a\nb"), true},
-		"empty lines":               {[]byte("\n\n\n"), true},
-		"carriage returns":          {[]byte("a\r\nb\r\n"), true},
-		"a time in the line":        {[]byte("2026-03-01T12:00:00Z 2026-03-01T12:00:00Z x\n"), true},
-		"NUL and invalid UTF-8":     {[]byte("a\x00b\xff\xfe\xc3(\n\x80\n"), true},
-		"a block":                   {bytes.Repeat([]byte("0123456\n"), block/8), true},
-		"a block and a byte":        {append(bytes.Repeat([]byte("0123456\n"), block/8), 'x'), true},
-		"half the limit":            {random[:limit/2], true},
-		"half the limit and a byte": {random[:limit/2+1], true},
-		"the limit":                 {random[:limit], true},
-		"the limit and a byte":      {random[:limit+1], false},
-		"three times the limit":     {random, false},
-		"one long line":             {bytes.Repeat([]byte("x"), 5*limit), false},
-		"many short lines":          {bytes.Repeat([]byte("x\n"), 2*limit), false},
+		"an empty log is complete":              {nil, complete},
+		"a line is complete":                    {[]byte("hello\n"), complete},
+		"a last line may have no newline":       {[]byte("a\nb"), complete},
+		"lines may be empty":                    {[]byte("\n\n\n"), complete},
+		"carriage returns stay":                 {[]byte("a\r\nb\r\n"), complete},
+		"times that a container writes stay":    {[]byte("2026-03-01T12:00:00Z 2026-03-01T12:00:00Z x\n"), complete},
+		"NUL and invalid UTF-8 stay":            {[]byte("a\x00b\xff\xfe\xc3(\n\x80\n"), complete},
+		"a log of one block is complete":        {oneBlock, complete},
+		"one block and a byte is complete":      {append(bytes.Clone(oneBlock), 'x'), complete},
+		"a log of half the limit is complete":   {random[:limit/2], complete},
+		"half the limit and a byte is complete": {random[:limit/2+1], complete},
+		"a log of the limit is complete":        {random[:limit], complete},
+		"a log of the limit and a byte is cut":  {random[:limit+1], omitted},
+		"a log of three times the limit is cut": {random, omitted},
+		"a line longer than the limit is cut":   {bytes.Repeat([]byte("x"), 5*limit), omitted},
+		"many short lines are cut":              {bytes.Repeat([]byte("x\n"), 2*limit), omitted},
 	}
-	for name, test := range tests {
+	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			stream := stamped(test.content)
-			for kind, reader := range map[string]io.Reader{
-				"whole": bytes.NewReader(stream), "halves": iotest.HalfReader(bytes.NewReader(stream)), "bytes": iotest.OneByteReader(bytes.NewReader(stream)),
+			stream := stamped(tt.content)
+			for pieces, reader := range map[string]io.Reader{
+				"in one piece":   bytes.NewReader(stream),
+				"in half pieces": iotest.HalfReader(bytes.NewReader(stream)),
+				"byte by byte":   iotest.OneByteReader(bytes.NewReader(stream)),
 			} {
 				l := podlog.New(limit, nil)
 				write(t, l, reader)
 				r := l.Finish()
-				check(t, r, test.content, limit)
-				if whole := r.Omitted == 0; whole != test.whole {
-					t.Errorf("%s: %d bytes omitted of %d", kind, r.Omitted, r.Bytes)
+				check(t, r, tt.content, limit)
+				if isComplete := r.Omitted == 0; isComplete != tt.isComplete {
+					t.Errorf("written %s: %d bytes omitted of %d", pieces, r.Omitted, r.Bytes)
 				}
 				if note := l.TakeNote(); r.Short || r.Gap || note != "" {
-					t.Errorf("%s: short %t, gap %t, note %q", kind, r.Short, r.Gap, note)
+					t.Errorf("written %s: Short %t, Gap %t, note %q", pieces, r.Short, r.Gap, note)
 				}
-				lines := bytes.Count(test.content, []byte("\n"))
-				if !bytes.HasSuffix(test.content, []byte("\n")) && len(test.content) > 0 {
-					lines++
+				lines := len(slices.Collect(bytes.Lines(tt.content)))
+				if lines == 0 {
+					continue
 				}
-				if want := t0.Add(time.Duration(lines-1) * time.Millisecond); lines > 0 && (!r.Begins.Equal(t0) || !r.Ends.Equal(want)) {
-					t.Errorf("%s: from %s to %s, want %s to %s", kind, r.Begins, r.Ends, t0, want)
+				ends := t0.Add(time.Duration(lines-1) * time.Millisecond)
+				if !r.Begins.Equal(t0) || !r.Ends.Equal(ends) {
+					t.Errorf("written %s: from %s to %s, want %s to %s", pieces, r.Begins, r.Ends, t0, ends)
 				}
 			}
 		})
 	}
 }
 
-// TestTail: what is cut keeps at least all of the half that is the head, and of the other all but a block.
-func TestTail(t *testing.T) {
+func TestALongLogKeepsHalfItsLimitAsHeadAndHalfAsTail(t *testing.T) {
 	content := bytes.Repeat([]byte("0123456\n"), 10*limit/8)
 	l := podlog.New(limit, nil)
 	write(t, l, bytes.NewReader(stamped(content)))
 	r := l.Finish()
 	check(t, r, content, limit)
-	if r.OmittedAt != limit/2 || r.Bytes-r.OmittedAt-r.Omitted <= limit/2-block {
-		t.Errorf("%d bytes of head, %d of tail", r.OmittedAt, r.Bytes-r.OmittedAt-r.Omitted)
+	head, tail := r.OmittedAt, r.Bytes-r.OmittedAt-r.Omitted
+	if head != limit/2 || tail <= limit/2-block {
+		t.Errorf("%d bytes of head and %d of tail, want %d and at most a block less", head, tail, limit/2)
 	}
 }
 
-// TestNotes: what the kubelet says is no log.
-func TestNotes(t *testing.T) {
-	line := string(stamped([]byte("x\n")))
+func TestALineWithoutATimestampIsANote(t *testing.T) {
+	const noLog = "unable to retrieve container logs for containerd://abc"
+	words := strings.Repeat("word ", 1000)
+	oneLine := string(stamped([]byte("x\n")))
 	tests := map[string]struct{ stream, log, note string }{
-		"no log":            {"unable to retrieve container logs for containerd://abc", "", "unable to retrieve container logs for containerd://abc"},
-		"after the log":     {line + "failed to read log file", "x\n", "failed to read log file"},
-		"before the log":    {"note\n" + line, "x\n", "note"},
-		"no space in it":    {strings.Repeat("x", 100), "", strings.Repeat("x", 100)},
-		"a short word":      {"no such\n" + line, "x\n", "no such"},
-		"something lengthy": {strings.Repeat("word ", 1000), "", strings.TrimSpace(strings.Repeat("word ", 1024/5+1)[:1024])},
-		"an offset":         {"2026-03-01T14:00:00.5+02:00 x\n", "x\n", ""},
-		"a half time":       {"2026-03-01T14: x\n", "", "2026-03-01T14: x"},
+		"a note may come instead of a log":    {noLog, "", noLog},
+		"a note may come after the log":       {oneLine + "failed to read log file", "x\n", "failed to read log file"},
+		"a note may come before the log":      {"note\n" + oneLine, "x\n", "note"},
+		"a note may have no space":            {strings.Repeat("x", 100), "", strings.Repeat("x", 100)},
+		"a note may be shorter than a time":   {"no such\n" + oneLine, "x\n", "no such"},
+		"a long note is cut":                  {words, "", words[:1024]},
+		"a line with an offset is not a note": {"2026-03-01T14:00:00.5+02:00 x\n", "x\n", ""},
+		"a line with half a time is a note":   {"2026-03-01T14: x\n", "", "2026-03-01T14: x"},
 	}
-	for name, test := range tests {
+	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			l := podlog.New(limit, nil)
-			write(t, l, iotest.HalfReader(strings.NewReader(test.stream)))
-			note, again := l.TakeNote(), l.TakeNote()
-			if got := string(unpacked(t, l.Finish().Blocks)); got != test.log || note != test.note || again != "" {
-				t.Errorf("log %q, note %q, then %q", got, note, again)
+			write(t, l, iotest.HalfReader(strings.NewReader(tt.stream)))
+			note, second := l.TakeNote(), l.TakeNote()
+			if got := string(unpacked(t, l.Finish().Blocks)); got != tt.log || note != tt.note || second != "" {
+				t.Errorf("log %q, note %q, want %q and %q; second note %q", got, note, tt.log, tt.note, second)
 			}
 		})
 	}
 }
 
-// TestResume breaks a stream at every byte and continues it with one that begins earlier: nothing is missing or twice.
-func TestResume(t *testing.T) {
-	at := func(ms int) string { return t0.Add(time.Duration(ms)*time.Millisecond).Format(time.RFC3339Nano) + " " }
-	stream := at(0) + "a\n" + at(1) + "a\n" + at(1) + "a\n" + at(1) + "\n" + at(2000) + "longer line\n" + at(2000) + "longer line\n" + at(2001) + "end"
-	want := "a\na\na\n\nlonger line\nlonger line\nend"
-	for cut := range len(stream) {
-		l := podlog.New(limit, nil)
-		write(t, l, strings.NewReader(stream[:cut]))
-		since := l.Since()
-		rest := stream
-		if since.After(t0) {
-			rest = "rest of a line that began before\n" + stream[strings.Index(stream, at(2000)):]
-		}
-		l.Resume()
-		write(t, l, iotest.HalfReader(strings.NewReader(rest)))
-		r := l.Finish()
-		if got, note := string(unpacked(t, r.Blocks)), l.TakeNote(); got != want || r.Gap || note != "" {
-			t.Errorf("broken after %q: %q, gap %t, note %q", stream[:cut], got, r.Gap, note)
-		}
-	}
-	// Two outputs are stamped each by itself: what comes later may be said to be earlier.
-	crossed := at(5) + "e\n" + at(3) + "o\n" + at(5) + "e\n" + at(4) + "o\n" + at(900) + "e\n" + at(890) + "o\n" + at(901) + "e\n" + at(899) + "o\n" + at(899) + "last\n"
-	for cut := range len(crossed) {
-		l := podlog.New(limit, nil)
-		write(t, l, strings.NewReader(crossed[:cut]))
-		l.Resume()
-		write(t, l, iotest.HalfReader(strings.NewReader(crossed)))
-		if r := l.Finish(); string(unpacked(t, r.Blocks)) != "e\no\ne\no\ne\no\ne\no\nlast\n" || r.Gap || !l.Continued() {
-			t.Errorf("broken after %q: %q, gap %t", crossed[:cut], unpacked(t, r.Blocks), r.Gap)
-		}
-	}
-	l := podlog.New(limit, nil)
-	write(t, l, strings.NewReader(at(0)+"a\n"+at(1)+"b"))
-	l.Resume()
-	write(t, l, strings.NewReader(at(5)+"f\n"))
-	if r := l.Finish(); string(unpacked(t, r.Blocks)) != "a\nbf\n" || !r.Gap {
-		t.Errorf("a gap is not told: %+v", r)
+// line is content with a timestamp at a number of milliseconds past t0.
+func line(ms int, content string) string {
+	return t0.Add(time.Duration(ms)*time.Millisecond).Format(time.RFC3339Nano) + " " + content
+}
+
+// TestASecondStreamContinuesWhereTheFirstBroke breaks a stream at every byte.
+func TestASecondStreamContinuesWhereTheFirstBroke(t *testing.T) {
+	for name, tt := range map[string]struct {
+		lines []string
+		// later is the line from which a second stream may begin that does not begin at the start. Zero: none does.
+		later int
+		want  string
+	}{
+		"lines have the same time": {
+			lines: []string{
+				line(0, "a\n"), line(1, "a\n"), line(1, "a\n"), line(1, "\n"),
+				line(2000, "longer line\n"), line(2000, "longer line\n"), line(2001, "end"),
+			},
+			later: 4,
+			want:  "a\na\na\n\nlonger line\nlonger line\nend",
+		},
+		"the times of two outputs are not in order": {
+			lines: []string{
+				line(5, "e\n"), line(3, "o\n"), line(5, "e\n"), line(4, "o\n"), line(900, "e\n"), line(890, "o\n"),
+				line(901, "e\n"), line(899, "o\n"), line(899, "last\n"),
+			},
+			want: "e\no\ne\no\ne\no\ne\no\nlast\n",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			stream := strings.Join(tt.lines, "")
+			for cut := range len(stream) {
+				l := podlog.New(limit, nil)
+				write(t, l, strings.NewReader(stream[:cut]))
+				second := stream
+				if tt.later > 0 && l.Since().After(t0) {
+					second = "rest of a line that began before\n" + strings.Join(tt.lines[tt.later:], "")
+				}
+				l.Resume()
+				write(t, l, iotest.HalfReader(strings.NewReader(second)))
+				r, note := l.Finish(), l.TakeNote()
+				got := string(unpacked(t, r.Blocks))
+				if got != tt.want || r.Gap || !l.Continued() || note != "" {
+					t.Errorf("broken after %q: log %q, Gap %t, Continued %t, note %q",
+						stream[:cut], got, r.Gap, l.Continued(), note)
+				}
+			}
+		})
 	}
 }
 
-// TestBudget: logs that share a budget stay within it, and each keeps its first and its last block and tells exactly what
-// it omitted. What one gives back, others have.
-func TestBudget(t *testing.T) {
+func TestASecondStreamThatBeginsTooLateLeavesAGap(t *testing.T) {
+	l := podlog.New(limit, nil)
+	write(t, l, strings.NewReader(line(0, "a\n")+line(1, "b")))
+	l.Resume()
+	write(t, l, strings.NewReader(line(5, "f\n")))
+	r := l.Finish()
+	if got := string(unpacked(t, r.Blocks)); got != "a\nbf\n" || !r.Gap {
+		t.Errorf("log %q, Gap %t; want all that was read, and a gap", got, r.Gap)
+	}
+}
+
+func TestASecondStreamThatEndsTooEarlyHasNotContinued(t *testing.T) {
+	l := podlog.New(limit, nil)
+	write(t, l, strings.NewReader(line(0, "a\n")+line(2000, "b\n")+line(2001, "c\n")))
+	l.Resume()
+	write(t, l, strings.NewReader(line(2000, "b\n")))
+	if l.Continued() {
+		t.Error("the second stream has continued, although it lacks the last line of the first")
+	}
+	if got, want := string(unpacked(t, l.Finish().Blocks)), "a\nb\nc\n"; got != want {
+		t.Errorf("log %q, want %q", got, want)
+	}
+}
+
+// TestLogsShareABudget writes logs that are together larger than their budget. Each stores its first and its last block
+// and says exactly what it omitted. Memory that is released can be used again.
+func TestLogsShareABudget(t *testing.T) {
 	random := make([]byte, 2*limit)
 	source := rand.New(rand.NewPCG(3, 4))
 	for i := range random {
@@ -235,7 +278,8 @@ func TestBudget(t *testing.T) {
 		r := l.Finish()
 		check(t, r, random, limit)
 		if r.OmittedAt < block || r.OmittedAt+r.Omitted == r.Bytes {
-			t.Errorf("%d bytes of head, %d omitted of %d", r.OmittedAt, r.Omitted, r.Bytes)
+			t.Errorf("%d bytes after the first %d are omitted of %d: the first or the last block is missing",
+				r.Omitted, r.OmittedAt, r.Bytes)
 		}
 		for _, block := range r.Blocks {
 			held += len(block.Gzip)
@@ -246,7 +290,7 @@ func TestBudget(t *testing.T) {
 		logs = append(logs, l)
 	}
 	if most := budget + 10*2*(block+1024); held > most || short == 0 {
-		t.Errorf("%d bytes held of at most %d, %d are short", held, most, short)
+		t.Errorf("%d bytes are held, want at most %d; %d logs are short, want some", held, most, short)
 	}
 	for _, l := range logs {
 		l.Release()
@@ -254,45 +298,47 @@ func TestBudget(t *testing.T) {
 	l := podlog.New(limit, shared)
 	write(t, l, bytes.NewReader(stamped(random)))
 	if r := l.Finish(); r.Short {
-		t.Error("what was given back is not there")
+		t.Error("released memory cannot be used again")
 	}
 }
 
-// endless generates a stream of stamped lines, or of one line.
-type endless struct {
-	left  int64
-	lines bool
-	block []byte
-	begun bool
+// longStream generates lines with timestamps, or one long line.
+type longStream struct {
+	left     int64 // bytes
+	hasLines bool
+	block    []byte
+	hasBegun bool
 }
 
-func (e *endless) Read(p []byte) (int, error) {
-	if e.left <= 0 {
+func (s *longStream) Read(p []byte) (int, error) {
+	if s.left <= 0 {
 		return 0, io.EOF
 	}
-	if e.block == nil {
-		e.block = bytes.Repeat([]byte("x"), 16<<10)
-		if e.lines {
-			e.block = stamped(bytes.Repeat([]byte("the quick brown fox jumps over the lazy dog, again and again and again and again\n"), 200))
+	if s.block == nil {
+		s.block = bytes.Repeat([]byte("x"), 16<<10)
+		if s.hasLines {
+			sentence := []byte("the quick brown fox jumps over the lazy dog, again and again and again and again\n")
+			s.block = stamped(bytes.Repeat(sentence, 200))
 		}
 	}
-	if !e.begun && !e.lines {
-		e.begun = true
+	if !s.hasBegun && !s.hasLines {
+		s.hasBegun = true
 		return copy(p, t0.Format(time.RFC3339Nano)+" "), nil
 	}
-	n := copy(p, e.block)
-	if n < len(e.block) {
+	n := copy(p, s.block)
+	if n < len(s.block) {
 		return 0, errors.New("the buffer is too small")
 	}
-	e.left -= int64(n)
+	s.left -= int64(n)
 	return n, nil
 }
 
-// TestMemory reads a log of sixteen times the limit and a line of 50 MB: what is allocated in all does not grow with
-// the log, but for the blocks that fall from the tail, and what is held stays below twice the limit.
-func TestMemory(t *testing.T) {
-	for name, source := range map[string]*endless{
-		"128 MiB in lines": {left: 128 << 20, lines: true}, "a line of 50 MB": {left: 50_000_000},
+// TestMemoryIsBounded writes more than the limit. The memory in use stays below twice the limit. The number of
+// allocations grows with the blocks, not with the lines.
+func TestMemoryIsBounded(t *testing.T) {
+	for name, source := range map[string]*longStream{
+		"a log of sixteen times the limit": {left: 128 << 20, hasLines: true},
+		"a line of 50 MB":                  {left: 50_000_000},
 	} {
 		t.Run(name, func(t *testing.T) {
 			const limit = 8 << 20
@@ -322,16 +368,16 @@ func TestMemory(t *testing.T) {
 				t.Errorf("%d bytes, %d omitted", r.Bytes, r.Omitted)
 			}
 			if held := int64(peak.HeapAlloc) - int64(before.HeapAlloc); held > 2*limit {
-				t.Errorf("%d bytes held for a log of at most %d", held, limit)
+				t.Errorf("%d bytes are in use for a log of at most %d", held, limit)
 			}
 			if allocs := after.Mallocs - before.Mallocs; allocs > uint64(r.Bytes/(128<<10))*8+10_000 {
-				t.Errorf("%d allocations: they grow with the lines", allocs)
+				t.Errorf("%d allocations, which grow with the lines", allocs)
 			}
 		})
 	}
 }
 
-// FuzzLog: whatever is written, in whatever pieces, head + omitted + tail is the log.
+// FuzzLog checks that head, omitted bytes and tail are the log, whatever is written and in whatever pieces.
 func FuzzLog(f *testing.F) {
 	f.Add([]byte("a\nb\n\nc"), uint16(3), uint16(100), uint16(7))
 	f.Add(bytes.Repeat([]byte("0123456789\n"), 200), uint16(50), uint16(64), uint16(0))
