@@ -1,13 +1,13 @@
-// Package fault marks the instants at which a controller could die: between a commit and its effect, between two
-// effects. In the shipped binary a Point is an empty function, and Now is the machine's clock. Built with the tag
-// "faults", for the crash tests, the process kills or stops itself at the point that the environment names:
+// Package fault marks the points at which tests kill or stop the controller: between a commit and its effect, and
+// between two effects. In the shipped binary, Point does nothing and Now is the machine's clock. In a binary that is
+// built with the tag "faults", the environment names the point at which the process sends a signal to itself:
 //
-//	KONTROLER_FAULT=kill:run-committed:3           SIGKILL at the third time
-//	KONTROLER_FAULT=stop:transaction-open:1        SIGSTOP at the first
-//	KONTROLER_FAULT=kill:pod-create:2@run-claimed  counted from when run-claimed was first passed
-//	KONTROLER_FAULT_FILE=/path                     where it writes that it was hit, before it is
+//	KONTROLER_FAULT=kill:run-committed:3           SIGKILL when it passes run-committed for the third time
+//	KONTROLER_FAULT=stop:transaction-open:1        SIGSTOP when it passes transaction-open for the first time
+//	KONTROLER_FAULT=kill:pod-create:2@run-claimed  the count begins when run-claimed is passed for the first time
+//	KONTROLER_FAULT_FILE=/path                     a file that receives the name of the point before the signal is sent
 //
-// Such a process can also have a clock of its own:
+// The clock of such a process can differ from the machine's:
 //
-//	KONTROLER_FAULT_CLOCK=10m                      how far it is ahead of the machine's; less than zero: behind
+//	KONTROLER_FAULT_CLOCK=10m                      ten minutes ahead; a negative duration is behind
 package fault

@@ -4,8 +4,8 @@ package fault
 
 import "time"
 
-// Point marks an instant; it does nothing in this build.
+// Point marks a point. It does nothing in this build.
 func Point(string) {}
 
-// Now is the time of this process's clock.
+// Now returns the time of the process's clock, which is the machine's in this build.
 func Now() time.Time { return time.Now() }

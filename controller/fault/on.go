@@ -13,29 +13,29 @@ import (
 )
 
 var (
-	passed atomic.Int64
-	begun  atomic.Bool
+	timesPassed atomic.Int64 // of the point that KONTROLER_FAULT names, since counting began
+	isCounting  atomic.Bool  // the point after the "@" was passed
 )
 
-// ahead is how far this process's clock is ahead of the machine's.
+// ahead is how far the process's clock is ahead of the machine's.
 var ahead, _ = time.ParseDuration(os.Getenv("KONTROLER_FAULT_CLOCK"))
 
-// Now is the time of this process's clock.
+// Now returns the time of the process's clock.
 func Now() time.Time { return time.Now().Add(ahead) }
 
-// Point marks an instant: the process ends or stops here when KONTROLER_FAULT names it.
+// Point marks a point. The process kills or stops itself here if KONTROLER_FAULT says so.
 func Point(name string) {
 	action, rest, _ := strings.Cut(os.Getenv("KONTROLER_FAULT"), ":")
 	point, times, _ := strings.Cut(rest, ":")
 	times, after, _ := strings.Cut(times, "@")
 	if name == after {
-		begun.Store(true)
+		isCounting.Store(true)
 	}
-	if after != "" && !begun.Load() {
+	if after != "" && !isCounting.Load() {
 		return
 	}
 	nth, err := strconv.ParseInt(times, 10, 64)
-	if point != name || err != nil || passed.Add(1) != nth {
+	if point != name || err != nil || timesPassed.Add(1) != nth {
 		return
 	}
 	if file := os.Getenv("KONTROLER_FAULT_FILE"); file != "" {
@@ -45,7 +45,7 @@ func Point(name string) {
 	}
 	if action == "stop" {
 		_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
-		// The signal may reach another thread first: this one must not go on before all of them have stopped.
+		// Another thread may receive the signal first. This one must not continue before all have stopped.
 		time.Sleep(time.Second)
 		return
 	}

@@ -1,4 +1,4 @@
-// Package wait has the one wait that every loop of the controller uses.
+// Package wait has the pause that every loop of the controller uses.
 package wait
 
 import (
@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// For waits for d. It returns false, at once, when ctx ends before.
+// For pauses for d and returns true. If ctx ends first, it returns false immediately.
 func For(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
