@@ -38,7 +38,7 @@ type starts struct {
 
 // act deletes and creates the Pods of a committed decision. A failed deletion does not keep Pods from being created.
 func (t *term) act(ctx context.Context, row store.Run, f *facts, slots *queue.Grant, decision engine.Decision) error {
-	t.streamBefore(ctx, row, f.graph, decision.Delete)
+	t.logs.OpenBefore(ctx, f.graph.Spec().Logs, row.Namespace, decision.Delete)
 	stopped := parallel(len(decision.Delete), func(i int) error { return t.stopPod(ctx, row, decision.Delete[i]) })
 	creates := decision.Create
 	if len(creates) == 0 {

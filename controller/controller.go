@@ -21,6 +21,7 @@ import (
 	"kontroler/controller/fault"
 	"kontroler/controller/informer"
 	"kontroler/controller/leader"
+	"kontroler/controller/logs"
 	"kontroler/controller/pod"
 	"kontroler/controller/podevents"
 	"kontroler/controller/queue"
@@ -178,9 +179,7 @@ type term struct {
 	deletions *deletions
 	// notifications has an element when some may have been written since they were last looked for.
 	notifications chan struct{}
-	// captures and streams are the two ways in which logs are read.
-	captures *captures
-	streams  *streams
+	logs          *logs.Keeper
 }
 
 // Lead works as the leader until ctx ends, then lets what is under way finish (at most ten seconds). It returns nil then,
@@ -204,7 +203,11 @@ func (c *Controller) Lead(ctx context.Context, db *store.Leader) error {
 	t.retirement, t.releases = newRetirement(c.Metrics), queue.New[releaseKey]("releases", c.Metrics)
 	t.deletions, t.podEvents = newDeletions(), t.newPodEvents()
 	t.notifications = make(chan struct{}, 1)
-	t.captures, t.streams = newCaptures(t.finishedPods.Add), newStreams(c.LogLimit, c.Metrics)
+	t.logs = logs.New(logs.Config{
+		Kube: c.Kube.CoreV1(), DB: db, Pods: &c.podSource, Limit: c.LogLimit, Policy: t.logPolicy,
+		Enqueue: t.finishedPods.Add, EnqueueAfter: t.finishedPods.AddAfter,
+		Failed: t.failed, Now: t.now, Metrics: c.Metrics, Log: c.Log,
+	})
 	defer t.shutDown()
 	t.slots = queue.NewSlots(c.MaxPods, func(key queue.RunKey) {
 		t.pending.slotReserved(key)
@@ -324,7 +327,7 @@ func (t *term) work(ctx context.Context) {
 	start(4, func() { t.dags.Work(working, t.syncDAG, t.failed) })
 	start(4, func() { t.tasks.Work(working, t.syncTask, t.failed) })
 	start(scheduleWorkers, func() { t.schedules.Work(working, t.syncSchedule, t.failed) })
-	start(t.Workers+logsAtOnce, func() { t.finishedPods.Work(working, t.reap, t.failed) })
+	start(t.Workers+logs.ReadsAtOnce, func() { t.finishedPods.Work(working, t.reap, t.failed) })
 	start(t.Workers, func() { t.finalStatus.Work(working, t.syncFinalStatus, t.failed) })
 	start(t.Workers, func() { t.over.Work(working, t.reapOver, t.failed) })
 	start(t.Workers, func() { t.shows.Work(working, t.showSchedule, t.failed) })
@@ -336,7 +339,7 @@ func (t *term) work(ctx context.Context) {
 		func(ctx context.Context) { t.timers.alarms.Watch(ctx, t.now, t.schedules.Add) },
 		func(ctx context.Context) { t.wakes.Watch(ctx, t.now, t.runs.Add) },
 		func(ctx context.Context) { t.retirement.due.Watch(ctx, t.now, t.retirement.expiries.Add) },
-		t.watchClaims, t.projectProgress, t.correctOutage, t.maintain, t.trim, t.podEvents.Run, t.db.Notify, t.stream, t.probeNamespaces,
+		t.watchClaims, t.projectProgress, t.correctOutage, t.maintain, t.trim, t.podEvents.Run, t.db.Notify, t.logs.Run, t.probeNamespaces,
 	} {
 		loops.Go(func() { loop(ctx) })
 	}

@@ -16,7 +16,6 @@
 //	gather.go      the facts of a sync
 //	act.go         Pods created and stopped, after the commit
 //	reaper.go      Pods whose outcome is counted: log kept, finalizer off, deleted
-//	logs.go        a log is read when its container has ended; streams.go while it runs
 //	workspace.go   the claim of a run: made, found lost, explained, deleted
 //	schedules.go   due times become DagRuns, by package schedule; timers.go when they are due; refusals.go DagRuns that the
 //	               API server refuses
@@ -38,6 +37,7 @@
 //	pod       the spec of a Pod, what its status says
 //	names     derived names
 //	podevents Events of Pods: stored with the attempt, and why a Pod does not start
+//	logs      the logs of task containers, read and stored
 //	kube, text, wait   answers of the API server, bounded texts, pauses
 //
 // Invariants:

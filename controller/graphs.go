@@ -93,6 +93,19 @@ func (t *term) graph(ctx context.Context, versionID int64) (*dag.Graph, error) {
 	return graph, nil
 }
 
+// logPolicy returns what a version says about the logs of its tasks. The logs of a version that cannot be read are
+// captured, as by default.
+func (t *term) logPolicy(ctx context.Context, versionID int64) (v1alpha1.LogPolicy, error) {
+	graph, err := t.graph(ctx, versionID)
+	if errors.Is(err, errUnreadable) {
+		return v1alpha1.LogsCapture, nil
+	}
+	if err != nil {
+		return "", err
+	}
+	return graph.Spec().Logs, nil
+}
+
 // runGraph is the version of a run. A run whose version cannot be read is to be stopped for that reason, one that is to be
 // stopped anyway does not need it: both get a blank graph.
 func (t *term) runGraph(ctx context.Context, row store.Run, stops bool) (graph *dag.Graph, unreadable string, err error) {

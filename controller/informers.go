@@ -264,7 +264,7 @@ func (t *term) podChanged(old, p *corev1.Pod) {
 	if t.reaped.Has(p.UID) {
 		return
 	}
-	t.streamDeleted(old, p)
+	t.logs.OpenDeleted(old, p)
 	if pod.HasStarted(p) {
 		t.podEvents.Started(p.UID)
 	}
@@ -295,8 +295,7 @@ func (t *term) podDeleted(p *corev1.Pod) {
 	t.podEvents.Gone(p)
 	t.deletions.drop(p.UID)
 	t.retireByUID(queue.RunKey(uid))
-	t.streams.drop(p.UID)
-	t.captures.forget(p.UID)
+	t.logs.Forget(p.UID)
 	if t.reaped.Has(p.UID) {
 		t.reaped.Remove(p.UID)
 		return

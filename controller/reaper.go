@@ -43,7 +43,7 @@ func (t *term) reapOver(ctx context.Context, key cache.ObjectName) error {
 // canWait reports that nothing is lost if a Pod is reaped later: nothing runs on, its log stays, and no stream is held.
 func (t *term) canWait(pod *corev1.Pod) bool {
 	over := pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
-	return over && pod.DeletionTimestamp == nil && !t.streams.has(pod.UID)
+	return over && pod.DeletionTimestamp == nil && !t.logs.HasStream(pod.UID)
 }
 
 func (t *term) reapNow(ctx context.Context, key cache.ObjectName) error {
@@ -78,10 +78,8 @@ func (t *term) reapNow(ctx context.Context, key cache.ObjectName) error {
 		if err := t.recordStray(ctx, p, uid, attempt); err != nil {
 			return err
 		}
-	} else if t.hasLog(p, attempt) {
-		if done, err := t.keepLog(ctx, p, uid, attempt); err != nil || !done {
-			return err
-		}
+	} else if done, err := t.logs.Keep(ctx, p, uid, attempt); err != nil || !done {
+		return err
 	}
 	return t.release(ctx, p)
 }
@@ -150,8 +148,7 @@ func (t *term) podNow(ctx context.Context, key cache.ObjectName) (*corev1.Pod, e
 // release ends a Pod. What its watch shows from now on is this term's own doing, from which no sync follows.
 func (t *term) release(ctx context.Context, pod *corev1.Pod) error {
 	t.reaped.Add(pod.UID)
-	t.streams.drop(pod.UID)
-	t.captures.forget(pod.UID)
+	t.logs.Forget(pod.UID)
 	if err := t.deletePod(ctx, pod); err != nil {
 		t.reaped.Remove(pod.UID)
 		return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"k8s.io/client-go/tools/cache"
@@ -163,7 +164,7 @@ func (t *term) advance(ctx context.Context, row store.Run, dagRun *v1alpha1.DagR
 		t.settle(key, dagRun)
 		return nil
 	}
-	t.streamFollowed(row, facts)
+	t.logs.Follow(facts.graph.Spec().Logs, row.Namespace, maps.Keys(facts.snapshot.Pods))
 	err = t.act(ctx, row, facts, slots, decision)
 	t.requeue(key, facts, decision, now)
 	if changeStatus(decision.Transitions) || dagRun != nil && dagRun.Status.Reason == reasonDatabaseUnavailable {

@@ -63,12 +63,7 @@ var (
 	yaml       = []string{"sigs.k8s.io/yaml"}
 	everyTest  = []string{"github.com/google/go-cmp"}
 	// controllerRooms are the packages below controller, none of which imports it.
-	controllerRooms = []string{
-		module + "/controller/engine", module + "/controller/fault", module + "/controller/informer", module + "/controller/kube",
-		module + "/controller/leader", module + "/controller/names", module + "/controller/pod", module + "/controller/podevents",
-		module + "/controller/podlog", module + "/controller/queue", module + "/controller/schedule", module + "/controller/text",
-		module + "/controller/wait", module + "/controller/webhook",
-	}
+	controllerRooms = []string{module + "/controller"}
 	ownDB = []string{module + "/store/storetest", "github.com/lib/pq"}
 )
 
@@ -107,6 +102,12 @@ var house = []place{
 		tests: wire,
 	},
 	{path: "controller/queue", may: all([]string{module + "/controller/engine", module + "/store!"}, client)},
+	{
+		path: "controller/logs",
+		may: all([]string{module + "/controller/engine", module + "/controller/fault", module + "/controller/pod", module + "/controller/podlog",
+			module + "/controller/queue", module + "/controller/text", module + "/controller/wait", module + "/store!"}, wire, client),
+		tests: ownDB,
+	},
 	{path: "controller/webhook"},
 	{path: "controller/fault"},
 	{path: "controller/wait"},

@@ -1,0 +1,72 @@
+package logs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/tools/cache"
+
+	"kontroler/controller/engine"
+	"kontroler/controller/podlog"
+	"kontroler/controller/text"
+	"kontroler/store"
+)
+
+const (
+	// answerTimeout bounds the wait for the first byte of a log, readTimeout the wait for its last.
+	answerTimeout, readTimeout = 10 * time.Second, time.Minute
+	// A node that does not answer is asked again every nodeRetry, for nodePatience after the first failure. A node
+	// that answers that there is no log is asked again every missingRetry, for missingPatience: a kubelet that has
+	// just started does not know its Pods yet.
+	nodePatience, nodeRetry       = 2 * time.Minute, 5 * time.Second
+	missingPatience, missingRetry = 3 * time.Second, time.Second
+)
+
+// capture reads what the node serves of a log and stores it. done is false if the log is to be read again.
+func (k *Keeper) capture(
+	ctx context.Context, p *corev1.Pod, runID int64, attempt store.Attempt,
+) (done bool, err error) {
+	log := podlog.New(k.cfg.Limit, nil)
+	reading, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	answer := time.AfterFunc(answerTimeout, cancel)
+	defer answer.Stop()
+	err = k.read(reading, p, log, false, func() { answer.Stop() })
+	if ctx.Err() != nil {
+		return false, ctx.Err()
+	}
+	patience, retry := nodePatience, nodeRetry
+	isTooSlow := errors.Is(reading.Err(), context.DeadlineExceeded)
+	switch {
+	case errors.Is(err, errNoLog):
+		patience, retry = missingPatience, missingRetry
+	case reading.Err() != nil && !isTooSlow:
+		err = fmt.Errorf("no answer within %s", answerTimeout)
+	}
+	if attempt.Reason == engine.ReasonNodeLost {
+		patience = 0
+	}
+	if now := k.cfg.Now(); err != nil && !isTooSlow && now.Before(k.failures.since(p.UID, now).Add(patience)) {
+		k.cfg.Log.Debug("log will be read again", "namespace", p.Namespace, "pod", p.Name, "error", err)
+		k.cfg.EnqueueAfter(cache.MetaObjectToName(p), retry)
+		return false, nil
+	}
+	result := log.Finish()
+	row := describe(p, attempt, result, time.Time{}, k.cfg.Limit)
+	switch {
+	case err != nil && result.Bytes == 0:
+		row = store.Log{
+			AttemptID: attempt.ID, At: attempt.FinishedAt, State: store.LogLost, Message: lostMessage(p, err),
+		}
+	case isTooSlow:
+		row.Incomplete = true
+		row.Message = join(row.Message, fmt.Sprintf("the node did not serve the whole log within %s", readTimeout))
+	case err != nil:
+		row.Incomplete = true
+		row.Message = join(row.Message, "reading ended early: "+text.Clean(err.Error()))
+	}
+	return true, k.save(ctx, p, runID, row, result.Blocks)
+}

@@ -1,0 +1,211 @@
+package logs
+
+import (
+	"context"
+	"iter"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/cache"
+
+	"kontroler/apis/kontroler/v1alpha1"
+	"kontroler/controller/engine"
+	"kontroler/controller/podlog"
+)
+
+const (
+	// maxStreams bounds the streams, including those that have ended and are not stored yet. Follow opens none above
+	// maxFollowed: the rest is for Pods that are deleted.
+	maxStreams, maxFollowed = 250, 200
+	// streamMemory bounds what all streams hold, in compressed bytes. The first and the last block of each are held
+	// beside it. It is at least four times the limit of a log.
+	streamMemory = 64 << 20
+	// openTimeout is how long OpenBefore delays the deletion of Pods.
+	openTimeout = time.Second
+	// followTimeout is how long a log is followed after its attempt has ended. A kubelet sends a log that is followed
+	// line by line; what is left then is read without following, for at most readTimeout.
+	followTimeout = time.Minute
+)
+
+// OpenDeleted opens a stream if a change of a Pod shows that somebody deletes it while its task runs. old is the Pod
+// before the change, nil if it is new. Whether the DAG wants its logs is known later: Keep asks. OpenDeleted does not
+// block.
+func (k *Keeper) OpenDeleted(old, p *corev1.Pod) {
+	wasDeleted := old != nil && old.DeletionTimestamp != nil
+	if k.cfg.Limit > 0 && p.DeletionTimestamp != nil && !wasDeleted && isRunning(p) {
+		k.streams.open(p, k.cfg.Limit, maxStreams)
+	}
+}
+
+// OpenBefore opens streams of the Pods in a namespace that the controller is about to delete, unless policy, the
+// spec.logs of their DAG, is LogsOff. It returns when the streams are open, and after a second at the latest.
+func (k *Keeper) OpenBefore(ctx context.Context, policy v1alpha1.LogPolicy, namespace string, deletes []engine.Delete) {
+	if k.cfg.Limit == 0 || policy == v1alpha1.LogsOff {
+		return
+	}
+	var opening []*stream
+	for _, d := range deletes {
+		p, ok := k.cfg.Pods.Get(cache.NewObjectName(namespace, d.PodName))
+		if !ok || string(p.UID) != d.PodUID || !isRunning(p) {
+			continue
+		}
+		if s := k.streams.open(p, k.cfg.Limit, maxStreams); s != nil {
+			opening = append(opening, s)
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	for _, s := range opening {
+		select {
+		case <-s.opened:
+		case <-s.done:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// Follow opens streams of the Pods of these names in a namespace that run their task, if policy, the spec.logs of
+// their DAG, is LogsFollow. It does not block.
+func (k *Keeper) Follow(policy v1alpha1.LogPolicy, namespace string, pods iter.Seq[string]) {
+	if k.cfg.Limit == 0 || policy != v1alpha1.LogsFollow {
+		return
+	}
+	for name := range pods {
+		if p, ok := k.cfg.Pods.Get(cache.NewObjectName(namespace, name)); ok && isRunning(p) {
+			k.streams.open(p, k.cfg.Limit, maxFollowed)
+		}
+	}
+}
+
+// stream reads a log while its container runs.
+type stream struct {
+	pod      *corev1.Pod
+	log      *podlog.Log   // only the stream's goroutine uses it until done is closed
+	opened   chan struct{} // closed when the node answers for the first time
+	unfollow chan struct{} // closed when the log has been followed for long enough
+	quit     chan struct{} // closed when nobody needs the log any more
+	done     chan struct{} // closed when the stream has ended
+	outcome
+
+	// Guarded by streams.mu.
+	followUntil time.Time // zero: the attempt has not ended, as far as is known
+	isDropped   bool
+}
+
+// outcome is what the goroutine of a stream leaves behind. Others read it once the stream is done.
+type outcome struct {
+	openedAt   time.Time // zero: the node never answered
+	err        error     // why the log may lack lines; nil: it was read to its end
+	reachedEnd bool      // a read came to an end of the log
+	isRotated  bool      // the node rotated the log meanwhile: a kubelet may skip lines of a stream where it does
+}
+
+// isUsable reports whether a stream that is done has the log. Otherwise the log is captured as if there were no
+// stream.
+func (s *stream) isUsable() bool { return s.reachedEnd || s.log.Bytes() > 0 }
+
+// streams are the streams of one term.
+type streams struct {
+	requested chan *stream // those that Run has yet to start
+	budget    *podlog.Budget
+	metrics   Metrics
+
+	mu    sync.Mutex
+	byPod map[types.UID]*stream
+}
+
+func newStreams(limit int64, metrics Metrics) *streams {
+	return &streams{
+		requested: make(chan *stream, maxStreams), budget: podlog.NewBudget(max(streamMemory, 4*limit)),
+		metrics: metrics, byPod: map[types.UID]*stream{},
+	}
+}
+
+// open returns the stream of a Pod. If it has none, one is requested, unless there are most or more: then it returns
+// nil.
+func (s *streams) open(p *corev1.Pod, limit int64, most int) *stream {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if found := s.byPod[p.UID]; found != nil || len(s.byPod) >= most {
+		return found
+	}
+	made := &stream{
+		pod: p, log: podlog.New(limit, s.budget), opened: make(chan struct{}),
+		unfollow: make(chan struct{}), quit: make(chan struct{}), done: make(chan struct{}),
+	}
+	s.byPod[p.UID] = made
+	s.metrics.LogStreams(len(s.byPod))
+	s.requested <- made // does not block: it has room for all streams
+	return made
+}
+
+// ofEnded returns the stream of a Pod whose attempt has ended, nil if it has none. remaining is 0 if the stream is
+// done; else ofEnded is to be called again after that time, or when Run has enqueued the Pod. The first call sets the
+// time until which the log is followed.
+func (s *streams) ofEnded(uid types.UID, now time.Time) (found *stream, remaining time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	found = s.byPod[uid]
+	if found == nil {
+		return nil, 0
+	}
+	select {
+	case <-found.done:
+		return found, 0
+	default:
+	}
+	if found.followUntil.IsZero() {
+		found.followUntil = now.Add(followTimeout)
+	} else if !now.Before(found.followUntil) {
+		closeOnce(found.unfollow)
+	}
+	return found, max(found.followUntil.Sub(now), streamRetry)
+}
+
+func (s *streams) has(uid types.UID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.byPod[uid] != nil
+}
+
+// drop ends the stream of a Pod. Its memory is given back when it is done.
+func (s *streams) drop(uid types.UID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	found := s.byPod[uid]
+	if found == nil {
+		return
+	}
+	closeOnce(found.quit)
+	select {
+	case <-found.done:
+		found.log.Release()
+		delete(s.byPod, uid)
+		s.metrics.LogStreams(len(s.byPod))
+	default:
+		found.isDropped = true // finish drops it
+	}
+}
+
+// finish makes a stream done. If it was dropped meanwhile, it goes.
+func (s *streams) finish(ended *stream) {
+	s.mu.Lock()
+	isDropped := ended.isDropped
+	close(ended.done)
+	s.mu.Unlock()
+	if isDropped {
+		s.drop(ended.pod.UID)
+	}
+}
+
+// closeOnce closes a channel that may be closed already. The caller holds streams.mu.
+func closeOnce(c chan struct{}) {
+	select {
+	case <-c:
+	default:
+		close(c)
+	}
+}

@@ -1,0 +1,99 @@
+package logs
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/cache"
+)
+
+const (
+	// ReadsAtOnce bounds the logs that are read at the same time, and so the memory for them: that many times the
+	// limit. A read blocks a call of Keep.
+	ReadsAtOnce = 16
+	// readsPerNode bounds those of one node. A node that does not answer must not take all turns.
+	readsPerNode = 4
+	// turnRetry is when a Pod asks for its turn again by itself. The Pod whose end was to enqueue it may be gone.
+	turnRetry = 10 * time.Second
+)
+
+// turns bounds how many logs are read at the same time. A Pod that must wait is enqueued when it can have its turn.
+type turns struct {
+	enqueue func(cache.ObjectName)
+
+	mu      sync.Mutex
+	taken   int
+	byNode  map[string]int                // taken
+	waiting map[string][]cache.ObjectName // by node, the longest first
+}
+
+func newTurns(enqueue func(cache.ObjectName)) *turns {
+	return &turns{enqueue: enqueue, byNode: map[string]int{}, waiting: map[string][]cache.ObjectName{}}
+}
+
+// take reports whether the log of a Pod on a node may be read now. If so, giveBack must follow; if not, the Pod
+// waits.
+func (t *turns) take(node string, pod cache.ObjectName) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.taken >= ReadsAtOnce || t.byNode[node] >= readsPerNode {
+		if !slices.Contains(t.waiting[node], pod) {
+			t.waiting[node] = append(t.waiting[node], pod)
+		}
+		return false
+	}
+	t.taken++
+	t.byNode[node]++
+	others := slices.DeleteFunc(t.waiting[node], func(waiting cache.ObjectName) bool { return waiting == pod })
+	if t.waiting[node] = others; len(others) == 0 {
+		delete(t.waiting, node)
+	}
+	return true
+}
+
+// giveBack ends a turn and enqueues one Pod that waits, of any node that has fewer turns than it may have.
+func (t *turns) giveBack(node string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.taken--
+	if t.byNode[node]--; t.byNode[node] == 0 {
+		delete(t.byNode, node)
+	}
+	for other, pods := range t.waiting {
+		if t.byNode[other] >= readsPerNode {
+			continue
+		}
+		if t.waiting[other] = pods[1:]; len(pods) == 1 {
+			delete(t.waiting, other)
+		}
+		t.enqueue(pods[0])
+		return
+	}
+}
+
+// failures remembers when reading the log of a Pod first failed.
+type failures struct {
+	mu    sync.Mutex
+	first map[types.UID]time.Time
+}
+
+func newFailures() *failures { return &failures{first: map[types.UID]time.Time{}} }
+
+// since records a failed read and returns when the first one of the Pod was.
+func (f *failures) since(uid types.UID, now time.Time) time.Time {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if first, failed := f.first[uid]; failed {
+		return first
+	}
+	f.first[uid] = now
+	return now
+}
+
+func (f *failures) forget(uid types.UID) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.first, uid)
+}

@@ -1,0 +1,90 @@
+package logs
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/cache"
+)
+
+func podName(kind string, i int) cache.ObjectName {
+	return cache.NewObjectName("default", fmt.Sprint(kind, "-", i))
+}
+
+func TestANodeThatDoesNotAnswerTakesNoTurnsFromOthers(t *testing.T) {
+	var enqueued []cache.ObjectName
+	turns := newTurns(func(pod cache.ObjectName) { enqueued = append(enqueued, pod) })
+	slow := 0
+	for i := range 100 {
+		if turns.take("slow", podName("slow", i)) {
+			slow++
+		}
+	}
+	if slow != readsPerNode {
+		t.Errorf("%d logs of one node are read at the same time, want %d", slow, readsPerNode)
+	}
+
+	const pods = 90
+	nodes := map[cache.ObjectName]string{}
+	var reading []string // the nodes that are read, but for the slow one
+	for i := range pods {
+		pod, node := podName("pod", i), fmt.Sprint("node-", i%9)
+		nodes[pod] = node
+		if turns.take(node, pod) {
+			reading = append(reading, node)
+		}
+	}
+	if all := slow + len(reading); all != ReadsAtOnce {
+		t.Errorf("%d logs are read at the same time, want %d", all, ReadsAtOnce)
+	}
+
+	done := 0
+	for ; len(reading) > 0; done++ {
+		enqueued = nil
+		turns.giveBack(reading[0])
+		reading = reading[1:]
+		for _, pod := range enqueued {
+			if turns.take(nodes[pod], pod) {
+				reading = append(reading, nodes[pod])
+			}
+		}
+	}
+	if done != pods {
+		t.Errorf("%d of %d Pods had their turn beside the slow node", done, pods)
+	}
+}
+
+func TestAPodThatAsksTwiceWaitsOnce(t *testing.T) {
+	var enqueued []cache.ObjectName
+	turns := newTurns(func(pod cache.ObjectName) { enqueued = append(enqueued, pod) })
+	for i := range readsPerNode {
+		turns.take("node", podName("reading", i))
+	}
+	for range 3 {
+		if turns.take("node", podName("waiting", 0)) {
+			t.Fatal("the node has more turns than it may have")
+		}
+	}
+	turns.giveBack("node")
+	turns.giveBack("node")
+	if diff := cmp.Diff([]cache.ObjectName{podName("waiting", 0)}, enqueued); diff != "" {
+		t.Errorf("enqueued (-want +got):\n%s", diff)
+	}
+}
+
+func TestTheFirstFailureOfAPodIsRemembered(t *testing.T) {
+	start := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	f := newFailures()
+	since := func(pod types.UID, after time.Duration) time.Duration {
+		return f.since(pod, start.Add(after)).Sub(start)
+	}
+	got := []time.Duration{since("a", 1), since("a", 2), since("b", 3)}
+	f.forget("a")
+	got = append(got, since("a", 4), since("b", 5))
+	if diff := cmp.Diff([]time.Duration{1, 1, 3, 4, 3}, got); diff != "" {
+		t.Errorf("first failures of a, a, b and, once a is forgotten, a, b (-want +got):\n%s", diff)
+	}
+}
