@@ -39,7 +39,13 @@ func (k *Keeper) Run(ctx context.Context) {
 
 // run reads one stream. It does not finish a stream that the end of the term cuts off: the next leader reads its log.
 func (k *Keeper) run(ctx context.Context, s *stream) {
-	if err := queue.Guard(s.pod.Name, func() error { k.follow(ctx, s); return nil }); err != nil {
+	err := queue.Guard(s.pod.Name, func() error {
+		k.follow(ctx, s)
+		s.result = s.log.Finish()
+		return nil
+	})
+	if err != nil {
+		s.outcome = outcome{} // what was read may lack lines: the log is captured
 		k.cfg.Failed(err)
 	}
 	if ctx.Err() != nil {

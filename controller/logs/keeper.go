@@ -94,7 +94,7 @@ func (k *Keeper) Keep(ctx context.Context, p *corev1.Pod, runUID string, attempt
 	}
 	if stream != nil && stream.isUsable() {
 		row := describeStream(p, attempt, stream, k.cfg.Limit)
-		return true, k.save(ctx, p, owner.RunID, row, stream.log.Finish().Blocks)
+		return true, k.save(ctx, p, owner.RunID, row, stream.result.Blocks)
 	}
 	if !k.turns.take(p.Spec.NodeName, key) {
 		k.cfg.EnqueueAfter(key, turnRetry)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -312,6 +313,46 @@ func TestForgetEndsTheStreamOfAPod(t *testing.T) {
 	w.awaitStream()
 	if streams := w.metrics.streams.Load(); w.keeper.HasStream(p.UID) || streams != 0 {
 		t.Errorf("%d streams", streams)
+	}
+}
+
+// A stream that panics has perhaps not kept all that it read.
+func TestTheLogOfAStreamThatPanickedIsCaptured(t *testing.T) {
+	w := newWorld(t, newDatabase(t), limit, answer{body: line(1, "a")}, answer{body: line(1, "a") + line(2, "b")})
+	p := w.pod()
+	w.pods.onGet = func() {
+		if len(w.since()) == 1 {
+			panic("after the first answer")
+		}
+	}
+	w.follow(p)
+	w.awaitStream()
+	select {
+	case <-w.failures:
+	default:
+		t.Error("the panic was not reported")
+	}
+	w.keep(p)
+	if diff := cmp.Diff(storedLog{State: store.LogCaptured, Content: "a\nb\n"}, w.stored()); diff != "" {
+		t.Errorf("stored log (-want +got):\n%s", diff)
+	}
+}
+
+// Somebody takes the finalizer off a Pod while its log is stored: the watch shows that it is gone.
+func TestForgetWhileALogIsStored(t *testing.T) {
+	d := newDatabase(t)
+	for range 10 {
+		w := newWorld(t, d, limit, answer{body: line(1, "a"), meanwhile: terminate}, answer{body: line(1, "a")})
+		p := w.pod()
+		w.follow(p)
+		w.awaitStream()
+		var forgetting sync.WaitGroup
+		w.onPolicy = func() { forgetting.Go(func() { w.keeper.Forget(p.UID) }) }
+		w.keep(p)
+		forgetting.Wait()
+		if diff := cmp.Diff(storedLog{State: store.LogCaptured, Content: "a\n"}, w.stored()); diff != "" {
+			t.Errorf("stored log (-want +got):\n%s", diff)
+		}
 	}
 }
 

@@ -66,7 +66,7 @@ func describe(p *corev1.Pod, attempt store.Attempt, r podlog.Result, openedAt ti
 
 // describeStream returns the row of a log that a stream has read.
 func describeStream(p *corev1.Pod, attempt store.Attempt, s *stream, limit int64) store.Log {
-	row := describe(p, attempt, s.log.Finish(), s.openedAt, limit)
+	row := describe(p, attempt, s.result, s.openedAt, limit)
 	if s.err != nil {
 		row.Incomplete = true
 		row.Message = join(row.Message, "the stream ended early: "+text.Clean(s.err.Error()))

@@ -83,7 +83,7 @@ func (k *Keeper) Follow(policy v1alpha1.LogPolicy, namespace string, pods iter.S
 // stream reads a log while its container runs.
 type stream struct {
 	pod      *corev1.Pod
-	log      *podlog.Log   // only the stream's goroutine uses it until done is closed
+	log      *podlog.Log   // used by the stream's goroutine; released once done is closed
 	opened   chan struct{} // closed when the node answers for the first time
 	unfollow chan struct{} // closed when the log has been followed for long enough
 	quit     chan struct{} // closed when nobody needs the log any more
@@ -97,6 +97,7 @@ type stream struct {
 
 // outcome is what the goroutine of a stream leaves behind. Others read it once the stream is done.
 type outcome struct {
+	result     podlog.Result
 	openedAt   time.Time // zero: the node never answered
 	err        error     // why the log may lack lines; nil: it was read to its end
 	reachedEnd bool      // a read came to an end of the log
@@ -105,7 +106,7 @@ type outcome struct {
 
 // isUsable reports whether a stream that is done has the log. Otherwise the log is captured as if there were no
 // stream.
-func (s *stream) isUsable() bool { return s.reachedEnd || s.log.Bytes() > 0 }
+func (s *stream) isUsable() bool { return s.reachedEnd || s.result.Bytes > 0 }
 
 // streams are the streams of one term.
 type streams struct {

@@ -64,6 +64,8 @@ func terminateDeleted(p *corev1.Pod) {
 
 // pods is a cache of Pods.
 type pods struct {
+	onGet func()
+
 	mu     sync.Mutex
 	byName map[cache.ObjectName]*corev1.Pod
 }
@@ -71,6 +73,9 @@ type pods struct {
 func newPods() *pods { return &pods{byName: map[cache.ObjectName]*corev1.Pod{}} }
 
 func (c *pods) Get(name cache.ObjectName) (*corev1.Pod, bool) {
+	if c.onGet != nil {
+		c.onGet()
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	p, ok := c.byName[name]
@@ -199,9 +204,11 @@ type world struct {
 	keeper    *logs.Keeper
 	policy    v1alpha1.LogPolicy
 	policyErr error
+	onPolicy  func()
 	attempt   store.Attempt
 	metrics   *metrics
 	enqueued  chan cache.ObjectName
+	failures  chan error
 }
 
 // newWorld makes a Keeper whose streams run until the test ends.
@@ -210,8 +217,9 @@ func newWorld(t *testing.T, d *database, limit int64, script ...answer) *world {
 	n := d.runs.Add(1)
 	w := &world{
 		T: t, database: d, clock: clock{now: start}, metrics: &metrics{}, enqueued: make(chan cache.ObjectName, 100),
-		kubelet: &kubelet{pods: newPods(), answering: make(chan struct{}, 100), script: script},
-		attempt: store.Attempt{ID: n, StartedAt: start, FinishedAt: finish},
+		failures: make(chan error, 100),
+		kubelet:  &kubelet{pods: newPods(), answering: make(chan struct{}, 100), script: script},
+		attempt:  store.Attempt{ID: n, StartedAt: start, FinishedAt: finish},
 	}
 	_, err := d.leader.Admit(t.Context(), store.NewRun{
 		UID: w.runUID(), Namespace: "default", Name: fmt.Sprint("r", n), CreatedAt: start, AdmittedAt: start,
@@ -225,14 +233,26 @@ func newWorld(t *testing.T, d *database, limit int64, script ...answer) *world {
 	kube := kubernetes.NewForConfigOrDie(&rest.Config{Host: server.URL, QPS: -1})
 	w.keeper = logs.New(logs.Config{
 		Kube: kube.CoreV1(), DB: d.leader, Pods: w.pods, Limit: limit,
-		Policy:  func(context.Context, int64) (v1alpha1.LogPolicy, error) { return w.policy, w.policyErr },
+		Policy: func(context.Context, int64) (v1alpha1.LogPolicy, error) {
+			if w.onPolicy != nil {
+				w.onPolicy()
+			}
+			return w.policy, w.policyErr
+		},
 		Enqueue: func(pod cache.ObjectName) { w.enqueued <- pod }, EnqueueAfter: w.enqueueAfter,
-		Failed: func(err error) { t.Error(err) }, Now: w.Now, Metrics: w.metrics, Log: slog.New(slog.DiscardHandler),
+		Failed: func(err error) { w.failures <- err },
+		Now:    w.Now, Metrics: w.metrics, Log: slog.New(slog.DiscardHandler),
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() { w.keeper.Run(ctx) })
-	t.Cleanup(func() { cancel(); running.Wait() })
+	t.Cleanup(func() {
+		cancel()
+		running.Wait()
+		for len(w.failures) > 0 {
+			t.Error(<-w.failures)
+		}
+	})
 	return w
 }
 
