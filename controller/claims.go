@@ -48,7 +48,7 @@ func (t *term) claim(ctx context.Context, d *v1alpha1.DAG) (*v1alpha1.DAG, bool,
 			return d, false, err
 		}
 	}
-	if err := passOver(ctx, t.db, d, t.Since, t.now()); err != nil {
+	if err := t.scheduler.PassOver(ctx, d); err != nil {
 		return d, false, err
 	}
 	fault.Point("dag-passed-over")

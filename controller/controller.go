@@ -25,6 +25,7 @@ import (
 	"kontroler/controller/pod"
 	"kontroler/controller/podevents"
 	"kontroler/controller/queue"
+	"kontroler/controller/schedule"
 	"kontroler/controller/wait"
 	"kontroler/controller/webhook"
 	"kontroler/generated/clientset/versioned"
@@ -161,15 +162,11 @@ type term struct {
 	// fail ends the term; the first error wins.
 	fail context.CancelCauseFunc
 
-	// schedules are the DAGs whose schedules may be due; timers when each of them is.
-	schedules *queue.Queue[cache.ObjectName]
-	timers    *timers
-	refusals  *refusals
+	scheduler *schedule.Scheduler
 
-	// What makes way for starts: DagRuns to be told their end, ended Pods to be deleted, DAGs to show their due times.
+	// What makes way for starts: DagRuns to be told their end, ended Pods to be deleted.
 	finalStatus *queue.Queue[queue.RunKey]
 	over        *queue.Queue[cache.ObjectName]
-	shows       *queue.Queue[cache.ObjectName]
 	rush        rush
 
 	retirement *retirement
@@ -198,8 +195,8 @@ func (c *Controller) Lead(ctx context.Context, db *store.Leader) error {
 	t.admissions = queue.New[queue.RunKey]("admissions", c.Metrics)
 	t.runs = queue.NewOrdered("runs", c.Metrics, queue.NewPriority(t.pending.isUrgent))
 	t.tasks = queue.New[cache.ObjectName]("dagtasks", c.Metrics)
-	t.schedules, t.timers, t.refusals = queue.New[cache.ObjectName]("schedules", c.Metrics), newTimers(), newRefusals()
-	t.finalStatus, t.over, t.shows = queue.New[queue.RunKey]("ends", c.Metrics), queue.New[cache.ObjectName]("over", c.Metrics), queue.New[cache.ObjectName]("shows", c.Metrics)
+	t.scheduler = t.newScheduler()
+	t.finalStatus, t.over = queue.New[queue.RunKey]("ends", c.Metrics), queue.New[cache.ObjectName]("over", c.Metrics)
 	t.retirement, t.releases = newRetirement(c.Metrics), queue.New[releaseKey]("releases", c.Metrics)
 	t.deletions, t.podEvents = newDeletions(), t.newPodEvents()
 	t.notifications = make(chan struct{}, 1)
@@ -244,6 +241,19 @@ func (t *term) newPodEvents() *podevents.Keeper {
 	return podevents.New(podevents.Config{
 		Events: t.Kube.CoreV1(), Database: t.db, ControllerID: t.ID, Namespaces: t.namespaces(), CachedPod: t.cachedPod,
 		Enqueue: t.touched, Fenced: t.fail, Now: t.now, Metrics: t.Metrics, Log: t.Log,
+	})
+}
+
+// newScheduler makes the scheduler of a term.
+func (t *term) newScheduler() *schedule.Scheduler {
+	return schedule.New(schedule.Config{
+		DB: t.db, Client: t.Client, ControllerID: t.ID, Since: t.Since, StatusWorkers: t.Workers,
+		Now: t.now, Log: t.Log, Events: t.events, Metrics: t.Metrics,
+		CachedDAG: t.dagSource.Get, CachedRun: t.cachedRun, SetCondition: t.setDAGCondition,
+		Synced: func(ctx context.Context, dag cache.ObjectName, err error) {
+			_ = t.noteDAG(ctx, dag, v1alpha1.DAGScheduled, t.scheduleTroubles, err)
+		},
+		Failed: t.failed, Retire: t.retireByUID, MakeWay: t.makeWay,
 	})
 }
 
@@ -326,20 +336,18 @@ func (t *term) work(ctx context.Context) {
 	start(t.Workers, func() { t.runs.Work(working, t.syncRun, t.failed) })
 	start(4, func() { t.dags.Work(working, t.syncDAG, t.failed) })
 	start(4, func() { t.tasks.Work(working, t.syncTask, t.failed) })
-	start(scheduleWorkers, func() { t.schedules.Work(working, t.syncSchedule, t.failed) })
+	t.scheduler.Start(working, start)
 	start(t.Workers+logs.ReadsAtOnce, func() { t.finishedPods.Work(working, t.reap, t.failed) })
 	start(t.Workers, func() { t.finalStatus.Work(working, t.syncFinalStatus, t.failed) })
 	start(t.Workers, func() { t.over.Work(working, t.reapOver, t.failed) })
-	start(t.Workers, func() { t.shows.Work(working, t.showSchedule, t.failed) })
 	start(retentionWorkers, func() { t.retirement.expiries.Work(working, t.syncExpiry, t.failed) })
 	start(retentionWorkers, func() { t.retirement.limits.Work(working, t.syncLimits, t.failed) })
 	start(retentionWorkers, func() { t.releases.Work(working, t.syncRelease, t.failed) })
 	start(1, func() { t.sendNotifications(ctx, working) })
 	for _, loop := range []func(context.Context){
-		func(ctx context.Context) { t.timers.alarms.Watch(ctx, t.now, t.schedules.Add) },
 		func(ctx context.Context) { t.wakes.Watch(ctx, t.now, t.runs.Add) },
 		func(ctx context.Context) { t.retirement.due.Watch(ctx, t.now, t.retirement.expiries.Add) },
-		t.watchClaims, t.projectProgress, t.correctOutage, t.maintain, t.trim, t.podEvents.Run, t.db.Notify, t.logs.Run, t.probeNamespaces,
+		t.scheduler.Run, t.watchClaims, t.projectProgress, t.correctOutage, t.maintain, t.trim, t.podEvents.Run, t.db.Notify, t.logs.Run, t.probeNamespaces,
 	} {
 		loops.Go(func() { loop(ctx) })
 	}
@@ -359,7 +367,7 @@ func (t *term) work(ctx context.Context) {
 // shutDown ends the queues: what still waits is for the next term.
 func (t *term) shutDown() {
 	for _, queue := range []interface{ ShutDown() }{
-		t.admissions, t.runs, t.dags, t.tasks, t.schedules, t.finishedPods, t.finalStatus, t.over, t.shows, t.retirement.expiries, t.retirement.limits, t.releases,
+		t.admissions, t.runs, t.dags, t.tasks, t.scheduler, t.finishedPods, t.finalStatus, t.over, t.retirement.expiries, t.retirement.limits, t.releases,
 	} {
 		queue.ShutDown()
 	}

@@ -109,7 +109,7 @@ func (t *term) compileDAG(ctx context.Context, key cache.ObjectName) (*compiled,
 		return nil, err
 	}
 	t.versions.put(key, d, c.version)
-	t.schedules.Add(key) // which may have looked before there was a row
+	t.scheduler.Enqueue(key) // its last sync may have found no row
 	return c, nil
 }
 

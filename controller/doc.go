@@ -17,8 +17,6 @@
 //	act.go         Pods created and stopped, after the commit
 //	reaper.go      Pods whose outcome is counted: log kept, finalizer off, deleted
 //	workspace.go   the claim of a run: made, found lost, explained, deleted
-//	schedules.go   due times become DagRuns, by package schedule; timers.go when they are due; refusals.go DagRuns that the
-//	               API server refuses
 //	clock.go       the database's time; deletions.go when the grace of a deleted Pod is over
 //	rush.go        what makes way while much is to be started
 //	retention.go   DagRuns and history whose time is over
@@ -33,6 +31,7 @@
 //
 //	leader    the Lease, the epoch, the check before every request
 //	queue     the workqueue contract, --max-pods, namespaces that refuse Pods
+//	schedule  due times become DagRuns
 //	informer  caches across namespaces
 //	pod       the spec of a Pod, what its status says
 //	names     derived names

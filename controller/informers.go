@@ -165,7 +165,7 @@ func (t *term) watch() (release func(), err error) {
 // dagChanged: a DAG to look at, and with it the DagRuns that wait for it.
 func (t *term) dagChanged(old, dag *v1alpha1.DAG) {
 	t.releaseOld("dags", dag)
-	t.scheduleChanged(old, dag)
+	t.scheduler.Changed(old, dag)
 	t.retentionChanged(old, dag)
 	if old != nil && old.Generation == dag.Generation && old.Status.Controller == dag.Status.Controller && old.UID == dag.UID {
 		return
@@ -180,7 +180,7 @@ func (t *term) dagChanged(old, dag *v1alpha1.DAG) {
 
 func (t *term) dagDeleted(dag *v1alpha1.DAG) {
 	t.dags.Add(cache.MetaObjectToName(dag))
-	t.schedules.Add(cache.MetaObjectToName(dag)) // whose timer goes
+	t.scheduler.Deleted(dag)
 }
 
 // taskChanged: a DagTask to look at, and with it the DAGs that name it.

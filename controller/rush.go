@@ -43,7 +43,7 @@ func (r *rush) on(is bool, now time.Time) bool {
 
 // rushed reports whether what can wait should, of which there is a backlog.
 func (t *term) rushed(backlog func() int) bool {
-	is := t.schedules.Len()+t.admissions.Len()+t.runs.Len() > t.Workers && !t.runs.ShuttingDown()
+	is := t.scheduler.Len()+t.admissions.Len()+t.runs.Len() > t.Workers && !t.runs.ShuttingDown()
 	return t.rush.on(is, time.Now()) && backlog() < rushBacklog
 }
 

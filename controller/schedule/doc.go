@@ -1,11 +1,28 @@
-// Package schedule decides what becomes of the due times of a schedule. It is pure: no I/O, the time is passed in.
+// Package schedule runs DAGs at the times that their specs name: it turns due times into DagRuns.
+//
+//	scheduler.go  the loop: one sync accounts for what is due, creates DagRuns and sets a timer
+//	plan.go       pure: the row of a schedule, its DAG and its runs become one transaction
+//	decide.go     pure: due times become ticks
+//	runs.go       the runs of a schedule: found, created, taken back, replaced
+//	dagruns.go    requests for their DagRuns, and what the answers mean
+//	refusals.go   DagRuns that the API server refuses, and when to try again
+//	timers.go     when each schedule is due next
+//	status.go     the last and the next due time in a DAG's status
+//
+// It knows DAGs, the rows of schedules and scheduled DagRuns. It knows nothing of tasks and Pods: the controller runs a
+// DagRun once it exists. The ledger of a schedule is in the database. Each of its rows, a tick, is one due time that
+// ran or overlapped, or a stretch of due times that did not run. The cursor is the last due time in the ledger.
 //
 // Invariants:
-//   - Every due time after the cursor and not after now is in exactly one tick, in order, until Decision.More is false.
-//   - The cursor never goes back, whatever the clock does: nothing is accounted for twice, so nothing runs twice.
-//   - One decision looks at a bounded number of due times: a gap of years is counted in several.
-//   - A gap makes no more runs than its limit; what does not run is a stretch, one tick for many due times.
+//   - Every due time after the cursor and not after now is in exactly one tick, in order, once no decision has more.
+//   - One transaction writes the ticks and moves the cursor. Only then are DagRuns created. What a crash leaves between
+//     the two is found again: the DagRun exists, or its due time is taken back and decided anew.
+//   - A decision does not move the cursor back, whatever the clock does: no due time is accounted for twice, so none
+//     runs twice. Only taking back a due time that has no DagRun moves it back.
+//   - The name of a DagRun derives from its DAG and its due time: a create that is repeated finds the same DagRun.
+//   - One decision reads a bounded number of due times: a gap of years takes several.
+//   - A gap makes no more runs than its limit. What does not run is a stretch: one tick for many due times.
 //
-// Daylight saving is robfig/cron's, as in Kubernetes' CronJob: a wall-clock time that is skipped is not due on that day,
-// one that is repeated is due both times. "@every" counts elapsed time and sees neither.
+// Daylight saving follows robfig/cron, as Kubernetes' CronJob does: a wall-clock time that is skipped is not due on
+// that day, and one that is repeated is due both times. "@every" counts elapsed time and is not affected.
 package schedule

@@ -80,7 +80,10 @@ var house = []place{
 	{path: "controller/engine", may: []string{module + "/apis", module + "/store/transition"}, tests: wireTypes},
 	{
 		path: "controller/schedule",
-		may:  all([]string{module + "/apis"}, []string{"github.com/robfig/cron/v3"}),
+		may: all([]string{module + "/apis", module + "/generated", module + "/store!", module + "/controller/fault"},
+			[]string{module + "/controller/kube", module + "/controller/names", module + "/controller/queue"},
+			[]string{module + "/controller/text", "github.com/robfig/cron/v3"}, client),
+		tests: ownDB,
 	},
 	{path: "controller/podlog"},
 	{path: "controller/names", tests: validation},

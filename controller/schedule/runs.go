@@ -1,0 +1,178 @@
+package schedule
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"kontroler/apis/kontroler/v1alpha1"
+	"kontroler/controller/fault"
+	"kontroler/controller/queue"
+	"kontroler/controller/text"
+	"kontroler/store"
+)
+
+// scheduledRuns returns the runs of a schedule that have not ended, oldest first, and the due times of those that have.
+func (s *Scheduler) scheduledRuns(ctx context.Context, d *v1alpha1.DAG, row store.Schedule) (
+	live []store.ScheduledRun, settled []time.Time, err error,
+) {
+	if row.DAGUID == "" {
+		return nil, nil, nil
+	}
+	runs, err := s.cfg.DB.ScheduledRuns(ctx, row.DAGID, string(d.UID))
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, run := range runs {
+		hasEnded := v1alpha1.RunPhase(run.Phase).Ended()
+		if run.UID != "" && run.RowUID == "" {
+			if hasEnded, err = s.hasEndedWithoutRow(ctx, d.Namespace, run); err != nil {
+				return nil, nil, err
+			}
+		}
+		if hasEnded && run.UID != "" {
+			settled = append(settled, run.DueAt)
+			continue
+		}
+		live = append(live, run)
+	}
+	return live, settled, nil
+}
+
+// hasEndedWithoutRow reports whether a run that has a DagRun and no row has ended. It has no row if it was never
+// admitted, or if the retention of history has removed it.
+func (s *Scheduler) hasEndedWithoutRow(ctx context.Context, namespace string, run store.ScheduledRun) (bool, error) {
+	found := s.cfg.CachedRun(queue.RunKey(run.UID))
+	if found == nil {
+		live, err := s.dagRuns.read(ctx, namespace, run.Name)
+		if err != nil {
+			return false, err
+		}
+		if live != nil && string(live.UID) == run.UID {
+			found = live
+		}
+	}
+	return found == nil || found.Status.Phase.Ended() || found.IsOtherKontrolers(), nil
+}
+
+// findUncreated looks for the DagRuns of earlier decisions whose UID is not known. It notes the UIDs of those that
+// exist, also in runs, and returns the due times of the others.
+func (s *Scheduler) findUncreated(ctx context.Context, d *v1alpha1.DAG, dagID int64, runs []store.ScheduledRun) (
+	uncreated []time.Time, err error,
+) {
+	for i := range runs {
+		run := &runs[i]
+		if run.UID != "" {
+			continue
+		}
+		uid := run.RowUID
+		if uid == "" {
+			found, err := s.dagRuns.read(ctx, d.Namespace, run.Name)
+			if err != nil {
+				return nil, err
+			}
+			if found == nil || !isRunOf(found, d, run.DueAt) {
+				uncreated = append(uncreated, run.DueAt)
+				continue
+			}
+			uid = string(found.UID)
+		}
+		if err := s.noteCreated(ctx, dagID, run.DueAt, uid); err != nil {
+			return nil, err
+		}
+		run.UID = uid
+	}
+	return uncreated, nil
+}
+
+// noteCreated stores the UID of a DagRun that exists. The run may have ended before: until its UID is stored, its
+// DagRun is kept.
+func (s *Scheduler) noteCreated(ctx context.Context, dagID int64, dueAt time.Time, uid string) error {
+	if err := s.cfg.DB.ScheduledRunCreated(ctx, dagID, dueAt, uid); err != nil {
+		return err
+	}
+	s.cfg.Retire(queue.RunKey(uid))
+	return nil
+}
+
+// takeBack removes due times whose DagRuns do not exist from the ledger, so that they are decided anew.
+func (s *Scheduler) takeBack(ctx context.Context, row store.Schedule, uncreated []time.Time) error {
+	parsed, err := parse(row.Expression, row.TimeZone)
+	if err != nil {
+		return fmt.Errorf("parsing the stored schedule %q: %w", row.Expression, err)
+	}
+	before := func(due time.Time) time.Time { return cursorBefore(parsed, due) }
+	if err := s.cfg.DB.RewindSchedule(ctx, store.Rewind{Was: row, Unmade: uncreated, Before: before}); err != nil {
+		return err
+	}
+	fault.Point("tick-rewound")
+	return nil
+}
+
+// createRuns creates the DagRuns of new ticks, oldest first. If the API server refuses one, createRuns takes its due
+// time and all later ones back and returns an error that wraps *refusedError.
+func (s *Scheduler) createRuns(
+	ctx context.Context, d *v1alpha1.DAG, row store.Schedule, runs []store.ScheduledRun,
+) error {
+	for i, run := range runs {
+		if run.UID != "" {
+			continue
+		}
+		err := s.createAndNote(ctx, d, row.DAGID, run)
+		if _, isRefused := errors.AsType[*refusedError](err); isRefused {
+			return errors.Join(err, s.takeBack(ctx, row, dueTimesWithoutRun(runs[i:])))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// dueTimesWithoutRun returns the due times of the runs that have no DagRun.
+func dueTimesWithoutRun(runs []store.ScheduledRun) (dueTimes []time.Time) {
+	for _, run := range runs {
+		if run.UID == "" {
+			dueTimes = append(dueTimes, run.DueAt)
+		}
+	}
+	return dueTimes
+}
+
+// createAndNote creates the DagRun of a tick and notes its UID. If the DagRun can never be created, its due time is
+// Missed.
+func (s *Scheduler) createAndNote(ctx context.Context, d *v1alpha1.DAG, dagID int64, run store.ScheduledRun) error {
+	uid, err := s.dagRuns.create(ctx, d, run)
+	if impossible, ok := errors.AsType[*impossibleError](err); ok {
+		s.cfg.Log.Warn("scheduled DagRun cannot be created", "namespace", d.Namespace, "dag", d.Name, "run", run.Name,
+			"due", run.DueAt, "error", impossible)
+		due := formatDueAt(run.DueAt)
+		message := fmt.Sprintf("DagRun %s, due at %s, cannot be created: %v", run.Name, due, impossible)
+		s.cfg.Events.Event(d, corev1.EventTypeWarning, "ScheduleMissed", text.Shorten(message, 1024))
+		return s.cfg.DB.ScheduledRunDropped(ctx, dagID, run.DueAt)
+	}
+	if err != nil {
+		return fmt.Errorf("creating scheduled DagRun %s/%s: %w", d.Namespace, run.Name, err)
+	}
+	fault.Point("tick-created")
+	return s.noteCreated(ctx, dagID, run.DueAt, uid)
+}
+
+// cancelReplaced cancels the runs that newer ones replace.
+func (s *Scheduler) cancelReplaced(ctx context.Context, d *v1alpha1.DAG, runs []store.ScheduledRun) error {
+	for _, run := range runs {
+		if !run.Replaced || run.UID == "" {
+			continue
+		}
+		if cached := s.cfg.CachedRun(queue.RunKey(run.UID)); cached != nil && cached.Spec.Cancel {
+			continue
+		}
+		if err := s.dagRuns.cancel(ctx, d.Namespace, run); err != nil {
+			return err
+		}
+	}
+	return nil
+}
