@@ -16,15 +16,6 @@ import (
 	"kontroler/controller/queue"
 )
 
-// Indexes of the caches.
-const (
-	byUID      = "uid"      // DagRuns and Pods by UID
-	byDAG      = "dag"      // DagRuns by namespace/dagName
-	bySchedule = "schedule" // DagRuns that a schedule made, by the UID of its DAG
-	byTask     = "task"     // DAGs by namespace/name of the DagTasks that they name
-	byRun      = "run"      // Pods by the UID of their run
-)
-
 // namespaces are those to watch in.
 func (c *Controller) namespaces() []string {
 	if len(c.Namespaces) == 0 {
@@ -38,16 +29,20 @@ func (c *Controller) makeSources() {
 	mine := labels.SelectorFromSet(labels.Set{v1alpha1.LabelController: c.ID}).String()
 	for _, namespace := range c.namespaces() {
 		kontroler := c.Client.KontrolerV1alpha1()
-		informer.AddTo(&c.dagSource, kontroler.DAGs(namespace), "", trimDAG, cache.Indexers{byTask: indexTask})
+		informer.AddTo(&c.dagSource, kontroler.DAGs(namespace), "", trimDAG, cache.Indexers{informer.ByTask: indexTask})
 		informer.AddTo(&c.taskSource, kontroler.DagTasks(namespace), "", trimTask, cache.Indexers{})
-		informer.AddTo(&c.runSource, kontroler.DagRuns(namespace), "", trimRun, cache.Indexers{byUID: indexUID, byDAG: indexDAG, bySchedule: indexSchedule})
-		informer.AddTo(&c.podSource, c.Kube.CoreV1().Pods(namespace), mine, pod.Trim, cache.Indexers{byUID: indexUID, byRun: indexRun})
+		informer.AddTo(&c.runSource, kontroler.DagRuns(namespace), "", trimRun, cache.Indexers{
+			informer.ByUID: indexUID, informer.ByDAG: indexDAG, informer.BySchedule: indexSchedule,
+		})
+		informer.AddTo(&c.podSource, c.Kube.CoreV1().Pods(namespace), mine, pod.Trim, cache.Indexers{
+			informer.ByUID: indexUID, informer.ByRun: indexRun,
+		})
 	}
 }
 
 // cachedPod returns the Pod with a UID from the cache.
 func (c *Controller) cachedPod(uid types.UID) (*corev1.Pod, bool) {
-	found := c.podSource.By(byUID, string(uid))
+	found := c.podSource.By(informer.ByUID, string(uid))
 	if len(found) == 0 {
 		return nil, false
 	}
@@ -171,7 +166,7 @@ func (t *term) dagChanged(old, dag *v1alpha1.DAG) {
 		return
 	}
 	t.dags.Add(cache.MetaObjectToName(dag))
-	for _, run := range t.runSource.By(byDAG, dag.Namespace+"/"+dag.Name) {
+	for _, run := range t.runSource.By(informer.ByDAG, dag.Namespace+"/"+dag.Name) {
 		if run.Status.RunID == 0 && !run.Status.Phase.Ended() && !run.IsOtherKontrolers() {
 			t.admissions.Add(queue.RunKey(run.UID))
 		}
@@ -204,7 +199,7 @@ func (t *term) taskDeleted(task *v1alpha1.DagTask) {
 // taskTouched has the DAGs of this controller that name a DagTask compiled again. One that is claimed at this moment is
 // looked at when that is seen.
 func (t *term) taskTouched(task *v1alpha1.DagTask) {
-	for _, d := range t.dagSource.By(byTask, task.Namespace+"/"+task.Name) {
+	for _, d := range t.dagSource.By(informer.ByTask, task.Namespace+"/"+task.Name) {
 		if d.Status.Controller == t.ID {
 			t.dags.Add(cache.MetaObjectToName(d))
 		}

@@ -84,7 +84,7 @@ func (t *term) retentionChanged(old, d *v1alpha1.DAG) {
 	if d.Spec.TTLSecondsAfterFinished == nil {
 		return
 	}
-	for _, run := range t.runSource.By(byDAG, d.Namespace+"/"+d.Name) {
+	for _, run := range t.runSource.By(informer.ByDAG, d.Namespace+"/"+d.Name) {
 		t.retire(run)
 	}
 }
@@ -135,7 +135,7 @@ func (t *term) syncLimits(ctx context.Context, name cache.ObjectName) error {
 		return nil // they go with their DAG
 	}
 	var succeeded, failed []*v1alpha1.DagRun
-	for _, run := range t.runSource.By(bySchedule, string(d.UID)) {
+	for _, run := range t.runSource.By(informer.BySchedule, string(d.UID)) {
 		switch {
 		case !t.isOver(run):
 		case run.Status.Phase == v1alpha1.RunSucceeded:
@@ -170,7 +170,8 @@ func beyond(runs []*v1alpha1.DagRun, limit *int32) []*v1alpha1.DagRun {
 // hasPods reports whether Pods of the run still exist. Deleting the DagRun now would garbage-collect Pods whose logs
 // have not been read. When the last Pod goes, the run is enqueued again.
 func (t *term) hasPods(uid types.UID) bool {
-	return slices.ContainsFunc(t.podSource.By(byRun, string(uid)), func(p *corev1.Pod) bool { return pod.OwnerUID(p) == string(uid) })
+	pods := t.podSource.By(informer.ByRun, string(uid))
+	return slices.ContainsFunc(pods, func(p *corev1.Pod) bool { return pod.OwnerUID(p) == string(uid) })
 }
 
 // deleteRun deletes a DagRun that is over, unless its rows say that it is not: of a database that was restored they may be

@@ -13,6 +13,7 @@ import (
 	"kontroler/apis/kontroler/v1alpha1"
 	"kontroler/controller/engine"
 	"kontroler/controller/fault"
+	"kontroler/controller/informer"
 	"kontroler/controller/pod"
 	"kontroler/controller/queue"
 	"kontroler/store"
@@ -86,7 +87,7 @@ func (t *term) releaseUnknown(key queue.RunKey, changes *pendingChanges) {
 	if len(changes.pods) == 0 {
 		return
 	}
-	for _, p := range t.podSource.By(byRun, string(key)) {
+	for _, p := range t.podSource.By(informer.ByRun, string(key)) {
 		if _, changed := changes.pods[p.Name]; changed && pod.OwnerUID(p) == string(key) {
 			t.finishedPods.Add(cache.MetaObjectToName(p))
 		}
@@ -95,7 +96,7 @@ func (t *term) releaseUnknown(key queue.RunKey, changes *pendingChanges) {
 
 // cachedRun returns the cached DagRun of a key; nil: there is none.
 func (t *term) cachedRun(key queue.RunKey) *v1alpha1.DagRun {
-	for _, run := range t.runSource.By(byUID, string(key)) {
+	for _, run := range t.runSource.By(informer.ByUID, string(key)) {
 		return run
 	}
 	return nil

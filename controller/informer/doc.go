@@ -1,5 +1,9 @@
 // Package informer caches the objects of a kind across namespaces.
 //
+//	informer.go  Set, the cache of one kind
+//	indexes.go   the names of the indexes
+//	uidset.go    UIDSet, objects on which an action must not be repeated
+//
 // Cached objects are shared: nobody changes them. A cache may lag behind the API server. UIDSet bridges that gap where an
 // action must not be repeated before its effect is visible.
 package informer
