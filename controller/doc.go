@@ -25,7 +25,6 @@
 //	outage.go      DagRuns told that the database is away; troubles.go objects told why their syncs fail
 //	claims.go      whose DAG it is
 //	locks.go       one reader and storer of an object at a time
-//	preflight.go   what the cluster must have and allow; uninstall.go
 //
 // Rooms, packages below that know nothing of this one:
 //
@@ -37,6 +36,7 @@
 //	names     derived names
 //	podevents Events of Pods: stored with the attempt, and why a Pod does not start
 //	logs      the logs of task containers, read and stored
+//	install   what the cluster must have and allow; what is removed from it at the end
 //	kube, text, wait   answers of the API server, bounded texts, pauses
 //
 // Invariants:

@@ -64,7 +64,7 @@ var (
 	everyTest  = []string{"github.com/google/go-cmp"}
 	// controllerRooms are the packages below controller, none of which imports it.
 	controllerRooms = []string{module + "/controller"}
-	ownDB = []string{module + "/store/storetest", "github.com/lib/pq"}
+	ownDB           = []string{module + "/store/storetest", "github.com/lib/pq"}
 )
 
 // house is the table. The place of a package is the longest path that fits.
@@ -88,7 +88,7 @@ var house = []place{
 	{path: "controller/podlog"},
 	{path: "controller/names", tests: validation},
 	{path: "controller/text"},
-	{path: "controller/kube", may: client},
+	{path: "controller/kube", may: all(wire, client)},
 	{path: "controller/informer", may: client},
 	{
 		path: "controller/pod",
@@ -110,6 +110,11 @@ var house = []place{
 		may: all([]string{module + "/controller/engine", module + "/controller/fault", module + "/controller/pod", module + "/controller/podlog",
 			module + "/controller/queue", module + "/controller/text", module + "/controller/wait", module + "/store!"}, wire, client),
 		tests: ownDB,
+	},
+	{
+		path:  "controller/install",
+		may:   all([]string{module + "/controller/kube", module + "/controller/wait"}, wire, client),
+		tests: []string{module + "/controller/clustertest"},
 	},
 	{path: "controller/webhook"},
 	{path: "controller/fault"},

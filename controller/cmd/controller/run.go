@@ -15,6 +15,7 @@ import (
 
 	"kontroler/controller"
 	"kontroler/controller/fault"
+	"kontroler/controller/install"
 	"kontroler/controller/leader"
 	"kontroler/store"
 )
@@ -28,7 +29,9 @@ func runController(ctx context.Context, cfg config, log *slog.Logger) error {
 		return err
 	}
 	leases := leaseNamespace(cfg)
-	cluster, err := controller.Preflight(ctx, clients.kube, cfg.namespaces, leases, cfg.logLimit > 0)
+	cluster, err := install.Preflight(ctx, install.PreflightConfig{
+		Kube: clients.kube, Namespaces: cfg.namespaces, LeaseNamespace: leases, ReadsLogs: cfg.logLimit > 0,
+	})
 	if err != nil {
 		return stopped(ctx, err)
 	}
@@ -100,7 +103,7 @@ func runUninstall(ctx context.Context, cfg config, log *slog.Logger) error {
 		}
 		id = identity.ControllerID
 	}
-	changed, err := controller.Uninstall(ctx, controller.UninstallConfig{
+	changed, err := install.Uninstall(ctx, install.UninstallConfig{
 		Kube: clients.kube, ID: id, Namespaces: cfg.namespaces, LeaseNamespace: leaseNamespace(cfg), Log: log,
 	})
 	if err != nil {

@@ -1,0 +1,172 @@
+package install
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/version"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"kontroler/apis/kontroler/v1alpha1"
+	"kontroler/controller/wait"
+)
+
+const (
+	// requestTimeout bounds each request of Preflight. All permissions together count as one.
+	requestTimeout = 10 * time.Second
+	// servingTimeout is how long custom resources that were just applied may take to be served.
+	servingTimeout = 3 * time.Second
+	// category is the category of the custom resources, for kubectl get.
+	category = "kontroler"
+)
+
+// PreflightConfig says what the controller is going to do in the cluster.
+type PreflightConfig struct {
+	Kube kubernetes.Interface
+	// Namespaces that the controller works in. Empty means all.
+	Namespaces []string
+	// LeaseNamespace is the namespace of the controller's Lease.
+	LeaseNamespace string
+	// ReadsLogs says that the controller reads the logs of Pods.
+	ReadsLogs bool
+}
+
+// Cluster identifies a cluster.
+type Cluster struct {
+	// UID of the namespace kube-system. A database belongs to the cluster with this UID.
+	UID string
+	// Version of the API server, such as v1.36.3.
+	Version string
+}
+
+// Preflight checks that a controller can work: the API server answers, serves the custom resources, and grants all
+// permissions. An error is one line that says what to do.
+func Preflight(ctx context.Context, cfg PreflightConfig) (Cluster, error) {
+	serverVersion, err := serverVersion(ctx, cfg.Kube)
+	if err != nil {
+		return Cluster{}, err
+	}
+	if err := awaitResources(ctx, cfg.Kube); err != nil {
+		return Cluster{}, err
+	}
+	if err := checkPermissions(ctx, cfg.Kube, requiredPermissions(cfg)); err != nil {
+		return Cluster{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	system, err := cfg.Kube.CoreV1().Namespaces().Get(ctx, metav1.NamespaceSystem, metav1.GetOptions{})
+	if err != nil {
+		return Cluster{}, fmt.Errorf("reading the UID of namespace %s, which identifies the cluster: %w",
+			metav1.NamespaceSystem, err)
+	}
+	return Cluster{UID: string(system.UID), Version: serverVersion}, nil
+}
+
+// serverVersion returns the version of the API server.
+func serverVersion(ctx context.Context, kube kubernetes.Interface) (string, error) {
+	body, err := get(ctx, kube, "/version")
+	if err != nil {
+		return "", unreachable(err)
+	}
+	var info version.Info
+	if err := json.Unmarshal(body, &info); err != nil || info.GitVersion == "" {
+		return "", errors.New("the server is not a Kubernetes API server. Check --kubeconfig (or KUBECONFIG)")
+	}
+	return info.GitVersion, nil
+}
+
+// unreachable says why the API server did not return its version, and what to check.
+func unreachable(err error) error {
+	var status apierrors.APIStatus
+	if netErr, ok := errors.AsType[*url.Error](err); ok {
+		host := netErr.URL
+		if u, parseErr := url.Parse(netErr.URL); parseErr == nil {
+			host = u.Scheme + "://" + u.Host
+		}
+		cause := netErr.Err
+		if _, ok := errors.AsType[net.Error](cause); ok && netErr.Timeout() {
+			cause = fmt.Errorf("no answer within %s", requestTimeout)
+		}
+		return fmt.Errorf("the API server at %s cannot be reached: %w. Check --kubeconfig (or KUBECONFIG)", host, cause)
+	}
+	switch {
+	case apierrors.IsUnauthorized(err):
+		return fmt.Errorf("the API server rejects the credentials: %w. "+
+			"Check those in the kubeconfig (--kubeconfig), or the service account of the Pod", err)
+	case apierrors.IsForbidden(err):
+		return fmt.Errorf("the API server does not let this user read its version: %w. "+
+			"Check the credentials in the kubeconfig (--kubeconfig)", err)
+	case errors.As(err, &status):
+		return fmt.Errorf("the server does not answer like a Kubernetes API server: %w. "+
+			"Check --kubeconfig (or KUBECONFIG)", err)
+	}
+	return fmt.Errorf("reading the version of the API server: %w. Check --kubeconfig (or KUBECONFIG)", err)
+}
+
+// get returns the body of the answer to a GET of a path. It does not decode it: what answers may not be an API server.
+func get(ctx context.Context, kube kubernetes.Interface, path string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	client := kube.Discovery().RESTClient()
+	if none, ok := client.(*rest.RESTClient); ok && none == nil {
+		return nil, errors.New("the client has no connection")
+	}
+	return client.Get().AbsPath(path).SetHeader("Accept", "application/json").Do(ctx).Raw()
+}
+
+// awaitResources checks that the custom resources are served. It retries for servingTimeout.
+func awaitResources(ctx context.Context, kube kubernetes.Interface) error {
+	for began := time.Now(); ; {
+		err := checkResources(ctx, kube)
+		if err == nil || time.Since(began) > servingTimeout || !wait.For(ctx, 200*time.Millisecond) {
+			return err
+		}
+	}
+}
+
+// checkResources checks that the custom resources are served, each with its subresource status.
+func checkResources(ctx context.Context, kube kubernetes.Interface) error {
+	const remedy = "Apply Kontroler's CustomResourceDefinitions with kubectl apply -k manifests/crd"
+	body, err := get(ctx, kube, "/apis/"+v1alpha1.SchemeGroupVersion.String())
+	if apierrors.IsNotFound(err) {
+		return fmt.Errorf("the cluster has no %s. %s", v1alpha1.SchemeGroupVersion, remedy)
+	}
+	if err != nil {
+		return fmt.Errorf("reading the resources of %s: %w", v1alpha1.SchemeGroupVersion, err)
+	}
+	var list metav1.APIResourceList
+	if err := json.Unmarshal(body, &list); err != nil {
+		return fmt.Errorf("decoding the resources of %s: %w", v1alpha1.SchemeGroupVersion, err)
+	}
+	isServed := map[string]bool{}
+	for _, r := range list.APIResources {
+		isServed[r.Name] = true
+		// Only this project's CustomResourceDefinitions have the category. Those of the existing Kontroler would drop
+		// most of the status.
+		if !strings.Contains(r.Name, "/") && !slices.Contains(r.Categories, category) {
+			return fmt.Errorf("the CustomResourceDefinitions of %s are the existing Kontroler's. "+
+				"Follow manifests/MIGRATION.md, which replaces them with those of manifests/crd", v1alpha1.SchemeGroupVersion)
+		}
+	}
+	var missing []string
+	for _, name := range []string{"dags", "dags/status", "dagruns", "dagruns/status", "dagtasks", "dagtasks/status"} {
+		if !isServed[name] {
+			missing = append(missing, name)
+		}
+	}
+	if len(missing) > 0 {
+		return fmt.Errorf("the cluster's %s lacks %s. %s",
+			v1alpha1.SchemeGroupVersion, strings.Join(missing, ", "), remedy)
+	}
+	return nil
+}
