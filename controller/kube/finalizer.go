@@ -36,10 +36,12 @@ func RemoveFinalizer(ctx context.Context, client kubernetes.Interface, pod *core
 	if apierrors.IsConflict(err) {
 		// Either another Pod has the name now, or this one changes so often that the API server gave up.
 		live, readErr := pods.Get(ctx, pod.Name, metav1.GetOptions{})
-		if readErr == nil && live.UID == pod.UID {
-			return false, err
+		switch {
+		case readErr != nil:
+			err = readErr
+		case live.UID != pod.UID:
+			return false, nil
 		}
-		err = readErr
 	}
 	if apierrors.IsNotFound(err) {
 		return false, nil

@@ -42,6 +42,9 @@ func TestRemoveFinalizer(t *testing.T) {
 		"a Pod that is gone after a conflict needs nothing": {
 			finalizers: []string{v1alpha1.Finalizer}, patched: conflict, requests: []string{"patch", "get"},
 		},
+		"a Pod whose name another Pod has needs nothing": {
+			finalizers: []string{v1alpha1.Finalizer}, patched: conflict, liveUID: "u2", requests: []string{"patch", "get"},
+		},
 		"a conflict with a change of the same Pod is an error": {
 			finalizers: []string{v1alpha1.Finalizer}, patched: conflict, liveUID: "u1",
 			requests: []string{"patch", "get"}, err: conflict,
