@@ -15,6 +15,7 @@ import (
 	"kontroler/controller/fault"
 	"kontroler/controller/kube"
 	"kontroler/controller/queue"
+	"kontroler/controller/webhook"
 	"kontroler/store"
 )
 
@@ -90,7 +91,7 @@ func (t *term) writeRun(ctx context.Context, run *v1alpha1.DagRun, c *compiled) 
 		CreatedAt: run.CreationTimestamp.UTC(), AdmittedAt: t.now(),
 	}
 	if c.version.ID != 0 {
-		row.NotifyFailed = wants(c.graph.Spec().Webhook, v1alpha1.EventRunFailed)
+		row.NotifyFailed = webhook.Wants(c.graph.Spec().Webhook, v1alpha1.EventRunFailed)
 	}
 	if why := c.invalid(); why != "" {
 		return t.refuseRun(ctx, row, engine.ReasonInvalidDag, why)
@@ -117,7 +118,7 @@ func (t *term) writeRun(ctx context.Context, run *v1alpha1.DagRun, c *compiled) 
 func (t *term) refuseRun(ctx context.Context, row store.NewRun, reason, message string) (store.Run, error) {
 	refused, err := t.db.Refuse(ctx, row, reason, message)
 	if row.NotifyFailed {
-		t.wakeNotifications()
+		t.notifier.Wake()
 	}
 	return refused, err
 }

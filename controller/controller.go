@@ -79,7 +79,7 @@ type Controller struct {
 	broadcast  record.EventBroadcaster
 	led        atomic.Bool // this process was a leader
 	notices    outageNotices
-	webhooks   *webhook.Sender
+	guard      webhook.Guard // of WebhookDeny
 }
 
 // New checks the configuration and makes a controller; nothing runs yet.
@@ -106,7 +106,7 @@ func New(cfg Config) (*Controller, error) {
 	if err != nil {
 		return nil, fmt.Errorf("controller: WebhookDeny: %w", err)
 	}
-	c := &Controller{Config: cfg, webhooks: webhook.NewSender(guard)}
+	c := &Controller{Config: cfg, guard: guard}
 	c.makeSources()
 	c.broadcast, c.events = newEvents(cfg.Kube)
 	return c, nil
@@ -174,9 +174,8 @@ type term struct {
 	releases  *queue.Queue[releaseKey]
 	podEvents *podevents.Keeper
 	deletions *deletions
-	// notifications has an element when some may have been written since they were last looked for.
-	notifications chan struct{}
-	logs          *logs.Keeper
+	notifier  *webhook.Notifier
+	logs      *logs.Keeper
 }
 
 // Lead works as the leader until ctx ends, then lets what is under way finish (at most ten seconds). It returns nil then,
@@ -199,7 +198,10 @@ func (c *Controller) Lead(ctx context.Context, db *store.Leader) error {
 	t.finalStatus, t.over = queue.New[queue.RunKey]("ends", c.Metrics), queue.New[cache.ObjectName]("over", c.Metrics)
 	t.retirement, t.releases = newRetirement(c.Metrics), queue.New[releaseKey]("releases", c.Metrics)
 	t.deletions, t.podEvents = newDeletions(), t.newPodEvents()
-	t.notifications = make(chan struct{}, 1)
+	t.notifier = webhook.New(webhook.Config{
+		Outbox: db, Kube: c.Kube, ControllerID: c.ID, Guard: c.guard, Webhook: t.webhook, DAG: c.dagSource.Get,
+		Events: c.events, Now: t.now, Failed: t.failed, Metrics: c.Metrics, Log: c.Log,
+	})
 	t.logs = logs.New(logs.Config{
 		Kube: c.Kube.CoreV1(), DB: db, Pods: &c.podSource, Limit: c.LogLimit, Policy: t.logPolicy,
 		Enqueue: t.finishedPods.Add, EnqueueAfter: t.finishedPods.AddAfter,
@@ -343,7 +345,7 @@ func (t *term) work(ctx context.Context) {
 	start(retentionWorkers, func() { t.retirement.expiries.Work(working, t.syncExpiry, t.failed) })
 	start(retentionWorkers, func() { t.retirement.limits.Work(working, t.syncLimits, t.failed) })
 	start(retentionWorkers, func() { t.releases.Work(working, t.syncRelease, t.failed) })
-	start(1, func() { t.sendNotifications(ctx, working) })
+	start(1, func() { t.notifier.Run(ctx, working) })
 	for _, loop := range []func(context.Context){
 		func(ctx context.Context) { t.wakes.Watch(ctx, t.now, t.runs.Add) },
 		func(ctx context.Context) { t.retirement.due.Watch(ctx, t.now, t.retirement.expiries.Add) },

@@ -106,6 +106,15 @@ func (t *term) logPolicy(ctx context.Context, versionID int64) (v1alpha1.LogPoli
 	return graph.Spec().Logs, nil
 }
 
+// webhook returns the webhook of a stored version. It is nil if the version has none.
+func (t *term) webhook(ctx context.Context, versionID int64) (*v1alpha1.Webhook, error) {
+	graph, err := t.graph(ctx, versionID)
+	if err != nil {
+		return nil, err
+	}
+	return graph.Spec().Webhook, nil
+}
+
 // runGraph is the version of a run. A run whose version cannot be read is to be stopped for that reason, one that is to be
 // stopped anyway does not need it: both get a blank graph.
 func (t *term) runGraph(ctx context.Context, row store.Run, stops bool) (graph *dag.Graph, unreadable string, err error) {

@@ -192,7 +192,7 @@ func (t *term) commit(ctx context.Context, row store.Run, graph *dag.Graph, deci
 	notices := noticesOf(graph.Spec().Webhook, decision.Transitions)
 	err := t.db.Commit(ctx, row.ID, decision.Transitions, notices)
 	if len(notices) > 0 {
-		t.wakeNotifications() // also when the answer to the commit was lost
+		t.notifier.Wake() // also when the answer to the commit was lost
 	}
 	if err != nil {
 		return fmt.Errorf("committing run %s/%s: %w", row.Namespace, row.Name, err)

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"kontroler/apis/kontroler/v1alpha1"
+	"kontroler/controller/webhook"
 	"kontroler/store"
 	"kontroler/store/transition"
 )
@@ -12,7 +13,7 @@ import (
 func noticesOf(hook *v1alpha1.Webhook, transitions []transition.Transition) []store.Notice {
 	var notices []store.Notice
 	notify := func(task int64, event v1alpha1.WebhookEvent, at time.Time) {
-		if wants(hook, event) {
+		if webhook.Wants(hook, event) {
 			notices = append(notices, store.Notice{Task: task, Event: string(event), At: at})
 		}
 	}

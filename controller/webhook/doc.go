@@ -1,13 +1,21 @@
-// Package webhook is the door to the receivers of notifications: what is sent
-// to them, and the one HTTP client that sends it. It knows neither the cluster
-// nor the database.
+// Package webhook notifies the receivers of webhooks that tasks and runs have ended.
+//
+//	notifier.go  claims notifications from the outbox and sends them
+//	deliver.go   one delivery: the webhook, the key, the request, its record, the next try
+//	payload.go   the body, the id and the signature of a notification
+//	send.go      the HTTP client
+//	guard.go     the addresses that the client may connect to
+//
+// The outbox is a table. A notification is written in the transaction that ends its task or run, and claimed by the
+// leader when it is due. Of each run only one notification is due at a time (package store), so a run's notifications
+// arrive in order.
 //
 // Invariants:
-//   - An address is judged when its connection is made, after DNS, for every
-//     hop: what a name or a redirect leads to cannot slip past. There is no
-//     proxy, which would hide it.
-//   - A send is bounded in time, in what it reads, and in hops.
-//   - No error, and nothing that is kept of an answer, contains the URL, a
-//     part of it that may be a token, or the key.
-//   - The body and the id of a notification are the same for every try.
+//   - A notification is delivered at least once, or parked after a day. A delivery that was not recorded is repeated.
+//   - The id and the body of a notification are the same in every delivery.
+//   - The client checks an address when it connects, after DNS and after every redirect. It uses no proxy, which would
+//     hide the address.
+//   - A request is bounded in time, in redirects, and in what is read of the answer.
+//   - No error, and nothing that is stored of an answer, contains the URL, a part of it that may be a token, or the
+//     key.
 package webhook

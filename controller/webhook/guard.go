@@ -7,16 +7,18 @@ import (
 	"syscall"
 )
 
-// Guard judges the addresses that webhooks lead to. The zero value refuses what no webhook may reach: this machine, its
-// link, and where clouds tell secrets. Private addresses are allowed: most receivers are Services of the cluster.
+// Guard says which addresses webhooks may reach. The zero Guard refuses those that no webhook may reach: the addresses
+// of this machine and its link, and those at which clouds serve metadata. Private addresses are allowed, because most
+// receivers are Services of the cluster.
 type Guard struct {
 	denied []netip.Prefix
 }
 
-// NewGuard makes a guard that refuses these networks too: a list of CIDRs or single addresses, separated by commas.
+// NewGuard makes a Guard that refuses further networks: a list of CIDRs or single addresses, separated by commas. The
+// error names every entry that is neither.
 func NewGuard(list string) (Guard, error) {
 	var g Guard
-	var wrong []string
+	var invalid []string
 	for entry := range strings.SplitSeq(list, ",") {
 		if entry = strings.TrimSpace(entry); entry == "" {
 			continue
@@ -26,7 +28,7 @@ func NewGuard(list string) (Guard, error) {
 			prefix, err = netip.PrefixFrom(addr, addr.BitLen()), nil
 		}
 		if err != nil {
-			wrong = append(wrong, fmt.Sprintf("%q", entry))
+			invalid = append(invalid, fmt.Sprintf("%q", entry))
 			continue
 		}
 		if prefix.Addr().Is4In6() && prefix.Bits() >= 96 {
@@ -34,8 +36,8 @@ func NewGuard(list string) (Guard, error) {
 		}
 		g.denied = append(g.denied, prefix.Masked())
 	}
-	if len(wrong) > 0 {
-		return Guard{}, fmt.Errorf("no network (as 10.0.0.0/8 or fd00::/8): %s", strings.Join(wrong, ", "))
+	if len(invalid) > 0 {
+		return Guard{}, fmt.Errorf("not a network such as 10.0.0.0/8 or fd00::/8: %s", strings.Join(invalid, ", "))
 	}
 	return g, nil
 }
@@ -48,38 +50,40 @@ type refusedError struct {
 
 func (e *refusedError) Error() string { return fmt.Sprintf("address %s is refused: %s", e.addr, e.why) }
 
-// control is for net.Dialer: it sees the address that a connection is about to be made to.
+// control checks the address of a connection that a net.Dialer is about to make.
 func (g Guard) control(_, address string, _ syscall.RawConn) error {
 	to, err := netip.ParseAddrPort(address)
 	if err != nil {
-		return fmt.Errorf("address %q is refused: it is none of an internet protocol", address)
+		return fmt.Errorf("address %q is refused: not an IP address", address)
 	}
-	return g.Check(to.Addr())
+	return g.check(to.Addr())
 }
 
-// Check is nil for an address that may be reached; else its error names the address and what it is.
-func (g Guard) Check(addr netip.Addr) error {
+// check returns an error if an address may not be reached. It names the address and says why.
+func (g Guard) check(addr netip.Addr) error {
 	for _, form := range forms(addr) {
-		if why := g.refuse(form); why != "" {
+		if why := g.refusal(form); why != "" {
 			return &refusedError{addr, why}
 		}
 	}
 	return nil
 }
 
-// metadata is where clouds tell a machine its secrets, beside the link-local 169.254.169.254.
+// metadata are the addresses at which clouds serve metadata and secrets, beside the link-local 169.254.169.254.
 var metadata = []netip.Addr{
 	netip.MustParseAddr("100.100.100.200"), netip.MustParseAddr("168.63.129.16"), netip.MustParseAddr("192.0.0.192"),
-	netip.MustParseAddr("fd00:ec2::254"), netip.MustParseAddr("fd00:ec2::23"), netip.MustParseAddr("fd20:ce::254"), netip.MustParseAddr("fd00:42::42"),
+	netip.MustParseAddr("fd00:ec2::254"), netip.MustParseAddr("fd00:ec2::23"), netip.MustParseAddr("fd20:ce::254"),
+	netip.MustParseAddr("fd00:42::42"),
 }
 
-// thisNetwork is IPv4's "this host": Linux takes all of 0/8 that it does not refuse for itself.
+// thisNetwork is IPv4's "this host on this network". Linux treats most of its addresses as its own.
 var (
 	thisNetwork = netip.MustParsePrefix("0.0.0.0/8")
 	reserved    = netip.MustParsePrefix("240.0.0.0/4")
 )
 
-func (g Guard) refuse(addr netip.Addr) (why string) {
+// refusal returns why an address is refused. Empty means that it is allowed.
+func (g Guard) refusal(addr netip.Addr) string {
 	switch {
 	case addr.IsLoopback():
 		return "loopback"
@@ -107,7 +111,7 @@ func (g Guard) refuse(addr netip.Addr) (why string) {
 	return ""
 }
 
-// embeddings are the IPv6 networks whose addresses stand for IPv4 ones, and the bytes in which they have those.
+// embeddings are the IPv6 networks whose addresses contain an IPv4 address, and the positions of its four bytes.
 var embeddings = []struct {
 	prefix   netip.Prefix
 	at       [4]int
@@ -116,7 +120,7 @@ var embeddings = []struct {
 	{netip.MustParsePrefix("::/96"), [4]int{12, 13, 14, 15}, false},           // IPv4-compatible
 	{netip.MustParsePrefix("::ffff:0:0:0/96"), [4]int{12, 13, 14, 15}, false}, // IPv4-translated
 	{netip.MustParsePrefix("64:ff9b::/96"), [4]int{12, 13, 14, 15}, false},    // NAT64
-	// NAT64 of a site, whose own prefix in it has any of the lengths of RFC 6052.
+	// NAT64 within a site. RFC 6052 allows prefixes of several lengths.
 	{netip.MustParsePrefix("64:ff9b:1::/48"), [4]int{12, 13, 14, 15}, false},
 	{netip.MustParsePrefix("64:ff9b:1::/48"), [4]int{9, 10, 11, 12}, false},
 	{netip.MustParsePrefix("64:ff9b:1::/48"), [4]int{7, 9, 10, 11}, false},
@@ -125,7 +129,7 @@ var embeddings = []struct {
 	{netip.MustParsePrefix("2001::/32"), [4]int{12, 13, 14, 15}, true}, // Teredo
 }
 
-// forms are an address and, where it stands for an IPv4 one, that one too.
+// forms returns an address and the IPv4 addresses that it may contain.
 func forms(addr netip.Addr) []netip.Addr {
 	addr = addr.WithZone("").Unmap()
 	all := []netip.Addr{addr}

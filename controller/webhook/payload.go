@@ -7,37 +7,37 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+
+	"kontroler/apis/kontroler/v1alpha1"
+	"kontroler/controller/text"
+	"kontroler/store"
 )
 
-// Payload is the body of a notification. The first fields are those of the webhooks of the existing Kontroler, with their
-// names and values.
-type Payload struct {
-	// Type is taskrun or dagrun: whose end it is.
-	Type string `json:"type"`
-	// Status is success, failed or cancelled.
-	Status string `json:"status"`
-	// DagRunID is the run's id in the database.
-	DagRunID int64 `json:"dagRunId"`
-	// TaskName is empty for the end of a run.
-	TaskName string `json:"taskName"`
+// maxMessage bounds the message of a task or run in a notification, in bytes.
+const maxMessage = 4096
+
+// payload is the body of a notification. The first fields are those of the existing Kontroler's webhooks, with the same
+// names and values. README.md documents all of them.
+type payload struct {
+	Type     string `json:"type"`     // taskrun or dagrun
+	Status   string `json:"status"`   // success, failed or cancelled
+	DagRunID int64  `json:"dagRunId"` // of the run, in the database
+	TaskName string `json:"taskName"` // empty for the end of a run
 	TaskID   int64  `json:"taskId,omitempty"`
 
-	// ID is the same for every try: a receiver that has seen it has seen this ending.
-	ID    string `json:"id"`
-	Event string `json:"event"`
-	// Time is when the ending was committed.
-	Time       time.Time `json:"time"`
+	ID         string    `json:"id"` // the same in every delivery
+	Event      string    `json:"event"`
+	Time       time.Time `json:"time"` // when the end was committed
 	Controller string    `json:"controller"`
 	Namespace  string    `json:"namespace"`
 	DAG        string    `json:"dag"`
 	Version    int64     `json:"version"`
-	Run        Run       `json:"run"`
-	// Task is left out for the end of a run.
-	Task *Task `json:"task,omitempty"`
+	Run        run       `json:"run"`
+	Task       *task     `json:"task,omitempty"` // nil for the end of a run
 }
 
-// Run is the run of a notification. While it goes on, as when one of its tasks ends, it is only named.
-type Run struct {
+// run is the run of a notification. At the end of one of its tasks only its name and UID are set.
+type run struct {
 	Name       string     `json:"name"`
 	UID        string     `json:"uid"`
 	Phase      string     `json:"phase,omitempty"`
@@ -45,11 +45,11 @@ type Run struct {
 	Message    string     `json:"message,omitempty"`
 	StartedAt  *time.Time `json:"startedAt,omitempty"`
 	FinishedAt *time.Time `json:"finishedAt,omitempty"`
-	Tasks      *Counts    `json:"tasks,omitempty"`
+	Tasks      *counts    `json:"tasks,omitempty"`
 }
 
-// Counts are how many tasks of a run ended how.
-type Counts struct {
+// counts says how the tasks of a run ended.
+type counts struct {
 	Total     int `json:"total"`
 	Succeeded int `json:"succeeded"`
 	Failed    int `json:"failed"`
@@ -57,8 +57,8 @@ type Counts struct {
 	Cancelled int `json:"cancelled"`
 }
 
-// Task is a task that has ended. ExitCode is that of its last attempt, left out where its container never exited.
-type Task struct {
+// task is a task that has ended. ExitCode is that of its last attempt, or nil if the container did not exit.
+type task struct {
 	Name       string     `json:"name"`
 	Phase      string     `json:"phase"`
 	Reason     string     `json:"reason,omitempty"`
@@ -69,42 +69,59 @@ type Task struct {
 	FinishedAt *time.Time `json:"finishedAt,omitempty"`
 }
 
-// ID names an ending: derived from what ended, so that a restored database gives it the same one.
-func ID(controller, runUID, event, task string, index int) string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%s\x00%s\x00%d", controller, runUID, event, task, index))
+// newPayload makes the body of a notification. It depends only on rows that no longer change, so every delivery has the
+// same body.
+func newPayload(controllerID string, n store.Notification) payload {
+	r := n.Run
+	p := payload{
+		Type: "dagrun", Status: "success", DagRunID: r.ID, Event: n.Event, Time: n.CreatedAt, Controller: controllerID,
+		Namespace: r.Namespace, DAG: r.DAGName, Version: r.VersionNumber, Run: run{Name: r.Name, UID: r.UID},
+	}
+	switch v1alpha1.WebhookEvent(n.Event) {
+	case v1alpha1.EventTaskFailed, v1alpha1.EventRunFailed:
+		p.Status = "failed"
+	case v1alpha1.EventRunCancelled:
+		p.Status = "cancelled"
+	}
+	if t := n.Task; t != nil {
+		p.Type, p.TaskName, p.TaskID = "taskrun", t.Name, t.ID
+		p.ID = notificationID(controllerID, r.UID, n.Event, t.Name, t.Index)
+		p.Task = &task{
+			Name: t.Name, Phase: t.Phase, Reason: t.Reason, Message: text.Shorten(t.Message, maxMessage),
+			Attempts: t.Attempts, ExitCode: t.ExitCode, StartedAt: timeOrNil(t.StartedAt), FinishedAt: timeOrNil(t.FinishedAt),
+		}
+		return p
+	}
+	p.ID = notificationID(controllerID, r.UID, n.Event, "", 0)
+	p.Run.Phase, p.Run.Reason, p.Run.Message = r.Phase, r.Reason, text.Shorten(r.Message, maxMessage)
+	p.Run.StartedAt, p.Run.FinishedAt = timeOrNil(r.StartedAt), timeOrNil(r.FinishedAt)
+	p.Run.Tasks = &counts{
+		Total: r.Counts.Total, Succeeded: r.Counts.Succeeded, Failed: r.Counts.Failed, Skipped: r.Counts.Skipped,
+		Cancelled: r.Counts.Cancelled,
+	}
+	return p
+}
+
+func timeOrNil(at time.Time) *time.Time {
+	if at.IsZero() {
+		return nil
+	}
+	return &at
+}
+
+// notificationID derives the id of a notification from what ended. A notification that is written again in a restored
+// database has the same id.
+func notificationID(controllerID, runUID, event, task string, index int) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%s\x00%s\x00%d", controllerID, runUID, event, task, index))
 	return hex.EncodeToString(sum[:16])
 }
 
-// Sign is the value of the header Kontroler-Signature: HMAC-SHA256 over timestamp (Unix seconds), a dot, and the body.
-func Sign(key []byte, timestamp int64, body []byte) string {
+// sign returns the value of the header Kontroler-Signature: "sha256=" and the hex HMAC-SHA256 of timestamp (Unix
+// seconds), a dot, and the body.
+func sign(key []byte, timestamp int64, body []byte) string {
 	mac := hmac.New(sha256.New, key)
 	mac.Write(strconv.AppendInt(nil, timestamp, 10))
 	mac.Write([]byte{'.'})
 	mac.Write(body)
 	return "sha256=" + hex.EncodeToString(mac.Sum(nil))
-}
-
-const (
-	// Patience is for how long after its ending a notification is tried.
-	Patience = 24 * time.Hour
-	// firstDelay is the time between the first try and the second; it doubles from try to try.
-	firstDelay = 2 * time.Second
-	// leastTries are made also of one whose turn comes when its day is over.
-	leastTries = 5
-)
-
-// Retry is when the notification of an ending at ended is sent again after its try-th try failed at now; zero: no more.
-func Retry(ended, now time.Time, try int) time.Time {
-	over := ended.Add(Patience)
-	if !now.Before(over) && try >= leastTries {
-		return time.Time{}
-	}
-	next := now.Add(Patience)
-	if try < 17 { // 2 s doubled 16 times is more than a day
-		next = now.Add(firstDelay << (try - 1))
-	}
-	if next.After(over) && try >= leastTries {
-		return over
-	}
-	return next
 }

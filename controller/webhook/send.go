@@ -18,135 +18,136 @@ import (
 )
 
 const (
-	// Timeout bounds a send, redirects and all.
-	Timeout = 10 * time.Second
+	// sendTimeout bounds a send, with all redirects.
+	sendTimeout = 10 * time.Second
 	// maxRedirects is how many redirects are followed.
 	maxRedirects = 5
-	// maxKept is how much of an answer is kept, maxRead how much is read.
+	// maxKept and maxRead bound what is stored and what is read of an answer, in bytes.
 	maxKept = 1 << 10
 	maxRead = 64 << 10
 )
 
-// Request is a notification to send.
-type Request struct {
-	URL string
-	// VerifySSL: the URL, and what it redirects to, must be https with a certificate that the system trusts.
-	VerifySSL bool
-	Header    http.Header
-	Body      []byte
+// request is a notification to send.
+type request struct {
+	url string
+	// verifySSL requires https, with a certificate that the system trusts, of the URL and of those it redirects to.
+	verifySSL bool
+	header    http.Header
+	body      []byte
 }
 
-// Answer is how a send went: Err is nil after an answer of 200 to 299. Status is 0 without an answer, Text the beginning
-// of what it said.
-type Answer struct {
-	Status int
-	Text   string
-	Err    error
-	// Final: it will never go otherwise.
-	Final bool
+// answer is the outcome of a send.
+type answer struct {
+	status int    // 0 without an answer
+	text   string // the beginning of the body
+	err    error  // nil after a status of 200 to 299
+	// isFinal says that a retry would have the same outcome.
+	isFinal bool
 }
 
-// Sender sends notifications. It keeps nothing between two sends, not even connections.
-type Sender struct {
-	verifying, trusting http.RoundTripper // not clients, which quote URLs in their errors
+// sender sends notifications. It keeps nothing between two sends, not even connections.
+type sender struct {
+	// Transports, because the errors of an http.Client quote the URL.
+	verifying, trusting http.RoundTripper
 }
 
-// NewSender makes a sender that connects to what guard allows.
-func NewSender(guard Guard) *Sender {
-	return newSender(&net.Dialer{Control: guard.control})
+// newSender makes a sender that connects to the addresses that guard allows.
+func newSender(guard Guard) *sender {
+	return newSenderWith(&net.Dialer{Control: guard.control})
 }
 
-func newSender(dialer *net.Dialer) *Sender {
-	door := func(verify bool) http.RoundTripper {
+func newSenderWith(dialer *net.Dialer) *sender {
+	transport := func(verify bool) http.RoundTripper {
 		return &http.Transport{
 			Proxy: nil, DialContext: dialer.DialContext, DisableKeepAlives: true, MaxResponseHeaderBytes: 64 << 10,
 			TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: !verify},
 		}
 	}
-	return &Sender{verifying: door(true), trusting: door(false)}
+	return &sender{verifying: transport(true), trusting: transport(false)}
 }
 
-// Send posts a notification, within Timeout, and follows redirects that keep method and body.
-func (s *Sender) Send(ctx context.Context, r Request) Answer {
-	ctx, cancel := context.WithTimeoutCause(ctx, Timeout, errTimeout)
+// send posts a notification, within sendTimeout. It follows redirects that keep method and body.
+func (s *sender) send(ctx context.Context, r request) answer {
+	ctx, cancel := context.WithTimeoutCause(ctx, sendTimeout, errTimeout)
 	defer cancel()
-	door := s.trusting
-	if r.VerifySSL {
-		door = s.verifying
+	transport := s.trusting
+	if r.verifySSL {
+		transport = s.verifying
 	}
-	var hide redactor
-	to, err := url.Parse(r.URL)
+	var secrets redactor
+	to, err := url.Parse(r.url)
 	if err != nil {
-		return Answer{Err: errors.New("spec.webhook.url is not a URL"), Final: true}
+		return answer{err: errors.New("spec.webhook.url is not a URL"), isFinal: true}
 	}
-	for hops := 0; ; hops++ {
-		hide.add(to)
-		if err := checkURL(to, r.VerifySSL); err != nil {
-			return Answer{Err: err, Final: hops == 0}
+	for redirects := 0; ; redirects++ {
+		secrets.add(to)
+		if err := checkURL(to, r.verifySSL); err != nil {
+			return answer{err: err, isFinal: redirects == 0}
 		}
-		answer, location, err := post(ctx, door, to, r)
-		next, unparsed := to.Parse(location)
-		if unparsed == nil {
-			hide.add(next) // its text may repeat it, also where it is not followed
+		a, location, err := post(ctx, transport, to, r)
+		next, parseErr := to.Parse(location)
+		if parseErr == nil {
+			secrets.add(next) // the body of the answer may repeat it
 		}
-		answer.Text = cut(hide.hide(printable(answer.Text)))
+		a.text = cut(secrets.redact(printable(a.text)))
 		switch {
 		case err != nil:
-			answer.Err = errors.New(hide.hide(plain(ctx, err)))
-			return answer
-		case answer.Status >= 200 && answer.Status <= 299:
-			return answer
-		case answer.Status != http.StatusTemporaryRedirect && answer.Status != http.StatusPermanentRedirect:
-			answer.Err = fmt.Errorf("the receiver answered %s", statusText(answer.Status))
-			return answer
-		case hops == maxRedirects:
-			answer.Err = fmt.Errorf("the receiver redirects more than %d times", maxRedirects)
-			return answer
-		}
-		if unparsed != nil || location == "" {
-			answer.Err = fmt.Errorf("the receiver answered %d without a URL to follow", answer.Status)
-			return answer
+			a.err = errors.New(secrets.redact(describe(ctx, err)))
+			return a
+		case a.status >= 200 && a.status <= 299:
+			return a
+		case a.status != http.StatusTemporaryRedirect && a.status != http.StatusPermanentRedirect:
+			a.err = fmt.Errorf("the receiver answered %s", statusText(a.status))
+			return a
+		case redirects == maxRedirects:
+			a.err = fmt.Errorf("the receiver redirects more than %d times", maxRedirects)
+			return a
+		case parseErr != nil || location == "":
+			a.err = fmt.Errorf("the receiver answered %d without a URL to follow", a.status)
+			return a
 		}
 		to = next
 	}
 }
 
 // errTimeout is the cause of a send that took too long.
-var errTimeout = fmt.Errorf("no answer within %d seconds", int(Timeout.Seconds()))
+var errTimeout = fmt.Errorf("no answer within %d seconds", int(sendTimeout.Seconds()))
 
-// checkURL checks where a hop leads, without quoting it.
+// checkURL checks the scheme of a URL. Its error does not quote the URL.
 func checkURL(to *url.URL, verify bool) error {
 	switch {
 	case to.Host == "" || to.Scheme != "http" && to.Scheme != "https":
 		return errors.New("the URL, or one that it redirects to, is neither http nor https")
 	case verify && to.Scheme != "https":
-		return errors.New("verifySSL is set, and the URL, or one that it redirects to, is not https: nothing can be verified")
+		return errors.New("verifySSL is set, but the URL, or one that it redirects to, is not https")
 	}
 	return nil
 }
 
-func post(ctx context.Context, door http.RoundTripper, to *url.URL, r Request) (answer Answer, location string, err error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, to.String(), bytes.NewReader(r.Body))
+// post sends one request. location is where a redirect leads.
+func post(ctx context.Context, transport http.RoundTripper, to *url.URL, r request) (
+	a answer, location string, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, to.String(), bytes.NewReader(r.body))
 	if err != nil {
-		return Answer{}, "", err
+		return answer{}, "", err
 	}
-	request.Header = r.Header.Clone()
+	req.Header = r.header.Clone()
 	if to.User != nil {
 		password, _ := to.User.Password()
-		request.SetBasicAuth(to.User.Username(), password)
+		req.SetBasicAuth(to.User.Username(), password)
 	}
-	response, err := door.RoundTrip(request)
+	response, err := transport.RoundTrip(req)
 	if err != nil {
-		return Answer{}, "", err
+		return answer{}, "", err
 	}
 	defer response.Body.Close()
-	// The status is the answer, whatever becomes of its text.
-	text, _ := io.ReadAll(io.LimitReader(response.Body, maxRead))
-	return Answer{Status: response.StatusCode, Text: string(text)}, response.Header.Get("Location"), nil
+	// The status alone decides. A body that cannot be read does not matter.
+	body, _ := io.ReadAll(io.LimitReader(response.Body, maxRead))
+	return answer{status: response.StatusCode, text: string(body)}, response.Header.Get("Location"), nil
 }
 
-// plain is what went wrong.
-func plain(ctx context.Context, err error) string {
+// describe describes the error of a request in one line.
+func describe(ctx context.Context, err error) string {
 	if refused, ok := errors.AsType[*refusedError](err); ok {
 		return refused.Error()
 	}
@@ -164,7 +165,7 @@ func statusText(status int) string {
 	return text
 }
 
-// printable is text from outside in one line.
+// printable makes one line of a text from outside. Characters that cannot be printed are replaced.
 func printable(s string) string {
 	s = strings.ToValidUTF8(s, "\uFFFD")
 	s = strings.Map(func(r rune) rune {
@@ -179,37 +180,41 @@ func printable(s string) string {
 	return strings.TrimSpace(s)
 }
 
+// cut shortens a text to maxKept.
 func cut(s string) string {
 	return strings.ToValidUTF8(s[:min(len(s), maxKept)], "")
 }
 
-// redactor hides the parts of URLs that may be tokens: receivers like to repeat where they were asked.
+// redactor holds the parts of URLs that may be tokens. Receivers like to repeat the URL in their answer.
 type redactor []string
 
-// shortToken is the length of the shortest part that may be one.
-const shortToken = 6
+// minToken is the length of the shortest part that may be a token, in bytes.
+const minToken = 6
 
-func (h *redactor) add(u *url.URL) {
-	parts := strings.FieldsFunc(u.EscapedPath()+"/"+u.Path+"/"+u.Fragment, func(r rune) bool { return r == '/' })
-	parts = append(parts, strings.FieldsFunc(u.RawQuery, func(r rune) bool { return r == '&' || r == '=' || r == ';' })...)
+// add adds the parts of a URL.
+func (r *redactor) add(u *url.URL) {
+	parts := strings.FieldsFunc(u.EscapedPath()+"/"+u.Path+"/"+u.Fragment, func(c rune) bool { return c == '/' })
+	parts = append(parts, strings.FieldsFunc(u.RawQuery, func(c rune) bool { return c == '&' || c == '=' || c == ';' })...)
 	for _, values := range u.Query() {
 		parts = append(parts, values...)
 	}
 	if u.User != nil {
 		password, _ := u.User.Password()
-		// Sent as a header, which some receivers repeat.
-		parts = append(parts, u.User.Username(), password, base64.StdEncoding.EncodeToString([]byte(u.User.Username()+":"+password)))
+		// The header has user and password in this form. Some receivers repeat headers.
+		basic := base64.StdEncoding.EncodeToString([]byte(u.User.Username() + ":" + password))
+		parts = append(parts, u.User.Username(), password, basic)
 	}
 	for _, part := range parts {
-		if len(part) >= shortToken {
-			*h = append(*h, part)
+		if len(part) >= minToken {
+			*r = append(*r, part)
 		}
 	}
-	slices.SortFunc(*h, func(a, b string) int { return len(b) - len(a) }) // one part may be within another
+	slices.SortFunc(*r, func(a, b string) int { return len(b) - len(a) }) // one part may contain another
 }
 
-func (h redactor) hide(s string) string {
-	for _, part := range h {
+// redact replaces the parts in a text.
+func (r redactor) redact(s string) string {
+	for _, part := range r {
 		s = strings.ReplaceAll(s, part, "[…]")
 	}
 	return s

@@ -116,7 +116,11 @@ var house = []place{
 		may:   all([]string{module + "/controller/kube", module + "/controller/wait"}, wire, client),
 		tests: []string{module + "/controller/clustertest"},
 	},
-	{path: "controller/webhook"},
+	{
+		path: "controller/webhook",
+		may: all([]string{module + "/controller/fault", module + "/controller/queue", module + "/controller/text",
+			module + "/controller/wait", module + "/store!"}, wire, client),
+	},
 	{path: "controller/fault"},
 	{path: "controller/wait"},
 	{path: "controller/clustertest", may: client},

@@ -106,7 +106,7 @@ func TestParseConfigTellsEveryFault(t *testing.T) {
 				`--max-pods: "0" is not a number from 1 on`,
 				`--start-grace: "0s" is not a duration from 1s to 24h`,
 				`--history-retention: "90d" is neither a duration from 1h on (90 days are 2160h) nor 0`,
-				`--webhook-deny: no network (as 10.0.0.0/8 or fd00::/8): "10.0.0.0/33", "nets"`,
+				`--webhook-deny: not a network such as 10.0.0.0/8 or fd00::/8: "10.0.0.0/33", "nets"`,
 				`--log-limit: "1Ki" is not a number of bytes from 64Ki to 64Mi`,
 				`--log-archive: "false" is neither on nor off`,
 				`--leader-elect: "maybe" is neither true nor false`,
