@@ -25,6 +25,7 @@ import (
 	"kontroler/controller/pod"
 	"kontroler/controller/podevents"
 	"kontroler/controller/queue"
+	"kontroler/controller/retention"
 	"kontroler/controller/schedule"
 	"kontroler/controller/wait"
 	"kontroler/controller/webhook"
@@ -169,7 +170,7 @@ type term struct {
 	over        *queue.Queue[cache.ObjectName]
 	rush        rush
 
-	retirement *retirement
+	retention *retention.Cleaner
 	// releases are the deleted objects that a finalizer of the existing Kontroler holds.
 	releases  *queue.Queue[releaseKey]
 	podEvents *podevents.Keeper
@@ -194,9 +195,9 @@ func (c *Controller) Lead(ctx context.Context, db *store.Leader) error {
 	t.admissions = queue.New[queue.RunKey]("admissions", c.Metrics)
 	t.runs = queue.NewOrdered("runs", c.Metrics, queue.NewPriority(t.pending.isUrgent))
 	t.tasks = queue.New[cache.ObjectName]("dagtasks", c.Metrics)
-	t.scheduler = t.newScheduler()
+	t.scheduler, t.retention = t.newScheduler(), t.newCleaner()
 	t.finalStatus, t.over = queue.New[queue.RunKey]("ends", c.Metrics), queue.New[cache.ObjectName]("over", c.Metrics)
-	t.retirement, t.releases = newRetirement(c.Metrics), queue.New[releaseKey]("releases", c.Metrics)
+	t.releases = queue.New[releaseKey]("releases", c.Metrics)
 	t.deletions, t.podEvents = newDeletions(), t.newPodEvents()
 	t.notifier = webhook.New(webhook.Config{
 		Outbox: db, Kube: c.Kube, ControllerID: c.ID, Guard: c.guard, Webhook: t.webhook, DAG: c.dagSource.Get,
@@ -255,7 +256,15 @@ func (t *term) newScheduler() *schedule.Scheduler {
 		Synced: func(ctx context.Context, dag cache.ObjectName, err error) {
 			_ = t.noteDAG(ctx, dag, v1alpha1.DAGScheduled, t.scheduleTroubles, err)
 		},
-		Failed: t.failed, Retire: t.retireByUID, MakeWay: t.makeWay,
+		Failed: t.failed, Retire: func(key queue.RunKey) { t.retention.RunFreed(key) }, MakeWay: t.makeWay,
+	})
+}
+
+// newCleaner makes the retention of a term.
+func (t *term) newCleaner() *retention.Cleaner {
+	return retention.New(retention.Config{
+		Client: t.Client, History: t.db, DAGs: &t.dagSource, DagRuns: &t.runSource, Pods: &t.podSource, ControllerID: t.ID,
+		HistoryRetention: t.HistoryRetention, Now: t.now, Failed: t.failed, Metrics: t.Metrics, Log: t.Log,
 	})
 }
 
@@ -342,14 +351,12 @@ func (t *term) work(ctx context.Context) {
 	start(t.Workers+logs.ReadsAtOnce, func() { t.finishedPods.Work(working, t.reap, t.failed) })
 	start(t.Workers, func() { t.finalStatus.Work(working, t.syncFinalStatus, t.failed) })
 	start(t.Workers, func() { t.over.Work(working, t.reapOver, t.failed) })
-	start(retentionWorkers, func() { t.retirement.expiries.Work(working, t.syncExpiry, t.failed) })
-	start(retentionWorkers, func() { t.retirement.limits.Work(working, t.syncLimits, t.failed) })
-	start(retentionWorkers, func() { t.releases.Work(working, t.syncRelease, t.failed) })
+	start(releaseWorkers, func() { t.releases.Work(working, t.syncRelease, t.failed) })
 	start(1, func() { t.notifier.Run(ctx, working) })
+	start(1, func() { t.retention.Run(ctx, working) })
 	for _, loop := range []func(context.Context){
 		func(ctx context.Context) { t.wakes.Watch(ctx, t.now, t.runs.Add) },
-		func(ctx context.Context) { t.retirement.due.Watch(ctx, t.now, t.retirement.expiries.Add) },
-		t.scheduler.Run, t.watchClaims, t.projectProgress, t.correctOutage, t.maintain, t.trim, t.podEvents.Run, t.db.Notify, t.logs.Run, t.probeNamespaces,
+		t.scheduler.Run, t.watchClaims, t.projectProgress, t.correctOutage, t.maintain, t.podEvents.Run, t.db.Notify, t.logs.Run, t.probeNamespaces,
 	} {
 		loops.Go(func() { loop(ctx) })
 	}
@@ -369,7 +376,7 @@ func (t *term) work(ctx context.Context) {
 // shutDown ends the queues: what still waits is for the next term.
 func (t *term) shutDown() {
 	for _, queue := range []interface{ ShutDown() }{
-		t.admissions, t.runs, t.dags, t.tasks, t.scheduler, t.finishedPods, t.finalStatus, t.over, t.retirement.expiries, t.retirement.limits, t.releases,
+		t.admissions, t.runs, t.dags, t.tasks, t.scheduler, t.finishedPods, t.finalStatus, t.over, t.retention, t.releases,
 	} {
 		queue.ShutDown()
 	}

@@ -19,7 +19,6 @@
 //	workspace.go   the claim of a run: made, found lost, explained, deleted
 //	clock.go       the database's time; deletions.go when the grace of a deleted Pod is over
 //	rush.go        what makes way while much is to be started
-//	retention.go   DagRuns and history whose time is over
 //	status.go      projections and Events
 //	outage.go      DagRuns told that the database is away; troubles.go objects told why their syncs fail
 //	claims.go      whose DAG it is
@@ -37,6 +36,7 @@
 //	logs      the logs of task containers, read and stored
 //	install   what the cluster must have and allow; what is removed from it at the end
 //	webhook   the outbox of notifications: claimed, sent, recorded
+//	retention DagRuns and history that are deleted after their time
 //	kube, text, wait   answers of the API server, bounded texts, pauses
 //
 // Invariants:

@@ -56,6 +56,9 @@ type ofBoth interface {
 	OldFinalizers() []string
 }
 
+// releaseWorkers is how many objects are released at a time, so that a start with many does not flood the API server.
+const releaseWorkers = 2
+
 // releaseKey names an object that a finalizer of the existing Kontroler may hold.
 type releaseKey struct {
 	resource string

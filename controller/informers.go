@@ -57,7 +57,7 @@ func indexDAG(obj any) ([]string, error) {
 }
 
 func indexSchedule(obj any) ([]string, error) {
-	if owner := scheduleOf(obj.(*v1alpha1.DagRun)); owner != nil {
+	if owner := obj.(*v1alpha1.DagRun).ScheduleOwner(); owner != nil {
 		return []string{string(owner.UID)}, nil
 	}
 	return nil, nil
@@ -161,7 +161,7 @@ func (t *term) watch() (release func(), err error) {
 func (t *term) dagChanged(old, dag *v1alpha1.DAG) {
 	t.releaseOld("dags", dag)
 	t.scheduler.Changed(old, dag)
-	t.retentionChanged(old, dag)
+	t.retention.DagChanged(old, dag)
 	if old != nil && old.Generation == dag.Generation && old.Status.Controller == dag.Status.Controller && old.UID == dag.UID {
 		return
 	}
@@ -224,7 +224,7 @@ func (t *term) runChanged(old, run *v1alpha1.DagRun) {
 	}
 	if run.Status.Phase.Ended() {
 		t.status.seen(run.UID)
-		t.retire(run)
+		t.retention.RunEnded(run)
 		return
 	}
 	if old != nil && old.UID == run.UID && old.Spec.Cancel == run.Spec.Cancel && isDeleted(old) == isDeleted(run) {
@@ -241,11 +241,7 @@ func (t *term) runChanged(old, run *v1alpha1.DagRun) {
 
 func (t *term) runDeleted(run *v1alpha1.DagRun) {
 	t.status.seen(run.UID)
-	t.retirement.deleted.Remove(run.UID)
-	t.retirement.due.Drop(queue.RunKey(run.UID))
-	if owner := scheduleOf(run); owner != nil {
-		t.retirement.limits.Add(cache.NewObjectName(run.Namespace, owner.Name))
-	}
+	t.retention.RunDeleted(run)
 	if other := run.Status.Controller; other == "" || other == t.ID {
 		t.runs.Add(queue.RunKey(run.UID))
 	}
@@ -289,7 +285,7 @@ func (t *term) podDeleted(p *corev1.Pod) {
 	t.slots.Release(cache.MetaObjectToName(p))
 	t.podEvents.Gone(p)
 	t.deletions.drop(p.UID)
-	t.retireByUID(queue.RunKey(uid))
+	t.retention.RunFreed(queue.RunKey(uid))
 	t.logs.Forget(p.UID)
 	if t.reaped.Has(p.UID) {
 		t.reaped.Remove(p.UID)

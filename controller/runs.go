@@ -238,7 +238,7 @@ func (t *term) settle(key queue.RunKey, dagRun *v1alpha1.DagRun) {
 	switch {
 	case dagRun == nil:
 	case dagRun.Status.Phase.Ended():
-		t.retire(dagRun) // the database was restored: the DagRun ended before its row did
+		t.retention.RunEnded(dagRun) // the database was restored: the DagRun ended before its row did
 	default:
 		t.finalStatus.Add(key)
 	}

@@ -121,6 +121,12 @@ var house = []place{
 		may: all([]string{module + "/controller/fault", module + "/controller/queue", module + "/controller/text",
 			module + "/controller/wait", module + "/store!"}, wire, client),
 	},
+	{
+		path: "controller/retention",
+		may: all([]string{module + "/controller/fault", module + "/controller/informer", module + "/controller/kube",
+			module + "/controller/pod", module + "/controller/queue", module + "/controller/wait", module + "/generated",
+			module + "/store!"}, wire, client),
+	},
 	{path: "controller/fault"},
 	{path: "controller/wait"},
 	{path: "controller/clustertest", may: client},

@@ -122,6 +122,16 @@ func (p RunPhase) isOurs() bool {
 	return p == "" || p == RunPending || p == RunRunning || p.Ended()
 }
 
+// ScheduleOwner returns the owner reference to the DAG object whose schedule created the DagRun, or nil if no schedule
+// did.
+func (r *DagRun) ScheduleOwner() *metav1.OwnerReference {
+	owner := metav1.GetControllerOfNoCopy(r)
+	if owner == nil || owner.Kind != "DAG" || r.Labels[LabelScheduled] != "true" {
+		return nil
+	}
+	return owner
+}
+
 // The conditions of a DagRun, beside Reconciled.
 const (
 	// RunConditionAdmitted is True once the run is in the database, False with the reason when it was refused or waits for its DAG.

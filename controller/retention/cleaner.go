@@ -1,0 +1,159 @@
+package retention
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/tools/cache"
+
+	"kontroler/apis/kontroler/v1alpha1"
+	"kontroler/controller/informer"
+	"kontroler/controller/queue"
+	"kontroler/generated/clientset/versioned"
+	"kontroler/store"
+)
+
+// workers is how many workers each queue has. A start at which many DagRuns are due must not flood the API server.
+const workers = 2
+
+// History is what a Cleaner needs of the database. *store.Leader implements it.
+type History interface {
+	// RunOver reports whether a DagRun may be deleted: its run has ended or is unknown, and its schedule does not need it.
+	RunOver(ctx context.Context, uid, namespace, name string) (bool, error)
+	// Trim removes old history.
+	Trim(ctx context.Context, r store.Retention) error
+	// TrimChanges removes the changes that readers have had time to follow.
+	TrimChanges(ctx context.Context, r store.Retention) error
+}
+
+// Metrics counts what is deleted. *controller.Metrics implements it.
+type Metrics interface {
+	queue.Metrics
+	// DagRunDeleted is called for each deleted DagRun, with the reason: ttl or limit.
+	DagRunDeleted(by string)
+	// HistoryRemoved is called with the number of removed rows of a kind.
+	HistoryRemoved(kind string, n int)
+}
+
+// Config is what a Cleaner needs. All fields but HistoryRetention are required.
+type Config struct {
+	Client  versioned.Interface
+	History History
+	// DAGs is the cache of DAGs.
+	DAGs *informer.Set[*v1alpha1.DAG]
+	// DagRuns is the cache of DagRuns, with the indexes ByUID, ByDAG and BySchedule.
+	DagRuns *informer.Set[*v1alpha1.DagRun]
+	// Pods is the cache of Pods, with the index ByRun.
+	Pods *informer.Set[*corev1.Pod]
+	// ControllerID is the id of the controller whose DagRuns are deleted.
+	ControllerID string
+	// HistoryRetention is how long history is kept after the end of a run. 0 means for ever.
+	HistoryRetention time.Duration
+	// Now is the database's time.
+	Now func() time.Time
+	// Failed is called with each error before the work is retried, except while the database is unavailable.
+	Failed  func(error)
+	Metrics Metrics
+	Log     *slog.Logger
+}
+
+// Cleaner deletes DagRuns and history during one term of leadership.
+type Cleaner struct {
+	Config
+	// expiries are DagRuns whose time to live may be over. expiryTimes are those whose time to live is not over yet.
+	expiries    *queue.Queue[queue.RunKey]
+	expiryTimes *queue.Alarms[queue.RunKey]
+	// limits are DAGs that may have more DagRuns than they keep.
+	limits *queue.Queue[cache.ObjectName]
+	// deleting are the DagRuns whose deletion was requested, until the cache shows it.
+	deleting *informer.UIDSet
+}
+
+// New makes a Cleaner. Run starts it. ShutDown must be called even if it was never started.
+func New(cfg Config) *Cleaner {
+	return &Cleaner{
+		Config:      cfg,
+		expiries:    queue.New[queue.RunKey]("expiries", cfg.Metrics),
+		expiryTimes: queue.NewAlarms[queue.RunKey](),
+		limits:      queue.New[cache.ObjectName]("limits", cfg.Metrics),
+		deleting:    informer.NewUIDSet(),
+	}
+}
+
+// Run deletes what is enqueued and removes old history, until ctx has ended and ShutDown was called. It returns when
+// the deletions under way have ended. They are cut short when working ends.
+func (c *Cleaner) Run(ctx, working context.Context) {
+	var running sync.WaitGroup
+	for range workers {
+		running.Go(func() { c.expiries.Work(working, c.syncExpiry, c.Failed) })
+		running.Go(func() { c.limits.Work(working, c.syncLimits, c.Failed) })
+	}
+	running.Go(func() { c.expiryTimes.Watch(ctx, c.Now, c.expiries.Add) })
+	running.Go(func() { c.trim(ctx) })
+	running.Wait()
+}
+
+// ShutDown ends the queues. The next term enqueues what is left.
+func (c *Cleaner) ShutDown() {
+	c.expiries.ShutDown()
+	c.limits.ShutDown()
+}
+
+// DagChanged enqueues a DAG that is new or whose spec has changed, and its DagRuns. Limits and times to live come from
+// the DAG's current spec, also for DagRuns that have ended. old is nil if the DAG is new.
+func (c *Cleaner) DagChanged(old, d *v1alpha1.DAG) {
+	if old != nil && old.UID == d.UID && old.Generation == d.Generation {
+		return
+	}
+	c.limits.Add(cache.MetaObjectToName(d))
+	if d.Spec.TTLSecondsAfterFinished == nil {
+		return
+	}
+	for _, run := range c.DagRuns.By(informer.ByDAG, d.Namespace+"/"+d.Name) {
+		c.RunEnded(run)
+	}
+}
+
+// RunEnded enqueues a DagRun if it may be deleted now or later, and the DAG whose schedule created it.
+func (c *Cleaner) RunEnded(run *v1alpha1.DagRun) {
+	if !c.isDeletable(run) {
+		return
+	}
+	if _, expires := c.expiry(run); expires {
+		c.expiries.Add(queue.RunKey(run.UID))
+	}
+	c.enqueueSchedule(run)
+}
+
+// RunFreed does the same for the DagRun of a key, if the cache has it. Something that its deletion waited for is gone:
+// a Pod, or its schedule's need of it.
+func (c *Cleaner) RunFreed(key queue.RunKey) {
+	if run := c.cachedRun(key); run != nil {
+		c.RunEnded(run)
+	}
+}
+
+// RunDeleted forgets a DagRun that no longer exists. It enqueues the DAG whose schedule created it, which may have more
+// to delete.
+func (c *Cleaner) RunDeleted(run *v1alpha1.DagRun) {
+	c.deleting.Remove(run.UID)
+	c.expiryTimes.Drop(queue.RunKey(run.UID))
+	c.enqueueSchedule(run)
+}
+
+func (c *Cleaner) enqueueSchedule(run *v1alpha1.DagRun) {
+	if owner := run.ScheduleOwner(); owner != nil {
+		c.limits.Add(cache.NewObjectName(run.Namespace, owner.Name))
+	}
+}
+
+// cachedRun returns the DagRun of a key, or nil if the cache does not have it.
+func (c *Cleaner) cachedRun(key queue.RunKey) *v1alpha1.DagRun {
+	for _, run := range c.DagRuns.By(informer.ByUID, string(key)) {
+		return run
+	}
+	return nil
+}

@@ -1,0 +1,76 @@
+package retention
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"kontroler/controller/fault"
+	"kontroler/controller/queue"
+	"kontroler/controller/wait"
+	"kontroler/store"
+)
+
+const (
+	// trimInterval is the time between two passes.
+	trimInterval = 10 * time.Minute
+	// trimPause is the pause after a batch, as a multiple of the time that the batch took: trimming takes a fifth of one
+	// connection.
+	trimPause = 4
+)
+
+// trimmed are the kinds of history, in the order in which the log names them.
+var trimmed = []string{"run", "task", "attempt", "notification", "version", "schedule", "partition", "row"}
+
+// trim removes old history, immediately and then at every trimInterval, until ctx ends.
+func (c *Cleaner) trim(ctx context.Context) {
+	for {
+		if err := c.trimOnce(ctx); err != nil && ctx.Err() == nil {
+			c.Failed(fmt.Errorf("next try in %s: %w", trimInterval, err))
+		}
+		if !wait.For(ctx, trimInterval) {
+			return
+		}
+	}
+}
+
+// trimOnce removes the changes of more than two days ago, and history that is older than HistoryRetention. It does the
+// second even if the first fails.
+func (c *Cleaner) trimOnce(ctx context.Context) error {
+	total, log := store.Removed{}, []any{}
+	retention := store.Retention{
+		Now: c.Now(), Keep: c.HistoryRetention, Spare: c.isRetained,
+		Next: func(removed store.Removed, took time.Duration) error {
+			fault.Point("history-trimmed")
+			for kind, n := range removed {
+				c.Metrics.HistoryRemoved(kind, n)
+				total[kind] += n
+			}
+			wait.For(ctx, trimPause*took)
+			return ctx.Err()
+		},
+	}
+	err := c.History.TrimChanges(ctx, retention)
+	if c.HistoryRetention > 0 {
+		err = errors.Join(err, c.History.Trim(ctx, retention))
+	}
+	for _, kind := range trimmed {
+		if n := total[kind]; n > 0 {
+			log = append(log, kind+"s", n)
+		}
+	}
+	if len(log) > 0 {
+		c.Log.Info("history trimmed", log...)
+	}
+	return err
+}
+
+// isRetained reports whether the rows of an ended run are still needed: the status of its DagRun is not final yet, or
+// it has Pods.
+func (c *Cleaner) isRetained(uid string) bool {
+	run := c.cachedRun(queue.RunKey(uid))
+	return run != nil && !run.Status.Phase.Ended() || c.hasPods(types.UID(uid))
+}
