@@ -19,86 +19,96 @@ import (
 	"kontroler/store"
 )
 
+// admitter makes runs of DagRuns.
+type admitter struct {
+	*core
+	queue   *queue.Queue[queue.RunKey]
+	dags    *dagReconciler
+	runs    *runReconciler
+	status  *statusWriter
+	backlog *backlog
+}
+
 // syncAdmission makes a run of a DagRun that has none: it admits, claims and hands the run over.
-func (t *term) syncAdmission(ctx context.Context, key queue.RunKey) error {
-	err := queue.Guard(key, func() error { return t.reconcileAdmission(ctx, key) })
-	t.noteRun(key, err)
+func (a *admitter) syncAdmission(ctx context.Context, key queue.RunKey) error {
+	err := queue.Guard(key, func() error { return a.reconcileAdmission(ctx, key) })
+	a.status.noteRun(key, err)
 	return err
 }
 
-func (t *term) reconcileAdmission(ctx context.Context, key queue.RunKey) error {
-	dagRun := t.cachedRun(key)
+func (a *admitter) reconcileAdmission(ctx context.Context, key queue.RunKey) error {
+	dagRun := a.cached.cachedRun(key)
 	if dagRun == nil {
 		return nil // a run that was admitted before its DagRun was deleted is in the other queue
 	}
-	row, found, err := t.db.RunByUID(ctx, string(key))
+	row, found, err := a.db.RunByUID(ctx, string(key))
 	if err != nil {
 		return fmt.Errorf("reading run %s: %w", key, err)
 	}
 	if !found {
-		if row, found, err = t.admit(ctx, dagRun); err != nil || !found {
+		if row, found, err = a.admit(ctx, dagRun); err != nil || !found {
 			return err
 		}
 	}
 	switch {
 	case v1alpha1.RunPhase(row.Phase).Ended():
-		t.settle(key, dagRun)
+		a.runs.settle(key, dagRun)
 		return nil
 	case row.Phase == engine.RunPending:
-		if claimed, err := t.claimRun(ctx, row, dagRun); err != nil || !claimed {
+		if claimed, err := a.claimRun(ctx, row, dagRun); err != nil || !claimed {
 			return err
 		}
-		t.pending.claimed(key)
+		a.backlog.pending.claimed(key)
 	}
-	t.runs.Add(key)
+	a.backlog.queue.Add(key)
 	return nil
 }
 
 // admit writes the row of a DagRun, from its DAG as it is now. found reports that there is one: not for a DagRun that is not
 // ours to run, waits for its DAG, or had a row that is gone.
-func (t *term) admit(ctx context.Context, run *v1alpha1.DagRun) (row store.Run, found bool, err error) {
+func (a *admitter) admit(ctx context.Context, run *v1alpha1.DagRun) (row store.Run, found bool, err error) {
 	switch {
 	case run.IsOtherKontrolers():
-		return store.Run{}, false, t.disown(ctx, run)
-	case run.Status.Controller != "" && run.Status.Controller != t.ID, run.Status.Phase.Ended(), isDeleted(run):
+		return store.Run{}, false, a.disown(ctx, run)
+	case run.Status.Controller != "" && run.Status.Controller != a.cfg.ID, run.Status.Phase.Ended(), isDeleted(run):
 		return store.Run{}, false, nil
 	case run.Status.RunID != 0:
-		return store.Run{}, false, t.historyLost(ctx, run)
+		return store.Run{}, false, a.historyLost(ctx, run)
 	}
-	c, err := t.compileDAG(ctx, cache.NewObjectName(run.Namespace, run.Spec.DagName))
+	c, err := a.dags.compileDAG(ctx, cache.NewObjectName(run.Namespace, run.Spec.DagName))
 	switch {
 	case errors.Is(err, errNoDAG):
-		return store.Run{}, false, t.dagNotFound(ctx, run)
+		return store.Run{}, false, a.dagNotFound(ctx, run)
 	case errors.Is(err, errNotOurs):
 		return store.Run{}, false, nil
 	case err != nil:
 		return store.Run{}, false, err
 	}
-	row, err = t.writeRun(ctx, run, c)
+	row, err = a.writeRun(ctx, run, c)
 	if err != nil {
 		return store.Run{}, false, fmt.Errorf("admitting DagRun %s/%s: %w", run.Namespace, run.Name, err)
 	}
 	fault.Point("run-admitted")
-	t.Log.Info("run admitted", "namespace", run.Namespace, "run", run.Name, "dag", run.Spec.DagName, "version", row.VersionNumber, "tasks", row.Counts.Total, "phase", row.Phase)
+	a.cfg.Log.Info("run admitted", "namespace", run.Namespace, "run", run.Name, "dag", run.Spec.DagName, "version", row.VersionNumber, "tasks", row.Counts.Total, "phase", row.Phase)
 	return row, true, nil
 }
 
 // writeRun writes the row of a run: with its tasks, or refused.
-func (t *term) writeRun(ctx context.Context, run *v1alpha1.DagRun, c *compiled) (store.Run, error) {
+func (a *admitter) writeRun(ctx context.Context, run *v1alpha1.DagRun, c *compiled) (store.Run, error) {
 	row := store.NewRun{
 		UID: string(run.UID), Namespace: run.Namespace, Name: run.Name, DAGName: run.Spec.DagName,
 		DAGID: c.version.DAGID, VersionID: c.version.ID, Parameters: []byte("[]"),
-		CreatedAt: run.CreationTimestamp.UTC(), AdmittedAt: t.now(),
+		CreatedAt: run.CreationTimestamp.UTC(), AdmittedAt: a.now(),
 	}
 	if c.version.ID != 0 {
 		row.NotifyFailed = webhook.Wants(c.graph.Spec().Webhook, v1alpha1.EventRunFailed)
 	}
 	if why := c.invalid(); why != "" {
-		return t.refuseRun(ctx, row, engine.ReasonInvalidDag, why)
+		return a.refuseRun(ctx, row, engine.ReasonInvalidDag, why)
 	}
 	values, faults := c.graph.Resolve(run.Spec.Parameters)
 	if len(faults) > 0 {
-		return t.refuseRun(ctx, row, engine.ReasonInvalidParameters, faultMessage(faults))
+		return a.refuseRun(ctx, row, engine.ReasonInvalidParameters, faultMessage(faults))
 	}
 	var err error
 	if row.Parameters, err = json.Marshal(values); err != nil {
@@ -111,49 +121,49 @@ func (t *term) writeRun(ctx context.Context, run *v1alpha1.DagRun, c *compiled) 
 	for i := range tasks {
 		tasks[i] = store.NewTask{Position: i, Name: c.graph.Task(i).Name, Parents: c.graph.Parents(i)}
 	}
-	return t.db.Admit(ctx, row, tasks)
+	return a.db.Admit(ctx, row, tasks)
 }
 
 // refuseRun writes the row of a run that fails at admission.
-func (t *term) refuseRun(ctx context.Context, row store.NewRun, reason, message string) (store.Run, error) {
-	refused, err := t.db.Refuse(ctx, row, reason, message)
+func (a *admitter) refuseRun(ctx context.Context, row store.NewRun, reason, message string) (store.Run, error) {
+	refused, err := a.db.Refuse(ctx, row, reason, message)
 	if row.NotifyFailed {
-		t.notifier.Wake()
+		a.notifier.Wake()
 	}
 	return refused, err
 }
 
 // hasClaim reports whether the DagRun names this controller and this row.
-func (t *term) hasClaim(run *v1alpha1.DagRun, row store.Run) bool {
-	return run.Status.Controller == t.ID && run.Status.RunID == row.ID
+func (c *core) hasClaim(run *v1alpha1.DagRun, row store.Run) bool {
+	return run.Status.Controller == c.cfg.ID && run.Status.RunID == row.ID
 }
 
 // claimRun makes the DagRun name this controller and this row, before the first Pod. Of several controllers the first patch
 // wins. The others delete their rows.
-func (t *term) claimRun(ctx context.Context, row store.Run, run *v1alpha1.DagRun) (claimed bool, err error) {
+func (a *admitter) claimRun(ctx context.Context, row store.Run, run *v1alpha1.DagRun) (claimed bool, err error) {
 	for range 3 {
 		switch s := run.Status; {
-		case t.hasClaim(run, row):
+		case a.hasClaim(run, row):
 			return true, nil
 		case s.Controller != "", s.RunID != 0, s.Phase.Ended(), run.IsOtherKontrolers():
-			t.Log.Info("run is another controller's, or has ended without one", "namespace", row.Namespace, "run", row.Name, "controller", s.Controller)
-			return false, t.db.Discard(ctx, row.ID)
+			a.cfg.Log.Info("run is another controller's, or has ended without one", "namespace", row.Namespace, "run", row.Name, "controller", s.Controller)
+			return false, a.db.Discard(ctx, row.ID)
 		}
-		status := t.project(row, run)
+		status := a.status.project(row, run)
 		if status.Phase == v1alpha1.RunPending {
 			status.Phase = v1alpha1.RunRunning
 		}
-		patched, err := t.patchStatus(ctx, run, status, run.ResourceVersion)
+		patched, err := a.status.patchStatus(ctx, run, status, run.ResourceVersion)
 		if err == nil {
 			fault.Point("run-claimed")
-			t.status.lastRun(dagOf(row))
+			a.status.projections.lastRun(dagOf(row))
 			run = patched
 			continue
 		}
 		if !apierrors.IsConflict(err) && !apierrors.IsInvalid(err) {
 			return false, fmt.Errorf("claiming DagRun %s/%s: %w", row.Namespace, row.Name, err)
 		}
-		if run, err = t.liveRun(ctx, row); err != nil || run == nil {
+		if run, err = a.liveRun(ctx, row); err != nil || run == nil {
 			return false, err
 		}
 	}
@@ -161,8 +171,8 @@ func (t *term) claimRun(ctx context.Context, row store.Run, run *v1alpha1.DagRun
 }
 
 // liveRun reads the DagRun of a row past the cache. nil: it is gone.
-func (t *term) liveRun(ctx context.Context, row store.Run) (*v1alpha1.DagRun, error) {
-	run, err := t.Client.KontrolerV1alpha1().DagRuns(row.Namespace).Get(ctx, row.Name, metav1.GetOptions{})
+func (c *core) liveRun(ctx context.Context, row store.Run) (*v1alpha1.DagRun, error) {
+	run, err := c.cfg.Client.KontrolerV1alpha1().DagRuns(row.Namespace).Get(ctx, row.Name, metav1.GetOptions{})
 	switch {
 	case apierrors.IsNotFound(err), err == nil && string(run.UID) != row.UID:
 		return nil, nil
@@ -174,8 +184,8 @@ func (t *term) liveRun(ctx context.Context, row store.Run) (*v1alpha1.DagRun, er
 
 // dagNotFound shows that a DagRun waits for its DAG. Only controllers of the empty class do: the class of a DAG that does
 // not exist is unknown.
-func (t *term) dagNotFound(ctx context.Context, run *v1alpha1.DagRun) error {
-	if t.Class != "" || run.Status.Reason == engine.ReasonDagNotFound && !run.Spec.Cancel {
+func (a *admitter) dagNotFound(ctx context.Context, run *v1alpha1.DagRun) error {
+	if a.cfg.Class != "" || run.Status.Reason == engine.ReasonDagNotFound && !run.Spec.Cancel {
 		return nil
 	}
 	message := fmt.Sprintf("there is no DAG %q in namespace %q; the run starts when there is", run.Spec.DagName, run.Namespace)
@@ -184,28 +194,28 @@ func (t *term) dagNotFound(ctx context.Context, run *v1alpha1.DagRun) error {
 		status.Phase, status.Reason, status.Message = v1alpha1.RunCancelled, engine.ReasonUserCancelled, "cancelled by spec.cancel before there was a DAG"
 	}
 	status.Conditions = []metav1.Condition{{Type: v1alpha1.RunConditionAdmitted, Status: metav1.ConditionFalse, Reason: engine.ReasonDagNotFound,
-		Message: message, LastTransitionTime: metav1.NewTime(t.now()), ObservedGeneration: run.Generation}}
+		Message: message, LastTransitionTime: metav1.NewTime(a.now()), ObservedGeneration: run.Generation}}
 	if run.Spec.Cancel {
-		now := metav1.NewTime(t.now())
+		now := metav1.NewTime(a.now())
 		status.CompletionTime = &now
 		setEnded(&status, now, run.Generation)
 	}
-	_, err := t.patchStatus(ctx, run, status, run.ResourceVersion)
+	_, err := a.status.patchStatus(ctx, run, status, run.ResourceVersion)
 	return kube.IgnoreNotFound(err)
 }
 
 // historyLost ends a DagRun whose row is gone. It is not run again, because it is unknown what it did.
-func (t *term) historyLost(ctx context.Context, run *v1alpha1.DagRun) error {
+func (a *admitter) historyLost(ctx context.Context, run *v1alpha1.DagRun) error {
 	message := fmt.Sprintf("its row %d is not in the database: what it did is not known, and it is not run again", run.Status.RunID)
 	status := *run.Status.DeepCopy()
-	now := metav1.NewTime(t.now())
+	now := metav1.NewTime(a.now())
 	status.Phase, status.Reason, status.Message, status.CompletionTime = v1alpha1.RunFailed, engine.ReasonHistoryLost, message, &now
 	status.ObservedGeneration = run.Generation
 	setEnded(&status, now, run.Generation)
-	if err := t.recordEnd(ctx, run, status); err != nil {
+	if err := a.status.recordEnd(ctx, run, status); err != nil {
 		return err
 	}
 	fault.Point("loss-recorded")
-	_, err := t.patchStatus(ctx, run, status, run.ResourceVersion)
+	_, err := a.status.patchStatus(ctx, run, status, run.ResourceVersion)
 	return kube.IgnoreNotFound(err)
 }

@@ -30,29 +30,29 @@ const (
 
 // claim makes a DAG this controller's, if it is of its class and nobody's, or its claimant is gone. The patch carries the
 // resourceVersion: of several controllers the first wins. It returns the DAG as it then is.
-func (t *term) claim(ctx context.Context, d *v1alpha1.DAG) (*v1alpha1.DAG, bool, error) {
-	mine, ofClass := d.Status.Controller == t.ID, d.Spec.ControllerClass == t.Class
+func (r *dagReconciler) claim(ctx context.Context, d *v1alpha1.DAG) (*v1alpha1.DAG, bool, error) {
+	mine, ofClass := d.Status.Controller == r.cfg.ID, d.Spec.ControllerClass == r.cfg.Class
 	switch {
 	case mine && ofClass:
 		return d, true, nil
 	case mine:
 		// Its class was changed: another controller's from now on. Runs that were admitted stay here.
-		_, err := t.patchClaim(ctx, d, "", "")
+		_, err := r.patchClaim(ctx, d, "", "")
 		return d, false, err
 	case !ofClass, d.DeletionTimestamp != nil:
 		return d, false, nil
 	}
 	if d.Status.Controller != "" {
-		void, err := t.claimVoid(ctx, d.Status.ControllerNamespace, d.Status.Controller)
+		void, err := r.claimVoid(ctx, d.Status.ControllerNamespace, d.Status.Controller)
 		if err != nil || !void {
 			return d, false, err
 		}
 	}
-	if err := t.scheduler.PassOver(ctx, d); err != nil {
+	if err := r.scheduler.PassOver(ctx, d); err != nil {
 		return d, false, err
 	}
 	fault.Point("dag-passed-over")
-	claimed, err := t.patchClaim(ctx, d, t.ID, t.LeaseNamespace)
+	claimed, err := r.patchClaim(ctx, d, r.cfg.ID, r.cfg.LeaseNamespace)
 	if err != nil {
 		return d, false, err
 	}
@@ -60,7 +60,7 @@ func (t *term) claim(ctx context.Context, d *v1alpha1.DAG) (*v1alpha1.DAG, bool,
 	return claimed, true, nil
 }
 
-func (t *term) patchClaim(ctx context.Context, d *v1alpha1.DAG, controller, namespace string) (*v1alpha1.DAG, error) {
+func (r *dagReconciler) patchClaim(ctx context.Context, d *v1alpha1.DAG, controller, namespace string) (*v1alpha1.DAG, error) {
 	body, err := json.Marshal(map[string]any{
 		"metadata": map[string]any{"uid": d.UID, "resourceVersion": d.ResourceVersion},
 		"status":   map[string]any{"controller": controller, "controllerNamespace": namespace},
@@ -68,7 +68,7 @@ func (t *term) patchClaim(ctx context.Context, d *v1alpha1.DAG, controller, name
 	if err != nil {
 		return nil, fmt.Errorf("encoding a claim: %w", err)
 	}
-	claimed, err := t.Client.KontrolerV1alpha1().DAGs(d.Namespace).Patch(ctx, d.Name, types.MergePatchType, body, metav1.PatchOptions{}, "status")
+	claimed, err := r.cfg.Client.KontrolerV1alpha1().DAGs(d.Namespace).Patch(ctx, d.Name, types.MergePatchType, body, metav1.PatchOptions{}, "status")
 	if err != nil {
 		return nil, fmt.Errorf("claiming DAG %s/%s: %w", d.Namespace, d.Name, err)
 	}
@@ -76,16 +76,16 @@ func (t *term) patchClaim(ctx context.Context, d *v1alpha1.DAG, controller, name
 }
 
 // claimVoid reports whether another controller's claims are void: its Lease is gone, or long past.
-func (t *term) claimVoid(ctx context.Context, namespace, id string) (bool, error) {
+func (r *dagReconciler) claimVoid(ctx context.Context, namespace, id string) (bool, error) {
 	if namespace == "" {
-		namespace = t.LeaseNamespace
+		namespace = r.cfg.LeaseNamespace
 	}
-	lease, err := t.Kube.CoordinationV1().Leases(namespace).Get(ctx, leader.LeaseName(id), metav1.GetOptions{})
+	lease, err := r.cfg.Kube.CoordinationV1().Leases(namespace).Get(ctx, leader.LeaseName(id), metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return true, nil
 	}
 	if apierrors.IsForbidden(err) {
-		t.Log.Warn("a controller's claims cannot be judged without permission to get its Lease", "controller", id, "namespace", namespace)
+		r.cfg.Log.Warn("a controller's claims cannot be judged without permission to get its Lease", "controller", id, "namespace", namespace)
 		return false, nil
 	}
 	if err != nil {
@@ -94,7 +94,7 @@ func (t *term) claimVoid(ctx context.Context, namespace, id string) (bool, error
 	if lease.Spec.RenewTime == nil || lease.Spec.LeaseDurationSeconds == nil {
 		return true, nil
 	}
-	return t.leases.isVoid(lease, t.now()), nil
+	return r.leases.isVoid(lease, r.now()), nil
 }
 
 // otherLeases are the Leases of other controllers as this one has seen them. Their times are told by clocks that may be
@@ -128,30 +128,30 @@ func (o *otherLeases) isVoid(lease *coordinationv1.Lease, now time.Time) bool {
 }
 
 // watchClaims puts the DAGs and DagTasks of controllers that are gone on their queues.
-func (t *term) watchClaims(ctx context.Context) {
+func (r *dagReconciler) watchClaims(ctx context.Context) {
 	for wait.For(ctx, claimsEvery) {
 		void := map[string]bool{}
 		gone := func(namespace, other string) bool {
-			if other == "" || other == t.ID {
+			if other == "" || other == r.cfg.ID {
 				return false
 			}
 			if _, known := void[other]; !known {
-				is, err := t.claimVoid(ctx, namespace, other)
+				is, err := r.claimVoid(ctx, namespace, other)
 				if err != nil && ctx.Err() == nil {
-					t.Log.Warn("judging another controller's claims", "controller", other, "error", err)
+					r.cfg.Log.Warn("judging another controller's claims", "controller", other, "error", err)
 				}
 				void[other] = is
 			}
 			return void[other]
 		}
-		t.dagSource.All(func(d *v1alpha1.DAG) {
-			if d.Spec.ControllerClass == t.Class && gone(d.Status.ControllerNamespace, d.Status.Controller) {
-				t.dags.Add(cache.MetaObjectToName(d))
+		r.cached.dags.All(func(d *v1alpha1.DAG) {
+			if d.Spec.ControllerClass == r.cfg.Class && gone(d.Status.ControllerNamespace, d.Status.Controller) {
+				r.queue.Add(cache.MetaObjectToName(d))
 			}
 		})
-		t.taskSource.All(func(task *v1alpha1.DagTask) {
+		r.cached.dagTasks.All(func(task *v1alpha1.DagTask) {
 			if gone(task.Status.ControllerNamespace, task.Status.Controller) {
-				t.tasks.Add(cache.MetaObjectToName(task))
+				r.taskQueue.Add(cache.MetaObjectToName(task))
 			}
 		})
 	}

@@ -54,20 +54,20 @@ func (c *clock) set(asked, answered, database time.Time) (adopted bool) {
 }
 
 // readClock sets the term's clock by the database's.
-func (t *term) readClock(ctx context.Context) error {
+func (c *core) readClock(ctx context.Context) error {
 	asked := fault.Now()
-	database, err := t.db.Clock(ctx)
+	database, err := c.db.Clock(ctx)
 	if err != nil {
 		return err
 	}
 	answered := fault.Now()
 	ahead := answered.Round(0).Sub(database)
-	if t.clock.set(asked, answered, database) && ahead.Abs() > clockWarning+answered.Sub(asked) {
-		t.Log.Warn("the clock of this machine differs from the database's clock, which is used",
+	if c.clock.set(asked, answered, database) && ahead.Abs() > clockWarning+answered.Sub(asked) {
+		c.cfg.Log.Warn("the clock of this machine differs from the database's clock, which is used",
 			"ahead", ahead.Round(time.Second).String())
 	}
 	return nil
 }
 
 // now is the database's time, by which everything is due.
-func (t *term) now() time.Time { return t.clock.now() }
+func (c *core) now() time.Time { return c.clock.now() }

@@ -45,30 +45,50 @@ var (
 	errNotOurs = errors.New("the DAG is another controller's")
 )
 
-func (t *term) syncDAG(ctx context.Context, key cache.ObjectName) error {
-	return t.noteDAG(ctx, key, v1alpha1.ConditionReconciled, t.dagTroubles, queue.Guard(key, func() error { return t.reconcileDAG(ctx, key) }))
+// dagReconciler claims DAGs and stores the versions of DAGs and DagTasks.
+type dagReconciler struct {
+	*core
+	queue, taskQueue *queue.Queue[cache.ObjectName] // of DAGs, of DagTasks
+	graphs           *graphs
+	conditions       *dagConditions
+	versions         *versionCache
+	leases           *otherLeases
+	// dagLocks and taskLocks are held while an object is read live and stored.
+	dagLocks, taskLocks *nameLocks
 }
 
-func (t *term) reconcileDAG(ctx context.Context, key cache.ObjectName) error {
-	t.versions.drop(key) // its row may have been noted as deleted, and then it is to be saved again
-	c, err := t.compileDAG(ctx, key)
+func newDAGReconciler(c *core, graphs *graphs, conditions *dagConditions) *dagReconciler {
+	return &dagReconciler{
+		core: c, graphs: graphs, conditions: conditions, versions: newVersionCache(), leases: newOtherLeases(),
+		queue: queue.New[cache.ObjectName]("dags", c.cfg.Metrics), taskQueue: queue.New[cache.ObjectName]("dagtasks", c.cfg.Metrics),
+		dagLocks: newNameLocks(), taskLocks: newNameLocks(),
+	}
+}
+
+func (r *dagReconciler) syncDAG(ctx context.Context, key cache.ObjectName) error {
+	return r.conditions.noteDAG(ctx, key, v1alpha1.ConditionReconciled, r.conditions.dagTroubles, queue.Guard(key, func() error { return r.reconcileDAG(ctx, key) }))
+}
+
+func (r *dagReconciler) reconcileDAG(ctx context.Context, key cache.ObjectName) error {
+	r.versions.drop(key) // its row may have been noted as deleted, and then it is to be saved again
+	c, err := r.compileDAG(ctx, key)
 	switch {
 	case errors.Is(err, errNoDAG):
-		return t.dagGone(ctx, key)
+		return r.dagGone(ctx, key)
 	case errors.Is(err, errNotOurs):
 		return nil
 	case err != nil:
 		return err
 	}
-	return t.reportDAG(ctx, c)
+	return r.reportDAG(ctx, c)
 }
 
 // compileDAG reads a DAG live, claims it, compiles it with the DagTasks that it names and stores a new version when the
 // compiled spec changed: the one way from a DAG to a version, for the DAG's own sync and for the admission of a run. Its
 // errors are errNoDAG, errNotOurs, or a failure.
-func (t *term) compileDAG(ctx context.Context, key cache.ObjectName) (*compiled, error) {
-	defer t.dagLocks.lock(key)()
-	d, err := t.Client.KontrolerV1alpha1().DAGs(key.Namespace).Get(ctx, key.Name, metav1.GetOptions{})
+func (r *dagReconciler) compileDAG(ctx context.Context, key cache.ObjectName) (*compiled, error) {
+	defer r.dagLocks.lock(key)()
+	d, err := r.cfg.Client.KontrolerV1alpha1().DAGs(key.Namespace).Get(ctx, key.Name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return nil, errNoDAG
 	}
@@ -78,7 +98,7 @@ func (t *term) compileDAG(ctx context.Context, key cache.ObjectName) (*compiled,
 	if d.DeletionTimestamp != nil {
 		return nil, errNoDAG // whoever's finalizer holds the object
 	}
-	d, mine, err := t.claim(ctx, d)
+	d, mine, err := r.claim(ctx, d)
 	if err != nil {
 		return nil, err
 	}
@@ -86,13 +106,13 @@ func (t *term) compileDAG(ctx context.Context, key cache.ObjectName) (*compiled,
 		return nil, errNotOurs
 	}
 	c := &compiled{dag: d}
-	if version, ok := t.versions.get(key, d); ok {
+	if version, ok := r.versions.get(key, d); ok {
 		c.version = version
-		if c.graph, err = t.graph(ctx, version.ID); err == nil || !errors.Is(err, errUnreadable) {
+		if c.graph, err = r.graphs.graph(ctx, version.ID); err == nil || !errors.Is(err, errUnreadable) {
 			return c, err
 		}
 	}
-	resolved, err := t.resolveTasks(ctx, d)
+	resolved, err := r.resolveTasks(ctx, d)
 	if err != nil {
 		return nil, err
 	}
@@ -105,25 +125,25 @@ func (t *term) compileDAG(ctx context.Context, key cache.ObjectName) (*compiled,
 		c.faults = field.ErrorList{field.Invalid(field.NewPath("spec"), field.OmitValueType{}, err.Error())}
 		return c, nil
 	}
-	if c.version, err = t.saveVersion(ctx, d, encoded, c.graph.Len()); err != nil {
+	if c.version, err = r.saveVersion(ctx, d, encoded, c.graph.Len()); err != nil {
 		return nil, err
 	}
-	t.versions.put(key, d, c.version)
-	t.scheduler.Enqueue(key) // its last sync may have found no row
+	r.versions.put(key, d, c.version)
+	r.scheduler.Enqueue(key) // its last sync may have found no row
 	return c, nil
 }
 
-func (t *term) dagGone(ctx context.Context, key cache.ObjectName) error {
-	t.versions.drop(key)
-	if err := t.db.DAGDeleted(ctx, key.Namespace, key.Name, "", t.now()); err != nil {
+func (r *dagReconciler) dagGone(ctx context.Context, key cache.ObjectName) error {
+	r.versions.drop(key)
+	if err := r.db.DAGDeleted(ctx, key.Namespace, key.Name, "", r.now()); err != nil {
 		return fmt.Errorf("recording the deletion of DAG %s: %w", key, err)
 	}
 	return nil
 }
 
-func (t *term) saveVersion(ctx context.Context, d *v1alpha1.DAG, encoded []byte, tasks int) (store.Version, error) {
+func (r *dagReconciler) saveVersion(ctx context.Context, d *v1alpha1.DAG, encoded []byte, tasks int) (store.Version, error) {
 	row := store.DAG{Namespace: d.Namespace, Name: d.Name, UID: string(d.UID), CreatedAt: d.CreationTimestamp.UTC()}
-	version, err := t.db.SaveVersion(ctx, row, encoded, dag.Hash(encoded), tasks, t.now())
+	version, err := r.db.SaveVersion(ctx, row, encoded, dag.Hash(encoded), tasks, r.now())
 	if err != nil {
 		return store.Version{}, fmt.Errorf("storing a version of DAG %s/%s: %w", d.Namespace, d.Name, err)
 	}
@@ -132,7 +152,7 @@ func (t *term) saveVersion(ctx context.Context, d *v1alpha1.DAG, encoded []byte,
 }
 
 // reportDAG brings the status up to date, if it is not.
-func (t *term) reportDAG(ctx context.Context, c *compiled) error {
+func (r *dagReconciler) reportDAG(ctx context.Context, c *compiled) error {
 	d := c.dag
 	status := d.Status.DeepCopy()
 	status.ObservedGeneration = d.Generation
@@ -157,7 +177,7 @@ func (t *term) reportDAG(ctx context.Context, c *compiled) error {
 	if err != nil {
 		return fmt.Errorf("encoding the status of DAG %s/%s: %w", d.Namespace, d.Name, err)
 	}
-	_, err = t.Client.KontrolerV1alpha1().DAGs(d.Namespace).Patch(ctx, d.Name, types.MergePatchType, body, metav1.PatchOptions{}, "status")
+	_, err = r.cfg.Client.KontrolerV1alpha1().DAGs(d.Namespace).Patch(ctx, d.Name, types.MergePatchType, body, metav1.PatchOptions{}, "status")
 	if apierrors.IsNotFound(err) {
 		return nil
 	}
@@ -167,19 +187,19 @@ func (t *term) reportDAG(ctx context.Context, c *compiled) error {
 	fault.Point("dag-reported")
 	observed := d.Status.ObservedGeneration == d.Generation
 	if valid.Status == metav1.ConditionFalse && !(observed && meta.IsStatusConditionFalse(d.Status.Conditions, v1alpha1.DAGValid)) {
-		t.events.Event(d, corev1.EventTypeWarning, "Invalid", text.Shorten(valid.Message, 1024))
+		r.events.Event(d, corev1.EventTypeWarning, "Invalid", text.Shorten(valid.Message, 1024))
 	}
 	if !observed {
-		t.warn(d, dag.Warnings(&d.Spec))
+		r.warn(d, dag.Warnings(&d.Spec))
 	}
 	return nil
 }
 
 // warn tells by an Event what an object says that has no effect, or another one than it seems. It is called once for each
 // generation of the object.
-func (t *term) warn(about runtime.Object, warnings []string) {
+func (r *dagReconciler) warn(about runtime.Object, warnings []string) {
 	if len(warnings) > 0 {
-		t.events.Event(about, corev1.EventTypeWarning, "Discouraged", text.Shorten(strings.Join(warnings, "; "), 1024))
+		r.events.Event(about, corev1.EventTypeWarning, "Discouraged", text.Shorten(strings.Join(warnings, "; "), 1024))
 	}
 }
 

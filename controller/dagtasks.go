@@ -47,22 +47,22 @@ func (s *savedTask) invalid() (reason, message string) {
 	return "", ""
 }
 
-func (t *term) syncTask(ctx context.Context, key cache.ObjectName) error {
-	s, err := t.saveTask(ctx, key)
+func (r *dagReconciler) syncTask(ctx context.Context, key cache.ObjectName) error {
+	s, err := r.saveTask(ctx, key)
 	if err != nil {
 		return err
 	}
 	if s.task == nil {
-		return t.db.DagTaskDeleted(ctx, key.Namespace, key.Name, t.now())
+		return r.db.DagTaskDeleted(ctx, key.Namespace, key.Name, r.now())
 	}
-	return t.reportTask(ctx, s)
+	return r.reportTask(ctx, s)
 }
 
 // saveTask reads a DagTask live, checks it and stores a new version when it has changed: the one way from a DagTask to a
 // version, for its own sync and for the DAGs that name it. Every controller keeps versions of its own.
-func (t *term) saveTask(ctx context.Context, key cache.ObjectName) (savedTask, error) {
-	defer t.taskLocks.lock(key)()
-	task, err := t.Client.KontrolerV1alpha1().DagTasks(key.Namespace).Get(ctx, key.Name, metav1.GetOptions{})
+func (r *dagReconciler) saveTask(ctx context.Context, key cache.ObjectName) (savedTask, error) {
+	defer r.taskLocks.lock(key)()
+	task, err := r.cfg.Client.KontrolerV1alpha1().DagTasks(key.Namespace).Get(ctx, key.Name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) || err == nil && task.DeletionTimestamp != nil {
 		return savedTask{}, nil
 	}
@@ -79,7 +79,7 @@ func (t *term) saveTask(ctx context.Context, key cache.ObjectName) (savedTask, e
 		if task.Spec.Version != nil {
 			row.Version = int64(*task.Spec.Version)
 		}
-		s.version, s.taken, err = t.db.SaveTaskVersion(ctx, row, encoded, dag.Hash(encoded), t.now())
+		s.version, s.taken, err = r.db.SaveTaskVersion(ctx, row, encoded, dag.Hash(encoded), r.now())
 		if err != nil && !errors.Is(err, store.ErrRejected) {
 			return savedTask{}, fmt.Errorf("storing a version of DagTask %s: %w", key, err)
 		}
@@ -93,7 +93,7 @@ func (t *term) saveTask(ctx context.Context, key cache.ObjectName) (savedTask, e
 }
 
 // resolveTasks looks up the DagTasks that a DAG names, as they are now.
-func (t *term) resolveTasks(ctx context.Context, d *v1alpha1.DAG) (map[v1alpha1.TaskRef]dag.DagTask, error) {
+func (r *dagReconciler) resolveTasks(ctx context.Context, d *v1alpha1.DAG) (map[v1alpha1.TaskRef]dag.DagTask, error) {
 	resolved, saved, size := map[v1alpha1.TaskRef]dag.DagTask{}, map[string]savedTask{}, 0
 	for _, ref := range dag.TaskRefs(&d.Spec) {
 		if size > maxTemplateBytes {
@@ -104,7 +104,7 @@ func (t *term) resolveTasks(ctx context.Context, d *v1alpha1.DAG) (map[v1alpha1.
 		s, known := saved[ref.Name]
 		if !known {
 			var err error
-			if s, err = t.saveTask(ctx, cache.NewObjectName(d.Namespace, ref.Name)); err != nil {
+			if s, err = r.saveTask(ctx, cache.NewObjectName(d.Namespace, ref.Name)); err != nil {
 				return nil, err
 			}
 			saved[ref.Name] = s
@@ -112,7 +112,7 @@ func (t *term) resolveTasks(ctx context.Context, d *v1alpha1.DAG) (map[v1alpha1.
 		version, faults := s.version, s.faults
 		if ref.Version != 0 && s.task != nil && ref.Version != version.Number {
 			var err error
-			if version, err = t.db.TaskVersion(ctx, d.Namespace, ref.Name, ref.Version); err != nil {
+			if version, err = r.db.TaskVersion(ctx, d.Namespace, ref.Name, ref.Version); err != nil {
 				return nil, err
 			}
 			faults = nil
@@ -125,23 +125,23 @@ func (t *term) resolveTasks(ctx context.Context, d *v1alpha1.DAG) (map[v1alpha1.
 
 // reportTask brings the status up to date, if it is not. Of several controllers one writes it: the first, as long as its
 // Lease says that it is there. The others have the same to say, but for versions that they counted otherwise.
-func (t *term) reportTask(ctx context.Context, s savedTask) error {
+func (r *dagReconciler) reportTask(ctx context.Context, s savedTask) error {
 	task := s.task
 	reason, message := s.invalid()
-	if other := task.Status.Controller; other != "" && other != t.ID {
-		void, err := t.claimVoid(ctx, task.Status.ControllerNamespace, other)
+	if other := task.Status.Controller; other != "" && other != r.cfg.ID {
+		void, err := r.claimVoid(ctx, task.Status.ControllerNamespace, other)
 		if err != nil {
 			return err
 		}
 		if !void {
 			if message != "" {
-				t.Log.Warn("a DagTask is not valid here: its status is another controller's", "namespace", task.Namespace, "dagtask", task.Name, "controller", other, "reason", message)
+				r.cfg.Log.Warn("a DagTask is not valid here: its status is another controller's", "namespace", task.Namespace, "dagtask", task.Name, "controller", other, "reason", message)
 			}
 			return nil
 		}
 	}
 	status := task.Status.DeepCopy()
-	status.ObservedGeneration, status.Controller, status.ControllerNamespace = task.Generation, t.ID, t.LeaseNamespace
+	status.ObservedGeneration, status.Controller, status.ControllerNamespace = task.Generation, r.cfg.ID, r.cfg.LeaseNamespace
 	if s.version.Number != 0 {
 		status.Version = s.version.Number
 	}
@@ -158,17 +158,17 @@ func (t *term) reportTask(ctx context.Context, s savedTask) error {
 	if err != nil {
 		return fmt.Errorf("encoding the status of DagTask %s/%s: %w", task.Namespace, task.Name, err)
 	}
-	_, err = t.Client.KontrolerV1alpha1().DagTasks(task.Namespace).Patch(ctx, task.Name, types.MergePatchType, body, metav1.PatchOptions{}, "status")
+	_, err = r.cfg.Client.KontrolerV1alpha1().DagTasks(task.Namespace).Patch(ctx, task.Name, types.MergePatchType, body, metav1.PatchOptions{}, "status")
 	if err = kube.IgnoreNotFound(err); err != nil {
 		return fmt.Errorf("patching the status of DagTask %s/%s: %w", task.Namespace, task.Name, err)
 	}
 	fault.Point("task-reported")
 	observed := task.Status.ObservedGeneration == task.Generation
 	if valid.Status == metav1.ConditionFalse && !(observed && meta.IsStatusConditionFalse(task.Status.Conditions, v1alpha1.DagTaskValid)) {
-		t.events.Event(task, corev1.EventTypeWarning, reason, text.Shorten(message, 1024))
+		r.events.Event(task, corev1.EventTypeWarning, reason, text.Shorten(message, 1024))
 	}
 	if !observed {
-		t.warn(task, dag.TaskWarnings(&task.Spec))
+		r.warn(task, dag.TaskWarnings(&task.Spec))
 	}
 	return nil
 }

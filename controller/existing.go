@@ -15,6 +15,7 @@ import (
 	"kontroler/apis/kontroler/v1alpha1"
 	"kontroler/controller/informer"
 	"kontroler/controller/kube"
+	"kontroler/controller/queue"
 )
 
 // What a controller does about the objects of the existing Kontroler, whose custom resources these are too: its DagRuns are
@@ -27,8 +28,14 @@ func isDisowned(run *v1alpha1.DagRun) bool {
 	return admitted != nil && admitted.Reason == v1alpha1.RunReasonOtherKontroler
 }
 
+// releaser takes finalizers of the existing Kontroler off deleted objects.
+type releaser struct {
+	*core
+	queue *queue.Queue[releaseKey]
+}
+
 // disown tells a DagRun of the existing Kontroler, once, that it is not run here. What it said before stays.
-func (t *term) disown(ctx context.Context, run *v1alpha1.DagRun) error {
+func (a *admitter) disown(ctx context.Context, run *v1alpha1.DagRun) error {
 	if isDisowned(run) || run.DeletionTimestamp != nil {
 		return nil
 	}
@@ -45,8 +52,8 @@ func (t *term) disown(ctx context.Context, run *v1alpha1.DagRun) error {
 		status.Message = message
 	}
 	meta.SetStatusCondition(&status.Conditions, metav1.Condition{Type: v1alpha1.RunConditionAdmitted, Status: metav1.ConditionFalse,
-		Reason: v1alpha1.RunReasonOtherKontroler, Message: message, LastTransitionTime: metav1.NewTime(t.now()), ObservedGeneration: run.Generation})
-	_, err := t.patchStatus(ctx, run, status, run.ResourceVersion)
+		Reason: v1alpha1.RunReasonOtherKontroler, Message: message, LastTransitionTime: metav1.NewTime(a.now()), ObservedGeneration: run.Generation})
+	_, err := a.status.patchStatus(ctx, run, status, run.ResourceVersion)
 	return kube.IgnoreNotFound(err)
 }
 
@@ -72,16 +79,16 @@ func isHeldByOld(o ofBoth) bool {
 }
 
 // releaseOld puts an object on the queue of those to release, if it is one.
-func (t *term) releaseOld(resource string, o ofBoth) {
+func (r *releaser) releaseOld(resource string, o ofBoth) {
 	if isHeldByOld(o) {
-		t.releases.Add(releaseKey{resource, cache.MetaObjectToName(o)})
+		r.queue.Add(releaseKey{resource, cache.MetaObjectToName(o)})
 	}
 }
 
 // syncRelease takes the existing Kontroler's finalizers off a deleted object. The patch holds for this object and these
 // finalizers only; after any other change it is made again from what the cache shows then.
-func (t *term) syncRelease(ctx context.Context, key releaseKey) error {
-	o, there := t.cachedOfBoth(key)
+func (r *releaser) syncRelease(ctx context.Context, key releaseKey) error {
+	o, there := r.cachedOfBoth(key)
 	if !there || !isHeldByOld(o) {
 		return nil
 	}
@@ -94,7 +101,7 @@ func (t *term) syncRelease(ctx context.Context, key releaseKey) error {
 	if err != nil {
 		return fmt.Errorf("encoding finalizers: %w", err)
 	}
-	err = t.Client.KontrolerV1alpha1().RESTClient().Patch(types.JSONPatchType).Namespace(key.name.Namespace).
+	err = r.cfg.Client.KontrolerV1alpha1().RESTClient().Patch(types.JSONPatchType).Namespace(key.name.Namespace).
 		Resource(key.resource).Name(key.name.Name).Body(body).Do(ctx).Error()
 	if apierrors.IsNotFound(err) {
 		return nil
@@ -102,18 +109,18 @@ func (t *term) syncRelease(ctx context.Context, key releaseKey) error {
 	if err != nil {
 		return fmt.Errorf("taking the existing Kontroler's finalizer off %s %s, which is deleted: %w", key.resource, key.name, err)
 	}
-	t.Log.Info("released a deleted object from the existing Kontroler's finalizer", "resource", key.resource, "namespace", key.name.Namespace, "name", key.name.Name)
+	r.cfg.Log.Info("released a deleted object from the existing Kontroler's finalizer", "resource", key.resource, "namespace", key.name.Namespace, "name", key.name.Name)
 	return nil
 }
 
 // cachedOfBoth is the object of a key as the cache has it.
-func (t *term) cachedOfBoth(key releaseKey) (o ofBoth, there bool) {
+func (r *releaser) cachedOfBoth(key releaseKey) (o ofBoth, there bool) {
 	switch key.resource {
 	case "dags":
-		return t.dagSource.Get(key.name)
+		return r.cached.dags.Get(key.name)
 	case "dagtasks":
-		return t.taskSource.Get(key.name)
+		return r.cached.dagTasks.Get(key.name)
 	default:
-		return t.runSource.Get(key.name)
+		return r.cached.dagRuns.Get(key.name)
 	}
 }

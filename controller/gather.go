@@ -30,6 +30,14 @@ const (
 	requestsAtOnce = 16
 )
 
+// gatherer reads what a decision needs to know.
+type gatherer struct {
+	*core
+	gatekeeper *gatekeeper
+	workspaces *workspaces
+	deletions  *deletions
+}
+
 // facts is what one sync gathered.
 type facts struct {
 	graph    *dag.Graph
@@ -51,9 +59,9 @@ type facts struct {
 }
 
 // gather reads the rows and the Pods that one decision is about. It writes nothing.
-func (t *term) gather(ctx context.Context, row store.Run, graph *dag.Graph, changes *pendingChanges, now time.Time) (*facts, error) {
-	maps.Copy(changes.pods, t.workspaces.due(queue.RunKey(row.UID), now))
-	rows, err := t.db.Gather(ctx, row.ID, store.Want{
+func (g *gatherer) gather(ctx context.Context, row store.Run, graph *dag.Graph, changes *pendingChanges, now time.Time) (*facts, error) {
+	maps.Copy(changes.pods, g.workspaces.due(queue.RunKey(row.UID), now))
+	rows, err := g.db.Gather(ctx, row.ID, store.Want{
 		Pods: podNames(changes), All: changes.isFull, Now: now, Attempts: outcomesPerSync, Ready: startsPerSync, Cascade: outcomesPerSync,
 	})
 	if err != nil {
@@ -67,25 +75,25 @@ func (t *term) gather(ctx context.Context, row store.Run, graph *dag.Graph, chan
 		}
 		rows.Attempts, f.hasMore = rows.Attempts[:outcomesPerSync], true
 	}
-	f.snapshot = t.snapshotOf(row, graph, rows, changes)
-	if err := t.gatherPods(ctx, row, f, changes, now); err != nil {
+	f.snapshot = g.snapshotOf(row, graph, rows, changes)
+	if err := g.gatherPods(ctx, row, f, changes, now); err != nil {
 		return nil, err
 	}
-	t.gatherBlocked(row, f)
-	t.gatherClaim(ctx, row, f, now)
-	return f, t.gatherMissing(ctx, row, f, now)
+	g.gatherBlocked(row, f)
+	g.workspaces.gatherClaim(ctx, row, f, now)
+	return f, g.gatherMissing(ctx, row, f, now)
 }
 
 // snapshotOf makes the snapshot of rows, as yet without Pods.
-func (t *term) snapshotOf(row store.Run, graph *dag.Graph, rows store.Snapshot, changes *pendingChanges) engine.Snapshot {
+func (g *gatherer) snapshotOf(row store.Run, graph *dag.Graph, rows store.Snapshot, changes *pendingChanges) engine.Snapshot {
 	s := engine.Snapshot{
-		Graph: graph, Run: engineRun(row), Refusals: changes.refusals, StartGrace: t.StartGrace,
+		Graph: graph, Run: engineRun(row), Refusals: changes.refusals, StartGrace: g.cfg.StartGrace,
 		Starts: max(0, startsPerSync-rows.Decided), Pods: map[string]*engine.Pod{},
 		PodName: func(task string, index, number int) string {
-			return names.Pod(t.ID, row.UID, row.Name, task, index, number)
+			return names.Pod(g.cfg.ID, row.UID, row.Name, task, index, number)
 		},
 	}
-	if closed := t.closedFor(row, graph); closed != "" {
+	if closed := g.closedFor(row, graph); closed != "" {
 		s.Starts, s.StartsHeld = max(0, 1-rows.Decided), closed // one attempt waits for its turn to probe
 	}
 	positions := map[int64]int{}
@@ -100,9 +108,9 @@ func (t *term) snapshotOf(row store.Run, graph *dag.Graph, rows store.Snapshot, 
 }
 
 // closedFor returns why the namespace of a run takes no objects that its Pods need; empty: it does.
-func (t *term) closedFor(row store.Run, graph *dag.Graph) string {
+func (g *gatherer) closedFor(row store.Run, graph *dag.Graph) string {
 	closed := ""
-	for _, gates := range t.gatesOf(row, graph) {
+	for _, gates := range g.gatesOf(row, graph) {
 		closed = cmp.Or(gates.Reason(row.Namespace), closed)
 	}
 	return closed
@@ -154,17 +162,17 @@ func engineAttempt(a store.Attempt, position int, changes *pendingChanges) engin
 }
 
 // gatherPods finds the Pod of each attempt: in the cache, or by a live read where the cache does not prove anything.
-func (t *term) gatherPods(ctx context.Context, row store.Run, f *facts, changes *pendingChanges, now time.Time) error {
+func (g *gatherer) gatherPods(ctx context.Context, row store.Run, f *facts, changes *pendingChanges, now time.Time) error {
 	known := make(map[string]bool, len(f.snapshot.Attempts))
 	var ask []engine.Attempt
 	for _, a := range f.snapshot.Attempts {
 		known[a.PodName] = true
 		_, changed := changes.pods[a.PodName]
-		p, cached := t.podSource.Get(cache.NewObjectName(row.Namespace, a.PodName))
+		p, cached := g.cached.pods.Get(cache.NewObjectName(row.Namespace, a.PodName))
 		switch {
-		case cached && t.podOf(p, row, a):
-			facts := pod.Facts(p, t.podEvents.Newest(p.UID))
-			facts.Deletion = t.deletions.graceOver(p, now)
+		case cached && g.podOf(p, row, a):
+			facts := pod.Facts(p, g.podEvents.Newest(p.UID))
+			facts.Deletion = g.deletions.graceOver(p, now)
 			f.snapshot.Pods[a.PodName] = facts
 			if p.Labels[v1alpha1.LabelRun] != row.UID {
 				f.unlabelled = append(f.unlabelled, p)
@@ -180,23 +188,23 @@ func (t *term) gatherPods(ctx context.Context, row store.Run, f *facts, changes 
 			f.strangers = append(f.strangers, name)
 		}
 	}
-	if err := t.askPods(ctx, row, f, ask); err != nil {
+	if err := g.askPods(ctx, row, f, ask); err != nil {
 		return err
 	}
-	return t.askNodes(ctx, f, now)
+	return g.askNodes(ctx, f, now)
 }
 
 // gatesOf returns the gates that the Pods of a run must pass: that of its claim, if it needs one, and that of Pods,
 // whose word counts more.
-func (t *term) gatesOf(row store.Run, graph *dag.Graph) []*queue.Gates {
-	if row.WorkspaceUID == "" && t.lacksWorkspace(row, graph) {
-		return []*queue.Gates{t.storage, t.gates}
+func (g *gatherer) gatesOf(row store.Run, graph *dag.Graph) []*queue.Gates {
+	if row.WorkspaceUID == "" && g.workspaces.lacksWorkspace(row, graph) {
+		return []*queue.Gates{g.gatekeeper.claims, g.gatekeeper.pods}
 	}
-	return []*queue.Gates{t.gates}
+	return []*queue.Gates{g.gatekeeper.pods}
 }
 
 // gatherBlocked finds the attempts whose Pods must not be created before the run's turn to probe the namespace.
-func (t *term) gatherBlocked(row store.Run, f *facts) {
+func (g *gatherer) gatherBlocked(row store.Run, f *facts) {
 	var tasks []int
 	for _, a := range f.snapshot.Attempts {
 		if a.Phase == engine.AttemptDecided && a.PodUID == "" && f.snapshot.Pods[a.PodName] == nil {
@@ -204,41 +212,41 @@ func (t *term) gatherBlocked(row store.Run, f *facts) {
 		}
 	}
 	f.snapshot.Blocked = map[int]engine.Refusal{}
-	for _, gates := range t.gatesOf(row, f.graph) {
+	for _, gates := range g.gatesOf(row, f.graph) {
 		maps.Copy(f.snapshot.Blocked, gates.Blocked(row.Namespace, queue.RunKey(row.UID), row.VersionID, tasks))
 	}
 	f.uncreated -= len(f.snapshot.Blocked)
 }
 
 // podOf reports whether a Pod is that of the attempt: by label, owner and, once seen, UID.
-func (t *term) podOf(p *corev1.Pod, row store.Run, a engine.Attempt) bool {
+func (g *gatherer) podOf(p *corev1.Pod, row store.Run, a engine.Attempt) bool {
 	if a.PodUID != "" {
 		return a.PodUID == string(p.UID)
 	}
-	return pod.BelongsTo(p, t.ID, row.UID)
+	return pod.BelongsTo(p, g.cfg.ID, row.UID)
 }
 
 // askPods reads Pods past the cache. Only such a read proves that a Pod is gone.
-func (t *term) askPods(ctx context.Context, row store.Run, f *facts, ask []engine.Attempt) error {
+func (g *gatherer) askPods(ctx context.Context, row store.Run, f *facts, ask []engine.Attempt) error {
 	var mu sync.Mutex
 	return parallel(len(ask), func(i int) error {
 		a := ask[i]
 		ctx, cancel := context.WithTimeout(ctx, liveReadTimeout)
 		defer cancel()
-		p, err := t.Kube.CoreV1().Pods(row.Namespace).Get(ctx, a.PodName, metav1.GetOptions{})
+		p, err := g.cfg.Kube.CoreV1().Pods(row.Namespace).Get(ctx, a.PodName, metav1.GetOptions{})
 		if err != nil && !apierrors.IsNotFound(err) {
 			return fmt.Errorf("reading pod %q: %w", a.PodName, err)
 		}
 		mu.Lock()
 		defer mu.Unlock()
-		if err != nil || !t.podOf(p, row, a) {
+		if err != nil || !g.podOf(p, row, a) {
 			f.snapshot.Pods[a.PodName] = &engine.Pod{Gone: true}
 			return nil
 		}
-		facts := pod.Facts(p, t.podEvents.Newest(p.UID))
+		facts := pod.Facts(p, g.podEvents.Newest(p.UID))
 		facts.Deletion = latestGrace(p) // an uncached Pod has no first sighting
 		f.snapshot.Pods[a.PodName] = facts
-		if !pod.IsOurs(p, t.ID, row.UID) {
+		if !pod.IsOurs(p, g.cfg.ID, row.UID) {
 			f.unlabelled = append(f.unlabelled, p)
 		}
 		return nil
@@ -246,7 +254,7 @@ func (t *term) askPods(ctx context.Context, row store.Run, f *facts, ask []engin
 }
 
 // askNodes reads the nodes of Pods whose grace period ended a minute ago.
-func (t *term) askNodes(ctx context.Context, f *facts, now time.Time) error {
+func (g *gatherer) askNodes(ctx context.Context, f *facts, now time.Time) error {
 	asked := map[string]bool{} // many Pods are on one node
 	for _, p := range f.snapshot.Pods {
 		if p.Gone || p.Deletion.IsZero() || p.Node == "" || now.Before(p.Deletion.Add(engine.NodeLostAfter)) {
@@ -255,7 +263,7 @@ func (t *term) askNodes(ctx context.Context, f *facts, now time.Time) error {
 		lost, known := asked[p.Node]
 		if !known {
 			var err error
-			if lost, err = t.nodeLost(ctx, p.Node); err != nil {
+			if lost, err = g.nodeLost(ctx, p.Node); err != nil {
 				return err
 			}
 			asked[p.Node] = lost
@@ -265,15 +273,15 @@ func (t *term) askNodes(ctx context.Context, f *facts, now time.Time) error {
 	return nil
 }
 
-func (t *term) nodeLost(ctx context.Context, name string) (bool, error) {
+func (g *gatherer) nodeLost(ctx context.Context, name string) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, liveReadTimeout)
 	defer cancel()
-	node, err := t.Kube.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
+	node, err := g.cfg.Kube.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return true, nil
 	}
 	if apierrors.IsForbidden(err) {
-		t.Log.Warn("a node cannot be judged lost without permission to get nodes", "node", name)
+		g.cfg.Log.Warn("a node cannot be judged lost without permission to get nodes", "node", name)
 		return false, nil
 	}
 	if err != nil {
@@ -288,12 +296,12 @@ func (t *term) nodeLost(ctx context.Context, name string) (bool, error) {
 }
 
 // gatherMissing reads the tasks that the ends of attempts may change.
-func (t *term) gatherMissing(ctx context.Context, row store.Run, f *facts, now time.Time) error {
+func (g *gatherer) gatherMissing(ctx context.Context, row store.Run, f *facts, now time.Time) error {
 	missing := f.snapshot.Missing(now, descendantsPerSync)
 	if len(missing) == 0 {
 		return nil
 	}
-	tasks, err := t.db.TasksAt(ctx, row.ID, missing)
+	tasks, err := g.db.TasksAt(ctx, row.ID, missing)
 	if err != nil {
 		return fmt.Errorf("reading tasks of run %s/%s: %w", row.Namespace, row.Name, err)
 	}

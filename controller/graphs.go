@@ -70,13 +70,19 @@ func (c *graphCache) put(id int64, graph *dag.Graph) {
 	}
 }
 
+// graphs loads stored versions of DAGs.
+type graphs struct {
+	*core
+	cache *graphCache
+}
+
 // graph is a stored version. What is used goes to the cache, nothing else does: there may be many more DAGs than run. An
 // error is errUnreadable, or may pass.
-func (t *term) graph(ctx context.Context, versionID int64) (*dag.Graph, error) {
-	if graph, ok := t.graphs.get(versionID); ok {
+func (g *graphs) graph(ctx context.Context, versionID int64) (*dag.Graph, error) {
+	if graph, ok := g.cache.get(versionID); ok {
 		return graph, nil
 	}
-	version, found, err := t.db.VersionByID(ctx, versionID)
+	version, found, err := g.db.VersionByID(ctx, versionID)
 	switch {
 	case errors.Is(err, store.ErrCorrupt):
 		return nil, fmt.Errorf("%w: %w", errUnreadable, err)
@@ -89,14 +95,14 @@ func (t *term) graph(ctx context.Context, versionID int64) (*dag.Graph, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: version %d: %w", errUnreadable, version.Number, err)
 	}
-	t.graphs.put(versionID, graph)
+	g.cache.put(versionID, graph)
 	return graph, nil
 }
 
 // logPolicy returns what a version says about the logs of its tasks. The logs of a version that cannot be read are
 // captured, as by default.
-func (t *term) logPolicy(ctx context.Context, versionID int64) (v1alpha1.LogPolicy, error) {
-	graph, err := t.graph(ctx, versionID)
+func (g *graphs) logPolicy(ctx context.Context, versionID int64) (v1alpha1.LogPolicy, error) {
+	graph, err := g.graph(ctx, versionID)
 	if errors.Is(err, errUnreadable) {
 		return v1alpha1.LogsCapture, nil
 	}
@@ -107,8 +113,8 @@ func (t *term) logPolicy(ctx context.Context, versionID int64) (v1alpha1.LogPoli
 }
 
 // webhook returns the webhook of a stored version. It is nil if the version has none.
-func (t *term) webhook(ctx context.Context, versionID int64) (*v1alpha1.Webhook, error) {
-	graph, err := t.graph(ctx, versionID)
+func (g *graphs) webhook(ctx context.Context, versionID int64) (*v1alpha1.Webhook, error) {
+	graph, err := g.graph(ctx, versionID)
 	if err != nil {
 		return nil, err
 	}
@@ -117,8 +123,8 @@ func (t *term) webhook(ctx context.Context, versionID int64) (*v1alpha1.Webhook,
 
 // runGraph is the version of a run. A run whose version cannot be read is to be stopped for that reason, one that is to be
 // stopped anyway does not need it: both get a blank graph.
-func (t *term) runGraph(ctx context.Context, row store.Run, stops bool) (graph *dag.Graph, unreadable string, err error) {
-	graph, err = t.graph(ctx, row.VersionID)
+func (g *graphs) runGraph(ctx context.Context, row store.Run, stops bool) (graph *dag.Graph, unreadable string, err error) {
+	graph, err = g.graph(ctx, row.VersionID)
 	switch {
 	case err == nil:
 		return graph, "", nil

@@ -149,12 +149,12 @@ func TestRunGraph(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			term := &term{db: leader, graphs: newGraphCache(1 << 20)}
+			graphs := &graphs{core: &core{db: leader}, cache: newGraphCache(1 << 20)}
 			if tt.ctx == nil {
 				tt.ctx = t.Context()
 			}
 			row := store.Run{VersionID: tt.version, Counts: store.Counts{Total: 7}}
-			graph, unreadable, err := term.runGraph(tt.ctx, row, tt.stops)
+			graph, unreadable, err := graphs.runGraph(tt.ctx, row, tt.stops)
 			if !errors.Is(err, tt.err) || (err == nil) != (tt.err == nil) {
 				t.Fatalf("error %v, want %v", err, tt.err)
 			}
@@ -164,7 +164,7 @@ func TestRunGraph(t *testing.T) {
 			if err == nil && graph.Len() != tt.tasks {
 				t.Errorf("%d tasks, want %d", graph.Len(), tt.tasks)
 			}
-			if _, cached := term.graphs.get(tt.version); cached != (err == nil && unreadable == "") {
+			if _, cached := graphs.cache.get(tt.version); cached != (err == nil && unreadable == "") {
 				t.Errorf("cached: %t", cached)
 			}
 		})

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"context"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -16,33 +17,48 @@ import (
 	"kontroler/controller/queue"
 )
 
-// namespaces are those to watch in.
-func (c *Controller) namespaces() []string {
-	if len(c.Namespaces) == 0 {
-		return []string{metav1.NamespaceAll}
-	}
-	return c.Namespaces
+// caches hold the objects that are watched, trimmed to what is read of them. Of the Pods they hold those of this controller.
+type caches struct {
+	dags     informer.Set[*v1alpha1.DAG]
+	dagTasks informer.Set[*v1alpha1.DagTask]
+	dagRuns  informer.Set[*v1alpha1.DagRun]
+	pods     informer.Set[*corev1.Pod]
 }
 
-// makeSources makes the caches. Of the Pods they hold those of this controller.
-func (c *Controller) makeSources() {
-	mine := labels.SelectorFromSet(labels.Set{v1alpha1.LabelController: c.ID}).String()
-	for _, namespace := range c.namespaces() {
-		kontroler := c.Client.KontrolerV1alpha1()
-		informer.AddTo(&c.dagSource, kontroler.DAGs(namespace), "", trimDAG, cache.Indexers{informer.ByTask: indexTask})
-		informer.AddTo(&c.taskSource, kontroler.DagTasks(namespace), "", trimTask, cache.Indexers{})
-		informer.AddTo(&c.runSource, kontroler.DagRuns(namespace), "", trimRun, cache.Indexers{
+// newCaches makes empty caches.
+func newCaches(cfg *Config) *caches {
+	c := &caches{}
+	mine := labels.SelectorFromSet(labels.Set{v1alpha1.LabelController: cfg.ID}).String()
+	for _, namespace := range cfg.namespaces() {
+		kontroler := cfg.Client.KontrolerV1alpha1()
+		informer.AddTo(&c.dags, kontroler.DAGs(namespace), "", trimDAG, cache.Indexers{informer.ByTask: indexTask})
+		informer.AddTo(&c.dagTasks, kontroler.DagTasks(namespace), "", trimTask, cache.Indexers{})
+		informer.AddTo(&c.dagRuns, kontroler.DagRuns(namespace), "", trimRun, cache.Indexers{
 			informer.ByUID: indexUID, informer.ByDAG: indexDAG, informer.BySchedule: indexSchedule,
 		})
-		informer.AddTo(&c.podSource, c.Kube.CoreV1().Pods(namespace), mine, pod.Trim, cache.Indexers{
+		informer.AddTo(&c.pods, cfg.Kube.CoreV1().Pods(namespace), mine, pod.Trim, cache.Indexers{
 			informer.ByUID: indexUID, informer.ByRun: indexRun,
 		})
 	}
+	return c
+}
+
+// run starts the watches, which end with ctx.
+func (c *caches) run(ctx context.Context) {
+	c.dags.Run(ctx)
+	c.dagTasks.Run(ctx)
+	c.dagRuns.Run(ctx)
+	c.pods.Run(ctx)
+}
+
+// hasSynced reports whether every watch has delivered its first list.
+func (c *caches) hasSynced() bool {
+	return c.dags.HasSynced() && c.dagTasks.HasSynced() && c.dagRuns.HasSynced() && c.pods.HasSynced()
 }
 
 // cachedPod returns the Pod with a UID from the cache.
-func (c *Controller) cachedPod(uid types.UID) (*corev1.Pod, bool) {
-	found := c.podSource.By(informer.ByUID, string(uid))
+func (c *caches) cachedPod(uid types.UID) (*corev1.Pod, bool) {
+	found := c.pods.By(informer.ByUID, string(uid))
 	if len(found) == 0 {
 		return nil, false
 	}
@@ -132,22 +148,22 @@ func trimTask(obj any) (any, error) {
 
 // watch feeds the queues from the caches; everything that is there is delivered first.
 func (t *term) watch() (release func(), err error) {
-	dags, err := t.dagSource.Handle(t.dagChanged, t.dagDeleted)
+	dags, err := t.cached.dags.Handle(t.dagChanged, t.dagDeleted)
 	if err != nil {
 		return nil, err
 	}
-	tasks, err := t.taskSource.Handle(t.taskChanged, t.taskDeleted)
+	tasks, err := t.cached.dagTasks.Handle(t.taskChanged, t.taskDeleted)
 	if err != nil {
 		dags()
 		return nil, err
 	}
-	runs, err := t.runSource.Handle(t.runChanged, t.runDeleted)
+	runs, err := t.cached.dagRuns.Handle(t.runChanged, t.runDeleted)
 	if err != nil {
 		dags()
 		tasks()
 		return nil, err
 	}
-	pods, err := t.podSource.Handle(t.podChanged, t.podDeleted)
+	pods, err := t.cached.pods.Handle(t.podChanged, t.podDeleted)
 	if err != nil {
 		dags()
 		tasks()
@@ -159,49 +175,49 @@ func (t *term) watch() (release func(), err error) {
 
 // dagChanged: a DAG to look at, and with it the DagRuns that wait for it.
 func (t *term) dagChanged(old, dag *v1alpha1.DAG) {
-	t.releaseOld("dags", dag)
+	t.releases.releaseOld("dags", dag)
 	t.scheduler.Changed(old, dag)
 	t.retention.DagChanged(old, dag)
 	if old != nil && old.Generation == dag.Generation && old.Status.Controller == dag.Status.Controller && old.UID == dag.UID {
 		return
 	}
-	t.dags.Add(cache.MetaObjectToName(dag))
-	for _, run := range t.runSource.By(informer.ByDAG, dag.Namespace+"/"+dag.Name) {
+	t.dags.queue.Add(cache.MetaObjectToName(dag))
+	for _, run := range t.cached.dagRuns.By(informer.ByDAG, dag.Namespace+"/"+dag.Name) {
 		if run.Status.RunID == 0 && !run.Status.Phase.Ended() && !run.IsOtherKontrolers() {
-			t.admissions.Add(queue.RunKey(run.UID))
+			t.admissions.queue.Add(queue.RunKey(run.UID))
 		}
 	}
 }
 
 func (t *term) dagDeleted(dag *v1alpha1.DAG) {
-	t.dags.Add(cache.MetaObjectToName(dag))
+	t.dags.queue.Add(cache.MetaObjectToName(dag))
 	t.scheduler.Deleted(dag)
 }
 
 // taskChanged: a DagTask to look at, and with it the DAGs that name it.
 func (t *term) taskChanged(old, task *v1alpha1.DagTask) {
-	t.releaseOld("dagtasks", task)
+	t.releases.releaseOld("dagtasks", task)
 	same := old != nil && old.Generation == task.Generation && old.UID == task.UID
 	if same && old.Status.Controller == task.Status.Controller {
 		return
 	}
-	t.tasks.Add(cache.MetaObjectToName(task))
+	t.dags.taskQueue.Add(cache.MetaObjectToName(task))
 	if !same {
 		t.taskTouched(task)
 	}
 }
 
 func (t *term) taskDeleted(task *v1alpha1.DagTask) {
-	t.tasks.Add(cache.MetaObjectToName(task))
+	t.dags.taskQueue.Add(cache.MetaObjectToName(task))
 	t.taskTouched(task)
 }
 
 // taskTouched has the DAGs of this controller that name a DagTask compiled again. One that is claimed at this moment is
 // looked at when that is seen.
 func (t *term) taskTouched(task *v1alpha1.DagTask) {
-	for _, d := range t.dagSource.By(informer.ByTask, task.Namespace+"/"+task.Name) {
-		if d.Status.Controller == t.ID {
-			t.dags.Add(cache.MetaObjectToName(d))
+	for _, d := range t.cached.dags.By(informer.ByTask, task.Namespace+"/"+task.Name) {
+		if d.Status.Controller == t.cfg.ID {
+			t.dags.queue.Add(cache.MetaObjectToName(d))
 		}
 	}
 }
@@ -215,15 +231,15 @@ func (t *term) runChanged(old, run *v1alpha1.DagRun) {
 	if old != nil && old.UID != run.UID {
 		t.runDeleted(old) // a list shows one that was made again under its name as a change
 	}
-	t.releaseOld("dagruns", run)
+	t.releases.releaseOld("dagruns", run)
 	if run.IsOtherKontrolers() {
 		if !isDisowned(run) {
-			t.admissions.Add(queue.RunKey(run.UID))
+			t.admissions.queue.Add(queue.RunKey(run.UID))
 		}
 		return
 	}
 	if run.Status.Phase.Ended() {
-		t.status.seen(run.UID)
+		t.status.projections.seen(run.UID)
 		t.retention.RunEnded(run)
 		return
 	}
@@ -231,19 +247,19 @@ func (t *term) runChanged(old, run *v1alpha1.DagRun) {
 		return
 	}
 	switch other := run.Status.Controller; {
-	case other != "" && other != t.ID:
+	case other != "" && other != t.cfg.ID:
 	case run.Status.RunID == 0 && !isDeleted(run):
-		t.admissions.Add(queue.RunKey(run.UID))
+		t.admissions.queue.Add(queue.RunKey(run.UID))
 	default:
-		t.runs.Add(queue.RunKey(run.UID))
+		t.backlog.queue.Add(queue.RunKey(run.UID))
 	}
 }
 
 func (t *term) runDeleted(run *v1alpha1.DagRun) {
-	t.status.seen(run.UID)
+	t.status.projections.seen(run.UID)
 	t.retention.RunDeleted(run)
-	if other := run.Status.Controller; other == "" || other == t.ID {
-		t.runs.Add(queue.RunKey(run.UID))
+	if other := run.Status.Controller; other == "" || other == t.cfg.ID {
+		t.backlog.queue.Add(queue.RunKey(run.UID))
 	}
 }
 
@@ -252,7 +268,7 @@ func (t *term) podChanged(old, p *corev1.Pod) {
 		t.podDeleted(old)
 		old = nil
 	}
-	if t.reaped.Has(p.UID) {
+	if t.pods.released.Has(p.UID) {
 		return
 	}
 	t.logs.OpenDeleted(old, p)
@@ -263,35 +279,35 @@ func (t *term) podChanged(old, p *corev1.Pod) {
 		return
 	}
 	uid, _ := pod.RunUID(p)
-	t.touched(uid, p.Name)
+	t.backlog.touched(uid, p.Name)
 	if old != nil {
 		if was, _ := pod.RunUID(old); was != uid {
-			t.touched(was, p.Name) // somebody changed its label: its run gives it back
+			t.backlog.touched(was, p.Name) // somebody changed its label: its run gives it back
 		}
 	}
 }
 
 // touched puts a Pod among the changes of a run, if it has one.
-func (t *term) touched(runUID, pod string) {
+func (b *backlog) touched(runUID, pod string) {
 	if runUID != "" {
-		t.pending.pod(queue.RunKey(runUID), pod)
-		t.runs.Add(queue.RunKey(runUID))
+		b.pending.pod(queue.RunKey(runUID), pod)
+		b.queue.Add(queue.RunKey(runUID))
 	}
 }
 
 // podDeleted also sees a Pod that lost our label: the watch shows no difference, a live read does.
 func (t *term) podDeleted(p *corev1.Pod) {
 	uid, _ := pod.RunUID(p)
-	t.slots.Release(cache.MetaObjectToName(p))
+	t.backlog.slots.Release(cache.MetaObjectToName(p))
 	t.podEvents.Gone(p)
-	t.deletions.drop(p.UID)
+	t.runs.gatherer.deletions.drop(p.UID)
 	t.retention.RunFreed(queue.RunKey(uid))
 	t.logs.Forget(p.UID)
-	if t.reaped.Has(p.UID) {
-		t.reaped.Remove(p.UID)
+	if t.pods.released.Has(p.UID) {
+		t.pods.released.Remove(p.UID)
 		return
 	}
-	t.touched(uid, p.Name)
+	t.backlog.touched(uid, p.Name)
 }
 
 // liveReadTimeout bounds a read past the cache.

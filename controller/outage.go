@@ -52,27 +52,27 @@ func (r *outageNotices) take() map[queue.RunKey]bool {
 // says it, also once it has given the Lease up: nobody can lead meanwhile, and new DagRuns want to know too.
 func (c *Controller) sayOutage(ctx context.Context) {
 	for wait.For(ctx, time.Second) {
-		since, away := c.DatabaseAway()
+		since, away := c.cfg.DatabaseAway()
 		if !away || !c.led.Load() || time.Since(since) < outageAfter {
 			continue
 		}
 		for _, run := range c.untold() {
 			c.notices.add(queue.RunKey(run.UID))
 			if err := c.tellOutage(ctx, run, since); err != nil && ctx.Err() == nil {
-				c.Log.Warn("telling a DagRun of the outage", "namespace", run.Namespace, "run", run.Name, "error", err)
+				c.cfg.Log.Warn("telling a DagRun of the outage", "namespace", run.Namespace, "run", run.Name, "error", err)
 			}
 		}
 	}
 }
 
 // correctOutage shows anew, once the database is back, what the DagRuns said before.
-func (t *term) correctOutage(ctx context.Context) {
+func (s *statusWriter) correctOutage(ctx context.Context) {
 	for wait.For(ctx, time.Second) {
-		if _, away := t.DatabaseAway(); away {
+		if _, away := s.cfg.DatabaseAway(); away {
 			continue
 		}
-		for key := range t.notices.take() {
-			t.status.progress(key)
+		for key := range s.notices.take() {
+			s.projections.progress(key)
 		}
 	}
 }
@@ -80,14 +80,14 @@ func (t *term) correctOutage(ctx context.Context) {
 // untold are the oldest live DagRuns of this controller that do not say it yet.
 func (c *Controller) untold() []*v1alpha1.DagRun {
 	mine := map[string]bool{}
-	c.dagSource.All(func(d *v1alpha1.DAG) {
-		if d.Status.Controller == c.ID {
+	c.cached.dags.All(func(d *v1alpha1.DAG) {
+		if d.Status.Controller == c.cfg.ID {
 			mine[d.Namespace+"/"+d.Name] = true
 		}
 	})
 	var runs []*v1alpha1.DagRun
-	c.runSource.All(func(run *v1alpha1.DagRun) {
-		ours := run.Status.Controller == c.ID || run.Status.Controller == "" && mine[run.Namespace+"/"+run.Spec.DagName]
+	c.cached.dagRuns.All(func(run *v1alpha1.DagRun) {
+		ours := run.Status.Controller == c.cfg.ID || run.Status.Controller == "" && mine[run.Namespace+"/"+run.Spec.DagName]
 		if ours && !run.Status.Phase.Ended() && !run.IsOtherKontrolers() && run.Status.Reason != reasonDatabaseUnavailable {
 			runs = append(runs, run)
 		}
@@ -111,6 +111,6 @@ func (c *Controller) tellOutage(ctx context.Context, run *v1alpha1.DagRun, since
 	if err != nil {
 		return fmt.Errorf("encoding a status: %w", err)
 	}
-	_, err = c.Client.KontrolerV1alpha1().DagRuns(run.Namespace).Patch(ctx, run.Name, types.MergePatchType, body, metav1.PatchOptions{}, "status")
+	_, err = c.cfg.Client.KontrolerV1alpha1().DagRuns(run.Namespace).Patch(ctx, run.Name, types.MergePatchType, body, metav1.PatchOptions{}, "status")
 	return kube.IgnoreNotFound(err)
 }

@@ -22,6 +22,9 @@ const (
 // minute. What can wait then does: ends are told, ended Pods deleted, due times shown a little later. Nobody else is kept
 // waiting for that, and an outcome is counted as ever.
 type rush struct {
+	// isBusy reports whether more schedules and runs wait than there are workers.
+	isBusy func() bool
+
 	mu    sync.Mutex
 	since time.Time // it began
 	last  time.Time // it was seen
@@ -42,13 +45,12 @@ func (r *rush) on(is bool, now time.Time) bool {
 }
 
 // rushed reports whether what can wait should, of which there is a backlog.
-func (t *term) rushed(backlog func() int) bool {
-	is := t.scheduler.Len()+t.admissions.Len()+t.runs.Len() > t.Workers && !t.runs.ShuttingDown()
-	return t.rush.on(is, time.Now()) && backlog() < rushBacklog
+func (r *rush) rushed(backlog func() int) bool {
+	return r.on(r.isBusy(), time.Now()) && backlog() < rushBacklog
 }
 
 // makeWay returns when the rush is over, or has lasted too long.
-func (t *term) makeWay(ctx context.Context, backlog func() int) {
-	for t.rushed(backlog) && wait.For(ctx, rushEvery) {
+func (r *rush) makeWay(ctx context.Context, backlog func() int) {
+	for r.rushed(backlog) && wait.For(ctx, rushEvery) {
 	}
 }

@@ -43,12 +43,22 @@ func newEvents(kube kubernetes.Interface) (record.EventBroadcaster, record.Event
 	return broadcaster, broadcaster.NewRecorder(scheme.Scheme, corev1.EventSource{Component: component})
 }
 
+// statusWriter writes the status of DagRuns and DAGs, and their Events.
+type statusWriter struct {
+	*core
+	queue       *queue.Queue[queue.RunKey] // runs that ended and whose final status is due
+	projections *projections
+	troubles    *troubles[queue.RunKey]
+	workspaces  *workspaces
+	rush        *rush
+}
+
 // project is the DagRun's status as its row has it.
-func (t *term) project(row store.Run, run *v1alpha1.DagRun) v1alpha1.DagRunStatus {
+func (s *statusWriter) project(row store.Run, run *v1alpha1.DagRun) v1alpha1.DagRunStatus {
 	admitted := metav1.NewTime(row.AdmittedAt)
 	status := v1alpha1.DagRunStatus{
 		ObservedGeneration: run.Generation, Phase: v1alpha1.RunPhase(row.Phase), Reason: row.Reason, Message: text.Shorten(row.Message, 4096),
-		Controller: t.ID, RunID: row.ID, DAGVersion: row.VersionNumber, StartTime: &admitted,
+		Controller: s.cfg.ID, RunID: row.ID, DAGVersion: row.VersionNumber, StartTime: &admitted,
 		Progress: fmt.Sprintf("%d/%d", row.Counts.Succeeded+row.Counts.Failed+row.Counts.Skipped+row.Counts.Cancelled, row.Counts.Total),
 		Tasks: &v1alpha1.TaskCounts{
 			Total: int32(row.Counts.Total), Waiting: int32(row.Counts.Waiting + row.Counts.Ready), Running: int32(row.Counts.Active), Succeeded: int32(row.Counts.Succeeded),
@@ -121,11 +131,11 @@ func isStill(status *v1alpha1.DagRunStatus) bool {
 
 // recordStandstill writes an Event when a run has come to a standstill for the first time with this kind of reason. Its name
 // is derived: written again, it is there.
-func (t *term) recordStandstill(ctx context.Context, run *v1alpha1.DagRun, status v1alpha1.DagRunStatus) error {
+func (s *statusWriter) recordStandstill(ctx context.Context, run *v1alpha1.DagRun, status v1alpha1.DagRunStatus) error {
 	if !isStill(&status) || run.Status.Reason == status.Reason {
 		return nil
 	}
-	return t.recordEvent(ctx, run, "still-"+status.Reason, corev1.EventTypeWarning, status.Reason, status.Message)
+	return s.recordEvent(ctx, run, "still-"+status.Reason, corev1.EventTypeWarning, status.Reason, status.Message)
 }
 
 func refused(row store.Run) bool {
@@ -155,7 +165,7 @@ func setEnded(status *v1alpha1.DagRunStatus, at metav1.Time, generation int64) {
 
 // patchStatus replaces a DagRun's status, provided that it is still the same object and, where one is given, at the same
 // resourceVersion.
-func (t *term) patchStatus(ctx context.Context, run *v1alpha1.DagRun, status v1alpha1.DagRunStatus, resourceVersion string) (*v1alpha1.DagRun, error) {
+func (s *statusWriter) patchStatus(ctx context.Context, run *v1alpha1.DagRun, status v1alpha1.DagRunStatus, resourceVersion string) (*v1alpha1.DagRun, error) {
 	type operation struct {
 		Op    string `json:"op"`
 		Path  string `json:"path"`
@@ -169,38 +179,38 @@ func (t *term) patchStatus(ctx context.Context, run *v1alpha1.DagRun, status v1a
 	if err != nil {
 		return nil, fmt.Errorf("encoding a status: %w", err)
 	}
-	return t.Client.KontrolerV1alpha1().DagRuns(run.Namespace).Patch(ctx, run.Name, types.JSONPatchType, body, metav1.PatchOptions{}, "status")
+	return s.cfg.Client.KontrolerV1alpha1().DagRuns(run.Namespace).Patch(ctx, run.Name, types.JSONPatchType, body, metav1.PatchOptions{}, "status")
 }
 
 // reportEnd tells a DagRun that its run has ended: the last patch, and the one Event.
-func (t *term) reportEnd(ctx context.Context, row store.Run, run *v1alpha1.DagRun) error {
+func (s *statusWriter) reportEnd(ctx context.Context, row store.Run, run *v1alpha1.DagRun) error {
 	fault.Point("end-report")
-	row, err := t.nameFailures(ctx, row)
+	row, err := s.nameFailures(ctx, row)
 	if err != nil {
 		return err
 	}
-	status, guard := t.project(row, run), ""
+	status, guard := s.project(row, run), ""
 	switch {
 	case run.IsOtherKontrolers():
 		return nil
 	case run.Status.Controller == "" && run.Status.RunID == 0:
 		// Refused or cancelled before it was claimed: the end is the claim.
 		guard = run.ResourceVersion
-	case run.Status.Controller != t.ID:
+	case run.Status.Controller != s.cfg.ID:
 		return nil
 	}
-	if err := t.recordEnd(ctx, run, status); err != nil {
+	if err := s.recordEnd(ctx, run, status); err != nil {
 		return err
 	}
 	fault.Point("end-recorded")
-	t.status.report(run.UID) // before the watch can show it
-	if _, err := t.patchStatus(ctx, run, status, guard); err != nil {
-		t.status.seen(run.UID)
+	s.projections.report(run.UID) // before the watch can show it
+	if _, err := s.patchStatus(ctx, run, status, guard); err != nil {
+		s.projections.seen(run.UID)
 		return kube.IgnoreNotFound(err)
 	}
 	fault.Point("end-reported")
-	t.status.lastRun(dagOf(row))
-	t.Log.Info("run ended", "namespace", run.Namespace, "run", run.Name, "dag", row.DAGName, "phase", row.Phase, "reason", row.Reason, "duration", status.Duration)
+	s.projections.lastRun(dagOf(row))
+	s.cfg.Log.Info("run ended", "namespace", run.Namespace, "run", run.Name, "dag", row.DAGName, "phase", row.Phase, "reason", row.Reason, "duration", status.Duration)
 	return nil
 }
 
@@ -208,11 +218,11 @@ func (t *term) reportEnd(ctx context.Context, row store.Run, run *v1alpha1.DagRu
 const tasksNamed = 3
 
 // nameFailures puts the names of failed tasks, and why they failed, into the row's message.
-func (t *term) nameFailures(ctx context.Context, row store.Run) (store.Run, error) {
+func (s *statusWriter) nameFailures(ctx context.Context, row store.Run) (store.Run, error) {
 	if row.Reason != engine.ReasonTaskFailed {
 		return row, nil
 	}
-	tasks, err := t.db.FailedTasks(ctx, row.ID, tasksNamed)
+	tasks, err := s.db.FailedTasks(ctx, row.ID, tasksNamed)
 	if err != nil {
 		return row, err
 	}
@@ -231,23 +241,23 @@ func dagOf(row store.Run) cache.ObjectName { return cache.NewObjectName(row.Name
 
 // recordEnd writes the one Event of a run's end. It comes before the last patch, after which nobody looks at the DagRun
 // again, and its name is derived: written again after a crash, it is there.
-func (t *term) recordEnd(ctx context.Context, run *v1alpha1.DagRun, status v1alpha1.DagRunStatus) error {
+func (s *statusWriter) recordEnd(ctx context.Context, run *v1alpha1.DagRun, status v1alpha1.DagRunStatus) error {
 	kind, reason := corev1.EventTypeNormal, string(status.Phase)
 	message := fmt.Sprintf("%s tasks done in %s", status.Progress, status.Duration)
 	if status.Phase != v1alpha1.RunSucceeded {
 		kind, reason, message = corev1.EventTypeWarning, status.Reason, status.Message
 	}
-	return t.recordEvent(ctx, run, "end", kind, reason, message)
+	return s.recordEvent(ctx, run, "end", kind, reason, message)
 }
 
 // recordEvent writes an Event of a DagRun once: its name is derived from what it is about.
-func (t *term) recordEvent(ctx context.Context, run *v1alpha1.DagRun, about, kind, reason, message string) error {
+func (s *statusWriter) recordEvent(ctx context.Context, run *v1alpha1.DagRun, about, kind, reason, message string) error {
 	object, err := reference.GetReference(scheme.Scheme, run)
 	if err != nil {
 		return fmt.Errorf("making an Event of DagRun %s/%s: %w", run.Namespace, run.Name, err)
 	}
-	now := metav1.NewTime(t.now())
-	_, err = t.Kube.CoreV1().Events(run.Namespace).Create(ctx, &corev1.Event{
+	now := metav1.NewTime(s.now())
+	_, err = s.cfg.Kube.CoreV1().Events(run.Namespace).Create(ctx, &corev1.Event{
 		ObjectMeta:     metav1.ObjectMeta{Namespace: run.Namespace, Name: names.RunEvent(string(run.UID), run.Name, about)},
 		InvolvedObject: *object, Type: kind, Reason: reason, Message: text.Shorten(message, 1024),
 		FirstTimestamp: now, LastTimestamp: now, Count: 1,
@@ -257,7 +267,7 @@ func (t *term) recordEvent(ctx context.Context, run *v1alpha1.DagRun, about, kin
 	case err == nil, apierrors.IsAlreadyExists(err):
 	case apierrors.IsForbidden(err), apierrors.IsNotFound(err), apierrors.IsInvalid(err):
 		// The namespace is going away, or it takes no Event: the status is told all the same.
-		t.Log.Warn("an Event was refused", "namespace", run.Namespace, "run", run.Name, "error", err)
+		s.cfg.Log.Warn("an Event was refused", "namespace", run.Namespace, "run", run.Name, "error", err)
 	default:
 		return fmt.Errorf("creating an Event of DagRun %s/%s: %w", run.Namespace, run.Name, err)
 	}
@@ -340,79 +350,79 @@ const (
 
 // projectProgress patches the counts of live runs, oldest first, from one bucket: a token for every ten writes and one
 // every ten seconds.
-func (t *term) projectProgress(ctx context.Context) {
-	tokens, counted, trickled := 1.0, t.Writes(), time.Now()
+func (s *statusWriter) projectProgress(ctx context.Context) {
+	tokens, counted, trickled := 1.0, s.cfg.Writes(), time.Now()
 	for wait.For(ctx, progressEvery) {
-		writes := t.Writes()
+		writes := s.cfg.Writes()
 		tokens += float64(writes-counted) / progressShare
 		counted = writes
 		if time.Since(trickled) >= progressTrickle {
 			tokens, trickled = min(tokens+1, 100), time.Now()
 		}
 		for tokens >= 1 {
-			what, ok := t.status.oldest()
+			what, ok := s.projections.oldest()
 			if !ok {
 				break
 			}
-			show := func() (bool, error) { return t.showProgress(ctx, what.run) }
+			show := func() (bool, error) { return s.showProgress(ctx, what.run) }
 			if what.run == "" {
-				show = func() (bool, error) { return t.showLastRun(ctx, what.dag) }
+				show = func() (bool, error) { return s.showLastRun(ctx, what.dag) }
 			}
 			sent, err := show()
 			if sent {
 				tokens--
 			}
 			if err != nil {
-				t.Log.Debug("patching a projection: tried again", "error", err)
-				t.status.add(what) // behind all others
+				s.cfg.Log.Debug("patching a projection: tried again", "error", err)
+				s.projections.add(what) // behind all others
 				break
 			}
 		}
 	}
 }
 
-func (t *term) showProgress(ctx context.Context, key queue.RunKey) (sent bool, err error) {
-	run := t.cachedRun(key)
-	if run == nil || run.Status.Phase.Ended() || run.Status.Controller != "" && run.Status.Controller != t.ID {
+func (s *statusWriter) showProgress(ctx context.Context, key queue.RunKey) (sent bool, err error) {
+	run := s.cached.cachedRun(key)
+	if run == nil || run.Status.Phase.Ended() || run.Status.Controller != "" && run.Status.Controller != s.cfg.ID {
 		return false, nil
 	}
-	row, found, err := t.db.RunByUID(ctx, string(key))
+	row, found, err := s.db.RunByUID(ctx, string(key))
 	if err != nil || v1alpha1.RunPhase(row.Phase).Ended() {
 		return false, err
 	}
 	if !found || run.Status.Controller == "" {
-		return t.showTrouble(ctx, run)
+		return s.showTrouble(ctx, run)
 	}
-	at, err := t.db.Standing(ctx, row.ID, t.now(), tasksNamed)
+	at, err := s.db.Standing(ctx, row.ID, s.now(), tasksNamed)
 	if err != nil {
 		return false, err
 	}
-	failed, err := t.db.FailedTasks(ctx, row.ID, min(tasksNamed, row.Counts.Failed))
+	failed, err := s.db.FailedTasks(ctx, row.ID, min(tasksNamed, row.Counts.Failed))
 	if err != nil {
 		return false, err
 	}
-	status := t.project(row, run)
+	status := s.project(row, run)
 	standsAt(&status, row, at, failed)
-	trouble := t.runTroubles.condition(key, t.now())
+	trouble := s.troubles.condition(key, s.now())
 	setCondition(&status.Conditions, v1alpha1.ConditionReconciled, trouble, run.Generation)
 	if says(run.Status.Conditions, v1alpha1.ConditionReconciled, trouble) && run.Status.Progress == status.Progress && run.Status.Reason == status.Reason && run.Status.Message == status.Message &&
 		run.Status.Tasks != nil && *run.Status.Tasks == *status.Tasks {
 		return false, nil
 	}
-	if err := t.recordStandstill(ctx, run, status); err != nil {
+	if err := s.recordStandstill(ctx, run, status); err != nil {
 		return false, err
 	}
-	_, err = t.patchStatus(ctx, run, status, run.ResourceVersion)
+	_, err = s.patchStatus(ctx, run, status, run.ResourceVersion)
 	return true, kube.IgnoreNotFound(err)
 }
 
 // showLastRun patches a DAG's newest run, unless the DAG is gone, another controller's, or shows it.
-func (t *term) showLastRun(ctx context.Context, name cache.ObjectName) (sent bool, err error) {
-	d, ok := t.dagSource.Get(name)
-	if !ok || d.Status.Controller != t.ID {
+func (s *statusWriter) showLastRun(ctx context.Context, name cache.ObjectName) (sent bool, err error) {
+	d, ok := s.cached.dags.Get(name)
+	if !ok || d.Status.Controller != s.cfg.ID {
 		return false, nil
 	}
-	newest, found, err := t.db.NewestRun(ctx, name.Namespace, name.Name)
+	newest, found, err := s.db.NewestRun(ctx, name.Namespace, name.Name)
 	if err != nil || !found {
 		return false, err
 	}
@@ -427,6 +437,6 @@ func (t *term) showLastRun(ctx context.Context, name cache.ObjectName) (sent boo
 	if err != nil {
 		return false, fmt.Errorf("encoding a last run: %w", err)
 	}
-	_, err = t.Client.KontrolerV1alpha1().DAGs(name.Namespace).Patch(ctx, name.Name, types.MergePatchType, body, metav1.PatchOptions{}, "status")
+	_, err = s.cfg.Client.KontrolerV1alpha1().DAGs(name.Namespace).Patch(ctx, name.Name, types.MergePatchType, body, metav1.PatchOptions{}, "status")
 	return true, kube.IgnoreNotFound(err)
 }

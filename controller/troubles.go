@@ -81,11 +81,21 @@ func isPassing(err error) bool {
 		errors.Is(err, context.Canceled)
 }
 
+// dagConditions sets the conditions of DAGs whose syncs fail.
+type dagConditions struct {
+	*core
+	dagTroubles, scheduleTroubles *troubles[cache.ObjectName]
+}
+
+func newDAGConditions(c *core) *dagConditions {
+	return &dagConditions{core: c, dagTroubles: newTroubles[cache.ObjectName](), scheduleTroubles: newTroubles[cache.ObjectName]()}
+}
+
 // noteDAG tells a DAG what keeps it from being reconciled, and returns the error of its sync.
-func (t *term) noteDAG(ctx context.Context, name cache.ObjectName, condition string, of *troubles[cache.ObjectName], err error) error {
-	if of.note(name, err, t.now()) {
-		if told := t.setDAGCondition(ctx, name, condition, of.condition(name, t.now())); told != nil && ctx.Err() == nil {
-			t.Log.Warn("telling a DAG why it is not reconciled", "namespace", name.Namespace, "dag", name.Name, "error", told)
+func (c *dagConditions) noteDAG(ctx context.Context, name cache.ObjectName, condition string, of *troubles[cache.ObjectName], err error) error {
+	if of.note(name, err, c.now()) {
+		if told := c.setDAGCondition(ctx, name, condition, of.condition(name, c.now())); told != nil && ctx.Err() == nil {
+			c.cfg.Log.Warn("telling a DAG why it is not reconciled", "namespace", name.Namespace, "dag", name.Name, "error", told)
 		}
 	}
 	return err
@@ -93,14 +103,14 @@ func (t *term) noteDAG(ctx context.Context, name cache.ObjectName, condition str
 
 // setDAGCondition sets or removes a condition that a DAG has only while it is False, and tells of it by an Event when it is
 // new.
-func (t *term) setDAGCondition(ctx context.Context, name cache.ObjectName, kind string, condition *metav1.Condition) error {
-	cached, ok := t.dagSource.Get(name)
+func (c *dagConditions) setDAGCondition(ctx context.Context, name cache.ObjectName, kind string, condition *metav1.Condition) error {
+	cached, ok := c.cached.dags.Get(name)
 	if !ok || says(cached.Status.Conditions, kind, condition) {
 		return nil
 	}
-	dags := t.Client.KontrolerV1alpha1().DAGs(name.Namespace)
+	dags := c.cfg.Client.KontrolerV1alpha1().DAGs(name.Namespace)
 	d, err := dags.Get(ctx, name.Name, metav1.GetOptions{})
-	if err != nil || d.Status.Controller != t.ID || says(d.Status.Conditions, kind, condition) {
+	if err != nil || d.Status.Controller != c.cfg.ID || says(d.Status.Conditions, kind, condition) {
 		return kube.IgnoreNotFound(err)
 	}
 	isNew := meta.FindStatusCondition(d.Status.Conditions, kind) == nil
@@ -115,7 +125,7 @@ func (t *term) setDAGCondition(ctx context.Context, name cache.ObjectName, kind 
 		return fmt.Errorf("patching the conditions of DAG %s: %w", name, err)
 	}
 	if condition != nil && isNew {
-		t.events.Event(d, corev1.EventTypeWarning, condition.Reason, text.Shorten(condition.Message, 1024))
+		c.events.Event(d, corev1.EventTypeWarning, condition.Reason, text.Shorten(condition.Message, 1024))
 	}
 	return nil
 }
@@ -141,13 +151,13 @@ func says(conditions []metav1.Condition, kind string, want *metav1.Condition) bo
 }
 
 // showTrouble tells a DagRun that has no row, or none that is this controller's yet, what keeps it from being admitted.
-func (t *term) showTrouble(ctx context.Context, run *v1alpha1.DagRun) (sent bool, err error) {
-	condition := t.runTroubles.condition(queue.RunKey(run.UID), t.now())
+func (s *statusWriter) showTrouble(ctx context.Context, run *v1alpha1.DagRun) (sent bool, err error) {
+	condition := s.troubles.condition(queue.RunKey(run.UID), s.now())
 	if says(run.Status.Conditions, v1alpha1.ConditionReconciled, condition) {
 		return false, nil
 	}
 	status := *run.Status.DeepCopy()
 	setCondition(&status.Conditions, v1alpha1.ConditionReconciled, condition, run.Generation)
-	_, err = t.patchStatus(ctx, run, status, run.ResourceVersion)
+	_, err = s.patchStatus(ctx, run, status, run.ResourceVersion)
 	return true, kube.IgnoreNotFound(err)
 }

@@ -44,8 +44,13 @@ const (
 	dropTries = 12
 )
 
-// workspaces is what a term knows of the claims of live runs: an entry a run, which the run's end removes.
+// workspaces makes and deletes the claims of runs. It has an entry for each live run, which the run's end removes.
 type workspaces struct {
+	*core
+	gatekeeper *gatekeeper
+	graphs     *graphs
+	backlog    *backlog
+
 	mu   sync.Mutex
 	runs map[queue.RunKey]*workspace
 }
@@ -60,41 +65,39 @@ type workspace struct {
 	waiting     map[string]struct{} // Pods without a node, to be looked at then
 }
 
-func newWorkspaces() *workspaces { return &workspaces{runs: map[queue.RunKey]*workspace{}} }
-
-func (w *workspaces) of(key queue.RunKey) *workspace {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.runs[key] == nil {
-		w.runs[key] = &workspace{waiting: map[string]struct{}{}}
+func (ws *workspaces) of(key queue.RunKey) *workspace {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	if ws.runs[key] == nil {
+		ws.runs[key] = &workspace{waiting: map[string]struct{}{}}
 	}
-	return w.runs[key]
+	return ws.runs[key]
 }
 
-func (w *workspaces) forget(key queue.RunKey) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	delete(w.runs, key)
+func (ws *workspaces) forget(key queue.RunKey) {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	delete(ws.runs, key)
 }
 
-func (w *workspaces) made(key queue.RunKey) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.runs[key] != nil && w.runs[key].made
+func (ws *workspaces) made(key queue.RunKey) bool {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	return ws.runs[key] != nil && ws.runs[key].made
 }
 
-func (w *workspaces) setMade(key queue.RunKey, made bool) {
-	entry := w.of(key)
-	w.mu.Lock()
-	defer w.mu.Unlock()
+func (ws *workspaces) setMade(key queue.RunKey, made bool) {
+	entry := ws.of(key)
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
 	entry.made = made
 }
 
 // due takes the Pods whose claim is to be looked at.
-func (w *workspaces) due(key queue.RunKey, now time.Time) map[string]struct{} {
-	w.mu.Lock()
-	entry := w.runs[key]
-	w.mu.Unlock()
+func (ws *workspaces) due(key queue.RunKey, now time.Time) map[string]struct{} {
+	ws.mu.Lock()
+	entry := ws.runs[key]
+	ws.mu.Unlock()
 	if entry == nil || now.Before(entry.next) {
 		return nil
 	}
@@ -104,55 +107,55 @@ func (w *workspaces) due(key queue.RunKey, now time.Time) map[string]struct{} {
 }
 
 // lacksWorkspace reports that a run cannot have Pods before its claim is made.
-func (t *term) lacksWorkspace(row store.Run, graph *dag.Graph) bool {
-	return graph.Workspace() != nil && !t.workspaces.made(queue.RunKey(row.UID))
+func (ws *workspaces) lacksWorkspace(row store.Run, graph *dag.Graph) bool {
+	return graph.Workspace() != nil && !ws.made(queue.RunKey(row.UID))
 }
 
 // makeWorkspace sees to the run's claim before a Pod that uses it is created. Not made: the attempt is told why.
-func (t *term) makeWorkspace(ctx context.Context, row store.Run, w *v1alpha1.Workspace, c engine.Create) (made bool, err error) {
-	name := names.Workspace(t.ID, row.UID, row.Name)
+func (ws *workspaces) makeWorkspace(ctx context.Context, row store.Run, w *v1alpha1.Workspace, c engine.Create) (made bool, err error) {
+	name := names.Workspace(ws.cfg.ID, row.UID, row.Name)
 	if row.WorkspaceUID != "" {
-		return t.findWorkspace(ctx, row, name, c)
+		return ws.findWorkspace(ctx, row, name, c)
 	}
-	if !t.passGate(t.storage, row, c) {
+	if !ws.gatekeeper.passGate(ws.gatekeeper.claims, row, c) {
 		return false, nil
 	}
 	fault.Point("claim-create")
-	claims := t.Kube.CoreV1().PersistentVolumeClaims(row.Namespace)
-	claim, err := claims.Create(ctx, pod.BuildClaim(t.ID, refOf(row), w, name), metav1.CreateOptions{})
+	claims := ws.cfg.Kube.CoreV1().PersistentVolumeClaims(row.Namespace)
+	claim, err := claims.Create(ctx, pod.BuildClaim(ws.cfg.ID, refOf(row), w, name), metav1.CreateOptions{})
 	if apierrors.IsAlreadyExists(err) {
 		if claim, err = claims.Get(ctx, name, metav1.GetOptions{}); err != nil {
 			return false, fmt.Errorf("reading claim %q, which exists: %w", name, err)
 		}
-		if !t.adopts(row, claim, c) {
+		if !ws.adopts(row, claim, c) {
 			return false, nil
 		}
 	}
 	if err != nil {
-		return false, t.createFailed(row, c, t.storage, fmt.Errorf("making the workspace: %w", err))
+		return false, ws.gatekeeper.createFailed(row, c, ws.gatekeeper.claims, fmt.Errorf("making the workspace: %w", err))
 	}
 	fault.Point("claim-created")
-	t.storage.Accepted(row.Namespace, templateOf(row, c))
-	if err := t.db.RecordWorkspace(ctx, row.ID, string(claim.UID)); err != nil {
+	ws.gatekeeper.claims.Accepted(row.Namespace, templateOf(row, c))
+	if err := ws.db.RecordWorkspace(ctx, row.ID, string(claim.UID)); err != nil {
 		return false, err
 	}
 	fault.Point("claim-recorded")
-	t.workspaces.setMade(queue.RunKey(row.UID), true)
+	ws.setMade(queue.RunKey(row.UID), true)
 	return true, nil
 }
 
 // adopts reports whether a claim that has the workspace's name and was not recorded is the run's own, of a process that
 // ended before it could record it; else the attempt is told.
-func (t *term) adopts(row store.Run, claim *corev1.PersistentVolumeClaim, c engine.Create) bool {
+func (ws *workspaces) adopts(row store.Run, claim *corev1.PersistentVolumeClaim, c engine.Create) bool {
 	switch {
 	case pod.OwnerUID(claim) != row.UID:
-		t.refuse(row, c, engine.Refusal{Reason: engine.ReasonNameTaken, Never: true,
+		ws.gatekeeper.refuse(row, c, engine.Refusal{Reason: engine.ReasonNameTaken, Never: true,
 			Message: fmt.Sprintf("a claim %q that is not this run's has the name of its workspace", claim.Name)})
 	case claim.DeletionTimestamp != nil:
 		// No Pod has used it: it is made again when it is gone.
-		t.refuse(row, c, engine.Refusal{Reason: engine.ReasonCreateFailed,
+		ws.gatekeeper.refuse(row, c, engine.Refusal{Reason: engine.ReasonCreateFailed,
 			Message: fmt.Sprintf("claim %q of the workspace is being deleted; it is made again", claim.Name)})
-		t.runs.AddAfter(queue.RunKey(row.UID), claimRetry)
+		ws.backlog.queue.AddAfter(queue.RunKey(row.UID), claimRetry)
 	default:
 		return true
 	}
@@ -160,16 +163,16 @@ func (t *term) adopts(row store.Run, claim *corev1.PersistentVolumeClaim, c engi
 }
 
 // findWorkspace looks for the claim that the row names.
-func (t *term) findWorkspace(ctx context.Context, row store.Run, name string, c engine.Create) (found bool, err error) {
-	claim, err := t.Kube.CoreV1().PersistentVolumeClaims(row.Namespace).Get(ctx, name, metav1.GetOptions{})
+func (ws *workspaces) findWorkspace(ctx context.Context, row store.Run, name string, c engine.Create) (found bool, err error) {
+	claim, err := ws.cfg.Kube.CoreV1().PersistentVolumeClaims(row.Namespace).Get(ctx, name, metav1.GetOptions{})
 	if err != nil && !apierrors.IsNotFound(err) {
 		return false, fmt.Errorf("reading claim %q of the workspace: %w", name, err)
 	}
 	if err != nil || isLost(row, claim) {
-		t.refuse(row, c, engine.Refusal{Reason: engine.ReasonCreateRefused, Never: true, Message: workspaceLost(name)})
+		ws.gatekeeper.refuse(row, c, engine.Refusal{Reason: engine.ReasonCreateRefused, Never: true, Message: workspaceLost(name)})
 		return false, nil
 	}
-	t.workspaces.setMade(queue.RunKey(row.UID), true)
+	ws.setMade(queue.RunKey(row.UID), true)
 	return true, nil
 }
 
@@ -184,7 +187,7 @@ func workspaceLost(name string) string {
 
 // gatherClaim adds to Pods without a node what their claim waits for. A scheduler only says that they wait for it, or
 // nothing while a volume is provisioned. If the claim is lost, the Pods fail.
-func (t *term) gatherClaim(ctx context.Context, row store.Run, f *facts, now time.Time) {
+func (ws *workspaces) gatherClaim(ctx context.Context, row store.Run, f *facts, now time.Time) {
 	if f.graph.Workspace() == nil || row.WorkspaceUID == "" {
 		return
 	}
@@ -196,7 +199,7 @@ func (t *term) gatherClaim(ctx context.Context, row store.Run, f *facts, now tim
 			isUnschedulable = isUnschedulable || p.Waits != nil
 		}
 	}
-	w := t.workspaces.of(queue.RunKey(row.UID))
+	w := ws.of(queue.RunKey(row.UID))
 	if len(pods) == 0 || w.bound && !isUnschedulable {
 		return
 	}
@@ -206,11 +209,11 @@ func (t *term) gatherClaim(ctx context.Context, row store.Run, f *facts, now tim
 		w.next = now.Add(bindGrace)
 	default:
 		w.next = now.Add(bindEvery)
-		if t.readWorkspace(ctx, row, w); w.bound {
+		if ws.readWorkspace(ctx, row, w); w.bound {
 			return
 		}
 		if w.lost {
-			t.workspaces.setMade(queue.RunKey(row.UID), false) // the next attempt fails before it has a Pod
+			ws.setMade(queue.RunKey(row.UID), false) // the next attempt fails before it has a Pod
 		}
 	}
 	for _, name := range pods {
@@ -235,11 +238,11 @@ func (w *workspace) explain(wait *engine.Wait) *engine.Wait {
 }
 
 // readWorkspace reads a run's claim and, where it is not bound, why. That it cannot be read is told in place of it.
-func (t *term) readWorkspace(ctx context.Context, row store.Run, w *workspace) {
+func (ws *workspaces) readWorkspace(ctx context.Context, row store.Run, w *workspace) {
 	ctx, cancel := context.WithTimeout(ctx, liveReadTimeout)
 	defer cancel()
-	name := names.Workspace(t.ID, row.UID, row.Name)
-	claim, err := t.Kube.CoreV1().PersistentVolumeClaims(row.Namespace).Get(ctx, name, metav1.GetOptions{})
+	name := names.Workspace(ws.cfg.ID, row.UID, row.Name)
+	claim, err := ws.cfg.Kube.CoreV1().PersistentVolumeClaims(row.Namespace).Get(ctx, name, metav1.GetOptions{})
 	w.bound, w.lost, w.why = false, false, ""
 	switch {
 	case apierrors.IsNotFound(err), err == nil && isLost(row, claim):
@@ -249,13 +252,13 @@ func (t *term) readWorkspace(ctx context.Context, row store.Run, w *workspace) {
 	case claim.Status.Phase == corev1.ClaimBound:
 		w.bound = true
 	default:
-		w.why = fmt.Sprintf("claim %s: %s", name, t.whyUnbound(ctx, claim))
+		w.why = fmt.Sprintf("claim %s: %s", name, ws.whyUnbound(ctx, claim))
 	}
 }
 
 // whyUnbound is why a claim is not bound, as its Events tell it.
-func (t *term) whyUnbound(ctx context.Context, claim *corev1.PersistentVolumeClaim) string {
-	list, err := t.Kube.CoreV1().Events(claim.Namespace).List(ctx, metav1.ListOptions{
+func (ws *workspaces) whyUnbound(ctx context.Context, claim *corev1.PersistentVolumeClaim) string {
+	list, err := ws.cfg.Kube.CoreV1().Events(claim.Namespace).List(ctx, metav1.ListOptions{
 		FieldSelector: fields.OneTermEqualSelector("involvedObject.uid", string(claim.UID)).String(), Limit: bindEvents,
 	})
 	if err != nil {
@@ -298,30 +301,30 @@ func lastSeen(event *corev1.Event) time.Time {
 
 // dropWorkspace deletes the claim of a run that has ended, unless it is to be kept: then, or if it cannot be deleted, it goes
 // with its owner, the DagRun. That a DagRun has not been told its end is the memory of what is to be deleted.
-func (t *term) dropWorkspace(ctx context.Context, row store.Run, run *v1alpha1.DagRun) error {
-	if refused(row) || run.Status.Controller != t.ID {
+func (ws *workspaces) dropWorkspace(ctx context.Context, row store.Run, run *v1alpha1.DagRun, tries int) error {
+	if refused(row) || run.Status.Controller != ws.cfg.ID {
 		return nil
 	}
-	keeps, err := t.keepsWorkspace(ctx, row)
+	keeps, err := ws.keepsWorkspace(ctx, row)
 	if err != nil || keeps {
 		return err
 	}
-	name := names.Workspace(t.ID, row.UID, row.Name)
-	err = t.deleteClaim(ctx, row, name)
+	name := names.Workspace(ws.cfg.ID, row.UID, row.Name)
+	err = ws.deleteClaim(ctx, row, name)
 	switch {
 	case err == nil:
 		return nil
-	case !apierrors.IsForbidden(err) && !apierrors.IsInvalid(err) && t.finalStatus.NumRequeues(queue.RunKey(row.UID)) < dropTries:
+	case !apierrors.IsForbidden(err) && !apierrors.IsInvalid(err) && tries < dropTries:
 		return fmt.Errorf("deleting claim %q of the workspace: %w", name, err)
 	}
-	t.events.Event(run, corev1.EventTypeWarning, "WorkspaceKept", text.Shorten(fmt.Sprintf("claim %q cannot be deleted and stays until the DagRun is: %v", name, err), 1024))
+	ws.events.Event(run, corev1.EventTypeWarning, "WorkspaceKept", text.Shorten(fmt.Sprintf("claim %q cannot be deleted and stays until the DagRun is: %v", name, err), 1024))
 	return nil
 }
 
 // keepsWorkspace reports that a run that has ended has no claim to delete, or that the claim stays. Whether a version that
 // cannot be read wants that is not known: the claim of a failed run stays then, as nothing brings it back.
-func (t *term) keepsWorkspace(ctx context.Context, row store.Run) (bool, error) {
-	graph, err := t.graph(ctx, row.VersionID)
+func (ws *workspaces) keepsWorkspace(ctx context.Context, row store.Run) (bool, error) {
+	graph, err := ws.graphs.graph(ctx, row.VersionID)
 	if errors.Is(err, errUnreadable) {
 		return row.Phase == engine.RunFailed, nil
 	}
@@ -333,8 +336,8 @@ func (t *term) keepsWorkspace(ctx context.Context, row store.Run) (bool, error) 
 }
 
 // deleteClaim deletes the claim that is recorded, or one that a process made which ended before it could record it.
-func (t *term) deleteClaim(ctx context.Context, row store.Run, name string) error {
-	claims, uid := t.Kube.CoreV1().PersistentVolumeClaims(row.Namespace), row.WorkspaceUID
+func (ws *workspaces) deleteClaim(ctx context.Context, row store.Run, name string) error {
+	claims, uid := ws.cfg.Kube.CoreV1().PersistentVolumeClaims(row.Namespace), row.WorkspaceUID
 	if uid == "" {
 		claim, err := claims.Get(ctx, name, metav1.GetOptions{})
 		if apierrors.IsNotFound(err) || err == nil && pod.OwnerUID(claim) != row.UID {

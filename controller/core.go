@@ -1,0 +1,65 @@
+package controller
+
+import (
+	"context"
+	"errors"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/tools/record"
+
+	"kontroler/controller/logs"
+	"kontroler/controller/podevents"
+	"kontroler/controller/queue"
+	"kontroler/controller/retention"
+	"kontroler/controller/schedule"
+	"kontroler/controller/webhook"
+	"kontroler/store"
+)
+
+// core is what every part of a term uses: configuration, caches, the database and its clock, and the rooms.
+type core struct {
+	cfg       *Config
+	cached    *caches
+	db        *store.Leader
+	clock     *clock
+	events    record.EventRecorder
+	fail      context.CancelCauseFunc // ends the term; the first error counts
+	notices   *outageNotices
+	scheduler *schedule.Scheduler
+	retention *retention.Cleaner
+	notifier  *webhook.Notifier
+	logs      *logs.Keeper
+	podEvents *podevents.Keeper
+}
+
+// backlog is the runs to sync, with what changed of them.
+type backlog struct {
+	queue   *queue.Queue[queue.RunKey]
+	pending *pending
+	// alarms are when runs are due: a deadline, a timeout, a retry.
+	alarms *queue.Alarms[queue.RunKey]
+	// slots are the Pods that may live at the same time. A run that gets one is enqueued.
+	slots *queue.Slots
+}
+
+func newBacklog(cfg *Config) *backlog {
+	b := &backlog{pending: newPending(), alarms: queue.NewAlarms[queue.RunKey]()}
+	b.queue = queue.NewOrdered("runs", cfg.Metrics, queue.NewPriority(b.pending.isUrgent))
+	b.slots = queue.NewSlots(cfg.MaxPods, func(key queue.RunKey) {
+		b.pending.slotReserved(key)
+		b.queue.Add(key)
+	})
+	return b
+}
+
+// failed logs the error of a sync. An error that says that another leader has taken over ends the term.
+func (c *core) failed(err error) {
+	switch {
+	case errors.Is(err, store.ErrFenced):
+		c.fail(err)
+	case apierrors.IsConflict(err):
+		c.cfg.Log.Debug("will be synced again", "error", err)
+	default:
+		c.cfg.Log.Warn("will be synced again", "error", err)
+	}
+}

@@ -1,0 +1,87 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"kontroler/controller/engine"
+	"kontroler/controller/kube"
+	"kontroler/controller/queue"
+	"kontroler/controller/text"
+	"kontroler/controller/wait"
+	"kontroler/store"
+)
+
+// probeEvery is how often it is checked whether a probe is due.
+const probeEvery = 250 * time.Millisecond
+
+// gatekeeper holds back creates in namespaces that refuse them, and sorts refusals.
+type gatekeeper struct {
+	*core
+	backlog *backlog
+	pods    *queue.Gates
+	// claims are the gates of workspaces, which have quotas of their own.
+	claims *queue.Gates
+}
+
+// passGate reports whether a create may be sent. If not, the attempt waits, and shows once why.
+func (k *gatekeeper) passGate(gates *queue.Gates, row store.Run, c engine.Create) bool {
+	why, pass := gates.Pass(row.Namespace, queue.RunKey(row.UID), templateOf(row, c))
+	if !pass && c.Reason != why.Reason {
+		k.refuse(row, c, why)
+	}
+	return pass
+}
+
+func templateOf(row store.Run, c engine.Create) queue.Template {
+	return queue.Template{Version: row.VersionID, Task: c.Task}
+}
+
+// createFailed sorts the errors of a create. A refusal is for the engine to judge; anything else is returned and retried.
+// gates are those of the object that was to be created: the Pod, or its workspace.
+func (k *gatekeeper) createFailed(row store.Run, c engine.Create, gates *queue.Gates, err error) error {
+	// Without the name of the Pod the text is the same for every attempt.
+	refusal := engine.Refusal{Message: text.Shorten(strings.ReplaceAll(err.Error(), strconv.Quote(c.PodName)+" ", ""), 1024)}
+	switch {
+	// The one error text that is matched: only the text tells an exceeded quota from any other 403.
+	case apierrors.IsForbidden(err) && strings.Contains(err.Error(), "exceeded quota"):
+		refusal.Reason = engine.ReasonQuotaExceeded
+	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause), apierrors.IsNotFound(err):
+		refusal.Reason = engine.ReasonNamespaceTerminating
+	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err), apierrors.IsRequestEntityTooLargeError(err):
+		refusal.Reason, refusal.Never = engine.ReasonCreateRefused, true
+	case kube.IsServerFault(err):
+		refusal.Reason = engine.ReasonCreateFailed
+	case kube.IsRefusal(err) && !apierrors.IsUnauthorized(err):
+		refusal.Reason = engine.ReasonCreateRefused
+	default:
+		return fmt.Errorf("creating pod %q: %w", c.PodName, err)
+	}
+	if !refusal.Never {
+		gates.Refused(row.Namespace, queue.RunKey(row.UID), templateOf(row, c), refusal, k.now())
+	}
+	if refusal.Never || c.Reason != refusal.Reason {
+		k.refuse(row, c, refusal)
+	}
+	return nil
+}
+
+// refuse leaves a refusal to the next sync.
+func (k *gatekeeper) refuse(row store.Run, c engine.Create, r engine.Refusal) {
+	k.backlog.pending.refused(queue.RunKey(row.UID), c.PodName, r)
+	k.backlog.queue.Add(queue.RunKey(row.UID))
+}
+
+// probeNamespaces probes the namespaces that refuse creates, until ctx ends.
+func (k *gatekeeper) probeNamespaces(ctx context.Context) {
+	for wait.For(ctx, probeEvery) {
+		k.pods.Probe(k.now())
+		k.claims.Probe(k.now())
+	}
+}

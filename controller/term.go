@@ -1,0 +1,248 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/tools/cache"
+
+	"kontroler/apis/kontroler/v1alpha1"
+	"kontroler/controller/informer"
+	"kontroler/controller/leader"
+	"kontroler/controller/logs"
+	"kontroler/controller/pod"
+	"kontroler/controller/podevents"
+	"kontroler/controller/queue"
+	"kontroler/controller/retention"
+	"kontroler/controller/schedule"
+	"kontroler/controller/wait"
+	"kontroler/controller/webhook"
+	"kontroler/store"
+)
+
+// term is one leadership. Everything in it may be lost at any instant.
+type term struct {
+	*core
+	backlog    *backlog
+	gatekeeper *gatekeeper
+	rush       *rush
+	conditions *dagConditions
+	dags       *dagReconciler
+	admissions *admitter
+	runs       *runReconciler
+	pods       *podFinisher
+	status     *statusWriter
+	releases   *releaser
+}
+
+// newTerm makes the parts of a term. fail ends it.
+func newTerm(controller *Controller, db *store.Leader, fail context.CancelCauseFunc) *term {
+	c := &core{
+		cfg: &controller.cfg, cached: controller.cached, db: db, clock: newClock(), events: controller.events, fail: fail,
+		notices: controller.notices,
+	}
+	metrics := c.cfg.Metrics
+	t := &term{core: c, backlog: newBacklog(c.cfg), rush: &rush{}, conditions: newDAGConditions(c)}
+	t.gatekeeper = &gatekeeper{core: c, backlog: t.backlog,
+		pods: queue.NewGates(t.backlog.queue.Add), claims: queue.NewGates(t.backlog.queue.Add)}
+	graphs := &graphs{core: c, cache: newGraphCache(graphBytesCached)}
+	workspaces := &workspaces{core: c, gatekeeper: t.gatekeeper, graphs: graphs, backlog: t.backlog, runs: map[queue.RunKey]*workspace{}}
+	t.dags = newDAGReconciler(c, graphs, t.conditions)
+	t.status = &statusWriter{core: c, queue: queue.New[queue.RunKey]("ends", metrics), projections: newProjections(),
+		troubles: newTroubles[queue.RunKey](), workspaces: workspaces, rush: t.rush}
+	t.pods = &podFinisher{core: c, queue: queue.New[cache.ObjectName]("pods", metrics),
+		postponed: queue.New[cache.ObjectName]("over", metrics), released: informer.NewUIDSet(), inProgress: informer.NewUIDSet(),
+		backlog: t.backlog, rush: t.rush}
+	t.admissions = &admitter{core: c, queue: queue.New[queue.RunKey]("admissions", metrics), dags: t.dags, status: t.status, backlog: t.backlog}
+	t.runs = &runReconciler{core: c, backlog: t.backlog, graphs: graphs, workspaces: workspaces,
+		gatherer:  &gatherer{core: c, gatekeeper: t.gatekeeper, workspaces: workspaces, deletions: newDeletions()},
+		podWriter: &podWriter{core: c, gatekeeper: t.gatekeeper, workspaces: workspaces, backlog: t.backlog},
+		status:    t.status, pods: t.pods, admissions: t.admissions}
+	t.admissions.runs = t.runs
+	t.releases = &releaser{core: c, queue: queue.New[releaseKey]("releases", metrics)}
+	c.scheduler, c.retention, c.podEvents = t.newScheduler(), t.newCleaner(), t.newPodEvents()
+	c.notifier, c.logs = t.newNotifier(controller.guard, graphs), t.newLogs(graphs)
+	t.rush.isBusy = func() bool {
+		waiting := c.scheduler.Len() + t.admissions.queue.Len() + t.backlog.queue.Len()
+		return waiting > c.cfg.Workers && !t.backlog.queue.ShuttingDown()
+	}
+	return t
+}
+
+// newPodEvents makes the Keeper that stores the Events of this term's Pods.
+func (t *term) newPodEvents() *podevents.Keeper {
+	return podevents.New(podevents.Config{
+		Events: t.cfg.Kube.CoreV1(), Database: t.db, ControllerID: t.cfg.ID, Namespaces: t.cfg.namespaces(), CachedPod: t.cached.cachedPod,
+		Enqueue: t.backlog.touched, Fenced: t.fail, Now: t.now, Metrics: t.cfg.Metrics, Log: t.cfg.Log,
+	})
+}
+
+// newScheduler makes the scheduler of a term.
+func (t *term) newScheduler() *schedule.Scheduler {
+	return schedule.New(schedule.Config{
+		DB: t.db, Client: t.cfg.Client, ControllerID: t.cfg.ID, Since: t.cfg.Since, StatusWorkers: t.cfg.Workers,
+		Now: t.now, Log: t.cfg.Log, Events: t.events, Metrics: t.cfg.Metrics,
+		CachedDAG: t.cached.dags.Get, CachedRun: t.cached.cachedRun, SetCondition: t.conditions.setDAGCondition,
+		Synced: func(ctx context.Context, dag cache.ObjectName, err error) {
+			_ = t.conditions.noteDAG(ctx, dag, v1alpha1.DAGScheduled, t.conditions.scheduleTroubles, err)
+		},
+		Failed: t.failed, Retire: func(key queue.RunKey) { t.retention.RunFreed(key) }, MakeWay: t.rush.makeWay,
+	})
+}
+
+// newCleaner makes the retention of a term.
+func (t *term) newCleaner() *retention.Cleaner {
+	return retention.New(retention.Config{
+		Client: t.cfg.Client, History: t.db, DAGs: &t.cached.dags, DagRuns: &t.cached.dagRuns, Pods: &t.cached.pods, ControllerID: t.cfg.ID,
+		HistoryRetention: t.cfg.HistoryRetention, Now: t.now, Failed: t.failed, Metrics: t.cfg.Metrics, Log: t.cfg.Log,
+	})
+}
+
+// newNotifier makes the notifier of a term.
+func (t *term) newNotifier(guard webhook.Guard, graphs *graphs) *webhook.Notifier {
+	return webhook.New(webhook.Config{
+		Outbox: t.db, Kube: t.cfg.Kube, ControllerID: t.cfg.ID, Guard: guard, Webhook: graphs.webhook, DAG: t.cached.dags.Get,
+		Events: t.events, Now: t.now, Failed: t.failed, Metrics: t.cfg.Metrics, Log: t.cfg.Log,
+	})
+}
+
+// newLogs makes the Keeper that stores the logs of a term.
+func (t *term) newLogs(graphs *graphs) *logs.Keeper {
+	return logs.New(logs.Config{
+		Kube: t.cfg.Kube.CoreV1(), DB: t.db, Pods: &t.cached.pods, Limit: t.cfg.LogLimit, Policy: graphs.logPolicy,
+		Enqueue: t.pods.queue.Add, EnqueueAfter: t.pods.queue.AddAfter,
+		Failed: t.failed, Now: t.now, Metrics: t.cfg.Metrics, Log: t.cfg.Log,
+	})
+}
+
+// resume enqueues every live run, and the objects that were deleted while nobody led. It needs the rows and a fresh list,
+// nothing else. Partitions are made before the first write. If something holds the table, as a backup does, the default
+// partition takes the rows.
+func (t *term) resume(ctx context.Context) error {
+	if err := t.readClock(ctx); err != nil {
+		return err
+	}
+	if err := t.db.Maintain(ctx, t.now()); errors.Is(err, store.ErrConflict) || store.IsUnavailable(err) {
+		t.cfg.Log.Warn("maintaining the database failed; next try in a minute", "error", err)
+	} else if err != nil {
+		return fmt.Errorf("maintaining the database: %w", err)
+	}
+	t.cached.pods.All(func(p *corev1.Pod) {
+		if pod.IsLive(p) {
+			t.backlog.slots.Seen(cache.MetaObjectToName(p))
+		}
+	})
+	for after, more := int64(0), true; more; {
+		keys, err := t.db.LiveRuns(ctx, leader.Shard, after, resumePage)
+		if err != nil {
+			return fmt.Errorf("listing live runs: %w", err)
+		}
+		for _, key := range keys {
+			after = key.ID
+			if !t.cfg.watches(key.Namespace) {
+				t.cfg.Log.Warn("run is in a namespace outside --namespaces; it stays paused until that namespace is included",
+					"namespace", key.Namespace, "run", key.Name)
+				continue
+			}
+			t.backlog.pending.full(queue.RunKey(key.UID))
+			t.backlog.queue.Add(queue.RunKey(key.UID))
+		}
+		more = len(keys) == resumePage
+	}
+	if err := resumeDeleted(ctx, t.cfg, t.db.DAGs, &t.cached.dags, t.dags.queue); err != nil {
+		return err
+	}
+	return resumeDeleted(ctx, t.cfg, t.db.DagTasks, &t.cached.dagTasks, t.dags.taskQueue)
+}
+
+// resumeDeleted enqueues the objects of a kind that have a row and no longer exist.
+func resumeDeleted[T informer.Object](
+	ctx context.Context, cfg *Config, list func(context.Context, int64, int) ([]store.ObjectKey, error),
+	cached *informer.Set[T], deleted *queue.Queue[cache.ObjectName],
+) error {
+	for after, more := int64(0), true; more; {
+		keys, err := list(ctx, after, resumePage)
+		if err != nil {
+			return err
+		}
+		for _, key := range keys {
+			name := cache.NewObjectName(key.Namespace, key.Name)
+			if _, exists := cached.Get(name); !exists && cfg.watches(key.Namespace) {
+				deleted.Add(name)
+			}
+			after = key.ID
+		}
+		more = len(keys) == resumePage
+	}
+	return nil
+}
+
+// resumePage is how many rows a start reads at once.
+const resumePage = 1000
+
+// work runs the goroutines of the term until ctx ends, then drains them.
+func (t *term) work(ctx context.Context) {
+	working, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	var workers, loops sync.WaitGroup
+	start := func(n int, run func()) {
+		for range n {
+			workers.Go(run)
+		}
+	}
+	start(t.cfg.Workers, func() { t.admissions.queue.Work(working, t.admissions.syncAdmission, t.failed) })
+	start(t.cfg.Workers, func() { t.backlog.queue.Work(working, t.runs.syncRun, t.failed) })
+	start(4, func() { t.dags.queue.Work(working, t.dags.syncDAG, t.failed) })
+	start(4, func() { t.dags.taskQueue.Work(working, t.dags.syncTask, t.failed) })
+	t.scheduler.Start(working, start)
+	start(t.cfg.Workers+logs.ReadsAtOnce, func() { t.pods.queue.Work(working, t.pods.reap, t.failed) })
+	start(t.cfg.Workers, func() { t.status.queue.Work(working, t.status.syncFinalStatus, t.failed) })
+	start(t.cfg.Workers, func() { t.pods.postponed.Work(working, t.pods.reapOver, t.failed) })
+	start(releaseWorkers, func() { t.releases.queue.Work(working, t.releases.syncRelease, t.failed) })
+	start(1, func() { t.notifier.Run(ctx, working) })
+	start(1, func() { t.retention.Run(ctx, working) })
+	for _, loop := range []func(context.Context){
+		func(ctx context.Context) { t.backlog.alarms.Watch(ctx, t.now, t.backlog.queue.Add) },
+		t.scheduler.Run, t.dags.watchClaims, t.status.projectProgress, t.status.correctOutage, t.maintain, t.podEvents.Run,
+		t.db.Notify, t.logs.Run, t.gatekeeper.probeNamespaces,
+	} {
+		loops.Go(func() { loop(ctx) })
+	}
+	<-ctx.Done()
+	t.shutDown()
+	drained := make(chan struct{})
+	go func() { workers.Wait(); close(drained) }()
+	select {
+	case <-drained:
+	case <-time.After(10 * time.Second):
+		stop()
+		<-drained
+	}
+	loops.Wait()
+}
+
+// shutDown ends the queues. The next term enqueues what is left.
+func (t *term) shutDown() {
+	for _, queue := range []interface{ ShutDown() }{
+		t.admissions.queue, t.backlog.queue, t.dags.queue, t.dags.taskQueue, t.scheduler, t.pods.queue, t.pods.postponed,
+		t.status.queue, t.retention, t.releases.queue,
+	} {
+		queue.ShutDown()
+	}
+}
+
+// maintain reads the clock and makes the partitions of the coming month, every minute.
+func (t *term) maintain(ctx context.Context) {
+	for wait.For(ctx, time.Minute) {
+		if err := t.readClock(ctx); err != nil && ctx.Err() == nil {
+			t.failed(err)
+		}
+		if err := t.db.Maintain(ctx, t.now()); err != nil && ctx.Err() == nil {
+			t.failed(fmt.Errorf("maintaining the database: %w", err))
+		}
+	}
+}
