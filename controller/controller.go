@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"kontroler/controller/metrics"
 	"context"
 	"errors"
 	"fmt"
@@ -54,7 +55,7 @@ type Config struct {
 	Writes func() uint64
 	// DatabaseAway says since when the database has not answered.
 	DatabaseAway func() (since time.Time, away bool)
-	Metrics      *Metrics
+	Metrics      *metrics.Metrics
 	Log          *slog.Logger
 }
 

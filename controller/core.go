@@ -1,8 +1,10 @@
 package controller
 
 import (
+	"kontroler/controller/clock"
 	"context"
 	"errors"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/tools/record"
@@ -21,7 +23,7 @@ type core struct {
 	cfg       *Config
 	cached    *caches
 	db        *store.Leader
-	clock     *clock
+	clock     *clock.Clock
 	events    record.EventRecorder
 	fail      context.CancelCauseFunc // ends the term; the first error counts
 	notices   *outageNotices
@@ -63,3 +65,6 @@ func (c *core) failed(err error) {
 		c.cfg.Log.Warn("will be synced again", "error", err)
 	}
 }
+
+// now is the time of the database, by which everything is due.
+func (c *core) now() time.Time { return c.clock.Now() }

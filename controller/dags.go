@@ -21,6 +21,7 @@ import (
 	"kontroler/controller/fault"
 	"kontroler/controller/queue"
 	"kontroler/controller/text"
+	"kontroler/controller/versions"
 	"kontroler/store"
 )
 
@@ -49,7 +50,7 @@ var (
 type dagReconciler struct {
 	*core
 	queue, taskQueue *queue.Queue[cache.ObjectName] // of DAGs, of DagTasks
-	graphs           *graphs
+	graphs           *versions.Loader
 	conditions       *dagConditions
 	versions         *versionCache
 	leases           *otherLeases
@@ -57,7 +58,7 @@ type dagReconciler struct {
 	dagLocks, taskLocks *nameLocks
 }
 
-func newDAGReconciler(c *core, graphs *graphs, conditions *dagConditions) *dagReconciler {
+func newDAGReconciler(c *core, graphs *versions.Loader, conditions *dagConditions) *dagReconciler {
 	return &dagReconciler{
 		core: c, graphs: graphs, conditions: conditions, versions: newVersionCache(), leases: newOtherLeases(),
 		queue: queue.New[cache.ObjectName]("dags", c.cfg.Metrics), taskQueue: queue.New[cache.ObjectName]("dagtasks", c.cfg.Metrics),
@@ -108,7 +109,7 @@ func (r *dagReconciler) compileDAG(ctx context.Context, key cache.ObjectName) (*
 	c := &compiled{dag: d}
 	if version, ok := r.versions.get(key, d); ok {
 		c.version = version
-		if c.graph, err = r.graphs.graph(ctx, version.ID); err == nil || !errors.Is(err, errUnreadable) {
+		if c.graph, err = r.graphs.Load(ctx, version.ID); err == nil || !errors.Is(err, versions.ErrUnreadable) {
 			return c, err
 		}
 	}

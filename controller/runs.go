@@ -16,6 +16,7 @@ import (
 	"kontroler/controller/informer"
 	"kontroler/controller/pod"
 	"kontroler/controller/queue"
+	"kontroler/controller/versions"
 	"kontroler/store"
 )
 
@@ -29,7 +30,7 @@ const (
 type runReconciler struct {
 	*core
 	backlog    *backlog
-	graphs     *graphs
+	graphs     *versions.Loader
 	workspaces *workspaces
 	gatherer   *gatherer
 	podWriter  *podWriter
@@ -135,7 +136,7 @@ func (o order) stops(row store.Run, now time.Time) bool {
 // advance gathers, decides, commits, acts.
 func (r *runReconciler) advance(ctx context.Context, row store.Run, dagRun *v1alpha1.DagRun, changes *pendingChanges) error {
 	key, now, order := queue.RunKey(row.UID), r.now(), orderOf(dagRun)
-	graph, unreadable, err := r.graphs.runGraph(ctx, row, order.stops(row, now))
+	graph, unreadable, err := r.graphs.LoadForRun(ctx, row.VersionID, row.Counts.Total, order.stops(row, now))
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"kontroler/controller/metrics"
 	"fmt"
 	"testing"
 	"time"
@@ -10,7 +11,7 @@ import (
 
 // Runs that end before their deadline leave nothing behind: a year is the longest.
 func TestAlarmsOfEndedRuns(t *testing.T) {
-	backlog := newBacklog(&Config{MaxPods: 1, Metrics: NewMetrics()})
+	backlog := newBacklog(&Config{MaxPods: 1, Metrics: metrics.New()})
 	defer backlog.queue.ShutDown()
 	runs := &runReconciler{core: &core{}, backlog: backlog, workspaces: &workspaces{}}
 	year := time.Now().AddDate(1, 0, 0)

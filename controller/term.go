@@ -11,6 +11,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"kontroler/apis/kontroler/v1alpha1"
+	"kontroler/controller/clock"
 	"kontroler/controller/informer"
 	"kontroler/controller/leader"
 	"kontroler/controller/logs"
@@ -19,6 +20,7 @@ import (
 	"kontroler/controller/queue"
 	"kontroler/controller/retention"
 	"kontroler/controller/schedule"
+	"kontroler/controller/versions"
 	"kontroler/controller/wait"
 	"kontroler/controller/webhook"
 	"kontroler/store"
@@ -42,14 +44,14 @@ type term struct {
 // newTerm makes the parts of a term. fail ends it.
 func newTerm(controller *Controller, db *store.Leader, fail context.CancelCauseFunc) *term {
 	c := &core{
-		cfg: &controller.cfg, cached: controller.cached, db: db, clock: newClock(), events: controller.events, fail: fail,
+		cfg: &controller.cfg, cached: controller.cached, db: db, clock: clock.New(), events: controller.events, fail: fail,
 		notices: controller.notices,
 	}
 	metrics := c.cfg.Metrics
 	t := &term{core: c, backlog: newBacklog(c.cfg), rush: &rush{}, conditions: newDAGConditions(c)}
 	t.gatekeeper = &gatekeeper{core: c, backlog: t.backlog,
 		pods: queue.NewGates(t.backlog.queue.Add), claims: queue.NewGates(t.backlog.queue.Add)}
-	graphs := &graphs{core: c, cache: newGraphCache(graphBytesCached)}
+	graphs := versions.New(db, versions.CacheBytes)
 	workspaces := &workspaces{core: c, gatekeeper: t.gatekeeper, graphs: graphs, backlog: t.backlog, runs: map[queue.RunKey]*workspace{}}
 	t.dags = newDAGReconciler(c, graphs, t.conditions)
 	t.status = &statusWriter{core: c, queue: queue.New[queue.RunKey]("ends", metrics), projections: newProjections(),
@@ -103,17 +105,17 @@ func (t *term) newCleaner() *retention.Cleaner {
 }
 
 // newNotifier makes the notifier of a term.
-func (t *term) newNotifier(guard webhook.Guard, graphs *graphs) *webhook.Notifier {
+func (t *term) newNotifier(guard webhook.Guard, graphs *versions.Loader) *webhook.Notifier {
 	return webhook.New(webhook.Config{
-		Outbox: t.db, Kube: t.cfg.Kube, ControllerID: t.cfg.ID, Guard: guard, Webhook: graphs.webhook, DAG: t.cached.dags.Get,
+		Outbox: t.db, Kube: t.cfg.Kube, ControllerID: t.cfg.ID, Guard: guard, Webhook: graphs.Webhook, DAG: t.cached.dags.Get,
 		Events: t.events, Now: t.now, Failed: t.failed, Metrics: t.cfg.Metrics, Log: t.cfg.Log,
 	})
 }
 
 // newLogs makes the Keeper that stores the logs of a term.
-func (t *term) newLogs(graphs *graphs) *logs.Keeper {
+func (t *term) newLogs(graphs *versions.Loader) *logs.Keeper {
 	return logs.New(logs.Config{
-		Kube: t.cfg.Kube.CoreV1(), DB: t.db, Pods: &t.cached.pods, Limit: t.cfg.LogLimit, Policy: graphs.logPolicy,
+		Kube: t.cfg.Kube.CoreV1(), DB: t.db, Pods: &t.cached.pods, Limit: t.cfg.LogLimit, Policy: graphs.LogPolicy,
 		Enqueue: t.pods.queue.Add, EnqueueAfter: t.pods.queue.AddAfter,
 		Failed: t.failed, Now: t.now, Metrics: t.cfg.Metrics, Log: t.cfg.Log,
 	})
@@ -123,7 +125,7 @@ func (t *term) newLogs(graphs *graphs) *logs.Keeper {
 // nothing else. Partitions are made before the first write. If something holds the table, as a backup does, the default
 // partition takes the rows.
 func (t *term) resume(ctx context.Context) error {
-	if err := t.readClock(ctx); err != nil {
+	if err := t.clock.ReadFrom(ctx, t.db, t.cfg.Log); err != nil {
 		return err
 	}
 	if err := t.db.Maintain(ctx, t.now()); errors.Is(err, store.ErrConflict) || store.IsUnavailable(err) {
@@ -238,7 +240,7 @@ func (t *term) shutDown() {
 // maintain reads the clock and makes the partitions of the coming month, every minute.
 func (t *term) maintain(ctx context.Context) {
 	for wait.For(ctx, time.Minute) {
-		if err := t.readClock(ctx); err != nil && ctx.Err() == nil {
+		if err := t.clock.ReadFrom(ctx, t.db, t.cfg.Log); err != nil && ctx.Err() == nil {
 			t.failed(err)
 		}
 		if err := t.db.Maintain(ctx, t.now()); err != nil && ctx.Err() == nil {

@@ -43,14 +43,3 @@ func changeStatus(transitions []transition.Transition) bool {
 	return false
 }
 
-// Committed counts the endings among transitions that were committed.
-func (m *Metrics) Committed(transitions []transition.Transition) {
-	for _, t := range transitions {
-		switch t := t.(type) {
-		case transition.AttemptEnded:
-			m.AttemptEnded(t.Phase, t.Reason)
-		case transition.RunEnded:
-			m.RunEnded(t.Phase)
-		}
-	}
-}

@@ -23,6 +23,7 @@ import (
 	"kontroler/controller/pod"
 	"kontroler/controller/queue"
 	"kontroler/controller/text"
+	"kontroler/controller/versions"
 	"kontroler/store"
 )
 
@@ -48,7 +49,7 @@ const (
 type workspaces struct {
 	*core
 	gatekeeper *gatekeeper
-	graphs     *graphs
+	graphs     *versions.Loader
 	backlog    *backlog
 
 	mu   sync.Mutex
@@ -324,8 +325,8 @@ func (ws *workspaces) dropWorkspace(ctx context.Context, row store.Run, run *v1a
 // keepsWorkspace reports that a run that has ended has no claim to delete, or that the claim stays. Whether a version that
 // cannot be read wants that is not known: the claim of a failed run stays then, as nothing brings it back.
 func (ws *workspaces) keepsWorkspace(ctx context.Context, row store.Run) (bool, error) {
-	graph, err := ws.graphs.graph(ctx, row.VersionID)
-	if errors.Is(err, errUnreadable) {
+	graph, err := ws.graphs.Load(ctx, row.VersionID)
+	if errors.Is(err, versions.ErrUnreadable) {
 		return row.Phase == engine.RunFailed, nil
 	}
 	if err != nil {

@@ -46,7 +46,7 @@ type Epochs interface {
 	TakeEpoch(ctx context.Context, shard int, holder string, atLeast int64, accept bool) (int64, error)
 }
 
-// Metrics records who leads. It is implemented by *controller.Metrics.
+// Metrics records who leads. It is implemented by *metrics.Metrics.
 type Metrics interface {
 	Epoch(epoch int64)
 	Leader(leads bool)

@@ -22,7 +22,7 @@ type Database interface {
 	KeepPodEvents(ctx context.Context, events []store.PodEvent) (kept int, err error)
 }
 
-// Metrics counts Events. *controller.Metrics implements it.
+// Metrics counts Events. *metrics.Metrics implements it.
 type Metrics interface {
 	// PodEvents adds n Events with a result: kept or dropped.
 	PodEvents(result string, n int)

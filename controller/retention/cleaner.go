@@ -29,7 +29,7 @@ type History interface {
 	TrimChanges(ctx context.Context, r store.Retention) error
 }
 
-// Metrics counts what is deleted. *controller.Metrics implements it.
+// Metrics counts what is deleted. *metrics.Metrics implements it.
 type Metrics interface {
 	queue.Metrics
 	// DagRunDeleted is called for each deleted DagRun, with the reason: ttl or limit.

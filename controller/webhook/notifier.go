@@ -38,7 +38,7 @@ type Outbox interface {
 	NoteDelivery(ctx context.Context, n store.Notification, d store.Delivery, retry time.Time) error
 }
 
-// Metrics counts deliveries. *controller.Metrics implements it.
+// Metrics counts deliveries. *metrics.Metrics implements it.
 type Metrics interface {
 	// Delivery is called for each delivery that is recorded. The result is delivered, failed (the delivery will be
 	// repeated) or parked.

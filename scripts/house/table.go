@@ -19,7 +19,7 @@ var product = []string{"apis", "controller", "store", "httpapi"}
 
 // large are types that may be larger than the limits: the flags of a main, and types that list what there is.
 var large = []string{
-	"controller/Config", "controller/Metrics", "controller/cmd/controller/config",
+	"controller/Config", "controller/metrics/Metrics", "controller/cmd/controller/config",
 }
 
 // top is everything that may lie at the top of the repository, beside dotfiles.
@@ -88,6 +88,13 @@ var house = []place{
 	{path: "controller/podlog"},
 	{path: "controller/names", tests: validation},
 	{path: "controller/text"},
+	{path: "controller/clock", may: []string{module + "/controller/fault"}},
+	{path: "controller/metrics", may: all([]string{module + "/store!", module + "/store/transition"}, prometheus)},
+	{
+		path:  "controller/versions",
+		may:   all([]string{module + "/apis", module + "/controller/text", module + "/store!"}, validation),
+		tests: ownDB,
+	},
 	{path: "controller/kube", may: all(wire, client)},
 	{path: "controller/informer", may: client},
 	{

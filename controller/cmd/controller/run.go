@@ -17,13 +17,14 @@ import (
 	"kontroler/controller/fault"
 	"kontroler/controller/install"
 	"kontroler/controller/leader"
+	"kontroler/controller/metrics"
 	"kontroler/store"
 )
 
 // runController runs until ctx ends. Its error ends the process; advice says what to do about it.
 func runController(ctx context.Context, cfg config, log *slog.Logger) error {
-	metrics := controller.NewMetrics()
-	gate := leader.NewGate(metrics.APIRequest, log, os.Exit)
+	collected := metrics.New()
+	gate := leader.NewGate(collected.APIRequest, log, os.Exit)
 	clients, err := newClients(cfg, gate)
 	if err != nil {
 		return err
@@ -37,7 +38,7 @@ func runController(ctx context.Context, cfg config, log *slog.Logger) error {
 	}
 	health := newHealth("database", "caches")
 	health.set("database", func() string { return "no answer yet" })
-	stop, err := serve(cfg, health, metrics.Handler(), log)
+	stop, err := serve(cfg, health, collected.Handler(), log)
 	if err != nil {
 		return err
 	}
@@ -50,7 +51,7 @@ func runController(ctx context.Context, cfg config, log *slog.Logger) error {
 	id := identity.ControllerID
 	elector, err := leader.New(leader.Config{
 		Leases: clients.lease.CoordinationV1(), ID: id, Namespace: leases, Holder: holder(), LeaseDuration: cfg.leaseDuration,
-		TakeAtOnce: !cfg.leaderElect, AcceptRestored: cfg.acceptRestored, Epochs: db, Metrics: metrics, Log: log,
+		TakeAtOnce: !cfg.leaderElect, AcceptRestored: cfg.acceptRestored, Epochs: db, Metrics: collected, Log: log,
 	})
 	if err != nil {
 		return err
@@ -59,7 +60,7 @@ func runController(ctx context.Context, cfg config, log *slog.Logger) error {
 	c, err := controller.New(controller.Config{
 		Kube: clients.kube, Client: clients.dags, ID: id, Since: identity.CreatedAt, Namespaces: cfg.namespaces, Class: cfg.class, LeaseNamespace: leases,
 		MaxPods: cfg.maxPods, StartGrace: cfg.startGrace, HistoryRetention: cfg.historyRetention, WebhookDeny: cfg.webhookDeny, LogLimit: cfg.logLimit,
-		Writes: gate.Writes, DatabaseAway: elector.DatabaseAway, Metrics: metrics, Log: log,
+		Writes: gate.Writes, DatabaseAway: elector.DatabaseAway, Metrics: collected, Log: log,
 	})
 	if err != nil {
 		return err
@@ -86,7 +87,7 @@ func runController(ctx context.Context, cfg config, log *slog.Logger) error {
 
 // runUninstall takes the finalizer off the Pods of the database's controller, or of all.
 func runUninstall(ctx context.Context, cfg config, log *slog.Logger) error {
-	clients, err := newClients(cfg, leader.NewGate(controller.NewMetrics().APIRequest, log, os.Exit))
+	clients, err := newClients(cfg, leader.NewGate(metrics.New().APIRequest, log, os.Exit))
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-package controller_test
+package metrics_test
 
 import (
 	"errors"
@@ -10,15 +10,15 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"kontroler/controller"
+	"kontroler/controller/metrics"
 	"kontroler/store"
 )
 
 // scrape returns the lines that metrics answers whose names begin so.
-func scrape(t *testing.T, metrics *controller.Metrics, prefix string) string {
+func scrape(t *testing.T, m *metrics.Metrics, prefix string) string {
 	t.Helper()
 	w := httptest.NewRecorder()
-	metrics.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	m.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
 	var lines []string
 	for line := range strings.Lines(w.Body.String()) {
 		if strings.HasPrefix(line, prefix) {
@@ -28,7 +28,7 @@ func scrape(t *testing.T, metrics *controller.Metrics, prefix string) string {
 	return strings.Join(lines, "\n")
 }
 
-func measure(m *controller.Metrics) {
+func measure(m *metrics.Metrics) {
 	m.SyncDone("runs", time.Millisecond, nil)
 	m.SyncDone("runs", time.Millisecond, errors.New("odd"))
 	m.SyncDone("runs", time.Millisecond, fmt.Errorf("syncing: %w", store.ErrUnavailable))
@@ -51,10 +51,10 @@ func measure(m *controller.Metrics) {
 }
 
 func TestMetrics(t *testing.T) {
-	metrics := controller.NewMetrics()
-	measure(metrics)
+	m := metrics.New()
+	measure(m)
 	var got []string
-	for line := range strings.Lines(scrape(t, metrics, "kontroler_") + "\n") {
+	for line := range strings.Lines(scrape(t, m, "kontroler_") + "\n") {
 		if !strings.Contains(line, "_bucket{") && !strings.Contains(line, "_sum") {
 			got = append(got, strings.TrimSpace(line))
 		}
@@ -83,7 +83,7 @@ func TestMetrics(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("metrics (-want +got):\n%s", diff)
 	}
-	if scrape(t, metrics, "go_goroutines") == "" || scrape(t, metrics, "process_start_time_seconds") == "" {
+	if scrape(t, m, "go_goroutines") == "" || scrape(t, m, "process_start_time_seconds") == "" {
 		t.Error("the metrics of runtime and process are missing")
 	}
 }

@@ -1,4 +1,4 @@
-package controller
+package clock
 
 import (
 	"testing"
@@ -6,7 +6,7 @@ import (
 )
 
 func TestClockIsTheDatabases(t *testing.T) {
-	c := newClock()
+	c := New()
 	local, ahead := c.read, 10*time.Minute
 	is := func(what string, local, want time.Time) {
 		t.Helper()
@@ -15,12 +15,12 @@ func TestClockIsTheDatabases(t *testing.T) {
 		}
 	}
 	is("not yet set", local, local)
-	c.set(local, local.Add(40*time.Millisecond), local.Add(ahead))
+	c.Set(local, local.Add(40*time.Millisecond), local.Add(ahead))
 	is("set half way between question and answer", local.Add(20*time.Millisecond), local.Add(ahead))
 	is("a minute later", local.Add(time.Minute), local.Add(ahead).Add(time.Minute-20*time.Millisecond))
 	later := local.Add(time.Hour)
-	c.set(later, later, later.Add(ahead).Add(500*time.Millisecond))
+	c.Set(later, later, later.Add(ahead).Add(500*time.Millisecond))
 	is("half a second is the way of the answer", later, later.Add(ahead-20*time.Millisecond))
-	c.set(later, later, later.Add(-ahead))
+	c.Set(later, later, later.Add(-ahead))
 	is("the database has moved", later, later.Add(-ahead))
 }

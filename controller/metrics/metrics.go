@@ -1,4 +1,4 @@
-package controller
+package metrics
 
 import (
 	"net/http"
@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"kontroler/store"
+	"kontroler/store/transition"
 )
 
 // Metrics is what a controller tells Prometheus, in a registry of its own. A nil *Metrics measures nothing. Label values
@@ -35,8 +36,8 @@ type Metrics struct {
 	logStreams    prometheus.Gauge
 }
 
-// NewMetrics makes the metrics, those of the Go runtime and of the process with them.
-func NewMetrics() *Metrics {
+// New makes the metrics, those of the Go runtime and of the process with them.
+func New() *Metrics {
 	registry := prometheus.NewRegistry()
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
@@ -216,4 +217,16 @@ func boolean(b bool) float64 {
 		return 1
 	}
 	return 0
+}
+
+// Committed counts the endings among transitions that were committed.
+func (m *Metrics) Committed(transitions []transition.Transition) {
+	for _, t := range transitions {
+		switch t := t.(type) {
+		case transition.AttemptEnded:
+			m.AttemptEnded(t.Phase, t.Reason)
+		case transition.RunEnded:
+			m.RunEnded(t.Phase)
+		}
+	}
 }

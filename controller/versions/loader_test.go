@@ -1,4 +1,4 @@
-package controller
+package versions
 
 import (
 	"context"
@@ -11,7 +11,6 @@ import (
 
 	"kontroler/apis/dag"
 	"kontroler/apis/kontroler/v1alpha1"
-	"kontroler/controller/engine"
 	"kontroler/store"
 	"kontroler/store/storetest"
 )
@@ -111,8 +110,8 @@ func TestGraphCacheMemory(t *testing.T) {
 	runtime.KeepAlive(c)
 }
 
-// A version that cannot be read is told from a database that cannot be read now.
-func TestRunGraph(t *testing.T) {
+// An unreadable version is distinguished from a database that cannot be read now.
+func TestLoadForRun(t *testing.T) {
 	url := storetest.URL(t)
 	db := storetest.Open(t, url)
 	leader := storetest.Lead(t, db)
@@ -149,12 +148,11 @@ func TestRunGraph(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			graphs := &graphs{core: &core{db: leader}, cache: newGraphCache(1 << 20)}
+			loader := New(leader, 1<<20)
 			if tt.ctx == nil {
 				tt.ctx = t.Context()
 			}
-			row := store.Run{VersionID: tt.version, Counts: store.Counts{Total: 7}}
-			graph, unreadable, err := graphs.runGraph(tt.ctx, row, tt.stops)
+			graph, unreadable, err := loader.LoadForRun(tt.ctx, tt.version, 7, tt.stops)
 			if !errors.Is(err, tt.err) || (err == nil) != (tt.err == nil) {
 				t.Fatalf("error %v, want %v", err, tt.err)
 			}
@@ -164,40 +162,9 @@ func TestRunGraph(t *testing.T) {
 			if err == nil && graph.Len() != tt.tasks {
 				t.Errorf("%d tasks, want %d", graph.Len(), tt.tasks)
 			}
-			if _, cached := graphs.cache.get(tt.version); cached != (err == nil && unreadable == "") {
+			if _, cached := loader.cache.get(tt.version); cached != (err == nil && unreadable == "") {
 				t.Errorf("cached: %t", cached)
 			}
 		})
-	}
-}
-
-// The end of a run whose version cannot be read says so in its row.
-func TestUnreadableVersionEnds(t *testing.T) {
-	leader := storetest.Lead(t, storetest.New(t))
-	spec := []byte(`{"task": [{"name": "a"}]}`)
-	uid := "00000000-0000-4000-8000-000000000001"
-	version, err := leader.SaveVersion(t.Context(), store.DAG{Namespace: "default", Name: "d", UID: uid, CreatedAt: time.Now()}, spec, dag.Hash(spec), 1, time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	row, err := leader.Admit(t.Context(), store.NewRun{UID: uid, Namespace: "default", Name: "r", DAGName: "d", DAGID: version.DAGID, VersionID: version.ID,
-		Parameters: []byte("[]"), CreatedAt: time.Now(), AdmittedAt: time.Now()}, []store.NewTask{{Name: "a"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	snapshot := engine.Snapshot{Graph: dag.Blank(1), Run: engineRun(row), Unreadable: "a fault", Starts: 1, Slots: 1}
-	decision, err := engine.Decide(snapshot, time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := leader.Commit(t.Context(), row.ID, decision.Transitions, nil); err != nil {
-		t.Fatal(err)
-	}
-	row, _, err = leader.RunByUID(t.Context(), uid)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if row.Phase != "Failed" || row.Stop != engine.ReasonVersionUnreadable || row.Reason != row.Stop || !strings.Contains(row.Message, "a fault") {
-		t.Errorf("the run is %s, %s: %s", row.Phase, row.Reason, row.Message)
 	}
 }

@@ -1,0 +1,75 @@
+package clock
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"kontroler/controller/fault"
+)
+
+const (
+	// tolerance is the smallest difference from the database's clock that a reading corrects. Less may be latency.
+	tolerance = time.Second
+	// warnFrom is the smallest difference between the clocks of machine and database that is logged.
+	warnFrom = 30 * time.Second
+)
+
+// Clock tells the time of the database. Between two readings it follows the monotonic clock of this process, so a step of
+// the machine's clock has no effect.
+type Clock struct {
+	mu             sync.Mutex
+	read, database time.Time // the last reading, by this process's clock and by the database's
+}
+
+// New makes a clock that tells the machine's time until it is read from the database.
+func New() *Clock {
+	now := fault.Now()
+	return &Clock{read: now, database: now}
+}
+
+// Now returns the time as PostgreSQL stores it: in UTC, with microseconds.
+func (c *Clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.at(fault.Now())
+}
+
+func (c *Clock) at(local time.Time) time.Time {
+	return c.database.Add(local.Sub(c.read)).UTC().Truncate(time.Microsecond)
+}
+
+// Set adopts a reading of the database's clock, if it differs. asked and answered are the times of the query by the clock
+// of this process.
+func (c *Clock) Set(asked, answered, database time.Time) (adopted bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	read := asked.Add(answered.Sub(asked) / 2)
+	if off := database.Sub(c.at(read)); off.Abs() <= tolerance {
+		return false
+	}
+	c.read, c.database = read, database
+	return true
+}
+
+// Database is what the clock is read from. *store.Leader implements it.
+type Database interface {
+	Clock(ctx context.Context) (time.Time, error)
+}
+
+// ReadFrom sets the clock by the database. It logs a large difference when it adopts one.
+func (c *Clock) ReadFrom(ctx context.Context, db Database, log *slog.Logger) error {
+	asked := fault.Now()
+	reading, err := db.Clock(ctx)
+	if err != nil {
+		return err
+	}
+	answered := fault.Now()
+	ahead := answered.Round(0).Sub(reading)
+	if c.Set(asked, answered, reading) && ahead.Abs() > warnFrom+answered.Sub(asked) {
+		log.Warn("the clock of this machine differs from the database's clock, which is used",
+			"ahead", ahead.Round(time.Second).String())
+	}
+	return nil
+}
