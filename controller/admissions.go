@@ -146,7 +146,7 @@ func (a *admitter) claimRun(ctx context.Context, row store.Run, run *v1alpha1.Da
 		case a.hasClaim(run, row):
 			return true, nil
 		case s.Controller != "", s.RunID != 0, s.Phase.Ended(), run.IsOtherKontrolers():
-			a.cfg.Log.Info("run is another controller's, or has ended without one", "namespace", row.Namespace, "run", row.Name, "controller", s.Controller)
+			a.cfg.Log.Info("run belongs to another controller, or ended before its claim", "namespace", row.Namespace, "run", row.Name, "controller", s.Controller)
 			return false, a.db.Discard(ctx, row.ID)
 		}
 		status := a.status.project(row, run)

@@ -22,21 +22,21 @@ import (
 const (
 	// claimVoidAfter is how long past its Lease's expiry a controller's claims are void.
 	claimVoidAfter = 5 * time.Minute
-	// claimUnchanged is how long the Lease of a controller that leads may stay as it is: many times what it is renewed after.
+	// claimUnchanged is how long the Lease of a leader may go without a change: many times its renewal interval.
 	claimUnchanged = 30 * time.Second
-	// claimsEvery is how often the claims of other controllers are looked at.
+	// claimsEvery is how often the claims of other controllers are checked.
 	claimsEvery = 10 * time.Second
 )
 
-// claim makes a DAG this controller's, if it is of its class and nobody's, or its claimant is gone. The patch carries the
-// resourceVersion: of several controllers the first wins. It returns the DAG as it then is.
+// claim claims a DAG of this controller's class that nobody has claimed, or whose claim is void. Of several controllers the
+// first patch wins. It returns the DAG as it is then.
 func (r *dagReconciler) claim(ctx context.Context, d *v1alpha1.DAG) (*v1alpha1.DAG, bool, error) {
 	mine, ofClass := d.Status.Controller == r.cfg.ID, d.Spec.ControllerClass == r.cfg.Class
 	switch {
 	case mine && ofClass:
 		return d, true, nil
 	case mine:
-		// Its class was changed: another controller's from now on. Runs that were admitted stay here.
+		// Its class was changed, so another controller may claim it. Admitted runs stay here.
 		_, err := r.patchClaim(ctx, d, "", "")
 		return d, false, err
 	case !ofClass, d.DeletionTimestamp != nil:
@@ -75,7 +75,7 @@ func (r *dagReconciler) patchClaim(ctx context.Context, d *v1alpha1.DAG, control
 	return claimed, nil
 }
 
-// claimVoid reports whether another controller's claims are void: its Lease is gone, or long past.
+// claimVoid reports whether the claims of another controller are void: its Lease is gone, or expired long ago.
 func (r *dagReconciler) claimVoid(ctx context.Context, namespace, id string) (bool, error) {
 	if namespace == "" {
 		namespace = r.cfg.LeaseNamespace
@@ -85,7 +85,7 @@ func (r *dagReconciler) claimVoid(ctx context.Context, namespace, id string) (bo
 		return true, nil
 	}
 	if apierrors.IsForbidden(err) {
-		r.cfg.Log.Warn("a controller's claims cannot be judged without permission to get its Lease", "controller", id, "namespace", namespace)
+		r.cfg.Log.Warn("cannot check whether another controller is alive: missing permission to get its Lease", "controller", id, "namespace", namespace)
 		return false, nil
 	}
 	if err != nil {
@@ -97,8 +97,8 @@ func (r *dagReconciler) claimVoid(ctx context.Context, namespace, id string) (bo
 	return r.leases.isVoid(lease, r.now()), nil
 }
 
-// otherLeases are the Leases of other controllers as this one has seen them. Their times are told by clocks that may be
-// minutes apart from this one: a Lease that changes is not void, whatever its time says.
+// otherLeases are the Leases of other controllers as this one has seen them. The clocks that set their times may differ
+// from this one by minutes, so a Lease that changes is not void, whatever its times say.
 type otherLeases struct {
 	mu   sync.Mutex
 	seen map[types.UID]seenLease
@@ -111,8 +111,8 @@ type seenLease struct {
 
 func newOtherLeases() *otherLeases { return &otherLeases{seen: map[types.UID]seenLease{}} }
 
-// isVoid reports that a Lease is long past: by its own time, and it has not changed since it was first looked at a while
-// ago; or it has not changed for so long that its time does not matter.
+// isVoid reports whether a Lease expired long ago: by its own times, if it has not changed for a while; or because it has not
+// changed for so long that its times do not matter.
 func (o *otherLeases) isVoid(lease *coordinationv1.Lease, now time.Time) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -127,7 +127,7 @@ func (o *otherLeases) isVoid(lease *coordinationv1.Lease, now time.Time) bool {
 	return longPast && unchanged >= min(duration, claimUnchanged) || unchanged >= duration+claimVoidAfter
 }
 
-// watchClaims puts the DAGs and DagTasks of controllers that are gone on their queues.
+// watchClaims enqueues the DAGs and DagTasks of controllers that are gone, until ctx ends.
 func (r *dagReconciler) watchClaims(ctx context.Context) {
 	for wait.For(ctx, claimsEvery) {
 		void := map[string]bool{}
@@ -138,7 +138,7 @@ func (r *dagReconciler) watchClaims(ctx context.Context) {
 			if _, known := void[other]; !known {
 				is, err := r.claimVoid(ctx, namespace, other)
 				if err != nil && ctx.Err() == nil {
-					r.cfg.Log.Warn("judging another controller's claims", "controller", other, "error", err)
+					r.cfg.Log.Warn("checking the claims of another controller failed", "controller", other, "error", err)
 				}
 				void[other] = is
 			}

@@ -1,10 +1,10 @@
 package controller
 
 import (
-	"kontroler/controller/metrics"
 	"context"
 	"errors"
 	"fmt"
+	"kontroler/controller/metrics"
 	"log/slog"
 	"slices"
 	"sync/atomic"
@@ -103,7 +103,7 @@ func New(cfg Config) (*Controller, error) {
 func (c *Controller) Start(ctx context.Context) error {
 	c.cached.run(ctx)
 	context.AfterFunc(ctx, c.broadcast.Shutdown)
-	go c.sayOutage(ctx)
+	go c.showOutage(ctx)
 	return nil
 }
 

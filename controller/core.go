@@ -1,9 +1,9 @@
 package controller
 
 import (
-	"kontroler/controller/clock"
 	"context"
 	"errors"
+	"kontroler/controller/clock"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"

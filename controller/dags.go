@@ -25,7 +25,7 @@ import (
 	"kontroler/store"
 )
 
-// compiled is a DAG as a run needs it: claimed by this controller, and either stored as a version or faulty.
+// compiled is a DAG that this controller has claimed: stored as a version, or faulty.
 type compiled struct {
 	dag     *v1alpha1.DAG
 	graph   *dag.Graph
@@ -33,7 +33,7 @@ type compiled struct {
 	faults  field.ErrorList
 }
 
-// invalid says why no run can be made of it; empty: one can.
+// invalid says why the DAG cannot run. Empty: it can.
 func (c *compiled) invalid() string {
 	if len(c.faults) == 0 {
 		return ""
@@ -71,7 +71,7 @@ func (r *dagReconciler) syncDAG(ctx context.Context, key cache.ObjectName) error
 }
 
 func (r *dagReconciler) reconcileDAG(ctx context.Context, key cache.ObjectName) error {
-	r.versions.drop(key) // its row may have been noted as deleted, and then it is to be saved again
+	r.versions.drop(key) // if its row says that it was deleted, it is stored again
 	c, err := r.compileDAG(ctx, key)
 	switch {
 	case errors.Is(err, errNoDAG):
@@ -84,9 +84,9 @@ func (r *dagReconciler) reconcileDAG(ctx context.Context, key cache.ObjectName) 
 	return r.reportDAG(ctx, c)
 }
 
-// compileDAG reads a DAG live, claims it, compiles it with the DagTasks that it names and stores a new version when the
-// compiled spec changed: the one way from a DAG to a version, for the DAG's own sync and for the admission of a run. Its
-// errors are errNoDAG, errNotOurs, or a failure.
+// compileDAG reads a DAG live, claims it, compiles it with the DagTasks that it names, and stores a new version if the
+// compiled spec changed. The sync of a DAG and the admission of a run both use it. Its errors are errNoDAG, errNotOurs, or
+// worth a retry.
 func (r *dagReconciler) compileDAG(ctx context.Context, key cache.ObjectName) (*compiled, error) {
 	defer r.dagLocks.lock(key)()
 	d, err := r.cfg.Client.KontrolerV1alpha1().DAGs(key.Namespace).Get(ctx, key.Name, metav1.GetOptions{})
@@ -97,7 +97,7 @@ func (r *dagReconciler) compileDAG(ctx context.Context, key cache.ObjectName) (*
 		return nil, fmt.Errorf("reading DAG %s: %w", key, err)
 	}
 	if d.DeletionTimestamp != nil {
-		return nil, errNoDAG // whoever's finalizer holds the object
+		return nil, errNoDAG // even if a finalizer holds it
 	}
 	d, mine, err := r.claim(ctx, d)
 	if err != nil {
@@ -122,7 +122,7 @@ func (r *dagReconciler) compileDAG(ctx context.Context, key cache.ObjectName) (*
 	}
 	encoded, err := dag.Encode(c.graph.Spec())
 	if err != nil {
-		// What no database can hold is a fault of the manifest.
+		// The database cannot store it, so the manifest is at fault.
 		c.faults = field.ErrorList{field.Invalid(field.NewPath("spec"), field.OmitValueType{}, err.Error())}
 		return c, nil
 	}
@@ -152,7 +152,7 @@ func (r *dagReconciler) saveVersion(ctx context.Context, d *v1alpha1.DAG, encode
 	return version, nil
 }
 
-// reportDAG brings the status up to date, if it is not.
+// reportDAG updates the status of a DAG.
 func (r *dagReconciler) reportDAG(ctx context.Context, c *compiled) error {
 	d := c.dag
 	status := d.Status.DeepCopy()
@@ -167,13 +167,13 @@ func (r *dagReconciler) reportDAG(ctx context.Context, c *compiled) error {
 		valid.Status, valid.Reason, valid.Message = metav1.ConditionFalse, "Invalid", why
 	}
 	changed := meta.SetStatusCondition(&status.Conditions, valid)
-	// What earlier versions did not act on yet they told in a condition of its own, and what failed before does not now.
+	// Earlier versions of the controller set Supported. Reconciled was about syncs that failed before this one.
 	changed = meta.RemoveStatusCondition(&status.Conditions, "Supported") || changed
 	changed = meta.RemoveStatusCondition(&status.Conditions, v1alpha1.ConditionReconciled) || changed
 	if !changed && status.Version == d.Status.Version && status.ObservedGeneration == d.Status.ObservedGeneration {
 		return nil
 	}
-	// The whole status as it was read: what was written since, a claim or a last run, must not be undone.
+	// resourceVersion makes sure that a later write, such as a claim or a last run, is not undone.
 	body, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": d.UID, "resourceVersion": d.ResourceVersion}, "status": status})
 	if err != nil {
 		return fmt.Errorf("encoding the status of DAG %s/%s: %w", d.Namespace, d.Name, err)
@@ -196,15 +196,14 @@ func (r *dagReconciler) reportDAG(ctx context.Context, c *compiled) error {
 	return nil
 }
 
-// warn tells by an Event what an object says that has no effect, or another one than it seems. It is called once for each
-// generation of the object.
+// warn writes an Event about fields of an object that are ignored or misleading. It is called once for each generation.
 func (r *dagReconciler) warn(about runtime.Object, warnings []string) {
 	if len(warnings) > 0 {
 		r.events.Event(about, corev1.EventTypeWarning, "Discouraged", text.Shorten(strings.Join(warnings, "; "), 1024))
 	}
 }
 
-// faultMessage names every fault, within what a condition may hold.
+// faultMessage lists every fault, as far as a condition has room.
 func faultMessage(faults field.ErrorList) string {
 	lines := make([]string, len(faults))
 	for i, f := range faults {

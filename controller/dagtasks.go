@@ -23,25 +23,25 @@ import (
 	"kontroler/store"
 )
 
-// maxTemplateBytes bounds what is held of the DagTasks of one DAG while it is compiled.
+// maxTemplateBytes bounds the DagTasks in memory while one DAG is compiled.
 const maxTemplateBytes = 16 << 20
 
-// savedTask is a DagTask as a DAG needs it: stored as a version, or faulty.
+// savedTask is a DagTask that was stored as a version, or is faulty.
 type savedTask struct {
 	task    *v1alpha1.DagTask // nil: there is none
 	version store.TaskVersion
-	// taken: the version that the DagTask states is stored with another spec.
-	taken  bool
-	faults field.ErrorList
+	// isTaken reports that its version is stored with another spec.
+	isTaken bool
+	faults  field.ErrorList
 }
 
-// invalid says why the DagTask is not what its version is, with a reason; empty: it is.
+// invalid says why the DagTask differs from its stored version. Empty: it does not.
 func (s *savedTask) invalid() (reason, message string) {
 	switch {
 	case len(s.faults) > 0:
 		return "Invalid", faultMessage(s.faults)
-	case s.taken:
-		return "VersionTaken", fmt.Sprintf("spec.version: version %d is stored with another task, and a version is immutable: raise spec.version to %d; until then DAGs get what is stored",
+	case s.isTaken:
+		return "VersionTaken", fmt.Sprintf("spec.version: version %d is stored with another task, and a version is immutable: raise spec.version to %d; until then DAGs use the stored task",
 			s.version.Number, s.version.Newest+1)
 	}
 	return "", ""
@@ -58,8 +58,8 @@ func (r *dagReconciler) syncTask(ctx context.Context, key cache.ObjectName) erro
 	return r.reportTask(ctx, s)
 }
 
-// saveTask reads a DagTask live, checks it and stores a new version when it has changed: the one way from a DagTask to a
-// version, for its own sync and for the DAGs that name it. Every controller keeps versions of its own.
+// saveTask reads a DagTask live, validates it, and stores a new version if it changed. The sync of a DagTask and the DAGs
+// that name it both use it. Every controller has versions of its own.
 func (r *dagReconciler) saveTask(ctx context.Context, key cache.ObjectName) (savedTask, error) {
 	defer r.taskLocks.lock(key)()
 	task, err := r.cfg.Client.KontrolerV1alpha1().DagTasks(key.Namespace).Get(ctx, key.Name, metav1.GetOptions{})
@@ -79,20 +79,20 @@ func (r *dagReconciler) saveTask(ctx context.Context, key cache.ObjectName) (sav
 		if task.Spec.Version != nil {
 			row.Version = int64(*task.Spec.Version)
 		}
-		s.version, s.taken, err = r.db.SaveTaskVersion(ctx, row, encoded, dag.Hash(encoded), r.now())
+		s.version, s.isTaken, err = r.db.SaveTaskVersion(ctx, row, encoded, dag.Hash(encoded), r.now())
 		if err != nil && !errors.Is(err, store.ErrRejected) {
 			return savedTask{}, fmt.Errorf("storing a version of DagTask %s: %w", key, err)
 		}
 		fault.Point("task-version-committed")
 	}
 	if err != nil {
-		// What no database can hold is a fault of the manifest.
+		// The database cannot store it, so the manifest is at fault.
 		s.faults = field.ErrorList{field.Invalid(field.NewPath("spec"), field.OmitValueType{}, err.Error())}
 	}
 	return s, nil
 }
 
-// resolveTasks looks up the DagTasks that a DAG names, as they are now.
+// resolveTasks returns the DagTasks that a DAG names, as they are now.
 func (r *dagReconciler) resolveTasks(ctx context.Context, d *v1alpha1.DAG) (map[v1alpha1.TaskRef]dag.DagTask, error) {
 	resolved, saved, size := map[v1alpha1.TaskRef]dag.DagTask{}, map[string]savedTask{}, 0
 	for _, ref := range dag.TaskRefs(&d.Spec) {
@@ -123,8 +123,8 @@ func (r *dagReconciler) resolveTasks(ctx context.Context, d *v1alpha1.DAG) (map[
 	return resolved, nil
 }
 
-// reportTask brings the status up to date, if it is not. Of several controllers one writes it: the first, as long as its
-// Lease says that it is there. The others have the same to say, but for versions that they counted otherwise.
+// reportTask updates the status of a DagTask. Of several controllers one does so: the first, as long as its Lease is held.
+// The others would write the same, except for version numbers.
 func (r *dagReconciler) reportTask(ctx context.Context, s savedTask) error {
 	task := s.task
 	reason, message := s.invalid()
@@ -135,7 +135,7 @@ func (r *dagReconciler) reportTask(ctx context.Context, s savedTask) error {
 		}
 		if !void {
 			if message != "" {
-				r.cfg.Log.Warn("a DagTask is not valid here: its status is another controller's", "namespace", task.Namespace, "dagtask", task.Name, "controller", other, "reason", message)
+				r.cfg.Log.Warn("DagTask is not valid for this controller, and another controller writes its status", "namespace", task.Namespace, "dagtask", task.Name, "controller", other, "reason", message)
 			}
 			return nil
 		}

@@ -1,49 +1,51 @@
-// Package controller is the core of Kontroler: it turns DAGs and DagRuns into
-// Pods and what becomes of the Pods into rows, and it offers no API but the
-// custom resources.
+// Package controller is the core of Kontroler. It turns DAGs and DagRuns into Pods, and the outcomes of Pods into rows. It
+// has no API but the custom resources.
 //
-// One sync of one run gathers facts, lets package engine decide, commits one
-// transaction and only then touches the cluster. Everything else here serves
-// that sentence:
+// # The road
 //
-//	controller.go  what a controller is made of; a term as leader
-//	informers.go   watches, hand-written, on trimmed objects
-//	dirty.go       what changed beside a run's key
-//	dags.go        claim, compile, version a DAG
-//	dagtasks.go    version a DagTask, resolve the taskRefs of a DAG
-//	admit.go       a DagRun becomes a run
-//	runs.go        the sync of a run
-//	gather.go      the facts of a sync
-//	act.go         Pods created and stopped, after the commit
-//	reaper.go      Pods whose outcome is counted: log kept, finalizer off, deleted
-//	workspace.go   the claim of a run: made, found lost, explained, deleted
-//	clock.go       the database's time; deletions.go when the grace of a deleted Pod is over
-//	rush.go        what makes way while much is to be started
-//	status.go      projections and Events
-//	outage.go      DagRuns told that the database is away; troubles.go objects told why their syncs fail
-//	claims.go      whose DAG it is
-//	locks.go       one reader and storer of an object at a time
+// A DagRun passes four syncs. Each gathers, decides, commits and acts, in this order:
 //
-// Rooms, packages below that know nothing of this one:
+//	admissions.go  a DagRun becomes a run: its row is written, then the DagRun is claimed
+//	runs.go        the sync of a run: gather.go reads, package engine decides, act.go creates and stops Pods
+//	reaper.go      a finished Pod: its log is stored, it is deleted, its finalizer is removed
+//	status.go      the status of DagRuns and DAGs, the final status of a run, Events
 //
-//	leader    the Lease, the epoch, the check before every request
-//	queue     the workqueue contract, --max-pods, namespaces that refuse Pods
-//	schedule  due times become DagRuns
-//	informer  caches across namespaces
-//	pod       the spec of a Pod, what its status says
-//	names     derived names
-//	podevents Events of Pods: stored with the attempt, and why a Pod does not start
-//	logs      the logs of task containers, read and stored
-//	install   what the cluster must have and allow; what is removed from it at the end
-//	webhook   the outbox of notifications: claimed, sent, recorded
-//	retention DagRuns and history that are deleted after their time
-//	kube, text, wait   answers of the API server, bounded texts, pauses
+// Beside the road:
 //
-// Invariants:
+//	controller.go  configuration; what outlives a term of leadership
+//	term.go        one term: its parts, its workers, its start; core.go what all parts use
+//	informers.go   watches, and which change enqueues what
+//	dags.go        DAGs: claimed (claims.go), compiled with their DagTasks (dagtasks.go), stored as versions
+//	pending.go     what changed of a run since its last sync
+//	gatekeeper.go  refused creates
+//	workspace.go   the claim of a run
+//	troubles.go    conditions of objects whose syncs fail; outage.go of DagRuns while the database is unavailable
+//	existing.go    objects of the existing Kontroler
+//	rush.go        less urgent work waits while many runs are to be started
+//
+// # The rooms
+//
+// The packages below know nothing of this one:
+//
+//	engine      the state machine of a run
+//	leader      the Lease, the epoch, the check before every request
+//	queue       the workqueue contract, --max-pods, namespaces that refuse objects
+//	informer    caches across namespaces
+//	pod         the spec of a Pod, what its status says
+//	versions    stored versions of DAGs
+//	schedule    due times become DagRuns
+//	logs        the logs of task containers
+//	podevents   Events of Pods
+//	webhook     notifications of endings
+//	retention   DagRuns and history that expire
+//	install     what a cluster must have and allow; uninstalling
+//	metrics, clock, names, kube, text, wait, fault   small tools
+//
+// # Invariants
+//
 //   - Nothing is created or deleted in the cluster that was not committed before.
-//   - Two writers of one run cannot both succeed: every transition is a guarded UPDATE. The worker that holds a run's
-//     key decides for it; the reaper, which also writes, records what the cluster has already done.
-//   - What is in memory (change sets, slots, gates, created Pods) can be
-//     lost at any instant: it is rebuilt from the rows and a fresh list.
-//   - An object that is not ours by label and owner is never touched.
+//   - Two writers of one run cannot both succeed, because every transition is a guarded UPDATE. The worker that syncs a run
+//     decides for it. The reaper also writes: it records what the cluster has already done.
+//   - What is in memory can be lost at any instant. Rows and a fresh list rebuild it.
+//   - An object that is not ours by label and owner is never changed.
 package controller

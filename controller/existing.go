@@ -18,11 +18,11 @@ import (
 	"kontroler/controller/queue"
 )
 
-// What a controller does about the objects of the existing Kontroler, whose custom resources these are too: its DagRuns are
-// history, and its finalizers do not hold what is deleted. Any controller that watches an object may do both, whichever
-// controller the object belongs to: repeating it changes nothing.
+// The existing Kontroler has the same custom resources. Its DagRuns are history, and its finalizers do not hold deleted
+// objects. Every controller that watches an object acts on that, whichever controller the object belongs to. A repeat
+// changes nothing.
 
-// isDisowned reports whether a DagRun says already that it is the existing Kontroler's.
+// isDisowned reports whether a DagRun shows already that it belongs to the existing Kontroler.
 func isDisowned(run *v1alpha1.DagRun) bool {
 	admitted := meta.FindStatusCondition(run.Status.Conditions, v1alpha1.RunConditionAdmitted)
 	return admitted != nil && admitted.Reason == v1alpha1.RunReasonOtherKontroler
@@ -34,7 +34,7 @@ type releaser struct {
 	queue *queue.Queue[releaseKey]
 }
 
-// disown tells a DagRun of the existing Kontroler, once, that it is not run here. What it said before stays.
+// disown shows in a DagRun of the existing Kontroler that it is not run here. Its earlier status stays.
 func (a *admitter) disown(ctx context.Context, run *v1alpha1.DagRun) error {
 	if isDisowned(run) || run.DeletionTimestamp != nil {
 		return nil
@@ -57,8 +57,8 @@ func (a *admitter) disown(ctx context.Context, run *v1alpha1.DagRun) error {
 	return kube.IgnoreNotFound(err)
 }
 
-// ofBoth is an object of a kind that both projects have.
-type ofBoth interface {
+// sharedObject is an object of a kind that both projects have.
+type sharedObject interface {
 	informer.Object
 	OldFinalizers() []string
 }
@@ -73,22 +73,22 @@ type releaseKey struct {
 }
 
 // isHeldByOld reports whether an object was deleted and a finalizer of the existing Kontroler holds it.
-func isHeldByOld(o ofBoth) bool {
+func isHeldByOld(o sharedObject) bool {
 	isOld := func(finalizer string) bool { return slices.Contains(o.OldFinalizers(), finalizer) }
 	return o.GetDeletionTimestamp() != nil && slices.ContainsFunc(o.GetFinalizers(), isOld)
 }
 
-// releaseOld puts an object on the queue of those to release, if it is one.
-func (r *releaser) releaseOld(resource string, o ofBoth) {
+// releaseOld enqueues an object that is to be released.
+func (r *releaser) releaseOld(resource string, o sharedObject) {
 	if isHeldByOld(o) {
 		r.queue.Add(releaseKey{resource, cache.MetaObjectToName(o)})
 	}
 }
 
-// syncRelease takes the existing Kontroler's finalizers off a deleted object. The patch holds for this object and these
-// finalizers only; after any other change it is made again from what the cache shows then.
+// syncRelease removes the finalizers of the existing Kontroler from a deleted object. The patch has the UID and the
+// finalizers as preconditions. After any other change it is retried with what the cache shows then.
 func (r *releaser) syncRelease(ctx context.Context, key releaseKey) error {
-	o, there := r.cachedOfBoth(key)
+	o, there := r.cachedObject(key)
 	if !there || !isHeldByOld(o) {
 		return nil
 	}
@@ -107,14 +107,14 @@ func (r *releaser) syncRelease(ctx context.Context, key releaseKey) error {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("taking the existing Kontroler's finalizer off %s %s, which is deleted: %w", key.resource, key.name, err)
+		return fmt.Errorf("removing the finalizer of the existing Kontroler from the deleted %s %s: %w", key.resource, key.name, err)
 	}
-	r.cfg.Log.Info("released a deleted object from the existing Kontroler's finalizer", "resource", key.resource, "namespace", key.name.Namespace, "name", key.name.Name)
+	r.cfg.Log.Info("removed the finalizer of the existing Kontroler from a deleted object", "resource", key.resource, "namespace", key.name.Namespace, "name", key.name.Name)
 	return nil
 }
 
-// cachedOfBoth is the object of a key as the cache has it.
-func (r *releaser) cachedOfBoth(key releaseKey) (o ofBoth, there bool) {
+// cachedObject is the object of a key as the cache has it.
+func (r *releaser) cachedObject(key releaseKey) (o sharedObject, there bool) {
 	switch key.resource {
 	case "dags":
 		return r.cached.dags.Get(key.name)

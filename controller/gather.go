@@ -26,7 +26,7 @@ import (
 const (
 	// descendantsPerSync bounds how far one sync follows failures through the graph.
 	descendantsPerSync = 500
-	// requestsAtOnce bounds the live reads and the creates that one sync has under way.
+	// requestsAtOnce bounds the concurrent requests of one sync.
 	requestsAtOnce = 16
 )
 
@@ -151,7 +151,7 @@ func engineTask(t store.Task) engine.Task {
 		Restarts: t.Restarts, Cascade: t.Cascade, Due: t.DueAt}
 }
 
-// engineAttempt is the attempt's row; a Pod that this term created counts as seen.
+// engineAttempt converts a row. A Pod that this term created counts as seen.
 func engineAttempt(a store.Attempt, position int, changes *pendingChanges) engine.Attempt {
 	uid := a.PodUID
 	if uid == "" {
@@ -194,8 +194,7 @@ func (g *gatherer) gatherPods(ctx context.Context, row store.Run, f *facts, chan
 	return g.askNodes(ctx, f, now)
 }
 
-// gatesOf returns the gates that the Pods of a run must pass: that of its claim, if it needs one, and that of Pods,
-// whose word counts more.
+// gatesOf returns the gates that the Pods of a run must pass. The reason of the last one counts.
 func (g *gatherer) gatesOf(row store.Run, graph *dag.Graph) []*queue.Gates {
 	if row.WorkspaceUID == "" && g.workspaces.lacksWorkspace(row, graph) {
 		return []*queue.Gates{g.gatekeeper.claims, g.gatekeeper.pods}
@@ -203,7 +202,7 @@ func (g *gatherer) gatesOf(row store.Run, graph *dag.Graph) []*queue.Gates {
 	return []*queue.Gates{g.gatekeeper.pods}
 }
 
-// gatherBlocked finds the attempts whose Pods must not be created before the run's turn to probe the namespace.
+// gatherBlocked finds the attempts whose Pods must not be created before it is the run's turn to probe the namespace.
 func (g *gatherer) gatherBlocked(row store.Run, f *facts) {
 	var tasks []int
 	for _, a := range f.snapshot.Attempts {
@@ -218,7 +217,7 @@ func (g *gatherer) gatherBlocked(row store.Run, f *facts) {
 	f.uncreated -= len(f.snapshot.Blocked)
 }
 
-// podOf reports whether a Pod is that of the attempt: by label, owner and, once seen, UID.
+// podOf reports whether a Pod is that of an attempt: by label, owner and, once it was seen, UID.
 func (g *gatherer) podOf(p *corev1.Pod, row store.Run, a engine.Attempt) bool {
 	if a.PodUID != "" {
 		return a.PodUID == string(p.UID)
@@ -255,7 +254,7 @@ func (g *gatherer) askPods(ctx context.Context, row store.Run, f *facts, ask []e
 
 // askNodes reads the nodes of Pods whose grace period ended a minute ago.
 func (g *gatherer) askNodes(ctx context.Context, f *facts, now time.Time) error {
-	asked := map[string]bool{} // many Pods are on one node
+	asked := map[string]bool{} // several Pods may be on one node
 	for _, p := range f.snapshot.Pods {
 		if p.Gone || p.Deletion.IsZero() || p.Node == "" || now.Before(p.Deletion.Add(engine.NodeLostAfter)) {
 			continue
@@ -281,7 +280,7 @@ func (g *gatherer) nodeLost(ctx context.Context, name string) (bool, error) {
 		return true, nil
 	}
 	if apierrors.IsForbidden(err) {
-		g.cfg.Log.Warn("a node cannot be judged lost without permission to get nodes", "node", name)
+		g.cfg.Log.Warn("cannot check whether a node is lost: missing permission to get nodes", "node", name)
 		return false, nil
 	}
 	if err != nil {
@@ -295,7 +294,7 @@ func (g *gatherer) nodeLost(ctx context.Context, name string) (bool, error) {
 	return true, nil
 }
 
-// gatherMissing reads the tasks that the ends of attempts may change.
+// gatherMissing reads the tasks that the decision also needs.
 func (g *gatherer) gatherMissing(ctx context.Context, row store.Run, f *facts, now time.Time) error {
 	missing := f.snapshot.Missing(now, descendantsPerSync)
 	if len(missing) == 0 {
@@ -311,7 +310,7 @@ func (g *gatherer) gatherMissing(ctx context.Context, row store.Run, f *facts, n
 	return nil
 }
 
-// parallel calls f for 0..n-1, a bounded number at once, and returns the first error.
+// parallel calls f with 0 to n-1, some of them concurrently, and returns the first error.
 func parallel(n int, f func(int) error) error {
 	var (
 		wg    sync.WaitGroup
@@ -332,7 +331,7 @@ func parallel(n int, f func(int) error) error {
 	return first
 }
 
-// earlier returns the earlier of two times; zero is never.
+// earlier returns the earlier of two times. Zero is never.
 func earlier(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		return b

@@ -95,7 +95,7 @@ func indexRun(obj any) ([]string, error) {
 	return nil, nil
 }
 
-// trimMeta drops what nobody here reads.
+// trimMeta drops metadata that is not read.
 func trimMeta(obj any) (any, error) {
 	if object, err := meta.Accessor(obj); err == nil {
 		object.SetManagedFields(nil)
@@ -104,7 +104,8 @@ func trimMeta(obj any) (any, error) {
 	return obj, nil
 }
 
-// trimRun keeps when a run was due: its schedule keeps the newest. The parameters of a run that has its row are there.
+// trimRun keeps the due time of a scheduled run, by which history limits sort. The parameters of an admitted run are in its
+// row.
 func trimRun(obj any) (any, error) {
 	run, ok := obj.(*v1alpha1.DagRun)
 	if !ok {
@@ -121,8 +122,8 @@ func trimRun(obj any) (any, error) {
 	return trimmed, err
 }
 
-// trimDAG also drops the tasks: a DAG is compiled from a live read, and there may be many with thousands of tasks. What is
-// left are the names of its DagTasks, each once.
+// trimDAG also drops the tasks, of which there may be thousands: a DAG is compiled from a live read. It keeps the names of
+// its DagTasks, each once.
 func trimDAG(obj any) (any, error) {
 	if d, ok := obj.(*v1alpha1.DAG); ok {
 		var tasks []v1alpha1.Task
@@ -146,7 +147,7 @@ func trimTask(obj any) (any, error) {
 	return trimMeta(obj)
 }
 
-// watch feeds the queues from the caches; everything that is there is delivered first.
+// watch feeds the queues from the caches. Objects that are cached already are delivered first.
 func (t *term) watch() (release func(), err error) {
 	dags, err := t.cached.dags.Handle(t.dagChanged, t.dagDeleted)
 	if err != nil {
@@ -173,7 +174,7 @@ func (t *term) watch() (release func(), err error) {
 	return func() { dags(); tasks(); runs(); pods() }, nil
 }
 
-// dagChanged: a DAG to look at, and with it the DagRuns that wait for it.
+// dagChanged enqueues a DAG, and the DagRuns that wait for it.
 func (t *term) dagChanged(old, dag *v1alpha1.DAG) {
 	t.releases.releaseOld("dags", dag)
 	t.scheduler.Changed(old, dag)
@@ -194,7 +195,7 @@ func (t *term) dagDeleted(dag *v1alpha1.DAG) {
 	t.scheduler.Deleted(dag)
 }
 
-// taskChanged: a DagTask to look at, and with it the DAGs that name it.
+// taskChanged enqueues a DagTask, and the DAGs that name it.
 func (t *term) taskChanged(old, task *v1alpha1.DagTask) {
 	t.releases.releaseOld("dagtasks", task)
 	same := old != nil && old.Generation == task.Generation && old.UID == task.UID
@@ -212,8 +213,8 @@ func (t *term) taskDeleted(task *v1alpha1.DagTask) {
 	t.taskTouched(task)
 }
 
-// taskTouched has the DAGs of this controller that name a DagTask compiled again. One that is claimed at this moment is
-// looked at when that is seen.
+// taskTouched enqueues the DAGs of this controller that name a DagTask. A DAG whose claim is not cached yet is enqueued when
+// it is.
 func (t *term) taskTouched(task *v1alpha1.DagTask) {
 	for _, d := range t.cached.dags.By(informer.ByTask, task.Namespace+"/"+task.Name) {
 		if d.Status.Controller == t.cfg.ID {
@@ -222,14 +223,13 @@ func (t *term) taskTouched(task *v1alpha1.DagTask) {
 	}
 }
 
-// isDeleted reports that a DagRun is gone, or that its deletion was asked for and somebody's finalizer holds it: deletion
-// that was asked for is deletion.
+// isDeleted reports whether a DagRun is gone or being deleted, even if a finalizer holds it.
 func isDeleted(run *v1alpha1.DagRun) bool { return run == nil || run.DeletionTimestamp != nil }
 
-// runChanged: a DagRun that may have to be admitted, cancelled or reported. One that has ended has only to go some day.
+// runChanged enqueues a DagRun that may have to be admitted, cancelled or patched. One that has ended is left to retention.
 func (t *term) runChanged(old, run *v1alpha1.DagRun) {
 	if old != nil && old.UID != run.UID {
-		t.runDeleted(old) // a list shows one that was made again under its name as a change
+		t.runDeleted(old) // a relist shows a DagRun that was created again under its name as a change
 	}
 	t.releases.releaseOld("dagruns", run)
 	if run.IsOtherKontrolers() {
@@ -282,12 +282,12 @@ func (t *term) podChanged(old, p *corev1.Pod) {
 	t.backlog.touched(uid, p.Name)
 	if old != nil {
 		if was, _ := pod.RunUID(old); was != uid {
-			t.backlog.touched(was, p.Name) // somebody changed its label: its run gives it back
+			t.backlog.touched(was, p.Name) // somebody changed its label: the sync of its run restores it
 		}
 	}
 }
 
-// touched puts a Pod among the changes of a run, if it has one.
+// touched records a changed Pod and enqueues its run, if it has one.
 func (b *backlog) touched(runUID, pod string) {
 	if runUID != "" {
 		b.pending.pod(queue.RunKey(runUID), pod)
@@ -295,7 +295,7 @@ func (b *backlog) touched(runUID, pod string) {
 	}
 }
 
-// podDeleted also sees a Pod that lost our label: the watch shows no difference, a live read does.
+// podDeleted also sees Pods that lost our label. Only a live read shows the difference.
 func (t *term) podDeleted(p *corev1.Pod) {
 	uid, _ := pod.RunUID(p)
 	t.backlog.slots.Release(cache.MetaObjectToName(p))

@@ -7,8 +7,8 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// nameLocks serialise what is read live and then stored of objects, so that nothing older is stored after something newer.
-// Names share locks: whoever holds one asks for no other of the same set.
+// nameLocks serialize reads and stores of objects, so that nothing older is stored after something newer. Names share
+// locks, so a goroutine holds at most one of a set.
 type nameLocks struct {
 	seed  maphash.Seed
 	locks [64]sync.Mutex

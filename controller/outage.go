@@ -19,9 +19,9 @@ import (
 )
 
 const (
-	// outageAfter is how long the database must be away before DagRuns say so.
+	// outageAfter is how long the database must be unavailable before DagRuns show it.
 	outageAfter = 5 * time.Second
-	// outageRate is how many DagRuns are told a second.
+	// outageRate is how many DagRuns are patched a second.
 	outageRate = 5
 )
 
@@ -48,24 +48,24 @@ func (r *outageNotices) take() map[queue.RunKey]bool {
 	return keys
 }
 
-// sayOutage tells live DagRuns, oldest first, that nothing moves because the database does not answer. Whoever led last
-// says it, also once it has given the Lease up: nobody can lead meanwhile, and new DagRuns want to know too.
-func (c *Controller) sayOutage(ctx context.Context) {
+// showOutage shows in live DagRuns, oldest first, that nothing moves because the database does not answer. The last leader
+// does so, also after it has released the Lease: nobody can lead meanwhile, and there may be new DagRuns.
+func (c *Controller) showOutage(ctx context.Context) {
 	for wait.For(ctx, time.Second) {
 		since, away := c.cfg.DatabaseAway()
 		if !away || !c.led.Load() || time.Since(since) < outageAfter {
 			continue
 		}
-		for _, run := range c.untold() {
+		for _, run := range c.withoutNotice() {
 			c.notices.add(queue.RunKey(run.UID))
-			if err := c.tellOutage(ctx, run, since); err != nil && ctx.Err() == nil {
-				c.cfg.Log.Warn("telling a DagRun of the outage", "namespace", run.Namespace, "run", run.Name, "error", err)
+			if err := c.patchOutage(ctx, run, since); err != nil && ctx.Err() == nil {
+				c.cfg.Log.Warn("patching a DagRun with the database outage failed", "namespace", run.Namespace, "run", run.Name, "error", err)
 			}
 		}
 	}
 }
 
-// correctOutage shows anew, once the database is back, what the DagRuns said before.
+// correctOutage restores the status of the DagRuns once the database is back.
 func (s *statusWriter) correctOutage(ctx context.Context) {
 	for wait.For(ctx, time.Second) {
 		if _, away := s.cfg.DatabaseAway(); away {
@@ -77,8 +77,8 @@ func (s *statusWriter) correctOutage(ctx context.Context) {
 	}
 }
 
-// untold are the oldest live DagRuns of this controller that do not say it yet.
-func (c *Controller) untold() []*v1alpha1.DagRun {
+// withoutNotice returns the oldest live DagRuns of this controller that do not show the outage yet.
+func (c *Controller) withoutNotice() []*v1alpha1.DagRun {
 	mine := map[string]bool{}
 	c.cached.dags.All(func(d *v1alpha1.DAG) {
 		if d.Status.Controller == c.cfg.ID {
@@ -98,7 +98,7 @@ func (c *Controller) untold() []*v1alpha1.DagRun {
 	return runs[:min(len(runs), outageRate)]
 }
 
-func (c *Controller) tellOutage(ctx context.Context, run *v1alpha1.DagRun, since time.Time) error {
+func (c *Controller) patchOutage(ctx context.Context, run *v1alpha1.DagRun, since time.Time) error {
 	phase := run.Status.Phase
 	if phase == "" {
 		phase = v1alpha1.RunPending

@@ -22,51 +22,51 @@ import (
 	"kontroler/store"
 )
 
-// reapAgain is when a Pod is looked at again that another worker is at.
-const reapAgain = time.Second
+// busyRetry is when a Pod is enqueued again that another worker is ending.
+const busyRetry = time.Second
 
 // podFinisher ends Pods whose outcome is counted.
 type podFinisher struct {
 	*core
 	queue *queue.Queue[cache.ObjectName]
-	// postponed are Pods that make way while much is to be started.
+	// postponed are Pods that wait while many runs are to be started.
 	postponed *queue.Queue[cache.ObjectName]
-	// released are Pods whose deletion was requested, until the cache shows it. inProgress are those that a worker ends now.
+	// released are Pods whose deletion was requested, until the cache shows it. inProgress are Pods that a worker is ending.
 	released, inProgress *informer.UIDSet
 	backlog              *backlog
 	rush                 *rush
 }
 
-// reap ends a Pod whose attempt has ended in the database: its log is kept, the finalizer comes off, the Pod is deleted.
-// That row is the reaper's whole memory. A Pod that appeared for an attempt that had already ended is a stray: deleted, and
-// recorded.
-func (f *podFinisher) reap(ctx context.Context, key cache.ObjectName) error {
+// sync ends a Pod whose attempt has ended in the database: it stores the log, deletes the Pod and removes the finalizer. The
+// row of the attempt is all that it needs to know, also after a crash. A Pod that appears for an attempt that has already
+// ended is a stray. It is recorded and deleted.
+func (f *podFinisher) sync(ctx context.Context, key cache.ObjectName) error {
 	if pod, ok := f.cached.pods.Get(key); ok && f.canWait(pod) && f.rush.rushed(f.postponed.Len) {
 		f.postponed.Add(key)
 		return nil
 	}
-	return f.reapNow(ctx, key)
+	return f.finish(ctx, key)
 }
 
-// reapOver ends a Pod that is over: nothing runs on for being late.
-func (f *podFinisher) reapOver(ctx context.Context, key cache.ObjectName) error {
+// syncPostponed ends a Pod that was postponed.
+func (f *podFinisher) syncPostponed(ctx context.Context, key cache.ObjectName) error {
 	f.rush.makeWay(ctx, f.postponed.Len)
-	return f.reapNow(ctx, key)
+	return f.finish(ctx, key)
 }
 
-// canWait reports that nothing is lost if a Pod is reaped later: nothing runs on, its log stays, and no stream is held.
+// canWait reports whether a Pod can be ended later at no cost: nothing in it runs, its log stays, and no stream is open.
 func (f *podFinisher) canWait(pod *corev1.Pod) bool {
 	over := pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
 	return over && pod.DeletionTimestamp == nil && !f.logs.HasStream(pod.UID)
 }
 
-func (f *podFinisher) reapNow(ctx context.Context, key cache.ObjectName) error {
-	p, err := f.podNow(ctx, key)
+func (f *podFinisher) finish(ctx context.Context, key cache.ObjectName) error {
+	p, err := f.currentPod(ctx, key)
 	if err != nil || p == nil || f.released.Has(p.UID) {
 		return err
 	}
 	if !f.inProgress.Begin(p.UID) {
-		f.queue.AddAfter(key, reapAgain) // it is on both queues, and one of them is at it
+		f.queue.AddAfter(key, busyRetry) // the Pod is in both queues
 		return nil
 	}
 	defer f.inProgress.Remove(p.UID)
@@ -79,12 +79,12 @@ func (f *podFinisher) reapNow(ctx context.Context, key cache.ObjectName) error {
 		return fmt.Errorf("reading the attempt of pod %s: %w", key, err)
 	}
 	if !found {
-		return f.reapUnknown(ctx, p, uid)
+		return f.finishUnknown(ctx, p, uid)
 	}
 	if !attemptEnded(attempt) {
 		return nil
 	}
-	f.backlog.slots.Release(key) // also where the answer to the commit was lost
+	f.backlog.slots.Release(key) // also if the answer to the commit was lost
 	if attempt.PodUID != string(p.UID) {
 		if !pod.IsOurs(p, f.cfg.ID, uid) || attempt.PodUID != "" && !slices.Contains(p.Finalizers, v1alpha1.Finalizer) {
 			return nil
@@ -98,9 +98,9 @@ func (f *podFinisher) reapNow(ctx context.Context, key cache.ObjectName) error {
 	return f.release(ctx, p)
 }
 
-// reapUnknown ends a Pod of ours that no row knows: the history of its run was lost. Of a live run it is left alone: the
-// attempt that has its name is yet to be decided, and finds it there.
-func (f *podFinisher) reapUnknown(ctx context.Context, p *corev1.Pod, runUID string) error {
+// finishUnknown ends a Pod of ours that is in no row: the history of its run was lost. A Pod of a live run stays: the attempt
+// with its name is not decided yet, and will find it.
+func (f *podFinisher) finishUnknown(ctx context.Context, p *corev1.Pod, runUID string) error {
 	if !pod.IsOurs(p, f.cfg.ID, runUID) || !slices.Contains(p.Finalizers, v1alpha1.Finalizer) {
 		return nil
 	}
@@ -111,7 +111,7 @@ func (f *podFinisher) reapUnknown(ctx context.Context, p *corev1.Pod, runUID str
 	if found && !v1alpha1.RunPhase(run.Phase).Ended() {
 		return nil
 	}
-	f.cfg.Log.Warn("a Pod is in no row, its history was lost; it is deleted", "namespace", p.Namespace, "pod", p.Name)
+	f.cfg.Log.Warn("deleting a Pod that is in no row: its history was lost", "namespace", p.Namespace, "pod", p.Name)
 	return f.release(ctx, p)
 }
 
@@ -132,7 +132,7 @@ func (f *podFinisher) recordStray(ctx context.Context, pod *corev1.Pod, runUID s
 		return fmt.Errorf("recording stray pod %s/%s: %w", pod.Namespace, pod.Name, err)
 	}
 	fault.Point("stray-recorded")
-	f.cfg.Log.Warn("a Pod appeared for an attempt that had ended; it is deleted", "namespace", pod.Namespace, "pod", pod.Name)
+	f.cfg.Log.Warn("deleting a stray Pod: its attempt had already ended", "namespace", pod.Namespace, "pod", pod.Name)
 	return nil
 }
 
@@ -144,8 +144,8 @@ func attemptEnded(a store.Attempt) bool {
 	return false
 }
 
-// podNow is the Pod from the cache, else read live: one that lost our label is in no cache. nil: gone.
-func (f *podFinisher) podNow(ctx context.Context, key cache.ObjectName) (*corev1.Pod, error) {
+// currentPod returns a Pod from the cache, or reads it live: a Pod that lost our label is in no cache. nil: it is gone.
+func (f *podFinisher) currentPod(ctx context.Context, key cache.ObjectName) (*corev1.Pod, error) {
 	if pod, ok := f.cached.pods.Get(key); ok {
 		return pod, nil
 	}
@@ -159,7 +159,7 @@ func (f *podFinisher) podNow(ctx context.Context, key cache.ObjectName) (*corev1
 	return pod, nil
 }
 
-// release ends a Pod. What its watch shows from now on is this term's own doing, from which no sync follows.
+// release deletes a Pod. Events of the Pod that the watch shows from now on need no sync.
 func (f *podFinisher) release(ctx context.Context, pod *corev1.Pod) error {
 	f.released.Add(pod.UID)
 	f.logs.Forget(pod.UID)
@@ -168,13 +168,13 @@ func (f *podFinisher) release(ctx context.Context, pod *corev1.Pod) error {
 		return err
 	}
 	if cached, ok := f.cached.pods.Get(cache.MetaObjectToName(pod)); !ok || cached.UID != pod.UID {
-		f.released.Remove(pod.UID) // its deletion was seen before, or there is no watch that will show it
+		f.released.Remove(pod.UID) // the deletion was seen already, or no watch will show it
 	}
 	return nil
 }
 
-// deletePod deletes the Pod and takes the finalizer off, each with its UID as the condition. Until that is off it is the
-// memory of what is left to do.
+// deletePod deletes the Pod and removes the finalizer, with its UID as precondition. Until the finalizer is off, the Pod
+// shows what is left to do.
 func (f *podFinisher) deletePod(ctx context.Context, pod *corev1.Pod) error {
 	fault.Point("reap")
 	if pod.DeletionTimestamp == nil {
@@ -185,7 +185,7 @@ func (f *podFinisher) deletePod(ctx context.Context, pod *corev1.Pod) error {
 	}
 	fault.Point("pod-deleted")
 	if _, err := kube.RemoveFinalizer(ctx, f.cfg.Kube, pod); err != nil {
-		return fmt.Errorf("taking the finalizer off pod %s/%s: %w", pod.Namespace, pod.Name, err)
+		return fmt.Errorf("removing the finalizer of pod %s/%s: %w", pod.Namespace, pod.Name, err)
 	}
 	fault.Point("pod-released")
 	return nil

@@ -9,18 +9,18 @@ import (
 )
 
 const (
-	// rushLasts is how long what can wait makes way for starts, from when more of them wait than there are workers.
+	// rushLasts is how long less urgent work waits after a rush began.
 	rushLasts = time.Minute
-	// rushBacklog is how much makes way at once. Ended Pods are among it: from 12,500 on Kubernetes deletes them itself.
+	// rushBacklog is how much of it may wait. Kubernetes deletes ended Pods itself once there are 12,500.
 	rushBacklog = 10_000
 	rushEvery   = 50 * time.Millisecond
-	// rushCalm is how long there must be none for the next one to be another: queues run empty for moments.
+	// rushCalm is how long queues must be short before another rush can begin.
 	rushCalm = 10 * time.Second
 )
 
-// rush is a time in which more schedules and runs are to be started than there are workers, as when many are due in one
-// minute. What can wait then does: ends are told, ended Pods deleted, due times shown a little later. Nobody else is kept
-// waiting for that, and an outcome is counted as ever.
+// rush delays less urgent work while more schedules and runs wait than there are workers, as when many are due in the same
+// minute. Final statuses, deletions of ended Pods and due times in the status of DAGs are written a little later. Outcomes
+// are counted without delay.
 type rush struct {
 	// isBusy reports whether more schedules and runs wait than there are workers.
 	isBusy func() bool
@@ -30,7 +30,7 @@ type rush struct {
 	last  time.Time // it was seen
 }
 
-// on notes whether there is a rush and reports whether it is still young.
+// on records whether there is a rush, and reports whether it began less than rushLasts ago.
 func (r *rush) on(is bool, now time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -44,12 +44,12 @@ func (r *rush) on(is bool, now time.Time) bool {
 	return now.Sub(r.since) < rushLasts
 }
 
-// rushed reports whether what can wait should, of which there is a backlog.
+// rushed reports whether work with this backlog should wait.
 func (r *rush) rushed(backlog func() int) bool {
 	return r.on(r.isBusy(), time.Now()) && backlog() < rushBacklog
 }
 
-// makeWay returns when the rush is over, or has lasted too long.
+// makeWay blocks until the rush is over or has lasted too long.
 func (r *rush) makeWay(ctx context.Context, backlog func() int) {
 	for r.rushed(backlog) && wait.For(ctx, rushEvery) {
 	}

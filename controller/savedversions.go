@@ -11,8 +11,8 @@ import (
 	"kontroler/store"
 )
 
-// versionCache remembers the version of each DAG object at a generation: an unchanged DAG is neither compiled nor stored
-// again. It holds an entry for each DAG.
+// versionCache has the stored version of each DAG object at a generation, so that an unchanged DAG is neither compiled nor
+// stored again.
 type versionCache struct {
 	mu    sync.Mutex
 	byDAG map[cache.ObjectName]savedVersion
@@ -28,7 +28,7 @@ func newVersionCache() *versionCache {
 	return &versionCache{byDAG: map[cache.ObjectName]savedVersion{}}
 }
 
-// get returns the version of a DAG as it was read, if this term has stored that generation.
+// get returns the version of a DAG, if this term has stored its generation.
 func (c *versionCache) get(key cache.ObjectName, d *v1alpha1.DAG) (store.Version, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -39,7 +39,7 @@ func (c *versionCache) get(key cache.ObjectName, d *v1alpha1.DAG) (store.Version
 	return saved.version, true
 }
 
-// put notes the version of a DAG. What a DAG with a taskRef compiles to is not a matter of its generation alone.
+// put records the version of a DAG. It ignores DAGs with a taskRef: they may change without a new generation.
 func (c *versionCache) put(key cache.ObjectName, d *v1alpha1.DAG, version store.Version) {
 	if slices.ContainsFunc(d.Spec.Task, func(task v1alpha1.Task) bool { return task.TaskRef != nil }) {
 		return

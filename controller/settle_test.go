@@ -1,8 +1,8 @@
 package controller
 
 import (
-	"kontroler/controller/metrics"
 	"fmt"
+	"kontroler/controller/metrics"
 	"testing"
 	"time"
 

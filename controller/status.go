@@ -33,7 +33,7 @@ import (
 
 const (
 	reasonDatabaseUnavailable = "DatabaseUnavailable"
-	// component is who Events come from.
+	// component is the source of Events.
 	component = "kontroler"
 )
 
@@ -53,7 +53,7 @@ type statusWriter struct {
 	rush        *rush
 }
 
-// project is the DagRun's status as its row has it.
+// project returns the status of a DagRun that follows from its row.
 func (s *statusWriter) project(row store.Run, run *v1alpha1.DagRun) v1alpha1.DagRunStatus {
 	admitted := metav1.NewTime(row.AdmittedAt)
 	status := v1alpha1.DagRunStatus{
@@ -81,8 +81,8 @@ func (s *statusWriter) project(row store.Run, run *v1alpha1.DagRun) v1alpha1.Dag
 	return status
 }
 
-// standsAt adds to the status of a live run what it waits for and what has failed of it so far.
-func standsAt(status *v1alpha1.DagRunStatus, row store.Run, at store.Standing, failed []store.Task) {
+// addProgress adds to the status of a live run what it waits for and what has failed so far.
+func addProgress(status *v1alpha1.DagRunStatus, row store.Run, at store.Standing, failed []store.Task) {
 	status.Tasks.Pending = int32(min(at.Pending, row.Counts.Active))
 	status.Tasks.Running = int32(row.Counts.Active) - status.Tasks.Pending
 	var says []string
@@ -109,7 +109,7 @@ func standsAt(status *v1alpha1.DagRunStatus, row store.Run, at store.Standing, f
 	}
 }
 
-// holdMessage is why a run's Ready tasks do not start, where that is no matter of its own.
+// holdMessage says why the Ready tasks of a run do not start, if the reason is outside of the run. Empty: it is not.
 func holdMessage(hold string) string {
 	switch hold {
 	case engine.HoldThrottled:
@@ -124,15 +124,14 @@ func holdMessage(hold string) string {
 	return ""
 }
 
-// isStill reports that nothing of a live run goes on.
-func isStill(status *v1alpha1.DagRunStatus) bool {
+// isStandstill reports whether nothing of a live run makes progress.
+func isStandstill(status *v1alpha1.DagRunStatus) bool {
 	return status.Reason != "" && status.Reason != engine.ReasonTaskFailed && status.Tasks.Running == 0
 }
 
-// recordStandstill writes an Event when a run has come to a standstill for the first time with this kind of reason. Its name
-// is derived: written again, it is there.
+// recordStandstill writes an Event when a run comes to a standstill for the first time with this reason.
 func (s *statusWriter) recordStandstill(ctx context.Context, run *v1alpha1.DagRun, status v1alpha1.DagRunStatus) error {
-	if !isStill(&status) || run.Status.Reason == status.Reason {
+	if !isStandstill(&status) || run.Status.Reason == status.Reason {
 		return nil
 	}
 	return s.recordEvent(ctx, run, "still-"+status.Reason, corev1.EventTypeWarning, status.Reason, status.Message)
@@ -142,7 +141,7 @@ func refused(row store.Run) bool {
 	return row.Reason == engine.ReasonInvalidDag || row.Reason == engine.ReasonInvalidParameters
 }
 
-// setEnded adds the two conditions that kubectl wait is used with.
+// setEnded adds the conditions Succeeded and Failed, for kubectl wait.
 func setEnded(status *v1alpha1.DagRunStatus, at metav1.Time, generation int64) {
 	is := func(phase v1alpha1.RunPhase) metav1.ConditionStatus {
 		if status.Phase == phase {
@@ -163,8 +162,7 @@ func setEnded(status *v1alpha1.DagRunStatus, at metav1.Time, generation int64) {
 	}
 }
 
-// patchStatus replaces a DagRun's status, provided that it is still the same object and, where one is given, at the same
-// resourceVersion.
+// patchStatus replaces the status of a DagRun, with its UID as precondition and, if it is not empty, a resourceVersion.
 func (s *statusWriter) patchStatus(ctx context.Context, run *v1alpha1.DagRun, status v1alpha1.DagRunStatus, resourceVersion string) (*v1alpha1.DagRun, error) {
 	type operation struct {
 		Op    string `json:"op"`
@@ -182,7 +180,7 @@ func (s *statusWriter) patchStatus(ctx context.Context, run *v1alpha1.DagRun, st
 	return s.cfg.Client.KontrolerV1alpha1().DagRuns(run.Namespace).Patch(ctx, run.Name, types.JSONPatchType, body, metav1.PatchOptions{}, "status")
 }
 
-// reportEnd tells a DagRun that its run has ended: the last patch, and the one Event.
+// reportEnd writes the final status of a DagRun and the Event of its end.
 func (s *statusWriter) reportEnd(ctx context.Context, row store.Run, run *v1alpha1.DagRun) error {
 	fault.Point("end-report")
 	row, err := s.nameFailures(ctx, row)
@@ -194,7 +192,7 @@ func (s *statusWriter) reportEnd(ctx context.Context, row store.Run, run *v1alph
 	case run.IsOtherKontrolers():
 		return nil
 	case run.Status.Controller == "" && run.Status.RunID == 0:
-		// Refused or cancelled before it was claimed: the end is the claim.
+		// The run was refused or cancelled before its claim. The final status is the claim.
 		guard = run.ResourceVersion
 	case run.Status.Controller != s.cfg.ID:
 		return nil
@@ -214,10 +212,10 @@ func (s *statusWriter) reportEnd(ctx context.Context, row store.Run, run *v1alph
 	return nil
 }
 
-// tasksNamed is how many tasks of each kind a DagRun's message names: those that failed, those that wait.
+// tasksNamed is how many failed tasks and how many waiting tasks the message of a DagRun names.
 const tasksNamed = 3
 
-// nameFailures puts the names of failed tasks, and why they failed, into the row's message.
+// nameFailures adds the names of failed tasks, and why they failed, to the message of the row.
 func (s *statusWriter) nameFailures(ctx context.Context, row store.Run) (store.Run, error) {
 	if row.Reason != engine.ReasonTaskFailed {
 		return row, nil
@@ -236,11 +234,11 @@ func (s *statusWriter) nameFailures(ctx context.Context, row store.Run) (store.R
 	return row, nil
 }
 
-// dagOf names the DAG of a run.
+// dagOf returns the name of the DAG of a run.
 func dagOf(row store.Run) cache.ObjectName { return cache.NewObjectName(row.Namespace, row.DAGName) }
 
-// recordEnd writes the one Event of a run's end. It comes before the last patch, after which nobody looks at the DagRun
-// again, and its name is derived: written again after a crash, it is there.
+// recordEnd writes the Event of the end of a run. It comes before the last patch, after which the DagRun is not synced
+// again.
 func (s *statusWriter) recordEnd(ctx context.Context, run *v1alpha1.DagRun, status v1alpha1.DagRunStatus) error {
 	kind, reason := corev1.EventTypeNormal, string(status.Phase)
 	message := fmt.Sprintf("%s tasks done in %s", status.Progress, status.Duration)
@@ -250,7 +248,7 @@ func (s *statusWriter) recordEnd(ctx context.Context, run *v1alpha1.DagRun, stat
 	return s.recordEvent(ctx, run, "end", kind, reason, message)
 }
 
-// recordEvent writes an Event of a DagRun once: its name is derived from what it is about.
+// recordEvent writes an Event of a DagRun. Its name is derived from what it is about, so a repeat writes nothing.
 func (s *statusWriter) recordEvent(ctx context.Context, run *v1alpha1.DagRun, about, kind, reason, message string) error {
 	object, err := reference.GetReference(scheme.Scheme, run)
 	if err != nil {
@@ -266,22 +264,21 @@ func (s *statusWriter) recordEvent(ctx context.Context, run *v1alpha1.DagRun, ab
 	switch {
 	case err == nil, apierrors.IsAlreadyExists(err):
 	case apierrors.IsForbidden(err), apierrors.IsNotFound(err), apierrors.IsInvalid(err):
-		// The namespace is going away, or it takes no Event: the status is told all the same.
-		s.cfg.Log.Warn("an Event was refused", "namespace", run.Namespace, "run", run.Name, "error", err)
+		// The namespace is terminating, or it takes no Events. The status matters more.
+		s.cfg.Log.Warn("Event was refused", "namespace", run.Namespace, "run", run.Name, "error", err)
 	default:
 		return fmt.Errorf("creating an Event of DagRun %s/%s: %w", run.Namespace, run.Name, err)
 	}
 	return nil
 }
 
-// projection is something to show when there is a token for it: a run's progress, or a DAG's last run.
+// projection is a status that is out of date: the progress of a run, or the last run of a DAG.
 type projection struct {
 	run queue.RunKey
 	dag cache.ObjectName
 }
 
-// projections remembers what has something to show, oldest first, and which ends were reported and not yet seen in the
-// cache.
+// projections are the statuses to patch, oldest first, and the final statuses that the cache does not show yet.
 type projections struct {
 	mu    sync.Mutex
 	order []projection
@@ -302,13 +299,13 @@ func (p *projections) add(what projection) {
 	}
 }
 
-// progress: a run's counters moved, or what it waits for changed.
+// progress records that the counters of a run changed, or what it waits for.
 func (p *projections) progress(key queue.RunKey) { p.add(projection{run: key}) }
 
-// lastRun: a run of a DAG is in another phase.
+// lastRun records that a run of a DAG is in another phase.
 func (p *projections) lastRun(dag cache.ObjectName) { p.add(projection{dag: dag}) }
 
-// oldest takes what has waited longest.
+// oldest removes and returns what has waited longest.
 func (p *projections) oldest() (what projection, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -321,7 +318,7 @@ func (p *projections) oldest() (what projection, ok bool) {
 	return what, true
 }
 
-// report notes that a DagRun is told its end, seen that the cache shows it, that it is gone, or that it was not told.
+// report records that a final status was written. seen ends that: the cache shows it, the DagRun is gone, or the write failed.
 func (p *projections) report(uid types.UID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -341,15 +338,15 @@ func (p *projections) seen(uid types.UID) {
 }
 
 const (
-	// progressShare of all writes may be progress patches.
+	// progressShare is one in so many writes that may be a progress patch.
 	progressShare = 10
-	// progressTrickle lets a quiet controller show progress too.
+	// progressTrickle is how often one progress patch is allowed whatever else is written.
 	progressTrickle = 10 * time.Second
 	progressEvery   = 200 * time.Millisecond
 )
 
-// projectProgress patches the counts of live runs, oldest first, from one bucket: a token for every ten writes and one
-// every ten seconds.
+// projectProgress patches the status of live runs and the last runs of DAGs, oldest first, until ctx ends. One bucket limits
+// the patches: it gains a token for every ten writes and one every ten seconds.
 func (s *statusWriter) projectProgress(ctx context.Context) {
 	tokens, counted, trickled := 1.0, s.cfg.Writes(), time.Now()
 	for wait.For(ctx, progressEvery) {
@@ -373,8 +370,8 @@ func (s *statusWriter) projectProgress(ctx context.Context) {
 				tokens--
 			}
 			if err != nil {
-				s.cfg.Log.Debug("patching a projection: tried again", "error", err)
-				s.projections.add(what) // behind all others
+				s.cfg.Log.Debug("patching a status failed; will be retried", "error", err)
+				s.projections.add(what) // after all others
 				break
 			}
 		}
@@ -402,7 +399,7 @@ func (s *statusWriter) showProgress(ctx context.Context, key queue.RunKey) (sent
 		return false, err
 	}
 	status := s.project(row, run)
-	standsAt(&status, row, at, failed)
+	addProgress(&status, row, at, failed)
 	trouble := s.troubles.condition(key, s.now())
 	setCondition(&status.Conditions, v1alpha1.ConditionReconciled, trouble, run.Generation)
 	if says(run.Status.Conditions, v1alpha1.ConditionReconciled, trouble) && run.Status.Progress == status.Progress && run.Status.Reason == status.Reason && run.Status.Message == status.Message &&
@@ -416,7 +413,7 @@ func (s *statusWriter) showProgress(ctx context.Context, key queue.RunKey) (sent
 	return true, kube.IgnoreNotFound(err)
 }
 
-// showLastRun patches a DAG's newest run, unless the DAG is gone, another controller's, or shows it.
+// showLastRun patches the last run of a DAG, unless the DAG is gone, belongs to another controller, or is up to date.
 func (s *statusWriter) showLastRun(ctx context.Context, name cache.ObjectName) (sent bool, err error) {
 	d, ok := s.cached.dags.Get(name)
 	if !ok || d.Status.Controller != s.cfg.ID {

@@ -42,4 +42,3 @@ func changeStatus(transitions []transition.Transition) bool {
 	}
 	return false
 }
-

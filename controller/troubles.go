@@ -23,13 +23,12 @@ import (
 )
 
 const (
-	// troubleLasts is how long the syncs of an object must fail before the object says so.
+	// troubleLasts is how long the syncs of an object must fail before its condition says so.
 	troubleLasts  = 5 * time.Second
 	reasonTrouble = "SyncFailed"
 )
 
-// troubles are the objects whose syncs fail, with the last error: what goes back to the queue would otherwise be known to
-// the log alone.
+// troubles are the objects whose syncs fail, with the last error. Without them only the log would have the error.
 type troubles[K comparable] struct {
 	mu    sync.Mutex
 	byKey map[K]trouble
@@ -42,7 +41,7 @@ type trouble struct {
 
 func newTroubles[K comparable]() *troubles[K] { return &troubles[K]{byKey: map[K]trouble{}} }
 
-// note takes in the result of a sync. It reports whether what the object says of its syncs changes.
+// note records the result of a sync. It reports whether the condition of the object changes.
 func (t *troubles[K]) note(key K, err error, now time.Time) (changed bool) {
 	if isPassing(err) {
 		return false
@@ -62,7 +61,7 @@ func (t *troubles[K]) note(key K, err error, now time.Time) (changed bool) {
 	return changed
 }
 
-// condition is what an object says of its syncs; nil: they have not failed for long.
+// condition returns the condition of an object whose syncs have failed for long; nil: they have not.
 func (t *troubles[K]) condition(key K, now time.Time) *metav1.Condition {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -74,8 +73,8 @@ func (t *troubles[K]) condition(key K, now time.Time) *metav1.Condition {
 		LastTransitionTime: metav1.NewTime(known.since)}
 }
 
-// isPassing reports an error that is no trouble of the object: the database is away, which is told otherwise, another leader
-// has taken over, or somebody else wrote at the same time.
+// isPassing reports an error that says nothing about the object: the database is unavailable, which has a reason of its own,
+// another leader has taken over, or somebody else wrote at the same time.
 func isPassing(err error) bool {
 	return store.IsUnavailable(err) || errors.Is(err, store.ErrFenced) || errors.Is(err, store.ErrConflict) || apierrors.IsConflict(err) ||
 		errors.Is(err, context.Canceled)
@@ -91,18 +90,17 @@ func newDAGConditions(c *core) *dagConditions {
 	return &dagConditions{core: c, dagTroubles: newTroubles[cache.ObjectName](), scheduleTroubles: newTroubles[cache.ObjectName]()}
 }
 
-// noteDAG tells a DAG what keeps it from being reconciled, and returns the error of its sync.
+// noteDAG records the result of a sync in the condition of a DAG. It returns err.
 func (c *dagConditions) noteDAG(ctx context.Context, name cache.ObjectName, condition string, of *troubles[cache.ObjectName], err error) error {
 	if of.note(name, err, c.now()) {
 		if told := c.setDAGCondition(ctx, name, condition, of.condition(name, c.now())); told != nil && ctx.Err() == nil {
-			c.cfg.Log.Warn("telling a DAG why it is not reconciled", "namespace", name.Namespace, "dag", name.Name, "error", told)
+			c.cfg.Log.Warn("setting the condition of a DAG failed", "namespace", name.Namespace, "dag", name.Name, "error", told)
 		}
 	}
 	return err
 }
 
-// setDAGCondition sets or removes a condition that a DAG has only while it is False, and tells of it by an Event when it is
-// new.
+// setDAGCondition sets a condition that a DAG has only while it is False, or removes it. A new condition is also an Event.
 func (c *dagConditions) setDAGCondition(ctx context.Context, name cache.ObjectName, kind string, condition *metav1.Condition) error {
 	cached, ok := c.cached.dags.Get(name)
 	if !ok || says(cached.Status.Conditions, kind, condition) {
@@ -130,7 +128,7 @@ func (c *dagConditions) setDAGCondition(ctx context.Context, name cache.ObjectNa
 	return nil
 }
 
-// setCondition puts a condition in place, or removes it.
+// setCondition sets a condition. nil removes it.
 func setCondition(conditions *[]metav1.Condition, kind string, condition *metav1.Condition, generation int64) {
 	if condition == nil {
 		meta.RemoveStatusCondition(conditions, kind)
@@ -141,7 +139,7 @@ func setCondition(conditions *[]metav1.Condition, kind string, condition *metav1
 	meta.SetStatusCondition(conditions, put)
 }
 
-// says reports that a condition says what it is to say; nil: it is absent.
+// says reports whether a condition has the wanted message; nil: it is to be absent.
 func says(conditions []metav1.Condition, kind string, want *metav1.Condition) bool {
 	shown := meta.FindStatusCondition(conditions, kind)
 	if shown == nil || want == nil {
@@ -150,7 +148,7 @@ func says(conditions []metav1.Condition, kind string, want *metav1.Condition) bo
 	return shown.Message == text.Shorten(want.Message, 4096)
 }
 
-// showTrouble tells a DagRun that has no row, or none that is this controller's yet, what keeps it from being admitted.
+// showTrouble shows in a DagRun without a row, or without a claim, why it is not admitted.
 func (s *statusWriter) showTrouble(ctx context.Context, run *v1alpha1.DagRun) (sent bool, err error) {
 	condition := s.troubles.condition(queue.RunKey(run.UID), s.now())
 	if says(run.Status.Conditions, v1alpha1.ConditionReconciled, condition) {

@@ -76,8 +76,8 @@ func TestWhatALiveDagRunSays(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			status := v1alpha1.DagRunStatus{Tasks: &v1alpha1.TaskCounts{}}
-			standsAt(&status, c.row, c.at, c.failed)
-			got := []any{status.Reason, status.Message, status.Tasks.Pending, status.Tasks.Running, isStill(&status)}
+			addProgress(&status, c.row, c.at, c.failed)
+			got := []any{status.Reason, status.Message, status.Tasks.Pending, status.Tasks.Running, isStandstill(&status)}
 			if diff := cmp.Diff([]any{c.reason, c.message, c.pending, c.runs, c.still}, got); diff != "" {
 				t.Errorf("reason, message, pending, running, still (-want +got):\n%s", diff)
 			}

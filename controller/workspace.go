@@ -27,21 +27,21 @@ import (
 	"kontroler/store"
 )
 
-// The workspace of a run is one claim, which the run's version commits to. It is made before the run's first Pod and
-// recorded in the run's row before a Pod uses it; once recorded it is never made again: one that is gone is lost, and with
-// it what the tasks before have written.
+// The workspace of a run is one claim. It is created before the first Pod, and recorded in the row of the run before a Pod
+// uses it. Once recorded, it is never created again: if it is gone, what earlier tasks wrote is lost.
 
 const (
-	// bindGrace is what a scheduler at work may take before anybody asks what a Pod without a node waits for.
+	// bindGrace is how long a Pod may be without a node before its claim is read.
 	bindGrace = 3 * time.Second
-	// bindEvery is how often that is asked.
+	// bindEvery is how often the claim is read then.
 	bindEvery = 10 * time.Second
-	// bindEvents bounds the Events that are read of a claim, bindRecent how old a warning may be beside a newer one.
+	// bindEvents bounds the Events of a claim that are read. A warning that is older than the newest Event by bindRecent does
+	// not count.
 	bindEvents = 100
 	bindRecent = 10 * time.Minute
-	// claimRetry is when a claim is made again whose deletion is under way.
+	// claimRetry is when the create of a claim is retried whose predecessor is being deleted.
 	claimRetry = 5 * time.Second
-	// dropTries is how often, some minute and a half in all, deleting a claim may fail before the run is told its end.
+	// dropTries is how often deleting a claim may fail, in some 90 s, before the final status is written without it.
 	dropTries = 12
 )
 
@@ -56,14 +56,14 @@ type workspaces struct {
 	runs map[queue.RunKey]*workspace
 }
 
-// workspace of one run. But for made, only the run's sync uses it.
+// workspace is what is known of the claim of one run. Only the sync of the run uses it, except for isMade.
 type workspace struct {
-	made bool // the claim is there and recorded
-	// bound, lost and why are what was last read of the claim; next is when to read again.
-	bound, lost bool
-	why         string
-	next        time.Time
-	waiting     map[string]struct{} // Pods without a node, to be looked at then
+	isMade bool // the claim exists and is recorded
+	// isBound, isLost and why are from the last read of the claim. next is when to read it again.
+	isBound, isLost bool
+	why             string
+	next            time.Time
+	waiting         map[string]struct{} // Pods without a node, to be explained then
 }
 
 func (ws *workspaces) of(key queue.RunKey) *workspace {
@@ -84,17 +84,17 @@ func (ws *workspaces) forget(key queue.RunKey) {
 func (ws *workspaces) made(key queue.RunKey) bool {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
-	return ws.runs[key] != nil && ws.runs[key].made
+	return ws.runs[key] != nil && ws.runs[key].isMade
 }
 
 func (ws *workspaces) setMade(key queue.RunKey, made bool) {
 	entry := ws.of(key)
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
-	entry.made = made
+	entry.isMade = made
 }
 
-// due takes the Pods whose claim is to be looked at.
+// due removes and returns the Pods of a run whose claim is to be read.
 func (ws *workspaces) due(key queue.RunKey, now time.Time) map[string]struct{} {
 	ws.mu.Lock()
 	entry := ws.runs[key]
@@ -107,12 +107,12 @@ func (ws *workspaces) due(key queue.RunKey, now time.Time) map[string]struct{} {
 	return due
 }
 
-// lacksWorkspace reports that a run cannot have Pods before its claim is made.
+// lacksWorkspace reports whether the claim of a run must be created before its Pods.
 func (ws *workspaces) lacksWorkspace(row store.Run, graph *dag.Graph) bool {
 	return graph.Workspace() != nil && !ws.made(queue.RunKey(row.UID))
 }
 
-// makeWorkspace sees to the run's claim before a Pod that uses it is created. Not made: the attempt is told why.
+// makeWorkspace makes sure that the claim of a run exists before a Pod uses it. If not, the attempt has a refusal.
 func (ws *workspaces) makeWorkspace(ctx context.Context, row store.Run, w *v1alpha1.Workspace, c engine.Create) (made bool, err error) {
 	name := names.Workspace(ws.cfg.ID, row.UID, row.Name)
 	if row.WorkspaceUID != "" {
@@ -133,7 +133,7 @@ func (ws *workspaces) makeWorkspace(ctx context.Context, row store.Run, w *v1alp
 		}
 	}
 	if err != nil {
-		return false, ws.gatekeeper.createFailed(row, c, ws.gatekeeper.claims, fmt.Errorf("making the workspace: %w", err))
+		return false, ws.gatekeeper.createFailed(row, c, ws.gatekeeper.claims, fmt.Errorf("creating the workspace: %w", err))
 	}
 	fault.Point("claim-created")
 	ws.gatekeeper.claims.Accepted(row.Namespace, templateOf(row, c))
@@ -145,17 +145,17 @@ func (ws *workspaces) makeWorkspace(ctx context.Context, row store.Run, w *v1alp
 	return true, nil
 }
 
-// adopts reports whether a claim that has the workspace's name and was not recorded is the run's own, of a process that
-// ended before it could record it; else the attempt is told.
+// adopts reports whether an unrecorded claim with the name of the workspace is the run's own: the process that created it
+// ended before it recorded it. If not, the attempt has a refusal.
 func (ws *workspaces) adopts(row store.Run, claim *corev1.PersistentVolumeClaim, c engine.Create) bool {
 	switch {
 	case pod.OwnerUID(claim) != row.UID:
 		ws.gatekeeper.refuse(row, c, engine.Refusal{Reason: engine.ReasonNameTaken, Never: true,
 			Message: fmt.Sprintf("a claim %q that is not this run's has the name of its workspace", claim.Name)})
 	case claim.DeletionTimestamp != nil:
-		// No Pod has used it: it is made again when it is gone.
+		// No Pod has used it. It is created again once it is gone.
 		ws.gatekeeper.refuse(row, c, engine.Refusal{Reason: engine.ReasonCreateFailed,
-			Message: fmt.Sprintf("claim %q of the workspace is being deleted; it is made again", claim.Name)})
+			Message: fmt.Sprintf("claim %q of the workspace is being deleted; it will be created again", claim.Name)})
 		ws.backlog.queue.AddAfter(queue.RunKey(row.UID), claimRetry)
 	default:
 		return true
@@ -163,7 +163,7 @@ func (ws *workspaces) adopts(row store.Run, claim *corev1.PersistentVolumeClaim,
 	return false
 }
 
-// findWorkspace looks for the claim that the row names.
+// findWorkspace looks for the recorded claim.
 func (ws *workspaces) findWorkspace(ctx context.Context, row store.Run, name string, c engine.Create) (found bool, err error) {
 	claim, err := ws.cfg.Kube.CoreV1().PersistentVolumeClaims(row.Namespace).Get(ctx, name, metav1.GetOptions{})
 	if err != nil && !apierrors.IsNotFound(err) {
@@ -177,7 +177,7 @@ func (ws *workspaces) findWorkspace(ctx context.Context, row store.Run, name str
 	return true, nil
 }
 
-// isLost reports that a claim is not the one that the row names, or will soon be gone: no Pod can use it any more.
+// isLost reports whether a claim is not the recorded one, or is being deleted. No Pod can use it any more.
 func isLost(row store.Run, claim *corev1.PersistentVolumeClaim) bool {
 	return row.WorkspaceUID != string(claim.UID) || claim.DeletionTimestamp != nil
 }
@@ -201,7 +201,7 @@ func (ws *workspaces) gatherClaim(ctx context.Context, row store.Run, f *facts, 
 		}
 	}
 	w := ws.of(queue.RunKey(row.UID))
-	if len(pods) == 0 || w.bound && !isUnschedulable {
+	if len(pods) == 0 || w.isBound && !isUnschedulable {
 		return
 	}
 	switch {
@@ -210,54 +210,54 @@ func (ws *workspaces) gatherClaim(ctx context.Context, row store.Run, f *facts, 
 		w.next = now.Add(bindGrace)
 	default:
 		w.next = now.Add(bindEvery)
-		if ws.readWorkspace(ctx, row, w); w.bound {
+		if ws.readWorkspace(ctx, row, w); w.isBound {
 			return
 		}
-		if w.lost {
+		if w.isLost {
 			ws.setMade(queue.RunKey(row.UID), false) // the next attempt fails before it has a Pod
 		}
 	}
 	for _, name := range pods {
 		f.snapshot.Pods[name].Waits = w.explain(f.snapshot.Pods[name].Waits)
-		if !w.lost {
+		if !w.isLost {
 			w.waiting[name] = struct{}{}
 		}
 	}
 	f.claimDue = w.next
 }
 
-// explain adds to what a Pod waits for what its claim waits for.
+// explain adds to the wait of a Pod what its claim waits for.
 func (w *workspace) explain(wait *engine.Wait) *engine.Wait {
 	if w.why == "" {
 		return wait
 	}
 	message := w.why
-	if wait != nil && !w.lost {
+	if wait != nil && !w.isLost {
 		message = wait.Message + "; " + w.why
 	}
-	return &engine.Wait{Reason: engine.ReasonUnschedulable, Message: text.Clean(message), Fails: w.lost, Never: w.lost}
+	return &engine.Wait{Reason: engine.ReasonUnschedulable, Message: text.Clean(message), Fails: w.isLost, Never: w.isLost}
 }
 
-// readWorkspace reads a run's claim and, where it is not bound, why. That it cannot be read is told in place of it.
+// readWorkspace reads the claim of a run and, if it is not bound, why. An error takes the place of the reason.
 func (ws *workspaces) readWorkspace(ctx context.Context, row store.Run, w *workspace) {
 	ctx, cancel := context.WithTimeout(ctx, liveReadTimeout)
 	defer cancel()
 	name := names.Workspace(ws.cfg.ID, row.UID, row.Name)
 	claim, err := ws.cfg.Kube.CoreV1().PersistentVolumeClaims(row.Namespace).Get(ctx, name, metav1.GetOptions{})
-	w.bound, w.lost, w.why = false, false, ""
+	w.isBound, w.isLost, w.why = false, false, ""
 	switch {
 	case apierrors.IsNotFound(err), err == nil && isLost(row, claim):
-		w.lost, w.why = true, workspaceLost(name)
+		w.isLost, w.why = true, workspaceLost(name)
 	case err != nil:
 		w.why = fmt.Sprintf("claim %s cannot be read: %v", name, err)
 	case claim.Status.Phase == corev1.ClaimBound:
-		w.bound = true
+		w.isBound = true
 	default:
 		w.why = fmt.Sprintf("claim %s: %s", name, ws.whyUnbound(ctx, claim))
 	}
 }
 
-// whyUnbound is why a claim is not bound, as its Events tell it.
+// whyUnbound returns why a claim is not bound, from its Events.
 func (ws *workspaces) whyUnbound(ctx context.Context, claim *corev1.PersistentVolumeClaim) string {
 	list, err := ws.cfg.Kube.CoreV1().Events(claim.Namespace).List(ctx, metav1.ListOptions{
 		FieldSelector: fields.OneTermEqualSelector("involvedObject.uid", string(claim.UID)).String(), Limit: bindEvents,
@@ -271,7 +271,7 @@ func (ws *workspaces) whyUnbound(ctx context.Context, claim *corev1.PersistentVo
 	return newestReason(list.Items)
 }
 
-// newestReason is what the newest warning says, if it is recent as of the newest Event; else what that one says.
+// newestReason returns the message of the newest warning, or of the newest Event if that warning is old.
 func newestReason(events []corev1.Event) string {
 	newest := slices.MaxFunc(events, func(a, b corev1.Event) int { return lastSeen(&a).Compare(lastSeen(&b)) })
 	told := slices.MaxFunc(events, func(a, b corev1.Event) int {
@@ -280,7 +280,7 @@ func newestReason(events []corev1.Event) string {
 	return told.Message
 }
 
-// warns is 1 for a warning that is recent as of another Event.
+// warns is 1 for a warning that is not much older than the newest Event, else 0.
 func warns(event, newest *corev1.Event) int {
 	if event.Type == corev1.EventTypeWarning && lastSeen(newest).Sub(lastSeen(event)) < bindRecent {
 		return 1
@@ -288,7 +288,7 @@ func warns(event, newest *corev1.Event) int {
 	return 0
 }
 
-// lastSeen is when an Event last happened, in whichever of its forms it was written.
+// lastSeen returns when an Event last happened, in either of its two forms.
 func lastSeen(event *corev1.Event) time.Time {
 	at := event.LastTimestamp.Time
 	if at.IsZero() {
@@ -300,8 +300,8 @@ func lastSeen(event *corev1.Event) time.Time {
 	return at
 }
 
-// dropWorkspace deletes the claim of a run that has ended, unless it is to be kept: then, or if it cannot be deleted, it goes
-// with its owner, the DagRun. That a DagRun has not been told its end is the memory of what is to be deleted.
+// dropWorkspace deletes the claim of a run that has ended, unless it is to be kept. A claim that is kept, or cannot be
+// deleted, is garbage-collected with its owner, the DagRun. Until the final status is written, the deletion is retried.
 func (ws *workspaces) dropWorkspace(ctx context.Context, row store.Run, run *v1alpha1.DagRun, tries int) error {
 	if refused(row) || run.Status.Controller != ws.cfg.ID {
 		return nil
@@ -322,8 +322,8 @@ func (ws *workspaces) dropWorkspace(ctx context.Context, row store.Run, run *v1a
 	return nil
 }
 
-// keepsWorkspace reports that a run that has ended has no claim to delete, or that the claim stays. Whether a version that
-// cannot be read wants that is not known: the claim of a failed run stays then, as nothing brings it back.
+// keepsWorkspace reports whether a run that has ended has no claim, or keeps it. An unreadable version does not say. The
+// claim of a failed run stays then, because nothing brings it back.
 func (ws *workspaces) keepsWorkspace(ctx context.Context, row store.Run) (bool, error) {
 	graph, err := ws.graphs.Load(ctx, row.VersionID)
 	if errors.Is(err, versions.ErrUnreadable) {
@@ -336,7 +336,7 @@ func (ws *workspaces) keepsWorkspace(ctx context.Context, row store.Run) (bool, 
 	return w == nil || w.KeepOnFailure && row.Phase == engine.RunFailed, nil
 }
 
-// deleteClaim deletes the claim that is recorded, or one that a process made which ended before it could record it.
+// deleteClaim deletes the recorded claim, or an unrecorded one of a process that ended after it had created it.
 func (ws *workspaces) deleteClaim(ctx context.Context, row store.Run, name string) error {
 	claims, uid := ws.cfg.Kube.CoreV1().PersistentVolumeClaims(row.Namespace), row.WorkspaceUID
 	if uid == "" {
