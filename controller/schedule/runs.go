@@ -7,6 +7,9 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/cache"
 
 	"kontroler/apis/kontroler/v1alpha1"
 	"kontroler/controller/fault"
@@ -123,13 +126,36 @@ func (s *Scheduler) createRuns(
 		}
 		err := s.createAndNote(ctx, d, row.DAGID, run)
 		if _, isRefused := errors.AsType[*refusedError](err); isRefused {
-			return errors.Join(err, s.takeBack(ctx, row, dueTimesWithoutRun(runs[i:])))
+			if failed := s.takeBack(ctx, row, dueTimesWithoutRun(runs[i:])); failed != nil {
+				return failed // the next sync finds the due times, and is refused again
+			}
+			return err
 		}
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// end ends the schedule of a DAG that is gone, being deleted, or not this controller's. DagRuns that exist are noted first:
+// the due times of the others become Missed.
+func (s *Scheduler) end(ctx context.Context, name cache.ObjectName) error {
+	row, found, err := s.cfg.DB.Schedule(ctx, name.Namespace, name.Name)
+	if err != nil || !found || row.DAGUID == "" {
+		return err
+	}
+	runs, err := s.cfg.DB.ScheduledRuns(ctx, row.DAGID, row.DAGUID)
+	if err != nil {
+		return err
+	}
+	former := &v1alpha1.DAG{ObjectMeta: metav1.ObjectMeta{
+		Namespace: name.Namespace, Name: name.Name, UID: types.UID(row.DAGUID),
+	}}
+	if _, err := s.findUncreated(ctx, former, row.DAGID, runs); err != nil {
+		return err
+	}
+	return s.cfg.DB.EndSchedule(ctx, name.Namespace, name.Name)
 }
 
 // dueTimesWithoutRun returns the due times of the runs that have no DagRun.

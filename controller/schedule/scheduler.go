@@ -142,7 +142,7 @@ func (s *Scheduler) reconcile(ctx context.Context, name cache.ObjectName) error 
 	if !exists || d.Status.Controller != s.cfg.ControllerID || d.DeletionTimestamp != nil {
 		s.timers.drop(name)
 		s.refusals.drop(name)
-		return s.cfg.DB.EndSchedule(ctx, name.Namespace, name.Name)
+		return s.end(ctx, name)
 	}
 	if d.Status.ObservedGeneration != d.Generation {
 		return nil // the DAG's own sync decides first whether it is valid, and Changed sees that

@@ -170,30 +170,38 @@ func TestDagRunThatWasNotCreatedIsDecidedAnew(t *testing.T) {
 	}
 }
 
-// The due time that was decided and not created is Missed, and no more are accounted for.
+// When a schedule ends, a decided due time is Ran if its DagRun exists, and else Missed. No more are accounted for.
 func TestScheduleEndsWith(t *testing.T) {
-	for name, lose := range map[string]func(*fixture, *v1alpha1.DAG){
+	for name, part := range map[string]func(*fixture, *v1alpha1.DAG){
 		"a DAG that is gone":          func(f *fixture, d *v1alpha1.DAG) { clear(f.dags) },
 		"a DAG that is being deleted": func(_ *fixture, d *v1alpha1.DAG) { d.DeletionTimestamp = &metav1.Time{} },
 		"a DAG of another controller": func(_ *fixture, d *v1alpha1.DAG) { d.Status.Controller = "other" },
 	} {
-		t.Run(name, func(t *testing.T) {
-			f, d, ledger := everyMinute(t)
-			f.api.fail = func(string) error { return errNoAnswer }
-			f.now = f.now.Add(time.Minute)
-			if err := f.syncAll(d); !errors.Is(err, errNoAnswer) {
-				t.Fatalf("error %v, want no answer", err)
-			}
-			lose(f, d)
-			f.now = f.now.Add(time.Minute)
-			f.must(f.syncAll(d))
-			if diff := cmp.Diff([]string{"1 Missed"}, ledger()); diff != "" {
-				t.Errorf("ledger (-want +got):\n%s", diff)
-			}
-			if _, isSet := f.timers.get(cache.MetaObjectToName(d)); isSet {
-				t.Error("its timer is set")
-			}
-		})
+		for _, outcome := range []string{"Missed", "Ran"} {
+			t.Run(name+" after a due time that is "+outcome, func(t *testing.T) {
+				f, d, ledger := everyMinute(t)
+				failing := &f.api.fail // the DagRun is not created
+				if outcome == "Ran" {
+					failing = &f.api.lose // the DagRun is created, and the answer is lost
+				}
+				pass := *failing
+				*failing = func(string) error { return errNoAnswer }
+				f.now = f.now.Add(time.Minute)
+				if err := f.syncAll(d); !errors.Is(err, errNoAnswer) {
+					t.Fatalf("error %v, want no answer", err)
+				}
+				*failing = pass
+				part(f, d)
+				f.now = f.now.Add(time.Minute)
+				f.must(f.syncAll(d))
+				if diff := cmp.Diff([]string{"1 " + outcome}, ledger()); diff != "" {
+					t.Errorf("ledger (-want +got):\n%s", diff)
+				}
+				if _, isSet := f.timers.get(cache.MetaObjectToName(d)); isSet {
+					t.Error("its timer is set")
+				}
+			})
+		}
 	}
 }
 
