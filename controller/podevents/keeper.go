@@ -120,8 +120,22 @@ func (k *Keeper) take(e *corev1.Event) (accepted bool) {
 // noteStart remembers an Event about the start of a Pod. If it reports a new failure, it enqueues the run, which shows
 // it.
 func (k *Keeper) noteStart(e *store.PodEvent) {
-	cached, ok := k.cfg.CachedPod(types.UID(e.Pod.UID))
-	if ok && !pod.HasStarted(cached) && k.starts.note(e) {
+	uid := types.UID(e.Pod.UID)
+	if !k.isStarting(uid) {
+		return
+	}
+	isNewFailure := k.starts.note(e)
+	if !k.isStarting(uid) {
+		k.starts.forget(uid) // the Pod started, or is gone, since it was checked
+		return
+	}
+	if isNewFailure {
 		k.cfg.Enqueue(e.Pod.RunUID, e.Pod.Name)
 	}
+}
+
+// isStarting reports whether a Pod exists and its container has not started.
+func (k *Keeper) isStarting(uid types.UID) bool {
+	cached, ok := k.cfg.CachedPod(uid)
+	return ok && !pod.HasStarted(cached)
 }

@@ -76,11 +76,27 @@ func TestRunStoresEvents(t *testing.T) {
 				Log: []string{"storing Events of Pods failed; will be retried"},
 			},
 		},
-		"Events that the database rejects are dropped": {
+		"an Event that the database rejects is dropped": {
 			events: one, cached: cached, storeErrors: []error{store.ErrRejected},
 			want: result{
 				Attempts: 1, Dropped: 1,
-				Log: []string{"Events of Pods were dropped: the database rejects them"},
+				Log: []string{"Event of a Pod was dropped: the database rejects it"},
+			},
+		},
+		"of a batch that the database rejects, only the Event at fault is dropped": {
+			events: many[:4], cached: cached,
+			storeErrors: []error{store.ErrRejected, nil, store.ErrRejected, store.ErrRejected},
+			want: result{
+				Stored: 3, LargestBatch: 2, Attempts: 5, Dropped: 1,
+				Log: []string{"Event of a Pod was dropped: the database rejects it"},
+			},
+		},
+		"what is left of a rejected batch is stored again after an error": {
+			events: many[:4], cached: cached,
+			storeErrors: []error{store.ErrRejected, nil, store.ErrConflict},
+			want: result{
+				Stored: 4, LargestBatch: 2, Attempts: 4,
+				Log: []string{"storing Events of Pods failed; will be retried"},
 			},
 		},
 		"a fenced leader ends its term, and nothing is logged": {

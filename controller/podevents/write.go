@@ -50,28 +50,42 @@ func (k *Keeper) write(ctx context.Context) {
 	}
 }
 
-// writeBatch writes one batch and reports whether another full one may wait. A batch that the database rejects is
-// dropped; one that fails otherwise returns to the backlog.
+// writeBatch writes one batch and reports whether another full one may wait. What fails returns to the backlog.
 func (k *Keeper) writeBatch(ctx context.Context) (mayHaveMore bool) {
 	batch := k.backlog.take()
 	if len(batch) == 0 {
 		return false
 	}
+	if left, err := k.store(ctx, batch); err != nil {
+		k.backlog.restore(left)
+		k.pauseAfter(ctx, err, "storing Events of Pods failed; will be retried")
+		return false
+	}
+	return len(batch) == batchSize
+}
+
+// store writes Events. It divides a batch that the database rejects until it has the Events that are at fault, and drops
+// these. With an error it returns the Events that it did not write.
+func (k *Keeper) store(ctx context.Context, events []store.PodEvent) (left []store.PodEvent, err error) {
 	fault.Point("pod-events-keep")
-	kept, err := k.cfg.Database.KeepPodEvents(ctx, batch)
+	kept, err := k.cfg.Database.KeepPodEvents(ctx, events)
+	half := len(events) / 2
 	switch {
 	case err == nil:
 		fault.Point("pod-events-kept")
 		k.cfg.Metrics.PodEvents("kept", kept)
-		return len(batch) == batchSize
-	case errors.Is(err, store.ErrRejected):
-		k.cfg.Metrics.PodEvents("dropped", len(batch))
-		k.pauseAfter(ctx, err, "Events of Pods were dropped: the database rejects them")
-	default:
-		k.backlog.restore(batch)
-		k.pauseAfter(ctx, err, "storing Events of Pods failed; will be retried")
+		return nil, nil
+	case !errors.Is(err, store.ErrRejected):
+		return events, err
+	case half == 0:
+		k.cfg.Metrics.PodEvents("dropped", 1)
+		k.cfg.Log.Warn("Event of a Pod was dropped: the database rejects it", "error", err)
+		return nil, nil
 	}
-	return false
+	if left, err = k.store(ctx, events[:half]); err != nil {
+		return append(left, events[half:]...), err
+	}
+	return k.store(ctx, events[half:])
 }
 
 // pauseAfter reports a failure of the database and waits before the next attempt. It returns false when ctx ends
