@@ -119,20 +119,37 @@ func (n *Notifier) Run(ctx, working context.Context) {
 				})
 			}
 		}
-		var due <-chan time.Time
+		if !n.await(ctx, next, done, underWay) {
+			return
+		}
+	}
+}
+
+// await blocks until the next claim is due, Wake is called, or a delivery ends, which it removes from underWay. It returns
+// false when ctx ends. It reads the clock every second: the clock may have been set. A zero next is never.
+func (n *Notifier) await(
+	ctx context.Context, next time.Time, done <-chan int64, underWay map[int64]store.Notification,
+) bool {
+	for {
+		var clock <-chan time.Time
 		if !next.IsZero() {
-			due = time.After(min(max(next.Sub(n.Now()), 0)+time.Millisecond, queue.MaxSleep))
+			clock = time.After(min(max(next.Sub(n.Now()), 0)+time.Millisecond, queue.MaxSleep))
 		}
 		select {
 		case <-ctx.Done():
-			return
+			return false
 		case <-n.wake:
-		case <-due:
+			return true
 		case id := <-done:
 			delete(underWay, id)
-		}
-		for len(done) > 0 {
-			delete(underWay, <-done)
+			for len(done) > 0 {
+				delete(underWay, <-done)
+			}
+			return true
+		case <-clock:
+			if !n.Now().Before(next) {
+				return true
+			}
 		}
 	}
 }

@@ -180,9 +180,9 @@ func TestRunClaims(t *testing.T) {
 			},
 			after: time.Hour, claims: 3, want: []int64{1},
 		},
-		"when a notification is due": {
+		"when a notification is due, and not before": {
 			outbox: func(o *outbox) {
-				o.pending = []pending{{Notification: ended(1, "nightly"), dueAt: time.Now().Add(500 * time.Millisecond)}}
+				o.pending = []pending{{Notification: ended(1, "nightly"), dueAt: time.Now().Add(10 * time.Minute)}}
 			},
 			after: time.Hour, claims: 3, want: []int64{1},
 		},
