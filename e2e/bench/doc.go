@@ -3,6 +3,8 @@
 // is shipped. The completer (e2e/completer) ends every Pod as soon as it is created, so that all that is measured is
 // Kontroler and what it asks of the other two.
 //
+//	shapes_linux_test.go     a chain, many small runs, a wide run: by the controller, and raw beside it
+//	raw_linux_test.go        the writes of a shape without Kontroler
 //	schedules_linux_test.go  many DAGs that are due in one minute
 //	limit_linux_test.go      what the requests of that take without Kontroler
 //	rig_linux_test.go        cluster, database, controller, completer; processor time

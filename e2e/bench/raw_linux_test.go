@@ -1,0 +1,103 @@
+package bench_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"kontroler/apis/kontroler/v1alpha1"
+)
+
+// rawRequests is how many requests raw has under way: as many as the controller's workers have.
+const rawRequests = 32
+
+// runRaw sends the writes of a shape without Kontroler.
+func (r *rig) runRaw(w *objects, s shape) {
+	slots := make(chan struct{}, rawRequests)
+	request := func(send func() error) {
+		slots <- struct{}{}
+		defer func() { <-slots }()
+		if err := send(); err != nil {
+			r.b.Error(err)
+		}
+	}
+	var runs sync.WaitGroup
+	for i := range s.runs {
+		runs.Go(func() { r.rawRun(w, s, fmt.Sprintf("raw-%s-%d", s.name, i), request) })
+	}
+	runs.Wait()
+}
+
+// rawRun writes one run: its levels one after the other, the tasks of a level together.
+func (r *rig) rawRun(w *objects, s shape, name string, request func(func() error)) {
+	var run *v1alpha1.DagRun
+	request(func() (err error) {
+		// A DagRun with a phase is none for the controller that runs beside.
+		run, err = r.client.KontrolerV1alpha1().DagRuns(r.namespace).Create(r.b.Context(), &v1alpha1.DagRun{
+			ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1alpha1.DagRunSpec{DagName: "raw"}}, metav1.CreateOptions{})
+		return err
+	})
+	if run == nil {
+		return
+	}
+	request(func() error { return r.rawStatus(run, v1alpha1.RunRunning) })
+	var clean sync.WaitGroup
+	for level, n := range s.levels {
+		var tasks sync.WaitGroup
+		for i := range n {
+			tasks.Go(func() {
+				pod := name + "-" + taskName(level, i)
+				over := w.isOver(pod)
+				request(func() error { return r.rawPod(run, pod) })
+				<-over
+				clean.Go(func() { r.rawRelease(pod, request) })
+			})
+		}
+		tasks.Wait()
+	}
+	request(func() error {
+		_, err := r.kube.CoreV1().Events(r.namespace).Create(r.b.Context(), &corev1.Event{
+			ObjectMeta: metav1.ObjectMeta{Name: name}, Reason: "Succeeded", Type: corev1.EventTypeNormal,
+			InvolvedObject: corev1.ObjectReference{Kind: "DagRun", Namespace: r.namespace, Name: name, UID: run.UID}}, metav1.CreateOptions{})
+		return err
+	})
+	request(func() error { return r.rawStatus(run, v1alpha1.RunSucceeded) })
+	clean.Wait()
+}
+
+func (r *rig) rawStatus(run *v1alpha1.DagRun, phase v1alpha1.RunPhase) error {
+	now := metav1.Now()
+	status := v1alpha1.DagRunStatus{Phase: phase, Controller: "raw", RunID: 1, StartTime: &now, Progress: "0/1",
+		Tasks: &v1alpha1.TaskCounts{Total: 1, Waiting: 1}, Conditions: []metav1.Condition{{Type: v1alpha1.RunConditionAdmitted,
+			Status: metav1.ConditionTrue, Reason: "Admitted", Message: "version 1", LastTransitionTime: now}}}
+	patch, err := json.Marshal([]map[string]any{
+		{"op": "test", "path": "/metadata/uid", "value": run.UID}, {"op": "add", "path": "/status", "value": status}})
+	if err != nil {
+		return err
+	}
+	_, err = r.client.KontrolerV1alpha1().DagRuns(r.namespace).Patch(r.b.Context(), run.Name, types.JSONPatchType, patch, metav1.PatchOptions{}, "status")
+	return err
+}
+
+func (r *rig) rawPod(run *v1alpha1.DagRun, name string) error {
+	_, err := r.kube.CoreV1().Pods(r.namespace).Create(r.b.Context(), &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Finalizers: []string{"kontroler.greedykomodo/raw"}, OwnerReferences: []metav1.OwnerReference{{
+			APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "DagRun", Name: run.Name, UID: run.UID}}},
+		Spec: corev1.PodSpec{RestartPolicy: corev1.RestartPolicyNever, Containers: []corev1.Container{
+			{Name: v1alpha1.TaskContainer, Image: "busybox:1.36", Command: []string{"true"}}}},
+	}, metav1.CreateOptions{})
+	return err
+}
+
+func (r *rig) rawRelease(name string, request func(func() error)) {
+	pods := r.kube.CoreV1().Pods(r.namespace)
+	request(func() error { return pods.Delete(r.b.Context(), name, metav1.DeleteOptions{}) })
+	request(func() error {
+		_, err := pods.Patch(r.b.Context(), name, types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`), metav1.PatchOptions{})
+		return err
+	})
+}

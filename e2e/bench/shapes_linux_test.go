@@ -1,0 +1,292 @@
+package bench_test
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/tools/cache"
+
+	"kontroler/apis/kontroler/v1alpha1"
+	"kontroler/generated/informers/externalversions"
+)
+
+var (
+	chainTasks = flag.Int("chain", 200, "tasks of the chain")
+	smallRuns  = flag.Int("small", 200, "runs of the diamond")
+	wideTasks  = flag.Int("wide", 500, "tasks of the wide run, beside the first and the last")
+	jsonFile   = flag.String("json", "", "append the results to this file, a JSON object each")
+)
+
+// shape is a load: runs of a DAG whose tasks are in levels. A task follows all tasks of the level before.
+type shape struct {
+	name   string
+	runs   int
+	levels []int
+}
+
+func shapes() []shape {
+	return []shape{
+		{name: "chain", runs: 1, levels: slices.Repeat([]int{1}, *chainTasks)},
+		{name: "small", runs: *smallRuns, levels: []int{1, 2, 1}},
+		{name: "wide", runs: 1, levels: []int{1, *wideTasks, 1}},
+	}
+}
+
+func (s shape) tasks() int {
+	n := 0
+	for _, level := range s.levels {
+		n += level
+	}
+	return n * s.runs
+}
+
+func taskName(level, i int) string { return fmt.Sprintf("t%d-%d", level, i) }
+
+// dag returns the spec of the DAG.
+func (s shape) dag() v1alpha1.DAGSpec {
+	var spec v1alpha1.DAGSpec
+	for level, n := range s.levels {
+		for i := range n {
+			task := v1alpha1.Task{Name: taskName(level, i)}
+			task.Image, task.Command = "busybox:1.36", []string{"true"}
+			if level > 0 {
+				for parent := range s.levels[level-1] {
+					task.RunAfter = append(task.RunAfter, taskName(level-1, parent))
+				}
+			}
+			spec.Task = append(spec.Task, task)
+		}
+	}
+	return spec
+}
+
+// result is what one measurement found. Times are until the last DagRun has its final status and its last Pod is gone.
+type result struct {
+	Shape, What    string
+	Tasks          int
+	Seconds        float64
+	TasksPerSecond float64
+	MsPerLevel     float64            // of the clock, for one run
+	CPU            map[string]float64 // ms a task, by process
+	Requests       float64            // a task, of the controller
+	At             time.Time
+}
+
+// BenchmarkShapes runs each shape twice on one cluster: by the controller, and raw. Raw sends the writes that the contract
+// of the custom resources asks for, and nothing else: for a run its DagRun, two patches of its status and one Event, for a
+// task the create of its Pod with a finalizer, its completion, the removal of the finalizer and the deletion. It has no
+// database.
+func BenchmarkShapes(b *testing.B) {
+	r := newRig(b)
+	w := r.watchObjects()
+	r.startCompleter(32)
+	r.startController()
+	var results []result
+	for _, s := range shapes() {
+		results = append(results, r.measure(w, s, "kontroler", r.runByController), r.measure(w, s, "raw", r.runRaw))
+	}
+	for i := 0; i < len(results); i += 2 {
+		kontroler, raw := results[i], results[i+1]
+		b.Logf("%-6s %s", kontroler.Shape, kontroler)
+		b.Logf("%-6s %s", raw.Shape, raw)
+		b.ReportMetric(kontroler.TasksPerSecond/raw.TasksPerSecond, "x-raw-"+kontroler.Shape)
+	}
+	b.ReportMetric(0, "ns/op")
+	writeResults(b, results)
+}
+
+func (r result) String() string {
+	text := fmt.Sprintf("%-9s %5d tasks in %6.2f s: %6.1f tasks/s, %6.2f ms a level, %5.2f requests a task, CPU ms a task:",
+		r.What, r.Tasks, r.Seconds, r.TasksPerSecond, r.MsPerLevel, r.Requests)
+	for _, part := range slices.Sorted(maps.Keys(r.CPU)) {
+		text += fmt.Sprintf(" %s %.2f", part, r.CPU[part])
+	}
+	return text
+}
+
+func writeResults(b *testing.B, results []result) {
+	b.Helper()
+	if *jsonFile == "" {
+		return
+	}
+	file, err := os.OpenFile(*jsonFile, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer file.Close()
+	encoder := json.NewEncoder(file)
+	for _, one := range results {
+		if err := encoder.Encode(one); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// measure runs a shape and waits until everything is done.
+func (r *rig) measure(w *objects, s shape, what string, run func(w *objects, s shape)) result {
+	r.b.Helper()
+	before, sent, start := r.usage(), sum(r.requests()), time.Now()
+	w.reset()
+	run(w, s)
+	r.await("the end of "+s.name, 20*time.Minute, func() bool { return w.isDone(s) })
+	took, used := w.last().Sub(start), r.usage().since(before)
+	found := result{
+		Shape: s.name, What: what, Tasks: s.tasks(), Seconds: took.Seconds(), TasksPerSecond: float64(s.tasks()) / took.Seconds(),
+		CPU: map[string]float64{}, At: start.UTC(), Requests: (sum(r.requests()) - sent) / float64(s.tasks()),
+	}
+	if s.runs == 1 {
+		found.MsPerLevel = took.Seconds() * 1000 / float64(len(s.levels))
+	}
+	for part, time := range used {
+		found.CPU[part] = float64(time.Microseconds()) / 1000 / float64(s.tasks())
+	}
+	return found
+}
+
+func sum(counts map[string]float64) (n float64) {
+	for _, count := range counts {
+		n += count
+	}
+	return n
+}
+
+// runByController creates the DAG, then its DagRuns.
+func (r *rig) runByController(_ *objects, s shape) {
+	dags := r.client.KontrolerV1alpha1().DAGs(r.namespace)
+	_, err := dags.Create(r.b.Context(), &v1alpha1.DAG{ObjectMeta: metav1.ObjectMeta{Name: s.name}, Spec: s.dag()}, metav1.CreateOptions{})
+	if err != nil {
+		r.b.Fatal(err)
+	}
+	r.each(s.runs, 16, func(i int) error {
+		_, err := r.client.KontrolerV1alpha1().DagRuns(r.namespace).Create(r.b.Context(), &v1alpha1.DagRun{
+			ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("%s-%d", s.name, i)}, Spec: v1alpha1.DagRunSpec{DagName: s.name}}, metav1.CreateOptions{})
+		return err
+	})
+}
+
+// objects are the DagRuns that ended and the Pods that exist, as watches show them.
+type objects struct {
+	mu      sync.Mutex
+	ended   map[string]bool
+	created int
+	pods    map[types.UID]bool
+	over    map[string]chan struct{} // closed when the Pod with this name has succeeded
+	changed time.Time
+}
+
+func (w *objects) reset() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.ended, w.pods, w.over, w.created = map[string]bool{}, map[types.UID]bool{}, map[string]chan struct{}{}, 0
+}
+
+func (w *objects) isDone(s shape) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.ended) == s.runs && w.created == s.tasks() && len(w.pods) == 0
+}
+
+func (w *objects) last() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.changed
+}
+
+// isOver is closed when the Pod with this name has succeeded.
+func (w *objects) isOver(pod string) chan struct{} {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.over[pod] == nil {
+		w.over[pod] = make(chan struct{})
+	}
+	return w.over[pod]
+}
+
+func (w *objects) sawRun(obj any) {
+	run := obj.(*v1alpha1.DagRun)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if run.Status.Phase.Ended() && !w.ended[run.Name] {
+		w.ended[run.Name], w.changed = true, time.Now()
+	}
+}
+
+func (w *objects) sawPod(obj any) {
+	pod := obj.(*corev1.Pod)
+	if pod.Status.Phase == corev1.PodSucceeded {
+		over := w.isOver(pod.Name)
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		select {
+		case <-over:
+		default:
+			close(over)
+		}
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.pods[pod.UID] {
+		w.pods[pod.UID] = true
+		w.created++
+	}
+}
+
+func (w *objects) podGone(obj any) {
+	object, err := meta.Accessor(obj)
+	if unknown, ok := obj.(cache.DeletedFinalStateUnknown); ok {
+		object, err = meta.Accessor(unknown.Obj)
+	}
+	if err != nil {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.pods, object.GetUID())
+	w.changed = time.Now()
+}
+
+// watchObjects watches the DagRuns and Pods of the namespace.
+func (r *rig) watchObjects() *objects {
+	r.b.Helper()
+	w := &objects{}
+	w.reset()
+	runs := externalversions.NewSharedInformerFactoryWithOptions(r.client, 0, externalversions.WithNamespace(r.namespace))
+	pods := informers.NewSharedInformerFactoryWithOptions(r.kube, 0, informers.WithNamespace(r.namespace))
+	ctx, cancel := context.WithCancel(r.b.Context())
+	for _, watched := range []struct {
+		informer cache.SharedIndexInformer
+		handler  cache.ResourceEventHandlerFuncs
+	}{
+		{runs.Kontroler().V1alpha1().DagRuns().Informer(), cache.ResourceEventHandlerFuncs{AddFunc: w.sawRun, UpdateFunc: func(_, is any) { w.sawRun(is) }}},
+		{pods.Core().V1().Pods().Informer(), cache.ResourceEventHandlerFuncs{
+			AddFunc: w.sawPod, UpdateFunc: func(_, is any) { w.sawPod(is) }, DeleteFunc: w.podGone}},
+	} {
+		if _, err := watched.informer.AddEventHandler(watched.handler); err != nil {
+			r.b.Fatal(err)
+		}
+	}
+	runs.Start(ctx.Done())
+	pods.Start(ctx.Done())
+	runs.WaitForCacheSync(ctx.Done())
+	pods.WaitForCacheSync(ctx.Done())
+	r.b.Cleanup(func() {
+		cancel()
+		runs.Shutdown()
+		pods.Shutdown()
+	})
+	return w
+}
