@@ -21,7 +21,6 @@
 //	workspace.go   the claim of a run
 //	troubles.go    conditions of objects whose syncs fail; outage.go of DagRuns while the database is unavailable
 //	existing.go    objects of the existing Kontroler
-//	rush.go        less urgent work waits while many runs are to be started
 //
 // # The rooms
 //

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -22,54 +21,23 @@ import (
 	"kontroler/store"
 )
 
-// busyRetry is when a Pod is enqueued again that another worker is ending.
-const busyRetry = time.Second
-
 // podFinisher ends Pods whose outcome is counted.
 type podFinisher struct {
 	*core
 	queue *queue.Queue[cache.ObjectName]
-	// postponed are Pods that wait while many runs are to be started.
-	postponed *queue.Queue[cache.ObjectName]
-	// released are Pods whose deletion was requested, until the cache shows it. inProgress are Pods that a worker is ending.
-	released, inProgress *informer.UIDSet
-	backlog              *backlog
-	rush                 *rush
+	// released are Pods whose deletion was requested, until the cache shows it.
+	released *informer.UIDSet
+	backlog  *backlog
 }
 
 // sync ends a Pod whose attempt has ended in the database: it stores the log, deletes the Pod and removes the finalizer. The
 // row of the attempt is all that it needs to know, also after a crash. A Pod that appears for an attempt that has already
 // ended is a stray. It is recorded and deleted.
 func (f *podFinisher) sync(ctx context.Context, key cache.ObjectName) error {
-	if pod, ok := f.cached.pods.Get(key); ok && f.canWait(pod) && f.rush.rushed(f.postponed.Len) {
-		f.postponed.Add(key)
-		return nil
-	}
-	return f.finish(ctx, key)
-}
-
-// syncPostponed ends a Pod that was postponed.
-func (f *podFinisher) syncPostponed(ctx context.Context, key cache.ObjectName) error {
-	f.rush.makeWay(ctx, f.postponed.Len)
-	return f.finish(ctx, key)
-}
-
-// canWait reports whether a Pod can be ended later at no cost: nothing in it runs, its log stays, and no stream is open.
-func (f *podFinisher) canWait(pod *corev1.Pod) bool {
-	over := pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
-	return over && pod.DeletionTimestamp == nil && !f.logs.HasStream(pod.UID)
-}
-
-func (f *podFinisher) finish(ctx context.Context, key cache.ObjectName) error {
 	p, err := f.currentPod(ctx, key)
 	if err != nil || p == nil || f.released.Has(p.UID) {
 		return err
 	}
-	if !f.inProgress.Begin(p.UID) {
-		f.queue.AddAfter(key, busyRetry) // the Pod is in both queues
-		return nil
-	}
-	defer f.inProgress.Remove(p.UID)
 	uid, ok := pod.RunUID(p)
 	if !ok {
 		return nil

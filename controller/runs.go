@@ -260,7 +260,6 @@ func (r *runReconciler) settle(key queue.RunKey, dagRun *v1alpha1.DagRun) {
 
 // syncFinalStatus deletes the workspace of a run that has ended and writes the final status of its DagRun.
 func (s *statusWriter) syncFinalStatus(ctx context.Context, key queue.RunKey) error {
-	s.rush.makeWay(ctx, s.queue.Len)
 	row, found, err := s.db.RunByUID(ctx, string(key))
 	if err != nil || !found || !v1alpha1.RunPhase(row.Phase).Ended() {
 		return err

@@ -50,7 +50,6 @@ type statusWriter struct {
 	projections *projections
 	troubles    *troubles[queue.RunKey]
 	workspaces  *workspaces
-	rush        *rush
 }
 
 // project returns the status of a DagRun that follows from its row.

@@ -31,7 +31,6 @@ type term struct {
 	*core
 	backlog    *backlog
 	gatekeeper *gatekeeper
-	rush       *rush
 	conditions *dagConditions
 	dags       *dagReconciler
 	admissions *admitter
@@ -48,17 +47,16 @@ func newTerm(controller *Controller, db *store.Leader, fail context.CancelCauseF
 		notices: controller.notices,
 	}
 	metrics := c.cfg.Metrics
-	t := &term{core: c, backlog: newBacklog(c.cfg), rush: &rush{}, conditions: newDAGConditions(c)}
+	t := &term{core: c, backlog: newBacklog(c.cfg), conditions: newDAGConditions(c)}
 	t.gatekeeper = &gatekeeper{core: c, backlog: t.backlog,
 		pods: queue.NewGates(t.backlog.queue.Add), claims: queue.NewGates(t.backlog.queue.Add)}
 	graphs := versions.New(db, versions.CacheBytes)
 	workspaces := &workspaces{core: c, gatekeeper: t.gatekeeper, graphs: graphs, backlog: t.backlog, runs: map[queue.RunKey]*workspace{}}
 	t.dags = newDAGReconciler(c, graphs, t.conditions)
 	t.status = &statusWriter{core: c, queue: queue.New[queue.RunKey]("ends", metrics), projections: newProjections(),
-		troubles: newTroubles[queue.RunKey](), workspaces: workspaces, rush: t.rush}
+		troubles: newTroubles[queue.RunKey](), workspaces: workspaces}
 	t.pods = &podFinisher{core: c, queue: queue.New[cache.ObjectName]("pods", metrics),
-		postponed: queue.New[cache.ObjectName]("over", metrics), released: informer.NewUIDSet(), inProgress: informer.NewUIDSet(),
-		backlog: t.backlog, rush: t.rush}
+		released: informer.NewUIDSet(), backlog: t.backlog}
 	t.admissions = &admitter{core: c, queue: queue.New[queue.RunKey]("admissions", metrics), dags: t.dags, status: t.status, backlog: t.backlog}
 	t.runs = &runReconciler{core: c, backlog: t.backlog, graphs: graphs, workspaces: workspaces,
 		gatherer:  &gatherer{core: c, gatekeeper: t.gatekeeper, workspaces: workspaces, deletions: newDeletions()},
@@ -68,10 +66,6 @@ func newTerm(controller *Controller, db *store.Leader, fail context.CancelCauseF
 	t.releases = &releaser{core: c, queue: queue.New[releaseKey]("releases", metrics)}
 	c.scheduler, c.retention, c.podEvents = t.newScheduler(), t.newCleaner(), t.newPodEvents()
 	c.notifier, c.logs = t.newNotifier(controller.guard, graphs), t.newLogs(graphs)
-	t.rush.isBusy = func() bool {
-		waiting := c.scheduler.Len() + t.admissions.queue.Len() + t.backlog.queue.Len()
-		return waiting > c.cfg.Workers && !t.backlog.queue.ShuttingDown()
-	}
 	return t
 }
 
@@ -92,7 +86,7 @@ func (t *term) newScheduler() *schedule.Scheduler {
 		Synced: func(ctx context.Context, dag cache.ObjectName, err error) {
 			_ = t.conditions.noteDAG(ctx, dag, v1alpha1.DAGScheduled, t.conditions.scheduleTroubles, err)
 		},
-		Failed: t.failed, Retire: func(key queue.RunKey) { t.retention.RunFreed(key) }, MakeWay: t.rush.makeWay,
+		Failed: t.failed, Retire: func(key queue.RunKey) { t.retention.RunFreed(key) },
 	})
 }
 
@@ -203,7 +197,6 @@ func (t *term) work(ctx context.Context) {
 	t.scheduler.Start(working, start)
 	start(t.cfg.Workers+logs.ReadsAtOnce, func() { t.pods.queue.Work(working, t.pods.sync, t.failed) })
 	start(t.cfg.Workers, func() { t.status.queue.Work(working, t.status.syncFinalStatus, t.failed) })
-	start(t.cfg.Workers, func() { t.pods.postponed.Work(working, t.pods.syncPostponed, t.failed) })
 	start(releaseWorkers, func() { t.releases.queue.Work(working, t.releases.syncRelease, t.failed) })
 	start(1, func() { t.notifier.Run(ctx, working) })
 	start(1, func() { t.retention.Run(ctx, working) })
@@ -230,7 +223,7 @@ func (t *term) work(ctx context.Context) {
 // shutDown ends the queues. The next term enqueues what is left.
 func (t *term) shutDown() {
 	for _, queue := range []interface{ ShutDown() }{
-		t.admissions.queue, t.backlog.queue, t.dags.queue, t.dags.taskQueue, t.scheduler, t.pods.queue, t.pods.postponed,
+		t.admissions.queue, t.backlog.queue, t.dags.queue, t.dags.taskQueue, t.scheduler, t.pods.queue,
 		t.status.queue, t.retention, t.releases.queue,
 	} {
 		queue.ShutDown()

@@ -104,8 +104,6 @@ func (k *Keeper) Keep(ctx context.Context, p *corev1.Pod, runUID string, attempt
 	return k.capture(ctx, p, owner.RunID, attempt)
 }
 
-// HasStream reports whether a Pod has a stream, also one that has ended but is not stored yet.
-func (k *Keeper) HasStream(uid types.UID) bool { return k.streams.has(uid) }
 
 // Forget drops what is remembered of a Pod that is released or gone. A stream of it ends.
 func (k *Keeper) Forget(uid types.UID) {

@@ -166,12 +166,6 @@ func (s *streams) ofEnded(uid types.UID, now time.Time) (found *stream, remainin
 	return found, max(found.followUntil.Sub(now), streamRetry)
 }
 
-func (s *streams) has(uid types.UID) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.byPod[uid] != nil
-}
-
 // drop ends the stream of a Pod. Its memory is given back when it is done.
 func (s *streams) drop(uid types.UID) {
 	s.mu.Lock()

@@ -100,7 +100,7 @@ func TestALogIsFollowedForAMinuteAfterItsAttempt(t *testing.T) {
 		t.Errorf("%s remain of a stream that is done", remaining)
 	}
 	streams.drop(uidOf(1))
-	if found, _ := streams.ofEnded(uidOf(1), ended); found != nil || streams.has(uidOf(1)) {
+	if found, _ := streams.ofEnded(uidOf(1), ended); found != nil || streams.byPod[uidOf(1)] != nil {
 		t.Error("a stream that was dropped after its end is still there")
 	}
 }

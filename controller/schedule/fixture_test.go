@@ -119,7 +119,6 @@ func (f *fixture) lead(db *store.Leader) {
 		},
 		Synced: func(context.Context, cache.ObjectName, error) {}, Failed: func(error) {},
 		Retire:  func(uid queue.RunKey) { f.retired = append(f.retired, string(uid)) },
-		MakeWay: func(context.Context, func() int) {},
 	})
 	f.delayed = &delayed{TypedRateLimitingInterface: f.schedules.TypedRateLimitingInterface}
 	f.schedules.TypedRateLimitingInterface = f.delayed
@@ -148,7 +147,7 @@ func (f *fixture) syncAll(d *v1alpha1.DAG) error {
 		if err := f.sync(f.Context(), name); err != nil {
 			return err
 		}
-		if f.Len() == 0 {
+		if f.schedules.Len() == 0 {
 			return nil
 		}
 		key, _ := f.schedules.Get()
@@ -158,7 +157,7 @@ func (f *fixture) syncAll(d *v1alpha1.DAG) error {
 
 // waiting returns the DAGs whose schedules are enqueued.
 func (f *fixture) waiting() (names []string) {
-	for f.Len() > 0 {
+	for f.schedules.Len() > 0 {
 		key, _ := f.schedules.Get()
 		names = append(names, key.Name)
 		f.schedules.Done(key)

@@ -49,8 +49,6 @@ type Config struct {
 	Failed func(error)
 	// Retire is called when a schedule no longer needs the DagRun with this UID to be kept.
 	Retire func(queue.RunKey)
-	// MakeWay blocks while more urgent work waits and the backlog is small enough to wait too.
-	MakeWay func(ctx context.Context, backlog func() int)
 }
 
 // Scheduler creates the DagRuns of DAGs that have a schedule, for one term of leadership. What it has in memory can be
@@ -90,9 +88,6 @@ func (s *Scheduler) ShutDown() {
 	s.schedules.ShutDown()
 	s.scheduleStatus.ShutDown()
 }
-
-// Len returns how many schedules wait for a sync.
-func (s *Scheduler) Len() int { return s.schedules.Len() }
 
 // Enqueue adds the schedule of a DAG to the queue.
 func (s *Scheduler) Enqueue(dag cache.ObjectName) { s.schedules.Add(dag) }

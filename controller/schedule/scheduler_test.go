@@ -295,7 +295,12 @@ func TestWorkers(t *testing.T) {
 	f.now = f.now.Add(time.Second)
 	synced, shown := make(chan error, 100), make(chan struct{}, 100)
 	f.cfg.Synced = func(_ context.Context, _ cache.ObjectName, err error) { synced <- err }
-	f.cfg.MakeWay = func(context.Context, func() int) { shown <- struct{}{} }
+	f.api.fail = func(request string) error {
+		if strings.HasPrefix(request, "patch dag ") {
+			shown <- struct{}{}
+		}
+		return nil
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	var workers, loop sync.WaitGroup
 	f.Start(ctx, func(n int, work func()) {

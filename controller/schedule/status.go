@@ -13,9 +13,8 @@ import (
 	"kontroler/controller/kube"
 )
 
-// syncStatus patches the last and the next due time of a DAG if the cache shows others. The patch makes way for starts.
+// syncStatus patches the last and the next due time of a DAG if the cache shows others.
 func (s *Scheduler) syncStatus(ctx context.Context, name cache.ObjectName) error {
-	s.cfg.MakeWay(ctx, s.scheduleStatus.Len)
 	d, exists := s.cfg.CachedDAG(name)
 	current, isSet := s.timers.get(name)
 	if !exists || !isSet || current.uid != d.UID || d.Status.Controller != s.cfg.ControllerID {
