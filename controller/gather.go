@@ -148,7 +148,7 @@ func engineRun(r store.Run) engine.Run {
 
 func engineTask(t store.Task) engine.Task {
 	return engine.Task{ID: t.ID, Position: t.Position, Phase: t.Phase, Unmet: t.Unmet, Attempts: t.Attempts, Retries: t.Retries,
-		Restarts: t.Restarts, Cascade: t.Cascade, Due: t.DueAt}
+		Restarts: t.Restarts, ChildrenPending: t.ChildrenPending, Due: t.DueAt}
 }
 
 // engineAttempt converts a row. A Pod that this term created counts as seen.

@@ -37,7 +37,7 @@ const (
 	taskSucceeded
 	taskFailed
 	taskCancelled
-	taskCascaded
+	taskChildrenSkipped
 	taskActive
 	unstartedCancelled
 	unstartedForgotten
@@ -185,7 +185,7 @@ FROM unnest($2::bigint[], $3::text[], $4::text[], $5::timestamptz[]) AS c (id, r
 WHERE t.id = c.id AND t.run_id + 0 = $1 AND t.phase || '' = 'Active'`,
 		args: func(b *batch) []any { return []any{b.id, b.reason, b.message, timestamps(b.at)} }},
 
-	taskCascaded: {sql: `
+	taskChildrenSkipped: {sql: `
 UPDATE kontroler.tasks t SET cascade = false
 FROM unnest($2::bigint[]) AS c (id)
 WHERE t.id = c.id AND t.run_id + 0 = $1 AND t.cascade IS NOT FALSE`,
@@ -273,7 +273,7 @@ func (c *changes) addOfTask(t transition.Transition) {
 		b.at = append(b.at, t.At)
 	case transition.TaskSkipped:
 		b := c.batch(taskSkipped, t.Task)
-		b.message, b.cascade, b.at = append(b.message, clean(t.Message)), append(b.cascade, t.Cascade), append(b.at, t.At)
+		b.message, b.cascade, b.at = append(b.message, clean(t.Message)), append(b.cascade, t.ChildrenPending), append(b.at, t.At)
 	case transition.TaskActive:
 		b := c.batch(taskActive, t.Task)
 		b.at = append(b.at, t.At)
@@ -287,12 +287,12 @@ func (c *changes) addOfTask(t transition.Transition) {
 	case transition.TaskFailed:
 		b := c.batch(taskFailed, t.Task)
 		b.reason, b.message = append(b.reason, t.Reason), append(b.message, clean(t.Message))
-		b.cascade, b.at = append(b.cascade, t.Cascade), append(b.at, t.At)
+		b.cascade, b.at = append(b.cascade, t.ChildrenPending), append(b.at, t.At)
 	case transition.TaskCancelled:
 		b := c.batch(taskCancelled, t.Task)
 		b.reason, b.message, b.at = append(b.reason, t.Reason), append(b.message, clean(t.Message)), append(b.at, t.At)
-	case transition.TaskCascaded:
-		c.batch(taskCascaded, t.Task)
+	case transition.TaskChildrenSkipped:
+		c.batch(taskChildrenSkipped, t.Task)
 	}
 }
 
@@ -465,6 +465,6 @@ func (k kind) String() string {
 	return [kinds]string{
 		"AttemptPending", "AttemptRunning", "AttemptWaits", "AttemptDue", "AttemptStopping", "AttemptEnded", "LiveStopped",
 		"TaskUnblocked", "TaskReady", "TaskSkipped", "TaskBackedOff", "TaskSucceeded", "TaskFailed", "TaskCancelled",
-		"TaskCascaded", "TaskActive", "UnstartedCancelled", "UnstartedCancelled", "AttemptDecided",
+		"TaskChildrenSkipped", "TaskActive", "UnstartedCancelled", "UnstartedCancelled", "AttemptDecided",
 	}[k]
 }

@@ -40,9 +40,9 @@ func TestTaskTransitions(t *testing.T) {
 		},
 		"TaskSkipped": {
 			do: func(task int64) []transition.Transition {
-				return []transition.Transition{transition.TaskSkipped{Task: task, Message: "needs x", Cascade: true, At: at(5)}}
+				return []transition.Transition{transition.TaskSkipped{Task: task, Message: "needs x", ChildrenPending: true, At: at(5)}}
 			},
-			from: []string{"Waiting"}, want: store.Task{Phase: "Skipped", Reason: "ParentFailed", Message: "needs x", Unmet: 2, Cascade: true, FinishedAt: at(5)},
+			from: []string{"Waiting"}, want: store.Task{Phase: "Skipped", Reason: "ParentFailed", Message: "needs x", Unmet: 2, ChildrenPending: true, FinishedAt: at(5)},
 		},
 		"TaskActive": {
 			do: func(task int64) []transition.Transition {
@@ -64,9 +64,9 @@ func TestTaskTransitions(t *testing.T) {
 		},
 		"TaskFailed": {
 			do: func(task int64) []transition.Transition {
-				return []transition.Transition{transition.TaskFailed{Task: task, Reason: "RetriesSpent", Message: "m\x00n\xff", Cascade: true, At: at(5)}}
+				return []transition.Transition{transition.TaskFailed{Task: task, Reason: "RetriesSpent", Message: "m\x00n\xff", ChildrenPending: true, At: at(5)}}
 			},
-			from: []string{"Active"}, want: store.Task{Phase: "Failed", Reason: "RetriesSpent", Message: "m\uFFFDn\uFFFD", Cascade: true, FinishedAt: at(5)},
+			from: []string{"Active"}, want: store.Task{Phase: "Failed", Reason: "RetriesSpent", Message: "m\uFFFDn\uFFFD", ChildrenPending: true, FinishedAt: at(5)},
 		},
 		"TaskCancelled": {
 			do: func(task int64) []transition.Transition {
@@ -74,14 +74,14 @@ func TestTaskTransitions(t *testing.T) {
 			},
 			from: []string{"Active"}, want: store.Task{Phase: "Cancelled", Reason: "UserCancelled", Message: "m", FinishedAt: at(5)},
 		},
-		"TaskCascaded": {
+		"TaskChildrenSkipped": {
 			do: func(task int64) []transition.Transition {
-				return []transition.Transition{transition.TaskCascaded{Task: task}}
+				return []transition.Transition{transition.TaskChildrenSkipped{Task: task}}
 			},
 			cascade: true, from: taskPhases, want: store.Task{Phase: "Waiting", Unmet: 2},
 		},
-		"TaskCascaded of one that is not": {do: func(task int64) []transition.Transition {
-			return []transition.Transition{transition.TaskCascaded{Task: task}}
+		"TaskChildrenSkipped of one that is not": {do: func(task int64) []transition.Transition {
+			return []transition.Transition{transition.TaskChildrenSkipped{Task: task}}
 		}},
 	}
 	for name, tt := range tests {
@@ -448,12 +448,12 @@ func TestCancelEverything(t *testing.T) {
 		transition.RunStopping{Reason: "UserCancelled"},
 		transition.LiveStopped{Reason: "UserCancelled", Message: "asked for", Due: at(6)},
 		transition.AttemptEnded{Attempt: attempts[0].ID, Phase: "Failed", Reason: "ExitCode", FinishedAt: at(5)},
-		transition.TaskFailed{Task: tasks[0].ID, Reason: "RetriesSpent", Cascade: true, At: at(6)},
+		transition.TaskFailed{Task: tasks[0].ID, Reason: "RetriesSpent", ChildrenPending: true, At: at(6)},
 		transition.UnstartedCancelled{Reason: "UserCancelled", Message: "asked for", At: at(6)},
 	)
 	var got []string
 	for _, task := range f.tasks(run.ID, 0, 1, 2, 3, 4) {
-		got = append(got, fmt.Sprintf("%s %s %t", task.Phase, task.Reason, task.Cascade))
+		got = append(got, fmt.Sprintf("%s %s %t", task.Phase, task.Reason, task.ChildrenPending))
 	}
 	for _, a := range f.pods(run.ID) {
 		got = append(got, fmt.Sprintf("%s %s %s", a.Phase, a.Reason, a.Stop))

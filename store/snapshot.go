@@ -16,7 +16,7 @@ type Task struct {
 	Position, Index                    int
 	Name, Phase, Reason, Message       string
 	Unmet, Attempts, Retries, Restarts int
-	Cascade                            bool
+	ChildrenPending                    bool
 	DueAt, ReadyAt                     time.Time
 	StartedAt, FinishedAt              time.Time
 }
@@ -178,7 +178,7 @@ func attemptFields(a *Attempt) []any {
 func scanTask(rows *sql.Rows) (Task, error) {
 	var t Task
 	err := rows.Scan(&t.ID, &t.Position, &t.Index, &t.Name, &t.Phase, &t.Reason, &t.Message, &t.Unmet, &t.Attempts, &t.Retries,
-		&t.Restarts, &t.Cascade, nullTime{&t.DueAt}, nullTime{&t.ReadyAt}, nullTime{&t.StartedAt}, nullTime{&t.FinishedAt})
+		&t.Restarts, &t.ChildrenPending, nullTime{&t.DueAt}, nullTime{&t.ReadyAt}, nullTime{&t.StartedAt}, nullTime{&t.FinishedAt})
 	return t, err
 }
 

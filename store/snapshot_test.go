@@ -36,8 +36,8 @@ func (f *fixture) busy() int64 {
 	}
 	f.mustCommit(run, append(runs,
 		transition.AttemptEnded{Attempt: attempts[4].ID, Phase: "Failed", Reason: "ExitCode", FinishedAt: at(4)},
-		transition.TaskFailed{Task: tasks[4].ID, Reason: "RetriesSpent", Cascade: true, At: at(4)},
-		transition.TaskSkipped{Task: tasks[9].ID, Message: "needs t4", Cascade: true, At: at(4)},
+		transition.TaskFailed{Task: tasks[4].ID, Reason: "RetriesSpent", ChildrenPending: true, At: at(4)},
+		transition.TaskSkipped{Task: tasks[9].ID, Message: "needs t4", ChildrenPending: true, At: at(4)},
 	)...)
 	// Position 7 is Ready since admission, at(1). Position 0 backs off until at(50).
 	f.mustCommit(run,

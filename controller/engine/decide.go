@@ -45,7 +45,7 @@ func Decide(s Snapshot, now time.Time) (Decision, error) {
 	}
 	for i := range s.Tasks {
 		// One that is here as a child of another has not brought its own children: its turn comes.
-		if t := &s.Tasks[i]; t.Cascade && d.known(t.Position) {
+		if t := &s.Tasks[i]; t.ChildrenPending && d.known(t.Position) {
 			d.failed = append(d.failed, t.Position)
 		}
 	}

@@ -756,7 +756,7 @@ func TestRefused(t *testing.T) {
 		}, want: engine.Decision{
 			Transitions: transitions{
 				transition.AttemptEnded{Attempt: 100, Phase: "Failed", Reason: "NameTaken", Message: "no", FinishedAt: at(0)},
-				transition.TaskFailed{Task: 10, Reason: "RetriesSpent", Message: "NameTaken: no", Cascade: true, At: at(0)},
+				transition.TaskFailed{Task: 10, Reason: "RetriesSpent", Message: "NameTaken: no", ChildrenPending: true, At: at(0)},
 			},
 			Ended: []string{"a-1"},
 			Again: true,
@@ -858,7 +858,7 @@ func TestUnreadableVersion(t *testing.T) {
 		}},
 		"children that were to be skipped are cancelled": {graph: "a b<a", snapshot: func(s *engine.Snapshot) {
 			is(s, engine.TaskFailed, 0)
-			s.Tasks[0].Cascade = true
+			s.Tasks[0].ChildrenPending = true
 			unreadable(s)
 		}, want: engine.Decision{
 			Transitions: transitions{
@@ -1109,7 +1109,7 @@ func TestStop(t *testing.T) {
 		"a cascade ends with the stop": {graph: "a b<a c", snapshot: func(s *engine.Snapshot) {
 			s.Run.Stop = engine.ReasonUserCancelled
 			is(s, engine.TaskFailed, 0)
-			s.Tasks[0].Cascade = true
+			s.Tasks[0].ChildrenPending = true
 			is(s, engine.TaskCancelled, 1)
 			live(s, 2, engine.AttemptRunning)
 		}},
@@ -1431,7 +1431,7 @@ func TestCascade(t *testing.T) {
 					transition.AttemptEnded{Attempt: 100, Phase: "Failed", Reason: "ExitCode", Message: "exit code 1", ExitCode: ptr[int32](1), PodUID: "u", Node: "n", StartedAt: at(-60), FinishedAt: at(0)},
 					transition.TaskFailed{Task: 10, Reason: "RetriesSpent", Message: "ExitCode: exit code 1", At: at(0)},
 					transition.TaskSkipped{Task: 11, Message: "needs a, failed", At: at(0)},
-					transition.TaskSkipped{Task: 12, Message: "needs b, skipped", Cascade: true, At: at(0)},
+					transition.TaskSkipped{Task: 12, Message: "needs b, skipped", ChildrenPending: true, At: at(0)},
 				},
 				Reap:  []string{"a-1"},
 				Ended: []string{"a-1"},
@@ -1441,7 +1441,7 @@ func TestCascade(t *testing.T) {
 			want: engine.Decision{
 				Transitions: transitions{
 					transition.AttemptEnded{Attempt: 100, Phase: "Failed", Reason: "ExitCode", Message: "exit code 1", ExitCode: ptr[int32](1), PodUID: "u", Node: "n", StartedAt: at(-60), FinishedAt: at(0)},
-					transition.TaskFailed{Task: 10, Reason: "RetriesSpent", Message: "ExitCode: exit code 1", Cascade: true, At: at(0)},
+					transition.TaskFailed{Task: 10, Reason: "RetriesSpent", Message: "ExitCode: exit code 1", ChildrenPending: true, At: at(0)},
 				},
 				Reap:  []string{"a-1"},
 				Ended: []string{"a-1"},
@@ -1450,23 +1450,23 @@ func TestCascade(t *testing.T) {
 		"goes on from a flag": {graph: chain, snapshot: func(s *engine.Snapshot) {
 			is(s, engine.TaskFailed, 0)
 			is(s, engine.TaskSkipped, 1)
-			s.Tasks[1].Cascade = true
+			s.Tasks[1].ChildrenPending = true
 			count(s)
 			s.Tasks = s.Tasks[1:3]
 		}, want: engine.Decision{
 			Transitions: transitions{
-				transition.TaskSkipped{Task: 12, Message: "needs b, skipped", Cascade: true, At: at(0)},
-				transition.TaskCascaded{Task: 11},
+				transition.TaskSkipped{Task: 12, Message: "needs b, skipped", ChildrenPending: true, At: at(0)},
+				transition.TaskChildrenSkipped{Task: 11},
 			},
 			Again: true,
 		}},
 		"goes on from a failed task, and ends the run": {graph: "a b<a", snapshot: func(s *engine.Snapshot) {
 			is(s, engine.TaskFailed, 0)
-			s.Tasks[0].Cascade = true
+			s.Tasks[0].ChildrenPending = true
 		}, want: engine.Decision{
 			Transitions: transitions{
 				transition.TaskSkipped{Task: 11, Message: "needs a, failed", At: at(0)},
-				transition.TaskCascaded{Task: 10},
+				transition.TaskChildrenSkipped{Task: 10},
 				transition.RunEnded{Phase: "Failed", Reason: "TaskFailed", Message: "1 task failed", At: at(0)},
 			},
 			IsLast: true,
@@ -1474,10 +1474,10 @@ func TestCascade(t *testing.T) {
 		"its children knew: again, there may be more flags": {graph: "a b<a c", snapshot: func(s *engine.Snapshot) {
 			is(s, engine.TaskFailed, 0)
 			is(s, engine.TaskSkipped, 1)
-			s.Tasks[0].Cascade = true
+			s.Tasks[0].ChildrenPending = true
 		}, want: engine.Decision{
 			Transitions: transitions{
-				transition.TaskCascaded{Task: 10},
+				transition.TaskChildrenSkipped{Task: 10},
 			},
 			Again: true,
 		}},

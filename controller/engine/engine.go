@@ -41,7 +41,7 @@ type Task struct {
 	Position                           int
 	Phase                              string
 	Unmet, Attempts, Retries, Restarts int
-	Cascade                            bool
+	ChildrenPending                    bool
 	Due                                time.Time
 }
 

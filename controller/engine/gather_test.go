@@ -105,7 +105,7 @@ func (w *world) gatherTasks(g *gathered, add func(int)) {
 			ready = append(ready, t)
 		case t.Phase == engine.TaskReady:
 			g.nextDue = sooner(g.nextDue, t.Due)
-		case t.Cascade && cascade < w.limits.cascade:
+		case t.ChildrenPending && cascade < w.limits.cascade:
 			cascade++
 			add(t.Position)
 		}
@@ -217,7 +217,7 @@ func (w *world) truth(a *attemptRow) error {
 
 // replay says from the ends of a task's attempts alone what the task must be, and compares.
 func (w *world) replay(t *taskRow) error {
-	want := engine.Task{ID: t.ID, Position: t.Position, Phase: engine.TaskReady, Attempts: len(t.attempts), Cascade: t.Cascade}
+	want := engine.Task{ID: t.ID, Position: t.Position, Phase: engine.TaskReady, Attempts: len(t.attempts), ChildrenPending: t.ChildrenPending}
 	spec := w.graph.Task(t.Position)
 	limit := 0
 	if spec.Backoff != nil {
@@ -319,7 +319,7 @@ func (w *world) forgotten(g *gathered) {
 	}
 	for _, t := range w.rows.tasks {
 		switch {
-		case t.Cascade && w.rows.run.Stop == "":
+		case t.ChildrenPending && w.rows.run.Stop == "":
 			w.fail("task %d cascades, forgotten", t.Position)
 		case t.Phase != engine.TaskReady:
 		case t.Due.After(w.now):

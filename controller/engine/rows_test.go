@@ -245,7 +245,7 @@ func (c *changes) TaskReady(task int64, at time.Time) {
 func (c *changes) TaskSkipped(task int64, _ string, cascade bool, _ time.Time) {
 	c.task(opSkipped, task, engine.TaskWaiting, func(t *taskRow) error {
 		c.rows.become(t, engine.TaskSkipped)
-		t.Cascade = cascade
+		t.ChildrenPending = cascade
 		return nil
 	})
 }
@@ -273,7 +273,7 @@ func (c *changes) TaskSucceeded(task int64, _ time.Time) {
 func (c *changes) TaskFailed(task int64, reason, _ string, cascade bool, _ time.Time) {
 	c.task(opFailed, task, engine.TaskActive, func(t *taskRow) error {
 		c.rows.become(t, engine.TaskFailed)
-		t.reason, t.Cascade = reason, cascade
+		t.reason, t.ChildrenPending = reason, cascade
 		return nil
 	})
 }
@@ -289,10 +289,10 @@ func (c *changes) TaskCancelled(task int64, reason, _ string, _ time.Time) {
 func (c *changes) TaskCascaded(task int64) {
 	c.do(opCascaded, func() error {
 		t := c.rows.tasks[task-1000]
-		if !t.Cascade {
+		if !t.ChildrenPending {
 			return fmt.Errorf("task %d cascades no more", t.Position)
 		}
-		t.Cascade = false
+		t.ChildrenPending = false
 		return nil
 	})
 }
@@ -300,7 +300,7 @@ func (c *changes) TaskCascaded(task int64) {
 func (c *changes) UnstartedCancelled(reason, _ string, _ time.Time) {
 	c.do(opUnstarted, func() error {
 		for _, t := range c.rows.tasks {
-			t.Cascade = false
+			t.ChildrenPending = false
 			if t.Phase == engine.TaskWaiting || t.Phase == engine.TaskReady {
 				c.rows.become(t, engine.TaskCancelled)
 				t.reason = reason
@@ -446,7 +446,7 @@ func (c *changes) add(transitions []transition.Transition) {
 		case transition.TaskReady:
 			c.TaskReady(t.Task, t.At)
 		case transition.TaskSkipped:
-			c.TaskSkipped(t.Task, t.Message, t.Cascade, t.At)
+			c.TaskSkipped(t.Task, t.Message, t.ChildrenPending, t.At)
 		case transition.TaskActive:
 			c.TaskActive(t.Task, t.At)
 		case transition.TaskBackedOff:
@@ -454,10 +454,10 @@ func (c *changes) add(transitions []transition.Transition) {
 		case transition.TaskSucceeded:
 			c.TaskSucceeded(t.Task, t.At)
 		case transition.TaskFailed:
-			c.TaskFailed(t.Task, t.Reason, t.Message, t.Cascade, t.At)
+			c.TaskFailed(t.Task, t.Reason, t.Message, t.ChildrenPending, t.At)
 		case transition.TaskCancelled:
 			c.TaskCancelled(t.Task, t.Reason, t.Message, t.At)
-		case transition.TaskCascaded:
+		case transition.TaskChildrenSkipped:
 			c.TaskCascaded(t.Task)
 		case transition.UnstartedCancelled:
 			c.UnstartedCancelled(t.Reason, t.Message, t.At)

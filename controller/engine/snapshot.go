@@ -48,7 +48,7 @@ func (s *Snapshot) Missing(now time.Time, descendants int) []int32 {
 		}
 	}
 	for _, task := range s.Tasks {
-		if task.Cascade {
+		if task.ChildrenPending {
 			for _, child := range s.Graph.Children(task.Position) {
 				add(child)
 			}

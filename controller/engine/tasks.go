@@ -77,7 +77,7 @@ func (d *decision) backOff(t *Task, delay time.Duration, message string, retries
 
 func (d *decision) failTask(t *Task, reason, message string) {
 	cascade := !d.known(t.Position)
-	d.add(transition.TaskFailed{Task: t.ID, Reason: reason, Message: message, Cascade: cascade, At: d.now})
+	d.add(transition.TaskFailed{Task: t.ID, Reason: reason, Message: message, ChildrenPending: cascade, At: d.now})
 	d.move(t, TaskFailed)
 	if cascade {
 		d.Again = true
@@ -141,7 +141,7 @@ func (d *decision) skipChildren(position int) {
 			how = "skipped"
 		}
 		cascade := !d.known(t.Position)
-		d.add(transition.TaskSkipped{Task: t.ID, Message: fmt.Sprintf("needs %s, %s", d.Graph.Task(position).Name, how), Cascade: cascade, At: d.now})
+		d.add(transition.TaskSkipped{Task: t.ID, Message: fmt.Sprintf("needs %s, %s", d.Graph.Task(position).Name, how), ChildrenPending: cascade, At: d.now})
 		d.move(t, TaskSkipped)
 		if cascade {
 			d.Again = true
@@ -151,8 +151,8 @@ func (d *decision) skipChildren(position int) {
 			d.failed = append(d.failed, t.Position)
 		}
 	}
-	if parent.Cascade {
-		d.add(transition.TaskCascaded{Task: parent.ID})
+	if parent.ChildrenPending {
+		d.add(transition.TaskChildrenSkipped{Task: parent.ID})
 		d.Again = true // there may be more of them than a slice takes
 	}
 }

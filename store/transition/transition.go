@@ -32,12 +32,13 @@ type (
 		Task int64
 		At   time.Time
 	}
-	// TaskSkipped: Waiting → Skipped, reason ParentFailed. Cascade: not all of its children are skipped yet.
+	// TaskSkipped: Waiting → Skipped, reason ParentFailed. ChildrenPending means that some of its children are not
+	// skipped yet.
 	TaskSkipped struct {
-		Task    int64
-		Message string
-		Cascade bool
-		At      time.Time
+		Task            int64
+		Message         string
+		ChildrenPending bool
+		At              time.Time
 	}
 	// TaskActive: Ready → Active, for its next attempt.
 	TaskActive struct {
@@ -56,11 +57,11 @@ type (
 		Task int64
 		At   time.Time
 	}
-	// TaskFailed: Active → Failed. Cascade: not all of its children are skipped yet.
+	// TaskFailed: Active → Failed. ChildrenPending means that some of its children are not skipped yet.
 	TaskFailed struct {
 		Task            int64
 		Reason, Message string
-		Cascade         bool
+		ChildrenPending bool
 		At              time.Time
 	}
 	// TaskCancelled: Active → Cancelled.
@@ -69,10 +70,10 @@ type (
 		Reason, Message string
 		At              time.Time
 	}
-	// TaskCascaded: all children of a task that failed or was skipped are skipped.
-	TaskCascaded struct{ Task int64 }
+	// TaskChildrenSkipped clears ChildrenPending: all children of a Failed or Skipped task are skipped.
+	TaskChildrenSkipped struct{ Task int64 }
 	// UnstartedCancelled: every Waiting and Ready task of the run → Cancelled, after all other transitions of tasks.
-	// Nothing is left to cascade.
+	// No task is left with ChildrenPending.
 	UnstartedCancelled struct {
 		Reason, Message string
 		At              time.Time
@@ -141,16 +142,16 @@ func (RunStopping) isTransition() {}
 func (RunHeld) isTransition()     {}
 func (RunEnded) isTransition()    {}
 
-func (TaskUnblocked) isTransition()      {}
-func (TaskReady) isTransition()          {}
-func (TaskSkipped) isTransition()        {}
-func (TaskActive) isTransition()         {}
-func (TaskBackedOff) isTransition()      {}
-func (TaskSucceeded) isTransition()      {}
-func (TaskFailed) isTransition()         {}
-func (TaskCancelled) isTransition()      {}
-func (TaskCascaded) isTransition()       {}
-func (UnstartedCancelled) isTransition() {}
+func (TaskUnblocked) isTransition()       {}
+func (TaskReady) isTransition()           {}
+func (TaskSkipped) isTransition()         {}
+func (TaskActive) isTransition()          {}
+func (TaskBackedOff) isTransition()       {}
+func (TaskSucceeded) isTransition()       {}
+func (TaskFailed) isTransition()          {}
+func (TaskCancelled) isTransition()       {}
+func (TaskChildrenSkipped) isTransition() {}
+func (UnstartedCancelled) isTransition()  {}
 
 func (AttemptDecided) isTransition()  {}
 func (AttemptPending) isTransition()  {}
