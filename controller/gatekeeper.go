@@ -55,7 +55,7 @@ func (k *gatekeeper) createFailed(row store.Run, c engine.Create, gates *queue.G
 	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause), apierrors.IsNotFound(err):
 		refusal.Reason = engine.ReasonNamespaceTerminating
 	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err), apierrors.IsRequestEntityTooLargeError(err):
-		refusal.Reason, refusal.Never = engine.ReasonCreateRefused, true
+		refusal.Reason, refusal.IsPermanent = engine.ReasonCreateRefused, true
 	case kube.IsServerFault(err):
 		refusal.Reason = engine.ReasonCreateFailed
 	case kube.IsRefusal(err) && !apierrors.IsUnauthorized(err):
@@ -63,10 +63,10 @@ func (k *gatekeeper) createFailed(row store.Run, c engine.Create, gates *queue.G
 	default:
 		return fmt.Errorf("creating pod %q: %w", c.PodName, err)
 	}
-	if !refusal.Never {
+	if !refusal.IsPermanent {
 		gates.Refused(row.Namespace, queue.RunKey(row.UID), templateOf(row, c), refusal, k.now())
 	}
-	if refusal.Never || c.Reason != refusal.Reason {
+	if refusal.IsPermanent || c.Reason != refusal.Reason {
 		k.refuse(row, c, refusal)
 	}
 	return nil

@@ -88,13 +88,13 @@ func (g *gatherer) gather(ctx context.Context, row store.Run, graph *dag.Graph, 
 func (g *gatherer) snapshotOf(row store.Run, graph *dag.Graph, rows store.Snapshot, changes *pendingChanges) engine.Snapshot {
 	s := engine.Snapshot{
 		Graph: graph, Run: engineRun(row), Refusals: changes.refusals, StartGrace: g.cfg.StartGrace,
-		Starts: max(0, startsPerSync-rows.Decided), Pods: map[string]*engine.Pod{},
+		MaxStarts: max(0, startsPerSync-rows.Decided), Pods: map[string]*engine.Pod{},
 		PodName: func(task string, index, number int) string {
 			return names.Pod(g.cfg.ID, row.UID, row.Name, task, index, number)
 		},
 	}
 	if closed := g.closedFor(row, graph); closed != "" {
-		s.Starts, s.StartsHeld = max(0, 1-rows.Decided), closed // one attempt waits for its turn to probe
+		s.MaxStarts, s.StartHold = max(0, 1-rows.Decided), closed // one attempt waits for its turn to probe
 	}
 	positions := map[int64]int{}
 	for _, task := range rows.Tasks {
@@ -158,7 +158,7 @@ func engineAttempt(a store.Attempt, position int, changes *pendingChanges) engin
 		uid = string(changes.created[a.PodName])
 	}
 	return engine.Attempt{ID: a.ID, Task: position, Number: a.Number, Phase: a.Phase, Reason: a.Reason, Message: a.Message, Stop: a.Stop,
-		PodName: a.PodName, PodUID: uid, ReasonAt: a.ReasonAt, MessageAt: a.MessageAt, Due: a.DueAt, Started: a.StartedAt, Seen: a.CreatedAt}
+		PodName: a.PodName, PodUID: uid, ReasonAt: a.ReasonAt, MessageAt: a.MessageAt, Due: a.DueAt, Started: a.StartedAt, FirstSeen: a.CreatedAt}
 }
 
 // gatherPods finds the Pod of each attempt: in the cache, or by a live read where the cache does not prove anything.

@@ -231,10 +231,10 @@ func (r *runReconciler) requeue(key queue.RunKey, facts *facts, decision engine.
 		r.backlog.pending.pod(key, name)
 	}
 	switch {
-	case decision.Again || facts.hasMore:
+	case decision.Requeue || facts.hasMore:
 		r.backlog.queue.Add(key)
 	default:
-		r.backlog.alarms.Put(key, earlier(decision.Wake, facts.nextDue))
+		r.backlog.alarms.Put(key, earlier(decision.RequeueAt, facts.nextDue))
 	}
 	if !facts.claimDue.IsZero() {
 		r.backlog.queue.AddAfter(key, facts.claimDue.Sub(now))

@@ -25,7 +25,7 @@ func TestUnreadableVersionEnds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	snapshot := engine.Snapshot{Graph: dag.Blank(1), Run: engineRun(row), Unreadable: "a fault", Starts: 1, Slots: 1}
+	snapshot := engine.Snapshot{Graph: dag.Blank(1), Run: engineRun(row), Unreadable: "a fault", MaxStarts: 1, Slots: 1}
 	decision, err := engine.Decide(snapshot, time.Now())
 	if err != nil {
 		t.Fatal(err)

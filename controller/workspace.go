@@ -150,7 +150,7 @@ func (ws *workspaces) makeWorkspace(ctx context.Context, row store.Run, w *v1alp
 func (ws *workspaces) adopts(row store.Run, claim *corev1.PersistentVolumeClaim, c engine.Create) bool {
 	switch {
 	case pod.OwnerUID(claim) != row.UID:
-		ws.gatekeeper.refuse(row, c, engine.Refusal{Reason: engine.ReasonNameTaken, Never: true,
+		ws.gatekeeper.refuse(row, c, engine.Refusal{Reason: engine.ReasonNameTaken, IsPermanent: true,
 			Message: fmt.Sprintf("a claim %q that is not this run's has the name of its workspace", claim.Name)})
 	case claim.DeletionTimestamp != nil:
 		// No Pod has used it. It is created again once it is gone.
@@ -170,7 +170,7 @@ func (ws *workspaces) findWorkspace(ctx context.Context, row store.Run, name str
 		return false, fmt.Errorf("reading claim %q of the workspace: %w", name, err)
 	}
 	if err != nil || isLost(row, claim) {
-		ws.gatekeeper.refuse(row, c, engine.Refusal{Reason: engine.ReasonCreateRefused, Never: true, Message: workspaceLost(name)})
+		ws.gatekeeper.refuse(row, c, engine.Refusal{Reason: engine.ReasonCreateRefused, IsPermanent: true, Message: workspaceLost(name)})
 		return false, nil
 	}
 	ws.setMade(queue.RunKey(row.UID), true)
@@ -235,7 +235,7 @@ func (w *workspace) explain(wait *engine.Wait) *engine.Wait {
 	if wait != nil && !w.isLost {
 		message = wait.Message + "; " + w.why
 	}
-	return &engine.Wait{Reason: engine.ReasonUnschedulable, Message: text.Clean(message), Fails: w.isLost, Never: w.isLost}
+	return &engine.Wait{Reason: engine.ReasonUnschedulable, Message: text.Clean(message), IsFailure: w.isLost, IsPermanent: w.isLost}
 }
 
 // readWorkspace reads the claim of a run and, if it is not bound, why. An error takes the place of the reason.

@@ -22,7 +22,7 @@ func TestExplain(t *testing.T) {
 		"bound":           {workspace: workspace{isBound: true}, is: unschedulable, want: unschedulable},
 		"waits":           {workspace: workspace{why: "claim c: Pending"}, is: unschedulable, want: &engine.Wait{Reason: "Unschedulable", Message: "0/1 nodes are available; claim c: Pending"}},
 		"waits by itself": {workspace: workspace{why: "claim c: Pending"}, want: &engine.Wait{Reason: "Unschedulable", Message: "claim c: Pending"}},
-		"is lost":         {workspace: workspace{isLost: true, why: "gone"}, is: unschedulable, want: &engine.Wait{Reason: "Unschedulable", Message: "gone", Fails: true, Never: true}},
+		"is lost":         {workspace: workspace{isLost: true, why: "gone"}, is: unschedulable, want: &engine.Wait{Reason: "Unschedulable", Message: "gone", IsFailure: true, IsPermanent: true}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if diff := cmp.Diff(c.want, c.workspace.explain(c.is)); diff != "" {

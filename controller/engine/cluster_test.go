@@ -128,7 +128,7 @@ func (c *cluster) cannotStart(p *simPod) {
 	for range 3 {
 		c.then(p, c.seconds(0, 200), func() {
 			if !p.running && p.facts.Terminated == nil && p.facts.Phase == "Pending" {
-				p.facts.Waits = &engine.Wait{Reason: engine.ReasonImagePullBackOff, Message: fmt.Sprint("pull ", c.w.rng.IntN(3)), Fails: true}
+				p.facts.Waits = &engine.Wait{Reason: engine.ReasonImagePullBackOff, Message: fmt.Sprint("pull ", c.w.rng.IntN(3)), IsFailure: true}
 			}
 		})
 	}
@@ -137,11 +137,11 @@ func (c *cluster) cannotStart(p *simPod) {
 		c.then(p, c.seconds(100, 400), func() { c.start(p) })
 	case c.chance(20):
 		c.then(p, c.seconds(0, 2), func() {
-			p.facts.Waits = &engine.Wait{Reason: "InvalidImageName", Message: "A:B", Fails: true, Never: true}
+			p.facts.Waits = &engine.Wait{Reason: "InvalidImageName", Message: "A:B", IsFailure: true, IsPermanent: true}
 		})
 	default:
 		c.then(p, c.seconds(200, 201), func() {
-			p.facts.Waits = &engine.Wait{Reason: engine.ReasonImagePullBackOff, Message: "gave up", Fails: true}
+			p.facts.Waits = &engine.Wait{Reason: engine.ReasonImagePullBackOff, Message: "gave up", IsFailure: true}
 		})
 	}
 }

@@ -30,7 +30,7 @@ type decision struct {
 // Decide returns what follows from a snapshot at the time now. Its one error is a snapshot that contradicts itself: it
 // lacks a row that it must have, or has one that cannot be.
 func Decide(s Snapshot, now time.Time) (Decision, error) {
-	s.judge(now)
+	s.findEnds(now)
 	s.Tasks, s.Attempts = slices.Clone(s.Tasks), slices.Clone(s.Attempts)
 	d := &decision{Snapshot: s, now: now, tasks: make(map[int]*Task, len(s.Tasks)), delta: map[string]int{}, met: map[int]int{}}
 	for i := range s.Tasks {
@@ -45,7 +45,7 @@ func Decide(s Snapshot, now time.Time) (Decision, error) {
 	}
 	for i := range s.Tasks {
 		// One that is here as a child of another has not brought its own children: its turn comes.
-		if t := &s.Tasks[i]; t.ChildrenPending && d.known(t.Position) {
+		if t := &s.Tasks[i]; t.ChildrenPending && d.hasAllChildren(t.Position) {
 			d.failed = append(d.failed, t.Position)
 		}
 	}
@@ -54,15 +54,15 @@ func Decide(s Snapshot, now time.Time) (Decision, error) {
 	}
 	d.stopRun()
 	for i := range s.Attempts {
-		if err := d.attempt(&s.Attempts[i]); err != nil {
+		if err := d.updateAttempt(&s.Attempts[i]); err != nil {
 			return Decision{}, err
 		}
 	}
-	if err := d.children(); err != nil {
+	if err := d.updateChildren(); err != nil {
 		return Decision{}, err
 	}
-	d.start()
-	d.end()
+	d.startTasks()
+	d.endRun()
 	return d.Decision, nil
 }
 
@@ -87,7 +87,7 @@ func (d *decision) stopRun() {
 	case d.Unreadable != "":
 		reason = ReasonVersionUnreadable
 	default:
-		d.wake(d.Run.Deadline)
+		d.requeueAt(d.Run.Deadline)
 		return
 	}
 	d.Run.Stop = reason
@@ -98,7 +98,7 @@ func (d *decision) stopRun() {
 	d.delta[TaskWaiting] -= d.Run.Waiting
 	d.delta[TaskReady] -= d.Run.Ready
 	d.add(transition.LiveStopped{Reason: reason, Message: message, Due: d.now})
-	d.Again = true
+	d.Requeue = true
 	for _, t := range d.tasks {
 		if t.Phase == TaskWaiting || t.Phase == TaskReady {
 			t.Phase = TaskCancelled
@@ -108,7 +108,7 @@ func (d *decision) stopRun() {
 }
 
 // attempt brings one live attempt up to date with its Pod.
-func (d *decision) attempt(a *Attempt) error {
+func (d *decision) updateAttempt(a *Attempt) error {
 	task := d.tasks[a.Task]
 	if task == nil {
 		return fmt.Errorf("slice has attempt %d and lacks its task at position %d", a.ID, a.Task)
@@ -116,26 +116,26 @@ func (d *decision) attempt(a *Attempt) error {
 	if task.Phase != TaskActive {
 		return fmt.Errorf("slice has live attempt %d of the task at position %d, which is %s", a.ID, a.Task, task.Phase)
 	}
-	p := ours(*a, d.Pods[a.PodName])
+	p := attemptPod(*a, d.Pods[a.PodName])
 	if end, ended := d.ends[a.PodName]; ended {
 		d.endAttempt(a, task, p, end)
 		return nil
 	}
 	if a.Phase == AttemptDecided && a.PodUID == "" && p == nil || p != nil && p.Gone {
-		d.unborn(a, task)
+		d.updateWithoutPod(a, task)
 		return nil
 	}
 	if p == nil {
-		d.wakeLater(a.Due)
+		d.requeueUnknown(a.Due)
 		return nil
 	}
 	switch {
 	case a.Phase == AttemptStopping || d.Run.Stop != "":
-		d.stopping(a, p)
+		d.updateStopping(a, p)
 	case !p.Started.IsZero(), a.Phase == AttemptRunning:
-		d.running(a, p)
+		d.updateRunning(a, p)
 	default:
-		d.pending(a, p)
+		d.updatePending(a, p)
 	}
 	return nil
 }
@@ -154,28 +154,28 @@ func (d *decision) endAttempt(a *Attempt, task *Task, p *Pod, end End) {
 	if p != nil && !p.Gone {
 		d.Reap = append(d.Reap, a.PodName)
 	}
-	d.outcome(task, end, ran(a, p, end))
+	d.applyOutcome(task, end, runDuration(a, p, end))
 }
 
 // ran is how long an attempt ran, by one clock: that of its node where it told start and end, else the controller's, from
 // when the Pod was first seen.
-func ran(a *Attempt, p *Pod, end End) time.Duration {
+func runDuration(a *Attempt, p *Pod, end End) time.Duration {
 	switch {
 	case end.Started.IsZero():
 		return 0
 	case p != nil && p.Terminated != nil && !p.Terminated.Finished.IsZero():
 		return end.Finished.Sub(end.Started)
-	case a.Seen.IsZero():
+	case a.FirstSeen.IsZero():
 		return 0
 	}
-	return end.Finished.Sub(a.Seen)
+	return end.Finished.Sub(a.FirstSeen)
 }
 
 // unborn treats an attempt without a Pod: it is created, again under the same name after a crash, as far as there are
 // slots. One that a policy has refused for the start grace fails.
-func (d *decision) unborn(a *Attempt, task *Task) {
+func (d *decision) updateWithoutPod(a *Attempt, task *Task) {
 	if d.Run.Stop != "" || a.Phase == AttemptStopping {
-		d.wakeLater(a.Due)
+		d.requeueUnknown(a.Due)
 		return
 	}
 	r, refused := d.Refusals[a.PodName]
@@ -183,22 +183,22 @@ func (d *decision) unborn(a *Attempt, task *Task) {
 		r, refused = blocked, true
 	}
 	if refused {
-		d.refused(a, task, r)
+		d.applyRefusal(a, task, r)
 		return
 	}
 	if a.Reason == ReasonCreateRefused {
 		if due := a.ReasonAt.Add(d.StartGrace); !d.now.Before(due) {
-			d.refuseStart(a, task, ReasonStartFailed, a.Message)
+			d.endWithoutPod(a, task, ReasonStartFailed, a.Message)
 			return
 		}
-		d.wake(a.Due)
+		d.requeueAt(a.Due)
 	}
-	d.create(a, a.Reason)
+	d.requestPod(a, a.Reason)
 }
 
 // create requests the Pod of an attempt that was decided earlier, unless the attempt is blocked or no slot is free.
 // reason is the attempt's current reason for waiting.
-func (d *decision) create(a *Attempt, reason string) {
+func (d *decision) requestPod(a *Attempt, reason string) {
 	if _, isBlocked := d.Blocked[a.Task]; isBlocked {
 		return
 	}
@@ -212,7 +212,7 @@ func (d *decision) create(a *Attempt, reason string) {
 
 // refused: what can never be right fails at once, what a policy refuses after the start grace; all else is waited out. The
 // create is asked for again: whoever sends it knows when its turn is.
-func (d *decision) refused(a *Attempt, task *Task, r Refusal) {
+func (d *decision) applyRefusal(a *Attempt, task *Task, r Refusal) {
 	var due time.Time
 	if r.Reason == ReasonCreateRefused {
 		due = d.now.Add(d.StartGrace)
@@ -221,63 +221,63 @@ func (d *decision) refused(a *Attempt, task *Task, r Refusal) {
 		}
 	}
 	switch {
-	case r.Never && r.Reason == ReasonNameTaken:
-		d.refuseStart(a, task, ReasonNameTaken, r.Message)
-	case r.Never, !due.IsZero() && !d.now.Before(due):
-		d.refuseStart(a, task, ReasonStartFailed, r.Message)
+	case r.IsPermanent && r.Reason == ReasonNameTaken:
+		d.endWithoutPod(a, task, ReasonNameTaken, r.Message)
+	case r.IsPermanent, !due.IsZero() && !d.now.Before(due):
+		d.endWithoutPod(a, task, ReasonStartFailed, r.Message)
 	default:
-		d.waits(a, r.Reason, r.Message, due)
-		d.create(a, r.Reason)
+		d.setWaiting(a, r.Reason, r.Message, due)
+		d.requestPod(a, r.Reason)
 	}
 }
 
 // refuseStart ends an attempt whose Pod was never created.
-func (d *decision) refuseStart(a *Attempt, task *Task, reason, message string) {
+func (d *decision) endWithoutPod(a *Attempt, task *Task, reason, message string) {
 	d.endAttempt(a, task, nil, End{Phase: AttemptFailed, Reason: reason, Message: message, Finished: d.now})
 }
 
 // waits stores a reason from outside when its kind changes, its text at most every ten seconds: a text that changes sooner
 // is looked at again then.
-func (d *decision) waits(a *Attempt, reason, message string, due time.Time) {
-	if textDue := a.MessageAt.Add(textEvery); reason == a.Reason && message != a.Message && d.now.Before(textDue) {
-		d.dueAt(a, sooner(due, textDue))
+func (d *decision) setWaiting(a *Attempt, reason, message string, due time.Time) {
+	if textDue := a.MessageAt.Add(messageInterval); reason == a.Reason && message != a.Message && d.now.Before(textDue) {
+		d.updateDue(a, earlier(due, textDue))
 		return
 	}
 	if reason != a.Reason || message != a.Message || !due.Equal(a.Due) {
 		d.add(transition.AttemptWaits{Attempt: a.ID, Reason: reason, Message: message, At: d.now, Due: due})
 	}
-	d.wake(due)
+	d.requeueAt(due)
 }
 
-func (d *decision) stopping(a *Attempt, p *Pod) {
+func (d *decision) updateStopping(a *Attempt, p *Pod) {
 	switch {
 	case p.Deletion.IsZero():
 		d.Delete = append(d.Delete, Delete{PodName: a.PodName, PodUID: p.UID})
-		d.due(a, d.now.Add(stopRetry))
+		d.setDue(a, d.now.Add(stopRetry))
 	case d.now.Before(p.Deletion.Add(NodeLostAfter)):
-		d.dueAt(a, p.Deletion.Add(NodeLostAfter))
+		d.updateDue(a, p.Deletion.Add(NodeLostAfter))
 	default:
-		d.due(a, d.now.Add(NodeLostAfter))
+		d.setDue(a, d.now.Add(NodeLostAfter))
 	}
 }
 
-func (d *decision) due(a *Attempt, due time.Time) {
+func (d *decision) setDue(a *Attempt, due time.Time) {
 	d.add(transition.AttemptDue{Attempt: a.ID, Due: due})
-	d.wake(due)
+	d.requeueAt(due)
 }
 
 // dueAt is due, written only if it says something new.
-func (d *decision) dueAt(a *Attempt, due time.Time) {
+func (d *decision) updateDue(a *Attempt, due time.Time) {
 	if !due.Equal(a.Due) {
 		d.add(transition.AttemptDue{Attempt: a.ID, Due: due})
 	}
-	d.wake(due)
+	d.requeueAt(due)
 }
 
 // running watches the timeout. An attempt that runs is not pending again, whatever its Pod says later. When its container
 // started is told by the clock of its node, which may be another time than this one: the timeout counts from when the
 // container was first seen running, and what is due then is the memory of that. The Pod's own deadline counts on its node.
-func (d *decision) running(a *Attempt, p *Pod) {
+func (d *decision) updateRunning(a *Attempt, p *Pod) {
 	due, over := time.Time{}, false
 	timeout := d.Graph.Task(a.Task).TimeoutSeconds
 	if timeout != nil {
@@ -296,7 +296,7 @@ func (d *decision) running(a *Attempt, p *Pod) {
 		d.stopAttempt(a, p, ReasonTimeout, fmt.Sprintf("it ran longer than timeoutSeconds: %d", *timeout))
 		return
 	}
-	d.dueAt(a, due)
+	d.updateDue(a, due)
 }
 
 // watchDeletion says when to look whether the node of a Pod that is being deleted is lost.
@@ -312,21 +312,21 @@ func (d *decision) watchDeletion(p *Pod, due time.Time) time.Time {
 
 // pending watches an attempt whose container has not started. What every start goes through is worth a word only once it
 // takes long.
-func (d *decision) pending(a *Attempt, p *Pod) {
+func (d *decision) updatePending(a *Attempt, p *Pod) {
 	if a.Phase == AttemptDecided {
-		a.Seen, a.Due, a.Reason, a.Message = d.now, d.now.Add(slowStart), "", ""
+		a.FirstSeen, a.Due, a.Reason, a.Message = d.now, d.now.Add(slowStart), "", ""
 		d.add(transition.AttemptPending{Attempt: a.ID, PodUID: p.UID, Node: p.Node, At: d.now, Due: a.Due})
 	}
 	reason, message, due := "", "", time.Time{}
-	slow := a.Seen.Add(slowStart)
+	slow := a.FirstSeen.Add(slowStart)
 	switch w := p.Waits; {
-	case w == nil, w.Usual && d.now.Before(slow):
+	case w == nil, w.IsRoutine && d.now.Before(slow):
 		if d.now.Before(slow) {
 			due = slow
 		}
-	case w.Usual:
-		reason, message, due = w.Reason, w.Message, d.now.Add(textEvery) // what it is at by then is no event of its own
-	case !w.Fails:
+	case w.IsRoutine:
+		reason, message, due = w.Reason, w.Message, d.now.Add(messageInterval) // what it is at by then is no event of its own
+	case !w.IsFailure:
 		reason, message = w.Reason, w.Message
 	default:
 		reason, message = w.Reason, w.Message
@@ -335,26 +335,26 @@ func (d *decision) pending(a *Attempt, p *Pod) {
 			since = a.ReasonAt
 		}
 		due = since.Add(d.StartGrace)
-		if w.Never || !d.now.Before(due) {
+		if w.IsPermanent || !d.now.Before(due) {
 			d.stopAttempt(a, p, ReasonStartFailed, w.Reason+": "+w.Message)
 			return
 		}
 	}
-	d.waits(a, reason, message, d.watchDeletion(p, due))
+	d.setWaiting(a, reason, message, d.watchDeletion(p, due))
 }
 
 // stopAttempt commits the stop before the Pod is deleted.
 func (d *decision) stopAttempt(a *Attempt, p *Pod, stop, message string) {
 	due := d.now.Add(stopRetry)
 	d.add(transition.AttemptStopping{Attempt: a.ID, Reason: stop, Message: message, Due: due})
-	d.wake(due)
+	d.requeueAt(due)
 	if p.Deletion.IsZero() {
 		d.Delete = append(d.Delete, Delete{PodName: a.PodName, PodUID: p.UID})
 	}
 }
 
 // start decides attempts for Ready tasks, oldest first, as far as maxParallel, --max-pods and the size of a sync allow.
-func (d *decision) start() {
+func (d *decision) startTasks() {
 	held := ""
 	if d.Throttled {
 		held = HoldThrottled
@@ -374,8 +374,8 @@ func (d *decision) start() {
 				room, hold = left, HoldMaxParallel
 			}
 		}
-		if d.Starts < room {
-			room, hold = d.Starts, cmp.Or(d.StartsHeld, held)
+		if d.MaxStarts < room {
+			room, hold = d.MaxStarts, cmp.Or(d.StartHold, held)
 		}
 		if d.Slots < room {
 			room, hold, d.Throttled = d.Slots, HoldThrottled, true
@@ -384,8 +384,8 @@ func (d *decision) start() {
 			d.startTask(d.tasks[d.ready[i]])
 		}
 		// All that this sync may start: there can be Ready tasks that the slice has not.
-		if d.Starts > 0 && room == d.Starts && d.StartsHeld == "" && d.Run.Ready+d.delta[TaskReady] > 0 {
-			d.Again = true
+		if d.MaxStarts > 0 && room == d.MaxStarts && d.StartHold == "" && d.Run.Ready+d.delta[TaskReady] > 0 {
+			d.Requeue = true
 		}
 	}
 	if hold != d.Run.Hold {
@@ -398,29 +398,29 @@ func (d *decision) startTask(t *Task) {
 	name := d.PodName(d.Graph.Task(t.Position).Name, 0, number)
 	d.add(transition.TaskActive{Task: t.ID, At: d.now})
 	d.add(transition.AttemptDecided{Task: t.ID, Number: number, PodName: name, At: d.now})
-	d.move(t, TaskActive)
+	d.moveTask(t, TaskActive)
 	d.Slots--
 	d.Create = append(d.Create, Create{Task: t.Position, Number: number, PodName: name, Ready: t.Due})
 }
 
-func (d *decision) move(t *Task, phase string) {
+func (d *decision) moveTask(t *Task, phase string) {
 	d.delta[t.Phase]--
 	d.delta[phase]++
 	t.Phase = phase
 }
 
-func (d *decision) wake(at time.Time) { d.Wake = sooner(d.Wake, at) }
+func (d *decision) requeueAt(at time.Time) { d.RequeueAt = earlier(d.RequeueAt, at) }
 
 // wakeLater is wake for what is due while nothing is known of it: asking again at once would tell nothing.
-func (d *decision) wakeLater(at time.Time) {
-	if soon := d.now.Add(askAgain); !at.IsZero() && at.Before(soon) {
+func (d *decision) requeueUnknown(at time.Time) {
+	if soon := d.now.Add(unknownRequeueDelay); !at.IsZero() && at.Before(soon) {
 		at = soon
 	}
-	d.wake(at)
+	d.requeueAt(at)
 }
 
 // sooner is the earlier of two times, of which zero is never.
-func sooner(a, b time.Time) time.Time {
+func earlier(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		return b
 	}
@@ -428,7 +428,7 @@ func sooner(a, b time.Time) time.Time {
 }
 
 // end ends the run once nothing of it can run any more.
-func (d *decision) end() {
+func (d *decision) endRun() {
 	r, count := d.Run, func(phase string, n int) int { return n + d.delta[phase] }
 	if count(TaskWaiting, r.Waiting)+count(TaskReady, r.Ready)+count(TaskActive, r.Active) > 0 {
 		return
@@ -444,7 +444,7 @@ func (d *decision) end() {
 	default:
 		d.add(transition.RunEnded{Phase: RunSucceeded, At: d.now})
 	}
-	d.IsLast, d.Again, d.Wake = true, false, time.Time{}
+	d.IsLast, d.Requeue, d.RequeueAt = true, false, time.Time{}
 }
 
 // stopMessage says why the run is being stopped.

@@ -150,34 +150,34 @@ func TestStart(t *testing.T) {
 		}},
 		"as many as a sync may start, then again": {graph: "a b", snapshot: func(s *engine.Snapshot) {
 			ready(s, 0, 0, 1)
-			s.Starts = 1
+			s.MaxStarts = 1
 		}, want: engine.Decision{
 			Transitions: transitions{
 				transition.TaskActive{Task: 10, At: at(0)},
 				transition.AttemptDecided{Task: 10, Number: 1, PodName: "a-1", At: at(0)},
 			},
-			Create: []engine.Create{{Task: 0, Number: 1, PodName: "a-1", Ready: at(0)}},
-			Again:  true,
+			Create:  []engine.Create{{Task: 0, Number: 1, PodName: "a-1", Ready: at(0)}},
+			Requeue: true,
 		}},
 		"again for Ready tasks that the snapshot has not": {graph: "a b", snapshot: func(s *engine.Snapshot) {
 			ready(s, 0, 0, 1)
 			count(s)
-			s.Tasks, s.Starts = s.Tasks[:1], 1
+			s.Tasks, s.MaxStarts = s.Tasks[:1], 1
 		}, want: engine.Decision{
 			Transitions: transitions{
 				transition.TaskActive{Task: 10, At: at(0)},
 				transition.AttemptDecided{Task: 10, Number: 1, PodName: "a-1", At: at(0)},
 			},
-			Create: []engine.Create{{Task: 0, Number: 1, PodName: "a-1", Ready: at(0)}},
-			Again:  true,
+			Create:  []engine.Create{{Task: 0, Number: 1, PodName: "a-1", Ready: at(0)}},
+			Requeue: true,
 		}},
 		"not again when nothing may be started": {graph: "a", snapshot: func(s *engine.Snapshot) {
 			ready(s, 0, 0)
-			s.Starts = 0
+			s.MaxStarts = 0
 		}},
 		"a namespace that refuses wants no slots": {graph: "a b", snapshot: func(s *engine.Snapshot) {
 			ready(s, 0, 0, 1)
-			s.Starts, s.StartsHeld, s.Slots = 0, "QuotaExceeded", 0
+			s.MaxStarts, s.StartHold, s.Slots = 0, "QuotaExceeded", 0
 		}, want: engine.Decision{
 			Transitions: transitions{
 				transition.RunHeld{Reason: "QuotaExceeded"},
@@ -224,7 +224,7 @@ func TestLive(t *testing.T) {
 			Transitions: transitions{
 				transition.AttemptPending{Attempt: 100, PodUID: "u", At: at(0), Due: at(5)},
 			},
-			Wake: at(5),
+			RequeueAt: at(5),
 		}},
 		"seen: pending, and why": {graph: "a", snapshot: func(s *engine.Snapshot) {
 			live(s, 0, engine.AttemptDecided)
@@ -250,25 +250,25 @@ func TestLive(t *testing.T) {
 			Transitions: transitions{
 				transition.AttemptRunning{Attempt: 100, PodUID: "u", Node: "n", StartedAt: at(-60), Due: at(99)},
 			},
-			Wake: at(99),
+			RequeueAt: at(99),
 		}},
 		"runs, nothing new": {graph: "a", spec: timeout(99), snapshot: func(s *engine.Snapshot) {
 			live(s, 0, engine.AttemptRunning).Due = at(40)
 			s.Pods["a-1"] = pod()
 		}, want: engine.Decision{
-			Wake: at(40),
+			RequeueAt: at(40),
 		}},
 		"runs, its Pod says nothing of it any more": {graph: "a", spec: timeout(99), snapshot: func(s *engine.Snapshot) {
 			live(s, 0, engine.AttemptRunning).Due = at(40)
 			s.Pods["a-1"] = pod(neverStarted, waits("ContainerCreating", ""))
 		}, want: engine.Decision{
-			Wake: at(40),
+			RequeueAt: at(40),
 		}},
 		"a second before the timeout": {graph: "a", spec: timeout(99), now: 39, snapshot: func(s *engine.Snapshot) {
 			live(s, 0, engine.AttemptRunning).Due = at(40)
 			s.Pods["a-1"] = pod()
 		}, want: engine.Decision{
-			Wake: at(40),
+			RequeueAt: at(40),
 		}},
 		"the timeout": {graph: "a", spec: timeout(99), now: 40, snapshot: func(s *engine.Snapshot) {
 			live(s, 0, engine.AttemptRunning).Due = at(40)
@@ -277,8 +277,8 @@ func TestLive(t *testing.T) {
 			Transitions: transitions{
 				transition.AttemptStopping{Attempt: 100, Reason: "Timeout", Message: "it ran longer than timeoutSeconds: 99", Due: at(70)},
 			},
-			Delete: []engine.Delete{{PodName: "a-1", PodUID: "u"}},
-			Wake:   at(70),
+			Delete:    []engine.Delete{{PodName: "a-1", PodUID: "u"}},
+			RequeueAt: at(70),
 		}},
 		"the timeout of one not seen before counts from now": {graph: "a", spec: timeout(99), now: 40, snapshot: func(s *engine.Snapshot) {
 			live(s, 0, engine.AttemptDecided)
@@ -287,7 +287,7 @@ func TestLive(t *testing.T) {
 			Transitions: transitions{
 				transition.AttemptRunning{Attempt: 100, PodUID: "u", Node: "n", StartedAt: at(-60), Due: at(139)},
 			},
-			Wake: at(139),
+			RequeueAt: at(139),
 		}},
 		"the timeout of one whose time is in no row": {graph: "a", spec: timeout(99), now: 40, snapshot: func(s *engine.Snapshot) {
 			live(s, 0, engine.AttemptRunning)
@@ -296,7 +296,7 @@ func TestLive(t *testing.T) {
 			Transitions: transitions{
 				transition.AttemptDue{Attempt: 100, Due: at(139)},
 			},
-			Wake: at(139),
+			RequeueAt: at(139),
 		}},
 		"exit 0 before the timeout was noticed": {graph: "a", spec: timeout(10), now: 40, snapshot: func(s *engine.Snapshot) { ends(s, 0, 0) },
 			want: engine.Decision{
@@ -316,7 +316,7 @@ func TestLive(t *testing.T) {
 			Transitions: transitions{
 				transition.AttemptDue{Attempt: 100, Due: at(90)},
 			},
-			Wake: at(90),
+			RequeueAt: at(90),
 		}},
 		"deleted by somebody past its timeout: it ends as it may": {graph: "a", spec: timeout(10), snapshot: func(s *engine.Snapshot) {
 			live(s, 0, engine.AttemptRunning)
@@ -325,7 +325,7 @@ func TestLive(t *testing.T) {
 			Transitions: transitions{
 				transition.AttemptDue{Attempt: 100, Due: at(90)},
 			},
-			Wake: at(90),
+			RequeueAt: at(90),
 		}},
 		"still there, its node Ready: another look": {graph: "a", now: 90, snapshot: func(s *engine.Snapshot) {
 			live(s, 0, engine.AttemptRunning).Due = at(90)
@@ -334,7 +334,7 @@ func TestLive(t *testing.T) {
 			Transitions: transitions{
 				transition.AttemptDue{Attempt: 100, Due: at(150)},
 			},
-			Wake: at(150),
+			RequeueAt: at(150),
 		}},
 		"deleted while pending": {graph: "a", snapshot: func(s *engine.Snapshot) {
 			live(s, 0, engine.AttemptPending)
@@ -343,7 +343,7 @@ func TestLive(t *testing.T) {
 			Transitions: transitions{
 				transition.AttemptWaits{Attempt: 100, At: at(0), Due: at(90)},
 			},
-			Wake: at(90),
+			RequeueAt: at(90),
 		}},
 		"stopping: deleted, and again until it is": {graph: "a", snapshot: func(s *engine.Snapshot) {
 			live(s, 0, engine.AttemptStopping).Stop = engine.ReasonTimeout
@@ -352,8 +352,8 @@ func TestLive(t *testing.T) {
 			Transitions: transitions{
 				transition.AttemptDue{Attempt: 100, Due: at(30)},
 			},
-			Delete: []engine.Delete{{PodName: "a-1", PodUID: "u"}},
-			Wake:   at(30),
+			Delete:    []engine.Delete{{PodName: "a-1", PodUID: "u"}},
+			RequeueAt: at(30),
 		}},
 		"stopping, on its way": {graph: "a", snapshot: func(s *engine.Snapshot) {
 			live(s, 0, engine.AttemptStopping).Stop = engine.ReasonTimeout
@@ -362,7 +362,7 @@ func TestLive(t *testing.T) {
 			Transitions: transitions{
 				transition.AttemptDue{Attempt: 100, Due: at(85)},
 			},
-			Wake: at(85),
+			RequeueAt: at(85),
 		}},
 		"stopping, overdue": {graph: "a", now: 200, snapshot: func(s *engine.Snapshot) {
 			live(s, 0, engine.AttemptStopping).Stop = engine.ReasonTimeout
@@ -371,16 +371,16 @@ func TestLive(t *testing.T) {
 			Transitions: transitions{
 				transition.AttemptDue{Attempt: 100, Due: at(260)},
 			},
-			Wake: at(260),
+			RequeueAt: at(260),
 		}},
 		"stopping, nothing known: asked later, not at once": {graph: "a", now: 200, snapshot: func(s *engine.Snapshot) {
 			a := live(s, 0, engine.AttemptStopping)
 			a.Stop, a.Due = engine.ReasonTimeout, at(30)
 		}, want: engine.Decision{
-			Wake: at(201),
+			RequeueAt: at(201),
 		}},
 		"nothing known": {graph: "a", snapshot: func(s *engine.Snapshot) { live(s, 0, engine.AttemptRunning).Due = at(30) }, want: engine.Decision{
-			Wake: at(30),
+			RequeueAt: at(30),
 		}},
 		"the start is the row's when the Pod is gone": {graph: "a", now: 10, snapshot: func(s *engine.Snapshot) {
 			live(s, 0, engine.AttemptRunning)
@@ -390,8 +390,8 @@ func TestLive(t *testing.T) {
 				transition.AttemptEnded{Attempt: 100, Phase: "Lost", Reason: "PodDeleted", Message: "its Pod is gone", StartedAt: at(-60), FinishedAt: at(10)},
 				transition.TaskBackedOff{Task: 10, Reason: "BackingOff", Message: "restart 1 of 10: PodDeleted: its Pod is gone", Due: at(11), Restarts: 1},
 			},
-			Ended: []string{"a-1"},
-			Wake:  at(11),
+			Ended:     []string{"a-1"},
+			RequeueAt: at(11),
 		}},
 		"created before, nothing known: not again": {graph: "a", snapshot: func(s *engine.Snapshot) { live(s, 0, engine.AttemptDecided).PodUID = "u" }},
 		"created before, gone: not again": {graph: "a", snapshot: func(s *engine.Snapshot) {
@@ -402,8 +402,8 @@ func TestLive(t *testing.T) {
 				transition.AttemptEnded{Attempt: 100, Phase: "Lost", Reason: "PodDeleted", Message: "its Pod is gone", FinishedAt: at(0)},
 				transition.TaskBackedOff{Task: 10, Reason: "BackingOff", Message: "restart 1 of 10: PodDeleted: its Pod is gone", Due: at(1), Restarts: 1},
 			},
-			Ended: []string{"a-1"},
-			Wake:  at(1),
+			Ended:     []string{"a-1"},
+			RequeueAt: at(1),
 		}},
 	})
 }
@@ -413,7 +413,7 @@ func waits(reason, message string) func(*engine.Pod) {
 }
 
 func cannot(reason, message string) func(*engine.Pod) {
-	return func(p *engine.Pod) { p.Waits = &engine.Wait{Reason: reason, Message: message, Fails: true} }
+	return func(p *engine.Pod) { p.Waits = &engine.Wait{Reason: reason, Message: message, IsFailure: true} }
 }
 
 // waiting is a pending attempt that has said why since second since, its text at second said.
@@ -425,7 +425,7 @@ func waiting(s *engine.Snapshot, reason, message string, since, said int) *engin
 
 // usual is what every start goes through.
 func usual(reason, message string) func(*engine.Pod) {
-	return func(p *engine.Pod) { p.Waits = &engine.Wait{Reason: reason, Message: message, Usual: true} }
+	return func(p *engine.Pod) { p.Waits = &engine.Wait{Reason: reason, Message: message, IsRoutine: true} }
 }
 
 func TestPending(t *testing.T) {
@@ -433,39 +433,39 @@ func TestPending(t *testing.T) {
 	play(t, map[string]scene{
 		"a start that is not slow has no reason": {graph: "a", now: 4, snapshot: func(s *engine.Snapshot) {
 			a := live(s, 0, engine.AttemptPending)
-			a.Seen, a.Due = at(0), at(5)
+			a.FirstSeen, a.Due = at(0), at(5)
 			s.Pods["a-1"] = pod(neverStarted, usual("ContainerCreating", "Pulling"))
 		}, want: engine.Decision{
-			Wake: at(5),
+			RequeueAt: at(5),
 		}},
 		"a slow start says what it is at, and looks again": {graph: "a", now: 5, snapshot: func(s *engine.Snapshot) {
 			a := live(s, 0, engine.AttemptPending)
-			a.Seen, a.Due = at(0), at(5)
+			a.FirstSeen, a.Due = at(0), at(5)
 			s.Pods["a-1"] = pod(neverStarted, usual("ContainerCreating", "Pulling"))
 		}, want: engine.Decision{
 			Transitions: transitions{
 				transition.AttemptWaits{Attempt: 100, Reason: "ContainerCreating", Message: "Pulling", At: at(5), Due: at(15)},
 			},
-			Wake: at(15),
+			RequeueAt: at(15),
 		}},
 		"an init container that runs spends no grace": {graph: "a", now: 7200, snapshot: func(s *engine.Snapshot) {
-			waiting(s, "PodInitializing", "init container wait is running", 5, 5).Seen = at(0)
+			waiting(s, "PodInitializing", "init container wait is running", 5, 5).FirstSeen = at(0)
 			s.Pods["a-1"] = pod(neverStarted, usual("PodInitializing", "init container wait is running"))
 		}, want: engine.Decision{
 			Transitions: transitions{
 				transition.AttemptWaits{Attempt: 100, Reason: "PodInitializing", Message: "init container wait is running", At: at(7200), Due: at(7210)},
 			},
-			Wake: at(7210),
+			RequeueAt: at(7210),
 		}},
 		"a failure is told at once": {graph: "a", now: 1, snapshot: func(s *engine.Snapshot) {
 			a := live(s, 0, engine.AttemptPending)
-			a.Seen, a.Due = at(0), at(5)
+			a.FirstSeen, a.Due = at(0), at(5)
 			s.Pods["a-1"] = pod(neverStarted, cannot("FailedMount", "no ConfigMap x"))
 		}, want: engine.Decision{
 			Transitions: transitions{
 				transition.AttemptWaits{Attempt: 100, Reason: "FailedMount", Message: "no ConfigMap x", At: at(1), Due: at(301)},
 			},
-			Wake: at(301),
+			RequeueAt: at(301),
 		}},
 		"nothing new": {graph: "a", snapshot: func(s *engine.Snapshot) {
 			waiting(s, "Unschedulable", "0/3", 0, 0)
@@ -494,13 +494,13 @@ func TestPending(t *testing.T) {
 			Transitions: transitions{
 				transition.AttemptDue{Attempt: 100, Due: at(10)},
 			},
-			Wake: at(10),
+			RequeueAt: at(10),
 		}},
 		"yet another, too soon: as decided": {graph: "a", now: 9, snapshot: func(s *engine.Snapshot) {
 			waiting(s, "Unschedulable", "0/3", 0, 0).Due = at(10)
 			s.Pods["a-1"] = pod(unscheduled, waits("Unschedulable", "0/5"))
 		}, want: engine.Decision{
-			Wake: at(10),
+			RequeueAt: at(10),
 		}},
 		"another text after ten seconds": {graph: "a", now: 10, snapshot: func(s *engine.Snapshot) {
 			waiting(s, "Unschedulable", "0/3", 0, 0).Due = at(10)
@@ -525,19 +525,19 @@ func TestPending(t *testing.T) {
 			Transitions: transitions{
 				transition.AttemptWaits{Attempt: 100, Reason: "ImagePullBackOff", Message: "no such tag", At: at(0), Due: at(300)},
 			},
-			Wake: at(300),
+			RequeueAt: at(300),
 		}},
 		"cannot start: within the grace": {graph: "a", now: 299, snapshot: func(s *engine.Snapshot) {
 			waiting(s, pull, "x", 0, 0).Due = at(300)
 			s.Pods["a-1"] = pod(neverStarted, cannot(pull, "x"))
 		}, want: engine.Decision{
-			Wake: at(300),
+			RequeueAt: at(300),
 		}},
 		"cannot start: another text does not begin it anew": {graph: "a", now: 295, snapshot: func(s *engine.Snapshot) {
 			waiting(s, pull, "x", 0, 290).Due = at(300)
 			s.Pods["a-1"] = pod(neverStarted, cannot(pull, "y"))
 		}, want: engine.Decision{
-			Wake: at(300),
+			RequeueAt: at(300),
 		}},
 		"cannot start: the grace is over": {graph: "a", now: 300, snapshot: func(s *engine.Snapshot) {
 			waiting(s, pull, "x", 0, 0).Due = at(300)
@@ -546,8 +546,8 @@ func TestPending(t *testing.T) {
 			Transitions: transitions{
 				transition.AttemptStopping{Attempt: 100, Reason: "StartFailed", Message: "ImagePullBackOff: x", Due: at(330)},
 			},
-			Delete: []engine.Delete{{PodName: "a-1", PodUID: "u"}},
-			Wake:   at(330),
+			Delete:    []engine.Delete{{PodName: "a-1", PodUID: "u"}},
+			RequeueAt: at(330),
 		}},
 		"what does not fail has no grace": {graph: "a", now: 100000, snapshot: func(s *engine.Snapshot) {
 			waiting(s, "Unschedulable", "0/3", 0, 0)
@@ -555,14 +555,14 @@ func TestPending(t *testing.T) {
 		}},
 		"never right: at once": {graph: "a", snapshot: func(s *engine.Snapshot) {
 			live(s, 0, engine.AttemptDecided)
-			s.Pods["a-1"] = pod(neverStarted, cannot("InvalidImageName", "A:B:C"), func(p *engine.Pod) { p.Waits.Never = true })
+			s.Pods["a-1"] = pod(neverStarted, cannot("InvalidImageName", "A:B:C"), func(p *engine.Pod) { p.Waits.IsPermanent = true })
 		}, want: engine.Decision{
 			Transitions: transitions{
 				transition.AttemptPending{Attempt: 100, PodUID: "u", Node: "n", At: at(0), Due: at(5)},
 				transition.AttemptStopping{Attempt: 100, Reason: "StartFailed", Message: "InvalidImageName: A:B:C", Due: at(30)},
 			},
-			Delete: []engine.Delete{{PodName: "a-1", PodUID: "u"}},
-			Wake:   at(30),
+			Delete:    []engine.Delete{{PodName: "a-1", PodUID: "u"}},
+			RequeueAt: at(30),
 		}},
 		"the grace is the controller's": {graph: "a", snapshot: func(s *engine.Snapshot) {
 			live(s, 0, engine.AttemptPending)
@@ -572,7 +572,7 @@ func TestPending(t *testing.T) {
 			Transitions: transitions{
 				transition.AttemptWaits{Attempt: 100, Reason: "ImagePullBackOff", Message: "x", At: at(0), Due: at(60)},
 			},
-			Wake: at(60),
+			RequeueAt: at(60),
 		}},
 		"being deleted already when it is stopped": {graph: "a", now: 300, snapshot: func(s *engine.Snapshot) {
 			waiting(s, pull, "x", 0, 0).Due = at(300)
@@ -581,7 +581,7 @@ func TestPending(t *testing.T) {
 			Transitions: transitions{
 				transition.AttemptStopping{Attempt: 100, Reason: "StartFailed", Message: "ImagePullBackOff: x", Due: at(330)},
 			},
-			Wake: at(330),
+			RequeueAt: at(330),
 		}},
 	})
 }
@@ -589,7 +589,7 @@ func TestPending(t *testing.T) {
 func refuse(reason string, never bool) func(*engine.Snapshot) {
 	return func(s *engine.Snapshot) {
 		live(s, 0, engine.AttemptDecided)
-		s.Refusals["a-1"] = engine.Refusal{Reason: reason, Message: "no", Never: never}
+		s.Refusals["a-1"] = engine.Refusal{Reason: reason, Message: "no", IsPermanent: never}
 	}
 }
 
@@ -677,15 +677,15 @@ func TestRefused(t *testing.T) {
 				Transitions: transitions{
 					transition.AttemptWaits{Attempt: 100, Reason: "CreateRefused", Message: "no", At: at(0), Due: at(300)},
 				},
-				Create: []engine.Create{{Task: 0, Number: 1, PodName: "a-1", Reason: "CreateRefused"}},
-				Wake:   at(300),
+				Create:    []engine.Create{{Task: 0, Number: 1, PodName: "a-1", Reason: "CreateRefused"}},
+				RequeueAt: at(300),
 			}},
 		"a policy: asked again within the grace": {graph: "a", now: 299, snapshot: func(s *engine.Snapshot) {
 			refusedSince("CreateRefused", 0, 0, 300)(s)
 			clear(s.Refusals)
 		}, want: engine.Decision{
-			Create: []engine.Create{{Task: 0, Number: 1, PodName: "a-1", Reason: "CreateRefused"}},
-			Wake:   at(300),
+			Create:    []engine.Create{{Task: 0, Number: 1, PodName: "a-1", Reason: "CreateRefused"}},
+			RequeueAt: at(300),
 		}},
 		"a policy: the grace is over, and nobody has asked again": {graph: "a", now: 300, snapshot: func(s *engine.Snapshot) {
 			refusedSince("CreateRefused", 0, 0, 300)(s)
@@ -701,8 +701,8 @@ func TestRefused(t *testing.T) {
 			IsLast: true,
 		}},
 		"refused again": {graph: "a", now: 299, snapshot: refusedSince("CreateRefused", 0, 0, 300), want: engine.Decision{
-			Create: []engine.Create{{Task: 0, Number: 1, PodName: "a-1", Reason: "CreateRefused"}},
-			Wake:   at(300),
+			Create:    []engine.Create{{Task: 0, Number: 1, PodName: "a-1", Reason: "CreateRefused"}},
+			RequeueAt: at(300),
 		}},
 		"refused for the whole grace": {graph: "a", now: 300, snapshot: refusedSince("CreateRefused", 0, 290, 300), want: engine.Decision{
 			Transitions: transitions{
@@ -720,8 +720,8 @@ func TestRefused(t *testing.T) {
 			Transitions: transitions{
 				transition.AttemptWaits{Attempt: 100, Reason: "CreateRefused", Message: "no", At: at(300), Due: at(600)},
 			},
-			Create: []engine.Create{{Task: 0, Number: 1, PodName: "a-1", Reason: "CreateRefused"}},
-			Wake:   at(600),
+			Create:    []engine.Create{{Task: 0, Number: 1, PodName: "a-1", Reason: "CreateRefused"}},
+			RequeueAt: at(600),
 		}},
 		"never right: at once": {graph: "a", now: 300, snapshot: refuse("CreateRefused", true), want: engine.Decision{
 			Transitions: transitions{
@@ -746,8 +746,8 @@ func TestRefused(t *testing.T) {
 				transition.AttemptEnded{Attempt: 100, Phase: "Failed", Reason: "NameTaken", Message: "no", FinishedAt: at(0)},
 				transition.TaskBackedOff{Task: 10, Reason: "BackingOff", Message: "retry 1 of 1: NameTaken: no", Due: at(10), Retries: 1},
 			},
-			Ended: []string{"a-1"},
-			Wake:  at(10),
+			Ended:     []string{"a-1"},
+			RequeueAt: at(10),
 		}},
 		"its children are told later": {graph: "a b<a", snapshot: func(s *engine.Snapshot) {
 			refuse("NameTaken", true)(s)
@@ -758,8 +758,8 @@ func TestRefused(t *testing.T) {
 				transition.AttemptEnded{Attempt: 100, Phase: "Failed", Reason: "NameTaken", Message: "no", FinishedAt: at(0)},
 				transition.TaskFailed{Task: 10, Reason: "RetriesSpent", Message: "NameTaken: no", ChildrenPending: true, At: at(0)},
 			},
-			Ended: []string{"a-1"},
-			Again: true,
+			Ended:   []string{"a-1"},
+			Requeue: true,
 		}},
 		"a Pod that is there after all": {graph: "a", snapshot: func(s *engine.Snapshot) {
 			refuse("CreateRefused", true)(s)
@@ -793,9 +793,9 @@ func TestUnreadableVersion(t *testing.T) {
 				transition.LiveStopped{Reason: "VersionUnreadable", Message: "the version of its DAG cannot be read from the database: bad JSON", Due: at(0)},
 				transition.AttemptDue{Attempt: 100, Due: at(30)},
 			},
-			Delete: []engine.Delete{{PodName: "a-1", PodUID: "u"}},
-			Wake:   at(30),
-			Again:  true,
+			Delete:    []engine.Delete{{PodName: "a-1", PodUID: "u"}},
+			RequeueAt: at(30),
+			Requeue:   true,
 		}},
 		"a run without attempts fails": {graph: "a b<a", snapshot: func(s *engine.Snapshot) {
 			ready(s, 0, 0)
@@ -949,13 +949,13 @@ func TestStop(t *testing.T) {
 				transition.UnstartedCancelled{Reason: "UserCancelled", Message: "cancelled by spec.cancel", At: at(0)},
 				transition.LiveStopped{Reason: "UserCancelled", Message: "cancelled by spec.cancel", Due: at(0)},
 			},
-			Again: true,
+			Requeue: true,
 		}},
 		"a deadline ahead": {graph: "a", now: 9, snapshot: func(s *engine.Snapshot) {
 			live(s, 0, engine.AttemptRunning)
 			s.Run.Deadline = at(10)
 		}, want: engine.Decision{
-			Wake: at(10),
+			RequeueAt: at(10),
 		}},
 		"a deadline": {graph: "a b<a", now: 10, snapshot: func(s *engine.Snapshot) {
 			live(s, 0, engine.AttemptRunning)
@@ -968,9 +968,9 @@ func TestStop(t *testing.T) {
 				transition.LiveStopped{Reason: "DeadlineExceeded", Message: "the run took longer than activeDeadlineSeconds", Due: at(10)},
 				transition.AttemptDue{Attempt: 100, Due: at(40)},
 			},
-			Delete: []engine.Delete{{PodName: "a-1", PodUID: "u"}},
-			Wake:   at(40),
-			Again:  true,
+			Delete:    []engine.Delete{{PodName: "a-1", PodUID: "u"}},
+			RequeueAt: at(40),
+			Requeue:   true,
 		}},
 		"what ends in the same decision ends as it did": {graph: "a b<a", snapshot: func(s *engine.Snapshot) {
 			s.CancelRequested = true
@@ -1047,7 +1047,7 @@ func TestStop(t *testing.T) {
 				transition.UnstartedCancelled{Reason: "UserCancelled", Message: "cancelled by spec.cancel", At: at(0)},
 				transition.LiveStopped{Reason: "UserCancelled", Message: "cancelled by spec.cancel", Due: at(0)},
 			},
-			Again: true,
+			Requeue: true,
 		}},
 		"stopping, never born: cancelled": {graph: "a", snapshot: func(s *engine.Snapshot) {
 			s.Run.Stop = engine.ReasonUserCancelled
@@ -1072,8 +1072,8 @@ func TestStop(t *testing.T) {
 			Transitions: transitions{
 				transition.AttemptDue{Attempt: 100, Due: at(30)},
 			},
-			Delete: []engine.Delete{{PodName: "a-1", PodUID: "u"}},
-			Wake:   at(30),
+			Delete:    []engine.Delete{{PodName: "a-1", PodUID: "u"}},
+			RequeueAt: at(30),
 		}},
 		"no child of a stopped run starts": {graph: "a b<a", snapshot: func(s *engine.Snapshot) {
 			s.Run.Stop = engine.ReasonUserCancelled
@@ -1124,7 +1124,7 @@ func TestStop(t *testing.T) {
 				transition.LiveStopped{Reason: "UserCancelled", Message: "cancelled by spec.cancel", Due: at(0)},
 				transition.RunHeld{},
 			},
-			Again: true,
+			Requeue: true,
 		}},
 	})
 }
@@ -1196,9 +1196,9 @@ func TestTimeoutRetries(t *testing.T) {
 				transition.AttemptEnded{Attempt: 100, Phase: "Failed", Reason: "Timeout", Message: "too long", ExitCode: ptr[int32](137), PodUID: "u", Node: "n", StartedAt: at(-60), FinishedAt: at(0)},
 				transition.TaskBackedOff{Task: 10, Reason: "BackingOff", Message: "retry 1 of 1: Timeout: too long", Due: at(10), Retries: 1},
 			},
-			Reap:  []string{"a-1"},
-			Ended: []string{"a-1"},
-			Wake:  at(10),
+			Reap:      []string{"a-1"},
+			Ended:     []string{"a-1"},
+			RequeueAt: at(10),
 		}},
 		"not retried": {graph: "a", snapshot: stop, want: engine.Decision{
 			Transitions: transitions{
@@ -1219,15 +1219,15 @@ func TestTimeoutOfSkewedClocks(t *testing.T) {
 		t.Run(fmt.Sprintf("the node's clock is %d seconds ahead", skew), func(t *testing.T) {
 			s := newSnapshot(compile(t, "a", timeout(300)))
 			a := live(s, 0, engine.AttemptPending)
-			a.Seen = at(0)
+			a.FirstSeen = at(0)
 			count(s)
 			s.Pods["a-1"] = pod(func(p *engine.Pod) { p.Started = at(skew) })
 			next, err := engine.Decide(*s, at(1))
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !next.Wake.Equal(at(301)) || len(next.Delete) > 0 {
-				t.Fatalf("first seen running: wake %v, deletes %v; %+v", next.Wake.Sub(t0), next.Delete, next.Transitions)
+			if !next.RequeueAt.Equal(at(301)) || len(next.Delete) > 0 {
+				t.Fatalf("first seen running: wake %v, deletes %v; %+v", next.RequeueAt.Sub(t0), next.Delete, next.Transitions)
 			}
 			a.Phase, a.Started, a.Due = engine.AttemptRunning, at(skew), at(301)
 			for second, stops := range map[int]bool{2: false, 300: false, 301: true, 900: true} {
@@ -1249,7 +1249,7 @@ func TestRestart(t *testing.T) {
 	lose := func(restarts int, ran, skew time.Duration) transition.Transition {
 		s := newSnapshot(compile(t, "a", nil))
 		a := live(s, 0, engine.AttemptRunning)
-		a.Started, a.Seen = at(0).Add(-ran-skew), at(0).Add(-ran)
+		a.Started, a.FirstSeen = at(0).Add(-ran-skew), at(0).Add(-ran)
 		s.Pods["a-1"] = goneFromCluster
 		s.Tasks[0].Restarts, s.Tasks[0].Retries = restarts, 0
 		count(s)
@@ -1433,9 +1433,9 @@ func TestCascade(t *testing.T) {
 					transition.TaskSkipped{Task: 11, Message: "needs a, failed", At: at(0)},
 					transition.TaskSkipped{Task: 12, Message: "needs b, skipped", ChildrenPending: true, At: at(0)},
 				},
-				Reap:  []string{"a-1"},
-				Ended: []string{"a-1"},
-				Again: true,
+				Reap:    []string{"a-1"},
+				Ended:   []string{"a-1"},
+				Requeue: true,
 			}},
 		"none": {graph: chain, snapshot: func(s *engine.Snapshot) { ends(s, 0, 1); only(1, s) },
 			want: engine.Decision{
@@ -1443,9 +1443,9 @@ func TestCascade(t *testing.T) {
 					transition.AttemptEnded{Attempt: 100, Phase: "Failed", Reason: "ExitCode", Message: "exit code 1", ExitCode: ptr[int32](1), PodUID: "u", Node: "n", StartedAt: at(-60), FinishedAt: at(0)},
 					transition.TaskFailed{Task: 10, Reason: "RetriesSpent", Message: "ExitCode: exit code 1", ChildrenPending: true, At: at(0)},
 				},
-				Reap:  []string{"a-1"},
-				Ended: []string{"a-1"},
-				Again: true,
+				Reap:    []string{"a-1"},
+				Ended:   []string{"a-1"},
+				Requeue: true,
 			}},
 		"goes on from a flag": {graph: chain, snapshot: func(s *engine.Snapshot) {
 			is(s, engine.TaskFailed, 0)
@@ -1458,7 +1458,7 @@ func TestCascade(t *testing.T) {
 				transition.TaskSkipped{Task: 12, Message: "needs b, skipped", ChildrenPending: true, At: at(0)},
 				transition.TaskChildrenSkipped{Task: 11},
 			},
-			Again: true,
+			Requeue: true,
 		}},
 		"goes on from a failed task, and ends the run": {graph: "a b<a", snapshot: func(s *engine.Snapshot) {
 			is(s, engine.TaskFailed, 0)
@@ -1479,7 +1479,7 @@ func TestCascade(t *testing.T) {
 			Transitions: transitions{
 				transition.TaskChildrenSkipped{Task: 10},
 			},
-			Again: true,
+			Requeue: true,
 		}},
 		"a diamond is skipped once": {graph: "a b<a c<a d<b,c", snapshot: func(s *engine.Snapshot) { ends(s, 0, 1) },
 			want: engine.Decision{

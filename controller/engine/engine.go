@@ -12,7 +12,7 @@ const (
 	// RestartLimit is the budget of restarts after infrastructure failures, per task.
 	RestartLimit = 10
 	// RestartGivenBack is how long an attempt must have run for its task's budget to be whole again.
-	RestartGivenBack = 10 * time.Minute
+	RestartsResetAfter = 10 * time.Minute
 	// NodeLostAfter is how long past its deletion time a Pod on a lost node is waited for.
 	NodeLostAfter = time.Minute
 	// DefaultStartGrace is how long an attempt may fail to start.
@@ -21,10 +21,10 @@ const (
 	restartDelay    = time.Second
 	restartDelayMax = 5 * time.Minute
 	stopRetry       = 30 * time.Second
-	textEvery       = 10 * time.Second
+	messageInterval = 10 * time.Second
 	// slowStart is how long a Pod may take to start before anybody is told what it is at.
-	slowStart = 5 * time.Second
-	askAgain  = time.Second
+	slowStart           = 5 * time.Second
+	unknownRequeueDelay = time.Second
 )
 
 // Run is the run's row.
@@ -53,7 +53,7 @@ type Attempt struct {
 	Phase, Reason, Message, Stop, PodName, PodUID string
 	ReasonAt, MessageAt, Due, Started             time.Time
 	// Seen is when its Pod was first seen, by the controller's clock; Started is told by the clock of its node.
-	Seen time.Time
+	FirstSeen time.Time
 }
 
 // Snapshot is everything a decision may know.
@@ -79,8 +79,8 @@ type Snapshot struct {
 	// Unreadable is why the version of the run cannot be read; empty: it can. Graph is blank then, and the run is stopped.
 	Unreadable string
 	// Starts is how many attempts this sync may decide, StartsHeld the hold when that is less than a sync's worth.
-	Starts     int
-	StartsHeld string
+	MaxStarts int
+	StartHold string
 	// Slots is how many Pods this sync may create, for attempts that it decides and for those that were decided before.
 	Slots int
 	// StartGrace is how long an attempt may fail to start.
@@ -95,7 +95,7 @@ type Snapshot struct {
 // Refusal is the API server's answer to a create. Never: it can never be right.
 type Refusal struct {
 	Reason, Message string
-	Never           bool
+	IsPermanent     bool
 }
 
 // Decision is what follows from a snapshot: transitions to commit together, and what to do once they are committed.
@@ -108,9 +108,9 @@ type Decision struct {
 	Reap, Ended []string
 	// Wake is when the snapshot must be decided again although nothing happens. Zero: never. Rows that it lacks may be due
 	// sooner.
-	Wake time.Time
+	RequeueAt time.Time
 	// Again reports that there is more to decide now.
-	Again bool
+	Requeue bool
 	// Throttled reports that more Pods would be created if there were more slots.
 	Throttled bool
 	// IsLast reports that the run ends: nothing is left to decide.

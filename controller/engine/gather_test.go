@@ -67,7 +67,7 @@ func (w *world) gatherAttempts(g *gathered, c change) {
 			g.more = true
 		}
 		if a.Due.After(w.now) {
-			g.nextDue = sooner(g.nextDue, a.Due)
+			g.nextDue = earlier(g.nextDue, a.Due)
 		}
 	}
 	for _, a := range ordered(w.rows.live) {
@@ -92,7 +92,7 @@ func (w *world) gatherAttempts(g *gathered, c change) {
 		}
 	}
 	slices.Sort(g.strangers)
-	g.snapshot.Starts = max(0, w.limits.starts-decided)
+	g.snapshot.MaxStarts = max(0, w.limits.starts-decided)
 }
 
 // gatherTasks takes Ready tasks that are due, longest due first, and those whose failure has not reached all children.
@@ -104,7 +104,7 @@ func (w *world) gatherTasks(g *gathered, add func(int)) {
 		case t.Phase == engine.TaskReady && !t.Due.After(w.now):
 			ready = append(ready, t)
 		case t.Phase == engine.TaskReady:
-			g.nextDue = sooner(g.nextDue, t.Due)
+			g.nextDue = earlier(g.nextDue, t.Due)
 		case t.ChildrenPending && cascade < w.limits.cascade:
 			cascade++
 			add(t.Position)
@@ -156,8 +156,8 @@ func (w *world) commit(c *changes, g *gathered) error {
 			return err
 		}
 	}
-	if more := len(w.rows.live) - live + len(c.ended); more > min(slots, g.snapshot.Starts) {
-		return fmt.Errorf("%d attempts decided, %d slots, %d starts", more, slots, g.snapshot.Starts)
+	if more := len(w.rows.live) - live + len(c.ended); more > min(slots, g.snapshot.MaxStarts) {
+		return fmt.Errorf("%d attempts decided, %d slots, %d starts", more, slots, g.snapshot.MaxStarts)
 	}
 	if limit := w.graph.Spec().MaxParallel; limit != nil && w.rows.run.Active > int(*limit) {
 		return fmt.Errorf("%d active tasks, maxParallel %d", w.rows.run.Active, *limit)
@@ -233,7 +233,7 @@ func (w *world) replay(t *taskRow) error {
 		} else if p != nil && p.facts.Terminated != nil && p.facts.Terminated.Finished.Equal(a.end.Finished) {
 			ran = a.end.Finished.Sub(a.end.Started)
 		} else {
-			ran = a.end.Finished.Sub(a.Seen)
+			ran = a.end.Finished.Sub(a.FirstSeen)
 		}
 		if ran >= 10*time.Minute {
 			want.Restarts = 0
@@ -326,7 +326,7 @@ func (w *world) forgotten(g *gathered) {
 			if !reminded(t.Due) {
 				w.fail("task %d is due at %v, forgotten", t.Position, t.Due.Sub(t0))
 			}
-		case w.rows.run.Hold == "" && g.snapshot.Starts > 0:
+		case w.rows.run.Hold == "" && g.snapshot.MaxStarts > 0:
 			w.fail("task %d is ready and nothing holds it, forgotten", t.Position)
 		}
 	}

@@ -37,8 +37,8 @@ func (p *Pod) IsLive() bool { return !p.Gone && p.Phase != "Succeeded" && p.Phas
 // through that. One cause has one Reason (ErrImagePull and ImagePullBackOff are one): the start grace is counted from the
 // Reason's first telling.
 type Wait struct {
-	Reason, Message     string
-	Fails, Never, Usual bool
+	Reason, Message                   string
+	IsFailure, IsPermanent, IsRoutine bool
 }
 
 // Termination of a container.
@@ -56,22 +56,22 @@ type End struct {
 }
 
 // lost reports that kubelet or runtime lost the container, as after a reboot: its exit code is made up.
-func (t *Termination) lost() bool {
+func (t *Termination) isUnknown() bool {
 	return t.Reason == "ContainerStatusUnknown" || t.Reason == "Unknown"
 }
 
 // HowEnded says whether a Pod's facts end its attempt, and how: the first that holds of
 // (1) a stop committed earlier, (2) exit 0, (3) disrupted, or deleted before its container finished, (4) terminated,
 // (5) failed without a termination of the task's container, (6) gone.
-func HowEnded(a Attempt, p *Pod, now time.Time) (End, bool) {
-	p = ours(a, p)
-	if p == nil || !over(a, p, now) {
+func FindEnd(a Attempt, p *Pod, now time.Time) (End, bool) {
+	p = attemptPod(a, p)
+	if p == nil || !hasEnded(a, p, now) {
 		return End{}, false
 	}
 	end := End{Finished: now}
 	if t := p.Terminated; t != nil {
 		end.Started = t.Started
-		if !t.lost() {
+		if !t.isUnknown() {
 			code := t.ExitCode
 			end.ExitCode = &code
 		}
@@ -97,7 +97,7 @@ func HowEnded(a Attempt, p *Pod, now time.Time) (End, bool) {
 }
 
 // ours is the attempt's Pod as known: another one under its name means that its own is gone.
-func ours(a Attempt, p *Pod) *Pod {
+func attemptPod(a Attempt, p *Pod) *Pod {
 	if p != nil && !p.Gone && a.PodUID != "" && p.UID != a.PodUID {
 		return &Pod{Gone: true}
 	}
@@ -106,7 +106,7 @@ func ours(a Attempt, p *Pod) *Pod {
 
 // over reports whether the attempt can do nothing any more: its container terminated, its Pod is over or gone, it was
 // deleted before it had a node, or its node is lost.
-func over(a Attempt, p *Pod, now time.Time) bool {
+func hasEnded(a Attempt, p *Pod, now time.Time) bool {
 	switch {
 	case p.Gone:
 		// A Decided attempt that is not being stopped has no Pod yet.
@@ -116,10 +116,10 @@ func over(a Attempt, p *Pod, now time.Time) bool {
 	case !p.Deletion.IsZero() && p.Node == "":
 		return true
 	}
-	return lost(p, now)
+	return isNodeLost(p, now)
 }
 
-func lost(p *Pod, now time.Time) bool {
+func isNodeLost(p *Pod, now time.Time) bool {
 	return p.NodeLost && !p.Deletion.IsZero() && !now.Before(p.Deletion.Add(NodeLostAfter))
 }
 
@@ -168,7 +168,7 @@ func terminated(_ Attempt, p *Pod, e *End) bool {
 		return false
 	case p.Reason == "DeadlineExceeded":
 		return e.set(AttemptFailed, ReasonTimeout, orElse(p.Message, "its Pod was active longer than its deadline"))
-	case t.lost():
+	case t.isUnknown():
 		return e.set(AttemptLost, ReasonNodeLost, orElse(t.Message, "its node lost track of the container"))
 	case t.Reason == "OOMKilled":
 		return e.set(AttemptFailed, ReasonOOMKilled, fmt.Sprintf("exit code %d: out of memory", t.ExitCode))

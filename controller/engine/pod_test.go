@@ -86,9 +86,9 @@ func says(message string) func(*engine.Pod) { return func(p *engine.Pod) { p.Mes
 
 var goneFromCluster = &engine.Pod{Gone: true}
 
-// TestHowEnded walks down the precedence: each rule alone, and against those after it. want is "phase reason code"; "live"
+// TestFindEnd walks down the precedence: each rule alone, and against those after it. want is "phase reason code"; "live"
 // is an attempt that has not ended.
-func TestHowEnded(t *testing.T) {
+func TestFindEnd(t *testing.T) {
 	decided := engine.Attempt{ID: 1, Number: 1, Phase: engine.AttemptDecided, PodName: "p"}
 	stoppedUnborn := decided
 	stoppedUnborn.Phase, stoppedUnborn.Stop = engine.AttemptStopping, engine.ReasonUserCancelled
@@ -188,7 +188,7 @@ func TestHowEnded(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			end, over := engine.HowEnded(c.attempt, c.pod, at(c.now))
+			end, over := engine.FindEnd(c.attempt, c.pod, at(c.now))
 			got := "live"
 			if over {
 				got = strings.Join(strings.Fields(end.Phase+" "+end.Reason+" "+code(end.ExitCode)), " ")
@@ -200,8 +200,8 @@ func TestHowEnded(t *testing.T) {
 	}
 }
 
-// TestHowEndedSays checks messages and times.
-func TestHowEndedSays(t *testing.T) {
+// TestFindEndDetails checks messages and times.
+func TestFindEndDetails(t *testing.T) {
 	zero, seven := int32(0), int32(7)
 	cases := map[string]struct {
 		attempt engine.Attempt
@@ -228,7 +228,7 @@ func TestHowEndedSays(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			got, over := engine.HowEnded(c.attempt, c.pod, at(c.now))
+			got, over := engine.FindEnd(c.attempt, c.pod, at(c.now))
 			if !over {
 				t.Fatal("it has not ended")
 			}

@@ -86,7 +86,7 @@ const (
 	opSucceeded
 	opFailed
 	opCancelled
-	opCascaded
+	opChildrenSkipped
 	opActive
 	opUnstarted
 	opDecided
@@ -286,8 +286,8 @@ func (c *changes) TaskCancelled(task int64, reason, _ string, _ time.Time) {
 	})
 }
 
-func (c *changes) TaskCascaded(task int64) {
-	c.do(opCascaded, func() error {
+func (c *changes) TaskChildrenSkipped(task int64) {
+	c.do(opChildrenSkipped, func() error {
 		t := c.rows.tasks[task-1000]
 		if !t.ChildrenPending {
 			return fmt.Errorf("task %d cascades no more", t.Position)
@@ -330,7 +330,7 @@ func (a *attemptRow) unreasoned() {
 
 func (c *changes) AttemptPending(attempt int64, podUID, _ string, at, due time.Time) {
 	c.attempt(opPending, attempt, func(a *attemptRow) error {
-		a.Phase, a.PodUID, a.Seen, a.Due = engine.AttemptPending, podUID, at, due
+		a.Phase, a.PodUID, a.FirstSeen, a.Due = engine.AttemptPending, podUID, at, due
 		a.unreasoned()
 		return nil
 	}, engine.AttemptDecided)
@@ -339,8 +339,8 @@ func (c *changes) AttemptPending(attempt int64, podUID, _ string, at, due time.T
 func (c *changes) AttemptRunning(attempt int64, podUID, _ string, startedAt, due time.Time) {
 	c.attempt(opRunning, attempt, func(a *attemptRow) error {
 		a.Phase, a.PodUID, a.Started, a.Due = engine.AttemptRunning, podUID, startedAt, due
-		if a.Seen.IsZero() {
-			a.Seen = a.decided
+		if a.FirstSeen.IsZero() {
+			a.FirstSeen = a.decided
 		}
 		a.unreasoned()
 		return nil
@@ -458,7 +458,7 @@ func (c *changes) add(transitions []transition.Transition) {
 		case transition.TaskCancelled:
 			c.TaskCancelled(t.Task, t.Reason, t.Message, t.At)
 		case transition.TaskChildrenSkipped:
-			c.TaskCascaded(t.Task)
+			c.TaskChildrenSkipped(t.Task)
 		case transition.UnstartedCancelled:
 			c.UnstartedCancelled(t.Reason, t.Message, t.At)
 		case transition.AttemptDecided:

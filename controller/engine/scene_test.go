@@ -52,7 +52,7 @@ func compile(t testing.TB, graph string, change func(*v1alpha1.DAGSpec)) *dag.Gr
 func newSnapshot(g *dag.Graph) *engine.Snapshot {
 	s := &engine.Snapshot{
 		Graph: g, Run: engine.Run{Phase: engine.RunRunning, Total: g.Len()}, Pods: map[string]*engine.Pod{}, Refusals: map[string]engine.Refusal{},
-		Starts: 100, Slots: 100, StartGrace: engine.DefaultStartGrace,
+		MaxStarts: 100, Slots: 100, StartGrace: engine.DefaultStartGrace,
 		PodName: func(task string, _, number int) string { return fmt.Sprintf("%s-%d", task, number) },
 	}
 	for i := range g.Len() {

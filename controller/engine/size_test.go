@@ -107,7 +107,7 @@ func TestCostOfFailure(t *testing.T) {
 				}
 				total.Transitions += got.Transitions
 				total.Syncs++
-				c, again = change{}, next.Again
+				c, again = change{}, next.Requeue
 			}
 			after := (n - 1 - n/2) / 2
 			if w.rows.run.Skipped != after {

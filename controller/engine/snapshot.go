@@ -7,13 +7,13 @@ import (
 )
 
 // judge finds the attempts that ended, once.
-func (s *Snapshot) judge(now time.Time) {
+func (s *Snapshot) findEnds(now time.Time) {
 	if s.ends != nil {
 		return
 	}
 	s.ends = map[string]End{}
 	for _, a := range s.Attempts {
-		if end, ended := HowEnded(a, s.Pods[a.PodName], now); ended {
+		if end, ended := FindEnd(a, s.Pods[a.PodName], now); ended {
 			s.ends[a.PodName] = end
 		}
 	}
@@ -23,7 +23,7 @@ func (s *Snapshot) judge(now time.Time) {
 // children of each task whose attempt ended, or whose create was refused, and descendants of those that may fail: at most so
 // many. The snapshot must have its Attempts, Pods and Refusals.
 func (s *Snapshot) Missing(now time.Time, descendants int) []int32 {
-	s.judge(now)
+	s.findEnds(now)
 	known := map[int32]bool{}
 	for _, task := range s.Tasks {
 		known[int32(task.Position)] = true

@@ -11,17 +11,17 @@ import (
 )
 
 // outcome does to a task what the end of its attempt means.
-func (d *decision) outcome(t *Task, end End, ran time.Duration) {
+func (d *decision) applyOutcome(t *Task, end End, ran time.Duration) {
 	switch {
 	case end.Phase == AttemptSucceeded:
 		d.add(transition.TaskSucceeded{Task: t.ID, At: d.now})
-		d.move(t, TaskSucceeded)
+		d.moveTask(t, TaskSucceeded)
 		for _, child := range d.Graph.Children(t.Position) {
 			d.met[int(child)]++
 		}
 	case d.Run.Stop != "":
 		d.add(transition.TaskCancelled{Task: t.ID, Reason: d.Run.Stop, Message: d.stopMessage(), At: d.now})
-		d.move(t, TaskCancelled)
+		d.moveTask(t, TaskCancelled)
 	case end.Phase == AttemptLost:
 		d.restart(t, end, ran)
 	default:
@@ -43,7 +43,7 @@ func (d *decision) restart(t *Task, end End, ran time.Duration) {
 
 // restartsSpent is what counts against the budget: nothing once an attempt has run for long, however it ended.
 func restartsSpent(t *Task, ran time.Duration) int {
-	if ran >= RestartGivenBack {
+	if ran >= RestartsResetAfter {
 		return 0
 	}
 	return t.Restarts
@@ -70,24 +70,24 @@ func (d *decision) retry(t *Task, end End, ran time.Duration) {
 func (d *decision) backOff(t *Task, delay time.Duration, message string, retries, restarts int) {
 	due := d.now.Add(delay)
 	d.add(transition.TaskBackedOff{Task: t.ID, Reason: ReasonBackingOff, Message: message, Due: due, Retries: retries, Restarts: restarts})
-	d.move(t, TaskReady)
+	d.moveTask(t, TaskReady)
 	t.Retries, t.Restarts, t.Due = retries, restarts, due
-	d.wake(due)
+	d.requeueAt(due)
 }
 
 func (d *decision) failTask(t *Task, reason, message string) {
-	cascade := !d.known(t.Position)
+	cascade := !d.hasAllChildren(t.Position)
 	d.add(transition.TaskFailed{Task: t.ID, Reason: reason, Message: message, ChildrenPending: cascade, At: d.now})
-	d.move(t, TaskFailed)
+	d.moveTask(t, TaskFailed)
 	if cascade {
-		d.Again = true
+		d.Requeue = true
 		return
 	}
 	d.failed = append(d.failed, t.Position)
 }
 
 // known reports whether the slice has all children of a task.
-func (d *decision) known(position int) bool {
+func (d *decision) hasAllChildren(position int) bool {
 	for _, child := range d.Graph.Children(position) {
 		if d.tasks[int(child)] == nil {
 			return false
@@ -98,7 +98,7 @@ func (d *decision) known(position int) bool {
 
 // children tells the children of tasks that ended: those of failed ones are skipped, through the graph as far as the slice
 // reaches, and those whose last parent succeeded become Ready.
-func (d *decision) children() error {
+func (d *decision) updateChildren() error {
 	if d.Run.Stop != "" {
 		return nil
 	}
@@ -118,7 +118,7 @@ func (d *decision) children() error {
 			return fmt.Errorf("task at position %d waits for %d parents, %d succeeded", position, t.Unmet, met)
 		case met == t.Unmet:
 			d.add(transition.TaskReady{Task: t.ID, At: d.now})
-			d.move(t, TaskReady)
+			d.moveTask(t, TaskReady)
 			t.Due = d.now
 			d.ready = append(d.ready, position)
 		default:
@@ -140,11 +140,11 @@ func (d *decision) skipChildren(position int) {
 		if parent.Phase == TaskSkipped {
 			how = "skipped"
 		}
-		cascade := !d.known(t.Position)
+		cascade := !d.hasAllChildren(t.Position)
 		d.add(transition.TaskSkipped{Task: t.ID, Message: fmt.Sprintf("needs %s, %s", d.Graph.Task(position).Name, how), ChildrenPending: cascade, At: d.now})
-		d.move(t, TaskSkipped)
+		d.moveTask(t, TaskSkipped)
 		if cascade {
-			d.Again = true
+			d.Requeue = true
 			continue
 		}
 		if len(d.Graph.Children(t.Position)) > 0 {
@@ -153,6 +153,6 @@ func (d *decision) skipChildren(position int) {
 	}
 	if parent.ChildrenPending {
 		d.add(transition.TaskChildrenSkipped{Task: parent.ID})
-		d.Again = true // there may be more of them than a slice takes
+		d.Requeue = true // there may be more of them than a slice takes
 	}
 }

@@ -209,7 +209,7 @@ func later(a, b time.Time) time.Time {
 	return a
 }
 
-func sooner(a, b time.Time) time.Time {
+func earlier(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		return b
 	}
@@ -294,11 +294,11 @@ func (w *world) sync() {
 
 // spins fails the test when syncs ask for one another without anything to write.
 func (w *world) spins(c *changes, next engine.Decision) {
-	if w.idle++; c.calls > 0 || !next.Again && (next.Wake.IsZero() || next.Wake.After(w.now)) {
+	if w.idle++; c.calls > 0 || !next.Requeue && (next.RequeueAt.IsZero() || next.RequeueAt.After(w.now)) {
 		w.idle = 0
 	}
 	if w.idle > 3 {
-		w.fail("it spins: again %v, wake %v", next.Again, next.Wake.Sub(w.now))
+		w.fail("it spins: again %v, wake %v", next.Requeue, next.RequeueAt.Sub(w.now))
 	}
 }
 
@@ -331,10 +331,10 @@ func (w *world) follow(g *gathered, next engine.Decision) {
 	if failed {
 		w.restore(change{})
 	}
-	if next.Again || g.more {
+	if next.Requeue || g.more {
 		w.queued = true
 	}
-	w.addAfter(sooner(next.Wake, g.nextDue))
+	w.addAfter(earlier(next.RequeueAt, g.nextDue))
 	w.throttled()
 	if !w.queued && w.rows.looked() {
 		w.forgotten(g)
@@ -407,7 +407,7 @@ func (w *world) createPod(c engine.Create) error {
 }
 
 func (w *world) refused(c engine.Create, reason string, never bool) {
-	w.refusals[c.PodName] = engine.Refusal{Reason: reason, Message: "no", Never: never}
+	w.refusals[c.PodName] = engine.Refusal{Reason: reason, Message: "no", IsPermanent: never}
 	w.queued = true
 }
 

@@ -183,7 +183,7 @@ func podWaits(p *corev1.Pod, task *corev1.ContainerStatus, newest StartEvent) *e
 func unscheduled(p *corev1.Pod) *engine.Wait {
 	c := podCondition(p, corev1.PodScheduled)
 	if c == nil || c.Status != corev1.ConditionFalse {
-		return &engine.Wait{Reason: engine.ReasonUnschedulable, Message: "no scheduler has considered the Pod yet", Usual: true}
+		return &engine.Wait{Reason: engine.ReasonUnschedulable, Message: "no scheduler has considered the Pod yet", IsRoutine: true}
 	}
 	message := text.Clean(c.Message)
 	if message == "" {
@@ -194,7 +194,7 @@ func unscheduled(p *corev1.Pod) *engine.Wait {
 
 // initRuns names an init container that runs, or a sidecar that has yet to pass its startup probe; nil: it does neither.
 func initRuns(p *corev1.Pod, s *corev1.ContainerStatus, newest StartEvent) *engine.Wait {
-	wait := &engine.Wait{Reason: engine.ReasonPodInitializing, Message: "init container " + s.Name + " is running", Usual: true}
+	wait := &engine.Wait{Reason: engine.ReasonPodInitializing, Message: "init container " + s.Name + " is running", IsRoutine: true}
 	switch {
 	case s.State.Running == nil:
 		return nil
@@ -215,9 +215,9 @@ func initRuns(p *corev1.Pod, s *corev1.ContainerStatus, newest StartEvent) *engi
 func settingUp(p *corev1.Pod, newest StartEvent) *engine.Wait {
 	if newest.Fails {
 		reason := startFailure(newest.Reason)
-		return &engine.Wait{Reason: reason, Message: newest.text(reason), Fails: true}
+		return &engine.Wait{Reason: reason, Message: newest.text(reason), IsFailure: true}
 	}
-	wait := &engine.Wait{Reason: engine.ReasonContainerCreating, Usual: true}
+	wait := &engine.Wait{Reason: engine.ReasonContainerCreating, IsRoutine: true}
 	done := func(s corev1.ContainerStatus) bool { return s.State.Terminated != nil || s.State.Running != nil }
 	if n := len(p.Spec.InitContainers); n > 0 && (len(p.Status.InitContainerStatuses) < n || !done(p.Status.InitContainerStatuses[n-1])) {
 		wait.Reason = engine.ReasonPodInitializing
@@ -239,21 +239,21 @@ func containerWaits(w *corev1.ContainerStateWaiting) *engine.Wait {
 	if w == nil {
 		return nil
 	}
-	wait := &engine.Wait{Reason: text.Clean(w.Reason), Message: text.Clean(w.Message), Fails: true}
+	wait := &engine.Wait{Reason: text.Clean(w.Reason), Message: text.Clean(w.Message), IsFailure: true}
 	switch w.Reason {
 	case "", "ContainerCreating", "PodInitializing":
 		return nil
 	case "ErrImagePull", "ImagePullBackOff", "ImageInspectError", "RegistryUnavailable", "SignatureValidationFailed":
 		wait.Reason, wait.Message = engine.ReasonImagePullBackOff, text.Clean(pullError(w.Message))
 	case "InvalidImageName":
-		wait.Never = true
+		wait.IsPermanent = true
 	case "CreateContainerError", "RunContainerError", "PreCreateHookError", "PreStartHookError", "PostStartHookError",
 		"CreatePodSandboxError", "ConfigPodSandboxError":
 		wait.Reason = reasonCreateContainer
 	default:
 		// What this version does not know fails only when it is called an error, as kubelets name theirs
 		// (CreateContainerConfigError, ErrImageNeverPull, CrashLoopBackOff); it may be a mere state.
-		wait.Fails = strings.HasPrefix(w.Reason, "Err") || strings.HasSuffix(w.Reason, "Error") || strings.HasSuffix(w.Reason, "BackOff")
+		wait.IsFailure = strings.HasPrefix(w.Reason, "Err") || strings.HasSuffix(w.Reason, "Error") || strings.HasSuffix(w.Reason, "BackOff")
 	}
 	if wait.Message == "" {
 		wait.Message = text.Clean(w.Reason)
@@ -486,7 +486,7 @@ func SameFacts(a, b *corev1.Pod) bool {
 // telling are the facts of a Pod without a wait that is usual for a Pod that has no init containers.
 func telling(p *corev1.Pod) *engine.Pod {
 	f := Facts(p, StartEvent{})
-	if f.Waits != nil && f.Waits.Usual && f.Waits.Reason != engine.ReasonPodInitializing {
+	if f.Waits != nil && f.Waits.IsRoutine && f.Waits.Reason != engine.ReasonPodInitializing {
 		f.Waits = nil
 	}
 	return f

@@ -126,10 +126,10 @@ func factLines(f *engine.Pod) []string {
 		add("asked %s for %s", at(f.DeletionAsked), at(f.Deletion))
 	}
 	if f.Waits != nil {
-		if f.Waits.Usual {
+		if f.Waits.IsRoutine {
 			add("starts %s: %s", f.Waits.Reason, f.Waits.Message)
 		} else {
-			add("waits %s fails=%v never=%v: %s", f.Waits.Reason, f.Waits.Fails, f.Waits.Never, f.Waits.Message)
+			add("waits %s fails=%v never=%v: %s", f.Waits.Reason, f.Waits.IsFailure, f.Waits.IsPermanent, f.Waits.Message)
 		}
 	}
 	if !f.Started.IsZero() {
@@ -145,7 +145,7 @@ func factLines(f *engine.Pod) []string {
 
 // verdictOf is what the engine makes of the facts of an attempt that nobody stopped.
 func verdictOf(p *corev1.Pod) string {
-	end, over := engine.HowEnded(engine.Attempt{Phase: engine.AttemptRunning, PodUID: string(p.UID)}, Facts(p, StartEvent{}), fixtureTime("23:00:00").Time)
+	end, over := engine.FindEnd(engine.Attempt{Phase: engine.AttemptRunning, PodUID: string(p.UID)}, Facts(p, StartEvent{}), fixtureTime("23:00:00").Time)
 	if !over {
 		return "live"
 	}
