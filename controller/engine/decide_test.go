@@ -275,7 +275,7 @@ func TestLive(t *testing.T) {
 			s.Pods["a-1"] = pod()
 		}, want: engine.Decision{
 			Transitions: transitions{
-				transition.AttemptStopping{Attempt: 100, Reason: "Timeout", Message: "it ran longer than timeoutSeconds: 99", Due: at(70)},
+				transition.AttemptStopping{Attempt: 100, Reason: "Timeout", Message: "ran longer than timeoutSeconds (99)", Due: at(70)},
 			},
 			Delete:    []engine.Delete{{PodName: "a-1", PodUID: "u"}},
 			RequeueAt: at(70),
@@ -778,7 +778,7 @@ func TestRefused(t *testing.T) {
 
 // A run whose version cannot be read is stopped, with a graph of which nothing is known.
 func TestUnreadableVersion(t *testing.T) {
-	const why = "the version of its DAG cannot be read from the database: bad JSON"
+	const why = "the DAG version of this run cannot be read from the database: bad JSON"
 	unreadable := func(s *engine.Snapshot) { s.Graph, s.Unreadable = dag.Blank(s.Graph.Len()), "bad JSON" }
 	play(t, map[string]scene{
 		"nothing starts, what runs is stopped": {graph: "a b<a c", snapshot: func(s *engine.Snapshot) {
@@ -789,8 +789,8 @@ func TestUnreadableVersion(t *testing.T) {
 		}, want: engine.Decision{
 			Transitions: transitions{
 				transition.RunStopping{Reason: "VersionUnreadable"},
-				transition.UnstartedCancelled{Reason: "VersionUnreadable", Message: "the version of its DAG cannot be read from the database: bad JSON", At: at(0)},
-				transition.LiveStopped{Reason: "VersionUnreadable", Message: "the version of its DAG cannot be read from the database: bad JSON", Due: at(0)},
+				transition.UnstartedCancelled{Reason: "VersionUnreadable", Message: "the DAG version of this run cannot be read from the database: bad JSON", At: at(0)},
+				transition.LiveStopped{Reason: "VersionUnreadable", Message: "the DAG version of this run cannot be read from the database: bad JSON", Due: at(0)},
 				transition.AttemptDue{Attempt: 100, Due: at(30)},
 			},
 			Delete:    []engine.Delete{{PodName: "a-1", PodUID: "u"}},
@@ -803,9 +803,9 @@ func TestUnreadableVersion(t *testing.T) {
 		}, want: engine.Decision{
 			Transitions: transitions{
 				transition.RunStopping{Reason: "VersionUnreadable"},
-				transition.UnstartedCancelled{Reason: "VersionUnreadable", Message: "the version of its DAG cannot be read from the database: bad JSON", At: at(0)},
-				transition.LiveStopped{Reason: "VersionUnreadable", Message: "the version of its DAG cannot be read from the database: bad JSON", Due: at(0)},
-				transition.RunEnded{Phase: "Failed", Reason: "VersionUnreadable", Message: "the version of its DAG cannot be read from the database: bad JSON", At: at(0)},
+				transition.UnstartedCancelled{Reason: "VersionUnreadable", Message: "the DAG version of this run cannot be read from the database: bad JSON", At: at(0)},
+				transition.LiveStopped{Reason: "VersionUnreadable", Message: "the DAG version of this run cannot be read from the database: bad JSON", Due: at(0)},
+				transition.RunEnded{Phase: "Failed", Reason: "VersionUnreadable", Message: "the DAG version of this run cannot be read from the database: bad JSON", At: at(0)},
 			},
 			IsLast: true,
 		}},
@@ -818,8 +818,8 @@ func TestUnreadableVersion(t *testing.T) {
 		}, want: engine.Decision{
 			Transitions: transitions{
 				transition.AttemptEnded{Attempt: 100, Phase: "Cancelled", Reason: "VersionUnreadable", FinishedAt: at(0)},
-				transition.TaskCancelled{Task: 10, Reason: "VersionUnreadable", Message: "the version of its DAG cannot be read from the database: bad JSON", At: at(0)},
-				transition.RunEnded{Phase: "Failed", Reason: "VersionUnreadable", Message: "the version of its DAG cannot be read from the database: bad JSON", At: at(0)},
+				transition.TaskCancelled{Task: 10, Reason: "VersionUnreadable", Message: "the DAG version of this run cannot be read from the database: bad JSON", At: at(0)},
+				transition.RunEnded{Phase: "Failed", Reason: "VersionUnreadable", Message: "the DAG version of this run cannot be read from the database: bad JSON", At: at(0)},
 			},
 			Ended:  []string{"a-1"},
 			IsLast: true,
@@ -830,11 +830,11 @@ func TestUnreadableVersion(t *testing.T) {
 		}, want: engine.Decision{
 			Transitions: transitions{
 				transition.RunStopping{Reason: "VersionUnreadable"},
-				transition.UnstartedCancelled{Reason: "VersionUnreadable", Message: "the version of its DAG cannot be read from the database: bad JSON", At: at(0)},
-				transition.LiveStopped{Reason: "VersionUnreadable", Message: "the version of its DAG cannot be read from the database: bad JSON", Due: at(0)},
+				transition.UnstartedCancelled{Reason: "VersionUnreadable", Message: "the DAG version of this run cannot be read from the database: bad JSON", At: at(0)},
+				transition.LiveStopped{Reason: "VersionUnreadable", Message: "the DAG version of this run cannot be read from the database: bad JSON", Due: at(0)},
 				transition.AttemptEnded{Attempt: 100, Phase: "Succeeded", ExitCode: ptr[int32](0), PodUID: "u", Node: "n", StartedAt: at(-60), FinishedAt: at(0)},
 				transition.TaskSucceeded{Task: 10, At: at(0)},
-				transition.RunEnded{Phase: "Failed", Reason: "VersionUnreadable", Message: "the version of its DAG cannot be read from the database: bad JSON", At: at(0)},
+				transition.RunEnded{Phase: "Failed", Reason: "VersionUnreadable", Message: "the DAG version of this run cannot be read from the database: bad JSON", At: at(0)},
 			},
 			Reap:   []string{"a-1"},
 			Ended:  []string{"a-1"},
@@ -846,8 +846,8 @@ func TestUnreadableVersion(t *testing.T) {
 		}, want: engine.Decision{
 			Transitions: transitions{
 				transition.RunStopping{Reason: "VersionUnreadable"},
-				transition.UnstartedCancelled{Reason: "VersionUnreadable", Message: "the version of its DAG cannot be read from the database: bad JSON", At: at(0)},
-				transition.LiveStopped{Reason: "VersionUnreadable", Message: "the version of its DAG cannot be read from the database: bad JSON", Due: at(0)},
+				transition.UnstartedCancelled{Reason: "VersionUnreadable", Message: "the DAG version of this run cannot be read from the database: bad JSON", At: at(0)},
+				transition.LiveStopped{Reason: "VersionUnreadable", Message: "the DAG version of this run cannot be read from the database: bad JSON", Due: at(0)},
 				transition.AttemptEnded{Attempt: 100, Phase: "Succeeded", ExitCode: ptr[int32](0), PodUID: "u", Node: "n", StartedAt: at(-60), FinishedAt: at(0)},
 				transition.TaskSucceeded{Task: 10, At: at(0)},
 				transition.RunEnded{Phase: "Succeeded", At: at(0)},
@@ -863,9 +863,9 @@ func TestUnreadableVersion(t *testing.T) {
 		}, want: engine.Decision{
 			Transitions: transitions{
 				transition.RunStopping{Reason: "VersionUnreadable"},
-				transition.UnstartedCancelled{Reason: "VersionUnreadable", Message: "the version of its DAG cannot be read from the database: bad JSON", At: at(0)},
-				transition.LiveStopped{Reason: "VersionUnreadable", Message: "the version of its DAG cannot be read from the database: bad JSON", Due: at(0)},
-				transition.RunEnded{Phase: "Failed", Reason: "VersionUnreadable", Message: "the version of its DAG cannot be read from the database: bad JSON", At: at(0)},
+				transition.UnstartedCancelled{Reason: "VersionUnreadable", Message: "the DAG version of this run cannot be read from the database: bad JSON", At: at(0)},
+				transition.LiveStopped{Reason: "VersionUnreadable", Message: "the DAG version of this run cannot be read from the database: bad JSON", Due: at(0)},
+				transition.RunEnded{Phase: "Failed", Reason: "VersionUnreadable", Message: "the DAG version of this run cannot be read from the database: bad JSON", At: at(0)},
 			},
 			IsLast: true,
 		}},
@@ -918,9 +918,9 @@ func TestStop(t *testing.T) {
 		}, want: engine.Decision{
 			Transitions: transitions{
 				transition.RunStopping{Reason: "Deleted"},
-				transition.UnstartedCancelled{Reason: "Deleted", Message: "its DagRun was deleted", At: at(0)},
-				transition.LiveStopped{Reason: "Deleted", Message: "its DagRun was deleted", Due: at(0)},
-				transition.RunEnded{Phase: "Cancelled", Reason: "Deleted", Message: "its DagRun was deleted", At: at(0)},
+				transition.UnstartedCancelled{Reason: "Deleted", Message: "the DagRun was deleted", At: at(0)},
+				transition.LiveStopped{Reason: "Deleted", Message: "the DagRun was deleted", Due: at(0)},
+				transition.RunEnded{Phase: "Cancelled", Reason: "Deleted", Message: "the DagRun was deleted", At: at(0)},
 			},
 			IsLast: true,
 		}},
@@ -1147,7 +1147,7 @@ func TestRetry(t *testing.T) {
 		"no retries":              {nil, 0, pod(ended(exit(1))), transition.TaskFailed{Task: 10, Reason: "RetriesSpent", Message: "ExitCode: exit code 1", At: at(0)}},
 		"the first":               {backoff(v1alpha1.Backoff{Limit: new(int64(2))}), 0, pod(ended(exit(1))), transition.TaskBackedOff{Task: 10, Reason: "BackingOff", Message: "retry 1 of 2: ExitCode: exit code 1", Due: at(10), Retries: 1, Restarts: 4}},
 		"the second, twice later": {backoff(v1alpha1.Backoff{Limit: new(int64(2))}), 1, pod(ended(exit(1))), transition.TaskBackedOff{Task: 10, Reason: "BackingOff", Message: "retry 2 of 2: ExitCode: exit code 1", Due: at(20), Retries: 2, Restarts: 4}},
-		"spent":                   {backoff(v1alpha1.Backoff{Limit: new(int64(2))}), 2, pod(ended(exit(1))), transition.TaskFailed{Task: 10, Reason: "RetriesSpent", Message: "failed 3 times; the last: ExitCode: exit code 1", At: at(0)}},
+		"spent":                   {backoff(v1alpha1.Backoff{Limit: new(int64(2))}), 2, pod(ended(exit(1))), transition.TaskFailed{Task: 10, Reason: "RetriesSpent", Message: "failed 3 times; last: ExitCode: exit code 1", At: at(0)}},
 		"its own policy":          {slow, 2, pod(ended(exit(1))), transition.TaskBackedOff{Task: 10, Reason: "BackingOff", Message: "retry 3 of 9: ExitCode: exit code 1", Due: at(9), Retries: 3, Restarts: 4}},
 		"its own bound":           {slow, 5, pod(ended(exit(1))), transition.TaskBackedOff{Task: 10, Reason: "BackingOff", Message: "retry 6 of 9: ExitCode: exit code 1", Due: at(20), Retries: 6, Restarts: 4}},
 		"a code worth a retry":    {conditional(1, 3, 4), 0, pod(ended(exit(4))), transition.TaskBackedOff{Task: 10, Reason: "BackingOff", Message: "retry 1 of 1: ExitCode: exit code 4", Due: at(10), Retries: 1, Restarts: 4}},
@@ -1269,7 +1269,7 @@ func TestRestart(t *testing.T) {
 		}
 	}
 	spent := transition.TaskFailed{Task: 10, Reason: "InfrastructureRetriesSpent", At: at(0),
-		Message: "restarted 10 times after infrastructure failures; the last: PodDeleted: its Pod is gone"}
+		Message: "restarted 10 times after infrastructure failures; last: PodDeleted: its Pod is gone"}
 	for _, skew := range []time.Duration{0, 10 * time.Minute, -10 * time.Minute} {
 		for _, ran := range []time.Duration{time.Minute, 10*time.Minute - time.Microsecond} {
 			if diff := cmp.Diff(transition.Transition(spent), lose(10, ran, skew)); diff != "" {
@@ -1338,7 +1338,7 @@ func TestChildren(t *testing.T) {
 				transition.TaskSucceeded{Task: 10, At: at(0)},
 				transition.AttemptEnded{Attempt: 101, Phase: "Failed", Reason: "ExitCode", Message: "exit code 1", ExitCode: ptr[int32](1), PodUID: "u", Node: "n", StartedAt: at(-60), FinishedAt: at(0)},
 				transition.TaskFailed{Task: 11, Reason: "RetriesSpent", Message: "ExitCode: exit code 1", At: at(0)},
-				transition.TaskSkipped{Task: 12, Message: "needs b, failed", At: at(0)},
+				transition.TaskSkipped{Task: 12, Message: "parent b failed", At: at(0)},
 				transition.RunEnded{Phase: "Failed", Reason: "TaskFailed", Message: "1 task failed", At: at(0)},
 			},
 			Reap:   []string{"a-1", "b-1"},
@@ -1367,7 +1367,7 @@ func TestChildren(t *testing.T) {
 			Transitions: transitions{
 				transition.AttemptEnded{Attempt: 100, Phase: "Failed", Reason: "ExitCode", Message: "exit code 1", ExitCode: ptr[int32](1), PodUID: "u", Node: "n", StartedAt: at(-60), FinishedAt: at(0)},
 				transition.TaskFailed{Task: 10, Reason: "RetriesSpent", Message: "ExitCode: exit code 1", At: at(0)},
-				transition.TaskSkipped{Task: 12, Message: "needs a, failed", At: at(0)},
+				transition.TaskSkipped{Task: 12, Message: "parent a failed", At: at(0)},
 			},
 			Reap:  []string{"a-1"},
 			Ended: []string{"a-1"},
@@ -1415,10 +1415,10 @@ func TestCascade(t *testing.T) {
 				Transitions: transitions{
 					transition.AttemptEnded{Attempt: 100, Phase: "Failed", Reason: "ExitCode", Message: "exit code 1", ExitCode: ptr[int32](1), PodUID: "u", Node: "n", StartedAt: at(-60), FinishedAt: at(0)},
 					transition.TaskFailed{Task: 10, Reason: "RetriesSpent", Message: "ExitCode: exit code 1", At: at(0)},
-					transition.TaskSkipped{Task: 11, Message: "needs a, failed", At: at(0)},
-					transition.TaskSkipped{Task: 12, Message: "needs b, skipped", At: at(0)},
-					transition.TaskSkipped{Task: 13, Message: "needs c, skipped", At: at(0)},
-					transition.TaskSkipped{Task: 14, Message: "needs d, skipped", At: at(0)},
+					transition.TaskSkipped{Task: 11, Message: "parent a failed", At: at(0)},
+					transition.TaskSkipped{Task: 12, Message: "parent b was skipped", At: at(0)},
+					transition.TaskSkipped{Task: 13, Message: "parent c was skipped", At: at(0)},
+					transition.TaskSkipped{Task: 14, Message: "parent d was skipped", At: at(0)},
 					transition.RunEnded{Phase: "Failed", Reason: "TaskFailed", Message: "1 task failed", At: at(0)},
 				},
 				Reap:   []string{"a-1"},
@@ -1430,8 +1430,8 @@ func TestCascade(t *testing.T) {
 				Transitions: transitions{
 					transition.AttemptEnded{Attempt: 100, Phase: "Failed", Reason: "ExitCode", Message: "exit code 1", ExitCode: ptr[int32](1), PodUID: "u", Node: "n", StartedAt: at(-60), FinishedAt: at(0)},
 					transition.TaskFailed{Task: 10, Reason: "RetriesSpent", Message: "ExitCode: exit code 1", At: at(0)},
-					transition.TaskSkipped{Task: 11, Message: "needs a, failed", At: at(0)},
-					transition.TaskSkipped{Task: 12, Message: "needs b, skipped", ChildrenPending: true, At: at(0)},
+					transition.TaskSkipped{Task: 11, Message: "parent a failed", At: at(0)},
+					transition.TaskSkipped{Task: 12, Message: "parent b was skipped", ChildrenPending: true, At: at(0)},
 				},
 				Reap:    []string{"a-1"},
 				Ended:   []string{"a-1"},
@@ -1455,7 +1455,7 @@ func TestCascade(t *testing.T) {
 			s.Tasks = s.Tasks[1:3]
 		}, want: engine.Decision{
 			Transitions: transitions{
-				transition.TaskSkipped{Task: 12, Message: "needs b, skipped", ChildrenPending: true, At: at(0)},
+				transition.TaskSkipped{Task: 12, Message: "parent b was skipped", ChildrenPending: true, At: at(0)},
 				transition.TaskChildrenSkipped{Task: 11},
 			},
 			Requeue: true,
@@ -1465,7 +1465,7 @@ func TestCascade(t *testing.T) {
 			s.Tasks[0].ChildrenPending = true
 		}, want: engine.Decision{
 			Transitions: transitions{
-				transition.TaskSkipped{Task: 11, Message: "needs a, failed", At: at(0)},
+				transition.TaskSkipped{Task: 11, Message: "parent a failed", At: at(0)},
 				transition.TaskChildrenSkipped{Task: 10},
 				transition.RunEnded{Phase: "Failed", Reason: "TaskFailed", Message: "1 task failed", At: at(0)},
 			},
@@ -1486,9 +1486,9 @@ func TestCascade(t *testing.T) {
 				Transitions: transitions{
 					transition.AttemptEnded{Attempt: 100, Phase: "Failed", Reason: "ExitCode", Message: "exit code 1", ExitCode: ptr[int32](1), PodUID: "u", Node: "n", StartedAt: at(-60), FinishedAt: at(0)},
 					transition.TaskFailed{Task: 10, Reason: "RetriesSpent", Message: "ExitCode: exit code 1", At: at(0)},
-					transition.TaskSkipped{Task: 11, Message: "needs a, failed", At: at(0)},
-					transition.TaskSkipped{Task: 12, Message: "needs a, failed", At: at(0)},
-					transition.TaskSkipped{Task: 13, Message: "needs b, skipped", At: at(0)},
+					transition.TaskSkipped{Task: 11, Message: "parent a failed", At: at(0)},
+					transition.TaskSkipped{Task: 12, Message: "parent a failed", At: at(0)},
+					transition.TaskSkipped{Task: 13, Message: "parent b was skipped", At: at(0)},
 					transition.RunEnded{Phase: "Failed", Reason: "TaskFailed", Message: "1 task failed", At: at(0)},
 				},
 				Reap:   []string{"a-1"},

@@ -1,25 +1,44 @@
-// Package engine is the state machine of a run: a pure function from what one
-// sync gathered to what it commits. It does no I/O, reads no clock and knows
-// neither PostgreSQL nor Kubernetes.
+// Package engine is the state machine of a run. It is a pure function from the facts that one sync gathered to the
+// changes that the sync commits. It does no I/O, reads no clock and imports neither PostgreSQL nor Kubernetes clients.
 //
-// A Snapshot goes in: the run's counters, the attempts that changed, their
-// tasks, those tasks' children, and facts about Pods. A Decision comes out:
-// transitions to commit together, and what to do to the cluster once they are
-// committed. The engine never holds a whole run: a sync costs what changed.
+// The input is a Snapshot: the run's counters, the attempts that changed, their tasks, the children of those tasks, and
+// facts about Pods. The output is a Decision: transitions that are committed in one transaction, and Pods to create and
+// delete after the commit. A Snapshot is a slice of the run, so the cost of a sync depends on what changed and not on
+// the size of the run.
 //
-// What can never happen, whatever the order of events, repeats or losses:
+//	run      Pending ──► Running ──► Succeeded      no task failed
+//	                             ├─► Failed         a task failed, or the deadline passed, or the version is unreadable
+//	                             └─► Cancelled      spec.cancel, or the DagRun was deleted
 //
-//   - a task starts before all its parents have succeeded;
+//	task     Waiting ──► Ready ──► Active ──► Succeeded
+//	            │          ▲  │      │  ├───► Failed        no retry or restart is left
+//	            │          └──┼──────┘  │                   (back to Ready: the next attempt waits for its backoff)
+//	            │             └─────────┴───► Cancelled     the run is being stopped
+//	            ├───────────────────────────► Cancelled     the run is being stopped
+//	            └───────────────────────────► Skipped       a parent failed or was skipped
 //
-//   - an outcome is counted twice, or an attempt begins while another of its
-//     task is live;
+//	attempt  Decided ──► Pending ──► Running ──► Succeeded  exit code 0
+//	            │           │           ├──────► Failed     the task's own failure: spends a retry
+//	            │           │           ├──────► Lost       an infrastructure failure: spends a restart
+//	            └───────────┴───────────┤
+//	                                    └─► Stopping ──► Cancelled or Failed (a stop is committed before the delete)
 //
-//   - a run ends while a task of it may still run, or has nothing left to do
-//     and does not end.
+// An attempt may skip Pending and Running, and it may end in every live phase.
 //
-//     phases.go    the phases and reasons
-//     snapshot.go  what a decision needs to know, and what of it is missing
-//     decide.go    the order of one decision
+// These invariants hold for every order, repetition and loss of events:
+//
+//   - A task starts only after all its parents have succeeded.
+//
+//   - An outcome is counted once. A task has at most one live attempt.
+//
+//   - A run ends if and only if none of its tasks can run any more.
+//
+//     phases.go    phases and reasons
+//     engine.go    Snapshot and Decision
+//     snapshot.go  which tasks a snapshot still lacks
+//     decide.go    the steps of one decision; stop, start and end of a run
+//     attempts.go  how a live attempt follows its Pod
+//     tasks.go     what the end of an attempt means for its task and for the children of the task
+//     plan.go      the decision under construction
 //     pod.go       how an attempt ended
-//     tasks.go     what an outcome means for its task and the tasks after it
 package engine

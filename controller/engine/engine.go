@@ -7,123 +7,140 @@ import (
 	"kontroler/store/transition"
 )
 
-// Numbers of the contract that apis/README.md and controller/README.md state.
+// apis/README.md and controller/README.md document the exported values.
 const (
-	// RestartLimit is the budget of restarts after infrastructure failures, per task.
+	// RestartLimit is how often a task is restarted after infrastructure failures.
 	RestartLimit = 10
-	// RestartGivenBack is how long an attempt must have run for its task's budget to be whole again.
+	// RestartsResetAfter is how long an attempt must run to reset the restarts of its task.
 	RestartsResetAfter = 10 * time.Minute
-	// NodeLostAfter is how long past its deletion time a Pod on a lost node is waited for.
+	// NodeLostAfter is how long after its deletionTimestamp a Pod on a lost node counts as lost.
 	NodeLostAfter = time.Minute
-	// DefaultStartGrace is how long an attempt may fail to start.
+	// DefaultStartGrace is the default of Snapshot.StartGrace.
 	DefaultStartGrace = 5 * time.Minute
 
 	restartDelay    = time.Second
 	restartDelayMax = 5 * time.Minute
-	stopRetry       = 30 * time.Second
+	// stopRetry is how long a delete may take before it is repeated.
+	stopRetry = 30 * time.Second
+	// messageInterval limits how often the message of a waiting attempt is written while its reason stays the same.
 	messageInterval = 10 * time.Second
-	// slowStart is how long a Pod may take to start before anybody is told what it is at.
-	slowStart           = 5 * time.Second
+	// slowStart is how long a start may take before its routine steps are reported as a reason.
+	slowStart = 5 * time.Second
+	// unknownRequeueDelay is the delay before the next sync of an attempt that is due and has no facts.
 	unknownRequeueDelay = time.Second
 )
 
-// Run is the run's row.
+// Run is the row of a run.
 type Run struct {
 	Phase, Stop, Hold                                                    string
 	Waiting, Ready, Active, Succeeded, Failed, Skipped, Cancelled, Total int
-	// Deadline of the whole run; zero: none.
+	// Deadline of the whole run. Zero means none.
 	Deadline time.Time
 }
 
-// Task is a task's row.
+// Task is the row of a task.
 type Task struct {
 	ID                                 int64
 	Position                           int
 	Phase                              string
 	Unmet, Attempts, Retries, Restarts int
-	ChildrenPending                    bool
-	Due                                time.Time
+	// ChildrenPending reports that the task failed or was skipped and that some of its children are not skipped yet.
+	ChildrenPending bool
+	Due             time.Time
 }
 
 // Attempt is the row of a live attempt.
 type Attempt struct {
 	ID                                            int64
-	Task                                          int // the position
+	Task                                          int // position
 	Number                                        int
 	Phase, Reason, Message, Stop, PodName, PodUID string
-	ReasonAt, MessageAt, Due, Started             time.Time
-	// Seen is when its Pod was first seen, by the controller's clock; Started is told by the clock of its node.
+	ReasonAt, MessageAt, Due                      time.Time
+	// Started is when the container started, by the clock of its node.
+	Started time.Time
+	// FirstSeen is when the controller first saw the Pod, by the clock of the controller.
 	FirstSeen time.Time
 }
 
-// Snapshot is everything a decision may know.
+// Snapshot is the complete input of a decision.
 type Snapshot struct {
 	Graph *dag.Graph
 	Run   Run
-	// Tasks: those of Attempts, the children of those whose attempt ends, Ready ones that may start (as many as Starts, if
-	// there are so many), and those whose failure their children do not know (Cascade) with their children.
+	// Tasks are the tasks of Attempts, the children of tasks whose attempt ends, Ready tasks that are due (MaxStarts of
+	// them, if there are so many), and tasks with ChildrenPending together with their children.
 	Tasks []Task
-	// Attempts: live ones that changed, are due, or have no Pod yet.
+	// Attempts are the live attempts that changed, are due, or have no Pod yet.
 	Attempts []Attempt
-	// Pods, by name: facts about the attempts' Pods. No fact: nothing is known, nothing follows; who gathered keeps the
-	// attempt among those to look at.
+	// Pods are the facts about the Pods of Attempts, by name. Nothing is decided about an attempt without facts; the
+	// caller gathers it again.
 	Pods map[string]*Pod
-	// Refusals, by Pod name: why the API server did not create it. Each is told once: without one the create is asked again.
+	// Refusals are the answers of the API server to creates that it rejected, by Pod name. A refusal is passed once. In
+	// the next decision the create is requested again.
 	Refusals map[string]Refusal
-	// Blocked says, by task, why Pods of Decided attempts may not be created now. They need no slot. The caller decides
-	// the run again when their turn comes.
+	// Blocked has the tasks whose Decided attempts may not create a Pod now, by position, with the reason. They take no
+	// slot. The caller syncs the run again when it may create them.
 	Blocked map[int]Refusal
-	// CancelRequested is the DagRun's spec.cancel. DagRunDeleted: it is gone, or being deleted. DagRunEnded: its status says
-	// that the run has ended, so the rows are older than it: the database was restored.
-	CancelRequested, DagRunDeleted, DagRunEnded bool
-	// Unreadable is why the version of the run cannot be read; empty: it can. Graph is blank then, and the run is stopped.
+	// CancelRequested is the DagRun's spec.cancel.
+	CancelRequested bool
+	// DagRunDeleted reports that the DagRun does not exist or has a deletionTimestamp.
+	DagRunDeleted bool
+	// DagRunEnded reports that the DagRun's status is final although the row is live: the database was restored from an
+	// older backup.
+	DagRunEnded bool
+	// Unreadable is why the version of the run cannot be read. If it is not empty, Graph is blank and the run is stopped.
 	Unreadable string
-	// Starts is how many attempts this sync may decide, StartsHeld the hold when that is less than a sync's worth.
+	// MaxStarts is how many attempts this sync may decide. StartHold is the hold of the run if MaxStarts is less than
+	// what a sync usually starts.
 	MaxStarts int
 	StartHold string
-	// Slots is how many Pods this sync may create, for attempts that it decides and for those that were decided before.
+	// Slots is how many Pods this sync may create, for new attempts and for those decided earlier.
 	Slots int
 	// StartGrace is how long an attempt may fail to start.
 	StartGrace time.Duration
 	// PodName derives the name of an attempt's Pod.
 	PodName func(task string, index, number int) string
 
-	// ends are how attempts ended, by Pod name, once the snapshot is judged.
+	// ends has the attempts that ended, by Pod name. It is nil until findEnds has run.
 	ends map[string]End
 }
 
-// Refusal is the API server's answer to a create. Never: it can never be right.
+// Refusal is the answer of the API server to a create that it rejected.
 type Refusal struct {
 	Reason, Message string
-	IsPermanent     bool
+	// IsPermanent reports that no retry can succeed.
+	IsPermanent bool
 }
 
-// Decision is what follows from a snapshot: transitions to commit together, and what to do once they are committed.
+// Decision is what follows from a snapshot: transitions to commit together, and what to do after the commit.
 type Decision struct {
 	Transitions []transition.Transition
 	Create      []Create
 	Delete      []Delete
-	// Reap names the Pods whose outcome is counted by the commit, Ended all Pods of attempts that end, also of those that
-	// are gone.
-	Reap, Ended []string
-	// Wake is when the snapshot must be decided again although nothing happens. Zero: never. Rows that it lacks may be due
-	// sooner.
+	// Reap names the Pods whose outcome this decision counts. The reaper may delete them after the commit.
+	Reap []string
+	// Ended names the Pods of all attempts that this decision ends. Some of them do not exist any more.
+	Ended []string
+	// RequeueAt is when the next decision is due if nothing changes before. Zero means never. Rows that the snapshot
+	// lacks may be due earlier.
 	RequeueAt time.Time
-	// Again reports that there is more to decide now.
+	// Requeue reports that another decision is due now.
 	Requeue bool
-	// Throttled reports that more Pods would be created if there were more slots.
+	// Throttled reports that more slots would allow more creates.
 	Throttled bool
-	// IsLast reports that the run ends: nothing is left to decide.
+	// IsLast reports that the run ends.
 	IsLast bool
 }
 
-// Create a Pod for an attempt that was decided. Reason is why it was not created before; Ready is since when its task could
-// have started, where this decision starts it.
+// Create is a Pod to create for a Decided attempt.
 type Create struct {
-	Task, Number    int // Task: the position
-	PodName, Reason string
-	Ready           time.Time
+	Task    int // position
+	Number  int
+	PodName string
+	// Reason is why the Pod was not created before.
+	Reason string
+	// Ready is when the task became due. It is set only if this decision starts the task.
+	Ready time.Time
 }
 
-// Delete the Pod of an attempt that is being stopped.
+// Delete is a Pod to delete because its attempt is being stopped.
 type Delete struct{ PodName, PodUID string }

@@ -54,7 +54,7 @@ const (
 	ReasonInfrastructureRetriesSpent = "InfrastructureRetriesSpent"
 )
 
-// Reasons why an attempt does not run.
+// Reasons of an attempt that does not run yet.
 const (
 	ReasonQuotaExceeded        = "QuotaExceeded"
 	ReasonCreateRefused        = "CreateRefused"
@@ -66,7 +66,7 @@ const (
 	ReasonPodInitializing      = "PodInitializing"
 )
 
-// Reasons of an attempt's end.
+// Reasons of an attempt that ended.
 const (
 	ReasonExitCode     = "ExitCode"
 	ReasonOOMKilled    = "OOMKilled"
@@ -81,8 +81,8 @@ const (
 	ReasonRefused      = "Refused"
 )
 
-// Why a run's Ready tasks do not start, where it is one reason for all of them; beside these, the reason for which the
-// whole namespace refuses Pods: QuotaExceeded, NamespaceTerminating, CreateFailed.
+// Holds state why the Ready tasks of a run do not start, if one reason applies to all of them. A hold may also be the
+// reason for which the namespace rejects Pods: QuotaExceeded, NamespaceTerminating or CreateFailed.
 const (
 	HoldMaxParallel = "MaxParallel"
 	HoldThrottled   = "Throttled"

@@ -5,64 +5,68 @@ import (
 	"time"
 )
 
-// Pod is what is known of an attempt's Pod.
+// Pod has the facts about an attempt's Pod.
 type Pod struct {
-	// Gone: a live read found no such Pod. Nothing else is set then.
+	// Gone reports that a live read did not find the Pod. No other field is set then.
 	Gone bool
 
 	UID, Node string
 	// Phase, Reason and Message of the Pod's status.
 	Phase, Reason, Message string
-	// Disrupted: condition DisruptionTarget.
+	// Disrupted reports the condition DisruptionTarget.
 	Disrupted bool
-	// DeletionAsked is when its deletion was asked for, by the clock of its node; Deletion when its grace is over, by
-	// the clock of the decision. Zero: not deleted.
+	// DeletionAsked is when the deletion was requested, by the clock of the node. Deletion is the deletionTimestamp, when
+	// the grace period ends, by the clock of the decision. Both are zero if the Pod is not being deleted.
 	DeletionAsked, Deletion time.Time
-	// NodeLost: its node is gone or not Ready, read live.
+	// NodeLost reports that a live read found the node missing or not Ready.
 	NodeLost bool
-	// Waits is why the task's container has not started; nil: nothing to say.
+	// Waits is why the task's container has not started. It is nil if the container started or no reason is known.
 	Waits *Wait
 	// Started is when the task's container started.
 	Started time.Time
-	// Terminated is how the task's container ended, found by its name whatever other containers do.
+	// Terminated is how the task's container ended. Other containers do not matter.
 	Terminated *Termination
-	// InitFailed is how an init container failed.
+	// InitFailed is how the first failed init container ended.
 	InitFailed *Termination
 }
 
-// IsLive reports that the Pod exists and has not ended.
+// IsLive reports whether the Pod exists and has not ended.
 func (p *Pod) IsLive() bool { return !p.Gone && p.Phase != "Succeeded" && p.Phase != "Failed" }
 
-// Wait is why a container has not started. Fails: it cannot start as it is. Never: and never will. Usual: every start goes
-// through that. One cause has one Reason (ErrImagePull and ImagePullBackOff are one): the start grace is counted from the
-// Reason's first telling.
+// Wait is why a container has not started. Reasons that alternate while the cause stays the same (ErrImagePull and
+// ImagePullBackOff) must have one Reason, because the start grace begins when a Reason first appears.
 type Wait struct {
-	Reason, Message                   string
-	IsFailure, IsPermanent, IsRoutine bool
+	Reason, Message string
+	// IsFailure reports that an error keeps the container from starting.
+	IsFailure bool
+	// IsPermanent reports that the error cannot heal.
+	IsPermanent bool
+	// IsRoutine reports a step that every start passes through.
+	IsRoutine bool
 }
 
-// Termination of a container.
+// Termination is the end of a container.
 type Termination struct {
 	ExitCode          int32
 	Reason, Message   string
 	Started, Finished time.Time
 }
 
-// End of an attempt.
+// End is the end of an attempt.
 type End struct {
 	Phase, Reason, Message string
 	ExitCode               *int32
 	Started, Finished      time.Time
 }
 
-// lost reports that kubelet or runtime lost the container, as after a reboot: its exit code is made up.
+// isUnknown reports that kubelet or runtime lost track of the container, as after a reboot. The exit code is invented.
 func (t *Termination) isUnknown() bool {
 	return t.Reason == "ContainerStatusUnknown" || t.Reason == "Unknown"
 }
 
-// HowEnded says whether a Pod's facts end its attempt, and how: the first that holds of
-// (1) a stop committed earlier, (2) exit 0, (3) disrupted, or deleted before its container finished, (4) terminated,
-// (5) failed without a termination of the task's container, (6) gone.
+// FindEnd reports whether the facts about a Pod end its attempt, and how. The first rule that applies wins: (1) a stop
+// was committed earlier, (2) exit code 0, (3) the Pod was disrupted, or deleted before its container finished, (4) the
+// container terminated, (5) the Pod failed without a termination of the task's container, (6) the Pod is gone.
 func FindEnd(a Attempt, p *Pod, now time.Time) (End, bool) {
 	p = attemptPod(a, p)
 	if p == nil || !hasEnded(a, p, now) {
@@ -83,7 +87,7 @@ func FindEnd(a Attempt, p *Pod, now time.Time) (End, bool) {
 		end.Started = p.Started
 	}
 	if end.Started.After(end.Finished) {
-		end.Started = end.Finished // a runtime may note the start of a short container after its end
+		end.Started = end.Finished // a runtime may record the start of a short container after its end
 	}
 	for _, rule := range []func(Attempt, *Pod, *End) bool{stopped, succeeded, disrupted, terminated, failed, gone} {
 		if rule(a, p, &end) {
@@ -96,7 +100,7 @@ func FindEnd(a Attempt, p *Pod, now time.Time) (End, bool) {
 	return end, true
 }
 
-// ours is the attempt's Pod as known: another one under its name means that its own is gone.
+// attemptPod returns the facts about the attempt's own Pod. If another Pod has its name, its own Pod is gone.
 func attemptPod(a Attempt, p *Pod) *Pod {
 	if p != nil && !p.Gone && a.PodUID != "" && p.UID != a.PodUID {
 		return &Pod{Gone: true}
@@ -104,12 +108,12 @@ func attemptPod(a Attempt, p *Pod) *Pod {
 	return p
 }
 
-// over reports whether the attempt can do nothing any more: its container terminated, its Pod is over or gone, it was
-// deleted before it had a node, or its node is lost.
+// hasEnded reports whether the attempt can do nothing more: its container terminated, its Pod ended or is gone, its Pod
+// was deleted before it had a node, or its node is lost.
 func hasEnded(a Attempt, p *Pod, now time.Time) bool {
 	switch {
 	case p.Gone:
-		// A Decided attempt that is not being stopped has no Pod yet.
+		// A Decided attempt may have no Pod yet. If it is being stopped, it never will.
 		return a.PodUID != "" || a.Phase == AttemptStopping
 	case p.Terminated != nil, p.Phase == "Failed", p.Phase == "Succeeded":
 		return true
@@ -145,7 +149,7 @@ func succeeded(_ Attempt, p *Pod, e *End) bool {
 func disrupted(_ Attempt, p *Pod, e *End) bool {
 	switch {
 	case p.NodeLost && p.Terminated == nil && !p.DeletionAsked.IsZero():
-		// Also when it was disrupted: that is how the Pods of a lost node are deleted.
+		// This comes before Disrupted, because Kubernetes also sets DisruptionTarget on the Pods of a lost node.
 		return e.set(AttemptLost, ReasonNodeLost, fmt.Sprintf("node %q is lost", p.Node))
 	case p.Disrupted && p.Reason == "Evicted":
 		return e.set(AttemptLost, ReasonEvicted, orElse(p.Message, "its Pod was evicted"))
@@ -163,7 +167,7 @@ func terminated(_ Attempt, p *Pod, e *End) bool {
 	t := p.Terminated
 	switch {
 	case p.Reason == "Evicted" && (t != nil || p.InitFailed != nil || !p.Started.IsZero()):
-		return e.set(AttemptFailed, ReasonStorageLimit, orElse(p.Message, "it used more ephemeral storage than its limit"))
+		return e.set(AttemptFailed, ReasonStorageLimit, orElse(p.Message, "its Pod exceeded its ephemeral storage limit"))
 	case t == nil:
 		return false
 	case p.Reason == "DeadlineExceeded":

@@ -6,7 +6,7 @@ import (
 	"kontroler/apis/dag"
 )
 
-// judge finds the attempts that ended, once.
+// findEnds finds the attempts that ended. It does so once for each snapshot.
 func (s *Snapshot) findEnds(now time.Time) {
 	if s.ends != nil {
 		return
@@ -19,9 +19,9 @@ func (s *Snapshot) findEnds(now time.Time) {
 	}
 }
 
-// Missing returns the positions of tasks that are not in the snapshot and that a decision at the time now also needs: the
-// children of each task whose attempt ended, or whose create was refused, and descendants of those that may fail: at most so
-// many. The snapshot must have its Attempts, Pods and Refusals.
+// Missing returns the positions of the tasks that a decision at time now needs and the snapshot lacks: the children of
+// tasks whose attempt ended or whose create was refused, and up to a number of descendants of tasks that may fail. The
+// snapshot must already contain its Attempts, Pods and Refusals.
 func (s *Snapshot) Missing(now time.Time, descendants int) []int32 {
 	s.findEnds(now)
 	known := map[int32]bool{}
@@ -59,7 +59,7 @@ func (s *Snapshot) Missing(now time.Time, descendants int) []int32 {
 	return missing
 }
 
-// descend adds at most so many descendants, breadth first.
+// descend adds up to budget descendants, breadth first.
 func descend(graph *dag.Graph, from []int32, budget int, add func(int32)) {
 	seen := map[int32]bool{}
 	for len(from) > 0 && budget > 0 {

@@ -10,8 +10,8 @@ import (
 	"kontroler/store/transition"
 )
 
-// outcome does to a task what the end of its attempt means.
-func (d *decision) applyOutcome(t *Task, end End, ran time.Duration) {
+// applyOutcome moves a task after its attempt ended. ranFor is how long the attempt ran.
+func (d *decision) applyOutcome(t *Task, end End, ranFor time.Duration) {
 	switch {
 	case end.Phase == AttemptSucceeded:
 		d.add(transition.TaskSucceeded{Task: t.ID, At: d.now})
@@ -23,17 +23,17 @@ func (d *decision) applyOutcome(t *Task, end End, ran time.Duration) {
 		d.add(transition.TaskCancelled{Task: t.ID, Reason: d.Run.Stop, Message: d.stopMessage(), At: d.now})
 		d.moveTask(t, TaskCancelled)
 	case end.Phase == AttemptLost:
-		d.restart(t, end, ran)
+		d.restart(t, end, ranFor)
 	default:
-		d.retry(t, end, ran)
+		d.retry(t, end, ranFor)
 	}
 }
 
-// restart spends the budget of infrastructure failures, never the user's retries.
-func (d *decision) restart(t *Task, end End, ran time.Duration) {
-	restarts := restartsSpent(t, ran)
+// restart backs a task off after an infrastructure failure. It spends a restart and no retry.
+func (d *decision) restart(t *Task, end End, ranFor time.Duration) {
+	restarts := restartsSpent(t, ranFor)
 	if restarts >= RestartLimit {
-		d.failTask(t, ReasonInfrastructureRetriesSpent, fmt.Sprintf("restarted %d times after infrastructure failures; the last: %s: %s", restarts, end.Reason, end.Message))
+		d.failTask(t, ReasonInfrastructureRetriesSpent, fmt.Sprintf("restarted %d times after infrastructure failures; last: %s: %s", restarts, end.Reason, end.Message))
 		return
 	}
 	delay := min(restartDelay<<restarts, restartDelayMax)
@@ -41,16 +41,16 @@ func (d *decision) restart(t *Task, end End, ran time.Duration) {
 	d.backOff(t, delay, message, t.Retries, restarts+1)
 }
 
-// restartsSpent is what counts against the budget: nothing once an attempt has run for long, however it ended.
-func restartsSpent(t *Task, ran time.Duration) int {
-	if ran >= RestartsResetAfter {
+// restartsSpent returns the restarts that count against RestartLimit. A long attempt resets them, however it ended.
+func restartsSpent(t *Task, ranFor time.Duration) int {
+	if ranFor >= RestartsResetAfter {
 		return 0
 	}
 	return t.Restarts
 }
 
-// retry spends the user's retries.
-func (d *decision) retry(t *Task, end End, ran time.Duration) {
+// retry backs a task off after a failure of its own. It spends a retry.
+func (d *decision) retry(t *Task, end End, ranFor time.Duration) {
 	policy := dag.Retry(d.Graph.Task(t.Position))
 	switch {
 	case !policy.Retries(end.ExitCode):
@@ -58,12 +58,12 @@ func (d *decision) retry(t *Task, end End, ran time.Duration) {
 	case t.Retries >= policy.Limit:
 		message := fmt.Sprintf("%s: %s", end.Reason, end.Message)
 		if policy.Limit > 0 {
-			message = fmt.Sprintf("failed %d times; the last: %s", policy.Limit+1, message)
+			message = fmt.Sprintf("failed %d times; last: %s", policy.Limit+1, message)
 		}
 		d.failTask(t, ReasonRetriesSpent, message)
 	default:
 		message := fmt.Sprintf("retry %d of %d: %s: %s", t.Retries+1, policy.Limit, end.Reason, end.Message)
-		d.backOff(t, policy.Delay(t.Retries+1), message, t.Retries+1, restartsSpent(t, ran))
+		d.backOff(t, policy.Delay(t.Retries+1), message, t.Retries+1, restartsSpent(t, ranFor))
 	}
 }
 
@@ -76,17 +76,17 @@ func (d *decision) backOff(t *Task, delay time.Duration, message string, retries
 }
 
 func (d *decision) failTask(t *Task, reason, message string) {
-	cascade := !d.hasAllChildren(t.Position)
-	d.add(transition.TaskFailed{Task: t.ID, Reason: reason, Message: message, ChildrenPending: cascade, At: d.now})
+	isPending := !d.hasAllChildren(t.Position)
+	d.add(transition.TaskFailed{Task: t.ID, Reason: reason, Message: message, ChildrenPending: isPending, At: d.now})
 	d.moveTask(t, TaskFailed)
-	if cascade {
+	if isPending {
 		d.Requeue = true
 		return
 	}
 	d.failed = append(d.failed, t.Position)
 }
 
-// known reports whether the slice has all children of a task.
+// hasAllChildren reports whether the snapshot has all children of a task.
 func (d *decision) hasAllChildren(position int) bool {
 	for _, child := range d.Graph.Children(position) {
 		if d.tasks[int(child)] == nil {
@@ -96,8 +96,8 @@ func (d *decision) hasAllChildren(position int) bool {
 	return true
 }
 
-// children tells the children of tasks that ended: those of failed ones are skipped, through the graph as far as the slice
-// reaches, and those whose last parent succeeded become Ready.
+// updateChildren moves the children of tasks that ended. The descendants of failed tasks are Skipped as far as the
+// snapshot reaches. Children whose last parent succeeded are Ready.
 func (d *decision) updateChildren() error {
 	if d.Run.Stop != "" {
 		return nil
@@ -110,7 +110,7 @@ func (d *decision) updateChildren() error {
 	for _, position := range slices.Sorted(maps.Keys(d.met)) {
 		t, met := d.tasks[position], d.met[position]
 		if t == nil {
-			return fmt.Errorf("slice lacks the task at position %d, a child of one that succeeded", position)
+			return fmt.Errorf("snapshot lacks the task at position %d, a child of one that succeeded", position)
 		}
 		switch {
 		case t.Phase != TaskWaiting:
@@ -128,22 +128,22 @@ func (d *decision) updateChildren() error {
 	return nil
 }
 
-// skipChildren skips the children of a task that will never succeed, all of which are in the slice.
+// skipChildren skips the Waiting children of a task that failed or was skipped. The snapshot has all of its children.
 func (d *decision) skipChildren(position int) {
 	parent := d.tasks[position]
+	message := fmt.Sprintf("parent %s failed", d.Graph.Task(position).Name)
+	if parent.Phase == TaskSkipped {
+		message = fmt.Sprintf("parent %s was skipped", d.Graph.Task(position).Name)
+	}
 	for _, child := range d.Graph.Children(position) {
 		t := d.tasks[int(child)]
 		if t.Phase != TaskWaiting {
 			continue
 		}
-		how := "failed"
-		if parent.Phase == TaskSkipped {
-			how = "skipped"
-		}
-		cascade := !d.hasAllChildren(t.Position)
-		d.add(transition.TaskSkipped{Task: t.ID, Message: fmt.Sprintf("needs %s, %s", d.Graph.Task(position).Name, how), ChildrenPending: cascade, At: d.now})
+		isPending := !d.hasAllChildren(t.Position)
+		d.add(transition.TaskSkipped{Task: t.ID, Message: message, ChildrenPending: isPending, At: d.now})
 		d.moveTask(t, TaskSkipped)
-		if cascade {
+		if isPending {
 			d.Requeue = true
 			continue
 		}
@@ -153,6 +153,6 @@ func (d *decision) skipChildren(position int) {
 	}
 	if parent.ChildrenPending {
 		d.add(transition.TaskChildrenSkipped{Task: parent.ID})
-		d.Requeue = true // there may be more of them than a slice takes
+		d.Requeue = true // the snapshot is limited, so more tasks may have ChildrenPending
 	}
 }
