@@ -7,22 +7,22 @@ import (
 	"kontroler/controller/engine"
 )
 
-// simPod is a Pod as it is, of which the API shows facts.
+// simPod is a simulated Pod. The API shows its facts.
 type simPod struct {
 	facts   engine.Pod
 	name    string
 	task    int
 	version int
-	// removed: the API has it no more. running: its container runs, whether anybody knows or not.
+	// removed reports that the API has no such Pod any more. running reports that its container runs.
 	removed, running bool
-	// nodeDown: its node says and does nothing; parked is what happens when it comes back.
+	// nodeDown reports that its node is unreachable. parked is what the node does when it returns.
 	nodeDown bool
 	parked   []func()
-	// cause is what truly ended the container: own, deadline, storage, start, killed (it was deleted) or infra.
+	// cause is what ended the container: own, deadline, storage, start, killed (the Pod was deleted) or infra.
 	cause string
 }
 
-// cluster has Pods that come to all sorts of ends. While chaos lasts, others than the task and the controller act on them.
+// cluster simulates Pods and their ends. While chaos lasts, drains, evictions and lost nodes act on them.
 type cluster struct {
 	w           *world
 	pods        map[string]*simPod
@@ -37,16 +37,16 @@ func (c *cluster) seconds(from, to int) time.Duration {
 
 func (c *cluster) chance(percent int) bool { return c.w.rng.IntN(100) < percent }
 
-// chaos is a chance that is none once the chaos has ended: then the cluster is fair.
+// chaos is a chance that is zero once the chaos has ended.
 func (c *cluster) chaos(percent int) bool { return c.w.chaotic() && c.chance(percent*c.w.level/100) }
 
-// second is now as the API tells it.
+// second returns now in whole seconds, as the API reports it.
 func (c *cluster) second() time.Time { return c.w.now.Truncate(time.Second) }
 
-// nodeSecond is now by the clock of the nodes, which may be another time than that of API and controller.
+// nodeSecond returns now by the clock of the nodes, which may be skewed.
 func (c *cluster) nodeSecond() time.Time { return c.second().Add(c.w.skew) }
 
-// then does something to a Pod after a while, if it is there then; a node that is down does it when it is back.
+// then changes a Pod later, if it still exists. If its node is down, the change happens when the node returns.
 func (c *cluster) then(p *simPod, after time.Duration, f func()) {
 	var act func()
 	act = func() {
@@ -62,13 +62,13 @@ func (c *cluster) then(p *simPod, after time.Duration, f func()) {
 	c.w.at(c.w.now.Add(after), act)
 }
 
-// touch shows the Pod's change to the watch.
+// touch sends the Pod to the watch.
 func (c *cluster) touch(p *simPod) {
 	p.version++
 	c.w.watch(p)
 }
 
-// create is the API server's: taken reports a Pod of that name.
+// create creates a Pod. taken reports that a Pod of that name exists.
 func (c *cluster) create(name string, task int) (uid string, taken bool) {
 	if p := c.pods[name]; p != nil {
 		return p.facts.UID, true
@@ -98,7 +98,7 @@ func (c *cluster) waitForNode(p *simPod) {
 
 func (c *cluster) schedule(p *simPod) {
 	if !p.facts.Deletion.IsZero() {
-		return // the API server binds no Pod that is being deleted
+		return // the API server does not bind a Pod that is being deleted
 	}
 	p.facts.Node, p.facts.Waits = "n", nil
 	switch {
@@ -123,7 +123,7 @@ func (c *cluster) refuse(p *simPod) {
 	}
 }
 
-// cannotStart is a wrong image or a missing key; some heal.
+// cannotStart simulates a wrong image or a missing key. Some of these errors heal.
 func (c *cluster) cannotStart(p *simPod) {
 	for range 3 {
 		c.then(p, c.seconds(0, 200), func() {
@@ -151,16 +151,16 @@ func (c *cluster) start(p *simPod) {
 		return
 	}
 	p.running, p.facts.Started, p.facts.Phase, p.facts.Waits = true, c.nodeSecond(), "Running", nil
-	c.w.containerStarts(p)
-	c.then(p, c.w.plan.runs(c), func() { c.exit(p) })
+	c.w.checkStart(p)
+	c.then(p, c.w.plan.duration(c), func() { c.exit(p) })
 }
 
-// exit is the end that the task makes itself, or that its Pod's own limits make.
+// exit ends the container by itself or by a limit of its Pod.
 func (c *cluster) exit(p *simPod) {
 	if !p.running {
 		return
 	}
-	exitCode := c.w.plan.exits(c)
+	exitCode := c.w.plan.exitCode(c)
 	switch {
 	case exitCode != 0 && c.chance(10):
 		p.facts.Reason = "Evicted"
@@ -184,12 +184,12 @@ func (c *cluster) terminate(p *simPod, cause string, exitCode int32, why string)
 	}
 }
 
-// remove asks for a Pod's deletion. Its finalizer keeps it in the API; its node ends the container.
+// remove requests the deletion of a Pod. Its finalizer keeps it in the API, and its node ends the container.
 func (c *cluster) remove(p *simPod, grace time.Duration) {
 	if p.facts.Deletion.IsZero() {
-		p.facts.DeletionAsked = c.nodeSecond() // as podFacts tells it: by the node's clock
+		p.facts.DeletionAsked = c.nodeSecond() // by the clock of the node, as pod.Facts reports it
 	}
-	// A later request can only shorten the grace; when it was first asked for stays.
+	// A later request can only shorten the grace period. DeletionAsked stays.
 	if deletion := p.facts.DeletionAsked.Add(grace); p.facts.Deletion.IsZero() || deletion.Before(p.facts.Deletion) {
 		p.facts.Deletion = deletion
 		c.touch(p)
@@ -210,14 +210,14 @@ func (c *cluster) remove(p *simPod, grace time.Duration) {
 	})
 }
 
-// gone takes a Pod out of the API, finalizer or not.
+// gone removes a Pod from the API, with or without its finalizer.
 func (c *cluster) gone(p *simPod) {
 	p.removed, p.running = true, p.running && p.nodeDown
 	delete(c.pods, p.name)
 	c.touch(p)
 }
 
-// disturb is what others do to a random Pod.
+// disturb does to a random Pod what users, drains and nodes may do.
 func (c *cluster) disturb() {
 	pods := ordered(c.pods)
 	if len(pods) == 0 {
@@ -238,7 +238,7 @@ func (c *cluster) disturb() {
 	case 5:
 		c.reboot(p)
 	case 6:
-		c.w.watch(p) // an event that tells nothing new
+		c.w.watch(p) // an event without news
 	}
 }
 
@@ -255,7 +255,7 @@ func (c *cluster) evict(p *simPod) {
 	c.remove(p, 30*time.Second)
 }
 
-// reboot makes a node forget what became of the container.
+// reboot makes a node lose track of the container.
 func (c *cluster) reboot(p *simPod) {
 	if !p.running || p.nodeDown {
 		return
@@ -269,7 +269,7 @@ func (c *cluster) reboot(p *simPod) {
 	c.touch(p)
 }
 
-// loseNode: nothing is heard of it; after five minutes its Pods are asked to go; it may come back.
+// loseNode makes a node unreachable. After five minutes its Pods are deleted. The node may return.
 func (c *cluster) loseNode(p *simPod) {
 	if p.facts.Node == "" || p.nodeDown {
 		return

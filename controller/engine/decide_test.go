@@ -30,15 +30,15 @@ func backoff(b v1alpha1.Backoff) func(*v1alpha1.DAGSpec) {
 }
 
 func ready(s *engine.Snapshot, due int, positions ...int) {
-	is(s, engine.TaskReady, positions...)
+	setPhase(s, engine.TaskReady, positions...)
 	for _, position := range positions {
 		s.Tasks[position].Due = at(due)
 	}
 }
 
 func TestStart(t *testing.T) {
-	play(t, map[string]scene{
-		"the first decision starts the run and what is ready": {graph: "a b", snapshot: func(s *engine.Snapshot) {
+	runScenes(t, map[string]scene{
+		"the first decision starts the run and its Ready tasks": {graph: "a b", snapshot: func(s *engine.Snapshot) {
 			s.Run.Phase = engine.RunPending
 			ready(s, 0, 0, 1)
 		}, want: engine.Decision{
@@ -51,8 +51,8 @@ func TestStart(t *testing.T) {
 			},
 			Create: []engine.Create{{Task: 0, Number: 1, PodName: "a-1", Ready: at(0)}, {Task: 1, Number: 1, PodName: "b-1", Ready: at(0)}},
 		}},
-		"not yet due": {graph: "a", snapshot: func(s *engine.Snapshot) { ready(s, 1, 0) }},
-		"the number follows the attempts": {graph: "a", snapshot: func(s *engine.Snapshot) {
+		"a task that is not due does not start": {graph: "a", snapshot: func(s *engine.Snapshot) { ready(s, 1, 0) }},
+		"an attempt number follows the earlier attempts": {graph: "a", snapshot: func(s *engine.Snapshot) {
 			ready(s, 0, 0)
 			s.Tasks[0].Attempts = 3
 		}, want: engine.Decision{
@@ -62,7 +62,7 @@ func TestStart(t *testing.T) {
 			},
 			Create: []engine.Create{{Task: 0, Number: 4, PodName: "a-4", Ready: at(0)}},
 		}},
-		"oldest first, then as written": {graph: "a b c", spec: maxParallel(2), snapshot: func(s *engine.Snapshot) {
+		"tasks start oldest first, then in the order of the spec": {graph: "a b c", spec: maxParallel(2), snapshot: func(s *engine.Snapshot) {
 			ready(s, 0, 0, 1)
 			ready(s, -1, 2)
 		}, want: engine.Decision{
@@ -75,8 +75,8 @@ func TestStart(t *testing.T) {
 			},
 			Create: []engine.Create{{Task: 2, Number: 1, PodName: "c-1", Ready: at(-1)}, {Task: 0, Number: 1, PodName: "a-1", Ready: at(0)}},
 		}},
-		"maxParallel counts what is active": {graph: "a b c", spec: maxParallel(2), snapshot: func(s *engine.Snapshot) {
-			is(s, engine.TaskActive, 0)
+		"maxParallel counts active tasks": {graph: "a b c", spec: maxParallel(2), snapshot: func(s *engine.Snapshot) {
+			setPhase(s, engine.TaskActive, 0)
 			ready(s, 0, 1, 2)
 		}, want: engine.Decision{
 			Transitions: transitions{
@@ -86,21 +86,21 @@ func TestStart(t *testing.T) {
 			},
 			Create: []engine.Create{{Task: 1, Number: 1, PodName: "b-1", Ready: at(0)}},
 		}},
-		"maxParallel reached": {graph: "a b", spec: maxParallel(1), snapshot: func(s *engine.Snapshot) {
-			is(s, engine.TaskActive, 0)
+		"a run at maxParallel is held": {graph: "a b", spec: maxParallel(1), snapshot: func(s *engine.Snapshot) {
+			setPhase(s, engine.TaskActive, 0)
 			ready(s, 0, 1)
 		}, want: engine.Decision{
 			Transitions: transitions{
 				transition.RunHeld{Reason: "MaxParallel"},
 			},
 		}},
-		"maxParallel reached, said before": {graph: "a b", spec: maxParallel(1), snapshot: func(s *engine.Snapshot) {
-			is(s, engine.TaskActive, 0)
+		"a hold that is already recorded is not written again": {graph: "a b", spec: maxParallel(1), snapshot: func(s *engine.Snapshot) {
+			setPhase(s, engine.TaskActive, 0)
 			ready(s, 0, 1)
 			s.Run.Hold = engine.HoldMaxParallel
 		}},
-		"a place that comes free is taken at once": {graph: "a b", spec: maxParallel(1), snapshot: func(s *engine.Snapshot) {
-			ends(s, 0, 0)
+		"a place that becomes free is used in the same decision": {graph: "a b", spec: maxParallel(1), snapshot: func(s *engine.Snapshot) {
+			addExited(s, 0, 0)
 			ready(s, 0, 1)
 			s.Run.Hold = engine.HoldMaxParallel
 		}, want: engine.Decision{
@@ -115,7 +115,7 @@ func TestStart(t *testing.T) {
 			Reap:   []string{"a-1"},
 			Ended:  []string{"a-1"},
 		}},
-		"slots": {graph: "a b", snapshot: func(s *engine.Snapshot) {
+		"slots limit the starts": {graph: "a b", snapshot: func(s *engine.Snapshot) {
 			ready(s, 0, 0, 1)
 			s.Slots = 1
 		}, want: engine.Decision{
@@ -127,7 +127,7 @@ func TestStart(t *testing.T) {
 			Create:    []engine.Create{{Task: 0, Number: 1, PodName: "a-1", Ready: at(0)}},
 			Throttled: true,
 		}},
-		"no slots, and fewer": {graph: "a", snapshot: func(s *engine.Snapshot) {
+		"a run with fewer than no slots starts nothing": {graph: "a", snapshot: func(s *engine.Snapshot) {
 			ready(s, 0, 0)
 			s.Slots = -3
 		}, want: engine.Decision{
@@ -136,7 +136,7 @@ func TestStart(t *testing.T) {
 			},
 			Throttled: true,
 		}},
-		"slots below maxParallel": {graph: "a b c", spec: maxParallel(2), snapshot: func(s *engine.Snapshot) {
+		"slots below maxParallel hold the run as Throttled": {graph: "a b c", spec: maxParallel(2), snapshot: func(s *engine.Snapshot) {
 			ready(s, 0, 0, 1, 2)
 			s.Slots = 1
 		}, want: engine.Decision{
@@ -148,7 +148,7 @@ func TestStart(t *testing.T) {
 			Create:    []engine.Create{{Task: 0, Number: 1, PodName: "a-1", Ready: at(0)}},
 			Throttled: true,
 		}},
-		"as many as a sync may start, then again": {graph: "a b", snapshot: func(s *engine.Snapshot) {
+		"after MaxStarts starts the run is requeued": {graph: "a b", snapshot: func(s *engine.Snapshot) {
 			ready(s, 0, 0, 1)
 			s.MaxStarts = 1
 		}, want: engine.Decision{
@@ -159,7 +159,7 @@ func TestStart(t *testing.T) {
 			Create:  []engine.Create{{Task: 0, Number: 1, PodName: "a-1", Ready: at(0)}},
 			Requeue: true,
 		}},
-		"again for Ready tasks that the snapshot has not": {graph: "a b", snapshot: func(s *engine.Snapshot) {
+		"Ready tasks beyond the snapshot requeue the run": {graph: "a b", snapshot: func(s *engine.Snapshot) {
 			ready(s, 0, 0, 1)
 			count(s)
 			s.Tasks, s.MaxStarts = s.Tasks[:1], 1
@@ -171,11 +171,11 @@ func TestStart(t *testing.T) {
 			Create:  []engine.Create{{Task: 0, Number: 1, PodName: "a-1", Ready: at(0)}},
 			Requeue: true,
 		}},
-		"not again when nothing may be started": {graph: "a", snapshot: func(s *engine.Snapshot) {
+		"a run that may start nothing is not requeued": {graph: "a", snapshot: func(s *engine.Snapshot) {
 			ready(s, 0, 0)
 			s.MaxStarts = 0
 		}},
-		"a namespace that refuses wants no slots": {graph: "a b", snapshot: func(s *engine.Snapshot) {
+		"a namespace that rejects Pods needs no slots": {graph: "a b", snapshot: func(s *engine.Snapshot) {
 			ready(s, 0, 0, 1)
 			s.MaxStarts, s.StartHold, s.Slots = 0, "QuotaExceeded", 0
 		}, want: engine.Decision{
@@ -183,7 +183,7 @@ func TestStart(t *testing.T) {
 				transition.RunHeld{Reason: "QuotaExceeded"},
 			},
 		}},
-		"a task named twice is started once": {graph: "a", snapshot: func(s *engine.Snapshot) {
+		"a task that is in the snapshot twice starts once": {graph: "a", snapshot: func(s *engine.Snapshot) {
 			ready(s, 0, 0)
 			count(s)
 			s.Tasks = append(s.Tasks, s.Tasks[0])
@@ -194,8 +194,8 @@ func TestStart(t *testing.T) {
 			},
 			Create: []engine.Create{{Task: 0, Number: 1, PodName: "a-1", Ready: at(0)}},
 		}},
-		"a hold ends with what was held": {graph: "a", snapshot: func(s *engine.Snapshot) {
-			live(s, 0, engine.AttemptRunning)
+		"a hold ends with the tasks that it held": {graph: "a", snapshot: func(s *engine.Snapshot) {
+			addAttempt(s, 0, engine.AttemptRunning)
 			s.Run.Hold = engine.HoldThrottled
 		}, want: engine.Decision{
 			Transitions: transitions{
@@ -206,19 +206,19 @@ func TestStart(t *testing.T) {
 }
 
 func TestLive(t *testing.T) {
-	play(t, map[string]scene{
-		"decided: its Pod is created, again after a crash": {graph: "a", snapshot: func(s *engine.Snapshot) { live(s, 0, engine.AttemptDecided) },
+	runScenes(t, map[string]scene{
+		"the Pod of a Decided attempt is created, also after a crash": {graph: "a", snapshot: func(s *engine.Snapshot) { addAttempt(s, 0, engine.AttemptDecided) },
 			want: engine.Decision{
 				Create: []engine.Create{{Task: 0, Number: 1, PodName: "a-1"}},
 			}},
-		"decided, a live read finds no Pod": {graph: "a", snapshot: func(s *engine.Snapshot) {
-			live(s, 0, engine.AttemptDecided)
+		"a Decided attempt whose Pod a live read does not find is created": {graph: "a", snapshot: func(s *engine.Snapshot) {
+			addAttempt(s, 0, engine.AttemptDecided)
 			s.Pods["a-1"] = goneFromCluster
 		}, want: engine.Decision{
 			Create: []engine.Create{{Task: 0, Number: 1, PodName: "a-1"}},
 		}},
-		"seen: pending": {graph: "a", snapshot: func(s *engine.Snapshot) {
-			live(s, 0, engine.AttemptDecided)
+		"an attempt whose Pod is seen is Pending": {graph: "a", snapshot: func(s *engine.Snapshot) {
+			addAttempt(s, 0, engine.AttemptDecided)
 			s.Pods["a-1"] = pod(unscheduled)
 		}, want: engine.Decision{
 			Transitions: transitions{
@@ -226,8 +226,8 @@ func TestLive(t *testing.T) {
 			},
 			RequeueAt: at(5),
 		}},
-		"seen: pending, and why": {graph: "a", snapshot: func(s *engine.Snapshot) {
-			live(s, 0, engine.AttemptDecided)
+		"an attempt whose Pod is seen is Pending and says why": {graph: "a", snapshot: func(s *engine.Snapshot) {
+			addAttempt(s, 0, engine.AttemptDecided)
 			s.Pods["a-1"] = pod(unscheduled, waits("Unschedulable", "0/3 nodes"))
 		}, want: engine.Decision{
 			Transitions: transitions{
@@ -235,16 +235,16 @@ func TestLive(t *testing.T) {
 				transition.AttemptWaits{Attempt: 100, Reason: "Unschedulable", Message: "0/3 nodes", At: at(0)},
 			},
 		}},
-		"seen when it runs": {graph: "a", snapshot: func(s *engine.Snapshot) {
-			live(s, 0, engine.AttemptDecided)
+		"an attempt first seen while it runs is Running": {graph: "a", snapshot: func(s *engine.Snapshot) {
+			addAttempt(s, 0, engine.AttemptDecided)
 			s.Pods["a-1"] = pod()
 		}, want: engine.Decision{
 			Transitions: transitions{
 				transition.AttemptRunning{Attempt: 100, PodUID: "u", Node: "n", StartedAt: at(-60)},
 			},
 		}},
-		"runs, with a timeout": {graph: "a", spec: timeout(99), snapshot: func(s *engine.Snapshot) {
-			live(s, 0, engine.AttemptPending)
+		"a running attempt with a timeout has a due time": {graph: "a", spec: timeout(99), snapshot: func(s *engine.Snapshot) {
+			addAttempt(s, 0, engine.AttemptPending)
 			s.Pods["a-1"] = pod()
 		}, want: engine.Decision{
 			Transitions: transitions{
@@ -252,26 +252,26 @@ func TestLive(t *testing.T) {
 			},
 			RequeueAt: at(99),
 		}},
-		"runs, nothing new": {graph: "a", spec: timeout(99), snapshot: func(s *engine.Snapshot) {
-			live(s, 0, engine.AttemptRunning).Due = at(40)
+		"a running attempt without news changes nothing": {graph: "a", spec: timeout(99), snapshot: func(s *engine.Snapshot) {
+			addAttempt(s, 0, engine.AttemptRunning).Due = at(40)
 			s.Pods["a-1"] = pod()
 		}, want: engine.Decision{
 			RequeueAt: at(40),
 		}},
-		"runs, its Pod says nothing of it any more": {graph: "a", spec: timeout(99), snapshot: func(s *engine.Snapshot) {
-			live(s, 0, engine.AttemptRunning).Due = at(40)
+		"an attempt stays Running when its Pod no longer reports a start": {graph: "a", spec: timeout(99), snapshot: func(s *engine.Snapshot) {
+			addAttempt(s, 0, engine.AttemptRunning).Due = at(40)
 			s.Pods["a-1"] = pod(neverStarted, waits("ContainerCreating", ""))
 		}, want: engine.Decision{
 			RequeueAt: at(40),
 		}},
-		"a second before the timeout": {graph: "a", spec: timeout(99), now: 39, snapshot: func(s *engine.Snapshot) {
-			live(s, 0, engine.AttemptRunning).Due = at(40)
+		"an attempt is not stopped a second before its timeout": {graph: "a", spec: timeout(99), now: 39, snapshot: func(s *engine.Snapshot) {
+			addAttempt(s, 0, engine.AttemptRunning).Due = at(40)
 			s.Pods["a-1"] = pod()
 		}, want: engine.Decision{
 			RequeueAt: at(40),
 		}},
-		"the timeout": {graph: "a", spec: timeout(99), now: 40, snapshot: func(s *engine.Snapshot) {
-			live(s, 0, engine.AttemptRunning).Due = at(40)
+		"an attempt is stopped at its timeout": {graph: "a", spec: timeout(99), now: 40, snapshot: func(s *engine.Snapshot) {
+			addAttempt(s, 0, engine.AttemptRunning).Due = at(40)
 			s.Pods["a-1"] = pod()
 		}, want: engine.Decision{
 			Transitions: transitions{
@@ -280,8 +280,8 @@ func TestLive(t *testing.T) {
 			Delete:    []engine.Delete{{PodName: "a-1", PodUID: "u"}},
 			RequeueAt: at(70),
 		}},
-		"the timeout of one not seen before counts from now": {graph: "a", spec: timeout(99), now: 40, snapshot: func(s *engine.Snapshot) {
-			live(s, 0, engine.AttemptDecided)
+		"the timeout of an attempt first seen while it runs counts from now": {graph: "a", spec: timeout(99), now: 40, snapshot: func(s *engine.Snapshot) {
+			addAttempt(s, 0, engine.AttemptDecided)
 			s.Pods["a-1"] = pod()
 		}, want: engine.Decision{
 			Transitions: transitions{
@@ -289,8 +289,8 @@ func TestLive(t *testing.T) {
 			},
 			RequeueAt: at(139),
 		}},
-		"the timeout of one whose time is in no row": {graph: "a", spec: timeout(99), now: 40, snapshot: func(s *engine.Snapshot) {
-			live(s, 0, engine.AttemptRunning)
+		"the timeout of a running attempt without a due time counts from now": {graph: "a", spec: timeout(99), now: 40, snapshot: func(s *engine.Snapshot) {
+			addAttempt(s, 0, engine.AttemptRunning)
 			s.Pods["a-1"] = pod()
 		}, want: engine.Decision{
 			Transitions: transitions{
@@ -298,7 +298,7 @@ func TestLive(t *testing.T) {
 			},
 			RequeueAt: at(139),
 		}},
-		"exit 0 before the timeout was noticed": {graph: "a", spec: timeout(10), now: 40, snapshot: func(s *engine.Snapshot) { ends(s, 0, 0) },
+		"an attempt that exits 0 before its timeout is noticed succeeds": {graph: "a", spec: timeout(10), now: 40, snapshot: func(s *engine.Snapshot) { addExited(s, 0, 0) },
 			want: engine.Decision{
 				Transitions: transitions{
 					transition.AttemptEnded{Attempt: 100, Phase: "Succeeded", ExitCode: ptr[int32](0), PodUID: "u", Node: "n", StartedAt: at(-60), FinishedAt: at(0)},
@@ -309,8 +309,8 @@ func TestLive(t *testing.T) {
 				Ended:  []string{"a-1"},
 				IsLast: true,
 			}},
-		"deleted by somebody: a look when its node may be lost": {graph: "a", snapshot: func(s *engine.Snapshot) {
-			live(s, 0, engine.AttemptRunning)
+		"a deleted Pod is checked when its node may be lost": {graph: "a", snapshot: func(s *engine.Snapshot) {
+			addAttempt(s, 0, engine.AttemptRunning)
 			s.Pods["a-1"] = pod(deletedAt(0))
 		}, want: engine.Decision{
 			Transitions: transitions{
@@ -318,8 +318,8 @@ func TestLive(t *testing.T) {
 			},
 			RequeueAt: at(90),
 		}},
-		"deleted by somebody past its timeout: it ends as it may": {graph: "a", spec: timeout(10), snapshot: func(s *engine.Snapshot) {
-			live(s, 0, engine.AttemptRunning)
+		"a deleted Pod past its timeout is not stopped": {graph: "a", spec: timeout(10), snapshot: func(s *engine.Snapshot) {
+			addAttempt(s, 0, engine.AttemptRunning)
 			s.Pods["a-1"] = pod(deletedAt(0))
 		}, want: engine.Decision{
 			Transitions: transitions{
@@ -327,8 +327,8 @@ func TestLive(t *testing.T) {
 			},
 			RequeueAt: at(90),
 		}},
-		"still there, its node Ready: another look": {graph: "a", now: 90, snapshot: func(s *engine.Snapshot) {
-			live(s, 0, engine.AttemptRunning).Due = at(90)
+		"a deleted Pod on a Ready node is checked again": {graph: "a", now: 90, snapshot: func(s *engine.Snapshot) {
+			addAttempt(s, 0, engine.AttemptRunning).Due = at(90)
 			s.Pods["a-1"] = pod(deletedAt(0))
 		}, want: engine.Decision{
 			Transitions: transitions{
@@ -336,8 +336,8 @@ func TestLive(t *testing.T) {
 			},
 			RequeueAt: at(150),
 		}},
-		"deleted while pending": {graph: "a", snapshot: func(s *engine.Snapshot) {
-			live(s, 0, engine.AttemptPending)
+		"a Pod deleted while Pending is checked when its node may be lost": {graph: "a", snapshot: func(s *engine.Snapshot) {
+			addAttempt(s, 0, engine.AttemptPending)
 			s.Pods["a-1"] = pod(neverStarted, deletedAt(0))
 		}, want: engine.Decision{
 			Transitions: transitions{
@@ -345,8 +345,8 @@ func TestLive(t *testing.T) {
 			},
 			RequeueAt: at(90),
 		}},
-		"stopping: deleted, and again until it is": {graph: "a", snapshot: func(s *engine.Snapshot) {
-			live(s, 0, engine.AttemptStopping).Stop = engine.ReasonTimeout
+		"the Pod of a stopping attempt is deleted, and again later": {graph: "a", snapshot: func(s *engine.Snapshot) {
+			addAttempt(s, 0, engine.AttemptStopping).Stop = engine.ReasonTimeout
 			s.Pods["a-1"] = pod()
 		}, want: engine.Decision{
 			Transitions: transitions{
@@ -355,8 +355,8 @@ func TestLive(t *testing.T) {
 			Delete:    []engine.Delete{{PodName: "a-1", PodUID: "u"}},
 			RequeueAt: at(30),
 		}},
-		"stopping, on its way": {graph: "a", snapshot: func(s *engine.Snapshot) {
-			live(s, 0, engine.AttemptStopping).Stop = engine.ReasonTimeout
+		"a stopping attempt with a deleted Pod waits for its end": {graph: "a", snapshot: func(s *engine.Snapshot) {
+			addAttempt(s, 0, engine.AttemptStopping).Stop = engine.ReasonTimeout
 			s.Pods["a-1"] = pod(deletedAt(-5))
 		}, want: engine.Decision{
 			Transitions: transitions{
@@ -364,8 +364,8 @@ func TestLive(t *testing.T) {
 			},
 			RequeueAt: at(85),
 		}},
-		"stopping, overdue": {graph: "a", now: 200, snapshot: func(s *engine.Snapshot) {
-			live(s, 0, engine.AttemptStopping).Stop = engine.ReasonTimeout
+		"an overdue stopping attempt on a Ready node is checked again": {graph: "a", now: 200, snapshot: func(s *engine.Snapshot) {
+			addAttempt(s, 0, engine.AttemptStopping).Stop = engine.ReasonTimeout
 			s.Pods["a-1"] = pod(deletedAt(0))
 		}, want: engine.Decision{
 			Transitions: transitions{
@@ -373,17 +373,17 @@ func TestLive(t *testing.T) {
 			},
 			RequeueAt: at(260),
 		}},
-		"stopping, nothing known: asked later, not at once": {graph: "a", now: 200, snapshot: func(s *engine.Snapshot) {
-			a := live(s, 0, engine.AttemptStopping)
+		"an overdue stopping attempt without facts is requeued later": {graph: "a", now: 200, snapshot: func(s *engine.Snapshot) {
+			a := addAttempt(s, 0, engine.AttemptStopping)
 			a.Stop, a.Due = engine.ReasonTimeout, at(30)
 		}, want: engine.Decision{
 			RequeueAt: at(201),
 		}},
-		"nothing known": {graph: "a", snapshot: func(s *engine.Snapshot) { live(s, 0, engine.AttemptRunning).Due = at(30) }, want: engine.Decision{
+		"an attempt without facts keeps its due time": {graph: "a", snapshot: func(s *engine.Snapshot) { addAttempt(s, 0, engine.AttemptRunning).Due = at(30) }, want: engine.Decision{
 			RequeueAt: at(30),
 		}},
-		"the start is the row's when the Pod is gone": {graph: "a", now: 10, snapshot: func(s *engine.Snapshot) {
-			live(s, 0, engine.AttemptRunning)
+		"the start of an attempt whose Pod is gone comes from its row": {graph: "a", now: 10, snapshot: func(s *engine.Snapshot) {
+			addAttempt(s, 0, engine.AttemptRunning)
 			s.Pods["a-1"] = goneFromCluster
 		}, want: engine.Decision{
 			Transitions: transitions{
@@ -393,9 +393,9 @@ func TestLive(t *testing.T) {
 			Ended:     []string{"a-1"},
 			RequeueAt: at(11),
 		}},
-		"created before, nothing known: not again": {graph: "a", snapshot: func(s *engine.Snapshot) { live(s, 0, engine.AttemptDecided).PodUID = "u" }},
-		"created before, gone: not again": {graph: "a", snapshot: func(s *engine.Snapshot) {
-			live(s, 0, engine.AttemptDecided).PodUID = "u"
+		"a Pod that was created and is not known is not created again": {graph: "a", snapshot: func(s *engine.Snapshot) { addAttempt(s, 0, engine.AttemptDecided).PodUID = "u" }},
+		"a Pod that was created and is gone is not created again": {graph: "a", snapshot: func(s *engine.Snapshot) {
+			addAttempt(s, 0, engine.AttemptDecided).PodUID = "u"
 			s.Pods["a-1"] = goneFromCluster
 		}, want: engine.Decision{
 			Transitions: transitions{
@@ -416,49 +416,49 @@ func cannot(reason, message string) func(*engine.Pod) {
 	return func(p *engine.Pod) { p.Waits = &engine.Wait{Reason: reason, Message: message, IsFailure: true} }
 }
 
-// waiting is a pending attempt that has said why since second since, its text at second said.
-func waiting(s *engine.Snapshot, reason, message string, since, said int) *engine.Attempt {
-	a := live(s, 0, engine.AttemptPending)
-	a.Reason, a.Message, a.ReasonAt, a.MessageAt = reason, message, at(since), at(said)
+// waiting adds a Pending attempt with a reason since second reasonAt and a message since second messageAt.
+func waiting(s *engine.Snapshot, reason, message string, reasonAt, messageAt int) *engine.Attempt {
+	a := addAttempt(s, 0, engine.AttemptPending)
+	a.Reason, a.Message, a.ReasonAt, a.MessageAt = reason, message, at(reasonAt), at(messageAt)
 	return a
 }
 
-// usual is what every start goes through.
-func usual(reason, message string) func(*engine.Pod) {
+// routine is a step that every start passes through.
+func routine(reason, message string) func(*engine.Pod) {
 	return func(p *engine.Pod) { p.Waits = &engine.Wait{Reason: reason, Message: message, IsRoutine: true} }
 }
 
 func TestPending(t *testing.T) {
 	const pull = "ImagePullBackOff"
-	play(t, map[string]scene{
+	runScenes(t, map[string]scene{
 		"a start that is not slow has no reason": {graph: "a", now: 4, snapshot: func(s *engine.Snapshot) {
-			a := live(s, 0, engine.AttemptPending)
+			a := addAttempt(s, 0, engine.AttemptPending)
 			a.FirstSeen, a.Due = at(0), at(5)
-			s.Pods["a-1"] = pod(neverStarted, usual("ContainerCreating", "Pulling"))
+			s.Pods["a-1"] = pod(neverStarted, routine("ContainerCreating", "Pulling"))
 		}, want: engine.Decision{
 			RequeueAt: at(5),
 		}},
-		"a slow start says what it is at, and looks again": {graph: "a", now: 5, snapshot: func(s *engine.Snapshot) {
-			a := live(s, 0, engine.AttemptPending)
+		"a slow start reports its step and is checked again": {graph: "a", now: 5, snapshot: func(s *engine.Snapshot) {
+			a := addAttempt(s, 0, engine.AttemptPending)
 			a.FirstSeen, a.Due = at(0), at(5)
-			s.Pods["a-1"] = pod(neverStarted, usual("ContainerCreating", "Pulling"))
+			s.Pods["a-1"] = pod(neverStarted, routine("ContainerCreating", "Pulling"))
 		}, want: engine.Decision{
 			Transitions: transitions{
 				transition.AttemptWaits{Attempt: 100, Reason: "ContainerCreating", Message: "Pulling", At: at(5), Due: at(15)},
 			},
 			RequeueAt: at(15),
 		}},
-		"an init container that runs spends no grace": {graph: "a", now: 7200, snapshot: func(s *engine.Snapshot) {
+		"a running init container spends no start grace": {graph: "a", now: 7200, snapshot: func(s *engine.Snapshot) {
 			waiting(s, "PodInitializing", "init container wait is running", 5, 5).FirstSeen = at(0)
-			s.Pods["a-1"] = pod(neverStarted, usual("PodInitializing", "init container wait is running"))
+			s.Pods["a-1"] = pod(neverStarted, routine("PodInitializing", "init container wait is running"))
 		}, want: engine.Decision{
 			Transitions: transitions{
 				transition.AttemptWaits{Attempt: 100, Reason: "PodInitializing", Message: "init container wait is running", At: at(7200), Due: at(7210)},
 			},
 			RequeueAt: at(7210),
 		}},
-		"a failure is told at once": {graph: "a", now: 1, snapshot: func(s *engine.Snapshot) {
-			a := live(s, 0, engine.AttemptPending)
+		"a failure is reported immediately": {graph: "a", now: 1, snapshot: func(s *engine.Snapshot) {
+			a := addAttempt(s, 0, engine.AttemptPending)
 			a.FirstSeen, a.Due = at(0), at(5)
 			s.Pods["a-1"] = pod(neverStarted, cannot("FailedMount", "no ConfigMap x"))
 		}, want: engine.Decision{
@@ -467,11 +467,11 @@ func TestPending(t *testing.T) {
 			},
 			RequeueAt: at(301),
 		}},
-		"nothing new": {graph: "a", snapshot: func(s *engine.Snapshot) {
+		"the same reason and message change nothing": {graph: "a", snapshot: func(s *engine.Snapshot) {
 			waiting(s, "Unschedulable", "0/3", 0, 0)
 			s.Pods["a-1"] = pod(unscheduled, waits("Unschedulable", "0/3"))
 		}},
-		"another reason": {graph: "a", now: 1, snapshot: func(s *engine.Snapshot) {
+		"another reason is written immediately": {graph: "a", now: 1, snapshot: func(s *engine.Snapshot) {
 			waiting(s, "Unschedulable", "0/3", 0, 0)
 			s.Pods["a-1"] = pod(neverStarted, waits("ContainerCreating", ""))
 		}, want: engine.Decision{
@@ -479,7 +479,7 @@ func TestPending(t *testing.T) {
 				transition.AttemptWaits{Attempt: 100, Reason: "ContainerCreating", At: at(1)},
 			},
 		}},
-		"no reason any more": {graph: "a", now: 1, snapshot: func(s *engine.Snapshot) {
+		"a reason that no longer applies is cleared": {graph: "a", now: 1, snapshot: func(s *engine.Snapshot) {
 			waiting(s, pull, "x", 0, 0).Due = at(300)
 			s.Pods["a-1"] = pod(neverStarted)
 		}, want: engine.Decision{
@@ -487,7 +487,7 @@ func TestPending(t *testing.T) {
 				transition.AttemptWaits{Attempt: 100, At: at(1)},
 			},
 		}},
-		"another text, too soon: later": {graph: "a", now: 9, snapshot: func(s *engine.Snapshot) {
+		"another message within ten seconds is written later": {graph: "a", now: 9, snapshot: func(s *engine.Snapshot) {
 			waiting(s, "Unschedulable", "0/3", 0, 0)
 			s.Pods["a-1"] = pod(unscheduled, waits("Unschedulable", "0/4"))
 		}, want: engine.Decision{
@@ -496,13 +496,13 @@ func TestPending(t *testing.T) {
 			},
 			RequeueAt: at(10),
 		}},
-		"yet another, too soon: as decided": {graph: "a", now: 9, snapshot: func(s *engine.Snapshot) {
+		"a further message within ten seconds keeps the due time": {graph: "a", now: 9, snapshot: func(s *engine.Snapshot) {
 			waiting(s, "Unschedulable", "0/3", 0, 0).Due = at(10)
 			s.Pods["a-1"] = pod(unscheduled, waits("Unschedulable", "0/5"))
 		}, want: engine.Decision{
 			RequeueAt: at(10),
 		}},
-		"another text after ten seconds": {graph: "a", now: 10, snapshot: func(s *engine.Snapshot) {
+		"another message after ten seconds is written": {graph: "a", now: 10, snapshot: func(s *engine.Snapshot) {
 			waiting(s, "Unschedulable", "0/3", 0, 0).Due = at(10)
 			s.Pods["a-1"] = pod(unscheduled, waits("Unschedulable", "0/4"))
 		}, want: engine.Decision{
@@ -510,7 +510,7 @@ func TestPending(t *testing.T) {
 				transition.AttemptWaits{Attempt: 100, Reason: "Unschedulable", Message: "0/4", At: at(10)},
 			},
 		}},
-		"back to the text that is stored": {graph: "a", now: 9, snapshot: func(s *engine.Snapshot) {
+		"a message that returns to the stored one clears the due time": {graph: "a", now: 9, snapshot: func(s *engine.Snapshot) {
 			waiting(s, "Unschedulable", "0/3", 0, 0).Due = at(10)
 			s.Pods["a-1"] = pod(unscheduled, waits("Unschedulable", "0/3"))
 		}, want: engine.Decision{
@@ -518,8 +518,8 @@ func TestPending(t *testing.T) {
 				transition.AttemptWaits{Attempt: 100, Reason: "Unschedulable", Message: "0/3", At: at(9)},
 			},
 		}},
-		"cannot start: the grace begins": {graph: "a", snapshot: func(s *engine.Snapshot) {
-			live(s, 0, engine.AttemptPending)
+		"a failure begins the start grace": {graph: "a", snapshot: func(s *engine.Snapshot) {
+			addAttempt(s, 0, engine.AttemptPending)
 			s.Pods["a-1"] = pod(neverStarted, cannot(pull, "no such tag"))
 		}, want: engine.Decision{
 			Transitions: transitions{
@@ -527,19 +527,19 @@ func TestPending(t *testing.T) {
 			},
 			RequeueAt: at(300),
 		}},
-		"cannot start: within the grace": {graph: "a", now: 299, snapshot: func(s *engine.Snapshot) {
+		"a failure within the start grace waits": {graph: "a", now: 299, snapshot: func(s *engine.Snapshot) {
 			waiting(s, pull, "x", 0, 0).Due = at(300)
 			s.Pods["a-1"] = pod(neverStarted, cannot(pull, "x"))
 		}, want: engine.Decision{
 			RequeueAt: at(300),
 		}},
-		"cannot start: another text does not begin it anew": {graph: "a", now: 295, snapshot: func(s *engine.Snapshot) {
+		"another message does not restart the grace": {graph: "a", now: 295, snapshot: func(s *engine.Snapshot) {
 			waiting(s, pull, "x", 0, 290).Due = at(300)
 			s.Pods["a-1"] = pod(neverStarted, cannot(pull, "y"))
 		}, want: engine.Decision{
 			RequeueAt: at(300),
 		}},
-		"cannot start: the grace is over": {graph: "a", now: 300, snapshot: func(s *engine.Snapshot) {
+		"a failure past the start grace stops the attempt": {graph: "a", now: 300, snapshot: func(s *engine.Snapshot) {
 			waiting(s, pull, "x", 0, 0).Due = at(300)
 			s.Pods["a-1"] = pod(neverStarted, cannot(pull, "x"))
 		}, want: engine.Decision{
@@ -549,12 +549,12 @@ func TestPending(t *testing.T) {
 			Delete:    []engine.Delete{{PodName: "a-1", PodUID: "u"}},
 			RequeueAt: at(330),
 		}},
-		"what does not fail has no grace": {graph: "a", now: 100000, snapshot: func(s *engine.Snapshot) {
+		"a wait that is no failure has no grace": {graph: "a", now: 100000, snapshot: func(s *engine.Snapshot) {
 			waiting(s, "Unschedulable", "0/3", 0, 0)
 			s.Pods["a-1"] = pod(unscheduled, waits("Unschedulable", "0/3"))
 		}},
-		"never right: at once": {graph: "a", snapshot: func(s *engine.Snapshot) {
-			live(s, 0, engine.AttemptDecided)
+		"a permanent failure stops the attempt immediately": {graph: "a", snapshot: func(s *engine.Snapshot) {
+			addAttempt(s, 0, engine.AttemptDecided)
 			s.Pods["a-1"] = pod(neverStarted, cannot("InvalidImageName", "A:B:C"), func(p *engine.Pod) { p.Waits.IsPermanent = true })
 		}, want: engine.Decision{
 			Transitions: transitions{
@@ -564,8 +564,8 @@ func TestPending(t *testing.T) {
 			Delete:    []engine.Delete{{PodName: "a-1", PodUID: "u"}},
 			RequeueAt: at(30),
 		}},
-		"the grace is the controller's": {graph: "a", snapshot: func(s *engine.Snapshot) {
-			live(s, 0, engine.AttemptPending)
+		"the grace is that of the controller": {graph: "a", snapshot: func(s *engine.Snapshot) {
+			addAttempt(s, 0, engine.AttemptPending)
 			s.StartGrace = time.Minute
 			s.Pods["a-1"] = pod(neverStarted, cannot(pull, "x"))
 		}, want: engine.Decision{
@@ -574,7 +574,7 @@ func TestPending(t *testing.T) {
 			},
 			RequeueAt: at(60),
 		}},
-		"being deleted already when it is stopped": {graph: "a", now: 300, snapshot: func(s *engine.Snapshot) {
+		"a Pod that is being deleted is not deleted again": {graph: "a", now: 300, snapshot: func(s *engine.Snapshot) {
 			waiting(s, pull, "x", 0, 0).Due = at(300)
 			s.Pods["a-1"] = pod(neverStarted, cannot(pull, "x"), deletedAt(290))
 		}, want: engine.Decision{
@@ -586,18 +586,18 @@ func TestPending(t *testing.T) {
 	})
 }
 
-func refuse(reason string, never bool) func(*engine.Snapshot) {
+func refuse(reason string, isPermanent bool) func(*engine.Snapshot) {
 	return func(s *engine.Snapshot) {
-		live(s, 0, engine.AttemptDecided)
-		s.Refusals["a-1"] = engine.Refusal{Reason: reason, Message: "no", IsPermanent: never}
+		addAttempt(s, 0, engine.AttemptDecided)
+		s.Refusals["a-1"] = engine.Refusal{Reason: reason, Message: "no", IsPermanent: isPermanent}
 	}
 }
 
-func refusedSince(reason string, since, said, due int) func(*engine.Snapshot) {
+func refusedSince(reason string, reasonAt, messageAt, due int) func(*engine.Snapshot) {
 	return func(s *engine.Snapshot) {
 		refuse(reason, false)(s)
 		a := &s.Attempts[0]
-		a.Reason, a.Message, a.ReasonAt, a.MessageAt = reason, "no", at(since), at(said)
+		a.Reason, a.Message, a.ReasonAt, a.MessageAt = reason, "no", at(reasonAt), at(messageAt)
 		if due != 0 {
 			a.Due = at(due)
 		}
@@ -605,21 +605,21 @@ func refusedSince(reason string, since, said, due int) func(*engine.Snapshot) {
 }
 
 func TestRefused(t *testing.T) {
-	play(t, map[string]scene{
-		"quota: told, and asked again": {graph: "a", snapshot: refuse("QuotaExceeded", false),
+	runScenes(t, map[string]scene{
+		"a quota is reported and the create is requested again": {graph: "a", snapshot: refuse("QuotaExceeded", false),
 			want: engine.Decision{
 				Transitions: transitions{
 					transition.AttemptWaits{Attempt: 100, Reason: "QuotaExceeded", Message: "no", At: at(0)},
 				},
 				Create: []engine.Create{{Task: 0, Number: 1, PodName: "a-1", Reason: "QuotaExceeded"}},
 			}},
-		"quota: waits forever": {graph: "a", now: 100000, snapshot: refusedSince("QuotaExceeded", 0, 0, 0), want: engine.Decision{
+		"a quota is waited out without limit": {graph: "a", now: 100000, snapshot: refusedSince("QuotaExceeded", 0, 0, 0), want: engine.Decision{
 			Create: []engine.Create{{Task: 0, Number: 1, PodName: "a-1", Reason: "QuotaExceeded"}},
 		}},
-		"quota: asked again": {graph: "a", now: 60, snapshot: func(s *engine.Snapshot) { refusedSince("QuotaExceeded", 0, 0, 0)(s); clear(s.Refusals) }, want: engine.Decision{
+		"a create that a quota refused is requested again": {graph: "a", now: 60, snapshot: func(s *engine.Snapshot) { refusedSince("QuotaExceeded", 0, 0, 0)(s); clear(s.Refusals) }, want: engine.Decision{
 			Create: []engine.Create{{Task: 0, Number: 1, PodName: "a-1", Reason: "QuotaExceeded"}},
 		}},
-		"quota: no slot to ask with": {graph: "a", now: 60, snapshot: func(s *engine.Snapshot) {
+		"a create that a quota refused needs a slot": {graph: "a", now: 60, snapshot: func(s *engine.Snapshot) {
 			refusedSince("QuotaExceeded", 0, 0, 0)(s)
 			clear(s.Refusals)
 			s.Slots = 0
@@ -629,9 +629,9 @@ func TestRefused(t *testing.T) {
 			},
 			Throttled: true,
 		}},
-		"quota: blocked, told, and no slot taken": {graph: "a b", snapshot: func(s *engine.Snapshot) {
-			live(s, 0, engine.AttemptDecided)
-			live(s, 1, engine.AttemptDecided)
+		"a blocked task reports its reason and takes no slot": {graph: "a b", snapshot: func(s *engine.Snapshot) {
+			addAttempt(s, 0, engine.AttemptDecided)
+			addAttempt(s, 1, engine.AttemptDecided)
 			s.Blocked, s.Slots = map[int]engine.Refusal{0: {Reason: "QuotaExceeded", Message: "no"}}, 1
 		}, want: engine.Decision{
 			Transitions: transitions{
@@ -639,12 +639,12 @@ func TestRefused(t *testing.T) {
 			},
 			Create: []engine.Create{{Task: 1, Number: 1, PodName: "b-1"}},
 		}},
-		"quota: blocked, and no slot missed": {graph: "a", now: 60, snapshot: func(s *engine.Snapshot) {
+		"a blocked task does not miss a slot": {graph: "a", now: 60, snapshot: func(s *engine.Snapshot) {
 			refusedSince("QuotaExceeded", 0, 0, 0)(s)
 			clear(s.Refusals)
 			s.Blocked, s.Slots = map[int]engine.Refusal{0: {Reason: "QuotaExceeded", Message: "no"}}, 0
 		}},
-		"quota: refused just now, and blocked": {graph: "a", snapshot: func(s *engine.Snapshot) {
+		"a refusal beside a block is reported": {graph: "a", snapshot: func(s *engine.Snapshot) {
 			refuse("QuotaExceeded", false)(s)
 			s.Blocked = map[int]engine.Refusal{0: {Reason: "QuotaExceeded", Message: "no, as another"}}
 		}, want: engine.Decision{
@@ -652,7 +652,7 @@ func TestRefused(t *testing.T) {
 				transition.AttemptWaits{Attempt: 100, Reason: "QuotaExceeded", Message: "no", At: at(0)},
 			},
 		}},
-		"a policy: blocked for the whole grace": {graph: "a", now: 300, snapshot: func(s *engine.Snapshot) {
+		"a policy that blocks for the whole grace fails the attempt": {graph: "a", now: 300, snapshot: func(s *engine.Snapshot) {
 			refusedSince("CreateRefused", 0, 290, 300)(s)
 			clear(s.Refusals)
 			s.Blocked = map[int]engine.Refusal{0: {Reason: "CreateRefused", Message: "no"}}
@@ -665,14 +665,14 @@ func TestRefused(t *testing.T) {
 			Ended:  []string{"a-1"},
 			IsLast: true,
 		}},
-		"terminating namespace: waits": {graph: "a", snapshot: refuse("NamespaceTerminating", false),
+		"a terminating namespace is waited out": {graph: "a", snapshot: refuse("NamespaceTerminating", false),
 			want: engine.Decision{
 				Transitions: transitions{
 					transition.AttemptWaits{Attempt: 100, Reason: "NamespaceTerminating", Message: "no", At: at(0)},
 				},
 				Create: []engine.Create{{Task: 0, Number: 1, PodName: "a-1", Reason: "NamespaceTerminating"}},
 			}},
-		"a policy: the start grace begins": {graph: "a", snapshot: refuse("CreateRefused", false),
+		"a policy begins the start grace": {graph: "a", snapshot: refuse("CreateRefused", false),
 			want: engine.Decision{
 				Transitions: transitions{
 					transition.AttemptWaits{Attempt: 100, Reason: "CreateRefused", Message: "no", At: at(0), Due: at(300)},
@@ -680,14 +680,14 @@ func TestRefused(t *testing.T) {
 				Create:    []engine.Create{{Task: 0, Number: 1, PodName: "a-1", Reason: "CreateRefused"}},
 				RequeueAt: at(300),
 			}},
-		"a policy: asked again within the grace": {graph: "a", now: 299, snapshot: func(s *engine.Snapshot) {
+		"a create that a policy refused is requested again within the grace": {graph: "a", now: 299, snapshot: func(s *engine.Snapshot) {
 			refusedSince("CreateRefused", 0, 0, 300)(s)
 			clear(s.Refusals)
 		}, want: engine.Decision{
 			Create:    []engine.Create{{Task: 0, Number: 1, PodName: "a-1", Reason: "CreateRefused"}},
 			RequeueAt: at(300),
 		}},
-		"a policy: the grace is over, and nobody has asked again": {graph: "a", now: 300, snapshot: func(s *engine.Snapshot) {
+		"a policy fails the attempt after the grace without another refusal": {graph: "a", now: 300, snapshot: func(s *engine.Snapshot) {
 			refusedSince("CreateRefused", 0, 0, 300)(s)
 			clear(s.Refusals)
 			s.Attempts[0].Message = "no"
@@ -700,11 +700,11 @@ func TestRefused(t *testing.T) {
 			Ended:  []string{"a-1"},
 			IsLast: true,
 		}},
-		"refused again": {graph: "a", now: 299, snapshot: refusedSince("CreateRefused", 0, 0, 300), want: engine.Decision{
+		"a second refusal within the grace changes nothing": {graph: "a", now: 299, snapshot: refusedSince("CreateRefused", 0, 0, 300), want: engine.Decision{
 			Create:    []engine.Create{{Task: 0, Number: 1, PodName: "a-1", Reason: "CreateRefused"}},
 			RequeueAt: at(300),
 		}},
-		"refused for the whole grace": {graph: "a", now: 300, snapshot: refusedSince("CreateRefused", 0, 290, 300), want: engine.Decision{
+		"a refusal after the whole grace fails the attempt": {graph: "a", now: 300, snapshot: refusedSince("CreateRefused", 0, 290, 300), want: engine.Decision{
 			Transitions: transitions{
 				transition.AttemptEnded{Attempt: 100, Phase: "Failed", Reason: "StartFailed", Message: "no", FinishedAt: at(300)},
 				transition.TaskFailed{Task: 10, Reason: "RetriesSpent", Message: "StartFailed: no", At: at(300)},
@@ -713,7 +713,7 @@ func TestRefused(t *testing.T) {
 			Ended:  []string{"a-1"},
 			IsLast: true,
 		}},
-		"a quota before does not count": {graph: "a", now: 300, snapshot: func(s *engine.Snapshot) {
+		"an earlier quota does not count towards the grace": {graph: "a", now: 300, snapshot: func(s *engine.Snapshot) {
 			refusedSince("QuotaExceeded", 0, 0, 0)(s)
 			s.Refusals["a-1"] = engine.Refusal{Reason: "CreateRefused", Message: "no"}
 		}, want: engine.Decision{
@@ -723,7 +723,7 @@ func TestRefused(t *testing.T) {
 			Create:    []engine.Create{{Task: 0, Number: 1, PodName: "a-1", Reason: "CreateRefused"}},
 			RequeueAt: at(600),
 		}},
-		"never right: at once": {graph: "a", now: 300, snapshot: refuse("CreateRefused", true), want: engine.Decision{
+		"a permanent refusal fails the attempt immediately": {graph: "a", now: 300, snapshot: refuse("CreateRefused", true), want: engine.Decision{
 			Transitions: transitions{
 				transition.AttemptEnded{Attempt: 100, Phase: "Failed", Reason: "StartFailed", Message: "no", FinishedAt: at(300)},
 				transition.TaskFailed{Task: 10, Reason: "RetriesSpent", Message: "StartFailed: no", At: at(300)},
@@ -732,7 +732,7 @@ func TestRefused(t *testing.T) {
 			Ended:  []string{"a-1"},
 			IsLast: true,
 		}},
-		"name taken: at once": {graph: "a", snapshot: refuse("NameTaken", true), want: engine.Decision{
+		"a taken name fails the attempt immediately": {graph: "a", snapshot: refuse("NameTaken", true), want: engine.Decision{
 			Transitions: transitions{
 				transition.AttemptEnded{Attempt: 100, Phase: "Failed", Reason: "NameTaken", Message: "no", FinishedAt: at(0)},
 				transition.TaskFailed{Task: 10, Reason: "RetriesSpent", Message: "NameTaken: no", At: at(0)},
@@ -741,7 +741,7 @@ func TestRefused(t *testing.T) {
 			Ended:  []string{"a-1"},
 			IsLast: true,
 		}},
-		"name taken, with retries": {graph: "a", spec: backoff(v1alpha1.Backoff{Limit: new(int64(1))}), snapshot: refuse("NameTaken", true), want: engine.Decision{
+		"a taken name spends a retry": {graph: "a", spec: backoff(v1alpha1.Backoff{Limit: new(int64(1))}), snapshot: refuse("NameTaken", true), want: engine.Decision{
 			Transitions: transitions{
 				transition.AttemptEnded{Attempt: 100, Phase: "Failed", Reason: "NameTaken", Message: "no", FinishedAt: at(0)},
 				transition.TaskBackedOff{Task: 10, Reason: "BackingOff", Message: "retry 1 of 1: NameTaken: no", Due: at(10), Retries: 1},
@@ -749,7 +749,7 @@ func TestRefused(t *testing.T) {
 			Ended:     []string{"a-1"},
 			RequeueAt: at(10),
 		}},
-		"its children are told later": {graph: "a b<a", snapshot: func(s *engine.Snapshot) {
+		"the children of a failed task that the snapshot lacks are skipped later": {graph: "a b<a", snapshot: func(s *engine.Snapshot) {
 			refuse("NameTaken", true)(s)
 			count(s)
 			s.Tasks = s.Tasks[:1]
@@ -761,7 +761,7 @@ func TestRefused(t *testing.T) {
 			Ended:   []string{"a-1"},
 			Requeue: true,
 		}},
-		"a Pod that is there after all": {graph: "a", snapshot: func(s *engine.Snapshot) {
+		"a Pod that exists in spite of a refusal counts": {graph: "a", snapshot: func(s *engine.Snapshot) {
 			refuse("CreateRefused", true)(s)
 			s.Pods["a-1"] = pod()
 		}, want: engine.Decision{
@@ -769,20 +769,20 @@ func TestRefused(t *testing.T) {
 				transition.AttemptRunning{Attempt: 100, PodUID: "u", Node: "n", StartedAt: at(-60)},
 			},
 		}},
-		"in a run that stops": {graph: "a", snapshot: func(s *engine.Snapshot) {
+		"a refusal in a run that is being stopped is ignored": {graph: "a", snapshot: func(s *engine.Snapshot) {
 			refuse("CreateRefused", true)(s)
 			s.Run.Stop = engine.ReasonUserCancelled
 		}},
 	})
 }
 
-// A run whose version cannot be read is stopped, with a graph of which nothing is known.
+// TestUnreadableVersion: a run whose version cannot be read has a blank graph and is stopped.
 func TestUnreadableVersion(t *testing.T) {
 	const why = "the DAG version of this run cannot be read from the database: bad JSON"
 	unreadable := func(s *engine.Snapshot) { s.Graph, s.Unreadable = dag.Blank(s.Graph.Len()), "bad JSON" }
-	play(t, map[string]scene{
-		"nothing starts, what runs is stopped": {graph: "a b<a c", snapshot: func(s *engine.Snapshot) {
-			live(s, 0, engine.AttemptRunning)
+	runScenes(t, map[string]scene{
+		"nothing starts and running attempts are stopped": {graph: "a b<a c", snapshot: func(s *engine.Snapshot) {
+			addAttempt(s, 0, engine.AttemptRunning)
 			s.Pods["a-1"] = pod()
 			ready(s, 0, 2)
 			unreadable(s)
@@ -809,9 +809,9 @@ func TestUnreadableVersion(t *testing.T) {
 			},
 			IsLast: true,
 		}},
-		"it fails when its last Pod has ended": {graph: "a", snapshot: func(s *engine.Snapshot) {
+		"the run fails when its last Pod has ended": {graph: "a", snapshot: func(s *engine.Snapshot) {
 			s.Run.Stop = engine.ReasonVersionUnreadable
-			a := live(s, 0, engine.AttemptStopping)
+			a := addAttempt(s, 0, engine.AttemptStopping)
 			a.Stop = s.Run.Stop
 			s.Pods["a-1"] = goneFromCluster
 			unreadable(s)
@@ -824,8 +824,8 @@ func TestUnreadableVersion(t *testing.T) {
 			Ended:  []string{"a-1"},
 			IsLast: true,
 		}},
-		"what succeeds in the same decision counts, its children do not start": {graph: "a b<a", snapshot: func(s *engine.Snapshot) {
-			ends(s, 0, 0)
+		"a task that succeeds in the same decision counts and its children do not start": {graph: "a b<a", snapshot: func(s *engine.Snapshot) {
+			addExited(s, 0, 0)
 			unreadable(s)
 		}, want: engine.Decision{
 			Transitions: transitions{
@@ -840,8 +840,8 @@ func TestUnreadableVersion(t *testing.T) {
 			Ended:  []string{"a-1"},
 			IsLast: true,
 		}},
-		"the last task had succeeded": {graph: "a", snapshot: func(s *engine.Snapshot) {
-			ends(s, 0, 0)
+		"a run whose last task succeeds in the same decision succeeds": {graph: "a", snapshot: func(s *engine.Snapshot) {
+			addExited(s, 0, 0)
 			unreadable(s)
 		}, want: engine.Decision{
 			Transitions: transitions{
@@ -857,7 +857,7 @@ func TestUnreadableVersion(t *testing.T) {
 			IsLast: true,
 		}},
 		"children that were to be skipped are cancelled": {graph: "a b<a", snapshot: func(s *engine.Snapshot) {
-			is(s, engine.TaskFailed, 0)
+			setPhase(s, engine.TaskFailed, 0)
 			s.Tasks[0].ChildrenPending = true
 			unreadable(s)
 		}, want: engine.Decision{
@@ -869,7 +869,7 @@ func TestUnreadableVersion(t *testing.T) {
 			},
 			IsLast: true,
 		}},
-		"cancel comes first": {graph: "a", snapshot: func(s *engine.Snapshot) {
+		"a cancel takes precedence": {graph: "a", snapshot: func(s *engine.Snapshot) {
 			ready(s, 0, 0)
 			unreadable(s)
 			s.CancelRequested = true
@@ -882,7 +882,7 @@ func TestUnreadableVersion(t *testing.T) {
 			},
 			IsLast: true,
 		}},
-		"so does the deadline": {graph: "a", now: 10, snapshot: func(s *engine.Snapshot) {
+		"a deadline takes precedence": {graph: "a", now: 10, snapshot: func(s *engine.Snapshot) {
 			ready(s, 0, 0)
 			unreadable(s)
 			s.Run.Deadline = at(10)
@@ -899,8 +899,8 @@ func TestUnreadableVersion(t *testing.T) {
 }
 
 func TestStop(t *testing.T) {
-	play(t, map[string]scene{
-		"cancel: what has not started, at once": {graph: "a b<a c", snapshot: func(s *engine.Snapshot) {
+	runScenes(t, map[string]scene{
+		"a cancel ends unstarted tasks immediately": {graph: "a b<a c", snapshot: func(s *engine.Snapshot) {
 			s.CancelRequested = true
 			ready(s, 0, 0, 2)
 		}, want: engine.Decision{
@@ -912,7 +912,7 @@ func TestStop(t *testing.T) {
 			},
 			IsLast: true,
 		}},
-		"deleted": {graph: "a", snapshot: func(s *engine.Snapshot) {
+		"a deleted DagRun cancels the run": {graph: "a", snapshot: func(s *engine.Snapshot) {
 			s.DagRunDeleted, s.CancelRequested = true, true
 			ready(s, 0, 0)
 		}, want: engine.Decision{
@@ -924,7 +924,7 @@ func TestStop(t *testing.T) {
 			},
 			IsLast: true,
 		}},
-		"before it began": {graph: "a", snapshot: func(s *engine.Snapshot) {
+		"a run is cancelled before it starts": {graph: "a", snapshot: func(s *engine.Snapshot) {
 			s.CancelRequested, s.Run.Phase = true, engine.RunPending
 			ready(s, 0, 0)
 		}, want: engine.Decision{
@@ -937,9 +937,9 @@ func TestStop(t *testing.T) {
 			},
 			IsLast: true,
 		}},
-		"unstarted beyond the snapshot": {graph: "a b c", snapshot: func(s *engine.Snapshot) {
+		"unstarted tasks beyond the snapshot are cancelled": {graph: "a b c", snapshot: func(s *engine.Snapshot) {
 			s.CancelRequested = true
-			live(s, 0, engine.AttemptRunning)
+			addAttempt(s, 0, engine.AttemptRunning)
 			ready(s, 0, 1)
 			count(s)
 			s.Tasks, s.Attempts = nil, nil
@@ -951,14 +951,14 @@ func TestStop(t *testing.T) {
 			},
 			Requeue: true,
 		}},
-		"a deadline ahead": {graph: "a", now: 9, snapshot: func(s *engine.Snapshot) {
-			live(s, 0, engine.AttemptRunning)
+		"a deadline in the future requeues the run": {graph: "a", now: 9, snapshot: func(s *engine.Snapshot) {
+			addAttempt(s, 0, engine.AttemptRunning)
 			s.Run.Deadline = at(10)
 		}, want: engine.Decision{
 			RequeueAt: at(10),
 		}},
-		"a deadline": {graph: "a b<a", now: 10, snapshot: func(s *engine.Snapshot) {
-			live(s, 0, engine.AttemptRunning)
+		"a deadline in the past stops the run": {graph: "a b<a", now: 10, snapshot: func(s *engine.Snapshot) {
+			addAttempt(s, 0, engine.AttemptRunning)
 			s.Pods["a-1"] = pod()
 			s.Run.Deadline = at(10)
 		}, want: engine.Decision{
@@ -972,9 +972,9 @@ func TestStop(t *testing.T) {
 			RequeueAt: at(40),
 			Requeue:   true,
 		}},
-		"what ends in the same decision ends as it did": {graph: "a b<a", snapshot: func(s *engine.Snapshot) {
+		"an attempt that ends in the same decision keeps its outcome": {graph: "a b<a", snapshot: func(s *engine.Snapshot) {
 			s.CancelRequested = true
-			ends(s, 0, 0)
+			addExited(s, 0, 0)
 		}, want: engine.Decision{
 			Transitions: transitions{
 				transition.RunStopping{Reason: "UserCancelled"},
@@ -988,9 +988,9 @@ func TestStop(t *testing.T) {
 			Ended:  []string{"a-1"},
 			IsLast: true,
 		}},
-		"all had succeeded": {graph: "a", snapshot: func(s *engine.Snapshot) {
+		"a run whose tasks all succeeded is not cancelled": {graph: "a", snapshot: func(s *engine.Snapshot) {
 			s.CancelRequested = true
-			ends(s, 0, 0)
+			addExited(s, 0, 0)
 		}, want: engine.Decision{
 			Transitions: transitions{
 				transition.RunStopping{Reason: "UserCancelled"},
@@ -1004,9 +1004,9 @@ func TestStop(t *testing.T) {
 			Ended:  []string{"a-1"},
 			IsLast: true,
 		}},
-		"no retry of what failed": {graph: "a", spec: backoff(v1alpha1.Backoff{Limit: new(int64(3))}), snapshot: func(s *engine.Snapshot) {
+		"a failed attempt of a stopped run is not retried": {graph: "a", spec: backoff(v1alpha1.Backoff{Limit: new(int64(3))}), snapshot: func(s *engine.Snapshot) {
 			s.CancelRequested = true
-			ends(s, 0, 1)
+			addExited(s, 0, 1)
 		}, want: engine.Decision{
 			Transitions: transitions{
 				transition.RunStopping{Reason: "UserCancelled"},
@@ -1020,9 +1020,9 @@ func TestStop(t *testing.T) {
 			Ended:  []string{"a-1"},
 			IsLast: true,
 		}},
-		"no restart of what is lost": {graph: "a", snapshot: func(s *engine.Snapshot) {
+		"a lost attempt of a stopped run is not restarted": {graph: "a", snapshot: func(s *engine.Snapshot) {
 			s.Run.Stop = engine.ReasonDeadlineExceeded
-			live(s, 0, engine.AttemptRunning)
+			addAttempt(s, 0, engine.AttemptRunning)
 			s.Pods["a-1"] = goneFromCluster
 		}, want: engine.Decision{
 			Transitions: transitions{
@@ -1033,14 +1033,14 @@ func TestStop(t *testing.T) {
 			Ended:  []string{"a-1"},
 			IsLast: true,
 		}},
-		"said once": {graph: "a b", snapshot: func(s *engine.Snapshot) {
+		"a stop is recorded once": {graph: "a b", snapshot: func(s *engine.Snapshot) {
 			s.CancelRequested, s.DagRunDeleted, s.Run.Stop, s.Run.Deadline = true, true, engine.ReasonUserCancelled, at(-1)
-			live(s, 0, engine.AttemptRunning)
-			is(s, engine.TaskCancelled, 1)
+			addAttempt(s, 0, engine.AttemptRunning)
+			setPhase(s, engine.TaskCancelled, 1)
 		}},
-		"decided, no Pod known: it is not born": {graph: "a", snapshot: func(s *engine.Snapshot) {
+		"a Decided attempt of a stopped run gets no Pod": {graph: "a", snapshot: func(s *engine.Snapshot) {
 			s.CancelRequested = true
-			live(s, 0, engine.AttemptDecided)
+			addAttempt(s, 0, engine.AttemptDecided)
 		}, want: engine.Decision{
 			Transitions: transitions{
 				transition.RunStopping{Reason: "UserCancelled"},
@@ -1049,9 +1049,9 @@ func TestStop(t *testing.T) {
 			},
 			Requeue: true,
 		}},
-		"stopping, never born: cancelled": {graph: "a", snapshot: func(s *engine.Snapshot) {
+		"a stopping attempt that never had a Pod is cancelled": {graph: "a", snapshot: func(s *engine.Snapshot) {
 			s.Run.Stop = engine.ReasonUserCancelled
-			a := live(s, 0, engine.AttemptStopping)
+			a := addAttempt(s, 0, engine.AttemptStopping)
 			a.Stop, a.PodUID, a.Due = engine.ReasonUserCancelled, "", at(0)
 			s.Pods["a-1"] = goneFromCluster
 		}, want: engine.Decision{
@@ -1063,9 +1063,9 @@ func TestStop(t *testing.T) {
 			Ended:  []string{"a-1"},
 			IsLast: true,
 		}},
-		"stopping, its Pod appeared after all": {graph: "a", snapshot: func(s *engine.Snapshot) {
+		"a stopping attempt whose Pod appears is deleted": {graph: "a", snapshot: func(s *engine.Snapshot) {
 			s.Run.Stop = engine.ReasonUserCancelled
-			a := live(s, 0, engine.AttemptStopping)
+			a := addAttempt(s, 0, engine.AttemptStopping)
 			a.Stop, a.PodUID, a.Due = engine.ReasonUserCancelled, "", at(0)
 			s.Pods["a-1"] = pod(neverStarted)
 		}, want: engine.Decision{
@@ -1075,10 +1075,10 @@ func TestStop(t *testing.T) {
 			Delete:    []engine.Delete{{PodName: "a-1", PodUID: "u"}},
 			RequeueAt: at(30),
 		}},
-		"no child of a stopped run starts": {graph: "a b<a", snapshot: func(s *engine.Snapshot) {
+		"children of a stopped run do not start": {graph: "a b<a", snapshot: func(s *engine.Snapshot) {
 			s.Run.Stop = engine.ReasonUserCancelled
-			ends(s, 0, 0)
-			is(s, engine.TaskCancelled, 1)
+			addExited(s, 0, 0)
+			setPhase(s, engine.TaskCancelled, 1)
 		}, want: engine.Decision{
 			Transitions: transitions{
 				transition.AttemptEnded{Attempt: 100, Phase: "Succeeded", ExitCode: ptr[int32](0), PodUID: "u", Node: "n", StartedAt: at(-60), FinishedAt: at(0)},
@@ -1089,10 +1089,10 @@ func TestStop(t *testing.T) {
 			Ended:  []string{"a-1"},
 			IsLast: true,
 		}},
-		"failed before, stopped with nothing left to cancel": {graph: "a b", snapshot: func(s *engine.Snapshot) {
+		"a stopped run with failures and nothing to cancel is Failed": {graph: "a b", snapshot: func(s *engine.Snapshot) {
 			s.CancelRequested = true
-			is(s, engine.TaskFailed, 0)
-			ends(s, 1, 0)
+			setPhase(s, engine.TaskFailed, 0)
+			addExited(s, 1, 0)
 		}, want: engine.Decision{
 			Transitions: transitions{
 				transition.RunStopping{Reason: "UserCancelled"},
@@ -1106,16 +1106,16 @@ func TestStop(t *testing.T) {
 			Ended:  []string{"b-1"},
 			IsLast: true,
 		}},
-		"a cascade ends with the stop": {graph: "a b<a c", snapshot: func(s *engine.Snapshot) {
+		"pending skips end with the stop": {graph: "a b<a c", snapshot: func(s *engine.Snapshot) {
 			s.Run.Stop = engine.ReasonUserCancelled
-			is(s, engine.TaskFailed, 0)
+			setPhase(s, engine.TaskFailed, 0)
 			s.Tasks[0].ChildrenPending = true
-			is(s, engine.TaskCancelled, 1)
-			live(s, 2, engine.AttemptRunning)
+			setPhase(s, engine.TaskCancelled, 1)
+			addAttempt(s, 2, engine.AttemptRunning)
 		}},
-		"the hold ends with the stop": {graph: "a b", spec: maxParallel(1), snapshot: func(s *engine.Snapshot) {
+		"a hold ends with the stop": {graph: "a b", spec: maxParallel(1), snapshot: func(s *engine.Snapshot) {
 			s.CancelRequested, s.Run.Hold = true, engine.HoldMaxParallel
-			is(s, engine.TaskActive, 0)
+			setPhase(s, engine.TaskActive, 0)
 			ready(s, 0, 1)
 		}, want: engine.Decision{
 			Transitions: transitions{
@@ -1129,7 +1129,7 @@ func TestStop(t *testing.T) {
 	})
 }
 
-// failing is one outcome of a task a: retries spent before, exit code, and what its task becomes.
+// TestRetry checks what follows for a task whose attempt ended, given the retries it has spent.
 func TestRetry(t *testing.T) {
 	conditional := func(limit int64, codes ...int64) func(*v1alpha1.DAGSpec) {
 		return func(s *v1alpha1.DAGSpec) {
@@ -1144,26 +1144,26 @@ func TestRetry(t *testing.T) {
 		pod     *engine.Pod
 		want    transition.Transition
 	}{
-		"no retries":              {nil, 0, pod(ended(exit(1))), transition.TaskFailed{Task: 10, Reason: "RetriesSpent", Message: "ExitCode: exit code 1", At: at(0)}},
-		"the first":               {backoff(v1alpha1.Backoff{Limit: new(int64(2))}), 0, pod(ended(exit(1))), transition.TaskBackedOff{Task: 10, Reason: "BackingOff", Message: "retry 1 of 2: ExitCode: exit code 1", Due: at(10), Retries: 1, Restarts: 4}},
-		"the second, twice later": {backoff(v1alpha1.Backoff{Limit: new(int64(2))}), 1, pod(ended(exit(1))), transition.TaskBackedOff{Task: 10, Reason: "BackingOff", Message: "retry 2 of 2: ExitCode: exit code 1", Due: at(20), Retries: 2, Restarts: 4}},
-		"spent":                   {backoff(v1alpha1.Backoff{Limit: new(int64(2))}), 2, pod(ended(exit(1))), transition.TaskFailed{Task: 10, Reason: "RetriesSpent", Message: "failed 3 times; last: ExitCode: exit code 1", At: at(0)}},
-		"its own policy":          {slow, 2, pod(ended(exit(1))), transition.TaskBackedOff{Task: 10, Reason: "BackingOff", Message: "retry 3 of 9: ExitCode: exit code 1", Due: at(9), Retries: 3, Restarts: 4}},
-		"its own bound":           {slow, 5, pod(ended(exit(1))), transition.TaskBackedOff{Task: 10, Reason: "BackingOff", Message: "retry 6 of 9: ExitCode: exit code 1", Due: at(20), Retries: 6, Restarts: 4}},
-		"a code worth a retry":    {conditional(1, 3, 4), 0, pod(ended(exit(4))), transition.TaskBackedOff{Task: 10, Reason: "BackingOff", Message: "retry 1 of 1: ExitCode: exit code 4", Due: at(10), Retries: 1, Restarts: 4}},
-		"a code not worth one":    {conditional(1, 3, 4), 0, pod(ended(exit(5))), transition.TaskFailed{Task: 10, Reason: "NotRetryable", Message: "ExitCode: exit code 5; not among conditional.retryCodes", At: at(0)}},
-		"137 of the kernel":       {conditional(1, 137), 0, pod(ended(exitBecause(137, "OOMKilled", ""))), transition.TaskBackedOff{Task: 10, Reason: "BackingOff", Message: "retry 1 of 1: OOMKilled: exit code 137: out of memory", Due: at(10), Retries: 1, Restarts: 4}},
-		"no code, conditional":    {conditional(1, 137), 0, pod(initFailed), transition.TaskFailed{Task: 10, Reason: "NotRetryable", Message: "StartFailed: an init container failed: exit code 3 no such table; not among conditional.retryCodes", At: at(0)}},
-		"no code":                 {backoff(v1alpha1.Backoff{Limit: new(int64(1))}), 0, pod(initFailed), transition.TaskBackedOff{Task: 10, Reason: "BackingOff", Message: "retry 1 of 1: StartFailed: an init container failed: exit code 3 no such table", Due: at(10), Retries: 1, Restarts: 4}},
-		"lost is another budget":  {nil, 0, pod(ended(exit(1)), disrupted), transition.TaskBackedOff{Task: 10, Reason: "BackingOff", Message: "restart 5 of 10: Disrupted: its Pod was disrupted (drain, preemption or taint)", Due: at(16), Restarts: 5}},
-		"conditional lost":        {conditional(1, 3), 0, goneFromCluster, transition.TaskBackedOff{Task: 10, Reason: "BackingOff", Message: "restart 5 of 10: PodDeleted: its Pod is gone", Due: at(16), Restarts: 5}},
-		"ten minutes of running give the other budget back": {backoff(v1alpha1.Backoff{Limit: new(int64(2))}), 0,
+		"a task without retries fails":                          {nil, 0, pod(ended(exit(1))), transition.TaskFailed{Task: 10, Reason: "RetriesSpent", Message: "ExitCode: exit code 1", At: at(0)}},
+		"the first retry waits for the duration":                {backoff(v1alpha1.Backoff{Limit: new(int64(2))}), 0, pod(ended(exit(1))), transition.TaskBackedOff{Task: 10, Reason: "BackingOff", Message: "retry 1 of 2: ExitCode: exit code 1", Due: at(10), Retries: 1, Restarts: 4}},
+		"the second retry waits twice as long":                  {backoff(v1alpha1.Backoff{Limit: new(int64(2))}), 1, pod(ended(exit(1))), transition.TaskBackedOff{Task: 10, Reason: "BackingOff", Message: "retry 2 of 2: ExitCode: exit code 1", Due: at(20), Retries: 2, Restarts: 4}},
+		"a task that has spent its retries fails":               {backoff(v1alpha1.Backoff{Limit: new(int64(2))}), 2, pod(ended(exit(1))), transition.TaskFailed{Task: 10, Reason: "RetriesSpent", Message: "failed 3 times; last: ExitCode: exit code 1", At: at(0)}},
+		"the delay follows the policy of the task":              {slow, 2, pod(ended(exit(1))), transition.TaskBackedOff{Task: 10, Reason: "BackingOff", Message: "retry 3 of 9: ExitCode: exit code 1", Due: at(9), Retries: 3, Restarts: 4}},
+		"the delay is at most maxDuration":                      {slow, 5, pod(ended(exit(1))), transition.TaskBackedOff{Task: 10, Reason: "BackingOff", Message: "retry 6 of 9: ExitCode: exit code 1", Due: at(20), Retries: 6, Restarts: 4}},
+		"an exit code among retryCodes is retried":              {conditional(1, 3, 4), 0, pod(ended(exit(4))), transition.TaskBackedOff{Task: 10, Reason: "BackingOff", Message: "retry 1 of 1: ExitCode: exit code 4", Due: at(10), Retries: 1, Restarts: 4}},
+		"an exit code not among retryCodes fails the task":      {conditional(1, 3, 4), 0, pod(ended(exit(5))), transition.TaskFailed{Task: 10, Reason: "NotRetryable", Message: "ExitCode: exit code 5; not among conditional.retryCodes", At: at(0)}},
+		"exit code 137 of the kernel is retried if listed":      {conditional(1, 137), 0, pod(ended(exitBecause(137, "OOMKilled", ""))), transition.TaskBackedOff{Task: 10, Reason: "BackingOff", Message: "retry 1 of 1: OOMKilled: exit code 137: out of memory", Due: at(10), Retries: 1, Restarts: 4}},
+		"an end without exit code fails a task with retryCodes": {conditional(1, 137), 0, pod(initFailed), transition.TaskFailed{Task: 10, Reason: "NotRetryable", Message: "StartFailed: an init container failed: exit code 3 no such table; not among conditional.retryCodes", At: at(0)}},
+		"an end without exit code is retried":                   {backoff(v1alpha1.Backoff{Limit: new(int64(1))}), 0, pod(initFailed), transition.TaskBackedOff{Task: 10, Reason: "BackingOff", Message: "retry 1 of 1: StartFailed: an init container failed: exit code 3 no such table", Due: at(10), Retries: 1, Restarts: 4}},
+		"a lost attempt spends a restart":                       {nil, 0, pod(ended(exit(1)), disrupted), transition.TaskBackedOff{Task: 10, Reason: "BackingOff", Message: "restart 5 of 10: Disrupted: its Pod was disrupted (drain, preemption or taint)", Due: at(16), Restarts: 5}},
+		"a lost attempt is restarted whatever retryCodes says":  {conditional(1, 3), 0, goneFromCluster, transition.TaskBackedOff{Task: 10, Reason: "BackingOff", Message: "restart 5 of 10: PodDeleted: its Pod is gone", Due: at(16), Restarts: 5}},
+		"ten minutes of running reset the restarts": {backoff(v1alpha1.Backoff{Limit: new(int64(2))}), 0,
 			pod(ended(&engine.Termination{ExitCode: 1, Started: at(-600), Finished: at(0)})), transition.TaskBackedOff{Task: 10, Reason: "BackingOff", Message: "retry 1 of 2: ExitCode: exit code 1", Due: at(10), Retries: 1}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			s := newSnapshot(compile(t, "a", c.spec))
-			s.Pods[live(s, 0, engine.AttemptRunning).PodName] = c.pod
+			s.Pods[addAttempt(s, 0, engine.AttemptRunning).PodName] = c.pod
 			s.Tasks[0].Retries, s.Tasks[0].Restarts = c.retries, 4
 			count(s)
 			got, err := engine.Decide(*s, at(0))
@@ -1174,21 +1174,21 @@ func TestRetry(t *testing.T) {
 				t.Fatalf("transitions %+v", got.Transitions)
 			}
 			if diff := cmp.Diff(c.want, got.Transitions[1]); diff != "" {
-				t.Errorf("what follows for the task (-want +got):\n%s", diff)
+				t.Errorf("transition of the task (-want +got):\n%s", diff)
 			}
 		})
 	}
 }
 
-// TestTimeoutRetries: a timeout is the user's to retry, by the code that the deadline left.
+// TestTimeoutRetries: a timeout spends a retry, and retryCodes applies to the exit code after the kill.
 func TestTimeoutRetries(t *testing.T) {
 	stop := func(s *engine.Snapshot) {
-		a := live(s, 0, engine.AttemptStopping)
+		a := addAttempt(s, 0, engine.AttemptStopping)
 		a.Stop, a.Message = engine.ReasonTimeout, "too long"
 		s.Pods["a-1"] = pod(ended(exit(137)), deletedAt(-5))
 	}
-	play(t, map[string]scene{
-		"retried": {graph: "a", snapshot: stop, spec: func(s *v1alpha1.DAGSpec) {
+	runScenes(t, map[string]scene{
+		"a timeout is retried": {graph: "a", snapshot: stop, spec: func(s *v1alpha1.DAGSpec) {
 			s.Task[0].Backoff = &v1alpha1.Backoff{Limit: new(int64(1))}
 			s.Task[0].Conditional = &v1alpha1.Conditional{Enabled: new(true), RetryCodes: []int64{137}}
 		}, want: engine.Decision{
@@ -1200,7 +1200,7 @@ func TestTimeoutRetries(t *testing.T) {
 			Ended:     []string{"a-1"},
 			RequeueAt: at(10),
 		}},
-		"not retried": {graph: "a", snapshot: stop, want: engine.Decision{
+		"a timeout without retries fails the task": {graph: "a", snapshot: stop, want: engine.Decision{
 			Transitions: transitions{
 				transition.AttemptEnded{Attempt: 100, Phase: "Failed", Reason: "Timeout", Message: "too long", ExitCode: ptr[int32](137), PodUID: "u", Node: "n", StartedAt: at(-60), FinishedAt: at(0)},
 				transition.TaskFailed{Task: 10, Reason: "RetriesSpent", Message: "Timeout: too long", At: at(0)},
@@ -1213,12 +1213,12 @@ func TestTimeoutRetries(t *testing.T) {
 	})
 }
 
-// A timeout runs out when it does, whatever the clock of the node says: never early, and as late as the Pod was seen.
+// TestTimeoutOfSkewedClocks: a timeout counts by the controller's clock from when the container was first seen running.
 func TestTimeoutOfSkewedClocks(t *testing.T) {
 	for _, skew := range []int{-600, -300, 0, 300, 600} {
 		t.Run(fmt.Sprintf("the node's clock is %d seconds ahead", skew), func(t *testing.T) {
 			s := newSnapshot(compile(t, "a", timeout(300)))
-			a := live(s, 0, engine.AttemptPending)
+			a := addAttempt(s, 0, engine.AttemptPending)
 			a.FirstSeen = at(0)
 			count(s)
 			s.Pods["a-1"] = pod(func(p *engine.Pod) { p.Started = at(skew) })
@@ -1227,7 +1227,7 @@ func TestTimeoutOfSkewedClocks(t *testing.T) {
 				t.Fatal(err)
 			}
 			if !next.RequeueAt.Equal(at(301)) || len(next.Delete) > 0 {
-				t.Fatalf("first seen running: wake %v, deletes %v; %+v", next.RequeueAt.Sub(t0), next.Delete, next.Transitions)
+				t.Fatalf("first seen running: requeue after %v, deletes %v; %+v", next.RequeueAt.Sub(t0), next.Delete, next.Transitions)
 			}
 			a.Phase, a.Started, a.Due = engine.AttemptRunning, at(skew), at(301)
 			for second, stops := range map[int]bool{2: false, 300: false, 301: true, 900: true} {
@@ -1243,12 +1243,12 @@ func TestTimeoutOfSkewedClocks(t *testing.T) {
 	}
 }
 
-// TestRestart spends the budget of infrastructure failures.
+// TestRestart: a lost attempt is restarted up to RestartLimit times, and a long run resets the count.
 func TestRestart(t *testing.T) {
-	// lose ends an attempt that ran for so long, on a node whose clock is behind by skew, with its Pod gone.
+	// lose ends an attempt after ran. Its Pod is gone, and the clock of its node is behind by skew.
 	lose := func(restarts int, ran, skew time.Duration) transition.Transition {
 		s := newSnapshot(compile(t, "a", nil))
-		a := live(s, 0, engine.AttemptRunning)
+		a := addAttempt(s, 0, engine.AttemptRunning)
 		a.Started, a.FirstSeen = at(0).Add(-ran-skew), at(0).Add(-ran)
 		s.Pods["a-1"] = goneFromCluster
 		s.Tasks[0].Restarts, s.Tasks[0].Retries = restarts, 0
@@ -1283,10 +1283,10 @@ func TestRestart(t *testing.T) {
 }
 
 func TestChildren(t *testing.T) {
-	play(t, map[string]scene{
-		"the last parent succeeded": {graph: "a b c<a,b", snapshot: func(s *engine.Snapshot) {
-			ends(s, 0, 0)
-			is(s, engine.TaskSucceeded, 1)
+	runScenes(t, map[string]scene{
+		"a child is Ready when its last parent succeeded": {graph: "a b c<a,b", snapshot: func(s *engine.Snapshot) {
+			addExited(s, 0, 0)
+			setPhase(s, engine.TaskSucceeded, 1)
 			s.Tasks[2].Unmet = 1
 		}, want: engine.Decision{
 			Transitions: transitions{
@@ -1300,9 +1300,9 @@ func TestChildren(t *testing.T) {
 			Reap:   []string{"a-1"},
 			Ended:  []string{"a-1"},
 		}},
-		"one parent of two": {graph: "a b c<a,b", snapshot: func(s *engine.Snapshot) {
-			ends(s, 0, 0)
-			is(s, engine.TaskActive, 1)
+		"a child with another parent stays Waiting": {graph: "a b c<a,b", snapshot: func(s *engine.Snapshot) {
+			addExited(s, 0, 0)
+			setPhase(s, engine.TaskActive, 1)
 		}, want: engine.Decision{
 			Transitions: transitions{
 				transition.AttemptEnded{Attempt: 100, Phase: "Succeeded", ExitCode: ptr[int32](0), PodUID: "u", Node: "n", StartedAt: at(-60), FinishedAt: at(0)},
@@ -1312,9 +1312,9 @@ func TestChildren(t *testing.T) {
 			Reap:  []string{"a-1"},
 			Ended: []string{"a-1"},
 		}},
-		"both parents at once": {graph: "a b c<a,b", snapshot: func(s *engine.Snapshot) {
-			ends(s, 0, 0)
-			ends(s, 1, 0)
+		"a child whose two parents succeed together starts": {graph: "a b c<a,b", snapshot: func(s *engine.Snapshot) {
+			addExited(s, 0, 0)
+			addExited(s, 1, 0)
 		}, want: engine.Decision{
 			Transitions: transitions{
 				transition.AttemptEnded{Attempt: 100, Phase: "Succeeded", ExitCode: ptr[int32](0), PodUID: "u", Node: "n", StartedAt: at(-60), FinishedAt: at(0)},
@@ -1329,9 +1329,9 @@ func TestChildren(t *testing.T) {
 			Reap:   []string{"a-1", "b-1"},
 			Ended:  []string{"a-1", "b-1"},
 		}},
-		"one succeeds, one fails, at once": {graph: "a b c<a,b", snapshot: func(s *engine.Snapshot) {
-			ends(s, 0, 0)
-			ends(s, 1, 1)
+		"a child with one failed parent is skipped": {graph: "a b c<a,b", snapshot: func(s *engine.Snapshot) {
+			addExited(s, 0, 0)
+			addExited(s, 1, 1)
 		}, want: engine.Decision{
 			Transitions: transitions{
 				transition.AttemptEnded{Attempt: 100, Phase: "Succeeded", ExitCode: ptr[int32](0), PodUID: "u", Node: "n", StartedAt: at(-60), FinishedAt: at(0)},
@@ -1345,7 +1345,7 @@ func TestChildren(t *testing.T) {
 			Ended:  []string{"a-1", "b-1"},
 			IsLast: true,
 		}},
-		"ready, but no room": {graph: "a b<a c<a", spec: maxParallel(1), snapshot: func(s *engine.Snapshot) { ends(s, 0, 0) },
+		"a child that is Ready waits for a place": {graph: "a b<a c<a", spec: maxParallel(1), snapshot: func(s *engine.Snapshot) { addExited(s, 0, 0) },
 			want: engine.Decision{
 				Transitions: transitions{
 					transition.AttemptEnded{Attempt: 100, Phase: "Succeeded", ExitCode: ptr[int32](0), PodUID: "u", Node: "n", StartedAt: at(-60), FinishedAt: at(0)},
@@ -1360,9 +1360,9 @@ func TestChildren(t *testing.T) {
 				Reap:   []string{"a-1"},
 				Ended:  []string{"a-1"},
 			}},
-		"other branches go on": {graph: "a b c<a d<b", snapshot: func(s *engine.Snapshot) {
-			ends(s, 0, 1)
-			is(s, engine.TaskActive, 1)
+		"other branches continue after a failure": {graph: "a b c<a d<b", snapshot: func(s *engine.Snapshot) {
+			addExited(s, 0, 1)
+			setPhase(s, engine.TaskActive, 1)
 		}, want: engine.Decision{
 			Transitions: transitions{
 				transition.AttemptEnded{Attempt: 100, Phase: "Failed", Reason: "ExitCode", Message: "exit code 1", ExitCode: ptr[int32](1), PodUID: "u", Node: "n", StartedAt: at(-60), FinishedAt: at(0)},
@@ -1372,9 +1372,9 @@ func TestChildren(t *testing.T) {
 			Reap:  []string{"a-1"},
 			Ended: []string{"a-1"},
 		}},
-		"the last one ends the run": {graph: "a b", snapshot: func(s *engine.Snapshot) {
-			ends(s, 0, 0)
-			is(s, engine.TaskSucceeded, 1)
+		"the last task ends the run": {graph: "a b", snapshot: func(s *engine.Snapshot) {
+			addExited(s, 0, 0)
+			setPhase(s, engine.TaskSucceeded, 1)
 		}, want: engine.Decision{
 			Transitions: transitions{
 				transition.AttemptEnded{Attempt: 100, Phase: "Succeeded", ExitCode: ptr[int32](0), PodUID: "u", Node: "n", StartedAt: at(-60), FinishedAt: at(0)},
@@ -1385,9 +1385,9 @@ func TestChildren(t *testing.T) {
 			Ended:  []string{"a-1"},
 			IsLast: true,
 		}},
-		"failures are counted": {graph: "a b c", snapshot: func(s *engine.Snapshot) {
-			ends(s, 0, 0)
-			is(s, engine.TaskFailed, 1, 2)
+		"the message of the run counts the failures": {graph: "a b c", snapshot: func(s *engine.Snapshot) {
+			addExited(s, 0, 0)
+			setPhase(s, engine.TaskFailed, 1, 2)
 			s.Run.Deadline = at(9)
 		}, want: engine.Decision{
 			Transitions: transitions{
@@ -1402,15 +1402,15 @@ func TestChildren(t *testing.T) {
 	})
 }
 
-// TestCascade skips what comes after a failure, as far as the snapshot reaches and then from its Cascade flags.
-func TestCascade(t *testing.T) {
+// TestSkip: the descendants of a failed task are skipped as far as the snapshot reaches, then from ChildrenPending on.
+func TestSkip(t *testing.T) {
 	const chain = "a b<a c<b d<c e<d"
 	only := func(n int, s *engine.Snapshot) {
 		count(s)
 		s.Tasks = s.Tasks[:n]
 	}
-	play(t, map[string]scene{
-		"all of it in one": {graph: chain, snapshot: func(s *engine.Snapshot) { ends(s, 0, 1) },
+	runScenes(t, map[string]scene{
+		"all descendants in the snapshot are skipped": {graph: chain, snapshot: func(s *engine.Snapshot) { addExited(s, 0, 1) },
 			want: engine.Decision{
 				Transitions: transitions{
 					transition.AttemptEnded{Attempt: 100, Phase: "Failed", Reason: "ExitCode", Message: "exit code 1", ExitCode: ptr[int32](1), PodUID: "u", Node: "n", StartedAt: at(-60), FinishedAt: at(0)},
@@ -1425,7 +1425,7 @@ func TestCascade(t *testing.T) {
 				Ended:  []string{"a-1"},
 				IsLast: true,
 			}},
-		"two levels in the snapshot": {graph: chain, snapshot: func(s *engine.Snapshot) { ends(s, 0, 1); only(3, s) },
+		"two of four descendants in the snapshot are skipped": {graph: chain, snapshot: func(s *engine.Snapshot) { addExited(s, 0, 1); only(3, s) },
 			want: engine.Decision{
 				Transitions: transitions{
 					transition.AttemptEnded{Attempt: 100, Phase: "Failed", Reason: "ExitCode", Message: "exit code 1", ExitCode: ptr[int32](1), PodUID: "u", Node: "n", StartedAt: at(-60), FinishedAt: at(0)},
@@ -1437,7 +1437,7 @@ func TestCascade(t *testing.T) {
 				Ended:   []string{"a-1"},
 				Requeue: true,
 			}},
-		"none": {graph: chain, snapshot: func(s *engine.Snapshot) { ends(s, 0, 1); only(1, s) },
+		"a failed task without its children has ChildrenPending": {graph: chain, snapshot: func(s *engine.Snapshot) { addExited(s, 0, 1); only(1, s) },
 			want: engine.Decision{
 				Transitions: transitions{
 					transition.AttemptEnded{Attempt: 100, Phase: "Failed", Reason: "ExitCode", Message: "exit code 1", ExitCode: ptr[int32](1), PodUID: "u", Node: "n", StartedAt: at(-60), FinishedAt: at(0)},
@@ -1447,9 +1447,9 @@ func TestCascade(t *testing.T) {
 				Ended:   []string{"a-1"},
 				Requeue: true,
 			}},
-		"goes on from a flag": {graph: chain, snapshot: func(s *engine.Snapshot) {
-			is(s, engine.TaskFailed, 0)
-			is(s, engine.TaskSkipped, 1)
+		"skipping continues from ChildrenPending": {graph: chain, snapshot: func(s *engine.Snapshot) {
+			setPhase(s, engine.TaskFailed, 0)
+			setPhase(s, engine.TaskSkipped, 1)
 			s.Tasks[1].ChildrenPending = true
 			count(s)
 			s.Tasks = s.Tasks[1:3]
@@ -1460,8 +1460,8 @@ func TestCascade(t *testing.T) {
 			},
 			Requeue: true,
 		}},
-		"goes on from a failed task, and ends the run": {graph: "a b<a", snapshot: func(s *engine.Snapshot) {
-			is(s, engine.TaskFailed, 0)
+		"skipping continues from a failed task and ends the run": {graph: "a b<a", snapshot: func(s *engine.Snapshot) {
+			setPhase(s, engine.TaskFailed, 0)
 			s.Tasks[0].ChildrenPending = true
 		}, want: engine.Decision{
 			Transitions: transitions{
@@ -1471,9 +1471,9 @@ func TestCascade(t *testing.T) {
 			},
 			IsLast: true,
 		}},
-		"its children knew: again, there may be more flags": {graph: "a b<a c", snapshot: func(s *engine.Snapshot) {
-			is(s, engine.TaskFailed, 0)
-			is(s, engine.TaskSkipped, 1)
+		"ChildrenPending without Waiting children is cleared": {graph: "a b<a c", snapshot: func(s *engine.Snapshot) {
+			setPhase(s, engine.TaskFailed, 0)
+			setPhase(s, engine.TaskSkipped, 1)
 			s.Tasks[0].ChildrenPending = true
 		}, want: engine.Decision{
 			Transitions: transitions{
@@ -1481,7 +1481,7 @@ func TestCascade(t *testing.T) {
 			},
 			Requeue: true,
 		}},
-		"a diamond is skipped once": {graph: "a b<a c<a d<b,c", snapshot: func(s *engine.Snapshot) { ends(s, 0, 1) },
+		"a diamond is skipped once": {graph: "a b<a c<a d<b,c", snapshot: func(s *engine.Snapshot) { addExited(s, 0, 1) },
 			want: engine.Decision{
 				Transitions: transitions{
 					transition.AttemptEnded{Attempt: 100, Phase: "Failed", Reason: "ExitCode", Message: "exit code 1", ExitCode: ptr[int32](1), PodUID: "u", Node: "n", StartedAt: at(-60), FinishedAt: at(0)},
@@ -1498,18 +1498,18 @@ func TestCascade(t *testing.T) {
 	})
 }
 
-// TestSnapshotFaults: a snapshot that contradicts itself is an error, never a guess.
+// TestSnapshotFaults: a snapshot that contradicts itself is an error.
 func TestSnapshotFaults(t *testing.T) {
 	cases := map[string]struct {
 		graph    string
 		snapshot func(*engine.Snapshot)
 		want     string
 	}{
-		"an attempt without its task":     {"a", func(s *engine.Snapshot) { live(s, 0, engine.AttemptRunning); s.Tasks = nil }, "lacks its task"},
-		"a child of one that succeeded":   {"a b<a", func(s *engine.Snapshot) { ends(s, 0, 0); s.Tasks = s.Tasks[:1] }, "lacks the task at position 1"},
-		"more parents than it waits for":  {"a b c<a,b", func(s *engine.Snapshot) { ends(s, 0, 0); ends(s, 1, 0); s.Tasks[2].Unmet = 1 }, "waits for 1 parents, 2 succeeded"},
-		"an attempt twice":                {"a", func(s *engine.Snapshot) { ends(s, 0, 0); s.Attempts = append(s.Attempts, s.Attempts[0]) }, "which is Succeeded"},
-		"a live attempt of an ended task": {"a", func(s *engine.Snapshot) { ends(s, 0, 0); is(s, engine.TaskFailed, 0) }, "which is Failed"},
+		"an attempt without its task":            {"a", func(s *engine.Snapshot) { addAttempt(s, 0, engine.AttemptRunning); s.Tasks = nil }, "lacks its task"},
+		"a succeeded task without its child":     {"a b<a", func(s *engine.Snapshot) { addExited(s, 0, 0); s.Tasks = s.Tasks[:1] }, "lacks the task at position 1"},
+		"more succeeded parents than unmet ones": {"a b c<a,b", func(s *engine.Snapshot) { addExited(s, 0, 0); addExited(s, 1, 0); s.Tasks[2].Unmet = 1 }, "waits for 1 parents, 2 succeeded"},
+		"an attempt twice":                       {"a", func(s *engine.Snapshot) { addExited(s, 0, 0); s.Attempts = append(s.Attempts, s.Attempts[0]) }, "which is Succeeded"},
+		"a live attempt of an ended task":        {"a", func(s *engine.Snapshot) { addExited(s, 0, 0); setPhase(s, engine.TaskFailed, 0) }, "which is Failed"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -10,7 +10,7 @@ import (
 	"kontroler/controller/engine"
 )
 
-// gathered is what one sync knows.
+// gathered is the input of one sync.
 type gathered struct {
 	snapshot  engine.Snapshot
 	strangers []string
@@ -18,7 +18,7 @@ type gathered struct {
 	more      bool
 }
 
-// gather makes the snapshot of a sync, no larger than the limits allow.
+// gather makes the snapshot of a sync within the limits.
 func (w *world) gather(c change) (*gathered, error) {
 	g := &gathered{snapshot: engine.Snapshot{
 		Graph: w.graph, Run: w.rows.run, Pods: map[string]*engine.Pod{}, Refusals: c.refusals, CancelRequested: w.cancel, DagRunDeleted: w.deleted,
@@ -49,7 +49,7 @@ func (w *world) gather(c change) (*gathered, error) {
 
 func podName(task string, _, number int) string { return fmt.Sprintf("%s-%d", task, number) }
 
-// gatherAttempts takes the live attempts that changed or are due, and those that have no Pod yet.
+// gatherAttempts adds the live attempts that changed, are due, or have no Pod yet.
 func (w *world) gatherAttempts(g *gathered, c change) {
 	due, decided := 0, 0
 	byDue := ordered(w.rows.live)
@@ -87,7 +87,7 @@ func (w *world) gatherAttempts(g *gathered, c change) {
 		}
 	}
 	for name := range c.pods {
-		if a := w.rows.byName[name]; a == nil || a.over {
+		if a := w.rows.byName[name]; a == nil || a.hasEnded {
 			g.strangers = append(g.strangers, name)
 		}
 	}
@@ -95,7 +95,7 @@ func (w *world) gatherAttempts(g *gathered, c change) {
 	g.snapshot.MaxStarts = max(0, w.limits.starts-decided)
 }
 
-// gatherTasks takes Ready tasks that are due, longest due first, and those whose failure has not reached all children.
+// gatherTasks adds Ready tasks that are due, longest due first, and tasks with ChildrenPending.
 func (w *world) gatherTasks(g *gathered, add func(int)) {
 	var ready []*taskRow
 	cascade := 0
@@ -116,7 +116,7 @@ func (w *world) gatherTasks(g *gathered, add func(int)) {
 	}
 }
 
-// askPod finds an attempt's Pod in the cache, or reads it live where the cache cannot be believed.
+// askPod adds the facts about an attempt's Pod, from the cache or, if the cache may be stale, from a live read.
 func (w *world) askPod(g *gathered, c change, a engine.Attempt) error {
 	cached, ok := w.cache[a.PodName]
 	var facts engine.Pod
@@ -141,7 +141,7 @@ func (w *world) askPod(g *gathered, c change, a engine.Attempt) error {
 	return nil
 }
 
-// commit writes, and compares what is then written with what it must mean.
+// commit applies the transitions and checks the ends of attempts against the cluster.
 func (w *world) commit(c *changes, g *gathered) error {
 	live, slots := len(w.rows.live), w.slots()
 	if err := c.commit(); err != nil {
@@ -149,10 +149,10 @@ func (w *world) commit(c *changes, g *gathered) error {
 	}
 	for _, a := range c.ended {
 		a.inStop, a.endedAt = w.rows.run.Stop != "", w.now
-		if err := w.truth(a); err != nil {
+		if err := w.checkEnd(a); err != nil {
 			return fmt.Errorf("attempt %s ended as %s %s: %w", a.PodName, a.end.Phase, a.end.Reason, err)
 		}
-		if err := w.replay(w.rows.tasks[a.Task]); err != nil {
+		if err := w.checkTask(w.rows.tasks[a.Task]); err != nil {
 			return err
 		}
 	}
@@ -165,8 +165,8 @@ func (w *world) commit(c *changes, g *gathered) error {
 	return nil
 }
 
-// truth compares the end of an attempt with what became of its container.
-func (w *world) truth(a *attemptRow) error {
+// checkEnd compares the end of an attempt with how its container really ended.
+func (w *world) checkEnd(a *attemptRow) error {
 	p, e := w.all[a.PodUID], a.end
 	switch a.stopBefore {
 	case "":
@@ -215,8 +215,8 @@ func (w *world) truth(a *attemptRow) error {
 	return nil
 }
 
-// replay says from the ends of a task's attempts alone what the task must be, and compares.
-func (w *world) replay(t *taskRow) error {
+// checkTask computes the state of a task from the ends of its attempts, and compares.
+func (w *world) checkTask(t *taskRow) error {
 	want := engine.Task{ID: t.ID, Position: t.Position, Phase: engine.TaskReady, Attempts: len(t.attempts), ChildrenPending: t.ChildrenPending}
 	spec := w.graph.Task(t.Position)
 	limit := 0
@@ -224,7 +224,7 @@ func (w *world) replay(t *taskRow) error {
 		limit = int(*spec.Backoff.Limit)
 	}
 	for i, a := range t.attempts {
-		if want.Phase != engine.TaskReady || a.Number != i+1 || !a.over && i+1 < len(t.attempts) {
+		if want.Phase != engine.TaskReady || a.Number != i+1 || !a.hasEnded && i+1 < len(t.attempts) {
 			return fmt.Errorf("task %d is %s and has attempt %d after it", t.Position, want.Phase, a.Number)
 		}
 		want.Due = time.Time{}
@@ -240,7 +240,7 @@ func (w *world) replay(t *taskRow) error {
 		}
 		retryable := spec.Conditional == nil || !*spec.Conditional.Enabled || a.end.ExitCode != nil && slices.Contains(spec.Conditional.RetryCodes, int64(*a.end.ExitCode))
 		switch {
-		case !a.over:
+		case !a.hasEnded:
 			want.Phase = engine.TaskActive
 		case a.end.Phase == engine.AttemptSucceeded:
 			want.Phase = engine.TaskSucceeded
@@ -269,8 +269,8 @@ func (w *world) replay(t *taskRow) error {
 	return nil
 }
 
-// mayCreate holds what must be true of every create that is sent.
-func (w *world) mayCreate(c engine.Create) {
+// checkCreate checks the invariants of a create.
+func (w *world) checkCreate(c engine.Create) {
 	row := w.rows.byName[c.PodName]
 	switch {
 	case row == nil:
@@ -284,9 +284,9 @@ func (w *world) mayCreate(c engine.Create) {
 	}
 }
 
-// containerStarts holds what must be true when a container starts.
-func (w *world) containerStarts(p *simPod) {
-	if row := w.rows.byName[p.name]; row == nil || row.over {
+// checkStart checks the invariants of a start of a container.
+func (w *world) checkStart(p *simPod) {
+	if row := w.rows.byName[p.name]; row == nil || row.hasEnded {
 		w.fail("the container of %s starts without a live attempt", p.name)
 	}
 	for _, parent := range w.graph.Parents(p.task) {
@@ -301,45 +301,45 @@ func (w *world) containerStarts(p *simPod) {
 	}
 }
 
-// forgotten fails the test if something is due of which nobody will be reminded.
-func (w *world) forgotten(g *gathered) {
-	reminded := func(at time.Time) bool {
+// checkReminders fails the test if something is due and no sync is scheduled for it.
+func (w *world) checkReminders(g *gathered) {
+	isScheduled := func(at time.Time) bool {
 		return !w.wakeAt.IsZero() && !w.wakeAt.After(later(at, w.now.Add(time.Second)))
 	}
 	for _, a := range ordered(w.rows.live) {
 		if a.Phase == engine.AttemptDecided && w.created[a.PodName] != "" {
 			continue // the watch will show its Pod
 		}
-		if !a.Due.IsZero() && !reminded(a.Due) {
-			w.fail("attempt %s (%s) is due at %v, forgotten", a.PodName, a.Phase, a.Due.Sub(t0))
+		if !a.Due.IsZero() && !isScheduled(a.Due) {
+			w.fail("attempt %s (%s) is due at %v, and no sync is scheduled", a.PodName, a.Phase, a.Due.Sub(t0))
 		}
-		if a.Phase == engine.AttemptDecided && w.pods[a.PodName] == nil && a.PodUID == "" && w.wakeAt.IsZero() && w.watched() == 0 {
-			w.fail("attempt %s has no Pod, forgotten", a.PodName)
+		if a.Phase == engine.AttemptDecided && w.pods[a.PodName] == nil && a.PodUID == "" && w.wakeAt.IsZero() && w.pendingEvents() == 0 {
+			w.fail("attempt %s has no Pod, and no sync is scheduled", a.PodName)
 		}
 	}
 	for _, t := range w.rows.tasks {
 		switch {
 		case t.ChildrenPending && w.rows.run.Stop == "":
-			w.fail("task %d cascades, forgotten", t.Position)
+			w.fail("children of task %d are pending, and no sync is scheduled", t.Position)
 		case t.Phase != engine.TaskReady:
 		case t.Due.After(w.now):
-			if !reminded(t.Due) {
-				w.fail("task %d is due at %v, forgotten", t.Position, t.Due.Sub(t0))
+			if !isScheduled(t.Due) {
+				w.fail("task %d is due at %v, and no sync is scheduled", t.Position, t.Due.Sub(t0))
 			}
 		case w.rows.run.Hold == "" && g.snapshot.MaxStarts > 0:
-			w.fail("task %d is ready and nothing holds it, forgotten", t.Position)
+			w.fail("task %d is Ready and not held, and no sync is scheduled", t.Position)
 		}
 	}
-	if r := w.rows.run; r.Stop == "" && !r.Deadline.IsZero() && !reminded(r.Deadline) {
-		w.fail("the deadline is forgotten")
+	if r := w.rows.run; r.Stop == "" && !r.Deadline.IsZero() && !isScheduled(r.Deadline) {
+		w.fail("no sync is scheduled for the deadline")
 	}
 }
 
-// watched counts what may still wake the controller from outside.
-func (w *world) watched() int { return len(w.agenda) }
+// pendingEvents counts the events that may still cause a sync.
+func (w *world) pendingEvents() int { return len(w.agenda) }
 
-// final says from the outcomes of tasks alone what every task and the run must be, and compares.
-func (w *world) final() error {
+// checkFinal computes the final state of the run and of each task from the outcomes of the tasks, and compares.
+func (w *world) checkFinal() error {
 	var n struct{ failed, cancelled int }
 	want := map[int32]string{}
 	run := w.rows.run
@@ -370,7 +370,7 @@ func (w *world) final() error {
 		case engine.TaskCancelled:
 			n.cancelled++
 		}
-		if err := w.replay(t); err != nil && len(t.attempts) > 0 {
+		if err := w.checkTask(t); err != nil && len(t.attempts) > 0 {
 			return err
 		}
 	}

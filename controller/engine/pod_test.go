@@ -16,10 +16,10 @@ var t0 = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 func at(seconds int) time.Time { return t0.Add(time.Duration(seconds) * time.Second) }
 
-// seen is a running attempt whose Pod was seen.
+// seen is a running attempt whose Pod the controller has seen.
 var seen = engine.Attempt{ID: 1, Number: 1, Phase: engine.AttemptRunning, PodName: "p", PodUID: "u", Started: at(-60)}
 
-// exit is a container that ended at second 0.
+// exit returns the termination of a container at second 0.
 func exit(code int32) *engine.Termination {
 	reason := "Error"
 	if code == 0 {
@@ -34,14 +34,14 @@ func exitBecause(code int32, reason, message string) *engine.Termination {
 	return t
 }
 
-// stoppedBy is an attempt whose stop is committed.
+// stoppedBy returns an attempt whose stop is committed.
 func stoppedBy(stop string) engine.Attempt {
 	a := seen
 	a.Phase, a.Stop, a.Message = engine.AttemptStopping, stop, "the message of the stop"
 	return a
 }
 
-// pod is a Pod on a node; the changes say what else.
+// pod returns the facts of a running Pod with changes.
 func pod(changes ...func(*engine.Pod)) *engine.Pod {
 	p := &engine.Pod{UID: "u", Node: "n", Phase: "Running", Started: at(-60)}
 	for _, change := range changes {
@@ -59,7 +59,7 @@ func ended(t *engine.Termination) func(*engine.Pod) {
 	}
 }
 
-// deletedAt is a deletion asked for at that second, with a grace of 30 s.
+// deletedAt deletes the Pod at a second, with a grace period of 30 s.
 func deletedAt(asked int) func(*engine.Pod) {
 	return func(p *engine.Pod) { p.DeletionAsked, p.Deletion = at(asked), at(asked+30) }
 }
@@ -70,7 +70,7 @@ func podFailed(reason string) func(*engine.Pod) {
 	return func(p *engine.Pod) { p.Phase, p.Reason = "Failed", reason }
 }
 
-func reason(reason string) func(*engine.Pod) { return func(p *engine.Pod) { p.Reason = reason } }
+func withReason(reason string) func(*engine.Pod) { return func(p *engine.Pod) { p.Reason = reason } }
 
 func neverStarted(p *engine.Pod) { p.Started, p.Phase = time.Time{}, "Pending" }
 
@@ -82,27 +82,27 @@ func initFailed(p *engine.Pod) {
 	p.Started, p.InitFailed, p.Phase = time.Time{}, &engine.Termination{ExitCode: 3, Message: "no such table"}, "Failed"
 }
 
-func says(message string) func(*engine.Pod) { return func(p *engine.Pod) { p.Message = message } }
+func withMessage(message string) func(*engine.Pod) { return func(p *engine.Pod) { p.Message = message } }
 
 var goneFromCluster = &engine.Pod{Gone: true}
 
-// TestFindEnd walks down the precedence: each rule alone, and against those after it. want is "phase reason code"; "live"
-// is an attempt that has not ended.
+// TestFindEnd checks each rule alone and against the rules after it. The names begin with the numbers of the rules. want is
+// "phase reason code", or "live" for an attempt that has not ended.
 func TestFindEnd(t *testing.T) {
 	decided := engine.Attempt{ID: 1, Number: 1, Phase: engine.AttemptDecided, PodName: "p"}
-	stoppedUnborn := decided
-	stoppedUnborn.Phase, stoppedUnborn.Stop = engine.AttemptStopping, engine.ReasonUserCancelled
+	stoppedWithoutPod := decided
+	stoppedWithoutPod.Phase, stoppedWithoutPod.Stop = engine.AttemptStopping, engine.ReasonUserCancelled
 	cases := map[string]struct {
 		attempt engine.Attempt
 		pod     *engine.Pod
 		now     int
 		want    string
 	}{
-		"no fact":                                 {seen, nil, 0, "live"},
-		"no fact of one being stopped":            {stoppedBy(engine.ReasonTimeout), nil, 0, "live"},
+		"a Pod without facts":                                 {seen, nil, 0, "live"},
+		"a stopping attempt without facts":            {stoppedBy(engine.ReasonTimeout), nil, 0, "live"},
 		"pending":                                 {seen, pod(neverStarted), 0, "live"},
 		"running":                                 {seen, pod(), 0, "live"},
-		"running, asked to go":                    {seen, pod(deletedAt(-5)), 0, "live"},
+		"running, being deleted":                    {seen, pod(deletedAt(-5)), 0, "live"},
 		"running, disrupted":                      {seen, pod(disrupted), 0, "live"},
 		"scheduled, deleted, has not started":     {seen, pod(neverStarted, deletedAt(-5)), 0, "live"},
 		"being stopped, still running":            {stoppedBy(engine.ReasonUserCancelled), pod(deletedAt(-5)), 0, "live"},
@@ -116,7 +116,7 @@ func TestFindEnd(t *testing.T) {
 		"1 user cancelled":                 {stoppedBy(engine.ReasonUserCancelled), pod(ended(exit(143)), deletedAt(-5)), 0, "Cancelled UserCancelled 143"},
 		"1 deleted":                        {stoppedBy(engine.ReasonDeleted), goneFromCluster, 0, "Cancelled Deleted"},
 		"1 run deadline":                   {stoppedBy(engine.ReasonDeadlineExceeded), goneFromCluster, 0, "Cancelled DeadlineExceeded"},
-		"1 before it had a Pod":            {stoppedUnborn, goneFromCluster, 0, "Cancelled UserCancelled"},
+		"1 stopped before it had a Pod":            {stoppedWithoutPod, goneFromCluster, 0, "Cancelled UserCancelled"},
 		"1 over 2: timeout, then exit 0":   {stoppedBy(engine.ReasonTimeout), pod(ended(exit(0))), 0, "Failed Timeout 0"},
 		"1 over 2: cancelled, then exit 0": {stoppedBy(engine.ReasonUserCancelled), pod(ended(exit(0))), 0, "Cancelled UserCancelled 0"},
 		"1 over 3: timeout, disrupted":     {stoppedBy(engine.ReasonTimeout), pod(ended(exit(137)), disrupted), 0, "Failed Timeout 137"},
@@ -127,20 +127,20 @@ func TestFindEnd(t *testing.T) {
 		"1 over 6: start failed, gone":      {stoppedBy(engine.ReasonStartFailed), goneFromCluster, 0, "Failed StartFailed"},
 
 		"2 exit 0":                                     {seen, pod(ended(exit(0))), 0, "Succeeded 0"},
-		"2 while a sidecar goes on":                    {seen, pod(func(p *engine.Pod) { p.Terminated = exit(0) }), 0, "Succeeded 0"},
+		"2 exit 0 beside a running sidecar":                    {seen, pod(func(p *engine.Pod) { p.Terminated = exit(0) }), 0, "Succeeded 0"},
 		"2 over 3: deletion asked before":              {seen, pod(ended(exit(0)), deletedAt(-20)), 0, "Succeeded 0"},
 		"2 over 3: disrupted":                          {seen, pod(ended(exit(0)), disrupted), 0, "Succeeded 0"},
-		"2 over 3: evicted":                            {seen, pod(ended(exit(0)), disrupted, reason("Evicted")), 0, "Succeeded 0"},
+		"2 over 3: evicted":                            {seen, pod(ended(exit(0)), disrupted, withReason("Evicted")), 0, "Succeeded 0"},
 		"2 over 3: node lost after":                    {seen, pod(ended(exit(0)), deletedAt(0), onLostNode), 90, "Succeeded 0"},
-		"2 over 4: storage limit":                      {seen, pod(ended(exit(0)), reason("Evicted")), 0, "Succeeded 0"},
+		"2 over 4: storage limit":                      {seen, pod(ended(exit(0)), withReason("Evicted")), 0, "Succeeded 0"},
 		"2 over 5: Pod failed, the task did not":       {seen, pod(ended(exit(0)), podFailed("DeadlineExceeded")), 0, "Succeeded 0"},
-		"2 unseen until its end":                       {decided, pod(ended(exit(0))), 0, "Succeeded 0"},
+		"2 exit 0, first seen at its end":                       {decided, pod(ended(exit(0))), 0, "Succeeded 0"},
 		"3 disrupted":                                  {seen, pod(ended(exit(143)), disrupted), 0, "Lost Disrupted 143"},
-		"3 evicted by its node":                        {seen, pod(ended(exit(137)), disrupted, reason("Evicted")), 0, "Lost Evicted 137"},
+		"3 evicted by its node":                        {seen, pod(ended(exit(137)), disrupted, withReason("Evicted")), 0, "Lost Evicted 137"},
 		"3 evicted before it ran":                      {seen, pod(neverStarted, disrupted, podFailed("Evicted")), 0, "Lost Evicted"},
 		"3 deleted before it ended":                    {seen, pod(ended(exit(143)), deletedAt(-30)), 0, "Lost PodDeleted 143"},
 		"3 deleted in the second it ended":             {seen, pod(ended(exit(1)), deletedAt(0)), 0, "Lost PodDeleted 1"},
-		"3 deleted a second later: its code":           {seen, pod(ended(exit(1)), deletedAt(1)), 0, "Failed ExitCode 1"},
+		"3 deleted a second after its end":           {seen, pod(ended(exit(1)), deletedAt(1)), 0, "Failed ExitCode 1"},
 		"3 deleted, end unknown":                       {seen, pod(ended(&engine.Termination{ExitCode: 137}), deletedAt(1)), 5, "Lost PodDeleted 137"},
 		"3 deleted before it was scheduled":            {seen, pod(unscheduled, deletedAt(0)), 0, "Lost PodDeleted"},
 		"3 deleted before it was scheduled, unseen":    {decided, pod(unscheduled, deletedAt(0)), 0, "Lost PodDeleted"},
@@ -152,7 +152,7 @@ func TestFindEnd(t *testing.T) {
 		"3 node lost, never started":                   {seen, pod(neverStarted, deletedAt(0), onLostNode), 90, "Lost NodeLost"},
 		"3 node lost, disrupted":                       {seen, pod(disrupted, deletedAt(0), onLostNode), 90, "Lost NodeLost"},
 		"3 over 4: disrupted, out of memory":           {seen, pod(ended(exitBecause(137, "OOMKilled", "")), disrupted), 0, "Lost Disrupted 137"},
-		"3 over 4: deleted, Pod deadline":              {seen, pod(ended(exit(137)), reason("DeadlineExceeded"), deletedAt(-1)), 0, "Lost PodDeleted 137"},
+		"3 over 4: deleted, Pod deadline":              {seen, pod(ended(exit(137)), withReason("DeadlineExceeded"), deletedAt(-1)), 0, "Lost PodDeleted 137"},
 		"3 over 5: disrupted, refused":                 {seen, pod(neverStarted, podFailed("NodeAffinity"), disrupted), 0, "Lost Disrupted"},
 		"3 over 5: deleted, init container failed":     {seen, pod(initFailed, deletedAt(-1)), 0, "Lost PodDeleted"},
 
@@ -161,26 +161,26 @@ func TestFindEnd(t *testing.T) {
 		"4 out of memory, deleted later":     {seen, pod(ended(exitBecause(137, "OOMKilled", "")), deletedAt(1)), 0, "Failed OOMKilled 137"},
 		"4 storage limit":                    {seen, pod(ended(exit(137)), podFailed("Evicted")), 0, "Failed StorageLimit 137"},
 		"4 storage limit, end unknown":       {seen, pod(podFailed("Evicted")), 0, "Failed StorageLimit"},
-		"4 storage limit, in init container": {seen, pod(initFailed, reason("Evicted")), 0, "Failed StorageLimit"},
-		"4 Pod deadline, terminated":         {seen, pod(ended(exit(137)), reason("DeadlineExceeded")), 0, "Failed Timeout 137"},
+		"4 storage limit, in init container": {seen, pod(initFailed, withReason("Evicted")), 0, "Failed StorageLimit"},
+		"4 Pod deadline, terminated":         {seen, pod(ended(exit(137)), withReason("DeadlineExceeded")), 0, "Failed Timeout 137"},
 		"4 command not found":                {seen, pod(ended(exitBecause(128, "StartError", "exec: no such file"))), 0, "Failed StartFailed 128"},
 		"4 not run":                          {seen, pod(ended(exitBecause(127, "ContainerCannotRun", "no such file"))), 0, "Failed StartFailed 127"},
-		"4 node lost track of it": {seen, pod(ended(&engine.Termination{ExitCode: 137, Reason: "ContainerStatusUnknown"})), 0,
+		"4 kubelet lost track of the container": {seen, pod(ended(&engine.Termination{ExitCode: 137, Reason: "ContainerStatusUnknown"})), 0,
 			"Lost NodeLost"},
-		"4 runtime lost it, as at a reboot": {seen, pod(ended(exitBecause(255, "Unknown", ""))), 0, "Lost NodeLost"},
+		"4 runtime lost the container, as after a reboot": {seen, pod(ended(exitBecause(255, "Unknown", ""))), 0, "Lost NodeLost"},
 		"4 exit 255 of its own":             {seen, pod(ended(exit(255))), 0, "Failed ExitCode 255"},
 		"4 over 5: init container failed once": {seen, pod(ended(exit(1)), func(p *engine.Pod) {
 			p.InitFailed = &engine.Termination{ExitCode: 3}
 		}), 0, "Failed ExitCode 1"},
-		"4 while the Pod is not over": {seen, pod(func(p *engine.Pod) { p.Terminated = exit(1) }), 0, "Failed ExitCode 1"},
+		"4 exit 1 beside a running sidecar": {seen, pod(func(p *engine.Pod) { p.Terminated = exit(1) }), 0, "Failed ExitCode 1"},
 
 		"5 Pod deadline":                          {seen, pod(neverStarted, podFailed("DeadlineExceeded")), 0, "Failed Timeout"},
-		"5 Pod deadline over init container":      {seen, pod(initFailed, reason("DeadlineExceeded")), 0, "Failed Timeout"},
+		"5 Pod deadline over init container":      {seen, pod(initFailed, withReason("DeadlineExceeded")), 0, "Failed Timeout"},
 		"5 init container failed":                 {seen, pod(initFailed), 0, "Failed StartFailed"},
 		"5 refused by a kubelet":                  {seen, pod(neverStarted, podFailed("OutOfcpu")), 0, "Lost Refused"},
 		"5 refused by a kubelet under pressure":   {seen, pod(neverStarted, podFailed("Evicted")), 0, "Lost Refused"},
-		"5 refused, unseen until then":            {decided, pod(neverStarted, podFailed("NodeAffinity")), 0, "Lost Refused"},
-		"5 succeeded without the task's own end":  {seen, pod(neverStarted, func(p *engine.Pod) { p.Phase = "Succeeded" }), 0, "Lost Refused"},
+		"5 refused, first seen at its end":            {decided, pod(neverStarted, podFailed("NodeAffinity")), 0, "Lost Refused"},
+		"5 Pod succeeded without a termination of the task":  {seen, pod(neverStarted, func(p *engine.Pod) { p.Phase = "Succeeded" }), 0, "Lost Refused"},
 		"6 gone":                                  {seen, goneFromCluster, 0, "Lost PodDeleted"},
 		"6 another Pod has its name":              {seen, &engine.Pod{UID: "other", Node: "n", Phase: "Running"}, 0, "Lost PodDeleted"},
 		"6 another Pod of its name has succeeded": {seen, &engine.Pod{UID: "other", Phase: "Succeeded", Terminated: exit(0)}, 0, "Lost PodDeleted"},
@@ -209,28 +209,28 @@ func TestFindEndDetails(t *testing.T) {
 		now     int
 		want    engine.End
 	}{
-		"times are the container's": {seen, pod(ended(exit(0))), 100,
+		"start and end come from the container": {seen, pod(ended(exit(0))), 100,
 			engine.End{Phase: "Succeeded", ExitCode: &zero, Started: at(-60), Finished: at(0)}},
-		"the container's last words": {seen, pod(ended(exitBecause(7, "Error", "disk not found"))), 100,
+		"the message of the container follows the exit code": {seen, pod(ended(exitBecause(7, "Error", "disk not found"))), 100,
 			engine.End{Phase: "Failed", Reason: "ExitCode", Message: "exit code 7: disk not found", ExitCode: &seven, Started: at(-60), Finished: at(0)}},
-		"gone: the end is now, the start not known": {seen, goneFromCluster, 100,
+		"an attempt whose Pod is gone ends now, without a start": {seen, goneFromCluster, 100,
 			engine.End{Phase: "Lost", Reason: "PodDeleted", Message: "its Pod is gone", Finished: at(100)}},
-		"no time of an end: now, and the Pod's start": {seen, pod(podFailed("Evicted"), says("used 2Gi")), 100,
+		"an attempt without a termination ends now and starts with its Pod": {seen, pod(podFailed("Evicted"), withMessage("used 2Gi")), 100,
 			engine.End{Phase: "Failed", Reason: "StorageLimit", Message: "used 2Gi", Started: at(-60), Finished: at(100)}},
-		"a lost node may still run it": {seen, pod(deletedAt(0), onLostNode), 100,
+		"the message warns that a lost node may still run the container": {seen, pod(deletedAt(0), onLostNode), 100,
 			engine.End{Phase: "Lost", Reason: "NodeLost", Message: `node "n" is lost; the container may still run there`, Started: at(-60), Finished: at(100)}},
-		"a lost node may still run what is stopped": {stoppedBy(engine.ReasonTimeout), pod(deletedAt(0), onLostNode), 100,
+		"the message warns also if the attempt was being stopped": {stoppedBy(engine.ReasonTimeout), pod(deletedAt(0), onLostNode), 100,
 			engine.End{Phase: "Failed", Reason: "Timeout", Message: "the message of the stop; the container may still run there", Started: at(-60), Finished: at(100)}},
-		"init container": {seen, pod(initFailed), 100,
+		"a failed init container is named by its message": {seen, pod(initFailed), 100,
 			engine.End{Phase: "Failed", Reason: "StartFailed", Message: "an init container failed: exit code 3 no such table", Finished: at(100)}},
-		"refused": {seen, pod(neverStarted, podFailed("OutOfcpu"), says("node has too little cpu")), 100,
+		"a refusal has the message of the kubelet": {seen, pod(neverStarted, podFailed("OutOfcpu"), withMessage("node has too little cpu")), 100,
 			engine.End{Phase: "Lost", Reason: "Refused", Message: "node has too little cpu", Finished: at(100)}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			got, over := engine.FindEnd(c.attempt, c.pod, at(c.now))
-			if !over {
-				t.Fatal("it has not ended")
+			got, hasEnded := engine.FindEnd(c.attempt, c.pod, at(c.now))
+			if !hasEnded {
+				t.Fatal("the attempt has not ended")
 			}
 			if diff := cmp.Diff(c.want, got); diff != "" {
 				t.Errorf("-want +got\n%s", diff)
@@ -239,7 +239,7 @@ func TestFindEndDetails(t *testing.T) {
 	}
 }
 
-// code is an exit code as text; empty: there is none.
+// code returns an exit code as text, or an empty string if there is none.
 func code(c *int32) string {
 	if c == nil {
 		return ""

@@ -15,7 +15,7 @@ import (
 	"kontroler/controller/engine"
 )
 
-// shapes of graphs of n tasks: the parents of each, which come before it.
+// shapes returns the parents of a task in a graph of n tasks. Parents come before their children.
 var shapes = map[string]func(rng *rand.Rand, n, i int) []int{
 	"chain": func(_ *rand.Rand, _, i int) []int {
 		if i == 0 {
@@ -55,14 +55,14 @@ var shapes = map[string]func(rng *rand.Rand, n, i int) []int{
 		if from < 0 {
 			return nil
 		}
-		return some(rng, from, from+width, 1+rng.IntN(3))
+		return pick(rng, from, from+width, 1+rng.IntN(3))
 	},
-	"random": func(rng *rand.Rand, _, i int) []int { return some(rng, 0, i, rng.IntN(4)) },
-	"near":   func(rng *rand.Rand, _, i int) []int { return some(rng, max(0, i-5), i, rng.IntN(3)) },
+	"random": func(rng *rand.Rand, _, i int) []int { return pick(rng, 0, i, rng.IntN(4)) },
+	"near":   func(rng *rand.Rand, _, i int) []int { return pick(rng, max(0, i-5), i, rng.IntN(3)) },
 }
 
-// some picks up to k different numbers in [from, to).
-func some(rng *rand.Rand, from, to, k int) []int {
+// pick returns up to k different numbers in [from, to).
+func pick(rng *rand.Rand, from, to, k int) []int {
 	picked := map[int]bool{}
 	var all []int
 	for range k {
@@ -77,7 +77,7 @@ func some(rng *rand.Rand, from, to, k int) []int {
 	return all
 }
 
-func shaped(t testing.TB, rng *rand.Rand, shape string, n int) *dag.Graph {
+func randomGraph(t testing.TB, rng *rand.Rand, shape string, n int) *dag.Graph {
 	t.Helper()
 	spec := &v1alpha1.DAGSpec{}
 	for i := range n {
@@ -107,8 +107,8 @@ func shaped(t testing.TB, rng *rand.Rand, shape string, n int) *dag.Graph {
 	return g
 }
 
-// unfold makes a world of a seed: everything about it is random, the chaos included.
-func unfold(t testing.TB, seed uint64) (*world, string) {
+// randomWorld makes a world from a seed. Graph, limits and chaos are random.
+func randomWorld(t testing.TB, seed uint64) (*world, string) {
 	rng := rand.New(rand.NewPCG(seed, 2))
 	names := []string{"chain", "diamonds", "wide", "flat", "layers", "random", "near"}
 	shape, n := names[rng.IntN(len(names))], 1+rng.IntN(30)
@@ -121,21 +121,21 @@ func unfold(t testing.TB, seed uint64) (*world, string) {
 	if seed%200 == 7 {
 		n = 2000
 	}
-	w := newWorld(seed, shaped(t, rng, shape, n))
+	w := newWorld(seed, randomGraph(t, rng, shape, n))
 	w.level = []int{0, 30, 100, 100, 200, 400}[rng.IntN(6)]
 	w.calm = t0.Add(time.Duration(rng.IntN(7200)) * time.Second)
-	w.plan = plan{failPercent: []int{0, 2, 15, 60}[rng.IntN(4)], longest: []int{1, 30, 1500}[rng.IntN(3)]}
+	w.plan = containerPlan{failPercent: []int{0, 2, 15, 60}[rng.IntN(4)], longest: []int{1, 30, 1500}[rng.IntN(3)]}
 	if rng.IntN(2) == 0 {
 		small := func(most int) int { return 1 + rng.IntN(most) }
-		// A fresh list takes few enough syncs that the next crash rarely comes before its end.
+		// With larger limits a fresh list usually ends before the next crash.
 		w.limits = limits{n/8 + small(20), n/20 + small(10), small(10), small(5), rng.IntN(20)}
 	}
-	w.befall(rng)
+	w.scheduleEvents(rng)
 	return w, fmt.Sprintf("%s of %d tasks, chaos %d%%, limits %+v, %+v", shape, n, w.level, w.limits, w.plan)
 }
 
-// befall puts what happens to the run and around it on the agenda.
-func (w *world) befall(rng *rand.Rand) {
+// scheduleEvents adds cancels, deadlines, quotas, disruptions and crashes to the agenda.
+func (w *world) scheduleEvents(rng *rand.Rand) {
 	soon := func(seconds int) time.Time { return t0.Add(time.Duration(rng.IntN(seconds*1000)) * time.Millisecond) }
 	stops := []func(){func() { w.cancel = true }, func() { w.deleted = true }, func() { w.cancel, w.deleted = true, true }}
 	if rng.IntN(4) == 0 {
@@ -166,7 +166,7 @@ func (w *world) befall(rng *rand.Rand) {
 	}
 }
 
-// play lets a world run until its run has ended, which it must.
+// play runs a world until its run has ended. A run that does not end is an error.
 func (w *world) play() error {
 	steps := 20000 + 3000*w.graph.Len()
 	for range steps {
@@ -175,7 +175,7 @@ func (w *world) play() error {
 			return w.err
 		}
 		if phase := w.rows.run.Phase; phase != engine.RunPending && phase != engine.RunRunning {
-			return w.final()
+			return w.checkFinal()
 		}
 		if stuck {
 			return fmt.Errorf("the run is stuck after %d syncs: %+v", w.syncs, w.rows.run)
@@ -184,7 +184,7 @@ func (w *world) play() error {
 	return fmt.Errorf("no end after %d steps and %d syncs: %+v", steps, w.syncs, w.rows.run)
 }
 
-// TestProperties runs random worlds. ENGINE_SEED plays one of them again, ENGINE_WORLDS says how many there are.
+// TestProperties runs random worlds. ENGINE_SEED selects one world, ENGINE_WORLDS sets their number.
 func TestProperties(t *testing.T) {
 	worlds := 300
 	if testing.Short() {
@@ -198,33 +198,33 @@ func TestProperties(t *testing.T) {
 		first, worlds = seed, 1
 	}
 	var mu sync.Mutex
-	came := map[string]bool{}
+	reached := map[string]bool{}
 	t.Run("worlds", func(t *testing.T) {
 		for seed := first; seed < first+uint64(worlds); seed++ {
 			t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
 				t.Parallel()
-				w, what := unfold(t, seed)
+				w, what := randomWorld(t, seed)
 				if err := w.play(); err != nil {
 					t.Fatalf("ENGINE_SEED=%d: %s: %v", seed, what, err)
 				}
 				mu.Lock()
 				defer mu.Unlock()
-				w.cameTo(came)
+				w.recordEnds(reached)
 			})
 		}
 	})
 	if worlds < 300 || t.Failed() {
 		return
 	}
-	for _, end := range everyEnd {
-		if !came[end] {
-			t.Errorf("no world came to the end %q: the worlds are too small", end)
+	for _, end := range expectedEnds {
+		if !reached[end] {
+			t.Errorf("no world reached the end %q: the worlds are too small", end)
 		}
 	}
 }
 
-// everyEnd is what must happen in some world: the phases and reasons of attempts, tasks and runs.
-var everyEnd = []string{
+// expectedEnds are the phases and reasons that must occur in some world.
+var expectedEnds = []string{
 	"attempt Succeeded", "attempt Failed ExitCode", "attempt Failed OOMKilled", "attempt Failed StorageLimit", "attempt Failed Timeout", "attempt Failed StartFailed",
 	"attempt Lost PodDeleted", "attempt Lost Disrupted", "attempt Lost Evicted", "attempt Lost NodeLost", "attempt Lost Refused",
 	"attempt Cancelled UserCancelled", "attempt Cancelled Deleted", "attempt Cancelled DeadlineExceeded",
@@ -232,8 +232,8 @@ var everyEnd = []string{
 	"run Succeeded", "run Failed TaskFailed", "run Failed DeadlineExceeded", "run Cancelled UserCancelled", "run Cancelled Deleted",
 }
 
-// cameTo notes which ends there were.
-func (w *world) cameTo(ends map[string]bool) {
+// recordEnds adds the phases and reasons of a world.
+func (w *world) recordEnds(ends map[string]bool) {
 	note := func(words ...string) { ends[strings.TrimSpace(strings.Join(words, " "))] = true }
 	note("run", w.rows.run.Phase, w.rows.reason)
 	for _, t := range w.rows.tasks {

@@ -13,7 +13,7 @@ import (
 	"kontroler/store/transition"
 )
 
-// taskRow and attemptRow are rows as the database has them, with the columns that the engine does not read.
+// taskRow and attemptRow are rows of the database, including columns that the engine does not read.
 type taskRow struct {
 	engine.Task
 	reason   string
@@ -22,17 +22,17 @@ type taskRow struct {
 
 type attemptRow struct {
 	engine.Attempt
-	over bool
+	hasEnded bool
 	end  engine.End
-	// stopBefore is the stop that was committed before its end; inStop: the run was being stopped when it ended.
+	// stopBefore is the stop that was committed before its end. inStop reports that it ended while the run was being stopped.
 	stopBefore string
 	inStop     bool
 	endedAt    time.Time
 	decided    time.Time
 }
 
-// rows are a run in memory. They change only by the transitions of the legal table, and each is checked like the
-// database checks it: the phase it starts from, then the CHECKs of the row.
+// rows is a run in memory. It changes only by legal transitions. Each transition is checked as in the database: first the
+// phase that it starts from, then the CHECK constraints of the row.
 type rows struct {
 	graph    *dag.Graph
 	run      engine.Run
@@ -61,7 +61,7 @@ func newRows(g *dag.Graph, now time.Time) *rows {
 	return r
 }
 
-// ordered returns the values of a map by key.
+// ordered returns the values of a map, sorted by key.
 func ordered[K cmp.Ordered, V any](m map[K]V) []V {
 	all := make([]V, 0, len(m))
 	for _, key := range slices.Sorted(maps.Keys(m)) {
@@ -70,7 +70,7 @@ func ordered[K cmp.Ordered, V any](m map[K]V) []V {
 	return all
 }
 
-// The order in which a commit writes: that of the store, not that of the calls.
+// A commit writes in the order of the store, not in the order of the calls.
 const (
 	opPending = iota
 	opRunning
@@ -95,7 +95,7 @@ const (
 	ops
 )
 
-// changes are the transitions of one decision, to be applied to rows.
+// changes are the transitions of one decision.
 type changes struct {
 	rows  *rows
 	ops   [ops][]func() error
@@ -108,7 +108,7 @@ func (c *changes) do(op int, f func() error) {
 	c.ops[op] = append(c.ops[op], f)
 }
 
-// commit applies everything; an illegal transition is an error, and with it the test has failed.
+// commit applies all changes. It fails on an illegal transition.
 func (c *changes) commit() error {
 	for op := range c.ops {
 		for _, f := range c.ops[op] {
@@ -121,14 +121,14 @@ func (c *changes) commit() error {
 		return nil
 	}
 	c.rows.commits++
-	if !c.rows.looked() {
+	if !c.rows.isCheckDue() {
 		return nil
 	}
 	return c.rows.check()
 }
 
-// looked says whether all rows are looked at now: in large runs not after each commit, but at the end.
-func (r *rows) looked() bool {
+// isCheckDue reports whether all rows are checked now. Large runs are not checked after each commit.
+func (r *rows) isCheckDue() bool {
 	over := r.run.Phase != engine.RunPending && r.run.Phase != engine.RunRunning
 	return over || len(r.tasks) <= 100 || r.commits%16 == 0
 }
@@ -141,7 +141,7 @@ func (r *rows) tallies() (n [7]int) {
 	return n
 }
 
-// check is every CHECK and unique index of the migration.
+// check applies the CHECK constraints and unique indexes of the migration.
 func (r *rows) check() error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
@@ -209,7 +209,7 @@ func (c *changes) attempt(op int, id int64, f func(*attemptRow) error, from ...s
 	})
 }
 
-// become gives a task a phase, and moves the run's counters with it.
+// become gives a task a phase and updates the run's counters.
 func (r *rows) become(t *taskRow, phase string) {
 	*r.counter(t.Phase)--
 	*r.counter(phase)++
@@ -391,7 +391,7 @@ func (c *changes) AttemptEnded(attempt int64, phase, reason, message string, exi
 		if slices.Contains(liveAttempt, phase) {
 			return fmt.Errorf("attempt %d ends as %s", a.ID, phase)
 		}
-		a.over, a.stopBefore = true, a.Stop
+		a.hasEnded, a.stopBefore = true, a.Stop
 		a.Phase, a.Due = phase, time.Time{}
 		a.end = engine.End{Phase: phase, Reason: reason, Message: message, ExitCode: exitCode, Started: startedAt, Finished: finishedAt}
 		if podUID != "" {
@@ -403,7 +403,7 @@ func (c *changes) AttemptEnded(attempt int64, phase, reason, message string, exi
 	}, liveAttempt...)
 }
 
-// ofRun is a transition of the run's row, legal in these phases.
+// ofRun applies a transition of the run that is legal in these phases.
 func (c *changes) ofRun(op int, f func(*engine.Run) error, from ...string) {
 	c.do(op, func() error {
 		if !slices.Contains(from, c.rows.run.Phase) {

@@ -13,7 +13,7 @@ import (
 	"kontroler/store/transition"
 )
 
-// scene is one decision: a graph written as "a b<a c<a,b", changes of its snapshot, and what must follow at second now.
+// scene is one decision: a graph written as "a b<a c<a,b", changes to its snapshot, and the decision expected at second now.
 type scene struct {
 	graph    string
 	spec     func(*v1alpha1.DAGSpec)
@@ -22,7 +22,6 @@ type scene struct {
 	want     engine.Decision
 }
 
-// transitions are those of a decision.
 type transitions = []transition.Transition
 
 // compile makes a graph of "a b<a c<a,b".
@@ -48,7 +47,8 @@ func compile(t testing.TB, graph string, change func(*v1alpha1.DAGSpec)) *dag.Gr
 	return g
 }
 
-// newSnapshot is a snapshot of a running run with every task in it, Waiting. Task 10+n and attempt 100+n are those of position n.
+// newSnapshot returns the snapshot of a running run with all of its tasks, Waiting. The task at position n has id 10+n, its
+// attempt has id 100+n.
 func newSnapshot(g *dag.Graph) *engine.Snapshot {
 	s := &engine.Snapshot{
 		Graph: g, Run: engine.Run{Phase: engine.RunRunning, Total: g.Len()}, Pods: map[string]*engine.Pod{}, Refusals: map[string]engine.Refusal{},
@@ -61,7 +61,7 @@ func newSnapshot(g *dag.Graph) *engine.Snapshot {
 	return s
 }
 
-// count fills in the run's counters.
+// count sets the run's counters.
 func count(s *engine.Snapshot) {
 	r := &s.Run
 	for _, t := range s.Tasks {
@@ -84,8 +84,8 @@ func count(s *engine.Snapshot) {
 	}
 }
 
-// is gives tasks a phase.
-func is(s *engine.Snapshot, phase string, positions ...int) {
+// setPhase gives tasks a phase.
+func setPhase(s *engine.Snapshot, phase string, positions ...int) {
 	for _, position := range positions {
 		s.Tasks[position].Phase = phase
 		if phase != engine.TaskWaiting && phase != engine.TaskSkipped {
@@ -94,9 +94,9 @@ func is(s *engine.Snapshot, phase string, positions ...int) {
 	}
 }
 
-// live gives a task a live attempt, and returns it.
-func live(s *engine.Snapshot, position int, phase string) *engine.Attempt {
-	is(s, engine.TaskActive, position)
+// addAttempt gives a task a live attempt and returns it.
+func addAttempt(s *engine.Snapshot, position int, phase string) *engine.Attempt {
+	setPhase(s, engine.TaskActive, position)
 	t := &s.Tasks[position]
 	t.Attempts++
 	name := s.Graph.Task(position).Name
@@ -111,13 +111,13 @@ func live(s *engine.Snapshot, position int, phase string) *engine.Attempt {
 	return &s.Attempts[len(s.Attempts)-1]
 }
 
-// ends gives a task a running attempt whose container exited with a code.
-func ends(s *engine.Snapshot, position int, exitCode int32) {
-	a := live(s, position, engine.AttemptRunning)
+// addExited gives a task a running attempt whose container has exited.
+func addExited(s *engine.Snapshot, position int, exitCode int32) {
+	a := addAttempt(s, position, engine.AttemptRunning)
 	s.Pods[a.PodName] = pod(ended(exit(exitCode)))
 }
 
-func play(t *testing.T, scenes map[string]scene) {
+func runScenes(t *testing.T, scenes map[string]scene) {
 	t.Helper()
 	for name, c := range scenes {
 		t.Run(name, func(t *testing.T) {

@@ -11,8 +11,8 @@ import (
 	"kontroler/controller/engine"
 )
 
-// midway is a run of n tasks in two chains, half of it done: the two tasks in the middle run, one has just ended.
-func midway(t testing.TB, n int, exitCode, retries int32) (*world, change) {
+// halfwayRun returns a run of n tasks in two chains. Half of it is done, and one of its two active tasks has just ended.
+func halfwayRun(t testing.TB, n int, exitCode, retries int32) (*world, change) {
 	spec := &v1alpha1.DAGSpec{}
 	for i := range n {
 		task := v1alpha1.Task{Name: fmt.Sprintf("t%d", i)}
@@ -46,7 +46,7 @@ func midway(t testing.TB, n int, exitCode, retries int32) (*world, change) {
 	return w, change{pods: map[string]bool{p.name: true}}
 }
 
-// cost is what one sync reads and writes.
+// cost counts what a sync reads and writes.
 type cost struct{ Attempts, Tasks, Transitions, Syncs int }
 
 func syncOnce(t *testing.T, w *world, c change) (cost, engine.Decision) {
@@ -75,13 +75,13 @@ func TestCostOfOutcome(t *testing.T) {
 	}{
 		// Ended, succeeded, child ready, active and decided.
 		"success": {0, 0, cost{Attempts: 1, Tasks: 2, Transitions: 5, Syncs: 1}},
-		// Ended, backed off. The snapshot also has descendants, which are not needed in the end.
+		// Ended, backed off. The snapshot also has descendants, which this outcome does not need.
 		"retry": {1, 1, cost{Attempts: 1, Transitions: 2, Syncs: 1}},
 	}
 	for name, c := range cases {
 		for _, n := range []int{10, 1000, 10000} {
 			t.Run(fmt.Sprintf("%s of %d", name, n), func(t *testing.T) {
-				w, change := midway(t, n, c.exitCode, c.retries)
+				w, change := halfwayRun(t, n, c.exitCode, c.retries)
 				got, _ := syncOnce(t, w, change)
 				if c.want.Tasks == 0 && got.Tasks <= 2+w.limits.descendants {
 					got.Tasks = 0
@@ -94,11 +94,11 @@ func TestCostOfOutcome(t *testing.T) {
 	}
 }
 
-// TestCostOfFailure: a failure skips what comes after it, each task once, in syncs of bounded size.
+// TestCostOfFailure: a failure skips each descendant once, in syncs of bounded size.
 func TestCostOfFailure(t *testing.T) {
 	for _, n := range []int{10, 1000, 10000} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
-			w, c := midway(t, n, 1, 0)
+			w, c := halfwayRun(t, n, 1, 0)
 			var total cost
 			for again := true; again; {
 				got, next := syncOnce(t, w, c)
@@ -123,9 +123,9 @@ func TestCostOfFailure(t *testing.T) {
 	}
 }
 
-// TestDecideLeavesTheSnapshot: a decision is a function of its snapshot, and may be asked for twice.
+// TestDecideLeavesTheSnapshot: Decide does not change its snapshot, so deciding twice gives the same result.
 func TestDecideLeavesTheSnapshot(t *testing.T) {
-	w, c := midway(t, 10, 0, 0)
+	w, c := halfwayRun(t, 10, 0, 0)
 	g, err := w.gather(c)
 	if err != nil {
 		t.Fatal(err)
@@ -143,7 +143,7 @@ func TestDecideLeavesTheSnapshot(t *testing.T) {
 	}
 }
 
-// BenchmarkDecide decides what follows from 500 successes at once, each with a child that may start, in a run of 10,000.
+// BenchmarkDecide decides 500 successes in a run of 10,000 tasks. Each of them has a child that may start.
 func BenchmarkDecide(b *testing.B) {
 	const outcomes = 500
 	spec := func(s *v1alpha1.DAGSpec) {
@@ -158,7 +158,7 @@ func BenchmarkDecide(b *testing.B) {
 	}
 	s := newSnapshot(compile(b, "", spec))
 	for i := range outcomes {
-		ends(s, i, 0)
+		addExited(s, i, 0)
 	}
 	count(s)
 	s.Tasks = s.Tasks[:2*outcomes]

@@ -13,7 +13,7 @@ import (
 	"kontroler/controller/engine"
 )
 
-// event is something that happens at a time.
+// event is an action at a time.
 type event struct {
 	at  time.Time
 	seq int
@@ -34,38 +34,38 @@ func (a *agenda) Pop() any {
 	return last
 }
 
-// plan is how long containers run and how they exit.
-type plan struct {
+// containerPlan is how long containers run and how they exit.
+type containerPlan struct {
 	failPercent, longest int
 }
 
-func (p plan) runs(c *cluster) time.Duration { return c.seconds(0, p.longest) }
+func (p containerPlan) duration(c *cluster) time.Duration { return c.seconds(0, p.longest) }
 
-func (p plan) exits(c *cluster) int32 {
+func (p containerPlan) exitCode(c *cluster) int32 {
 	if !c.chance(p.failPercent) {
 		return 0
 	}
 	return []int32{1, 2, 137}[c.w.rng.IntN(3)]
 }
 
-// limits of one sync: the controller's, or much smaller ones, so that snapshots are partial.
+// limits are those of one sync. Small limits make partial snapshots.
 type limits struct{ outcomes, decided, starts, cascade, descendants int }
 
-// seenPod is what the watch has shown of a Pod.
+// seenPod is a Pod in the cache.
 type seenPod struct {
 	facts   engine.Pod
 	version int
 	gone    bool
 }
 
-// world is one run, its rows, its cluster and a controller that syncs it only when something changed, it asked for
-// another sync, or to be woken. It is deterministic in its seed.
+// world is one run, its rows, its cluster, and a controller. The controller syncs only if something changed, a sync requested
+// another one, or a requeue is due. A world is deterministic in its seed.
 type world struct {
 	rng    *rand.Rand
 	now    time.Time
 	graph  *dag.Graph
 	rows   *rows
-	plan   plan
+	plan   containerPlan
 	limits limits
 	agenda agenda
 	seq    int
@@ -73,7 +73,7 @@ type world struct {
 	*cluster
 	// skew is how far the clocks of the nodes are ahead.
 	skew time.Duration
-	// level of chaos, in percent, until calm.
+	// level is the chaos in percent. It ends at calm.
 	level int
 	calm  time.Time
 
@@ -81,7 +81,7 @@ type world struct {
 	maxPods, others   int
 	syncs, idle, cost int
 
-	// What the controller has in memory; a crash loses it.
+	// The memory of the controller, which a crash loses.
 	life     int
 	queued   bool
 	wakeAt   time.Time
@@ -99,7 +99,7 @@ func newWorld(seed uint64, g *dag.Graph) *world {
 	w.cluster = &cluster{w: w, pods: map[string]*simPod{}, all: map[string]*simPod{}}
 	w.skew = []time.Duration{0, 10 * time.Minute, -10 * time.Minute}[seed%3]
 	w.limits = limits{outcomes: 500, decided: 100, starts: 100, cascade: 500, descendants: 500}
-	w.plan = plan{failPercent: 15, longest: 60}
+	w.plan = containerPlan{failPercent: 15, longest: 60}
 	w.restart()
 	return w
 }
@@ -117,14 +117,14 @@ func (w *world) fail(format string, args ...any) {
 	}
 }
 
-// restart is a new leader: it has the rows and a fresh list.
+// restart begins a new leader with the rows and a fresh list.
 func (w *world) restart() {
 	w.life++
 	w.queued, w.wakeAt, w.full, w.quotaAt, w.quotaGap = true, time.Time{}, true, time.Time{}, 0
 	w.dirty, w.created, w.refusals = map[string]bool{}, map[string]string{}, map[string]engine.Refusal{}
 	w.relist()
 	for _, p := range ordered(w.pods) {
-		if row := w.rows.byName[p.name]; row != nil && row.over {
+		if row := w.rows.byName[p.name]; row != nil && row.hasEnded {
 			w.reapLater(p.name)
 		}
 	}
@@ -138,7 +138,7 @@ func (w *world) relist() {
 	w.full, w.queued = true, true
 }
 
-// watch delivers a Pod as it is now, some time later, perhaps twice; or not at all, and then there is a relist.
+// watch delivers the current state of a Pod later, perhaps twice. If it is never delivered, a relist follows.
 func (w *world) watch(p *simPod) {
 	if w.chaos(2) {
 		life := w.life
@@ -165,7 +165,7 @@ func (w *world) watch(p *simPod) {
 	}
 }
 
-// addAfter is the workqueue's: of several the earliest holds.
+// addAfter is AddAfter of a workqueue: the earliest time counts.
 func (w *world) addAfter(t time.Time) {
 	if t.IsZero() {
 		return
@@ -175,7 +175,7 @@ func (w *world) addAfter(t time.Time) {
 	}
 }
 
-// step lets one thing happen. It reports that there is nothing left to happen.
+// step runs one sync or event. It reports whether nothing is left to run.
 func (w *world) step() (stuck bool) {
 	if w.queued && (len(w.agenda) == 0 || w.rng.IntN(3) > 0) {
 		w.queued = false
@@ -218,7 +218,7 @@ func earlier(a, b time.Time) time.Time {
 
 var errAPI = errors.New("the API server did not answer")
 
-// change is what a sync takes from memory and gives back if it fails.
+// change is what a sync takes from memory and returns if it fails.
 type change struct {
 	full     bool
 	pods     map[string]bool
@@ -245,7 +245,7 @@ func (w *world) restore(c change) {
 	w.addAfter(w.now.Add(time.Second))
 }
 
-// sync is gather, decide, commit, act, with a crash or a failure anywhere between.
+// sync gathers, decides, commits and acts. A crash or failure may come between any two steps.
 func (w *world) sync() {
 	if w.rows.run.Phase != engine.RunPending && w.rows.run.Phase != engine.RunRunning {
 		return
@@ -267,7 +267,7 @@ func (w *world) sync() {
 	changes.add(next.Transitions)
 	w.cost = changes.calls
 	switch {
-	case w.chaos(2): // neither written nor told
+	case w.chaos(2): // the commit fails
 		c.full = true
 		w.restore(c)
 		return
@@ -275,13 +275,13 @@ func (w *world) sync() {
 		w.restart()
 		return
 	}
-	w.spins(changes, next)
+	w.checkProgress(changes, next)
 	if err := w.commit(changes, g); err != nil {
 		w.fail("%w", err)
 		return
 	}
 	switch {
-	case w.chaos(2): // written, and not told: nothing is acted on
+	case w.chaos(2): // the commit succeeds and its answer is lost: nothing is acted on
 		c.full = true
 		w.restore(c)
 		return
@@ -289,21 +289,21 @@ func (w *world) sync() {
 		w.restart()
 		return
 	}
-	w.follow(g, next)
+	w.act(g, next)
 }
 
-// spins fails the test when syncs ask for one another without anything to write.
-func (w *world) spins(c *changes, next engine.Decision) {
+// checkProgress fails the test if syncs requeue one another without writing anything.
+func (w *world) checkProgress(c *changes, next engine.Decision) {
 	if w.idle++; c.calls > 0 || !next.Requeue && (next.RequeueAt.IsZero() || next.RequeueAt.After(w.now)) {
 		w.idle = 0
 	}
 	if w.idle > 3 {
-		w.fail("it spins: again %v, wake %v", next.Requeue, next.RequeueAt.Sub(w.now))
+		w.fail("the syncs spin: requeue %v, after %v", next.Requeue, next.RequeueAt.Sub(w.now))
 	}
 }
 
-// follow does to the cluster what is committed.
-func (w *world) follow(g *gathered, next engine.Decision) {
+// act applies a committed decision to the cluster.
+func (w *world) act(g *gathered, next engine.Decision) {
 	for _, name := range append(next.Reap, g.strangers...) {
 		w.reapLater(name)
 	}
@@ -336,19 +336,19 @@ func (w *world) follow(g *gathered, next engine.Decision) {
 	}
 	w.addAfter(earlier(next.RequeueAt, g.nextDue))
 	w.throttled()
-	if !w.queued && w.rows.looked() {
-		w.forgotten(g)
+	if !w.queued && w.rows.isCheckDue() {
+		w.checkReminders(g)
 	}
 }
 
-// throttled is the ring of runs that wait for slots: this one is told when there are some.
+// throttled requeues the run if it waits for slots and some are free.
 func (w *world) throttled() {
 	if w.rows.run.Hold == engine.HoldThrottled && w.slots() > 0 {
 		w.queued = true
 	}
 }
 
-// slots are those that no Pod has: of another run, or of a live attempt.
+// slots returns the slots that neither other runs nor live attempts use.
 func (w *world) slots() int {
 	used := w.others
 	for _, a := range w.rows.live {
@@ -361,7 +361,7 @@ func (w *world) slots() int {
 
 func (w *world) stopPod(d engine.Delete) {
 	row := w.rows.byName[d.PodName]
-	if row == nil || row.Phase != engine.AttemptStopping && !row.over {
+	if row == nil || row.Phase != engine.AttemptStopping && !row.hasEnded {
 		w.fail("pod %s is deleted, its attempt is neither Stopping nor ended", d.PodName)
 	}
 	p := w.pods[d.PodName]
@@ -372,12 +372,12 @@ func (w *world) stopPod(d engine.Delete) {
 	w.remove(p, 30*time.Second)
 }
 
-// createPod asks the API server, which may refuse, or not answer though it did it.
+// createPod sends a create. The API server may reject it, or create the Pod and not answer.
 func (w *world) createPod(c engine.Create) error {
-	w.mayCreate(c)
+	w.checkCreate(c)
 	if w.now.Before(w.quotaAt) {
 		if c.Reason != engine.ReasonQuotaExceeded {
-			w.refused(c, engine.ReasonQuotaExceeded, false)
+			w.refuseCreate(c, engine.ReasonQuotaExceeded, false)
 		}
 		w.addAfter(w.quotaAt)
 		return nil
@@ -388,11 +388,11 @@ func (w *world) createPod(c engine.Create) error {
 		w.quotaAt = w.now.Add(w.quotaGap)
 		w.addAfter(w.quotaAt)
 		if c.Reason != engine.ReasonQuotaExceeded {
-			w.refused(c, engine.ReasonQuotaExceeded, false)
+			w.refuseCreate(c, engine.ReasonQuotaExceeded, false)
 		}
 		return nil
 	case w.pods[c.PodName] == nil && w.chaos(2):
-		w.refused(c, engine.ReasonCreateRefused, w.chance(10))
+		w.refuseCreate(c, engine.ReasonCreateRefused, w.chance(10))
 		return nil
 	case w.chaos(2):
 		return errAPI
@@ -406,17 +406,17 @@ func (w *world) createPod(c engine.Create) error {
 	return nil
 }
 
-func (w *world) refused(c engine.Create, reason string, never bool) {
-	w.refusals[c.PodName] = engine.Refusal{Reason: reason, Message: "no", IsPermanent: never}
+func (w *world) refuseCreate(c engine.Create, reason string, isPermanent bool) {
+	w.refusals[c.PodName] = engine.Refusal{Reason: reason, Message: "no", IsPermanent: isPermanent}
 	w.queued = true
 }
 
-// reapLater is the reaper: its memory is the row.
+// reapLater is the reaper.
 func (w *world) reapLater(name string) {
 	life := w.life
 	w.at(w.now.Add(w.seconds(0, 5)), func() {
 		p, row := w.pods[name], w.rows.byName[name]
-		if p == nil || w.life != life || row == nil || !row.over {
+		if p == nil || w.life != life || row == nil || !row.hasEnded {
 			return
 		}
 		w.gone(p)
