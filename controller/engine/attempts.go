@@ -60,8 +60,8 @@ func (d *decision) endAttempt(a *Attempt, task *Task, p *Pod, end End) {
 	d.applyOutcome(task, end, runDuration(a, p, end))
 }
 
-// runDuration returns how long an attempt ran. Both times come from one clock: the clock of the node if it reported start
-// and end, otherwise the clock of the controller, from the time when it first saw the Pod.
+// runDuration returns how long an attempt ran. Both times come from one clock: the clock of the node if it reported
+// start and end, otherwise the clock of the controller, from the time when it first saw the Pod.
 func runDuration(a *Attempt, p *Pod, end End) time.Duration {
 	switch {
 	case end.Started.IsZero():
@@ -74,8 +74,8 @@ func runDuration(a *Attempt, p *Pod, end End) time.Duration {
 	return end.Finished.Sub(a.FirstSeen)
 }
 
-// updateWithoutPod requests the Pod of an attempt that has none. After a crash this repeats a create under the same name.
-// An attempt that a policy has refused for the start grace fails.
+// updateWithoutPod requests the Pod of an attempt that has none. After a crash this repeats a create under the same
+// name. An attempt that a policy has refused for the start grace fails.
 func (d *decision) updateWithoutPod(a *Attempt, task *Task) {
 	if d.Run.Stop != "" || a.Phase == AttemptStopping {
 		d.requeueUnknown(a.Due)
@@ -113,8 +113,9 @@ func (d *decision) requestPod(a *Attempt, reason string) {
 	d.Create = append(d.Create, Create{Task: a.Task, Number: a.Number, PodName: a.PodName, Reason: reason})
 }
 
-// applyRefusal handles a rejected create. A permanent refusal fails the attempt immediately, a refusal by a policy after
-// the start grace. Any other refusal is waited out. The create is requested again, and the caller decides when to send it.
+// applyRefusal handles a rejected create. A permanent refusal fails the attempt immediately, a refusal by a policy
+// after the start grace. Any other refusal is waited out. The create is requested again, and the caller decides when
+// to send it.
 func (d *decision) applyRefusal(a *Attempt, task *Task, r Refusal) {
 	var due time.Time
 	if r.Reason == ReasonCreateRefused {

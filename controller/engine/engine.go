@@ -87,7 +87,8 @@ type Snapshot struct {
 	// DagRunEnded reports that the DagRun's status is final although the row is live: the database was restored from an
 	// older backup.
 	DagRunEnded bool
-	// Unreadable is why the version of the run cannot be read. If it is not empty, Graph is blank and the run is stopped.
+	// Unreadable is why the version of the run cannot be read. If it is not empty, Graph is blank and the run is
+	// stopped.
 	Unreadable string
 	// MaxStarts is how many attempts this sync may decide. StartHold is the hold of the run if MaxStarts is less than
 	// what a sync usually starts.

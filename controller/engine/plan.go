@@ -38,10 +38,11 @@ func (p *plan) updateDue(a *Attempt, due time.Time) {
 	p.setDue(a, due)
 }
 
-// setWaiting records why an attempt does not run. A new reason is written immediately, a new message for the same reason
-// after messageInterval.
+// setWaiting records why an attempt does not run. A new reason is written immediately, a new message for the same
+// reason after messageInterval.
 func (p *plan) setWaiting(a *Attempt, reason, message string, due time.Time) {
-	if messageDue := a.MessageAt.Add(messageInterval); reason == a.Reason && message != a.Message && p.now.Before(messageDue) {
+	messageDue := a.MessageAt.Add(messageInterval)
+	if reason == a.Reason && message != a.Message && p.now.Before(messageDue) {
 		p.updateDue(a, earlier(due, messageDue))
 		return
 	}
@@ -68,8 +69,8 @@ func (p *plan) deletePod(a *Attempt, pod *Pod) {
 // requeueAt requests a decision at a time. Zero requests none.
 func (p *plan) requeueAt(at time.Time) { p.RequeueAt = earlier(p.RequeueAt, at) }
 
-// requeueUnknown requests a decision for an attempt without facts. Facts take time to arrive, so an overdue attempt waits
-// for unknownRequeueDelay.
+// requeueUnknown requests a decision for an attempt without facts. Facts take time to arrive, so an overdue attempt
+// waits for unknownRequeueDelay.
 func (p *plan) requeueUnknown(due time.Time) {
 	if soon := p.now.Add(unknownRequeueDelay); !due.IsZero() && due.Before(soon) {
 		due = soon

@@ -15,8 +15,8 @@ type Pod struct {
 	Phase, Reason, Message string
 	// Disrupted reports the condition DisruptionTarget.
 	Disrupted bool
-	// DeletionAsked is when the deletion was requested, by the clock of the node. Deletion is the deletionTimestamp, when
-	// the grace period ends, by the clock of the decision. Both are zero if the Pod is not being deleted.
+	// DeletionAsked is when the deletion was requested, by the clock of the node. Deletion is the deletionTimestamp,
+	// when the grace period ends, by the clock of the decision. Both are zero if the Pod is not being deleted.
 	DeletionAsked, Deletion time.Time
 	// NodeLost reports that a live read found the node missing or not Ready.
 	NodeLost bool
@@ -193,7 +193,8 @@ func failed(_ Attempt, p *Pod, e *End) bool {
 	case p.Reason == "DeadlineExceeded":
 		return e.set(AttemptFailed, ReasonTimeout, orElse(p.Message, "its Pod was active longer than its deadline"))
 	case p.InitFailed != nil:
-		return e.set(AttemptFailed, ReasonStartFailed, fmt.Sprintf("an init container failed: exit code %d %s", p.InitFailed.ExitCode, p.InitFailed.Message))
+		message := fmt.Sprintf("an init container failed: exit code %d %s", p.InitFailed.ExitCode, p.InitFailed.Message)
+		return e.set(AttemptFailed, ReasonStartFailed, message)
 	}
 	return e.set(AttemptLost, ReasonRefused, orElse(p.Message, "its Pod failed without running the task: "+p.Reason))
 }

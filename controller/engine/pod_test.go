@@ -82,12 +82,14 @@ func initFailed(p *engine.Pod) {
 	p.Started, p.InitFailed, p.Phase = time.Time{}, &engine.Termination{ExitCode: 3, Message: "no such table"}, "Failed"
 }
 
-func withMessage(message string) func(*engine.Pod) { return func(p *engine.Pod) { p.Message = message } }
+func withMessage(message string) func(*engine.Pod) {
+	return func(p *engine.Pod) { p.Message = message }
+}
 
 var goneFromCluster = &engine.Pod{Gone: true}
 
-// TestFindEnd checks each rule alone and against the rules after it. The names begin with the numbers of the rules. want is
-// "phase reason code", or "live" for an attempt that has not ended.
+// TestFindEnd checks each rule alone and against the rules after it. The names begin with the numbers of the rules.
+// want is "phase reason code", or "live" for an attempt that has not ended.
 func TestFindEnd(t *testing.T) {
 	decided := engine.Attempt{ID: 1, Number: 1, Phase: engine.AttemptDecided, PodName: "p"}
 	stoppedWithoutPod := decided
@@ -98,11 +100,11 @@ func TestFindEnd(t *testing.T) {
 		now     int
 		want    string
 	}{
-		"a Pod without facts":                                 {seen, nil, 0, "live"},
-		"a stopping attempt without facts":            {stoppedBy(engine.ReasonTimeout), nil, 0, "live"},
+		"a Pod without facts":                     {seen, nil, 0, "live"},
+		"a stopping attempt without facts":        {stoppedBy(engine.ReasonTimeout), nil, 0, "live"},
 		"pending":                                 {seen, pod(neverStarted), 0, "live"},
 		"running":                                 {seen, pod(), 0, "live"},
-		"running, being deleted":                    {seen, pod(deletedAt(-5)), 0, "live"},
+		"running, being deleted":                  {seen, pod(deletedAt(-5)), 0, "live"},
 		"running, disrupted":                      {seen, pod(disrupted), 0, "live"},
 		"scheduled, deleted, has not started":     {seen, pod(neverStarted, deletedAt(-5)), 0, "live"},
 		"being stopped, still running":            {stoppedBy(engine.ReasonUserCancelled), pod(deletedAt(-5)), 0, "live"},
@@ -116,7 +118,7 @@ func TestFindEnd(t *testing.T) {
 		"1 user cancelled":                 {stoppedBy(engine.ReasonUserCancelled), pod(ended(exit(143)), deletedAt(-5)), 0, "Cancelled UserCancelled 143"},
 		"1 deleted":                        {stoppedBy(engine.ReasonDeleted), goneFromCluster, 0, "Cancelled Deleted"},
 		"1 run deadline":                   {stoppedBy(engine.ReasonDeadlineExceeded), goneFromCluster, 0, "Cancelled DeadlineExceeded"},
-		"1 stopped before it had a Pod":            {stoppedWithoutPod, goneFromCluster, 0, "Cancelled UserCancelled"},
+		"1 stopped before it had a Pod":    {stoppedWithoutPod, goneFromCluster, 0, "Cancelled UserCancelled"},
 		"1 over 2: timeout, then exit 0":   {stoppedBy(engine.ReasonTimeout), pod(ended(exit(0))), 0, "Failed Timeout 0"},
 		"1 over 2: cancelled, then exit 0": {stoppedBy(engine.ReasonUserCancelled), pod(ended(exit(0))), 0, "Cancelled UserCancelled 0"},
 		"1 over 3: timeout, disrupted":     {stoppedBy(engine.ReasonTimeout), pod(ended(exit(137)), disrupted), 0, "Failed Timeout 137"},
@@ -127,20 +129,20 @@ func TestFindEnd(t *testing.T) {
 		"1 over 6: start failed, gone":      {stoppedBy(engine.ReasonStartFailed), goneFromCluster, 0, "Failed StartFailed"},
 
 		"2 exit 0":                                     {seen, pod(ended(exit(0))), 0, "Succeeded 0"},
-		"2 exit 0 beside a running sidecar":                    {seen, pod(func(p *engine.Pod) { p.Terminated = exit(0) }), 0, "Succeeded 0"},
+		"2 exit 0 beside a running sidecar":            {seen, pod(func(p *engine.Pod) { p.Terminated = exit(0) }), 0, "Succeeded 0"},
 		"2 over 3: deletion asked before":              {seen, pod(ended(exit(0)), deletedAt(-20)), 0, "Succeeded 0"},
 		"2 over 3: disrupted":                          {seen, pod(ended(exit(0)), disrupted), 0, "Succeeded 0"},
 		"2 over 3: evicted":                            {seen, pod(ended(exit(0)), disrupted, withReason("Evicted")), 0, "Succeeded 0"},
 		"2 over 3: node lost after":                    {seen, pod(ended(exit(0)), deletedAt(0), onLostNode), 90, "Succeeded 0"},
 		"2 over 4: storage limit":                      {seen, pod(ended(exit(0)), withReason("Evicted")), 0, "Succeeded 0"},
 		"2 over 5: Pod failed, the task did not":       {seen, pod(ended(exit(0)), podFailed("DeadlineExceeded")), 0, "Succeeded 0"},
-		"2 exit 0, first seen at its end":                       {decided, pod(ended(exit(0))), 0, "Succeeded 0"},
+		"2 exit 0, first seen at its end":              {decided, pod(ended(exit(0))), 0, "Succeeded 0"},
 		"3 disrupted":                                  {seen, pod(ended(exit(143)), disrupted), 0, "Lost Disrupted 143"},
 		"3 evicted by its node":                        {seen, pod(ended(exit(137)), disrupted, withReason("Evicted")), 0, "Lost Evicted 137"},
 		"3 evicted before it ran":                      {seen, pod(neverStarted, disrupted, podFailed("Evicted")), 0, "Lost Evicted"},
 		"3 deleted before it ended":                    {seen, pod(ended(exit(143)), deletedAt(-30)), 0, "Lost PodDeleted 143"},
 		"3 deleted in the second it ended":             {seen, pod(ended(exit(1)), deletedAt(0)), 0, "Lost PodDeleted 1"},
-		"3 deleted a second after its end":           {seen, pod(ended(exit(1)), deletedAt(1)), 0, "Failed ExitCode 1"},
+		"3 deleted a second after its end":             {seen, pod(ended(exit(1)), deletedAt(1)), 0, "Failed ExitCode 1"},
 		"3 deleted, end unknown":                       {seen, pod(ended(&engine.Termination{ExitCode: 137}), deletedAt(1)), 5, "Lost PodDeleted 137"},
 		"3 deleted before it was scheduled":            {seen, pod(unscheduled, deletedAt(0)), 0, "Lost PodDeleted"},
 		"3 deleted before it was scheduled, unseen":    {decided, pod(unscheduled, deletedAt(0)), 0, "Lost PodDeleted"},
@@ -168,21 +170,21 @@ func TestFindEnd(t *testing.T) {
 		"4 kubelet lost track of the container": {seen, pod(ended(&engine.Termination{ExitCode: 137, Reason: "ContainerStatusUnknown"})), 0,
 			"Lost NodeLost"},
 		"4 runtime lost the container, as after a reboot": {seen, pod(ended(exitBecause(255, "Unknown", ""))), 0, "Lost NodeLost"},
-		"4 exit 255 of its own":             {seen, pod(ended(exit(255))), 0, "Failed ExitCode 255"},
+		"4 exit 255 of its own":                           {seen, pod(ended(exit(255))), 0, "Failed ExitCode 255"},
 		"4 over 5: init container failed once": {seen, pod(ended(exit(1)), func(p *engine.Pod) {
 			p.InitFailed = &engine.Termination{ExitCode: 3}
 		}), 0, "Failed ExitCode 1"},
 		"4 exit 1 beside a running sidecar": {seen, pod(func(p *engine.Pod) { p.Terminated = exit(1) }), 0, "Failed ExitCode 1"},
 
-		"5 Pod deadline":                          {seen, pod(neverStarted, podFailed("DeadlineExceeded")), 0, "Failed Timeout"},
-		"5 Pod deadline over init container":      {seen, pod(initFailed, withReason("DeadlineExceeded")), 0, "Failed Timeout"},
-		"5 init container failed":                 {seen, pod(initFailed), 0, "Failed StartFailed"},
-		"5 refused by a kubelet":                  {seen, pod(neverStarted, podFailed("OutOfcpu")), 0, "Lost Refused"},
-		"5 refused by a kubelet under pressure":   {seen, pod(neverStarted, podFailed("Evicted")), 0, "Lost Refused"},
-		"5 refused, first seen at its end":            {decided, pod(neverStarted, podFailed("NodeAffinity")), 0, "Lost Refused"},
-		"5 Pod succeeded without a termination of the task":  {seen, pod(neverStarted, func(p *engine.Pod) { p.Phase = "Succeeded" }), 0, "Lost Refused"},
-		"6 gone":                                  {seen, goneFromCluster, 0, "Lost PodDeleted"},
-		"6 another Pod has its name":              {seen, &engine.Pod{UID: "other", Node: "n", Phase: "Running"}, 0, "Lost PodDeleted"},
+		"5 Pod deadline":                                    {seen, pod(neverStarted, podFailed("DeadlineExceeded")), 0, "Failed Timeout"},
+		"5 Pod deadline over init container":                {seen, pod(initFailed, withReason("DeadlineExceeded")), 0, "Failed Timeout"},
+		"5 init container failed":                           {seen, pod(initFailed), 0, "Failed StartFailed"},
+		"5 refused by a kubelet":                            {seen, pod(neverStarted, podFailed("OutOfcpu")), 0, "Lost Refused"},
+		"5 refused by a kubelet under pressure":             {seen, pod(neverStarted, podFailed("Evicted")), 0, "Lost Refused"},
+		"5 refused, first seen at its end":                  {decided, pod(neverStarted, podFailed("NodeAffinity")), 0, "Lost Refused"},
+		"5 Pod succeeded without a termination of the task": {seen, pod(neverStarted, func(p *engine.Pod) { p.Phase = "Succeeded" }), 0, "Lost Refused"},
+		"6 gone":                     {seen, goneFromCluster, 0, "Lost PodDeleted"},
+		"6 another Pod has its name": {seen, &engine.Pod{UID: "other", Node: "n", Phase: "Running"}, 0, "Lost PodDeleted"},
 		"6 another Pod of its name has succeeded": {seen, &engine.Pod{UID: "other", Phase: "Succeeded", Terminated: exit(0)}, 0, "Lost PodDeleted"},
 		"6 another Pod, the attempt stopped":      {stoppedBy(engine.ReasonTimeout), &engine.Pod{UID: "other", Phase: "Running"}, 0, "Failed Timeout"},
 	}

@@ -23,16 +23,17 @@ type taskRow struct {
 type attemptRow struct {
 	engine.Attempt
 	hasEnded bool
-	end  engine.End
-	// stopBefore is the stop that was committed before its end. inStop reports that it ended while the run was being stopped.
+	end      engine.End
+	// stopBefore is the stop that was committed before its end. inStop reports that it ended while the run was being
+	// stopped.
 	stopBefore string
 	inStop     bool
 	endedAt    time.Time
 	decided    time.Time
 }
 
-// rows is a run in memory. It changes only by legal transitions. Each transition is checked as in the database: first the
-// phase that it starts from, then the CHECK constraints of the row.
+// rows is a run in memory. It changes only by legal transitions. Each transition is checked as in the database: first
+// the phase that it starts from, then the CHECK constraints of the row.
 type rows struct {
 	graph    *dag.Graph
 	run      engine.Run

@@ -13,7 +13,8 @@ import (
 	"kontroler/store/transition"
 )
 
-// scene is one decision: a graph written as "a b<a c<a,b", changes to its snapshot, and the decision expected at second now.
+// scene is one decision: a graph written as "a b<a c<a,b", changes to its snapshot, and the decision expected at
+// second now.
 type scene struct {
 	graph    string
 	spec     func(*v1alpha1.DAGSpec)
@@ -47,8 +48,8 @@ func compile(t testing.TB, graph string, change func(*v1alpha1.DAGSpec)) *dag.Gr
 	return g
 }
 
-// newSnapshot returns the snapshot of a running run with all of its tasks, Waiting. The task at position n has id 10+n, its
-// attempt has id 100+n.
+// newSnapshot returns the snapshot of a running run with all of its tasks, Waiting. The task at position n has id
+// 10+n, its attempt has id 100+n.
 func newSnapshot(g *dag.Graph) *engine.Snapshot {
 	s := &engine.Snapshot{
 		Graph: g, Run: engine.Run{Phase: engine.RunRunning, Total: g.Len()}, Pods: map[string]*engine.Pod{}, Refusals: map[string]engine.Refusal{},

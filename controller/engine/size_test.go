@@ -11,7 +11,8 @@ import (
 	"kontroler/controller/engine"
 )
 
-// halfwayRun returns a run of n tasks in two chains. Half of it is done, and one of its two active tasks has just ended.
+// halfwayRun returns a run of n tasks in two chains. Half of it is done, and one of its two active tasks has just
+// ended.
 func halfwayRun(t testing.TB, n int, exitCode, retries int32) (*world, change) {
 	spec := &v1alpha1.DAGSpec{}
 	for i := range n {

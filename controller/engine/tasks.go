@@ -33,7 +33,8 @@ func (d *decision) applyOutcome(t *Task, end End, ranFor time.Duration) {
 func (d *decision) restart(t *Task, end End, ranFor time.Duration) {
 	restarts := restartsSpent(t, ranFor)
 	if restarts >= RestartLimit {
-		d.failTask(t, ReasonInfrastructureRetriesSpent, fmt.Sprintf("restarted %d times after infrastructure failures; last: %s: %s", restarts, end.Reason, end.Message))
+		d.failTask(t, ReasonInfrastructureRetriesSpent,
+			fmt.Sprintf("restarted %d times after infrastructure failures; last: %s: %s", restarts, end.Reason, end.Message))
 		return
 	}
 	delay := min(restartDelay<<restarts, restartDelayMax)
@@ -69,7 +70,9 @@ func (d *decision) retry(t *Task, end End, ranFor time.Duration) {
 
 func (d *decision) backOff(t *Task, delay time.Duration, message string, retries, restarts int) {
 	due := d.now.Add(delay)
-	d.add(transition.TaskBackedOff{Task: t.ID, Reason: ReasonBackingOff, Message: message, Due: due, Retries: retries, Restarts: restarts})
+	d.add(transition.TaskBackedOff{
+		Task: t.ID, Reason: ReasonBackingOff, Message: message, Due: due, Retries: retries, Restarts: restarts,
+	})
 	d.moveTask(t, TaskReady)
 	t.Retries, t.Restarts, t.Due = retries, restarts, due
 	d.requeueAt(due)

@@ -58,8 +58,8 @@ type seenPod struct {
 	gone    bool
 }
 
-// world is one run, its rows, its cluster, and a controller. The controller syncs only if something changed, a sync requested
-// another one, or a requeue is due. A world is deterministic in its seed.
+// world is one run, its rows, its cluster, and a controller. The controller syncs only if something changed, a sync
+// requested another one, or a requeue is due. A world is deterministic in its seed.
 type world struct {
 	rng    *rand.Rand
 	now    time.Time
