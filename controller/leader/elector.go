@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -18,18 +17,18 @@ import (
 	"kontroler/store"
 )
 
-// DefaultLeaseDuration is how long a Lease is believed that is not renewed.
+// DefaultLeaseDuration is how long a Lease is valid without a renewal.
 const DefaultLeaseDuration = 15 * time.Second
 
-// Shard is the part of the runs that a leader leads. Runs have one, so that several leaders can share them some day.
+// Shard is the shard of a leader's runs. It exists so that several leaders can share the runs in the future.
 const Shard = 0
 
-// drainTimeout bounds the end of a term: the ten seconds that Lead lets what is under way finish in, and a little more
-// for what it then breaks off.
+// drainTimeout limits the end of a term: ten seconds in which lead finishes its syncs, and a margin for those that it
+// then cancels.
 const drainTimeout = 12 * time.Second
 
-// ErrLeaseLost ends a process: its Lease was not renewed in time, or was taken by another. Nothing more may be sent to
-// the cluster.
+// ErrLeaseLost means that the Lease was not renewed in time or that another process took it. The process must send
+// nothing more to the cluster and exit.
 var ErrLeaseLost = errors.New("the lease is lost")
 
 var (
@@ -38,15 +37,15 @@ var (
 	errNotDrained   = fmt.Errorf("the term's work did not end within %s", drainTimeout)
 )
 
-// Epochs is what an election asks of the database. *store.DB is one.
+// Epochs is the part of *store.DB that an Elector uses.
 type Epochs interface {
-	// Ping asks for one answer.
+	// Ping checks that the database answers.
 	Ping(ctx context.Context) error
-	// TakeEpoch makes holder the leader of a shard, in an epoch above atLeast, and ends the sessions of earlier ones.
+	// TakeEpoch makes holder the leader of a shard in an epoch above atLeast, and ends the sessions of earlier epochs.
 	TakeEpoch(ctx context.Context, shard int, holder string, atLeast int64, accept bool) (int64, error)
 }
 
-// Metrics records who leads. It is implemented by *metrics.Metrics.
+// Metrics records leadership. *metrics.Metrics implements it.
 type Metrics interface {
 	Epoch(epoch int64)
 	Leader(leads bool)
@@ -59,19 +58,19 @@ func (noMetrics) Epoch(int64)     {}
 func (noMetrics) Leader(bool)     {}
 func (noMetrics) DatabaseUp(bool) {}
 
-// Config is what an Elector needs to know. All fields but the flags, LeaseDuration and Metrics are required.
+// Config configures an Elector. LeaseDuration, Metrics and the booleans are optional.
 type Config struct {
-	// Leases should have no rate limit: a renewal must not wait behind other requests.
+	// Leases should have no rate limit, because a renewal must not wait behind other requests.
 	Leases coordinationclient.LeasesGetter
-	// ID is the controller's id, Namespace where its Lease is.
+	// ID is the id of the controller. Namespace is the namespace of its Lease.
 	ID, Namespace string
-	// Holder names this process among those of the controller.
+	// Holder identifies this process among the replicas of the controller.
 	Holder string
-	// LeaseDuration is a number of whole seconds, three at least; default DefaultLeaseDuration.
+	// LeaseDuration is in whole seconds, at least three. The default is DefaultLeaseDuration.
 	LeaseDuration time.Duration
-	// TakeAtOnce takes the Lease without waiting, whoever holds it.
-	TakeAtOnce bool
-	// AcceptRestored goes on with a database that is behind the Lease.
+	// TakeImmediately takes the Lease without waiting, even from another holder.
+	TakeImmediately bool
+	// AcceptRestored continues with a database whose epoch is behind that of the Lease.
 	AcceptRestored bool
 	Epochs         Epochs
 	// Metrics may be nil.
@@ -79,17 +78,18 @@ type Config struct {
 	Log     *slog.Logger
 }
 
-// Elector makes this process the leader of its controller: by a Lease, then by an epoch of the database. The Lease keeps
-// others from trying, the epoch keeps whoever does not know that it has lost the Lease from writing.
+// Elector makes this process the leader of its controller, first by the Lease, then by an epoch of the database. The
+// Lease keeps other processes from campaigning. The epoch stops writes of a process that has lost the Lease without
+// noticing.
 type Elector struct {
 	Config
 	renewDeadline time.Duration
 	retryPeriod   time.Duration
-	term          atomic.Pointer[leaseLock] // of the term that is on
+	term          atomic.Pointer[leaseLock] // nil between terms
 	database      outage
 }
 
-// New checks the configuration; nothing is asked yet.
+// New validates the configuration. It sends no request.
 func New(cfg Config) (*Elector, error) {
 	if cfg.Metrics == nil {
 		cfg.Metrics = noMetrics{}
@@ -101,37 +101,37 @@ func New(cfg Config) (*Elector, error) {
 		return nil, errors.New("elector: Leases, ID, Namespace, Holder, Epochs and Log are required")
 	}
 	if cfg.LeaseDuration < 3*time.Second || cfg.LeaseDuration%time.Second != 0 {
-		return nil, fmt.Errorf("elector: a lease duration of %s is not a number of whole seconds, three at least", cfg.LeaseDuration)
+		return nil, fmt.Errorf("elector: a lease duration is in whole seconds, at least three: %s", cfg.LeaseDuration)
 	}
 	return &Elector{Config: cfg, renewDeadline: cfg.LeaseDuration * 2 / 3, retryPeriod: cfg.LeaseDuration * 2 / 15}, nil
 }
 
-// Fresh reports whether a term is on whose Lease was renewed within the renew deadline, two thirds of its duration:
-// nobody else can hold it.
+// Fresh reports whether this process is in a term and has renewed the Lease within the renew deadline, two thirds of
+// its duration. No other process can hold the Lease then.
 func (e *Elector) Fresh() bool {
 	lock := e.term.Load()
-	return lock != nil && lock.fresh()
+	return lock != nil && lock.isFresh()
 }
 
-// Stale reports whether a term is on whose Lease was not renewed in time. Whoever sees that must stop at once.
+// Stale reports whether this process is in a term and has not renewed the Lease in time. It must then stop immediately.
 func (e *Elector) Stale() bool {
 	lock := e.term.Load()
-	return lock != nil && !lock.fresh()
+	return lock != nil && !lock.isFresh()
 }
 
-// DatabaseAway reports whether the database does not answer, and since when. It is known while Run runs.
+// DatabaseAway reports whether the database does not answer, and since when. It is valid while Run runs.
 func (e *Elector) DatabaseAway() (since time.Time, away bool) {
 	return e.database.away()
 }
 
-// Run leads whenever it can, until ctx ends. Once the database answers it waits for the Lease, takes an epoch and calls
-// lead. The context of lead ends when the Lease is lost, when ctx ends, or when the database has been away for a lease
-// duration. Within drainTimeout lead then returns, or at least sends nothing more to the cluster; until then the Lease is
-// renewed.
+// Run campaigns and leads until ctx ends. When the database answers, it waits for the Lease, takes an epoch and calls
+// lead. The context of lead ends when the Lease is lost, when ctx ends, or when the database has been away for a
+// lease duration. Within drainTimeout lead must return, or at least send nothing more to the cluster. The Lease is
+// renewed until then.
 //
-// A term that ends because the database is away gives the Lease up and Run waits again. Run returns nil when ctx has
-// ended, lead has returned and the Lease is released. Every other end is an error after which the process must exit:
-// ErrLeaseLost, store.ErrFenced, store.ErrRestored, and what else lead returns.
+// If a term ends because the database is away, Run gives up the Lease and waits again. Run returns nil after ctx has
+// ended, lead has returned and the Lease is released. After any other end it returns an error, and the process must
+// exit: ErrLeaseLost, store.ErrFenced, store.ErrRestored, or an error of lead.
 func (e *Elector) Run(ctx context.Context, lead func(ctx context.Context, epoch int64) error) error {
 	watching, stop := context.WithCancel(ctx)
 	defer stop()
@@ -153,7 +153,7 @@ func (e *Elector) Run(ctx context.Context, lead func(ctx context.Context, epoch 
 
 // lead waits for the Lease and leads one term.
 func (e *Elector) lead(ctx context.Context, lead func(context.Context, int64) error) error {
-	// The campaign outlives ctx: the Lease is renewed while the term drains.
+	// The campaign outlives ctx, so that the Lease is renewed while the term drains.
 	campaigning, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	lock := e.newLock()
@@ -165,45 +165,45 @@ func (e *Elector) lead(ctx context.Context, lead func(context.Context, int64) er
 		}
 		stop()
 	}
-	won, ended, err := e.campaign(campaigning, lock)
+	won, lost, err := e.campaign(campaigning, lock)
 	if err != nil {
 		return err
 	}
-	done := make(chan error, 1) // what lead returns
+	done := make(chan error, 1) // the result of lead
 	select {
 	case <-won:
-		err = e.runTerm(ctx, lock, ended, func(ctx context.Context) { done <- e.takeAndLead(ctx, lock, lead) }, done)
+		err = e.runTerm(ctx, lock, lost, func(ctx context.Context) { done <- e.takeAndLead(ctx, lock, lead) }, done)
 	case <-ctx.Done():
 	}
-	// But for a database that is away the term stays on in these two cases: the gate lets nothing through once it is
-	// stale, and the Lease runs out.
-	hung := errors.Is(err, errNotDrained) && errors.Is(err, errDatabaseAway)
+	// After these two errors the term stays set: the gate ends the process once the Lease is stale, and the Lease
+	// expires. If lead hangs because the database is away, the Lease is released nevertheless.
+	isHung := errors.Is(err, errNotDrained) && errors.Is(err, errDatabaseAway)
 	switch {
-	case errors.Is(err, errNotDrained) && !hung:
+	case errors.Is(err, errNotDrained) && !isHung:
 		return err
 	case errors.Is(err, ErrLeaseLost):
 		select {
 		case other := <-taken:
-			return fmt.Errorf("%w: %s is held by %q now", err, lock.Describe(), other)
+			return fmt.Errorf("%w: %s is now held by %q", err, lock.Describe(), other)
 		default:
 			return fmt.Errorf("%w: %s could not be renewed for %s", err, lock.Describe(), e.renewDeadline)
 		}
 	}
 	stop()
-	<-ended
+	<-lost
 	e.endTerm(ctx, lock)
-	if hung {
-		// By now lead can send nothing to the cluster any more; only the database owes it answers.
+	if isHung {
+		// lead can send nothing to the cluster any more. It waits only for the database.
 		select {
 		case <-done:
 		case <-ctx.Done():
 		}
 	}
-	return e.judge(ctx, err)
+	return e.termError(ctx, err)
 }
 
-// judge says what follows from the end of a term whose Lease was released.
-func (e *Elector) judge(ctx context.Context, err error) error {
+// termError returns the error of a term whose Lease was released. errGaveUp means that Run campaigns again.
+func (e *Elector) termError(ctx context.Context, err error) error {
 	switch {
 	case ctx.Err() != nil:
 		return nil
@@ -219,19 +219,16 @@ func (e *Elector) judge(ctx context.Context, err error) error {
 
 func (e *Elector) newLock() *leaseLock {
 	return &leaseLock{
-		leases:     e.Leases.Leases(e.Namespace),
-		namespace:  e.Namespace,
-		name:       LeaseName(e.ID),
-		labels:     leaseLabels(e.ID),
-		holder:     e.Holder,
-		timeout:    e.renewDeadline / 2,
-		freshFor:   e.renewDeadline,
-		takeAtOnce: e.TakeAtOnce,
+		identity:        e.Holder,
+		freshFor:        e.renewDeadline,
+		takeImmediately: e.TakeImmediately,
+		lease:           newLease(e.Leases, e.ID, e.Namespace, e.renewDeadline/2),
 	}
 }
 
-// campaign runs for the Lease and holds it until ctx ends or it is lost; ended is closed then.
-func (e *Elector) campaign(ctx context.Context, lock *leaseLock) (won, ended <-chan struct{}, err error) {
+// campaign waits for the Lease and renews it until ctx ends or the Lease is lost. It closes won when it has the
+// Lease, and lost when it ends.
+func (e *Elector) campaign(ctx context.Context, lock *leaseLock) (won, lost <-chan struct{}, err error) {
 	started, stopped := make(chan struct{}), make(chan struct{})
 	elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
 		Lock:          lock,
@@ -254,8 +251,9 @@ func (e *Elector) campaign(ctx context.Context, lock *leaseLock) (won, ended <-c
 	return started, stopped, nil
 }
 
-// runTerm leads until lead has returned. It does not wait for lead when the Lease is lost.
-func (e *Elector) runTerm(ctx context.Context, lock *leaseLock, ended <-chan struct{}, lead func(context.Context), done <-chan error) error {
+// runTerm leads until lead has returned, the drain timeout has passed, or the Lease is lost. It does not wait for
+// lead after the loss of the Lease.
+func (e *Elector) runTerm(ctx context.Context, lock *leaseLock, lost <-chan struct{}, lead func(context.Context), done <-chan error) error {
 	e.term.Store(lock)
 	leading, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -267,18 +265,18 @@ func (e *Elector) runTerm(ctx context.Context, lock *leaseLock, ended <-chan str
 	var overdue <-chan time.Time
 	for {
 		select {
-		case <-ended:
+		case <-lost:
 			return ErrLeaseLost
 		case err := <-done:
-			return because(reason, err)
+			return withReason(reason, err)
 		case <-overdue:
-			return because(reason, errNotDrained)
+			return withReason(reason, errNotDrained)
 		case <-tick.C:
 			if since, away := e.DatabaseAway(); !away || overdue != nil || time.Since(since) < e.LeaseDuration {
 				continue
 			}
 			reason = errDatabaseAway
-			e.Log.Warn("ending the term: another process may reach the database", "reason", reason)
+			e.Log.Warn("ending the term, so that another process that reaches the database can lead", "reason", reason)
 		case <-stopping:
 		}
 		cancel()
@@ -286,15 +284,15 @@ func (e *Elector) runTerm(ctx context.Context, lock *leaseLock, ended <-chan str
 	}
 }
 
-// because is an error with the reason for it, where there is one, and either alone.
-func because(reason, err error) error {
+// withReason joins an error and the reason for it. Either may be nil.
+func withReason(reason, err error) error {
 	if reason != nil && err != nil {
 		return fmt.Errorf("%w: %w", reason, err)
 	}
 	return cmp.Or(err, reason)
 }
 
-// takeAndLead takes an epoch, writes it onto the Lease, and leads.
+// takeAndLead takes an epoch, writes it to the Lease and leads.
 func (e *Elector) takeAndLead(ctx context.Context, lock *leaseLock, lead func(context.Context, int64) error) error {
 	epoch, err := e.Epochs.TakeEpoch(ctx, Shard, e.Holder, lock.highestEpoch(), e.AcceptRestored)
 	if err != nil {
@@ -305,7 +303,7 @@ func (e *Elector) takeAndLead(ctx context.Context, lock *leaseLock, lead func(co
 		if err = lock.setEpoch(ctx, epoch); err == nil {
 			break
 		}
-		e.Log.Warn("writing the epoch onto the Lease", "lease", lock.Describe(), "error", err)
+		e.Log.Warn("writing the epoch to the Lease", "lease", lock.Describe(), "error", err)
 		if !wait.For(ctx, e.retryPeriod) {
 			return ctx.Err()
 		}
@@ -316,11 +314,11 @@ func (e *Elector) takeAndLead(ctx context.Context, lock *leaseLock, lead func(co
 	return lead(ctx, epoch)
 }
 
-// endTerm releases the Lease after a term in which nothing is under way any more.
+// endTerm releases the Lease after the term has drained.
 func (e *Elector) endTerm(ctx context.Context, lock *leaseLock) {
 	e.term.Store(nil)
 	e.Metrics.Leader(false)
-	if !lock.held() {
+	if !lock.wasHeld() {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), e.renewDeadline)
@@ -330,97 +328,4 @@ func (e *Elector) endTerm(ctx context.Context, lock *leaseLock) {
 		return
 	}
 	e.Log.Info("released the Lease", "lease", lock.Describe())
-}
-
-// pingTimeout is after how long an answer that does not come means that the database is away.
-func (e *Elector) pingTimeout() time.Duration { return e.LeaseDuration / 5 }
-
-// watchDatabase asks the database for an answer ten times a lease duration.
-func (e *Elector) watchDatabase(ctx context.Context) {
-	for {
-		e.ping(ctx)
-		if !wait.For(ctx, e.LeaseDuration/10) {
-			return
-		}
-	}
-}
-
-// ping asks once, and waits for the answer however long it takes: a driver may not heed its context. That it takes too
-// long is known, and said, before.
-func (e *Elector) ping(ctx context.Context) {
-	asked := time.Now()
-	asking, cancel := context.WithTimeout(ctx, e.pingTimeout())
-	defer cancel()
-	answer := make(chan error, 1)
-	go func() { answer <- e.Epochs.Ping(asking) }()
-	select {
-	case err := <-answer:
-		e.answered(ctx, asked, err)
-	case <-asking.Done():
-		e.answered(ctx, asked, fmt.Errorf("no answer within %s", e.pingTimeout()))
-		select {
-		case err := <-answer:
-			e.answered(ctx, asked, err)
-		case <-ctx.Done():
-		}
-	}
-}
-
-// answered notes an answer of the database to a question.
-func (e *Elector) answered(ctx context.Context, asked time.Time, err error) {
-	if ctx.Err() != nil {
-		return
-	}
-	was, changed := e.database.answered(asked, err)
-	e.Metrics.DatabaseUp(err == nil)
-	switch {
-	case changed && err != nil:
-		e.Log.Warn("the database does not answer", "error", err)
-	case changed:
-		e.Log.Info("the database answers again", "away", time.Since(was).Round(time.Millisecond).String())
-	}
-}
-
-// awaitDatabase waits for an answer of the database; it reports whether one came before ctx ended.
-func (e *Elector) awaitDatabase(ctx context.Context) bool {
-	for ctx.Err() == nil {
-		if e.database.up() {
-			return true
-		}
-		wait.For(ctx, 50*time.Millisecond)
-	}
-	return false
-}
-
-// outage is what is known of the database.
-type outage struct {
-	mu    sync.Mutex
-	known bool      // there was an answer, or none
-	since time.Time // when the first question was asked that got none; zero: the last got one
-}
-
-// answered returns since when the database had been away, and whether it has gone or come back now.
-func (o *outage) answered(asked time.Time, err error) (was time.Time, changed bool) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	was, o.known = o.since, true
-	switch {
-	case err == nil:
-		o.since = time.Time{}
-	case was.IsZero():
-		o.since = asked
-	}
-	return was, was.IsZero() != o.since.IsZero()
-}
-
-func (o *outage) away() (time.Time, bool) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.since, !o.since.IsZero()
-}
-
-func (o *outage) up() bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.known && o.since.IsZero()
 }

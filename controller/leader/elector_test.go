@@ -33,13 +33,13 @@ const (
 	leaseNS = "kontroler"
 )
 
-// epochs stands for the database: it has an epoch, and can be away or silent. The real one takes part in the tests of
-// the command; here time is simulated.
+// epochs is a fake of the database: it has an epoch, and can fail or hang. The tests of the command use a real
+// database; here time is simulated.
 type epochs struct {
 	mu    sync.Mutex
 	epoch int64
 	err   error         // of Ping and TakeEpoch
-	hang  chan struct{} // both wait for it
+	hang  chan struct{} // Ping and TakeEpoch block until it is closed
 }
 
 func (e *epochs) set(err error, hang chan struct{}) {
@@ -71,18 +71,18 @@ func (e *epochs) TakeEpoch(ctx context.Context, _ int, _ string, atLeast int64, 
 	return e.epoch, nil
 }
 
-// terms records the terms of an elector's lead function, which works until its context ends, and then for drain.
+// terms records the terms of a lead function.
 type terms struct {
 	work
 	mu  sync.Mutex
 	log []string
 }
 
-// work is how a lead function behaves.
+// work is how a lead function behaves: it runs until its context ends, and then for drain.
 type work struct {
-	drain time.Duration
-	err   error // what it returns
-	now   bool  // at once
+	drain       time.Duration
+	err         error // what it returns
+	isImmediate bool  // does not wait for the end of its context
 }
 
 func (r *terms) note(format string, args ...any) {
@@ -99,7 +99,7 @@ func (r *terms) got() []string {
 
 func (r *terms) lead(ctx context.Context, epoch int64) error {
 	r.note("epoch %d", epoch)
-	if !r.now {
+	if !r.isImmediate {
 		<-ctx.Done()
 	}
 	time.Sleep(r.drain)
@@ -107,7 +107,7 @@ func (r *terms) lead(ctx context.Context, epoch int64) error {
 	return r.err
 }
 
-// election is an elector that runs in a bubble of simulated time.
+// election is a running elector in a bubble of simulated time.
 type election struct {
 	*leader.Elector
 	cancel context.CancelFunc
@@ -133,7 +133,7 @@ func elect(t *testing.T, kube kubernetes.Interface, holder string, db *epochs, r
 	return e
 }
 
-// end returns what Run returns, and fails the test when it does not.
+// end waits for Run and returns its error. It fails the test if Run does not return.
 func (e *election) end(t *testing.T) error {
 	t.Helper()
 	select {
@@ -145,8 +145,8 @@ func (e *election) end(t *testing.T) error {
 	}
 }
 
-// in waits for a time, and for all that happens within it.
-func in(d time.Duration) {
+// sleep waits for a time and for everything that happens within it.
+func sleep(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
 }
@@ -168,7 +168,7 @@ func heldLease(holder, epoch string) *coordinationv1.Lease {
 	}
 }
 
-// newKube is a fake API server that keeps resource versions as a real one does.
+// newKube returns a fake API server that checks resourceVersions as a real one does.
 func newKube(objects ...runtime.Object) *fake.Clientset {
 	kube := fake.NewClientset(objects...)
 	var mu sync.Mutex
@@ -191,7 +191,7 @@ func newKube(objects ...runtime.Object) *fake.Clientset {
 	return kube
 }
 
-// failLeases makes every request to a Lease fail while it returns true.
+// failLeases makes every request to a Lease fail while a condition holds.
 func failLeases(kube *fake.Clientset, when func() bool) {
 	kube.PrependReactor("*", "leases", func(clienttesting.Action) (bool, runtime.Object, error) {
 		if when() {
@@ -212,7 +212,7 @@ func TestElectorLeadsAndReleases(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		kube, db, record := newKube(), &epochs{}, &terms{work: work{drain: 9 * time.Second}}
 		e := elect(t, kube, "a", db, record)
-		in(time.Minute)
+		sleep(time.Minute)
 		lease := readLease(t, kube)
 		got := map[string]string{"holder": *lease.Spec.HolderIdentity, "epoch": lease.Annotations[v1alpha1.AnnotationEpoch]}
 		for key, value := range lease.Labels {
@@ -227,11 +227,11 @@ func TestElectorLeadsAndReleases(t *testing.T) {
 		}
 
 		e.cancel()
-		in(8900 * time.Millisecond)
+		sleep(8900 * time.Millisecond)
 		if !e.Fresh() {
 			t.Error("the Lease is not renewed while the term drains")
 		}
-		in(time.Second)
+		sleep(time.Second)
 		if err := e.end(t); err != nil {
 			t.Errorf("Run: %v", err)
 		}
@@ -239,7 +239,7 @@ func TestElectorLeadsAndReleases(t *testing.T) {
 			t.Errorf("the Lease is not released: held by %q", holder)
 		}
 		if e.Fresh() || e.Stale() {
-			t.Error("a term is on after the end")
+			t.Error("a term is set after the end")
 		}
 		wantTerms(t, record, "epoch 1", "end 1")
 	})
@@ -249,24 +249,24 @@ func TestElectorEndsWithAnError(t *testing.T) {
 	tests := map[string]struct {
 		lease  *coordinationv1.Lease
 		work   work
-		cancel time.Duration // when the process is told to stop
-		down   time.Duration // when the API server goes
-		taken  time.Duration // when another takes the Lease
+		cancel time.Duration // when the context of Run ends
+		down   time.Duration // when the API server goes away
+		taken  time.Duration // when another process takes the Lease
 		within time.Duration
 		want   error
 		text   string
-		holder string // of the Lease at last
+		holder string // of the Lease at the end
 		stale  bool
 		terms  []string
 	}{
-		"fenced":                        {work: work{now: true, err: store.ErrFenced}, within: time.Second, want: store.ErrFenced, terms: []string{"epoch 1", "end 1"}},
-		"another error":                 {work: work{now: true, err: io.ErrShortWrite}, within: time.Second, want: io.ErrShortWrite, terms: []string{"epoch 1", "end 1"}},
-		"a term that ends by itself":    {work: work{now: true}, within: time.Second, text: "the term ended by itself", terms: []string{"epoch 1", "end 1"}},
-		"a restored database":           {lease: heldLease("", "7"), within: time.Second, want: store.ErrRestored},
-		"the Lease cannot be renewed":   {work: work{drain: time.Hour}, down: time.Minute, within: 75 * time.Second, want: leader.ErrLeaseLost, holder: "a", stale: true, terms: []string{"epoch 1"}},
-		"the Lease is another's":        {work: work{drain: time.Hour}, taken: time.Minute, within: 63 * time.Second, want: leader.ErrLeaseLost, text: `held by "b"`, holder: "b", stale: true, terms: []string{"epoch 1"}},
-		"the Lease is lost in draining": {work: work{drain: time.Hour}, cancel: 30 * time.Second, taken: 31 * time.Second, within: 35 * time.Second, want: leader.ErrLeaseLost, holder: "b", stale: true, terms: []string{"epoch 1"}},
-		"what was under way goes on":    {work: work{drain: time.Hour}, cancel: 30 * time.Second, within: 43 * time.Second, text: "did not end within 12s", holder: "a", terms: []string{"epoch 1"}},
+		"a fenced term returns ErrFenced":                      {work: work{isImmediate: true, err: store.ErrFenced}, within: time.Second, want: store.ErrFenced, terms: []string{"epoch 1", "end 1"}},
+		"another error of lead is returned":                    {work: work{isImmediate: true, err: io.ErrShortWrite}, within: time.Second, want: io.ErrShortWrite, terms: []string{"epoch 1", "end 1"}},
+		"a term that ends by itself is an error":               {work: work{isImmediate: true}, within: time.Second, text: "the term ended by itself", terms: []string{"epoch 1", "end 1"}},
+		"a restored database stops the elector":                {lease: heldLease("", "7"), within: time.Second, want: store.ErrRestored},
+		"a Lease that cannot be renewed is lost":               {work: work{drain: time.Hour}, down: time.Minute, within: 75 * time.Second, want: leader.ErrLeaseLost, holder: "a", stale: true, terms: []string{"epoch 1"}},
+		"a Lease that another process took is lost":            {work: work{drain: time.Hour}, taken: time.Minute, within: 63 * time.Second, want: leader.ErrLeaseLost, text: `held by "b"`, holder: "b", stale: true, terms: []string{"epoch 1"}},
+		"a Lease may be lost while the term drains":            {work: work{drain: time.Hour}, cancel: 30 * time.Second, taken: 31 * time.Second, within: 35 * time.Second, want: leader.ErrLeaseLost, holder: "b", stale: true, terms: []string{"epoch 1"}},
+		"a lead function that does not return keeps the Lease": {work: work{drain: time.Hour}, cancel: 30 * time.Second, within: 43 * time.Second, text: "did not end within 12s", holder: "a", terms: []string{"epoch 1"}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -312,7 +312,7 @@ func TestElectorEndsWithAnError(t *testing.T) {
 				wantTerms(t, record, test.terms...)
 				if test.down == 0 {
 					if holder := *readLease(t, kube).Spec.HolderIdentity; holder != test.holder {
-						t.Errorf("the Lease is held by %q at last, want %q", holder, test.holder)
+						t.Errorf("the Lease is held by %q at the end, want %q", holder, test.holder)
 					}
 				}
 				time.Sleep(2 * time.Hour) // until every lead function has returned
@@ -325,12 +325,12 @@ func TestElectorStandby(t *testing.T) {
 	tests := map[string]struct {
 		seconds int32 // duration of the Lease; default 15
 		change  func(*leader.Config)
-		within  time.Duration // of the start; the Lease is another's, who renews no more
-		not     time.Duration
+		within  time.Duration // the standby leads by then; the holder of the Lease renews no more
+		not     time.Duration // the standby does not lead until then
 	}{
-		"waits until the Lease has run out":    {not: 14 * time.Second, within: 20 * time.Second},
-		"takes the Lease at once when told so": {change: func(c *leader.Config) { c.TakeAtOnce = true }, within: time.Second},
-		"waits as long as the Lease says":      {seconds: 6, not: 5900 * time.Millisecond, within: 11 * time.Second},
+		"a standby waits until the Lease has expired":     {not: 14 * time.Second, within: 20 * time.Second},
+		"TakeImmediately takes the Lease without waiting": {change: func(c *leader.Config) { c.TakeImmediately = true }, within: time.Second},
+		"a standby waits for the duration on the Lease":   {seconds: 6, not: 5900 * time.Millisecond, within: 11 * time.Second},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -345,12 +345,12 @@ func TestElectorStandby(t *testing.T) {
 					change = append(change, test.change)
 				}
 				e := elect(t, kube, "a", db, record, change...)
-				in(test.not)
+				sleep(test.not)
 				wantTerms(t, record)
 				if e.Fresh() || e.Stale() {
 					t.Error("a standby has a term")
 				}
-				in(test.within - test.not)
+				sleep(test.within - test.not)
 				wantTerms(t, record, "epoch 42")
 				if got := readLease(t, kube).Annotations[v1alpha1.AnnotationEpoch]; got != "42" {
 					t.Errorf("epoch %q on the Lease", got)
@@ -368,15 +368,15 @@ func TestElectorTakesOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		kube, db, first, second := newKube(), &epochs{}, &terms{}, &terms{}
 		a := elect(t, kube, "a", db, first)
-		in(time.Second)
+		sleep(time.Second)
 		b := elect(t, kube, "b", db, second)
-		in(time.Minute)
+		sleep(time.Minute)
 		wantTerms(t, second)
 		a.cancel()
 		if err := a.end(t); err != nil {
 			t.Fatal(err)
 		}
-		in(5 * time.Second) // released: no lease duration to wait for
+		sleep(5 * time.Second) // the Lease was released, so b does not wait for its duration
 		wantTerms(t, second, "epoch 2")
 		b.cancel()
 		b.end(t)
@@ -389,8 +389,8 @@ func TestElectorWithoutDatabase(t *testing.T) {
 		err  error
 		hang bool
 	}{
-		"it refuses":         {err: away},
-		"it does not answer": {hang: true},
+		"the database rejects connections": {err: away},
+		"the database does not answer":     {hang: true},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -401,29 +401,29 @@ func TestElectorWithoutDatabase(t *testing.T) {
 					hang = make(chan struct{})
 				}
 				e := elect(t, kube, "a", db, record)
-				in(time.Minute)
+				sleep(time.Minute)
 				db.set(test.err, hang)
-				in(10 * time.Second)
-				since, is := e.DatabaseAway()
-				if ago := time.Since(since); !is || ago < 8*time.Second || ago > 10*time.Second {
-					t.Errorf("after ten seconds: away %v since %s", is, ago)
+				sleep(10 * time.Second)
+				since, isAway := e.DatabaseAway()
+				if ago := time.Since(since); !isAway || ago < 8*time.Second || ago > 10*time.Second {
+					t.Errorf("after ten seconds: away %v since %s", isAway, ago)
 				}
 				wantTerms(t, record, "epoch 1")
-				in(9 * time.Second)
+				sleep(9 * time.Second)
 				wantTerms(t, record, "epoch 1", "end 1")
 				if holder := *readLease(t, kube).Spec.HolderIdentity; holder != "" {
-					t.Errorf("the Lease is not given up: held by %q", holder)
+					t.Errorf("the Lease was not given up: held by %q", holder)
 				}
-				in(time.Hour)
+				sleep(time.Hour)
 				wantTerms(t, record, "epoch 1", "end 1")
 
 				db.set(nil, nil)
 				if hang != nil {
 					close(hang)
 				}
-				in(5 * time.Second)
+				sleep(5 * time.Second)
 				wantTerms(t, record, "epoch 1", "end 1", "epoch 2")
-				if _, is := e.DatabaseAway(); is {
+				if _, isAway := e.DatabaseAway(); isAway {
 					t.Error("still away")
 				}
 				e.cancel()
@@ -435,28 +435,29 @@ func TestElectorWithoutDatabase(t *testing.T) {
 	}
 }
 
-// TestElectorWaitsForAHungTerm: what waits for a silent database holds up the next term, not the Lease.
+// TestElectorWaitsForAHungTerm: a term that waits for a silent database delays the next term. It does not keep the
+// Lease.
 func TestElectorWaitsForAHungTerm(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		kube, db, record, hang := newKube(), &epochs{}, &terms{work: work{drain: time.Minute}}, make(chan struct{})
 		e := elect(t, kube, "a", db, record)
-		in(time.Minute)
+		sleep(time.Minute)
 		db.set(nil, hang)
-		in(32 * time.Second) // a lease duration, the drain timeout, and a little
+		sleep(32 * time.Second) // a lease duration, the drain timeout, and a little
 		if holder := *readLease(t, kube).Spec.HolderIdentity; holder != "" {
-			t.Errorf("the Lease is not given up: held by %q", holder)
+			t.Errorf("the Lease was not given up: held by %q", holder)
 		}
 		if e.Stale() {
 			t.Error("the term is stale")
 		}
 		db.set(nil, nil)
 		close(hang)
-		in(30 * time.Second)
+		sleep(30 * time.Second)
 		wantTerms(t, record, "epoch 1")
-		in(30 * time.Second)
+		sleep(30 * time.Second)
 		wantTerms(t, record, "epoch 1", "end 1", "epoch 2")
 		e.cancel()
-		in(time.Minute)
+		sleep(time.Minute)
 	})
 }
 
@@ -464,16 +465,16 @@ func TestElectorOutlivesAShortOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		kube, db, record := newKube(), &epochs{err: store.ErrUnavailable}, &terms{}
 		e := elect(t, kube, "a", db, record)
-		in(time.Minute)
+		sleep(time.Minute)
 		if _, err := kube.CoordinationV1().Leases(leaseNS).Get(t.Context(), leaseOf, metav1.GetOptions{}); !apierrors.IsNotFound(err) {
-			t.Errorf("it ran for the Lease without a database: %v", err)
+			t.Errorf("the elector campaigned without a database: %v", err)
 		}
 		db.set(nil, nil)
-		in(3 * time.Second)
+		sleep(3 * time.Second)
 		db.set(store.ErrUnavailable, nil)
-		in(12 * time.Second)
+		sleep(12 * time.Second)
 		db.set(nil, nil)
-		in(time.Minute)
+		sleep(time.Minute)
 		wantTerms(t, record, "epoch 1")
 		e.cancel()
 		if err := e.end(t); err != nil {
@@ -482,14 +483,14 @@ func TestElectorOutlivesAShortOutage(t *testing.T) {
 	})
 }
 
-// TestElectorKeepsTheEpoch: a Lease that somebody deletes comes back with its epoch, labels written by others stay.
+// TestElectorKeepsTheEpoch: a deleted Lease returns with its epoch, and labels of others stay.
 func TestElectorKeepsTheEpoch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		lease := heldLease("", "5")
 		lease.Labels = map[string]string{"theirs": "kept"}
 		kube, db, record := newKube(lease), &epochs{epoch: 3}, &terms{}
 		e := elect(t, kube, "a", db, record, func(c *leader.Config) { c.AcceptRestored = true })
-		in(10 * time.Second)
+		sleep(10 * time.Second)
 		wantTerms(t, record, "epoch 6")
 		if got := readLease(t, kube).Labels["theirs"]; got != "kept" {
 			t.Error("a label of others is gone")
@@ -497,7 +498,7 @@ func TestElectorKeepsTheEpoch(t *testing.T) {
 		if err := kube.CoordinationV1().Leases(leaseNS).Delete(t.Context(), leaseOf, metav1.DeleteOptions{}); err != nil {
 			t.Fatal(err)
 		}
-		in(10 * time.Second)
+		sleep(10 * time.Second)
 		if got := readLease(t, kube).Annotations[v1alpha1.AnnotationEpoch]; got != "6" {
 			t.Errorf("epoch %q on the new Lease", got)
 		}
@@ -508,7 +509,7 @@ func TestElectorKeepsTheEpoch(t *testing.T) {
 }
 
 func TestNewElectorRefuses(t *testing.T) {
-	for name, d := range map[string]time.Duration{"too short": 2 * time.Second, "no whole seconds": 3500 * time.Millisecond} {
+	for name, d := range map[string]time.Duration{"a duration below three seconds": 2 * time.Second, "a duration that is not in whole seconds": 3500 * time.Millisecond} {
 		t.Run(name, func(t *testing.T) {
 			_, err := leader.New(leader.Config{
 				Leases: fake.NewClientset().CoordinationV1(), ID: "c", Namespace: "n", Holder: "h", Epochs: &epochs{},
@@ -524,7 +525,7 @@ func TestNewElectorRefuses(t *testing.T) {
 	}
 }
 
-// TestElectorOnARealAPIServer: conflicts, resource versions and the annotation as a real one has them.
+// TestElectorOnARealAPIServer checks conflicts, resourceVersions and the annotation on a real API server.
 func TestElectorOnARealAPIServer(t *testing.T) {
 	kube := clustertest.Kube(t)
 	id := fmt.Sprintf("t%09d", time.Now().UnixNano()%1e9)
@@ -535,10 +536,10 @@ func TestElectorOnARealAPIServer(t *testing.T) {
 		}
 	})
 	db := &epochs{}
-	start := func(holder string, atOnce bool, led chan int64) (context.CancelFunc, chan error) {
+	start := func(holder string, immediately bool, led chan int64) (context.CancelFunc, chan error) {
 		elector, err := leader.New(leader.Config{
 			Leases: kube.CoordinationV1(), ID: id, Namespace: metav1.NamespaceDefault, Holder: holder, LeaseDuration: 3 * time.Second,
-			TakeAtOnce: atOnce, Epochs: db, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+			TakeImmediately: immediately, Epochs: db, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -569,13 +570,13 @@ func TestElectorOnARealAPIServer(t *testing.T) {
 	}
 	cancelB()
 	if err := <-endedB; err != nil {
-		t.Errorf("b, told to stop: %v", err)
+		t.Errorf("b, after its context ended: %v", err)
 	}
 	lease, err := leases.Get(t.Context(), "kontroler-"+id, metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if *lease.Spec.HolderIdentity != "" || lease.Annotations[v1alpha1.AnnotationEpoch] != "2" {
-		t.Errorf("at last: held by %q, epoch %q", *lease.Spec.HolderIdentity, lease.Annotations[v1alpha1.AnnotationEpoch])
+		t.Errorf("at the end: held by %q, epoch %q", *lease.Spec.HolderIdentity, lease.Annotations[v1alpha1.AnnotationEpoch])
 	}
 }

@@ -14,40 +14,40 @@ import (
 	"sync/atomic"
 )
 
-// errStale answers a request that the gate did not let through; the process is ending.
-var errStale = errors.New("not sent: this leader's Lease was not renewed in time")
+// errStale is the error of a request that the gate stopped. The process is ending.
+var errStale = errors.New("request not sent: the Lease was not renewed in time")
 
-// Gate is the door through which every request to the API server goes. The cluster has no fence against a leader that
-// was stopped and does not know it: so a leader whose Lease is stale ends its process instead of sending anything. It asks
-// twice: when a request is made, and when its bytes are written. The gate also counts the requests.
+// Gate checks every request to the API server. The cluster has no fence against a leader that was suspended and does
+// not know that its Lease has expired. Such a leader ends its process instead of sending anything. The gate checks
+// twice: when a request is made, and when its bytes are written. It also counts the requests.
 type Gate struct {
-	counted func(verb, resource, code string)
-	log     *slog.Logger
-	exit    func(code int)
-	writes  atomic.Uint64
-	closed  sync.Once
-	stale   atomic.Pointer[func() bool]
+	count  func(verb, resource, code string)
+	log    *slog.Logger
+	exit   func(code int)
+	writes atomic.Uint64
+	closed sync.Once
+	stale  atomic.Pointer[func() bool]
 }
 
-// NewGate makes a gate that lets everything through until Guard is called. counted hears of each request and its status
-// code, or "error". exit is os.Exit but in tests.
-func NewGate(counted func(verb, resource, code string), log *slog.Logger, exit func(code int)) *Gate {
-	return &Gate{counted: counted, log: log, exit: exit}
+// NewGate makes a gate that is open until Guard is called. count is called with verb, resource and status code of each
+// request, or with "error" as the code. exit is os.Exit except in tests.
+func NewGate(count func(verb, resource, code string), log *slog.Logger, exit func(code int)) *Gate {
+	return &Gate{count: count, log: log, exit: exit}
 }
 
-// Guard ends the process instead of a request, except one to a Lease, whenever stale is true: Elector.Stale.
+// Guard lets the gate end the process instead of sending a request while stale returns true. Requests to Leases pass.
 func (g *Gate) Guard(stale func() bool) { g.stale.Store(&stale) }
 
-// Writes is how many requests so far were sent to change something.
+// Writes returns how many requests that change something were sent.
 func (g *Gate) Writes() uint64 { return g.writes.Load() }
 
-// Wrap puts the gate before a transport, as rest.Config.Wrap expects.
+// Wrap adds the gate to a transport, as rest.Config.Wrap expects.
 func (g *Gate) Wrap(next http.RoundTripper) http.RoundTripper {
 	return &gatedTransport{gate: g, next: next}
 }
 
-// Dial puts the gate also before every write to a connection, for all connections but those to the Lease: a request that
-// had passed Wrap may have waited for its connection while the process was stopped.
+// Dial adds the gate to the connections of a dialer. A request that passed the transport may have waited for its
+// connection while the process was suspended. Connections for Leases must not use Dial.
 func (g *Gate) Dial(dial func(ctx context.Context, network, address string) (net.Conn, error)) func(ctx context.Context, network, address string) (net.Conn, error) {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := dial(ctx, network, address)
@@ -63,22 +63,22 @@ type gatedConn struct {
 	gate *Gate
 }
 
-// Write writes, or ends the process.
+// Write writes to the connection, or ends the process.
 func (c *gatedConn) Write(b []byte) (int, error) {
-	if c.gate.shut("a write to " + c.RemoteAddr().String()) {
+	if c.gate.exitIfStale("a write to " + c.RemoteAddr().String()) {
 		return 0, errStale
 	}
 	return c.Conn.Write(b)
 }
 
-// shut ends the process when its Lease is stale. unsent is what was to be sent.
-func (g *Gate) shut(unsent string) bool {
+// exitIfStale ends the process if its Lease is stale. unsent describes the request for the log.
+func (g *Gate) exitIfStale(unsent string) bool {
 	stale := g.stale.Load()
 	if stale == nil || !(*stale)() {
 		return false
 	}
 	g.closed.Do(func() {
-		g.log.Error("exiting: the Lease was not renewed in time, another may lead by now", "unsent", unsent)
+		g.log.Error("exiting: the Lease was not renewed in time; another process may lead", "unsent", unsent)
 	})
 	g.exit(1)
 	return true
@@ -92,13 +92,13 @@ type gatedTransport struct {
 // RoundTrip sends the request, or ends the process.
 func (t *gatedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	req := parseRequest(r.Method, r.URL)
-	if req.resource != "leases" && t.gate.shut(req.verb+" "+req.resource) {
+	if req.resource != "leases" && t.gate.exitIfStale(req.verb+" "+req.resource) {
 		if r.Body != nil {
 			r.Body.Close()
 		}
 		return nil, errStale
 	}
-	if req.write() {
+	if req.isWrite() {
 		t.gate.writes.Add(1)
 	}
 	resp, err := t.next.RoundTrip(r)
@@ -106,22 +106,22 @@ func (t *gatedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err == nil {
 		code = strconv.Itoa(resp.StatusCode)
 	}
-	t.gate.counted(req.verb, req.resource, code)
+	t.gate.count(req.verb, req.resource, code)
 	return resp, err
 }
 
-// WrappedRoundTripper is the transport behind the gate, for client-go's helpers that look for a feature of it.
+// WrappedRoundTripper returns the transport behind the gate. client-go looks for it to find features of a transport.
 func (t *gatedTransport) WrappedRoundTripper() http.RoundTripper { return t.next }
 
-// request is what a request to the API server is about, in the words of an RBAC rule.
+// request describes a request to the API server in the terms of an RBAC rule.
 type request struct {
 	verb     string
-	resource string // with its subresource: pods/log; "" when it is about none
+	resource string // with its subresource, such as pods/log; empty if the request has none
 }
 
-func (r request) write() bool { return r.verb != "get" && r.verb != "list" && r.verb != "watch" }
+func (r request) isWrite() bool { return r.verb != "get" && r.verb != "list" && r.verb != "watch" }
 
-// parseRequest reads /api/v1/… and /apis/group/version/…, also behind a prefix.
+// parseRequest parses the path of a request: /api/v1/… or /apis/group/version/…, with or without a prefix.
 func parseRequest(method string, u *url.URL) request {
 	segments := strings.Split(strings.Trim(u.Path, "/"), "/")
 	var resource []string
@@ -131,7 +131,7 @@ func parseRequest(method string, u *url.URL) request {
 	if len(resource) > 2 && resource[0] == "namespaces" {
 		resource = resource[2:]
 	}
-	named := len(resource) > 1
+	hasName := len(resource) > 1
 	var r request
 	switch method {
 	case http.MethodPost:
@@ -142,7 +142,7 @@ func parseRequest(method string, u *url.URL) request {
 		r.verb = "patch"
 	case http.MethodDelete:
 		r.verb = "delete"
-		if !named {
+		if !hasName {
 			r.verb = "deletecollection"
 		}
 	default:

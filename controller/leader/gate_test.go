@@ -15,7 +15,7 @@ import (
 	"kontroler/controller/leader"
 )
 
-// gated is a client behind a gate, before a server that answers everything.
+// gated is a client behind a gate, with a server that answers every request.
 type gated struct {
 	*leader.Gate
 	client  *http.Client
@@ -87,7 +87,8 @@ func TestGateStopsAStaleLeader(t *testing.T) {
 	}
 }
 
-// A request that had passed the gate when the process was stopped waits for its connection.
+// TestGateStopsAStaleLeaderAtItsConnection: the Lease expires after a request passed the transport, while it waits
+// for its connection.
 func TestGateStopsAStaleLeaderAtItsConnection(t *testing.T) {
 	g := newGated(t)
 	stale := false
@@ -103,7 +104,7 @@ func TestGateStopsAStaleLeaderAtItsConnection(t *testing.T) {
 		t.Errorf("a stale leader's request was sent: %v", g.seen)
 	}
 	if len(g.exits) == 0 {
-		t.Error("the stale leader goes on")
+		t.Error("the stale leader continues")
 	}
 }
 
@@ -124,8 +125,8 @@ func TestGateCounts(t *testing.T) {
 		"cluster scope":      {"GET", "/api/v1/nodes/n", "get nodes 200", false},
 		"a namespace":        {"GET", "/api/v1/namespaces/kube-system", "get namespaces 200", false},
 		"behind a prefix":    {"PUT", "/k8s/clusters/c-1/apis/coordination.k8s.io/v1/namespaces/a/leases/l", "update leases 200", true},
-		"a refusal":          {"POST", "/api/v1/namespaces/a/pods/taken", "create pods 409", true},
-		"about no resource":  {"GET", "/version", "get  200", false},
+		"rejected create":    {"POST", "/api/v1/namespaces/a/pods/taken", "create pods 409", true},
+		"no resource":        {"GET", "/version", "get  200", false},
 		"discovery":          {"GET", "/apis/kontroler.greedykomodo/v1alpha1", "get  200", false},
 		"discovery, shorter": {"GET", "/apis", "get  200", false},
 	}

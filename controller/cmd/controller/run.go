@@ -51,7 +51,7 @@ func runController(ctx context.Context, cfg config, log *slog.Logger) error {
 	id := identity.ControllerID
 	elector, err := leader.New(leader.Config{
 		Leases: clients.lease.CoordinationV1(), ID: id, Namespace: leases, Holder: holder(), LeaseDuration: cfg.leaseDuration,
-		TakeAtOnce: !cfg.leaderElect, AcceptRestored: cfg.acceptRestored, Epochs: db, Metrics: collected, Log: log,
+		TakeImmediately: !cfg.leaderElect, AcceptRestored: cfg.acceptRestored, Epochs: db, Metrics: collected, Log: log,
 	})
 	if err != nil {
 		return err
