@@ -1,8 +1,10 @@
 // Package podlog stores the head and the tail of a container's log in bounded memory. It is pure: it takes the bytes of
 // a log stream and returns compressed blocks.
 //
-//	log.go     Log: head and tail, in blocks
-//	lines.go   timestamps are removed from lines; a broken stream is continued
+//	log.go     Log: a stream in, the stored parts out
+//	lines.go   removes the timestamps of lines
+//	cursor.go  recognizes the lines that a second stream repeats
+//	blocks.go  stores head and tail in compressed blocks
 //	budget.go  memory that several logs share; compression
 //
 // Invariants:

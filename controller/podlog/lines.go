@@ -11,21 +11,8 @@ type lineReader struct {
 	position  position
 	timestamp []byte // of the current line, as far as it has arrived
 	note      []byte
-
-	// first is the time of the first line, latest the latest time of all lines.
-	first, latest time.Time
-	// repeatFrom is the earliest time of the lines that a second stream must repeat: from the first line at latest on.
-	repeatFrom time.Time
-	// atLatest and outOfOrder count these lines: those at latest, and all that follow once one is earlier. Times are
-	// not in order, because the two outputs of a container get theirs independently.
-	atLatest, outOfOrder int
-	lineLength           int64 // of the current line as far as it has arrived, with its newline
-
-	// isResuming reports that the stream repeats what an earlier stream had.
-	isResuming bool
-	repeated   int   // how many of the lines that must be repeated were
-	skip       int64 // bytes of the current line that the earlier stream had
-	hasGap     bool
+	skip      int64 // bytes of the current line that the earlier stream had
+	cursor    cursor
 }
 
 // position is what the next byte belongs to.
@@ -44,14 +31,14 @@ func (r *lineReader) next(p []byte) (content, rest []byte) {
 		return nil, r.readTimestamp(p)
 	}
 	end := bytes.IndexByte(p, '\n') + 1
-	was := r.position
+	current := r.position
 	if end == 0 {
 		end = len(p)
 	} else {
 		r.position = inTimestamp
 	}
 	content, rest = p[:end], p[end:]
-	switch was {
+	switch current {
 	case inRepeatedLine:
 		return nil, rest
 	case inNote:
@@ -61,7 +48,7 @@ func (r *lineReader) next(p []byte) (content, rest []byte) {
 	skipped := min(r.skip, int64(len(content)))
 	r.skip -= skipped
 	content = content[skipped:]
-	r.lineLength += int64(len(content))
+	r.cursor.lineLength += int64(len(content))
 	return content, rest
 }
 
@@ -91,7 +78,7 @@ func (r *lineReader) readTimestamp(p []byte) []byte {
 // beginWithoutTimestamp begins a line that has no timestamp. The kubelet wrote it. If the stream is resuming, it may
 // also be the rest of a line that began before Since.
 func (r *lineReader) beginWithoutTimestamp() {
-	if r.isResuming {
+	if r.cursor.isResuming {
 		r.position = inRepeatedLine
 	} else {
 		r.position = inNote
@@ -106,42 +93,15 @@ func (r *lineReader) addToNote(text []byte) {
 
 // beginLine begins a line with a timestamp.
 func (r *lineReader) beginLine(at time.Time) {
-	if r.isResuming && !at.After(r.latest) {
-		r.beginRepeatedLine(at)
-		return
-	}
-	r.hasGap = r.hasGap || r.isResuming
-	r.position, r.isResuming, r.lineLength, r.skip = inLine, false, 0, 0
-	if r.first.IsZero() {
-		r.first = at
-	}
-	switch {
-	case at.After(r.latest):
-		r.latest, r.repeatFrom, r.atLatest, r.outOfOrder = at, at, 1, 0
-	case at.Equal(r.latest) && r.outOfOrder == 0:
-		r.atLatest++
-	default:
-		r.outOfOrder++
-		if at.Before(r.repeatFrom) {
-			r.repeatFrom = at
-		}
-	}
-}
-
-// beginRepeatedLine begins a line that the earlier stream had. The last one of these may have broken off anywhere: what
-// the earlier stream had of it is skipped, and the rest is content.
-func (r *lineReader) beginRepeatedLine(at time.Time) {
-	if r.repeated > 0 || at.Equal(r.latest) {
-		r.repeated++
-	}
-	r.position = inRepeatedLine
-	if r.repeated == r.atLatest+r.outOfOrder {
-		r.position, r.isResuming, r.skip = inLine, false, r.lineLength
+	hasContent, skip := r.cursor.beginLine(at)
+	r.position, r.skip = inRepeatedLine, skip
+	if hasContent {
+		r.position = inLine
 	}
 }
 
 // resume begins a second stream.
 func (r *lineReader) resume() {
-	r.position, r.timestamp, r.repeated, r.skip = inTimestamp, r.timestamp[:0], 0, 0
-	r.isResuming = !r.latest.IsZero()
+	r.position, r.timestamp, r.skip = inTimestamp, r.timestamp[:0], 0
+	r.cursor.resume()
 }
