@@ -5,7 +5,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// DAG is a workflow: tasks, the order between them, their parameters, and when to run them.
+// DAG describes a workflow: its tasks, their order, their parameters, and a schedule.
 //
 // +genclient
 // +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
@@ -26,10 +26,10 @@ type DAG struct {
 	// +optional
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	// Spec is the workflow.
+	// Spec describes the workflow.
 	Spec DAGSpec `json:"spec"`
 
-	// Status is what the controller makes of it.
+	// Status is written by the controller.
 	// +optional
 	Status DAGStatus `json:"status,omitempty"`
 }
@@ -44,19 +44,19 @@ type DAGList struct {
 	Items           []DAG `json:"items"`
 }
 
-// ConcurrencyPolicy says what happens when a run is due while an earlier one is live.
+// ConcurrencyPolicy is what happens when a run is due while an earlier run of the schedule is live.
 //
 // +kubebuilder:validation:Enum=Allow;Forbid;Replace
 type ConcurrencyPolicy string
 
-// CronJob's policies, with CronJob's meaning.
+// The policies of spec.concurrencyPolicy. They mean the same as in a CronJob.
 const (
 	AllowConcurrent   ConcurrencyPolicy = "Allow"
 	ForbidConcurrent  ConcurrencyPolicy = "Forbid"
 	ReplaceConcurrent ConcurrencyPolicy = "Replace"
 )
 
-// CatchUpPolicy says which missed due times run after a gap.
+// CatchUpPolicy selects the missed due times that run after a gap.
 //
 // +kubebuilder:validation:Enum=none;latest;all
 type CatchUpPolicy string
@@ -68,7 +68,7 @@ const (
 	CatchUpAll    CatchUpPolicy = "all"
 )
 
-// LogPolicy says how the logs of a DAG's tasks are kept.
+// LogPolicy selects how the logs of a DAG's tasks are stored.
 //
 // +kubebuilder:validation:Enum=capture;follow;off
 type LogPolicy string
@@ -80,71 +80,74 @@ const (
 	LogsOff     LogPolicy = "off"
 )
 
-// DAGSpec is a workflow.
+// DAGSpec describes a workflow.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.dsl) || size(self.dsl) == 0",message="dsl is not supported: write the tasks in spec.task"
 // +kubebuilder:validation:XValidation:rule="has(self.dsl) || (has(self.task) && size(self.task) > 0)",message="task is required: a DAG has at least one task"
 type DAGSpec struct {
-	// Schedule in cron format (five fields, or @hourly, @daily, …); empty: runs only when asked to. A zone before it (TZ= or
-	// CRON_TZ=) counts as timeZone, and must not differ from it.
+	// Schedule in cron format: five fields, @hourly, @daily and the like, or @every 90m. Without it the DAG runs only
+	// when a DagRun is created. A zone in the schedule (TZ= or CRON_TZ=) counts as timeZone and must not differ from
+	// it.
 	//
 	// +optional
 	// +kubebuilder:validation:MaxLength=256
 	Schedule string `json:"schedule,omitempty"`
 
-	// TimeZone of the schedule, a name of the IANA time zone database; default: UTC.
+	// TimeZone of the schedule: a name of the IANA time zone database. The default is UTC.
 	//
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
 	TimeZone *string `json:"timeZone,omitempty"`
 
-	// StartingDeadlineSeconds is how late a scheduled run may start; a due time that is later than that does not run. Less
-	// than ten seconds counts as ten, since a run that starts within ten seconds is on time.
+	// StartingDeadlineSeconds is how late a scheduled run may start. A due time that is older does not run. Values
+	// below ten count as ten, because a run that starts within ten seconds is on time.
 	//
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=31536000
 	StartingDeadlineSeconds *int64 `json:"startingDeadlineSeconds,omitempty"`
 
-	// ConcurrencyPolicy when a run is due while an earlier one is live: Allow (default), Forbid or Replace.
+	// ConcurrencyPolicy applies when a run is due while an earlier run of the schedule is live: Allow starts another
+	// one (default), Forbid skips the new one, Replace cancels the live one.
 	//
 	// +optional
 	ConcurrencyPolicy ConcurrencyPolicy `json:"concurrencyPolicy,omitempty"`
 
-	// SuccessfulRunsHistoryLimit is how many succeeded DagRuns made by the schedule are kept as objects, the newest; default 10,
-	// 0: none. Their history stays in the database.
+	// SuccessfulRunsHistoryLimit is how many succeeded DagRuns of the schedule are kept. The newest stay. The default
+	// is 10; 0 keeps none. Their history stays in the database.
 	//
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=10000
 	SuccessfulRunsHistoryLimit *int32 `json:"successfulRunsHistoryLimit,omitempty"`
 
-	// FailedRunsHistoryLimit is how many failed or cancelled DagRuns made by the schedule are kept as objects, the newest;
-	// default 10, 0: none. Their history stays in the database.
+	// FailedRunsHistoryLimit is how many failed or cancelled DagRuns of the schedule are kept. The newest stay. The
+	// default is 10; 0 keeps none. Their history stays in the database.
 	//
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=10000
 	FailedRunsHistoryLimit *int32 `json:"failedRunsHistoryLimit,omitempty"`
 
-	// CatchUp says which missed due times run after a gap: none, latest (default) or all.
+	// CatchUp selects the missed due times that run after a gap, such as controller downtime: none, latest (default)
+	// or all.
 	//
 	// +optional
 	CatchUp CatchUpPolicy `json:"catchUp,omitempty"`
 
-	// CatchUpLimit bounds the runs that one gap makes; default 100.
+	// CatchUpLimit is the maximum number of runs that one gap creates. The default is 100.
 	//
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=10000
 	CatchUpLimit *int32 `json:"catchUpLimit,omitempty"`
 
-	// Suspended: no new scheduled runs; running ones go on.
+	// Suspended stops the schedule from creating runs. Live runs continue.
 	//
 	// +optional
 	Suspended bool `json:"suspended,omitempty"`
 
-	// Parameters of the DAG; a DagRun may override them.
+	// Parameters of the DAG. A DagRun may override them.
 	//
 	// +optional
 	// +listType=map
@@ -152,7 +155,7 @@ type DAGSpec struct {
 	// +kubebuilder:validation:MaxItems=256
 	Parameters []Parameter `json:"parameters,omitempty"`
 
-	// Task is the list of tasks.
+	// Task lists the tasks.
 	//
 	// +optional
 	// +listType=map
@@ -160,80 +163,84 @@ type DAGSpec struct {
 	// +kubebuilder:validation:MaxItems=10000
 	Task []Task `json:"task,omitempty"`
 
-	// Webhook is told when a task or the run ends.
+	// Webhook receives a request when a task or the run ends.
 	//
 	// +optional
 	Webhook *Webhook `json:"webhook,omitempty"`
 
-	// Workspace is a volume that the tasks of one run share.
+	// Workspace is a volume that the tasks of a run share.
 	//
 	// +optional
 	Workspace *Workspace `json:"workspace,omitempty"`
 
-	// MaxParallel bounds the tasks of one run that are active at once; default: no bound.
+	// MaxParallel is the maximum number of active tasks of a run. Without it there is no limit.
 	//
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=10000
 	MaxParallel *int32 `json:"maxParallel,omitempty"`
 
-	// Logs says how the logs of the tasks' containers are kept: capture (default) reads a log when its container has ended,
-	// or is about to be deleted, as far as the node still has it; follow reads it from the start, so that rotation cannot
-	// take its beginning (at most 200 at once, the rest as with capture); off keeps none.
+	// Logs selects how the logs of the tasks' containers are stored. capture (default) reads a log when its container
+	// has ended or is about to be deleted, as far as the node still has it. follow reads it from the start, so that
+	// rotation does not lose its beginning; it follows at most 200 logs at a time and captures the others. off stores
+	// none.
 	//
 	// +optional
 	Logs LogPolicy `json:"logs,omitempty"`
 
-	// ActiveDeadlineSeconds bounds a whole run, from its start; past it the run is stopped and Failed, reason DeadlineExceeded.
+	// ActiveDeadlineSeconds is the maximum duration of a run. After that the run is stopped and Failed with reason
+	// DeadlineExceeded.
 	//
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=31536000
 	ActiveDeadlineSeconds *int64 `json:"activeDeadlineSeconds,omitempty"`
 
-	// TTLSecondsAfterFinished: DagRun objects, whoever made them, are deleted so long after they ended; default: never. It
-	// may be changed at any time, also for runs that have ended. Their history stays in the database.
+	// TTLSecondsAfterFinished is how long a DagRun stays after it ended, whoever created it. Without it DagRuns are
+	// not deleted after a time. A change also applies to runs that have already ended. Their history stays in the
+	// database.
 	//
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=2147483647
 	TTLSecondsAfterFinished *int32 `json:"ttlSecondsAfterFinished,omitempty"`
 
-	// ControllerClass names the class of controllers that may claim this DAG; default: the empty class.
+	// ControllerClass is the class of the controllers that may claim this DAG. The default is the empty class.
 	//
 	// +optional
 	// +kubebuilder:validation:MaxLength=63
 	ControllerClass string `json:"controllerClass,omitempty"`
 
-	// DSL is a field of later versions of the old Kontroler; it is refused.
+	// DSL is a field of later versions of the old Kontroler. It is rejected.
 	//
 	// +optional
 	// +kubebuilder:validation:MaxLength=1048576
 	DSL *string `json:"dsl,omitempty"`
 }
 
-// Parameter of a DAG: a plain value or a reference to a Secret, never the secret's value.
-// An empty defaultValue or defaultFromSecret beside another of the three counts as left out, as in old manifests.
+// Parameter of a DAG: a plain value or a reference to a Secret, never the value of a Secret.
+// An empty defaultValue or defaultFromSecret counts as absent if another of the three fields is set, as in old
+// manifests.
 //
 // +kubebuilder:validation:XValidation:rule="has(self.defaultValue) || (has(self.defaultFromSecret) && size(self.defaultFromSecret) > 0) || has(self.defaultSecretKeyRef)",message="exactly one of defaultValue, defaultFromSecret and defaultSecretKeyRef is required"
 // +kubebuilder:validation:XValidation:rule="[has(self.defaultValue) && size(self.defaultValue) > 0, has(self.defaultFromSecret) && size(self.defaultFromSecret) > 0, has(self.defaultSecretKeyRef)].filter(x, x).size() <= 1",message="exactly one of defaultValue, defaultFromSecret and defaultSecretKeyRef is required"
 type Parameter struct {
-	// Name of the parameter, which is also the name of the environment variable in the tasks that use it: printable ASCII
-	// without "=". Before Kubernetes 1.34 a Pod takes letters, digits, "_", "-" and "." only, and no digit at the beginning.
+	// Name of the parameter and of the environment variable in the tasks that use it: printable ASCII without "=".
+	// Before Kubernetes 1.34 a Pod accepts only letters, digits, "_", "-" and ".", and no digit at the beginning.
 	//
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	// +kubebuilder:validation:Pattern=`^[ -<>-~]+$`
 	Name string `json:"name"`
 
-	// DefaultValue is the value of a run that does not override it. With its name and "=" it takes less than 128 KiB: Linux
-	// starts no process with a longer environment variable.
+	// DefaultValue is the value of runs that do not override it. Name, "=" and value together are shorter than 128
+	// KiB, because Linux starts no process with a longer environment variable.
 	//
 	// +optional
 	// +kubebuilder:validation:MaxLength=131072
 	DefaultValue *string `json:"defaultValue,omitempty"`
 
-	// DefaultFromSecret names a Secret in the DAG's namespace; the value is its key "secret".
+	// DefaultFromSecret names a Secret in the DAG's namespace. The value is that of its key "secret".
 	//
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
@@ -260,12 +267,12 @@ type SecretKeyRef struct {
 	Key string `json:"key"`
 }
 
-// WebhookEvent is a kind of ending that a webhook is told of.
+// WebhookEvent is an end of a task or run for which a webhook receives a request.
 //
 // +kubebuilder:validation:Enum=TaskSucceeded;TaskFailed;RunSucceeded;RunFailed;RunCancelled
 type WebhookEvent string
 
-// The events.
+// The events of a webhook.
 const (
 	EventTaskSucceeded WebhookEvent = "TaskSucceeded"
 	EventTaskFailed    WebhookEvent = "TaskFailed"
@@ -274,29 +281,29 @@ const (
 	EventRunCancelled  WebhookEvent = "RunCancelled"
 )
 
-// Webhook is told when a task or the run ends: at least once, in the order of a run's endings, for up to a day. A run uses
-// the webhook of its version of the DAG.
+// Webhook receives a request when a task or the run ends, at least once and in the order in which they ended. Failed
+// requests are retried for up to a day. A run uses the webhook of its version of the DAG.
 type Webhook struct {
-	// URL that is sent a POST; http or https; empty: nothing is sent. Loopback, link-local and metadata addresses are
-	// refused, private ones are not.
+	// URL that receives the POST requests, http or https. Without it nothing is sent. Loopback, link-local and
+	// metadata addresses are rejected; private addresses are not.
 	//
 	// +optional
 	// +kubebuilder:validation:MaxLength=2048
 	URL string `json:"url,omitempty"`
 
-	// VerifySSL: the URL must be https, with a certificate that the controller's system trusts. Without it no certificate
-	// is checked.
+	// VerifySSL requires https and a certificate that the controller's system trusts. Without it certificates are not
+	// checked.
 	//
 	// +optional
 	VerifySSL bool `json:"verifySSL,omitempty"`
 
-	// SecretRef names the Secret key with which timestamp and body are signed (HMAC-SHA256, in the header
-	// Kontroler-Signature). It is read whenever something is sent.
+	// SecretRef names the Secret key that signs timestamp and body (HMAC-SHA256, in the header Kontroler-Signature).
+	// It is read for each request.
 	//
 	// +optional
 	SecretRef *SecretKeyRef `json:"secretRef,omitempty"`
 
-	// Events that are sent; default: all.
+	// Events that are sent. The default is all.
 	//
 	// +optional
 	// +listType=set
@@ -304,20 +311,20 @@ type Webhook struct {
 	Events []WebhookEvent `json:"events,omitempty"`
 }
 
-// Workspace is a volume claim made for each run before its first Pod, and mounted at /workspace in every container of its
-// tasks. It is deleted when the run has ended.
+// Workspace is a PersistentVolumeClaim that each run gets before its first Pod. It is mounted at /workspace in every
+// container of the tasks, and deleted when the run has ended.
 type Workspace struct {
 	// Enable the workspace.
 	//
 	// +optional
 	Enable bool `json:"enable,omitempty"`
 
-	// KeepOnFailure keeps the claim of a run that is Failed for as long as its DagRun.
+	// KeepOnFailure keeps the claim of a Failed run as long as its DagRun.
 	//
 	// +optional
 	KeepOnFailure bool `json:"keepOnFailure,omitempty"`
 
-	// PVC is the claim's spec.
+	// PVC is the spec of the claim.
 	//
 	// +optional
 	PVC WorkspaceClaim `json:"pvc,omitempty"`
@@ -325,8 +332,8 @@ type Workspace struct {
 
 // WorkspaceClaim is the spec of a workspace's PersistentVolumeClaim.
 type WorkspaceClaim struct {
-	// AccessModes of the claim; default: ReadWriteOnce. Without ReadWriteMany the Pods of a run share a node; with
-	// ReadWriteOncePod, which excludes the others, a run has one task active at a time.
+	// AccessModes of the claim. The default is ReadWriteOnce. Without ReadWriteMany the Pods of a run share a node.
+	// With ReadWriteOncePod, which excludes other modes, a run has one active task at a time.
 	//
 	// +optional
 	// +listType=atomic
@@ -339,25 +346,25 @@ type WorkspaceClaim struct {
 	// +optional
 	Selector *metav1.LabelSelector `json:"selector,omitempty"`
 
-	// Resources that the claim asks for; requests.storage is required.
+	// Resources of the claim. requests.storage is required.
 	//
 	// +optional
 	Resources WorkspaceResources `json:"resources,omitempty"`
 
-	// StorageClassName of the claim; default: the cluster's.
+	// StorageClassName of the claim. The default is that of the cluster.
 	//
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
 	StorageClassName *string `json:"storageClassName,omitempty"`
 
-	// VolumeMode of the claim: Filesystem (default). Block is refused, as it cannot be mounted.
+	// VolumeMode of the claim: Filesystem (default). Block is rejected, because it cannot be mounted.
 	//
 	// +optional
 	// +kubebuilder:validation:Enum=Filesystem;Block
 	VolumeMode *corev1.PersistentVolumeMode `json:"volumeMode,omitempty"`
 }
 
-// WorkspaceResources is what a workspace's claim asks for.
+// WorkspaceResources are the resources of a workspace's claim.
 type WorkspaceResources struct {
 	// Limits of the claim, by resource.
 	//
@@ -365,13 +372,13 @@ type WorkspaceResources struct {
 	// +kubebuilder:validation:MaxProperties=16
 	Limits corev1.ResourceList `json:"limits,omitempty"`
 
-	// Requests of the claim, by resource: storage.
+	// Requests of the claim, by resource. Only storage has a meaning.
 	//
 	// +optional
 	// +kubebuilder:validation:MaxProperties=16
 	Requests corev1.ResourceList `json:"requests,omitempty"`
 
-	// Claims is accepted from old manifests and unused: a volume claim has none.
+	// Claims is accepted in old manifests and ignored, because a PersistentVolumeClaim has none.
 	//
 	// +optional
 	// +listType=atomic
@@ -379,20 +386,21 @@ type WorkspaceResources struct {
 	Claims []corev1.ResourceClaim `json:"claims,omitempty"`
 }
 
-// ConditionReconciled of a DAG or DagRun is False while its syncs fail, with the error; else it is absent.
+// ConditionReconciled of a DAG or DagRun is False while its syncs fail, with the error. Otherwise it is absent.
 const ConditionReconciled = "Reconciled"
 
 // The conditions of a DAG, beside Reconciled.
 const (
-	// DAGValid is True when the spec compiles; else its message names every fault.
+	// DAGValid is True if the spec compiles. If it is False, its message lists every fault.
 	DAGValid = "Valid"
-	// DAGScheduled is False while the API server refuses the DagRun that is due, with its answer; else it is absent.
+	// DAGScheduled is False while the API server rejects the DagRun that is due, with its answer. Otherwise it is
+	// absent.
 	DAGScheduled = "Scheduled"
 )
 
-// DAGStatus is what the controller makes of a DAG.
+// DAGStatus is the state of a DAG as the controller last observed it.
 type DAGStatus struct {
-	// ObservedGeneration is the generation of the spec that this status speaks of.
+	// ObservedGeneration is the generation of the spec that this status describes.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
@@ -401,12 +409,13 @@ type DAGStatus struct {
 	// +kubebuilder:validation:MaxLength=63
 	Controller string `json:"controller,omitempty"`
 
-	// ControllerNamespace is the namespace of that controller's Lease; a claim is void when the Lease is gone or long past.
+	// ControllerNamespace is the namespace of that controller's Lease. A claim is void if the Lease is gone or has
+	// long expired.
 	// +optional
 	// +kubebuilder:validation:MaxLength=63
 	ControllerNamespace string `json:"controllerNamespace,omitempty"`
 
-	// Version of the spec, counted from 1 as the compiled spec changes.
+	// Version of the spec, counted from 1. It increases when the compiled spec changes.
 	// +optional
 	Version int64 `json:"version,omitempty"`
 
@@ -418,7 +427,7 @@ type DAGStatus struct {
 	// +optional
 	LastRun *LastRun `json:"lastRun,omitempty"`
 
-	// LastScheduleTime is when the schedule last made a run.
+	// LastScheduleTime is when the schedule last created a run.
 	// +optional
 	LastScheduleTime *metav1.Time `json:"lastScheduleTime,omitempty"`
 
@@ -426,17 +435,18 @@ type DAGStatus struct {
 	// +optional
 	NextScheduleTime *metav1.Time `json:"nextScheduleTime,omitempty"`
 
-	// Phase is the existing Kontroler's: Successful or Failed, as it left it. The condition Valid replaces it.
+	// Phase is a field of the existing Kontroler: Successful or Failed, as it left it. The condition Valid replaces
+	// it.
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
 	Phase string `json:"phase,omitempty"`
 
-	// Message is the existing Kontroler's: why phase is what it is. The message of the condition Valid replaces it.
+	// Message is a field of the existing Kontroler. The message of the condition Valid replaces it.
 	// +optional
 	// +kubebuilder:validation:MaxLength=32768
 	Message string `json:"message,omitempty"`
 
-	// Conditions: Valid; Scheduled and Reconciled only while they are False.
+	// Conditions are Valid, and while they are False also Scheduled and Reconciled.
 	//
 	// +optional
 	// +listType=map

@@ -4,7 +4,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// DagRun is the order to run a DAG once, and the summary of that run.
+// DagRun runs a DAG once. Its status summarizes the run.
 //
 // +genclient
 // +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
@@ -23,10 +23,10 @@ type DagRun struct {
 	// +optional
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	// Spec is the order. It cannot be changed, but for cancel.
+	// Spec is what to run. Only cancel can change.
 	Spec DagRunSpec `json:"spec"`
 
-	// Status is the summary.
+	// Status summarizes the run.
 	// +optional
 	Status DagRunStatus `json:"status,omitempty"`
 }
@@ -41,19 +41,20 @@ type DagRunList struct {
 	Items           []DagRun `json:"items"`
 }
 
-// DagRunSpec is the order to run a DAG once.
+// DagRunSpec is what to run.
 //
 // +kubebuilder:validation:XValidation:rule="self.dagName == oldSelf.dagName",message="dagName is immutable: make another DagRun",fieldPath=".dagName"
 // +kubebuilder:validation:XValidation:rule="has(self.parameters) == has(oldSelf.parameters) && (!has(self.parameters) || self.parameters == oldSelf.parameters)",message="parameters are immutable: make another DagRun"
 // +kubebuilder:validation:XValidation:rule="!(has(oldSelf.cancel) && oldSelf.cancel) || (has(self.cancel) && self.cancel)",message="a cancelled DagRun cannot be resumed: make another DagRun"
 type DagRunSpec struct {
-	// DagName names the DAG, in the same namespace.
+	// DagName is the name of a DAG in the same namespace.
 	//
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	DagName string `json:"dagName"`
 
-	// Parameters override the DAG's, by name and of the same kind (plain or secret).
+	// Parameters override those of the DAG, by name. A plain parameter takes a plain value, a secret parameter a
+	// Secret.
 	//
 	// +optional
 	// +listType=map
@@ -61,14 +62,14 @@ type DagRunSpec struct {
 	// +kubebuilder:validation:MaxItems=256
 	Parameters []ParameterValue `json:"parameters,omitempty"`
 
-	// Cancel stops the run and keeps the object. It is the one allowed change, and it is final.
+	// Cancel stops the run and keeps the object. It is the only field that can change, and it cannot be reset.
 	//
 	// +optional
 	Cancel bool `json:"cancel,omitempty"`
 }
 
 // ParameterValue overrides a parameter of the DAG for one run.
-// An empty value or fromSecret beside another of the three counts as left out, as in old manifests.
+// An empty value or fromSecret counts as absent if another of the three fields is set, as in old manifests.
 //
 // +kubebuilder:validation:XValidation:rule="has(self.value) || (has(self.fromSecret) && size(self.fromSecret) > 0) || has(self.secretKeyRef)",message="exactly one of value, fromSecret and secretKeyRef is required"
 // +kubebuilder:validation:XValidation:rule="[has(self.value) && size(self.value) > 0, has(self.fromSecret) && size(self.fromSecret) > 0, has(self.secretKeyRef)].filter(x, x).size() <= 1",message="exactly one of value, fromSecret and secretKeyRef is required"
@@ -79,14 +80,14 @@ type ParameterValue struct {
 	// +kubebuilder:validation:MaxLength=253
 	Name string `json:"name"`
 
-	// Value of a plain parameter. With its name and "=" it takes less than 128 KiB: Linux starts no process with a longer
-	// environment variable.
+	// Value of a plain parameter. Name, "=" and value together are shorter than 128 KiB, because Linux starts no
+	// process with a longer environment variable.
 	//
 	// +optional
 	// +kubebuilder:validation:MaxLength=131072
 	Value *string `json:"value,omitempty"`
 
-	// FromSecret names a Secret; the value is its key "secret".
+	// FromSecret names a Secret. The value is that of its key "secret".
 	//
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
@@ -98,12 +99,13 @@ type ParameterValue struct {
 	SecretKeyRef *SecretKeyRef `json:"secretKeyRef,omitempty"`
 }
 
-// RunPhase of a DagRun. The schema takes other words too: a DagRun of the existing Kontroler keeps its own.
+// RunPhase is the phase of a DagRun. The schema accepts other words, because DagRuns of the existing Kontroler keep
+// theirs.
 //
 // +kubebuilder:validation:MaxLength=64
 type RunPhase string
 
-// The phases of a run; the last three are final.
+// The phases of a run. The last three are final.
 const (
 	RunPending   RunPhase = "Pending"
 	RunRunning   RunPhase = "Running"
@@ -112,12 +114,12 @@ const (
 	RunCancelled RunPhase = "Cancelled"
 )
 
-// Ended reports whether the phase is final. A word that is none of the phases above is not.
+// Ended reports whether the phase is final. Words of the existing Kontroler are not.
 func (p RunPhase) Ended() bool {
 	return p == RunSucceeded || p == RunFailed || p == RunCancelled
 }
 
-// isOurs reports whether the phase is one of those above, or none.
+// isOurs reports whether the phase is empty or one of those above.
 func (p RunPhase) isOurs() bool {
 	return p == "" || p == RunPending || p == RunRunning || p.Ended()
 }
@@ -134,53 +136,55 @@ func (r *DagRun) ScheduleOwner() *metav1.OwnerReference {
 
 // The conditions of a DagRun, beside Reconciled.
 const (
-	// RunConditionAdmitted is True once the run is in the database, False with the reason when it was refused or waits for its DAG.
+	// RunConditionAdmitted is True when the run is in the database. It is False, with the reason, if the run was
+	// rejected or waits for its DAG.
 	RunConditionAdmitted = "Admitted"
-	// RunConditionSucceeded is True when every task succeeded, False when the run ended otherwise.
+	// RunConditionSucceeded is True if every task succeeded, and False if the run ended otherwise.
 	RunConditionSucceeded = "Succeeded"
-	// RunConditionFailed is True when the run failed, False when it ended otherwise.
+	// RunConditionFailed is True if the run failed, and False if it ended otherwise.
 	RunConditionFailed = "Failed"
 )
 
-// RunReasonOtherKontroler is the reason of the condition Admitted, False, of a DagRun that the existing Kontroler took on: it
-// is history, and not run again.
+// RunReasonOtherKontroler is the reason of the condition Admitted of a DagRun that the existing Kontroler ran. The
+// condition is False, and the DagRun is not run again.
 const RunReasonOtherKontroler = "OtherKontroler"
 
-// DagRunStatus is the summary of a run. Everything but runId and controller is a projection of the database.
+// DagRunStatus summarizes a run. All fields except runId and controller are projections of the database.
 type DagRunStatus struct {
-	// ObservedGeneration is the generation of the spec that this status speaks of.
+	// ObservedGeneration is the generation of the spec that this status describes.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// Phase: Pending, Running, Succeeded, Failed or Cancelled. Any other word is the existing Kontroler's.
+	// Phase is Pending, Running, Succeeded, Failed or Cancelled. Any other word is from the existing Kontroler.
 	// +optional
 	Phase RunPhase `json:"phase,omitempty"`
 
-	// Reason of the phase, machine-readable; of a live run, what it waits for (as ImagePullBackOff), or TaskFailed.
+	// Reason of the phase, machine-readable. For a live run it is what the run waits for, such as ImagePullBackOff,
+	// or TaskFailed.
 	// +optional
 	// +kubebuilder:validation:MaxLength=128
 	Reason string `json:"reason,omitempty"`
 
-	// Message says why the run is where it is: what it waits for, and what has failed so far.
+	// Message explains the phase: what the run waits for, and what has failed so far.
 	// +optional
 	// +kubebuilder:validation:MaxLength=4096
 	Message string `json:"message,omitempty"`
 
-	// Controller is the id of the controller that runs it.
+	// Controller is the id of the controller that executes the run.
 	// +optional
 	// +kubebuilder:validation:MaxLength=63
 	Controller string `json:"controller,omitempty"`
 
-	// RunID is the run's id in that controller's database.
+	// RunID is the id of the run in that controller's database.
 	// +optional
 	RunID int64 `json:"runId,omitempty"`
 
-	// DagRunID is the existing Kontroler's: the run's id in its database. A DagRun that has one, and no runId, was run there.
-	// It is history: it is never run again.
+	// DagRunID is a field of the existing Kontroler: the id of the run in its database. A DagRun with a dagRunId and
+	// without a runId was run there and is not run again.
 	// +optional
 	DagRunID int64 `json:"dagRunId,omitempty"`
 
-	// DAGVersion is the version of the DAG that runs.
+	// DAGVersion is the version of the DAG that the run uses.
 	// +optional
 	DAGVersion int64 `json:"dagVersion,omitempty"`
 
@@ -192,12 +196,12 @@ type DagRunStatus struct {
 	// +optional
 	CompletionTime *metav1.Time `json:"completionTime,omitempty"`
 
-	// Duration of an ended run, for people.
+	// Duration of an ended run, for display.
 	// +optional
 	// +kubebuilder:validation:MaxLength=32
 	Duration string `json:"duration,omitempty"`
 
-	// Progress is done/total, for people.
+	// Progress is the number of ended tasks and of all tasks (3/10), for display.
 	// +optional
 	// +kubebuilder:validation:MaxLength=32
 	Progress string `json:"progress,omitempty"`
@@ -206,7 +210,7 @@ type DagRunStatus struct {
 	// +optional
 	Tasks *TaskCounts `json:"tasks,omitempty"`
 
-	// Conditions: Admitted, Succeeded, Failed; Reconciled only while it is False.
+	// Conditions are Admitted, Succeeded and Failed, and while it is False also Reconciled.
 	//
 	// +optional
 	// +listType=map
@@ -217,21 +221,21 @@ type DagRunStatus struct {
 
 // TaskCounts counts the tasks of a run by phase.
 type TaskCounts struct {
-	// Total number of tasks.
+	// Total counts all tasks.
 	Total int32 `json:"total"`
-	// Waiting for parents, for their next attempt or for room.
+	// Waiting counts the tasks that wait for parents, for their next attempt, or for a slot.
 	Waiting int32 `json:"waiting"`
 	// Pending counts the tasks that have a live attempt whose container has not started.
 	// +optional
 	Pending int32 `json:"pending"`
-	// Running counts the tasks whose container runs, or is being stopped.
+	// Running counts the tasks whose container runs or is being stopped.
 	Running int32 `json:"running"`
-	// Succeeded tasks.
+	// Succeeded counts the tasks that succeeded.
 	Succeeded int32 `json:"succeeded"`
-	// Failed tasks.
+	// Failed counts the tasks that failed.
 	Failed int32 `json:"failed"`
-	// Skipped tasks: a parent failed.
+	// Skipped counts the tasks that did not run because a parent failed or was skipped.
 	Skipped int32 `json:"skipped"`
-	// Cancelled tasks.
+	// Cancelled counts the tasks that were cancelled.
 	Cancelled int32 `json:"cancelled"`
 }

@@ -4,7 +4,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// DagTask is a task that several DAGs use, by taskRef.
+// DagTask is a task that DAGs share. They refer to it by taskRef.
 //
 // +genclient
 // +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
@@ -21,10 +21,10 @@ type DagTask struct {
 	// +optional
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	// Spec is the task.
+	// Spec describes the task.
 	Spec DagTaskSpec `json:"spec"`
 
-	// Status is what the controller makes of it.
+	// Status is written by the controller.
 	// +optional
 	Status DagTaskStatus `json:"status,omitempty"`
 }
@@ -39,20 +39,20 @@ type DagTaskList struct {
 	Items           []DagTask `json:"items"`
 }
 
-// DagTaskSpec is a task without a place in a DAG.
+// DagTaskSpec describes a task without a name and a place in a DAG.
 //
 // +kubebuilder:validation:XValidation:rule="has(self.image) && size(self.image) > 0",message="image is required"
 // +kubebuilder:validation:XValidation:rule="!has(self.version) || !has(oldSelf.version) || self.version != oldSelf.version || self == oldSelf",message="a version is immutable: raise spec.version to change the task"
 type DagTaskSpec struct {
-	// Version of the task, which is immutable: a change of the task takes another number, usually the next. Without it each
-	// controller counts versions as the task changes.
+	// Version of the task. A version is immutable: a changed task needs another number, usually the next. Without it
+	// each controller numbers the versions itself.
 	//
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=2147483647
 	Version *int32 `json:"version,omitempty"`
 
-	// RunAfter is accepted from old manifests and unused: the order is the DAG's.
+	// RunAfter is accepted in old manifests and ignored, because the DAG defines the order.
 	//
 	// +optional
 	// +listType=atomic
@@ -63,17 +63,17 @@ type DagTaskSpec struct {
 	TaskTemplate `json:",inline"`
 }
 
-// DagTaskValid is the condition of a DagTask: True when its task is well-formed and is stored as a version.
+// DagTaskValid is the condition of a DagTask. It is True if the task is well-formed and stored as a version.
 const DagTaskValid = "Valid"
 
-// DagTaskStatus is what the controller makes of a DagTask.
+// DagTaskStatus is the state of a DagTask as a controller last observed it.
 type DagTaskStatus struct {
-	// ObservedGeneration is the generation of the spec that this status speaks of.
+	// ObservedGeneration is the generation of the spec that this status describes.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// Controller is the id of the controller that writes this status: the first to see the DagTask, while it has its Lease.
-	// Every controller keeps versions of its own.
+	// Controller is the id of the controller that writes this status: the first one that sees the DagTask, while it
+	// holds its Lease. Every controller keeps its own versions.
 	// +optional
 	// +kubebuilder:validation:MaxLength=63
 	Controller string `json:"controller,omitempty"`
@@ -83,11 +83,11 @@ type DagTaskStatus struct {
 	// +kubebuilder:validation:MaxLength=63
 	ControllerNamespace string `json:"controllerNamespace,omitempty"`
 
-	// Version that DAGs get which follow the DagTask.
+	// Version is the one that DAGs use if their taskRef pins none.
 	// +optional
 	Version int64 `json:"version,omitempty"`
 
-	// Conditions: Valid.
+	// Conditions has only Valid.
 	//
 	// +optional
 	// +listType=map

@@ -6,10 +6,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// What the existing Kontroler, whose custom resources these are too, leaves on its objects.
+// The existing Kontroler uses the same custom resources. It puts these finalizers on its objects and removes them
+// itself. Once it is uninstalled, nobody else does.
 var (
-	// oldDAGFinalizers, oldRunFinalizers and oldTaskFinalizers are the finalizers that its controller puts on objects and takes
-	// off again. Once it is gone, nobody else does.
 	oldDAGFinalizers  = []string{"dag.finalizer.kontroler.greedykomodo", "kontroler.greedykomodo/dag.finalizer"}
 	oldRunFinalizers  = []string{"dagrun.finalizer.kontroler.greedykomodo", "kontroler.greedykomodo/dagrun.finalizer"}
 	oldTaskFinalizers = []string{
@@ -26,16 +25,16 @@ func (*DagRun) OldFinalizers() []string { return oldRunFinalizers }
 // OldFinalizers returns the names of the existing Kontroler's finalizers on a DagTask. Read-only.
 func (*DagTask) OldFinalizers() []string { return oldTaskFinalizers }
 
-// IsOtherKontrolers reports whether the existing Kontroler has run this DagRun: its status says so. What it did is in that
-// one's database: the DagRun is history, and stays that once its condition Admitted says so. A DagRun that has a runId, or
-// names a controller, is this project's. A finalizer says nothing: people copy it with a manifest.
+// IsOtherKontrolers reports whether the existing Kontroler has run this DagRun, according to its status. Such a
+// DagRun is history, and its condition Admitted records that. A DagRun with a runId or a controller belongs to this
+// project. Finalizers prove nothing, because people copy them with a manifest.
 func (r *DagRun) IsOtherKontrolers() bool {
 	s := &r.Status
 	if s.RunID != 0 || s.Controller != "" {
 		return false
 	}
-	wasTold := func(c metav1.Condition) bool {
+	isRecorded := func(c metav1.Condition) bool {
 		return c.Type == RunConditionAdmitted && c.Reason == RunReasonOtherKontroler
 	}
-	return s.DagRunID != 0 || !s.Phase.isOurs() || slices.ContainsFunc(s.Conditions, wasTold)
+	return s.DagRunID != 0 || !s.Phase.isOurs() || slices.ContainsFunc(s.Conditions, isRecorded)
 }

@@ -1,36 +1,36 @@
 package v1alpha1
 
-// Labels and annotations of the Pods and DagRuns that a controller makes. Labels carry ids; a name is a label where it
-// fits a label's 63 characters, and always an annotation.
+// Labels and annotations of the Pods and DagRuns that a controller creates. Labels carry ids. Names are in
+// annotations, and also in labels if they fit into 63 characters.
 const (
-	// LabelController is the id of the controller that made the object: nobody else touches it.
+	// LabelController is the id of the controller that created the object. No other controller changes it.
 	LabelController = GroupName + "/controller"
-	// LabelDAG is the DAG's name (on a Pod only when it fits a label).
+	// LabelDAG is the name of the DAG, if it fits into a label.
 	LabelDAG = GroupName + "/dag"
 	// LabelRun is the UID of the DagRun.
 	LabelRun = GroupName + "/run"
-	// LabelTask is the task's name.
+	// LabelTask is the name of the task.
 	LabelTask = GroupName + "/task"
 	// LabelAttempt is the number of the attempt, from 1.
 	LabelAttempt = GroupName + "/attempt"
-	// LabelWorkspace is the DagRun's UID on a Pod that must be on the node of the others with it, as long as it counts.
+	// LabelWorkspace is the UID of the DagRun. Pods with the same value share a node, because they share a workspace.
 	LabelWorkspace = GroupName + "/workspace"
 
-	// AnnotationDAG is the DAG's name.
+	// AnnotationDAG is the name of the DAG.
 	AnnotationDAG = GroupName + "/dag-name"
-	// AnnotationRun is the DagRun's name.
+	// AnnotationRun is the name of the DagRun.
 	AnnotationRun = GroupName + "/run-name"
-	// AnnotationScript is a task's script, projected into the container by a downwardAPI volume.
+	// AnnotationScript is the script of a task. A downwardAPI volume projects it into the container.
 	AnnotationScript = GroupName + "/script"
-	// AnnotationEpoch is the highest epoch taken, on a controller's Lease.
+	// AnnotationEpoch is the highest epoch that a leader has taken, on the controller's Lease.
 	AnnotationEpoch = GroupName + "/epoch"
 
-	// LabelScheduled is "true" on a DagRun that a schedule made.
+	// LabelScheduled is "true" on a DagRun that a schedule created.
 	LabelScheduled = GroupName + "/scheduled"
-	// AnnotationScheduledAt is when such a DagRun was due, as RFC 3339 in UTC.
+	// AnnotationScheduledAt is when such a DagRun was due, in RFC 3339 and UTC.
 	AnnotationScheduledAt = GroupName + "/scheduled-at"
 
-	// Finalizer of a task's Pod: removed only after the outcome is committed.
+	// Finalizer is on the Pods of tasks. It is removed after the outcome of the Pod is committed.
 	Finalizer = GroupName + "/outcome"
 
 	// TaskContainer is the name of the container whose end decides a task.

@@ -5,18 +5,18 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Task is one node of a DAG: a container that runs when all its parents have succeeded.
+// Task is a node of a DAG: a container that runs when all its parents have succeeded.
 //
 // +kubebuilder:validation:XValidation:rule="(has(self.image) && size(self.image) > 0) || has(self.taskRef)",message="image is required, unless taskRef names a DagTask that has one"
 type Task struct {
-	// Name of the task, unique in its DAG: a DNS label (lower case letters, digits and '-', at most 63).
+	// Name of the task, unique in its DAG: a DNS label (lower case letters, digits and '-', at most 63 characters).
 	//
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",message="must be a DNS label, such as build-app: lower case letters, digits and '-', with no '-' at its ends"
 	Name string `json:"name"`
 
-	// RunAfter names the tasks of this DAG that must have succeeded before this one starts.
+	// RunAfter names the parents: the tasks of this DAG that must succeed before this task starts.
 	//
 	// +optional
 	// +listType=atomic
@@ -24,9 +24,10 @@ type Task struct {
 	// +kubebuilder:validation:items:MaxLength=63
 	RunAfter []string `json:"runAfter,omitempty"`
 
-	// TaskRef takes the task from a DagTask. Fields given beside it override the DagTask's, merged as by kubectl patch (strategic
-	// merge): maps by field; volumes, volumeMounts, env, imagePullSecrets and initContainers by their key; other lists, and script
-	// against command and args, replace. An empty text or list counts as left out.
+	// TaskRef takes the task from a DagTask. Other fields of this task override those of the DagTask, merged as
+	// kubectl patch merges (strategic merge): maps by field; volumes, volumeMounts, env, imagePullSecrets and
+	// initContainers by their key. Other lists replace those of the DagTask, and so does script against command and
+	// args. An empty text or list counts as absent.
 	//
 	// +optional
 	TaskRef *TaskRef `json:"taskRef,omitempty"`
@@ -34,7 +35,7 @@ type Task struct {
 	TaskTemplate `json:",inline"`
 }
 
-// TaskTemplate is what a task does, as given in a DAG or in a DagTask.
+// TaskTemplate has the fields that a task of a DAG and a DagTask have in common.
 type TaskTemplate struct {
 	// Image of the task's container.
 	//
@@ -42,7 +43,7 @@ type TaskTemplate struct {
 	// +kubebuilder:validation:MaxLength=4096
 	Image string `json:"image,omitempty"`
 
-	// Command is the container's entrypoint; the image's own when left out.
+	// Command is the entrypoint of the container. The default is that of the image.
 	//
 	// +optional
 	// +listType=atomic
@@ -50,7 +51,7 @@ type TaskTemplate struct {
 	// +kubebuilder:validation:items:MaxLength=131072
 	Command []string `json:"command,omitempty"`
 
-	// Args of the entrypoint; the image's own when left out.
+	// Args of the entrypoint. The default is those of the image.
 	//
 	// +optional
 	// +listType=atomic
@@ -58,31 +59,31 @@ type TaskTemplate struct {
 	// +kubebuilder:validation:items:MaxLength=131072
 	Args []string `json:"args,omitempty"`
 
-	// Script to run instead of command and args, at most 128 KiB. One that begins with a shebang (#!) is executed; any other
-	// is run by bash where the image has it, else by /bin/sh. The process that the container starts becomes the script's: it
-	// gets the signals, and its exit code is the task's. Beside a script, command and args do not count.
+	// Script to run instead of command and args, at most 128 KiB. A script that begins with a shebang (#!) is
+	// executed. Any other script runs in bash if the image has it, otherwise in /bin/sh. The script receives the
+	// signals, and its exit code is that of the task. command and args beside a script are ignored.
 	//
 	// +optional
 	// +kubebuilder:validation:MaxLength=131072
 	Script string `json:"script,omitempty"`
 
-	// ScriptInjectorImage is accepted from old manifests and unused: scripts need no helper image.
+	// ScriptInjectorImage is accepted in old manifests and ignored, because scripts need no helper image.
 	//
 	// +optional
 	// +kubebuilder:validation:MaxLength=4096
 	ScriptInjectorImage string `json:"scriptInjectorImage,omitempty"`
 
-	// Backoff says how often, and after how long, a failed attempt is retried.
+	// Backoff is how often and after what delay a failed attempt is retried.
 	//
 	// +optional
 	Backoff *Backoff `json:"backoff,omitempty"`
 
-	// Conditional limits retries to some exit codes.
+	// Conditional limits retries to certain exit codes.
 	//
 	// +optional
 	Conditional *Conditional `json:"conditional,omitempty"`
 
-	// Parameters names the DAG's parameters that become environment variables of this task.
+	// Parameters names the parameters of the DAG that become environment variables of this task.
 	//
 	// +optional
 	// +listType=atomic
@@ -90,15 +91,15 @@ type TaskTemplate struct {
 	// +kubebuilder:validation:items:MaxLength=253
 	Parameters []string `json:"parameters,omitempty"`
 
-	// TimeoutSeconds bounds each attempt, counted by the controller's clock from when it sees the container run; past
-	// it the attempt fails, reason Timeout.
+	// TimeoutSeconds is the maximum duration of each attempt, counted by the controller's clock from when it sees the
+	// container run. After that the attempt fails with reason Timeout.
 	//
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=31536000
 	TimeoutSeconds *int64 `json:"timeoutSeconds,omitempty"`
 
-	// PodTemplate shapes the Pod around the task's container. It applies to every attempt.
+	// PodTemplate has further fields of the Pod and of the task's container. It applies to every attempt.
 	//
 	// +optional
 	PodTemplate *PodTemplate `json:"podTemplate,omitempty"`
@@ -112,7 +113,7 @@ type TaskRef struct {
 	// +kubebuilder:validation:MaxLength=253
 	Name string `json:"name"`
 
-	// Version of the DagTask; 0 or absent: the one that the DagTask has when the run is admitted, pinned in the run.
+	// Version of the DagTask. With 0 or none, a run uses the version that the DagTask has when the run is admitted.
 	//
 	// +optional
 	// +kubebuilder:validation:Minimum=0
@@ -120,16 +121,17 @@ type TaskRef struct {
 	Version int64 `json:"version,omitempty"`
 }
 
-// Backoff is the retry policy of a task. The delay before retry n (from 1) is duration * factor^(n-1), at most maxDuration.
+// Backoff is the retry policy of a task. The delay before retry n (from 1) is duration * factor^(n-1), at most
+// maxDuration.
 type Backoff struct {
-	// Limit is the number of retries after a failed attempt; default 0: none. A negative one counts as 0.
+	// Limit is the maximum number of retries. The default is 0. A negative limit counts as 0.
 	//
 	// +optional
 	// +kubebuilder:validation:Minimum=-9007199254740991
 	// +kubebuilder:validation:Maximum=9007199254740991
 	Limit *int64 `json:"limit,omitempty"`
 
-	// Duration before the first retry, as "30s" or "5m", at most 8760h; default 10s.
+	// Duration before the first retry, such as "30s" or "5m", at most 8760h. The default is 10s.
 	//
 	// +optional
 	// +kubebuilder:validation:Type=string
@@ -138,14 +140,14 @@ type Backoff struct {
 	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('8760h')",message="duration is at most 8760h"
 	Duration *metav1.Duration `json:"duration,omitempty"`
 
-	// Factor by which the delay grows with each retry; default 2.
+	// Factor by which the delay grows with each retry. The default is 2.
 	//
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=100
 	Factor *int32 `json:"factor,omitempty"`
 
-	// MaxDuration bounds the delay, as "30s" or "5m", at most 8760h; default 5m.
+	// MaxDuration is the maximum delay, such as "30s" or "5m", at most 8760h. The default is 5m.
 	//
 	// +optional
 	// +kubebuilder:validation:Type=string
@@ -155,14 +157,14 @@ type Backoff struct {
 	MaxDuration *metav1.Duration `json:"maxDuration,omitempty"`
 }
 
-// Conditional limits retries to exit codes.
+// Conditional limits retries to certain exit codes.
 type Conditional struct {
-	// Enabled: retry only when the container ended with one of retryCodes.
+	// Enabled limits retries to the exit codes in retryCodes.
 	//
 	// +optional
 	Enabled *bool `json:"enabled,omitempty"`
 
-	// RetryCodes are the exit codes that are worth a retry. Exit codes are 0 to 255: any other number matches none.
+	// RetryCodes are the exit codes that are retried. Exit codes are 0 to 255; any other number matches none.
 	//
 	// +optional
 	// +listType=atomic
@@ -172,16 +174,16 @@ type Conditional struct {
 	RetryCodes []int64 `json:"retryCodes,omitempty"`
 }
 
-// PodTemplate shapes the Pod of a task: the fields of a Pod and of its task container that a task may set, as in core/v1.
-// What is given beside a taskRef is merged by the keys that the fields have there.
+// PodTemplate has the fields of a Pod and of its task container that a task may set. They mean the same as in a Pod.
+// Beside a taskRef they are merged by the keys that they have in a Pod.
 type PodTemplate struct {
-	// Labels of the Pod. Those under kontroler.greedykomodo/ are the controller's own.
+	// Labels of the Pod. The prefix kontroler.greedykomodo/ is reserved for the controller.
 	//
 	// +optional
 	// +kubebuilder:validation:MaxProperties=64
 	Labels map[string]string `json:"labels,omitempty"`
 
-	// Annotations of the Pod. Those under kontroler.greedykomodo/ are the controller's own.
+	// Annotations of the Pod. The prefix kontroler.greedykomodo/ is reserved for the controller.
 	//
 	// +optional
 	// +kubebuilder:validation:MaxProperties=64
@@ -202,7 +204,7 @@ type PodTemplate struct {
 	// +kubebuilder:validation:MaxItems=64
 	VolumeMounts []corev1.VolumeMount `json:"volumeMounts,omitempty" patchStrategy:"merge" patchMergeKey:"mountPath"`
 
-	// Env of the task's container, beside the task's parameters.
+	// Env of the task's container, in addition to the parameters of the task.
 	//
 	// +optional
 	// +listType=map
@@ -241,7 +243,8 @@ type PodTemplate struct {
 	// +optional
 	ContainerSecurityContext *corev1.SecurityContext `json:"containerSecurityContext,omitempty"`
 
-	// InitContainers run before the task's container. Those with restartPolicy Always are native sidecars: they never keep a task from ending.
+	// InitContainers run before the task's container. Those with restartPolicy Always are native sidecars. They do
+	// not keep a task from ending.
 	//
 	// +optional
 	// +listType=map
@@ -278,14 +281,14 @@ type PodTemplate struct {
 	// +optional
 	AutomountServiceAccountToken *bool `json:"automountServiceAccountToken,omitempty"`
 
-	// ActiveDeadlineSeconds of the Pod, counted by the kubelet from its start.
+	// ActiveDeadlineSeconds of the Pod, counted by the kubelet from the start of the Pod.
 	//
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=2147483647
 	ActiveDeadlineSeconds *int64 `json:"activeDeadlineSeconds,omitempty"`
 
-	// TerminationGracePeriodSeconds of the Pod: from the stop signal to the kill.
+	// TerminationGracePeriodSeconds of the Pod is the time between the stop signal and the kill.
 	//
 	// +optional
 	// +kubebuilder:validation:Minimum=0
