@@ -67,7 +67,7 @@ func TestCompileTaskFaults(t *testing.T) {
 func TestCompileContainerFaults(t *testing.T) {
 	a := task("a")
 	testFaults(t, map[string]faultCase{
-		"a script wins over command and args": {
+		"a script beside command and args is valid": {
 			tasks(with(a, func(t *v1alpha1.Task) { t.Script, t.Command, t.Args = "x", []string{"sh", "-c"}, []string{"y"} })), nil,
 		},
 		"longest script": {
@@ -105,7 +105,7 @@ func TestCompileContainerFaults(t *testing.T) {
 	})
 }
 
-// spec returns a valid spec, changed.
+// spec returns a valid spec with a change.
 func spec(change func(*v1alpha1.DAGSpec)) *v1alpha1.DAGSpec {
 	s := tasks(task("a"))
 	change(s)
@@ -119,10 +119,10 @@ func TestCompileSpecFaults(t *testing.T) {
 		},
 		"a schedule that is never due": {spec(func(s *v1alpha1.DAGSpec) { s.Schedule = "0 0 31 2 *" }), nil},
 		"a zone before the schedule":   {spec(func(s *v1alpha1.DAGSpec) { s.Schedule = "CRON_TZ=Europe/Berlin 0 9 * * 1-5" }), nil},
-		"a zone before the schedule that is its timeZone": {
+		"a zone before the schedule and the same timeZone": {
 			spec(func(s *v1alpha1.DAGSpec) { s.Schedule, s.TimeZone = "TZ=Europe/Berlin 0 9 * * *", ptr("Europe/Berlin") }), nil,
 		},
-		"a zone before the schedule that is not its timeZone": {
+		"a zone before the schedule and another timeZone": {
 			spec(func(s *v1alpha1.DAGSpec) { s.Schedule, s.TimeZone = "TZ=Europe/Berlin 0 9 * * *", ptr("UTC") }),
 			[]string{"spec.schedule: FieldValueInvalid"},
 		},
@@ -134,14 +134,14 @@ func TestCompileSpecFaults(t *testing.T) {
 			spec(func(s *v1alpha1.DAGSpec) { s.TimeZone = ptr("Mars/Olympus") }), []string{"spec.timeZone: FieldValueInvalid"},
 		},
 		"dsl": {spec(func(s *v1alpha1.DAGSpec) { s.DSL = ptr("") }), []string{"spec.dsl: FieldValueForbidden"}},
-		"words": {
+		"unknown enum values": {
 			spec(func(s *v1alpha1.DAGSpec) { s.ConcurrencyPolicy, s.CatchUp, s.Logs = "x", "y", "z" }),
 			[]string{
 				"spec.concurrencyPolicy: FieldValueNotSupported", "spec.catchUp: FieldValueNotSupported",
 				"spec.logs: FieldValueNotSupported",
 			},
 		},
-		"numbers": {
+		"numbers out of range": {
 			spec(func(s *v1alpha1.DAGSpec) {
 				s.StartingDeadlineSeconds, s.ActiveDeadlineSeconds = ptr[int64](-1), ptr[int64](31536001)
 				s.SuccessfulRunsHistoryLimit, s.FailedRunsHistoryLimit = ptr[int32](-1), ptr[int32](10001)
@@ -176,22 +176,22 @@ func TestCompileWebhookAndWorkspaceFaults(t *testing.T) {
 			spec(func(s *v1alpha1.DAGSpec) { s.Workspace = &v1alpha1.Workspace{Enable: true} }),
 			[]string{"spec.workspace.pvc.resources.requests[storage]: FieldValueRequired"},
 		},
-		"workspace that is off":         {spec(func(s *v1alpha1.DAGSpec) { s.Workspace = claimed("0", "x"); s.Workspace.Enable = false }), nil},
-		"workspace, as small as can be": {spec(func(s *v1alpha1.DAGSpec) { s.Workspace = claimed("1") }), nil},
-		"workspace for many":            {spec(func(s *v1alpha1.DAGSpec) { s.Workspace = claimed("1Gi", "ReadOnlyMany", "ReadWriteMany") }), nil},
-		"workspace of no size": {
+		"a disabled workspace is not checked": {spec(func(s *v1alpha1.DAGSpec) { s.Workspace = claimed("0", "x"); s.Workspace.Enable = false }), nil},
+		"the smallest workspace":              {spec(func(s *v1alpha1.DAGSpec) { s.Workspace = claimed("1") }), nil},
+		"a workspace for many nodes":          {spec(func(s *v1alpha1.DAGSpec) { s.Workspace = claimed("1Gi", "ReadOnlyMany", "ReadWriteMany") }), nil},
+		"a workspace without a size": {
 			spec(func(s *v1alpha1.DAGSpec) { s.Workspace = claimed("0") }),
 			[]string{"spec.workspace.pvc.resources.requests[storage]: FieldValueInvalid"},
 		},
-		"workspace that nothing can write to": {
+		"a read-only workspace": {
 			spec(func(s *v1alpha1.DAGSpec) { s.Workspace = claimed("1Gi", "ReadOnlyMany", "ReadOnlyMany") }),
 			[]string{"spec.workspace.pvc.accessModes: FieldValueForbidden"},
 		},
-		"workspace for one Pod and others": {
+		"ReadWriteOncePod with another mode": {
 			spec(func(s *v1alpha1.DAGSpec) { s.Workspace = claimed("1Gi", "ReadWriteOncePod", "ReadWriteOnce") }),
 			[]string{"spec.workspace.pvc.accessModes: FieldValueForbidden"},
 		},
-		"workspace without a file system": {
+		"a block device as workspace": {
 			spec(func(s *v1alpha1.DAGSpec) {
 				s.Workspace = claimed("1Gi", "")
 				s.Workspace.PVC.VolumeMode = ptr(corev1.PersistentVolumeBlock)
@@ -232,7 +232,7 @@ func TestCompileParameterFaults(t *testing.T) {
 		return s
 	}
 	testFaults(t, map[string]faultCase{
-		"fine": {used([]corev1.EnvVar{{Name: "z"}}, "x", "y"), nil},
+		"valid parameters": {used([]corev1.EnvVar{{Name: "z"}}, "x", "y"), nil},
 		"names": {
 			of(plain(""), plain("1x"), plain("a=b"), plain(strings.Repeat("x", 254)), plain("ok"), plain("ok"), plain("..")),
 			[]string{
@@ -279,7 +279,7 @@ func TestCompileParameterFaults(t *testing.T) {
 	})
 }
 
-// TestCompileAllAtOnce: one fault does not hide another.
+// TestCompileAllAtOnce: all faults are reported together.
 func TestCompileAllAtOnce(t *testing.T) {
 	testFaults(t, map[string]faultCase{
 		"everywhere": {
@@ -306,7 +306,7 @@ func TestCompileAllAtOnce(t *testing.T) {
 	})
 }
 
-// TestCompileBoundsItsAnswer: neither the number of faults nor a quoted value is without bound.
+// TestCompileBoundsItsAnswer: the number of faults and the length of quoted values are limited.
 func TestCompileBoundsItsAnswer(t *testing.T) {
 	spec := &v1alpha1.DAGSpec{}
 	for range 150 {
@@ -327,7 +327,7 @@ func TestCompileBoundsItsAnswer(t *testing.T) {
 	}
 }
 
-// TestFaultsQuoteNoSecret: a value that may be a secret is not in the message.
+// TestFaultsQuoteNoSecret: a message does not contain a value that may be a secret.
 func TestFaultsQuoteNoSecret(t *testing.T) {
 	spec := tasks(with(task("a"), func(t *v1alpha1.Task) {
 		t.Script = "hunter2\x00"

@@ -6,14 +6,14 @@ import (
 	"strings"
 )
 
-// A longer cycle is named by its first tasks and its last.
+// A cycle with more than maxCycleNames tasks is reported with its first tasks and its last one.
 const (
 	maxCycleNames  = 20
 	cutCycleBefore = maxCycleNames - 2
 )
 
-// checkCycles adds one fault for each group of tasks that wait for each other, in the order of the spec. left holds true
-// for the tasks that cannot be sorted.
+// checkCycles adds one fault for each group of tasks that wait for each other, in the order of the spec. left holds
+// true for the tasks that cannot be sorted.
 func (c *compiler) checkCycles(children adjacency, left []bool) {
 	f := &finder{
 		children:  children,
@@ -33,7 +33,7 @@ func (c *compiler) checkCycles(children adjacency, left []bool) {
 	}
 }
 
-// nameCycle writes a cycle as "a → b → a": each runs before the next.
+// nameCycle formats a cycle as "a → b → a". Each task runs before the next.
 func (c *compiler) nameCycle(cycle []int32) string {
 	var text strings.Builder
 	for i, position := range cycle {
@@ -50,15 +50,15 @@ func (c *compiler) nameCycle(cycle []int32) string {
 	return text.String()
 }
 
-// finder finds the strongly connected components with more than one task: Tarjan's algorithm, with a stack of its own
-// instead of recursion. A position that is not left, or has not been visited, has number 0.
+// finder finds the strongly connected components with more than one task. It is Tarjan's algorithm with an explicit
+// stack instead of recursion. Positions that are not in left, or have not been visited, have number 0.
 type finder struct {
 	children  adjacency
 	left      []bool
 	number    []int32 // in the order of the visit, from 1
 	low       []int32 // the smallest number known to be reachable
-	next      []int32 // the next child to look at
-	component []int32 // from 1; 0: none yet
+	next      []int32 // the next child to visit
+	component []int32 // from 1; 0 means none yet
 	visited   int32
 	closed    int32
 	path      []int32 // the positions being visited, each a child of the one before
@@ -66,7 +66,7 @@ type finder struct {
 	found     [][]int32
 }
 
-// find fills found, each component ascending.
+// find fills found. The positions of each component are ascending.
 func (f *finder) find() {
 	for i, left := range f.left {
 		if left && f.number[i] == 0 {
@@ -86,7 +86,7 @@ func (f *finder) enter(position int32) {
 	f.open = append(f.open, position)
 }
 
-// step looks at the children of the end of the path until one must be visited first; after the last it closes the visit.
+// step visits the next child of the end of the path. After the last child it ends the visit of the position.
 func (f *finder) step(position int32) {
 	children := f.children.of(int(position))
 	for int(f.next[position]) < len(children) {
@@ -94,7 +94,7 @@ func (f *finder) step(position int32) {
 		f.next[position]++
 		switch {
 		case f.number[child] == 0:
-			f.enter(child) // whatever comes after a task that is left is left too
+			f.enter(child) // descendants of a task in left are in left too
 			return
 		case f.component[child] == 0:
 			f.low[position] = min(f.low[position], f.number[child])
@@ -110,7 +110,7 @@ func (f *finder) step(position int32) {
 	}
 }
 
-// close makes a component of everything opened since position, itself included.
+// close makes a component of all positions that were opened since position, including itself.
 func (f *finder) close(position int32) {
 	from := len(f.open) - 1
 	for f.open[from] != position {
@@ -128,8 +128,9 @@ func (f *finder) close(position int32) {
 	}
 }
 
-// shortest returns a shortest cycle through start, which is in a component of more than one task: start first, each the
-// parent of the next, the last the parent of start. via is scratch; components do not overlap, so it is never cleared.
+// shortest returns a shortest cycle through start, whose component has more than one task. The cycle begins with
+// start. Each task is the parent of the next, and the last one is the parent of start. via is scratch memory;
+// components do not overlap, so it is never cleared.
 func (f *finder) shortest(start int32, via []int32) []int32 {
 	queue := []int32{start}
 	for at := 0; at < len(queue); at++ {
@@ -150,5 +151,5 @@ func (f *finder) shortest(start int32, via []int32) []int32 {
 			}
 		}
 	}
-	return queue[:1] // not reached: a component leads back to each of its members
+	return queue[:1] // unreachable: every member of a component is on a cycle
 }

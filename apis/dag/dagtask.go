@@ -12,30 +12,30 @@ import (
 )
 
 const (
-	// maxTaskRefs bounds the DagTasks, and versions of them, that one DAG names: each is looked up.
+	// maxTaskRefs limits the DagTasks and versions that a DAG names, because each of them is looked up.
 	maxTaskRefs = 256
-	// maxMergedBytes bounds what they make of a DAG, which is kept whole in each of its versions.
+	// maxMergedBytes limits their size in a DAG, because each version of the DAG stores all of them.
 	maxMergedBytes = 4 << 20
 )
 
-// DagTask is what a taskRef was resolved to.
+// DagTask is the DagTask that a taskRef names.
 type DagTask struct {
-	// Missing: there is no DagTask of this name.
+	// Missing reports that no DagTask of this name exists.
 	Missing bool
-	// Version that was asked for or, by version 0, that the DagTask has; 0: there is none.
+	// Version is the version that the taskRef pins, or the current one. 0 means that it does not exist.
 	Version int64
-	// Newest is the highest version that there is.
+	// Newest is the highest version.
 	Newest int64
-	// Template is what EncodeTask returned for the version, in whatever order a database keeps it.
+	// Template is the result of EncodeTask for the version. The database may have changed the order of its keys.
 	Template []byte
-	// Faults of the DagTask as it is now, where that is why it has no version.
+	// Faults are those of the current DagTask, if they are the reason that it has no version.
 	Faults field.ErrorList
 }
 
-// CheckTask returns everything that is wrong with a DagTask by itself, by its own paths. Whether its parameters are
-// parameters of a DAG is checked in each DAG that names it.
+// CheckTask returns all faults of a DagTask, with paths of the DagTask. Whether a DAG has its parameters is checked
+// in each DAG that uses it.
 func CheckTask(spec *v1alpha1.DagTaskSpec) field.ErrorList {
-	c := &compiler{spec: &v1alpha1.DAGSpec{}, root: field.NewPath("spec"), ofTask: true}
+	c := &compiler{spec: &v1alpha1.DAGSpec{}, root: field.NewPath("spec"), isDagTask: true}
 	if spec.Image == "" {
 		c.add(field.Required(c.root.Child("image"), "a DagTask has an image"))
 	}
@@ -51,7 +51,7 @@ func CheckTask(spec *v1alpha1.DagTaskSpec) field.ErrorList {
 	return c.faults.list()
 }
 
-// EncodeTask returns the canonical JSON of what a version of a DagTask pins: all but version and runAfter.
+// EncodeTask returns the canonical JSON of what a version of a DagTask pins: everything except version and runAfter.
 func EncodeTask(spec *v1alpha1.DagTaskSpec) ([]byte, error) {
 	encoded, err := json.Marshal(&spec.TaskTemplate)
 	if err != nil {
@@ -63,8 +63,8 @@ func EncodeTask(spec *v1alpha1.DagTaskSpec) ([]byte, error) {
 	return encoded, nil
 }
 
-// TaskRefs returns the taskRefs of a spec that can be looked up, each once, in the order of the tasks: at most as many as
-// a DAG may have.
+// TaskRefs returns the well-formed taskRefs of a spec, each once, in the order of the tasks. It returns at most
+// maxTaskRefs.
 func TaskRefs(spec *v1alpha1.DAGSpec) []v1alpha1.TaskRef {
 	var refs []v1alpha1.TaskRef
 	seen := map[v1alpha1.TaskRef]bool{}
@@ -82,9 +82,9 @@ func TaskRefs(spec *v1alpha1.DAGSpec) []v1alpha1.TaskRef {
 	return refs
 }
 
-// CompileWith is Compile for a spec whose taskRefs are resolved: each of TaskRefs has an entry. A task with a taskRef is
-// the DagTask's with what the task gives itself merged over it. The graph's Spec is self-contained, each taskRef naming
-// the version that was taken: it is what a version of the DAG pins. The given spec is not changed.
+// CompileWith is Compile for a spec whose taskRefs are resolved. resolved has an entry for each of TaskRefs. The own
+// fields of a task are merged over its DagTask. The Spec of the graph is self-contained, and each of its taskRefs
+// names the version that was used. This Spec is what a version of the DAG pins. The given spec is not changed.
 func CompileWith(spec *v1alpha1.DAGSpec, resolved map[v1alpha1.TaskRef]DagTask) (*Graph, field.ErrorList) {
 	if spec == nil {
 		return Compile(nil)
@@ -101,18 +101,18 @@ func CompileWith(spec *v1alpha1.DAGSpec, resolved map[v1alpha1.TaskRef]DagTask) 
 	return graph, nil
 }
 
-// expansion is the state of one CompileWith.
+// expansion is the state of a call of CompileWith.
 type expansion struct {
 	given    *v1alpha1.DAGSpec
 	resolved map[v1alpha1.TaskRef]DagTask
 	spec     v1alpha1.DAGSpec
-	bases    map[v1alpha1.TaskRef]*v1alpha1.TaskTemplate // decoded, shared by the tasks that override nothing
+	bases    map[v1alpha1.TaskRef]*v1alpha1.TaskTemplate // decoded; shared by tasks without own fields
 	bytes    int
 	faults   faults
 }
 
-// expand merges the DagTasks into the tasks. A task whose DagTask cannot be had has a fault; of what it gives itself the
-// podTemplate, which may build on the DagTask's, is not looked at.
+// expand merges the DagTasks into the tasks. A task whose DagTask is not available gets one fault. Its podTemplate is
+// dropped, because it may depend on that of the DagTask.
 func (e *expansion) expand() {
 	e.spec = *e.given
 	e.spec.Task = slices.Clone(e.given.Task)
@@ -120,7 +120,7 @@ func (e *expansion) expand() {
 	for i := range e.spec.Task {
 		t := &e.spec.Task[i]
 		if t.TaskRef == nil || t.TaskRef.Version < 0 || len(validation.IsDNS1123Subdomain(t.TaskRef.Name)) > 0 {
-			continue // Compile says what is wrong with it
+			continue // Compile reports the fault
 		}
 		path := field.NewPath("spec", "task").Index(i).Child("taskRef")
 		d, ok := e.resolved[*t.TaskRef]
@@ -139,14 +139,14 @@ func (e *expansion) expand() {
 			}
 			if e.bytes > maxMergedBytes {
 				e.faults.add(&field.Error{Type: field.ErrorTypeTooLong, Field: path.String(), BadValue: field.OmitValueType{}, Detail: fmt.Sprintf(
-					"with this task, what is taken from DagTasks exceeds %d MiB, which is kept with the DAG for each task: make the DagTasks smaller, or split the DAG", maxMergedBytes>>20)})
+					"with this task, the DagTasks of the DAG exceed %d MiB in total: make them smaller or split the DAG", maxMergedBytes>>20)})
 				return
 			}
 		}
 	}
 }
 
-// unresolved says why a taskRef names nothing.
+// unresolved returns the fault of a taskRef whose version does not exist.
 func unresolved(path *field.Path, ref *v1alpha1.TaskRef, d DagTask) *field.Error {
 	switch {
 	case d.Missing:
@@ -166,7 +166,7 @@ func unresolved(path *field.Path, ref *v1alpha1.TaskRef, d DagTask) *field.Error
 		fmt.Sprintf("DagTask %q has no such version, %s: apply it with this spec.version, or name another one", cut(ref.Name), has))
 }
 
-// merge makes of a task that its DagTask gives, under what it gives itself.
+// merge merges the own fields of a task over its DagTask.
 func (e *expansion) merge(t *v1alpha1.Task, d DagTask) error {
 	ref := *t.TaskRef
 	over, err := asMap(&t.TaskTemplate)

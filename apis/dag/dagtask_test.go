@@ -15,7 +15,7 @@ import (
 	"kontroler/apis/kontroler/v1alpha1"
 )
 
-// template decodes a task's template from YAML, strictly.
+// template decodes the template of a task from YAML and rejects unknown fields.
 func template(t *testing.T, text string) v1alpha1.TaskTemplate {
 	t.Helper()
 	var decoded v1alpha1.TaskTemplate
@@ -25,7 +25,7 @@ func template(t *testing.T, text string) v1alpha1.TaskTemplate {
 	return decoded
 }
 
-// version is what a taskRef resolves to.
+// version returns a DagTask to which a taskRef resolves.
 func version(t *testing.T, number int64, text string) dag.DagTask {
 	t.Helper()
 	encoded, err := dag.EncodeTask(&v1alpha1.DagTaskSpec{TaskTemplate: template(t, text)})
@@ -41,7 +41,7 @@ func ref(name string, number int32) *v1alpha1.TaskRef {
 
 type resolved = map[v1alpha1.TaskRef]dag.DagTask
 
-// TestMerge: what a task gives beside its taskRef, over what the DagTask gives, field by field.
+// TestMerge merges the own fields of a task over those of its DagTask.
 func TestMerge(t *testing.T) {
 	for name, c := range map[string]struct{ base, over, want string }{
 		"nothing given":                {`{image: i, args: [a], backoff: {limit: 3}}`, `{}`, `{image: i, args: [a], backoff: {limit: 3}}`},
@@ -128,7 +128,7 @@ func TestMerge(t *testing.T) {
 	}
 }
 
-// TestCompileWithFaults: a fault has the path of the DAG and says which part is the DagTask's.
+// TestCompileWithFaults: a fault has the path of the DAG and names the DagTask that the field comes from.
 func TestCompileWithFaults(t *testing.T) {
 	good := version(t, 2, `{image: i, args: [a], parameters: [p], podTemplate: {env: [{name: A, value: "1"}], volumes: [{name: v, emptyDir: {}}], volumeMounts: [{name: v, mountPath: /v}]}}`)
 	use := func(over string, number int32) []v1alpha1.Task {
@@ -187,7 +187,7 @@ func TestCompileWithFaults(t *testing.T) {
 	}
 }
 
-// TestCompileWithBounds: neither what is looked up nor what is kept grows without an answer.
+// TestCompileWithBounds: the number and the size of the DagTasks of a DAG are limited.
 func TestCompileWithBounds(t *testing.T) {
 	many := &v1alpha1.DAGSpec{}
 	for i := range 10000 {
@@ -215,13 +215,13 @@ func TestCompileWithBounds(t *testing.T) {
 			many.Task[i].PodTemplate = pod
 		}
 		_, faults = dag.CompileWith(many, to)
-		if len(faults) != 1 || !strings.HasPrefix(faults[0].Error(), "spec.task[31].taskRef: Too long: with this task, what is taken from DagTasks exceeds 4 MiB") {
+		if len(faults) != 1 || !strings.HasPrefix(faults[0].Error(), "spec.task[31].taskRef: Too long: with this task, the DagTasks of the DAG exceed 4 MiB") {
 			t.Errorf("10,000 scripts of 128 KiB: %v", faults)
 		}
 	}
 }
 
-// TestCheckTask: a DagTask is checked by itself, by its own paths.
+// TestCheckTask: the faults of a DagTask have paths of the DagTask.
 func TestCheckTask(t *testing.T) {
 	for name, c := range map[string]struct {
 		spec v1alpha1.DagTaskSpec
@@ -246,8 +246,8 @@ func TestCheckTask(t *testing.T) {
 	}
 }
 
-// FuzzMerge: whatever is merged, the answer is the same each time, and merging what came out over the DagTask again changes
-// nothing.
+// FuzzMerge: whatever is merged, the answer is the same each time, and merging what came out over the DagTask again
+// changes nothing.
 func FuzzMerge(f *testing.F) {
 	for _, seed := range [][2]string{
 		{`{"image":"i","command":["a"]}`, `{"script":"s","backoff":{"limit":0}}`},

@@ -10,12 +10,12 @@ import (
 	"kontroler/apis/kontroler/v1alpha1"
 )
 
-// errNUL is the error of Encode for a spec that PostgreSQL cannot hold.
-var errNUL = errors.New("the spec contains a NUL character, which neither a container nor the database can take")
+// errNUL is the error for a spec that PostgreSQL cannot store.
+var errNUL = errors.New("the spec contains a NUL character, which neither containers nor the database accept")
 
-// Encode returns the canonical JSON of what a version of a DAG pins, the fields that a run reads: parameters, task,
-// webhook, workspace, maxParallel, logs, activeDeadlineSeconds. Schedule, suspension, history and ttl are not among
-// them: changing them makes no new version. The same spec gives the same bytes.
+// Encode returns the canonical JSON of what a version of a DAG pins: the fields that a run uses. The schedule,
+// suspension, and the limits of history are not among them, so changing them makes no new version. The same spec
+// gives the same bytes.
 func Encode(spec *v1alpha1.DAGSpec) ([]byte, error) {
 	if spec == nil {
 		return nil, errors.New("encoding a DAG: no spec")
@@ -38,12 +38,12 @@ func Encode(spec *v1alpha1.DAGSpec) ([]byte, error) {
 	return encoded, nil
 }
 
-// Hash returns the SHA-256 of what Encode or EncodeTask returned: two specs with the same hash are the same version.
+// Hash returns the SHA-256 of a result of Encode or EncodeTask. Specs with the same hash are the same version.
 func Hash(encoded []byte) [32]byte {
 	return sha256.Sum256(encoded)
 }
 
-// Decode returns the spec that Encode was given, as far as a version pins it.
+// Decode returns the pinned part of the spec from a result of Encode.
 func Decode(encoded []byte) (*v1alpha1.DAGSpec, error) {
 	spec := &v1alpha1.DAGSpec{}
 	if err := json.Unmarshal(encoded, spec); err != nil {

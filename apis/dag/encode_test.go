@@ -34,7 +34,7 @@ func full() *v1alpha1.DAGSpec {
 	}
 }
 
-// TestEncodeFields: each field of the spec is either pinned or not, on purpose.
+// TestEncodeFields: a new field of the spec must be listed here as pinned or not.
 func TestEncodeFields(t *testing.T) {
 	pinned := map[string]bool{
 		"Parameters": true, "Task": true, "Webhook": true, "Workspace": true, "MaxParallel": true, "Logs": true,

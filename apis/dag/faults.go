@@ -17,7 +17,7 @@ const (
 	maxScheduleBytes = 256
 )
 
-// faults collects what is wrong, and only counts it after the first hundred.
+// faults collects faults. After the first maxFaults it only counts them.
 type faults struct {
 	first field.ErrorList
 	more  int
@@ -31,7 +31,7 @@ func (f *faults) add(err *field.Error) {
 	f.more++
 }
 
-// list returns the faults, the last entry saying how many more there are.
+// list returns the faults. If some were only counted, the last entry has their number.
 func (f *faults) list() field.ErrorList {
 	if f.more == 0 {
 		return f.first
@@ -44,17 +44,17 @@ func (f *faults) list() field.ErrorList {
 	})
 }
 
-// invalid is field.Invalid with a bounded value; value nil: there is none to quote.
+// invalid is field.Invalid with a shortened value. A nil value is not quoted.
 func invalid(path *field.Path, value any, detail string) *field.Error {
 	return &field.Error{Type: field.ErrorTypeInvalid, Field: path.String(), BadValue: quoted(value), Detail: detail}
 }
 
-// notFound is field.NotFound with a bounded value and a detail.
+// notFound is field.NotFound with a shortened value and a detail.
 func notFound(path *field.Path, value, detail string) *field.Error {
 	return &field.Error{Type: field.ErrorTypeNotFound, Field: path.String(), BadValue: cut(value), Detail: detail}
 }
 
-// duplicate is field.Duplicate with a bounded value and a detail.
+// duplicate is field.Duplicate with a shortened value and a detail.
 func duplicate(path *field.Path, value string) *field.Error {
 	err := field.Duplicate(path, cut(value))
 	err.Detail = "must be given once"
@@ -72,7 +72,7 @@ func quoted(value any) any {
 	}
 }
 
-// cut bounds a text that is quoted.
+// cut shortens a text that is quoted.
 func cut(text string) string {
 	if len(text) <= maxQuotedBytes {
 		return text
@@ -84,11 +84,11 @@ func cut(text string) string {
 	return text[:end] + "…"
 }
 
-// compiler is the state of one Compile.
+// compiler is the state of a call of Compile.
 type compiler struct {
 	spec       *v1alpha1.DAGSpec
 	root       *field.Path
-	ofTask     bool // what is compiled is a DagTask
+	isDagTask  bool // a DagTask is checked, not a DAG
 	faults     faults
 	positions  map[string]int32 // of the tasks, by name
 	parameters map[string]int32 // positions of the parameters, by name
@@ -100,14 +100,14 @@ func (c *compiler) add(err *field.Error) { c.faults.add(err) }
 // task returns the path of a task.
 func (c *compiler) task(position int) *field.Path { return c.root.Child("task").Index(position) }
 
-// inRange checks the bounds of an optional number.
+// inRange checks that an optional number is between low and high.
 func inRange[T int32 | int64](f *faults, path *field.Path, value *T, low, high T) {
 	if value != nil && (*value < low || *value > high) {
 		f.add(invalid(path, *value, fmt.Sprintf("must be between %d and %d", low, high)))
 	}
 }
 
-// oneOf checks an optional word.
+// oneOf checks that an optional word is one of words.
 func oneOf[T ~string](f *faults, path *field.Path, value T, words ...T) {
 	if value == "" {
 		return
@@ -120,14 +120,14 @@ func oneOf[T ~string](f *faults, path *field.Path, value T, words ...T) {
 	f.add(field.NotSupported(path, cut(string(value)), words))
 }
 
-// wellFormed adds a fault when a check of apimachinery has something to say.
+// wellFormed adds the messages of a check of apimachinery as a fault.
 func wellFormed(f *faults, path *field.Path, value string, check func(string) []string) {
 	if messages := check(value); len(messages) > 0 {
 		f.add(invalid(path, value, strings.Join(messages, "; ")))
 	}
 }
 
-// objectName checks the name of an object of the cluster; it must not be empty.
+// objectName checks the required name of a Kubernetes object.
 func objectName(f *faults, path *field.Path, name string) {
 	if name == "" {
 		f.add(field.Required(path, ""))
@@ -136,7 +136,7 @@ func objectName(f *faults, path *field.Path, name string) {
 	wellFormed(f, path, name, validation.IsDNS1123Subdomain)
 }
 
-// withoutNUL checks a text that reaches a container: no system call can take a NUL, nor can the database. The text is
+// withoutNUL checks a text that reaches a container. Neither system calls nor the database accept a NUL. The text is
 // not quoted.
 func withoutNUL(f *faults, path *field.Path, text string) {
 	if strings.IndexByte(text, 0) >= 0 {

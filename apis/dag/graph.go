@@ -9,7 +9,8 @@ import (
 	"kontroler/apis/kontroler/v1alpha1"
 )
 
-// Graph is a compiled DAG: immutable, safe for concurrent use. A task's position is its index in the spec's task list.
+// Graph is a compiled DAG. It is immutable and safe for concurrent use. The position of a task is its index in
+// spec.task.
 type Graph struct {
 	spec       *v1alpha1.DAGSpec
 	positions  map[string]int32
@@ -19,7 +20,7 @@ type Graph struct {
 	order      []int32
 }
 
-// adjacency holds the neighbours of each position, ascending, in one slice: those of i are list[start[i]:start[i+1]].
+// adjacency has the neighbours of all positions in one slice. Those of i are list[start[i]:start[i+1]], ascending.
 type adjacency struct {
 	start []int32
 	list  []int32
@@ -30,9 +31,8 @@ func (a adjacency) of(position int) []int32 {
 	return a.list[from:to:to]
 }
 
-// Compile turns a spec into a graph, or into everything that is wrong with it: the graph is nil when there are faults.
-// Paths begin with "spec". After a hundred faults only their number is told. The graph keeps the spec, which must not be
-// changed afterwards.
+// Compile compiles a spec. If the spec has faults, it returns them and no graph. Paths begin with "spec". After a
+// hundred faults only their number is reported. The graph keeps the spec, which must not be changed afterwards.
 func Compile(spec *v1alpha1.DAGSpec) (*Graph, field.ErrorList) {
 	c := &compiler{spec: spec, root: field.NewPath("spec")}
 	if spec == nil {
@@ -55,27 +55,27 @@ func (g *Graph) Len() int { return len(g.spec.Task) }
 // Task returns the task at a position. Read-only.
 func (g *Graph) Task(position int) *v1alpha1.Task { return &g.spec.Task[position] }
 
-// Position returns the position of the task of that name, and whether there is one.
+// Position returns the position of the task with a name, and whether it exists.
 func (g *Graph) Position(name string) (int, bool) {
 	position, ok := g.positions[name]
 	return int(position), ok
 }
 
-// Parents returns the positions of the tasks that must have succeeded before this one starts, ascending, each once.
-// The slice is shared: read-only.
+// Parents returns the positions of the tasks that must succeed before a task starts, ascending, each once. The slice is
+// read-only.
 func (g *Graph) Parents(position int) []int32 { return g.parents.of(position) }
 
-// Children returns the positions of the tasks that wait for this one, ascending, each once. The slice is shared:
-// read-only.
+// Children returns the positions of the tasks that wait for a task, ascending, each once. The slice is read-only.
 func (g *Graph) Children(position int) []int32 { return g.children.of(position) }
 
 // Spec returns the spec that the graph was compiled from. Read-only.
 func (g *Graph) Spec() *v1alpha1.DAGSpec { return g.spec }
 
-// Workspace returns the workspace of each run; nil: there is none. Read-only.
+// Workspace returns the workspace of the runs, or nil if it is not enabled. Read-only.
 func (g *Graph) Workspace() *v1alpha1.Workspace { return workspaceOf(g.spec) }
 
-// MaxParallel is how many tasks of a run may be active at once; 0: all. A claim for one Pod at a time allows one.
+// MaxParallel returns the maximum number of active tasks of a run. 0 means no limit. A workspace with
+// ReadWriteOncePod allows one.
 func (g *Graph) MaxParallel() int {
 	w := g.Workspace()
 	switch {
@@ -87,12 +87,10 @@ func (g *Graph) MaxParallel() int {
 	return 0
 }
 
-// Order returns all positions so that each comes after its parents; the same spec gives the same order. The slice is
-// shared: read-only.
+// Order returns all positions in topological order, the same for the same spec. The slice is read-only.
 func (g *Graph) Order() []int32 { return g.order }
 
-// link resolves runAfter, and sorts the tasks. It adds the faults of the edges: unknown parents, tasks that run after
-// themselves, cycles.
+// link resolves runAfter and sorts the tasks. It reports unknown parents, tasks that run after themselves, and cycles.
 func (c *compiler) link() *Graph {
 	g := &Graph{spec: c.spec, positions: c.positions, parameters: c.parameters}
 	g.parents = c.linkParents()
@@ -105,7 +103,7 @@ func (c *compiler) link() *Graph {
 	return g
 }
 
-// linkParents builds the parents of each task. A parent named twice counts once.
+// linkParents resolves the parents of each task. A parent that is named twice counts once.
 func (c *compiler) linkParents() adjacency {
 	tasks := c.spec.Task
 	a := adjacency{start: make([]int32, len(tasks)+1)}
@@ -130,7 +128,7 @@ func (c *compiler) linkParents() adjacency {
 	return a
 }
 
-// reverse turns parents into children.
+// reverse computes the children from the parents.
 func reverse(parents adjacency) adjacency {
 	n := len(parents.start) - 1
 	children := adjacency{start: make([]int32, n+1), list: make([]int32, len(parents.list))}
@@ -150,8 +148,8 @@ func reverse(parents adjacency) adjacency {
 	return children
 }
 
-// sortTasks returns the tasks in topological order. Where that is impossible, the second result is not nil and holds
-// true for the tasks that are in a cycle or come after one.
+// sortTasks returns the tasks in topological order. If that is impossible, the second result is not nil. It holds
+// true for the tasks that are in a cycle or depend on one.
 func sortTasks(parents, children adjacency) ([]int32, []bool) {
 	n := len(parents.start) - 1
 	order := make([]int32, 0, n)

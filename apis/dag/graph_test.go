@@ -197,7 +197,7 @@ func checkAgainst(t *testing.T, spec *v1alpha1.DAGSpec, edge [][]bool) bool {
 	return false
 }
 
-// checkCycle checks that what a fault names is a cycle of the graph, each task once.
+// checkCycle checks that a fault names a cycle of the graph, with each task once.
 func checkCycle(t *testing.T, spec *v1alpha1.DAGSpec, edge [][]bool, detail string) {
 	t.Helper()
 	_, cycle, _ := strings.Cut(detail, ": ")
@@ -218,7 +218,7 @@ func checkCycle(t *testing.T, spec *v1alpha1.DAGSpec, edge [][]bool, detail stri
 	}
 }
 
-// TestCompileDeep: a chain and a wide fan of the largest size, in the order that is worst for recursion.
+// TestCompileDeep compiles the longest chain and the widest fan, in the order that is worst for recursion.
 func TestCompileDeep(t *testing.T) {
 	spec := layered(10000, 1)
 	slices.Reverse(spec.Task)
@@ -302,7 +302,7 @@ func FuzzCompile(f *testing.F) {
 	})
 }
 
-// BenchmarkCompile: time per task stays the same as their number grows.
+// BenchmarkCompile: the time per task does not depend on the number of tasks.
 func BenchmarkCompile(b *testing.B) {
 	for _, n := range []int{10, 1000, 10000} {
 		for _, parents := range []int{1, 100} {
@@ -320,7 +320,7 @@ func BenchmarkCompile(b *testing.B) {
 	}
 }
 
-// BenchmarkCompileCycle: so does it when everything is one cycle.
+// BenchmarkCompileCycle: the same if all tasks are one cycle.
 func BenchmarkCompileCycle(b *testing.B) {
 	for _, n := range []int{10, 1000, 10000} {
 		spec := layered(n, 1)

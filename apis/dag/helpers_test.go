@@ -20,7 +20,7 @@ func task(name string, parents ...string) v1alpha1.Task {
 // tasks returns a spec of these tasks.
 func tasks(list ...v1alpha1.Task) *v1alpha1.DAGSpec { return &v1alpha1.DAGSpec{Task: list} }
 
-// with returns the task changed.
+// with returns the task with a change.
 func with(t v1alpha1.Task, change func(*v1alpha1.Task)) v1alpha1.Task {
 	change(&t)
 	return t

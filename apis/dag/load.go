@@ -8,9 +8,9 @@ import (
 	"kontroler/apis/kontroler/v1alpha1"
 )
 
-// Load returns the graph of a version that Encode was given when it was valid. It does not validate: what was valid then
-// stays so, whatever a later Compile refuses. It fails only where no graph of so many tasks can be made: the JSON cannot
-// be decoded, tasks are missing or share a name, or they wait for unknown ones or for each other.
+// Load returns the graph of a stored version. It does not validate: a version that was valid when it was stored stays
+// valid, whatever a later Compile rejects. Load fails only if no graph with this number of tasks can be made: the
+// JSON cannot be decoded, tasks are missing or share a name, or runAfter names unknown tasks or has a cycle.
 func Load(encoded []byte, tasks int) (*Graph, error) {
 	spec, err := Decode(encoded)
 	if err != nil {
@@ -40,8 +40,8 @@ func Load(encoded []byte, tasks int) (*Graph, error) {
 	return g, nil
 }
 
-// Blank returns a graph of so many tasks, of which nothing is known: it stands for a version that cannot be read, until its
-// run has stopped. No task may be started from it.
+// Blank returns a graph of empty tasks. It stands for a version that cannot be read until the run has stopped. No
+// task can be started from it.
 func Blank(tasks int) *Graph {
 	c := &compiler{spec: &v1alpha1.DAGSpec{Task: make([]v1alpha1.Task, tasks)}}
 	return c.link()

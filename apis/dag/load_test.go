@@ -12,7 +12,7 @@ import (
 	"kontroler/apis/kontroler/v1alpha1"
 )
 
-// A version was valid when it was stored: rules that came later do not apply to it.
+// Rules that are newer than a stored version do not apply to it.
 func TestLoadDoesNotValidate(t *testing.T) {
 	spec := full()
 	spec.DSL, spec.MaxParallel, spec.Logs = nil, ptr[int32](-1), "later"
@@ -71,7 +71,7 @@ func TestLoadFails(t *testing.T) {
 	}
 }
 
-// Whatever bytes changed, there is a graph that can be walked, or an error.
+// Load returns a consistent graph or an error, whichever bytes of a version changed.
 func TestLoadOfChangedBytes(t *testing.T) {
 	spec := full()
 	spec.Task = append(spec.Task, task("b", "a"), task("c", "a", "b"))

@@ -23,7 +23,7 @@ var (
 	containerLists = []keyed{{"volumeMounts", "mountPath"}, {"env", "name"}}
 )
 
-// asMap returns the fields that a template gives: what is empty is left out.
+// asMap returns the fields of a template that are not empty.
 func asMap(t *v1alpha1.TaskTemplate) (map[string]any, error) {
 	encoded, err := json.Marshal(t)
 	if err != nil {
@@ -32,7 +32,7 @@ func asMap(t *v1alpha1.TaskTemplate) (map[string]any, error) {
 	return decodeMap(encoded)
 }
 
-// decodeMap keeps numbers as they are written.
+// decodeMap decodes JSON and keeps numbers as they are written.
 func decodeMap(encoded []byte) (map[string]any, error) {
 	decoder := json.NewDecoder(bytes.NewReader(encoded))
 	decoder.UseNumber()
@@ -40,9 +40,9 @@ func decodeMap(encoded []byte) (map[string]any, error) {
 	return decoded, decoder.Decode(&decoded)
 }
 
-// mergeTemplates merges over into base, and changes both: by strategic merge, as a Pod's fields are merged. Of fields that
-// exclude each other those that over gives stand alone: a script or a command, the one source of a volume or a variable.
-// Lists keep base's order, which matters to variables and init containers; what is new comes after.
+// mergeTemplates merges over into base by strategic merge, as the fields of a Pod are merged. It changes both. Of
+// fields that exclude each other (script or command, the sources of a volume or variable) only those of over remain.
+// Lists keep the order of base, which matters for variables and init containers. New entries follow.
 func mergeTemplates(base, over map[string]any) ([]byte, error) {
 	if key := directive(over); key != "" {
 		return nil, fmt.Errorf("a key must not begin with $: %q", cut(key))
@@ -105,7 +105,7 @@ func mergeTemplates(base, over map[string]any) ([]byte, error) {
 	return json.Marshal(merged)
 }
 
-// scriptWins drops what a script makes void.
+// scriptWins removes command and args beside a script.
 func scriptWins(template map[string]any) {
 	if _, script := template["script"]; script {
 		delete(template, "command")
@@ -113,7 +113,7 @@ func scriptWins(template map[string]any) {
 	}
 }
 
-// directive returns a key of a map, at any depth, that strategic merge would take for an order to itself.
+// directive returns a key, at any depth, that strategic merge would interpret as a directive.
 func directive(value any) string {
 	switch value := value.(type) {
 	case map[string]any:
@@ -135,8 +135,8 @@ func directive(value any) string {
 	return ""
 }
 
-// sorter returns what sorts the merged lists: base's entries in base's order, then those of over. The entries of over must
-// have different keys: strategic merge would keep the last of them without a word.
+// sorter returns a function that sorts the merged lists: first the entries of base in their order, then those of
+// over. It rejects entries of over with the same key, because strategic merge would silently keep the last one.
 func sorter(base, over map[string]any, lists []keyed) (func(merged map[string]any), error) {
 	ranks := make([]map[any]int, len(lists))
 	for i, l := range lists {
@@ -167,7 +167,7 @@ func sorter(base, over map[string]any, lists []keyed) (func(merged map[string]an
 	}, nil
 }
 
-// retainSources lets a variable take its value from where over says only. One without a value is empty.
+// retainSources makes the source of a variable in over replace that of base. A variable without a source is empty.
 func retainSources(env any) {
 	for _, variable := range items(env) {
 		if from, ok := variable["valueFrom"].(map[string]any); ok {
@@ -177,7 +177,7 @@ func retainSources(env any) {
 	}
 }
 
-// retainGiven lets strategic merge drop what an entry of over does not give itself.
+// retainGiven makes strategic merge drop the fields of base that an entry of over lacks.
 func retainGiven(entry map[string]any) {
 	keys := make([]any, 0, len(entry))
 	for key := range entry {
@@ -186,7 +186,7 @@ func retainGiven(entry map[string]any) {
 	entry["$retainKeys"] = keys
 }
 
-// retainHandler lets strategic merge drop base's way to probe or to call a container, where over gives one.
+// retainHandler makes strategic merge drop the handler of base if over has one.
 func retainHandler(of any) {
 	handlers := []string{"exec", "grpc", "httpGet", "sleep", "tcpSocket"}
 	given, _ := of.(map[string]any)
@@ -200,7 +200,7 @@ func retainHandler(of any) {
 	}
 }
 
-// find returns the object of a list that has a name.
+// find returns the object with a name in a list.
 func find(list any, name any) map[string]any {
 	for _, object := range items(list) {
 		if object["name"] == name {
@@ -210,7 +210,7 @@ func find(list any, name any) map[string]any {
 	return nil
 }
 
-// items returns the objects of a list, if it is one.
+// items returns the objects of a list. It returns none if the value is not a list.
 func items(list any) []map[string]any {
 	values, _ := list.([]any)
 	objects := make([]map[string]any, 0, len(values))
@@ -222,7 +222,7 @@ func items(list any) []map[string]any {
 	return objects
 }
 
-// explain says of a fault of a task where it comes from, if that is not the DAG alone.
+// explain adds the DagTask to a fault of a task, if the faulty field comes from there.
 func (e *expansion) explain(fault *field.Error) *field.Error {
 	at, found := strings.CutPrefix(fault.Field, "spec.task[")
 	number, at, _ := strings.Cut(at, "]")
@@ -253,7 +253,7 @@ func (e *expansion) explain(fault *field.Error) *field.Error {
 	return &explained
 }
 
-// provenance tells whether the field at a path is the DagTask's, or in a list or map to which it may have contributed.
+// provenance returns how the DagTask contributes to the field at a path: not at all, alone, or to a merged list or map.
 func provenance(given map[string]any, name, rest string) string {
 	merged := name == "podTemplate"
 	for {
@@ -274,7 +274,7 @@ func provenance(given map[string]any, name, rest string) string {
 	return ""
 }
 
-// element splits the first name off a path.
+// element splits the first name from a path.
 func element(path string) (name, rest string) {
 	path = strings.TrimPrefix(path, ".")
 	if end := strings.IndexAny(path, ".["); end >= 0 {

@@ -14,16 +14,16 @@ import (
 const (
 	maxParameters         = 256
 	maxParameterNameBytes = 253
-	// maxEnvBytes is what Linux takes of one environment variable: "name=value" and a NUL.
+	// maxEnvBytes is the maximum size of an environment variable in Linux: "name=value" and a NUL.
 	maxEnvBytes = 131072
 )
 
-// Value is a parameter resolved for one run: plain, or a reference to a Secret, never the secret's value. It is kept in
-// the database in this JSON form.
+// Value is a resolved parameter of a run: a plain value or a reference to a Secret, never the value of a Secret. The
+// database stores it in this JSON form.
 type Value struct {
 	// Name of the parameter and of the environment variable.
 	Name string `json:"name"`
-	// Value of a plain parameter; nil: it is a secret one.
+	// Value of a plain parameter. It is nil for a secret parameter.
 	Value *string `json:"value,omitempty"`
 	// Secret is the name of the Secret of a secret parameter.
 	Secret string `json:"secret,omitempty"`
@@ -31,9 +31,9 @@ type Value struct {
 	Key string `json:"key,omitempty"`
 }
 
-// Resolve returns the parameters of one run, sorted by name: the defaults, and the overrides in their place. An override
-// must name a parameter of the DAG, once, and keep its kind; else the faults say which do not, by the paths of the
-// DagRun (spec.parameters[i]…), and there are no values.
+// Resolve returns the parameters of a run, sorted by name: the defaults of the DAG with the overrides applied. An
+// override must name a parameter of the DAG, once, and have the same kind. Otherwise Resolve returns faults with
+// paths of the DagRun (spec.parameters[i]…) and no values.
 func (g *Graph) Resolve(overrides []v1alpha1.ParameterValue) ([]Value, field.ErrorList) {
 	parameters := g.spec.Parameters
 	values := make([]Value, len(parameters))
@@ -68,26 +68,25 @@ func (g *Graph) Resolve(overrides []v1alpha1.ParameterValue) ([]Value, field.Err
 
 func defaultOf(p *v1alpha1.Parameter) Value { return defaultSource(p).value(p.Name) }
 
-// resolveOne returns the value of an overridden parameter. No fault quotes a plain value: it may be a secret that was
-// given in the wrong field.
+// resolveOne returns the value of an overridden parameter. Faults do not quote plain values, because somebody may
+// have put a secret into the wrong field.
 func resolveOne(f *faults, path *field.Path, o *v1alpha1.ParameterValue, p *v1alpha1.Parameter) Value {
 	given, wanted := overrideSource(o), defaultSource(p)
 	switch {
 	case !given.check(f, path, o.Name):
 	case wanted.isPlain() && !given.isPlain():
 		f.add(field.Forbidden(path.Child(given.used()),
-			fmt.Sprintf("parameter %q is a plain one: override it by value", cut(o.Name))))
+			fmt.Sprintf("parameter %q is a plain parameter: override it with value", cut(o.Name))))
 	case !wanted.isPlain() && given.isPlain():
 		f.add(field.Forbidden(path.Child("value"),
-			fmt.Sprintf("parameter %q is a secret one: override it by fromSecret or secretKeyRef", cut(o.Name))))
+			fmt.Sprintf("parameter %q is a secret parameter: override it with fromSecret or secretKeyRef", cut(o.Name))))
 	default:
 		return given.value(o.Name)
 	}
 	return Value{Name: o.Name}
 }
 
-// source is where a parameter's value comes from: exactly one of three fields, whose names differ between a DAG and a
-// DagRun.
+// source is where the value of a parameter comes from: one of three fields. Their names differ between DAG and DagRun.
 type source struct {
 	plain       *string
 	plainField  string
@@ -113,8 +112,8 @@ func overrideSource(o *v1alpha1.ParameterValue) source {
 	})
 }
 
-// newSource drops an empty plain value beside another source: manifests of the existing Kontroler carry both fields, one
-// of them empty.
+// newSource drops an empty plain value beside another source. Manifests of the existing Kontroler have both fields,
+// one of them empty.
 func newSource(s source) source {
 	if s.plain != nil && *s.plain == "" && (s.secret != "" || s.ref != nil) {
 		s.plain = nil
@@ -124,7 +123,7 @@ func newSource(s source) source {
 
 func (s source) isPlain() bool { return s.plain != nil }
 
-// value is the parameter that the source gives; it shares nothing with the spec.
+// value returns the value from the source. It shares nothing with the spec.
 func (s source) value(name string) Value {
 	v := Value{Name: name}
 	switch {
@@ -151,7 +150,7 @@ func (s source) used() string {
 	}
 }
 
-// check adds the faults of the source of the parameter of that name, and reports whether exactly one field is set.
+// check adds the faults of the source of a parameter. It reports whether exactly one field is set.
 func (s source) check(f *faults, path *field.Path, name string) bool {
 	count := 0
 	for _, set := range []bool{s.plain != nil, s.secret != "", s.ref != nil} {
@@ -182,10 +181,10 @@ func (s source) check(f *faults, path *field.Path, name string) bool {
 	return count == 1
 }
 
-// tooLongValue is the fault of a value that no process can be started with.
+// tooLongValue is the fault of a value that is too long for an environment variable.
 func tooLongValue(path *field.Path, limit int) *field.Error {
 	return &field.Error{Type: field.ErrorTypeTooLong, Field: path.String(), BadValue: field.OmitValueType{}, Detail: fmt.Sprintf(
-		"may not be more than %d bytes, as Linux takes no longer environment variable: put it into a ConfigMap or Secret, and mount that by podTemplate.volumes", limit)}
+		"must be at most %d bytes, because Linux accepts no longer environment variable: put it into a ConfigMap or Secret and mount that with podTemplate.volumes", limit)}
 }
 
 func checkSecretKeyRef(f *faults, path *field.Path, ref *v1alpha1.SecretKeyRef) {
@@ -218,7 +217,8 @@ func (c *compiler) checkParameters() {
 	}
 }
 
-// checkParameterName accepts every name that some cluster accepts for an environment variable; an older one says so itself.
+// checkParameterName accepts every name that some version of Kubernetes accepts for an environment variable. An older
+// cluster rejects it itself.
 func (c *compiler) checkParameterName(path *field.Path, name string) {
 	switch {
 	case name == "":

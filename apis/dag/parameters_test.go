@@ -65,7 +65,7 @@ func TestResolve(t *testing.T) {
 	}
 }
 
-// Manifests of the existing Kontroler carry both fields of a parameter, one of them empty.
+// Manifests of the existing Kontroler have both fields of a parameter, one of them empty.
 func TestResolveEmptyBesideSecret(t *testing.T) {
 	spec := tasks(task("a"))
 	spec.Parameters = []v1alpha1.Parameter{

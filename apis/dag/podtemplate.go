@@ -16,27 +16,27 @@ import (
 	"kontroler/apis/kontroler/v1alpha1"
 )
 
-// What the controller adds to the Pod itself.
+// The controller's own part of a Pod.
 const (
 	reservedPrefix = v1alpha1.GroupName + "/"
 	scriptVolume   = "kontroler-script"
 	scriptMount    = "/kontroler"
-	// ownAnnotationBytes is what the controller's own annotations take, beside the script: two names and their keys.
+	// ownAnnotationBytes is the size of the controller's annotations without the script: two names and their keys.
 	ownAnnotationBytes = 4096
 
-	// WorkspaceVolume and WorkspaceMount are the name of the workspace's volume in a Pod, and where its containers find it.
+	// WorkspaceVolume is the name of the workspace's volume in a Pod. WorkspaceMount is where it is mounted.
 	WorkspaceVolume = "kontroler-workspace"
 	WorkspaceMount  = "/workspace"
-	// WorkspaceAlias is what volumeMounts call that volume to have it, or a directory of it, elsewhere too. A volume that
-	// podTemplate.volumes calls so is that one.
+	// WorkspaceAlias is the name by which volumeMounts can mount the workspace, or a directory of it, at another
+	// path. A volume of that name in podTemplate.volumes takes precedence.
 	WorkspaceAlias = "workspace"
 
-	// oldScriptVolume is where the existing Kontroler keeps a script.
+	// oldScriptVolume is the volume of the script in the existing Kontroler.
 	oldScriptVolume = "shared-scripts"
 )
 
-// checkPodTemplate checks what can be told without a cluster and would make every Pod of the task invalid, and what
-// collides with the controller's own part of the Pod. The API server has the last word on the rest.
+// checkPodTemplate reports what makes every Pod of the task invalid, as far as that is known without a cluster, and
+// what collides with the controller's own part of the Pod. The API server decides the rest.
 func (c *compiler) checkPodTemplate(t *v1alpha1.TaskTemplate, path *field.Path) {
 	p, f := t.PodTemplate, &c.faults
 	checkLabels(f, path.Child("labels"), p.Labels)
@@ -44,7 +44,7 @@ func (c *compiler) checkPodTemplate(t *v1alpha1.TaskTemplate, path *field.Path) 
 	checkAnnotations(f, path.Child("annotations"), p.Annotations, len(t.Script))
 	workspace := workspaceOf(c.spec) != nil
 	volumes := checkVolumes(f, path.Child("volumes"), p.Volumes, workspace)
-	mounts := mountChecker{volumes: volumes, workspace: workspace, alias: workspace || c.ofTask}
+	mounts := mountChecker{volumes: volumes, workspace: workspace, alias: workspace || c.isDagTask}
 	mounts.check(f, path.Child("volumeMounts"), p.VolumeMounts)
 	checkEnv(f, path.Child("env"), p.Env)
 	checkEnvFrom(f, path.Child("envFrom"), p.EnvFrom)
@@ -70,7 +70,7 @@ func (c *compiler) checkPodTemplate(t *v1alpha1.TaskTemplate, path *field.Path) 
 	}
 }
 
-// sortedKeys makes the order of the faults in a map the same each time.
+// sortedKeys returns the keys of a map in a stable order.
 func sortedKeys[K ~string, V any](m map[K]V) []K {
 	return slices.Sorted(maps.Keys(m))
 }
@@ -99,16 +99,16 @@ func checkAnnotations(f *faults, path *field.Path, annotations map[string]string
 	}
 }
 
-// reserved checks that no key is one of the controller's own.
+// reserved checks that no key has the controller's prefix.
 func reserved(f *faults, path *field.Path, keys map[string]string) {
 	for _, key := range sortedKeys(keys) {
 		if strings.HasPrefix(key, reservedPrefix) {
-			f.add(field.Forbidden(path.Key(cut(key)), "keys under "+reservedPrefix+" are the controller's own: choose another prefix"))
+			f.add(field.Forbidden(path.Key(cut(key)), "the prefix "+reservedPrefix+" is reserved for the controller: choose another one"))
 		}
 	}
 }
 
-// checkVolumes returns the names of the volumes.
+// checkVolumes checks the volumes and returns their names.
 func checkVolumes(f *faults, path *field.Path, volumes []corev1.Volume, workspace bool) map[string]bool {
 	names := make(map[string]bool, len(volumes))
 	for i := range volumes {
@@ -117,7 +117,7 @@ func checkVolumes(f *faults, path *field.Path, volumes []corev1.Volume, workspac
 		case v.Name == "":
 			f.add(field.Required(at.Child("name"), ""))
 		case v.Name == scriptVolume, v.Name == WorkspaceVolume && workspace:
-			f.add(field.Forbidden(at.Child("name"), "a volume of this name is the controller's own: choose another"))
+			f.add(field.Forbidden(at.Child("name"), "this volume name is reserved for the controller: choose another name"))
 		case names[v.Name]:
 			f.add(duplicate(at.Child("name"), v.Name))
 		default:
@@ -131,7 +131,7 @@ func checkVolumes(f *faults, path *field.Path, volumes []corev1.Volume, workspac
 	return names
 }
 
-// sourcesOf counts the fields of a volume source that are set; all of them are pointers.
+// sourcesOf counts the fields of a volume source that are set. All of them are pointers.
 func sourcesOf(source *corev1.VolumeSource) int {
 	count := 0
 	for _, value := range reflect.ValueOf(source).Elem().Fields() {
@@ -142,11 +142,11 @@ func sourcesOf(source *corev1.VolumeSource) int {
 	return count
 }
 
-// mountChecker knows what a container may mount.
+// mountChecker checks the volumeMounts of a container.
 type mountChecker struct {
 	volumes   map[string]bool
 	workspace bool
-	alias     bool // WorkspaceAlias may be mounted: of a DagTask each DAG that names it decides
+	alias     bool // WorkspaceAlias may be mounted; for a DagTask each DAG that uses it decides
 }
 
 func (m mountChecker) check(f *faults, fieldPath *field.Path, mounts []corev1.VolumeMount) {
@@ -169,9 +169,9 @@ func (m mountChecker) check(f *faults, fieldPath *field.Path, mounts []corev1.Vo
 		case taken[mount.MountPath]:
 			f.add(duplicate(at.Child("mountPath"), mount.MountPath))
 		case clean == scriptMount || strings.HasPrefix(clean, scriptMount+"/"):
-			f.add(field.Forbidden(at.Child("mountPath"), scriptMount+" is the controller's own: mount it elsewhere"))
+			f.add(field.Forbidden(at.Child("mountPath"), scriptMount+" is reserved for the controller: mount the volume elsewhere"))
 		case m.workspace && clean == WorkspaceMount:
-			f.add(field.Forbidden(at.Child("mountPath"), WorkspaceMount+" is where the workspace is mounted: mount it elsewhere"))
+			f.add(field.Forbidden(at.Child("mountPath"), WorkspaceMount+" is where the workspace is mounted: mount the volume elsewhere"))
 		}
 		taken[mount.MountPath] = true
 		checkSubPath(f, at.Child("subPath"), mount.SubPath)
@@ -188,7 +188,7 @@ func checkSubPath(f *faults, at *field.Path, subPath string) {
 	}
 }
 
-// checkEnv accepts every name that some cluster accepts; a stricter one says so itself.
+// checkEnv accepts every name that some version of Kubernetes accepts. An older cluster rejects it itself.
 func checkEnv(f *faults, path *field.Path, env []corev1.EnvVar) {
 	seen := make(map[string]bool, len(env))
 	for i := range env {
@@ -290,7 +290,7 @@ func checkTolerations(f *faults, path *field.Path, tolerations []corev1.Tolerati
 			if t.Value != "" {
 				f.add(invalid(at.Child("value"), t.Value, "must be empty where operator is Exists"))
 			}
-		default: // newer operators are the cluster's to judge
+		default: // the API server checks newer operators
 		}
 		oneOf(f, at.Child("effect"), t.Effect,
 			corev1.TaintEffectNoSchedule, corev1.TaintEffectPreferNoSchedule, corev1.TaintEffectNoExecute)
@@ -303,12 +303,11 @@ func checkTolerations(f *faults, path *field.Path, tolerations []corev1.Tolerati
 func checkResources(f *faults, path *field.Path, resources *corev1.ResourceRequirements) {
 	checkQuantities(f, path, resources.Requests, resources.Limits)
 	for i := range resources.Claims {
-		f.add(field.Forbidden(path.Child("claims").Index(i), "podTemplate has no resource claims to name"))
+		f.add(field.Forbidden(path.Child("claims").Index(i), "podTemplate has no resource claims that this could name"))
 	}
 }
 
-// checkQuantities checks what is requested and its limits. The lists are read only: quantities are copied, since
-// comparing may rewrite them.
+// checkQuantities checks requests and limits. It compares copies, because comparing a quantity may change it.
 func checkQuantities(f *faults, path *field.Path, requests, limits corev1.ResourceList) {
 	for _, name := range sortedKeys(limits) {
 		notNegative(f, path.Child("limits").Key(cut(string(name))), limits, name)

@@ -8,33 +8,33 @@ import (
 	"kontroler/apis/kontroler/v1alpha1"
 )
 
-// The retry policy of a task that does not state its own.
+// The defaults of a retry policy.
 const (
 	defaultRetryDuration    = 10 * time.Second
 	defaultRetryMaxDuration = 5 * time.Minute
 	defaultRetryFactor      = 2
 )
 
-// RetryPolicy is a task's retry policy with the defaults applied. Its Limit spends on the task's own failures only:
-// infrastructure failures have a budget elsewhere.
+// RetryPolicy is the retry policy of a task with defaults applied. It covers the task's own failures. Infrastructure
+// failures have a budget elsewhere.
 type RetryPolicy struct {
 	// Limit is the number of retries after the first failed attempt.
 	Limit int
-	// Conditional: only an end with one of Codes is retried.
+	// Conditional limits retries to ends with one of Codes.
 	Conditional bool
-	// Codes are the exit codes that are worth a retry; what is none of 0 to 255 matches nothing. Read-only: shared with the
-	// spec.
+	// Codes are the exit codes that are retried. Numbers outside 0 to 255 match nothing. The slice is shared with the
+	// spec and read-only.
 	Codes []int64
 	// Duration is the delay before the first retry.
 	Duration time.Duration
-	// MaxDuration bounds the delay.
+	// MaxDuration is the maximum delay.
 	MaxDuration time.Duration
 	// Factor by which the delay grows with each retry, at least 1.
 	Factor int
 }
 
-// Retry returns the task's retry policy. A duration above the default of maxDuration raises it: who asks for ten minutes
-// and states no bound gets ten minutes.
+// Retry returns the retry policy of a task. A duration above the default of maxDuration raises maxDuration, unless
+// that is set.
 func Retry(t *v1alpha1.Task) RetryPolicy {
 	p := RetryPolicy{
 		Duration:    defaultRetryDuration,
@@ -86,9 +86,8 @@ func (p RetryPolicy) Delay(retry int) time.Duration {
 	return min(delay, p.MaxDuration)
 }
 
-// Retries reports whether an attempt that ended with this exit code is worth a retry; nil: it ended without one (it
-// never started, or its container is unknown). A conditional policy retries its codes and nothing else. Limit is not
-// looked at.
+// Retries reports whether an attempt with this exit code is retried. The exit code is nil if the attempt ended
+// without one. It does not check Limit.
 func (p RetryPolicy) Retries(exitCode *int32) bool {
 	if !p.Conditional {
 		return true

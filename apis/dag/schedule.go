@@ -6,33 +6,33 @@ import (
 	"regexp"
 	"strings"
 	"time"
-	_ "time/tzdata" // a valid zone is known also in an image without a time zone database
+	_ "time/tzdata" // images without a time zone database need a copy
 
 	"github.com/robfig/cron/v3"
 
 	"kontroler/apis/kontroler/v1alpha1"
 )
 
-// starBit is how robfig/cron marks a field that was written "*" or "?".
+// starBit marks a field that was written "*" or "?" in robfig/cron.
 const starBit = 1 << 63
 
-// errUnknownZone is the error for a time zone that every machine would understand differently, or not at all.
+// errUnknownZone is the error for a time zone that is unknown or differs between machines.
 var errUnknownZone = errors.New("is not a name of the IANA time zone database")
 
-// zonePart is what CronJob lets a component of a zone's name be.
+// zonePart is a component of a zone's name that CronJob accepts.
 var zonePart = regexp.MustCompile(`^[A-Za-z._0-9+][A-Za-z._0-9+-]{0,13}$`)
 
-// neverDue is a schedule like "0 0 31 2 *", which no day of the calendar matches.
+// neverDue is a schedule that no date matches, such as "0 0 31 2 *".
 type neverDue struct{}
 
-// Next is the zero time.
+// Next returns the zero time.
 func (neverDue) Next(time.Time) time.Time { return time.Time{} }
 
 // IsNeverDue reports whether a schedule that ParseSchedule returned is valid and never due.
 func IsNeverDue(schedule cron.Schedule) bool { return schedule == neverDue{} }
 
-// SplitSchedule returns the schedule of a spec without a zone before it (TZ=, CRON_TZ=), and the zone: that one, or
-// timeZone; empty: none.
+// SplitSchedule returns the schedule of a spec without a zone prefix (TZ=, CRON_TZ=), and the zone from the prefix or
+// from timeZone. The zone is empty if neither is set.
 func SplitSchedule(spec *v1alpha1.DAGSpec) (expression, zone string) {
 	prefix, zone, expression := splitZone(spec.Schedule)
 	if prefix == "" && spec.TimeZone != nil {
@@ -41,8 +41,8 @@ func SplitSchedule(spec *v1alpha1.DAGSpec) (expression, zone string) {
 	return expression, zone
 }
 
-// splitZone splits a schedule into the prefix that announces a zone, the zone, and the expression. Without a prefix all of
-// it is the expression.
+// splitZone splits a schedule into the prefix of a zone, the zone, and the expression. Without a prefix the whole
+// schedule is the expression.
 func splitZone(schedule string) (prefix, zone, expression string) {
 	for _, prefix := range []string{"TZ=", "CRON_TZ="} {
 		if rest, ok := strings.CutPrefix(strings.TrimSpace(schedule), prefix); ok {
@@ -53,11 +53,11 @@ func splitZone(schedule string) (prefix, zone, expression string) {
 	return "", "", schedule
 }
 
-// ParseSchedule parses a schedule as Kubernetes' CronJob does: five fields, @hourly and the like, "@every 90m"; timeZone
-// nil: UTC. Beyond CronJob it takes a zone before the schedule (TZ=, CRON_TZ=), provided that timeZone is not another one,
-// and it refuses an @every below one second.
+// ParseSchedule parses a schedule as CronJob does: five fields, @hourly and the like, or "@every 90m". If timeZone is
+// nil, the zone is UTC. Unlike CronJob it accepts a zone prefix (TZ=, CRON_TZ=) that does not contradict timeZone,
+// and rejects an @every below one second.
 //
-// The schedule's Next computes in the returned location, whatever the location of the time that it is given.
+// Next of the schedule computes in the returned location, whatever the location of its argument.
 func ParseSchedule(schedule string, timeZone *string) (cron.Schedule, *time.Location, error) {
 	prefix, zone, expression := splitZone(schedule)
 	switch {
@@ -81,20 +81,20 @@ func ParseSchedule(schedule string, timeZone *string) (cron.Schedule, *time.Loca
 	return parsed, location, nil
 }
 
-// otherZone is the error for a zone before a schedule that is not its timeZone.
+// otherZone is the error for a zone prefix that contradicts timeZone.
 func otherZone(prefix, timeZone string) error {
-	return fmt.Errorf("%s names another zone than timeZone, %q: leave it out", prefix, cut(timeZone))
+	return fmt.Errorf("%s names a different zone than timeZone %q: remove one of them", prefix, cut(timeZone))
 }
 
-// parseZone returns the location of that name, or UTC. As in CronJob, the name must be one of the time zone database:
-// "Local" would mean something else on each machine.
+// parseZone returns the location with a name, or UTC. As in CronJob, the name must be in the time zone database:
+// "Local" would mean a different zone on each machine.
 func parseZone(timeZone *string) (*time.Location, error) {
 	if timeZone == nil {
 		return time.UTC, nil
 	}
 	name := *timeZone
 	if name == "" {
-		return nil, errors.New("must not be empty: leave it out for UTC")
+		return nil, errors.New("must not be empty: remove it for UTC")
 	}
 	if strings.EqualFold(name, "Local") {
 		return nil, errUnknownZone
@@ -111,8 +111,8 @@ func parseZone(timeZone *string) (*time.Location, error) {
 	return location, nil
 }
 
-// parseCron parses a schedule without a zone, and turns a panic of the parser into an error: some of its versions
-// index past the end of what they are given.
+// parseCron parses a schedule without a zone. It turns panics of the parser into errors, because some versions of it
+// index past the end of their input.
 func parseCron(schedule string) (parsed cron.Schedule, err error) {
 	defer func() {
 		if recover() != nil {
@@ -123,7 +123,7 @@ func parseCron(schedule string) (parsed cron.Schedule, err error) {
 	case len(schedule) > maxScheduleBytes:
 		return nil, fmt.Errorf("must not be longer than %d bytes", maxScheduleBytes)
 	case strings.Contains(schedule, "TZ"):
-		return nil, errors.New("must have one zone at most, before all else: TZ=Europe/Berlin 0 9 * * *")
+		return nil, errors.New("must have at most one zone, at its beginning: TZ=Europe/Berlin 0 9 * * *")
 	}
 	if every, ok := strings.CutPrefix(schedule, "@every "); ok {
 		if d, err := time.ParseDuration(every); err == nil && d < time.Second {
@@ -139,8 +139,8 @@ func parseCron(schedule string) (parsed cron.Schedule, err error) {
 	return parsed, nil
 }
 
-// everDue reports whether any time matches the schedule. It looks at the sets of the fields: asking Next would walk
-// through five years of minutes where a set is empty.
+// everDue reports whether any time matches the schedule. It checks the sets of the fields, because Next would search
+// five years of minutes if a set is empty.
 func everDue(s *cron.SpecSchedule) bool {
 	if s.Second&^starBit == 0 || s.Minute&^starBit == 0 || s.Hour&^starBit == 0 {
 		return false

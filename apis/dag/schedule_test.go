@@ -60,15 +60,15 @@ func TestParseScheduleErrors(t *testing.T) {
 		"a step too large":    {"*/99999999999999999999 * * * *", nil, "parse int"},
 		"a zone and nothing":  {"TZ=0", nil, "IANA"},
 		"a zone alone":        {"CRON_TZ=UTC", nil, "empty spec"},
-		"another zone":        {"CRON_TZ=UTC 0 0 * * *", ptr("Europe/Berlin"), `CRON_TZ= names another zone than timeZone, "Europe/Berlin": leave it out`},
-		"two zones":           {"TZ=UTC CRON_TZ=UTC 0 0 * * *", nil, "one zone at most"},
+		"another zone":        {"CRON_TZ=UTC 0 0 * * *", ptr("Europe/Berlin"), `CRON_TZ= names a different zone than timeZone "Europe/Berlin": remove one of them`},
+		"two zones":           {"TZ=UTC CRON_TZ=UTC 0 0 * * *", nil, "at most one zone"},
 		"an unknown zone":     {"TZ=Mars/Olympus 0 0 * * *", nil, "IANA"},
 		"descriptor":          {"@fortnightly", nil, "unrecognized descriptor"},
 		"every nothing":       {"@every ", nil, "duration"},
 		"every instant":       {"@every 10ms", nil, "at least 1s"},
 		"every past":          {"@every -1h", nil, "at least 1s"},
 		"too long":            {strings.Repeat("0,", 200) + "0 * * * *", nil, "longer than 256"},
-		"empty zone":          {"@daily", ptr(""), "leave it out"},
+		"empty zone":          {"@daily", ptr(""), "remove it"},
 		"unknown zone":        {"@daily", ptr("Mars/Olympus"), "IANA"},
 		"this machine's zone": {"@daily", ptr("local"), "IANA"},
 		"path":                {"@daily", ptr("../UTC"), "IANA"},
@@ -86,7 +86,7 @@ func TestParseScheduleErrors(t *testing.T) {
 	}
 }
 
-// A schedule that is never due is valid, and cheap to ask.
+// A schedule that is never due is valid, and its Next is cheap.
 func TestNeverDue(t *testing.T) {
 	for _, schedule := range []string{"0 0 31 2 *", "TZ=Europe/Berlin 0 0 31 4,6,9,11 *", ", * * * *", "0 0 * , *", "0 0 , * *"} {
 		parsed, _, err := dag.ParseSchedule(schedule, nil)

@@ -2,10 +2,10 @@ package dag
 
 import "reflect"
 
-// Bytes estimates how much memory the graph holds, its spec included: what its values take, each allocation rounded up to
-// 16 bytes. It goes through the whole spec.
+// Bytes estimates the memory of the graph and its spec. Each allocation is rounded up to 16 bytes. It walks the whole
+// spec.
 func (g *Graph) Bytes() int64 {
-	bytes := rounded(int(reflect.TypeFor[Graph]().Size())) + held(reflect.ValueOf(g.spec))
+	bytes := rounded(int(reflect.TypeFor[Graph]().Size())) + referencedBytes(reflect.ValueOf(g.spec))
 	for _, list := range [][]int32{g.parents.start, g.parents.list, g.children.start, g.children.list, g.order} {
 		bytes += rounded(4 * cap(list))
 	}
@@ -15,8 +15,8 @@ func (g *Graph) Bytes() int64 {
 	return bytes
 }
 
-// held is how many bytes a value refers to, beside its own.
-func held(v reflect.Value) (bytes int64) {
+// referencedBytes returns the memory that a value refers to, without the value itself.
+func referencedBytes(v reflect.Value) (bytes int64) {
 	switch v.Kind() {
 	case reflect.String:
 		return rounded(v.Len())
@@ -24,26 +24,27 @@ func held(v reflect.Value) (bytes int64) {
 		if v.IsNil() {
 			return 0
 		}
-		return rounded(int(v.Elem().Type().Size())) + held(v.Elem())
+		return rounded(int(v.Elem().Type().Size())) + referencedBytes(v.Elem())
 	case reflect.Slice:
 		bytes = rounded(v.Cap() * int(v.Type().Elem().Size()))
 		for i := range v.Len() {
-			bytes += held(v.Index(i))
+			bytes += referencedBytes(v.Index(i))
 		}
 	case reflect.Struct:
 		for i := range v.NumField() {
-			bytes += held(v.Field(i))
+			bytes += referencedBytes(v.Field(i))
 		}
 	case reflect.Map:
 		bytes = mapBytes(v.Len(), int(v.Type().Key().Size()+v.Type().Elem().Size()))
 		for entries := v.MapRange(); entries.Next(); {
-			bytes += held(entries.Key()) + held(entries.Value())
+			bytes += referencedBytes(entries.Key()) + referencedBytes(entries.Value())
 		}
 	}
 	return bytes
 }
 
-// mapBytes is what a map of so many entries takes: groups of eight, seven eighths full at most and doubled as they fill.
+// mapBytes returns the memory of a map. A map has groups of eight entries, is at most seven eighths full, and doubles
+// when it is full.
 func mapBytes(entries, entry int) int64 {
 	if entries == 0 {
 		return 0
@@ -55,5 +56,5 @@ func mapBytes(entries, entry int) int64 {
 	return 48 + rounded(groups*(8+8*entry))
 }
 
-// rounded is the size of an allocation.
+// rounded returns the size of an allocation.
 func rounded(bytes int) int64 { return int64(bytes+15) &^ 15 }

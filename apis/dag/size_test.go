@@ -13,7 +13,7 @@ import (
 	"kontroler/apis/kontroler/v1alpha1"
 )
 
-// sized are versions as people have them, and as nobody should.
+// sized has ordinary and extreme versions.
 func sized() map[string]func(i int) v1alpha1.Task {
 	return map[string]func(i int) v1alpha1.Task{
 		"bare tasks": func(i int) v1alpha1.Task { return task(fmt.Sprint("t", i)) },
@@ -59,7 +59,7 @@ func sized() map[string]func(i int) v1alpha1.Task {
 	}
 }
 
-// encodedOf returns a version of so many tasks.
+// encodedOf returns a version with a number of tasks.
 func encodedOf(t testing.TB, n int, of func(i int) v1alpha1.Task) []byte {
 	t.Helper()
 	spec := &v1alpha1.DAGSpec{Parameters: []v1alpha1.Parameter{{Name: "day", DefaultValue: ptr("x")}, {Name: "region", DefaultValue: ptr("y")}}}
@@ -73,7 +73,7 @@ func encodedOf(t testing.TB, n int, of func(i int) v1alpha1.Task) []byte {
 	return encoded
 }
 
-// heap is how many bytes are in use.
+// heap returns the bytes in use.
 func heap() int64 {
 	var stats runtime.MemStats
 	for range 2 {
@@ -83,7 +83,7 @@ func heap() int64 {
 	return int64(stats.HeapAlloc)
 }
 
-// The estimate is what bounds the cache of versions: it must be near what the heap shows.
+// The estimate limits the cache of versions, so it must be close to the memory in use.
 func TestBytes(t *testing.T) {
 	for name, of := range sized() {
 		for _, n := range []int{1, 20, 1000} {

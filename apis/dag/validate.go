@@ -24,7 +24,7 @@ const (
 	maxGraceSeconds = 86400
 )
 
-// checkSpec checks what is not a task or a parameter.
+// checkSpec checks all fields except tasks and parameters.
 func (c *compiler) checkSpec() {
 	s, f := c.spec, &c.faults
 	c.checkSchedule()
@@ -69,7 +69,7 @@ func (c *compiler) checkSchedule() {
 	}
 }
 
-// checkWebhook does not quote the URL: it may carry a token.
+// checkWebhook does not quote the URL, because it may contain a token.
 func (c *compiler) checkWebhook() {
 	w, path := c.spec.Webhook, c.root.Child("webhook")
 	if w == nil {
@@ -94,7 +94,7 @@ func (c *compiler) checkWebhook() {
 	}
 }
 
-// workspaceOf is the workspace of a spec where it is enabled, else nil.
+// workspaceOf returns the workspace of a spec, or nil if it is not enabled.
 func workspaceOf(spec *v1alpha1.DAGSpec) *v1alpha1.Workspace {
 	if spec.Workspace == nil || !spec.Workspace.Enable {
 		return nil
@@ -102,7 +102,7 @@ func workspaceOf(spec *v1alpha1.DAGSpec) *v1alpha1.Workspace {
 	return spec.Workspace
 }
 
-// checkWorkspace checks the claim that each run makes: as the API server would, and that tasks can write to it.
+// checkWorkspace checks the claim of a workspace as the API server would, and that tasks can write to it.
 func (c *compiler) checkWorkspace() {
 	w, path := workspaceOf(c.spec), c.root.Child("workspace", "pvc")
 	if w == nil {
@@ -148,7 +148,7 @@ func checkAccessModes(f *faults, path *field.Path, modes []corev1.PersistentVolu
 	}
 }
 
-// checkTasks checks each task by itself, and indexes them by name.
+// checkTasks checks each task and indexes them by name.
 func (c *compiler) checkTasks() {
 	tasks, path := c.spec.Task, c.root.Child("task")
 	c.positions = make(map[string]int32, len(tasks))
@@ -184,7 +184,7 @@ func (c *compiler) checkTasks() {
 	}
 }
 
-// checkTemplate checks what a task and a DagTask have in common, but for the names of their parameters.
+// checkTemplate checks the common fields of a task and a DagTask, except for the names of their parameters.
 func (c *compiler) checkTemplate(t *v1alpha1.TaskTemplate, path *field.Path) {
 	c.checkContainer(t, path)
 	checkRetries(&c.faults, t, path)
@@ -224,7 +224,7 @@ func (c *compiler) checkContainer(t *v1alpha1.TaskTemplate, path *field.Path) {
 	inRange(f, path.Child("timeoutSeconds"), t.TimeoutSeconds, 1, maxSeconds)
 }
 
-// checkRetries checks backoff. Of its limit, as of exit codes, any number has a meaning.
+// checkRetries checks backoff. Every limit is valid, and so is every number in retryCodes.
 func checkRetries(f *faults, t *v1alpha1.TaskTemplate, path *field.Path) {
 	if b := t.Backoff; b != nil {
 		path := path.Child("backoff")
@@ -238,7 +238,7 @@ func checkRetries(f *faults, t *v1alpha1.TaskTemplate, path *field.Path) {
 	}
 }
 
-// checkTaskParameters checks that a task names parameters of the DAG, each once.
+// checkTaskParameters checks that a task names existing parameters of the DAG, each once.
 func (c *compiler) checkTaskParameters(position int, path *field.Path) {
 	t := &c.spec.Task[position]
 	for j, name := range t.Parameters {

@@ -10,15 +10,15 @@ import (
 )
 
 const (
-	// maxWarnings bounds the warnings of one spec.
+	// maxWarnings limits the warnings of a spec.
 	maxWarnings = 20
-	// manyRetries is where a limit looks like "for ever".
+	// manyRetries is the limit above which retries seem meant to be endless.
 	manyRetries = 1000
 	maxExitCode = 255
 )
 
-// Warnings returns what a spec says that has no effect, or another one than its author may expect, in one line each: the
-// field, what it does here, and what to write instead. A spec with warnings is valid. After twenty only their number is told.
+// Warnings returns a line for each field that has no effect or a surprising one: the field, its effect, and what to
+// write instead. A spec with warnings is valid. After twenty warnings only their number is reported.
 func Warnings(spec *v1alpha1.DAGSpec) []string {
 	w := &warnings{}
 	root := field.NewPath("spec")
@@ -27,7 +27,7 @@ func Warnings(spec *v1alpha1.DAGSpec) []string {
 		w.parameterName(root.Child("parameters").Index(i).Child("name"), spec.Parameters[i].Name)
 	}
 	if workspace := workspaceOf(spec); workspace != nil && len(workspace.PVC.Resources.Claims) > 0 {
-		w.add(root.Child("workspace", "pvc", "resources", "claims"), "has no effect, as a volume claim has none: leave it out")
+		w.add(root.Child("workspace", "pvc", "resources", "claims"), "has no effect, because a PersistentVolumeClaim has none: remove it")
 	}
 	for i := range spec.Task {
 		w.template(root.Child("task").Index(i), &spec.Task[i].TaskTemplate)
@@ -49,7 +49,7 @@ func TaskWarnings(spec *v1alpha1.DagTaskSpec) []string {
 	return w.list()
 }
 
-// warnings collects them, and only counts those after the first twenty.
+// warnings collects warnings. After the first maxWarnings it only counts them.
 type warnings struct {
 	first []string
 	more  int
@@ -80,23 +80,23 @@ func (w *warnings) schedule(spec *v1alpha1.DAGSpec, root *field.Path) {
 		return
 	}
 	if parsed, err := parseCron(expression); err == nil && IsNeverDue(parsed) {
-		w.add(at, "is never due, as nothing in the calendar matches it: correct it, or leave it out")
+		w.add(at, "is never due, because no date matches it: correct it or remove it")
 	}
 }
 
 func (w *warnings) parameterName(path *field.Path, name string) {
 	if len(validation.IsEnvVarName(name)) > 0 && len(validation.IsRelaxedEnvVarName(name)) == 0 {
-		w.add(path, fmt.Sprintf("%q is refused in Pods before Kubernetes 1.34: begin it with a letter, and use letters, digits and _ only", cut(name)))
+		w.add(path, fmt.Sprintf("%q is rejected in Pods before Kubernetes 1.34: begin it with a letter, and use letters, digits and _ only", cut(name)))
 	}
 }
 
-// template warns of what a task and a DagTask have in common.
+// template checks the common fields of a task and a DagTask.
 func (w *warnings) template(path *field.Path, t *v1alpha1.TaskTemplate) {
 	if t.Script != "" && len(t.Command)+len(t.Args) > 0 {
-		w.add(path.Child("script"), "is what runs; command and args beside it have no effect: leave them out")
+		w.add(path.Child("script"), "replaces command and args, which have no effect: remove them")
 	}
 	if t.ScriptInjectorImage != "" {
-		w.add(path.Child("scriptInjectorImage"), "has no effect, as scripts need no helper image: leave it out")
+		w.add(path.Child("scriptInjectorImage"), "has no effect, because scripts need no helper image: remove it")
 	}
 	if b := t.Backoff; b != nil && b.Limit != nil {
 		switch limit := path.Child("backoff", "limit"); {
@@ -112,7 +112,7 @@ func (w *warnings) template(path *field.Path, t *v1alpha1.TaskTemplate) {
 	for i, code := range t.Conditional.RetryCodes {
 		if code < 0 || code > maxExitCode {
 			w.add(path.Child("conditional", "retryCodes").Index(i),
-				fmt.Sprintf("%d matches nothing, as exit codes are 0 to %d: leave it out", code, maxExitCode))
+				fmt.Sprintf("%d matches nothing, because exit codes are 0 to %d: remove it", code, maxExitCode))
 		}
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"kontroler/apis/kontroler/v1alpha1"
 )
 
-// TestWarnings: what has another effect than it seems is told, with its field and what to write instead, and is no fault.
+// TestWarnings: a warning names the field, its effect, and what to write instead. It is not a fault.
 func TestWarnings(t *testing.T) {
 	of := func(fields string) *v1alpha1.DAGSpec {
 		return tasks(v1alpha1.Task{Name: "a", TaskTemplate: template(t, fields)})
@@ -25,28 +25,28 @@ func TestWarnings(t *testing.T) {
 		"usual retries":    {of(`{image: i, backoff: {limit: 1000}, conditional: {enabled: true, retryCodes: [0, 255]}}`), nil},
 		"a usual schedule": {spec(func(s *v1alpha1.DAGSpec) { s.Schedule, s.TimeZone = "0 9 * * *", ptr("Europe/Berlin") }), nil},
 		"a script beside a command": {of(`{image: i, script: s, command: [a]}`),
-			[]string{"spec.task[0].script: is what runs; command and args beside it have no effect: leave them out"}},
+			[]string{"spec.task[0].script: replaces command and args, which have no effect: remove them"}},
 		"a script beside args": {of(`{image: i, script: s, args: [a]}`),
-			[]string{"spec.task[0].script: is what runs; command and args beside it have no effect: leave them out"}},
+			[]string{"spec.task[0].script: replaces command and args, which have no effect: remove them"}},
 		"an injector image": {of(`{image: i, script: s, scriptInjectorImage: j}`),
-			[]string{"spec.task[0].scriptInjectorImage: has no effect, as scripts need no helper image: leave it out"}},
+			[]string{"spec.task[0].scriptInjectorImage: has no effect, because scripts need no helper image: remove it"}},
 		"a negative limit": {of(`{image: i, backoff: {limit: -1}}`),
 			[]string{"spec.task[0].backoff.limit: -1 counts as 0, no retries: write 0"}},
 		"retries for ever": {of(`{image: i, backoff: {limit: 9999}}`),
 			[]string{"spec.task[0].backoff.limit: 9999 retries take days or longer before the task is Failed: write 1000 or less"}},
 		"codes that nothing ends with": {of(`{image: i, conditional: {enabled: true, retryCodes: [-1, 3, 256]}}`), []string{
-			"spec.task[0].conditional.retryCodes[0]: -1 matches nothing, as exit codes are 0 to 255: leave it out",
-			"spec.task[0].conditional.retryCodes[2]: 256 matches nothing, as exit codes are 0 to 255: leave it out"}},
+			"spec.task[0].conditional.retryCodes[0]: -1 matches nothing, because exit codes are 0 to 255: remove it",
+			"spec.task[0].conditional.retryCodes[2]: 256 matches nothing, because exit codes are 0 to 255: remove it"}},
 		"a zone before the schedule": {spec(func(s *v1alpha1.DAGSpec) { s.Schedule = "CRON_TZ=Europe/Berlin 0 9 * * 1-5" }),
 			[]string{`spec.schedule: CRON_TZ=Europe/Berlin counts as timeZone: write timeZone: "Europe/Berlin" and schedule: "0 9 * * 1-5"`}},
 		"never due": {spec(func(s *v1alpha1.DAGSpec) { s.Schedule = "0 0 31 2 *" }),
-			[]string{"spec.schedule: is never due, as nothing in the calendar matches it: correct it, or leave it out"}},
+			[]string{"spec.schedule: is never due, because no date matches it: correct it or remove it"}},
 		"a parameter that begins with a digit": {spec(func(s *v1alpha1.DAGSpec) { s.Parameters = []v1alpha1.Parameter{{Name: "1st", DefaultValue: ptr("")}} }),
-			[]string{`spec.parameters[0].name: "1st" is refused in Pods before Kubernetes 1.34: begin it with a letter, and use letters, digits and _ only`}},
+			[]string{`spec.parameters[0].name: "1st" is rejected in Pods before Kubernetes 1.34: begin it with a letter, and use letters, digits and _ only`}},
 		"claims of a claim": {spec(func(s *v1alpha1.DAGSpec) {
 			s.Workspace = claimed("1Gi")
 			s.Workspace.PVC.Resources.Claims = []corev1.ResourceClaim{{Name: "c"}}
-		}), []string{"spec.workspace.pvc.resources.claims: has no effect, as a volume claim has none: leave it out"}},
+		}), []string{"spec.workspace.pvc.resources.claims: has no effect, because a PersistentVolumeClaim has none: remove it"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			compile(t, c.spec)
@@ -57,7 +57,7 @@ func TestWarnings(t *testing.T) {
 	}
 }
 
-// TestWarningsAreBounded: an Event holds a kilobyte.
+// TestWarningsAreBounded: the warnings must fit into an Event, which holds a kilobyte.
 func TestWarningsAreBounded(t *testing.T) {
 	s := tasks()
 	for i := range 1000 {
@@ -73,8 +73,8 @@ func TestTaskWarnings(t *testing.T) {
 	s := &v1alpha1.DagTaskSpec{RunAfter: []string{"b"}, TaskTemplate: template(t, `{image: i, script: s, args: [a], parameters: ["1st"]}`)}
 	want := []string{
 		"spec.runAfter: has no effect in a DagTask: write it in the DAG, beside the taskRef",
-		`spec.parameters[0]: "1st" is refused in Pods before Kubernetes 1.34: begin it with a letter, and use letters, digits and _ only`,
-		"spec.script: is what runs; command and args beside it have no effect: leave them out",
+		`spec.parameters[0]: "1st" is rejected in Pods before Kubernetes 1.34: begin it with a letter, and use letters, digits and _ only`,
+		"spec.script: replaces command and args, which have no effect: remove them",
 	}
 	if faults := dag.CheckTask(s); len(faults) > 0 {
 		t.Fatal(faults)

@@ -84,8 +84,8 @@ func TestRefusedOverrides(t *testing.T) {
 		says     string
 	}{
 		"unknown":         {v1alpha1.ParameterValue{Name: "TYPO", Value: &x}, `spec.parameters[0].name: Not found: "TYPO"`},
-		"secret-to-plain": {v1alpha1.ParameterValue{Name: "SECRET", Value: &x}, `parameter "SECRET" is a secret one`},
-		"plain-to-secret": {v1alpha1.ParameterValue{Name: "PLAIN", FromSecret: "s"}, `parameter "PLAIN" is a plain one`},
+		"secret-to-plain": {v1alpha1.ParameterValue{Name: "SECRET", Value: &x}, `parameter "SECRET" is a secret parameter`},
+		"plain-to-secret": {v1alpha1.ParameterValue{Name: "PLAIN", FromSecret: "s"}, `parameter "PLAIN" is a plain parameter`},
 	} {
 		w.Start(run, "dag", c.override)
 		s := w.WaitRun(run, v1alpha1.RunFailed, patience).Status
