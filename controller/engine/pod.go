@@ -173,7 +173,7 @@ func terminated(_ Attempt, p *Pod, e *End) bool {
 	case p.Reason == "DeadlineExceeded":
 		return e.set(AttemptFailed, ReasonTimeout, orElse(p.Message, "its Pod was active longer than its deadline"))
 	case t.isUnknown():
-		return e.set(AttemptLost, ReasonNodeLost, orElse(t.Message, "its node lost track of the container"))
+		return e.set(AttemptLost, ReasonNodeLost, orElse(t.Message, "the node lost track of the container"))
 	case t.Reason == "OOMKilled":
 		return e.set(AttemptFailed, ReasonOOMKilled, fmt.Sprintf("exit code %d: out of memory", t.ExitCode))
 	case (t.Reason == "StartError" || t.Reason == "ContainerCannotRun") && t.Message != "":

@@ -16,16 +16,16 @@ import (
 	"kontroler/apis/kontroler/v1alpha1"
 )
 
-// Where a script reaches its container.
+// Where the script of a task is mounted.
 const (
 	scriptVolume = "kontroler-script"
 	scriptMount  = "/kontroler"
 	scriptFile   = "script"
 
-	ownPrefix = v1alpha1.GroupName + "/"
+	reservedPrefix = v1alpha1.GroupName + "/"
 )
 
-// Input is what a Pod is built from. It is only read.
+// Input has everything that a Pod is built from. Build does not change it.
 type Input struct {
 	ControllerID string
 	Run          Run
@@ -36,19 +36,19 @@ type Input struct {
 	PodName string
 	// StartGrace is how long an attempt may fail to start.
 	StartGrace time.Duration
-	// Workspace of the run, and the name of its claim; nil: there is none.
+	// Workspace is the workspace of the run, or nil. Claim is the name of its PersistentVolumeClaim.
 	Workspace *v1alpha1.Workspace
 	Claim     string
 }
 
-// Run names a run, by its DagRun.
+// Run identifies a run by its DagRun.
 type Run struct {
 	Namespace, Name, UID string
 	DAGName              string
 }
 
-// Build returns the Pod of an attempt: the task's podTemplate around one container. The same input gives the same Pod,
-// which shares nothing with it.
+// Build returns the Pod of an attempt: the task's container and the podTemplate around it. The same input gives the
+// same Pod. The Pod shares no memory with the input.
 func Build(in Input) *corev1.Pod {
 	t := &v1alpha1.PodTemplate{}
 	if in.Task.PodTemplate != nil {
@@ -91,9 +91,10 @@ func Build(in Input) *corev1.Pod {
 	return pod
 }
 
-// podLabels are the user's labels and ours. Those under our prefix are ours alone: what finds a Pod must not be forged.
-func podLabels(in Input, users map[string]string) map[string]string {
-	labels := withoutOurs(users)
+// podLabels returns the labels of the podTemplate and those of the controller. Labels with the controller's prefix
+// cannot be set by users, because the controller finds its Pods by them.
+func podLabels(in Input, given map[string]string) map[string]string {
+	labels := withoutReserved(given)
 	labels[v1alpha1.LabelController] = in.ControllerID
 	labels[v1alpha1.LabelRun] = in.Run.UID
 	labels[v1alpha1.LabelTask] = in.Task.Name
@@ -104,18 +105,18 @@ func podLabels(in Input, users map[string]string) map[string]string {
 	return labels
 }
 
-func podAnnotations(in Input, users map[string]string) map[string]string {
-	annotations := withoutOurs(users)
+func podAnnotations(in Input, given map[string]string) map[string]string {
+	annotations := withoutReserved(given)
 	annotations[v1alpha1.AnnotationDAG] = in.Run.DAGName
 	annotations[v1alpha1.AnnotationRun] = in.Run.Name
 	return annotations
 }
 
-// withoutOurs copies the keys that are not under our prefix.
-func withoutOurs(users map[string]string) map[string]string {
-	kept := make(map[string]string, len(users)+5)
-	maps.Copy(kept, users)
-	maps.DeleteFunc(kept, func(key, _ string) bool { return strings.HasPrefix(key, ownPrefix) })
+// withoutReserved copies the entries without the controller's prefix.
+func withoutReserved(given map[string]string) map[string]string {
+	kept := make(map[string]string, len(given)+5)
+	maps.Copy(kept, given)
+	maps.DeleteFunc(kept, func(key, _ string) bool { return strings.HasPrefix(key, reservedPrefix) })
 	return kept
 }
 
@@ -126,7 +127,7 @@ func ownerOf(run Run) metav1.OwnerReference {
 	}
 }
 
-// taskContainer is the container whose end decides the task. t is used up.
+// taskContainer returns the container whose end decides the task. It takes over the lists of t.
 func taskContainer(in Input, t *v1alpha1.PodTemplate) corev1.Container {
 	c := corev1.Container{
 		Name:            v1alpha1.TaskContainer,
@@ -145,8 +146,8 @@ func taskContainer(in Input, t *v1alpha1.PodTemplate) corev1.Container {
 	return c
 }
 
-// parameterEnv are the environment variables of the parameters that a task names, in its order. They come before those of
-// podTemplate.env, which may refer to them.
+// parameterEnv returns the variables of the parameters that a task names, in the order of the task. They come before
+// those of podTemplate.env, which may refer to them.
 func parameterEnv(names []string, values []dag.Value) []corev1.EnvVar {
 	var env []corev1.EnvVar
 	for _, name := range names {
@@ -169,10 +170,12 @@ func envVar(v *dag.Value) corev1.EnvVar {
 	}}}
 }
 
-// escapeEnv makes the value of an environment variable one that the kubelet expands to value: a parameter is data, and
-// "$(X)" in it is not a reference. The kubelet reads a value from left to right: "$$" becomes "$", "$(X)" becomes the
-// value of X if there is such a variable, and any other "$" stays. So a value with neither "$$" nor "$(" stays as it is;
-// in any other each "$" is doubled, which leaves only pairs.
+// escapeEnv escapes the value of an environment variable, so that the kubelet expands it to value. A parameter is
+// data, and "$(X)" in it is not a reference.
+//
+// The kubelet reads a value from left to right. "$$" becomes "$", "$(X)" becomes the value of X if that variable
+// exists, and any other "$" stays. A value with neither "$$" nor "$(" therefore stays as it is. In any other value
+// each "$" is doubled, which leaves only pairs.
 func escapeEnv(value string) string {
 	if !strings.Contains(value, "$$") && !strings.Contains(value, "$(") {
 		return value
@@ -180,9 +183,8 @@ func escapeEnv(value string) string {
 	return strings.ReplaceAll(value, "$", "$$")
 }
 
-// podDeadline is the Pod's own deadline, counted by the kubelet from the Pod's start: the template's, or the task's
-// timeout and the time it may take to start, whichever is less. So an attempt also ends while controller or database is
-// away.
+// podDeadline returns the activeDeadlineSeconds of the Pod: that of the template, or timeout and start grace of the
+// task, whichever is less. With it an attempt also ends while the controller or the database is away.
 func podDeadline(in Input, template *int64) *int64 {
 	if in.Task.TimeoutSeconds == nil {
 		return template
@@ -195,8 +197,8 @@ func podDeadline(in Input, template *int64) *int64 {
 	return &deadline
 }
 
-// addScript puts a script into the Pod: an annotation, which a downwardAPI volume projects into the task's container.
-// The file belongs to root and may be read and run by any user.
+// addScript adds a script to the Pod as an annotation. A downwardAPI volume projects it into the task's container.
+// The file belongs to root, and every user may read and execute it.
 func addScript(pod *corev1.Pod, script string) {
 	mode := int32(0o755)
 	path := scriptMount + "/" + scriptFile
@@ -220,6 +222,6 @@ func addScript(pod *corev1.Pod, script string) {
 	}
 }
 
-// runScript runs the file $0 by bash where there is one, else by sh. That shell takes the place of the one that looks for
-// it: it gets the container's signals, and its exit code is the container's.
+// runScript runs the file $0 in bash if the image has it, otherwise in sh. It uses exec, so that the script receives
+// the signals and its exit code is that of the container.
 const runScript = `if command -v bash >/dev/null 2>&1; then exec bash "$0"; fi; exec /bin/sh "$0"`

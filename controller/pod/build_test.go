@@ -67,7 +67,7 @@ func fullInput() Input {
 	}
 }
 
-// TestBuildPod: the whole Pod of a task that sets everything.
+// TestBuildPod builds the Pod of a task that sets every field.
 func TestBuildPod(t *testing.T) {
 	in := fullInput()
 	for i, field := range reflect.ValueOf(in.Task.PodTemplate).Elem().Fields() {
@@ -119,7 +119,7 @@ func TestBuildPod(t *testing.T) {
 	}
 }
 
-// TestBuildPodMinimal: nothing is set that nobody asked for.
+// TestBuildPodMinimal: a Pod has no fields that the task does not need.
 func TestBuildPodMinimal(t *testing.T) {
 	in := fullInput()
 	in.Task = &v1alpha1.Task{Name: "extract", TaskTemplate: v1alpha1.TaskTemplate{Image: "busybox"}}
@@ -140,7 +140,8 @@ func TestBuildPodMinimal(t *testing.T) {
 	}
 }
 
-// TestBuildPodWorkspace: every container has the workspace; unless many nodes may write to it, the Pods of the run share one.
+// TestBuildPodWorkspace: every container mounts the workspace. Unless several nodes may write to it, the Pods of the
+// run share a node.
 func TestBuildPodWorkspace(t *testing.T) {
 	own := corev1.PodAffinityTerm{TopologyKey: "kubernetes.io/hostname", LabelSelector: &metav1.LabelSelector{MatchLabels: map[string]string{v1alpha1.LabelWorkspace: runA}}}
 	users := corev1.PodAffinityTerm{TopologyKey: "zone", LabelSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": "cache"}}}
@@ -155,13 +156,13 @@ func TestBuildPodWorkspace(t *testing.T) {
 		users *corev1.Affinity
 		want  *corev1.Affinity
 	}{
-		"one node":                  {want: required(own)},
-		"one node to write to":      {modes: []corev1.PersistentVolumeAccessMode{"ReadWriteOnce", "ReadOnlyMany"}, want: required(own)},
-		"one Pod":                   {modes: []corev1.PersistentVolumeAccessMode{"ReadWriteOncePod"}, want: required(own)},
-		"many nodes":                {modes: []corev1.PersistentVolumeAccessMode{"ReadWriteMany"}},
-		"many nodes, or one":        {modes: []corev1.PersistentVolumeAccessMode{"ReadWriteOnce", "ReadWriteMany"}, users: required(users), want: required(users)},
-		"beside the user's":         {users: required(users), want: required(users, own)},
-		"beside the user's of both": {users: &corev1.Affinity{NodeAffinity: nodes, PodAffinity: required(users).PodAffinity}, want: both},
+		"a workspace for one node needs an affinity":               {want: required(own)},
+		"a workspace that one node can write to needs an affinity": {modes: []corev1.PersistentVolumeAccessMode{"ReadWriteOnce", "ReadOnlyMany"}, want: required(own)},
+		"a workspace for one Pod needs an affinity":                {modes: []corev1.PersistentVolumeAccessMode{"ReadWriteOncePod"}, want: required(own)},
+		"a workspace for many nodes needs no affinity":             {modes: []corev1.PersistentVolumeAccessMode{"ReadWriteMany"}},
+		"ReadWriteMany among the modes is enough":                  {modes: []corev1.PersistentVolumeAccessMode{"ReadWriteOnce", "ReadWriteMany"}, users: required(users), want: required(users)},
+		"the affinity is added to that of the user":                {users: required(users), want: required(users, own)},
+		"the node affinity of the user stays":                      {users: &corev1.Affinity{NodeAffinity: nodes, PodAffinity: required(users).PodAffinity}, want: both},
 	} {
 		t.Run(name, func(t *testing.T) {
 			in := fullInput()
@@ -192,8 +193,8 @@ func TestBuildPodWorkspace(t *testing.T) {
 	}
 }
 
-// TestBuildPodWorkspaceElsewhere: a mount of the volume "workspace" is one of the run's workspace, unless the task has a volume
-// of that name.
+// TestBuildPodWorkspaceElsewhere: a mount of the volume "workspace" mounts the workspace, unless the task has a
+// volume of that name.
 func TestBuildPodWorkspaceElsewhere(t *testing.T) {
 	own := corev1.VolumeMount{Name: "kontroler-workspace", MountPath: "/workspace"}
 	for name, c := range map[string]struct {
@@ -255,8 +256,8 @@ func TestBuildPodScript(t *testing.T) {
 	}
 }
 
-// TestRunScript runs a script without a shebang as its container does, on this machine: by bash where there is one, as the
-// process that gets the signals and whose exit code counts.
+// TestRunScript runs a script without a shebang on this machine as its container does. The shell must exec the
+// script, so that it gets the signals and its exit code counts.
 func TestRunScript(t *testing.T) {
 	bash, err := exec.LookPath("bash")
 	if err != nil {
@@ -272,8 +273,8 @@ func TestRunScript(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, c := range map[string]struct{ path, want string }{
-		"an image with bash":    {with, "bash " + file + " 0"},
-		"an image without bash": {without, file + " 0"},
+		"an image with bash runs the script in bash":  {with, "bash " + file + " 0"},
+		"an image without bash runs the script in sh": {without, file + " 0"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cmd := exec.Command("/bin/sh", "-c", runScript, file)
@@ -333,15 +334,15 @@ func TestPodDeadline(t *testing.T) {
 		grace             time.Duration
 		want              *int64
 	}{
-		"neither":                 {nil, nil, time.Minute, nil},
-		"only the template":       {nil, new(int64(7)), time.Minute, new(int64(7))},
-		"only the timeout":        {new(int64(7)), nil, time.Minute, new(int64(67))},
-		"the template is lower":   {new(int64(100)), new(int64(120)), time.Minute, new(int64(120))},
-		"the timeout is lower":    {new(int64(100)), new(int64(900)), time.Minute, new(int64(160))},
-		"part of a second":        {new(int64(1)), nil, 1500 * time.Millisecond, new(int64(3))},
-		"no grace":                {new(int64(1)), nil, 0, new(int64(1))},
-		"negative grace":          {new(int64(1)), nil, -time.Minute, new(int64(1))},
-		"more than a Pod accepts": {new(int64(31536000)), nil, math.MaxInt64, new(int64(math.MaxInt32))},
+		"no deadline without timeout and template":   {nil, nil, time.Minute, nil},
+		"the template alone sets the deadline":       {nil, new(int64(7)), time.Minute, new(int64(7))},
+		"timeout and start grace set the deadline":   {new(int64(7)), nil, time.Minute, new(int64(67))},
+		"a lower template wins":                      {new(int64(100)), new(int64(120)), time.Minute, new(int64(120))},
+		"a lower timeout wins":                       {new(int64(100)), new(int64(900)), time.Minute, new(int64(160))},
+		"a part of a second is rounded up":           {new(int64(1)), nil, 1500 * time.Millisecond, new(int64(3))},
+		"no start grace":                             {new(int64(1)), nil, 0, new(int64(1))},
+		"a negative start grace counts as none":      {new(int64(1)), nil, -time.Minute, new(int64(1))},
+		"the deadline is at most what a Pod accepts": {new(int64(31536000)), nil, math.MaxInt64, new(int64(math.MaxInt32))},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -353,7 +354,7 @@ func TestPodDeadline(t *testing.T) {
 	}
 }
 
-// TestBuildPodSharesNothing: no pointer, map or slice of the input is in the Pod.
+// TestBuildPodSharesNothing: the Pod contains no pointer, map or slice of the input.
 func TestBuildPodSharesNothing(t *testing.T) {
 	for _, script := range []string{"", "echo"} {
 		in := fullInput()
@@ -373,7 +374,7 @@ func TestBuildPodSharesNothing(t *testing.T) {
 	}
 }
 
-// references collects the addresses of all that a value refers to.
+// references collects the addresses of everything that a value refers to.
 func references(v reflect.Value, path string, into map[uintptr]string) {
 	switch v.Kind() {
 	case reflect.Pointer:
@@ -405,9 +406,9 @@ func references(v reflect.Value, path string, into map[uintptr]string) {
 	}
 }
 
-// kubeletExpand is the kubelet's expansion of an environment variable's value, written anew from its documentation (the API's
-// EnvVar.value) and its sources: "$$" is "$"; "$(name)" the variable, or itself where there is none; an opening without an
-// end, and "$" before anything else, stay.
+// kubeletExpand reimplements the kubelet's expansion of an environment variable, after the documentation of
+// EnvVar.value and the sources. "$$" becomes "$". "$(name)" becomes the variable, or stays if it does not exist. An
+// opening without an end, and "$" before anything else, stay.
 func kubeletExpand(value string, variables map[string]string) string {
 	var out bytes.Buffer
 	for i := 0; i < len(value); i++ {
@@ -459,8 +460,7 @@ func TestEscapeEnv(t *testing.T) {
 	}
 }
 
-// TestEscapeEnvAnyValue: whatever the value, a container sees just it; and a variable of the template that refers to it
-// sees it too.
+// TestEscapeEnvAnyValue: a container sees exactly the value, and so does a variable of the template that refers to it.
 func TestEscapeEnvAnyValue(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
 	letters := []rune("$$$(()AB é\n")
@@ -481,7 +481,7 @@ func TestEscapeEnvAnyValue(t *testing.T) {
 	}
 }
 
-// TestExpand: the reimplementation behaves as the kubelet does (the cases are those of its documentation).
+// TestExpand: the reimplementation behaves as the kubelet does. The cases come from its documentation.
 func TestExpand(t *testing.T) {
 	variables := map[string]string{"A": "a", "B": "$(A)", "": "empty"}
 	cases := map[string]string{

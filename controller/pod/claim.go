@@ -37,18 +37,19 @@ func BuildClaim(controllerID string, run Run, w *v1alpha1.Workspace, name string
 	}
 }
 
-// addWorkspace mounts a run's claim in every container of a Pod. Unless many nodes can write to it at once, the Pods of the
-// run are to share one: the scheduler lets the first of them in, which is one that its own term matches.
+// addWorkspace mounts the claim of a run in every container of a Pod. Unless several nodes can write to the claim,
+// the Pods of the run must share a node: a required Pod affinity selects the label that all of them have. The
+// scheduler accepts the first Pod, because the term matches the Pod itself.
 func addWorkspace(pod *corev1.Pod, run Run, w *v1alpha1.Workspace, claim string) {
 	pod.Spec.Volumes = append(pod.Spec.Volumes, corev1.Volume{Name: dag.WorkspaceVolume, VolumeSource: corev1.VolumeSource{
 		PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: claim},
 	}})
 	isAlias := func(v corev1.Volume) bool { return v.Name == dag.WorkspaceAlias }
-	aliased := !slices.ContainsFunc(pod.Spec.Volumes, isAlias)
+	hasAlias := !slices.ContainsFunc(pod.Spec.Volumes, isAlias)
 	for _, containers := range [][]corev1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
 		for i := range containers {
 			for j := range containers[i].VolumeMounts {
-				if mount := &containers[i].VolumeMounts[j]; aliased && mount.Name == dag.WorkspaceAlias {
+				if mount := &containers[i].VolumeMounts[j]; hasAlias && mount.Name == dag.WorkspaceAlias {
 					mount.Name = dag.WorkspaceVolume
 				}
 			}

@@ -14,7 +14,7 @@ import (
 	"kontroler/apis/kontroler/v1alpha1"
 )
 
-// TestBuildClaim: the whole claim of a workspace that sets everything.
+// TestBuildClaim builds the claim of a workspace that sets every field.
 func TestBuildClaim(t *testing.T) {
 	w := &v1alpha1.Workspace{Enable: true, PVC: v1alpha1.WorkspaceClaim{
 		AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteMany, corev1.ReadOnlyMany},

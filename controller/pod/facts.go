@@ -18,25 +18,25 @@ import (
 )
 
 const (
-	// clockSlack is how far the clocks of a node and of the API server may be apart before that is looked for, whole seconds
-	// included.
+	// clockSlack is the clock difference between a node and the API server that is tolerated without correction. It
+	// includes rounding to whole seconds.
 	clockSlack = 5 * time.Second
-	// cleanupSlack is how long after its last container's end a kubelet may take to end a deleted Pod.
+	// cleanupSlack is how long a kubelet may take to finish a deleted Pod after its last container ended.
 	cleanupSlack = 30 * time.Second
-	// defaultGrace is the grace of a Pod that does not state one.
+	// defaultGrace is the default of terminationGracePeriodSeconds.
 	defaultGrace = 30 * time.Second
 
 	dagRunKind = "DagRun"
-	// kubeletManager is the name under which kubelets write.
+	// kubeletManager is the field manager of kubelets.
 	kubeletManager = "kubelet"
-	// What kubelet and runtime say of a container that they lost, as after a reboot.
+	// The reasons of a container that kubelet or runtime lost track of, as after a reboot.
 	reasonStatusUnknown, reasonUnknown = "ContainerStatusUnknown", "Unknown"
-	// reasonCreateContainer stands for every failure to make a container from a valid configuration.
+	// reasonCreateContainer replaces all reasons for failing to create a container from a valid configuration.
 	reasonCreateContainer = "CreateContainerError"
 )
 
-// Facts is what the engine may know of a Pod, but for what only a live read can tell: Gone and NodeLost. newest is the
-// newest Event that tells how its start goes; its zero value: there is none.
+// Facts returns the facts about a Pod, except Gone and NodeLost, which need a live read. newest is the newest Event
+// about the start of the Pod. Its zero value means that none is known.
 func Facts(p *corev1.Pod, newest StartEvent) *engine.Pod {
 	f := &engine.Pod{
 		UID:     string(p.UID),
@@ -47,11 +47,10 @@ func Facts(p *corev1.Pod, newest StartEvent) *engine.Pod {
 	}
 	task := ContainerStatus(p.Status.ContainerStatuses, v1alpha1.TaskContainer)
 	if task != nil {
-		// A container that kubelet or runtime lost has an exit code that is made up (ContainerStatusUnknown: 137 and no times;
-		// Unknown: 255). It is passed on with that Reason: how it ended is not known, so the engine counts it as an
-		// infrastructure failure, after a deletion as any other. Were it left out, an attempt beside a sidecar that goes on
-		// would never end.
-		f.Terminated = termination(task.State.Terminated)
+		// If kubelet or runtime lost track of a container, they invent its exit code (ContainerStatusUnknown: 137 and
+		// no times; Unknown: 255). Facts passes the termination on with that reason, and the engine counts it as an
+		// infrastructure failure, or as a deletion. Without it, an attempt beside a running sidecar would never end.
+		f.Terminated = terminationOf(task.State.Terminated)
 		f.Started = StartedAt(&task.State)
 	}
 	if c := podCondition(p, corev1.DisruptionTarget); c != nil && c.Status == corev1.ConditionTrue {
@@ -62,29 +61,30 @@ func Facts(p *corev1.Pod, newest StartEvent) *engine.Pod {
 	}
 	var lost string
 	if f.InitFailed, lost = initFailed(p); f.Message == "" && lost != "" && f.Phase == string(corev1.PodFailed) {
-		f.Message = text.Clean("its node lost track of init container " + lost)
+		f.Message = text.Clean("the node lost track of init container " + lost)
 	}
 	if p.DeletionTimestamp != nil {
 		f.DeletionAsked, f.Deletion = deletionAsked(p, f.Terminated), kube.UTC(*p.DeletionTimestamp)
 	}
 	if f.Started.IsZero() && f.Terminated == nil && IsLive(p) {
-		f.Waits = podWaits(p, task, newest)
+		f.Waits = podWait(p, task, newest)
 	}
 	return f
 }
 
-// IsLive reports that a Pod has not ended: what --max-pods bounds.
+// IsLive reports whether a Pod has not ended. --max-pods limits the live Pods.
 func IsLive(p *corev1.Pod) bool {
 	return p.Status.Phase != corev1.PodSucceeded && p.Status.Phase != corev1.PodFailed
 }
 
-// deletionAsked is when the deletion was asked for, by the clock of the Pod's node as far as that is known:
-// deletionTimestamp - grace, or the end of the task's container where that was killed by the deletion although the
+// deletionAsked returns when the deletion was requested, by the clock of the node if that is known. This is the
+// deletionTimestamp minus the grace period, or the end of the task's container if the deletion killed it although the
 // difference is later.
 //
-// The difference is exact only as long as nobody shortened the grace: a kubelet that has ended a Pod deletes it once more,
-// with a grace of 0, and the API server then writes its own clock over the older time. A finalizer keeps that object. So
-// with a grace of 0 or 1 a later time proves nothing, unless the kubelet reported the end before it knew of the deletion.
+// The difference is exact only while nobody shortens the grace period. A kubelet that has ended a Pod deletes it
+// again with a grace period of 0, and the API server overwrites the older time with its own clock. A finalizer keeps
+// that object. With a grace period of 0 or 1 a later time therefore proves nothing, unless the kubelet reported the
+// end before it knew of the deletion.
 func deletionAsked(p *corev1.Pod, t *engine.Termination) time.Time {
 	grace := time.Duration(0)
 	if seconds := p.DeletionGracePeriodSeconds; seconds != nil {
@@ -101,7 +101,7 @@ func deletionAsked(p *corev1.Pod, t *engine.Termination) time.Time {
 	switch {
 	case t == nil || t.Finished.IsZero():
 		return asked
-	case endedUnaware(p):
+	case endedBeforeDeletion(p):
 		if asked.After(t.Finished) {
 			return asked
 		}
@@ -112,26 +112,29 @@ func deletionAsked(p *corev1.Pod, t *engine.Termination) time.Time {
 	return t.Finished
 }
 
-// disruptedBefore reports that a disruption came before the task's container had ended. A Pod that is evicted when it is
-// over gets the same condition; a kubelet sets it only on what it ends itself.
+// disruptedBefore reports whether a disruption came before the end of the task's container. A Pod that is evicted
+// after its end gets the same condition. A kubelet sets the condition only on Pods that it ends itself.
 func disruptedBefore(p *corev1.Pod, c *corev1.PodCondition, t *engine.Termination) bool {
 	if c.Reason == corev1.PodReasonTerminationByKubelet || t == nil || t.Finished.IsZero() {
 		return true
 	}
-	return !endedUnaware(p) && kube.UTC(c.LastTransitionTime).Add(nodeAhead(p, t)).Sub(t.Finished) <= clockSlack
+	return !endedBeforeDeletion(p) && kube.UTC(c.LastTransitionTime).Add(nodeAhead(p, t)).Sub(t.Finished) <= clockSlack
 }
 
-// endedUnaware reports that the kubelet's last report, with the end of the task's container, does not know of the deletion:
-// the container ended before it, by itself. The deletion counts as a generation, from Kubernetes 1.33 on. No clock is asked.
-func endedUnaware(p *corev1.Pod) bool {
+// endedBeforeDeletion reports whether the kubelet's last status, with the end of the task's container, does not know
+// of the deletion. The container then ended by itself before it. From Kubernetes 1.33 on, a deletion increases the
+// generation, so this compares no clocks.
+func endedBeforeDeletion(p *corev1.Pod) bool {
 	observed := p.Status.ObservedGeneration
 	return p.DeletionTimestamp != nil && observed != 0 && observed < p.Generation
 }
 
-// nodeAhead is how far the clock of a Pod's node is ahead of the API server's, where the Pod's times prove that they are
-// apart; else 0. A kubelet acknowledges a Pod after the API server has bound it, so the difference of those two times is
-// the skew and the delay between them: less than nothing proves that the clock is behind. It reports an end after it: an
-// end later than the report proves that the clock is ahead. Without such a proof the difference counts as delay.
+// nodeAhead returns how far the clock of the node is ahead of the API server's, if the times of the Pod prove a
+// difference, and otherwise 0.
+//
+// A kubelet acknowledges a Pod after the API server bound it. The difference of those two times is skew plus delay,
+// so a negative difference proves that the clock is behind. A kubelet reports an end after it happened, so an end
+// later than the report proves that the clock is ahead. Without such a proof the difference counts as delay.
 func nodeAhead(p *corev1.Pod, t *engine.Termination) time.Duration {
 	bound, reported := podCondition(p, corev1.PodScheduled), reportedAt(p)
 	if t == nil || t.Finished.IsZero() || bound == nil || bound.Status != corev1.ConditionTrue || p.Status.StartTime == nil {
@@ -145,7 +148,7 @@ func nodeAhead(p *corev1.Pod, t *engine.Termination) time.Duration {
 	return 0
 }
 
-// reportedAt is when the API server last took a status from a kubelet that said something new; zero: it does not say.
+// reportedAt returns when the API server last accepted a changed status from a kubelet, or zero if that is unknown.
 func reportedAt(p *corev1.Pod) time.Time {
 	for _, entry := range p.ManagedFields {
 		if entry.Manager == kubeletManager && entry.Subresource == "status" && entry.Time != nil {
@@ -155,32 +158,32 @@ func reportedAt(p *corev1.Pod) time.Time {
 	return time.Time{}
 }
 
-// podWaits is why the task's container has not started: it has no node, it or an init container cannot start, an init
-// Container runs, or the Pod is being set up, of which its Events tell more than its status.
-func podWaits(p *corev1.Pod, task *corev1.ContainerStatus, newest StartEvent) *engine.Wait {
+// podWait returns why the task's container has not started: the Pod has no node, a container cannot start, an init
+// container runs, or the node sets up the Pod. Events tell more about the setup than the status.
+func podWait(p *corev1.Pod, task *corev1.ContainerStatus, newest StartEvent) *engine.Wait {
 	if p.Spec.NodeName == "" {
-		return unscheduled(p)
+		return unscheduledWait(p)
 	}
 	for i := range p.Status.InitContainerStatuses {
 		s := &p.Status.InitContainerStatuses[i]
-		if w := containerWaits(s.State.Waiting); w != nil {
+		if w := containerWait(s.State.Waiting); w != nil {
 			w.Message = text.Clean("init container " + s.Name + ": " + w.Message)
 			return w
 		}
-		if w := initRuns(p, s, newest); w != nil {
+		if w := runningInit(p, s, newest); w != nil {
 			return w
 		}
 	}
 	if task != nil {
-		if w := containerWaits(task.State.Waiting); w != nil {
+		if w := containerWait(task.State.Waiting); w != nil {
 			return w
 		}
 	}
-	return settingUp(p, newest)
+	return setupWait(p, newest)
 }
 
-// unscheduled is why a Pod has no node.
-func unscheduled(p *corev1.Pod) *engine.Wait {
+// unscheduledWait returns why a Pod has no node.
+func unscheduledWait(p *corev1.Pod) *engine.Wait {
 	c := podCondition(p, corev1.PodScheduled)
 	if c == nil || c.Status != corev1.ConditionFalse {
 		return &engine.Wait{Reason: engine.ReasonUnschedulable, Message: "no scheduler has considered the Pod yet", IsRoutine: true}
@@ -192,8 +195,9 @@ func unscheduled(p *corev1.Pod) *engine.Wait {
 	return &engine.Wait{Reason: engine.ReasonUnschedulable, Message: message}
 }
 
-// initRuns names an init container that runs, or a sidecar that has yet to pass its startup probe; nil: it does neither.
-func initRuns(p *corev1.Pod, s *corev1.ContainerStatus, newest StartEvent) *engine.Wait {
+// runningInit returns the wait for a running init container, or for a sidecar that has not passed its startup probe.
+// It returns nil if s is neither.
+func runningInit(p *corev1.Pod, s *corev1.ContainerStatus, newest StartEvent) *engine.Wait {
 	wait := &engine.Wait{Reason: engine.ReasonPodInitializing, Message: "init container " + s.Name + " is running", IsRoutine: true}
 	switch {
 	case s.State.Running == nil:
@@ -210,9 +214,9 @@ func initRuns(p *corev1.Pod, s *corev1.ContainerStatus, newest StartEvent) *engi
 	return wait
 }
 
-// settingUp is what the node is at before a container of the Pod runs: volumes, the sandbox and its network, images. What
-// has failed is tried again, and fails the attempt after the start grace.
-func settingUp(p *corev1.Pod, newest StartEvent) *engine.Wait {
+// setupWait returns what the node does before a container of the Pod runs: volumes, sandbox, network, images. A
+// failure is retried, and fails the attempt after the start grace.
+func setupWait(p *corev1.Pod, newest StartEvent) *engine.Wait {
 	if newest.Fails {
 		reason := startFailure(newest.Reason)
 		return &engine.Wait{Reason: reason, Message: newest.text(reason), IsFailure: true}
@@ -228,14 +232,14 @@ func settingUp(p *corev1.Pod, newest StartEvent) *engine.Wait {
 	case len(p.Status.ContainerStatuses) == 0:
 		wait.Message = text.Clean(fmt.Sprintf("node %q has not reported the Pod yet", p.Spec.NodeName))
 	default:
-		wait.Message = text.Clean(fmt.Sprintf("node %q sets the Pod up", p.Spec.NodeName))
+		wait.Message = text.Clean(fmt.Sprintf("node %q is setting up the Pod", p.Spec.NodeName))
 	}
 	return wait
 }
 
-// containerWaits sorts the reasons of a kubelet. Those that take turns while the cause stays the same become one: the
-// start grace is counted from the first telling.
-func containerWaits(w *corev1.ContainerStateWaiting) *engine.Wait {
+// containerWait interprets the reasons of a kubelet. Reasons that alternate while the cause stays the same become
+// one, because the start grace begins when a reason first appears.
+func containerWait(w *corev1.ContainerStateWaiting) *engine.Wait {
 	if w == nil {
 		return nil
 	}
@@ -251,8 +255,8 @@ func containerWaits(w *corev1.ContainerStateWaiting) *engine.Wait {
 		"CreatePodSandboxError", "ConfigPodSandboxError":
 		wait.Reason = reasonCreateContainer
 	default:
-		// What this version does not know fails only when it is called an error, as kubelets name theirs
-		// (CreateContainerConfigError, ErrImageNeverPull, CrashLoopBackOff); it may be a mere state.
+		// An unknown reason is a failure only if its name says so, as in CreateContainerConfigError,
+		// ErrImageNeverPull and CrashLoopBackOff. Otherwise it may be a normal state.
 		wait.IsFailure = strings.HasPrefix(w.Reason, "Err") || strings.HasSuffix(w.Reason, "Error") || strings.HasSuffix(w.Reason, "BackOff")
 	}
 	if wait.Message == "" {
@@ -261,8 +265,8 @@ func containerWaits(w *corev1.ContainerStateWaiting) *engine.Wait {
 	return wait
 }
 
-// pullError drops what a kubelet puts before the error while it backs off (`Back-off pulling image "x": ErrImagePull: `),
-// so that the text does not change with each turn. A text of another form stays as it is.
+// pullError removes the prefix that a kubelet adds while it backs off (`Back-off pulling image "x": ErrImagePull: `),
+// so that the message does not alternate. Any other message stays.
 func pullError(message string) string {
 	if strings.HasPrefix(message, "Back-off pulling image ") {
 		for _, reason := range []string{"ErrImagePull", "RegistryUnavailable", "SignatureValidationFailed"} {
@@ -274,12 +278,12 @@ func pullError(message string) string {
 	return message
 }
 
-// initFailed is how the first init container that failed ended; nil: none did. Native sidecars are none. One that kubelet
-// or runtime lost has not failed either: its name is returned.
+// initFailed returns how the first failed init container ended, or nil. Native sidecars do not count. An init
+// container that kubelet or runtime lost track of has not failed; its name is returned as lost.
 func initFailed(p *corev1.Pod) (failed *engine.Termination, lost string) {
 	for i := range p.Status.InitContainerStatuses {
 		s := &p.Status.InitContainerStatuses[i]
-		t := termination(s.State.Terminated)
+		t := terminationOf(s.State.Terminated)
 		switch {
 		case t == nil || t.ExitCode == 0 || isSidecar(p, s.Name):
 		case t.Reason == reasonStatusUnknown || t.Reason == reasonUnknown:
@@ -305,7 +309,7 @@ func isSidecar(p *corev1.Pod, name string) bool {
 	return false
 }
 
-// ContainerStatus returns the status of a container by name; nil: there is none.
+// ContainerStatus returns the status of a container by name, or nil.
 func ContainerStatus(statuses []corev1.ContainerStatus, name string) *corev1.ContainerStatus {
 	for i := range statuses {
 		if statuses[i].Name == name {
@@ -324,7 +328,7 @@ func podCondition(p *corev1.Pod, kind corev1.PodConditionType) *corev1.PodCondit
 	return nil
 }
 
-func termination(t *corev1.ContainerStateTerminated) *engine.Termination {
+func terminationOf(t *corev1.ContainerStateTerminated) *engine.Termination {
 	if t == nil {
 		return nil
 	}
@@ -333,7 +337,7 @@ func termination(t *corev1.ContainerStateTerminated) *engine.Termination {
 	}
 }
 
-// StartedAt is when a container started; zero: it has not.
+// StartedAt returns when a container started. It is zero if the container has not started.
 func StartedAt(s *corev1.ContainerState) time.Time {
 	switch {
 	case s.Running != nil:
@@ -344,8 +348,8 @@ func StartedAt(s *corev1.ContainerState) time.Time {
 	return time.Time{}
 }
 
-// Trim is the informers' transform: of a Pod it keeps what Facts, the checks of ownership, the reaper and the reader
-// of logs read. What it returns shares nothing that it drops; to trim twice changes nothing.
+// Trim is the transform of the Pod informers. It keeps what Facts, the ownership checks, the reaper and the log
+// readers use. The result does not share memory with what it drops. Trimming twice changes nothing.
 func Trim(obj any) (any, error) {
 	p, ok := obj.(*corev1.Pod)
 	if !ok {
@@ -361,7 +365,7 @@ func Trim(obj any) (any, error) {
 			CreationTimestamp:          p.CreationTimestamp,
 			DeletionTimestamp:          p.DeletionTimestamp,
 			DeletionGracePeriodSeconds: p.DeletionGracePeriodSeconds,
-			Labels:                     ourLabels(p.Labels),
+			Labels:                     reservedLabels(p.Labels),
 			OwnerReferences:            p.OwnerReferences,
 			Finalizers:                 p.Finalizers,
 		},
@@ -395,11 +399,11 @@ func Trim(obj any) (any, error) {
 	return kept, nil
 }
 
-// ourLabels are the labels under our prefix; nil: none.
-func ourLabels(labels map[string]string) map[string]string {
+// reservedLabels returns the labels with the controller's prefix, or nil.
+func reservedLabels(labels map[string]string) map[string]string {
 	var kept map[string]string
 	for key, value := range labels {
-		if strings.HasPrefix(key, ownPrefix) {
+		if strings.HasPrefix(key, reservedPrefix) {
 			if kept == nil {
 				kept = make(map[string]string, 5)
 			}
@@ -409,7 +413,7 @@ func ourLabels(labels map[string]string) map[string]string {
 	return kept
 }
 
-// trimContainers keeps the names, and what tells a native sidecar.
+// trimContainers keeps the names, and the restartPolicy that identifies native sidecars.
 func trimContainers(containers []corev1.Container) []corev1.Container {
 	if len(containers) == 0 {
 		return nil
@@ -421,30 +425,30 @@ func trimContainers(containers []corev1.Container) []corev1.Container {
 	return kept
 }
 
-// trimStatuses keeps the states of the containers that are read.
-func trimStatuses(statuses []corev1.ContainerStatus, read func(name string) bool) []corev1.ContainerStatus {
+// trimStatuses keeps the states of the containers that isUsed selects.
+func trimStatuses(statuses []corev1.ContainerStatus, isUsed func(name string) bool) []corev1.ContainerStatus {
 	var kept []corev1.ContainerStatus
 	for i := range statuses {
-		if s := &statuses[i]; read(s.Name) {
+		if s := &statuses[i]; isUsed(s.Name) {
 			kept = append(kept, corev1.ContainerStatus{Name: s.Name, State: s.State, Started: s.Started})
 		}
 	}
 	return kept
 }
 
-// IsOurs reports that a Pod is one of this controller's for that run: its labels say so, and its owner.
+// IsOurs reports whether a Pod belongs to this controller and to a run, according to its labels and its owner.
 func IsOurs(p *corev1.Pod, controllerID, runUID string) bool {
 	return p.Labels[v1alpha1.LabelController] == controllerID && p.Labels[v1alpha1.LabelRun] == runUID && OwnerUID(p) == runUID
 }
 
-// BelongsTo reports that a Pod under a name that only this controller derives is the run's, although its labels may be gone:
-// the run owns it, and our finalizer is on it.
+// BelongsTo reports whether a Pod belongs to a run although its labels may have been removed: the run owns it, and it
+// has our finalizer. It is meant for Pods whose name this controller derived.
 func BelongsTo(p *corev1.Pod, controllerID, runUID string) bool {
 	return IsOurs(p, controllerID, runUID) || OwnerUID(p) == runUID && slices.Contains(p.Finalizers, v1alpha1.Finalizer)
 }
 
-// RunUID is the UID of the run that a Pod belongs to: of its owner, else of its label, which anybody may edit. Only a
-// UUID counts.
+// RunUID returns the UID of the run of a Pod, from its owner or else from its label. Anybody may edit the label, so
+// only a UUID counts.
 func RunUID(p *corev1.Pod) (string, bool) {
 	for _, uid := range []string{OwnerUID(p), p.Labels[v1alpha1.LabelRun]} {
 		if isUUID(uid) {
@@ -454,16 +458,16 @@ func RunUID(p *corev1.Pod) (string, bool) {
 	return "", false
 }
 
-// OwnerUID is the UID of the DagRun that controls an object; empty: none does.
+// OwnerUID returns the UID of the DagRun that controls an object, or an empty string.
 func OwnerUID(object metav1.Object) string {
 	owner := metav1.GetControllerOfNoCopy(object)
-	if owner == nil || owner.Kind != dagRunKind || !strings.HasPrefix(owner.APIVersion, ownPrefix) {
+	if owner == nil || owner.Kind != dagRunKind || !strings.HasPrefix(owner.APIVersion, reservedPrefix) {
 		return ""
 	}
 	return string(owner.UID)
 }
 
-// isUUID accepts a UUID as Kubernetes writes it, in lower case: another spelling would be another key.
+// isUUID accepts a UUID in lower case, as Kubernetes writes it. Another spelling would be another key.
 func isUUID(s string) bool {
 	if len(s) != 36 || s[8] != '-' || s[13] != '-' || s[18] != '-' || s[23] != '-' {
 		return false
@@ -472,19 +476,19 @@ func isUUID(s string) bool {
 	return len(digits) == 32 && strings.Trim(digits, "0123456789abcdef") == ""
 }
 
-// SameFacts reports that two states of a Pod differ in nothing that the checks of ownership, the reaper or the engine would
-// act on. What every start goes through is no difference, unless an init container is named: most Pods are past it before
-// anybody would be told.
+// SameFacts reports whether two states of a Pod differ in nothing that the ownership checks, the reaper or the engine
+// use. Routine steps of a start are ignored, unless they name an init container, because most Pods pass them before
+// anybody would read about them.
 func SameFacts(a, b *corev1.Pod) bool {
 	return a.UID == b.UID &&
 		slices.Equal(a.Finalizers, b.Finalizers) &&
-		maps.Equal(ourLabels(a.Labels), ourLabels(b.Labels)) &&
+		maps.Equal(reservedLabels(a.Labels), reservedLabels(b.Labels)) &&
 		OwnerUID(a) == OwnerUID(b) &&
-		reflect.DeepEqual(telling(a), telling(b))
+		reflect.DeepEqual(significantFacts(a), significantFacts(b))
 }
 
-// telling are the facts of a Pod without a wait that is usual for a Pod that has no init containers.
-func telling(p *corev1.Pod) *engine.Pod {
+// significantFacts returns the facts of a Pod without a routine wait of a Pod that has no init containers.
+func significantFacts(p *corev1.Pod) *engine.Pod {
 	f := Facts(p, StartEvent{})
 	if f.Waits != nil && f.Waits.IsRoutine && f.Waits.Reason != engine.ReasonPodInitializing {
 		f.Waits = nil

@@ -50,7 +50,7 @@ func fixtures(t testing.TB) []string {
 	return names
 }
 
-// podEdit alters what a cluster reported to what this one cannot easily be made to report.
+// podEdit changes a fixture to a state that is hard to produce in a real cluster.
 type podEdit func(*corev1.Pod)
 
 func withStatus(reason, message string) podEdit {
@@ -92,7 +92,7 @@ func withDeletion(at string, grace int64) podEdit {
 	}
 }
 
-// onOldCluster is how a cluster before 1.33 reports.
+// onOldCluster removes what clusters before 1.33 do not report.
 func onOldCluster(p *corev1.Pod) {
 	p.Generation, p.Status.ObservedGeneration = 0, 0
 	for i := range p.Status.Conditions {
@@ -108,7 +108,7 @@ func fixtureTime(at string) metav1.Time {
 	return metav1.NewTime(t)
 }
 
-// factLines renders facts, one a line, without UID and node; times as the hour of the fixtures' day.
+// factLines formats facts, one per line, without UID and node. Times are without the date of the fixtures.
 func factLines(f *engine.Pod) []string {
 	var out []string
 	add := func(format string, args ...any) { out = append(out, strings.TrimSpace(fmt.Sprintf(format, args...))) }
@@ -143,7 +143,7 @@ func factLines(f *engine.Pod) []string {
 	return out
 }
 
-// verdictOf is what the engine makes of the facts of an attempt that nobody stopped.
+// verdictOf returns how the engine ends an attempt that nobody stopped.
 func verdictOf(p *corev1.Pod) string {
 	end, over := engine.FindEnd(engine.Attempt{Phase: engine.AttemptRunning, PodUID: string(p.UID)}, Facts(p, StartEvent{}), fixtureTime("23:00:00").Time)
 	if !over {
@@ -161,7 +161,8 @@ const (
 	overDeadline  = "Pod was active on the node longer than the specified deadline"
 )
 
-// factCase: what is read from a Pod, and what the engine makes of it. from is the fixture; empty: of the case's name.
+// factCase has the facts of a fixture and the end that the engine derives. from is the name of the fixture. The
+// default is the name of the case.
 type factCase struct {
 	from    string
 	change  []podEdit
@@ -169,7 +170,7 @@ type factCase struct {
 	verdict string
 }
 
-// endingFacts: how a task ends by itself.
+// endingFacts: tasks that end by themselves.
 var endingFacts = map[string]factCase{
 	"succeeded": {want: []string{"Succeeded", "started 15:14:20", "ended 0 Completed 15:14:20-15:14:20"}, verdict: "Succeeded "},
 	"exit-3":    {want: []string{"Failed", "started 15:14:21", "ended 3 Error 15:14:21-15:14:21 no input"}, verdict: "Failed ExitCode"},
@@ -187,7 +188,7 @@ var endingFacts = map[string]factCase{
 		verdict: "Failed Timeout"},
 }
 
-// deletionFacts: Pods that were deleted, before or after the end.
+// deletionFacts: Pods that were deleted before or after their end.
 var deletionFacts = map[string]factCase{
 	"deleted-running": {want: []string{"Running", "asked 15:15:57 for 15:16:17", "started 15:14:21"}, verdict: "live"},
 	"deleted-killed": {want: []string{"Failed", "asked 15:15:57 for 15:16:17", "started 15:14:21", "ended 143 Error 15:14:21-15:15:58"},
@@ -221,7 +222,7 @@ var deletionFacts = map[string]factCase{
 		verdict: "Lost PodDeleted"},
 	"deleted-unstarted": {want: []string{"Failed", "asked 15:17:30 for 15:17:30", "ended 137 ContainerStatusUnknown ?-? " + lostByKubelet},
 		verdict: "Lost PodDeleted"},
-	"deleted-unstarted-init": {want: []string{"Failed  its node lost track of init container prepare", "asked 15:17:31 for 15:17:31"},
+	"deleted-unstarted-init": {want: []string{"Failed  the node lost track of init container prepare", "asked 15:17:31 for 15:17:31"},
 		verdict: "Lost PodDeleted"},
 	"deleted-unscheduled": {want: []string{"Failed", "asked 15:17:29 for 15:17:29"}, verdict: "Lost PodDeleted"},
 	"deleted-beside-container": {want: []string{"Failed", "asked 15:18:01 for 15:18:01", "started 15:14:23", "ended 6 Error 15:14:23-15:14:23"},
@@ -253,7 +254,7 @@ var disruptionFacts = map[string]factCase{
 	}}, want: []string{"Running", "started 15:14:22"}, verdict: "live"},
 }
 
-// refusalFacts: Pods that a kubelet refused.
+// refusalFacts: Pods that a kubelet rejected.
 var refusalFacts = map[string]factCase{
 	"refused-node-affinity": {want: []string{"Failed NodeAffinity Pod was rejected: Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector"},
 		verdict: "Lost Refused"},
@@ -265,12 +266,12 @@ var refusalFacts = map[string]factCase{
 		want: []string{"Failed UnexpectedAdmissionError Allocate failed"}, verdict: "Lost Refused"},
 }
 
-// initFacts: init containers, sidecars, lost containers.
+// initFacts: init containers, sidecars, and containers that the node lost track of.
 var initFacts = map[string]factCase{
 	"init-failed":  {want: []string{"Failed", "init failed 4 Error 15:14:21-15:14:21 prepare: cannot"}, verdict: "Failed StartFailed"},
 	"initializing": {want: []string{"Pending", "starts PodInitializing: init container prepare is running"}, verdict: "live"},
 	"init lost with its node": {from: "init-failed", change: []podEdit{withInitState(endedState(255, "Unknown", ""))},
-		want: []string{"Failed  its node lost track of init container prepare"}, verdict: "Lost Refused"},
+		want: []string{"Failed  the node lost track of init container prepare"}, verdict: "Lost Refused"},
 	"sidecar-running": {want: []string{"Running", "started 15:33:45", "ended 7 Error 15:33:45-15:33:45"}, verdict: "Failed ExitCode"},
 	"sidecar-ended":   {want: []string{"Failed", "started 15:14:23", "ended 5 Error 15:14:23-15:14:23"}, verdict: "Failed ExitCode"},
 	"other-container-first": {want: []string{"Running", "started 15:14:23", "ended 6 Error 15:14:23-15:14:23"},
@@ -285,7 +286,7 @@ var initFacts = map[string]factCase{
 		want: []string{"Failed"}, verdict: "Lost Refused"},
 }
 
-// waitFacts: why a container has not started.
+// waitFacts: containers that have not started.
 var waitFacts = map[string]factCase{
 	"image-pull-error":       {want: []string{"Pending", "waits ImagePullBackOff fails=true never=false: " + pullError404}, verdict: "live"},
 	"image-registry-unknown": {want: []string{"Pending", "waits ImagePullBackOff fails=true never=false: " + pullError404}, verdict: "live"},
@@ -310,21 +311,21 @@ var waitFacts = map[string]factCase{
 	"an unknown state": {from: "config-missing-key", change: []podEdit{withTaskState(waitingFor("Provisioning", "a machine"))},
 		want: []string{"Pending", "waits Provisioning fails=false never=false: a machine"}, verdict: "live"},
 	"created, not yet running": {from: "config-missing-key", change: []podEdit{withTaskState(waitingFor("", ""))},
-		want: []string{"Pending", `starts ContainerCreating: node "node1" sets the Pod up`}, verdict: "live"},
+		want: []string{"Pending", `starts ContainerCreating: node "node1" is setting up the Pod`}, verdict: "live"},
 	"init-image": {want: []string{"Pending", "waits ImagePullBackOff fails=true never=false: init container prepare: " + tagError404}, verdict: "live"},
 	"init-missing-secret": {want: []string{"Pending",
 		`waits CreateContainerConfigError fails=true never=false: init container prepare: secret "nosuch" not found`}, verdict: "live"},
 	"sidecar-image": {want: []string{"Pending", "waits ImagePullBackOff fails=true never=false: init container proxy: " + tagError404}, verdict: "live"},
 	"sidecar-crash-loop": {want: []string{"Pending", "waits CrashLoopBackOff fails=true never=false: init container proxy: back-off 1m20s " +
 		"restarting failed container=proxy pod=sidecar-crash_default(72958767-2381-4964-95fa-c7ee3097b6f3)"}, verdict: "live"},
-	"volume-missing": {want: []string{"Pending", `starts ContainerCreating: node "node1" sets the Pod up`}, verdict: "live"},
+	"volume-missing": {want: []string{"Pending", `starts ContainerCreating: node "node1" is setting up the Pod`}, verdict: "live"},
 	"unschedulable": {want: []string{"Pending", "waits Unschedulable fails=false never=false: " +
 		"0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector. no new claims to deallocate, preemption: " +
 		"0/1 nodes are available: 1 Preemption is not helpful for scheduling."}, verdict: "live"},
 	"gated": {want: []string{"Pending", "waits Unschedulable fails=false never=false: Scheduling is blocked due to non-empty scheduling gates"}, verdict: "live"},
 }
 
-// TestPodFacts: every fixture is in a case.
+// TestPodFacts also checks that every fixture has a case.
 func TestPodFacts(t *testing.T) {
 	cases := map[string]factCase{}
 	for _, group := range []map[string]factCase{endingFacts, deletionFacts, disruptionFacts, refusalFacts, initFacts, waitFacts} {
@@ -363,8 +364,8 @@ func TestPodFacts(t *testing.T) {
 	}
 }
 
-// withSkew is a Pod as the same cluster reports it when the clock of its node is ahead: all times that a kubelet writes are
-// later, those that the API server and other clients write are not.
+// withSkew returns a Pod as the cluster would report it if the clock of its node were ahead. It moves the times that
+// a kubelet writes, and not those that the API server and other clients write.
 func withSkew(skew time.Duration) podEdit {
 	return func(p *corev1.Pod) {
 		last := metav1.Time{} // what the kubelet reported last, before the skew
@@ -398,7 +399,7 @@ func withSkew(skew time.Duration) podEdit {
 	}
 }
 
-// Clocks that differ by up to ten minutes change no verdict.
+// Clocks that differ by up to ten minutes change no result.
 func TestVerdictsOfSkewedClocks(t *testing.T) {
 	cases := map[string]factCase{}
 	for _, group := range []map[string]factCase{endingFacts, deletionFacts, disruptionFacts, refusalFacts, initFacts, waitFacts} {
@@ -410,7 +411,7 @@ func TestVerdictsOfSkewedClocks(t *testing.T) {
 		c.from = stdcmp.Or(c.from, name)
 		cases[name] = c
 		c.change = append(slices.Clone(c.change), onOldCluster)
-		// An old cluster does not tell a deletion soon after the end from its cause, whatever the clocks say.
+		// On an old cluster, a deletion soon after the end cannot be distinguished from a deletion that caused it.
 		pod := readPod(t, "pods/"+c.from+".yaml")
 		for _, change := range c.change {
 			change(pod)
@@ -435,7 +436,7 @@ func TestVerdictsOfSkewedClocks(t *testing.T) {
 	}
 }
 
-// TestTrimPod: nothing that is read is lost, and to trim twice changes nothing.
+// TestTrimPod: Trim keeps everything that is used, and trimming twice changes nothing.
 func TestTrimPod(t *testing.T) {
 	for _, name := range fixtures(t) {
 		t.Run(name, func(t *testing.T) {
@@ -463,7 +464,7 @@ func trimmedPod(t testing.TB, pod *corev1.Pod) *corev1.Pod {
 	return got.(*corev1.Pod)
 }
 
-// TestTrimPodWhole: all that is left of a Pod as the controller makes it.
+// TestTrimPodWhole checks a whole trimmed Pod.
 func TestTrimPodWhole(t *testing.T) {
 	pod := readPod(t, "pod-full.yaml")
 	pod.OwnerReferences = []metav1.OwnerReference{ownerOf(Run{Name: "nightly", UID: runA})}
@@ -503,7 +504,7 @@ const (
 	runB = "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee"
 )
 
-// ownedPod is a Pod with these labels and this owner.
+// ownedPod returns a Pod with labels and an owner.
 func ownedPod(controllerID, labelUID string, owner metav1.OwnerReference) *corev1.Pod {
 	return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{
 		Labels:          map[string]string{v1alpha1.LabelController: controllerID, v1alpha1.LabelRun: labelUID},
@@ -600,7 +601,7 @@ func TestSameFacts(t *testing.T) {
 	}
 }
 
-// BenchmarkTrimPod also tells the size of a Pod before and after, as JSON.
+// BenchmarkTrimPod also reports the size of a Pod before and after, as JSON.
 func BenchmarkTrimPod(b *testing.B) {
 	pod := readPod(b, "pod-full.yaml")
 	size := func(p *corev1.Pod) float64 {

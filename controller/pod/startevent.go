@@ -10,23 +10,23 @@ import (
 	"kontroler/controller/text"
 )
 
-// StartEvent is an Event about the start of a Pod. A Pod's status says only ContainerCreating while a volume is missing,
-// the sandbox fails or an image is pulled. The zero value: no Event is known.
+// StartEvent is an Event about the start of a Pod. The status of a Pod says only ContainerCreating while a volume is
+// missing, the sandbox fails or an image is pulled. The zero value means that no Event is known.
 type StartEvent struct {
 	Reason, Message, Container string
-	// Fails reports a failure, which the node tries to overcome.
+	// Fails reports a failure. The node retries.
 	Fails bool
 	At    time.Time
 }
 
-// StartEventOf returns what an Event says about the start of its Pod; false: nothing. An Event of progress takes an
-// earlier failure back.
+// StartEventOf returns what an Event says about the start of its Pod, and whether it says anything. An Event of
+// progress clears an earlier failure.
 func StartEventOf(kind, reason, message, container string, at time.Time) (StartEvent, bool) {
-	fails, tells := tellsOfStart(kind, reason)
-	return StartEvent{Reason: reason, Message: message, Container: container, Fails: fails, At: at}, tells
+	fails, isRelevant := classifyEvent(kind, reason)
+	return StartEvent{Reason: reason, Message: message, Container: container, Fails: fails, At: at}, isRelevant
 }
 
-// text is the Event as kubectl describe shows it, without the reason if that is shown beside it.
+// text returns the Event as kubectl describe shows it, without its reason if that is shown already.
 func (e StartEvent) text(shown string) string {
 	if e.Reason == shown {
 		return text.Clean(e.Message)
@@ -34,9 +34,9 @@ func (e StartEvent) text(shown string) string {
 	return text.Clean(e.Reason + ": " + e.Message)
 }
 
-// tellsOfStart sorts Events by Reason. Kubelets and controllers name failures Failed…; those left out say nothing about
-// the start, or are in the Pod's status.
-func tellsOfStart(kind, reason string) (fails, tells bool) {
+// classifyEvent classifies Events by reason. Kubelets and controllers name failures Failed…. The exceptions say
+// nothing about the start, or are also in the status of the Pod.
+func classifyEvent(kind, reason string) (fails, isRelevant bool) {
 	switch reason {
 	case "FailedScheduling", "FailedToRetrieveImagePullSecret", "FailedKillPod", "FailedPreStopHook":
 		return false, false
@@ -48,8 +48,8 @@ func tellsOfStart(kind, reason string) (fails, tells bool) {
 	return fails, fails
 }
 
-// startFailure is the reason under which a failure is shown. Failures that may alternate while the cause stays the same
-// share one, because the start grace is counted from the first time that a reason is shown.
+// startFailure returns the reason under which a failure is reported. Failures that may alternate while the cause
+// stays the same share one, because the start grace begins when a reason first appears.
 func startFailure(reason string) string {
 	switch reason {
 	case "FailedAttachVolume", "FailedMapVolume", "FailedMountOnFilesystemMismatch":
@@ -60,7 +60,7 @@ func startFailure(reason string) string {
 	return reason
 }
 
-// HasStarted reports whether the task's container has started, or never will.
+// HasStarted reports whether the task's container has started or never will.
 func HasStarted(pod *corev1.Pod) bool {
 	task := ContainerStatus(pod.Status.ContainerStatuses, v1alpha1.TaskContainer)
 	return !IsLive(pod) || task != nil && task.State.Waiting == nil

@@ -10,7 +10,7 @@ import (
 	"kontroler/controller/engine"
 )
 
-// startingPod is a Pod with a node whose container has not started.
+// startingPod returns a Pod with a node whose container has not started.
 func startingPod(inits ...corev1.ContainerStatus) *corev1.Pod {
 	waiting := func(reason string) corev1.ContainerState {
 		return corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reason}}
@@ -57,9 +57,9 @@ func TestWhatAPodThatDoesNotStartWaitsFor(t *testing.T) {
 		"a pull that takes long": {startingPod(), event("Normal", "Pulling", `Pulling image "x"`, ""),
 			&engine.Wait{Reason: "ContainerCreating", Message: `Pulling: Pulling image "x"`, IsRoutine: true}},
 		"a warning that says nothing of the start": {startingPod(), warning("DNSConfigForming", "limits exceeded"),
-			&engine.Wait{Reason: "ContainerCreating", Message: `node "n1" sets the Pod up`, IsRoutine: true}},
+			&engine.Wait{Reason: "ContainerCreating", Message: `node "n1" is setting up the Pod`, IsRoutine: true}},
 		"pull secrets that may not be needed": {startingPod(), warning("FailedToRetrieveImagePullSecret", "some"),
-			&engine.Wait{Reason: "ContainerCreating", Message: `node "n1" sets the Pod up`, IsRoutine: true}},
+			&engine.Wait{Reason: "ContainerCreating", Message: `node "n1" is setting up the Pod`, IsRoutine: true}},
 		"a node that is silent": {&corev1.Pod{Spec: corev1.PodSpec{NodeName: "n1"}}, StartEvent{},
 			&engine.Wait{Reason: "ContainerCreating", Message: `node "n1" has not reported the Pod yet`, IsRoutine: true}},
 		"a scheduler that is silent": {&corev1.Pod{}, StartEvent{},
@@ -72,7 +72,7 @@ func TestWhatAPodThatDoesNotStartWaitsFor(t *testing.T) {
 			event("Warning", "Unhealthy", "Startup probe failed", "proxy"),
 			&engine.Wait{Reason: "PodInitializing", Message: "sidecar proxy has not passed its startup probe: Startup probe failed", IsRoutine: true}},
 		"a sidecar that is ready": {startingPod(corev1.ContainerStatus{Name: "proxy", State: running, Started: new(true)}), StartEvent{},
-			&engine.Wait{Reason: "ContainerCreating", Message: `node "n1" sets the Pod up`, IsRoutine: true}},
+			&engine.Wait{Reason: "ContainerCreating", Message: `node "n1" is setting up the Pod`, IsRoutine: true}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if diff := cmp.Diff(c.want, Facts(c.pod, c.event).Waits); diff != "" {
