@@ -19,17 +19,19 @@ import (
 	"kontroler/generated/clientset/versioned"
 )
 
-// podNamespaceFile tells a process in a Pod its namespace.
+// podNamespaceFile contains the namespace of the Pod in which this process runs.
 const podNamespaceFile = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 
-// clients speak to the API server. kube and dags share one connection pool, behind the gate.
+// clients send requests to the API server, through the gate. kube and dags share connections and the rate limit.
 type clients struct {
-	kube  kubernetes.Interface // in protobuf
-	dags  versioned.Interface  // in JSON: custom resources have nothing else
-	lease kubernetes.Interface // as kube, without its rate limit, on connections of its own: a stale leader may ask for its Lease
+	kube kubernetes.Interface // encodes as protobuf
+	dags versioned.Interface  // encodes as JSON, the only encoding of custom resources
+	// lease has no rate limit, and connections of its own, which the gate does not block: a stale leader may still read and
+	// renew its Lease.
+	lease kubernetes.Interface
 }
 
-// newClients makes the clients behind the gate.
+// newClients makes the clients.
 func newClients(cfg config, gate *leader.Gate) (clients, error) {
 	base, err := restConfig(cfg.kubeconfig)
 	if err != nil {
@@ -38,7 +40,7 @@ func newClients(cfg config, gate *leader.Gate) (clients, error) {
 	base.UserAgent = "kontroler-controller/" + version()
 	base.QPS = -1
 	base.Wrap(gate.Wrap)
-	// The time limits are those of client-go's own dialer.
+	// client-go's default dialer has the same timeouts.
 	base.Dial = gate.Dial((&net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}).DialContext)
 	protobuf := rest.CopyConfig(base)
 	protobuf.ContentType = "application/vnd.kubernetes.protobuf"
@@ -62,12 +64,12 @@ func newClients(cfg config, gate *leader.Gate) (clients, error) {
 	return c, nil
 }
 
-// restConfig reads kubeconfig files (a list, as KUBECONFIG is), or the service account of this Pod when there are none.
+// restConfig reads kubeconfig, a list of files like KUBECONFIG. If it is empty, restConfig uses the Pod's service account.
 func restConfig(kubeconfig string) (*rest.Config, error) {
 	if kubeconfig == "" {
 		cfg, err := rest.InClusterConfig()
 		if errors.Is(err, rest.ErrNotInCluster) {
-			return nil, errors.New("no cluster: give --kubeconfig (or KUBECONFIG), or run in a Pod")
+			return nil, errors.New("no cluster. Set --kubeconfig (or KUBECONFIG), or run in a Pod")
 		}
 		if err != nil {
 			return nil, fmt.Errorf("reading the service account of this Pod: %w", err)
@@ -80,16 +82,16 @@ func restConfig(kubeconfig string) (*rest.Config, error) {
 	}
 	loaded, err := rules.Load()
 	if err != nil {
-		return nil, fmt.Errorf("reading the kubeconfig: %w: check --kubeconfig (or KUBECONFIG)", err)
+		return nil, fmt.Errorf("reading the kubeconfig: %w. Check --kubeconfig (or KUBECONFIG)", err)
 	}
 	cfg, err := clientcmd.NewDefaultClientConfig(*loaded, &clientcmd.ConfigOverrides{}).ClientConfig()
 	if err != nil {
-		return nil, fmt.Errorf("the kubeconfig %s names no cluster to use (%w): check --kubeconfig (or KUBECONFIG)", kubeconfig, err)
+		return nil, fmt.Errorf("kubeconfig %s selects no cluster: %w. Check --kubeconfig (or KUBECONFIG)", kubeconfig, err)
 	}
 	return cfg, nil
 }
 
-// leaseNamespace is the configured one, else that of this Pod, else "default".
+// leaseNamespace returns the configured namespace, else that of the Pod, else "default".
 func leaseNamespace(cfg config) string {
 	if cfg.leaseNamespace != "" {
 		return cfg.leaseNamespace
@@ -102,7 +104,7 @@ func leaseNamespace(cfg config) string {
 	return "default"
 }
 
-// version is what the Go tool knows of this build.
+// version returns the version that the Go tool recorded in the binary.
 func version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok || info.Main.Version == "" {

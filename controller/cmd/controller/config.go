@@ -20,107 +20,179 @@ import (
 	"kontroler/controller/webhook"
 )
 
-// config is everything that the controller can be told.
+// config is the configuration of the controller.
 type config struct {
 	help, version bool
-	// uninstall: the subcommand; all: for every controller, not only the database's.
+	// uninstall selects the subcommand. all extends it from the controller of the database to all controllers.
 	uninstall, all bool
 
-	kubeconfig     string // a list of files as KUBECONFIG is; empty: in-cluster
+	kubeconfig     string // a list of files, like KUBECONFIG; empty means in-cluster
 	databaseURL    string
-	namespaces     []string // empty: all
+	namespaces     []string // empty means all
 	class          string
 	leaderElect    bool
-	leaseNamespace string // empty: the Pod's own, else "default"
+	leaseNamespace string // empty means that of the Pod, else "default"
 	leaseDuration  time.Duration
-	healthAddress  string // empty: off
-	metricsAddress string // empty: off
-	logFormat      string // json, text; empty: by what stderr is
+	healthAddress  string // empty means none
+	metricsAddress string // empty means none
+	logFormat      string // json or text; empty means text on a terminal, else json
 	logLevel       slog.Level
-	kubeAPIQPS     float64 // 0: unlimited
+	kubeAPIQPS     float64 // 0 means no limit
 	maxPods        int
 	startGrace     time.Duration
-	// historyRetention: 0 is for ever.
+	// historyRetention is how long history is kept. 0 means for ever.
 	historyRetention time.Duration
 	adoptCluster     bool
 	acceptRestored   bool
 	webhookDeny      string // CIDRs, separated by commas
-	logLimit         int64  // bytes; 0: logs are not kept
+	logLimit         int64  // bytes; 0 means that no logs are stored
 }
 
-// setting is one thing that can be told, by flag or by environment variable.
+// setting is a flag and its environment variable.
 type setting struct {
-	flag      string
-	value     string // what the flag takes, for --help; empty: true or false
-	env       string // empty: no environment twin
-	fallback  string
-	help      string
-	uninstall bool // the subcommand has it too
-	set       func(*config, string) error
+	flag         string
+	placeholder  string // of the value, for --help; empty means that the flag is boolean
+	env          string
+	defaultValue string
+	help         string
+	// forUninstall says that the subcommand uninstall has the flag too.
+	forUninstall bool
+	set          func(*config, string) error
 }
 
-// settings lists all of them, in the order of --help.
-func settings() []setting {
-	return []setting{
-		{"database-url", "URL", "DATABASE_URL", "", "the PostgreSQL of this controller: postgres://user:password@host/database?sslmode=…;\nrequired. Others can read a command line: prefer the variable", true, setDatabaseURL},
-		{"kubeconfig", "FILE", "KONTROLER_KUBECONFIG", "", "how to reach the cluster; default KUBECONFIG, else the service account of this Pod", true, text(func(c *config) *string { return &c.kubeconfig })},
-		{"namespaces", "LIST", "KONTROLER_NAMESPACES", "", "the namespaces to work in, separated by commas; default all", true, setNamespaces},
-		{"controller-class", "CLASS", "KONTROLER_CONTROLLER_CLASS", "", "the class of the DAGs to claim: their spec.controllerClass; default the empty class", false, setClass},
-		{"max-pods", "N", "KONTROLER_MAX_PODS", "2000", "how many Pods live at once; more tasks wait, Throttled", false, setMaxPods},
-		{"start-grace", "DURATION", "KONTROLER_START_GRACE", "5m", "how long a Pod may fail to start (no such image, Secret or key) before its attempt fails: 1s to 24h", false, setStartGrace},
-		{"history-retention", "DURATION", "KONTROLER_HISTORY_RETENTION", "2160h", "how long runs and logs are kept in PostgreSQL after their end, 1h at least; 0: for ever", false, setHistoryRetention},
-		{"webhook-deny", "CIDRS", "KONTROLER_WEBHOOK_DENY", "", "networks that webhooks may not reach, separated by commas, beside loopback, link-local and\nmetadata addresses, which none may", false, setWebhookDeny},
-		{"log-limit", "BYTES", "KONTROLER_LOG_LIMIT", "8Mi", "how much of a task's log is kept, half of it from its beginning and half from its end: 64Ki to 64Mi", false, setLogLimit},
-		{"log-archive", "on|off", "KONTROLER_LOG_ARCHIVE", "on", "keep the logs of tasks; off: they go with their Pods", false, setLogArchive},
-		{"leader-elect", "", "KONTROLER_LEADER_ELECT", "true", "wait until no other process of this controller leads; false: take the Lease at once,\nwhoever holds it", false, boolean(func(c *config) *bool { return &c.leaderElect })},
-		{"lease-namespace", "NAMESPACE", "KONTROLER_LEASE_NAMESPACE", "", "where the Lease is; default the namespace of this Pod, else \"default\"", true, setLeaseNamespace},
-		{"lease-duration", "DURATION", "KONTROLER_LEASE_DURATION", "15s", "how long a leader is believed that does not renew its Lease: whole seconds, 3s to 2m", false, setLeaseDuration},
-		{"health-address", "[HOST]:PORT", "KONTROLER_HEALTH_ADDRESS", ":8081", "where /healthz and /readyz are; empty: nowhere", false, address(func(c *config) *string { return &c.healthAddress })},
-		{"metrics-address", "[HOST]:PORT", "KONTROLER_METRICS_ADDRESS", ":8080", "where /metrics is, for Prometheus; it may be the health address; empty: nowhere", false, address(func(c *config) *string { return &c.metricsAddress })},
-		{"kube-api-qps", "N", "KONTROLER_KUBE_API_QPS", "0", "requests a second to the API server, at most; 0: as many as it takes", false, setQPS},
-		{"log-format", "json|text", "KONTROLER_LOG_FORMAT", "", "default text on a terminal, else json", true, setLogFormat},
-		{"log-level", "LEVEL", "KONTROLER_LOG_LEVEL", "info", "debug, info, warn or error", true, setLogLevel},
-		{"adopt-cluster", "", "KONTROLER_ADOPT_CLUSTER", "false", "go on with a database that belongs to another cluster, which no controller serves any more", false, boolean(func(c *config) *bool { return &c.adoptCluster })},
-		{"accept-restored-database", "", "KONTROLER_ACCEPT_RESTORED_DATABASE", "false", "go on with a database restored from a backup: what happened since is not in it", false, boolean(func(c *config) *bool { return &c.acceptRestored })},
-	}
+// settings are all flags, in the order of --help.
+var settings = []setting{
+	{
+		flag: "database-url", placeholder: "URL", env: "DATABASE_URL", forUninstall: true, set: setDatabaseURL,
+		help: "the PostgreSQL database of this controller: postgres://user:password@host/database?sslmode=…\n" +
+			"Required. Prefer the variable: other users of a machine can read its command lines",
+	},
+	{
+		flag: "kubeconfig", placeholder: "FILE", env: "KONTROLER_KUBECONFIG", forUninstall: true,
+		set:  text(func(c *config) *string { return &c.kubeconfig }),
+		help: "how to reach the cluster (default KUBECONFIG, else the service account of this Pod)",
+	},
+	{
+		flag: "namespaces", placeholder: "LIST", env: "KONTROLER_NAMESPACES", forUninstall: true, set: setNamespaces,
+		help: "the namespaces to work in, separated by commas (default all)",
+	},
+	{
+		flag: "controller-class", placeholder: "CLASS", env: "KONTROLER_CONTROLLER_CLASS", set: setClass,
+		help: "the class of the DAGs to claim, which state it in spec.controllerClass (default the empty class)",
+	},
+	{
+		flag: "max-pods", placeholder: "N", env: "KONTROLER_MAX_PODS", defaultValue: "2000", set: setMaxPods,
+		help: "maximum number of live Pods; further tasks wait, with reason Throttled",
+	},
+	{
+		flag: "start-grace", placeholder: "DURATION", env: "KONTROLER_START_GRACE", defaultValue: "5m", set: setStartGrace,
+		help: "how long a Pod may fail to start, for example without its image, before its attempt fails: 1s to 24h",
+	},
+	{
+		flag: "history-retention", placeholder: "DURATION", env: "KONTROLER_HISTORY_RETENTION", defaultValue: "2160h",
+		set:  setHistoryRetention,
+		help: "how long rows and logs stay in PostgreSQL after the end of a run: at least 1h; 0 means for ever",
+	},
+	{
+		flag: "webhook-deny", placeholder: "CIDRS", env: "KONTROLER_WEBHOOK_DENY", set: setWebhookDeny,
+		help: "networks that webhooks may not reach, separated by commas. Loopback, link-local and metadata\n" +
+			"addresses are always refused",
+	},
+	{
+		flag: "log-limit", placeholder: "BYTES", env: "KONTROLER_LOG_LIMIT", defaultValue: "8Mi", set: setLogLimit,
+		help: "how much of a task's log is stored, half from its beginning and half from its end: 64Ki to 64Mi",
+	},
+	{
+		flag: "log-archive", placeholder: "on|off", env: "KONTROLER_LOG_ARCHIVE", defaultValue: "on", set: setLogArchive,
+		help: "store the logs of tasks; off means that they are lost with their Pods",
+	},
+	{
+		flag: "leader-elect", env: "KONTROLER_LEADER_ELECT", defaultValue: "true",
+		set: boolean(func(c *config) *bool { return &c.leaderElect }),
+		help: "wait until no other process of this controller leads; false means to take the Lease immediately,\n" +
+			"whoever holds it",
+	},
+	{
+		flag: "lease-namespace", placeholder: "NAMESPACE", env: "KONTROLER_LEASE_NAMESPACE", forUninstall: true,
+		set:  setLeaseNamespace,
+		help: "the namespace of the Lease (default the namespace of this Pod, else \"default\")",
+	},
+	{
+		flag: "lease-duration", placeholder: "DURATION", env: "KONTROLER_LEASE_DURATION", defaultValue: "15s",
+		set:  setLeaseDuration,
+		help: "how long a standby waits for a leader that does not renew its Lease: whole seconds, 3s to 2m",
+	},
+	{
+		flag: "health-address", placeholder: "[HOST]:PORT", env: "KONTROLER_HEALTH_ADDRESS", defaultValue: ":8081",
+		set:  address(func(c *config) *string { return &c.healthAddress }),
+		help: "the address of /healthz and /readyz; empty means none",
+	},
+	{
+		flag: "metrics-address", placeholder: "[HOST]:PORT", env: "KONTROLER_METRICS_ADDRESS", defaultValue: ":8080",
+		set:  address(func(c *config) *string { return &c.metricsAddress }),
+		help: "the address of /metrics, for Prometheus; it may be the health address; empty means none",
+	},
+	{
+		flag: "kube-api-qps", placeholder: "N", env: "KONTROLER_KUBE_API_QPS", defaultValue: "0", set: setQPS,
+		help: "maximum number of requests per second to the API server; 0 means no limit",
+	},
+	{
+		flag: "log-format", placeholder: "json|text", env: "KONTROLER_LOG_FORMAT", forUninstall: true, set: setLogFormat,
+		help: "the format of the log (default text on a terminal, else json)",
+	},
+	{
+		flag: "log-level", placeholder: "LEVEL", env: "KONTROLER_LOG_LEVEL", defaultValue: "info", forUninstall: true,
+		set:  setLogLevel,
+		help: "debug, info, warn or error",
+	},
+	{
+		flag: "adopt-cluster", env: "KONTROLER_ADOPT_CLUSTER", defaultValue: "false",
+		set:  boolean(func(c *config) *bool { return &c.adoptCluster }),
+		help: "take over a database that belongs to another cluster, which no controller serves any more",
+	},
+	{
+		flag: "accept-restored-database", env: "KONTROLER_ACCEPT_RESTORED_DATABASE", defaultValue: "false",
+		set:  boolean(func(c *config) *bool { return &c.acceptRestored }),
+		help: "continue with a database that was restored from a backup and lacks what happened since",
+	},
 }
 
 const usageHead = `Kontroler's controller: runs DAGs of containers on Kubernetes.
 
-  controller [flags]                    run the controller
-  controller uninstall [flags] [--all]  take the finalizer off all Pods of the controller whose database is given, or of
-                                        all controllers, so that nothing holds them back once it is gone. Stop the
-                                        controller first. Flags: those marked *
+  controller [flags]                    runs the controller
+  controller uninstall [flags] [--all]  removes the finalizer from all Pods of the controller whose database is given,
+                                        or of all controllers, so that the Pods can be deleted. Stop the controller
+                                        first. It has the flags marked with *
   controller --version
 
-Every flag has an environment twin, named beside it; the flag wins.
+Every flag has an environment variable, which stands beside it. The flag wins.
 
 `
 
-// usage is the text of --help.
+// usage returns the text of --help.
 func usage() string {
 	var b strings.Builder
 	b.WriteString(usageHead)
-	for _, s := range settings() {
+	for _, s := range settings {
 		mark := " "
-		if s.uninstall {
+		if s.forUninstall {
 			mark = "*"
 		}
 		name := "--" + s.flag
-		if s.value != "" {
-			name += " " + s.value
+		if s.placeholder != "" {
+			name += " " + s.placeholder
 		}
 		fmt.Fprintf(&b, "%s %-34s %s\n", mark, name, s.env)
 		help := s.help
-		if s.fallback != "" {
-			help += " (default " + s.fallback + ")"
+		if s.defaultValue != "" {
+			help += " (default " + s.defaultValue + ")"
 		}
 		fmt.Fprintf(&b, "      %s\n", strings.ReplaceAll(help, "\n", "\n      "))
 	}
 	return b.String()
 }
 
-// faults is everything that is wrong with a configuration, a line each.
+// faults are the errors of a configuration, one on each line.
 type faults []error
 
 func (f faults) Error() string {
@@ -131,24 +203,24 @@ func (f faults) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// parseConfig reads flags and environment. Its error is a faults.
+// parseConfig reads flags and environment. Its error names every fault.
 func parseConfig(args []string, env func(string) (string, bool)) (config, error) {
 	var c config
 	if len(args) > 0 && args[0] == "uninstall" {
 		c.uninstall, args = true, args[1:]
 	}
-	given, wrong := parseFlags(&c, args)
+	given, invalid := parseFlags(&c, args)
 	if c.help || c.version {
 		return c, nil
 	}
-	for _, s := range settings() {
-		if c.uninstall && !s.uninstall {
+	for _, s := range settings {
+		if c.uninstall && !s.forUninstall {
 			continue
 		}
-		source, value := "--"+s.flag, s.fallback
+		source, value := "--"+s.flag, s.defaultValue
 		if fromEnv, ok := env(s.env); ok {
-			// A number or a switch that is set to nothing is as good as not set; a text may mean to be empty.
-			if fromEnv != "" || s.value != "" && s.fallback == "" || strings.HasSuffix(s.flag, "-address") {
+			// An empty variable counts as unset, except where the empty text is a value.
+			if fromEnv != "" || s.placeholder != "" && s.defaultValue == "" || strings.HasSuffix(s.flag, "-address") {
 				source, value = s.env, fromEnv
 			}
 		}
@@ -156,27 +228,28 @@ func parseConfig(args []string, env func(string) (string, bool)) (config, error)
 			source, value = "--"+s.flag, fromFlag
 		}
 		if err := s.set(&c, value); err != nil {
-			wrong = append(wrong, fmt.Errorf("%s: %w", source, err))
+			invalid = append(invalid, fmt.Errorf("%s: %w", source, err))
 		}
 	}
 	if c.kubeconfig == "" {
 		c.kubeconfig, _ = env("KUBECONFIG")
 	}
-	if c.databaseURL == "" && !c.all && !slices.ContainsFunc(wrong, func(err error) bool { return errors.Is(err, errDatabaseURL) }) {
-		missing := "no database: set DATABASE_URL (or --database-url) to postgres://user:password@host/database"
+	isReported := slices.ContainsFunc(invalid, func(err error) bool { return errors.Is(err, errDatabaseURL) })
+	if c.databaseURL == "" && !c.all && !isReported {
+		missing := "no database. Set DATABASE_URL (or --database-url) to postgres://user:password@host/database"
 		if c.uninstall {
-			missing += ", or give --all"
+			missing += ", or use --all"
 		}
-		wrong = append(wrong, errors.New(missing))
+		invalid = append(invalid, errors.New(missing))
 	}
-	if len(wrong) > 0 {
-		return config{}, wrong
+	if len(invalid) > 0 {
+		return config{}, invalid
 	}
 	return c, nil
 }
 
-// parseFlags returns the flags that were given, unread, and what is no flag. It goes on after a fault.
-func parseFlags(c *config, args []string) (given map[string]string, wrong faults) {
+// parseFlags returns the texts of the flags that were given, and a fault for each argument that is not a flag.
+func parseFlags(c *config, args []string) (given map[string]string, invalid faults) {
 	given = map[string]string{}
 	set := flag.NewFlagSet("controller", flag.ContinueOnError)
 	set.SetOutput(io.Discard)
@@ -184,9 +257,9 @@ func parseFlags(c *config, args []string) (given map[string]string, wrong faults
 	if c.uninstall {
 		set.BoolVar(&c.all, "all", false, "")
 	}
-	for _, s := range settings() {
-		if !c.uninstall || s.uninstall {
-			set.Var(&rawFlag{given: given, name: s.flag, isBool: s.value == ""}, s.flag, "")
+	for _, s := range settings {
+		if !c.uninstall || s.forUninstall {
+			set.Var(&rawFlag{given: given, name: s.flag, isBool: s.placeholder == ""}, s.flag, "")
 		}
 	}
 	for {
@@ -197,20 +270,20 @@ func parseFlags(c *config, args []string) (given map[string]string, wrong faults
 			c.help = true
 			return given, nil
 		case err != nil:
-			wrong = append(wrong, err)
+			invalid = append(invalid, err)
 			if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
-				args = args[1:] // most likely the value of the flag that is none
+				args = args[1:] // most likely the value of the unknown flag
 			}
 		case len(args) == 0:
-			return given, wrong
+			return given, invalid
 		default:
-			wrong = append(wrong, fmt.Errorf("unexpected argument %q", args[0]))
+			invalid = append(invalid, fmt.Errorf("unexpected argument %q", args[0]))
 			args = args[1:]
 		}
 	}
 }
 
-// rawFlag keeps a flag's text, to be read later, with all others.
+// rawFlag keeps the text of a flag. parseConfig parses it, so that it can report every fault.
 type rawFlag struct {
 	given  map[string]string
 	name   string
@@ -250,7 +323,7 @@ func address(field func(*config) *string) func(*config, string) error {
 		}
 		_, port, err := net.SplitHostPort(value)
 		if err != nil {
-			return fmt.Errorf("%q is no address: write host:port, or :port for every interface", value)
+			return fmt.Errorf("%q is not an address. Write host:port, or :port for all interfaces", value)
 		}
 		if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
 			return fmt.Errorf("%q has no port between 0 and 65535", value)
@@ -260,8 +333,8 @@ func address(field func(*config) *string) func(*config, string) error {
 	}
 }
 
-// errDatabaseURL never quotes the URL: there may be a password in it.
-var errDatabaseURL = errors.New("this is not a URL that begins with postgres:// (special characters in a password are written %XX)")
+// errDatabaseURL does not quote the URL, which may contain a password.
+var errDatabaseURL = errors.New("not a URL that begins with postgres://. Write special characters in a password as %XX")
 
 func setDatabaseURL(c *config, value string) error {
 	if strings.Contains(value, "://") {
@@ -277,25 +350,25 @@ func setNamespaces(c *config, value string) error {
 	if strings.TrimSpace(value) == "" {
 		return nil
 	}
-	var wrong []string
+	var invalid []string
 	for namespace := range strings.SplitSeq(value, ",") {
 		namespace = strings.TrimSpace(namespace)
 		switch {
 		case len(validation.IsDNS1123Label(namespace)) > 0:
-			wrong = append(wrong, strconv.Quote(namespace))
+			invalid = append(invalid, strconv.Quote(namespace))
 		case !slices.Contains(c.namespaces, namespace):
 			c.namespaces = append(c.namespaces, namespace)
 		}
 	}
-	if len(wrong) > 0 {
-		return fmt.Errorf("no name of a namespace: %s", strings.Join(wrong, ", "))
+	if len(invalid) > 0 {
+		return fmt.Errorf("not a name of a namespace: %s", strings.Join(invalid, ", "))
 	}
 	return nil
 }
 
 func setClass(c *config, value string) error {
 	if n := len([]rune(value)); n > 63 {
-		return fmt.Errorf("a class has 63 characters at most, this one %d", n)
+		return fmt.Errorf("a class has at most 63 characters, not %d", n)
 	}
 	c.class = value
 	return nil
@@ -304,7 +377,7 @@ func setClass(c *config, value string) error {
 func setMaxPods(c *config, value string) error {
 	n, err := strconv.Atoi(value)
 	if err != nil || n < 1 || n > math.MaxInt32 {
-		return fmt.Errorf("%q is not a number from 1 on", value)
+		return fmt.Errorf("%q is not a whole number from 1 up", value)
 	}
 	c.maxPods = n
 	return nil
@@ -322,7 +395,7 @@ func setStartGrace(c *config, value string) error {
 func setHistoryRetention(c *config, value string) error {
 	d, err := time.ParseDuration(value)
 	if err != nil || d != 0 && d < time.Hour {
-		return fmt.Errorf("%q is neither a duration from 1h on (90 days are 2160h) nor 0", value)
+		return fmt.Errorf("%q is neither 0 nor a duration of at least 1h (for 90 days write 2160h)", value)
 	}
 	c.historyRetention = d
 	return nil
@@ -345,7 +418,7 @@ func setLogLimit(c *config, value string) error {
 	return nil
 }
 
-// setLogArchive comes after the limit.
+// setLogArchive must be called after setLogLimit.
 func setLogArchive(c *config, value string) error {
 	switch value {
 	case "on":
@@ -359,7 +432,7 @@ func setLogArchive(c *config, value string) error {
 
 func setLeaseNamespace(c *config, value string) error {
 	if value != "" && len(validation.IsDNS1123Label(value)) > 0 {
-		return fmt.Errorf("%q is no name of a namespace", value)
+		return fmt.Errorf("%q is not a name of a namespace", value)
 	}
 	c.leaseNamespace = value
 	return nil
@@ -377,7 +450,7 @@ func setLeaseDuration(c *config, value string) error {
 func setQPS(c *config, value string) error {
 	qps, err := strconv.ParseFloat(value, 32)
 	if err != nil || qps < 0 || math.IsNaN(qps) || math.IsInf(qps, 0) {
-		return fmt.Errorf("%q is not a number of requests a second, 0 or more", value)
+		return fmt.Errorf("%q is not a number from 0 up", value)
 	}
 	c.kubeAPIQPS = qps
 	return nil
@@ -392,10 +465,12 @@ func setLogFormat(c *config, value string) error {
 }
 
 func setLogLevel(c *config, value string) error {
-	levels := map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError}
+	levels := map[string]slog.Level{
+		"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError,
+	}
 	level, ok := levels[strings.ToLower(value)]
 	if !ok {
-		return fmt.Errorf("%q is none of debug, info, warn, error", value)
+		return fmt.Errorf("%q is not debug, info, warn or error", value)
 	}
 	c.logLevel = level
 	return nil

@@ -28,18 +28,20 @@ func TestParseConfig(t *testing.T) {
 		env  map[string]string
 		want config
 	}{
-		"the defaults": {env: database, want: defaults(nil)},
-		"every flag": {
+		"without flags the defaults hold": {env: database, want: defaults(nil)},
+		"every flag is read": {
 			args: []string{"--database-url=postgresql://u:p@h/d", "--kubeconfig", "/k", "--namespaces=b, a,b", "--controller-class=gpu",
-				"--leader-elect=false", "--lease-namespace=ops", "--lease-duration=1m", "--health-address=", "--metrics-address=127.0.0.1:0",
-				"--log-format=json", "--log-level=DEBUG", "--kube-api-qps=0.5", "--max-pods=1", "--start-grace=1s", "--history-retention=0", "--webhook-deny=10.0.0.0/8,fd00::/8", "--log-limit=64Ki", "--log-archive=on", "--adopt-cluster", "--accept-restored-database"},
+				"--leader-elect=false", "--lease-namespace=ops", "--lease-duration=1m", "--health-address=",
+				"--metrics-address=127.0.0.1:0", "--log-format=json", "--log-level=DEBUG", "--kube-api-qps=0.5", "--max-pods=1",
+				"--start-grace=1s", "--history-retention=0", "--webhook-deny=10.0.0.0/8,fd00::/8", "--log-limit=64Ki",
+				"--log-archive=on", "--adopt-cluster", "--accept-restored-database"},
 			want: config{
 				databaseURL: "postgresql://u:p@h/d", kubeconfig: "/k", namespaces: []string{"b", "a"}, class: "gpu", leaseNamespace: "ops",
 				leaseDuration: time.Minute, metricsAddress: "127.0.0.1:0", logFormat: "json", logLevel: slog.LevelDebug, kubeAPIQPS: 0.5,
 				maxPods: 1, startGrace: time.Second, webhookDeny: "10.0.0.0/8,fd00::/8", logLimit: 64 << 10, adoptCluster: true, acceptRestored: true,
 			},
 		},
-		"every variable": {
+		"every variable is read": {
 			env: map[string]string{
 				"DATABASE_URL": "host=/run dbname=k", "KONTROLER_KUBECONFIG": "/k", "KONTROLER_NAMESPACES": "a", "KONTROLER_CONTROLLER_CLASS": "gpu",
 				"KONTROLER_LEADER_ELECT": "false", "KONTROLER_LEASE_NAMESPACE": "ops", "KONTROLER_LEASE_DURATION": "3s", "KONTROLER_HEALTH_ADDRESS": "",
@@ -52,25 +54,25 @@ func TestParseConfig(t *testing.T) {
 				maxPods: 9, startGrace: time.Second, historyRetention: time.Hour, webhookDeny: "192.0.2.1", adoptCluster: true, acceptRestored: true,
 			},
 		},
-		"a flag wins over its variable, also a bad one": {
+		"a flag wins over its variable, even an invalid one": {
 			args: []string{"--max-pods=5"},
 			env:  map[string]string{"DATABASE_URL": "postgres://db/k", "KONTROLER_MAX_PODS": "many"},
 			want: defaults(func(c *config) { c.maxPods = 5 }),
 		},
-		"variables set to nothing are not set": {
+		"empty variables count as unset": {
 			env: map[string]string{"DATABASE_URL": "postgres://db/k", "KONTROLER_MAX_PODS": "", "KONTROLER_LEADER_ELECT": "", "KONTROLER_LOG_LEVEL": "",
 				"KONTROLER_NAMESPACES": "", "KONTROLER_LOG_FORMAT": "", "KONTROLER_LEASE_DURATION": ""},
 			want: defaults(nil),
 		},
-		"KUBECONFIG comes last": {
+		"KUBECONFIG is used without --kubeconfig": {
 			env:  map[string]string{"DATABASE_URL": "postgres://db/k", "KUBECONFIG": "/a:/b"},
 			want: defaults(func(c *config) { c.kubeconfig = "/a:/b" }),
 		},
-		"help":                    {args: []string{"--max-pods=x", "-h"}, want: config{help: true}},
-		"version":                 {args: []string{"--version"}, want: config{version: true}},
-		"uninstall":               {args: []string{"uninstall", "--namespaces=a"}, env: database, want: config{uninstall: true, databaseURL: "postgres://db/k", namespaces: []string{"a"}}},
-		"uninstall of all":        {args: []string{"uninstall", "--all"}, want: config{uninstall: true, all: true}},
-		"uninstall needs no more": {args: []string{"uninstall", "--all"}, env: map[string]string{"KONTROLER_MAX_PODS": "x"}, want: config{uninstall: true, all: true}},
+		"--help wins over faults":                       {args: []string{"--max-pods=x", "-h"}, want: config{help: true}},
+		"--version needs nothing else":                  {args: []string{"--version"}, want: config{version: true}},
+		"uninstall has a database":                      {args: []string{"uninstall", "--namespaces=a"}, env: database, want: config{uninstall: true, databaseURL: "postgres://db/k", namespaces: []string{"a"}}},
+		"uninstall --all needs no database":             {args: []string{"uninstall", "--all"}, want: config{uninstall: true, all: true}},
+		"uninstall ignores variables of the controller": {args: []string{"uninstall", "--all"}, env: map[string]string{"KONTROLER_MAX_PODS": "x"}, want: config{uninstall: true, all: true}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -85,14 +87,14 @@ func TestParseConfig(t *testing.T) {
 	}
 }
 
-func TestParseConfigTellsEveryFault(t *testing.T) {
+func TestParseConfigReportsEveryFault(t *testing.T) {
 	tests := map[string]struct {
 		args []string
 		env  map[string]string
 		want []string
 	}{
-		"nothing given": {want: []string{"no database: set DATABASE_URL (or --database-url) to postgres://user:password@host/database"}},
-		"everything wrong at once": {
+		"a database is required": {want: []string{"no database. Set DATABASE_URL (or --database-url) to postgres://user:password@host/database"}},
+		"every fault is reported": {
 			args: []string{"--nonsense", "x", "--max-pods=0", "--start-grace=0s", "--history-retention=90d", "--log-limit=1Ki", "--log-archive=false", "--kube-api-qps=-1", "--health-address=8081", "--metrics-address=:http", "stray",
 				"--lease-duration=1500ms", "--webhook-deny=10.0.0.0/33, 10.0.0.0/8,nets", "--namespaces=a,B,c_d", "--leader-elect=maybe", "--lease-namespace=N", "--log-format=xml"},
 			env: map[string]string{"KONTROLER_LOG_LEVEL": "loud", "KONTROLER_CONTROLLER_CLASS": strings.Repeat("ä", 64),
@@ -101,39 +103,39 @@ func TestParseConfigTellsEveryFault(t *testing.T) {
 				"flag provided but not defined: -nonsense",
 				`unexpected argument "stray"`,
 				errDatabaseURLAt("DATABASE_URL"),
-				`--namespaces: no name of a namespace: "B", "c_d"`,
-				"KONTROLER_CONTROLLER_CLASS: a class has 63 characters at most, this one 64",
-				`--max-pods: "0" is not a number from 1 on`,
+				`--namespaces: not a name of a namespace: "B", "c_d"`,
+				"KONTROLER_CONTROLLER_CLASS: a class has at most 63 characters, not 64",
+				`--max-pods: "0" is not a whole number from 1 up`,
 				`--start-grace: "0s" is not a duration from 1s to 24h`,
-				`--history-retention: "90d" is neither a duration from 1h on (90 days are 2160h) nor 0`,
+				`--history-retention: "90d" is neither 0 nor a duration of at least 1h (for 90 days write 2160h)`,
 				`--webhook-deny: not a network such as 10.0.0.0/8 or fd00::/8: "10.0.0.0/33", "nets"`,
 				`--log-limit: "1Ki" is not a number of bytes from 64Ki to 64Mi`,
 				`--log-archive: "false" is neither on nor off`,
 				`--leader-elect: "maybe" is neither true nor false`,
-				`--lease-namespace: "N" is no name of a namespace`,
+				`--lease-namespace: "N" is not a name of a namespace`,
 				`--lease-duration: "1500ms" is not a number of whole seconds from 3s to 2m`,
-				`--health-address: "8081" is no address: write host:port, or :port for every interface`,
+				`--health-address: "8081" is not an address. Write host:port, or :port for all interfaces`,
 				`--metrics-address: ":http" has no port between 0 and 65535`,
-				`--kube-api-qps: "-1" is not a number of requests a second, 0 or more`,
+				`--kube-api-qps: "-1" is not a number from 0 up`,
 				`--log-format: "xml" is neither json nor text`,
-				`KONTROLER_LOG_LEVEL: "loud" is none of debug, info, warn, error`,
+				`KONTROLER_LOG_LEVEL: "loud" is not debug, info, warn or error`,
 			},
 		},
-		"a URL that does not parse": {
+		"an invalid URL is not quoted": {
 			env:  map[string]string{"DATABASE_URL": "postgres://u:ge%heim@h/d"},
 			want: []string{errDatabaseURLAt("DATABASE_URL")},
 		},
-		"uninstall of which controller": {
+		"uninstall requires a database or --all": {
 			args: []string{"uninstall"},
-			want: []string{"no database: set DATABASE_URL (or --database-url) to postgres://user:password@host/database, or give --all"},
+			want: []string{"no database. Set DATABASE_URL (or --database-url) to postgres://user:password@host/database, or use --all"},
 		},
-		"a flag that uninstall has not": {
+		"uninstall does not have the flags of the controller": {
 			args: []string{"uninstall", "--all", "--max-pods=1"},
 			want: []string{"flag provided but not defined: -max-pods"},
 		},
-		"a flag without its value": {
+		"a flag needs its value": {
 			args: []string{"--database-url"},
-			want: []string{"flag needs an argument: -database-url", "no database: set DATABASE_URL (or --database-url) to postgres://user:password@host/database"},
+			want: []string{"flag needs an argument: -database-url", "no database. Set DATABASE_URL (or --database-url) to postgres://user:password@host/database"},
 		},
 	}
 	for name, test := range tests {
@@ -147,16 +149,16 @@ func TestParseConfigTellsEveryFault(t *testing.T) {
 				t.Errorf("faults (-want +got):\n%s", diff)
 			}
 			if strings.Contains(err.Error(), "heim") {
-				t.Error("a password is quoted")
+				t.Error("the error contains a part of the password")
 			}
 		})
 	}
 }
 
-// TestUsage: every flag and every variable is in --help, and no line is wider than a wide terminal.
+// --help names every flag and every variable, and its lines have at most 120 columns.
 func TestUsage(t *testing.T) {
 	text := usage()
-	for _, s := range settings() {
+	for _, s := range settings {
 		if !strings.Contains(text, "--"+s.flag) || !strings.Contains(text, s.env) || s.env == "" {
 			t.Errorf("--%s or its variable %q is not in --help", s.flag, s.env)
 		}

@@ -12,18 +12,19 @@ import (
 	"time"
 )
 
-// health answers /healthz (the process is there) and /readyz (it can work: each part says ok, or what it lacks).
+// health serves /healthz, which always answers ok, and /readyz, which says of each part whether it is ready.
 type health struct {
 	mu    sync.Mutex
 	parts []part
 }
 
+// part is a part of the controller that must be ready.
 type part struct {
 	name  string
-	fault func() string // "" is ok
+	fault func() string // empty means ready
 }
 
-// newHealth makes a health that lacks the named parts.
+// newHealth makes a health whose parts are not ready yet.
 func newHealth(names ...string) *health {
 	h := &health{}
 	for _, name := range names {
@@ -32,7 +33,7 @@ func newHealth(names ...string) *health {
 	return h
 }
 
-// set says how a part is asked from now on.
+// set replaces the fault of a part.
 func (h *health) set(name string, fault func() string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -65,10 +66,10 @@ func answer(w http.ResponseWriter, status int, body string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
-	_, _ = w.Write([]byte(body)) // The one who asked has gone: nobody is left to tell.
+	_, _ = w.Write([]byte(body)) // an error means that the client has gone
 }
 
-// serve answers health and metrics at their addresses, which may be the same, or empty. stop ends it.
+// serve serves health and metrics, each at its address. The addresses may be equal or empty. stop ends it.
 func serve(cfg config, h *health, metrics http.Handler, log *slog.Logger) (stop func(), err error) {
 	muxes := map[string]*http.ServeMux{}
 	at := func(address string) *http.ServeMux {
@@ -94,11 +95,14 @@ func serve(cfg config, h *health, metrics http.Handler, log *slog.Logger) (stop 
 		listener, err := net.Listen("tcp", address)
 		if err != nil {
 			stop()
-			return nil, fmt.Errorf("%w: choose others with --health-address and --metrics-address, or none", err)
+			return nil, fmt.Errorf("%w. Change --health-address or --metrics-address", err)
 		}
-		server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}
+		server := &http.Server{
+			Handler: mux, ReadHeaderTimeout: 5 * time.Second, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+		}
 		servers = append(servers, server)
-		log.Info("serving", "address", listener.Addr().String(), "health", address == cfg.healthAddress, "metrics", address == cfg.metricsAddress)
+		log.Info("serving", "address", listener.Addr().String(),
+			"health", address == cfg.healthAddress, "metrics", address == cfg.metricsAddress)
 		go func() {
 			if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 				log.Error("serving health and metrics", "address", address, "error", err)

@@ -20,10 +20,10 @@ func TestReadiness(t *testing.T) {
 		status                int
 		body                  string
 	}{
-		"before the start":      {status: 503, body: "database: starting\ncaches: starting\n"},
-		"ready":                 {started: true, synced: true, status: 200, body: "database: ok\ncaches: ok\n"},
-		"the database is away":  {started: true, away: true, synced: true, status: 503, body: "database: no answer since 2026-01-02T02:04:05Z\ncaches: ok\n"},
-		"the caches are behind": {started: true, status: 503, body: "database: ok\ncaches: waiting for the first lists of the watches\n"},
+		"before the start nothing is ready":    {status: 503, body: "database: starting\ncaches: starting\n"},
+		"with all parts the process is ready":  {started: true, synced: true, status: 200, body: "database: ok\ncaches: ok\n"},
+		"without its database it is not ready": {started: true, away: true, synced: true, status: 503, body: "database: no answer since 2026-01-02T02:04:05Z\ncaches: ok\n"},
+		"without its caches it is not ready":   {started: true, status: 503, body: "database: ok\ncaches: waiting for the first lists of the watches\n"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -48,12 +48,12 @@ func TestServe(t *testing.T) {
 	metrics := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "metrics") })
 	tests := map[string]struct {
 		health, metrics string
-		want            map[string]int // by path, at the health address
+		want            map[string]int // status by path, at the health address
 		servers         int
 	}{
-		"both at one address": {health: "127.0.0.1:0", metrics: "127.0.0.1:0", servers: 1, want: map[string]int{"/healthz": 200, "/readyz": 503, "/metrics": 200, "/": 404}},
-		"health alone":        {health: "127.0.0.1:0", servers: 1, want: map[string]int{"/healthz": 200, "/metrics": 404}},
-		"neither":             {},
+		"health and metrics share an address": {health: "127.0.0.1:0", metrics: "127.0.0.1:0", servers: 1, want: map[string]int{"/healthz": 200, "/readyz": 503, "/metrics": 200, "/": 404}},
+		"metrics can be off":                  {health: "127.0.0.1:0", servers: 1, want: map[string]int{"/healthz": 200, "/metrics": 404}},
+		"both can be off":                     {},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -82,7 +82,7 @@ func TestServe(t *testing.T) {
 	}
 }
 
-func TestServeRefusesATakenAddress(t *testing.T) {
+func TestServeReportsATakenAddress(t *testing.T) {
 	taken := httptest.NewServer(http.NotFoundHandler())
 	defer taken.Close()
 	_, err := serve(config{healthAddress: taken.Listener.Addr().String()}, newHealth(), http.NotFoundHandler(), slog.New(slog.DiscardHandler))

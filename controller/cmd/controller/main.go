@@ -1,10 +1,7 @@
-// Command controller runs Kontroler's controller, the core of Kontroler: it
-// watches DAGs and DagRuns and runs their tasks as Pods. See --help.
+// Command controller runs Kontroler's controller. It watches DAGs and DagRuns and runs their tasks as Pods. See --help.
 //
-// It starts in this order: configuration, API server (is it there, are the
-// custom resources, are the permissions), health and metrics, database,
-// watches, election. Whatever is wrong by then ends it with one line that says
-// what to do; a database that does not answer is waited for.
+// The process starts in this order: configuration, preflight (package install), health and metrics, database, watches,
+// election. A fault ends it with one line that says what to do. If the database does not answer, the process waits.
 package main
 
 import (
@@ -16,7 +13,7 @@ import (
 	"syscall"
 	"time"
 
-	_ "time/tzdata" // schedules name time zones, and an image may have none
+	_ "time/tzdata" // for the time zones of schedules, which the image may lack
 )
 
 // Exit codes.
@@ -32,7 +29,7 @@ func run(args []string, env func(string) (string, bool)) int {
 	cfg, err := parseConfig(args, env)
 	switch {
 	case err != nil:
-		fmt.Fprintf(os.Stderr, "%s\ncontroller: see controller --help\n", err)
+		fmt.Fprintf(os.Stderr, "%s\ncontroller: run controller --help for all flags\n", err)
 		return exitConfig
 	case cfg.help:
 		fmt.Print(usage())
@@ -54,21 +51,21 @@ func run(args []string, env func(string) (string, bool)) int {
 	return 0
 }
 
-// echo is how soon after a signal another is taken for the same one: a shell, a script or timeout(1) signals a process
-// and its group.
+// echo is the time in which further signals count as the first one. A shell or timeout(1) signals both a process and its
+// group.
 const echo = time.Second
 
-// untilSignal returns a context that ends with the first SIGTERM or SIGINT. A second one ends the process.
+// untilSignal returns a context that ends at the first SIGTERM or SIGINT. A later signal ends the process.
 func untilSignal(log *slog.Logger) context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	go func() {
-		log.Info("stopping: what is under way is finished first", "signal", (<-signals).String())
+		log.Info("stopping after the work under way", "signal", (<-signals).String())
 		cancel()
 		for first := time.Now(); ; {
 			if again := <-signals; time.Since(first) > echo {
-				log.Error("exiting at once: a second signal", "signal", again.String())
+				log.Error("exiting immediately after a second signal", "signal", again.String())
 				os.Exit(exitAborted)
 			}
 		}

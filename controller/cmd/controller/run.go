@@ -21,7 +21,7 @@ import (
 	"kontroler/store"
 )
 
-// runController runs until ctx ends. Its error ends the process; advice says what to do about it.
+// runController runs the controller until ctx ends.
 func runController(ctx context.Context, cfg config, log *slog.Logger) error {
 	collected := metrics.New()
 	gate := leader.NewGate(collected.APIRequest, log, os.Exit)
@@ -58,14 +58,16 @@ func runController(ctx context.Context, cfg config, log *slog.Logger) error {
 	}
 	gate.Guard(elector.Stale)
 	c, err := controller.New(controller.Config{
-		Kube: clients.kube, Client: clients.dags, ID: id, Since: identity.CreatedAt, Namespaces: cfg.namespaces, Class: cfg.class, LeaseNamespace: leases,
-		MaxPods: cfg.maxPods, StartGrace: cfg.startGrace, HistoryRetention: cfg.historyRetention, WebhookDeny: cfg.webhookDeny, LogLimit: cfg.logLimit,
+		Kube: clients.kube, Client: clients.dags, ID: id, Since: identity.CreatedAt,
+		Namespaces: cfg.namespaces, Class: cfg.class, LeaseNamespace: leases,
+		MaxPods: cfg.maxPods, StartGrace: cfg.startGrace, HistoryRetention: cfg.historyRetention,
+		WebhookDeny: cfg.webhookDeny, LogLimit: cfg.logLimit,
 		Writes: gate.Writes, DatabaseAway: elector.DatabaseAway, Metrics: collected, Log: log,
 	})
 	if err != nil {
 		return err
 	}
-	// The watches outlive ctx until the last term has drained.
+	// The watches outlive ctx until the last term has ended.
 	watching, unwatch := context.WithCancel(context.WithoutCancel(ctx))
 	defer unwatch()
 	if err := c.Start(watching); err != nil {
@@ -76,7 +78,9 @@ func runController(ctx context.Context, cfg config, log *slog.Logger) error {
 	log.Info("started", "controller", id, "version", version(), "kubernetes", cluster.Version, "class", cfg.class,
 		"namespaces", strings.Join(cfg.namespaces, ","), "maxPods", cfg.maxPods)
 	return elector.Run(ctx, func(ctx context.Context, epoch int64) error {
-		term, err := db.Lead(ctx, store.Term{ControllerID: id, Epoch: epoch, IdleTimeout: cfg.leaseDuration / 3, Hook: fault.Point})
+		term, err := db.Lead(ctx, store.Term{
+			ControllerID: id, Epoch: epoch, IdleTimeout: cfg.leaseDuration / 3, Hook: fault.Point,
+		})
 		if err != nil {
 			return err
 		}
@@ -85,7 +89,7 @@ func runController(ctx context.Context, cfg config, log *slog.Logger) error {
 	})
 }
 
-// runUninstall takes the finalizer off the Pods of the database's controller, or of all.
+// runUninstall removes the finalizer from the Pods of the controller that owns the database, or of all controllers.
 func runUninstall(ctx context.Context, cfg config, log *slog.Logger) error {
 	clients, err := newClients(cfg, leader.NewGate(metrics.New().APIRequest, log, os.Exit))
 	if err != nil {
@@ -95,12 +99,12 @@ func runUninstall(ctx context.Context, cfg config, log *slog.Logger) error {
 	if !cfg.all {
 		db, err := store.Open(ctx, store.Config{URL: cfg.databaseURL, MaxOpen: 1})
 		if err != nil {
-			return fmt.Errorf("%w: give --all when the database is gone", err)
+			return fmt.Errorf("%w. If the database no longer exists, use --all", err)
 		}
 		defer db.Close()
 		identity, err := db.Identity(ctx)
 		if err != nil {
-			return fmt.Errorf("%w: give --all when this database is no controller's", err)
+			return fmt.Errorf("%w. If no controller has used this database, use --all", err)
 		}
 		id = identity.ControllerID
 	}
@@ -110,14 +114,15 @@ func runUninstall(ctx context.Context, cfg config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	log.Info("no Pod is held back any more", "controller", id, "changed", changed)
+	log.Info("removed the finalizer from all Pods", "controller", id, "changed", changed)
 	return nil
 }
 
-// openDatabase opens the database, brings its schema up to date and binds it to the cluster. It waits for a database
-// that does not answer, and says so; one that refuses is an error.
-func openDatabase(ctx context.Context, cfg config, clusterUID string, log *slog.Logger) (*store.DB, store.Identity, error) {
-	const every = 5 * time.Second
+// openDatabase opens the database, migrates it and binds it to the cluster. While the database is unavailable it retries
+// and logs that it waits. Any other error is returned.
+func openDatabase(ctx context.Context, cfg config, clusterUID string, log *slog.Logger) (
+	*store.DB, store.Identity, error) {
+	const logInterval = 5 * time.Second
 	type result struct {
 		db       *store.DB
 		identity store.Identity
@@ -130,7 +135,7 @@ func openDatabase(ctx context.Context, cfg config, clusterUID string, log *slog.
 	}
 	go try()
 	began, cause := time.Now(), error(errors.New("no answer yet"))
-	tick := time.NewTicker(every)
+	tick := time.NewTicker(logInterval)
 	defer tick.Stop()
 	retry := time.NewTimer(0)
 	retry.Stop()
@@ -153,10 +158,11 @@ func openDatabase(ctx context.Context, cfg config, clusterUID string, log *slog.
 	}
 }
 
+// prepareDatabase is one try of openDatabase.
 func prepareDatabase(ctx context.Context, cfg config, clusterUID string) (*store.DB, store.Identity, error) {
 	db, err := store.Open(ctx, store.Config{URL: cfg.databaseURL})
 	if err != nil {
-		return nil, store.Identity{}, fmt.Errorf("%w: check DATABASE_URL (or --database-url)", err)
+		return nil, store.Identity{}, fmt.Errorf("%w. Check DATABASE_URL (or --database-url)", err)
 	}
 	identity, err := func() (store.Identity, error) {
 		if err := db.Migrate(ctx); err != nil {
@@ -175,7 +181,7 @@ func prepareDatabase(ctx context.Context, cfg config, clusterUID string) (*store
 	return db, identity, nil
 }
 
-// stopped is nil when what failed did so because the process was told to stop.
+// stopped returns nil if the error comes from the end of ctx, which is a regular exit.
 func stopped(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return nil
@@ -183,21 +189,22 @@ func stopped(ctx context.Context, err error) error {
 	return err
 }
 
-// advice is an error in one line that says what to do, where there is something to do.
+// advice returns an error as one line, and says what to do where the error does not.
 func advice(err error) string {
 	text := strings.Join(strings.Fields(err.Error()), " ")
 	switch {
 	case errors.Is(err, store.ErrOtherCluster):
-		return text + ": two controllers on one database would each run the other's; give this one a database of its own, or start it with --adopt-cluster if that cluster is gone"
+		return text + ". Use another database, or take this one over with --adopt-cluster if that cluster no longer exists"
 	case errors.Is(err, store.ErrRestored):
-		return text + ": what happened since is not in it, and Pods of that time are deleted; start with --accept-restored-database to go on"
+		return text + ". It lacks what happened since the backup. To continue, start with --accept-restored-database; " +
+			"Pods that the database does not know are deleted"
 	}
 	return text
 }
 
 func databaseFault(away func() (time.Time, bool)) func() string {
 	return func() string {
-		if since, is := away(); is {
+		if since, isAway := away(); isAway {
 			return "no answer since " + since.UTC().Format(time.RFC3339)
 		}
 		return ""
@@ -213,7 +220,7 @@ func cachesFault(synced func() bool) func() string {
 	}
 }
 
-// holder names this process among those of the controller.
+// holder returns a name for this process that no other process of the controller has.
 func holder() string {
 	host, err := os.Hostname()
 	if err != nil {
@@ -222,7 +229,7 @@ func holder() string {
 	return host + "_" + strings.ToLower(rand.Text()[:10])
 }
 
-// newLogger logs to w, and lets klog do so: text on a terminal, else JSON.
+// newLogger makes a logger that writes to w. klog logs to it too.
 func newLogger(cfg config, w io.Writer) *slog.Logger {
 	format := cfg.logFormat
 	if format == "" {
