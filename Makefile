@@ -1,43 +1,43 @@
-# What there is to do here; the logic is in scripts/.
+# The entry points. The logic is in scripts/.
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-long check bench build setup generate lint cluster-up cluster-down clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
 
-demo: ## watch a DAG run on a real Kubernetes node (ONCE=1: end with the run)
+demo: ## run a DAG on a real Kubernetes node (ONCE=1 ends with the run)
 	@scripts/demo
 
-test: ## everything: setup, lint, unit, store, controller, end-to-end (SUITE="…": some of it)
+test: ## run all tests; installs what they need (SUITE="…" runs some suites)
 	@[ "$(CLUSTER)" = current ] || scripts/setup
 	@scripts/test $(SUITE)
 
-test-long: ## test, and what releases need: all crash points in all scenes, soaks (hours)
+test-long: ## run all tests and those for releases: every crash point in every scene, soak tests (hours)
 	@[ "$(CLUSTER)" = current ] || scripts/setup
 	@TEST_LONG=true scripts/test $(SUITE)
 
-check: ## the part of test that needs neither root nor a cluster
+check: ## run the tests that need neither root nor a cluster
 	@scripts/check
 
-bench: ## measure, on a cluster of its own; not a part of test (FLAGS="-dags 10000": how much)
+bench: ## measure DAGs that are due together, on a cluster of its own (FLAGS="-dags 10000" sets how many)
 	@go test -run '^$$' -bench . -timeout 60m ./e2e/bench -args $(FLAGS)
 
-build: ## static binaries in bin/
+build: ## build static binaries into bin/
 	@scripts/build
 
-setup: ## install what is missing of Debian (root)
+setup: ## install the missing Debian packages (root)
 	@scripts/setup
 
-generate: ## deep copies, clients, custom resource definitions
+generate: ## generate deep copies, clients and CustomResourceDefinitions
 	@scripts/generate
 
-lint: ## format, house rules, vet, staticcheck
+lint: ## check format, house rules, vet, staticcheck
 	@scripts/lint
 
-cluster-up: ## start a node to develop with, in .cluster/
+cluster-up: ## start a node for development, in .cluster/
 	@e2e/cluster/run up .cluster
 
-cluster-down: ## end it
+cluster-down: ## stop it
 	@e2e/cluster/run down .cluster
 
 clean: ## remove what was built
