@@ -7,30 +7,31 @@ import (
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 )
 
-// The bounds of what has none of its own.
+// The default bounds.
 const (
 	maxItems      = 1024
 	maxProperties = 256
 	maxString     = 4096
 	// maxArgument is the longest argument or environment variable that Linux passes to a process.
 	maxArgument = 131072
-	// maxInt64 is the largest integer that JSON carries exactly. A larger one reaches the API server as a float, and 2^63
-	// would pass a bound of 2^63-1 and not decode.
+	// maxInt64 is the largest integer that JSON represents exactly. The API server reads a larger one as a float, so 2^63
+	// would pass a bound of 2^63-1 but not decode.
 	maxInt64 = 1<<53 - 1
 )
 
 const (
-	// quantity is what resource.ParseQuantity accepts, but for exponents of three digits and more: from 2^31 on they make
-	// it compute for minutes.
+	// quantity is the syntax of resource.ParseQuantity, without exponents of three digits and more: from 2^31 on they make it
+	// compute for minutes.
 	quantity = `^[+-]?([0-9]{1,32}(\.[0-9]{0,32})?|\.[0-9]{1,32})([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]{1,2})?$`
-	// dateTime is RFC 3339 as Go reads it; the format date-time also accepts lower case, leap seconds and no time zone.
-	dateTime = `^[0-9]{4}-[0-9]{2}-[0-9]{2}T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$`
+	// dateTime is RFC 3339 as Go parses it. The format date-time also accepts lower case, leap seconds and times without a zone.
+	dateTime = `^[0-9]{4}-[0-9]{2}-[0-9]{2}T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?` +
+		`(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$`
 )
 
-// arguments are the core/v1 fields that reach a process whole: EnvVar.value, Container.command and args.
+// arguments are the core/v1 fields that become arguments or variables of a process.
 var arguments = map[string]bool{"value": true, "command": true, "args": true}
 
-// bound gives a schema and all below it the bounds it lacks. The path is for messages, the name is the nearest field's.
+// bound adds the missing bounds to a schema and all below it. path is for errors; name is that of the nearest field.
 func bound(path, name string, schema *apiextensionsv1.JSONSchemaProps) error {
 	switch {
 	case schema.XPreserveUnknownFields != nil && *schema.XPreserveUnknownFields:
@@ -50,10 +51,10 @@ func bound(path, name string, schema *apiextensionsv1.JSONSchemaProps) error {
 	case "object":
 		return boundObject(path, name, schema)
 	}
-	return fmt.Errorf("%s: type %q has no bound here", path, schema.Type)
+	return fmt.Errorf("%s: cannot bound type %q", path, schema.Type)
 }
 
-// boundIntOrString bounds a Quantity or an IntOrString, which carries an int32 or a string.
+// boundIntOrString bounds a Quantity, which has a pattern, or an IntOrString, which is an int32 or a string.
 func boundIntOrString(path string, schema *apiextensionsv1.JSONSchemaProps) error {
 	if schema.Pattern != "" {
 		schema.Pattern = quantity
@@ -71,10 +72,10 @@ func boundInteger(path string, schema *apiextensionsv1.JSONSchemaProps) error {
 	case "int64":
 		return boundNumber(path, schema, maxInt64)
 	}
-	return fmt.Errorf("%s: integer of format %q has no bound here", path, schema.Format)
+	return fmt.Errorf("%s: cannot bound an integer of format %q", path, schema.Format)
 }
 
-// boundNumber bounds a number to ±limit and refuses a bound that is wider.
+// boundNumber bounds a number to ±limit. A wider bound is an error.
 func boundNumber(path string, schema *apiextensionsv1.JSONSchemaProps, limit float64) error {
 	setDefault(&schema.Minimum, -limit)
 	setDefault(&schema.Maximum, limit)
@@ -90,7 +91,7 @@ func boundString(path, name string, schema *apiextensionsv1.JSONSchemaProps) err
 		schema.Pattern = dateTime
 		setDefault(&schema.MaxLength, 64)
 	case schema.Format != "":
-		return fmt.Errorf("%s: string of format %q has no bound here", path, schema.Format)
+		return fmt.Errorf("%s: cannot bound a string of format %q", path, schema.Format)
 	case len(schema.Enum) > 0:
 	case arguments[name]:
 		setDefault(&schema.MaxLength, maxArgument)
@@ -111,7 +112,7 @@ func boundArray(path, name string, schema *apiextensionsv1.JSONSchemaProps) erro
 func boundObject(path, name string, schema *apiextensionsv1.JSONSchemaProps) error {
 	if values := schema.AdditionalProperties; values != nil {
 		if values.Schema == nil {
-			return fmt.Errorf("%s: map of anything", path)
+			return fmt.Errorf("%s: map without a schema of its values", path)
 		}
 		setDefault(&schema.MaxProperties, maxProperties)
 		return bound(path+"{}", name, values.Schema)
@@ -129,7 +130,7 @@ func boundObject(path, name string, schema *apiextensionsv1.JSONSchemaProps) err
 	return nil
 }
 
-// setDefault sets a bound that is not set.
+// setDefault sets a bound if it is nil.
 func setDefault[T any](bound **T, value T) {
 	if *bound == nil {
 		*bound = &value

@@ -15,16 +15,16 @@ import (
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 )
 
-// A goField is what a field's schema is made of: a type of the package itself, a type of another package, or neither.
+// goField is the type of a field: a type of the package itself, a type of another package, or neither.
 type goField struct {
 	own     string // name of a type of the package
-	foreign string // "core/v1 Volume"
+	foreign string // package and type, such as core/v1 Volume
 }
 
-// goTypes maps the struct types of one package to their fields by JSON name, inlined ones included.
+// goTypes are the struct types of a package, with their fields by JSON name. Fields of inlined structs are included.
 type goTypes map[string]map[string]goField
 
-// describe drops the descriptions of what does not belong to the package, below a schema of type name.
+// describe replaces the descriptions of types of other packages, in the schema of a type and below it.
 func (t goTypes) describe(schema *apiextensionsv1.JSONSchemaProps, name string) {
 	for key, property := range schema.Properties {
 		field := t[name][key]
@@ -40,7 +40,7 @@ func (t goTypes) describe(schema *apiextensionsv1.JSONSchemaProps, name string) 
 	}
 }
 
-// element is the schema of a list's or a map's elements, or the schema itself.
+// element returns the schema of the elements of a list or map, or the schema itself.
 func element(schema *apiextensionsv1.JSONSchemaProps) *apiextensionsv1.JSONSchemaProps {
 	if schema.Items != nil && schema.Items.Schema != nil {
 		return element(schema.Items.Schema)
@@ -51,7 +51,7 @@ func element(schema *apiextensionsv1.JSONSchemaProps) *apiextensionsv1.JSONSchem
 	return schema
 }
 
-// strip drops every description of a schema and of all below it.
+// strip removes the descriptions of a schema and of all below it.
 func strip(schema *apiextensionsv1.JSONSchemaProps) {
 	schema.Description = ""
 	for key, property := range schema.Properties {
@@ -96,7 +96,7 @@ func loadTypes(dir string) (goTypes, error) {
 	return types, nil
 }
 
-// collect adds the structs and the imports of one file. Imports are shortened: k8s.io/api/core/v1 is core/v1.
+// collect adds the structs and the imports of a file. Import paths are shortened: k8s.io/api/core/v1 becomes core/v1.
 func collect(file *ast.File, structs map[string]*ast.StructType, imports map[string]string) {
 	for _, spec := range file.Imports {
 		full, _ := strconv.Unquote(spec.Path.Value)
@@ -116,7 +116,7 @@ func collect(file *ast.File, structs map[string]*ast.StructType, imports map[str
 	})
 }
 
-// addFields adds the fields of struct name, those of its inlined structs included.
+// addFields adds the fields of the struct with a name, and those of its inlined structs.
 func addFields(fields map[string]goField, name string, structs map[string]*ast.StructType, imports map[string]string) {
 	for _, field := range structs[name].Fields.List {
 		if field.Tag == nil {
@@ -133,7 +133,7 @@ func addFields(fields map[string]goField, name string, structs map[string]*ast.S
 	}
 }
 
-// fieldOf looks through pointers, lists and maps to the type that a field is made of.
+// fieldOf returns the type of a field, without pointers, lists and maps.
 func fieldOf(expr ast.Expr, structs map[string]*ast.StructType, imports map[string]string) goField {
 	switch typ := expr.(type) {
 	case *ast.StarExpr:

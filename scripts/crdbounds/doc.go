@@ -1,12 +1,12 @@
-// Crdbounds finishes the CustomResourceDefinitions that controller-gen writes.
+// Command crdbounds completes the CustomResourceDefinitions that controller-gen writes.
 //
-// controller-gen copies the whole of core/v1 into the schemas: its prose, which would make the CRDs too large for
-// `kubectl apply`, and its types without limits. Crdbounds
-//   - keeps the descriptions of Kontroler's own fields and drops those of the fields below them that belong to core/v1
-//     or meta/v1, leaving the name of the type to look up;
-//   - gives every array, string, map and integer that has no bound a generous one, so that CEL costs can be estimated;
-//   - closes the gaps between what a schema accepts and what the Go types decode: an object that the API server accepts
-//     and a typed informer cannot decode would stop the informer for everybody.
+// controller-gen copies core/v1 into the schemas: its descriptions, which would make the CRDs too large for `kubectl apply`,
+// and its types, which have no bounds. crdbounds
+//   - keeps the descriptions of Kontroler's own fields, and replaces those of core/v1 and meta/v1 by the name of the type;
+//   - gives every array, string, map and integer without a bound a generous one, so that the API server can estimate the
+//     cost of CEL rules;
+//   - makes a schema accept only what the Go types decode. An object that the API server accepts and a typed informer cannot
+//     decode would stop the informer for all objects.
 //
-// It fails on a construct that it cannot bound, and names its path.
+// If it cannot bound a schema, it fails and names the path.
 package main

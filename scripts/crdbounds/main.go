@@ -24,7 +24,7 @@ func main() {
 	}
 }
 
-// run rewrites every CRD of folder in to folder out.
+// run completes every CRD of folder in and writes it to folder out.
 func run(types, in, out string) error {
 	known, err := loadTypes(types)
 	if err != nil {
@@ -56,7 +56,7 @@ func run(types, in, out string) error {
 	return nil
 }
 
-// rewrite returns one finished CRD.
+// rewrite completes a CRD.
 func rewrite(raw []byte, known goTypes) ([]byte, error) {
 	var crd apiextensionsv1.CustomResourceDefinition
 	if err := yaml.UnmarshalStrict(raw, &crd); err != nil {
@@ -68,7 +68,7 @@ func rewrite(raw []byte, known goTypes) ([]byte, error) {
 		known.describe(root, kind)
 		for name, property := range root.Properties {
 			if name == "metadata" {
-				continue // the API server's own, always decoded into ObjectMeta
+				continue // the API server validates it
 			}
 			if err := bound(name, name, &property); err != nil {
 				return nil, err
@@ -79,7 +79,7 @@ func rewrite(raw []byte, known goTypes) ([]byte, error) {
 	return marshal(crd)
 }
 
-// marshal writes a CRD without the status and the creation time that its Go type always has.
+// marshal encodes a CRD, without the status and the creation time, which its Go type always encodes.
 func marshal(crd apiextensionsv1.CustomResourceDefinition) ([]byte, error) {
 	raw, err := json.Marshal(crd)
 	if err != nil {

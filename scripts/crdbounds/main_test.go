@@ -86,7 +86,7 @@ spec:
                     policy: {type: string, enum: [a, b]}
 `
 
-// finished is the schema of spec after the whole tool has run.
+// finished returns the schema of spec after a run of the tool.
 func finished(t *testing.T) apiextensionsv1.JSONSchemaProps {
 	t.Helper()
 	types, in, out := t.TempDir(), t.TempDir(), t.TempDir()
@@ -100,10 +100,10 @@ func finished(t *testing.T) apiextensionsv1.JSONSchemaProps {
 		t.Fatal(err)
 	}
 	if !strings.HasPrefix(string(raw), header) {
-		t.Errorf("no marker of a generated file: %.80s", raw)
+		t.Errorf("the file is not marked as generated: %.80s", raw)
 	}
 	if strings.Contains(string(raw), "status:") || strings.Contains(string(raw), "creationTimestamp") {
-		t.Errorf("a status or a creation time is written:\n%s", raw)
+		t.Errorf("the file has a status or a creation time:\n%s", raw)
 	}
 	var done apiextensionsv1.CustomResourceDefinition
 	if err := yaml.UnmarshalStrict(raw, &done); err != nil {
@@ -123,15 +123,15 @@ func TestDescriptions(t *testing.T) {
 	spec := finished(t)
 	volume := spec.Properties["volumes"].Items.Schema
 	tests := map[string]struct{ got, want string }{
-		"own struct":            {spec.Description, "Spec is ours."},
-		"own list":              {spec.Properties["parts"].Description, "Parts are ours."},
-		"own element":           {spec.Properties["parts"].Items.Schema.Description, "Part is ours."},
-		"own leaf":              {spec.Properties["parts"].Items.Schema.Properties["name"].Description, "Name is ours."},
-		"own leaf, their type":  {spec.Properties["since"].Description, "Since is ours."},
-		"own field, their type": {spec.Properties["volumes"].Description, "Volumes are ours.\nSee core/v1 Volume."},
-		"their element":         {volume.Description, ""},
-		"their leaf":            {volume.Properties["name"].Description, ""},
-		"their map":             {volume.Properties["attributes"].Description, ""},
+		"an own struct keeps its description":                   {spec.Description, "Spec is ours."},
+		"an own list keeps its description":                     {spec.Properties["parts"].Description, "Parts are ours."},
+		"an own element of a list keeps its description":        {spec.Properties["parts"].Items.Schema.Description, "Part is ours."},
+		"an own scalar keeps its description":                   {spec.Properties["parts"].Items.Schema.Properties["name"].Description, "Name is ours."},
+		"an own scalar of a foreign type keeps its description": {spec.Properties["since"].Description, "Since is ours."},
+		"an own field of a foreign struct refers to the type":   {spec.Properties["volumes"].Description, "Volumes are ours.\nSee core/v1 Volume."},
+		"a foreign struct has no description":                   {volume.Description, ""},
+		"a field of a foreign struct has no description":        {volume.Properties["name"].Description, ""},
+		"a map in a foreign struct has no description":          {volume.Properties["attributes"].Description, ""},
 	}
 	for name, tt := range tests {
 		if tt.got != tt.want {
@@ -147,19 +147,19 @@ func TestBounds(t *testing.T) {
 		schema apiextensionsv1.JSONSchemaProps
 		want   string
 	}{
-		"a list":             {spec.Properties["volumes"], "maxItems: 1024"},
-		"a list with bounds": {spec.Properties["parts"], "maxItems: 3"},
-		"a string":           {volume["name"], "maxLength: 4096"},
-		"with bounds":        {spec.Properties["parts"].Items.Schema.Properties["name"], "maxLength: 7"},
-		"an argument":        {volume["value"], "maxLength: 131072"},
-		"an int32":           {volume["mode"], "minimum: -2147483647"},
-		"an int64":           {volume["user"], "maximum: 9007199254740991"},
-		"an IntOrString":     {volume["port"], "maximum: 2147483647"},
-		"a quantity":         {volume["size"], "[eE][+-]?[0-9]{1,2}"},
-		"a map":              {volume["attributes"], "maxProperties: 256"},
-		"a map's values":     {*volume["attributes"].AdditionalProperties.Schema, "maxLength: 4096"},
-		"a date":             {spec.Properties["since"], "pattern: ^[0-9]{4}-"},
-		"an enum":            {volume["policy"], "enum:"},
+		"a list gets a bound":                        {spec.Properties["volumes"], "maxItems: 1024"},
+		"a list with a bound keeps it":               {spec.Properties["parts"], "maxItems: 3"},
+		"a string gets a bound":                      {volume["name"], "maxLength: 4096"},
+		"a string with a bound keeps it":             {spec.Properties["parts"].Items.Schema.Properties["name"], "maxLength: 7"},
+		"an argument may be as long as Linux allows": {volume["value"], "maxLength: 131072"},
+		"an int32 gets its range":                    {volume["mode"], "minimum: -2147483647"},
+		"an int64 gets the range of exact integers":  {volume["user"], "maximum: 9007199254740991"},
+		"an IntOrString gets the range of an int32":  {volume["port"], "maximum: 2147483647"},
+		"a quantity gets a pattern":                  {volume["size"], "[eE][+-]?[0-9]{1,2}"},
+		"a map gets a bound":                         {volume["attributes"], "maxProperties: 256"},
+		"the values of a map get a bound":            {*volume["attributes"].AdditionalProperties.Schema, "maxLength: 4096"},
+		"a date gets a pattern":                      {spec.Properties["since"], "pattern: ^[0-9]{4}-"},
+		"an enum needs no bound":                     {volume["policy"], "enum:"},
 	}
 	for name, tt := range tests {
 		raw, err := yaml.Marshal(tt.schema)
@@ -172,21 +172,21 @@ func TestBounds(t *testing.T) {
 	}
 }
 
-func TestUnboundable(t *testing.T) {
+func TestBoundReportsWhatItCannotBound(t *testing.T) {
 	yes, wide := true, 1e19
 	tests := map[string]struct {
 		schema apiextensionsv1.JSONSchemaProps
 		want   string
 	}{
-		"unknown fields":   {apiextensionsv1.JSONSchemaProps{XPreserveUnknownFields: &yes}, "preserves unknown fields"},
-		"no integer size":  {apiextensionsv1.JSONSchemaProps{Type: "integer"}, `integer of format ""`},
-		"a bound too wide": {apiextensionsv1.JSONSchemaProps{Type: "integer", Format: "int64", Maximum: &wide}, "wider than"},
-		"a fraction":       {apiextensionsv1.JSONSchemaProps{Type: "number"}, `type "number"`},
-		"a format":         {apiextensionsv1.JSONSchemaProps{Type: "string", Format: "byte"}, `format "byte"`},
-		"a list of what":   {apiextensionsv1.JSONSchemaProps{Type: "array"}, "without items"},
-		"a map of what": {
+		"unknown fields":                       {apiextensionsv1.JSONSchemaProps{XPreserveUnknownFields: &yes}, "preserves unknown fields"},
+		"an integer without a size":            {apiextensionsv1.JSONSchemaProps{Type: "integer"}, `integer of format ""`},
+		"a bound that is too wide":             {apiextensionsv1.JSONSchemaProps{Type: "integer", Format: "int64", Maximum: &wide}, "wider than"},
+		"a number that may have a fraction":    {apiextensionsv1.JSONSchemaProps{Type: "number"}, `type "number"`},
+		"an unknown format":                    {apiextensionsv1.JSONSchemaProps{Type: "string", Format: "byte"}, `format "byte"`},
+		"a list without a schema of its items": {apiextensionsv1.JSONSchemaProps{Type: "array"}, "without items"},
+		"a map without a schema of its values": {
 			apiextensionsv1.JSONSchemaProps{Type: "object", AdditionalProperties: &apiextensionsv1.JSONSchemaPropsOrBool{Allows: true}},
-			"map of anything",
+			"without a schema of its values",
 		},
 	}
 	for name, tt := range tests {

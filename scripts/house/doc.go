@@ -1,9 +1,9 @@
-// House checks that the repository is built as its design says: which package may import what, which modules the root
-// go.mod may require, what lies at the top of the repository, how long a function may be, and that what is exported is
-// documented. What may be is in table.go, and only there.
+// Command house checks the structure of the repository: which package may import what, which modules the root go.mod may
+// require, what may be at the top of the repository, how large packages, types and functions may be, and that exported
+// names are documented. table.go states the rules.
 //
 //	go run ./house -root ..
 //
-// prints one line for each fault and exits 1 when there is any. Generated files are not looked at; tests are held to the
-// imports only.
+// prints a line for each fault, and exits with 1 if there is one. With -sizes it prints the sizes of the packages instead.
+// Generated files are not checked. In tests only the imports are checked.
 package main

@@ -8,18 +8,18 @@ import (
 
 const see = "see the table in scripts/house/table.go"
 
-// topFaults finds what may not lie at the top of the repository.
+// topFaults returns a fault for each entry that may not be at the top of the repository.
 func topFaults(entries []string) []string {
 	var faults []string
 	for _, entry := range entries {
 		if !strings.HasPrefix(entry, ".") && !slices.Contains(top, entry) {
-			faults = append(faults, fmt.Sprintf("%s: nothing of that name may lie at the top of the repository: %s", entry, see))
+			faults = append(faults, fmt.Sprintf("%s: may not be at the top of the repository: %s", entry, see))
 		}
 	}
 	return faults
 }
 
-// requirementFaults finds the modules that the root go.mod may not require directly.
+// requirementFaults returns a fault for each module that the root go.mod may not require directly.
 func requirementFaults(required []string) []string {
 	var faults []string
 	for _, path := range required {
@@ -30,14 +30,14 @@ func requirementFaults(required []string) []string {
 	return faults
 }
 
-// importFault says what is wrong with an import in the package of folder dir, or nothing.
+// importFault returns the fault of an import in the package of folder dir. Empty means that it is allowed.
 func importFault(dir, imported string, test bool) string {
 	if first, _, _ := strings.Cut(imported, "/"); first != module && !strings.Contains(first, ".") {
 		return "" // the standard library
 	}
 	place := placeOf(dir)
 	if place == nil {
-		return fmt.Sprintf("%s is in no place of the house: %s", dir, see)
+		return fmt.Sprintf("%s has no place: %s", dir, see)
 	}
 	if local, ok := strings.CutPrefix(imported, module+"/"); ok && placeOf(local) == place {
 		return ""
@@ -55,7 +55,7 @@ func importFault(dir, imported string, test bool) string {
 	return fmt.Sprintf("%s may not import %s: %s", place.path, imported, see)
 }
 
-// placeOf finds the place of a folder: the longest path that is the folder or above it.
+// placeOf returns the place of a folder: that with the longest path that is the folder or contains it.
 func placeOf(dir string) *place {
 	var best *place
 	for i := range house {

@@ -17,7 +17,7 @@ import (
 	"unicode/utf8"
 )
 
-// A size is what the limits count of one package, tests and generated files left out.
+// size is the size of a package, without tests and generated files.
 type size struct {
 	lines   int // without comments and blank lines
 	imports int // of this repository
@@ -25,24 +25,25 @@ type size struct {
 	longest funcSize
 }
 
+// typeSize is the size of a type.
 type typeSize struct {
 	name            string
 	fields, methods int
 }
 
+// funcSize is the size of a function.
 type funcSize struct {
 	name  string
 	lines int
 }
 
-// isTooLarge reports whether a type is beyond the limits. A record, such as a row or a wire type, has as many fields as what
-// it mirrors.
+// isTooLarge reports whether a type exceeds the limits. The fields of a record, such as a row or a wire type, have no limit.
 func (t typeSize) isTooLarge() bool {
 	isRecord := t.methods <= maxRecordMethods
 	return t.fields > maxFields && !isRecord || t.methods > maxMethods
 }
 
-// largest is the type that is closest to the limits, or farthest beyond them.
+// largest returns the type that is closest to the limits, or exceeds them most.
 func (s size) largest() typeSize {
 	bulk := func(t typeSize) int { return max(t.fields*maxMethods, t.methods*maxFields) }
 	if len(s.types) == 0 {
@@ -51,7 +52,7 @@ func (s size) largest() typeSize {
 	return slices.MaxFunc(s.types, func(a, b typeSize) int { return cmp.Compare(bulk(a), bulk(b)) })
 }
 
-// measure reads the files of a package.
+// measure measures a package.
 func (p goPackage) measure() (size, error) {
 	var s size
 	fset, types, imports := token.NewFileSet(), map[string]*typeSize{}, map[string]bool{}
@@ -84,7 +85,7 @@ func (p goPackage) measure() (size, error) {
 	return s, nil
 }
 
-// measureDecl counts fields and methods by the name of their type, and keeps the longest function.
+// measureDecl adds the fields and methods of a declaration to their types, and records the longest function.
 func measureDecl(fset *token.FileSet, decl ast.Decl, types map[string]*typeSize, longest *funcSize) {
 	of := func(name string) *typeSize {
 		if types[name] == nil {
@@ -113,7 +114,7 @@ func measureDecl(fset *token.FileSet, decl ast.Decl, types map[string]*typeSize,
 	}
 }
 
-// receiver names the type of a method; empty: it is a function.
+// receiver returns the name of the type of a method. Empty means that fn is a function.
 func receiver(fn *ast.FuncDecl) string {
 	if fn.Recv == nil {
 		return ""
@@ -135,26 +136,26 @@ func receiver(fn *ast.FuncDecl) string {
 	}
 }
 
-// sizeFaults finds what is larger than the limits. The limits hold in the packages of the product.
+// sizeFaults returns a fault for each size beyond the limits, which apply to the packages of the product.
 func (p goPackage) sizeFaults(s size) []string {
 	if !isProduct(p.place) {
 		return nil
 	}
 	var faults []string
 	if s.lines > maxPackageLines {
-		faults = append(faults, fmt.Sprintf("%s: %d lines without comments: at most %d, beyond that it is two packages",
+		faults = append(faults, fmt.Sprintf("%s: %d lines without comments, at most %d. Split the package",
 			p.place, s.lines, maxPackageLines))
 	}
 	for _, t := range s.types {
 		if name := path.Join(p.place, t.name); t.isTooLarge() && !slices.Contains(large, name) {
-			faults = append(faults, fmt.Sprintf("%s: %d fields and %d methods: at most %d and %d, beyond that it is two types",
+			faults = append(faults, fmt.Sprintf("%s: %d fields and %d methods, at most %d and %d. Split the type",
 				name, t.fields, t.methods, maxFields, maxMethods))
 		}
 	}
 	return faults
 }
 
-// report prints the sizes of the packages of the product, and the sum of their lines.
+// report prints a table of the packages of the product, and the sum of their lines.
 func report(w io.Writer, packages []goPackage) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "package\tlines\timports\tlargest type\tfields\tmethods\tlongest function\tlines")
@@ -176,20 +177,20 @@ func report(w io.Writer, packages []goPackage) error {
 	return table.Flush()
 }
 
-// longLines finds the lines of a file that are longer than the limit. A tab counts as one column.
+// longLines returns a fault for each line that is longer than the limit. A tab counts as one column.
 func longLines(text string) []string {
 	var faults []string
 	n := 0
 	for line := range strings.Lines(text) {
 		n++
 		if columns := utf8.RuneCountInString(strings.TrimRight(line, "\n")); columns > maxColumns {
-			faults = append(faults, fmt.Sprintf("%d: %d columns: at most %d", n, columns, maxColumns))
+			faults = append(faults, fmt.Sprintf("%d: %d columns, at most %d", n, columns, maxColumns))
 		}
 	}
 	return faults
 }
 
-// codeLines counts the lines of a file that are neither blank nor a comment of their own.
+// codeLines counts the lines of a file, except blank lines and lines with only a comment.
 func codeLines(file string) (int, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -204,7 +205,7 @@ func codeLines(file string) (int, error) {
 	return n, nil
 }
 
-// isProduct reports whether a place is a part of what is shipped.
+// isProduct reports whether a folder belongs to the product.
 func isProduct(place string) bool {
 	return slices.ContainsFunc(product, func(dir string) bool { return place == dir || strings.HasPrefix(place, dir+"/") })
 }

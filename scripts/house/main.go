@@ -13,12 +13,12 @@ import (
 	"strings"
 )
 
-// modules are the folders of the repository's Go modules; only the root module has an import table.
+// modules are the folders of the Go modules of the repository. The table applies to the root module.
 var modules = []string{".", "scripts", "e2e/cluster"}
 
 func main() {
 	root := flag.String("root", ".", "top of the repository")
-	sizes := flag.Bool("sizes", false, "print the size of each package instead")
+	sizes := flag.Bool("sizes", false, "print the sizes of the packages instead")
 	flag.Parse()
 	if *sizes {
 		if err := printSizes(*root); err != nil {
@@ -40,7 +40,7 @@ func main() {
 	}
 }
 
-// check returns every fault of a repository, sorted.
+// check returns all faults of a repository, sorted.
 func check(root string) ([]string, error) {
 	entries, err := topEntries(root)
 	if err != nil {
@@ -82,7 +82,7 @@ func printSizes(root string) error {
 	return report(os.Stdout, packages)
 }
 
-// topEntries names what lies at the top: what git tracks or would track.
+// topEntries returns the entries at the top of the repository that git tracks or would track.
 func topEntries(root string) ([]string, error) {
 	out, err := output(root, "git", "ls-files", "--cached", "--others", "--exclude-standard", "-z")
 	if err != nil {
@@ -98,7 +98,7 @@ func topEntries(root string) ([]string, error) {
 	return entries, nil
 }
 
-// directRequirements names the modules that go.mod requires directly.
+// directRequirements returns the modules that go.mod requires directly.
 func directRequirements(root string) ([]string, error) {
 	out, err := output(root, "go", "mod", "edit", "-json")
 	if err != nil {
@@ -122,7 +122,7 @@ func directRequirements(root string) ([]string, error) {
 	return required, nil
 }
 
-// list names the packages of the module in a folder, below root.
+// list returns the packages of the module in a folder below root.
 func list(root, dir string) ([]goPackage, error) {
 	if _, err := os.Stat(filepath.Join(root, dir, "go.mod")); errors.Is(err, os.ErrNotExist) {
 		return nil, nil

@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// A goPackage is what go list says of a package, and its folder below the top of the repository.
+// goPackage is a package as go list prints it. place is its folder, relative to the top of the repository.
 type goPackage struct {
 	Dir            string
 	ImportPath     string
@@ -25,7 +25,7 @@ type goPackage struct {
 	place string
 }
 
-// faults reads the files of a package and returns what is wrong with them.
+// faults returns the faults of the files of a package.
 func (p goPackage) faults() ([]string, error) {
 	fset := token.NewFileSet()
 	var faults []string
@@ -47,12 +47,12 @@ func (p goPackage) faults() ([]string, error) {
 		}
 	}
 	if written && !documented {
-		faults = append(faults, p.place+": the package has no comment: state its purpose in doc.go")
+		faults = append(faults, p.place+": the package has no comment. State its purpose in doc.go")
 	}
 	return faults, nil
 }
 
-// importFaults finds the imports that the table does not allow. Modules beside the root's have no table.
+// importFaults returns a fault for each import that the table does not allow. The table applies to the root module only.
 func importFaults(fset *token.FileSet, file *ast.File, dir string, root, test bool) []string {
 	if !root {
 		return nil
@@ -67,7 +67,7 @@ func importFaults(fset *token.FileSet, file *ast.File, dir string, root, test bo
 	return faults
 }
 
-// funcFaults finds the functions that are too long.
+// funcFaults returns a fault for each function that is too long.
 func funcFaults(fset *token.FileSet, file *ast.File) []string {
 	var faults []string
 	for _, decl := range file.Decls {
@@ -76,16 +76,17 @@ func funcFaults(fset *token.FileSet, file *ast.File) []string {
 			continue
 		}
 		if lines := fset.Position(fn.End()).Line - fset.Position(fn.Pos()).Line + 1; lines > maxLines {
-			faults = append(faults, at(fset, fn, fmt.Sprintf("%s has %d lines: at most %d", fn.Name.Name, lines, maxLines)))
+			faults = append(faults, at(fset, fn, fmt.Sprintf("%s has %d lines, at most %d", fn.Name.Name, lines, maxLines)))
 		}
 	}
 	return faults
 }
 
-// everybodys are the methods that mean the same on every type.
-var everybodys = map[string]bool{"Error": true, "String": true, "Unwrap": true}
+// conventional are the methods that need no comment, because they mean the same on every type.
+var conventional = map[string]bool{"Error": true, "String": true, "Unwrap": true}
 
-// docFaults finds the exported names that have no comment. One comment is enough for a group of constants or variables.
+// docFaults returns a fault for each exported name without a comment. One comment suffices for a group of constants or
+// variables.
 func docFaults(fset *token.FileSet, file *ast.File) []string {
 	var faults []string
 	undocumented := func(name *ast.Ident, docs ...*ast.CommentGroup) {
@@ -96,7 +97,7 @@ func docFaults(fset *token.FileSet, file *ast.File) []string {
 	for _, decl := range file.Decls {
 		switch decl := decl.(type) {
 		case *ast.FuncDecl:
-			if receiverExported(decl) && !(decl.Recv != nil && everybodys[decl.Name.Name]) {
+			if isExportedReceiver(decl) && !(decl.Recv != nil && conventional[decl.Name.Name]) {
 				undocumented(decl.Name, decl.Doc)
 			}
 		case *ast.GenDecl:
@@ -115,8 +116,8 @@ func docFaults(fset *token.FileSet, file *ast.File) []string {
 	return faults
 }
 
-// receiverExported reports whether a function is no method, or one of an exported type.
-func receiverExported(fn *ast.FuncDecl) bool {
+// isExportedReceiver reports whether fn is a function, or a method of an exported type.
+func isExportedReceiver(fn *ast.FuncDecl) bool {
 	if fn.Recv == nil {
 		return true
 	}
@@ -137,7 +138,7 @@ func receiverExported(fn *ast.FuncDecl) bool {
 	}
 }
 
-// at puts a line number before a fault.
+// at prefixes a fault with the line number of a node.
 func at(fset *token.FileSet, node ast.Node, fault string) string {
 	return fmt.Sprintf("%d: %s", fset.Position(node.Pos()).Line, fault)
 }

@@ -3,7 +3,7 @@ package main
 // module is the path of the root module.
 const module = "kontroler"
 
-// Limits. Beyond them a thing is two things.
+// Limits of sizes. What exceeds them should be split.
 const (
 	maxLines        = 80   // of a function, signature and braces included
 	maxPackageLines = 3500 // of a package, without comments, blank lines and tests
@@ -14,15 +14,15 @@ const (
 	maxColumns       = 120 // of a line
 )
 
-// product is what is shipped, to which the limits of packages and types apply.
+// product are the folders that are shipped. The limits of packages and types apply to them.
 var product = []string{"apis", "controller", "store", "httpapi"}
 
-// large are types that may be larger than the limits: the flags of a main, and types that list what there is.
+// large are types that may exceed the limits: the flags of a main, and lists of dependencies or metrics.
 var large = []string{
 	"controller/Config", "controller/metrics/Metrics", "controller/cmd/controller/config",
 }
 
-// top is everything that may lie at the top of the repository, beside dotfiles.
+// top are the entries that may be at the top of the repository, except dotfiles.
 var top = []string{
 	"apis", "generated", "controller", "httpapi", "store", "web", "manifests", "scripts", "e2e",
 	"go.mod", "go.sum", "Makefile", "README.md", "LICENSE",
@@ -44,16 +44,16 @@ var requirements = []string{
 	"sigs.k8s.io/yaml",
 }
 
-// A place is a folder, with all below it that is no place of its own, and what its packages may import beside the
-// standard library and the place itself. An entry allows a package and all below it; a final "!" allows just the package.
-// What a test may import in addition is in tests.
+// place is a folder with everything below it that is not another place. may lists what its packages may import, in addition
+// to the standard library and the place itself. An entry allows a package and those below it; with a final "!" it allows only
+// the package. tests lists what tests may import in addition.
 type place struct {
 	path  string
 	may   []string
 	tests []string
 }
 
-// The groups that several places share.
+// Groups of imports that several places share.
 var (
 	wire       = []string{module + "/apis/kontroler"}
 	wireTypes  = []string{"k8s.io/api", "k8s.io/apimachinery/pkg/api/resource", "k8s.io/apimachinery/pkg/apis/meta/v1"}
@@ -62,17 +62,17 @@ var (
 	prometheus = []string{"github.com/prometheus/client_golang"}
 	yaml       = []string{"sigs.k8s.io/yaml"}
 	everyTest  = []string{"github.com/google/go-cmp"}
-	// controllerRooms are the packages below controller, none of which imports it.
-	controllerRooms = []string{module + "/controller"}
+	// belowController are the packages below controller. None of them imports controller.
+	belowController = []string{module + "/controller"}
 	ownDB           = []string{module + "/store/storetest", "github.com/lib/pq"}
 )
 
-// house is the table. The place of a package is the longest path that fits.
+// house is the table.
 var house = []place{
 	{path: "apis/kontroler/v1alpha1", may: all([]string{"k8s.io/api", "k8s.io/apimachinery"})},
 	{
 		path: "apis/dag",
-		// strategicpatch: what is given beside a taskRef is merged exactly as the API server and kubectl merge a Pod
+		// strategicpatch merges the fields beside a taskRef as the API server and kubectl merge a Pod.
 		may:   all(wire, wireTypes, validation, []string{"k8s.io/apimachinery/pkg/util/strategicpatch!", "github.com/robfig/cron/v3"}),
 		tests: yaml,
 	},
@@ -144,7 +144,7 @@ var house = []place{
 	},
 	{
 		path:  "controller",
-		may:   all([]string{module + "/apis", module + "/generated", module + "/store!", module + "/store/transition"}, controllerRooms, client, prometheus),
+		may:   all([]string{module + "/apis", module + "/generated", module + "/store!", module + "/store/transition"}, belowController, client, prometheus),
 		tests: all(ownDB, yaml, []string{module + "/controller/clustertest"}),
 	},
 	{
@@ -152,7 +152,7 @@ var house = []place{
 		may:   all([]string{module + "/controller", module + "/generated", module + "/store!"}, client, prometheus),
 		tests: all(ownDB, wire),
 	},
-	{path: "store/transition"}, // what engine decides and store writes
+	{path: "store/transition"}, // shared by controller/engine and store
 	{path: "store", may: []string{module + "/store/transition", "github.com/lib/pq"}, tests: ownDB},
 	{path: "store/storetest", may: []string{module + "/store!", "github.com/lib/pq"}},
 	{
@@ -166,7 +166,7 @@ var house = []place{
 		may:   all([]string{module + "/httpapi", module + "/generated", module + "/store!"}, client, prometheus),
 		tests: all(ownDB, wire),
 	},
-	// a database of its own, not the store; what only tests share is for tests
+	// Tests read the database through its views, not through package store.
 	{
 		path:  "e2e",
 		may:   all([]string{module + "/apis", module + "/generated"}, client, yaml, ownDB),
@@ -176,10 +176,10 @@ var house = []place{
 		path: "e2e/harness",
 		may:  all([]string{module + "/apis", module + "/generated", module + "/e2e/completer"}, client, everyTest, ownDB),
 	},
-	{path: "e2e/completer", may: client}, // it plays Pods, and knows nothing of Kontroler
+	{path: "e2e/completer", may: client}, // plays Pods, and does not depend on Kontroler
 }
 
-// all joins groups.
+// all returns the entries of all groups.
 func all(groups ...[]string) []string {
 	var joined []string
 	for _, group := range groups {

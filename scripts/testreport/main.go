@@ -20,7 +20,7 @@ import (
 func main() {
 	command := os.Args[1:]
 	if len(command) < 3 || command[1] != "test" {
-		fmt.Fprintln(os.Stderr, "testreport: use testreport go test FLAG... PACKAGE...")
+		fmt.Fprintln(os.Stderr, "usage: testreport go test FLAG... PACKAGE...")
 		os.Exit(2)
 	}
 	code, err := run(command, os.Stdout)
@@ -30,13 +30,13 @@ func main() {
 	os.Exit(code)
 }
 
-// run runs the tests and reports them; it returns their exit code.
+// run runs the tests, reports them, and returns the exit code of the command.
 func run(command []string, out io.Writer) (int, error) {
 	total, err := count(command)
 	if err != nil {
 		return 2, err
 	}
-	// A Ctrl-C reaches the tests too, which end what they started: this process ends after them.
+	// A Ctrl-C also reaches the tests, which then clean up. This process reports until they have ended.
 	signal.Notify(make(chan os.Signal, 1), os.Interrupt, syscall.SIGTERM)
 	cmd := exec.Command(command[0], slices.Insert(slices.Clone(command[1:]), 1, "-json")...)
 	cmd.Stderr = os.Stderr
@@ -67,10 +67,10 @@ func run(command []string, out io.Writer) (int, error) {
 	return 0, err
 }
 
-// function is a test function, as a line of a file.
+// function matches the declaration of a test function.
 var function = regexp.MustCompile(`(?m)^func (Test\w*)\(\w+ \*testing\.T\)`)
 
-// count is how many test functions the command would run. It reads the files: a test binary takes long to link.
+// count returns how many test functions the command runs. It reads the files, because linking a test binary takes long.
 func count(command []string) (int, error) {
 	list := []string{"list", "-json=Dir,TestGoFiles,XTestGoFiles"}
 	wanted := regexp.MustCompile("")
@@ -125,7 +125,7 @@ type event struct {
 	Output  string
 }
 
-// line reports what a line of `go test -json` says; any other line is printed as it is.
+// line reports a line of `go test -json`. It prints other lines unchanged.
 func (r *report) line(line string) {
 	var e event
 	if err := json.Unmarshal([]byte(line), &e); err != nil {

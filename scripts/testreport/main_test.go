@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// sample is a package whose tests run, wait for their turn, log Pods, have subtests, are skipped and fail.
+// sample is a package of tests that pass, run in parallel, log Pods, have subtests, are skipped and fail.
 const sample = `package sample
 
 import "testing"
@@ -42,7 +42,7 @@ func TestFails(t *testing.T) {
 }
 `
 
-// report runs the sample under testreport.
+// reportOf runs the sample under testreport.
 func reportOf(t *testing.T, fails bool, flags ...string) (code int, out string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -97,11 +97,11 @@ func TestReportOfAFailure(t *testing.T) {
 		}
 	}
 	if strings.Contains(out, "TestQuiet") {
-		t.Errorf("a test that was not wanted:\n%s", out)
+		t.Errorf("a test ran that -run does not select:\n%s", out)
 	}
 }
 
-// A test whose process ends under it is in the table, with what it has printed.
+// A test whose process ends before it is reported as lost, with its output.
 func TestReportOfALostTest(t *testing.T) {
 	var out strings.Builder
 	r := newReport(&out, 2)

@@ -11,13 +11,13 @@ import (
 	"strings"
 )
 
-// report is what is known of the tests until now.
+// report is the state of all tests that have begun.
 type report struct {
 	out   io.Writer
-	total int // test functions
-	ended int
+	total int // number of test functions
+	ended int // of them
 	tests map[key]*test
-	order []*test // in which they began
+	order []*test // by their beginning
 }
 
 type key struct{ pkg, name string }
@@ -25,10 +25,10 @@ type key struct{ pkg, name string }
 // test is a test function or a subtest.
 type test struct {
 	key
-	state   string // run, pause, pass, fail, skip
+	state   string // run, pause, pass, fail or skip
 	seconds float64
 	pods    int
-	counted bool // it has said how many Pods it had
+	hasPods bool // it has logged a number of Pods
 	hasSubs bool
 	output  []string
 }
@@ -37,17 +37,16 @@ func newReport(out io.Writer, total int) *report {
 	return &report{out: out, total: total, tests: map[key]*test{}}
 }
 
-// isFunction reports whether a test is a test function, no subtest.
+// isFunction reports whether a test is a test function, not a subtest.
 func (t *test) isFunction() bool { return !strings.Contains(t.name, "/") }
 
-// isTold reports whether a test has a line of its own: it has Pods, or is a function without subtests that have.
-func (t *test) isTold() bool { return t.counted || t.isFunction() && !t.hasSubs }
+// isReported reports whether a test has a line of its own: it has Pods, or it is a function without reported subtests.
+func (t *test) isReported() bool { return t.hasPods || t.isFunction() && !t.hasSubs }
 
-// event takes an event of a test, or of its package.
+// event processes an event of a test or of a package.
 func (r *report) event(e event) {
 	if e.Test == "" {
-		// The package's own output: what it prints outside of tests, a panic, a build that failed; its last lines say no more
-		// than the events do.
+		// Output of the package: what it prints outside of tests, a panic, a build error. Its last lines only repeat the events.
 		if e.Output != "" && e.Output != "PASS\n" && !strings.HasPrefix(e.Output, "ok  \t") {
 			fmt.Fprint(r.out, e.Output)
 		}
@@ -66,20 +65,20 @@ func (r *report) event(e event) {
 	case "pause":
 		t.state = "pause"
 	case "output":
-		t.take(e.Output)
+		t.addOutput(e.Output)
 	case "pass", "fail", "skip":
 		t.state, t.seconds = e.Action, e.Elapsed
-		r.tell(t)
+		r.print(t)
 	}
 }
 
 var podsLine = regexp.MustCompile(`: Pods: (\d+)\n$`)
 
-// take keeps what a test prints, but for what go test says of its state.
-func (t *test) take(output string) {
+// addOutput keeps a line that a test prints, except those of go test itself.
+func (t *test) addOutput(output string) {
 	if match := podsLine.FindStringSubmatch(output); match != nil {
 		t.pods, _ = strconv.Atoi(match[1])
-		t.counted = true
+		t.hasPods = true
 		return
 	}
 	for _, mark := range []string{"=== RUN", "=== PAUSE", "=== CONT", "=== NAME"} {
@@ -90,17 +89,17 @@ func (t *test) take(output string) {
 	t.output = append(t.output, output)
 }
 
-// results are how a line says the end of a test; one that is lost has not ended when its process did.
+// results are the words for the states of a test. A test is LOST if its process ended before the test.
 var results = map[string]string{"pass": "ok", "fail": "FAIL", "skip": "skip", "run": "LOST", "pause": "LOST"}
 
-// tell prints the line of a test that has ended, and what it has printed unless it passed.
-func (r *report) tell(t *test) {
+// print prints the line of a test that has ended, and its output unless it passed.
+func (r *report) print(t *test) {
 	if t.isFunction() {
 		r.ended++
 	} else if parent := r.parent(t); parent != nil {
-		parent.hasSubs = parent.hasSubs || t.isTold() || t.hasSubs
+		parent.hasSubs = parent.hasSubs || t.isReported() || t.hasSubs
 	}
-	if !t.isTold() && t.state == "pass" {
+	if !t.isReported() && t.state == "pass" {
 		return
 	}
 	line := fmt.Sprintf("[%d/%d] %-4s %s", r.ended, r.total, results[t.state], t)
@@ -122,15 +121,15 @@ func (r *report) parent(t *test) *test {
 
 func (t *test) String() string {
 	pods := ""
-	if t.counted {
+	if t.hasPods {
 		pods = fmt.Sprintf("%d Pods", t.pods)
 	}
 	return fmt.Sprintf("%6.1f s %8s  %s.%s", t.seconds, pods, path.Base(t.pkg), t.name)
 }
 
-// running are the names of the tests that run, of those that have subtests the subtests alone.
+// running returns the names of the tests that run. It leaves out tests that wait for their subtests.
 func (r *report) running() []string {
-	waiting := map[key]bool{} // tests whose subtests run or wait for their turn
+	waiting := map[key]bool{} // tests whose subtests have not ended
 	for _, t := range r.order {
 		if (t.state == "run" || t.state == "pause") && !t.isFunction() {
 			waiting[r.parent(t).key] = true
@@ -145,24 +144,24 @@ func (r *report) running() []string {
 	return names
 }
 
-// end prints what the tests have printed that have not ended, and the table of all tests, the slowest first.
+// end reports the tests that have not ended, and prints the table of all tests, slowest first.
 func (r *report) end() {
 	for _, t := range r.order {
 		if t.state == "run" || t.state == "pause" {
-			r.tell(t)
+			r.print(t)
 		}
 	}
-	var told []*test
+	var reported []*test
 	type sum struct {
 		tests, pods int
 		seconds     float64
 	}
 	sums := map[string]*sum{}
 	for _, t := range r.order {
-		if !t.isTold() {
+		if !t.isReported() {
 			continue
 		}
-		told = append(told, t)
+		reported = append(reported, t)
 		s := sums[t.pkg]
 		if s == nil {
 			s = &sum{}
@@ -172,11 +171,11 @@ func (r *report) end() {
 		s.pods += t.pods
 		s.seconds += t.seconds
 	}
-	slices.SortStableFunc(told, func(a, b *test) int { return cmp.Compare(b.seconds, a.seconds) })
-	fmt.Fprintf(r.out, "\n%8s %8s  %s\n", "time", "Pods", "test, the slowest first")
-	for _, t := range told {
+	slices.SortStableFunc(reported, func(a, b *test) int { return cmp.Compare(b.seconds, a.seconds) })
+	fmt.Fprintf(r.out, "\n%8s %8s  %s\n", "time", "Pods", "test, slowest first")
+	for _, t := range reported {
 		pods, result := "", ""
-		if t.counted {
+		if t.hasPods {
 			pods = strconv.Itoa(t.pods)
 		}
 		if t.state != "pass" {
@@ -185,6 +184,6 @@ func (r *report) end() {
 		fmt.Fprintf(r.out, "%6.1f s %8s  %s.%s%s\n", t.seconds, pods, path.Base(t.pkg), t.name, result)
 	}
 	for pkg, s := range sums {
-		fmt.Fprintf(r.out, "%6.1f s %8d  %s: %d tests one after the other\n", s.seconds, s.pods, pkg, s.tests)
+		fmt.Fprintf(r.out, "%6.1f s %8d  %s: %d tests in total\n", s.seconds, s.pods, pkg, s.tests)
 	}
 }
