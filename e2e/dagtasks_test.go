@@ -22,9 +22,9 @@ func TestDagTask(t *testing.T) {
 	value := "here"
 	w.Apply(w.Shared("say", 0, say("hello")) + w.Manifest("DAG", "dag", v1alpha1.DAGSpec{
 		Parameters: []v1alpha1.Parameter{{Name: "WHERE", DefaultValue: &value}},
-		Task: []v1alpha1.Task{by("a", "say", 0, env("WHOM", "moon"), func(t *v1alpha1.Task) {
+		Task: []v1alpha1.Task{fromDagTask("a", "say", 0, env("WHOM", "moon"), func(t *v1alpha1.Task) {
 			t.Parameters, t.PodTemplate.Labels = []string{"WHERE"}, map[string]string{"team": "data"}
-		}), by("b", "say", 1, after("a"))},
+		}), fromDagTask("b", "say", 1, after("a"))},
 	}))
 	w.WaitValid("DAG", "dag", metav1.ConditionTrue, "2 tasks, version 1")
 	w.WaitValid("DagTask", "say", metav1.ConditionTrue, "version 1")

@@ -64,7 +64,7 @@ func (w *world) checkEndedUncounted() {
 
 func TestPodDeletedBetweenItsEndAndItsAccounting(t *testing.T) {
 	w := newWorld(t)
-	c := w.Controller(patientLease)
+	c := w.Controller(longLease)
 	w.endedUncounted(c.Freeze)
 	c.Thaw()
 	w.checkEndedUncounted()

@@ -311,7 +311,7 @@ func TestLogsKilledAt(t *testing.T) {
 			w.ApplyDAG("dag", sh("a", "echo a"), sh("b", "echo b", after("a")))
 			w.Start(theRun, "dag")
 			w.DieAt(fault, nil)
-			w.Controller(atOnce)
+			w.Controller(takeOver)
 			w.WaitRun(theRun, v1alpha1.RunSucceeded, patience)
 			w.CheckPodsGone(w.Run(theRun).UID)
 			w.checkLog(theRun, "a", 1, "a\n")

@@ -37,7 +37,7 @@ func (w *world) checkRestarted(run, task, reason string) {
 // A Pod that is evicted as a drain does it is no failure of its task.
 func TestEviction(t *testing.T) {
 	w := newWorld(t)
-	w.Controller(patientLease)
+	w.Controller(longLease)
 	w.ApplyDAG("dag", marked("a", once("a", forever)), marked("b", "", after("a")))
 	w.Start("run", "dag")
 	pod := w.WaitPod("run", "a", running)
@@ -125,7 +125,7 @@ func rather(node string) taskOption {
 // A node is drained, then it is lost. What ran there runs elsewhere, and no retry is spent.
 func TestNodeDrainedAndLost(t *testing.T) {
 	w := newWorld(t)
-	w.Controller(patientLease)
+	w.Controller(longLease)
 	node := w.spareNode()
 	begin := func(run, task string) {
 		w.ApplyDAG(run, marked(task, once(task, forever), rather(node)), marked("after-"+task, "", after(task)))

@@ -139,7 +139,7 @@ func TestPodEventsKilledAt(t *testing.T) {
 				w.WaitStarted(1)
 				w.Open("go")
 			})
-			c := w.Controller(atOnce)
+			c := w.Controller(takeOver)
 			w.WaitRun("run", v1alpha1.RunSucceeded, patience)
 			w.CheckFinal("run", "Succeeded", all("Succeeded", "a", "b"))
 			for round := range 2 {
@@ -150,7 +150,7 @@ func TestPodEventsKilledAt(t *testing.T) {
 				if round == 0 {
 					c.Kill9()
 					w.Exec(`DELETE FROM kontroler.pod_events WHERE attempt_id = $1`, w.AttemptsOf("run", "a")[0].ID)
-					w.Controller(atOnce)
+					w.Controller(takeOver)
 				}
 			}
 		})

@@ -134,7 +134,7 @@ spec:
 	if is, want := w.File("seen"), line+line+"without:\n"; is != want {
 		t.Errorf("the tasks saw %q, want %q", is, want)
 	}
-	rows := w.Text()
+	rows := w.Contents()
 	if !strings.Contains(rows, "second") {
 		t.Error("the database does not name the Secret: is this the whole of it?")
 	}

@@ -33,23 +33,23 @@ const (
 )
 
 var (
-	after        = harness.After
-	all          = harness.All
-	atOnce       = harness.AtOnce
-	by           = harness.By
-	flags        = harness.Flags
-	on           = harness.On
-	once         = harness.Once
-	patientLease = harness.PatientLease
-	marked       = harness.Marked
-	settled      = harness.Settled
-	sh           = harness.Sh
-	timeout      = harness.Timeout
-	env          = harness.Env
-	retries      = harness.Retries
-	running      = harness.Running
-	terminated   = harness.Terminated
-	texts        = harness.Texts
-	until        = harness.Until
-	workspace    = harness.Workspace
+	after       = harness.After
+	all         = harness.All
+	takeOver    = harness.TakeOver
+	fromDagTask = harness.FromDagTask
+	flags       = harness.Flags
+	on          = harness.On
+	once        = harness.Once
+	longLease   = harness.LongLease
+	marked      = harness.Marked
+	settled     = harness.Settled
+	sh          = harness.Sh
+	timeout     = harness.Timeout
+	env         = harness.Env
+	retries     = harness.Retries
+	running     = harness.Running
+	terminated  = harness.Terminated
+	texts       = harness.Texts
+	until       = harness.Until
+	workspace   = harness.Workspace
 )

@@ -65,7 +65,7 @@ func TestWorkspace(t *testing.T) {
 	w.Start("run", "dag")
 	w.WaitAttempt("run", "write", 1, "Running")
 	claim := w.Claim("run")
-	if uid := w.Recorded("run"); uid != string(claim.UID) {
+	if uid := w.RecordedClaim("run"); uid != string(claim.UID) {
 		t.Errorf("the row names claim %q, want %q", uid, claim.UID)
 	}
 	if modes := claim.Spec.AccessModes; len(modes) != 1 || modes[0] != corev1.ReadWriteOnce {
@@ -161,7 +161,7 @@ func TestWorkspaceForOnePod(t *testing.T) {
 	}})
 	w.Start("run", "dag")
 	w.CheckFinal("run", "Succeeded", all("Succeeded", "a", "b", "c", "d"))
-	if n := w.MostAtOnce("run"); n != 1 {
+	if n := w.MaxConcurrent("run"); n != 1 {
 		t.Errorf("%d tasks at once", n)
 	}
 	w.WaitClaims()
@@ -247,7 +247,7 @@ func TestWorkspaceQuota(t *testing.T) {
 // A workspace that is deleted under a run is not made again: what would use it fails, and says so.
 func TestWorkspaceLost(t *testing.T) {
 	w := newStoredWorld(t)
-	c := w.Controller(patientLease)
+	c := w.Controller(longLease)
 	for _, run := range []string{"led", "away"} {
 		w.ApplySpec(run, v1alpha1.DAGSpec{Workspace: workspace(), Task: []v1alpha1.Task{
 			sh("a", until(run)), sh("b", "", after("a"), retries(1)),
@@ -275,7 +275,7 @@ func TestWorkspaceLost(t *testing.T) {
 	c.Stop()
 	w.Open("away")
 	w.WaitPod("away", "a", terminated)
-	w.Controller(patientLease)
+	w.Controller(longLease)
 	check("away")
 	w.WaitClaims()
 }
@@ -289,11 +289,11 @@ func TestWorkspaceKilledAt(t *testing.T) {
 	w.Start(theRun, "dag")
 	w.DieAt("claim-created:1", nil)
 	made := w.Claim(theRun)
-	w.Controller(atOnce)
+	w.Controller(takeOver)
 	w.CheckFinal(theRun, "Succeeded", all("Succeeded", "a", "b"))
 	w.CheckOnce("a", "b")
 	w.CheckStarts(theRun)
-	if uid := w.Recorded(theRun); uid != string(made.UID) {
+	if uid := w.RecordedClaim(theRun); uid != string(made.UID) {
 		t.Errorf("claim %s was made again, as %s", made.UID, uid)
 	}
 	w.WaitClaims()

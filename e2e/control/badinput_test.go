@@ -55,7 +55,7 @@ func TestInvalidDAG(t *testing.T) {
 	if run.Status.Reason != "InvalidDag" || !strings.Contains(run.Status.Message, "a → b → c → a") {
 		t.Errorf("the run failed with %s: %s", run.Status.Reason, run.Status.Message)
 	}
-	w.CheckFinal("run", "Failed", none)
+	w.CheckFinal("run", "Failed", noTasks)
 	if is := w.Kubectl("get", "dag", "broken"); !strings.Contains(is, "False") {
 		t.Errorf("kubectl get dag prints:\n%s", is)
 	}
@@ -95,7 +95,7 @@ func TestRefusedOverrides(t *testing.T) {
 		if c := meta.FindStatusCondition(s.Conditions, v1alpha1.RunConditionAdmitted); c == nil || c.Status != metav1.ConditionFalse || c.Reason != "InvalidParameters" {
 			t.Errorf("%s: condition Admitted is %+v", run, c)
 		}
-		w.CheckFinal(run, "Failed", none)
+		w.CheckFinal(run, "Failed", noTasks)
 	}
 	w.CheckOnce()
 }

@@ -22,7 +22,7 @@ func TestSeveralRootsNotConnected(t *testing.T) {
 
 func TestTwoHundredParallelTasks(t *testing.T) {
 	w := newLoneWorld(t)
-	w.Controller(patientLease) // two hundred Pods at once starve the API server of a small machine
+	w.Controller(longLease) // two hundred Pods at once starve the API server of a small machine
 	var names []string
 	var tasks []v1alpha1.Task
 	for i := range 200 {
@@ -64,7 +64,7 @@ func TestMaxParallel(t *testing.T) {
 	w.WaitRun("run", v1alpha1.RunSucceeded, patience)
 	w.CheckFinal("run", "Succeeded", all("Succeeded", names...))
 	w.CheckOnce(names...)
-	if most := w.MostAtOnce("run"); most != 3 {
+	if most := w.MaxConcurrent("run"); most != 3 {
 		t.Errorf("%d attempts were live at once, want 3", most)
 	}
 }

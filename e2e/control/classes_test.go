@@ -44,8 +44,8 @@ func TestTwoControllersOfOneClass(t *testing.T) {
 	const dags, runsEach = 8, 3
 	w := newWorld(t)
 	one, two := w.Database, w.NewDatabase()
-	w.Controller(on(one), patientLease)
-	w.Controller(on(two), patientLease)
+	w.Controller(on(one), longLease)
+	w.Controller(on(two), longLease)
 	var manifests strings.Builder
 	var tasks []string
 	for i := range dags {
@@ -96,11 +96,11 @@ func TestTakeoverOfDAGs(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			one, two := w.Database, w.NewDatabase()
-			dead := w.Controller(on(one), patientLease)
+			dead := w.Controller(on(one), longLease)
 			w.ApplyDAG("dag", play("a", until("go")), play("b", "", after("a")))
 			w.Start("live", "dag")
 			w.WaitAttempt("live", "a", 1, "Running")
-			w.Controller(on(two), patientLease)
+			w.Controller(on(two), longLease)
 			dead.Kill9()
 			before, pod := w.DagRun("live"), w.WaitPod("live", "a", running)
 			w.Start("next", "dag")
@@ -122,7 +122,7 @@ func TestTakeoverOfDAGs(t *testing.T) {
 			if _, ok := two.TryRun("live"); ok {
 				t.Error("the dead controller's run is in the other's database")
 			}
-			w.Controller(on(one), atOnce)
+			w.Controller(on(one), takeOver)
 			one.CheckFinal("live", "Succeeded", all("Succeeded", "a", "b"))
 			w.Start("last", "dag")
 			two.CheckFinal("last", "Succeeded", all("Succeeded", "a", "b"))
@@ -144,7 +144,7 @@ func TestTakeoverOfDAGs(t *testing.T) {
 func TestClasses(t *testing.T) {
 	w := newWorld(t)
 	empty, special := w.Database, w.NewDatabase()
-	w.Controller(on(special), flags("--controller-class=special"), patientLease)
+	w.Controller(on(special), flags("--controller-class=special"), longLease)
 	for _, class := range []string{"", "special", "unknown"} {
 		name := "dag-" + class
 		w.ApplySpec(strings.TrimSuffix(name, "-"), v1alpha1.DAGSpec{ControllerClass: class, Task: []v1alpha1.Task{play("task"+class, "")}})
@@ -169,7 +169,7 @@ func TestClasses(t *testing.T) {
 	}
 	untouched([]string{"orphan", "run-empty", "run-unknown"}, []string{"dag", "dag-unknown"})
 
-	w.Controller(on(empty), patientLease)
+	w.Controller(on(empty), longLease)
 	empty.CheckFinal("run-empty", "Succeeded", all("Succeeded", "task"))
 	w.WaitReason("orphan", v1alpha1.RunPending, "DagNotFound")
 	untouched([]string{"run-unknown"}, []string{"dag-unknown"})
@@ -190,7 +190,7 @@ func TestClasses(t *testing.T) {
 func TestMaxPodsInTurns(t *testing.T) {
 	const most, tasksEach = 2, 4
 	w := newWorld(t)
-	w.Controller(flags(fmt.Sprintf("--max-pods=%d", most)), patientLease)
+	w.Controller(flags(fmt.Sprintf("--max-pods=%d", most)), longLease)
 	var tasks []v1alpha1.Task
 	var names []string
 	for i := range tasksEach {
@@ -216,7 +216,7 @@ func TestMaxPodsInTurns(t *testing.T) {
 	for _, run := range runs {
 		w.CheckFinal(run, "Succeeded", all("Succeeded", names...))
 	}
-	if live := w.MostLive(); live > most {
+	if live := w.MaxLive(); live > most {
 		t.Errorf("%d attempts were live at once, want %d at most", live, most)
 	}
 	// The first run had both slots; from then on each run that waits gets one before any gets a second more.
@@ -239,8 +239,8 @@ func TestMaxPodsInTurns(t *testing.T) {
 func TestUninstall(t *testing.T) {
 	w := newWorld(t)
 	other := w.NewDatabase()
-	c := w.Controller(patientLease)
-	w.Controller(on(other), flags("--controller-class=other"), patientLease)
+	c := w.Controller(longLease)
+	w.Controller(on(other), flags("--controller-class=other"), longLease)
 	w.ApplyDAG("dag", play("a", forever), play("b", forever))
 	w.ApplySpec("others", v1alpha1.DAGSpec{ControllerClass: "other", Task: []v1alpha1.Task{play("kept", until("go"))}})
 	w.Start("run", "dag")

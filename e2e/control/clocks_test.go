@@ -25,7 +25,7 @@ func TestTakeoverByAnotherClock(t *testing.T) {
 			w.waitTicks("tick", "Ran", "Succeeded", 1)
 			first.Kill9()
 
-			second := w.Controller(atOnce, environment("KONTROLER_FAULT_CLOCK="+ahead))
+			second := w.Controller(takeOver, environment("KONTROLER_FAULT_CLOCK="+ahead))
 			second.WaitLog("the clock of this machine differs from the database's clock")
 			ran := w.Ticks("tick", "Ran", "")
 			w.waitTicks("tick", "Ran", "Succeeded", ran+2)

@@ -53,7 +53,7 @@ func TestKilledAgainAndAgain(t *testing.T) {
 	// The rows say that it has ended, the DagRun does not yet; there may still be Pods.
 	w.DieAt("end-report:1", nil)
 	w.DieAt("end-recorded:1", nil)
-	w.Controller(atOnce)
+	w.Controller(takeOver)
 	w.CheckScene(scene)
 }
 
@@ -61,7 +61,7 @@ func TestKilledAgainAndAgain(t *testing.T) {
 // the run lives, and after its end.
 func TestStray(t *testing.T) {
 	w := newWorld(t)
-	c := w.Controller(patientLease)
+	c := w.Controller(longLease)
 	w.ApplyDAG("dag", play("a", until("seen")), play("b", until("go")))
 	w.Start(theRun, "dag")
 	pod := w.WaitPod(theRun, "a", nil)
@@ -80,7 +80,7 @@ func TestStray(t *testing.T) {
 	c.Stop()
 	third := w.makeStray(pod)
 	w.DieAt("stray-recorded:1", nil)
-	w.Controller(atOnce)
+	w.Controller(takeOver)
 	w.WaitPodGone(pod.Name)
 	w.checkStray(third)
 	if starts := w.Started(); len(starts) != 2 {
@@ -129,7 +129,7 @@ func (w *world) makeStray(like *corev1.Pod) (uid string) {
 // What a run whose row is lost has left behind in the cluster goes with it.
 func TestPodsOfLostRuns(t *testing.T) {
 	w := newWorld(t)
-	c := w.Controller(patientLease)
+	c := w.Controller(longLease)
 	w.ApplyDAG("dag", play("a", forever), play("b", "", after("a")))
 	w.Start(theRun, "dag")
 	w.Start("deleted", "dag")
@@ -141,7 +141,7 @@ func TestPodsOfLostRuns(t *testing.T) {
 	run, deleted := w.DagRun(theRun), w.DagRun("deleted")
 	w.Kubectl("delete", "dagrun", "deleted")
 	w.DieAt("loss-recorded:1", nil)
-	w.Controller(atOnce)
+	w.Controller(takeOver)
 	w.WaitReason(theRun, v1alpha1.RunFailed, "HistoryLost")
 	w.CheckEvent(string(run.UID), "HistoryLost")
 	w.CheckPodsGone(string(run.UID))

@@ -20,7 +20,7 @@ func TestDagTaskMissing(t *testing.T) {
 	w := newWorld(t)
 	c := w.Controller()
 	w.ApplySpec("dag", v1alpha1.DAGSpec{Schedule: "@every 3s", Suspended: true, ConcurrencyPolicy: v1alpha1.ForbidConcurrent,
-		Task: []v1alpha1.Task{by("a", "late", 0)}})
+		Task: []v1alpha1.Task{fromDagTask("a", "late", 0)}})
 	w.WaitValid("DAG", "dag", metav1.ConditionFalse, `spec.task[0].taskRef.name: Not found: "late": there is no DagTask of this name`)
 	w.Start("mine-refused", "dag")
 	if s := w.WaitRun("mine-refused", v1alpha1.RunFailed, patience).Status; s.Reason != "InvalidDag" || !strings.Contains(s.Message, `"late"`) {
@@ -54,7 +54,7 @@ func TestDagTaskMissing(t *testing.T) {
 	}
 
 	// Changed and deleted while nobody leads.
-	w.Apply(w.Shared("other", 0, play("a", "")) + w.Manifest("DAG", "pinning", v1alpha1.DAGSpec{Task: []v1alpha1.Task{by("a", "other", 3)}}))
+	w.Apply(w.Shared("other", 0, play("a", "")) + w.Manifest("DAG", "pinning", v1alpha1.DAGSpec{Task: []v1alpha1.Task{fromDagTask("a", "other", 3)}}))
 	w.WaitValid("DAG", "pinning", metav1.ConditionFalse, `spec.task[0].taskRef.version: Not found: "3": DagTask "other" has no such version, its newest is 1`)
 	c.Stop()
 	w.Kubectl("delete", "dagtask", "late")
@@ -72,7 +72,7 @@ func TestDagTaskMissing(t *testing.T) {
 func TestDagTaskVersions(t *testing.T) {
 	w := newWorld(t)
 	w.Controller()
-	w.Apply(w.Shared("task", 3, play("a", "say 3")) + w.Manifest("DAG", "dag", v1alpha1.DAGSpec{Task: []v1alpha1.Task{by("a", "task", 0)}}))
+	w.Apply(w.Shared("task", 3, play("a", "say 3")) + w.Manifest("DAG", "dag", v1alpha1.DAGSpec{Task: []v1alpha1.Task{fromDagTask("a", "task", 0)}}))
 	w.WaitValid("DagTask", "task", metav1.ConditionTrue, "version 3")
 	changed := w.Shared("task", 3, play("a", "say changed"))
 	if out, err := w.TryApply(changed); err == nil || !strings.Contains(out, "a version is immutable: raise spec.version to change the task") {
@@ -103,7 +103,7 @@ func TestDagTaskVersions(t *testing.T) {
 	w.Apply(w.Shared("broken", 0, play("a", "", func(t *v1alpha1.Task) {
 		t.PodTemplate.VolumeMounts = []corev1.VolumeMount{{Name: "nowhere", MountPath: "/dir"}}
 	})) +
-		w.Manifest("DAG", "breaking", v1alpha1.DAGSpec{Task: []v1alpha1.Task{by("a", "broken", 0)}}))
+		w.Manifest("DAG", "breaking", v1alpha1.DAGSpec{Task: []v1alpha1.Task{fromDagTask("a", "broken", 0)}}))
 	w.WaitValid("DagTask", "broken", metav1.ConditionFalse, `spec.podTemplate.volumeMounts[0].name: Not found: "nowhere"`)
 	w.WaitValid("DAG", "breaking", metav1.ConditionFalse, `spec.task[0].taskRef.name: Invalid value: "broken": the DagTask cannot be used: spec.podTemplate.volumeMounts[0].name`)
 }
@@ -113,10 +113,10 @@ func TestDagTaskKilledAt(t *testing.T) {
 	for _, fault := range []string{"task-version-committed:1", "task-reported:1", "version-committed:1"} {
 		t.Run(fault, func(t *testing.T) {
 			w := newWorld(t)
-			w.Apply(w.Shared("task", 0, play("a", "")) + w.Manifest("DAG", "dag", v1alpha1.DAGSpec{Task: []v1alpha1.Task{by("a", "task", 0)}}) +
+			w.Apply(w.Shared("task", 0, play("a", "")) + w.Manifest("DAG", "dag", v1alpha1.DAGSpec{Task: []v1alpha1.Task{fromDagTask("a", "task", 0)}}) +
 				w.Manifest("DagRun", theRun, v1alpha1.DagRunSpec{DagName: "dag"}))
 			w.DieAt(fault, nil)
-			w.Controller(atOnce)
+			w.Controller(takeOver)
 			w.CheckFinal(theRun, "Succeeded", all("Succeeded", "a"))
 			w.CheckOnce("a")
 			w.WaitValid("DagTask", "task", metav1.ConditionTrue, "version 1")
@@ -132,10 +132,10 @@ func TestDagTaskKilledAt(t *testing.T) {
 func TestDagTaskOfTwoControllers(t *testing.T) {
 	w := newWorld(t)
 	one, two := w.Database, w.NewDatabase()
-	first := w.Controller(on(one), patientLease)
+	first := w.Controller(on(one), longLease)
 	w.Apply(w.Shared("task", 0, play("a", "")))
 	w.WaitValid("DagTask", "task", metav1.ConditionTrue, "version 1")
-	w.Controller(on(two), patientLease)
+	w.Controller(on(two), longLease)
 	stored := func(want string) {
 		t.Helper()
 		w.Eventually("both databases to have the versions "+want, patience, func(context.Context) (bool, string) {

@@ -76,7 +76,7 @@ func (w *world) checkExitsUnheard(old *controller, p *tap, still bool) {
 	w.T.Helper()
 	var before, after string
 	if still {
-		before = w.Text()
+		before = w.Contents()
 	}
 	unsent := len(p.sent())
 	old.Thaw()
@@ -84,7 +84,7 @@ func (w *world) checkExitsUnheard(old *controller, p *tap, still bool) {
 		w.T.Errorf("the old leader exited with %d, want 1", code)
 	}
 	if still {
-		after = w.Text()
+		after = w.Contents()
 	}
 	if diff := gocmp.Diff(strings.Split(before, "\n"), strings.Split(after, "\n")); diff != "" {
 		w.T.Errorf("the old leader has written to the database (-before +after):\n%s", diff)
@@ -102,9 +102,9 @@ func (w *world) checkExitsUnheard(old *controller, p *tap, still bool) {
 func TestLeaderStopped(t *testing.T) {
 	w := newWorld(t)
 	p := w.newTap()
-	old := w.Controller(leased, over(p))
+	old := w.Controller(shortLease, over(p))
 	old.WaitLeads()
-	standby := w.Controller(leased)
+	standby := w.Controller(shortLease)
 	w.ApplyDAG("dag", play("a", until("a")), play("b", until("b"), after("a")), play("c", "", after("b")))
 	w.Start("run", "dag")
 	w.WaitAttempt("run", "a", 1, "Running")
@@ -145,9 +145,9 @@ func TestLeaderStoppedInATransaction(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			p := w.newTap()
-			old, hit := w.LaunchFaulty("stop:"+tt.fault, leased, over(p)) // the last flag wins
+			old, hit := w.LaunchFaulty("stop:"+tt.fault, shortLease, over(p)) // the last flag wins
 			old.WaitLeads()
-			standby := w.Controller(leased)
+			standby := w.Controller(shortLease)
 			scene := harness.Scenes(play)["diamond"]
 			scene.Tasks = append(scene.Tasks, play("last", until("go"), after("d")))
 			scene.Outcomes["last"], scene.Effects = "Succeeded", append(scene.Effects, "last")

@@ -226,7 +226,7 @@ func TestDagRunsWhoseRowsAreGone(t *testing.T) {
 // Whoever can make Pods cannot make outcomes.
 func TestForgedPodsAreLeftAlone(t *testing.T) {
 	w := newWorld(t)
-	c := w.Controller(environment("KONTROLER_FAULT=stop:pod-create:1"), patientLease)
+	c := w.Controller(environment("KONTROLER_FAULT=stop:pod-create:1"), longLease)
 	w.ApplyDAG("dag", play("a", "", retries(1)))
 	w.Start("run", "dag")
 	// The attempt is committed and its Pod not made: its name is known and free.

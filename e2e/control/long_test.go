@@ -41,7 +41,7 @@ func TestSoak(t *testing.T) {
 		})
 	}
 	for ends := time.Now().Add(soak); time.Now().Before(ends); {
-		c := w.Controller(atOnce)
+		c := w.Controller(takeOver)
 		time.Sleep(time.Duration(1+random.IntN(15_000)) * time.Millisecond)
 		switch random.IntN(3) {
 		case 0:
@@ -54,7 +54,7 @@ func TestSoak(t *testing.T) {
 			c.Kill9()
 		}
 	}
-	w.Controller(atOnce)
+	w.Controller(takeOver)
 	want := map[string]int{}
 	for i := range dags {
 		dag, a, b := fmt.Sprintf("dag-%d", i), fmt.Sprintf("a%d", i), fmt.Sprintf("b%d", i)

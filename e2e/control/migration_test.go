@@ -63,7 +63,7 @@ func oldCRDs() string {
 // newMigration is a world on a cluster of its own that has the CustomResourceDefinitions of the existing Kontroler.
 func newMigration(t *testing.T) *world {
 	t.Helper()
-	w := &world{harness.NewApart(t)}
+	w := &world{harness.NewOnOwnCluster(t)}
 	if err := os.Symlink(filepath.Join(harness.Root(), "manifests"), filepath.Join(w.Dir, "manifests")); err != nil {
 		t.Fatal(err)
 	}

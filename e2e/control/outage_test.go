@@ -53,7 +53,7 @@ func (w *world) checkOutageRuns() {
 func TestDatabaseStopped(t *testing.T) {
 	w := newWorld(t)
 	server := w.OwnServer()
-	c := w.Controller(patientLease)
+	c := w.Controller(longLease)
 	w.outageRuns()
 	if err := server.Stop(); err != nil {
 		t.Fatal(err)
@@ -109,7 +109,7 @@ func TestDatabaseAwayLongerThanTheLease(t *testing.T) {
 func TestDatabaseCrashesAgainAndAgain(t *testing.T) {
 	w := newWorld(t)
 	server := w.OwnServer()
-	w.Controller(patientLease)
+	w.Controller(longLease)
 	var tasks []v1alpha1.Task
 	var names []string
 	for i := range 15 {

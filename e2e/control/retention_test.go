@@ -161,7 +161,7 @@ func TestTimeToLiveKilledAt(t *testing.T) {
 				w.expiring("a", "", 0)
 				w.Start(theRun, "a")
 			})
-			w.Controller(atOnce)
+			w.Controller(takeOver)
 			w.waitDeleted(theRun)
 			w.checkRowsOf(theRun, "a")
 			w.CheckPodsGone(w.Run(theRun).UID)
@@ -177,7 +177,7 @@ func TestHistoryLimitsKilledAt(t *testing.T) {
 			w := newWorld(t)
 			w.DieAt(fault, func() { w.scheduled("tick", "@every 3s", "", limits(0, 0)) })
 			before := w.Ticks("tick", "Ran", "")
-			w.Controller(atOnce)
+			w.Controller(takeOver)
 			w.waitTicks("tick", "Ran", "Succeeded", before+2)
 			w.rest("tick")
 			ran := w.checkRows("tick", 3*time.Second)
@@ -193,7 +193,7 @@ func TestHistoryLimitsKilledAt(t *testing.T) {
 // told its end. A DagRun whose row is gone is left alone, and takes no schedule's place.
 func TestHistoryRetention(t *testing.T) {
 	w := newWorld(t)
-	c := w.Controller(patientLease)
+	c := w.Controller(longLease)
 	w.ApplyDAG("dag", play("a", ""), play("b", "", after("a")))
 	w.ApplyDAG("live", play("c", until("go")))
 	w.scheduled("forbid", "@every 3s", "", func(s *v1alpha1.DAGSpec) { s.ConcurrencyPolicy = v1alpha1.ForbidConcurrent })
@@ -222,7 +222,7 @@ WHERE t.outcome = 'Ran' ORDER BY t.due_from DESC LIMIT 1 ON CONFLICT DO NOTHING`
 	if hit() == "" {
 		t.Fatalf("%s was not killed in the middle of its pass", killed.Name)
 	}
-	w.Controller(atOnce, retention)
+	w.Controller(takeOver, retention)
 	w.Eventually("the old rows to be gone", patience, func(context.Context) (bool, string) {
 		left := w.Strings(`SELECT name FROM kontroler.runs WHERE name IN ('old', 'older') OR dag_name = 'forbid' AND finished_at < now() - interval '1 hour'`)
 		return len(left) == 0, fmt.Sprint(left)

@@ -114,7 +114,7 @@ func TestANamespaceThatRefusesPodsHoldsUpNoOther(t *testing.T) {
 	for name, r := range refusals() {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
-			other := w.Beside()
+			other := w.InSecondNamespace()
 			w.refuse(r)
 			t.Cleanup(func() { w.accept(r) })
 			controller := w.Controller(flags("--namespaces="+w.Namespace+","+other.Namespace, "--max-pods=3"))
@@ -257,7 +257,7 @@ func TestScheduleRefusedKilled(t *testing.T) {
 	if n := w.Ticks("tick", "Ran", ""); n > 0 {
 		t.Errorf("%d due times are Ran, and no DagRun was created", n)
 	}
-	w.Controller(atOnce)
+	w.Controller(takeOver)
 	w.Kubectl("delete", "resourcequota", "none")
 	w.waitTicks("tick", "Ran", "Succeeded", 3)
 	w.rest("tick")
@@ -275,7 +275,7 @@ func TestClaimKilledAfterTheAccount(t *testing.T) {
 		})
 		w.leaveAndComeBack("tick")
 	})
-	w.Controller(atOnce)
+	w.Controller(takeOver)
 	w.waitTicks("tick", "Unknown", "", 1)
 	ran := w.Ticks("tick", "Ran", "")
 	w.waitTicks("tick", "Ran", "", ran+1)
@@ -367,7 +367,7 @@ func TestScheduleOfADAGThatComesBack(t *testing.T) {
 	unknown := w.Strings(`SELECT sum(count) FROM kontroler_v1.ticks t JOIN kontroler_v1.dags d ON d.id = t.dag_id
 WHERE d.name = 'tick' AND outcome = 'Unknown' HAVING sum(count) >= 4`)
 	if len(unknown) != 1 {
-		t.Errorf("what fell due in some six seconds is not Unknown: %s", w.Text())
+		t.Errorf("what fell due in some six seconds is not Unknown: %s", w.Contents())
 	}
 }
 

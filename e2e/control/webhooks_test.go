@@ -30,7 +30,7 @@ func (w *world) waitSettled(run string) {
 	w.T.Helper()
 	w.Eventually("the notifications of "+run+" to be settled", patience, func(context.Context) (bool, string) {
 		pending := w.Strings(`SELECT n.event FROM kontroler_v1.notifications n JOIN kontroler_v1.runs r ON r.id = n.run_id WHERE r.name = $1 AND n.state = 'Pending'`, run)
-		return len(pending) == 0, fmt.Sprint(w.Delivered())
+		return len(pending) == 0, fmt.Sprint(w.Notifications())
 	})
 }
 
@@ -66,7 +66,7 @@ func TestNotifications(t *testing.T) {
 		w.checkTold(n)
 	}
 	last := all[len(all)-1]
-	want := toldCounts{Total: 5, Succeeded: 3, Failed: 1, Skipped: 1}
+	want := taskCounts{Total: 5, Succeeded: 3, Failed: 1, Skipped: 1}
 	if last.Status != "failed" || last.Type != "dagrun" || last.Run.Reason != "TaskFailed" || *last.Run.Tasks != want || last.Task != nil {
 		t.Errorf("the end of the run: %s", last.Body)
 	}
@@ -87,10 +87,10 @@ func TestNotifications(t *testing.T) {
 	w.Start("unheard", "silent")
 	w.WaitRun("unheard", v1alpha1.RunSucceeded, patience)
 	w.waitSettled("cancelled")
-	if n := len(w.Delivered()); n != 7 {
-		t.Errorf("%d notifications, want 7: %v", n, w.Delivered())
+	if n := len(w.Notifications()); n != 7 {
+		t.Errorf("%d notifications, want 7: %v", n, w.Notifications())
 	}
-	if strings.Contains(c.Log()+fmt.Sprint(w.Delivered()), "t0ken") || strings.Contains(c.Log(), "s3cret") {
+	if strings.Contains(c.Log()+fmt.Sprint(w.Notifications()), "t0ken") || strings.Contains(c.Log(), "s3cret") {
 		t.Error("the URL's token or the key is in the log")
 	}
 	// Its run is trimmed: so are they.
@@ -101,7 +101,7 @@ func TestNotifications(t *testing.T) {
 }
 
 // checkTold compares a notification with the rows, and checks its headers.
-func (w *world) checkTold(n told) {
+func (w *world) checkTold(n notification) {
 	w.T.Helper()
 	at, err := strconv.ParseInt(n.Header.Get("Kontroler-Timestamp"), 10, 64)
 	if err != nil || time.Since(time.Unix(at, 0)).Abs() > patience {
@@ -130,9 +130,9 @@ func (w *world) checkTold(n told) {
 		}
 		attempts := w.AttemptsOf(n.Run.Name, task.Name)
 		status := map[string]string{"Succeeded": "success", "Failed": "failed"}[task.Phase]
-		end := toldEnd{Phase: task.Phase, Reason: task.Reason, Message: task.Message, StartedAt: &task.StartedAt, FinishedAt: &task.FinishedAt}
-		wanted := toldEnded{Name: task.Name, ToldEnd: end, Attempts: task.Attempts, ExitCode: attempts[len(attempts)-1].ExitCode}
-		if diff := gocmp.Diff(&wanted, n.Task, gocmp.AllowUnexported(toldEnded{})); diff != "" || n.Status != status || n.Type != "taskrun" {
+		end := ending{Phase: task.Phase, Reason: task.Reason, Message: task.Message, StartedAt: &task.StartedAt, FinishedAt: &task.FinishedAt}
+		wanted := endedTask{Name: task.Name, Ending: end, Attempts: task.Attempts, ExitCode: attempts[len(attempts)-1].ExitCode}
+		if diff := gocmp.Diff(&wanted, n.Task, gocmp.AllowUnexported(endedTask{})); diff != "" || n.Status != status || n.Type != "taskrun" {
 			w.T.Errorf("%s: status %s (-want +got):\n%s", n, n.Status, diff)
 		}
 	}
@@ -178,7 +178,7 @@ func TestNotificationFailures(t *testing.T) {
 		w.waitSettled(run)
 		states := w.Strings(`SELECT DISTINCT n.state FROM kontroler_v1.notifications n JOIN kontroler_v1.runs r ON r.id = n.run_id WHERE r.name = $1`, run)
 		if len(states) != 1 || states[0] != "Delivered" {
-			t.Errorf("%s: %v", run, w.Delivered())
+			t.Errorf("%s: %v", run, w.Notifications())
 		}
 		all := reached.Of(run)
 		if last := all[len(all)-1]; last.String() != "RunSucceeded" || last.Run.Phase != "Succeeded" {
@@ -198,7 +198,7 @@ JOIN kontroler_v1.notifications n ON n.id = d.notification_id JOIN kontroler_v1.
 	}
 	w.waitSettled("unverifiable") // parked at once: it will never go
 	if heard := v.Of("unverifiable"); len(heard) > 0 || len(w.Strings(`SELECT id::text FROM kontroler_v1.notifications WHERE state = 'Parked'`)) != 2 {
-		t.Errorf("heard %v; %v", texts(heard), w.Delivered())
+		t.Errorf("heard %v; %v", texts(heard), w.Notifications())
 	}
 	uid := string(w.DAG("unverifiable").UID)
 	w.Eventually("its DAG to have an Event for each", patience, func(context.Context) (bool, string) {
@@ -216,7 +216,7 @@ func TestNotificationsKilledAt(t *testing.T) {
 			w.announced("dag", v1alpha1.Webhook{URL: v.URL}, play("a", ""), play("b", "", after("a")))
 			w.Start(theRun, "dag")
 			w.DieAt(fault, nil)
-			w.Controller(atOnce)
+			w.Controller(takeOver)
 			w.WaitRun(theRun, v1alpha1.RunSucceeded, patience)
 			v.Wait(theRun, 3+again)
 			w.waitSettled(theRun)

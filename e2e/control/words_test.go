@@ -23,7 +23,7 @@ func newWorld(t *testing.T) *world {
 // newLoneWorld makes a world for a test that takes the API server for itself: no other runs meanwhile.
 func newLoneWorld(t *testing.T) *world {
 	t.Helper()
-	return &world{harness.NewLone(t)}
+	return &world{harness.NewAlone(t)}
 }
 
 // The words that tests are written in.
@@ -32,10 +32,10 @@ type (
 	database      = harness.Database
 	processOption = harness.ProcessOption
 	receiver      = harness.Receiver
-	told          = harness.Told
-	toldCounts    = harness.ToldCounts
-	toldEnd       = harness.ToldEnd
-	toldEnded     = harness.ToldEnded
+	notification  = harness.Notification
+	taskCounts    = harness.TaskCounts
+	ending        = harness.Ending
+	endedTask     = harness.EndedTask
 )
 
 const (
@@ -48,17 +48,17 @@ const (
 var (
 	after         = harness.After
 	all           = harness.All
-	atOnce        = harness.AtOnce
-	by            = harness.By
+	takeOver      = harness.TakeOver
+	fromDagTask   = harness.FromDagTask
 	endWithParent = harness.EndWithParent
 	environment   = harness.Environment
 	flags         = harness.Flags
-	leased        = harness.Leased
-	none          = harness.None
+	shortLease    = harness.ShortLease
+	noTasks       = harness.NoTasks
 	on            = harness.On
 	onCodes       = harness.OnCodes
 	once          = harness.Once
-	patientLease  = harness.PatientLease
+	longLease     = harness.LongLease
 	play          = harness.Play
 	retries       = harness.Retries
 	running       = harness.Running

@@ -18,12 +18,12 @@ func TestWorkspaceKilledAt(t *testing.T) {
 			for _, claim := range w.Claims() {
 				made = append(made, string(claim.UID))
 			}
-			w.Controller(atOnce)
+			w.Controller(takeOver)
 			row := w.CheckFinal(theRun, "Succeeded", all("Succeeded", "a", "b"))
 			w.CheckOnce("a", "b")
 			w.CheckStarts(theRun)
 			w.CheckEvent(row.UID, "Succeeded")
-			if uid := w.Recorded(theRun); len(made) > 0 && made[0] != uid {
+			if uid := w.RecordedClaim(theRun); len(made) > 0 && made[0] != uid {
 				t.Errorf("claim %s was made again, as %s", made[0], uid)
 			}
 			w.WaitClaims()
@@ -45,9 +45,9 @@ func TestWorkspaceKilledThenCancelled(t *testing.T) {
 	w.DieAt("claim-created:1", nil)
 	w.Claim(theRun)
 	w.Cancel(theRun)
-	w.Controller(atOnce)
+	w.Controller(takeOver)
 	w.CheckFinal(theRun, "Cancelled", map[string]string{"a": "Cancelled 1", "b": "Cancelled"})
-	if uid := w.Recorded(theRun); uid != "" {
+	if uid := w.RecordedClaim(theRun); uid != "" {
 		t.Errorf("claim %s was recorded", uid)
 	}
 	w.WaitClaims()

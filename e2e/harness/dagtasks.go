@@ -11,7 +11,7 @@ import (
 	"kontroler/apis/kontroler/v1alpha1"
 )
 
-// Shared is the manifest of a DagTask made of a task of sh; version 0 states none.
+// Shared returns the manifest of a DagTask with the fields of a task. Version 0 leaves spec.version out.
 func (w *World) Shared(name string, version int32, task v1alpha1.Task) string {
 	spec := v1alpha1.DagTaskSpec{TaskTemplate: task.TaskTemplate}
 	if version != 0 {
@@ -20,8 +20,8 @@ func (w *World) Shared(name string, version int32, task v1alpha1.Task) string {
 	return w.Manifest("DagTask", name, spec)
 }
 
-// By is a task that is a DagTask's.
-func By(name, dagTask string, version int32, options ...TaskOption) v1alpha1.Task {
+// FromDagTask returns a task that refers to a DagTask. Version 0 follows the DagTask.
+func FromDagTask(name, dagTask string, version int32, options ...TaskOption) v1alpha1.Task {
 	t := v1alpha1.Task{Name: name, TaskRef: &v1alpha1.TaskRef{Name: dagTask, Version: int64(version)}}
 	for _, option := range options {
 		option(&t)
@@ -29,17 +29,17 @@ func By(name, dagTask string, version int32, options ...TaskOption) v1alpha1.Tas
 	return t
 }
 
-// WaitValid waits until a DAG or DagTask has condition Valid with a status, and a text in its message.
-func (w *World) WaitValid(kind, name string, status metav1.ConditionStatus, says string) {
+// WaitValid waits until the condition Valid of a DAG or DagTask has a status, and a message that contains a text.
+func (w *World) WaitValid(kind, name string, status metav1.ConditionStatus, text string) {
 	w.T.Helper()
-	w.Eventually(fmt.Sprintf("%s %s to be Valid=%s, saying %q", kind, name, status, says), Patience, func(context.Context) (bool, string) {
-		conditions := w.dagTaskOrDAG(kind, name)
-		c := meta.FindStatusCondition(conditions, v1alpha1.DAGValid)
-		return c != nil && c.Status == status && strings.Contains(c.Message, says), fmt.Sprintf("%+v", c)
+	what := fmt.Sprintf("%s %s to be Valid=%s with %q", kind, name, status, text)
+	w.Eventually(what, Patience, func(context.Context) (bool, string) {
+		c := meta.FindStatusCondition(w.conditionsOf(kind, name), v1alpha1.DAGValid)
+		return c != nil && c.Status == status && strings.Contains(c.Message, text), fmt.Sprintf("%+v", c)
 	})
 }
 
-func (w *World) dagTaskOrDAG(kind, name string) []metav1.Condition {
+func (w *World) conditionsOf(kind, name string) []metav1.Condition {
 	w.T.Helper()
 	if kind == "DAG" {
 		return w.DAG(name).Status.Conditions
@@ -47,7 +47,7 @@ func (w *World) dagTaskOrDAG(kind, name string) []metav1.Condition {
 	return w.DagTask(name).Status.Conditions
 }
 
-// DagTask reads a dagTask.
+// DagTask reads a DagTask.
 func (w *World) DagTask(name string) *v1alpha1.DagTask {
 	w.T.Helper()
 	task, err := w.Client.KontrolerV1alpha1().DagTasks(w.Namespace).Get(w.T.Context(), name, metav1.GetOptions{})

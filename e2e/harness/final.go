@@ -12,7 +12,7 @@ import (
 	"kontroler/apis/kontroler/v1alpha1"
 )
 
-// All says that each of some tasks ended with an outcome.
+// All returns the same outcome for each of the tasks.
 func All(outcome string, tasks ...string) map[string]string {
 	want := map[string]string{}
 	for _, task := range tasks {
@@ -21,11 +21,12 @@ func All(outcome string, tasks ...string) map[string]string {
 	return want
 }
 
-// None are the tasks of a run that was refused.
-var None = map[string]string{}
+// NoTasks are the outcomes of a run that was not admitted.
+var NoTasks = map[string]string{}
 
-// CheckFinal checks the final rows of a run that has ended: its phase, the outcome of every task (see TaskRow.outcome),
-// and what holds of the rows of every ended run; that its DagRun says the same; and that its Pods are gone.
+// CheckFinal waits until a run has ended and checks its rows: its phase, the outcome of each task (see TaskRow.outcome), and
+// what must be true of every run that has ended (see Faults). It also checks that the DagRun says the same, and that no Pod
+// is left.
 func (d *Database) CheckFinal(run, phase string, tasks map[string]string) RunRow {
 	d.t.Helper()
 	var row RunRow
@@ -53,7 +54,7 @@ func (d *Database) CheckFinal(run, phase string, tasks map[string]string) RunRow
 	return row
 }
 
-// Faults is what is wrong with the rows of a run that has ended, whatever it was.
+// Faults returns what is wrong with the rows of a run that has ended.
 func (d *Database) Faults(row RunRow) []string {
 	d.t.Helper()
 	var faults []string
@@ -77,11 +78,11 @@ func (d *Database) Faults(row RunRow) []string {
 		"Failed": row.Failed, "Skipped": row.Skipped, "Cancelled": row.Cancelled}
 	for phase, n := range counters {
 		if n != count[phase] {
-			fault("its counter of %s is %d, of its tasks %d are", phase, n, count[phase])
+			fault("it counts %d tasks as %s, but has %d", n, phase, count[phase])
 		}
 	}
 	if row.Total != len(tasks) {
-		fault("its total is %d, it has %d tasks", row.Total, len(tasks))
+		fault("it counts %d tasks, but has %d", row.Total, len(tasks))
 	}
 	var parents map[string][]string
 	if len(tasks) > 0 {
@@ -94,13 +95,13 @@ func (d *Database) Faults(row RunRow) []string {
 	return faults
 }
 
-// attemptFaults is what is wrong with the attempts of a task: one success of a succeeded task, its last; each attempt
-// begun after the end of the one before.
+// attemptFaults returns what is wrong with the attempts of a task. Only the last attempt of a task that succeeded has
+// succeeded, and each attempt begins after the end of the previous one.
 func attemptFaults(task TaskRow, attempts []AttemptRow) []string {
 	var faults []string
 	fault := func(format string, args ...any) { faults = append(faults, task.Name+": "+fmt.Sprintf(format, args...)) }
 	if len(attempts) != task.Attempts {
-		fault("it counts %d attempts and has %d", task.Attempts, len(attempts))
+		fault("it counts %d attempts, but has %d", task.Attempts, len(attempts))
 	}
 	succeeded := 0
 	for i, a := range attempts {
@@ -111,14 +112,15 @@ func attemptFaults(task TaskRow, attempts []AttemptRow) []string {
 			succeeded++
 		}
 		if i > 0 && a.DecidedAt.Before(attempts[i-1].FinishedAt) {
-			fault("attempt %d was decided at %s, before the end of the one before at %s", a.Number, a.DecidedAt, attempts[i-1].FinishedAt)
+			fault("attempt %d was decided at %s, before the end of the previous one at %s",
+				a.Number, a.DecidedAt, attempts[i-1].FinishedAt)
 		}
 	}
 	want := 0
 	if task.Phase == "Succeeded" {
 		want = 1
 		if len(attempts) > 0 && attempts[len(attempts)-1].Phase != "Succeeded" {
-			fault("it succeeded and its last attempt is %s", attempts[len(attempts)-1].Phase)
+			fault("it succeeded, but its last attempt is %s", attempts[len(attempts)-1].Phase)
 		}
 	}
 	if succeeded != want {
@@ -127,30 +129,32 @@ func attemptFaults(task TaskRow, attempts []AttemptRow) []string {
 	return faults
 }
 
-// orderFaults is what is wrong between a task and its parents.
+// orderFaults returns what is wrong between a task and its parents.
 func orderFaults(task TaskRow, attempts []AttemptRow, parents []string, byName map[string]TaskRow) []string {
 	var faults []string
-	lost := false
+	hasFailedParent := false
 	for _, name := range parents {
 		parent := byName[name]
-		lost = lost || parent.Phase == "Failed" || parent.Phase == "Skipped"
+		hasFailedParent = hasFailedParent || parent.Phase == "Failed" || parent.Phase == "Skipped"
 		if len(attempts) == 0 {
 			continue
 		}
 		if parent.Phase != "Succeeded" {
-			faults = append(faults, fmt.Sprintf("%s started though its parent %s is %s", task.Name, name, parent.Phase))
+			faults = append(faults, fmt.Sprintf("%s started although its parent %s is %s", task.Name, name, parent.Phase))
 		}
 		if attempts[0].DecidedAt.Before(parent.FinishedAt) {
-			faults = append(faults, fmt.Sprintf("%s was decided at %s, before the end of its parent %s at %s", task.Name, attempts[0].DecidedAt, name, parent.FinishedAt))
+			faults = append(faults, fmt.Sprintf("%s was decided at %s, before the end of its parent %s at %s",
+				task.Name, attempts[0].DecidedAt, name, parent.FinishedAt))
 		}
 	}
-	if lost != (task.Phase == "Skipped") && task.Phase != "Cancelled" {
-		faults = append(faults, fmt.Sprintf("%s is %s; a parent failed or was skipped: %t", task.Name, task.Phase, lost))
+	if hasFailedParent != (task.Phase == "Skipped") && task.Phase != "Cancelled" {
+		faults = append(faults, fmt.Sprintf("%s is %s, but a parent failed or was skipped: %t",
+			task.Name, task.Phase, hasFailedParent))
 	}
 	return faults
 }
 
-// CheckStatus checks that the DagRun of a row says what the row says; one that is gone says nothing.
+// CheckStatus checks that the DagRun of a row, if it still exists, says what the row says.
 func (w *World) CheckStatus(row RunRow) {
 	w.T.Helper()
 	list, err := w.Client.KontrolerV1alpha1().DagRuns(w.Namespace).List(w.T.Context(), metav1.ListOptions{FieldSelector: "metadata.name=" + row.Name})
@@ -171,21 +175,21 @@ func (w *World) CheckStatus(row RunRow) {
 		w.T.Errorf("DagRun %s counts %+v, want %+v", row.Name, s.Tasks, want)
 	}
 	for condition, phase := range map[string]string{v1alpha1.RunConditionSucceeded: "Succeeded", v1alpha1.RunConditionFailed: "Failed"} {
-		is := condition + " is not there"
+		is := "missing"
 		for _, c := range s.Conditions {
 			if c.Type == condition {
 				is = string(c.Status)
 			}
 		}
 		if want := map[bool]string{true: "True", false: "False"}[row.Phase == phase]; is != want {
-			w.T.Errorf("DagRun %s is %s, its condition %s: %s, want %s", row.Name, row.Phase, condition, is, want)
+			w.T.Errorf("DagRun %s is %s and its condition %s is %s, want %s", row.Name, row.Phase, condition, is, want)
 		}
 	}
 }
 
-// MostAtOnce is the highest number of attempts of a run that were live at one time. The last attempt of a task lasted until
-// the task's end: a container's own end is told in whole seconds.
-func (d *Database) MostAtOnce(run string) int {
+// MaxConcurrent returns the highest number of attempts of a run that were live at the same time. It uses the end of the task
+// as the end of its last attempt, because the end of a container has only whole seconds.
+func (d *Database) MaxConcurrent(run string) int {
 	d.t.Helper()
 	type edge struct {
 		at    int64

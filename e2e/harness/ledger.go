@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// MostLive is the highest number of attempts of all runs that were live at one time, by when they were counted.
-func (d *Database) MostLive() int {
+// MaxLive returns the highest number of attempts of all runs that were live at the same time.
+func (d *Database) MaxLive() int {
 	d.t.Helper()
 	most := d.Strings(`SELECT max(live)::text FROM (
 		SELECT sum(delta) OVER (ORDER BY at, delta) AS live FROM (
@@ -21,13 +21,13 @@ func (d *Database) MostLive() int {
 	return n
 }
 
-// TaskVersions are the versions of a DagTask that a database has, and the one that the DagTask has.
+// TaskVersions returns the stored versions of a DagTask. An asterisk marks its current version.
 func (d *Database) TaskVersions(name string) string {
 	return strings.Join(d.Strings(`SELECT v.version || CASE WHEN v.version = t.version THEN '*' ELSE '' END FROM kontroler_v1.dag_tasks t
 JOIN kontroler_v1.dag_task_versions v ON v.dag_task_id = t.id WHERE t.name = $1 ORDER BY v.version`, name), " ")
 }
 
-// CheckEpochs checks which epoch is the last that was taken, and that the sessions of earlier ones end.
+// CheckEpochs checks the current epoch, and waits until the database sessions of earlier epochs have ended.
 func (d *Database) CheckEpochs(want string) {
 	d.t.Helper()
 	if is := d.Strings(`SELECT epoch::text FROM kontroler.epochs`); len(is) != 1 || is[0] != want {
@@ -40,7 +40,7 @@ func (d *Database) CheckEpochs(want string) {
 	})
 }
 
-// TakenAt is when the last epoch was taken.
+// TakenAt returns when the current epoch was taken.
 func (d *Database) TakenAt() time.Time {
 	d.t.Helper()
 	var at time.Time
@@ -50,21 +50,21 @@ func (d *Database) TakenAt() time.Time {
 	return at
 }
 
-// Newest are the names of the newest n due times that ran and whose runs have a phase, sorted.
+// Newest returns the names of the newest n scheduled runs of a DAG that have a phase, newest first.
 func (d *Database) Newest(dag, phase string, n int) []string {
 	names := d.Strings(`SELECT t.run_name FROM kontroler_v1.ticks t JOIN kontroler_v1.dags d ON d.id = t.dag_id JOIN kontroler_v1.runs r ON r.id = t.run_id
 WHERE d.name = $1 AND r.phase = $2 ORDER BY t.due_from DESC LIMIT $3`, dag, phase, n)
 	return names
 }
 
-// Ticks counts a DAG's rows of an outcome whose run has a phase; "": whatever phase.
+// Ticks counts the ticks of a DAG with an outcome and a run in a phase. An empty phase counts them all.
 func (d *Database) Ticks(dag, outcome, phase string) int {
 	return len(d.Strings(`SELECT t.due_from::text FROM kontroler_v1.ticks t JOIN kontroler_v1.dags d ON d.id = t.dag_id
 LEFT JOIN kontroler_v1.runs r ON r.id = t.run_id WHERE d.name = $1 AND t.outcome = $2 AND ($3 = '' OR r.phase = $3)`, dag, outcome, phase))
 }
 
-// Delivered is the log: event, state and tries of each notification, and its last error.
-func (d *Database) Delivered() []string {
+// Notifications returns the event, state, tries and last error of each notification.
+func (d *Database) Notifications() []string {
 	return d.Strings(`SELECT r.name || ': ' || n.event || ' ' || n.state || ' ' || n.tries || ' ' || n.error
 FROM kontroler_v1.notifications n JOIN kontroler_v1.runs r ON r.id = n.run_id ORDER BY n.id`)
 }

@@ -15,12 +15,12 @@ import (
 
 var links atomic.Int32
 
-// listenApart listens at an address that the host reaches and that is not the host's: in a network namespace of its own,
-// at the other end of a link. Both are gone with this process, also when it is killed.
+// listenApart listens at an address that the host reaches but does not have: in a network namespace of its own, at the other
+// end of a link. The kernel removes both when this process ends.
 func listenApart(t *testing.T) net.Listener {
 	t.Helper()
 	if os.Geteuid() != 0 && os.Getenv("CI") != "true" {
-		t.Skip("a receiver that is not this machine needs a network namespace: root")
+		t.Skip("a receiver at another address needs a network namespace, and therefore root")
 	}
 	type result struct {
 		listener net.Listener
@@ -31,7 +31,9 @@ func listenApart(t *testing.T) net.Listener {
 		runtime.LockOSThread()
 		listener, err := listenInNamespace(os.Getpid()*8 + int(links.Add(1)))
 		made <- result{listener, err}
-		select {} // the thread may not serve others, nor end: with it would end the processes that were started on it, see endWithParent
+		// The thread must not serve other goroutines. It must not end either: the processes that it started would end with
+		// it, see EndWithParent.
+		select {}
 	}()
 	r := <-made
 	if r.err != nil {
@@ -80,7 +82,7 @@ func listenInNamespace(n int) (net.Listener, error) {
 		}
 	}
 	for _, args := range [][]string{{"link", "set", "lo", "up"}, {"addr", "add", address[1] + "/30", "dev", "eth0"}, {"link", "set", "eth0", "up"}} {
-		if _, err := run(exec.Command("ip", args...)); err != nil { // a child of this thread is in its namespace
+		if _, err := run(exec.Command("ip", args...)); err != nil { // a child of this thread runs in its namespace
 			return nil, err
 		}
 	}

@@ -9,6 +9,6 @@ import (
 
 func listenApart(t *testing.T) net.Listener {
 	t.Helper()
-	t.Skip("a receiver that is not this machine needs a network namespace: Linux")
+	t.Skip("a receiver at another address needs a network namespace, and therefore Linux")
 	return nil
 }

@@ -5,5 +5,5 @@ import (
 	"syscall"
 )
 
-// EndWithParent makes the kernel end a process when this one is gone.
+// EndWithParent makes the kernel kill a process when this one ends.
 func EndWithParent(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} }

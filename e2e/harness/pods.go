@@ -14,7 +14,7 @@ import (
 	"kontroler/apis/kontroler/v1alpha1"
 )
 
-// Pods are the pods of a run, of any phase: those that its DagRun controls.
+// Pods returns the Pods that the DagRun of a run controls, in any phase.
 func (w *World) Pods(run string) []corev1.Pod {
 	w.T.Helper()
 	return w.podsOf(string(w.DagRun(run).UID))
@@ -32,12 +32,12 @@ func (w *World) podsOf(uid string) []corev1.Pod {
 	})
 }
 
-// WaitPod waits for a Pod of a task that check accepts; nil accepts any.
+// WaitPod waits for a Pod of a task that check accepts. A nil check accepts any Pod.
 func (w *World) WaitPod(run, task string, check func(*corev1.Pod) bool) *corev1.Pod {
 	w.T.Helper()
 	var found *corev1.Pod
 	w.Eventually("a Pod of "+task+" of "+run, Patience, func(context.Context) (bool, string) {
-		is := "not there"
+		is := "missing"
 		for _, pod := range w.Pods(run) {
 			if pod.Labels[v1alpha1.LabelTask] != task {
 				continue
@@ -53,7 +53,7 @@ func (w *World) WaitPod(run, task string, check func(*corev1.Pod) bool) *corev1.
 	return found
 }
 
-// Running accepts a Pod whose task container runs.
+// Running reports whether the task container of a Pod runs.
 func Running(pod *corev1.Pod) bool {
 	for _, c := range pod.Status.ContainerStatuses {
 		if c.Name == v1alpha1.TaskContainer {
@@ -63,7 +63,7 @@ func Running(pod *corev1.Pod) bool {
 	return false
 }
 
-// Terminated accepts a Pod whose task container has ended.
+// Terminated reports whether the task container of a Pod has ended.
 func Terminated(pod *corev1.Pod) bool {
 	for _, c := range pod.Status.ContainerStatuses {
 		if c.Name == v1alpha1.TaskContainer {
@@ -73,9 +73,9 @@ func Terminated(pod *corev1.Pod) bool {
 	return false
 }
 
-// Settled accepts a Pod that is over and with which its kubelet has finished. While the kubelet still cleans up it reports
-// once more, and a deletion in the same second as the end can then not be told from the cause of the end: such an attempt
-// is Lost, not Failed.
+// Settled reports whether a Pod has ended and its kubelet has cleaned up. Until then the kubelet may report the Pod once
+// more. A deletion in the same second as the end could then be the cause of the end, so the attempt would be Lost instead of
+// Failed.
 func Settled(pod *corev1.Pod) bool {
 	if pod.Status.Phase != corev1.PodSucceeded && pod.Status.Phase != corev1.PodFailed {
 		return false
@@ -88,7 +88,7 @@ func Settled(pod *corev1.Pod) bool {
 	return false
 }
 
-// WaitPodGone waits until there is no Pod of a name.
+// WaitPodGone waits until a Pod no longer exists.
 func (w *World) WaitPodGone(name string) {
 	w.T.Helper()
 	w.Eventually("Pod "+name+" to be gone", Patience, func(ctx context.Context) (bool, string) {
@@ -97,7 +97,7 @@ func (w *World) WaitPodGone(name string) {
 	})
 }
 
-// CheckPodsGone waits until no Pod of an ended run is left.
+// CheckPodsGone waits until no Pod of a run exists.
 func (w *World) CheckPodsGone(uid string) {
 	w.T.Helper()
 	w.Eventually("the Pods of the ended run to be gone", Patience, func(context.Context) (bool, string) {
@@ -109,7 +109,7 @@ func (w *World) CheckPodsGone(uid string) {
 	})
 }
 
-// DeletePod deletes a Pod and does not wait.
+// DeletePod requests the deletion of a Pod.
 func (w *World) DeletePod(name string) {
 	w.T.Helper()
 	w.Kubectl("delete", "pod", name, "--wait=false")

@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// Points are the crash points of the source, sorted.
+// Points returns the names of all crash points in the source, sorted.
 func Points(t *testing.T) []string {
 	t.Helper()
 	points := map[string]bool{}
@@ -31,7 +31,7 @@ func Points(t *testing.T) []string {
 	return names
 }
 
-// EachFile parses the Go files below a directory of the repository.
+// EachFile parses each Go file below a directory of the repository and calls found.
 func EachFile(t *testing.T, dir string, found func(name string, file *ast.File)) {
 	t.Helper()
 	err := filepath.WalkDir(filepath.Join(Root(), dir), func(path string, entry fs.DirEntry, err error) error {
@@ -49,7 +49,7 @@ func EachFile(t *testing.T, dir string, found func(name string, file *ast.File))
 	}
 }
 
-// findPoints finds the points that a file marks: fault.Point("…"), and at("…") in the transactions of the store.
+// findPoints adds the crash points of a file: fault.Point("…"), and at("…") in the transactions of package store.
 func findPoints(file *ast.File, points map[string]bool) {
 	ast.Inspect(file, func(node ast.Node) bool {
 		call, ok := node.(*ast.CallExpr)
@@ -67,7 +67,7 @@ func findPoints(file *ast.File, points map[string]bool) {
 	})
 }
 
-// Literal is the text of a string literal.
+// Literal returns the text of a string literal, or false for any other expression.
 func Literal(expression ast.Expr) (string, bool) {
 	basic, ok := expression.(*ast.BasicLit)
 	if !ok || basic.Kind != token.STRING {

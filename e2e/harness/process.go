@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// Controller is a process of the controller. Its methods end the test when something goes wrong.
+// Controller is a process of the controller. Its methods fail the test on an error.
 type Controller struct {
 	w       *World
 	Name    string
@@ -29,22 +29,22 @@ type Controller struct {
 // ProcessOption changes the command of a controller.
 type ProcessOption func(*exec.Cmd)
 
-// Flags gives a controller flags; the last of a kind wins.
+// Flags adds flags. If a flag is given twice, the last one wins.
 func Flags(args ...string) ProcessOption {
 	return func(cmd *exec.Cmd) { cmd.Args = append(cmd.Args, args...) }
 }
 
-// Environment gives a controller variables, as NAME=value.
+// Environment adds variables, as NAME=value.
 func Environment(variables ...string) ProcessOption {
 	return func(cmd *exec.Cmd) { cmd.Env = append(cmd.Env, variables...) }
 }
 
-// On gives a controller another database than the world's first.
+// On selects a database. The default is the first one of the world.
 func On(d *Database) ProcessOption { return Environment("DATABASE_URL=" + d.URL) }
 
 var processes atomic.Int32
 
-// Controller starts a controller that works in the world's namespace alone and waits until it is ready.
+// Controller starts a controller that works only in the namespace of the world, and waits until it is ready.
 func (w *World) Controller(options ...ProcessOption) *Controller {
 	w.T.Helper()
 	c := w.Launch(options...)
@@ -53,12 +53,12 @@ func (w *World) Controller(options ...ProcessOption) *Controller {
 	return c
 }
 
-// Launch starts a controller and waits for nothing.
+// Launch starts a controller and does not wait for it.
 func (w *World) Launch(options ...ProcessOption) *Controller {
 	w.T.Helper()
 	n := int(processes.Add(1))
 	c := &Controller{w: w, Name: fmt.Sprintf("controller-%d", n), exited: make(chan struct{})}
-	// All of 127/8 is this machine: an address of its own makes fixed ports free.
+	// All of 127/8 is this machine. With an address of its own, a process can use fixed ports.
 	pid := os.Getpid()
 	c.address = fmt.Sprintf("127.%d.%d.%d:%d", 1+pid>>8%250, pid%250, 1+n%250, 18080+n/250)
 	c.logFile = filepath.Join(w.Suite.Dir, c.Name+".log")
@@ -70,7 +70,7 @@ func (w *World) Launch(options ...ProcessOption) *Controller {
 	c.cmd = exec.Command(w.Binary, "--namespaces="+w.Namespace, "--lease-namespace="+w.Namespace, "--lease-duration=15s",
 		"--health-address="+c.address, "--metrics-address="+c.address, "--log-format=text")
 	c.cmd.Env = append(os.Environ(), "KUBECONFIG="+w.Kubeconfig, "DATABASE_URL="+w.URL, "GORACE=halt_on_error=0 exitcode=0")
-	if w.completer != nil { // there is no container, hence no log
+	if w.completer != nil { // without containers there are no logs
 		c.cmd.Args = append(c.cmd.Args, "--log-archive=off")
 	}
 	for _, option := range options {
@@ -90,7 +90,7 @@ func (w *World) Launch(options ...ProcessOption) *Controller {
 	return c
 }
 
-// cleanup ends the process, and fails the test for what no controller may do.
+// cleanup kills the process, and fails the test if the log has a data race or a panic.
 func (c *Controller) cleanup() {
 	_ = c.cmd.Process.Signal(syscall.SIGCONT)
 	_ = c.cmd.Process.Kill()
@@ -102,7 +102,7 @@ func (c *Controller) cleanup() {
 	}
 }
 
-// Log is what the process has logged.
+// Log returns the log of the process.
 func (c *Controller) Log() string {
 	log, err := os.ReadFile(c.logFile)
 	if err != nil {
@@ -111,7 +111,7 @@ func (c *Controller) Log() string {
 	return string(log)
 }
 
-// Get is an HTTP request to the process.
+// Get sends an HTTP request to the process.
 func (c *Controller) Get(path string) (status int, body string, err error) {
 	client := http.Client{Timeout: 5 * time.Second}
 	answer, err := client.Get("http://" + c.address + path)
@@ -123,7 +123,7 @@ func (c *Controller) Get(path string) (status int, body string, err error) {
 	return answer.StatusCode, string(content), err
 }
 
-// WaitReady waits until the process is ready; one that exits fails the test.
+// WaitReady waits until the process is ready. The test fails if the process exits.
 func (c *Controller) WaitReady() {
 	c.w.T.Helper()
 	for deadline := time.Now().Add(Patience); ; time.Sleep(50 * time.Millisecond) {
@@ -142,7 +142,7 @@ func (c *Controller) WaitReady() {
 	}
 }
 
-// WaitLog waits until the process has logged a text.
+// WaitLog waits until the log contains a text.
 func (c *Controller) WaitLog(text string) {
 	c.w.T.Helper()
 	for deadline := time.Now().Add(Patience); !strings.Contains(c.Log(), text); time.Sleep(50 * time.Millisecond) {
@@ -152,7 +152,7 @@ func (c *Controller) WaitLog(text string) {
 	}
 }
 
-// Leads reports whether the process has the Lease, by its metrics.
+// Leads reports whether the metrics of the process say that it leads.
 func (c *Controller) Leads() bool {
 	_, body, err := c.Get("/metrics")
 	return err == nil && strings.Contains(body, "\nkontroler_leader 1")
@@ -165,7 +165,7 @@ func (c *Controller) signal(s syscall.Signal) {
 	}
 }
 
-// WaitExit waits until the process has ended and returns its exit code, -1 after a signal.
+// WaitExit waits until the process has ended and returns its exit code, which is -1 after a signal.
 func (c *Controller) WaitExit() int {
 	c.w.T.Helper()
 	select {
@@ -176,7 +176,7 @@ func (c *Controller) WaitExit() int {
 	return c.cmd.ProcessState.ExitCode()
 }
 
-// Stop ends the process as Kubernetes does. It must exit by itself, without an error.
+// Stop sends SIGTERM, as Kubernetes does. The process must exit with 0.
 func (c *Controller) Stop() {
 	c.w.T.Helper()
 	c.signal(syscall.SIGTERM)
@@ -185,20 +185,20 @@ func (c *Controller) Stop() {
 	}
 }
 
-// Kill9 ends the process at once.
+// Kill9 sends SIGKILL and waits for the end.
 func (c *Controller) Kill9() {
 	c.w.T.Helper()
 	c.signal(syscall.SIGKILL)
 	c.WaitExit()
 }
 
-// Freeze stops the process where it is; thaw lets it go on.
+// Freeze stops the process with SIGSTOP. Thaw continues it.
 func (c *Controller) Freeze() { c.w.T.Helper(); c.signal(syscall.SIGSTOP) }
 
-// Thaw lets a stopped process go on.
+// Thaw continues a frozen process.
 func (c *Controller) Thaw() { c.w.T.Helper(); c.signal(syscall.SIGCONT) }
 
-// Counters are the controller's metrics that are whole numbers, by name and labels.
+// Counters returns the metrics of the process that are whole numbers, by name and labels.
 func (c *Controller) Counters() map[string]int {
 	c.w.T.Helper()
 	_, metrics, err := c.Get("/metrics")
@@ -215,10 +215,10 @@ func (c *Controller) Counters() map[string]int {
 	return counts
 }
 
-// AtOnce is for a controller that takes the Lease of one that is dead; its own does not run out when the machine is busy.
-var AtOnce = Flags("--leader-elect=false", "--lease-duration=120s")
+// TakeOver lets a controller take the Lease of a dead one immediately. Its own Lease does not expire on a busy machine.
+var TakeOver = Flags("--leader-elect=false", "--lease-duration=120s")
 
-// DieAt starts a controller that is killed at a point, "[scene ]point[:time]", and waits until it was.
+// DieAt starts a controller that kills itself at a crash point, "[scene ]point[:time]", and waits until it has ended.
 func (w *World) DieAt(fault string, during func()) {
 	w.T.Helper()
 	point, times, _ := strings.Cut(fault[strings.LastIndex(fault, " ")+1:], ":")
@@ -231,18 +231,18 @@ func (w *World) DieAt(fault string, during func()) {
 	}
 	c.WaitExit()
 	if is := c.cmd.ProcessState.Sys().(syscall.WaitStatus); !is.Signaled() || is.Signal() != syscall.SIGKILL {
-		w.T.Fatalf("%s ended by itself, it was to be killed at %s: %s", c.Name, point, c.cmd.ProcessState)
+		w.T.Fatalf("%s was not killed at %s, but ended by itself: %s", c.Name, point, c.cmd.ProcessState)
 	}
 	if is := hit(); is != point {
 		w.T.Fatalf("%s was killed at %q, want %q", c.Name, is, point)
 	}
 }
 
-// LaunchFaulty starts a controller with a fault, ready or not. hit returns the point once it was reached.
+// LaunchFaulty starts a controller with a fault and does not wait for it. hit returns the crash point that it has reached.
 func (w *World) LaunchFaulty(fault string, options ...ProcessOption) (c *Controller, hit func() string) {
 	w.T.Helper()
 	file := filepath.Join(w.T.TempDir(), "hit")
-	c = w.Launch(append([]ProcessOption{AtOnce, Environment("KONTROLER_FAULT="+fault, "KONTROLER_FAULT_FILE="+file)}, options...)...)
+	c = w.Launch(append([]ProcessOption{TakeOver, Environment("KONTROLER_FAULT="+fault, "KONTROLER_FAULT_FILE="+file)}, options...)...)
 	return c, func() string {
 		point, err := os.ReadFile(file)
 		if err != nil && !os.IsNotExist(err) {
@@ -252,22 +252,22 @@ func (w *World) LaunchFaulty(fault string, options ...ProcessOption) (c *Control
 	}
 }
 
-// LeaseDuration of the controllers of these tests; a standby has to work on within two of them.
+// LeaseDuration is the duration of a ShortLease. A standby must continue the work within twice that time.
 const LeaseDuration = 8 * time.Second
 
-// Leased gives a controller a Lease that a standby takes over soon.
-var Leased = Flags("--lease-duration=" + LeaseDuration.String())
+// ShortLease gives a controller a Lease that a standby takes over soon.
+var ShortLease = Flags("--lease-duration=" + LeaseDuration.String())
 
-// WaitLeads waits until a process has the Lease.
+// WaitLeads waits until the process leads.
 func (c *Controller) WaitLeads() {
 	c.w.T.Helper()
-	c.w.Eventually(c.Name+" to lead", Patience, func(context.Context) (bool, string) { return c.Leads(), "none that does" })
+	c.w.Eventually(c.Name+" to lead", Patience, func(context.Context) (bool, string) { return c.Leads(), "not the leader" })
 }
 
-// PatientLease gives a controller a Lease that a test may freeze it under.
-var PatientLease = Flags("--lease-duration=120s")
+// LongLease gives a controller a Lease that does not expire while a test freezes it or the machine is busy.
+var LongLease = Flags("--lease-duration=120s")
 
-// WaitUnready waits until a controller says that it is not ready for want of its database.
+// WaitUnready waits until the process is not ready because its database does not answer.
 func (c *Controller) WaitUnready() {
 	c.w.T.Helper()
 	c.w.Eventually(c.Name+" to be unready", Patience, func(context.Context) (bool, string) {
@@ -275,6 +275,6 @@ func (c *Controller) WaitUnready() {
 		return status == http.StatusServiceUnavailable && strings.Contains(body, "database: no answer since 2"), fmt.Sprint(status, " ", body, err)
 	})
 	if status, body, err := c.Get("/healthz"); status != http.StatusOK {
-		c.w.T.Errorf("/healthz says %d %s %v: a restart would not help", status, body, err)
+		c.w.T.Errorf("/healthz says %d %s %v, want ok: a restart would not help", status, body, err)
 	}
 }

@@ -16,45 +16,45 @@ import (
 	"time"
 )
 
-// Told is a notification as it arrived. Its schema is in controller/webhook/README.md: there are no other fields.
-type Told struct {
-	Type       string     `json:"type"`
-	Status     string     `json:"status"`
-	DagRunID   int64      `json:"dagRunId"`
-	TaskName   string     `json:"taskName"`
-	TaskID     int64      `json:"taskId"`
-	ID         string     `json:"id"`
-	Event      string     `json:"event"`
-	Time       time.Time  `json:"time"`
-	Controller string     `json:"controller"`
-	Namespace  string     `json:"namespace"`
-	DAG        string     `json:"dag"`
-	Version    int64      `json:"version"`
-	Run        toldRun    `json:"run"`
-	Task       *ToldEnded `json:"task"`
+// Notification is a notification that arrived. controller/webhook/README.md documents its fields.
+type Notification struct {
+	Type       string      `json:"type"`
+	Status     string      `json:"status"`
+	DagRunID   int64       `json:"dagRunId"`
+	TaskName   string      `json:"taskName"`
+	TaskID     int64       `json:"taskId"`
+	ID         string      `json:"id"`
+	Event      string      `json:"event"`
+	Time       time.Time   `json:"time"`
+	Controller string      `json:"controller"`
+	Namespace  string      `json:"namespace"`
+	DAG        string      `json:"dag"`
+	Version    int64       `json:"version"`
+	Run        notifiedRun `json:"run"`
+	Task       *EndedTask  `json:"task"`
 
 	Header http.Header
 	Body   []byte
 	path   string
 }
 
-type toldRun struct {
+type notifiedRun struct {
 	Name string `json:"name"`
 	UID  string `json:"uid"`
-	ToldEnd
-	Tasks *ToldCounts `json:"tasks"`
+	Ending
+	Tasks *TaskCounts `json:"tasks"`
 }
 
-// ToldEnded is what a notification says of a task.
-type ToldEnded struct {
+// EndedTask is the task of a notification.
+type EndedTask struct {
 	Name string `json:"name"`
-	ToldEnd
+	Ending
 	Attempts int  `json:"attempts"`
 	ExitCode *int `json:"exitCode"`
 }
 
-// ToldEnd is how a run or a task ended.
-type ToldEnd struct {
+// Ending says how a run or a task ended.
+type Ending struct {
 	Phase      string     `json:"phase"`
 	Reason     string     `json:"reason"`
 	Message    string     `json:"message"`
@@ -62,8 +62,8 @@ type ToldEnd struct {
 	FinishedAt *time.Time `json:"finishedAt"`
 }
 
-// ToldCounts are the tasks of a run, counted.
-type ToldCounts struct {
+// TaskCounts says how the tasks of a run ended.
+type TaskCounts struct {
 	Total     int `json:"total"`
 	Succeeded int `json:"succeeded"`
 	Failed    int `json:"failed"`
@@ -71,27 +71,27 @@ type ToldCounts struct {
 	Cancelled int `json:"cancelled"`
 }
 
-// Signature is what a receiver compares with, computed as controller/webhook/README.md says.
-func Signature(key string, n Told) string {
+// Signature computes the signature of a notification as controller/webhook/README.md tells receivers to.
+func Signature(key string, n Notification) string {
 	mac := hmac.New(sha256.New, []byte(key))
 	fmt.Fprintf(mac, "%s.%s", n.Header.Get("Kontroler-Timestamp"), n.Body)
 	return "sha256=" + hex.EncodeToString(mac.Sum(nil))
 }
 
-// String is what tests compare: the event and what ended.
-func (t Told) String() string { return strings.TrimSpace(t.Event + " " + t.TaskName) }
+// String returns the event and the task, which tests compare.
+func (t Notification) String() string { return strings.TrimSpace(t.Event + " " + t.TaskName) }
 
-// Receiver hears notifications. answer answers the n-th of a path, from 1; nil: 200.
+// Receiver receives notifications. Answer, if it is not nil, answers the n-th request of a path, counted from 1.
 type Receiver struct {
-	w      *World
-	URL    string
-	Answer func(n int, w http.ResponseWriter, r *http.Request)
-	mu     sync.Mutex
-	heard  []Told
-	paths  map[string]int
+	w        *World
+	URL      string
+	Answer   func(n int, w http.ResponseWriter, r *http.Request)
+	mu       sync.Mutex
+	received []Notification
+	paths    map[string]int
 }
 
-// NewReceiver starts a receiver; tls: with a certificate that nobody trusts.
+// NewReceiver starts a receiver. With tls it has a certificate that no system trusts.
 func (w *World) NewReceiver(tls bool) *Receiver {
 	w.T.Helper()
 	v := &Receiver{w: w, paths: map[string]int{}}
@@ -109,17 +109,17 @@ func (w *World) NewReceiver(tls bool) *Receiver {
 	return v
 }
 
-// ServeHTTP hears a notification.
+// ServeHTTP records a notification.
 func (v *Receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	n := Told{Header: r.Header, path: r.URL.Path}
+	n := Notification{Header: r.Header, path: r.URL.Path}
 	n.Body, _ = io.ReadAll(r.Body)
 	schema := json.NewDecoder(bytes.NewReader(n.Body))
 	schema.DisallowUnknownFields()
 	if err := schema.Decode(&n); err != nil {
-		v.w.T.Errorf("a notification is not what the schema says: %v: %s", err, n.Body)
+		v.w.T.Errorf("a notification has other fields than documented: %v: %s", err, n.Body)
 	}
 	v.mu.Lock()
-	v.heard = append(v.heard, n)
+	v.received = append(v.received, n)
 	v.paths[n.path]++
 	count := v.paths[n.path]
 	v.mu.Unlock()
@@ -128,12 +128,12 @@ func (v *Receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// Of are the notifications of a run, in the order in which they arrived.
-func (v *Receiver) Of(run string) []Told {
+// Of returns the notifications of a run, in the order in which they arrived.
+func (v *Receiver) Of(run string) []Notification {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	var all []Told
-	for _, n := range v.heard {
+	var all []Notification
+	for _, n := range v.received {
 		if n.Run.Name == run {
 			all = append(all, n)
 		}
@@ -141,8 +141,8 @@ func (v *Receiver) Of(run string) []Told {
 	return all
 }
 
-// Texts are the notifications as tests compare them.
-func Texts(all []Told) []string {
+// Texts returns the notifications as texts, which tests compare.
+func Texts(all []Notification) []string {
 	out := []string{}
 	for _, n := range all {
 		out = append(out, n.String())
@@ -151,11 +151,11 @@ func Texts(all []Told) []string {
 }
 
 // Wait waits until n notifications of a run have arrived.
-func (v *Receiver) Wait(run string, n int) []Told {
+func (v *Receiver) Wait(run string, n int) []Notification {
 	v.w.T.Helper()
 	v.w.Eventually(fmt.Sprintf("%d notifications of %s", n, run), Patience, func(context.Context) (bool, string) {
 		all := v.Of(run)
-		return len(all) >= n, fmt.Sprint(Texts(all), v.w.Delivered())
+		return len(all) >= n, fmt.Sprint(Texts(all), v.w.Notifications())
 	})
 	return v.Of(run)
 }

@@ -16,7 +16,7 @@ import (
 	"kontroler/store/storetest"
 )
 
-// Database is one controller's database, read through the views of the read contract.
+// Database is the database of a controller. Tests read it through the views of schema kontroler_v1.
 type Database struct {
 	t   *testing.T
 	w   *World
@@ -24,13 +24,13 @@ type Database struct {
 	DB  *sql.DB
 }
 
-// NewDatabase makes an empty database: its controller migrates it.
+// NewDatabase makes an empty database, which its controller migrates.
 func (w *World) NewDatabase() *Database {
 	w.T.Helper()
 	return w.openDatabase(storetest.EmptyURL(w.T))
 }
 
-// openDatabase reads a database that the test has made, as one on a server of its own.
+// openDatabase opens a database.
 func (w *World) openDatabase(url string) *Database {
 	w.T.Helper()
 	db, err := sql.Open("postgres", url)
@@ -87,7 +87,7 @@ func (d *Database) Query(scan func(*sql.Rows) error, query string, args ...any) 
 	return rows.Err()
 }
 
-// TryRun is the row of the newest run with a name; false: there is none, or nothing to read it from.
+// TryRun returns the row of the newest run with a name. It returns false if there is none or the database does not answer.
 func (d *Database) TryRun(name string) (RunRow, bool) {
 	var r RunRow
 	found := false
@@ -102,17 +102,17 @@ func (d *Database) TryRun(name string) (RunRow, bool) {
 	return r, found && err == nil
 }
 
-// Run is the row of the newest run with a name.
+// Run returns the row of the newest run with a name.
 func (d *Database) Run(name string) RunRow {
 	d.t.Helper()
 	r, ok := d.TryRun(name)
 	if !ok {
-		d.t.Fatalf("there is no row of run %s", name)
+		d.t.Fatalf("run %s has no row", name)
 	}
 	return r
 }
 
-// Tasks are the rows of a run's tasks by position; none while there is no run.
+// Tasks returns the rows of the tasks of a run, by position.
 func (d *Database) Tasks(run string) []TaskRow {
 	d.t.Helper()
 	r, ok := d.TryRun(run)
@@ -134,7 +134,7 @@ func (d *Database) Tasks(run string) []TaskRow {
 	return tasks
 }
 
-// TryTask is the row of a task; false: there is none yet.
+// TryTask returns the row of a task, or false if there is none yet.
 func (d *Database) TryTask(run, name string) (TaskRow, bool) {
 	d.t.Helper()
 	tasks := d.Tasks(run)
@@ -145,17 +145,17 @@ func (d *Database) TryTask(run, name string) (TaskRow, bool) {
 	return tasks[at], true
 }
 
-// Task is the row of a task.
+// Task returns the row of a task.
 func (d *Database) Task(run, name string) TaskRow {
 	d.t.Helper()
 	row, ok := d.TryTask(run, name)
 	if !ok {
-		d.t.Fatalf("there is no row of task %s of run %s", name, run)
+		d.t.Fatalf("task %s of run %s has no row", name, run)
 	}
 	return row
 }
 
-// Attempts are the rows of a run's attempts, those of one task in their order.
+// Attempts returns the rows of the attempts of a run, by task and number.
 func (d *Database) Attempts(run string) []AttemptRow {
 	d.t.Helper()
 	r, ok := d.TryRun(run)
@@ -179,14 +179,14 @@ func (d *Database) Attempts(run string) []AttemptRow {
 	return attempts
 }
 
-// AttemptsOf are the rows of a task's attempts, in their order.
+// AttemptsOf returns the rows of the attempts of a task, by number.
 func (d *Database) AttemptsOf(run, task string) []AttemptRow {
 	d.t.Helper()
 	return slices.DeleteFunc(d.Attempts(run), func(a AttemptRow) bool { return a.Task != task })
 }
 
-// Text is everything the database holds, as text.
-func (d *Database) Text() string {
+// Contents returns all rows of all tables, as text.
+func (d *Database) Contents() string {
 	d.t.Helper()
 	var tables []string
 	err := d.Query(func(rows *sql.Rows) error {
@@ -211,7 +211,7 @@ func (d *Database) Text() string {
 	return all.String()
 }
 
-// parents are the parents of each task of a run's version.
+// parents returns the parents of each task, from the version of the run.
 func (r RunRow) parents(t *testing.T) map[string][]string {
 	t.Helper()
 	var spec v1alpha1.DAGSpec
@@ -225,8 +225,8 @@ func (r RunRow) parents(t *testing.T) map[string][]string {
 	return parents
 }
 
-// outcome is how a task's row tells its end: "Succeeded", or "Succeeded 3" when it took another number of attempts than
-// one, and "Cancelled 1" and "Skipped 1" when it took any.
+// outcome returns the phase of a task. If its number of attempts is unusual, the number follows: "Succeeded 3". One attempt
+// is usual, but none for a task that was skipped or cancelled.
 func (t TaskRow) outcome() string {
 	usual := 1
 	if t.Phase == "Skipped" || t.Phase == "Cancelled" {
@@ -238,17 +238,17 @@ func (t TaskRow) outcome() string {
 	return fmt.Sprintf("%s %d", t.Phase, t.Attempts)
 }
 
-// ControllerID is whose database it is.
+// ControllerID returns the id of the controller that owns the database.
 func (d *Database) ControllerID() string {
 	d.t.Helper()
 	ids := d.Strings(`SELECT controller_id FROM kontroler.identity`)
 	if len(ids) != 1 {
-		d.t.Fatalf("the database has the controller ids %v", ids)
+		d.t.Fatalf("the database has controller ids %v, want one", ids)
 	}
 	return ids[0]
 }
 
-// Exec changes rows behind the controller's back.
+// Exec changes rows without the controller and returns how many it has changed.
 func (d *Database) Exec(statement string, args ...any) int64 {
 	d.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
@@ -264,7 +264,7 @@ func (d *Database) Exec(statement string, args ...any) int64 {
 	return n
 }
 
-// Strings are the texts that a query returns.
+// Strings returns the rows of a query with one column of text.
 func (d *Database) Strings(query string, args ...any) []string {
 	d.t.Helper()
 	var all []string
@@ -279,7 +279,7 @@ func (d *Database) Strings(query string, args ...any) []string {
 	return all
 }
 
-// dump is the rows of the world's runs, or why they cannot be read.
+// dump returns the rows of all runs, or why they cannot be read.
 func (d *Database) dump() string {
 	var lines []string
 	for _, view := range []string{"runs", "tasks", "attempts"} {
@@ -295,13 +295,13 @@ func (d *Database) dump() string {
 	return strings.Join(lines, "\n")
 }
 
-// OwnServer gives the world a database on a server of its own, which the test may stop.
+// OwnServer moves the world to a database on a server of its own, which the test may stop.
 func (w *World) OwnServer() *storetest.Server {
 	w.T.Helper()
 	server := storetest.NewServer(w.T)
 	w.Database = w.openDatabase(server.URL())
 	w.T.Cleanup(func() {
-		if w.T.Failed() { // The server is gone when explain looks.
+		if w.T.Failed() { // when explain runs, the server has ended
 			w.T.Logf("database\n%s", Tail(w.dump(), 300))
 		}
 	})

@@ -9,13 +9,13 @@ import (
 	"kontroler/apis/kontroler/v1alpha1"
 )
 
-// Scene is a run during which a controller dies, and what it must come to all the same.
+// Scene is a run during which a controller dies, and its expected result.
 type Scene struct {
 	Tasks      []v1alpha1.Task
 	parameters []v1alpha1.ParameterValue
-	// during does what the scene needs while the controller that will die works.
+	// during acts on the cluster while the controller runs that will die.
 	during func(w *World)
-	// phase and event are the run's end and the reason of its one Event; "" none: its DagRun is gone.
+	// phase is the final phase of the run, event the reason of its only Event. It is empty if the DagRun is deleted.
 	phase, event string
 	Outcomes     map[string]string
 	Effects      []string
@@ -24,7 +24,7 @@ type Scene struct {
 // TheRun is the name of the run of a scene.
 const TheRun = "run"
 
-// Scenes are all scenes by name, made of marked tasks.
+// Scenes returns all scenes by name. marked makes their tasks.
 func Scenes(marked TaskMaker) map[string]Scene {
 	return map[string]Scene{
 		"diamond": diamondScene(marked), "long": longScene(marked), "timeout": timeoutScene(marked),
@@ -53,7 +53,7 @@ func diamondScene(marked TaskMaker) Scene {
 	}
 }
 
-// timeoutScene has a timeout, then a retry.
+// timeoutScene is a run with a timeout and then a retry.
 func timeoutScene(marked TaskMaker) Scene {
 	return Scene{
 		Tasks: []v1alpha1.Task{marked("slow", Once("slow", Forever), Timeout(5), Retries(1)),
@@ -77,7 +77,7 @@ func stoppedScene(marked TaskMaker, event string, stop func(*World)) Scene {
 	}
 }
 
-// failureScene has a task that fails for good: its descendants are skipped.
+// failureScene is a run with a task that fails finally, whose descendants are skipped.
 func failureScene(marked TaskMaker) Scene {
 	return Scene{
 		Tasks: []v1alpha1.Task{marked("bad", "exit 1"), marked("good", ""), marked("child", "", After("bad", "good")),
@@ -97,7 +97,7 @@ func refusedScene(marked TaskMaker) Scene {
 	}
 }
 
-// strippedScene has a live Pod that loses its labels.
+// strippedScene is a run with a live Pod that loses its labels.
 func strippedScene(marked TaskMaker) Scene {
 	return Scene{
 		Tasks: []v1alpha1.Task{marked("live", Until("go")), marked("child", "", After("live"))},
@@ -112,8 +112,8 @@ func strippedScene(marked TaskMaker) Scene {
 	}
 }
 
-// longScene is a diamond with a retry, and after it a chain: each of many controllers still finds Pods to create and to
-// reap, however much the one before it got done until it was killed.
+// longScene is a diamond with a retry, followed by a chain. It has Pods to create and to reap for many controllers that are
+// killed one after the other.
 func longScene(marked TaskMaker) Scene {
 	s := diamondScene(marked)
 	parent := "d"
@@ -127,14 +127,14 @@ func longScene(marked TaskMaker) Scene {
 	return s
 }
 
-// Prepare applies the scene's DAG and its run: whatever controller comes finds them.
+// Prepare applies the DAG of a scene and its run.
 func (w *World) Prepare(s Scene) {
 	w.T.Helper()
 	w.Apply(w.Manifest("DAG", "dag", v1alpha1.DAGSpec{Task: s.Tasks}) +
 		w.Manifest("DagRun", TheRun, v1alpha1.DagRunSpec{DagName: "dag", Parameters: s.parameters}))
 }
 
-// DieIn is DieAt during a scene.
+// DieIn is DieAt while the scene acts.
 func (w *World) DieIn(s Scene, fault string) {
 	w.T.Helper()
 	w.DieAt(fault, func() {
@@ -144,18 +144,18 @@ func (w *World) DieIn(s Scene, fault string) {
 	})
 }
 
-// KilledAt kills a controller with SIGKILL at a point of a scene, "[scene ]point[:time]", and lets the next one finish the
-// run as if nothing had been.
+// KilledAt kills a controller with SIGKILL at a crash point of a scene, "[scene ]point[:time]", and checks that the next one
+// finishes the run with the expected result.
 func (w *World) KilledAt(s Scene, fault string) {
 	w.T.Helper()
 	w.Prepare(s)
 	w.DieIn(s, fault)
-	w.Controller(AtOnce)
+	w.Controller(TakeOver)
 	w.CheckScene(s)
 }
 
-// KilledOnTheWay kills a controller at the first time that it comes to a point of a scene, or when the run has ended should
-// it not come there. The next one starts as soon as it is dead, and what the scene does goes on meanwhile.
+// KilledOnTheWay kills a controller when it first reaches a crash point in a scene. If it does not reach it, the controller
+// is killed after the end of the run. The next one starts immediately, while the scene still acts.
 func (w *World) KilledOnTheWay(s Scene, point string) {
 	w.T.Helper()
 	w.Prepare(s)
@@ -164,7 +164,7 @@ func (w *World) KilledOnTheWay(s Scene, point string) {
 	go func() {
 		defer close(next)
 		<-c.exited
-		w.Launch(AtOnce)
+		w.Launch(TakeOver)
 	}()
 	if s.during != nil {
 		s.during(w)
@@ -175,23 +175,23 @@ func (w *World) KilledOnTheWay(s Scene, point string) {
 	})
 	select {
 	case <-c.exited:
-	case <-time.After(5 * time.Second): // for the points after the end
+	case <-time.After(5 * time.Second): // some points follow the end of the run
 		c.Kill9()
 	}
 	<-next
 	w.CheckScene(s)
 }
 
-// CheckScene waits for the end of the scene's run and checks all that is left of it.
+// CheckScene waits until the run of a scene has ended and checks its rows, side effects, starts and Event.
 func (w *World) CheckScene(s Scene) {
 	w.T.Helper()
 	row := w.CheckFinal(TheRun, s.phase, s.Outcomes)
 	w.CheckOnce(s.Effects...)
 	w.CheckStarts(TheRun)
 	for _, task := range w.Tasks(TheRun) {
-		// Only where the DagRun was deleted somebody else deletes Pods too: the garbage collector.
+		// If the DagRun was deleted, the garbage collector deletes Pods too.
 		if task.Restarts != 0 && s.event != "" {
-			w.T.Errorf("task %s was restarted %d times: a crash of the controller is no failure", task.Name, task.Restarts)
+			w.T.Errorf("task %s has %d restarts, but a crash of the controller must not cost one", task.Name, task.Restarts)
 		}
 	}
 	w.CheckEvent(row.UID, s.event)

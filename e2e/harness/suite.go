@@ -24,17 +24,17 @@ import (
 	"kontroler/generated/clientset/versioned"
 )
 
-// Options are what a package of tests runs on.
+// Options say what a package of tests runs on.
 type Options struct {
-	// WithoutNode: the cluster has no node, the completer plays the Pods.
+	// WithoutNode says that the cluster has no node. The completer plays the Pods.
 	WithoutNode bool
-	// Parallel is how many tests run at one time; -parallel on the command line wins.
+	// Parallel is how many tests run at the same time. The flag -parallel overrides it.
 	Parallel int
 }
 
-// Suite is what all tests of a package share.
+// Suite is what all tests of a package share: the cluster, the controller's binary, clients.
 type Suite struct {
-	Dir         string // for binaries and logs; gone when the tests have ended
+	Dir         string // for binaries and logs; removed when the tests have ended
 	Kubeconfig  string
 	KubectlPath string
 	Binary      string // the controller, with the race detector and crash points
@@ -47,63 +47,64 @@ type Suite struct {
 }
 
 var (
-	errNoCluster = errors.New("no cluster: set KUBECONFIG (for e2e/control CONTROL_KUBECONFIG), " +
-		"or be root for one to be started (e2e/cluster/run)")
-	errElsewhere = errors.New("the cluster's nodes do not share this machine's temporary directory: " +
-		"what tasks do cannot be seen")
+	errNoCluster = errors.New("no cluster. Set KUBECONFIG (CONTROL_KUBECONFIG for e2e/control), " +
+		"or run as root: then the tests start one with e2e/cluster/run")
+	errElsewhere = errors.New("the nodes of the cluster do not share the temporary directory of this machine, " +
+		"so the side effects of tasks cannot be read")
 )
 
-// stage is what Main was told.
-var stage Options
+// suiteOptions are the options of Main.
+var suiteOptions Options
 
-// started is the suite, made by the first test that needs it.
+// started returns the suite. The first test that needs it starts it.
 var started = sync.OnceValues(startSuite)
 
-// ending is what Main does when all tests have ended, the last first.
-var ending struct {
+// atExit is what Main does when all tests have ended, last step first.
+var atExit struct {
 	sync.Mutex
 	steps  []func()
 	failed []error // each fails the package
 }
 
+// atEnd registers a step for the end of the tests.
 func atEnd(step func()) {
-	ending.Lock()
-	defer ending.Unlock()
-	ending.steps = append(ending.steps, step)
+	atExit.Lock()
+	defer atExit.Unlock()
+	atExit.steps = append(atExit.steps, step)
 }
 
 // failAtEnd fails the package when its tests have ended.
 func failAtEnd(err error) {
-	ending.Lock()
-	defer ending.Unlock()
-	ending.failed = append(ending.failed, err)
+	atExit.Lock()
+	defer atExit.Unlock()
+	atExit.failed = append(atExit.failed, err)
 }
 
 // Main runs the tests of a package and returns the exit code: `os.Exit(harness.Main(m, …))` is a package's TestMain.
 func Main(m *testing.M, options Options) int {
-	stage = options
-	// The tests mostly wait: more of them run at one time than the machine has processors.
+	suiteOptions = options
+	// The tests mostly wait, so more of them can run at the same time than the machine has processors.
 	if err := flag.Set("test.parallel", strconv.Itoa(options.Parallel)); err != nil {
 		panic(err)
 	}
 	code := m.Run()
-	for _, step := range slices.Backward(ending.steps) {
+	for _, step := range slices.Backward(atExit.steps) {
 		step()
 	}
-	ending.Lock()
-	defer ending.Unlock()
-	for _, err := range ending.failed {
+	atExit.Lock()
+	defer atExit.Unlock()
+	for _, err := range atExit.failed {
 		fmt.Fprintln(os.Stderr, err)
 		code = 1
 	}
 	return code
 }
 
-// theSuite skips the test where there can be no cluster, but fails it in CI.
-func theSuite(t *testing.T) *Suite {
+// suiteFor returns the suite. Without a cluster it skips the test; in CI the test fails.
+func suiteFor(t *testing.T) *Suite {
 	t.Helper()
 	if testing.Short() {
-		t.Skip("-short: end-to-end tests need a cluster")
+		t.Skip("end-to-end tests do not run with -short")
 	}
 	s, err := started()
 	switch {
@@ -115,11 +116,11 @@ func theSuite(t *testing.T) *Suite {
 	return s
 }
 
-// Long skips a test that is for releases alone.
+// Long skips a test that only runs for releases.
 func Long(t *testing.T) {
 	t.Helper()
 	if os.Getenv("TEST_LONG") != "true" {
-		t.Skip("for releases: make test-long")
+		t.Skip("runs only for releases, with make test-long")
 	}
 }
 
@@ -128,7 +129,7 @@ func startSuite() (*Suite, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Pods reach the directories below it, as any user.
+	// Pods of any user access the directories below it.
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return nil, err
 	}
@@ -141,8 +142,8 @@ func startSuite() (*Suite, error) {
 	if err := s.connect(); err != nil {
 		return nil, err
 	}
-	if os.Getenv("CLUSTER") == "current" && !stage.WithoutNode {
-		if err := s.lookForDir(); err != nil {
+	if os.Getenv("CLUSTER") == "current" && !suiteOptions.WithoutNode {
+		if err := s.checkDirIsShared(); err != nil {
 			return nil, err
 		}
 	}
@@ -152,7 +153,7 @@ func startSuite() (*Suite, error) {
 	if s.watch, err = watchPods(atEnd, s.Kube); err != nil {
 		return nil, err
 	}
-	if stage.WithoutNode {
+	if suiteOptions.WithoutNode {
 		if err := s.startCompleter(); err != nil {
 			return nil, err
 		}
@@ -160,9 +161,8 @@ func startSuite() (*Suite, error) {
 	return s, s.findController()
 }
 
-// apart is the suite on a cluster of its own, without anybody who plays its Pods, until what it registers with cleanup is
-// called.
-func (s *Suite) apart(cleanup func(func())) (*Suite, error) {
+// onOwnCluster returns a suite with a cluster of its own, without a completer. cleanup registers what ends the cluster.
+func (s *Suite) onOwnCluster(cleanup func(func())) (*Suite, error) {
 	own := &Suite{Dir: s.Dir, Binary: s.Binary}
 	dir, err := os.MkdirTemp(s.Dir, "apart-")
 	if err != nil {
@@ -179,10 +179,10 @@ func (s *Suite) apart(cleanup func(func())) (*Suite, error) {
 	return own, err
 }
 
-// findCluster takes the cluster that the environment names, or starts one.
+// findCluster uses the cluster that the environment names, or starts one.
 func (s *Suite) findCluster() (err error) {
 	variable, options := "KUBECONFIG", []string{}
-	if stage.WithoutNode {
+	if suiteOptions.WithoutNode {
 		variable, options = "CONTROL_KUBECONFIG", []string{"--no-node"}
 	}
 	if s.Kubeconfig = os.Getenv(variable); s.Kubeconfig == "" {
@@ -191,8 +191,8 @@ func (s *Suite) findCluster() (err error) {
 	return err
 }
 
-// UpCluster starts a cluster and returns its kubeconfig. cleanup registers what ends the cluster: t.Cleanup, for a cluster
-// of one test. It also ends with this process.
+// UpCluster starts a cluster and returns its kubeconfig. cleanup registers what ends the cluster; for a cluster of one test
+// it is t.Cleanup. The cluster also ends with this process.
 func UpCluster(cleanup func(func()), dir string, options ...string) (string, error) {
 	if os.Geteuid() != 0 {
 		return "", errNoCluster
@@ -205,13 +205,13 @@ func UpCluster(cleanup func(func()), dir string, options ...string) (string, err
 	cleanup(func() {
 		down := exec.Command(ClusterTool(), "down", dir)
 		if out, err := down.CombinedOutput(); err != nil {
-			fmt.Fprintf(os.Stderr, "ending the cluster: %v\n%s", err, out)
+			fmt.Fprintf(os.Stderr, "stopping the cluster: %v\n%s", err, out)
 		}
 	})
 	return filepath.Join(dir, "kubeconfig"), nil
 }
 
-// Root is the top of the repository.
+// Root returns the top of the repository.
 var Root = sync.OnceValue(func() string {
 	dir, err := os.Getwd()
 	if err != nil {
@@ -223,16 +223,16 @@ var Root = sync.OnceValue(func() string {
 		}
 		parent := filepath.Dir(dir)
 		if parent == dir {
-			panic("the tests run outside of their module")
+			panic("the tests do not run in their module")
 		}
 		dir = parent
 	}
 })
 
-// ClusterTool is the program that starts clusters.
+// ClusterTool returns the program that starts clusters.
 func ClusterTool() string { return filepath.Join(Root(), "e2e", "cluster", "run") }
 
-// Example is one of the manifests that users are shown.
+// Example returns a file of manifests/examples.
 func Example(t *testing.T, name string) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(Root(), "manifests", "examples", name))
@@ -242,7 +242,7 @@ func Example(t *testing.T, name string) string {
 	return string(text)
 }
 
-// startCompleter starts what plays the Pods.
+// startCompleter starts the completer.
 func (s *Suite) startCompleter() (err error) {
 	ctx, stop := context.WithCancel(context.Background())
 	s.completer, err = completer.Start(ctx, s.Kube, completer.Options{
@@ -257,7 +257,7 @@ func (s *Suite) startCompleter() (err error) {
 	return err
 }
 
-// findController takes the controller that TEST_CONTROLLER names, or builds it.
+// findController uses the binary that TEST_CONTROLLER names, or builds it.
 func (s *Suite) findController() error {
 	if s.Binary = os.Getenv("TEST_CONTROLLER"); s.Binary != "" {
 		return nil
@@ -270,7 +270,7 @@ func (s *Suite) findController() error {
 	return nil
 }
 
-// findKubectl prefers the one of the cluster: it has its version.
+// findKubectl prefers the kubectl of the cluster, which has its version.
 func (s *Suite) findKubectl() {
 	s.KubectlPath = filepath.Join(filepath.Dir(s.Kubeconfig), "bin", "kubectl")
 	if _, err := os.Stat(s.KubectlPath); err != nil {
@@ -290,8 +290,8 @@ func (s *Suite) connect() (err error) {
 	return err
 }
 
-// lookForDir finds out whether Pods see the suite's directory.
-func (s *Suite) lookForDir() error {
+// checkDirIsShared checks that Pods see the suite's directory.
+func (s *Suite) checkDirIsShared() error {
 	overrides := fmt.Sprintf(`{"spec": {"containers": [{"name": "probe", "image": "busybox:1.36",
 		"command": ["touch", "/dir/probe"], "volumeMounts": [{"name": "dir", "mountPath": "/dir"}]}],
 		"volumes": [{"name": "dir", "hostPath": {"path": %q}}]}}`, s.Dir)
@@ -319,7 +319,7 @@ func (s *Suite) installCRDs() error {
 	return nil
 }
 
-// RunKubectl returns what kubectl prints, standard error after standard output.
+// RunKubectl runs kubectl and returns its standard output and then its standard error.
 func (s *Suite) RunKubectl(stdin string, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()

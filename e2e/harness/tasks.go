@@ -19,32 +19,32 @@ import (
 // TaskOption changes a task.
 type TaskOption func(*v1alpha1.Task)
 
-// TaskMaker makes a task from a name and a script: Sh, Marked and Play are such.
+// TaskMaker makes a task from a name and a script. Sh, Marked and Play are TaskMakers.
 type TaskMaker func(name, script string, options ...TaskOption) v1alpha1.Task
 
-// After names the parents of a task.
+// After adds parents to a task.
 func After(parents ...string) TaskOption {
 	return func(t *v1alpha1.Task) { t.RunAfter = append(t.RunAfter, parents...) }
 }
 
-// Retries gives a task retries without a delay worth waiting for.
+// Retries gives a task retries with a short delay.
 func Retries(limit int64) TaskOption {
 	return func(t *v1alpha1.Task) {
 		t.Backoff = &v1alpha1.Backoff{Limit: new(limit), Duration: &metav1.Duration{Duration: 100 * time.Millisecond}}
 	}
 }
 
-// OnCodes lets a task be retried on these exit codes alone.
+// OnCodes limits the retries of a task to exit codes.
 func OnCodes(codes ...int64) TaskOption {
 	return func(t *v1alpha1.Task) { t.Conditional = &v1alpha1.Conditional{Enabled: new(true), RetryCodes: codes} }
 }
 
-// Timeout bounds each attempt of a task.
+// Timeout limits each attempt of a task.
 func Timeout(seconds int64) TaskOption {
 	return func(t *v1alpha1.Task) { t.TimeoutSeconds = &seconds }
 }
 
-// Env gives a task a variable.
+// Env adds a variable to a task.
 func Env(name, value string) TaskOption {
 	return func(t *v1alpha1.Task) {
 		if t.PodTemplate == nil {
@@ -54,23 +54,23 @@ func Env(name, value string) TaskOption {
 	}
 }
 
-// Forever is a script that does not end by itself.
+// Forever is a script that does not end in time.
 const Forever = "sleep 1000"
 
-// Until is a step of a script that waits for a gate, which the test opens.
+// Until returns a step of a script that waits until the test opens a gate.
 func Until(gate string) string { return "await " + gate }
 
-// Once is a step that does another step the first time that it is reached, and nothing the second time.
+// Once returns a step that does another step when it is first reached, and later does nothing.
 func Once(word, step string) string { return "once " + word + " " + step }
 
-// words are the shell's functions for Until and Once. The completer knows these words by itself.
+// words are shell functions for Until and Once. The completer implements the same words.
 const words = `set -e
 await() { while [ ! -e "/dir/$1" ]; do sleep 0.1; done; }
 once() { if [ -e "/dir/first.$1" ]; then return 0; fi; : > "/dir/first.$1"; shift; "$@"; }
 `
 
-// Sh is a task for a node: it runs a shell script (set -e; $DIR is at /dir) and, if that succeeds, leaves its side effect:
-// the name of its Pod as a line of the file that has the task's name, which Effects reads.
+// Sh makes a task for a node. It runs a shell script with set -e, and $DIR mounted at /dir. If the script succeeds, it leaves
+// a side effect, which Effects counts: the name of its Pod, as a line of the file effect.NAME.
 func Sh(name, script string, options ...TaskOption) v1alpha1.Task {
 	directory := corev1.HostPathDirectory
 	if script == "" {
@@ -85,13 +85,12 @@ func Sh(name, script string, options ...TaskOption) v1alpha1.Task {
 	return with(t, options)
 }
 
-// Marked is Sh with a line of the file "started" for each time that it starts: the name of its Pod.
+// Marked is Sh, but at each start it also writes the name of its Pod to the file "started".
 func Marked(name, script string, options ...TaskOption) v1alpha1.Task {
 	return Sh(name, "echo $HOSTNAME >> /dir/started\n"+script, options...)
 }
 
-// Play is a task for the completer: see completer.Command for the words of its script. What it did is counted from its
-// Pods.
+// Play makes a task for the completer. completer.Command documents its scripts.
 func Play(name, script string, options ...TaskOption) v1alpha1.Task {
 	if err := completer.Check(script); err != nil {
 		panic(err)
@@ -115,7 +114,7 @@ func with(t v1alpha1.Task, options []TaskOption) v1alpha1.Task {
 	return t
 }
 
-// Open lets tasks pass that wait for a gate.
+// Open opens a gate for the tasks that wait for it.
 func (w *World) Open(gate string) {
 	w.T.Helper()
 	if w.completer != nil {
@@ -127,17 +126,17 @@ func (w *World) Open(gate string) {
 	}
 }
 
-// Close closes a gate again; without a node only.
+// Close closes a gate. It needs the completer.
 func (w *World) Close(gate string) { w.completer.Close(w.Namespace, gate) }
 
-// Effects are the side effects of tasks: how often each ran to its end. Without a node these are the
-// Pods with a script that succeeded.
+// Effects returns how often each task has left its side effect. Without a node, these are the Pods with a script that
+// succeeded.
 func (w *World) Effects() map[string]int {
 	w.T.Helper()
 	count := map[string]int{}
 	if w.completer != nil {
 		for _, pod := range w.created() {
-			if pod.played && pod.succeeded {
+			if pod.hasScript && pod.succeeded {
 				count[pod.task]++
 			}
 		}
@@ -157,7 +156,7 @@ func (w *World) Effects() map[string]int {
 	return count
 }
 
-// CheckOnce checks that each of some tasks had its side effect once, and no other task had one.
+// CheckOnce checks that the tasks have left their side effects once, and no other task has left one.
 func (w *World) CheckOnce(tasks ...string) {
 	w.T.Helper()
 	want := map[string]int{}
@@ -169,7 +168,7 @@ func (w *World) CheckOnce(tasks ...string) {
 	}
 }
 
-// Started are the Pods of tasks that have started, in the order in which they did: on a node those of Marked tasks.
+// Started returns the Pods of tasks that have started, in their order. On a node it sees only Marked tasks.
 func (w *World) Started() []string {
 	w.T.Helper()
 	if w.completer != nil {
@@ -195,8 +194,8 @@ func (w *World) WaitStarted(n int) {
 	})
 }
 
-// CheckStarts checks that each attempt of all of the world's runs that started did so once, and nothing else did. On a node
-// the tasks must be Marked.
+// CheckStarts checks that each attempt that has started did so once, and nothing else has started. runs are all runs of the
+// world. On a node their tasks must be Marked.
 func (w *World) CheckStarts(runs ...string) {
 	w.T.Helper()
 	want := map[string]int{}
@@ -226,7 +225,7 @@ func (w *World) WaitFile(name string) {
 	})
 }
 
-// File is the content of a file of $DIR.
+// File returns the content of a file of $DIR.
 func (w *World) File(name string) string {
 	w.T.Helper()
 	content, err := os.ReadFile(filepath.Join(w.Dir, name))

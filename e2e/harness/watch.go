@@ -17,14 +17,14 @@ import (
 	"kontroler/e2e/completer"
 )
 
-// podWatch remembers every Pod that was created in a cluster, also those that are gone. A Pod of a controller has a
-// finalizer, so that none can come and go unseen.
+// podWatch records every Pod that was created in a cluster, also those that no longer exist. It misses no Pod of a
+// controller, because their finalizer keeps them until they are seen.
 type podWatch struct {
 	mu    sync.Mutex
 	pods  map[types.UID]*seenPod
-	order []*seenPod // in which they were created
-	begun []*seenPod // in which their task containers started
-	noted chan struct{}
+	order []*seenPod    // by creation
+	begun []*seenPod    // by the start of the task container
+	noted chan struct{} // closed with the next event
 }
 
 // seenPod is a Pod that was created.
@@ -32,14 +32,14 @@ type seenPod struct {
 	namespace, name, task string
 	uid, owner            types.UID
 	script                string
-	played                bool // it has a script
+	hasScript             bool // for the completer
 	started, succeeded    bool
 }
 
-// marker is the prefix of the names of Pods that are made to see how far the watch is.
+// marker is the prefix of the names of the Pods that catchUp creates.
 const marker = "watch-marker-"
 
-// watchPods starts a watch. cleanup registers what ends it.
+// watchPods starts a podWatch. cleanup registers what ends it.
 func watchPods(cleanup func(func()), kube kubernetes.Interface) (*podWatch, error) {
 	p := &podWatch{pods: map[types.UID]*seenPod{}, noted: make(chan struct{})}
 	factory := informers.NewSharedInformerFactory(kube, 0)
@@ -60,7 +60,7 @@ func watchPods(cleanup func(func()), kube kubernetes.Interface) (*podWatch, erro
 	return p, nil
 }
 
-// note notes what a Pod says.
+// note records the state of a Pod.
 func (p *podWatch) note(obj any) {
 	pod := obj.(*corev1.Pod)
 	p.mu.Lock()
@@ -68,7 +68,7 @@ func (p *podWatch) note(obj any) {
 	s := p.pods[pod.UID]
 	if s == nil {
 		s = &seenPod{namespace: pod.Namespace, name: pod.Name, uid: pod.UID, task: pod.Labels[v1alpha1.LabelTask]}
-		s.script, s.played = completer.Script(pod)
+		s.script, s.hasScript = completer.Script(pod)
 		if owner := metav1.GetControllerOf(pod); owner != nil {
 			s.owner = owner.UID
 		}
@@ -84,12 +84,12 @@ func (p *podWatch) note(obj any) {
 	p.noted = make(chan struct{})
 }
 
-// created are the Pods that were created in a namespace, in their order.
+// created returns the Pods that were created in a namespace, in their order.
 func (p *podWatch) created(namespace string) []seenPod {
 	return p.in(namespace, func() []*seenPod { return p.order })
 }
 
-// ran are the Pods of a namespace whose task container started, in the order in which they did.
+// ran returns the Pods of a namespace whose task container has started, in the order of the starts.
 func (p *podWatch) ran(namespace string) []seenPod {
 	return p.in(namespace, func() []*seenPod { return p.begun })
 }
@@ -106,20 +106,20 @@ func (p *podWatch) in(namespace string, list func() []*seenPod) []seenPod {
 	return found
 }
 
-// created are all Pods that were created in the world's namespace until now: the watch has seen them.
+// created returns all Pods that were created in the namespace of the world until now.
 func (w *World) created() []seenPod {
 	w.T.Helper()
 	w.catchUp()
 	return w.watch.created(w.Namespace)
 }
 
-// catchUp waits until the watch has seen a Pod that is made now: then it has seen everything before it, in every
-// namespace.
+// catchUp creates a Pod and waits until the watch has seen it. Then the watch has seen everything before it, in all
+// namespaces.
 func (w *World) catchUp() {
 	w.T.Helper()
 	ctx, cancel := context.WithTimeout(w.T.Context(), Patience)
 	defer cancel()
-	pods := w.Kube.CoreV1().Pods(metav1.NamespaceDefault) // no quota and no policy of a test is there
+	pods := w.Kube.CoreV1().Pods(metav1.NamespaceDefault) // no test sets a quota or a policy there
 	made, err := pods.Create(ctx, &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{GenerateName: marker},
 		Spec: corev1.PodSpec{
@@ -128,7 +128,7 @@ func (w *World) catchUp() {
 		},
 	}, metav1.CreateOptions{})
 	if err != nil {
-		w.T.Fatalf("making a Pod to see how far the watch is: %v", err)
+		w.T.Fatalf("creating a Pod for the watch to see: %v", err)
 	}
 	for {
 		w.watch.mu.Lock()
@@ -141,7 +141,7 @@ func (w *World) catchUp() {
 		select {
 		case <-noted:
 		case <-ctx.Done():
-			w.T.Fatal("the watch of the Pods does not get on")
+			w.T.Fatal("the watch has not seen a new Pod")
 		}
 	}
 	if err := pods.Delete(ctx, made.Name, metav1.DeleteOptions{GracePeriodSeconds: new(int64)}); err != nil {
@@ -149,8 +149,7 @@ func (w *World) catchUp() {
 	}
 }
 
-// Said are the texts that the tasks' scripts say (see completer.Command), of all Pods that succeeded, in the order in
-// which these started.
+// Said returns the texts that scripts say (see completer.Command), of all Pods that succeeded, in the order of their starts.
 func (w *World) Said() []string {
 	w.T.Helper()
 	w.catchUp()
@@ -165,10 +164,10 @@ func (w *World) Said() []string {
 	return said
 }
 
-// checkCreated checks that each attempt of a run had one Pod at most and that every Pod of the run was an attempt's.
+// checkCreated checks that each attempt of a run had at most one Pod, and that each Pod of the run belonged to an attempt.
 func (d *Database) checkCreated(row RunRow) {
 	d.t.Helper()
-	names := map[string]string{} // the attempts' Pods, with the UID that the row has
+	names := map[string]string{} // UIDs of the Pods in the rows of the attempts, by name
 	for _, a := range d.Attempts(row.Name) {
 		names[a.PodName] = a.PodUID
 	}
@@ -180,17 +179,17 @@ func (d *Database) checkCreated(row RunRow) {
 		uid, known := names[pod.name]
 		switch {
 		case !known:
-			d.t.Errorf("run %s: Pod %s was created and is no attempt's", row.Name, pod.name)
+			d.t.Errorf("run %s: Pod %s was created, but no attempt has it", row.Name, pod.name)
 		case slices.Contains(seen, pod.name):
 			d.t.Errorf("run %s: Pod %s was created twice", row.Name, pod.name)
 		case uid != "" && uid != string(pod.uid):
-			d.t.Errorf("run %s: Pod %s was created as %s, its row has %s", row.Name, pod.name, pod.uid, uid)
+			d.t.Errorf("run %s: Pod %s has UID %s, but its row has %s", row.Name, pod.name, pod.uid, uid)
 		}
 		seen = append(seen, pod.name)
 	}
 	for name, uid := range names {
 		if uid != "" && !slices.Contains(seen, name) {
-			d.t.Errorf("run %s: the row of an attempt has a Pod %s that was not created", row.Name, name)
+			d.t.Errorf("run %s: an attempt has Pod %s, which was not created", row.Name, name)
 		}
 	}
 }

@@ -12,14 +12,14 @@ import (
 	"kontroler/apis/kontroler/v1alpha1"
 )
 
-// Workspace is a claim of no particular class.
+// Workspace returns a workspace of the default storage class.
 func Workspace(modes ...corev1.PersistentVolumeAccessMode) *v1alpha1.Workspace {
 	return &v1alpha1.Workspace{Enable: true, PVC: v1alpha1.WorkspaceClaim{AccessModes: modes, Resources: v1alpha1.WorkspaceResources{
 		Requests: corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Mi")},
 	}}}
 }
 
-// Claims are the claims of the world's namespace.
+// Claims returns the claims in the namespace of the world.
 func (w *World) Claims() []corev1.PersistentVolumeClaim {
 	w.T.Helper()
 	list, err := w.Kube.CoreV1().PersistentVolumeClaims(w.Namespace).List(w.T.Context(), metav1.ListOptions{})
@@ -29,7 +29,7 @@ func (w *World) Claims() []corev1.PersistentVolumeClaim {
 	return list.Items
 }
 
-// Claim waits for the one claim of a run and returns it.
+// Claim waits for the claim of a run. A second claim fails the test.
 func (w *World) Claim(run string) *corev1.PersistentVolumeClaim {
 	w.T.Helper()
 	uid := string(w.DagRun(run).UID)
@@ -41,16 +41,16 @@ func (w *World) Claim(run string) *corev1.PersistentVolumeClaim {
 				continue
 			}
 			if found != nil {
-				w.T.Fatalf("run %s has the claims %s and %s", run, found.Name, claim.Name)
+				w.T.Fatalf("run %s has two claims, %s and %s", run, found.Name, claim.Name)
 			}
 			found = &claim
 		}
-		return found != nil, "not there"
+		return found != nil, "missing"
 	})
 	return found
 }
 
-// WaitClaims waits until the namespace has just these claims.
+// WaitClaims waits until the namespace has exactly these claims.
 func (w *World) WaitClaims(names ...string) {
 	w.T.Helper()
 	w.Eventually(fmt.Sprintf("the claims to be %v", names), Patience, func(context.Context) (bool, string) {
@@ -62,8 +62,8 @@ func (w *World) WaitClaims(names ...string) {
 	})
 }
 
-// Recorded is the claim that a run's row names.
-func (w *World) Recorded(run string) string {
+// RecordedClaim returns the UID of the claim in the row of a run.
+func (w *World) RecordedClaim(run string) string {
 	w.T.Helper()
 	return w.Strings(`SELECT coalesce(workspace_uid::text, '') FROM kontroler_v1.runs WHERE name = $1`, run)[0]
 }

@@ -25,42 +25,42 @@ import (
 )
 
 const (
-	// Patience bounds every wait for what should come within seconds.
+	// Patience limits each wait for something that should happen within seconds.
 	Patience = 4 * time.Minute
 	pollEach = 200 * time.Millisecond
 
 	documentEnd = "\n---\n"
 )
 
-// World is what one test has to itself: a namespace, a database, a directory that its Pods share with it, controllers.
+// World is what one test has to itself: a namespace, a database, controllers, and a directory that it shares with its Pods.
 type World struct {
 	T *testing.T
 	*Suite
-	*Database // the first; others by newDatabase
+	*Database // the first one; NewDatabase makes others
 	Namespace string
-	Dir       string // $DIR: tasks leave their side effects there, see effects
+	Dir       string // $DIR, in which tasks leave their side effects
 	processes []*Controller
-	made      []string // namespaces
+	made      []string // all namespaces
 }
 
-// New makes a world. The test runs beside others from here on.
+// New makes a world. The test runs in parallel with others.
 func New(t *testing.T) *World {
 	t.Helper()
 	t.Parallel()
-	return NewLone(t)
+	return NewAlone(t)
 }
 
-// NewLone makes a world for a test that takes the API server or the node for itself: no other runs meanwhile.
-func NewLone(t *testing.T) *World {
+// NewAlone makes a world for a test that needs all of the API server or the node. The test runs alone.
+func NewAlone(t *testing.T) *World {
 	t.Helper()
-	return newWorld(t, theSuite(t))
+	return newWorld(t, suiteFor(t))
 }
 
-// NewApart makes a world on a cluster of its own, which has neither nodes nor CRDs, and where nobody plays the Pods.
-func NewApart(t *testing.T) *World {
+// NewOnOwnCluster makes a world on a cluster of its own, without nodes, CRDs and completer.
+func NewOnOwnCluster(t *testing.T) *World {
 	t.Helper()
 	t.Parallel()
-	apart, err := theSuite(t).apart(t.Cleanup)
+	apart, err := suiteFor(t).onOwnCluster(t.Cleanup)
 	if errors.Is(err, errNoCluster) && os.Getenv("CI") != "true" {
 		t.Skip(err)
 	}
@@ -73,7 +73,7 @@ func NewApart(t *testing.T) *World {
 func newWorld(t *testing.T, s *Suite) *World {
 	t.Helper()
 	w := &World{T: t, Suite: s}
-	t.Cleanup(w.tellPods)
+	t.Cleanup(w.logPods)
 	w.Namespace = w.newNamespace()
 	w.Database = w.NewDatabase()
 	w.Dir = filepath.Join(w.Suite.Dir, w.Namespace)
@@ -87,8 +87,8 @@ func newWorld(t *testing.T, s *Suite) *World {
 	return w
 }
 
-// Beside is this world in a second namespace: the same database and the same controllers.
-func (w *World) Beside() *World {
+// InSecondNamespace returns this world in another namespace, with the same database and controllers.
+func (w *World) InSecondNamespace() *World {
 	w.T.Helper()
 	beside := *w
 	beside.Namespace = w.newNamespace()
@@ -97,7 +97,7 @@ func (w *World) Beside() *World {
 
 var notForNames = regexp.MustCompile(`[^a-z0-9]+`)
 
-// newNamespace makes a namespace named after the test, which goes with it.
+// newNamespace makes a namespace whose name contains that of the test. It is deleted after the test.
 func (w *World) newNamespace() string {
 	w.T.Helper()
 	name := strings.Trim(notForNames.ReplaceAllString(strings.ToLower(strings.TrimPrefix(w.T.Name(), "Test")), "-"), "-")
@@ -111,8 +111,8 @@ func (w *World) newNamespace() string {
 	return made.Name
 }
 
-// tellPods logs how many Pods were created, for scripts/testreport.
-func (w *World) tellPods() {
+// logPods logs how many Pods were created. scripts/testreport reads it.
+func (w *World) logPods() {
 	n := 0
 	for _, namespace := range w.made {
 		n += len(w.watch.created(namespace))
@@ -120,8 +120,8 @@ func (w *World) tellPods() {
 	w.T.Logf("Pods: %d", n)
 }
 
-// removeNamespace deletes a namespace and does not wait: what controllers would have done is not awaited, as they are
-// gone by now.
+// removeNamespace requests the deletion of a namespace. It removes the finalizers of its Pods, because the controllers have
+// ended.
 func (w *World) removeNamespace(name string) {
 	ctx, cancel := context.WithTimeout(context.Background(), Patience)
 	defer cancel()
@@ -141,7 +141,7 @@ func (w *World) removeNamespace(name string) {
 		}
 		_, err := pods.Patch(ctx, pod.Name, types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`), metav1.PatchOptions{})
 		if err != nil && !apierrors.IsNotFound(err) {
-			w.T.Errorf("releasing pod %s/%s: %v", name, pod.Name, err)
+			w.T.Errorf("removing the finalizers of Pod %s/%s: %v", name, pod.Name, err)
 		}
 	}
 	if err := w.Kube.CoreV1().Namespaces().Delete(ctx, name, metav1.DeleteOptions{}); err != nil {
@@ -149,12 +149,12 @@ func (w *World) removeNamespace(name string) {
 	}
 }
 
-// fill replaces $DIR and $NS.
+// fill replaces $DIR and $NS in a text.
 func (w *World) fill(text string) string {
 	return strings.NewReplacer("$DIR", w.Dir, "$NS", w.Namespace).Replace(text)
 }
 
-// Apply applies manifests as `kubectl apply` does, with $DIR and $NS filled in.
+// Apply applies manifests with kubectl, after replacing $DIR and $NS.
 func (w *World) Apply(manifests string) {
 	w.T.Helper()
 	if out, err := w.TryApply(manifests); err != nil {
@@ -162,7 +162,7 @@ func (w *World) Apply(manifests string) {
 	}
 }
 
-// TryApply is apply for manifests that may be refused.
+// TryApply is Apply for manifests that may be refused.
 func (w *World) TryApply(manifests string) (string, error) {
 	return w.RunKubectl(w.fill(manifests), "apply", "--namespace", w.Namespace, "-f", "-")
 }
@@ -177,14 +177,14 @@ func (w *World) Kubectl(args ...string) string {
 	return out
 }
 
-// ApplyDAG applies a DAG made of tasks.
+// ApplyDAG applies a DAG with tasks.
 func (w *World) ApplyDAG(name string, tasks ...v1alpha1.Task) {
 	w.T.Helper()
 	w.ApplySpec(name, v1alpha1.DAGSpec{Task: tasks})
 }
 
-// ApplySpec creates a DAG, or replaces its spec, with $DIR and $NS filled in. It saves the processor time of kubectl,
-// which is a large part of a short test.
+// ApplySpec creates a DAG or replaces its spec, after replacing $DIR and $NS. It does not run kubectl, which takes a large
+// part of the time of a short test.
 func (w *World) ApplySpec(name string, spec v1alpha1.DAGSpec) {
 	w.T.Helper()
 	var d v1alpha1.DAG
@@ -215,7 +215,7 @@ func (w *World) Start(run, dag string, parameters ...v1alpha1.ParameterValue) {
 	}
 }
 
-// decode reads a manifest into an object, with $DIR and $NS filled in.
+// decode decodes a manifest, after replacing $DIR and $NS.
 func (w *World) decode(manifest string, into any) {
 	w.T.Helper()
 	if err := json.Unmarshal([]byte(strings.TrimSuffix(w.fill(manifest), documentEnd)), into); err != nil {
@@ -223,7 +223,7 @@ func (w *World) decode(manifest string, into any) {
 	}
 }
 
-// Manifest is a custom resource as JSON, a document of a stream.
+// Manifest returns a custom resource as JSON, as one document of a YAML stream.
 func (w *World) Manifest(kind, name string, spec any) string {
 	w.T.Helper()
 	body, err := json.Marshal(map[string]any{
@@ -236,7 +236,7 @@ func (w *World) Manifest(kind, name string, spec any) string {
 	return string(body) + documentEnd
 }
 
-// Eventually waits until check holds; else the test fails with what check said last.
+// Eventually waits until check returns true. Otherwise the test fails with the state that check returned last.
 func (w *World) Eventually(what string, timeout time.Duration, check func(ctx context.Context) (ok bool, is string)) {
 	w.T.Helper()
 	var last string
@@ -250,7 +250,7 @@ func (w *World) Eventually(what string, timeout time.Duration, check func(ctx co
 	}
 }
 
-// DagRun reads a dagRun.
+// DagRun reads a DagRun.
 func (w *World) DagRun(name string) *v1alpha1.DagRun {
 	w.T.Helper()
 	run, err := w.Client.KontrolerV1alpha1().DagRuns(w.Namespace).Get(w.T.Context(), name, metav1.GetOptions{})
@@ -260,7 +260,7 @@ func (w *World) DagRun(name string) *v1alpha1.DagRun {
 	return run
 }
 
-// DAG reads a dAG.
+// DAG reads a DAG.
 func (w *World) DAG(name string) *v1alpha1.DAG {
 	w.T.Helper()
 	dag, err := w.Client.KontrolerV1alpha1().DAGs(w.Namespace).Get(w.T.Context(), name, metav1.GetOptions{})
@@ -270,7 +270,7 @@ func (w *World) DAG(name string) *v1alpha1.DAG {
 	return dag
 }
 
-// WaitRun waits until a DagRun has a phase. One that ends otherwise fails the test at once.
+// WaitRun waits until a DagRun has a phase. The test fails immediately if it ends in another one.
 func (w *World) WaitRun(name string, phase v1alpha1.RunPhase, timeout time.Duration) *v1alpha1.DagRun {
 	w.T.Helper()
 	var run *v1alpha1.DagRun
@@ -285,14 +285,14 @@ func (w *World) WaitRun(name string, phase v1alpha1.RunPhase, timeout time.Durat
 	return run
 }
 
-// WaitTask waits until a task of a run has a phase, as the read contract tells it, and a reason unless that is "*".
+// WaitTask waits until the row of a task has a phase and a reason. The reason "*" stands for any.
 func (w *World) WaitTask(run, task, phase, reason string) TaskRow {
 	w.T.Helper()
 	var row TaskRow
 	w.Eventually("task "+task+" of "+run+" to be "+phase+" "+reason, Patience, func(context.Context) (bool, string) {
 		var ok bool
 		if row, ok = w.TryTask(run, task); !ok {
-			return false, "not there"
+			return false, "missing"
 		}
 		return row.Phase == phase && (reason == "*" || row.Reason == reason), row.Phase + " " + row.Reason + " " + row.Message
 	})
@@ -310,25 +310,25 @@ func (w *World) WaitAttempt(run, task string, number int, phase string) AttemptR
 				return a.Phase == phase, a.Phase + " " + a.Reason + " " + a.Message
 			}
 		}
-		return false, "not there"
+		return false, "missing"
 	})
 	return row
 }
 
-// CheckEvent checks that a DagRun has one Event of its end, and that it was told once; none for "". Events of a standstill
-// do not count.
+// CheckEvent checks that a DagRun has one Event for its end, with count 1. With an empty reason it must have none. Events
+// about waiting do not count.
 func (w *World) CheckEvent(uid, reason string) {
 	w.T.Helper()
 	want := []string{}
 	if reason != "" {
 		want = append(want, reason+" ×1")
 	}
-	if diff := gocmp.Diff(want, w.eventsOf(uid, func(e *corev1.Event) bool { return !isStandstill(e) })); diff != "" {
+	if diff := gocmp.Diff(want, w.eventsOf(uid, func(e *corev1.Event) bool { return !isWaiting(e) })); diff != "" {
 		w.T.Errorf("Events of the DagRun (-want +got):\n%s", diff)
 	}
 }
 
-// EventsOf are the Events of an object, with how often each was told.
+// EventsOf returns the reasons and counts of the Events of an object.
 func (w *World) EventsOf(uid string) []string {
 	w.T.Helper()
 	return w.eventsOf(uid, func(*corev1.Event) bool { return true })
@@ -349,13 +349,13 @@ func (w *World) eventsOf(uid string, counts func(*corev1.Event) bool) []string {
 	return is
 }
 
-// isStandstill reports an Event of a run that does not get on.
-func isStandstill(e *corev1.Event) bool {
+// isWaiting reports whether an Event says that a run waits.
+func isWaiting(e *corev1.Event) bool {
 	holds := []string{"Throttled", "QuotaExceeded", "CreateFailed", "NamespaceTerminating"}
 	return strings.Contains(e.Message, " waits: ") || slices.Contains(holds, e.Reason)
 }
 
-// explain prints, for a test that failed, what was there: logs, rows, Pods, Events.
+// explain logs objects, Events, rows and logs, if the test has failed.
 func (w *World) explain() {
 	if !w.T.Failed() {
 		return
@@ -374,16 +374,16 @@ func (w *World) explain() {
 	}
 }
 
-// Tail is the last lines of a text.
+// Tail returns the last n lines of a text.
 func Tail(text string, n int) string {
 	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
 	if len(lines) <= n {
 		return strings.Join(lines, "\n")
 	}
-	return fmt.Sprintf("… %d lines before\n", len(lines)-n) + strings.Join(lines[len(lines)-n:], "\n")
+	return fmt.Sprintf("… %d earlier lines\n", len(lines)-n) + strings.Join(lines[len(lines)-n:], "\n")
 }
 
-// Cancel asks for the end of a run.
+// Cancel cancels a run.
 func (w *World) Cancel(run string) {
 	w.T.Helper()
 	w.Kubectl("patch", "dagrun", run, "--type=merge", "-p", `{"spec":{"cancel":true}}`)
