@@ -9,7 +9,7 @@ import (
 	"kontroler/apis/kontroler/v1alpha1"
 )
 
-// What a task waits for is told while it waits, and again when it has failed of it.
+// A task says what it waits for while it waits, and again when it has failed because of it.
 func TestMissingSecretConfigMapKeyAndImage(t *testing.T) {
 	w := newWorld(t)
 	c := w.Controller()
@@ -35,7 +35,7 @@ func TestMissingSecretConfigMapKeyAndImage(t *testing.T) {
 			t.Errorf("task %s waits and says %q, want %q in it", task, row.Message, want[1])
 		}
 	}
-	// The grace is counted from the first telling, over restarts.
+	// The grace begins with the first report, also across restarts of the controller.
 	c.Stop()
 	w.Controller(flags("--start-grace=5s"))
 	w.WaitRun("run", v1alpha1.RunFailed, patience)
@@ -50,7 +50,7 @@ func TestMissingSecretConfigMapKeyAndImage(t *testing.T) {
 	}
 }
 
-// A Secret that comes within the grace is as good as one that was there.
+// A task runs if its Secret is created within the start grace.
 func TestSecretThatComesLate(t *testing.T) {
 	w := newWorld(t)
 	w.Controller()

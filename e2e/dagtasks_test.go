@@ -11,8 +11,7 @@ import (
 	"kontroler/e2e/harness"
 )
 
-// A DAG takes a task from a DagTask: what it gives itself is in the Pod, over what the DagTask gives; versions are pinned or
-// followed.
+// A DAG uses a DagTask. The fields beside taskRef override those of the DagTask. taskRef pins a version or follows it.
 func TestDagTask(t *testing.T) {
 	w := newWorld(t)
 	w.Controller()
@@ -36,7 +35,7 @@ func TestDagTask(t *testing.T) {
 	if got := fmt.Sprint(pod.Labels["team"], pod.Spec.Containers[0].Env); !strings.HasPrefix(got, "data[{WHERE here nil} {WHOM moon nil} {FROM $(WHOM) nil}") {
 		t.Errorf("the Pod has %s", got)
 	}
-	// A new version makes a new version of the DAG that follows; the live run keeps its own.
+	// A new version of the DagTask creates a new version of the DAG. The live run keeps its version.
 	w.Apply(w.Shared("say", 0, say("bye")))
 	w.WaitValid("DAG", "dag", metav1.ConditionTrue, "2 tasks, version 2")
 	w.Open("go")
@@ -51,12 +50,12 @@ FROM kontroler_v1.versions v JOIN kontroler_v1.dags d ON d.id = v.dag_id, jsonb_
 	if got := strings.Join(pinned, "; "); got != "1 3, 1 3; 2 3, 1 3" {
 		t.Errorf("the versions of the DAG pin %s", got)
 	}
-	// A run has what was applied before it.
+	// A run uses what was applied before it.
 	for i := range 2 {
 		w.Apply(w.Shared("say", 0, say(fmt.Sprint("breath-", i))) + w.Manifest("DagRun", fmt.Sprint("breath-", i), v1alpha1.DagRunSpec{DagName: "dag"}))
 		w.WaitRun(fmt.Sprint("breath-", i), v1alpha1.RunSucceeded, patience)
 		if !strings.Contains(w.File("said"), fmt.Sprintf("breath-%d moon", i)) {
-			t.Errorf("run %d had an earlier version than was applied before it", i)
+			t.Errorf("run %d used a version that is older than the one applied before it", i)
 		}
 	}
 	w.Apply(harness.Example(t, "dagtask.yaml"))

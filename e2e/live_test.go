@@ -32,14 +32,14 @@ func TestPodDeletedWhileItRuns(t *testing.T) {
 	}
 }
 
-// endedUncounted starts a run of a task that succeeds and one that fails, both with their Pods ended and deleted while
-// nobody could count that; away keeps the controller from it.
-func (w *world) endedUncounted(away func()) {
+// endedUncounted starts a run of a task that succeeds and one that fails. stop stops the controller, so that it does not see
+// how their Pods end and are deleted.
+func (w *world) endedUncounted(stop func()) {
 	w.T.Helper()
 	w.ApplyDAG("dag", sh("good", until("go")), sh("bad", until("go")+"; exit 5"), sh("child", "", after("good")))
 	w.Start("run", "dag")
 	good, bad := w.WaitAttempt("run", "good", 1, "Running"), w.WaitAttempt("run", "bad", 1, "Running")
-	away()
+	stop()
 	w.Open("go")
 	w.WaitPod("run", "good", settled)
 	w.WaitPod("run", "bad", settled)
@@ -47,7 +47,7 @@ func (w *world) endedUncounted(away func()) {
 	w.DeletePod(bad.PodName)
 	for _, pod := range w.Pods("run") {
 		if pod.DeletionTimestamp == nil || !slices.Contains(pod.Finalizers, v1alpha1.Finalizer) {
-			w.T.Errorf("pod %s is not held by its finalizer", pod.Name)
+			w.T.Errorf("Pod %s has no deletionTimestamp or no finalizer", pod.Name)
 		}
 	}
 }
@@ -102,8 +102,8 @@ func TestSidecarsThatNeverEnd(t *testing.T) {
 	}
 }
 
-// injectSidecars makes the API server add a container that never ends to the Pods of the world's namespace that ask for it,
-// as a service mesh does.
+// injectSidecars makes the API server add a container that never ends to Pods of the namespace that ask for it, as a service
+// mesh does.
 func (w *world) injectSidecars() {
 	w.T.Helper()
 	w.T.Cleanup(func() {
@@ -137,7 +137,7 @@ kind: MutatingAdmissionPolicyBinding
 metadata: {name: $NS}
 spec: {policyName: $NS}
 `)
-	// The API server takes a moment to act on a policy.
+	// A policy takes effect with a delay.
 	w.Eventually("the policy to be in force", patience, func(ctx context.Context) (bool, string) {
 		pod, err := w.Kube.CoreV1().Pods(w.Namespace).Create(ctx, &corev1.Pod{
 			ObjectMeta: metav1.ObjectMeta{Name: "probe", Labels: map[string]string{"inject": "yes"}},
@@ -162,7 +162,7 @@ func TestTimeout(t *testing.T) {
 	}
 }
 
-// A kubelet ends what nobody else watches.
+// Without a controller, the kubelet enforces the timeout.
 func TestTimeoutWithTheControllerDown(t *testing.T) {
 	w := newWorld(t)
 	c := w.Controller(flags("--start-grace=4s"))

@@ -20,7 +20,7 @@ import (
 	"kontroler/e2e/harness"
 )
 
-// logRow is the row of an attempt's log, as the read contract tells it, with its content.
+// logRow is the row of the log of an attempt, with its content.
 type logRow struct {
 	State, Message            string
 	Bytes, OmittedAt, Omitted int64
@@ -33,7 +33,7 @@ func (l logRow) String() string {
 		l.State, l.Message, l.Bytes, l.Omitted, l.OmittedAt, l.Rotated, l.Incomplete, cut(l.content))
 }
 
-// tryLog is the log of an attempt; false: there is none yet. More than one fails the test.
+// tryLog returns the log of an attempt, or false if there is none yet. A second log fails the test.
 func (w *world) tryLog(run, task string, number int) (logRow, bool) {
 	w.T.Helper()
 	var row logRow
@@ -83,12 +83,12 @@ func (w *world) log(run, task string, number int) logRow {
 	var row logRow
 	w.Eventually(fmt.Sprintf("the log of attempt %d of %s", number, task), patience, func(context.Context) (ok bool, is string) {
 		row, ok = w.tryLog(run, task, number)
-		return ok, "not there"
+		return ok, "missing"
 	})
 	return row
 }
 
-// checkLog waits for a log that is whole and compares it.
+// checkLog waits for a log and checks that it is complete.
 func (w *world) checkLog(run, task string, number int, want string) {
 	w.T.Helper()
 	row := w.log(run, task, number)
@@ -97,8 +97,8 @@ func (w *world) checkLog(run, task string, number int, want string) {
 	}
 }
 
-// checkFollowed waits for a log that is followed. If its node rotated it meanwhile, or removed it before its end was
-// seen, it says so, and lines may be missing or repeated in its middle.
+// checkFollowed waits for a log that is followed. If the node has rotated it meanwhile, or removed it before its end was
+// read, the row must say so, and lines may be missing or repeated in the middle.
 func (w *world) checkFollowed(run, task, whole string) {
 	w.T.Helper()
 	row := w.log(run, task, 1)
@@ -113,8 +113,8 @@ func (w *world) checkFollowed(run, task, whole string) {
 	}
 }
 
-// near reports whether a followed log has as many bytes as was written, but for the few lines that a kubelet skips or
-// repeats where it rotates.
+// near reports whether a followed log is almost as large as what was written. A kubelet skips or repeats a few lines when it
+// rotates.
 func near(bytes int64, written int) bool {
 	return bytes >= int64(written)*9/10 && bytes <= int64(written)+64<<10
 }
@@ -126,12 +126,12 @@ func cut(s string) string {
 	return s
 }
 
-// Logs of tasks that end by themselves, or are ended by what they do.
+// The logs of tasks are stored, however they end.
 func TestLogs(t *testing.T) {
 	w := newWorld(t)
 	c := w.Controller()
 	late := sh("late", "trap '' TERM; echo deaf; sleep 1000", timeout(4))
-	oom := sh("oom", "echo eats; exec tail /dev/zero") // alone: a shell would tell of its child
+	oom := sh("oom", "echo eats; exec tail /dev/zero") // exec, because a shell would report the end of its child
 	oom.PodTemplate.Resources = &corev1.ResourceRequirements{Limits: corev1.ResourceList{"memory": resource.MustParse("32Mi")}}
 	w.ApplyDAG("dag",
 		sh("good", `echo out; echo err >&2; printf 'bytes \000\001\377\376\303\050\n\n'; printf end`),
@@ -145,7 +145,7 @@ func TestLogs(t *testing.T) {
 	w.Start("run", "dag")
 	w.Apply(harness.Example(t, "logs.yaml"))
 	w.WaitRun("run", v1alpha1.RunFailed, patience)
-	out := w.log("run", "good", 1).content // two streams: their order is the runtime's
+	out := w.log("run", "good", 1).content // the order of two streams is undefined
 	if want := "bytes \x00\x01\xff\xfe\xc3\x28\n\nend"; strings.Replace(out, "err\n", "", 1) != "out\n"+want || !strings.Contains(out, "err\n") {
 		t.Errorf("the log of good is %q", out)
 	}
@@ -163,11 +163,11 @@ func TestLogs(t *testing.T) {
 	w.checkLog("run", "wide", 1, strings.Repeat("x", 2_000_000))
 	large := w.log("run", "large", 1)
 	switch all := int64(64<<20 + len("head\ntail")); {
-	case large.Bytes == 0: // the kubelet began to rotate before the end, and was done after it
+	case large.Bytes == 0: // the kubelet rotated it at the end
 		if !strings.Contains(large.Message, "rotated it after the last line") {
 			t.Errorf("the large log, empty: %v", large)
 		}
-	case large.Rotated: // by the kubelet, before the container had ended: on a slow machine
+	case large.Rotated: // the kubelet rotated it before the end, on a slow machine
 		if large.Bytes >= all || !strings.Contains(large.Message, "rotated away") || !strings.HasSuffix(large.content, "tail") {
 			t.Errorf("the large log, rotated: %v", large)
 		}
@@ -179,12 +179,11 @@ func TestLogs(t *testing.T) {
 	w.CheckPodsGone(w.Run("chatty-1").UID)
 	if _, metrics, err := c.Get("/metrics"); err != nil || !strings.Contains(metrics, `kontroler_logs_total{state="Captured"} 9`) ||
 		!strings.Contains(metrics, "kontroler_log_streams 0") {
-		t.Errorf("the metrics do not tell of nine logs and no stream: %v", err)
+		t.Errorf("the metrics do not count nine logs and no stream: %v", err)
 	}
 }
 
-// Logs of tasks whose Pods are deleted while they run: by the controller, by a user, by an eviction. What they write while
-// they end is theirs too.
+// If the controller, a user or an eviction deletes a running Pod, its log contains what the container writes while it stops.
 func TestLogsOfStoppedTasks(t *testing.T) {
 	w := newWorld(t)
 	w.Controller()
@@ -230,7 +229,7 @@ func TestLogsOfStoppedTasks(t *testing.T) {
 	}
 }
 
-// A log that its node has rotated: read at the end it says that its beginning may be missing; followed it has it.
+// After a rotation, a captured log says that its beginning may be missing. A followed log has its beginning.
 func TestLogsRotated(t *testing.T) {
 	w := newWorld(t)
 	w.Controller()
@@ -270,11 +269,12 @@ func TestLogsRotated(t *testing.T) {
 	}
 }
 
-// What is not to be kept is not read, and what is gone from the node is said to be lost, with why.
+// Logs that are off are not read. A log that the node no longer has is Lost, with a reason.
 func TestLogsNotKept(t *testing.T) {
 	w := newWorld(t)
 	c := w.Controller()
-	gone := sh("gone", `echo hello; cd /logs/*_${HOSTNAME}_*; rm -r task; : > task`) // a file where its directory was: else a kubelet may make it again
+	// A file in place of the directory keeps the kubelet from making the directory again.
+	gone := sh("gone", `echo hello; cd /logs/*_${HOSTNAME}_*; rm -r task; : > task`)
 	gone.PodTemplate.Volumes = append(gone.PodTemplate.Volumes, corev1.Volume{Name: "logs", VolumeSource: corev1.VolumeSource{
 		HostPath: &corev1.HostPathVolumeSource{Path: "/var/log/pods"},
 	}})
@@ -284,7 +284,7 @@ func TestLogsNotKept(t *testing.T) {
 	w.ApplySpec("off", v1alpha1.DAGSpec{Logs: v1alpha1.LogsOff, Task: []v1alpha1.Task{sh("task", "echo hello")}})
 	w.Start("off", "off")
 	if row := w.log("lost", "gone", 1); row.State != "Lost" || row.content != "" || !strings.Contains(row.Message, "not a directory") {
-		t.Errorf("a log whose file is gone: %v", row)
+		t.Errorf("a log whose file was removed: %v", row)
 	}
 	w.CheckPodsGone(w.Run("lost").UID)
 	w.WaitRun("off", v1alpha1.RunSucceeded, patience)
@@ -302,8 +302,7 @@ func TestLogsNotKept(t *testing.T) {
 	}
 }
 
-// TestLogsKilledAt kills a controller between outcome and capture, and between capture and release: the next one has each
-// log, once.
+// A controller is killed between outcome and capture, and between capture and release. The next one stores each log once.
 func TestLogsKilledAt(t *testing.T) {
 	for _, fault := range []string{"log-read:1", "log-read:2", "log-saved:1", "log-saved:2"} {
 		t.Run(fault, func(t *testing.T) {

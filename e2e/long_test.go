@@ -7,11 +7,10 @@ import (
 	"kontroler/e2e/harness"
 )
 
-// aroundPods are the crash points at which a container's life and a controller's meet.
+// aroundPods matches the crash points around Pods and logs.
 var aroundPods = regexp.MustCompile(`^(pod|log)-|^reap$|^relabelled$`)
 
-// TestKilledEverywhere kills a controller at each crash point around Pods in each scene, whether the scene reaches the point
-// or not. The others are in e2e/control.
+// A controller is killed at each crash point around Pods, in each scene. e2e/control does the same with all points.
 func TestKilledEverywhere(t *testing.T) {
 	harness.Long(t)
 	for _, point := range harness.Points(t) {

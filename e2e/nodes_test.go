@@ -21,8 +21,7 @@ import (
 	"kontroler/e2e/harness"
 )
 
-// checkRestarted checks that the first attempt of a task was lost for a reason, and that the second one, elsewhere, spent
-// no retry.
+// checkRestarted checks that the first of two attempts of a task was Lost for a reason, and that no retry was spent.
 func (w *world) checkRestarted(run, task, reason string) {
 	w.T.Helper()
 	attempts := w.AttemptsOf(run, task)
@@ -34,7 +33,7 @@ func (w *world) checkRestarted(run, task, reason string) {
 	}
 }
 
-// A Pod that is evicted as a drain does it is no failure of its task.
+// An eviction, as by a drain, restarts the task and spends no retry.
 func TestEviction(t *testing.T) {
 	w := newWorld(t)
 	w.Controller(longLease)
@@ -52,7 +51,7 @@ func TestEviction(t *testing.T) {
 	w.CheckEvent(row.UID, "Succeeded")
 }
 
-// nodeLoss bounds a wait for a lost node to be noticed, and for its Pods to be given up.
+// nodeLoss limits the time until a lost node is noticed and the tasks of its Pods restart.
 const nodeLoss = 5 * time.Minute
 
 const spareTaint = "kontroler-e2e/spare"
@@ -60,16 +59,16 @@ const spareTaint = "kontroler-e2e/spare"
 // spares counts the nodes of spareNode.
 var spares atomic.Int32
 
-// spareNode adds a node to the cluster that the tests have started, for Pods that tolerate its taint: see onSpare.
+// spareNode adds a node to the cluster, for Pods that tolerate its taint (see onSpare).
 func (w *world) spareNode() (name string) {
 	w.T.Helper()
 	dir := filepath.Dir(w.Kubeconfig)
 	if _, err := os.Stat(filepath.Join(dir, "cluster.json")); err != nil || os.Geteuid() != 0 {
-		w.T.Skipf("not a cluster of %s that may be changed: it needs a node that can be stopped", harness.ClusterTool())
+		w.T.Skipf("needs a node that can be stopped, on a cluster of %s, and root", harness.ClusterTool())
 	}
 	name = fmt.Sprintf("spare%d-%d", os.Getpid(), spares.Add(1))
 	nodes := w.Kube.CoreV1().Nodes()
-	// The taint is there before the node is: no Pod of another test gets there.
+	// The taint exists before the node runs, so that no Pod of another test is scheduled to it.
 	_, err := nodes.Create(w.T.Context(), &corev1.Node{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
 		Spec:       corev1.NodeSpec{Taints: []corev1.Taint{{Key: spareTaint, Value: name, Effect: corev1.TaintEffectNoExecute}}},
@@ -93,7 +92,7 @@ func (w *world) spareNode() (name string) {
 	return name
 }
 
-// cluster runs the tool that made the cluster.
+// cluster runs the tool that started the cluster.
 func (w *world) cluster(args ...string) {
 	w.T.Helper()
 	ctx, cancel := context.WithTimeout(w.T.Context(), nodeLoss)
@@ -103,14 +102,14 @@ func (w *world) cluster(args ...string) {
 	}
 }
 
-// onSpare lets a task run on a spare node.
+// onSpare allows a task to run on a spare node.
 func onSpare(node string) taskOption {
 	return func(t *v1alpha1.Task) {
 		t.PodTemplate.Tolerations = []corev1.Toleration{{Key: spareTaint, Operator: corev1.TolerationOpEqual, Value: node}}
 	}
 }
 
-// rather puts a task on a node as long as that takes it.
+// rather makes a task prefer a spare node.
 func rather(node string) taskOption {
 	return func(t *v1alpha1.Task) {
 		onSpare(node)(t)
@@ -122,7 +121,7 @@ func rather(node string) taskOption {
 	}
 }
 
-// A node is drained, then it is lost. What ran there runs elsewhere, and no retry is spent.
+// When a node is drained, and when it is lost, its tasks run elsewhere, and no retry is spent.
 func TestNodeDrainedAndLost(t *testing.T) {
 	w := newWorld(t)
 	w.Controller(longLease)
@@ -151,8 +150,8 @@ func TestNodeDrainedAndLost(t *testing.T) {
 	if err != nil {
 		t.Fatalf("the attempt on the lost node is %+v", w.AttemptsOf("lost", "l"))
 	}
-	t.Logf("given up after %s", time.Since(stopped).Round(time.Second))
-	// Nobody but the node itself can say that the Pod has ended.
+	t.Logf("restarted after %s", time.Since(stopped).Round(time.Second))
+	// The Pod can only be deleted when its node reports that it has ended.
 	w.cluster("node", "start", filepath.Dir(w.Kubeconfig), node)
 	w.CheckFinal("lost", "Succeeded", map[string]string{"l": "Succeeded 2", "after-l": "Succeeded"})
 	w.checkRestarted("lost", "l", "NodeLost")

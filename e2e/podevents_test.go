@@ -21,7 +21,7 @@ import (
 	"kontroler/apis/kontroler/v1alpha1"
 )
 
-// podEvents are the Events kept with the first attempt of a task: what each says, and how often.
+// podEvents returns the stored Events of the first attempt of a task, with their counts.
 func (w *world) podEvents(run, task string) map[string]int {
 	w.T.Helper()
 	attempts := w.AttemptsOf(run, task)
@@ -42,14 +42,14 @@ func (w *world) podEvents(run, task string) map[string]int {
 	return kept
 }
 
-// toldEvents are the same Events as the cluster has them.
-func (w *world) toldEvents(pod string) map[string]int {
+// clusterEvents returns the Events of a Pod in the cluster, in the same form.
+func (w *world) clusterEvents(pod string) map[string]int {
 	w.T.Helper()
 	list, err := w.Kube.CoreV1().Events(w.Namespace).List(w.T.Context(), metav1.ListOptions{FieldSelector: "involvedObject.name=" + pod})
 	if err != nil {
 		w.T.Fatal(err)
 	}
-	told := map[string]int{}
+	events := map[string]int{}
 	for _, e := range list.Items {
 		container := strings.TrimSuffix(strings.TrimPrefix(e.InvolvedObject.FieldPath, "spec.containers{"), "}")
 		count := max(1, int(e.Count))
@@ -61,13 +61,13 @@ func (w *world) toldEvents(pod string) map[string]int {
 			source = e.ReportingController
 		}
 		text := strings.Join([]string{e.Type, e.Reason, container, strings.TrimSpace(e.Message), source}, " | ")
-		told[text] = max(told[text], count)
+		events[text] = max(events[text], count)
 	}
-	return told
+	return events
 }
 
-// waitPodEvents waits until the Events of these reasons are kept with a task's first attempt, each with a container and
-// at least as often.
+// waitPodEvents waits until the first attempt of a task has stored Events that begin with these texts, with at least these
+// counts.
 func (w *world) waitPodEvents(run, task string, want map[string]int) {
 	w.T.Helper()
 	w.Eventually("the Events of "+task+" to be kept", patience, func(context.Context) (bool, string) {
@@ -81,20 +81,20 @@ func (w *world) waitPodEvents(run, task string, want map[string]int) {
 	})
 }
 
-// checkPodEvents waits until exactly the cluster's Events of a task's first Pod are kept.
+// checkPodEvents waits until the stored Events of the first Pod of a task equal those of the cluster.
 func (w *world) checkPodEvents(run, task string) {
 	w.T.Helper()
 	pod := w.AttemptsOf(run, task)[0].PodName
 	var diff string
 	w.Eventually("all Events of "+task+" to be kept", patience, func(context.Context) (bool, string) {
-		diff = gocmp.Diff(w.toldEvents(pod), w.podEvents(run, task))
+		diff = gocmp.Diff(w.clusterEvents(pod), w.podEvents(run, task))
 		return diff == "", "(-cluster +database)\n" + diff
 	})
 }
 
 var startedEvents = map[string]int{"Normal | Scheduled": 1, "Normal | Pulled | task": 1, "Normal | Created | task": 1, "Normal | Started | task": 1}
 
-// What happened to the Pods is there when they are not.
+// The Events of Pods stay when the Pods are deleted.
 func TestPodEvents(t *testing.T) {
 	w := newWorld(t)
 	w.Controller()
@@ -127,8 +127,8 @@ func TestPodEvents(t *testing.T) {
 	}
 }
 
-// A controller that is killed before or after a write, or finds its rows gone: each Event counts once, also when its Pod is
-// no more.
+// If a controller is killed before or after a write, or its rows are lost, the next one stores each Event once, even if the
+// Pod no longer exists.
 func TestPodEventsKilledAt(t *testing.T) {
 	for _, fault := range []string{"pod-events-keep:1", "pod-events-kept:1"} {
 		t.Run(fault, func(t *testing.T) {
@@ -157,8 +157,8 @@ func TestPodEventsKilledAt(t *testing.T) {
 	}
 }
 
-// tell creates an Event of a Pod.
-func (w *world) tell(about corev1.ObjectReference, reason, message string, at time.Time) error {
+// createEvent creates an Event of a Pod.
+func (w *world) createEvent(about corev1.ObjectReference, reason, message string, at time.Time) error {
 	about.Kind, about.APIVersion, about.Namespace = "Pod", "v1", w.Namespace
 	_, err := w.Kube.CoreV1().Events(w.Namespace).Create(w.T.Context(), &corev1.Event{
 		ObjectMeta:     metav1.ObjectMeta{GenerateName: "told-", Namespace: w.Namespace},
@@ -168,8 +168,8 @@ func (w *world) tell(about corev1.ObjectReference, reason, message string, at ti
 	return err
 }
 
-// Of 1,000 different Events of a Pod the first and the newest are kept; those of other Pods, also of another controller's
-// and of Pods that look like ours, are not.
+// Of 1,000 different Events of a Pod the first and the newest are stored. Events of other Pods are not: neither those of
+// another controller, nor those of Pods that look like ours.
 func TestPodEventsOfManyAndOfOthers(t *testing.T) {
 	w := newWorld(t)
 	w.Controller()
@@ -187,29 +187,29 @@ func TestPodEventsOfManyAndOfOthers(t *testing.T) {
 	for _, about := range []corev1.ObjectReference{
 		{Name: pod.Name, UID: types.UID(w.DagRun("run").UID)}, {Name: pod.Name}, {Name: theirs.Name, UID: theirs.UID}, {Name: stranger.Name, UID: stranger.UID},
 	} {
-		if err := w.tell(about, "NotMine", "of "+about.Name, time.Now()); err != nil {
+		if err := w.createEvent(about, "NotMine", "of "+about.Name, time.Now()); err != nil {
 			t.Fatal(err)
 		}
 	}
 	began := time.Now().Add(-time.Hour)
-	var tellers sync.WaitGroup
+	var creating sync.WaitGroup
 	for first := range 10 {
-		tellers.Go(func() {
+		creating.Go(func() {
 			for n := first; n < 1000; n += 10 {
-				if err := w.tell(mine, "Told", fmt.Sprintf("%04d %s", n, strings.Repeat("ü", 400)), began.Add(time.Duration(n)*time.Second)); err != nil {
+				if err := w.createEvent(mine, "Told", fmt.Sprintf("%04d %s", n, strings.Repeat("ü", 400)), began.Add(time.Duration(n)*time.Second)); err != nil {
 					t.Error(err)
 				}
 			}
 		})
 	}
-	tellers.Wait()
-	if err := w.tell(mine, "Last", "odd \x01 text", time.Now().Add(time.Hour)); err != nil {
+	creating.Wait()
+	if err := w.createEvent(mine, "Last", "odd \x01 text", time.Now().Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
 	w.waitPodEvents("run", "a", map[string]int{"Warning | Last": 1})
 	w.Eventually("the first and the newest Events to be kept", patience, func(context.Context) (bool, string) {
-		told := w.Strings(`SELECT left(message, 4) FROM kontroler_v1.pod_events WHERE reason = 'Told' ORDER BY first_at`)
-		return len(told) > 20 && told[9] == "0009" && told[len(told)-1] == "0999", strings.Join(told, " ")
+		numbers := w.Strings(`SELECT left(message, 4) FROM kontroler_v1.pod_events WHERE reason = 'Told' ORDER BY first_at`)
+		return len(numbers) > 20 && numbers[9] == "0009" && numbers[len(numbers)-1] == "0999", strings.Join(numbers, " ")
 	})
 	if rows := w.podEvents("run", "a"); len(rows) != 30 {
 		t.Errorf("%d rows are kept", len(rows))
@@ -220,17 +220,17 @@ func TestPodEventsOfManyAndOfOthers(t *testing.T) {
 	w.Open("go")
 	w.WaitRun("run", v1alpha1.RunSucceeded, patience)
 	w.WaitRun("run-other", v1alpha1.RunSucceeded, patience)
-	told := other.Strings(`SELECT DISTINCT pod_name || ' ' || e.reason FROM kontroler_v1.pod_events e JOIN kontroler_v1.attempts a ON a.id = e.attempt_id WHERE e.reason NOT IN ('Killing', 'Pulling') ORDER BY 1`)
+	stored := other.Strings(`SELECT DISTINCT pod_name || ' ' || e.reason FROM kontroler_v1.pod_events e JOIN kontroler_v1.attempts a ON a.id = e.attempt_id WHERE e.reason NOT IN ('Killing', 'Pulling') ORDER BY 1`)
 	var want []string
 	for _, reason := range []string{"Created", "NotMine", "Pulled", "Scheduled", "Started"} {
 		want = append(want, theirs.Name+" "+reason)
 	}
-	if diff := gocmp.Diff(want, told); diff != "" {
+	if diff := gocmp.Diff(want, stored); diff != "" {
 		t.Errorf("Events of the other controller's Pod (-want +got):\n%s", diff)
 	}
 }
 
-// waitStranger makes a Pod that is no controller's and waits until it is scheduled.
+// waitStranger creates a Pod that no controller owns, and waits until it is scheduled.
 func (w *world) waitStranger(name string) *corev1.Pod {
 	w.T.Helper()
 	pod, err := w.Kube.CoreV1().Pods(w.Namespace).Create(w.T.Context(), &corev1.Pod{
@@ -240,6 +240,6 @@ func (w *world) waitStranger(name string) *corev1.Pod {
 	if err != nil {
 		w.T.Fatal(err)
 	}
-	w.Eventually("an Event of the stranger", patience, func(context.Context) (bool, string) { return len(w.toldEvents(name)) > 0, "not there" })
+	w.Eventually("an Event of the stranger", patience, func(context.Context) (bool, string) { return len(w.clusterEvents(name)) > 0, "missing" })
 	return pod
 }

@@ -11,7 +11,7 @@ import (
 	"kontroler/apis/kontroler/v1alpha1"
 )
 
-// What a task is given reaches its last task as it does the first, and a retry as it does the first attempt.
+// Every task and every retry gets the parameters and the Pod template.
 func TestOverridesAndPodTemplateReachEveryAttempt(t *testing.T) {
 	w := newWorld(t)
 	w.Controller()
@@ -142,7 +142,7 @@ spec:
 		"database": rows, "log": c.Log(), "custom resources": w.Kubectl("get", "dags,dagruns", "-o", "yaml"), "Events": w.Kubectl("get", "events", "-o", "yaml"),
 	} {
 		if strings.Contains(text, "value-") {
-			t.Errorf("%s: a secret's value is there", where)
+			t.Errorf("%s contains the value of a Secret", where)
 		}
 	}
 }

@@ -43,8 +43,8 @@ func (w *world) runtimeClass() string {
 	return class.Name
 }
 
-// A Pod whose container is being created says what it waits for, by name, and goes on by itself, on the same attempt, when
-// the cause is gone. The DagRun says it too.
+// A task whose container cannot be created says what it waits for, and so does its DagRun. It continues on the same attempt
+// when the cause disappears.
 func TestPodThatDoesNotStartSaysWhy(t *testing.T) {
 	w := newWorld(t)
 	w.Controller()
@@ -94,8 +94,7 @@ func TestPodThatDoesNotStartSaysWhy(t *testing.T) {
 	w.WaitReason("run", v1alpha1.RunCancelled, "UserCancelled")
 }
 
-// waitSays waits until an active task says why it waits: "reason: message" contains the parts of want between ".*", in
-// their order.
+// waitSays waits until "reason: message" of an active task contains the parts of want, which are separated by ".*", in order.
 func (w *world) waitSays(run, task, want string) {
 	w.T.Helper()
 	w.Eventually("task "+task+" to say "+want, patience, func(context.Context) (bool, string) {
@@ -113,8 +112,8 @@ func (w *world) waitSays(run, task, want string) {
 	})
 }
 
-// What can never start fails after the start grace with that reason; an init container that runs spends none. A run that
-// goes on after a failure says what has failed.
+// A Pod that cannot start fails after the start grace, with its reason. A running init container does not count against the
+// grace. A run that continues after a failure says what has failed.
 func TestPodThatCannotStartFailsAfterTheGrace(t *testing.T) {
 	w := newWorld(t)
 	w.Controller(flags("--start-grace=5s"))

@@ -14,13 +14,13 @@ func TestMain(m *testing.M) {
 // world is what one test has to itself, with the helpers of this package.
 type world struct{ *harness.World }
 
-// newWorld makes a world. The test runs beside others from here on.
+// newWorld makes a world. The test runs in parallel with others.
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	return &world{harness.New(t)}
 }
 
-// The words that tests are written in.
+// Short names for package harness.
 type (
 	taskOption = harness.TaskOption
 )

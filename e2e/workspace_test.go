@@ -17,7 +17,7 @@ import (
 	"kontroler/e2e/harness"
 )
 
-// newStoredWorld is a world whose claims the cluster can bind.
+// newStoredWorld makes a world on a cluster that can bind claims.
 func newStoredWorld(t *testing.T) *world {
 	t.Helper()
 	w := newWorld(t)
@@ -25,7 +25,7 @@ func newStoredWorld(t *testing.T) *world {
 	return w
 }
 
-// defaultClass is the cluster's default StorageClass; without one the test is skipped, but not in CI.
+// defaultClass returns the default StorageClass. Without one it skips the test; in CI the test fails.
 func (w *world) defaultClass() *storagev1.StorageClass {
 	w.T.Helper()
 	list, err := w.Kube.StorageV1().StorageClasses().List(w.T.Context(), metav1.ListOptions{})
@@ -44,14 +44,14 @@ func (w *world) defaultClass() *storagev1.StorageClass {
 	return nil
 }
 
-// ofClass is a claim of a class.
+// ofClass returns a workspace of a storage class.
 func ofClass(class string) *v1alpha1.Workspace {
 	w := workspace()
 	w.PVC.StorageClassName = &class
 	return w
 }
 
-// What one task writes the next one reads, and so does a retry. The claim is the run's, and goes when it ends.
+// The next task, and a retry, read what a task has written. The claim belongs to the run and is deleted at its end.
 func TestWorkspace(t *testing.T) {
 	w := newStoredWorld(t)
 	w.Controller()
@@ -83,7 +83,7 @@ func TestWorkspace(t *testing.T) {
 	w.WaitClaims()
 }
 
-// keepOnFailure keeps the claim of a run that is Failed, until its DagRun is deleted.
+// keepOnFailure keeps the claim of a Failed run until its DagRun is deleted.
 func TestWorkspaceKept(t *testing.T) {
 	w := newStoredWorld(t)
 	w.Controller()
@@ -106,7 +106,7 @@ func TestWorkspaceKept(t *testing.T) {
 	w.WaitClaims()
 }
 
-// On two nodes: a claim for many is written on one and read on the other; without ReadWriteMany a run's Pods share a node.
+// With ReadWriteMany, the Pods of a run use two nodes. Without it, they share one.
 func TestWorkspaceOnTwoNodes(t *testing.T) {
 	w := newStoredWorld(t)
 	w.Controller()
@@ -128,7 +128,7 @@ func TestWorkspaceOnTwoNodes(t *testing.T) {
 		t.Errorf("the other node reads %q", is)
 	}
 
-	// Half of the tasks would rather run there, half would not: they go where the first of them goes.
+	// Half of the tasks prefer the spare node, half avoid it. All run where the first one runs.
 	elsewhere := func(t *v1alpha1.Task) {
 		rather(node)(t)
 		expression := &t.PodTemplate.Affinity.NodeAffinity.PreferredDuringSchedulingIgnoredDuringExecution[0].Preference.MatchExpressions[0]
@@ -151,7 +151,7 @@ func TestWorkspaceOnTwoNodes(t *testing.T) {
 	w.WaitClaims()
 }
 
-// ReadWriteOncePod runs one task at a time.
+// With ReadWriteOncePod one task runs at a time.
 func TestWorkspaceForOnePod(t *testing.T) {
 	w := newStoredWorld(t)
 	w.Controller()
@@ -162,12 +162,12 @@ func TestWorkspaceForOnePod(t *testing.T) {
 	w.Start("run", "dag")
 	w.CheckFinal("run", "Succeeded", all("Succeeded", "a", "b", "c", "d"))
 	if n := w.MaxConcurrent("run"); n != 1 {
-		t.Errorf("%d tasks at once", n)
+		t.Errorf("%d tasks ran at the same time, want 1", n)
 	}
 	w.WaitClaims()
 }
 
-// class makes a StorageClass of the world's own.
+// class makes a StorageClass for the test.
 func (w *world) class(name, provisioner string, mode storagev1.VolumeBindingMode) {
 	w.T.Helper()
 	classes := w.Kube.StorageV1().StorageClasses()
@@ -184,13 +184,13 @@ func (w *world) class(name, provisioner string, mode storagev1.VolumeBindingMode
 	})
 }
 
-// A task whose claim cannot bind says why, and starts when it can.
+// A task whose claim cannot be bound says why, and starts when it is bound.
 func TestWorkspaceThatCannotBind(t *testing.T) {
 	w := newStoredWorld(t)
 	w.Controller()
 	provisioner := w.defaultClass().Provisioner
 	missing, failing := w.Namespace+"-missing", w.Namespace+"-failing"
-	// The controller manager knows no such plugin and says so; it does only when a scheduler has chosen a node.
+	// The controller manager does not have this plugin. It says so when the scheduler has chosen a node.
 	w.class(failing, "kubernetes.io/none", storagev1.VolumeBindingWaitForFirstConsumer)
 	for name, class := range map[string]string{"missing": missing, "failing": failing, "none": ""} {
 		w.ApplySpec(name, v1alpha1.DAGSpec{Workspace: ofClass(class), Task: []v1alpha1.Task{sh(name, "> /workspace/file")}})
@@ -218,7 +218,7 @@ func TestWorkspaceThatCannotBind(t *testing.T) {
 	w.WaitClaims()
 }
 
-// A quota of claims is waited out, and holds up no run that has no workspace.
+// A run waits for a quota of claims. Runs without a workspace do not wait.
 func TestWorkspaceQuota(t *testing.T) {
 	w := newStoredWorld(t)
 	w.Controller()
@@ -244,7 +244,7 @@ func TestWorkspaceQuota(t *testing.T) {
 	w.WaitClaims()
 }
 
-// A workspace that is deleted under a run is not made again: what would use it fails, and says so.
+// A workspace that somebody deletes is not created again. Tasks that need it fail and say so.
 func TestWorkspaceLost(t *testing.T) {
 	w := newStoredWorld(t)
 	c := w.Controller(longLease)
@@ -280,7 +280,7 @@ func TestWorkspaceLost(t *testing.T) {
 	w.WaitClaims()
 }
 
-// kill -9 between a claim and its record: what one task writes before, the next one reads after.
+// A controller is killed between creating a claim and recording it. Tasks before and after share the claim.
 func TestWorkspaceKilledAt(t *testing.T) {
 	w := newStoredWorld(t)
 	w.ApplySpec("dag", v1alpha1.DAGSpec{Workspace: workspace(), Task: []v1alpha1.Task{
@@ -294,7 +294,7 @@ func TestWorkspaceKilledAt(t *testing.T) {
 	w.CheckOnce("a", "b")
 	w.CheckStarts(theRun)
 	if uid := w.RecordedClaim(theRun); uid != string(made.UID) {
-		t.Errorf("claim %s was made again, as %s", made.UID, uid)
+		t.Errorf("claim %s was replaced by %s", made.UID, uid)
 	}
 	w.WaitClaims()
 }

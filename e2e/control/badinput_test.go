@@ -101,7 +101,7 @@ func TestRefusedOverrides(t *testing.T) {
 }
 
 func TestFiveThousandTasks(t *testing.T) {
-	w := newLoneWorld(t)
+	w := newAloneWorld(t)
 	w.Controller(flags("--max-pods=5"))
 	three := int32(3)
 	spec := v1alpha1.DAGSpec{MaxParallel: &three}

@@ -21,8 +21,8 @@ func TestSeveralRootsNotConnected(t *testing.T) {
 }
 
 func TestTwoHundredParallelTasks(t *testing.T) {
-	w := newLoneWorld(t)
-	w.Controller(longLease) // two hundred Pods at once starve the API server of a small machine
+	w := newAloneWorld(t)
+	w.Controller(longLease) // two hundred Pods together starve the API server of a small machine
 	var names []string
 	var tasks []v1alpha1.Task
 	for i := range 200 {
@@ -53,23 +53,23 @@ func TestMaxParallel(t *testing.T) {
 	for _, name := range names[:3] {
 		w.WaitAttempt("run", name, 1, "Running")
 	}
-	held := w.WaitTask("run", names[3], "Ready", "MaxParallel")
-	if !strings.Contains(held.Message, "maxParallel") {
-		t.Errorf("a task that is held back says %q", held.Message)
+	waiting := w.WaitTask("run", names[3], "Ready", "MaxParallel")
+	if !strings.Contains(waiting.Message, "maxParallel") {
+		t.Errorf("a task that waits for maxParallel says %q", waiting.Message)
 	}
 	if n := len(w.Pods("run")); n != 3 {
-		t.Errorf("%d Pods at once, want 3", n)
+		t.Errorf("%d Pods at the same time, want 3", n)
 	}
 	w.Open("go")
 	w.WaitRun("run", v1alpha1.RunSucceeded, patience)
 	w.CheckFinal("run", "Succeeded", all("Succeeded", names...))
 	w.CheckOnce(names...)
 	if most := w.MaxConcurrent("run"); most != 3 {
-		t.Errorf("%d attempts were live at once, want 3", most)
+		t.Errorf("%d attempts were live at the same time, want 3", most)
 	}
 }
 
-// nth is a script that exits with code before the nth time that it runs.
+// nth returns a script that exits with code, except when it runs for the nth time.
 func nth(task string, n, code int) string {
 	var steps []string
 	for i := 1; i < n; i++ {
@@ -114,7 +114,7 @@ func TestRetryByExitCode(t *testing.T) {
 	}
 }
 
-func TestApplyOfAChangeAndARunInOneBreath(t *testing.T) {
+func TestRunUsesTheDAGAppliedWithIt(t *testing.T) {
 	w := newWorld(t)
 	w.Controller()
 	for i := 1; i <= 6; i++ {
@@ -127,7 +127,7 @@ func TestApplyOfAChangeAndARunInOneBreath(t *testing.T) {
 		w.WaitRun(run, v1alpha1.RunSucceeded, patience)
 		w.CheckFinal(run, "Succeeded", all("Succeeded", "a", change))
 	}
-	// Runs that are admitted a little later have a later version, but none has an earlier one than was applied before it.
+	// Each run has the version that was applied before it.
 	want := map[string]int{"a": 6}
 	for i := 1; i <= 6; i++ {
 		want[fmt.Sprintf("change-%d", i)] = 1

@@ -12,9 +12,9 @@ import (
 	"kontroler/apis/kontroler/v1alpha1"
 )
 
-// What a run may cost the API server: for each task a create, a finalizer and a delete; for the run two status patches and
-// one Event; for everything together a tenth in progress patches. The few patches of the DAG's own status, and one
-// progress patch every ten seconds, come on top.
+// A run sends few writes to the API server: for each task a create, a patch of the finalizer and a delete; for the run two
+// patches of the status and one Event; a tenth of all writes for progress. Patches of the DAG's status, and a progress patch
+// every ten seconds, come in addition.
 func TestWritesOfARun(t *testing.T) {
 	const width = 20
 	w := newWorld(t)
@@ -47,7 +47,7 @@ func TestWritesOfARun(t *testing.T) {
 	for _, n := range spent {
 		all += n
 	}
-	// Of all writes a tenth, one every ten seconds, the first, and one that was saved up before.
+	// A tenth of all writes, one every ten seconds, the first one, and one that the limiter had saved.
 	trickle := 2 + int(time.Since(began)/(10*time.Second))
 	progress := spent["patch dagruns/status"] - 2
 	if progress > all/10+trickle {
@@ -71,7 +71,7 @@ func TestWritesOfARun(t *testing.T) {
 
 var seriesOfRequests = regexp.MustCompile(`^kontroler_api_requests_total\{code="[^"]*",resource="([^"]*)",verb="([^"]*)"\}$`)
 
-// writes counts the controller's requests that change something, by verb and resource.
+// writes counts the requests of a controller that change something, by verb and resource.
 func writes(t *testing.T, c *controller) map[string]int {
 	t.Helper()
 	counters, counts := c.Counters(), map[string]int{}

@@ -13,7 +13,7 @@ import (
 	"kontroler/apis/kontroler/v1alpha1"
 )
 
-// waitClaimed waits until a DAG is a database's controller's.
+// waitClaimed waits until the controller of a database has claimed a DAG.
 func (w *world) waitClaimed(dag string, d *database) {
 	w.T.Helper()
 	id := d.ControllerID()
@@ -23,7 +23,7 @@ func (w *world) waitClaimed(dag string, d *database) {
 	})
 }
 
-// ownerOf waits until exactly one of some databases has a run, and returns that.
+// ownerOf waits until exactly one of the databases has a run, and returns it.
 func (w *world) ownerOf(run string, databases ...*database) *database {
 	w.T.Helper()
 	var owner *database
@@ -39,7 +39,7 @@ func (w *world) ownerOf(run string, databases ...*database) *database {
 	return owner
 }
 
-// Two controllers of one class share the DAGs of a namespace: each run is one's, and is run once.
+// Two controllers of one class share the DAGs of a namespace. Each run belongs to one of them and runs once.
 func TestTwoControllersOfOneClass(t *testing.T) {
 	const dags, runsEach = 8, 3
 	w := newWorld(t)
@@ -84,7 +84,7 @@ func TestTwoControllersOfOneClass(t *testing.T) {
 	}
 }
 
-// A controller that is gone for long loses its DAGs to another of its class, but not its runs.
+// If a controller does not return, another one of its class takes over its DAGs, but not its runs.
 func TestTakeoverOfDAGs(t *testing.T) {
 	for name, void := range map[string]func(w *world, lease string){
 		"lease long past": func(w *world, lease string) {
@@ -105,7 +105,7 @@ func TestTakeoverOfDAGs(t *testing.T) {
 			before, pod := w.DagRun("live"), w.WaitPod("live", "a", running)
 			w.Start("next", "dag")
 			if is := w.DAG("dag").Status.Controller; is != one.ControllerID() {
-				t.Errorf("the DAG is %s's before the Lease of the other is void", is)
+				t.Errorf("controller %s has claimed the DAG before the other's Lease was void", is)
 			}
 			void(w, "kontroler-"+one.ControllerID())
 			w.waitClaimed("dag", two)
@@ -127,7 +127,7 @@ func TestTakeoverOfDAGs(t *testing.T) {
 			w.Start("last", "dag")
 			two.CheckFinal("last", "Succeeded", all("Succeeded", "a", "b"))
 			if is := w.DAG("dag").Status.Controller; is != two.ControllerID() {
-				t.Errorf("the DAG is %s's again", is)
+				t.Errorf("controller %s has claimed the DAG, want the one that took it over", is)
 			}
 			if _, ok := one.TryRun("last"); ok {
 				t.Error("the run of a DAG that was taken over is in the database of the one that lost it")
@@ -158,7 +158,7 @@ func TestClasses(t *testing.T) {
 		t.Helper()
 		for _, run := range runs {
 			if s := w.DagRun(run).Status; s.Phase != "" || s.Reason != "" || s.Controller != "" {
-				t.Errorf("DagRun %s says %s %s %s, which is not this class's to say", run, s.Phase, s.Reason, s.Controller)
+				t.Errorf("DagRun %s says %s %s %s, although it has another class", run, s.Phase, s.Reason, s.Controller)
 			}
 		}
 		for _, dag := range dags {
@@ -186,7 +186,7 @@ func TestClasses(t *testing.T) {
 	w.CheckOnce("task", "taskspecial", "found")
 }
 
-// --max-pods is shared between runs in turns.
+// Runs share --max-pods round robin.
 func TestMaxPodsInTurns(t *testing.T) {
 	const most, tasksEach = 2, 4
 	w := newWorld(t)
@@ -217,9 +217,9 @@ func TestMaxPodsInTurns(t *testing.T) {
 		w.CheckFinal(run, "Succeeded", all("Succeeded", names...))
 	}
 	if live := w.MaxLive(); live > most {
-		t.Errorf("%d attempts were live at once, want %d at most", live, most)
+		t.Errorf("%d attempts were live at the same time, want at most %d", live, most)
 	}
-	// The first run had both slots; from then on each run that waits gets one before any gets a second more.
+	// The first run had both slots. Afterwards each waiting run gets one before any run gets another.
 	order := w.Strings(`SELECT r.name FROM kontroler_v1.attempts a JOIN kontroler_v1.runs r ON r.id = a.run_id ORDER BY a.decided_at, a.id`)
 	left := map[string]int{"one": tasksEach - most, "two": tasksEach, "three": tasksEach}
 	got := map[string]int{}
@@ -235,7 +235,7 @@ func TestMaxPodsInTurns(t *testing.T) {
 	t.Logf("slots went to %v", order)
 }
 
-// `controller uninstall` lets go of the Pods of a controller that is gone for good.
+// `controller uninstall` removes the finalizer from the Pods of a controller that has stopped.
 func TestUninstall(t *testing.T) {
 	w := newWorld(t)
 	other := w.NewDatabase()
@@ -251,19 +251,19 @@ func TestUninstall(t *testing.T) {
 	if out, err := w.uninstall(); err == nil || !strings.Contains(out, "still running") {
 		t.Errorf("uninstall beside a running controller: %v %s", err, out)
 	}
-	if is := w.heldBack("run"); is != 2 {
+	if is := w.countFinalizers("run"); is != 2 {
 		t.Errorf("%d Pods of a running controller have its finalizer, want 2", is)
 	}
 	c.Stop()
-	for range 2 { // Repeating it is harmless.
+	for range 2 { // repeating it is harmless
 		if out, err := w.uninstall(); err != nil {
 			t.Errorf("uninstall: %v %s", err, out)
 		}
 	}
-	if is := w.heldBack("run"); is != 0 {
+	if is := w.countFinalizers("run"); is != 0 {
 		t.Errorf("%d Pods have the finalizer of a controller that was uninstalled", is)
 	}
-	if is := w.heldBack("others"); is != 1 {
+	if is := w.countFinalizers("others"); is != 1 {
 		t.Errorf("%d Pods of the other controller have its finalizer, want 1", is)
 	}
 	uid := string(w.DagRun("run").UID)
@@ -273,7 +273,7 @@ func TestUninstall(t *testing.T) {
 	other.CheckFinal("others", "Succeeded", all("Succeeded", "kept"))
 }
 
-// uninstall runs `controller uninstall` for the world's first database.
+// uninstall runs `controller uninstall` for the first database of the world.
 func (w *world) uninstall() (string, error) {
 	w.T.Helper()
 	cmd := exec.CommandContext(w.T.Context(), w.Binary, "uninstall", "--namespaces="+w.Namespace, "--lease-namespace="+w.Namespace, "--log-format=text")
@@ -282,8 +282,8 @@ func (w *world) uninstall() (string, error) {
 	return string(out), err
 }
 
-// heldBack is how many Pods of a run have the finalizer.
-func (w *world) heldBack(run string) int {
+// countFinalizers returns how many Pods of a run have the finalizer.
+func (w *world) countFinalizers(run string) int {
 	w.T.Helper()
 	n := 0
 	for _, pod := range w.Pods(run) {

@@ -14,7 +14,7 @@ import (
 	"kontroler/e2e/completer"
 )
 
-// makePod makes a Pod that the completer plays.
+// makePod creates a Pod for the completer.
 func (w *world) makePod(name, script string, change func(*corev1.Pod)) *corev1.Pod {
 	w.T.Helper()
 	grace := int64(2)
@@ -33,7 +33,7 @@ func (w *world) makePod(name, script string, change func(*corev1.Pod)) *corev1.P
 	return made
 }
 
-// played is what the completer has made of a Pod: its phase, its container's state, its end.
+// played returns the state of a Pod as text: its phase, the state of its container, whether it is deleted.
 func (w *world) played(ctx context.Context, name string) string {
 	pod, err := w.Kube.CoreV1().Pods(w.Namespace).Get(ctx, name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
@@ -73,7 +73,7 @@ func (w *world) waitPlayed(name, want string) {
 	})
 }
 
-// What all other tests of this package stand on: Pods start, wait and end as their scripts say.
+// Pods start, wait and end as their scripts say. All other tests of this package depend on it.
 func TestCompleterPlaysScripts(t *testing.T) {
 	w := newWorld(t)
 	w.makePod("empty", "", nil)
@@ -92,7 +92,7 @@ func TestCompleterPlaysScripts(t *testing.T) {
 	}
 	w.Open("go")
 	w.waitPlayed("gate", "Succeeded exit 0")
-	w.makePod("second", "once word exit 5; hold go", nil) // not the first at the word
+	w.makePod("second", "once word exit 5; hold go", nil) // the word is known already
 	w.waitPlayed("second", "Running running")
 	w.Close("go")
 	w.waitPlayed("second", "Succeeded exit 0")
@@ -104,7 +104,7 @@ func TestCompleterPlaysScripts(t *testing.T) {
 	w.waitPlayed("nowhere", "gone")
 }
 
-// A deleted Pod runs on for its grace period; finalizers hold it after its end.
+// A deleted Pod runs until the end of its grace period. Finalizers keep it afterwards.
 func TestCompleterRespectsDeletion(t *testing.T) {
 	w := newWorld(t)
 	w.makePod("plain", "sleep 1000", nil)
@@ -116,7 +116,7 @@ func TestCompleterRespectsDeletion(t *testing.T) {
 	for _, name := range []string{"plain", "held"} {
 		w.DeletePod(name)
 		if is := w.played(t.Context(), name); is != "Running running deleted" {
-			t.Errorf("a Pod that was deleted a moment ago is %s", is)
+			t.Errorf("a Pod that was just deleted is %s", is)
 		}
 	}
 	w.waitPlayed("plain", "gone")
@@ -130,7 +130,7 @@ func TestCompleterRespectsDeletion(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.waitPlayed("held", "gone")
-	// Another Pod under the same name is another Pod.
+	// A new Pod with the same name starts anew.
 	w.makePod("held", "exit 7", nil)
 	w.waitPlayed("held", "Failed exit 7")
 }

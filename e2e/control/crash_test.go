@@ -11,23 +11,23 @@ import (
 	"kontroler/e2e/harness"
 )
 
-// TestKilledAt kills a controller with SIGKILL at each of the points between a commit and its effect, and between two
-// effects. The next one finishes the run as if nothing had been.
+// A controller is killed with SIGKILL at each crash point between a commit and its effect, and between two effects. The next
+// one finishes the run with the expected result.
 func TestKilledAt(t *testing.T) {
 	for _, fault := range []string{
-		// Before there is a run.
+		// Before the run exists.
 		"epoch-taken:1", "term-resumed:1", "dag-claimed:1", "version-committed:1", "dag-reported:1",
 		// Admission.
 		"run-admitted:1", "run-claimed:1", "refused run-admitted:1",
-		// The start; a Pod that was seen; an outcome; a retry; the join. Six commits at least make this run.
+		// Start, a Pod that was seen, an outcome, a retry, the join. The run takes at least six commits.
 		"run-committed:1", "run-committed:2", "run-committed:3", "run-committed:4", "run-committed:6",
-		// Inside a transaction: the version's, the admission's, the first one of the run.
+		// Inside a transaction: of the version, of the admission, the first one of the run.
 		"transaction-commit:1@dag-claimed", "transaction-open:2@dag-claimed", "transaction-commit:1@run-claimed",
-		// The Pods of the first task, of two at once, of the retry, of the join.
+		// The Pods of the first task, of two parallel tasks, of the retry, of the join.
 		"pod-create:1", "pod-create:4", "pod-created:1", "pod-created:2", "pod-created:5", "stripped relabelled:1",
 		// Pods whose outcome is counted.
 		"reap:1", "pod-released:2", "pod-deleted:3",
-		// A Pod that is stopped: by a timeout, by a cancel.
+		// A Pod that a timeout or a cancel stops.
 		"timeout pod-stop:1", "timeout pod-stopped:1", "cancel pod-stop:1", "cancel pod-stopped:1",
 		// The end.
 		"run-end-committed:1", "failure run-end-committed:1", "cancel run-end-committed:1", "delete run-end-committed:1",
@@ -39,7 +39,7 @@ func TestKilledAt(t *testing.T) {
 	}
 }
 
-// TestKilledAgainAndAgain kills one controller after the other in one run.
+// Many controllers are killed one after the other in one run.
 func TestKilledAgainAndAgain(t *testing.T) {
 	w := newWorld(t)
 	scene := harness.Scenes(play)["long"]
@@ -50,15 +50,15 @@ func TestKilledAgainAndAgain(t *testing.T) {
 	} {
 		w.DieAt(fault, nil)
 	}
-	// The rows say that it has ended, the DagRun does not yet; there may still be Pods.
+	// The run has ended in the database, but not in the status of the DagRun. There may still be Pods.
 	w.DieAt("end-report:1", nil)
 	w.DieAt("end-recorded:1", nil)
 	w.Controller(takeOver)
 	w.CheckScene(scene)
 }
 
-// A Pod that appears when its attempt has ended, as of a create whose answer came too late, is deleted and recorded: while
-// the run lives, and after its end.
+// A Pod that appears after the end of its attempt, for example after a late create, is deleted and recorded. This holds
+// while the run is live and after its end.
 func TestStray(t *testing.T) {
 	w := newWorld(t)
 	c := w.Controller(longLease)
@@ -76,7 +76,7 @@ func TestStray(t *testing.T) {
 	}
 	second := w.stray(pod)
 	w.checkStray(second)
-	// The controller is away when the third appears, and dies between the record and the deletion.
+	// The third one appears while no controller runs. The next controller dies between the record and the deletion.
 	c.Stop()
 	third := w.makeStray(pod)
 	w.DieAt("stray-recorded:1", nil)
@@ -84,11 +84,11 @@ func TestStray(t *testing.T) {
 	w.WaitPodGone(pod.Name)
 	w.checkStray(third)
 	if starts := w.Started(); len(starts) != 2 {
-		t.Errorf("the Pods %v started: a stray one ran", starts)
+		t.Errorf("the Pods %v started, but a stray Pod must not run", starts)
 	}
 }
 
-// checkStray checks the final rows of a run whose one fault is a stray Pod.
+// checkStray checks the final rows of a run whose only fault is a stray Pod.
 func (w *world) checkStray(uid string) {
 	w.T.Helper()
 	row := w.Run(theRun)
@@ -103,7 +103,7 @@ func (w *world) checkStray(uid string) {
 	w.CheckOnce("a", "b")
 }
 
-// stray makes a Pod like one that is gone and waits until it is gone too.
+// stray creates a copy of a Pod that no longer exists, and waits until it is deleted.
 func (w *world) stray(like *corev1.Pod) (uid string) {
 	w.T.Helper()
 	uid = w.makeStray(like)
@@ -111,7 +111,7 @@ func (w *world) stray(like *corev1.Pod) (uid string) {
 	return uid
 }
 
-// makeStray makes a Pod that differs from one that is gone in nothing but its UID. No node takes it.
+// makeStray creates a copy of a Pod that no longer exists. No node can run it.
 func (w *world) makeStray(like *corev1.Pod) (uid string) {
 	w.T.Helper()
 	pod := like.DeepCopy()
@@ -126,7 +126,7 @@ func (w *world) makeStray(like *corev1.Pod) (uid string) {
 	return string(made.UID)
 }
 
-// What a run whose row is lost has left behind in the cluster goes with it.
+// If the row of a run is lost, its Pods are deleted.
 func TestPodsOfLostRuns(t *testing.T) {
 	w := newWorld(t)
 	c := w.Controller(longLease)
@@ -147,7 +147,7 @@ func TestPodsOfLostRuns(t *testing.T) {
 	w.CheckPodsGone(string(run.UID))
 	w.CheckPodsGone(string(deleted.UID))
 	if rows := w.Strings(`SELECT name FROM kontroler.runs`); len(rows) > 0 {
-		t.Errorf("there are rows again: %v", rows)
+		t.Errorf("runs have rows again: %v", rows)
 	}
 	if starts := w.Started(); len(starts) != 2 {
 		t.Errorf("the Pods %v started, want 2", starts)

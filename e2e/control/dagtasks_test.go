@@ -14,8 +14,8 @@ import (
 	"kontroler/apis/kontroler/v1alpha1"
 )
 
-// A missing DagTask makes the DAGs that name it invalid, and they are healed when it comes, also their schedules; one made
-// again continues its versions.
+// A missing DagTask makes the DAGs that refer to it invalid. They and their schedules recover when it is created. A
+// recreated DagTask continues its versions.
 func TestDagTaskMissing(t *testing.T) {
 	w := newWorld(t)
 	c := w.Controller()
@@ -31,7 +31,7 @@ func TestDagTaskMissing(t *testing.T) {
 	w.Start("mine", "dag")
 	w.WaitRun("mine", v1alpha1.RunSucceeded, patience)
 
-	// Gone, with the schedule at work: it rests, and goes on when there is a DagTask again.
+	// When the DagTask is deleted, the schedule pauses. It continues when the DagTask exists again.
 	w.suspend("dag", false)
 	w.waitTicks("dag", "Ran", "Succeeded", 1)
 	w.Kubectl("delete", "dagtask", "late")
@@ -50,10 +50,10 @@ func TestDagTaskMissing(t *testing.T) {
 	w.rest("dag")
 	w.checkLedger("dag", 3*time.Second)
 	if got := w.TaskVersions("late"); got != "1 2*" || !slices.Contains(w.Said(), "again") {
-		t.Errorf("made again it has the versions %s", got)
+		t.Errorf("the recreated DagTask has versions %s", got)
 	}
 
-	// Changed and deleted while nobody leads.
+	// DagTasks change and are deleted while no controller runs.
 	w.Apply(w.Shared("other", 0, play("a", "")) + w.Manifest("DAG", "pinning", v1alpha1.DAGSpec{Task: []v1alpha1.Task{fromDagTask("a", "other", 3)}}))
 	w.WaitValid("DAG", "pinning", metav1.ConditionFalse, `spec.task[0].taskRef.version: Not found: "3": DagTask "other" has no such version, its newest is 1`)
 	c.Stop()
@@ -68,7 +68,7 @@ func TestDagTaskMissing(t *testing.T) {
 	})
 }
 
-// A version is immutable: the API server says so, and the controller where that cannot.
+// A version is immutable. The API server enforces that where it can, else the controller does.
 func TestDagTaskVersions(t *testing.T) {
 	w := newWorld(t)
 	w.Controller()
@@ -89,7 +89,7 @@ func TestDagTaskVersions(t *testing.T) {
 	w.WaitValid("DagTask", "task", metav1.ConditionTrue, "version 4")
 	w.Start("raised", "dag")
 	w.WaitRun("raised", v1alpha1.RunSucceeded, patience)
-	w.Apply(w.Shared("task", 3, play("a", "say 3"))) // what was version 3, as it was
+	w.Apply(w.Shared("task", 3, play("a", "say 3"))) // version 3, unchanged
 	w.WaitValid("DagTask", "task", metav1.ConditionTrue, "version 3")
 	w.Start("back", "dag")
 	w.WaitRun("back", v1alpha1.RunSucceeded, patience)
@@ -99,7 +99,7 @@ func TestDagTaskVersions(t *testing.T) {
 	if got := w.TaskVersions("task"); got != "3* 4" {
 		t.Errorf("the versions are %s", got)
 	}
-	// A DagTask that the schema lets pass, and no Pod could be made of.
+	// The schema accepts a DagTask of which no Pod could be made.
 	w.Apply(w.Shared("broken", 0, play("a", "", func(t *v1alpha1.Task) {
 		t.PodTemplate.VolumeMounts = []corev1.VolumeMount{{Name: "nowhere", MountPath: "/dir"}}
 	})) +
@@ -108,7 +108,7 @@ func TestDagTaskVersions(t *testing.T) {
 	w.WaitValid("DAG", "breaking", metav1.ConditionFalse, `spec.task[0].taskRef.name: Invalid value: "broken": the DagTask cannot be used: spec.podTemplate.volumeMounts[0].name`)
 }
 
-// kill -9 between a DagTask's version and what is told of it: the next controller tells it, and the version is one.
+// A controller is killed between storing a version and reporting it. The next one reports it and stores no second version.
 func TestDagTaskKilledAt(t *testing.T) {
 	for _, fault := range []string{"task-version-committed:1", "task-reported:1", "version-committed:1"} {
 		t.Run(fault, func(t *testing.T) {
@@ -128,7 +128,7 @@ func TestDagTaskKilledAt(t *testing.T) {
 	}
 }
 
-// Of two controllers each stores the versions, and one writes the status, until its Lease is gone.
+// Two controllers both store the versions of a DagTask. One writes its status, until its Lease is deleted.
 func TestDagTaskOfTwoControllers(t *testing.T) {
 	w := newWorld(t)
 	one, two := w.Database, w.NewDatabase()
@@ -148,7 +148,7 @@ func TestDagTaskOfTwoControllers(t *testing.T) {
 	stored("1 2*; 1 2*")
 	w.WaitValid("DagTask", "task", metav1.ConditionTrue, "version 2")
 	if is := w.DagTask("task").Status.Controller; is != one.ControllerID() {
-		t.Errorf("the status is %s's, want the first's", is)
+		t.Errorf("controller %s has written the status, want the first one", is)
 	}
 	first.Kill9()
 	w.Kubectl("delete", "lease", "kontroler-"+one.ControllerID())

@@ -12,12 +12,12 @@ import (
 	"kontroler/apis/kontroler/v1alpha1"
 )
 
-// columns is a line of a table that kubectl prints, cut at two or more spaces.
+// columns splits a line of kubectl at two or more spaces.
 func columns(line string) []string {
 	return regexp.MustCompile(` {2,}`).Split(strings.TrimSpace(line), -1)
 }
 
-// What a Kubernetes user types reads as he expects.
+// kubectl shows DAGs and runs as users expect.
 func TestKubectl(t *testing.T) {
 	w := newWorld(t)
 	w.Controller()
@@ -62,7 +62,7 @@ func TestKubectl(t *testing.T) {
 	}
 }
 
-// A run that fails is told as such, too.
+// kubectl shows that a run has failed.
 func TestKubectlOfAFailedRun(t *testing.T) {
 	w := newWorld(t)
 	w.Controller()
@@ -90,7 +90,7 @@ func TestKubectlExplain(t *testing.T) {
 		"dagrun.status.conditions":          "Admitted",
 		"dagtask.spec":                      "image",
 	} {
-		// The API server publishes a schema shortly after the CRD is there.
+		// The API server publishes the schema of a new CRD with a delay.
 		w.Eventually("kubectl explain "+path, patience, func(context.Context) (bool, string) {
 			is, err := w.RunKubectl("", "explain", path, "--api-version="+v1alpha1.SchemeGroupVersion.String())
 			return err == nil && strings.Contains(strings.Join(strings.Fields(is), " "), want), is

@@ -22,7 +22,7 @@ import (
 	"kontroler/e2e/harness"
 )
 
-// tap is a way to the API server that remembers what was sent over it.
+// tap is a proxy to the API server that records requests.
 type tap struct {
 	kubeconfig string
 	mu         sync.Mutex
@@ -61,7 +61,7 @@ func (w *world) newTap() *tap {
 	return p
 }
 
-// over gives a controller the tap as its way to the API server.
+// over makes a controller send its requests through a tap.
 func over(p *tap) processOption { return environment("KUBECONFIG=" + p.kubeconfig) }
 
 func (p *tap) sent() []string {
@@ -70,12 +70,12 @@ func (p *tap) sent() []string {
 	return p.requests[:len(p.requests):len(p.requests)]
 }
 
-// checkExitsUnheard lets a stopped leader go on, whose Lease another has by now: it exits by itself, asks for nothing but
-// its Lease, and writes nothing. still: nobody else writes meanwhile, so that the whole database can be compared.
-func (w *world) checkExitsUnheard(old *controller, p *tap, still bool) {
+// checkExitsFenced thaws a leader whose Lease another process has taken. It must exit, send requests only for its Lease, and
+// write nothing to the database. isIdle says that the successor does not write either, so that the database can be compared.
+func (w *world) checkExitsFenced(old *controller, p *tap, isIdle bool) {
 	w.T.Helper()
 	var before, after string
-	if still {
+	if isIdle {
 		before = w.Contents()
 	}
 	unsent := len(p.sent())
@@ -83,7 +83,7 @@ func (w *world) checkExitsUnheard(old *controller, p *tap, still bool) {
 	if code := old.WaitExit(); code != 1 {
 		w.T.Errorf("the old leader exited with %d, want 1", code)
 	}
-	if still {
+	if isIdle {
 		after = w.Contents()
 	}
 	if diff := gocmp.Diff(strings.Split(before, "\n"), strings.Split(after, "\n")); diff != "" {
@@ -91,11 +91,11 @@ func (w *world) checkExitsUnheard(old *controller, p *tap, still bool) {
 	}
 	for _, request := range p.sent()[unsent:] {
 		if !strings.Contains(request, "/leases/") {
-			w.T.Errorf("the old leader has asked the API server: %s", request)
+			w.T.Errorf("the old leader has sent a request: %s", request)
 		}
 	}
 	if log := old.Log(); !strings.Contains(log, "exiting") {
-		w.T.Errorf("the old leader has not said why it exits:\n%s", tail(log, 10))
+		w.T.Errorf("the old leader has not logged why it exits:\n%s", tail(log, 10))
 	}
 }
 
@@ -113,7 +113,7 @@ func TestLeaderStopped(t *testing.T) {
 	w.Open("a")
 	b := w.WaitAttempt("run", "b", 1, "Running")
 	if late := b.DecidedAt.Sub(frozen); late > 2*leaseDuration {
-		t.Errorf("the standby worked on after %s, want within %s", late, 2*leaseDuration)
+		t.Errorf("the standby continued after %s, want within %s", late, 2*leaseDuration)
 	}
 	if !standby.Leads() {
 		t.Error("the standby does not say that it leads")
@@ -123,16 +123,16 @@ func TestLeaderStopped(t *testing.T) {
 	w.CheckOnce("a", "b", "c")
 	w.CheckStarts("run")
 	w.CheckEpochs("2")
-	w.checkExitsUnheard(old, p, true)
+	w.checkExitsFenced(old, p, true)
 	w.CheckEpochs("2")
 }
 
-// A leader that is stopped inside of a transaction holds the fence: the successor must get through, and the commit must
-// fail whenever the old leader goes on.
+// A leader that is frozen inside a transaction holds a lock on its epoch. The successor must take over nevertheless, and the
+// commit of the old leader must fail.
 func TestLeaderStoppedInATransaction(t *testing.T) {
 	for name, tt := range map[string]struct {
 		fault string
-		ended bool // it goes on when the run has ended, else while the successor works on it
+		ended bool // thaw the leader after the end of the run instead of during it
 	}{
 		"open, version":              {"transaction-open:1@dag-claimed", false},
 		"commit, version":            {"transaction-commit:1@dag-claimed", true},
@@ -164,7 +164,7 @@ func TestLeaderStoppedInATransaction(t *testing.T) {
 				w.Open("go")
 				w.CheckScene(scene)
 			}
-			w.checkExitsUnheard(old, p, tt.ended)
+			w.checkExitsFenced(old, p, tt.ended)
 			w.Open("go")
 			w.CheckScene(scene)
 			w.CheckEpochs("2")
@@ -172,7 +172,7 @@ func TestLeaderStoppedInATransaction(t *testing.T) {
 	}
 }
 
-// A leader that is told to stop hands over at once, in the middle of a run.
+// A leader that gets SIGTERM hands over immediately, in the middle of a run.
 func TestLeaderHandsOver(t *testing.T) {
 	w := newWorld(t)
 	old := w.Controller(flags("--lease-duration=15s"))
@@ -192,7 +192,7 @@ func TestLeaderHandsOver(t *testing.T) {
 	}
 }
 
-// A database that was restored from a backup has forgotten epochs that its Lease remembers.
+// A database that was restored from a backup is behind the epoch of its Lease.
 func TestRestoredDatabase(t *testing.T) {
 	w := newWorld(t)
 	for range 2 {

@@ -36,7 +36,7 @@ func TestLabelStrippedFromALivePod(t *testing.T) {
 	w.CheckOnce("a", "b", "c")
 }
 
-// A label that is stripped just before the Pod ends: nobody is told of the end.
+// A Pod loses its label while no controller runs, and ends. Its outcome is still counted.
 func TestLabelStrippedWhileTheControllerIsAway(t *testing.T) {
 	w := newWorld(t)
 	c := w.Controller()
@@ -75,7 +75,7 @@ func TestCancel(t *testing.T) {
 	}
 }
 
-// A run may be cancelled before anything of it has begun.
+// A run can be cancelled before it starts.
 func TestCancelBeforeTheStart(t *testing.T) {
 	w := newWorld(t)
 	w.Controller()
@@ -130,7 +130,7 @@ func TestDAGChangedWhileARunIsLive(t *testing.T) {
 	w.ApplyDAG("dag", play("new", until("go")))
 	w.Start("second", "dag")
 	w.WaitAttempt("second", "new", 1, "Running")
-	// The schedule is no part of a version.
+	// Schedule and suspension are not part of a version.
 	w.ApplySpec("dag", v1alpha1.DAGSpec{Suspended: true, Task: []v1alpha1.Task{play("new", until("go"))}})
 	w.Kubectl("delete", "dag", "dag")
 	w.Open("go")
@@ -142,12 +142,12 @@ func TestDAGChangedWhileARunIsLive(t *testing.T) {
 	if first.Version != 1 || second.Version != 2 {
 		t.Errorf("the runs have versions %d and %d, want 1 and 2", first.Version, second.Version)
 	}
-	// Made again under its name it continues its versions.
+	// A recreated DAG continues its versions.
 	w.ApplyDAG("dag", play("again", ""))
 	w.Start("third", "dag")
 	w.WaitRun("third", v1alpha1.RunSucceeded, patience)
 	if third := w.CheckFinal("third", "Succeeded", all("Succeeded", "again")); third.Version != 3 {
-		t.Errorf("the run of the DAG made again has version %d, want 3", third.Version)
+		t.Errorf("the run of the recreated DAG has version %d, want 3", third.Version)
 	}
 }
 
@@ -186,7 +186,7 @@ func TestQuotaThatFreesLater(t *testing.T) {
 	w.CheckOnce(names...)
 }
 
-// The database is the truth: what it does not know of is not run a second time.
+// A DagRun without its row does not run a second time.
 func TestDagRunsWhoseRowsAreGone(t *testing.T) {
 	w := newWorld(t)
 	c := w.Controller()
@@ -223,13 +223,13 @@ func TestDagRunsWhoseRowsAreGone(t *testing.T) {
 	w.CheckOnce("a", "c")
 }
 
-// Whoever can make Pods cannot make outcomes.
+// A Pod that a user creates with the labels of a run does not change its outcome.
 func TestForgedPodsAreLeftAlone(t *testing.T) {
 	w := newWorld(t)
 	c := w.Controller(environment("KONTROLER_FAULT=stop:pod-create:1"), longLease)
 	w.ApplyDAG("dag", play("a", "", retries(1)))
 	w.Start("run", "dag")
-	// The attempt is committed and its Pod not made: its name is known and free.
+	// The attempt is committed, but its Pod is not created yet. Its name is known and free.
 	name := w.WaitAttempt("run", "a", 1, "Decided").PodName
 	run := w.DagRun("run")
 	labels := map[string]string{v1alpha1.LabelController: run.Status.Controller, v1alpha1.LabelRun: string(run.UID), v1alpha1.LabelTask: "a", v1alpha1.LabelAttempt: "1"}
@@ -260,7 +260,7 @@ func TestForgedPodsAreLeftAlone(t *testing.T) {
 	}
 }
 
-// activeDeadlineSeconds bounds the whole run.
+// activeDeadlineSeconds limits the whole run.
 func TestRunDeadline(t *testing.T) {
 	w := newWorld(t)
 	w.Controller()
@@ -274,7 +274,7 @@ func TestRunDeadline(t *testing.T) {
 	}
 }
 
-// Its own Pods count: more tasks than --max-pods wait their turn, of every run.
+// Tasks beyond --max-pods wait, across all runs.
 func TestMaxPods(t *testing.T) {
 	w := newWorld(t)
 	w.Controller(flags("--max-pods=2"))

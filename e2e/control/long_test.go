@@ -11,7 +11,7 @@ import (
 	"kontroler/e2e/harness"
 )
 
-// TestKilledEverywhere kills a controller at each crash point in each scene, whether the scene reaches the point or not.
+// A controller is killed at each crash point in each scene, whether the scene reaches the point or not.
 func TestKilledEverywhere(t *testing.T) {
 	harness.Long(t)
 	for _, point := range harness.Points(t) {
@@ -21,8 +21,8 @@ func TestKilledEverywhere(t *testing.T) {
 	}
 }
 
-// TestSoak runs schedules for a quarter of an hour while controllers are killed, stopped and frozen: each due time runs
-// once, and each of its tasks succeeds once.
+// Schedules run for 15 minutes while controllers are killed, stopped and frozen. Each due time runs once, and each of its
+// tasks succeeds once.
 func TestSoak(t *testing.T) {
 	harness.Long(t)
 	const (

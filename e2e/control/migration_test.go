@@ -20,11 +20,11 @@ import (
 	"kontroler/e2e/harness"
 )
 
-// oldRunFinalizer is what the existing Kontroler puts on every DagRun that it takes on.
+// oldRunFinalizer is the finalizer of the existing Kontroler on DagRuns.
 const oldRunFinalizer = "kontroler.greedykomodo/dagrun.finalizer"
 
-// oldCRD is a CustomResourceDefinition as the existing Kontroler's chart has it: its status fields, a conversion webhook that
-// nobody serves any more, and a spec that takes whatever it takes.
+// oldCRD returns a CustomResourceDefinition like that of the existing Kontroler's chart: its status fields, a conversion
+// webhook that nothing serves any more, and a spec that accepts everything.
 func oldCRD(kind, status string) string {
 	plural := strings.ToLower(kind) + "s"
 	return fmt.Sprintf(`
@@ -60,7 +60,7 @@ func oldCRDs() string {
 		oldCRD("DagRun", "required: [dagRunId], properties: {dagRunId: {type: integer}}") + oldCRD("DagTask", "properties: {}")
 }
 
-// newMigration is a world on a cluster of its own that has the CustomResourceDefinitions of the existing Kontroler.
+// newMigration makes a world on a cluster of its own with the CustomResourceDefinitions of the existing Kontroler.
 func newMigration(t *testing.T) *world {
 	t.Helper()
 	w := &world{harness.NewOnOwnCluster(t)}
@@ -83,16 +83,16 @@ func (w *world) waitCRDs() {
 	})
 }
 
-// oldTask is a task as old manifests have it.
+// oldTask has the fields of a task in old manifests.
 const oldTask = `image: "busybox:1.36", command: ["true"], backoff: {limit: 0}, conditional: {enabled: false, retryCodes: []}`
 
-// oldObject is a manifest of an object with finalizers.
+// oldObject returns the manifest of an object with finalizers.
 func oldObject(kind, name, spec string, finalizers ...string) string {
 	list, _ := json.Marshal(finalizers)
 	return fmt.Sprintf("apiVersion: kontroler.greedykomodo/v1alpha1\nkind: %s\nmetadata: {name: %s, finalizers: %s}\nspec: %s\n---\n", kind, name, list, spec)
 }
 
-// makeOldObjects makes what a cluster of the existing Kontroler has, and deletes some of it while its controller is away.
+// makeOldObjects creates the objects of the existing Kontroler, and deletes some of them while its controller is stopped.
 func (w *world) makeOldObjects() {
 	w.T.Helper()
 	run := `{dagName: etl, parameters: []}`
@@ -123,7 +123,7 @@ func (w *world) patchStatus(kind, name, status string) {
 
 var shellBlock = regexp.MustCompile("(?s)```sh\n(.*?)```")
 
-// documented runs a block of commands of manifests/MIGRATION.md, the one that has a text, and returns what it prints.
+// documented runs the block of manifests/MIGRATION.md that contains a text, and returns its output.
 func (w *world) documented(has string) string {
 	w.T.Helper()
 	page, err := os.ReadFile(filepath.Join(harness.Root(), "manifests", "MIGRATION.md"))
@@ -158,7 +158,7 @@ func (w *world) waitGone(objects ...string) {
 	})
 }
 
-// waitHistory waits until a DagRun says that it is the existing Kontroler's, and returns it.
+// waitHistory waits until the status of a DagRun says that the existing Kontroler has run it.
 func (w *world) waitHistory(name string) *v1alpha1.DagRun {
 	w.T.Helper()
 	var run *v1alpha1.DagRun
@@ -170,8 +170,8 @@ func (w *world) waitHistory(name string) *v1alpha1.DagRun {
 	return run
 }
 
-// A cluster of the existing Kontroler is taken over by the documented steps: what ran there does not run again, what was
-// deleted goes, what is new runs.
+// The documented steps move a cluster from the existing Kontroler. Old runs do not run again, deleted objects disappear, and
+// new runs run.
 func TestMigration(t *testing.T) {
 	w := newMigration(t)
 	w.makeOldObjects()
@@ -196,7 +196,7 @@ func TestMigration(t *testing.T) {
 	w.Start("again", "etl")
 	w.WaitPod("again", "a", nil)
 
-	// A changed DAG, a restart and a backup that is applied again run nothing either, and write nothing.
+	// A changed DAG, a restart and an applied backup do not run or change old DagRuns either.
 	w.Kubectl("patch", "dag", "etl", "--type=merge", "-p", `{"spec":{"maxParallel":1}}`)
 	w.waitVersion("etl", 2)
 	process.Stop()
@@ -205,7 +205,7 @@ func TestMigration(t *testing.T) {
 		t.Errorf("applying a backup: %v\n%s", err, out)
 	}
 	for _, name := range []string{"ran", "taken-on"} {
-		before[name] = w.DagRun(name).ResourceVersion // kubectl notes what it applied
+		before[name] = w.DagRun(name).ResourceVersion // kubectl records what it applied
 	}
 	w.Controller()
 	w.Start("third", "etl")
@@ -222,14 +222,14 @@ func TestMigration(t *testing.T) {
 	w.waitGone("dagrun/ran")
 }
 
-// checkOldObjects checks what the first controller makes of the old objects.
+// checkOldObjects checks what the first controller does to the old objects.
 func (w *world) checkOldObjects() {
 	w.T.Helper()
 	run := w.DagRun("ran")
 	if !slices.Equal(run.Finalizers, []string{oldRunFinalizer}) || run.Status.Phase != "" || run.Status.DagRunID != 1 || run.Status.RunID != 0 || run.Status.Controller != "" {
 		w.T.Errorf("the old DagRun has finalizers %q and status %+v", run.Finalizers, run.Status)
 	}
-	w.Eventually("a deleted DagRun to keep the finalizer of somebody else", patience, func(context.Context) (bool, string) {
+	w.Eventually("a deleted DagRun to keep a foreign finalizer", patience, func(context.Context) (bool, string) {
 		is := w.DagRun("deleted-and-held").Finalizers
 		return slices.Equal(is, []string{"example.com/audit"}), fmt.Sprint(is)
 	})
@@ -242,7 +242,7 @@ func (w *world) checkOldObjects() {
 		w.T.Errorf("kubectl get dagruns prints %q of an old DagRun", is)
 	}
 	for dag, want := range map[string]metav1.ConditionStatus{"etl": metav1.ConditionTrue, "forever": metav1.ConditionTrue, "upper": metav1.ConditionFalse} {
-		w.Eventually("DAG "+dag+" to be looked at", patience, func(context.Context) (bool, string) {
+		w.Eventually("DAG "+dag+" to be reconciled", patience, func(context.Context) (bool, string) {
 			c := meta.FindStatusCondition(w.DAG(dag).Status.Conditions, v1alpha1.DAGValid)
 			return c != nil && c.Status == want, fmt.Sprintf("%+v", c)
 		})
@@ -270,7 +270,7 @@ func (w *world) waitVersion(dag string, version int64) {
 	})
 }
 
-// The steps for older versions, for what they leave, and those that lead back.
+// The documented steps for older versions, for what they leave behind, and for going back work.
 func TestMigrationOfOlderVersionsAndBack(t *testing.T) {
 	w := newMigration(t)
 	w.Apply(oldObject("DAG", "etl", `{schedule: "0 2 * * *", task: [{name: a, `+oldTask+`}]}`) + oldObject("DagRun", "ran", `{dagName: etl, parameters: []}`))
@@ -313,7 +313,7 @@ func TestMigrationOfOlderVersionsAndBack(t *testing.T) {
 	}
 	w.Apply(oldCRDs())
 	w.waitCRDs()
-	// What the old controller does with a DagRun that it takes on.
+	// The old controller does this to a DagRun that it runs.
 	w.Apply(oldObject("DagRun", "back", `{dagName: etl, parameters: []}`, oldRunFinalizer))
 	w.patchStatus("dagrun", "back", `{"dagRunId":9}`)
 }

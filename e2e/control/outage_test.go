@@ -13,8 +13,8 @@ import (
 
 const outage = 20 * time.Second
 
-// outageRuns are runs that live through an outage: one whose task a ends in it, one of which nothing happens in it; another
-// one begins in it.
+// outageRuns starts runs for an outage: the task a of one ends during it, the other one is quiet. The test starts a third one
+// during it.
 func (w *world) outageRuns() {
 	w.T.Helper()
 	w.ApplyDAG("dag", play("a", until("a")), play("b", "", after("a")), play("long", until("end")))
@@ -32,7 +32,7 @@ func (w *world) outageRuns() {
 func (w *world) checkOutageRuns() {
 	w.T.Helper()
 	w.WaitTask("run", "b", "Succeeded", "*")
-	// What was said of the outage is taken back, also where nothing happens.
+	// The status no longer reports the outage, also of the quiet run.
 	w.WaitReason("run", v1alpha1.RunRunning, "")
 	w.WaitReason("quiet", v1alpha1.RunRunning, "")
 	w.Open("end")
@@ -75,7 +75,7 @@ func TestDatabaseStopped(t *testing.T) {
 	w.CheckEpochs("1")
 }
 
-// Away for longer than a lease duration: the leader gives the Lease up, and takes it again.
+// If the database is unavailable for longer than a lease duration, the leader releases the Lease and takes it again.
 func TestDatabaseAwayLongerThanTheLease(t *testing.T) {
 	w := newWorld(t)
 	server := w.OwnServer()
@@ -91,7 +91,7 @@ func TestDatabaseAwayLongerThanTheLease(t *testing.T) {
 	w.Open("a")
 	c.WaitLog("released the Lease")
 	w.Start("later", "later")
-	w.WaitReason("later", v1alpha1.RunPending, "DatabaseUnavailable") // although nobody leads
+	w.WaitReason("later", v1alpha1.RunPending, "DatabaseUnavailable") // although no process leads
 	if c.Leads() {
 		t.Error("the controller says that it leads")
 	}
@@ -105,7 +105,7 @@ func TestDatabaseAwayLongerThanTheLease(t *testing.T) {
 	w.CheckEpochs("2")
 }
 
-// A database that crashes in the middle of commits leaves the controller in doubt of what it has written.
+// The database crashes in the middle of commits, so that the controller does not know what it has written.
 func TestDatabaseCrashesAgainAndAgain(t *testing.T) {
 	w := newWorld(t)
 	server := w.OwnServer()
@@ -136,7 +136,7 @@ func TestDatabaseCrashesAgainAndAgain(t *testing.T) {
 	w.CheckStarts("run")
 }
 
-// A controller that is started while its database is away waits for it, and says so.
+// A controller that starts without its database waits for it and says so.
 func TestStartWithoutDatabase(t *testing.T) {
 	w := newWorld(t)
 	server := w.OwnServer()

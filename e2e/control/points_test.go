@@ -14,8 +14,7 @@ import (
 	"kontroler/e2e/harness"
 )
 
-// Each crash point of the source is hit by a test, and each that a test names is in the source. A test that names a point
-// fails when it is not hit, so that naming it is enough.
+// The crash points in the source are those that tests name. A test that names a point fails if the point is not hit.
 func TestEveryCrashPointIsHit(t *testing.T) {
 	source, named := harness.Points(t), map[string]bool{}
 	harness.EachFile(t, "e2e", func(name string, file *ast.File) {
@@ -24,17 +23,17 @@ func TestEveryCrashPointIsHit(t *testing.T) {
 		}
 	})
 	if len(source) < 30 {
-		t.Fatalf("the source has the crash points %v: this test has not found all of them", source)
+		t.Fatalf("found only the crash points %v", source)
 	}
 	if diff := gocmp.Diff(source, slices.Sorted(maps.Keys(named))); diff != "" {
 		t.Errorf("crash points (-in the source +named by tests):\n%s", diff)
 	}
 }
 
-// faultText is a fault as tests write it: "[scene ]point:time[@point]", with an action before it or not.
+// faultText matches a fault in a test: "[scene ]point:time[@point]", with or without an action before it.
 var faultText = regexp.MustCompile(`^(?:[a-z]+ |kill:|stop:)?([a-z]+(?:-[a-z]+)*):[0-9]+(?:@([a-z-]+))?$`)
 
-// findFaults finds the points that the texts of a test name.
+// findFaults adds the crash points that the string literals of a test name.
 func findFaults(file *ast.File, points map[string]bool) {
 	ast.Inspect(file, func(node ast.Node) bool {
 		expression, ok := node.(ast.Expr)

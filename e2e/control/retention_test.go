@@ -25,7 +25,7 @@ func limits(succeeded, failed int32) func(*v1alpha1.DAGSpec) {
 	}
 }
 
-// expiring applies a DAG of one task whose DagRuns live so long.
+// expiring applies a DAG of one task with a time to live.
 func (w *world) expiring(name, script string, seconds int32) {
 	w.T.Helper()
 	spec := v1alpha1.DAGSpec{Task: []v1alpha1.Task{play(name, script)}}
@@ -33,7 +33,7 @@ func (w *world) expiring(name, script string, seconds int32) {
 	w.ApplySpec(name, spec)
 }
 
-// waitDeleted waits until there is no DagRun of a name, and returns when that was seen.
+// waitDeleted waits until a DagRun no longer exists, and returns the time.
 func (w *world) waitDeleted(run string) time.Time {
 	w.T.Helper()
 	w.Eventually("DagRun "+run+" to be deleted", patience, func(ctx context.Context) (bool, string) {
@@ -43,7 +43,7 @@ func (w *world) waitDeleted(run string) time.Time {
 	return time.Now()
 }
 
-// DagRuns go when they have lived so long as their DAG says now, and their history stays.
+// DagRuns are deleted when their time to live is over. It comes from the current DAG. Their history stays.
 func TestTimeToLive(t *testing.T) {
 	w := newWorld(t)
 	c := w.Controller()
@@ -56,13 +56,13 @@ func TestTimeToLive(t *testing.T) {
 	for _, name := range []string{"none", "short", "long", "gone", "held", "never"} {
 		w.Start(name, name)
 	}
-	// Somebody else's finalizer keeps a Pod that is counted and deleted: its DagRun waits for it.
+	// A foreign finalizer keeps a deleted Pod. Its DagRun stays as long as the Pod.
 	pod := w.WaitPod("held", "held", running)
 	w.Kubectl("patch", "pod", pod.Name, "--type=json", "-p", `[{"op":"add","path":"/metadata/finalizers/-","value":"example.org/hold"}]`)
 	w.Open("go")
 	w.waitDeleted("none")
 	deleted := w.waitDeleted("short")
-	var done time.Time // by its row: a slow machine may see the DagRun no more
+	var done time.Time // from the row, because the DagRun may be deleted already
 	if err := w.Query(func(r *sql.Rows) error { return r.Scan(&done) }, `SELECT finished_at FROM kontroler_v1.runs WHERE name = 'short'`); err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +73,8 @@ func TestTimeToLive(t *testing.T) {
 		w.WaitRun(name, v1alpha1.RunSucceeded, patience)
 	}
 	w.Kubectl("delete", "dag", "gone")
-	// What is edited counts from the end of the run, too. What would go wrongly goes before those that are waited for.
+	// A changed time to live also counts from the end of the run. DagRuns that are wrongly deleted would be deleted before
+	// those that the test waits for.
 	w.Kubectl("patch", "dag", "long", "--type=merge", "-p", `{"spec":{"ttlSecondsAfterFinished":1}}`)
 	w.waitDeleted("long")
 	w.Start("none-again", "none")
@@ -89,11 +90,11 @@ func TestTimeToLive(t *testing.T) {
 		w.checkRowsOf(run, task)
 	}
 	if _, body, err := c.Get("/metrics"); err != nil || !strings.Contains(body, `kontroler_dagruns_deleted_total{by="ttl"} 5`) {
-		t.Errorf("the metrics do not tell of 5 DagRuns: %v", err)
+		t.Errorf("the metrics do not count 5 deleted DagRuns: %v", err)
 	}
 }
 
-// checkRowsOf checks that a run of one task that succeeded is in the database, with its one attempt.
+// checkRowsOf checks the rows of a run with one task that succeeded.
 func (w *world) checkRowsOf(run, task string) {
 	w.T.Helper()
 	row, attempts := w.Run(run), w.AttemptsOf(run, task)
@@ -102,7 +103,7 @@ func (w *world) checkRowsOf(run, task string) {
 	}
 }
 
-// waitKept waits until these are the DagRuns that a schedule made.
+// waitKept waits until the DagRuns of a schedule are these.
 func (w *world) waitKept(dag string, want ...string) {
 	w.T.Helper()
 	slices.Sort(want)
@@ -112,8 +113,8 @@ func (w *world) waitKept(dag string, want ...string) {
 	})
 }
 
-// A schedule keeps the newest of its DagRuns, those that succeeded and the others counted apart. With limits of 0 it keeps
-// none, and each due time still runs once. What others made is left alone.
+// A schedule keeps its newest DagRuns, and counts those that succeeded and the others separately. With limits of 0 it keeps
+// none, and each due time still runs once. DagRuns that users created stay.
 func TestHistoryLimits(t *testing.T) {
 	w := newWorld(t)
 	w.Controller()
@@ -152,7 +153,7 @@ func TestHistoryLimits(t *testing.T) {
 	}
 }
 
-// kill -9 around the deletion of a DagRun: it goes, its history stays, and nothing runs again.
+// A controller is killed around the deletion of a DagRun. The next one deletes it; its history stays; nothing runs again.
 func TestTimeToLiveKilledAt(t *testing.T) {
 	for _, fault := range []string{"end-reported:1", "run-delete:1", "run-deleted:1"} {
 		t.Run(fault, func(t *testing.T) {
@@ -170,7 +171,7 @@ func TestTimeToLiveKilledAt(t *testing.T) {
 	}
 }
 
-// kill -9 of a controller that keeps no DagRun of its schedule: each due time runs once.
+// A controller is killed while its schedule keeps no DagRuns. Each due time runs once.
 func TestHistoryLimitsKilledAt(t *testing.T) {
 	for _, fault := range []string{"tick-created:2", "run-delete:2", "run-deleted:2"} {
 		t.Run(fault, func(t *testing.T) {
@@ -189,8 +190,8 @@ func TestHistoryLimitsKilledAt(t *testing.T) {
 	}
 }
 
-// Rows go when they are old enough, beside live runs and through a crash: not those of a run whose DagRun has yet to be
-// told its end. A DagRun whose row is gone is left alone, and takes no schedule's place.
+// Old rows are removed, beside live runs and after a crash, but not those of a run whose DagRun has no final status yet. A
+// DagRun without a row is left alone, and does not block its schedule.
 func TestHistoryRetention(t *testing.T) {
 	w := newWorld(t)
 	c := w.Controller(longLease)
@@ -227,7 +228,7 @@ WHERE t.outcome = 'Ran' ORDER BY t.due_from DESC LIMIT 1 ON CONFLICT DO NOTHING`
 		left := w.Strings(`SELECT name FROM kontroler.runs WHERE name IN ('old', 'older') OR dag_name = 'forbid' AND finished_at < now() - interval '1 hour'`)
 		return len(left) == 0, fmt.Sprint(left)
 	})
-	w.WaitRun("untold", v1alpha1.RunSucceeded, patience) // told from its rows, which may go from then on
+	w.WaitRun("untold", v1alpha1.RunSucceeded, patience) // the status comes from the rows, which may be removed afterwards
 	w.CheckFinal("recent", "Succeeded", all("Succeeded", "a", "b"))
 	if orphans := w.Strings(`SELECT t.name FROM kontroler.tasks t LEFT JOIN kontroler.runs r ON r.id = t.run_id WHERE r.id IS NULL`); len(orphans) > 0 {
 		t.Errorf("tasks of runs that are gone: %v", orphans)

@@ -18,7 +18,7 @@ import (
 // scheduled applies a DAG of one task with a schedule.
 func (w *world) scheduled(name, schedule, script string, change func(*v1alpha1.DAGSpec)) {
 	w.T.Helper()
-	every := int32(10000) // a slow machine makes more runs than the default limits keep, and each is counted
+	every := int32(10000) // a slow machine makes more runs than the default limits keep, and the test counts them all
 	spec := v1alpha1.DAGSpec{
 		Schedule: schedule, CatchUp: v1alpha1.CatchUpAll, Task: []v1alpha1.Task{play(name, script)},
 		SuccessfulRunsHistoryLimit: &every, FailedRunsHistoryLimit: &every,
@@ -35,7 +35,7 @@ func (w *world) suspend(dag string, suspended bool) {
 	w.Kubectl("patch", "dag", dag, "--type=merge", "-p", fmt.Sprintf(`{"spec":{"suspended":%t}}`, suspended))
 }
 
-// rest suspends a DAG and waits until the controller has seen it: no run is decided from then on.
+// rest suspends a DAG and waits until the controller has seen it. No further run is decided.
 func (w *world) rest(dag string) {
 	w.T.Helper()
 	w.suspend(dag, true)
@@ -53,7 +53,7 @@ func (w *world) waitTicks(dag, outcome, phase string, n int) {
 	})
 }
 
-// checkLedger is checkRows, and checks that there is a DagRun for each run and none without a due time.
+// checkLedger is checkRows, and checks that the DagRuns are those of the due times that ran.
 func (w *world) checkLedger(dag string, every time.Duration) {
 	w.T.Helper()
 	ran := w.checkRows(dag, every)
@@ -62,7 +62,7 @@ func (w *world) checkLedger(dag string, every time.Duration) {
 	}
 }
 
-// scheduledRuns are the names of the DagRuns that a DAG's schedule made.
+// scheduledRuns returns the names of the DagRuns that the schedule of a DAG created.
 func (w *world) scheduledRuns(dag string) (names []string) {
 	w.T.Helper()
 	list, err := w.Client.KontrolerV1alpha1().DagRuns(w.Namespace).List(w.T.Context(), metav1.ListOptions{LabelSelector: v1alpha1.LabelScheduled + "=true"})
@@ -78,8 +78,8 @@ func (w *world) scheduledRuns(dag string) (names []string) {
 	return names
 }
 
-// checkRows waits until a suspended DAG's runs have ended and checks that every due time is in the ledger, once, each that
-// ran with one run. It returns their names.
+// checkRows waits until the runs of a suspended DAG have ended. It checks that every due time is in the ledger once, and
+// that each one that ran has one run. It returns the names of the runs.
 func (w *world) checkRows(dag string, every time.Duration) (ran []string) {
 	w.T.Helper()
 	w.Eventually("the runs of "+dag+" to end", patience, func(context.Context) (bool, string) {
@@ -105,7 +105,7 @@ WHERE due_from - before <> make_interval(secs => $2) OR due_to - due_from <> mak
 	return ran
 }
 
-// A schedule runs, is suspended and resumed; kubectl shows last and next; the runs go with the DAG.
+// A schedule runs, is suspended and continues. The status shows last and next. The DagRuns are deleted with the DAG.
 func TestSchedule(t *testing.T) {
 	w := newWorld(t)
 	w.Controller()
@@ -127,7 +127,7 @@ func TestSchedule(t *testing.T) {
 	w.suspend("tick", false)
 	w.waitTicks("tick", "Ran", "Succeeded", ran+1)
 	if n := w.Ticks("tick", "Suspended", ""); n == 0 {
-		t.Error("no row for the stretch that was suspended")
+		t.Error("the ledger has no row for the suspension")
 	}
 	w.rest("tick")
 	w.checkLedger("tick", 3*time.Second)
@@ -143,7 +143,7 @@ func TestSchedule(t *testing.T) {
 	})
 }
 
-// kill -9 between a tick and its DagRun, and around it: each due time runs once.
+// A controller is killed around the creation of a scheduled DagRun. Each due time runs once.
 func TestScheduleKilledAt(t *testing.T) {
 	for _, fault := range []string{"tick-committed:3", "tick-create:2", "tick-created:2", "run-admitted:2"} {
 		t.Run(fault, func(t *testing.T) {
@@ -158,7 +158,7 @@ func TestScheduleKilledAt(t *testing.T) {
 	}
 }
 
-// A long run and the next due time: Forbid lets it overlap, Replace cancels the run and keeps its DagRun.
+// While a run is live, Forbid skips the next due time, and Replace cancels the run and keeps its DagRun.
 func TestScheduleConcurrency(t *testing.T) {
 	w := newWorld(t)
 	w.Controller()
@@ -180,8 +180,8 @@ func TestScheduleConcurrency(t *testing.T) {
 	w.checkLedger("replace", 6*time.Second)
 }
 
-// kill -9 after the run that a newer one replaces was cancelled: each due time still has its run, and each but the newest is
-// Cancelled.
+// A controller is killed after it has cancelled the run that a newer one replaces. Each due time still has its run, and all
+// but the newest are Cancelled.
 func TestScheduleReplaceKilled(t *testing.T) {
 	w := newWorld(t)
 	w.DieAt("tick-replaced:1", func() {
@@ -198,7 +198,7 @@ func TestScheduleReplaceKilled(t *testing.T) {
 	w.checkLedger("tick", 6*time.Second)
 }
 
-// A standby takes the schedule over from a leader that dies: nothing is skipped, and nothing runs twice.
+// A standby takes over a schedule from a leader that dies. No due time is skipped or runs twice.
 func TestScheduleLeaderChange(t *testing.T) {
 	w := newWorld(t)
 	first := w.Controller(shortLease)
@@ -214,7 +214,7 @@ func TestScheduleLeaderChange(t *testing.T) {
 	w.checkLedger("tick", 3*time.Second)
 }
 
-// An edit of another field leaves the cursor alone; a new schedule begins when it is seen.
+// A change of another field does not move the cursor. A changed schedule begins when the controller sees it.
 func TestScheduleEdited(t *testing.T) {
 	w := newWorld(t)
 	w.Controller()
@@ -235,8 +235,8 @@ func TestScheduleEdited(t *testing.T) {
 	}
 }
 
-// A controller that is gone for good loses a schedule to another of its class: what it ran stays in its ledger, and the
-// other one begins when it takes over.
+// Another controller of the class takes over the schedule of one that does not return. The old ledger stays, and the new one
+// begins with the claim.
 func TestScheduleOfDAGTakenOver(t *testing.T) {
 	w := newWorld(t)
 	one, two := w.Database, w.NewDatabase()
@@ -254,7 +254,7 @@ func TestScheduleOfDAGTakenOver(t *testing.T) {
 	})
 	w.rest("tick")
 	if early := two.Strings(`SELECT due_from::text FROM kontroler_v1.ticks WHERE due_from < $1`, taken); len(early) > 0 {
-		t.Errorf("the one that took over accounts for due times before: %v", early)
+		t.Errorf("the new controller accounts for due times before its claim: %v", early)
 	}
 	const ran = `SELECT run_name FROM kontroler_v1.ticks WHERE outcome = 'Ran'`
 	first, second := one.Strings(ran), two.Strings(ran)
@@ -268,7 +268,7 @@ func TestScheduleOfDAGTakenOver(t *testing.T) {
 	}
 }
 
-// A DAG made again under its name begins at its creation; its ledger and its versions go on.
+// The schedule of a recreated DAG begins at its creation. Ledger and versions continue.
 func TestScheduleOfDAGMadeAgain(t *testing.T) {
 	w := newWorld(t)
 	w.Controller()
@@ -285,21 +285,21 @@ func TestScheduleOfDAGMadeAgain(t *testing.T) {
 	made := w.DAG("tick").CreationTimestamp
 	w.waitTicks("tick", "Ran", "Succeeded", len(before)+1)
 	if version := w.DAG("tick").Status.Version; version < 2 {
-		t.Errorf("the DAG made again has version %d", version)
+		t.Errorf("the recreated DAG has version %d", version)
 	}
 	after := w.Strings(`SELECT run_name FROM kontroler_v1.ticks WHERE outcome = 'Ran' AND due_from < $1`, made.Time)
 	slices.Sort(before)
 	slices.Sort(after)
 	if !slices.Equal(before, after) {
-		t.Errorf("runs of due times before the DAG was made again: %v, want %v", after, before)
+		t.Errorf("runs of due times before the DAG was recreated: %v, want %v", after, before)
 	}
-	// The second DAG is at rest from its creation on but for its own due times: nothing is noted for the time between.
+	// The ledger does not mention the time in which the DAG did not exist.
 	if between := w.Strings(`SELECT due_from::text FROM kontroler_v1.ticks WHERE outcome IN ('Missed', 'TooLate')`); len(between) > 0 {
-		t.Errorf("due times while there was no DAG are in the ledger: %v", between)
+		t.Errorf("the ledger has due times at which the DAG did not exist: %v", between)
 	}
 }
 
-// Schedules that are not due ask nobody: the Lease is renewed, and nothing else is requested and nothing synced.
+// Schedules that are not due cause no request and no sync. Only the Lease is renewed.
 func TestSchedulesIdle(t *testing.T) {
 	const renewals = 5
 	w := newWorld(t)
@@ -326,8 +326,7 @@ func TestSchedulesIdle(t *testing.T) {
 	})
 }
 
-// activity is what a controller has done so far: requests to the API server and syncs, but for the renewals of its Lease,
-// which it counts.
+// activity returns the counters of requests and syncs of a controller. It counts renewals of the Lease separately.
 func activity(t *testing.T, c *controller) (did map[string]int, renewals int) {
 	t.Helper()
 	did = map[string]int{}

@@ -15,7 +15,7 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
 
-// checkRefusal waits for a controller to exit with a code and one line that has all the words.
+// checkRefusal waits until a controller exits with a code, and checks that one line of its log has all words.
 func checkRefusal(t *testing.T, c *controller, code int, words ...string) {
 	t.Helper()
 	if is := c.WaitExit(); is != code {
@@ -24,7 +24,7 @@ func checkRefusal(t *testing.T, c *controller, code int, words ...string) {
 	lines := strings.Split(strings.TrimSpace(c.Log()), "\n")
 	last := lines[len(lines)-1]
 	if code == 1 && (strings.Count(c.Log(), "level=ERROR") != 1 || !strings.Contains(last, "level=ERROR")) {
-		t.Errorf("%s has not said in one line why it exits:\n%s", c.Name, c.Log())
+		t.Errorf("%s does not say in one line why it exits:\n%s", c.Name, c.Log())
 	}
 	for _, word := range words {
 		if !strings.Contains(c.Log(), word) {
@@ -33,7 +33,7 @@ func checkRefusal(t *testing.T, c *controller, code int, words ...string) {
 	}
 }
 
-// Whatever is wrong at the start ends the process with one line that says what to do.
+// A fault at the start ends the process with one line that says what to do.
 func TestStartRefusals(t *testing.T) {
 	w := newWorld(t)
 	for name, c := range map[string]struct {
@@ -52,7 +52,7 @@ func TestStartRefusals(t *testing.T) {
 		process := w.Launch(c.options...)
 		checkRefusal(t, process, c.code, c.words...)
 		if strings.Contains(process.Log(), "secret-word") {
-			t.Errorf("%s: a password is in the log", name)
+			t.Errorf("%s: the log contains a password", name)
 		}
 		t.Logf("%s:\n%s", name, process.Log())
 	}
@@ -99,7 +99,7 @@ func TestStartWithoutCustomResources(t *testing.T) {
 	t.Log(process.Log())
 }
 
-// withToken is the cluster for somebody else.
+// withToken returns a config of the cluster for another user.
 func (w *world) withToken(token string) *rest.Config {
 	config := rest.AnonymousClientConfig(w.Config)
 	config.BearerToken = token

@@ -15,10 +15,10 @@ import (
 
 // refusal is a way in which a namespace refuses Pods.
 type refusal struct {
-	// manifests bring it about and, deleted, end it; begin and end do where manifests cannot.
+	// manifests start the refusal when applied, and end it when deleted. begin and end do it where manifests cannot.
 	manifests  string
 	begin, end func(*world)
-	// reason and words are what the refused tasks say.
+	// reason and words appear in the refused tasks.
 	reason, words string
 }
 
@@ -76,7 +76,7 @@ webhooks:
 	}
 }
 
-// refuse brings a refusal about and waits until it holds.
+// refuse starts a refusal and waits until it takes effect.
 func (w *world) refuse(r refusal) {
 	w.T.Helper()
 	if r.begin != nil {
@@ -106,10 +106,9 @@ func (w *world) accept(r refusal) {
 
 const syncsOfRuns = `kontroler_syncs_total{queue="runs",result="success"}`
 
-// A namespace that refuses Pods, in whatever way, takes none of the places of --max-pods: the tasks of another one start,
-// although the refused runs came first and have more Pods than there are places. The refused tasks say why, and run when
-// they may.
-func TestANamespaceThatRefusesPodsHoldsUpNoOther(t *testing.T) {
+// A namespace that refuses Pods holds no slots of --max-pods. Tasks of other namespaces start, although the refused runs were
+// first and need more slots than exist. The refused tasks say why they wait, and run when the refusal ends.
+func TestNamespaceThatRefusesPodsDoesNotBlockOthers(t *testing.T) {
 	const runs, width = 4, 5
 	for name, r := range refusals() {
 		t.Run(name, func(t *testing.T) {
@@ -146,19 +145,19 @@ func TestANamespaceThatRefusesPodsHoldsUpNoOther(t *testing.T) {
 					return s.Reason == r.reason && s.Tasks != nil && s.Tasks.Running == 0 && s.Tasks.Pending > 0 && s.Message != "", fmt.Sprintf("%+v", s)
 				})
 			}
-			// They wait for a probe, one run at a time: no slot goes round among them.
+			// They wait for a probe of one run at a time, and do not pass slots around.
 			before := controller.Counters()[syncsOfRuns]
 			other.Start("again", "good")
 			other.WaitRun("again", v1alpha1.RunSucceeded, patience)
 			if n := controller.Counters()[syncsOfRuns] - before; n == 0 || n > 100 {
-				t.Errorf("%d syncs while a run of three tasks went by, want some, and no more than 100", n)
+				t.Errorf("%d syncs during a run of three tasks, want 1 to 100", n)
 			}
 			w.accept(r)
 			for i := range runs {
 				w.WaitRun(fmt.Sprintf("refused-%d", i), v1alpha1.RunSucceeded, patience)
 				for _, a := range w.Attempts(fmt.Sprintf("refused-%d", i)) {
 					if a.Number != 1 || a.Phase != "Succeeded" {
-						t.Errorf("attempt %d of %s is %s: a refusal that is over costs no attempt", a.Number, a.Task, a.Phase)
+						t.Errorf("attempt %d of %s is %s: want one attempt that succeeded", a.Number, a.Task, a.Phase)
 					}
 				}
 			}
@@ -166,9 +165,9 @@ func TestANamespaceThatRefusesPodsHoldsUpNoOther(t *testing.T) {
 	}
 }
 
-// What a policy refuses for the start grace fails with the API server's words, and no other task of the namespace waits
-// for it.
-func TestPolicyThatRefusesOneTaskForGood(t *testing.T) {
+// A task that a policy refuses for the start grace fails with the message of the API server. Other tasks of the namespace do
+// not wait for it.
+func TestPolicyThatAlwaysRefusesATask(t *testing.T) {
 	w := newWorld(t)
 	w.Kubectl("label", "namespace", w.Namespace, "pod-security.kubernetes.io/enforce=baseline")
 	w.Controller(flags("--start-grace=5s"))
@@ -186,7 +185,7 @@ func TestPolicyThatRefusesOneTaskForGood(t *testing.T) {
 	}
 }
 
-// refuseDagRuns sets a quota that no DagRun fits into.
+// refuseDagRuns sets a quota of no DagRuns.
 func (w *world) refuseDagRuns() {
 	w.T.Helper()
 	w.Apply(`{apiVersion: v1, kind: ResourceQuota, metadata: {name: none}, spec: {hard: {count/dagruns.kontroler.greedykomodo: "0"}}}`)
@@ -196,8 +195,8 @@ func (w *world) refuseDagRuns() {
 	})
 }
 
-// A quota on DagRuns: the schedule says why it stands still, what falls due meanwhile is a gap, and the ledger has Ran only
-// of runs that there are.
+// If a quota refuses DagRuns, the DAG says why its schedule makes no progress, due times are Missed, and only runs that exist
+// are Ran.
 func TestScheduleWhoseDagRunsAreRefused(t *testing.T) {
 	w := newWorld(t)
 	w.Controller()
@@ -211,7 +210,7 @@ func TestScheduleWhoseDagRunsAreRefused(t *testing.T) {
 		}
 		return nil
 	}
-	w.Eventually("the DAG to say why its schedule stands still", patience, func(context.Context) (bool, string) {
+	w.Eventually("the DAG to say why its schedule makes no progress", patience, func(context.Context) (bool, string) {
 		c := scheduledCondition()
 		return c != nil && c.Status == metav1.ConditionFalse && strings.Contains(c.Message, "exceeded quota: none"), fmt.Sprintf("%+v", c)
 	})
@@ -221,20 +220,20 @@ WHERE d.name = 'tick' AND t.outcome = 'Missed' HAVING sum(t.count) >= 4`)
 		return len(is) == 1, fmt.Sprint(is)
 	})
 	if n := w.Ticks("tick", "Ran", ""); n > 1 {
-		t.Errorf("%d due times are Ran, and no DagRun was created", n)
+		t.Errorf("%d due times are Ran, but no DagRun was created", n)
 	}
 	if unmade := w.Strings(`SELECT run_name FROM kontroler.scheduled_runs WHERE run_uid IS NULL`); len(unmade) > 1 {
-		t.Errorf("DagRuns %v are pending, at most one may be", unmade)
+		t.Errorf("DagRuns %v are pending, want at most one", unmade)
 	}
 	events := w.EventsOf(string(w.DAG("tick").UID))
-	told := 0
+	refusals := 0
 	for _, event := range events {
 		if strings.Contains(event, "CreateRefused") {
-			told++
+			refusals++
 		}
 	}
-	if told != 1 {
-		t.Errorf("%d Events tell of it, want one: %v", told, events)
+	if refusals != 1 {
+		t.Errorf("%d Events report the refusal, want one: %v", refusals, events)
 	}
 	w.Kubectl("delete", "resourcequota", "none")
 	w.waitTicks("tick", "Ran", "Succeeded", 2)
@@ -243,19 +242,19 @@ WHERE d.name = 'tick' AND t.outcome = 'Missed' HAVING sum(t.count) >= 4`)
 		return c == nil, fmt.Sprintf("%+v", c)
 	})
 	w.rest("tick")
-	w.Eventually("each run that is Ran to be there", patience, func(context.Context) (bool, string) {
+	w.Eventually("each run that is Ran to exist", patience, func(context.Context) (bool, string) {
 		unmade := w.Strings(`SELECT run_name FROM kontroler_v1.ticks WHERE outcome = 'Ran' AND run_uid IS NULL`)
 		return len(unmade) == 0, fmt.Sprint(unmade)
 	})
 }
 
-// kill -9 after a due time was taken back whose DagRun was refused: it is decided anew.
+// A controller is killed after it has taken back a due time whose DagRun was refused. The due time is decided again.
 func TestScheduleRefusedKilled(t *testing.T) {
 	w := newWorld(t)
 	w.refuseDagRuns()
 	w.DieAt("tick-rewound:2", func() { w.scheduled("tick", "@every 2s", "", nil) })
 	if n := w.Ticks("tick", "Ran", ""); n > 0 {
-		t.Errorf("%d due times are Ran, and no DagRun was created", n)
+		t.Errorf("%d due times are Ran, but no DagRun was created", n)
 	}
 	w.Controller(takeOver)
 	w.Kubectl("delete", "resourcequota", "none")
@@ -264,13 +263,13 @@ func TestScheduleRefusedKilled(t *testing.T) {
 	w.checkLedger("tick", 2*time.Second)
 }
 
-// kill -9 between the account of what fell due elsewhere and the claim: the account stands, and goes on from there.
+// A controller is killed between recording the due times of another controller and its claim. The ledger continues there.
 func TestClaimKilledAfterTheAccount(t *testing.T) {
 	w := newWorld(t)
 	w.DieAt("dag-passed-over:2", func() {
 		w.scheduled("tick", "@every 1s", "", nil)
 		w.Eventually("the schedule to have run", patience, func(context.Context) (bool, string) {
-			last := w.DAG("tick").Status.LastScheduleTime // there is no database yet
+			last := w.DAG("tick").Status.LastScheduleTime // the database may not exist yet
 			return last != nil, fmt.Sprint(last)
 		})
 		w.leaveAndComeBack("tick")
@@ -283,11 +282,11 @@ func TestClaimKilledAfterTheAccount(t *testing.T) {
 	w.checkLedger("tick", time.Second)
 }
 
-// leaveAndComeBack gives a DAG to another class, and back after two seconds, in which its schedule must have been due.
+// leaveAndComeBack moves a DAG to another class, and back after two seconds, in which its schedule is due.
 func (w *world) leaveAndComeBack(dag string) {
 	w.T.Helper()
 	w.Kubectl("patch", "dag", dag, "--type=merge", "-p", `{"spec":{"controllerClass":"other"}}`)
-	w.Eventually("the DAG to be left", patience, func(context.Context) (bool, string) {
+	w.Eventually("the DAG to be released", patience, func(context.Context) (bool, string) {
 		is := w.DAG(dag).Status.Controller
 		return is == "", is
 	})
@@ -299,7 +298,7 @@ func (w *world) leaveAndComeBack(dag string) {
 	w.Kubectl("patch", "dag", dag, "--type=merge", "-p", `{"spec":{"controllerClass":""}}`)
 }
 
-// An object whose deletion was asked for counts as deleted, whoever's finalizer holds it.
+// An object with a deletionTimestamp counts as deleted, even if a foreign finalizer keeps it.
 func TestDeletedBehindAFinalizer(t *testing.T) {
 	w := newWorld(t)
 	w.Controller()
@@ -330,7 +329,7 @@ func TestDeletedBehindAFinalizer(t *testing.T) {
 	}
 }
 
-// startingDeadlineSeconds of 0, and less than ten, runs what is on time.
+// With startingDeadlineSeconds below ten, due times run that are on time.
 func TestStartingDeadlineOfZero(t *testing.T) {
 	w := newWorld(t)
 	w.Controller()
@@ -341,15 +340,15 @@ func TestStartingDeadlineOfZero(t *testing.T) {
 	w.waitTicks("three", "Ran", "Succeeded", 2)
 }
 
-// A DAG that another controller kept begins at the moment of the claim when it comes back, and the ledger says so: what
-// fell due meanwhile does not run a second time.
-func TestScheduleOfADAGThatComesBack(t *testing.T) {
+// The schedule of a DAG that returns from another controller begins with the claim. Earlier due times are Unknown and do not
+// run a second time.
+func TestScheduleOfADAGThatReturns(t *testing.T) {
 	w := newWorld(t)
 	w.Controller()
 	w.scheduled("tick", "@every 1s", "", nil) // catches up on all
 	w.waitTicks("tick", "Ran", "", 2)
 	w.Kubectl("patch", "dag", "tick", "--type=merge", "-p", `{"spec":{"controllerClass":"other"}}`)
-	w.Eventually("the DAG to be left", patience, func(context.Context) (bool, string) {
+	w.Eventually("the DAG to be released", patience, func(context.Context) (bool, string) {
 		is := w.DAG("tick").Status.Controller
 		return is == "", is
 	})
@@ -357,7 +356,7 @@ func TestScheduleOfADAGThatComesBack(t *testing.T) {
 	w.scheduled("clock", "@every 1s", "", nil)
 	w.waitTicks("clock", "Ran", "", 6) // seconds in which the other controller would run it
 	if n := w.Ticks("tick", "Ran", ""); n != ran {
-		t.Errorf("%d due times ran of a DAG that is another controller's", n-ran)
+		t.Errorf("%d due times ran of a DAG of another controller", n-ran)
 	}
 	w.Kubectl("patch", "dag", "tick", "--type=merge", "-p", `{"spec":{"controllerClass":""}}`)
 	w.waitTicks("tick", "Unknown", "", 1)
@@ -367,11 +366,11 @@ func TestScheduleOfADAGThatComesBack(t *testing.T) {
 	unknown := w.Strings(`SELECT sum(count) FROM kontroler_v1.ticks t JOIN kontroler_v1.dags d ON d.id = t.dag_id
 WHERE d.name = 'tick' AND outcome = 'Unknown' HAVING sum(count) >= 4`)
 	if len(unknown) != 1 {
-		t.Errorf("what fell due in some six seconds is not Unknown: %s", w.Contents())
+		t.Errorf("due times of some six seconds are not Unknown: %s", w.Contents())
 	}
 }
 
-// lastRun is the newest run, although an older one changes later.
+// lastRun is the newest run, even if an older one changes later.
 func TestLastRunIsTheNewest(t *testing.T) {
 	w := newWorld(t)
 	w.Controller()
@@ -395,7 +394,7 @@ func TestLastRunIsTheNewest(t *testing.T) {
 	})
 }
 
-// A waiting task names the parents that it needs, the first five of them.
+// A waiting task names the first five parents that it needs.
 func TestWaitingTaskNamesItsParents(t *testing.T) {
 	w := newWorld(t)
 	w.Controller()

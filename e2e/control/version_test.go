@@ -12,7 +12,7 @@ import (
 	"kontroler/apis/kontroler/v1alpha1"
 )
 
-// corrupt makes the stored version of a DAG one that cannot be read.
+// corrupt makes the stored version of a DAG unreadable.
 func (w *world) corrupt(dag string) {
 	w.T.Helper()
 	n := w.Exec(`UPDATE kontroler.dag_versions v SET spec = '{"task": "lost"}' FROM kontroler.dags d WHERE d.id = v.dag_id AND d.name = $1`, dag)
@@ -21,7 +21,7 @@ func (w *world) corrupt(dag string) {
 	}
 }
 
-// Runs whose version cannot be read any more are stopped with that reason; cancel, delete and deadline work without it.
+// A run whose version cannot be read ends with that reason. Cancel, delete and deadline work without the version.
 func TestVersionThatCannotBeRead(t *testing.T) {
 	w := newWorld(t)
 	c := w.Controller()
@@ -84,7 +84,7 @@ func TestVersionThatCannotBeRead(t *testing.T) {
 		}
 		return len(claims.Items) == 0, fmt.Sprint(len(claims.Items))
 	})
-	// The DAG is compiled and stored anew when it changes: its next run is like any other.
+	// A change of the DAG stores a new version, with which the next run succeeds.
 	w.ApplyDAG("plain", play("a", ""))
 	w.Start("next", "plain")
 	w.WaitRun("next", v1alpha1.RunSucceeded, patience)

@@ -15,7 +15,7 @@ import (
 	"kontroler/e2e/harness"
 )
 
-// waitError waits until a try of a run failed with an error that has a text.
+// waitError waits until a delivery of a run has an error that contains a text.
 func (w *world) waitError(run, text string) {
 	w.T.Helper()
 	w.Eventually("a try of "+run+" to fail with "+text, patience, func(context.Context) (bool, string) {
@@ -25,7 +25,7 @@ JOIN kontroler_v1.runs r ON r.id = n.run_id WHERE r.name = $1 AND d.error <> ''`
 	})
 }
 
-// waitSettled waits until nothing is Pending any more of a run.
+// waitSettled waits until no notification of a run is Pending.
 func (w *world) waitSettled(run string) {
 	w.T.Helper()
 	w.Eventually("the notifications of "+run+" to be settled", patience, func(context.Context) (bool, string) {
@@ -34,23 +34,23 @@ func (w *world) waitSettled(run string) {
 	})
 }
 
-// announced applies a DAG with a webhook.
-func (w *world) announced(name string, hook v1alpha1.Webhook, tasks ...v1alpha1.Task) {
+// applyHooked applies a DAG with a webhook.
+func (w *world) applyHooked(name string, hook v1alpha1.Webhook, tasks ...v1alpha1.Task) {
 	w.T.Helper()
 	w.ApplySpec(name, v1alpha1.DAGSpec{Webhook: &hook, Task: tasks})
 }
 
 var runEvents = []v1alpha1.WebhookEvent{v1alpha1.EventRunSucceeded, v1alpha1.EventRunFailed, v1alpha1.EventRunCancelled}
 
-// All endings arrive, in order, once each; what is sent is what the rows say; signatures are right; nothing is told to
-// nobody; a refused run and a cancelled one are told too.
+// All ends arrive once and in order, also those of refused and cancelled runs. Notifications agree with the rows, and
+// signatures are valid. Without a webhook there are no notifications.
 func TestNotifications(t *testing.T) {
 	w := newWorld(t)
 	v := w.NewReceiver(false)
 	c := w.Controller()
 	w.Apply(`{apiVersion: v1, kind: Secret, metadata: {name: hook}, stringData: {key: s3cret}}`)
 	hook := v1alpha1.Webhook{URL: v.URL + "/t0ken-of-the-url", SecretRef: &v1alpha1.SecretKeyRef{Name: "hook", Key: "key"}}
-	w.announced("dag", hook, play("a", ""), play("b", once("b", "exit 3"), after("a"), retries(1)), play("c", "", after("a")), play("d", "exit 4", after("b", "c")), play("e", "", after("d")))
+	w.applyHooked("dag", hook, play("a", ""), play("b", once("b", "exit 3"), after("a"), retries(1)), play("c", "", after("a")), play("d", "exit 4", after("b", "c")), play("e", "", after("d")))
 	w.Start("run", "dag")
 	w.WaitRun("run", v1alpha1.RunFailed, patience)
 	all := v.Wait("run", 5)
@@ -63,7 +63,7 @@ func TestNotifications(t *testing.T) {
 		t.Errorf("notifications (-want +got):\n%s", diff)
 	}
 	for _, n := range all {
-		w.checkTold(n)
+		w.checkNotification(n)
 	}
 	last := all[len(all)-1]
 	want := taskCounts{Total: 5, Succeeded: 3, Failed: 1, Skipped: 1}
@@ -76,7 +76,7 @@ func TestNotifications(t *testing.T) {
 	if refused := v.Wait("refused", 1)[0]; refused.String() != "RunFailed" || refused.Run.Reason != "InvalidParameters" {
 		t.Errorf("a refused run: %s", refused.Body)
 	}
-	w.announced("long", v1alpha1.Webhook{URL: v.URL, Events: runEvents}, play("a", ""), play("b", forever, after("a")))
+	w.applyHooked("long", v1alpha1.Webhook{URL: v.URL, Events: runEvents}, play("a", ""), play("b", forever, after("a")))
 	w.Start("cancelled", "long")
 	w.WaitAttempt("cancelled", "b", 1, "Running")
 	w.Cancel("cancelled")
@@ -91,17 +91,17 @@ func TestNotifications(t *testing.T) {
 		t.Errorf("%d notifications, want 7: %v", n, w.Notifications())
 	}
 	if strings.Contains(c.Log()+fmt.Sprint(w.Notifications()), "t0ken") || strings.Contains(c.Log(), "s3cret") {
-		t.Error("the URL's token or the key is in the log")
+		t.Error("the log contains the token of the URL or the key")
 	}
-	// Its run is trimmed: so are they.
+	// Notifications are removed with their run.
 	w.Exec(`DELETE FROM kontroler.runs`)
 	if left := w.Strings(`SELECT id::text FROM kontroler.notifications`); len(left) > 0 {
-		t.Errorf("left without a run: %v", left)
+		t.Errorf("notifications without a run: %v", left)
 	}
 }
 
-// checkTold compares a notification with the rows, and checks its headers.
-func (w *world) checkTold(n notification) {
+// checkNotification compares a notification with the rows, and checks its headers.
+func (w *world) checkNotification(n notification) {
 	w.T.Helper()
 	at, err := strconv.ParseInt(n.Header.Get("Kontroler-Timestamp"), 10, 64)
 	if err != nil || time.Since(time.Unix(at, 0)).Abs() > patience {
@@ -119,7 +119,7 @@ func (w *world) checkTold(n notification) {
 	}
 	row := w.Run(n.Run.Name)
 	if n.DagRunID != row.ID || n.Run.UID != row.UID || n.Namespace != w.Namespace || n.DAG != row.DAG || n.Version != row.Version || n.Controller != w.ControllerID() {
-		w.T.Errorf("%s does not say what the rows say: %s", n, n.Body)
+		w.T.Errorf("%s differs from the rows: %s", n, n.Body)
 	}
 	if n.Task == nil {
 		return
@@ -138,8 +138,8 @@ func (w *world) checkTold(n notification) {
 	}
 }
 
-// What goes wrong is in the delivery log, and is tried again: a receiver that fails and recovers; one that redirects; one
-// whose certificate nobody trusts; a Secret that comes later. One that hangs holds up nobody else.
+// Failed deliveries are recorded and retried: receivers that fail, redirect or have an untrusted certificate, and a Secret
+// that is created later. A receiver that hangs does not delay others.
 func TestNotificationFailures(t *testing.T) {
 	w := newWorld(t)
 	v, secure := w.NewReceiver(false), w.NewReceiver(true)
@@ -163,7 +163,7 @@ func TestNotificationFailures(t *testing.T) {
 		"signed": {URL: v.URL + "/signed", SecretRef: &v1alpha1.SecretKeyRef{Name: "later", Key: "key"}},
 	}
 	for name, hook := range hooks {
-		w.announced(name, hook, play(name, ""))
+		w.applyHooked(name, hook, play(name, ""))
 		w.Start(name, name)
 	}
 	for run, text := range map[string]string{
@@ -186,34 +186,34 @@ func TestNotificationFailures(t *testing.T) {
 		}
 	}
 	if all := texts(v.Of("fails")); !strings.HasPrefix(fmt.Sprint(all), "[TaskSucceeded fails TaskSucceeded fails TaskSucceeded fails RunSucceeded") {
-		t.Errorf("a receiver that failed twice has heard %v", all)
+		t.Errorf("a receiver that failed twice has received %v", all)
 	}
 	if all := v.Of("fails"); string(all[0].Body) != string(all[2].Body) || all[0].ID != all[2].ID {
-		t.Errorf("a try says otherwise:\n%s\n%s", all[0].Body, all[2].Body)
+		t.Errorf("two deliveries differ:\n%s\n%s", all[0].Body, all[2].Body)
 	}
 	if log := w.Strings(`SELECT d.try || ' ' || coalesce(d.status, 0) || ' ' || d.error || ' ' || d.response FROM kontroler_v1.deliveries d
 JOIN kontroler_v1.notifications n ON n.id = d.notification_id JOIN kontroler_v1.runs r ON r.id = n.run_id WHERE r.name = 'fails' ORDER BY n.id, d.try`); len(log) != 4 ||
 		log[0] != "1 500 the receiver answered 500 Internal Server Error not now" || strings.TrimSpace(log[2]) != "3 200" {
-		t.Errorf("the delivery log: %q", log)
+		t.Errorf("the deliveries are %q", log)
 	}
-	w.waitSettled("unverifiable") // parked at once: it will never go
-	if heard := v.Of("unverifiable"); len(heard) > 0 || len(w.Strings(`SELECT id::text FROM kontroler_v1.notifications WHERE state = 'Parked'`)) != 2 {
-		t.Errorf("heard %v; %v", texts(heard), w.Notifications())
+	w.waitSettled("unverifiable") // parked after the first try, because no retry can succeed
+	if received := v.Of("unverifiable"); len(received) > 0 || len(w.Strings(`SELECT id::text FROM kontroler_v1.notifications WHERE state = 'Parked'`)) != 2 {
+		t.Errorf("received %v; %v", texts(received), w.Notifications())
 	}
 	uid := string(w.DAG("unverifiable").UID)
-	w.Eventually("its DAG to have an Event for each", patience, func(context.Context) (bool, string) {
+	w.Eventually("the DAG to have an Event for each", patience, func(context.Context) (bool, string) {
 		is := strings.Join(w.EventsOf(uid), " ")
 		return strings.Count(is, "NotificationParked ×1") == 2, is
 	})
 }
 
-// kill -9 between a send and its note: it is sent again, with the same id, and nothing else twice or never.
+// A controller is killed around a delivery. Only a delivery that was not recorded is repeated, with the same id and body.
 func TestNotificationsKilledAt(t *testing.T) {
 	for fault, again := range map[string]int{"notifications-claimed:1": 0, "notification-sent:1": 1, "notification-noted:1": 0} {
 		t.Run(fault, func(t *testing.T) {
 			w := newWorld(t)
 			v := w.NewReceiver(false)
-			w.announced("dag", v1alpha1.Webhook{URL: v.URL}, play("a", ""), play("b", "", after("a")))
+			w.applyHooked("dag", v1alpha1.Webhook{URL: v.URL}, play("a", ""), play("b", "", after("a")))
 			w.Start(theRun, "dag")
 			w.DieAt(fault, nil)
 			w.Controller(takeOver)
@@ -229,13 +229,13 @@ func TestNotificationsKilledAt(t *testing.T) {
 				t.Errorf("notifications (-want +got):\n%s", diff)
 			}
 			if again > 0 && (all[0].ID != all[1].ID || string(all[0].Body) != string(all[1].Body)) {
-				t.Errorf("sent again, and not the same:\n%s\n%s", all[0].Body, all[1].Body)
+				t.Errorf("the repeated delivery differs:\n%s\n%s", all[0].Body, all[1].Body)
 			}
 		})
 	}
 }
 
-// The example applies, and what it tells is signed with its key.
+// The example applies, and its notifications are signed with its key.
 func TestNotificationExample(t *testing.T) {
 	w := newWorld(t)
 	v := w.NewReceiver(false)

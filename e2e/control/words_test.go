@@ -14,19 +14,19 @@ func TestMain(m *testing.M) {
 // world is what one test has to itself, with the helpers of this package.
 type world struct{ *harness.World }
 
-// newWorld makes a world. The test runs beside others from here on.
+// newWorld makes a world. The test runs in parallel with others.
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	return &world{harness.New(t)}
 }
 
-// newLoneWorld makes a world for a test that takes the API server for itself: no other runs meanwhile.
-func newLoneWorld(t *testing.T) *world {
+// newAloneWorld makes a world for a test that needs all of the API server. The test runs alone.
+func newAloneWorld(t *testing.T) *world {
 	t.Helper()
 	return &world{harness.NewAlone(t)}
 }
 
-// The words that tests are written in.
+// Short names for package harness.
 type (
 	controller    = harness.Controller
 	database      = harness.Database

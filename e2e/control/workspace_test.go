@@ -6,8 +6,7 @@ import (
 	"kontroler/apis/kontroler/v1alpha1"
 )
 
-// kill -9 between the claim, its record and the first Pod, and between a run's end and the deletion of its claim: one claim
-// is made, and none is left.
+// A controller is killed around the creation and the deletion of a claim. One claim is created, and none is left.
 func TestWorkspaceKilledAt(t *testing.T) {
 	for _, fault := range []string{"claim-create:1", "claim-created:1", "claim-recorded:1", "run-end-committed:1", "claim-delete:1", "claim-deleted:1", "end-recorded:1"} {
 		t.Run(fault, func(t *testing.T) {
@@ -24,7 +23,7 @@ func TestWorkspaceKilledAt(t *testing.T) {
 			w.CheckStarts(theRun)
 			w.CheckEvent(row.UID, "Succeeded")
 			if uid := w.RecordedClaim(theRun); len(made) > 0 && made[0] != uid {
-				t.Errorf("claim %s was made again, as %s", made[0], uid)
+				t.Errorf("claim %s was replaced by %s", made[0], uid)
 			}
 			w.WaitClaims()
 		})
@@ -38,7 +37,7 @@ func (w *world) prepareWorkspace() {
 	}}) + w.Manifest("DagRun", theRun, v1alpha1.DagRunSpec{DagName: "dag"}))
 }
 
-// A run that is cancelled before its claim was recorded leaves none behind.
+// A run that is cancelled before its claim is recorded leaves no claim behind.
 func TestWorkspaceKilledThenCancelled(t *testing.T) {
 	w := newWorld(t)
 	w.prepareWorkspace()
