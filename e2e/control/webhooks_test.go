@@ -242,7 +242,7 @@ func TestNotificationExample(t *testing.T) {
 	w.Controller()
 	example := harness.Example(t, "webhook.yaml")
 	w.Apply(strings.Replace(example, "http://receiver.default.svc:8080", v.URL, 1))
-	w.Start("run", "told")
+	w.Start("run", "notified")
 	n := v.Wait("run", 1)[0]
 	if sign := signature("change-me", n); sign != n.Header.Get("Kontroler-Signature") || n.String() != "RunSucceeded" {
 		t.Errorf("%s: %v", n.Body, n.Header)

@@ -42,10 +42,10 @@ func (d *demo) startController(ctx context.Context, _ func(string)) (string, err
 	return "controller ready; it serves http://" + address + "/metrics", nil
 }
 
-// class keeps the demo's DAG apart from other controllers of the user's cluster.
+// class is the class of the demo's controller, so that no other controller of the user's cluster claims its DAGs.
 func (d *demo) class() string { return filepath.Base(d.dir) }
 
-// ready waits until the controller says that it is.
+// ready waits until the controller is ready.
 func (d *demo) ready(ctx context.Context, url string) error {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
@@ -82,7 +82,7 @@ func probe(ctx context.Context, client *http.Client, url string) error {
 	return nil
 }
 
-// freeAddress is a port of the loopback interface that nobody listens on.
+// freeAddress returns an unused port of the loopback interface.
 func freeAddress() (string, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 	"kontroler/store/storetest"
 )
 
-// A database is the throwaway PostgreSQL of the demo.
+// database is the temporary PostgreSQL of the demo.
 type database struct {
 	url string
 	sql *sql.DB
@@ -25,7 +25,7 @@ func (d *demo) startDatabase(ctx context.Context, _ func(string)) (string, error
 	if err != nil {
 		return "", err
 	}
-	d.atEnd("PostgreSQL stopped, its data with it", func(context.Context) error { return server.Crash() })
+	d.atEnd("PostgreSQL stopped, its data deleted", func(context.Context) error { return server.Crash() })
 	db, err := sql.Open("postgres", server.URL())
 	if err != nil {
 		return "", fmt.Errorf("connecting to PostgreSQL: %w", err)
@@ -34,13 +34,13 @@ func (d *demo) startDatabase(ctx context.Context, _ func(string)) (string, error
 	d.database = &database{url: server.URL(), sql: db}
 	var version string
 	if err := db.QueryRowContext(ctx, `SHOW server_version`).Scan(&version); err != nil {
-		return "", fmt.Errorf("asking PostgreSQL for its version: %w", err)
+		return "", fmt.Errorf("reading the version of PostgreSQL: %w", err)
 	}
 	version, _, _ = strings.Cut(version, " ")
 	return "PostgreSQL " + version + ", empty", nil
 }
 
-// environment tells PostgreSQL's clients where the database is.
+// environment returns the variables with which PostgreSQL's clients find the database.
 func (db *database) environment() string {
 	u, err := url.Parse(db.url)
 	if err != nil {

@@ -2,24 +2,24 @@
 // manifests/examples/demo.yaml and follows the run in the terminal. `make demo` builds and runs it at the top of the
 // repository.
 //
-//	ONCE=1           end when the run has ended, with exit code 0 when it succeeded
-//	CLUSTER=current  use the cluster of KUBECONFIG instead of starting a node
-//	NO_COLOR=1       no colours
+//	ONCE=1           exits when the run has ended, with 0 if it succeeded
+//	CLUSTER=current  uses the cluster of KUBECONFIG instead of starting a node
+//	NO_COLOR=1       prints no colours
 //
-// It reads what happens where anybody may: the views of schema kontroler_v1, the DagRun's status and the Pods' logs.
+// It reads what every user can read: the views of schema kontroler_v1, the status of the DagRun and the logs of the Pods.
 //
-//	main.go       the story, from the first step to the last
-//	steps.go      steps that say what they do; what is to be undone
-//	node.go       the cluster; database.go, controller.go the two other parts
+//	main.go       the sequence of steps
+//	steps.go      a step that reports its progress; cleanup
+//	node.go       the cluster; database.go, controller.go: the other parts
 //	manifests.go  what is applied
-//	rows.go       what the database says
-//	podlogs.go    what the containers say
-//	follow.go     the run, live
-//	table.go      the picture of a live run: pure
-//	layout.go     where the tasks of a DAG are drawn: pure
-//	picture.go    the picture of the DAG: pure
-//	terminal.go   a terminal, or what is none
+//	rows.go       the rows of a run
+//	podlogs.go    the logs of its containers
+//	follow.go     the live run
+//	table.go      the table of a live run (pure)
+//	layout.go     the layout of a DAG (pure)
+//	picture.go    the drawing of a DAG (pure)
+//	terminal.go   output, to a terminal or not
 //
-// Whatever it started is ended when it ends, also on Ctrl-C, in the opposite order; also when it is killed, but for the
-// files in its temporary directory.
+// When it ends, also after Ctrl-C, it stops what it has started, in reverse order. If it is killed, only the files in its
+// temporary directory stay.
 package main

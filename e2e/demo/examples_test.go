@@ -14,8 +14,8 @@ import (
 
 const examples = "../../manifests/examples"
 
-// Every example is one: it has known fields only, its DAGs compile and use nothing that is not there yet, and its runs
-// are of a DAG of the examples.
+// Every example has only known fields, its DAGs compile and use no missing features, and its runs refer to a DAG of the
+// examples.
 func TestExamples(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join(examples, "*.yaml"))
 	if err != nil || len(files) == 0 {
@@ -77,7 +77,7 @@ func TestExamples(t *testing.T) {
 	}
 }
 
-// strictly decodes an object that may have no field but those of its type.
+// strictly decodes an object. Unknown fields fail the test.
 func strictly(t *testing.T, file string, from *unstructured.Unstructured, to any) {
 	t.Helper()
 	raw, err := yaml.Marshal(from.Object)
@@ -89,7 +89,7 @@ func strictly(t *testing.T, file string, from *unstructured.Unstructured, to any
 	}
 }
 
-// The files that the demo names are there.
+// The files that the demo uses exist.
 func TestPaths(t *testing.T) {
 	for _, path := range []string{crdDir, demoManifest, demoRun, clusterCommand} {
 		if _, err := os.Stat(filepath.Join("../..", filepath.FromSlash(path))); err != nil {

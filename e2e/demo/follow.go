@@ -9,12 +9,12 @@ import (
 )
 
 const (
-	lookEvery    = 200 * time.Millisecond
+	readInterval = 200 * time.Millisecond
 	admitTimeout = 30 * time.Second
 	runTimeout   = 10 * time.Minute
 )
 
-// follow shows a run until it has ended, and returns how.
+// follow shows a run until it has ended, and returns its final rows.
 func (d *demo) follow(ctx context.Context, g *graph, run *v1alpha1.DagRun) (*snapshot, error) {
 	d.out.heading("DagRun " + run.Name + " of DAG " + run.Spec.DagName)
 	defer d.out.settle(true)
@@ -43,7 +43,7 @@ func (d *demo) follow(ctx context.Context, g *graph, run *v1alpha1.DagRun) (*sna
 			return nil, ctx.Err()
 		case <-d.controller.done:
 			return nil, d.controller.failure("the controller ended")
-		case <-time.After(lookEvery):
+		case <-time.After(readInterval):
 		}
 	}
 }

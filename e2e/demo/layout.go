@@ -7,7 +7,7 @@ import (
 	"kontroler/apis/kontroler/v1alpha1"
 )
 
-// A graph is a DAG to be drawn: tasks in the DAG's order, each in the layer below its lowest parent.
+// graph is a DAG to draw. Its tasks are in the order of the DAG, each in the layer below its lowest parent.
 type graph struct {
 	nodes  []vertex
 	index  map[string]int
@@ -21,7 +21,7 @@ type vertex struct {
 	layer    int
 }
 
-// newGraph layers the tasks of a DAG without cycles. Parents that are none are left out.
+// newGraph layers the tasks of a DAG without cycles. It ignores unknown parents.
 func newGraph(tasks []v1alpha1.Task) *graph {
 	g := &graph{nodes: make([]vertex, len(tasks)), index: make(map[string]int, len(tasks))}
 	for i := range tasks {
@@ -64,9 +64,9 @@ func newGraph(tasks []v1alpha1.Task) *graph {
 	return g
 }
 
-// A box is a task in the drawing, or a line that passes its layer.
+// box is a task in the drawing, or a line of a task that passes a layer.
 type box struct {
-	task  int // whose box it is, or whose line
+	task  int
 	line  bool
 	width int
 	left  int
@@ -76,11 +76,11 @@ type box struct {
 
 func (b *box) centre() int { return b.left + (b.width-1)/2 }
 
-// between is the room between two boxes of a layer.
+// between is the distance between two boxes of a layer.
 const between = 2
 
-// arrange places the tasks, given their widths, and the lines that pass a layer. It returns the layers and the width of
-// the whole.
+// arrange places the tasks, which have these widths, and the lines that pass a layer. It returns the layers and the total
+// width.
 func (g *graph) arrange(widths []int) (rows [][]box, width int) {
 	rows = g.boxes(widths)
 	for l := range rows {
@@ -111,7 +111,7 @@ func (g *graph) arrange(widths []int) (rows [][]box, width int) {
 // boxes makes the layers' boxes, connected and in an order that keeps children below their parents.
 func (g *graph) boxes(widths []int) [][]box {
 	rows := make([][]box, len(g.layers))
-	place := map[[2]int]int{} // where in its layer a task, or its line, is
+	place := map[[2]int]int{} // position in a layer, by task and layer
 	for l, layer := range g.layers {
 		for _, task := range layer {
 			rows[l] = append(rows[l], box{task: task, width: widths[task]})
@@ -138,7 +138,7 @@ func (g *graph) boxes(widths []int) [][]box {
 	return rows
 }
 
-// lowest is the layer of a task's lowest child.
+// lowest returns the layer of the lowest child of a task.
 func (g *graph) lowest(task int) int {
 	lowest := 0
 	for _, child := range g.nodes[task].children {
@@ -147,7 +147,7 @@ func (g *graph) lowest(task int) int {
 	return lowest
 }
 
-// sources are the tasks whose boxes or lines in the layer above a box is connected to.
+// sources returns the tasks to which a box is connected in the layer above.
 func (g *graph) sources(b *box, layer int) []int {
 	switch {
 	case b.line:
@@ -158,7 +158,7 @@ func (g *graph) sources(b *box, layer int) []int {
 	return g.nodes[b.task].parents
 }
 
-// sortBelow orders a layer by the middle of what each box is connected to above.
+// sortBelow sorts a layer by the mean position of the sources of each box.
 func (g *graph) sortBelow(row []box, layer int, place map[[2]int]int) {
 	middle := func(b box) float64 {
 		sum, sources := 0, g.sources(&b, layer)
@@ -178,8 +178,8 @@ func pack(row []box) {
 	}
 }
 
-// straighten moves each box of a layer as near as it can to the middle of those that it is connected to in another
-// layer. The order stays; boxes that compete for a place share the difference.
+// straighten moves each box of a layer towards the mean position of the boxes to which it is connected in another layer. The
+// order stays. Boxes that compete for a position share the difference.
 func straighten(row []box, connected func(*box) []int, other []box) {
 	type block struct {
 		sum   float64
@@ -206,7 +206,7 @@ func straighten(row []box, connected func(*box) []int, other []box) {
 	}
 	i, offset := 0, 0
 	for _, b := range blocks {
-		at := int(b.sum/float64(b.count) + 1000.5) // rounded the same way on both sides of 0
+		at := int(b.sum/float64(b.count) + 1000.5) // rounds in the same direction on both sides of 0
 		for range b.count {
 			row[i].left = at - 1000 + offset
 			offset += row[i].width + between

@@ -27,13 +27,13 @@ const (
 	dagName      = "orders"
 )
 
-// errRunFailed: the run ended, and not well. Everything was said.
+// errRunFailed says that the run did not succeed. The demo has reported it already.
 var errRunFailed = errors.New("the run did not succeed")
 
 func main() { os.Exit(run()) }
 
 func run() int {
-	// SIGPIPE: nobody reads any more.
+	// SIGPIPE means that nobody reads the output.
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
 	defer stop()
 	d := &demo{
@@ -54,19 +54,19 @@ func run() int {
 	}
 }
 
-// A demo is one showing, with all that it started.
+// demo is the state of the demo, with everything that it has started.
 type demo struct {
 	once, current bool
 	out           *terminal
 	undo          []undo
 
-	dir        string // temporary, and its own
+	dir        string // temporary directory
 	node       *node
 	database   *database
 	controller *process
 }
 
-// play shows the demo and says itself what goes wrong.
+// play shows the demo and prints errors.
 func (d *demo) play(ctx context.Context) error {
 	d.out.heading("Kontroler: a DAG of containers on a real Kubernetes")
 	err := d.prepare(ctx)
@@ -82,7 +82,7 @@ func (d *demo) play(ctx context.Context) error {
 	return err
 }
 
-// prepare starts everything, a step each.
+// prepare starts all parts, one step for each.
 func (d *demo) prepare(ctx context.Context) error {
 	dir, err := os.MkdirTemp("", "kontroler-demo-")
 	if err != nil {
@@ -90,7 +90,7 @@ func (d *demo) prepare(ctx context.Context) error {
 	}
 	d.dir = dir
 	d.atEnd("", func(context.Context) error { return os.RemoveAll(dir) })
-	// PostgreSQL runs as another user where this is root.
+	// PostgreSQL runs as another user if this is root.
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return fmt.Errorf("opening the directory: %w", err)
 	}
@@ -112,7 +112,7 @@ func (d *demo) prepare(ctx context.Context) error {
 	return nil
 }
 
-// show makes a run, follows it and tells what came of it.
+// show creates a run, follows it and prints its result.
 func (d *demo) show(ctx context.Context) error {
 	graph, run, err := d.createRun(ctx)
 	if err != nil {
@@ -127,19 +127,19 @@ func (d *demo) show(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.tell(ctx, graph, final, logs.wait(3*time.Second))
+	d.printResult(ctx, graph, final, logs.wait(3*time.Second))
 	if phase != v1alpha1.RunSucceeded {
 		return errRunFailed
 	}
 	return nil
 }
 
-// stay keeps everything up until Ctrl-C. It returns the error it was given.
+// stay waits for Ctrl-C and returns err.
 func (d *demo) stay(ctx context.Context, err error) error {
 	if d.once {
 		return err
 	}
-	d.tellNext()
+	d.printNext()
 	select {
 	case <-ctx.Done():
 		return err
@@ -150,10 +150,10 @@ func (d *demo) stay(ctx context.Context, err error) error {
 	}
 }
 
-// inRepository says whether this is the top of the repository: every path here is relative to it.
+// inRepository returns an error if the working directory is not the top of the repository. All paths are relative to it.
 func inRepository() error {
 	if _, err := os.Stat(filepath.FromSlash(demoManifest)); err != nil {
-		return fmt.Errorf("run `make demo` at the top of the repository: %w", err)
+		return fmt.Errorf("not at the top of the repository (run `make demo` there): %w", err)
 	}
 	return nil
 }

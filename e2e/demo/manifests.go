@@ -32,11 +32,11 @@ var (
 	namespaces = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
 )
 
-// installCRDs applies the custom resource definitions that the cluster does not have, and waits until they are served.
+// installCRDs creates the CustomResourceDefinitions that the cluster lacks, and waits until they are served.
 func (d *demo) installCRDs(ctx context.Context, _ func(string)) (string, error) {
 	files, err := filepath.Glob(filepath.Join(crdDir, "kontroler.*.yaml"))
 	if err != nil || len(files) == 0 {
-		return "", fmt.Errorf("no custom resource definitions in %s: run `make generate`", crdDir)
+		return "", fmt.Errorf("no CustomResourceDefinitions in %s. Run `make generate`", crdDir)
 	}
 	client := d.node.dynamic.Resource(crds)
 	for _, file := range files {
@@ -62,7 +62,7 @@ func (d *demo) installCRDs(ctx context.Context, _ func(string)) (string, error) 
 	return "custom resources installed: dags, dagruns, dagtasks", d.served(ctx)
 }
 
-// served waits until the API server says that it has the custom resources; it answers for each of them a moment earlier.
+// served waits until discovery lists the custom resources, which happens after they are established.
 func (d *demo) served(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
@@ -83,7 +83,7 @@ func has(list *metav1.APIResourceList, plural string) bool {
 	return slices.ContainsFunc(list.APIResources, func(r metav1.APIResource) bool { return r.Name == plural })
 }
 
-// applyDemo applies the demo's manifest, as `kubectl apply --server-side` does.
+// applyDemo applies the manifest of the demo, like `kubectl apply --server-side`.
 func (d *demo) applyDemo(ctx context.Context, _ func(string)) (string, error) {
 	objects, err := readObjects(demoManifest)
 	if err != nil {
@@ -115,8 +115,8 @@ func (d *demo) applyDemo(ctx context.Context, _ func(string)) (string, error) {
 	return "namespace, Secret and DAGs of " + filepath.Base(demoManifest) + " applied", nil
 }
 
-// deleteRuns deletes the DAGs, so that no schedule makes another run, and the runs in the user's cluster, and waits until the controller, which is still there, has let their
-// Pods go.
+// deleteRuns deletes the DAGs, so that no schedule creates another run, and then the runs. It waits until the controller, which
+// still runs, has removed the finalizers of their Pods.
 func (d *demo) deleteRuns(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
@@ -141,7 +141,7 @@ func (d *demo) deleteRuns(ctx context.Context) error {
 	}
 }
 
-// deleteNamespace deletes the demo's namespace in the user's cluster, and waits until it is gone.
+// deleteNamespace deletes the namespace of the demo in the cluster of the user, and waits for its end.
 func (d *demo) deleteNamespace(ctx context.Context) error {
 	client := d.node.dynamic.Resource(namespaces)
 	for {
@@ -159,7 +159,7 @@ func (d *demo) deleteNamespace(ctx context.Context) error {
 	}
 }
 
-// createRun makes a run of the demo's DAG.
+// createRun creates a run of the DAG.
 func (d *demo) createRun(ctx context.Context) (*graph, *v1alpha1.DagRun, error) {
 	client := d.node.kontroler.KontrolerV1alpha1()
 	dag, err := client.DAGs(namespace).Get(ctx, dagName, metav1.GetOptions{})
@@ -176,7 +176,7 @@ func (d *demo) createRun(ctx context.Context) (*graph, *v1alpha1.DagRun, error) 
 	return newGraph(dag.Spec.Task), run, nil
 }
 
-// projected waits until the DagRun says that it ended too, and returns its phase.
+// projected waits until the status of the DagRun has a final phase, and returns it.
 func (d *demo) projected(ctx context.Context, run *v1alpha1.DagRun) (v1alpha1.RunPhase, error) {
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()

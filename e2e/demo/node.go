@@ -28,10 +28,10 @@ import (
 
 const clusterCommand = "e2e/cluster/run"
 
-// A node is the cluster that the demo runs on.
+// node is the cluster of the demo.
 type node struct {
-	kubeconfig string // empty: whatever KUBECONFIG and its default say
-	binaries   string // where its kubectl is; empty: the machine's own is used
+	kubeconfig string // empty means the default of kubectl
+	binaries   string // folder of its kubectl; empty means the PATH
 	kube       kubernetes.Interface
 	kontroler  versioned.Interface
 	dynamic    dynamic.Interface
@@ -44,7 +44,7 @@ func (d *demo) nodeStep() string {
 	return "starting a Kubernetes node"
 }
 
-// startNode starts a cluster of the demo's own, or connects to the user's.
+// startNode starts a cluster, or connects to that of the user.
 func (d *demo) startNode(ctx context.Context, say func(string)) (string, error) {
 	if err := inRepository(); err != nil {
 		return "", err
@@ -67,7 +67,7 @@ func (d *demo) startNode(ctx context.Context, say func(string)) (string, error) 
 	return "Kubernetes " + version + ", one node, real containers", nil
 }
 
-// connectCurrent connects to the user's cluster, where the demo uses a namespace of its own.
+// connectCurrent connects to the cluster of the user, in which the demo uses one namespace.
 func (d *demo) connectCurrent(ctx context.Context) (string, error) {
 	d.node = &node{}
 	version, err := d.node.connect()
@@ -83,7 +83,7 @@ func (d *demo) connectCurrent(ctx context.Context) (string, error) {
 	return "the current cluster, Kubernetes " + version, nil
 }
 
-// connect makes the clients and returns the server's version.
+// connect makes the clients and returns the version of the API server.
 func (n *node) connect() (string, error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = n.kubeconfig
@@ -115,7 +115,7 @@ func (n *node) makeClients(config *rest.Config) error {
 	return errors.Join(errs[:]...)
 }
 
-// avoidProxy keeps this process and those it starts from asking a proxy for the node on this machine.
+// avoidProxy excludes the node on this machine from the proxies of this process and those that it starts.
 func avoidProxy(server string) error {
 	u, err := url.Parse(server)
 	if err != nil {
@@ -133,7 +133,7 @@ func avoidProxy(server string) error {
 	return nil
 }
 
-// runCluster runs a command of the cluster program. Each line that it writes is said; all of them are in its error.
+// runCluster runs e2e/cluster/run. It reports each line of output; the error contains the last ones.
 func runCluster(ctx context.Context, say func(string), args ...string) error {
 	cmd := exec.CommandContext(ctx, clusterCommand, args...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -149,7 +149,7 @@ func runCluster(ctx context.Context, say func(string), args ...string) error {
 		for lines.Scan() {
 			say(strings.TrimPrefix(lines.Text(), "cluster: "))
 		}
-		_, _ = io.Copy(&all, reader) // a line too long for the scanner
+		_, _ = io.Copy(&all, reader) // the rest, after a line that is too long for the scanner
 	}()
 	err := cmd.Run()
 	writer.Close()

@@ -7,8 +7,7 @@ import (
 	"strings"
 )
 
-// picture draws a DAG from top to bottom, each task with its mark and what is said of it. Where it is too wide, it is a
-// list.
+// picture draws a DAG from top to bottom, each task with its mark and its note. If it is wider than width, it is a list.
 func picture(g *graph, notes []note, width int) []line {
 	const margin = 2
 	widths := make([]int, len(notes))
@@ -44,13 +43,13 @@ func picture(g *graph, notes []note, width int) []line {
 	return lines
 }
 
-// A note is what a picture says of a task.
+// note is the mark and the text of a task in a picture.
 type note struct {
 	mark mark
 	text string
 }
 
-// list is the picture of a DAG that is too wide for one.
+// list returns a DAG as a list of its tasks.
 func list(g *graph, notes []note, width int) []line {
 	var lines []line
 	for l, layer := range g.layers {
@@ -78,8 +77,7 @@ func (g *graph) names(tasks []int) []string {
 	return names
 }
 
-// A bundle is a set of edges between two layers that connect each of its parents with each of its children: one
-// horizontal line carries them all and says nothing else.
+// bundle is a set of edges between two layers that connect each parent with each child. One horizontal line shows them all.
 type bundle struct {
 	parents, children []int // columns
 	level             int
@@ -130,7 +128,7 @@ func wires(above, below []box, width, margin int) []canvas {
 	return grid.canvases()
 }
 
-// bundled makes the bundles between two layers and gives each its columns.
+// bundled returns the bundles between two layers, with their columns.
 func bundled(above, below []box) []*bundle {
 	var bundles []*bundle
 	byChildren := map[string]*bundle{}
@@ -159,7 +157,7 @@ func bundled(above, below []box) []*bundle {
 	return bundles
 }
 
-// arrive gives each bundle that ends at a box a column of its own there, away from the lines of other bundles.
+// arrive gives each bundle that ends at a box its own column there, apart from the lines of other bundles.
 func arrive(bundles, ports []*bundle, at *box) {
 	middle := func(b *bundle) float64 {
 		sum := 0
@@ -190,7 +188,7 @@ func arrive(bundles, ports []*bundle, at *box) {
 	}
 }
 
-// level gives each bundle a row such that no two horizontal lines touch, and returns how many rows there are.
+// level gives each bundle a row, so that no two horizontal lines touch, and returns the number of rows.
 func level(bundles []*bundle) int {
 	levels := 1
 	for i, b := range bundles {
@@ -209,7 +207,7 @@ func level(bundles []*bundle) int {
 	return levels
 }
 
-// direction is a set of the sides of a cell that its line leads to.
+// direction is the set of sides of a cell to which its line leads.
 type direction uint8
 
 const (
@@ -226,7 +224,7 @@ var wireGlyphs = map[direction]string{
 	up | down | toLeft | toRight: "┼",
 }
 
-// A grid is where lines are joined. Where lines of two bundles cross, the vertical one is drawn: a crossing joins nothing.
+// grid joins lines. Where lines of two bundles cross, the vertical one is drawn, so that they do not look joined.
 type grid [][]wire
 
 type wire struct {
@@ -265,7 +263,7 @@ func (g grid) canvases() []canvas {
 	return rows
 }
 
-// A canvas is one row of cells to be written on.
+// canvas is a row of cells.
 type canvas []cell
 
 type cell struct {
@@ -290,7 +288,7 @@ func (c canvas) put(column int, text string, s style) {
 	}
 }
 
-// line is the row without blanks at its end.
+// line returns the row without trailing blanks.
 func (c canvas) line() line {
 	end := len(c)
 	for end > 0 && c[end-1].glyph == ' ' {

@@ -9,7 +9,7 @@ import (
 	"kontroler/apis/kontroler/v1alpha1"
 )
 
-// tasks reads "a; b: a; c: a b": a task a line, with its parents.
+// tasks parses tasks with their parents: "a; b: a; c: a b".
 func tasks(text string) []v1alpha1.Task {
 	var all []v1alpha1.Task
 	for one := range strings.SplitSeq(text, ";") {

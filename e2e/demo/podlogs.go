@@ -16,20 +16,20 @@ import (
 	"kontroler/apis/kontroler/v1alpha1"
 )
 
-// keptLines is how many lines are kept of each attempt, the last ones.
+// keptLines is how many lines of each log are kept, the last ones.
 const keptLines = 100
 
-// An attemptLog is what one attempt wrote.
+// attemptLog is the log of an attempt.
 type attemptLog struct {
 	Task   string
 	Number int
 	Lines  []string
 }
 
-// A logbook collects the logs of a run's Pods while they live: a Pod is deleted as soon as its outcome is counted.
+// logbook reads the logs of the Pods of a run while they exist. The controller deletes a Pod when its outcome is counted.
 type logbook struct {
 	stop      context.CancelFunc
-	watched   chan struct{} // closed when nobody watches any more
+	watched   chan struct{} // closed when the watch has ended
 	following sync.WaitGroup
 
 	mu   sync.Mutex
@@ -53,8 +53,8 @@ func followLogs(ctx context.Context, kube kubernetes.Interface, run *v1alpha1.Da
 	return book
 }
 
-// watch follows each Pod of the selector as soon as its task container runs. It returns when the watch ends, which it
-// may; the next one begins with all Pods there are.
+// watch follows each Pod of the selector when its task container has started. It returns when the watch ends. The next watch
+// begins with all Pods that exist.
 func (b *logbook) watch(watching, following context.Context, kube kubernetes.Interface, selector string) {
 	pods, err := kube.CoreV1().Pods(namespace).Watch(watching, metav1.ListOptions{LabelSelector: selector})
 	if err != nil {
@@ -84,7 +84,7 @@ func (b *logbook) follow(ctx context.Context, kube kubernetes.Interface, pod *co
 	}
 	number, err := strconv.Atoi(pod.Labels[v1alpha1.LabelAttempt])
 	if err != nil {
-		return // not a Pod of a controller's
+		return // not a Pod of a controller
 	}
 	log := &attemptLog{Task: pod.Labels[v1alpha1.LabelTask], Number: number}
 	b.logs[pod.UID] = log
@@ -92,7 +92,7 @@ func (b *logbook) follow(ctx context.Context, kube kubernetes.Interface, pod *co
 		options := &corev1.PodLogOptions{Container: v1alpha1.TaskContainer, Follow: true}
 		stream, err := kube.CoreV1().Pods(pod.Namespace).GetLogs(pod.Name, options).Stream(ctx)
 		if err != nil {
-			return // the Pod is gone already: there is nothing to show
+			return // the Pod no longer exists
 		}
 		defer stream.Close()
 		lines := bufio.NewScanner(stream)
@@ -105,7 +105,7 @@ func (b *logbook) follow(ctx context.Context, kube kubernetes.Interface, pod *co
 	})
 }
 
-// wait ends the watch, gives the logs some time to end and returns them.
+// wait ends the watch, waits up to grace for the logs to end, and returns them.
 func (b *logbook) wait(grace time.Duration) []attemptLog {
 	b.stop()
 	<-b.watched

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// guardScript runs a program until its standard input closes, because whoever held the other end closed it or is gone.
+// guardScript runs a program, and ends it when standard input closes: the demo has closed it or has ended.
 const guardScript = `
 exec 3<&0
 "$@" </dev/null 3<&- & child=$!
@@ -21,17 +21,17 @@ wait $child; status=$?
 kill $guard 2>/dev/null
 exit $status`
 
-// stopGrace is how long a process may take to end.
+// stopGrace is how long a process may take to end after SIGTERM.
 const stopGrace = 30 * time.Second
 
-// A process is a program of the demo's, apart from the terminal, whose interrupts are not meant for it. It ends with the
-// demo, however that ends.
+// process is a program that the demo has started, in a process group that the interrupts of the terminal do not reach. It
+// ends with the demo, even if the demo is killed.
 type process struct {
 	cmd  *exec.Cmd
 	hold io.Closer
 	log  string
 	done chan struct{} // closed when it has ended
-	err  error         // how, once it has
+	err  error         // of its end
 }
 
 // start starts a program that writes to a log file.
@@ -60,7 +60,7 @@ func start(log string, env []string, name string, args ...string) (*process, err
 	return p, nil
 }
 
-// stop ends it gracefully, and at once when that takes too long.
+// stop ends the process gracefully, or kills it after stopGrace.
 func (p *process) stop(ctx context.Context) error {
 	select {
 	case <-p.done:
@@ -84,7 +84,7 @@ func (p *process) stop(ctx context.Context) error {
 	return fmt.Errorf("a process did not end in %s and was killed", stopGrace)
 }
 
-// failure is the error of a process that ended by itself.
+// failure returns the error of a process that ended by itself.
 func (p *process) failure(what string) error {
 	return withLog(fmt.Errorf("%s: %w", what, p.exit()), p.log)
 }

@@ -16,30 +16,30 @@ import (
 	"kontroler/apis/kontroler/v1alpha1"
 )
 
-// shownLines is how many of the last lines of each attempt's log are shown.
+// shownLines is how many lines of each log are shown, the last ones.
 const shownLines = 2
 
-// tell shows what came of a run.
-func (d *demo) tell(ctx context.Context, g *graph, s *snapshot, logs []attemptLog) {
-	d.out.heading("What the containers said")
+// printResult prints logs, the DAG and the counts of rows and Pods.
+func (d *demo) printResult(ctx context.Context, g *graph, s *snapshot, logs []attemptLog) {
+	d.out.heading("Logs")
 	d.out.lines(highlights(s, logs, d.out.columns()))
 	d.out.heading("The DAG")
 	d.out.lines(picture(g, notes(g, s), d.out.columns()))
-	d.out.heading("What is left")
+	d.out.heading("Rows and Pods")
 	d.out.lines(rowLines(s))
 	if n, err := d.database.count(ctx); err != nil {
 		d.out.failure(err)
 	} else {
-		d.out.print(fmt.Sprintf("   rows        %d, in schema kontroler_v1 for anybody to read", n))
+		d.out.print(fmt.Sprintf("   rows        %d, to be read in schema kontroler_v1", n))
 	}
-	d.tellPods(ctx)
+	d.printPods(ctx)
 }
 
-// podsGone is how long the last Pods of a run may take to be gone: they are deleted when it has ended already.
+// podsGone is how long the deletion of the last Pods may take after the end of the run.
 const podsGone = 10 * time.Second
 
-// tellPods counts the Pods that the DAG still has.
-func (d *demo) tellPods(ctx context.Context) {
+// printPods prints how many Pods the DAG still has.
+func (d *demo) printPods(ctx context.Context) {
 	for began := time.Now(); ; {
 		pods, err := d.node.kube.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: v1alpha1.LabelDAG + "=" + dagName})
 		switch {
@@ -47,7 +47,7 @@ func (d *demo) tellPods(ctx context.Context) {
 			d.out.failure(fmt.Errorf("counting Pods: %w", err))
 			return
 		case len(pods.Items) == 0:
-			d.out.print("   Pods        0: each was deleted once its outcome was in the database")
+			d.out.print("   Pods        0: each was deleted when its outcome was in the database")
 			return
 		case time.Since(began) > podsGone:
 			d.out.print(fmt.Sprintf("   Pods        %d, which are still being deleted", len(pods.Items)))
@@ -61,7 +61,7 @@ func (d *demo) tellPods(ctx context.Context) {
 	}
 }
 
-// highlights are the last lines of each attempt's log, in the order in which the attempts ended.
+// highlights returns the last lines of the log of each attempt, in the order in which the attempts ended.
 func highlights(s *snapshot, logs []attemptLog, width int) []line {
 	names := 0
 	for _, t := range s.Tasks {
@@ -87,7 +87,7 @@ func highlights(s *snapshot, logs []attemptLog, width int) []line {
 	return lines
 }
 
-// notes are what the final picture says of each task.
+// notes returns the notes of the tasks in the final picture.
 func notes(g *graph, s *snapshot) []note {
 	tasks := tasksByName(s)
 	all := make([]note, len(g.nodes))
@@ -105,7 +105,7 @@ func notes(g *graph, s *snapshot) []note {
 	return all
 }
 
-// rowLines say in numbers how a run went.
+// rowLines returns the counts of a run.
 func rowLines(s *snapshot) []line {
 	phases := func(of []string) string {
 		counts := map[string]int{}
@@ -138,14 +138,14 @@ func rowLines(s *snapshot) []line {
 	m := markOfRun(s.Run.Phase)
 	took := lasted(s.Run.Admitted, s.Run.Finished, s.Now)
 	return []line{
-		{{stylePlain, "   run         "}, {m.style, m.glyph + " " + s.Run.Phase}, {stylePlain, fmt.Sprintf(" in %s: %s of containers' work", took, seconds(worked))}},
+		{{stylePlain, "   run         "}, {m.style, m.glyph + " " + s.Run.Phase}, {stylePlain, fmt.Sprintf(" in %s; its containers ran for %s", took, seconds(worked))}},
 		{{stylePlain, fmt.Sprintf("   tasks       %d: %s", len(tasks), phases(tasks))}},
 		{{stylePlain, fmt.Sprintf("   attempts    %d: %s", len(attempts), phases(attempts))}},
 	}
 }
 
-// tellNext shows what to try while everything is up.
-func (d *demo) tellNext() {
+// printNext prints commands to try.
+func (d *demo) printNext() {
 	d.out.heading("Try next, in another terminal")
 	if d.node.kubeconfig != "" {
 		d.command("export KUBECONFIG=" + d.node.kubeconfig)
@@ -154,7 +154,7 @@ func (d *demo) tellNext() {
 		}
 	}
 	d.command("kubectl -n " + namespace + " get dags,dagruns  # heartbeat runs every ten seconds")
-	d.command("kubectl create -f " + demoRun + "  # one task breaks")
+	d.command("kubectl create -f " + demoRun + "  # one task fails")
 	d.command("kubectl -n " + namespace + " get dagruns -w")
 	d.command("kubectl explain dag.spec.task")
 	if d.node.kubeconfig != "" {
@@ -164,12 +164,12 @@ func (d *demo) tellNext() {
 	d.command(psql() + " -c 'SELECT name, phase, reason FROM kontroler_v1.tasks'")
 	d.out.line(nil)
 	d.out.line(line{{styleDim, " The controller writes to " + filepath.Join(d.dir, "controller.log")}})
-	d.out.print(" Everything stays up until Ctrl-C.")
+	d.out.print(" Press Ctrl-C to stop everything.")
 }
 
 func (d *demo) command(text string) { d.out.line(line{{styleDim, "   $ "}, {stylePlain, text}}) }
 
-// psql is PostgreSQL's client, by its path where it is not on the PATH.
+// psql returns the name of PostgreSQL's client, or its path if it is not on the PATH.
 func psql() string {
 	if _, err := exec.LookPath("psql"); err == nil {
 		return "psql"

@@ -8,13 +8,13 @@ import (
 	"time"
 )
 
-// A snapshot is what the database says of a run, at one time.
+// snapshot is the state of a run in the database at one time.
 type snapshot struct {
 	Now      time.Time
 	Run      runRow
-	Tasks    []taskRow // in the DAG's order
+	Tasks    []taskRow // in the order of the DAG
 	Attempts []attemptRow
-	// Schedules are those of all DAGs that have one.
+	// Schedules are the schedules of all DAGs.
 	Schedules []scheduleRow
 }
 
@@ -31,7 +31,7 @@ type taskRow struct {
 	Phase, Reason, Message string
 	Attempts               int
 	Due, Started, Finished time.Time
-	// Live is the phase of the live attempt, if there is one.
+	// Live is the phase of the live attempt, or empty.
 	Live string
 }
 
@@ -45,7 +45,7 @@ type attemptRow struct {
 
 type scheduleRow struct {
 	DAG, Expression string
-	Ran             int // due times that made a run
+	Ran             int // due times that ran
 	LastDue         time.Time
 }
 
@@ -69,7 +69,7 @@ SELECT d.name, s.schedule, s.last_due, (SELECT count(*) FROM kontroler_v1.ticks 
 FROM kontroler_v1.schedules s JOIN kontroler_v1.dags d ON d.id = s.dag_id ORDER BY d.name`
 )
 
-// read reads a run by its DagRun's UID, all of it in one transaction. It returns nil where there is no such run (yet).
+// read reads a run by the UID of its DagRun, in one transaction. It returns nil if the run does not exist yet.
 func (db *database) read(ctx context.Context, uid string) (*snapshot, error) {
 	tx, err := db.sql.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
 	if err != nil {
@@ -142,7 +142,7 @@ SELECT (SELECT count(*) FROM kontroler_v1.dags) + (SELECT count(*) FROM kontrole
        (SELECT count(*) FROM kontroler_v1.tasks) + (SELECT count(*) FROM kontroler_v1.attempts) + (SELECT count(*) FROM kontroler_v1.ticks) +
        (SELECT count(*) FROM kontroler_v1.changes)`
 
-// count counts the rows of the whole database.
+// count returns the number of rows in the database.
 func (db *database) count(ctx context.Context) (rows int, err error) {
 	if err := db.sql.QueryRowContext(ctx, sqlRows).Scan(&rows); err != nil {
 		return 0, fmt.Errorf("counting rows: %w", err)

@@ -10,21 +10,21 @@ import (
 	"time"
 )
 
-// undoTimeout bounds each thing that is taken down.
+// undoTimeout limits each step of the cleanup.
 const undoTimeout = 90 * time.Second
 
-// undo takes down one thing that was started; without a name it says nothing.
+// undo is a step of the cleanup. A step without a name is not printed.
 type undo struct {
 	name string
 	do   func(context.Context) error
 }
 
-// atEnd notes what is to be taken down, the last first.
+// atEnd registers a step of the cleanup. The last one runs first.
 func (d *demo) atEnd(name string, do func(context.Context) error) {
 	d.undo = append(d.undo, undo{name, do})
 }
 
-// takeDown ends all that was started. It goes on after a fault, and is not interrupted by another Ctrl-C.
+// takeDown runs the cleanup. It continues after errors, and ignores further Ctrl-C.
 func (d *demo) takeDown() {
 	if len(d.undo) > 1 {
 		d.out.print("")
@@ -47,7 +47,7 @@ func (d *demo) takeDown() {
 	d.undo = nil
 }
 
-// step does something that takes time, and says so meanwhile. do may say how it goes on, and returns what was done.
+// step runs do and shows that it is busy. do reports its progress with say, and returns what it has done.
 func (d *demo) step(ctx context.Context, doing string, do func(ctx context.Context, say func(string)) (string, error)) error {
 	began := time.Now()
 	progress := &progress{}
@@ -70,7 +70,7 @@ func (d *demo) step(ctx context.Context, doing string, do func(ctx context.Conte
 	return err
 }
 
-// progress is the last thing that a step said.
+// progress is the last report of a step.
 type progress struct {
 	mu   sync.Mutex
 	text string
@@ -88,7 +88,7 @@ func (p *progress) last() string {
 	return p.text
 }
 
-// A loggedError is an error with the last lines of the log that tells more.
+// loggedError is an error with the last lines of a log that explains it.
 type loggedError struct {
 	err  error
 	path string

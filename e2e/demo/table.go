@@ -9,14 +9,14 @@ import (
 	"kontroler/apis/kontroler/v1alpha1"
 )
 
-// A mark shows a phase.
+// mark is the symbol of a phase.
 type mark struct {
 	glyph string
 	style style
 	word  string
 }
 
-// markOf is the mark of a task.
+// markOf returns the mark of a task.
 func markOf(t *taskRow) mark {
 	switch t.Phase {
 	case "Succeeded":
@@ -57,8 +57,8 @@ func markOfRun(phase string) mark {
 	return mark{"○", styleDim, phase}
 }
 
-// table shows a run as it is: its progress, then its tasks by layers; then what runs on a schedule beside it. It has at most height lines: where that is too
-// few, tasks that succeeded are left out.
+// table shows the progress of a run, its tasks by layers, and the schedules. It has at most height lines; if there are more, it
+// leaves out tasks that succeeded.
 func table(g *graph, s *snapshot, width, height int) []line {
 	lines := []line{header(&s.Run, s.Now, width), nil}
 	names := 0
@@ -95,7 +95,7 @@ func table(g *graph, s *snapshot, width, height int) []line {
 	return lines[:min(len(lines), height)]
 }
 
-// scheduleLines are a line for each schedule, below an empty one.
+// scheduleLines returns an empty line and a line for each schedule.
 func scheduleLines(s *snapshot, width int) []line {
 	var lines []line
 	for i := range s.Schedules {
@@ -115,7 +115,7 @@ func scheduleLine(s *scheduleRow, now time.Time) line {
 	return line{{stylePlain, " "}, {styleBusy, "↺"}, {stylePlain, " " + s.DAG}, {styleDim, text}}
 }
 
-// header is the run's line: name, phase, progress bar, time.
+// header returns the line of the run: name, phase, progress bar, time.
 func header(r *runRow, now time.Time, width int) line {
 	m := markOfRun(r.Phase)
 	left := line{{stylePlain, " "}, {styleBold, r.Name}, {stylePlain, "  "}, {m.style, m.glyph + " " + r.Phase}, {stylePlain, "  "}}
@@ -124,7 +124,7 @@ func header(r *runRow, now time.Time, width int) line {
 	return append(append(left, bar(r.Done, r.Total, min(room, 40), m.style)...), span{stylePlain, right}).cut(width)
 }
 
-// bar is a progress bar.
+// bar returns a progress bar.
 func bar(done, total, width int, s style) line {
 	if width < 4 || total == 0 {
 		return nil
@@ -133,7 +133,7 @@ func bar(done, total, width int, s style) line {
 	return line{{s, strings.Repeat("━", full)}, {styleDim, strings.Repeat("─", width-full)}}
 }
 
-// remark says why a task is where it is.
+// remark explains the phase of a task.
 func remark(g *graph, t *taskRow, byName map[string]*taskRow, now time.Time) string {
 	switch t.Phase {
 	case "Waiting":
@@ -178,7 +178,7 @@ func because(reason, message string) string {
 	return reason + ": " + message
 }
 
-// events are the lines for what changed from one snapshot to the next, for those who do not see the table.
+// events returns lines for the changes between two snapshots. They replace the table where there is no terminal.
 func events(g *graph, before, after *snapshot) []line {
 	var lines []line
 	old := map[string]*taskRow{}
@@ -192,7 +192,7 @@ func events(g *graph, before, after *snapshot) []line {
 	}
 	for i := range after.Tasks {
 		t := &after.Tasks[i]
-		if !worthTelling(old[t.Name], t) {
+		if !isNews(old[t.Name], t) {
 			continue
 		}
 		m := markOf(t)
@@ -212,7 +212,7 @@ func events(g *graph, before, after *snapshot) []line {
 	return append(lines, ticked(before, after)...)
 }
 
-// ticked are the lines of the schedules that made a run since.
+// ticked returns the lines of the schedules that have created a run.
 func ticked(before, after *snapshot) []line {
 	ran := map[string]int{}
 	if before != nil {
@@ -229,8 +229,8 @@ func ticked(before, after *snapshot) []line {
 	return lines
 }
 
-// worthTelling: the container runs, the task has ended, or it is tried again.
-func worthTelling(before, t *taskRow) bool {
+// isNews reports whether a change has a line: the container runs, the task has ended, or it will be retried.
+func isNews(before, t *taskRow) bool {
 	switch t.Phase {
 	case "Waiting":
 		return false
@@ -250,7 +250,7 @@ func tasksByName(s *snapshot) map[string]*taskRow {
 	return tasks
 }
 
-// lasted is how long something took, or takes so far; nothing where it has not begun.
+// lasted returns how long something has taken until now or its end. It is empty before the beginning.
 func lasted(from, to, now time.Time) string {
 	if from.IsZero() {
 		return ""
@@ -261,7 +261,7 @@ func lasted(from, to, now time.Time) string {
 	return seconds(to.Sub(from))
 }
 
-// seconds writes a duration for people.
+// seconds formats a duration.
 func seconds(d time.Duration) string {
 	if d = max(0, d).Round(100 * time.Millisecond); d < time.Minute {
 		return fmt.Sprintf("%.1fs", d.Seconds())
@@ -270,7 +270,7 @@ func seconds(d time.Duration) string {
 	return fmt.Sprintf("%dm%02ds", int(d.Minutes()), int(d.Seconds())%60)
 }
 
-// A style is what a span of text is meant to stand out as.
+// style is the meaning of a span of text. The terminal decides how it looks.
 type style int
 
 const (
@@ -283,7 +283,7 @@ const (
 	styleBad
 )
 
-// A line is text in styles, each of its characters one column wide.
+// line is text with styles. Each character is one column wide.
 type line []span
 
 type span struct {
@@ -326,7 +326,7 @@ func (l line) String() string {
 	return strings.TrimRight(b.String(), " ")
 }
 
-// pad fills a text up to a width.
+// pad pads a text with blanks to a width.
 func pad(text string, width int) string {
 	return text + strings.Repeat(" ", max(0, width-count(text)))
 }

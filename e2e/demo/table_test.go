@@ -10,10 +10,10 @@ import (
 
 var began = time.Date(2026, 7, 1, 10, 0, 0, 0, time.UTC)
 
-// at is so many seconds after a run began.
+// at returns a time in seconds after the beginning of a run.
 func at(seconds float64) time.Time { return began.Add(time.Duration(seconds * float64(time.Second))) }
 
-// midway is a run with a task in every phase.
+// midway returns a run with a task in every phase.
 func midway() (*graph, *snapshot) {
 	g := newGraph(tasks("extract; rates; shop-1: extract; shop-2: extract; shop-3: extract; join: shop-1 shop-2 shop-3; publish: join rates; broken; never: broken; late"))
 	return g, &snapshot{
@@ -40,7 +40,7 @@ func midway() (*graph, *snapshot) {
 	}
 }
 
-// What runs on a schedule has a line below the table, and one for each due time where there is no table.
+// A schedule has a line below the table. Without a table it has a line for each due time.
 func TestScheduleLines(t *testing.T) {
 	g, s := midway()
 	s.Schedules = []scheduleRow{{DAG: "heartbeat", Expression: "@every 10s", Ran: 7, LastDue: at(70)}}
@@ -201,7 +201,7 @@ func TestHighlights(t *testing.T) {
 func TestRowLines(t *testing.T) {
 	_, s := midway()
 	want := `
-   run         ◐ Running in 1m12s: 1m06s of containers' work
+   run         ◐ Running in 1m12s; its containers ran for 1m06s
    tasks       10: 3 Active, 2 Ready, 2 Waiting, 1 Failed, 1 Skipped, 1 Succeeded
    attempts    4: 1 Failed (exit code 1), 1 Failed (exit code 75), 1 Running, 1 Succeeded`
 	if diff := cmp.Diff(want, text(rowLines(s))); diff != "" {

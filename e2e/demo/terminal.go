@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// ansi is how a terminal writes a style.
+// ansi are the escape sequences of the styles.
 var ansi = map[style]string{
 	styleDim: "\x1b[2m", styleBold: "\x1b[1m", styleGood: "\x1b[32m", styleBusy: "\x1b[36m", styleRetry: "\x1b[33m", styleBad: "\x1b[31m",
 }
@@ -26,13 +26,13 @@ const (
 	ansiShowCursor = "\x1b[?25h"
 )
 
-// The size of what is no terminal.
+// The size if the output is not a terminal.
 const (
 	defaultColumns = 80
 	defaultRows    = 24
 )
 
-// A terminal is where the demo is shown. What is no terminal gets plain lines and nothing is drawn over.
+// terminal is the output of the demo. If it is not a terminal, it gets plain lines and nothing is redrawn.
 type terminal struct {
 	file  *os.File
 	live  bool // lines can be drawn over
@@ -44,7 +44,7 @@ type terminal struct {
 	redrawn int // lines of the last redraw, to be drawn over
 }
 
-// newTerminal looks at what it is given.
+// newTerminal detects whether file is a terminal.
 func newTerminal(file *os.File, env func(string) string) *terminal {
 	t := &terminal{file: file, width: defaultColumns, height: defaultRows}
 	info, err := file.Stat()
@@ -62,7 +62,7 @@ func newTerminal(file *os.File, env func(string) string) *terminal {
 	return t
 }
 
-// measure asks for the terminal's size, and whether it is one.
+// measure reads the size of the terminal. It reports whether there is one.
 func (t *terminal) measure() bool {
 	stty := exec.Command("stty", "size")
 	stty.Stdin = t.file
@@ -82,7 +82,7 @@ func (t *terminal) measure() bool {
 	return true
 }
 
-// columns is the width that lines are made for.
+// columns returns the width of lines.
 func (t *terminal) columns() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -95,7 +95,7 @@ func (t *terminal) rows() int {
 	return max(10, t.height)
 }
 
-// render writes a line with its styles.
+// render returns a line with its styles.
 func (t *terminal) render(l line) string {
 	if !t.color {
 		return l.String()
@@ -111,7 +111,7 @@ func (t *terminal) render(l line) string {
 	return b.String()
 }
 
-// write writes once, so that a line is never seen half. Who closed the terminal does not look.
+// write writes text in one call, so that no partial line appears. Errors mean that nobody reads the output.
 func (t *terminal) write(text string) { _, _ = t.file.WriteString(text) }
 
 func (t *terminal) line(l line)       { t.write(t.render(l) + "\n") }
@@ -123,14 +123,14 @@ func (t *terminal) lines(lines []line) {
 	}
 }
 
-// heading writes the title of what follows.
+// heading prints a title.
 func (t *terminal) heading(text string) {
 	t.line(nil)
 	t.line(line{{styleBold, " " + text}})
 	t.line(nil)
 }
 
-// failure writes an error, and the end of the log that tells more.
+// failure prints an error and the end of its log.
 func (t *terminal) failure(err error) {
 	t.line(nil)
 	t.line(line{{styleBad, " " + err.Error()}})
@@ -144,7 +144,7 @@ func (t *terminal) failure(err error) {
 	}
 }
 
-// redraw draws lines over those of the last redraw.
+// redraw replaces the lines of the last redraw.
 func (t *terminal) redraw(lines []line) {
 	var b strings.Builder
 	b.WriteString(ansiHideCursor)
@@ -159,7 +159,7 @@ func (t *terminal) redraw(lines []line) {
 	t.write(b.String())
 }
 
-// settle ends redrawing: the lines stay, or go when keep is false.
+// settle ends redrawing. Without keep it removes the lines.
 func (t *terminal) settle(keep bool) {
 	if !t.live {
 		return
@@ -173,13 +173,13 @@ func (t *terminal) settle(keep bool) {
 
 const (
 	spinnerEvery = 100 * time.Millisecond
-	// speakEvery is how often what is no terminal is told how a step goes on.
+	// speakEvery is how often the progress of a step is printed without a terminal.
 	speakEvery = 15 * time.Second
 )
 
 var spinner = []string{"⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"}
 
-// busy says that something goes on, until ctx ends.
+// busy shows that a step is under way, until ctx ends.
 func (t *terminal) busy(ctx context.Context, doing string, began time.Time, p *progress) {
 	tick := time.NewTicker(spinnerEvery)
 	defer tick.Stop()

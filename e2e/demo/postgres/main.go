@@ -1,5 +1,5 @@
-// Command postgres runs a throwaway PostgreSQL: it prints the URL of the server and serves until its standard input
-// closes or it is told to end. The data goes with it.
+// Command postgres runs a temporary PostgreSQL. It prints the URL of the server, and serves until standard input closes or a
+// signal arrives. Then it deletes the data.
 //
 //	go run ./e2e/demo/postgres DIR
 package main
@@ -36,7 +36,7 @@ func run() error {
 	fmt.Println(server.URL())
 	closed := make(chan struct{})
 	go func() {
-		_, _ = io.Copy(io.Discard, os.Stdin) // however it ends, it has ended
+		_, _ = io.Copy(io.Discard, os.Stdin) // an error is an end too
 		close(closed)
 	}()
 	select {
