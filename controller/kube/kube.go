@@ -12,8 +12,8 @@ import (
 // IsGone reports an answer to a request with a precondition: the object no longer exists, or another one has its name.
 func IsGone(err error) bool { return apierrors.IsNotFound(err) || apierrors.IsConflict(err) }
 
-// IgnoreNotFound drops the error of a patch to an object that no longer exists. A conflict stays an error, so that the key is
-// retried.
+// IgnoreNotFound drops the error of a patch to an object that no longer exists. A conflict stays an error, so that the key
+// is retried.
 func IgnoreNotFound(err error) error {
 	if apierrors.IsNotFound(err) {
 		return nil
@@ -27,28 +27,30 @@ func WithUID(uid string) *metav1.Preconditions {
 	return &metav1.Preconditions{UID: &u}
 }
 
-// IsRefusal reports an answer by which the API server, or a webhook that it asked, does not take an object now.
+// IsRefusal reports whether the API server, or an admission webhook, has refused an object.
 func IsRefusal(err error) bool {
 	var status apierrors.APIStatus
 	if !errors.As(err, &status) {
 		return false
 	}
 	switch code := status.Status().Code; {
-	case apierrors.IsTimeout(err), apierrors.IsServerTimeout(err), apierrors.IsTooManyRequests(err), apierrors.IsConflict(err):
+	case apierrors.IsTimeout(err), apierrors.IsServerTimeout(err), apierrors.IsTooManyRequests(err),
+		apierrors.IsConflict(err):
 		return false
 	default:
 		return code >= 400
 	}
 }
 
-// IsServerFault reports that the API server, or a webhook that it asked, failed. That may last.
+// IsServerFault reports whether the API server, or an admission webhook, has failed. The failure may last.
 func IsServerFault(err error) bool {
 	var status apierrors.APIStatus
-	return errors.As(err, &status) && status.Status().Code >= 500 && !apierrors.IsTimeout(err) && !apierrors.IsServerTimeout(err)
+	return errors.As(err, &status) && status.Status().Code >= 500 &&
+		!apierrors.IsTimeout(err) && !apierrors.IsServerTimeout(err)
 }
 
-// UTC converts a time of the API. It is zero if there is none; also for 1970, by which a runtime means the start of a
-// container that did not start.
+// UTC converts a time of the API. A missing time is zero. So is 1970, which runtimes report as the start of a container that
+// did not start.
 func UTC(t metav1.Time) time.Time {
 	if t.Unix() <= 0 {
 		return time.Time{}

@@ -76,8 +76,8 @@ var metadata = []netip.Addr{
 	netip.MustParseAddr("fd00:42::42"),
 }
 
-// thisNetwork is IPv4's "this host on this network". Linux treats most of its addresses as its own.
 var (
+	// thisNetwork is "this host on this network". Linux treats most of its addresses as its own.
 	thisNetwork = netip.MustParsePrefix("0.0.0.0/8")
 	reserved    = netip.MustParsePrefix("240.0.0.0/4")
 )

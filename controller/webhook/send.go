@@ -47,7 +47,7 @@ type answer struct {
 
 // sender sends notifications. It keeps nothing between two sends, not even connections.
 type sender struct {
-	// Transports, because the errors of an http.Client quote the URL.
+	// These are transports, because the errors of an http.Client contain the URL.
 	verifying, trusting http.RoundTripper
 }
 

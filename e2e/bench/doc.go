@@ -1,14 +1,13 @@
-// Package bench measures what no test may assert: times. Its benchmarks are run by hand, by `make bench`, against a bare
-// Kubernetes (etcd, API server, controller manager: no node) and a PostgreSQL, both of their own, with the controller as it
-// is shipped. The completer (e2e/completer) ends every Pod as soon as it is created, so that all that is measured is
-// Kontroler and what it asks of the other two.
+// Package bench measures times, which no test may assert. `make bench` runs it, against a Kubernetes without nodes (etcd, API
+// server, controller manager) and a PostgreSQL of its own, with the controller as it is shipped. The completer (e2e/completer)
+// ends every Pod as soon as it is created. The results therefore show only Kontroler, the API server and PostgreSQL.
 //
 //	shapes_linux_test.go     a chain, many small runs, a wide run: by the controller, and raw beside it
 //	raw_linux_test.go        the writes of a shape without Kontroler
 //	schedules_linux_test.go  many DAGs that are due in one minute
-//	limit_linux_test.go      what the requests of that take without Kontroler
+//	limit_linux_test.go      the same requests without Kontroler
 //	rig_linux_test.go        cluster, database, controller, completer; processor time
 //
-// Everything shares one machine: look at the processor time of each part, which others on the machine change little, before
-// the seconds on the clock.
+// All parts share one machine. Compare the processor time of each part rather than elapsed time, because other work on the
+// machine changes it little.
 package bench

@@ -15,9 +15,9 @@ import (
 	"kontroler/apis/kontroler/v1alpha1"
 )
 
-// BenchmarkLimit sends what no controller can do without for the first Pod of a scheduled run, and nothing else: create its
-// DagRun, say in its status whose it is, create its Pod, which the completer ends. It has no database and decides nothing:
-// what it takes for -dags runs is what a machine needs for the API server alone.
+// BenchmarkLimit sends only the requests that every controller needs for the first Pod of a scheduled run: create the DagRun,
+// claim it in its status, create the Pod. The completer ends the Pod. Without a database and without decisions, the time for
+// -dags runs is that of the API server alone.
 func BenchmarkLimit(b *testing.B) {
 	const clients = 32
 	r, m := newRig(b), newMoments()
@@ -35,7 +35,7 @@ func BenchmarkLimit(b *testing.B) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// startRun makes a DagRun, claims it and makes its Pod.
+// startRun creates a DagRun, claims it and creates its Pod.
 func (r *rig) startRun(name string) error {
 	ctx, runs := r.b.Context(), r.client.KontrolerV1alpha1().DagRuns(r.namespace)
 	run, err := runs.Create(ctx, &v1alpha1.DagRun{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1alpha1.DagRunSpec{DagName: "dag"}}, metav1.CreateOptions{})

@@ -32,8 +32,8 @@ import (
 )
 
 var (
-	clusterDir = flag.String("cluster", "", "directory of a cluster that `e2e/cluster/run up DIR --no-node` has started; default: one of the benchmark's own")
-	binary     = flag.String("binary", "", "the controller, built, to compare two of them; default: it is built from this tree")
+	clusterDir = flag.String("cluster", "", "directory of a cluster that `e2e/cluster/run up DIR --no-node` has started (default: start one)")
+	binary     = flag.String("binary", "", "binary of the controller, to compare two of them (default: build it from this tree)")
 	flags      = flag.String("controller", "", "flags for the controller, separated by spaces")
 )
 
@@ -42,7 +42,7 @@ const (
 	crdDir      = "../../manifests/crd"
 )
 
-// rig is what a benchmark works with.
+// rig is the environment of a benchmark.
 type rig struct {
 	b         testing.TB
 	namespace string
@@ -51,9 +51,9 @@ type rig struct {
 	dir       string
 	cluster   string
 	database  *storetest.Server
-	metrics   string // where the controller serves them
+	metrics   string // URL of the metrics of the controller
 	process   *exec.Cmd
-	// podSeen is told of each new Pod, before it is ended.
+	// podSeen is called with each new Pod, before it ends.
 	podSeen func(*corev1.Pod)
 }
 
@@ -64,7 +64,7 @@ func newRig(b testing.TB) *rig {
 		r.startCluster()
 	}
 	r.connect()
-	// PostgreSQL runs as another user where this is root.
+	// PostgreSQL runs as another user if this is root.
 	for dir := r.dir; dir != os.TempDir() && dir != "/"; dir = filepath.Dir(dir) {
 		if err := os.Chmod(dir, 0o755); err != nil {
 			b.Fatal(err)
@@ -96,8 +96,8 @@ func (r *rig) run(name string, args ...string) {
 	}
 }
 
-// connect installs the custom resources and makes a namespace. All clients are a service account, as a controller in a
-// cluster is: an API server verifies a client's certificate anew with each request.
+// connect installs the custom resources and creates a namespace. All clients use a service account, like a controller in a
+// cluster. With a client certificate, the API server would verify it for each request.
 func (r *rig) connect() {
 	r.b.Helper()
 	config, err := clientcmd.BuildConfigFromFlags("", r.kubeconfig("kubeconfig"))
@@ -124,8 +124,8 @@ func (r *rig) connect() {
 	r.namespace = made.Name
 }
 
-// becomeServiceAccount puts the token of a service account that may do everything in place of an administrator's
-// certificate, and writes a kubeconfig that has it.
+// becomeServiceAccount replaces the certificate of the administrator by the token of a service account with all permissions,
+// and writes a kubeconfig with the token.
 func (r *rig) becomeServiceAccount(config *rest.Config) {
 	r.b.Helper()
 	ctx, admin := r.b.Context(), kubernetes.NewForConfigOrDie(config)
@@ -190,7 +190,7 @@ func (r *rig) startController() {
 		_ = r.process.Wait()
 		if r.b.Failed() {
 			text, _ := os.ReadFile(log.Name())
-			r.b.Logf("the end of the controller's log:\n%s", text[max(0, len(text)-4000):])
+			r.b.Logf("last lines of the controller's log:\n%s", text[max(0, len(text)-4000):])
 		}
 	})
 	r.await("the controller to be ready", time.Minute, func() bool {
@@ -203,10 +203,10 @@ func (r *rig) startController() {
 	})
 }
 
-// await looks ten times a second.
-func (r *rig) await(what string, patience time.Duration, is func() bool) {
+// await waits until a condition is true, which it checks ten times per second.
+func (r *rig) await(what string, patience time.Duration, isTrue func() bool) {
 	r.b.Helper()
-	for deadline := time.Now().Add(patience); !is(); {
+	for deadline := time.Now().Add(patience); !isTrue(); {
 		if time.Now().After(deadline) {
 			r.b.Fatalf("waiting for %s: not within %s", what, patience)
 		}
@@ -218,7 +218,7 @@ func (r *rig) await(what string, patience time.Duration, is func() bool) {
 	}
 }
 
-// each calls send for 0..n-1, from a number of clients at once.
+// each calls send for 0 to n-1, from concurrent clients.
 func (r *rig) each(n, clients int, send func(i int) error) {
 	numbers := make(chan int)
 	var sending sync.WaitGroup
@@ -238,7 +238,7 @@ func (r *rig) each(n, clients int, send func(i int) error) {
 	sending.Wait()
 }
 
-// startCompleter ends every Pod of the namespace as soon as it is seen, as a kubelet would whose containers take no time.
+// startCompleter starts a completer that ends every Pod of the namespace immediately.
 func (r *rig) startCompleter(requests int) {
 	r.b.Helper()
 	started, err := completer.Start(r.b.Context(), r.kube, completer.Options{
@@ -250,7 +250,7 @@ func (r *rig) startCompleter(requests int) {
 	r.b.Cleanup(started.Stop)
 }
 
-// requests is how many requests of each kind the controller has sent.
+// requests returns how many requests of each kind the controller has sent.
 func (r *rig) requests() map[string]float64 {
 	r.b.Helper()
 	answer, err := http.Get(r.metrics)
@@ -269,8 +269,8 @@ func (r *rig) requests() map[string]float64 {
 	return sent
 }
 
-// tellRequests logs what was sent between two counts, the most frequent first, for each of n runs.
-func (r *rig) tellRequests(before, after map[string]float64, n int) {
+// logRequests logs the requests per run between two counts, most frequent first. n is the number of runs.
+func (r *rig) logRequests(before, after map[string]float64, n int) {
 	var kinds []string
 	for kind := range after {
 		if after[kind] > before[kind] {
@@ -279,14 +279,14 @@ func (r *rig) tellRequests(before, after map[string]float64, n int) {
 	}
 	slices.SortFunc(kinds, func(a, b string) int { return int(after[b] - before[b] - after[a] + before[a]) })
 	for _, kind := range kinds {
-		r.b.Logf("%8.2f requests a run: %s", (after[kind]-before[kind])/float64(n), kind)
+		r.b.Logf("%8.2f requests per run: %s", (after[kind]-before[kind])/float64(n), kind)
 	}
 }
 
-// processorTime is what each part has used so far.
+// processorTime is the processor time of each part.
 type processorTime map[string]time.Duration
 
-// usage reads the processor time of all parts.
+// usage returns the processor time of all parts.
 func (r *rig) usage() processorTime {
 	r.b.Helper()
 	used := processorTime{}
@@ -325,7 +325,7 @@ func (p processorTime) since(before processorTime) processorTime {
 	return used
 }
 
-// postmaster is the process of a PostgreSQL server.
+// postmaster returns the pid of a PostgreSQL server.
 func postmaster(b testing.TB, dir string) int {
 	b.Helper()
 	text, err := os.ReadFile(filepath.Join(dir, "data", "postmaster.pid"))
@@ -340,7 +340,7 @@ func postmaster(b testing.TB, dir string) int {
 	return pid
 }
 
-// children are the processes that a process has started and that are still there.
+// children returns the running child processes of a process.
 func children(b testing.TB, pid int) []int {
 	b.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
@@ -367,17 +367,17 @@ func fields(text string) []int {
 	return numbers
 }
 
-// clockTicks a second, of /proc/PID/stat: 100 on every Linux.
+// clockTicks is the number of ticks per second in /proc/PID/stat, which is 100 on every Linux.
 const clockTicks = 100
 
-// processUsage is the processor time of a process, of its children, and of those that have ended.
+// processUsage returns the processor time of a process and of its children, including those that have ended.
 func processUsage(b testing.TB, pid int) time.Duration {
 	b.Helper()
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		return 0 // it has ended since it was listed
+		return 0 // it has ended
 	}
-	// After the name, which may contain anything but ends with the last parenthesis: state, then numbers.
+	// The name may contain anything, and ends with the last parenthesis. Then come the state and numbers.
 	after := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
 	ticks := 0
 	for _, field := range after[11:15] { // utime, stime, cutime, cstime

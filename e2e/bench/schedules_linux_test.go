@@ -20,13 +20,13 @@ import (
 
 var (
 	dags = flag.Int("dags", 1000, "how many DAGs are due in one minute")
-	lead = flag.Duration("lead", 0, "how long before that minute the DAGs are made; default: a minute and 12 s for each thousand")
+	lead = flag.Duration("lead", 0, "how long before that minute the DAGs are created (default: a minute, and 12 s for each thousand)")
 )
 
-// moments are when the steps of the runs were seen.
+// moments are the times at which steps of runs were seen.
 type moments struct {
 	mu sync.Mutex
-	// ready by name of the DAG, pods by UID of the run, the others by its name.
+	// The keys of ready are names of DAGs, those of pods UIDs of runs, the others names of runs.
 	ready, made, admitted, pods, ended map[string]time.Time
 	succeeded                          int
 }
@@ -49,7 +49,7 @@ func (m *moments) count(in map[string]time.Time) int {
 	return len(in)
 }
 
-// within is how many came at most d after a time, and when the last one came.
+// within returns how many steps came at most d after a time, and how long the last one took.
 func (m *moments) within(in map[string]time.Time, after time.Time, d time.Duration) (n int, last time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -62,9 +62,9 @@ func (m *moments) within(in map[string]time.Time, after time.Time, d time.Durati
 	return n, last
 }
 
-// BenchmarkSchedulesDueTogether makes many DAGs of one task that are due in one minute, and reports how long after it the
-// last of them had its DagRun, its admission, its first Pod, its end, and the processor time that a run took of each part,
-// to the last Pod and to the last end.
+// BenchmarkSchedulesDueTogether creates many DAGs of one task that are due in the same minute. It reports how long the last
+// one took to its DagRun, its admission, its Pod and its end, and the processor time of each part per run, until the last Pod
+// and until the last end.
 func BenchmarkSchedulesDueTogether(b *testing.B) {
 	r, m := newRig(b), newMoments()
 	n, wait := *dags, *lead
@@ -78,7 +78,7 @@ func BenchmarkSchedulesDueTogether(b *testing.B) {
 	r.watchRuns(m, due)
 	r.makeDAGs(n, due)
 	r.await("all schedules to be set", time.Until(due), func() bool { return m.count(m.ready) == n })
-	b.Logf("%d schedules set %s before they are due", n, time.Until(due).Round(time.Second))
+	b.Logf("%d schedules were set %s before they were due", n, time.Until(due).Round(time.Second))
 	r.await("the due time", time.Until(due)+time.Second, func() bool { return !time.Now().Before(due) })
 
 	began, sent := r.usage(), r.requests()
@@ -86,9 +86,9 @@ func BenchmarkSchedulesDueTogether(b *testing.B) {
 	started, sentToPods := r.usage().since(began), r.requests()
 	r.await("the last end", 30*time.Minute, func() bool { return m.count(m.ended) >= n })
 	all := r.usage().since(began)
-	r.tellRequests(sent, sentToPods, n)
-	b.Log("and to the last end:")
-	r.tellRequests(sent, r.requests(), n)
+	r.logRequests(sent, sentToPods, n)
+	b.Log("until the last end:")
+	r.logRequests(sent, r.requests(), n)
 
 	if made := m.count(m.made); made != n || m.succeeded != n {
 		b.Errorf("%d DagRuns of %d due times, %d succeeded", made, n, m.succeeded)
@@ -105,7 +105,7 @@ func BenchmarkSchedulesDueTogether(b *testing.B) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// watchRuns notes what becomes of schedules and their runs.
+// watchRuns records the steps of schedules and their runs.
 func (r *rig) watchRuns(m *moments, due time.Time) {
 	r.b.Helper()
 	factory := externalversions.NewSharedInformerFactoryWithOptions(r.client, 0, externalversions.WithNamespace(r.namespace))
@@ -143,7 +143,7 @@ func (r *rig) watchRuns(m *moments, due time.Time) {
 	})
 }
 
-// makeDAGs makes n DAGs that are due once a day.
+// makeDAGs creates n DAGs that are due once a day.
 func (r *rig) makeDAGs(n int, due time.Time) {
 	r.b.Helper()
 	r.each(n, 16, func(i int) error {

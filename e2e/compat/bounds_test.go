@@ -14,7 +14,7 @@ import (
 	"kontroler/generated/clientset/versioned/scheme"
 )
 
-// crdSchemas are the schemas of the CRDs by kind, without the metadata that the API server itself decodes.
+// crdSchemas returns the schemas of the CRDs by kind, without metadata, which the API server decodes itself.
 func crdSchemas(t *testing.T) map[string]map[string]any {
 	t.Helper()
 	files, err := crdFiles()
@@ -51,7 +51,7 @@ func walk(path string, schema map[string]any, visit func(path string, schema map
 	}
 }
 
-// TestEverythingIsBounded: without bounds a schema accepts what Go cannot decode, and CEL rules cost too much.
+// Every schema has bounds. Without them it accepts what Go cannot decode, and CEL rules cost too much.
 func TestEverythingIsBounded(t *testing.T) {
 	for kind, root := range crdSchemas(t) {
 		walk(kind, root, func(path string, schema map[string]any) {
@@ -62,7 +62,7 @@ func TestEverythingIsBounded(t *testing.T) {
 	}
 }
 
-// unbounded names the bound that one schema lacks.
+// unbounded returns the bound that a schema lacks.
 func unbounded(schema map[string]any) string {
 	has := func(key string) bool { return schema[key] != nil }
 	if has("x-kubernetes-preserve-unknown-fields") {
@@ -98,10 +98,10 @@ func unbounded(schema map[string]any) string {
 	return ""
 }
 
-// TestEveryFieldIsDescribed: kubectl explain says something of every field that is Kontroler's own.
+// Every field of Kontroler has a description for kubectl explain.
 func TestEveryFieldIsDescribed(t *testing.T) {
 	for kind, root := range crdSchemas(t) {
-		var foreign []string // what belongs to core/v1 has its description there
+		var foreign []string // paths of core/v1 and meta/v1, which are described there
 		walk(kind, root, func(path string, schema map[string]any) {
 			below := func(top string) bool { return strings.HasPrefix(path, top) }
 			if slices.ContainsFunc(foreign, below) || strings.HasSuffix(path, "[]") || strings.HasSuffix(path, "{}") {
@@ -118,7 +118,7 @@ func TestEveryFieldIsDescribed(t *testing.T) {
 	}
 }
 
-// TestSchemaDecodes builds objects that use every field of a schema, each at one end of its range, and decodes them.
+// Objects with every field of a schema, each at one end of its range, decode.
 func TestSchemaDecodes(t *testing.T) {
 	decoder := serializer.NewCodecFactory(scheme.Scheme, serializer.EnableStrict).UniversalDeserializer()
 	for kind, root := range crdSchemas(t) {
@@ -131,14 +131,14 @@ func TestSchemaDecodes(t *testing.T) {
 					t.Fatal(err)
 				}
 				if _, _, err := decoder.Decode(raw, nil, nil); err != nil {
-					t.Errorf("the schema accepts what Go does not decode: %v", err)
+					t.Errorf("the schema accepts an object that Go does not decode: %v", err)
 				}
 			})
 		}
 	}
 }
 
-// example is a value that a schema accepts: the end-th of the extremes that its type has.
+// example returns a value that a schema accepts: the one at position end of the extremes of its type.
 func example(schema map[string]any, end int) any {
 	pick := func(extremes ...any) any { return extremes[end%len(extremes)] }
 	switch {

@@ -29,14 +29,14 @@ import (
 const crdDir = "../../manifests/crd"
 
 var (
-	kubeconfig = flag.String("kubeconfig", os.Getenv("KUBECONFIG"), "file that names the API server to test against")
+	kubeconfig = flag.String("kubeconfig", os.Getenv("KUBECONFIG"), "kubeconfig of the API server")
 
 	crds = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
 
 	install = sync.OnceValues(installCRDs)
 )
 
-// A cluster is a real API server with the CRDs installed, and a namespace of the test's own.
+// cluster is a real API server with the CRDs, and a namespace for the test.
 type cluster struct {
 	config    *rest.Config
 	typed     versioned.Interface
@@ -44,11 +44,11 @@ type cluster struct {
 	namespace string
 }
 
-// connect skips the test where there is no API server, but fails it in CI.
+// connect returns a cluster. Without an API server it skips the test; in CI the test fails.
 func connect(t *testing.T) cluster {
 	t.Helper()
 	if *kubeconfig == "" {
-		const reason = "no API server: set KUBECONFIG (`e2e/cluster/run up DIR --no-node` starts one)"
+		const reason = "no API server. Set KUBECONFIG; `e2e/cluster/run up DIR --no-node` starts one"
 		if os.Getenv("CI") == "true" {
 			t.Fatal(reason)
 		}
@@ -117,7 +117,7 @@ func installCRDs() (*rest.Config, error) {
 	return config, nil
 }
 
-// crdFiles names the CRDs that the kustomization lists.
+// crdFiles returns the files that the kustomization lists.
 func crdFiles() ([]string, error) {
 	raw, err := os.ReadFile(filepath.Join(crdDir, "kustomization.yaml"))
 	if err != nil {
@@ -130,7 +130,7 @@ func crdFiles() ([]string, error) {
 	return kustomization.Resources, err
 }
 
-// readCRD reads one of them.
+// readCRD reads a file of crdFiles.
 func readCRD(file string) (*unstructured.Unstructured, error) {
 	raw, err := os.ReadFile(filepath.Join(crdDir, file))
 	if err != nil {
@@ -140,7 +140,7 @@ func readCRD(file string) (*unstructured.Unstructured, error) {
 	return crd, yaml.UnmarshalStrict(raw, &crd.Object)
 }
 
-// apply sends a manifest by server-side apply with strict field validation, as `kubectl apply --server-side` does.
+// apply applies a manifest by server-side apply with strict field validation, as `kubectl apply --server-side` does.
 func (c cluster) apply(ctx context.Context, manifest []byte) (*unstructured.Unstructured, error) {
 	object, err := parse(manifest)
 	if err != nil {
@@ -150,18 +150,18 @@ func (c cluster) apply(ctx context.Context, manifest []byte) (*unstructured.Unst
 		metav1.PatchOptions{FieldManager: "compat", FieldValidation: metav1.FieldValidationStrict})
 }
 
-// create sends a manifest by POST with strict field validation, as `kubectl create` does.
+// create creates an object with strict field validation, as `kubectl create` does.
 func (c cluster) create(ctx context.Context, object *unstructured.Unstructured) (*unstructured.Unstructured, error) {
 	return c.resource(object.GetKind()).Create(ctx, object, metav1.CreateOptions{FieldValidation: metav1.FieldValidationStrict})
 }
 
-// resource is the dynamic client of a kind in the test's namespace.
+// resource returns the dynamic client of a kind in the test's namespace.
 func (c cluster) resource(kind string) dynamic.ResourceInterface {
 	plural := map[string]string{"DAG": "dags", "DagRun": "dagruns", "DagTask": "dagtasks"}[kind]
 	return c.dynamic.Resource(v1alpha1.SchemeGroupVersion.WithResource(plural)).Namespace(c.namespace)
 }
 
-// decode reads an object through the typed clientset, as every informer does.
+// decode reads an object with the typed clientset, which decodes like an informer.
 func (c cluster) decode(ctx context.Context, kind, name string) (any, error) {
 	client := c.typed.KontrolerV1alpha1()
 	switch kind {

@@ -19,7 +19,7 @@ import (
 	"kontroler/apis/kontroler/v1alpha1"
 )
 
-// TestFixtures applies every manifest of every version and decodes it with nothing lost.
+// Every fixture applies and decodes without loss.
 func TestFixtures(t *testing.T) {
 	files, err := filepath.Glob("fixtures/*.yaml")
 	if err != nil || len(files) < 10 {
@@ -39,10 +39,10 @@ func TestFixtures(t *testing.T) {
 	}
 }
 
-// checkFixture applies one manifest in the test's namespace and compares what its owner wrote with what is decoded.
+// checkFixture applies a manifest and compares it with the decoded object.
 func checkFixture(t *testing.T, c cluster, manifest []byte) {
 	t.Helper()
-	// The fixtures name the namespace default, as old samples do; the test has one of its own.
+	// The fixtures name the namespace default, like old samples. The test has its own namespace.
 	manifest = bytes.Replace(manifest, []byte("  namespace: default\n"), []byte("  namespace: "+c.namespace+"\n"), 1)
 	written, err := parse(manifest)
 	if err != nil {
@@ -71,7 +71,7 @@ func checkFixture(t *testing.T, c cluster, manifest []byte) {
 	}
 }
 
-// dropEmpty removes what means the same as nothing: false, 0, "", null, and empty lists and maps.
+// dropEmpty removes values that mean the same as an absent field: false, 0, "", null, and empty lists and maps.
 func dropEmpty(value any) any {
 	switch value := value.(type) {
 	case map[string]any:
@@ -101,7 +101,7 @@ func dropEmpty(value any) any {
 	return value
 }
 
-// sameValue compares two scalars as their owner means them: 0.5Gi and 512Mi are one quantity, 90s and 1m30s one duration.
+// sameValue compares the meaning of two scalars: 0.5Gi and 512Mi are the same quantity, 90s and 1m30s the same duration.
 func sameValue(a, b any) bool {
 	if reflect.DeepEqual(a, b) {
 		return true
@@ -117,14 +117,14 @@ func sameValue(a, b any) bool {
 		json.Unmarshal([]byte(`"`+textB+`"`), &durationB) == nil && durationA == durationB
 }
 
-// ignoreDefaults leaves out what core/v1's own defaults add.
+// ignoreDefaults ignores the fields that core/v1 sets by default.
 var ignoreDefaults = cmp.FilterPath(func(path cmp.Path) bool {
 	index, ok := path.Last().(cmp.MapIndex)
 	return ok && index.Key().String() == "protocol"
 }, cmp.Ignore())
 
-// TestLargeDAG applies 5,000 tasks by server-side apply; and creates the most that the schema allows,
-// which is too much for server-side apply: the record of who manages each field would not fit into etcd's 1.5 MiB.
+// A DAG of 5,000 tasks can be applied server-side. The largest DAG that the schema allows can only be created: with
+// server-side apply its managedFields would exceed the limit of etcd.
 func TestLargeDAG(t *testing.T) {
 	c := connect(t)
 	if _, err := c.apply(t.Context(), largeDAG("applied", 5000)); err != nil {
@@ -141,7 +141,7 @@ func TestLargeDAG(t *testing.T) {
 	checkTasks(t, c, "created", 10000)
 }
 
-// largeDAG is a tree of small tasks.
+// largeDAG returns a DAG that is a tree of small tasks.
 func largeDAG(name string, tasks int) []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "apiVersion: kontroler.greedykomodo/v1alpha1\nkind: DAG\nmetadata: {name: %s}\nspec:\n  task:\n", name)
@@ -166,7 +166,7 @@ func checkTasks(t *testing.T, c cluster, name string, tasks int) {
 	}
 }
 
-// TestStatus: status is a subresource of its own. Neither half of an object is changed through the other's door.
+// Spec and status can only be changed through their own endpoints.
 func TestStatus(t *testing.T) {
 	c := connect(t)
 	runs := c.typed.KontrolerV1alpha1().DagRuns(c.namespace)
@@ -198,7 +198,7 @@ func TestStatus(t *testing.T) {
 	}
 }
 
-// TestColumns: what kubectl prints.
+// kubectl get prints these columns.
 func TestColumns(t *testing.T) {
 	c := connect(t)
 	tests := map[string][]string{
@@ -228,7 +228,7 @@ func TestColumns(t *testing.T) {
 	}
 }
 
-// TestClientSideApply: plain `kubectl apply` keeps the whole CRD in an annotation, and annotations have a limit.
+// The CRDs fit into the annotation of client-side `kubectl apply`.
 func TestClientSideApply(t *testing.T) {
 	const limit = 262144
 	files, err := crdFiles()

@@ -1,10 +1,10 @@
-// Package compat holds the wire contract of Kontroler's custom resources, tested against a real Kubernetes API server.
+// Package compat tests the schemas of Kontroler's custom resources against a real Kubernetes API server.
 //
-// The fixtures are manifests of every form that Kontroler v0.5 to v0.11 took, named after the version that brought the
-// form, and of the forms since. They must apply unchanged, with strict field validation, and decode into the Go types
-// with nothing lost. Bad input must be refused with a message that names the fault, and whatever is accepted must decode:
-// one object that does not would stop every typed informer.
+// The fixtures are manifests for the existing Kontroler, v0.5 to v0.11, each named after the version that introduced its
+// form, and manifests with newer fields. They must apply unchanged, with strict field validation, and decode into the Go
+// types without loss. Invalid input must be refused with a message that names the fault. Everything that is accepted must
+// decode: one object that does not would stop every typed informer.
 //
-// KUBECONFIG names the API server; the tests install the CRDs of manifests/crd there. Without it they are skipped, but
-// fail where CI is set. What can be told from the CRDs alone is tested without an API server.
+// KUBECONFIG names the API server. The tests install the CRDs of manifests/crd there. Without it they are skipped; with
+// CI=true they fail instead. Tests that only read the CRDs need no API server.
 package compat

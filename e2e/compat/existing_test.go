@@ -13,22 +13,22 @@ import (
 	"kontroler/apis/kontroler/v1alpha1"
 )
 
-// old is a task as manifests of the existing Kontroler have it, with more fields in YAML flow style.
+// old returns a task with the fields of old manifests and more, in YAML flow style.
 func old(fields string) string {
 	return `{name: a, image: "busybox:1.36", backoff: {limit: 0}, conditional: {enabled: false, retryCodes: []}, ` + fields + `}`
 }
 
-// scheduled is a DAG with a schedule, and more fields of its spec.
+// scheduled returns a DAG with a schedule and more fields.
 func scheduled(schedule, more string) string {
 	return dag(`{schedule: "` + schedule + `", task: [` + old(`command: ["true"]`) + `]` + more + `}`)
 }
 
-// existingForms are what the existing Kontroler takes, and what becomes of it here.
+// existingForms are manifests that the existing Kontroler accepts, and their result here.
 var existingForms = map[string]struct {
 	manifest string
 	refused  string   // by the API server, with this in the message
 	invalid  string   // by the compiler, with this in the message
-	warnings []string // told in an Event
+	warnings []string // in an Event
 }{
 	"a script beside a command": {manifest: task(old(`script: "echo hi", command: [sh, -c]`)),
 		warnings: []string{"spec.task[0].script: replaces command and args, which have no effect: remove them"}},
@@ -100,7 +100,8 @@ var existingForms = map[string]struct {
 		invalid:  `spec.task[0].podTemplate.tolerations[0].effect: Invalid value: "NoSchedule": must be NoExecute where tolerationSeconds is set: leave tolerationSeconds out`},
 }
 
-// backupMetadata is what `kubectl get -o yaml` prints of an old object, without what kubectl itself does not apply.
+// backupMetadata is the metadata of an old object in the output of `kubectl get -o yaml`, without fields that kubectl cannot
+// apply.
 const backupMetadata = `metadata:
   name: x
   generation: 1
@@ -108,8 +109,7 @@ const backupMetadata = `metadata:
   annotations: {kubectl.kubernetes.io/last-applied-configuration: "{}"}
   finalizers: [example.com/kept]`
 
-// TestExistingForms: every form that the existing Kontroler takes applies and means what it meant, or is refused with the
-// field and the remedy.
+// Every form that the existing Kontroler accepts applies with the same meaning, or is refused with its field and a remedy.
 func TestExistingForms(t *testing.T) {
 	for name, tt := range existingForms {
 		t.Run(name, func(t *testing.T) {
@@ -150,7 +150,7 @@ func TestExistingForms(t *testing.T) {
 	}
 }
 
-// judge is what the compiler has against an object, and what it warns of.
+// judge returns the faults and warnings of the compiler.
 func judge(object any) (faults string, warnings []string) {
 	switch o := object.(type) {
 	case *v1alpha1.DAG:
@@ -167,7 +167,7 @@ func judge(object any) (faults string, warnings []string) {
 	return "", nil
 }
 
-// dropFinalizers lets the namespace of a test go.
+// dropFinalizers removes finalizers, so that the namespace of the test can be deleted.
 func (c cluster) dropFinalizers(t *testing.T, kind string, names ...string) {
 	for _, name := range names {
 		_, err := c.resource(kind).Patch(context.WithoutCancel(t.Context()), name, types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`), metav1.PatchOptions{})

@@ -11,23 +11,23 @@ import (
 	"kontroler/apis/kontroler/v1alpha1"
 )
 
-// dag is a DAG with the given spec, in YAML flow style.
+// dag returns a DAG with a spec, in YAML flow style.
 func dag(spec string) string { return manifest("DAG", spec) }
 
-// task is a DAG with one task, given in YAML flow style.
+// task returns a DAG with one task, in YAML flow style.
 func task(fields string) string { return dag(`{task: [` + fields + `]}`) }
 
-// pod is a DAG with one task and the given podTemplate.
+// pod returns a DAG with one task and a podTemplate.
 func pod(template string) string {
 	return task(`{name: a, image: i, podTemplate: ` + template + `}`)
 }
 
-// manifest is an object of a kind, named x.
+// manifest returns an object of a kind with name x.
 func manifest(kind, spec string) string {
 	return "apiVersion: kontroler.greedykomodo/v1alpha1\nkind: " + kind + "\nmetadata: {name: x}\nspec: " + spec + "\n"
 }
 
-// TestRefusals: what is wrong is refused at apply time, and the message names the field and the fault.
+// Invalid objects are refused with a message that names the field and the fault.
 func TestRefusals(t *testing.T) {
 	many := func(n int, each string) string {
 		var b strings.Builder
@@ -124,8 +124,8 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// TestAcceptedIsDecoded sends raw JSON at and past the edges of the Go types. What is accepted must decode: one object
-// that does not stops every typed informer. The accepted ones are named, so that nothing is refused by accident.
+// Raw JSON at and beyond the limits of the Go types is accepted only if it decodes. One object that does not decode stops
+// every typed informer. The table lists the accepted values, so that none is refused by accident.
 func TestAcceptedIsDecoded(t *testing.T) {
 	port := `{"podTemplate":{"initContainers":[{"name":"c","ports":[{"containerPort":%s}]}]}}`
 	probe := `{"podTemplate":{"initContainers":[{"name":"c","livenessProbe":{"tcpSocket":{"port":%s}}}]}}`
@@ -187,7 +187,7 @@ func TestAcceptedIsDecoded(t *testing.T) {
 	}
 }
 
-// TestStatusDates: the API server's date-time is wider than Go's RFC 3339, and a status is decoded as well.
+// A date in a status is accepted only if Go decodes it. The format date-time alone accepts more.
 func TestStatusDates(t *testing.T) {
 	tests := map[string]bool{ // accepted
 		"2024-02-29T23:59:59Z":                true,
@@ -223,7 +223,7 @@ func TestStatusDates(t *testing.T) {
 	}
 }
 
-// TestRunIsImmutable: a DagRun is an order. It can be cancelled, once and for all, and nothing else.
+// The only change that a DagRun allows is its final cancellation.
 func TestRunIsImmutable(t *testing.T) {
 	const (
 		plain     = `{dagName: d, parameters: [{name: p, value: v}, {name: q, fromSecret: s}]}`
@@ -265,7 +265,7 @@ func TestRunIsImmutable(t *testing.T) {
 	}
 }
 
-// TestLargestRun: the costliest DagRun that the schema allows is still admitted, and cancelled, within the CEL budget.
+// The most expensive DagRun that the schema allows can be created and cancelled within the CEL budget.
 func TestLargestRun(t *testing.T) {
 	c := connect(t)
 	runs := c.typed.KontrolerV1alpha1().DagRuns(c.namespace)

@@ -13,16 +13,16 @@ import (
 
 // Options say what a Completer plays.
 type Options struct {
-	// Namespace limits it to one namespace; "": all of them.
+	// Namespace limits the Completer to one namespace. Empty means all.
 	Namespace string
-	// Node is the name of the node that Pods are bound to. Without one the completer ends Pods where they are, unbound: one
-	// request a Pod, and a deletion has no grace.
+	// Node is the name of the node to which Pods are bound. If it is empty, Pods end immediately and unbound: that takes one
+	// request for each Pod, and a deletion has no grace period.
 	Node string
-	// Requests bounds the requests that are under way at one time.
+	// Requests limits the concurrent requests.
 	Requests int
-	// Seen is called with each new Pod, before it is played; nil: nothing is called.
+	// Seen, if it is not nil, is called with each new Pod before it is played.
 	Seen func(*corev1.Pod)
-	// Failed is called with what went wrong, from any goroutine.
+	// Failed is called with each error, from any goroutine.
 	Failed func(error)
 }
 
@@ -38,19 +38,19 @@ type Completer struct {
 	mu    sync.Mutex
 	pods  map[types.UID]*player
 	gates map[gate]*opening
-	words map[gate]bool // of once
+	words map[gate]bool // that once has reached
 }
 
 // gate is a name in a namespace.
 type gate struct{ namespace, name string }
 
-// opening is a gate's state and who waits for it to change.
+// opening is the state of a gate.
 type opening struct {
 	open    bool
 	changed chan struct{} // closed with the next change
 }
 
-// Start starts a completer; it has seen all Pods that exist when it returns.
+// Start starts a completer. When it returns, the completer has seen all existing Pods.
 func Start(ctx context.Context, client kubernetes.Interface, options Options) (*Completer, error) {
 	ctx, stop := context.WithCancel(ctx)
 	c := &Completer{
@@ -82,11 +82,11 @@ func Start(ctx context.Context, client kubernetes.Interface, options Options) (*
 // Stop ends the completer. Pods stay as they are.
 func (c *Completer) Stop() {
 	c.stop()
-	c.factory.Shutdown() // no Pod is seen any more: no player begins
+	c.factory.Shutdown() // afterwards no player is started
 	c.work.Wait()
 }
 
-// saw starts to play a new Pod, and tells the player of a known one when the Pod is being deleted.
+// saw starts a player for a new Pod. If the Pod has a deletionTimestamp, it passes that to the player.
 func (c *Completer) saw(ctx context.Context, obj any) {
 	pod := obj.(*corev1.Pod)
 	c.mu.Lock()
@@ -113,7 +113,7 @@ func (c *Completer) saw(ctx context.Context, obj any) {
 	})
 }
 
-// gone ends the player of a Pod that does not exist any more.
+// gone ends the player of a Pod that no longer exists.
 func (c *Completer) gone(obj any) {
 	if unknown, ok := obj.(cache.DeletedFinalStateUnknown); ok {
 		obj = unknown.Obj
@@ -131,7 +131,7 @@ func (c *Completer) gone(obj any) {
 	}
 }
 
-// Open opens a gate: Pods of the namespace that await it go on, also those that come later.
+// Open opens a gate for the Pods of a namespace that wait for it, now and later.
 func (c *Completer) Open(namespace, name string) { c.set(gate{namespace, name}, true) }
 
 // Close closes a gate.
@@ -146,7 +146,7 @@ func (c *Completer) set(g gate, open bool) {
 	o.changed = make(chan struct{})
 }
 
-// opening is the state of a gate; the caller holds the lock.
+// opening returns the state of a gate. The caller holds the lock.
 func (c *Completer) opening(g gate) *opening {
 	o := c.gates[g]
 	if o == nil {
@@ -164,7 +164,7 @@ func (c *Completer) isOpen(g gate) (bool, <-chan struct{}) {
 	return o.open, o.changed
 }
 
-// first reports whether this is the first time that somebody asks for a word.
+// first reports whether it is called for the first time with a word.
 func (c *Completer) first(g gate) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -173,7 +173,7 @@ func (c *Completer) first(g gate) bool {
 	return !known
 }
 
-// request does a request when there is room for it.
+// request sends a request when Requests allows it.
 func (c *Completer) request(ctx context.Context, send func() error) error {
 	select {
 	case c.requests <- struct{}{}:

@@ -1,22 +1,20 @@
-// Package completer plays the kubelet, and the scheduler before it, in a cluster without nodes: Pods start, run for a
-// time, end with an exit code and stop when they are deleted, but no container ever runs. Tests and benchmarks that are
-// about rows, resources and time use it instead of a node: a Pod costs three small requests instead of seconds of
-// processor time.
+// Package completer plays scheduler and kubelet in a cluster without nodes. Pods start, run for a time, end with an exit
+// code, and stop when they are deleted, but no container runs. Tests and benchmarks of rows, resources and time use it
+// instead of a node, because a Pod then costs three small requests instead of seconds of processor time.
 //
-//	completer.go  the watch of the Pods, the gates that tests open
+//	completer.go  the watch of the Pods, and the gates that tests open
 //	node.go       the Node object, its status and its Lease
-//	pod.go        one Pod from its creation to its end
-//	script.go     what the command of a Pod says
+//	pod.go        a Pod from its creation to its end
+//	script.go     the scripts of Pods
 //
-// It knows Pods and Nodes, and nothing of Kontroler. What a Pod does is in the command of its first container, a script
-// of few words (see script.go); a Pod with any other command succeeds at once.
+// The package does not depend on Kontroler. The command of the first container of a Pod is a script (see Command). A Pod with
+// another command succeeds immediately.
 //
-// It follows the API server's rules. A Pod is bound before it runs. A deletion gives it its grace period, after which the
-// completer confirms the end: it deletes the Pod with a grace period of 0 and the Pod's UID as precondition. Finalizers
-// are the API server's to respect, and the completer never removes one. Every status patch carries the Pod's UID.
+// It follows the rules of the API server. A Pod is bound before it runs. After a deletion it runs until the end of its grace
+// period. Then the completer confirms the end: it deletes the Pod with a grace period of 0 and the UID as precondition. It
+// never removes a finalizer. Every status patch carries the UID of the Pod.
 //
-// What can never happen here, so that tests of it need a node: a container that writes a file, a log or its environment;
-// Events of the Pod; init containers and sidecars that run; an image that is pulled or missing; a volume that is mounted,
-// also a claim need not be bound; a probe; a request or limit that counts; two nodes, or a node that is lost. The Pod's
-// own activeDeadlineSeconds is kept.
+// Some things need a node: containers that write files, logs or their environment; Events of Pods; init containers and
+// sidecars; images that are pulled or missing; volumes, including the binding of claims; probes; requests and limits; several
+// nodes, and their loss. The completer does respect activeDeadlineSeconds of a Pod.
 package completer

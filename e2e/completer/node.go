@@ -13,15 +13,15 @@ import (
 	"k8s.io/client-go/kubernetes"
 )
 
-// beat is how often the node's Lease is renewed. A node whose Lease is not renewed is NotReady soon.
+// beat is the time between two renewals of the node's Lease. Without renewals the node would become NotReady.
 const beat = 3 * time.Second
 
-// nodeLabels are the labels that Pods may select the node by.
+// nodeLabels returns the labels of the node.
 func nodeLabels(name string) map[string]string {
 	return map[string]string{corev1.LabelHostname: name, corev1.LabelOSStable: "linux"}
 }
 
-// startNode makes the node and keeps it Ready.
+// startNode creates the node and keeps it Ready.
 func (c *Completer) startNode(ctx context.Context) error {
 	nodes := c.client.CoreV1().Nodes()
 	_, err := nodes.Create(ctx, &corev1.Node{
@@ -64,7 +64,7 @@ func (c *Completer) startNode(ctx context.Context) error {
 	return nil
 }
 
-// renew renews the Lease of a node; nil: it is read first, and made where there is none.
+// renew renews the Lease of a node. If lease is nil, it reads or creates it.
 func renew(
 	ctx context.Context, client kubernetes.Interface, node string, lease *coordinationv1.Lease,
 ) (*coordinationv1.Lease, error) {

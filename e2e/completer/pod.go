@@ -22,12 +22,12 @@ type player struct {
 	completer *Completer
 	pod       *corev1.Pod // as it was created
 	begun     metav1.Time
-	gone      chan struct{} // closed when the Pod does not exist any more
+	gone      chan struct{} // closed when the Pod no longer exists
 	endGone   sync.Once
 
 	mu        sync.Mutex
 	ends      time.Time     // the end of the grace period of a deletion
-	confirmed bool          // the deletion waits for no node
+	confirmed bool          // the deletion needs no confirmation by the node
 	deleted   chan struct{} // closed when the deletion was seen
 }
 
@@ -47,7 +47,7 @@ func (p *player) isGone() bool {
 	}
 }
 
-// delete tells the player that its Pod is being deleted.
+// delete passes the deletion of the Pod to the player.
 func (p *player) delete(pod *corev1.Pod) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -87,7 +87,7 @@ func (p *player) play(ctx context.Context) error {
 	return p.run(ctx, steps)
 }
 
-// schedule binds the Pod to the node. It returns false when no node takes the Pod.
+// schedule binds the Pod to the node. It returns false if the Pod does not fit the node.
 func (p *player) schedule(ctx context.Context) (bool, error) {
 	node := p.completer.Node
 	if node == "" || p.pod.Spec.NodeName == node {
@@ -108,7 +108,7 @@ func (p *player) schedule(ctx context.Context) (bool, error) {
 		}, metav1.CreateOptions{})
 	})
 	if ended(err) {
-		return false, nil // deleted before it was bound: the API server needs nobody's word for its end
+		return false, nil // deleted before it was bound: the API server removes it without a confirmation
 	}
 	if err != nil {
 		return false, fmt.Errorf("binding the Pod: %w", err)
@@ -116,24 +116,24 @@ func (p *player) schedule(ctx context.Context) (bool, error) {
 	return true, nil
 }
 
-// ended reports whether an error says that there is no such Pod any more, or that it is being deleted.
+// ended reports whether an error says that the Pod no longer exists or is being deleted.
 func ended(err error) bool {
 	return apierrors.IsNotFound(err) || apierrors.IsConflict(err) ||
 		apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause)
 }
 
-// Why a script did not end by itself.
+// Reasons for which a script does not end by itself.
 var (
 	errStopped  = errors.New("the Pod was deleted")
 	errDeadline = errors.New("the Pod's deadline has passed")
 )
 
-// exit is the end of a container by itself.
+// exit is the exit code of a container.
 type exit int32
 
 func (e exit) Error() string { return fmt.Sprintf("exit code %d", int32(e)) }
 
-// run does the steps and reports the end; a Pod that was deleted is then confirmed to be gone.
+// run does the steps, reports the end, and confirms a deletion.
 func (p *player) run(ctx context.Context, steps []step) error {
 	for _, s := range steps {
 		if s.waits() {
@@ -213,7 +213,7 @@ func (p *player) step(ctx context.Context, s step, deadline <-chan time.Time) er
 	return nil
 }
 
-// wait waits for a time, unless the Pod has to end before.
+// wait waits for a time, unless the Pod must end earlier.
 func (p *player) wait(ctx context.Context, over, deadline <-chan time.Time) error {
 	select {
 	case <-over:
@@ -227,7 +227,7 @@ func (p *player) wait(ctx context.Context, over, deadline <-chan time.Time) erro
 	}
 }
 
-// waitChange waits for a gate to change, unless the Pod has to end before.
+// waitChange waits until a gate changes, unless the Pod must end earlier.
 func (p *player) waitChange(ctx context.Context, changed <-chan struct{}, deadline <-chan time.Time) error {
 	select {
 	case <-changed:
@@ -241,8 +241,7 @@ func (p *player) waitChange(ctx context.Context, changed <-chan struct{}, deadli
 	}
 }
 
-// outlast waits for the end of a deletion's grace period: the container does not heed SIGTERM, and may still end by
-// itself.
+// outlast waits until the grace period of a deletion is over. The container ignores SIGTERM, but may end by itself.
 func (p *player) outlast(ctx context.Context, over <-chan time.Time) error {
 	for {
 		p.mu.Lock()
@@ -261,8 +260,8 @@ func (p *player) outlast(ctx context.Context, over <-chan time.Time) error {
 	}
 }
 
-// end reports the end of a Pod and waits until it is gone. A deletion that was asked for while the Pod ran lets the API
-// server remove it only when its node confirms that it has ended. Finalizers hold it all the same.
+// end reports the end of a Pod. If the Pod is deleted, now or later, end confirms that it has ended: without that the API
+// server does not remove a Pod that was running.
 func (p *player) end(ctx context.Context, status corev1.PodStatus) error {
 	if err := p.report(ctx, status); err != nil {
 		return err
@@ -292,7 +291,7 @@ func (p *player) isConfirmed() bool {
 	return p.confirmed
 }
 
-// running is the status of a Pod whose container runs.
+// running returns the status of a Pod whose container runs.
 func (p *player) running() corev1.PodStatus {
 	status := p.status(corev1.PodRunning, corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: p.begun}})
 	for i := range status.ContainerStatuses {
@@ -301,12 +300,12 @@ func (p *player) running() corev1.PodStatus {
 	return status
 }
 
-// pending is the status of a Pod whose container waits.
+// pending returns the status of a Pod whose container waits.
 func (p *player) pending(reason string) corev1.PodStatus {
 	return p.status(corev1.PodPending, corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reason}})
 }
 
-// ended is the status of a Pod whose container has ended.
+// ended returns the status of a Pod whose container has ended.
 func (p *player) ended(code int32, reason string) corev1.PodStatus {
 	phase := corev1.PodSucceeded
 	if code != 0 {
@@ -327,7 +326,7 @@ func (p *player) status(phase corev1.PodPhase, state corev1.ContainerState) core
 	return status
 }
 
-// report writes the Pod's status. A Pod that is gone needs none.
+// report patches the status of the Pod. If the Pod no longer exists, it does nothing.
 func (p *player) report(ctx context.Context, status corev1.PodStatus) error {
 	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": p.pod.UID}, "status": status})
 	if err != nil {
@@ -344,7 +343,7 @@ func (p *player) report(ctx context.Context, status corev1.PodStatus) error {
 	return nil
 }
 
-// failed tells what went wrong with a Pod.
+// failed passes an error of a Pod to Failed.
 func (c *Completer) failed(pod *corev1.Pod, err error) {
 	if c.Failed != nil {
 		c.Failed(fmt.Errorf("playing pod %s/%s: %w", pod.Namespace, pod.Name, err))

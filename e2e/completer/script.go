@@ -9,26 +9,26 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// Command makes the command of a container from a script: steps separated by semicolons or newlines, done in their order.
+// Command returns the command of a container with a script. Steps are separated by semicolons or newlines:
 //
-//	sleep SECONDS    take so long
+//	sleep SECONDS    wait
 //	await GATE       wait until the gate is open
 //	hold GATE        wait while the gate is open
 //	exit CODE        end the container
 //	fail-if GATE     exit 1 if the gate is open
-//	once WORD STEP   do the step the first time that a Pod of the namespace comes to this word, else nothing
-//	pend REASON      never start the container: it waits for this reason (the only step)
-//	say TEXT         nothing: for those who watch the Pods
-//	:                nothing
+//	once WORD STEP   do the step when the first Pod of the namespace reaches this word, later do nothing
+//	pend REASON      do not start the container; it waits for this reason (must be the only step)
+//	say TEXT         do nothing; watchers of the Pods read the text
+//	:                do nothing
 //
-// A container that has done all steps exits 0. It does not heed SIGTERM: a deleted Pod ends with its grace period, exit
-// code 137.
+// After all steps the container exits with 0. It ignores SIGTERM: a deleted Pod ends after its grace period, with exit code
+// 137.
 func Command(script string) []string { return []string{word, script} }
 
-// word is the program of a command that is for the completer.
+// word is the program of the commands that the completer plays.
 const word = "play"
 
-// Script is the script in a Pod's command; false: the command is not for the completer.
+// Script returns the script of a Pod. It returns false if the command is not for the completer.
 func Script(pod *corev1.Pod) (string, bool) {
 	if len(pod.Spec.Containers) == 0 {
 		return "", false
@@ -43,8 +43,8 @@ func Script(pod *corev1.Pod) (string, bool) {
 // step is one step of a script.
 type step struct {
 	verb string
-	arg  string // of sleep, await, hold, exit, fail-if, pend; the word of once
-	then *step  // of once
+	arg  string // argument, or the word of once
+	then *step  // the step of once
 }
 
 // waits reports whether a step may take time.
@@ -58,7 +58,7 @@ func (s step) waits() bool {
 	return false
 }
 
-// Check reports what is wrong with a script.
+// Check returns an error if a script is invalid.
 func Check(script string) error {
 	_, err := parse(script)
 	return err
@@ -113,13 +113,13 @@ func parseStep(fields []string) (step, error) {
 	return s, nil
 }
 
-// seconds is the argument of sleep.
+// seconds returns the argument of sleep.
 func (s step) seconds() time.Duration {
 	n, _ := strconv.ParseFloat(s.arg, 64)
 	return time.Duration(n * float64(time.Second))
 }
 
-// code is the argument of exit.
+// code returns the argument of exit.
 func (s step) code() int32 {
 	n, _ := strconv.ParseInt(s.arg, 10, 32)
 	return int32(n)
