@@ -8,8 +8,8 @@ import (
 	"kontroler/apis/kontroler/v1alpha1"
 )
 
-// One path with real containers through what e2e/control tests in detail: a schedule, a DagTask, parameters, notifications,
-// a time to live, kubectl wait.
+// One path with real containers through what e2e/control tests in detail: a schedule, a DagTask, parameters,
+// notifications, a time to live, kubectl wait.
 func TestEverythingOnce(t *testing.T) {
 	w := newWorld(t)
 	v := w.NewReceiver(false)

@@ -32,8 +32,8 @@ func TestPodDeletedWhileItRuns(t *testing.T) {
 	}
 }
 
-// endedUncounted starts a run of a task that succeeds and one that fails. stop stops the controller, so that it does not see
-// how their Pods end and are deleted.
+// endedUncounted starts a run of a task that succeeds and one that fails. stop stops the controller, so that it does
+// not see how their Pods end and are deleted.
 func (w *world) endedUncounted(stop func()) {
 	w.T.Helper()
 	w.ApplyDAG("dag", sh("good", until("go")), sh("bad", until("go")+"; exit 5"), sh("child", "", after("good")))
@@ -102,8 +102,8 @@ func TestSidecarsThatNeverEnd(t *testing.T) {
 	}
 }
 
-// injectSidecars makes the API server add a container that never ends to Pods of the namespace that ask for it, as a service
-// mesh does.
+// injectSidecars makes the API server add a container that never ends to Pods of the namespace that ask for it, as a
+// service mesh does.
 func (w *world) injectSidecars() {
 	w.T.Helper()
 	w.T.Cleanup(func() {

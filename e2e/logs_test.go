@@ -97,8 +97,8 @@ func (w *world) checkLog(run, task string, number int, want string) {
 	}
 }
 
-// checkFollowed waits for a log that is followed. If the node has rotated it meanwhile, or removed it before its end was
-// read, the row must say so, and lines may be missing or repeated in the middle.
+// checkFollowed waits for a log that is followed. If the node has rotated it meanwhile, or removed it before its end
+// was read, the row must say so, and lines may be missing or repeated in the middle.
 func (w *world) checkFollowed(run, task, whole string) {
 	w.T.Helper()
 	row := w.log(run, task, 1)
@@ -113,8 +113,8 @@ func (w *world) checkFollowed(run, task, whole string) {
 	}
 }
 
-// near reports whether a followed log is almost as large as what was written. A kubelet skips or repeats a few lines when it
-// rotates.
+// near reports whether a followed log is almost as large as what was written. A kubelet skips or repeats a few lines
+// when it rotates.
 func near(bytes int64, written int) bool {
 	return bytes >= int64(written)*9/10 && bytes <= int64(written)+64<<10
 }
@@ -183,7 +183,8 @@ func TestLogs(t *testing.T) {
 	}
 }
 
-// If the controller, a user or an eviction deletes a running Pod, its log contains what the container writes while it stops.
+// If the controller, a user or an eviction deletes a running Pod, its log contains what the container writes while it
+// stops.
 func TestLogsOfStoppedTasks(t *testing.T) {
 	w := newWorld(t)
 	w.Controller()
@@ -302,7 +303,8 @@ func TestLogsNotKept(t *testing.T) {
 	}
 }
 
-// A controller is killed between outcome and capture, and between capture and release. The next one stores each log once.
+// A controller is killed between outcome and capture, and between capture and release. The next one stores each log
+// once.
 func TestLogsKilledAt(t *testing.T) {
 	for _, fault := range []string{"log-read:1", "log-read:2", "log-saved:1", "log-saved:2"} {
 		t.Run(fault, func(t *testing.T) {

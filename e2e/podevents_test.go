@@ -66,8 +66,8 @@ func (w *world) clusterEvents(pod string) map[string]int {
 	return events
 }
 
-// waitPodEvents waits until the first attempt of a task has stored Events that begin with these texts, with at least these
-// counts.
+// waitPodEvents waits until the first attempt of a task has stored Events that begin with these texts, with at least
+// these counts.
 func (w *world) waitPodEvents(run, task string, want map[string]int) {
 	w.T.Helper()
 	w.Eventually("the Events of "+task+" to be kept", patience, func(context.Context) (bool, string) {
@@ -127,8 +127,8 @@ func TestPodEvents(t *testing.T) {
 	}
 }
 
-// If a controller is killed before or after a write, or its rows are lost, the next one stores each Event once, even if the
-// Pod no longer exists.
+// If a controller is killed before or after a write, or its rows are lost, the next one stores each Event once, even if
+// the Pod no longer exists.
 func TestPodEventsKilledAt(t *testing.T) {
 	for _, fault := range []string{"pod-events-keep:1", "pod-events-kept:1"} {
 		t.Run(fault, func(t *testing.T) {
@@ -168,8 +168,8 @@ func (w *world) createEvent(about corev1.ObjectReference, reason, message string
 	return err
 }
 
-// Of 1,000 different Events of a Pod the first and the newest are stored. Events of other Pods are not: neither those of
-// another controller, nor those of Pods that look like ours.
+// Of 1,000 different Events of a Pod the first and the newest are stored. Events of other Pods are not: neither those
+// of another controller, nor those of Pods that look like ours.
 func TestPodEventsOfManyAndOfOthers(t *testing.T) {
 	w := newWorld(t)
 	w.Controller()

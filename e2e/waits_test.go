@@ -43,8 +43,8 @@ func (w *world) runtimeClass() string {
 	return class.Name
 }
 
-// A task whose container cannot be created says what it waits for, and so does its DagRun. It continues on the same attempt
-// when the cause disappears.
+// A task whose container cannot be created says what it waits for, and so does its DagRun. It continues on the same
+// attempt when the cause disappears.
 func TestPodThatDoesNotStartSaysWhy(t *testing.T) {
 	w := newWorld(t)
 	w.Controller()
@@ -94,7 +94,8 @@ func TestPodThatDoesNotStartSaysWhy(t *testing.T) {
 	w.WaitReason("run", v1alpha1.RunCancelled, "UserCancelled")
 }
 
-// waitSays waits until "reason: message" of an active task contains the parts of want, which are separated by ".*", in order.
+// waitSays waits until "reason: message" of an active task contains the parts of want, which are separated by ".*", in
+// order.
 func (w *world) waitSays(run, task, want string) {
 	w.T.Helper()
 	w.Eventually("task "+task+" to say "+want, patience, func(context.Context) (bool, string) {
@@ -112,8 +113,8 @@ func (w *world) waitSays(run, task, want string) {
 	})
 }
 
-// A Pod that cannot start fails after the start grace, with its reason. A running init container does not count against the
-// grace. A run that continues after a failure says what has failed.
+// A Pod that cannot start fails after the start grace, with its reason. A running init container does not count against
+// the grace. A run that continues after a failure says what has failed.
 func TestPodThatCannotStartFailsAfterTheGrace(t *testing.T) {
 	w := newWorld(t)
 	w.Controller(flags("--start-grace=5s"))

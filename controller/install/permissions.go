@@ -33,8 +33,8 @@ type permission struct {
 	isClusterScoped bool
 }
 
-// requiredPermissions returns what a controller needs. It leaves out get on Secrets, which only webhooks with a secretRef
-// need. Without it their deliveries fail, with an error that says so.
+// requiredPermissions returns what a controller needs. It leaves out get on Secrets, which only webhooks with a
+// secretRef need. Without it their deliveries fail, with an error that says so.
 func requiredPermissions(cfg PreflightConfig) []permission {
 	const kontroler = v1alpha1.GroupName
 	all := []permission{

@@ -12,8 +12,8 @@ import (
 // IsGone reports an answer to a request with a precondition: the object no longer exists, or another one has its name.
 func IsGone(err error) bool { return apierrors.IsNotFound(err) || apierrors.IsConflict(err) }
 
-// IgnoreNotFound drops the error of a patch to an object that no longer exists. A conflict stays an error, so that the key
-// is retried.
+// IgnoreNotFound drops the error of a patch to an object that no longer exists. A conflict stays an error, so that the
+// key is retried.
 func IgnoreNotFound(err error) error {
 	if apierrors.IsNotFound(err) {
 		return nil
@@ -49,8 +49,8 @@ func IsServerFault(err error) bool {
 		!apierrors.IsTimeout(err) && !apierrors.IsServerTimeout(err)
 }
 
-// UTC converts a time of the API. A missing time is zero. So is 1970, which runtimes report as the start of a container that
-// did not start.
+// UTC converts a time of the API. A missing time is zero. So is 1970, which runtimes report as the start of a container
+// that did not start.
 func UTC(t metav1.Time) time.Time {
 	if t.Unix() <= 0 {
 		return time.Time{}

@@ -96,8 +96,7 @@ func (n *Notifier) Wake() {
 // Run claims notifications that are due and delivers them, until ctx ends. It returns when the deliveries under way
 // have ended. When working ends, they end early and without a record.
 //
-// Run claims at its start, after Wake, when a delivery has ended, and when a notification is due. While one is due
-// later, it claims every second, because the clock may be set.
+// Run claims at its start, after Wake, when a delivery has ended, and when a notification is due.
 func (n *Notifier) Run(ctx, working context.Context) {
 	var deliveries sync.WaitGroup
 	defer deliveries.Wait()
@@ -125,8 +124,8 @@ func (n *Notifier) Run(ctx, working context.Context) {
 	}
 }
 
-// await blocks until the next claim is due, Wake is called, or a delivery ends, which it removes from underWay. It returns
-// false when ctx ends. It reads the clock every second: the clock may have been set. A zero next is never.
+// await blocks until next, Wake or the end of a delivery, which it removes from underWay. A zero next means never. It
+// returns false when ctx ends. It reads the clock every second, because the clock may be set.
 func (n *Notifier) await(
 	ctx context.Context, next time.Time, done <-chan int64, underWay map[int64]store.Notification,
 ) bool {

@@ -1,13 +1,14 @@
-// Package bench measures times, which no test may assert. `make bench` runs it, against a Kubernetes without nodes (etcd, API
-// server, controller manager) and a PostgreSQL of its own, with the controller as it is shipped. The completer (e2e/completer)
-// ends every Pod as soon as it is created. The results therefore show only Kontroler, the API server and PostgreSQL.
+// Package bench measures times, which no test may assert. `make bench` runs it with the controller as it is shipped,
+// against a Kubernetes without nodes (etcd, API server, controller manager) and a PostgreSQL of its own. The completer
+// (e2e/completer) ends every Pod as soon as it is created. The results therefore show only Kontroler, the API server
+// and PostgreSQL.
 //
-//	shapes_linux_test.go     a chain, many small runs, a wide run: by the controller, and raw beside it
+//	shapes_linux_test.go     a chain, many small runs, a wide run: by the controller, and by raw writes
 //	raw_linux_test.go        the writes of a shape without Kontroler
 //	schedules_linux_test.go  many DAGs that are due in one minute
-//	limit_linux_test.go      the same requests without Kontroler
+//	limit_linux_test.go      the requests for the first Pods of these runs, without Kontroler
 //	rig_linux_test.go        cluster, database, controller, completer; processor time
 //
-// All parts share one machine. Compare the processor time of each part rather than elapsed time, because other work on the
-// machine changes it little.
+// All parts share one machine. Compare the processor time of each part rather than elapsed time, because other work on
+// the machine changes it little.
 package bench

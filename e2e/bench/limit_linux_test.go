@@ -15,9 +15,9 @@ import (
 	"kontroler/apis/kontroler/v1alpha1"
 )
 
-// BenchmarkLimit sends only the requests that every controller needs for the first Pod of a scheduled run: create the DagRun,
-// claim it in its status, create the Pod. The completer ends the Pod. Without a database and without decisions, the time for
-// -dags runs is that of the API server alone.
+// BenchmarkLimit sends only the requests that every controller needs for the first Pod of a scheduled run: create the
+// DagRun, claim it in its status, create the Pod. The completer ends the Pod. Without a database and without decisions,
+// the time for -dags runs is that of the API server alone.
 func BenchmarkLimit(b *testing.B) {
 	const clients = 32
 	r, m := newRig(b), newMoments()
@@ -38,7 +38,9 @@ func BenchmarkLimit(b *testing.B) {
 // startRun creates a DagRun, claims it and creates its Pod.
 func (r *rig) startRun(name string) error {
 	ctx, runs := r.b.Context(), r.client.KontrolerV1alpha1().DagRuns(r.namespace)
-	run, err := runs.Create(ctx, &v1alpha1.DagRun{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1alpha1.DagRunSpec{DagName: "dag"}}, metav1.CreateOptions{})
+	run, err := runs.Create(ctx,
+		&v1alpha1.DagRun{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1alpha1.DagRunSpec{DagName: "dag"}},
+		metav1.CreateOptions{})
 	if err != nil {
 		return fmt.Errorf("creating a DagRun: %w", err)
 	}
@@ -46,7 +48,9 @@ func (r *rig) startRun(name string) error {
 	patch, err := json.Marshal([]map[string]any{
 		{"op": "test", "path": "/metadata/uid", "value": run.UID},
 		{"op": "add", "path": "/status", "value": v1alpha1.DagRunStatus{Phase: v1alpha1.RunRunning, Controller: "limit", RunID: 1, StartTime: &now, Progress: "0/1",
-			Tasks: &v1alpha1.TaskCounts{Total: 1, Waiting: 1}, Conditions: []metav1.Condition{{Type: v1alpha1.RunConditionAdmitted, Status: metav1.ConditionTrue,
+			Tasks: &v1alpha1.TaskCounts{
+				Total: 1, Waiting: 1,
+			}, Conditions: []metav1.Condition{{Type: v1alpha1.RunConditionAdmitted, Status: metav1.ConditionTrue,
 				Reason: "Admitted", Message: "version 1", LastTransitionTime: now}}}},
 	})
 	if err != nil {
@@ -58,7 +62,10 @@ func (r *rig) startRun(name string) error {
 	_, err = r.kube.CoreV1().Pods(r.namespace).Create(ctx, &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{v1alpha1.LabelRun: string(run.UID)}, OwnerReferences: []metav1.OwnerReference{{
 			APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "DagRun", Name: name, UID: run.UID}}},
-		Spec: corev1.PodSpec{RestartPolicy: corev1.RestartPolicyNever, Containers: []corev1.Container{{Name: v1alpha1.TaskContainer, Image: "busybox:1.36", Command: []string{"true"}}}},
+		Spec: corev1.PodSpec{
+			RestartPolicy: corev1.RestartPolicyNever,
+			Containers:    []corev1.Container{{Name: v1alpha1.TaskContainer, Image: "busybox:1.36", Command: []string{"true"}}},
+		},
 	}, metav1.CreateOptions{})
 	if err != nil {
 		return fmt.Errorf("creating a Pod: %w", err)

@@ -12,7 +12,7 @@ import (
 	"kontroler/apis/kontroler/v1alpha1"
 )
 
-// rawRequests is how many requests raw has under way: as many as the controller's workers have.
+// rawRequests is the number of concurrent raw writes. It equals that of the controller's workers.
 const rawRequests = 32
 
 // runRaw sends the writes of a shape without Kontroler.
@@ -32,11 +32,11 @@ func (r *rig) runRaw(w *objects, s shape) {
 	runs.Wait()
 }
 
-// rawRun writes one run: its levels one after the other, the tasks of a level together.
+// rawRun writes a run: its levels one after the other, the tasks of a level concurrently.
 func (r *rig) rawRun(w *objects, s shape, name string, request func(func() error)) {
 	var run *v1alpha1.DagRun
 	request(func() (err error) {
-		// A DagRun with a phase is none for the controller that runs beside.
+		// The controller, which also runs, ignores a DagRun with a phase.
 		run, err = r.client.KontrolerV1alpha1().DagRuns(r.namespace).Create(r.b.Context(), &v1alpha1.DagRun{
 			ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1alpha1.DagRunSpec{DagName: "raw"}}, metav1.CreateOptions{})
 		return err
@@ -62,7 +62,9 @@ func (r *rig) rawRun(w *objects, s shape, name string, request func(func() error
 	request(func() error {
 		_, err := r.kube.CoreV1().Events(r.namespace).Create(r.b.Context(), &corev1.Event{
 			ObjectMeta: metav1.ObjectMeta{Name: name}, Reason: "Succeeded", Type: corev1.EventTypeNormal,
-			InvolvedObject: corev1.ObjectReference{Kind: "DagRun", Namespace: r.namespace, Name: name, UID: run.UID}}, metav1.CreateOptions{})
+			InvolvedObject: corev1.ObjectReference{
+				Kind: "DagRun", Namespace: r.namespace, Name: name, UID: run.UID,
+			}}, metav1.CreateOptions{})
 		return err
 	})
 	request(func() error { return r.rawStatus(run, v1alpha1.RunSucceeded) })
@@ -72,14 +74,17 @@ func (r *rig) rawRun(w *objects, s shape, name string, request func(func() error
 func (r *rig) rawStatus(run *v1alpha1.DagRun, phase v1alpha1.RunPhase) error {
 	now := metav1.Now()
 	status := v1alpha1.DagRunStatus{Phase: phase, Controller: "raw", RunID: 1, StartTime: &now, Progress: "0/1",
-		Tasks: &v1alpha1.TaskCounts{Total: 1, Waiting: 1}, Conditions: []metav1.Condition{{Type: v1alpha1.RunConditionAdmitted,
+		Tasks: &v1alpha1.TaskCounts{
+			Total: 1, Waiting: 1,
+		}, Conditions: []metav1.Condition{{Type: v1alpha1.RunConditionAdmitted,
 			Status: metav1.ConditionTrue, Reason: "Admitted", Message: "version 1", LastTransitionTime: now}}}
 	patch, err := json.Marshal([]map[string]any{
 		{"op": "test", "path": "/metadata/uid", "value": run.UID}, {"op": "add", "path": "/status", "value": status}})
 	if err != nil {
 		return err
 	}
-	_, err = r.client.KontrolerV1alpha1().DagRuns(r.namespace).Patch(r.b.Context(), run.Name, types.JSONPatchType, patch, metav1.PatchOptions{}, "status")
+	_, err = r.client.KontrolerV1alpha1().DagRuns(r.namespace).Patch(r.b.Context(), run.Name, types.JSONPatchType, patch,
+		metav1.PatchOptions{}, "status")
 	return err
 }
 
@@ -97,7 +102,8 @@ func (r *rig) rawRelease(name string, request func(func() error)) {
 	pods := r.kube.CoreV1().Pods(r.namespace)
 	request(func() error { return pods.Delete(r.b.Context(), name, metav1.DeleteOptions{}) })
 	request(func() error {
-		_, err := pods.Patch(r.b.Context(), name, types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`), metav1.PatchOptions{})
+		_, err := pods.Patch(r.b.Context(), name, types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`),
+			metav1.PatchOptions{})
 		return err
 	})
 }

@@ -32,9 +32,11 @@ import (
 )
 
 var (
-	clusterDir = flag.String("cluster", "", "directory of a cluster that `e2e/cluster/run up DIR --no-node` has started (default: start one)")
-	binary     = flag.String("binary", "", "binary of the controller, to compare two of them (default: build it from this tree)")
-	flags      = flag.String("controller", "", "flags for the controller, separated by spaces")
+	clusterDir = flag.String("cluster", "",
+		"directory of a cluster that `e2e/cluster/run up DIR --no-node` has started (default: start one)")
+	binary = flag.String("binary", "",
+		"binary of the controller, to compare two of them (default: build it from this tree)")
+	flags = flag.String("controller", "", "flags for the controller, separated by spaces")
 )
 
 const (
@@ -96,8 +98,8 @@ func (r *rig) run(name string, args ...string) {
 	}
 }
 
-// connect installs the custom resources and creates a namespace. All clients use a service account, like a controller in a
-// cluster. With a client certificate, the API server would verify it for each request.
+// connect installs the custom resources and creates a namespace. All clients use a service account, like a controller
+// in a cluster. With a client certificate, the API server would verify it for each request.
 func (r *rig) connect() {
 	r.b.Helper()
 	config, err := clientcmd.BuildConfigFromFlags("", r.kubeconfig("kubeconfig"))
@@ -116,25 +118,30 @@ func (r *rig) connect() {
 	}
 	kubectl := filepath.Join(r.cluster, "bin", "kubectl")
 	r.run(kubectl, "--kubeconfig", r.kubeconfig("kubeconfig"), "apply", "--server-side", "--force-conflicts", "-k", crdDir)
-	r.run(kubectl, "--kubeconfig", r.kubeconfig("kubeconfig"), "wait", "--for=condition=Established", "--timeout=60s", "crd", "--all")
-	made, err := r.kube.CoreV1().Namespaces().Create(r.b.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "bench-"}}, metav1.CreateOptions{})
+	r.run(kubectl, "--kubeconfig", r.kubeconfig("kubeconfig"), "wait", "--for=condition=Established", "--timeout=60s",
+		"crd", "--all")
+	made, err := r.kube.CoreV1().Namespaces().Create(r.b.Context(),
+		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "bench-"}}, metav1.CreateOptions{})
 	if err != nil {
 		r.b.Fatal(err)
 	}
 	r.namespace = made.Name
 }
 
-// becomeServiceAccount replaces the certificate of the administrator by the token of a service account with all permissions,
-// and writes a kubeconfig with the token.
+// becomeServiceAccount replaces the certificate of the administrator by the token of a service account with all
+// permissions, and writes a kubeconfig with the token.
 func (r *rig) becomeServiceAccount(config *rest.Config) {
 	r.b.Helper()
 	ctx, admin := r.b.Context(), kubernetes.NewForConfigOrDie(config)
-	account, err := admin.CoreV1().ServiceAccounts(metav1.NamespaceDefault).Create(ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{GenerateName: "bench-"}}, metav1.CreateOptions{})
+	account, err := admin.CoreV1().ServiceAccounts(metav1.NamespaceDefault).Create(ctx,
+		&corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{GenerateName: "bench-"}}, metav1.CreateOptions{})
 	if err != nil {
 		r.b.Fatal(err)
 	}
 	_, err = admin.RbacV1().ClusterRoleBindings().Create(ctx, &rbacv1.ClusterRoleBinding{
-		ObjectMeta: metav1.ObjectMeta{Name: account.Name}, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "cluster-admin"},
+		ObjectMeta: metav1.ObjectMeta{Name: account.Name}, RoleRef: rbacv1.RoleRef{
+			APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "cluster-admin",
+		},
 		Subjects: []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: account.Namespace, Name: account.Name}},
 	}, metav1.CreateOptions{})
 	if err != nil {
@@ -142,7 +149,9 @@ func (r *rig) becomeServiceAccount(config *rest.Config) {
 	}
 	hours := int64(6 * 3600)
 	token, err := admin.CoreV1().ServiceAccounts(account.Namespace).CreateToken(ctx, account.Name,
-		&authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: &hours}}, metav1.CreateOptions{})
+		&authenticationv1.TokenRequest{
+			Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: &hours},
+		}, metav1.CreateOptions{})
 	if err != nil {
 		r.b.Fatal(err)
 	}
@@ -168,7 +177,8 @@ func (r *rig) startController() {
 	program := *binary
 	if program == "" {
 		program = filepath.Join(r.dir, "controller")
-		r.run("env", "CGO_ENABLED=0", "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", program, "kontroler/controller/cmd/controller") // as scripts/build does
+		r.run("env", "CGO_ENABLED=0", "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", program,
+			"kontroler/controller/cmd/controller") // as scripts/build does
 	}
 	log, err := os.Create(filepath.Join(r.dir, "controller.log"))
 	if err != nil {

@@ -20,7 +20,8 @@ import (
 
 var (
 	dags = flag.Int("dags", 1000, "how many DAGs are due in one minute")
-	lead = flag.Duration("lead", 0, "how long before that minute the DAGs are created (default: a minute, and 12 s for each thousand)")
+	lead = flag.Duration("lead", 0,
+		"how long before that minute the DAGs are created (default: a minute, and 12 s for each thousand)")
 )
 
 // moments are the times at which steps of runs were seen.
@@ -32,7 +33,10 @@ type moments struct {
 }
 
 func newMoments() *moments {
-	return &moments{ready: map[string]time.Time{}, made: map[string]time.Time{}, admitted: map[string]time.Time{}, pods: map[string]time.Time{}, ended: map[string]time.Time{}}
+	return &moments{
+		ready: map[string]time.Time{}, made: map[string]time.Time{}, admitted: map[string]time.Time{},
+		pods: map[string]time.Time{}, ended: map[string]time.Time{},
+	}
 }
 
 func (m *moments) note(in map[string]time.Time, name string) {
@@ -62,9 +66,9 @@ func (m *moments) within(in map[string]time.Time, after time.Time, d time.Durati
 	return n, last
 }
 
-// BenchmarkSchedulesDueTogether creates many DAGs of one task that are due in the same minute. It reports how long the last
-// one took to its DagRun, its admission, its Pod and its end, and the processor time of each part per run, until the last Pod
-// and until the last end.
+// BenchmarkSchedulesDueTogether creates many DAGs of one task that are due in the same minute. It reports how long the
+// last one took to its DagRun, its admission, its Pod and its end, and the processor time of each part per run, until
+// the last Pod and until the last end.
 func BenchmarkSchedulesDueTogether(b *testing.B) {
 	r, m := newRig(b), newMoments()
 	n, wait := *dags, *lead
@@ -93,7 +97,9 @@ func BenchmarkSchedulesDueTogether(b *testing.B) {
 	if made := m.count(m.made); made != n || m.succeeded != n {
 		b.Errorf("%d DagRuns of %d due times, %d succeeded", made, n, m.succeeded)
 	}
-	for name, in := range map[string]map[string]time.Time{"dagruns": m.made, "admitted": m.admitted, "pods": m.pods, "ended": m.ended} {
+	for name, in := range map[string]map[string]time.Time{
+		"dagruns": m.made, "admitted": m.admitted, "pods": m.pods, "ended": m.ended,
+	} {
 		inTime, last := m.within(in, due, time.Minute)
 		b.ReportMetric(last.Seconds(), "s-last-"+name)
 		b.ReportMetric(100*float64(inTime)/float64(n), "%-in-a-minute-"+name)
@@ -108,7 +114,8 @@ func BenchmarkSchedulesDueTogether(b *testing.B) {
 // watchRuns records the steps of schedules and their runs.
 func (r *rig) watchRuns(m *moments, due time.Time) {
 	r.b.Helper()
-	factory := externalversions.NewSharedInformerFactoryWithOptions(r.client, 0, externalversions.WithNamespace(r.namespace))
+	factory := externalversions.NewSharedInformerFactoryWithOptions(r.client, 0,
+		externalversions.WithNamespace(r.namespace))
 	schedules, runs := factory.Kontroler().V1alpha1().DAGs().Informer(), factory.Kontroler().V1alpha1().DagRuns().Informer()
 	sawDAG := func(obj any) {
 		if d := obj.(*v1alpha1.DAG); d.Status.NextScheduleTime != nil && d.Status.NextScheduleTime.Equal(new(metav1.NewTime(due))) {
@@ -129,7 +136,9 @@ func (r *rig) watchRuns(m *moments, due time.Time) {
 		}
 	}
 	for informer, saw := range map[cache.SharedIndexInformer]func(any){schedules: sawDAG, runs: sawRun} {
-		_, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{AddFunc: saw, UpdateFunc: func(_, is any) { saw(is) }})
+		_, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
+			AddFunc: saw, UpdateFunc: func(_, is any) { saw(is) },
+		})
 		if err != nil {
 			r.b.Fatal(err)
 		}

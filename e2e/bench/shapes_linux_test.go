@@ -26,11 +26,11 @@ import (
 var (
 	chainTasks = flag.Int("chain", 200, "tasks of the chain")
 	smallRuns  = flag.Int("small", 200, "runs of the diamond")
-	wideTasks  = flag.Int("wide", 500, "tasks of the wide run, beside the first and the last")
-	jsonFile   = flag.String("json", "", "append the results to this file, a JSON object each")
+	wideTasks  = flag.Int("wide", 500, "tasks of the wide run, between the first and the last")
+	jsonFile   = flag.String("json", "", "append each result to this file, as a JSON object")
 )
 
-// shape is a load: runs of a DAG whose tasks are in levels. A task follows all tasks of the level before.
+// shape is a load: runs of a DAG whose tasks are in levels. A task follows all tasks of the previous level.
 type shape struct {
 	name   string
 	runs   int
@@ -73,21 +73,22 @@ func (s shape) dag() v1alpha1.DAGSpec {
 	return spec
 }
 
-// result is what one measurement found. Times are until the last DagRun has its final status and its last Pod is gone.
+// result is the result of a measurement, which ends when the last DagRun has its final status and the last Pod is
+// deleted.
 type result struct {
 	Shape, What    string
 	Tasks          int
 	Seconds        float64
 	TasksPerSecond float64
-	MsPerLevel     float64            // of the clock, for one run
-	CPU            map[string]float64 // ms a task, by process
-	Requests       float64            // a task, of the controller
+	MsPerLevel     float64            // elapsed time, for a single run
+	CPU            map[string]float64 // ms per task, by process
+	Requests       float64            // of the controller, per task
 	At             time.Time
 }
 
-// BenchmarkShapes runs each shape twice on one cluster: by the controller, and raw. Raw sends the writes that the contract
-// of the custom resources asks for, and nothing else: for a run its DagRun, two patches of its status and one Event, for a
-// task the create of its Pod with a finalizer, its completion, the removal of the finalizer and the deletion. It has no
+// BenchmarkShapes runs each shape twice on the same cluster: by the controller, and by raw writes. Raw writes are only
+// those that every controller of these resources needs: for a run its DagRun, two patches of its status and an Event;
+// for a task the create of its Pod with a finalizer, the removal of the finalizer and the deletion. They use no
 // database.
 func BenchmarkShapes(b *testing.B) {
 	r := newRig(b)
@@ -109,7 +110,7 @@ func BenchmarkShapes(b *testing.B) {
 }
 
 func (r result) String() string {
-	text := fmt.Sprintf("%-9s %5d tasks in %6.2f s: %6.1f tasks/s, %6.2f ms a level, %5.2f requests a task, CPU ms a task:",
+	text := fmt.Sprintf("%-9s %5d tasks in %6.2f s: %6.1f tasks/s, %6.2f ms per level, %5.2f requests per task, CPU ms per task:",
 		r.What, r.Tasks, r.Seconds, r.TasksPerSecond, r.MsPerLevel, r.Requests)
 	for _, part := range slices.Sorted(maps.Keys(r.CPU)) {
 		text += fmt.Sprintf(" %s %.2f", part, r.CPU[part])
@@ -166,18 +167,20 @@ func sum(counts map[string]float64) (n float64) {
 // runByController creates the DAG, then its DagRuns.
 func (r *rig) runByController(_ *objects, s shape) {
 	dags := r.client.KontrolerV1alpha1().DAGs(r.namespace)
-	_, err := dags.Create(r.b.Context(), &v1alpha1.DAG{ObjectMeta: metav1.ObjectMeta{Name: s.name}, Spec: s.dag()}, metav1.CreateOptions{})
+	_, err := dags.Create(r.b.Context(), &v1alpha1.DAG{ObjectMeta: metav1.ObjectMeta{Name: s.name}, Spec: s.dag()},
+		metav1.CreateOptions{})
 	if err != nil {
 		r.b.Fatal(err)
 	}
 	r.each(s.runs, 16, func(i int) error {
 		_, err := r.client.KontrolerV1alpha1().DagRuns(r.namespace).Create(r.b.Context(), &v1alpha1.DagRun{
-			ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("%s-%d", s.name, i)}, Spec: v1alpha1.DagRunSpec{DagName: s.name}}, metav1.CreateOptions{})
+			ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("%s-%d", s.name,
+				i)}, Spec: v1alpha1.DagRunSpec{DagName: s.name}}, metav1.CreateOptions{})
 		return err
 	})
 }
 
-// objects are the DagRuns that ended and the Pods that exist, as watches show them.
+// objects are the DagRuns that have ended and the Pods that exist, as watches show them.
 type objects struct {
 	mu      sync.Mutex
 	ended   map[string]bool
@@ -205,7 +208,7 @@ func (w *objects) last() time.Time {
 	return w.changed
 }
 
-// isOver is closed when the Pod with this name has succeeded.
+// isOver returns a channel that is closed when the Pod with this name has succeeded.
 func (w *objects) isOver(pod string) chan struct{} {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -271,7 +274,10 @@ func (r *rig) watchObjects() *objects {
 		informer cache.SharedIndexInformer
 		handler  cache.ResourceEventHandlerFuncs
 	}{
-		{runs.Kontroler().V1alpha1().DagRuns().Informer(), cache.ResourceEventHandlerFuncs{AddFunc: w.sawRun, UpdateFunc: func(_, is any) { w.sawRun(is) }}},
+		{
+			runs.Kontroler().V1alpha1().DagRuns().Informer(),
+			cache.ResourceEventHandlerFuncs{AddFunc: w.sawRun, UpdateFunc: func(_, is any) { w.sawRun(is) }},
+		},
 		{pods.Core().V1().Pods().Informer(), cache.ResourceEventHandlerFuncs{
 			AddFunc: w.sawPod, UpdateFunc: func(_, is any) { w.sawPod(is) }, DeleteFunc: w.podGone}},
 	} {

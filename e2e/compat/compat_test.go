@@ -101,7 +101,8 @@ func dropEmpty(value any) any {
 	return value
 }
 
-// sameValue compares the meaning of two scalars: 0.5Gi and 512Mi are the same quantity, 90s and 1m30s the same duration.
+// sameValue compares the meaning of two scalars: 0.5Gi and 512Mi are the same quantity, 90s and 1m30s the same
+// duration.
 func sameValue(a, b any) bool {
 	if reflect.DeepEqual(a, b) {
 		return true

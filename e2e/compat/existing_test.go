@@ -100,8 +100,8 @@ var existingForms = map[string]struct {
 		invalid:  `spec.task[0].podTemplate.tolerations[0].effect: Invalid value: "NoSchedule": must be NoExecute where tolerationSeconds is set: leave tolerationSeconds out`},
 }
 
-// backupMetadata is the metadata of an old object in the output of `kubectl get -o yaml`, without fields that kubectl cannot
-// apply.
+// backupMetadata is the metadata of an old object in the output of `kubectl get -o yaml`, without fields that kubectl
+// cannot apply.
 const backupMetadata = `metadata:
   name: x
   generation: 1
@@ -109,7 +109,8 @@ const backupMetadata = `metadata:
   annotations: {kubectl.kubernetes.io/last-applied-configuration: "{}"}
   finalizers: [example.com/kept]`
 
-// Every form that the existing Kontroler accepts applies with the same meaning, or is refused with its field and a remedy.
+// Every form that the existing Kontroler accepts applies with the same meaning, or is refused with its field and a
+// remedy.
 func TestExistingForms(t *testing.T) {
 	for name, tt := range existingForms {
 		t.Run(name, func(t *testing.T) {

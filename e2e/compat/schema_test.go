@@ -124,8 +124,8 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// Raw JSON at and beyond the limits of the Go types is accepted only if it decodes. One object that does not decode stops
-// every typed informer. The table lists the accepted values, so that none is refused by accident.
+// Raw JSON at and beyond the limits of the Go types is accepted only if it decodes. One object that does not decode
+// stops every typed informer. The table lists the accepted values, so that none is refused by accident.
 func TestAcceptedIsDecoded(t *testing.T) {
 	port := `{"podTemplate":{"initContainers":[{"name":"c","ports":[{"containerPort":%s}]}]}}`
 	probe := `{"podTemplate":{"initContainers":[{"name":"c","livenessProbe":{"tcpSocket":{"port":%s}}}]}}`

@@ -260,8 +260,8 @@ func (p *player) outlast(ctx context.Context, over <-chan time.Time) error {
 	}
 }
 
-// end reports the end of a Pod. If the Pod is deleted, now or later, end confirms that it has ended: without that the API
-// server does not remove a Pod that was running.
+// end reports the end of a Pod. If the Pod is deleted, now or later, end confirms that it has ended: without that the
+// API server does not remove a Pod that was running.
 func (p *player) end(ctx context.Context, status corev1.PodStatus) error {
 	if err := p.report(ctx, status); err != nil {
 		return err
@@ -293,7 +293,8 @@ func (p *player) isConfirmed() bool {
 
 // running returns the status of a Pod whose container runs.
 func (p *player) running() corev1.PodStatus {
-	status := p.status(corev1.PodRunning, corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: p.begun}})
+	status := p.status(corev1.PodRunning,
+		corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: p.begun}})
 	for i := range status.ContainerStatuses {
 		status.ContainerStatuses[i].Ready = true
 	}

@@ -21,8 +21,8 @@ import (
 //	say TEXT         do nothing; watchers of the Pods read the text
 //	:                do nothing
 //
-// After all steps the container exits with 0. It ignores SIGTERM: a deleted Pod ends after its grace period, with exit code
-// 137.
+// After all steps the container exits with 0. It ignores SIGTERM: a deleted Pod ends after its grace period, with exit
+// code 137.
 func Command(script string) []string { return []string{word, script} }
 
 // word is the program of the commands that the completer plays.

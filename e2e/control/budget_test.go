@@ -12,9 +12,9 @@ import (
 	"kontroler/apis/kontroler/v1alpha1"
 )
 
-// A run sends few writes to the API server: for each task a create, a patch of the finalizer and a delete; for the run two
-// patches of the status and one Event; a tenth of all writes for progress. Patches of the DAG's status, and a progress patch
-// every ten seconds, come in addition.
+// A run sends few writes to the API server: for each task a create, a patch of the finalizer and a delete; for the run
+// two patches of the status and one Event; a tenth of all writes for progress. Patches of the DAG's status, and a
+// progress patch every ten seconds, come in addition.
 func TestWritesOfARun(t *testing.T) {
 	const width = 20
 	w := newWorld(t)

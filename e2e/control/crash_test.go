@@ -11,8 +11,8 @@ import (
 	"kontroler/e2e/harness"
 )
 
-// A controller is killed with SIGKILL at each crash point between a commit and its effect, and between two effects. The next
-// one finishes the run with the expected result.
+// A controller is killed with SIGKILL at each crash point between a commit and its effect, and between two effects. The
+// next one finishes the run with the expected result.
 func TestKilledAt(t *testing.T) {
 	for _, fault := range []string{
 		// Before the run exists.

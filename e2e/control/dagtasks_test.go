@@ -108,7 +108,8 @@ func TestDagTaskVersions(t *testing.T) {
 	w.WaitValid("DAG", "breaking", metav1.ConditionFalse, `spec.task[0].taskRef.name: Invalid value: "broken": the DagTask cannot be used: spec.podTemplate.volumeMounts[0].name`)
 }
 
-// A controller is killed between storing a version and reporting it. The next one reports it and stores no second version.
+// A controller is killed between storing a version and reporting it. The next one reports it and stores no second
+// version.
 func TestDagTaskKilledAt(t *testing.T) {
 	for _, fault := range []string{"task-version-committed:1", "task-reported:1", "version-committed:1"} {
 		t.Run(fault, func(t *testing.T) {

@@ -70,8 +70,9 @@ func (p *tap) sent() []string {
 	return p.requests[:len(p.requests):len(p.requests)]
 }
 
-// checkExitsFenced thaws a leader whose Lease another process has taken. It must exit, send requests only for its Lease, and
-// write nothing to the database. isIdle says that the successor does not write either, so that the database can be compared.
+// checkExitsFenced thaws a leader whose Lease another process has taken. It must exit, send requests only for its
+// Lease, and write nothing to the database. isIdle says that the successor does not write either, so that the database
+// can be compared.
 func (w *world) checkExitsFenced(old *controller, p *tap, isIdle bool) {
 	w.T.Helper()
 	var before, after string
@@ -127,8 +128,8 @@ func TestLeaderStopped(t *testing.T) {
 	w.CheckEpochs("2")
 }
 
-// A leader that is frozen inside a transaction holds a lock on its epoch. The successor must take over nevertheless, and the
-// commit of the old leader must fail.
+// A leader that is frozen inside a transaction holds a lock on its epoch. The successor must take over nevertheless,
+// and the commit of the old leader must fail.
 func TestLeaderStoppedInATransaction(t *testing.T) {
 	for name, tt := range map[string]struct {
 		fault string

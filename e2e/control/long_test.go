@@ -21,8 +21,8 @@ func TestKilledEverywhere(t *testing.T) {
 	}
 }
 
-// Schedules run for 15 minutes while controllers are killed, stopped and frozen. Each due time runs once, and each of its
-// tasks succeeds once.
+// Schedules run for 15 minutes while controllers are killed, stopped and frozen. Each due time runs once, and each of
+// its tasks succeeds once.
 func TestSoak(t *testing.T) {
 	harness.Long(t)
 	const (

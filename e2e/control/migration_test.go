@@ -23,8 +23,8 @@ import (
 // oldRunFinalizer is the finalizer of the existing Kontroler on DagRuns.
 const oldRunFinalizer = "kontroler.greedykomodo/dagrun.finalizer"
 
-// oldCRD returns a CustomResourceDefinition like that of the existing Kontroler's chart: its status fields, a conversion
-// webhook that nothing serves any more, and a spec that accepts everything.
+// oldCRD returns a CustomResourceDefinition like that of the existing Kontroler's chart: its status fields, a
+// conversion webhook that nothing serves any more, and a spec that accepts everything.
 func oldCRD(kind, status string) string {
 	plural := strings.ToLower(kind) + "s"
 	return fmt.Sprintf(`
@@ -92,7 +92,8 @@ func oldObject(kind, name, spec string, finalizers ...string) string {
 	return fmt.Sprintf("apiVersion: kontroler.greedykomodo/v1alpha1\nkind: %s\nmetadata: {name: %s, finalizers: %s}\nspec: %s\n---\n", kind, name, list, spec)
 }
 
-// makeOldObjects creates the objects of the existing Kontroler, and deletes some of them while its controller is stopped.
+// makeOldObjects creates the objects of the existing Kontroler, and deletes some of them while its controller is
+// stopped.
 func (w *world) makeOldObjects() {
 	w.T.Helper()
 	run := `{dagName: etl, parameters: []}`
@@ -170,8 +171,8 @@ func (w *world) waitHistory(name string) *v1alpha1.DagRun {
 	return run
 }
 
-// The documented steps move a cluster from the existing Kontroler. Old runs do not run again, deleted objects disappear, and
-// new runs run.
+// The documented steps move a cluster from the existing Kontroler. Old runs do not run again, deleted objects
+// disappear, and new runs run.
 func TestMigration(t *testing.T) {
 	w := newMigration(t)
 	w.makeOldObjects()

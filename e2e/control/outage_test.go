@@ -13,8 +13,8 @@ import (
 
 const outage = 20 * time.Second
 
-// outageRuns starts runs for an outage: the task a of one ends during it, the other one is quiet. The test starts a third one
-// during it.
+// outageRuns starts runs for an outage: the task a of one ends during it, the other one is quiet. The test starts a
+// third one during it.
 func (w *world) outageRuns() {
 	w.T.Helper()
 	w.ApplyDAG("dag", play("a", until("a")), play("b", "", after("a")), play("long", until("end")))

@@ -113,8 +113,8 @@ func (w *world) waitKept(dag string, want ...string) {
 	})
 }
 
-// A schedule keeps its newest DagRuns, and counts those that succeeded and the others separately. With limits of 0 it keeps
-// none, and each due time still runs once. DagRuns that users created stay.
+// A schedule keeps its newest DagRuns, and counts those that succeeded and the others separately. With limits of 0 it
+// keeps none, and each due time still runs once. DagRuns that users created stay.
 func TestHistoryLimits(t *testing.T) {
 	w := newWorld(t)
 	w.Controller()
@@ -153,7 +153,8 @@ func TestHistoryLimits(t *testing.T) {
 	}
 }
 
-// A controller is killed around the deletion of a DagRun. The next one deletes it; its history stays; nothing runs again.
+// A controller is killed around the deletion of a DagRun. The next one deletes it; its history stays; nothing runs
+// again.
 func TestTimeToLiveKilledAt(t *testing.T) {
 	for _, fault := range []string{"end-reported:1", "run-delete:1", "run-deleted:1"} {
 		t.Run(fault, func(t *testing.T) {
@@ -190,8 +191,8 @@ func TestHistoryLimitsKilledAt(t *testing.T) {
 	}
 }
 
-// Old rows are removed, beside live runs and after a crash, but not those of a run whose DagRun has no final status yet. A
-// DagRun without a row is left alone, and does not block its schedule.
+// Old rows are removed, beside live runs and after a crash, but not those of a run whose DagRun has no final status
+// yet. A DagRun without a row is left alone, and does not block its schedule.
 func TestHistoryRetention(t *testing.T) {
 	w := newWorld(t)
 	c := w.Controller(longLease)

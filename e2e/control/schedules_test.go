@@ -78,8 +78,8 @@ func (w *world) scheduledRuns(dag string) (names []string) {
 	return names
 }
 
-// checkRows waits until the runs of a suspended DAG have ended. It checks that every due time is in the ledger once, and
-// that each one that ran has one run. It returns the names of the runs.
+// checkRows waits until the runs of a suspended DAG have ended. It checks that every due time is in the ledger once,
+// and that each one that ran has one run. It returns the names of the runs.
 func (w *world) checkRows(dag string, every time.Duration) (ran []string) {
 	w.T.Helper()
 	w.Eventually("the runs of "+dag+" to end", patience, func(context.Context) (bool, string) {
@@ -180,8 +180,8 @@ func TestScheduleConcurrency(t *testing.T) {
 	w.checkLedger("replace", 6*time.Second)
 }
 
-// A controller is killed after it has cancelled the run that a newer one replaces. Each due time still has its run, and all
-// but the newest are Cancelled.
+// A controller is killed after it has cancelled the run that a newer one replaces. Each due time still has its run, and
+// all but the newest are Cancelled.
 func TestScheduleReplaceKilled(t *testing.T) {
 	w := newWorld(t)
 	w.DieAt("tick-replaced:1", func() {
@@ -235,8 +235,8 @@ func TestScheduleEdited(t *testing.T) {
 	}
 }
 
-// Another controller of the class takes over the schedule of one that does not return. The old ledger stays, and the new one
-// begins with the claim.
+// Another controller of the class takes over the schedule of one that does not return. The old ledger stays, and the
+// new one begins with the claim.
 func TestScheduleOfDAGTakenOver(t *testing.T) {
 	w := newWorld(t)
 	one, two := w.Database, w.NewDatabase()

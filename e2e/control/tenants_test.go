@@ -106,8 +106,8 @@ func (w *world) accept(r refusal) {
 
 const syncsOfRuns = `kontroler_syncs_total{queue="runs",result="success"}`
 
-// A namespace that refuses Pods holds no slots of --max-pods. Tasks of other namespaces start, although the refused runs were
-// first and need more slots than exist. The refused tasks say why they wait, and run when the refusal ends.
+// A namespace that refuses Pods holds no slots of --max-pods. Tasks of other namespaces start, although the refused
+// runs were first and need more slots than exist. The refused tasks say why they wait, and run when the refusal ends.
 func TestNamespaceThatRefusesPodsDoesNotBlockOthers(t *testing.T) {
 	const runs, width = 4, 5
 	for name, r := range refusals() {
@@ -165,8 +165,8 @@ func TestNamespaceThatRefusesPodsDoesNotBlockOthers(t *testing.T) {
 	}
 }
 
-// A task that a policy refuses for the start grace fails with the message of the API server. Other tasks of the namespace do
-// not wait for it.
+// A task that a policy refuses for the start grace fails with the message of the API server. Other tasks of the
+// namespace do not wait for it.
 func TestPolicyThatAlwaysRefusesATask(t *testing.T) {
 	w := newWorld(t)
 	w.Kubectl("label", "namespace", w.Namespace, "pod-security.kubernetes.io/enforce=baseline")
@@ -195,8 +195,8 @@ func (w *world) refuseDagRuns() {
 	})
 }
 
-// If a quota refuses DagRuns, the DAG says why its schedule makes no progress, due times are Missed, and only runs that exist
-// are Ran.
+// If a quota refuses DagRuns, the DAG says why its schedule makes no progress, due times are Missed, and only runs that
+// exist are Ran.
 func TestScheduleWhoseDagRunsAreRefused(t *testing.T) {
 	w := newWorld(t)
 	w.Controller()
@@ -263,7 +263,8 @@ func TestScheduleRefusedKilled(t *testing.T) {
 	w.checkLedger("tick", 2*time.Second)
 }
 
-// A controller is killed between recording the due times of another controller and its claim. The ledger continues there.
+// A controller is killed between recording the due times of another controller and its claim. The ledger continues
+// there.
 func TestClaimKilledAfterTheAccount(t *testing.T) {
 	w := newWorld(t)
 	w.DieAt("dag-passed-over:2", func() {
@@ -340,8 +341,8 @@ func TestStartingDeadlineOfZero(t *testing.T) {
 	w.waitTicks("three", "Ran", "Succeeded", 2)
 }
 
-// The schedule of a DAG that returns from another controller begins with the claim. Earlier due times are Unknown and do not
-// run a second time.
+// The schedule of a DAG that returns from another controller begins with the claim. Earlier due times are Unknown and
+// do not run a second time.
 func TestScheduleOfADAGThatReturns(t *testing.T) {
 	w := newWorld(t)
 	w.Controller()

@@ -138,8 +138,8 @@ func (w *world) checkNotification(n notification) {
 	}
 }
 
-// Failed deliveries are recorded and retried: receivers that fail, redirect or have an untrusted certificate, and a Secret
-// that is created later. A receiver that hangs does not delay others.
+// Failed deliveries are recorded and retried: receivers that fail, redirect or have an untrusted certificate, and a
+// Secret that is created later. A receiver that hangs does not delay others.
 func TestNotificationFailures(t *testing.T) {
 	w := newWorld(t)
 	v, secure := w.NewReceiver(false), w.NewReceiver(true)
@@ -207,7 +207,8 @@ JOIN kontroler_v1.notifications n ON n.id = d.notification_id JOIN kontroler_v1.
 	})
 }
 
-// A controller is killed around a delivery. Only a delivery that was not recorded is repeated, with the same id and body.
+// A controller is killed around a delivery. Only a delivery that was not recorded is repeated, with the same id and
+// body.
 func TestNotificationsKilledAt(t *testing.T) {
 	for fault, again := range map[string]int{"notifications-claimed:1": 0, "notification-sent:1": 1, "notification-noted:1": 0} {
 		t.Run(fault, func(t *testing.T) {

@@ -1,12 +1,13 @@
-// Command demo shows Kontroler at work: it starts a real Kubernetes node, a throwaway PostgreSQL and the controller, runs
-// manifests/examples/demo.yaml and follows the run in the terminal. `make demo` builds and runs it at the top of the
-// repository.
+// Command demo shows Kontroler at work: it starts a real Kubernetes node, a throwaway PostgreSQL and the controller,
+// runs manifests/examples/demo.yaml and follows the run in the terminal. `make demo` builds and runs it at the top of
+// the repository.
 //
 //	ONCE=1           exits when the run has ended, with 0 if it succeeded
 //	CLUSTER=current  uses the cluster of KUBECONFIG instead of starting a node
 //	NO_COLOR=1       prints no colours
 //
-// It reads what every user can read: the views of schema kontroler_v1, the status of the DagRun and the logs of the Pods.
+// It reads what every user can read: the views of schema kontroler_v1, the status of the DagRun and the logs of the
+// Pods.
 //
 //	main.go       the sequence of steps
 //	steps.go      a step that reports its progress; cleanup
@@ -20,6 +21,6 @@
 //	picture.go    the drawing of a DAG (pure)
 //	terminal.go   output, to a terminal or not
 //
-// When it ends, also after Ctrl-C, it stops what it has started, in reverse order. If it is killed, only the files in its
-// temporary directory stay.
+// When it ends, also after Ctrl-C, it stops what it has started, in reverse order. If it is killed, only the files in
+// its temporary directory stay.
 package main

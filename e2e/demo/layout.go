@@ -79,8 +79,8 @@ func (b *box) centre() int { return b.left + (b.width-1)/2 }
 // between is the distance between two boxes of a layer.
 const between = 2
 
-// arrange places the tasks, which have these widths, and the lines that pass a layer. It returns the layers and the total
-// width.
+// arrange places the tasks, which have these widths, and the lines that pass a layer. It returns the layers and the
+// total width.
 func (g *graph) arrange(widths []int) (rows [][]box, width int) {
 	rows = g.boxes(widths)
 	for l := range rows {
@@ -178,8 +178,8 @@ func pack(row []box) {
 	}
 }
 
-// straighten moves each box of a layer towards the mean position of the boxes to which it is connected in another layer. The
-// order stays. Boxes that compete for a position share the difference.
+// straighten moves each box of a layer towards the mean position of the boxes to which it is connected in another
+// layer. The order stays. Boxes that compete for a position share the difference.
 func straighten(row []box, connected func(*box) []int, other []box) {
 	type block struct {
 		sum   float64

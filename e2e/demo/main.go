@@ -34,7 +34,8 @@ func main() { os.Exit(run()) }
 
 func run() int {
 	// SIGPIPE means that nobody reads the output.
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP,
+		syscall.SIGPIPE)
 	defer stop()
 	d := &demo{
 		once:    os.Getenv("ONCE") != "" && os.Getenv("ONCE") != "0",
@@ -150,7 +151,8 @@ func (d *demo) stay(ctx context.Context, err error) error {
 	}
 }
 
-// inRepository returns an error if the working directory is not the top of the repository. All paths are relative to it.
+// inRepository returns an error if the working directory is not the top of the repository. All paths are relative to
+// it.
 func inRepository() error {
 	if _, err := os.Stat(filepath.FromSlash(demoManifest)); err != nil {
 		return fmt.Errorf("not at the top of the repository (run `make demo` there): %w", err)

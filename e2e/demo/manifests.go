@@ -28,7 +28,9 @@ import (
 const fieldManager = "kontroler-demo"
 
 var (
-	crds       = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
+	crds = schema.GroupVersionResource{
+		Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions",
+	}
 	namespaces = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
 )
 
@@ -46,7 +48,8 @@ func (d *demo) installCRDs(ctx context.Context, _ func(string)) (string, error) 
 		}
 		for _, crd := range objects {
 			name := crd.GetName()
-			_, err := client.Create(ctx, crd, metav1.CreateOptions{FieldManager: fieldManager, FieldValidation: metav1.FieldValidationStrict})
+			_, err := client.Create(ctx, crd,
+				metav1.CreateOptions{FieldManager: fieldManager, FieldValidation: metav1.FieldValidationStrict})
 			switch {
 			case apierrors.IsAlreadyExists(err):
 				continue
@@ -108,22 +111,25 @@ func (d *demo) applyDemo(ctx context.Context, _ func(string)) (string, error) {
 		if object.GetNamespace() != "" {
 			client = d.node.dynamic.Resource(mapping.Resource).Namespace(object.GetNamespace())
 		}
-		if _, err := client.Apply(ctx, object.GetName(), object, metav1.ApplyOptions{FieldManager: fieldManager}); err != nil {
+		if _, err := client.Apply(ctx, object.GetName(), object,
+			metav1.ApplyOptions{FieldManager: fieldManager}); err != nil {
 			return "", fmt.Errorf("applying %s %q: %w", object.GetKind(), object.GetName(), err)
 		}
 	}
 	return "namespace, Secret and DAGs of " + filepath.Base(demoManifest) + " applied", nil
 }
 
-// deleteRuns deletes the DAGs, so that no schedule creates another run, and then the runs. It waits until the controller, which
-// still runs, has removed the finalizers of their Pods.
+// deleteRuns deletes the DAGs, so that no schedule creates another run, and then the runs. It waits until the
+// controller, which still runs, has removed the finalizers of their Pods.
 func (d *demo) deleteRuns(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	if err := d.node.kontroler.KontrolerV1alpha1().DAGs(namespace).DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{}); err != nil {
+	if err := d.node.kontroler.KontrolerV1alpha1().DAGs(namespace).DeleteCollection(ctx, metav1.DeleteOptions{},
+		metav1.ListOptions{}); err != nil {
 		return fmt.Errorf("deleting the DAGs: %w", err)
 	}
-	if err := d.node.kontroler.KontrolerV1alpha1().DagRuns(namespace).DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{}); err != nil {
+	if err := d.node.kontroler.KontrolerV1alpha1().DagRuns(namespace).DeleteCollection(ctx, metav1.DeleteOptions{},
+		metav1.ListOptions{}); err != nil {
 		return fmt.Errorf("deleting the runs: %w", err)
 	}
 	for {

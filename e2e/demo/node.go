@@ -76,7 +76,8 @@ func (d *demo) connectCurrent(ctx context.Context) (string, error) {
 	}
 	switch _, err := d.node.kube.CoreV1().Namespaces().Get(ctx, namespace, metav1.GetOptions{}); {
 	case err == nil:
-		return "", fmt.Errorf("this cluster has a namespace %q, which the demo would use: kubectl delete namespace %s", namespace, namespace)
+		return "", fmt.Errorf("this cluster has a namespace %q, which the demo would use: kubectl delete namespace %s",
+			namespace, namespace)
 	case !apierrors.IsNotFound(err):
 		return "", fmt.Errorf("looking for namespace %q: %w", namespace, err)
 	}

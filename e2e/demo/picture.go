@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-// picture draws a DAG from top to bottom, each task with its mark and its note. If it is wider than width, it is a list.
+// picture draws a DAG from top to bottom, each task with its mark and its note. If it is wider than width, it is a
+// list.
 func picture(g *graph, notes []note, width int) []line {
 	const margin = 2
 	widths := make([]int, len(notes))
@@ -59,7 +60,10 @@ func list(g *graph, notes []note, width int) []line {
 				number = fmt.Sprint(l + 1)
 			}
 			n := notes[task]
-			one := line{{styleDim, fmt.Sprintf(" %3s ", number)}, {n.mark.style, n.mark.glyph}, {stylePlain, " " + g.nodes[task].name}, {styleDim, "  " + n.text}}
+			one := line{
+				{styleDim, fmt.Sprintf(" %3s ", number)}, {n.mark.style, n.mark.glyph}, {stylePlain, " " + g.nodes[task].name},
+				{styleDim, "  " + n.text},
+			}
 			if parents := g.names(g.nodes[task].parents); len(parents) > 0 {
 				one = append(one, span{styleDim, "  ← " + strings.Join(parents, ", ")})
 			}
@@ -77,7 +81,8 @@ func (g *graph) names(tasks []int) []string {
 	return names
 }
 
-// bundle is a set of edges between two layers that connect each parent with each child. One horizontal line shows them all.
+// bundle is a set of edges between two layers that connect each parent with each child. One horizontal line shows them
+// all.
 type bundle struct {
 	parents, children []int // columns
 	level             int

@@ -26,7 +26,8 @@ type attemptLog struct {
 	Lines  []string
 }
 
-// logbook reads the logs of the Pods of a run while they exist. The controller deletes a Pod when its outcome is counted.
+// logbook reads the logs of the Pods of a run while they exist. The controller deletes a Pod when its outcome is
+// counted.
 type logbook struct {
 	stop      context.CancelFunc
 	watched   chan struct{} // closed when the watch has ended
@@ -53,8 +54,8 @@ func followLogs(ctx context.Context, kube kubernetes.Interface, run *v1alpha1.Da
 	return book
 }
 
-// watch follows each Pod of the selector when its task container has started. It returns when the watch ends. The next watch
-// begins with all Pods that exist.
+// watch follows each Pod of the selector when its task container has started. It returns when the watch ends. The next
+// watch begins with all Pods that exist.
 func (b *logbook) watch(watching, following context.Context, kube kubernetes.Interface, selector string) {
 	pods, err := kube.CoreV1().Pods(namespace).Watch(watching, metav1.ListOptions{LabelSelector: selector})
 	if err != nil {

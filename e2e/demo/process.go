@@ -24,8 +24,8 @@ exit $status`
 // stopGrace is how long a process may take to end after SIGTERM.
 const stopGrace = 30 * time.Second
 
-// process is a program that the demo has started, in a process group that the interrupts of the terminal do not reach. It
-// ends with the demo, even if the demo is killed.
+// process is a program that the demo has started, in a process group that the interrupts of the terminal do not reach.
+// It ends with the demo, even if the demo is killed.
 type process struct {
 	cmd  *exec.Cmd
 	hold io.Closer

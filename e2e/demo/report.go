@@ -41,7 +41,8 @@ const podsGone = 10 * time.Second
 // printPods prints how many Pods the DAG still has.
 func (d *demo) printPods(ctx context.Context) {
 	for began := time.Now(); ; {
-		pods, err := d.node.kube.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: v1alpha1.LabelDAG + "=" + dagName})
+		pods, err := d.node.kube.CoreV1().Pods(namespace).List(ctx,
+			metav1.ListOptions{LabelSelector: v1alpha1.LabelDAG + "=" + dagName})
 		switch {
 		case err != nil:
 			d.out.failure(fmt.Errorf("counting Pods: %w", err))
@@ -81,7 +82,8 @@ func highlights(s *snapshot, logs []attemptLog, width int) []line {
 		m := markOf(&taskRow{Phase: a.Phase})
 		kept := logs[at].Lines
 		for _, text := range kept[max(0, len(kept)-shownLines):] {
-			lines = append(lines, line{{m.style, " " + m.glyph + " "}, {styleDim, pad(who, names+11) + "  "}, {stylePlain, text}}.cut(width))
+			lines = append(lines,
+				line{{m.style, " " + m.glyph + " "}, {styleDim, pad(who, names+11) + "  "}, {stylePlain, text}}.cut(width))
 		}
 	}
 	return lines
@@ -138,7 +140,10 @@ func rowLines(s *snapshot) []line {
 	m := markOfRun(s.Run.Phase)
 	took := lasted(s.Run.Admitted, s.Run.Finished, s.Now)
 	return []line{
-		{{stylePlain, "   run         "}, {m.style, m.glyph + " " + s.Run.Phase}, {stylePlain, fmt.Sprintf(" in %s; its containers ran for %s", took, seconds(worked))}},
+		{
+			{stylePlain, "   run         "}, {m.style, m.glyph + " " + s.Run.Phase},
+			{stylePlain, fmt.Sprintf(" in %s; its containers ran for %s", took, seconds(worked))},
+		},
 		{{stylePlain, fmt.Sprintf("   tasks       %d: %s", len(tasks), phases(tasks))}},
 		{{stylePlain, fmt.Sprintf("   attempts    %d: %s", len(attempts), phases(attempts))}},
 	}

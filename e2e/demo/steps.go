@@ -60,7 +60,9 @@ func (d *demo) step(ctx context.Context, doing string, do func(ctx context.Conte
 	took := seconds(time.Since(began))
 	switch {
 	case err == nil:
-		d.out.line(line{{styleGood, " ✓ "}, {stylePlain, pad(did, d.out.columns()-3-8)}, {styleDim, fmt.Sprintf("%7s", took)}})
+		d.out.line(line{
+			{styleGood, " ✓ "}, {stylePlain, pad(did, d.out.columns()-3-8)}, {styleDim, fmt.Sprintf("%7s", took)},
+		})
 		return nil
 	case ctx.Err() != nil:
 		d.out.line(line{{styleDim, " ■ " + doing + ": interrupted"}})

@@ -57,8 +57,8 @@ func markOfRun(phase string) mark {
 	return mark{"○", styleDim, phase}
 }
 
-// table shows the progress of a run, its tasks by layers, and the schedules. It has at most height lines; if there are more, it
-// leaves out tasks that succeeded.
+// table shows the progress of a run, its tasks by layers, and the schedules. It has at most height lines; if there are
+// more, it leaves out tasks that succeeded.
 func table(g *graph, s *snapshot, width, height int) []line {
 	lines := []line{header(&s.Run, s.Now, width), nil}
 	names := 0
@@ -83,7 +83,9 @@ func table(g *graph, s *snapshot, width, height int) []line {
 			m := markOf(t)
 			lines = append(lines, line{
 				{styleDim, fmt.Sprintf(" %3s ", number)}, {m.style, m.glyph}, {stylePlain, " " + pad(t.Name, names)},
-				{stylePlain, fmt.Sprintf(" %7s", lasted(t.Started, t.Finished, s.Now))}, {styleDim, "  " + remark(g, t, byName, s.Now)},
+				{
+					stylePlain, fmt.Sprintf(" %7s", lasted(t.Started, t.Finished, s.Now)),
+				}, {styleDim, "  " + remark(g, t, byName, s.Now)},
 			}.cut(width))
 			number = ""
 		}
@@ -118,7 +120,9 @@ func scheduleLine(s *scheduleRow, now time.Time) line {
 // header returns the line of the run: name, phase, progress bar, time.
 func header(r *runRow, now time.Time, width int) line {
 	m := markOfRun(r.Phase)
-	left := line{{stylePlain, " "}, {styleBold, r.Name}, {stylePlain, "  "}, {m.style, m.glyph + " " + r.Phase}, {stylePlain, "  "}}
+	left := line{
+		{stylePlain, " "}, {styleBold, r.Name}, {stylePlain, "  "}, {m.style, m.glyph + " " + r.Phase}, {stylePlain, "  "},
+	}
 	right := fmt.Sprintf("  %d/%d tasks %7s", r.Done, r.Total, lasted(r.Admitted, r.Finished, now))
 	room := width - left.count() - count(right)
 	return append(append(left, bar(r.Done, r.Total, min(room, 40), m.style)...), span{stylePlain, right}).cut(width)
@@ -223,7 +227,9 @@ func ticked(before, after *snapshot) []line {
 	var lines []line
 	for i := range after.Schedules {
 		if s := &after.Schedules[i]; s.Ran > ran[s.DAG] {
-			lines = append(lines, append(line{{styleDim, fmt.Sprintf("%8s ", seconds(after.Now.Sub(after.Run.Admitted)))}}, scheduleLine(s, after.Now)...))
+			lines = append(lines,
+				append(line{{styleDim, fmt.Sprintf("%8s ", seconds(after.Now.Sub(after.Run.Admitted)))}},
+					scheduleLine(s, after.Now)...))
 		}
 	}
 	return lines

@@ -21,20 +21,38 @@ func midway() (*graph, *snapshot) {
 		Run: runRow{Name: "orders-1", Phase: "Running", Done: 5, Total: 10, Admitted: began},
 		Tasks: []taskRow{
 			{Name: "extract", Phase: "Succeeded", Attempts: 1, Started: at(0), Finished: at(3.14)},
-			{Name: "rates", Phase: "Active", Live: "Pending", Reason: "ImagePullBackOff", Message: "image example.com/rates is not there", Attempts: 1, Started: at(0)},
+			{
+				Name: "rates", Phase: "Active", Live: "Pending", Reason: "ImagePullBackOff",
+				Message: "image example.com/rates is not there", Attempts: 1, Started: at(0),
+			},
 			{Name: "shop-1", Phase: "Active", Live: "Running", Attempts: 1, Started: at(4)},
 			{Name: "shop-2", Phase: "Active", Live: "Running", Attempts: 2, Started: at(4)},
-			{Name: "shop-3", Phase: "Ready", Reason: "BackingOff", Message: "exit code 75", Due: at(75), Attempts: 1, Started: at(4)},
+			{
+				Name: "shop-3", Phase: "Ready", Reason: "BackingOff", Message: "exit code 75", Due: at(75), Attempts: 1,
+				Started: at(4),
+			},
 			{Name: "join", Phase: "Waiting"},
 			{Name: "publish", Phase: "Waiting"},
-			{Name: "broken", Phase: "Failed", Reason: "NotRetryable", Message: "exit code 1", Attempts: 1, Started: at(0), Finished: at(65)},
+			{
+				Name: "broken", Phase: "Failed", Reason: "NotRetryable", Message: "exit code 1", Attempts: 1, Started: at(0),
+				Finished: at(65),
+			},
 			{Name: "never", Phase: "Skipped", Reason: "ParentFailed", Message: "needs broken, failed", Finished: at(65)},
 			{Name: "late", Phase: "Ready", Reason: "Throttled", Message: "the controller has --max-pods Pods"},
 		},
 		Attempts: []attemptRow{
-			{Task: "extract", Number: 1, Phase: "Succeeded", ExitCode: sql.NullInt32{Valid: true}, Started: at(1), Finished: at(3)},
-			{Task: "shop-2", Number: 1, Phase: "Failed", ExitCode: sql.NullInt32{Int32: 75, Valid: true}, Started: at(5), Finished: at(6)},
-			{Task: "broken", Number: 1, Phase: "Failed", ExitCode: sql.NullInt32{Int32: 1, Valid: true}, Started: at(1), Finished: at(64)},
+			{
+				Task: "extract", Number: 1, Phase: "Succeeded", ExitCode: sql.NullInt32{Valid: true}, Started: at(1),
+				Finished: at(3),
+			},
+			{
+				Task: "shop-2", Number: 1, Phase: "Failed", ExitCode: sql.NullInt32{Int32: 75, Valid: true}, Started: at(5),
+				Finished: at(6),
+			},
+			{
+				Task: "broken", Number: 1, Phase: "Failed", ExitCode: sql.NullInt32{Int32: 1, Valid: true}, Started: at(1),
+				Finished: at(64),
+			},
 			{Task: "shop-2", Number: 2, Phase: "Running", Started: at(70)},
 		},
 	}
@@ -185,7 +203,10 @@ func TestHighlights(t *testing.T) {
 		{Task: "broken", Number: 1, Lines: []string{"it does not answer"}},
 		{Task: "shop-2", Number: 2, Lines: []string{"connecting", "reading", "read"}},
 		{Task: "extract", Number: 1},
-		{Task: "shop-2", Number: 1, Lines: []string{"connecting", "busy, and this line is longer than eighty columns, which is what a terminal has"}},
+		{
+			Task: "shop-2", Number: 1,
+			Lines: []string{"connecting", "busy, and this line is longer than eighty columns, which is what a terminal has"},
+		},
 	}
 	want := `
  ✕ shop-2, attempt 1   connecting

@@ -189,7 +189,12 @@ func (t *terminal) busy(ctx context.Context, doing string, began time.Time, p *p
 		said, took := p.last(), time.Since(began)
 		switch {
 		case t.live:
-			t.redraw([]line{line{{styleBusy, " " + spinner[turn%len(spinner)] + " "}, {stylePlain, doing}, {stylePlain, " " + seconds(took)}, {styleDim, "  " + said}}.cut(t.columns())})
+			t.redraw([]line{
+				line{
+					{styleBusy, " " + spinner[turn%len(spinner)] + " "}, {stylePlain, doing}, {stylePlain, " " + seconds(took)},
+					{styleDim, "  " + said},
+				}.cut(t.columns()),
+			})
 		case said != "" && time.Since(spoken) >= speakEvery:
 			spoken = time.Now()
 			t.print("   " + doing + ": " + said)

@@ -1,5 +1,6 @@
 // Package harness is the code that end-to-end tests share. It starts the cluster, gives each test a namespace and a
-// database, starts and kills controllers, counts the side effects of tasks, and checks final rows. Only tests import it.
+// database, starts and kills controllers, counts the side effects of tasks, and checks final rows. Only tests import
+// it.
 //
 //	suite.go       what all tests of a package share: the cluster, the CRDs, the controller's binary
 //	world.go       what one test has to itself
@@ -13,6 +14,6 @@
 //
 // The Options of Main say whether the cluster of a package has a node. With a node, tasks are containers that run shell
 // scripts and leave their side effects in a directory that they share with the test. Without a node, the completer
-// (e2e/completer) plays the Pods, and side effects are counted from the Pods that were created. Both kinds of tests use the
-// same functions: see Until, Once, Sh and Play.
+// (e2e/completer) plays the Pods, and side effects are counted from the Pods that were created. Both kinds of tests use
+// the same functions: see Until, Once, Sh and Play.
 package harness

@@ -24,9 +24,9 @@ func All(outcome string, tasks ...string) map[string]string {
 // NoTasks are the outcomes of a run that was not admitted.
 var NoTasks = map[string]string{}
 
-// CheckFinal waits until a run has ended and checks its rows: its phase, the outcome of each task (see TaskRow.outcome), and
-// what must be true of every run that has ended (see Faults). It also checks that the DagRun says the same, and that no Pod
-// is left.
+// CheckFinal waits until a run has ended and checks its rows: its phase, the outcome of each task (see
+// TaskRow.outcome), and what must be true of every run that has ended (see Faults). It also checks that the DagRun says
+// the same, and that no Pod is left.
 func (d *Database) CheckFinal(run, phase string, tasks map[string]string) RunRow {
 	d.t.Helper()
 	var row RunRow
@@ -157,7 +157,8 @@ func orderFaults(task TaskRow, attempts []AttemptRow, parents []string, byName m
 // CheckStatus checks that the DagRun of a row, if it still exists, says what the row says.
 func (w *World) CheckStatus(row RunRow) {
 	w.T.Helper()
-	list, err := w.Client.KontrolerV1alpha1().DagRuns(w.Namespace).List(w.T.Context(), metav1.ListOptions{FieldSelector: "metadata.name=" + row.Name})
+	list, err := w.Client.KontrolerV1alpha1().DagRuns(w.Namespace).List(w.T.Context(),
+		metav1.ListOptions{FieldSelector: "metadata.name=" + row.Name})
 	if err != nil {
 		w.T.Fatal(err)
 	}
@@ -170,11 +171,16 @@ func (w *World) CheckStatus(row RunRow) {
 		w.T.Errorf("DagRun %s says run %d, version %d, reason %q, generation %d, completed %v; want %d, %d, %q, %d and a time",
 			row.Name, s.RunID, s.DAGVersion, s.Reason, s.ObservedGeneration, s.CompletionTime, row.ID, row.Version, row.Reason, run.Generation)
 	}
-	want := v1alpha1.TaskCounts{Total: int32(row.Total), Succeeded: int32(row.Succeeded), Failed: int32(row.Failed), Skipped: int32(row.Skipped), Cancelled: int32(row.Cancelled)}
+	want := v1alpha1.TaskCounts{
+		Total: int32(row.Total), Succeeded: int32(row.Succeeded), Failed: int32(row.Failed), Skipped: int32(row.Skipped),
+		Cancelled: int32(row.Cancelled),
+	}
 	if row.Total > 0 && (s.Tasks == nil || *s.Tasks != want) {
 		w.T.Errorf("DagRun %s counts %+v, want %+v", row.Name, s.Tasks, want)
 	}
-	for condition, phase := range map[string]string{v1alpha1.RunConditionSucceeded: "Succeeded", v1alpha1.RunConditionFailed: "Failed"} {
+	for condition, phase := range map[string]string{
+		v1alpha1.RunConditionSucceeded: "Succeeded", v1alpha1.RunConditionFailed: "Failed",
+	} {
 		is := "missing"
 		for _, c := range s.Conditions {
 			if c.Type == condition {
@@ -187,8 +193,8 @@ func (w *World) CheckStatus(row RunRow) {
 	}
 }
 
-// MaxConcurrent returns the highest number of attempts of a run that were live at the same time. It uses the end of the task
-// as the end of its last attempt, because the end of a container has only whole seconds.
+// MaxConcurrent returns the highest number of attempts of a run that were live at the same time. It uses the end of the
+// task as the end of its last attempt, because the end of a container has only whole seconds.
 func (d *Database) MaxConcurrent(run string) int {
 	d.t.Helper()
 	type edge struct {

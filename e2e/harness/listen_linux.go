@@ -15,8 +15,8 @@ import (
 
 var links atomic.Int32
 
-// listenApart listens at an address that the host reaches but does not have: in a network namespace of its own, at the other
-// end of a link. The kernel removes both when this process ends.
+// listenApart listens at an address that the host reaches but does not have: in a network namespace of its own, at the
+// other end of a link. The kernel removes both when this process ends.
 func listenApart(t *testing.T) net.Listener {
 	t.Helper()
 	if os.Geteuid() != 0 && os.Getenv("CI") != "true" {
@@ -42,8 +42,8 @@ func listenApart(t *testing.T) net.Listener {
 	return r.listener
 }
 
-// listenInNamespace takes the first four addresses from the n-th on that nobody has, of 198.18.0.0/15: it is for tests of
-// networks, and no cluster's.
+// listenInNamespace takes the first four addresses from the n-th on that nobody has, of 198.18.0.0/15: it is for tests
+// of networks, and no cluster's.
 func listenInNamespace(n int) (net.Listener, error) {
 	before, err := os.Open("/proc/thread-self/ns/net") // not the process's: this may be its first thread, whose namespace counts as that
 	if err != nil {
@@ -54,7 +54,8 @@ func listenInNamespace(n int) (net.Listener, error) {
 		return nil, fmt.Errorf("making a network namespace: %w", err)
 	}
 	host := func(args ...string) (string, error) { // ip as the host sees it
-		return run(exec.Command("nsenter", append([]string{fmt.Sprintf("--net=/proc/%d/fd/%d", os.Getpid(), before.Fd()), "ip"}, args...)...))
+		return run(exec.Command("nsenter",
+			append([]string{fmt.Sprintf("--net=/proc/%d/fd/%d", os.Getpid(), before.Fd()), "ip"}, args...)...))
 	}
 	var address [2]string
 	for ; ; n++ {
@@ -81,7 +82,9 @@ func listenInNamespace(n int) (net.Listener, error) {
 			return nil, err
 		}
 	}
-	for _, args := range [][]string{{"link", "set", "lo", "up"}, {"addr", "add", address[1] + "/30", "dev", "eth0"}, {"link", "set", "eth0", "up"}} {
+	for _, args := range [][]string{
+		{"link", "set", "lo", "up"}, {"addr", "add", address[1] + "/30", "dev", "eth0"}, {"link", "set", "eth0", "up"},
+	} {
 		if _, err := run(exec.Command("ip", args...)); err != nil { // a child of this thread runs in its namespace
 			return nil, err
 		}

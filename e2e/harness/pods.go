@@ -73,9 +73,9 @@ func Terminated(pod *corev1.Pod) bool {
 	return false
 }
 
-// Settled reports whether a Pod has ended and its kubelet has cleaned up. Until then the kubelet may report the Pod once
-// more. A deletion in the same second as the end could then be the cause of the end, so the attempt would be Lost instead of
-// Failed.
+// Settled reports whether a Pod has ended and its kubelet has cleaned up. Until then the kubelet may report the Pod
+// once more. A deletion in the same second as the end could then be the cause of the end, so the attempt would be Lost
+// instead of Failed.
 func Settled(pod *corev1.Pod) bool {
 	if pod.Status.Phase != corev1.PodSucceeded && pod.Status.Phase != corev1.PodFailed {
 		return false
@@ -93,7 +93,8 @@ func (w *World) WaitPodGone(name string) {
 	w.T.Helper()
 	w.Eventually("Pod "+name+" to be gone", Patience, func(ctx context.Context) (bool, string) {
 		pod, err := w.Kube.CoreV1().Pods(w.Namespace).Get(ctx, name, metav1.GetOptions{})
-		return apierrors.IsNotFound(err), fmt.Sprintf("finalizers %v, deletion %v, %v", pod.Finalizers, pod.DeletionTimestamp, err)
+		return apierrors.IsNotFound(err), fmt.Sprintf("finalizers %v, deletion %v, %v", pod.Finalizers, pod.DeletionTimestamp,
+			err)
 	})
 }
 

@@ -69,7 +69,8 @@ func (w *World) Launch(options ...ProcessOption) *Controller {
 	defer log.Close()
 	c.cmd = exec.Command(w.Binary, "--namespaces="+w.Namespace, "--lease-namespace="+w.Namespace, "--lease-duration=15s",
 		"--health-address="+c.address, "--metrics-address="+c.address, "--log-format=text")
-	c.cmd.Env = append(os.Environ(), "KUBECONFIG="+w.Kubeconfig, "DATABASE_URL="+w.URL, "GORACE=halt_on_error=0 exitcode=0")
+	c.cmd.Env = append(os.Environ(), "KUBECONFIG="+w.Kubeconfig, "DATABASE_URL="+w.URL,
+		"GORACE=halt_on_error=0 exitcode=0")
 	if w.completer != nil { // without containers there are no logs
 		c.cmd.Args = append(c.cmd.Args, "--log-archive=off")
 	}
@@ -238,11 +239,13 @@ func (w *World) DieAt(fault string, during func()) {
 	}
 }
 
-// LaunchFaulty starts a controller with a fault and does not wait for it. hit returns the crash point that it has reached.
+// LaunchFaulty starts a controller with a fault and does not wait for it. hit returns the crash point that it has
+// reached.
 func (w *World) LaunchFaulty(fault string, options ...ProcessOption) (c *Controller, hit func() string) {
 	w.T.Helper()
 	file := filepath.Join(w.T.TempDir(), "hit")
-	c = w.Launch(append([]ProcessOption{TakeOver, Environment("KONTROLER_FAULT="+fault, "KONTROLER_FAULT_FILE="+file)}, options...)...)
+	c = w.Launch(append([]ProcessOption{TakeOver, Environment("KONTROLER_FAULT="+fault, "KONTROLER_FAULT_FILE="+file)},
+		options...)...)
 	return c, func() string {
 		point, err := os.ReadFile(file)
 		if err != nil && !os.IsNotExist(err) {
@@ -261,7 +264,8 @@ var ShortLease = Flags("--lease-duration=" + LeaseDuration.String())
 // WaitLeads waits until the process leads.
 func (c *Controller) WaitLeads() {
 	c.w.T.Helper()
-	c.w.Eventually(c.Name+" to lead", Patience, func(context.Context) (bool, string) { return c.Leads(), "not the leader" })
+	c.w.Eventually(c.Name+" to lead", Patience,
+		func(context.Context) (bool, string) { return c.Leads(), "not the leader" })
 }
 
 // LongLease gives a controller a Lease that does not expire while a test freezes it or the machine is busy.
@@ -272,7 +276,8 @@ func (c *Controller) WaitUnready() {
 	c.w.T.Helper()
 	c.w.Eventually(c.Name+" to be unready", Patience, func(context.Context) (bool, string) {
 		status, body, err := c.Get("/readyz")
-		return status == http.StatusServiceUnavailable && strings.Contains(body, "database: no answer since 2"), fmt.Sprint(status, " ", body, err)
+		return status == http.StatusServiceUnavailable && strings.Contains(body,
+			"database: no answer since 2"), fmt.Sprint(status, " ", body, err)
 	})
 	if status, body, err := c.Get("/healthz"); status != http.StatusOK {
 		c.w.T.Errorf("/healthz says %d %s %v, want ok: a restart would not help", status, body, err)

@@ -87,7 +87,8 @@ func (d *Database) Query(scan func(*sql.Rows) error, query string, args ...any) 
 	return rows.Err()
 }
 
-// TryRun returns the row of the newest run with a name. It returns false if there is none or the database does not answer.
+// TryRun returns the row of the newest run with a name. It returns false if there is none or the database does not
+// answer.
 func (d *Database) TryRun(name string) (RunRow, bool) {
 	var r RunRow
 	found := false
@@ -225,8 +226,8 @@ func (r RunRow) parents(t *testing.T) map[string][]string {
 	return parents
 }
 
-// outcome returns the phase of a task. If its number of attempts is unusual, the number follows: "Succeeded 3". One attempt
-// is usual, but none for a task that was skipped or cancelled.
+// outcome returns the phase of a task. If its number of attempts is unusual, the number follows: "Succeeded 3". One
+// attempt is usual, but none for a task that was skipped or cancelled.
 func (t TaskRow) outcome() string {
 	usual := 1
 	if t.Phase == "Skipped" || t.Phase == "Cancelled" {

@@ -112,8 +112,8 @@ func strippedScene(marked TaskMaker) Scene {
 	}
 }
 
-// longScene is a diamond with a retry, followed by a chain. It has Pods to create and to reap for many controllers that are
-// killed one after the other.
+// longScene is a diamond with a retry, followed by a chain. It has Pods to create and to reap for many controllers that
+// are killed one after the other.
 func longScene(marked TaskMaker) Scene {
 	s := diamondScene(marked)
 	parent := "d"
@@ -144,8 +144,8 @@ func (w *World) DieIn(s Scene, fault string) {
 	})
 }
 
-// KilledAt kills a controller with SIGKILL at a crash point of a scene, "[scene ]point[:time]", and checks that the next one
-// finishes the run with the expected result.
+// KilledAt kills a controller with SIGKILL at a crash point of a scene, "[scene ]point[:time]", and checks that the
+// next one finishes the run with the expected result.
 func (w *World) KilledAt(s Scene, fault string) {
 	w.T.Helper()
 	w.Prepare(s)
@@ -154,8 +154,8 @@ func (w *World) KilledAt(s Scene, fault string) {
 	w.CheckScene(s)
 }
 
-// KilledOnTheWay kills a controller when it first reaches a crash point in a scene. If it does not reach it, the controller
-// is killed after the end of the run. The next one starts immediately, while the scene still acts.
+// KilledOnTheWay kills a controller when it first reaches a crash point in a scene. If it does not reach it, the
+// controller is killed after the end of the run. The next one starts immediately, while the scene still acts.
 func (w *World) KilledOnTheWay(s Scene, point string) {
 	w.T.Helper()
 	w.Prepare(s)

@@ -191,8 +191,8 @@ func (s *Suite) findCluster() (err error) {
 	return err
 }
 
-// UpCluster starts a cluster and returns its kubeconfig. cleanup registers what ends the cluster; for a cluster of one test
-// it is t.Cleanup. The cluster also ends with this process.
+// UpCluster starts a cluster and returns its kubeconfig. cleanup registers what ends the cluster; for a cluster of one
+// test it is t.Cleanup. The cluster also ends with this process.
 func UpCluster(cleanup func(func()), dir string, options ...string) (string, error) {
 	if os.Geteuid() != 0 {
 		return "", errNoCluster

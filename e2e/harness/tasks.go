@@ -69,8 +69,8 @@ await() { while [ ! -e "/dir/$1" ]; do sleep 0.1; done; }
 once() { if [ -e "/dir/first.$1" ]; then return 0; fi; : > "/dir/first.$1"; shift; "$@"; }
 `
 
-// Sh makes a task for a node. It runs a shell script with set -e, and $DIR mounted at /dir. If the script succeeds, it leaves
-// a side effect, which Effects counts: the name of its Pod, as a line of the file effect.NAME.
+// Sh makes a task for a node. It runs a shell script with set -e, and $DIR mounted at /dir. If the script succeeds, it
+// leaves a side effect, which Effects counts: the name of its Pod, as a line of the file effect.NAME.
 func Sh(name, script string, options ...TaskOption) v1alpha1.Task {
 	directory := corev1.HostPathDirectory
 	if script == "" {
@@ -194,8 +194,8 @@ func (w *World) WaitStarted(n int) {
 	})
 }
 
-// CheckStarts checks that each attempt that has started did so once, and nothing else has started. runs are all runs of the
-// world. On a node their tasks must be Marked.
+// CheckStarts checks that each attempt that has started did so once, and nothing else has started. runs are all runs of
+// the world. On a node their tasks must be Marked.
 func (w *World) CheckStarts(runs ...string) {
 	w.T.Helper()
 	want := map[string]int{}

@@ -149,7 +149,8 @@ func (w *World) catchUp() {
 	}
 }
 
-// Said returns the texts that scripts say (see completer.Command), of all Pods that succeeded, in the order of their starts.
+// Said returns the texts that scripts say (see completer.Command), of all Pods that succeeded, in the order of their
+// starts.
 func (w *World) Said() []string {
 	w.T.Helper()
 	w.catchUp()
@@ -164,7 +165,8 @@ func (w *World) Said() []string {
 	return said
 }
 
-// checkCreated checks that each attempt of a run had at most one Pod, and that each Pod of the run belonged to an attempt.
+// checkCreated checks that each attempt of a run had at most one Pod, and that each Pod of the run belonged to an
+// attempt.
 func (d *Database) checkCreated(row RunRow) {
 	d.t.Helper()
 	names := map[string]string{} // UIDs of the Pods in the rows of the attempts, by name

@@ -32,7 +32,8 @@ const (
 	documentEnd = "\n---\n"
 )
 
-// World is what one test has to itself: a namespace, a database, controllers, and a directory that it shares with its Pods.
+// World is what one test has to itself: a namespace, a database, controllers, and a directory that it shares with its
+// Pods.
 type World struct {
 	T *testing.T
 	*Suite
@@ -102,7 +103,8 @@ func (w *World) newNamespace() string {
 	w.T.Helper()
 	name := strings.Trim(notForNames.ReplaceAllString(strings.ToLower(strings.TrimPrefix(w.T.Name(), "Test")), "-"), "-")
 	name = "e2e-" + name[:min(len(name), 30)] + "-"
-	made, err := w.Kube.CoreV1().Namespaces().Create(w.T.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: name}}, metav1.CreateOptions{})
+	made, err := w.Kube.CoreV1().Namespaces().Create(w.T.Context(),
+		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: name}}, metav1.CreateOptions{})
 	if err != nil {
 		w.T.Fatal(err)
 	}
@@ -120,8 +122,8 @@ func (w *World) logPods() {
 	w.T.Logf("Pods: %d", n)
 }
 
-// removeNamespace requests the deletion of a namespace. It removes the finalizers of its Pods, because the controllers have
-// ended.
+// removeNamespace requests the deletion of a namespace. It removes the finalizers of its Pods, because the controllers
+// have ended.
 func (w *World) removeNamespace(name string) {
 	ctx, cancel := context.WithTimeout(context.Background(), Patience)
 	defer cancel()
@@ -139,7 +141,8 @@ func (w *World) removeNamespace(name string) {
 		if len(pod.Finalizers) == 0 {
 			continue
 		}
-		_, err := pods.Patch(ctx, pod.Name, types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`), metav1.PatchOptions{})
+		_, err := pods.Patch(ctx, pod.Name, types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`),
+			metav1.PatchOptions{})
 		if err != nil && !apierrors.IsNotFound(err) {
 			w.T.Errorf("removing the finalizers of Pod %s/%s: %v", name, pod.Name, err)
 		}
@@ -183,8 +186,8 @@ func (w *World) ApplyDAG(name string, tasks ...v1alpha1.Task) {
 	w.ApplySpec(name, v1alpha1.DAGSpec{Task: tasks})
 }
 
-// ApplySpec creates a DAG or replaces its spec, after replacing $DIR and $NS. It does not run kubectl, which takes a large
-// part of the time of a short test.
+// ApplySpec creates a DAG or replaces its spec, after replacing $DIR and $NS. It does not run kubectl, which takes a
+// large part of the time of a short test.
 func (w *World) ApplySpec(name string, spec v1alpha1.DAGSpec) {
 	w.T.Helper()
 	var d v1alpha1.DAG
@@ -315,8 +318,8 @@ func (w *World) WaitAttempt(run, task string, number int, phase string) AttemptR
 	return row
 }
 
-// CheckEvent checks that a DagRun has one Event for its end, with count 1. With an empty reason it must have none. Events
-// about waiting do not count.
+// CheckEvent checks that a DagRun has one Event for its end, with count 1. With an empty reason it must have none.
+// Events about waiting do not count.
 func (w *World) CheckEvent(uid, reason string) {
 	w.T.Helper()
 	want := []string{}
@@ -336,7 +339,8 @@ func (w *World) EventsOf(uid string) []string {
 
 func (w *World) eventsOf(uid string, counts func(*corev1.Event) bool) []string {
 	w.T.Helper()
-	list, err := w.Kube.CoreV1().Events(w.Namespace).List(w.T.Context(), metav1.ListOptions{FieldSelector: "involvedObject.uid=" + uid})
+	list, err := w.Kube.CoreV1().Events(w.Namespace).List(w.T.Context(),
+		metav1.ListOptions{FieldSelector: "involvedObject.uid=" + uid})
 	if err != nil {
 		w.T.Fatal(err)
 	}

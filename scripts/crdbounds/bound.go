@@ -20,10 +20,11 @@ const (
 )
 
 const (
-	// quantity is the syntax of resource.ParseQuantity, without exponents of three digits and more: from 2^31 on they make it
-	// compute for minutes.
+	// quantity is the syntax of resource.ParseQuantity, without exponents of three digits and more: from 2^31 on they make
+	// it compute for minutes.
 	quantity = `^[+-]?([0-9]{1,32}(\.[0-9]{0,32})?|\.[0-9]{1,32})([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]{1,2})?$`
-	// dateTime is RFC 3339 as Go parses it. The format date-time also accepts lower case, leap seconds and times without a zone.
+	// dateTime is RFC 3339 as Go parses it. The format date-time also accepts lower case, leap seconds and times without a
+	// zone.
 	dateTime = `^[0-9]{4}-[0-9]{2}-[0-9]{2}T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?` +
 		`(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$`
 )

@@ -1,7 +1,7 @@
 // Command crdbounds completes the CustomResourceDefinitions that controller-gen writes.
 //
-// controller-gen copies core/v1 into the schemas: its descriptions, which would make the CRDs too large for `kubectl apply`,
-// and its types, which have no bounds. crdbounds
+// controller-gen copies core/v1 into the schemas: its descriptions, which would make the CRDs too large for `kubectl
+// apply`, and its types, which have no bounds. crdbounds
 //   - keeps the descriptions of Kontroler's own fields, and replaces those of core/v1 and meta/v1 by the name of the type;
 //   - gives every array, string, map and integer without a bound a generous one, so that the API server can estimate the
 //     cost of CEL rules;

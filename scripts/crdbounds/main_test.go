@@ -123,15 +123,21 @@ func TestDescriptions(t *testing.T) {
 	spec := finished(t)
 	volume := spec.Properties["volumes"].Items.Schema
 	tests := map[string]struct{ got, want string }{
-		"an own struct keeps its description":                   {spec.Description, "Spec is ours."},
-		"an own list keeps its description":                     {spec.Properties["parts"].Description, "Parts are ours."},
-		"an own element of a list keeps its description":        {spec.Properties["parts"].Items.Schema.Description, "Part is ours."},
-		"an own scalar keeps its description":                   {spec.Properties["parts"].Items.Schema.Properties["name"].Description, "Name is ours."},
+		"an own struct keeps its description": {spec.Description, "Spec is ours."},
+		"an own list keeps its description":   {spec.Properties["parts"].Description, "Parts are ours."},
+		"an own element of a list keeps its description": {
+			spec.Properties["parts"].Items.Schema.Description, "Part is ours.",
+		},
+		"an own scalar keeps its description": {
+			spec.Properties["parts"].Items.Schema.Properties["name"].Description, "Name is ours.",
+		},
 		"an own scalar of a foreign type keeps its description": {spec.Properties["since"].Description, "Since is ours."},
-		"an own field of a foreign struct refers to the type":   {spec.Properties["volumes"].Description, "Volumes are ours.\nSee core/v1 Volume."},
-		"a foreign struct has no description":                   {volume.Description, ""},
-		"a field of a foreign struct has no description":        {volume.Properties["name"].Description, ""},
-		"a map in a foreign struct has no description":          {volume.Properties["attributes"].Description, ""},
+		"an own field of a foreign struct refers to the type": {
+			spec.Properties["volumes"].Description, "Volumes are ours.\nSee core/v1 Volume.",
+		},
+		"a foreign struct has no description":            {volume.Description, ""},
+		"a field of a foreign struct has no description": {volume.Properties["name"].Description, ""},
+		"a map in a foreign struct has no description":   {volume.Properties["attributes"].Description, ""},
 	}
 	for name, tt := range tests {
 		if tt.got != tt.want {
@@ -147,10 +153,12 @@ func TestBounds(t *testing.T) {
 		schema apiextensionsv1.JSONSchemaProps
 		want   string
 	}{
-		"a list gets a bound":                        {spec.Properties["volumes"], "maxItems: 1024"},
-		"a list with a bound keeps it":               {spec.Properties["parts"], "maxItems: 3"},
-		"a string gets a bound":                      {volume["name"], "maxLength: 4096"},
-		"a string with a bound keeps it":             {spec.Properties["parts"].Items.Schema.Properties["name"], "maxLength: 7"},
+		"a list gets a bound":          {spec.Properties["volumes"], "maxItems: 1024"},
+		"a list with a bound keeps it": {spec.Properties["parts"], "maxItems: 3"},
+		"a string gets a bound":        {volume["name"], "maxLength: 4096"},
+		"a string with a bound keeps it": {
+			spec.Properties["parts"].Items.Schema.Properties["name"], "maxLength: 7",
+		},
 		"an argument may be as long as Linux allows": {volume["value"], "maxLength: 131072"},
 		"an int32 gets its range":                    {volume["mode"], "minimum: -2147483647"},
 		"an int64 gets the range of exact integers":  {volume["user"], "maximum: 9007199254740991"},
@@ -178,20 +186,30 @@ func TestBoundReportsWhatItCannotBound(t *testing.T) {
 		schema apiextensionsv1.JSONSchemaProps
 		want   string
 	}{
-		"unknown fields":                       {apiextensionsv1.JSONSchemaProps{XPreserveUnknownFields: &yes}, "preserves unknown fields"},
-		"an integer without a size":            {apiextensionsv1.JSONSchemaProps{Type: "integer"}, `integer of format ""`},
-		"a bound that is too wide":             {apiextensionsv1.JSONSchemaProps{Type: "integer", Format: "int64", Maximum: &wide}, "wider than"},
-		"a number that may have a fraction":    {apiextensionsv1.JSONSchemaProps{Type: "number"}, `type "number"`},
-		"an unknown format":                    {apiextensionsv1.JSONSchemaProps{Type: "string", Format: "byte"}, `format "byte"`},
+		"unknown fields": {
+			apiextensionsv1.JSONSchemaProps{XPreserveUnknownFields: &yes}, "preserves unknown fields",
+		},
+		"an integer without a size": {apiextensionsv1.JSONSchemaProps{Type: "integer"}, `integer of format ""`},
+		"a bound that is too wide": {
+			apiextensionsv1.JSONSchemaProps{Type: "integer", Format: "int64", Maximum: &wide}, "wider than",
+		},
+		"a number that may have a fraction": {apiextensionsv1.JSONSchemaProps{Type: "number"}, `type "number"`},
+		"an unknown format": {
+			apiextensionsv1.JSONSchemaProps{Type: "string", Format: "byte"}, `format "byte"`,
+		},
 		"a list without a schema of its items": {apiextensionsv1.JSONSchemaProps{Type: "array"}, "without items"},
 		"a map without a schema of its values": {
-			apiextensionsv1.JSONSchemaProps{Type: "object", AdditionalProperties: &apiextensionsv1.JSONSchemaPropsOrBool{Allows: true}},
+			apiextensionsv1.JSONSchemaProps{
+				Type: "object", AdditionalProperties: &apiextensionsv1.JSONSchemaPropsOrBool{Allows: true},
+			},
 			"without a schema of its values",
 		},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			root := apiextensionsv1.JSONSchemaProps{Type: "object", Properties: map[string]apiextensionsv1.JSONSchemaProps{"field": tt.schema}}
+			root := apiextensionsv1.JSONSchemaProps{
+				Type: "object", Properties: map[string]apiextensionsv1.JSONSchemaProps{"field": tt.schema},
+			}
 			err := bound("spec", "spec", &root)
 			if err == nil || !strings.Contains(err.Error(), tt.want) || !strings.HasPrefix(err.Error(), "spec.field: ") {
 				t.Errorf("got %v, want an error at spec.field that says %q", err, tt.want)

@@ -15,27 +15,56 @@ func TestImports(t *testing.T) {
 		want          string // beginning of the fault; empty means allowed
 	}
 	tests := map[string]try{
-		"every package may import the standard library":            {"controller/engine", "encoding/json", false, ""},
-		"store may not import Kubernetes":                          {"store", "k8s.io/api/core/v1", false, "store may not import k8s.io/api/core/v1: see the table"},
-		"store may import its driver":                              {"store", "github.com/lib/pq", false, ""},
-		"store may not import its test database":                   {"store", "kontroler/store/storetest", false, "store may not import kontroler/store/storetest"},
-		"tests of store may import the test database":              {"store", "kontroler/store/storetest", true, ""},
-		"engine may import the wire types":                         {"controller/engine", "kontroler/apis/kontroler/v1alpha1", false, ""},
-		"engine may not import the store":                          {"controller/engine", "kontroler/store", false, "controller/engine may not import kontroler/store"},
-		"engine may not import the controller":                     {"controller/engine", "kontroler/controller", false, "controller/engine may not import kontroler/controller"},
-		"tests of engine may not import the store":                 {"controller/engine", "kontroler/store", true, "controller/engine may not import kontroler/store"},
+		"every package may import the standard library": {"controller/engine", "encoding/json", false, ""},
+		"store may not import Kubernetes": {
+			"store", "k8s.io/api/core/v1", false, "store may not import k8s.io/api/core/v1: see the table",
+		},
+		"store may import its driver": {"store", "github.com/lib/pq", false, ""},
+		"store may not import its test database": {
+			"store", "kontroler/store/storetest", false, "store may not import kontroler/store/storetest",
+		},
+		"tests of store may import the test database": {"store", "kontroler/store/storetest", true, ""},
+		"engine may import the wire types": {
+			"controller/engine", "kontroler/apis/kontroler/v1alpha1", false, "",
+		},
+		"engine may not import the store": {
+			"controller/engine", "kontroler/store", false, "controller/engine may not import kontroler/store",
+		},
+		"engine may not import the controller": {
+			"controller/engine", "kontroler/controller", false, "controller/engine may not import kontroler/controller",
+		},
+		"tests of engine may not import the store": {
+			"controller/engine", "kontroler/store", true, "controller/engine may not import kontroler/store",
+		},
 		"controller may import engine":                             {"controller", "kontroler/controller/engine", false, ""},
 		"a package without an entry belongs to the place above it": {"controller/new", "kontroler/controller", false, ""},
-		"controller may not import httpapi":                        {"controller", "kontroler/httpapi", false, "controller may not import kontroler/httpapi"},
-		"httpapi may not import controller":                        {"httpapi", "kontroler/controller", false, "httpapi may not import kontroler/controller"},
-		"httpapi may not import engine":                            {"httpapi", "kontroler/controller/engine", false, "httpapi may not import kontroler/controller/engine"},
-		"wire types may not import client-go":                      {"apis/kontroler/v1alpha1", "k8s.io/client-go/rest", false, "apis/kontroler/v1alpha1 may not import k8s.io/client-go/rest"},
-		"the compiler may import validation":                       {"apis/dag", "k8s.io/apimachinery/pkg/util/validation/field", false, ""},
-		"the compiler may not import the rest of apimachinery":     {"apis/dag", "k8s.io/apimachinery/pkg/util/wait", false, "apis/dag may not import"},
-		"tests may import go-cmp":                                  {"apis/dag", "github.com/google/go-cmp/cmp", true, ""},
-		"only tests may import go-cmp":                             {"apis/dag", "github.com/google/go-cmp/cmp", false, "apis/dag may not import github.com/google/go-cmp/cmp"},
-		"an entry does not allow names that only begin with it":    {"controller", "k8s.io/apiserver", false, "controller may not import k8s.io/apiserver"},
-		"a package without a place is a fault":                     {"pkg/util", "k8s.io/api/core/v1", false, "pkg/util has no place"},
+		"controller may not import httpapi": {
+			"controller", "kontroler/httpapi", false, "controller may not import kontroler/httpapi",
+		},
+		"httpapi may not import controller": {
+			"httpapi", "kontroler/controller", false, "httpapi may not import kontroler/controller",
+		},
+		"httpapi may not import engine": {
+			"httpapi", "kontroler/controller/engine", false, "httpapi may not import kontroler/controller/engine",
+		},
+		"wire types may not import client-go": {
+			"apis/kontroler/v1alpha1", "k8s.io/client-go/rest", false,
+			"apis/kontroler/v1alpha1 may not import k8s.io/client-go/rest",
+		},
+		"the compiler may import validation": {
+			"apis/dag", "k8s.io/apimachinery/pkg/util/validation/field", false, "",
+		},
+		"the compiler may not import the rest of apimachinery": {
+			"apis/dag", "k8s.io/apimachinery/pkg/util/wait", false, "apis/dag may not import",
+		},
+		"tests may import go-cmp": {"apis/dag", "github.com/google/go-cmp/cmp", true, ""},
+		"only tests may import go-cmp": {
+			"apis/dag", "github.com/google/go-cmp/cmp", false, "apis/dag may not import github.com/google/go-cmp/cmp",
+		},
+		"an entry does not allow names that only begin with it": {
+			"controller", "k8s.io/apiserver", false, "controller may not import k8s.io/apiserver",
+		},
+		"a package without a place is a fault": {"pkg/util", "k8s.io/api/core/v1", false, "pkg/util has no place"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -68,8 +97,13 @@ func TestSource(t *testing.T) {
 		file string
 		want []string
 	}{
-		"documented code has no faults": {"// Package x is good.\npackage x\n\n// A and B.\nconst (\n\tA = 1\n\tB = 2\n)\n\ntype inner int\n\nfunc (inner) M() {}\n\n// E is an error.\ntype E int\n\nfunc (E) Error() string { return \"\" }\n\n" + fits, nil},
-		"a long function is a fault":    {"// Package x is long.\npackage x\n\n" + long, []string{"store/x.go:5: Long has 81 lines, at most 80"}},
+		"documented code has no faults": {
+			"// Package x is good.\npackage x\n\n// A and B.\nconst (\n\tA = 1\n\tB = 2\n)\n\ntype inner int\n\nfunc (inner) M() {}\n\n// E is an error.\ntype E int\n\nfunc (E) Error() string { return \"\" }\n\n" + fits,
+			nil,
+		},
+		"a long function is a fault": {
+			"// Package x is long.\npackage x\n\n" + long, []string{"store/x.go:5: Long has 81 lines, at most 80"},
+		},
 		"exported names without a comment are faults": {
 			"package x\n\nfunc F() {}\n\ntype T struct{}\n\nfunc (*T) M() {}\n\nvar V int\n",
 			[]string{
@@ -78,8 +112,13 @@ func TestSource(t *testing.T) {
 				"store: the package has no comment. State its purpose in doc.go",
 			},
 		},
-		"generated files are not checked":                    {"// Code generated by hand. DO NOT EDIT.\n\npackage x\n\nfunc F() {}\n", nil},
-		"an import that the table does not allow is a fault": {"// Package x imports.\npackage x\n\nimport _ \"k8s.io/api/core/v1\"\n", []string{"store/x.go:4: store may not import k8s.io/api/core/v1: " + see}},
+		"generated files are not checked": {
+			"// Code generated by hand. DO NOT EDIT.\n\npackage x\n\nfunc F() {}\n", nil,
+		},
+		"an import that the table does not allow is a fault": {
+			"// Package x imports.\npackage x\n\nimport _ \"k8s.io/api/core/v1\"\n",
+			[]string{"store/x.go:4: store may not import k8s.io/api/core/v1: " + see},
+		},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -37,7 +37,8 @@ type funcSize struct {
 	lines int
 }
 
-// isTooLarge reports whether a type exceeds the limits. The fields of a record, such as a row or a wire type, have no limit.
+// isTooLarge reports whether a type exceeds the limits. The fields of a record, such as a row or a wire type, have no
+// limit.
 func (t typeSize) isTooLarge() bool {
 	isRecord := t.methods <= maxRecordMethods
 	return t.fields > maxFields && !isRecord || t.methods > maxMethods

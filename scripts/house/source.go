@@ -52,7 +52,8 @@ func (p goPackage) faults() ([]string, error) {
 	return faults, nil
 }
 
-// importFaults returns a fault for each import that the table does not allow. The table applies to the root module only.
+// importFaults returns a fault for each import that the table does not allow. The table applies to the root module
+// only.
 func importFaults(fset *token.FileSet, file *ast.File, dir string, root, test bool) []string {
 	if !root {
 		return nil

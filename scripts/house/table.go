@@ -44,9 +44,9 @@ var requirements = []string{
 	"sigs.k8s.io/yaml",
 }
 
-// place is a folder with everything below it that is not another place. may lists what its packages may import, in addition
-// to the standard library and the place itself. An entry allows a package and those below it; with a final "!" it allows only
-// the package. tests lists what tests may import in addition.
+// place is a folder with everything below it that is not another place. may lists what its packages may import, in
+// addition to the standard library and the place itself. An entry allows a package and those below it; with a final "!"
+// it allows only the package. tests lists what tests may import in addition.
 type place struct {
 	path  string
 	may   []string
@@ -73,7 +73,8 @@ var house = []place{
 	{
 		path: "apis/dag",
 		// strategicpatch merges the fields beside a taskRef as the API server and kubectl merge a Pod.
-		may:   all(wire, wireTypes, validation, []string{"k8s.io/apimachinery/pkg/util/strategicpatch!", "github.com/robfig/cron/v3"}),
+		may: all(wire, wireTypes, validation,
+			[]string{"k8s.io/apimachinery/pkg/util/strategicpatch!", "github.com/robfig/cron/v3"}),
 		tests: yaml,
 	},
 	{path: "generated", may: all([]string{module + "/apis"}, client)},
@@ -99,7 +100,9 @@ var house = []place{
 	{path: "controller/informer", may: client},
 	{
 		path: "controller/pod",
-		may: all([]string{module + "/apis", module + "/controller/engine", module + "/controller/kube", module + "/controller/text"},
+		may: all([]string{
+			module + "/apis", module + "/controller/engine", module + "/controller/kube", module + "/controller/text",
+		},
 			wireTypes, validation, []string{"k8s.io/apimachinery/pkg/types"}),
 		tests: yaml,
 	},
@@ -143,8 +146,9 @@ var house = []place{
 		tests: []string{module + "/controller/clustertest"},
 	},
 	{
-		path:  "controller",
-		may:   all([]string{module + "/apis", module + "/generated", module + "/store!", module + "/store/transition"}, belowController, client, prometheus),
+		path: "controller",
+		may: all([]string{module + "/apis", module + "/generated", module + "/store!", module + "/store/transition"},
+			belowController, client, prometheus),
 		tests: all(ownDB, yaml, []string{module + "/controller/clustertest"}),
 	},
 	{

@@ -26,8 +26,8 @@ const podNamespaceFile = "/var/run/secrets/kubernetes.io/serviceaccount/namespac
 type clients struct {
 	kube kubernetes.Interface // encodes as protobuf
 	dags versioned.Interface  // encodes as JSON, the only encoding of custom resources
-	// lease has no rate limit, and connections of its own, which the gate does not block: a stale leader may still read and
-	// renew its Lease.
+	// lease has no rate limit, and connections of its own, which the gate does not block: a stale leader may still read
+	// and renew its Lease.
 	lease kubernetes.Interface
 }
 
@@ -64,7 +64,8 @@ func newClients(cfg config, gate *leader.Gate) (clients, error) {
 	return c, nil
 }
 
-// restConfig reads kubeconfig, a list of files like KUBECONFIG. If it is empty, restConfig uses the Pod's service account.
+// restConfig reads kubeconfig, a list of files like KUBECONFIG. If it is empty, restConfig uses the Pod's service
+// account.
 func restConfig(kubeconfig string) (*rest.Config, error) {
 	if kubeconfig == "" {
 		cfg, err := rest.InClusterConfig()

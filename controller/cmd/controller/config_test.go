@@ -36,7 +36,9 @@ func TestParseConfig(t *testing.T) {
 				"--start-grace=1s", "--history-retention=0", "--webhook-deny=10.0.0.0/8,fd00::/8", "--log-limit=64Ki",
 				"--log-archive=on", "--adopt-cluster", "--accept-restored-database"},
 			want: config{
-				databaseURL: "postgresql://u:p@h/d", kubeconfig: "/k", namespaces: []string{"b", "a"}, class: "gpu", leaseNamespace: "ops",
+				databaseURL: "postgresql://u:p@h/d", kubeconfig: "/k", namespaces: []string{
+					"b", "a",
+				}, class: "gpu", leaseNamespace: "ops",
 				leaseDuration: time.Minute, metricsAddress: "127.0.0.1:0", logFormat: "json", logLevel: slog.LevelDebug, kubeAPIQPS: 0.5,
 				maxPods: 1, startGrace: time.Second, webhookDeny: "10.0.0.0/8,fd00::/8", logLimit: 64 << 10, adoptCluster: true, acceptRestored: true,
 			},
@@ -68,11 +70,19 @@ func TestParseConfig(t *testing.T) {
 			env:  map[string]string{"DATABASE_URL": "postgres://db/k", "KUBECONFIG": "/a:/b"},
 			want: defaults(func(c *config) { c.kubeconfig = "/a:/b" }),
 		},
-		"--help wins over faults":                       {args: []string{"--max-pods=x", "-h"}, want: config{help: true}},
-		"--version needs nothing else":                  {args: []string{"--version"}, want: config{version: true}},
-		"uninstall has a database":                      {args: []string{"uninstall", "--namespaces=a"}, env: database, want: config{uninstall: true, databaseURL: "postgres://db/k", namespaces: []string{"a"}}},
-		"uninstall --all needs no database":             {args: []string{"uninstall", "--all"}, want: config{uninstall: true, all: true}},
-		"uninstall ignores variables of the controller": {args: []string{"uninstall", "--all"}, env: map[string]string{"KONTROLER_MAX_PODS": "x"}, want: config{uninstall: true, all: true}},
+		"--help wins over faults":      {args: []string{"--max-pods=x", "-h"}, want: config{help: true}},
+		"--version needs nothing else": {args: []string{"--version"}, want: config{version: true}},
+		"uninstall has a database": {
+			args: []string{"uninstall", "--namespaces=a"}, env: database,
+			want: config{uninstall: true, databaseURL: "postgres://db/k", namespaces: []string{"a"}},
+		},
+		"uninstall --all needs no database": {
+			args: []string{"uninstall", "--all"}, want: config{uninstall: true, all: true},
+		},
+		"uninstall ignores variables of the controller": {
+			args: []string{"uninstall", "--all"}, env: map[string]string{"KONTROLER_MAX_PODS": "x"},
+			want: config{uninstall: true, all: true},
+		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -93,7 +103,9 @@ func TestParseConfigReportsEveryFault(t *testing.T) {
 		env  map[string]string
 		want []string
 	}{
-		"a database is required": {want: []string{"no database. Set DATABASE_URL (or --database-url) to postgres://user:password@host/database"}},
+		"a database is required": {
+			want: []string{"no database. Set DATABASE_URL (or --database-url) to postgres://user:password@host/database"},
+		},
 		"every fault is reported": {
 			args: []string{"--nonsense", "x", "--max-pods=0", "--start-grace=0s", "--history-retention=90d", "--log-limit=1Ki", "--log-archive=false", "--kube-api-qps=-1", "--health-address=8081", "--metrics-address=:http", "stray",
 				"--lease-duration=1500ms", "--webhook-deny=10.0.0.0/33, 10.0.0.0/8,nets", "--namespaces=a,B,c_d", "--leader-elect=maybe", "--lease-namespace=N", "--log-format=xml"},
@@ -127,7 +139,9 @@ func TestParseConfigReportsEveryFault(t *testing.T) {
 		},
 		"uninstall requires a database or --all": {
 			args: []string{"uninstall"},
-			want: []string{"no database. Set DATABASE_URL (or --database-url) to postgres://user:password@host/database, or use --all"},
+			want: []string{
+				"no database. Set DATABASE_URL (or --database-url) to postgres://user:password@host/database, or use --all",
+			},
 		},
 		"uninstall does not have the flags of the controller": {
 			args: []string{"uninstall", "--all", "--max-pods=1"},
@@ -135,7 +149,10 @@ func TestParseConfigReportsEveryFault(t *testing.T) {
 		},
 		"a flag needs its value": {
 			args: []string{"--database-url"},
-			want: []string{"flag needs an argument: -database-url", "no database. Set DATABASE_URL (or --database-url) to postgres://user:password@host/database"},
+			want: []string{
+				"flag needs an argument: -database-url",
+				"no database. Set DATABASE_URL (or --database-url) to postgres://user:password@host/database",
+			},
 		},
 	}
 	for name, test := range tests {

@@ -20,10 +20,17 @@ func TestReadiness(t *testing.T) {
 		status                int
 		body                  string
 	}{
-		"before the start nothing is ready":    {status: 503, body: "database: starting\ncaches: starting\n"},
-		"with all parts the process is ready":  {started: true, synced: true, status: 200, body: "database: ok\ncaches: ok\n"},
-		"without its database it is not ready": {started: true, away: true, synced: true, status: 503, body: "database: no answer since 2026-01-02T02:04:05Z\ncaches: ok\n"},
-		"without its caches it is not ready":   {started: true, status: 503, body: "database: ok\ncaches: waiting for the first lists of the watches\n"},
+		"before the start nothing is ready": {status: 503, body: "database: starting\ncaches: starting\n"},
+		"with all parts the process is ready": {
+			started: true, synced: true, status: 200, body: "database: ok\ncaches: ok\n",
+		},
+		"without its database it is not ready": {
+			started: true, away: true, synced: true, status: 503,
+			body: "database: no answer since 2026-01-02T02:04:05Z\ncaches: ok\n",
+		},
+		"without its caches it is not ready": {
+			started: true, status: 503, body: "database: ok\ncaches: waiting for the first lists of the watches\n",
+		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -51,14 +58,18 @@ func TestServe(t *testing.T) {
 		want            map[string]int // status by path, at the health address
 		servers         int
 	}{
-		"health and metrics share an address": {health: "127.0.0.1:0", metrics: "127.0.0.1:0", servers: 1, want: map[string]int{"/healthz": 200, "/readyz": 503, "/metrics": 200, "/": 404}},
-		"metrics can be off":                  {health: "127.0.0.1:0", servers: 1, want: map[string]int{"/healthz": 200, "/metrics": 404}},
-		"both can be off":                     {},
+		"health and metrics share an address": {
+			health: "127.0.0.1:0", metrics: "127.0.0.1:0", servers: 1,
+			want: map[string]int{"/healthz": 200, "/readyz": 503, "/metrics": 200, "/": 404},
+		},
+		"metrics can be off": {health: "127.0.0.1:0", servers: 1, want: map[string]int{"/healthz": 200, "/metrics": 404}},
+		"both can be off":    {},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			var logs strings.Builder
-			stop, err := serve(config{healthAddress: test.health, metricsAddress: test.metrics}, newHealth("database"), metrics, slog.New(slog.NewTextHandler(&logs, nil)))
+			stop, err := serve(config{healthAddress: test.health, metricsAddress: test.metrics}, newHealth("database"), metrics,
+				slog.New(slog.NewTextHandler(&logs, nil)))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -85,7 +96,8 @@ func TestServe(t *testing.T) {
 func TestServeReportsATakenAddress(t *testing.T) {
 	taken := httptest.NewServer(http.NotFoundHandler())
 	defer taken.Close()
-	_, err := serve(config{healthAddress: taken.Listener.Addr().String()}, newHealth(), http.NotFoundHandler(), slog.New(slog.DiscardHandler))
+	_, err := serve(config{healthAddress: taken.Listener.Addr().String()}, newHealth(), http.NotFoundHandler(),
+		slog.New(slog.DiscardHandler))
 	if err == nil || !strings.Contains(err.Error(), "--health-address") {
 		t.Errorf("got %v", err)
 	}

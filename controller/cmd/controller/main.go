@@ -51,8 +51,8 @@ func run(args []string, env func(string) (string, bool)) int {
 	return 0
 }
 
-// echo is the time in which further signals count as the first one. A shell or timeout(1) signals both a process and its
-// group.
+// echo is the time in which further signals count as the first one. A shell or timeout(1) signals both a process and
+// its group.
 const echo = time.Second
 
 // untilSignal returns a context that ends at the first SIGTERM or SIGINT. A later signal ends the process.

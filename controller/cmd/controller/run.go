@@ -118,8 +118,8 @@ func runUninstall(ctx context.Context, cfg config, log *slog.Logger) error {
 	return nil
 }
 
-// openDatabase opens the database, migrates it and binds it to the cluster. While the database is unavailable it retries
-// and logs that it waits. Any other error is returned.
+// openDatabase opens the database, migrates it and binds it to the cluster. While the database is unavailable it
+// retries and logs that it waits. Any other error is returned.
 func openDatabase(ctx context.Context, cfg config, clusterUID string, log *slog.Logger) (
 	*store.DB, store.Identity, error) {
 	const logInterval = 5 * time.Second

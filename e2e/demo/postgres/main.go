@@ -1,5 +1,5 @@
-// Command postgres runs a temporary PostgreSQL. It prints the URL of the server, and serves until standard input closes or a
-// signal arrives. Then it deletes the data.
+// Command postgres runs a temporary PostgreSQL. It prints the URL of the server, and serves until standard input closes
+// or a signal arrives. Then it deletes the data.
 //
 //	go run ./e2e/demo/postgres DIR
 package main
