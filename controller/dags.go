@@ -136,7 +136,7 @@ func (r *dagReconciler) compileDAG(ctx context.Context, key cache.ObjectName) (*
 
 func (r *dagReconciler) dagGone(ctx context.Context, key cache.ObjectName) error {
 	r.versions.drop(key)
-	if err := r.db.DAGDeleted(ctx, key.Namespace, key.Name, "", r.now()); err != nil {
+	if err := r.db.DAGs.MarkDeleted(ctx, key.Namespace, key.Name, "", r.now()); err != nil {
 		return fmt.Errorf("recording the deletion of DAG %s: %w", key, err)
 	}
 	return nil
@@ -144,7 +144,7 @@ func (r *dagReconciler) dagGone(ctx context.Context, key cache.ObjectName) error
 
 func (r *dagReconciler) saveVersion(ctx context.Context, d *v1alpha1.DAG, encoded []byte, tasks int) (store.Version, error) {
 	row := store.DAG{Namespace: d.Namespace, Name: d.Name, UID: string(d.UID), CreatedAt: d.CreationTimestamp.UTC()}
-	version, err := r.db.SaveVersion(ctx, row, encoded, dag.Hash(encoded), tasks, r.now())
+	version, err := r.db.DAGs.SaveVersion(ctx, row, encoded, dag.Hash(encoded), tasks, r.now())
 	if err != nil {
 		return store.Version{}, fmt.Errorf("storing a version of DAG %s/%s: %w", d.Namespace, d.Name, err)
 	}

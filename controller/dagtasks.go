@@ -53,7 +53,7 @@ func (r *dagReconciler) syncTask(ctx context.Context, key cache.ObjectName) erro
 		return err
 	}
 	if s.task == nil {
-		return r.db.DagTaskDeleted(ctx, key.Namespace, key.Name, r.now())
+		return r.db.DagTasks.MarkDeleted(ctx, key.Namespace, key.Name, r.now())
 	}
 	return r.reportTask(ctx, s)
 }
@@ -79,7 +79,7 @@ func (r *dagReconciler) saveTask(ctx context.Context, key cache.ObjectName) (sav
 		if task.Spec.Version != nil {
 			row.Version = int64(*task.Spec.Version)
 		}
-		s.version, s.isTaken, err = r.db.SaveTaskVersion(ctx, row, encoded, dag.Hash(encoded), r.now())
+		s.version, s.isTaken, err = r.db.DagTasks.SaveVersion(ctx, row, encoded, dag.Hash(encoded), r.now())
 		if err != nil && !errors.Is(err, store.ErrRejected) {
 			return savedTask{}, fmt.Errorf("storing a version of DagTask %s: %w", key, err)
 		}
@@ -112,7 +112,7 @@ func (r *dagReconciler) resolveTasks(ctx context.Context, d *v1alpha1.DAG) (map[
 		version, faults := s.version, s.faults
 		if ref.Version != 0 && s.task != nil && ref.Version != version.Number {
 			var err error
-			if version, err = r.db.TaskVersion(ctx, d.Namespace, ref.Name, ref.Version); err != nil {
+			if version, err = r.db.DagTasks.Version(ctx, d.Namespace, ref.Name, ref.Version); err != nil {
 				return nil, err
 			}
 			faults = nil

@@ -61,8 +61,8 @@ type facts struct {
 // gather reads the rows and the Pods that one decision is about. It writes nothing.
 func (g *gatherer) gather(ctx context.Context, row store.Run, graph *dag.Graph, changes *pendingChanges, now time.Time) (*facts, error) {
 	maps.Copy(changes.pods, g.workspaces.due(queue.RunKey(row.UID), now))
-	rows, err := g.db.Gather(ctx, row.ID, store.Want{
-		Pods: podNames(changes), All: changes.isFull, Now: now, Attempts: outcomesPerSync, Ready: startsPerSync, Cascade: outcomesPerSync,
+	rows, err := g.db.Gather(ctx, row.ID, store.GatherRequest{
+		Pods: podNames(changes), All: changes.isFull, Now: now, MaxAttempts: outcomesPerSync, MaxReady: startsPerSync, MaxChildrenPending: outcomesPerSync,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("gathering run %s/%s: %w", row.Namespace, row.Name, err)

@@ -81,17 +81,17 @@ func (s *statusWriter) project(row store.Run, run *v1alpha1.DagRun) v1alpha1.Dag
 }
 
 // addProgress adds to the status of a live run what it waits for and what has failed so far.
-func addProgress(status *v1alpha1.DagRunStatus, row store.Run, at store.Standing, failed []store.Task) {
+func addProgress(status *v1alpha1.DagRunStatus, row store.Run, at store.RunWaits, failed []store.Task) {
 	status.Tasks.Pending = int32(min(at.Pending, row.Counts.Active))
 	status.Tasks.Running = int32(row.Counts.Active) - status.Tasks.Pending
 	var says []string
-	for _, w := range at.Waits {
+	for _, w := range at.Tasks {
 		says = append(says, fmt.Sprintf("%s waits: %s: %s", w.Task, w.Reason, text.Shorten(w.Message, 200)))
 	}
 	for _, task := range failed {
 		says = append(says, fmt.Sprintf("%s failed: %s", task.Name, text.Shorten(task.Message, 200)))
 	}
-	if more := at.Waiting - len(at.Waits) + row.Counts.Failed - len(failed); more > 0 && len(says) > 0 {
+	if more := at.Total - len(at.Tasks) + row.Counts.Failed - len(failed); more > 0 && len(says) > 0 {
 		says = append(says, fmt.Sprintf("%d more", more))
 	}
 	if why := holdMessage(row.Hold); why != "" {
@@ -99,8 +99,8 @@ func addProgress(status *v1alpha1.DagRunStatus, row store.Run, at store.Standing
 	}
 	status.Message = text.Shorten(strings.Join(says, "; "), text.MaxBytes)
 	switch {
-	case len(at.Waits) > 0:
-		status.Reason = at.Waits[0].Reason
+	case len(at.Tasks) > 0:
+		status.Reason = at.Tasks[0].Reason
 	case row.Hold != "" && row.Hold != engine.HoldMaxParallel:
 		status.Reason = row.Hold
 	case row.Counts.Failed > 0:
@@ -389,7 +389,7 @@ func (s *statusWriter) showProgress(ctx context.Context, key queue.RunKey) (sent
 	if !found || run.Status.Controller == "" {
 		return s.showTrouble(ctx, run)
 	}
-	at, err := s.db.Standing(ctx, row.ID, s.now(), tasksNamed)
+	at, err := s.db.Waits(ctx, row.ID, s.now(), tasksNamed)
 	if err != nil {
 		return false, err
 	}

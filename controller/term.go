@@ -50,7 +50,7 @@ func newTerm(controller *Controller, db *store.Leader, fail context.CancelCauseF
 	t := &term{core: c, backlog: newBacklog(c.cfg), conditions: newDAGConditions(c)}
 	t.gatekeeper = &gatekeeper{core: c, backlog: t.backlog,
 		pods: queue.NewGates(t.backlog.queue.Add), claims: queue.NewGates(t.backlog.queue.Add)}
-	graphs := versions.New(db, versions.CacheBytes)
+	graphs := versions.New(db.DAGs, versions.CacheBytes)
 	workspaces := &workspaces{core: c, gatekeeper: t.gatekeeper, graphs: graphs, backlog: t.backlog, runs: map[queue.RunKey]*workspace{}}
 	t.dags = newDAGReconciler(c, graphs, t.conditions)
 	t.status = &statusWriter{core: c, queue: queue.New[queue.RunKey]("ends", metrics), projections: newProjections(),
@@ -72,7 +72,7 @@ func newTerm(controller *Controller, db *store.Leader, fail context.CancelCauseF
 // newPodEvents makes the Keeper that stores the Events of this term's Pods.
 func (t *term) newPodEvents() *podevents.Keeper {
 	return podevents.New(podevents.Config{
-		Events: t.cfg.Kube.CoreV1(), Database: t.db, ControllerID: t.cfg.ID, Namespaces: t.cfg.namespaces(), CachedPod: t.cached.cachedPod,
+		Events: t.cfg.Kube.CoreV1(), Database: t.db.PodEvents, ControllerID: t.cfg.ID, Namespaces: t.cfg.namespaces(), CachedPod: t.cached.cachedPod,
 		Enqueue: t.backlog.touched, Fenced: t.fail, Now: t.now, Metrics: t.cfg.Metrics, Log: t.cfg.Log,
 	})
 }
@@ -80,7 +80,7 @@ func (t *term) newPodEvents() *podevents.Keeper {
 // newScheduler makes the scheduler of a term.
 func (t *term) newScheduler() *schedule.Scheduler {
 	return schedule.New(schedule.Config{
-		DB: t.db, Client: t.cfg.Client, ControllerID: t.cfg.ID, Since: t.cfg.Since, StatusWorkers: t.cfg.Workers,
+		Schedules: t.db.Schedules, Client: t.cfg.Client, ControllerID: t.cfg.ID, Since: t.cfg.Since, StatusWorkers: t.cfg.Workers,
 		Now: t.now, Log: t.cfg.Log, Events: t.events, Metrics: t.cfg.Metrics,
 		CachedDAG: t.cached.dags.Get, CachedRun: t.cached.cachedRun, SetCondition: t.conditions.setDAGCondition,
 		Synced: func(ctx context.Context, dag cache.ObjectName, err error) {
@@ -93,7 +93,7 @@ func (t *term) newScheduler() *schedule.Scheduler {
 // newCleaner makes the retention of a term.
 func (t *term) newCleaner() *retention.Cleaner {
 	return retention.New(retention.Config{
-		Client: t.cfg.Client, History: t.db, DAGs: &t.cached.dags, DagRuns: &t.cached.dagRuns, Pods: &t.cached.pods, ControllerID: t.cfg.ID,
+		Client: t.cfg.Client, History: t.db.History, DAGs: &t.cached.dags, DagRuns: &t.cached.dagRuns, Pods: &t.cached.pods, ControllerID: t.cfg.ID,
 		HistoryRetention: t.cfg.HistoryRetention, Now: t.now, Failed: t.failed, Metrics: t.cfg.Metrics, Log: t.cfg.Log,
 	})
 }
@@ -101,7 +101,7 @@ func (t *term) newCleaner() *retention.Cleaner {
 // newNotifier makes the notifier of a term.
 func (t *term) newNotifier(guard webhook.Guard, graphs *versions.Loader) *webhook.Notifier {
 	return webhook.New(webhook.Config{
-		Outbox: t.db, Kube: t.cfg.Kube, ControllerID: t.cfg.ID, Guard: guard, Webhook: graphs.Webhook, DAG: t.cached.dags.Get,
+		Outbox: t.db.Outbox, Kube: t.cfg.Kube, ControllerID: t.cfg.ID, Guard: guard, Webhook: graphs.Webhook, DAG: t.cached.dags.Get,
 		Events: t.events, Now: t.now, Failed: t.failed, Metrics: t.cfg.Metrics, Log: t.cfg.Log,
 	})
 }
@@ -109,7 +109,7 @@ func (t *term) newNotifier(guard webhook.Guard, graphs *versions.Loader) *webhoo
 // newLogs makes the Keeper that stores the logs of a term.
 func (t *term) newLogs(graphs *versions.Loader) *logs.Keeper {
 	return logs.New(logs.Config{
-		Kube: t.cfg.Kube.CoreV1(), DB: t.db, Pods: &t.cached.pods, Limit: t.cfg.LogLimit, Policy: graphs.LogPolicy,
+		Kube: t.cfg.Kube.CoreV1(), Logs: t.db.Logs, Pods: &t.cached.pods, Limit: t.cfg.LogLimit, Policy: graphs.LogPolicy,
 		Enqueue: t.pods.queue.Add, EnqueueAfter: t.pods.queue.AddAfter,
 		Failed: t.failed, Now: t.now, Metrics: t.cfg.Metrics, Log: t.cfg.Log,
 	})
@@ -122,7 +122,7 @@ func (t *term) resume(ctx context.Context) error {
 	if err := t.clock.ReadFrom(ctx, t.db, t.cfg.Log); err != nil {
 		return err
 	}
-	if err := t.db.Maintain(ctx, t.now()); errors.Is(err, store.ErrConflict) || store.IsUnavailable(err) {
+	if err := t.db.History.Maintain(ctx, t.now()); errors.Is(err, store.ErrConflict) || store.IsUnavailable(err) {
 		t.cfg.Log.Warn("maintaining the database failed; next try in a minute", "error", err)
 	} else if err != nil {
 		return fmt.Errorf("maintaining the database: %w", err)
@@ -149,10 +149,10 @@ func (t *term) resume(ctx context.Context) error {
 		}
 		more = len(keys) == resumePage
 	}
-	if err := resumeDeleted(ctx, t.cfg, t.db.DAGs, &t.cached.dags, t.dags.queue); err != nil {
+	if err := resumeDeleted(ctx, t.cfg, t.db.DAGs.List, &t.cached.dags, t.dags.queue); err != nil {
 		return err
 	}
-	return resumeDeleted(ctx, t.cfg, t.db.DagTasks, &t.cached.dagTasks, t.dags.taskQueue)
+	return resumeDeleted(ctx, t.cfg, t.db.DagTasks.List, &t.cached.dagTasks, t.dags.taskQueue)
 }
 
 // resumeDeleted enqueues the objects of a kind that have a row and no longer exist.
@@ -236,7 +236,7 @@ func (t *term) maintain(ctx context.Context) {
 		if err := t.clock.ReadFrom(ctx, t.db, t.cfg.Log); err != nil && ctx.Err() == nil {
 			t.failed(err)
 		}
-		if err := t.db.Maintain(ctx, t.now()); err != nil && ctx.Err() == nil {
+		if err := t.db.History.Maintain(ctx, t.now()); err != nil && ctx.Err() == nil {
 			t.failed(fmt.Errorf("maintaining the database: %w", err))
 		}
 	}

@@ -45,7 +45,7 @@ func TestWhatALiveDagRunSays(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		row             store.Run
-		at              store.Standing
+		at              store.RunWaits
 		failed          []store.Task
 		reason, message string
 		pending, runs   int32
@@ -54,12 +54,12 @@ func TestWhatALiveDagRunSays(t *testing.T) {
 		"everything runs": {row: store.Run{Counts: store.Counts{Active: 2}}, runs: 2},
 		"two tasks wait": {
 			row:    store.Run{Counts: store.Counts{Active: 2}},
-			at:     store.Standing{Pending: 2, Waiting: 2, Waits: []store.TaskReason{waits("pull", "ImagePullBackOff", "no such tag"), waits("big", "Unschedulable", "0/3 nodes")}},
+			at:     store.RunWaits{Pending: 2, Total: 2, Tasks: []store.TaskReason{waits("pull", "ImagePullBackOff", "no such tag"), waits("big", "Unschedulable", "0/3 nodes")}},
 			reason: "ImagePullBackOff", message: "pull waits: ImagePullBackOff: no such tag; big waits: Unschedulable: 0/3 nodes", pending: 2, still: true,
 		},
 		"one waits, one failed, and there are more": {
 			row:    store.Run{Counts: store.Counts{Active: 3, Failed: 2}},
-			at:     store.Standing{Pending: 2, Waiting: 2, Waits: []store.TaskReason{waits("pull", "ImagePullBackOff", "x")}},
+			at:     store.RunWaits{Pending: 2, Total: 2, Tasks: []store.TaskReason{waits("pull", "ImagePullBackOff", "x")}},
 			failed: []store.Task{{Name: "extract", Message: "exit code 3"}},
 			reason: "ImagePullBackOff", message: "pull waits: ImagePullBackOff: x; extract failed: exit code 3; 2 more", pending: 2, runs: 1,
 		},

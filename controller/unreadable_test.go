@@ -16,7 +16,7 @@ func TestUnreadableVersionEnds(t *testing.T) {
 	leader := storetest.Lead(t, storetest.New(t))
 	spec := []byte(`{"task": [{"name": "a"}]}`)
 	uid := "00000000-0000-4000-8000-000000000001"
-	version, err := leader.SaveVersion(t.Context(), store.DAG{Namespace: "default", Name: "d", UID: uid, CreatedAt: time.Now()}, spec, dag.Hash(spec), 1, time.Now())
+	version, err := leader.DAGs.SaveVersion(t.Context(), store.DAG{Namespace: "default", Name: "d", UID: uid, CreatedAt: time.Now()}, spec, dag.Hash(spec), 1, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -31,7 +31,7 @@ func BenchmarkOutcome(b *testing.B) {
 func chain(b *testing.B, size int) (*store.Leader, func(n int) (int64, bool)) {
 	db := storetest.New(b)
 	leader := storetest.Lead(b, db)
-	version, err := leader.SaveVersion(b.Context(), store.DAG{Namespace: "default", Name: "d", UID: uid(1), CreatedAt: t0}, []byte(`{}`), hash(1), size, t0)
+	version, err := leader.DAGs.SaveVersion(b.Context(), store.DAG{Namespace: "default", Name: "d", UID: uid(1), CreatedAt: t0}, []byte(`{}`), hash(1), size, t0)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -73,7 +73,7 @@ func step(b *testing.B, leader *store.Leader, runs func(n int) (int64, bool), si
 		}
 	}
 	pod := fmt.Sprintf("pod-%d", n%(size-1))
-	slice, err := leader.Gather(b.Context(), run, store.Want{Pods: []string{pod}, Now: time.Now(), Attempts: 500, Ready: 1, Cascade: 100})
+	slice, err := leader.Gather(b.Context(), run, store.GatherRequest{Pods: []string{pod}, Now: time.Now(), MaxAttempts: 500, MaxReady: 1, MaxChildrenPending: 100})
 	if err != nil {
 		b.Fatal(err)
 	}

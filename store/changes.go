@@ -11,15 +11,15 @@ import (
 
 // changes is what one sync writes to one run.
 //
-// Whatever the order of the transitions, attempts change before tasks, tasks before the run, and within each in the order
-// of the kinds below: a task that becomes Ready and Active in one commit, or an attempt that ends while the next is decided,
-// is written in that order.
+// Attempts are written before tasks, tasks before the run, and each of them in the order of the kinds below, whatever the
+// order of the transitions. A task that becomes Ready and Active in one commit is written in that order, as is an attempt
+// that ends while the next one is decided.
 type changes struct {
 	batches [kinds]batch
 	run     runChange
 }
 
-// kind is a transition of tasks or attempts. Kinds are numbered in the order in which they are written.
+// kind is a transition of tasks or attempts. The kinds are in the order in which they are written.
 type kind int
 
 const (
@@ -45,7 +45,7 @@ const (
 	kinds
 )
 
-// batch holds the rows of one kind, column by column. Each kind uses some of the columns.
+// batch holds the rows of one kind, column by column. A kind uses some of the columns.
 type batch struct {
 	id                     []int64
 	number, second         []int64
@@ -54,7 +54,7 @@ type batch struct {
 	cascade                []bool
 	exitCode               []sql.NullInt64
 	at, due, started       []time.Time
-	rows                   map[int64]int // the index of an id, for kinds that may come twice for one row
+	rows                   map[int64]int // the index of an id, for kinds of which one row may have several
 }
 
 // row returns the index of the row of id. A new row is the last.
@@ -71,13 +71,13 @@ func (b *batch) row(id int64) int {
 	return i
 }
 
-// move is how a kind is written: its guarded statement, the arguments after the run's id, and the counters of the run that
-// it moves rows between.
+// move writes the transitions of a kind: its guarded statement, the arguments after the run's id, and the counters of the
+// run between which it moves its rows.
 type move struct {
 	sql      string
 	args     func(b *batch) []any
 	from, to func(*Counts) *int
-	// isSet reports that it applies to any number of rows.
+	// isSet means that the statement applies to any number of rows.
 	isSet bool
 }
 
@@ -89,9 +89,9 @@ func failed(c *Counts) *int    { return &c.Failed }
 func skipped(c *Counts) *int   { return &c.Skipped }
 func cancelled(c *Counts) *int { return &c.Cancelled }
 
-// moves is the state machine of tasks and attempts as the database sees it. Rows are found by primary key: run_id + 0, an
-// empty string appended to phase, and IS NOT FALSE keep the planner from going through a run or a partial index instead,
-// which costs less while that is small.
+// moves is the state machine of tasks and attempts in SQL. Rows are found by primary key. Adding 0 to
+// run_id, appending an empty string to phase, and IS NOT FALSE keep the planner from scanning a run or a partial index,
+// which looks cheaper while they are small.
 var moves = [kinds]move{
 	attemptPending: {sql: `
 UPDATE kontroler.attempts a SET phase = 'Pending', reason = '', message = '', reason_at = NULL, message_at = NULL, created_at = c.at, due_at = c.due,
@@ -197,7 +197,7 @@ FROM unnest($2::bigint[], $3::timestamptz[]) AS c (id, at)
 WHERE t.id = c.id AND t.run_id + 0 = $1 AND t.phase || '' = 'Ready'`,
 		args: func(b *batch) []any { return []any{b.id, timestamps(b.at)} }},
 
-	// A Waiting task has unmet parents, a Ready one none: what is left in unmet tells which it was.
+	// A Waiting task has unmet parents, a Ready task has none. The returned unmet tells them apart.
 	unstartedCancelled: {isSet: true, to: cancelled, sql: `
 WITH c AS (
     UPDATE kontroler.tasks t SET phase = 'Cancelled', reason = $2, message = $3, due_at = NULL, cascade = false, finished_at = $4::timestamptz
@@ -244,7 +244,7 @@ func (c *changes) add(t transition.Transition) {
 	}
 }
 
-// runEnded notes that the run holds nothing any more, too.
+// runEnded also clears the reason why Ready tasks did not start.
 func (c *changes) runEnded(t transition.RunEnded) {
 	c.add(transition.RunHeld{})
 	c.run.finished = t.At
@@ -341,7 +341,7 @@ func (c *changes) batch(of kind, id int64) *batch {
 	return b
 }
 
-// runChange is what becomes of the run's row: one statement for all of it.
+// runChange is the change of the run's row, written by one statement.
 type runChange struct {
 	any                    bool
 	counts                 Counts
@@ -350,7 +350,7 @@ type runChange struct {
 	phase, reason, message sql.NullString
 }
 
-// The phase that a run must be in is $2: Pending to start, else any live one.
+// $2 are the phases that the run may be in: Pending to start it, any live phase otherwise.
 const sqlRunChange = `
 WITH changed AS (
     UPDATE kontroler.runs r SET
@@ -364,27 +364,24 @@ WITH changed AS (
 INSERT INTO kontroler.changes (run_id, kind) SELECT id, 'run' FROM changed
 RETURNING id`
 
-// Commit writes transitions of a run and its tasks, and notices of endings among them, in one transaction: all or none. It
-// also records for readers that the run changed. The counters of the run follow from the transitions. ErrConflict: a row is
-// not in a phase that its transition starts from. Without transitions nothing is written.
+// Commit writes transitions of a run and its tasks, and the notices of endings among them, in one transaction. The counters
+// of the run follow from the transitions. ErrConflict means that a row is not in a phase from which its transition starts.
+// Without transitions nothing is written.
 func (l *Leader) Commit(ctx context.Context, runID int64, transitions []transition.Transition, notices []Notice) error {
 	if len(transitions) == 0 {
 		return nil
 	}
-	var change int64
-	err := l.inTx(ctx, func(q querier) (err error) {
-		change, err = apply(ctx, q, runID, transitions, notices)
-		return err
-	})
+	err := l.pool.write(ctx, func(q querier) (int64, error) { return apply(ctx, q, runID, transitions, notices) })
 	if err != nil {
 		return fmt.Errorf("committing run %d: %w", runID, err)
 	}
-	l.committed(change)
 	return nil
 }
 
-// apply writes transitions and notices. It returns the id of the row that readers follow.
-func apply(ctx context.Context, q querier, runID int64, transitions []transition.Transition, notices []Notice) (int64, error) {
+// apply writes transitions and notices, and records the change for readers.
+func apply(
+	ctx context.Context, q querier, runID int64, transitions []transition.Transition, notices []Notice,
+) (change int64, err error) {
 	c := &changes{}
 	for _, t := range transitions {
 		c.add(t)
@@ -398,7 +395,7 @@ func apply(ctx context.Context, q querier, runID int64, transitions []transition
 			return 0, fmt.Errorf("%s: %w", kind(i), err)
 		}
 	}
-	change, err := c.applyRun(ctx, q, runID)
+	change, err = c.applyRun(ctx, q, runID)
 	if err != nil {
 		return 0, err
 	}
@@ -424,7 +421,7 @@ func (m *move) apply(ctx context.Context, q querier, runID int64, k kind, b *bat
 	if m.isSet {
 		return err
 	}
-	if err := expect(int64(len(b.id)), result, err); err != nil {
+	if err := expect(len(b.id), result, err); err != nil {
 		return err
 	}
 	if m.from != nil {
@@ -434,12 +431,11 @@ func (m *move) apply(ctx context.Context, q querier, runID int64, k kind, b *bat
 	return nil
 }
 
-// applyRun writes the run's row, if it changes, and the row that tells readers; it returns the id of the latter.
-func (c *changes) applyRun(ctx context.Context, q querier, runID int64) (int64, error) {
-	var change int64
+// applyRun writes the run's row, if it changes, and records the change for readers.
+func (c *changes) applyRun(ctx context.Context, q querier, runID int64) (change int64, err error) {
 	r, n := &c.run, &c.run.counts
 	if !r.any && *n == (Counts{}) {
-		return change, q.QueryRowContext(ctx, sqlChange, runID, "run").Scan(&change)
+		return recordRunChange(ctx, q, runID)
 	}
 	from, phase := []string{"Pending", "Running"}, r.phase
 	if !r.started.IsZero() {
@@ -448,16 +444,16 @@ func (c *changes) applyRun(ctx context.Context, q querier, runID int64) (int64, 
 			phase = sql.NullString{String: "Running", Valid: true}
 		}
 	}
-	rows, err := readRows(ctx, q, func(rows *sql.Rows) (id int64, err error) { return id, rows.Scan(&id) }, sqlRunChange,
+	ids, err := readRows(ctx, q, scanID, sqlRunChange,
 		runID, from, phase, r.reason, r.message, r.stop, r.hold, timestamp(r.started), timestamp(r.finished),
 		n.Waiting, n.Ready, n.Active, n.Succeeded, n.Failed, n.Skipped, n.Cancelled)
 	if err != nil {
 		return 0, fmt.Errorf("run: %w", err)
 	}
-	if len(rows) != 1 {
+	if len(ids) != 1 {
 		return 0, fmt.Errorf("run: %w", ErrConflict)
 	}
-	return rows[0], nil
+	return ids[0], nil
 }
 
 // String is the name of the transition.

@@ -229,7 +229,7 @@ func TestAttemptTransitions(t *testing.T) {
 
 func (f *fixture) pods(run int64) []store.Attempt {
 	f.Helper()
-	attempts, err := f.leader.RunPods(f.Context(), run, []string{"p", "p2"})
+	attempts, err := f.leader.AttemptsByPods(f.Context(), run, []string{"p", "p2"})
 	if err != nil {
 		f.Fatal(err)
 	}

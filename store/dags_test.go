@@ -31,12 +31,12 @@ func TestSaveVersion(t *testing.T) {
 	for _, step := range steps {
 		t.Run(step.name, func(t *testing.T) {
 			if step.delete != "" {
-				if err := f.leader.DAGDeleted(t.Context(), "default", "d", step.delete, at(50)); err != nil {
+				if err := f.leader.DAGs.MarkDeleted(t.Context(), "default", "d", step.delete, at(50)); err != nil {
 					t.Fatal(err)
 				}
 			}
 			before := f.text(`SELECT count(*) FROM kontroler.changes WHERE kind = 'dag'`)
-			version, err := f.leader.SaveVersion(t.Context(), step.dag, []byte(`{"task":[{"name":"a"}]}`), hash(step.hash), 1, at(1))
+			version, err := f.leader.DAGs.SaveVersion(t.Context(), step.dag, []byte(`{"task":[{"name":"a"}]}`), hash(step.hash), 1, at(1))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -50,7 +50,7 @@ func TestSaveVersion(t *testing.T) {
 			if row != step.row {
 				t.Errorf("dag %q, want %q", row, step.row)
 			}
-			read, found, err := f.leader.VersionByID(t.Context(), version.ID)
+			read, found, err := f.leader.DAGs.Version(t.Context(), version.ID)
 			if diff := cmp.Diff(version, read); err != nil || !found || diff != "" {
 				t.Errorf("VersionByID: %v (-want +got):\n%s", err, diff)
 			}
@@ -63,11 +63,11 @@ func TestSaveVersion(t *testing.T) {
 
 func TestDAGs(t *testing.T) {
 	f := newFixture(t)
-	if _, err := f.leader.SaveVersion(t.Context(), store.DAG{Namespace: "other", Name: "e", UID: uid(9), CreatedAt: t0}, []byte(`{}`), [32]byte{9}, 1, at(1)); err != nil {
+	if _, err := f.leader.DAGs.SaveVersion(t.Context(), store.DAG{Namespace: "other", Name: "e", UID: uid(9), CreatedAt: t0}, []byte(`{}`), [32]byte{9}, 1, at(1)); err != nil {
 		t.Fatal(err)
 	}
 	list := func(after int64, limit int) (names []string, last int64) {
-		keys, err := f.leader.DAGs(t.Context(), after, limit)
+		keys, err := f.leader.DAGs.List(t.Context(), after, limit)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -81,7 +81,7 @@ func TestDAGs(t *testing.T) {
 	if diff := cmp.Diff([]string{"default/d", "other/e"}, append(first, second...)); diff != "" {
 		t.Errorf("DAGs, page by page (-want +got):\n%s", diff)
 	}
-	if err := f.leader.DAGDeleted(t.Context(), "default", "d", "", at(50)); err != nil {
+	if err := f.leader.DAGs.MarkDeleted(t.Context(), "default", "d", "", at(50)); err != nil {
 		t.Fatal(err)
 	}
 	if names, _ := list(0, 10); len(names) != 1 || names[0] != "other/e" {
@@ -92,7 +92,7 @@ func TestDAGs(t *testing.T) {
 func TestDAGDeleted(t *testing.T) {
 	f := newFixture(t)
 	for range 2 {
-		if err := f.leader.DAGDeleted(t.Context(), "default", "d", uid(1), at(50)); err != nil {
+		if err := f.leader.DAGs.MarkDeleted(t.Context(), "default", "d", uid(1), at(50)); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -55,7 +55,7 @@ func TestSaveTaskVersion(t *testing.T) {
 		t.Run(step.name, func(t *testing.T) {
 			if step.delete {
 				for range 2 {
-					if err := f.leader.DagTaskDeleted(t.Context(), "default", "t", at(50)); err != nil {
+					if err := f.leader.DagTasks.MarkDeleted(t.Context(), "default", "t", at(50)); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -64,7 +64,7 @@ func TestSaveTaskVersion(t *testing.T) {
 				}
 			}
 			before := f.text(`SELECT count(*) FROM kontroler.changes`)
-			v, taken, err := f.leader.SaveTaskVersion(t.Context(), step.task, []byte(specs[step.hash]), hash(step.hash), at(1))
+			v, taken, err := f.leader.DagTasks.SaveVersion(t.Context(), step.task, []byte(specs[step.hash]), hash(step.hash), at(1))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -76,7 +76,7 @@ func TestSaveTaskVersion(t *testing.T) {
 				t.Errorf("change row: %t, want %t", changed, step.change)
 			}
 			for _, number := range []int64{0, step.number} {
-				read, err := f.leader.TaskVersion(t.Context(), step.task.Namespace, "t", number)
+				read, err := f.leader.DagTasks.Version(t.Context(), step.task.Namespace, "t", number)
 				if diff := cmp.Diff(want, read); err != nil || diff != "" {
 					t.Errorf("TaskVersion %d: %v (-want +got):\n%s", number, err, diff)
 				}
@@ -84,16 +84,16 @@ func TestSaveTaskVersion(t *testing.T) {
 		})
 	}
 	for name, number := range map[string]int64{"t": 6, "nobody": 0} {
-		if v, err := f.leader.TaskVersion(t.Context(), "default", name, number); err != nil || v.Number != 0 {
+		if v, err := f.leader.DagTasks.Version(t.Context(), "default", name, number); err != nil || v.Number != 0 {
 			t.Errorf("version %d of %s: %+v, %v", number, name, v, err)
 		}
 	}
 	last := store.DagTask{Namespace: "default", Name: "last", UID: uid(4), Generation: 1, CreatedAt: t0, Version: 1<<31 - 1}
-	if _, _, err := f.leader.SaveTaskVersion(t.Context(), last, []byte(`{}`), hash(1), at(1)); err != nil {
+	if _, _, err := f.leader.DagTasks.SaveVersion(t.Context(), last, []byte(`{}`), hash(1), at(1)); err != nil {
 		t.Fatal(err)
 	}
 	last.Generation, last.Version = 2, 0
-	if _, _, err := f.leader.SaveTaskVersion(t.Context(), last, []byte(`{}`), hash(2), at(1)); !errors.Is(err, store.ErrRejected) {
+	if _, _, err := f.leader.DagTasks.SaveVersion(t.Context(), last, []byte(`{}`), hash(2), at(1)); !errors.Is(err, store.ErrRejected) {
 		t.Errorf("a version after the last number: %v", err)
 	}
 }
@@ -105,7 +105,7 @@ func TestSaveTaskVersionAtOnce(t *testing.T) {
 	done := make(chan error)
 	for range 8 {
 		go func() {
-			v, taken, err := f.leader.SaveTaskVersion(f.Context(), task, []byte(`{}`), hash(1), at(1))
+			v, taken, err := f.leader.DagTasks.SaveVersion(f.Context(), task, []byte(`{}`), hash(1), at(1))
 			if err == nil && (v.Number != 1 || taken) {
 				err = errors.New("not version 1")
 			}
@@ -123,12 +123,12 @@ func TestDagTasks(t *testing.T) {
 	f := newFixture(t)
 	for i, name := range []string{"a", "b"} {
 		task := store.DagTask{Namespace: "default", Name: name, UID: uid(i), Generation: 1, CreatedAt: t0}
-		if _, _, err := f.leader.SaveTaskVersion(t.Context(), task, []byte(`{}`), hash(1), at(1)); err != nil {
+		if _, _, err := f.leader.DagTasks.SaveVersion(t.Context(), task, []byte(`{}`), hash(1), at(1)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	list := func(after int64, limit int) (names string, last int64) {
-		keys, err := f.leader.DagTasks(t.Context(), after, limit)
+		keys, err := f.leader.DagTasks.List(t.Context(), after, limit)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -142,7 +142,7 @@ func TestDagTasks(t *testing.T) {
 	if first+second != "default/a default/b " {
 		t.Errorf("page by page: %s%s", first, second)
 	}
-	if err := f.leader.DagTaskDeleted(t.Context(), "default", "a", at(5)); err != nil {
+	if err := f.leader.DagTasks.MarkDeleted(t.Context(), "default", "a", at(5)); err != nil {
 		t.Fatal(err)
 	}
 	if names, _ := list(0, 10); names != "default/b " {

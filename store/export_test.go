@@ -1,37 +1,36 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
-	"testing/fstest"
 	"time"
 
 	"kontroler/store/transition"
 )
 
-// Query is a query of this package with arguments for its plan.
+// Query is a query of this package, with arguments to plan it with.
 type Query struct {
 	SQL  string
 	Args []any
 }
 
-// Sample are the rows that the arguments of Queries name.
+// Sample names existing rows, for the arguments of Queries.
 type Sample struct {
 	RunID, TaskID, AttemptID, VersionID int64
 	RunUID, Pod, Namespace, DAG         string
 	Now                                 time.Time
-	Old                                 time.Time // some rows are older
+	Old                                 time.Time // some rows are older than it
 }
 
-// Queries lists every query by the name of its constant, the transitions by the name of their method.
+// Queries lists every query of package store by the name of its constant, transitions by their name.
 func Queries(s Sample) map[string]Query {
 	now, pods := timestamp(s.Now), []string{s.Pod}
 	ids, uids, text, times := []int64{1}, []string{s.RunUID}, []string{"x"}, timestamps([]time.Time{s.Now})
 	all := map[string]Query{
 		"sqlAttemptByPod":      {sqlAttemptByPod, []any{s.RunUID, s.Pod}},
 		"sqlAttemptStray":      {sqlAttemptStray, []any{s.RunID, s.AttemptID, s.RunUID}},
-		"sqlAttemptsByPods":    {sqlAttemptsByPods, []any{s.RunID, pods}},
 		"sqlChange":            {sqlChange, []any{s.RunID, "run"}},
 		"sqlClock":             {sqlClock, nil},
 		"sqlClusterBind":       {sqlClusterBind, []any{"uid"}},
@@ -48,10 +47,6 @@ func Queries(s Sample) map[string]Query {
 		"sqlGatherTasks":       {sqlGatherTasks, []any{s.RunID, []int64{s.TaskID}, now, 100, 100}},
 		"sqlIdentity":          {sqlIdentity, nil},
 		"sqlIdentityMake":      {sqlIdentityMake, []any{"abcdefghij"}},
-		"sqlMigrateExists":     {sqlMigrateExists, nil},
-		"sqlMigrateList":       {sqlMigrateList, nil},
-		"sqlMigrateLock":       {sqlMigrateLock, nil},
-		"sqlMigrateNote":       {sqlMigrateNote, []any{99, "x", 1, "x"}},
 		"sqlNotify":            {sqlNotify, []any{"1"}},
 		"sqlPartitionExists":   {sqlPartitionExists, []any{"kontroler.changes_2025_01"}},
 		"sqlPing":              {sqlPing, nil},
@@ -101,7 +96,7 @@ func Queries(s Sample) map[string]Query {
 		"sqlScheduledRuns":         {sqlScheduledRuns, []any{1, s.RunUID}},
 		"sqlScheduledRunMake":      {sqlScheduledRunMake, []any{ids, times, text, uids}},
 		"sqlScheduledRunsReplaced": {sqlScheduledRunsReplaced, []any{ids}},
-		"sqlScheduledRunSettled":   {sqlScheduledRunSettled, []any{ids, times}},
+		"sqlScheduledRunEnded":     {sqlScheduledRunEnded, []any{ids, times}},
 		"sqlScheduledRunCreated":   {sqlScheduledRunCreated, []any{ids, times, uids}},
 		"sqlTickMake":              {sqlTickMake, []any{ids, times, times, ids, text, text, times}},
 		"sqlTickExtend":            {sqlTickExtend, []any{ids, times, times, ids, text}},
@@ -132,7 +127,7 @@ func Queries(s Sample) map[string]Query {
 		"sqlTrimSchedules":     {sqlTrimSchedules, []any{now}},
 		"sqlTrimScheduledRuns": {sqlTrimScheduledRuns, []any{1}},
 		"sqlTrimSchedule":      {sqlTrimSchedule, []any{1, now}},
-		"sqlPlaces":            {sqlPlaces, nil},
+		"sqlPlaceholders":      {sqlPlaceholders, nil},
 		"(old changes)":        {fmt.Sprintf(trimChanges, "changes_default"), []any{0, trimRows, timestamp(s.Old)}},
 		"sqlPartitions":        {sqlPartitions, []any{"kontroler.changes"}},
 		"sqlRunOver":           {sqlRunOver, []any{s.RunUID, s.Namespace, "r"}},
@@ -146,7 +141,7 @@ func Queries(s Sample) map[string]Query {
 		"sqlDeliveryMake":        {sqlDeliveryMake, []any{1, 1, now, nil, "e", "r", 1}},
 	}
 	for _, p := range partitioned {
-		all["(rows of "+p.table+"_default)"] = Query{trimDefault(p.table, p.key), []any{timestamp(s.Old), trimRows}}
+		all["(rows of "+p.table+"_default)"] = Query{trimDefault(p), []any{timestamp(s.Old), trimRows}}
 	}
 	var c changes
 	c.everything(s)
@@ -160,8 +155,12 @@ func Queries(s Sample) map[string]Query {
 	return all
 }
 
-// NotExplained are statements that have no plan: they define or set.
-var NotExplained = []string{"sqlMigrateMake", "sqlPartitionWait", "sqlDropWait"}
+// NotExplained are the statements without a plan worth reading. They define or set something, or read
+// kontroler.schema_migrations, which has a row for each migration.
+var NotExplained = []string{
+	"sqlPartitionWait", "sqlDropWait",
+	"sqlMigrateLock", "sqlMigrateExists", "sqlMigrateMake", "sqlMigrateList", "sqlMigrateNote",
+}
 
 func (c *changes) everything(s Sample) {
 	c.add(transition.TaskUnblocked{Task: s.TaskID, Met: 1})
@@ -184,7 +183,7 @@ func (c *changes) everything(s Sample) {
 	c.add(transition.AttemptEnded{Attempt: s.AttemptID, Phase: "Failed", Reason: "r", Message: "m", StartedAt: s.Now, FinishedAt: s.Now})
 }
 
-// Kinds are the names of the transitions of tasks and attempts that Queries has.
+// Kinds returns the names of the transitions of tasks and attempts.
 func Kinds() []string {
 	var names []string
 	for i := range kinds {
@@ -193,42 +192,35 @@ func Kinds() []string {
 	return names
 }
 
-// MigrateFiles migrates with these files instead of the embedded ones.
-func (db *DB) MigrateFiles(ctx context.Context, files map[string]string) error {
-	fsys := fstest.MapFS{}
-	for name, text := range files {
-		fsys["migrations/"+name] = &fstest.MapFile{Data: []byte(text)}
-	}
-	migrations, err := readMigrations(fsys)
-	if err != nil {
-		return err
-	}
-	return db.migrate(ctx, migrations)
-}
-
-// InTx is the leader's transaction, behind its fence.
+// InTx runs fn in a fenced transaction of the leader.
 func (l *Leader) InTx(ctx context.Context, fn func(*sql.Tx) error) error {
-	return l.inTx(ctx, func(q querier) error { return fn(q.(session).tx) })
+	return l.pool.inTx(ctx, func(q querier) error { return fn(q.(session).tx) })
 }
 
 // GatherIn is Gather in a transaction.
-func (l *Leader) GatherIn(ctx context.Context, tx *sql.Tx, runID int64, want Want) (Snapshot, error) {
-	return gather(ctx, session{prepared: l.prepared, querier: tx, tx: tx}, runID, want)
+func (l *Leader) GatherIn(ctx context.Context, tx *sql.Tx, runID int64, request GatherRequest) (Snapshot, error) {
+	return gather(ctx, session{prepared: l.pool.prepared, querier: tx, tx: tx}, runID, request)
 }
 
-// ApplyIn is what Commit does in a transaction.
+// ApplyIn is Commit in a transaction.
 func (l *Leader) ApplyIn(ctx context.Context, tx *sql.Tx, runID int64, transitions []transition.Transition) error {
-	_, err := apply(ctx, session{prepared: l.prepared, querier: tx, tx: tx}, runID, transitions, nil)
+	_, err := apply(ctx, session{prepared: l.pool.prepared, querier: tx, tx: tx}, runID, transitions, nil)
 	return err
 }
 
-// PlanSettings are those of a leader's sessions.
+// AttemptsByPods reads the attempts of a run, live or ended, that have these Pod names, by ID.
+func (l *Leader) AttemptsByPods(ctx context.Context, runID int64, podNames []string) ([]Attempt, error) {
+	attempts, err := readRows(ctx, l.pool.reader(), scanAttempt, attemptsByPods, runID, podNames)
+	return distinct(attempts, func(a, b Attempt) int { return cmp.Compare(a.ID, b.ID) }), err
+}
+
+// PlanSettings are the planner's settings in a leader's sessions.
 var PlanSettings = planSettings
 
-// PreparedStatements are those that a leader plans once.
+// PreparedStatements are the statements that a leader plans once.
 var PreparedStatements = preparedStatements
 
-// Partitioned are the tables that are split by month, with the column that says which.
+// Partitioned returns the tables with a partition for each month, with the column that determines it.
 func Partitioned() map[string]string {
 	keys := map[string]string{}
 	for _, p := range partitioned {
@@ -237,5 +229,5 @@ func Partitioned() map[string]string {
 	return keys
 }
 
-// TrimRows is how many rows a batch removes at most.
+// TrimRows is the maximum number of rows that a batch removes.
 const TrimRows = trimRows

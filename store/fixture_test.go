@@ -54,7 +54,7 @@ func openRaw(t testing.TB, url string) *sql.DB {
 func (f *fixture) save(n byte, spec string) store.Version {
 	f.Helper()
 	dag := store.DAG{Namespace: "default", Name: "d", UID: uid(1), CreatedAt: t0}
-	version, err := f.leader.SaveVersion(f.Context(), dag, []byte(spec), hash(n), 5, t0)
+	version, err := f.leader.DAGs.SaveVersion(f.Context(), dag, []byte(spec), hash(n), 5, t0)
 	if err != nil {
 		f.Fatal(err)
 	}

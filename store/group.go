@@ -5,50 +5,52 @@ import (
 	"sync"
 )
 
-// groupLimit bounds how much one transaction does for how many callers.
+// groupLimit is the maximum number of requests that share a transaction.
 const groupLimit = 200
 
-var errAborted = errors.New("the transaction that it was a part of was aborted")
+var errGroupPanicked = errors.New("a request in the same transaction panicked")
 
-// group lets callers share transactions: while one is under way, whatever is asked for waits, and the next one does all
-// of it. A caller that is alone waits for nobody.
-type group[Q, A any] struct {
+// group lets concurrent requests share a transaction. While one transaction runs, further requests wait; the next
+// transaction serves all of them, up to groupLimit. A request without company does not wait.
+type group[In, Out any] struct {
 	mu      sync.Mutex
-	waiting []*request[Q, A]
-	turn    sync.Mutex // held by whoever has the transaction
+	waiting []*request[In, Out]
+	serving sync.Mutex // held while a transaction runs
 }
 
-// request is what one caller asks for, and its answer.
-type request[Q, A any] struct {
-	ask    Q
-	answer A
+// request is the request of one caller, with its answer.
+type request[In, Out any] struct {
+	in     In
+	out    Out
 	err    error
-	done   bool
+	isDone bool
 }
 
-// do asks for one thing. all does what several callers ask for, and answers each of them.
-func (g *group[Q, A]) do(ask Q, all func([]*request[Q, A])) (A, error) {
-	r := &request[Q, A]{ask: ask}
+// do makes a request and returns its answer. serve answers a group of requests in one transaction: it sets out and err
+// of each. The caller that serves a group may have its own request in it, or find that an earlier group had it.
+func (g *group[In, Out]) do(in In, serve func([]*request[In, Out])) (Out, error) {
+	r := &request[In, Out]{in: in}
 	g.mu.Lock()
 	g.waiting = append(g.waiting, r)
 	g.mu.Unlock()
-	g.turn.Lock()
-	defer g.turn.Unlock()
-	for !r.done {
-		requests := g.take()
-		for _, taken := range requests {
-			taken.done, taken.err = true, errAborted // should all panic
+	g.serving.Lock()
+	defer g.serving.Unlock()
+	for !r.isDone {
+		requests := g.next()
+		for _, r := range requests {
+			r.isDone, r.err = true, errGroupPanicked // serve overwrites err unless it panics
 		}
-		all(requests)
+		serve(requests)
 	}
-	return r.answer, r.err
+	return r.out, r.err
 }
 
-func (g *group[Q, A]) take() []*request[Q, A] {
+// next removes the next group from the waiting requests.
+func (g *group[In, Out]) next() []*request[In, Out] {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	n := min(len(g.waiting), groupLimit)
-	taken := g.waiting[:n:n]
+	requests := g.waiting[:n:n]
 	g.waiting = g.waiting[n:]
-	return taken
+	return requests
 }

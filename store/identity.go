@@ -7,22 +7,24 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"kontroler/store/internal/postgres"
 )
 
-// Identity says whose database this is.
+// Identity identifies the controller and the cluster that a database belongs to.
 type Identity struct {
-	// ControllerID is ten characters of a-z and 0-9, the first a letter; made once.
+	// ControllerID is a letter and nine characters of a-z and 0-9. It is created once.
 	ControllerID string
-	// CreatedAt is when the id was made, by the database's clock.
+	// CreatedAt is the time when ControllerID was created, by the database's clock.
 	CreatedAt time.Time
-	// ClusterUID is the UID of the namespace kube-system of the cluster it serves; empty until BindCluster.
+	// ClusterUID is the UID of the namespace kube-system of the cluster. It is empty until BindCluster sets it.
 	ClusterUID string
 }
 
-// OtherClusterError says that the database serves another cluster. It matches ErrOtherCluster.
+// OtherClusterError means that the database belongs to another cluster. It matches ErrOtherCluster.
 type OtherClusterError struct {
-	Bound string // the cluster that the database remembers
-	Found string // the cluster that was given
+	Bound string // the UID of the stored cluster
+	Found string // the UID that was given
 }
 
 func (e *OtherClusterError) Error() string {
@@ -39,7 +41,8 @@ const (
 	sqlClusterBind  = `UPDATE kontroler.identity SET cluster_uid = $1 WHERE singleton`
 )
 
-// Identity returns whose database this is, and makes the controller's id the first time, also when several ask at once.
+// Identity reads the identity of the database. The first call creates the controller's id. Concurrent calls return the
+// same id.
 func (db *DB) Identity(ctx context.Context) (Identity, error) {
 	var identity Identity
 	for range 2 {
@@ -48,17 +51,17 @@ func (db *DB) Identity(ctx context.Context) (Identity, error) {
 			return identity, nil
 		}
 		if !errors.Is(err, sql.ErrNoRows) {
-			return Identity{}, fmt.Errorf("reading the identity: %w", classify(ctx, err))
+			return Identity{}, fmt.Errorf("reading the identity: %w", postgres.Classify(ctx, err))
 		}
 		if _, err := db.pool.ExecContext(ctx, sqlIdentityMake, newControllerID()); err != nil {
-			return Identity{}, fmt.Errorf("making the identity: %w", classify(ctx, err))
+			return Identity{}, fmt.Errorf("creating the identity: %w", postgres.Classify(ctx, err))
 		}
 	}
 	return Identity{}, errors.New("reading the identity: its row is gone")
 }
 
-// BindCluster remembers the cluster the first time. For another than the remembered one it returns an
-// OtherClusterError, unless adopt is set: then it remembers that one from now on.
+// BindCluster stores the cluster at the first call. If another cluster is stored, it returns an OtherClusterError; if
+// adopt is set, it stores the given one instead.
 func (db *DB) BindCluster(ctx context.Context, clusterUID string, adopt bool) error {
 	if _, err := db.Identity(ctx); err != nil {
 		return err
@@ -83,7 +86,7 @@ func (db *DB) BindCluster(ctx context.Context, clusterUID string, adopt bool) er
 	return nil
 }
 
-// newControllerID draws ten characters, evenly: bytes that would favour some are thrown away.
+// newControllerID returns ten random characters. It skips bytes that would make some characters more likely than others.
 func newControllerID() string {
 	const letters, all = "abcdefghijklmnopqrstuvwxyz", "abcdefghijklmnopqrstuvwxyz0123456789"
 	id := make([]byte, 0, 10)
@@ -93,7 +96,7 @@ func newControllerID() string {
 			from = letters
 		}
 		var b [1]byte
-		rand.Read(b[:]) // It never fails: see crypto/rand.
+		rand.Read(b[:]) // it never returns an error
 		if int(b[0]) < 256-256%len(from) {
 			id = append(id, from[int(b[0])%len(from)])
 		}

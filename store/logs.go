@@ -7,22 +7,28 @@ import (
 	"fmt"
 	"io"
 	"time"
+
+	"kontroler/store/internal/postgres"
 )
 
-// Log is what became of the log of an attempt. Of Bytes, Omitted ones from OmittedAt on were not kept.
+// Logs stores the logs of attempts.
+type Logs struct{ pool *termPool }
+
+// Log describes the log of an attempt. Of its Bytes, Omitted ones from OmittedAt on are not stored.
 type Log struct {
 	AttemptID int64
-	// At is the attempt's FinishedAt: the partition.
+	// At is the attempt's FinishedAt. It determines the partition.
 	At time.Time
-	// State is LogCaptured or LogLost; a lost log has a Message, why, and nothing else.
+	// State is LogCaptured or LogLost. A lost log has a Message that says why, and no other field.
 	State, Message            string
 	Bytes, OmittedAt, Omitted int64
 	// BeginsAt and EndsAt are the times of the first and the last line.
 	BeginsAt, EndsAt time.Time
-	// Rotated: lines before the first may be missing. Incomplete: others may be, Message says where.
-	Rotated, Incomplete bool
-	Chunks              int
-	CapturedAt          time.Time
+	// IsRotated means that lines before the first may be missing. IsIncomplete means that other lines may be missing;
+	// Message says where.
+	IsRotated, IsIncomplete bool
+	Chunks                  int
+	CapturedAt              time.Time
 }
 
 // The states of a log.
@@ -31,93 +37,93 @@ const (
 	LogLost     = "Lost"
 )
 
-// LogChunk is a part of a log: one gzip member. Size is that of its content.
+// LogChunk is a part of a log: one gzip member. Size is the size of its content.
 type LogChunk struct {
 	Size int
 	Gzip []byte
 }
 
-// LogOwner is what a capture wants to know of an attempt's run.
+// LogOwner is the run of an attempt.
 type LogOwner struct {
 	RunID, VersionID int64
-	// Logged: the attempt's log has its row.
-	Logged bool
+	// HasLog means that the attempt's log is stored.
+	HasLog bool
 }
 
 const (
-	logColumns = `l.attempt_id, l.at, l.state, l.message, l.bytes, l.omitted_at, l.omitted, l.begins_at, l.ends_at, l.rotated, l.incomplete,
-       l.chunks, l.captured_at`
+	logColumns = `l.attempt_id, l.at, l.state, l.message, l.bytes, l.omitted_at, l.omitted, l.begins_at, l.ends_at, l.rotated,
+       l.incomplete, l.chunks, l.captured_at`
 	sqlLogOwner = `
-SELECT r.id, coalesce(r.dag_version_id, 0), EXISTS (SELECT FROM kontroler.logs l WHERE l.attempt_id = $2 AND l.at = $3)
+SELECT r.id, coalesce(r.dag_version_id, 0),
+       EXISTS (SELECT FROM kontroler.logs l WHERE l.attempt_id = $2 AND l.at = $3)
 FROM kontroler.runs r WHERE r.uid = $1`
 	sqlLogMake = `
-INSERT INTO kontroler.logs (attempt_id, at, state, message, bytes, omitted_at, omitted, begins_at, ends_at, rotated, incomplete, chunks, captured_at)
+INSERT INTO kontroler.logs (attempt_id, at, state, message, bytes, omitted_at, omitted, begins_at, ends_at, rotated,
+                            incomplete, chunks, captured_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT DO NOTHING`
 	sqlLogChunkMake = `INSERT INTO kontroler.log_chunks (attempt_id, at, seq, size, data) VALUES ($1, $2, $3, $4, $5)`
 	sqlLogRead      = `SELECT ` + logColumns + ` FROM kontroler.logs l WHERE l.attempt_id = $1 AND l.at = $2`
-	sqlLogChunkRead = `SELECT c.data FROM kontroler.log_chunks c WHERE c.attempt_id = $1 AND c.at = $2 AND c.seq = $3`
+	sqlLogChunkRead = `
+SELECT c.data FROM kontroler.log_chunks c WHERE c.attempt_id = $1 AND c.at = $2 AND c.seq = $3`
 )
 
-// LogOwner reads what a capture wants to know of an attempt's run, and whether that is there.
-func (l *Leader) LogOwner(ctx context.Context, runUID string, attempt Attempt) (o LogOwner, found bool, err error) {
+// Owner reads the run of an attempt that has ended. found reports whether the run exists.
+func (l *Logs) Owner(ctx context.Context, runUID string, attempt Attempt) (o LogOwner, found bool, err error) {
 	if !isUUID(runUID) {
 		return LogOwner{}, false, nil
 	}
-	err = l.reader().QueryRowContext(ctx, sqlLogOwner, runUID, attempt.ID, timestamp(attempt.FinishedAt)).Scan(&o.RunID, &o.VersionID, &o.Logged)
+	row := l.pool.reader().QueryRowContext(ctx, sqlLogOwner, runUID, attempt.ID, timestamp(attempt.FinishedAt))
+	err = row.Scan(&o.RunID, &o.VersionID, &o.HasLog)
 	if errors.Is(err, sql.ErrNoRows) {
 		return LogOwner{}, false, nil
 	}
 	if err != nil {
-		return LogOwner{}, false, fmt.Errorf("reading the run of attempt %d: %w", attempt.ID, classify(ctx, err))
+		err = postgres.Classify(ctx, err)
+		return LogOwner{}, false, fmt.Errorf("reading the run of attempt %d: %w", attempt.ID, err)
 	}
 	return o, true, nil
 }
 
-// SaveLog writes a log and its chunks, in one transaction, unless the attempt has one.
-func (l *Leader) SaveLog(ctx context.Context, runID int64, log Log, chunks []LogChunk) error {
-	var change int64
-	err := l.inTx(ctx, func(q querier) error {
+// Save writes a log and its chunks, in one transaction, unless the attempt has a log.
+func (l *Logs) Save(ctx context.Context, runID int64, log Log, chunks []LogChunk) error {
+	err := l.pool.write(ctx, func(q querier) (int64, error) {
 		at := timestamp(log.At)
-		made, err := q.ExecContext(ctx, sqlLogMake, log.AttemptID, at, log.State, clean(log.Message), log.Bytes, log.OmittedAt, log.Omitted,
-			timestamp(log.BeginsAt), timestamp(log.EndsAt), log.Rotated, log.Incomplete, len(chunks), timestamp(log.CapturedAt))
-		if err != nil {
-			return err
-		}
-		if n, err := made.RowsAffected(); err != nil || n == 0 {
-			return err // it has one
+		n, err := affected(q.ExecContext(ctx, sqlLogMake, log.AttemptID, at, log.State, clean(log.Message), log.Bytes,
+			log.OmittedAt, log.Omitted, timestamp(log.BeginsAt), timestamp(log.EndsAt), log.IsRotated, log.IsIncomplete,
+			len(chunks), timestamp(log.CapturedAt)))
+		if err != nil || n == 0 {
+			return 0, err
 		}
 		for seq, chunk := range chunks {
-			if _, err := q.ExecContext(ctx, sqlLogChunkMake, log.AttemptID, at, seq, chunk.Size, chunk.Gzip); err != nil {
-				return err
+			_, err := q.ExecContext(ctx, sqlLogChunkMake, log.AttemptID, at, seq, chunk.Size, chunk.Gzip)
+			if err != nil {
+				return 0, err
 			}
 		}
-		return q.QueryRowContext(ctx, sqlChange, runID, "run").Scan(&change)
+		return recordRunChange(ctx, q, runID)
 	})
 	if err != nil {
 		return fmt.Errorf("saving the log of attempt %d: %w", log.AttemptID, err)
 	}
-	if change != 0 {
-		l.committed(change)
-	}
 	return nil
 }
 
-// Log reads the log of an attempt that ended at a time, and whether there is one.
+// Log reads the log of an attempt that ended at a time. found reports whether it exists.
 func (db *DB) Log(ctx context.Context, attemptID int64, finishedAt time.Time) (log Log, found bool, err error) {
-	err = db.pool.QueryRowContext(ctx, sqlLogRead, attemptID, timestamp(finishedAt)).Scan(&log.AttemptID, nullTime{&log.At}, &log.State, &log.Message,
-		&log.Bytes, &log.OmittedAt, &log.Omitted, nullTime{&log.BeginsAt}, nullTime{&log.EndsAt}, &log.Rotated, &log.Incomplete,
-		&log.Chunks, nullTime{&log.CapturedAt})
+	err = db.pool.QueryRowContext(ctx, sqlLogRead, attemptID, timestamp(finishedAt)).Scan(&log.AttemptID,
+		nullTime{&log.At}, &log.State, &log.Message, &log.Bytes, &log.OmittedAt, &log.Omitted, nullTime{&log.BeginsAt},
+		nullTime{&log.EndsAt}, &log.IsRotated, &log.IsIncomplete, &log.Chunks, nullTime{&log.CapturedAt})
 	if errors.Is(err, sql.ErrNoRows) {
 		return Log{}, false, nil
 	}
 	if err != nil {
-		return Log{}, false, fmt.Errorf("reading the log of attempt %d: %w", attemptID, classify(ctx, err))
+		return Log{}, false, fmt.Errorf("reading the log of attempt %d: %w", attemptID, postgres.Classify(ctx, err))
 	}
 	return log, true, nil
 }
 
-// CopyLog writes the content of a log, as one gzip stream, a chunk at a time. A log without content writes nothing. One
-// that retention takes meanwhile is an error, io.ErrUnexpectedEOF.
+// CopyLog writes the content of a log as one gzip stream, chunk by chunk. A log without content writes nothing. If
+// retention removes the log meanwhile, the error is io.ErrUnexpectedEOF.
 func (db *DB) CopyLog(ctx context.Context, to io.Writer, log Log) error {
 	for seq := range log.Chunks {
 		var data []byte
@@ -126,7 +132,7 @@ func (db *DB) CopyLog(ctx context.Context, to io.Writer, log Log) error {
 			return fmt.Errorf("reading the log of attempt %d: chunk %d is gone: %w", log.AttemptID, seq, io.ErrUnexpectedEOF)
 		}
 		if err != nil {
-			return fmt.Errorf("reading the log of attempt %d: %w", log.AttemptID, classify(ctx, err))
+			return fmt.Errorf("reading the log of attempt %d: %w", log.AttemptID, postgres.Classify(ctx, err))
 		}
 		if _, err := to.Write(data); err != nil {
 			return err

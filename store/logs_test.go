@@ -28,7 +28,7 @@ func (f *fixture) saveLog(log store.Log, chunks ...string) {
 		packed[i] = store.LogChunk{Size: len(chunk), Gzip: b.Bytes()}
 	}
 	log.CapturedAt = at(9)
-	if err := f.leader.SaveLog(f.Context(), f.admit().ID, log, packed); err != nil {
+	if err := f.leader.Logs.Save(f.Context(), f.admit().ID, log, packed); err != nil {
 		f.Fatal(err)
 	}
 }
@@ -62,7 +62,7 @@ func TestLogs(t *testing.T) {
 	f := newFixture(t)
 	first := store.Log{
 		AttemptID: 1, At: at(8), State: store.LogCaptured, Message: "m\x00\xff", Bytes: 100, OmittedAt: 3, Omitted: 94,
-		BeginsAt: at(1), EndsAt: at(7), Rotated: true, Incomplete: true,
+		BeginsAt: at(1), EndsAt: at(7), IsRotated: true, IsIncomplete: true,
 	}
 	f.saveLog(first, "a\x00\xff", "def")
 	changes := f.text(`SELECT count(*) FROM kontroler.changes`)
@@ -98,7 +98,7 @@ func TestLogOwner(t *testing.T) {
 	run := f.admit(0)
 	attempt := store.Attempt{ID: 7, FinishedAt: at(8)}
 	ask := func(uid string) (store.LogOwner, bool) {
-		owner, found, err := f.leader.LogOwner(t.Context(), uid, attempt)
+		owner, found, err := f.leader.Logs.Owner(t.Context(), uid, attempt)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -109,7 +109,7 @@ func TestLogOwner(t *testing.T) {
 		t.Errorf("before: %+v, found %t", got, found)
 	}
 	f.saveLog(store.Log{AttemptID: 7, At: at(8), State: store.LogCaptured})
-	want.Logged = true
+	want.HasLog = true
 	if got, found := ask(run.UID); !found || got != want {
 		t.Errorf("after: %+v, found %t", got, found)
 	}

@@ -4,69 +4,115 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"kontroler/store/internal/postgres"
 )
 
-// partitionedTable is a table that is split by time, with its columns: what a new partition takes over from the default
-// one. What is ofRuns is kept as long as its run is.
+// partitionedTable is a table that is partitioned by time.
 type partitionedTable struct {
+	// key is the column with the time.
 	table, key string
-	ofRuns     bool
-	columns    string
+	// isOfRuns means that a row stays as long as its run.
+	isOfRuns bool
+	// columns are all columns: a new partition takes over rows of the default partition.
+	columns string
 }
 
-// partitioned are the tables that are split by month.
+// partitioned are the tables with a partition for each month.
 var partitioned = []partitionedTable{
-	{"pod_events", "at", true, "attempt_id, at, key, container, type, reason, message, source, count, first_at, last_at"},
-	{"ticks", "due_from", false, "dag_id, due_from, due_to, count, outcome, run_id, decided_at, run_name, run_uid"},
-	{"deliveries", "at", true, "notification_id, try, at, status, error, response, duration_ms"},
-	{"logs", "at", true, "attempt_id, at, state, message, bytes, omitted_at, omitted, begins_at, ends_at, rotated, incomplete, chunks, captured_at"},
-	{"log_chunks", "at", true, "attempt_id, at, seq, size, data"},
+	{
+		table: "pod_events", key: "at", isOfRuns: true,
+		columns: "attempt_id, at, key, container, type, reason, message, source, count, first_at, last_at",
+	},
+	{
+		table: "ticks", key: "due_from",
+		columns: "dag_id, due_from, due_to, count, outcome, run_id, decided_at, run_name, run_uid",
+	},
+	{
+		table: "deliveries", key: "at", isOfRuns: true,
+		columns: "notification_id, try, at, status, error, response, duration_ms",
+	},
+	{
+		table: "logs", key: "at", isOfRuns: true,
+		columns: "attempt_id, at, state, message, bytes, omitted_at, omitted, begins_at, ends_at, rotated, incomplete, chunks, " +
+			"captured_at",
+	},
+	{table: "log_chunks", key: "at", isOfRuns: true, columns: "attempt_id, at, seq, size, data"},
 }
 
 const (
 	sqlPartitionExists = `SELECT to_regclass($1) IS NOT NULL`
 	sqlPartitionWait   = `SET LOCAL lock_timeout = '2s'`
+	sqlPartitions      = `
+SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+WHERE i.inhparent = to_regclass($1) ORDER BY c.relname`
 )
 
-// Maintain makes the partitions of this month and the next one where they are missing; of changes, those of today and
-// tomorrow. Rows of those times that have gone to the default partition meanwhile move along. It waits no more than two seconds for a lock: ErrConflict then,
-// and nothing is lost, as the default partition takes every row.
-func (l *Leader) Maintain(ctx context.Context, now time.Time) error {
-	now = now.UTC()
-	month := time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, time.UTC)
+// Maintain creates the missing partitions: of this month and the next one, and of kontroler.changes, of today and
+// tomorrow. Rows that are in the default partition move to them. Maintain waits for a lock for two seconds at most and
+// then returns ErrConflict. Nothing is lost then: the default partition takes every row.
+func (h *History) Maintain(ctx context.Context, now time.Time) error {
 	for _, p := range partitioned {
-		for _, from := range []time.Time{month, month.AddDate(0, 1, 0)} {
-			if err := l.makePartition(ctx, p, p.table+from.Format("_2006_01"), from, from.AddDate(0, 1, 0)); err != nil {
-				return fmt.Errorf("making the partition of %s for %s: %w", p.table, from.Format("2006-01"), classify(ctx, err))
+		for _, from := range []time.Time{monthOf(now), monthOf(now).AddDate(0, 1, 0)} {
+			name := p.table + from.Format("_2006_01")
+			if err := h.createPartition(ctx, p, name, from, from.AddDate(0, 1, 0)); err != nil {
+				err = postgres.Classify(ctx, err)
+				return fmt.Errorf("creating the partition of %s for %s: %w", p.table, from.Format("2006-01"), err)
 			}
 		}
 	}
-	return l.maintainChanges(ctx, now)
+	return h.maintainChanges(ctx, now)
 }
 
-// makePartition fills a table apart and then attaches it: attaching locks out no reader or writer of the parent, only
-// of the default partition, which is scanned for rows that belong to the new one.
-func (l *Leader) makePartition(ctx context.Context, p partitionedTable, name string, from, to time.Time) error {
-	parent, key, columns := "kontroler."+p.table, p.key, p.columns
-	lower, upper := from.Format(time.DateOnly)+" 00:00:00Z", to.Format(time.DateOnly)+" 00:00:00Z"
+// createPartition fills a table and then attaches it as a partition. Attaching locks only the default partition, which is
+// scanned for rows of the new one. Readers and writers of the parent go on.
+func (h *History) createPartition(ctx context.Context, p partitionedTable, name string, from, to time.Time) error {
 	name = "kontroler." + name
 	var exists bool
-	if err := l.pool.QueryRowContext(ctx, sqlPartitionExists, name).Scan(&exists); err != nil || exists {
+	err := h.pool.db.QueryRowContext(ctx, sqlPartitionExists, name).Scan(&exists)
+	if err != nil || exists {
 		return err
 	}
-	return l.inTx(ctx, func(q querier) error {
-		for _, statement := range []string{
+	parent, columns := "kontroler."+p.table, p.columns
+	lower, upper := from.Format(time.DateOnly)+" 00:00:00Z", to.Format(time.DateOnly)+" 00:00:00Z"
+	isWithin := fmt.Sprintf(`%[1]s >= '%[2]s' AND %[1]s < '%[3]s'`, p.key, lower, upper)
+	return h.pool.inTx(ctx, func(q querier) error {
+		return execAll(ctx, q,
 			sqlPartitionWait,
-			fmt.Sprintf(`CREATE TABLE %s (LIKE %s INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE, CHECK (%s >= '%s' AND %s < '%s'))`, name, parent, key, lower, key, upper),
+			fmt.Sprintf(`CREATE TABLE %s (LIKE %s INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE, CHECK (%s))`,
+				name, parent, isWithin),
 			fmt.Sprintf(`LOCK TABLE %s_default IN ACCESS EXCLUSIVE MODE`, parent),
-			fmt.Sprintf(`WITH moved AS (DELETE FROM %s_default WHERE %s >= '%s' AND %s < '%s' RETURNING %s) INSERT INTO %s (%s) SELECT %s FROM moved`,
-				parent, key, lower, key, upper, columns, name, columns, columns),
+			fmt.Sprintf(`
+WITH moved AS (DELETE FROM %[1]s_default WHERE %[2]s RETURNING %[3]s)
+INSERT INTO %[4]s (%[3]s) SELECT %[3]s FROM moved`, parent, isWithin, columns, name),
 			fmt.Sprintf(`ALTER TABLE %s ATTACH PARTITION %s FOR VALUES FROM ('%s') TO ('%s')`, parent, name, lower, upper),
-		} {
-			if _, err := q.ExecContext(ctx, statement); err != nil {
-				return err
-			}
-		}
-		return nil
+		)
 	})
 }
+
+// partitionsOf returns the names of a table's partitions, sorted.
+func (p *termPool) partitionsOf(ctx context.Context, table string) ([]string, error) {
+	names, err := readRows(ctx, p.db, scanName, sqlPartitions, "kontroler."+table)
+	if err != nil {
+		return nil, fmt.Errorf("listing the partitions of %s: %w", table, err)
+	}
+	return names, nil
+}
+
+func execAll(ctx context.Context, q querier, statements ...string) error {
+	for _, statement := range statements {
+		if _, err := q.ExecContext(ctx, statement); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// dayOf returns the beginning of a time's day, in UTC.
+func dayOf(t time.Time) time.Time {
+	t = t.UTC()
+	return time.Date(t.Year(), t.Month(), t.Day(), 0, 0, 0, 0, time.UTC)
+}
+
+// monthOf returns the beginning of a time's month, in UTC.
+func monthOf(t time.Time) time.Time { return dayOf(t).AddDate(0, 0, 1-t.UTC().Day()) }

@@ -17,7 +17,7 @@ func TestMaintain(t *testing.T) {
 	f.saveLog(store.Log{AttemptID: 1, At: now, State: store.LogCaptured, Bytes: 1}, "x")
 	before := f.text(`SELECT string_agg(id::text || xid, ',' ORDER BY id) FROM kontroler.changes WHERE id = 1`)
 	for range 2 {
-		if err := f.leader.Maintain(t.Context(), now); err != nil {
+		if err := f.leader.History.Maintain(t.Context(), now); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -48,7 +48,7 @@ func TestMaintain(t *testing.T) {
 			t.Errorf("%s has no primary key", key)
 		}
 	}
-	if err := f.leader.Maintain(t.Context(), month.AddDate(0, 1, 5)); err != nil {
+	if err := f.leader.History.Maintain(t.Context(), month.AddDate(0, 1, 5)); err != nil {
 		t.Error(err)
 	}
 }
@@ -65,13 +65,13 @@ func TestMaintainGivesWay(t *testing.T) {
 		t.Fatal(err)
 	}
 	now := time.Now()
-	if err := f.leader.Maintain(t.Context(), now); err == nil || store.IsUnavailable(err) {
+	if err := f.leader.History.Maintain(t.Context(), now); err == nil || store.IsUnavailable(err) {
 		t.Errorf("Maintain under a lock: %v", err)
 	}
 	if err := tx.Rollback(); err != nil {
 		t.Fatal(err)
 	}
-	if err := f.leader.Maintain(t.Context(), now); err != nil {
+	if err := f.leader.History.Maintain(t.Context(), now); err != nil {
 		t.Error(err)
 	}
 }

@@ -211,12 +211,17 @@ func (f *fixture) plan(raw *sql.DB, statements string, args ...any) string {
 	return strings.Join(plan, "\n")
 }
 
-// covered checks that Queries lists every constant of the package whose name begins with sql, and every transition.
+// covered checks that Queries lists every transition and every constant whose name begins with sql, in this package and
+// in those below it, except for NotExplained.
 func covered(t *testing.T, queries map[string]store.Query) {
 	t.Helper()
-	files, err := filepath.Glob("*.go")
-	if err != nil {
-		t.Fatal(err)
+	var files []string
+	for _, pattern := range []string{"*.go", "*/*.go", "internal/*/*.go"} {
+		found, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, found...)
 	}
 	want := store.Kinds()
 	for _, name := range files {
@@ -291,7 +296,7 @@ func (f *fixture) touched(run int64) string {
 		if err := tx.QueryRow(count).Scan(&read[0], &written[0]); err != nil {
 			return err
 		}
-		slice, err := f.leader.GatherIn(f.Context(), tx, run, store.Want{Pods: []string{"pod-4"}, Now: time.Now(), Attempts: 500, Ready: 1, Cascade: 100})
+		slice, err := f.leader.GatherIn(f.Context(), tx, run, store.GatherRequest{Pods: []string{"pod-4"}, Now: time.Now(), MaxAttempts: 500, MaxReady: 1, MaxChildrenPending: 100})
 		if err != nil {
 			return err
 		}

@@ -22,7 +22,7 @@ func podEvent(run string, reason string, n int, count int32) store.PodEvent {
 
 func (f *fixture) keep(want int, events ...store.PodEvent) {
 	f.Helper()
-	kept, err := f.leader.KeepPodEvents(f.Context(), events)
+	kept, err := f.leader.PodEvents.Save(f.Context(), events)
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -124,7 +124,7 @@ func TestPodEventsAreBounded(t *testing.T) {
 	}
 	for round := range 3 {
 		for batch := range slices.Chunk(events, 300) {
-			if _, err := f.leader.KeepPodEvents(t.Context(), batch); err != nil {
+			if _, err := f.leader.PodEvents.Save(t.Context(), batch); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -145,7 +145,7 @@ func TestPodEventsPartition(t *testing.T) {
 	of, now := f.runUID(run), time.Now().UTC()
 	f.exec(`UPDATE kontroler.attempts SET decided_at = $1 WHERE id = $2`, now, attempt)
 	f.keep(1, podEvent(of, "Scheduled", 1, 1))
-	if err := f.leader.Maintain(t.Context(), now); err != nil {
+	if err := f.leader.History.Maintain(t.Context(), now); err != nil {
 		t.Fatal(err)
 	}
 	f.keep(1, podEvent(of, "Scheduled", 1, 1), podEvent(of, "Started", 2, 1))
@@ -166,7 +166,7 @@ func TestRecentPods(t *testing.T) {
 		want = append(want, store.Pod{UID: uid(7), RunUID: f.runUID(run), Name: "p"})
 	}
 	for limit, want := range map[int][]store.Pod{2: want[1:], 10: want} {
-		got, err := f.leader.RecentPods(t.Context(), limit)
+		got, err := f.leader.PodEvents.RecentPods(t.Context(), limit)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -181,7 +181,7 @@ func TestFencedPodEvents(t *testing.T) {
 	f := newFixture(t)
 	run, _, attempt := f.attempt("Running")
 	f.exec(`UPDATE kontroler.epochs SET epoch = epoch + 1`)
-	if _, err := f.leader.KeepPodEvents(t.Context(), []store.PodEvent{podEvent(f.runUID(run), "Scheduled", 1, 1)}); err == nil || f.podEvents(attempt) != "" {
+	if _, err := f.leader.PodEvents.Save(t.Context(), []store.PodEvent{podEvent(f.runUID(run), "Scheduled", 1, 1)}); err == nil || f.podEvents(attempt) != "" {
 		t.Errorf("a leader whose epoch has passed kept %q, %v", f.podEvents(attempt), err)
 	}
 }

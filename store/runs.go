@@ -6,20 +6,22 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"kontroler/store/internal/postgres"
 )
 
-// RunKey says which run: ID is the database's, the others are its DagRun's.
+// RunKey identifies a run. ID is the database's, the other fields are the DagRun's.
 type RunKey struct {
 	ID                   int64
 	UID, Namespace, Name string
 }
 
-// Counts are how many tasks of a run are in which phase.
+// Counts are the numbers of a run's tasks by phase.
 type Counts struct {
 	Total, Waiting, Ready, Active, Succeeded, Failed, Skipped, Cancelled int
 }
 
-// Run is a run's row. Zero times are NULL; IDs and VersionNumber are 0 where there is none.
+// Run is the row of a run. Zero times are NULL. IDs and VersionNumber are 0 if the run has none.
 type Run struct {
 	RunKey
 	DAGName                            string
@@ -29,24 +31,24 @@ type Run struct {
 	Counts                             Counts
 	CreatedAt, AdmittedAt              time.Time
 	StartedAt, DeadlineAt, FinishedAt  time.Time
-	// WorkspaceUID is the UID of the claim that its Pods use; empty: none is known to be there.
+	// WorkspaceUID is the UID of the claim that the run's Pods use. It is empty until the claim is known to exist.
 	WorkspaceUID string
 }
 
-// NewRun is a run to be admitted or refused. Parameters is JSON; nil is the empty list. DeadlineSeconds counts from
-// AdmittedAt; 0 is no deadline.
+// NewRun is a run to admit or refuse. Parameters is JSON; nil is the empty list. DeadlineSeconds counts from AdmittedAt;
+// 0 means no deadline.
 type NewRun struct {
 	UID, Namespace, Name, DAGName string
 	DAGID, VersionID              int64
 	Parameters                    []byte
 	CreatedAt, AdmittedAt         time.Time
 	DeadlineSeconds               int64
-	// NotifyFailed: when it is refused, a notification is written.
+	// NotifyFailed means that Refuse writes a notification.
 	NotifyFailed bool
 }
 
-// NewTask is a task of a run to be admitted. Parents are the positions of the tasks that must succeed before, ascending;
-// without any it is Ready at once.
+// NewTask is a task of a run to admit. Parents are the positions of the tasks that must succeed before it, in ascending
+// order. A task without parents is admitted as Ready.
 type NewTask struct {
 	Position int
 	Name     string
@@ -54,8 +56,8 @@ type NewTask struct {
 }
 
 const (
-	runColumns = `r.id, r.uid::text, r.namespace, r.name, r.dag_name, coalesce(r.dag_id, 0), coalesce(r.dag_version_id, 0), coalesce(v.version, 0),
-       r.phase, r.reason, r.message, r.stop, r.hold, r.parameters,
+	runColumns = `r.id, r.uid::text, r.namespace, r.name, r.dag_name, coalesce(r.dag_id, 0), coalesce(r.dag_version_id, 0),
+       coalesce(v.version, 0), r.phase, r.reason, r.message, r.stop, r.hold, r.parameters,
        r.total, r.waiting, r.ready, r.active, r.succeeded, r.failed, r.skipped, r.cancelled,
        r.created_at, r.admitted_at, r.started_at, r.deadline_at, r.finished_at, coalesce(r.workspace_uid::text, '')`
 	sqlRunByUID = `
@@ -70,7 +72,8 @@ ON CONFLICT (uid) DO NOTHING
 RETURNING id`
 	sqlTasksAdmit = `
 INSERT INTO kontroler.tasks (run_id, position, name, parents, unmet, phase, due_at, ready_at)
-SELECT $1, c.position, c.name, c.parents::integer[], cardinality(c.parents::integer[]), CASE WHEN c.parents = '{}' THEN 'Ready' ELSE 'Waiting' END,
+SELECT $1, c.position, c.name, c.parents::integer[], cardinality(c.parents::integer[]),
+       CASE WHEN c.parents = '{}' THEN 'Ready' ELSE 'Waiting' END,
        CASE WHEN c.parents = '{}' THEN $5::timestamptz END, CASE WHEN c.parents = '{}' THEN $5::timestamptz END
 FROM unnest($2::integer[], $3::text[], $4::text[]) AS c (position, name, parents)`
 	sqlRunDiscard   = `DELETE FROM kontroler.runs WHERE id = $1 AND phase = 'Pending'`
@@ -79,7 +82,8 @@ UPDATE kontroler.runs SET workspace_uid = $2
 WHERE id = $1 AND phase IN ('Pending', 'Running') AND coalesce(workspace_uid, $2) = $2`
 	sqlRunNewest = `
 SELECT r.name, r.phase, coalesce(r.finished_at, r.admitted_at) FROM kontroler.runs r
-WHERE r.dag_id = (SELECT d.id FROM kontroler.dags d WHERE d.namespace = $1 AND d.name = $2) ORDER BY r.id DESC LIMIT 1`
+WHERE r.dag_id = (SELECT d.id FROM kontroler.dags d WHERE d.namespace = $1 AND d.name = $2)
+ORDER BY r.id DESC LIMIT 1`
 	sqlRunExists = `SELECT EXISTS (SELECT FROM kontroler.runs WHERE id = $1)`
 	sqlRunsLive  = `
 SELECT r.id, r.uid::text, r.namespace, r.name FROM kontroler.runs r
@@ -87,76 +91,81 @@ WHERE r.shard = $1 AND r.id > $2 AND r.phase IN ('Pending', 'Running')
 ORDER BY r.id LIMIT $3`
 )
 
-// NewestRun is the run of a DAG that was admitted last: its name, its phase, and since when it has been in that phase.
+// NewestRun is the run of a DAG that was admitted last. At is the time when it ended, or was admitted if it is live.
 type NewestRun struct {
 	Name, Phase string
 	At          time.Time
 }
 
-// NewestRun returns the newest run of a DAG, and whether there is one.
+// NewestRun reads the newest run of a DAG. found reports whether it exists.
 func (l *Leader) NewestRun(ctx context.Context, namespace, dag string) (run NewestRun, found bool, err error) {
-	err = l.reader().QueryRowContext(ctx, sqlRunNewest, namespace, dag).Scan(&run.Name, &run.Phase, nullTime{&run.At})
+	row := l.pool.reader().QueryRowContext(ctx, sqlRunNewest, namespace, dag)
+	err = row.Scan(&run.Name, &run.Phase, nullTime{&run.At})
 	if errors.Is(err, sql.ErrNoRows) {
 		return NewestRun{}, false, nil
 	}
 	if err != nil {
-		return NewestRun{}, false, fmt.Errorf("reading the newest run of DAG %s/%s: %w", namespace, dag, classify(ctx, err))
+		err = postgres.Classify(ctx, err)
+		return NewestRun{}, false, fmt.Errorf("reading the newest run of DAG %s/%s: %w", namespace, dag, err)
 	}
 	return run, true, nil
 }
 
-// Admit writes a run and its tasks in one transaction. It is idempotent by UID: a run that is there already, whatever
-// became of it, is returned unchanged.
+// Admit writes a run and its tasks in one transaction. If a run with its UID exists, in whatever phase, Admit returns it
+// unchanged.
 func (l *Leader) Admit(ctx context.Context, run NewRun, tasks []NewTask) (Run, error) {
-	admitted, err := l.newRun(ctx, run, "Pending", "", "", tasks)
+	admitted, err := l.pool.writeNewRun(ctx, run, "Pending", "", "", tasks)
 	if err != nil {
 		return Run{}, fmt.Errorf("admitting run %s/%s: %w", run.Namespace, run.Name, err)
 	}
 	return admitted, nil
 }
 
-// Refuse writes a run that is Failed from the start and has no tasks. It is idempotent by UID as Admit is.
+// Refuse writes a run that has Failed and has no tasks. If a run with its UID exists, in whatever phase, Refuse returns
+// it unchanged.
 func (l *Leader) Refuse(ctx context.Context, run NewRun, reason, message string) (Run, error) {
-	refused, err := l.newRun(ctx, run, "Failed", reason, message, nil)
+	refused, err := l.pool.writeNewRun(ctx, run, "Failed", reason, message, nil)
 	if err != nil {
 		return Run{}, fmt.Errorf("refusing run %s/%s: %w", run.Namespace, run.Name, err)
 	}
 	return refused, nil
 }
 
-func (l *Leader) newRun(ctx context.Context, run NewRun, phase, reason, message string, tasks []NewTask) (Run, error) {
+func (p *termPool) writeNewRun(
+	ctx context.Context, run NewRun, phase, reason, message string, tasks []NewTask,
+) (Run, error) {
 	var written Run
-	var change int64
-	err := l.inTx(ctx, func(q querier) error {
-		id, found, err := insertRun(ctx, q, l.term.Shard, run, phase, reason, message, tasks)
+	err := p.write(ctx, func(q querier) (change int64, err error) {
+		id, exists, err := insertRun(ctx, q, p.term.Shard, run, phase, reason, message, tasks)
 		if err != nil {
-			return err
+			return 0, err
 		}
-		if !found {
+		if !exists {
 			if err := insertTasks(ctx, q, id, run.AdmittedAt, tasks); err != nil {
-				return err
+				return 0, err
 			}
 			if phase == "Failed" && run.NotifyFailed {
 				if err := writeNotices(ctx, q, id, []Notice{{Event: "RunFailed", At: run.AdmittedAt}}); err != nil {
-					return err
+					return 0, err
 				}
 			}
-			if err := q.QueryRowContext(ctx, sqlChange, id, "run").Scan(&change); err != nil {
-				return err
+			if change, err = recordRunChange(ctx, q, id); err != nil {
+				return 0, err
 			}
 		}
 		written, err = scanRun(q.QueryRowContext(ctx, sqlRunByUID, run.UID))
-		return err
+		return change, err
 	})
 	if err != nil {
 		return Run{}, err
 	}
-	l.committed(change)
 	return written, nil
 }
 
-// insertRun writes the row of a run, or reports that there is one with this UID.
-func insertRun(ctx context.Context, q querier, shard int, run NewRun, phase, reason, message string, tasks []NewTask) (int64, bool, error) {
+// insertRun writes the row of a run. exists reports that there was one with its UID.
+func insertRun(
+	ctx context.Context, q querier, shard int, run NewRun, phase, reason, message string, tasks []NewTask,
+) (id int64, exists bool, err error) {
 	ready := 0
 	for _, t := range tasks {
 		if len(t.Parents) == 0 {
@@ -174,10 +183,10 @@ func insertRun(ctx context.Context, q querier, shard int, run NewRun, phase, rea
 	if phase == "Failed" {
 		finished = run.AdmittedAt
 	}
-	var id int64
-	err := q.QueryRowContext(ctx, sqlRunAdmit,
-		run.UID, run.Namespace, run.Name, run.DAGName, nullID(run.DAGID), nullID(run.VersionID), shard, phase, reason, clean(message), parameters,
-		len(tasks), len(tasks)-ready, ready, timestamp(run.CreatedAt), timestamp(run.AdmittedAt), timestamp(deadline), timestamp(finished)).Scan(&id)
+	err = q.QueryRowContext(ctx, sqlRunAdmit,
+		run.UID, run.Namespace, run.Name, run.DAGName, nullID(run.DAGID), nullID(run.VersionID), shard,
+		phase, reason, clean(message), parameters, len(tasks), len(tasks)-ready, ready,
+		timestamp(run.CreatedAt), timestamp(run.AdmittedAt), timestamp(deadline), timestamp(finished)).Scan(&id)
 	if errors.Is(err, sql.ErrNoRows) {
 		return 0, true, nil
 	}
@@ -193,68 +202,62 @@ func insertTasks(ctx context.Context, q querier, runID int64, admittedAt time.Ti
 		positions[i], names[i], parents[i] = int64(t.Position), t.Name, arrayText(t.Parents)
 	}
 	inserted, err := q.ExecContext(ctx, sqlTasksAdmit, runID, positions, names, parents, timestamp(admittedAt))
-	return expect(int64(len(tasks)), inserted, err)
+	return expect(len(tasks), inserted, err)
 }
 
-// Discard removes a run that is still Pending, with its tasks. One that is gone is no error; one that has begun is
-// ErrConflict.
+// Discard removes a run that is still Pending, with its tasks. A run that does not exist is no error. A run that has
+// begun is ErrConflict.
 func (l *Leader) Discard(ctx context.Context, runID int64) error {
-	var change int64
-	err := l.inTx(ctx, func(q querier) error {
-		deleted, err := q.ExecContext(ctx, sqlRunDiscard, runID)
+	err := l.pool.write(ctx, func(q querier) (int64, error) {
+		n, err := affected(q.ExecContext(ctx, sqlRunDiscard, runID))
 		if err != nil {
-			return err
+			return 0, err
 		}
-		if n, err := deleted.RowsAffected(); err != nil {
-			return err
-		} else if n == 1 {
-			return q.QueryRowContext(ctx, sqlChange, runID, "run").Scan(&change)
+		if n == 1 {
+			return recordRunChange(ctx, q, runID)
 		}
-		var begun bool
-		if err := q.QueryRowContext(ctx, sqlRunExists, runID).Scan(&begun); err != nil {
-			return err
+		var hasBegun bool
+		if err := q.QueryRowContext(ctx, sqlRunExists, runID).Scan(&hasBegun); err != nil {
+			return 0, err
 		}
-		if begun {
-			return fmt.Errorf("%w: it has begun", ErrConflict)
+		if hasBegun {
+			return 0, fmt.Errorf("%w: it has begun", ErrConflict)
 		}
-		return nil
+		return 0, nil
 	})
 	if err != nil {
 		return fmt.Errorf("discarding run %d: %w", runID, err)
 	}
-	l.committed(change)
 	return nil
 }
 
-// RecordWorkspace notes the claim that a live run's Pods will use, once: ErrConflict where there is another, or the run has
-// ended.
+// RecordWorkspace records the claim that a live run's Pods will use. ErrConflict means that the run has another claim, or
+// has ended.
 func (l *Leader) RecordWorkspace(ctx context.Context, runID int64, uid string) error {
-	var change int64
-	err := l.inTx(ctx, func(q querier) error {
+	err := l.pool.write(ctx, func(q querier) (int64, error) {
 		updated, err := q.ExecContext(ctx, sqlRunWorkspace, runID, uid)
 		if err := expect(1, updated, err); err != nil {
-			return err
+			return 0, err
 		}
-		return q.QueryRowContext(ctx, sqlChange, runID, "run").Scan(&change)
+		return recordRunChange(ctx, q, runID)
 	})
 	if err != nil {
 		return fmt.Errorf("recording the workspace of run %d: %w", runID, err)
 	}
-	l.committed(change)
 	return nil
 }
 
-// RunByUID returns the run of a DagRun, and whether there is one.
-func (l *Leader) RunByUID(ctx context.Context, uid string) (Run, bool, error) {
+// RunByUID reads the run of a DagRun. found reports whether it exists.
+func (l *Leader) RunByUID(ctx context.Context, uid string) (run Run, found bool, err error) {
 	if !isUUID(uid) {
 		return Run{}, false, nil
 	}
-	run, err := scanRun(l.reader().QueryRowContext(ctx, sqlRunByUID, uid))
+	run, err = scanRun(l.pool.reader().QueryRowContext(ctx, sqlRunByUID, uid))
 	if errors.Is(err, sql.ErrNoRows) {
 		return Run{}, false, nil
 	}
 	if err != nil {
-		return Run{}, false, fmt.Errorf("reading the run with UID %s: %w", uid, classify(ctx, err))
+		return Run{}, false, fmt.Errorf("reading the run with UID %s: %w", uid, postgres.Classify(ctx, err))
 	}
 	return run, true, nil
 }
@@ -265,7 +268,8 @@ func scanRun(row *sql.Row) (Run, error) {
 	err := row.Scan(&r.ID, &r.UID, &r.Namespace, &r.Name, &r.DAGName, &r.DAGID, &r.VersionID, &r.VersionNumber,
 		&r.Phase, &r.Reason, &r.Message, &r.Stop, &r.Hold, &r.Parameters,
 		&c.Total, &c.Waiting, &c.Ready, &c.Active, &c.Succeeded, &c.Failed, &c.Skipped, &c.Cancelled,
-		nullTime{&r.CreatedAt}, nullTime{&r.AdmittedAt}, nullTime{&r.StartedAt}, nullTime{&r.DeadlineAt}, nullTime{&r.FinishedAt}, &r.WorkspaceUID)
+		nullTime{&r.CreatedAt}, nullTime{&r.AdmittedAt}, nullTime{&r.StartedAt}, nullTime{&r.DeadlineAt},
+		nullTime{&r.FinishedAt}, &r.WorkspaceUID)
 	if err != nil {
 		return Run{}, err
 	}
@@ -274,31 +278,11 @@ func scanRun(row *sql.Row) (Run, error) {
 
 // LiveRuns lists up to limit live runs of a shard whose ID is above afterID, by ID.
 func (l *Leader) LiveRuns(ctx context.Context, shard int, afterID int64, limit int) ([]RunKey, error) {
-	runs, err := readRows(ctx, l.pool, func(rows *sql.Rows) (RunKey, error) {
-		var k RunKey
-		err := rows.Scan(&k.ID, &k.UID, &k.Namespace, &k.Name)
-		return k, err
+	runs, err := readRows(ctx, l.pool.db, func(rows *sql.Rows) (k RunKey, err error) {
+		return k, rows.Scan(&k.ID, &k.UID, &k.Namespace, &k.Name)
 	}, sqlRunsLive, shard, afterID, limit)
 	if err != nil {
-		return nil, fmt.Errorf("listing live runs: %w", classify(ctx, err))
+		return nil, fmt.Errorf("listing live runs: %w", err)
 	}
 	return runs, nil
-}
-
-// readRows runs a query and scans every row of it.
-func readRows[T any](ctx context.Context, q querier, scan func(*sql.Rows) (T, error), query string, args ...any) ([]T, error) {
-	rows, err := q.QueryContext(ctx, query, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var all []T
-	for rows.Next() {
-		one, err := scan(rows)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, one)
-	}
-	return all, rows.Err()
 }

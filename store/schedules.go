@@ -6,45 +6,56 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"kontroler/store/internal/postgres"
 )
 
-// Schedule is how far a DAG's schedule is accounted for. Its zero value but for DAGID: there is none yet.
+// Schedules stores the schedules of DAGs, their runs, and their ledgers: what happened to each due time.
+type Schedules struct {
+	pool *termPool
+	// Requests that share transactions.
+	updates group[ScheduleUpdate, Schedule]
+	created group[createdRun, struct{}]
+}
+
+// Schedule is the stored schedule of a DAG. A DAG without a stored schedule has only a DAGID.
 type Schedule struct {
 	DAGID                int64
 	DAGUID               string
 	Expression, TimeZone string
-	// Cursor is the last due time that is in the ledger, or when the schedule began.
+	// Cursor is the last due time in the ledger, or the time when the schedule began.
 	Cursor time.Time
-	// Held is the outcome of what is due until the next look: Suspended, Missed; empty: it may run.
-	Held string
-	// StretchFrom and StretchOutcome name the ledger's last row where that is a stretch that may go on.
+	// HeldAs is the outcome of due times until the next sync: Suspended, Missed or Unknown. If it is empty, they may run.
+	HeldAs string
+	// StretchFrom and StretchOutcome name the last row of the ledger if it is a stretch, which later ticks may extend.
 	StretchFrom    time.Time
 	StretchOutcome string
-	// LastDue is the due time of the newest run; zero: none ran.
+	// LastDue is the due time of the newest run. It is zero if none ran.
 	LastDue time.Time
 }
 
-// Tick is a row of the ledger. RunName is that of a due time that ran, else empty.
+// Tick is a row of the ledger: a due time, or a stretch of Count due times that did not run. RunName is empty unless the
+// due time ran.
 type Tick struct {
 	From, To         time.Time
 	Count            int
 	Outcome, RunName string
 }
 
-// ScheduledRun is a run of a schedule from its tick on, until it is known to have ended.
+// ScheduledRun is a run of a schedule, until it is known to have ended.
 type ScheduledRun struct {
 	DueAt time.Time
 	Name  string
-	// UID of its DagRun; empty: it is not known to be there.
+	// UID is the UID of the DagRun. It is empty until the DagRun is known to exist.
 	UID string
-	// Replaced: it is to be cancelled.
-	Replaced bool
-	// RowUID and Phase are those of the run's row; empty: it has none.
+	// IsReplaced means that a newer run replaces this one, which is to be cancelled.
+	IsReplaced bool
+	// RowUID and Phase come from the row of the run. They are empty if the run has no row.
 	RowUID, Phase string
 }
 
-// sqlScheduledRuns finds a run's row by the UID of its DagRun or, where that is not known, by its name: a run that was
-// admitted is not made again.
+// sqlScheduledRuns finds the row of a run by the UID of its DagRun. If the UID is not known, it finds the row by name, so
+// that a run that was admitted is not created again.
 const (
 	sqlScheduleRead = `
 SELECT d.id, coalesce(s.dag_uid::text, ''), coalesce(s.schedule, ''), coalesce(s.time_zone, ''), s.cursor, coalesce(s.held, ''),
@@ -86,7 +97,7 @@ FROM gone g WHERE g.run_uid IS NULL AND t.dag_id = g.dag_id AND t.due_from = g.d
 	sqlScheduleStretch = `
 UPDATE kontroler.schedules s SET stretch_from = c.since FROM unnest($1::bigint[], $2::timestamptz[]) AS c (dag_id, since)
 WHERE s.dag_id = c.dag_id`
-	sqlScheduledRunSettled = `
+	sqlScheduledRunEnded = `
 DELETE FROM kontroler.scheduled_runs s USING unnest($1::bigint[], $2::timestamptz[]) AS c (dag_id, due_at)
 WHERE s.dag_id = c.dag_id AND s.due_at = c.due_at`
 	sqlScheduledRunCreated = `
@@ -132,57 +143,59 @@ FROM unmade u WHERE t.dag_id = u.dag_id AND t.due_from = u.due_at AND t.outcome 
 	sqlSchedulesUnknown = `UPDATE kontroler.schedules SET held = 'Unknown' WHERE schedule <> ''`
 )
 
-// Schedule reads the schedule of a DAG; not found: the DAG has no row. One that has none yet has only a DAGID.
-func (l *Leader) Schedule(ctx context.Context, namespace, name string) (s Schedule, found bool, err error) {
-	err = l.reader().QueryRowContext(ctx, sqlScheduleRead, namespace, name).Scan(&s.DAGID, &s.DAGUID, &s.Expression, &s.TimeZone,
-		nullTime{&s.Cursor}, &s.Held, nullTime{&s.StretchFrom}, &s.StretchOutcome, nullTime{&s.LastDue})
+// Read reads the schedule of a DAG. found reports whether the DAG has a row.
+func (s *Schedules) Read(ctx context.Context, namespace, name string) (row Schedule, found bool, err error) {
+	err = s.pool.reader().QueryRowContext(ctx, sqlScheduleRead, namespace, name).Scan(
+		&row.DAGID, &row.DAGUID, &row.Expression, &row.TimeZone, nullTime{&row.Cursor}, &row.HeldAs,
+		nullTime{&row.StretchFrom}, &row.StretchOutcome, nullTime{&row.LastDue})
 	if errors.Is(err, sql.ErrNoRows) {
 		return Schedule{}, false, nil
 	}
 	if err != nil {
-		return Schedule{}, false, fmt.Errorf("reading the schedule of DAG %s/%s: %w", namespace, name, classify(ctx, err))
+		err = postgres.Classify(ctx, err)
+		return Schedule{}, false, fmt.Errorf("reading the schedule of DAG %s/%s: %w", namespace, name, err)
 	}
-	return s, true, nil
+	return row, true, nil
 }
 
-// ScheduledRuns lists the runs of a DAG object's schedule that are not known to have ended, oldest first.
-func (l *Leader) ScheduledRuns(ctx context.Context, dagID int64, dagUID string) ([]ScheduledRun, error) {
-	runs, err := readRows(ctx, l.reader(), func(rows *sql.Rows) (r ScheduledRun, err error) {
-		return r, rows.Scan(nullTime{&r.DueAt}, &r.Name, &r.UID, &r.Replaced, &r.RowUID, &r.Phase)
+// Runs lists the runs of a DAG object's schedule that are not known to have ended, oldest first.
+func (s *Schedules) Runs(ctx context.Context, dagID int64, dagUID string) ([]ScheduledRun, error) {
+	runs, err := readRows(ctx, s.pool.reader(), func(rows *sql.Rows) (r ScheduledRun, err error) {
+		return r, rows.Scan(nullTime{&r.DueAt}, &r.Name, &r.UID, &r.IsReplaced, &r.RowUID, &r.Phase)
 	}, sqlScheduledRuns, dagID, dagUID)
 	if err != nil {
-		return nil, fmt.Errorf("listing the runs of schedule %d: %w", dagID, classify(ctx, err))
+		return nil, fmt.Errorf("listing the runs of schedule %d: %w", dagID, err)
 	}
 	return runs, nil
 }
 
-// created is a tick and its DagRun.
-type created struct {
+// createdRun is a tick whose DagRun exists.
+type createdRun struct {
 	dagID int64
 	due   time.Time
 	uid   string
 }
 
-// ScheduledRunCreated notes the DagRun of a tick. Callers share transactions.
-func (l *Leader) ScheduledRunCreated(ctx context.Context, dagID int64, due time.Time, uid string) error {
-	_, err := l.created.do(created{dagID, due, uid}, func(requests []*request[created, struct{}]) {
-		err := l.noteCreated(ctx, requests)
+// RecordRun stores the UID of a tick's DagRun. Concurrent calls share a transaction.
+func (s *Schedules) RecordRun(ctx context.Context, dagID int64, due time.Time, uid string) error {
+	_, err := s.created.do(createdRun{dagID, due, uid}, func(requests []*request[createdRun, struct{}]) {
+		err := s.recordRuns(ctx, requests)
 		for _, r := range requests {
 			r.err = err
 		}
 	})
 	if err != nil {
-		return fmt.Errorf("noting the run of schedule %d due at %s: %w", dagID, due, err)
+		return fmt.Errorf("recording the run of schedule %d due at %s: %w", dagID, due, err)
 	}
 	return nil
 }
 
-func (l *Leader) noteCreated(ctx context.Context, requests []*request[created, struct{}]) error {
+func (s *Schedules) recordRuns(ctx context.Context, requests []*request[createdRun, struct{}]) error {
 	ids, dues, uids := make([]int64, len(requests)), make([]time.Time, len(requests)), make([]string, len(requests))
 	for i, r := range requests {
-		ids[i], dues[i], uids[i] = r.ask.dagID, r.ask.due, r.ask.uid
+		ids[i], dues[i], uids[i] = r.in.dagID, r.in.due, r.in.uid
 	}
-	return l.inTx(ctx, func(q querier) error {
+	return s.pool.inTx(ctx, func(q querier) error {
 		if _, err := q.ExecContext(ctx, sqlScheduledRunCreated, ids, timestamps(dues), uids); err != nil {
 			return err
 		}
@@ -191,10 +204,10 @@ func (l *Leader) noteCreated(ctx context.Context, requests []*request[created, s
 	})
 }
 
-// ScheduledRunDropped notes that a tick's DagRun can never be made: its due time is missed.
-func (l *Leader) ScheduledRunDropped(ctx context.Context, dagID int64, due time.Time) error {
-	err := l.inTx(ctx, func(q querier) error {
-		return dropUnmade(ctx, q, dagID, []time.Time{due})
+// DropRun records that a tick's DagRun can never be created. Its due time becomes Missed.
+func (s *Schedules) DropRun(ctx context.Context, dagID int64, due time.Time) error {
+	err := s.pool.inTx(ctx, func(q querier) error {
+		return dropUncreated(ctx, q, dagID, []time.Time{due})
 	})
 	if err != nil {
 		return fmt.Errorf("dropping the run of schedule %d due at %s: %w", dagID, due, err)
@@ -202,7 +215,7 @@ func (l *Leader) ScheduledRunDropped(ctx context.Context, dagID int64, due time.
 	return nil
 }
 
-func dropUnmade(ctx context.Context, q querier, dagID int64, dues []time.Time) error {
+func dropUncreated(ctx context.Context, q querier, dagID int64, dues []time.Time) error {
 	if len(dues) == 0 {
 		return nil
 	}
@@ -215,67 +228,65 @@ func dropUnmade(ctx context.Context, q querier, dagID int64, dues []time.Time) e
 
 // Rewind takes back due times that are Ran in the ledger and have no DagRun.
 type Rewind struct {
-	// Was is the schedule as it was read.
-	Was Schedule
-	// Unmade are those due times, oldest first.
-	Unmade []time.Time
-	// Before returns the cursor from which a due time is the next one.
-	Before func(due time.Time) time.Time
+	// Schedule is the schedule as it was read.
+	Schedule Schedule
+	// Uncreated are the due times to take back, oldest first.
+	Uncreated []time.Time
+	// CursorBefore returns the cursor for which a due time is the next one.
+	CursorBefore func(due time.Time) time.Time
 }
 
-// RewindSchedule moves the cursor back before due times whose DagRuns were not made, and removes them from the ledger:
-// what becomes of them is decided anew. A due time that is followed by one that is settled cannot be decided again; it is
-// Missed. Runs that were to be replaced are not. ErrConflict: the cursor is not where r.Was says.
-func (l *Leader) RewindSchedule(ctx context.Context, r Rewind) error {
-	var change int64
-	err := l.inTx(ctx, func(q querier) error {
+// Rewind moves the cursor back before due times whose DagRuns were not created, and removes them from the ledger, so that
+// they are decided anew. A due time before a later one that is settled cannot be decided anew; it becomes Missed. Runs
+// that were to be replaced stay. ErrConflict means that the cursor is not at r.Schedule.Cursor.
+func (s *Schedules) Rewind(ctx context.Context, r Rewind) error {
+	err := s.pool.write(ctx, func(q querier) (int64, error) {
 		if err := rewind(ctx, q, r); err != nil {
-			return err
+			return 0, err
 		}
-		return q.QueryRowContext(ctx, sqlChange, nil, "dag").Scan(&change)
+		return recordDAGChange(ctx, q)
 	})
 	if err != nil {
-		return fmt.Errorf("rewinding schedule %d: %w", r.Was.DAGID, err)
+		return fmt.Errorf("rewinding schedule %d: %w", r.Schedule.DAGID, err)
 	}
-	l.committed(change)
 	return nil
 }
 
 func rewind(ctx context.Context, q querier, r Rewind) error {
-	id := r.Was.DAGID
+	id := r.Schedule.DAGID
 	var settled time.Time
-	err := q.QueryRowContext(ctx, sqlTickLastSettled, id, timestamps(r.Unmade)).Scan(nullTime{&settled})
+	err := q.QueryRowContext(ctx, sqlTickLastSettled, id, timestamps(r.Uncreated)).Scan(nullTime{&settled})
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return err
 	}
-	first := 0
-	for first < len(r.Unmade) && !settled.IsZero() && !r.Unmade[first].After(settled) {
-		first++
+	missed := 0
+	for missed < len(r.Uncreated) && !settled.IsZero() && !r.Uncreated[missed].After(settled) {
+		missed++
 	}
-	if err := dropUnmade(ctx, q, id, r.Unmade[:first]); err != nil {
+	if err := dropUncreated(ctx, q, id, r.Uncreated[:missed]); err != nil {
 		return err
 	}
-	again := r.Unmade[first:]
-	if len(again) == 0 {
+	undecided := r.Uncreated[missed:]
+	if len(undecided) == 0 {
 		return nil
 	}
 	for _, statement := range []string{sqlScheduledRunsUnmade, sqlTicksRemove} {
-		removed, err := q.ExecContext(ctx, statement, id, timestamps(again))
-		if err := expect(int64(len(again)), removed, err); err != nil {
+		removed, err := q.ExecContext(ctx, statement, id, timestamps(undecided))
+		if err := expect(len(undecided), removed, err); err != nil {
 			return err
 		}
 	}
 	if _, err := q.ExecContext(ctx, sqlScheduledRunsKept, id); err != nil {
 		return err
 	}
-	moved, err := q.ExecContext(ctx, sqlScheduleRewind, id, timestamp(r.Was.Cursor), timestamp(r.Before(again[0])))
+	moved, err := q.ExecContext(ctx, sqlScheduleRewind,
+		id, timestamp(r.Schedule.Cursor), timestamp(r.CursorBefore(undecided[0])))
 	return expect(1, moved, err)
 }
 
-// EndSchedule notes that the schedule of a DAG makes no more runs: the due times that are Ran and have no DagRun are
-// Missed.
-func (l *Leader) EndSchedule(ctx context.Context, namespace, name string) error {
-	err := l.inTx(ctx, func(q querier) error {
+// End records that the schedule of a DAG creates no more runs. Due times that are Ran and have no DagRun become Missed.
+func (s *Schedules) End(ctx context.Context, namespace, name string) error {
+	err := s.pool.inTx(ctx, func(q querier) error {
 		_, err := q.ExecContext(ctx, sqlScheduleEnded, namespace, name)
 		return err
 	})

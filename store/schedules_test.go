@@ -15,7 +15,7 @@ import (
 // schedule makes a schedule of the fixture's DAG that began at t0.
 func (f *fixture) schedule() store.Schedule {
 	f.Helper()
-	was, found, err := f.leader.Schedule(f.Context(), "default", "d")
+	was, found, err := f.leader.Schedules.Read(f.Context(), "default", "d")
 	if err != nil || !found || was.DAGUID != "" {
 		f.Fatalf("%+v, %t, %v", was, found, err)
 	}
@@ -26,11 +26,11 @@ func (f *fixture) schedule() store.Schedule {
 
 func (f *fixture) account(was, is store.Schedule, ticks []store.Tick, settled []time.Time) store.Schedule {
 	f.Helper()
-	saved, err := f.leader.Account(f.Context(), store.Accounting{Was: was, Is: is, Ticks: ticks, Settled: settled, Now: at(100)})
+	saved, err := f.leader.Schedules.Advance(f.Context(), store.ScheduleUpdate{Before: was, After: is, Ticks: ticks, Ended: settled, Now: at(100)})
 	if err != nil {
 		f.Fatal(err)
 	}
-	read, _, err := f.leader.Schedule(f.Context(), "default", "d")
+	read, _, err := f.leader.Schedules.Read(f.Context(), "default", "d")
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -56,7 +56,7 @@ func TestAccount(t *testing.T) {
 		t.Errorf("%+v", second)
 	}
 	// The same again: the cursor has moved, and nothing is written.
-	if _, err := f.leader.Account(t.Context(), store.Accounting{Was: first, Is: next, Ticks: ticks, Now: at(100)}); !errors.Is(err, store.ErrConflict) {
+	if _, err := f.leader.Schedules.Advance(t.Context(), store.ScheduleUpdate{Before: first, After: next, Ticks: ticks, Now: at(100)}); !errors.Is(err, store.ErrConflict) {
 		t.Errorf("accounting twice: %v", err)
 	}
 	// A stretch goes on in its row.
@@ -70,7 +70,7 @@ func TestAccount(t *testing.T) {
 	}
 	back := second
 	back.Cursor = at(5)
-	if _, err := f.leader.Account(t.Context(), store.Accounting{Was: second, Is: back, Now: at(100)}); !errors.Is(err, store.ErrConflict) {
+	if _, err := f.leader.Schedules.Advance(t.Context(), store.ScheduleUpdate{Before: second, After: back, Now: at(100)}); !errors.Is(err, store.ErrConflict) {
 		t.Errorf("a cursor that goes back: %v", err)
 	}
 }
@@ -86,7 +86,7 @@ func TestScheduledRuns(t *testing.T) {
 	run := f.admit(0) // r1, before anybody noted its DagRun
 	list := func(want ...store.ScheduledRun) {
 		t.Helper()
-		got, err := f.leader.ScheduledRuns(t.Context(), first.DAGID, uid(1))
+		got, err := f.leader.Schedules.Runs(t.Context(), first.DAGID, uid(1))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -96,10 +96,10 @@ func TestScheduledRuns(t *testing.T) {
 	}
 	list(store.ScheduledRun{DueAt: at(1), Name: "r1", RowUID: run.UID, Phase: "Pending"}, store.ScheduledRun{DueAt: at(2), Name: "never"})
 	for range 2 {
-		if err := f.leader.ScheduledRunCreated(t.Context(), first.DAGID, at(1), run.UID); err != nil {
+		if err := f.leader.Schedules.RecordRun(t.Context(), first.DAGID, at(1), run.UID); err != nil {
 			t.Fatal(err)
 		}
-		if err := f.leader.ScheduledRunDropped(t.Context(), first.DAGID, at(2)); err != nil {
+		if err := f.leader.Schedules.DropRun(t.Context(), first.DAGID, at(2)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -124,18 +124,18 @@ func TestAccountTogether(t *testing.T) {
 	begun := make([]store.Schedule, n)
 	for i := range n {
 		name := fmt.Sprint("d-", i)
-		version, err := f.leader.SaveVersion(t.Context(), store.DAG{Namespace: "default", Name: name, UID: uid(100 + i), CreatedAt: t0}, []byte(`{}`), hash(1), 1, t0)
+		version, err := f.leader.DAGs.SaveVersion(t.Context(), store.DAG{Namespace: "default", Name: name, UID: uid(100 + i), CreatedAt: t0}, []byte(`{}`), hash(1), 1, t0)
 		if err != nil {
 			t.Fatal(err)
 		}
 		was := store.Schedule{DAGID: version.DAGID}
 		is := store.Schedule{DAGID: version.DAGID, DAGUID: uid(100 + i), Expression: "@every 1s", Cursor: t0}
-		begun[i] = f.saved(store.Accounting{Was: was, Is: is, Now: t0})
+		begun[i] = f.saved(store.ScheduleUpdate{Before: was, After: is, Now: t0})
 	}
 	const moved, refused = 7, 11
 	ahead := begun[moved]
 	ahead.Cursor = at(1)
-	f.saved(store.Accounting{Was: begun[moved], Is: ahead, Now: t0})
+	f.saved(store.ScheduleUpdate{Before: begun[moved], After: ahead, Now: t0})
 	var together sync.WaitGroup
 	errs := make([]error, n)
 	for i := range n {
@@ -145,7 +145,7 @@ func TestAccountTogether(t *testing.T) {
 			name = "\x00"
 		}
 		together.Go(func() {
-			_, errs[i] = f.leader.Account(t.Context(), store.Accounting{Was: begun[i], Is: is, Now: t0,
+			_, errs[i] = f.leader.Schedules.Advance(t.Context(), store.ScheduleUpdate{Before: begun[i], After: is, Now: t0,
 				Ticks: []store.Tick{{From: at(1), To: at(1), Count: 1, Outcome: "Missed"}, {From: at(2), To: at(2), Count: 1, Outcome: "Ran", RunName: name}}})
 		})
 	}
@@ -167,9 +167,9 @@ func TestAccountTogether(t *testing.T) {
 	}
 }
 
-func (f *fixture) saved(a store.Accounting) store.Schedule {
+func (f *fixture) saved(a store.ScheduleUpdate) store.Schedule {
 	f.Helper()
-	saved, err := f.leader.Account(f.Context(), a)
+	saved, err := f.leader.Schedules.Advance(f.Context(), a)
 	if err != nil {
 		f.Fatal(err)
 	}

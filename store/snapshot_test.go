@@ -26,7 +26,7 @@ func (f *fixture) busy() int64 {
 			transition.AttemptDecided{Task: tasks[i].ID, Number: 1, PodName: fmt.Sprintf("p%d", i), At: at(2)})
 	}
 	f.mustCommit(run, starts...)
-	attempts, err := f.leader.RunPods(f.Context(), run, []string{"p0", "p1", "p2", "p3", "p4", "p5", "p6"})
+	attempts, err := f.leader.AttemptsByPods(f.Context(), run, []string{"p0", "p1", "p2", "p3", "p4", "p5", "p6"})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -57,42 +57,42 @@ func TestGather(t *testing.T) {
 		NextDue time.Time
 		Decided int
 	}
-	all := store.Want{Now: at(10), Attempts: 100, Ready: 100, Cascade: 100}
-	with := func(change func(w *store.Want)) store.Want {
+	all := store.GatherRequest{Now: at(10), MaxAttempts: 100, MaxReady: 100, MaxChildrenPending: 100}
+	with := func(change func(w *store.GatherRequest)) store.GatherRequest {
 		w := all
 		change(&w)
 		return w
 	}
 	tests := map[string]struct {
-		want   store.Want
+		want   store.GatherRequest
 		result result
 	}{
 		"nothing changed": {all, result{[]string{"p5", "p6"}, []int{4, 5, 6, 7, 9}, at(20), 2}},
 		"Pods, live and ended and unknown": {
-			with(func(w *store.Want) { w.Pods = []string{"p3", "p0", "nobody", "p5", "p3"} }),
+			with(func(w *store.GatherRequest) { w.Pods = []string{"p3", "p0", "nobody", "p5", "p3"} }),
 			result{[]string{"p3", "p5", "p6"}, []int{3, 4, 5, 6, 7, 9}, at(20), 2},
 		},
 		"every live one": {
-			with(func(w *store.Want) { w.All = true }),
+			with(func(w *store.GatherRequest) { w.All = true }),
 			result{[]string{"p1", "p2", "p3", "p5", "p6"}, []int{1, 2, 3, 4, 5, 6, 7, 9}, at(50), 2},
 		},
 		"due at that very time": {
-			with(func(w *store.Want) { w.Now = at(30) }),
+			with(func(w *store.GatherRequest) { w.Now = at(30) }),
 			result{[]string{"p1", "p2", "p5", "p6"}, []int{1, 2, 4, 5, 6, 7, 9}, at(40), 2},
 		},
 		"the longest due first": {
-			with(func(w *store.Want) { w.Now, w.Attempts = at(30), 1 }),
+			with(func(w *store.GatherRequest) { w.Now, w.MaxAttempts = at(30), 1 }),
 			result{[]string{"p2", "p5", "p6"}, []int{2, 4, 5, 6, 7, 9}, at(40), 2},
 		},
 		"Ready tasks, the longest due first": {
-			with(func(w *store.Want) { w.Now, w.Ready, w.Cascade, w.Attempts = at(60), 1, 1, 0 }),
+			with(func(w *store.GatherRequest) { w.Now, w.MaxReady, w.MaxChildrenPending, w.MaxAttempts = at(60), 1, 1, 0 }),
 			result{[]string{"p5", "p6"}, []int{4, 5, 6, 7}, time.Time{}, 2},
 		},
 		"all of them": {
-			with(func(w *store.Want) { w.Now = at(60) }),
+			with(func(w *store.GatherRequest) { w.Now = at(60) }),
 			result{[]string{"p1", "p2", "p3", "p5", "p6"}, []int{0, 1, 2, 3, 4, 5, 6, 7, 9}, time.Time{}, 2},
 		},
-		"nothing wanted": {store.Want{Now: at(10)}, result{[]string{"p5", "p6"}, []int{5, 6}, at(20), 2}},
+		"nothing wanted": {store.GatherRequest{Now: at(10)}, result{[]string{"p5", "p6"}, []int{5, 6}, at(20), 2}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -124,7 +124,7 @@ func TestGatherBoundsDecided(t *testing.T) {
 	f.exec(`UPDATE kontroler.tasks SET phase = 'Active', due_at = NULL, attempts = 1 WHERE run_id = $1`, run)
 	f.exec(`INSERT INTO kontroler.attempts (run_id, task_id, number, phase, pod_name, decided_at)
 SELECT run_id, id, 1, 'Decided', name, now() FROM kontroler.tasks WHERE run_id = $1`, run)
-	slice, err := f.leader.Gather(t.Context(), run, store.Want{Now: at(10), Attempts: 10, Ready: 10, Cascade: 10})
+	slice, err := f.leader.Gather(t.Context(), run, store.GatherRequest{Now: at(10), MaxAttempts: 10, MaxReady: 10, MaxChildrenPending: 10})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,7 +138,7 @@ func TestAttemptsByPod(t *testing.T) {
 	first := f.busy()
 	run := f.busy()
 	runUID := f.text(`SELECT uid FROM kontroler.runs WHERE id = $1`, run)
-	want, err := f.leader.RunPods(t.Context(), run, []string{"p4", "p1", "nobody"})
+	want, err := f.leader.AttemptsByPods(t.Context(), run, []string{"p4", "p1", "nobody"})
 	if err != nil {
 		t.Fatal(err)
 	}

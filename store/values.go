@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// timestamp is t as a parameter: NULL when zero. PostgreSQL rounds to microseconds; what is cut here first never
-// becomes later than it was.
+// timestamp returns t as a parameter, NULL if it is zero. PostgreSQL rounds to microseconds. Truncating first ensures that
+// the stored time is never later than t.
 func timestamp(t time.Time) any {
 	if t.IsZero() {
 		return nil
@@ -16,7 +16,7 @@ func timestamp(t time.Time) any {
 	return t.UTC().Truncate(time.Microsecond)
 }
 
-// timestamps are ts as a parameter of type timestamptz[].
+// timestamps returns ts as a parameter of type timestamptz[].
 func timestamps(ts []time.Time) []sql.NullString {
 	out := make([]sql.NullString, len(ts))
 	for i, t := range ts {
@@ -42,7 +42,7 @@ func (n nullTime) Scan(src any) error {
 	return nil
 }
 
-// nullID is an id as a parameter: NULL when zero.
+// nullID returns an id as a parameter, NULL if it is zero.
 func nullID(id int64) any {
 	if id == 0 {
 		return nil
@@ -50,7 +50,7 @@ func nullID(id int64) any {
 	return id
 }
 
-// nullTexts are texts as a parameter of type text[]: NULL when empty.
+// nullTexts returns texts as a parameter of type text[]. An empty text is NULL.
 func nullTexts(texts []string) []sql.NullString {
 	out := make([]sql.NullString, len(texts))
 	for i, text := range texts {
@@ -59,7 +59,15 @@ func nullTexts(texts []string) []sql.NullString {
 	return out
 }
 
-// arrayText is numbers in the text form of integer[], for arrays of arrays of different lengths.
+// texts returns texts as a parameter of type text[]. Nil is the empty array, not NULL.
+func texts(texts []string) []string {
+	if texts == nil {
+		return []string{}
+	}
+	return texts
+}
+
+// arrayText returns numbers in the text form of integer[]. It is for an array of arrays of different lengths.
 func arrayText(numbers []int32) string {
 	text := make([]byte, 0, 2+6*len(numbers))
 	text = append(text, '{')
@@ -72,13 +80,13 @@ func arrayText(numbers []int32) string {
 	return string(append(text, '}'))
 }
 
-// clean is text from outside as PostgreSQL can hold it: valid UTF-8 without NUL.
+// clean returns text from outside in a form that PostgreSQL can store: valid UTF-8 without NUL.
 func clean(s string) string {
 	s = strings.ToValidUTF8(s, "\uFFFD")
 	return strings.ReplaceAll(s, "\x00", "\uFFFD")
 }
 
-// isUUID reports whether s is a UUID as Kubernetes writes it. A label can say anything.
+// isUUID reports whether s is a UUID as Kubernetes writes it. A UID from a label may be any text.
 func isUUID(s string) bool {
 	if len(s) != 36 {
 		return false
@@ -96,6 +104,3 @@ func isUUID(s string) bool {
 	}
 	return true
 }
-
-// milliseconds is d as PostgreSQL's settings take it.
-func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }

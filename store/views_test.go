@@ -60,7 +60,7 @@ func TestReasonsOfTasks(t *testing.T) {
 	f := newFixture(t)
 	run := f.busy()
 	f.exec(`UPDATE kontroler.tasks SET due_at = now() + interval '1 hour' WHERE run_id = $1 AND position = 0`, run)
-	attempts, err := f.leader.RunPods(t.Context(), run, []string{"p5"})
+	attempts, err := f.leader.AttemptsByPods(t.Context(), run, []string{"p5"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -62,10 +62,10 @@ func (k *Keeper) capture(
 			AttemptID: attempt.ID, At: attempt.FinishedAt, State: store.LogLost, Message: lostMessage(p, err),
 		}
 	case isTooSlow:
-		row.Incomplete = true
+		row.IsIncomplete = true
 		row.Message = join(row.Message, fmt.Sprintf("the node did not serve the whole log within %s", readTimeout))
 	case err != nil:
-		row.Incomplete = true
+		row.IsIncomplete = true
 		row.Message = join(row.Message, "reading ended early: "+text.Clean(err.Error()))
 	}
 	return true, k.save(ctx, p, runID, row, result.Blocks)

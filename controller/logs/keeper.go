@@ -39,7 +39,7 @@ type Metrics interface {
 type Config struct {
 	// Kube reads logs.
 	Kube corev1client.PodsGetter
-	DB   *store.Leader
+	Logs *store.Logs
 	Pods Pods
 	// Limit is how many bytes of a log are stored. 0: logs are not read.
 	Limit int64
@@ -78,8 +78,8 @@ func (k *Keeper) Keep(ctx context.Context, p *corev1.Pod, runUID string, attempt
 	if k.cfg.Limit == 0 || p.Spec.NodeName == "" || startedAt(p, attempt).IsZero() {
 		return true, nil
 	}
-	owner, found, err := k.cfg.DB.LogOwner(ctx, runUID, attempt)
-	if err != nil || !found || owner.Logged || owner.VersionID == 0 {
+	owner, found, err := k.cfg.Logs.Owner(ctx, runUID, attempt)
+	if err != nil || !found || owner.HasLog || owner.VersionID == 0 {
 		return err == nil, err
 	}
 	policy, err := k.cfg.Policy(ctx, owner.VersionID)
@@ -122,13 +122,13 @@ func (k *Keeper) save(ctx context.Context, p *corev1.Pod, runID int64, row store
 		stored += block.Size
 	}
 	row.CapturedAt = k.cfg.Now()
-	err := k.cfg.DB.SaveLog(ctx, runID, row, chunks)
+	err := k.cfg.Logs.Save(ctx, runID, row, chunks)
 	if errors.Is(err, store.ErrRejected) {
 		row = store.Log{
 			AttemptID: row.AttemptID, At: row.At, CapturedAt: row.CapturedAt,
 			State: store.LogLost, Message: text.Clean(err.Error()),
 		}
-		stored, err = 0, k.cfg.DB.SaveLog(ctx, runID, row, nil)
+		stored, err = 0, k.cfg.Logs.Save(ctx, runID, row, nil)
 	}
 	if err != nil {
 		return fmt.Errorf("storing the log of pod %s/%s: %w", p.Namespace, p.Name, err)

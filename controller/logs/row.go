@@ -35,7 +35,7 @@ func describe(p *corev1.Pod, attempt store.Attempt, r podlog.Result, openedAt ti
 	row := store.Log{
 		AttemptID: attempt.ID, At: attempt.FinishedAt, State: store.LogCaptured,
 		Bytes: r.Bytes, OmittedAt: r.OmittedAt, Omitted: r.Omitted,
-		BeginsAt: r.Begins, EndsAt: r.Ends, Incomplete: r.Gap,
+		BeginsAt: r.Begins, EndsAt: r.Ends, IsIncomplete: r.Gap,
 	}
 	if r.Omitted > 0 {
 		why := fmt.Sprintf("at most %d bytes are stored", limit)
@@ -58,7 +58,7 @@ func describe(p *corev1.Pod, attempt store.Attempt, r podlog.Result, openedAt ti
 		}
 	case (!wasStreamed || r.Begins.Before(openedAt)) && looksRotated(delay, r.Bytes):
 		// If the first line came while a stream was open, no line before it was missed.
-		row.Rotated = true
+		row.IsRotated = true
 		row.Message = join(row.Message, fmt.Sprintf(saysLate, delay.Truncate(time.Second)))
 	}
 	return row
@@ -68,11 +68,11 @@ func describe(p *corev1.Pod, attempt store.Attempt, r podlog.Result, openedAt ti
 func describeStream(p *corev1.Pod, attempt store.Attempt, s *stream, limit int64) store.Log {
 	row := describe(p, attempt, s.result, s.openedAt, limit)
 	if s.err != nil {
-		row.Incomplete = true
+		row.IsIncomplete = true
 		row.Message = join(row.Message, "the stream ended early: "+text.Clean(s.err.Error()))
 	}
 	if s.isRotated {
-		row.Incomplete = true
+		row.IsIncomplete = true
 		row.Message = join(row.Message, saysRotated)
 	}
 	return row

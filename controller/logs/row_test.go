@@ -45,7 +45,7 @@ func TestDescribe(t *testing.T) {
 		"an empty log that was streamed is whole": {ended: 60, openedAt: at(1)},
 		"a small log that begins late may have been rotated": {
 			ended: 60, result: podlog.Result{Bytes: 10, Begins: at(30), Ends: at(59)},
-			want: store.Log{Rotated: true, Message: late},
+			want: store.Log{IsRotated: true, Message: late},
 		},
 		"the Pod may know a later start of the container than the row": {
 			pod: startedAt(at(25)), ended: 60, result: podlog.Result{Bytes: 10, Begins: at(30), Ends: at(59)},
@@ -55,7 +55,7 @@ func TestDescribe(t *testing.T) {
 		},
 		"a first line that came before the stream was opened may have": {
 			ended: 60, openedAt: at(40), result: podlog.Result{Bytes: 10, Begins: at(30), Ends: at(59)},
-			want: store.Log{Rotated: true, Message: late},
+			want: store.Log{IsRotated: true, Message: late},
 		},
 		"a log above the limit says what is omitted": {
 			ended: 60, result: podlog.Result{Bytes: 100, OmittedAt: 30, Omitted: 40, Begins: at(1), Ends: at(59)},
@@ -69,7 +69,7 @@ func TestDescribe(t *testing.T) {
 		"a stream with a gap is incomplete, and everything is said": {
 			ended: 60, openedAt: at(0),
 			result: podlog.Result{Bytes: 100, OmittedAt: 30, Omitted: 40, Gap: true, Begins: at(1), Ends: at(59)},
-			want:   store.Log{Incomplete: true, Message: omitted + "; " + broken},
+			want:   store.Log{IsIncomplete: true, Message: omitted + "; " + broken},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

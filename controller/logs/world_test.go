@@ -111,7 +111,7 @@ func newDatabase(t *testing.T) *database {
 	d := &database{db: db, leader: storetest.Lead(t, db)}
 	dag, spec := store.DAG{Namespace: "default", Name: "d", UID: uid(0), CreatedAt: start}, []byte(`{"task": []}`)
 	var err error
-	if d.version, err = d.leader.SaveVersion(t.Context(), dag, spec, [32]byte{1}, 1, start); err != nil {
+	if d.version, err = d.leader.DAGs.SaveVersion(t.Context(), dag, spec, [32]byte{1}, 1, start); err != nil {
 		t.Fatal(err)
 	}
 	return d
@@ -232,7 +232,7 @@ func newWorld(t *testing.T, d *database, limit int64, script ...answer) *world {
 	t.Cleanup(server.Close)
 	kube := kubernetes.NewForConfigOrDie(&rest.Config{Host: server.URL, QPS: -1})
 	w.keeper = logs.New(logs.Config{
-		Kube: kube.CoreV1(), DB: d.leader, Pods: w.pods, Limit: limit,
+		Kube: kube.CoreV1(), Logs: d.leader.Logs, Pods: w.pods, Limit: limit,
 		Policy: func(context.Context, int64) (v1alpha1.LogPolicy, error) {
 			if w.onPolicy != nil {
 				w.onPolicy()
@@ -351,7 +351,7 @@ func (w *world) stored() storedLog {
 	}
 	return storedLog{
 		State: row.State, Message: row.Message, Content: string(content),
-		Rotated: row.Rotated, Incomplete: row.Incomplete,
+		Rotated: row.IsRotated, Incomplete: row.IsIncomplete,
 	}
 }
 

@@ -120,7 +120,7 @@ func (d *fakeDatabase) RecentPods(context.Context, int) ([]store.Pod, error) {
 	return d.recent, next(&d.recentErrors)
 }
 
-func (d *fakeDatabase) KeepPodEvents(_ context.Context, events []store.PodEvent) (int, error) {
+func (d *fakeDatabase) Save(_ context.Context, events []store.PodEvent) (int, error) {
 	d.attempts++
 	if err := next(&d.storeErrors); err != nil {
 		return 0, err

@@ -14,12 +14,12 @@ import (
 	"kontroler/store"
 )
 
-// Database stores Events. *store.Leader implements it.
+// Database stores Events. *store.PodEvents implements it.
 type Database interface {
 	// RecentPods returns the Pods of the newest attempts, at most limit of them.
 	RecentPods(ctx context.Context, limit int) ([]store.Pod, error)
-	// KeepPodEvents stores Events and returns how many said something new. Storing an Event again is harmless.
-	KeepPodEvents(ctx context.Context, events []store.PodEvent) (kept int, err error)
+	// Save stores Events and returns how many said something new. Storing an Event again is harmless.
+	Save(ctx context.Context, events []store.PodEvent) (kept int, err error)
 }
 
 // Metrics counts Events. *metrics.Metrics implements it.

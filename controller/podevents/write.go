@@ -68,7 +68,7 @@ func (k *Keeper) writeBatch(ctx context.Context) (mayHaveMore bool) {
 // these. With an error it returns the Events that it did not write.
 func (k *Keeper) store(ctx context.Context, events []store.PodEvent) (left []store.PodEvent, err error) {
 	fault.Point("pod-events-keep")
-	kept, err := k.cfg.Database.KeepPodEvents(ctx, events)
+	kept, err := k.cfg.Database.Save(ctx, events)
 	half := len(events) / 2
 	switch {
 	case err == nil:

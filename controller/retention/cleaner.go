@@ -19,10 +19,10 @@ import (
 // workers is how many workers each queue has. A start at which many DagRuns are due must not flood the API server.
 const workers = 2
 
-// History is what a Cleaner needs of the database. *store.Leader implements it.
+// History is what a Cleaner needs of the database. *store.History implements it.
 type History interface {
-	// RunOver reports whether a DagRun may be deleted: its run has ended or is unknown, and its schedule does not need it.
-	RunOver(ctx context.Context, uid, namespace, name string) (bool, error)
+	// IsRunOver reports whether a DagRun may be deleted: its run has ended or is unknown, and its schedule does not need it.
+	IsRunOver(ctx context.Context, uid, namespace, name string) (bool, error)
 	// Trim removes old history.
 	Trim(ctx context.Context, r store.Retention) error
 	// TrimChanges removes the changes that readers have had time to follow.

@@ -115,7 +115,7 @@ func (c *Cleaner) hasPods(uid types.UID) bool {
 // deleteRun deletes a DagRun, unless the database still needs it. In a restored database its run may be live; RunEnded
 // enqueues it when that has ended. Or its schedule is about to look for it; RunFreed enqueues it afterwards.
 func (c *Cleaner) deleteRun(ctx context.Context, run *v1alpha1.DagRun, reason string) error {
-	isOver, err := c.History.RunOver(ctx, string(run.UID), run.Namespace, run.Name)
+	isOver, err := c.History.IsRunOver(ctx, string(run.UID), run.Namespace, run.Name)
 	if err != nil || !isOver {
 		return err
 	}

@@ -187,7 +187,7 @@ type history struct {
 	sparing  map[string]bool
 }
 
-func (h *history) RunOver(context.Context, string, string, string) (bool, error) {
+func (h *history) IsRunOver(context.Context, string, string, string) (bool, error) {
 	return !h.isNeeded, h.err
 }
 
@@ -203,10 +203,10 @@ func (h *history) trim(what string, r store.Retention) error {
 		if h.sparing == nil {
 			h.sparing = map[string]bool{}
 		}
-		h.sparing[uid] = r.Spare(uid)
+		h.sparing[uid] = r.Retain(uid)
 	}
 	for _, removed := range h.removed {
-		if err := r.Next(removed, time.Second); err != nil {
+		if err := r.AfterBatch(removed, time.Second); err != nil {
 			return err
 		}
 	}

@@ -42,8 +42,8 @@ func (c *Cleaner) trim(ctx context.Context) {
 func (c *Cleaner) trimOnce(ctx context.Context) error {
 	total, log := store.Removed{}, []any{}
 	retention := store.Retention{
-		Now: c.Now(), Keep: c.HistoryRetention, Spare: c.isRetained,
-		Next: func(removed store.Removed, took time.Duration) error {
+		Now: c.Now(), Keep: c.HistoryRetention, Retain: c.isRetained,
+		AfterBatch: func(removed store.Removed, took time.Duration) error {
 			fault.Point("history-trimmed")
 			for kind, n := range removed {
 				c.Metrics.HistoryRemoved(kind, n)

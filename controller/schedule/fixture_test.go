@@ -66,6 +66,7 @@ type fixture struct {
 	*testing.T
 	*Scheduler
 	api    *fakeAPI
+	leader *store.Leader
 	now    time.Time
 	dags   map[cache.ObjectName]*v1alpha1.DAG
 	cached map[queue.RunKey]*v1alpha1.DagRun
@@ -99,13 +100,18 @@ func newFixture(t *testing.T, db *store.Leader, d *v1alpha1.DAG) *fixture {
 
 // lead begins a term: what the scheduler had in memory is lost.
 func (f *fixture) lead(db *store.Leader) {
+	f.leader = db
+	var schedules *store.Schedules
+	if db != nil {
+		schedules = db.Schedules
+	}
 	if f.Scheduler != nil {
 		f.ShutDown()
 	}
 	client, err := versioned.NewForConfig(&rest.Config{Host: "http://fake", Transport: f.api, QPS: -1})
 	f.must(err)
 	f.Scheduler = New(Config{
-		DB: db, Client: client, ControllerID: ourID, StatusWorkers: 1,
+		Schedules: schedules, Client: client, ControllerID: ourID, StatusWorkers: 1,
 		Now: func() time.Time { return f.now },
 		Log: slog.New(slog.DiscardHandler), Events: f.events, Metrics: noMetrics{},
 		CachedDAG: func(name cache.ObjectName) (*v1alpha1.DAG, bool) { d, ok := f.dags[name]; return d, ok },
@@ -136,7 +142,7 @@ func (f *fixture) must(err error) {
 func (f *fixture) save(d *v1alpha1.DAG) {
 	f.Helper()
 	row := store.DAG{Namespace: d.Namespace, Name: d.Name, UID: string(d.UID), CreatedAt: f.now}
-	_, err := f.cfg.DB.SaveVersion(f.Context(), row, []byte(`{}`), [32]byte{1}, 1, f.now)
+	_, err := f.leader.DAGs.SaveVersion(f.Context(), row, []byte(`{}`), [32]byte{1}, 1, f.now)
 	f.must(err)
 }
 

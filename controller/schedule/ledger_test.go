@@ -95,7 +95,7 @@ func (w *world) name() cache.ObjectName { return cache.MetaObjectToName(w.dag) }
 // row reads the schedule's row.
 func (w *world) row() store.Schedule {
 	w.Helper()
-	row, found, err := w.cfg.DB.Schedule(w.Context(), namespace, w.dag.Name)
+	row, found, err := w.leader.Schedules.Read(w.Context(), namespace, w.dag.Name)
 	if err != nil || !found {
 		w.Fatal(found, err)
 	}
@@ -162,7 +162,7 @@ func (w *world) edit() {
 
 // admitAndEnd gives a DagRun a row that has ended, before the scheduler notes that it exists.
 func (w *world) admitAndEnd(run *v1alpha1.DagRun) {
-	_, err := w.cfg.DB.Refuse(w.Context(), store.NewRun{
+	_, err := w.leader.Refuse(w.Context(), store.NewRun{
 		UID: string(run.UID), Namespace: namespace, Name: run.Name, DAGName: w.dag.Name, DAGID: w.row().DAGID,
 		CreatedAt: w.now, AdmittedAt: w.now,
 	}, "Test", "")
@@ -211,20 +211,20 @@ func (w *world) look(breaks int) {
 	defer func() { w.breaks = 0 }()
 	for hasMore := true; hasMore; {
 		if w.chance(breaks) {
-			w.lead(w.cfg.DB) // it died and came back
+			w.lead(w.leader) // it died and came back
 			return
 		}
 		before, stale := w.row(), w.stalePlan()
 		if w.chance(breaks) {
-			old := w.cfg.DB
+			old := w.leader
 			w.lead(storetest.Lead(w.T, w.db))
-			if _, err := old.Account(w.Context(), stale.Accounting); !errors.Is(err, store.ErrFenced) {
+			if _, err := old.Schedules.Advance(w.Context(), stale.ScheduleUpdate); !errors.Is(err, store.ErrFenced) {
 				w.Fatalf("a leader whose term has passed accounts: %v", err)
 			}
 		}
 		err := w.sync(w.Context(), w.name())
 		if after := w.observe(before); after.Cursor.After(before.Cursor) {
-			if _, err := w.cfg.DB.Account(w.Context(), stale.Accounting); !errors.Is(err, store.ErrConflict) {
+			if _, err := w.leader.Schedules.Advance(w.Context(), stale.ScheduleUpdate); !errors.Is(err, store.ErrConflict) {
 				w.Fatalf("the same due times are accounted for again: %v", err)
 			}
 		}

@@ -25,7 +25,7 @@ type facts struct {
 
 // plan is what is to be committed for a schedule, and what follows from it.
 type plan struct {
-	store.Accounting
+	store.ScheduleUpdate
 	// runs are the live runs and those of new ticks, oldest first.
 	runs []store.ScheduledRun
 	// next is the next due time. Zero: there is none, or the schedule is held, or hasMore.
@@ -46,7 +46,7 @@ func makePlan(f facts) *plan {
 		row.Cursor = d.cursor
 	}
 	if !d.hasMore {
-		row.Held = heldAs(f.dag)
+		row.HeldAs = heldAs(f.dag)
 		if isOtherSchedule {
 			row.Expression, row.TimeZone = dag.SplitSchedule(&f.dag.Spec)
 			row.Cursor = later(row.Cursor, f.now)
@@ -54,17 +54,17 @@ func makePlan(f facts) *plan {
 	}
 	nameRuns(d.ticks, f.dag)
 	p := &plan{
-		Accounting: store.Accounting{
-			Was: f.row, Is: row, Ticks: d.ticks, Settled: f.settled, Replace: d.replacesRuns, Now: f.now,
+		ScheduleUpdate: store.ScheduleUpdate{
+			Before: f.row, After: row, Ticks: d.ticks, Ended: f.settled, ReplaceRuns: d.replacesRuns, Now: f.now,
 		},
 		runs: f.live, hasMore: d.hasMore || isOtherSchedule,
 	}
-	if row.Held == "" && !p.hasMore {
+	if row.HeldAs == "" && !p.hasMore {
 		p.next = d.next
 	}
 	if d.replacesRuns {
 		for i := range p.runs {
-			p.runs[i].Replaced = true
+			p.runs[i].IsReplaced = true
 		}
 	}
 	for _, tick := range p.Ticks {
@@ -76,7 +76,7 @@ func makePlan(f facts) *plan {
 }
 
 // isChange reports whether there is anything to commit.
-func (p *plan) isChange() bool { return len(p.Ticks) > 0 || len(p.Settled) > 0 || p.Is != p.Was }
+func (p *plan) isChange() bool { return len(p.Ticks) > 0 || len(p.Ended) > 0 || p.After != p.Before }
 
 // keepFirstRun leaves all due times after the first that runs for another plan. While the API server refuses DagRuns,
 // one due time at a time is tried.
@@ -87,7 +87,7 @@ func (p *plan) keepFirstRun() {
 		}
 		left := len(p.Ticks) - 1 - i // each of them runs, and their runs are the last of p.runs
 		p.Ticks, p.runs = p.Ticks[:i+1], p.runs[:len(p.runs)-left]
-		p.Is.Cursor, p.hasMore = tick.To, true
+		p.After.Cursor, p.hasMore = tick.To, true
 		return
 	}
 }
@@ -100,21 +100,21 @@ func stateOf(f facts) (row store.Schedule, s state) {
 	switch begin := beginOf(f.dag, f.since, f.now); {
 	case f.row.DAGUID == "":
 		row.Expression, row.TimeZone = dag.SplitSchedule(&f.dag.Spec)
-		row.Held, row.Cursor = heldAs(f.dag), begin
+		row.HeldAs, row.Cursor = heldAs(f.dag), begin
 	case f.row.DAGUID != row.DAGUID:
 		// The DAG was deleted and created again. While there was none, nothing was due.
 		row.Cursor = later(row.Cursor, begin)
 	}
 	spec := &f.dag.Spec
-	s = state{cursor: row.Cursor, heldAs: row.Held, catchUp: spec.CatchUp, concurrency: spec.ConcurrencyPolicy}
+	s = state{cursor: row.Cursor, heldAs: row.HeldAs, catchUp: spec.CatchUp, concurrency: spec.ConcurrencyPolicy}
 	if s.heldAs == "" {
 		s.heldAs = heldAs(f.dag)
 	}
 	if differs(row, f.dag) {
 		// A schedule that was removed runs no more.
 		s.heldAs = outcomeMissed
-		if row.Held != "" {
-			s.heldAs = row.Held
+		if row.HeldAs != "" {
+			s.heldAs = row.HeldAs
 		}
 	}
 	if seconds := spec.StartingDeadlineSeconds; seconds != nil {

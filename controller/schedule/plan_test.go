@@ -35,13 +35,13 @@ type planned struct {
 }
 
 func summarize(p *plan) planned {
-	got := planned{Row: p.Is, Next: p.next, Replace: p.Replace, HasMore: p.hasMore}
+	got := planned{Row: p.After, Next: p.next, Replace: p.ReplaceRuns, HasMore: p.hasMore}
 	for _, tick := range p.Ticks {
 		got.Ticks = append(got.Ticks, fmt.Sprint(tick.Count, " ", tick.Outcome))
 	}
 	for _, run := range p.runs {
 		text := fmt.Sprint(run.DueAt.Hour())
-		if run.Replaced {
+		if run.IsReplaced {
 			text += " replaced"
 		}
 		if run.UID == "" {
@@ -97,11 +97,11 @@ func TestMakePlan(t *testing.T) {
 			change: func(f *facts) { f.dag.Spec.Suspended, f.now = true, hour(2) },
 			want: planned{
 				Ticks: []string{"2 Suspended"},
-				Row:   store.Schedule{Expression: "0 * * * *", Cursor: hour(2), Held: "Suspended"},
+				Row:   store.Schedule{Expression: "0 * * * *", Cursor: hour(2), HeldAs: "Suspended"},
 			},
 		},
 		"what was due while a schedule was suspended does not run when it is resumed": {
-			change: func(f *facts) { f.row.Held, f.now = "Suspended", hour(2) },
+			change: func(f *facts) { f.row.HeldAs, f.now = "Suspended", hour(2) },
 			want: planned{
 				Ticks: []string{"2 Suspended"},
 				Row:   store.Schedule{Expression: "0 * * * *", Cursor: hour(2)}, Next: hour(3),
@@ -111,7 +111,7 @@ func TestMakePlan(t *testing.T) {
 			change: func(f *facts) { setValid(f.dag, false); f.now = hour(1) },
 			want: planned{
 				Ticks: []string{"1 Missed"},
-				Row:   store.Schedule{Expression: "0 * * * *", Cursor: hour(1), Held: "Missed"},
+				Row:   store.Schedule{Expression: "0 * * * *", Cursor: hour(1), HeldAs: "Missed"},
 			},
 		},
 		"a schedule that cannot be parsed is not due": {
@@ -119,7 +119,7 @@ func TestMakePlan(t *testing.T) {
 				f.dag.Spec.Schedule, f.row.Expression, f.now = "99 * * * *", "99 * * * *", hour(2)
 				setValid(f.dag, false)
 			},
-			want: planned{Row: store.Schedule{Expression: "99 * * * *", Cursor: hour(0), Held: "Missed"}},
+			want: planned{Row: store.Schedule{Expression: "99 * * * *", Cursor: hour(0), HeldAs: "Missed"}},
 		},
 		"an edited schedule misses what the old one owed, and the new one begins now": {
 			change: func(f *facts) { f.dag.Spec.Schedule, f.now = "@every 90s", hour(2).Add(time.Minute) },
@@ -175,12 +175,12 @@ func TestPlansOfALongGap(t *testing.T) {
 	for {
 		p := makePlan(f)
 		plans++
-		if isLast := p.Is.Expression == "0 * * * *"; !p.hasMore || isLast != p.Is.Cursor.Equal(f.now) {
-			t.Fatalf("plan %d has more: %t, cursor %s, schedule %q", plans, p.hasMore, p.Is.Cursor, p.Is.Expression)
+		if isLast := p.After.Expression == "0 * * * *"; !p.hasMore || isLast != p.After.Cursor.Equal(f.now) {
+			t.Fatalf("plan %d has more: %t, cursor %s, schedule %q", plans, p.hasMore, p.After.Cursor, p.After.Expression)
 		} else if isLast {
 			break
 		}
-		f.row = p.Is
+		f.row = p.After
 	}
 	if plans != 3 {
 		t.Errorf("%d plans for 30,000 due times, want 3", plans)

@@ -25,7 +25,7 @@ func (s *Scheduler) scheduledRuns(ctx context.Context, d *v1alpha1.DAG, row stor
 	if row.DAGUID == "" {
 		return nil, nil, nil
 	}
-	runs, err := s.cfg.DB.ScheduledRuns(ctx, row.DAGID, string(d.UID))
+	runs, err := s.cfg.Schedules.Runs(ctx, row.DAGID, string(d.UID))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -94,7 +94,7 @@ func (s *Scheduler) findUncreated(ctx context.Context, d *v1alpha1.DAG, dagID in
 // noteCreated stores the UID of a DagRun that exists. The run may have ended before: until its UID is stored, its
 // DagRun is kept.
 func (s *Scheduler) noteCreated(ctx context.Context, dagID int64, dueAt time.Time, uid string) error {
-	if err := s.cfg.DB.ScheduledRunCreated(ctx, dagID, dueAt, uid); err != nil {
+	if err := s.cfg.Schedules.RecordRun(ctx, dagID, dueAt, uid); err != nil {
 		return err
 	}
 	s.cfg.Retire(queue.RunKey(uid))
@@ -108,7 +108,7 @@ func (s *Scheduler) takeBack(ctx context.Context, row store.Schedule, uncreated 
 		return fmt.Errorf("parsing the stored schedule %q: %w", row.Expression, err)
 	}
 	before := func(due time.Time) time.Time { return cursorBefore(parsed, due) }
-	if err := s.cfg.DB.RewindSchedule(ctx, store.Rewind{Was: row, Unmade: uncreated, Before: before}); err != nil {
+	if err := s.cfg.Schedules.Rewind(ctx, store.Rewind{Schedule: row, Uncreated: uncreated, CursorBefore: before}); err != nil {
 		return err
 	}
 	fault.Point("tick-rewound")
@@ -141,11 +141,11 @@ func (s *Scheduler) createRuns(
 // end ends the schedule of a DAG that is gone, being deleted, or not this controller's. DagRuns that exist are noted first:
 // the due times of the others become Missed.
 func (s *Scheduler) end(ctx context.Context, name cache.ObjectName) error {
-	row, found, err := s.cfg.DB.Schedule(ctx, name.Namespace, name.Name)
+	row, found, err := s.cfg.Schedules.Read(ctx, name.Namespace, name.Name)
 	if err != nil || !found || row.DAGUID == "" {
 		return err
 	}
-	runs, err := s.cfg.DB.ScheduledRuns(ctx, row.DAGID, row.DAGUID)
+	runs, err := s.cfg.Schedules.Runs(ctx, row.DAGID, row.DAGUID)
 	if err != nil {
 		return err
 	}
@@ -155,7 +155,7 @@ func (s *Scheduler) end(ctx context.Context, name cache.ObjectName) error {
 	if _, err := s.findUncreated(ctx, former, row.DAGID, runs); err != nil {
 		return err
 	}
-	return s.cfg.DB.EndSchedule(ctx, name.Namespace, name.Name)
+	return s.cfg.Schedules.End(ctx, name.Namespace, name.Name)
 }
 
 // dueTimesWithoutRun returns the due times of the runs that have no DagRun.
@@ -178,7 +178,7 @@ func (s *Scheduler) createAndNote(ctx context.Context, d *v1alpha1.DAG, dagID in
 		due := formatDueAt(run.DueAt)
 		message := fmt.Sprintf("DagRun %s, due at %s, cannot be created: %v", run.Name, due, impossible)
 		s.cfg.Events.Event(d, corev1.EventTypeWarning, "ScheduleMissed", text.Shorten(message, 1024))
-		return s.cfg.DB.ScheduledRunDropped(ctx, dagID, run.DueAt)
+		return s.cfg.Schedules.DropRun(ctx, dagID, run.DueAt)
 	}
 	if err != nil {
 		return fmt.Errorf("creating scheduled DagRun %s/%s: %w", d.Namespace, run.Name, err)
@@ -190,7 +190,7 @@ func (s *Scheduler) createAndNote(ctx context.Context, d *v1alpha1.DAG, dagID in
 // cancelReplaced cancels the runs that newer ones replace.
 func (s *Scheduler) cancelReplaced(ctx context.Context, d *v1alpha1.DAG, runs []store.ScheduledRun) error {
 	for _, run := range runs {
-		if !run.Replaced || run.UID == "" {
+		if !run.IsReplaced || run.UID == "" {
 			continue
 		}
 		if cached := s.cfg.CachedRun(queue.RunKey(run.UID)); cached != nil && cached.Spec.Cancel {

@@ -62,18 +62,18 @@ func TestCancelReplaced(t *testing.T) {
 		answer error
 		want   []string
 	}{
-		"a replaced run is cancelled":            {run: store.ScheduledRun{UID: uid, Replaced: true}, want: patch},
+		"a replaced run is cancelled":            {run: store.ScheduledRun{UID: uid, IsReplaced: true}, want: patch},
 		"a run that is not replaced goes on":     {run: store.ScheduledRun{UID: uid}},
-		"a run that has no DagRun is left alone": {run: store.ScheduledRun{Replaced: true}},
+		"a run that has no DagRun is left alone": {run: store.ScheduledRun{IsReplaced: true}},
 		"a run that is cancelled already is left alone": {
-			run:    store.ScheduledRun{UID: uid, Replaced: true},
+			run:    store.ScheduledRun{UID: uid, IsReplaced: true},
 			cached: &v1alpha1.DagRun{Spec: v1alpha1.DagRunSpec{Cancel: true}},
 		},
 		"a DagRun that is gone is no error": {
-			run: store.ScheduledRun{UID: uid, Replaced: true}, answer: apierrors.NewNotFound(runResource, "daily-1"),
+			run: store.ScheduledRun{UID: uid, IsReplaced: true}, answer: apierrors.NewNotFound(runResource, "daily-1"),
 		},
 		"another DagRun of its name is no error": {
-			run:    store.ScheduledRun{UID: uid, Replaced: true},
+			run:    store.ScheduledRun{UID: uid, IsReplaced: true},
 			answer: apierrors.NewConflict(runResource, "daily-1", errors.New("the UID is another")),
 		},
 	} {

@@ -23,8 +23,8 @@ const syncWorkers = 32
 
 // Config is what a Scheduler depends on. All fields are required.
 type Config struct {
-	DB     *store.Leader
-	Client versioned.Interface
+	Schedules *store.Schedules
+	Client    versioned.Interface
 	// ControllerID is the controller whose DAGs are scheduled.
 	ControllerID string
 	// Since is when the controller's database was made. Whatever was due before may have run elsewhere.
@@ -111,13 +111,13 @@ func (s *Scheduler) Deleted(d *v1alpha1.DAG) { s.Enqueue(cache.MetaObjectToName(
 func (s *Scheduler) PassOver(ctx context.Context, d *v1alpha1.DAG) error {
 	now := s.cfg.Now()
 	for hasMore := true; hasMore; {
-		row, found, err := s.cfg.DB.Schedule(ctx, d.Namespace, d.Name)
+		row, found, err := s.cfg.Schedules.Read(ctx, d.Namespace, d.Name)
 		if err != nil || !found || row.DAGUID != string(d.UID) || row.Expression == "" {
 			return err
 		}
-		row.Held = outcomeUnknown
+		row.HeldAs = outcomeUnknown
 		p := makePlan(facts{dag: d, row: row, since: s.cfg.Since, now: now})
-		if _, err := s.cfg.DB.Account(ctx, p.Accounting); err != nil {
+		if _, err := s.cfg.Schedules.Advance(ctx, p.ScheduleUpdate); err != nil {
 			return fmt.Errorf("accounting for the schedule of DAG %s/%s before its claim: %w", d.Namespace, d.Name, err)
 		}
 		hasMore = p.hasMore
@@ -177,7 +177,7 @@ func (s *Scheduler) reconcile(ctx context.Context, name cache.ObjectName) error 
 // While a DagRun of an earlier decision does not exist, account decides nothing new: it takes the due time back, so
 // that the due time is part of the next gap.
 func (s *Scheduler) account(ctx context.Context, d *v1alpha1.DAG) (next *timer, hasMore bool, err error) {
-	row, found, err := s.cfg.DB.Schedule(ctx, d.Namespace, d.Name)
+	row, found, err := s.cfg.Schedules.Read(ctx, d.Namespace, d.Name)
 	if err != nil || !found || row.DAGUID == "" && d.Spec.Schedule == "" {
 		return nil, false, err
 	}
@@ -194,9 +194,9 @@ func (s *Scheduler) account(ctx context.Context, d *v1alpha1.DAG) (next *timer, 
 	if s.refusals.has(cache.MetaObjectToName(d)) {
 		p.keepFirstRun()
 	}
-	row = p.Is
+	row = p.After
 	if p.isChange() {
-		if row, err = s.cfg.DB.Account(ctx, p.Accounting); err != nil {
+		if row, err = s.cfg.Schedules.Advance(ctx, p.ScheduleUpdate); err != nil {
 			return nil, false, fmt.Errorf("accounting for the schedule of DAG %s/%s: %w", d.Namespace, d.Name, err)
 		}
 		fault.Point("tick-committed")

@@ -161,7 +161,7 @@ func TestDagRunThatWasNotCreatedIsDecidedAnew(t *testing.T) {
 	if diff := cmp.Diff([]string{"1 Ran"}, ledger()); diff != "" {
 		t.Errorf("ledger after the commit (-want +got):\n%s", diff)
 	}
-	f.lead(f.cfg.DB)
+	f.lead(f.leader)
 	f.api.fail = func(string) error { return nil }
 	f.now = f.now.Add(5 * time.Minute)
 	f.must(f.syncAll(d))

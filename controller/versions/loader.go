@@ -17,9 +17,9 @@ const CacheBytes = 64 << 20
 // ErrUnreadable is the error of a stored version that cannot be made a graph. Trying again does not help.
 var ErrUnreadable = errors.New("the version cannot be read")
 
-// Database is where versions are stored. *store.Leader implements it.
+// Database is where versions are stored. *store.DAGs implements it.
 type Database interface {
-	VersionByID(ctx context.Context, id int64) (version store.Version, found bool, err error)
+	Version(ctx context.Context, id int64) (version store.Version, found bool, err error)
 }
 
 // Loader loads versions.
@@ -39,7 +39,7 @@ func (l *Loader) Load(ctx context.Context, versionID int64) (*dag.Graph, error) 
 	if graph, ok := l.cache.get(versionID); ok {
 		return graph, nil
 	}
-	version, found, err := l.db.VersionByID(ctx, versionID)
+	version, found, err := l.db.Version(ctx, versionID)
 	switch {
 	case errors.Is(err, store.ErrCorrupt):
 		return nil, fmt.Errorf("%w: %w", ErrUnreadable, err)

@@ -119,7 +119,7 @@ func TestLoadForRun(t *testing.T) {
 	save := func(spec string, tasks int) int64 {
 		saves++
 		row := store.DAG{Namespace: "default", Name: fmt.Sprint("d", saves), UID: fmt.Sprintf("00000000-0000-4000-8000-%012x", saves), CreatedAt: time.Now()}
-		version, err := leader.SaveVersion(t.Context(), row, []byte(spec), dag.Hash([]byte(spec)), tasks, time.Now())
+		version, err := leader.DAGs.SaveVersion(t.Context(), row, []byte(spec), dag.Hash([]byte(spec)), tasks, time.Now())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -148,7 +148,7 @@ func TestLoadForRun(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			loader := New(leader, 1<<20)
+			loader := New(leader.DAGs, 1<<20)
 			if tt.ctx == nil {
 				tt.ctx = t.Context()
 			}

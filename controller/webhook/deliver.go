@@ -72,7 +72,7 @@ func (n *Notifier) deliver(ctx context.Context, notification store.Notification)
 func (n *Notifier) record(ctx context.Context, notification store.Notification, d store.Delivery, retry time.Time) (
 	isRecorded bool, err error) {
 	for {
-		err := n.Outbox.NoteDelivery(ctx, notification, d, retry)
+		err := n.Outbox.RecordDelivery(ctx, notification, d, retry)
 		if err == nil {
 			return true, nil
 		}

@@ -27,15 +27,15 @@ const (
 	claimDuration = secretTimeout + sendTimeout + 15*time.Second
 )
 
-// Outbox holds the notifications. *store.Leader implements it.
+// Outbox holds the notifications. *store.Outbox implements it.
 type Outbox interface {
-	// ClaimNotifications claims notifications that are due. next is when it should be called again at the latest; zero
+	// Claim claims notifications that are due. next is when it should be called again at the latest; zero
 	// means that nothing is due later.
-	ClaimNotifications(ctx context.Context, claim store.NotificationClaim) (
+	Claim(ctx context.Context, claim store.NotificationClaim) (
 		claimed []store.Notification, next time.Time, err error)
-	// NoteDelivery records a delivery of a claimed notification. A delivery with an error is repeated at retry; a zero
+	// RecordDelivery records a delivery of a claimed notification. A delivery with an error is repeated at retry; a zero
 	// retry parks the notification.
-	NoteDelivery(ctx context.Context, n store.Notification, d store.Delivery, retry time.Time) error
+	RecordDelivery(ctx context.Context, n store.Notification, d store.Delivery, retry time.Time) error
 }
 
 // Metrics counts deliveries. *metrics.Metrics implements it.
@@ -164,7 +164,7 @@ func (n *Notifier) claim(ctx context.Context, underWay map[int64]store.Notificat
 	for _, notification := range underWay {
 		claim.Claimed = append(claim.Claimed, notification)
 	}
-	claimed, next, err := n.Outbox.ClaimNotifications(ctx, claim)
+	claimed, next, err := n.Outbox.Claim(ctx, claim)
 	if err != nil {
 		if ctx.Err() == nil && !store.IsUnavailable(err) {
 			n.Failed(err)

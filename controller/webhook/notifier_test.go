@@ -40,7 +40,7 @@ type recorded struct {
 	Retry    time.Time
 }
 
-func (o *outbox) ClaimNotifications(_ context.Context, claim store.NotificationClaim) (
+func (o *outbox) Claim(_ context.Context, claim store.NotificationClaim) (
 	claimed []store.Notification, next time.Time, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -64,7 +64,7 @@ func (o *outbox) ClaimNotifications(_ context.Context, claim store.NotificationC
 	return claimed, next, nil
 }
 
-func (o *outbox) NoteDelivery(_ context.Context, n store.Notification, d store.Delivery, retry time.Time) error {
+func (o *outbox) RecordDelivery(_ context.Context, n store.Notification, d store.Delivery, retry time.Time) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.recorded = append(o.recorded, recorded{n.ID, d, retry})

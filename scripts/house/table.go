@@ -157,8 +157,20 @@ var house = []place{
 		tests: all(ownDB, wire),
 	},
 	{path: "store/transition"}, // shared by controller/engine and store
-	{path: "store", may: []string{module + "/store/transition", "github.com/lib/pq"}, tests: ownDB},
-	{path: "store/storetest", may: []string{module + "/store!", "github.com/lib/pq"}},
+	{path: "store/internal/postgres", may: []string{"github.com/lib/pq"}},
+	{
+		path:  "store/migrations",
+		may:   []string{module + "/store/internal/postgres", "github.com/lib/pq"},
+		tests: ownDB,
+	},
+	{
+		path: "store",
+		may: []string{
+			module + "/store/internal/postgres", module + "/store/migrations", module + "/store/transition", "github.com/lib/pq",
+		},
+		tests: ownDB,
+	},
+	{path: "store/storetest", may: []string{module + "/store!", module + "/store/migrations", "github.com/lib/pq"}},
 	{
 		path: "httpapi",
 		may: all([]string{module + "/apis", module + "/generated", module + "/store!"}, client, prometheus, yaml,

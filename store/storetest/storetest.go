@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"kontroler/store"
+	"kontroler/store/migrations"
 )
 
 // New returns a migrated database of the test's own, closed and dropped when the test ends.
@@ -173,7 +174,7 @@ func create(t testing.TB, server, template string) string {
 
 // makeTemplate makes the template of this schema where the server does not have it; several processes may at once.
 func makeTemplate(ctx context.Context, server string) (string, error) {
-	digest, err := store.SchemaDigest()
+	digest, err := migrations.Digest()
 	if err != nil {
 		return "", err
 	}

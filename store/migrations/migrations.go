@@ -1,4 +1,4 @@
-package store
+package migrations
 
 import (
 	"context"
@@ -8,35 +8,32 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io/fs"
-	"path"
 	"regexp"
 	"strconv"
 	"strings"
 
 	"github.com/lib/pq"
+
+	"kontroler/store/internal/postgres"
 )
 
-//go:embed migrations/*.sql
-var migrationFiles embed.FS
+//go:embed *.sql
+var files embed.FS
 
-// SchemaTooNewError says that a newer binary has changed the schema beyond what this one can run on. It matches
-// ErrSchemaTooNew.
-type SchemaTooNewError struct {
-	Binary int // the newest version this binary knows
+// TooNewError means that a newer binary has changed the schema beyond what this one can run on.
+type TooNewError struct {
+	Binary int // the newest version that this binary knows
 	Oldest int // the oldest version whose binaries may still run
 	Schema int // the version of the schema
 }
 
-func (e *SchemaTooNewError) Error() string {
-	return fmt.Sprintf("the schema is at version %d, on which binaries of version %d and newer run; this one is of version %d: use a newer one",
-		e.Schema, e.Oldest, e.Binary)
+func (e *TooNewError) Error() string {
+	return fmt.Sprintf("the schema is at version %d, which needs a binary of version %d or newer; this one has version "+
+		"%d: use a newer one", e.Schema, e.Oldest, e.Binary)
 }
 
-// Is makes the error match ErrSchemaTooNew.
-func (e *SchemaTooNewError) Is(target error) bool { return target == ErrSchemaTooNew }
-
 const (
-	// The key of the advisory lock, the same in every version: the bytes of "kontrole".
+	// The key of the advisory lock is the same in every version: the bytes of "kontrole".
 	sqlMigrateLock   = `SELECT pg_advisory_xact_lock(7741533180467342437)`
 	sqlMigrateExists = `SELECT to_regclass('kontroler.schema_migrations') IS NOT NULL`
 	sqlMigrateMake   = `
@@ -49,23 +46,37 @@ CREATE TABLE kontroler.schema_migrations (
     applied_at        timestamptz NOT NULL DEFAULT now()
 )`
 	sqlMigrateList = `SELECT version, oldest_compatible, checksum FROM kontroler.schema_migrations ORDER BY version`
-	sqlMigrateNote = `INSERT INTO kontroler.schema_migrations (version, name, oldest_compatible, checksum) VALUES ($1, $2, $3, $4)`
+	sqlMigrateNote = `
+INSERT INTO kontroler.schema_migrations (version, name, oldest_compatible, checksum) VALUES ($1, $2, $3, $4)`
 )
 
-// Migrate brings the schema to the newest version this binary knows, one transaction a migration. Several may call it
-// at once: each migration runs once, and every caller returns when all have run. A schema that has left this binary
-// behind is a SchemaTooNewError; nothing is changed then.
-func (db *DB) Migrate(ctx context.Context) error {
-	migrations, err := readMigrations(migrationFiles)
+// Apply migrates the database at url to the newest version that this binary knows, with one transaction for each
+// migration. It returns when all migrations have run, here or in another process. If the schema is too new for this
+// binary, Apply returns a *TooNewError and changes nothing.
+func Apply(ctx context.Context, url string) error {
+	migrations, err := read(files)
 	if err != nil {
 		return err
 	}
-	return db.migrate(ctx, migrations)
+	return apply(ctx, url, migrations)
 }
 
-func (db *DB) migrate(ctx context.Context, migrations []migration) error {
-	// A migration, or the wait for somebody else's, may take longer than any other statement.
-	pool, err := openPool(Config{URL: db.config.URL, MaxOpen: 1}, func(cfg *pq.Config) {
+// Digest identifies the schema that Apply creates. It changes with each migration.
+func Digest() (string, error) {
+	migrations, err := read(files)
+	if err != nil {
+		return "", err
+	}
+	all := sha256.New()
+	for _, m := range migrations {
+		all.Write([]byte(m.checksum))
+	}
+	return hex.EncodeToString(all.Sum(nil))[:16], nil
+}
+
+func apply(ctx context.Context, url string, migrations []migration) error {
+	// A migration, or the wait for one of another process, may take longer than any other statement.
+	pool, err := postgres.Open(url, 1, func(cfg *pq.Config) {
 		cfg.ApplicationName = "kontroler migration"
 		cfg.Runtime["statement_timeout"] = "0"
 	})
@@ -73,9 +84,9 @@ func (db *DB) migrate(ctx context.Context, migrations []migration) error {
 		return err
 	}
 	defer pool.Close()
-	for done := false; !done; {
-		err := inTx(ctx, pool, func(tx *sql.Tx) (err error) {
-			done, err = migrateOne(ctx, tx, migrations)
+	for isDone := false; !isDone; {
+		err := postgres.InTx(ctx, pool, func(tx *sql.Tx) (err error) {
+			isDone, err = applyNext(ctx, tx, migrations)
 			return err
 		})
 		if err != nil {
@@ -85,8 +96,8 @@ func (db *DB) migrate(ctx context.Context, migrations []migration) error {
 	return nil
 }
 
-// migrateOne applies the first migration that is missing, and reports whether none was.
-func migrateOne(ctx context.Context, tx *sql.Tx, migrations []migration) (bool, error) {
+// applyNext applies the first migration that is missing. isDone reports that none is missing.
+func applyNext(ctx context.Context, tx *sql.Tx, migrations []migration) (isDone bool, err error) {
 	if _, err := tx.ExecContext(ctx, sqlMigrateLock); err != nil {
 		return false, err
 	}
@@ -111,7 +122,7 @@ func migrateOne(ctx context.Context, tx *sql.Tx, migrations []migration) (bool, 
 	return false, err
 }
 
-// appliedVersion returns the version of the schema, after it has checked that this binary may run on it.
+// appliedVersion returns the version of the schema if this binary may run on it.
 func appliedVersion(ctx context.Context, tx *sql.Tx, migrations []migration) (int, error) {
 	rows, err := tx.QueryContext(ctx, sqlMigrateList)
 	if err != nil {
@@ -134,28 +145,15 @@ func appliedVersion(ctx context.Context, tx *sql.Tx, migrations []migration) (in
 		return 0, err
 	}
 	if oldest > newest {
-		return 0, &SchemaTooNewError{Binary: newest, Oldest: oldest, Schema: applied}
+		return 0, &TooNewError{Binary: newest, Oldest: oldest, Schema: applied}
 	}
 	return applied, nil
-}
-
-// SchemaDigest names the schema that Migrate makes: another digest, another schema.
-func SchemaDigest() (string, error) {
-	migrations, err := readMigrations(migrationFiles)
-	if err != nil {
-		return "", err
-	}
-	all := sha256.New()
-	for _, m := range migrations {
-		all.Write([]byte(m.checksum))
-	}
-	return hex.EncodeToString(all.Sum(nil))[:16], nil
 }
 
 type migration struct {
 	version  int
 	name     string
-	oldest   int // the oldest schema version whose binaries may still run on it
+	oldest   int // the oldest schema version whose binaries may still run on the result
 	checksum string
 	sql      string
 }
@@ -165,20 +163,19 @@ var (
 	oldestCompatible = regexp.MustCompile(`(?m)^-- oldest-compatible: ([0-9]+)$`)
 )
 
-// readMigrations reads migrations/NNNN_name.sql: numbered from 1 without a gap, each with a header line
-// `-- oldest-compatible: N`.
-func readMigrations(files fs.FS) ([]migration, error) {
-	names, err := fs.Glob(files, "migrations/*.sql")
+// read reads the migrations of a directory, in order.
+func read(dir fs.FS) ([]migration, error) {
+	names, err := fs.Glob(dir, "*.sql") // sorted
 	if err != nil {
 		return nil, err
 	}
 	var migrations []migration
-	for i, name := range names { // fs.Glob sorts them.
-		text, err := fs.ReadFile(files, name)
+	for i, name := range names {
+		text, err := fs.ReadFile(dir, name)
 		if err != nil {
 			return nil, err
 		}
-		match := migrationName.FindStringSubmatch(path.Base(name))
+		match := migrationName.FindStringSubmatch(name)
 		header, _, _ := strings.Cut(string(text), "\n\n")
 		oldest := oldestCompatible.FindStringSubmatch(header)
 		if match == nil || oldest == nil || match[1] != fmt.Sprintf("%04d", i+1) {
@@ -190,7 +187,7 @@ func readMigrations(files fs.FS) ([]migration, error) {
 		}
 		sum := sha256.Sum256(text)
 		migrations = append(migrations, migration{
-			version: i + 1, name: strings.TrimSuffix(path.Base(name), ".sql"), oldest: compatible,
+			version: i + 1, name: strings.TrimSuffix(name, ".sql"), oldest: compatible,
 			checksum: hex.EncodeToString(sum[:]), sql: string(text),
 		})
 	}

@@ -26,7 +26,7 @@ func (f *fixture) endTask(run, task, attempt int64, event string) error {
 // claim claims at a time, for ten seconds; it returns event and try of each.
 func (f *fixture) claim(now time.Time, underWay ...store.Notification) ([]store.Notification, time.Time) {
 	f.Helper()
-	claimed, next, err := f.leader.ClaimNotifications(f.Context(), store.NotificationClaim{
+	claimed, next, err := f.leader.Outbox.Claim(f.Context(), store.NotificationClaim{
 		Now: now, Until: now.Add(10 * time.Second), Limit: 5, PerDAG: 2, Claimed: underWay})
 	if err != nil {
 		f.Fatal(err)
@@ -36,7 +36,7 @@ func (f *fixture) claim(now time.Time, underWay ...store.Notification) ([]store.
 
 func (f *fixture) note(n store.Notification, d store.Delivery, retry time.Time) {
 	f.Helper()
-	if err := f.leader.NoteDelivery(f.Context(), n, d, retry); err != nil {
+	if err := f.leader.Outbox.RecordDelivery(f.Context(), n, d, retry); err != nil {
 		f.Fatal(err)
 	}
 }
@@ -192,7 +192,7 @@ func TestNotificationShares(t *testing.T) {
 	if _, err := f.db.TakeEpoch(t.Context(), 0, "other", 0, false); err != nil {
 		t.Fatal(err)
 	}
-	if err := f.leader.NoteDelivery(t.Context(), claimed[1], store.Delivery{At: at(23)}, time.Time{}); !errors.Is(err, store.ErrFenced) && !store.IsUnavailable(err) {
+	if err := f.leader.Outbox.RecordDelivery(t.Context(), claimed[1], store.Delivery{At: at(23)}, time.Time{}); !errors.Is(err, store.ErrFenced) && !store.IsUnavailable(err) {
 		t.Errorf("noted by a former leader: %v", err)
 	}
 }

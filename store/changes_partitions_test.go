@@ -44,7 +44,7 @@ func (f *fixture) checkChangeTables(what string, want map[string]string) {
 
 func (f *fixture) maintain(now time.Time) {
 	f.Helper()
-	if err := f.leader.Maintain(f.Context(), now); err != nil {
+	if err := f.leader.History.Maintain(f.Context(), now); err != nil {
 		f.Fatal(err)
 	}
 }
@@ -57,7 +57,7 @@ func (f *fixture) change(at time.Time, n int) {
 
 func (f *fixture) trimChanges(now time.Time) (store.Removed, error) {
 	removed := store.Removed{}
-	err := f.leader.TrimChanges(f.Context(), store.Retention{Now: now, Next: func(r store.Removed, _ time.Duration) error {
+	err := f.leader.History.TrimChanges(f.Context(), store.Retention{Now: now, AfterBatch: func(r store.Removed, _ time.Duration) error {
 		for kind, n := range r {
 			removed[kind] += n
 			if n > store.TrimRows {

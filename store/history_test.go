@@ -26,9 +26,9 @@ func (f *fixture) trim(spared ...string) (removed store.Removed, batches int) {
 
 func (f *fixture) tryTrim(leader *store.Leader, now time.Time, spared ...string) (removed store.Removed, batches int, err error) {
 	removed = store.Removed{}
-	err = leader.Trim(f.Context(), store.Retention{
+	err = leader.History.Trim(f.Context(), store.Retention{
 		Now: now, Keep: keep,
-		Spare: func(uid string) bool {
+		Retain: func(uid string) bool {
 			for _, s := range spared {
 				if s == uid {
 					return true
@@ -36,7 +36,7 @@ func (f *fixture) tryTrim(leader *store.Leader, now time.Time, spared ...string)
 			}
 			return false
 		},
-		Next: func(batch store.Removed, _ time.Duration) error {
+		AfterBatch: func(batch store.Removed, _ time.Duration) error {
 			batches++
 			for kind, n := range batch {
 				if n > 0 {
@@ -157,8 +157,8 @@ func TestTrimStopped(t *testing.T) {
 	f := newFixture(t)
 	f.ended(100*day, 1500, 1)
 	enough := errors.New("enough")
-	err := f.leader.Trim(t.Context(), store.Retention{Now: time.Now(), Keep: keep, Spare: func(string) bool { return false },
-		Next: func(removed store.Removed, _ time.Duration) error {
+	err := f.leader.History.Trim(t.Context(), store.Retention{Now: time.Now(), Keep: keep, Retain: func(string) bool { return false },
+		AfterBatch: func(removed store.Removed, _ time.Duration) error {
 			if removed["attempt"] > 0 {
 				return enough
 			}
@@ -211,7 +211,7 @@ func TestTrimUnnoted(t *testing.T) {
 	run := f.ended(100*day, 1, 1)
 	check := func(over bool, left string) {
 		t.Helper()
-		is, err := f.leader.RunOver(t.Context(), run.UID, "default", run.Name)
+		is, err := f.leader.History.IsRunOver(t.Context(), run.UID, "default", run.Name)
 		if err != nil || is != over {
 			t.Errorf("its DagRun may go: %t, %v", is, err)
 		}
@@ -220,13 +220,13 @@ func TestTrimUnnoted(t *testing.T) {
 		}
 	}
 	check(false, "r1")
-	if err := f.leader.ScheduledRunCreated(t.Context(), first.DAGID, at(1), run.UID); err != nil {
+	if err := f.leader.Schedules.RecordRun(t.Context(), first.DAGID, at(1), run.UID); err != nil {
 		t.Fatal(err)
 	}
 	check(true, "")
 	check(true, "") // no row any more
 	live := f.admit(0)
-	if is, err := f.leader.RunOver(t.Context(), live.UID, "default", live.Name); is || err != nil {
+	if is, err := f.leader.History.IsRunOver(t.Context(), live.UID, "default", live.Name); is || err != nil {
 		t.Errorf("a live run is over: %t, %v", is, err)
 	}
 }
@@ -290,7 +290,7 @@ func (f *fixture) months() {
 	f.Helper()
 	year := time.Now().AddDate(-1, 0, 0)
 	for _, now := range []time.Time{year, time.Now()} {
-		if err := f.leader.Maintain(f.Context(), now); err != nil {
+		if err := f.leader.History.Maintain(f.Context(), now); err != nil {
 			f.Fatal(err)
 		}
 	}

@@ -1,0 +1,10 @@
+// Package postgres connects to PostgreSQL: pools, transactions, and the kinds of their errors. It knows no table.
+//
+// A pool drops connections that can no longer serve. After a failover a session may be left on a server that is
+// read-only now. The first statement that such a server refuses takes every connection that was open then out of the
+// pool. The next statement opens a new connection.
+//
+// Every wait for an answer is bounded, also by a server that has vanished from the network.
+//
+// Errors are classified by SQLSTATE and type, never by text.
+package postgres

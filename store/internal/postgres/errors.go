@@ -1,0 +1,105 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"syscall"
+
+	"github.com/lib/pq"
+	"github.com/lib/pq/pqerror"
+)
+
+// The kinds of errors of a database. Classify makes an error match its kind with errors.Is.
+var (
+	ErrConflict      = errors.New("the rows have changed")
+	ErrUnavailable   = errors.New("the database is unavailable")
+	ErrRejected      = errors.New("the database refuses the values")
+	ErrCorrupt       = errors.New("the stored row is corrupt")
+	ErrUnknownCommit = errors.New("the outcome of the commit is unknown")
+)
+
+var kinds = []error{ErrConflict, ErrUnavailable, ErrRejected, ErrCorrupt, ErrUnknownCommit}
+
+// Classify adds its kind to an error of the driver. An error after the context was cancelled is a cancellation, not a
+// fault of the database.
+func Classify(ctx context.Context, err error) error {
+	switch {
+	case err == nil, errors.Is(err, context.Canceled), hasKind(err):
+		return err
+	case errors.Is(ctx.Err(), context.Canceled):
+		return fmt.Errorf("%w: %w", ctx.Err(), err)
+	}
+	kind := kindOf(err)
+	if kind == nil {
+		return err
+	}
+	return fmt.Errorf("%w: %w", kind, err)
+}
+
+// classifyCommit classifies the error of a COMMIT. Unless the server itself has refused the commit, its outcome is
+// unknown.
+func classifyCommit(ctx context.Context, err error) error {
+	if errors.Is(err, sql.ErrTxDone) {
+		return Classify(ctx, err) // The context ended before COMMIT was sent.
+	}
+	if refused, ok := errors.AsType[*pq.Error](err); ok {
+		switch refused.Code.Class() {
+		case "22", "23", "25", "2D", "53", "55":
+			return Classify(ctx, err)
+		case "40":
+			if refused.Code != pqerror.TRStatementCompletionUnknown {
+				return Classify(ctx, err)
+			}
+		}
+	}
+	return fmt.Errorf("%w: %w", ErrUnknownCommit, Classify(ctx, err))
+}
+
+func hasKind(err error) bool {
+	return slices.ContainsFunc(kinds, func(kind error) bool { return errors.Is(err, kind) })
+}
+
+func kindOf(err error) error {
+	if refused, ok := errors.AsType[*pq.Error](err); ok {
+		return kindOfState(refused.Code)
+	}
+	if errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) ||
+		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.EPIPE) {
+		return ErrUnavailable
+	}
+	if _, ok := errors.AsType[*net.OpError](err); ok {
+		return ErrUnavailable
+	}
+	return nil
+}
+
+func kindOfState(code pqerror.Code) error {
+	switch code {
+	case pqerror.QueryCanceled, // statement_timeout: Classify has answered for a cancelled context
+		pqerror.AdminShutdown, pqerror.CrashShutdown, pqerror.CannotConnectNow, pqerror.DatabaseDropped,
+		pqerror.IdleSessionTimeout, pqerror.IdleInTransactionSessionTimeout,
+		// After these the connection is dropped.
+		pqerror.ReadOnlySQLTransaction, pqerror.InvalidSQLStatementName, pqerror.FeatureNotSupported:
+		return ErrUnavailable
+	case pqerror.LockNotAvailable, pqerror.UniqueViolation, pqerror.ExclusionViolation:
+		return ErrConflict
+	case pqerror.DataCorrupted:
+		return ErrCorrupt
+	}
+	switch code.Class() {
+	case "08", "53", "58":
+		return ErrUnavailable
+	case "40":
+		return ErrConflict
+	case "22", "23":
+		return ErrRejected
+	}
+	return nil
+}

@@ -1,0 +1,136 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"time"
+
+	"github.com/lib/pq"
+)
+
+// The timeouts of a connection. A server that runs ends a statement itself after statementTimeout; answerTimeout is for
+// a server that has vanished.
+const (
+	connectTimeout   = 5 * time.Second
+	statementTimeout = 30 * time.Second
+	answerTimeout    = statementTimeout + 15*time.Second
+)
+
+// Open opens a pool of at most maxOpen connections. It does not connect yet. configure changes the settings of the URL.
+// An error never contains the URL.
+func Open(url string, maxOpen int, configure func(*pq.Config)) (*sql.DB, error) {
+	cfg, err := pq.NewConfig(url)
+	if err != nil {
+		// The parser's text may contain a part of the password.
+		return nil, errors.New("the database URL is neither a valid postgres:// URL (special characters in a password " +
+			"are written %XX) nor a valid list of key=value settings")
+	}
+	cfg.BinaryParameters = true // parameters travel with the statement, in one round trip
+	if cfg.ConnectTimeout <= 0 {
+		cfg.ConnectTimeout = connectTimeout
+	}
+	if cfg.Runtime == nil {
+		cfg.Runtime = map[string]string{}
+	}
+	if _, set := cfg.Runtime["statement_timeout"]; !set {
+		cfg.Runtime["statement_timeout"] = Milliseconds(statementTimeout)
+	}
+	configure(&cfg)
+	inner, err := pq.NewConnectorConfig(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("opening the database: %w", err)
+	}
+	inner.Dialer(dialer{})
+	pool := sql.OpenDB(&connector{Connector: inner})
+	pool.SetMaxOpenConns(maxOpen)
+	pool.SetMaxIdleConns(maxOpen)
+	pool.SetConnMaxIdleTime(5 * time.Minute)
+	pool.SetConnMaxLifetime(time.Hour)
+	return pool, nil
+}
+
+// Milliseconds formats a duration for a setting of PostgreSQL.
+func Milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
+
+// InTx runs fn in one transaction. It commits when fn returns nil, and rolls back when fn returns an error or panics.
+// If the answer to the commit is lost, the error is ErrUnknownCommit.
+func InTx(ctx context.Context, pool *sql.DB, fn func(*sql.Tx) error) error {
+	tx, err := begin(ctx, pool)
+	if err != nil {
+		return fmt.Errorf("beginning a transaction: %w", Classify(ctx, err))
+	}
+	defer tx.Rollback() // After a commit it does nothing.
+	if err := fn(tx); err != nil {
+		return Classify(ctx, err)
+	}
+	if err := tx.Commit(); err != nil {
+		return fmt.Errorf("committing: %w", classifyCommit(ctx, err))
+	}
+	return nil
+}
+
+// begin begins a transaction. The first statement on a connection that died while it was idle fails, before anything
+// was done. begin then tries the next connection, until all of them are new.
+func begin(ctx context.Context, pool *sql.DB) (*sql.Tx, error) {
+	for tries := 0; ; tries++ {
+		tx, err := pool.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
+		lost, ok := errors.AsType[*net.OpError](err)
+		if !ok || lost.Op == "dial" || tries == pool.Stats().MaxOpenConnections || ctx.Err() != nil {
+			return tx, err
+		}
+	}
+}
+
+// dialer makes connections with bounded reads and writes. Without them, a server that vanishes from the network while it
+// owes an answer blocks its caller, whatever the context says, until the kernel gives up a quarter of an hour later.
+type dialer struct{}
+
+func (dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	return &boundedConn{Conn: conn}, nil
+}
+
+func (d dialer) Dial(network, address string) (net.Conn, error) {
+	return d.DialTimeout(network, address, connectTimeout)
+}
+
+func (d dialer) DialTimeout(network, address string, timeout time.Duration) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	return d.DialContext(ctx, network, address)
+}
+
+type boundedConn struct {
+	net.Conn
+	hasDeadline bool // the driver has set a deadline of its own, while it connects
+}
+
+func (c *boundedConn) SetDeadline(t time.Time) error {
+	c.hasDeadline = !t.IsZero()
+	return c.Conn.SetDeadline(t)
+}
+
+func (c *boundedConn) Read(p []byte) (int, error) {
+	if !c.hasDeadline {
+		if err := c.Conn.SetReadDeadline(time.Now().Add(answerTimeout)); err != nil {
+			return 0, err
+		}
+	}
+	return c.Conn.Read(p)
+}
+
+func (c *boundedConn) Write(p []byte) (int, error) {
+	if !c.hasDeadline {
+		if err := c.Conn.SetWriteDeadline(time.Now().Add(answerTimeout)); err != nil {
+			return 0, err
+		}
+	}
+	return c.Conn.Write(p)
+}

@@ -1,0 +1,147 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/lib/pq"
+
+	"kontroler/store/internal/postgres"
+)
+
+// Term is one leadership.
+type Term struct {
+	ControllerID string
+	Shard        int
+	Epoch        int64
+	// IdleTimeout is the time after which the server ends an idle transaction of this leader. It must be shorter than the
+	// time after which another may lead. Zero means 5 s.
+	IdleTimeout time.Duration
+	// Hook is called with the state of each transaction: "transaction-open" behind the fence, "transaction-commit" before
+	// the commit. It is nil except in crash tests.
+	Hook func(point string)
+}
+
+func (t Term) at(point string) {
+	if t.Hook != nil {
+		t.Hook(point)
+	}
+}
+
+// sessionName is the application_name of a leader's sessions, 63 bytes at most.
+func (t Term) sessionName() string {
+	return fmt.Sprintf("kontroler %s %d %d", t.ControllerID, t.Shard, t.Epoch)
+}
+
+// Leader writes in one term. Once the epoch of the term has passed, every write returns ErrFenced. Its methods write
+// runs; each field has the writes and reads of one other subject.
+type Leader struct {
+	pool *termPool
+
+	DAGs      *DAGs
+	DagTasks  *DagTasks
+	Schedules *Schedules
+	Logs      *Logs
+	PodEvents *PodEvents
+	Outbox    *Outbox
+	History   *History
+}
+
+// Lead opens the sessions of a term and checks that its epoch has not passed.
+func (db *DB) Lead(ctx context.Context, term Term) (*Leader, error) {
+	if term.IdleTimeout <= 0 {
+		term.IdleTimeout = 5 * time.Second
+	}
+	name := term.sessionName()
+	if len(name) > 63 {
+		return nil, fmt.Errorf("leading: session name %q is longer than 63 bytes", name)
+	}
+	pool, err := postgres.Open(db.config.URL, db.config.MaxOpen, func(cfg *pq.Config) {
+		cfg.ApplicationName = name
+		cfg.Runtime["idle_in_transaction_session_timeout"] = postgres.Milliseconds(term.IdleTimeout)
+		for name, value := range planSettings {
+			cfg.Runtime[name] = value
+		}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("leading: %w", err)
+	}
+	p := &termPool{db: pool, term: term, hasChanged: make(chan struct{}, 1)}
+	err = p.prepare(ctx)
+	if err == nil {
+		err = p.inTx(ctx, func(querier) error { return nil })
+	}
+	if err != nil {
+		pool.Close()
+		return nil, fmt.Errorf("leading epoch %d of shard %d: %w", term.Epoch, term.Shard, err)
+	}
+	return &Leader{
+		pool: p, DAGs: &DAGs{p}, DagTasks: &DagTasks{p}, Schedules: &Schedules{pool: p}, Logs: &Logs{p},
+		PodEvents: &PodEvents{p}, Outbox: &Outbox{p}, History: &History{p},
+	}, nil
+}
+
+// Close closes the leader's sessions.
+func (l *Leader) Close() error { return l.pool.db.Close() }
+
+// Term returns the leader's term.
+func (l *Leader) Term() Term { return l.pool.term }
+
+const sqlClock = `SELECT clock_timestamp()`
+
+// Clock reads the database's clock, which is the same for all leaders.
+func (l *Leader) Clock(ctx context.Context) (time.Time, error) {
+	var now time.Time
+	if err := l.pool.db.QueryRowContext(ctx, sqlClock).Scan(&now); err != nil {
+		return time.Time{}, fmt.Errorf("reading the database's clock: %w", postgres.Classify(ctx, err))
+	}
+	return now, nil
+}
+
+// NotifyChannel is the channel on which Notify sends the highest committed change id.
+const NotifyChannel = "kontroler_changes"
+
+// notifyInterval is the shortest time between two notifications.
+const notifyInterval = 100 * time.Millisecond
+
+const sqlNotify = `SELECT pg_notify('` + NotifyChannel + `', $1)`
+
+// committed wakes Notify for a change that has been committed. It does not block.
+func (p *termPool) committed(change int64) {
+	highest := p.highestChange.Load()
+	for change > highest && !p.highestChange.CompareAndSwap(highest, change) {
+		highest = p.highestChange.Load()
+	}
+	select {
+	case p.hasChanged <- struct{}{}:
+	default:
+	}
+}
+
+// Notify sends the highest change id that this leader has committed to NotifyChannel, when there is a new one and at
+// most ten times a second, until ctx ends. It runs apart from the commits, which a NOTIFY in their transactions would
+// serialize. A notification is a hint: if the database does not accept one, the next one has its id or a higher one.
+func (l *Leader) Notify(ctx context.Context) {
+	notified := int64(0)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-l.pool.hasChanged:
+		}
+		if highest := l.pool.highestChange.Load(); highest > notified {
+			if _, err := l.pool.db.ExecContext(ctx, sqlNotify, strconv.FormatInt(highest, 10)); err == nil {
+				notified = highest
+			} else {
+				l.pool.committed(highest)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(notifyInterval):
+		}
+	}
+}

@@ -1,0 +1,19 @@
+package migrations
+
+import (
+	"context"
+	"testing/fstest"
+)
+
+// ApplyFiles migrates with these files instead of the embedded ones.
+func ApplyFiles(ctx context.Context, url string, files map[string]string) error {
+	dir := fstest.MapFS{}
+	for name, text := range files {
+		dir[name] = &fstest.MapFile{Data: []byte(text)}
+	}
+	migrations, err := read(dir)
+	if err != nil {
+		return err
+	}
+	return apply(ctx, url, migrations)
+}
