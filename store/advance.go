@@ -24,12 +24,12 @@ type ScheduleUpdate struct {
 type updateRequest = request[ScheduleUpdate, Schedule]
 
 // Advance moves a schedule's cursor and writes the ticks, in one transaction. Each tick with a name adds a run. Runs
-// that have ended, and all runs of an earlier DAG object, are forgotten. A tick that continues the stretch at the end of
-// the ledger extends it. Advance returns the schedule as it is stored. ErrConflict means that the cursor is not at
+// that have ended, and all runs of an earlier DAG object, are forgotten. A tick that continues the stretch at the end
+// of the ledger extends it. Advance returns the schedule as it is stored. ErrConflict means that the cursor is not at
 // u.Before.Cursor.
 //
-// Concurrent updates share a transaction. Each has its own guard. If their transaction fails because of the values or the
-// locks of one of them, each update is written in a transaction of its own.
+// Concurrent updates share a transaction. Each has its own guard. If their transaction fails because of the values or
+// the locks of one of them, each update is written in a transaction of its own.
 func (s *Schedules) Advance(ctx context.Context, u ScheduleUpdate) (Schedule, error) {
 	saved, err := s.updates.do(u, func(requests []*updateRequest) {
 		err := s.advance(ctx, requests)
@@ -57,7 +57,8 @@ func fail[In, Out any](requests []*request[In, Out], err error) {
 	}
 }
 
-// advance serves requests in one transaction. It writes nothing for a request whose guard fails, and answers ErrConflict.
+// advance serves requests in one transaction. It writes nothing for a request whose guard fails, and answers
+// ErrConflict.
 func (s *Schedules) advance(ctx context.Context, requests []*updateRequest) error {
 	return s.pool.write(ctx, func(q querier) (int64, error) {
 		advanced, err := writeSchedules(ctx, q, requests)
@@ -123,8 +124,8 @@ func (u *ScheduleUpdate) result() Schedule {
 	return after
 }
 
-// continues reports whether a tick continues the stretch at the end of the ledger. A stretch never leaves its month: its
-// row is in the partition of its first due time, and goes with it.
+// continues reports whether a tick continues the stretch at the end of the ledger. A stretch never leaves its month:
+// its row is in the partition of its first due time, and goes with it.
 func continues(s Schedule, tick Tick) bool {
 	from, to := s.StretchFrom.UTC(), tick.To.UTC()
 	isSameMonth := from.Year() == to.Year() && from.Month() == to.Month()
@@ -216,7 +217,8 @@ func (r *tickRows) add(u *ScheduleUpdate, from time.Time, tick Tick) {
 }
 
 // extendStretches extends the last row of the ledger by each first tick that continues it, and returns the DAGs whose
-// ledgers it extended. If retention has removed that row, the tick begins a new row, and the schedule names the new row.
+// ledgers it extended. If retention has removed that row, the tick begins a new row, and the schedule names the new
+// row.
 func extendStretches(ctx context.Context, q querier, requests []*updateRequest) ([]int64, error) {
 	var rows tickRows
 	for _, r := range requests {

@@ -11,9 +11,9 @@ import (
 
 // changes is what one sync writes to one run.
 //
-// Attempts are written before tasks, tasks before the run, and each of them in the order of the kinds below, whatever the
-// order of the transitions. A task that becomes Ready and Active in one commit is written in that order, as is an attempt
-// that ends while the next one is decided.
+// Attempts are written before tasks, tasks before the run, and each of them in the order of the kinds below, whatever
+// the order of the transitions. A task that becomes Ready and Active in one commit is written in that order, as is an
+// attempt that ends while the next one is decided.
 type changes struct {
 	batches [kinds]batch
 	run     runChange
@@ -71,8 +71,8 @@ func (b *batch) row(id int64) int {
 	return i
 }
 
-// move writes the transitions of a kind: its guarded statement, the arguments after the run's id, and the counters of the
-// run between which it moves its rows.
+// move writes the transitions of a kind: its guarded statement, the arguments after the run's id, and the counters of
+// the run between which it moves its rows.
 type move struct {
 	sql      string
 	args     func(b *batch) []any
@@ -94,24 +94,28 @@ func cancelled(c *Counts) *int { return &c.Cancelled }
 // which looks cheaper while they are small.
 var moves = [kinds]move{
 	attemptPending: {sql: `
-UPDATE kontroler.attempts a SET phase = 'Pending', reason = '', message = '', reason_at = NULL, message_at = NULL, created_at = c.at, due_at = c.due,
+UPDATE kontroler.attempts a SET phase = 'Pending', reason = '', message = '', reason_at = NULL, message_at = NULL,
+       created_at = c.at, due_at = c.due,
        pod_uid = coalesce(nullif(c.pod, '')::uuid, a.pod_uid), node = coalesce(nullif(c.node, ''), a.node)
 FROM unnest($2::bigint[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[]) AS c (id, pod, node, at, due)
 WHERE a.id = c.id AND a.run_id + 0 = $1 AND a.phase || '' = 'Decided'`,
 		args: func(b *batch) []any { return []any{b.id, b.pod, b.node, timestamps(b.at), timestamps(b.due)} }},
 
 	attemptRunning: {sql: `
-UPDATE kontroler.attempts a SET phase = 'Running', reason = '', message = '', reason_at = NULL, message_at = NULL, due_at = c.due,
+UPDATE kontroler.attempts a SET phase = 'Running', reason = '', message = '', reason_at = NULL, message_at = NULL,
+       due_at = c.due,
        created_at = coalesce(a.created_at, a.decided_at), started_at = c.started,
        pod_uid = coalesce(nullif(c.pod, '')::uuid, a.pod_uid), node = coalesce(nullif(c.node, ''), a.node)
-FROM unnest($2::bigint[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[]) AS c (id, pod, node, started, due)
+FROM unnest($2::bigint[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[])
+     AS c (id, pod, node, started, due)
 WHERE a.id = c.id AND a.run_id + 0 = $1 AND a.phase || '' IN ('Decided', 'Pending')`,
 		args: func(b *batch) []any { return []any{b.id, b.pod, b.node, timestamps(b.started), timestamps(b.due)} }},
 
 	attemptWaits: {sql: `
 UPDATE kontroler.attempts a SET reason = c.reason, message = c.message, message_at = c.at, due_at = c.due,
        reason_at = CASE WHEN a.reason = c.reason THEN coalesce(a.reason_at, c.at) ELSE c.at END
-FROM unnest($2::bigint[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[]) AS c (id, reason, message, at, due)
+FROM unnest($2::bigint[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[])
+     AS c (id, reason, message, at, due)
 WHERE a.id = c.id AND a.run_id + 0 = $1 AND a.phase || '' IN ('Decided', 'Pending', 'Running')`,
 		args: func(b *batch) []any { return []any{b.id, b.reason, b.message, timestamps(b.at), timestamps(b.due)} }},
 
@@ -122,16 +126,19 @@ WHERE a.id = c.id AND a.run_id + 0 = $1 AND a.phase || '' ` + isLive,
 		args: func(b *batch) []any { return []any{b.id, timestamps(b.due)} }},
 
 	attemptStopping: {sql: `
-UPDATE kontroler.attempts a SET phase = 'Stopping', stop = c.reason, reason = c.reason, message = c.message, reason_at = NULL, message_at = NULL, due_at = c.due
+UPDATE kontroler.attempts a SET phase = 'Stopping', stop = c.reason, reason = c.reason, message = c.message,
+       reason_at = NULL, message_at = NULL, due_at = c.due
 FROM unnest($2::bigint[], $3::text[], $4::text[], $5::timestamptz[]) AS c (id, reason, message, due)
 WHERE a.id = c.id AND a.run_id + 0 = $1 AND a.phase || '' IN ('Decided', 'Pending', 'Running')`,
 		args: func(b *batch) []any { return []any{b.id, b.reason, b.message, timestamps(b.due)} }},
 
 	attemptEnded: {sql: `
-UPDATE kontroler.attempts a SET phase = c.phase, reason = c.reason, message = c.message, reason_at = c.finished, message_at = c.finished, due_at = NULL,
+UPDATE kontroler.attempts a SET phase = c.phase, reason = c.reason, message = c.message, reason_at = c.finished,
+       message_at = c.finished, due_at = NULL,
        exit_code = c.exit_code, started_at = coalesce(c.started, a.started_at), finished_at = c.finished,
        pod_uid = coalesce(nullif(c.pod, '')::uuid, a.pod_uid), node = coalesce(nullif(c.node, ''), a.node)
-FROM unnest($2::bigint[], $3::text[], $4::text[], $5::text[], $6::integer[], $7::text[], $8::text[], $9::timestamptz[], $10::timestamptz[])
+FROM unnest($2::bigint[], $3::text[], $4::text[], $5::text[], $6::integer[], $7::text[], $8::text[], $9::timestamptz[],
+    $10::timestamptz[])
      AS c (id, phase, reason, message, exit_code, pod, node, started, finished)
 WHERE a.id = c.id AND a.run_id + 0 = $1 AND a.phase || '' ` + isLive,
 		args: func(b *batch) []any {
@@ -139,7 +146,8 @@ WHERE a.id = c.id AND a.run_id + 0 = $1 AND a.phase || '' ` + isLive,
 		}},
 
 	liveStopped: {isSet: true, sql: `
-UPDATE kontroler.attempts a SET phase = 'Stopping', stop = $2, reason = $2, message = $3, reason_at = NULL, message_at = NULL, due_at = $4::timestamptz
+UPDATE kontroler.attempts a SET phase = 'Stopping', stop = $2, reason = $2, message = $3, reason_at = NULL,
+       message_at = NULL, due_at = $4::timestamptz
 WHERE a.run_id = $1 AND a.phase IN ('Decided', 'Pending', 'Running')`,
 		args: func(b *batch) []any { return []any{b.reason[0], b.message[0], timestamp(b.due[0])} }},
 
@@ -156,14 +164,17 @@ WHERE t.id = c.id AND t.run_id + 0 = $1 AND t.phase || '' = 'Waiting'`,
 		args: func(b *batch) []any { return []any{b.id, timestamps(b.at)} }},
 
 	taskSkipped: {from: waiting, to: skipped, sql: `
-UPDATE kontroler.tasks t SET phase = 'Skipped', reason = 'ParentFailed', message = c.message, cascade = c.cascade, finished_at = c.at
+UPDATE kontroler.tasks t SET phase = 'Skipped', reason = 'ParentFailed', message = c.message, cascade = c.cascade,
+       finished_at = c.at
 FROM unnest($2::bigint[], $3::text[], $4::boolean[], $5::timestamptz[]) AS c (id, message, cascade, at)
 WHERE t.id = c.id AND t.run_id + 0 = $1 AND t.phase || '' = 'Waiting'`,
 		args: func(b *batch) []any { return []any{b.id, b.message, b.cascade, timestamps(b.at)} }},
 
 	taskBackedOff: {from: active, to: ready, sql: `
-UPDATE kontroler.tasks t SET phase = 'Ready', reason = c.reason, message = c.message, due_at = c.due, retries = c.retries, restarts = c.restarts
-FROM unnest($2::bigint[], $3::text[], $4::text[], $5::timestamptz[], $6::integer[], $7::integer[]) AS c (id, reason, message, due, retries, restarts)
+UPDATE kontroler.tasks t SET phase = 'Ready', reason = c.reason, message = c.message, due_at = c.due,
+       retries = c.retries, restarts = c.restarts
+FROM unnest($2::bigint[], $3::text[], $4::text[], $5::timestamptz[], $6::integer[], $7::integer[])
+     AS c (id, reason, message, due, retries, restarts)
 WHERE t.id = c.id AND t.run_id + 0 = $1 AND t.phase || '' = 'Active'`,
 		args: func(b *batch) []any { return []any{b.id, b.reason, b.message, timestamps(b.due), b.number, b.second} }},
 
@@ -174,8 +185,10 @@ WHERE t.id = c.id AND t.run_id + 0 = $1 AND t.phase || '' = 'Active'`,
 		args: func(b *batch) []any { return []any{b.id, timestamps(b.at)} }},
 
 	taskFailed: {from: active, to: failed, sql: `
-UPDATE kontroler.tasks t SET phase = 'Failed', reason = c.reason, message = c.message, cascade = c.cascade, finished_at = c.at
-FROM unnest($2::bigint[], $3::text[], $4::text[], $5::boolean[], $6::timestamptz[]) AS c (id, reason, message, cascade, at)
+UPDATE kontroler.tasks t SET phase = 'Failed', reason = c.reason, message = c.message, cascade = c.cascade,
+       finished_at = c.at
+FROM unnest($2::bigint[], $3::text[], $4::text[], $5::boolean[], $6::timestamptz[])
+     AS c (id, reason, message, cascade, at)
 WHERE t.id = c.id AND t.run_id + 0 = $1 AND t.phase || '' = 'Active'`,
 		args: func(b *batch) []any { return []any{b.id, b.reason, b.message, b.cascade, timestamps(b.at)} }},
 
@@ -192,7 +205,8 @@ WHERE t.id = c.id AND t.run_id + 0 = $1 AND t.cascade IS NOT FALSE`,
 		args: func(b *batch) []any { return []any{b.id} }},
 
 	taskActive: {from: ready, to: active, sql: `
-UPDATE kontroler.tasks t SET phase = 'Active', attempts = t.attempts + 1, due_at = NULL, reason = '', message = '', started_at = coalesce(t.started_at, c.at)
+UPDATE kontroler.tasks t SET phase = 'Active', attempts = t.attempts + 1, due_at = NULL, reason = '', message = '',
+       started_at = coalesce(t.started_at, c.at)
 FROM unnest($2::bigint[], $3::timestamptz[]) AS c (id, at)
 WHERE t.id = c.id AND t.run_id + 0 = $1 AND t.phase || '' = 'Ready'`,
 		args: func(b *batch) []any { return []any{b.id, timestamps(b.at)} }},
@@ -200,7 +214,8 @@ WHERE t.id = c.id AND t.run_id + 0 = $1 AND t.phase || '' = 'Ready'`,
 	// A Waiting task has unmet parents, a Ready task has none. The returned unmet tells them apart.
 	unstartedCancelled: {isSet: true, to: cancelled, sql: `
 WITH c AS (
-    UPDATE kontroler.tasks t SET phase = 'Cancelled', reason = $2, message = $3, due_at = NULL, cascade = false, finished_at = $4::timestamptz
+    UPDATE kontroler.tasks t SET phase = 'Cancelled', reason = $2, message = $3, due_at = NULL, cascade = false,
+           finished_at = $4::timestamptz
     WHERE t.run_id = $1 AND t.phase IN ('Waiting', 'Ready')
     RETURNING t.unmet)
 SELECT count(*) FILTER (WHERE unmet > 0), count(*) FILTER (WHERE unmet = 0) FROM c`,
@@ -328,7 +343,8 @@ func (c *changes) addOfAttempt(t transition.Transition) {
 		if t.ExitCode != nil {
 			code = sql.NullInt64{Int64: int64(*t.ExitCode), Valid: true}
 		}
-		b.phase, b.reason, b.message = append(b.phase, t.Phase), append(b.reason, t.Reason), append(b.message, clean(t.Message))
+		b.phase, b.reason = append(b.phase, t.Phase), append(b.reason, t.Reason)
+		b.message = append(b.message, clean(t.Message))
 		b.exitCode, b.pod, b.node = append(b.exitCode, code), append(b.pod, t.PodUID), append(b.node, t.Node)
 		b.started, b.at = append(b.started, t.StartedAt), append(b.at, t.FinishedAt)
 	}
@@ -364,9 +380,9 @@ WITH changed AS (
 INSERT INTO kontroler.changes (run_id, kind) SELECT id, 'run' FROM changed
 RETURNING id`
 
-// Commit writes transitions of a run and its tasks, and the notices of endings among them, in one transaction. The counters
-// of the run follow from the transitions. ErrConflict means that a row is not in a phase from which its transition starts.
-// Without transitions nothing is written.
+// Commit writes transitions of a run and its tasks, and the notices of endings among them, in one transaction. The
+// counters of the run follow from the transitions. ErrConflict means that a row is not in a phase from which its
+// transition starts. Without transitions nothing is written.
 func (l *Leader) Commit(ctx context.Context, runID int64, transitions []transition.Transition, notices []Notice) error {
 	if len(transitions) == 0 {
 		return nil

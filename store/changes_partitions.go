@@ -35,7 +35,8 @@ INSERT INTO kontroler.changes_default (%[2]s) SELECT %[2]s FROM moved`
 	trimChanges = `
 WITH gone AS (
     DELETE FROM kontroler.%[1]s d
-    WHERE d.ctid = ANY (ARRAY(SELECT o.ctid FROM kontroler.%[1]s o WHERE o.id > $1 ORDER BY o.id LIMIT $2)) AND d.at < $3
+    WHERE d.ctid = ANY (ARRAY(SELECT o.ctid FROM kontroler.%[1]s o WHERE o.id > $1 ORDER BY o.id LIMIT $2))
+        AND d.at < $3
     RETURNING d.id)
 SELECT count(*), coalesce(max(id), 0) FROM gone`
 )
@@ -63,9 +64,9 @@ func (h *History) maintainChanges(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-// maintainPlaceholders creates the placeholders of this month and the next one, and drops those of months that are over.
-// A partition of the next month, which has hardly any rows yet, becomes a placeholder. maintainPlaceholders returns the
-// remaining partitions.
+// maintainPlaceholders creates the placeholders of this month and the next one, and drops those of months that are
+// over. A partition of the next month, which has hardly any rows yet, becomes a placeholder. maintainPlaceholders
+// returns the remaining partitions.
 func (h *History) maintainPlaceholders(ctx context.Context, now time.Time, partitions []string) ([]string, error) {
 	this, next := monthOf(now).Format(monthLayout), monthOf(now).AddDate(0, 1, 0).Format(monthLayout)
 	placeholders, err := readRows(ctx, h.pool.db, scanName, sqlPlaceholders)
@@ -98,8 +99,8 @@ func (h *History) maintainPlaceholders(ctx context.Context, now time.Time, parti
 }
 
 // TrimChanges removes the changes that are older than two days, whatever r.Keep says: partitions of past days and
-// months, and rows of the default partition and of a monthly one. If a partition is locked, TrimChanges leaves it to the
-// next pass and returns ErrConflict.
+// months, and rows of the default partition and of a monthly one. If a partition is locked, TrimChanges leaves it to
+// the next pass and returns ErrConflict.
 func (h *History) TrimChanges(ctx context.Context, r Retention) error {
 	r.Keep = changesRetention
 	before, err := h.cutoff(ctx, r)

@@ -59,7 +59,9 @@ type newestVersion struct {
 	isDeleted bool
 }
 
-func readNewestVersion(ctx context.Context, q querier, namespace, name string) (n newestVersion, found bool, err error) {
+func readNewestVersion(
+	ctx context.Context, q querier, namespace, name string,
+) (n newestVersion, found bool, err error) {
 	v := &n.version
 	err = q.QueryRowContext(ctx, sqlVersionNewest, namespace, name).Scan(
 		&n.uid, nullTime{&n.createdAt}, &n.isDeleted, &v.ID, &v.DAGID, &v.Number, &v.Tasks, &v.Spec, &n.hash)
@@ -128,7 +130,8 @@ func (d *DAGs) MarkDeleted(ctx context.Context, namespace, name, uid string, now
 	return nil
 }
 
-// markDeleted runs a statement that marks an object as deleted. If it changed a row, the change is recorded for readers.
+// markDeleted runs a statement that marks an object as deleted. If it changed a row, the change is recorded for
+// readers.
 func (p *termPool) markDeleted(ctx context.Context, statement string, args ...any) error {
 	return p.write(ctx, func(q querier) (int64, error) {
 		n, err := affected(q.ExecContext(ctx, statement, args...))

@@ -87,10 +87,10 @@ func readTaskVersion(
 }
 
 // SaveVersion saves spec, whose SHA-256 is hash, and returns the version that the DagTask has then. If the DagTask
-// states a version, spec is saved as that version; otherwise as the next one, unless it equals the current one. A stored
-// version never changes: if the stated version exists with another spec, SaveVersion returns the stored one, and isTaken
-// is true. A DagTask that was deleted and created again continues its versions. If nothing has changed, nothing is
-// written.
+// states a version, spec is saved as that version; otherwise as the next one, unless it equals the current one. A
+// stored version never changes: if the stated version exists with another spec, SaveVersion returns the stored one, and
+// isTaken is true. A DagTask that was deleted and created again continues its versions. If nothing has changed, nothing
+// is written.
 //
 // The caller must have read the DagTask after the previous call. An older read would save its spec as a new version.
 func (d *DagTasks) SaveVersion(

@@ -17,8 +17,8 @@ type History struct{ pool *termPool }
 
 // Retention says what Trim removes.
 type Retention struct {
-	// Now is the leader's clock. Trim removes what ended before Now - Keep. It uses the database's clock if that is behind,
-	// so that a wrong clock of the leader removes nothing.
+	// Now is the leader's clock. Trim removes what ended before Now - Keep. It uses the database's clock if that is
+	// behind, so that a wrong clock of the leader removes nothing.
 	Now  time.Time
 	Keep time.Duration
 	// Retain reports whether the run of the DagRun with this UID stays for a later pass.
@@ -101,10 +101,10 @@ func (h *History) IsRunOver(ctx context.Context, uid, namespace, name string) (i
 	return isOver, nil
 }
 
-// Trim removes the history that is older than r allows: runs with their tasks and attempts, replaced versions that no run
-// pins, schedules of deleted DAGs, and partitions of whole months. It works in batches, each a short transaction. Runs of
-// up to trimRows rows share batches. A larger run takes several batches, and its own row goes last. If a table is locked,
-// Trim leaves it to the next pass and returns ErrConflict.
+// Trim removes the history that is older than r allows: runs with their tasks and attempts, replaced versions that no
+// run pins, schedules of deleted DAGs, and partitions of whole months. It works in batches, each a short transaction.
+// Runs of up to trimRows rows share batches. A larger run takes several batches, and its own row goes last. If a table
+// is locked, Trim leaves it to the next pass and returns ErrConflict.
 func (h *History) Trim(ctx context.Context, r Retention) error {
 	before, err := h.cutoff(ctx, r)
 	if err != nil {
@@ -217,8 +217,8 @@ func (t *trim) wholeRuns(ctx context.Context, ids []int64) error {
 	return err
 }
 
-// largeRun removes a run in several batches: notifications, attempts, then tasks, which have no references left, then the
-// run.
+// largeRun removes a run in several batches: notifications, attempts, then tasks, which have no references left, then
+// the run.
 func (t *trim) largeRun(ctx context.Context, id int64) error {
 	for _, step := range []struct{ kind, sql string }{
 		{"notification", sqlTrimRunNotices}, {"attempt", sqlTrimRunAttempts}, {"task", sqlTrimRunTasks},
@@ -309,8 +309,8 @@ func (t *trim) readOldest(ctx context.Context) error {
 }
 
 // partitions drops the partitions of whole months. A drop locks the table for an instant. It waits for the lock so
-// briefly that nobody queues behind a long reader; a later pass retries. (DETACH CONCURRENTLY, which PostgreSQL has from
-// version 14 on, would neither be fenced nor end with its session.)
+// briefly that nobody queues behind a long reader; a later pass retries. (DETACH CONCURRENTLY, which PostgreSQL has
+// from version 14 on, would neither be fenced nor end with its session.)
 func (t *trim) partitions(ctx context.Context) error {
 	var locked error
 	for _, table := range partitioned {
@@ -365,8 +365,8 @@ func (t *trim) defaultPartitions(ctx context.Context) error {
 	return nil
 }
 
-// trimDefault returns the statement that removes rows of a default partition. Each default partition has an index on the
-// partition key.
+// trimDefault returns the statement that removes rows of a default partition. Each default partition has an index on
+// the partition key.
 func trimDefault(table partitionedTable) string {
 	return fmt.Sprintf(`
 DELETE FROM kontroler.%[1]s_default d

@@ -28,7 +28,8 @@ type OtherClusterError struct {
 }
 
 func (e *OtherClusterError) Error() string {
-	return fmt.Sprintf("the database belongs to the cluster whose kube-system has UID %s; this one's has %s", e.Bound, e.Found)
+	return fmt.Sprintf("the database belongs to the cluster whose kube-system has UID %s; this one's has %s",
+		e.Bound, e.Found)
 }
 
 // Is makes the error match ErrOtherCluster.
@@ -46,7 +47,8 @@ const (
 func (db *DB) Identity(ctx context.Context) (Identity, error) {
 	var identity Identity
 	for range 2 {
-		err := db.pool.QueryRowContext(ctx, sqlIdentity).Scan(&identity.ControllerID, &identity.CreatedAt, &identity.ClusterUID)
+		row := db.pool.QueryRowContext(ctx, sqlIdentity)
+		err := row.Scan(&identity.ControllerID, &identity.CreatedAt, &identity.ClusterUID)
 		if err == nil {
 			return identity, nil
 		}
@@ -86,7 +88,8 @@ func (db *DB) BindCluster(ctx context.Context, clusterUID string, adopt bool) er
 	return nil
 }
 
-// newControllerID returns ten random characters. It skips bytes that would make some characters more likely than others.
+// newControllerID returns ten random characters. It skips bytes that would make some characters more likely than
+// others.
 func newControllerID() string {
 	const letters, all = "abcdefghijklmnopqrstuvwxyz", "abcdefghijklmnopqrstuvwxyz0123456789"
 	id := make([]byte, 0, 10)

@@ -51,8 +51,8 @@ type LogOwner struct {
 }
 
 const (
-	logColumns = `l.attempt_id, l.at, l.state, l.message, l.bytes, l.omitted_at, l.omitted, l.begins_at, l.ends_at, l.rotated,
-       l.incomplete, l.chunks, l.captured_at`
+	logColumns = `l.attempt_id, l.at, l.state, l.message, l.bytes, l.omitted_at, l.omitted, l.begins_at, l.ends_at,
+       l.rotated, l.incomplete, l.chunks, l.captured_at`
 	sqlLogOwner = `
 SELECT r.id, coalesce(r.dag_version_id, 0),
        EXISTS (SELECT FROM kontroler.logs l WHERE l.attempt_id = $2 AND l.at = $3)

@@ -17,8 +17,8 @@ type Notice struct {
 	At    time.Time
 }
 
-// Notification is a notification that is claimed for one try. Run and Task are as they ended. Only the fields of Run that
-// a receiver gets are set.
+// Notification is a notification that is claimed for one try. Run and Task are as they ended. Only the fields of Run
+// that a receiver gets are set.
 type Notification struct {
 	ID    int64
 	Event string
@@ -60,8 +60,8 @@ type NotificationClaim struct {
 	Claimed []Notification
 }
 
-// dueDAGs finds the DAGs that have notifications to deliver. It skips through the index from one DAG to the next: its cost
-// grows with the number of such DAGs, not with their notifications.
+// dueDAGs finds the DAGs that have notifications to deliver. It skips through the index from one DAG to the next: its
+// cost grows with the number of such DAGs, not with their notifications.
 const dueDAGs = `
 WITH RECURSIVE due AS (
     (SELECT n.dag_id FROM kontroler.notifications n WHERE n.due_at IS NOT NULL ORDER BY n.dag_id LIMIT 1)
@@ -70,8 +70,8 @@ WITH RECURSIVE due AS (
             WHERE n.due_at IS NOT NULL AND n.dag_id > d.dag_id ORDER BY n.dag_id LIMIT 1)
     FROM due d WHERE d.dag_id IS NOT NULL)`
 
-// Of the Pending notifications of a run exactly one, the first, has a due_at. Both writers lock the run's row: the ending
-// of a task changes the counters of the run, and RecordDelivery locks it explicitly.
+// Of the Pending notifications of a run exactly one, the first, has a due_at. Both writers lock the run's row: the
+// ending of a task changes the counters of the run, and RecordDelivery locks it explicitly.
 const (
 	sqlNotificationsMake = `
 INSERT INTO kontroler.notifications (run_id, dag_id, task_id, event, created_at, due_at)
@@ -133,9 +133,9 @@ func writeNotices(ctx context.Context, q querier, runID int64, notices []Notice)
 	return expect(len(notices), written, err)
 }
 
-// Claim claims notifications that are due, until claim.Until: the first undelivered one of each run, within the limits of
-// the claim, those that have been due for longest first. next is the time when another notification is due or a claim
-// ends; zero if there is none. The claims of a leader that is gone end by themselves.
+// Claim claims notifications that are due, until claim.Until: the first undelivered one of each run, within the limits
+// of the claim, those that have been due for longest first. next is the time when another notification is due or a
+// claim ends; zero if there is none. The claims of a leader that is gone end by themselves.
 func (o *Outbox) Claim(
 	ctx context.Context, claim NotificationClaim,
 ) (claimed []Notification, next time.Time, err error) {

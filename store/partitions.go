@@ -34,8 +34,8 @@ var partitioned = []partitionedTable{
 	},
 	{
 		table: "logs", key: "at", isOfRuns: true,
-		columns: "attempt_id, at, state, message, bytes, omitted_at, omitted, begins_at, ends_at, rotated, incomplete, chunks, " +
-			"captured_at",
+		columns: "attempt_id, at, state, message, bytes, omitted_at, omitted, begins_at, ends_at, rotated, incomplete, " +
+			"chunks, captured_at",
 	},
 	{table: "log_chunks", key: "at", isOfRuns: true, columns: "attempt_id, at, seq, size, data"},
 }
@@ -64,8 +64,8 @@ func (h *History) Maintain(ctx context.Context, now time.Time) error {
 	return h.maintainChanges(ctx, now)
 }
 
-// createPartition fills a table and then attaches it as a partition. Attaching locks only the default partition, which is
-// scanned for rows of the new one. Readers and writers of the parent go on.
+// createPartition fills a table and then attaches it as a partition. Attaching locks only the default partition, which
+// is scanned for rows of the new one. Readers and writers of the parent go on.
 func (h *History) createPartition(ctx context.Context, p partitionedTable, name string, from, to time.Time) error {
 	name = "kontroler." + name
 	var exists bool

@@ -33,9 +33,9 @@ type PodEvent struct {
 	FirstAt, LastAt                          time.Time
 }
 
-// sqlPodEventsKeep writes only what is new, because Events are delivered repeatedly. It returns the attempts of the rows
-// that it wrote. LIMIT makes the planner look up each attempt by itself. An attempt whose Pod has another UID does not
-// match.
+// sqlPodEventsKeep writes only what is new, because Events are delivered repeatedly. It returns the attempts of the
+// rows that it wrote. LIMIT makes the planner look up each attempt by itself. An attempt whose Pod has another UID does
+// not match.
 const (
 	sqlPodEventsKeep = `
 WITH kept AS (
@@ -79,9 +79,9 @@ CROSS JOIN LATERAL (SELECT r.uid FROM kontroler.runs r WHERE r.id = a.run_id LIM
 WHERE a.pod_uid IS NOT NULL`
 )
 
-// Save stores Events with the attempts of their Pods, and returns how many of them were new. No two of them may have the
-// same text and Pod. Saving an Event again is harmless. Events of Pods without an attempt are ignored, as are rows beyond
-// the limits of an attempt.
+// Save stores Events with the attempts of their Pods, and returns how many of them were new. No two of them may have
+// the same text and Pod. Saving an Event again is harmless. Events of Pods without an attempt are ignored, as are rows
+// beyond the limits of an attempt.
 func (p *PodEvents) Save(ctx context.Context, events []PodEvent) (saved int, err error) {
 	err = p.pool.write(ctx, func(q querier) (change int64, err error) {
 		saved, change, err = savePodEvents(ctx, q, events)

@@ -11,8 +11,9 @@ import (
 )
 
 // planSettings are the planner's settings in a leader's sessions. Planning a sync's statements costs several times what
-// running them does, so each statement is planned once, without regard to its arguments. A plan made while the tables are
-// empty must serve when they are full: it uses indexes, row by row, which is what every statement here is written for.
+// running them does, so each statement is planned once, without regard to its arguments. A plan made while the tables
+// are empty must serve when they are full: it uses indexes, row by row, which is what every statement here is written
+// for.
 var planSettings = map[string]string{
 	"plan_cache_mode":  "force_generic_plan",
 	"enable_seqscan":   "off",

@@ -35,8 +35,8 @@ type Run struct {
 	WorkspaceUID string
 }
 
-// NewRun is a run to admit or refuse. Parameters is JSON; nil is the empty list. DeadlineSeconds counts from AdmittedAt;
-// 0 means no deadline.
+// NewRun is a run to admit or refuse. Parameters is JSON; nil is the empty list. DeadlineSeconds counts from
+// AdmittedAt; 0 means no deadline.
 type NewRun struct {
 	UID, Namespace, Name, DAGName string
 	DAGID, VersionID              int64
@@ -65,7 +65,8 @@ SELECT ` + runColumns + `
 FROM kontroler.runs r LEFT JOIN kontroler.dag_versions v ON v.id = r.dag_version_id
 WHERE r.uid = $1`
 	sqlRunAdmit = `
-INSERT INTO kontroler.runs (uid, namespace, name, dag_name, dag_id, dag_version_id, shard, phase, reason, message, parameters,
+INSERT INTO kontroler.runs (uid, namespace, name, dag_name, dag_id, dag_version_id, shard, phase, reason, message,
+    parameters,
                             total, waiting, ready, created_at, admitted_at, deadline_at, finished_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
 ON CONFLICT (uid) DO NOTHING
@@ -111,8 +112,8 @@ func (l *Leader) NewestRun(ctx context.Context, namespace, dag string) (run Newe
 	return run, true, nil
 }
 
-// Admit writes a run and its tasks in one transaction. If a run with its UID exists, in whatever phase, Admit returns it
-// unchanged.
+// Admit writes a run and its tasks in one transaction. If a run with its UID exists, in whatever phase, Admit returns
+// it unchanged.
 func (l *Leader) Admit(ctx context.Context, run NewRun, tasks []NewTask) (Run, error) {
 	admitted, err := l.pool.writeNewRun(ctx, run, "Pending", "", "", tasks)
 	if err != nil {
@@ -231,8 +232,8 @@ func (l *Leader) Discard(ctx context.Context, runID int64) error {
 	return nil
 }
 
-// RecordWorkspace records the claim that a live run's Pods will use. ErrConflict means that the run has another claim, or
-// has ended.
+// RecordWorkspace records the claim that a live run's Pods will use. ErrConflict means that the run has another claim,
+// or has ended.
 func (l *Leader) RecordWorkspace(ctx context.Context, runID int64, uid string) error {
 	err := l.pool.write(ctx, func(q querier) (int64, error) {
 		updated, err := q.ExecContext(ctx, sqlRunWorkspace, runID, uid)

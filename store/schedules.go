@@ -34,8 +34,8 @@ type Schedule struct {
 	LastDue time.Time
 }
 
-// Tick is a row of the ledger: a due time, or a stretch of Count due times that did not run. RunName is empty unless the
-// due time ran.
+// Tick is a row of the ledger: a due time, or a stretch of Count due times that did not run. RunName is empty unless
+// the due time ran.
 type Tick struct {
 	From, To         time.Time
 	Count            int
@@ -54,28 +54,31 @@ type ScheduledRun struct {
 	RowUID, Phase string
 }
 
-// sqlScheduledRuns finds the row of a run by the UID of its DagRun. If the UID is not known, it finds the row by name, so
-// that a run that was admitted is not created again.
+// sqlScheduledRuns finds the row of a run by the UID of its DagRun. If the UID is not known, it finds the row by name,
+// so that a run that was admitted is not created again.
 const (
 	sqlScheduleRead = `
-SELECT d.id, coalesce(s.dag_uid::text, ''), coalesce(s.schedule, ''), coalesce(s.time_zone, ''), s.cursor, coalesce(s.held, ''),
-       s.stretch_from, coalesce(s.stretch_outcome, ''), s.last_due
+SELECT d.id, coalesce(s.dag_uid::text, ''), coalesce(s.schedule, ''), coalesce(s.time_zone, ''), s.cursor,
+       coalesce(s.held, ''), s.stretch_from, coalesce(s.stretch_outcome, ''), s.last_due
 FROM kontroler.dags d LEFT JOIN kontroler.schedules s ON s.dag_id = d.id WHERE d.namespace = $1 AND d.name = $2`
 	sqlScheduleMake = `
-INSERT INTO kontroler.schedules (dag_id, dag_uid, schedule, time_zone, cursor, held, stretch_from, stretch_outcome, last_due)
-SELECT c.* FROM unnest($1::bigint[], $2::uuid[], $3::text[], $4::text[], $5::timestamptz[], $6::text[], $7::timestamptz[], $8::text[],
-                       $9::timestamptz[]) AS c
+INSERT INTO kontroler.schedules (dag_id, dag_uid, schedule, time_zone, cursor, held, stretch_from, stretch_outcome,
+                                 last_due)
+SELECT c.* FROM unnest($1::bigint[], $2::uuid[], $3::text[], $4::text[], $5::timestamptz[], $6::text[],
+                       $7::timestamptz[], $8::text[], $9::timestamptz[]) AS c
 ON CONFLICT (dag_id) DO NOTHING
 RETURNING dag_id`
 	sqlScheduleMove = `
-UPDATE kontroler.schedules s SET dag_uid = c.dag_uid, schedule = c.schedule, time_zone = c.time_zone, cursor = c.cursor, held = c.held,
-       stretch_from = c.stretch_from, stretch_outcome = c.stretch_outcome, last_due = c.last_due
-FROM unnest($1::bigint[], $2::uuid[], $3::text[], $4::text[], $5::timestamptz[], $6::text[], $7::timestamptz[], $8::text[], $9::timestamptz[],
-            $10::timestamptz[]) AS c (dag_id, dag_uid, schedule, time_zone, cursor, held, stretch_from, stretch_outcome, last_due, was)
+UPDATE kontroler.schedules s SET dag_uid = c.dag_uid, schedule = c.schedule, time_zone = c.time_zone, cursor = c.cursor,
+       held = c.held, stretch_from = c.stretch_from, stretch_outcome = c.stretch_outcome, last_due = c.last_due
+FROM unnest($1::bigint[], $2::uuid[], $3::text[], $4::text[], $5::timestamptz[], $6::text[], $7::timestamptz[],
+            $8::text[], $9::timestamptz[], $10::timestamptz[])
+     AS c (dag_id, dag_uid, schedule, time_zone, cursor, held, stretch_from, stretch_outcome, last_due, was)
 WHERE s.dag_id = c.dag_id AND s.cursor = c.was AND s.cursor <= c.cursor
 RETURNING s.dag_id`
 	sqlScheduledRuns = `
-SELECT s.due_at, s.run_name, coalesce(s.run_uid::text, ''), s.replaced, coalesce(r.uid::text, n.uid::text, ''), coalesce(r.phase, n.phase, '')
+SELECT s.due_at, s.run_name, coalesce(s.run_uid::text, ''), s.replaced, coalesce(r.uid::text, n.uid::text, ''),
+       coalesce(r.phase, n.phase, '')
 FROM kontroler.scheduled_runs s
 JOIN kontroler.dags d ON d.id = s.dag_id
 LEFT JOIN kontroler.runs r ON r.uid = s.run_uid
@@ -86,48 +89,58 @@ WHERE s.dag_id = $1 AND s.dag_uid = $2 ORDER BY s.due_at`
 	sqlScheduledRunMake = `
 INSERT INTO kontroler.scheduled_runs (dag_id, due_at, run_name, dag_uid)
 SELECT c.* FROM unnest($1::bigint[], $2::timestamptz[], $3::text[], $4::uuid[]) AS c`
-	sqlScheduledRunsReplaced = `UPDATE kontroler.scheduled_runs SET replaced = true WHERE dag_id = ANY ($1::bigint[]) AND NOT replaced`
-	sqlScheduledRunsLeft     = `
+	sqlScheduledRunsReplaced = `
+UPDATE kontroler.scheduled_runs SET replaced = true WHERE dag_id = ANY ($1::bigint[]) AND NOT replaced`
+	sqlScheduledRunsLeft = `
 WITH gone AS (
     DELETE FROM kontroler.scheduled_runs s USING unnest($1::bigint[], $2::uuid[]) AS c (dag_id, dag_uid)
     WHERE s.dag_id = c.dag_id AND s.dag_uid <> c.dag_uid
     RETURNING s.dag_id, s.due_at, s.run_uid)
 UPDATE kontroler.ticks t SET outcome = 'Missed', run_name = NULL
-FROM gone g WHERE g.run_uid IS NULL AND t.dag_id = g.dag_id AND t.due_from = g.due_at AND t.outcome = 'Ran' AND t.run_uid IS NULL`
+FROM gone g WHERE g.run_uid IS NULL AND t.dag_id = g.dag_id AND t.due_from = g.due_at AND t.outcome = 'Ran'
+    AND t.run_uid IS NULL`
 	sqlScheduleStretch = `
-UPDATE kontroler.schedules s SET stretch_from = c.since FROM unnest($1::bigint[], $2::timestamptz[]) AS c (dag_id, since)
+UPDATE kontroler.schedules s SET stretch_from = c.since FROM unnest($1::bigint[], $2::timestamptz[])
+     AS c (dag_id, since)
 WHERE s.dag_id = c.dag_id`
 	sqlScheduledRunEnded = `
 DELETE FROM kontroler.scheduled_runs s USING unnest($1::bigint[], $2::timestamptz[]) AS c (dag_id, due_at)
 WHERE s.dag_id = c.dag_id AND s.due_at = c.due_at`
 	sqlScheduledRunCreated = `
-UPDATE kontroler.scheduled_runs s SET run_uid = c.uid FROM unnest($1::bigint[], $2::timestamptz[], $3::uuid[]) AS c (dag_id, due_at, uid)
+UPDATE kontroler.scheduled_runs s SET run_uid = c.uid FROM unnest($1::bigint[], $2::timestamptz[], $3::uuid[])
+       AS c (dag_id, due_at, uid)
 WHERE s.dag_id = c.dag_id AND s.due_at = c.due_at`
 	sqlTickMake = `
 INSERT INTO kontroler.ticks (dag_id, due_from, due_to, count, outcome, run_name, decided_at)
-SELECT c.* FROM unnest($1::bigint[], $2::timestamptz[], $3::timestamptz[], $4::integer[], $5::text[], $6::text[], $7::timestamptz[]) AS c`
+SELECT c.* FROM unnest($1::bigint[], $2::timestamptz[], $3::timestamptz[], $4::integer[], $5::text[], $6::text[],
+       $7::timestamptz[]) AS c`
 	sqlTickExtend = `
 UPDATE kontroler.ticks t SET due_to = c.due_to, count = t.count + c.count
-FROM unnest($1::bigint[], $2::timestamptz[], $3::timestamptz[], $4::integer[], $5::text[]) AS c (dag_id, due_from, due_to, count, outcome)
+FROM unnest($1::bigint[], $2::timestamptz[], $3::timestamptz[], $4::integer[], $5::text[])
+     AS c (dag_id, due_from, due_to, count, outcome)
 WHERE t.dag_id = c.dag_id AND t.due_from = c.due_from AND t.due_to < c.due_to AND t.outcome = c.outcome
 RETURNING t.dag_id`
 	sqlTickCreated = `
-UPDATE kontroler.ticks t SET run_uid = c.uid FROM unnest($1::bigint[], $2::timestamptz[], $3::uuid[]) AS c (dag_id, due_from, uid)
+UPDATE kontroler.ticks t SET run_uid = c.uid FROM unnest($1::bigint[], $2::timestamptz[], $3::uuid[])
+     AS c (dag_id, due_from, uid)
 WHERE t.dag_id = c.dag_id AND t.due_from = c.due_from AND t.outcome = 'Ran'`
 	sqlTicksDropped = `
 UPDATE kontroler.ticks SET outcome = 'Missed', run_name = NULL
 WHERE dag_id = $1 AND due_from = ANY ($2::timestamptz[]) AND outcome = 'Ran' AND run_uid IS NULL`
 	sqlTicksRemove = `
-DELETE FROM kontroler.ticks WHERE dag_id = $1 AND due_from = ANY ($2::timestamptz[]) AND outcome = 'Ran' AND run_uid IS NULL`
+DELETE FROM kontroler.ticks WHERE dag_id = $1 AND due_from = ANY ($2::timestamptz[]) AND outcome = 'Ran'
+    AND run_uid IS NULL`
 	sqlTickLastSettled = `
-SELECT t.due_to FROM kontroler.ticks t WHERE t.dag_id = $1 AND t.due_from <> ALL ($2::timestamptz[]) ORDER BY t.due_from DESC LIMIT 1`
+SELECT t.due_to FROM kontroler.ticks t WHERE t.dag_id = $1 AND t.due_from <> ALL ($2::timestamptz[])
+       ORDER BY t.due_from DESC LIMIT 1`
 	sqlScheduledRunsUnmade = `
 DELETE FROM kontroler.scheduled_runs s WHERE s.dag_id = $1 AND s.due_at = ANY ($2::timestamptz[]) AND s.run_uid IS NULL`
 	sqlScheduledRunsKept = `UPDATE kontroler.scheduled_runs SET replaced = false WHERE dag_id = $1 AND replaced`
-	// The ledger's last row may be a stretch that goes on, and the newest run is an earlier one.
+	// The last row of the ledger may be a stretch, which goes on then. The newest run is an earlier one.
 	sqlScheduleRewind = `
 UPDATE kontroler.schedules s SET cursor = $3, stretch_from = t.due_from, stretch_outcome = coalesce(t.outcome, ''),
-       last_due = (SELECT r.due_from FROM kontroler.ticks r WHERE r.dag_id = $1 AND r.outcome = 'Ran' ORDER BY r.due_from DESC LIMIT 1)
+       last_due = (SELECT r.due_from FROM kontroler.ticks r WHERE r.dag_id = $1 AND r.outcome = 'Ran'
+           ORDER BY r.due_from DESC LIMIT 1)
 FROM (SELECT) one LEFT JOIN LATERAL (
     SELECT l.due_from, l.outcome FROM (
         SELECT x.due_from, x.outcome FROM kontroler.ticks x WHERE x.dag_id = $1 ORDER BY x.due_from DESC LIMIT 1) l
@@ -236,9 +249,9 @@ type Rewind struct {
 	CursorBefore func(due time.Time) time.Time
 }
 
-// Rewind moves the cursor back before due times whose DagRuns were not created, and removes them from the ledger, so that
-// they are decided anew. A due time before a later one that is settled cannot be decided anew; it becomes Missed. Runs
-// that were to be replaced stay. ErrConflict means that the cursor is not at r.Schedule.Cursor.
+// Rewind moves the cursor back before due times whose DagRuns were not created, and removes them from the ledger, so
+// that they are decided anew. A due time before a later one that is settled cannot be decided anew; it becomes Missed.
+// Runs that were to be replaced stay. ErrConflict means that the cursor is not at r.Schedule.Cursor.
 func (s *Schedules) Rewind(ctx context.Context, r Rewind) error {
 	err := s.pool.write(ctx, func(q querier) (int64, error) {
 		if err := rewind(ctx, q, r); err != nil {

@@ -24,8 +24,8 @@ type Task struct {
 	StartedAt, FinishedAt time.Time
 }
 
-// Attempt is the row of an attempt. DueAt is the time at which the attempt needs a sync even if nothing happens. StrayUID
-// is the UID of a Pod that appeared after the attempt had ended.
+// Attempt is the row of an attempt. DueAt is the time at which the attempt needs a sync even if nothing happens.
+// StrayUID is the UID of a Pod that appeared after the attempt had ended.
 type Attempt struct {
 	ID, TaskID                      int64
 	Number                          int
@@ -69,7 +69,8 @@ type Snapshot struct {
 
 const (
 	attemptColumns = `a.id, a.task_id, a.number, a.phase, a.reason, a.message, a.stop, a.pod_name,
-       coalesce(a.pod_uid::text, ''), a.node, a.exit_code, a.reason_at, a.message_at, a.due_at, a.decided_at, a.created_at,
+       coalesce(a.pod_uid::text, ''), a.node, a.exit_code, a.reason_at, a.message_at, a.due_at, a.decided_at,
+           a.created_at,
        a.started_at, a.finished_at, coalesce(a.stray_uid::text, '')`
 	taskColumns = `t.id, t.position, t.index, t.name, t.phase, t.reason, t.message, t.unmet, t.attempts, t.retries,
        t.restarts, t.cascade, t.due_at, t.ready_at, t.started_at, t.finished_at`
@@ -187,8 +188,8 @@ func scanTask(rows *sql.Rows) (t Task, err error) {
 		nullTime{&t.FinishedAt})
 }
 
-// TasksAt returns the tasks of a run at these positions, by position, without positions that have no task. Of a fanned-out
-// task it returns the one with index 0.
+// TasksAt returns the tasks of a run at these positions, by position, without positions that have no task. Of a
+// fanned-out task it returns the one with index 0.
 func (l *Leader) TasksAt(ctx context.Context, runID int64, positions []int32) ([]Task, error) {
 	if len(positions) == 0 {
 		return nil, nil

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// timestamp returns t as a parameter, NULL if it is zero. PostgreSQL rounds to microseconds. Truncating first ensures that
-// the stored time is never later than t.
+// timestamp returns t as a parameter, NULL if it is zero. PostgreSQL rounds to microseconds. Truncating first ensures
+// that the stored time is never later than t.
 func timestamp(t time.Time) any {
 	if t.IsZero() {
 		return nil

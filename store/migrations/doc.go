@@ -1,8 +1,8 @@
 // Package migrations creates and migrates the schema.
 //
 // A migration is a file NNNN_name.sql, numbered from 1 without a gap. Its header states the oldest schema version whose
-// binaries may still run on the result, as a line "-- oldest-compatible: N". Migrations only go forward. A file that was
-// released is never edited: its checksum is stored, and a changed file is an error.
+// binaries may still run on the result, as a line "-- oldest-compatible: N". Migrations only go forward. A file that
+// was released is never edited: its checksum is stored, and a changed file is an error.
 //
 // Any number of processes may migrate at the same time. An advisory lock makes each migration run once.
 package migrations

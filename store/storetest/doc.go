@@ -1,10 +1,11 @@
 // Package storetest gives tests a real PostgreSQL.
 //
-// With TEST_DATABASE_URL set, its server is used: each test gets a database of its own there, a copy of a template that
-// is migrated once. The role must be allowed to create databases. Without it a throwaway server is started from the
-// binaries on this machine, one for all tests of a process, and it ends with the process, however that ends.
+// Each test gets a database of its own, a copy of a template that is migrated once. If TEST_DATABASE_URL is set, the
+// databases are created on its server; the role must be allowed to create databases. Otherwise the tests of a process
+// share a temporary server, which is started from the binaries on this machine and ends with the process, however that
+// ends.
 //
 // Without PostgreSQL a test is skipped; with CI=true it fails.
 //
-// Server needs no test: programs that want a database of their own use Start.
+// A program that needs a database server can use Start. It needs no test.
 package storetest

@@ -19,26 +19,26 @@ import (
 	_ "github.com/lib/pq"
 )
 
-// ErrMissing: there are no PostgreSQL binaries on this machine.
+// ErrMissing means that this machine has no PostgreSQL binaries.
 var ErrMissing = errors.New("PostgreSQL is not installed (initdb is neither on PATH nor under /usr/lib/postgresql)")
 
-// Server is a PostgreSQL server on a port of 127.0.0.1 that trusts everybody. Its data survives Stop and Start; it does
-// not sync to disk. It ends with the process that started it, also when that is killed.
+// Server is a PostgreSQL server on a port of 127.0.0.1. It accepts every client without a password. Its data survives
+// Stop and Start, but is not synced to disk. The server ends with the process that started it, even if that is killed.
 type Server struct {
-	dir, bin string
-	port     int
-	remove   bool // the directory goes with the process
+	dir, bin    string
+	port        int
+	isTemporary bool // the directory is removed when the process ends
 
 	mu    sync.Mutex
 	guard *exec.Cmd      // the shell that ends the server
-	order io.WriteCloser // its standard input
+	stdin io.WriteCloser // of the guard
 }
 
-// running holds the servers that run: the end of a pipe that nobody holds is closed by the collector.
+// running keeps references to the servers that run: without one, the garbage collector would close the guard's pipe.
 var running sync.Map
 
-// guardScript runs the server until it is told a signal to end it with, or its standard input closes because whoever
-// held the other end is gone.
+// guardScript runs the server until it reads the name of a signal for the server, or until its standard input closes
+// because the process that started it is gone.
 const guardScript = `
 dir=$1 remove=$2; shift 2
 "$@" >>"$dir/log" 2>&1 </dev/null & server=$!
@@ -46,20 +46,20 @@ if read -r signal; then kill -s "$signal" $server; wait $server
 else kill -s QUIT $server; wait $server; [ "$remove" = false ] || rm -rf "$dir"
 fi`
 
-// Start starts a server with its data in dir, which is made when it does not exist; a server that had been there goes
-// on. As root it runs as user postgres, who must be able to reach dir.
+// Start starts a server with its data in dir. If dir has the data of an earlier server, the new one continues with it.
+// If this process is root, the server runs as user postgres, who must be able to reach dir.
 func Start(dir string) (*Server, error) { return start(dir, false) }
 
-func start(dir string, remove bool) (*Server, error) {
+func start(dir string, isTemporary bool) (*Server, error) {
 	bin, err := binaries()
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{dir: dir, bin: bin, remove: remove}
+	s := &Server{dir: dir, bin: bin, isTemporary: isTemporary}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	if err := give(dir); err != nil {
+	if err := chown(dir); err != nil {
 		return nil, err
 	}
 	if _, err := os.Stat(filepath.Join(dir, "data", "PG_VERSION")); errors.Is(err, os.ErrNotExist) {
@@ -74,8 +74,8 @@ func start(dir string, remove bool) (*Server, error) {
 }
 
 func (s *Server) initialize() error {
-	initdb := exec.Command(filepath.Join(s.bin, "initdb"), "--pgdata", filepath.Join(s.dir, "data"), "--username", "postgres",
-		"--auth", "trust", "--encoding", "UTF8", "--locale", "C", "--no-sync")
+	initdb := exec.Command(filepath.Join(s.bin, "initdb"), "--pgdata", filepath.Join(s.dir, "data"),
+		"--username", "postgres", "--auth", "trust", "--encoding", "UTF8", "--locale", "C", "--no-sync")
 	initdb.Dir = s.dir
 	if err := demote(initdb); err != nil {
 		return err
@@ -86,7 +86,7 @@ func (s *Server) initialize() error {
 	return nil
 }
 
-// copyAsStandby stops the server, starts a copy of its data as a hot standby, and goes on.
+// copyAsStandby stops the server, starts a copy of its data as a hot standby, and starts the server again.
 func (s *Server) copyAsStandby() (*Server, error) {
 	if err := s.Stop(); err != nil {
 		return nil, err
@@ -97,7 +97,7 @@ func (s *Server) copyAsStandby() (*Server, error) {
 	}
 	for _, command := range [][]string{
 		{"cp", "-a", s.dir + "/.", dir},
-		// A copy has the owner of what it is a copy of, as the server wants it.
+		// A copy keeps the owner of the file, which the server requires.
 		{"cp", "-a", filepath.Join(s.dir, "data", "PG_VERSION"), filepath.Join(dir, "data", "standby.signal")},
 	} {
 		if out, err := exec.Command(command[0], command[1:]...).CombinedOutput(); err != nil {
@@ -108,12 +108,12 @@ func (s *Server) copyAsStandby() (*Server, error) {
 	return standby, errors.Join(err, s.Start())
 }
 
-// URL is where the server's database named postgres is, the same over Stop and Start.
+// URL returns the URL of the server's database postgres. It stays the same over Stop and Start.
 func (s *Server) URL() string {
 	return fmt.Sprintf("postgres://postgres@127.0.0.1:%d/postgres?sslmode=disable", s.port)
 }
 
-// Start starts a stopped server again and waits until it answers.
+// Start starts a stopped server again and waits until it answers. It does nothing if the server runs.
 func (s *Server) Start() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -127,25 +127,26 @@ func (s *Server) Start() error {
 	} {
 		server = append(server, "-c", setting)
 	}
-	guard := exec.Command("/bin/sh", append([]string{"-c", guardScript, "sh", s.dir, strconv.FormatBool(s.remove)}, server...)...)
+	args := append([]string{"-c", guardScript, "sh", s.dir, strconv.FormatBool(s.isTemporary)}, server...)
+	guard := exec.Command("/bin/sh", args...)
 	guard.Dir = s.dir
 	if err := demote(guard); err != nil {
 		return err
 	}
-	order, err := guard.StdinPipe()
+	stdin, err := guard.StdinPipe()
 	if err != nil {
 		return err
 	}
 	if err := guard.Start(); err != nil {
 		return fmt.Errorf("starting PostgreSQL: %w", err)
 	}
-	s.guard, s.order = guard, order
+	s.guard, s.stdin = guard, stdin
 	running.Store(s, nil)
-	return s.answers()
+	return s.waitUntilReady()
 }
 
-// answers waits until the server takes connections.
-func (s *Server) answers() error {
+// waitUntilReady waits until the server accepts connections.
+func (s *Server) waitUntilReady() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	db, err := sql.Open("postgres", s.URL())
@@ -166,10 +167,10 @@ func (s *Server) answers() error {
 	}
 }
 
-// Stop ends the server as an administrator would: sessions are ended, what is committed is kept.
+// Stop shuts the server down as an administrator would: it ends the sessions and keeps what is committed.
 func (s *Server) Stop() error { return s.end("INT") }
 
-// Crash ends the server at once; it recovers when started again.
+// Crash ends the server without a shutdown. It recovers at the next Start.
 func (s *Server) Crash() error { return s.end("QUIT") }
 
 func (s *Server) end(signal string) error {
@@ -181,10 +182,10 @@ func (s *Server) end(signal string) error {
 	guard := s.guard
 	s.guard = nil
 	running.Delete(s)
-	if _, err := fmt.Fprintln(s.order, signal); err != nil {
+	if _, err := fmt.Fprintln(s.stdin, signal); err != nil {
 		return fmt.Errorf("stopping PostgreSQL: %w", err)
 	}
-	// The guard's status is the server's: what counts is that both are gone.
+	// The guard exits with the status of the server, which does not matter. Both are gone.
 	if err := guard.Wait(); err != nil {
 		if _, ended := errors.AsType[*exec.ExitError](err); !ended {
 			return fmt.Errorf("stopping PostgreSQL: %w", err)
@@ -196,7 +197,7 @@ func (s *Server) end(signal string) error {
 // binaries returns the directory of the newest PostgreSQL on this machine.
 func binaries() (string, error) {
 	if initdb, err := exec.LookPath("initdb"); err == nil {
-		// Debian's wrapper scripts and links lead elsewhere; the server's own directory has both.
+		// Debian's wrapper scripts and links lead elsewhere. The directory of the server has both binaries.
 		if real, err := filepath.EvalSymlinks(initdb); err == nil {
 			if _, err := os.Stat(filepath.Join(filepath.Dir(real), "postgres")); err == nil {
 				return filepath.Dir(real), nil

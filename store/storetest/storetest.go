@@ -18,13 +18,13 @@ import (
 	"kontroler/store/migrations"
 )
 
-// New returns a migrated database of the test's own, closed and dropped when the test ends.
+// New returns a migrated database for this test alone. It is closed and dropped when the test ends.
 func New(t testing.TB) *store.DB {
 	t.Helper()
 	return Open(t, URL(t))
 }
 
-// Open opens a database, closed when the test ends.
+// Open opens a database. It is closed when the test ends.
 func Open(t testing.TB, url string) *store.DB {
 	t.Helper()
 	db, err := store.Open(t.Context(), store.Config{URL: url})
@@ -54,7 +54,7 @@ func Lead(t testing.TB, db *store.DB) *store.Leader {
 	return leader
 }
 
-// URL returns where a migrated database of the test's own is, dropped when the test ends.
+// URL returns the URL of a migrated database for this test alone. It is dropped when the test ends.
 func URL(t testing.TB) string {
 	t.Helper()
 	server := shared(t)
@@ -65,18 +65,18 @@ func URL(t testing.TB) string {
 	return create(t, server, name)
 }
 
-// EmptyURL returns where an empty database of the test's own is, dropped when the test ends.
+// EmptyURL returns the URL of an empty database for this test alone. It is dropped when the test ends.
 func EmptyURL(t testing.TB) string {
 	t.Helper()
 	return create(t, shared(t), "template0")
 }
 
-// NewServer starts a server of the test's own, for tests that stop it.
+// NewServer starts a server for this test alone, so that the test can stop it.
 func NewServer(t testing.TB) *Server {
 	t.Helper()
 	s, err := startTemporary()
 	if err != nil {
-		missing(t, err)
+		skipOrFail(t, err)
 	}
 	t.Cleanup(func() {
 		if err := s.Crash(); err != nil {
@@ -87,8 +87,8 @@ func NewServer(t testing.TB) *Server {
 	return s
 }
 
-// NewStandby starts a hot standby of the test's own, with the data that a server has now: it can be read and not written.
-// It follows nobody.
+// NewStandby starts a hot standby for this test alone, with the data that a server has now. It can only be read, and it
+// does not follow the server.
 func NewStandby(t testing.TB, primary *Server) *Server {
 	t.Helper()
 	s, err := primary.copyAsStandby()
@@ -106,8 +106,8 @@ func NewStandby(t testing.TB, primary *Server) *Server {
 
 // server returns the URL of the server that the tests of this process share.
 var server = sync.OnceValues(func() (string, error) {
-	if given := os.Getenv("TEST_DATABASE_URL"); given != "" {
-		return given, nil
+	if url := os.Getenv("TEST_DATABASE_URL"); url != "" {
+		return url, nil
 	}
 	s, err := startTemporary()
 	if err != nil {
@@ -131,7 +131,7 @@ func shared(t testing.TB) string {
 	t.Helper()
 	url, err := server()
 	if err != nil {
-		missing(t, err)
+		skipOrFail(t, err)
 	}
 	return url
 }
@@ -147,7 +147,8 @@ func startTemporary() (*Server, error) {
 	return start(dir, true)
 }
 
-func missing(t testing.TB, err error) {
+// skipOrFail ends a test that has no server.
+func skipOrFail(t testing.TB, err error) {
 	t.Helper()
 	if errors.Is(err, ErrMissing) && os.Getenv("CI") != "true" {
 		t.Skipf("no database: TEST_DATABASE_URL is not set and %v", err)
@@ -155,7 +156,7 @@ func missing(t testing.TB, err error) {
 	t.Fatalf("no database: TEST_DATABASE_URL is not set and %v", err)
 }
 
-// create creates a database from a template, and returns its URL.
+// create creates a database from a template and returns its URL.
 func create(t testing.TB, server, template string) string {
 	t.Helper()
 	name := "kontroler_test_" + strings.ToLower(rand.Text()[:12])
@@ -172,7 +173,7 @@ func create(t testing.TB, server, template string) string {
 	return withDatabase(server, name)
 }
 
-// makeTemplate makes the template of this schema where the server does not have it; several processes may at once.
+// makeTemplate makes the template of this schema, unless the server has it. Concurrent processes may call it.
 func makeTemplate(ctx context.Context, server string) (string, error) {
 	digest, err := migrations.Digest()
 	if err != nil {
@@ -193,7 +194,8 @@ func makeTemplate(ctx context.Context, server string) (string, error) {
 		return "", err
 	}
 	var exists bool
-	if err := conn.QueryRowContext(ctx, `SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)`, name).Scan(&exists); err != nil {
+	row := conn.QueryRowContext(ctx, `SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)`, name)
+	if err := row.Scan(&exists); err != nil {
 		return "", err
 	}
 	if !exists {
@@ -204,10 +206,12 @@ func makeTemplate(ctx context.Context, server string) (string, error) {
 	return name, nil
 }
 
-// fillTemplate migrates a database and only then gives it the template's name.
+// fillTemplate migrates a database. Only when that is done does it give the database the name of the template.
 func fillTemplate(ctx context.Context, server, name string) error {
 	half := name + "_half"
-	if err := admin(ctx, server, "DROP DATABASE IF EXISTS "+half+" WITH (FORCE)", "CREATE DATABASE "+half+" TEMPLATE template0"); err != nil {
+	err := admin(ctx, server,
+		"DROP DATABASE IF EXISTS "+half+" WITH (FORCE)", "CREATE DATABASE "+half+" TEMPLATE template0")
+	if err != nil {
 		return err
 	}
 	db, err := store.Open(ctx, store.Config{URL: withDatabase(server, half)})
@@ -219,7 +223,7 @@ func fillTemplate(ctx context.Context, server, name string) error {
 	if err != nil {
 		return err
 	}
-	// RENAME waits for closed sessions to end on the server's side too.
+	// RENAME waits until the closed sessions have ended on the server, too.
 	return admin(ctx, server, "ALTER DATABASE "+half+" ALLOW_CONNECTIONS false", "ALTER DATABASE "+half+" RENAME TO "+name)
 }
 
@@ -240,7 +244,7 @@ func admin(ctx context.Context, server string, statements ...string) error {
 
 var databaseSetting = regexp.MustCompile(`(^|\s)dbname\s*=\s*('[^']*'|\S*)`)
 
-// withDatabase is the server's URL with another database.
+// withDatabase returns the server's URL with another database.
 func withDatabase(server, name string) string {
 	if u, err := url.Parse(server); err == nil && (u.Scheme == "postgres" || u.Scheme == "postgresql") {
 		u.Path = "/" + name

@@ -6,4 +6,4 @@ import "os/exec"
 
 func demote(*exec.Cmd) error { return nil }
 
-func give(string) error { return nil }
+func chown(string) error { return nil }

@@ -11,8 +11,8 @@ import (
 	"syscall"
 )
 
-// demote makes a command run as user postgres when this process is root, as PostgreSQL refuses to be; and apart from
-// the terminal, whose interrupts are not meant for it.
+// demote makes a command run as user postgres if this process is root, because PostgreSQL refuses to run as root. The
+// command gets its own process group, so that an interrupt from the terminal does not reach it.
 func demote(cmd *exec.Cmd) error {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if os.Geteuid() != 0 {
@@ -26,8 +26,8 @@ func demote(cmd *exec.Cmd) error {
 	return nil
 }
 
-// give gives a directory to who runs the server.
-func give(dir string) error {
+// chown gives a directory to the user that the server runs as.
+func chown(dir string) error {
 	if os.Geteuid() != 0 {
 		return nil
 	}

@@ -1,7 +1,7 @@
 // Package transition is the state machine of runs, tasks and attempts as values: one type for each transition.
 //
-// Package engine decides transitions, package store writes them. A transition names the phases that it leads from and to;
-// the store refuses one that starts from any other phase. Times are UTC. A zero due time means that nothing is due.
+// Package engine decides transitions, package store writes them. A transition names the phases that it leads from and
+// to; the store refuses one that starts from any other phase. Times are UTC. A zero due time means that nothing is due.
 //
 //	run      Pending → Running → Succeeded | Failed | Cancelled
 //	task     Waiting → Ready → Active → Succeeded | Failed | Cancelled

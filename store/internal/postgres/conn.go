@@ -29,18 +29,18 @@ type pgStmt interface {
 	driver.StmtQueryContext
 }
 
-// pgRows is what the rows of lib/pq can do and somebody uses.
+// pgRows is the part of what the rows of lib/pq can do that is used.
 type pgRows interface {
 	driver.Rows
 	driver.RowsNextResultSet
 }
 
-// connector makes connections that leave the pool after an answer that says that they are useless. A failover concerns
-// every session: after such an answer those that were opened before it are not used again either. Each later statement
-// gets a new connection, to the server that the address leads to then.
+// connector opens connections that leave the pool after an answer that means that they are useless. A failover concerns
+// all sessions, so all connections that were opened before such an answer leave the pool as well. Each later statement
+// gets a new connection, to the server that has the address then.
 type connector struct {
 	driver.Connector
-	// useless counts the answers that said so.
+	// useless counts the answers that mean that a connection is useless.
 	useless atomic.Int64
 }
 
@@ -57,13 +57,13 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 type conn struct {
 	pgConn
 	connector *connector
-	opened    int64 // connector.useless when it was opened
+	opened    int64 // the value of connector.useless when the connection was opened
 	isUseless bool
 	isUsed    bool
 }
 
-// firstUse returns driver.ErrBadConn for a connection that became useless before its first use: the pool tries another
-// one. The pool does not reset connections that it opened ahead of their use.
+// firstUse returns driver.ErrBadConn for a connection that became useless before its first use, so that the pool tries
+// another one. The pool calls ResetSession only before later uses.
 func (c *conn) firstUse() error {
 	if c.isUsed {
 		return nil
@@ -75,14 +75,14 @@ func (c *conn) firstUse() error {
 	return nil
 }
 
-// isUselessAfter reports whether an error means that the session would answer the same for ever: it is read-only (25006; a
-// standby answers a BEGIN READ WRITE with 0A000), or what it prepared is gone (26000, behind a pooler that changed the
-// server) or has other types now (0A000).
+// isUselessAfter reports whether an error means that the session would fail in the same way for ever. It is read-only
+// (25006; a standby answers a BEGIN READ WRITE with 0A000), or its prepared statements are gone (26000, behind a pooler
+// that changed the server) or have other types now (0A000).
 func isUselessAfter(err error) bool {
 	return pq.As(err, pqerror.ReadOnlySQLTransaction, pqerror.InvalidSQLStatementName, pqerror.FeatureNotSupported) != nil
 }
 
-// noted returns the error of an answer, after it has noted what that says of the connection.
+// noted returns the error of an answer, and marks the connection as useless if the error means that.
 func (c *conn) noted(err error) error {
 	if err != nil && !c.isUseless && isUselessAfter(err) {
 		c.isUseless = true
@@ -91,12 +91,12 @@ func (c *conn) noted(err error) error {
 	return err
 }
 
-// IsValid is asked when the connection returns to the pool.
+// IsValid is called when the connection returns to the pool.
 func (c *conn) IsValid() bool {
 	return c.opened == c.connector.useless.Load() && c.pgConn.IsValid()
 }
 
-// ResetSession is asked when the connection leaves the pool. With ErrBadConn the pool tries another one.
+// ResetSession is called when the pool hands the connection out. After ErrBadConn the pool tries another one.
 func (c *conn) ResetSession(ctx context.Context) error {
 	if !c.IsValid() {
 		return driver.ErrBadConn
@@ -152,7 +152,7 @@ func (c *conn) rows(inner driver.Rows, err error) (driver.Rows, error) {
 	return &rows{inner.(pgRows), c}, nil
 }
 
-// rows are the answer to a query. A server that streams them may refuse only here.
+// rows are the rows of a query. The server may fail the query only after it has sent some.
 type rows struct {
 	pgRows
 	conn *conn
@@ -167,7 +167,7 @@ type tx struct {
 	conn *conn
 }
 
-// Commit may have an answer like any other statement.
+// Commit commits the transaction. Its error is noted like that of a statement.
 func (t tx) Commit() error { return t.conn.noted(t.Tx.Commit()) }
 
 // stmt is a statement that was prepared in one session.

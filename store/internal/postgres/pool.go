@@ -85,8 +85,8 @@ func begin(ctx context.Context, pool *sql.DB) (*sql.Tx, error) {
 	}
 }
 
-// dialer makes connections with bounded reads and writes. Without them, a server that vanishes from the network while it
-// owes an answer blocks its caller, whatever the context says, until the kernel gives up a quarter of an hour later.
+// dialer makes connections with bounded reads and writes. Without them, a server that vanishes from the network while
+// it owes an answer blocks its caller, whatever the context says, until the kernel gives up a quarter of an hour later.
 type dialer struct{}
 
 func (dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
