@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"kontroler/store/internal/postgres"
 )
 
 // ScheduleUpdate decides due times of one schedule.
@@ -159,7 +161,7 @@ func (r *scheduleRows) write(ctx context.Context, q querier, statement string, i
 	if isGuarded {
 		args = append(args, timestamps(r.cursorsBefore))
 	}
-	return readRows(ctx, q, scanID, statement, args...)
+	return postgres.ReadRows(ctx, q, postgres.ScanOne[int64], statement, args...)
 }
 
 // writeScheduledRuns writes the ledger, and the runs that are added, replaced and forgotten.
@@ -229,7 +231,7 @@ func extendStretches(ctx context.Context, q querier, requests []*updateRequest) 
 	if len(rows.id) == 0 {
 		return nil, nil
 	}
-	extended, err := readRows(ctx, q, scanID, sqlTickExtend,
+	extended, err := postgres.ReadRows(ctx, q, postgres.ScanOne[int64], sqlTickExtend,
 		rows.id, timestamps(rows.from), timestamps(rows.to), rows.count, rows.outcome)
 	if err != nil {
 		return nil, err

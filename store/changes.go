@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"kontroler/store/internal/postgres"
 	"kontroler/store/transition"
 )
 
@@ -437,7 +438,7 @@ func (m *move) apply(ctx context.Context, q querier, runID int64, k kind, b *bat
 	if m.isSet {
 		return err
 	}
-	if err := expect(len(b.id), result, err); err != nil {
+	if err := postgres.Expect(len(b.id), result, err); err != nil {
 		return err
 	}
 	if m.from != nil {
@@ -460,7 +461,7 @@ func (c *changes) applyRun(ctx context.Context, q querier, runID int64) (change 
 			phase = sql.NullString{String: "Running", Valid: true}
 		}
 	}
-	ids, err := readRows(ctx, q, scanID, sqlRunChange,
+	ids, err := postgres.ReadRows(ctx, q, postgres.ScanOne[int64], sqlRunChange,
 		runID, from, phase, r.reason, r.message, r.stop, r.hold, timestamp(r.started), timestamp(r.finished),
 		n.Waiting, n.Ready, n.Active, n.Succeeded, n.Failed, n.Skipped, n.Cancelled)
 	if err != nil {

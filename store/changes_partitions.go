@@ -69,7 +69,7 @@ func (h *History) maintainChanges(ctx context.Context, now time.Time) error {
 // returns the remaining partitions.
 func (h *History) maintainPlaceholders(ctx context.Context, now time.Time, partitions []string) ([]string, error) {
 	this, next := monthOf(now).Format(monthLayout), monthOf(now).AddDate(0, 1, 0).Format(monthLayout)
-	placeholders, err := readRows(ctx, h.pool.db, scanName, sqlPlaceholders)
+	placeholders, err := postgres.ReadRows(ctx, h.pool.db, postgres.ScanOne[string], sqlPlaceholders)
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +94,7 @@ func (h *History) maintainPlaceholders(ctx context.Context, now time.Time, parti
 		return partitions, nil
 	}
 	return partitions, h.pool.inTx(ctx, func(q querier) error {
-		return execAll(ctx, q, append([]string{sqlDropWait}, statements...)...)
+		return postgres.ExecAll(ctx, q, append([]string{sqlDropWait}, statements...)...)
 	})
 }
 

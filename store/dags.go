@@ -134,7 +134,7 @@ func (d *DAGs) MarkDeleted(ctx context.Context, namespace, name, uid string, now
 // readers.
 func (p *termPool) markDeleted(ctx context.Context, statement string, args ...any) error {
 	return p.write(ctx, func(q querier) (int64, error) {
-		n, err := affected(q.ExecContext(ctx, statement, args...))
+		n, err := postgres.Affected(q.ExecContext(ctx, statement, args...))
 		if err != nil || n == 0 {
 			return 0, err
 		}
@@ -150,7 +150,7 @@ type ObjectKey struct {
 
 // List returns up to limit DAGs that are not marked as deleted and whose ID is above afterID, by ID.
 func (d *DAGs) List(ctx context.Context, afterID int64, limit int) ([]ObjectKey, error) {
-	dags, err := readRows(ctx, d.pool.db, scanObjectKey, sqlDAGs, afterID, limit)
+	dags, err := postgres.ReadRows(ctx, d.pool.db, scanObjectKey, sqlDAGs, afterID, limit)
 	if err != nil {
 		return nil, fmt.Errorf("listing DAGs: %w", err)
 	}

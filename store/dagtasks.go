@@ -169,7 +169,7 @@ func (d *DagTasks) MarkDeleted(ctx context.Context, namespace, name string, now 
 
 // List returns up to limit DagTasks that are not marked as deleted and whose ID is above afterID, by ID.
 func (d *DagTasks) List(ctx context.Context, afterID int64, limit int) ([]ObjectKey, error) {
-	tasks, err := readRows(ctx, d.pool.db, scanObjectKey, sqlTasksThere, afterID, limit)
+	tasks, err := postgres.ReadRows(ctx, d.pool.db, scanObjectKey, sqlTasksThere, afterID, limit)
 	if err != nil {
 		return nil, fmt.Errorf("listing DagTasks: %w", err)
 	}

@@ -78,7 +78,7 @@ func (db *DB) takeEpoch(
 	}
 	err := db.InTx(ctx, func(tx *sql.Tx) error {
 		taken, err := tx.ExecContext(ctx, sqlEpochTake, shard, current, next, holder)
-		if err := expect(1, taken, err); err != nil || current >= atLeast {
+		if err := postgres.Expect(1, taken, err); err != nil || current >= atLeast {
 			return err
 		}
 		// Due times since the backup may have run.
@@ -98,7 +98,7 @@ func (db *DB) endSessions(ctx context.Context, id string, shard int, next int64)
 		name string
 	}
 	prefix := fmt.Sprintf("kontroler %s %d ", id, shard)
-	sessions, err := readRows(ctx, db.pool, func(rows *sql.Rows) (s session, err error) {
+	sessions, err := postgres.ReadRows(ctx, db.pool, func(rows *sql.Rows) (s session, err error) {
 		return s, rows.Scan(&s.pid, &s.name)
 	}, sqlSessions, prefix)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"kontroler/store/internal/postgres"
 	"kontroler/store/transition"
 )
 
@@ -194,23 +195,23 @@ func Kinds() []string {
 
 // InTx runs fn in a fenced transaction of the leader.
 func (l *Leader) InTx(ctx context.Context, fn func(*sql.Tx) error) error {
-	return l.pool.inTx(ctx, func(q querier) error { return fn(q.(session).tx) })
+	return l.pool.inTx(ctx, func(q querier) error { return fn(q.(postgres.Session).Tx) })
 }
 
 // GatherIn is Gather in a transaction.
 func (l *Leader) GatherIn(ctx context.Context, tx *sql.Tx, runID int64, request GatherRequest) (Snapshot, error) {
-	return gather(ctx, session{prepared: l.pool.prepared, querier: tx, tx: tx}, runID, request)
+	return gather(ctx, l.pool.prepared.InTx(tx), runID, request)
 }
 
 // ApplyIn is Commit in a transaction.
 func (l *Leader) ApplyIn(ctx context.Context, tx *sql.Tx, runID int64, transitions []transition.Transition) error {
-	_, err := apply(ctx, session{prepared: l.pool.prepared, querier: tx, tx: tx}, runID, transitions, nil)
+	_, err := apply(ctx, l.pool.prepared.InTx(tx), runID, transitions, nil)
 	return err
 }
 
 // AttemptsByPods reads the attempts of a run, live or ended, that have these Pod names, by ID.
 func (l *Leader) AttemptsByPods(ctx context.Context, runID int64, podNames []string) ([]Attempt, error) {
-	attempts, err := readRows(ctx, l.pool.reader(), scanAttempt, attemptsByPods, runID, podNames)
+	attempts, err := postgres.ReadRows(ctx, l.pool.reader(), scanAttempt, attemptsByPods, runID, podNames)
 	return distinct(attempts, func(a, b Attempt) int { return cmp.Compare(a.ID, b.ID) }), err
 }
 

@@ -168,7 +168,7 @@ type endedRun struct {
 func (t *trim) runs(ctx context.Context) error {
 	last := endedRun{finishedAt: time.Unix(0, 0)}
 	for {
-		runs, err := readRows(ctx, t.pool.db, func(rows *sql.Rows) (r endedRun, err error) {
+		runs, err := postgres.ReadRows(ctx, t.pool.db, func(rows *sql.Rows) (r endedRun, err error) {
 			return r, rows.Scan(&r.id, &r.uid, nullTime{&r.finishedAt}, &r.rows)
 		}, sqlTrimRuns, timestamp(last.finishedAt), last.id, timestamp(t.before), trimRuns, trimRows)
 		if err != nil || len(runs) == 0 {
@@ -197,18 +197,18 @@ func (t *trim) runs(ctx context.Context) error {
 // wholeRuns removes runs in one batch.
 func (t *trim) wholeRuns(ctx context.Context, ids []int64) error {
 	_, err := t.batch(ctx, func(q querier, removed Removed) (change int64, err error) {
-		if removed["attempt"], err = affected(q.ExecContext(ctx, sqlTrimAttempts, ids)); err != nil {
+		if removed["attempt"], err = postgres.Affected(q.ExecContext(ctx, sqlTrimAttempts, ids)); err != nil {
 			return 0, err
 		}
-		if removed["task"], err = affected(q.ExecContext(ctx, sqlTrimTasks, ids)); err != nil {
+		if removed["task"], err = postgres.Affected(q.ExecContext(ctx, sqlTrimTasks, ids)); err != nil {
 			return 0, err
 		}
 		result, err := q.ExecContext(ctx, sqlTrimEnded, ids)
-		if err := expect(len(ids), result, err); err != nil {
+		if err := postgres.Expect(len(ids), result, err); err != nil {
 			return 0, err
 		}
 		removed["run"] = len(ids)
-		changes, err := readRows(ctx, q, scanID, sqlTrimChanges, ids)
+		changes, err := postgres.ReadRows(ctx, q, postgres.ScanOne[int64], sqlTrimChanges, ids)
 		if err != nil {
 			return 0, err
 		}
@@ -225,7 +225,7 @@ func (t *trim) largeRun(ctx context.Context, id int64) error {
 	} {
 		for n := trimRows; n == trimRows; {
 			removed, err := t.batch(ctx, func(q querier, removed Removed) (change int64, err error) {
-				removed[step.kind], err = affected(q.ExecContext(ctx, step.sql, id, trimRows))
+				removed[step.kind], err = postgres.Affected(q.ExecContext(ctx, step.sql, id, trimRows))
 				return 0, err
 			})
 			if err != nil {
@@ -241,7 +241,7 @@ func (t *trim) largeRun(ctx context.Context, id int64) error {
 func (t *trim) versions(ctx context.Context) error {
 	for after, hasMore := int64(0), true; hasMore; {
 		var old []int64
-		read, err := readRows(ctx, t.pool.db, func(rows *sql.Rows) (id int64, err error) {
+		read, err := postgres.ReadRows(ctx, t.pool.db, func(rows *sql.Rows) (id int64, err error) {
 			var isOld bool
 			if err = rows.Scan(&id, &isOld); isOld {
 				old = append(old, id)
@@ -256,7 +256,7 @@ func (t *trim) versions(ctx context.Context) error {
 			continue
 		}
 		_, err = t.batch(ctx, func(q querier, removed Removed) (change int64, err error) {
-			if removed["version"], err = affected(q.ExecContext(ctx, sqlTrimVersionRows, old)); err != nil {
+			if removed["version"], err = postgres.Affected(q.ExecContext(ctx, sqlTrimVersionRows, old)); err != nil {
 				return 0, err
 			}
 			return recordDAGChange(ctx, q)
@@ -271,7 +271,7 @@ func (t *trim) versions(ctx context.Context) error {
 // schedules removes the schedules of DAGs that were deleted before the cutoff.
 func (t *trim) schedules(ctx context.Context) error {
 	for {
-		dags, err := readRows(ctx, t.pool.db, scanID, sqlTrimSchedules, timestamp(t.before))
+		dags, err := postgres.ReadRows(ctx, t.pool.db, postgres.ScanOne[int64], sqlTrimSchedules, timestamp(t.before))
 		if err != nil || len(dags) == 0 {
 			return err
 		}
@@ -282,7 +282,7 @@ func (t *trim) schedules(ctx context.Context) error {
 				}
 				removed["schedule"] = 1
 				result, err := q.ExecContext(ctx, sqlTrimSchedule, dag, timestamp(t.before))
-				return 0, expect(1, result, err) // no row means that the DAG was created again
+				return 0, postgres.Expect(1, result, err) // no row means that the DAG was created again
 			})
 			if err != nil {
 				return err
@@ -339,7 +339,7 @@ func (t *trim) partitions(ctx context.Context) error {
 func (t *trim) drop(ctx context.Context, name string) error {
 	_, err := t.batch(ctx, func(q querier, removed Removed) (int64, error) {
 		removed["partition"] = 1
-		return 0, execAll(ctx, q, sqlDropWait, `DROP TABLE kontroler.`+name)
+		return 0, postgres.ExecAll(ctx, q, sqlDropWait, `DROP TABLE kontroler.`+name)
 	})
 	if err != nil {
 		return fmt.Errorf("dropping partition %s: %w", name, err)
@@ -352,7 +352,7 @@ func (t *trim) defaultPartitions(ctx context.Context) error {
 	for _, table := range partitioned {
 		for n := trimRows; n == trimRows; {
 			removed, err := t.batch(ctx, func(q querier, removed Removed) (change int64, err error) {
-				removed["row"], err = affected(
+				removed["row"], err = postgres.Affected(
 					q.ExecContext(ctx, trimDefault(table), timestamp(t.firstMonth(table)), trimRows))
 				return 0, err
 			})

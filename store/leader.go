@@ -69,7 +69,7 @@ func (db *DB) Lead(ctx context.Context, term Term) (*Leader, error) {
 		return nil, fmt.Errorf("leading: %w", err)
 	}
 	p := &termPool{db: pool, term: term, hasChanged: make(chan struct{}, 1)}
-	err = p.prepare(ctx)
+	p.prepared, err = postgres.Prepare(ctx, pool, preparedStatements())
 	if err == nil {
 		err = p.inTx(ctx, func(querier) error { return nil })
 	}

@@ -88,9 +88,10 @@ func (l *Logs) Owner(ctx context.Context, runUID string, attempt Attempt) (o Log
 func (l *Logs) Save(ctx context.Context, runID int64, log Log, chunks []LogChunk) error {
 	err := l.pool.write(ctx, func(q querier) (int64, error) {
 		at := timestamp(log.At)
-		n, err := affected(q.ExecContext(ctx, sqlLogMake, log.AttemptID, at, log.State, clean(log.Message), log.Bytes,
-			log.OmittedAt, log.Omitted, timestamp(log.BeginsAt), timestamp(log.EndsAt), log.IsRotated, log.IsIncomplete,
-			len(chunks), timestamp(log.CapturedAt)))
+		n, err := postgres.Affected(q.ExecContext(ctx, sqlLogMake,
+			log.AttemptID, at, log.State, clean(log.Message), log.Bytes, log.OmittedAt, log.Omitted,
+			timestamp(log.BeginsAt), timestamp(log.EndsAt), log.IsRotated, log.IsIncomplete, len(chunks),
+			timestamp(log.CapturedAt)))
 		if err != nil || n == 0 {
 			return 0, err
 		}

@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"fmt"
 	"time"
+
+	"kontroler/store/internal/postgres"
 )
 
 // Outbox stores the notifications of webhooks and their deliveries. Commit and Refuse add notifications.
@@ -130,7 +132,7 @@ func writeNotices(ctx context.Context, q querier, runID int64, notices []Notice)
 		tasks[i], events[i] = n.Task, n.Event
 	}
 	written, err := q.ExecContext(ctx, sqlNotificationsMake, runID, timestamp(notices[0].At), tasks, events)
-	return expect(len(notices), written, err)
+	return postgres.Expect(len(notices), written, err)
 }
 
 // Claim claims notifications that are due, until claim.Until: the first undelivered one of each run, within the limits
@@ -144,7 +146,7 @@ func (o *Outbox) Claim(
 		ids[i], dags[i] = n.ID, n.Run.DAGID
 	}
 	err = o.pool.inTx(ctx, func(q querier) (err error) {
-		claimed, err = readRows(ctx, q, scanNotification, sqlNotificationsClaim,
+		claimed, err = postgres.ReadRows(ctx, q, scanNotification, sqlNotificationsClaim,
 			timestamp(claim.Now), timestamp(claim.Until), ids, dags, claim.PerDAG, claim.Limit)
 		if err != nil {
 			return err
@@ -188,11 +190,11 @@ func (o *Outbox) RecordDelivery(ctx context.Context, n Notification, d Delivery,
 		state, settled = "Parked", ended
 	}
 	err := o.pool.write(ctx, func(q querier) (int64, error) {
-		locked, err := readRows(ctx, q, scanID, sqlNotificationRun, n.Run.ID)
+		locked, err := postgres.ReadRows(ctx, q, postgres.ScanOne[int64], sqlNotificationRun, n.Run.ID)
 		if err != nil || len(locked) == 0 {
 			return 0, err
 		}
-		recorded, err := affected(q.ExecContext(ctx, sqlNotificationNote, n.ID, n.Try, timestamp(n.Until),
+		recorded, err := postgres.Affected(q.ExecContext(ctx, sqlNotificationNote, n.ID, n.Try, timestamp(n.Until),
 			state, timestamp(retry), clean(d.Error), timestamp(settled)))
 		if err != nil || recorded == 0 {
 			return 0, err

@@ -77,7 +77,7 @@ func (h *History) createPartition(ctx context.Context, p partitionedTable, name 
 	lower, upper := from.Format(time.DateOnly)+" 00:00:00Z", to.Format(time.DateOnly)+" 00:00:00Z"
 	isWithin := fmt.Sprintf(`%[1]s >= '%[2]s' AND %[1]s < '%[3]s'`, p.key, lower, upper)
 	return h.pool.inTx(ctx, func(q querier) error {
-		return execAll(ctx, q,
+		return postgres.ExecAll(ctx, q,
 			sqlPartitionWait,
 			fmt.Sprintf(`CREATE TABLE %s (LIKE %s INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE, CHECK (%s))`,
 				name, parent, isWithin),
@@ -92,20 +92,11 @@ INSERT INTO %[4]s (%[3]s) SELECT %[3]s FROM moved`, parent, isWithin, columns, n
 
 // partitionsOf returns the names of a table's partitions, sorted.
 func (p *termPool) partitionsOf(ctx context.Context, table string) ([]string, error) {
-	names, err := readRows(ctx, p.db, scanName, sqlPartitions, "kontroler."+table)
+	names, err := postgres.ReadRows(ctx, p.db, postgres.ScanOne[string], sqlPartitions, "kontroler."+table)
 	if err != nil {
 		return nil, fmt.Errorf("listing the partitions of %s: %w", table, err)
 	}
 	return names, nil
-}
-
-func execAll(ctx context.Context, q querier, statements ...string) error {
-	for _, statement := range statements {
-		if _, err := q.ExecContext(ctx, statement); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // dayOf returns the beginning of a time's day, in UTC.

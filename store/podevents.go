@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+
+	"kontroler/store/internal/postgres"
 )
 
 // PodEvents stores the Events of the Pods of attempts.
@@ -96,7 +98,7 @@ func (p *PodEvents) Save(ctx context.Context, events []PodEvent) (saved int, err
 func savePodEvents(ctx context.Context, q querier, events []PodEvent) (saved int, change int64, err error) {
 	var attempts, runs []int64
 	var at []time.Time
-	_, err = readRows(ctx, q, func(rows *sql.Rows) (none struct{}, err error) {
+	_, err = postgres.ReadRows(ctx, q, func(rows *sql.Rows) (none struct{}, err error) {
 		var attempt, run int64
 		var decidedAt time.Time
 		var n int
@@ -149,7 +151,7 @@ func textKey(texts []string) string {
 // RecentPods returns the Pods of the newest attempts, at most limit of them, in no order. Events of a Pod may still
 // arrive after the Pod is gone.
 func (p *PodEvents) RecentPods(ctx context.Context, limit int) ([]Pod, error) {
-	pods, err := readRows(ctx, p.pool.db, func(rows *sql.Rows) (pod Pod, err error) {
+	pods, err := postgres.ReadRows(ctx, p.pool.db, func(rows *sql.Rows) (pod Pod, err error) {
 		return pod, rows.Scan(&pod.UID, &pod.RunUID, &pod.Name)
 	}, sqlPodsRecent, limit)
 	if err != nil {

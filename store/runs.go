@@ -203,14 +203,14 @@ func insertTasks(ctx context.Context, q querier, runID int64, admittedAt time.Ti
 		positions[i], names[i], parents[i] = int64(t.Position), t.Name, arrayText(t.Parents)
 	}
 	inserted, err := q.ExecContext(ctx, sqlTasksAdmit, runID, positions, names, parents, timestamp(admittedAt))
-	return expect(len(tasks), inserted, err)
+	return postgres.Expect(len(tasks), inserted, err)
 }
 
 // Discard removes a run that is still Pending, with its tasks. A run that does not exist is no error. A run that has
 // begun is ErrConflict.
 func (l *Leader) Discard(ctx context.Context, runID int64) error {
 	err := l.pool.write(ctx, func(q querier) (int64, error) {
-		n, err := affected(q.ExecContext(ctx, sqlRunDiscard, runID))
+		n, err := postgres.Affected(q.ExecContext(ctx, sqlRunDiscard, runID))
 		if err != nil {
 			return 0, err
 		}
@@ -237,7 +237,7 @@ func (l *Leader) Discard(ctx context.Context, runID int64) error {
 func (l *Leader) RecordWorkspace(ctx context.Context, runID int64, uid string) error {
 	err := l.pool.write(ctx, func(q querier) (int64, error) {
 		updated, err := q.ExecContext(ctx, sqlRunWorkspace, runID, uid)
-		if err := expect(1, updated, err); err != nil {
+		if err := postgres.Expect(1, updated, err); err != nil {
 			return 0, err
 		}
 		return recordRunChange(ctx, q, runID)
@@ -279,7 +279,7 @@ func scanRun(row *sql.Row) (Run, error) {
 
 // LiveRuns lists up to limit live runs of a shard whose ID is above afterID, by ID.
 func (l *Leader) LiveRuns(ctx context.Context, shard int, afterID int64, limit int) ([]RunKey, error) {
-	runs, err := readRows(ctx, l.pool.db, func(rows *sql.Rows) (k RunKey, err error) {
+	runs, err := postgres.ReadRows(ctx, l.pool.db, func(rows *sql.Rows) (k RunKey, err error) {
 		return k, rows.Scan(&k.ID, &k.UID, &k.Namespace, &k.Name)
 	}, sqlRunsLive, shard, afterID, limit)
 	if err != nil {

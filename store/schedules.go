@@ -173,7 +173,7 @@ func (s *Schedules) Read(ctx context.Context, namespace, name string) (row Sched
 
 // Runs lists the runs of a DAG object's schedule that are not known to have ended, oldest first.
 func (s *Schedules) Runs(ctx context.Context, dagID int64, dagUID string) ([]ScheduledRun, error) {
-	runs, err := readRows(ctx, s.pool.reader(), func(rows *sql.Rows) (r ScheduledRun, err error) {
+	runs, err := postgres.ReadRows(ctx, s.pool.reader(), func(rows *sql.Rows) (r ScheduledRun, err error) {
 		return r, rows.Scan(nullTime{&r.DueAt}, &r.Name, &r.UID, &r.IsReplaced, &r.RowUID, &r.Phase)
 	}, sqlScheduledRuns, dagID, dagUID)
 	if err != nil {
@@ -285,7 +285,7 @@ func rewind(ctx context.Context, q querier, r Rewind) error {
 	}
 	for _, statement := range []string{sqlScheduledRunsUnmade, sqlTicksRemove} {
 		removed, err := q.ExecContext(ctx, statement, id, timestamps(undecided))
-		if err := expect(len(undecided), removed, err); err != nil {
+		if err := postgres.Expect(len(undecided), removed, err); err != nil {
 			return err
 		}
 	}
@@ -294,7 +294,7 @@ func rewind(ctx context.Context, q querier, r Rewind) error {
 	}
 	moved, err := q.ExecContext(ctx, sqlScheduleRewind,
 		id, timestamp(r.Schedule.Cursor), timestamp(r.CursorBefore(undecided[0])))
-	return expect(1, moved, err)
+	return postgres.Expect(1, moved, err)
 }
 
 // End records that the schedule of a DAG creates no more runs. Due times that are Ran and have no DagRun become Missed.

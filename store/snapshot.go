@@ -131,9 +131,9 @@ func (l *Leader) Gather(ctx context.Context, runID int64, request GatherRequest)
 func gather(ctx context.Context, q querier, runID int64, request GatherRequest) (snapshot Snapshot, err error) {
 	now := timestamp(request.Now)
 	if request.All {
-		snapshot.Attempts, err = readRows(ctx, q, scanAttempt, sqlGatherAllAttempts, runID)
+		snapshot.Attempts, err = postgres.ReadRows(ctx, q, scanAttempt, sqlGatherAllAttempts, runID)
 	} else {
-		snapshot.Attempts, err = readRows(ctx, q, scanAttempt, sqlGatherAttempts,
+		snapshot.Attempts, err = postgres.ReadRows(ctx, q, scanAttempt, sqlGatherAttempts,
 			runID, texts(request.Pods), now, request.MaxAttempts, DecidedLimit)
 	}
 	if err != nil {
@@ -145,7 +145,7 @@ func gather(ctx context.Context, q querier, runID int64, request GatherRequest) 
 	for i, a := range snapshot.Attempts {
 		attempts[i], tasks[i] = a.ID, a.TaskID
 	}
-	snapshot.Tasks, err = readRows(
+	snapshot.Tasks, err = postgres.ReadRows(
 		ctx, q, scanTask, sqlGatherTasks, runID, tasks, now, request.MaxReady, request.MaxChildrenPending)
 	if err != nil {
 		return Snapshot{}, err
@@ -194,7 +194,7 @@ func (l *Leader) TasksAt(ctx context.Context, runID int64, positions []int32) ([
 	if len(positions) == 0 {
 		return nil, nil
 	}
-	tasks, err := readRows(ctx, l.pool.reader(), scanTask, sqlTasksAt, runID, positions)
+	tasks, err := postgres.ReadRows(ctx, l.pool.reader(), scanTask, sqlTasksAt, runID, positions)
 	if err != nil {
 		return nil, fmt.Errorf("reading tasks of run %d: %w", runID, err)
 	}
@@ -203,7 +203,7 @@ func (l *Leader) TasksAt(ctx context.Context, runID int64, positions []int32) ([
 
 // FailedTasks returns the first failed tasks of a run, by position, at most limit of them.
 func (l *Leader) FailedTasks(ctx context.Context, runID int64, limit int) ([]Task, error) {
-	tasks, err := readRows(ctx, l.pool.reader(), scanTask, sqlTasksFailed, runID, limit)
+	tasks, err := postgres.ReadRows(ctx, l.pool.reader(), scanTask, sqlTasksFailed, runID, limit)
 	if err != nil {
 		return nil, fmt.Errorf("reading failed tasks of run %d: %w", runID, err)
 	}
@@ -230,7 +230,7 @@ func (l *Leader) AttemptByPod(ctx context.Context, runUID, podName string) (a At
 func (l *Leader) MarkStray(ctx context.Context, runID, attemptID int64, podUID string) error {
 	err := l.pool.write(ctx, func(q querier) (int64, error) {
 		marked, err := q.ExecContext(ctx, sqlAttemptStray, runID, attemptID, podUID)
-		if err := expect(1, marked, err); err != nil {
+		if err := postgres.Expect(1, marked, err); err != nil {
 			return 0, err
 		}
 		return recordRunChange(ctx, q, runID)

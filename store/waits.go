@@ -54,7 +54,7 @@ func readWaits(ctx context.Context, q querier, runID int64, now any, limit int) 
 		return RunWaits{}, err
 	}
 	if w.Total > 0 {
-		if w.Tasks, err = readRows(ctx, q, scanTaskReason, sqlRunWaits, runID, limit); err != nil {
+		if w.Tasks, err = postgres.ReadRows(ctx, q, scanTaskReason, sqlRunWaits, runID, limit); err != nil {
 			return RunWaits{}, err
 		}
 	}
@@ -64,7 +64,7 @@ func readWaits(ctx context.Context, q querier, runID int64, now any, limit int) 
 		return w, err
 	}
 	w.Total += backingOff
-	more, err := readRows(ctx, q, scanTaskReason, sqlRunBackingOff, runID, now, limit)
+	more, err := postgres.ReadRows(ctx, q, scanTaskReason, sqlRunBackingOff, runID, now, limit)
 	w.Tasks = append(w.Tasks, more...)
 	w.Tasks = w.Tasks[:min(len(w.Tasks), limit)]
 	return w, err

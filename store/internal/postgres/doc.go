@@ -1,4 +1,5 @@
-// Package postgres connects to PostgreSQL: pools, transactions, and the kinds of their errors. It knows no table.
+// Package postgres is the client of PostgreSQL: pools, transactions, statements, and the kinds of their errors. It
+// knows no table.
 //
 // A pool drops connections that can no longer serve. After a failover a session may be left on a server that is
 // read-only now. The first statement that such a server refuses takes every connection that was open then out of the
