@@ -11,7 +11,7 @@ import (
 	"kontroler/store/transition"
 )
 
-// BenchmarkOutcome gathers for one Pod that succeeded, and commits that with the start of the next task.
+// BenchmarkOutcome gathers for one Pod that succeeded, and commits its outcome with the start of the next task.
 func BenchmarkOutcome(b *testing.B) {
 	for _, size := range []int{10, 1_000, 10_000} {
 		b.Run(fmt.Sprintf("tasks=%d", size), func(b *testing.B) {
@@ -27,11 +27,12 @@ func BenchmarkOutcome(b *testing.B) {
 	}
 }
 
-// chain admits runs of tasks that are all Ready, and starts the first of each.
+// chain admits runs in which all tasks are Ready, and starts the first task of each.
 func chain(b *testing.B, size int) (*store.Leader, func(n int) (int64, bool)) {
 	db := storetest.New(b)
 	leader := storetest.Lead(b, db)
-	version, err := leader.DAGs.SaveVersion(b.Context(), store.DAG{Namespace: "default", Name: "d", UID: uid(1), CreatedAt: t0}, []byte(`{}`), hash(1), size, t0)
+	version, err := leader.DAGs.SaveVersion(b.Context(),
+		store.DAG{Namespace: "default", Name: "d", UID: uid(1), CreatedAt: t0}, []byte(`{}`), hash(1), size, t0)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -45,7 +46,8 @@ func chain(b *testing.B, size int) (*store.Leader, func(n int) (int64, bool)) {
 			tasks[i] = store.NewTask{Position: i, Name: fmt.Sprintf("t%d", i)}
 		}
 		run, err := leader.Admit(b.Context(), store.NewRun{
-			UID: uid(10 + n), Namespace: "default", Name: fmt.Sprintf("r%d", n), DAGName: "d", DAGID: version.DAGID, VersionID: version.ID,
+			UID: uid(10 + n), Namespace: "default", Name: fmt.Sprintf("r%d", n), DAGName: "d", DAGID: version.DAGID,
+			VersionID: version.ID,
 			CreatedAt: t0, AdmittedAt: t0,
 		}, tasks)
 		if err != nil {
@@ -73,7 +75,8 @@ func step(b *testing.B, leader *store.Leader, runs func(n int) (int64, bool), si
 		}
 	}
 	pod := fmt.Sprintf("pod-%d", n%(size-1))
-	slice, err := leader.Gather(b.Context(), run, store.GatherRequest{Pods: []string{pod}, Now: time.Now(), MaxAttempts: 500, MaxReady: 1, MaxChildrenPending: 100})
+	slice, err := leader.Gather(b.Context(), run, store.GatherRequest{Pods: []string{pod}, Now: time.Now(),
+		MaxAttempts: 500, MaxReady: 1, MaxChildrenPending: 100})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -11,7 +11,7 @@ import (
 	"kontroler/store"
 )
 
-// changeTables lists the partitions of changes with their rows, and the tables that only keep a place.
+// changeTables lists the partitions of changes with their rows, and the placeholders.
 func (f *fixture) changeTables() map[string]string {
 	f.Helper()
 	tables := map[string]string{}
@@ -49,7 +49,7 @@ func (f *fixture) maintain(now time.Time) {
 	}
 }
 
-// change writes so many changes of a time.
+// change writes n changes of a time.
 func (f *fixture) change(at time.Time, n int) {
 	f.Helper()
 	f.exec(`INSERT INTO kontroler.changes (kind, at) SELECT 'dag', $1 FROM generate_series(1, $2)`, at, n)
@@ -57,15 +57,16 @@ func (f *fixture) change(at time.Time, n int) {
 
 func (f *fixture) trimChanges(now time.Time) (store.Removed, error) {
 	removed := store.Removed{}
-	err := f.leader.History.TrimChanges(f.Context(), store.Retention{Now: now, AfterBatch: func(r store.Removed, _ time.Duration) error {
-		for kind, n := range r {
-			removed[kind] += n
-			if n > store.TrimRows {
-				f.Errorf("a batch removed %d rows", n)
+	err := f.leader.History.TrimChanges(f.Context(), store.Retention{Now: now,
+		AfterBatch: func(r store.Removed, _ time.Duration) error {
+			for kind, n := range r {
+				removed[kind] += n
+				if n > store.TrimRows {
+					f.Errorf("a batch removed %d rows", n)
+				}
 			}
-		}
-		return nil
-	}})
+			return nil
+		}})
 	return removed, err
 }
 
@@ -76,11 +77,12 @@ func changesOn(days ...time.Time) (names []string) {
 	return names
 }
 
-// Changes of two days are kept, by day; a month has an empty table in its place, for older binaries.
+// TestChangesByDay checks that changes are kept for two days, in daily partitions, and that placeholders stand for
+// months.
 func TestChangesByDay(t *testing.T) {
 	f := newFixture(t)
 	f.exec(`DELETE FROM kontroler.changes`)
-	// Days in the middle of a past month: the trim trusts no clock that is ahead of the database's.
+	// The days are in the middle of a past month, because trimming does not trust a clock ahead of the database's.
 	now := time.Now().UTC().AddDate(0, -3, 0)
 	now = time.Date(now.Year(), now.Month(), 10, 12, 0, 0, 0, time.UTC)
 	day := func(n int) time.Time { return now.AddDate(0, 0, n) }
@@ -89,7 +91,7 @@ func TestChangesByDay(t *testing.T) {
 		f.maintain(day(n))
 		f.change(day(n), 10)
 	}
-	f.change(day(-40), 1500) // of a time that had no partition
+	f.change(day(-40), 1500) // they have no partition
 	d := changesOn(day(0), day(1), day(2), day(3), day(4), day(5))
 	f.checkChangeTables("five days", map[string]string{"changes_default": "1500", this: "place", next: "place",
 		d[0]: "10", d[1]: "10", d[2]: "10", d[3]: "10", d[4]: "10", d[5]: "0"})
@@ -97,8 +99,9 @@ func TestChangesByDay(t *testing.T) {
 	if diff := cmp.Diff(store.Removed{"partition": 2, "row": 1500}, removed); err != nil || diff != "" {
 		t.Errorf("removed: %v (-want +got):\n%s", err, diff)
 	}
-	// At noon of the fourth day, what was written at noon of the second is two days old.
-	left := map[string]string{"changes_default": "0", this: "place", next: "place", d[2]: "10", d[3]: "10", d[4]: "10", d[5]: "0"}
+	// At noon of the fourth day, the changes of noon of the second day are two days old.
+	left := map[string]string{"changes_default": "0", this: "place", next: "place", d[2]: "10", d[3]: "10", d[4]: "10",
+		d[5]: "0"}
 	f.checkChangeTables("trimmed", left)
 	if removed, err := f.trimChanges(day(4)); len(removed) > 1 || removed["row"] > 0 || err != nil {
 		t.Errorf("trimmed again: %v, %v", removed, err)
@@ -111,7 +114,7 @@ func TestChangesByDay(t *testing.T) {
 	f.checkChangeTables("a month later", left)
 }
 
-// Rows that came while there was no partition of their day move to it.
+// TestChangesMoveToTheirDay checks that rows of the default partition move to a new partition of their day.
 func TestChangesMoveToTheirDay(t *testing.T) {
 	f := newFixture(t)
 	f.exec(`DELETE FROM kontroler.changes`)
@@ -124,9 +127,9 @@ func TestChangesMoveToTheirDay(t *testing.T) {
 	}
 }
 
-// A binary of an older version has made partitions by month: that of this month stays, its old rows go; that of the next
-// one gives way to days; those that are over go.
-func TestChangesByMonthBefore(t *testing.T) {
+// TestChangesByMonth starts with monthly partitions of an older binary. The partition of this month stays and loses
+// its old rows, the next month gets daily partitions instead, and past months are dropped.
+func TestChangesByMonth(t *testing.T) {
 	f := newFixture(t)
 	f.exec(`DELETE FROM kontroler.changes`)
 	now := time.Now().UTC().AddDate(0, -3, 0)
@@ -138,14 +141,15 @@ func TestChangesByMonthBefore(t *testing.T) {
 		f.exec(fmt.Sprintf(`CREATE TABLE kontroler.%s PARTITION OF kontroler.changes FOR VALUES FROM ('%s') TO ('%s')`,
 			month(n), from.Format(time.DateOnly+" 00:00:00Z"), to.Format(time.DateOnly+" 00:00:00Z")))
 	}
-	f.change(begin.AddDate(0, -1, 3), 2000) // a month that is over
+	f.change(begin.AddDate(0, -1, 3), 2000) // a past month
 	f.change(begin.AddDate(0, 0, 3), 2500)  // this month, old
 	f.change(now.Add(-time.Hour), 7)        // this month
 	f.change(begin.AddDate(0, 1, 3), 4)     // the next month, by a clock that is ahead
 	for range 2 {
 		f.maintain(now)
 	}
-	f.checkChangeTables("maintained", map[string]string{"changes_default": "4", month(-1): "2000", month(0): "2507", month(1): "place"})
+	f.checkChangeTables("maintained", map[string]string{"changes_default": "4", month(-1): "2000", month(0): "2507",
+		month(1): "place"})
 	removed, err := f.trimChanges(now)
 	if diff := cmp.Diff(store.Removed{"partition": 1, "row": 2500}, removed); err != nil || diff != "" {
 		t.Errorf("removed: %v (-want +got):\n%s", err, diff)
@@ -154,27 +158,30 @@ func TestChangesByMonthBefore(t *testing.T) {
 	last := begin.AddDate(0, 1, -1)
 	f.maintain(last)
 	first := changesOn(begin.AddDate(0, 1, 0))[0]
-	f.checkChangeTables("the last day of the month", map[string]string{"changes_default": "4", month(0): "7", month(1): "place", first: "0"})
+	f.checkChangeTables("the last day of the month", map[string]string{"changes_default": "4", month(0): "7",
+		month(1): "place", first: "0"})
 	f.maintain(begin.AddDate(0, 1, 3))
 	days := changesOn(begin.AddDate(0, 1, 3), begin.AddDate(0, 1, 4))
-	f.checkChangeTables("the next month", map[string]string{"changes_default": "0", month(0): "7", month(1): "place", month(2): "place",
-		first: "0", days[0]: "4", days[1]: "0"})
+	f.checkChangeTables("the next month", map[string]string{"changes_default": "0", month(0): "7", month(1): "place",
+		month(2): "place",
+		first:    "0", days[0]: "4", days[1]: "0"})
 }
 
-// What an older binary asks for finds a table of that name, and makes nothing.
-func TestPlacesOfMonths(t *testing.T) {
+// TestPlaceholders checks that an older binary finds a table with the name of its monthly partition, and creates none.
+func TestPlaceholders(t *testing.T) {
 	f := newFixture(t)
 	now := time.Now().UTC()
 	f.maintain(now)
 	for n := range 2 {
-		name := time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, time.UTC).AddDate(0, n, 0).Format("kontroler.changes_2006_01")
+		name := time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, time.UTC).AddDate(0, n,
+			0).Format("kontroler.changes_2006_01")
 		if there := f.text(`SELECT to_regclass($1) IS NOT NULL`, name); there != "true" {
-			t.Errorf("%s is not there", name)
+			t.Errorf("%s does not exist", name)
 		}
 	}
 }
 
-// A reader that takes long keeps its partitions until it has ended; nobody waits for that.
+// TestTrimChangesGivesWay checks that a long reader keeps its partitions, and that nobody waits for it.
 func TestTrimChangesGivesWay(t *testing.T) {
 	f := newFixture(t)
 	now := time.Now().UTC()

@@ -24,7 +24,7 @@ func TestTaskTransitions(t *testing.T) {
 		do      func(task int64) []transition.Transition
 		from    []string
 		cascade bool
-		want    store.Task // when it comes from the first of from; ID aside
+		want    store.Task // after the first phase of from; the ID is not compared
 	}{
 		"TaskUnblocked": {
 			do: func(task int64) []transition.Transition {
@@ -42,7 +42,8 @@ func TestTaskTransitions(t *testing.T) {
 			do: func(task int64) []transition.Transition {
 				return []transition.Transition{transition.TaskSkipped{Task: task, Message: "needs x", ChildrenPending: true, At: at(5)}}
 			},
-			from: []string{"Waiting"}, want: store.Task{Phase: "Skipped", Reason: "ParentFailed", Message: "needs x", Unmet: 2, ChildrenPending: true, FinishedAt: at(5)},
+			from: []string{"Waiting"}, want: store.Task{Phase: "Skipped", Reason: "ParentFailed", Message: "needs x", Unmet: 2,
+				ChildrenPending: true, FinishedAt: at(5)},
 		},
 		"TaskActive": {
 			do: func(task int64) []transition.Transition {
@@ -52,9 +53,11 @@ func TestTaskTransitions(t *testing.T) {
 		},
 		"TaskBackedOff": {
 			do: func(task int64) []transition.Transition {
-				return []transition.Transition{transition.TaskBackedOff{Task: task, Reason: "BackingOff", Message: "why", Due: at(9), Retries: 3, Restarts: 4}}
+				return []transition.Transition{transition.TaskBackedOff{Task: task, Reason: "BackingOff", Message: "why",
+					Due: at(9), Retries: 3, Restarts: 4}}
 			},
-			from: []string{"Active"}, want: store.Task{Phase: "Ready", Reason: "BackingOff", Message: "why", Retries: 3, Restarts: 4, DueAt: at(9)},
+			from: []string{"Active"}, want: store.Task{Phase: "Ready", Reason: "BackingOff", Message: "why", Retries: 3,
+				Restarts: 4, DueAt: at(9)},
 		},
 		"TaskSucceeded": {
 			do: func(task int64) []transition.Transition {
@@ -64,15 +67,19 @@ func TestTaskTransitions(t *testing.T) {
 		},
 		"TaskFailed": {
 			do: func(task int64) []transition.Transition {
-				return []transition.Transition{transition.TaskFailed{Task: task, Reason: "RetriesSpent", Message: "m\x00n\xff", ChildrenPending: true, At: at(5)}}
+				return []transition.Transition{transition.TaskFailed{Task: task, Reason: "RetriesSpent", Message: "m\x00n\xff",
+					ChildrenPending: true, At: at(5)}}
 			},
-			from: []string{"Active"}, want: store.Task{Phase: "Failed", Reason: "RetriesSpent", Message: "m\uFFFDn\uFFFD", ChildrenPending: true, FinishedAt: at(5)},
+			from: []string{"Active"}, want: store.Task{Phase: "Failed", Reason: "RetriesSpent", Message: "m\uFFFDn\uFFFD",
+				ChildrenPending: true, FinishedAt: at(5)},
 		},
 		"TaskCancelled": {
 			do: func(task int64) []transition.Transition {
-				return []transition.Transition{transition.TaskCancelled{Task: task, Reason: "UserCancelled", Message: "m", At: at(5)}}
+				return []transition.Transition{transition.TaskCancelled{Task: task, Reason: "UserCancelled", Message: "m",
+					At: at(5)}}
 			},
-			from: []string{"Active"}, want: store.Task{Phase: "Cancelled", Reason: "UserCancelled", Message: "m", FinishedAt: at(5)},
+			from: []string{"Active"}, want: store.Task{Phase: "Cancelled", Reason: "UserCancelled", Message: "m",
+				FinishedAt: at(5)},
 		},
 		"TaskChildrenSkipped": {
 			do: func(task int64) []transition.Transition {
@@ -131,7 +138,8 @@ func TestAttemptTransitions(t *testing.T) {
 	}{
 		"AttemptPending": {
 			do: func(a int64) []transition.Transition {
-				return []transition.Transition{transition.AttemptPending{Attempt: a, PodUID: uid(8), Node: "n1", At: at(5), Due: at(10)}}
+				return []transition.Transition{transition.AttemptPending{Attempt: a, PodUID: uid(8), Node: "n1", At: at(5),
+					Due: at(10)}}
 			}, from: []string{"Decided"},
 			want: map[string]store.Attempt{"Decided": with(func(a *store.Attempt) {
 				a.Phase, a.PodUID, a.Node, a.CreatedAt, a.DueAt = "Pending", uid(8), "n1", at(5), at(10)
@@ -141,11 +149,14 @@ func TestAttemptTransitions(t *testing.T) {
 			do: func(a int64) []transition.Transition {
 				return []transition.Transition{transition.AttemptRunning{Attempt: a, Node: "n1", StartedAt: at(5)}}
 			}, from: []string{"Pending"},
-			want: map[string]store.Attempt{"Pending": with(func(a *store.Attempt) { a.Phase, a.Node, a.CreatedAt, a.StartedAt = "Running", "n1", at(0), at(5) })},
+			want: map[string]store.Attempt{"Pending": with(func(a *store.Attempt) {
+				a.Phase, a.Node, a.CreatedAt, a.StartedAt = "Running", "n1", at(0), at(5)
+			})},
 		},
 		"AttemptRunning with a UID": {
 			do: func(a int64) []transition.Transition {
-				return []transition.Transition{transition.AttemptRunning{Attempt: a, PodUID: uid(8), Node: "n1", StartedAt: at(5), Due: at(9)}}
+				return []transition.Transition{transition.AttemptRunning{Attempt: a, PodUID: uid(8), Node: "n1", StartedAt: at(5),
+					Due: at(9)}}
 			}, from: []string{"Decided", "Pending"},
 			want: map[string]store.Attempt{"Decided": with(func(a *store.Attempt) {
 				a.Phase, a.PodUID, a.Node, a.CreatedAt, a.StartedAt, a.DueAt = "Running", uid(8), "n1", at(0), at(5), at(9)
@@ -153,10 +164,12 @@ func TestAttemptTransitions(t *testing.T) {
 		},
 		"AttemptWaits": {
 			do: func(a int64) []transition.Transition {
-				return []transition.Transition{transition.AttemptWaits{Attempt: a, Reason: "Unschedulable", Message: "m", At: at(5), Due: at(9)}}
+				return []transition.Transition{transition.AttemptWaits{Attempt: a, Reason: "Unschedulable", Message: "m", At: at(5),
+					Due: at(9)}}
 			}, from: unended,
 			want: map[string]store.Attempt{"Pending": with(func(a *store.Attempt) {
-				a.Phase, a.Reason, a.Message, a.ReasonAt, a.MessageAt, a.DueAt = "Pending", "Unschedulable", "m", at(5), at(5), at(9)
+				a.Phase, a.Reason, a.Message = "Pending", "Unschedulable", "m"
+				a.ReasonAt, a.MessageAt, a.DueAt = at(5), at(5), at(9)
 			})},
 		},
 		"AttemptDue": {
@@ -166,7 +179,9 @@ func TestAttemptTransitions(t *testing.T) {
 					transition.AttemptDue{Attempt: a, Due: at(9)},
 				}
 			}, from: live,
-			want: map[string]store.Attempt{"Stopping": with(func(a *store.Attempt) { a.Phase, a.Stop, a.StartedAt, a.DueAt = "Stopping", "Timeout", t0, at(9) })},
+			want: map[string]store.Attempt{"Stopping": with(func(a *store.Attempt) {
+				a.Phase, a.Stop, a.StartedAt, a.DueAt = "Stopping", "Timeout", t0, at(9)
+			})},
 		},
 		"AttemptStopping": {
 			do: func(a int64) []transition.Transition {
@@ -178,14 +193,17 @@ func TestAttemptTransitions(t *testing.T) {
 		},
 		"AttemptEnded": {
 			do: func(a int64) []transition.Transition {
-				return []transition.Transition{transition.AttemptEnded{Attempt: a, Phase: "Failed", Reason: "ExitCode", Message: "m", ExitCode: &code, Node: "n1", FinishedAt: at(6)}}
+				return []transition.Transition{transition.AttemptEnded{Attempt: a, Phase: "Failed", Reason: "ExitCode",
+					Message: "m", ExitCode: &code, Node: "n1", FinishedAt: at(6)}}
 			}, from: live,
 			want: map[string]store.Attempt{
 				"Decided": with(func(a *store.Attempt) {
-					a.Phase, a.Reason, a.Message, a.ExitCode, a.PodUID, a.Node, a.ReasonAt, a.MessageAt, a.FinishedAt = "Failed", "ExitCode", "m", &code, "", "n1", at(6), at(6), at(6)
+					a.Phase, a.Reason, a.Message, a.ExitCode, a.PodUID, a.Node = "Failed", "ExitCode", "m", &code, "", "n1"
+					a.ReasonAt, a.MessageAt, a.FinishedAt = at(6), at(6), at(6)
 				}),
 				"Running": with(func(a *store.Attempt) {
-					a.Phase, a.Reason, a.Message, a.ExitCode, a.Node, a.StartedAt, a.ReasonAt, a.MessageAt, a.FinishedAt = "Failed", "ExitCode", "m", &code, "n1", t0, at(6), at(6), at(6)
+					a.Phase, a.Reason, a.Message, a.ExitCode, a.Node, a.StartedAt = "Failed", "ExitCode", "m", &code, "n1", t0
+					a.ReasonAt, a.MessageAt, a.FinishedAt = at(6), at(6), at(6)
 				}),
 			},
 		},
@@ -198,7 +216,7 @@ func TestAttemptTransitions(t *testing.T) {
 				err := f.commit(run, tt.do(attempt)...)
 				after := f.pods(run)
 				if name == "AttemptRunning" && phase == "Decided" {
-					// No Pod was ever seen: a CHECK of the table refuses it.
+					// The attempt has no Pod. A CHECK of the table rejects that.
 					if !errors.Is(err, store.ErrRejected) {
 						t.Errorf("error %v, want ErrRejected", err)
 					}
@@ -247,7 +265,8 @@ func TestAttemptDecided(t *testing.T) {
 					t.Fatal(err)
 				}
 				attempts := f.pods(run)
-				want := []store.Attempt{{ID: attempts[0].ID, TaskID: task, Number: 1, Phase: "Decided", PodName: "p", DecidedAt: at(5)}}
+				want := []store.Attempt{{ID: attempts[0].ID, TaskID: task, Number: 1, Phase: "Decided", PodName: "p",
+					DecidedAt: at(5)}}
 				if diff := cmp.Diff(want, attempts); diff != "" {
 					t.Errorf("attempts (-want +got):\n%s", diff)
 				}
@@ -260,14 +279,16 @@ func TestAttemptDecided(t *testing.T) {
 	}
 	t.Run("with a number the task does not count", func(t *testing.T) {
 		run, task := f.task("Active", false)
-		if err := f.commit(run, transition.AttemptDecided{Task: task, Number: 2, PodName: "p", At: at(5)}); !errors.Is(err, store.ErrConflict) {
+		err := f.commit(run, transition.AttemptDecided{Task: task, Number: 2, PodName: "p", At: at(5)})
+		if !errors.Is(err, store.ErrConflict) {
 			t.Errorf("error %v, want ErrConflict", err)
 		}
 	})
 	t.Run("while another is live", func(t *testing.T) {
 		run, task, _ := f.attempt("Stopping")
 		f.exec(`UPDATE kontroler.tasks SET attempts = 2 WHERE id = $1`, task)
-		if err := f.commit(run, transition.AttemptDecided{Task: task, Number: 2, PodName: "p2", At: at(5)}); !errors.Is(err, store.ErrConflict) {
+		err := f.commit(run, transition.AttemptDecided{Task: task, Number: 2, PodName: "p2", At: at(5)})
+		if !errors.Is(err, store.ErrConflict) {
 			t.Errorf("error %v, want ErrConflict", err)
 		}
 	})
@@ -286,7 +307,8 @@ func TestReasonKeepsItsTime(t *testing.T) {
 		{"ImagePullBackOff", "b", 3, 3, 3},
 	}
 	for _, step := range steps {
-		f.mustCommit(run, transition.AttemptWaits{Attempt: attempt, Reason: step.reason, Message: step.message, At: at(step.at)})
+		f.mustCommit(run, transition.AttemptWaits{Attempt: attempt, Reason: step.reason, Message: step.message,
+			At: at(step.at)})
 		got := f.pods(run)[0]
 		want := []time.Time{at(step.reasonAt), at(step.messageAt)}
 		if diff := cmp.Diff(want, []time.Time{got.ReasonAt, got.MessageAt}); diff != "" {
@@ -309,7 +331,8 @@ func TestRunTransitions(t *testing.T) {
 			func(r *store.Run) { r.Stop = "Deleted" }},
 		"RunHeld": {[]transition.Transition{transition.RunHeld{Reason: "MaxParallel"}}, phases[:2],
 			func(r *store.Run) { r.Hold = "MaxParallel" }},
-		"RunEnded": {[]transition.Transition{transition.RunEnded{Phase: "Failed", Reason: "TaskFailed", Message: "m", At: at(5)}}, phases[:2],
+		"RunEnded": {[]transition.Transition{transition.RunEnded{Phase: "Failed", Reason: "TaskFailed", Message: "m",
+			At: at(5)}}, phases[:2],
 			func(r *store.Run) { r.Phase, r.Reason, r.Message, r.FinishedAt = "Failed", "TaskFailed", "m", at(5) }},
 		"RunStarted and RunEnded": {[]transition.Transition{
 			transition.RunStarted{At: at(5)},
@@ -321,7 +344,8 @@ func TestRunTransitions(t *testing.T) {
 		for _, phase := range phases {
 			t.Run(name+" from "+phase, func(t *testing.T) {
 				run := f.admit()
-				f.exec(`UPDATE kontroler.runs SET phase = $2, finished_at = CASE WHEN $2::text NOT IN ('Pending', 'Running') THEN $3::timestamptz END WHERE id = $1`, run.ID, phase, t0)
+				f.exec(`UPDATE kontroler.runs SET phase = $2, finished_at = CASE WHEN $2::text NOT IN ('Pending',
+'Running') THEN $3::timestamptz END WHERE id = $1`, run.ID, phase, t0)
 				want := f.run(run.UID)
 				err := f.commit(run.ID, tt.do...)
 				if slices.Contains(tt.from, phase) {
@@ -354,7 +378,7 @@ func TestRunTransitions(t *testing.T) {
 	})
 }
 
-// TestOneRowTooFew: when one of several rows is not as expected, none is written.
+// TestOneRowTooFew checks that nothing is written if one of several rows is in another phase.
 func TestOneRowTooFew(t *testing.T) {
 	f := newFixture(t)
 	run := f.admit(0, 0, 1)
@@ -391,7 +415,7 @@ func TestOneRowTooFew(t *testing.T) {
 	}
 }
 
-// TestOutcome: an outcome, its children and their attempts in one commit, in whatever order the transitions come.
+// TestOutcome commits an outcome, its children and their attempts together, with the transitions in any order.
 func TestOutcome(t *testing.T) {
 	f := newFixture(t)
 	run := f.admit(0, 1, 2)
@@ -411,7 +435,8 @@ func TestOutcome(t *testing.T) {
 		transition.TaskReady{Task: tasks[1].ID, At: at(5)},
 		transition.TaskUnblocked{Task: tasks[2].ID, Met: 1},
 		transition.TaskSucceeded{Task: tasks[0].ID, At: at(5)},
-		transition.AttemptEnded{Attempt: attempt, Phase: "Succeeded", ExitCode: &zero, PodUID: uid(9), Node: "n1", StartedAt: at(3), FinishedAt: at(4)},
+		transition.AttemptEnded{Attempt: attempt, Phase: "Succeeded", ExitCode: &zero, PodUID: uid(9), Node: "n1",
+			StartedAt: at(3), FinishedAt: at(4)},
 	)
 	got := f.run(run.UID)
 	want := run
@@ -427,7 +452,8 @@ func TestOutcome(t *testing.T) {
 	if diff := cmp.Diff([]string{"Succeeded 0", "Active 0", "Waiting 1"}, phases); diff != "" {
 		t.Errorf("tasks (-want +got):\n%s", diff)
 	}
-	if after := f.text(`SELECT count(*) - $2::bigint FROM kontroler.changes WHERE run_id = $1`, run.ID, before); after != "2" {
+	if after := f.text(`SELECT count(*) - $2::bigint FROM kontroler.changes
+WHERE run_id = $1`, run.ID, before); after != "2" {
 		t.Errorf("%s change rows for two commits", after)
 	}
 }

@@ -19,19 +19,20 @@ import (
 	"kontroler/store/storetest"
 )
 
-// readOnly makes the sessions that are opened from now on read-only, or not.
+// readOnly sets whether sessions that are opened from now on are read-only.
 func readOnly(t *testing.T, raw *sql.DB, isReadOnly bool) {
 	t.Helper()
 	var name string
 	if err := raw.QueryRow(`SELECT current_database()`).Scan(&name); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := raw.Exec(fmt.Sprintf(`ALTER DATABASE %s SET default_transaction_read_only = %t`, pq.QuoteIdentifier(name), isReadOnly)); err != nil {
+	if _, err := raw.Exec(fmt.Sprintf(`ALTER DATABASE %s
+SET default_transaction_read_only = %t`, pq.QuoteIdentifier(name), isReadOnly)); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// openAll has so many connections of a pool open at once: each transaction is held until the others have begun.
+// openAll opens n connections of a pool. Each transaction stays open until all have begun.
 func openAll(t *testing.T, n int, inTx func(context.Context, func(*sql.Tx) error) error) {
 	t.Helper()
 	var begun, ended sync.WaitGroup
@@ -77,7 +78,7 @@ func TestReadOnlyConnections(t *testing.T) {
 	}
 }
 
-// failover is an address that leads to one server, and then to another: connections that there are stay where they lead.
+// failover is an address of one server and then of another. Open connections stay with their server.
 type failover struct {
 	net.Listener
 	mu    sync.Mutex
@@ -129,7 +130,7 @@ func (f *failover) cut() {
 	f.conns = nil
 }
 
-// host is where the server of a URL listens.
+// host returns the address of the server in a URL.
 func host(t *testing.T, from string) string {
 	t.Helper()
 	u, err := url.Parse(from)
@@ -161,7 +162,7 @@ func TestConnectionsToAStandby(t *testing.T) {
 		}, "InvalidDag", "")
 		return err
 	}
-	openAll := func() { // reads open as many connections as there may be
+	openAll := func() { // reads open as many connections as the pool allows
 		var reads sync.WaitGroup
 		for range 8 * connections {
 			reads.Go(func() { _, _, _ = leader.RunByUID(t.Context(), uid(99)) })
@@ -193,7 +194,8 @@ func TestConnectionsToAStandby(t *testing.T) {
 	}
 }
 
-// A session that lost what was prepared in it, as behind a pooler that changes servers, answers 26000 for ever.
+// TestForgottenStatement covers a session that has lost its prepared statements, as it happens behind a pooler that
+// changes servers. Such a session answers 26000 for ever.
 func TestForgottenStatement(t *testing.T) {
 	db, err := store.Open(t.Context(), store.Config{URL: storetest.URL(t), MaxOpen: 1})
 	if err != nil {

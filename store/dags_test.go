@@ -4,9 +4,9 @@ import (
 	"encoding/json"
 	"testing"
 
-	"kontroler/store"
-
 	"github.com/google/go-cmp/cmp"
+
+	"kontroler/store"
 )
 
 func TestSaveVersion(t *testing.T) {
@@ -16,17 +16,21 @@ func TestSaveVersion(t *testing.T) {
 		name   string
 		dag    store.DAG
 		hash   byte
-		delete string // a UID, before
+		delete string // the UID of the DAG to mark as deleted before
 		number int64
 		change bool
 		row    string
 	}{
-		{name: "the same", dag: store.DAG{Namespace: "default", Name: "d", UID: uid(1), CreatedAt: t0}, hash: 1, number: 1, row: uid(1) + " f"},
-		{name: "another", dag: store.DAG{Namespace: "default", Name: "d", UID: uid(1), CreatedAt: t0}, hash: 2, number: 2, change: true, row: uid(1) + " f"},
-		{name: "the first again", dag: store.DAG{Namespace: "default", Name: "d", UID: uid(1), CreatedAt: t0}, hash: 1, number: 3, change: true, row: uid(1) + " f"},
+		{name: "the same", dag: store.DAG{Namespace: "default", Name: "d", UID: uid(1), CreatedAt: t0}, hash: 1, number: 1,
+			row: uid(1) + " f"},
+		{name: "another", dag: store.DAG{Namespace: "default", Name: "d", UID: uid(1), CreatedAt: t0}, hash: 2, number: 2,
+			change: true, row: uid(1) + " f"},
+		{name: "the first again", dag: store.DAG{Namespace: "default", Name: "d", UID: uid(1), CreatedAt: t0}, hash: 1,
+			number: 3, change: true, row: uid(1) + " f"},
 		{name: "deleted and made again", dag: again, delete: uid(1), hash: 1, number: 3, change: true, row: uid(2) + " f"},
 		{name: "a late deletion of the old one", dag: again, delete: uid(1), hash: 1, number: 3, row: uid(2) + " f"},
-		{name: "another namespace", dag: store.DAG{Namespace: "other", Name: "d", UID: uid(3), CreatedAt: t0}, hash: 1, number: 1, change: true, row: uid(3) + " f"},
+		{name: "another namespace", dag: store.DAG{Namespace: "other", Name: "d", UID: uid(3), CreatedAt: t0}, hash: 1,
+			number: 1, change: true, row: uid(3) + " f"},
 	}
 	for _, step := range steps {
 		t.Run(step.name, func(t *testing.T) {
@@ -36,7 +40,8 @@ func TestSaveVersion(t *testing.T) {
 				}
 			}
 			before := f.text(`SELECT count(*) FROM kontroler.changes WHERE kind = 'dag'`)
-			version, err := f.leader.DAGs.SaveVersion(t.Context(), step.dag, []byte(`{"task":[{"name":"a"}]}`), hash(step.hash), 1, at(1))
+			version, err := f.leader.DAGs.SaveVersion(t.Context(), step.dag, []byte(`{"task":[{"name":"a"}]}`), hash(step.hash),
+				1, at(1))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -46,13 +51,14 @@ func TestSaveVersion(t *testing.T) {
 			if changed := before != f.text(`SELECT count(*) FROM kontroler.changes WHERE kind = 'dag'`); changed != step.change {
 				t.Errorf("change row: %t, want %t", changed, step.change)
 			}
-			row := f.text(`SELECT uid || CASE WHEN deleted_at IS NULL THEN ' f' ELSE ' t' END FROM kontroler.dags WHERE namespace = $1 AND name = 'd'`, step.dag.Namespace)
+			row := f.text(`SELECT uid || CASE WHEN deleted_at IS NULL THEN ' f' ELSE ' t' END FROM kontroler.dags
+WHERE namespace = $1 AND name = 'd'`, step.dag.Namespace)
 			if row != step.row {
 				t.Errorf("dag %q, want %q", row, step.row)
 			}
 			read, found, err := f.leader.DAGs.Version(t.Context(), version.ID)
 			if diff := cmp.Diff(version, read); err != nil || !found || diff != "" {
-				t.Errorf("VersionByID: %v (-want +got):\n%s", err, diff)
+				t.Errorf("Version: %v (-want +got):\n%s", err, diff)
 			}
 			if !json.Valid(read.Spec) {
 				t.Errorf("spec %q", read.Spec)
@@ -63,7 +69,9 @@ func TestSaveVersion(t *testing.T) {
 
 func TestDAGs(t *testing.T) {
 	f := newFixture(t)
-	if _, err := f.leader.DAGs.SaveVersion(t.Context(), store.DAG{Namespace: "other", Name: "e", UID: uid(9), CreatedAt: t0}, []byte(`{}`), [32]byte{9}, 1, at(1)); err != nil {
+	if _, err := f.leader.DAGs.SaveVersion(t.Context(),
+		store.DAG{Namespace: "other", Name: "e", UID: uid(9), CreatedAt: t0}, []byte(`{}`), [32]byte{9}, 1,
+		at(1)); err != nil {
 		t.Fatal(err)
 	}
 	list := func(after int64, limit int) (names []string, last int64) {

@@ -53,7 +53,7 @@ RETURNING spec`
 	sqlTaskVersionSet = `UPDATE kontroler.dag_tasks SET version = $2 WHERE id = $1`
 	sqlTaskDelete     = `
 UPDATE kontroler.dag_tasks SET deleted_at = $3 WHERE namespace = $1 AND name = $2 AND deleted_at IS NULL`
-	sqlTasksThere = `
+	sqlDagTasks = `
 SELECT t.id, t.namespace, t.name FROM kontroler.dag_tasks t
 WHERE t.id > $1 AND t.deleted_at IS NULL ORDER BY t.id LIMIT $2`
 )
@@ -169,7 +169,7 @@ func (d *DagTasks) MarkDeleted(ctx context.Context, namespace, name string, now 
 
 // List returns up to limit DagTasks that are not marked as deleted and whose ID is above afterID, by ID.
 func (d *DagTasks) List(ctx context.Context, afterID int64, limit int) ([]ObjectKey, error) {
-	tasks, err := postgres.ReadRows(ctx, d.pool.db, scanObjectKey, sqlTasksThere, afterID, limit)
+	tasks, err := postgres.ReadRows(ctx, d.pool.db, scanObjectKey, sqlDagTasks, afterID, limit)
 	if err != nil {
 		return nil, fmt.Errorf("listing DagTasks: %w", err)
 	}

@@ -5,27 +5,29 @@ import (
 	"testing"
 	"time"
 
-	"kontroler/store"
-
 	"github.com/google/go-cmp/cmp"
+
+	"kontroler/store"
 )
 
-// TestSaveTaskVersion: versions are counted or stated, and never change.
+// TestSaveTaskVersion checks that versions are counted or stated, and never change.
 func TestSaveTaskVersion(t *testing.T) {
 	f := newFixture(t)
 	read := func(generation int64, stated int64) store.DagTask {
-		return store.DagTask{Namespace: "default", Name: "t", UID: uid(1), Generation: generation, CreatedAt: t0, Version: stated}
+		return store.DagTask{Namespace: "default", Name: "t", UID: uid(1), Generation: generation, CreatedAt: t0,
+			Version: stated}
 	}
 	again := func(generation int64, stated int64) store.DagTask {
-		return store.DagTask{Namespace: "default", Name: "t", UID: uid(2), Generation: generation, CreatedAt: at(100), Version: stated}
+		return store.DagTask{Namespace: "default", Name: "t", UID: uid(2), Generation: generation, CreatedAt: at(100),
+			Version: stated}
 	}
 	steps := []struct {
 		name           string
 		task           store.DagTask
 		hash           byte
-		delete         bool // before
+		delete         bool // mark the DagTask as deleted before
 		number, newest int64
-		spec           byte // of the version that comes back
+		spec           byte // of the returned version
 		taken          bool
 		change         bool
 	}{
@@ -35,7 +37,8 @@ func TestSaveTaskVersion(t *testing.T) {
 		{name: "the first again", task: read(3, 0), hash: 1, number: 3, newest: 3, spec: 1, change: true},
 		{name: "stated, ahead", task: read(4, 7), hash: 3, number: 7, newest: 7, spec: 3, change: true},
 		{name: "read again as stated", task: read(4, 7), hash: 3, number: 7, newest: 7, spec: 3},
-		{name: "the stated number with another spec", task: read(5, 7), hash: 4, number: 7, newest: 7, spec: 3, taken: true, change: true},
+		{name: "the stated number with another spec", task: read(5, 7), hash: 4, number: 7, newest: 7, spec: 3, taken: true,
+			change: true},
 		{name: "which is told again", task: read(5, 7), hash: 4, number: 7, newest: 7, spec: 3, taken: true},
 		{name: "stated, a gap is filled", task: read(6, 5), hash: 4, number: 5, newest: 7, spec: 4, change: true},
 		{name: "no longer stated, the same", task: read(7, 0), hash: 4, number: 5, newest: 7, spec: 4, change: true},
@@ -44,8 +47,10 @@ func TestSaveTaskVersion(t *testing.T) {
 		{name: "counted from the newest", task: read(10, 0), hash: 5, number: 8, newest: 8, spec: 5, change: true},
 		{name: "made again", task: again(1, 0), delete: true, hash: 5, number: 8, newest: 8, spec: 5, change: true},
 		{name: "made again and changed", task: again(2, 0), hash: 6, number: 9, newest: 9, spec: 6, change: true},
-		{name: "of a cluster where it was made before", task: read(1, 0), hash: 7, number: 10, newest: 10, spec: 7, change: true},
-		{name: "another namespace", task: store.DagTask{Namespace: "other", Name: "t", UID: uid(3), Generation: 1, CreatedAt: t0}, hash: 1, number: 1, newest: 1, spec: 1, change: true},
+		{name: "of a cluster where it was made before", task: read(1, 0), hash: 7, number: 10, newest: 10, spec: 7,
+			change: true},
+		{name: "another namespace", task: store.DagTask{Namespace: "other", Name: "t", UID: uid(3), Generation: 1,
+			CreatedAt: t0}, hash: 1, number: 1, newest: 1, spec: 1, change: true},
 	}
 	specs := map[byte]string{}
 	for n := byte(1); n < 9; n++ {
@@ -64,7 +69,8 @@ func TestSaveTaskVersion(t *testing.T) {
 				}
 			}
 			before := f.text(`SELECT count(*) FROM kontroler.changes`)
-			v, taken, err := f.leader.DagTasks.SaveVersion(t.Context(), step.task, []byte(specs[step.hash]), hash(step.hash), at(1))
+			v, taken, err := f.leader.DagTasks.SaveVersion(t.Context(), step.task, []byte(specs[step.hash]), hash(step.hash),
+				at(1))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -88,17 +94,19 @@ func TestSaveTaskVersion(t *testing.T) {
 			t.Errorf("version %d of %s: %+v, %v", number, name, v, err)
 		}
 	}
-	last := store.DagTask{Namespace: "default", Name: "last", UID: uid(4), Generation: 1, CreatedAt: t0, Version: 1<<31 - 1}
+	last := store.DagTask{Namespace: "default", Name: "last", UID: uid(4), Generation: 1, CreatedAt: t0,
+		Version: 1<<31 - 1}
 	if _, _, err := f.leader.DagTasks.SaveVersion(t.Context(), last, []byte(`{}`), hash(1), at(1)); err != nil {
 		t.Fatal(err)
 	}
 	last.Generation, last.Version = 2, 0
-	if _, _, err := f.leader.DagTasks.SaveVersion(t.Context(), last, []byte(`{}`), hash(2), at(1)); !errors.Is(err, store.ErrRejected) {
+	_, _, err := f.leader.DagTasks.SaveVersion(t.Context(), last, []byte(`{}`), hash(2), at(1))
+	if !errors.Is(err, store.ErrRejected) {
 		t.Errorf("a version after the last number: %v", err)
 	}
 }
 
-// TestSaveTaskVersionAtOnce: one DagTask saved by many at once is saved once.
+// TestSaveTaskVersionAtOnce checks that concurrent calls save a version once.
 func TestSaveTaskVersionAtOnce(t *testing.T) {
 	f := newFixture(t)
 	task := store.DagTask{Namespace: "default", Name: "t", UID: uid(1), Generation: 1, CreatedAt: t0.Add(time.Nanosecond)}

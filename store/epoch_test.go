@@ -21,7 +21,7 @@ func (f *fixture) takeEpoch() int64 {
 	return epoch
 }
 
-// write commits until the database is reached: the sessions of an old leader were ended, its next ones are not.
+// write commits until the database answers. The sessions of the old leader were ended; it opens new ones.
 func (f *fixture) write(leader *store.Leader, run int64) error {
 	for {
 		held := []transition.Transition{transition.RunHeld{Reason: "MaxParallel"}}
@@ -57,8 +57,8 @@ func TestFence(t *testing.T) {
 	}
 }
 
-// TestFenceEndsIdleLeader: a leader that stands still inside a transaction (a stopped process) holds nobody up, and its
-// commit, once it goes on, does nothing.
+// TestFenceEndsIdleLeader checks that a process that is stopped inside a transaction does not delay its successor, and
+// that its commit does nothing when it continues.
 func TestFenceEndsIdleLeader(t *testing.T) {
 	f := newFixture(t)
 	run := f.admit(0)
@@ -81,7 +81,7 @@ func TestFenceEndsIdleLeader(t *testing.T) {
 	}
 }
 
-// TestFenceWaitsForIdleTimeout: a session that cannot be ended (another role's) runs into its own timeout.
+// TestFenceWaitsForIdleTimeout checks that a session of another role, which cannot be ended, runs into its timeout.
 func TestFenceWaitsForIdleTimeout(t *testing.T) {
 	f := newFixture(t)
 	tx := f.holdEpoch(`SET LOCAL idle_in_transaction_session_timeout = '700ms'`)
@@ -95,7 +95,7 @@ func TestFenceWaitsForIdleTimeout(t *testing.T) {
 	}
 }
 
-// TestFenceWaitsForCommit: what was begun before the bump and commits is accepted before it.
+// TestFenceWaitsForCommit checks that the epoch is not taken before a transaction of the old epoch has committed.
 func TestFenceWaitsForCommit(t *testing.T) {
 	f := newFixture(t)
 	run := f.admit(0)
@@ -127,7 +127,7 @@ func TestFenceWaitsForCommit(t *testing.T) {
 	}
 }
 
-// holdEpoch opens a transaction that holds the fence, in a session that is not named as a leader's.
+// holdEpoch opens a transaction that locks the epoch, in a session without a leader's name.
 func (f *fixture) holdEpoch(setting string) *sql.Tx {
 	f.Helper()
 	tx, err := f.raw.Begin()
@@ -204,7 +204,8 @@ func TestSessionNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := "kontroler " + id.ControllerID + " 0 1"
-	if n := f.text(`SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = $1`, want); n == "0" {
+	if n := f.text(`SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+AND application_name = $1`, want); n == "0" {
 		t.Errorf("no session is named %q", want)
 	}
 	term := f.leader.Term()

@@ -75,16 +75,18 @@ func Queries(s Sample) map[string]Query {
 		"sqlVersionNewest":      {sqlVersionNewest, []any{s.Namespace, s.DAG}},
 		"sqlVersionSave":        {sqlVersionSave, []any{1, 99, make([]byte, 32), "{}", 5, now}},
 
-		"sqlPodEventsKeep":   {sqlPodEventsKeep, podEventArgs([]PodEvent{{Pod: Pod{UID: s.RunUID, RunUID: s.RunUID, Name: s.Pod}, Count: 1, FirstAt: s.Now, LastAt: s.Now}})},
-		"sqlPodEventsTrim":   {sqlPodEventsTrim, []any{[]int64{s.AttemptID}, timestamps([]time.Time{s.Now}), podEventsFirst, podEventsNewest}},
-		"sqlPodEventsTell":   {sqlPodEventsTell, []any{[]int64{s.RunID}}},
+		"sqlPodEventsSave": {sqlPodEventsSave, podEventArgs([]PodEvent{{Pod: Pod{UID: s.RunUID, RunUID: s.RunUID,
+			Name: s.Pod}, Count: 1, FirstAt: s.Now, LastAt: s.Now}})},
+		"sqlPodEventsTrim": {sqlPodEventsTrim, []any{[]int64{s.AttemptID}, timestamps([]time.Time{s.Now}), podEventsFirst,
+			podEventsNewest}},
+		"sqlPodEventsChange": {sqlPodEventsChange, []any{[]int64{s.RunID}}},
 		"sqlPodsRecent":      {sqlPodsRecent, []any{5000}},
 		"sqlTaskVersionRead": {sqlTaskVersionRead, []any{s.Namespace, "task-7", 1}},
 		"sqlTaskSave":        {sqlTaskSave, []any{s.Namespace, "task-7", s.RunUID, 1, now}},
 		"sqlTaskVersionSave": {sqlTaskVersionSave, []any{1, 99, make([]byte, 32), "{}", now}},
 		"sqlTaskVersionSet":  {sqlTaskVersionSet, []any{1, 99}},
 		"sqlTaskDelete":      {sqlTaskDelete, []any{s.Namespace, "task-7", now}},
-		"sqlTasksThere":      {sqlTasksThere, []any{0, 1000}},
+		"sqlDagTasks":        {sqlDagTasks, []any{0, 1000}},
 		"sqlLogOwner":        {sqlLogOwner, []any{s.RunUID, s.AttemptID, now}},
 		"sqlLogMake":         {sqlLogMake, []any{s.AttemptID, now, LogCaptured, "", 1, 0, 0, now, now, false, false, 1, now}},
 		"sqlLogChunkMake":    {sqlLogChunkMake, []any{s.AttemptID, now, 0, 1, []byte("x")}},
@@ -181,7 +183,8 @@ func (c *changes) everything(s Sample) {
 	c.add(transition.AttemptDue{Attempt: s.AttemptID, Due: s.Now})
 	c.add(transition.AttemptStopping{Attempt: s.AttemptID, Reason: "r", Message: "m", Due: s.Now})
 	c.add(transition.LiveStopped{Reason: "r", Message: "m", Due: s.Now})
-	c.add(transition.AttemptEnded{Attempt: s.AttemptID, Phase: "Failed", Reason: "r", Message: "m", StartedAt: s.Now, FinishedAt: s.Now})
+	c.add(transition.AttemptEnded{Attempt: s.AttemptID, Phase: "Failed", Reason: "r", Message: "m", StartedAt: s.Now,
+		FinishedAt: s.Now})
 }
 
 // Kinds returns the names of the transitions of tasks and attempts.

@@ -14,13 +14,13 @@ import (
 
 var t0 = time.Date(2025, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// at is n seconds after t0.
+// at returns the time n seconds after t0.
 func at(n int) time.Time { return t0.Add(time.Duration(n) * time.Second) }
 
-// uid is a UUID that says n.
+// uid returns the UUID for a number.
 func uid(n int) string { return fmt.Sprintf("00000000-0000-4000-8000-%012d", n) }
 
-// fixture is a database with a leader, and a way around them.
+// fixture is a database with a leader. raw reaches the database without them.
 type fixture struct {
 	*testing.T
 	url     string
@@ -50,7 +50,7 @@ func openRaw(t testing.TB, url string) *sql.DB {
 	return raw
 }
 
-// save saves a version whose hash is all n.
+// save saves a version whose hash consists of bytes n.
 func (f *fixture) save(n byte, spec string) store.Version {
 	f.Helper()
 	dag := store.DAG{Namespace: "default", Name: "d", UID: uid(1), CreatedAt: t0}
@@ -76,7 +76,7 @@ func (f *fixture) newRun() store.NewRun {
 	}
 }
 
-// admit admits a run of tasks with so many unmet parents each.
+// admit admits a run. Each argument is the number of parents of a task.
 func (f *fixture) admit(unmet ...int) store.Run {
 	f.Helper()
 	tasks := make([]store.NewTask, len(unmet))
@@ -121,16 +121,18 @@ func (f *fixture) tasks(run int64, positions ...int32) []store.Task {
 	return tasks
 }
 
-// task inserts a run with one task in this phase, whatever led to it.
+// task inserts a run with one task in this phase, without the transitions that lead to it.
 func (f *fixture) task(phase string, cascade bool) (run, task int64) {
 	f.Helper()
 	run = f.admit().ID
-	f.exec(fmt.Sprintf(`UPDATE kontroler.runs SET phase = 'Running', total = 1, %s = 1 WHERE id = $1`, strings.ToLower(phase)), run)
+	f.exec(fmt.Sprintf(`UPDATE kontroler.runs SET phase = 'Running', total = 1, %s = 1
+WHERE id = $1`, strings.ToLower(phase)), run)
 	unmet := 0
 	if phase == "Waiting" || phase == "Skipped" {
 		unmet = 2
 	}
-	err := f.raw.QueryRow(`INSERT INTO kontroler.tasks (run_id, position, name, phase, unmet, cascade, attempts, due_at, finished_at)
+	err := f.raw.QueryRow(`INSERT INTO kontroler.tasks (run_id, position, name, phase, unmet, cascade, attempts, due_at,
+finished_at)
 VALUES ($1, 0, 'a', $2, $3, $4, 1, CASE WHEN $2::text = 'Ready' THEN $5::timestamptz END,
         CASE WHEN $2::text IN ('Succeeded', 'Failed', 'Skipped', 'Cancelled') THEN $5::timestamptz END) RETURNING id`,
 		run, phase, unmet, cascade, t0).Scan(&task)
@@ -144,8 +146,10 @@ VALUES ($1, 0, 'a', $2, $3, $4, 1, CASE WHEN $2::text = 'Ready' THEN $5::timesta
 func (f *fixture) attempt(phase string) (run, task, attempt int64) {
 	f.Helper()
 	run, task = f.task("Active", false)
-	err := f.raw.QueryRow(`INSERT INTO kontroler.attempts (run_id, task_id, number, phase, pod_name, decided_at, pod_uid, started_at, stop, finished_at)
-VALUES ($1, $2, 1, $3, 'p', $4, CASE WHEN $3::text <> 'Decided' THEN $5::uuid END, CASE WHEN $3::text NOT IN ('Decided', 'Pending') THEN $4::timestamptz END,
+	err := f.raw.QueryRow(`INSERT INTO kontroler.attempts (run_id, task_id, number, phase, pod_name, decided_at, pod_uid,
+started_at, stop, finished_at)
+VALUES ($1, $2, 1, $3, 'p', $4, CASE WHEN $3::text <> 'Decided' THEN $5::uuid END, CASE WHEN $3::text NOT IN ('Decided',
+    'Pending') THEN $4::timestamptz END,
         CASE WHEN $3::text = 'Stopping' THEN 'Timeout' ELSE '' END,
         CASE WHEN $3::text IN ('Succeeded', 'Failed', 'Lost', 'Cancelled') THEN $4::timestamptz END) RETURNING id`,
 		run, task, phase, t0, uid(7)).Scan(&attempt)
@@ -162,7 +166,7 @@ func (f *fixture) exec(query string, args ...any) {
 	}
 }
 
-// text is one value of a query, as text.
+// text returns the one value of a query, as text.
 func (f *fixture) text(query string, args ...any) string {
 	f.Helper()
 	var s string

@@ -7,29 +7,31 @@ import (
 	"testing"
 	"time"
 
-	"kontroler/store"
-
 	"github.com/google/go-cmp/cmp"
+
+	"kontroler/store"
 )
 
 const keep = 90 * 24 * time.Hour
 
-// trim makes one pass as of now, and returns what it removed and in how many batches.
-func (f *fixture) trim(spared ...string) (removed store.Removed, batches int) {
+// trim makes one pass, and returns what it removed and the number of batches.
+func (f *fixture) trim(retained ...string) (removed store.Removed, batches int) {
 	f.Helper()
-	removed, batches, err := f.tryTrim(f.leader, time.Now(), spared...)
+	removed, batches, err := f.tryTrim(f.leader, time.Now(), retained...)
 	if err != nil {
 		f.Fatal(err)
 	}
 	return removed, batches
 }
 
-func (f *fixture) tryTrim(leader *store.Leader, now time.Time, spared ...string) (removed store.Removed, batches int, err error) {
+func (f *fixture) tryTrim(
+	leader *store.Leader, now time.Time, retained ...string,
+) (removed store.Removed, batches int, err error) {
 	removed = store.Removed{}
 	err = leader.History.Trim(f.Context(), store.Retention{
 		Now: now, Keep: keep,
 		Retain: func(uid string) bool {
-			for _, s := range spared {
+			for _, s := range retained {
 				if s == uid {
 					return true
 				}
@@ -49,32 +51,38 @@ func (f *fixture) tryTrim(leader *store.Leader, now time.Time, spared ...string)
 	return removed, batches, err
 }
 
-// ended admits a run of n tasks, each with so many attempts, that ended so long ago.
+// ended admits a run that has ended, of n tasks with the same number of attempts.
 func (f *fixture) ended(ago time.Duration, n, attempts int) store.Run {
 	f.Helper()
 	run := f.admit(make([]int, n)...)
 	at := time.Now().Add(-ago)
 	f.exec(`INSERT INTO kontroler.attempts (run_id, task_id, number, phase, pod_name, decided_at, finished_at)
-SELECT run_id, id, a, 'Succeeded', 'pod-' || position || '-' || a, $2, $2 FROM kontroler.tasks, generate_series(1, $3::int) a WHERE run_id = $1`, run.ID, at, attempts)
-	f.exec(`UPDATE kontroler.tasks SET phase = 'Succeeded', due_at = NULL, finished_at = $2, attempts = $3 WHERE run_id = $1`, run.ID, at, attempts)
-	f.exec(`UPDATE kontroler.runs SET phase = 'Succeeded', ready = 0, succeeded = total, finished_at = $2 WHERE id = $1`, run.ID, at)
+SELECT run_id, id, a, 'Succeeded', 'pod-' || position || '-' || a, $2, $2 FROM kontroler.tasks, generate_series(1,
+       $3::int) a WHERE run_id = $1`, run.ID, at, attempts)
+	f.exec(`UPDATE kontroler.tasks SET phase = 'Succeeded', due_at = NULL, finished_at = $2, attempts = $3
+WHERE run_id = $1`, run.ID, at, attempts)
+	f.exec(`UPDATE kontroler.runs SET phase = 'Succeeded', ready = 0, succeeded = total, finished_at = $2
+WHERE id = $1`, run.ID, at)
 	return run
 }
 
-// audit notes how many rows each transaction deletes.
+// audit records how many rows each transaction deletes.
 func (f *fixture) audit() {
 	f.Helper()
 	f.exec(`CREATE TABLE deleted (xid xid8, n bigint);
-CREATE FUNCTION audit() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO deleted SELECT pg_current_xact_id(), count(*) FROM gone; RETURN NULL; END $$`)
+CREATE FUNCTION audit() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO deleted SELECT pg_current_xact_id(),
+    count(*) FROM gone; RETURN NULL; END $$`)
 	for _, table := range []string{"runs", "tasks", "attempts", "dag_versions", "changes_default", "ticks_default"} {
-		f.exec(`CREATE TRIGGER audit AFTER DELETE ON kontroler.` + table + ` REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION audit()`)
+		f.exec(`CREATE TRIGGER audit AFTER DELETE ON kontroler.` + table + `
+REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION audit()`)
 	}
 }
 
-// checkBatches checks that no transaction deleted more than a batch may.
+// checkBatches checks that no transaction deleted more rows than a batch may.
 func (f *fixture) checkBatches() {
 	f.Helper()
-	if most := f.text(`SELECT coalesce(max(n), 0) <= $1 FROM (SELECT sum(n) AS n FROM deleted GROUP BY xid) d`, store.TrimRows); most != "true" {
+	if most := f.text(`SELECT coalesce(max(n), 0) <= $1 FROM (SELECT sum(n) AS n FROM deleted
+GROUP BY xid) d`, store.TrimRows); most != "true" {
 		f.Errorf("a transaction deleted more than %d rows", store.TrimRows)
 	}
 }
@@ -86,29 +94,32 @@ func (f *fixture) left() string {
 
 const day = 24 * time.Hour
 
-// TestTrimRuns: runs that ended too long ago go with all they have, in small batches, a large one also; nothing else does.
+// TestTrimRuns checks that old runs are removed with all their rows in small batches, large runs too, and nothing else
+// is.
 func TestTrimRuns(t *testing.T) {
 	f := newFixture(t)
 	f.audit()
 	small := f.ended(100*day, 3, 2)     // r1
 	large := f.ended(99*day, 10_000, 1) // r2
 	f.exec(`INSERT INTO kontroler.attempts (run_id, task_id, number, phase, pod_name, decided_at, finished_at)
-SELECT run_id, id, 2 + n, 'Failed', 'again-' || n || '-' || position, now(), now() FROM kontroler.tasks, generate_series(1, 900) n WHERE run_id = $1 AND position < 3`, large.ID)
+SELECT run_id, id, 2 + n, 'Failed', 'again-' || n || '-' || position, now(), now() FROM kontroler.tasks,
+       generate_series(1, 900) n WHERE run_id = $1 AND position < 3`, large.ID)
 	for range 300 { // r3 to r302
 		f.ended(98*day, 5, 1)
 	}
-	f.ended(89*day, 1, 1)            // r303: not so long ago
-	spared := f.ended(100*day, 1, 1) // r304
-	f.admit(0)                       // r305: live, and old
-	copied := f.ended(day, 1, 1)     // r306: repeats an outcome of the first
-	f.exec(`UPDATE kontroler.attempts SET reused_from = (SELECT min(id) FROM kontroler.attempts WHERE run_id = $1) WHERE run_id = $2`, small.ID, copied.ID)
+	f.ended(89*day, 1, 1)              // r303: still within the retention
+	retained := f.ended(100*day, 1, 1) // r304
+	f.admit(0)                         // r305: old, but live
+	copied := f.ended(day, 1, 1)       // r306: copies an outcome of the first run
+	f.exec(`UPDATE kontroler.attempts SET reused_from = (SELECT min(id) FROM kontroler.attempts WHERE run_id = $1)
+WHERE run_id = $2`, small.ID, copied.ID)
 	before := f.text(`SELECT max(id) FROM kontroler.changes`)
 
-	// A writer and a reader that wait for no lock longer than this, all the time.
+	// All the time, a writer and a reader work with a short lock timeout.
 	ctx, stop := context.WithCancel(t.Context())
 	beside := make(chan error, 1)
 	go func() { beside <- f.beside(ctx, copied.ID) }()
-	removed, batches := f.trim(spared.UID)
+	removed, batches := f.trim(retained.UID)
 	stop()
 	if err := <-beside; err != nil {
 		t.Errorf("work beside it: %v", err)
@@ -125,12 +136,14 @@ SELECT run_id, id, 2 + n, 'Failed', 'again-' || n || '-' || position, now(), now
 		t.Errorf("left: %s", got)
 	}
 	for _, table := range []string{"tasks", "attempts"} {
-		if n := f.text(`SELECT count(*) FROM kontroler.` + table + ` WHERE run_id NOT IN (SELECT id FROM kontroler.runs)`); n != "0" {
+		if n := f.text(`SELECT count(*) FROM kontroler.` + table + ` WHERE run_id NOT IN (SELECT id
+FROM kontroler.runs)`); n != "0" {
 			t.Errorf("%s %s are left of runs that are gone", n, table)
 		}
 	}
-	if told := f.text(`SELECT count(DISTINCT run_id) FROM kontroler.changes WHERE id > $1 AND kind = 'run'`, before); told != "302" {
-		t.Errorf("readers are told of %s runs that are gone", told)
+	if told := f.text(`SELECT count(DISTINCT run_id) FROM kontroler.changes WHERE id > $1
+AND kind = 'run'`, before); told != "302" {
+		t.Errorf("changes record the removal of %s runs", told)
 	}
 	if removed, _ := f.trim(); removed["run"] != 1 || f.left() != "r303 r305 r306" {
 		t.Errorf("the pass after: %v, left %s", removed, f.left())
@@ -145,19 +158,22 @@ func (f *fixture) beside(ctx context.Context, run int64) error {
 			return err
 		}
 		var n int
-		if err := raw.QueryRow(`SELECT count(*) FROM kontroler_v1.runs r JOIN kontroler_v1.tasks t ON t.run_id = r.id WHERE r.id = $1`, run).Scan(&n); err != nil {
+		if err := raw.QueryRow(`SELECT count(*) FROM kontroler_v1.runs r JOIN kontroler_v1.tasks t ON t.run_id = r.id
+WHERE r.id = $1`, run).Scan(&n); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// TestTrimStopped: a pass that ends in the middle of a run leaves it to the next; a later leader ends it for good.
+// TestTrimStopped checks that the next pass completes a run whose removal was interrupted, and that a later leader
+// fences the trim.
 func TestTrimStopped(t *testing.T) {
 	f := newFixture(t)
 	f.ended(100*day, 1500, 1)
 	enough := errors.New("enough")
-	err := f.leader.History.Trim(t.Context(), store.Retention{Now: time.Now(), Keep: keep, Retain: func(string) bool { return false },
+	err := f.leader.History.Trim(t.Context(), store.Retention{Now: time.Now(), Keep: keep,
+		Retain: func(string) bool { return false },
 		AfterBatch: func(removed store.Removed, _ time.Duration) error {
 			if removed["attempt"] > 0 {
 				return enough
@@ -183,7 +199,7 @@ func TestTrimStopped(t *testing.T) {
 	}
 }
 
-// TestTrimClocks: what goes is old by the leader's clock and by the database's.
+// TestTrimClocks checks that only runs are removed that are old by the leader's clock and by the database's.
 func TestTrimClocks(t *testing.T) {
 	f := newFixture(t)
 	f.ended(89*day, 1, 1)
@@ -201,13 +217,13 @@ func TestTrimClocks(t *testing.T) {
 	}
 }
 
-// TestTrimUnnoted: a run that its schedule may still look for by name is not taken from it, nor is its DagRun.
-func TestTrimUnnoted(t *testing.T) {
+// TestTrimUnrecorded checks that a run and its DagRun stay while its schedule may look the run up by name.
+func TestTrimUnrecorded(t *testing.T) {
 	f := newFixture(t)
 	first := f.schedule()
 	next := first
 	next.Cursor = at(1)
-	f.account(first, next, []store.Tick{{From: at(1), To: at(1), Count: 1, Outcome: "Ran", RunName: "r1"}}, nil)
+	f.advance(first, next, []store.Tick{{From: at(1), To: at(1), Count: 1, Outcome: "Ran", RunName: "r1"}}, nil)
 	run := f.ended(100*day, 1, 1)
 	check := func(over bool, left string) {
 		t.Helper()
@@ -224,14 +240,14 @@ func TestTrimUnnoted(t *testing.T) {
 		t.Fatal(err)
 	}
 	check(true, "")
-	check(true, "") // no row any more
+	check(true, "") // the run has no row any more
 	live := f.admit(0)
 	if is, err := f.leader.History.IsRunOver(t.Context(), live.UID, "default", live.Name); is || err != nil {
 		t.Errorf("a live run is over: %t, %v", is, err)
 	}
 }
 
-// TestTrimVersions: of a DAG's versions those go that were replaced too long ago and that no run pins.
+// TestTrimVersions checks that versions are removed if they were replaced long ago and no run pins them.
 func TestTrimVersions(t *testing.T) {
 	f := newFixture(t)
 	f.audit()
@@ -241,9 +257,11 @@ func TestTrimVersions(t *testing.T) {
 			f.admit(0) // pins version 3
 		}
 	}
-	// Versions 1 to 5 are old; 6 replaced 5 lately, and 7 is the newest.
-	f.exec(`UPDATE kontroler.dag_versions SET created_at = CASE WHEN version < 6 THEN now() - interval '100 days' ELSE now() END`)
-	f.exec(`INSERT INTO kontroler.dags (namespace, name, uid, created_at, deleted_at) VALUES ('default', 'gone', gen_random_uuid(), $1, $1)`, t0)
+	// Versions 1 to 5 are old. Version 6 replaced 5 recently, and 7 is the newest.
+	f.exec(`UPDATE kontroler.dag_versions
+SET created_at = CASE WHEN version < 6 THEN now() - interval '100 days' ELSE now() END`)
+	f.exec(`INSERT INTO kontroler.dags (namespace, name, uid, created_at, deleted_at) VALUES ('default', 'gone',
+gen_random_uuid(), $1, $1)`, t0)
 	f.exec(`INSERT INTO kontroler.dag_versions (dag_id, version, hash, spec, tasks, created_at)
 SELECT d.id, v, sha256('x'), '{}', 1, $1 FROM kontroler.dags d, generate_series(1, 1200) v WHERE d.name = 'gone'`, t0)
 	removed, _ := f.trim()
@@ -251,23 +269,24 @@ SELECT d.id, v, sha256('x'), '{}', 1, $1 FROM kontroler.dags d, generate_series(
 		t.Errorf("removed (-want +got):\n%s", diff)
 	}
 	f.checkBatches()
-	left := f.text(`SELECT string_agg(d.name || v.version, ' ' ORDER BY d.name, v.version) FROM kontroler.dag_versions v JOIN kontroler.dags d ON d.id = v.dag_id`)
+	left := f.text(`SELECT string_agg(d.name || v.version, ' ' ORDER BY d.name, v.version) FROM kontroler.dag_versions v
+JOIN kontroler.dags d ON d.id = v.dag_id`)
 	if want := "d3 d5 d6 d7 gone1200"; left != want {
 		t.Errorf("left: %s, want %s", left, want)
 	}
 }
 
-// TestTrimSchedules: what is kept of a schedule goes with its DAG, when that is gone for long enough; what is of an earlier
-// object of its name, with the first look at the next.
+// TestTrimSchedules checks that the rows of a schedule are removed when its DAG was deleted long ago. The runs of an
+// earlier DAG object are removed by the first update of the next one.
 func TestTrimSchedules(t *testing.T) {
 	f := newFixture(t)
 	was := f.schedule()
 	is := was
 	is.Cursor = at(1)
-	was = f.account(was, is, []store.Tick{{From: at(1), To: at(1), Count: 1, Outcome: "Ran", RunName: "r1"}}, nil)
+	was = f.advance(was, is, []store.Tick{{From: at(1), To: at(1), Count: 1, Outcome: "Ran", RunName: "r1"}}, nil)
 	is = was
 	is.DAGUID, is.Cursor = uid(2), at(2)
-	f.account(was, is, []store.Tick{{From: at(2), To: at(2), Count: 1, Outcome: "Ran", RunName: "r2"}}, nil)
+	f.advance(was, is, []store.Tick{{From: at(2), To: at(2), Count: 1, Outcome: "Ran", RunName: "r2"}}, nil)
 	if left := f.text(`SELECT string_agg(run_name, ' ') FROM kontroler.scheduled_runs`); left != "r2" {
 		t.Errorf("scheduled runs of the new object: %s", left)
 	}
@@ -285,7 +304,7 @@ func TestTrimSchedules(t *testing.T) {
 	}
 }
 
-// months makes the partitions of a year ago and of now, each with a row, and old rows in the default ones.
+// months creates the partitions of a year ago and of now, each with a row, and old rows in the default partitions.
 func (f *fixture) months() {
 	f.Helper()
 	year := time.Now().AddDate(-1, 0, 0)
@@ -295,20 +314,24 @@ func (f *fixture) months() {
 		}
 	}
 	for _, at := range []time.Time{year, year.AddDate(0, 3, 0), time.Now()} {
-		f.exec(`INSERT INTO kontroler.ticks (dag_id, due_from, due_to, count, outcome, decided_at) VALUES (1, $1, $1, 1, 'Ran', $1)`, at)
+		f.exec(`INSERT INTO kontroler.ticks (dag_id, due_from, due_to, count, outcome, decided_at) VALUES (1, $1, $1, 1,
+'Ran', $1)`, at)
 	}
-	f.exec(`INSERT INTO kontroler.pod_events (attempt_id, at, key, container, type, reason, message, source, count, first_at, last_at)
-SELECT n, $1, gen_random_uuid(), '', 'Normal', 'Started', '', '', 1, $1, $1 FROM generate_series(1, 1500) n`, year.AddDate(0, 3, 0))
+	f.exec(`INSERT INTO kontroler.pod_events (attempt_id, at, key, container, type, reason, message, source, count,
+first_at, last_at)
+SELECT n, $1, gen_random_uuid(), '', 'Normal', 'Started', '', '', 1, $1, $1 FROM generate_series(1,
+       1500) n`, year.AddDate(0, 3, 0))
 }
 
-// partitions lists all of them.
+// partitions lists all partitions.
 func (f *fixture) partitions() string {
 	f.Helper()
 	return f.text(`SELECT string_agg(inhrelid::regclass::text, ' ' ORDER BY inhrelid::regclass::text) FROM pg_inherits
 WHERE inhparent IN ('kontroler.ticks'::regclass, 'kontroler.pod_events'::regclass)`)
 }
 
-// TestTrimPartitions: whole months go at once; of months without a partition the rows go in batches.
+// TestTrimPartitions checks that partitions of past months are dropped, and that rows of months without a partition are
+// removed in batches.
 func TestTrimPartitions(t *testing.T) {
 	f := newFixture(t)
 	f.audit()
@@ -320,7 +343,8 @@ func TestTrimPartitions(t *testing.T) {
 	f.checkBatches()
 	month := time.Date(time.Now().UTC().Year(), time.Now().UTC().Month(), 1, 0, 0, 0, 0, time.UTC)
 	this, next := month.Format("2006_01"), month.AddDate(0, 1, 0).Format("2006_01")
-	want := fmt.Sprintf("kontroler.pod_events_%[1]s kontroler.pod_events_%[2]s kontroler.pod_events_default kontroler.ticks_%[1]s kontroler.ticks_%[2]s kontroler.ticks_default", this, next)
+	want := fmt.Sprintf("kontroler.pod_events_%[1]s kontroler.pod_events_%[2]s kontroler.pod_events_default "+
+		"kontroler.ticks_%[1]s kontroler.ticks_%[2]s kontroler.ticks_default", this, next)
 	if got := f.partitions(); got != want {
 		t.Errorf("partitions: %s, want %s", got, want)
 	}
@@ -329,7 +353,7 @@ func TestTrimPartitions(t *testing.T) {
 	}
 }
 
-// TestTrimGivesWay: a long reader keeps its partition until it has ended; nobody else waits for that.
+// TestTrimGivesWay checks that a long reader keeps its partition, and that nobody else waits for it.
 func TestTrimGivesWay(t *testing.T) {
 	f := newFixture(t)
 	f.months()
@@ -350,7 +374,8 @@ func TestTrimGivesWay(t *testing.T) {
 	if err := <-beside; err != nil {
 		t.Errorf("work beside it: %v", err)
 	}
-	if !errors.Is(err, store.ErrConflict) || removed["partition"] != 2*len(store.Partitioned())-2 || removed["run"] != 1 || removed["row"] != 1501 {
+	if !errors.Is(err, store.ErrConflict) || removed["partition"] != 2*len(store.Partitioned())-2 || removed["run"] != 1 ||
+		removed["row"] != 1501 {
 		t.Errorf("beside a reader of Events: removed %v, %v", removed, err)
 	}
 	if err := reader.Rollback(); err != nil {
@@ -361,7 +386,7 @@ func TestTrimGivesWay(t *testing.T) {
 	}
 }
 
-// TestDefaultPartitions: the rows of a month are found in every default partition by an index.
+// TestDefaultPartitions checks that each default partition has an index that finds the rows of a month.
 func TestDefaultPartitions(t *testing.T) {
 	f := newFixture(t)
 	for table, key := range store.Partitioned() {
@@ -373,7 +398,8 @@ WHERE i.indrelid = ('kontroler.' || $1 || '_default')::regclass AND a.attname = 
 	}
 }
 
-// TestStretches: a stretch is of one month, and one whose first row was trimmed goes on in one new row.
+// TestStretches checks that a stretch stays within a month, and that a stretch whose row was removed continues in a new
+// row.
 func TestStretches(t *testing.T) {
 	f := newFixture(t)
 	s := f.schedule()
@@ -381,7 +407,7 @@ func TestStretches(t *testing.T) {
 		t.Helper()
 		next := s
 		next.Cursor = at(to)
-		s = f.account(s, next, []store.Tick{{From: at(from), To: at(to), Count: to - from + 1, Outcome: "Suspended"}}, nil)
+		s = f.advance(s, next, []store.Tick{{From: at(from), To: at(to), Count: to - from + 1, Outcome: "Suspended"}}, nil)
 	}
 	suspended(1, 2)
 	f.exec(`DELETE FROM kontroler.ticks`)

@@ -7,12 +7,12 @@ import (
 	"io"
 	"testing"
 
-	"kontroler/store"
-
 	"github.com/google/go-cmp/cmp"
+
+	"kontroler/store"
 )
 
-// saveLog saves a log of these chunks, of a run of its own.
+// saveLog saves a log of these chunks, for a new run.
 func (f *fixture) saveLog(log store.Log, chunks ...string) {
 	f.Helper()
 	packed := make([]store.LogChunk, len(chunks))
@@ -66,11 +66,12 @@ func TestLogs(t *testing.T) {
 	}
 	f.saveLog(first, "a\x00\xff", "def")
 	changes := f.text(`SELECT count(*) FROM kontroler.changes`)
-	// A repeat, whatever it says, writes nothing.
+	// Saving the log of an attempt again writes nothing.
 	again := first
 	again.State, again.Bytes, again.Message, again.OmittedAt, again.Omitted = store.LogLost, 0, "gone", 0, 0
 	f.saveLog(again)
-	if now := f.text(`SELECT count(*) - 1 FROM kontroler.changes`); now != changes { // its run's admission is one
+	if now := f.text(`SELECT count(*) - 1
+FROM kontroler.changes`); now != changes { // the admission of the run is one change
 		t.Errorf("%s changes became %s", changes, now)
 	}
 	want := first
@@ -84,15 +85,15 @@ func TestLogs(t *testing.T) {
 		t.Errorf("lost: %+v, content %q", got, content)
 	}
 	if _, found, err := f.db.Log(t.Context(), 3, at(8)); found || err != nil {
-		t.Errorf("a log that nobody wrote: found %t, %v", found, err)
+		t.Errorf("a log that does not exist: found %t, %v", found, err)
 	}
 	f.exec(`DELETE FROM kontroler.log_chunks WHERE attempt_id = 1 AND seq = 1`)
 	if err := f.db.CopyLog(t.Context(), io.Discard, want); !errors.Is(err, io.ErrUnexpectedEOF) {
-		t.Errorf("a log that is taken while it is read: %v", err)
+		t.Errorf("a log that is removed while it is read: %v", err)
 	}
 }
 
-// TestLogOwner: a capture knows whether it was done before.
+// TestLogOwner checks that the owner of a log has the log once it is saved.
 func TestLogOwner(t *testing.T) {
 	f := newFixture(t)
 	run := f.admit(0)

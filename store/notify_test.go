@@ -42,7 +42,7 @@ func TestNotify(t *testing.T) {
 			}
 			told, last = told+1, id
 		case <-deadline:
-			t.Fatalf("change %s was never told, the last was %d", newest, last)
+			t.Fatalf("no notification of change %s, the last was of %d", newest, last)
 		}
 	}
 	if most := int(time.Since(start)/(100*time.Millisecond)) + 1; told > most || told < 2 {

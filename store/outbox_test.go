@@ -12,7 +12,7 @@ import (
 	"kontroler/store/transition"
 )
 
-// endTask commits that the one task of a run has succeeded, and tells of it.
+// endTask commits that the only task of a run has succeeded, with a notice.
 func (f *fixture) endTask(run, task, attempt int64, event string) error {
 	f.Helper()
 	code := int32(0)
@@ -23,7 +23,7 @@ func (f *fixture) endTask(run, task, attempt int64, event string) error {
 	}, []store.Notice{{Task: task, Event: event, At: at(9)}, {Event: "RunSucceeded", At: at(9)}})
 }
 
-// claim claims at a time, for ten seconds; it returns event and try of each.
+// claim claims notifications for ten seconds and returns the event and the try of each.
 func (f *fixture) claim(now time.Time, underWay ...store.Notification) ([]store.Notification, time.Time) {
 	f.Helper()
 	claimed, next, err := f.leader.Outbox.Claim(f.Context(), store.NotificationClaim{
@@ -43,10 +43,12 @@ func (f *fixture) note(n store.Notification, d store.Delivery, retry time.Time) 
 
 func (f *fixture) notifications() string {
 	f.Helper()
-	return f.text(`SELECT coalesce(string_agg(concat_ws(' ', event, state, tries, extract(epoch FROM due_at - $1)::int, nullif(error, '')), ', ' ORDER BY id), '') FROM kontroler_v1.notifications`, t0)
+	return f.text(`SELECT coalesce(string_agg(concat_ws(' ', event, state, tries, extract(epoch FROM due_at - $1)::int,
+nullif(error, '')), ', ' ORDER BY id), '') FROM kontroler_v1.notifications`, t0)
 }
 
-// A notification is written with the ending that it tells, or not at all; one that is claimed says what the rows say.
+// TestNotificationWritten checks that a notification is committed or rolled back with its ending, and that a claimed
+// one has the values of the rows.
 func TestNotificationWritten(t *testing.T) {
 	f := newFixture(t)
 	run, task, attempt := f.attempt("Running")
@@ -58,7 +60,7 @@ func TestNotificationWritten(t *testing.T) {
 		t.Error("a run ended with an open task")
 	}
 	if got := f.notifications() + f.text(`SELECT phase FROM kontroler.tasks WHERE id = $1`, task); got != "Active" {
-		t.Errorf("what was rolled back has left %s", got)
+		t.Errorf("a rollback has left %s", got)
 	}
 	f.exec(`UPDATE kontroler.runs SET waiting = 0, total = 1 WHERE id = $1`, run)
 	if err := f.endTask(run, task, attempt, "TaskSucceeded"); err != nil {
@@ -76,7 +78,8 @@ func TestNotificationWritten(t *testing.T) {
 	if diff := cmp.Diff(want, claimed[0].Task); diff != "" {
 		t.Errorf("the task (-want +got):\n%s", diff)
 	}
-	if r := claimed[0].Run; r.ID != run || r.Phase != "Succeeded" || r.VersionID != f.version.ID || r.Counts.Succeeded != 1 || r.DAGID != f.version.DAGID {
+	if r := claimed[0].Run; r.ID != run || r.Phase != "Succeeded" || r.VersionID != f.version.ID ||
+		r.Counts.Succeeded != 1 || r.DAGID != f.version.DAGID {
 		t.Errorf("the run: %+v", r)
 	}
 	err := f.leader.Commit(t.Context(), run, []transition.Transition{transition.TaskSucceeded{Task: task, At: at(10)}},
@@ -89,7 +92,8 @@ func TestNotificationWritten(t *testing.T) {
 	}
 }
 
-// Of a run one after the other: a failed one holds the next up until it is delivered or parked. A lease ends by itself.
+// TestNotificationOrder checks that the notifications of a run are delivered one after the other. A failed one delays
+// the next until it is delivered or parked. A claim ends by itself.
 func TestNotificationOrder(t *testing.T) {
 	f := newFixture(t)
 	run, task, attempt := f.attempt("Running")
@@ -106,7 +110,8 @@ func TestNotificationOrder(t *testing.T) {
 	if again, _ := f.claim(at(20), first...); len(again) != 0 {
 		t.Errorf("claimed while it is under way: %+v", again)
 	}
-	f.note(first[0], store.Delivery{At: at(11), Status: 500, Error: "no\x00", Response: "busy", Duration: 7 * time.Millisecond}, at(30))
+	f.note(first[0], store.Delivery{At: at(11), Status: 500, Error: "no\x00", Response: "busy",
+		Duration: 7 * time.Millisecond}, at(30))
 	f.note(first[0], store.Delivery{At: at(11), Error: "again"}, at(40)) // its commit's answer was lost
 	if got, want := f.notifications(), "TaskSucceeded Pending 1 30 no\uFFFD, RunSucceeded Pending 0"; got != want {
 		t.Errorf("%s, want %s", got, want)
@@ -133,12 +138,14 @@ func TestNotificationOrder(t *testing.T) {
 		t.Errorf("claimed %+v, next %s", rest, next)
 	}
 	want := "1 500 no\uFFFD busy 7, 3 NULL no  0, 1 204   0"
-	if got := f.text(`SELECT string_agg(concat_ws(' ', try, coalesce(status::text, 'NULL'), error, response, duration_ms), ', ' ORDER BY at) FROM kontroler_v1.deliveries`); got != want {
+	if got := f.text(`SELECT string_agg(concat_ws(' ', try, coalesce(status::text, 'NULL'), error, response, duration_ms),
+', ' ORDER BY at) FROM kontroler_v1.deliveries`); got != want {
 		t.Errorf("the log is %q, want %q", got, want)
 	}
 }
 
-// A DAG has its share, whatever waits; the longest due come first; what another transaction holds is passed over.
+// TestNotificationShares checks that a DAG gets its share, that the longest due come first, and that rows locked by
+// another transaction are skipped.
 func TestNotificationShares(t *testing.T) {
 	f := newFixture(t)
 	refuse := func(n int) int64 {
@@ -155,7 +162,8 @@ func TestNotificationShares(t *testing.T) {
 	}
 	f.exec(`INSERT INTO kontroler.dags (namespace, name, uid, created_at) VALUES ('default', 'e', $1, now())`, uid(2))
 	other := refuse(9)
-	for _, table := range []string{"runs SET dag_id = (SELECT id FROM kontroler.dags WHERE name = 'e') WHERE id", "notifications SET dag_id = (SELECT id FROM kontroler.dags WHERE name = 'e') WHERE run_id"} {
+	for _, table := range []string{"runs SET dag_id = (SELECT id FROM kontroler.dags WHERE name = 'e') WHERE id",
+		"notifications SET dag_id = (SELECT id FROM kontroler.dags WHERE name = 'e') WHERE run_id"} {
 		f.exec(`UPDATE kontroler.`+table+` = $1`, other)
 	}
 	quiet := f.newRun() // nobody asked
@@ -188,11 +196,12 @@ func TestNotificationShares(t *testing.T) {
 	if more, _ := f.claim(at(22), claimed[1:]...); len(more) != 1 || more[0].Run.FinishedAt != t0 {
 		t.Errorf("then %+v", more)
 	}
-	// A leader that is none any more claims and notes nothing.
+	// A leader whose term has passed claims and records nothing.
 	if _, err := f.db.TakeEpoch(t.Context(), 0, "other", 0, false); err != nil {
 		t.Fatal(err)
 	}
-	if err := f.leader.Outbox.RecordDelivery(t.Context(), claimed[1], store.Delivery{At: at(23)}, time.Time{}); !errors.Is(err, store.ErrFenced) && !store.IsUnavailable(err) {
-		t.Errorf("noted by a former leader: %v", err)
+	if err := f.leader.Outbox.RecordDelivery(t.Context(), claimed[1], store.Delivery{At: at(23)},
+		time.Time{}); !errors.Is(err, store.ErrFenced) && !store.IsUnavailable(err) {
+		t.Errorf("recorded by a former leader: %v", err)
 	}
 }

@@ -35,12 +35,12 @@ type PodEvent struct {
 	FirstAt, LastAt                          time.Time
 }
 
-// sqlPodEventsKeep writes only what is new, because Events are delivered repeatedly. It returns the attempts of the
+// sqlPodEventsSave writes only what is new, because Events are delivered repeatedly. It returns the attempts of the
 // rows that it wrote. LIMIT makes the planner look up each attempt by itself. An attempt whose Pod has another UID does
 // not match.
 const (
-	sqlPodEventsKeep = `
-WITH kept AS (
+	sqlPodEventsSave = `
+WITH saved AS (
     INSERT INTO kontroler.pod_events AS p
         (attempt_id, at, key, container, type, reason, message, source, count, first_at, last_at)
     SELECT a.id, a.decided_at, e.key, e.container, e.type, e.reason, e.message, e.source, e.count, e.first_at, e.last_at
@@ -57,7 +57,7 @@ WITH kept AS (
     WHERE p.count < excluded.count OR p.first_at > excluded.first_at OR p.last_at < excluded.last_at
     RETURNING attempt_id, at)
 SELECT k.attempt_id, k.at, a.run_id, k.n
-FROM (SELECT attempt_id, at, count(*) AS n FROM kept GROUP BY attempt_id, at) k
+FROM (SELECT attempt_id, at, count(*) AS n FROM saved GROUP BY attempt_id, at) k
 CROSS JOIN LATERAL (SELECT a.run_id FROM kontroler.attempts a WHERE a.id = k.attempt_id LIMIT 1) a`
 	sqlPodEventsTrim = `
 WITH ranked AS (
@@ -69,11 +69,11 @@ WITH ranked AS (
         WHERE p.attempt_id = c.id AND p.at = c.at) found)
 DELETE FROM kontroler.pod_events p USING ranked r
 WHERE p.attempt_id = r.attempt_id AND p.key = r.key AND p.at = r.at AND r.first > $3 AND r.newest > $4`
-	sqlPodEventsTell = `
-WITH told AS (
+	sqlPodEventsChange = `
+WITH recorded AS (
     INSERT INTO kontroler.changes (run_id, kind) SELECT DISTINCT r.id, 'run' FROM unnest($1::bigint[]) AS r (id)
     RETURNING id)
-SELECT max(id) FROM told`
+SELECT max(id) FROM recorded`
 	sqlPodsRecent = `
 SELECT a.pod_uid, r.uid, a.pod_name
 FROM (SELECT x.run_id, x.pod_uid, x.pod_name FROM kontroler.attempts x ORDER BY x.id DESC LIMIT $1) a
@@ -105,7 +105,7 @@ func savePodEvents(ctx context.Context, q querier, events []PodEvent) (saved int
 		err = rows.Scan(&attempt, nullTime{&decidedAt}, &run, &n)
 		attempts, at, runs, saved = append(attempts, attempt), append(at, decidedAt), append(runs, run), saved+n
 		return none, err
-	}, sqlPodEventsKeep, podEventArgs(events)...)
+	}, sqlPodEventsSave, podEventArgs(events)...)
 	if err != nil || saved == 0 {
 		return 0, 0, err
 	}
@@ -113,11 +113,11 @@ func savePodEvents(ctx context.Context, q querier, events []PodEvent) (saved int
 	if err != nil {
 		return 0, 0, err
 	}
-	err = q.QueryRowContext(ctx, sqlPodEventsTell, runs).Scan(&change)
+	err = q.QueryRowContext(ctx, sqlPodEventsChange, runs).Scan(&change)
 	return saved, change, err
 }
 
-// podEventArgs returns the arguments of sqlPodEventsKeep. An Event without valid UIDs belongs to no attempt and is left
+// podEventArgs returns the arguments of sqlPodEventsSave. An Event without valid UIDs belongs to no attempt and is left
 // out.
 func podEventArgs(events []PodEvent) []any {
 	var podUIDs, runUIDs, pods, keys, containers, types, reasons, messages, sources []string

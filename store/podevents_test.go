@@ -7,12 +7,12 @@ import (
 	"testing"
 	"time"
 
-	"kontroler/store"
-
 	"github.com/google/go-cmp/cmp"
+
+	"kontroler/store"
 )
 
-// podEvent is an Event of the fixture's attempt n seconds after t0, as often as count says.
+// podEvent returns an Event of the fixture's attempt, n seconds after t0, with a count.
 func podEvent(run string, reason string, n int, count int32) store.PodEvent {
 	return store.PodEvent{
 		Pod: store.Pod{UID: uid(7), RunUID: run, Name: "p"}, Type: "Normal", Reason: reason, Message: "m", Source: "kubelet",
@@ -31,21 +31,22 @@ func (f *fixture) keep(want int, events ...store.PodEvent) {
 	}
 }
 
-// podEvents are the rows of an attempt as the read contract tells them.
+// podEvents reads the rows of an attempt from the view.
 func (f *fixture) podEvents(attempt int64) string {
 	f.Helper()
-	return f.text(`SELECT coalesce(string_agg(concat_ws(' ', reason, count, extract(epoch FROM first_at - $2)::int, extract(epoch FROM last_at - $2)::int), ', ' ORDER BY first_at, reason), '')
+	return f.text(`SELECT coalesce(string_agg(concat_ws(' ', reason, count, extract(epoch FROM first_at - $2)::int,
+extract(epoch FROM last_at - $2)::int), ', ' ORDER BY first_at, reason), '')
 FROM kontroler_v1.pod_events WHERE attempt_id = $1`, attempt, t0)
 }
 
-// runUID is the UID of a run's DagRun.
+// runUID returns the UID of a run's DagRun.
 func (f *fixture) runUID(run int64) string {
 	f.Helper()
 	return f.text(`SELECT uid FROM kontroler.runs WHERE id = $1`, run)
 }
 
-// TestKeepPodEvents: what is told again, in whatever order, counts once, and readers hear only of what is new.
-func TestKeepPodEvents(t *testing.T) {
+// TestSavePodEvents checks that a repeated Event counts once, in any order, and that only new Events are changes.
+func TestSavePodEvents(t *testing.T) {
 	f := newFixture(t)
 	run, _, attempt := f.attempt("Pending")
 	of := f.runUID(run)
@@ -60,7 +61,7 @@ func TestKeepPodEvents(t *testing.T) {
 		t.Errorf("rows %q, want %q", f.podEvents(attempt), want)
 	}
 	if got := before + " then " + changes(); got != "1 then 2" {
-		t.Errorf("changes that are told: %s", got)
+		t.Errorf("recorded changes: %s", got)
 	}
 	container, other := later, later
 	container.Container, other.Message = "task", "another"
@@ -73,8 +74,9 @@ func TestKeepPodEvents(t *testing.T) {
 	}
 }
 
-// TestKeepPodEventsOfOthers: Events of Pods that are no attempt's are nobody's; one whose UID no row has yet is its attempt's.
-func TestKeepPodEventsOfOthers(t *testing.T) {
+// TestSavePodEventsOfOthers checks that Events of Pods without an attempt are ignored, and that an attempt without a
+// Pod UID accepts the Events of the Pod with its name.
+func TestSavePodEventsOfOthers(t *testing.T) {
 	f := newFixture(t)
 	run, _, attempt := f.attempt("Pending")
 	decidedRun, _, decided := f.attempt("Decided")
@@ -105,8 +107,8 @@ func TestKeepPodEventsOfOthers(t *testing.T) {
 	f.keep(1, odd)
 }
 
-// TestPodEventsAreBounded: of 1,000 different Events an attempt keeps the first and the newest, also when they are told
-// again in another order; another attempt keeps its own.
+// TestPodEventsAreBounded checks that an attempt keeps the first and the newest of 1,000 Events, also when they are
+// repeated in another order, and that another attempt keeps its own.
 func TestPodEventsAreBounded(t *testing.T) {
 	f := newFixture(t)
 	run, _, attempt := f.attempt("Running")
@@ -138,7 +140,7 @@ func TestPodEventsAreBounded(t *testing.T) {
 	}
 }
 
-// TestPodEventsPartition: an attempt's rows are in the partition of its decision, whenever they are told.
+// TestPodEventsPartition checks that the rows of an attempt are in the partition of its decision.
 func TestPodEventsPartition(t *testing.T) {
 	f := newFixture(t)
 	run, _, attempt := f.attempt("Running")
@@ -181,7 +183,8 @@ func TestFencedPodEvents(t *testing.T) {
 	f := newFixture(t)
 	run, _, attempt := f.attempt("Running")
 	f.exec(`UPDATE kontroler.epochs SET epoch = epoch + 1`)
-	if _, err := f.leader.PodEvents.Save(t.Context(), []store.PodEvent{podEvent(f.runUID(run), "Scheduled", 1, 1)}); err == nil || f.podEvents(attempt) != "" {
+	if _, err := f.leader.PodEvents.Save(t.Context(),
+		[]store.PodEvent{podEvent(f.runUID(run), "Scheduled", 1, 1)}); err == nil || f.podEvents(attempt) != "" {
 		t.Errorf("a leader whose epoch has passed kept %q, %v", f.podEvents(attempt), err)
 	}
 }

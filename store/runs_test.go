@@ -16,7 +16,8 @@ func TestAdmit(t *testing.T) {
 	f := newFixture(t)
 	run := f.newRun()
 	run.Parameters, run.DeadlineSeconds = []byte(`[{"name": "a"}]`), 60
-	got, err := f.leader.Admit(t.Context(), run, []store.NewTask{{Position: 0, Name: "a"}, {Position: 1, Name: "b", Parents: []int32{0}}})
+	got, err := f.leader.Admit(t.Context(), run, []store.NewTask{{Position: 0, Name: "a"},
+		{Position: 1, Name: "b", Parents: []int32{0}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +92,8 @@ func TestRefuse(t *testing.T) {
 		}
 		want := store.Run{
 			RunKey: store.RunKey{ID: got.ID, UID: run.UID, Namespace: "default", Name: run.Name}, DAGName: "d", Phase: "Failed",
-			Reason: "DagNotFound", Message: "there is no DAG d", Parameters: []byte("[]"), CreatedAt: t0, AdmittedAt: at(1), FinishedAt: at(1),
+			Reason: "DagNotFound", Message: "there is no DAG d", Parameters: []byte("[]"), CreatedAt: t0, AdmittedAt: at(1),
+			FinishedAt: at(1),
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("run (-want +got):\n%s", diff)
@@ -117,11 +119,12 @@ func TestDiscard(t *testing.T) {
 	f.run(begun.UID)
 }
 
-// TestRecordWorkspace: a live run has one workspace, whichever Pod asks, and one that has ended gets none.
+// TestRecordWorkspace checks that a live run has one workspace, and that an ended run gets none.
 func TestRecordWorkspace(t *testing.T) {
 	f := newFixture(t)
 	pending, ended := f.admit(0), f.admit(0)
-	f.exec(`UPDATE kontroler.runs SET phase = 'Cancelled', ready = 0, cancelled = 1, finished_at = now() WHERE id = $1`, ended.ID)
+	f.exec(`UPDATE kontroler.runs SET phase = 'Cancelled', ready = 0, cancelled = 1, finished_at = now()
+WHERE id = $1`, ended.ID)
 	for _, step := range []struct {
 		run      store.Run
 		uid, row string
@@ -159,7 +162,8 @@ func TestLiveRuns(t *testing.T) {
 	for i := range 5 {
 		run := f.admit(0)
 		if i == 2 {
-			f.exec(`UPDATE kontroler.runs SET phase = 'Cancelled', ready = 0, cancelled = 1, finished_at = now() WHERE id = $1`, run.ID)
+			f.exec(`UPDATE kontroler.runs SET phase = 'Cancelled', ready = 0, cancelled = 1, finished_at = now()
+WHERE id = $1`, run.ID)
 			continue
 		}
 		keys = append(keys, run.RunKey)

@@ -7,26 +7,27 @@ import (
 	"testing"
 	"time"
 
-	"kontroler/store"
-
 	"github.com/google/go-cmp/cmp"
+
+	"kontroler/store"
 )
 
-// schedule makes a schedule of the fixture's DAG that began at t0.
+// schedule stores a schedule of the fixture's DAG that began at t0.
 func (f *fixture) schedule() store.Schedule {
 	f.Helper()
-	was, found, err := f.leader.Schedules.Read(f.Context(), "default", "d")
-	if err != nil || !found || was.DAGUID != "" {
-		f.Fatalf("%+v, %t, %v", was, found, err)
+	before, found, err := f.leader.Schedules.Read(f.Context(), "default", "d")
+	if err != nil || !found || before.DAGUID != "" {
+		f.Fatalf("%+v, %t, %v", before, found, err)
 	}
-	is := was
-	is.DAGUID, is.Expression, is.Cursor = uid(1), "@every 1s", t0
-	return f.account(was, is, nil, nil)
+	after := before
+	after.DAGUID, after.Expression, after.Cursor = uid(1), "@every 1s", t0
+	return f.advance(before, after, nil, nil)
 }
 
-func (f *fixture) account(was, is store.Schedule, ticks []store.Tick, settled []time.Time) store.Schedule {
+func (f *fixture) advance(before, after store.Schedule, ticks []store.Tick, ended []time.Time) store.Schedule {
 	f.Helper()
-	saved, err := f.leader.Schedules.Advance(f.Context(), store.ScheduleUpdate{Before: was, After: is, Ticks: ticks, Ended: settled, Now: at(100)})
+	saved, err := f.leader.Schedules.Advance(f.Context(),
+		store.ScheduleUpdate{Before: before, After: after, Ticks: ticks, Ended: ended, Now: at(100)})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -42,35 +43,39 @@ func (f *fixture) account(was, is store.Schedule, ticks []store.Tick, settled []
 
 func (f *fixture) ledger() string {
 	f.Helper()
-	return f.text(`SELECT string_agg(concat_ws(' ', extract(epoch FROM due_from - $1)::int, extract(epoch FROM due_to - $1)::int, count, outcome, run_name), ', ' ORDER BY due_from) FROM kontroler_v1.ticks`, t0)
+	return f.text(`SELECT string_agg(concat_ws(' ', extract(epoch FROM due_from - $1)::int, extract(epoch
+FROM due_to - $1)::int, count, outcome, run_name), ', ' ORDER BY due_from) FROM kontroler_v1.ticks`, t0)
 }
 
-func TestAccount(t *testing.T) {
+func TestAdvance(t *testing.T) {
 	f := newFixture(t)
 	first := f.schedule()
 	next := first
 	next.Cursor = at(3)
-	ticks := []store.Tick{{From: at(1), To: at(2), Count: 2, Outcome: "Missed"}, {From: at(3), To: at(3), Count: 1, Outcome: "Ran", RunName: "d-3"}}
-	second := f.account(first, next, ticks, nil)
+	ticks := []store.Tick{{From: at(1), To: at(2), Count: 2, Outcome: "Missed"},
+		{From: at(3), To: at(3), Count: 1, Outcome: "Ran", RunName: "d-3"}}
+	second := f.advance(first, next, ticks, nil)
 	if second.LastDue != at(3) || second.StretchOutcome != "" {
 		t.Errorf("%+v", second)
 	}
-	// The same again: the cursor has moved, and nothing is written.
-	if _, err := f.leader.Schedules.Advance(t.Context(), store.ScheduleUpdate{Before: first, After: next, Ticks: ticks, Now: at(100)}); !errors.Is(err, store.ErrConflict) {
-		t.Errorf("accounting twice: %v", err)
+	// After the same update again nothing is written, because the cursor has moved.
+	if _, err := f.leader.Schedules.Advance(t.Context(),
+		store.ScheduleUpdate{Before: first, After: next, Ticks: ticks, Now: at(100)}); !errors.Is(err, store.ErrConflict) {
+		t.Errorf("the same update again: %v", err)
 	}
-	// A stretch goes on in its row.
+	// Later ticks extend the row of a stretch.
 	for n := 4; n < 8; n += 2 {
 		next = second
 		next.Cursor = at(n + 1)
-		second = f.account(second, next, []store.Tick{{From: at(n), To: at(n + 1), Count: 2, Outcome: "Suspended"}}, nil)
+		second = f.advance(second, next, []store.Tick{{From: at(n), To: at(n + 1), Count: 2, Outcome: "Suspended"}}, nil)
 	}
 	if want := "1 2 2 Missed, 3 3 1 Ran d-3, 4 7 4 Suspended"; f.ledger() != want {
 		t.Errorf("the ledger is %s, want %s", f.ledger(), want)
 	}
 	back := second
 	back.Cursor = at(5)
-	if _, err := f.leader.Schedules.Advance(t.Context(), store.ScheduleUpdate{Before: second, After: back, Now: at(100)}); !errors.Is(err, store.ErrConflict) {
+	if _, err := f.leader.Schedules.Advance(t.Context(),
+		store.ScheduleUpdate{Before: second, After: back, Now: at(100)}); !errors.Is(err, store.ErrConflict) {
 		t.Errorf("a cursor that goes back: %v", err)
 	}
 }
@@ -80,8 +85,9 @@ func TestScheduledRuns(t *testing.T) {
 	first := f.schedule()
 	next := first
 	next.Cursor = at(2)
-	second := f.account(first, next, []store.Tick{
-		{From: at(1), To: at(1), Count: 1, Outcome: "Ran", RunName: "r1"}, {From: at(2), To: at(2), Count: 1, Outcome: "Ran", RunName: "never"},
+	second := f.advance(first, next, []store.Tick{
+		{From: at(1), To: at(1), Count: 1, Outcome: "Ran", RunName: "r1"},
+		{From: at(2), To: at(2), Count: 1, Outcome: "Ran", RunName: "never"},
 	}, nil)
 	run := f.admit(0) // r1, before anybody noted its DagRun
 	list := func(want ...store.ScheduledRun) {
@@ -94,7 +100,8 @@ func TestScheduledRuns(t *testing.T) {
 			t.Errorf("runs (-want +got):\n%s", diff)
 		}
 	}
-	list(store.ScheduledRun{DueAt: at(1), Name: "r1", RowUID: run.UID, Phase: "Pending"}, store.ScheduledRun{DueAt: at(2), Name: "never"})
+	list(store.ScheduledRun{DueAt: at(1), Name: "r1", RowUID: run.UID, Phase: "Pending"},
+		store.ScheduledRun{DueAt: at(2), Name: "never"})
 	for range 2 {
 		if err := f.leader.Schedules.RecordRun(t.Context(), first.DAGID, at(1), run.UID); err != nil {
 			t.Fatal(err)
@@ -110,27 +117,28 @@ func TestScheduledRuns(t *testing.T) {
 	if n := f.text(`SELECT count(*) FROM kontroler_v1.ticks WHERE run_id = $1`, run.ID); n != "1" {
 		t.Errorf("%s ticks name the run", n)
 	}
-	f.account(second, second, nil, []time.Time{at(1)})
+	f.advance(second, second, nil, []time.Time{at(1)})
 	if n := f.text(`SELECT count(*) FROM kontroler.scheduled_runs`); n != "0" {
 		t.Errorf("%s runs are left", n)
 	}
 }
 
-// Schedules that are accounted for at once share transactions. One whose cursor has moved, and one whose values the
-// database refuses, fail alone.
-func TestAccountTogether(t *testing.T) {
+// TestAdvanceTogether checks that concurrent updates share transactions. An update whose cursor has moved fails alone,
+// and so does one with values that the database rejects.
+func TestAdvanceTogether(t *testing.T) {
 	f := newFixture(t)
 	const n = 30
 	begun := make([]store.Schedule, n)
 	for i := range n {
 		name := fmt.Sprint("d-", i)
-		version, err := f.leader.DAGs.SaveVersion(t.Context(), store.DAG{Namespace: "default", Name: name, UID: uid(100 + i), CreatedAt: t0}, []byte(`{}`), hash(1), 1, t0)
+		version, err := f.leader.DAGs.SaveVersion(t.Context(),
+			store.DAG{Namespace: "default", Name: name, UID: uid(100 + i), CreatedAt: t0}, []byte(`{}`), hash(1), 1, t0)
 		if err != nil {
 			t.Fatal(err)
 		}
-		was := store.Schedule{DAGID: version.DAGID}
-		is := store.Schedule{DAGID: version.DAGID, DAGUID: uid(100 + i), Expression: "@every 1s", Cursor: t0}
-		begun[i] = f.saved(store.ScheduleUpdate{Before: was, After: is, Now: t0})
+		before := store.Schedule{DAGID: version.DAGID}
+		after := store.Schedule{DAGID: version.DAGID, DAGUID: uid(100 + i), Expression: "@every 1s", Cursor: t0}
+		begun[i] = f.saved(store.ScheduleUpdate{Before: before, After: after, Now: t0})
 	}
 	const moved, refused = 7, 11
 	ahead := begun[moved]
@@ -139,20 +147,22 @@ func TestAccountTogether(t *testing.T) {
 	var together sync.WaitGroup
 	errs := make([]error, n)
 	for i := range n {
-		is, name := begun[i], fmt.Sprint("run-", i)
-		is.Cursor = at(2)
+		after, name := begun[i], fmt.Sprint("run-", i)
+		after.Cursor = at(2)
 		if i == refused {
 			name = "\x00"
 		}
 		together.Go(func() {
-			_, errs[i] = f.leader.Schedules.Advance(t.Context(), store.ScheduleUpdate{Before: begun[i], After: is, Now: t0,
-				Ticks: []store.Tick{{From: at(1), To: at(1), Count: 1, Outcome: "Missed"}, {From: at(2), To: at(2), Count: 1, Outcome: "Ran", RunName: name}}})
+			_, errs[i] = f.leader.Schedules.Advance(t.Context(), store.ScheduleUpdate{Before: begun[i], After: after, Now: t0,
+				Ticks: []store.Tick{{From: at(1), To: at(1), Count: 1, Outcome: "Missed"},
+					{From: at(2), To: at(2), Count: 1, Outcome: "Ran", RunName: name}}})
 		})
 	}
 	together.Wait()
 	for i, err := range errs {
 		switch {
-		case i == moved && !errors.Is(err, store.ErrConflict), i == refused && !errors.Is(err, store.ErrRejected), i != moved && i != refused && err != nil:
+		case i == moved && !errors.Is(err, store.ErrConflict), i == refused && !errors.Is(err, store.ErrRejected),
+			i != moved && i != refused && err != nil:
 			t.Errorf("schedule %d: %v", i, err)
 		}
 	}

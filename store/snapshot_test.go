@@ -14,8 +14,8 @@ import (
 	"kontroler/store/transition"
 )
 
-// busy is a run with tasks of every kind that Gather tells apart. Task i is at position i; Active ones have an attempt
-// with Pod p<i>.
+// busy admits a run with tasks of every kind that Gather distinguishes. Task i is at position i. An Active task has an
+// attempt with Pod p<i>.
 func (f *fixture) busy() int64 {
 	f.Helper()
 	run := f.admit(0, 0, 0, 0, 0, 0, 0, 0, 1, 1).ID
@@ -32,7 +32,8 @@ func (f *fixture) busy() int64 {
 	}
 	var runs []transition.Transition
 	for i, due := range []time.Time{{}, at(30), at(20), at(40), {}} { // p5 and p6 stay Decided
-		runs = append(runs, transition.AttemptRunning{Attempt: attempts[i].ID, PodUID: uid(i), Node: "n", StartedAt: at(3), Due: due})
+		runs = append(runs, transition.AttemptRunning{Attempt: attempts[i].ID, PodUID: uid(i), Node: "n", StartedAt: at(3),
+			Due: due})
 	}
 	f.mustCommit(run, append(runs,
 		transition.AttemptEnded{Attempt: attempts[4].ID, Phase: "Failed", Reason: "ExitCode", FinishedAt: at(4)},
@@ -67,32 +68,34 @@ func TestGather(t *testing.T) {
 		want   store.GatherRequest
 		result result
 	}{
-		"nothing changed": {all, result{[]string{"p5", "p6"}, []int{4, 5, 6, 7, 9}, at(20), 2}},
-		"Pods, live and ended and unknown": {
+		"without changed Pods, due and Decided attempts are returned": {all,
+			result{[]string{"p5", "p6"}, []int{4, 5, 6, 7, 9}, at(20), 2}},
+		"of the requested Pods, only live attempts are returned": {
 			with(func(w *store.GatherRequest) { w.Pods = []string{"p3", "p0", "nobody", "p5", "p3"} }),
 			result{[]string{"p3", "p5", "p6"}, []int{3, 4, 5, 6, 7, 9}, at(20), 2},
 		},
-		"every live one": {
+		"All returns every live attempt": {
 			with(func(w *store.GatherRequest) { w.All = true }),
 			result{[]string{"p1", "p2", "p3", "p5", "p6"}, []int{1, 2, 3, 4, 5, 6, 7, 9}, at(50), 2},
 		},
-		"due at that very time": {
+		"an attempt that is due now is returned": {
 			with(func(w *store.GatherRequest) { w.Now = at(30) }),
 			result{[]string{"p1", "p2", "p5", "p6"}, []int{1, 2, 4, 5, 6, 7, 9}, at(40), 2},
 		},
-		"the longest due first": {
+		"MaxAttempts keeps the attempts that are due for longest": {
 			with(func(w *store.GatherRequest) { w.Now, w.MaxAttempts = at(30), 1 }),
 			result{[]string{"p2", "p5", "p6"}, []int{2, 4, 5, 6, 7, 9}, at(40), 2},
 		},
-		"Ready tasks, the longest due first": {
+		"MaxReady keeps the Ready tasks that are due for longest": {
 			with(func(w *store.GatherRequest) { w.Now, w.MaxReady, w.MaxChildrenPending, w.MaxAttempts = at(60), 1, 1, 0 }),
 			result{[]string{"p5", "p6"}, []int{4, 5, 6, 7}, time.Time{}, 2},
 		},
-		"all of them": {
+		"all Ready tasks that are due are returned": {
 			with(func(w *store.GatherRequest) { w.Now = at(60) }),
 			result{[]string{"p1", "p2", "p3", "p5", "p6"}, []int{0, 1, 2, 3, 4, 5, 6, 7, 9}, time.Time{}, 2},
 		},
-		"nothing wanted": {store.GatherRequest{Now: at(10)}, result{[]string{"p5", "p6"}, []int{5, 6}, at(20), 2}},
+		"an empty request returns the Decided attempts": {store.GatherRequest{Now: at(10)},
+			result{[]string{"p5", "p6"}, []int{5, 6}, at(20), 2}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -124,11 +127,13 @@ func TestGatherBoundsDecided(t *testing.T) {
 	f.exec(`UPDATE kontroler.tasks SET phase = 'Active', due_at = NULL, attempts = 1 WHERE run_id = $1`, run)
 	f.exec(`INSERT INTO kontroler.attempts (run_id, task_id, number, phase, pod_name, decided_at)
 SELECT run_id, id, 1, 'Decided', name, now() FROM kontroler.tasks WHERE run_id = $1`, run)
-	slice, err := f.leader.Gather(t.Context(), run, store.GatherRequest{Now: at(10), MaxAttempts: 10, MaxReady: 10, MaxChildrenPending: 10})
+	slice, err := f.leader.Gather(t.Context(), run, store.GatherRequest{Now: at(10), MaxAttempts: 10, MaxReady: 10,
+		MaxChildrenPending: 10})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(slice.Attempts) != store.DecidedLimit || len(slice.Tasks) != store.DecidedLimit || slice.Decided != store.DecidedLimit+1 {
+	if len(slice.Attempts) != store.DecidedLimit || len(slice.Tasks) != store.DecidedLimit ||
+		slice.Decided != store.DecidedLimit+1 {
 		t.Errorf("%d attempts, %d tasks, %d Decided", len(slice.Attempts), len(slice.Tasks), slice.Decided)
 	}
 }
@@ -143,7 +148,7 @@ func TestAttemptsByPod(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(want) != 2 || want[0].PodName != "p1" || want[1].Phase != "Failed" {
-		t.Errorf("RunPods: %+v", want)
+		t.Errorf("AttemptsByPods: %+v", want)
 	}
 	got, found, err := f.leader.AttemptByPod(t.Context(), runUID, "p4")
 	if err != nil || !found {

@@ -41,7 +41,8 @@ func TestOutage(t *testing.T) {
 			if err := db.Ping(t.Context()); !store.IsUnavailable(err) {
 				t.Errorf("Ping: %v, want ErrUnavailable", err)
 			}
-			if _, err := leader.Refuse(t.Context(), run, "InvalidDag", ""); !store.IsUnavailable(err) || errors.Is(err, store.ErrUnknownCommit) {
+			if _, err := leader.Refuse(t.Context(), run, "InvalidDag", ""); !store.IsUnavailable(err) ||
+				errors.Is(err, store.ErrUnknownCommit) {
 				t.Errorf("a write: %v, want ErrUnavailable", err)
 			}
 			if _, err := leader.Gather(t.Context(), 1, store.GatherRequest{}); !store.IsUnavailable(err) {
@@ -66,7 +67,8 @@ func TestKindsOfErrors(t *testing.T) {
 	cancel()
 	kinds := map[string]error{
 		"ErrUnavailable": store.ErrUnavailable, "ErrConflict": store.ErrConflict, "ErrRejected": store.ErrRejected,
-		"ErrCorrupt": store.ErrCorrupt, "ErrUnknownCommit": store.ErrUnknownCommit, "ErrFenced": store.ErrFenced, "context.Canceled": context.Canceled,
+		"ErrCorrupt": store.ErrCorrupt, "ErrUnknownCommit": store.ErrUnknownCommit, "ErrFenced": store.ErrFenced,
+		"context.Canceled": context.Canceled,
 	}
 	statement := func(query string, args ...any) func() error {
 		return func() error {
@@ -80,19 +82,20 @@ func TestKindsOfErrors(t *testing.T) {
 		do   func() error
 		want string // the one kind it is of
 	}{
-		"statement timeout":     {statement(`SET LOCAL statement_timeout = 10; SELECT pg_sleep(5)`), "ErrUnavailable"},
-		"ended by an admin":     {statement(`SELECT pg_terminate_backend(pg_backend_pid())`), "ErrUnavailable"},
-		"read only":             {statement(`SET TRANSACTION READ ONLY; DELETE FROM kontroler.runs`), "ErrUnavailable"},
-		"unique violation":      {statement(`INSERT INTO kontroler.epochs VALUES (0, 1, '', now())`), "ErrConflict"},
-		"lock timeout":          {f.lockTimeout, "ErrConflict"},
-		"check violation":       {statement(`UPDATE kontroler.epochs SET epoch = -1`), "ErrRejected"},
-		"a NUL":                 {statement(`SELECT $1::text`, "a\x00b"), "ErrRejected"},
-		"a corrupt row":         {statement(`DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = 'data_corrupted'; END $$`), "ErrCorrupt"},
-		"a column that is not":  {statement(`SELECT nothing`), ""},
-		"a cancelled context":   {func() error { return f.db.Ping(cancelled) }, "context.Canceled"},
-		"another database":      {f.open(func(u *url.URL) { u.Path = "/nowhere" }), ""},
-		"nobody listens":        {f.open(func(u *url.URL) { u.Host = "127.0.0.1:1" }), "ErrUnavailable"},
-		"somebody never speaks": {f.open(f.deaf), "ErrUnavailable"},
+		"statement timeout": {statement(`SET LOCAL statement_timeout = 10; SELECT pg_sleep(5)`), "ErrUnavailable"},
+		"ended by an admin": {statement(`SELECT pg_terminate_backend(pg_backend_pid())`), "ErrUnavailable"},
+		"read only":         {statement(`SET TRANSACTION READ ONLY; DELETE FROM kontroler.runs`), "ErrUnavailable"},
+		"unique violation":  {statement(`INSERT INTO kontroler.epochs VALUES (0, 1, '', now())`), "ErrConflict"},
+		"lock timeout":      {f.lockTimeout, "ErrConflict"},
+		"check violation":   {statement(`UPDATE kontroler.epochs SET epoch = -1`), "ErrRejected"},
+		"a NUL":             {statement(`SELECT $1::text`, "a\x00b"), "ErrRejected"},
+		"a corrupt row": {statement(`DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = 'data_corrupted'; END $$`),
+			"ErrCorrupt"},
+		"an unknown column":      {statement(`SELECT nothing`), ""},
+		"a cancelled context":    {func() error { return f.db.Ping(cancelled) }, "context.Canceled"},
+		"another database":       {f.open(func(u *url.URL) { u.Path = "/nowhere" }), ""},
+		"nobody listens":         {f.open(func(u *url.URL) { u.Host = "127.0.0.1:1" }), "ErrUnavailable"},
+		"a server never answers": {f.open(f.deaf), "ErrUnavailable"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -129,7 +132,7 @@ func (f *fixture) open(change func(u *url.URL)) func() error {
 	}
 }
 
-// deaf makes a URL lead to a listener that takes connections and never answers.
+// deaf points a URL to a listener that accepts connections and never answers.
 func (f *fixture) deaf(u *url.URL) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -145,7 +148,8 @@ func TestOpenTakesSettings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	settings := "host=" + u.Hostname() + " port=" + u.Port() + " user=" + u.User.Username() + " dbname=" + strings.TrimPrefix(u.Path, "/") + " sslmode=disable"
+	settings := "host=" + u.Hostname() + " port=" + u.Port() + " user=" + u.User.Username() + " dbname=" +
+		strings.TrimPrefix(u.Path, "/") + " sslmode=disable"
 	if password, ok := u.User.Password(); ok {
 		settings += " password=" + password
 	}
@@ -182,7 +186,7 @@ func TestPanicRollsBack(t *testing.T) {
 	}
 }
 
-// TestDeadConnections: sessions that ended while nobody used them are not the next writer's error.
+// TestDeadConnections checks that sessions that ended while they were idle cause no error of the next write.
 func TestDeadConnections(t *testing.T) {
 	f := newFixture(t)
 	var wg sync.WaitGroup
@@ -195,6 +199,7 @@ func TestDeadConnections(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	f.exec(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'kontroler %' AND datname = current_database()`)
+	f.exec(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'kontroler %'
+AND datname = current_database()`)
 	f.admit(0)
 }

@@ -24,7 +24,7 @@ type outbox struct {
 	claims   []store.NotificationClaim
 	claimErr error // of every claim
 	recorded []recorded
-	answers  []error // of NoteDelivery, in turn; then nil
+	answers  []error // of RecordDelivery, in turn; then nil
 }
 
 // pending is a notification that is due.
@@ -33,7 +33,7 @@ type pending struct {
 	dueAt time.Time
 }
 
-// recorded is a call of NoteDelivery.
+// recorded is a call of RecordDelivery.
 type recorded struct {
 	ID       int64
 	Delivery store.Delivery
