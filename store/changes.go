@@ -289,7 +289,8 @@ func (c *changes) addOfTask(t transition.Transition) {
 		b.at = append(b.at, t.At)
 	case transition.TaskSkipped:
 		b := c.batch(taskSkipped, t.Task)
-		b.message, b.cascade, b.at = append(b.message, clean(t.Message)), append(b.cascade, t.ChildrenPending), append(b.at, t.At)
+		b.message, b.cascade = append(b.message, clean(t.Message)), append(b.cascade, t.ChildrenPending)
+		b.at = append(b.at, t.At)
 	case transition.TaskActive:
 		b := c.batch(taskActive, t.Task)
 		b.at = append(b.at, t.At)

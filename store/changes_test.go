@@ -40,7 +40,8 @@ func TestTaskTransitions(t *testing.T) {
 		},
 		"TaskSkipped": {
 			do: func(task int64) []transition.Transition {
-				return []transition.Transition{transition.TaskSkipped{Task: task, Message: "needs x", ChildrenPending: true, At: at(5)}}
+				return []transition.Transition{transition.TaskSkipped{Task: task, Message: "needs x", ChildrenPending: true,
+					At: at(5)}}
 			},
 			from: []string{"Waiting"}, want: store.Task{Phase: "Skipped", Reason: "ParentFailed", Message: "needs x", Unmet: 2,
 				ChildrenPending: true, FinishedAt: at(5)},

@@ -337,7 +337,8 @@ FROM pg_stat_xact_user_tables WHERE schemaname = 'kontroler'`
 			return err
 		}
 		slice, err := f.leader.GatherIn(f.Context(), tx, run,
-			store.GatherRequest{Pods: []string{"pod-4"}, Now: time.Now(), MaxAttempts: 500, MaxReady: 1, MaxChildrenPending: 100})
+			store.GatherRequest{Pods: []string{"pod-4"}, Now: time.Now(), MaxAttempts: 500, MaxReady: 1,
+				MaxChildrenPending: 100})
 		if err != nil {
 			return err
 		}

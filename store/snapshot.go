@@ -44,7 +44,7 @@ type GatherRequest struct {
 	Pods []string
 	All  bool
 	Now  time.Time
-	// The maximum numbers of due attempts, Ready tasks and cascading tasks to return.
+	// The maximum numbers of due attempts, of Ready tasks, and of tasks with ChildrenPending to return.
 	MaxAttempts, MaxReady, MaxChildrenPending int
 }
 
@@ -57,7 +57,7 @@ type Snapshot struct {
 	// are Decided.
 	Attempts []Attempt
 	// Tasks are the tasks of Attempts, the Ready tasks that are due (the first by due time, then by position), and the
-	// cascading tasks; by position.
+	// tasks with ChildrenPending; by position.
 	Tasks []Task
 	// NextDue is the first time after Now at which a Ready task is due, or a live attempt that is not in Attempts. It is
 	// zero if there is none.

@@ -104,7 +104,6 @@ func (k *Keeper) Keep(ctx context.Context, p *corev1.Pod, runUID string, attempt
 	return k.capture(ctx, p, owner.RunID, attempt)
 }
 
-
 // Forget drops what is remembered of a Pod that is released or gone. A stream of it ends.
 func (k *Keeper) Forget(uid types.UID) {
 	k.streams.drop(uid)

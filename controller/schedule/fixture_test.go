@@ -124,7 +124,7 @@ func (f *fixture) lead(db *store.Leader) {
 			return nil
 		},
 		Synced: func(context.Context, cache.ObjectName, error) {}, Failed: func(error) {},
-		Retire:  func(uid queue.RunKey) { f.retired = append(f.retired, string(uid)) },
+		Retire: func(uid queue.RunKey) { f.retired = append(f.retired, string(uid)) },
 	})
 	f.delayed = &delayed{TypedRateLimitingInterface: f.schedules.TypedRateLimitingInterface}
 	f.schedules.TypedRateLimitingInterface = f.delayed
