@@ -41,7 +41,13 @@ type podWriter struct {
 }
 
 // act deletes and creates the Pods of a committed decision. A failed deletion does not keep Pods from being created.
-func (w *podWriter) act(ctx context.Context, row store.Run, f *facts, slots *queue.Grant, decision engine.Decision) error {
+func (w *podWriter) act(
+	ctx context.Context,
+	row store.Run,
+	f *facts,
+	slots *queue.Grant,
+	decision engine.Decision,
+) error {
 	w.logs.OpenBefore(ctx, f.graph.Spec().Logs, row.Namespace, decision.Delete)
 	stopped := parallel(len(decision.Delete), func(i int) error { return w.stopPod(ctx, row, decision.Delete[i]) })
 	creates := decision.Create
@@ -110,7 +116,15 @@ func (w *podWriter) existing(ctx context.Context, row store.Run, c engine.Create
 	if pod.BelongsTo(p, w.cfg.ID, row.UID) {
 		return p, nil
 	}
-	w.gatekeeper.refuse(row, c, engine.Refusal{Reason: engine.ReasonNameTaken, IsPermanent: true, Message: fmt.Sprintf("a Pod %q that is not this run's has its name", c.PodName)})
+	w.gatekeeper.refuse(
+		row,
+		c,
+		engine.Refusal{
+			Reason:      engine.ReasonNameTaken,
+			IsPermanent: true,
+			Message:     fmt.Sprintf("a Pod %q that is not this run's has its name", c.PodName),
+		},
+	)
 	return nil, nil
 }
 
@@ -120,7 +134,9 @@ const goneRetry = time.Second
 // stopPod deletes a Pod whose stop is committed, with its own grace period.
 func (w *podWriter) stopPod(ctx context.Context, row store.Run, d engine.Delete) error {
 	fault.Point("pod-stop")
-	err := w.cfg.Kube.CoreV1().Pods(row.Namespace).Delete(ctx, d.PodName, metav1.DeleteOptions{Preconditions: kube.WithUID(d.PodUID)})
+	err := w.cfg.Kube.CoreV1().
+		Pods(row.Namespace).
+		Delete(ctx, d.PodName, metav1.DeleteOptions{Preconditions: kube.WithUID(d.PodUID)})
 	if err != nil && !kube.IsGone(err) {
 		return fmt.Errorf("deleting pod %q: %w", d.PodName, err)
 	}
@@ -151,7 +167,9 @@ func (w *podWriter) relabel(ctx context.Context, row store.Run, pod *corev1.Pod)
 	if err != nil {
 		return fmt.Errorf("encoding labels: %w", err)
 	}
-	_, err = w.cfg.Kube.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, types.MergePatchType, body, metav1.PatchOptions{})
+	_, err = w.cfg.Kube.CoreV1().
+		Pods(pod.Namespace).
+		Patch(ctx, pod.Name, types.MergePatchType, body, metav1.PatchOptions{})
 	if err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("restoring the labels of pod %q: %w", pod.Name, err)
 	}

@@ -60,7 +60,11 @@ func (r *dagReconciler) claim(ctx context.Context, d *v1alpha1.DAG) (*v1alpha1.D
 	return claimed, true, nil
 }
 
-func (r *dagReconciler) patchClaim(ctx context.Context, d *v1alpha1.DAG, controller, namespace string) (*v1alpha1.DAG, error) {
+func (r *dagReconciler) patchClaim(
+	ctx context.Context,
+	d *v1alpha1.DAG,
+	controller, namespace string,
+) (*v1alpha1.DAG, error) {
 	body, err := json.Marshal(map[string]any{
 		"metadata": map[string]any{"uid": d.UID, "resourceVersion": d.ResourceVersion},
 		"status":   map[string]any{"controller": controller, "controllerNamespace": namespace},
@@ -68,7 +72,9 @@ func (r *dagReconciler) patchClaim(ctx context.Context, d *v1alpha1.DAG, control
 	if err != nil {
 		return nil, fmt.Errorf("encoding a claim: %w", err)
 	}
-	claimed, err := r.cfg.Client.KontrolerV1alpha1().DAGs(d.Namespace).Patch(ctx, d.Name, types.MergePatchType, body, metav1.PatchOptions{}, "status")
+	claimed, err := r.cfg.Client.KontrolerV1alpha1().
+		DAGs(d.Namespace).
+		Patch(ctx, d.Name, types.MergePatchType, body, metav1.PatchOptions{}, "status")
 	if err != nil {
 		return nil, fmt.Errorf("claiming DAG %s/%s: %w", d.Namespace, d.Name, err)
 	}
@@ -85,7 +91,13 @@ func (r *dagReconciler) claimVoid(ctx context.Context, namespace, id string) (bo
 		return true, nil
 	}
 	if apierrors.IsForbidden(err) {
-		r.cfg.Log.Warn("cannot check whether another controller is alive: missing permission to get its Lease", "controller", id, "namespace", namespace)
+		r.cfg.Log.Warn(
+			"cannot check whether another controller is alive: missing permission to get its Lease",
+			"controller",
+			id,
+			"namespace",
+			namespace,
+		)
 		return false, nil
 	}
 	if err != nil {

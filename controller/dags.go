@@ -61,13 +61,22 @@ type dagReconciler struct {
 func newDAGReconciler(c *core, graphs *versions.Loader, conditions *dagConditions) *dagReconciler {
 	return &dagReconciler{
 		core: c, graphs: graphs, conditions: conditions, versions: newVersionCache(), leases: newOtherLeases(),
-		queue: queue.New[cache.ObjectName]("dags", c.cfg.Metrics), taskQueue: queue.New[cache.ObjectName]("dagtasks", c.cfg.Metrics),
+		queue: queue.New[cache.ObjectName](
+			"dags",
+			c.cfg.Metrics,
+		), taskQueue: queue.New[cache.ObjectName]("dagtasks", c.cfg.Metrics),
 		dagLocks: newNameLocks(), taskLocks: newNameLocks(),
 	}
 }
 
 func (r *dagReconciler) syncDAG(ctx context.Context, key cache.ObjectName) error {
-	return r.conditions.noteDAG(ctx, key, v1alpha1.ConditionReconciled, r.conditions.dagTroubles, queue.Guard(key, func() error { return r.reconcileDAG(ctx, key) }))
+	return r.conditions.noteDAG(
+		ctx,
+		key,
+		v1alpha1.ConditionReconciled,
+		r.conditions.dagTroubles,
+		queue.Guard(key, func() error { return r.reconcileDAG(ctx, key) }),
+	)
 }
 
 func (r *dagReconciler) reconcileDAG(ctx context.Context, key cache.ObjectName) error {
@@ -142,7 +151,12 @@ func (r *dagReconciler) dagGone(ctx context.Context, key cache.ObjectName) error
 	return nil
 }
 
-func (r *dagReconciler) saveVersion(ctx context.Context, d *v1alpha1.DAG, encoded []byte, tasks int) (store.Version, error) {
+func (r *dagReconciler) saveVersion(
+	ctx context.Context,
+	d *v1alpha1.DAG,
+	encoded []byte,
+	tasks int,
+) (store.Version, error) {
 	row := store.DAG{Namespace: d.Namespace, Name: d.Name, UID: string(d.UID), CreatedAt: d.CreationTimestamp.UTC()}
 	version, err := r.db.DAGs.SaveVersion(ctx, row, encoded, dag.Hash(encoded), tasks, r.now())
 	if err != nil {
@@ -161,8 +175,13 @@ func (r *dagReconciler) reportDAG(ctx context.Context, c *compiled) error {
 	if c.version.Number != 0 {
 		status.Version = c.version.Number
 	}
-	valid := metav1.Condition{Type: v1alpha1.DAGValid, Status: metav1.ConditionTrue, Reason: "Compiled", ObservedGeneration: d.Generation,
-		Message: fmt.Sprintf("%d tasks, version %d", len(d.Spec.Task), c.version.Number)}
+	valid := metav1.Condition{
+		Type:               v1alpha1.DAGValid,
+		Status:             metav1.ConditionTrue,
+		Reason:             "Compiled",
+		ObservedGeneration: d.Generation,
+		Message:            fmt.Sprintf("%d tasks, version %d", len(d.Spec.Task), c.version.Number),
+	}
 	if why := c.invalid(); why != "" {
 		valid.Status, valid.Reason, valid.Message = metav1.ConditionFalse, "Invalid", why
 	}
@@ -174,11 +193,15 @@ func (r *dagReconciler) reportDAG(ctx context.Context, c *compiled) error {
 		return nil
 	}
 	// resourceVersion makes sure that a later write, such as a claim or a last run, is not undone.
-	body, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": d.UID, "resourceVersion": d.ResourceVersion}, "status": status})
+	body, err := json.Marshal(
+		map[string]any{"metadata": map[string]any{"uid": d.UID, "resourceVersion": d.ResourceVersion}, "status": status},
+	)
 	if err != nil {
 		return fmt.Errorf("encoding the status of DAG %s/%s: %w", d.Namespace, d.Name, err)
 	}
-	_, err = r.cfg.Client.KontrolerV1alpha1().DAGs(d.Namespace).Patch(ctx, d.Name, types.MergePatchType, body, metav1.PatchOptions{}, "status")
+	_, err = r.cfg.Client.KontrolerV1alpha1().
+		DAGs(d.Namespace).
+		Patch(ctx, d.Name, types.MergePatchType, body, metav1.PatchOptions{}, "status")
 	if apierrors.IsNotFound(err) {
 		return nil
 	}
@@ -187,7 +210,8 @@ func (r *dagReconciler) reportDAG(ctx context.Context, c *compiled) error {
 	}
 	fault.Point("dag-reported")
 	observed := d.Status.ObservedGeneration == d.Generation
-	if valid.Status == metav1.ConditionFalse && !(observed && meta.IsStatusConditionFalse(d.Status.Conditions, v1alpha1.DAGValid)) {
+	if valid.Status == metav1.ConditionFalse &&
+		!(observed && meta.IsStatusConditionFalse(d.Status.Conditions, v1alpha1.DAGValid)) {
 		r.events.Event(d, corev1.EventTypeWarning, "Invalid", text.Shorten(valid.Message, 1024))
 	}
 	if !observed {

@@ -41,8 +41,11 @@ func (s *savedTask) invalid() (reason, message string) {
 	case len(s.faults) > 0:
 		return "Invalid", faultMessage(s.faults)
 	case s.isTaken:
-		return "VersionTaken", fmt.Sprintf("spec.version: version %d is stored with another task, and a version is immutable: raise spec.version to %d; until then DAGs use the stored task",
-			s.version.Number, s.version.Newest+1)
+		return "VersionTaken", fmt.Sprintf(
+			"spec.version: version %d is stored with another task, and a version is immutable: raise spec.version to %d; until then DAGs use the stored task",
+			s.version.Number,
+			s.version.Newest+1,
+		)
 	}
 	return "", ""
 }
@@ -75,7 +78,13 @@ func (r *dagReconciler) saveTask(ctx context.Context, key cache.ObjectName) (sav
 	}
 	encoded, err := dag.EncodeTask(&task.Spec)
 	if err == nil {
-		row := store.DagTask{Namespace: task.Namespace, Name: task.Name, UID: string(task.UID), Generation: task.Generation, CreatedAt: task.CreationTimestamp.UTC()}
+		row := store.DagTask{
+			Namespace:  task.Namespace,
+			Name:       task.Name,
+			UID:        string(task.UID),
+			Generation: task.Generation,
+			CreatedAt:  task.CreationTimestamp.UTC(),
+		}
 		if task.Spec.Version != nil {
 			row.Version = int64(*task.Spec.Version)
 		}
@@ -117,7 +126,13 @@ func (r *dagReconciler) resolveTasks(ctx context.Context, d *v1alpha1.DAG) (map[
 			}
 			faults = nil
 		}
-		resolved[ref] = dag.DagTask{Missing: s.task == nil, Version: version.Number, Newest: version.Newest, Template: version.Spec, Faults: faults}
+		resolved[ref] = dag.DagTask{
+			Missing:  s.task == nil,
+			Version:  version.Number,
+			Newest:   version.Newest,
+			Template: version.Spec,
+			Faults:   faults,
+		}
 		size += len(version.Spec)
 	}
 	return resolved, nil
@@ -135,7 +150,17 @@ func (r *dagReconciler) reportTask(ctx context.Context, s savedTask) error {
 		}
 		if !void {
 			if message != "" {
-				r.cfg.Log.Warn("DagTask is not valid for this controller, and another controller writes its status", "namespace", task.Namespace, "dagtask", task.Name, "controller", other, "reason", message)
+				r.cfg.Log.Warn(
+					"DagTask is not valid for this controller, and another controller writes its status",
+					"namespace",
+					task.Namespace,
+					"dagtask",
+					task.Name,
+					"controller",
+					other,
+					"reason",
+					message,
+				)
 			}
 			return nil
 		}
@@ -145,8 +170,13 @@ func (r *dagReconciler) reportTask(ctx context.Context, s savedTask) error {
 	if s.version.Number != 0 {
 		status.Version = s.version.Number
 	}
-	valid := metav1.Condition{Type: v1alpha1.DagTaskValid, Status: metav1.ConditionTrue, Reason: "Stored", ObservedGeneration: task.Generation,
-		Message: fmt.Sprintf("version %d", s.version.Number)}
+	valid := metav1.Condition{
+		Type:               v1alpha1.DagTaskValid,
+		Status:             metav1.ConditionTrue,
+		Reason:             "Stored",
+		ObservedGeneration: task.Generation,
+		Message:            fmt.Sprintf("version %d", s.version.Number),
+	}
 	if message != "" {
 		valid.Status, valid.Reason, valid.Message = metav1.ConditionFalse, reason, message
 	}
@@ -154,17 +184,25 @@ func (r *dagReconciler) reportTask(ctx context.Context, s savedTask) error {
 	if equality.Semantic.DeepEqual(*status, task.Status) {
 		return nil
 	}
-	body, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": task.UID, "resourceVersion": task.ResourceVersion}, "status": status})
+	body, err := json.Marshal(
+		map[string]any{
+			"metadata": map[string]any{"uid": task.UID, "resourceVersion": task.ResourceVersion},
+			"status":   status,
+		},
+	)
 	if err != nil {
 		return fmt.Errorf("encoding the status of DagTask %s/%s: %w", task.Namespace, task.Name, err)
 	}
-	_, err = r.cfg.Client.KontrolerV1alpha1().DagTasks(task.Namespace).Patch(ctx, task.Name, types.MergePatchType, body, metav1.PatchOptions{}, "status")
+	_, err = r.cfg.Client.KontrolerV1alpha1().
+		DagTasks(task.Namespace).
+		Patch(ctx, task.Name, types.MergePatchType, body, metav1.PatchOptions{}, "status")
 	if err = kube.IgnoreNotFound(err); err != nil {
 		return fmt.Errorf("patching the status of DagTask %s/%s: %w", task.Namespace, task.Name, err)
 	}
 	fault.Point("task-reported")
 	observed := task.Status.ObservedGeneration == task.Generation
-	if valid.Status == metav1.ConditionFalse && !(observed && meta.IsStatusConditionFalse(task.Status.Conditions, v1alpha1.DagTaskValid)) {
+	if valid.Status == metav1.ConditionFalse &&
+		!(observed && meta.IsStatusConditionFalse(task.Status.Conditions, v1alpha1.DagTaskValid)) {
 		r.events.Event(task, corev1.EventTypeWarning, reason, text.Shorten(message, 1024))
 	}
 	if !observed {

@@ -47,7 +47,9 @@ func templateOf(row store.Run, c engine.Create) queue.Template {
 // gates are those of the object that was to be created: the Pod, or its workspace.
 func (k *gatekeeper) createFailed(row store.Run, c engine.Create, gates *queue.Gates, err error) error {
 	// Without the name of the Pod the text is the same for every attempt.
-	refusal := engine.Refusal{Message: text.Shorten(strings.ReplaceAll(err.Error(), strconv.Quote(c.PodName)+" ", ""), 1024)}
+	refusal := engine.Refusal{
+		Message: text.Shorten(strings.ReplaceAll(err.Error(), strconv.Quote(c.PodName)+" ", ""), 1024),
+	}
 	switch {
 	// The one error text that is matched: only the text tells an exceeded quota from any other 403.
 	case apierrors.IsForbidden(err) && strings.Contains(err.Error(), "exceeded quota"):

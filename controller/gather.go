@@ -59,10 +59,18 @@ type facts struct {
 }
 
 // gather reads the rows and the Pods that one decision is about. It writes nothing.
-func (g *gatherer) gather(ctx context.Context, row store.Run, graph *dag.Graph, changes *pendingChanges, now time.Time) (*facts, error) {
+func (g *gatherer) gather(
+	ctx context.Context,
+	row store.Run,
+	graph *dag.Graph,
+	changes *pendingChanges,
+	now time.Time,
+) (*facts, error) {
 	maps.Copy(changes.pods, g.workspaces.due(queue.RunKey(row.UID), now))
 	rows, err := g.db.Gather(ctx, row.ID, store.GatherRequest{
-		Pods: podNames(changes), All: changes.isFull, Now: now, MaxAttempts: outcomesPerSync, MaxReady: startsPerSync, MaxChildrenPending: outcomesPerSync,
+		Pods: podNames(
+			changes,
+		), All: changes.isFull, Now: now, MaxAttempts: outcomesPerSync, MaxReady: startsPerSync, MaxChildrenPending: outcomesPerSync,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("gathering run %s/%s: %w", row.Namespace, row.Name, err)
@@ -85,7 +93,12 @@ func (g *gatherer) gather(ctx context.Context, row store.Run, graph *dag.Graph, 
 }
 
 // snapshotOf makes the snapshot of rows, as yet without Pods.
-func (g *gatherer) snapshotOf(row store.Run, graph *dag.Graph, rows store.Snapshot, changes *pendingChanges) engine.Snapshot {
+func (g *gatherer) snapshotOf(
+	row store.Run,
+	graph *dag.Graph,
+	rows store.Snapshot,
+	changes *pendingChanges,
+) engine.Snapshot {
 	s := engine.Snapshot{
 		Graph: graph, Run: engineRun(row), Refusals: changes.refusals, StartGrace: g.cfg.StartGrace,
 		MaxStarts: max(0, startsPerSync-rows.Decided), Pods: map[string]*engine.Pod{},
@@ -142,13 +155,34 @@ func podNames(c *pendingChanges) []string {
 }
 
 func engineRun(r store.Run) engine.Run {
-	return engine.Run{Phase: r.Phase, Stop: r.Stop, Hold: r.Hold, Total: r.Counts.Total, Waiting: r.Counts.Waiting, Ready: r.Counts.Ready, Active: r.Counts.Active,
-		Succeeded: r.Counts.Succeeded, Failed: r.Counts.Failed, Skipped: r.Counts.Skipped, Cancelled: r.Counts.Cancelled, Deadline: r.DeadlineAt}
+	return engine.Run{
+		Phase:     r.Phase,
+		Stop:      r.Stop,
+		Hold:      r.Hold,
+		Total:     r.Counts.Total,
+		Waiting:   r.Counts.Waiting,
+		Ready:     r.Counts.Ready,
+		Active:    r.Counts.Active,
+		Succeeded: r.Counts.Succeeded,
+		Failed:    r.Counts.Failed,
+		Skipped:   r.Counts.Skipped,
+		Cancelled: r.Counts.Cancelled,
+		Deadline:  r.DeadlineAt,
+	}
 }
 
 func engineTask(t store.Task) engine.Task {
-	return engine.Task{ID: t.ID, Position: t.Position, Phase: t.Phase, Unmet: t.Unmet, Attempts: t.Attempts, Retries: t.Retries,
-		Restarts: t.Restarts, ChildrenPending: t.ChildrenPending, Due: t.DueAt}
+	return engine.Task{
+		ID:              t.ID,
+		Position:        t.Position,
+		Phase:           t.Phase,
+		Unmet:           t.Unmet,
+		Attempts:        t.Attempts,
+		Retries:         t.Retries,
+		Restarts:        t.Restarts,
+		ChildrenPending: t.ChildrenPending,
+		Due:             t.DueAt,
+	}
 }
 
 // engineAttempt converts a row. A Pod that this term created counts as seen.
@@ -157,12 +191,32 @@ func engineAttempt(a store.Attempt, position int, changes *pendingChanges) engin
 	if uid == "" {
 		uid = string(changes.created[a.PodName])
 	}
-	return engine.Attempt{ID: a.ID, Task: position, Number: a.Number, Phase: a.Phase, Reason: a.Reason, Message: a.Message, Stop: a.Stop,
-		PodName: a.PodName, PodUID: uid, ReasonAt: a.ReasonAt, MessageAt: a.MessageAt, Due: a.DueAt, Started: a.StartedAt, FirstSeen: a.CreatedAt}
+	return engine.Attempt{
+		ID:        a.ID,
+		Task:      position,
+		Number:    a.Number,
+		Phase:     a.Phase,
+		Reason:    a.Reason,
+		Message:   a.Message,
+		Stop:      a.Stop,
+		PodName:   a.PodName,
+		PodUID:    uid,
+		ReasonAt:  a.ReasonAt,
+		MessageAt: a.MessageAt,
+		Due:       a.DueAt,
+		Started:   a.StartedAt,
+		FirstSeen: a.CreatedAt,
+	}
 }
 
 // gatherPods finds the Pod of each attempt: in the cache, or by a live read where the cache does not prove anything.
-func (g *gatherer) gatherPods(ctx context.Context, row store.Run, f *facts, changes *pendingChanges, now time.Time) error {
+func (g *gatherer) gatherPods(
+	ctx context.Context,
+	row store.Run,
+	f *facts,
+	changes *pendingChanges,
+	now time.Time,
+) error {
 	known := make(map[string]bool, len(f.snapshot.Attempts))
 	var ask []engine.Attempt
 	for _, a := range f.snapshot.Attempts {

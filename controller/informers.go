@@ -179,7 +179,8 @@ func (t *term) dagChanged(old, dag *v1alpha1.DAG) {
 	t.releases.releaseOld("dags", dag)
 	t.scheduler.Changed(old, dag)
 	t.retention.DagChanged(old, dag)
-	if old != nil && old.Generation == dag.Generation && old.Status.Controller == dag.Status.Controller && old.UID == dag.UID {
+	if old != nil && old.Generation == dag.Generation && old.Status.Controller == dag.Status.Controller &&
+		old.UID == dag.UID {
 		return
 	}
 	t.dags.queue.Add(cache.MetaObjectToName(dag))

@@ -22,8 +22,11 @@ func TestTrimRun(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			run := &v1alpha1.DagRun{
-				ObjectMeta: metav1.ObjectMeta{Name: "r", Annotations: map[string]string{v1alpha1.AnnotationScheduledAt: "2026-01-01T00:00:00Z", "x": "y"},
-					ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "m"}}},
+				ObjectMeta: metav1.ObjectMeta{
+					Name:          "r",
+					Annotations:   map[string]string{v1alpha1.AnnotationScheduledAt: "2026-01-01T00:00:00Z", "x": "y"},
+					ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "m"}},
+				},
 				Spec:   v1alpha1.DagRunSpec{DagName: "d", Parameters: parameters},
 				Status: v1alpha1.DagRunStatus{RunID: tt.runID},
 			}
@@ -32,8 +35,11 @@ func TestTrimRun(t *testing.T) {
 				t.Fatal(err)
 			}
 			want := &v1alpha1.DagRun{
-				ObjectMeta: metav1.ObjectMeta{Name: "r", Annotations: map[string]string{v1alpha1.AnnotationScheduledAt: "2026-01-01T00:00:00Z"}},
-				Spec:       v1alpha1.DagRunSpec{DagName: "d", Parameters: tt.want}, Status: v1alpha1.DagRunStatus{RunID: tt.runID},
+				ObjectMeta: metav1.ObjectMeta{
+					Name:        "r",
+					Annotations: map[string]string{v1alpha1.AnnotationScheduledAt: "2026-01-01T00:00:00Z"},
+				},
+				Spec: v1alpha1.DagRunSpec{DagName: "d", Parameters: tt.want}, Status: v1alpha1.DagRunStatus{RunID: tt.runID},
 			}
 			if diff := cmp.Diff(want, trimmed); diff != "" {
 				t.Errorf("-want +got\n%s", diff)

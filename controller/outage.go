@@ -59,7 +59,15 @@ func (c *Controller) showOutage(ctx context.Context) {
 		for _, run := range c.withoutNotice() {
 			c.notices.add(queue.RunKey(run.UID))
 			if err := c.patchOutage(ctx, run, since); err != nil && ctx.Err() == nil {
-				c.cfg.Log.Warn("patching a DagRun with the database outage failed", "namespace", run.Namespace, "run", run.Name, "error", err)
+				c.cfg.Log.Warn(
+					"patching a DagRun with the database outage failed",
+					"namespace",
+					run.Namespace,
+					"run",
+					run.Name,
+					"error",
+					err,
+				)
 			}
 		}
 	}
@@ -106,11 +114,16 @@ func (c *Controller) patchOutage(ctx context.Context, run *v1alpha1.DagRun, sinc
 	body, err := json.Marshal(map[string]any{
 		"metadata": map[string]any{"uid": run.UID, "resourceVersion": run.ResourceVersion},
 		"status": map[string]any{"phase": phase, "reason": reasonDatabaseUnavailable,
-			"message": fmt.Sprintf("the controller's database has not answered since %s; nothing is lost, the run goes on when it does", since.UTC().Format(time.RFC3339))},
+			"message": fmt.Sprintf(
+				"the controller's database has not answered since %s; nothing is lost, the run goes on when it does",
+				since.UTC().Format(time.RFC3339),
+			)},
 	})
 	if err != nil {
 		return fmt.Errorf("encoding a status: %w", err)
 	}
-	_, err = c.cfg.Client.KontrolerV1alpha1().DagRuns(run.Namespace).Patch(ctx, run.Name, types.MergePatchType, body, metav1.PatchOptions{}, "status")
+	_, err = c.cfg.Client.KontrolerV1alpha1().
+		DagRuns(run.Namespace).
+		Patch(ctx, run.Name, types.MergePatchType, body, metav1.PatchOptions{}, "status")
 	return kube.IgnoreNotFound(err)
 }

@@ -27,7 +27,11 @@ type pendingChanges struct {
 }
 
 func newPendingChanges() *pendingChanges {
-	return &pendingChanges{pods: map[string]struct{}{}, created: map[string]types.UID{}, refusals: map[string]engine.Refusal{}}
+	return &pendingChanges{
+		pods:     map[string]struct{}{},
+		created:  map[string]types.UID{},
+		refusals: map[string]engine.Refusal{},
+	}
 }
 
 // pending holds the changes of runs beside the keys of the queue. A sync takes those of its run.
@@ -117,7 +121,10 @@ func (p *pending) take(key queue.RunKey, limit int) (taken *pendingChanges, hasM
 // restore gives back what a failed sync took. Newer changes win.
 func (p *pending) restore(key queue.RunKey, taken *pendingChanges) {
 	p.with(key, func(c *pendingChanges) {
-		c.isFull, c.isClaimed, c.hasSlot = c.isFull || taken.isFull, c.isClaimed || taken.isClaimed, c.hasSlot || taken.hasSlot
+		c.isFull, c.isClaimed, c.hasSlot = c.isFull ||
+			taken.isFull, c.isClaimed ||
+			taken.isClaimed, c.hasSlot ||
+			taken.hasSlot
 		maps.Copy(c.pods, taken.pods)
 		for name, uid := range taken.created {
 			if _, isNewer := c.created[name]; !isNewer {

@@ -146,7 +146,9 @@ func (f *podFinisher) release(ctx context.Context, pod *corev1.Pod) error {
 func (f *podFinisher) deletePod(ctx context.Context, pod *corev1.Pod) error {
 	fault.Point("reap")
 	if pod.DeletionTimestamp == nil {
-		err := f.cfg.Kube.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name, metav1.DeleteOptions{Preconditions: kube.WithUID(string(pod.UID))})
+		err := f.cfg.Kube.CoreV1().
+			Pods(pod.Namespace).
+			Delete(ctx, pod.Name, metav1.DeleteOptions{Preconditions: kube.WithUID(string(pod.UID))})
 		if err != nil && !kube.IsGone(err) {
 			return fmt.Errorf("deleting pod %s/%s: %w", pod.Namespace, pod.Name, err)
 		}

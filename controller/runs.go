@@ -125,16 +125,26 @@ type order struct {
 }
 
 func orderOf(dagRun *v1alpha1.DagRun) order {
-	return order{isDeleted: isDeleted(dagRun), isCancelled: dagRun != nil && dagRun.Spec.Cancel, hasEnded: dagRun != nil && dagRun.Status.Phase.Ended()}
+	return order{
+		isDeleted:   isDeleted(dagRun),
+		isCancelled: dagRun != nil && dagRun.Spec.Cancel,
+		hasEnded:    dagRun != nil && dagRun.Status.Phase.Ended(),
+	}
 }
 
 // stops reports whether a run is to be stopped, whatever its tasks do.
 func (o order) stops(row store.Run, now time.Time) bool {
-	return o.isDeleted || o.isCancelled || o.hasEnded || row.Stop != "" || !row.DeadlineAt.IsZero() && !now.Before(row.DeadlineAt)
+	return o.isDeleted || o.isCancelled || o.hasEnded || row.Stop != "" ||
+		!row.DeadlineAt.IsZero() && !now.Before(row.DeadlineAt)
 }
 
 // advance gathers, decides, commits, acts.
-func (r *runReconciler) advance(ctx context.Context, row store.Run, dagRun *v1alpha1.DagRun, changes *pendingChanges) error {
+func (r *runReconciler) advance(
+	ctx context.Context,
+	row store.Run,
+	dagRun *v1alpha1.DagRun,
+	changes *pendingChanges,
+) error {
 	key, now, order := queue.RunKey(row.UID), r.now(), orderOf(dagRun)
 	graph, unreadable, err := r.graphs.LoadForRun(ctx, row.VersionID, row.Counts.Total, order.stops(row, now))
 	if err != nil {

@@ -58,14 +58,26 @@ func (s *statusWriter) project(row store.Run, run *v1alpha1.DagRun) v1alpha1.Dag
 	status := v1alpha1.DagRunStatus{
 		ObservedGeneration: run.Generation, Phase: v1alpha1.RunPhase(row.Phase), Reason: row.Reason, Message: text.Shorten(row.Message, 4096),
 		Controller: s.cfg.ID, RunID: row.ID, DAGVersion: row.VersionNumber, StartTime: &admitted,
-		Progress: fmt.Sprintf("%d/%d", row.Counts.Succeeded+row.Counts.Failed+row.Counts.Skipped+row.Counts.Cancelled, row.Counts.Total),
+		Progress: fmt.Sprintf(
+			"%d/%d",
+			row.Counts.Succeeded+row.Counts.Failed+row.Counts.Skipped+row.Counts.Cancelled,
+			row.Counts.Total,
+		),
 		Tasks: &v1alpha1.TaskCounts{
-			Total: int32(row.Counts.Total), Waiting: int32(row.Counts.Waiting + row.Counts.Ready), Running: int32(row.Counts.Active), Succeeded: int32(row.Counts.Succeeded),
+			Total: int32(
+				row.Counts.Total,
+			), Waiting: int32(row.Counts.Waiting + row.Counts.Ready), Running: int32(row.Counts.Active), Succeeded: int32(row.Counts.Succeeded),
 			Failed: int32(row.Counts.Failed), Skipped: int32(row.Counts.Skipped), Cancelled: int32(row.Counts.Cancelled),
 		},
 	}
-	ok := metav1.Condition{Type: v1alpha1.RunConditionAdmitted, Status: metav1.ConditionTrue, Reason: "Admitted", LastTransitionTime: admitted,
-		Message: fmt.Sprintf("version %d of DAG %q", row.VersionNumber, row.DAGName), ObservedGeneration: run.Generation}
+	ok := metav1.Condition{
+		Type:               v1alpha1.RunConditionAdmitted,
+		Status:             metav1.ConditionTrue,
+		Reason:             "Admitted",
+		LastTransitionTime: admitted,
+		Message:            fmt.Sprintf("version %d of DAG %q", row.VersionNumber, row.DAGName),
+		ObservedGeneration: run.Generation,
+	}
 	if refused(row) {
 		ok.Status, ok.Reason, ok.Message = metav1.ConditionFalse, row.Reason, text.Shorten(row.Message, 16<<10)
 		status.Tasks, status.Progress = nil, ""
@@ -156,13 +168,21 @@ func setEnded(status *v1alpha1.DagRunStatus, at metav1.Time, generation int64) {
 		condition string
 		phase     v1alpha1.RunPhase
 	}{{v1alpha1.RunConditionSucceeded, v1alpha1.RunSucceeded}, {v1alpha1.RunConditionFailed, v1alpha1.RunFailed}} {
-		status.Conditions = append(status.Conditions, metav1.Condition{Type: kind.condition, Status: is(kind.phase), Reason: reason,
-			Message: status.Message, LastTransitionTime: at, ObservedGeneration: generation})
+		status.Conditions = append(
+			status.Conditions,
+			metav1.Condition{Type: kind.condition, Status: is(kind.phase), Reason: reason,
+				Message: status.Message, LastTransitionTime: at, ObservedGeneration: generation},
+		)
 	}
 }
 
 // patchStatus replaces the status of a DagRun, with its UID as precondition and, if it is not empty, a resourceVersion.
-func (s *statusWriter) patchStatus(ctx context.Context, run *v1alpha1.DagRun, status v1alpha1.DagRunStatus, resourceVersion string) (*v1alpha1.DagRun, error) {
+func (s *statusWriter) patchStatus(
+	ctx context.Context,
+	run *v1alpha1.DagRun,
+	status v1alpha1.DagRunStatus,
+	resourceVersion string,
+) (*v1alpha1.DagRun, error) {
 	type operation struct {
 		Op    string `json:"op"`
 		Path  string `json:"path"`
@@ -176,7 +196,9 @@ func (s *statusWriter) patchStatus(ctx context.Context, run *v1alpha1.DagRun, st
 	if err != nil {
 		return nil, fmt.Errorf("encoding a status: %w", err)
 	}
-	return s.cfg.Client.KontrolerV1alpha1().DagRuns(run.Namespace).Patch(ctx, run.Name, types.JSONPatchType, body, metav1.PatchOptions{}, "status")
+	return s.cfg.Client.KontrolerV1alpha1().
+		DagRuns(run.Namespace).
+		Patch(ctx, run.Name, types.JSONPatchType, body, metav1.PatchOptions{}, "status")
 }
 
 // reportEnd writes the final status of a DagRun and the Event of its end.
@@ -207,7 +229,21 @@ func (s *statusWriter) reportEnd(ctx context.Context, row store.Run, run *v1alph
 	}
 	fault.Point("end-reported")
 	s.projections.lastRun(dagOf(row))
-	s.cfg.Log.Info("run ended", "namespace", run.Namespace, "run", run.Name, "dag", row.DAGName, "phase", row.Phase, "reason", row.Reason, "duration", status.Duration)
+	s.cfg.Log.Info(
+		"run ended",
+		"namespace",
+		run.Namespace,
+		"run",
+		run.Name,
+		"dag",
+		row.DAGName,
+		"phase",
+		row.Phase,
+		"reason",
+		row.Reason,
+		"duration",
+		status.Duration,
+	)
 	return nil
 }
 
@@ -248,7 +284,11 @@ func (s *statusWriter) recordEnd(ctx context.Context, run *v1alpha1.DagRun, stat
 }
 
 // recordEvent writes an Event of a DagRun. Its name is derived from what it is about, so a repeat writes nothing.
-func (s *statusWriter) recordEvent(ctx context.Context, run *v1alpha1.DagRun, about, kind, reason, message string) error {
+func (s *statusWriter) recordEvent(
+	ctx context.Context,
+	run *v1alpha1.DagRun,
+	about, kind, reason, message string,
+) error {
 	object, err := reference.GetReference(scheme.Scheme, run)
 	if err != nil {
 		return fmt.Errorf("making an Event of DagRun %s/%s: %w", run.Namespace, run.Name, err)
@@ -401,8 +441,11 @@ func (s *statusWriter) showProgress(ctx context.Context, key queue.RunKey) (sent
 	addProgress(&status, row, at, failed)
 	trouble := s.troubles.condition(key, s.now())
 	setCondition(&status.Conditions, v1alpha1.ConditionReconciled, trouble, run.Generation)
-	if says(run.Status.Conditions, v1alpha1.ConditionReconciled, trouble) && run.Status.Progress == status.Progress && run.Status.Reason == status.Reason && run.Status.Message == status.Message &&
-		run.Status.Tasks != nil && *run.Status.Tasks == *status.Tasks {
+	if says(run.Status.Conditions, v1alpha1.ConditionReconciled, trouble) && run.Status.Progress == status.Progress &&
+		run.Status.Reason == status.Reason &&
+		run.Status.Message == status.Message &&
+		run.Status.Tasks != nil &&
+		*run.Status.Tasks == *status.Tasks {
 		return false, nil
 	}
 	if err := s.recordStandstill(ctx, run, status); err != nil {
@@ -422,17 +465,26 @@ func (s *statusWriter) showLastRun(ctx context.Context, name cache.ObjectName) (
 	if err != nil || !found {
 		return false, err
 	}
-	last := v1alpha1.LastRun{Name: newest.Name, Phase: v1alpha1.RunPhase(newest.Phase), Time: metav1.NewTime(newest.At.Truncate(time.Second))}
+	last := v1alpha1.LastRun{
+		Name:  newest.Name,
+		Phase: v1alpha1.RunPhase(newest.Phase),
+		Time:  metav1.NewTime(newest.At.Truncate(time.Second)),
+	}
 	if last.Phase == v1alpha1.RunPending {
 		last.Phase = v1alpha1.RunRunning // as its DagRun says
 	}
-	if shown := d.Status.LastRun; shown != nil && shown.Name == last.Name && shown.Phase == last.Phase && shown.Time.Equal(&last.Time) {
+	if shown := d.Status.LastRun; shown != nil && shown.Name == last.Name && shown.Phase == last.Phase &&
+		shown.Time.Equal(&last.Time) {
 		return false, nil
 	}
-	body, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": d.UID}, "status": map[string]any{"lastRun": last}})
+	body, err := json.Marshal(
+		map[string]any{"metadata": map[string]any{"uid": d.UID}, "status": map[string]any{"lastRun": last}},
+	)
 	if err != nil {
 		return false, fmt.Errorf("encoding a last run: %w", err)
 	}
-	_, err = s.cfg.Client.KontrolerV1alpha1().DAGs(name.Namespace).Patch(ctx, name.Name, types.MergePatchType, body, metav1.PatchOptions{}, "status")
+	_, err = s.cfg.Client.KontrolerV1alpha1().
+		DAGs(name.Namespace).
+		Patch(ctx, name.Name, types.MergePatchType, body, metav1.PatchOptions{}, "status")
 	return true, kube.IgnoreNotFound(err)
 }

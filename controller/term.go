@@ -51,13 +51,25 @@ func newTerm(controller *Controller, db *store.Leader, fail context.CancelCauseF
 	t.gatekeeper = &gatekeeper{core: c, backlog: t.backlog,
 		pods: queue.NewGates(t.backlog.queue.Add), claims: queue.NewGates(t.backlog.queue.Add)}
 	graphs := versions.New(db.DAGs, versions.CacheBytes)
-	workspaces := &workspaces{core: c, gatekeeper: t.gatekeeper, graphs: graphs, backlog: t.backlog, runs: map[queue.RunKey]*workspace{}}
+	workspaces := &workspaces{
+		core:       c,
+		gatekeeper: t.gatekeeper,
+		graphs:     graphs,
+		backlog:    t.backlog,
+		runs:       map[queue.RunKey]*workspace{},
+	}
 	t.dags = newDAGReconciler(c, graphs, t.conditions)
 	t.status = &statusWriter{core: c, queue: queue.New[queue.RunKey]("ends", metrics), projections: newProjections(),
 		troubles: newTroubles[queue.RunKey](), workspaces: workspaces}
 	t.pods = &podFinisher{core: c, queue: queue.New[cache.ObjectName]("pods", metrics),
 		released: informer.NewUIDSet(), backlog: t.backlog}
-	t.admissions = &admitter{core: c, queue: queue.New[queue.RunKey]("admissions", metrics), dags: t.dags, status: t.status, backlog: t.backlog}
+	t.admissions = &admitter{
+		core:    c,
+		queue:   queue.New[queue.RunKey]("admissions", metrics),
+		dags:    t.dags,
+		status:  t.status,
+		backlog: t.backlog,
+	}
 	t.runs = &runReconciler{core: c, backlog: t.backlog, graphs: graphs, workspaces: workspaces,
 		gatherer:  &gatherer{core: c, gatekeeper: t.gatekeeper, workspaces: workspaces, deletions: newDeletions()},
 		podWriter: &podWriter{core: c, gatekeeper: t.gatekeeper, workspaces: workspaces, backlog: t.backlog},

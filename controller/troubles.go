@@ -69,14 +69,20 @@ func (t *troubles[K]) condition(key K, now time.Time) *metav1.Condition {
 	if !failing || now.Sub(known.since) < troubleLasts {
 		return nil
 	}
-	return &metav1.Condition{Type: v1alpha1.ConditionReconciled, Status: metav1.ConditionFalse, Reason: reasonTrouble, Message: known.message,
-		LastTransitionTime: metav1.NewTime(known.since)}
+	return &metav1.Condition{
+		Type:               v1alpha1.ConditionReconciled,
+		Status:             metav1.ConditionFalse,
+		Reason:             reasonTrouble,
+		Message:            known.message,
+		LastTransitionTime: metav1.NewTime(known.since),
+	}
 }
 
 // isPassing reports an error that says nothing about the object: the database is unavailable, which has a reason of its own,
 // another leader has taken over, or somebody else wrote at the same time.
 func isPassing(err error) bool {
-	return store.IsUnavailable(err) || errors.Is(err, store.ErrFenced) || errors.Is(err, store.ErrConflict) || apierrors.IsConflict(err) ||
+	return store.IsUnavailable(err) || errors.Is(err, store.ErrFenced) || errors.Is(err, store.ErrConflict) ||
+		apierrors.IsConflict(err) ||
 		errors.Is(err, context.Canceled)
 }
 
@@ -87,11 +93,21 @@ type dagConditions struct {
 }
 
 func newDAGConditions(c *core) *dagConditions {
-	return &dagConditions{core: c, dagTroubles: newTroubles[cache.ObjectName](), scheduleTroubles: newTroubles[cache.ObjectName]()}
+	return &dagConditions{
+		core:             c,
+		dagTroubles:      newTroubles[cache.ObjectName](),
+		scheduleTroubles: newTroubles[cache.ObjectName](),
+	}
 }
 
 // noteDAG records the result of a sync in the condition of a DAG. It returns err.
-func (c *dagConditions) noteDAG(ctx context.Context, name cache.ObjectName, condition string, of *troubles[cache.ObjectName], err error) error {
+func (c *dagConditions) noteDAG(
+	ctx context.Context,
+	name cache.ObjectName,
+	condition string,
+	of *troubles[cache.ObjectName],
+	err error,
+) error {
 	if of.note(name, err, c.now()) {
 		if told := c.setDAGCondition(ctx, name, condition, of.condition(name, c.now())); told != nil && ctx.Err() == nil {
 			c.cfg.Log.Warn("setting the condition of a DAG failed", "namespace", name.Namespace, "dag", name.Name, "error", told)
@@ -101,7 +117,12 @@ func (c *dagConditions) noteDAG(ctx context.Context, name cache.ObjectName, cond
 }
 
 // setDAGCondition sets a condition that a DAG has only while it is False, or removes it. A new condition is also an Event.
-func (c *dagConditions) setDAGCondition(ctx context.Context, name cache.ObjectName, kind string, condition *metav1.Condition) error {
+func (c *dagConditions) setDAGCondition(
+	ctx context.Context,
+	name cache.ObjectName,
+	kind string,
+	condition *metav1.Condition,
+) error {
 	cached, ok := c.cached.dags.Get(name)
 	if !ok || says(cached.Status.Conditions, kind, condition) {
 		return nil
@@ -113,8 +134,10 @@ func (c *dagConditions) setDAGCondition(ctx context.Context, name cache.ObjectNa
 	}
 	isNew := meta.FindStatusCondition(d.Status.Conditions, kind) == nil
 	setCondition(&d.Status.Conditions, kind, condition, d.Generation)
-	body, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": d.UID, "resourceVersion": d.ResourceVersion},
-		"status": map[string]any{"conditions": d.Status.Conditions}})
+	body, err := json.Marshal(
+		map[string]any{"metadata": map[string]any{"uid": d.UID, "resourceVersion": d.ResourceVersion},
+			"status": map[string]any{"conditions": d.Status.Conditions}},
+	)
 	if err != nil {
 		return fmt.Errorf("encoding the conditions of DAG %s: %w", name, err)
 	}

@@ -16,12 +16,23 @@ func TestUnreadableVersionEnds(t *testing.T) {
 	leader := storetest.Lead(t, storetest.New(t))
 	spec := []byte(`{"task": [{"name": "a"}]}`)
 	uid := "00000000-0000-4000-8000-000000000001"
-	version, err := leader.DAGs.SaveVersion(t.Context(), store.DAG{Namespace: "default", Name: "d", UID: uid, CreatedAt: time.Now()}, spec, dag.Hash(spec), 1, time.Now())
+	version, err := leader.DAGs.SaveVersion(
+		t.Context(),
+		store.DAG{Namespace: "default", Name: "d", UID: uid, CreatedAt: time.Now()},
+		spec,
+		dag.Hash(spec),
+		1,
+		time.Now(),
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
-	row, err := leader.Admit(t.Context(), store.NewRun{UID: uid, Namespace: "default", Name: "r", DAGName: "d", DAGID: version.DAGID, VersionID: version.ID,
-		Parameters: []byte("[]"), CreatedAt: time.Now(), AdmittedAt: time.Now()}, []store.NewTask{{Name: "a"}})
+	row, err := leader.Admit(
+		t.Context(),
+		store.NewRun{UID: uid, Namespace: "default", Name: "r", DAGName: "d", DAGID: version.DAGID, VersionID: version.ID,
+			Parameters: []byte("[]"), CreatedAt: time.Now(), AdmittedAt: time.Now()},
+		[]store.NewTask{{Name: "a"}},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,7 +48,8 @@ func TestUnreadableVersionEnds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if row.Phase != "Failed" || row.Stop != engine.ReasonVersionUnreadable || row.Reason != row.Stop || !strings.Contains(row.Message, "a fault") {
+	if row.Phase != "Failed" || row.Stop != engine.ReasonVersionUnreadable || row.Reason != row.Stop ||
+		!strings.Contains(row.Message, "a fault") {
 		t.Errorf("the run is %s, %s: %s", row.Phase, row.Reason, row.Message)
 	}
 }

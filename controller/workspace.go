@@ -113,7 +113,12 @@ func (ws *workspaces) lacksWorkspace(row store.Run, graph *dag.Graph) bool {
 }
 
 // makeWorkspace makes sure that the claim of a run exists before a Pod uses it. If not, the attempt has a refusal.
-func (ws *workspaces) makeWorkspace(ctx context.Context, row store.Run, w *v1alpha1.Workspace, c engine.Create) (made bool, err error) {
+func (ws *workspaces) makeWorkspace(
+	ctx context.Context,
+	row store.Run,
+	w *v1alpha1.Workspace,
+	c engine.Create,
+) (made bool, err error) {
 	name := names.Workspace(ws.cfg.ID, row.UID, row.Name)
 	if row.WorkspaceUID != "" {
 		return ws.findWorkspace(ctx, row, name, c)
@@ -164,13 +169,22 @@ func (ws *workspaces) adopts(row store.Run, claim *corev1.PersistentVolumeClaim,
 }
 
 // findWorkspace looks for the recorded claim.
-func (ws *workspaces) findWorkspace(ctx context.Context, row store.Run, name string, c engine.Create) (found bool, err error) {
+func (ws *workspaces) findWorkspace(
+	ctx context.Context,
+	row store.Run,
+	name string,
+	c engine.Create,
+) (found bool, err error) {
 	claim, err := ws.cfg.Kube.CoreV1().PersistentVolumeClaims(row.Namespace).Get(ctx, name, metav1.GetOptions{})
 	if err != nil && !apierrors.IsNotFound(err) {
 		return false, fmt.Errorf("reading claim %q of the workspace: %w", name, err)
 	}
 	if err != nil || isLost(row, claim) {
-		ws.gatekeeper.refuse(row, c, engine.Refusal{Reason: engine.ReasonCreateRefused, IsPermanent: true, Message: workspaceLost(name)})
+		ws.gatekeeper.refuse(
+			row,
+			c,
+			engine.Refusal{Reason: engine.ReasonCreateRefused, IsPermanent: true, Message: workspaceLost(name)},
+		)
 		return false, nil
 	}
 	ws.setMade(queue.RunKey(row.UID), true)
@@ -235,7 +249,12 @@ func (w *workspace) explain(wait *engine.Wait) *engine.Wait {
 	if wait != nil && !w.isLost {
 		message = wait.Message + "; " + w.why
 	}
-	return &engine.Wait{Reason: engine.ReasonUnschedulable, Message: text.Clean(message), IsFailure: w.isLost, IsPermanent: w.isLost}
+	return &engine.Wait{
+		Reason:      engine.ReasonUnschedulable,
+		Message:     text.Clean(message),
+		IsFailure:   w.isLost,
+		IsPermanent: w.isLost,
+	}
 }
 
 // readWorkspace reads the claim of a run and, if it is not bound, why. An error takes the place of the reason.
@@ -318,7 +337,12 @@ func (ws *workspaces) dropWorkspace(ctx context.Context, row store.Run, run *v1a
 	case !apierrors.IsForbidden(err) && !apierrors.IsInvalid(err) && tries < dropTries:
 		return fmt.Errorf("deleting claim %q of the workspace: %w", name, err)
 	}
-	ws.events.Event(run, corev1.EventTypeWarning, "WorkspaceKept", text.Shorten(fmt.Sprintf("claim %q cannot be deleted and stays until the DagRun is: %v", name, err), 1024))
+	ws.events.Event(
+		run,
+		corev1.EventTypeWarning,
+		"WorkspaceKept",
+		text.Shorten(fmt.Sprintf("claim %q cannot be deleted and stays until the DagRun is: %v", name, err), 1024),
+	)
 	return nil
 }
 
@@ -350,7 +374,8 @@ func (ws *workspaces) deleteClaim(ctx context.Context, row store.Run, name strin
 		uid = string(claim.UID)
 	}
 	fault.Point("claim-delete")
-	if err := claims.Delete(ctx, name, metav1.DeleteOptions{Preconditions: kube.WithUID(uid)}); err != nil && !kube.IsGone(err) {
+	if err := claims.Delete(ctx, name, metav1.DeleteOptions{Preconditions: kube.WithUID(uid)}); err != nil &&
+		!kube.IsGone(err) {
 		return err
 	}
 	fault.Point("claim-deleted")

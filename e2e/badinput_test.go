@@ -16,8 +16,10 @@ func TestMissingSecretConfigMapKeyAndImage(t *testing.T) {
 	w.Apply(`{apiVersion: v1, kind: ConfigMap, metadata: {name: there}, data: {key: value}}`)
 	secret, key, image, name := sh("secret", ""), sh("key", ""), sh("image", ""), sh("image-name", "")
 	secret.Parameters = []string{"TOKEN"}
-	key.PodTemplate.Env = []corev1.EnvVar{{Name: "X", ValueFrom: &corev1.EnvVarSource{ConfigMapKeyRef: &corev1.ConfigMapKeySelector{
-		LocalObjectReference: corev1.LocalObjectReference{Name: "there"}, Key: "no-such-key"}}}}
+	key.PodTemplate.Env = []corev1.EnvVar{
+		{Name: "X", ValueFrom: &corev1.EnvVarSource{ConfigMapKeyRef: &corev1.ConfigMapKeySelector{
+			LocalObjectReference: corev1.LocalObjectReference{Name: "there"}, Key: "no-such-key"}}},
+	}
 	image.Image = "example.com/no/such:image"
 	name.Image = "not//an::image"
 	w.ApplySpec("dag", v1alpha1.DAGSpec{
@@ -39,13 +41,26 @@ func TestMissingSecretConfigMapKeyAndImage(t *testing.T) {
 	c.Stop()
 	w.Controller(flags("--start-grace=5s"))
 	w.WaitRun("run", v1alpha1.RunFailed, patience)
-	w.CheckFinal("run", "Failed", map[string]string{"secret": "Failed", "key": "Failed", "image": "Failed", "image-name": "Failed",
-		"good": "Succeeded", "child": "Skipped"})
+	w.CheckFinal(
+		"run",
+		"Failed",
+		map[string]string{"secret": "Failed", "key": "Failed", "image": "Failed", "image-name": "Failed",
+			"good": "Succeeded", "child": "Skipped"},
+	)
 	w.CheckOnce("good")
 	for task, want := range map[string]string{"secret": "no-such-secret", "key": "no-such-key", "image": "example.com/no/such:image", "image-name": "InvalidImageName"} {
 		a := w.AttemptsOf("run", task)[0]
-		if row := w.Task("run", task); a.Reason != "StartFailed" || !strings.Contains(a.Message, want) || !strings.Contains(row.Message, want) {
-			t.Errorf("task %s failed, its attempt with %s: %q, the task with %s: %q; want %q in both", task, a.Reason, a.Message, row.Reason, row.Message, want)
+		if row := w.Task("run", task); a.Reason != "StartFailed" || !strings.Contains(a.Message, want) ||
+			!strings.Contains(row.Message, want) {
+			t.Errorf(
+				"task %s failed, its attempt with %s: %q, the task with %s: %q; want %q in both",
+				task,
+				a.Reason,
+				a.Message,
+				row.Reason,
+				row.Message,
+				want,
+			)
 		}
 	}
 }
@@ -56,7 +71,13 @@ func TestSecretThatComesLate(t *testing.T) {
 	w.Controller()
 	task := sh("a", `echo "$TOKEN" > /dir/seen`)
 	task.Parameters = []string{"TOKEN"}
-	w.ApplySpec("dag", v1alpha1.DAGSpec{Parameters: []v1alpha1.Parameter{{Name: "TOKEN", DefaultFromSecret: "late"}}, Task: []v1alpha1.Task{task}})
+	w.ApplySpec(
+		"dag",
+		v1alpha1.DAGSpec{
+			Parameters: []v1alpha1.Parameter{{Name: "TOKEN", DefaultFromSecret: "late"}},
+			Task:       []v1alpha1.Task{task},
+		},
+	)
 	w.Start("run", "dag")
 	w.WaitTask("run", "a", "Active", "CreateContainerConfigError")
 	w.Apply(`{apiVersion: v1, kind: Secret, metadata: {name: late}, stringData: {secret: here}}`)

@@ -26,8 +26,11 @@ func TestLongNamesAndUnicode(t *testing.T) {
 	longest := strings.Repeat(strings.Repeat("s", 63)+".", 3) + strings.Repeat("s", 61)
 	value := "žluťoučký kůň 馬 🐎 \"'`\\ $(HOSTNAME) $$HOSTNAME\ttab\nnewline"
 	spec := v1alpha1.DAGSpec{
-		Parameters: []v1alpha1.Parameter{{Name: "VALUE", DefaultValue: &value}, {Name: "other.value-1", DefaultValue: &value}},
-		Task:       []v1alpha1.Task{sh(task, `printf %s "$VALUE" >> /dir/value`), sh(child, "", after(task))},
+		Parameters: []v1alpha1.Parameter{
+			{Name: "VALUE", DefaultValue: &value},
+			{Name: "other.value-1", DefaultValue: &value},
+		},
+		Task: []v1alpha1.Task{sh(task, `printf %s "$VALUE" >> /dir/value`), sh(child, "", after(task))},
 	}
 	spec.Task[0].Parameters = []string{"VALUE", "other.value-1"}
 	w.ApplySpec(dag, spec)

@@ -16,7 +16,13 @@ func TestDagTask(t *testing.T) {
 	w := newWorld(t)
 	w.Controller()
 	say := func(text string) v1alpha1.Task {
-		return sh("say", until("go")+"\necho "+text+" $WHOM $FROM $WHERE >> /dir/said", retries(3), env("WHOM", "world"), env("FROM", "$(WHOM)"))
+		return sh(
+			"say",
+			until("go")+"\necho "+text+" $WHOM $FROM $WHERE >> /dir/said",
+			retries(3),
+			env("WHOM", "world"),
+			env("FROM", "$(WHOM)"),
+		)
 	}
 	value := "here"
 	w.Apply(w.Shared("say", 0, say("hello")) + w.Manifest("DAG", "dag", v1alpha1.DAGSpec{
@@ -32,7 +38,10 @@ func TestDagTask(t *testing.T) {
 	}
 	w.Start("first", "dag")
 	pod := w.WaitPod("first", "a", running)
-	if got := fmt.Sprint(pod.Labels["team"], pod.Spec.Containers[0].Env); !strings.HasPrefix(got, "data[{WHERE here nil} {WHOM moon nil} {FROM $(WHOM) nil}") {
+	if got := fmt.Sprint(pod.Labels["team"], pod.Spec.Containers[0].Env); !strings.HasPrefix(
+		got,
+		"data[{WHERE here nil} {WHOM moon nil} {FROM $(WHOM) nil}",
+	) {
 		t.Errorf("the Pod has %s", got)
 	}
 	// A new version of the DagTask creates a new version of the DAG. The live run keeps its version.
@@ -45,14 +54,26 @@ func TestDagTask(t *testing.T) {
 	if got, want := w.File("said"), "hello moon moon here\nhello world world\nbye moon moon here\nhello world world\n"; got != want {
 		t.Errorf("said\n%swant\n%s", got, want)
 	}
-	pinned := w.Strings(`SELECT string_agg((task->'taskRef'->>'version') || ' ' || (task->'backoff'->>'limit'), ', ' ORDER BY task->>'name')
-FROM kontroler_v1.versions v JOIN kontroler_v1.dags d ON d.id = v.dag_id, jsonb_array_elements(v.spec->'task') task WHERE d.name = 'dag' GROUP BY v.id ORDER BY v.id`)
+	pinned := w.Strings(
+		`SELECT string_agg((task->'taskRef'->>'version') || ' ' || (task->'backoff'->>'limit'), ', ' ORDER BY task->>'name')
+FROM kontroler_v1.versions v JOIN kontroler_v1.dags d ON d.id = v.dag_id, jsonb_array_elements(v.spec->'task') task WHERE d.name = 'dag' GROUP BY v.id ORDER BY v.id`,
+	)
 	if got := strings.Join(pinned, "; "); got != "1 3, 1 3; 2 3, 1 3" {
 		t.Errorf("the versions of the DAG pin %s", got)
 	}
 	// A run uses what was applied before it.
 	for i := range 2 {
-		w.Apply(w.Shared("say", 0, say(fmt.Sprint("breath-", i))) + w.Manifest("DagRun", fmt.Sprint("breath-", i), v1alpha1.DagRunSpec{DagName: "dag"}))
+		w.Apply(
+			w.Shared(
+				"say",
+				0,
+				say(fmt.Sprint("breath-", i)),
+			) + w.Manifest(
+				"DagRun",
+				fmt.Sprint("breath-", i),
+				v1alpha1.DagRunSpec{DagName: "dag"},
+			),
+		)
 		w.WaitRun(fmt.Sprint("breath-", i), v1alpha1.RunSucceeded, patience)
 		if !strings.Contains(w.File("said"), fmt.Sprintf("breath-%d moon", i)) {
 			t.Errorf("run %d used a version that is older than the one applied before it", i)

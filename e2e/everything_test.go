@@ -21,10 +21,25 @@ func TestEverythingOnce(t *testing.T) {
 		Parameters: []v1alpha1.Parameter{{Name: "SAY", DefaultValue: &value}},
 		Webhook:    &v1alpha1.Webhook{URL: v.URL, Events: []v1alpha1.WebhookEvent{v1alpha1.EventRunSucceeded}},
 		Task: []v1alpha1.Task{
-			fromDagTask("first", "shared", 0, func(t *v1alpha1.Task) { t.Parameters = []string{"SAY"} }), marked("second", "", after("first")),
+			fromDagTask(
+				"first",
+				"shared",
+				0,
+				func(t *v1alpha1.Task) { t.Parameters = []string{"SAY"} },
+			), marked("second", "", after("first")),
 		},
 	}
-	w.Apply(w.Shared("shared", 0, sh("first", "echo $HOSTNAME >> /dir/started; echo $SAY >> /dir/said")) + w.Manifest("DAG", "dag", spec))
+	w.Apply(
+		w.Shared(
+			"shared",
+			0,
+			sh("first", "echo $HOSTNAME >> /dir/started; echo $SAY >> /dir/said"),
+		) + w.Manifest(
+			"DAG",
+			"dag",
+			spec,
+		),
+	)
 	w.Eventually("a scheduled run to succeed", patience, func(context.Context) (bool, string) {
 		n := w.Ticks("dag", "Ran", "Succeeded")
 		return n > 0, fmt.Sprint(n)

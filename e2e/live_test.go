@@ -57,7 +57,8 @@ func (w *world) checkEndedUncounted() {
 	w.WaitRun("run", v1alpha1.RunFailed, patience)
 	w.CheckFinal("run", "Failed", map[string]string{"good": "Succeeded", "bad": "Failed", "child": "Succeeded"})
 	w.CheckOnce("good", "child")
-	if a := w.AttemptsOf("run", "bad")[0]; a.Phase != "Failed" || a.Reason != "ExitCode" || a.ExitCode == nil || *a.ExitCode != 5 {
+	if a := w.AttemptsOf("run", "bad")[0]; a.Phase != "Failed" || a.Reason != "ExitCode" || a.ExitCode == nil ||
+		*a.ExitCode != 5 {
 		w.T.Errorf("the failed attempt is %s, %s: %s", a.Phase, a.Reason, a.Message)
 	}
 }
@@ -84,7 +85,9 @@ func TestSidecarsThatNeverEnd(t *testing.T) {
 	w.injectSidecars()
 	native := sh("native", "")
 	always := corev1.ContainerRestartPolicyAlways
-	native.PodTemplate.InitContainers = []corev1.Container{{Name: "sidecar", Image: "busybox:1.36", Command: []string{"sleep", "100000"}, RestartPolicy: &always}}
+	native.PodTemplate.InitContainers = []corev1.Container{
+		{Name: "sidecar", Image: "busybox:1.36", Command: []string{"sleep", "100000"}, RestartPolicy: &always},
+	}
 	injected, failing := sh("injected", "", after("native")), sh("failing", "exit 3")
 	injected.PodTemplate.Labels = map[string]string{"inject": "yes"}
 	failing.PodTemplate.Labels = map[string]string{"inject": "yes"}
@@ -95,7 +98,11 @@ func TestSidecarsThatNeverEnd(t *testing.T) {
 		t.Fatalf("the Pod has %d containers: nothing was injected", len(pod.Spec.Containers))
 	}
 	w.WaitRun("run", v1alpha1.RunFailed, patience)
-	w.CheckFinal("run", "Failed", map[string]string{"native": "Succeeded", "injected": "Succeeded", "failing": "Failed", "last": "Succeeded"})
+	w.CheckFinal(
+		"run",
+		"Failed",
+		map[string]string{"native": "Succeeded", "injected": "Succeeded", "failing": "Failed", "last": "Succeeded"},
+	)
 	w.CheckOnce("native", "injected", "last")
 	if a := w.AttemptsOf("run", "failing")[0]; a.ExitCode == nil || *a.ExitCode != 3 {
 		t.Errorf("the attempt beside a sidecar failed with %s: %s", a.Reason, a.Message)
@@ -107,7 +114,13 @@ func TestSidecarsThatNeverEnd(t *testing.T) {
 func (w *world) injectSidecars() {
 	w.T.Helper()
 	w.T.Cleanup(func() {
-		out, err := w.RunKubectl("", "delete", "mutatingadmissionpolicybinding,mutatingadmissionpolicy", w.Namespace, "--ignore-not-found")
+		out, err := w.RunKubectl(
+			"",
+			"delete",
+			"mutatingadmissionpolicybinding,mutatingadmissionpolicy",
+			w.Namespace,
+			"--ignore-not-found",
+		)
 		if err != nil {
 			w.T.Errorf("removing the policy: %v\n%s", err, out)
 		}
@@ -150,7 +163,12 @@ spec: {policyName: $NS}
 func TestTimeout(t *testing.T) {
 	w := newWorld(t)
 	w.Controller()
-	w.ApplyDAG("dag", sh("slow", "sleep 100000", timeout(2), retries(1)), sh("child", "", after("slow")), sh("quick", "", timeout(600)))
+	w.ApplyDAG(
+		"dag",
+		sh("slow", "sleep 100000", timeout(2), retries(1)),
+		sh("child", "", after("slow")),
+		sh("quick", "", timeout(600)),
+	)
 	w.Start("run", "dag")
 	w.WaitRun("run", v1alpha1.RunFailed, patience)
 	w.CheckFinal("run", "Failed", map[string]string{"slow": "Failed 2", "child": "Skipped", "quick": "Succeeded"})

@@ -42,7 +42,16 @@ func (w *world) tryLog(run, task string, number int) (logRow, bool) {
 	rows := 0
 	err := w.Query(func(r *sql.Rows) error {
 		rows++
-		return r.Scan(&attempt, &row.State, &row.Message, &row.Bytes, &row.OmittedAt, &row.Omitted, &row.Rotated, &row.Incomplete)
+		return r.Scan(
+			&attempt,
+			&row.State,
+			&row.Message,
+			&row.Bytes,
+			&row.OmittedAt,
+			&row.Omitted,
+			&row.Rotated,
+			&row.Incomplete,
+		)
 	}, `SELECT a.id, l.state, l.message, l.bytes, l.omitted_at, l.omitted, l.rotated, l.incomplete
 		FROM kontroler_v1.runs r JOIN kontroler_v1.tasks t ON t.run_id = r.id JOIN kontroler_v1.attempts a ON a.task_id = t.id
 		JOIN kontroler_v1.logs l ON l.attempt_id = a.id WHERE r.name = $1 AND t.name = $2 AND a.number = $3`, run, task, number)
@@ -81,10 +90,14 @@ func (w *world) tryLog(run, task string, number int) (logRow, bool) {
 func (w *world) log(run, task string, number int) logRow {
 	w.T.Helper()
 	var row logRow
-	w.Eventually(fmt.Sprintf("the log of attempt %d of %s", number, task), patience, func(context.Context) (ok bool, is string) {
-		row, ok = w.tryLog(run, task, number)
-		return ok, "missing"
-	})
+	w.Eventually(
+		fmt.Sprintf("the log of attempt %d of %s", number, task),
+		patience,
+		func(context.Context) (ok bool, is string) {
+			row, ok = w.tryLog(run, task, number)
+			return ok, "missing"
+		},
+	)
 	return row
 }
 
@@ -107,8 +120,10 @@ func (w *world) checkFollowed(run, task, whole string) {
 		return
 	}
 	first, last := whole[:strings.IndexByte(whole, '\n')], whole[strings.LastIndexByte(whole[:len(whole)-1], '\n'):]
-	if row.State != "Captured" || !strings.Contains(row.Message, "rotated it while it was followed") || !strings.HasPrefix(row.content, first) ||
-		!strings.HasSuffix(row.content, last) || !near(row.Bytes, len(whole)) {
+	if row.State != "Captured" || !strings.Contains(row.Message, "rotated it while it was followed") ||
+		!strings.HasPrefix(row.content, first) ||
+		!strings.HasSuffix(row.content, last) ||
+		!near(row.Bytes, len(whole)) {
 		w.T.Errorf("the followed log of %s: %v; of %d bytes", task, row, len(whole))
 	}
 }
@@ -132,7 +147,9 @@ func TestLogs(t *testing.T) {
 	c := w.Controller()
 	late := sh("late", "trap '' TERM; echo deaf; sleep 1000", timeout(4))
 	oom := sh("oom", "echo eats; exec tail /dev/zero") // exec, because a shell would report the end of its child
-	oom.PodTemplate.Resources = &corev1.ResourceRequirements{Limits: corev1.ResourceList{"memory": resource.MustParse("32Mi")}}
+	oom.PodTemplate.Resources = &corev1.ResourceRequirements{
+		Limits: corev1.ResourceList{"memory": resource.MustParse("32Mi")},
+	}
 	w.ApplyDAG("dag",
 		sh("good", `echo out; echo err >&2; printf 'bytes \000\001\377\376\303\050\n\n'; printf end`),
 		sh("bad", "echo fails as $HOSTNAME; exit 3", retries(1)),
@@ -146,7 +163,8 @@ func TestLogs(t *testing.T) {
 	w.Apply(harness.Example(t, "logs.yaml"))
 	w.WaitRun("run", v1alpha1.RunFailed, patience)
 	out := w.log("run", "good", 1).content // the order of two streams is undefined
-	if want := "bytes \x00\x01\xff\xfe\xc3\x28\n\nend"; strings.Replace(out, "err\n", "", 1) != "out\n"+want || !strings.Contains(out, "err\n") {
+	if want := "bytes \x00\x01\xff\xfe\xc3\x28\n\nend"; strings.Replace(out, "err\n", "", 1) != "out\n"+want ||
+		!strings.Contains(out, "err\n") {
 		t.Errorf("the log of good is %q", out)
 	}
 	for _, a := range w.AttemptsOf("run", "bad") {
@@ -168,16 +186,23 @@ func TestLogs(t *testing.T) {
 			t.Errorf("the large log, empty: %v", large)
 		}
 	case large.Rotated: // the kubelet rotated it before the end, on a slow machine
-		if large.Bytes >= all || !strings.Contains(large.Message, "rotated away") || !strings.HasSuffix(large.content, "tail") {
+		if large.Bytes >= all || !strings.Contains(large.Message, "rotated away") ||
+			!strings.HasSuffix(large.content, "tail") {
 			t.Errorf("the large log, rotated: %v", large)
 		}
-	case large.Bytes != all, large.OmittedAt != 4<<20, len(large.content) > 8<<20, len(large.content) < 7<<20, !strings.Contains(large.Message, "omitted"),
-		!strings.HasPrefix(large.content, "head\n"), !strings.HasSuffix(large.content, "tail"):
+	case large.Bytes != all,
+		large.OmittedAt != 4<<20,
+		len(large.content) > 8<<20,
+		len(large.content) < 7<<20,
+		!strings.Contains(large.Message, "omitted"),
+		!strings.HasPrefix(large.content, "head\n"),
+		!strings.HasSuffix(large.content, "tail"):
 		t.Errorf("the large log: %v", large)
 	}
 	w.CheckPodsGone(w.Run("run").UID)
 	w.CheckPodsGone(w.Run("chatty-1").UID)
-	if _, metrics, err := c.Get("/metrics"); err != nil || !strings.Contains(metrics, `kontroler_logs_total{state="Captured"} 9`) ||
+	if _, metrics, err := c.Get("/metrics"); err != nil ||
+		!strings.Contains(metrics, `kontroler_logs_total{state="Captured"} 9`) ||
 		!strings.Contains(metrics, "kontroler_log_streams 0") {
 		t.Errorf("the metrics do not count nine logs and no stream: %v", err)
 	}
@@ -196,7 +221,9 @@ func TestLogsOfStoppedTasks(t *testing.T) {
 		"ordered":   func(string) { w.Kubectl("delete", "dagrun", "ordered", "--wait=false") },
 		"deleted":   func(pod string) { w.Kubectl("delete", "pod", pod, "--wait=false") },
 		"evicted": func(pod string) {
-			err := w.Kube.PolicyV1().Evictions(w.Namespace).Evict(t.Context(), &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Name: pod, Namespace: w.Namespace}})
+			err := w.Kube.PolicyV1().
+				Evictions(w.Namespace).
+				Evict(t.Context(), &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Name: pod, Namespace: w.Namespace}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -235,8 +262,11 @@ func TestLogsRotated(t *testing.T) {
 	w := newWorld(t)
 	w.Controller()
 	// A small log counts as rotated if it begins more than ten seconds after its container.
-	task := sh("task", "echo the true head; "+until("write")+"; yes 'one line of many, all of them the same' | head -c 11000000; sleep 11; "+
-		until("go")+"; echo the end")
+	task := sh(
+		"task",
+		"echo the true head; "+until("write")+"; yes 'one line of many, all of them the same' | head -c 11000000; sleep 11; "+
+			until("go")+"; echo the end",
+	)
 	for policy, name := range map[v1alpha1.LogPolicy]string{v1alpha1.LogsCapture: "capture", v1alpha1.LogsFollow: "follow"} {
 		w.ApplySpec(name, v1alpha1.DAGSpec{Logs: policy, Task: []v1alpha1.Task{task}})
 		w.Start(name, name)
@@ -250,7 +280,10 @@ func TestLogsRotated(t *testing.T) {
 	w.Eventually("the logs to be rotated", patience, func(ctx context.Context) (bool, string) {
 		for _, pod := range pods {
 			bytes := int64(100)
-			served, err := w.Kube.CoreV1().Pods(w.Namespace).GetLogs(pod, &corev1.PodLogOptions{Container: v1alpha1.TaskContainer, LimitBytes: &bytes}).DoRaw(ctx)
+			served, err := w.Kube.CoreV1().
+				Pods(w.Namespace).
+				GetLogs(pod, &corev1.PodLogOptions{Container: v1alpha1.TaskContainer, LimitBytes: &bytes}).
+				DoRaw(ctx)
 			if err != nil || strings.HasPrefix(string(served), "the true head") {
 				return false, fmt.Sprintf("%v %q", err, served)
 			}
@@ -259,7 +292,8 @@ func TestLogsRotated(t *testing.T) {
 	})
 	w.Open("go")
 	capture, follow := w.log("capture", "task", 1), w.log("follow", "task", 1)
-	if !capture.Rotated || !strings.Contains(capture.Message, "rotated away") || !strings.HasSuffix(capture.content, "the end\n") {
+	if !capture.Rotated || !strings.Contains(capture.Message, "rotated away") ||
+		!strings.HasSuffix(capture.content, "the end\n") {
 		t.Errorf("captured: %v", capture)
 	}
 	whole := 11_000_000 + len("the true head\nthe end\n")
@@ -276,15 +310,22 @@ func TestLogsNotKept(t *testing.T) {
 	c := w.Controller()
 	// A file in place of the directory keeps the kubelet from making the directory again.
 	gone := sh("gone", `echo hello; cd /logs/*_${HOSTNAME}_*; rm -r task; : > task`)
-	gone.PodTemplate.Volumes = append(gone.PodTemplate.Volumes, corev1.Volume{Name: "logs", VolumeSource: corev1.VolumeSource{
-		HostPath: &corev1.HostPathVolumeSource{Path: "/var/log/pods"},
-	}})
-	gone.PodTemplate.VolumeMounts = append(gone.PodTemplate.VolumeMounts, corev1.VolumeMount{Name: "logs", MountPath: "/logs"})
+	gone.PodTemplate.Volumes = append(
+		gone.PodTemplate.Volumes,
+		corev1.Volume{Name: "logs", VolumeSource: corev1.VolumeSource{
+			HostPath: &corev1.HostPathVolumeSource{Path: "/var/log/pods"},
+		}},
+	)
+	gone.PodTemplate.VolumeMounts = append(
+		gone.PodTemplate.VolumeMounts,
+		corev1.VolumeMount{Name: "logs", MountPath: "/logs"},
+	)
 	w.ApplyDAG("lost", gone)
 	w.Start("lost", "lost")
 	w.ApplySpec("off", v1alpha1.DAGSpec{Logs: v1alpha1.LogsOff, Task: []v1alpha1.Task{sh("task", "echo hello")}})
 	w.Start("off", "off")
-	if row := w.log("lost", "gone", 1); row.State != "Lost" || row.content != "" || !strings.Contains(row.Message, "not a directory") {
+	if row := w.log("lost", "gone", 1); row.State != "Lost" || row.content != "" ||
+		!strings.Contains(row.Message, "not a directory") {
 		t.Errorf("a log whose file was removed: %v", row)
 	}
 	w.CheckPodsGone(w.Run("lost").UID)
@@ -297,7 +338,9 @@ func TestLogsNotKept(t *testing.T) {
 	w.WaitRun("unread", v1alpha1.RunSucceeded, patience)
 	w.CheckPodsGone(w.Run("unread").UID)
 	want := []string{"lost"}
-	rows := w.Strings(`SELECT r.name FROM kontroler_v1.logs l JOIN kontroler_v1.attempts a ON a.id = l.attempt_id JOIN kontroler_v1.runs r ON r.id = a.run_id`)
+	rows := w.Strings(
+		`SELECT r.name FROM kontroler_v1.logs l JOIN kontroler_v1.attempts a ON a.id = l.attempt_id JOIN kontroler_v1.runs r ON r.id = a.run_id`,
+	)
 	if diff := gocmp.Diff(want, rows); diff != "" {
 		t.Errorf("runs with logs (-want +got):\n%s", diff)
 	}

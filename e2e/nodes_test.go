@@ -40,7 +40,9 @@ func TestEviction(t *testing.T) {
 	w.ApplyDAG("dag", marked("a", once("a", forever)), marked("b", "", after("a")))
 	w.Start("run", "dag")
 	pod := w.WaitPod("run", "a", running)
-	err := w.Kube.CoreV1().Pods(w.Namespace).EvictV1(t.Context(), &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: pod.Name}})
+	err := w.Kube.CoreV1().
+		Pods(w.Namespace).
+		EvictV1(t.Context(), &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: pod.Name}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +73,9 @@ func (w *world) spareNode() (name string) {
 	// The taint exists before the node runs, so that no Pod of another test is scheduled to it.
 	_, err := nodes.Create(w.T.Context(), &corev1.Node{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
-		Spec:       corev1.NodeSpec{Taints: []corev1.Taint{{Key: spareTaint, Value: name, Effect: corev1.TaintEffectNoExecute}}},
+		Spec: corev1.NodeSpec{
+			Taints: []corev1.Taint{{Key: spareTaint, Value: name, Effect: corev1.TaintEffectNoExecute}},
+		},
 	}, metav1.CreateOptions{})
 	if err != nil {
 		w.T.Fatal(err)
@@ -114,9 +118,13 @@ func rather(node string) taskOption {
 	return func(t *v1alpha1.Task) {
 		onSpare(node)(t)
 		t.PodTemplate.Affinity = &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{
-			PreferredDuringSchedulingIgnoredDuringExecution: []corev1.PreferredSchedulingTerm{{Weight: 100, Preference: corev1.NodeSelectorTerm{
-				MatchExpressions: []corev1.NodeSelectorRequirement{{Key: corev1.LabelHostname, Operator: corev1.NodeSelectorOpIn, Values: []string{node}}},
-			}}},
+			PreferredDuringSchedulingIgnoredDuringExecution: []corev1.PreferredSchedulingTerm{
+				{Weight: 100, Preference: corev1.NodeSelectorTerm{
+					MatchExpressions: []corev1.NodeSelectorRequirement{
+						{Key: corev1.LabelHostname, Operator: corev1.NodeSelectorOpIn, Values: []string{node}},
+					},
+				}},
+			},
 		}}
 	}
 }
@@ -155,7 +163,8 @@ func TestNodeDrainedAndLost(t *testing.T) {
 	w.cluster("node", "start", filepath.Dir(w.Kubeconfig), node)
 	w.CheckFinal("lost", "Succeeded", map[string]string{"l": "Succeeded 2", "after-l": "Succeeded"})
 	w.checkRestarted("lost", "l", "NodeLost")
-	if message := w.AttemptsOf("lost", "l")[0].Message; !strings.Contains(message, node) || !strings.Contains(message, "may still run there") {
+	if message := w.AttemptsOf("lost", "l")[0].Message; !strings.Contains(message, node) ||
+		!strings.Contains(message, "may still run there") {
 		t.Errorf("the attempt on the lost node says %q", message)
 	}
 	w.CheckOnce("d", "after-d", "l", "after-l")

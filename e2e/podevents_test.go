@@ -45,7 +45,9 @@ func (w *world) podEvents(run, task string) map[string]int {
 // clusterEvents returns the Events of a Pod in the cluster, in the same form.
 func (w *world) clusterEvents(pod string) map[string]int {
 	w.T.Helper()
-	list, err := w.Kube.CoreV1().Events(w.Namespace).List(w.T.Context(), metav1.ListOptions{FieldSelector: "involvedObject.name=" + pod})
+	list, err := w.Kube.CoreV1().
+		Events(w.Namespace).
+		List(w.T.Context(), metav1.ListOptions{FieldSelector: "involvedObject.name=" + pod})
 	if err != nil {
 		w.T.Fatal(err)
 	}
@@ -73,7 +75,10 @@ func (w *world) waitPodEvents(run, task string, want map[string]int) {
 	w.Eventually("the Events of "+task+" to be kept", patience, func(context.Context) (bool, string) {
 		kept := w.podEvents(run, task)
 		for reason, n := range want {
-			if !slices.ContainsFunc(slices.Collect(maps.Keys(kept)), func(text string) bool { return strings.HasPrefix(text, reason+" | ") && kept[text] >= n }) {
+			if !slices.ContainsFunc(
+				slices.Collect(maps.Keys(kept)),
+				func(text string) bool { return strings.HasPrefix(text, reason+" | ") && kept[text] >= n },
+			) {
 				return false, fmt.Sprint(kept)
 			}
 		}
@@ -92,7 +97,12 @@ func (w *world) checkPodEvents(run, task string) {
 	})
 }
 
-var startedEvents = map[string]int{"Normal | Scheduled": 1, "Normal | Pulled | task": 1, "Normal | Created | task": 1, "Normal | Started | task": 1}
+var startedEvents = map[string]int{
+	"Normal | Scheduled":      1,
+	"Normal | Pulled | task":  1,
+	"Normal | Created | task": 1,
+	"Normal | Started | task": 1,
+}
 
 // The Events of Pods stay when the Pods are deleted.
 func TestPodEvents(t *testing.T) {
@@ -103,11 +113,15 @@ func TestPodEvents(t *testing.T) {
 	missing := sh("missing", "")
 	missing.Image = "example.com/no/such:image"
 	full := sh("full", "dd if=/dev/zero of=/tmp/full bs=1M count=20; "+forever)
-	full.PodTemplate.Resources = &corev1.ResourceRequirements{Limits: corev1.ResourceList{"ephemeral-storage": resource.MustParse("1Mi")}}
+	full.PodTemplate.Resources = &corev1.ResourceRequirements{
+		Limits: corev1.ResourceList{"ephemeral-storage": resource.MustParse("1Mi")},
+	}
 	w.ApplyDAG("dag", sh("good", ""), stuck, missing, full, sh("evicted", once("evicted", forever)))
 	w.Start("run", "dag")
 	pod := w.WaitAttempt("run", "evicted", 1, "Running").PodName
-	err := w.Kube.PolicyV1().Evictions(w.Namespace).Evict(t.Context(), &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Name: pod, Namespace: w.Namespace}})
+	err := w.Kube.PolicyV1().
+		Evictions(w.Namespace).
+		Evict(t.Context(), &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Name: pod, Namespace: w.Namespace}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -214,13 +228,17 @@ func TestPodEventsOfManyAndOfOthers(t *testing.T) {
 	if rows := w.podEvents("run", "a"); len(rows) != 30 {
 		t.Errorf("%d rows are kept", len(rows))
 	}
-	if rows := w.Strings(`SELECT p.reason FROM kontroler.pod_events p JOIN kontroler_v1.attempts a ON a.id = p.attempt_id WHERE a.pod_name <> $1 OR p.reason = 'NotMine'`, pod.Name); len(rows) > 0 {
+	if rows := w.Strings(`SELECT p.reason FROM kontroler.pod_events p JOIN kontroler_v1.attempts a ON a.id = p.attempt_id WHERE a.pod_name <> $1 OR p.reason = 'NotMine'`, pod.Name); len(
+		rows,
+	) > 0 {
 		t.Errorf("Events of others are kept: %v", rows)
 	}
 	w.Open("go")
 	w.WaitRun("run", v1alpha1.RunSucceeded, patience)
 	w.WaitRun("run-other", v1alpha1.RunSucceeded, patience)
-	stored := other.Strings(`SELECT DISTINCT pod_name || ' ' || e.reason FROM kontroler_v1.pod_events e JOIN kontroler_v1.attempts a ON a.id = e.attempt_id WHERE e.reason NOT IN ('Killing', 'Pulling') ORDER BY 1`)
+	stored := other.Strings(
+		`SELECT DISTINCT pod_name || ' ' || e.reason FROM kontroler_v1.pod_events e JOIN kontroler_v1.attempts a ON a.id = e.attempt_id WHERE e.reason NOT IN ('Killing', 'Pulling') ORDER BY 1`,
+	)
 	var want []string
 	for _, reason := range []string{"Created", "NotMine", "Pulled", "Scheduled", "Started"} {
 		want = append(want, theirs.Name+" "+reason)
@@ -235,11 +253,17 @@ func (w *world) waitStranger(name string) *corev1.Pod {
 	w.T.Helper()
 	pod, err := w.Kube.CoreV1().Pods(w.Namespace).Create(w.T.Context(), &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: w.Namespace},
-		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "task", Image: "busybox:1.36", Command: []string{"sleep", "1000"}}}},
+		Spec: corev1.PodSpec{
+			Containers: []corev1.Container{{Name: "task", Image: "busybox:1.36", Command: []string{"sleep", "1000"}}},
+		},
 	}, metav1.CreateOptions{})
 	if err != nil {
 		w.T.Fatal(err)
 	}
-	w.Eventually("an Event of the stranger", patience, func(context.Context) (bool, string) { return len(w.clusterEvents(name)) > 0, "missing" })
+	w.Eventually(
+		"an Event of the stranger",
+		patience,
+		func(context.Context) (bool, string) { return len(w.clusterEvents(name)) > 0, "missing" },
+	)
 	return pod
 }

@@ -35,9 +35,17 @@ func TestOverridesAndPodTemplateReachEveryAttempt(t *testing.T) {
 	})
 	salut := "salut"
 	w.Start("run", "dag", v1alpha1.ParameterValue{Name: "GREETING", Value: &salut})
-	first := w.WaitPod("run", "last", func(p *corev1.Pod) bool { return running(p) && p.Labels[v1alpha1.LabelAttempt] == "1" })
+	first := w.WaitPod(
+		"run",
+		"last",
+		func(p *corev1.Pod) bool { return running(p) && p.Labels[v1alpha1.LabelAttempt] == "1" },
+	)
 	w.Open("first")
-	second := w.WaitPod("run", "last", func(p *corev1.Pod) bool { return running(p) && p.Labels[v1alpha1.LabelAttempt] == "2" })
+	second := w.WaitPod(
+		"run",
+		"last",
+		func(p *corev1.Pod) bool { return running(p) && p.Labels[v1alpha1.LabelAttempt] == "2" },
+	)
 	for _, pod := range []*corev1.Pod{first, second} {
 		checkTemplate(t, pod)
 	}
@@ -73,7 +81,10 @@ func checkTemplate(t *testing.T, pod *corev1.Pod) {
 	for _, v := range c.Env {
 		env[v.Name] = v.Value
 	}
-	if want := map[string]string{"GREETING": "salut", "KEPT": "kept", "FROM_TEMPLATE": "by-template"}; !maps.Equal(env, want) {
+	if want := map[string]string{"GREETING": "salut", "KEPT": "kept", "FROM_TEMPLATE": "by-template"}; !maps.Equal(
+		env,
+		want,
+	) {
 		t.Errorf("attempt %s: env %v, want %v", attempt, env, want)
 	}
 }

@@ -24,7 +24,11 @@ func volume(source corev1.VolumeSource) taskOption {
 }
 
 func configMap(name string) taskOption {
-	return volume(corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{LocalObjectReference: corev1.LocalObjectReference{Name: name}}})
+	return volume(
+		corev1.VolumeSource{
+			ConfigMap: &corev1.ConfigMapVolumeSource{LocalObjectReference: corev1.LocalObjectReference{Name: name}},
+		},
+	)
 }
 
 // runtimeClass makes a RuntimeClass whose handler no node has.
@@ -36,7 +40,8 @@ func (w *world) runtimeClass() string {
 		w.T.Fatal(err)
 	}
 	w.T.Cleanup(func() {
-		if err := classes.Delete(context.Background(), class.Name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+		if err := classes.Delete(context.Background(), class.Name, metav1.DeleteOptions{}); err != nil &&
+			!apierrors.IsNotFound(err) {
 			w.T.Error(err)
 		}
 	})
@@ -71,7 +76,12 @@ func TestPodThatDoesNotStartSaysWhy(t *testing.T) {
 	w.Eventually("the DagRun to say what it waits for", patience, func(context.Context) (bool, string) {
 		s := w.DagRun("run").Status
 		named := strings.Contains(s.Message, "settings waits: FailedMount: ") && strings.Contains(s.Message, "1 more")
-		return s.Reason == "FailedMount" && named && s.Tasks.Pending == 4 && s.Tasks.Running == 0, fmt.Sprintf("%+v %+v", s, s.Tasks)
+		return s.Reason == "FailedMount" && named && s.Tasks.Pending == 4 &&
+				s.Tasks.Running == 0, fmt.Sprintf(
+				"%+v %+v",
+				s,
+				s.Tasks,
+			)
 	})
 	w.Eventually("kubectl to show it", patience, func(context.Context) (bool, string) {
 		out := w.Kubectl("get", "dagrun", "run", "--no-headers")
@@ -127,13 +137,15 @@ func TestPodThatCannotStartFailsAfterTheGrace(t *testing.T) {
 		}))
 	w.Start("run", "dag")
 	w.WaitTask("run", "settings", "Failed", "RetriesSpent")
-	if row := w.Task("run", "settings"); !strings.Contains(row.Message, "StartFailed: FailedMount: ") || !strings.Contains(row.Message, "settings-of-nobody") {
+	if row := w.Task("run", "settings"); !strings.Contains(row.Message, "StartFailed: FailedMount: ") ||
+		!strings.Contains(row.Message, "settings-of-nobody") {
 		t.Errorf("the task says %q", row.Message)
 	}
 	w.waitSays("run", "slow", "PodInitializing: init container wait-for-gate is running")
 	w.Eventually("the DagRun to say what has failed", patience, func(context.Context) (bool, string) {
 		s := w.DagRun("run").Status
-		return strings.Contains(s.Message, "slow waits: PodInitializing") && strings.Contains(s.Message, "settings failed: "), s.Reason + ": " + s.Message
+		return strings.Contains(s.Message, "slow waits: PodInitializing") &&
+			strings.Contains(s.Message, "settings failed: "), s.Reason + ": " + s.Message
 	})
 	w.Open("gate")
 	w.WaitRun("run", v1alpha1.RunFailed, patience)

@@ -56,9 +56,15 @@ func TestWorkspace(t *testing.T) {
 	w := newStoredWorld(t)
 	w.Controller()
 	w.ApplySpec("dag", v1alpha1.DAGSpec{Workspace: workspace(), Task: []v1alpha1.Task{
-		sh("write", "cp /workspace/before /workspace/file; echo write >> /workspace/file; "+until("go"), func(t *v1alpha1.Task) {
-			t.PodTemplate.InitContainers = []corev1.Container{{Name: "first", Image: "busybox:1.36", Command: []string{"sh", "-c", "echo init > /workspace/before"}}}
-		}),
+		sh(
+			"write",
+			"cp /workspace/before /workspace/file; echo write >> /workspace/file; "+until("go"),
+			func(t *v1alpha1.Task) {
+				t.PodTemplate.InitContainers = []corev1.Container{
+					{Name: "first", Image: "busybox:1.36", Command: []string{"sh", "-c", "echo init > /workspace/before"}},
+				}
+			},
+		),
 		sh("again", "echo again >> /workspace/file; "+once("again", "exit 3"), after("write"), retries(1)),
 		sh("read", "cat /workspace/file > /dir/read", after("again")),
 	}})
@@ -116,7 +122,10 @@ func TestWorkspaceOnTwoNodes(t *testing.T) {
 		t.PodTemplate.NodeSelector = map[string]string{corev1.LabelHostname: node}
 	}
 	w.ApplySpec("many", v1alpha1.DAGSpec{Workspace: workspace(corev1.ReadWriteMany), Task: []v1alpha1.Task{
-		sh("write", "echo here > /workspace/file"), sh("read", "cat /workspace/file > /dir/read; "+until("go"), after("write"), there),
+		sh(
+			"write",
+			"echo here > /workspace/file",
+		), sh("read", "cat /workspace/file > /dir/read; "+until("go"), after("write"), there),
 		sh("beside", until("go"), after("write")),
 	}})
 	w.Start("many", "many")
@@ -135,7 +144,11 @@ func TestWorkspaceOnTwoNodes(t *testing.T) {
 		expression.Operator = corev1.NodeSelectorOpNotIn
 	}
 	w.ApplySpec("one", v1alpha1.DAGSpec{Workspace: workspace(), Task: []v1alpha1.Task{
-		sh("a", until("go"), rather(node)), sh("b", until("go"), elsewhere), sh("c", until("go"), rather(node)), sh("d", until("go"), elsewhere),
+		sh(
+			"a",
+			until("go"),
+			rather(node),
+		), sh("b", until("go"), elsewhere), sh("c", until("go"), rather(node)), sh("d", until("go"), elsewhere),
 	}})
 	w.Start("one", "one")
 	nodes := map[string]bool{}
@@ -178,7 +191,8 @@ func (w *world) class(name, provisioner string, mode storagev1.VolumeBindingMode
 		w.T.Fatal(err)
 	}
 	w.T.Cleanup(func() {
-		if err := classes.Delete(context.Background(), name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+		if err := classes.Delete(context.Background(), name, metav1.DeleteOptions{}); err != nil &&
+			!apierrors.IsNotFound(err) {
 			w.T.Errorf("deleting StorageClass %s: %v", name, err)
 		}
 	})
@@ -227,7 +241,10 @@ func TestWorkspaceQuota(t *testing.T) {
 		quota, err := w.Kube.CoreV1().ResourceQuotas(w.Namespace).Get(ctx, "few", metav1.GetOptions{})
 		return err == nil && len(quota.Status.Hard) > 0, fmt.Sprint(err)
 	})
-	w.ApplySpec("dag", v1alpha1.DAGSpec{Workspace: workspace(), Task: []v1alpha1.Task{sh("a", until("go")), sh("b", until("go"))}})
+	w.ApplySpec(
+		"dag",
+		v1alpha1.DAGSpec{Workspace: workspace(), Task: []v1alpha1.Task{sh("a", until("go")), sh("b", until("go"))}},
+	)
 	w.Start("first", "dag")
 	w.WaitAttempt("first", "a", 1, "Running")
 	w.Start("second", "dag")

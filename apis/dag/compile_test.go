@@ -68,7 +68,9 @@ func TestCompileContainerFaults(t *testing.T) {
 	a := task("a")
 	testFaults(t, map[string]faultCase{
 		"a script beside command and args is valid": {
-			tasks(with(a, func(t *v1alpha1.Task) { t.Script, t.Command, t.Args = "x", []string{"sh", "-c"}, []string{"y"} })), nil,
+			tasks(
+				with(a, func(t *v1alpha1.Task) { t.Script, t.Command, t.Args = "x", []string{"sh", "-c"}, []string{"y"} }),
+			), nil,
 		},
 		"longest script": {
 			tasks(with(a, func(t *v1alpha1.Task) { t.Script = strings.Repeat("x", 131072) })), nil,
@@ -118,7 +120,10 @@ func TestCompileSpecFaults(t *testing.T) {
 			spec(func(s *v1alpha1.DAGSpec) { s.Schedule = "0 0 32 2 *" }), []string{"spec.schedule: FieldValueInvalid"},
 		},
 		"a schedule that is never due": {spec(func(s *v1alpha1.DAGSpec) { s.Schedule = "0 0 31 2 *" }), nil},
-		"a zone before the schedule":   {spec(func(s *v1alpha1.DAGSpec) { s.Schedule = "CRON_TZ=Europe/Berlin 0 9 * * 1-5" }), nil},
+		"a zone before the schedule": {
+			spec(func(s *v1alpha1.DAGSpec) { s.Schedule = "CRON_TZ=Europe/Berlin 0 9 * * 1-5" }),
+			nil,
+		},
 		"a zone before the schedule and the same timeZone": {
 			spec(func(s *v1alpha1.DAGSpec) { s.Schedule, s.TimeZone = "TZ=Europe/Berlin 0 9 * * *", ptr("Europe/Berlin") }), nil,
 		},
@@ -127,9 +132,14 @@ func TestCompileSpecFaults(t *testing.T) {
 			[]string{"spec.schedule: FieldValueInvalid"},
 		},
 		"an unknown zone before the schedule": {
-			spec(func(s *v1alpha1.DAGSpec) { s.Schedule = "TZ=Mars/Olympus 0 9 * * *" }), []string{"spec.schedule: FieldValueInvalid"},
+			spec(
+				func(s *v1alpha1.DAGSpec) { s.Schedule = "TZ=Mars/Olympus 0 9 * * *" },
+			), []string{"spec.schedule: FieldValueInvalid"},
 		},
-		"a zone without a schedule": {spec(func(s *v1alpha1.DAGSpec) { s.Schedule = "TZ=UTC" }), []string{"spec.schedule: FieldValueInvalid"}},
+		"a zone without a schedule": {
+			spec(func(s *v1alpha1.DAGSpec) { s.Schedule = "TZ=UTC" }),
+			[]string{"spec.schedule: FieldValueInvalid"},
+		},
 		"time zone": {
 			spec(func(s *v1alpha1.DAGSpec) { s.TimeZone = ptr("Mars/Olympus") }), []string{"spec.timeZone: FieldValueInvalid"},
 		},
@@ -176,9 +186,15 @@ func TestCompileWebhookAndWorkspaceFaults(t *testing.T) {
 			spec(func(s *v1alpha1.DAGSpec) { s.Workspace = &v1alpha1.Workspace{Enable: true} }),
 			[]string{"spec.workspace.pvc.resources.requests[storage]: FieldValueRequired"},
 		},
-		"a disabled workspace is not checked": {spec(func(s *v1alpha1.DAGSpec) { s.Workspace = claimed("0", "x"); s.Workspace.Enable = false }), nil},
-		"the smallest workspace":              {spec(func(s *v1alpha1.DAGSpec) { s.Workspace = claimed("1") }), nil},
-		"a workspace for many nodes":          {spec(func(s *v1alpha1.DAGSpec) { s.Workspace = claimed("1Gi", "ReadOnlyMany", "ReadWriteMany") }), nil},
+		"a disabled workspace is not checked": {
+			spec(func(s *v1alpha1.DAGSpec) { s.Workspace = claimed("0", "x"); s.Workspace.Enable = false }),
+			nil,
+		},
+		"the smallest workspace": {spec(func(s *v1alpha1.DAGSpec) { s.Workspace = claimed("1") }), nil},
+		"a workspace for many nodes": {
+			spec(func(s *v1alpha1.DAGSpec) { s.Workspace = claimed("1Gi", "ReadOnlyMany", "ReadWriteMany") }),
+			nil,
+		},
 		"a workspace without a size": {
 			spec(func(s *v1alpha1.DAGSpec) { s.Workspace = claimed("0") }),
 			[]string{"spec.workspace.pvc.resources.requests[storage]: FieldValueInvalid"},
@@ -196,7 +212,10 @@ func TestCompileWebhookAndWorkspaceFaults(t *testing.T) {
 				s.Workspace = claimed("1Gi", "")
 				s.Workspace.PVC.VolumeMode = ptr(corev1.PersistentVolumeBlock)
 			}),
-			[]string{"spec.workspace.pvc.accessModes[0]: FieldValueRequired", "spec.workspace.pvc.volumeMode: FieldValueInvalid"},
+			[]string{
+				"spec.workspace.pvc.accessModes[0]: FieldValueRequired",
+				"spec.workspace.pvc.volumeMode: FieldValueInvalid",
+			},
 		},
 		"workspace": {
 			spec(func(s *v1alpha1.DAGSpec) {

@@ -138,8 +138,17 @@ func (e *expansion) expand() {
 				t.PodTemplate = nil
 			}
 			if e.bytes > maxMergedBytes {
-				e.faults.add(&field.Error{Type: field.ErrorTypeTooLong, Field: path.String(), BadValue: field.OmitValueType{}, Detail: fmt.Sprintf(
-					"with this task, the DagTasks of the DAG exceed %d MiB in total: make them smaller or split the DAG", maxMergedBytes>>20)})
+				e.faults.add(
+					&field.Error{
+						Type:     field.ErrorTypeTooLong,
+						Field:    path.String(),
+						BadValue: field.OmitValueType{},
+						Detail: fmt.Sprintf(
+							"with this task, the DagTasks of the DAG exceed %d MiB in total: make them smaller or split the DAG",
+							maxMergedBytes>>20,
+						),
+					},
+				)
 				return
 			}
 		}
@@ -162,8 +171,15 @@ func unresolved(path *field.Path, ref *v1alpha1.TaskRef, d DagTask) *field.Error
 	if d.Newest > 0 {
 		has = fmt.Sprintf("its newest is %d", d.Newest)
 	}
-	return notFound(path.Child("version"), fmt.Sprint(ref.Version),
-		fmt.Sprintf("DagTask %q has no such version, %s: apply it with this spec.version, or name another one", cut(ref.Name), has))
+	return notFound(
+		path.Child("version"),
+		fmt.Sprint(ref.Version),
+		fmt.Sprintf(
+			"DagTask %q has no such version, %s: apply it with this spec.version, or name another one",
+			cut(ref.Name),
+			has,
+		),
+	)
 }
 
 // merge merges the own fields of a task over its DagTask.

@@ -89,7 +89,9 @@ func TestMerge(t *testing.T) {
 		"large numbers stay exact": {`{image: i, podTemplate: {activeDeadlineSeconds: 2147483647}}`, `{podTemplate: {securityContext: {runAsUser: 2147483647}}}`, `{image: i, podTemplate: {activeDeadlineSeconds: 2147483647, securityContext: {runAsUser: 2147483647}}}`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			spec := &v1alpha1.DAGSpec{Task: []v1alpha1.Task{{Name: "a", TaskRef: ref("x", 0), TaskTemplate: template(t, c.over)}}}
+			spec := &v1alpha1.DAGSpec{
+				Task: []v1alpha1.Task{{Name: "a", TaskRef: ref("x", 0), TaskTemplate: template(t, c.over)}},
+			}
 			for _, p := range []string{"a", "b"} {
 				spec.Parameters = append(spec.Parameters, v1alpha1.Parameter{Name: p, DefaultValue: ptr("")})
 			}
@@ -130,7 +132,11 @@ func TestMerge(t *testing.T) {
 
 // TestCompileWithFaults: a fault has the path of the DAG and names the DagTask that the field comes from.
 func TestCompileWithFaults(t *testing.T) {
-	good := version(t, 2, `{image: i, args: [a], parameters: [p], podTemplate: {env: [{name: A, value: "1"}], volumes: [{name: v, emptyDir: {}}], volumeMounts: [{name: v, mountPath: /v}]}}`)
+	good := version(
+		t,
+		2,
+		`{image: i, args: [a], parameters: [p], podTemplate: {env: [{name: A, value: "1"}], volumes: [{name: v, emptyDir: {}}], volumeMounts: [{name: v, mountPath: /v}]}}`,
+	)
 	use := func(over string, number int32) []v1alpha1.Task {
 		return []v1alpha1.Task{task("first"), {Name: "a", TaskRef: ref("x", number), TaskTemplate: template(t, over)}}
 	}
@@ -198,14 +204,21 @@ func TestCompileWithBounds(t *testing.T) {
 		to[ref] = version(t, 1, `{image: i}`)
 	}
 	_, faults := dag.CompileWith(many, to)
-	if len(refs) != 256 || len(faults) != 1 || !strings.HasPrefix(faults[0].Error(), "spec.task[256].taskRef: Forbidden: a DAG names at most 256 DagTasks") {
+	if len(refs) != 256 || len(faults) != 1 ||
+		!strings.HasPrefix(faults[0].Error(), "spec.task[256].taskRef: Forbidden: a DAG names at most 256 DagTasks") {
 		t.Errorf("%d refs; %v", len(refs), faults)
 	}
 	for i := range many.Task {
 		many.Task[i].TaskRef = ref("x", 0)
 		many.Task[i].PodTemplate = &v1alpha1.PodTemplate{Env: []corev1.EnvVar{{Name: "A", Value: "2"}}}
 	}
-	to = resolved{*ref("x", 0): version(t, 1, `{image: i, podTemplate: {env: [{name: A, value: "1"}, {name: B, value: "2"}], resources: {requests: {cpu: 1m, memory: 1Mi}, limits: {memory: 1Gi}}}}`)}
+	to = resolved{
+		*ref("x", 0): version(
+			t,
+			1,
+			`{image: i, podTemplate: {env: [{name: A, value: "1"}, {name: B, value: "2"}], resources: {requests: {cpu: 1m, memory: 1Mi}, limits: {memory: 1Gi}}}}`,
+		),
+	}
 	if graph, faults := dag.CompileWith(many, to); graph == nil {
 		t.Errorf("10,000 tasks of a usual size: %v", faults)
 	}
@@ -215,7 +228,11 @@ func TestCompileWithBounds(t *testing.T) {
 			many.Task[i].PodTemplate = pod
 		}
 		_, faults = dag.CompileWith(many, to)
-		if len(faults) != 1 || !strings.HasPrefix(faults[0].Error(), "spec.task[31].taskRef: Too long: with this task, the DagTasks of the DAG exceed 4 MiB") {
+		if len(faults) != 1 ||
+			!strings.HasPrefix(
+				faults[0].Error(),
+				"spec.task[31].taskRef: Too long: with this task, the DagTasks of the DAG exceed 4 MiB",
+			) {
 			t.Errorf("10,000 scripts of 128 KiB: %v", faults)
 		}
 	}
@@ -237,7 +254,9 @@ func TestCheckTask(t *testing.T) {
 			t.Errorf("%s: (-want +got):\n%s", name, diff)
 		}
 	}
-	one, err := dag.EncodeTask(&v1alpha1.DagTaskSpec{Version: new(int32(1)), RunAfter: []string{"x"}, TaskTemplate: template(t, `{image: i}`)})
+	one, err := dag.EncodeTask(
+		&v1alpha1.DagTaskSpec{Version: new(int32(1)), RunAfter: []string{"x"}, TaskTemplate: template(t, `{image: i}`)},
+	)
 	if err != nil || string(one) != `{"image":"i"}` {
 		t.Errorf("%s, %v: version and runAfter are no part of what is pinned", one, err)
 	}

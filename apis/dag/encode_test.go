@@ -29,7 +29,9 @@ func full() *v1alpha1.DAGSpec {
 				}},
 			}
 		})},
-		Webhook: &v1alpha1.Webhook{URL: "https://x"}, Workspace: &v1alpha1.Workspace{Enable: true}, MaxParallel: ptr[int32](4),
+		Webhook: &v1alpha1.Webhook{
+			URL: "https://x",
+		}, Workspace: &v1alpha1.Workspace{Enable: true}, MaxParallel: ptr[int32](4),
 		Logs: "off", ActiveDeadlineSeconds: ptr[int64](5), TTLSecondsAfterFinished: ptr[int32](6), ControllerClass: "x", DSL: ptr("y"),
 	}
 }

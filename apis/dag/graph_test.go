@@ -248,7 +248,9 @@ func TestMaxParallel(t *testing.T) {
 		"a claim that is not made": {workspace: func() *v1alpha1.Workspace { w := claimed("1Gi", "ReadWriteOncePod"); w.Enable = false; return w }()},
 	} {
 		t.Run(name, func(t *testing.T) {
-			g, faults := dag.Compile(&v1alpha1.DAGSpec{Task: []v1alpha1.Task{task("a")}, MaxParallel: c.limit, Workspace: c.workspace})
+			g, faults := dag.Compile(
+				&v1alpha1.DAGSpec{Task: []v1alpha1.Task{task("a")}, MaxParallel: c.limit, Workspace: c.workspace},
+			)
 			if len(faults) > 0 {
 				t.Fatal(faults)
 			}

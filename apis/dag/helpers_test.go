@@ -57,6 +57,8 @@ func layered(n, parents int) *v1alpha1.DAGSpec {
 func claimed(size string, modes ...corev1.PersistentVolumeAccessMode) *v1alpha1.Workspace {
 	return &v1alpha1.Workspace{Enable: true, PVC: v1alpha1.WorkspaceClaim{
 		AccessModes: modes,
-		Resources:   v1alpha1.WorkspaceResources{Requests: corev1.ResourceList{corev1.ResourceStorage: resource.MustParse(size)}},
+		Resources: v1alpha1.WorkspaceResources{
+			Requests: corev1.ResourceList{corev1.ResourceStorage: resource.MustParse(size)},
+		},
 	}}
 }

@@ -37,7 +37,8 @@ func TestLoadDoesNotValidate(t *testing.T) {
 	if diff := cmp.Diff([]int32{0}, g.Parents(1)); diff != "" {
 		t.Errorf("parents (-want +got):\n%s", diff)
 	}
-	if values, faults := g.Resolve([]v1alpha1.ParameterValue{{Name: "p", Value: ptr("2")}}); len(faults) > 0 || *values[0].Value != "2" {
+	if values, faults := g.Resolve([]v1alpha1.ParameterValue{{Name: "p", Value: ptr("2")}}); len(faults) > 0 ||
+		*values[0].Value != "2" {
 		t.Errorf("Resolve: %v, %v", values, faults)
 	}
 }
@@ -48,18 +49,26 @@ func TestLoadFails(t *testing.T) {
 		tasks   int
 		want    string
 	}{
-		"nothing":                      {"", 1, "decoding"},
-		"null":                         {"null", 1, "0 tasks"},
-		"no JSON":                      {"{", 1, "decoding"},
-		"another type":                 {`{"task": 5}`, 1, "decoding"},
-		"a quantity that is none":      {`{"task": [{"name": "a", "podTemplate": {"resources": {"limits": {"cpu": "x"}}}}]}`, 1, "decoding"},
+		"nothing":      {"", 1, "decoding"},
+		"null":         {"null", 1, "0 tasks"},
+		"no JSON":      {"{", 1, "decoding"},
+		"another type": {`{"task": 5}`, 1, "decoding"},
+		"a quantity that is none": {
+			`{"task": [{"name": "a", "podTemplate": {"resources": {"limits": {"cpu": "x"}}}}]}`,
+			1,
+			"decoding",
+		},
 		"no tasks":                     {`{"task": []}`, 0, "0 tasks"},
 		"fewer tasks":                  {`{"task": [{"name": "a"}]}`, 2, "1 tasks instead of 2"},
 		"a task without a name":        {`{"task": [{}]}`, 1, "has none"},
 		"two tasks of one name":        {`{"task": [{"name": "a"}, {"name": "a"}]}`, 2, `name "a"`},
 		"an unknown parent":            {`{"task": [{"name": "a", "runAfter": ["b"]}]}`, 1, "no task has this name"},
 		"a task that waits for itself": {`{"task": [{"name": "a", "runAfter": ["a"]}]}`, 1, "after itself"},
-		"a cycle":                      {`{"task": [{"name": "a", "runAfter": ["b"]}, {"name": "b", "runAfter": ["a"]}]}`, 2, "wait for each other"},
+		"a cycle": {
+			`{"task": [{"name": "a", "runAfter": ["b"]}, {"name": "b", "runAfter": ["a"]}]}`,
+			2,
+			"wait for each other",
+		},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

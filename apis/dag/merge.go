@@ -19,7 +19,13 @@ import (
 type keyed struct{ list, key string }
 
 var (
-	podLists       = []keyed{{"volumes", "name"}, {"volumeMounts", "mountPath"}, {"env", "name"}, {"imagePullSecrets", "name"}, {"initContainers", "name"}}
+	podLists = []keyed{
+		{"volumes", "name"},
+		{"volumeMounts", "mountPath"},
+		{"env", "name"},
+		{"imagePullSecrets", "name"},
+		{"initContainers", "name"},
+	}
 	containerLists = []keyed{{"volumeMounts", "mountPath"}, {"env", "name"}}
 )
 
@@ -249,7 +255,9 @@ func (e *expansion) explain(fault *field.Error) *field.Error {
 		return fault
 	}
 	explained := *fault
-	explained.Detail = strings.TrimSpace(fmt.Sprintf("%s (%s DagTask %q, version %d)", fault.Detail, origin, ref.Name, ref.Version))
+	explained.Detail = strings.TrimSpace(
+		fmt.Sprintf("%s (%s DagTask %q, version %d)", fault.Detail, origin, ref.Name, ref.Version),
+	)
 	return &explained
 }
 

@@ -183,8 +183,15 @@ func (s source) check(f *faults, path *field.Path, name string) bool {
 
 // tooLongValue is the fault of a value that is too long for an environment variable.
 func tooLongValue(path *field.Path, limit int) *field.Error {
-	return &field.Error{Type: field.ErrorTypeTooLong, Field: path.String(), BadValue: field.OmitValueType{}, Detail: fmt.Sprintf(
-		"must be at most %d bytes, because Linux accepts no longer environment variable: put it into a ConfigMap or Secret and mount that with podTemplate.volumes", limit)}
+	return &field.Error{
+		Type:     field.ErrorTypeTooLong,
+		Field:    path.String(),
+		BadValue: field.OmitValueType{},
+		Detail: fmt.Sprintf(
+			"must be at most %d bytes, because Linux accepts no longer environment variable: put it into a ConfigMap or Secret and mount that with podTemplate.volumes",
+			limit,
+		),
+	}
 }
 
 func checkSecretKeyRef(f *faults, path *field.Path, ref *v1alpha1.SecretKeyRef) {

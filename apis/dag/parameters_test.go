@@ -72,7 +72,10 @@ func TestResolveEmptyBesideSecret(t *testing.T) {
 		{Name: "key", DefaultValue: ptr(""), DefaultFromSecret: "vault"},
 		{Name: "url", DefaultValue: ptr("u"), DefaultFromSecret: ""},
 	}
-	values, faults := compile(t, spec).Resolve([]v1alpha1.ParameterValue{{Name: "key", Value: ptr(""), FromSecret: "other"}})
+	values, faults := compile(
+		t,
+		spec,
+	).Resolve([]v1alpha1.ParameterValue{{Name: "key", Value: ptr(""), FromSecret: "other"}})
 	if len(faults) > 0 {
 		t.Fatal(faults)
 	}

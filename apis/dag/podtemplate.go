@@ -48,7 +48,14 @@ func (c *compiler) checkPodTemplate(t *v1alpha1.TaskTemplate, path *field.Path) 
 	mounts.check(f, path.Child("volumeMounts"), p.VolumeMounts)
 	checkEnv(f, path.Child("env"), p.Env)
 	checkEnvFrom(f, path.Child("envFrom"), p.EnvFrom)
-	oneOf(f, path.Child("imagePullPolicy"), p.ImagePullPolicy, corev1.PullAlways, corev1.PullIfNotPresent, corev1.PullNever)
+	oneOf(
+		f,
+		path.Child("imagePullPolicy"),
+		p.ImagePullPolicy,
+		corev1.PullAlways,
+		corev1.PullIfNotPresent,
+		corev1.PullNever,
+	)
 	checkInitContainers(f, path.Child("initContainers"), p.InitContainers, mounts)
 	checkLabels(f, path.Child("nodeSelector"), p.NodeSelector)
 	checkTolerations(f, path.Child("tolerations"), p.Tolerations)
@@ -103,7 +110,12 @@ func checkAnnotations(f *faults, path *field.Path, annotations map[string]string
 func reserved(f *faults, path *field.Path, keys map[string]string) {
 	for _, key := range sortedKeys(keys) {
 		if strings.HasPrefix(key, reservedPrefix) {
-			f.add(field.Forbidden(path.Key(cut(key)), "the prefix "+reservedPrefix+" is reserved for the controller: choose another one"))
+			f.add(
+				field.Forbidden(
+					path.Key(cut(key)),
+					"the prefix "+reservedPrefix+" is reserved for the controller: choose another one",
+				),
+			)
 		}
 	}
 }
@@ -159,7 +171,13 @@ func (m mountChecker) check(f *faults, fieldPath *field.Path, mounts []corev1.Vo
 			f.add(field.Required(at.Child("name"), ""))
 		case m.volumes[mount.Name], m.alias && mount.Name == WorkspaceAlias:
 		case mount.Name == oldScriptVolume:
-			f.add(notFound(at.Child("name"), mount.Name, "podTemplate.volumes has no volume of this name; the script is "+scriptMount+"/script"))
+			f.add(
+				notFound(
+					at.Child("name"),
+					mount.Name,
+					"podTemplate.volumes has no volume of this name; the script is "+scriptMount+"/script",
+				),
+			)
 		default:
 			f.add(notFound(at.Child("name"), mount.Name, "podTemplate.volumes has no volume of this name"))
 		}
@@ -169,9 +187,16 @@ func (m mountChecker) check(f *faults, fieldPath *field.Path, mounts []corev1.Vo
 		case taken[mount.MountPath]:
 			f.add(duplicate(at.Child("mountPath"), mount.MountPath))
 		case clean == scriptMount || strings.HasPrefix(clean, scriptMount+"/"):
-			f.add(field.Forbidden(at.Child("mountPath"), scriptMount+" is reserved for the controller: mount the volume elsewhere"))
+			f.add(
+				field.Forbidden(at.Child("mountPath"), scriptMount+" is reserved for the controller: mount the volume elsewhere"),
+			)
 		case m.workspace && clean == WorkspaceMount:
-			f.add(field.Forbidden(at.Child("mountPath"), WorkspaceMount+" is where the workspace is mounted: mount the volume elsewhere"))
+			f.add(
+				field.Forbidden(
+					at.Child("mountPath"),
+					WorkspaceMount+" is where the workspace is mounted: mount the volume elsewhere",
+				),
+			)
 		}
 		taken[mount.MountPath] = true
 		checkSubPath(f, at.Child("subPath"), mount.SubPath)
@@ -295,7 +320,13 @@ func checkTolerations(f *faults, path *field.Path, tolerations []corev1.Tolerati
 		oneOf(f, at.Child("effect"), t.Effect,
 			corev1.TaintEffectNoSchedule, corev1.TaintEffectPreferNoSchedule, corev1.TaintEffectNoExecute)
 		if t.TolerationSeconds != nil && t.Effect != corev1.TaintEffectNoExecute {
-			f.add(invalid(at.Child("effect"), string(t.Effect), "must be NoExecute where tolerationSeconds is set: leave tolerationSeconds out"))
+			f.add(
+				invalid(
+					at.Child("effect"),
+					string(t.Effect),
+					"must be NoExecute where tolerationSeconds is set: leave tolerationSeconds out",
+				),
+			)
 		}
 	}
 }

@@ -16,7 +16,9 @@ func TestCompileMetadataFaults(t *testing.T) {
 	testFaults(t, map[string]faultCase{
 		"empty": {inPod(v1alpha1.PodTemplate{}), nil},
 		"labels": {
-			inPod(v1alpha1.PodTemplate{Labels: map[string]string{"kontroler.greedykomodo/x": "y", "a b": "x", "c": "d e", "ok": ""}}),
+			inPod(
+				v1alpha1.PodTemplate{Labels: map[string]string{"kontroler.greedykomodo/x": "y", "a b": "x", "c": "d e", "ok": ""}},
+			),
 			[]string{
 				inTemplate + "labels[a b]: FieldValueInvalid", inTemplate + "labels[c]: FieldValueInvalid",
 				inTemplate + "labels[kontroler.greedykomodo/x]: FieldValueForbidden",
@@ -47,7 +49,9 @@ func TestCompileVolumeFaults(t *testing.T) {
 	testFaults(t, map[string]faultCase{
 		"volumes": {
 			inPod(v1alpha1.PodTemplate{Volumes: []corev1.Volume{
-				{Name: "data"}, {Name: "data"}, {Name: ""}, {Name: "A"}, {Name: "kontroler-script"}, {Name: "two", VolumeSource: two},
+				{
+					Name: "data",
+				}, {Name: "data"}, {Name: ""}, {Name: "A"}, {Name: "kontroler-script"}, {Name: "two", VolumeSource: two},
 			}}),
 			[]string{
 				inTemplate + "volumes[1].name: FieldValueDuplicate", inTemplate + "volumes[2].name: FieldValueRequired",
@@ -59,7 +63,12 @@ func TestCompileVolumeFaults(t *testing.T) {
 			inPod(v1alpha1.PodTemplate{Volumes: data, VolumeMounts: []corev1.VolumeMount{
 				{Name: "data", MountPath: "/a"}, {Name: "data", MountPath: "/a"}, {Name: "other", MountPath: "/b"},
 				{Name: "", MountPath: ""}, {Name: "data", MountPath: "/kontroler/"}, {Name: "data", MountPath: "/x/../kontroler/y"},
-				{Name: "data", MountPath: "/kontrolers", SubPath: "a/../b", SubPathExpr: "/c"}, {Name: "data", MountPath: "/workspace"},
+				{
+					Name:        "data",
+					MountPath:   "/kontrolers",
+					SubPath:     "a/../b",
+					SubPathExpr: "/c",
+				}, {Name: "data", MountPath: "/workspace"},
 			}}),
 			[]string{
 				inTemplate + "volumeMounts[1].mountPath: FieldValueDuplicate",
@@ -95,14 +104,26 @@ func TestCompileVolumeFaults(t *testing.T) {
 		},
 		"the workspace elsewhere": {
 			func() *v1alpha1.DAGSpec {
-				s := inPod(v1alpha1.PodTemplate{VolumeMounts: []corev1.VolumeMount{{Name: "workspace", MountPath: "/data", SubPath: "d"}}})
+				s := inPod(
+					v1alpha1.PodTemplate{VolumeMounts: []corev1.VolumeMount{{Name: "workspace", MountPath: "/data", SubPath: "d"}}},
+				)
 				s.Workspace = claimed("1Gi")
 				return s
 			}(), nil,
 		},
 		"no workspace to have elsewhere, no script of old": {
-			inPod(v1alpha1.PodTemplate{VolumeMounts: []corev1.VolumeMount{{Name: "workspace", MountPath: "/data"}, {Name: "shared-scripts", MountPath: "/s"}}}),
-			[]string{inTemplate + "volumeMounts[0].name: FieldValueNotFound", inTemplate + "volumeMounts[1].name: FieldValueNotFound"},
+			inPod(
+				v1alpha1.PodTemplate{
+					VolumeMounts: []corev1.VolumeMount{
+						{Name: "workspace", MountPath: "/data"},
+						{Name: "shared-scripts", MountPath: "/s"},
+					},
+				},
+			),
+			[]string{
+				inTemplate + "volumeMounts[0].name: FieldValueNotFound",
+				inTemplate + "volumeMounts[1].name: FieldValueNotFound",
+			},
 		},
 		"without a workspace": {inPod(v1alpha1.PodTemplate{Volumes: []corev1.Volume{{Name: "kontroler-workspace"}}}), nil},
 	})
@@ -115,7 +136,11 @@ func TestCompileEnvAndInitContainerFaults(t *testing.T) {
 			inPod(v1alpha1.PodTemplate{Env: []corev1.EnvVar{
 				{Name: ""}, {Name: "a=b"}, {Name: "1 fine"}, {Name: "x"}, {Name: "x"}, {Name: "n", Value: "\x00"},
 				{Name: "none", ValueFrom: &corev1.EnvVarSource{}},
-				{Name: "both", Value: "v", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.name"}}},
+				{
+					Name:      "both",
+					Value:     "v",
+					ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.name"}},
+				},
 			}}),
 			[]string{
 				inTemplate + "env[0].name: FieldValueRequired", inTemplate + "env[1].name: FieldValueInvalid",
@@ -164,7 +189,10 @@ func TestCompilePodTemplateScalarFaults(t *testing.T) {
 				NodeSelector: map[string]string{"a b": "x"},
 				Tolerations: []corev1.Toleration{
 					{Operator: "Exists"}, {Key: "a", Value: "b"}, {}, {Key: "a b", Operator: "Exists", Value: "x"},
-					{Key: "a", Value: "b c"}, {Key: "a", Effect: "x", TolerationSeconds: ptr[int64](1)}, {Key: "a", Operator: "Gt", Value: "1"},
+					{
+						Key:   "a",
+						Value: "b c",
+					}, {Key: "a", Effect: "x", TolerationSeconds: ptr[int64](1)}, {Key: "a", Operator: "Gt", Value: "1"},
 				},
 			}),
 			[]string{

@@ -20,7 +20,16 @@ func sized() map[string]func(i int) v1alpha1.Task {
 		"ordinary tasks": func(i int) v1alpha1.Task {
 			return with(task(fmt.Sprintf("load-table-%d", i)), func(t *v1alpha1.Task) {
 				t.Image = "registry.example.com/team/loader:1.2.3"
-				t.Command, t.Args = []string{"python", "-m", "loader"}, []string{"--table", fmt.Sprintf("table_%d", i), "--mode", "full"}
+				t.Command, t.Args = []string{
+					"python",
+					"-m",
+					"loader",
+				}, []string{
+					"--table",
+					fmt.Sprintf("table_%d", i),
+					"--mode",
+					"full",
+				}
 				t.Parameters = []string{"day", "region"}
 				t.Backoff = &v1alpha1.Backoff{Limit: ptr[int64](3)}
 				t.TimeoutSeconds = ptr[int64](3600)
@@ -41,18 +50,31 @@ func sized() map[string]func(i int) v1alpha1.Task {
 		},
 		"tasks with much of a Pod": func(i int) v1alpha1.Task {
 			return with(task(fmt.Sprint("t", i)), func(t *v1alpha1.Task) {
-				p := &v1alpha1.PodTemplate{Labels: map[string]string{"a": "1", "b": "2", "c": "3"}, NodeSelector: map[string]string{"disk": "ssd"}}
+				p := &v1alpha1.PodTemplate{
+					Labels:       map[string]string{"a": "1", "b": "2", "c": "3"},
+					NodeSelector: map[string]string{"disk": "ssd"},
+				}
 				for j := range 20 {
 					p.Env = append(p.Env, corev1.EnvVar{Name: fmt.Sprint("E", j), ValueFrom: &corev1.EnvVarSource{
-						ConfigMapKeyRef: &corev1.ConfigMapKeySelector{Key: fmt.Sprint("k", j), LocalObjectReference: corev1.LocalObjectReference{Name: "settings"}}}})
+						ConfigMapKeyRef: &corev1.ConfigMapKeySelector{
+							Key:                  fmt.Sprint("k", j),
+							LocalObjectReference: corev1.LocalObjectReference{Name: "settings"},
+						}}})
 				}
 				for j := range 5 {
 					name := fmt.Sprint("v", j)
-					p.Volumes = append(p.Volumes, corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}})
+					p.Volumes = append(
+						p.Volumes,
+						corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}},
+					)
 					p.VolumeMounts = append(p.VolumeMounts, corev1.VolumeMount{Name: name, MountPath: "/" + name})
 				}
-				p.Affinity = &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{RequiredDuringSchedulingIgnoredDuringExecution: &corev1.NodeSelector{
-					NodeSelectorTerms: []corev1.NodeSelectorTerm{{MatchExpressions: []corev1.NodeSelectorRequirement{{Key: "k", Operator: "In", Values: []string{"a", "b"}}}}}}}}
+				p.Affinity = &corev1.Affinity{
+					NodeAffinity: &corev1.NodeAffinity{RequiredDuringSchedulingIgnoredDuringExecution: &corev1.NodeSelector{
+						NodeSelectorTerms: []corev1.NodeSelectorTerm{
+							{MatchExpressions: []corev1.NodeSelectorRequirement{{Key: "k", Operator: "In", Values: []string{"a", "b"}}}},
+						}}},
+				}
 				t.PodTemplate = p
 			})
 		},
@@ -62,7 +84,9 @@ func sized() map[string]func(i int) v1alpha1.Task {
 // encodedOf returns a version with a number of tasks.
 func encodedOf(t testing.TB, n int, of func(i int) v1alpha1.Task) []byte {
 	t.Helper()
-	spec := &v1alpha1.DAGSpec{Parameters: []v1alpha1.Parameter{{Name: "day", DefaultValue: ptr("x")}, {Name: "region", DefaultValue: ptr("y")}}}
+	spec := &v1alpha1.DAGSpec{
+		Parameters: []v1alpha1.Parameter{{Name: "day", DefaultValue: ptr("x")}, {Name: "region", DefaultValue: ptr("y")}},
+	}
 	for i := range n {
 		spec.Task = append(spec.Task, of(i))
 	}

@@ -78,7 +78,13 @@ func (c *compiler) checkWebhook() {
 	if w.URL != "" {
 		parsed, err := url.Parse(w.URL)
 		if err != nil || parsed.Host == "" || (parsed.Scheme != "http" && parsed.Scheme != "https") {
-			c.add(invalid(path.Child("url"), nil, "must be an http or https URL, scheme and host included, such as https://hooks.example.com/kontroler"))
+			c.add(
+				invalid(
+					path.Child("url"),
+					nil,
+					"must be an http or https URL, scheme and host included, such as https://hooks.example.com/kontroler",
+				),
+			)
 		}
 	}
 	if w.SecretRef != nil {
@@ -126,7 +132,13 @@ func (c *compiler) checkWorkspace() {
 		objectName(&c.faults, path.Child("storageClassName"), *w.PVC.StorageClassName)
 	}
 	if mode := w.PVC.VolumeMode; mode != nil && *mode == corev1.PersistentVolumeBlock {
-		c.add(invalid(path.Child("volumeMode"), string(*mode), "must be Filesystem, or left out: a workspace is mounted at "+WorkspaceMount))
+		c.add(
+			invalid(
+				path.Child("volumeMode"),
+				string(*mode),
+				"must be Filesystem, or left out: a workspace is mounted at "+WorkspaceMount,
+			),
+		)
 	} else if mode != nil {
 		oneOf(&c.faults, path.Child("volumeMode"), *mode, corev1.PersistentVolumeFilesystem)
 	}
@@ -134,7 +146,15 @@ func (c *compiler) checkWorkspace() {
 
 func checkAccessModes(f *faults, path *field.Path, modes []corev1.PersistentVolumeAccessMode) {
 	for i, mode := range modes {
-		oneOf(f, path.Index(i), mode, corev1.ReadWriteOnce, corev1.ReadOnlyMany, corev1.ReadWriteMany, corev1.ReadWriteOncePod)
+		oneOf(
+			f,
+			path.Index(i),
+			mode,
+			corev1.ReadWriteOnce,
+			corev1.ReadOnlyMany,
+			corev1.ReadWriteMany,
+			corev1.ReadWriteOncePod,
+		)
 		if mode == "" {
 			f.add(field.Required(path.Index(i), ""))
 		}

@@ -27,7 +27,10 @@ func Warnings(spec *v1alpha1.DAGSpec) []string {
 		w.parameterName(root.Child("parameters").Index(i).Child("name"), spec.Parameters[i].Name)
 	}
 	if workspace := workspaceOf(spec); workspace != nil && len(workspace.PVC.Resources.Claims) > 0 {
-		w.add(root.Child("workspace", "pvc", "resources", "claims"), "has no effect, because a PersistentVolumeClaim has none: remove it")
+		w.add(
+			root.Child("workspace", "pvc", "resources", "claims"),
+			"has no effect, because a PersistentVolumeClaim has none: remove it",
+		)
 	}
 	for i := range spec.Task {
 		w.template(root.Child("task").Index(i), &spec.Task[i].TaskTemplate)
@@ -74,7 +77,16 @@ func (w *warnings) schedule(spec *v1alpha1.DAGSpec, root *field.Path) {
 	prefix, zone, expression := splitZone(spec.Schedule)
 	at := root.Child("schedule")
 	if prefix != "" && (spec.TimeZone == nil || *spec.TimeZone == zone) {
-		w.add(at, fmt.Sprintf("%s%s counts as timeZone: write timeZone: %q and schedule: %q", prefix, cut(zone), cut(zone), cut(expression)))
+		w.add(
+			at,
+			fmt.Sprintf(
+				"%s%s counts as timeZone: write timeZone: %q and schedule: %q",
+				prefix,
+				cut(zone),
+				cut(zone),
+				cut(expression),
+			),
+		)
 	}
 	if spec.Schedule == "" {
 		return
@@ -86,7 +98,13 @@ func (w *warnings) schedule(spec *v1alpha1.DAGSpec, root *field.Path) {
 
 func (w *warnings) parameterName(path *field.Path, name string) {
 	if len(validation.IsEnvVarName(name)) > 0 && len(validation.IsRelaxedEnvVarName(name)) == 0 {
-		w.add(path, fmt.Sprintf("%q is rejected in Pods before Kubernetes 1.34: begin it with a letter, and use letters, digits and _ only", cut(name)))
+		w.add(
+			path,
+			fmt.Sprintf(
+				"%q is rejected in Pods before Kubernetes 1.34: begin it with a letter, and use letters, digits and _ only",
+				cut(name),
+			),
+		)
 	}
 }
 
@@ -103,7 +121,10 @@ func (w *warnings) template(path *field.Path, t *v1alpha1.TaskTemplate) {
 		case *b.Limit < 0:
 			w.add(limit, fmt.Sprintf("%d counts as 0, no retries: write 0", *b.Limit))
 		case *b.Limit > manyRetries:
-			w.add(limit, fmt.Sprintf("%d retries take days or longer before the task is Failed: write %d or less", *b.Limit, manyRetries))
+			w.add(
+				limit,
+				fmt.Sprintf("%d retries take days or longer before the task is Failed: write %d or less", *b.Limit, manyRetries),
+			)
 		}
 	}
 	if t.Conditional == nil {

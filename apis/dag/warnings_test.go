@@ -61,7 +61,10 @@ func TestWarnings(t *testing.T) {
 func TestWarningsAreBounded(t *testing.T) {
 	s := tasks()
 	for i := range 1000 {
-		s.Task = append(s.Task, v1alpha1.Task{Name: fmt.Sprint("t", i), TaskTemplate: template(t, `{image: i, script: s, args: [a]}`)})
+		s.Task = append(
+			s.Task,
+			v1alpha1.Task{Name: fmt.Sprint("t", i), TaskTemplate: template(t, `{image: i, script: s, args: [a]}`)},
+		)
 	}
 	list := dag.Warnings(s)
 	if len(list) != 21 || list[20] != "… and 980 more" {
@@ -70,7 +73,10 @@ func TestWarningsAreBounded(t *testing.T) {
 }
 
 func TestTaskWarnings(t *testing.T) {
-	s := &v1alpha1.DagTaskSpec{RunAfter: []string{"b"}, TaskTemplate: template(t, `{image: i, script: s, args: [a], parameters: ["1st"]}`)}
+	s := &v1alpha1.DagTaskSpec{
+		RunAfter:     []string{"b"},
+		TaskTemplate: template(t, `{image: i, script: s, args: [a], parameters: ["1st"]}`),
+	}
 	want := []string{
 		"spec.runAfter: has no effect in a DagTask: write it in the DAG, beside the taskRef",
 		`spec.parameters[0]: "1st" is rejected in Pods before Kubernetes 1.34: begin it with a letter, and use letters, digits and _ only`,

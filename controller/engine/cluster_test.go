@@ -128,7 +128,11 @@ func (c *cluster) cannotStart(p *simPod) {
 	for range 3 {
 		c.then(p, c.seconds(0, 200), func() {
 			if !p.running && p.facts.Terminated == nil && p.facts.Phase == "Pending" {
-				p.facts.Waits = &engine.Wait{Reason: engine.ReasonImagePullBackOff, Message: fmt.Sprint("pull ", c.w.rng.IntN(3)), IsFailure: true}
+				p.facts.Waits = &engine.Wait{
+					Reason:    engine.ReasonImagePullBackOff,
+					Message:   fmt.Sprint("pull ", c.w.rng.IntN(3)),
+					IsFailure: true,
+				}
 			}
 		})
 	}
@@ -177,7 +181,12 @@ func (c *cluster) exit(p *simPod) {
 
 func (c *cluster) terminate(p *simPod, cause string, exitCode int32, why string) {
 	p.cause, p.running = cause, false
-	p.facts.Terminated = &engine.Termination{ExitCode: exitCode, Reason: why, Started: p.facts.Started, Finished: c.nodeSecond()}
+	p.facts.Terminated = &engine.Termination{
+		ExitCode: exitCode,
+		Reason:   why,
+		Started:  p.facts.Started,
+		Finished: c.nodeSecond(),
+	}
 	p.facts.Phase = "Failed"
 	if exitCode == 0 {
 		p.facts.Phase = "Succeeded"

@@ -49,7 +49,10 @@ func TestStart(t *testing.T) {
 				transition.TaskActive{Task: 11, At: at(0)},
 				transition.AttemptDecided{Task: 11, Number: 1, PodName: "b-1", At: at(0)},
 			},
-			Create: []engine.Create{{Task: 0, Number: 1, PodName: "a-1", Ready: at(0)}, {Task: 1, Number: 1, PodName: "b-1", Ready: at(0)}},
+			Create: []engine.Create{
+				{Task: 0, Number: 1, PodName: "a-1", Ready: at(0)},
+				{Task: 1, Number: 1, PodName: "b-1", Ready: at(0)},
+			},
 		}},
 		"a task that is not due does not start": {graph: "a", snapshot: func(s *engine.Snapshot) { ready(s, 1, 0) }},
 		"an attempt number follows the earlier attempts": {graph: "a", snapshot: func(s *engine.Snapshot) {
@@ -62,19 +65,27 @@ func TestStart(t *testing.T) {
 			},
 			Create: []engine.Create{{Task: 0, Number: 4, PodName: "a-4", Ready: at(0)}},
 		}},
-		"tasks start oldest first, then in the order of the spec": {graph: "a b c", spec: maxParallel(2), snapshot: func(s *engine.Snapshot) {
-			ready(s, 0, 0, 1)
-			ready(s, -1, 2)
-		}, want: engine.Decision{
-			Transitions: transitions{
-				transition.TaskActive{Task: 12, At: at(0)},
-				transition.AttemptDecided{Task: 12, Number: 1, PodName: "c-1", At: at(0)},
-				transition.TaskActive{Task: 10, At: at(0)},
-				transition.AttemptDecided{Task: 10, Number: 1, PodName: "a-1", At: at(0)},
-				transition.RunHeld{Reason: "MaxParallel"},
+		"tasks start oldest first, then in the order of the spec": {
+			graph: "a b c",
+			spec:  maxParallel(2),
+			snapshot: func(s *engine.Snapshot) {
+				ready(s, 0, 0, 1)
+				ready(s, -1, 2)
 			},
-			Create: []engine.Create{{Task: 2, Number: 1, PodName: "c-1", Ready: at(-1)}, {Task: 0, Number: 1, PodName: "a-1", Ready: at(0)}},
-		}},
+			want: engine.Decision{
+				Transitions: transitions{
+					transition.TaskActive{Task: 12, At: at(0)},
+					transition.AttemptDecided{Task: 12, Number: 1, PodName: "c-1", At: at(0)},
+					transition.TaskActive{Task: 10, At: at(0)},
+					transition.AttemptDecided{Task: 10, Number: 1, PodName: "a-1", At: at(0)},
+					transition.RunHeld{Reason: "MaxParallel"},
+				},
+				Create: []engine.Create{
+					{Task: 2, Number: 1, PodName: "c-1", Ready: at(-1)},
+					{Task: 0, Number: 1, PodName: "a-1", Ready: at(0)},
+				},
+			},
+		},
 		"maxParallel counts active tasks": {graph: "a b c", spec: maxParallel(2), snapshot: func(s *engine.Snapshot) {
 			setPhase(s, engine.TaskActive, 0)
 			ready(s, 0, 1, 2)
@@ -94,27 +105,44 @@ func TestStart(t *testing.T) {
 				transition.RunHeld{Reason: "MaxParallel"},
 			},
 		}},
-		"a hold that is already recorded is not written again": {graph: "a b", spec: maxParallel(1), snapshot: func(s *engine.Snapshot) {
-			setPhase(s, engine.TaskActive, 0)
-			ready(s, 0, 1)
-			s.Run.Hold = engine.HoldMaxParallel
-		}},
-		"a place that becomes free is used in the same decision": {graph: "a b", spec: maxParallel(1), snapshot: func(s *engine.Snapshot) {
-			addExited(s, 0, 0)
-			ready(s, 0, 1)
-			s.Run.Hold = engine.HoldMaxParallel
-		}, want: engine.Decision{
-			Transitions: transitions{
-				transition.AttemptEnded{Attempt: 100, Phase: "Succeeded", ExitCode: ptr[int32](0), PodUID: "u", Node: "n", StartedAt: at(-60), FinishedAt: at(0)},
-				transition.TaskSucceeded{Task: 10, At: at(0)},
-				transition.TaskActive{Task: 11, At: at(0)},
-				transition.AttemptDecided{Task: 11, Number: 1, PodName: "b-1", At: at(0)},
-				transition.RunHeld{},
+		"a hold that is already recorded is not written again": {
+			graph: "a b",
+			spec:  maxParallel(1),
+			snapshot: func(s *engine.Snapshot) {
+				setPhase(s, engine.TaskActive, 0)
+				ready(s, 0, 1)
+				s.Run.Hold = engine.HoldMaxParallel
 			},
-			Create: []engine.Create{{Task: 1, Number: 1, PodName: "b-1", Ready: at(0)}},
-			Reap:   []string{"a-1"},
-			Ended:  []string{"a-1"},
-		}},
+		},
+		"a place that becomes free is used in the same decision": {
+			graph: "a b",
+			spec:  maxParallel(1),
+			snapshot: func(s *engine.Snapshot) {
+				addExited(s, 0, 0)
+				ready(s, 0, 1)
+				s.Run.Hold = engine.HoldMaxParallel
+			},
+			want: engine.Decision{
+				Transitions: transitions{
+					transition.AttemptEnded{
+						Attempt:    100,
+						Phase:      "Succeeded",
+						ExitCode:   ptr[int32](0),
+						PodUID:     "u",
+						Node:       "n",
+						StartedAt:  at(-60),
+						FinishedAt: at(0),
+					},
+					transition.TaskSucceeded{Task: 10, At: at(0)},
+					transition.TaskActive{Task: 11, At: at(0)},
+					transition.AttemptDecided{Task: 11, Number: 1, PodName: "b-1", At: at(0)},
+					transition.RunHeld{},
+				},
+				Create: []engine.Create{{Task: 1, Number: 1, PodName: "b-1", Ready: at(0)}},
+				Reap:   []string{"a-1"},
+				Ended:  []string{"a-1"},
+			},
+		},
 		"slots limit the starts": {graph: "a b", snapshot: func(s *engine.Snapshot) {
 			ready(s, 0, 0, 1)
 			s.Slots = 1
@@ -136,18 +164,23 @@ func TestStart(t *testing.T) {
 			},
 			Throttled: true,
 		}},
-		"slots below maxParallel hold the run as Throttled": {graph: "a b c", spec: maxParallel(2), snapshot: func(s *engine.Snapshot) {
-			ready(s, 0, 0, 1, 2)
-			s.Slots = 1
-		}, want: engine.Decision{
-			Transitions: transitions{
-				transition.TaskActive{Task: 10, At: at(0)},
-				transition.AttemptDecided{Task: 10, Number: 1, PodName: "a-1", At: at(0)},
-				transition.RunHeld{Reason: "Throttled"},
+		"slots below maxParallel hold the run as Throttled": {
+			graph: "a b c",
+			spec:  maxParallel(2),
+			snapshot: func(s *engine.Snapshot) {
+				ready(s, 0, 0, 1, 2)
+				s.Slots = 1
 			},
-			Create:    []engine.Create{{Task: 0, Number: 1, PodName: "a-1", Ready: at(0)}},
-			Throttled: true,
-		}},
+			want: engine.Decision{
+				Transitions: transitions{
+					transition.TaskActive{Task: 10, At: at(0)},
+					transition.AttemptDecided{Task: 10, Number: 1, PodName: "a-1", At: at(0)},
+					transition.RunHeld{Reason: "Throttled"},
+				},
+				Create:    []engine.Create{{Task: 0, Number: 1, PodName: "a-1", Ready: at(0)}},
+				Throttled: true,
+			},
+		},
 		"after MaxStarts starts the run is requeued": {graph: "a b", snapshot: func(s *engine.Snapshot) {
 			ready(s, 0, 0, 1)
 			s.MaxStarts = 1
@@ -207,10 +240,13 @@ func TestStart(t *testing.T) {
 
 func TestLive(t *testing.T) {
 	runScenes(t, map[string]scene{
-		"the Pod of a Decided attempt is created, also after a crash": {graph: "a", snapshot: func(s *engine.Snapshot) { addAttempt(s, 0, engine.AttemptDecided) },
+		"the Pod of a Decided attempt is created, also after a crash": {
+			graph:    "a",
+			snapshot: func(s *engine.Snapshot) { addAttempt(s, 0, engine.AttemptDecided) },
 			want: engine.Decision{
 				Create: []engine.Create{{Task: 0, Number: 1, PodName: "a-1"}},
-			}},
+			},
+		},
 		"a Decided attempt whose Pod a live read does not find is created": {graph: "a", snapshot: func(s *engine.Snapshot) {
 			addAttempt(s, 0, engine.AttemptDecided)
 			s.Pods["a-1"] = goneFromCluster
@@ -243,72 +279,118 @@ func TestLive(t *testing.T) {
 				transition.AttemptRunning{Attempt: 100, PodUID: "u", Node: "n", StartedAt: at(-60)},
 			},
 		}},
-		"a running attempt with a timeout has a due time": {graph: "a", spec: timeout(99), snapshot: func(s *engine.Snapshot) {
-			addAttempt(s, 0, engine.AttemptPending)
-			s.Pods["a-1"] = pod()
-		}, want: engine.Decision{
-			Transitions: transitions{
-				transition.AttemptRunning{Attempt: 100, PodUID: "u", Node: "n", StartedAt: at(-60), Due: at(99)},
+		"a running attempt with a timeout has a due time": {
+			graph: "a",
+			spec:  timeout(99),
+			snapshot: func(s *engine.Snapshot) {
+				addAttempt(s, 0, engine.AttemptPending)
+				s.Pods["a-1"] = pod()
 			},
-			RequeueAt: at(99),
-		}},
+			want: engine.Decision{
+				Transitions: transitions{
+					transition.AttemptRunning{Attempt: 100, PodUID: "u", Node: "n", StartedAt: at(-60), Due: at(99)},
+				},
+				RequeueAt: at(99),
+			},
+		},
 		"a running attempt without news changes nothing": {graph: "a", spec: timeout(99), snapshot: func(s *engine.Snapshot) {
 			addAttempt(s, 0, engine.AttemptRunning).Due = at(40)
 			s.Pods["a-1"] = pod()
 		}, want: engine.Decision{
 			RequeueAt: at(40),
 		}},
-		"an attempt stays Running when its Pod no longer reports a start": {graph: "a", spec: timeout(99), snapshot: func(s *engine.Snapshot) {
-			addAttempt(s, 0, engine.AttemptRunning).Due = at(40)
-			s.Pods["a-1"] = pod(neverStarted, waits("ContainerCreating", ""))
-		}, want: engine.Decision{
-			RequeueAt: at(40),
-		}},
-		"an attempt is not stopped a second before its timeout": {graph: "a", spec: timeout(99), now: 39, snapshot: func(s *engine.Snapshot) {
-			addAttempt(s, 0, engine.AttemptRunning).Due = at(40)
-			s.Pods["a-1"] = pod()
-		}, want: engine.Decision{
-			RequeueAt: at(40),
-		}},
+		"an attempt stays Running when its Pod no longer reports a start": {
+			graph: "a",
+			spec:  timeout(99),
+			snapshot: func(s *engine.Snapshot) {
+				addAttempt(s, 0, engine.AttemptRunning).Due = at(40)
+				s.Pods["a-1"] = pod(neverStarted, waits("ContainerCreating", ""))
+			},
+			want: engine.Decision{
+				RequeueAt: at(40),
+			},
+		},
+		"an attempt is not stopped a second before its timeout": {
+			graph: "a",
+			spec:  timeout(99),
+			now:   39,
+			snapshot: func(s *engine.Snapshot) {
+				addAttempt(s, 0, engine.AttemptRunning).Due = at(40)
+				s.Pods["a-1"] = pod()
+			},
+			want: engine.Decision{
+				RequeueAt: at(40),
+			},
+		},
 		"an attempt is stopped at its timeout": {graph: "a", spec: timeout(99), now: 40, snapshot: func(s *engine.Snapshot) {
 			addAttempt(s, 0, engine.AttemptRunning).Due = at(40)
 			s.Pods["a-1"] = pod()
 		}, want: engine.Decision{
 			Transitions: transitions{
-				transition.AttemptStopping{Attempt: 100, Reason: "Timeout", Message: "ran longer than timeoutSeconds (99)", Due: at(70)},
+				transition.AttemptStopping{
+					Attempt: 100,
+					Reason:  "Timeout",
+					Message: "ran longer than timeoutSeconds (99)",
+					Due:     at(70),
+				},
 			},
 			Delete:    []engine.Delete{{PodName: "a-1", PodUID: "u"}},
 			RequeueAt: at(70),
 		}},
-		"the timeout of an attempt first seen while it runs counts from now": {graph: "a", spec: timeout(99), now: 40, snapshot: func(s *engine.Snapshot) {
-			addAttempt(s, 0, engine.AttemptDecided)
-			s.Pods["a-1"] = pod()
-		}, want: engine.Decision{
-			Transitions: transitions{
-				transition.AttemptRunning{Attempt: 100, PodUID: "u", Node: "n", StartedAt: at(-60), Due: at(139)},
+		"the timeout of an attempt first seen while it runs counts from now": {
+			graph: "a",
+			spec:  timeout(99),
+			now:   40,
+			snapshot: func(s *engine.Snapshot) {
+				addAttempt(s, 0, engine.AttemptDecided)
+				s.Pods["a-1"] = pod()
 			},
-			RequeueAt: at(139),
-		}},
-		"the timeout of a running attempt without a due time counts from now": {graph: "a", spec: timeout(99), now: 40, snapshot: func(s *engine.Snapshot) {
-			addAttempt(s, 0, engine.AttemptRunning)
-			s.Pods["a-1"] = pod()
-		}, want: engine.Decision{
-			Transitions: transitions{
-				transition.AttemptDue{Attempt: 100, Due: at(139)},
-			},
-			RequeueAt: at(139),
-		}},
-		"an attempt that exits 0 before its timeout is noticed succeeds": {graph: "a", spec: timeout(10), now: 40, snapshot: func(s *engine.Snapshot) { addExited(s, 0, 0) },
 			want: engine.Decision{
 				Transitions: transitions{
-					transition.AttemptEnded{Attempt: 100, Phase: "Succeeded", ExitCode: ptr[int32](0), PodUID: "u", Node: "n", StartedAt: at(-60), FinishedAt: at(0)},
+					transition.AttemptRunning{Attempt: 100, PodUID: "u", Node: "n", StartedAt: at(-60), Due: at(139)},
+				},
+				RequeueAt: at(139),
+			},
+		},
+		"the timeout of a running attempt without a due time counts from now": {
+			graph: "a",
+			spec:  timeout(99),
+			now:   40,
+			snapshot: func(s *engine.Snapshot) {
+				addAttempt(s, 0, engine.AttemptRunning)
+				s.Pods["a-1"] = pod()
+			},
+			want: engine.Decision{
+				Transitions: transitions{
+					transition.AttemptDue{Attempt: 100, Due: at(139)},
+				},
+				RequeueAt: at(139),
+			},
+		},
+		"an attempt that exits 0 before its timeout is noticed succeeds": {
+			graph:    "a",
+			spec:     timeout(10),
+			now:      40,
+			snapshot: func(s *engine.Snapshot) { addExited(s, 0, 0) },
+			want: engine.Decision{
+				Transitions: transitions{
+					transition.AttemptEnded{
+						Attempt:    100,
+						Phase:      "Succeeded",
+						ExitCode:   ptr[int32](0),
+						PodUID:     "u",
+						Node:       "n",
+						StartedAt:  at(-60),
+						FinishedAt: at(0),
+					},
 					transition.TaskSucceeded{Task: 10, At: at(40)},
 					transition.RunEnded{Phase: "Succeeded", At: at(40)},
 				},
 				Reap:   []string{"a-1"},
 				Ended:  []string{"a-1"},
 				IsLast: true,
-			}},
+			},
+		},
 		"a deleted Pod is checked when its node may be lost": {graph: "a", snapshot: func(s *engine.Snapshot) {
 			addAttempt(s, 0, engine.AttemptRunning)
 			s.Pods["a-1"] = pod(deletedAt(0))
@@ -364,43 +446,90 @@ func TestLive(t *testing.T) {
 			},
 			RequeueAt: at(85),
 		}},
-		"an overdue stopping attempt on a Ready node is checked again": {graph: "a", now: 200, snapshot: func(s *engine.Snapshot) {
-			addAttempt(s, 0, engine.AttemptStopping).Stop = engine.ReasonTimeout
-			s.Pods["a-1"] = pod(deletedAt(0))
-		}, want: engine.Decision{
-			Transitions: transitions{
-				transition.AttemptDue{Attempt: 100, Due: at(260)},
+		"an overdue stopping attempt on a Ready node is checked again": {
+			graph: "a",
+			now:   200,
+			snapshot: func(s *engine.Snapshot) {
+				addAttempt(s, 0, engine.AttemptStopping).Stop = engine.ReasonTimeout
+				s.Pods["a-1"] = pod(deletedAt(0))
 			},
-			RequeueAt: at(260),
-		}},
-		"an overdue stopping attempt without facts is requeued later": {graph: "a", now: 200, snapshot: func(s *engine.Snapshot) {
-			a := addAttempt(s, 0, engine.AttemptStopping)
-			a.Stop, a.Due = engine.ReasonTimeout, at(30)
-		}, want: engine.Decision{
-			RequeueAt: at(201),
-		}},
-		"an attempt without facts keeps its due time": {graph: "a", snapshot: func(s *engine.Snapshot) { addAttempt(s, 0, engine.AttemptRunning).Due = at(30) }, want: engine.Decision{
-			RequeueAt: at(30),
-		}},
-		"the start of an attempt whose Pod is gone comes from its row": {graph: "a", now: 10, snapshot: func(s *engine.Snapshot) {
-			addAttempt(s, 0, engine.AttemptRunning)
-			s.Pods["a-1"] = goneFromCluster
-		}, want: engine.Decision{
-			Transitions: transitions{
-				transition.AttemptEnded{Attempt: 100, Phase: "Lost", Reason: "PodDeleted", Message: "its Pod is gone", StartedAt: at(-60), FinishedAt: at(10)},
-				transition.TaskBackedOff{Task: 10, Reason: "BackingOff", Message: "restart 1 of 10: PodDeleted: its Pod is gone", Due: at(11), Restarts: 1},
+			want: engine.Decision{
+				Transitions: transitions{
+					transition.AttemptDue{Attempt: 100, Due: at(260)},
+				},
+				RequeueAt: at(260),
 			},
-			Ended:     []string{"a-1"},
-			RequeueAt: at(11),
-		}},
-		"a Pod that was created and is not known is not created again": {graph: "a", snapshot: func(s *engine.Snapshot) { addAttempt(s, 0, engine.AttemptDecided).PodUID = "u" }},
+		},
+		"an overdue stopping attempt without facts is requeued later": {
+			graph: "a",
+			now:   200,
+			snapshot: func(s *engine.Snapshot) {
+				a := addAttempt(s, 0, engine.AttemptStopping)
+				a.Stop, a.Due = engine.ReasonTimeout, at(30)
+			},
+			want: engine.Decision{
+				RequeueAt: at(201),
+			},
+		},
+		"an attempt without facts keeps its due time": {
+			graph:    "a",
+			snapshot: func(s *engine.Snapshot) { addAttempt(s, 0, engine.AttemptRunning).Due = at(30) },
+			want: engine.Decision{
+				RequeueAt: at(30),
+			},
+		},
+		"the start of an attempt whose Pod is gone comes from its row": {
+			graph: "a",
+			now:   10,
+			snapshot: func(s *engine.Snapshot) {
+				addAttempt(s, 0, engine.AttemptRunning)
+				s.Pods["a-1"] = goneFromCluster
+			},
+			want: engine.Decision{
+				Transitions: transitions{
+					transition.AttemptEnded{
+						Attempt:    100,
+						Phase:      "Lost",
+						Reason:     "PodDeleted",
+						Message:    "its Pod is gone",
+						StartedAt:  at(-60),
+						FinishedAt: at(10),
+					},
+					transition.TaskBackedOff{
+						Task:     10,
+						Reason:   "BackingOff",
+						Message:  "restart 1 of 10: PodDeleted: its Pod is gone",
+						Due:      at(11),
+						Restarts: 1,
+					},
+				},
+				Ended:     []string{"a-1"},
+				RequeueAt: at(11),
+			},
+		},
+		"a Pod that was created and is not known is not created again": {
+			graph:    "a",
+			snapshot: func(s *engine.Snapshot) { addAttempt(s, 0, engine.AttemptDecided).PodUID = "u" },
+		},
 		"a Pod that was created and is gone is not created again": {graph: "a", snapshot: func(s *engine.Snapshot) {
 			addAttempt(s, 0, engine.AttemptDecided).PodUID = "u"
 			s.Pods["a-1"] = goneFromCluster
 		}, want: engine.Decision{
 			Transitions: transitions{
-				transition.AttemptEnded{Attempt: 100, Phase: "Lost", Reason: "PodDeleted", Message: "its Pod is gone", FinishedAt: at(0)},
-				transition.TaskBackedOff{Task: 10, Reason: "BackingOff", Message: "restart 1 of 10: PodDeleted: its Pod is gone", Due: at(1), Restarts: 1},
+				transition.AttemptEnded{
+					Attempt:    100,
+					Phase:      "Lost",
+					Reason:     "PodDeleted",
+					Message:    "its Pod is gone",
+					FinishedAt: at(0),
+				},
+				transition.TaskBackedOff{
+					Task:     10,
+					Reason:   "BackingOff",
+					Message:  "restart 1 of 10: PodDeleted: its Pod is gone",
+					Due:      at(1),
+					Restarts: 1,
+				},
 			},
 			Ended:     []string{"a-1"},
 			RequeueAt: at(1),
@@ -453,7 +582,13 @@ func TestPending(t *testing.T) {
 			s.Pods["a-1"] = pod(neverStarted, routine("PodInitializing", "init container wait is running"))
 		}, want: engine.Decision{
 			Transitions: transitions{
-				transition.AttemptWaits{Attempt: 100, Reason: "PodInitializing", Message: "init container wait is running", At: at(7200), Due: at(7210)},
+				transition.AttemptWaits{
+					Attempt: 100,
+					Reason:  "PodInitializing",
+					Message: "init container wait is running",
+					At:      at(7200),
+					Due:     at(7210),
+				},
 			},
 			RequeueAt: at(7210),
 		}},
@@ -510,14 +645,19 @@ func TestPending(t *testing.T) {
 				transition.AttemptWaits{Attempt: 100, Reason: "Unschedulable", Message: "0/4", At: at(10)},
 			},
 		}},
-		"a message that returns to the stored one clears the due time": {graph: "a", now: 9, snapshot: func(s *engine.Snapshot) {
-			waiting(s, "Unschedulable", "0/3", 0, 0).Due = at(10)
-			s.Pods["a-1"] = pod(unscheduled, waits("Unschedulable", "0/3"))
-		}, want: engine.Decision{
-			Transitions: transitions{
-				transition.AttemptWaits{Attempt: 100, Reason: "Unschedulable", Message: "0/3", At: at(9)},
+		"a message that returns to the stored one clears the due time": {
+			graph: "a",
+			now:   9,
+			snapshot: func(s *engine.Snapshot) {
+				waiting(s, "Unschedulable", "0/3", 0, 0).Due = at(10)
+				s.Pods["a-1"] = pod(unscheduled, waits("Unschedulable", "0/3"))
 			},
-		}},
+			want: engine.Decision{
+				Transitions: transitions{
+					transition.AttemptWaits{Attempt: 100, Reason: "Unschedulable", Message: "0/3", At: at(9)},
+				},
+			},
+		},
 		"a failure begins the start grace": {graph: "a", snapshot: func(s *engine.Snapshot) {
 			addAttempt(s, 0, engine.AttemptPending)
 			s.Pods["a-1"] = pod(neverStarted, cannot(pull, "no such tag"))
@@ -555,7 +695,11 @@ func TestPending(t *testing.T) {
 		}},
 		"a permanent failure stops the attempt immediately": {graph: "a", snapshot: func(s *engine.Snapshot) {
 			addAttempt(s, 0, engine.AttemptDecided)
-			s.Pods["a-1"] = pod(neverStarted, cannot("InvalidImageName", "A:B:C"), func(p *engine.Pod) { p.Waits.IsPermanent = true })
+			s.Pods["a-1"] = pod(
+				neverStarted,
+				cannot("InvalidImageName", "A:B:C"),
+				func(p *engine.Pod) { p.Waits.IsPermanent = true },
+			)
 		}, want: engine.Decision{
 			Transitions: transitions{
 				transition.AttemptPending{Attempt: 100, PodUID: "u", Node: "n", At: at(0), Due: at(5)},
@@ -613,12 +757,22 @@ func TestRefused(t *testing.T) {
 				},
 				Create: []engine.Create{{Task: 0, Number: 1, PodName: "a-1", Reason: "QuotaExceeded"}},
 			}},
-		"a quota is waited out without limit": {graph: "a", now: 100000, snapshot: refusedSince("QuotaExceeded", 0, 0, 0), want: engine.Decision{
-			Create: []engine.Create{{Task: 0, Number: 1, PodName: "a-1", Reason: "QuotaExceeded"}},
-		}},
-		"a create that a quota refused is requested again": {graph: "a", now: 60, snapshot: func(s *engine.Snapshot) { refusedSince("QuotaExceeded", 0, 0, 0)(s); clear(s.Refusals) }, want: engine.Decision{
-			Create: []engine.Create{{Task: 0, Number: 1, PodName: "a-1", Reason: "QuotaExceeded"}},
-		}},
+		"a quota is waited out without limit": {
+			graph:    "a",
+			now:      100000,
+			snapshot: refusedSince("QuotaExceeded", 0, 0, 0),
+			want: engine.Decision{
+				Create: []engine.Create{{Task: 0, Number: 1, PodName: "a-1", Reason: "QuotaExceeded"}},
+			},
+		},
+		"a create that a quota refused is requested again": {
+			graph:    "a",
+			now:      60,
+			snapshot: func(s *engine.Snapshot) { refusedSince("QuotaExceeded", 0, 0, 0)(s); clear(s.Refusals) },
+			want: engine.Decision{
+				Create: []engine.Create{{Task: 0, Number: 1, PodName: "a-1", Reason: "QuotaExceeded"}},
+			},
+		},
 		"a create that a quota refused needs a slot": {graph: "a", now: 60, snapshot: func(s *engine.Snapshot) {
 			refusedSince("QuotaExceeded", 0, 0, 0)(s)
 			clear(s.Refusals)
@@ -652,19 +806,24 @@ func TestRefused(t *testing.T) {
 				transition.AttemptWaits{Attempt: 100, Reason: "QuotaExceeded", Message: "no", At: at(0)},
 			},
 		}},
-		"a policy that blocks for the whole grace fails the attempt": {graph: "a", now: 300, snapshot: func(s *engine.Snapshot) {
-			refusedSince("CreateRefused", 0, 290, 300)(s)
-			clear(s.Refusals)
-			s.Blocked = map[int]engine.Refusal{0: {Reason: "CreateRefused", Message: "no"}}
-		}, want: engine.Decision{
-			Transitions: transitions{
-				transition.AttemptEnded{Attempt: 100, Phase: "Failed", Reason: "StartFailed", Message: "no", FinishedAt: at(300)},
-				transition.TaskFailed{Task: 10, Reason: "RetriesSpent", Message: "StartFailed: no", At: at(300)},
-				transition.RunEnded{Phase: "Failed", Reason: "TaskFailed", Message: "1 task failed", At: at(300)},
+		"a policy that blocks for the whole grace fails the attempt": {
+			graph: "a",
+			now:   300,
+			snapshot: func(s *engine.Snapshot) {
+				refusedSince("CreateRefused", 0, 290, 300)(s)
+				clear(s.Refusals)
+				s.Blocked = map[int]engine.Refusal{0: {Reason: "CreateRefused", Message: "no"}}
 			},
-			Ended:  []string{"a-1"},
-			IsLast: true,
-		}},
+			want: engine.Decision{
+				Transitions: transitions{
+					transition.AttemptEnded{Attempt: 100, Phase: "Failed", Reason: "StartFailed", Message: "no", FinishedAt: at(300)},
+					transition.TaskFailed{Task: 10, Reason: "RetriesSpent", Message: "StartFailed: no", At: at(300)},
+					transition.RunEnded{Phase: "Failed", Reason: "TaskFailed", Message: "1 task failed", At: at(300)},
+				},
+				Ended:  []string{"a-1"},
+				IsLast: true,
+			},
+		},
 		"a terminating namespace is waited out": {graph: "a", snapshot: refuse("NamespaceTerminating", false),
 			want: engine.Decision{
 				Transitions: transitions{
@@ -680,39 +839,59 @@ func TestRefused(t *testing.T) {
 				Create:    []engine.Create{{Task: 0, Number: 1, PodName: "a-1", Reason: "CreateRefused"}},
 				RequeueAt: at(300),
 			}},
-		"a create that a policy refused is requested again within the grace": {graph: "a", now: 299, snapshot: func(s *engine.Snapshot) {
-			refusedSince("CreateRefused", 0, 0, 300)(s)
-			clear(s.Refusals)
-		}, want: engine.Decision{
-			Create:    []engine.Create{{Task: 0, Number: 1, PodName: "a-1", Reason: "CreateRefused"}},
-			RequeueAt: at(300),
-		}},
-		"a policy fails the attempt after the grace without another refusal": {graph: "a", now: 300, snapshot: func(s *engine.Snapshot) {
-			refusedSince("CreateRefused", 0, 0, 300)(s)
-			clear(s.Refusals)
-			s.Attempts[0].Message = "no"
-		}, want: engine.Decision{
-			Transitions: transitions{
-				transition.AttemptEnded{Attempt: 100, Phase: "Failed", Reason: "StartFailed", Message: "no", FinishedAt: at(300)},
-				transition.TaskFailed{Task: 10, Reason: "RetriesSpent", Message: "StartFailed: no", At: at(300)},
-				transition.RunEnded{Phase: "Failed", Reason: "TaskFailed", Message: "1 task failed", At: at(300)},
+		"a create that a policy refused is requested again within the grace": {
+			graph: "a",
+			now:   299,
+			snapshot: func(s *engine.Snapshot) {
+				refusedSince("CreateRefused", 0, 0, 300)(s)
+				clear(s.Refusals)
 			},
-			Ended:  []string{"a-1"},
-			IsLast: true,
-		}},
-		"a second refusal within the grace changes nothing": {graph: "a", now: 299, snapshot: refusedSince("CreateRefused", 0, 0, 300), want: engine.Decision{
-			Create:    []engine.Create{{Task: 0, Number: 1, PodName: "a-1", Reason: "CreateRefused"}},
-			RequeueAt: at(300),
-		}},
-		"a refusal after the whole grace fails the attempt": {graph: "a", now: 300, snapshot: refusedSince("CreateRefused", 0, 290, 300), want: engine.Decision{
-			Transitions: transitions{
-				transition.AttemptEnded{Attempt: 100, Phase: "Failed", Reason: "StartFailed", Message: "no", FinishedAt: at(300)},
-				transition.TaskFailed{Task: 10, Reason: "RetriesSpent", Message: "StartFailed: no", At: at(300)},
-				transition.RunEnded{Phase: "Failed", Reason: "TaskFailed", Message: "1 task failed", At: at(300)},
+			want: engine.Decision{
+				Create:    []engine.Create{{Task: 0, Number: 1, PodName: "a-1", Reason: "CreateRefused"}},
+				RequeueAt: at(300),
 			},
-			Ended:  []string{"a-1"},
-			IsLast: true,
-		}},
+		},
+		"a policy fails the attempt after the grace without another refusal": {
+			graph: "a",
+			now:   300,
+			snapshot: func(s *engine.Snapshot) {
+				refusedSince("CreateRefused", 0, 0, 300)(s)
+				clear(s.Refusals)
+				s.Attempts[0].Message = "no"
+			},
+			want: engine.Decision{
+				Transitions: transitions{
+					transition.AttemptEnded{Attempt: 100, Phase: "Failed", Reason: "StartFailed", Message: "no", FinishedAt: at(300)},
+					transition.TaskFailed{Task: 10, Reason: "RetriesSpent", Message: "StartFailed: no", At: at(300)},
+					transition.RunEnded{Phase: "Failed", Reason: "TaskFailed", Message: "1 task failed", At: at(300)},
+				},
+				Ended:  []string{"a-1"},
+				IsLast: true,
+			},
+		},
+		"a second refusal within the grace changes nothing": {
+			graph:    "a",
+			now:      299,
+			snapshot: refusedSince("CreateRefused", 0, 0, 300),
+			want: engine.Decision{
+				Create:    []engine.Create{{Task: 0, Number: 1, PodName: "a-1", Reason: "CreateRefused"}},
+				RequeueAt: at(300),
+			},
+		},
+		"a refusal after the whole grace fails the attempt": {
+			graph:    "a",
+			now:      300,
+			snapshot: refusedSince("CreateRefused", 0, 290, 300),
+			want: engine.Decision{
+				Transitions: transitions{
+					transition.AttemptEnded{Attempt: 100, Phase: "Failed", Reason: "StartFailed", Message: "no", FinishedAt: at(300)},
+					transition.TaskFailed{Task: 10, Reason: "RetriesSpent", Message: "StartFailed: no", At: at(300)},
+					transition.RunEnded{Phase: "Failed", Reason: "TaskFailed", Message: "1 task failed", At: at(300)},
+				},
+				Ended:  []string{"a-1"},
+				IsLast: true,
+			},
+		},
 		"an earlier quota does not count towards the grace": {graph: "a", now: 300, snapshot: func(s *engine.Snapshot) {
 			refusedSince("QuotaExceeded", 0, 0, 0)(s)
 			s.Refusals["a-1"] = engine.Refusal{Reason: "CreateRefused", Message: "no"}
@@ -723,15 +902,20 @@ func TestRefused(t *testing.T) {
 			Create:    []engine.Create{{Task: 0, Number: 1, PodName: "a-1", Reason: "CreateRefused"}},
 			RequeueAt: at(600),
 		}},
-		"a permanent refusal fails the attempt immediately": {graph: "a", now: 300, snapshot: refuse("CreateRefused", true), want: engine.Decision{
-			Transitions: transitions{
-				transition.AttemptEnded{Attempt: 100, Phase: "Failed", Reason: "StartFailed", Message: "no", FinishedAt: at(300)},
-				transition.TaskFailed{Task: 10, Reason: "RetriesSpent", Message: "StartFailed: no", At: at(300)},
-				transition.RunEnded{Phase: "Failed", Reason: "TaskFailed", Message: "1 task failed", At: at(300)},
+		"a permanent refusal fails the attempt immediately": {
+			graph:    "a",
+			now:      300,
+			snapshot: refuse("CreateRefused", true),
+			want: engine.Decision{
+				Transitions: transitions{
+					transition.AttemptEnded{Attempt: 100, Phase: "Failed", Reason: "StartFailed", Message: "no", FinishedAt: at(300)},
+					transition.TaskFailed{Task: 10, Reason: "RetriesSpent", Message: "StartFailed: no", At: at(300)},
+					transition.RunEnded{Phase: "Failed", Reason: "TaskFailed", Message: "1 task failed", At: at(300)},
+				},
+				Ended:  []string{"a-1"},
+				IsLast: true,
 			},
-			Ended:  []string{"a-1"},
-			IsLast: true,
-		}},
+		},
 		"a taken name fails the attempt immediately": {graph: "a", snapshot: refuse("NameTaken", true), want: engine.Decision{
 			Transitions: transitions{
 				transition.AttemptEnded{Attempt: 100, Phase: "Failed", Reason: "NameTaken", Message: "no", FinishedAt: at(0)},
@@ -741,26 +925,47 @@ func TestRefused(t *testing.T) {
 			Ended:  []string{"a-1"},
 			IsLast: true,
 		}},
-		"a taken name spends a retry": {graph: "a", spec: backoff(v1alpha1.Backoff{Limit: new(int64(1))}), snapshot: refuse("NameTaken", true), want: engine.Decision{
-			Transitions: transitions{
-				transition.AttemptEnded{Attempt: 100, Phase: "Failed", Reason: "NameTaken", Message: "no", FinishedAt: at(0)},
-				transition.TaskBackedOff{Task: 10, Reason: "BackingOff", Message: "retry 1 of 1: NameTaken: no", Due: at(10), Retries: 1},
+		"a taken name spends a retry": {
+			graph:    "a",
+			spec:     backoff(v1alpha1.Backoff{Limit: new(int64(1))}),
+			snapshot: refuse("NameTaken", true),
+			want: engine.Decision{
+				Transitions: transitions{
+					transition.AttemptEnded{Attempt: 100, Phase: "Failed", Reason: "NameTaken", Message: "no", FinishedAt: at(0)},
+					transition.TaskBackedOff{
+						Task:    10,
+						Reason:  "BackingOff",
+						Message: "retry 1 of 1: NameTaken: no",
+						Due:     at(10),
+						Retries: 1,
+					},
+				},
+				Ended:     []string{"a-1"},
+				RequeueAt: at(10),
 			},
-			Ended:     []string{"a-1"},
-			RequeueAt: at(10),
-		}},
-		"the children of a failed task that the snapshot lacks are skipped later": {graph: "a b<a", snapshot: func(s *engine.Snapshot) {
-			refuse("NameTaken", true)(s)
-			count(s)
-			s.Tasks = s.Tasks[:1]
-		}, want: engine.Decision{
-			Transitions: transitions{
-				transition.AttemptEnded{Attempt: 100, Phase: "Failed", Reason: "NameTaken", Message: "no", FinishedAt: at(0)},
-				transition.TaskFailed{Task: 10, Reason: "RetriesSpent", Message: "NameTaken: no", ChildrenPending: true, At: at(0)},
+		},
+		"the children of a failed task that the snapshot lacks are skipped later": {
+			graph: "a b<a",
+			snapshot: func(s *engine.Snapshot) {
+				refuse("NameTaken", true)(s)
+				count(s)
+				s.Tasks = s.Tasks[:1]
 			},
-			Ended:   []string{"a-1"},
-			Requeue: true,
-		}},
+			want: engine.Decision{
+				Transitions: transitions{
+					transition.AttemptEnded{Attempt: 100, Phase: "Failed", Reason: "NameTaken", Message: "no", FinishedAt: at(0)},
+					transition.TaskFailed{
+						Task:            10,
+						Reason:          "RetriesSpent",
+						Message:         "NameTaken: no",
+						ChildrenPending: true,
+						At:              at(0),
+					},
+				},
+				Ended:   []string{"a-1"},
+				Requeue: true,
+			},
+		},
 		"a Pod that exists in spite of a refusal counts": {graph: "a", snapshot: func(s *engine.Snapshot) {
 			refuse("CreateRefused", true)(s)
 			s.Pods["a-1"] = pod()
@@ -789,8 +994,16 @@ func TestUnreadableVersion(t *testing.T) {
 		}, want: engine.Decision{
 			Transitions: transitions{
 				transition.RunStopping{Reason: "VersionUnreadable"},
-				transition.UnstartedCancelled{Reason: "VersionUnreadable", Message: "the DAG version of this run cannot be read from the database: bad JSON", At: at(0)},
-				transition.LiveStopped{Reason: "VersionUnreadable", Message: "the DAG version of this run cannot be read from the database: bad JSON", Due: at(0)},
+				transition.UnstartedCancelled{
+					Reason:  "VersionUnreadable",
+					Message: "the DAG version of this run cannot be read from the database: bad JSON",
+					At:      at(0),
+				},
+				transition.LiveStopped{
+					Reason:  "VersionUnreadable",
+					Message: "the DAG version of this run cannot be read from the database: bad JSON",
+					Due:     at(0),
+				},
 				transition.AttemptDue{Attempt: 100, Due: at(30)},
 			},
 			Delete:    []engine.Delete{{PodName: "a-1", PodUID: "u"}},
@@ -803,9 +1016,22 @@ func TestUnreadableVersion(t *testing.T) {
 		}, want: engine.Decision{
 			Transitions: transitions{
 				transition.RunStopping{Reason: "VersionUnreadable"},
-				transition.UnstartedCancelled{Reason: "VersionUnreadable", Message: "the DAG version of this run cannot be read from the database: bad JSON", At: at(0)},
-				transition.LiveStopped{Reason: "VersionUnreadable", Message: "the DAG version of this run cannot be read from the database: bad JSON", Due: at(0)},
-				transition.RunEnded{Phase: "Failed", Reason: "VersionUnreadable", Message: "the DAG version of this run cannot be read from the database: bad JSON", At: at(0)},
+				transition.UnstartedCancelled{
+					Reason:  "VersionUnreadable",
+					Message: "the DAG version of this run cannot be read from the database: bad JSON",
+					At:      at(0),
+				},
+				transition.LiveStopped{
+					Reason:  "VersionUnreadable",
+					Message: "the DAG version of this run cannot be read from the database: bad JSON",
+					Due:     at(0),
+				},
+				transition.RunEnded{
+					Phase:   "Failed",
+					Reason:  "VersionUnreadable",
+					Message: "the DAG version of this run cannot be read from the database: bad JSON",
+					At:      at(0),
+				},
 			},
 			IsLast: true,
 		}},
@@ -818,37 +1044,88 @@ func TestUnreadableVersion(t *testing.T) {
 		}, want: engine.Decision{
 			Transitions: transitions{
 				transition.AttemptEnded{Attempt: 100, Phase: "Cancelled", Reason: "VersionUnreadable", FinishedAt: at(0)},
-				transition.TaskCancelled{Task: 10, Reason: "VersionUnreadable", Message: "the DAG version of this run cannot be read from the database: bad JSON", At: at(0)},
-				transition.RunEnded{Phase: "Failed", Reason: "VersionUnreadable", Message: "the DAG version of this run cannot be read from the database: bad JSON", At: at(0)},
+				transition.TaskCancelled{
+					Task:    10,
+					Reason:  "VersionUnreadable",
+					Message: "the DAG version of this run cannot be read from the database: bad JSON",
+					At:      at(0),
+				},
+				transition.RunEnded{
+					Phase:   "Failed",
+					Reason:  "VersionUnreadable",
+					Message: "the DAG version of this run cannot be read from the database: bad JSON",
+					At:      at(0),
+				},
 			},
 			Ended:  []string{"a-1"},
 			IsLast: true,
 		}},
-		"a task that succeeds in the same decision counts and its children do not start": {graph: "a b<a", snapshot: func(s *engine.Snapshot) {
-			addExited(s, 0, 0)
-			unreadable(s)
-		}, want: engine.Decision{
-			Transitions: transitions{
-				transition.RunStopping{Reason: "VersionUnreadable"},
-				transition.UnstartedCancelled{Reason: "VersionUnreadable", Message: "the DAG version of this run cannot be read from the database: bad JSON", At: at(0)},
-				transition.LiveStopped{Reason: "VersionUnreadable", Message: "the DAG version of this run cannot be read from the database: bad JSON", Due: at(0)},
-				transition.AttemptEnded{Attempt: 100, Phase: "Succeeded", ExitCode: ptr[int32](0), PodUID: "u", Node: "n", StartedAt: at(-60), FinishedAt: at(0)},
-				transition.TaskSucceeded{Task: 10, At: at(0)},
-				transition.RunEnded{Phase: "Failed", Reason: "VersionUnreadable", Message: "the DAG version of this run cannot be read from the database: bad JSON", At: at(0)},
+		"a task that succeeds in the same decision counts and its children do not start": {
+			graph: "a b<a",
+			snapshot: func(s *engine.Snapshot) {
+				addExited(s, 0, 0)
+				unreadable(s)
 			},
-			Reap:   []string{"a-1"},
-			Ended:  []string{"a-1"},
-			IsLast: true,
-		}},
+			want: engine.Decision{
+				Transitions: transitions{
+					transition.RunStopping{Reason: "VersionUnreadable"},
+					transition.UnstartedCancelled{
+						Reason:  "VersionUnreadable",
+						Message: "the DAG version of this run cannot be read from the database: bad JSON",
+						At:      at(0),
+					},
+					transition.LiveStopped{
+						Reason:  "VersionUnreadable",
+						Message: "the DAG version of this run cannot be read from the database: bad JSON",
+						Due:     at(0),
+					},
+					transition.AttemptEnded{
+						Attempt:    100,
+						Phase:      "Succeeded",
+						ExitCode:   ptr[int32](0),
+						PodUID:     "u",
+						Node:       "n",
+						StartedAt:  at(-60),
+						FinishedAt: at(0),
+					},
+					transition.TaskSucceeded{Task: 10, At: at(0)},
+					transition.RunEnded{
+						Phase:   "Failed",
+						Reason:  "VersionUnreadable",
+						Message: "the DAG version of this run cannot be read from the database: bad JSON",
+						At:      at(0),
+					},
+				},
+				Reap:   []string{"a-1"},
+				Ended:  []string{"a-1"},
+				IsLast: true,
+			},
+		},
 		"a run whose last task succeeds in the same decision succeeds": {graph: "a", snapshot: func(s *engine.Snapshot) {
 			addExited(s, 0, 0)
 			unreadable(s)
 		}, want: engine.Decision{
 			Transitions: transitions{
 				transition.RunStopping{Reason: "VersionUnreadable"},
-				transition.UnstartedCancelled{Reason: "VersionUnreadable", Message: "the DAG version of this run cannot be read from the database: bad JSON", At: at(0)},
-				transition.LiveStopped{Reason: "VersionUnreadable", Message: "the DAG version of this run cannot be read from the database: bad JSON", Due: at(0)},
-				transition.AttemptEnded{Attempt: 100, Phase: "Succeeded", ExitCode: ptr[int32](0), PodUID: "u", Node: "n", StartedAt: at(-60), FinishedAt: at(0)},
+				transition.UnstartedCancelled{
+					Reason:  "VersionUnreadable",
+					Message: "the DAG version of this run cannot be read from the database: bad JSON",
+					At:      at(0),
+				},
+				transition.LiveStopped{
+					Reason:  "VersionUnreadable",
+					Message: "the DAG version of this run cannot be read from the database: bad JSON",
+					Due:     at(0),
+				},
+				transition.AttemptEnded{
+					Attempt:    100,
+					Phase:      "Succeeded",
+					ExitCode:   ptr[int32](0),
+					PodUID:     "u",
+					Node:       "n",
+					StartedAt:  at(-60),
+					FinishedAt: at(0),
+				},
 				transition.TaskSucceeded{Task: 10, At: at(0)},
 				transition.RunEnded{Phase: "Succeeded", At: at(0)},
 			},
@@ -863,9 +1140,22 @@ func TestUnreadableVersion(t *testing.T) {
 		}, want: engine.Decision{
 			Transitions: transitions{
 				transition.RunStopping{Reason: "VersionUnreadable"},
-				transition.UnstartedCancelled{Reason: "VersionUnreadable", Message: "the DAG version of this run cannot be read from the database: bad JSON", At: at(0)},
-				transition.LiveStopped{Reason: "VersionUnreadable", Message: "the DAG version of this run cannot be read from the database: bad JSON", Due: at(0)},
-				transition.RunEnded{Phase: "Failed", Reason: "VersionUnreadable", Message: "the DAG version of this run cannot be read from the database: bad JSON", At: at(0)},
+				transition.UnstartedCancelled{
+					Reason:  "VersionUnreadable",
+					Message: "the DAG version of this run cannot be read from the database: bad JSON",
+					At:      at(0),
+				},
+				transition.LiveStopped{
+					Reason:  "VersionUnreadable",
+					Message: "the DAG version of this run cannot be read from the database: bad JSON",
+					Due:     at(0),
+				},
+				transition.RunEnded{
+					Phase:   "Failed",
+					Reason:  "VersionUnreadable",
+					Message: "the DAG version of this run cannot be read from the database: bad JSON",
+					At:      at(0),
+				},
 			},
 			IsLast: true,
 		}},
@@ -889,9 +1179,22 @@ func TestUnreadableVersion(t *testing.T) {
 		}, want: engine.Decision{
 			Transitions: transitions{
 				transition.RunStopping{Reason: "DeadlineExceeded"},
-				transition.UnstartedCancelled{Reason: "DeadlineExceeded", Message: "the run took longer than activeDeadlineSeconds", At: at(10)},
-				transition.LiveStopped{Reason: "DeadlineExceeded", Message: "the run took longer than activeDeadlineSeconds", Due: at(10)},
-				transition.RunEnded{Phase: "Failed", Reason: "DeadlineExceeded", Message: "the run took longer than activeDeadlineSeconds", At: at(10)},
+				transition.UnstartedCancelled{
+					Reason:  "DeadlineExceeded",
+					Message: "the run took longer than activeDeadlineSeconds",
+					At:      at(10),
+				},
+				transition.LiveStopped{
+					Reason:  "DeadlineExceeded",
+					Message: "the run took longer than activeDeadlineSeconds",
+					Due:     at(10),
+				},
+				transition.RunEnded{
+					Phase:   "Failed",
+					Reason:  "DeadlineExceeded",
+					Message: "the run took longer than activeDeadlineSeconds",
+					At:      at(10),
+				},
 			},
 			IsLast: true,
 		}},
@@ -964,8 +1267,16 @@ func TestStop(t *testing.T) {
 		}, want: engine.Decision{
 			Transitions: transitions{
 				transition.RunStopping{Reason: "DeadlineExceeded"},
-				transition.UnstartedCancelled{Reason: "DeadlineExceeded", Message: "the run took longer than activeDeadlineSeconds", At: at(10)},
-				transition.LiveStopped{Reason: "DeadlineExceeded", Message: "the run took longer than activeDeadlineSeconds", Due: at(10)},
+				transition.UnstartedCancelled{
+					Reason:  "DeadlineExceeded",
+					Message: "the run took longer than activeDeadlineSeconds",
+					At:      at(10),
+				},
+				transition.LiveStopped{
+					Reason:  "DeadlineExceeded",
+					Message: "the run took longer than activeDeadlineSeconds",
+					Due:     at(10),
+				},
 				transition.AttemptDue{Attempt: 100, Due: at(40)},
 			},
 			Delete:    []engine.Delete{{PodName: "a-1", PodUID: "u"}},
@@ -980,7 +1291,15 @@ func TestStop(t *testing.T) {
 				transition.RunStopping{Reason: "UserCancelled"},
 				transition.UnstartedCancelled{Reason: "UserCancelled", Message: "cancelled by spec.cancel", At: at(0)},
 				transition.LiveStopped{Reason: "UserCancelled", Message: "cancelled by spec.cancel", Due: at(0)},
-				transition.AttemptEnded{Attempt: 100, Phase: "Succeeded", ExitCode: ptr[int32](0), PodUID: "u", Node: "n", StartedAt: at(-60), FinishedAt: at(0)},
+				transition.AttemptEnded{
+					Attempt:    100,
+					Phase:      "Succeeded",
+					ExitCode:   ptr[int32](0),
+					PodUID:     "u",
+					Node:       "n",
+					StartedAt:  at(-60),
+					FinishedAt: at(0),
+				},
 				transition.TaskSucceeded{Task: 10, At: at(0)},
 				transition.RunEnded{Phase: "Cancelled", Reason: "UserCancelled", Message: "cancelled by spec.cancel", At: at(0)},
 			},
@@ -996,7 +1315,15 @@ func TestStop(t *testing.T) {
 				transition.RunStopping{Reason: "UserCancelled"},
 				transition.UnstartedCancelled{Reason: "UserCancelled", Message: "cancelled by spec.cancel", At: at(0)},
 				transition.LiveStopped{Reason: "UserCancelled", Message: "cancelled by spec.cancel", Due: at(0)},
-				transition.AttemptEnded{Attempt: 100, Phase: "Succeeded", ExitCode: ptr[int32](0), PodUID: "u", Node: "n", StartedAt: at(-60), FinishedAt: at(0)},
+				transition.AttemptEnded{
+					Attempt:    100,
+					Phase:      "Succeeded",
+					ExitCode:   ptr[int32](0),
+					PodUID:     "u",
+					Node:       "n",
+					StartedAt:  at(-60),
+					FinishedAt: at(0),
+				},
 				transition.TaskSucceeded{Task: 10, At: at(0)},
 				transition.RunEnded{Phase: "Succeeded", At: at(0)},
 			},
@@ -1004,31 +1331,63 @@ func TestStop(t *testing.T) {
 			Ended:  []string{"a-1"},
 			IsLast: true,
 		}},
-		"a failed attempt of a stopped run is not retried": {graph: "a", spec: backoff(v1alpha1.Backoff{Limit: new(int64(3))}), snapshot: func(s *engine.Snapshot) {
-			s.CancelRequested = true
-			addExited(s, 0, 1)
-		}, want: engine.Decision{
-			Transitions: transitions{
-				transition.RunStopping{Reason: "UserCancelled"},
-				transition.UnstartedCancelled{Reason: "UserCancelled", Message: "cancelled by spec.cancel", At: at(0)},
-				transition.LiveStopped{Reason: "UserCancelled", Message: "cancelled by spec.cancel", Due: at(0)},
-				transition.AttemptEnded{Attempt: 100, Phase: "Failed", Reason: "ExitCode", Message: "exit code 1", ExitCode: ptr[int32](1), PodUID: "u", Node: "n", StartedAt: at(-60), FinishedAt: at(0)},
-				transition.TaskCancelled{Task: 10, Reason: "UserCancelled", Message: "cancelled by spec.cancel", At: at(0)},
-				transition.RunEnded{Phase: "Cancelled", Reason: "UserCancelled", Message: "cancelled by spec.cancel", At: at(0)},
+		"a failed attempt of a stopped run is not retried": {
+			graph: "a",
+			spec:  backoff(v1alpha1.Backoff{Limit: new(int64(3))}),
+			snapshot: func(s *engine.Snapshot) {
+				s.CancelRequested = true
+				addExited(s, 0, 1)
 			},
-			Reap:   []string{"a-1"},
-			Ended:  []string{"a-1"},
-			IsLast: true,
-		}},
+			want: engine.Decision{
+				Transitions: transitions{
+					transition.RunStopping{Reason: "UserCancelled"},
+					transition.UnstartedCancelled{Reason: "UserCancelled", Message: "cancelled by spec.cancel", At: at(0)},
+					transition.LiveStopped{Reason: "UserCancelled", Message: "cancelled by spec.cancel", Due: at(0)},
+					transition.AttemptEnded{
+						Attempt:    100,
+						Phase:      "Failed",
+						Reason:     "ExitCode",
+						Message:    "exit code 1",
+						ExitCode:   ptr[int32](1),
+						PodUID:     "u",
+						Node:       "n",
+						StartedAt:  at(-60),
+						FinishedAt: at(0),
+					},
+					transition.TaskCancelled{Task: 10, Reason: "UserCancelled", Message: "cancelled by spec.cancel", At: at(0)},
+					transition.RunEnded{Phase: "Cancelled", Reason: "UserCancelled", Message: "cancelled by spec.cancel", At: at(0)},
+				},
+				Reap:   []string{"a-1"},
+				Ended:  []string{"a-1"},
+				IsLast: true,
+			},
+		},
 		"a lost attempt of a stopped run is not restarted": {graph: "a", snapshot: func(s *engine.Snapshot) {
 			s.Run.Stop = engine.ReasonDeadlineExceeded
 			addAttempt(s, 0, engine.AttemptRunning)
 			s.Pods["a-1"] = goneFromCluster
 		}, want: engine.Decision{
 			Transitions: transitions{
-				transition.AttemptEnded{Attempt: 100, Phase: "Lost", Reason: "PodDeleted", Message: "its Pod is gone", StartedAt: at(-60), FinishedAt: at(0)},
-				transition.TaskCancelled{Task: 10, Reason: "DeadlineExceeded", Message: "the run took longer than activeDeadlineSeconds", At: at(0)},
-				transition.RunEnded{Phase: "Failed", Reason: "DeadlineExceeded", Message: "the run took longer than activeDeadlineSeconds", At: at(0)},
+				transition.AttemptEnded{
+					Attempt:    100,
+					Phase:      "Lost",
+					Reason:     "PodDeleted",
+					Message:    "its Pod is gone",
+					StartedAt:  at(-60),
+					FinishedAt: at(0),
+				},
+				transition.TaskCancelled{
+					Task:    10,
+					Reason:  "DeadlineExceeded",
+					Message: "the run took longer than activeDeadlineSeconds",
+					At:      at(0),
+				},
+				transition.RunEnded{
+					Phase:   "Failed",
+					Reason:  "DeadlineExceeded",
+					Message: "the run took longer than activeDeadlineSeconds",
+					At:      at(0),
+				},
 			},
 			Ended:  []string{"a-1"},
 			IsLast: true,
@@ -1081,7 +1440,15 @@ func TestStop(t *testing.T) {
 			setPhase(s, engine.TaskCancelled, 1)
 		}, want: engine.Decision{
 			Transitions: transitions{
-				transition.AttemptEnded{Attempt: 100, Phase: "Succeeded", ExitCode: ptr[int32](0), PodUID: "u", Node: "n", StartedAt: at(-60), FinishedAt: at(0)},
+				transition.AttemptEnded{
+					Attempt:    100,
+					Phase:      "Succeeded",
+					ExitCode:   ptr[int32](0),
+					PodUID:     "u",
+					Node:       "n",
+					StartedAt:  at(-60),
+					FinishedAt: at(0),
+				},
 				transition.TaskSucceeded{Task: 10, At: at(0)},
 				transition.RunEnded{Phase: "Cancelled", Reason: "UserCancelled", Message: "cancelled by spec.cancel", At: at(0)},
 			},
@@ -1098,7 +1465,15 @@ func TestStop(t *testing.T) {
 				transition.RunStopping{Reason: "UserCancelled"},
 				transition.UnstartedCancelled{Reason: "UserCancelled", Message: "cancelled by spec.cancel", At: at(0)},
 				transition.LiveStopped{Reason: "UserCancelled", Message: "cancelled by spec.cancel", Due: at(0)},
-				transition.AttemptEnded{Attempt: 101, Phase: "Succeeded", ExitCode: ptr[int32](0), PodUID: "u", Node: "n", StartedAt: at(-60), FinishedAt: at(0)},
+				transition.AttemptEnded{
+					Attempt:    101,
+					Phase:      "Succeeded",
+					ExitCode:   ptr[int32](0),
+					PodUID:     "u",
+					Node:       "n",
+					StartedAt:  at(-60),
+					FinishedAt: at(0),
+				},
 				transition.TaskSucceeded{Task: 11, At: at(0)},
 				transition.RunEnded{Phase: "Failed", Reason: "TaskFailed", Message: "1 task failed", At: at(0)},
 			},
@@ -1137,28 +1512,178 @@ func TestRetry(t *testing.T) {
 			s.Task[0].Conditional = &v1alpha1.Conditional{Enabled: new(true), RetryCodes: codes}
 		}
 	}
-	slow := backoff(v1alpha1.Backoff{Limit: new(int64(9)), Duration: &metav1.Duration{Duration: time.Second}, Factor: ptr(int32(3)), MaxDuration: &metav1.Duration{Duration: 20 * time.Second}})
+	slow := backoff(
+		v1alpha1.Backoff{
+			Limit:       new(int64(9)),
+			Duration:    &metav1.Duration{Duration: time.Second},
+			Factor:      ptr(int32(3)),
+			MaxDuration: &metav1.Duration{Duration: 20 * time.Second},
+		},
+	)
 	cases := map[string]struct {
 		spec    func(*v1alpha1.DAGSpec)
 		retries int
 		pod     *engine.Pod
 		want    transition.Transition
 	}{
-		"a task without retries fails":                          {nil, 0, pod(ended(exit(1))), transition.TaskFailed{Task: 10, Reason: "RetriesSpent", Message: "ExitCode: exit code 1", At: at(0)}},
-		"the first retry waits for the duration":                {backoff(v1alpha1.Backoff{Limit: new(int64(2))}), 0, pod(ended(exit(1))), transition.TaskBackedOff{Task: 10, Reason: "BackingOff", Message: "retry 1 of 2: ExitCode: exit code 1", Due: at(10), Retries: 1, Restarts: 4}},
-		"the second retry waits twice as long":                  {backoff(v1alpha1.Backoff{Limit: new(int64(2))}), 1, pod(ended(exit(1))), transition.TaskBackedOff{Task: 10, Reason: "BackingOff", Message: "retry 2 of 2: ExitCode: exit code 1", Due: at(20), Retries: 2, Restarts: 4}},
-		"a task that has spent its retries fails":               {backoff(v1alpha1.Backoff{Limit: new(int64(2))}), 2, pod(ended(exit(1))), transition.TaskFailed{Task: 10, Reason: "RetriesSpent", Message: "failed 3 times; last: ExitCode: exit code 1", At: at(0)}},
-		"the delay follows the policy of the task":              {slow, 2, pod(ended(exit(1))), transition.TaskBackedOff{Task: 10, Reason: "BackingOff", Message: "retry 3 of 9: ExitCode: exit code 1", Due: at(9), Retries: 3, Restarts: 4}},
-		"the delay is at most maxDuration":                      {slow, 5, pod(ended(exit(1))), transition.TaskBackedOff{Task: 10, Reason: "BackingOff", Message: "retry 6 of 9: ExitCode: exit code 1", Due: at(20), Retries: 6, Restarts: 4}},
-		"an exit code among retryCodes is retried":              {conditional(1, 3, 4), 0, pod(ended(exit(4))), transition.TaskBackedOff{Task: 10, Reason: "BackingOff", Message: "retry 1 of 1: ExitCode: exit code 4", Due: at(10), Retries: 1, Restarts: 4}},
-		"an exit code not among retryCodes fails the task":      {conditional(1, 3, 4), 0, pod(ended(exit(5))), transition.TaskFailed{Task: 10, Reason: "NotRetryable", Message: "ExitCode: exit code 5; not among conditional.retryCodes", At: at(0)}},
-		"exit code 137 of the kernel is retried if listed":      {conditional(1, 137), 0, pod(ended(exitBecause(137, "OOMKilled", ""))), transition.TaskBackedOff{Task: 10, Reason: "BackingOff", Message: "retry 1 of 1: OOMKilled: exit code 137: out of memory", Due: at(10), Retries: 1, Restarts: 4}},
-		"an end without exit code fails a task with retryCodes": {conditional(1, 137), 0, pod(initFailed), transition.TaskFailed{Task: 10, Reason: "NotRetryable", Message: "StartFailed: an init container failed: exit code 3 no such table; not among conditional.retryCodes", At: at(0)}},
-		"an end without exit code is retried":                   {backoff(v1alpha1.Backoff{Limit: new(int64(1))}), 0, pod(initFailed), transition.TaskBackedOff{Task: 10, Reason: "BackingOff", Message: "retry 1 of 1: StartFailed: an init container failed: exit code 3 no such table", Due: at(10), Retries: 1, Restarts: 4}},
-		"a lost attempt spends a restart":                       {nil, 0, pod(ended(exit(1)), disrupted), transition.TaskBackedOff{Task: 10, Reason: "BackingOff", Message: "restart 5 of 10: Disrupted: its Pod was disrupted (drain, preemption or taint)", Due: at(16), Restarts: 5}},
-		"a lost attempt is restarted whatever retryCodes says":  {conditional(1, 3), 0, goneFromCluster, transition.TaskBackedOff{Task: 10, Reason: "BackingOff", Message: "restart 5 of 10: PodDeleted: its Pod is gone", Due: at(16), Restarts: 5}},
+		"a task without retries fails": {
+			nil,
+			0,
+			pod(ended(exit(1))),
+			transition.TaskFailed{Task: 10, Reason: "RetriesSpent", Message: "ExitCode: exit code 1", At: at(0)},
+		},
+		"the first retry waits for the duration": {
+			backoff(v1alpha1.Backoff{Limit: new(int64(2))}),
+			0,
+			pod(ended(exit(1))),
+			transition.TaskBackedOff{
+				Task:     10,
+				Reason:   "BackingOff",
+				Message:  "retry 1 of 2: ExitCode: exit code 1",
+				Due:      at(10),
+				Retries:  1,
+				Restarts: 4,
+			},
+		},
+		"the second retry waits twice as long": {
+			backoff(v1alpha1.Backoff{Limit: new(int64(2))}),
+			1,
+			pod(ended(exit(1))),
+			transition.TaskBackedOff{
+				Task:     10,
+				Reason:   "BackingOff",
+				Message:  "retry 2 of 2: ExitCode: exit code 1",
+				Due:      at(20),
+				Retries:  2,
+				Restarts: 4,
+			},
+		},
+		"a task that has spent its retries fails": {
+			backoff(v1alpha1.Backoff{Limit: new(int64(2))}),
+			2,
+			pod(ended(exit(1))),
+			transition.TaskFailed{
+				Task:    10,
+				Reason:  "RetriesSpent",
+				Message: "failed 3 times; last: ExitCode: exit code 1",
+				At:      at(0),
+			},
+		},
+		"the delay follows the policy of the task": {
+			slow,
+			2,
+			pod(ended(exit(1))),
+			transition.TaskBackedOff{
+				Task:     10,
+				Reason:   "BackingOff",
+				Message:  "retry 3 of 9: ExitCode: exit code 1",
+				Due:      at(9),
+				Retries:  3,
+				Restarts: 4,
+			},
+		},
+		"the delay is at most maxDuration": {
+			slow,
+			5,
+			pod(ended(exit(1))),
+			transition.TaskBackedOff{
+				Task:     10,
+				Reason:   "BackingOff",
+				Message:  "retry 6 of 9: ExitCode: exit code 1",
+				Due:      at(20),
+				Retries:  6,
+				Restarts: 4,
+			},
+		},
+		"an exit code among retryCodes is retried": {
+			conditional(1, 3, 4),
+			0,
+			pod(ended(exit(4))),
+			transition.TaskBackedOff{
+				Task:     10,
+				Reason:   "BackingOff",
+				Message:  "retry 1 of 1: ExitCode: exit code 4",
+				Due:      at(10),
+				Retries:  1,
+				Restarts: 4,
+			},
+		},
+		"an exit code not among retryCodes fails the task": {
+			conditional(1, 3, 4),
+			0,
+			pod(ended(exit(5))),
+			transition.TaskFailed{
+				Task:    10,
+				Reason:  "NotRetryable",
+				Message: "ExitCode: exit code 5; not among conditional.retryCodes",
+				At:      at(0),
+			},
+		},
+		"exit code 137 of the kernel is retried if listed": {
+			conditional(1, 137),
+			0,
+			pod(ended(exitBecause(137, "OOMKilled", ""))),
+			transition.TaskBackedOff{
+				Task:     10,
+				Reason:   "BackingOff",
+				Message:  "retry 1 of 1: OOMKilled: exit code 137: out of memory",
+				Due:      at(10),
+				Retries:  1,
+				Restarts: 4,
+			},
+		},
+		"an end without exit code fails a task with retryCodes": {
+			conditional(1, 137),
+			0,
+			pod(initFailed),
+			transition.TaskFailed{
+				Task:    10,
+				Reason:  "NotRetryable",
+				Message: "StartFailed: an init container failed: exit code 3 no such table; not among conditional.retryCodes",
+				At:      at(0),
+			},
+		},
+		"an end without exit code is retried": {
+			backoff(v1alpha1.Backoff{Limit: new(int64(1))}),
+			0,
+			pod(initFailed),
+			transition.TaskBackedOff{
+				Task:     10,
+				Reason:   "BackingOff",
+				Message:  "retry 1 of 1: StartFailed: an init container failed: exit code 3 no such table",
+				Due:      at(10),
+				Retries:  1,
+				Restarts: 4,
+			},
+		},
+		"a lost attempt spends a restart": {
+			nil,
+			0,
+			pod(ended(exit(1)), disrupted),
+			transition.TaskBackedOff{
+				Task:     10,
+				Reason:   "BackingOff",
+				Message:  "restart 5 of 10: Disrupted: its Pod was disrupted (drain, preemption or taint)",
+				Due:      at(16),
+				Restarts: 5,
+			},
+		},
+		"a lost attempt is restarted whatever retryCodes says": {
+			conditional(1, 3),
+			0,
+			goneFromCluster,
+			transition.TaskBackedOff{
+				Task:     10,
+				Reason:   "BackingOff",
+				Message:  "restart 5 of 10: PodDeleted: its Pod is gone",
+				Due:      at(16),
+				Restarts: 5,
+			},
+		},
 		"ten minutes of running reset the restarts": {backoff(v1alpha1.Backoff{Limit: new(int64(2))}), 0,
-			pod(ended(&engine.Termination{ExitCode: 1, Started: at(-600), Finished: at(0)})), transition.TaskBackedOff{Task: 10, Reason: "BackingOff", Message: "retry 1 of 2: ExitCode: exit code 1", Due: at(10), Retries: 1}},
+			pod(
+				ended(&engine.Termination{ExitCode: 1, Started: at(-600), Finished: at(0)}),
+			), transition.TaskBackedOff{Task: 10, Reason: "BackingOff", Message: "retry 1 of 2: ExitCode: exit code 1", Due: at(10), Retries: 1}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -1193,8 +1718,24 @@ func TestTimeoutRetries(t *testing.T) {
 			s.Task[0].Conditional = &v1alpha1.Conditional{Enabled: new(true), RetryCodes: []int64{137}}
 		}, want: engine.Decision{
 			Transitions: transitions{
-				transition.AttemptEnded{Attempt: 100, Phase: "Failed", Reason: "Timeout", Message: "too long", ExitCode: ptr[int32](137), PodUID: "u", Node: "n", StartedAt: at(-60), FinishedAt: at(0)},
-				transition.TaskBackedOff{Task: 10, Reason: "BackingOff", Message: "retry 1 of 1: Timeout: too long", Due: at(10), Retries: 1},
+				transition.AttemptEnded{
+					Attempt:    100,
+					Phase:      "Failed",
+					Reason:     "Timeout",
+					Message:    "too long",
+					ExitCode:   ptr[int32](137),
+					PodUID:     "u",
+					Node:       "n",
+					StartedAt:  at(-60),
+					FinishedAt: at(0),
+				},
+				transition.TaskBackedOff{
+					Task:    10,
+					Reason:  "BackingOff",
+					Message: "retry 1 of 1: Timeout: too long",
+					Due:     at(10),
+					Retries: 1,
+				},
 			},
 			Reap:      []string{"a-1"},
 			Ended:     []string{"a-1"},
@@ -1202,7 +1743,17 @@ func TestTimeoutRetries(t *testing.T) {
 		}},
 		"a timeout without retries fails the task": {graph: "a", snapshot: stop, want: engine.Decision{
 			Transitions: transitions{
-				transition.AttemptEnded{Attempt: 100, Phase: "Failed", Reason: "Timeout", Message: "too long", ExitCode: ptr[int32](137), PodUID: "u", Node: "n", StartedAt: at(-60), FinishedAt: at(0)},
+				transition.AttemptEnded{
+					Attempt:    100,
+					Phase:      "Failed",
+					Reason:     "Timeout",
+					Message:    "too long",
+					ExitCode:   ptr[int32](137),
+					PodUID:     "u",
+					Node:       "n",
+					StartedAt:  at(-60),
+					FinishedAt: at(0),
+				},
 				transition.TaskFailed{Task: 10, Reason: "RetriesSpent", Message: "Timeout: too long", At: at(0)},
 				transition.RunEnded{Phase: "Failed", Reason: "TaskFailed", Message: "1 task failed", At: at(0)},
 			},
@@ -1227,7 +1778,12 @@ func TestTimeoutOfSkewedClocks(t *testing.T) {
 				t.Fatal(err)
 			}
 			if !next.RequeueAt.Equal(at(301)) || len(next.Delete) > 0 {
-				t.Fatalf("first seen running: requeue after %v, deletes %v; %+v", next.RequeueAt.Sub(t0), next.Delete, next.Transitions)
+				t.Fatalf(
+					"first seen running: requeue after %v, deletes %v; %+v",
+					next.RequeueAt.Sub(t0),
+					next.Delete,
+					next.Transitions,
+				)
 			}
 			a.Phase, a.Started, a.Due = engine.AttemptRunning, at(skew), at(301)
 			for second, stops := range map[int]bool{2: false, 300: false, 301: true, 900: true} {
@@ -1290,7 +1846,15 @@ func TestChildren(t *testing.T) {
 			s.Tasks[2].Unmet = 1
 		}, want: engine.Decision{
 			Transitions: transitions{
-				transition.AttemptEnded{Attempt: 100, Phase: "Succeeded", ExitCode: ptr[int32](0), PodUID: "u", Node: "n", StartedAt: at(-60), FinishedAt: at(0)},
+				transition.AttemptEnded{
+					Attempt:    100,
+					Phase:      "Succeeded",
+					ExitCode:   ptr[int32](0),
+					PodUID:     "u",
+					Node:       "n",
+					StartedAt:  at(-60),
+					FinishedAt: at(0),
+				},
 				transition.TaskSucceeded{Task: 10, At: at(0)},
 				transition.TaskReady{Task: 12, At: at(0)},
 				transition.TaskActive{Task: 12, At: at(0)},
@@ -1305,7 +1869,15 @@ func TestChildren(t *testing.T) {
 			setPhase(s, engine.TaskActive, 1)
 		}, want: engine.Decision{
 			Transitions: transitions{
-				transition.AttemptEnded{Attempt: 100, Phase: "Succeeded", ExitCode: ptr[int32](0), PodUID: "u", Node: "n", StartedAt: at(-60), FinishedAt: at(0)},
+				transition.AttemptEnded{
+					Attempt:    100,
+					Phase:      "Succeeded",
+					ExitCode:   ptr[int32](0),
+					PodUID:     "u",
+					Node:       "n",
+					StartedAt:  at(-60),
+					FinishedAt: at(0),
+				},
 				transition.TaskSucceeded{Task: 10, At: at(0)},
 				transition.TaskUnblocked{Task: 12, Met: 1},
 			},
@@ -1317,9 +1889,25 @@ func TestChildren(t *testing.T) {
 			addExited(s, 1, 0)
 		}, want: engine.Decision{
 			Transitions: transitions{
-				transition.AttemptEnded{Attempt: 100, Phase: "Succeeded", ExitCode: ptr[int32](0), PodUID: "u", Node: "n", StartedAt: at(-60), FinishedAt: at(0)},
+				transition.AttemptEnded{
+					Attempt:    100,
+					Phase:      "Succeeded",
+					ExitCode:   ptr[int32](0),
+					PodUID:     "u",
+					Node:       "n",
+					StartedAt:  at(-60),
+					FinishedAt: at(0),
+				},
 				transition.TaskSucceeded{Task: 10, At: at(0)},
-				transition.AttemptEnded{Attempt: 101, Phase: "Succeeded", ExitCode: ptr[int32](0), PodUID: "u", Node: "n", StartedAt: at(-60), FinishedAt: at(0)},
+				transition.AttemptEnded{
+					Attempt:    101,
+					Phase:      "Succeeded",
+					ExitCode:   ptr[int32](0),
+					PodUID:     "u",
+					Node:       "n",
+					StartedAt:  at(-60),
+					FinishedAt: at(0),
+				},
 				transition.TaskSucceeded{Task: 11, At: at(0)},
 				transition.TaskReady{Task: 12, At: at(0)},
 				transition.TaskActive{Task: 12, At: at(0)},
@@ -1334,9 +1922,27 @@ func TestChildren(t *testing.T) {
 			addExited(s, 1, 1)
 		}, want: engine.Decision{
 			Transitions: transitions{
-				transition.AttemptEnded{Attempt: 100, Phase: "Succeeded", ExitCode: ptr[int32](0), PodUID: "u", Node: "n", StartedAt: at(-60), FinishedAt: at(0)},
+				transition.AttemptEnded{
+					Attempt:    100,
+					Phase:      "Succeeded",
+					ExitCode:   ptr[int32](0),
+					PodUID:     "u",
+					Node:       "n",
+					StartedAt:  at(-60),
+					FinishedAt: at(0),
+				},
 				transition.TaskSucceeded{Task: 10, At: at(0)},
-				transition.AttemptEnded{Attempt: 101, Phase: "Failed", Reason: "ExitCode", Message: "exit code 1", ExitCode: ptr[int32](1), PodUID: "u", Node: "n", StartedAt: at(-60), FinishedAt: at(0)},
+				transition.AttemptEnded{
+					Attempt:    101,
+					Phase:      "Failed",
+					Reason:     "ExitCode",
+					Message:    "exit code 1",
+					ExitCode:   ptr[int32](1),
+					PodUID:     "u",
+					Node:       "n",
+					StartedAt:  at(-60),
+					FinishedAt: at(0),
+				},
 				transition.TaskFailed{Task: 11, Reason: "RetriesSpent", Message: "ExitCode: exit code 1", At: at(0)},
 				transition.TaskSkipped{Task: 12, Message: "parent b failed", At: at(0)},
 				transition.RunEnded{Phase: "Failed", Reason: "TaskFailed", Message: "1 task failed", At: at(0)},
@@ -1345,10 +1951,21 @@ func TestChildren(t *testing.T) {
 			Ended:  []string{"a-1", "b-1"},
 			IsLast: true,
 		}},
-		"a child that is Ready waits for a place": {graph: "a b<a c<a", spec: maxParallel(1), snapshot: func(s *engine.Snapshot) { addExited(s, 0, 0) },
+		"a child that is Ready waits for a place": {
+			graph:    "a b<a c<a",
+			spec:     maxParallel(1),
+			snapshot: func(s *engine.Snapshot) { addExited(s, 0, 0) },
 			want: engine.Decision{
 				Transitions: transitions{
-					transition.AttemptEnded{Attempt: 100, Phase: "Succeeded", ExitCode: ptr[int32](0), PodUID: "u", Node: "n", StartedAt: at(-60), FinishedAt: at(0)},
+					transition.AttemptEnded{
+						Attempt:    100,
+						Phase:      "Succeeded",
+						ExitCode:   ptr[int32](0),
+						PodUID:     "u",
+						Node:       "n",
+						StartedAt:  at(-60),
+						FinishedAt: at(0),
+					},
 					transition.TaskSucceeded{Task: 10, At: at(0)},
 					transition.TaskReady{Task: 11, At: at(0)},
 					transition.TaskReady{Task: 12, At: at(0)},
@@ -1359,13 +1976,24 @@ func TestChildren(t *testing.T) {
 				Create: []engine.Create{{Task: 1, Number: 1, PodName: "b-1", Ready: at(0)}},
 				Reap:   []string{"a-1"},
 				Ended:  []string{"a-1"},
-			}},
+			},
+		},
 		"other branches continue after a failure": {graph: "a b c<a d<b", snapshot: func(s *engine.Snapshot) {
 			addExited(s, 0, 1)
 			setPhase(s, engine.TaskActive, 1)
 		}, want: engine.Decision{
 			Transitions: transitions{
-				transition.AttemptEnded{Attempt: 100, Phase: "Failed", Reason: "ExitCode", Message: "exit code 1", ExitCode: ptr[int32](1), PodUID: "u", Node: "n", StartedAt: at(-60), FinishedAt: at(0)},
+				transition.AttemptEnded{
+					Attempt:    100,
+					Phase:      "Failed",
+					Reason:     "ExitCode",
+					Message:    "exit code 1",
+					ExitCode:   ptr[int32](1),
+					PodUID:     "u",
+					Node:       "n",
+					StartedAt:  at(-60),
+					FinishedAt: at(0),
+				},
 				transition.TaskFailed{Task: 10, Reason: "RetriesSpent", Message: "ExitCode: exit code 1", At: at(0)},
 				transition.TaskSkipped{Task: 12, Message: "parent a failed", At: at(0)},
 			},
@@ -1377,7 +2005,15 @@ func TestChildren(t *testing.T) {
 			setPhase(s, engine.TaskSucceeded, 1)
 		}, want: engine.Decision{
 			Transitions: transitions{
-				transition.AttemptEnded{Attempt: 100, Phase: "Succeeded", ExitCode: ptr[int32](0), PodUID: "u", Node: "n", StartedAt: at(-60), FinishedAt: at(0)},
+				transition.AttemptEnded{
+					Attempt:    100,
+					Phase:      "Succeeded",
+					ExitCode:   ptr[int32](0),
+					PodUID:     "u",
+					Node:       "n",
+					StartedAt:  at(-60),
+					FinishedAt: at(0),
+				},
 				transition.TaskSucceeded{Task: 10, At: at(0)},
 				transition.RunEnded{Phase: "Succeeded", At: at(0)},
 			},
@@ -1391,7 +2027,15 @@ func TestChildren(t *testing.T) {
 			s.Run.Deadline = at(9)
 		}, want: engine.Decision{
 			Transitions: transitions{
-				transition.AttemptEnded{Attempt: 100, Phase: "Succeeded", ExitCode: ptr[int32](0), PodUID: "u", Node: "n", StartedAt: at(-60), FinishedAt: at(0)},
+				transition.AttemptEnded{
+					Attempt:    100,
+					Phase:      "Succeeded",
+					ExitCode:   ptr[int32](0),
+					PodUID:     "u",
+					Node:       "n",
+					StartedAt:  at(-60),
+					FinishedAt: at(0),
+				},
 				transition.TaskSucceeded{Task: 10, At: at(0)},
 				transition.RunEnded{Phase: "Failed", Reason: "TaskFailed", Message: "2 tasks failed", At: at(0)},
 			},
@@ -1410,10 +2054,22 @@ func TestSkip(t *testing.T) {
 		s.Tasks = s.Tasks[:n]
 	}
 	runScenes(t, map[string]scene{
-		"all descendants in the snapshot are skipped": {graph: chain, snapshot: func(s *engine.Snapshot) { addExited(s, 0, 1) },
+		"all descendants in the snapshot are skipped": {
+			graph:    chain,
+			snapshot: func(s *engine.Snapshot) { addExited(s, 0, 1) },
 			want: engine.Decision{
 				Transitions: transitions{
-					transition.AttemptEnded{Attempt: 100, Phase: "Failed", Reason: "ExitCode", Message: "exit code 1", ExitCode: ptr[int32](1), PodUID: "u", Node: "n", StartedAt: at(-60), FinishedAt: at(0)},
+					transition.AttemptEnded{
+						Attempt:    100,
+						Phase:      "Failed",
+						Reason:     "ExitCode",
+						Message:    "exit code 1",
+						ExitCode:   ptr[int32](1),
+						PodUID:     "u",
+						Node:       "n",
+						StartedAt:  at(-60),
+						FinishedAt: at(0),
+					},
 					transition.TaskFailed{Task: 10, Reason: "RetriesSpent", Message: "ExitCode: exit code 1", At: at(0)},
 					transition.TaskSkipped{Task: 11, Message: "parent a failed", At: at(0)},
 					transition.TaskSkipped{Task: 12, Message: "parent b was skipped", At: at(0)},
@@ -1424,11 +2080,24 @@ func TestSkip(t *testing.T) {
 				Reap:   []string{"a-1"},
 				Ended:  []string{"a-1"},
 				IsLast: true,
-			}},
-		"two of four descendants in the snapshot are skipped": {graph: chain, snapshot: func(s *engine.Snapshot) { addExited(s, 0, 1); only(3, s) },
+			},
+		},
+		"two of four descendants in the snapshot are skipped": {
+			graph:    chain,
+			snapshot: func(s *engine.Snapshot) { addExited(s, 0, 1); only(3, s) },
 			want: engine.Decision{
 				Transitions: transitions{
-					transition.AttemptEnded{Attempt: 100, Phase: "Failed", Reason: "ExitCode", Message: "exit code 1", ExitCode: ptr[int32](1), PodUID: "u", Node: "n", StartedAt: at(-60), FinishedAt: at(0)},
+					transition.AttemptEnded{
+						Attempt:    100,
+						Phase:      "Failed",
+						Reason:     "ExitCode",
+						Message:    "exit code 1",
+						ExitCode:   ptr[int32](1),
+						PodUID:     "u",
+						Node:       "n",
+						StartedAt:  at(-60),
+						FinishedAt: at(0),
+					},
 					transition.TaskFailed{Task: 10, Reason: "RetriesSpent", Message: "ExitCode: exit code 1", At: at(0)},
 					transition.TaskSkipped{Task: 11, Message: "parent a failed", At: at(0)},
 					transition.TaskSkipped{Task: 12, Message: "parent b was skipped", ChildrenPending: true, At: at(0)},
@@ -1436,17 +2105,37 @@ func TestSkip(t *testing.T) {
 				Reap:    []string{"a-1"},
 				Ended:   []string{"a-1"},
 				Requeue: true,
-			}},
-		"a failed task without its children has ChildrenPending": {graph: chain, snapshot: func(s *engine.Snapshot) { addExited(s, 0, 1); only(1, s) },
+			},
+		},
+		"a failed task without its children has ChildrenPending": {
+			graph:    chain,
+			snapshot: func(s *engine.Snapshot) { addExited(s, 0, 1); only(1, s) },
 			want: engine.Decision{
 				Transitions: transitions{
-					transition.AttemptEnded{Attempt: 100, Phase: "Failed", Reason: "ExitCode", Message: "exit code 1", ExitCode: ptr[int32](1), PodUID: "u", Node: "n", StartedAt: at(-60), FinishedAt: at(0)},
-					transition.TaskFailed{Task: 10, Reason: "RetriesSpent", Message: "ExitCode: exit code 1", ChildrenPending: true, At: at(0)},
+					transition.AttemptEnded{
+						Attempt:    100,
+						Phase:      "Failed",
+						Reason:     "ExitCode",
+						Message:    "exit code 1",
+						ExitCode:   ptr[int32](1),
+						PodUID:     "u",
+						Node:       "n",
+						StartedAt:  at(-60),
+						FinishedAt: at(0),
+					},
+					transition.TaskFailed{
+						Task:            10,
+						Reason:          "RetriesSpent",
+						Message:         "ExitCode: exit code 1",
+						ChildrenPending: true,
+						At:              at(0),
+					},
 				},
 				Reap:    []string{"a-1"},
 				Ended:   []string{"a-1"},
 				Requeue: true,
-			}},
+			},
+		},
 		"skipping continues from ChildrenPending": {graph: chain, snapshot: func(s *engine.Snapshot) {
 			setPhase(s, engine.TaskFailed, 0)
 			setPhase(s, engine.TaskSkipped, 1)
@@ -1484,7 +2173,17 @@ func TestSkip(t *testing.T) {
 		"a diamond is skipped once": {graph: "a b<a c<a d<b,c", snapshot: func(s *engine.Snapshot) { addExited(s, 0, 1) },
 			want: engine.Decision{
 				Transitions: transitions{
-					transition.AttemptEnded{Attempt: 100, Phase: "Failed", Reason: "ExitCode", Message: "exit code 1", ExitCode: ptr[int32](1), PodUID: "u", Node: "n", StartedAt: at(-60), FinishedAt: at(0)},
+					transition.AttemptEnded{
+						Attempt:    100,
+						Phase:      "Failed",
+						Reason:     "ExitCode",
+						Message:    "exit code 1",
+						ExitCode:   ptr[int32](1),
+						PodUID:     "u",
+						Node:       "n",
+						StartedAt:  at(-60),
+						FinishedAt: at(0),
+					},
 					transition.TaskFailed{Task: 10, Reason: "RetriesSpent", Message: "ExitCode: exit code 1", At: at(0)},
 					transition.TaskSkipped{Task: 11, Message: "parent a failed", At: at(0)},
 					transition.TaskSkipped{Task: 12, Message: "parent a failed", At: at(0)},
@@ -1505,11 +2204,31 @@ func TestSnapshotFaults(t *testing.T) {
 		snapshot func(*engine.Snapshot)
 		want     string
 	}{
-		"an attempt without its task":            {"a", func(s *engine.Snapshot) { addAttempt(s, 0, engine.AttemptRunning); s.Tasks = nil }, "lacks its task"},
-		"a succeeded task without its child":     {"a b<a", func(s *engine.Snapshot) { addExited(s, 0, 0); s.Tasks = s.Tasks[:1] }, "lacks the task at position 1"},
-		"more succeeded parents than unmet ones": {"a b c<a,b", func(s *engine.Snapshot) { addExited(s, 0, 0); addExited(s, 1, 0); s.Tasks[2].Unmet = 1 }, "waits for 1 parents, 2 succeeded"},
-		"an attempt twice":                       {"a", func(s *engine.Snapshot) { addExited(s, 0, 0); s.Attempts = append(s.Attempts, s.Attempts[0]) }, "which is Succeeded"},
-		"a live attempt of an ended task":        {"a", func(s *engine.Snapshot) { addExited(s, 0, 0); setPhase(s, engine.TaskFailed, 0) }, "which is Failed"},
+		"an attempt without its task": {
+			"a",
+			func(s *engine.Snapshot) { addAttempt(s, 0, engine.AttemptRunning); s.Tasks = nil },
+			"lacks its task",
+		},
+		"a succeeded task without its child": {
+			"a b<a",
+			func(s *engine.Snapshot) { addExited(s, 0, 0); s.Tasks = s.Tasks[:1] },
+			"lacks the task at position 1",
+		},
+		"more succeeded parents than unmet ones": {
+			"a b c<a,b",
+			func(s *engine.Snapshot) { addExited(s, 0, 0); addExited(s, 1, 0); s.Tasks[2].Unmet = 1 },
+			"waits for 1 parents, 2 succeeded",
+		},
+		"an attempt twice": {
+			"a",
+			func(s *engine.Snapshot) { addExited(s, 0, 0); s.Attempts = append(s.Attempts, s.Attempts[0]) },
+			"which is Succeeded",
+		},
+		"a live attempt of an ended task": {
+			"a",
+			func(s *engine.Snapshot) { addExited(s, 0, 0); setPhase(s, engine.TaskFailed, 0) },
+			"which is Failed",
+		},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

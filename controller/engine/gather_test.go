@@ -134,7 +134,8 @@ func (w *world) askPod(g *gathered, c change, a engine.Attempt) error {
 	default:
 		facts = w.pods[a.PodName].facts
 	}
-	if !facts.Gone && facts.Node != "" && !facts.Deletion.IsZero() && !w.now.Before(facts.Deletion.Add(engine.NodeLostAfter)) {
+	if !facts.Gone && facts.Node != "" && !facts.Deletion.IsZero() &&
+		!w.now.Before(facts.Deletion.Add(engine.NodeLostAfter)) {
 		facts.NodeLost = w.all[facts.UID].nodeDown
 	}
 	g.snapshot.Pods[a.PodName] = &facts
@@ -203,7 +204,8 @@ func (w *world) checkEnd(a *attemptRow) error {
 		if own && !p.removed && !asked && !p.facts.Disrupted {
 			return fmt.Errorf("the cause is %q: the task's own: %+v, ended %+v", p.cause, p.facts, t)
 		}
-		if over := p.facts.Deletion.Add(time.Minute); e.Reason == engine.ReasonNodeLost && t == nil && a.endedAt.Before(over) {
+		if over := p.facts.Deletion.Add(time.Minute); e.Reason == engine.ReasonNodeLost && t == nil &&
+			a.endedAt.Before(over) {
 			return fmt.Errorf("its node was lost, but has until %v", over.Sub(t0))
 		}
 		if p.cause == "" && !p.removed && !p.nodeDown && (p.facts.Node != "" || p.facts.Deletion.IsZero()) {
@@ -217,7 +219,13 @@ func (w *world) checkEnd(a *attemptRow) error {
 
 // checkTask computes the state of a task from the ends of its attempts, and compares.
 func (w *world) checkTask(t *taskRow) error {
-	want := engine.Task{ID: t.ID, Position: t.Position, Phase: engine.TaskReady, Attempts: len(t.attempts), ChildrenPending: t.ChildrenPending}
+	want := engine.Task{
+		ID:              t.ID,
+		Position:        t.Position,
+		Phase:           engine.TaskReady,
+		Attempts:        len(t.attempts),
+		ChildrenPending: t.ChildrenPending,
+	}
 	spec := w.graph.Task(t.Position)
 	limit := 0
 	if spec.Backoff != nil {
@@ -238,7 +246,8 @@ func (w *world) checkTask(t *taskRow) error {
 		if ran >= 10*time.Minute {
 			want.Restarts = 0
 		}
-		retryable := spec.Conditional == nil || !*spec.Conditional.Enabled || a.end.ExitCode != nil && slices.Contains(spec.Conditional.RetryCodes, int64(*a.end.ExitCode))
+		retryable := spec.Conditional == nil || !*spec.Conditional.Enabled ||
+			a.end.ExitCode != nil && slices.Contains(spec.Conditional.RetryCodes, int64(*a.end.ExitCode))
 		switch {
 		case !a.hasEnded:
 			want.Phase = engine.TaskActive
@@ -246,7 +255,8 @@ func (w *world) checkTask(t *taskRow) error {
 			want.Phase = engine.TaskSucceeded
 		case a.inStop:
 			want.Phase = engine.TaskCancelled
-		case a.end.Phase == engine.AttemptLost && want.Restarts == 10, a.end.Phase == engine.AttemptFailed && (want.Retries == limit || !retryable):
+		case a.end.Phase == engine.AttemptLost && want.Restarts == 10,
+			a.end.Phase == engine.AttemptFailed && (want.Retries == limit || !retryable):
 			want.Phase = engine.TaskFailed
 		case a.end.Phase == engine.AttemptLost:
 			want.Restarts++
@@ -313,7 +323,8 @@ func (w *world) checkReminders(g *gathered) {
 		if !a.Due.IsZero() && !isScheduled(a.Due) {
 			w.fail("attempt %s (%s) is due at %v, and no sync is scheduled", a.PodName, a.Phase, a.Due.Sub(t0))
 		}
-		if a.Phase == engine.AttemptDecided && w.pods[a.PodName] == nil && a.PodUID == "" && w.wakeAt.IsZero() && w.pendingEvents() == 0 {
+		if a.Phase == engine.AttemptDecided && w.pods[a.PodName] == nil && a.PodUID == "" && w.wakeAt.IsZero() &&
+			w.pendingEvents() == 0 {
 			w.fail("attempt %s has no Pod, and no sync is scheduled", a.PodName)
 		}
 	}

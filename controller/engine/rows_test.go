@@ -47,10 +47,18 @@ type rows struct {
 }
 
 func newRows(g *dag.Graph, now time.Time) *rows {
-	r := &rows{graph: g, attempts: map[int64]*attemptRow{}, live: map[int64]*attemptRow{}, byName: map[string]*attemptRow{}, nextID: 1}
+	r := &rows{
+		graph:    g,
+		attempts: map[int64]*attemptRow{},
+		live:     map[int64]*attemptRow{},
+		byName:   map[string]*attemptRow{},
+		nextID:   1,
+	}
 	r.run = engine.Run{Phase: engine.RunPending, Total: g.Len()}
 	for i := range g.Len() {
-		t := &taskRow{Task: engine.Task{ID: int64(1000 + i), Position: i, Phase: engine.TaskWaiting, Unmet: len(g.Parents(i))}}
+		t := &taskRow{
+			Task: engine.Task{ID: int64(1000 + i), Position: i, Phase: engine.TaskWaiting, Unmet: len(g.Parents(i))},
+		}
 		if t.Unmet == 0 {
 			t.Phase, t.Due = engine.TaskReady, now
 			r.run.Ready++
@@ -135,7 +143,15 @@ func (r *rows) isCheckDue() bool {
 }
 
 func (r *rows) tallies() (n [7]int) {
-	index := map[string]int{"Waiting": 0, "Ready": 1, "Active": 2, "Succeeded": 3, "Failed": 4, "Skipped": 5, "Cancelled": 6}
+	index := map[string]int{
+		"Waiting":   0,
+		"Ready":     1,
+		"Active":    2,
+		"Succeeded": 3,
+		"Failed":    4,
+		"Skipped":   5,
+		"Cancelled": 6,
+	}
 	for _, t := range r.tasks {
 		n[index[t.Phase]]++
 	}
@@ -172,7 +188,8 @@ func (r *rows) check() error {
 		}
 	}
 	for _, t := range r.tasks {
-		ready, started := t.Phase == engine.TaskReady, t.Phase == engine.TaskActive || t.Phase == engine.TaskSucceeded || t.Phase == engine.TaskFailed
+		ready, started := t.Phase == engine.TaskReady, t.Phase == engine.TaskActive || t.Phase == engine.TaskSucceeded ||
+			t.Phase == engine.TaskFailed
 		switch {
 		case ready == t.Due.IsZero():
 			bad("task %d is %s and due %v", t.Position, t.Phase, t.Due)
@@ -268,7 +285,12 @@ func (c *changes) TaskBackedOff(task int64, reason, _ string, due time.Time, ret
 }
 
 func (c *changes) TaskSucceeded(task int64, _ time.Time) {
-	c.task(opSucceeded, task, engine.TaskActive, func(t *taskRow) error { c.rows.become(t, engine.TaskSucceeded); return nil })
+	c.task(
+		opSucceeded,
+		task,
+		engine.TaskActive,
+		func(t *taskRow) error { c.rows.become(t, engine.TaskSucceeded); return nil },
+	)
 }
 
 func (c *changes) TaskFailed(task int64, reason, _ string, cascade bool, _ time.Time) {
@@ -317,7 +339,16 @@ func (c *changes) AttemptDecided(task int64, number int, podName string, at time
 		if t.Phase != engine.TaskActive || t.Attempts != number || r.byName[podName] != nil {
 			return fmt.Errorf("attempt %d of task %d, which is %s with %d attempts", number, t.Position, t.Phase, t.Attempts)
 		}
-		a := &attemptRow{Attempt: engine.Attempt{ID: r.nextID, Task: t.Position, Number: number, Phase: engine.AttemptDecided, PodName: podName}, decided: at}
+		a := &attemptRow{
+			Attempt: engine.Attempt{
+				ID:      r.nextID,
+				Task:    t.Position,
+				Number:  number,
+				Phase:   engine.AttemptDecided,
+				PodName: podName,
+			},
+			decided: at,
+		}
 		r.nextID++
 		r.attempts[a.ID], r.live[a.ID], r.byName[podName] = a, a, a
 		t.attempts = append(t.attempts, a)
@@ -373,7 +404,11 @@ func (a *attemptRow) stop(stop, message string, due time.Time) {
 }
 
 func (c *changes) AttemptStopping(attempt int64, stop, message string, due time.Time) {
-	c.attempt(opStopping, attempt, func(a *attemptRow) error { a.stop(stop, message, due); return nil }, liveAttempt[:3]...)
+	c.attempt(
+		opStopping,
+		attempt,
+		func(a *attemptRow) error { a.stop(stop, message, due); return nil },
+		liveAttempt[:3]...)
 }
 
 func (c *changes) LiveStopped(stop, message string, due time.Time) {
@@ -387,14 +422,27 @@ func (c *changes) LiveStopped(stop, message string, due time.Time) {
 	})
 }
 
-func (c *changes) AttemptEnded(attempt int64, phase, reason, message string, exitCode *int32, podUID, _ string, startedAt, finishedAt time.Time) {
+func (c *changes) AttemptEnded(
+	attempt int64,
+	phase, reason, message string,
+	exitCode *int32,
+	podUID, _ string,
+	startedAt, finishedAt time.Time,
+) {
 	c.attempt(opEnded, attempt, func(a *attemptRow) error {
 		if slices.Contains(liveAttempt, phase) {
 			return fmt.Errorf("attempt %d ends as %s", a.ID, phase)
 		}
 		a.hasEnded, a.stopBefore = true, a.Stop
 		a.Phase, a.Due = phase, time.Time{}
-		a.end = engine.End{Phase: phase, Reason: reason, Message: message, ExitCode: exitCode, Started: startedAt, Finished: finishedAt}
+		a.end = engine.End{
+			Phase:    phase,
+			Reason:   reason,
+			Message:  message,
+			ExitCode: exitCode,
+			Started:  startedAt,
+			Finished: finishedAt,
+		}
 		if podUID != "" {
 			a.PodUID = podUID
 		}

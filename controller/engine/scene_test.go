@@ -57,7 +57,10 @@ func newSnapshot(g *dag.Graph) *engine.Snapshot {
 		PodName: func(task string, _, number int) string { return fmt.Sprintf("%s-%d", task, number) },
 	}
 	for i := range g.Len() {
-		s.Tasks = append(s.Tasks, engine.Task{ID: int64(10 + i), Position: i, Phase: engine.TaskWaiting, Unmet: len(g.Parents(i))})
+		s.Tasks = append(
+			s.Tasks,
+			engine.Task{ID: int64(10 + i), Position: i, Phase: engine.TaskWaiting, Unmet: len(g.Parents(i))},
+		)
 	}
 	return s
 }
@@ -101,7 +104,13 @@ func addAttempt(s *engine.Snapshot, position int, phase string) *engine.Attempt 
 	t := &s.Tasks[position]
 	t.Attempts++
 	name := s.Graph.Task(position).Name
-	a := engine.Attempt{ID: int64(100 + position), Task: position, Number: t.Attempts, Phase: phase, PodName: fmt.Sprintf("%s-%d", name, t.Attempts)}
+	a := engine.Attempt{
+		ID:      int64(100 + position),
+		Task:    position,
+		Number:  t.Attempts,
+		Phase:   phase,
+		PodName: fmt.Sprintf("%s-%d", name, t.Attempts),
+	}
 	if phase != engine.AttemptDecided {
 		a.PodUID = "u"
 	}

@@ -32,8 +32,17 @@ func halfwayRun(t testing.TB, n int, exitCode, retries int32) (*world, change) {
 			task.Phase, task.Unmet, task.Due = engine.TaskSucceeded, 0, time.Time{}
 		case i < middle+2:
 			task.Phase, task.Unmet, task.Due, task.Attempts = engine.TaskActive, 0, time.Time{}, 1
-			a := &attemptRow{Attempt: engine.Attempt{ID: int64(i), Task: i, Number: 1, Phase: engine.AttemptRunning, PodName: podName(fmt.Sprintf("t%d", i), 0, 1),
-				PodUID: fmt.Sprintf("u%d", i), Started: at(-60)}}
+			a := &attemptRow{
+				Attempt: engine.Attempt{
+					ID:      int64(i),
+					Task:    i,
+					Number:  1,
+					Phase:   engine.AttemptRunning,
+					PodName: podName(fmt.Sprintf("t%d", i), 0, 1),
+					PodUID:  fmt.Sprintf("u%d", i),
+					Started: at(-60),
+				},
+			}
 			r.live[a.ID], r.attempts[a.ID], r.byName[a.PodName] = a, a, a
 			task.attempts = append(task.attempts, a)
 			p := &simPod{name: a.PodName, task: i, facts: *pod(), cause: "own"}

@@ -95,7 +95,14 @@ type world struct {
 }
 
 func newWorld(seed uint64, g *dag.Graph) *world {
-	w := &world{rng: rand.New(rand.NewPCG(seed, 1)), now: t0, graph: g, rows: newRows(g, t0), calm: t0.Add(2 * time.Hour), maxPods: 1 << 20}
+	w := &world{
+		rng:     rand.New(rand.NewPCG(seed, 1)),
+		now:     t0,
+		graph:   g,
+		rows:    newRows(g, t0),
+		calm:    t0.Add(2 * time.Hour),
+		maxPods: 1 << 20,
+	}
 	w.cluster = &cluster{w: w, pods: map[string]*simPod{}, all: map[string]*simPod{}}
 	w.skew = []time.Duration{0, 10 * time.Minute, -10 * time.Minute}[seed%3]
 	w.limits = limits{outcomes: 500, decided: 100, starts: 100, cascade: 500, descendants: 500}

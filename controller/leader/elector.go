@@ -97,7 +97,8 @@ func New(cfg Config) (*Elector, error) {
 	if cfg.LeaseDuration == 0 {
 		cfg.LeaseDuration = DefaultLeaseDuration
 	}
-	if cfg.Leases == nil || cfg.ID == "" || cfg.Namespace == "" || cfg.Holder == "" || cfg.Epochs == nil || cfg.Log == nil {
+	if cfg.Leases == nil || cfg.ID == "" || cfg.Namespace == "" || cfg.Holder == "" || cfg.Epochs == nil ||
+		cfg.Log == nil {
 		return nil, errors.New("elector: Leases, ID, Namespace, Holder, Epochs and Log are required")
 	}
 	if cfg.LeaseDuration < 3*time.Second || cfg.LeaseDuration%time.Second != 0 {
@@ -211,7 +212,10 @@ func (e *Elector) termError(ctx context.Context, err error) error {
 		return errors.New("the term ended by itself")
 	case errors.Is(err, store.ErrFenced):
 		return err
-	case errors.Is(err, errDatabaseAway), store.IsUnavailable(err), errors.Is(err, store.ErrConflict), errors.Is(err, store.ErrUnknownCommit):
+	case errors.Is(err, errDatabaseAway),
+		store.IsUnavailable(err),
+		errors.Is(err, store.ErrConflict),
+		errors.Is(err, store.ErrUnknownCommit):
 		return fmt.Errorf("%w: %w", errGaveUp, err)
 	}
 	return err
@@ -253,7 +257,13 @@ func (e *Elector) campaign(ctx context.Context, lock *leaseLock) (won, lost <-ch
 
 // runTerm leads until lead has returned, the drain timeout has passed, or the Lease is lost. It does not wait for
 // lead after the loss of the Lease.
-func (e *Elector) runTerm(ctx context.Context, lock *leaseLock, lost <-chan struct{}, lead func(context.Context), done <-chan error) error {
+func (e *Elector) runTerm(
+	ctx context.Context,
+	lock *leaseLock,
+	lost <-chan struct{},
+	lead func(context.Context),
+	done <-chan error,
+) error {
 	e.term.Store(lock)
 	leading, cancel := context.WithCancel(ctx)
 	defer cancel()

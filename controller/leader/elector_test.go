@@ -114,7 +114,14 @@ type election struct {
 	ended  chan error
 }
 
-func elect(t *testing.T, kube kubernetes.Interface, holder string, db *epochs, record *terms, change ...func(*leader.Config)) *election {
+func elect(
+	t *testing.T,
+	kube kubernetes.Interface,
+	holder string,
+	db *epochs,
+	record *terms,
+	change ...func(*leader.Config),
+) *election {
 	t.Helper()
 	cfg := leader.Config{
 		Leases: kube.CoordinationV1(), ID: "c0ntr0ller", Namespace: leaseNS, Holder: holder,
@@ -163,8 +170,17 @@ func readLease(t *testing.T, kube kubernetes.Interface) *coordinationv1.Lease {
 func heldLease(holder, epoch string) *coordinationv1.Lease {
 	seconds, now := int32(15), metav1.NowMicro()
 	return &coordinationv1.Lease{
-		ObjectMeta: metav1.ObjectMeta{Name: leaseOf, Namespace: leaseNS, Annotations: map[string]string{v1alpha1.AnnotationEpoch: epoch}},
-		Spec:       coordinationv1.LeaseSpec{HolderIdentity: &holder, LeaseDurationSeconds: &seconds, AcquireTime: &now, RenewTime: &now},
+		ObjectMeta: metav1.ObjectMeta{
+			Name:        leaseOf,
+			Namespace:   leaseNS,
+			Annotations: map[string]string{v1alpha1.AnnotationEpoch: epoch},
+		},
+		Spec: coordinationv1.LeaseSpec{
+			HolderIdentity:       &holder,
+			LeaseDurationSeconds: &seconds,
+			AcquireTime:          &now,
+			RenewTime:            &now,
+		},
 	}
 }
 
@@ -182,7 +198,11 @@ func newKube(objects ...runtime.Object) *fake.Clientset {
 		defer mu.Unlock()
 		lease := written.GetObject().(*coordinationv1.Lease)
 		if had := lease.ResourceVersion; action.GetVerb() == "update" && had != "" && had != strconv.Itoa(current) {
-			return true, nil, apierrors.NewConflict(action.GetResource().GroupResource(), lease.Name, errors.New("it has changed"))
+			return true, nil, apierrors.NewConflict(
+				action.GetResource().GroupResource(),
+				lease.Name,
+				errors.New("it has changed"),
+			)
 		}
 		current++
 		lease.ResourceVersion = strconv.Itoa(current)
@@ -218,7 +238,12 @@ func TestElectorLeadsAndReleases(t *testing.T) {
 		for key, value := range lease.Labels {
 			got[key] = value
 		}
-		want := map[string]string{"holder": "a", "epoch": "1", v1alpha1.LabelController: "c0ntr0ller", "app.kubernetes.io/name": "kontroler"}
+		want := map[string]string{
+			"holder":                 "a",
+			"epoch":                  "1",
+			v1alpha1.LabelController: "c0ntr0ller",
+			"app.kubernetes.io/name": "kontroler",
+		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("Lease (-want +got):\n%s", diff)
 		}
@@ -259,14 +284,66 @@ func TestElectorEndsWithAnError(t *testing.T) {
 		stale  bool
 		terms  []string
 	}{
-		"a fenced term returns ErrFenced":                      {work: work{isImmediate: true, err: store.ErrFenced}, within: time.Second, want: store.ErrFenced, terms: []string{"epoch 1", "end 1"}},
-		"another error of lead is returned":                    {work: work{isImmediate: true, err: io.ErrShortWrite}, within: time.Second, want: io.ErrShortWrite, terms: []string{"epoch 1", "end 1"}},
-		"a term that ends by itself is an error":               {work: work{isImmediate: true}, within: time.Second, text: "the term ended by itself", terms: []string{"epoch 1", "end 1"}},
-		"a restored database stops the elector":                {lease: heldLease("", "7"), within: time.Second, want: store.ErrRestored},
-		"a Lease that cannot be renewed is lost":               {work: work{drain: time.Hour}, down: time.Minute, within: 75 * time.Second, want: leader.ErrLeaseLost, holder: "a", stale: true, terms: []string{"epoch 1"}},
-		"a Lease that another process took is lost":            {work: work{drain: time.Hour}, taken: time.Minute, within: 63 * time.Second, want: leader.ErrLeaseLost, text: `held by "b"`, holder: "b", stale: true, terms: []string{"epoch 1"}},
-		"a Lease may be lost while the term drains":            {work: work{drain: time.Hour}, cancel: 30 * time.Second, taken: 31 * time.Second, within: 35 * time.Second, want: leader.ErrLeaseLost, holder: "b", stale: true, terms: []string{"epoch 1"}},
-		"a lead function that does not return keeps the Lease": {work: work{drain: time.Hour}, cancel: 30 * time.Second, within: 43 * time.Second, text: "did not end within 12s", holder: "a", terms: []string{"epoch 1"}},
+		"a fenced term returns ErrFenced": {
+			work:   work{isImmediate: true, err: store.ErrFenced},
+			within: time.Second,
+			want:   store.ErrFenced,
+			terms:  []string{"epoch 1", "end 1"},
+		},
+		"another error of lead is returned": {
+			work:   work{isImmediate: true, err: io.ErrShortWrite},
+			within: time.Second,
+			want:   io.ErrShortWrite,
+			terms:  []string{"epoch 1", "end 1"},
+		},
+		"a term that ends by itself is an error": {
+			work:   work{isImmediate: true},
+			within: time.Second,
+			text:   "the term ended by itself",
+			terms:  []string{"epoch 1", "end 1"},
+		},
+		"a restored database stops the elector": {
+			lease:  heldLease("", "7"),
+			within: time.Second,
+			want:   store.ErrRestored,
+		},
+		"a Lease that cannot be renewed is lost": {
+			work:   work{drain: time.Hour},
+			down:   time.Minute,
+			within: 75 * time.Second,
+			want:   leader.ErrLeaseLost,
+			holder: "a",
+			stale:  true,
+			terms:  []string{"epoch 1"},
+		},
+		"a Lease that another process took is lost": {
+			work:   work{drain: time.Hour},
+			taken:  time.Minute,
+			within: 63 * time.Second,
+			want:   leader.ErrLeaseLost,
+			text:   `held by "b"`,
+			holder: "b",
+			stale:  true,
+			terms:  []string{"epoch 1"},
+		},
+		"a Lease may be lost while the term drains": {
+			work:   work{drain: time.Hour},
+			cancel: 30 * time.Second,
+			taken:  31 * time.Second,
+			within: 35 * time.Second,
+			want:   leader.ErrLeaseLost,
+			holder: "b",
+			stale:  true,
+			terms:  []string{"epoch 1"},
+		},
+		"a lead function that does not return keeps the Lease": {
+			work:   work{drain: time.Hour},
+			cancel: 30 * time.Second,
+			within: 43 * time.Second,
+			text:   "did not end within 12s",
+			holder: "a",
+			terms:  []string{"epoch 1"},
+		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -328,9 +405,16 @@ func TestElectorStandby(t *testing.T) {
 		within  time.Duration // the standby leads by then; the holder of the Lease renews no more
 		not     time.Duration // the standby does not lead until then
 	}{
-		"a standby waits until the Lease has expired":     {not: 14 * time.Second, within: 20 * time.Second},
-		"TakeImmediately takes the Lease without waiting": {change: func(c *leader.Config) { c.TakeImmediately = true }, within: time.Second},
-		"a standby waits for the duration on the Lease":   {seconds: 6, not: 5900 * time.Millisecond, within: 11 * time.Second},
+		"a standby waits until the Lease has expired": {not: 14 * time.Second, within: 20 * time.Second},
+		"TakeImmediately takes the Lease without waiting": {
+			change: func(c *leader.Config) { c.TakeImmediately = true },
+			within: time.Second,
+		},
+		"a standby waits for the duration on the Lease": {
+			seconds: 6,
+			not:     5900 * time.Millisecond,
+			within:  11 * time.Second,
+		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -466,7 +550,9 @@ func TestElectorOutlivesAShortOutage(t *testing.T) {
 		kube, db, record := newKube(), &epochs{err: store.ErrUnavailable}, &terms{}
 		e := elect(t, kube, "a", db, record)
 		sleep(time.Minute)
-		if _, err := kube.CoordinationV1().Leases(leaseNS).Get(t.Context(), leaseOf, metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+		if _, err := kube.CoordinationV1().Leases(leaseNS).Get(t.Context(), leaseOf, metav1.GetOptions{}); !apierrors.IsNotFound(
+			err,
+		) {
 			t.Errorf("the elector campaigned without a database: %v", err)
 		}
 		db.set(nil, nil)

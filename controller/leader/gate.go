@@ -48,7 +48,9 @@ func (g *Gate) Wrap(next http.RoundTripper) http.RoundTripper {
 
 // Dial adds the gate to the connections of a dialer. A request that passed the transport may have waited for its
 // connection while the process was suspended. Connections for Leases must not use Dial.
-func (g *Gate) Dial(dial func(ctx context.Context, network, address string) (net.Conn, error)) func(ctx context.Context, network, address string) (net.Conn, error) {
+func (g *Gate) Dial(
+	dial func(ctx context.Context, network, address string) (net.Conn, error),
+) func(ctx context.Context, network, address string) (net.Conn, error) {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := dial(ctx, network, address)
 		if err != nil {

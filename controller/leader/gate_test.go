@@ -36,7 +36,11 @@ func newGated(t *testing.T) *gated {
 	}))
 	t.Cleanup(server.Close)
 	counted := func(verb, resource, code string) { g.counted = append(g.counted, verb+" "+resource+" "+code) }
-	g.Gate = leader.NewGate(counted, slog.New(slog.NewTextHandler(&g.logs, nil)), func(code int) { g.exits = append(g.exits, code) })
+	g.Gate = leader.NewGate(
+		counted,
+		slog.New(slog.NewTextHandler(&g.logs, nil)),
+		func(code int) { g.exits = append(g.exits, code) },
+	)
 	g.client, g.url = &http.Client{Transport: g.Wrap(http.DefaultTransport)}, server.URL
 	return g
 }
@@ -114,17 +118,27 @@ func TestGateCounts(t *testing.T) {
 		want         string // verb, resource, code
 		write        bool
 	}{
-		"create":             {"POST", "/api/v1/namespaces/a/pods", "create pods 200", true},
-		"get":                {"GET", "/api/v1/namespaces/a/pods/p", "get pods 200", false},
-		"list":               {"GET", "/api/v1/pods?limit=500", "list pods 200", false},
-		"watch":              {"GET", "/api/v1/namespaces/a/pods?watch=true&resourceVersion=1", "watch pods 200", false},
-		"logs":               {"GET", "/api/v1/namespaces/a/pods/p/log", "get pods/log 200", false},
-		"delete":             {"DELETE", "/api/v1/namespaces/a/pods/p", "delete pods 200", true},
-		"delete many":        {"DELETE", "/api/v1/namespaces/a/pods", "deletecollection pods 200", true},
-		"patch of a status":  {"PATCH", "/apis/kontroler.greedykomodo/v1alpha1/namespaces/a/dagruns/r/status", "patch dagruns/status 200", true},
-		"cluster scope":      {"GET", "/api/v1/nodes/n", "get nodes 200", false},
-		"a namespace":        {"GET", "/api/v1/namespaces/kube-system", "get namespaces 200", false},
-		"behind a prefix":    {"PUT", "/k8s/clusters/c-1/apis/coordination.k8s.io/v1/namespaces/a/leases/l", "update leases 200", true},
+		"create":      {"POST", "/api/v1/namespaces/a/pods", "create pods 200", true},
+		"get":         {"GET", "/api/v1/namespaces/a/pods/p", "get pods 200", false},
+		"list":        {"GET", "/api/v1/pods?limit=500", "list pods 200", false},
+		"watch":       {"GET", "/api/v1/namespaces/a/pods?watch=true&resourceVersion=1", "watch pods 200", false},
+		"logs":        {"GET", "/api/v1/namespaces/a/pods/p/log", "get pods/log 200", false},
+		"delete":      {"DELETE", "/api/v1/namespaces/a/pods/p", "delete pods 200", true},
+		"delete many": {"DELETE", "/api/v1/namespaces/a/pods", "deletecollection pods 200", true},
+		"patch of a status": {
+			"PATCH",
+			"/apis/kontroler.greedykomodo/v1alpha1/namespaces/a/dagruns/r/status",
+			"patch dagruns/status 200",
+			true,
+		},
+		"cluster scope": {"GET", "/api/v1/nodes/n", "get nodes 200", false},
+		"a namespace":   {"GET", "/api/v1/namespaces/kube-system", "get namespaces 200", false},
+		"behind a prefix": {
+			"PUT",
+			"/k8s/clusters/c-1/apis/coordination.k8s.io/v1/namespaces/a/leases/l",
+			"update leases 200",
+			true,
+		},
 		"rejected create":    {"POST", "/api/v1/namespaces/a/pods/taken", "create pods 409", true},
 		"no resource":        {"GET", "/version", "get  200", false},
 		"discovery":          {"GET", "/apis/kontroler.greedykomodo/v1alpha1", "get  200", false},

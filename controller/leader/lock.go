@@ -72,7 +72,11 @@ func (l *leaseLock) Update(ctx context.Context, record resourcelock.LeaderElecti
 	return l.renew(ctx, record, l.lease.update)
 }
 
-func (l *leaseLock) renew(ctx context.Context, record resourcelock.LeaderElectionRecord, write func(context.Context, coordinationv1.LeaseSpec) error) error {
+func (l *leaseLock) renew(
+	ctx context.Context,
+	record resourcelock.LeaderElectionRecord,
+	write func(context.Context, coordinationv1.LeaseSpec) error,
+) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	start := time.Now()

@@ -56,24 +56,70 @@ func New() *Metrics {
 	}
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m := &Metrics{
-		registry:      registry,
-		apiRequests:   counter("kontroler_api_requests_total", "Requests to the Kubernetes API server.", "verb", "resource", "code"),
-		syncs:         counter("kontroler_syncs_total", "Syncs of a key of a queue, by result: success, unavailable (of the database), error.", "queue", "result"),
-		syncSeconds:   histogram("kontroler_sync_duration_seconds", "Duration of a sync.", prometheus.ExponentialBuckets(0.001, 2, 15), "queue"),
-		queueDepth:    gauge("kontroler_queue_depth", "Keys that wait in a queue.", "queue"),
-		runsEnded:     counter("kontroler_runs_ended_total", "Runs that ended, by phase.", "phase"),
-		attemptsEnded: counter("kontroler_attempts_ended_total", "Attempts that ended, by phase and reason.", "phase", "reason"),
-		runsDeleted:   counter("kontroler_dagruns_deleted_total", "DagRuns that were deleted, by what ended their time: ttl, limit.", "by"),
-		removed:       counter("kontroler_history_removed_total", "Rows and partitions of history that were removed, by kind.", "kind"),
-		deliveries:    counter("kontroler_deliveries_total", "Tries to deliver a notification, by result: delivered, failed, parked (failed for the last time).", "result"),
-		liveAttempts:  gauge("kontroler_live_attempts", "Attempts whose Pod has not ended: what --max-pods bounds.").WithLabelValues(),
-		podEvents:     counter("kontroler_pod_events_total", "Events of Pods: kept, or dropped because the database refuses them.", "result"),
-		epoch:         gauge("kontroler_epoch", "Epoch of the last term of leadership of this process.").WithLabelValues(),
-		leader:        gauge("kontroler_leader", "Whether this process leads.").WithLabelValues(),
-		logs:          counter("kontroler_logs_total", "Logs of tasks, by what became of them: Captured, Lost.", "state"),
-		logBytes:      counter("kontroler_log_bytes_total", "Bytes of logs that were kept, before compression.").WithLabelValues(),
-		logStreams:    gauge("kontroler_log_streams", "Logs that are read while their container runs, or were and are not stored yet.").WithLabelValues(),
-		databaseUp:    gauge("kontroler_database_up", "Whether the database answers.").WithLabelValues(),
+		registry: registry,
+		apiRequests: counter(
+			"kontroler_api_requests_total",
+			"Requests to the Kubernetes API server.",
+			"verb",
+			"resource",
+			"code",
+		),
+		syncs: counter(
+			"kontroler_syncs_total",
+			"Syncs of a key of a queue, by result: success, unavailable (of the database), error.",
+			"queue",
+			"result",
+		),
+		syncSeconds: histogram(
+			"kontroler_sync_duration_seconds",
+			"Duration of a sync.",
+			prometheus.ExponentialBuckets(0.001, 2, 15),
+			"queue",
+		),
+		queueDepth: gauge("kontroler_queue_depth", "Keys that wait in a queue.", "queue"),
+		runsEnded:  counter("kontroler_runs_ended_total", "Runs that ended, by phase.", "phase"),
+		attemptsEnded: counter(
+			"kontroler_attempts_ended_total",
+			"Attempts that ended, by phase and reason.",
+			"phase",
+			"reason",
+		),
+		runsDeleted: counter(
+			"kontroler_dagruns_deleted_total",
+			"DagRuns that were deleted, by what ended their time: ttl, limit.",
+			"by",
+		),
+		removed: counter(
+			"kontroler_history_removed_total",
+			"Rows and partitions of history that were removed, by kind.",
+			"kind",
+		),
+		deliveries: counter(
+			"kontroler_deliveries_total",
+			"Tries to deliver a notification, by result: delivered, failed, parked (failed for the last time).",
+			"result",
+		),
+		liveAttempts: gauge(
+			"kontroler_live_attempts",
+			"Attempts whose Pod has not ended: what --max-pods bounds.",
+		).WithLabelValues(),
+		podEvents: counter(
+			"kontroler_pod_events_total",
+			"Events of Pods: kept, or dropped because the database refuses them.",
+			"result",
+		),
+		epoch:  gauge("kontroler_epoch", "Epoch of the last term of leadership of this process.").WithLabelValues(),
+		leader: gauge("kontroler_leader", "Whether this process leads.").WithLabelValues(),
+		logs:   counter("kontroler_logs_total", "Logs of tasks, by what became of them: Captured, Lost.", "state"),
+		logBytes: counter(
+			"kontroler_log_bytes_total",
+			"Bytes of logs that were kept, before compression.",
+		).WithLabelValues(),
+		logStreams: gauge(
+			"kontroler_log_streams",
+			"Logs that are read while their container runs, or were and are not stored yet.",
+		).WithLabelValues(),
+		databaseUp: gauge("kontroler_database_up", "Whether the database answers.").WithLabelValues(),
 	}
 	start := prometheus.NewHistogram(prometheus.HistogramOpts{
 		Name:    "kontroler_task_start_latency_seconds",

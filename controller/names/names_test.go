@@ -15,18 +15,26 @@ const runUID = "11111111-2222-3333-4444-555555555555"
 func TestPodName(t *testing.T) {
 	const uid = "01234567-89ab-cdef-0123-456789abcdef"
 	cases := map[string]struct{ run, task, want string }{
-		"plain":                  {"nightly-28934720", "extract", "nightly-28934720-extract-"},
-		"dots":                   {"nightly.v1.2", "extract", "nightly-v1-2-extract-"},
-		"rows of other letters":  {"a.-_.b", "c--d", "a-b-c-d-"},
-		"capitals":               {"Nightly", "Extract", "nightly-extract-"},
-		"other letters outside":  {".-a-.", "-b-", "a-b-"},
-		"a long run":             {strings.Repeat("r", 253), "extract", strings.Repeat("r", 44) + "-extract-"},
-		"a long task":            {"nightly", strings.Repeat("t", 63), "nightly-" + strings.Repeat("t", 44) + "-"},
-		"both long":              {strings.Repeat("r", 253), strings.Repeat("t", 63), strings.Repeat("r", 25) + "-" + strings.Repeat("t", 26) + "-"},
-		"a cut that ends in '-'": {strings.Repeat("r", 24) + "-" + strings.Repeat("r", 24), strings.Repeat("t", 63), strings.Repeat("r", 24) + "-" + strings.Repeat("t", 27) + "-"},
-		"no run":                 {"", "extract", "extract-"},
-		"no task":                {"nightly", "...", "nightly-"},
-		"neither":                {"", "", ""},
+		"plain":                 {"nightly-28934720", "extract", "nightly-28934720-extract-"},
+		"dots":                  {"nightly.v1.2", "extract", "nightly-v1-2-extract-"},
+		"rows of other letters": {"a.-_.b", "c--d", "a-b-c-d-"},
+		"capitals":              {"Nightly", "Extract", "nightly-extract-"},
+		"other letters outside": {".-a-.", "-b-", "a-b-"},
+		"a long run":            {strings.Repeat("r", 253), "extract", strings.Repeat("r", 44) + "-extract-"},
+		"a long task":           {"nightly", strings.Repeat("t", 63), "nightly-" + strings.Repeat("t", 44) + "-"},
+		"both long": {
+			strings.Repeat("r", 253),
+			strings.Repeat("t", 63),
+			strings.Repeat("r", 25) + "-" + strings.Repeat("t", 26) + "-",
+		},
+		"a cut that ends in '-'": {
+			strings.Repeat("r", 24) + "-" + strings.Repeat("r", 24),
+			strings.Repeat("t", 63),
+			strings.Repeat("r", 24) + "-" + strings.Repeat("t", 27) + "-",
+		},
+		"no run":  {"", "extract", "extract-"},
+		"no task": {"nightly", "...", "nightly-"},
+		"neither": {"", "", ""},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -79,7 +87,13 @@ func TestPodNameDiffers(t *testing.T) {
 	all := []parts{
 		{"c", "u", "t", 0, 1}, {"d", "u", "t", 0, 1}, {"c", "v", "t", 0, 1}, {"c", "u", "s", 0, 1}, {"c", "u", "t", 1, 1},
 		{"c", "u", "t", 0, 2}, {"cu", "", "t", 0, 1}, {"", "cu", "t", 0, 1}, {"c", "ut", "", 0, 1}, {"c", "", "ut", 0, 1},
-		{"c", "u", "t0", 0, 1}, {"c", "u", "t", 11, 1}, {"c", "u", "t", 1, 11}, {"c", "u", "t", 0, 11}, {"1:c", "u", "t", 0, 1},
+		{
+			"c",
+			"u",
+			"t0",
+			0,
+			1,
+		}, {"c", "u", "t", 11, 1}, {"c", "u", "t", 1, 11}, {"c", "u", "t", 0, 11}, {"1:c", "u", "t", 0, 1},
 		{"c", "1:u", "t", 0, 1}, {"c1:u", "", "t", 0, 1},
 	}
 	seen := map[string]parts{}

@@ -28,19 +28,31 @@ import (
 // fullTemplate sets every field of a podTemplate.
 func fullTemplate() *v1alpha1.PodTemplate {
 	return &v1alpha1.PodTemplate{
-		Labels:                        map[string]string{"team": "data", v1alpha1.LabelRun: "forged", v1alpha1.GroupName + "/other": "x"},
-		Annotations:                   map[string]string{"note": "x", v1alpha1.AnnotationRun: "forged"},
-		Volumes:                       []corev1.Volume{{Name: "v", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}}},
-		VolumeMounts:                  []corev1.VolumeMount{{Name: "v", MountPath: "/v"}},
-		Env:                           []corev1.EnvVar{{Name: "URL", Value: "http://$(HOST)/$$(x)"}},
-		EnvFrom:                       []corev1.EnvFromSource{{Prefix: "P_", SecretRef: &corev1.SecretEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: "s"}}}},
-		ImagePullSecrets:              []corev1.LocalObjectReference{{Name: "pull"}},
-		ImagePullPolicy:               corev1.PullAlways,
-		SecurityContext:               &corev1.PodSecurityContext{RunAsUser: new(int64(1000))},
-		ContainerSecurityContext:      &corev1.SecurityContext{RunAsNonRoot: new(true)},
-		InitContainers:                []corev1.Container{{Name: "proxy", Image: "proxy", RestartPolicy: new(corev1.ContainerRestartPolicyAlways)}},
-		NodeSelector:                  map[string]string{"disk": "ssd"},
-		Tolerations:                   []corev1.Toleration{{Key: "spot", Operator: corev1.TolerationOpExists, TolerationSeconds: new(int64(5))}},
+		Labels: map[string]string{
+			"team":                        "data",
+			v1alpha1.LabelRun:             "forged",
+			v1alpha1.GroupName + "/other": "x",
+		},
+		Annotations: map[string]string{"note": "x", v1alpha1.AnnotationRun: "forged"},
+		Volumes: []corev1.Volume{
+			{Name: "v", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}},
+		},
+		VolumeMounts: []corev1.VolumeMount{{Name: "v", MountPath: "/v"}},
+		Env:          []corev1.EnvVar{{Name: "URL", Value: "http://$(HOST)/$$(x)"}},
+		EnvFrom: []corev1.EnvFromSource{
+			{Prefix: "P_", SecretRef: &corev1.SecretEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: "s"}}},
+		},
+		ImagePullSecrets:         []corev1.LocalObjectReference{{Name: "pull"}},
+		ImagePullPolicy:          corev1.PullAlways,
+		SecurityContext:          &corev1.PodSecurityContext{RunAsUser: new(int64(1000))},
+		ContainerSecurityContext: &corev1.SecurityContext{RunAsNonRoot: new(true)},
+		InitContainers: []corev1.Container{
+			{Name: "proxy", Image: "proxy", RestartPolicy: new(corev1.ContainerRestartPolicyAlways)},
+		},
+		NodeSelector: map[string]string{"disk": "ssd"},
+		Tolerations: []corev1.Toleration{
+			{Key: "spot", Operator: corev1.TolerationOpExists, TolerationSeconds: new(int64(5))},
+		},
 		Affinity:                      &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{}},
 		ServiceAccountName:            "runner",
 		AutomountServiceAccountToken:  new(false),
@@ -48,7 +60,9 @@ func fullTemplate() *v1alpha1.PodTemplate {
 		TerminationGracePeriodSeconds: new(int64(45)),
 		PriorityClassName:             "low",
 		RuntimeClassName:              new("gvisor"),
-		Resources:                     &corev1.ResourceRequirements{Limits: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("1Gi")}},
+		Resources: &corev1.ResourceRequirements{
+			Limits: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("1Gi")},
+		},
 	}
 }
 
@@ -61,7 +75,10 @@ func fullInput() Input {
 			TimeoutSeconds: new(int64(60)), PodTemplate: fullTemplate(),
 		}},
 		Values: []dag.Value{
-			{Name: "HOST", Value: new("db.$(x)")}, {Name: "TOKEN", Secret: "creds", Key: "token"}, {Name: "UNUSED", Value: new("")},
+			{
+				Name:  "HOST",
+				Value: new("db.$(x)"),
+			}, {Name: "TOKEN", Secret: "creds", Key: "token"}, {Name: "UNUSED", Value: new("")},
 		},
 		Attempt: 3, PodName: "nightly-1-extract-abcdefghij", StartGrace: 5 * time.Minute,
 	}
@@ -143,12 +160,20 @@ func TestBuildPodMinimal(t *testing.T) {
 // TestBuildPodWorkspace: every container mounts the workspace. Unless several nodes may write to it, the Pods of the
 // run share a node.
 func TestBuildPodWorkspace(t *testing.T) {
-	own := corev1.PodAffinityTerm{TopologyKey: "kubernetes.io/hostname", LabelSelector: &metav1.LabelSelector{MatchLabels: map[string]string{v1alpha1.LabelWorkspace: runA}}}
-	users := corev1.PodAffinityTerm{TopologyKey: "zone", LabelSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": "cache"}}}
+	own := corev1.PodAffinityTerm{
+		TopologyKey:   "kubernetes.io/hostname",
+		LabelSelector: &metav1.LabelSelector{MatchLabels: map[string]string{v1alpha1.LabelWorkspace: runA}},
+	}
+	users := corev1.PodAffinityTerm{
+		TopologyKey:   "zone",
+		LabelSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": "cache"}},
+	}
 	required := func(terms ...corev1.PodAffinityTerm) *corev1.Affinity {
 		return &corev1.Affinity{PodAffinity: &corev1.PodAffinity{RequiredDuringSchedulingIgnoredDuringExecution: terms}}
 	}
-	nodes := &corev1.NodeAffinity{PreferredDuringSchedulingIgnoredDuringExecution: []corev1.PreferredSchedulingTerm{{Weight: 1}}}
+	nodes := &corev1.NodeAffinity{
+		PreferredDuringSchedulingIgnoredDuringExecution: []corev1.PreferredSchedulingTerm{{Weight: 1}},
+	}
 	both := required(users, own)
 	both.NodeAffinity = nodes
 	for name, c := range map[string]struct {
@@ -166,7 +191,10 @@ func TestBuildPodWorkspace(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			in := fullInput()
-			in.Workspace, in.Claim = &v1alpha1.Workspace{Enable: true, PVC: v1alpha1.WorkspaceClaim{AccessModes: c.modes}}, "nightly-1-klmnopqrst"
+			in.Workspace, in.Claim = &v1alpha1.Workspace{
+				Enable: true,
+				PVC:    v1alpha1.WorkspaceClaim{AccessModes: c.modes},
+			}, "nightly-1-klmnopqrst"
 			in.Task.PodTemplate.Affinity = c.users
 			before := in.Task.DeepCopy()
 			spec := Build(in).Spec
@@ -232,17 +260,23 @@ func TestBuildPodScript(t *testing.T) {
 			in.Task.Command, in.Task.Args, in.Task.Script = nil, nil, c.script
 			pod := Build(in)
 			mode := int32(0o755)
-			want := corev1.Volume{Name: "kontroler-script", VolumeSource: corev1.VolumeSource{DownwardAPI: &corev1.DownwardAPIVolumeSource{
-				DefaultMode: &mode,
-				Items: []corev1.DownwardAPIVolumeFile{{Path: "script", FieldRef: &corev1.ObjectFieldSelector{
-					FieldPath: "metadata.annotations['kontroler.greedykomodo/script']",
-				}}},
-			}}}
+			want := corev1.Volume{
+				Name: "kontroler-script",
+				VolumeSource: corev1.VolumeSource{DownwardAPI: &corev1.DownwardAPIVolumeSource{
+					DefaultMode: &mode,
+					Items: []corev1.DownwardAPIVolumeFile{{Path: "script", FieldRef: &corev1.ObjectFieldSelector{
+						FieldPath: "metadata.annotations['kontroler.greedykomodo/script']",
+					}}},
+				}},
+			}
 			if diff := cmp.Diff(append(fullTemplate().Volumes, want), pod.Spec.Volumes); diff != "" {
 				t.Errorf("volumes (-want +got):\n%s", diff)
 			}
 			container := pod.Spec.Containers[0]
-			mounts := append(fullTemplate().VolumeMounts, corev1.VolumeMount{Name: "kontroler-script", MountPath: "/kontroler", ReadOnly: true})
+			mounts := append(
+				fullTemplate().VolumeMounts,
+				corev1.VolumeMount{Name: "kontroler-script", MountPath: "/kontroler", ReadOnly: true},
+			)
 			if diff := cmp.Diff(mounts, container.VolumeMounts); diff != "" {
 				t.Errorf("mounts (-want +got):\n%s", diff)
 			}
@@ -296,7 +330,11 @@ func TestRunScript(t *testing.T) {
 			lines.Scan()
 			_ = cmd.Wait()
 			if lines.Text() != "stopped" || cmd.ProcessState.ExitCode() != 7 {
-				t.Errorf("after SIGTERM it printed %q and exited with %d, want stopped and 7", lines.Text(), cmd.ProcessState.ExitCode())
+				t.Errorf(
+					"after SIGTERM it printed %q and exited with %d, want stopped and 7",
+					lines.Text(),
+					cmd.ProcessState.ExitCode(),
+				)
 			}
 		})
 	}
@@ -346,7 +384,10 @@ func TestPodDeadline(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			in := Input{Task: &v1alpha1.Task{TaskTemplate: v1alpha1.TaskTemplate{TimeoutSeconds: c.timeout}}, StartGrace: c.grace}
+			in := Input{
+				Task:       &v1alpha1.Task{TaskTemplate: v1alpha1.TaskTemplate{TimeoutSeconds: c.timeout}},
+				StartGrace: c.grace,
+			}
 			if diff := cmp.Diff(c.want, podDeadline(in, c.template)); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}

@@ -53,7 +53,10 @@ func addWorkspace(pod *corev1.Pod, run Run, w *v1alpha1.Workspace, claim string)
 					mount.Name = dag.WorkspaceVolume
 				}
 			}
-			containers[i].VolumeMounts = append(containers[i].VolumeMounts, corev1.VolumeMount{Name: dag.WorkspaceVolume, MountPath: dag.WorkspaceMount})
+			containers[i].VolumeMounts = append(
+				containers[i].VolumeMounts,
+				corev1.VolumeMount{Name: dag.WorkspaceVolume, MountPath: dag.WorkspaceMount},
+			)
 		}
 	}
 	if slices.Contains(w.PVC.AccessModes, corev1.ReadWriteMany) {
@@ -68,6 +71,8 @@ func addWorkspace(pod *corev1.Pod, run Run, w *v1alpha1.Workspace, claim string)
 	pod.Labels[v1alpha1.LabelWorkspace] = run.UID
 	required := &pod.Spec.Affinity.PodAffinity.RequiredDuringSchedulingIgnoredDuringExecution
 	*required = append(*required, corev1.PodAffinityTerm{
-		LabelSelector: &metav1.LabelSelector{MatchLabels: map[string]string{v1alpha1.LabelWorkspace: run.UID}}, TopologyKey: corev1.LabelHostname,
+		LabelSelector: &metav1.LabelSelector{
+			MatchLabels: map[string]string{v1alpha1.LabelWorkspace: run.UID},
+		}, TopologyKey: corev1.LabelHostname,
 	})
 }

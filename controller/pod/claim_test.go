@@ -19,8 +19,10 @@ func TestBuildClaim(t *testing.T) {
 	w := &v1alpha1.Workspace{Enable: true, PVC: v1alpha1.WorkspaceClaim{
 		AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteMany, corev1.ReadOnlyMany},
 		Selector:    &metav1.LabelSelector{MatchLabels: map[string]string{"tier": "fast"}},
-		Resources: v1alpha1.WorkspaceResources{Requests: corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Gi")},
-			Claims: []corev1.ResourceClaim{{Name: "unused"}}},
+		Resources: v1alpha1.WorkspaceResources{
+			Requests: corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Gi")},
+			Claims:   []corev1.ResourceClaim{{Name: "unused"}},
+		},
 		StorageClassName: new("fast"), VolumeMode: new(corev1.PersistentVolumeFilesystem),
 	}}
 	for i, field := range reflect.ValueOf(w.PVC).Fields() {
@@ -49,7 +51,8 @@ func TestBuildClaim(t *testing.T) {
 	}
 	run.DAGName = "nightly"
 	small := BuildClaim("c1", run, &v1alpha1.Workspace{}, "x")
-	if diff := cmp.Diff([]corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}, small.Spec.AccessModes); diff != "" || small.Labels[v1alpha1.LabelDAG] != "nightly" {
+	if diff := cmp.Diff([]corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}, small.Spec.AccessModes); diff != "" ||
+		small.Labels[v1alpha1.LabelDAG] != "nightly" {
 		t.Errorf("labels %v; access modes (-want +got):\n%s", small.Labels, diff)
 	}
 }

@@ -137,7 +137,8 @@ func endedBeforeDeletion(p *corev1.Pod) bool {
 // later than the report proves that the clock is ahead. Without such a proof the difference counts as delay.
 func nodeAhead(p *corev1.Pod, t *engine.Termination) time.Duration {
 	bound, reported := podCondition(p, corev1.PodScheduled), reportedAt(p)
-	if t == nil || t.Finished.IsZero() || bound == nil || bound.Status != corev1.ConditionTrue || p.Status.StartTime == nil {
+	if t == nil || t.Finished.IsZero() || bound == nil || bound.Status != corev1.ConditionTrue ||
+		p.Status.StartTime == nil {
 		return 0
 	}
 	ahead := p.Status.StartTime.Sub(bound.LastTransitionTime.Time)
@@ -186,7 +187,11 @@ func podWait(p *corev1.Pod, task *corev1.ContainerStatus, newest StartEvent) *en
 func unscheduledWait(p *corev1.Pod) *engine.Wait {
 	c := podCondition(p, corev1.PodScheduled)
 	if c == nil || c.Status != corev1.ConditionFalse {
-		return &engine.Wait{Reason: engine.ReasonUnschedulable, Message: "no scheduler has considered the Pod yet", IsRoutine: true}
+		return &engine.Wait{
+			Reason:    engine.ReasonUnschedulable,
+			Message:   "no scheduler has considered the Pod yet",
+			IsRoutine: true,
+		}
 	}
 	message := text.Clean(c.Message)
 	if message == "" {
@@ -198,7 +203,11 @@ func unscheduledWait(p *corev1.Pod) *engine.Wait {
 // runningInit returns the wait for a running init container, or for a sidecar that has not passed its startup probe.
 // It returns nil if s is neither.
 func runningInit(p *corev1.Pod, s *corev1.ContainerStatus, newest StartEvent) *engine.Wait {
-	wait := &engine.Wait{Reason: engine.ReasonPodInitializing, Message: "init container " + s.Name + " is running", IsRoutine: true}
+	wait := &engine.Wait{
+		Reason:    engine.ReasonPodInitializing,
+		Message:   "init container " + s.Name + " is running",
+		IsRoutine: true,
+	}
 	switch {
 	case s.State.Running == nil:
 		return nil
@@ -223,7 +232,8 @@ func setupWait(p *corev1.Pod, newest StartEvent) *engine.Wait {
 	}
 	wait := &engine.Wait{Reason: engine.ReasonContainerCreating, IsRoutine: true}
 	done := func(s corev1.ContainerStatus) bool { return s.State.Terminated != nil || s.State.Running != nil }
-	if n := len(p.Spec.InitContainers); n > 0 && (len(p.Status.InitContainerStatuses) < n || !done(p.Status.InitContainerStatuses[n-1])) {
+	if n := len(p.Spec.InitContainers); n > 0 &&
+		(len(p.Status.InitContainerStatuses) < n || !done(p.Status.InitContainerStatuses[n-1])) {
 		wait.Reason = engine.ReasonPodInitializing
 	}
 	switch {
@@ -257,7 +267,8 @@ func containerWait(w *corev1.ContainerStateWaiting) *engine.Wait {
 	default:
 		// An unknown reason is a failure only if its name says so, as in CreateContainerConfigError,
 		// ErrImageNeverPull and CrashLoopBackOff. Otherwise it may be a normal state.
-		wait.IsFailure = strings.HasPrefix(w.Reason, "Err") || strings.HasSuffix(w.Reason, "Error") || strings.HasSuffix(w.Reason, "BackOff")
+		wait.IsFailure = strings.HasPrefix(w.Reason, "Err") || strings.HasSuffix(w.Reason, "Error") ||
+			strings.HasSuffix(w.Reason, "BackOff")
 	}
 	if wait.Message == "" {
 		wait.Message = text.Clean(w.Reason)
@@ -382,14 +393,19 @@ func Trim(obj any) (any, error) {
 			Reason:                p.Status.Reason,
 			Message:               p.Status.Message,
 			InitContainerStatuses: trimStatuses(p.Status.InitContainerStatuses, func(string) bool { return true }),
-			ContainerStatuses:     trimStatuses(p.Status.ContainerStatuses, func(name string) bool { return name == v1alpha1.TaskContainer }),
+			ContainerStatuses: trimStatuses(
+				p.Status.ContainerStatuses,
+				func(name string) bool { return name == v1alpha1.TaskContainer },
+			),
 		},
 	}
 	if run, ok := p.Annotations[v1alpha1.AnnotationRun]; ok {
 		kept.Annotations = map[string]string{v1alpha1.AnnotationRun: run}
 	}
 	if at := reportedAt(p); !at.IsZero() {
-		kept.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: kubeletManager, Subresource: "status", Time: &metav1.Time{Time: at}}}
+		kept.ManagedFields = []metav1.ManagedFieldsEntry{
+			{Manager: kubeletManager, Subresource: "status", Time: &metav1.Time{Time: at}},
+		}
 	}
 	for _, kind := range []corev1.PodConditionType{corev1.PodScheduled, corev1.DisruptionTarget} {
 		if c := podCondition(p, kind); c != nil {
@@ -438,7 +454,8 @@ func trimStatuses(statuses []corev1.ContainerStatus, isUsed func(name string) bo
 
 // IsOurs reports whether a Pod belongs to this controller and to a run, according to its labels and its owner.
 func IsOurs(p *corev1.Pod, controllerID, runUID string) bool {
-	return p.Labels[v1alpha1.LabelController] == controllerID && p.Labels[v1alpha1.LabelRun] == runUID && OwnerUID(p) == runUID
+	return p.Labels[v1alpha1.LabelController] == controllerID && p.Labels[v1alpha1.LabelRun] == runUID &&
+		OwnerUID(p) == runUID
 }
 
 // BelongsTo reports whether a Pod belongs to a run although its labels may have been removed: the run owns it, and it

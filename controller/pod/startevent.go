@@ -44,7 +44,8 @@ func classifyEvent(kind, reason string) (fails, isRelevant bool) {
 		"Unhealthy", "NodeNotReady", "VolumePermissionChangeInProgress":
 		return false, true
 	}
-	fails = kind == corev1.EventTypeWarning && (strings.HasPrefix(reason, "Failed") && reason != "Failed" || reason == "NetworkNotReady")
+	fails = kind == corev1.EventTypeWarning &&
+		(strings.HasPrefix(reason, "Failed") && reason != "Failed" || reason == "NetworkNotReady")
 	return fails, fails
 }
 

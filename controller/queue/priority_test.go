@@ -12,11 +12,18 @@ func TestPriority(t *testing.T) {
 	tests := map[string]struct {
 		push, touch, want lists
 	}{
-		"urgent and normal keys take turns":   {push: lists{"a", "b", "c", "P", "Q", "R", "S"}, want: lists{"P", "a", "Q", "b", "R", "c", "S"}},
-		"only normal keys":                    {push: lists{"a", "b", "c"}, want: lists{"a", "b", "c"}},
-		"only urgent keys":                    {push: lists{"P", "Q"}, want: lists{"P", "Q"}},
-		"a key becomes urgent, touched twice": {push: lists{"a", "b", "c", "d"}, touch: lists{"c", "c"}, want: lists{"c", "a", "b", "d"}},
-		"all keys become urgent":              {push: lists{"a", "b"}, touch: lists{"b", "a"}, want: lists{"b", "a"}},
+		"urgent and normal keys take turns": {
+			push: lists{"a", "b", "c", "P", "Q", "R", "S"},
+			want: lists{"P", "a", "Q", "b", "R", "c", "S"},
+		},
+		"only normal keys": {push: lists{"a", "b", "c"}, want: lists{"a", "b", "c"}},
+		"only urgent keys": {push: lists{"P", "Q"}, want: lists{"P", "Q"}},
+		"a key becomes urgent, touched twice": {
+			push:  lists{"a", "b", "c", "d"},
+			touch: lists{"c", "c"},
+			want:  lists{"c", "a", "b", "d"},
+		},
+		"all keys become urgent": {push: lists{"a", "b"}, touch: lists{"b", "a"}, want: lists{"b", "a"}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -35,10 +35,16 @@ func New[K comparable](name string, metrics Metrics) *Queue[K] {
 // NewOrdered makes a queue with an order of its own.
 func NewOrdered[K comparable](name string, metrics Metrics, order workqueue.Queue[K]) *Queue[K] {
 	waiting := workqueue.NewTypedWithConfig(workqueue.TypedQueueConfig[K]{Queue: order})
-	return &Queue[K]{name: name, metrics: metrics, TypedRateLimitingInterface: workqueue.NewTypedRateLimitingQueueWithConfig(
-		workqueue.NewTypedItemExponentialFailureRateLimiter[K](20*time.Millisecond, 30*time.Second),
-		workqueue.TypedRateLimitingQueueConfig[K]{DelayingQueue: workqueue.NewTypedDelayingQueueWithConfig(workqueue.TypedDelayingQueueConfig[K]{Queue: waiting})},
-	)}
+	return &Queue[K]{
+		name:    name,
+		metrics: metrics,
+		TypedRateLimitingInterface: workqueue.NewTypedRateLimitingQueueWithConfig(
+			workqueue.NewTypedItemExponentialFailureRateLimiter[K](20*time.Millisecond, 30*time.Second),
+			workqueue.TypedRateLimitingQueueConfig[K]{
+				DelayingQueue: workqueue.NewTypedDelayingQueueWithConfig(workqueue.TypedDelayingQueueConfig[K]{Queue: waiting}),
+			},
+		),
+	}
 }
 
 // Work is the contract of a queue: Get, sync, then Forget or AddRateLimited, always Done. It returns when the queue shuts

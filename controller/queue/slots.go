@@ -23,7 +23,13 @@ type Slots struct {
 
 // NewSlots makes max free slots. wake enqueues a run for which a slot is reserved.
 func NewSlots(max int, wake func(RunKey)) *Slots {
-	return &Slots{max: max, pods: map[cache.ObjectName]struct{}{}, reserved: map[RunKey]int{}, waiting: map[RunKey]bool{}, wake: wake}
+	return &Slots{
+		max:      max,
+		pods:     map[cache.ObjectName]struct{}{},
+		reserved: map[RunKey]int{},
+		waiting:  map[RunKey]bool{},
+		wake:     wake,
+	}
 }
 
 // Grant is the slots of one sync. Only the goroutines of that sync use it.

@@ -58,7 +58,12 @@ func (l *Loader) Load(ctx context.Context, versionID int64) (*dag.Graph, error) 
 
 // LoadForRun returns the version of a run with so many tasks. The graph is blank if the version is unreadable, which
 // unreadable explains, or if it cannot be loaded now and the run is to be stopped anyway.
-func (l *Loader) LoadForRun(ctx context.Context, versionID int64, tasks int, stops bool) (graph *dag.Graph, unreadable string, err error) {
+func (l *Loader) LoadForRun(
+	ctx context.Context,
+	versionID int64,
+	tasks int,
+	stops bool,
+) (graph *dag.Graph, unreadable string, err error) {
 	graph, err = l.Load(ctx, versionID)
 	switch {
 	case err == nil:

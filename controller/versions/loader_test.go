@@ -21,7 +21,13 @@ func encodedVersion(t testing.TB, tasks int) []byte {
 	spec := &v1alpha1.DAGSpec{}
 	for i := range tasks {
 		task := v1alpha1.Task{Name: fmt.Sprintf("load-table-%d", i)}
-		task.Image, task.Command = "registry.example.com/team/loader:1.2.3", []string{"python", "-m", "loader", "--table", fmt.Sprint(i)}
+		task.Image, task.Command = "registry.example.com/team/loader:1.2.3", []string{
+			"python",
+			"-m",
+			"loader",
+			"--table",
+			fmt.Sprint(i),
+		}
 		if i > 0 {
 			task.RunAfter = []string{fmt.Sprintf("load-table-%d", i/2)}
 		}
@@ -118,7 +124,12 @@ func TestLoadForRun(t *testing.T) {
 	saves := 0
 	save := func(spec string, tasks int) int64 {
 		saves++
-		row := store.DAG{Namespace: "default", Name: fmt.Sprint("d", saves), UID: fmt.Sprintf("00000000-0000-4000-8000-%012x", saves), CreatedAt: time.Now()}
+		row := store.DAG{
+			Namespace: "default",
+			Name:      fmt.Sprint("d", saves),
+			UID:       fmt.Sprintf("00000000-0000-4000-8000-%012x", saves),
+			CreatedAt: time.Now(),
+		}
 		version, err := leader.DAGs.SaveVersion(t.Context(), row, []byte(spec), dag.Hash([]byte(spec)), tasks, time.Now())
 		if err != nil {
 			t.Fatal(err)
@@ -136,15 +147,29 @@ func TestLoadForRun(t *testing.T) {
 		err        error
 		tasks      int
 	}{
-		"a version":                              {version: save(valid, 3), tasks: 3},
-		"one that a later check refuses":         {version: save(`{"task": [{"name": "No Label"}]}`, 1), tasks: 1},
-		"a spec that cannot be decoded":          {version: save(`{"task": 5}`, 1), unreadable: "decoding", tasks: 7},
-		"a spec of a cycle":                      {version: save(`{"task": [{"name": "a", "runAfter": ["a"]}]}`, 1), unreadable: "after itself", tasks: 7},
-		"a spec that lacks tasks":                {version: save(valid, 4), unreadable: "3 tasks instead of 4", tasks: 7},
-		"no row":                                 {version: 1 << 40, unreadable: "not in the database", tasks: 7},
-		"a run that stops, whatever its version": {version: 1 << 40, stops: true, unreadable: "not in the database", tasks: 7},
-		"a read that was interrupted":            {version: save(valid+" ", 3), ctx: cancelled, err: context.Canceled},
-		"the same for a run that stops":          {version: save(valid+"  ", 3), ctx: cancelled, stops: true, err: context.Canceled},
+		"a version":                      {version: save(valid, 3), tasks: 3},
+		"one that a later check refuses": {version: save(`{"task": [{"name": "No Label"}]}`, 1), tasks: 1},
+		"a spec that cannot be decoded":  {version: save(`{"task": 5}`, 1), unreadable: "decoding", tasks: 7},
+		"a spec of a cycle": {
+			version:    save(`{"task": [{"name": "a", "runAfter": ["a"]}]}`, 1),
+			unreadable: "after itself",
+			tasks:      7,
+		},
+		"a spec that lacks tasks": {version: save(valid, 4), unreadable: "3 tasks instead of 4", tasks: 7},
+		"no row":                  {version: 1 << 40, unreadable: "not in the database", tasks: 7},
+		"a run that stops, whatever its version": {
+			version:    1 << 40,
+			stops:      true,
+			unreadable: "not in the database",
+			tasks:      7,
+		},
+		"a read that was interrupted": {version: save(valid+" ", 3), ctx: cancelled, err: context.Canceled},
+		"the same for a run that stops": {
+			version: save(valid+"  ", 3),
+			ctx:     cancelled,
+			stops:   true,
+			err:     context.Canceled,
+		},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -47,11 +47,22 @@ func (r *rig) startRun(name string) error {
 	now := metav1.Now()
 	patch, err := json.Marshal([]map[string]any{
 		{"op": "test", "path": "/metadata/uid", "value": run.UID},
-		{"op": "add", "path": "/status", "value": v1alpha1.DagRunStatus{Phase: v1alpha1.RunRunning, Controller: "limit", RunID: 1, StartTime: &now, Progress: "0/1",
-			Tasks: &v1alpha1.TaskCounts{
-				Total: 1, Waiting: 1,
-			}, Conditions: []metav1.Condition{{Type: v1alpha1.RunConditionAdmitted, Status: metav1.ConditionTrue,
-				Reason: "Admitted", Message: "version 1", LastTransitionTime: now}}}},
+		{
+			"op":   "add",
+			"path": "/status",
+			"value": v1alpha1.DagRunStatus{
+				Phase:      v1alpha1.RunRunning,
+				Controller: "limit",
+				RunID:      1,
+				StartTime:  &now,
+				Progress:   "0/1",
+				Tasks: &v1alpha1.TaskCounts{
+					Total: 1, Waiting: 1,
+				},
+				Conditions: []metav1.Condition{{Type: v1alpha1.RunConditionAdmitted, Status: metav1.ConditionTrue,
+					Reason: "Admitted", Message: "version 1", LastTransitionTime: now}},
+			},
+		},
 	})
 	if err != nil {
 		return err
@@ -60,8 +71,12 @@ func (r *rig) startRun(name string) error {
 		return fmt.Errorf("patching a DagRun: %w", err)
 	}
 	_, err = r.kube.CoreV1().Pods(r.namespace).Create(ctx, &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{v1alpha1.LabelRun: string(run.UID)}, OwnerReferences: []metav1.OwnerReference{{
-			APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "DagRun", Name: name, UID: run.UID}}},
+		ObjectMeta: metav1.ObjectMeta{
+			Name:   name,
+			Labels: map[string]string{v1alpha1.LabelRun: string(run.UID)},
+			OwnerReferences: []metav1.OwnerReference{{
+				APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "DagRun", Name: name, UID: run.UID}},
+		},
 		Spec: corev1.PodSpec{
 			RestartPolicy: corev1.RestartPolicyNever,
 			Containers:    []corev1.Container{{Name: v1alpha1.TaskContainer, Image: "busybox:1.36", Command: []string{"true"}}},

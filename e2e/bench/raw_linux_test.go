@@ -90,8 +90,12 @@ func (r *rig) rawStatus(run *v1alpha1.DagRun, phase v1alpha1.RunPhase) error {
 
 func (r *rig) rawPod(run *v1alpha1.DagRun, name string) error {
 	_, err := r.kube.CoreV1().Pods(r.namespace).Create(r.b.Context(), &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Name: name, Finalizers: []string{"kontroler.greedykomodo/raw"}, OwnerReferences: []metav1.OwnerReference{{
-			APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "DagRun", Name: run.Name, UID: run.UID}}},
+		ObjectMeta: metav1.ObjectMeta{
+			Name:       name,
+			Finalizers: []string{"kontroler.greedykomodo/raw"},
+			OwnerReferences: []metav1.OwnerReference{{
+				APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "DagRun", Name: run.Name, UID: run.UID}},
+		},
 		Spec: corev1.PodSpec{RestartPolicy: corev1.RestartPolicyNever, Containers: []corev1.Container{
 			{Name: v1alpha1.TaskContainer, Image: "busybox:1.36", Command: []string{"true"}}}},
 	}, metav1.CreateOptions{})

@@ -116,9 +116,17 @@ func (r *rig) watchRuns(m *moments, due time.Time) {
 	r.b.Helper()
 	factory := externalversions.NewSharedInformerFactoryWithOptions(r.client, 0,
 		externalversions.WithNamespace(r.namespace))
-	schedules, runs := factory.Kontroler().V1alpha1().DAGs().Informer(), factory.Kontroler().V1alpha1().DagRuns().Informer()
+	schedules, runs := factory.Kontroler().
+		V1alpha1().
+		DAGs().
+		Informer(),
+		factory.Kontroler().
+			V1alpha1().
+			DagRuns().
+			Informer()
 	sawDAG := func(obj any) {
-		if d := obj.(*v1alpha1.DAG); d.Status.NextScheduleTime != nil && d.Status.NextScheduleTime.Equal(new(metav1.NewTime(due))) {
+		if d := obj.(*v1alpha1.DAG); d.Status.NextScheduleTime != nil &&
+			d.Status.NextScheduleTime.Equal(new(metav1.NewTime(due))) {
 			m.note(m.ready, d.Name)
 		}
 	}

@@ -110,8 +110,15 @@ func BenchmarkShapes(b *testing.B) {
 }
 
 func (r result) String() string {
-	text := fmt.Sprintf("%-9s %5d tasks in %6.2f s: %6.1f tasks/s, %6.2f ms per level, %5.2f requests per task, CPU ms per task:",
-		r.What, r.Tasks, r.Seconds, r.TasksPerSecond, r.MsPerLevel, r.Requests)
+	text := fmt.Sprintf(
+		"%-9s %5d tasks in %6.2f s: %6.1f tasks/s, %6.2f ms per level, %5.2f requests per task, CPU ms per task:",
+		r.What,
+		r.Tasks,
+		r.Seconds,
+		r.TasksPerSecond,
+		r.MsPerLevel,
+		r.Requests,
+	)
 	for _, part := range slices.Sorted(maps.Keys(r.CPU)) {
 		text += fmt.Sprintf(" %s %.2f", part, r.CPU[part])
 	}

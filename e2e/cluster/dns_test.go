@@ -21,8 +21,10 @@ func TestAnswer(t *testing.T) {
 		"web.default.svc.cluster.local.x.test.": dnsmessage.RCodeNameError,
 	} {
 		query := dnsmessage.Message{
-			Header:    dnsmessage.Header{ID: 7},
-			Questions: []dnsmessage.Question{{Name: dnsmessage.MustNewName(name), Type: dnsmessage.TypeA, Class: dnsmessage.ClassINET}},
+			Header: dnsmessage.Header{ID: 7},
+			Questions: []dnsmessage.Question{
+				{Name: dnsmessage.MustNewName(name), Type: dnsmessage.TypeA, Class: dnsmessage.ClassINET},
+			},
 		}
 		data, err := query.Pack()
 		if err != nil {

@@ -148,7 +148,11 @@ func busyboxImageOf(ctx context.Context) (v1.Image, error) {
 		{path: "/usr/bin", mode: 0o755}, {path: "/var", mode: 0o755}, {path: "/var/tmp", mode: 0o1777},
 		{path: "/bin/busybox", mode: 0o755, data: program},
 		{path: "/usr/bin/env", mode: 0o777, link: "/bin/busybox"},
-		{path: "/etc/passwd", mode: 0o644, data: []byte("root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n")},
+		{
+			path: "/etc/passwd",
+			mode: 0o644,
+			data: []byte("root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n"),
+		},
 		{path: "/etc/group", mode: 0o644, data: []byte("root:x:0:\nnogroup:x:65534:\n")},
 	}
 	for _, applet := range strings.Fields(string(applets)) {

@@ -174,8 +174,13 @@ func proxyArgs(c *Cluster, n Node) []string {
 // dialContainerd connects to containerd and waits until it answers as a
 // container runtime: after a node was lost it first takes stock.
 func dialContainerd(ctx context.Context) (*grpc.ClientConn, error) {
-	conn, err := grpc.NewClient("unix://"+containerdSocket, grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.Config{BaseDelay: pollInterval, Multiplier: 1, MaxDelay: pollInterval}}))
+	conn, err := grpc.NewClient(
+		"unix://"+containerdSocket,
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithConnectParams(
+			grpc.ConnectParams{Backoff: backoff.Config{BaseDelay: pollInterval, Multiplier: 1, MaxDelay: pollInterval}},
+		),
+	)
 	if err != nil {
 		return nil, fmt.Errorf("reaching containerd: %w", err)
 	}

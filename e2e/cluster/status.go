@@ -29,11 +29,23 @@ func statusCommand(_ context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("cluster %s\n  API server %s\n  kubeconfig %s\n  services   %s\n", c.Name, c.apiURL(), c.kubeconfig(), c.serviceNet())
+	fmt.Printf(
+		"cluster %s\n  API server %s\n  kubeconfig %s\n  services   %s\n",
+		c.Name,
+		c.apiURL(),
+		c.kubeconfig(),
+		c.serviceNet(),
+	)
 	machines := []string{controlMachine}
 	for _, n := range c.Nodes {
 		machines = append(machines, n.machine())
-		fmt.Printf("  %-10s %s, Pods %s, network namespace %s\n", n.Name, c.nodeIP(n.Index), c.nodePodNet(n.Index), c.netID(n.Index))
+		fmt.Printf(
+			"  %-10s %s, Pods %s, network namespace %s\n",
+			n.Name,
+			c.nodeIP(n.Index),
+			c.nodePodNet(n.Index),
+			c.netID(n.Index),
+		)
 	}
 	var ended int
 	for _, machine := range machines {

@@ -105,7 +105,12 @@ func upCommand(ctx context.Context, args []string) error {
 		if downErr := removeFailed(cleanup, c); downErr != nil {
 			return fmt.Errorf("starting cluster %s: %w\nand cleaning up failed: %w; run down %s", c.Name, err, downErr, c.Dir)
 		}
-		return fmt.Errorf("starting cluster %s: %w\nlogs are in %s; nothing was left running, so up may be tried again", c.Name, err, c.path("log"))
+		return fmt.Errorf(
+			"starting cluster %s: %w\nlogs are in %s; nothing was left running, so up may be tried again",
+			c.Name,
+			err,
+			c.path("log"),
+		)
 	}
 	fmt.Printf("cluster %s is up after %.1fs: KUBECONFIG=%s\n", c.Name, time.Since(started).Seconds(), c.kubeconfig())
 	return nil

@@ -65,7 +65,9 @@ func serveVolumes(ctx context.Context, c *Cluster) error {
 	classes := factory.Storage().V1().StorageClasses()
 	v := &volumes{
 		cluster: c, client: client, claims: claims.Lister(), all: all.Lister(), classes: classes.Lister(),
-		queue: workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[volumeKey](pollInterval, bindPeriod)),
+		queue: workqueue.NewTypedRateLimitingQueue(
+			workqueue.NewTypedItemExponentialFailureRateLimiter[volumeKey](pollInterval, bindPeriod),
+		),
 	}
 	changed := func(obj any) { v.queue.Add(cache.MetaObjectToName(obj.(metav1.Object))) }
 	_ = classes.Informer() // the lister needs it; of itself it changes nothing
@@ -144,7 +146,11 @@ func (v *volumes) provision(ctx context.Context, key volumeKey) error {
 	return nil
 }
 
-func newVolume(name, path string, claim *corev1.PersistentVolumeClaim, class *storagev1.StorageClass) *corev1.PersistentVolume {
+func newVolume(
+	name, path string,
+	claim *corev1.PersistentVolumeClaim,
+	class *storagev1.StorageClass,
+) *corev1.PersistentVolume {
 	policy, directory := corev1.PersistentVolumeReclaimDelete, corev1.HostPathDirectory
 	if class.ReclaimPolicy != nil {
 		policy = *class.ReclaimPolicy
@@ -152,7 +158,9 @@ func newVolume(name, path string, claim *corev1.PersistentVolumeClaim, class *st
 	return &corev1.PersistentVolume{
 		ObjectMeta: metav1.ObjectMeta{Name: name, Annotations: map[string]string{annotationProvisionedBy: volumeProvisioner}},
 		Spec: corev1.PersistentVolumeSpec{
-			Capacity:                      corev1.ResourceList{corev1.ResourceStorage: claim.Spec.Resources.Requests[corev1.ResourceStorage]},
+			Capacity: corev1.ResourceList{
+				corev1.ResourceStorage: claim.Spec.Resources.Requests[corev1.ResourceStorage],
+			},
 			AccessModes:                   claim.Spec.AccessModes,
 			PersistentVolumeReclaimPolicy: policy,
 			StorageClassName:              class.Name,
@@ -182,7 +190,9 @@ func (v *volumes) reclaim(ctx context.Context, key volumeKey) error {
 	if err := os.RemoveAll(v.cluster.path("volumes", filepath.Base(volume.Name))); err != nil {
 		return fmt.Errorf("removing volume %s: %w", key.Name, err)
 	}
-	err = v.client.CoreV1().PersistentVolumes().Delete(ctx, volume.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &volume.UID}})
+	err = v.client.CoreV1().
+		PersistentVolumes().
+		Delete(ctx, volume.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &volume.UID}})
 	if err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("removing volume %s: %w", key.Name, err)
 	}

@@ -152,7 +152,8 @@ func (c cluster) apply(ctx context.Context, manifest []byte) (*unstructured.Unst
 
 // create creates an object with strict field validation, as `kubectl create` does.
 func (c cluster) create(ctx context.Context, object *unstructured.Unstructured) (*unstructured.Unstructured, error) {
-	return c.resource(object.GetKind()).Create(ctx, object, metav1.CreateOptions{FieldValidation: metav1.FieldValidationStrict})
+	return c.resource(object.GetKind()).
+		Create(ctx, object, metav1.CreateOptions{FieldValidation: metav1.FieldValidationStrict})
 }
 
 // resource returns the dynamic client of a kind in the test's namespace.

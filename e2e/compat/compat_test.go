@@ -203,7 +203,18 @@ func TestStatus(t *testing.T) {
 func TestColumns(t *testing.T) {
 	c := connect(t)
 	tests := map[string][]string{
-		"dags":     {"Name", "Schedule", "Suspended", "Valid", "Last Run", "Last Schedule", "Next Schedule", "Version", "Message", "Age"},
+		"dags": {
+			"Name",
+			"Schedule",
+			"Suspended",
+			"Valid",
+			"Last Run",
+			"Last Schedule",
+			"Next Schedule",
+			"Version",
+			"Message",
+			"Age",
+		},
 		"dagruns":  {"Name", "DAG", "Phase", "Tasks", "Duration", "Reason", "Message", "Age"},
 		"dagtasks": {"Name", "Image", "Version", "Valid", "Message", "Age"},
 	}

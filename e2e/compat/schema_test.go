@@ -53,21 +53,45 @@ func TestRefusals(t *testing.T) {
 			dag(`{dsl: "task a { image \"i\" }"}`),
 			[]string{"spec", "dsl is not supported: write the tasks in spec.task"},
 		},
-		"no spec":          {"apiVersion: kontroler.greedykomodo/v1alpha1\nkind: DAG\nmetadata: {name: x}\n", []string{"spec: Required value"}},
-		"no image":         {task(`{name: a, command: ["true"]}`), []string{"spec.task[0]", "image is required, unless taskRef names a DagTask"}},
+		"no spec": {
+			"apiVersion: kontroler.greedykomodo/v1alpha1\nkind: DAG\nmetadata: {name: x}\n",
+			[]string{"spec: Required value"},
+		},
+		"no image": {
+			task(`{name: a, command: ["true"]}`),
+			[]string{"spec.task[0]", "image is required, unless taskRef names a DagTask"},
+		},
 		"an empty image":   {task(`{name: a, image: ""}`), []string{"spec.task[0]", "image is required"}},
 		"DagTask no image": {manifest("DagTask", `{command: ["true"]}`), []string{"spec", "image is required"}},
 		"DagTask in DagTask": {
 			manifest("DagTask", `{image: i, taskRef: {name: other}}`),
 			[]string{`unknown field "spec.taskRef"`},
 		},
-		"a name in capitals":    {task(`{name: Build, image: i}`), []string{"spec.task[0].name", "must be a DNS label, such as build-app"}},
-		"no name":               {task(`{image: i}`), []string{"spec.task[0].name: Required value"}},
-		"a name of 64":          {task(`{name: ` + strings.Repeat("a", 64) + `, image: i}`), []string{"spec.task[0].name", "63"}},
-		"a parameter's name":    {dag(`{task: [{name: a, image: i}], parameters: [{name: "a=b", defaultValue: c}]}`), []string{"spec.parameters[0].name", "should match"}},
-		"a taskRef's no name":   {task(`{name: a, taskRef: {version: 1}}`), []string{"spec.task[0].taskRef.name: Required value"}},
-		"an old spelling wrong": {task(`{name: a, image: i, runafter: [b]}`), []string{`unknown field "spec.task[0].runafter"`}},
-		"a core field unknown":  {pod(`{volumes: [{name: v, emptydir: {}}]}`), []string{`unknown field "spec.task[0].podTemplate.volumes[0].emptydir"`}},
+		"a name in capitals": {
+			task(`{name: Build, image: i}`),
+			[]string{"spec.task[0].name", "must be a DNS label, such as build-app"},
+		},
+		"no name": {task(`{image: i}`), []string{"spec.task[0].name: Required value"}},
+		"a name of 64": {
+			task(`{name: ` + strings.Repeat("a", 64) + `, image: i}`),
+			[]string{"spec.task[0].name", "63"},
+		},
+		"a parameter's name": {
+			dag(`{task: [{name: a, image: i}], parameters: [{name: "a=b", defaultValue: c}]}`),
+			[]string{"spec.parameters[0].name", "should match"},
+		},
+		"a taskRef's no name": {
+			task(`{name: a, taskRef: {version: 1}}`),
+			[]string{"spec.task[0].taskRef.name: Required value"},
+		},
+		"an old spelling wrong": {
+			task(`{name: a, image: i, runafter: [b]}`),
+			[]string{`unknown field "spec.task[0].runafter"`},
+		},
+		"a core field unknown": {
+			pod(`{volumes: [{name: v, emptydir: {}}]}`),
+			[]string{`unknown field "spec.task[0].podTemplate.volumes[0].emptydir"`},
+		},
 		"10,001 tasks": {
 			dag(`{task: ` + many(10001, "{name: t%d, image: i}") + `}`),
 			[]string{"spec.task: Too many: 10001: must have at most 10000 items"},
@@ -96,11 +120,23 @@ func TestRefusals(t *testing.T) {
 			manifest("DagRun", `{dagName: d, parameters: [{name: p, value: v}, {name: p, value: w}]}`),
 			[]string{"spec.parameters[1]: Duplicate value", `{"name":"p"}`},
 		},
-		"a run of nothing":      {manifest("DagRun", `{}`), []string{"spec.dagName: Required value"}},
-		"a policy unknown":      {dag(`{task: [{name: a, image: i}], concurrencyPolicy: Skip}`), []string{"spec.concurrencyPolicy: Unsupported value", `"Allow", "Forbid", "Replace"`}},
-		"text for a number":     {task(`{name: a, image: i, backoff: {limit: "3"}}`), []string{"spec.task[0].backoff.limit", "must be of type integer"}},
-		"a word for a duration": {task(`{name: a, image: i, backoff: {duration: soon}}`), []string{"spec.task[0].backoff.duration", "should match"}},
-		"an access mode":        {dag(`{task: [{name: a, image: i}], workspace: {pvc: {accessModes: [ReadOnce]}}}`), []string{"spec.workspace.pvc.accessModes[0]: Unsupported value"}},
+		"a run of nothing": {manifest("DagRun", `{}`), []string{"spec.dagName: Required value"}},
+		"a policy unknown": {
+			dag(`{task: [{name: a, image: i}], concurrencyPolicy: Skip}`),
+			[]string{"spec.concurrencyPolicy: Unsupported value", `"Allow", "Forbid", "Replace"`},
+		},
+		"text for a number": {
+			task(`{name: a, image: i, backoff: {limit: "3"}}`),
+			[]string{"spec.task[0].backoff.limit", "must be of type integer"},
+		},
+		"a word for a duration": {
+			task(`{name: a, image: i, backoff: {duration: soon}}`),
+			[]string{"spec.task[0].backoff.duration", "should match"},
+		},
+		"an access mode": {
+			dag(`{task: [{name: a, image: i}], workspace: {pvc: {accessModes: [ReadOnce]}}}`),
+			[]string{"spec.workspace.pvc.accessModes[0]: Unsupported value"},
+		},
 	}
 	c := connect(t)
 	for name, tt := range tests {
@@ -135,23 +171,71 @@ func TestAcceptedIsDecoded(t *testing.T) {
 	wait := `{"backoff":{"duration":%s}}`
 	limit := `{"backoff":{"limit":%s}}`
 	tests := map[string]struct{ accepted, refused []string }{
-		port:  {[]string{"65535", "2147483647", "1e3", "8080.0"}, []string{"2147483648", "3000000000", "-3000000000", "1e10", "80.5", `"80"`, "1e400"}},
-		probe: {[]string{"80", "2147483647", `"http"`, `"3000000000"`}, []string{"2147483648", "3000000000", "-3000000000", "1e300", "80.5", "true"}},
+		port: {
+			[]string{"65535", "2147483647", "1e3", "8080.0"},
+			[]string{"2147483648", "3000000000", "-3000000000", "1e10", "80.5", `"80"`, "1e400"},
+		},
+		probe: {
+			[]string{"80", "2147483647", `"http"`, `"3000000000"`},
+			[]string{"2147483648", "3000000000", "-3000000000", "1e300", "80.5", "true"},
+		},
 		user: {
 			[]string{"0", "65534", "9007199254740991", "1000.0", "1e3"},
 			[]string{"9007199254740992", "9223372036854775807", "9223372036854775808", "1e19", "1e300", "-1e19", "0.5"},
 		},
 		memory: {
 			[]string{`"64Mi"`, `"1."`, `"+.5m"`, `"1e99"`, `"1E-9"`, `"2k"`, "1000", "1e9", `"0.5Gi"`, "9007199254740991"},
-			[]string{`"1e100"`, `"1e2147483648"`, `"1e-2147483649"`, `"1e9999999999999999999"`, `"1e1.5"`, `"1e.5"`, `""`, `"1K"`, `"1 Gi"`, "1e30", "0.5", "true"},
+			[]string{
+				`"1e100"`,
+				`"1e2147483648"`,
+				`"1e-2147483649"`,
+				`"1e9999999999999999999"`,
+				`"1e1.5"`,
+				`"1e.5"`,
+				`""`,
+				`"1K"`,
+				`"1 Gi"`,
+				"1e30",
+				"0.5",
+				"true",
+			},
 		},
-		size:  {[]string{`"64Mi"`, "1000"}, []string{`"1e2147483648"`, `"1e1.5"`, "1e30"}},
-		wait:  {[]string{`"10s"`, `"8760h"`, `"1.5h30m"`, `"250ms"`, `"1h1m1s1ms"`, `"0.001h"`, `"0.001m"`, `"0s"`}, []string{`"8761h"`, `"999999h999999h"`, `"99999h99999h99999h99999h"`, `"10"`, `"-5s"`, `""`, `"1d"`, `"0.5ms"`, "10", `"1e3s"`}},
-		limit: {[]string{"3", "3.0", "1e2", "-1", "9999", "3000000000", "9007199254740991"}, []string{"3.5", "9007199254740992", "-1e19", "9223372036854775808"}},
-		`{"conditional":{"enabled":true,"retryCodes":[%s]}}`:                                   {[]string{"0", "255", "256", "-1", "3000000000"}, []string{"1.5", "1e19"}},
-		`{"podTemplate":{"volumes":[{"name":"v","configMap":{"name":"c","defaultMode":%s}}]}}`: {[]string{"420"}, []string{"4294967296"}},
-		`{"podTemplate":{"tolerations":[{"key":"k","tolerationSeconds":%s}]}}`:                 {[]string{"-1"}, []string{"1e19"}},
-		`{"podTemplate":{"nodeSelector":{"a":%s}}}`:                                            {[]string{`"b"`}, []string{"1", "true"}},
+		size: {[]string{`"64Mi"`, "1000"}, []string{`"1e2147483648"`, `"1e1.5"`, "1e30"}},
+		wait: {
+			[]string{`"10s"`, `"8760h"`, `"1.5h30m"`, `"250ms"`, `"1h1m1s1ms"`, `"0.001h"`, `"0.001m"`, `"0s"`},
+			[]string{
+				`"8761h"`,
+				`"999999h999999h"`,
+				`"99999h99999h99999h99999h"`,
+				`"10"`,
+				`"-5s"`,
+				`""`,
+				`"1d"`,
+				`"0.5ms"`,
+				"10",
+				`"1e3s"`,
+			},
+		},
+		limit: {
+			[]string{"3", "3.0", "1e2", "-1", "9999", "3000000000", "9007199254740991"},
+			[]string{"3.5", "9007199254740992", "-1e19", "9223372036854775808"},
+		},
+		`{"conditional":{"enabled":true,"retryCodes":[%s]}}`: {
+			[]string{"0", "255", "256", "-1", "3000000000"},
+			[]string{"1.5", "1e19"},
+		},
+		`{"podTemplate":{"volumes":[{"name":"v","configMap":{"name":"c","defaultMode":%s}}]}}`: {
+			[]string{"420"},
+			[]string{"4294967296"},
+		},
+		`{"podTemplate":{"tolerations":[{"key":"k","tolerationSeconds":%s}]}}`: {
+			[]string{"-1"},
+			[]string{"1e19"},
+		},
+		`{"podTemplate":{"nodeSelector":{"a":%s}}}`: {
+			[]string{`"b"`},
+			[]string{"1", "true"},
+		},
 		`{"runAfter":%s}`:       {[]string{`[]`, `["b"]`}, []string{`[null]`, `[1]`, `"b"`, `{}`}},
 		`{"timeoutSeconds":%s}`: {[]string{"31536000"}, []string{"0", "31536001", "1e19"}},
 		`{"script":%s}`:         {[]string{`"\ud83d\ude00"`, `"\ud800"`, `"\u0001"`}, []string{"1", "[]"}},
@@ -162,7 +246,8 @@ func TestAcceptedIsDecoded(t *testing.T) {
 		body := `{"apiVersion":"kontroler.greedykomodo/v1alpha1","kind":"DAG","metadata":{"generateName":"edge-"},` +
 			`"spec":{"task":[{"name":"a","image":"i",` + strings.TrimPrefix(fields, "{") + `]}}`
 		return c.typed.KontrolerV1alpha1().RESTClient().Post().Namespace(c.namespace).Resource("dags").
-			SetHeader("Content-Type", "application/json").Param("fieldValidation", "Strict").Body([]byte(body)).Do(t.Context()).Error()
+			SetHeader("Content-Type", "application/json").
+			Param("fieldValidation", "Strict").Body([]byte(body)).Do(t.Context()).Error()
 	}
 	for format, tt := range tests {
 		for _, value := range tt.accepted {
@@ -233,20 +318,40 @@ func TestRunIsImmutable(t *testing.T) {
 		from, patch string
 		want        string // empty: accepted
 	}{
-		"cancel":                    {plain, `{"spec":{"cancel":true}}`, ""},
-		"cancel of the cancelled":   {cancelled, `{"spec":{"cancel":true}}`, ""},
-		"nothing":                   {plain, `{"metadata":{"labels":{"a":"b"}}}`, ""},
-		"cancel: false":             {plain, `{"spec":{"cancel":false}}`, ""},
-		"another order":             {plain, `{"spec":{"parameters":[{"name":"q","fromSecret":"s"},{"name":"p","value":"v"}]}}`, ""},
-		"cancel taken back":         {cancelled, `{"spec":{"cancel":false}}`, "a cancelled DagRun cannot be resumed"},
-		"cancel removed":            {cancelled, `{"spec":{"cancel":null}}`, "a cancelled DagRun cannot be resumed"},
-		"another DAG":               {plain, `{"spec":{"dagName":"e"}}`, "dagName is immutable"},
-		"another value":             {plain, `{"spec":{"parameters":[{"name":"p","value":"w"},{"name":"q","fromSecret":"s"}]}}`, "parameters are immutable"},
-		"a parameter less":          {plain, `{"spec":{"parameters":[{"name":"p","value":"v"}]}}`, "parameters are immutable"},
-		"no parameters any more":    {plain, `{"spec":{"parameters":null}}`, "parameters are immutable"},
-		"a first parameter":         {cancelled, `{"spec":{"parameters":[{"name":"p","value":"v"}]}}`, "parameters are immutable"},
-		"cancel and another value":  {plain, `{"spec":{"cancel":true,"parameters":[]}}`, "parameters are immutable"},
-		"a plain value made secret": {plain, `{"spec":{"parameters":[{"name":"p","fromSecret":"v"},{"name":"q","fromSecret":"s"}]}}`, "parameters are immutable"},
+		"cancel":                  {plain, `{"spec":{"cancel":true}}`, ""},
+		"cancel of the cancelled": {cancelled, `{"spec":{"cancel":true}}`, ""},
+		"nothing":                 {plain, `{"metadata":{"labels":{"a":"b"}}}`, ""},
+		"cancel: false":           {plain, `{"spec":{"cancel":false}}`, ""},
+		"another order": {
+			plain,
+			`{"spec":{"parameters":[{"name":"q","fromSecret":"s"},{"name":"p","value":"v"}]}}`,
+			"",
+		},
+		"cancel taken back": {cancelled, `{"spec":{"cancel":false}}`, "a cancelled DagRun cannot be resumed"},
+		"cancel removed":    {cancelled, `{"spec":{"cancel":null}}`, "a cancelled DagRun cannot be resumed"},
+		"another DAG":       {plain, `{"spec":{"dagName":"e"}}`, "dagName is immutable"},
+		"another value": {
+			plain,
+			`{"spec":{"parameters":[{"name":"p","value":"w"},{"name":"q","fromSecret":"s"}]}}`,
+			"parameters are immutable",
+		},
+		"a parameter less": {
+			plain,
+			`{"spec":{"parameters":[{"name":"p","value":"v"}]}}`,
+			"parameters are immutable",
+		},
+		"no parameters any more": {plain, `{"spec":{"parameters":null}}`, "parameters are immutable"},
+		"a first parameter": {
+			cancelled,
+			`{"spec":{"parameters":[{"name":"p","value":"v"}]}}`,
+			"parameters are immutable",
+		},
+		"cancel and another value": {plain, `{"spec":{"cancel":true,"parameters":[]}}`, "parameters are immutable"},
+		"a plain value made secret": {
+			plain,
+			`{"spec":{"parameters":[{"name":"p","fromSecret":"v"},{"name":"q","fromSecret":"s"}]}}`,
+			"parameters are immutable",
+		},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

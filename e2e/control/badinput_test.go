@@ -26,7 +26,8 @@ func TestMissingDAG(t *testing.T) {
 	w.WaitRun("run", v1alpha1.RunSucceeded, patience)
 	w.CheckFinal("run", "Succeeded", all("Succeeded", "a"))
 	w.CheckOnce("a")
-	if c := meta.FindStatusCondition(w.DagRun("run").Status.Conditions, v1alpha1.RunConditionAdmitted); c == nil || c.Status != metav1.ConditionTrue {
+	if c := meta.FindStatusCondition(w.DagRun("run").Status.Conditions, v1alpha1.RunConditionAdmitted); c == nil ||
+		c.Status != metav1.ConditionTrue {
 		t.Errorf("condition Admitted is %+v", c)
 	}
 }
@@ -34,8 +35,10 @@ func TestMissingDAG(t *testing.T) {
 func TestInvalidDAG(t *testing.T) {
 	w := newWorld(t)
 	w.Controller()
-	broken := v1alpha1.DAGSpec{Task: []v1alpha1.Task{play("a", "", after("c")), play("b", "", after("a")), play("c", "", after("b")),
-		play("orphan", "", after("nobody")), play("asks", "")}}
+	broken := v1alpha1.DAGSpec{
+		Task: []v1alpha1.Task{play("a", "", after("c")), play("b", "", after("a")), play("c", "", after("b")),
+			play("orphan", "", after("nobody")), play("asks", "")},
+	}
 	broken.Task[4].Parameters = []string{"UNKNOWN"}
 	w.ApplySpec("broken", broken)
 	w.Start("run", "broken")
@@ -92,7 +95,9 @@ func TestRefusedOverrides(t *testing.T) {
 		if s.Reason != "InvalidParameters" || !strings.Contains(s.Message, c.says) {
 			t.Errorf("%s: failed with %s: %s, want %s", run, s.Reason, s.Message, c.says)
 		}
-		if c := meta.FindStatusCondition(s.Conditions, v1alpha1.RunConditionAdmitted); c == nil || c.Status != metav1.ConditionFalse || c.Reason != "InvalidParameters" {
+		if c := meta.FindStatusCondition(s.Conditions, v1alpha1.RunConditionAdmitted); c == nil ||
+			c.Status != metav1.ConditionFalse ||
+			c.Reason != "InvalidParameters" {
 			t.Errorf("%s: condition Admitted is %+v", run, c)
 		}
 		w.CheckFinal(run, "Failed", noTasks)

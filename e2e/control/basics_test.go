@@ -13,7 +13,15 @@ import (
 func TestSeveralRootsNotConnected(t *testing.T) {
 	w := newWorld(t)
 	w.Controller()
-	w.ApplyDAG("forest", play("alone", ""), play("a", ""), play("b", ""), play("ab", "", after("a", "b")), play("c", ""), play("c-child", "", after("c")))
+	w.ApplyDAG(
+		"forest",
+		play("alone", ""),
+		play("a", ""),
+		play("b", ""),
+		play("ab", "", after("a", "b")),
+		play("c", ""),
+		play("c-child", "", after("c")),
+	)
 	w.Start("run", "forest")
 	w.WaitRun("run", v1alpha1.RunSucceeded, patience)
 	w.CheckFinal("run", "Succeeded", all("Succeeded", "alone", "a", "b", "ab", "c", "c-child"))
@@ -91,8 +99,12 @@ func TestRetryByExitCode(t *testing.T) {
 		play("no-retries", "exit 1"))
 	w.Start("run", "retry")
 	w.WaitRun("run", v1alpha1.RunFailed, patience)
-	row := w.CheckFinal("run", "Failed", map[string]string{"flaky": "Succeeded 3", "after-flaky": "Succeeded", "other-code": "Failed",
-		"child": "Skipped", "grandchild": "Skipped", "hopeless": "Failed 3", "no-retries": "Failed"})
+	row := w.CheckFinal(
+		"run",
+		"Failed",
+		map[string]string{"flaky": "Succeeded 3", "after-flaky": "Succeeded", "other-code": "Failed",
+			"child": "Skipped", "grandchild": "Skipped", "hopeless": "Failed 3", "no-retries": "Failed"},
+	)
 	w.CheckOnce("flaky", "after-flaky")
 	if row.Reason != "TaskFailed" {
 		t.Errorf("the run failed with reason %q", row.Reason)
@@ -119,8 +131,10 @@ func TestRunUsesTheDAGAppliedWithIt(t *testing.T) {
 	w.Controller()
 	for i := 1; i <= 6; i++ {
 		run, change := fmt.Sprintf("run-%d", i), fmt.Sprintf("change-%d", i)
-		w.Apply(w.Manifest("DAG", "changing", v1alpha1.DAGSpec{Task: []v1alpha1.Task{play("a", ""), play(change, "", after("a"))}}) +
-			w.Manifest("DagRun", run, v1alpha1.DagRunSpec{DagName: "changing"}))
+		w.Apply(
+			w.Manifest("DAG", "changing", v1alpha1.DAGSpec{Task: []v1alpha1.Task{play("a", ""), play(change, "", after("a"))}}) +
+				w.Manifest("DagRun", run, v1alpha1.DagRunSpec{DagName: "changing"}),
+		)
 	}
 	for i := 1; i <= 6; i++ {
 		run, change := fmt.Sprintf("run-%d", i), fmt.Sprintf("change-%d", i)

@@ -69,7 +69,9 @@ func TestWritesOfARun(t *testing.T) {
 	}
 }
 
-var seriesOfRequests = regexp.MustCompile(`^kontroler_api_requests_total\{code="[^"]*",resource="([^"]*)",verb="([^"]*)"\}$`)
+var seriesOfRequests = regexp.MustCompile(
+	`^kontroler_api_requests_total\{code="[^"]*",resource="([^"]*)",verb="([^"]*)"\}$`,
+)
 
 // writes counts the requests of a controller that change something, by verb and resource.
 func writes(t *testing.T, c *controller) map[string]int {

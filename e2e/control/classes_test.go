@@ -51,10 +51,18 @@ func TestTwoControllersOfOneClass(t *testing.T) {
 	for i := range dags {
 		a, b := fmt.Sprintf("a%d", i), fmt.Sprintf("b%d", i)
 		tasks = append(tasks, a, b)
-		manifests.WriteString(w.Manifest("DAG", fmt.Sprintf("dag-%d", i), v1alpha1.DAGSpec{Task: []v1alpha1.Task{play(a, ""), play(b, "", after(a))}}))
+		manifests.WriteString(
+			w.Manifest(
+				"DAG",
+				fmt.Sprintf("dag-%d", i),
+				v1alpha1.DAGSpec{Task: []v1alpha1.Task{play(a, ""), play(b, "", after(a))}},
+			),
+		)
 	}
 	for i := range dags * runsEach {
-		manifests.WriteString(w.Manifest("DagRun", fmt.Sprintf("run-%d", i), v1alpha1.DagRunSpec{DagName: fmt.Sprintf("dag-%d", i%dags)}))
+		manifests.WriteString(
+			w.Manifest("DagRun", fmt.Sprintf("run-%d", i), v1alpha1.DagRunSpec{DagName: fmt.Sprintf("dag-%d", i%dags)}),
+		)
 	}
 	w.Apply(manifests.String())
 	counts := map[*database]int{}
@@ -114,7 +122,11 @@ func TestTakeoverOfDAGs(t *testing.T) {
 
 			after := w.WaitPod("live", "a", terminated)
 			if after.UID != pod.UID || after.DeletionTimestamp != nil || len(after.Finalizers) != len(pod.Finalizers) {
-				t.Errorf("the Pod of the dead controller's run was touched: deletion %v, finalizers %v", after.DeletionTimestamp, after.Finalizers)
+				t.Errorf(
+					"the Pod of the dead controller's run was touched: deletion %v, finalizers %v",
+					after.DeletionTimestamp,
+					after.Finalizers,
+				)
 			}
 			if is := w.DagRun("live"); is.ResourceVersion != before.ResourceVersion {
 				t.Errorf("the dead controller's DagRun was written to: %+v", is.Status)
@@ -147,7 +159,10 @@ func TestClasses(t *testing.T) {
 	w.Controller(on(special), flags("--controller-class=special"), longLease)
 	for _, class := range []string{"", "special", "unknown"} {
 		name := "dag-" + class
-		w.ApplySpec(strings.TrimSuffix(name, "-"), v1alpha1.DAGSpec{ControllerClass: class, Task: []v1alpha1.Task{play("task"+class, "")}})
+		w.ApplySpec(
+			strings.TrimSuffix(name, "-"),
+			v1alpha1.DAGSpec{ControllerClass: class, Task: []v1alpha1.Task{play("task"+class, "")}},
+		)
 	}
 	w.Start("orphan", "missing")
 	w.Start("run-empty", "dag")
@@ -220,7 +235,9 @@ func TestMaxPodsInTurns(t *testing.T) {
 		t.Errorf("%d attempts were live at the same time, want at most %d", live, most)
 	}
 	// The first run had both slots. Afterwards each waiting run gets one before any run gets another.
-	order := w.Strings(`SELECT r.name FROM kontroler_v1.attempts a JOIN kontroler_v1.runs r ON r.id = a.run_id ORDER BY a.decided_at, a.id`)
+	order := w.Strings(
+		`SELECT r.name FROM kontroler_v1.attempts a JOIN kontroler_v1.runs r ON r.id = a.run_id ORDER BY a.decided_at, a.id`,
+	)
 	left := map[string]int{"one": tasksEach - most, "two": tasksEach, "three": tasksEach}
 	got := map[string]int{}
 	for i, run := range order[most:] {
@@ -276,7 +293,14 @@ func TestUninstall(t *testing.T) {
 // uninstall runs `controller uninstall` for the first database of the world.
 func (w *world) uninstall() (string, error) {
 	w.T.Helper()
-	cmd := exec.CommandContext(w.T.Context(), w.Binary, "uninstall", "--namespaces="+w.Namespace, "--lease-namespace="+w.Namespace, "--log-format=text")
+	cmd := exec.CommandContext(
+		w.T.Context(),
+		w.Binary,
+		"uninstall",
+		"--namespaces="+w.Namespace,
+		"--lease-namespace="+w.Namespace,
+		"--log-format=text",
+	)
 	cmd.Env = append(cmd.Environ(), "KUBECONFIG="+w.Kubeconfig, "DATABASE_URL="+w.URL)
 	out, err := cmd.CombinedOutput()
 	return string(out), err

@@ -92,7 +92,8 @@ func TestStray(t *testing.T) {
 func (w *world) checkStray(uid string) {
 	w.T.Helper()
 	row := w.Run(theRun)
-	if diff := gocmp.Diff([]string{"attempt 1 of a has a stray Pod"}, w.Faults(row)); diff != "" || row.Phase != "Succeeded" {
+	if diff := gocmp.Diff([]string{"attempt 1 of a has a stray Pod"}, w.Faults(row)); diff != "" ||
+		row.Phase != "Succeeded" {
 		w.T.Errorf("the run is %s, its faults are (-want +got):\n%s", row.Phase, diff)
 	}
 	if is := w.AttemptsOf(theRun, "a")[0].Stray; is != uid {
@@ -115,8 +116,14 @@ func (w *world) stray(like *corev1.Pod) (uid string) {
 func (w *world) makeStray(like *corev1.Pod) (uid string) {
 	w.T.Helper()
 	pod := like.DeepCopy()
-	pod.ObjectMeta = metav1.ObjectMeta{Namespace: like.Namespace, Name: like.Name, Labels: like.Labels, Annotations: like.Annotations,
-		OwnerReferences: like.OwnerReferences, Finalizers: like.Finalizers}
+	pod.ObjectMeta = metav1.ObjectMeta{
+		Namespace:       like.Namespace,
+		Name:            like.Name,
+		Labels:          like.Labels,
+		Annotations:     like.Annotations,
+		OwnerReferences: like.OwnerReferences,
+		Finalizers:      like.Finalizers,
+	}
 	pod.Spec.NodeName, pod.Spec.NodeSelector = "", map[string]string{"kubernetes.io/hostname": "none"}
 	pod.Status = corev1.PodStatus{}
 	made, err := w.Kube.CoreV1().Pods(pod.Namespace).Create(w.T.Context(), pod, metav1.CreateOptions{})

@@ -19,11 +19,20 @@ import (
 func TestDagTaskMissing(t *testing.T) {
 	w := newWorld(t)
 	c := w.Controller()
-	w.ApplySpec("dag", v1alpha1.DAGSpec{Schedule: "@every 3s", Suspended: true, ConcurrencyPolicy: v1alpha1.ForbidConcurrent,
-		Task: []v1alpha1.Task{fromDagTask("a", "late", 0)}})
-	w.WaitValid("DAG", "dag", metav1.ConditionFalse, `spec.task[0].taskRef.name: Not found: "late": there is no DagTask of this name`)
+	w.ApplySpec(
+		"dag",
+		v1alpha1.DAGSpec{Schedule: "@every 3s", Suspended: true, ConcurrencyPolicy: v1alpha1.ForbidConcurrent,
+			Task: []v1alpha1.Task{fromDagTask("a", "late", 0)}},
+	)
+	w.WaitValid(
+		"DAG",
+		"dag",
+		metav1.ConditionFalse,
+		`spec.task[0].taskRef.name: Not found: "late": there is no DagTask of this name`,
+	)
 	w.Start("mine-refused", "dag")
-	if s := w.WaitRun("mine-refused", v1alpha1.RunFailed, patience).Status; s.Reason != "InvalidDag" || !strings.Contains(s.Message, `"late"`) {
+	if s := w.WaitRun("mine-refused", v1alpha1.RunFailed, patience).Status; s.Reason != "InvalidDag" ||
+		!strings.Contains(s.Message, `"late"`) {
 		t.Errorf("the run failed with %s: %s", s.Reason, s.Message)
 	}
 	w.Apply(w.Shared("late", 0, play("a", "")))
@@ -54,8 +63,23 @@ func TestDagTaskMissing(t *testing.T) {
 	}
 
 	// DagTasks change and are deleted while no controller runs.
-	w.Apply(w.Shared("other", 0, play("a", "")) + w.Manifest("DAG", "pinning", v1alpha1.DAGSpec{Task: []v1alpha1.Task{fromDagTask("a", "other", 3)}}))
-	w.WaitValid("DAG", "pinning", metav1.ConditionFalse, `spec.task[0].taskRef.version: Not found: "3": DagTask "other" has no such version, its newest is 1`)
+	w.Apply(
+		w.Shared(
+			"other",
+			0,
+			play("a", ""),
+		) + w.Manifest(
+			"DAG",
+			"pinning",
+			v1alpha1.DAGSpec{Task: []v1alpha1.Task{fromDagTask("a", "other", 3)}},
+		),
+	)
+	w.WaitValid(
+		"DAG",
+		"pinning",
+		metav1.ConditionFalse,
+		`spec.task[0].taskRef.version: Not found: "3": DagTask "other" has no such version, its newest is 1`,
+	)
 	c.Stop()
 	w.Kubectl("delete", "dagtask", "late")
 	w.Apply(w.Shared("other", 3, play("a", "")))
@@ -72,16 +96,32 @@ func TestDagTaskMissing(t *testing.T) {
 func TestDagTaskVersions(t *testing.T) {
 	w := newWorld(t)
 	w.Controller()
-	w.Apply(w.Shared("task", 3, play("a", "say 3")) + w.Manifest("DAG", "dag", v1alpha1.DAGSpec{Task: []v1alpha1.Task{fromDagTask("a", "task", 0)}}))
+	w.Apply(
+		w.Shared(
+			"task",
+			3,
+			play("a", "say 3"),
+		) + w.Manifest(
+			"DAG",
+			"dag",
+			v1alpha1.DAGSpec{Task: []v1alpha1.Task{fromDagTask("a", "task", 0)}},
+		),
+	)
 	w.WaitValid("DagTask", "task", metav1.ConditionTrue, "version 3")
 	changed := w.Shared("task", 3, play("a", "say changed"))
-	if out, err := w.TryApply(changed); err == nil || !strings.Contains(out, "a version is immutable: raise spec.version to change the task") {
+	if out, err := w.TryApply(changed); err == nil ||
+		!strings.Contains(out, "a version is immutable: raise spec.version to change the task") {
 		t.Errorf("another task as version 3: %v\n%s", err, out)
 	}
 	w.Kubectl("delete", "dagtask", "task")
 	w.WaitValid("DAG", "dag", metav1.ConditionFalse, "")
 	w.Apply(changed)
-	w.WaitValid("DagTask", "task", metav1.ConditionFalse, "spec.version: version 3 is stored with another task, and a version is immutable: raise spec.version to 4")
+	w.WaitValid(
+		"DagTask",
+		"task",
+		metav1.ConditionFalse,
+		"spec.version: version 3 is stored with another task, and a version is immutable: raise spec.version to 4",
+	)
 	w.WaitValid("DAG", "dag", metav1.ConditionTrue, "version 1")
 	w.Start("stored", "dag")
 	w.WaitRun("stored", v1alpha1.RunSucceeded, patience)
@@ -105,7 +145,12 @@ func TestDagTaskVersions(t *testing.T) {
 	})) +
 		w.Manifest("DAG", "breaking", v1alpha1.DAGSpec{Task: []v1alpha1.Task{fromDagTask("a", "broken", 0)}}))
 	w.WaitValid("DagTask", "broken", metav1.ConditionFalse, `spec.podTemplate.volumeMounts[0].name: Not found: "nowhere"`)
-	w.WaitValid("DAG", "breaking", metav1.ConditionFalse, `spec.task[0].taskRef.name: Invalid value: "broken": the DagTask cannot be used: spec.podTemplate.volumeMounts[0].name`)
+	w.WaitValid(
+		"DAG",
+		"breaking",
+		metav1.ConditionFalse,
+		`spec.task[0].taskRef.name: Invalid value: "broken": the DagTask cannot be used: spec.podTemplate.volumeMounts[0].name`,
+	)
 }
 
 // A controller is killed between storing a version and reporting it. The next one reports it and stores no second
@@ -114,8 +159,22 @@ func TestDagTaskKilledAt(t *testing.T) {
 	for _, fault := range []string{"task-version-committed:1", "task-reported:1", "version-committed:1"} {
 		t.Run(fault, func(t *testing.T) {
 			w := newWorld(t)
-			w.Apply(w.Shared("task", 0, play("a", "")) + w.Manifest("DAG", "dag", v1alpha1.DAGSpec{Task: []v1alpha1.Task{fromDagTask("a", "task", 0)}}) +
-				w.Manifest("DagRun", theRun, v1alpha1.DagRunSpec{DagName: "dag"}))
+			w.Apply(
+				w.Shared(
+					"task",
+					0,
+					play("a", ""),
+				) + w.Manifest(
+					"DAG",
+					"dag",
+					v1alpha1.DAGSpec{Task: []v1alpha1.Task{fromDagTask("a", "task", 0)}},
+				) +
+					w.Manifest(
+						"DagRun",
+						theRun,
+						v1alpha1.DagRunSpec{DagName: "dag"},
+					),
+			)
 			w.DieAt(fault, nil)
 			w.Controller(takeOver)
 			w.CheckFinal(theRun, "Succeeded", all("Succeeded", "a"))

@@ -27,7 +27,10 @@ func TestKubectl(t *testing.T) {
 	w.WaitAttempt("good", "a", 1, "Running")
 
 	lines := strings.Split(strings.TrimSpace(w.Kubectl("get", "dr")), "\n")
-	if want := []string{"NAME", "DAG", "PHASE", "TASKS", "DURATION", "REASON", "AGE"}; !slices.Equal(columns(lines[0]), want) {
+	if want := []string{"NAME", "DAG", "PHASE", "TASKS", "DURATION", "REASON", "AGE"}; !slices.Equal(
+		columns(lines[0]),
+		want,
+	) {
 		t.Errorf("kubectl get dagruns has columns %q, want %q", columns(lines[0]), want)
 	}
 	if is := columns(lines[1]); !slices.Equal(is[:3], []string{"good", "pipeline", "Running"}) {
@@ -38,7 +41,10 @@ func TestKubectl(t *testing.T) {
 	// As a script would: it ends when the run does.
 	w.Kubectl("wait", "--for=condition=Succeeded", "--timeout=180s", "dagrun/good")
 	w.CheckFinal("good", "Succeeded", all("Succeeded", "a", "b"))
-	if is := columns(strings.Split(w.Kubectl("get", "dagruns"), "\n")[1]); !slices.Equal(is[:4], []string{"good", "pipeline", "Succeeded", "2/2"}) {
+	if is := columns(strings.Split(w.Kubectl("get", "dagruns"), "\n")[1]); !slices.Equal(
+		is[:4],
+		[]string{"good", "pipeline", "Succeeded", "2/2"},
+	) {
 		t.Errorf("kubectl get dagruns prints %q of an ended run", is)
 	}
 	watch.until("Succeeded")
@@ -55,9 +61,11 @@ func TestKubectl(t *testing.T) {
 	w.Eventually("kubectl describe to show the Event", patience, func(context.Context) (bool, string) {
 		is := w.Kubectl("describe", "dagrun", "good")
 		_, events, _ := strings.Cut(is, "\nEvents:")
-		return strings.Contains(events, "Normal") && strings.Contains(events, "Succeeded") && strings.Contains(events, "2/2 tasks done"), is
+		return strings.Contains(events, "Normal") && strings.Contains(events, "Succeeded") &&
+			strings.Contains(events, "2/2 tasks done"), is
 	})
-	if is := w.Kubectl("get", "kontroler", "-o", "name"); !strings.Contains(is, "dag.kontroler.greedykomodo/pipeline") || !strings.Contains(is, "dagrun.kontroler.greedykomodo/good") {
+	if is := w.Kubectl("get", "kontroler", "-o", "name"); !strings.Contains(is, "dag.kontroler.greedykomodo/pipeline") ||
+		!strings.Contains(is, "dagrun.kontroler.greedykomodo/good") {
 		t.Errorf("the category kontroler has %q", is)
 	}
 }
@@ -70,13 +78,18 @@ func TestKubectlOfAFailedRun(t *testing.T) {
 	w.Start("run", "bad")
 	w.Kubectl("wait", "--for=condition=Failed", "--timeout=180s", "dagrun/run")
 	w.CheckFinal("run", "Failed", map[string]string{"a": "Failed", "b": "Skipped"})
-	if is := columns(strings.Split(w.Kubectl("get", "dagruns"), "\n")[1]); !slices.Equal(is[2:4], []string{"Failed", "2/2"}) || !slices.Contains(is, "TaskFailed") {
+	if is := columns(strings.Split(w.Kubectl("get", "dagruns"), "\n")[1]); !slices.Equal(
+		is[2:4],
+		[]string{"Failed", "2/2"},
+	) ||
+		!slices.Contains(is, "TaskFailed") {
 		t.Errorf("kubectl get dagruns prints %q of a failed run", is)
 	}
 	w.Eventually("kubectl describe to show the Event", patience, func(context.Context) (bool, string) {
 		is := w.Kubectl("describe", "dagrun", "run")
 		_, events, _ := strings.Cut(is, "\nEvents:")
-		return strings.Contains(events, "Warning") && strings.Contains(events, "TaskFailed") && strings.Contains(events, "1 task failed"), is
+		return strings.Contains(events, "Warning") && strings.Contains(events, "TaskFailed") &&
+			strings.Contains(events, "1 task failed"), is
 	})
 }
 
@@ -107,7 +120,17 @@ type watching struct {
 
 func (w *world) watchRuns() *watching {
 	w.T.Helper()
-	cmd := exec.CommandContext(w.T.Context(), w.KubectlPath, "--kubeconfig", w.Kubeconfig, "--namespace", w.Namespace, "get", "dagruns", "-w")
+	cmd := exec.CommandContext(
+		w.T.Context(),
+		w.KubectlPath,
+		"--kubeconfig",
+		w.Kubeconfig,
+		"--namespace",
+		w.Namespace,
+		"get",
+		"dagruns",
+		"-w",
+	)
 	endWithParent(cmd)
 	out, err := cmd.StdoutPipe()
 	if err != nil {

@@ -40,7 +40,11 @@ func (w *world) newTap() *tap {
 	if err != nil {
 		w.T.Fatal(err)
 	}
-	proxy := &httputil.ReverseProxy{Transport: transport, FlushInterval: -1, Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }}
+	proxy := &httputil.ReverseProxy{
+		Transport:     transport,
+		FlushInterval: -1,
+		Rewrite:       func(r *httputil.ProxyRequest) { r.SetURL(target) },
+	}
 	server := httptest.NewServer(http.HandlerFunc(func(answer http.ResponseWriter, r *http.Request) {
 		p.mu.Lock()
 		p.requests = append(p.requests, r.Method+" "+r.URL.RequestURI())
@@ -154,7 +158,11 @@ func TestLeaderStoppedInATransaction(t *testing.T) {
 			scene.Outcomes["last"], scene.Effects = "Succeeded", append(scene.Effects, "last")
 			w.Prepare(scene)
 			point, _, _ := strings.Cut(tt.fault, ":")
-			w.Eventually("the leader to stop in a transaction", patience, func(context.Context) (bool, string) { return hit() == point, hit() })
+			w.Eventually(
+				"the leader to stop in a transaction",
+				patience,
+				func(context.Context) (bool, string) { return hit() == point, hit() },
+			)
 			stopped := time.Now()
 			standby.WaitLeads()
 			if took := w.TakenAt(); took.Sub(stopped) > 2*leaseDuration {
@@ -214,7 +222,9 @@ func TestRestoredDatabase(t *testing.T) {
 	w.Start("run", "dag")
 	w.CheckFinal("run", "Succeeded", all("Succeeded", "a"))
 	w.CheckOnce("a")
-	leases, err := w.Kube.CoordinationV1().Leases(w.Namespace).List(t.Context(), metav1.ListOptions{LabelSelector: v1alpha1.LabelController})
+	leases, err := w.Kube.CoordinationV1().
+		Leases(w.Namespace).
+		List(t.Context(), metav1.ListOptions{LabelSelector: v1alpha1.LabelController})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -56,13 +56,23 @@ func TestLabelStrippedWhileTheControllerIsAway(t *testing.T) {
 func TestCancel(t *testing.T) {
 	w := newWorld(t)
 	w.Controller()
-	w.ApplyDAG("dag", play("done", ""), play("running", "sleep 100000", after("done")), play("waiting", "", after("running")), play("failed", "exit 1", retries(3)))
+	w.ApplyDAG(
+		"dag",
+		play("done", ""),
+		play("running", "sleep 100000", after("done")),
+		play("waiting", "", after("running")),
+		play("failed", "exit 1", retries(3)),
+	)
 	w.Start("run", "dag")
 	w.WaitTask("run", "failed", "Failed", "RetriesSpent")
 	w.WaitAttempt("run", "running", 1, "Running")
 	w.Cancel("run")
 	run := w.WaitRun("run", v1alpha1.RunCancelled, patience)
-	row := w.CheckFinal("run", "Cancelled", map[string]string{"done": "Succeeded", "running": "Cancelled 1", "waiting": "Cancelled", "failed": "Failed 4"})
+	row := w.CheckFinal(
+		"run",
+		"Cancelled",
+		map[string]string{"done": "Succeeded", "running": "Cancelled 1", "waiting": "Cancelled", "failed": "Failed 4"},
+	)
 	w.CheckOnce("done")
 	if row.Reason != "UserCancelled" || run.Status.Reason != "UserCancelled" {
 		t.Errorf("the run was cancelled with reason %q, its DagRun says %q", row.Reason, run.Status.Reason)
@@ -70,7 +80,8 @@ func TestCancel(t *testing.T) {
 	if a := w.AttemptsOf("run", "running")[0]; a.Phase != "Cancelled" {
 		t.Errorf("the running attempt is %s, %s", a.Phase, a.Reason)
 	}
-	if out, err := w.RunKubectl("", "-n", w.Namespace, "patch", "dagrun", "run", "--type=merge", "-p", `{"spec":{"cancel":false}}`); err == nil || !strings.Contains(out, "cannot be resumed") {
+	if out, err := w.RunKubectl("", "-n", w.Namespace, "patch", "dagrun", "run", "--type=merge", "-p", `{"spec":{"cancel":false}}`); err == nil ||
+		!strings.Contains(out, "cannot be resumed") {
 		t.Errorf("resuming a cancelled run: %v %s", err, out)
 	}
 }
@@ -102,7 +113,12 @@ func TestDagRunDeletedWhileRunning(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			c := w.Controller()
-			w.ApplyDAG("dag", play("done", ""), play("running", "sleep 100000", after("done")), play("waiting", "", after("running")))
+			w.ApplyDAG(
+				"dag",
+				play("done", ""),
+				play("running", "sleep 100000", after("done")),
+				play("waiting", "", after("running")),
+			)
 			w.Start("run", "dag")
 			w.WaitAttempt("run", "running", 1, "Running")
 			if down {
@@ -112,7 +128,11 @@ func TestDagRunDeletedWhileRunning(t *testing.T) {
 			if down {
 				w.Controller()
 			}
-			row := w.CheckFinal("run", "Cancelled", map[string]string{"done": "Succeeded", "running": "Cancelled 1", "waiting": "Cancelled"})
+			row := w.CheckFinal(
+				"run",
+				"Cancelled",
+				map[string]string{"done": "Succeeded", "running": "Cancelled 1", "waiting": "Cancelled"},
+			)
 			w.CheckOnce("done")
 			if row.Reason != "Deleted" {
 				t.Errorf("the run was cancelled with reason %q", row.Reason)
@@ -232,7 +252,12 @@ func TestForgedPodsAreLeftAlone(t *testing.T) {
 	// The attempt is committed, but its Pod is not created yet. Its name is known and free.
 	name := w.WaitAttempt("run", "a", 1, "Decided").PodName
 	run := w.DagRun("run")
-	labels := map[string]string{v1alpha1.LabelController: run.Status.Controller, v1alpha1.LabelRun: string(run.UID), v1alpha1.LabelTask: "a", v1alpha1.LabelAttempt: "1"}
+	labels := map[string]string{
+		v1alpha1.LabelController: run.Status.Controller,
+		v1alpha1.LabelRun:        string(run.UID),
+		v1alpha1.LabelTask:       "a",
+		v1alpha1.LabelAttempt:    "1",
+	}
 	uids := map[string]string{}
 	for _, forged := range []string{name, "another"} {
 		pod, err := w.Kube.CoreV1().Pods(w.Namespace).Create(t.Context(), &corev1.Pod{
@@ -254,7 +279,8 @@ func TestForgedPodsAreLeftAlone(t *testing.T) {
 	}
 	for forged, uid := range uids {
 		pod, err := w.Kube.CoreV1().Pods(w.Namespace).Get(t.Context(), forged, metav1.GetOptions{})
-		if err != nil || string(pod.UID) != uid || pod.DeletionTimestamp != nil || pod.Labels[v1alpha1.LabelRun] != string(run.UID) {
+		if err != nil || string(pod.UID) != uid || pod.DeletionTimestamp != nil ||
+			pod.Labels[v1alpha1.LabelRun] != string(run.UID) {
 			t.Errorf("the forged Pod %s was touched: %v %v", forged, pod, err)
 		}
 	}
@@ -265,7 +291,13 @@ func TestRunDeadline(t *testing.T) {
 	w := newWorld(t)
 	w.Controller()
 	deadline := int64(15)
-	w.ApplySpec("dag", v1alpha1.DAGSpec{ActiveDeadlineSeconds: &deadline, Task: []v1alpha1.Task{play("slow", "sleep 100000"), play("child", "", after("slow"))}})
+	w.ApplySpec(
+		"dag",
+		v1alpha1.DAGSpec{
+			ActiveDeadlineSeconds: &deadline,
+			Task:                  []v1alpha1.Task{play("slow", "sleep 100000"), play("child", "", after("slow"))},
+		},
+	)
 	w.Start("run", "dag")
 	w.WaitRun("run", v1alpha1.RunFailed, patience)
 	row := w.CheckFinal("run", "Failed", map[string]string{"slow": "Cancelled 1", "child": "Cancelled"})

@@ -37,7 +37,10 @@ func TestSoak(t *testing.T) {
 	for i := range dags {
 		w.ApplySpec(fmt.Sprintf("dag-%d", i), v1alpha1.DAGSpec{
 			Schedule: "@every 5s", CatchUp: v1alpha1.CatchUpAll, SuccessfulRunsHistoryLimit: &few, FailedRunsHistoryLimit: &few,
-			Task: []v1alpha1.Task{play(fmt.Sprintf("a%d", i), ""), play(fmt.Sprintf("b%d", i), "sleep 1", after(fmt.Sprintf("a%d", i)))},
+			Task: []v1alpha1.Task{
+				play(fmt.Sprintf("a%d", i), ""),
+				play(fmt.Sprintf("b%d", i), "sleep 1", after(fmt.Sprintf("a%d", i))),
+			},
 		})
 	}
 	for ends := time.Now().Add(soak); time.Now().Before(ends); {

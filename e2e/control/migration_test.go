@@ -57,7 +57,10 @@ spec:
 
 func oldCRDs() string {
 	return oldCRD("DAG", "properties: {phase: {type: string}, message: {type: string}}") +
-		oldCRD("DagRun", "required: [dagRunId], properties: {dagRunId: {type: integer}}") + oldCRD("DagTask", "properties: {}")
+		oldCRD(
+			"DagRun",
+			"required: [dagRunId], properties: {dagRunId: {type: integer}}",
+		) + oldCRD("DagTask", "properties: {}")
 }
 
 // newMigration makes a world on a cluster of its own with the CustomResourceDefinitions of the existing Kontroler.
@@ -89,7 +92,13 @@ const oldTask = `image: "busybox:1.36", command: ["true"], backoff: {limit: 0}, 
 // oldObject returns the manifest of an object with finalizers.
 func oldObject(kind, name, spec string, finalizers ...string) string {
 	list, _ := json.Marshal(finalizers)
-	return fmt.Sprintf("apiVersion: kontroler.greedykomodo/v1alpha1\nkind: %s\nmetadata: {name: %s, finalizers: %s}\nspec: %s\n---\n", kind, name, list, spec)
+	return fmt.Sprintf(
+		"apiVersion: kontroler.greedykomodo/v1alpha1\nkind: %s\nmetadata: {name: %s, finalizers: %s}\nspec: %s\n---\n",
+		kind,
+		name,
+		list,
+		spec,
+	)
 }
 
 // makeOldObjects creates the objects of the existing Kontroler, and deletes some of them while its controller is
@@ -99,7 +108,11 @@ func (w *world) makeOldObjects() {
 	run := `{dagName: etl, parameters: []}`
 	w.Apply(oldObject("DAG", "etl", `{schedule: "CRON_TZ=UTC 0 2 * * *", task: [{name: a, `+oldTask+`}]}`) +
 		oldObject("DAG", "upper", `{task: [{name: Build_App, `+oldTask+`}]}`) +
-		oldObject("DAG", "forever", `{task: [{name: a, image: i, command: ["true"], backoff: {limit: 3000000000}, conditional: {enabled: true, retryCodes: [-3000000000]}}]}`) +
+		oldObject(
+			"DAG",
+			"forever",
+			`{task: [{name: a, image: i, command: ["true"], backoff: {limit: 3000000000}, conditional: {enabled: true, retryCodes: [-3000000000]}}]}`,
+		) +
 		oldObject("DAG", "deleted", `{task: [{name: a, `+oldTask+`}]}`, "dag.finalizer.kontroler.greedykomodo") +
 		oldObject("DagTask", "live", `{`+oldTask+`}`, "dagTask.finalizer.kontroler.greedykomodo") +
 		oldObject("DagTask", "deleted", `{`+oldTask+`}`, "dagTask.finalizer.kontroler.greedykomodo") +
@@ -201,7 +214,13 @@ func TestMigration(t *testing.T) {
 	w.Kubectl("patch", "dag", "etl", "--type=merge", "-p", `{"spec":{"maxParallel":1}}`)
 	w.waitVersion("etl", 2)
 	process.Stop()
-	out, err := w.RunKubectl(w.Kubectl("get", "dagruns", "ran", "taken-on", "-o", "yaml"), "apply", "--validate=strict", "-f", "-")
+	out, err := w.RunKubectl(
+		w.Kubectl("get", "dagruns", "ran", "taken-on", "-o", "yaml"),
+		"apply",
+		"--validate=strict",
+		"-f",
+		"-",
+	)
 	if err != nil {
 		t.Errorf("applying a backup: %v\n%s", err, out)
 	}
@@ -227,7 +246,9 @@ func TestMigration(t *testing.T) {
 func (w *world) checkOldObjects() {
 	w.T.Helper()
 	run := w.DagRun("ran")
-	if !slices.Equal(run.Finalizers, []string{oldRunFinalizer}) || run.Status.Phase != "" || run.Status.DagRunID != 1 || run.Status.RunID != 0 || run.Status.Controller != "" {
+	if !slices.Equal(run.Finalizers, []string{oldRunFinalizer}) || run.Status.Phase != "" || run.Status.DagRunID != 1 ||
+		run.Status.RunID != 0 ||
+		run.Status.Controller != "" {
 		w.T.Errorf("the old DagRun has finalizers %q and status %+v", run.Finalizers, run.Status)
 	}
 	w.Eventually("a deleted DagRun to keep a foreign finalizer", patience, func(context.Context) (bool, string) {
@@ -253,7 +274,14 @@ func (w *world) checkOldObjects() {
 	}
 	for dag, says := range map[string]string{"etl": "counts as timeZone", "forever": "3000000000 retries"} {
 		w.Eventually("an Event about DAG "+dag, patience, func(ctx context.Context) (bool, string) {
-			is := w.Kubectl("get", "events", "--field-selector", "reason=Discouraged,involvedObject.name="+dag, "-o", "jsonpath={.items[*].message}")
+			is := w.Kubectl(
+				"get",
+				"events",
+				"--field-selector",
+				"reason=Discouraged,involvedObject.name="+dag,
+				"-o",
+				"jsonpath={.items[*].message}",
+			)
 			return strings.Contains(is, says), is
 		})
 	}
@@ -274,16 +302,30 @@ func (w *world) waitVersion(dag string, version int64) {
 // The documented steps for older versions, for what they leave behind, and for going back work.
 func TestMigrationOfOlderVersionsAndBack(t *testing.T) {
 	w := newMigration(t)
-	w.Apply(oldObject("DAG", "etl", `{schedule: "0 2 * * *", task: [{name: a, `+oldTask+`}]}`) + oldObject("DagRun", "ran", `{dagName: etl, parameters: []}`))
+	w.Apply(
+		oldObject(
+			"DAG",
+			"etl",
+			`{schedule: "0 2 * * *", task: [{name: a, `+oldTask+`}]}`,
+		) + oldObject(
+			"DagRun",
+			"ran",
+			`{dagName: etl, parameters: []}`,
+		),
+	)
 	left := `{apiVersion: v1, kind: Pod, metadata: {name: left, labels: {managed-by: kontroler}, finalizers: [kontroler/logcollection]}, spec: {containers: [{name: a, image: i}]}}
 ---
 {apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: ran-pvc, finalizers: [kontroler.greedykomodo/pvc.finalizer]}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}
 ---
 {apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: of-others}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}`
-	w.Eventually("what is left to be made", patience, func(context.Context) (bool, string) { // a service account comes first
-		out, err := w.TryApply(left)
-		return err == nil, out
-	})
+	w.Eventually(
+		"what is left to be made",
+		patience,
+		func(context.Context) (bool, string) { // a service account comes first
+			out, err := w.TryApply(left)
+			return err == nil, out
+		},
+	)
 	w.documented("kubectl apply --server-side")
 	w.waitCRDs()
 	w.documented("OtherKontroler")

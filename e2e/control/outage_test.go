@@ -146,7 +146,13 @@ func TestStartWithoutDatabase(t *testing.T) {
 	c := w.Launch()
 	w.Eventually("the controller to be unready", patience, func(context.Context) (bool, string) {
 		status, body, err := c.Get("/readyz")
-		return status == http.StatusServiceUnavailable && strings.Contains(body, "database: "), fmt.Sprint(status, " ", body, err)
+		return status == http.StatusServiceUnavailable &&
+				strings.Contains(body, "database: "), fmt.Sprint(
+				status,
+				" ",
+				body,
+				err,
+			)
 	})
 	c.WaitLog("waiting for the database")
 	if err := server.Start(); err != nil {

@@ -18,7 +18,8 @@ import (
 func TestEveryCrashPointIsHit(t *testing.T) {
 	source, named := harness.Points(t), map[string]bool{}
 	harness.EachFile(t, "e2e", func(name string, file *ast.File) {
-		if dir := filepath.Base(filepath.Dir(name)); strings.HasSuffix(name, "_test.go") && (dir == "e2e" || dir == "control") {
+		if dir := filepath.Base(filepath.Dir(name)); strings.HasSuffix(name, "_test.go") &&
+			(dir == "e2e" || dir == "control") {
 			findFaults(file, named)
 		}
 	})

@@ -58,7 +58,14 @@ func TestTimeToLive(t *testing.T) {
 	}
 	// A foreign finalizer keeps a deleted Pod. Its DagRun stays as long as the Pod.
 	pod := w.WaitPod("held", "held", running)
-	w.Kubectl("patch", "pod", pod.Name, "--type=json", "-p", `[{"op":"add","path":"/metadata/finalizers/-","value":"example.org/hold"}]`)
+	w.Kubectl(
+		"patch",
+		"pod",
+		pod.Name,
+		"--type=json",
+		"-p",
+		`[{"op":"add","path":"/metadata/finalizers/-","value":"example.org/hold"}]`,
+	)
 	w.Open("go")
 	w.waitDeleted("none")
 	deleted := w.waitDeleted("short")
@@ -89,7 +96,8 @@ func TestTimeToLive(t *testing.T) {
 	for run, task := range map[string]string{"none": "none", "none-again": "none", "short": "short", "long": "long", "held": "held"} {
 		w.checkRowsOf(run, task)
 	}
-	if _, body, err := c.Get("/metrics"); err != nil || !strings.Contains(body, `kontroler_dagruns_deleted_total{by="ttl"} 5`) {
+	if _, body, err := c.Get("/metrics"); err != nil ||
+		!strings.Contains(body, `kontroler_dagruns_deleted_total{by="ttl"} 5`) {
 		t.Errorf("the metrics do not count 5 deleted DagRuns: %v", err)
 	}
 }
@@ -138,7 +146,14 @@ func TestHistoryLimits(t *testing.T) {
 	w.rest("tick")
 	w.checkRows("tick", 3*time.Second)
 	w.waitKept("tick", append(w.Newest("tick", "Succeeded", 2), w.Newest("tick", "Failed", 1)...)...)
-	w.Kubectl("patch", "dag", "tick", "--type=merge", "-p", `{"spec":{"successfulRunsHistoryLimit":1,"failedRunsHistoryLimit":0}}`)
+	w.Kubectl(
+		"patch",
+		"dag",
+		"tick",
+		"--type=merge",
+		"-p",
+		`{"spec":{"successfulRunsHistoryLimit":1,"failedRunsHistoryLimit":0}}`,
+	)
 	w.waitKept("tick", w.Newest("tick", "Succeeded", 1)...)
 	before := w.Ticks("tick", "Ran", "Failed")
 	w.Kubectl("patch", "dag", "tick", "--type=merge", "-p", `{"spec":{"successfulRunsHistoryLimit":0,"suspended":false}}`)
@@ -210,8 +225,12 @@ func TestHistoryRetention(t *testing.T) {
 	w.checkLedger("forbid", 3*time.Second)
 	c.Stop()
 	w.DieAt("end-report:1", func() { w.Start("untold", "dag") })
-	w.Exec(`UPDATE kontroler.runs SET finished_at = finished_at - interval '2 hours' WHERE name IN ('old', 'older', 'untold') OR dag_name = 'forbid'`)
-	w.Exec(`UPDATE kontroler.runs SET created_at = created_at - interval '1 year', admitted_at = admitted_at - interval '1 year' WHERE name = 'live'`)
+	w.Exec(
+		`UPDATE kontroler.runs SET finished_at = finished_at - interval '2 hours' WHERE name IN ('old', 'older', 'untold') OR dag_name = 'forbid'`,
+	)
+	w.Exec(
+		`UPDATE kontroler.runs SET created_at = created_at - interval '1 year', admitted_at = admitted_at - interval '1 year' WHERE name = 'live'`,
+	)
 	// The schedule does not know yet that its last run has ended.
 	w.Exec(`INSERT INTO kontroler.scheduled_runs (dag_id, due_at, run_name, dag_uid, run_uid)
 SELECT s.dag_id, t.due_from, t.run_name, s.dag_uid, t.run_uid FROM kontroler.ticks t JOIN kontroler.schedules s ON s.dag_id = t.dag_id
@@ -226,12 +245,16 @@ WHERE t.outcome = 'Ran' ORDER BY t.due_from DESC LIMIT 1 ON CONFLICT DO NOTHING`
 	}
 	w.Controller(takeOver, retention)
 	w.Eventually("the old rows to be gone", patience, func(context.Context) (bool, string) {
-		left := w.Strings(`SELECT name FROM kontroler.runs WHERE name IN ('old', 'older') OR dag_name = 'forbid' AND finished_at < now() - interval '1 hour'`)
+		left := w.Strings(
+			`SELECT name FROM kontroler.runs WHERE name IN ('old', 'older') OR dag_name = 'forbid' AND finished_at < now() - interval '1 hour'`,
+		)
 		return len(left) == 0, fmt.Sprint(left)
 	})
 	w.WaitRun("untold", v1alpha1.RunSucceeded, patience) // the status comes from the rows, which may be removed afterwards
 	w.CheckFinal("recent", "Succeeded", all("Succeeded", "a", "b"))
-	if orphans := w.Strings(`SELECT t.name FROM kontroler.tasks t LEFT JOIN kontroler.runs r ON r.id = t.run_id WHERE r.id IS NULL`); len(orphans) > 0 {
+	if orphans := w.Strings(`SELECT t.name FROM kontroler.tasks t LEFT JOIN kontroler.runs r ON r.id = t.run_id WHERE r.id IS NULL`); len(
+		orphans,
+	) > 0 {
 		t.Errorf("tasks of runs that are gone: %v", orphans)
 	}
 	w.suspend("forbid", false)

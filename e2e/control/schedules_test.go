@@ -47,10 +47,14 @@ func (w *world) rest(dag string) {
 
 func (w *world) waitTicks(dag, outcome, phase string, n int) {
 	w.T.Helper()
-	w.Eventually(fmt.Sprintf("%d due times of %s to be %s %s", n, dag, outcome, phase), patience, func(context.Context) (bool, string) {
-		got := w.Ticks(dag, outcome, phase)
-		return got >= n, fmt.Sprint(got)
-	})
+	w.Eventually(
+		fmt.Sprintf("%d due times of %s to be %s %s", n, dag, outcome, phase),
+		patience,
+		func(context.Context) (bool, string) {
+			got := w.Ticks(dag, outcome, phase)
+			return got >= n, fmt.Sprint(got)
+		},
+	)
 }
 
 // checkLedger is checkRows, and checks that the DagRuns are those of the due times that ran.
@@ -65,7 +69,9 @@ func (w *world) checkLedger(dag string, every time.Duration) {
 // scheduledRuns returns the names of the DagRuns that the schedule of a DAG created.
 func (w *world) scheduledRuns(dag string) (names []string) {
 	w.T.Helper()
-	list, err := w.Client.KontrolerV1alpha1().DagRuns(w.Namespace).List(w.T.Context(), metav1.ListOptions{LabelSelector: v1alpha1.LabelScheduled + "=true"})
+	list, err := w.Client.KontrolerV1alpha1().
+		DagRuns(w.Namespace).
+		List(w.T.Context(), metav1.ListOptions{LabelSelector: v1alpha1.LabelScheduled + "=true"})
 	if err != nil {
 		w.T.Fatal(err)
 	}
@@ -95,7 +101,10 @@ WHERE due_from - before <> make_interval(secs => $2) OR due_to - due_from <> mak
 	if len(broken) > 0 {
 		w.T.Errorf("the ledger of %s has gaps or overlaps at %v", dag, broken)
 	}
-	ran = w.Strings(`SELECT run_name FROM kontroler_v1.ticks t JOIN kontroler_v1.dags d ON d.id = t.dag_id WHERE d.name = $1 AND outcome = 'Ran' ORDER BY 1`, dag)
+	ran = w.Strings(
+		`SELECT run_name FROM kontroler_v1.ticks t JOIN kontroler_v1.dags d ON d.id = t.dag_id WHERE d.name = $1 AND outcome = 'Ran' ORDER BY 1`,
+		dag,
+	)
 	rows := w.Strings(`SELECT name FROM kontroler_v1.runs WHERE dag_name = $1 AND name NOT LIKE 'mine%' ORDER BY 1`, dag)
 	slices.Sort(ran)
 	slices.Sort(rows)
@@ -162,8 +171,18 @@ func TestScheduleKilledAt(t *testing.T) {
 func TestScheduleConcurrency(t *testing.T) {
 	w := newWorld(t)
 	w.Controller()
-	w.scheduled("forbid", "@every 3s", until("go"), func(s *v1alpha1.DAGSpec) { s.ConcurrencyPolicy = v1alpha1.ForbidConcurrent })
-	w.scheduled("replace", "@every 6s", forever, func(s *v1alpha1.DAGSpec) { s.ConcurrencyPolicy = v1alpha1.ReplaceConcurrent })
+	w.scheduled(
+		"forbid",
+		"@every 3s",
+		until("go"),
+		func(s *v1alpha1.DAGSpec) { s.ConcurrencyPolicy = v1alpha1.ForbidConcurrent },
+	)
+	w.scheduled(
+		"replace",
+		"@every 6s",
+		forever,
+		func(s *v1alpha1.DAGSpec) { s.ConcurrencyPolicy = v1alpha1.ReplaceConcurrent },
+	)
 	w.waitTicks("forbid", "Overlapped", "", 2)
 	if n := w.Ticks("forbid", "Ran", ""); n != 1 {
 		t.Errorf("%d runs of a schedule that forbids a second one", n)
@@ -185,7 +204,12 @@ func TestScheduleConcurrency(t *testing.T) {
 func TestScheduleReplaceKilled(t *testing.T) {
 	w := newWorld(t)
 	w.DieAt("tick-replaced:1", func() {
-		w.scheduled("tick", "@every 6s", forever, func(s *v1alpha1.DAGSpec) { s.ConcurrencyPolicy = v1alpha1.ReplaceConcurrent })
+		w.scheduled(
+			"tick",
+			"@every 6s",
+			forever,
+			func(s *v1alpha1.DAGSpec) { s.ConcurrencyPolicy = v1alpha1.ReplaceConcurrent },
+		)
 	})
 	before := w.Ticks("tick", "Ran", "")
 	w.Controller(takeOver)
@@ -294,7 +318,9 @@ func TestScheduleOfDAGMadeAgain(t *testing.T) {
 		t.Errorf("runs of due times before the DAG was recreated: %v, want %v", after, before)
 	}
 	// The ledger does not mention the time in which the DAG did not exist.
-	if between := w.Strings(`SELECT due_from::text FROM kontroler_v1.ticks WHERE outcome IN ('Missed', 'TooLate')`); len(between) > 0 {
+	if between := w.Strings(`SELECT due_from::text FROM kontroler_v1.ticks WHERE outcome IN ('Missed', 'TooLate')`); len(
+		between,
+	) > 0 {
 		t.Errorf("the ledger has due times at which the DAG did not exist: %v", between)
 	}
 }

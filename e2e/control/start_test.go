@@ -76,12 +76,27 @@ metadata: {name: weak}
 roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: weak}
 subjects: [{kind: ServiceAccount, name: weak, namespace: $NS}]
 `)
-	token, err := w.Kube.CoreV1().ServiceAccounts(w.Namespace).CreateToken(t.Context(), "weak", &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
+	token, err := w.Kube.CoreV1().
+		ServiceAccounts(w.Namespace).
+		CreateToken(t.Context(), "weak", &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	process := w.Launch(flags("--log-archive=on"), environment("KUBECONFIG="+w.writeKubeconfig(w.withToken(token.Status.Token))))
-	checkRefusal(t, process, 1, "create, patch, delete pods in namespace "+w.Namespace, "get, create, delete persistentvolumeclaims", "list, watch, create, patch events", "get pods/log", "get nodes", "--namespaces")
+	process := w.Launch(
+		flags("--log-archive=on"),
+		environment("KUBECONFIG="+w.writeKubeconfig(w.withToken(token.Status.Token))),
+	)
+	checkRefusal(
+		t,
+		process,
+		1,
+		"create, patch, delete pods in namespace "+w.Namespace,
+		"get, create, delete persistentvolumeclaims",
+		"list, watch, create, patch events",
+		"get pods/log",
+		"get nodes",
+		"--namespaces",
+	)
 	t.Log(process.Log())
 }
 
@@ -110,7 +125,11 @@ func (w *world) withToken(token string) *rest.Config {
 func (w *world) writeKubeconfig(config *rest.Config) string {
 	w.T.Helper()
 	written := clientcmdapi.NewConfig()
-	written.Clusters["c"] = &clientcmdapi.Cluster{Server: config.Host, CertificateAuthority: config.CAFile, CertificateAuthorityData: config.CAData}
+	written.Clusters["c"] = &clientcmdapi.Cluster{
+		Server:                   config.Host,
+		CertificateAuthority:     config.CAFile,
+		CertificateAuthorityData: config.CAData,
+	}
 	written.AuthInfos["u"] = &clientcmdapi.AuthInfo{Token: config.BearerToken}
 	written.Contexts["x"] = &clientcmdapi.Context{Cluster: "c", AuthInfo: "u"}
 	written.CurrentContext = "x"

@@ -84,7 +84,10 @@ func (w *world) refuse(r refusal) {
 	} else {
 		w.Apply(r.manifests)
 	}
-	probe := fmt.Sprintf(`{apiVersion: v1, kind: Pod, metadata: {name: probe, namespace: %s}, spec: {containers: [{name: a, image: i}]}}`, w.Namespace)
+	probe := fmt.Sprintf(
+		`{apiVersion: v1, kind: Pod, metadata: {name: probe, namespace: %s}, spec: {containers: [{name: a, image: i}]}}`,
+		w.Namespace,
+	)
 	w.Eventually("the namespace to refuse Pods", patience, func(context.Context) (bool, string) {
 		out, err := w.RunKubectl(probe, "create", "--dry-run=server", "-f", "-")
 		return err != nil && strings.Contains(out, r.words), out
@@ -98,7 +101,15 @@ func (w *world) accept(r refusal) {
 		r.end(w)
 		return
 	}
-	out, err := w.RunKubectl(strings.ReplaceAll(r.manifests, "$NS", w.Namespace), "delete", "--ignore-not-found", "--namespace", w.Namespace, "-f", "-")
+	out, err := w.RunKubectl(
+		strings.ReplaceAll(r.manifests, "$NS", w.Namespace),
+		"delete",
+		"--ignore-not-found",
+		"--namespace",
+		w.Namespace,
+		"-f",
+		"-",
+	)
 	if err != nil {
 		w.T.Errorf("kubectl delete: %v\n%s", err, out)
 	}
@@ -142,7 +153,11 @@ func TestNamespaceThatRefusesPodsDoesNotBlockOthers(t *testing.T) {
 				}
 				w.Eventually("DagRun "+run+" to say why it waits", patience, func(context.Context) (bool, string) {
 					s := w.DagRun(run).Status
-					return s.Reason == r.reason && s.Tasks != nil && s.Tasks.Running == 0 && s.Tasks.Pending > 0 && s.Message != "", fmt.Sprintf("%+v", s)
+					return s.Reason == r.reason && s.Tasks != nil && s.Tasks.Running == 0 && s.Tasks.Pending > 0 &&
+							s.Message != "", fmt.Sprintf(
+							"%+v",
+							s,
+						)
 				})
 			}
 			// They wait for a probe of one run at a time, and do not pass slots around.
@@ -176,8 +191,13 @@ func TestPolicyThatAlwaysRefusesATask(t *testing.T) {
 	w.ApplyDAG("dag", privileged, play("plain", ""), play("after-plain", "", after("plain")))
 	w.Start("run", "dag")
 	run := w.WaitRun("run", v1alpha1.RunFailed, patience)
-	w.CheckFinal("run", "Failed", map[string]string{"privileged": "Failed", "plain": "Succeeded", "after-plain": "Succeeded"})
-	if !strings.Contains(run.Status.Message, "privileged (StartFailed: ") || !strings.Contains(run.Status.Message, "violates PodSecurity") {
+	w.CheckFinal(
+		"run",
+		"Failed",
+		map[string]string{"privileged": "Failed", "plain": "Succeeded", "after-plain": "Succeeded"},
+	)
+	if !strings.Contains(run.Status.Message, "privileged (StartFailed: ") ||
+		!strings.Contains(run.Status.Message, "violates PodSecurity") {
 		t.Errorf("the DagRun says %q", run.Status.Message)
 	}
 	if row := w.Task("run", "privileged"); !row.FinishedAt.After(row.StartedAt) {
@@ -188,9 +208,17 @@ func TestPolicyThatAlwaysRefusesATask(t *testing.T) {
 // refuseDagRuns sets a quota of no DagRuns.
 func (w *world) refuseDagRuns() {
 	w.T.Helper()
-	w.Apply(`{apiVersion: v1, kind: ResourceQuota, metadata: {name: none}, spec: {hard: {count/dagruns.kontroler.greedykomodo: "0"}}}`)
+	w.Apply(
+		`{apiVersion: v1, kind: ResourceQuota, metadata: {name: none}, spec: {hard: {count/dagruns.kontroler.greedykomodo: "0"}}}`,
+	)
 	w.Eventually("DagRuns to be refused", patience, func(context.Context) (bool, string) {
-		out, err := w.RunKubectl(w.Manifest("DagRun", "probe", v1alpha1.DagRunSpec{DagName: "none"}), "create", "--dry-run=server", "-f", "-")
+		out, err := w.RunKubectl(
+			w.Manifest("DagRun", "probe", v1alpha1.DagRunSpec{DagName: "none"}),
+			"create",
+			"--dry-run=server",
+			"-f",
+			"-",
+		)
 		return err != nil && strings.Contains(out, "exceeded quota"), out
 	})
 }
@@ -212,11 +240,17 @@ func TestScheduleWhoseDagRunsAreRefused(t *testing.T) {
 	}
 	w.Eventually("the DAG to say why its schedule makes no progress", patience, func(context.Context) (bool, string) {
 		c := scheduledCondition()
-		return c != nil && c.Status == metav1.ConditionFalse && strings.Contains(c.Message, "exceeded quota: none"), fmt.Sprintf("%+v", c)
+		return c != nil && c.Status == metav1.ConditionFalse &&
+				strings.Contains(c.Message, "exceeded quota: none"), fmt.Sprintf(
+				"%+v",
+				c,
+			)
 	})
 	w.Eventually("due times to be missed", patience, func(context.Context) (bool, string) {
-		is := w.Strings(`SELECT coalesce(sum(t.count), 0) FROM kontroler_v1.ticks t JOIN kontroler_v1.dags d ON d.id = t.dag_id
-WHERE d.name = 'tick' AND t.outcome = 'Missed' HAVING sum(t.count) >= 4`)
+		is := w.Strings(
+			`SELECT coalesce(sum(t.count), 0) FROM kontroler_v1.ticks t JOIN kontroler_v1.dags d ON d.id = t.dag_id
+WHERE d.name = 'tick' AND t.outcome = 'Missed' HAVING sum(t.count) >= 4`,
+		)
 		return len(is) == 1, fmt.Sprint(is)
 	})
 	if n := w.Ticks("tick", "Ran", ""); n > 1 {
@@ -307,7 +341,17 @@ func TestDeletedBehindAFinalizer(t *testing.T) {
 		w.Kubectl("patch", kind, name, "--type=merge", "-p", `{"metadata":{"finalizers":["example.org/hold"]}}`)
 		w.Kubectl("delete", kind, name, "--wait=false")
 		t.Cleanup(func() {
-			_, _ = w.RunKubectl("", "--namespace", w.Namespace, "patch", kind, name, "--type=merge", "-p", `{"metadata":{"finalizers":null}}`)
+			_, _ = w.RunKubectl(
+				"",
+				"--namespace",
+				w.Namespace,
+				"patch",
+				kind,
+				name,
+				"--type=merge",
+				"-p",
+				`{"metadata":{"finalizers":null}}`,
+			)
 		})
 	}
 	w.ApplyDAG("long", play("a", until("never")), play("b", "", after("a")))

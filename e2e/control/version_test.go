@@ -15,7 +15,10 @@ import (
 // corrupt makes the stored version of a DAG unreadable.
 func (w *world) corrupt(dag string) {
 	w.T.Helper()
-	n := w.Exec(`UPDATE kontroler.dag_versions v SET spec = '{"task": "lost"}' FROM kontroler.dags d WHERE d.id = v.dag_id AND d.name = $1`, dag)
+	n := w.Exec(
+		`UPDATE kontroler.dag_versions v SET spec = '{"task": "lost"}' FROM kontroler.dags d WHERE d.id = v.dag_id AND d.name = $1`,
+		dag,
+	)
 	if n != 1 {
 		w.T.Fatalf("%d versions of %s were changed", n, dag)
 	}
@@ -74,7 +77,8 @@ func TestVersionThatCannotBeRead(t *testing.T) {
 			return is == want && s.CompletionTime != nil, is
 		})
 	}
-	if message := w.DagRun("stopped").Status.Message; !strings.Contains(message, "cannot be read") || !strings.Contains(message, "decoding a DAG") {
+	if message := w.DagRun("stopped").Status.Message; !strings.Contains(message, "cannot be read") ||
+		!strings.Contains(message, "decoding a DAG") {
 		t.Errorf("the DagRun says %q", message)
 	}
 	w.Eventually("the claim of the cancelled run is gone", patience, func(ctx context.Context) (bool, string) {

@@ -19,8 +19,11 @@ import (
 func (w *world) waitError(run, text string) {
 	w.T.Helper()
 	w.Eventually("a try of "+run+" to fail with "+text, patience, func(context.Context) (bool, string) {
-		errors := w.Strings(`SELECT d.error FROM kontroler_v1.deliveries d JOIN kontroler_v1.notifications n ON n.id = d.notification_id
-JOIN kontroler_v1.runs r ON r.id = n.run_id WHERE r.name = $1 AND d.error <> ''`, run)
+		errors := w.Strings(
+			`SELECT d.error FROM kontroler_v1.deliveries d JOIN kontroler_v1.notifications n ON n.id = d.notification_id
+JOIN kontroler_v1.runs r ON r.id = n.run_id WHERE r.name = $1 AND d.error <> ''`,
+			run,
+		)
 		return strings.Contains(strings.Join(errors, "\n"), text), fmt.Sprint(errors)
 	})
 }
@@ -29,7 +32,10 @@ JOIN kontroler_v1.runs r ON r.id = n.run_id WHERE r.name = $1 AND d.error <> ''`
 func (w *world) waitSettled(run string) {
 	w.T.Helper()
 	w.Eventually("the notifications of "+run+" to be settled", patience, func(context.Context) (bool, string) {
-		pending := w.Strings(`SELECT n.event FROM kontroler_v1.notifications n JOIN kontroler_v1.runs r ON r.id = n.run_id WHERE r.name = $1 AND n.state = 'Pending'`, run)
+		pending := w.Strings(
+			`SELECT n.event FROM kontroler_v1.notifications n JOIN kontroler_v1.runs r ON r.id = n.run_id WHERE r.name = $1 AND n.state = 'Pending'`,
+			run,
+		)
 		return len(pending) == 0, fmt.Sprint(w.Notifications())
 	})
 }
@@ -50,7 +56,15 @@ func TestNotifications(t *testing.T) {
 	c := w.Controller()
 	w.Apply(`{apiVersion: v1, kind: Secret, metadata: {name: hook}, stringData: {key: s3cret}}`)
 	hook := v1alpha1.Webhook{URL: v.URL + "/t0ken-of-the-url", SecretRef: &v1alpha1.SecretKeyRef{Name: "hook", Key: "key"}}
-	w.applyHooked("dag", hook, play("a", ""), play("b", once("b", "exit 3"), after("a"), retries(1)), play("c", "", after("a")), play("d", "exit 4", after("b", "c")), play("e", "", after("d")))
+	w.applyHooked(
+		"dag",
+		hook,
+		play("a", ""),
+		play("b", once("b", "exit 3"), after("a"), retries(1)),
+		play("c", "", after("a")),
+		play("d", "exit 4", after("b", "c")),
+		play("e", "", after("d")),
+	)
 	w.Start("run", "dag")
 	w.WaitRun("run", v1alpha1.RunFailed, patience)
 	all := v.Wait("run", 5)
@@ -67,7 +81,8 @@ func TestNotifications(t *testing.T) {
 	}
 	last := all[len(all)-1]
 	want := taskCounts{Total: 5, Succeeded: 3, Failed: 1, Skipped: 1}
-	if last.Status != "failed" || last.Type != "dagrun" || last.Run.Reason != "TaskFailed" || *last.Run.Tasks != want || last.Task != nil {
+	if last.Status != "failed" || last.Type != "dagrun" || last.Run.Reason != "TaskFailed" || *last.Run.Tasks != want ||
+		last.Task != nil {
 		t.Errorf("the end of the run: %s", last.Body)
 	}
 
@@ -80,7 +95,8 @@ func TestNotifications(t *testing.T) {
 	w.Start("cancelled", "long")
 	w.WaitAttempt("cancelled", "b", 1, "Running")
 	w.Cancel("cancelled")
-	if cancelled := v.Wait("cancelled", 1)[0]; cancelled.String() != "RunCancelled" || cancelled.Status != "cancelled" || cancelled.Header.Get("Kontroler-Signature") != "" {
+	if cancelled := v.Wait("cancelled", 1)[0]; cancelled.String() != "RunCancelled" || cancelled.Status != "cancelled" ||
+		cancelled.Header.Get("Kontroler-Signature") != "" {
 		t.Errorf("a cancelled run: %s", cancelled.Body)
 	}
 	w.ApplyDAG("silent", play("a", ""))
@@ -118,7 +134,9 @@ func (w *world) checkNotification(n notification) {
 		w.T.Errorf("headers of %s (-want +got):\n%s", n, diff)
 	}
 	row := w.Run(n.Run.Name)
-	if n.DagRunID != row.ID || n.Run.UID != row.UID || n.Namespace != w.Namespace || n.DAG != row.DAG || n.Version != row.Version || n.Controller != w.ControllerID() {
+	if n.DagRunID != row.ID || n.Run.UID != row.UID || n.Namespace != w.Namespace || n.DAG != row.DAG ||
+		n.Version != row.Version ||
+		n.Controller != w.ControllerID() {
 		w.T.Errorf("%s differs from the rows: %s", n, n.Body)
 	}
 	if n.Task == nil {
@@ -130,9 +148,21 @@ func (w *world) checkNotification(n notification) {
 		}
 		attempts := w.AttemptsOf(n.Run.Name, task.Name)
 		status := map[string]string{"Succeeded": "success", "Failed": "failed"}[task.Phase]
-		end := ending{Phase: task.Phase, Reason: task.Reason, Message: task.Message, StartedAt: &task.StartedAt, FinishedAt: &task.FinishedAt}
-		wanted := endedTask{Name: task.Name, Ending: end, Attempts: task.Attempts, ExitCode: attempts[len(attempts)-1].ExitCode}
-		if diff := gocmp.Diff(&wanted, n.Task, gocmp.AllowUnexported(endedTask{})); diff != "" || n.Status != status || n.Type != "taskrun" {
+		end := ending{
+			Phase:      task.Phase,
+			Reason:     task.Reason,
+			Message:    task.Message,
+			StartedAt:  &task.StartedAt,
+			FinishedAt: &task.FinishedAt,
+		}
+		wanted := endedTask{
+			Name:     task.Name,
+			Ending:   end,
+			Attempts: task.Attempts,
+			ExitCode: attempts[len(attempts)-1].ExitCode,
+		}
+		if diff := gocmp.Diff(&wanted, n.Task, gocmp.AllowUnexported(endedTask{})); diff != "" || n.Status != status ||
+			n.Type != "taskrun" {
 			w.T.Errorf("%s: status %s (-want +got):\n%s", n, n.Status, diff)
 		}
 	}
@@ -157,9 +187,15 @@ func TestNotificationFailures(t *testing.T) {
 	}
 	w.Controller(flags("--webhook-deny=192.0.2.0/24"))
 	hooks := map[string]v1alpha1.Webhook{
-		"hang": {URL: v.URL + "/hang"}, "fails": {URL: v.URL + "/fails"}, "redirects": {URL: v.URL + "/redirects"}, "to-loopback": {URL: v.URL + "/to-loopback"},
-		"loopback": {URL: "http://127.0.0.1:1/t0ken"}, "metadata": {URL: "http://169.254.169.254/"}, "denied": {URL: "http://192.0.2.1/"},
-		"secure": {URL: secure.URL}, "untrusted": {URL: secure.URL, VerifySSL: true}, "unverifiable": {URL: v.URL, VerifySSL: true},
+		"hang": {
+			URL: v.URL + "/hang",
+		}, "fails": {URL: v.URL + "/fails"}, "redirects": {URL: v.URL + "/redirects"}, "to-loopback": {URL: v.URL + "/to-loopback"},
+		"loopback": {
+			URL: "http://127.0.0.1:1/t0ken",
+		}, "metadata": {URL: "http://169.254.169.254/"}, "denied": {URL: "http://192.0.2.1/"},
+		"secure": {
+			URL: secure.URL,
+		}, "untrusted": {URL: secure.URL, VerifySSL: true}, "unverifiable": {URL: v.URL, VerifySSL: true},
 		"signed": {URL: v.URL + "/signed", SecretRef: &v1alpha1.SecretKeyRef{Name: "later", Key: "key"}},
 	}
 	for name, hook := range hooks {
@@ -176,7 +212,10 @@ func TestNotificationFailures(t *testing.T) {
 	w.Apply(`{apiVersion: v1, kind: Secret, metadata: {name: later}, stringData: {key: s3cret}}`)
 	for run, reached := range map[string]*receiver{"fails": v, "redirects": v, "secure": secure, "signed": v} {
 		w.waitSettled(run)
-		states := w.Strings(`SELECT DISTINCT n.state FROM kontroler_v1.notifications n JOIN kontroler_v1.runs r ON r.id = n.run_id WHERE r.name = $1`, run)
+		states := w.Strings(
+			`SELECT DISTINCT n.state FROM kontroler_v1.notifications n JOIN kontroler_v1.runs r ON r.id = n.run_id WHERE r.name = $1`,
+			run,
+		)
 		if len(states) != 1 || states[0] != "Delivered" {
 			t.Errorf("%s: %v", run, w.Notifications())
 		}
@@ -185,19 +224,26 @@ func TestNotificationFailures(t *testing.T) {
 			t.Errorf("the last of %s: %s", run, last.Body)
 		}
 	}
-	if all := texts(v.Of("fails")); !strings.HasPrefix(fmt.Sprint(all), "[TaskSucceeded fails TaskSucceeded fails TaskSucceeded fails RunSucceeded") {
+	if all := texts(v.Of("fails")); !strings.HasPrefix(
+		fmt.Sprint(all),
+		"[TaskSucceeded fails TaskSucceeded fails TaskSucceeded fails RunSucceeded",
+	) {
 		t.Errorf("a receiver that failed twice has received %v", all)
 	}
 	if all := v.Of("fails"); string(all[0].Body) != string(all[2].Body) || all[0].ID != all[2].ID {
 		t.Errorf("two deliveries differ:\n%s\n%s", all[0].Body, all[2].Body)
 	}
 	if log := w.Strings(`SELECT d.try || ' ' || coalesce(d.status, 0) || ' ' || d.error || ' ' || d.response FROM kontroler_v1.deliveries d
-JOIN kontroler_v1.notifications n ON n.id = d.notification_id JOIN kontroler_v1.runs r ON r.id = n.run_id WHERE r.name = 'fails' ORDER BY n.id, d.try`); len(log) != 4 ||
-		log[0] != "1 500 the receiver answered 500 Internal Server Error not now" || strings.TrimSpace(log[2]) != "3 200" {
+JOIN kontroler_v1.notifications n ON n.id = d.notification_id JOIN kontroler_v1.runs r ON r.id = n.run_id WHERE r.name = 'fails' ORDER BY n.id, d.try`); len(
+		log,
+	) != 4 ||
+		log[0] != "1 500 the receiver answered 500 Internal Server Error not now" ||
+		strings.TrimSpace(log[2]) != "3 200" {
 		t.Errorf("the deliveries are %q", log)
 	}
 	w.waitSettled("unverifiable") // parked after the first try, because no retry can succeed
-	if received := v.Of("unverifiable"); len(received) > 0 || len(w.Strings(`SELECT id::text FROM kontroler_v1.notifications WHERE state = 'Parked'`)) != 2 {
+	if received := v.Of("unverifiable"); len(received) > 0 ||
+		len(w.Strings(`SELECT id::text FROM kontroler_v1.notifications WHERE state = 'Parked'`)) != 2 {
 		t.Errorf("received %v; %v", texts(received), w.Notifications())
 	}
 	uid := string(w.DAG("unverifiable").UID)

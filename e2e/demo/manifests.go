@@ -139,7 +139,9 @@ func (d *demo) deleteRuns(ctx context.Context) error {
 		}
 		select {
 		case <-d.controller.done:
-			return errors.New("the controller ended before it let all Pods go: run `bin/controller uninstall --all --namespaces " + namespace + "`")
+			return errors.New(
+				"the controller ended before it let all Pods go: run `bin/controller uninstall --all --namespaces " + namespace + "`",
+			)
 		case <-ctx.Done():
 			return fmt.Errorf("waiting for the Pods to be gone: %w", errors.Join(ctx.Err(), err))
 		case <-time.After(200 * time.Millisecond):

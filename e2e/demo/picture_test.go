@@ -106,8 +106,9 @@ func TestPicture(t *testing.T) {
    │     │
   ● b   ● y
   1.0s  1.0s`},
-		"demo": {dag: "extract; rates; shop-1: extract; shop-2: extract; shop-3: extract; shop-4: extract; shop-5: extract; shop-6: extract; " +
-			"join: shop-1 shop-2 shop-3 shop-4 shop-5 shop-6; check: join; report: join; publish: check report rates",
+		"demo": {
+			dag: "extract; rates; shop-1: extract; shop-2: extract; shop-3: extract; shop-4: extract; shop-5: extract; shop-6: extract; " +
+				"join: shop-1 shop-2 shop-3 shop-4 shop-5 shop-6; check: join; report: join; publish: check report rates",
 			want: `
                           ● extract                        ● rates
                             1.0s                            1.0s
@@ -123,7 +124,8 @@ func TestPicture(t *testing.T) {
                           1.0s      1.0s    │
                             └───────┬┴──────┘
                                 ● publish
-                                  1.0s`},
+                                  1.0s`,
+		},
 		"too wide": {dag: "in; w1: in; w2: in; w3: in; out: w1 w2 w3", width: 17, want: `
    1 ● in  1.0s
    2 ● w1  1.0s …

@@ -120,7 +120,13 @@ func scanSchedule(rows *sql.Rows) (s scheduleRow, err error) {
 	return s, err
 }
 
-func query[T any](ctx context.Context, tx *sql.Tx, statement string, scan func(*sql.Rows) (T, error), args ...any) ([]T, error) {
+func query[T any](
+	ctx context.Context,
+	tx *sql.Tx,
+	statement string,
+	scan func(*sql.Rows) (T, error),
+	args ...any,
+) ([]T, error) {
 	rows, err := tx.QueryContext(ctx, statement, args...)
 	if err != nil {
 		return nil, err

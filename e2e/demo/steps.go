@@ -48,7 +48,11 @@ func (d *demo) takeDown() {
 }
 
 // step runs do and shows that it is busy. do reports its progress with say, and returns what it has done.
-func (d *demo) step(ctx context.Context, doing string, do func(ctx context.Context, say func(string)) (string, error)) error {
+func (d *demo) step(
+	ctx context.Context,
+	doing string,
+	do func(ctx context.Context, say func(string)) (string, error),
+) error {
 	began := time.Now()
 	progress := &progress{}
 	ticking, stop := context.WithCancel(ctx)

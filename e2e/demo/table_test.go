@@ -15,7 +15,11 @@ func at(seconds float64) time.Time { return began.Add(time.Duration(seconds * fl
 
 // midway returns a run with a task in every phase.
 func midway() (*graph, *snapshot) {
-	g := newGraph(tasks("extract; rates; shop-1: extract; shop-2: extract; shop-3: extract; join: shop-1 shop-2 shop-3; publish: join rates; broken; never: broken; late"))
+	g := newGraph(
+		tasks(
+			"extract; rates; shop-1: extract; shop-2: extract; shop-3: extract; join: shop-1 shop-2 shop-3; publish: join rates; broken; never: broken; late",
+		),
+	)
 	return g, &snapshot{
 		Now: at(72),
 		Run: runRow{Name: "orders-1", Phase: "Running", Done: 5, Total: 10, Admitted: began},

@@ -74,8 +74,15 @@ func (d *Database) Faults(row RunRow) []string {
 		byName[task.Name] = task
 		count[task.Phase]++
 	}
-	counters := map[string]int{"Waiting": row.Waiting, "Ready": row.Ready, "Active": row.Active, "Succeeded": row.Succeeded,
-		"Failed": row.Failed, "Skipped": row.Skipped, "Cancelled": row.Cancelled}
+	counters := map[string]int{
+		"Waiting":   row.Waiting,
+		"Ready":     row.Ready,
+		"Active":    row.Active,
+		"Succeeded": row.Succeeded,
+		"Failed":    row.Failed,
+		"Skipped":   row.Skipped,
+		"Cancelled": row.Cancelled,
+	}
 	for phase, n := range counters {
 		if n != count[phase] {
 			fault("it counts %d tasks as %s, but has %d", n, phase, count[phase])
@@ -167,9 +174,22 @@ func (w *World) CheckStatus(row RunRow) {
 	}
 	run := w.WaitRun(row.Name, v1alpha1.RunPhase(row.Phase), Patience)
 	s := run.Status
-	if s.RunID != row.ID || s.DAGVersion != row.Version || s.Reason != row.Reason || s.ObservedGeneration != run.Generation || s.CompletionTime == nil {
-		w.T.Errorf("DagRun %s says run %d, version %d, reason %q, generation %d, completed %v; want %d, %d, %q, %d and a time",
-			row.Name, s.RunID, s.DAGVersion, s.Reason, s.ObservedGeneration, s.CompletionTime, row.ID, row.Version, row.Reason, run.Generation)
+	if s.RunID != row.ID || s.DAGVersion != row.Version || s.Reason != row.Reason ||
+		s.ObservedGeneration != run.Generation ||
+		s.CompletionTime == nil {
+		w.T.Errorf(
+			"DagRun %s says run %d, version %d, reason %q, generation %d, completed %v; want %d, %d, %q, %d and a time",
+			row.Name,
+			s.RunID,
+			s.DAGVersion,
+			s.Reason,
+			s.ObservedGeneration,
+			s.CompletionTime,
+			row.ID,
+			row.Version,
+			row.Reason,
+			run.Generation,
+		)
 	}
 	want := v1alpha1.TaskCounts{
 		Total: int32(row.Total), Succeeded: int32(row.Succeeded), Failed: int32(row.Failed), Skipped: int32(row.Skipped),

@@ -23,8 +23,11 @@ func (d *Database) MaxLive() int {
 
 // TaskVersions returns the stored versions of a DagTask. An asterisk marks its current version.
 func (d *Database) TaskVersions(name string) string {
-	return strings.Join(d.Strings(`SELECT v.version || CASE WHEN v.version = t.version THEN '*' ELSE '' END FROM kontroler_v1.dag_tasks t
-JOIN kontroler_v1.dag_task_versions v ON v.dag_task_id = t.id WHERE t.name = $1 ORDER BY v.version`, name), " ")
+	return strings.Join(
+		d.Strings(`SELECT v.version || CASE WHEN v.version = t.version THEN '*' ELSE '' END FROM kontroler_v1.dag_tasks t
+JOIN kontroler_v1.dag_task_versions v ON v.dag_task_id = t.id WHERE t.name = $1 ORDER BY v.version`, name),
+		" ",
+	)
 }
 
 // CheckEpochs checks the current epoch, and waits until the database sessions of earlier epochs have ended.
@@ -52,8 +55,13 @@ func (d *Database) TakenAt() time.Time {
 
 // Newest returns the names of the newest n scheduled runs of a DAG that have a phase, newest first.
 func (d *Database) Newest(dag, phase string, n int) []string {
-	names := d.Strings(`SELECT t.run_name FROM kontroler_v1.ticks t JOIN kontroler_v1.dags d ON d.id = t.dag_id JOIN kontroler_v1.runs r ON r.id = t.run_id
-WHERE d.name = $1 AND r.phase = $2 ORDER BY t.due_from DESC LIMIT $3`, dag, phase, n)
+	names := d.Strings(
+		`SELECT t.run_name FROM kontroler_v1.ticks t JOIN kontroler_v1.dags d ON d.id = t.dag_id JOIN kontroler_v1.runs r ON r.id = t.run_id
+WHERE d.name = $1 AND r.phase = $2 ORDER BY t.due_from DESC LIMIT $3`,
+		dag,
+		phase,
+		n,
+	)
 	return names
 }
 

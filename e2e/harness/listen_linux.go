@@ -45,7 +45,9 @@ func listenApart(t *testing.T) net.Listener {
 // listenInNamespace takes the first four addresses from the n-th on that nobody has, of 198.18.0.0/15: it is for tests
 // of networks, and no cluster's.
 func listenInNamespace(n int) (net.Listener, error) {
-	before, err := os.Open("/proc/thread-self/ns/net") // not the process's: this may be its first thread, whose namespace counts as that
+	before, err := os.Open(
+		"/proc/thread-self/ns/net",
+	) // not the process's: this may be its first thread, whose namespace counts as that
 	if err != nil {
 		return nil, err
 	}

@@ -167,8 +167,24 @@ func (d *Database) Attempts(run string) []AttemptRow {
 	err := d.Query(func(rows *sql.Rows) error {
 		var a AttemptRow
 		defer func() { attempts = append(attempts, a) }()
-		return rows.Scan(&a.ID, &a.TaskID, &a.Task, &a.Number, &a.Phase, &a.Reason, &a.Message, &a.Stop, &a.PodName, &a.PodUID, &a.Stray,
-			&a.ExitCode, &a.DecidedAt, &a.CreatedAt, &a.StartedAt, &a.FinishedAt)
+		return rows.Scan(
+			&a.ID,
+			&a.TaskID,
+			&a.Task,
+			&a.Number,
+			&a.Phase,
+			&a.Reason,
+			&a.Message,
+			&a.Stop,
+			&a.PodName,
+			&a.PodUID,
+			&a.Stray,
+			&a.ExitCode,
+			&a.DecidedAt,
+			&a.CreatedAt,
+			&a.StartedAt,
+			&a.FinishedAt,
+		)
 	}, `SELECT a.id, a.task_id, t.name, a.number, a.phase, a.reason, a.message, a.stop, a.pod_name,
 		coalesce(a.pod_uid::text, ''), coalesce(a.stray_uid::text, ''), a.exit_code,
 		a.decided_at, coalesce(a.created_at, 'epoch'), coalesce(a.started_at, 'epoch'), coalesce(a.finished_at, 'epoch')

@@ -295,8 +295,18 @@ func (s *Suite) checkDirIsShared() error {
 	overrides := fmt.Sprintf(`{"spec": {"containers": [{"name": "probe", "image": "busybox:1.36",
 		"command": ["touch", "/dir/probe"], "volumeMounts": [{"name": "dir", "mountPath": "/dir"}]}],
 		"volumes": [{"name": "dir", "hostPath": {"path": %q}}]}}`, s.Dir)
-	out, err := s.RunKubectl("", "run", filepath.Base(s.Dir), "--image=busybox:1.36", "--restart=Never", "--rm", "--attach",
-		"--quiet", "--overrides", overrides)
+	out, err := s.RunKubectl(
+		"",
+		"run",
+		filepath.Base(s.Dir),
+		"--image=busybox:1.36",
+		"--restart=Never",
+		"--rm",
+		"--attach",
+		"--quiet",
+		"--overrides",
+		overrides,
+	)
 	if err != nil {
 		return fmt.Errorf("running a Pod in the cluster: %w\n%s", err, out)
 	}

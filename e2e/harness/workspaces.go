@@ -14,9 +14,12 @@ import (
 
 // Workspace returns a workspace of the default storage class.
 func Workspace(modes ...corev1.PersistentVolumeAccessMode) *v1alpha1.Workspace {
-	return &v1alpha1.Workspace{Enable: true, PVC: v1alpha1.WorkspaceClaim{AccessModes: modes, Resources: v1alpha1.WorkspaceResources{
-		Requests: corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Mi")},
-	}}}
+	return &v1alpha1.Workspace{
+		Enable: true,
+		PVC: v1alpha1.WorkspaceClaim{AccessModes: modes, Resources: v1alpha1.WorkspaceResources{
+			Requests: corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Mi")},
+		}},
+	}
 }
 
 // Claims returns the claims in the namespace of the world.

@@ -117,8 +117,20 @@ var house = []place{
 	{path: "controller/queue", may: all([]string{module + "/controller/engine", module + "/store!"}, client)},
 	{
 		path: "controller/logs",
-		may: all([]string{module + "/controller/engine", module + "/controller/fault", module + "/controller/pod", module + "/controller/podlog",
-			module + "/controller/queue", module + "/controller/text", module + "/controller/wait", module + "/store!"}, wire, client),
+		may: all(
+			[]string{
+				module + "/controller/engine",
+				module + "/controller/fault",
+				module + "/controller/pod",
+				module + "/controller/podlog",
+				module + "/controller/queue",
+				module + "/controller/text",
+				module + "/controller/wait",
+				module + "/store!",
+			},
+			wire,
+			client,
+		),
 		tests: ownDB,
 	},
 	{
