@@ -64,8 +64,8 @@ func (a *admitter) reconcileAdmission(ctx context.Context, key queue.RunKey) err
 	return nil
 }
 
-// admit writes the row of a DagRun, from its DAG as it is now. found reports that there is one: not for a DagRun that is not
-// ours to run, waits for its DAG, or had a row that is gone.
+// admit writes the row of a DagRun, from its DAG as it is now. found reports that there is one: not for a DagRun that
+// is not ours to run, waits for its DAG, or had a row that is gone.
 func (a *admitter) admit(ctx context.Context, run *v1alpha1.DagRun) (row store.Run, found bool, err error) {
 	switch {
 	case run.IsOtherKontrolers():
@@ -152,8 +152,8 @@ func (c *core) hasClaim(run *v1alpha1.DagRun, row store.Run) bool {
 	return run.Status.Controller == c.cfg.ID && run.Status.RunID == row.ID
 }
 
-// claimRun makes the DagRun name this controller and this row, before the first Pod. Of several controllers the first patch
-// wins. The others delete their rows.
+// claimRun makes the DagRun name this controller and this row, before the first Pod. Of several controllers the first
+// patch wins. The others delete their rows.
 func (a *admitter) claimRun(ctx context.Context, row store.Run, run *v1alpha1.DagRun) (claimed bool, err error) {
 	for range 3 {
 		switch s := run.Status; {
@@ -204,8 +204,8 @@ func (c *core) liveRun(ctx context.Context, row store.Run) (*v1alpha1.DagRun, er
 	return run, nil
 }
 
-// dagNotFound shows that a DagRun waits for its DAG. Only controllers of the empty class do: the class of a DAG that does
-// not exist is unknown.
+// dagNotFound shows that a DagRun waits for its DAG. Only controllers of the empty class do: the class of a DAG that
+// does not exist is unknown.
 func (a *admitter) dagNotFound(ctx context.Context, run *v1alpha1.DagRun) error {
 	if a.cfg.Class != "" || run.Status.Reason == engine.ReasonDagNotFound && !run.Spec.Cancel {
 		return nil

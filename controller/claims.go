@@ -28,8 +28,8 @@ const (
 	claimsEvery = 10 * time.Second
 )
 
-// claim claims a DAG of this controller's class that nobody has claimed, or whose claim is void. Of several controllers the
-// first patch wins. It returns the DAG as it is then.
+// claim claims a DAG of this controller's class that nobody has claimed, or whose claim is void. Of several controllers
+// the first patch wins. It returns the DAG as it is then.
 func (r *dagReconciler) claim(ctx context.Context, d *v1alpha1.DAG) (*v1alpha1.DAG, bool, error) {
 	mine, ofClass := d.Status.Controller == r.cfg.ID, d.Spec.ControllerClass == r.cfg.Class
 	switch {
@@ -123,8 +123,8 @@ type seenLease struct {
 
 func newOtherLeases() *otherLeases { return &otherLeases{seen: map[types.UID]seenLease{}} }
 
-// isVoid reports whether a Lease expired long ago: by its own times, if it has not changed for a while; or because it has not
-// changed for so long that its times do not matter.
+// isVoid reports whether a Lease expired long ago: by its own times, if it has not changed for a while; or because it
+// has not changed for so long that its times do not matter.
 func (o *otherLeases) isVoid(lease *coordinationv1.Lease, now time.Time) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -30,8 +30,8 @@ type Config struct {
 	Client versioned.Interface
 	// ID is the controller's id, from its database.
 	ID string
-	// Since is when the id was made. What was due before is none of this controller's: DAGs may be older, and have been another
-	// controller's, or the existing Kontroler's.
+	// Since is when the id was made. What was due before is none of this controller's: DAGs may be older, and have been
+	// another controller's, or the existing Kontroler's.
 	Since time.Time
 	// Namespaces that it works in; empty: all.
 	Namespaces []string
@@ -110,8 +110,8 @@ func (c *Controller) Start(ctx context.Context) error {
 // Synced reports whether every watch has delivered its first list.
 func (c *Controller) Synced() bool { return c.cached.hasSynced() }
 
-// Lead works as the leader until ctx ends. Syncs that have begun may then take ten seconds to finish. Lead returns nil, or
-// store.ErrFenced if another leader has taken over.
+// Lead works as the leader until ctx ends. Syncs that have begun may then take ten seconds to finish. Lead returns nil,
+// or store.ErrFenced if another leader has taken over.
 func (c *Controller) Lead(ctx context.Context, db *store.Leader) error {
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)

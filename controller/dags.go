@@ -94,8 +94,8 @@ func (r *dagReconciler) reconcileDAG(ctx context.Context, key cache.ObjectName) 
 }
 
 // compileDAG reads a DAG live, claims it, compiles it with the DagTasks that it names, and stores a new version if the
-// compiled spec changed. The sync of a DAG and the admission of a run both use it. Its errors are errNoDAG, errNotOurs, or
-// worth a retry.
+// compiled spec changed. The sync of a DAG and the admission of a run both use it. Its errors are errNoDAG, errNotOurs,
+// or worth a retry.
 func (r *dagReconciler) compileDAG(ctx context.Context, key cache.ObjectName) (*compiled, error) {
 	defer r.dagLocks.lock(key)()
 	d, err := r.cfg.Client.KontrolerV1alpha1().DAGs(key.Namespace).Get(ctx, key.Name, metav1.GetOptions{})

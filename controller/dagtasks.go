@@ -61,8 +61,8 @@ func (r *dagReconciler) syncTask(ctx context.Context, key cache.ObjectName) erro
 	return r.reportTask(ctx, s)
 }
 
-// saveTask reads a DagTask live, validates it, and stores a new version if it changed. The sync of a DagTask and the DAGs
-// that name it both use it. Every controller has versions of its own.
+// saveTask reads a DagTask live, validates it, and stores a new version if it changed. The sync of a DagTask and the
+// DAGs that name it both use it. Every controller has versions of its own.
 func (r *dagReconciler) saveTask(ctx context.Context, key cache.ObjectName) (savedTask, error) {
 	defer r.taskLocks.lock(key)()
 	task, err := r.cfg.Client.KontrolerV1alpha1().DagTasks(key.Namespace).Get(ctx, key.Name, metav1.GetOptions{})
@@ -138,8 +138,8 @@ func (r *dagReconciler) resolveTasks(ctx context.Context, d *v1alpha1.DAG) (map[
 	return resolved, nil
 }
 
-// reportTask updates the status of a DagTask. Of several controllers one does so: the first, as long as its Lease is held.
-// The others would write the same, except for version numbers.
+// reportTask updates the status of a DagTask. Of several controllers one does so: the first, as long as its Lease is
+// held. The others would write the same, except for version numbers.
 func (r *dagReconciler) reportTask(ctx context.Context, s savedTask) error {
 	task := s.task
 	reason, message := s.invalid()

@@ -1,5 +1,5 @@
-// Package controller is the core of Kontroler. It turns DAGs and DagRuns into Pods, and the outcomes of Pods into rows. It
-// has no API but the custom resources.
+// Package controller is the core of Kontroler. It turns DAGs and DagRuns into Pods, and the outcomes of Pods into rows.
+// It has no API but the custom resources.
 //
 // # The road
 //

@@ -43,8 +43,8 @@ func templateOf(row store.Run, c engine.Create) queue.Template {
 	return queue.Template{Version: row.VersionID, Task: c.Task}
 }
 
-// createFailed sorts the errors of a create. A refusal is for the engine to judge; anything else is returned and retried.
-// gates are those of the object that was to be created: the Pod, or its workspace.
+// createFailed sorts the errors of a create. A refusal is for the engine to judge; anything else is returned and
+// retried. gates are those of the object that was to be created: the Pod, or its workspace.
 func (k *gatekeeper) createFailed(row store.Run, c engine.Create, gates *queue.Gates, err error) error {
 	// Without the name of the Pod the text is the same for every attempt.
 	refusal := engine.Refusal{

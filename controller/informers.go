@@ -17,7 +17,8 @@ import (
 	"kontroler/controller/queue"
 )
 
-// caches hold the objects that are watched, trimmed to what is read of them. Of the Pods they hold those of this controller.
+// caches hold the objects that are watched, trimmed to what is read of them. Of the Pods they hold those of this
+// controller.
 type caches struct {
 	dags     informer.Set[*v1alpha1.DAG]
 	dagTasks informer.Set[*v1alpha1.DagTask]
@@ -104,8 +105,8 @@ func trimMeta(obj any) (any, error) {
 	return obj, nil
 }
 
-// trimRun keeps the due time of a scheduled run, by which history limits sort. The parameters of an admitted run are in its
-// row.
+// trimRun keeps the due time of a scheduled run, by which history limits sort. The parameters of an admitted run are in
+// its row.
 func trimRun(obj any) (any, error) {
 	run, ok := obj.(*v1alpha1.DagRun)
 	if !ok {
@@ -122,8 +123,8 @@ func trimRun(obj any) (any, error) {
 	return trimmed, err
 }
 
-// trimDAG also drops the tasks, of which there may be thousands: a DAG is compiled from a live read. It keeps the names of
-// its DagTasks, each once.
+// trimDAG also drops the tasks, of which there may be thousands: a DAG is compiled from a live read. It keeps the names
+// of its DagTasks, each once.
 func trimDAG(obj any) (any, error) {
 	if d, ok := obj.(*v1alpha1.DAG); ok {
 		var tasks []v1alpha1.Task
@@ -214,8 +215,8 @@ func (t *term) taskDeleted(task *v1alpha1.DagTask) {
 	t.taskTouched(task)
 }
 
-// taskTouched enqueues the DAGs of this controller that name a DagTask. A DAG whose claim is not cached yet is enqueued when
-// it is.
+// taskTouched enqueues the DAGs of this controller that name a DagTask. A DAG whose claim is not cached yet is enqueued
+// when it is.
 func (t *term) taskTouched(task *v1alpha1.DagTask) {
 	for _, d := range t.cached.dags.By(informer.ByTask, task.Namespace+"/"+task.Name) {
 		if d.Status.Controller == t.cfg.ID {
@@ -227,7 +228,8 @@ func (t *term) taskTouched(task *v1alpha1.DagTask) {
 // isDeleted reports whether a DagRun is gone or being deleted, even if a finalizer holds it.
 func isDeleted(run *v1alpha1.DagRun) bool { return run == nil || run.DeletionTimestamp != nil }
 
-// runChanged enqueues a DagRun that may have to be admitted, cancelled or patched. One that has ended is left to retention.
+// runChanged enqueues a DagRun that may have to be admitted, cancelled or patched. One that has ended is left to
+// retention.
 func (t *term) runChanged(old, run *v1alpha1.DagRun) {
 	if old != nil && old.UID != run.UID {
 		t.runDeleted(old) // a relist shows a DagRun that was created again under its name as a change

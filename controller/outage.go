@@ -48,8 +48,8 @@ func (r *outageNotices) take() map[queue.RunKey]bool {
 	return keys
 }
 
-// showOutage shows in live DagRuns, oldest first, that nothing moves because the database does not answer. The last leader
-// does so, also after it has released the Lease: nobody can lead meanwhile, and there may be new DagRuns.
+// showOutage shows in live DagRuns, oldest first, that nothing moves because the database does not answer. The last
+// leader does so, also after it has released the Lease: nobody can lead meanwhile, and there may be new DagRuns.
 func (c *Controller) showOutage(ctx context.Context) {
 	for wait.For(ctx, time.Second) {
 		since, away := c.cfg.DatabaseAway()

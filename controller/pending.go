@@ -90,7 +90,8 @@ func (p *pending) refused(key queue.RunKey, name string, r engine.Refusal) {
 	p.with(key, func(c *pendingChanges) { c.refusals[name] = r })
 }
 
-// take returns the changes of a run, at most limit Pods of them. hasMore reports that others are left for the next sync.
+// take returns the changes of a run, at most limit Pods of them. hasMore reports that others are left for the next
+// sync.
 func (p *pending) take(key queue.RunKey, limit int) (taken *pendingChanges, hasMore bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

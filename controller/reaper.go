@@ -30,9 +30,9 @@ type podFinisher struct {
 	backlog  *backlog
 }
 
-// sync ends a Pod whose attempt has ended in the database: it stores the log, deletes the Pod and removes the finalizer. The
-// row of the attempt is all that it needs to know, also after a crash. A Pod that appears for an attempt that has already
-// ended is a stray. It is recorded and deleted.
+// sync ends a Pod whose attempt has ended in the database: it stores the log, deletes the Pod and removes the
+// finalizer. The row of the attempt is all that it needs to know, also after a crash. A Pod that appears for an attempt
+// that has already ended is a stray. It is recorded and deleted.
 func (f *podFinisher) sync(ctx context.Context, key cache.ObjectName) error {
 	p, err := f.currentPod(ctx, key)
 	if err != nil || p == nil || f.released.Has(p.UID) {
@@ -66,8 +66,8 @@ func (f *podFinisher) sync(ctx context.Context, key cache.ObjectName) error {
 	return f.release(ctx, p)
 }
 
-// finishUnknown ends a Pod of ours that is in no row: the history of its run was lost. A Pod of a live run stays: the attempt
-// with its name is not decided yet, and will find it.
+// finishUnknown ends a Pod of ours that is in no row: the history of its run was lost. A Pod of a live run stays: the
+// attempt with its name is not decided yet, and will find it.
 func (f *podFinisher) finishUnknown(ctx context.Context, p *corev1.Pod, runUID string) error {
 	if !pod.IsOurs(p, f.cfg.ID, runUID) || !slices.Contains(p.Finalizers, v1alpha1.Finalizer) {
 		return nil
@@ -141,8 +141,8 @@ func (f *podFinisher) release(ctx context.Context, pod *corev1.Pod) error {
 	return nil
 }
 
-// deletePod deletes the Pod and removes the finalizer, with its UID as precondition. Until the finalizer is off, the Pod
-// shows what is left to do.
+// deletePod deletes the Pod and removes the finalizer, with its UID as precondition. Until the finalizer is off, the
+// Pod shows what is left to do.
 func (f *podFinisher) deletePod(ctx context.Context, pod *corev1.Pod) error {
 	fault.Point("reap")
 	if pod.DeletionTimestamp == nil {

@@ -119,8 +119,8 @@ func (c *caches) cachedRun(key queue.RunKey) *v1alpha1.DagRun {
 // order is what the DagRun of a run asks for.
 type order struct {
 	isDeleted, isCancelled bool
-	// hasEnded reports that the DagRun has ended although its row is live. Status is written after the row, so the database
-	// was restored from an older backup.
+	// hasEnded reports that the DagRun has ended although its row is live. Status is written after the row, so the
+	// database was restored from an older backup.
 	hasEnded bool
 }
 

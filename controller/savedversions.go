@@ -11,8 +11,8 @@ import (
 	"kontroler/store"
 )
 
-// versionCache has the stored version of each DAG object at a generation, so that an unchanged DAG is neither compiled nor
-// stored again.
+// versionCache has the stored version of each DAG object at a generation, so that an unchanged DAG is neither compiled
+// nor stored again.
 type versionCache struct {
 	mu    sync.Mutex
 	byDAG map[cache.ObjectName]savedVersion

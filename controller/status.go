@@ -56,7 +56,8 @@ type statusWriter struct {
 func (s *statusWriter) project(row store.Run, run *v1alpha1.DagRun) v1alpha1.DagRunStatus {
 	admitted := metav1.NewTime(row.AdmittedAt)
 	status := v1alpha1.DagRunStatus{
-		ObservedGeneration: run.Generation, Phase: v1alpha1.RunPhase(row.Phase), Reason: row.Reason, Message: text.Shorten(row.Message, 4096),
+		ObservedGeneration: run.Generation, Phase: v1alpha1.RunPhase(row.Phase), Reason: row.Reason, Message: text.Shorten(row.Message,
+			4096),
 		Controller: s.cfg.ID, RunID: row.ID, DAGVersion: row.VersionNumber, StartTime: &admitted,
 		Progress: fmt.Sprintf(
 			"%d/%d",
@@ -357,7 +358,8 @@ func (p *projections) oldest() (what projection, ok bool) {
 	return what, true
 }
 
-// report records that a final status was written. seen ends that: the cache shows it, the DagRun is gone, or the write failed.
+// report records that a final status was written. seen ends that: the cache shows it, the DagRun is gone, or the write
+// failed.
 func (p *projections) report(uid types.UID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -384,8 +386,8 @@ const (
 	progressEvery   = 200 * time.Millisecond
 )
 
-// projectProgress patches the status of live runs and the last runs of DAGs, oldest first, until ctx ends. One bucket limits
-// the patches: it gains a token for every ten writes and one every ten seconds.
+// projectProgress patches the status of live runs and the last runs of DAGs, oldest first, until ctx ends. One bucket
+// limits the patches: it gains a token for every ten writes and one every ten seconds.
 func (s *statusWriter) projectProgress(ctx context.Context) {
 	tokens, counted, trickled := 1.0, s.cfg.Writes(), time.Now()
 	for wait.For(ctx, progressEvery) {

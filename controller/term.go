@@ -127,9 +127,9 @@ func (t *term) newLogs(graphs *versions.Loader) *logs.Keeper {
 	})
 }
 
-// resume enqueues every live run, and the objects that were deleted while nobody led. It needs the rows and a fresh list,
-// nothing else. Partitions are made before the first write. If something holds the table, as a backup does, the default
-// partition takes the rows.
+// resume enqueues every live run, and the objects that were deleted while nobody led. It needs the rows and a fresh
+// list, nothing else. Partitions are made before the first write. If something holds the table, as a backup does, the
+// default partition takes the rows.
 func (t *term) resume(ctx context.Context) error {
 	if err := t.clock.ReadFrom(ctx, t.db, t.cfg.Log); err != nil {
 		return err

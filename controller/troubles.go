@@ -78,8 +78,8 @@ func (t *troubles[K]) condition(key K, now time.Time) *metav1.Condition {
 	}
 }
 
-// isPassing reports an error that says nothing about the object: the database is unavailable, which has a reason of its own,
-// another leader has taken over, or somebody else wrote at the same time.
+// isPassing reports an error that says nothing about the object: the database is unavailable, which has a reason of its
+// own, another leader has taken over, or somebody else wrote at the same time.
 func isPassing(err error) bool {
 	return store.IsUnavailable(err) || errors.Is(err, store.ErrFenced) || errors.Is(err, store.ErrConflict) ||
 		apierrors.IsConflict(err) ||
@@ -116,7 +116,8 @@ func (c *dagConditions) noteDAG(
 	return err
 }
 
-// setDAGCondition sets a condition that a DAG has only while it is False, or removes it. A new condition is also an Event.
+// setDAGCondition sets a condition that a DAG has only while it is False, or removes it. A new condition is also an
+// Event.
 func (c *dagConditions) setDAGCondition(
 	ctx context.Context,
 	name cache.ObjectName,

@@ -28,7 +28,8 @@ func TestTroublesAreToldWhenTheyLast(t *testing.T) {
 		t.Errorf("the condition is %+v", c)
 	}
 	for name, passing := range map[string]error{
-		"the database is away": fmt.Errorf("reading: %w", store.ErrUnavailable), "a conflict": store.ErrConflict, "another leader": store.ErrFenced,
+		"the database is away": fmt.Errorf("reading: %w",
+			store.ErrUnavailable), "a conflict": store.ErrConflict, "another leader": store.ErrFenced,
 	} {
 		if troubles.note("b", passing, now) || troubles.note("b", passing, now.Add(time.Hour)) {
 			t.Errorf("%s counts as a trouble of the object", name)
@@ -53,8 +54,13 @@ func TestWhatALiveDagRunSays(t *testing.T) {
 	}{
 		"everything runs": {row: store.Run{Counts: store.Counts{Active: 2}}, runs: 2},
 		"two tasks wait": {
-			row:    store.Run{Counts: store.Counts{Active: 2}},
-			at:     store.RunWaits{Pending: 2, Total: 2, Tasks: []store.TaskReason{waits("pull", "ImagePullBackOff", "no such tag"), waits("big", "Unschedulable", "0/3 nodes")}},
+			row: store.Run{Counts: store.Counts{Active: 2}},
+			at: store.RunWaits{
+				Pending: 2, Total: 2,
+				Tasks: []store.TaskReason{
+					waits("pull", "ImagePullBackOff", "no such tag"), waits("big", "Unschedulable", "0/3 nodes"),
+				},
+			},
 			reason: "ImagePullBackOff", message: "pull waits: ImagePullBackOff: no such tag; big waits: Unschedulable: 0/3 nodes", pending: 2, still: true,
 		},
 		"one waits, one failed, and there are more": {
@@ -72,7 +78,9 @@ func TestWhatALiveDagRunSays(t *testing.T) {
 			row:    store.Run{Hold: engine.HoldThrottled, Counts: store.Counts{Ready: 3}},
 			reason: "Throttled", message: "waiting for Pods of other runs to end: the controller has --max-pods of them", still: true,
 		},
-		"maxParallel is no standstill": {row: store.Run{Hold: engine.HoldMaxParallel, Counts: store.Counts{Ready: 3, Active: 1}}, runs: 1},
+		"maxParallel is no standstill": {
+			row: store.Run{Hold: engine.HoldMaxParallel, Counts: store.Counts{Ready: 3, Active: 1}}, runs: 1,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			status := v1alpha1.DagRunStatus{Tasks: &v1alpha1.TaskCounts{}}

@@ -27,16 +27,16 @@ import (
 	"kontroler/store"
 )
 
-// The workspace of a run is one claim. It is created before the first Pod, and recorded in the row of the run before a Pod
-// uses it. Once recorded, it is never created again: if it is gone, what earlier tasks wrote is lost.
+// The workspace of a run is one claim. It is created before the first Pod, and recorded in the row of the run before a
+// Pod uses it. Once recorded, it is never created again: if it is gone, what earlier tasks wrote is lost.
 
 const (
 	// bindGrace is how long a Pod may be without a node before its claim is read.
 	bindGrace = 3 * time.Second
 	// bindEvery is how often the claim is read then.
 	bindEvery = 10 * time.Second
-	// bindEvents bounds the Events of a claim that are read. A warning that is older than the newest Event by bindRecent does
-	// not count.
+	// bindEvents bounds the Events of a claim that are read. A warning that is older than the newest Event by bindRecent
+	// does not count.
 	bindEvents = 100
 	bindRecent = 10 * time.Minute
 	// claimRetry is when the create of a claim is retried whose predecessor is being deleted.
@@ -150,8 +150,8 @@ func (ws *workspaces) makeWorkspace(
 	return true, nil
 }
 
-// adopts reports whether an unrecorded claim with the name of the workspace is the run's own: the process that created it
-// ended before it recorded it. If not, the attempt has a refusal.
+// adopts reports whether an unrecorded claim with the name of the workspace is the run's own: the process that created
+// it ended before it recorded it. If not, the attempt has a refusal.
 func (ws *workspaces) adopts(row store.Run, claim *corev1.PersistentVolumeClaim, c engine.Create) bool {
 	switch {
 	case pod.OwnerUID(claim) != row.UID:
@@ -346,8 +346,8 @@ func (ws *workspaces) dropWorkspace(ctx context.Context, row store.Run, run *v1a
 	return nil
 }
 
-// keepsWorkspace reports whether a run that has ended has no claim, or keeps it. An unreadable version does not say. The
-// claim of a failed run stays then, because nothing brings it back.
+// keepsWorkspace reports whether a run that has ended has no claim, or keeps it. An unreadable version does not say.
+// The claim of a failed run stays then, because nothing brings it back.
 func (ws *workspaces) keepsWorkspace(ctx context.Context, row store.Run) (bool, error) {
 	graph, err := ws.graphs.Load(ctx, row.VersionID)
 	if errors.Is(err, versions.ErrUnreadable) {

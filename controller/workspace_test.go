@@ -18,11 +18,20 @@ func TestExplain(t *testing.T) {
 		workspace workspace
 		is, want  *engine.Wait
 	}{
-		"nothing to say":  {},
-		"bound":           {workspace: workspace{isBound: true}, is: unschedulable, want: unschedulable},
-		"waits":           {workspace: workspace{why: "claim c: Pending"}, is: unschedulable, want: &engine.Wait{Reason: "Unschedulable", Message: "0/1 nodes are available; claim c: Pending"}},
-		"waits by itself": {workspace: workspace{why: "claim c: Pending"}, want: &engine.Wait{Reason: "Unschedulable", Message: "claim c: Pending"}},
-		"is lost":         {workspace: workspace{isLost: true, why: "gone"}, is: unschedulable, want: &engine.Wait{Reason: "Unschedulable", Message: "gone", IsFailure: true, IsPermanent: true}},
+		"nothing to say": {},
+		"bound":          {workspace: workspace{isBound: true}, is: unschedulable, want: unschedulable},
+		"waits": {
+			workspace: workspace{why: "claim c: Pending"}, is: unschedulable,
+			want: &engine.Wait{Reason: "Unschedulable", Message: "0/1 nodes are available; claim c: Pending"},
+		},
+		"waits by itself": {
+			workspace: workspace{why: "claim c: Pending"},
+			want:      &engine.Wait{Reason: "Unschedulable", Message: "claim c: Pending"},
+		},
+		"is lost": {
+			workspace: workspace{isLost: true, why: "gone"}, is: unschedulable,
+			want: &engine.Wait{Reason: "Unschedulable", Message: "gone", IsFailure: true, IsPermanent: true},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if diff := cmp.Diff(c.want, c.workspace.explain(c.is)); diff != "" {
@@ -44,12 +53,23 @@ func TestNewestReason(t *testing.T) {
 		events []corev1.Event
 		want   string
 	}{
-		"one":                {[]corev1.Event{event("a", corev1.EventTypeNormal, 0)}, "a"},
-		"the newest":         {[]corev1.Event{event("a", corev1.EventTypeNormal, 2), event("b", corev1.EventTypeNormal, 1), event("c", corev1.EventTypeNormal, 3)}, "b"},
-		"a warning":          {[]corev1.Event{event("a", corev1.EventTypeNormal, 0), event("b", corev1.EventTypeWarning, time.Minute)}, "b"},
-		"the newest warning": {[]corev1.Event{event("a", corev1.EventTypeWarning, 2), event("b", corev1.EventTypeWarning, 1)}, "b"},
-		"an old warning":     {[]corev1.Event{event("a", corev1.EventTypeNormal, 0), event("b", corev1.EventTypeWarning, 11*time.Minute)}, "a"},
-		"one that goes on":   {[]corev1.Event{event("a", corev1.EventTypeNormal, time.Minute), series}, "series"},
+		"one": {[]corev1.Event{event("a", corev1.EventTypeNormal, 0)}, "a"},
+		"the newest": {
+			[]corev1.Event{
+				event("a", corev1.EventTypeNormal, 2), event("b", corev1.EventTypeNormal, 1), event("c", corev1.EventTypeNormal, 3),
+			},
+			"b",
+		},
+		"a warning": {
+			[]corev1.Event{event("a", corev1.EventTypeNormal, 0), event("b", corev1.EventTypeWarning, time.Minute)}, "b",
+		},
+		"the newest warning": {
+			[]corev1.Event{event("a", corev1.EventTypeWarning, 2), event("b", corev1.EventTypeWarning, 1)}, "b",
+		},
+		"an old warning": {
+			[]corev1.Event{event("a", corev1.EventTypeNormal, 0), event("b", corev1.EventTypeWarning, 11*time.Minute)}, "a",
+		},
+		"one that goes on": {[]corev1.Event{event("a", corev1.EventTypeNormal, time.Minute), series}, "series"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := newestReason(c.events); got != c.want {

@@ -48,7 +48,10 @@ func TestMissingSecretConfigMapKeyAndImage(t *testing.T) {
 			"good": "Succeeded", "child": "Skipped"},
 	)
 	w.CheckOnce("good")
-	for task, want := range map[string]string{"secret": "no-such-secret", "key": "no-such-key", "image": "example.com/no/such:image", "image-name": "InvalidImageName"} {
+	for task, want := range map[string]string{
+		"secret": "no-such-secret", "key": "no-such-key", "image": "example.com/no/such:image",
+		"image-name": "InvalidImageName",
+	} {
 		a := w.AttemptsOf("run", task)[0]
 		if row := w.Task("run", task); a.Reason != "StartFailed" || !strings.Contains(a.Message, want) ||
 			!strings.Contains(row.Message, want) {

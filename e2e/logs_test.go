@@ -267,7 +267,9 @@ func TestLogsRotated(t *testing.T) {
 		"echo the true head; "+until("write")+"; yes 'one line of many, all of them the same' | head -c 11000000; sleep 11; "+
 			until("go")+"; echo the end",
 	)
-	for policy, name := range map[v1alpha1.LogPolicy]string{v1alpha1.LogsCapture: "capture", v1alpha1.LogsFollow: "follow"} {
+	for policy, name := range map[v1alpha1.LogPolicy]string{
+		v1alpha1.LogsCapture: "capture", v1alpha1.LogsFollow: "follow",
+	} {
 		w.ApplySpec(name, v1alpha1.DAGSpec{Logs: policy, Task: []v1alpha1.Task{task}})
 		w.Start(name, name)
 	}

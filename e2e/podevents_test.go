@@ -199,7 +199,9 @@ func TestPodEventsOfManyAndOfOthers(t *testing.T) {
 
 	mine := corev1.ObjectReference{Name: pod.Name, UID: pod.UID}
 	for _, about := range []corev1.ObjectReference{
-		{Name: pod.Name, UID: types.UID(w.DagRun("run").UID)}, {Name: pod.Name}, {Name: theirs.Name, UID: theirs.UID}, {Name: stranger.Name, UID: stranger.UID},
+		{
+			Name: pod.Name, UID: types.UID(w.DagRun("run").UID),
+		}, {Name: pod.Name}, {Name: theirs.Name, UID: theirs.UID}, {Name: stranger.Name, UID: stranger.UID},
 	} {
 		if err := w.createEvent(about, "NotMine", "of "+about.Name, time.Now()); err != nil {
 			t.Fatal(err)
@@ -210,7 +212,8 @@ func TestPodEventsOfManyAndOfOthers(t *testing.T) {
 	for first := range 10 {
 		creating.Go(func() {
 			for n := first; n < 1000; n += 10 {
-				if err := w.createEvent(mine, "Told", fmt.Sprintf("%04d %s", n, strings.Repeat("ü", 400)), began.Add(time.Duration(n)*time.Second)); err != nil {
+				if err := w.createEvent(mine, "Told", fmt.Sprintf("%04d %s", n, strings.Repeat("ü", 400)),
+					began.Add(time.Duration(n)*time.Second)); err != nil {
 					t.Error(err)
 				}
 			}
@@ -228,7 +231,8 @@ func TestPodEventsOfManyAndOfOthers(t *testing.T) {
 	if rows := w.podEvents("run", "a"); len(rows) != 30 {
 		t.Errorf("%d rows are kept", len(rows))
 	}
-	if rows := w.Strings(`SELECT p.reason FROM kontroler.pod_events p JOIN kontroler_v1.attempts a ON a.id = p.attempt_id WHERE a.pod_name <> $1 OR p.reason = 'NotMine'`, pod.Name); len(
+	if rows := w.Strings(`SELECT p.reason FROM kontroler.pod_events p JOIN kontroler_v1.attempts a ON a.id = p.attempt_id WHERE a.pod_name <> $1 OR p.reason = 'NotMine'`,
+		pod.Name); len(
 		rows,
 	) > 0 {
 		t.Errorf("Events of others are kept: %v", rows)

@@ -150,7 +150,8 @@ spec:
 		t.Error("the database does not name the Secret: is this the whole of it?")
 	}
 	for where, text := range map[string]string{
-		"database": rows, "log": c.Log(), "custom resources": w.Kubectl("get", "dags,dagruns", "-o", "yaml"), "Events": w.Kubectl("get", "events", "-o", "yaml"),
+		"database": rows, "log": c.Log(), "custom resources": w.Kubectl("get", "dags,dagruns", "-o",
+			"yaml"), "Events": w.Kubectl("get", "events", "-o", "yaml"),
 	} {
 		if strings.Contains(text, "value-") {
 			t.Errorf("%s contains the value of a Secret", where)

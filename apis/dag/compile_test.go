@@ -172,7 +172,9 @@ func TestCompileWebhookAndWorkspaceFaults(t *testing.T) {
 		"webhook": {
 			spec(func(s *v1alpha1.DAGSpec) {
 				s.Webhook = &v1alpha1.Webhook{
-					URL: "ftp://x", SecretRef: &v1alpha1.SecretKeyRef{Key: "a/b"}, Events: []v1alpha1.WebhookEvent{"RunFailed", "x", ""},
+					URL: "ftp://x", SecretRef: &v1alpha1.SecretKeyRef{Key: "a/b"}, Events: []v1alpha1.WebhookEvent{
+						"RunFailed", "x", "",
+					},
 				}
 			}),
 			[]string{

@@ -44,23 +44,50 @@ type resolved = map[v1alpha1.TaskRef]dag.DagTask
 // TestMerge merges the own fields of a task over those of its DagTask.
 func TestMerge(t *testing.T) {
 	for name, c := range map[string]struct{ base, over, want string }{
-		"a task without own fields takes everything": {`{image: i, args: [a], backoff: {limit: 3}}`, `{}`, `{image: i, args: [a], backoff: {limit: 3}}`},
-		"empty fields count as absent":               {`{image: i, args: [a], script: ""}`, `{image: "", args: [], command: [], parameters: []}`, `{image: i, args: [a]}`},
-		"image, timeout":                             {`{image: i, timeoutSeconds: 5}`, `{image: j, timeoutSeconds: 6}`, `{image: j, timeoutSeconds: 6}`},
-		"command and args replace":                   {`{image: i, command: [a, b], args: [c, d]}`, `{command: [x], args: [y]}`, `{image: i, command: [x], args: [y]}`},
-		"args alone keep the command":                {`{image: i, command: [a], args: [c, d]}`, `{args: [y]}`, `{image: i, command: [a], args: [y]}`},
-		"script over command":                        {`{image: i, command: [a], args: [c]}`, `{script: s}`, `{image: i, script: s}`},
-		"script over script":                         {`{image: i, script: r}`, `{script: s}`, `{image: i, script: s}`},
-		"command over script":                        {`{image: i, script: s}`, `{command: [a]}`, `{image: i, command: [a]}`},
-		"a script wins on either side":               {`{image: i, script: r, command: [a]}`, `{script: s, command: [b], args: [c]}`, `{image: i, script: s}`},
-		"args over a script that won":                {`{image: i, script: r, command: [a]}`, `{args: [b]}`, `{image: i, args: [b]}`},
-		"args over script":                           {`{image: i, script: s}`, `{args: [a]}`, `{image: i, args: [a]}`},
-		"backoff by field":                           {`{image: i, backoff: {limit: 3, factor: 4}}`, `{backoff: {limit: 5, duration: 3s}}`, `{image: i, backoff: {limit: 5, factor: 4, duration: 3s}}`},
-		"a limit of 0 counts as set":                 {`{image: i, backoff: {limit: 3, factor: 4}}`, `{backoff: {limit: 0}}`, `{image: i, backoff: {limit: 0, factor: 4}}`},
-		"enabled false counts as set":                {`{image: i, conditional: {enabled: true, retryCodes: [1]}}`, `{conditional: {enabled: false}}`, `{image: i, conditional: {enabled: false, retryCodes: [1]}}`},
-		"retryCodes replace":                         {`{image: i, conditional: {enabled: true, retryCodes: [1, 2]}}`, `{conditional: {retryCodes: [3]}}`, `{image: i, conditional: {enabled: true, retryCodes: [3]}}`},
-		"parameters replace":                         {`{image: i, parameters: [a, b]}`, `{parameters: [b]}`, `{image: i, parameters: [b]}`},
-		"labels, selector by key":                    {`{image: i, podTemplate: {labels: {a: "1", b: "2"}, nodeSelector: {x: y}}}`, `{podTemplate: {labels: {b: "3"}, nodeSelector: {z: w}}}`, `{image: i, podTemplate: {labels: {a: "1", b: "3"}, nodeSelector: {x: y, z: w}}}`},
+		"a task without own fields takes everything": {
+			`{image: i, args: [a], backoff: {limit: 3}}`, `{}`, `{image: i, args: [a], backoff: {limit: 3}}`,
+		},
+		"empty fields count as absent": {
+			`{image: i, args: [a], script: ""}`, `{image: "", args: [], command: [], parameters: []}`, `{image: i, args: [a]}`,
+		},
+		"image, timeout": {
+			`{image: i, timeoutSeconds: 5}`, `{image: j, timeoutSeconds: 6}`, `{image: j, timeoutSeconds: 6}`,
+		},
+		"command and args replace": {
+			`{image: i, command: [a, b], args: [c, d]}`, `{command: [x], args: [y]}`, `{image: i, command: [x], args: [y]}`,
+		},
+		"args alone keep the command": {
+			`{image: i, command: [a], args: [c, d]}`, `{args: [y]}`, `{image: i, command: [a], args: [y]}`,
+		},
+		"script over command": {`{image: i, command: [a], args: [c]}`, `{script: s}`, `{image: i, script: s}`},
+		"script over script":  {`{image: i, script: r}`, `{script: s}`, `{image: i, script: s}`},
+		"command over script": {`{image: i, script: s}`, `{command: [a]}`, `{image: i, command: [a]}`},
+		"a script wins on either side": {
+			`{image: i, script: r, command: [a]}`, `{script: s, command: [b], args: [c]}`, `{image: i, script: s}`,
+		},
+		"args over a script that won": {`{image: i, script: r, command: [a]}`, `{args: [b]}`, `{image: i, args: [b]}`},
+		"args over script":            {`{image: i, script: s}`, `{args: [a]}`, `{image: i, args: [a]}`},
+		"backoff by field": {
+			`{image: i, backoff: {limit: 3, factor: 4}}`, `{backoff: {limit: 5, duration: 3s}}`,
+			`{image: i, backoff: {limit: 5, factor: 4, duration: 3s}}`,
+		},
+		"a limit of 0 counts as set": {
+			`{image: i, backoff: {limit: 3, factor: 4}}`, `{backoff: {limit: 0}}`, `{image: i, backoff: {limit: 0, factor: 4}}`,
+		},
+		"enabled false counts as set": {
+			`{image: i, conditional: {enabled: true, retryCodes: [1]}}`, `{conditional: {enabled: false}}`,
+			`{image: i, conditional: {enabled: false, retryCodes: [1]}}`,
+		},
+		"retryCodes replace": {
+			`{image: i, conditional: {enabled: true, retryCodes: [1, 2]}}`, `{conditional: {retryCodes: [3]}}`,
+			`{image: i, conditional: {enabled: true, retryCodes: [3]}}`,
+		},
+		"parameters replace": {`{image: i, parameters: [a, b]}`, `{parameters: [b]}`, `{image: i, parameters: [b]}`},
+		"labels, selector by key": {
+			`{image: i, podTemplate: {labels: {a: "1", b: "2"}, nodeSelector: {x: y}}}`,
+			`{podTemplate: {labels: {b: "3"}, nodeSelector: {z: w}}}`,
+			`{image: i, podTemplate: {labels: {a: "1", b: "3"}, nodeSelector: {x: y, z: w}}}`,
+		},
 		"a podTemplate over none": {`{image: i}`, `{podTemplate: {env: [{name: A, value: "1"}], volumes: [{name: v, emptyDir: {}}]}}`,
 			`{image: i, podTemplate: {env: [{name: A, value: "1"}], volumes: [{name: v, emptyDir: {}}]}}`},
 		"env by name, in the order of the DagTask": {`{image: i, podTemplate: {env: [{name: A, value: "1"}, {name: B, value: $(A)}]}}`, `{podTemplate: {env: [{name: A, value: "2"}, {name: C, value: "3"}]}}`,
@@ -68,17 +95,28 @@ func TestMerge(t *testing.T) {
 		"env takes another source": {`{image: i, podTemplate: {env: [{name: A, value: "1"}, {name: B, valueFrom: {fieldRef: {fieldPath: spec.nodeName}}}, {name: C, valueFrom: {secretKeyRef: {name: s, key: k}}}]}}`,
 			`{podTemplate: {env: [{name: A, valueFrom: {secretKeyRef: {name: s, key: k}}}, {name: B, value: ""}, {name: C, valueFrom: {configMapKeyRef: {name: c, key: k}}}]}}`,
 			`{image: i, podTemplate: {env: [{name: A, valueFrom: {secretKeyRef: {name: s, key: k}}}, {name: B}, {name: C, valueFrom: {configMapKeyRef: {name: c, key: k}}}]}}`},
-		"envFrom replaces": {`{image: i, podTemplate: {envFrom: [{configMapRef: {name: a}}]}}`, `{podTemplate: {envFrom: [{secretRef: {name: b}}]}}`, `{image: i, podTemplate: {envFrom: [{secretRef: {name: b}}]}}`},
+		"envFrom replaces": {
+			`{image: i, podTemplate: {envFrom: [{configMapRef: {name: a}}]}}`,
+			`{podTemplate: {envFrom: [{secretRef: {name: b}}]}}`, `{image: i, podTemplate: {envFrom: [{secretRef: {name: b}}]}}`,
+		},
 		"volumes by name": {`{image: i, podTemplate: {volumes: [{name: a, emptyDir: {}}, {name: b, persistentVolumeClaim: {claimName: x, readOnly: true}}], volumeMounts: [{name: a, mountPath: /a}, {name: b, mountPath: /b}]}}`,
 			`{podTemplate: {volumes: [{name: a, configMap: {name: c}}, {name: b, persistentVolumeClaim: {claimName: "y"}}], volumeMounts: [{name: b, mountPath: /a, subPath: s}]}}`,
 			`{image: i, podTemplate: {volumes: [{name: a, configMap: {name: c}}, {name: b, persistentVolumeClaim: {claimName: "y", readOnly: true}}], volumeMounts: [{name: b, mountPath: /a, subPath: s}, {name: b, mountPath: /b}]}}`},
-		"pull secrets by name": {`{image: i, podTemplate: {imagePullSecrets: [{name: a}]}}`, `{podTemplate: {imagePullSecrets: [{name: b}, {name: a}]}}`, `{image: i, podTemplate: {imagePullSecrets: [{name: a}, {name: b}]}}`},
+		"pull secrets by name": {
+			`{image: i, podTemplate: {imagePullSecrets: [{name: a}]}}`,
+			`{podTemplate: {imagePullSecrets: [{name: b}, {name: a}]}}`,
+			`{image: i, podTemplate: {imagePullSecrets: [{name: a}, {name: b}]}}`,
+		},
 		"a probe takes another handler": {`{image: i, podTemplate: {initContainers: [{name: a, image: i, restartPolicy: Always, startupProbe: {httpGet: {port: 80}, periodSeconds: 3}, livenessProbe: {exec: {command: [x]}, periodSeconds: 5}, lifecycle: {preStop: {sleep: {seconds: 1}}, postStart: {exec: {command: [x]}}}}]}}`,
 			`{podTemplate: {initContainers: [{name: a, startupProbe: {exec: {command: [w]}}, livenessProbe: {periodSeconds: 7}, lifecycle: {preStop: {exec: {command: [w]}}}}, {name: b, image: i, startupProbe: {exec: {command: [z]}}}]}}`,
 			`{image: i, podTemplate: {initContainers: [{name: a, image: i, restartPolicy: Always, startupProbe: {exec: {command: [w]}, periodSeconds: 3}, livenessProbe: {exec: {command: [x]}, periodSeconds: 7}, lifecycle: {preStop: {exec: {command: [w]}}, postStart: {exec: {command: [x]}}}}, {name: b, image: i, startupProbe: {exec: {command: [z]}}}]}}`},
 		"init containers by name": {`{image: i, podTemplate: {initContainers: [{name: a, image: i, env: [{name: E, value: "1"}]}, {name: b, image: i}]}}`, `{podTemplate: {initContainers: [{name: c, image: k}, {name: a, image: j, env: [{name: E, valueFrom: {fieldRef: {fieldPath: spec.nodeName}}}, {name: F, value: "2"}]}]}}`,
 			`{image: i, podTemplate: {initContainers: [{name: a, image: j, env: [{name: E, valueFrom: {fieldRef: {fieldPath: spec.nodeName}}}, {name: F, value: "2"}]}, {name: b, image: i}, {name: c, image: k}]}}`},
-		"tolerations replace": {`{image: i, podTemplate: {tolerations: [{key: a, operator: Exists}]}}`, `{podTemplate: {tolerations: [{key: b, operator: Exists}]}}`, `{image: i, podTemplate: {tolerations: [{key: b, operator: Exists}]}}`},
+		"tolerations replace": {
+			`{image: i, podTemplate: {tolerations: [{key: a, operator: Exists}]}}`,
+			`{podTemplate: {tolerations: [{key: b, operator: Exists}]}}`,
+			`{image: i, podTemplate: {tolerations: [{key: b, operator: Exists}]}}`,
+		},
 		"resources by name": {`{image: i, podTemplate: {resources: {requests: {cpu: 100m, memory: 64Mi}}}}`, `{podTemplate: {resources: {requests: {cpu: 200m}, limits: {memory: 1Gi}}}}`,
 			`{image: i, podTemplate: {resources: {requests: {cpu: 200m, memory: 64Mi}, limits: {memory: 1Gi}}}}`},
 		"security by field": {`{image: i, podTemplate: {securityContext: {runAsUser: 1000, runAsNonRoot: true}, containerSecurityContext: {privileged: false}}}`,
@@ -86,7 +124,11 @@ func TestMerge(t *testing.T) {
 			`{image: i, podTemplate: {securityContext: {runAsUser: 0, runAsNonRoot: false}, containerSecurityContext: {privileged: false}, automountServiceAccountToken: false, terminationGracePeriodSeconds: 0}}`},
 		"another profile": {`{image: i, podTemplate: {containerSecurityContext: {privileged: false, seccompProfile: {type: Localhost, localhostProfile: p}}}}`,
 			`{podTemplate: {containerSecurityContext: {seccompProfile: {type: RuntimeDefault}}}}`, `{image: i, podTemplate: {containerSecurityContext: {privileged: false, seccompProfile: {type: RuntimeDefault}}}}`},
-		"large numbers stay exact": {`{image: i, podTemplate: {activeDeadlineSeconds: 2147483647}}`, `{podTemplate: {securityContext: {runAsUser: 2147483647}}}`, `{image: i, podTemplate: {activeDeadlineSeconds: 2147483647, securityContext: {runAsUser: 2147483647}}}`},
+		"large numbers stay exact": {
+			`{image: i, podTemplate: {activeDeadlineSeconds: 2147483647}}`,
+			`{podTemplate: {securityContext: {runAsUser: 2147483647}}}`,
+			`{image: i, podTemplate: {activeDeadlineSeconds: 2147483647, securityContext: {runAsUser: 2147483647}}}`,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			spec := &v1alpha1.DAGSpec{
@@ -147,32 +189,71 @@ func TestCompileWithFaults(t *testing.T) {
 		to         dag.DagTask
 		want       []string
 	}{
-		"a valid task":           {use(`{}`, 0), []v1alpha1.Parameter{p}, good, nil},
-		"the DagTask is missing": {use(`{podTemplate: {volumeMounts: [{name: v, mountPath: /w}]}}`, 0), nil, dag.DagTask{Missing: true}, []string{`spec.task[1].taskRef.name: Not found: "x": there is no DagTask of this name in the DAG's namespace: apply it`}},
+		"a valid task": {use(`{}`, 0), []v1alpha1.Parameter{p}, good, nil},
+		"the DagTask is missing": {
+			use(`{podTemplate: {volumeMounts: [{name: v, mountPath: /w}]}}`, 0), nil, dag.DagTask{Missing: true},
+			[]string{
+				`spec.task[1].taskRef.name: Not found: "x": there is no DagTask of this name in the DAG's namespace: apply it`,
+			},
+		},
 		"the version is missing": {use(`{}`, 7), nil, dag.DagTask{Newest: 2},
-			[]string{`spec.task[1].taskRef.version: Not found: "7": DagTask "x" has no such version, its newest is 2: apply it with this spec.version, or name another one`}},
+			[]string{
+				`spec.task[1].taskRef.version: Not found: "7": DagTask "x" has no such version, its newest is 2: apply it with this spec.version, or name another one`,
+			}},
 		"the DagTask has no version": {use(`{}`, 7), nil, dag.DagTask{},
-			[]string{`spec.task[1].taskRef.version: Not found: "7": DagTask "x" has no such version, it has none: apply it with this spec.version, or name another one`}},
-		"the DagTask is invalid": {use(`{}`, 0), nil, dag.DagTask{Faults: field.ErrorList{field.Required(field.NewPath("spec", "image"), ""), field.Required(field.NewPath("spec"), "")}},
-			[]string{`spec.task[1].taskRef.name: Invalid value: "x": the DagTask cannot be used: spec.image: Required value, and 1 more`}},
+			[]string{
+				`spec.task[1].taskRef.version: Not found: "7": DagTask "x" has no such version, it has none: apply it with this spec.version, or name another one`,
+			}},
+		"the DagTask is invalid": {use(`{}`,
+			0), nil, dag.DagTask{
+			Faults: field.ErrorList{
+				field.Required(field.NewPath("spec", "image"), ""), field.Required(field.NewPath("spec"), ""),
+			},
+		},
+			[]string{
+				`spec.task[1].taskRef.name: Invalid value: "x": the DagTask cannot be used: spec.image: Required value, and 1 more`,
+			}},
 		"a parameter that the DAG lacks": {use(`{}`, 0), nil, good,
-			[]string{`spec.task[1].parameters[0]: Not found: "p": the DAG has no parameter of this name (from DagTask "x", version 2)`}},
-		"a parameter of the task itself that the DAG lacks": {use(`{parameters: [q]}`, 0), nil, good, []string{`spec.task[1].parameters[0]: Not found: "q": the DAG has no parameter of this name`}},
-		"a variable with the name of a parameter of the DagTask": {use(`{podTemplate: {env: [{name: p, value: x}]}}`, 0), []v1alpha1.Parameter{p}, good,
-			[]string{`spec.task[1].podTemplate.env[1].name: Forbidden: parameter "p" of this task sets the same environment variable (merged with DagTask "x", version 2)`}},
-		"a mount without a volume": {use(`{podTemplate: {volumeMounts: [{name: w, mountPath: /w}]}}`, 0), []v1alpha1.Parameter{p}, good,
-			[]string{`spec.task[1].podTemplate.volumeMounts[1].name: Not found: "w": podTemplate.volumes has no volume of this name (merged with DagTask "x", version 2)`}},
-		"a stored version that is no longer valid": {use(`{backoff: {limit: 1}}`, 0), nil, version(t, 3, `{image: i, backoff: {factor: 1000}, timeoutSeconds: 0}`), []string{
+			[]string{
+				`spec.task[1].parameters[0]: Not found: "p": the DAG has no parameter of this name (from DagTask "x", version 2)`,
+			}},
+		"a parameter of the task itself that the DAG lacks": {
+			use(`{parameters: [q]}`, 0), nil, good,
+			[]string{`spec.task[1].parameters[0]: Not found: "q": the DAG has no parameter of this name`},
+		},
+		"a variable with the name of a parameter of the DagTask": {use(`{podTemplate: {env: [{name: p, value: x}]}}`,
+			0), []v1alpha1.Parameter{p}, good,
+			[]string{
+				`spec.task[1].podTemplate.env[1].name: Forbidden: parameter "p" of this task sets the same environment variable (merged with DagTask "x", version 2)`,
+			}},
+		"a mount without a volume": {use(`{podTemplate: {volumeMounts: [{name: w, mountPath: /w}]}}`,
+			0), []v1alpha1.Parameter{p}, good,
+			[]string{
+				`spec.task[1].podTemplate.volumeMounts[1].name: Not found: "w": podTemplate.volumes has no volume of this name (merged with DagTask "x", version 2)`,
+			}},
+		"a stored version that is no longer valid": {use(`{backoff: {limit: 1}}`,
+			0), nil, version(t, 3, `{image: i, backoff: {factor: 1000}, timeoutSeconds: 0}`), []string{
 			`spec.task[1].timeoutSeconds: Invalid value: 0: must be between 1 and 31536000 (from DagTask "x", version 3)`,
 			`spec.task[1].backoff.factor: Invalid value: 1000: must be between 1 and 100 (from DagTask "x", version 3)`}},
-		"two mounts at one path": {use(`{podTemplate: {volumeMounts: [{name: v, mountPath: /w}, {name: v, mountPath: /w}]}}`, 0), []v1alpha1.Parameter{p}, good,
-			[]string{`spec.task[1].taskRef: Invalid value: "x": cannot be merged: podTemplate.volumeMounts: two entries have the mountPath "/w"`}},
-		"a directive of strategic merge": {use(`{podTemplate: {nodeSelector: {$patch: delete}}}`, 0), []v1alpha1.Parameter{p}, good,
+		"two mounts at one path": {use(`{podTemplate: {volumeMounts: [{name: v, mountPath: /w}, {name: v, mountPath: /w}]}}`,
+			0), []v1alpha1.Parameter{p}, good,
+			[]string{
+				`spec.task[1].taskRef: Invalid value: "x": cannot be merged: podTemplate.volumeMounts: two entries have the mountPath "/w"`,
+			}},
+		"a directive of strategic merge": {use(`{podTemplate: {nodeSelector: {$patch: delete}}}`,
+			0), []v1alpha1.Parameter{p}, good,
 			[]string{`spec.task[1].taskRef: Invalid value: "x": cannot be merged: a key must not begin with $: "$patch"`}},
-		"faults of name and runAfter do not name the DagTask": {append(use(`{}`, 0), v1alpha1.Task{Name: "a", TaskRef: ref("x", 0), RunAfter: []string{"nobody"}}), []v1alpha1.Parameter{p}, good,
-			[]string{`spec.task[2].name: Duplicate value: "a": must be given once`, `spec.task[2].runAfter[0]: Not found: "nobody": no task has this name`}},
+		"faults of name and runAfter do not name the DagTask": {append(use(`{}`, 0),
+			v1alpha1.Task{Name: "a", TaskRef: ref("x", 0), RunAfter: []string{"nobody"}}), []v1alpha1.Parameter{p}, good,
+			[]string{
+				`spec.task[2].name: Duplicate value: "a": must be given once`,
+				`spec.task[2].runAfter[0]: Not found: "nobody": no task has this name`,
+			}},
 		"an invalid taskRef": {[]v1alpha1.Task{{Name: "a", TaskRef: ref("../x", -1)}}, nil, good,
-			[]string{`spec.task[0].taskRef.name: Invalid value: "../x": a lowercase RFC 1123`, `spec.task[0].taskRef.version: Invalid value: -1: must be between`}},
+			[]string{
+				`spec.task[0].taskRef.name: Invalid value: "../x": a lowercase RFC 1123`,
+				`spec.task[0].taskRef.version: Invalid value: -1: must be between`,
+			}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			spec := &v1alpha1.DAGSpec{Task: c.tasks, Parameters: c.parameters}
@@ -244,9 +325,19 @@ func TestCheckTask(t *testing.T) {
 		spec v1alpha1.DagTaskSpec
 		want []string
 	}{
-		"a valid DagTask": {v1alpha1.DagTaskSpec{Version: new(int32(1)), RunAfter: []string{"!"}, TaskTemplate: template(t, `{image: i, parameters: [p, q], script: s}`)}, nil},
-		"no image":        {v1alpha1.DagTaskSpec{}, []string{"spec.image: FieldValueRequired"}},
-		"many faults": {v1alpha1.DagTaskSpec{Version: new(int32(0)), TaskTemplate: template(t, `{image: " i", script: s, args: [a], backoff: {limit: -1}, parameters: [p, p, "1=2"], podTemplate: {env: [{name: p}], volumeMounts: [{name: v, mountPath: /v}, {name: workspace, mountPath: /w}]}}`)},
+		"a valid DagTask": {
+			v1alpha1.DagTaskSpec{
+				Version: new(int32(1)), RunAfter: []string{"!"},
+				TaskTemplate: template(t, `{image: i, parameters: [p, q], script: s}`),
+			},
+			nil,
+		},
+		"no image": {v1alpha1.DagTaskSpec{}, []string{"spec.image: FieldValueRequired"}},
+		"many faults": {v1alpha1.DagTaskSpec{
+			Version: new(int32(0)),
+			TaskTemplate: template(t,
+				`{image: " i", script: s, args: [a], backoff: {limit: -1}, parameters: [p, p, "1=2"], podTemplate: {env: [{name: p}], volumeMounts: [{name: v, mountPath: /v}, {name: workspace, mountPath: /w}]}}`),
+		},
 			[]string{"spec.version: FieldValueInvalid", "spec.parameters[1]: FieldValueDuplicate", "spec.parameters[2]: FieldValueInvalid", "spec.image: FieldValueInvalid",
 				"spec.podTemplate.env[0].name: FieldValueForbidden", "spec.podTemplate.volumeMounts[0].name: FieldValueNotFound"}},
 	} {

@@ -111,7 +111,9 @@ func TestEncodeErrors(t *testing.T) {
 			}
 		})
 	}
-	for name, text := range map[string]string{"empty": "", "not JSON": "{", "another type": `{"task":1}`, "more": `{} {}`} {
+	for name, text := range map[string]string{
+		"empty": "", "not JSON": "{", "another type": `{"task":1}`, "more": `{} {}`,
+	} {
 		if _, err := dag.Decode([]byte(text)); err == nil {
 			t.Errorf("%s: decoded", name)
 		}

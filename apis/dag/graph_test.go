@@ -241,11 +241,13 @@ func TestMaxParallel(t *testing.T) {
 		workspace *v1alpha1.Workspace
 		want      int
 	}{
-		"all":                      {},
-		"a limit":                  {limit: ptr[int32](7), want: 7},
-		"a claim for one node":     {limit: ptr[int32](7), workspace: claimed("1Gi"), want: 7},
-		"a claim for one Pod":      {limit: ptr[int32](7), workspace: claimed("1Gi", "ReadWriteOncePod"), want: 1},
-		"a claim that is not made": {workspace: func() *v1alpha1.Workspace { w := claimed("1Gi", "ReadWriteOncePod"); w.Enable = false; return w }()},
+		"all":                  {},
+		"a limit":              {limit: ptr[int32](7), want: 7},
+		"a claim for one node": {limit: ptr[int32](7), workspace: claimed("1Gi"), want: 7},
+		"a claim for one Pod":  {limit: ptr[int32](7), workspace: claimed("1Gi", "ReadWriteOncePod"), want: 1},
+		"a claim that is not made": {
+			workspace: func() *v1alpha1.Workspace { w := claimed("1Gi", "ReadWriteOncePod"); w.Enable = false; return w }(),
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g, faults := dag.Compile(

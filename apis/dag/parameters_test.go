@@ -125,15 +125,27 @@ func TestResolveSourceFaults(t *testing.T) {
 		override v1alpha1.ParameterValue
 		want     []string
 	}{
-		"NUL":                        {v1alpha1.ParameterValue{Name: "date", Value: ptr("\x00")}, []string{"spec.parameters[0].value: FieldValueInvalid"}},
-		"as long as Linux takes":     {v1alpha1.ParameterValue{Name: "date", Value: ptr(strings.Repeat("x", 131072-len("date=\x00")))}, nil},
-		"a byte longer":              {v1alpha1.ParameterValue{Name: "date", Value: ptr(strings.Repeat("x", 131073-len("date=\x00")))}, []string{"spec.parameters[0].value: FieldValueTooLong"}},
-		"longer by bytes, not runes": {v1alpha1.ParameterValue{Name: "date", Value: ptr(strings.Repeat("ä", 65536))}, []string{"spec.parameters[0].value: FieldValueTooLong"}},
+		"NUL": {
+			v1alpha1.ParameterValue{Name: "date", Value: ptr("\x00")}, []string{"spec.parameters[0].value: FieldValueInvalid"},
+		},
+		"as long as Linux takes": {
+			v1alpha1.ParameterValue{Name: "date", Value: ptr(strings.Repeat("x", 131072-len("date=\x00")))}, nil,
+		},
+		"a byte longer": {
+			v1alpha1.ParameterValue{Name: "date", Value: ptr(strings.Repeat("x", 131073-len("date=\x00")))},
+			[]string{"spec.parameters[0].value: FieldValueTooLong"},
+		},
+		"longer by bytes, not runes": {
+			v1alpha1.ParameterValue{Name: "date", Value: ptr(strings.Repeat("ä", 65536))},
+			[]string{"spec.parameters[0].value: FieldValueTooLong"},
+		},
 		"two": {
 			v1alpha1.ParameterValue{Name: "key", FromSecret: "a", SecretKeyRef: &v1alpha1.SecretKeyRef{Name: "b", Key: "c"}},
 			[]string{"spec.parameters[0]: FieldValueForbidden"},
 		},
-		"secret name": {v1alpha1.ParameterValue{Name: "key", FromSecret: "A"}, []string{"spec.parameters[0].fromSecret: FieldValueInvalid"}},
+		"secret name": {
+			v1alpha1.ParameterValue{Name: "key", FromSecret: "A"}, []string{"spec.parameters[0].fromSecret: FieldValueInvalid"},
+		},
 		"secret key": {
 			v1alpha1.ParameterValue{Name: "key", SecretKeyRef: &v1alpha1.SecretKeyRef{Name: "b", Key: "c d"}},
 			[]string{"spec.parameters[0].secretKeyRef.key: FieldValueInvalid"},

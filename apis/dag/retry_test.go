@@ -21,15 +21,21 @@ func TestRetry(t *testing.T) {
 		want        dag.RetryPolicy
 	}{
 		"a task without a policy has the defaults": {want: defaults},
-		"empty fields mean the defaults":           {backoff: &v1alpha1.Backoff{}, conditional: &v1alpha1.Conditional{}, want: defaults},
+		"empty fields mean the defaults": {
+			backoff: &v1alpha1.Backoff{}, conditional: &v1alpha1.Conditional{}, want: defaults,
+		},
 		"an old manifest sets a limit and retryCodes": {
 			&v1alpha1.Backoff{Limit: new(int64(3))}, &v1alpha1.Conditional{Enabled: new(true), RetryCodes: []int64{8, 1}},
 			dag.RetryPolicy{
-				Limit: 3, Conditional: true, Codes: []int64{8, 1}, Duration: 10 * time.Second, MaxDuration: 5 * time.Minute, Factor: 2,
+				Limit: 3, Conditional: true, Codes: []int64{
+					8, 1,
+				}, Duration: 10 * time.Second, MaxDuration: 5 * time.Minute, Factor: 2,
 			},
 		},
 		"all fields are used": {
-			&v1alpha1.Backoff{Limit: new(int64(1)), Duration: d(time.Second), Factor: ptr[int32](3), MaxDuration: d(4 * time.Second)}, nil,
+			&v1alpha1.Backoff{
+				Limit: new(int64(1)), Duration: d(time.Second), Factor: ptr[int32](3), MaxDuration: d(4 * time.Second),
+			}, nil,
 			dag.RetryPolicy{Limit: 1, Duration: time.Second, MaxDuration: 4 * time.Second, Factor: 3},
 		},
 		"a duration above the default maximum raises it": {
@@ -65,19 +71,35 @@ func TestDelay(t *testing.T) {
 		retry  int
 		want   time.Duration
 	}{
-		"the first delay is the duration":              {dag.RetryPolicy{Duration: 10 * s, MaxDuration: 300 * s, Factor: 2}, 1, 10 * s},
-		"the fifth delay has four factors":             {dag.RetryPolicy{Duration: 10 * s, MaxDuration: 300 * s, Factor: 2}, 5, 160 * s},
-		"the delay is at most the maximum":             {dag.RetryPolicy{Duration: 10 * s, MaxDuration: 300 * s, Factor: 2}, 6, 300 * s},
-		"the first delay is at most the maximum":       {dag.RetryPolicy{Duration: 10 * s, MaxDuration: s, Factor: 2}, 1, s},
-		"factor 1 keeps the delay constant":            {dag.RetryPolicy{Duration: 10 * s, MaxDuration: 300 * s, Factor: 1}, math.MaxInt, 10 * s},
-		"factor 0 counts as 1":                         {dag.RetryPolicy{Duration: 10 * s, MaxDuration: 300 * s}, 3, 10 * s},
-		"a retry number below one counts as the first": {dag.RetryPolicy{Duration: 10 * s, MaxDuration: 300 * s, Factor: 2}, math.MinInt, 10 * s},
-		"no duration means no delay":                   {dag.RetryPolicy{MaxDuration: 300 * s, Factor: 2}, math.MaxInt, 0},
-		"a negative duration means no delay":           {dag.RetryPolicy{Duration: -s, MaxDuration: 300 * s, Factor: 2}, 2, 0},
-		"a maximum of 0 means no delay":                {dag.RetryPolicy{Duration: s, Factor: 2}, 2, 0},
-		"the delay does not overflow":                  {dag.RetryPolicy{Duration: s, MaxDuration: math.MaxInt64, Factor: 100}, math.MaxInt, math.MaxInt64},
-		"the second delay does not overflow":           {dag.RetryPolicy{Duration: math.MaxInt64, MaxDuration: math.MaxInt64, Factor: 2}, 2, math.MaxInt64},
-		"the largest factor does not overflow":         {dag.RetryPolicy{Duration: s, MaxDuration: 300 * s, Factor: math.MaxInt}, 2, 300 * s},
+		"the first delay is the duration": {
+			dag.RetryPolicy{Duration: 10 * s, MaxDuration: 300 * s, Factor: 2}, 1, 10 * s,
+		},
+		"the fifth delay has four factors": {
+			dag.RetryPolicy{Duration: 10 * s, MaxDuration: 300 * s, Factor: 2}, 5, 160 * s,
+		},
+		"the delay is at most the maximum": {
+			dag.RetryPolicy{Duration: 10 * s, MaxDuration: 300 * s, Factor: 2}, 6, 300 * s,
+		},
+		"the first delay is at most the maximum": {dag.RetryPolicy{Duration: 10 * s, MaxDuration: s, Factor: 2}, 1, s},
+		"factor 1 keeps the delay constant": {
+			dag.RetryPolicy{Duration: 10 * s, MaxDuration: 300 * s, Factor: 1}, math.MaxInt, 10 * s,
+		},
+		"factor 0 counts as 1": {dag.RetryPolicy{Duration: 10 * s, MaxDuration: 300 * s}, 3, 10 * s},
+		"a retry number below one counts as the first": {
+			dag.RetryPolicy{Duration: 10 * s, MaxDuration: 300 * s, Factor: 2}, math.MinInt, 10 * s,
+		},
+		"no duration means no delay":         {dag.RetryPolicy{MaxDuration: 300 * s, Factor: 2}, math.MaxInt, 0},
+		"a negative duration means no delay": {dag.RetryPolicy{Duration: -s, MaxDuration: 300 * s, Factor: 2}, 2, 0},
+		"a maximum of 0 means no delay":      {dag.RetryPolicy{Duration: s, Factor: 2}, 2, 0},
+		"the delay does not overflow": {
+			dag.RetryPolicy{Duration: s, MaxDuration: math.MaxInt64, Factor: 100}, math.MaxInt, math.MaxInt64,
+		},
+		"the second delay does not overflow": {
+			dag.RetryPolicy{Duration: math.MaxInt64, MaxDuration: math.MaxInt64, Factor: 2}, 2, math.MaxInt64,
+		},
+		"the largest factor does not overflow": {
+			dag.RetryPolicy{Duration: s, MaxDuration: 300 * s, Factor: math.MaxInt}, 2, 300 * s,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := c.policy.Delay(c.retry); got != c.want {
@@ -100,8 +122,10 @@ func TestRetries(t *testing.T) {
 		"a listed exit code is retried":                       {codes, ptr[int32](137), true},
 		"an unlisted exit code is not retried":                {codes, ptr[int32](2), false},
 		"with a condition a missing exit code is not retried": {codes, nil, false},
-		"codes outside 0 to 255 match nothing":                {dag.RetryPolicy{Conditional: true, Codes: []int64{-1, 256, 1 << 32}}, ptr[int32](0), false},
-		"a condition without codes retries nothing":           {dag.RetryPolicy{Conditional: true}, ptr[int32](1), false},
+		"codes outside 0 to 255 match nothing": {
+			dag.RetryPolicy{Conditional: true, Codes: []int64{-1, 256, 1 << 32}}, ptr[int32](0), false,
+		},
+		"a condition without codes retries nothing": {dag.RetryPolicy{Conditional: true}, ptr[int32](1), false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := c.policy.Retries(c.code); got != c.want {

@@ -51,16 +51,19 @@ func TestParseScheduleErrors(t *testing.T) {
 		zone     *string
 		want     string
 	}{
-		"empty":               {"", nil, "empty spec"},
-		"words":               {"every day", nil, "expected exactly 5 fields"},
-		"six fields":          {"0 * * * * *", nil, "expected exactly 5 fields"},
-		"out of range":        {"60 * * * *", nil, "above maximum"},
-		"day zero":            {"0 0 0 * *", nil, "below minimum"},
-		"no step":             {"*/0 * * * *", nil, "positive"},
-		"a step too large":    {"*/99999999999999999999 * * * *", nil, "parse int"},
-		"a zone and nothing":  {"TZ=0", nil, "IANA"},
-		"a zone alone":        {"CRON_TZ=UTC", nil, "empty spec"},
-		"another zone":        {"CRON_TZ=UTC 0 0 * * *", ptr("Europe/Berlin"), `CRON_TZ= names a different zone than timeZone "Europe/Berlin": remove one of them`},
+		"empty":              {"", nil, "empty spec"},
+		"words":              {"every day", nil, "expected exactly 5 fields"},
+		"six fields":         {"0 * * * * *", nil, "expected exactly 5 fields"},
+		"out of range":       {"60 * * * *", nil, "above maximum"},
+		"day zero":           {"0 0 0 * *", nil, "below minimum"},
+		"no step":            {"*/0 * * * *", nil, "positive"},
+		"a step too large":   {"*/99999999999999999999 * * * *", nil, "parse int"},
+		"a zone and nothing": {"TZ=0", nil, "IANA"},
+		"a zone alone":       {"CRON_TZ=UTC", nil, "empty spec"},
+		"another zone": {
+			"CRON_TZ=UTC 0 0 * * *", ptr("Europe/Berlin"),
+			`CRON_TZ= names a different zone than timeZone "Europe/Berlin": remove one of them`,
+		},
 		"two zones":           {"TZ=UTC CRON_TZ=UTC 0 0 * * *", nil, "at most one zone"},
 		"an unknown zone":     {"TZ=Mars/Olympus 0 0 * * *", nil, "IANA"},
 		"descriptor":          {"@fortnightly", nil, "unrecognized descriptor"},
@@ -88,7 +91,9 @@ func TestParseScheduleErrors(t *testing.T) {
 
 // A schedule that is never due is valid, and its Next is cheap.
 func TestNeverDue(t *testing.T) {
-	for _, schedule := range []string{"0 0 31 2 *", "TZ=Europe/Berlin 0 0 31 4,6,9,11 *", ", * * * *", "0 0 * , *", "0 0 , * *"} {
+	for _, schedule := range []string{
+		"0 0 31 2 *", "TZ=Europe/Berlin 0 0 31 4,6,9,11 *", ", * * * *", "0 0 * , *", "0 0 , * *",
+	} {
 		parsed, _, err := dag.ParseSchedule(schedule, nil)
 		if err != nil || !dag.IsNeverDue(parsed) || !parsed.Next(time.Now()).IsZero() {
 			t.Errorf("%q: %v, %v", schedule, parsed, err)

@@ -16,8 +16,8 @@ const (
 	warnFrom = 30 * time.Second
 )
 
-// Clock tells the time of the database. Between two readings it follows the monotonic clock of this process, so a step of
-// the machine's clock has no effect.
+// Clock tells the time of the database. Between two readings it follows the monotonic clock of this process, so a step
+// of the machine's clock has no effect.
 type Clock struct {
 	mu             sync.Mutex
 	read, database time.Time // the last reading, by this process's clock and by the database's
@@ -40,8 +40,8 @@ func (c *Clock) at(local time.Time) time.Time {
 	return c.database.Add(local.Sub(c.read)).UTC().Truncate(time.Microsecond)
 }
 
-// Set adopts a reading of the database's clock, if it differs. asked and answered are the times of the query by the clock
-// of this process.
+// Set adopts a reading of the database's clock, if it differs. asked and answered are the times of the query by the
+// clock of this process.
 func (c *Clock) Set(asked, answered, database time.Time) (adopted bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

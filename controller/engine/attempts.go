@@ -157,8 +157,8 @@ func (d *decision) updateStopping(a *Attempt, p *Pod) {
 // whatever its Pod reports later.
 //
 // The start time comes from the clock of the node, which may differ from the controller's. The timeout therefore counts
-// from the decision that first saw the container running, and the due time of the row records it. The Pod's own deadline
-// counts by the clock of the node.
+// from the decision that first saw the container running, and the due time of the row records it. The Pod's own
+// deadline counts by the clock of the node.
 func (d *decision) updateRunning(a *Attempt, p *Pod) {
 	due, isOver := time.Time{}, false
 	timeout := d.Graph.Task(a.Task).TimeoutSeconds

@@ -119,7 +119,9 @@ func (c *cluster) schedule(p *simPod) {
 
 func (c *cluster) refuse(p *simPod) {
 	if p.facts.Deletion.IsZero() {
-		p.cause, p.facts.Phase, p.facts.Reason = "infra", "Failed", []string{"OutOfcpu", "Evicted", "NodeAffinity"}[c.w.rng.IntN(3)]
+		p.cause, p.facts.Phase, p.facts.Reason = "infra", "Failed", []string{
+			"OutOfcpu", "Evicted", "NodeAffinity",
+		}[c.w.rng.IntN(3)]
 	}
 }
 

@@ -1683,7 +1683,9 @@ func TestRetry(t *testing.T) {
 		"ten minutes of running reset the restarts": {backoff(v1alpha1.Backoff{Limit: new(int64(2))}), 0,
 			pod(
 				ended(&engine.Termination{ExitCode: 1, Started: at(-600), Finished: at(0)}),
-			), transition.TaskBackedOff{Task: 10, Reason: "BackingOff", Message: "retry 1 of 2: ExitCode: exit code 1", Due: at(10), Retries: 1}},
+			), transition.TaskBackedOff{
+				Task: 10, Reason: "BackingOff", Message: "retry 1 of 2: ExitCode: exit code 1", Due: at(10), Retries: 1,
+			}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -163,7 +163,9 @@ func (r *rows) check() error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	n, run := r.tallies(), r.run
-	if counted := [7]int{run.Waiting, run.Ready, run.Active, run.Succeeded, run.Failed, run.Skipped, run.Cancelled}; n != counted {
+	if counted := [7]int{
+		run.Waiting, run.Ready, run.Active, run.Succeeded, run.Failed, run.Skipped, run.Cancelled,
+	}; n != counted {
 		bad("counters %v are not the rows' %v", counted, n)
 	}
 	over := run.Phase != engine.RunPending && run.Phase != engine.RunRunning

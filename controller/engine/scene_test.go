@@ -52,7 +52,9 @@ func compile(t testing.TB, graph string, change func(*v1alpha1.DAGSpec)) *dag.Gr
 // 10+n, its attempt has id 100+n.
 func newSnapshot(g *dag.Graph) *engine.Snapshot {
 	s := &engine.Snapshot{
-		Graph: g, Run: engine.Run{Phase: engine.RunRunning, Total: g.Len()}, Pods: map[string]*engine.Pod{}, Refusals: map[string]engine.Refusal{},
+		Graph: g, Run: engine.Run{
+			Phase: engine.RunRunning, Total: g.Len(),
+		}, Pods: map[string]*engine.Pod{}, Refusals: map[string]engine.Refusal{},
 		MaxStarts: 100, Slots: 100, StartGrace: engine.DefaultStartGrace,
 		PodName: func(task string, _, number int) string { return fmt.Sprintf("%s-%d", task, number) },
 	}

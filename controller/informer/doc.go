@@ -4,6 +4,6 @@
 //	indexes.go   the names of the indexes
 //	uidset.go    UIDSet, objects on which an action must not be repeated
 //
-// Cached objects are shared: nobody changes them. A cache may lag behind the API server. UIDSet bridges that gap where an
-// action must not be repeated before its effect is visible.
+// Cached objects are shared: nobody changes them. A cache may lag behind the API server. UIDSet bridges that gap where
+// an action must not be repeated before its effect is visible.
 package informer

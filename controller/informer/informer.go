@@ -103,8 +103,8 @@ func (s *Set[T]) All(f func(T)) {
 	}
 }
 
-// Handle registers handlers with every informer. Objects that are cached already are delivered as added, with a zero old.
-// release removes the handlers.
+// Handle registers handlers with every informer. Objects that are cached already are delivered as added, with a zero
+// old. release removes the handlers.
 func (s *Set[T]) Handle(changed func(old, new T), deleted func(T)) (release func(), err error) {
 	var undo []func()
 	release = func() {

@@ -372,7 +372,8 @@ func TestElectorEndsWithAnError(t *testing.T) {
 				after(test.cancel, e.cancel)
 				after(test.down, func() { close(down) })
 				after(test.taken, func() {
-					if _, err := kube.CoordinationV1().Leases(leaseNS).Update(t.Context(), heldLease("b", "2"), metav1.UpdateOptions{}); err != nil {
+					if _, err := kube.CoordinationV1().Leases(leaseNS).Update(t.Context(), heldLease("b", "2"),
+						metav1.UpdateOptions{}); err != nil {
 						t.Error(err)
 					}
 				})
@@ -550,7 +551,8 @@ func TestElectorOutlivesAShortOutage(t *testing.T) {
 		kube, db, record := newKube(), &epochs{err: store.ErrUnavailable}, &terms{}
 		e := elect(t, kube, "a", db, record)
 		sleep(time.Minute)
-		if _, err := kube.CoordinationV1().Leases(leaseNS).Get(t.Context(), leaseOf, metav1.GetOptions{}); !apierrors.IsNotFound(
+		if _, err := kube.CoordinationV1().Leases(leaseNS).Get(t.Context(), leaseOf,
+			metav1.GetOptions{}); !apierrors.IsNotFound(
 			err,
 		) {
 			t.Errorf("the elector campaigned without a database: %v", err)
@@ -595,7 +597,9 @@ func TestElectorKeepsTheEpoch(t *testing.T) {
 }
 
 func TestNewElectorRefuses(t *testing.T) {
-	for name, d := range map[string]time.Duration{"a duration below three seconds": 2 * time.Second, "a duration that is not in whole seconds": 3500 * time.Millisecond} {
+	for name, d := range map[string]time.Duration{
+		"a duration below three seconds": 2 * time.Second, "a duration that is not in whole seconds": 3500 * time.Millisecond,
+	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := leader.New(leader.Config{
 				Leases: fake.NewClientset().CoordinationV1(), ID: "c", Namespace: "n", Holder: "h", Epochs: &epochs{},

@@ -12,8 +12,8 @@ import (
 	"kontroler/store/transition"
 )
 
-// Metrics is what a controller tells Prometheus, in a registry of its own. A nil *Metrics measures nothing. Label values
-// come from small sets: resources, queues, phases, reasons; never a name that a user chose.
+// Metrics is what a controller tells Prometheus, in a registry of its own. A nil *Metrics measures nothing. Label
+// values come from small sets: resources, queues, phases, reasons; never a name that a user chose.
 type Metrics struct {
 	registry      *prometheus.Registry
 	apiRequests   *prometheus.CounterVec

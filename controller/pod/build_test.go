@@ -181,13 +181,22 @@ func TestBuildPodWorkspace(t *testing.T) {
 		users *corev1.Affinity
 		want  *corev1.Affinity
 	}{
-		"a workspace for one node needs an affinity":               {want: required(own)},
-		"a workspace that one node can write to needs an affinity": {modes: []corev1.PersistentVolumeAccessMode{"ReadWriteOnce", "ReadOnlyMany"}, want: required(own)},
-		"a workspace for one Pod needs an affinity":                {modes: []corev1.PersistentVolumeAccessMode{"ReadWriteOncePod"}, want: required(own)},
-		"a workspace for many nodes needs no affinity":             {modes: []corev1.PersistentVolumeAccessMode{"ReadWriteMany"}},
-		"ReadWriteMany among the modes is enough":                  {modes: []corev1.PersistentVolumeAccessMode{"ReadWriteOnce", "ReadWriteMany"}, users: required(users), want: required(users)},
-		"the affinity is added to that of the user":                {users: required(users), want: required(users, own)},
-		"the node affinity of the user stays":                      {users: &corev1.Affinity{NodeAffinity: nodes, PodAffinity: required(users).PodAffinity}, want: both},
+		"a workspace for one node needs an affinity": {want: required(own)},
+		"a workspace that one node can write to needs an affinity": {
+			modes: []corev1.PersistentVolumeAccessMode{"ReadWriteOnce", "ReadOnlyMany"}, want: required(own),
+		},
+		"a workspace for one Pod needs an affinity": {
+			modes: []corev1.PersistentVolumeAccessMode{"ReadWriteOncePod"}, want: required(own),
+		},
+		"a workspace for many nodes needs no affinity": {modes: []corev1.PersistentVolumeAccessMode{"ReadWriteMany"}},
+		"ReadWriteMany among the modes is enough": {
+			modes: []corev1.PersistentVolumeAccessMode{"ReadWriteOnce", "ReadWriteMany"}, users: required(users),
+			want: required(users),
+		},
+		"the affinity is added to that of the user": {users: required(users), want: required(users, own)},
+		"the node affinity of the user stays": {
+			users: &corev1.Affinity{NodeAffinity: nodes, PodAffinity: required(users).PodAffinity}, want: both,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			in := fullInput()
@@ -202,7 +211,8 @@ func TestBuildPodWorkspace(t *testing.T) {
 				t.Errorf("affinity (-want +got):\n%s", diff)
 			}
 			mount := corev1.VolumeMount{Name: "kontroler-workspace", MountPath: "/workspace"}
-			if diff := cmp.Diff([]corev1.VolumeMount{{Name: "v", MountPath: "/v"}, mount}, spec.Containers[0].VolumeMounts); diff != "" {
+			if diff := cmp.Diff([]corev1.VolumeMount{{Name: "v", MountPath: "/v"}, mount},
+				spec.Containers[0].VolumeMounts); diff != "" {
 				t.Errorf("mounts (-want +got):\n%s", diff)
 			}
 			if diff := cmp.Diff([]corev1.VolumeMount{mount}, spec.InitContainers[0].VolumeMounts); diff != "" {

@@ -527,7 +527,9 @@ var waitFacts = map[string]factCase{
 // TestPodFacts also checks that every fixture has a case.
 func TestPodFacts(t *testing.T) {
 	cases := map[string]factCase{}
-	for _, group := range []map[string]factCase{endingFacts, deletionFacts, disruptionFacts, refusalFacts, initFacts, waitFacts} {
+	for _, group := range []map[string]factCase{
+		endingFacts, deletionFacts, disruptionFacts, refusalFacts, initFacts, waitFacts,
+	} {
 		maps.Copy(cases, group)
 	}
 	for _, name := range fixtures(t) {
@@ -604,7 +606,9 @@ func withSkew(skew time.Duration) podEdit {
 // Clocks that differ by up to ten minutes change no result.
 func TestVerdictsOfSkewedClocks(t *testing.T) {
 	cases := map[string]factCase{}
-	for _, group := range []map[string]factCase{endingFacts, deletionFacts, disruptionFacts, refusalFacts, initFacts, waitFacts} {
+	for _, group := range []map[string]factCase{
+		endingFacts, deletionFacts, disruptionFacts, refusalFacts, initFacts, waitFacts,
+	} {
 		maps.Copy(cases, group)
 	}
 	delete(cases, "the node's clock is behind") // by three seconds, which is not skewed further
@@ -623,7 +627,9 @@ func TestVerdictsOfSkewedClocks(t *testing.T) {
 	}
 	maps.Copy(cases, old)
 	for name, c := range cases {
-		for _, skew := range []time.Duration{-10 * time.Minute, -5 * time.Minute, -time.Minute, 0, time.Minute, 5 * time.Minute, 10 * time.Minute} {
+		for _, skew := range []time.Duration{
+			-10 * time.Minute, -5 * time.Minute, -time.Minute, 0, time.Minute, 5 * time.Minute, 10 * time.Minute,
+		} {
 			t.Run(fmt.Sprintf("%s, %v ahead", name, skew), func(t *testing.T) {
 				pod := readPod(t, "pods/"+c.from+".yaml")
 				for _, change := range c.change {
@@ -691,7 +697,8 @@ func TestTrimPodWhole(t *testing.T) {
 			}, Containers: []corev1.Container{{Name: "task"}},
 		},
 		Status: corev1.PodStatus{
-			ObservedGeneration: 1, Phase: corev1.PodRunning, StartTime: pod.Status.StartTime, Conditions: []corev1.PodCondition{*podCondition(pod, corev1.PodScheduled)},
+			ObservedGeneration: 1, Phase: corev1.PodRunning, StartTime: pod.Status.StartTime, Conditions: []corev1.PodCondition{*podCondition(pod,
+				corev1.PodScheduled)},
 			InitContainerStatuses: []corev1.ContainerStatus{
 				{Name: "proxy", State: pod.Status.InitContainerStatuses[0].State, Started: new(true)},
 			},

@@ -52,7 +52,8 @@ func TestWhatAPodThatDoesNotStartWaitsFor(t *testing.T) {
 			&engine.Wait{Reason: "FailedMount", Message: mount, IsFailure: true}},
 		"a volume that cannot be attached is of the same kind": {startingPod(), warning("FailedAttachVolume", "no such disk"),
 			&engine.Wait{Reason: "FailedMount", Message: "FailedAttachVolume: no such disk", IsFailure: true}},
-		"a runtime that the node lacks": {startingPod(), warning("FailedCreatePodSandBox", `no runtime for "kata" is configured`),
+		"a runtime that the node lacks": {startingPod(), warning("FailedCreatePodSandBox",
+			`no runtime for "kata" is configured`),
 			&engine.Wait{Reason: "FailedCreatePodSandBox", Message: `no runtime for "kata" is configured`, IsFailure: true}},
 		"a pull that takes long": {startingPod(), event("Normal", "Pulling", `Pulling image "x"`, ""),
 			&engine.Wait{Reason: "ContainerCreating", Message: `Pulling: Pulling image "x"`, IsRoutine: true}},
@@ -64,14 +65,22 @@ func TestWhatAPodThatDoesNotStartWaitsFor(t *testing.T) {
 			&engine.Wait{Reason: "ContainerCreating", Message: `node "n1" has not reported the Pod yet`, IsRoutine: true}},
 		"a scheduler that is silent": {&corev1.Pod{}, StartEvent{},
 			&engine.Wait{Reason: "Unschedulable", Message: "no scheduler has considered the Pod yet", IsRoutine: true}},
-		"an init container that runs": {startingPod(corev1.ContainerStatus{Name: "first", State: done}, corev1.ContainerStatus{Name: "wait", State: running}), StartEvent{},
+		"an init container that runs": {startingPod(corev1.ContainerStatus{Name: "first", State: done},
+			corev1.ContainerStatus{Name: "wait", State: running}), StartEvent{},
 			&engine.Wait{Reason: "PodInitializing", Message: "init container wait is running", IsRoutine: true}},
-		"an init container that is set up": {startingPod(corev1.ContainerStatus{Name: "wait", State: initializing}), warning("FailedMount", "x"),
+		"an init container that is set up": {startingPod(corev1.ContainerStatus{
+			Name: "wait", State: initializing,
+		}), warning("FailedMount", "x"),
 			&engine.Wait{Reason: "FailedMount", Message: "x", IsFailure: true}},
 		"a sidecar that is not ready": {startingPod(corev1.ContainerStatus{Name: "proxy", State: running}),
 			event("Warning", "Unhealthy", "Startup probe failed", "proxy"),
-			&engine.Wait{Reason: "PodInitializing", Message: "sidecar proxy has not passed its startup probe: Startup probe failed", IsRoutine: true}},
-		"a sidecar that is ready": {startingPod(corev1.ContainerStatus{Name: "proxy", State: running, Started: new(true)}), StartEvent{},
+			&engine.Wait{
+				Reason: "PodInitializing", Message: "sidecar proxy has not passed its startup probe: Startup probe failed",
+				IsRoutine: true,
+			}},
+		"a sidecar that is ready": {startingPod(corev1.ContainerStatus{
+			Name: "proxy", State: running, Started: new(true),
+		}), StartEvent{},
 			&engine.Wait{Reason: "ContainerCreating", Message: `node "n1" is setting up the Pod`, IsRoutine: true}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -64,8 +64,8 @@ func (k *Keeper) writeBatch(ctx context.Context) (mayHaveMore bool) {
 	return len(batch) == batchSize
 }
 
-// store writes Events. It divides a batch that the database rejects until it has the Events that are at fault, and drops
-// these. With an error it returns the Events that it did not write.
+// store writes Events. It divides a batch that the database rejects until it has the Events that are at fault, and
+// drops these. With an error it returns the Events that it did not write.
 func (k *Keeper) store(ctx context.Context, events []store.PodEvent) (left []store.PodEvent, err error) {
 	fault.Point("pod-events-keep")
 	kept, err := k.cfg.Database.Save(ctx, events)

@@ -19,8 +19,8 @@ type cursor struct {
 	hasGap     bool
 }
 
-// beginLine begins a line with a timestamp. It reports whether the line has content that the earlier stream did not have.
-// That content begins after skip bytes.
+// beginLine begins a line with a timestamp. It reports whether the line has content that the earlier stream did not
+// have. That content begins after skip bytes.
 func (c *cursor) beginLine(at time.Time) (hasContent bool, skip int64) {
 	if c.isResuming && !at.After(c.latest) {
 		return c.repeatLine(at)

@@ -79,8 +79,8 @@ func (l *Log) TakeNote() string {
 	return note
 }
 
-// Since returns the sinceTime of a stream that continues this one, in whole seconds, as the API takes it. If it is zero,
-// the stream must begin at the start of the log.
+// Since returns the sinceTime of a stream that continues this one, in whole seconds, as the API takes it. If it is
+// zero, the stream must begin at the start of the log.
 func (l *Log) Since() time.Time { return l.lines.cursor.repeatFrom.Truncate(time.Second) }
 
 // Resume announces that the next write begins another stream, which begins no later than Since.

@@ -10,9 +10,9 @@ import (
 // MaxSleep is the longest sleep before the clock is read again. It may have been set meanwhile.
 const MaxSleep = time.Second
 
-// Alarms remembers when keys are due: a deadline, the end of a time to live, a schedule. Unlike client-go's delaying queue
-// it can drop a key, and it follows a clock that is set. One goroutine watches the clock for all keys; a key that is not
-// due costs only its entry.
+// Alarms remembers when keys are due: a deadline, the end of a time to live, a schedule. Unlike client-go's delaying
+// queue it can drop a key, and it follows a clock that is set. One goroutine watches the clock for all keys; a key that
+// is not due costs only its entry.
 type Alarms[K comparable] struct {
 	mu    sync.Mutex
 	byKey map[K]*alarm[K]

@@ -6,5 +6,6 @@
 //	slots.go     --max-pods, shared between runs round robin
 //	gates.go     namespaces that refuse objects: one create at a time probes them
 //
-// A key is synced by one worker at a time. Everything here may be lost at any instant: rows and a fresh list rebuild it.
+// A key is synced by one worker at a time. Everything here may be lost at any instant: rows and a fresh list rebuild
+// it.
 package queue

@@ -16,10 +16,11 @@ const (
 
 // Gates hold back creates in namespaces that refuse them.
 //
-// A namespace is closed as a whole while its quota is full, while it is terminating, or while the API server or a webhook
-// fails. A policy (PodSecurity, LimitRange, a webhook's denial) closes it only for Pods of the refused template. In both
-// cases one run at a time probes the namespace with one create, 1 s to 1 min apart, in turns. All other runs wait in a ring
-// and send nothing. After each accepted probe two more creates may follow, until the ring is empty.
+// A namespace is closed as a whole while its quota is full, while it is terminating, or while the API server or a
+// webhook fails. A policy (PodSecurity, LimitRange, a webhook's denial) closes it only for Pods of the refused
+// template. In both cases one run at a time probes the namespace with one create, 1 s to 1 min apart, in turns. All
+// other runs wait in a ring and send nothing. After each accepted probe two more creates may follow, until the ring is
+// empty.
 type Gates struct {
 	wake func(RunKey)
 

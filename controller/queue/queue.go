@@ -47,9 +47,9 @@ func NewOrdered[K comparable](name string, metrics Metrics, order workqueue.Queu
 	}
 }
 
-// Work is the contract of a queue: Get, sync, then Forget or AddRateLimited, always Done. It returns when the queue shuts
-// down. failed is called with the error of a sync before the key is added again. While the database is unavailable a key
-// is retried every second, without backoff and without a call of failed.
+// Work is the contract of a queue: Get, sync, then Forget or AddRateLimited, always Done. It returns when the queue
+// shuts down. failed is called with the error of a sync before the key is added again. While the database is
+// unavailable a key is retried every second, without backoff and without a call of failed.
 func (q *Queue[K]) Work(ctx context.Context, sync func(context.Context, K) error, failed func(error)) {
 	for {
 		key, down := q.Get()

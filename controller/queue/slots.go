@@ -6,9 +6,9 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// Slots shares --max-pods between runs. A create takes a slot. If the create is refused, the slot is free again; else the
-// Pod holds it until it ends or is gone. A run takes as many free slots as it wants. Once there are none, runs wait in a
-// ring, and each slot that comes free is reserved for the run at its head: round robin, oldest first.
+// Slots shares --max-pods between runs. A create takes a slot. If the create is refused, the slot is free again; else
+// the Pod holds it until it ends or is gone. A run takes as many free slots as it wants. Once there are none, runs wait
+// in a ring, and each slot that comes free is reserved for the run at its head: round robin, oldest first.
 type Slots struct {
 	mu       sync.Mutex
 	max      int

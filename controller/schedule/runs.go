@@ -108,7 +108,8 @@ func (s *Scheduler) takeBack(ctx context.Context, row store.Schedule, uncreated 
 		return fmt.Errorf("parsing the stored schedule %q: %w", row.Expression, err)
 	}
 	before := func(due time.Time) time.Time { return cursorBefore(parsed, due) }
-	if err := s.cfg.Schedules.Rewind(ctx, store.Rewind{Schedule: row, Uncreated: uncreated, CursorBefore: before}); err != nil {
+	if err := s.cfg.Schedules.Rewind(ctx,
+		store.Rewind{Schedule: row, Uncreated: uncreated, CursorBefore: before}); err != nil {
 		return err
 	}
 	fault.Point("tick-rewound")
@@ -138,8 +139,8 @@ func (s *Scheduler) createRuns(
 	return nil
 }
 
-// end ends the schedule of a DAG that is gone, being deleted, or not this controller's. DagRuns that exist are noted first:
-// the due times of the others become Missed.
+// end ends the schedule of a DAG that is gone, being deleted, or not this controller's. DagRuns that exist are noted
+// first: the due times of the others become Missed.
 func (s *Scheduler) end(ctx context.Context, name cache.ObjectName) error {
 	row, found, err := s.cfg.Schedules.Read(ctx, name.Namespace, name.Name)
 	if err != nil || !found || row.DAGUID == "" {

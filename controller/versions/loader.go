@@ -33,8 +33,8 @@ func New(db Database, cacheBytes int64) *Loader {
 	return &Loader{db: db, cache: newGraphCache(cacheBytes)}
 }
 
-// Load returns a version. Its errors are ErrUnreadable, or worth a retry. Only what is loaded is cached: there may be many
-// more DAGs than run.
+// Load returns a version. Its errors are ErrUnreadable, or worth a retry. Only what is loaded is cached: there may be
+// many more DAGs than run.
 func (l *Loader) Load(ctx context.Context, versionID int64) (*dag.Graph, error) {
 	if graph, ok := l.cache.get(versionID); ok {
 		return graph, nil

@@ -95,7 +95,8 @@ func coverHostDirs() error {
 			return fmt.Errorf("preparing /run: %w", err)
 		}
 	}
-	if err := unix.Mount("overlay", "/var", "overlay", 0, "lowerdir=/var,upperdir=/run/var/upper,workdir=/run/var/work"); err != nil {
+	if err := unix.Mount("overlay", "/var", "overlay", 0,
+		"lowerdir=/var,upperdir=/run/var/upper,workdir=/run/var/work"); err != nil {
 		return fmt.Errorf("mounting /var: %w", err)
 	}
 	return nil

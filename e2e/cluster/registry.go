@@ -109,7 +109,8 @@ func push(ctx context.Context, c *Cluster, ref string, img v1.Image) error {
 	if err != nil {
 		return fmt.Errorf("reading the manifest of %s: %w", ref, err)
 	}
-	if err := upload(ctx, http.MethodPut, base+"/manifests/"+tag, string(manifest.MediaType), io.NopCloser(bytes.NewReader(raw))); err != nil {
+	if err := upload(ctx, http.MethodPut, base+"/manifests/"+tag, string(manifest.MediaType),
+		io.NopCloser(bytes.NewReader(raw))); err != nil {
 		return fmt.Errorf("uploading the manifest of %s: %w", ref, err)
 	}
 	return nil

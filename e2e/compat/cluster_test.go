@@ -97,7 +97,8 @@ func installCRDs() (*rest.Config, error) {
 		if err != nil {
 			return nil, err
 		}
-		if _, err := client.Resource(crds).Apply(ctx, crd.GetName(), crd, metav1.ApplyOptions{FieldManager: "compat", Force: true}); err != nil {
+		if _, err := client.Resource(crds).Apply(ctx, crd.GetName(), crd,
+			metav1.ApplyOptions{FieldManager: "compat", Force: true}); err != nil {
 			return nil, err
 		}
 	}

@@ -267,7 +267,8 @@ func TestClientSideApply(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := c.dynamic.Resource(crds).Patch(t.Context(), crd.GetName(), types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
+			if _, err := c.dynamic.Resource(crds).Patch(t.Context(), crd.GetName(), types.MergePatchType, patch,
+				metav1.PatchOptions{}); err != nil {
 				t.Errorf("with its last applied configuration: %v", err)
 			}
 		})

@@ -236,7 +236,8 @@ func judge(object any) (faults string, warnings []string) {
 func (c cluster) dropFinalizers(t *testing.T, kind string, names ...string) {
 	for _, name := range names {
 		_, err := c.resource(kind).
-			Patch(context.WithoutCancel(t.Context()), name, types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`), metav1.PatchOptions{})
+			Patch(context.WithoutCancel(t.Context()), name, types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`),
+				metav1.PatchOptions{})
 		if err != nil {
 			t.Error(err)
 		}

@@ -266,7 +266,8 @@ func TestAcceptedIsDecoded(t *testing.T) {
 		t.Fatalf("an accepted object does not decode: %v", err)
 	}
 	for _, accepted := range list.Items {
-		if _, err := c.typed.KontrolerV1alpha1().DAGs(c.namespace).Update(t.Context(), &accepted, metav1.UpdateOptions{}); err != nil {
+		if _, err := c.typed.KontrolerV1alpha1().DAGs(c.namespace).Update(t.Context(), &accepted,
+			metav1.UpdateOptions{}); err != nil {
 			t.Errorf("an accepted object, decoded and written back, is refused: %v", err)
 		}
 	}

@@ -20,7 +20,8 @@ func TestMissingDAG(t *testing.T) {
 		s := w.DagRun("run").Status
 		admitted := meta.FindStatusCondition(s.Conditions, v1alpha1.RunConditionAdmitted)
 		return s.Phase == v1alpha1.RunPending && s.Reason == "DagNotFound" && strings.Contains(s.Message, `"late"`) &&
-			admitted != nil && admitted.Status == metav1.ConditionFalse && admitted.Reason == "DagNotFound", fmt.Sprintf("%+v", s)
+				admitted != nil && admitted.Status == metav1.ConditionFalse && admitted.Reason == "DagNotFound", fmt.Sprintf("%+v",
+				s)
 	})
 	w.ApplyDAG("late", play("a", ""))
 	w.WaitRun("run", v1alpha1.RunSucceeded, patience)
@@ -47,7 +48,9 @@ func TestInvalidDAG(t *testing.T) {
 		if c == nil || c.Status != metav1.ConditionFalse {
 			return false, fmt.Sprintf("%+v", c)
 		}
-		for _, fault := range []string{"a → b → c → a", "nobody", "UNKNOWN", "spec.task[3].runAfter[0]", "spec.task[4].parameters[0]"} {
+		for _, fault := range []string{
+			"a → b → c → a", "nobody", "UNKNOWN", "spec.task[3].runAfter[0]", "spec.task[4].parameters[0]",
+		} {
 			if !strings.Contains(c.Message, fault) {
 				return false, fault + " is not in: " + c.Message
 			}
@@ -88,7 +91,9 @@ func TestRefusedOverrides(t *testing.T) {
 	}{
 		"unknown":         {v1alpha1.ParameterValue{Name: "TYPO", Value: &x}, `spec.parameters[0].name: Not found: "TYPO"`},
 		"secret-to-plain": {v1alpha1.ParameterValue{Name: "SECRET", Value: &x}, `parameter "SECRET" is a secret parameter`},
-		"plain-to-secret": {v1alpha1.ParameterValue{Name: "PLAIN", FromSecret: "s"}, `parameter "PLAIN" is a plain parameter`},
+		"plain-to-secret": {
+			v1alpha1.ParameterValue{Name: "PLAIN", FromSecret: "s"}, `parameter "PLAIN" is a plain parameter`,
+		},
 	} {
 		w.Start(run, "dag", c.override)
 		s := w.WaitRun(run, v1alpha1.RunFailed, patience).Status

@@ -109,7 +109,9 @@ func TestRetryByExitCode(t *testing.T) {
 	if row.Reason != "TaskFailed" {
 		t.Errorf("the run failed with reason %q", row.Reason)
 	}
-	for task, want := range map[string]string{"other-code": "NotRetryable", "hopeless": "RetriesSpent", "no-retries": "RetriesSpent", "child": "ParentFailed"} {
+	for task, want := range map[string]string{
+		"other-code": "NotRetryable", "hopeless": "RetriesSpent", "no-retries": "RetriesSpent", "child": "ParentFailed",
+	} {
 		if is := w.Task("run", task); is.Reason != want {
 			t.Errorf("task %s has reason %q, want %q", task, is.Reason, want)
 		}
@@ -117,7 +119,9 @@ func TestRetryByExitCode(t *testing.T) {
 	if is := w.Task("run", "child").Message; is != "needs other-code, failed" {
 		t.Errorf("the skipped child says %q", is)
 	}
-	for task, want := range map[string][]int{"flaky": {3, 3, 0}, "other-code": {4}, "hopeless": {7, 7, 7}, "no-retries": {1}} {
+	for task, want := range map[string][]int{
+		"flaky": {3, 3, 0}, "other-code": {4}, "hopeless": {7, 7, 7}, "no-retries": {1},
+	} {
 		for i, a := range w.AttemptsOf("run", task) {
 			if a.ExitCode == nil || *a.ExitCode != want[i] {
 				t.Errorf("attempt %d of %s has exit code %v, want %d", a.Number, task, a.ExitCode, want[i])

@@ -80,7 +80,8 @@ func TestCancel(t *testing.T) {
 	if a := w.AttemptsOf("run", "running")[0]; a.Phase != "Cancelled" {
 		t.Errorf("the running attempt is %s, %s", a.Phase, a.Reason)
 	}
-	if out, err := w.RunKubectl("", "-n", w.Namespace, "patch", "dagrun", "run", "--type=merge", "-p", `{"spec":{"cancel":false}}`); err == nil ||
+	if out, err := w.RunKubectl("", "-n", w.Namespace, "patch", "dagrun", "run", "--type=merge", "-p",
+		`{"spec":{"cancel":false}}`); err == nil ||
 		!strings.Contains(out, "cannot be resumed") {
 		t.Errorf("resuming a cancelled run: %v %s", err, out)
 	}

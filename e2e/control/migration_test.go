@@ -230,7 +230,8 @@ func TestMigration(t *testing.T) {
 	w.Controller()
 	w.Start("third", "etl")
 	w.WaitPod("third", "a", nil)
-	if diff := gocmp.Diff([]string{"again", "new", "third"}, w.Strings(`SELECT name FROM kontroler_v1.runs ORDER BY name`)); diff != "" {
+	if diff := gocmp.Diff([]string{"again", "new", "third"},
+		w.Strings(`SELECT name FROM kontroler_v1.runs ORDER BY name`)); diff != "" {
 		t.Errorf("runs (-want +got):\n%s", diff)
 	}
 	for _, name := range history {
@@ -256,14 +257,17 @@ func (w *world) checkOldObjects() {
 		return slices.Equal(is, []string{"example.com/audit"}), fmt.Sprint(is)
 	})
 	w.Kubectl("patch", "dagrun", "deleted-and-held", "--type=merge", "-p", `{"metadata":{"finalizers":null}}`)
-	if is := w.Kubectl("get", "dagtask", "live", "-o", "jsonpath={.metadata.finalizers}"); is != `["dagTask.finalizer.kontroler.greedykomodo"]` {
+	if is := w.Kubectl("get", "dagtask", "live", "-o",
+		"jsonpath={.metadata.finalizers}"); is != `["dagTask.finalizer.kontroler.greedykomodo"]` {
 		w.T.Errorf("the live DagTask has finalizers %s", is)
 	}
 	lines := strings.Split(w.Kubectl("get", "dagruns", "ran", "--no-headers"), "\n")
 	if is := columns(lines[0]); !slices.Equal(is[:3], []string{"ran", "etl", "OtherKontroler"}) {
 		w.T.Errorf("kubectl get dagruns prints %q of an old DagRun", is)
 	}
-	for dag, want := range map[string]metav1.ConditionStatus{"etl": metav1.ConditionTrue, "forever": metav1.ConditionTrue, "upper": metav1.ConditionFalse} {
+	for dag, want := range map[string]metav1.ConditionStatus{
+		"etl": metav1.ConditionTrue, "forever": metav1.ConditionTrue, "upper": metav1.ConditionFalse,
+	} {
 		w.Eventually("DAG "+dag+" to be reconciled", patience, func(context.Context) (bool, string) {
 			c := meta.FindStatusCondition(w.DAG(dag).Status.Conditions, v1alpha1.DAGValid)
 			return c != nil && c.Status == want, fmt.Sprintf("%+v", c)
@@ -351,7 +355,8 @@ func TestMigrationOfOlderVersionsAndBack(t *testing.T) {
 		t.Errorf("DagRuns that are left: %s", is)
 	}
 	next := w.DAG("etl").Status.NextScheduleTime.UTC().Format("2006-01-02T15:04:05Z")
-	if is, want := w.documented("SET nexttime"), fmt.Sprintf("UPDATE dags SET nexttime = '%s' WHERE namespace = '%s' AND name = 'etl';\n", next, w.Namespace); is != want {
+	if is, want := w.documented("SET nexttime"), fmt.Sprintf("UPDATE dags SET nexttime = '%s' WHERE namespace = '%s' AND name = 'etl';\n",
+		next, w.Namespace); is != want {
 		t.Errorf("for the old database: %q, want %q", is, want)
 	}
 	w.Apply(oldCRDs())

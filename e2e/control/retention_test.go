@@ -70,7 +70,8 @@ func TestTimeToLive(t *testing.T) {
 	w.waitDeleted("none")
 	deleted := w.waitDeleted("short")
 	var done time.Time // from the row, because the DagRun may be deleted already
-	if err := w.Query(func(r *sql.Rows) error { return r.Scan(&done) }, `SELECT finished_at FROM kontroler_v1.runs WHERE name = 'short'`); err != nil {
+	if err := w.Query(func(r *sql.Rows) error { return r.Scan(&done) },
+		`SELECT finished_at FROM kontroler_v1.runs WHERE name = 'short'`); err != nil {
 		t.Fatal(err)
 	}
 	if deleted.Before(done.Truncate(time.Second).Add(6 * time.Second)) {
@@ -93,7 +94,9 @@ func TestTimeToLive(t *testing.T) {
 	}
 	w.Kubectl("patch", "pod", pod.Name, "--type=merge", "-p", `{"metadata":{"finalizers":null}}`)
 	w.waitDeleted("held")
-	for run, task := range map[string]string{"none": "none", "none-again": "none", "short": "short", "long": "long", "held": "held"} {
+	for run, task := range map[string]string{
+		"none": "none", "none-again": "none", "short": "short", "long": "long", "held": "held",
+	} {
 		w.checkRowsOf(run, task)
 	}
 	if _, body, err := c.Get("/metrics"); err != nil ||

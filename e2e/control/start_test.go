@@ -41,13 +41,31 @@ func TestStartRefusals(t *testing.T) {
 		code    int
 		words   []string
 	}{
-		"no database":              {[]processOption{environment("DATABASE_URL=")}, 2, []string{"DATABASE_URL", "postgres://"}},
-		"another kind of database": {[]processOption{environment("DATABASE_URL=mysql://x:secret-word@y/z")}, 2, []string{"DATABASE_URL", "postgres://"}},
-		"no such database":         {[]processOption{environment("DATABASE_URL=" + strings.Replace(w.URL, "/kontroler_test_", "/no_such_", 1))}, 1, []string{"no_such_", "DATABASE_URL"}},
-		"no API server":            {[]processOption{environment("KUBECONFIG=" + w.writeKubeconfig(&rest.Config{Host: "https://127.0.0.1:1"}))}, 1, []string{"https://127.0.0.1:1", "kubeconfig"}},
-		"no kubeconfig":            {[]processOption{environment("KUBECONFIG=/does/not/exist")}, 1, []string{"/does/not/exist", "kubeconfig"}},
-		"credentials of nobody":    {[]processOption{environment("KUBECONFIG=" + w.writeKubeconfig(w.withToken("not-a-token")))}, 1, []string{"credentials", "kubeconfig"}},
-		"several faults":           {[]processOption{flags("--max-pods=none", "--no-such-flag", "--lease-duration=1s")}, 2, []string{"--max-pods", "no-such-flag", "--lease-duration"}},
+		"no database": {
+			[]processOption{environment("DATABASE_URL=")}, 2, []string{"DATABASE_URL", "postgres://"},
+		},
+		"another kind of database": {
+			[]processOption{environment("DATABASE_URL=mysql://x:secret-word@y/z")}, 2, []string{"DATABASE_URL", "postgres://"},
+		},
+		"no such database": {
+			[]processOption{environment("DATABASE_URL=" + strings.Replace(w.URL, "/kontroler_test_", "/no_such_", 1))}, 1,
+			[]string{"no_such_", "DATABASE_URL"},
+		},
+		"no API server": {
+			[]processOption{environment("KUBECONFIG=" + w.writeKubeconfig(&rest.Config{Host: "https://127.0.0.1:1"}))}, 1,
+			[]string{"https://127.0.0.1:1", "kubeconfig"},
+		},
+		"no kubeconfig": {
+			[]processOption{environment("KUBECONFIG=/does/not/exist")}, 1, []string{"/does/not/exist", "kubeconfig"},
+		},
+		"credentials of nobody": {
+			[]processOption{environment("KUBECONFIG=" + w.writeKubeconfig(w.withToken("not-a-token")))}, 1,
+			[]string{"credentials", "kubeconfig"},
+		},
+		"several faults": {
+			[]processOption{flags("--max-pods=none", "--no-such-flag", "--lease-duration=1s")}, 2,
+			[]string{"--max-pods", "no-such-flag", "--lease-duration"},
+		},
 	} {
 		process := w.Launch(c.options...)
 		checkRefusal(t, process, c.code, c.words...)

@@ -31,11 +31,15 @@ func TestVersionThatCannotBeRead(t *testing.T) {
 	deadline := int64(20)
 	tasks := []v1alpha1.Task{play("a", until("never")), play("b", "", after("a"))}
 	for name, spec := range map[string]v1alpha1.DAGSpec{
-		"plain": {Task: tasks}, "stored": {Task: tasks, Workspace: workspace()}, "late": {Task: tasks, ActiveDeadlineSeconds: &deadline},
+		"plain": {Task: tasks}, "stored": {
+			Task: tasks, Workspace: workspace(),
+		}, "late": {Task: tasks, ActiveDeadlineSeconds: &deadline},
 	} {
 		w.ApplySpec(name, spec)
 	}
-	for run, dag := range map[string]string{"stopped": "plain", "cancelled": "stored", "deleted": "plain", "late": "late"} {
+	for run, dag := range map[string]string{
+		"stopped": "plain", "cancelled": "stored", "deleted": "plain", "late": "late",
+	} {
 		w.Start(run, dag)
 	}
 	uids := map[string]string{}

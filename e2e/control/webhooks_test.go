@@ -73,7 +73,8 @@ func TestNotifications(t *testing.T) {
 	if got[1] > got[2] {
 		got[1], got[2] = got[2], got[1] // b and c end in either order
 	}
-	if diff := gocmp.Diff([]string{"TaskSucceeded a", "TaskSucceeded b", "TaskSucceeded c", "TaskFailed d", "RunFailed"}, got); diff != "" {
+	if diff := gocmp.Diff([]string{"TaskSucceeded a", "TaskSucceeded b", "TaskSucceeded c", "TaskFailed d", "RunFailed"},
+		got); diff != "" {
 		t.Errorf("notifications (-want +got):\n%s", diff)
 	}
 	for _, n := range all {
@@ -128,7 +129,8 @@ func (w *world) checkNotification(n notification) {
 		is[name] = n.Header.Get(name)
 	}
 	want := map[string]string{
-		"Content-Type": "application/json", "Kontroler-Event": n.Event, "Kontroler-Delivery": n.ID, "Kontroler-Signature": signature("s3cret", n),
+		"Content-Type": "application/json", "Kontroler-Event": n.Event, "Kontroler-Delivery": n.ID, "Kontroler-Signature": signature("s3cret",
+			n),
 	}
 	if diff := gocmp.Diff(want, is); diff != "" {
 		w.T.Errorf("headers of %s (-want +got):\n%s", n, diff)
@@ -256,7 +258,9 @@ JOIN kontroler_v1.notifications n ON n.id = d.notification_id JOIN kontroler_v1.
 // A controller is killed around a delivery. Only a delivery that was not recorded is repeated, with the same id and
 // body.
 func TestNotificationsKilledAt(t *testing.T) {
-	for fault, again := range map[string]int{"notifications-claimed:1": 0, "notification-sent:1": 1, "notification-noted:1": 0} {
+	for fault, again := range map[string]int{
+		"notifications-claimed:1": 0, "notification-sent:1": 1, "notification-noted:1": 0,
+	} {
 		t.Run(fault, func(t *testing.T) {
 			w := newWorld(t)
 			v := w.NewReceiver(false)

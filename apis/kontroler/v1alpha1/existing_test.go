@@ -23,10 +23,14 @@ func TestIsOtherKontrolers(t *testing.T) {
 		"with a phase of its own":        {status: v1alpha1.DagRunStatus{Phase: "Successful"}, want: true},
 		"with its finalizer alone":       {finalizers: []string{"kontroler.greedykomodo/dagrun.finalizer"}, want: false},
 		"with the older finalizer alone": {finalizers: []string{"dagrun.finalizer.kontroler.greedykomodo"}, want: false},
-		"with the condition Admitted that records it": {status: v1alpha1.DagRunStatus{Conditions: admitted("OtherKontroler")}, want: true},
-		"with somebody else's finalizer":              {finalizers: []string{"example.com/audit"}, want: false},
-		"waiting for its DAG":                         {status: v1alpha1.DagRunStatus{Phase: "Pending", Conditions: admitted("DagNotFound")}, want: false},
-		"ours":                                        {status: v1alpha1.DagRunStatus{Phase: "Running", RunID: 7, Controller: "c"}, want: false},
+		"with the condition Admitted that records it": {
+			status: v1alpha1.DagRunStatus{Conditions: admitted("OtherKontroler")}, want: true,
+		},
+		"with somebody else's finalizer": {finalizers: []string{"example.com/audit"}, want: false},
+		"waiting for its DAG": {
+			status: v1alpha1.DagRunStatus{Phase: "Pending", Conditions: admitted("DagNotFound")}, want: false,
+		},
+		"ours": {status: v1alpha1.DagRunStatus{Phase: "Running", RunID: 7, Controller: "c"}, want: false},
 		"ours, with what the other one added": {
 			finalizers: []string{"kontroler.greedykomodo/dagrun.finalizer"},
 			status:     v1alpha1.DagRunStatus{Phase: "Running", RunID: 7, Controller: "c", DagRunID: 5}, want: false,
