@@ -49,7 +49,7 @@ func (w *podWriter) act(
 	decision engine.Decision,
 ) error {
 	w.logs.OpenBefore(ctx, f.graph.Spec().Logs, row.Namespace, decision.Delete)
-	stopped := parallel(len(decision.Delete), func(i int) error { return w.stopPod(ctx, row, decision.Delete[i]) })
+	stopped := queue.Parallel(len(decision.Delete), func(i int) error { return w.stopPod(ctx, row, decision.Delete[i]) })
 	creates := decision.Create
 	if len(creates) == 0 {
 		return stopped
@@ -65,7 +65,7 @@ func (w *podWriter) act(
 		}
 		creates = creates[1:]
 	}
-	created := parallel(len(creates), func(i int) error { return w.createPod(ctx, s, creates[i]) })
+	created := queue.Parallel(len(creates), func(i int) error { return w.createPod(ctx, s, creates[i]) })
 	return errors.Join(stopped, created)
 }
 
@@ -100,7 +100,7 @@ func (w *podWriter) createPod(ctx context.Context, s starts, c engine.Create) er
 	}
 	s.slots.Use(cache.NewObjectName(row.Namespace, c.PodName))
 	w.gatekeeper.pods.Accepted(row.Namespace, templateOf(row, c))
-	w.backlog.pending.created(key, c.PodName, created.UID)
+	w.backlog.pending.Created(key, c.PodName, created.UID)
 	if !pod.IsOurs(created, w.cfg.ID, row.UID) {
 		return w.relabel(ctx, row, created)
 	}
@@ -143,7 +143,7 @@ func (w *podWriter) stopPod(ctx context.Context, row store.Run, d engine.Delete)
 	fault.Point("pod-stopped")
 	if err != nil {
 		// The cache still has the Pod. The next sync reads it live once the cache has dropped it.
-		w.backlog.pending.pod(queue.RunKey(row.UID), d.PodName)
+		w.backlog.pending.Pod(queue.RunKey(row.UID), d.PodName)
 		w.backlog.queue.AddAfter(queue.RunKey(row.UID), goneRetry)
 	}
 	return nil

@@ -58,7 +58,7 @@ func (a *admitter) reconcileAdmission(ctx context.Context, key queue.RunKey) err
 		if claimed, err := a.claimRun(ctx, row, dagRun); err != nil || !claimed {
 			return err
 		}
-		a.backlog.pending.claimed(key)
+		a.backlog.pending.Claimed(key)
 	}
 	a.backlog.queue.Add(key)
 	return nil

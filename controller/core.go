@@ -37,7 +37,7 @@ type core struct {
 // backlog is the runs to sync, with what changed of them.
 type backlog struct {
 	queue   *queue.Queue[queue.RunKey]
-	pending *pending
+	pending *queue.Pending
 	// alarms are when runs are due: a deadline, a timeout, a retry.
 	alarms *queue.Alarms[queue.RunKey]
 	// slots are the Pods that may live at the same time. A run that gets one is enqueued.
@@ -45,10 +45,10 @@ type backlog struct {
 }
 
 func newBacklog(cfg *Config) *backlog {
-	b := &backlog{pending: newPending(), alarms: queue.NewAlarms[queue.RunKey]()}
-	b.queue = queue.NewOrdered("runs", cfg.Metrics, queue.NewPriority(b.pending.isUrgent))
+	b := &backlog{pending: queue.NewPending(), alarms: queue.NewAlarms[queue.RunKey]()}
+	b.queue = queue.NewOrdered("runs", cfg.Metrics, queue.NewPriority(b.pending.IsUrgent))
 	b.slots = queue.NewSlots(cfg.MaxPods, func(key queue.RunKey) {
-		b.pending.slotReserved(key)
+		b.pending.SlotReserved(key)
 		b.queue.Add(key)
 	})
 	return b

@@ -52,20 +52,20 @@ type dagReconciler struct {
 	queue, taskQueue *queue.Queue[cache.ObjectName] // of DAGs, of DagTasks
 	graphs           *versions.Loader
 	conditions       *dagConditions
-	versions         *versionCache
+	versions         *versions.Saved
 	leases           *otherLeases
 	// dagLocks and taskLocks are held while an object is read live and stored.
-	dagLocks, taskLocks *nameLocks
+	dagLocks, taskLocks *versions.Locks
 }
 
 func newDAGReconciler(c *core, graphs *versions.Loader, conditions *dagConditions) *dagReconciler {
 	return &dagReconciler{
-		core: c, graphs: graphs, conditions: conditions, versions: newVersionCache(), leases: newOtherLeases(),
+		core: c, graphs: graphs, conditions: conditions, versions: versions.NewSaved(), leases: newOtherLeases(),
 		queue: queue.New[cache.ObjectName](
 			"dags",
 			c.cfg.Metrics,
 		), taskQueue: queue.New[cache.ObjectName]("dagtasks", c.cfg.Metrics),
-		dagLocks: newNameLocks(), taskLocks: newNameLocks(),
+		dagLocks: versions.NewLocks(), taskLocks: versions.NewLocks(),
 	}
 }
 
@@ -80,7 +80,7 @@ func (r *dagReconciler) syncDAG(ctx context.Context, key cache.ObjectName) error
 }
 
 func (r *dagReconciler) reconcileDAG(ctx context.Context, key cache.ObjectName) error {
-	r.versions.drop(key) // if its row says that it was deleted, it is stored again
+	r.versions.Drop(key) // if its row says that it was deleted, it is stored again
 	c, err := r.compileDAG(ctx, key)
 	switch {
 	case errors.Is(err, errNoDAG):
@@ -97,7 +97,7 @@ func (r *dagReconciler) reconcileDAG(ctx context.Context, key cache.ObjectName) 
 // compiled spec changed. The sync of a DAG and the admission of a run both use it. Its errors are errNoDAG, errNotOurs,
 // or worth a retry.
 func (r *dagReconciler) compileDAG(ctx context.Context, key cache.ObjectName) (*compiled, error) {
-	defer r.dagLocks.lock(key)()
+	defer r.dagLocks.Lock(key)()
 	d, err := r.cfg.Client.KontrolerV1alpha1().DAGs(key.Namespace).Get(ctx, key.Name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return nil, errNoDAG
@@ -116,7 +116,7 @@ func (r *dagReconciler) compileDAG(ctx context.Context, key cache.ObjectName) (*
 		return nil, errNotOurs
 	}
 	c := &compiled{dag: d}
-	if version, ok := r.versions.get(key, d); ok {
+	if version, ok := r.versions.Get(key, d); ok {
 		c.version = version
 		if c.graph, err = r.graphs.Load(ctx, version.ID); err == nil || !errors.Is(err, versions.ErrUnreadable) {
 			return c, err
@@ -138,13 +138,13 @@ func (r *dagReconciler) compileDAG(ctx context.Context, key cache.ObjectName) (*
 	if c.version, err = r.saveVersion(ctx, d, encoded, c.graph.Len()); err != nil {
 		return nil, err
 	}
-	r.versions.put(key, d, c.version)
+	r.versions.Put(key, d, c.version)
 	r.scheduler.Enqueue(key) // its last sync may have found no row
 	return c, nil
 }
 
 func (r *dagReconciler) dagGone(ctx context.Context, key cache.ObjectName) error {
-	r.versions.drop(key)
+	r.versions.Drop(key)
 	if err := r.db.DAGs.MarkDeleted(ctx, key.Namespace, key.Name, "", r.now()); err != nil {
 		return fmt.Errorf("recording the deletion of DAG %s: %w", key, err)
 	}

@@ -16,10 +16,9 @@
 //	term.go        one term: its parts, its workers, its start; core.go what all parts use
 //	informers.go   watches, and which change enqueues what
 //	dags.go        DAGs: claimed (claims.go), compiled with their DagTasks (dagtasks.go), stored as versions
-//	pending.go     what changed of a run since its last sync
 //	gatekeeper.go  refused creates
 //	workspace.go   the claim of a run
-//	troubles.go    conditions of objects whose syncs fail; outage.go of DagRuns while the database is unavailable
+//	troubles.go    conditions of DAGs whose syncs fail; outage.go of DagRuns while the database is unavailable
 //	existing.go    objects of the existing Kontroler
 //
 // # The rooms
@@ -28,8 +27,8 @@
 //
 //	engine      the state machine of a run
 //	leader      the Lease, the epoch, the check before every request
-//	queue       the workqueue contract, --max-pods, namespaces that refuse objects
-//	informer    caches across namespaces
+//	queue       the workqueue contract, what changed of a run, --max-pods, namespaces that refuse objects
+//	informer    caches across namespaces, and what bridges their lag
 //	pod         the spec of a Pod, what its status says
 //	versions    stored versions of DAGs
 //	schedule    due times become DagRuns
@@ -38,6 +37,7 @@
 //	webhook     notifications of endings
 //	retention   DagRuns and history that expire
 //	install     what a cluster must have and allow; uninstalling
+//	conditions  objects whose syncs fail
 //	metrics, clock, names, kube, text, wait, fault   small tools
 //
 // # Invariants

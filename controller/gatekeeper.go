@@ -76,7 +76,7 @@ func (k *gatekeeper) createFailed(row store.Run, c engine.Create, gates *queue.G
 
 // refuse leaves a refusal to the next sync.
 func (k *gatekeeper) refuse(row store.Run, c engine.Create, r engine.Refusal) {
-	k.backlog.pending.refused(queue.RunKey(row.UID), c.PodName, r)
+	k.backlog.pending.Refused(queue.RunKey(row.UID), c.PodName, r)
 	k.backlog.queue.Add(queue.RunKey(row.UID))
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"kontroler/controller/informer"
 	"maps"
 	"slices"
 	"sync"
@@ -26,8 +27,6 @@ import (
 const (
 	// descendantsPerSync bounds how far one sync follows failures through the graph.
 	descendantsPerSync = 500
-	// requestsAtOnce bounds the concurrent requests of one sync.
-	requestsAtOnce = 16
 )
 
 // gatherer reads what a decision needs to know.
@@ -35,7 +34,7 @@ type gatherer struct {
 	*core
 	gatekeeper *gatekeeper
 	workspaces *workspaces
-	deletions  *deletions
+	deletions  *informer.Deletions
 }
 
 // facts is what one sync gathered.
@@ -63,20 +62,20 @@ func (g *gatherer) gather(
 	ctx context.Context,
 	row store.Run,
 	graph *dag.Graph,
-	changes *pendingChanges,
+	changes *queue.Changes,
 	now time.Time,
 ) (*facts, error) {
-	maps.Copy(changes.pods, g.workspaces.due(queue.RunKey(row.UID), now))
+	maps.Copy(changes.Pods, g.workspaces.due(queue.RunKey(row.UID), now))
 	rows, err := g.db.Gather(ctx, row.ID, store.GatherRequest{
 		Pods: podNames(
 			changes,
-		), All: changes.isFull, Now: now, MaxAttempts: outcomesPerSync, MaxReady: startsPerSync, MaxChildrenPending: outcomesPerSync,
+		), All: changes.IsFull, Now: now, MaxAttempts: outcomesPerSync, MaxReady: startsPerSync, MaxChildrenPending: outcomesPerSync,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("gathering run %s/%s: %w", row.Namespace, row.Name, err)
 	}
 	f := &facts{graph: graph, nextDue: rows.NextDue, uncreated: rows.Decided}
-	f.hasMore = !changes.isFull && dueAttempts(rows.Attempts, now) >= outcomesPerSync
+	f.hasMore = !changes.IsFull && dueAttempts(rows.Attempts, now) >= outcomesPerSync
 	if len(rows.Attempts) > outcomesPerSync+store.DecidedLimit {
 		for _, a := range rows.Attempts[outcomesPerSync:] {
 			f.postponed = append(f.postponed, a.PodName)
@@ -97,10 +96,10 @@ func (g *gatherer) snapshotOf(
 	row store.Run,
 	graph *dag.Graph,
 	rows store.Snapshot,
-	changes *pendingChanges,
+	changes *queue.Changes,
 ) engine.Snapshot {
 	s := engine.Snapshot{
-		Graph: graph, Run: engineRun(row), Refusals: changes.refusals, StartGrace: g.cfg.StartGrace,
+		Graph: graph, Run: engineRun(row), Refusals: changes.Refusals, StartGrace: g.cfg.StartGrace,
 		MaxStarts: max(0, startsPerSync-rows.Decided), Pods: map[string]*engine.Pod{},
 		PodName: func(task string, index, number int) string {
 			return names.Pod(g.cfg.ID, row.UID, row.Name, task, index, number)
@@ -145,9 +144,9 @@ func dueAttempts(attempts []store.Attempt, now time.Time) int {
 	return due
 }
 
-func podNames(c *pendingChanges) []string {
-	names := make([]string, 0, len(c.pods))
-	for name := range c.pods {
+func podNames(c *queue.Changes) []string {
+	names := make([]string, 0, len(c.Pods))
+	for name := range c.Pods {
 		names = append(names, name)
 	}
 	slices.Sort(names)
@@ -186,10 +185,10 @@ func engineTask(t store.Task) engine.Task {
 }
 
 // engineAttempt converts a row. A Pod that this term created counts as seen.
-func engineAttempt(a store.Attempt, position int, changes *pendingChanges) engine.Attempt {
+func engineAttempt(a store.Attempt, position int, changes *queue.Changes) engine.Attempt {
 	uid := a.PodUID
 	if uid == "" {
-		uid = string(changes.created[a.PodName])
+		uid = string(changes.Created[a.PodName])
 	}
 	return engine.Attempt{
 		ID:        a.ID,
@@ -214,19 +213,19 @@ func (g *gatherer) gatherPods(
 	ctx context.Context,
 	row store.Run,
 	f *facts,
-	changes *pendingChanges,
+	changes *queue.Changes,
 	now time.Time,
 ) error {
 	known := make(map[string]bool, len(f.snapshot.Attempts))
 	var ask []engine.Attempt
 	for _, a := range f.snapshot.Attempts {
 		known[a.PodName] = true
-		_, changed := changes.pods[a.PodName]
+		_, changed := changes.Pods[a.PodName]
 		p, cached := g.cached.pods.Get(cache.NewObjectName(row.Namespace, a.PodName))
 		switch {
 		case cached && g.podOf(p, row, a):
 			facts := pod.Facts(p, g.podEvents.Newest(p.UID))
-			facts.Deletion = g.deletions.graceOver(p, now)
+			facts.Deletion = g.deletions.GraceOver(p, now)
 			f.snapshot.Pods[a.PodName] = facts
 			if p.Labels[v1alpha1.LabelRun] != row.UID {
 				f.unlabelled = append(f.unlabelled, p)
@@ -237,7 +236,7 @@ func (g *gatherer) gatherPods(
 			ask = append(ask, a)
 		}
 	}
-	for name := range changes.pods {
+	for name := range changes.Pods {
 		if !known[name] {
 			f.strangers = append(f.strangers, name)
 		}
@@ -282,7 +281,7 @@ func (g *gatherer) podOf(p *corev1.Pod, row store.Run, a engine.Attempt) bool {
 // askPods reads Pods past the cache. Only such a read proves that a Pod is gone.
 func (g *gatherer) askPods(ctx context.Context, row store.Run, f *facts, ask []engine.Attempt) error {
 	var mu sync.Mutex
-	return parallel(len(ask), func(i int) error {
+	return queue.Parallel(len(ask), func(i int) error {
 		a := ask[i]
 		ctx, cancel := context.WithTimeout(ctx, liveReadTimeout)
 		defer cancel()
@@ -297,7 +296,7 @@ func (g *gatherer) askPods(ctx context.Context, row store.Run, f *facts, ask []e
 			return nil
 		}
 		facts := pod.Facts(p, g.podEvents.Newest(p.UID))
-		facts.Deletion = latestGrace(p) // an uncached Pod has no first sighting
+		facts.Deletion = informer.LatestGrace(p) // an uncached Pod has no first sighting
 		f.snapshot.Pods[a.PodName] = facts
 		if !pod.IsOurs(p, g.cfg.ID, row.UID) {
 			f.unlabelled = append(f.unlabelled, p)
@@ -362,27 +361,6 @@ func (g *gatherer) gatherMissing(ctx context.Context, row store.Run, f *facts, n
 		f.snapshot.Tasks = append(f.snapshot.Tasks, engineTask(task))
 	}
 	return nil
-}
-
-// parallel calls f with 0 to n-1, some of them concurrently, and returns the first error.
-func parallel(n int, f func(int) error) error {
-	var (
-		wg    sync.WaitGroup
-		once  sync.Once
-		first error
-		slots = make(chan struct{}, requestsAtOnce)
-	)
-	for i := range n {
-		slots <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-slots }()
-			if err := queue.Guard(i, func() error { return f(i) }); err != nil {
-				once.Do(func() { first = err })
-			}
-		})
-	}
-	wg.Wait()
-	return first
 }
 
 // earlier returns the earlier of two times. Zero is never.

@@ -293,7 +293,7 @@ func (t *term) podChanged(old, p *corev1.Pod) {
 // touched records a changed Pod and enqueues its run, if it has one.
 func (b *backlog) touched(runUID, pod string) {
 	if runUID != "" {
-		b.pending.pod(queue.RunKey(runUID), pod)
+		b.pending.Pod(queue.RunKey(runUID), pod)
 		b.queue.Add(queue.RunKey(runUID))
 	}
 }
@@ -303,7 +303,7 @@ func (t *term) podDeleted(p *corev1.Pod) {
 	uid, _ := pod.RunUID(p)
 	t.backlog.slots.Release(cache.MetaObjectToName(p))
 	t.podEvents.Gone(p)
-	t.runs.gatherer.deletions.drop(p.UID)
+	t.runs.gatherer.deletions.Drop(p.UID)
 	t.retention.RunFreed(queue.RunKey(uid))
 	t.logs.Forget(p.UID)
 	if t.pods.released.Has(p.UID) {

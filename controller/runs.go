@@ -41,14 +41,14 @@ type runReconciler struct {
 
 // syncRun is one sync of a run that was admitted. If it fails, the changes that it took are for the next sync.
 func (r *runReconciler) syncRun(ctx context.Context, key queue.RunKey) error {
-	changes, hasMore := r.backlog.pending.take(key, outcomesPerSync)
+	changes, hasMore := r.backlog.pending.Take(key, outcomesPerSync)
 	err := queue.Guard(key, func() error { return r.reconcileRun(ctx, key, changes) })
 	r.status.noteRun(key, err)
 	if err != nil {
 		if errors.Is(err, store.ErrConflict) || errors.Is(err, store.ErrUnknownCommit) {
-			changes.isFull = true
+			changes.IsFull = true
 		}
-		r.backlog.pending.restore(key, changes)
+		r.backlog.pending.Restore(key, changes)
 		return err
 	}
 	if hasMore {
@@ -59,13 +59,13 @@ func (r *runReconciler) syncRun(ctx context.Context, key queue.RunKey) error {
 
 // noteRun records the error of a sync, or its success. The DagRun shows an error that lasts.
 func (s *statusWriter) noteRun(key queue.RunKey, err error) {
-	if s.troubles.note(key, err, s.now()) {
+	if s.troubles.Note(key, err, s.now()) {
 		s.projections.progress(key)
 	}
 }
 
 // reconcileRun brings a run forward that has a row. Without one, or before its claim, it is the admissions' turn.
-func (r *runReconciler) reconcileRun(ctx context.Context, key queue.RunKey, changes *pendingChanges) error {
+func (r *runReconciler) reconcileRun(ctx context.Context, key queue.RunKey, changes *queue.Changes) error {
 	dagRun := r.cached.cachedRun(key)
 	row, found, err := r.db.RunByUID(ctx, string(key))
 	switch {
@@ -78,7 +78,7 @@ func (r *runReconciler) reconcileRun(ctx context.Context, key queue.RunKey, chan
 		}
 		return nil
 	case v1alpha1.RunPhase(row.Phase).Ended():
-		for name := range changes.pods {
+		for name := range changes.Pods {
 			r.pods.queue.Add(cache.NewObjectName(row.Namespace, name))
 		}
 		r.settle(key, dagRun)
@@ -89,7 +89,7 @@ func (r *runReconciler) reconcileRun(ctx context.Context, key queue.RunKey, chan
 			return err
 		}
 	}
-	if row.Phase == engine.RunPending && dagRun != nil && !changes.isClaimed && !r.hasClaim(dagRun, row) {
+	if row.Phase == engine.RunPending && dagRun != nil && !changes.IsClaimed && !r.hasClaim(dagRun, row) {
 		r.admissions.queue.Add(key)
 		return nil
 	}
@@ -97,12 +97,12 @@ func (r *runReconciler) reconcileRun(ctx context.Context, key queue.RunKey, chan
 }
 
 // releaseUnknown enqueues the Pods of a run without a row as finished: its history may be lost.
-func (r *runReconciler) releaseUnknown(key queue.RunKey, changes *pendingChanges) {
-	if len(changes.pods) == 0 {
+func (r *runReconciler) releaseUnknown(key queue.RunKey, changes *queue.Changes) {
+	if len(changes.Pods) == 0 {
 		return
 	}
 	for _, p := range r.cached.pods.By(informer.ByRun, string(key)) {
-		if _, changed := changes.pods[p.Name]; changed && pod.OwnerUID(p) == string(key) {
+		if _, changed := changes.Pods[p.Name]; changed && pod.OwnerUID(p) == string(key) {
 			r.pods.queue.Add(cache.MetaObjectToName(p))
 		}
 	}
@@ -143,7 +143,7 @@ func (r *runReconciler) advance(
 	ctx context.Context,
 	row store.Run,
 	dagRun *v1alpha1.DagRun,
-	changes *pendingChanges,
+	changes *queue.Changes,
 ) error {
 	key, now, order := queue.RunKey(row.UID), r.now(), orderOf(dagRun)
 	graph, unreadable, err := r.graphs.LoadForRun(ctx, row.VersionID, row.Counts.Total, order.stops(row, now))
@@ -174,11 +174,11 @@ func (r *runReconciler) advance(
 	}
 	if err := r.commit(ctx, row, graph, decision); err != nil {
 		for _, name := range decision.Reap {
-			changes.pods[name] = struct{}{} // the commit may have succeeded: these Pods must not be forgotten
+			changes.Pods[name] = struct{}{} // the commit may have succeeded: these Pods must not be forgotten
 		}
 		return err
 	}
-	clear(changes.refusals) // the engine has consumed them; if a later step fails, the creates are retried
+	clear(changes.Refusals) // the engine has consumed them; if a later step fails, the creates are retried
 	for _, name := range decision.Ended {
 		r.backlog.slots.Release(cache.NewObjectName(row.Namespace, name))
 	}
@@ -238,7 +238,7 @@ func (r *runReconciler) enqueueFinished(row store.Run, facts *facts, decision en
 // requeue is when the run is synced again although nothing happens.
 func (r *runReconciler) requeue(key queue.RunKey, facts *facts, decision engine.Decision, now time.Time) {
 	for _, name := range facts.postponed {
-		r.backlog.pending.pod(key, name)
+		r.backlog.pending.Pod(key, name)
 	}
 	switch {
 	case decision.Requeue || facts.hasMore:

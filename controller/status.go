@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"kontroler/controller/conditions"
 	"strings"
 	"sync"
 	"time"
@@ -48,7 +49,7 @@ type statusWriter struct {
 	*core
 	queue       *queue.Queue[queue.RunKey] // runs that ended and whose final status is due
 	projections *projections
-	troubles    *troubles[queue.RunKey]
+	troubles    *conditions.Troubles[queue.RunKey]
 	workspaces  *workspaces
 }
 
@@ -441,9 +442,9 @@ func (s *statusWriter) showProgress(ctx context.Context, key queue.RunKey) (sent
 	}
 	status := s.project(row, run)
 	addProgress(&status, row, at, failed)
-	trouble := s.troubles.condition(key, s.now())
-	setCondition(&status.Conditions, v1alpha1.ConditionReconciled, trouble, run.Generation)
-	if says(run.Status.Conditions, v1alpha1.ConditionReconciled, trouble) && run.Status.Progress == status.Progress &&
+	trouble := s.troubles.Condition(key, s.now())
+	conditions.Set(&status.Conditions, v1alpha1.ConditionReconciled, trouble, run.Generation)
+	if conditions.Says(run.Status.Conditions, v1alpha1.ConditionReconciled, trouble) && run.Status.Progress == status.Progress &&
 		run.Status.Reason == status.Reason &&
 		run.Status.Message == status.Message &&
 		run.Status.Tasks != nil &&

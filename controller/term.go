@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"kontroler/controller/conditions"
 	"sync"
 	"time"
 
@@ -60,7 +61,7 @@ func newTerm(controller *Controller, db *store.Leader, fail context.CancelCauseF
 	}
 	t.dags = newDAGReconciler(c, graphs, t.conditions)
 	t.status = &statusWriter{core: c, queue: queue.New[queue.RunKey]("ends", metrics), projections: newProjections(),
-		troubles: newTroubles[queue.RunKey](), workspaces: workspaces}
+		troubles: conditions.NewTroubles[queue.RunKey](), workspaces: workspaces}
 	t.pods = &podFinisher{core: c, queue: queue.New[cache.ObjectName]("pods", metrics),
 		released: informer.NewUIDSet(), backlog: t.backlog}
 	t.admissions = &admitter{
@@ -71,7 +72,7 @@ func newTerm(controller *Controller, db *store.Leader, fail context.CancelCauseF
 		backlog: t.backlog,
 	}
 	t.runs = &runReconciler{core: c, backlog: t.backlog, graphs: graphs, workspaces: workspaces,
-		gatherer:  &gatherer{core: c, gatekeeper: t.gatekeeper, workspaces: workspaces, deletions: newDeletions()},
+		gatherer:  &gatherer{core: c, gatekeeper: t.gatekeeper, workspaces: workspaces, deletions: informer.NewDeletions()},
 		podWriter: &podWriter{core: c, gatekeeper: t.gatekeeper, workspaces: workspaces, backlog: t.backlog},
 		status:    t.status, pods: t.pods, admissions: t.admissions}
 	t.admissions.runs = t.runs
@@ -156,7 +157,7 @@ func (t *term) resume(ctx context.Context) error {
 					"namespace", key.Namespace, "run", key.Name)
 				continue
 			}
-			t.backlog.pending.full(queue.RunKey(key.UID))
+			t.backlog.pending.Full(queue.RunKey(key.UID))
 			t.backlog.queue.Add(queue.RunKey(key.UID))
 		}
 		more = len(keys) == resumePage

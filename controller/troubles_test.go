@@ -1,44 +1,14 @@
 package controller
 
 import (
-	"errors"
-	"fmt"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"kontroler/apis/kontroler/v1alpha1"
 	"kontroler/controller/engine"
-	"kontroler/controller/queue"
 	"kontroler/store"
 )
-
-func TestTroublesAreToldWhenTheyLast(t *testing.T) {
-	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	troubles, failure := newTroubles[queue.RunKey](), errors.New("creating pod: no route to host")
-	if troubles.note("a", failure, now) || troubles.condition("a", now) != nil {
-		t.Error("the first failure is told")
-	}
-	now = now.Add(troubleLasts)
-	if !troubles.note("a", failure, now) {
-		t.Error("a failure that lasts is not told")
-	}
-	if c := troubles.condition("a", now); c == nil || c.Message != failure.Error() || c.Reason != reasonTrouble {
-		t.Errorf("the condition is %+v", c)
-	}
-	for name, passing := range map[string]error{
-		"the database is away": fmt.Errorf("reading: %w",
-			store.ErrUnavailable), "a conflict": store.ErrConflict, "another leader": store.ErrFenced,
-	} {
-		if troubles.note("b", passing, now) || troubles.note("b", passing, now.Add(time.Hour)) {
-			t.Errorf("%s counts as a trouble of the object", name)
-		}
-	}
-	if !troubles.note("a", nil, now) || troubles.condition("a", now) != nil || len(troubles.byKey) > 0 {
-		t.Error("a trouble that is over is not taken back")
-	}
-}
 
 func TestWhatALiveDagRunSays(t *testing.T) {
 	waits := func(task, reason, message string) store.TaskReason {

@@ -5,5 +5,5 @@
 //	uidset.go    UIDSet, objects on which an action must not be repeated
 //
 // Cached objects are shared: nobody changes them. A cache may lag behind the API server. UIDSet bridges that gap where
-// an action must not be repeated before its effect is visible.
+// an action must not be repeated before its effect is visible. Deletions knows since when a Pod is being deleted.
 package informer

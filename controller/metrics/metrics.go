@@ -36,90 +36,61 @@ type Metrics struct {
 	logStreams    prometheus.Gauge
 }
 
+// registry makes metrics and registers them.
+type registry struct{ *prometheus.Registry }
+
+func (r registry) counter(name, help string, labels ...string) *prometheus.CounterVec {
+	c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+	r.MustRegister(c)
+	return c
+}
+
+func (r registry) gauge(name, help string, labels ...string) *prometheus.GaugeVec {
+	g := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, labels)
+	r.MustRegister(g)
+	return g
+}
+
+func (r registry) histogram(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
+	h := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, labels)
+	r.MustRegister(h)
+	return h
+}
+
 // New makes the metrics, those of the Go runtime and of the process with them.
 func New() *Metrics {
-	registry := prometheus.NewRegistry()
-	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
-		c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
-		registry.MustRegister(c)
-		return c
-	}
-	gauge := func(name, help string, labels ...string) *prometheus.GaugeVec {
-		g := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, labels)
-		registry.MustRegister(g)
-		return g
-	}
-	histogram := func(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
-		h := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, labels)
-		registry.MustRegister(h)
-		return h
-	}
+	registry := registry{prometheus.NewRegistry()}
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m := &Metrics{
-		registry: registry,
-		apiRequests: counter(
-			"kontroler_api_requests_total",
-			"Requests to the Kubernetes API server.",
-			"verb",
-			"resource",
-			"code",
-		),
-		syncs: counter(
-			"kontroler_syncs_total",
-			"Syncs of a key of a queue, by result: success, unavailable (of the database), error.",
-			"queue",
-			"result",
-		),
-		syncSeconds: histogram(
-			"kontroler_sync_duration_seconds",
-			"Duration of a sync.",
-			prometheus.ExponentialBuckets(0.001, 2, 15),
-			"queue",
-		),
-		queueDepth: gauge("kontroler_queue_depth", "Keys that wait in a queue.", "queue"),
-		runsEnded:  counter("kontroler_runs_ended_total", "Runs that ended, by phase.", "phase"),
-		attemptsEnded: counter(
-			"kontroler_attempts_ended_total",
-			"Attempts that ended, by phase and reason.",
-			"phase",
-			"reason",
-		),
-		runsDeleted: counter(
-			"kontroler_dagruns_deleted_total",
-			"DagRuns that were deleted, by what ended their time: ttl, limit.",
-			"by",
-		),
-		removed: counter(
-			"kontroler_history_removed_total",
-			"Rows and partitions of history that were removed, by kind.",
-			"kind",
-		),
-		deliveries: counter(
-			"kontroler_deliveries_total",
-			"Tries to deliver a notification, by result: delivered, failed, parked (failed for the last time).",
-			"result",
-		),
-		liveAttempts: gauge(
-			"kontroler_live_attempts",
-			"Attempts whose Pod has not ended: what --max-pods bounds.",
-		).WithLabelValues(),
-		podEvents: counter(
-			"kontroler_pod_events_total",
-			"Events of Pods: kept, or dropped because the database refuses them.",
-			"result",
-		),
-		epoch:  gauge("kontroler_epoch", "Epoch of the last term of leadership of this process.").WithLabelValues(),
-		leader: gauge("kontroler_leader", "Whether this process leads.").WithLabelValues(),
-		logs:   counter("kontroler_logs_total", "Logs of tasks, by what became of them: Captured, Lost.", "state"),
-		logBytes: counter(
-			"kontroler_log_bytes_total",
-			"Bytes of logs that were kept, before compression.",
-		).WithLabelValues(),
-		logStreams: gauge(
-			"kontroler_log_streams",
-			"Logs that are read while their container runs, or were and are not stored yet.",
-		).WithLabelValues(),
-		databaseUp: gauge("kontroler_database_up", "Whether the database answers.").WithLabelValues(),
+		registry: registry.Registry,
+		apiRequests: registry.counter("kontroler_api_requests_total",
+			"Requests to the Kubernetes API server.", "verb", "resource", "code"),
+		syncs: registry.counter("kontroler_syncs_total",
+			"Syncs of a key of a queue, by result: success, unavailable (of the database), error.", "queue", "result"),
+		syncSeconds: registry.histogram("kontroler_sync_duration_seconds",
+			"Duration of a sync.", prometheus.ExponentialBuckets(0.001, 2, 15), "queue"),
+		queueDepth: registry.gauge("kontroler_queue_depth", "Keys that wait in a queue.", "queue"),
+		runsEnded:  registry.counter("kontroler_runs_ended_total", "Runs that ended, by phase.", "phase"),
+		attemptsEnded: registry.counter("kontroler_attempts_ended_total",
+			"Attempts that ended, by phase and reason.", "phase", "reason"),
+		runsDeleted: registry.counter("kontroler_dagruns_deleted_total",
+			"DagRuns that were deleted, by what ended their time: ttl, limit.", "by"),
+		removed: registry.counter("kontroler_history_removed_total",
+			"Rows and partitions of history that were removed, by kind.", "kind"),
+		deliveries: registry.counter("kontroler_deliveries_total",
+			"Tries to deliver a notification, by result: delivered, failed, parked (failed for the last time).", "result"),
+		liveAttempts: registry.gauge("kontroler_live_attempts",
+			"Attempts whose Pod has not ended: what --max-pods bounds.").WithLabelValues(),
+		podEvents: registry.counter("kontroler_pod_events_total",
+			"Events of Pods: kept, or dropped because the database refuses them.", "result"),
+		epoch:  registry.gauge("kontroler_epoch", "Epoch of the last term of leadership of this process.").WithLabelValues(),
+		leader: registry.gauge("kontroler_leader", "Whether this process leads.").WithLabelValues(),
+		logs:   registry.counter("kontroler_logs_total", "Logs of tasks, by state: Captured, Lost.", "state"),
+		logBytes: registry.counter("kontroler_log_bytes_total",
+			"Bytes of logs that were kept, before compression.").WithLabelValues(),
+		logStreams: registry.gauge("kontroler_log_streams",
+			"Logs that are read while their container runs, or were and are not stored yet.").WithLabelValues(),
+		databaseUp: registry.gauge("kontroler_database_up", "Whether the database answers.").WithLabelValues(),
 	}
 	start := prometheus.NewHistogram(prometheus.HistogramOpts{
 		Name:    "kontroler_task_start_latency_seconds",

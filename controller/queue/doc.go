@@ -3,6 +3,7 @@
 //	queue.go     the workqueue contract, in one function
 //	priority.go  an order of keys: urgent keys first
 //	alarms.go    keys that are due at a time
+//	pending.go   what changed of a run since its last sync
 //	slots.go     --max-pods, shared between runs round robin
 //	gates.go     namespaces that refuse objects: one create at a time probes them
 //

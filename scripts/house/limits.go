@@ -14,7 +14,6 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
-	"unicode/utf8"
 )
 
 // size is the size of a package, without tests and generated files.
@@ -176,19 +175,6 @@ func report(w io.Writer, packages []goPackage) error {
 	}
 	fmt.Fprintf(table, "sum\t%d\n", sum)
 	return table.Flush()
-}
-
-// longLines returns a fault for each line that is longer than the limit. A tab counts as one column.
-func longLines(text string) []string {
-	var faults []string
-	n := 0
-	for line := range strings.Lines(text) {
-		n++
-		if columns := utf8.RuneCountInString(strings.TrimRight(line, "\n")); columns > maxColumns {
-			faults = append(faults, fmt.Sprintf("%d: %d columns, at most %d", n, columns, maxColumns))
-		}
-	}
-	return faults
 }
 
 // codeLines counts the lines of a file, except blank lines and lines with only a comment.

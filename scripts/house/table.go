@@ -11,7 +11,6 @@ const (
 	maxMethods      = 24   // of a type
 	// maxRecordMethods is how many methods a record may have, whose fields have no limit.
 	maxRecordMethods = 2
-	maxColumns       = 120 // of a line
 )
 
 // product are the folders that are shipped. The limits of packages and types apply to them.
@@ -93,11 +92,12 @@ var house = []place{
 	{path: "controller/metrics", may: all([]string{module + "/store!", module + "/store/transition"}, prometheus)},
 	{
 		path:  "controller/versions",
-		may:   all([]string{module + "/apis", module + "/controller/text", module + "/store!"}, validation),
+		may:   all([]string{module + "/apis", module + "/controller/text", module + "/store!"}, client),
 		tests: ownDB,
 	},
+	{path: "controller/conditions", may: all([]string{module + "/controller/text", module + "/controller/queue", module + "/store!"}, wire, client)},
 	{path: "controller/kube", may: all(wire, client)},
-	{path: "controller/informer", may: client},
+	{path: "controller/informer", may: all([]string{module + "/controller/kube"}, client)},
 	{
 		path: "controller/pod",
 		may: all([]string{

@@ -1,4 +1,4 @@
-package controller
+package informer
 
 import (
 	"sync"
@@ -13,20 +13,21 @@ import (
 // clocksApart is the largest tolerated difference between the clocks of this process and of the API server.
 const clocksApart = 10 * time.Minute
 
-// deletions remembers when this process first saw that a cached Pod is being deleted. The API server's clock sets the
+// Deletions remembers when this process first saw that a cached Pod is being deleted. The API server's clock sets the
 // deletionTimestamp. Compared with this process's clock, it could make a node count as lost during its Pod's grace
 // period.
-type deletions struct {
+type Deletions struct {
 	mu   sync.Mutex
 	seen map[types.UID]time.Time
 }
 
-func newDeletions() *deletions { return &deletions{seen: map[types.UID]time.Time{}} }
+// NewDeletions makes an empty set.
+func NewDeletions() *Deletions { return &Deletions{seen: map[types.UID]time.Time{}} }
 
-// graceOver returns when the grace period of a deleted, cached Pod ends by this process's clock: its length after the
-// deletion was first seen, but no later than latestGrace. After a restart that bound keeps a grace period of hours from
+// GraceOver returns when the grace period of a deleted, cached Pod ends by this process's clock: its length after the
+// deletion was first seen, but no later than LatestGrace. After a restart that bound keeps a grace period of hours from
 // starting again. Zero: the Pod is not deleted.
-func (d *deletions) graceOver(pod *corev1.Pod, now time.Time) time.Time {
+func (d *Deletions) GraceOver(pod *corev1.Pod, now time.Time) time.Time {
 	if pod.DeletionTimestamp == nil {
 		return time.Time{}
 	}
@@ -41,20 +42,24 @@ func (d *deletions) graceOver(pod *corev1.Pod, now time.Time) time.Time {
 	if seconds := pod.DeletionGracePeriodSeconds; seconds != nil {
 		grace = time.Duration(*seconds) * time.Second
 	}
-	return earlier(seen.Add(grace), latestGrace(pod))
+	over := seen.Add(grace)
+	if latest := LatestGrace(pod); latest.Before(over) {
+		return latest
+	}
+	return over
 }
 
-// latestGrace returns when the grace period of a deleted Pod ends if the API server's clock is clocksApart behind.
+// LatestGrace returns when the grace period of a deleted Pod ends if the API server's clock is clocksApart behind.
 // Zero: the Pod is not deleted.
-func latestGrace(pod *corev1.Pod) time.Time {
+func LatestGrace(pod *corev1.Pod) time.Time {
 	if pod.DeletionTimestamp == nil {
 		return time.Time{}
 	}
 	return kube.UTC(*pod.DeletionTimestamp).Add(clocksApart)
 }
 
-// drop forgets a Pod that is gone.
-func (d *deletions) drop(pod types.UID) {
+// Drop forgets a Pod that is gone.
+func (d *Deletions) Drop(pod types.UID) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	delete(d.seen, pod)

@@ -1,4 +1,4 @@
-package controller
+package informer
 
 import (
 	"testing"
@@ -20,16 +20,16 @@ func TestGraceIsOverByOneClock(t *testing.T) {
 			want: -20 * time.Minute}, // an hour ago, a grace of half of one, ten minutes for the clocks
 	} {
 		t.Run(name, func(t *testing.T) {
-			d, seen := newDeletions(), now.Add(-c.seenAgo)
+			d, seen := NewDeletions(), now.Add(-c.seenAgo)
 			deleted := metav1.NewTime(seen.Add(c.ahead + c.grace))
 			pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{
 				UID: "u", DeletionTimestamp: &deleted, DeletionGracePeriodSeconds: new(int64(c.grace / time.Second)),
 			}}
-			d.graceOver(pod, seen)
-			if got := d.graceOver(pod, now).Sub(now); got != c.want {
+			d.GraceOver(pod, seen)
+			if got := d.GraceOver(pod, now).Sub(now); got != c.want {
 				t.Errorf("the grace is over in %s, want in %s", got, c.want)
 			}
-			if d.drop("u"); len(d.seen) > 0 {
+			if d.Drop("u"); len(d.seen) > 0 {
 				t.Error("a Pod that is gone is remembered")
 			}
 		})

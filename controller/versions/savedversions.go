@@ -1,4 +1,4 @@
-package controller
+package versions
 
 import (
 	"slices"
@@ -11,9 +11,9 @@ import (
 	"kontroler/store"
 )
 
-// versionCache has the stored version of each DAG object at a generation, so that an unchanged DAG is neither compiled
+// Saved has the stored version of each DAG object at a generation, so that an unchanged DAG is neither compiled
 // nor stored again.
-type versionCache struct {
+type Saved struct {
 	mu    sync.Mutex
 	byDAG map[cache.ObjectName]savedVersion
 }
@@ -24,12 +24,13 @@ type savedVersion struct {
 	version    store.Version
 }
 
-func newVersionCache() *versionCache {
-	return &versionCache{byDAG: map[cache.ObjectName]savedVersion{}}
+// NewSaved makes an empty set.
+func NewSaved() *Saved {
+	return &Saved{byDAG: map[cache.ObjectName]savedVersion{}}
 }
 
-// get returns the version of a DAG, if this term has stored its generation.
-func (c *versionCache) get(key cache.ObjectName, d *v1alpha1.DAG) (store.Version, bool) {
+// Get returns the version of a DAG, if this term has stored its generation.
+func (c *Saved) Get(key cache.ObjectName, d *v1alpha1.DAG) (store.Version, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	saved, ok := c.byDAG[key]
@@ -39,8 +40,8 @@ func (c *versionCache) get(key cache.ObjectName, d *v1alpha1.DAG) (store.Version
 	return saved.version, true
 }
 
-// put records the version of a DAG. It ignores DAGs with a taskRef: they may change without a new generation.
-func (c *versionCache) put(key cache.ObjectName, d *v1alpha1.DAG, version store.Version) {
+// Put records the version of a DAG. It ignores DAGs with a taskRef: they may change without a new generation.
+func (c *Saved) Put(key cache.ObjectName, d *v1alpha1.DAG, version store.Version) {
 	if slices.ContainsFunc(d.Spec.Task, func(task v1alpha1.Task) bool { return task.TaskRef != nil }) {
 		return
 	}
@@ -50,7 +51,8 @@ func (c *versionCache) put(key cache.ObjectName, d *v1alpha1.DAG, version store.
 	c.byDAG[key] = savedVersion{d.UID, d.Generation, version}
 }
 
-func (c *versionCache) drop(key cache.ObjectName) {
+// Drop forgets a DAG.
+func (c *Saved) Drop(key cache.ObjectName) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.byDAG, key)

@@ -1,0 +1,101 @@
+package conditions
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"kontroler/apis/kontroler/v1alpha1"
+	"kontroler/controller/text"
+	"kontroler/store"
+)
+
+const (
+	// troubleLasts is how long the syncs of an object must fail before its condition says so.
+	troubleLasts  = 5 * time.Second
+	reasonTrouble = "SyncFailed"
+)
+
+// Troubles are the objects whose syncs fail, with the last error. Without them only the log would have the error.
+type Troubles[K comparable] struct {
+	mu    sync.Mutex
+	byKey map[K]trouble
+}
+
+type trouble struct {
+	since   time.Time
+	message string
+}
+
+// NewTroubles makes an empty set.
+func NewTroubles[K comparable]() *Troubles[K] { return &Troubles[K]{byKey: map[K]trouble{}} }
+
+// Note records the result of a sync. It reports whether the condition of the object changes.
+func (t *Troubles[K]) Note(key K, err error, now time.Time) (changed bool) {
+	if isPassing(err) {
+		return false
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	known, failing := t.byKey[key]
+	if err == nil {
+		delete(t.byKey, key)
+		return failing && now.Sub(known.since) >= troubleLasts
+	}
+	if !failing {
+		known.since = now
+	}
+	changed = now.Sub(known.since) >= troubleLasts
+	t.byKey[key] = trouble{since: known.since, message: text.Shorten(err.Error(), text.MaxBytes)}
+	return changed
+}
+
+// Condition returns the condition of an object whose syncs have failed for long; nil: they have not.
+func (t *Troubles[K]) Condition(key K, now time.Time) *metav1.Condition {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	known, failing := t.byKey[key]
+	if !failing || now.Sub(known.since) < troubleLasts {
+		return nil
+	}
+	return &metav1.Condition{
+		Type:               v1alpha1.ConditionReconciled,
+		Status:             metav1.ConditionFalse,
+		Reason:             reasonTrouble,
+		Message:            known.message,
+		LastTransitionTime: metav1.NewTime(known.since),
+	}
+}
+
+// isPassing reports an error that says nothing about the object: the database is unavailable, which has a reason of its
+// own, another leader has taken over, or somebody else wrote at the same time.
+func isPassing(err error) bool {
+	return store.IsUnavailable(err) || errors.Is(err, store.ErrFenced) || errors.Is(err, store.ErrConflict) ||
+		apierrors.IsConflict(err) ||
+		errors.Is(err, context.Canceled)
+}
+
+// Set sets a condition. nil removes it.
+func Set(conditions *[]metav1.Condition, kind string, condition *metav1.Condition, generation int64) {
+	if condition == nil {
+		meta.RemoveStatusCondition(conditions, kind)
+		return
+	}
+	put := *condition
+	put.Type, put.ObservedGeneration, put.Message = kind, generation, text.Shorten(put.Message, 4096)
+	meta.SetStatusCondition(conditions, put)
+}
+
+// Says reports whether a condition has the wanted message; nil: it is to be absent.
+func Says(conditions []metav1.Condition, kind string, want *metav1.Condition) bool {
+	shown := meta.FindStatusCondition(conditions, kind)
+	if shown == nil || want == nil {
+		return shown == nil && want == nil
+	}
+	return shown.Message == text.Shorten(want.Message, 4096)
+}
