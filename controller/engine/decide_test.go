@@ -983,7 +983,6 @@ func TestRefused(t *testing.T) {
 
 // TestUnreadableVersion: a run whose version cannot be read has a blank graph and is stopped.
 func TestUnreadableVersion(t *testing.T) {
-	const why = "the DAG version of this run cannot be read from the database: bad JSON"
 	unreadable := func(s *engine.Snapshot) { s.Graph, s.Unreadable = dag.Blank(s.Graph.Len()), "bad JSON" }
 	runScenes(t, map[string]scene{
 		"nothing starts and running attempts are stopped": {graph: "a b<a c", snapshot: func(s *engine.Snapshot) {

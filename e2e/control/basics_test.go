@@ -116,7 +116,7 @@ func TestRetryByExitCode(t *testing.T) {
 			t.Errorf("task %s has reason %q, want %q", task, is.Reason, want)
 		}
 	}
-	if is := w.Task("run", "child").Message; is != "needs other-code, failed" {
+	if is := w.Task("run", "child").Message; is != "parent other-code failed" {
 		t.Errorf("the skipped child says %q", is)
 	}
 	for task, want := range map[string][]int{

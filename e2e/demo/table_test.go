@@ -41,7 +41,7 @@ func midway() (*graph, *snapshot) {
 				Name: "broken", Phase: "Failed", Reason: "NotRetryable", Message: "exit code 1", Attempts: 1, Started: at(0),
 				Finished: at(65),
 			},
-			{Name: "never", Phase: "Skipped", Reason: "ParentFailed", Message: "needs broken, failed", Finished: at(65)},
+			{Name: "never", Phase: "Skipped", Reason: "ParentFailed", Message: "parent broken failed", Finished: at(65)},
 			{Name: "late", Phase: "Ready", Reason: "Throttled", Message: "the controller has --max-pods Pods"},
 		},
 		Attempts: []attemptRow{
@@ -100,7 +100,7 @@ func TestTable(t *testing.T) {
    2 ◐ shop-1    1m08s
      ↻ shop-2    1m08s  attempt 2
      ↻ shop-3    1m08s  again in 3s: exit code 75
-     ⤼ never            ParentFailed: needs broken, failed
+     ⤼ never            ParentFailed: parent broken failed
    3 ○ join             needs shop-1, shop-2, shop-3
    4 ○ publish          needs join, rates`},
 		"40 columns": {40, 24, `
@@ -113,7 +113,7 @@ func TestTable(t *testing.T) {
    2 ◐ shop-1    1m08s
      ↻ shop-2    1m08s  attempt 2
      ↻ shop-3    1m08s  again in 3s: ex…
-     ⤼ never            ParentFailed: n…
+     ⤼ never            ParentFailed: p…
    3 ○ join             needs shop-1, s…
    4 ○ publish          needs join, rat…`},
 		"few rows": {80, 11, `
@@ -125,7 +125,7 @@ func TestTable(t *testing.T) {
    2 ◐ shop-1    1m08s
      ↻ shop-2    1m08s  attempt 2
      ↻ shop-3    1m08s  again in 3s: exit code 75
-     ⤼ never            ParentFailed: needs broken, failed
+     ⤼ never            ParentFailed: parent broken failed
    3 ○ join             needs shop-1, shop-2, shop-3
    4 ○ publish          needs join, rates`},
 	}
@@ -181,14 +181,14 @@ func TestEvents(t *testing.T) {
    1m12s  ↻ shop-2   running, attempt 2
    1m12s  ↻ shop-3   to run again in 3s: exit code 75
    1m12s  ✕ broken   failed after 1m05s, NotRetryable: exit code 1
-   1m12s  ⤼ never    skipped, ParentFailed: needs broken, failed`},
+   1m12s  ⤼ never    skipped, ParentFailed: parent broken failed`},
 		"everything changed": {&before, s, `
    1m12s  ● extract  succeeded after 3.1s
    1m12s  ◐ shop-1   running
    1m12s  ↻ shop-2   running, attempt 2
    1m12s  ↻ shop-3   to run again in 3s: exit code 75
    1m12s  ✕ broken   failed after 1m05s, NotRetryable: exit code 1
-   1m12s  ⤼ never    skipped, ParentFailed: needs broken, failed`},
+   1m12s  ⤼ never    skipped, ParentFailed: parent broken failed`},
 		"nothing changed": {s, s, ""},
 		"only a text":     {s, &again, ""},
 	}
