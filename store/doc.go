@@ -10,7 +10,9 @@
 //   - A leader's sessions carry controller id, shard and epoch in application_name, and a timeout for idle
 //     transactions. A successor ends these sessions before it takes the epoch. A stopped process delays it for that
 //     timeout at most.
-//   - A live run is changed only by Commit, with transitions: one guarded UPDATE for all rows of a kind of transition.
+//   - The phases of a live run change only by Commit, with transitions: one guarded UPDATE for all rows of a kind of
+//     transition. RecordWorkspace and MarkStray each set one other column, and Discard deletes a run that was
+//     never claimed.
 //     If an UPDATE matches another number of rows than it was given, the transaction is rolled back: ErrConflict. The
 //     counters of the run follow from its transitions and change in the same transaction.
 //   - If the answer to a commit is lost, the error is ErrUnknownCommit. The caller must not act on such a commit, and
