@@ -119,24 +119,7 @@ func docFaults(fset *token.FileSet, file *ast.File) []string {
 
 // isExportedReceiver reports whether fn is a function, or a method of an exported type.
 func isExportedReceiver(fn *ast.FuncDecl) bool {
-	if fn.Recv == nil {
-		return true
-	}
-	typ := fn.Recv.List[0].Type
-	for {
-		switch t := typ.(type) {
-		case *ast.StarExpr:
-			typ = t.X
-		case *ast.IndexExpr:
-			typ = t.X
-		case *ast.IndexListExpr:
-			typ = t.X
-		case *ast.Ident:
-			return t.IsExported()
-		default:
-			return false
-		}
-	}
+	return fn.Recv == nil || ast.IsExported(receiver(fn))
 }
 
 // at prefixes a fault with the line number of a node.
