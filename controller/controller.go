@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"kontroler/controller/metrics"
 	"log/slog"
 	"slices"
 	"sync/atomic"
@@ -17,6 +16,7 @@ import (
 
 	"kontroler/controller/engine"
 	"kontroler/controller/fault"
+	"kontroler/controller/metrics"
 	"kontroler/controller/wait"
 	"kontroler/controller/webhook"
 	"kontroler/generated/clientset/versioned"

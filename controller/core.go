@@ -3,12 +3,12 @@ package controller
 import (
 	"context"
 	"errors"
-	"kontroler/controller/clock"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/tools/record"
 
+	"kontroler/controller/clock"
 	"kontroler/controller/logs"
 	"kontroler/controller/podevents"
 	"kontroler/controller/queue"

@@ -2,10 +2,10 @@ package controller
 
 import (
 	"fmt"
-	"kontroler/controller/metrics"
 	"testing"
 	"time"
 
+	"kontroler/controller/metrics"
 	"kontroler/controller/queue"
 )
 

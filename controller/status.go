@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"kontroler/controller/conditions"
 	"strings"
 	"sync"
 	"time"
@@ -21,6 +20,7 @@ import (
 	"k8s.io/client-go/tools/reference"
 
 	"kontroler/apis/kontroler/v1alpha1"
+	"kontroler/controller/conditions"
 	"kontroler/controller/engine"
 	"kontroler/controller/fault"
 	"kontroler/controller/kube"

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"kontroler/controller/conditions"
 	"sync"
 	"time"
 
@@ -13,6 +12,7 @@ import (
 
 	"kontroler/apis/kontroler/v1alpha1"
 	"kontroler/controller/clock"
+	"kontroler/controller/conditions"
 	"kontroler/controller/informer"
 	"kontroler/controller/leader"
 	"kontroler/controller/logs"

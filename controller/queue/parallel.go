@@ -1,8 +1,6 @@
 package queue
 
-import (
-	"sync"
-)
+import "sync"
 
 // concurrency bounds the concurrent calls of one Parallel.
 const concurrency = 16

@@ -1,8 +1,6 @@
 package text
 
-import (
-	"strings"
-)
+import "strings"
 
 // MaxBytes is the limit of Clean, in bytes.
 const MaxBytes = 1024

@@ -2,7 +2,6 @@ package control_test
 
 import (
 	"fmt"
-	"kontroler/e2e/harness"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,6 +12,8 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+
+	"kontroler/e2e/harness"
 )
 
 // checkRefusal waits until a controller exits with a code, and checks that one line of its log has all words.
