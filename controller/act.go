@@ -82,8 +82,15 @@ func (w *podWriter) createPod(ctx context.Context, s starts, c engine.Create) er
 	}
 	fault.Point("pod-create")
 	p := pod.Build(pod.Input{
-		ControllerID: w.cfg.ID, Run: refOf(row), Workspace: workspace, Claim: names.Workspace(w.cfg.ID, row.UID, row.Name),
-		Task: s.graph.Task(c.Task), Values: s.values, Attempt: c.Number, PodName: c.PodName, StartGrace: w.cfg.StartGrace,
+		ControllerID: w.cfg.ID,
+		Run:          refOf(row),
+		Workspace:    workspace,
+		Claim:        names.Workspace(w.cfg.ID, row.UID, row.Name),
+		Task:         s.graph.Task(c.Task),
+		Values:       s.values,
+		Attempt:      c.Number,
+		PodName:      c.PodName,
+		StartGrace:   w.cfg.StartGrace,
 	})
 	created, err := w.cfg.Kube.CoreV1().Pods(row.Namespace).Create(ctx, p, metav1.CreateOptions{})
 	if apierrors.IsAlreadyExists(err) {

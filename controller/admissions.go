@@ -89,21 +89,8 @@ func (a *admitter) admit(ctx context.Context, run *v1alpha1.DagRun) (row store.R
 		return store.Run{}, false, fmt.Errorf("admitting DagRun %s/%s: %w", run.Namespace, run.Name, err)
 	}
 	fault.Point("run-admitted")
-	a.cfg.Log.Info(
-		"run admitted",
-		"namespace",
-		run.Namespace,
-		"run",
-		run.Name,
-		"dag",
-		run.Spec.DagName,
-		"version",
-		row.VersionNumber,
-		"tasks",
-		row.Counts.Total,
-		"phase",
-		row.Phase,
-	)
+	a.cfg.Log.Info("run admitted", "namespace", run.Namespace, "run", run.Name, "dag", run.Spec.DagName,
+		"version", row.VersionNumber, "tasks", row.Counts.Total, "phase", row.Phase)
 	return row, true, nil
 }
 
@@ -160,15 +147,8 @@ func (a *admitter) claimRun(ctx context.Context, row store.Run, run *v1alpha1.Da
 		case a.hasClaim(run, row):
 			return true, nil
 		case s.Controller != "", s.RunID != 0, s.Phase.Ended(), run.IsOtherKontrolers():
-			a.cfg.Log.Info(
-				"run belongs to another controller, or ended before its claim",
-				"namespace",
-				row.Namespace,
-				"run",
-				row.Name,
-				"controller",
-				s.Controller,
-			)
+			a.cfg.Log.Info("run belongs to another controller, or ended before its claim", "namespace", row.Namespace,
+				"run", row.Name, "controller", s.Controller)
 			return false, a.db.Discard(ctx, row.ID)
 		}
 		status := a.status.project(row, run)
@@ -210,11 +190,8 @@ func (a *admitter) dagNotFound(ctx context.Context, run *v1alpha1.DagRun) error 
 	if a.cfg.Class != "" || run.Status.Reason == engine.ReasonDagNotFound && !run.Spec.Cancel {
 		return nil
 	}
-	message := fmt.Sprintf(
-		"there is no DAG %q in namespace %q; the run starts when there is",
-		run.Spec.DagName,
-		run.Namespace,
-	)
+	message := fmt.Sprintf("there is no DAG %q in namespace %q; the run starts when there is", run.Spec.DagName,
+		run.Namespace)
 	status := v1alpha1.DagRunStatus{
 		Phase:              v1alpha1.RunPending,
 		Reason:             engine.ReasonDagNotFound,
@@ -222,7 +199,8 @@ func (a *admitter) dagNotFound(ctx context.Context, run *v1alpha1.DagRun) error 
 		ObservedGeneration: run.Generation,
 	}
 	if run.Spec.Cancel {
-		status.Phase, status.Reason, status.Message = v1alpha1.RunCancelled, engine.ReasonUserCancelled, "cancelled by spec.cancel before there was a DAG"
+		status.Phase, status.Reason = v1alpha1.RunCancelled, engine.ReasonUserCancelled
+		status.Message = "cancelled by spec.cancel before there was a DAG"
 	}
 	status.Conditions = []metav1.Condition{
 		{Type: v1alpha1.RunConditionAdmitted, Status: metav1.ConditionFalse, Reason: engine.ReasonDagNotFound,
@@ -239,14 +217,12 @@ func (a *admitter) dagNotFound(ctx context.Context, run *v1alpha1.DagRun) error 
 
 // historyLost ends a DagRun whose row is gone. It is not run again, because it is unknown what it did.
 func (a *admitter) historyLost(ctx context.Context, run *v1alpha1.DagRun) error {
-	message := fmt.Sprintf(
-		"its row %d is not in the database: what it did is not known, and it is not run again",
-		run.Status.RunID,
-	)
+	message := fmt.Sprintf("its row %d is not in the database: what it did is not known, and it is not run again",
+		run.Status.RunID)
 	status := *run.Status.DeepCopy()
 	now := metav1.NewTime(a.now())
-	status.Phase, status.Reason, status.Message, status.CompletionTime = v1alpha1.RunFailed, engine.ReasonHistoryLost, message, &now
-	status.ObservedGeneration = run.Generation
+	status.Phase, status.Reason, status.Message = v1alpha1.RunFailed, engine.ReasonHistoryLost, message
+	status.CompletionTime, status.ObservedGeneration = &now, run.Generation
 	setEnded(&status, now, run.Generation)
 	if err := a.status.recordEnd(ctx, run, status); err != nil {
 		return err

@@ -91,13 +91,8 @@ func (r *dagReconciler) claimVoid(ctx context.Context, namespace, id string) (bo
 		return true, nil
 	}
 	if apierrors.IsForbidden(err) {
-		r.cfg.Log.Warn(
-			"cannot check whether another controller is alive: missing permission to get its Lease",
-			"controller",
-			id,
-			"namespace",
-			namespace,
-		)
+		r.cfg.Log.Warn("cannot check whether another controller is alive: missing permission to get its Lease",
+			"controller", id, "namespace", namespace)
 		return false, nil
 	}
 	if err != nil {

@@ -150,23 +150,15 @@ func (r *dagReconciler) reportTask(ctx context.Context, s savedTask) error {
 		}
 		if !void {
 			if message != "" {
-				r.cfg.Log.Warn(
-					"DagTask is not valid for this controller, and another controller writes its status",
-					"namespace",
-					task.Namespace,
-					"dagtask",
-					task.Name,
-					"controller",
-					other,
-					"reason",
-					message,
-				)
+				r.cfg.Log.Warn("DagTask is not valid for this controller, and another controller writes its status",
+					"namespace", task.Namespace, "dagtask", task.Name, "controller", other, "reason", message)
 			}
 			return nil
 		}
 	}
 	status := task.Status.DeepCopy()
-	status.ObservedGeneration, status.Controller, status.ControllerNamespace = task.Generation, r.cfg.ID, r.cfg.LeaseNamespace
+	status.ObservedGeneration = task.Generation
+	status.Controller, status.ControllerNamespace = r.cfg.ID, r.cfg.LeaseNamespace
 	if s.version.Number != 0 {
 		status.Version = s.version.Number
 	}

@@ -51,11 +51,14 @@ func (a *admitter) disown(ctx context.Context, run *v1alpha1.DagRun) error {
 	if status.Message == "" {
 		status.Message = message
 	}
-	meta.SetStatusCondition(
-		&status.Conditions,
-		metav1.Condition{Type: v1alpha1.RunConditionAdmitted, Status: metav1.ConditionFalse,
-			Reason: v1alpha1.RunReasonOtherKontroler, Message: message, LastTransitionTime: metav1.NewTime(a.now()), ObservedGeneration: run.Generation},
-	)
+	meta.SetStatusCondition(&status.Conditions, metav1.Condition{
+		Type:               v1alpha1.RunConditionAdmitted,
+		Status:             metav1.ConditionFalse,
+		Reason:             v1alpha1.RunReasonOtherKontroler,
+		Message:            message,
+		LastTransitionTime: metav1.NewTime(a.now()),
+		ObservedGeneration: run.Generation,
+	})
 	_, err := a.status.patchStatus(ctx, run, status, run.ResourceVersion)
 	return kube.IgnoreNotFound(err)
 }
@@ -113,22 +116,11 @@ func (r *releaser) syncRelease(ctx context.Context, key releaseKey) error {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf(
-			"removing the finalizer of the existing Kontroler from the deleted %s %s: %w",
-			key.resource,
-			key.name,
-			err,
-		)
+		return fmt.Errorf("removing the finalizer of the existing Kontroler from the deleted %s %s: %w", key.resource,
+			key.name, err)
 	}
-	r.cfg.Log.Info(
-		"removed the finalizer of the existing Kontroler from a deleted object",
-		"resource",
-		key.resource,
-		"namespace",
-		key.name.Namespace,
-		"name",
-		key.name.Name,
-	)
+	r.cfg.Log.Info("removed the finalizer of the existing Kontroler from a deleted object", "resource", key.resource,
+		"namespace", key.name.Namespace, "name", key.name.Name)
 	return nil
 }
 

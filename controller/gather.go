@@ -24,10 +24,8 @@ import (
 	"kontroler/store"
 )
 
-const (
-	// descendantsPerSync bounds how far one sync follows failures through the graph.
-	descendantsPerSync = 500
-)
+// descendantsPerSync bounds how far one sync follows failures through the graph.
+const descendantsPerSync = 500
 
 // gatherer reads what a decision needs to know.
 type gatherer struct {
@@ -67,9 +65,12 @@ func (g *gatherer) gather(
 ) (*facts, error) {
 	maps.Copy(changes.Pods, g.workspaces.due(queue.RunKey(row.UID), now))
 	rows, err := g.db.Gather(ctx, row.ID, store.GatherRequest{
-		Pods: podNames(
-			changes,
-		), All: changes.IsFull, Now: now, MaxAttempts: outcomesPerSync, MaxReady: startsPerSync, MaxChildrenPending: outcomesPerSync,
+		Pods:               podNames(changes),
+		All:                changes.IsFull,
+		Now:                now,
+		MaxAttempts:        outcomesPerSync,
+		MaxReady:           startsPerSync,
+		MaxChildrenPending: outcomesPerSync,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("gathering run %s/%s: %w", row.Namespace, row.Name, err)

@@ -59,15 +59,8 @@ func (c *Controller) showOutage(ctx context.Context) {
 		for _, run := range c.withoutNotice() {
 			c.notices.add(queue.RunKey(run.UID))
 			if err := c.patchOutage(ctx, run, since); err != nil && ctx.Err() == nil {
-				c.cfg.Log.Warn(
-					"patching a DagRun with the database outage failed",
-					"namespace",
-					run.Namespace,
-					"run",
-					run.Name,
-					"error",
-					err,
-				)
+				c.cfg.Log.Warn("patching a DagRun with the database outage failed", "namespace", run.Namespace,
+					"run", run.Name, "error", err)
 			}
 		}
 	}

@@ -162,7 +162,8 @@ func (r *runReconciler) advance(
 
 	snapshot := facts.snapshot
 	snapshot.Slots = slots.Remaining()
-	snapshot.DagRunDeleted, snapshot.CancelRequested, snapshot.DagRunEnded = order.isDeleted, order.isCancelled, order.hasEnded
+	snapshot.DagRunDeleted, snapshot.DagRunEnded = order.isDeleted, order.hasEnded
+	snapshot.CancelRequested = order.isCancelled
 	snapshot.Unreadable = unreadable
 	decision, err := engine.Decide(snapshot, now)
 	if err != nil {

@@ -57,19 +57,24 @@ type statusWriter struct {
 func (s *statusWriter) project(row store.Run, run *v1alpha1.DagRun) v1alpha1.DagRunStatus {
 	admitted := metav1.NewTime(row.AdmittedAt)
 	status := v1alpha1.DagRunStatus{
-		ObservedGeneration: run.Generation, Phase: v1alpha1.RunPhase(row.Phase), Reason: row.Reason, Message: text.Shorten(row.Message,
-			4096),
-		Controller: s.cfg.ID, RunID: row.ID, DAGVersion: row.VersionNumber, StartTime: &admitted,
-		Progress: fmt.Sprintf(
-			"%d/%d",
-			row.Counts.Succeeded+row.Counts.Failed+row.Counts.Skipped+row.Counts.Cancelled,
-			row.Counts.Total,
-		),
+		ObservedGeneration: run.Generation,
+		Phase:              v1alpha1.RunPhase(row.Phase),
+		Reason:             row.Reason,
+		Message:            text.Shorten(row.Message, 4096),
+		Controller:         s.cfg.ID,
+		RunID:              row.ID,
+		DAGVersion:         row.VersionNumber,
+		StartTime:          &admitted,
+		Progress: fmt.Sprintf("%d/%d", row.Counts.Succeeded+row.Counts.Failed+row.Counts.Skipped+row.Counts.Cancelled,
+			row.Counts.Total),
 		Tasks: &v1alpha1.TaskCounts{
-			Total: int32(
-				row.Counts.Total,
-			), Waiting: int32(row.Counts.Waiting + row.Counts.Ready), Running: int32(row.Counts.Active), Succeeded: int32(row.Counts.Succeeded),
-			Failed: int32(row.Counts.Failed), Skipped: int32(row.Counts.Skipped), Cancelled: int32(row.Counts.Cancelled),
+			Total:     int32(row.Counts.Total),
+			Waiting:   int32(row.Counts.Waiting + row.Counts.Ready),
+			Running:   int32(row.Counts.Active),
+			Succeeded: int32(row.Counts.Succeeded),
+			Failed:    int32(row.Counts.Failed),
+			Skipped:   int32(row.Counts.Skipped),
+			Cancelled: int32(row.Counts.Cancelled),
 		},
 	}
 	ok := metav1.Condition{
@@ -231,21 +236,8 @@ func (s *statusWriter) reportEnd(ctx context.Context, row store.Run, run *v1alph
 	}
 	fault.Point("end-reported")
 	s.projections.lastRun(dagOf(row))
-	s.cfg.Log.Info(
-		"run ended",
-		"namespace",
-		run.Namespace,
-		"run",
-		run.Name,
-		"dag",
-		row.DAGName,
-		"phase",
-		row.Phase,
-		"reason",
-		row.Reason,
-		"duration",
-		status.Duration,
-	)
+	s.cfg.Log.Info("run ended", "namespace", run.Namespace, "run", run.Name, "dag", row.DAGName, "phase", row.Phase,
+		"reason", row.Reason, "duration", status.Duration)
 	return nil
 }
 

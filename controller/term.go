@@ -85,46 +85,90 @@ func newTerm(controller *Controller, db *store.Leader, fail context.CancelCauseF
 // newPodEvents makes the Keeper that stores the Events of this term's Pods.
 func (t *term) newPodEvents() *podevents.Keeper {
 	return podevents.New(podevents.Config{
-		Events: t.cfg.Kube.CoreV1(), Database: t.db.PodEvents, ControllerID: t.cfg.ID, Namespaces: t.cfg.namespaces(), CachedPod: t.cached.cachedPod,
-		Enqueue: t.backlog.touched, Fenced: t.fail, Now: t.now, Metrics: t.cfg.Metrics, Log: t.cfg.Log,
+		Events:       t.cfg.Kube.CoreV1(),
+		Database:     t.db.PodEvents,
+		ControllerID: t.cfg.ID,
+		Namespaces:   t.cfg.namespaces(),
+		CachedPod:    t.cached.cachedPod,
+		Enqueue:      t.backlog.touched,
+		Fenced:       t.fail,
+		Now:          t.now,
+		Metrics:      t.cfg.Metrics,
+		Log:          t.cfg.Log,
 	})
 }
 
 // newScheduler makes the scheduler of a term.
 func (t *term) newScheduler() *schedule.Scheduler {
 	return schedule.New(schedule.Config{
-		Schedules: t.db.Schedules, Client: t.cfg.Client, ControllerID: t.cfg.ID, Since: t.cfg.Since, StatusWorkers: t.cfg.Workers,
-		Now: t.now, Log: t.cfg.Log, Events: t.events, Metrics: t.cfg.Metrics,
-		CachedDAG: t.cached.dags.Get, CachedRun: t.cached.cachedRun, SetCondition: t.conditions.setDAGCondition,
+		Schedules:     t.db.Schedules,
+		Client:        t.cfg.Client,
+		ControllerID:  t.cfg.ID,
+		Since:         t.cfg.Since,
+		StatusWorkers: t.cfg.Workers,
+		Now:           t.now,
+		Log:           t.cfg.Log,
+		Events:        t.events,
+		Metrics:       t.cfg.Metrics,
+		CachedDAG:     t.cached.dags.Get,
+		CachedRun:     t.cached.cachedRun,
+		SetCondition:  t.conditions.setDAGCondition,
 		Synced: func(ctx context.Context, dag cache.ObjectName, err error) {
 			_ = t.conditions.noteDAG(ctx, dag, v1alpha1.DAGScheduled, t.conditions.scheduleTroubles, err)
 		},
-		Failed: t.failed, Retire: func(key queue.RunKey) { t.retention.RunFreed(key) },
+		Failed: t.failed,
+		Retire: func(key queue.RunKey) { t.retention.RunFreed(key) },
 	})
 }
 
 // newCleaner makes the retention of a term.
 func (t *term) newCleaner() *retention.Cleaner {
 	return retention.New(retention.Config{
-		Client: t.cfg.Client, History: t.db.History, DAGs: &t.cached.dags, DagRuns: &t.cached.dagRuns, Pods: &t.cached.pods, ControllerID: t.cfg.ID,
-		HistoryRetention: t.cfg.HistoryRetention, Now: t.now, Failed: t.failed, Metrics: t.cfg.Metrics, Log: t.cfg.Log,
+		Client:           t.cfg.Client,
+		History:          t.db.History,
+		DAGs:             &t.cached.dags,
+		DagRuns:          &t.cached.dagRuns,
+		Pods:             &t.cached.pods,
+		ControllerID:     t.cfg.ID,
+		HistoryRetention: t.cfg.HistoryRetention,
+		Now:              t.now,
+		Failed:           t.failed,
+		Metrics:          t.cfg.Metrics,
+		Log:              t.cfg.Log,
 	})
 }
 
 // newNotifier makes the notifier of a term.
 func (t *term) newNotifier(guard webhook.Guard, graphs *versions.Loader) *webhook.Notifier {
 	return webhook.New(webhook.Config{
-		Outbox: t.db.Outbox, Kube: t.cfg.Kube, ControllerID: t.cfg.ID, Guard: guard, Webhook: graphs.Webhook, DAG: t.cached.dags.Get,
-		Events: t.events, Now: t.now, Failed: t.failed, Metrics: t.cfg.Metrics, Log: t.cfg.Log,
+		Outbox:       t.db.Outbox,
+		Kube:         t.cfg.Kube,
+		ControllerID: t.cfg.ID,
+		Guard:        guard,
+		Webhook:      graphs.Webhook,
+		DAG:          t.cached.dags.Get,
+		Events:       t.events,
+		Now:          t.now,
+		Failed:       t.failed,
+		Metrics:      t.cfg.Metrics,
+		Log:          t.cfg.Log,
 	})
 }
 
 // newLogs makes the Keeper that stores the logs of a term.
 func (t *term) newLogs(graphs *versions.Loader) *logs.Keeper {
 	return logs.New(logs.Config{
-		Kube: t.cfg.Kube.CoreV1(), Logs: t.db.Logs, Pods: &t.cached.pods, Limit: t.cfg.LogLimit, Policy: graphs.LogPolicy,
-		Enqueue: t.pods.queue.Add, EnqueueAfter: t.pods.queue.AddAfter,
-		Failed: t.failed, Now: t.now, Metrics: t.cfg.Metrics, Log: t.cfg.Log,
+		Kube:         t.cfg.Kube.CoreV1(),
+		Logs:         t.db.Logs,
+		Pods:         &t.cached.pods,
+		Limit:        t.cfg.LogLimit,
+		Policy:       graphs.LogPolicy,
+		Enqueue:      t.pods.queue.Add,
+		EnqueueAfter: t.pods.queue.AddAfter,
+		Failed:       t.failed,
+		Now:          t.now,
+		Metrics:      t.cfg.Metrics,
+		Log:          t.cfg.Log,
 	})
 }
 

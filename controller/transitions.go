@@ -34,9 +34,9 @@ func noticesOf(hook *v1alpha1.Webhook, transitions []transition.Transition) []st
 func changeStatus(transitions []transition.Transition) bool {
 	for _, t := range transitions {
 		switch t.(type) {
-		case transition.RunHeld, transition.AttemptRunning, transition.AttemptWaits, transition.TaskReady, transition.TaskSkipped,
-			transition.TaskActive, transition.TaskBackedOff, transition.TaskSucceeded, transition.TaskFailed,
-			transition.TaskCancelled, transition.UnstartedCancelled:
+		case transition.RunHeld, transition.AttemptRunning, transition.AttemptWaits, transition.TaskReady,
+			transition.TaskSkipped, transition.TaskActive, transition.TaskBackedOff, transition.TaskSucceeded,
+			transition.TaskFailed, transition.TaskCancelled, transition.UnstartedCancelled:
 			return true
 		}
 	}

@@ -41,8 +41,10 @@ func (c *dagConditions) noteDAG(
 	err error,
 ) error {
 	if of.Note(name, err, c.now()) {
-		if told := c.setDAGCondition(ctx, name, condition, of.Condition(name, c.now())); told != nil && ctx.Err() == nil {
-			c.cfg.Log.Warn("setting the condition of a DAG failed", "namespace", name.Namespace, "dag", name.Name, "error", told)
+		setErr := c.setDAGCondition(ctx, name, condition, of.Condition(name, c.now()))
+		if setErr != nil && ctx.Err() == nil {
+			c.cfg.Log.Warn("setting the condition of a DAG failed", "namespace", name.Namespace, "dag", name.Name,
+				"error", setErr)
 		}
 	}
 	return err

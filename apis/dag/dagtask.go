@@ -174,11 +174,8 @@ func unresolved(path *field.Path, ref *v1alpha1.TaskRef, d DagTask) *field.Error
 	return notFound(
 		path.Child("version"),
 		fmt.Sprint(ref.Version),
-		fmt.Sprintf(
-			"DagTask %q has no such version, %s: apply it with this spec.version, or name another one",
-			cut(ref.Name),
-			has,
-		),
+		fmt.Sprintf("DagTask %q has no such version, %s: apply it with this spec.version, or name another one",
+			cut(ref.Name), has),
 	)
 }
 

@@ -79,13 +79,8 @@ func (w *warnings) schedule(spec *v1alpha1.DAGSpec, root *field.Path) {
 	if prefix != "" && (spec.TimeZone == nil || *spec.TimeZone == zone) {
 		w.add(
 			at,
-			fmt.Sprintf(
-				"%s%s counts as timeZone: write timeZone: %q and schedule: %q",
-				prefix,
-				cut(zone),
-				cut(zone),
-				cut(expression),
-			),
+			fmt.Sprintf("%s%s counts as timeZone: write timeZone: %q and schedule: %q", prefix, cut(zone), cut(zone),
+				cut(expression)),
 		)
 	}
 	if spec.Schedule == "" {

@@ -31,8 +31,11 @@ func BuildClaim(controllerID string, run Run, w *v1alpha1.Workspace, name string
 			OwnerReferences: []metav1.OwnerReference{ownerOf(run)},
 		},
 		Spec: corev1.PersistentVolumeClaimSpec{
-			AccessModes: pvc.AccessModes, Selector: pvc.Selector, StorageClassName: pvc.StorageClassName, VolumeMode: pvc.VolumeMode,
-			Resources: corev1.VolumeResourceRequirements{Limits: pvc.Resources.Limits, Requests: pvc.Resources.Requests},
+			AccessModes:      pvc.AccessModes,
+			Selector:         pvc.Selector,
+			StorageClassName: pvc.StorageClassName,
+			VolumeMode:       pvc.VolumeMode,
+			Resources:        corev1.VolumeResourceRequirements{Limits: pvc.Resources.Limits, Requests: pvc.Resources.Requests},
 		},
 	}
 }

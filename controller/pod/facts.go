@@ -344,7 +344,11 @@ func terminationOf(t *corev1.ContainerStateTerminated) *engine.Termination {
 		return nil
 	}
 	return &engine.Termination{
-		ExitCode: t.ExitCode, Reason: text.Clean(t.Reason), Message: text.Clean(t.Message), Started: kube.UTC(t.StartedAt), Finished: kube.UTC(t.FinishedAt),
+		ExitCode: t.ExitCode,
+		Reason:   text.Clean(t.Reason),
+		Message:  text.Clean(t.Message),
+		Started:  kube.UTC(t.StartedAt),
+		Finished: kube.UTC(t.FinishedAt),
 	}
 }
 
