@@ -55,7 +55,7 @@ type facts struct {
 	uncreated int
 }
 
-// gather reads the rows and the Pods that one decision is about. It writes nothing.
+// gather reads the rows and the Pods that one decision is about. It writes neither to the database nor to the cluster.
 func (g *gatherer) gather(
 	ctx context.Context,
 	row store.Run,
@@ -65,7 +65,7 @@ func (g *gatherer) gather(
 ) (*facts, error) {
 	maps.Copy(changes.Pods, g.workspaces.due(queue.RunKey(row.UID), now))
 	rows, err := g.db.Gather(ctx, row.ID, store.GatherRequest{
-		Pods:               podNames(changes),
+		Pods:               slices.Sorted(maps.Keys(changes.Pods)),
 		All:                changes.IsFull,
 		Now:                now,
 		MaxAttempts:        outcomesPerSync,
@@ -143,15 +143,6 @@ func dueAttempts(attempts []store.Attempt, now time.Time) int {
 		}
 	}
 	return due
-}
-
-func podNames(c *queue.Changes) []string {
-	names := make([]string, 0, len(c.Pods))
-	for name := range c.Pods {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
 }
 
 func engineRun(r store.Run) engine.Run {
@@ -362,12 +353,4 @@ func (g *gatherer) gatherMissing(ctx context.Context, row store.Run, f *facts, n
 		f.snapshot.Tasks = append(f.snapshot.Tasks, engineTask(task))
 	}
 	return nil
-}
-
-// earlier returns the earlier of two times. Zero is never.
-func earlier(a, b time.Time) time.Time {
-	if a.IsZero() || !b.IsZero() && b.Before(a) {
-		return b
-	}
-	return a
 }

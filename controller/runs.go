@@ -245,7 +245,7 @@ func (r *runReconciler) requeue(key queue.RunKey, facts *facts, decision engine.
 	case decision.Requeue || facts.hasMore:
 		r.backlog.queue.Add(key)
 	default:
-		r.backlog.alarms.Put(key, earlier(decision.RequeueAt, facts.nextDue))
+		r.backlog.alarms.Put(key, engine.Earlier(decision.RequeueAt, facts.nextDue))
 	}
 	if !facts.claimDue.IsZero() {
 		r.backlog.queue.AddAfter(key, facts.claimDue.Sub(now))

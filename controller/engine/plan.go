@@ -43,7 +43,7 @@ func (p *plan) updateDue(a *Attempt, due time.Time) {
 func (p *plan) setWaiting(a *Attempt, reason, message string, due time.Time) {
 	messageDue := a.MessageAt.Add(messageInterval)
 	if reason == a.Reason && message != a.Message && p.now.Before(messageDue) {
-		p.updateDue(a, earlier(due, messageDue))
+		p.updateDue(a, Earlier(due, messageDue))
 		return
 	}
 	if reason != a.Reason || message != a.Message || !due.Equal(a.Due) {
@@ -67,7 +67,7 @@ func (p *plan) deletePod(a *Attempt, pod *Pod) {
 }
 
 // requeueAt requests a decision at a time. Zero requests none.
-func (p *plan) requeueAt(at time.Time) { p.RequeueAt = earlier(p.RequeueAt, at) }
+func (p *plan) requeueAt(at time.Time) { p.RequeueAt = Earlier(p.RequeueAt, at) }
 
 // requeueUnknown requests a decision for an attempt without facts. Facts take time to arrive, so an overdue attempt
 // waits for unknownRequeueDelay.
@@ -78,8 +78,8 @@ func (p *plan) requeueUnknown(due time.Time) {
 	p.requeueAt(due)
 }
 
-// earlier returns the earlier of two times. Zero means never.
-func earlier(a, b time.Time) time.Time {
+// Earlier returns the earlier of two times. Zero means never.
+func Earlier(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		return b
 	}
