@@ -242,7 +242,7 @@ func (t *term) runChanged(old, run *v1alpha1.DagRun) {
 		return
 	}
 	if run.Status.Phase.Ended() {
-		t.status.projections.seen(run.UID)
+		t.status.reported.Remove(run.UID)
 		t.retention.RunEnded(run)
 		return
 	}
@@ -259,7 +259,7 @@ func (t *term) runChanged(old, run *v1alpha1.DagRun) {
 }
 
 func (t *term) runDeleted(run *v1alpha1.DagRun) {
-	t.status.projections.seen(run.UID)
+	t.status.reported.Remove(run.UID)
 	t.retention.RunDeleted(run)
 	if other := run.Status.Controller; other == "" || other == t.cfg.ID {
 		t.backlog.queue.Add(queue.RunKey(run.UID))

@@ -281,7 +281,7 @@ func (s *statusWriter) syncFinalStatus(ctx context.Context, key queue.RunKey) er
 			return err
 		}
 	}
-	if dagRun == nil || dagRun.Status.Phase.Ended() || s.projections.reported(dagRun.UID) {
+	if dagRun == nil || dagRun.Status.Phase.Ended() || s.reported.Has(dagRun.UID) {
 		return nil
 	}
 	if err := s.workspaces.dropWorkspace(ctx, row, dagRun, s.queue.NumRequeues(key)); err != nil {

@@ -23,6 +23,7 @@ import (
 	"kontroler/controller/conditions"
 	"kontroler/controller/engine"
 	"kontroler/controller/fault"
+	"kontroler/controller/informer"
 	"kontroler/controller/kube"
 	"kontroler/controller/names"
 	"kontroler/controller/queue"
@@ -49,8 +50,11 @@ type statusWriter struct {
 	*core
 	queue       *queue.Queue[queue.RunKey] // runs that ended and whose final status is due
 	projections *projections
-	troubles    *conditions.Troubles[queue.RunKey]
-	workspaces  *workspaces
+	// reported are the DagRuns whose final status was written. Each leaves when the cache shows it, when the DagRun is
+	// gone, or when the write failed.
+	reported   *informer.UIDSet
+	troubles   *conditions.Troubles[queue.RunKey]
+	workspaces *workspaces
 }
 
 // project returns the status of a DagRun that follows from its row.
@@ -229,9 +233,9 @@ func (s *statusWriter) reportEnd(ctx context.Context, row store.Run, run *v1alph
 		return err
 	}
 	fault.Point("end-recorded")
-	s.projections.report(run.UID) // before the watch can show it
+	s.reported.Add(run.UID) // before the watch can show it
 	if _, err := s.patchStatus(ctx, run, status, guard); err != nil {
-		s.projections.seen(run.UID)
+		s.reported.Remove(run.UID)
 		return kube.IgnoreNotFound(err)
 	}
 	fault.Point("end-reported")
@@ -311,16 +315,15 @@ type projection struct {
 	dag cache.ObjectName
 }
 
-// projections are the statuses to patch, oldest first, and the final statuses that the cache does not show yet.
+// projections are the statuses to patch, oldest first.
 type projections struct {
 	mu    sync.Mutex
 	order []projection
 	dirty map[projection]bool
-	ends  map[types.UID]bool
 }
 
 func newProjections() *projections {
-	return &projections{dirty: map[projection]bool{}, ends: map[types.UID]bool{}}
+	return &projections{dirty: map[projection]bool{}}
 }
 
 func (p *projections) add(what projection) {
@@ -349,26 +352,6 @@ func (p *projections) oldest() (what projection, ok bool) {
 	p.order = p.order[1:]
 	delete(p.dirty, what)
 	return what, true
-}
-
-// report records that a final status was written. seen ends that: the cache shows it, the DagRun is gone, or the write
-// failed.
-func (p *projections) report(uid types.UID) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.ends[uid] = true
-}
-
-func (p *projections) reported(uid types.UID) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.ends[uid]
-}
-
-func (p *projections) seen(uid types.UID) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	delete(p.ends, uid)
 }
 
 const (

@@ -60,8 +60,14 @@ func newTerm(controller *Controller, db *store.Leader, fail context.CancelCauseF
 		runs:       map[queue.RunKey]*workspace{},
 	}
 	t.dags = newDAGReconciler(c, graphs, t.conditions)
-	t.status = &statusWriter{core: c, queue: queue.New[queue.RunKey]("ends", metrics), projections: newProjections(),
-		troubles: conditions.NewTroubles[queue.RunKey](), workspaces: workspaces}
+	t.status = &statusWriter{
+		core:        c,
+		queue:       queue.New[queue.RunKey]("ends", metrics),
+		projections: newProjections(),
+		reported:    informer.NewUIDSet(),
+		troubles:    conditions.NewTroubles[queue.RunKey](),
+		workspaces:  workspaces,
+	}
 	t.pods = &podFinisher{core: c, queue: queue.New[cache.ObjectName]("pods", metrics),
 		released: informer.NewUIDSet(), backlog: t.backlog}
 	t.admissions = &admitter{
