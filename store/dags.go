@@ -158,7 +158,8 @@ func (d *DAGs) List(ctx context.Context, afterID int64, limit int) ([]ObjectKey,
 }
 
 func scanObjectKey(rows *sql.Rows) (k ObjectKey, err error) {
-	return k, rows.Scan(&k.ID, &k.Namespace, &k.Name)
+	err = rows.Scan(&k.ID, &k.Namespace, &k.Name)
+	return k, err
 }
 
 // Version returns a version. found reports whether it exists. ErrCorrupt means that its row cannot be read.

@@ -99,7 +99,8 @@ func (db *DB) endSessions(ctx context.Context, id string, shard int, next int64)
 	}
 	prefix := fmt.Sprintf("kontroler %s %d ", id, shard)
 	sessions, err := postgres.ReadRows(ctx, db.pool, func(rows *sql.Rows) (s session, err error) {
-		return s, rows.Scan(&s.pid, &s.name)
+		err = rows.Scan(&s.pid, &s.name)
+		return s, err
 	}, sqlSessions, prefix)
 	if err != nil {
 		return err

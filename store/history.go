@@ -169,7 +169,8 @@ func (t *trim) runs(ctx context.Context) error {
 	last := endedRun{finishedAt: time.Unix(0, 0)}
 	for {
 		runs, err := postgres.ReadRows(ctx, t.pool.db, func(rows *sql.Rows) (r endedRun, err error) {
-			return r, rows.Scan(&r.id, &r.uid, nullTime{&r.finishedAt}, &r.rows)
+			err = rows.Scan(&r.id, &r.uid, nullTime{&r.finishedAt}, &r.rows)
+			return r, err
 		}, sqlTrimRuns, timestamp(last.finishedAt), last.id, timestamp(t.before), trimRuns, trimRows)
 		if err != nil || len(runs) == 0 {
 			return err

@@ -152,7 +152,8 @@ func textKey(texts []string) string {
 // arrive after the Pod is gone.
 func (p *PodEvents) RecentPods(ctx context.Context, limit int) ([]Pod, error) {
 	pods, err := postgres.ReadRows(ctx, p.pool.db, func(rows *sql.Rows) (pod Pod, err error) {
-		return pod, rows.Scan(&pod.UID, &pod.RunUID, &pod.Name)
+		err = rows.Scan(&pod.UID, &pod.RunUID, &pod.Name)
+		return pod, err
 	}, sqlPodsRecent, limit)
 	if err != nil {
 		return nil, fmt.Errorf("listing the Pods of the newest attempts: %w", err)

@@ -280,7 +280,8 @@ func scanRun(row *sql.Row) (Run, error) {
 // LiveRuns lists up to limit live runs of a shard whose ID is above afterID, by ID.
 func (l *Leader) LiveRuns(ctx context.Context, shard int, afterID int64, limit int) ([]RunKey, error) {
 	runs, err := postgres.ReadRows(ctx, l.pool.db, func(rows *sql.Rows) (k RunKey, err error) {
-		return k, rows.Scan(&k.ID, &k.UID, &k.Namespace, &k.Name)
+		err = rows.Scan(&k.ID, &k.UID, &k.Namespace, &k.Name)
+		return k, err
 	}, sqlRunsLive, shard, afterID, limit)
 	if err != nil {
 		return nil, fmt.Errorf("listing live runs: %w", err)

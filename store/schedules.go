@@ -174,7 +174,8 @@ func (s *Schedules) Read(ctx context.Context, namespace, name string) (row Sched
 // Runs lists the runs of a DAG object's schedule that are not known to have ended, oldest first.
 func (s *Schedules) Runs(ctx context.Context, dagID int64, dagUID string) ([]ScheduledRun, error) {
 	runs, err := postgres.ReadRows(ctx, s.pool.reader(), func(rows *sql.Rows) (r ScheduledRun, err error) {
-		return r, rows.Scan(nullTime{&r.DueAt}, &r.Name, &r.UID, &r.IsReplaced, &r.RowUID, &r.Phase)
+		err = rows.Scan(nullTime{&r.DueAt}, &r.Name, &r.UID, &r.IsReplaced, &r.RowUID, &r.Phase)
+		return r, err
 	}, sqlScheduledRuns, dagID, dagUID)
 	if err != nil {
 		return nil, fmt.Errorf("listing the runs of schedule %d: %w", dagID, err)

@@ -183,9 +183,10 @@ func attemptFields(a *Attempt) []any {
 }
 
 func scanTask(rows *sql.Rows) (t Task, err error) {
-	return t, rows.Scan(&t.ID, &t.Position, &t.Index, &t.Name, &t.Phase, &t.Reason, &t.Message, &t.Unmet, &t.Attempts,
+	err = rows.Scan(&t.ID, &t.Position, &t.Index, &t.Name, &t.Phase, &t.Reason, &t.Message, &t.Unmet, &t.Attempts,
 		&t.Retries, &t.Restarts, &t.ChildrenPending, nullTime{&t.DueAt}, nullTime{&t.ReadyAt}, nullTime{&t.StartedAt},
 		nullTime{&t.FinishedAt})
+	return t, err
 }
 
 // TasksAt returns the tasks of a run at these positions, by position, without positions that have no task. Of a

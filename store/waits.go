@@ -71,5 +71,6 @@ func readWaits(ctx context.Context, q querier, runID int64, now any, limit int) 
 }
 
 func scanTaskReason(rows *sql.Rows) (r TaskReason, err error) {
-	return r, rows.Scan(&r.Task, &r.Reason, &r.Message)
+	err = rows.Scan(&r.Task, &r.Reason, &r.Message)
+	return r, err
 }

@@ -43,7 +43,8 @@ func decodeMap(encoded []byte) (map[string]any, error) {
 	decoder := json.NewDecoder(bytes.NewReader(encoded))
 	decoder.UseNumber()
 	decoded := map[string]any{}
-	return decoded, decoder.Decode(&decoded)
+	err := decoder.Decode(&decoded)
+	return decoded, err
 }
 
 // mergeTemplates merges over into base by strategic merge, as the fields of a Pod are merged. It changes both. Of
