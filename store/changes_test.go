@@ -86,7 +86,7 @@ func TestTaskTransitions(t *testing.T) {
 			do: func(task int64) []transition.Transition {
 				return []transition.Transition{transition.TaskChildrenSkipped{Task: task}}
 			},
-			cascade: true, from: taskPhases, want: store.Task{Phase: "Waiting", Unmet: 2},
+			cascade: true, from: []string{"Skipped", "Failed"}, want: store.Task{Phase: "Skipped", Unmet: 2, FinishedAt: t0},
 		},
 		"TaskChildrenSkipped of one that is not": {do: func(task int64) []transition.Transition {
 			return []transition.Transition{transition.TaskChildrenSkipped{Task: task}}
@@ -257,16 +257,22 @@ func (f *fixture) pods(run int64) []store.Attempt {
 
 func TestAttemptDecided(t *testing.T) {
 	f := newFixture(t)
+	decide := func(task int64, number int) []transition.Transition {
+		return []transition.Transition{
+			transition.TaskActive{Task: task, At: at(5)},
+			transition.AttemptDecided{Task: task, Number: number, PodName: "p2", At: at(5)},
+		}
+	}
 	for _, phase := range taskPhases {
 		t.Run("of a task "+phase, func(t *testing.T) {
 			run, task := f.task(phase, false)
-			err := f.commit(run, transition.AttemptDecided{Task: task, Number: 1, PodName: "p", At: at(5)})
-			if phase == "Active" {
+			err := f.commit(run, decide(task, 2)...)
+			if phase == "Ready" {
 				if err != nil {
 					t.Fatal(err)
 				}
 				attempts := f.pods(run)
-				want := []store.Attempt{{ID: attempts[0].ID, TaskID: task, Number: 1, Phase: "Decided", PodName: "p",
+				want := []store.Attempt{{ID: attempts[0].ID, TaskID: task, Number: 2, Phase: "Decided", PodName: "p2",
 					DecidedAt: at(5)}}
 				if diff := cmp.Diff(want, attempts); diff != "" {
 					t.Errorf("attempts (-want +got):\n%s", diff)
@@ -278,18 +284,86 @@ func TestAttemptDecided(t *testing.T) {
 			}
 		})
 	}
-	t.Run("with a number the task does not count", func(t *testing.T) {
+	t.Run("with a number that the task does not count", func(t *testing.T) {
+		run, task := f.task("Ready", false)
+		if err := f.commit(run, decide(task, 1)...); !errors.Is(err, store.ErrConflict) {
+			t.Errorf("error %v, want ErrConflict", err)
+		}
+	})
+	t.Run("of a task that does not become Active", func(t *testing.T) {
 		run, task := f.task("Active", false)
-		err := f.commit(run, transition.AttemptDecided{Task: task, Number: 2, PodName: "p", At: at(5)})
+		err := f.commit(run, transition.AttemptDecided{Task: task, Number: 1, PodName: "p2", At: at(5)})
 		if !errors.Is(err, store.ErrConflict) {
 			t.Errorf("error %v, want ErrConflict", err)
 		}
 	})
 	t.Run("while another is live", func(t *testing.T) {
 		run, task, _ := f.attempt("Stopping")
-		f.exec(`UPDATE kontroler.tasks SET attempts = 2 WHERE id = $1`, task)
-		err := f.commit(run, transition.AttemptDecided{Task: task, Number: 2, PodName: "p2", At: at(5)})
-		if !errors.Is(err, store.ErrConflict) {
+		f.exec(`UPDATE kontroler.tasks SET phase = 'Ready', due_at = now() WHERE id = $1`, task)
+		f.exec(`UPDATE kontroler.runs SET ready = 1, active = 0 WHERE id = $1`, run)
+		if err := f.commit(run, decide(task, 2)...); !errors.Is(err, store.ErrConflict) {
+			t.Errorf("error %v, want ErrConflict", err)
+		}
+	})
+	t.Run("after the earlier one has ended in the same commit", func(t *testing.T) {
+		run, task, attempt := f.attempt("Running")
+		f.mustCommit(run, append(decide(task, 2),
+			transition.AttemptEnded{Attempt: attempt, Phase: "Lost", Reason: "Evicted", FinishedAt: at(5)},
+			transition.TaskBackedOff{Task: task, Reason: "BackingOff", Due: at(5), Restarts: 1})...)
+		var phases []string
+		for _, a := range f.pods(run) {
+			phases = append(phases, a.Phase)
+		}
+		if diff := cmp.Diff([]string{"Lost", "Decided"}, phases); diff != "" {
+			t.Errorf("attempts (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// TestMergedAttempt commits several transitions of one attempt together.
+func TestMergedAttempt(t *testing.T) {
+	f := newFixture(t)
+	tests := map[string]struct {
+		from  string
+		merge func(a int64) []transition.Transition
+		want  store.Attempt
+	}{
+		"it is seen, and waits": {"Decided", func(a int64) []transition.Transition {
+			return []transition.Transition{
+				transition.AttemptWaits{Attempt: a, Reason: "Unschedulable", Message: "m", At: at(5), Due: at(9)},
+				transition.AttemptPending{Attempt: a, PodUID: uid(8), Node: "n1", At: at(5), Due: at(7)},
+			}
+		}, store.Attempt{Phase: "Pending", Reason: "Unschedulable", Message: "m", PodUID: uid(8), Node: "n1", ReasonAt: at(5),
+			MessageAt: at(5), DueAt: at(9), CreatedAt: at(5)}},
+		"it runs, and is stopped": {"Pending", func(a int64) []transition.Transition {
+			return []transition.Transition{
+				transition.AttemptRunning{Attempt: a, PodUID: uid(7), StartedAt: at(5), Due: at(7)},
+				transition.AttemptStopping{Attempt: a, Reason: "Timeout", Message: "m", Due: at(9)},
+			}
+		}, store.Attempt{Phase: "Stopping", Stop: "Timeout", Reason: "Timeout", Message: "m", PodUID: uid(7), DueAt: at(9),
+			CreatedAt: t0, StartedAt: at(5)}},
+		"it is due at another time, and ends": {"Running", func(a int64) []transition.Transition {
+			return []transition.Transition{
+				transition.AttemptDue{Attempt: a, Due: at(7)},
+				transition.AttemptEnded{Attempt: a, Phase: "Succeeded", FinishedAt: at(6)},
+			}
+		}, store.Attempt{Phase: "Succeeded", PodUID: uid(7), ReasonAt: at(6), MessageAt: at(6), StartedAt: t0,
+			FinishedAt: at(6)}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			run, task, attempt := f.attempt(tt.from)
+			f.mustCommit(run, tt.merge(attempt)...)
+			tt.want.ID, tt.want.TaskID, tt.want.Number, tt.want.PodName, tt.want.DecidedAt = attempt, task, 1, "p", t0
+			if diff := cmp.Diff([]store.Attempt{tt.want}, f.pods(run)); diff != "" {
+				t.Errorf("attempt (-want +got):\n%s", diff)
+			}
+		})
+	}
+	t.Run("it ends twice", func(t *testing.T) {
+		run, _, attempt := f.attempt("Running")
+		end := transition.AttemptEnded{Attempt: attempt, Phase: "Succeeded", FinishedAt: at(6)}
+		if err := f.commit(run, end, end); !errors.Is(err, store.ErrConflict) {
 			t.Errorf("error %v, want ErrConflict", err)
 		}
 	})

@@ -4,17 +4,19 @@
 //
 // # Invariants
 //
-//   - Every write of a leader is one transaction that begins by locking its shard's epoch FOR SHARE. A successor's
-//     TakeEpoch waits for these transactions. A transaction that begins after it sees the higher epoch and returns
-//     ErrFenced. A WHERE condition on the epoch would not wait, and would be no fence.
+//   - Every write of a leader is one transaction that locks its shard's epoch FOR SHARE. A successor's TakeEpoch waits
+//     for these transactions. A transaction that gets the lock after it sees the higher epoch and returns ErrFenced. A
+//     WHERE condition on the epoch would not wait, and would be no fence.
+//   - The two writes that every run needs, its admission and its commits, are one statement each, and so one round trip.
+//     Such a statement is a transaction of its own. It calls kontroler.check_write, which fails it if the epoch has
+//     passed or if a guard has kept it from writing one of its rows.
 //   - A leader's sessions carry controller id, shard and epoch in application_name, and a timeout for idle
 //     transactions. A successor ends these sessions before it takes the epoch. A stopped process delays it for that
 //     timeout at most.
-//   - The phases of a live run change only by Commit, with transitions: one guarded UPDATE for all rows of a kind of
-//     transition. RecordWorkspace and MarkStray each set one other column, and Discard deletes a run that was
-//     never claimed.
-//     If an UPDATE matches another number of rows than it was given, the transaction is rolled back: ErrConflict. The
-//     counters of the run follow from its transitions and change in the same transaction.
+//   - The phases of a live run change only by Commit, with transitions. What a commit does to a row is merged into one
+//     change, which names the phase that the row must be in. If a row is in another phase, nothing is written:
+//     ErrConflict. The counters of the run follow from its transitions and change in the same transaction.
+//     RecordWorkspace and MarkStray each set one other column, and Discard deletes a run that was never claimed.
 //   - If the answer to a commit is lost, the error is ErrUnknownCommit. The caller must not act on such a commit, and
 //     reads the run again from its rows.
 //   - The cost of a write grows with what it changes. Rows are found by primary key or through an index made for the

@@ -127,6 +127,51 @@ func TestFenceWaitsForCommit(t *testing.T) {
 	}
 }
 
+// TestFenceHoldsInOneStatement checks the fence of a write that is one statement. A write that waits for a successor's
+// transaction fails once that has committed, although it began before.
+func TestFenceHoldsInOneStatement(t *testing.T) {
+	writes := map[string]func(f *fixture, run store.Run) error{
+		"Commit": func(f *fixture, run store.Run) error {
+			return f.commit(run.ID, transition.RunHeld{Reason: "MaxParallel"})
+		},
+		"Admit": func(f *fixture, _ store.Run) error {
+			_, err := f.leader.Admit(f.Context(), f.newRun(), []store.NewTask{{Name: "a"}})
+			return err
+		},
+	}
+	for name, write := range writes {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			run := f.admit(0)
+			const content = `SELECT string_agg(r.id || ' ' || r.hold, ',') || ' ' || (SELECT count(*) FROM kontroler.tasks) || ' '
+       || (SELECT count(*) FROM kontroler.changes) FROM kontroler.runs r`
+			before := f.text(content)
+			successor, err := f.raw.Begin()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer successor.Rollback()
+			if _, err := successor.Exec(`UPDATE kontroler.epochs SET epoch = epoch + 1 WHERE shard = 0`); err != nil {
+				t.Fatal(err)
+			}
+			written := make(chan error, 1)
+			go func() { written <- write(f, run) }()
+			for f.text(`SELECT count(*) FROM pg_locks WHERE NOT granted`) == "0" {
+				time.Sleep(time.Millisecond)
+			}
+			if err := successor.Commit(); err != nil {
+				t.Fatal(err)
+			}
+			if err := <-written; !errors.Is(err, store.ErrFenced) {
+				t.Errorf("error %v, want ErrFenced", err)
+			}
+			if after := f.text(content); after != before {
+				t.Errorf("the old leader has written: %s, before: %s", after, before)
+			}
+		})
+	}
+}
+
 // holdEpoch opens a transaction that locks the epoch, in a session without a leader's name.
 func (f *fixture) holdEpoch(setting string) *sql.Tx {
 	f.Helper()

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
@@ -25,37 +24,40 @@ type Sample struct {
 	Old                                 time.Time // some rows are older than it
 }
 
-// Queries lists every query of package store by the name of its constant, transitions by their name.
+// Queries lists every query of package store by the name of its constant.
 func Queries(s Sample) map[string]Query {
 	now, pods := timestamp(s.Now), []string{s.Pod}
 	ids, uids, text, times := []int64{1}, []string{s.RunUID}, []string{"x"}, timestamps([]time.Time{s.Now})
+	gatherArgs := []any{s.RunID, pods, now, 500, DecidedLimit, 100, 100, []int32{1}}
 	all := map[string]Query{
-		"sqlAttemptByPod":      {sqlAttemptByPod, []any{s.RunUID, s.Pod}},
-		"sqlAttemptStray":      {sqlAttemptStray, []any{s.RunID, s.AttemptID, s.RunUID}},
-		"sqlChange":            {sqlChange, []any{s.RunID, "run"}},
-		"sqlClock":             {sqlClock, nil},
-		"sqlClusterBind":       {sqlClusterBind, []any{"uid"}},
-		"sqlClusterLock":       {sqlClusterLock, nil},
-		"sqlDAGDelete":         {sqlDAGDelete, []any{s.Namespace, s.DAG, s.RunUID, now}},
-		"sqlDAGSave":           {sqlDAGSave, []any{s.Namespace, s.DAG, s.RunUID, now}},
-		"sqlEpochLock":         {sqlEpochLock, []any{0}},
-		"sqlEpochMake":         {sqlEpochMake, []any{0}},
-		"sqlEpochRead":         {sqlEpochRead, []any{0}},
-		"sqlEpochTake":         {sqlEpochTake, []any{0, 1, 2, "holder"}},
-		"sqlGatherAllAttempts": {sqlGatherAllAttempts, []any{s.RunID}},
-		"sqlGatherAttempts":    {sqlGatherAttempts, []any{s.RunID, pods, now, 500, DecidedLimit}},
-		"sqlGatherNext":        {sqlGatherNext, []any{s.RunID, now, DecidedLimit + 1, ids}},
-		"sqlGatherTasks":       {sqlGatherTasks, []any{s.RunID, []int64{s.TaskID}, now, 100, 100}},
-		"sqlIdentity":          {sqlIdentity, nil},
-		"sqlIdentityMake":      {sqlIdentityMake, []any{"abcdefghij"}},
-		"sqlNotify":            {sqlNotify, []any{"1"}},
-		"sqlPartitionExists":   {sqlPartitionExists, []any{"kontroler.changes_2025_01"}},
-		"sqlPing":              {sqlPing, nil},
+		"sqlAttemptByPod":    {sqlAttemptByPod, []any{s.RunUID, s.Pod}},
+		"sqlAttemptStray":    {sqlAttemptStray, []any{s.RunID, s.AttemptID, s.RunUID}},
+		"sqlChange":          {sqlChange, []any{s.RunID, "run"}},
+		"sqlClock":           {sqlClock, nil},
+		"sqlClusterBind":     {sqlClusterBind, []any{"uid"}},
+		"sqlClusterLock":     {sqlClusterLock, nil},
+		"sqlDAGDelete":       {sqlDAGDelete, []any{s.Namespace, s.DAG, s.RunUID, now}},
+		"sqlDAGSave":         {sqlDAGSave, []any{s.Namespace, s.DAG, s.RunUID, now}},
+		"sqlEpochLock":       {sqlEpochLock, []any{0}},
+		"sqlEpochMake":       {sqlEpochMake, []any{0}},
+		"sqlEpochRead":       {sqlEpochRead, []any{0}},
+		"sqlEpochTake":       {sqlEpochTake, []any{0, 1, 2, "holder"}},
+		"sqlGather":          {sqlGather, gatherArgs},
+		"sqlGatherAll":       {sqlGatherAll, gatherArgs},
+		"sqlIdentity":        {sqlIdentity, nil},
+		"sqlIdentityMake":    {sqlIdentityMake, []any{"abcdefghij"}},
+		"sqlNotify":          {sqlNotify, []any{"1"}},
+		"sqlPartitionExists": {sqlPartitionExists, []any{"kontroler.changes_2025_01"}},
+		"sqlPing":            {sqlPing, nil},
 		"sqlRunAdmit": {sqlRunAdmit, []any{s.RunUID, s.Namespace, "r", s.DAG, nil, s.VersionID, 0, "Pending", "", "", "[]",
-			5, 4, 1, now, now, nil, nil}},
+			1, 0, 1, now, now, nil, nil, 1, []int64{0}, []string{"a"}, []string{"{}"}}},
 		"sqlRunByUID": {sqlRunByUID, []any{s.RunUID}},
-		"sqlRunChange": {sqlRunChange, []any{s.RunID, []string{"Pending", "Running"}, nil, nil, nil, nil, nil, nil, nil,
-			0, 0, 0, 0, 0, 0, 0}},
+		"sqlCommit": {sqlCommit, []any{s.RunID, 0, 1, fmt.Sprintf(`[{"id": %d, "last": 4}]`, s.AttemptID),
+			fmt.Sprintf(`[{"id": %d}]`, s.TaskID), []string{"Pending", "Running"}, nil, nil, nil, nil, nil, nil, nil,
+			0, 0, 0, 0, 0, 0, 0, true, 3}},
+		"sqlUnstartedCancelled": {sqlUnstartedCancelled, []any{s.RunID, "r", "m", now}},
+		"sqlChildrenForgotten":  {sqlChildrenForgotten, []any{s.RunID}},
+		"sqlLiveStopped":        {sqlLiveStopped, []any{s.RunID, "r", "m", now}},
 		"sqlRunNewest":          {sqlRunNewest, []any{s.Namespace, s.DAG}},
 		"sqlRunPending":         {sqlRunPending, []any{s.RunID}},
 		"sqlRunWaits":           {sqlRunWaits, []any{s.RunID, 3}},
@@ -67,7 +69,6 @@ func Queries(s Sample) map[string]Query {
 		"sqlRunWorkspace":       {sqlRunWorkspace, []any{s.RunID, s.RunUID}},
 		"sqlSessionEnd":         {sqlSessionEnd, []any{1, "x"}},
 		"sqlSessions":           {sqlSessions, []any{"x"}},
-		"sqlTasksAdmit":         {sqlTasksAdmit, []any{s.RunID, []int64{0}, []string{"a"}, []int64{0}, now}},
 		"sqlTasksAt":            {sqlTasksAt, []any{s.RunID, []int32{0, 1}}},
 		"sqlTasksFailed":        {sqlTasksFailed, []any{s.RunID, 3}},
 		"sqlDAGs":               {sqlDAGs, []any{0, 1000}},
@@ -146,15 +147,6 @@ func Queries(s Sample) map[string]Query {
 	for _, p := range partitioned {
 		all["(rows of "+p.table+"_default)"] = Query{trimDefault(p), []any{timestamp(s.Old), trimRows}}
 	}
-	var c changes
-	c.everything(s)
-	for i, m := range moves {
-		name := kind(i).String()
-		if kind(i) == unstartedForgotten {
-			name += " (cascade)"
-		}
-		all[name] = Query{m.sql, append([]any{s.RunID}, m.args(&c.batches[i])...)}
-	}
 	return all
 }
 
@@ -163,37 +155,6 @@ func Queries(s Sample) map[string]Query {
 var NotExplained = []string{
 	"sqlPartitionWait", "sqlDropWait",
 	"sqlMigrateLock", "sqlMigrateExists", "sqlMigrateMake", "sqlMigrateList", "sqlMigrateNote",
-}
-
-func (c *changes) everything(s Sample) {
-	c.add(transition.TaskUnblocked{Task: s.TaskID, Met: 1})
-	c.add(transition.TaskReady{Task: s.TaskID, At: s.Now})
-	c.add(transition.TaskSkipped{Task: s.TaskID, Message: "m", ChildrenPending: true, At: s.Now})
-	c.add(transition.TaskActive{Task: s.TaskID, At: s.Now})
-	c.add(transition.TaskBackedOff{Task: s.TaskID, Reason: "r", Message: "m", Due: s.Now, Retries: 1, Restarts: 1})
-	c.add(transition.TaskSucceeded{Task: s.TaskID, At: s.Now})
-	c.add(transition.TaskFailed{Task: s.TaskID, Reason: "r", Message: "m", ChildrenPending: true, At: s.Now})
-	c.add(transition.TaskCancelled{Task: s.TaskID, Reason: "r", Message: "m", At: s.Now})
-	c.add(transition.TaskChildrenSkipped{Task: s.TaskID})
-	c.add(transition.UnstartedCancelled{Reason: "r", Message: "m", At: s.Now})
-	c.add(transition.AttemptDecided{Task: s.TaskID, Number: 1, PodName: "pod", At: s.Now})
-	c.add(transition.AttemptPending{Attempt: s.AttemptID, At: s.Now, Due: s.Now})
-	c.add(transition.AttemptRunning{Attempt: s.AttemptID, StartedAt: s.Now, Due: s.Now})
-	c.add(transition.AttemptWaits{Attempt: s.AttemptID, Reason: "r", Message: "m", At: s.Now, Due: s.Now})
-	c.add(transition.AttemptDue{Attempt: s.AttemptID, Due: s.Now})
-	c.add(transition.AttemptStopping{Attempt: s.AttemptID, Reason: "r", Message: "m", Due: s.Now})
-	c.add(transition.LiveStopped{Reason: "r", Message: "m", Due: s.Now})
-	c.add(transition.AttemptEnded{Attempt: s.AttemptID, Phase: "Failed", Reason: "r", Message: "m", StartedAt: s.Now,
-		FinishedAt: s.Now})
-}
-
-// Kinds returns the names of the transitions of tasks and attempts.
-func Kinds() []string {
-	var names []string
-	for i := range kinds {
-		names = append(names, i.String())
-	}
-	return names
 }
 
 // InTx runs fn in a fenced transaction of the leader.
@@ -208,14 +169,17 @@ func (l *Leader) GatherIn(ctx context.Context, tx *sql.Tx, runID int64, request 
 
 // ApplyIn is Commit in a transaction.
 func (l *Leader) ApplyIn(ctx context.Context, tx *sql.Tx, runID int64, transitions []transition.Transition) error {
-	_, err := apply(ctx, l.pool.prepared.InTx(tx), runID, transitions, nil)
+	c, err := newChanges(transitions)
+	if err == nil {
+		_, err = c.apply(ctx, l.pool.prepared.InTx(tx), l.pool.term, runID)
+	}
 	return err
 }
 
 // AttemptsByPods reads the attempts of a run, live or ended, that have these Pod names, by ID.
 func (l *Leader) AttemptsByPods(ctx context.Context, runID int64, podNames []string) ([]Attempt, error) {
-	attempts, err := postgres.ReadRows(ctx, l.pool.reader(), scanAttempt, attemptsByPods, runID, podNames)
-	return distinct(attempts, func(a, b Attempt) int { return cmp.Compare(a.ID, b.ID) }), err
+	return readEncoded[Attempt](ctx, l.pool.reader(),
+		`SELECT coalesce(json_agg(a ORDER BY a.id), '[]') FROM (`+attemptsByPods+`) a`, runID, podNames)
 }
 
 // PlanSettings are the planner's settings in a leader's sessions.

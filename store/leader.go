@@ -20,7 +20,7 @@ type Term struct {
 	// time after which another may lead. Zero means 5 s.
 	IdleTimeout time.Duration
 	// Hook is called with the state of each transaction: "transaction-open" behind the fence, "transaction-commit" before
-	// the commit. It is nil except in crash tests.
+	// the commit, or before the one statement that the transaction consists of. It is nil except in crash tests.
 	Hook func(point string)
 }
 

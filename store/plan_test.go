@@ -199,7 +199,7 @@ func checkPlan(t *testing.T, statement, plan string) {
 	}
 	byID := regexp.MustCompile(
 		`Index Scan using (attempts|tasks)_pkey on (attempts a|tasks t)\s.*\n\s+Index Cond: \(id = c.id\)`)
-	if strings.Contains(statement, "unnest($2::bigint[]") && !byID.MatchString(plan) {
+	if strings.Contains(statement, "json_to_recordset") && !byID.MatchString(plan) {
 		t.Errorf("the statement does not find rows by primary key:\n%s\n%s", statement, plan)
 	}
 	if testing.Verbose() {
@@ -241,7 +241,7 @@ func (f *fixture) plan(raw *sql.DB, statements string, args ...any) string {
 	return strings.Join(plan, "\n")
 }
 
-// covered checks that Queries lists every transition and every constant whose name begins with sql, in this package and
+// covered checks that Queries lists every constant whose name begins with sql, in this package and
 // in those below it, except for NotExplained.
 func covered(t *testing.T, queries map[string]store.Query) {
 	t.Helper()
@@ -253,7 +253,7 @@ func covered(t *testing.T, queries map[string]store.Query) {
 		}
 		files = append(files, found...)
 	}
-	want := store.Kinds()
+	var want []string
 	for _, name := range files {
 		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.SkipObjectResolution)
 		if err != nil {

@@ -23,19 +23,13 @@ var planSettings = map[string]string{
 
 // preparedStatements are the statements of every sync and every tick.
 func preparedStatements() []string {
-	statements := []string{
-		sqlEpochLock, sqlChange, sqlRunChange, sqlRunByUID, sqlRunAdmit, sqlTasksAdmit, sqlGatherAttempts, sqlGatherTasks,
-		sqlGatherNext, sqlTasksAt, sqlAttemptByPod, sqlNotificationsMake,
+	return []string{
+		sqlEpochLock, sqlChange, sqlCommit, sqlRunByUID, sqlRunAdmit, sqlGather,
+		sqlTasksAt, sqlAttemptByPod, sqlNotificationsMake,
 		sqlLogOwner, sqlLogMake, sqlLogChunkMake,
 		sqlScheduleRead, sqlScheduledRuns, sqlScheduleMove, sqlScheduledRunMake, sqlScheduledRunEnded,
 		sqlScheduledRunCreated, sqlTickMake, sqlTickCreated,
 	}
-	for _, m := range moves {
-		if !m.isSet {
-			statements = append(statements, m.sql)
-		}
-	}
-	return statements
 }
 
 // termPool is the connection pool of one term. All its transactions are fenced.
@@ -81,6 +75,21 @@ func (p *termPool) write(ctx context.Context, fn func(querier) (change int64, er
 		p.committed(change)
 	}
 	return err
+}
+
+// writeAtOnce runs fn, which runs one statement, and then notifies the readers of changes. The statement is a transaction
+// of its own, and fences and checks itself. It may return no row: sql.ErrNoRows.
+func (p *termPool) writeAtOnce(ctx context.Context, fn func(querier) (change int64, err error)) error {
+	p.term.at("transaction-commit")
+	change, err := fn(p.reader())
+	if errors.Is(err, sql.ErrNoRows) {
+		return err
+	}
+	if err != nil {
+		return postgres.ClassifyAtOnce(ctx, err)
+	}
+	p.committed(change)
+	return nil
 }
 
 // fence locks the epoch, so that a successor's TakeEpoch waits for this transaction.

@@ -64,19 +64,30 @@ const (
 SELECT ` + runColumns + `
 FROM kontroler.runs r LEFT JOIN kontroler.dag_versions v ON v.id = r.dag_version_id
 WHERE r.uid = $1`
+	// sqlRunAdmit writes a run and its tasks, and the change for readers, as one transaction. It returns no row if there
+	// is a run with this UID.
 	sqlRunAdmit = `
-INSERT INTO kontroler.runs (uid, namespace, name, dag_name, dag_id, dag_version_id, shard, phase, reason, message,
-    parameters,
-                            total, waiting, ready, created_at, admitted_at, deadline_at, finished_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
-ON CONFLICT (uid) DO NOTHING
-RETURNING id`
-	sqlTasksAdmit = `
-INSERT INTO kontroler.tasks (run_id, position, name, parents, unmet, phase, due_at, ready_at)
-SELECT $1, c.position, c.name, c.parents::integer[], cardinality(c.parents::integer[]),
-       CASE WHEN c.parents = '{}' THEN 'Ready' ELSE 'Waiting' END,
-       CASE WHEN c.parents = '{}' THEN $5::timestamptz END, CASE WHEN c.parents = '{}' THEN $5::timestamptz END
-FROM unnest($2::integer[], $3::text[], $4::text[]) AS c (position, name, parents)`
+WITH fence AS (
+    SELECT e.epoch FROM kontroler.epochs e WHERE e.shard = $7 FOR SHARE
+), r AS (
+    INSERT INTO kontroler.runs (uid, namespace, name, dag_name, dag_id, dag_version_id, shard, phase, reason, message,
+                                parameters, total, waiting, ready, created_at, admitted_at, deadline_at, finished_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
+    ON CONFLICT (uid) DO NOTHING
+    RETURNING *
+), tasks AS (
+    INSERT INTO kontroler.tasks (run_id, position, name, parents, unmet, phase, due_at, ready_at)
+    SELECT r.id, c.position, c.name, c.parents::integer[], cardinality(c.parents::integer[]),
+           CASE WHEN c.parents = '{}' THEN 'Ready' ELSE 'Waiting' END,
+           CASE WHEN c.parents = '{}' THEN $16::timestamptz END, CASE WHEN c.parents = '{}' THEN $16::timestamptz END
+    FROM r CROSS JOIN unnest($20::integer[], $21::text[], $22::text[]) AS c (position, name, parents)
+    RETURNING id
+), change AS (
+    INSERT INTO kontroler.changes (run_id, kind) SELECT r.id, 'run' FROM r RETURNING id
+)
+SELECT change.id, ` + runColumns + `
+FROM change CROSS JOIN r LEFT JOIN kontroler.dag_versions v ON v.id = r.dag_version_id
+WHERE kontroler.check_write((SELECT epoch FROM fence), $19, (SELECT count(*) FROM tasks), $12)::text = ''`
 	sqlRunDiscard   = `DELETE FROM kontroler.runs WHERE id = $1 AND phase = 'Pending'`
 	sqlRunWorkspace = `
 UPDATE kontroler.runs SET workspace_uid = $2
@@ -132,43 +143,37 @@ func (l *Leader) Refuse(ctx context.Context, run NewRun, reason, message string)
 	return refused, nil
 }
 
+// writeNewRun writes a run, or reads the one with its UID.
 func (p *termPool) writeNewRun(
 	ctx context.Context, run NewRun, phase, reason, message string, tasks []NewTask,
-) (Run, error) {
-	var written Run
-	err := p.write(ctx, func(q querier) (change int64, err error) {
-		id, exists, err := insertRun(ctx, q, p.term.Shard, run, phase, reason, message, tasks)
-		if err != nil {
-			return 0, err
+) (written Run, err error) {
+	insert := func(q querier) (change int64, err error) {
+		written, change, err = insertRun(ctx, q, p.term, run, phase, reason, message, tasks)
+		if err != nil || phase != "Failed" || !run.NotifyFailed {
+			return change, err
 		}
-		if !exists {
-			if err := insertTasks(ctx, q, id, run.AdmittedAt, tasks); err != nil {
-				return 0, err
-			}
-			if phase == "Failed" && run.NotifyFailed {
-				if err := writeNotices(ctx, q, id, []Notice{{Event: "RunFailed", At: run.AdmittedAt}}); err != nil {
-					return 0, err
-				}
-			}
-			if change, err = recordRunChange(ctx, q, id); err != nil {
-				return 0, err
-			}
-		}
-		written, err = scanRun(q.QueryRowContext(ctx, sqlRunByUID, run.UID))
-		return change, err
-	})
-	if err != nil {
-		return Run{}, err
+		return change, writeNotices(ctx, q, written.ID, []Notice{{Event: "RunFailed", At: run.AdmittedAt}})
 	}
-	return written, nil
+	if run.NotifyFailed && phase == "Failed" {
+		err = p.write(ctx, insert)
+	} else {
+		err = p.writeAtOnce(ctx, insert)
+	}
+	if !errors.Is(err, sql.ErrNoRows) {
+		return written, err
+	}
+	written, err = scanRun(p.reader().QueryRowContext(ctx, sqlRunByUID, run.UID))
+	return written, postgres.Classify(ctx, err)
 }
 
-// insertRun writes the row of a run. exists reports that there was one with its UID.
+// insertRun writes the row of a run, its tasks and a change. sql.ErrNoRows means that there is one with its UID.
 func insertRun(
-	ctx context.Context, q querier, shard int, run NewRun, phase, reason, message string, tasks []NewTask,
-) (id int64, exists bool, err error) {
+	ctx context.Context, q querier, term Term, run NewRun, phase, reason, message string, tasks []NewTask,
+) (written Run, change int64, err error) {
 	ready := 0
-	for _, t := range tasks {
+	positions, names, parents := make([]int64, len(tasks)), make([]string, len(tasks)), make([]string, len(tasks))
+	for i, t := range tasks {
+		positions[i], names[i], parents[i] = int64(t.Position), t.Name, arrayText(t.Parents)
 		if len(t.Parents) == 0 {
 			ready++
 		}
@@ -184,26 +189,13 @@ func insertRun(
 	if phase == "Failed" {
 		finished = run.AdmittedAt
 	}
-	err = q.QueryRowContext(ctx, sqlRunAdmit,
-		run.UID, run.Namespace, run.Name, run.DAGName, nullID(run.DAGID), nullID(run.VersionID), shard,
+	row := q.QueryRowContext(ctx, sqlRunAdmit,
+		run.UID, run.Namespace, run.Name, run.DAGName, nullID(run.DAGID), nullID(run.VersionID), term.Shard,
 		phase, reason, clean(message), parameters, len(tasks), len(tasks)-ready, ready,
-		timestamp(run.CreatedAt), timestamp(run.AdmittedAt), timestamp(deadline), timestamp(finished)).Scan(&id)
-	if errors.Is(err, sql.ErrNoRows) {
-		return 0, true, nil
-	}
-	return id, false, err
-}
-
-func insertTasks(ctx context.Context, q querier, runID int64, admittedAt time.Time, tasks []NewTask) error {
-	if len(tasks) == 0 {
-		return nil
-	}
-	positions, names, parents := make([]int64, len(tasks)), make([]string, len(tasks)), make([]string, len(tasks))
-	for i, t := range tasks {
-		positions[i], names[i], parents[i] = int64(t.Position), t.Name, arrayText(t.Parents)
-	}
-	inserted, err := q.ExecContext(ctx, sqlTasksAdmit, runID, positions, names, parents, timestamp(admittedAt))
-	return postgres.Expect(len(tasks), inserted, err)
+		timestamp(run.CreatedAt), timestamp(run.AdmittedAt), timestamp(deadline), timestamp(finished), term.Epoch,
+		positions, names, parents)
+	err = row.Scan(append([]any{&change}, runFields(&written)...)...)
+	return written, change, err
 }
 
 // Discard removes a run that is still Pending, with its tasks. A run that does not exist is no error. A run that has
@@ -263,18 +255,21 @@ func (l *Leader) RunByUID(ctx context.Context, uid string) (run Run, found bool,
 	return run, true, nil
 }
 
-func scanRun(row *sql.Row) (Run, error) {
-	var r Run
+func scanRun(row *sql.Row) (r Run, err error) {
+	err = row.Scan(runFields(&r)...)
+	return r, err
+}
+
+// runFields are the destinations of runColumns.
+func runFields(r *Run) []any {
 	c := &r.Counts
-	err := row.Scan(&r.ID, &r.UID, &r.Namespace, &r.Name, &r.DAGName, &r.DAGID, &r.VersionID, &r.VersionNumber,
+	return []any{
+		&r.ID, &r.UID, &r.Namespace, &r.Name, &r.DAGName, &r.DAGID, &r.VersionID, &r.VersionNumber,
 		&r.Phase, &r.Reason, &r.Message, &r.Stop, &r.Hold, &r.Parameters,
 		&c.Total, &c.Waiting, &c.Ready, &c.Active, &c.Succeeded, &c.Failed, &c.Skipped, &c.Cancelled,
 		nullTime{&r.CreatedAt}, nullTime{&r.AdmittedAt}, nullTime{&r.StartedAt}, nullTime{&r.DeadlineAt},
-		nullTime{&r.FinishedAt}, &r.WorkspaceUID)
-	if err != nil {
-		return Run{}, err
+		nullTime{&r.FinishedAt}, &r.WorkspaceUID,
 	}
-	return r, nil
 }
 
 // LiveRuns lists up to limit live runs of a shard whose ID is above afterID, by ID.

@@ -1,10 +1,8 @@
 package store
 
 import (
-	"cmp"
 	"context"
-	"database/sql"
-	"errors"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
@@ -14,28 +12,57 @@ import (
 
 // Task is the row of a task. DueAt is the time from which a Ready task may start.
 type Task struct {
-	ID                                 int64
-	Position, Index                    int
-	Name, Phase, Reason, Message       string
-	Unmet, Attempts, Retries, Restarts int
+	ID       int64  `json:"id"`
+	Position int    `json:"position"`
+	Index    int    `json:"index"`
+	Name     string `json:"name"`
+	Phase    string `json:"phase"`
+	Reason   string `json:"reason"`
+	Message  string `json:"message"`
+	Unmet    int    `json:"unmet"`
+	Attempts int    `json:"attempts"`
+	Retries  int    `json:"retries"`
+	Restarts int    `json:"restarts"`
 	// ChildrenPending means that the task was failed or skipped, and not all of its children are skipped yet.
-	ChildrenPending       bool
-	DueAt, ReadyAt        time.Time
-	StartedAt, FinishedAt time.Time
+	ChildrenPending bool      `json:"cascade"`
+	DueAt           time.Time `json:"due_at"`
+	ReadyAt         time.Time `json:"ready_at"`
+	StartedAt       time.Time `json:"started_at"`
+	FinishedAt      time.Time `json:"finished_at"`
+}
+
+func (t *Task) times() []*time.Time {
+	return []*time.Time{&t.DueAt, &t.ReadyAt, &t.StartedAt, &t.FinishedAt}
 }
 
 // Attempt is the row of an attempt. DueAt is the time at which the attempt needs a sync even if nothing happens.
 // StrayUID is the UID of a Pod that appeared after the attempt had ended.
 type Attempt struct {
-	ID, TaskID                      int64
-	Number                          int
-	Phase, Reason, Message, Stop    string
-	PodName, PodUID, Node           string
-	ExitCode                        *int32
-	ReasonAt, MessageAt, DueAt      time.Time
-	DecidedAt, CreatedAt, StartedAt time.Time
-	FinishedAt                      time.Time
-	StrayUID                        string
+	ID         int64     `json:"id"`
+	TaskID     int64     `json:"task_id"`
+	Number     int       `json:"number"`
+	Phase      string    `json:"phase"`
+	Reason     string    `json:"reason"`
+	Message    string    `json:"message"`
+	Stop       string    `json:"stop"`
+	PodName    string    `json:"pod_name"`
+	PodUID     string    `json:"pod_uid"`
+	Node       string    `json:"node"`
+	ExitCode   *int32    `json:"exit_code"`
+	ReasonAt   time.Time `json:"reason_at"`
+	MessageAt  time.Time `json:"message_at"`
+	DueAt      time.Time `json:"due_at"`
+	DecidedAt  time.Time `json:"decided_at"`
+	CreatedAt  time.Time `json:"created_at"`
+	StartedAt  time.Time `json:"started_at"`
+	FinishedAt time.Time `json:"finished_at"`
+	StrayUID   string    `json:"stray_uid"`
+}
+
+func (a *Attempt) times() []*time.Time {
+	return []*time.Time{
+		&a.ReasonAt, &a.MessageAt, &a.DueAt, &a.DecidedAt, &a.CreatedAt, &a.StartedAt, &a.FinishedAt,
+	}
 }
 
 // GatherRequest says which rows of a run a sync needs.
@@ -44,6 +71,8 @@ type GatherRequest struct {
 	Pods []string
 	All  bool
 	Now  time.Time
+	// Positions are those of further tasks to return.
+	Positions []int32
 	// The maximum numbers of due attempts, of Ready tasks, and of tasks with ChildrenPending to return.
 	MaxAttempts, MaxReady, MaxChildrenPending int
 }
@@ -56,8 +85,8 @@ type Snapshot struct {
 	// Attempts are live attempts, by ID: those of the requested Pods, those that are due, and the first DecidedLimit that
 	// are Decided.
 	Attempts []Attempt
-	// Tasks are the tasks of Attempts, the Ready tasks that are due (the first by due time, then by position), and the
-	// tasks with ChildrenPending; by position.
+	// Tasks are the tasks of Attempts, the Ready tasks that are due (the first by due time, then by position), the tasks
+	// with ChildrenPending, and those at the requested positions; by position.
 	Tasks []Task
 	// NextDue is the first time after Now at which a Ready task is due, or a live attempt that is not in Attempts. It is
 	// zero if there is none.
@@ -68,52 +97,68 @@ type Snapshot struct {
 }
 
 const (
-	attemptColumns = `a.id, a.task_id, a.number, a.phase, a.reason, a.message, a.stop, a.pod_name,
-       coalesce(a.pod_uid::text, ''), a.node, a.exit_code, a.reason_at, a.message_at, a.due_at, a.decided_at,
-           a.created_at,
-       a.started_at, a.finished_at, coalesce(a.stray_uid::text, '')`
+	attemptColumns = `a.id, a.task_id, a.number, a.phase, a.reason, a.message, a.stop, a.pod_name, a.pod_uid, a.node,
+       a.exit_code, a.reason_at, a.message_at, a.due_at, a.decided_at, a.created_at, a.started_at, a.finished_at,
+       a.stray_uid`
 	taskColumns = `t.id, t.position, t.index, t.name, t.phase, t.reason, t.message, t.unmet, t.attempts, t.retries,
        t.restarts, t.cascade, t.due_at, t.ready_at, t.started_at, t.finished_at`
 	isLive = `IN ('Decided', 'Pending', 'Running', 'Stopping')`
 
-	// LIMIT makes the planner look up each name by itself. Go code drops attempts that are not live: with a condition on
-	// the phase, the planner may scan all attempts of the run, or all live ones, while they are few.
+	// LIMIT makes the planner look up each name by itself. The condition on the phase is outside: inside, the planner may
+	// scan all attempts of the run, or all live ones, while they are few.
 	attemptsByPods = `
 SELECT found.* FROM unnest($2::text[]) AS n (pod_name)
 CROSS JOIN LATERAL (SELECT ` + attemptColumns + ` FROM kontroler.attempts a
                     WHERE a.run_id = $1 AND a.pod_name = n.pod_name LIMIT 1) found`
-	sqlGatherAttempts = attemptsByPods + `
+	// liveAttempts are those of $2, those that are due, and those that are Decided.
+	liveAttempts = attemptsByPods + ` WHERE found.phase ` + isLive + `
 UNION ALL
 (SELECT ` + attemptColumns + ` FROM kontroler.attempts a
 WHERE a.run_id = $1 AND a.phase ` + isLive + ` AND a.due_at <= $3 ORDER BY a.due_at LIMIT $4)
 UNION ALL
 (SELECT ` + attemptColumns + ` FROM kontroler.attempts a
 WHERE a.run_id = $1 AND a.phase = 'Decided' ORDER BY a.id LIMIT $5)`
-	sqlGatherAllAttempts = `
-SELECT ` + attemptColumns + ` FROM kontroler.attempts a WHERE a.run_id = $1 AND a.phase ` + isLive
-	sqlGatherTasks = `
-SELECT ` + taskColumns + ` FROM kontroler.tasks t WHERE t.id = ANY ($2::bigint[])
-UNION ALL
-(SELECT ` + taskColumns + ` FROM kontroler.tasks t
-WHERE t.run_id = $1 AND t.phase = 'Ready' AND t.due_at <= $3 ORDER BY t.due_at, t.position LIMIT $4)
-UNION ALL
-(SELECT ` + taskColumns + ` FROM kontroler.tasks t WHERE t.run_id = $1 AND t.cascade ORDER BY t.position LIMIT $5)`
-	sqlGatherNext = `
-SELECT least((SELECT a.due_at FROM kontroler.attempts a WHERE a.run_id = $1 AND a.phase ` + isLive + `
-                AND a.due_at > $2 AND a.id <> ALL ($4::bigint[]) ORDER BY a.due_at LIMIT 1),
-             (SELECT t.due_at FROM kontroler.tasks t WHERE t.run_id = $1 AND t.phase = 'Ready'
-                AND t.due_at > $2 ORDER BY t.due_at LIMIT 1)),
-       (SELECT count(*) FROM (SELECT FROM kontroler.attempts a WHERE a.run_id = $1 AND a.phase = 'Decided' LIMIT $3) d)`
+	// allAttempts names $2 and $4, so that both statements have the same parameters.
+	allAttempts = `
+SELECT ` + attemptColumns + ` FROM kontroler.attempts a
+WHERE a.run_id = $1 AND a.phase ` + isLive + ` AND $2::text[] IS NOT NULL AND $4::bigint IS NOT NULL`
+	tasksAt = `
+SELECT found.* FROM unnest($8::integer[]) AS n (position)
+CROSS JOIN LATERAL (SELECT ` + taskColumns + ` FROM kontroler.tasks t
+                    WHERE t.run_id = $1 AND t.position = n.position AND t.index = 0 LIMIT 1) found`
+	gatherRest = `)
+SELECT (SELECT coalesce(json_agg(a ORDER BY a.id), '[]') FROM attempts a),
+       (SELECT coalesce(json_agg(g ORDER BY g.position, g.index), '[]') FROM (
+           SELECT ` + taskColumns + ` FROM attempts a JOIN kontroler.tasks t ON t.id = a.task_id
+           UNION ALL
+           (SELECT ` + taskColumns + ` FROM kontroler.tasks t
+           WHERE t.run_id = $1 AND t.phase = 'Ready' AND t.due_at <= $3 ORDER BY t.due_at, t.position LIMIT $6)
+           UNION ALL
+           (SELECT ` + taskColumns + ` FROM kontroler.tasks t WHERE t.run_id = $1 AND t.cascade
+           ORDER BY t.position LIMIT $7)
+           UNION ALL` + tasksAt + `) g),
+       least((SELECT a.due_at FROM kontroler.attempts a
+              WHERE a.run_id = $1 AND a.phase ` + isLive + ` AND a.due_at > $3 AND a.id NOT IN (SELECT id FROM attempts)
+              ORDER BY a.due_at LIMIT 1),
+             (SELECT t.due_at FROM kontroler.tasks t
+              WHERE t.run_id = $1 AND t.phase = 'Ready' AND t.due_at > $3 ORDER BY t.due_at LIMIT 1)),
+       (SELECT count(*) FROM (SELECT FROM kontroler.attempts a
+                              WHERE a.run_id = $1 AND a.phase = 'Decided' LIMIT $5 + 1) d)`
+	sqlGather    = `WITH attempts AS MATERIALIZED (` + liveAttempts + gatherRest
+	sqlGatherAll = `WITH attempts AS MATERIALIZED (` + allAttempts + gatherRest
+
 	sqlTasksAt = `
-SELECT found.* FROM unnest($2::integer[]) AS n (position)
+SELECT coalesce(json_agg(found ORDER BY found.position), '[]') FROM unnest($2::integer[]) AS n (position)
 CROSS JOIN LATERAL (SELECT ` + taskColumns + ` FROM kontroler.tasks t
                     WHERE t.run_id = $1 AND t.position = n.position AND t.index = 0 LIMIT 1) found`
 	sqlTasksFailed = `
-SELECT ` + taskColumns + ` FROM kontroler.tasks t
-WHERE t.run_id = $1 AND t.phase = 'Failed' ORDER BY t.position, t.index LIMIT $2`
+SELECT coalesce(json_agg(f ORDER BY f.position, f.index), '[]') FROM (
+    SELECT ` + taskColumns + ` FROM kontroler.tasks t
+    WHERE t.run_id = $1 AND t.phase = 'Failed' ORDER BY t.position, t.index LIMIT $2) f`
 	sqlAttemptByPod = `
-SELECT ` + attemptColumns + ` FROM kontroler.attempts a
-WHERE a.run_id = (SELECT r.id FROM kontroler.runs r WHERE r.uid = $1) AND a.pod_name = $2`
+SELECT coalesce(json_agg(f), '[]') FROM (
+    SELECT ` + attemptColumns + ` FROM kontroler.attempts a
+    WHERE a.run_id = (SELECT r.id FROM kontroler.runs r WHERE r.uid = $1) AND a.pod_name = $2) f`
 	sqlAttemptStray = `
 UPDATE kontroler.attempts a SET stray_uid = $3
 WHERE a.id = $2 AND a.run_id + 0 = $1 AND a.phase IN ('Succeeded', 'Failed', 'Lost', 'Cancelled')`
@@ -129,82 +174,78 @@ func (l *Leader) Gather(ctx context.Context, runID int64, request GatherRequest)
 }
 
 func gather(ctx context.Context, q querier, runID int64, request GatherRequest) (snapshot Snapshot, err error) {
-	now := timestamp(request.Now)
+	statement := sqlGather
 	if request.All {
-		snapshot.Attempts, err = postgres.ReadRows(ctx, q, scanAttempt, sqlGatherAllAttempts, runID)
-	} else {
-		snapshot.Attempts, err = postgres.ReadRows(ctx, q, scanAttempt, sqlGatherAttempts,
-			runID, texts(request.Pods), now, request.MaxAttempts, DecidedLimit)
+		statement = sqlGatherAll
 	}
+	positions := request.Positions
+	if positions == nil {
+		positions = []int32{}
+	}
+	var attempts, tasks []byte
+	err = q.QueryRowContext(ctx, statement, runID, texts(request.Pods), timestamp(request.Now), request.MaxAttempts,
+		DecidedLimit, request.MaxReady, request.MaxChildrenPending, positions).
+		Scan(&attempts, &tasks, nullTime{&snapshot.NextDue}, &snapshot.Decided)
 	if err != nil {
 		return Snapshot{}, err
 	}
-	snapshot.Attempts = slices.DeleteFunc(snapshot.Attempts, func(a Attempt) bool { return !isLivePhase(a.Phase) })
-	snapshot.Attempts = distinct(snapshot.Attempts, func(a, b Attempt) int { return cmp.Compare(a.ID, b.ID) })
-	attempts, tasks := make([]int64, len(snapshot.Attempts)), make([]int64, len(snapshot.Attempts))
-	for i, a := range snapshot.Attempts {
-		attempts[i], tasks[i] = a.ID, a.TaskID
-	}
-	snapshot.Tasks, err = postgres.ReadRows(
-		ctx, q, scanTask, sqlGatherTasks, runID, tasks, now, request.MaxReady, request.MaxChildrenPending)
-	if err != nil {
+	if snapshot.Attempts, err = decodeRows[Attempt](attempts); err != nil {
 		return Snapshot{}, err
 	}
-	snapshot.Tasks = distinct(snapshot.Tasks, func(a, b Task) int {
-		return cmp.Or(cmp.Compare(a.Position, b.Position), cmp.Compare(a.Index, b.Index))
-	})
-	row := q.QueryRowContext(ctx, sqlGatherNext, runID, now, DecidedLimit+1, attempts)
-	err = row.Scan(nullTime{&snapshot.NextDue}, &snapshot.Decided)
-	return snapshot, err
-}
-
-func isLivePhase(phase string) bool {
-	return phase == "Decided" || phase == "Pending" || phase == "Running" || phase == "Stopping"
-}
-
-// distinct sorts all and keeps one of each group that compares equal.
-func distinct[T any](all []T, compare func(a, b T) int) []T {
-	slices.SortFunc(all, compare)
-	return slices.CompactFunc(all, func(a, b T) bool { return compare(a, b) == 0 })
-}
-
-func scanAttempt(rows *sql.Rows) (Attempt, error) {
-	var a Attempt
-	err := rows.Scan(attemptFields(&a)...)
-	return a, err
-}
-
-func attemptFields(a *Attempt) []any {
-	return []any{
-		&a.ID, &a.TaskID, &a.Number, &a.Phase, &a.Reason, &a.Message, &a.Stop, &a.PodName, &a.PodUID, &a.Node,
-		&a.ExitCode, nullTime{&a.ReasonAt}, nullTime{&a.MessageAt}, nullTime{&a.DueAt}, nullTime{&a.DecidedAt},
-		nullTime{&a.CreatedAt}, nullTime{&a.StartedAt}, nullTime{&a.FinishedAt}, &a.StrayUID,
+	if snapshot.Tasks, err = decodeRows[Task](tasks); err != nil {
+		return Snapshot{}, err
 	}
+	// The parts of the query overlap.
+	snapshot.Attempts = slices.CompactFunc(snapshot.Attempts, func(a, b Attempt) bool { return a.ID == b.ID })
+	snapshot.Tasks = slices.CompactFunc(snapshot.Tasks, func(a, b Task) bool { return a.ID == b.ID })
+	return snapshot, nil
 }
 
-func scanTask(rows *sql.Rows) (t Task, err error) {
-	err = rows.Scan(&t.ID, &t.Position, &t.Index, &t.Name, &t.Phase, &t.Reason, &t.Message, &t.Unmet, &t.Attempts,
-		&t.Retries, &t.Restarts, &t.ChildrenPending, nullTime{&t.DueAt}, nullTime{&t.ReadyAt}, nullTime{&t.StartedAt},
-		nullTime{&t.FinishedAt})
-	return t, err
+// decodeRows decodes rows that PostgreSQL has encoded as JSON: several sets of them arrive in one answer.
+func decodeRows[R any, P interface {
+	*R
+	times() []*time.Time
+}](encoded []byte) ([]R, error) {
+	var rows []R
+	if err := json.Unmarshal(encoded, &rows); err != nil {
+		return nil, fmt.Errorf("decoding rows: %w", err)
+	}
+	for i := range rows {
+		for _, t := range P(&rows[i]).times() {
+			*t = t.UTC()
+		}
+	}
+	return rows, nil
 }
 
-// TasksAt returns the tasks of a run at these positions, by position, without positions that have no task. Of a
-// fanned-out task it returns the one with index 0.
+// readEncoded runs a query that returns one set of rows as JSON.
+func readEncoded[R any, P interface {
+	*R
+	times() []*time.Time
+}](ctx context.Context, q querier, query string, args ...any) ([]R, error) {
+	var encoded []byte
+	if err := q.QueryRowContext(ctx, query, args...).Scan(&encoded); err != nil {
+		return nil, postgres.Classify(ctx, err)
+	}
+	return decodeRows[R, P](encoded)
+}
+
+// TasksAt returns the tasks of a run at these different positions, by position, without positions that have no task. Of
+// a fanned-out task it returns the one with index 0.
 func (l *Leader) TasksAt(ctx context.Context, runID int64, positions []int32) ([]Task, error) {
 	if len(positions) == 0 {
 		return nil, nil
 	}
-	tasks, err := postgres.ReadRows(ctx, l.pool.reader(), scanTask, sqlTasksAt, runID, positions)
+	tasks, err := readEncoded[Task](ctx, l.pool.reader(), sqlTasksAt, runID, positions)
 	if err != nil {
 		return nil, fmt.Errorf("reading tasks of run %d: %w", runID, err)
 	}
-	return distinct(tasks, func(a, b Task) int { return cmp.Compare(a.Position, b.Position) }), nil
+	return tasks, nil
 }
 
 // FailedTasks returns the first failed tasks of a run, by position, at most limit of them.
 func (l *Leader) FailedTasks(ctx context.Context, runID int64, limit int) ([]Task, error) {
-	tasks, err := postgres.ReadRows(ctx, l.pool.reader(), scanTask, sqlTasksFailed, runID, limit)
+	tasks, err := readEncoded[Task](ctx, l.pool.reader(), sqlTasksFailed, runID, limit)
 	if err != nil {
 		return nil, fmt.Errorf("reading failed tasks of run %d: %w", runID, err)
 	}
@@ -216,15 +257,14 @@ func (l *Leader) AttemptByPod(ctx context.Context, runUID, podName string) (a At
 	if !isUUID(runUID) {
 		return Attempt{}, false, nil
 	}
-	err = l.pool.reader().QueryRowContext(ctx, sqlAttemptByPod, runUID, podName).Scan(attemptFields(&a)...)
-	if errors.Is(err, sql.ErrNoRows) {
-		return Attempt{}, false, nil
-	}
+	attempts, err := readEncoded[Attempt](ctx, l.pool.reader(), sqlAttemptByPod, runUID, podName)
 	if err != nil {
-		err = postgres.Classify(ctx, err)
 		return Attempt{}, false, fmt.Errorf("reading the attempt of pod %q: %w", podName, err)
 	}
-	return a, true, nil
+	if len(attempts) == 0 {
+		return Attempt{}, false, nil
+	}
+	return attempts[0], true, nil
 }
 
 // MarkStray records the UID of a Pod that appeared after its attempt had ended. A live attempt is ErrConflict.

@@ -15,7 +15,7 @@ import (
 // The kinds of errors. Every error of this package that has one of these meanings matches it with errors.Is.
 var (
 	// ErrFenced means that a later leader has taken the epoch. Nothing was written, and nothing will be.
-	ErrFenced = errors.New("a later leader has taken the epoch")
+	ErrFenced = postgres.ErrFenced
 	// ErrConflict means that the rows are not in the state that the writer expects, or that another transaction holds a
 	// lock. Nothing was written. The writer reads the rows again and decides anew.
 	ErrConflict = postgres.ErrConflict

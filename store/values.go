@@ -13,6 +13,14 @@ func timestamp(t time.Time) any {
 	if t.IsZero() {
 		return nil
 	}
+	return stored(t)
+}
+
+// stored returns t as PostgreSQL stores it.
+func stored(t time.Time) time.Time {
+	if t.IsZero() {
+		return t
+	}
 	return t.UTC().Truncate(time.Microsecond)
 }
 

@@ -21,8 +21,8 @@ func TestKilledAt(t *testing.T) {
 		"run-admitted:1", "run-claimed:1", "refused run-admitted:1",
 		// Start, a Pod that was seen, an outcome, a retry, the join. The run takes at least six commits.
 		"run-committed:1", "run-committed:2", "run-committed:3", "run-committed:4", "run-committed:6",
-		// Inside a transaction: of the version, of the admission, the first one of the run.
-		"transaction-commit:1@dag-claimed", "transaction-open:2@dag-claimed", "transaction-commit:1@run-claimed",
+		// Inside the transaction of the version, and before those of the admission and of the first commit of the run.
+		"transaction-commit:1@dag-claimed", "transaction-commit:2@dag-claimed", "transaction-commit:1@run-claimed",
 		// The Pods of the first task, of two parallel tasks, of the retry, of the join.
 		"pod-create:1", "pod-create:4", "pod-created:1", "pod-created:2", "pod-created:5", "stripped relabelled:1",
 		// Pods whose outcome is counted.

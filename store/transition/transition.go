@@ -82,8 +82,8 @@ type (
 
 // Transitions of an attempt, named by its id.
 type (
-	// AttemptDecided makes an attempt of a task that is Active after the transitions of the same commit. Number is its
-	// count of attempts.
+	// AttemptDecided makes an attempt of a task that becomes Active in the same commit. Number is its count of attempts
+	// then.
 	AttemptDecided struct {
 		Task    int64
 		Number  int

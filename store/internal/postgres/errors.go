@@ -17,6 +17,7 @@ import (
 
 // The kinds of errors of a database. Classify makes an error match its kind with errors.Is.
 var (
+	ErrFenced        = errors.New("a later leader has taken the epoch")
 	ErrConflict      = errors.New("the rows have changed")
 	ErrUnavailable   = errors.New("the database is unavailable")
 	ErrRejected      = errors.New("the database refuses the values")
@@ -24,7 +25,13 @@ var (
 	ErrUnknownCommit = errors.New("the outcome of the commit is unknown")
 )
 
-var kinds = []error{ErrConflict, ErrUnavailable, ErrRejected, ErrCorrupt, ErrUnknownCommit}
+// The states that kontroler.check_write raises.
+const (
+	fenced    pqerror.Code = "KT001"
+	unmatched pqerror.Code = "KT002"
+)
+
+var kinds = []error{ErrFenced, ErrConflict, ErrUnavailable, ErrRejected, ErrCorrupt, ErrUnknownCommit}
 
 // Classify adds its kind to an error of the driver. An error after the context was cancelled is a cancellation, not a
 // fault of the database.
@@ -61,6 +68,30 @@ func classifyCommit(ctx context.Context, err error) error {
 	return fmt.Errorf("%w: %w", ErrUnknownCommit, Classify(ctx, err))
 }
 
+// ClassifyAtOnce classifies the error of a statement that is a transaction of its own. Unless the statement was not sent,
+// or the server has refused it, its outcome is unknown.
+func ClassifyAtOnce(ctx context.Context, err error) error {
+	lost, isLost := errors.AsType[*net.OpError](err)
+	if isLost && lost.Op == "dial" || errors.Is(err, driver.ErrBadConn) || hasRefused(err) {
+		return Classify(ctx, err)
+	}
+	return fmt.Errorf("%w: %w", ErrUnknownCommit, Classify(ctx, err))
+}
+
+// hasRefused reports whether the server has rolled back a statement, or never begun it. If the session or the server
+// ended, it may have committed first.
+func hasRefused(err error) bool {
+	refused, ok := errors.AsType[*pq.Error](err)
+	if !ok {
+		return false
+	}
+	switch refused.Code {
+	case pqerror.AdminShutdown, pqerror.CrashShutdown, pqerror.TRStatementCompletionUnknown:
+		return false
+	}
+	return !slices.Contains([]pqerror.Class{"08", "58", "XX"}, refused.Code.Class())
+}
+
 func hasKind(err error) bool {
 	return slices.ContainsFunc(kinds, func(kind error) bool { return errors.Is(err, kind) })
 }
@@ -82,6 +113,10 @@ func kindOf(err error) error {
 
 func kindOfState(code pqerror.Code) error {
 	switch code {
+	case fenced:
+		return ErrFenced
+	case unmatched:
+		return ErrConflict
 	case pqerror.QueryCanceled, // statement_timeout: Classify has answered for a cancelled context
 		pqerror.AdminShutdown, pqerror.CrashShutdown, pqerror.CannotConnectNow, pqerror.DatabaseDropped,
 		pqerror.IdleSessionTimeout, pqerror.IdleInTransactionSessionTimeout,
