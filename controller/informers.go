@@ -282,6 +282,10 @@ func (t *term) podChanged(old, p *corev1.Pod) {
 		return
 	}
 	uid, _ := pod.RunUID(p)
+	if old == nil && uid != "" && !pod.HasStarted(p) && p.DeletionTimestamp == nil {
+		t.backlog.appeared(uid, p.Name)
+		return
+	}
 	t.backlog.touched(uid, p.Name)
 	if old != nil {
 		if was, _ := pod.RunUID(old); was != uid {
@@ -296,6 +300,16 @@ func (b *backlog) touched(runUID, pod string) {
 		b.pending.Pod(queue.RunKey(runUID), pod)
 		b.queue.Add(queue.RunKey(runUID))
 	}
+}
+
+// startTime is how long a new Pod may take to start before its run is synced for it. Most Pods have started or ended by
+// then, and the sync for that covers both.
+const startTime = 500 * time.Millisecond
+
+// appeared records a Pod that has not started, and enqueues its run a little later.
+func (b *backlog) appeared(runUID, pod string) {
+	b.pending.Pod(queue.RunKey(runUID), pod)
+	b.queue.AddAfter(queue.RunKey(runUID), startTime)
 }
 
 // podDeleted also sees Pods that lost our label. Only a live read shows the difference.
