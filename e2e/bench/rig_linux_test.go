@@ -2,6 +2,7 @@ package bench_test
 
 import (
 	"bufio"
+	"database/sql"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -277,6 +278,21 @@ func (r *rig) requests() map[string]float64 {
 		}
 	}
 	return sent
+}
+
+// transactions returns how many transactions PostgreSQL has ended.
+func (r *rig) transactions() (n float64) {
+	r.b.Helper()
+	pool, err := sql.Open("postgres", r.database.URL())
+	if err != nil {
+		r.b.Fatal(err)
+	}
+	defer pool.Close()
+	err = pool.QueryRow(`SELECT sum(xact_commit + xact_rollback) FROM pg_stat_database`).Scan(&n)
+	if err != nil {
+		r.b.Fatal(err)
+	}
+	return n
 }
 
 // logRequests logs the requests per run between two counts, most frequent first. n is the number of runs.

@@ -83,6 +83,7 @@ type result struct {
 	MsPerLevel     float64            // elapsed time, for a single run
 	CPU            map[string]float64 // ms per task, by process
 	Requests       float64            // of the controller, per task
+	Transactions   float64            // in PostgreSQL, per task; most are one round trip
 	At             time.Time
 }
 
@@ -111,13 +112,14 @@ func BenchmarkShapes(b *testing.B) {
 
 func (r result) String() string {
 	text := fmt.Sprintf(
-		"%-9s %5d tasks in %6.2f s: %6.1f tasks/s, %6.2f ms per level, %5.2f requests per task, CPU ms per task:",
+		"%-9s %5d tasks in %6.2f s: %6.1f tasks/s, %6.2f ms per level, %5.2f requests, %5.2f transactions per task, CPU ms per task:",
 		r.What,
 		r.Tasks,
 		r.Seconds,
 		r.TasksPerSecond,
 		r.MsPerLevel,
 		r.Requests,
+		r.Transactions,
 	)
 	for _, part := range slices.Sorted(maps.Keys(r.CPU)) {
 		text += fmt.Sprintf(" %s %.2f", part, r.CPU[part])
@@ -146,7 +148,7 @@ func writeResults(b *testing.B, results []result) {
 // measure runs a shape and waits until everything is done.
 func (r *rig) measure(w *objects, s shape, what string, run func(w *objects, s shape)) result {
 	r.b.Helper()
-	before, sent, start := r.usage(), sum(r.requests()), time.Now()
+	before, sent, committed, start := r.usage(), sum(r.requests()), r.transactions(), time.Now()
 	w.reset()
 	run(w, s)
 	r.await("the end of "+s.name, 20*time.Minute, func() bool { return w.isDone(s) })
@@ -154,6 +156,7 @@ func (r *rig) measure(w *objects, s shape, what string, run func(w *objects, s s
 	found := result{
 		Shape: s.name, What: what, Tasks: s.tasks(), Seconds: took.Seconds(), TasksPerSecond: float64(s.tasks()) / took.Seconds(),
 		CPU: map[string]float64{}, At: start.UTC(), Requests: (sum(r.requests()) - sent) / float64(s.tasks()),
+		Transactions: (r.transactions() - committed) / float64(s.tasks()),
 	}
 	if s.runs == 1 {
 		found.MsPerLevel = took.Seconds() * 1000 / float64(len(s.levels))
