@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // archive is the content of an OCI archive with one image, which may have several names.
@@ -76,6 +78,7 @@ func readArchive(t *testing.T, file string) archive {
 	}
 	decode(t, blobs, blob(index.Manifests[0]), &manifest)
 	decode(t, blobs, blob(manifest.Config), &read.config)
+	checkDockerManifest(t, blobs, read.names, append([]descriptor{manifest.Config}, manifest.Layers...))
 	times[read.config.Created.Unix()] = true
 	for _, step := range read.config.History {
 		times[step.Created.Unix()] = true
@@ -94,6 +97,24 @@ func readArchive(t *testing.T, file string) archive {
 		}
 	}
 	return read
+}
+
+// checkDockerManifest checks that `docker load` finds the same image as tools that read index.json.
+func checkDockerManifest(t *testing.T, files map[string]entry, names []string, blobs []descriptor) {
+	t.Helper()
+	type image struct {
+		Config           string
+		RepoTags, Layers []string
+	}
+	want := []image{{Config: blob(blobs[0]), RepoTags: names}}
+	for _, layer := range blobs[1:] {
+		want[0].Layers = append(want[0].Layers, blob(layer))
+	}
+	var got []image
+	decode(t, files, "manifest.json", &got)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("manifest.json of the archive (-want +got):\n%s", diff)
+	}
 }
 
 // blob returns the path of a blob in the archive.
