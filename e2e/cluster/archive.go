@@ -254,6 +254,8 @@ func checkBlob(dir string, d v1.Descriptor) error {
 }
 
 func wrongPlatform(platforms ...string) error {
-	return fmt.Errorf("it is for platforms [%s], and not for that of the nodes, linux/%s", strings.Join(platforms, ", "),
-		runtime.GOARCH)
+	if len(platforms) == 0 {
+		return errors.New("it names no platform")
+	}
+	return fmt.Errorf("it is for %s, but the nodes run linux/%s", strings.Join(platforms, ", "), runtime.GOARCH)
 }

@@ -51,11 +51,15 @@ func TestReadArchive(t *testing.T) {
 		},
 		"no image is for the platform of the nodes": {
 			archive: func(t *testing.T) []byte { return archiveOf(t, indexFor(t, "s390x", "ppc64le"), named) },
-			fault:   "platforms [linux/s390x, linux/ppc64le], and not for that of the nodes, linux/" + here,
+			fault:   "it is for linux/s390x, linux/ppc64le, but the nodes run linux/" + here,
+		},
+		"an index names no platform": {
+			archive: func(t *testing.T) []byte { return archiveOf(t, indexFor(t), named) },
+			fault:   "it names no platform",
 		},
 		"the only image is for another platform": {
 			archive: func(t *testing.T) []byte { return archiveOf(t, imageFor(t, "s390x"), named) },
-			fault:   "platforms [linux/s390x]",
+			fault:   "it is for linux/s390x, but",
 		},
 		"an image has no name": {
 			archive: func(t *testing.T) []byte { return archiveOf(t, imageFor(t, here), nil) },
