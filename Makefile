@@ -1,6 +1,6 @@
 # The entry points. The logic is in scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long check bench build setup generate lint cluster-up cluster-down clean
+.PHONY: help demo test test-long check bench build images setup generate lint cluster-up cluster-down clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -24,6 +24,9 @@ bench: ## measure runs and schedules, on a cluster of its own (FLAGS="-dags 1000
 
 build: ## build static binaries into bin/
 	@scripts/build
+
+images: ## build the images into bin/ (REGISTRY=host/path names, PUSH=1 pushes, ARCH=arm64 crosses, BUILDER=docker)
+	@scripts/images
 
 setup: ## install the missing Debian packages (root)
 	@scripts/setup

@@ -44,6 +44,7 @@ const usage = `usage: cluster COMMAND ...
   images add DIR REF FILE[:PATH]...
                               put an image in the cluster's registry: busybox plus the files (PATH: /FILE);
                               the first one is the entry point
+  images load DIR FILE        put the images of an OCI archive in the cluster's registry, under the names in the archive
   images list DIR             the images in the cluster's registry
   kubectl ARG...              kubectl (DIR/bin/kubectl is the same)
 `
@@ -75,7 +76,7 @@ func run(ctx context.Context, args []string) error {
 	commands := map[string]func(context.Context, []string) error{
 		"up": upCommand, "down": downCommand, "status": statusCommand,
 		"node add": nodeAddCommand, "node stop": nodeStopCommand, "node start": nodeStartCommand,
-		"images add": imagesAddCommand, "images list": imagesListCommand,
+		"images add": imagesAddCommand, "images load": imagesLoadCommand, "images list": imagesListCommand,
 		machineCommand: superviseCommand, watchCommand: watchOwnerCommand,
 	}
 	switch command := commands[args[0]]; {

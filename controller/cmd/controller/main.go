@@ -35,7 +35,7 @@ func run(args []string, env func(string) (string, bool)) int {
 		fmt.Print(usage())
 		return 0
 	case cfg.version:
-		fmt.Println("controller", version())
+		fmt.Println(versionLine())
 		return 0
 	}
 	log := newLogger(cfg, os.Stderr)
