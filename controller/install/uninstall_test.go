@@ -178,12 +178,18 @@ func TestUninstallRefusesWhileAControllerRuns(t *testing.T) {
 		duration   int32 // seconds; 0 means that the Lease has none
 		isRefused  bool
 	}{
-		"the Lease of the controller is held":                       {id: mine, namespace: "ops", holder: "host_x", duration: 15, isRefused: true},
-		"the Lease of any controller is held":                       {id: "", holder: "host_x", duration: 15, isRefused: true},
-		"the Lease is held in a namespace that was not named":       {id: mine, holder: "host_x", duration: 15, isRefused: true},
-		"the Lease is held in another namespace than the one named": {id: mine, namespace: "dev", holder: "host_x", duration: 15},
-		"the Lease of another controller is held":                   {id: another, holder: "host_x", duration: 15},
-		"the Lease has expired":                                     {id: mine, holder: "host_x", renewedAgo: time.Minute, duration: 15},
+		"the Lease of the controller is held": {
+			id: mine, namespace: "ops", holder: "host_x", duration: 15, isRefused: true,
+		},
+		"the Lease of any controller is held": {id: "", holder: "host_x", duration: 15, isRefused: true},
+		"the Lease is held in some namespace, and none is named": {
+			id: mine, holder: "host_x", duration: 15, isRefused: true,
+		},
+		"the Lease is held in another namespace than the one named": {
+			id: mine, namespace: "dev", holder: "host_x", duration: 15,
+		},
+		"the Lease of another controller is held": {id: another, holder: "host_x", duration: 15},
+		"the Lease has expired":                   {id: mine, holder: "host_x", renewedAgo: time.Minute, duration: 15},
 		"the Lease has not expired": {
 			id: mine, holder: "host_x", renewedAgo: time.Minute, duration: 120, isRefused: true,
 		},
@@ -203,7 +209,9 @@ func TestUninstallRefusesWhileAControllerRuns(t *testing.T) {
 				lease.Spec.LeaseDurationSeconds = &test.duration
 			}
 			kube := fake.NewClientset(lease)
-			cfg := install.UninstallConfig{Kube: kube, ID: test.id, LeaseNamespace: test.namespace, Log: slog.New(slog.DiscardHandler)}
+			cfg := install.UninstallConfig{
+				Kube: kube, ID: test.id, LeaseNamespace: test.namespace, Log: slog.New(slog.DiscardHandler),
+			}
 			_, err := install.Uninstall(t.Context(), cfg)
 			want := ""
 			if test.isRefused {

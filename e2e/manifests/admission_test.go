@@ -92,8 +92,7 @@ func TestDryRun(t *testing.T) {
 }
 
 // dryRun applies objects in namespaces that are made for the test, as `kubectl apply --server-side --dry-run=server`
-// does, and creates the Pods of their templates the same way. It returns the Pods and the namespaces in which they would
-// be.
+// does, and creates the Pods of their templates the same way. It returns the Pods by the namespace of the manifests.
 func (c cluster) dryRun(t *testing.T, objects []*unstructured.Unstructured) map[string][]*corev1.Pod {
 	t.Helper()
 	made := map[string]string{}

@@ -124,7 +124,8 @@ func TestExamples(t *testing.T) {
 	c := connect(t)
 	examples := readExamples(t)
 	sections := []string{
-		"Another namespace", "Database", "Flags", "Namespaces", "Registry", "Resources and nodes", "Signed webhooks", firstSection,
+		"Another namespace", "Database", "Flags", "Namespaces", "Registry", "Resources and nodes", "Signed webhooks",
+		firstSection,
 	}
 	if diff := cmp.Diff(sections, slices.Sorted(maps.Keys(examples))); diff != "" {
 		t.Fatalf("sections with examples (-want +got):\n%s", diff)

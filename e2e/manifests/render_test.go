@@ -213,7 +213,9 @@ func TestNamespacedInAnotherNamespace(t *testing.T) {
 	write(t, filepath.Join(dir, "kustomization.yaml"),
 		"resources: [ops, team-a]\ncomponents: [../kontroler/manifests/components/namespaced]\n")
 	got := grants(t, render(t, dir), account{namespace: "ops", name: "kontroler-controller"})
-	for _, want := range []string{"create pods in namespace team-a", "update leases.coordination.k8s.io in namespace ops"} {
+	for _, want := range []string{
+		"create pods in namespace team-a", "update leases.coordination.k8s.io in namespace ops",
+	} {
 		if !slices.Contains(got, want) {
 			t.Errorf("the service account may not %s", want)
 		}
@@ -228,8 +230,7 @@ func TestImage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	changed := strings.NewReplacer("newName: localhost/", "newName: registry.example.com/", "newTag: dev", "newTag: v1.0.0").
-		Replace(string(text))
+	changed := strings.NewReplacer("localhost/", "registry.example.com/", "newTag: dev", "newTag: v1.0.0").Replace(string(text))
 	write(t, file, changed)
 	write(t, filepath.Join(dir, "kustomization.yaml"),
 		"resources: [../kontroler/manifests/overlays/production, ../kontroler/manifests/uninstall]\n")
