@@ -22,7 +22,7 @@ type UninstallConfig struct {
 	ID string
 	// Namespaces of the Pods. Empty means all.
 	Namespaces []string
-	// LeaseNamespace is the namespace of the controllers' Leases.
+	// LeaseNamespace is the namespace of the controllers' Leases. Empty means that they may be in any.
 	LeaseNamespace string
 	Log            *slog.Logger
 }
@@ -84,12 +84,16 @@ func checkStopped(ctx context.Context, cfg UninstallConfig) error {
 	options := metav1.ListOptions{LabelSelector: cfg.selector()}
 	leases, err := cfg.Kube.CoordinationV1().Leases(cfg.LeaseNamespace).List(ctx, options)
 	if err != nil {
-		return fmt.Errorf("listing the controllers' Leases in namespace %s: %w", cfg.LeaseNamespace, err)
+		where := "in all namespaces (--lease-namespace names one)"
+		if cfg.LeaseNamespace != "" {
+			where = "in namespace " + cfg.LeaseNamespace
+		}
+		return fmt.Errorf("listing the controllers' Leases %s: %w", where, err)
 	}
 	var held []string
 	for _, lease := range leases.Items {
 		if isHeld(&lease.Spec, time.Now()) {
-			held = append(held, fmt.Sprintf("%s by %s", lease.Name, *lease.Spec.HolderIdentity))
+			held = append(held, fmt.Sprintf("%s/%s by %s", lease.Namespace, lease.Name, *lease.Spec.HolderIdentity))
 		}
 	}
 	if len(held) > 0 {

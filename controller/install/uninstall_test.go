@@ -172,13 +172,22 @@ func message(err error) string {
 func TestUninstallRefusesWhileAControllerRuns(t *testing.T) {
 	tests := map[string]struct {
 		id         string
+		namespace  string // empty means that the Lease may be in any
 		holder     string
 		renewedAgo time.Duration
 		duration   int32 // seconds; 0 means that the Lease has none
 		isRefused  bool
 	}{
-		"the Lease of the controller is held":     {id: mine, holder: "host_x", duration: 15, isRefused: true},
-		"the Lease of any controller is held":     {id: "", holder: "host_x", duration: 15, isRefused: true},
+		"the Lease of the controller is held": {
+			id: mine, namespace: "ops", holder: "host_x", duration: 15, isRefused: true,
+		},
+		"the Lease of any controller is held": {id: "", holder: "host_x", duration: 15, isRefused: true},
+		"the Lease is held in some namespace, and none is named": {
+			id: mine, holder: "host_x", duration: 15, isRefused: true,
+		},
+		"the Lease is held in another namespace than the one named": {
+			id: mine, namespace: "dev", holder: "host_x", duration: 15,
+		},
 		"the Lease of another controller is held": {id: another, holder: "host_x", duration: 15},
 		"the Lease has expired":                   {id: mine, holder: "host_x", renewedAgo: time.Minute, duration: 15},
 		"the Lease has not expired": {
@@ -200,11 +209,13 @@ func TestUninstallRefusesWhileAControllerRuns(t *testing.T) {
 				lease.Spec.LeaseDurationSeconds = &test.duration
 			}
 			kube := fake.NewClientset(lease)
-			cfg := install.UninstallConfig{Kube: kube, ID: test.id, LeaseNamespace: "ops", Log: slog.New(slog.DiscardHandler)}
+			cfg := install.UninstallConfig{
+				Kube: kube, ID: test.id, LeaseNamespace: test.namespace, Log: slog.New(slog.DiscardHandler),
+			}
 			_, err := install.Uninstall(t.Context(), cfg)
 			want := ""
 			if test.isRefused {
-				want = "a controller is still running (Lease held: kontroler-" + mine + " by host_x). Stop it first"
+				want = "a controller is still running (Lease held: ops/kontroler-" + mine + " by host_x). Stop it first"
 			}
 			if diff := cmp.Diff(want, message(err)); diff != "" {
 				t.Errorf("error (-want +got):\n%s", diff)

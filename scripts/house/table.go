@@ -204,6 +204,11 @@ var house = []place{
 		path: "e2e/harness",
 		may:  all([]string{module + "/apis", module + "/generated", module + "/e2e/completer"}, client, everyTest, ownDB),
 	},
+	{
+		path: "e2e/manifests",
+		// The roles are compared with what the controller checks at start.
+		tests: all(client, yaml, []string{module + "/controller/install"}),
+	},
 	{path: "e2e/completer", may: client}, // plays Pods, and does not depend on Kontroler
 }
 

@@ -65,7 +65,8 @@ var settings = []setting{
 	{
 		flag: "database-url", placeholder: "URL", env: "DATABASE_URL", forUninstall: true, set: setDatabaseURL,
 		help: "the PostgreSQL database of this controller: postgres://user:password@host/database?sslmode=…\n" +
-			"Required. Prefer the variable: other users of a machine can read its command lines",
+			"Required. Prefer the variable: other users of a machine can read its command lines. If the URL has no\n" +
+			"password, that of PGPASSWORD is used",
 	},
 	{
 		flag: "kubeconfig", placeholder: "FILE", env: "KONTROLER_KUBECONFIG", forUninstall: true,
@@ -115,7 +116,7 @@ var settings = []setting{
 	{
 		flag: "lease-namespace", placeholder: "NAMESPACE", env: "KONTROLER_LEASE_NAMESPACE", forUninstall: true,
 		set:  setLeaseNamespace,
-		help: "the namespace of the Lease (default the namespace of this Pod, else \"default\")",
+		help: "the namespace of the Lease (default the namespace of this Pod, else \"default\"; uninstall looks in all)",
 	},
 	{
 		flag: "lease-duration", placeholder: "DURATION", env: "KONTROLER_LEASE_DURATION", defaultValue: "15s",

@@ -109,7 +109,7 @@ func runUninstall(ctx context.Context, cfg config, log *slog.Logger) error {
 		id = identity.ControllerID
 	}
 	changed, err := install.Uninstall(ctx, install.UninstallConfig{
-		Kube: clients.kube, ID: id, Namespaces: cfg.namespaces, LeaseNamespace: leaseNamespace(cfg), Log: log,
+		Kube: clients.kube, ID: id, Namespaces: cfg.namespaces, LeaseNamespace: cfg.leaseNamespace, Log: log,
 	})
 	if err != nil {
 		return err
@@ -162,7 +162,7 @@ func openDatabase(ctx context.Context, cfg config, clusterUID string, log *slog.
 func prepareDatabase(ctx context.Context, cfg config, clusterUID string) (*store.DB, store.Identity, error) {
 	db, err := store.Open(ctx, store.Config{URL: cfg.databaseURL})
 	if err != nil {
-		return nil, store.Identity{}, fmt.Errorf("%w. Check DATABASE_URL (or --database-url)", err)
+		return nil, store.Identity{}, fmt.Errorf("%w. Check DATABASE_URL (or --database-url) and PGPASSWORD", err)
 	}
 	identity, err := func() (store.Identity, error) {
 		if err := db.Migrate(ctx); err != nil {

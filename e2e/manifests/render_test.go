@@ -1,0 +1,247 @@
+package manifests_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/yaml"
+)
+
+const (
+	manifests = "../../manifests"
+	// namespace is the one that the manifests name.
+	namespace = "kontroler"
+)
+
+// installations are kustomizations in a directory beside a clone of Kontroler, by what they are for. Together they use
+// all of manifests.
+var installations = map[string]string{
+	"quickstart": "resources: [../kontroler/manifests/overlays/quickstart]",
+	"production": "resources: [../kontroler/manifests/overlays/production]",
+	"uninstall":  "resources: [../kontroler/manifests/uninstall]",
+	"quickstart with two controllers": `
+resources: [../kontroler/manifests/overlays/quickstart]
+components: [../kontroler/manifests/components/ha]`,
+	"production with the right to read Secrets": `
+resources: [../kontroler/manifests/overlays/production]
+components: [../kontroler/manifests/components/webhook-secrets]`,
+	"production in two namespaces": `
+resources: [../kontroler/manifests/overlays/production, team-a, team-b]
+components: [../kontroler/manifests/components/namespaced]`,
+	"production in two namespaces with the right to read Secrets": `
+resources: [../kontroler/manifests/overlays/production, team-a, team-b]
+components:
+- ../kontroler/manifests/components/namespaced
+- ../kontroler/manifests/components/webhook-secrets`,
+}
+
+// workspace makes a directory with a copy of manifests and a user's own directory beside it, and returns the latter.
+func workspace(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.CopyFS(filepath.Join(dir, "kontroler", "manifests"), os.DirFS(manifests)); err != nil {
+		t.Fatal(err)
+	}
+	for _, team := range []string{"team-a", "team-b"} {
+		write(t, filepath.Join(dir, "own", team, "kustomization.yaml"),
+			"namespace: "+team+"\nresources: [../../kontroler/manifests/components/namespaced/role]\n")
+	}
+	return filepath.Join(dir, "own")
+}
+
+func write(t *testing.T, path, content string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// install renders one of the installations.
+func install(t *testing.T, name string) []*unstructured.Unstructured {
+	t.Helper()
+	dir := workspace(t)
+	write(t, filepath.Join(dir, "kustomization.yaml"), installations[name])
+	return render(t, dir)
+}
+
+// render returns the objects of a kustomization.
+func render(t *testing.T, dir string) []*unstructured.Unstructured {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), kubectl(t), "kustomize", dir)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("kubectl kustomize: %v\n%s", err, &stderr)
+	}
+	if stderr.Len() > 0 {
+		t.Errorf("kubectl kustomize warns: %s", &stderr)
+	}
+	var objects []*unstructured.Unstructured
+	for decoder := yaml.NewYAMLOrJSONDecoder(&stdout, 4096); ; {
+		object := &unstructured.Unstructured{}
+		err := decoder.Decode(object)
+		if errors.Is(err, io.EOF) {
+			return objects
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		objects = append(objects, object)
+	}
+}
+
+// kubectl returns the path of kubectl: that of the cluster, else the one on the PATH.
+func kubectl(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(filepath.Dir(*kubeconfig), "bin", "kubectl")
+	if _, err := os.Stat(path); *kubeconfig != "" && err == nil {
+		return path
+	}
+	path, err := exec.LookPath("kubectl")
+	if err != nil {
+		missing(t, "no kubectl on the PATH")
+	}
+	return path
+}
+
+// missing skips a test that lacks something. In CI the test fails.
+func missing(t *testing.T, what string) {
+	t.Helper()
+	if os.Getenv("CI") == "true" {
+		t.Fatal(what)
+	}
+	t.Skip(what)
+}
+
+// An installation has no Secret, no custom resources and no namespace: who deletes it deletes no password that it did
+// not bring, no DAG, and nothing that others have in the namespace.
+func TestKinds(t *testing.T) {
+	always := []string{
+		"ClusterRole kontroler-controller-cluster", "ClusterRole kontroler-edit", "ClusterRole kontroler-view",
+		"ClusterRoleBinding kontroler-controller-cluster", "Deployment kontroler/kontroler-controller",
+		"Role kontroler/kontroler-controller-lease", "RoleBinding kontroler/kontroler-controller-lease",
+		"Service kontroler/kontroler-controller-metrics", "ServiceAccount kontroler/kontroler-controller",
+	}
+	everywhere := []string{"ClusterRole kontroler-controller", "ClusterRoleBinding kontroler-controller"}
+	inTeams := []string{
+		"Role team-a/kontroler-controller", "RoleBinding team-a/kontroler-controller",
+		"Role team-b/kontroler-controller", "RoleBinding team-b/kontroler-controller",
+	}
+	postgres := []string{
+		"PersistentVolumeClaim kontroler/kontroler-postgres", "Service kontroler/kontroler-postgres",
+		"StatefulSet kontroler/kontroler-postgres",
+	}
+	budget := []string{"PodDisruptionBudget kontroler/kontroler-controller"}
+	want := map[string][]string{
+		"quickstart":                      slices.Concat(always, everywhere, postgres),
+		"production":                      slices.Concat(always, everywhere, budget),
+		"quickstart with two controllers": slices.Concat(always, everywhere, postgres, budget),
+		"production with the right to read Secrets":                   slices.Concat(always, everywhere, budget),
+		"production in two namespaces":                                slices.Concat(always, inTeams, budget),
+		"production in two namespaces with the right to read Secrets": slices.Concat(always, inTeams, budget),
+		"uninstall": {
+			"ClusterRole kontroler-uninstall", "ClusterRoleBinding kontroler-uninstall",
+			"Job kontroler/kontroler-uninstall", "ServiceAccount kontroler/kontroler-uninstall",
+		},
+	}
+	for name := range installations {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var got []string
+			for _, object := range install(t, name) {
+				got = append(got, describe(object))
+				if object.GetLabels()["app.kubernetes.io/name"] != "kontroler" {
+					t.Errorf("%s does not have the label app.kubernetes.io/name: kontroler", describe(object))
+				}
+			}
+			slices.Sort(got)
+			slices.Sort(want[name])
+			if diff := cmp.Diff(want[name], got); diff != "" {
+				t.Errorf("objects (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// describe names an object: its kind, namespace and name.
+func describe(object *unstructured.Unstructured) string {
+	name := object.GetName()
+	if object.GetNamespace() != "" {
+		name = object.GetNamespace() + "/" + name
+	}
+	return object.GetKind() + " " + name
+}
+
+// A namespace that a user's kustomization sets is that of all objects, and of the service accounts in the bindings.
+func TestAnotherNamespace(t *testing.T) {
+	for _, path := range []string{"overlays/quickstart", "overlays/production", "uninstall"} {
+		t.Run(path, func(t *testing.T) {
+			t.Parallel()
+			dir := workspace(t)
+			write(t, filepath.Join(dir, "kustomization.yaml"),
+				"namespace: ops\nresources: [../kontroler/manifests/"+path+"]\n")
+			for _, object := range render(t, dir) {
+				text, err := object.MarshalJSON()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if strings.Contains(string(text), `"namespace":"kontroler"`) {
+					t.Errorf("%s is still about namespace kontroler: %s", describe(object), text)
+				}
+			}
+		})
+	}
+}
+
+// The Roles of components/namespaced are bound to the service account in whatever namespace the controller is.
+func TestNamespacedInAnotherNamespace(t *testing.T) {
+	dir := workspace(t)
+	write(t, filepath.Join(dir, "ops", "kustomization.yaml"),
+		"namespace: ops\nresources: [../../kontroler/manifests/overlays/production]\n")
+	write(t, filepath.Join(dir, "kustomization.yaml"),
+		"resources: [ops, team-a]\ncomponents: [../kontroler/manifests/components/namespaced]\n")
+	got := grants(t, render(t, dir), account{namespace: "ops", name: "kontroler-controller"})
+	for _, want := range []string{
+		"create pods in namespace team-a", "update leases.coordination.k8s.io in namespace ops",
+	} {
+		if !slices.Contains(got, want) {
+			t.Errorf("the service account may not %s", want)
+		}
+	}
+}
+
+// One file names the registry and the tag of all images of Kontroler.
+func TestImage(t *testing.T) {
+	dir := workspace(t)
+	file := filepath.Join(dir, "..", "kontroler", "manifests", "components", "image", "kustomization.yaml")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed := strings.NewReplacer("localhost/", "registry.example.com/", "newTag: dev", "newTag: v1.0.0").Replace(string(text))
+	write(t, file, changed)
+	write(t, filepath.Join(dir, "kustomization.yaml"),
+		"resources: [../kontroler/manifests/overlays/production, ../kontroler/manifests/uninstall]\n")
+	var got []string
+	for _, template := range templates(t, render(t, dir)) {
+		for _, container := range template.Spec.Containers {
+			got = append(got, container.Image)
+		}
+	}
+	want := slices.Repeat([]string{"registry.example.com/kontroler-controller:v1.0.0"}, 2)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("images (-want +got):\n%s", diff)
+	}
+}
