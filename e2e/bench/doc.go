@@ -4,6 +4,7 @@
 // and PostgreSQL.
 //
 //	shapes_linux_test.go     a chain, many small runs, a wide run: by the controller, and by raw writes
+//	chart_linux_test.go      their results as an SVG
 //	raw_linux_test.go        the writes of a shape without Kontroler
 //	schedules_linux_test.go  many DAGs that are due in one minute
 //	limit_linux_test.go      the requests for the first Pods of these runs, without Kontroler

@@ -264,20 +264,63 @@ func (r *rig) startCompleter(requests int) {
 // requests returns how many requests of each kind the controller has sent.
 func (r *rig) requests() map[string]float64 {
 	r.b.Helper()
+	sent := map[string]float64{}
+	r.eachMetric(func(name string, value float64) {
+		if labels, found := strings.CutPrefix(name, "kontroler_api_requests_total{"); found {
+			sent[labels] += value
+		}
+	})
+	return sent
+}
+
+// metric returns the value of a metric without labels.
+func (r *rig) metric(name string) (value float64) {
+	r.b.Helper()
+	r.eachMetric(func(found string, v float64) {
+		if found == name {
+			value = v
+		}
+	})
+	return value
+}
+
+// eachMetric calls visit with each metric of the controller. A name ends with its labels.
+func (r *rig) eachMetric(visit func(name string, value float64)) {
+	r.b.Helper()
 	answer, err := http.Get(r.metrics)
 	if err != nil {
 		r.b.Fatal(err)
 	}
 	defer answer.Body.Close()
-	sent := map[string]float64{}
 	for lines := bufio.NewScanner(answer.Body); lines.Scan(); {
-		name, value, _ := strings.Cut(lines.Text(), "} ")
-		labels, found := strings.CutPrefix(name, "kontroler_api_requests_total{")
-		if n, err := strconv.ParseFloat(value, 64); found && err == nil {
-			sent[labels] += n
+		line := lines.Text()
+		space := strings.LastIndexByte(line, ' ')
+		if value, err := strconv.ParseFloat(line[space+1:], 64); err == nil && line[0] != '#' {
+			visit(strings.TrimSuffix(line[:space], "}"), value)
 		}
 	}
-	return sent
+}
+
+// resetPeak makes the kernel measure the peak of the controller's memory anew.
+func (r *rig) resetPeak() {
+	r.b.Helper()
+	if err := os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", r.process.Process.Pid), []byte("5"), 0); err != nil {
+		r.b.Fatal(err)
+	}
+}
+
+// peak returns the peak of the controller's resident memory, in KiB.
+func (r *rig) peak() (kib float64) {
+	r.b.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", r.process.Process.Pid))
+	if err != nil {
+		r.b.Fatal(err)
+	}
+	_, after, _ := strings.Cut(string(status), "VmHWM:")
+	if _, err := fmt.Sscan(after, &kib); err != nil {
+		r.b.Fatal(err)
+	}
+	return kib
 }
 
 // transactions returns how many transactions PostgreSQL has ended.

@@ -28,6 +28,7 @@ var (
 	smallRuns  = flag.Int("small", 200, "runs of the diamond")
 	wideTasks  = flag.Int("wide", 500, "tasks of the wide run, between the first and the last")
 	jsonFile   = flag.String("json", "", "append each result to this file, as a JSON object")
+	svgFile    = flag.String("svg", "", "write a chart of the results to this file")
 )
 
 // shape is a load: runs of a DAG whose tasks are in levels. A task follows all tasks of the previous level.
@@ -84,6 +85,8 @@ type result struct {
 	CPU            map[string]float64 // ms per task, by process
 	Requests       float64            // of the controller, per task
 	Transactions   float64            // in PostgreSQL, per task; most are one round trip
+	AllocatedKiB   float64            // by the controller, per task
+	PeakMiB        float64            // resident memory of the controller
 	At             time.Time
 }
 
@@ -108,19 +111,21 @@ func BenchmarkShapes(b *testing.B) {
 	}
 	b.ReportMetric(0, "ns/op")
 	writeResults(b, results)
+	if *svgFile != "" {
+		if err := os.WriteFile(*svgFile, []byte(chart(results)), 0o644); err != nil {
+			b.Fatal(err)
+		}
+	}
 }
 
 func (r result) String() string {
-	text := fmt.Sprintf(
-		"%-9s %5d tasks in %6.2f s: %6.1f tasks/s, %6.2f ms per level, %5.2f requests, %5.2f transactions per task, CPU ms per task:",
-		r.What,
-		r.Tasks,
-		r.Seconds,
-		r.TasksPerSecond,
-		r.MsPerLevel,
-		r.Requests,
-		r.Transactions,
-	)
+	text := fmt.Sprintf("%-9s %5d tasks in %6.2f s: %6.1f tasks/s, %6.2f ms per level", r.What, r.Tasks, r.Seconds,
+		r.TasksPerSecond, r.MsPerLevel)
+	if r.What == "kontroler" {
+		text += fmt.Sprintf(", %.2f requests, %.2f transactions, %.0f KiB allocated per task, %.0f MiB at peak", r.Requests,
+			r.Transactions, r.AllocatedKiB, r.PeakMiB)
+	}
+	text += ", CPU ms per task:"
 	for _, part := range slices.Sorted(maps.Keys(r.CPU)) {
 		text += fmt.Sprintf(" %s %.2f", part, r.CPU[part])
 	}
@@ -148,23 +153,41 @@ func writeResults(b *testing.B, results []result) {
 // measure runs a shape and waits until everything is done.
 func (r *rig) measure(w *objects, s shape, what string, run func(w *objects, s shape)) result {
 	r.b.Helper()
-	before, sent, committed, start := r.usage(), sum(r.requests()), r.transactions(), time.Now()
+	r.resetPeak()
+	before, start := r.count(), time.Now()
 	w.reset()
 	run(w, s)
 	r.await("the end of "+s.name, 20*time.Minute, func() bool { return w.isDone(s) })
-	took, used := w.last().Sub(start), r.usage().since(before)
+	took, after, tasks := w.last().Sub(start), r.count(), float64(s.tasks())
 	found := result{
-		Shape: s.name, What: what, Tasks: s.tasks(), Seconds: took.Seconds(), TasksPerSecond: float64(s.tasks()) / took.Seconds(),
-		CPU: map[string]float64{}, At: start.UTC(), Requests: (sum(r.requests()) - sent) / float64(s.tasks()),
-		Transactions: (r.transactions() - committed) / float64(s.tasks()),
+		Shape: s.name, What: what, Tasks: s.tasks(), Seconds: took.Seconds(), TasksPerSecond: tasks / took.Seconds(),
+		CPU: map[string]float64{}, At: start.UTC(),
+		Requests:     (after.requests - before.requests) / tasks,
+		Transactions: (after.transactions - before.transactions) / tasks,
+		AllocatedKiB: (after.allocated - before.allocated) / tasks / 1024,
+		PeakMiB:      r.peak() / 1024,
 	}
 	if s.runs == 1 {
 		found.MsPerLevel = took.Seconds() * 1000 / float64(len(s.levels))
 	}
-	for part, time := range used {
-		found.CPU[part] = float64(time.Microseconds()) / 1000 / float64(s.tasks())
+	for part, time := range after.usage.since(before.usage) {
+		found.CPU[part] = float64(time.Microseconds()) / 1000 / tasks
 	}
 	return found
+}
+
+// counts are what was done since the start.
+type counts struct {
+	usage                             processorTime
+	requests, transactions, allocated float64 // requests and bytes of the controller
+}
+
+func (r *rig) count() counts {
+	r.b.Helper()
+	return counts{
+		usage: r.usage(), requests: sum(r.requests()), transactions: r.transactions(),
+		allocated: r.metric("go_memstats_alloc_bytes_total"),
+	}
 }
 
 func sum(counts map[string]float64) (n float64) {
