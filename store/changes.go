@@ -378,8 +378,8 @@ WITH changed AS (
         waiting = r.waiting + $10, ready = r.ready + $11, active = r.active + $12, succeeded = r.succeeded + $13,
         failed = r.failed + $14, skipped = r.skipped + $15, cancelled = r.cancelled + $16
     WHERE r.id = $1 AND r.phase = ANY ($2::text[]) AND ($6::text IS NULL OR r.stop = '')
-    RETURNING r.id)
-INSERT INTO kontroler.changes (run_id, kind) SELECT id, 'run' FROM changed
+    RETURNING r.id, r.namespace, r.dag_id)
+INSERT INTO kontroler.changes (kind, run_id, namespace, dag_id) SELECT 'run', id, namespace, dag_id FROM changed
 RETURNING id`
 
 // Commit writes transitions of a run and its tasks, and the notices of endings among them, in one transaction. The

@@ -32,7 +32,10 @@ func Queries(s Sample) map[string]Query {
 	all := map[string]Query{
 		"sqlAttemptByPod":      {sqlAttemptByPod, []any{s.RunUID, s.Pod}},
 		"sqlAttemptStray":      {sqlAttemptStray, []any{s.RunID, s.AttemptID, s.RunUID}},
-		"sqlChange":            {sqlChange, []any{s.RunID, "run"}},
+		"sqlRunChanged":        {sqlRunChanged, []any{s.RunID}},
+		"sqlObjectChanged":     {sqlObjectChanged, []any{s.Namespace, 7}},
+		"sqlDAGsChanged":       {sqlDAGsChanged, []any{[]int64{7, 8}}},
+		"sqlChangesForeign":    {sqlChangesForeign, nil},
 		"sqlClock":             {sqlClock, nil},
 		"sqlClusterBind":       {sqlClusterBind, []any{"uid"}},
 		"sqlClusterLock":       {sqlClusterLock, nil},
@@ -52,7 +55,7 @@ func Queries(s Sample) map[string]Query {
 		"sqlPartitionExists":   {sqlPartitionExists, []any{"kontroler.changes_2025_01"}},
 		"sqlPing":              {sqlPing, nil},
 		"sqlRunAdmit": {sqlRunAdmit, []any{s.RunUID, s.Namespace, "r", s.DAG, nil, s.VersionID, 0, "Pending", "", "", "[]",
-			5, 4, 1, now, now, nil, nil}},
+			5, 4, 1, now, now, nil, nil, "API", "alice", nil}},
 		"sqlRunByUID": {sqlRunByUID, []any{s.RunUID}},
 		"sqlRunChange": {sqlRunChange, []any{s.RunID, []string{"Pending", "Running"}, nil, nil, nil, nil, nil, nil, nil,
 			0, 0, 0, 0, 0, 0, 0}},
@@ -124,7 +127,6 @@ func Queries(s Sample) map[string]Query {
 		"sqlTrimAttempts":      {sqlTrimAttempts, []any{[]int64{s.RunID, 7}}},
 		"sqlTrimTasks":         {sqlTrimTasks, []any{[]int64{s.RunID, 7}}},
 		"sqlTrimEnded":         {sqlTrimEnded, []any{[]int64{s.RunID, 7}}},
-		"sqlTrimChanges":       {sqlTrimChanges, []any{[]int64{s.RunID, 7}}},
 		"sqlTrimVersions":      {sqlTrimVersions, []any{0, now, trimVersions}},
 		"sqlTrimVersionRows":   {sqlTrimVersionRows, []any{[]int64{s.VersionID, 7}}},
 		"sqlTrimSchedules":     {sqlTrimSchedules, []any{now}},
@@ -159,10 +161,11 @@ func Queries(s Sample) map[string]Query {
 }
 
 // NotExplained are the statements without a plan worth reading. They define or set something, or read
-// kontroler.schema_migrations, which has a row for each migration.
+// tables that do not grow.
 var NotExplained = []string{
-	"sqlPartitionWait", "sqlDropWait",
+	"sqlPartitionWait", "sqlDropWait", "sqlChangesEmpty",
 	"sqlMigrateLock", "sqlMigrateExists", "sqlMigrateMake", "sqlMigrateList", "sqlMigrateNote",
+	"sqlReadersMissing", "sqlReadersRefused",
 }
 
 func (c *changes) everything(s Sample) {

@@ -45,6 +45,18 @@ type NewRun struct {
 	DeadlineSeconds               int64
 	// NotifyFailed means that Refuse writes a notification.
 	NotifyFailed bool
+	Origin       Origin
+}
+
+// Origin is what a DagRun says about where it comes from. The zero value means that it is not known.
+type Origin struct {
+	// Trigger is Schedule, API or Manual.
+	Trigger string
+	// RequestedBy is the name of the requester: not empty if Trigger is API, else empty. PostgreSQL indexes at most 2,700
+	// bytes.
+	RequestedBy string
+	// DueAt is the due time. It is zero unless Trigger is Schedule.
+	DueAt time.Time
 }
 
 // NewTask is a task of a run to admit. Parents are the positions of the tasks that must succeed before it, in ascending
@@ -67,8 +79,9 @@ WHERE r.uid = $1`
 	sqlRunAdmit = `
 INSERT INTO kontroler.runs (uid, namespace, name, dag_name, dag_id, dag_version_id, shard, phase, reason, message,
     parameters,
-                            total, waiting, ready, created_at, admitted_at, deadline_at, finished_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
+                            total, waiting, ready, created_at, admitted_at, deadline_at, finished_at,
+                            trigger, requested_by, due_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)
 ON CONFLICT (uid) DO NOTHING
 RETURNING id`
 	sqlTasksAdmit = `
@@ -77,14 +90,17 @@ SELECT $1, c.position, c.name, c.parents::integer[], cardinality(c.parents::inte
        CASE WHEN c.parents = '{}' THEN 'Ready' ELSE 'Waiting' END,
        CASE WHEN c.parents = '{}' THEN $5::timestamptz END, CASE WHEN c.parents = '{}' THEN $5::timestamptz END
 FROM unnest($2::integer[], $3::text[], $4::text[]) AS c (position, name, parents)`
-	sqlRunDiscard   = `DELETE FROM kontroler.runs WHERE id = $1 AND phase = 'Pending'`
+	sqlRunDiscard = `
+WITH gone AS (DELETE FROM kontroler.runs WHERE id = $1 AND phase = 'Pending' RETURNING id, namespace, dag_id)
+INSERT INTO kontroler.changes (kind, run_id, namespace, dag_id) SELECT 'run', id, namespace, dag_id FROM gone
+RETURNING id`
 	sqlRunWorkspace = `
 UPDATE kontroler.runs SET workspace_uid = $2
 WHERE id = $1 AND phase IN ('Pending', 'Running') AND coalesce(workspace_uid, $2) = $2`
 	sqlRunNewest = `
 SELECT r.name, r.phase, coalesce(r.finished_at, r.admitted_at) FROM kontroler.runs r
 WHERE r.dag_id = (SELECT d.id FROM kontroler.dags d WHERE d.namespace = $1 AND d.name = $2)
-ORDER BY r.id DESC LIMIT 1`
+ORDER BY r.admitted_at DESC, r.id DESC LIMIT 1`
 	sqlRunExists = `SELECT EXISTS (SELECT FROM kontroler.runs WHERE id = $1)`
 	sqlRunsLive  = `
 SELECT r.id, r.uid::text, r.namespace, r.name FROM kontroler.runs r
@@ -187,7 +203,8 @@ func insertRun(
 	err = q.QueryRowContext(ctx, sqlRunAdmit,
 		run.UID, run.Namespace, run.Name, run.DAGName, nullID(run.DAGID), nullID(run.VersionID), shard,
 		phase, reason, clean(message), parameters, len(tasks), len(tasks)-ready, ready,
-		timestamp(run.CreatedAt), timestamp(run.AdmittedAt), timestamp(deadline), timestamp(finished)).Scan(&id)
+		timestamp(run.CreatedAt), timestamp(run.AdmittedAt), timestamp(deadline), timestamp(finished),
+		nullText(run.Origin.Trigger), nullText(clean(run.Origin.RequestedBy)), timestamp(run.Origin.DueAt)).Scan(&id)
 	if errors.Is(err, sql.ErrNoRows) {
 		return 0, true, nil
 	}
@@ -210,12 +227,9 @@ func insertTasks(ctx context.Context, q querier, runID int64, admittedAt time.Ti
 // begun is ErrConflict.
 func (l *Leader) Discard(ctx context.Context, runID int64) error {
 	err := l.pool.write(ctx, func(q querier) (int64, error) {
-		n, err := postgres.Affected(q.ExecContext(ctx, sqlRunDiscard, runID))
-		if err != nil {
-			return 0, err
-		}
-		if n == 1 {
-			return recordRunChange(ctx, q, runID)
+		change, err := optionalID(q.QueryRowContext(ctx, sqlRunDiscard, runID))
+		if err != nil || change != 0 {
+			return change, err
 		}
 		var hasBegun bool
 		if err := q.QueryRowContext(ctx, sqlRunExists, runID).Scan(&hasBegun); err != nil {
