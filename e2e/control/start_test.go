@@ -63,6 +63,10 @@ func TestStartRefusals(t *testing.T) {
 			[]processOption{environment("KUBECONFIG=" + w.writeKubeconfig(w.withToken("not-a-token")))}, 1,
 			[]string{"credentials", "kubeconfig"},
 		},
+		"a reader role that does not exist": {
+			[]processOption{flags("--reader-roles=no-such-role")}, 1,
+			[]string{"--reader-roles", `CREATE ROLE \"no-such-role\"`},
+		},
 		"several faults": {
 			[]processOption{flags("--max-pods=none", "--no-such-flag", "--lease-duration=1s")}, 2,
 			[]string{"--max-pods", "no-such-flag", "--lease-duration"},
