@@ -301,7 +301,7 @@ func (w *world) uninstall() (string, error) {
 		"--lease-namespace="+w.Namespace,
 		"--log-format=text",
 	)
-	cmd.Env = append(cmd.Environ(), "KUBECONFIG="+w.Kubeconfig, "DATABASE_URL="+w.URL)
+	cmd.Env = append(cmd.Environ(), "KUBECONFIG="+w.Accounts.Uninstall, "DATABASE_URL="+w.URL)
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }

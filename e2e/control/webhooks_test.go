@@ -53,7 +53,7 @@ var runEvents = []v1alpha1.WebhookEvent{v1alpha1.EventRunSucceeded, v1alpha1.Eve
 func TestNotifications(t *testing.T) {
 	w := newWorld(t)
 	v := w.NewReceiver(false)
-	c := w.Controller()
+	c := w.Controller(w.ReadsSecrets())
 	w.Apply(`{apiVersion: v1, kind: Secret, metadata: {name: hook}, stringData: {key: s3cret}}`)
 	hook := v1alpha1.Webhook{URL: v.URL + "/t0ken-of-the-url", SecretRef: &v1alpha1.SecretKeyRef{Name: "hook", Key: "key"}}
 	w.applyHooked(
@@ -187,7 +187,7 @@ func TestNotificationFailures(t *testing.T) {
 			http.Redirect(a, r, "http://localhost:1/", http.StatusPermanentRedirect)
 		}
 	}
-	w.Controller(flags("--webhook-deny=192.0.2.0/24"))
+	w.Controller(w.ReadsSecrets(), flags("--webhook-deny=192.0.2.0/24"))
 	hooks := map[string]v1alpha1.Webhook{
 		"hang": {
 			URL: v.URL + "/hang",
@@ -290,7 +290,7 @@ func TestNotificationsKilledAt(t *testing.T) {
 func TestNotificationExample(t *testing.T) {
 	w := newWorld(t)
 	v := w.NewReceiver(false)
-	w.Controller()
+	w.Controller(w.ReadsSecrets())
 	example := harness.Example(t, "webhook.yaml")
 	w.Apply(strings.Replace(example, "http://receiver.default.svc:8080", v.URL, 1))
 	w.Start("run", "notified")
