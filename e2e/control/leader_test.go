@@ -27,10 +27,12 @@ type tap struct {
 	requests []string
 }
 
-func (w *world) newTap() *tap {
+// newTap makes a tap that sends what it gets with the credentials of a kubeconfig. It calls each of before with a request
+// before it sends it.
+func (w *world) newTap(kubeconfig string, before ...func(*http.Request)) *tap {
 	w.T.Helper()
 	p := &tap{}
-	config, err := clientcmd.BuildConfigFromFlags("", w.Accounts.Controller)
+	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
 	if err != nil {
 		w.T.Fatal(err)
 	}
@@ -51,6 +53,9 @@ func (w *world) newTap() *tap {
 		p.mu.Lock()
 		p.requests = append(p.requests, r.Method+" "+r.URL.RequestURI())
 		p.mu.Unlock()
+		for _, act := range before {
+			act(r)
+		}
 		proxy.ServeHTTP(answer, r)
 	}))
 	w.T.Cleanup(func() {
@@ -99,7 +104,7 @@ func (w *world) checkExitsFenced(old *controller, p *tap, isIdle bool) {
 
 func TestLeaderStopped(t *testing.T) {
 	w := newWorld(t)
-	p := w.newTap()
+	p := w.newTap(w.Accounts.Controller)
 	old := w.Controller(shortLease, p.over)
 	old.WaitLeads()
 	standby := w.Controller(shortLease)
@@ -142,7 +147,7 @@ func TestLeaderStoppedInATransaction(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
-			p := w.newTap()
+			p := w.newTap(w.Accounts.Controller)
 			old, hit := w.LaunchFaulty("stop:"+tt.fault, shortLease, p.over) // the last flag wins
 			old.WaitLeads()
 			standby := w.Controller(shortLease)

@@ -118,6 +118,15 @@ func TestStartWithoutCustomResources(t *testing.T) {
 	t.Log(process.Log())
 }
 
+// Kubernetes 1.34 and later stream what exists to a watch. Informers of an older API server list it.
+func TestWithoutWatchLists(t *testing.T) {
+	w := newWorld(t)
+	w.ApplyDAG("dag", play("a", ""))
+	w.Controller(environment("KUBE_FEATURE_WatchListClient=false"))
+	w.Start("run", "dag")
+	w.CheckFinal("run", "Succeeded", all("Succeeded", "a"))
+}
+
 // withToken makes a controller use a token.
 func (w *world) withToken(token string) processOption {
 	w.T.Helper()

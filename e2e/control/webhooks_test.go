@@ -255,6 +255,27 @@ JOIN kontroler_v1.notifications n ON n.id = d.notification_id JOIN kontroler_v1.
 	})
 }
 
+// Without manifests/components/webhook-secrets, a webhook that is to be signed is not sent, and the delivery says why.
+// Others are sent.
+func TestWebhookWithoutPermission(t *testing.T) {
+	w := newWorld(t)
+	v := w.NewReceiver(false)
+	w.Controller()
+	w.Apply(`{apiVersion: v1, kind: Secret, metadata: {name: hook}, stringData: {key: s3cret}}`)
+	w.applyHooked("signed", v1alpha1.Webhook{URL: v.URL, SecretRef: &v1alpha1.SecretKeyRef{Name: "hook", Key: "key"}},
+		play("a", ""))
+	w.applyHooked("plain", v1alpha1.Webhook{URL: v.URL}, play("a", ""))
+	for _, run := range []string{"signed", "plain"} {
+		w.Start(run, run)
+		w.WaitRun(run, v1alpha1.RunSucceeded, patience)
+	}
+	w.waitError("signed", `may not read Secret "hook"`)
+	v.Wait("plain", 2)
+	if all := v.Of("signed"); len(all) > 0 {
+		t.Errorf("the receiver has heard %v, which was not signed", texts(all))
+	}
+}
+
 // A controller is killed around a delivery. Only a delivery that was not recorded is repeated, with the same id and
 // body.
 func TestNotificationsKilledAt(t *testing.T) {
