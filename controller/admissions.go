@@ -101,6 +101,7 @@ func (a *admitter) writeRun(ctx context.Context, run *v1alpha1.DagRun, c *compil
 		DAGID: c.version.DAGID, VersionID: c.version.ID, Parameters: []byte("[]"),
 		CreatedAt: run.CreationTimestamp.UTC(), AdmittedAt: a.now(),
 	}
+	row.Origin.Trigger, row.Origin.RequestedBy, row.Origin.DueAt = run.Origin()
 	if c.version.ID != 0 {
 		row.NotifyFailed = webhook.Wants(c.graph.Spec().Webhook, v1alpha1.EventRunFailed)
 	}

@@ -105,20 +105,23 @@ func trimMeta(obj any) (any, error) {
 	return obj, nil
 }
 
-// trimRun keeps the due time of a scheduled run, by which history limits sort. The parameters of an admitted run are in
-// its row.
+// trimRun keeps the due time of a scheduled run, by which history limits sort. The parameters and the requester of an
+// admitted run are in its row.
 func trimRun(obj any) (any, error) {
 	run, ok := obj.(*v1alpha1.DagRun)
 	if !ok {
 		return trimMeta(obj)
 	}
-	due, scheduled := run.Annotations[v1alpha1.AnnotationScheduledAt]
-	trimmed, err := trimMeta(obj)
+	kept := []string{v1alpha1.AnnotationScheduledAt, v1alpha1.AnnotationRequestedBy}
 	if run.Status.RunID != 0 {
-		run.Spec.Parameters = nil
+		run.Spec.Parameters, kept = nil, kept[:1]
 	}
-	if scheduled {
-		run.Annotations = map[string]string{v1alpha1.AnnotationScheduledAt: due}
+	annotations := run.Annotations
+	trimmed, err := trimMeta(obj)
+	for _, key := range kept {
+		if value, found := annotations[key]; found {
+			metav1.SetMetaDataAnnotation(&run.ObjectMeta, key, value)
+		}
 	}
 	return trimmed, err
 }

@@ -455,9 +455,11 @@ func (s *statusWriter) showLastRun(ctx context.Context, name cache.ObjectName) (
 		shown.Time.Equal(&last.Time) {
 		return false, nil
 	}
-	body, err := json.Marshal(
-		map[string]any{"metadata": map[string]any{"uid": d.UID}, "status": map[string]any{"lastRun": last}},
-	)
+	// In a merge patch of a status the API server ignores the UID. The resourceVersion is that of one object.
+	body, err := json.Marshal(map[string]any{
+		"metadata": map[string]any{"uid": d.UID, "resourceVersion": d.ResourceVersion},
+		"status":   map[string]any{"lastRun": last},
+	})
 	if err != nil {
 		return false, fmt.Errorf("encoding a last run: %w", err)
 	}

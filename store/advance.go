@@ -70,7 +70,11 @@ func (s *Schedules) advance(ctx context.Context, requests []*updateRequest) erro
 		if err := writeScheduledRuns(ctx, q, advanced); err != nil {
 			return 0, err
 		}
-		return recordDAGChange(ctx, q)
+		ids := make([]int64, len(advanced))
+		for i, r := range advanced {
+			ids[i] = r.in.After.DAGID
+		}
+		return recordDAGChanges(ctx, q, ids...)
 	})
 }
 

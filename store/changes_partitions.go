@@ -15,7 +15,7 @@ const changesRetention = 48 * time.Hour
 
 // changesTable has a partition for each day. Binaries before version 9 of the schema partition it by month, unless a
 // relation with the name of the partition exists. Empty placeholder tables with these names prevent that.
-var changesTable = partitionedTable{table: "changes", key: "at", columns: "id, xid, run_id, kind, at"}
+var changesTable = partitionedTable{table: "changes", key: "at", columns: "id, xid, run_id, kind, at, namespace, dag_id"}
 
 const (
 	dayLayout   = "changes_2006_01_02"
@@ -40,6 +40,27 @@ WITH gone AS (
     RETURNING d.id)
 SELECT count(*), coalesce(max(id), 0) FROM gone`
 )
+
+const (
+	sqlChangesForeign = `
+SELECT coalesce((SELECT c.xid FROM kontroler.changes c ORDER BY c.xid DESC, c.id DESC LIMIT 1)
+                >= pg_snapshot_xmax(pg_current_snapshot()), false)`
+	sqlChangesEmpty = `TRUNCATE kontroler.changes`
+)
+
+// emptyForeignChanges empties the table if it has rows of transactions that have not begun yet. Another server wrote
+// them, before its dump was restored here, where transactions are counted anew. Readers would take every later change
+// for an older one.
+func emptyForeignChanges(ctx context.Context, q querier) error {
+	var isForeign bool
+	if err := q.QueryRowContext(ctx, sqlChangesForeign).Scan(&isForeign); err != nil || !isForeign {
+		return err
+	}
+	if err := postgres.ExecAll(ctx, q, sqlPartitionWait, sqlChangesEmpty); err != nil {
+		return fmt.Errorf("emptying kontroler.changes, which another server wrote before a restore: %w", err)
+	}
+	return nil
+}
 
 // maintainChanges creates the partitions of today and tomorrow. A month that already has a partition, created by an
 // older binary, gets no daily partitions until it is over. The partition of the next month is removed.

@@ -77,11 +77,13 @@ WITH fence AS (
       AND r.id = $1 AND r.phase = ANY ($6::text[]) AND ($10::text IS NULL OR r.stop = '')
     RETURNING r.id
 ), change AS (
-    INSERT INTO kontroler.changes (run_id, kind) VALUES ($1, 'run') RETURNING id
+    INSERT INTO kontroler.changes (kind, run_id, namespace, dag_id)
+    SELECT 'run', r.id, r.namespace, r.dag_id FROM kontroler.runs r WHERE r.id = $1
+    RETURNING id
 )
-SELECT change.id, kontroler.check_write((SELECT epoch FROM fence), $3,
+SELECT (SELECT id FROM change), kontroler.check_write((SELECT epoch FROM fence), $3,
                                         rows.n + (SELECT count(*) FROM run), $22 + $21::boolean::integer)::text
-FROM change, rows`
+FROM rows`
 
 const (
 	// A Waiting task has unmet parents, a Ready task has none. The returned unmet tells them apart.

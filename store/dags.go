@@ -44,7 +44,8 @@ INSERT INTO kontroler.dag_versions (dag_id, version, hash, spec, tasks, created_
 RETURNING id, dag_id, version, tasks, spec`
 	sqlDAGDelete = `
 UPDATE kontroler.dags SET deleted_at = $4
-WHERE namespace = $1 AND name = $2 AND ($3 = '' OR uid::text = $3) AND deleted_at IS NULL`
+WHERE namespace = $1 AND name = $2 AND ($3 = '' OR uid::text = $3) AND deleted_at IS NULL
+RETURNING id`
 	sqlDAGs = `
 SELECT d.id, d.namespace, d.name FROM kontroler.dags d
 WHERE d.id > $1 AND d.deleted_at IS NULL ORDER BY d.id LIMIT $2`
@@ -116,7 +117,7 @@ func (d *DAGs) saveVersion(
 				return 0, err
 			}
 		}
-		return recordDAGChange(ctx, q)
+		return recordObjectChange(ctx, q, dag.Namespace, dagID)
 	})
 	return version, err
 }
@@ -130,15 +131,15 @@ func (d *DAGs) MarkDeleted(ctx context.Context, namespace, name, uid string, now
 	return nil
 }
 
-// markDeleted runs a statement that marks an object as deleted. If it changed a row, the change is recorded for
-// readers.
-func (p *termPool) markDeleted(ctx context.Context, statement string, args ...any) error {
+// markDeleted runs a statement that marks an object as deleted, and returns the id of a DAG or zero for a DagTask. If it
+// changed a row, the change is recorded for readers.
+func (p *termPool) markDeleted(ctx context.Context, statement, namespace string, args ...any) error {
 	return p.write(ctx, func(q querier) (int64, error) {
-		n, err := postgres.Affected(q.ExecContext(ctx, statement, args...))
-		if err != nil || n == 0 {
+		deleted, err := postgres.ReadRows(ctx, q, postgres.ScanOne[int64], statement, append([]any{namespace}, args...)...)
+		if err != nil || len(deleted) == 0 {
 			return 0, err
 		}
-		return recordDAGChange(ctx, q)
+		return recordObjectChange(ctx, q, namespace, deleted[0])
 	})
 }
 

@@ -52,7 +52,8 @@ INSERT INTO kontroler.dag_task_versions (dag_task_id, version, hash, spec, creat
 RETURNING spec`
 	sqlTaskVersionSet = `UPDATE kontroler.dag_tasks SET version = $2 WHERE id = $1`
 	sqlTaskDelete     = `
-UPDATE kontroler.dag_tasks SET deleted_at = $3 WHERE namespace = $1 AND name = $2 AND deleted_at IS NULL`
+UPDATE kontroler.dag_tasks SET deleted_at = $3 WHERE namespace = $1 AND name = $2 AND deleted_at IS NULL
+RETURNING 0::bigint`
 	sqlDagTasks = `
 SELECT t.id, t.namespace, t.name FROM kontroler.dag_tasks t
 WHERE t.id > $1 AND t.deleted_at IS NULL ORDER BY t.id LIMIT $2`
@@ -144,7 +145,7 @@ func (d *DagTasks) saveVersion(
 				return 0, err
 			}
 		}
-		return recordDAGChange(ctx, q)
+		return recordObjectChange(ctx, q, task.Namespace, 0)
 	})
 	return v, isTaken, err
 }

@@ -33,19 +33,36 @@
 //
 // # Readers
 //
-// The schema kontroler_v1 is the read contract. Its views gain columns; they never lose or change one. To follow
-// changes, a reader remembers the last (xid, id) that it has read and asks for what lies above it:
+// The schema kontroler_v1 is the read contract. Its views gain columns; they never lose or change one. GrantReaders
+// lets roles read it. To follow changes, a reader keeps a snapshot, and asks for what has become visible since:
 //
-//	SELECT id, xid, run_id, kind FROM kontroler_v1.changes
-//	WHERE (xid, id) > ($1::xid8, $2) AND xid < pg_snapshot_xmin(pg_current_snapshot())
-//	ORDER BY xid, id LIMIT 1000
+//	SELECT pg_current_snapshot(), c.id, c.kind, c.namespace, c.dag_id, c.run_id FROM (SELECT) one LEFT JOIN LATERAL (
+//	    SELECT n.* FROM kontroler_v1.changes n WHERE n.xid >= pg_snapshot_xmax($1::pg_snapshot)
+//	    UNION ALL
+//	    SELECT o.* FROM kontroler_v1.changes o WHERE o.xid = ANY (ARRAY(SELECT pg_snapshot_xip($1::pg_snapshot)))
+//	) c ON true ORDER BY c.xid, c.id
 //
-// Ids are assigned before the commit, so a lower id can appear after a higher one. Below the oldest open transaction
-// (pg_snapshot_xmin) nothing new can appear: a reader that stops there misses nothing. A notification on channel
-// kontroler_changes means that there may be new rows. A reader also polls, because notifications can be lost.
+// The rows have the snapshot of the next query, and a change unless there is none. A transaction that a snapshot does
+// not show either begins after it, from its xmax on, or was in progress in it. So each change is returned once, by the
+// first query after its commit, in whatever order transactions begin and end. Neither id nor xid is a cursor: both are
+// assigned before the commit, so that a lower one can appear after a higher one. To wait until no lower xid is open
+// (pg_snapshot_xmin) would hold back all news while one transaction stays open in any database of the server, a batch
+// job for example. The query has no LIMIT, because its snapshot covers all rows.
 //
-// Changes are kept for two days, in daily partitions, whatever the retention of history. A reader that was away for
-// longer reads the runs anew, because its (xid, id) may lie before the oldest row.
+// A reader takes its first snapshot before it reads the runs. It reads them anew, after a new first snapshot, in two
+// cases: it was away for longer than two days, for which changes are kept whatever the retention of history, or its
+// snapshot is ahead of the present one. The latter follows a restore from a dump, which counts transactions anew. Lead
+// empties the table then. A hot standby does not serve this query, because its snapshots list no transactions in
+// progress.
+//
+// A change has the kind run, or dag for a DAG, its versions, its schedule, or a DagTask. It has a namespace and, except
+// for a DagTask or a run that was refused before its DAG had a row, the id of a DAG; rows of binaries before version 11
+// of the schema have neither. A notification on channel kontroler_changes means that there may be new rows. A reader
+// also polls, because notifications can be lost.
+//
+// Runs are listed in the order (admitted_at, id), which indexes serve by namespace and by DAG, and for Failed and
+// Cancelled runs by phase, too. A range of names that begin alike is served by the operators ~>=~ and ~<~, whatever
+// the collation of the database.
 //
 // # Connections
 //

@@ -32,7 +32,10 @@ func Queries(s Sample) map[string]Query {
 	all := map[string]Query{
 		"sqlAttemptByPod":    {sqlAttemptByPod, []any{s.RunUID, s.Pod}},
 		"sqlAttemptStray":    {sqlAttemptStray, []any{s.RunID, s.AttemptID, s.RunUID}},
-		"sqlChange":          {sqlChange, []any{s.RunID, "run"}},
+		"sqlRunChanged":      {sqlRunChanged, []any{s.RunID}},
+		"sqlObjectChanged":   {sqlObjectChanged, []any{s.Namespace, 7}},
+		"sqlDAGsChanged":     {sqlDAGsChanged, []any{[]int64{7, 8}}},
+		"sqlChangesForeign":  {sqlChangesForeign, nil},
 		"sqlClock":           {sqlClock, nil},
 		"sqlClusterBind":     {sqlClusterBind, []any{"uid"}},
 		"sqlClusterLock":     {sqlClusterLock, nil},
@@ -50,7 +53,7 @@ func Queries(s Sample) map[string]Query {
 		"sqlPartitionExists": {sqlPartitionExists, []any{"kontroler.changes_2025_01"}},
 		"sqlPing":            {sqlPing, nil},
 		"sqlRunAdmit": {sqlRunAdmit, []any{s.RunUID, s.Namespace, "r", s.DAG, nil, s.VersionID, 0, "Pending", "", "", "[]",
-			1, 0, 1, now, now, nil, nil, 1, []int64{0}, []string{"a"}, []string{"{}"}}},
+			1, 0, 1, now, now, nil, nil, 1, []int64{0}, []string{"a"}, []string{"{}"}, "API", "alice", nil}},
 		"sqlRunByUID": {sqlRunByUID, []any{s.RunUID}},
 		"sqlCommit": {sqlCommit, []any{s.RunID, 0, 1, fmt.Sprintf(`[{"id": %d, "last": 4}]`, s.AttemptID),
 			fmt.Sprintf(`[{"id": %d}]`, s.TaskID), []string{"Pending", "Running"}, nil, nil, nil, nil, nil, nil, nil,
@@ -125,7 +128,6 @@ func Queries(s Sample) map[string]Query {
 		"sqlTrimAttempts":      {sqlTrimAttempts, []any{[]int64{s.RunID, 7}}},
 		"sqlTrimTasks":         {sqlTrimTasks, []any{[]int64{s.RunID, 7}}},
 		"sqlTrimEnded":         {sqlTrimEnded, []any{[]int64{s.RunID, 7}}},
-		"sqlTrimChanges":       {sqlTrimChanges, []any{[]int64{s.RunID, 7}}},
 		"sqlTrimVersions":      {sqlTrimVersions, []any{0, now, trimVersions}},
 		"sqlTrimVersionRows":   {sqlTrimVersionRows, []any{[]int64{s.VersionID, 7}}},
 		"sqlTrimSchedules":     {sqlTrimSchedules, []any{now}},
@@ -151,10 +153,11 @@ func Queries(s Sample) map[string]Query {
 }
 
 // NotExplained are the statements without a plan worth reading. They define or set something, or read
-// kontroler.schema_migrations, which has a row for each migration.
+// tables that do not grow.
 var NotExplained = []string{
-	"sqlPartitionWait", "sqlDropWait",
+	"sqlPartitionWait", "sqlDropWait", "sqlChangesEmpty",
 	"sqlMigrateLock", "sqlMigrateExists", "sqlMigrateMake", "sqlMigrateList", "sqlMigrateNote",
+	"sqlReadersMissing", "sqlReadersRefused",
 }
 
 // InTx runs fn in a fenced transaction of the leader.

@@ -62,9 +62,12 @@ WHERE d.id = ANY (ARRAY(SELECT n.id FROM kontroler.notifications n WHERE n.run_i
 	sqlTrimOldest   = `SELECT r.admitted_at FROM kontroler.runs r ORDER BY r.id LIMIT 1`
 	sqlTrimAttempts = `DELETE FROM kontroler.attempts a WHERE a.run_id = ANY ($1::bigint[])`
 	sqlTrimTasks    = `DELETE FROM kontroler.tasks t WHERE t.run_id = ANY ($1::bigint[])`
-	sqlTrimEnded    = `DELETE FROM kontroler.runs r WHERE r.id = ANY ($1::bigint[]) AND r.finished_at IS NOT NULL`
-	sqlTrimChanges  = `
-INSERT INTO kontroler.changes (run_id, kind) SELECT id, 'run' FROM unnest($1::bigint[]) id RETURNING id`
+	sqlTrimEnded    = `
+WITH gone AS (
+    DELETE FROM kontroler.runs r WHERE r.id = ANY ($1::bigint[]) AND r.finished_at IS NOT NULL
+    RETURNING r.id, r.namespace, r.dag_id)
+INSERT INTO kontroler.changes (kind, run_id, namespace, dag_id) SELECT 'run', id, namespace, dag_id FROM gone
+RETURNING id`
 
 	// A version is removed if a newer one was created before $2 and no run pins it.
 	sqlTrimVersions = `
@@ -74,7 +77,8 @@ SELECT v.id, EXISTS (SELECT FROM kontroler.dag_versions n
 FROM kontroler.dag_versions v WHERE v.id > $1 ORDER BY v.id LIMIT $3`
 	sqlTrimVersionRows = `
 DELETE FROM kontroler.dag_versions v
-WHERE v.id = ANY ($1::bigint[]) AND NOT EXISTS (SELECT FROM kontroler.runs r WHERE r.dag_version_id = v.id)`
+WHERE v.id = ANY ($1::bigint[]) AND NOT EXISTS (SELECT FROM kontroler.runs r WHERE r.dag_version_id = v.id)
+RETURNING v.dag_id`
 
 	sqlTrimSchedules = `
 SELECT s.dag_id FROM kontroler.schedules s JOIN kontroler.dags d ON d.id = s.dag_id
@@ -204,15 +208,14 @@ func (t *trim) wholeRuns(ctx context.Context, ids []int64) error {
 		if removed["task"], err = postgres.Affected(q.ExecContext(ctx, sqlTrimTasks, ids)); err != nil {
 			return 0, err
 		}
-		result, err := q.ExecContext(ctx, sqlTrimEnded, ids)
-		if err := postgres.Expect(len(ids), result, err); err != nil {
-			return 0, err
-		}
-		removed["run"] = len(ids)
-		changes, err := postgres.ReadRows(ctx, q, postgres.ScanOne[int64], sqlTrimChanges, ids)
+		changes, err := postgres.ReadRows(ctx, q, postgres.ScanOne[int64], sqlTrimEnded, ids)
 		if err != nil {
 			return 0, err
 		}
+		if len(changes) != len(ids) {
+			return 0, fmt.Errorf("%w: %d of %d runs can be removed", ErrConflict, len(changes), len(ids))
+		}
+		removed["run"] = len(ids)
 		return slices.Max(changes), nil
 	})
 	return err
@@ -257,10 +260,12 @@ func (t *trim) versions(ctx context.Context) error {
 			continue
 		}
 		_, err = t.batch(ctx, func(q querier, removed Removed) (change int64, err error) {
-			if removed["version"], err = postgres.Affected(q.ExecContext(ctx, sqlTrimVersionRows, old)); err != nil {
+			dags, err := postgres.ReadRows(ctx, q, postgres.ScanOne[int64], sqlTrimVersionRows, old)
+			if err != nil {
 				return 0, err
 			}
-			return recordDAGChange(ctx, q)
+			removed["version"] = len(dags)
+			return recordDAGChanges(ctx, q, dags...)
 		})
 		if err != nil {
 			return err
@@ -283,7 +288,10 @@ func (t *trim) schedules(ctx context.Context) error {
 				}
 				removed["schedule"] = 1
 				result, err := q.ExecContext(ctx, sqlTrimSchedule, dag, timestamp(t.before))
-				return 0, postgres.Expect(1, result, err) // no row means that the DAG was created again
+				if err := postgres.Expect(1, result, err); err != nil {
+					return 0, err // no row means that the DAG was created again
+				}
+				return recordDAGChanges(ctx, q, dag)
 			})
 			if err != nil {
 				return err

@@ -49,7 +49,8 @@ type Leader struct {
 	History   *History
 }
 
-// Lead opens the sessions of a term and checks that its epoch has not passed.
+// Lead opens the sessions of a term and checks that its epoch has not passed. If kontroler.changes is of another server,
+// Lead empties it; ErrConflict means that a reader holds the table.
 func (db *DB) Lead(ctx context.Context, term Term) (*Leader, error) {
 	if term.IdleTimeout <= 0 {
 		term.IdleTimeout = 5 * time.Second
@@ -71,7 +72,7 @@ func (db *DB) Lead(ctx context.Context, term Term) (*Leader, error) {
 	p := &termPool{db: pool, term: term, hasChanged: make(chan struct{}, 1)}
 	p.prepared, err = postgres.Prepare(ctx, pool, preparedStatements())
 	if err == nil {
-		err = p.inTx(ctx, func(querier) error { return nil })
+		err = p.inTx(ctx, func(q querier) error { return emptyForeignChanges(ctx, q) })
 	}
 	if err != nil {
 		pool.Close()

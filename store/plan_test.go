@@ -22,7 +22,8 @@ import (
 )
 
 // fill inserts 100,000 runs of 5 tasks each, in 20 DAGs. The last 300 runs are live. They have Active, Ready and
-// Waiting tasks, one attempt that is due and one that is Decided.
+// Waiting tasks, one attempt that is due and one that is Decided. Of the others, one in 97 has failed and one was
+// cancelled, although their tasks have succeeded.
 func (f *fixture) fill() store.Sample {
 	f.Helper()
 	f.exec(`
@@ -35,7 +36,8 @@ SELECT d.id, v, sha256((d.id || '/' || v)::bytea), '{"task": []}', 5, now() FROM
 INSERT INTO kontroler.runs (uid, namespace, name, dag_name, dag_id, dag_version_id, phase, parameters, total, waiting,
     ready, active, succeeded,
                             created_at, admitted_at, started_at, finished_at)
-SELECT gen_random_uuid(), 'default', 'run-' || r, v.name, v.dag_id, v.id, CASE WHEN live THEN 'Running'
+SELECT gen_random_uuid(), 'default', 'run-' || r, v.name, v.dag_id, v.id,
+       CASE WHEN live THEN 'Running' WHEN r.r % 97 = 7 THEN 'Failed' WHEN r.r % 97 = 50 THEN 'Cancelled'
        ELSE 'Succeeded' END, '[]', 5,
        CASE WHEN live THEN 2 ELSE 0 END, CASE WHEN live THEN 1 ELSE 0 END, CASE WHEN live THEN 2 ELSE 0 END,
            CASE WHEN live THEN 0 ELSE 5 END,
@@ -50,7 +52,7 @@ SELECT r.id, p, 'task-' || p, s.phase, CASE WHEN s.phase = 'Waiting' THEN 1 ELSE
        false, CASE WHEN s.phase = 'Ready' THEN r.admitted_at END, r.admitted_at, r.admitted_at,
            CASE WHEN s.phase = 'Succeeded' THEN r.admitted_at END
 FROM kontroler.runs r, generate_series(0, 4) p,
-     LATERAL (SELECT CASE WHEN r.phase = 'Succeeded' THEN 'Succeeded' WHEN p < 2 THEN 'Active' WHEN p = 2 THEN 'Ready'
+     LATERAL (SELECT CASE WHEN r.phase <> 'Running' THEN 'Succeeded' WHEN p < 2 THEN 'Active' WHEN p = 2 THEN 'Ready'
          ELSE 'Waiting' END AS phase) s;
 INSERT INTO kontroler.attempts (run_id, task_id, number, phase, pod_name, pod_uid, node, exit_code, due_at, decided_at,
     created_at, started_at, finished_at)
@@ -102,16 +104,12 @@ WHERE r.phase = 'Running'
 // readers returns queries of the read contract that a server runs all the time.
 func readers(s store.Sample) map[string]store.Query {
 	return map[string]store.Query{
-		"view: changes": {SQL: `SELECT id, xid, run_id, kind FROM kontroler_v1.changes
-WHERE (xid, id) > ($1::xid8, $2) AND xid < pg_snapshot_xmin(pg_current_snapshot()) ORDER BY xid,
-    id LIMIT 1000`, Args: []any{"290000", 1}},
-		"view: a run": {SQL: `SELECT id FROM kontroler_v1.runs WHERE uid = $1`, Args: []any{s.RunUID}},
+		"view: changes": {SQL: newChanges, Args: []any{"290000:290100:290000,290007"}},
+		"view: a run":   {SQL: `SELECT id FROM kontroler_v1.runs WHERE uid = $1`, Args: []any{s.RunUID}},
 		"view: tasks": {SQL: `SELECT name, reason, message FROM kontroler_v1.tasks WHERE run_id = $1
 ORDER BY position, index`, Args: []any{s.RunID}},
 		"view: attempts": {SQL: `SELECT id, phase FROM kontroler_v1.attempts WHERE task_id = $1
 ORDER BY number`, Args: []any{s.TaskID}},
-		"view: a DAG's runs": {SQL: `SELECT id, phase FROM kontroler_v1.runs WHERE dag_id = $1
-ORDER BY id DESC LIMIT 50`, Args: []any{7}},
 		"view: newest runs": {SQL: `SELECT id, phase FROM kontroler_v1.runs ORDER BY id DESC LIMIT 50`},
 		"view: Events of an attempt": {SQL: `SELECT reason, message FROM kontroler_v1.pod_events WHERE attempt_id = $1
 ORDER BY first_at`, Args: []any{s.AttemptID}},
@@ -152,6 +150,57 @@ func TestPlans(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			q := queries[name]
 			checkPlan(t, q.SQL, f.plan(f.raw, "EXPLAIN "+q.SQL, q.Args...))
+		})
+	}
+	f.checkFilters(s)
+}
+
+// checkFilters reads the plans of lists of runs. Each is served by the index that was made for it. But for names, the
+// index has the rows in the order of the list, so that a page costs the same wherever it is.
+func (f *fixture) checkFilters(s store.Sample) {
+	const order = ` ORDER BY admitted_at DESC, id DESC LIMIT 20`
+	tests := map[string]struct {
+		where string
+		args  []any
+		index string
+		sorts bool
+	}{
+		"of a namespace": {
+			where: `namespace = $1 AND (admitted_at, id) < ($2, $3)`, args: []any{s.Namespace, s.Now, 70000},
+			index: "runs_by_namespace",
+		},
+		"of a DAG": {
+			where: `dag_id = $1 AND (admitted_at, id) < ($2, $3)`, args: []any{7, s.Now, 70000}, index: "runs_by_dag",
+		},
+		"of a namespace that have failed": {
+			where: `namespace = $1 AND phase = $2 AND (admitted_at, id) < ($3, $4)`,
+			args:  []any{s.Namespace, "Failed", s.Now, 70000}, index: "runs_unsuccessful_by_namespace",
+		},
+		"of a DAG that were cancelled": {
+			where: `dag_id = $1 AND phase = $2 AND (admitted_at, id) < ($3, $4)`,
+			args:  []any{7, "Cancelled", s.Now, 70000}, index: "runs_unsuccessful_by_dag",
+		},
+		"whose names begin alike": {
+			where: `namespace = $1 AND name ~>=~ $2 AND name ~<~ $3`, args: []any{s.Namespace, "run-432", "run-433"},
+			index: "runs_by_name", sorts: true,
+		},
+		"whose names are LIKE a prefix": {
+			where: `namespace = $1 AND name LIKE $2`, args: []any{s.Namespace, "run-432%"}, index: "runs_by_name", sorts: true,
+		},
+		"with one name": {
+			where: `namespace = $1 AND name = $2`, args: []any{s.Namespace, "run-43217"}, index: "runs_by_name", sorts: true,
+		},
+	}
+	for name, tt := range tests {
+		f.Run("runs "+name, func(t *testing.T) {
+			query := `SELECT id, uid, phase FROM kontroler_v1.runs WHERE ` + tt.where + order
+			plan := f.plan(f.raw, "EXPLAIN "+query, tt.args...)
+			if !regexp.MustCompile(`Index Scan (Backward )?using ` + tt.index + ` `).MatchString(plan) {
+				t.Errorf("the query does not use index %s:\n%s\n%s", tt.index, query, plan)
+			}
+			if strings.Contains(plan, "Sort") != tt.sorts || strings.Contains(plan, "Filter: ((namespace") {
+				t.Errorf("the index does not have the rows in order:\n%s\n%s", query, plan)
+			}
 		})
 	}
 }

@@ -71,9 +71,10 @@ DELETE FROM kontroler.pod_events p USING ranked r
 WHERE p.attempt_id = r.attempt_id AND p.key = r.key AND p.at = r.at AND r.first > $3 AND r.newest > $4`
 	sqlPodEventsChange = `
 WITH recorded AS (
-    INSERT INTO kontroler.changes (run_id, kind) SELECT DISTINCT r.id, 'run' FROM unnest($1::bigint[]) AS r (id)
+    INSERT INTO kontroler.changes (kind, run_id, namespace, dag_id)
+    SELECT 'run', r.id, r.namespace, r.dag_id FROM kontroler.runs r WHERE r.id = ANY ($1::bigint[])
     RETURNING id)
-SELECT max(id) FROM recorded`
+SELECT coalesce(max(id), 0) FROM recorded`
 	sqlPodsRecent = `
 SELECT a.pod_uid, r.uid, a.pod_name
 FROM (SELECT x.run_id, x.pod_uid, x.pod_name FROM kontroler.attempts x ORDER BY x.id DESC LIMIT $1) a

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 
 	"kontroler/store/internal/postgres"
@@ -24,7 +25,7 @@ var planSettings = map[string]string{
 // preparedStatements are the statements of every sync and every tick.
 func preparedStatements() []string {
 	return []string{
-		sqlEpochLock, sqlChange, sqlCommit, sqlRunByUID, sqlRunAdmit, sqlGather,
+		sqlEpochLock, sqlRunChanged, sqlDAGsChanged, sqlCommit, sqlRunByUID, sqlRunAdmit, sqlGather,
 		sqlTasksAt, sqlAttemptByPod, sqlNotificationsMake,
 		sqlLogOwner, sqlLogMake, sqlLogChunkMake,
 		sqlScheduleRead, sqlScheduledRuns, sqlScheduleMove, sqlScheduledRunMake, sqlScheduledRunEnded,
@@ -107,18 +108,49 @@ func (p *termPool) fence(ctx context.Context, q querier) error {
 	return nil
 }
 
-const sqlChange = `INSERT INTO kontroler.changes (run_id, kind) VALUES ($1, $2) RETURNING id`
+const (
+	sqlRunChanged = `
+INSERT INTO kontroler.changes (kind, run_id, namespace, dag_id)
+SELECT 'run', r.id, r.namespace, r.dag_id FROM kontroler.runs r WHERE r.id = $1
+RETURNING id`
+	sqlObjectChanged = `
+INSERT INTO kontroler.changes (kind, namespace, dag_id) VALUES ('dag', $1, $2) RETURNING id`
+	sqlDAGsChanged = `
+INSERT INTO kontroler.changes (kind, namespace, dag_id)
+SELECT 'dag', d.namespace, d.id FROM kontroler.dags d WHERE d.id = ANY ($1::bigint[])
+RETURNING id`
+)
 
-// recordRunChange records for readers that a run has changed.
+// recordRunChange records for readers that a run has changed. It returns zero for a run that is gone: its removal has
+// been recorded.
 func recordRunChange(ctx context.Context, q querier, runID int64) (change int64, err error) {
-	err = q.QueryRowContext(ctx, sqlChange, runID, "run").Scan(&change)
+	return optionalID(q.QueryRowContext(ctx, sqlRunChanged, runID))
+}
+
+// recordObjectChange records for readers that a DAG has changed, or a DagTask if dagID is zero.
+func recordObjectChange(ctx context.Context, q querier, namespace string, dagID int64) (change int64, err error) {
+	err = q.QueryRowContext(ctx, sqlObjectChanged, namespace, nullID(dagID)).Scan(&change)
 	return change, err
 }
 
-// recordDAGChange records for readers that a DAG, a DagTask or a schedule has changed.
-func recordDAGChange(ctx context.Context, q querier) (change int64, err error) {
-	err = q.QueryRowContext(ctx, sqlChange, nil, "dag").Scan(&change)
-	return change, err
+// recordDAGChanges records for readers that DAGs, their versions or their schedules have changed.
+func recordDAGChanges(ctx context.Context, q querier, dagIDs ...int64) (change int64, err error) {
+	if len(dagIDs) == 0 {
+		return 0, nil
+	}
+	changes, err := postgres.ReadRows(ctx, q, postgres.ScanOne[int64], sqlDAGsChanged, dagIDs)
+	if err != nil || len(changes) == 0 {
+		return 0, err
+	}
+	return slices.Max(changes), nil
+}
+
+// optionalID returns the id in a row, or zero if there is no row.
+func optionalID(row *sql.Row) (id int64, err error) {
+	if err := row.Scan(&id); err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return 0, err
+	}
+	return id, nil
 }
 
 // querier runs statements, in a transaction or on a pool.

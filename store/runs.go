@@ -45,6 +45,18 @@ type NewRun struct {
 	DeadlineSeconds               int64
 	// NotifyFailed means that Refuse writes a notification.
 	NotifyFailed bool
+	Origin       Origin
+}
+
+// Origin is what a DagRun says about where it comes from. The zero value means that it is not known.
+type Origin struct {
+	// Trigger is Schedule, API or Manual.
+	Trigger string
+	// RequestedBy is the name of the requester: not empty if Trigger is API, else empty. PostgreSQL indexes at most 2,700
+	// bytes.
+	RequestedBy string
+	// DueAt is the due time. It is zero unless Trigger is Schedule.
+	DueAt time.Time
 }
 
 // NewTask is a task of a run to admit. Parents are the positions of the tasks that must succeed before it, in ascending
@@ -71,8 +83,10 @@ WITH fence AS (
     SELECT e.epoch FROM kontroler.epochs e WHERE e.shard = $7 FOR SHARE
 ), r AS (
     INSERT INTO kontroler.runs (uid, namespace, name, dag_name, dag_id, dag_version_id, shard, phase, reason, message,
-                                parameters, total, waiting, ready, created_at, admitted_at, deadline_at, finished_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
+                                parameters, total, waiting, ready, created_at, admitted_at, deadline_at, finished_at,
+                                trigger, requested_by, due_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,
+            $23, $24, $25)
     ON CONFLICT (uid) DO NOTHING
     RETURNING *
 ), tasks AS (
@@ -83,19 +97,24 @@ WITH fence AS (
     FROM r CROSS JOIN unnest($20::integer[], $21::text[], $22::text[]) AS c (position, name, parents)
     RETURNING id
 ), change AS (
-    INSERT INTO kontroler.changes (run_id, kind) SELECT r.id, 'run' FROM r RETURNING id
+    INSERT INTO kontroler.changes (kind, run_id, namespace, dag_id)
+    SELECT 'run', r.id, r.namespace, r.dag_id FROM r
+    RETURNING id
 )
 SELECT change.id, ` + runColumns + `
 FROM change CROSS JOIN r LEFT JOIN kontroler.dag_versions v ON v.id = r.dag_version_id
 WHERE kontroler.check_write((SELECT epoch FROM fence), $19, (SELECT count(*) FROM tasks), $12)::text = ''`
-	sqlRunDiscard   = `DELETE FROM kontroler.runs WHERE id = $1 AND phase = 'Pending'`
+	sqlRunDiscard = `
+WITH gone AS (DELETE FROM kontroler.runs WHERE id = $1 AND phase = 'Pending' RETURNING id, namespace, dag_id)
+INSERT INTO kontroler.changes (kind, run_id, namespace, dag_id) SELECT 'run', id, namespace, dag_id FROM gone
+RETURNING id`
 	sqlRunWorkspace = `
 UPDATE kontroler.runs SET workspace_uid = $2
 WHERE id = $1 AND phase IN ('Pending', 'Running') AND coalesce(workspace_uid, $2) = $2`
 	sqlRunNewest = `
 SELECT r.name, r.phase, coalesce(r.finished_at, r.admitted_at) FROM kontroler.runs r
 WHERE r.dag_id = (SELECT d.id FROM kontroler.dags d WHERE d.namespace = $1 AND d.name = $2)
-ORDER BY r.id DESC LIMIT 1`
+ORDER BY r.admitted_at DESC, r.id DESC LIMIT 1`
 	sqlRunExists = `SELECT EXISTS (SELECT FROM kontroler.runs WHERE id = $1)`
 	sqlRunsLive  = `
 SELECT r.id, r.uid::text, r.namespace, r.name FROM kontroler.runs r
@@ -193,7 +212,8 @@ func insertRun(
 		run.UID, run.Namespace, run.Name, run.DAGName, nullID(run.DAGID), nullID(run.VersionID), term.Shard,
 		phase, reason, clean(message), parameters, len(tasks), len(tasks)-ready, ready,
 		timestamp(run.CreatedAt), timestamp(run.AdmittedAt), timestamp(deadline), timestamp(finished), term.Epoch,
-		positions, names, parents)
+		positions, names, parents,
+		nullText(run.Origin.Trigger), nullText(clean(run.Origin.RequestedBy)), timestamp(run.Origin.DueAt))
 	err = row.Scan(append([]any{&change}, runFields(&written)...)...)
 	return written, change, err
 }
@@ -202,12 +222,9 @@ func insertRun(
 // begun is ErrConflict.
 func (l *Leader) Discard(ctx context.Context, runID int64) error {
 	err := l.pool.write(ctx, func(q querier) (int64, error) {
-		n, err := postgres.Affected(q.ExecContext(ctx, sqlRunDiscard, runID))
-		if err != nil {
-			return 0, err
-		}
-		if n == 1 {
-			return recordRunChange(ctx, q, runID)
+		change, err := optionalID(q.QueryRowContext(ctx, sqlRunDiscard, runID))
+		if err != nil || change != 0 {
+			return change, err
 		}
 		var hasBegun bool
 		if err := q.QueryRowContext(ctx, sqlRunExists, runID).Scan(&hasBegun); err != nil {

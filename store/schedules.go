@@ -152,7 +152,8 @@ WITH unmade AS (
     WHERE d.namespace = $1 AND d.name = $2 AND s.dag_id = d.id AND s.run_uid IS NULL
     RETURNING s.dag_id, s.due_at)
 UPDATE kontroler.ticks t SET outcome = 'Missed', run_name = NULL
-FROM unmade u WHERE t.dag_id = u.dag_id AND t.due_from = u.due_at AND t.outcome = 'Ran' AND t.run_uid IS NULL`
+FROM unmade u WHERE t.dag_id = u.dag_id AND t.due_from = u.due_at AND t.outcome = 'Ran' AND t.run_uid IS NULL
+RETURNING t.dag_id`
 	sqlSchedulesUnknown = `UPDATE kontroler.schedules SET held = 'Unknown' WHERE schedule <> ''`
 )
 
@@ -220,8 +221,11 @@ func (s *Schedules) recordRuns(ctx context.Context, requests []*request[createdR
 
 // DropRun records that a tick's DagRun can never be created. Its due time becomes Missed.
 func (s *Schedules) DropRun(ctx context.Context, dagID int64, due time.Time) error {
-	err := s.pool.inTx(ctx, func(q querier) error {
-		return dropUncreated(ctx, q, dagID, []time.Time{due})
+	err := s.pool.write(ctx, func(q querier) (int64, error) {
+		if err := dropUncreated(ctx, q, dagID, []time.Time{due}); err != nil {
+			return 0, err
+		}
+		return recordDAGChanges(ctx, q, dagID)
 	})
 	if err != nil {
 		return fmt.Errorf("dropping the run of schedule %d due at %s: %w", dagID, due, err)
@@ -258,7 +262,7 @@ func (s *Schedules) Rewind(ctx context.Context, r Rewind) error {
 		if err := rewind(ctx, q, r); err != nil {
 			return 0, err
 		}
-		return recordDAGChange(ctx, q)
+		return recordDAGChanges(ctx, q, r.Schedule.DAGID)
 	})
 	if err != nil {
 		return fmt.Errorf("rewinding schedule %d: %w", r.Schedule.DAGID, err)
@@ -300,9 +304,12 @@ func rewind(ctx context.Context, q querier, r Rewind) error {
 
 // End records that the schedule of a DAG creates no more runs. Due times that are Ran and have no DagRun become Missed.
 func (s *Schedules) End(ctx context.Context, namespace, name string) error {
-	err := s.pool.inTx(ctx, func(q querier) error {
-		_, err := q.ExecContext(ctx, sqlScheduleEnded, namespace, name)
-		return err
+	err := s.pool.write(ctx, func(q querier) (int64, error) {
+		missed, err := postgres.ReadRows(ctx, q, postgres.ScanOne[int64], sqlScheduleEnded, namespace, name)
+		if err != nil {
+			return 0, err
+		}
+		return recordDAGChanges(ctx, q, missed...)
 	})
 	if err != nil {
 		return fmt.Errorf("ending the schedule of DAG %s/%s: %w", namespace, name, err)

@@ -90,6 +90,12 @@ func (db *DB) Ping(ctx context.Context) error {
 // *migrations.TooNewError and changes nothing.
 func (db *DB) Migrate(ctx context.Context) error { return migrations.Apply(ctx, db.config.URL) }
 
+// GrantReaders lets database roles read the views of schema kontroler_v1, also those of later migrations. It revokes
+// nothing. If the server lacks roles, it returns a *migrations.MissingRolesError and grants nothing.
+func (db *DB) GrantReaders(ctx context.Context, roles []string) error {
+	return migrations.GrantReaders(ctx, db.config.URL, roles)
+}
+
 // InTx runs fn in one transaction. It commits when fn returns nil, and rolls back when fn returns an error or panics.
 // If the answer to the commit is lost, the error is ErrUnknownCommit.
 func (db *DB) InTx(ctx context.Context, fn func(*sql.Tx) error) error {

@@ -58,11 +58,14 @@ func nullID(id int64) any {
 	return id
 }
 
+// nullText returns a text as a parameter, NULL if it is empty.
+func nullText(text string) sql.NullString { return sql.NullString{String: text, Valid: text != ""} }
+
 // nullTexts returns texts as a parameter of type text[]. An empty text is NULL.
 func nullTexts(texts []string) []sql.NullString {
 	out := make([]sql.NullString, len(texts))
 	for i, text := range texts {
-		out[i] = sql.NullString{String: text, Valid: text != ""}
+		out[i] = nullText(text)
 	}
 	return out
 }

@@ -21,6 +21,7 @@ import (
 func TestRemoveFinalizer(t *testing.T) {
 	pods := schema.GroupResource{Resource: "pods"}
 	conflict := apierrors.NewConflict(pods, "p", nil)
+	invalid := apierrors.NewInvalid(schema.GroupKind{Kind: "Pod"}, "p", nil)
 	tests := map[string]struct {
 		finalizers []string
 		patched    error     // the answer to the patch
@@ -43,7 +44,11 @@ func TestRemoveFinalizer(t *testing.T) {
 			finalizers: []string{v1alpha1.Finalizer}, patched: conflict, requests: []string{"patch", "get"},
 		},
 		"a Pod whose name another Pod has needs nothing": {
-			finalizers: []string{v1alpha1.Finalizer}, patched: conflict, liveUID: "u2", requests: []string{"patch", "get"},
+			finalizers: []string{v1alpha1.Finalizer}, patched: invalid, liveUID: "u2", requests: []string{"patch", "get"},
+		},
+		"a patch that makes the same Pod invalid is an error": {
+			finalizers: []string{v1alpha1.Finalizer}, patched: invalid, liveUID: "u1",
+			requests: []string{"patch", "get"}, err: invalid,
 		},
 		"a conflict with a change of the same Pod is an error": {
 			finalizers: []string{v1alpha1.Finalizer}, patched: conflict, liveUID: "u1",

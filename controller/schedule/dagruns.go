@@ -115,7 +115,17 @@ func (r dagRuns) cancel(ctx context.Context, namespace string, run store.Schedul
 		return fmt.Errorf("encoding a cancellation: %w", err)
 	}
 	_, err = r.client.DagRuns(namespace).Patch(ctx, run.Name, types.MergePatchType, body, metav1.PatchOptions{})
-	if kube.IsGone(err) {
+	if apierrors.IsInvalid(err) || apierrors.IsConflict(err) {
+		// Another DagRun may have the name now.
+		live, readErr := r.client.DagRuns(namespace).Get(ctx, run.Name, metav1.GetOptions{})
+		switch {
+		case readErr != nil:
+			err = readErr
+		case string(live.UID) != run.UID:
+			return nil
+		}
+	}
+	if apierrors.IsNotFound(err) {
 		return nil
 	}
 	if err != nil {

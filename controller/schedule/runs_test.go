@@ -1,11 +1,12 @@
 package schedule
 
 import (
-	"errors"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"kontroler/apis/kontroler/v1alpha1"
 	"kontroler/controller/queue"
@@ -74,14 +75,21 @@ func TestCancelReplaced(t *testing.T) {
 		},
 		"another DagRun of its name is no error": {
 			run:    store.ScheduledRun{UID: uid, IsReplaced: true},
-			answer: apierrors.NewConflict(runResource, "daily-1", errors.New("the UID is another")),
+			answer: apierrors.NewInvalid(runKind, "daily-1", field.ErrorList{
+				field.Invalid(field.NewPath("metadata", "uid"), uid, "field is immutable"),
+			}),
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := newDAG("daily", "0 2 * * *")
 			f := newFixture(t, nil, d)
 			f.api.runs["daily-1"] = newRun(d, dueRun)
-			f.api.fail = func(string) error { return c.answer }
+			f.api.fail = func(request string) error {
+				if strings.HasPrefix(request, "patch") {
+					return c.answer
+				}
+				return nil
+			}
 			if c.cached != nil {
 				f.cached[queue.RunKey(uid)] = c.cached
 			}

@@ -24,8 +24,9 @@ func (s *Scheduler) syncStatus(ctx context.Context, name cache.ObjectName) error
 	if isSameSecond(shown.LastScheduleTime, current.lastDue) && isSameSecond(shown.NextScheduleTime, current.nextDue) {
 		return nil
 	}
+	// In a merge patch of a status the API server ignores the UID. The resourceVersion is that of one object.
 	body, err := json.Marshal(map[string]any{
-		"metadata": map[string]any{"uid": d.UID},
+		"metadata": map[string]any{"uid": d.UID, "resourceVersion": d.ResourceVersion},
 		"status": map[string]any{
 			"lastScheduleTime": timeOrNull(current.lastDue), "nextScheduleTime": timeOrNull(current.nextDue),
 		},

@@ -157,7 +157,8 @@ func (n *Notifier) signingKey(ctx context.Context, namespace string, ref *v1alph
 		return nil, fmt.Errorf("there is no Secret %q to sign with (spec.webhook.secretRef)", ref.Name)
 	case apierrors.IsForbidden(err):
 		return nil, fmt.Errorf("the controller may not read Secret %q to sign with (spec.webhook.secretRef). "+
-			"Grant it get on secrets in namespace %q", ref.Name, namespace)
+			"Install it with manifests/components/webhook-secrets, or grant it get on secrets in namespace %q",
+			ref.Name, namespace)
 	case err != nil:
 		return nil, fmt.Errorf("reading Secret %q to sign with: %w", ref.Name, err)
 	case len(secret.Data[ref.Key]) == 0:

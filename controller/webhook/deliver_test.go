@@ -182,7 +182,7 @@ func TestDeliver(t *testing.T) {
 			},
 			want: recorded{
 				Delivery: store.Delivery{Error: `not sent: the controller may not read Secret "hook" ` + whereTo +
-					`. Grant it get on secrets in namespace "team"`},
+					`. Install it with manifests/components/webhook-secrets, or grant it get on secrets in namespace "team"`},
 				Retry: now.Add(2 * time.Second),
 			},
 			result: "failed",

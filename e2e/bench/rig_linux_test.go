@@ -18,16 +18,15 @@ import (
 	"testing"
 	"time"
 
-	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
-	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
 	"kontroler/e2e/completer"
+	"kontroler/e2e/harness"
 	"kontroler/generated/clientset/versioned"
 	"kontroler/store/storetest"
 )
@@ -51,6 +50,7 @@ type rig struct {
 	namespace string
 	kube      kubernetes.Interface // in protobuf
 	client    versioned.Interface
+	accounts  *harness.Accounts
 	dir       string
 	cluster   string
 	database  *storetest.Server
@@ -88,7 +88,9 @@ func newRig(b testing.TB) *rig {
 func (r *rig) startCluster() {
 	r.b.Helper()
 	r.cluster = filepath.Join(r.dir, "cluster")
-	r.run(clusterTool, "up", r.cluster, "--no-node", "--owner-pid", strconv.Itoa(os.Getpid()))
+	// The audit log of the tests would be measured too.
+	r.run(clusterTool, "up", r.cluster, "--no-node", "--owner-pid", strconv.Itoa(os.Getpid()),
+		"--apiserver-arg=--audit-log-path=")
 	r.b.Cleanup(func() { r.run(clusterTool, "down", r.cluster) })
 }
 
@@ -99,16 +101,19 @@ func (r *rig) run(name string, args ...string) {
 	}
 }
 
-// connect installs the custom resources and creates a namespace. All clients use a service account, like a controller
-// in a cluster. With a client certificate, the API server would verify it for each request.
+// connect installs the custom resources, creates a namespace, and installs the service account of the controller. The
+// clients of the benchmark use a service account too: with a client certificate, the API server would verify it for each
+// request.
 func (r *rig) connect() {
 	r.b.Helper()
-	config, err := clientcmd.BuildConfigFromFlags("", r.kubeconfig("kubeconfig"))
+	kubectl := filepath.Join(r.cluster, "bin", "kubectl")
+	r.run(kubectl, "--kubeconfig", r.kubeconfig(), "apply", "--server-side", "--force-conflicts", "-k", crdDir)
+	r.run(kubectl, "--kubeconfig", r.kubeconfig(), "wait", "--for=condition=Established", "--timeout=60s", "crd", "--all")
+	config, err := clientcmd.BuildConfigFromFlags("", r.clientKubeconfig())
 	if err != nil {
 		r.b.Fatal(err)
 	}
 	config.QPS = -1
-	r.becomeServiceAccount(config)
 	protobuf := rest.CopyConfig(config)
 	protobuf.ContentType = "application/vnd.kubernetes.protobuf"
 	if r.kube, err = kubernetes.NewForConfig(protobuf); err != nil {
@@ -117,22 +122,27 @@ func (r *rig) connect() {
 	if r.client, err = versioned.NewForConfig(config); err != nil {
 		r.b.Fatal(err)
 	}
-	kubectl := filepath.Join(r.cluster, "bin", "kubectl")
-	r.run(kubectl, "--kubeconfig", r.kubeconfig("kubeconfig"), "apply", "--server-side", "--force-conflicts", "-k", crdDir)
-	r.run(kubectl, "--kubeconfig", r.kubeconfig("kubeconfig"), "wait", "--for=condition=Established", "--timeout=60s",
-		"crd", "--all")
 	made, err := r.kube.CoreV1().Namespaces().Create(r.b.Context(),
 		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "bench-"}}, metav1.CreateOptions{})
 	if err != nil {
 		r.b.Fatal(err)
 	}
 	r.namespace = made.Name
+	if r.accounts, err = harness.InstallAccounts(r.b.Context(), kubectl, r.kubeconfig(), r.dir); err != nil {
+		r.b.Fatal(err)
+	}
+	if err := r.accounts.GrantLease(r.b.Context(), r.namespace); err != nil {
+		r.b.Fatal(err)
+	}
 }
 
-// becomeServiceAccount replaces the certificate of the administrator by the token of a service account with all
-// permissions, and writes a kubeconfig with the token.
-func (r *rig) becomeServiceAccount(config *rest.Config) {
+// clientKubeconfig creates a service account with all permissions, and writes a kubeconfig for it.
+func (r *rig) clientKubeconfig() string {
 	r.b.Helper()
+	config, err := clientcmd.BuildConfigFromFlags("", r.kubeconfig())
+	if err != nil {
+		r.b.Fatal(err)
+	}
 	ctx, admin := r.b.Context(), kubernetes.NewForConfigOrDie(config)
 	account, err := admin.CoreV1().ServiceAccounts(metav1.NamespaceDefault).Create(ctx,
 		&corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{GenerateName: "bench-"}}, metav1.CreateOptions{})
@@ -148,29 +158,15 @@ func (r *rig) becomeServiceAccount(config *rest.Config) {
 	if err != nil {
 		r.b.Fatal(err)
 	}
-	hours := int64(6 * 3600)
-	token, err := admin.CoreV1().ServiceAccounts(account.Namespace).CreateToken(ctx, account.Name,
-		&authenticationv1.TokenRequest{
-			Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: &hours},
-		}, metav1.CreateOptions{})
-	if err != nil {
+	file := filepath.Join(r.dir, "kubeconfig-bench")
+	if err := harness.WriteKubeconfig(ctx, admin, r.kubeconfig(), account, file); err != nil {
 		r.b.Fatal(err)
 	}
-	config.CertData, config.KeyData, config.CertFile, config.KeyFile = nil, nil, "", ""
-	config.BearerToken = token.Status.Token
-	file, err := clientcmd.LoadFromFile(r.kubeconfig("kubeconfig"))
-	if err != nil {
-		r.b.Fatal(err)
-	}
-	for name := range file.AuthInfos {
-		file.AuthInfos[name] = &clientcmdapi.AuthInfo{Token: config.BearerToken}
-	}
-	if err := clientcmd.WriteToFile(*file, r.kubeconfig("kubeconfig.bench")); err != nil {
-		r.b.Fatal(err)
-	}
+	return file
 }
 
-func (r *rig) kubeconfig(name string) string { return filepath.Join(r.cluster, name) }
+// kubeconfig is the administrator's.
+func (r *rig) kubeconfig() string { return filepath.Join(r.cluster, "kubeconfig") }
 
 // startController starts the controller as it is shipped, with its defaults, and waits until it is ready.
 func (r *rig) startController() {
@@ -190,7 +186,7 @@ func (r *rig) startController() {
 	r.metrics = "http://" + address + "/metrics"
 	r.process = exec.Command(program, append([]string{"--namespaces=" + r.namespace, "--lease-namespace=" + r.namespace,
 		"--health-address=" + address, "--metrics-address=" + address}, strings.Fields(*flags)...)...)
-	r.process.Env = append(os.Environ(), "KUBECONFIG="+r.kubeconfig("kubeconfig.bench"), "DATABASE_URL="+r.database.URL())
+	r.process.Env = append(os.Environ(), "KUBECONFIG="+r.accounts.Controller, "DATABASE_URL="+r.database.URL())
 	r.process.Stdout, r.process.Stderr = log, log
 	r.process.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := r.process.Start(); err != nil {

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -31,6 +32,9 @@ func runControl(ctx context.Context, s *supervisor) error {
 		return err
 	}
 	if err := privateMounts(c.Dir, exeDir); err != nil {
+		return err
+	}
+	if err := prepareAudit(c); err != nil {
 		return err
 	}
 	const etcd = "127.0.0.1:2379"
@@ -105,7 +109,7 @@ func apiServerArgs(c *Cluster, etcd string) []string {
 		fmt.Sprintf("--default-not-ready-toleration-seconds=%d", tolerationSeconds),
 		fmt.Sprintf("--default-unreachable-toleration-seconds=%d", tolerationSeconds),
 	}
-	return append(args, c.APIServerArgs...)
+	return slices.Concat(args, auditArgs(c), c.APIServerArgs)
 }
 
 func controllerManagerArgs(c *Cluster) []string {

@@ -3,8 +3,10 @@ package control_test
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"os/exec"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -153,6 +155,23 @@ func TestTakeoverOfDAGs(t *testing.T) {
 	}
 }
 
+// The Lease of another controller may be in a namespace where this one has no permissions. Then its DAGs are not taken
+// over, and the log says why.
+func TestLeaseOutOfReach(t *testing.T) {
+	w := newWorld(t)
+	elsewhere := w.InSecondNamespace().Namespace
+	w.ApplyDAG("dag", play("a", ""))
+	w.Kubectl("patch", "dag", "dag", "--subresource=status", "--type=merge", "-p",
+		fmt.Sprintf(`{"status":{"controller":"other","controllerNamespace":%q}}`, elsewhere))
+	c := w.Controller()
+	c.WaitLog("cannot check whether another controller is alive: missing permission to get its Lease")
+	w.ApplyDAG("mine", play("a", ""))
+	w.waitClaimed("mine", w.Database)
+	if is := w.DAG("dag").Status.Controller; is != "other" {
+		t.Errorf("controller %s has claimed the DAG of a controller that may be alive", is)
+	}
+}
+
 func TestClasses(t *testing.T) {
 	w := newWorld(t)
 	empty, special := w.Database, w.NewDatabase()
@@ -290,18 +309,54 @@ func TestUninstall(t *testing.T) {
 	other.CheckFinal("others", "Succeeded", all("Succeeded", "kept"))
 }
 
+// A Pod may be replaced between the list and the patch of `controller uninstall`. The new Pod is left alone.
+func TestUninstallMeetsAnotherPod(t *testing.T) {
+	w := newWorld(t)
+	c := w.Controller(longLease)
+	w.ApplyDAG("dag", play("a", forever))
+	w.Start("run", "dag")
+	w.WaitAttempt("run", "a", 1, "Running")
+	pod := w.WaitPod("run", "a", running)
+	c.Stop()
+	foreign := `{apiVersion: v1, kind: Pod, metadata: {name: ` + pod.Name + `, finalizers: [` + v1alpha1.Finalizer +
+		`]}, spec: {containers: [{name: a, image: "busybox:1.36"}]}}`
+	var once sync.Once
+	p := w.newTap(w.Accounts.Uninstall, func(r *http.Request) {
+		if r.Method == http.MethodPatch {
+			once.Do(func() {
+				w.Kubectl("patch", "pod", pod.Name, "--type=merge", "-p", `{"metadata":{"finalizers":null}}`)
+				w.Kubectl("delete", "pod", pod.Name, "--grace-period=0", "--force")
+				w.Apply(foreign)
+			})
+		}
+	})
+	if out, err := w.uninstall(p.over); err != nil {
+		t.Errorf("uninstall: %v %s", err, out)
+	}
+	is, err := w.Kube.CoreV1().Pods(w.Namespace).Get(t.Context(), pod.Name, metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if is.UID == pod.UID || len(is.Finalizers) != 1 {
+		t.Errorf("the Pod has UID %s and finalizers %q, want another one than %s, with its finalizer",
+			is.UID, is.Finalizers, pod.UID)
+	}
+}
+
 // uninstall runs `controller uninstall` for the first database of the world.
-func (w *world) uninstall() (string, error) {
+func (w *world) uninstall(options ...processOption) (string, error) {
 	w.T.Helper()
 	cmd := exec.CommandContext(
 		w.T.Context(),
 		w.Binary,
 		"uninstall",
 		"--namespaces="+w.Namespace,
-		"--lease-namespace="+w.Namespace,
 		"--log-format=text",
 	)
-	cmd.Env = append(cmd.Environ(), "KUBECONFIG="+w.Kubeconfig, "DATABASE_URL="+w.URL)
+	cmd.Env = append(cmd.Environ(), "KUBECONFIG="+w.Accounts.Uninstall, "DATABASE_URL="+w.URL)
+	for _, option := range options {
+		option(cmd)
+	}
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }

@@ -6,7 +6,6 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -16,7 +15,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
-	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
 	"kontroler/apis/kontroler/v1alpha1"
 	"kontroler/e2e/harness"
@@ -24,19 +22,25 @@ import (
 
 // tap is a proxy to the API server that records requests.
 type tap struct {
-	kubeconfig string
-	mu         sync.Mutex
-	requests   []string
+	over     processOption // makes a controller send its requests through the tap
+	mu       sync.Mutex
+	requests []string
 }
 
-func (w *world) newTap() *tap {
+// newTap makes a tap that sends what it gets with the credentials of a kubeconfig. It calls each of before with a request
+// before it sends it.
+func (w *world) newTap(kubeconfig string, before ...func(*http.Request)) *tap {
 	w.T.Helper()
-	p := &tap{kubeconfig: filepath.Join(w.T.TempDir(), "kubeconfig")}
-	target, err := url.Parse(w.Config.Host)
+	p := &tap{}
+	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
 	if err != nil {
 		w.T.Fatal(err)
 	}
-	transport, err := rest.TransportFor(w.Config)
+	target, err := url.Parse(config.Host)
+	if err != nil {
+		w.T.Fatal(err)
+	}
+	transport, err := rest.TransportFor(config)
 	if err != nil {
 		w.T.Fatal(err)
 	}
@@ -49,24 +53,18 @@ func (w *world) newTap() *tap {
 		p.mu.Lock()
 		p.requests = append(p.requests, r.Method+" "+r.URL.RequestURI())
 		p.mu.Unlock()
+		for _, act := range before {
+			act(r)
+		}
 		proxy.ServeHTTP(answer, r)
 	}))
 	w.T.Cleanup(func() {
 		server.CloseClientConnections()
 		server.Close()
 	})
-	config := clientcmdapi.NewConfig()
-	config.Clusters["tap"] = &clientcmdapi.Cluster{Server: server.URL}
-	config.Contexts["tap"] = &clientcmdapi.Context{Cluster: "tap"}
-	config.CurrentContext = "tap"
-	if err := clientcmd.WriteToFile(*config, p.kubeconfig); err != nil {
-		w.T.Fatal(err)
-	}
+	p.over = w.withServer(server.URL)
 	return p
 }
-
-// over makes a controller send its requests through a tap.
-func over(p *tap) processOption { return environment("KUBECONFIG=" + p.kubeconfig) }
 
 func (p *tap) sent() []string {
 	p.mu.Lock()
@@ -106,8 +104,8 @@ func (w *world) checkExitsFenced(old *controller, p *tap, isIdle bool) {
 
 func TestLeaderStopped(t *testing.T) {
 	w := newWorld(t)
-	p := w.newTap()
-	old := w.Controller(shortLease, over(p))
+	p := w.newTap(w.Accounts.Controller)
+	old := w.Controller(shortLease, p.over)
 	old.WaitLeads()
 	standby := w.Controller(shortLease)
 	w.ApplyDAG("dag", play("a", until("a")), play("b", until("b"), after("a")), play("c", "", after("b")))
@@ -149,8 +147,8 @@ func TestLeaderStoppedInATransaction(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
-			p := w.newTap()
-			old, hit := w.LaunchFaulty("stop:"+tt.fault, shortLease, over(p)) // the last flag wins
+			p := w.newTap(w.Accounts.Controller)
+			old, hit := w.LaunchFaulty("stop:"+tt.fault, shortLease, p.over) // the last flag wins
 			old.WaitLeads()
 			standby := w.Controller(shortLease)
 			scene := harness.Scenes(play)["diamond"]

@@ -1,15 +1,12 @@
 package control_test
 
 import (
-	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
@@ -53,15 +50,17 @@ func TestStartRefusals(t *testing.T) {
 			[]string{"no_such_", "DATABASE_URL"},
 		},
 		"no API server": {
-			[]processOption{environment("KUBECONFIG=" + w.writeKubeconfig(&rest.Config{Host: "https://127.0.0.1:1"}))}, 1,
-			[]string{"https://127.0.0.1:1", "kubeconfig"},
+			[]processOption{w.withServer("https://127.0.0.1:1")}, 1, []string{"https://127.0.0.1:1", "kubeconfig"},
 		},
 		"no kubeconfig": {
 			[]processOption{environment("KUBECONFIG=/does/not/exist")}, 1, []string{"/does/not/exist", "kubeconfig"},
 		},
 		"credentials of nobody": {
-			[]processOption{environment("KUBECONFIG=" + w.writeKubeconfig(w.withToken("not-a-token")))}, 1,
-			[]string{"credentials", "kubeconfig"},
+			[]processOption{w.withToken("not-a-token")}, 1, []string{"credentials", "kubeconfig"},
+		},
+		"a reader role that does not exist": {
+			[]processOption{flags("--reader-roles=no-such-role")}, 1,
+			[]string{"--reader-roles", `CREATE ROLE \"no-such-role\"`},
 		},
 		"several faults": {
 			[]processOption{flags("--max-pods=none", "--no-such-flag", "--lease-duration=1s")}, 2,
@@ -101,10 +100,7 @@ subjects: [{kind: ServiceAccount, name: weak, namespace: $NS}]
 	if err != nil {
 		t.Fatal(err)
 	}
-	process := w.Launch(
-		flags("--log-archive=on"),
-		environment("KUBECONFIG="+w.writeKubeconfig(w.withToken(token.Status.Token))),
-	)
+	process := w.Launch(flags("--log-archive=on"), w.withToken(token.Status.Token))
 	checkRefusal(
 		t,
 		process,
@@ -120,45 +116,41 @@ subjects: [{kind: ServiceAccount, name: weak, namespace: $NS}]
 }
 
 func TestStartWithoutCustomResources(t *testing.T) {
-	w := newWorld(t)
-	bare, err := harness.UpCluster(t.Cleanup, filepath.Join(w.Suite.Dir, "bare"), "--no-node")
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
-	process := w.Launch(environment("KUBECONFIG=" + bare))
+	w := &world{harness.NewOnOwnCluster(t)}
+	process := w.Launch()
 	checkRefusal(t, process, 1, "kontroler.greedykomodo/v1alpha1", "kubectl apply -k manifests/crd")
 	t.Log(process.Log())
 }
 
-// withToken returns a config of the cluster for another user.
-func (w *world) withToken(token string) *rest.Config {
-	config := rest.AnonymousClientConfig(w.Config)
-	config.BearerToken = token
-	return config
+// Kubernetes 1.34 and later stream what exists to a watch. Informers of an older API server list it.
+func TestWithoutWatchLists(t *testing.T) {
+	w := newWorld(t)
+	w.ApplyDAG("dag", play("a", ""))
+	w.Controller(environment("KUBE_FEATURE_WatchListClient=false"))
+	w.Start("run", "dag")
+	w.CheckFinal("run", "Succeeded", all("Succeeded", "a"))
 }
 
-// writeKubeconfig writes a kubeconfig file.
-func (w *world) writeKubeconfig(config *rest.Config) string {
+// withToken makes a controller use a token.
+func (w *world) withToken(token string) processOption {
 	w.T.Helper()
-	written := clientcmdapi.NewConfig()
-	written.Clusters["c"] = &clientcmdapi.Cluster{
-		Server:                   config.Host,
-		CertificateAuthority:     config.CAFile,
-		CertificateAuthorityData: config.CAData,
-	}
-	written.AuthInfos["u"] = &clientcmdapi.AuthInfo{Token: config.BearerToken}
-	written.Contexts["x"] = &clientcmdapi.Context{Cluster: "c", AuthInfo: "u"}
-	written.CurrentContext = "x"
-	files, err := filepath.Glob(filepath.Join(w.Dir, "kubeconfig-*"))
-	if err != nil {
+	file := filepath.Join(w.T.TempDir(), "kubeconfig")
+	if err := harness.WriteTokenKubeconfig(w.Kubeconfig, token, file); err != nil {
 		w.T.Fatal(err)
 	}
-	file := filepath.Join(w.Dir, fmt.Sprintf("kubeconfig-%d", len(files)))
-	if err := clientcmd.WriteToFile(*written, file); err != nil {
+	return environment("KUBECONFIG=" + file)
+}
+
+// withServer makes a controller use a server, without credentials.
+func (w *world) withServer(url string) processOption {
+	w.T.Helper()
+	config := clientcmdapi.NewConfig()
+	config.Clusters["server"] = &clientcmdapi.Cluster{Server: url}
+	config.Contexts["server"] = &clientcmdapi.Context{Cluster: "server"}
+	config.CurrentContext = "server"
+	file := filepath.Join(w.T.TempDir(), "kubeconfig")
+	if err := clientcmd.WriteToFile(*config, file); err != nil {
 		w.T.Fatal(err)
 	}
-	return file
+	return environment("KUBECONFIG=" + file)
 }

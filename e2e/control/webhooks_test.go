@@ -53,7 +53,7 @@ var runEvents = []v1alpha1.WebhookEvent{v1alpha1.EventRunSucceeded, v1alpha1.Eve
 func TestNotifications(t *testing.T) {
 	w := newWorld(t)
 	v := w.NewReceiver(false)
-	c := w.Controller()
+	c := w.Controller(w.ReadsSecrets())
 	w.Apply(`{apiVersion: v1, kind: Secret, metadata: {name: hook}, stringData: {key: s3cret}}`)
 	hook := v1alpha1.Webhook{URL: v.URL + "/t0ken-of-the-url", SecretRef: &v1alpha1.SecretKeyRef{Name: "hook", Key: "key"}}
 	w.applyHooked(
@@ -187,7 +187,7 @@ func TestNotificationFailures(t *testing.T) {
 			http.Redirect(a, r, "http://localhost:1/", http.StatusPermanentRedirect)
 		}
 	}
-	w.Controller(flags("--webhook-deny=192.0.2.0/24"))
+	w.Controller(w.ReadsSecrets(), flags("--webhook-deny=192.0.2.0/24"))
 	hooks := map[string]v1alpha1.Webhook{
 		"hang": {
 			URL: v.URL + "/hang",
@@ -255,6 +255,27 @@ JOIN kontroler_v1.notifications n ON n.id = d.notification_id JOIN kontroler_v1.
 	})
 }
 
+// Without manifests/components/webhook-secrets, a webhook that is to be signed is not sent, and the delivery says why.
+// Others are sent.
+func TestWebhookWithoutPermission(t *testing.T) {
+	w := newWorld(t)
+	v := w.NewReceiver(false)
+	w.Controller()
+	w.Apply(`{apiVersion: v1, kind: Secret, metadata: {name: hook}, stringData: {key: s3cret}}`)
+	w.applyHooked("signed", v1alpha1.Webhook{URL: v.URL, SecretRef: &v1alpha1.SecretKeyRef{Name: "hook", Key: "key"}},
+		play("a", ""))
+	w.applyHooked("plain", v1alpha1.Webhook{URL: v.URL}, play("a", ""))
+	for _, run := range []string{"signed", "plain"} {
+		w.Start(run, run)
+		w.WaitRun(run, v1alpha1.RunSucceeded, patience)
+	}
+	w.waitError("signed", `may not read Secret "hook"`)
+	v.Wait("plain", 2)
+	if all := v.Of("signed"); len(all) > 0 {
+		t.Errorf("the receiver has heard %v, which was not signed", texts(all))
+	}
+}
+
 // A controller is killed around a delivery. Only a delivery that was not recorded is repeated, with the same id and
 // body.
 func TestNotificationsKilledAt(t *testing.T) {
@@ -290,7 +311,7 @@ func TestNotificationsKilledAt(t *testing.T) {
 func TestNotificationExample(t *testing.T) {
 	w := newWorld(t)
 	v := w.NewReceiver(false)
-	w.Controller()
+	w.Controller(w.ReadsSecrets())
 	example := harness.Example(t, "webhook.yaml")
 	w.Apply(strings.Replace(example, "http://receiver.default.svc:8080", v.URL, 1))
 	w.Start("run", "notified")

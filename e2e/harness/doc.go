@@ -3,6 +3,7 @@
 // it.
 //
 //	suite.go       what all tests of a package share: the cluster, the CRDs, the controller's binary
+//	accounts.go    the service accounts that controllers run as; account.go: one of them, as kustomize renders it
 //	world.go       what one test has to itself
 //	process.go     the process of a controller: start it, stop it, kill it at a crash point
 //	tasks.go       tasks, gates, and how often tasks ran

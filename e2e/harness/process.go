@@ -42,9 +42,13 @@ func Environment(variables ...string) ProcessOption {
 // On selects a database. The default is the first one of the world.
 func On(d *Database) ProcessOption { return Environment("DATABASE_URL=" + d.URL) }
 
+// ReadsSecrets lets a controller read the Secrets that sign webhooks, which manifests/controller does not.
+func (w *World) ReadsSecrets() ProcessOption { return Environment("KUBECONFIG=" + w.Accounts.Webhooks) }
+
 var processes atomic.Int32
 
-// Controller starts a controller that works only in the namespace of the world, and waits until it is ready.
+// Controller starts a controller that works only in the namespace of the world, and waits until it is ready. It has the
+// permissions that manifests/controller grants.
 func (w *World) Controller(options ...ProcessOption) *Controller {
 	w.T.Helper()
 	c := w.Launch(options...)
@@ -69,7 +73,7 @@ func (w *World) Launch(options ...ProcessOption) *Controller {
 	defer log.Close()
 	c.cmd = exec.Command(w.Binary, "--namespaces="+w.Namespace, "--lease-namespace="+w.Namespace, "--lease-duration=15s",
 		"--health-address="+c.address, "--metrics-address="+c.address, "--log-format=text")
-	c.cmd.Env = append(os.Environ(), "KUBECONFIG="+w.Kubeconfig, "DATABASE_URL="+w.URL,
+	c.cmd.Env = append(os.Environ(), "KUBECONFIG="+w.Accounts.Controller, "DATABASE_URL="+w.URL,
 		"GORACE=halt_on_error=0 exitcode=0")
 	if w.completer != nil { // without containers there are no logs
 		c.cmd.Args = append(c.cmd.Args, "--log-archive=off")

@@ -35,12 +35,13 @@ type Options struct {
 // Suite is what all tests of a package share: the cluster, the controller's binary, clients.
 type Suite struct {
 	Dir         string // for binaries and logs; removed when the tests have ended
-	Kubeconfig  string
+	Kubeconfig  string // the administrator's, for what the tests do themselves
 	KubectlPath string
 	Binary      string // the controller, with the race detector and crash points
 	Config      *rest.Config
 	Kube        kubernetes.Interface
 	Client      versioned.Interface
+	Accounts    *Accounts // that the programs under test run as
 
 	completer *completer.Completer // nil on a node
 	watch     *podWatch
@@ -150,6 +151,9 @@ func startSuite() (*Suite, error) {
 	if err := s.installCRDs(); err != nil {
 		return nil, err
 	}
+	if s.Accounts, err = InstallAccounts(context.Background(), s.KubectlPath, s.Kubeconfig, dir); err != nil {
+		return nil, err
+	}
 	if s.watch, err = watchPods(atEnd, s.Kube); err != nil {
 		return nil, err
 	}
@@ -173,6 +177,9 @@ func (s *Suite) onOwnCluster(cleanup func(func())) (*Suite, error) {
 	}
 	own.findKubectl()
 	if err := own.connect(); err != nil {
+		return nil, err
+	}
+	if own.Accounts, err = InstallAccounts(context.Background(), own.KubectlPath, own.Kubeconfig, dir); err != nil {
 		return nil, err
 	}
 	own.watch, err = watchPods(cleanup, own.Kube)
@@ -207,8 +214,40 @@ func UpCluster(cleanup func(func()), dir string, options ...string) (string, err
 		if out, err := down.CombinedOutput(); err != nil {
 			fmt.Fprintf(os.Stderr, "stopping the cluster: %v\n%s", err, out)
 		}
+		if err := keepAuditLog(dir); err != nil {
+			failAtEnd(err)
+		}
 	})
 	return filepath.Join(dir, "kubeconfig"), nil
+}
+
+// keepAuditLog copies the audit log of a cluster that has ended to the directory TEST_AUDIT_LOGS, for e2e/privileges.
+func keepAuditLog(dir string) error {
+	kept := os.Getenv("TEST_AUDIT_LOGS")
+	if kept == "" {
+		return nil
+	}
+	logs, err := filepath.Glob(filepath.Join(dir, "log", "audit*.jsonl"))
+	if err != nil {
+		return err
+	}
+	for _, log := range logs {
+		text, err := os.ReadFile(log)
+		if err != nil {
+			return err
+		}
+		file, err := os.CreateTemp(kept, "audit-*.jsonl")
+		if err != nil {
+			return err
+		}
+		if _, err := file.Write(text); err != nil {
+			return err
+		}
+		if err := file.Close(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Root returns the top of the repository.
@@ -329,11 +368,15 @@ func (s *Suite) installCRDs() error {
 	return nil
 }
 
-// RunKubectl runs kubectl and returns its standard output and then its standard error.
+// RunKubectl runs kubectl as the administrator and returns its standard output and then its standard error.
 func (s *Suite) RunKubectl(stdin string, args ...string) (string, error) {
+	return runKubectl(s.KubectlPath, s.Kubeconfig, stdin, args...)
+}
+
+func runKubectl(kubectl, kubeconfig, stdin string, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, s.KubectlPath, append([]string{"--kubeconfig", s.Kubeconfig}, args...)...)
+	cmd := exec.CommandContext(ctx, kubectl, append([]string{"--kubeconfig", kubeconfig}, args...)...)
 	cmd.Stdin = bytes.NewReader([]byte(stdin))
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr

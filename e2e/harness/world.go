@@ -76,6 +76,9 @@ func newWorld(t *testing.T, s *Suite) *World {
 	w := &World{T: t, Suite: s}
 	t.Cleanup(w.logPods)
 	w.Namespace = w.newNamespace()
+	if err := w.Accounts.GrantLease(t.Context(), w.Namespace); err != nil {
+		t.Fatal(err)
+	}
 	w.Database = w.NewDatabase()
 	w.Dir = filepath.Join(w.Suite.Dir, w.Namespace)
 	if err := os.Mkdir(w.Dir, 0o777); err != nil {

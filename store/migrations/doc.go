@@ -5,4 +5,6 @@
 // was released is never edited: its checksum is stored, and a changed file is an error.
 //
 // Any number of processes may migrate at the same time. An advisory lock makes each migration run once.
+//
+// GrantReaders lets roles read what the migrations create for readers.
 package migrations

@@ -74,12 +74,14 @@ func Digest() (string, error) {
 	return hex.EncodeToString(all.Sum(nil))[:16], nil
 }
 
+// open opens a pool for migrations. A migration, or the wait for one of another process, may take longer than any other
+// statement.
+func open(url string) (*sql.DB, error) {
+	return postgres.OpenUnbounded(url, func(cfg *pq.Config) { cfg.ApplicationName = "kontroler migration" })
+}
+
 func apply(ctx context.Context, url string, migrations []migration) error {
-	// A migration, or the wait for one of another process, may take longer than any other statement.
-	pool, err := postgres.Open(url, 1, func(cfg *pq.Config) {
-		cfg.ApplicationName = "kontroler migration"
-		cfg.Runtime["statement_timeout"] = "0"
-	})
+	pool, err := open(url)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"errors"
@@ -106,6 +107,34 @@ func (s *Server) copyAsStandby() (*Server, error) {
 	}
 	standby, err := start(dir, true)
 	return standby, errors.Join(err, s.Start())
+}
+
+// Restore copies the database of another server, which must be one of these, with pg_dump and psql, as an administrator
+// moves it.
+func (s *Server) Restore(from *Server) error {
+	dump := exec.Command(filepath.Join(from.bin, "pg_dump"), "--dbname", from.URL())
+	restore := exec.Command(filepath.Join(s.bin, "psql"), "--quiet", "--no-psqlrc", "--set", "ON_ERROR_STOP=1",
+		"--dbname", s.URL())
+	content, err := dump.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	restore.Stdin = content
+	var dumped, restored bytes.Buffer
+	dump.Stderr, restore.Stderr = &dumped, &restored
+	if err := dump.Start(); err != nil {
+		return fmt.Errorf("pg_dump: %w", err)
+	}
+	restoreErr := restore.Run()
+	content.Close() // pg_dump must not wait for a psql that has failed
+	dumpErr := dump.Wait()
+	if restoreErr != nil {
+		return fmt.Errorf("psql: %w\n%s", restoreErr, &restored)
+	}
+	if dumpErr != nil {
+		return fmt.Errorf("pg_dump: %w\n%s", dumpErr, &dumped)
+	}
+	return nil
 }
 
 // URL returns the URL of the server's database postgres. It stays the same over Stop and Start.

@@ -2,6 +2,7 @@ package storetest_test
 
 import (
 	"bufio"
+	"database/sql"
 	"fmt"
 	"net"
 	"net/url"
@@ -54,6 +55,26 @@ func TestDatabasesAreApart(t *testing.T) {
 	}
 	if a == b {
 		t.Errorf("both are %+v", a)
+	}
+}
+
+// TestDatabasesSortLikeALanguage checks that an index that serves only databases that sort by bytes fails a test.
+func TestDatabasesSortLikeALanguage(t *testing.T) {
+	for name, url := range map[string]string{"URL": storetest.URL(t), "EmptyURL": storetest.EmptyURL(t)} {
+		db, err := sql.Open("postgres", url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		var version int
+		var sorts bool
+		row := db.QueryRow(`SELECT current_setting('server_version_num')::int, 'a'::text < 'B'::text`)
+		if err := row.Scan(&version, &sorts); err != nil {
+			t.Fatal(err)
+		}
+		if version >= 150000 && !sorts {
+			t.Errorf("the database of %s sorts by bytes", name)
+		}
 	}
 }
 

@@ -1,6 +1,10 @@
 package v1alpha1
 
 import (
+	"strings"
+	"time"
+	"unicode"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -132,6 +136,49 @@ func (r *DagRun) ScheduleOwner() *metav1.OwnerReference {
 		return nil
 	}
 	return owner
+}
+
+// What triggered a run.
+const (
+	// TriggerSchedule is the schedule of its DAG: the DagRun has the label scheduled.
+	TriggerSchedule = "Schedule"
+	// TriggerAPI is a request to Kontroler's server: the DagRun has the annotation requested-by.
+	TriggerAPI = "API"
+	// TriggerManual is anything else, such as kubectl.
+	TriggerManual = "Manual"
+)
+
+// MaxRequester is the maximum length of the name that Origin returns, in characters.
+const MaxRequester = 253
+
+// Origin returns what triggered the run. requestedBy is empty unless the trigger is API. dueAt is zero unless the trigger
+// is Schedule. All of it is what the DagRun claims: whoever created it may have written any label and annotation. The name
+// is cut to MaxRequester characters, and each character that does not print is replaced. A due time that is not RFC 3339,
+// or lies before 1970 or after 9999, is ignored.
+func (r *DagRun) Origin() (trigger, requestedBy string, dueAt time.Time) {
+	if r.Labels[LabelScheduled] == "true" {
+		due, err := time.Parse(time.RFC3339, r.Annotations[AnnotationScheduledAt])
+		if due = due.UTC(); err != nil || due.Year() < 1970 || due.Year() > 9999 {
+			due = time.Time{}
+		}
+		return TriggerSchedule, "", due
+	}
+	if requestedBy = requester(r.Annotations[AnnotationRequestedBy]); requestedBy != "" {
+		return TriggerAPI, requestedBy, time.Time{}
+	}
+	return TriggerManual, "", time.Time{}
+}
+
+// requester returns a name in a form that every store and terminal accepts.
+func requester(claimed string) string {
+	name := []rune(strings.TrimSpace(strings.ToValidUTF8(claimed, "\uFFFD")))
+	name = name[:min(len(name), MaxRequester)]
+	for i, c := range name {
+		if !unicode.IsGraphic(c) {
+			name[i] = unicode.ReplacementChar
+		}
+	}
+	return strings.TrimSpace(string(name))
 }
 
 // The conditions of a DagRun, beside Reconciled.

@@ -29,6 +29,9 @@ const (
 	LabelScheduled = GroupName + "/scheduled"
 	// AnnotationScheduledAt is when such a DagRun was due, in RFC 3339 and UTC.
 	AnnotationScheduledAt = GroupName + "/scheduled-at"
+	// AnnotationRequestedBy names who asked for a DagRun. Kontroler's server writes the name of its user. Nothing verifies
+	// it: whoever may create DagRuns can claim any name.
+	AnnotationRequestedBy = GroupName + "/requested-by"
 
 	// Finalizer is on the Pods of tasks. It is removed after the outcome of the Pod is committed.
 	Finalizer = GroupName + "/outcome"

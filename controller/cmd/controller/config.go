@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -28,6 +30,7 @@ type config struct {
 
 	kubeconfig     string // a list of files, like KUBECONFIG; empty means in-cluster
 	databaseURL    string
+	readerRoles    []string // database roles that may read the views
 	namespaces     []string // empty means all
 	class          string
 	leaderElect    bool
@@ -67,6 +70,11 @@ var settings = []setting{
 		help: "the PostgreSQL database of this controller: postgres://user:password@host/database?sslmode=…\n" +
 			"Required. Prefer the variable: other users of a machine can read its command lines. If the URL has no\n" +
 			"password, that of PGPASSWORD is used",
+	},
+	{
+		flag: "reader-roles", placeholder: "LIST", env: "KONTROLER_READER_ROLES", set: setReaderRoles,
+		help: "database roles that may read the views of schema kontroler_v1, separated by commas. They must exist.\n" +
+			"A role that is no longer named keeps its privileges",
 	},
 	{
 		flag: "kubeconfig", placeholder: "FILE", env: "KONTROLER_KUBECONFIG", forUninstall: true,
@@ -363,6 +371,29 @@ func setNamespaces(c *config, value string) error {
 	}
 	if len(invalid) > 0 {
 		return fmt.Errorf("not a name of a namespace: %s", strings.Join(invalid, ", "))
+	}
+	return nil
+}
+
+func setReaderRoles(c *config, value string) error {
+	if strings.TrimSpace(value) == "" {
+		return nil
+	}
+	var invalid []string
+	for role := range strings.SplitSeq(value, ",") {
+		role = strings.TrimSpace(role)
+		// PostgreSQL takes the name public for all roles, quoted or not, and none for no role.
+		isReserved := role == "public" || role == "none"
+		isName := role != "" && len(role) <= 63 && utf8.ValidString(role) && !strings.ContainsFunc(role, unicode.IsControl)
+		switch {
+		case isReserved || !isName:
+			invalid = append(invalid, strconv.Quote(role))
+		case !slices.Contains(c.readerRoles, role):
+			c.readerRoles = append(c.readerRoles, role)
+		}
+	}
+	if len(invalid) > 0 {
+		return fmt.Errorf("not a name of a database role: %s", strings.Join(invalid, ", "))
 	}
 	return nil
 }

@@ -35,6 +35,7 @@ func TestParseConfig(t *testing.T) {
 				"--kubeconfig",
 				"/k",
 				"--namespaces=b, a,b",
+				`--reader-roles=reporting, the "Auditors",reporting`,
 				"--controller-class=gpu",
 				"--leader-elect=false",
 				"--lease-namespace=ops",
@@ -56,20 +57,21 @@ func TestParseConfig(t *testing.T) {
 			want: config{
 				databaseURL: "postgresql://u:p@h/d", kubeconfig: "/k", namespaces: []string{
 					"b", "a",
-				}, class: "gpu", leaseNamespace: "ops",
+				}, class: "gpu", leaseNamespace: "ops", readerRoles: []string{"reporting", `the "Auditors"`},
 				leaseDuration: time.Minute, metricsAddress: "127.0.0.1:0", logFormat: "json", logLevel: slog.LevelDebug, kubeAPIQPS: 0.5,
 				maxPods: 1, startGrace: time.Second, webhookDeny: "10.0.0.0/8,fd00::/8", logLimit: 64 << 10, adoptCluster: true, acceptRestored: true,
 			},
 		},
 		"every variable is read": {
 			env: map[string]string{
-				"DATABASE_URL": "host=/run dbname=k", "KONTROLER_KUBECONFIG": "/k", "KONTROLER_NAMESPACES": "a", "KONTROLER_CONTROLLER_CLASS": "gpu",
+				"DATABASE_URL": "host=/run dbname=k", "KONTROLER_KUBECONFIG": "/k", "KONTROLER_NAMESPACES": "a", "KONTROLER_CONTROLLER_CLASS": "gpu", "KONTROLER_READER_ROLES": "reporting",
 				"KONTROLER_LEADER_ELECT": "false", "KONTROLER_LEASE_NAMESPACE": "ops", "KONTROLER_LEASE_DURATION": "3s", "KONTROLER_HEALTH_ADDRESS": "",
 				"KONTROLER_METRICS_ADDRESS": "[::1]:1", "KONTROLER_LOG_FORMAT": "text", "KONTROLER_LOG_LEVEL": "warn", "KONTROLER_KUBE_API_QPS": "7",
 				"KONTROLER_MAX_PODS": "9", "KONTROLER_LOG_LIMIT": "1000000", "KONTROLER_LOG_ARCHIVE": "off", "KONTROLER_START_GRACE": "1s", "KONTROLER_HISTORY_RETENTION": "1h", "KONTROLER_WEBHOOK_DENY": "192.0.2.1", "KONTROLER_ADOPT_CLUSTER": "true", "KONTROLER_ACCEPT_RESTORED_DATABASE": "1",
 			},
 			want: config{
 				databaseURL: "host=/run dbname=k", kubeconfig: "/k", namespaces: []string{"a"}, class: "gpu", leaseNamespace: "ops",
+				readerRoles:   []string{"reporting"},
 				leaseDuration: 3 * time.Second, metricsAddress: "[::1]:1", logFormat: "text", logLevel: slog.LevelWarn, kubeAPIQPS: 7,
 				maxPods: 9, startGrace: time.Second, historyRetention: time.Hour, webhookDeny: "192.0.2.1", adoptCluster: true, acceptRestored: true,
 			},
@@ -147,6 +149,7 @@ func TestParseConfigReportsEveryFault(t *testing.T) {
 				"--lease-duration=1500ms",
 				"--webhook-deny=10.0.0.0/33, 10.0.0.0/8,nets",
 				"--namespaces=a,B,c_d",
+				"--reader-roles=public,,none,ok,a\nb," + strings.Repeat("r", 64),
 				"--leader-elect=maybe",
 				"--lease-namespace=N",
 				"--log-format=xml",
@@ -157,6 +160,7 @@ func TestParseConfigReportsEveryFault(t *testing.T) {
 				"flag provided but not defined: -nonsense",
 				`unexpected argument "stray"`,
 				errDatabaseURLAt("DATABASE_URL"),
+				`--reader-roles: not a name of a database role: "public", "", "none", "a\nb", "` + strings.Repeat("r", 64) + `"`,
 				`--namespaces: not a name of a namespace: "B", "c_d"`,
 				"KONTROLER_CONTROLLER_CLASS: a class has at most 63 characters, not 64",
 				`--max-pods: "0" is not a whole number from 1 up`,

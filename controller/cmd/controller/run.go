@@ -168,6 +168,11 @@ func prepareDatabase(ctx context.Context, cfg config, clusterUID string) (*store
 		if err := db.Migrate(ctx); err != nil {
 			return store.Identity{}, err
 		}
+		if len(cfg.readerRoles) > 0 {
+			if err := db.GrantReaders(ctx, cfg.readerRoles); err != nil {
+				return store.Identity{}, fmt.Errorf("--reader-roles: %w", err)
+			}
+		}
 		identity, err := db.Identity(ctx)
 		if err != nil {
 			return store.Identity{}, err

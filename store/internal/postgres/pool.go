@@ -23,6 +23,18 @@ const (
 // Open opens a pool of at most maxOpen connections. It does not connect yet. configure changes the settings of the URL.
 // An error never contains the URL.
 func Open(url string, maxOpen int, configure func(*pq.Config)) (*sql.DB, error) {
+	return open(url, maxOpen, dialer{}, configure)
+}
+
+// OpenUnbounded opens a pool of one connection, whose statements may take any time.
+func OpenUnbounded(url string, configure func(*pq.Config)) (*sql.DB, error) {
+	return open(url, 1, dialer{isUnbounded: true}, func(cfg *pq.Config) {
+		cfg.Runtime["statement_timeout"] = "0"
+		configure(cfg)
+	})
+}
+
+func open(url string, maxOpen int, dialer dialer, configure func(*pq.Config)) (*sql.DB, error) {
 	cfg, err := pq.NewConfig(url)
 	if err != nil {
 		// The parser's text may contain a part of the password.
@@ -44,7 +56,7 @@ func Open(url string, maxOpen int, configure func(*pq.Config)) (*sql.DB, error) 
 	if err != nil {
 		return nil, fmt.Errorf("opening the database: %w", err)
 	}
-	inner.Dialer(dialer{})
+	inner.Dialer(dialer)
 	pool := sql.OpenDB(&connector{Connector: inner})
 	pool.SetMaxOpenConns(maxOpen)
 	pool.SetMaxIdleConns(maxOpen)
@@ -87,12 +99,15 @@ func begin(ctx context.Context, pool *sql.DB) (*sql.Tx, error) {
 
 // dialer makes connections with bounded reads and writes. Without them, a server that vanishes from the network while
 // it owes an answer blocks its caller, whatever the context says, until the kernel gives up a quarter of an hour later.
-type dialer struct{}
+type dialer struct {
+	// isUnbounded means that an answer may take any time. Keep-alives detect a server that vanishes.
+	isUnbounded bool
+}
 
-func (dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+func (d dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
-	if err != nil {
-		return nil, err
+	if err != nil || d.isUnbounded {
+		return conn, err
 	}
 	return &boundedConn{Conn: conn}, nil
 }
