@@ -1,6 +1,7 @@
 package control_test
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"strings"
@@ -139,13 +140,17 @@ func TestRunUsesTheDAGAppliedWithIt(t *testing.T) {
 			w.Manifest("DAG", "changing", v1alpha1.DAGSpec{Task: []v1alpha1.Task{play("a", ""), play(change, "", after("a"))}}) +
 				w.Manifest("DagRun", run, v1alpha1.DagRunSpec{DagName: "changing"}),
 		)
+		// A run that is admitted late has the DAG of that moment, which must not be the next one here.
+		w.Eventually("the admission of "+run, patience, func(context.Context) (bool, string) {
+			return w.DagRun(run).Status.RunID != 0, "not admitted"
+		})
 	}
 	for i := 1; i <= 6; i++ {
 		run, change := fmt.Sprintf("run-%d", i), fmt.Sprintf("change-%d", i)
 		w.WaitRun(run, v1alpha1.RunSucceeded, patience)
 		w.CheckFinal(run, "Succeeded", all("Succeeded", "a", change))
 	}
-	// Each run has the version that was applied before it.
+	// Each run has the version that was applied with it.
 	want := map[string]int{"a": 6}
 	for i := 1; i <= 6; i++ {
 		want[fmt.Sprintf("change-%d", i)] = 1
