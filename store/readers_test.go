@@ -136,7 +136,8 @@ func TestChangesNameTheirObjects(t *testing.T) {
 	dag := f.version.DAGID
 	ofRun := func(id int64) string { return fmt.Sprintf("run default DAG %d run %d", dag, id) }
 	ofDAG := fmt.Sprintf("dag default DAG %d", dag)
-	ctx, ofRefused := t.Context(), ""
+	ctx := t.Context()
+	var ofRefused, ofInvalid string
 	run, task, attempt := f.attempt("Running")
 	pending := f.admit(0)
 	old := f.ended(100*day, 1, 1)
@@ -156,11 +157,19 @@ func TestChangesNameTheirObjects(t *testing.T) {
 		{"an admission", func() string { return ofRun(f.admit(0).ID) }, ""},
 		{"a refusal of a run whose DAG has no row", func() string {
 			refused := f.newRun()
-			refused.DAGID, refused.VersionID = 0, 0
+			refused.DAGName, refused.DAGID, refused.VersionID = "invalid", 0, 0
 			row, err := f.leader.Refuse(ctx, refused, "InvalidDag", "m")
 			must(err)
 			ofRefused = fmt.Sprintf("run default no DAG run %d", row.ID)
 			return ofRefused
+		}, ""},
+		{"a refusal of a run whose DAG was valid once", func() string {
+			refused := f.newRun()
+			refused.DAGID, refused.VersionID = 0, 0
+			row, err := f.leader.Refuse(ctx, refused, "InvalidDag", "m")
+			must(err)
+			ofInvalid = ofRun(row.ID)
+			return ofInvalid
 		}, ""},
 		{"a commit that changes the run", func() string {
 			f.mustCommit(run, transition.RunHeld{Reason: "Throttled"})
@@ -230,7 +239,7 @@ func TestChangesNameTheirObjects(t *testing.T) {
 		}, "dag team no DAG"},
 		{"history that is removed", func() string {
 			f.trim()
-			return ofDAG + ", " + ofRun(old.ID) + ", " + ofRefused
+			return ofDAG + ", " + ofRun(old.ID) + ", " + ofInvalid + ", " + ofRefused
 		}, ""},
 	}
 	for _, step := range steps {

@@ -35,8 +35,8 @@ type Run struct {
 	WorkspaceUID string
 }
 
-// NewRun is a run to admit or refuse. Parameters is JSON; nil is the empty list. DeadlineSeconds counts from
-// AdmittedAt; 0 means no deadline.
+// NewRun is a run to admit or refuse. If DAGID is 0, the run belongs to the DAG with its name, if there is a row.
+// Parameters is JSON; nil is the empty list. DeadlineSeconds counts from AdmittedAt; 0 means no deadline.
 type NewRun struct {
 	UID, Namespace, Name, DAGName string
 	DAGID, VersionID              int64
@@ -77,7 +77,7 @@ SELECT ` + runColumns + `
 FROM kontroler.runs r LEFT JOIN kontroler.dag_versions v ON v.id = r.dag_version_id
 WHERE r.uid = $1`
 	// sqlRunAdmit writes a run and its tasks, and the change for readers, as one transaction. It returns no row if there
-	// is a run with this UID.
+	// is a run with this UID. A run that is refused because its DAG is invalid now belongs to that DAG, if it has a row.
 	sqlRunAdmit = `
 WITH fence AS (
     SELECT e.epoch FROM kontroler.epochs e WHERE e.shard = $7 FOR SHARE
@@ -85,8 +85,8 @@ WITH fence AS (
     INSERT INTO kontroler.runs (uid, namespace, name, dag_name, dag_id, dag_version_id, shard, phase, reason, message,
                                 parameters, total, waiting, ready, created_at, admitted_at, deadline_at, finished_at,
                                 trigger, requested_by, due_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,
-            $23, $24, $25)
+    VALUES ($1, $2, $3, $4, coalesce($5, (SELECT d.id FROM kontroler.dags d WHERE d.namespace = $2 AND d.name = $4)),
+            $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $23, $24, $25)
     ON CONFLICT (uid) DO NOTHING
     RETURNING *
 ), tasks AS (

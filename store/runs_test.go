@@ -81,22 +81,25 @@ func TestAdmitLarge(t *testing.T) {
 	}
 }
 
+// TestRefuse checks that a run that is refused without a version belongs to its DAG, if that has a row.
 func TestRefuse(t *testing.T) {
 	f := newFixture(t)
-	run := f.newRun()
-	run.DAGID, run.VersionID = 0, 0
-	for range 2 {
-		got, err := f.leader.Refuse(t.Context(), run, "DagNotFound", "there is no DAG d")
-		if err != nil {
-			t.Fatal(err)
-		}
-		want := store.Run{
-			RunKey: store.RunKey{ID: got.ID, UID: run.UID, Namespace: "default", Name: run.Name}, DAGName: "d", Phase: "Failed",
-			Reason: "DagNotFound", Message: "there is no DAG d", Parameters: []byte("[]"), CreatedAt: t0, AdmittedAt: at(1),
-			FinishedAt: at(1),
-		}
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("run (-want +got):\n%s", diff)
+	for dag, dagID := range map[string]int64{"d": f.version.DAGID, "never-valid": 0} {
+		run := f.newRun()
+		run.DAGName, run.DAGID, run.VersionID = dag, 0, 0
+		for range 2 {
+			got, err := f.leader.Refuse(t.Context(), run, "InvalidDag", "a cycle")
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := store.Run{
+				RunKey:  store.RunKey{ID: got.ID, UID: run.UID, Namespace: "default", Name: run.Name},
+				DAGName: dag, DAGID: dagID, Phase: "Failed", Reason: "InvalidDag", Message: "a cycle",
+				Parameters: []byte("[]"), CreatedAt: t0, AdmittedAt: at(1), FinishedAt: at(1),
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("run (-want +got):\n%s", diff)
+			}
 		}
 	}
 }
