@@ -290,8 +290,8 @@ func (f *fixture) plan(raw *sql.DB, statements string, args ...any) string {
 	return strings.Join(plan, "\n")
 }
 
-// covered checks that Queries lists every constant whose name begins with sql, in this package and
-// in those below it, except for NotExplained.
+// covered checks that Queries lists every constant whose name begins with sql, in this package and in those below it,
+// except for NotExplained. Package view has a test of its own.
 func covered(t *testing.T, queries map[string]store.Query) {
 	t.Helper()
 	var files []string
@@ -302,6 +302,7 @@ func covered(t *testing.T, queries map[string]store.Query) {
 		}
 		files = append(files, found...)
 	}
+	files = slices.DeleteFunc(files, func(name string) bool { return filepath.Dir(name) == "view" })
 	var want []string
 	for _, name := range files {
 		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.SkipObjectResolution)

@@ -182,6 +182,12 @@ var house = []place{
 		},
 		tests: ownDB,
 	},
+	// The server reads the views through this package, and no table through package store.
+	{
+		path:  "store/view",
+		may:   []string{module + "/store/internal/postgres", "github.com/lib/pq"},
+		tests: all(ownDB, []string{module + "/store!"}),
+	},
 	{path: "store/storetest", may: []string{module + "/store!", module + "/store/migrations", "github.com/lib/pq"}},
 	{
 		path: "httpapi",

@@ -1,0 +1,155 @@
+package view_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"kontroler/store/storetest"
+	"kontroler/store/view"
+)
+
+// TestIdentity checks that a reader learns whose history it reads, and what helps if it can not read it.
+func TestIdentity(t *testing.T) {
+	f := newFixture(t)
+	owner, err := f.owner.Identity(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.owner.BindCluster(t.Context(), uid(1), false); err != nil {
+		t.Fatal(err)
+	}
+	identity, err := f.db.Identity(t.Context())
+	want := view.Identity{Version: identity.Version, ControllerID: owner.ControllerID, ClusterUID: uid(1)}
+	if diff := cmp.Diff(want, identity); err != nil || diff != "" || identity.Version < view.MinVersion {
+		t.Errorf("identity: %v (-want +got):\n%s", err, diff)
+	}
+	url := storetest.URL(t)
+	role, withoutGrant := storetest.NewRole(t, url)
+	_, emptyDatabase := storetest.NewRole(t, storetest.EmptyURL(t))
+	for name, tt := range map[string]struct {
+		url    string
+		before string // a statement of the owner of the first database
+		help   []string
+	}{
+		"a role without a grant":      {url: withoutGrant, help: []string{role, "--reader-roles="}},
+		"a database without a schema": {url: emptyDatabase, help: []string{"kontroler_v1", "Start a controller"}},
+	} {
+		_, err := open(t, tt.url).Identity(t.Context())
+		contract, ok := errors.AsType[*view.ContractError](err)
+		if !ok {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		for _, text := range tt.help {
+			if !strings.Contains(contract.Error(), text) {
+				t.Errorf("%s: %q does not say %q", name, contract, text)
+			}
+		}
+	}
+	f.exec(`REVOKE SELECT ON kontroler_v1.ticks FROM PUBLIC, "` + strings.ReplaceAll(f.role, `"`, `""`) + `"`)
+	if _, err := f.db.Identity(t.Context()); !isContract(err, "--reader-roles=") {
+		t.Errorf("a view that is not granted: %v", err)
+	}
+	f.exec(`DELETE FROM kontroler.schema_migrations WHERE version > 9`)
+	if _, err := f.db.Identity(t.Context()); !isContract(err, "at version 9") {
+		t.Errorf("an old schema: %v", err)
+	}
+}
+
+func isContract(err error, text string) bool {
+	contract, ok := errors.AsType[*view.ContractError](err)
+	return ok && strings.Contains(contract.Error(), text)
+}
+
+// TestUnavailable checks that a database that is away is told from one that lacks something.
+func TestUnavailable(t *testing.T) {
+	db := open(t, "postgres://u@127.0.0.1:1/d?sslmode=disable")
+	_, _, err := db.Run(t.Context(), uid(1))
+	if !errors.Is(err, view.ErrUnavailable) {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestCursorsThatNoPageReturned(t *testing.T) {
+	f := newFixture(t)
+	for name, cursor := range map[string]view.Cursor{
+		"text":                                  "abc",
+		"white space":                           " ",
+		"another format":                        "AgAAAAAAAAAAAAAAAAAAAAAA",
+		"an unknown direction":                  "AQIAAAAAAAAAAAAAAAAAAAAA",
+		"a time that PostgreSQL does not store": "AQB_________wAAAAAAAAAA",
+		"too long":                              "AQAAAAAAAAAAAAAAAAAAAAAAAAAA",
+		"another encoding":                      "AQAAAAAAAAAAAAAAAAAAAAA+",
+	} {
+		request := view.PageRequest{Cursor: cursor, Limit: 1}
+		_, err := f.db.Runs(t.Context(), view.RunFilter{Scope: view.AllNamespaces()}, request)
+		if !errors.Is(err, view.ErrCursor) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// FuzzCursor checks that no text makes a query fail.
+func FuzzCursor(f *testing.F) {
+	for _, seed := range []string{"", "AQAAAAAAAAAAAAAAAAAAAAAA", "AQEABjfgqFjAAAAAAAAAAAAB"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		query, err := view.RunsQuery(view.RunFilter{Scope: view.AllNamespaces()}, view.PageRequest{Cursor: view.Cursor(text)})
+		if err != nil && !errors.Is(err, view.ErrCursor) || err == nil && query.SQL == "" {
+			t.Errorf("%q: %v", text, err)
+		}
+		for _, arg := range query.Args {
+			if at, ok := arg.(time.Time); ok && (at.Year() < 1 || at.Year() > 9999) {
+				t.Errorf("%q is the time %s", text, at)
+			}
+		}
+	})
+}
+
+// TestChanges checks that a reader gets each change once, that it begins anew when there are too many, and when its
+// snapshot is of another server. Package store tests the query with open transactions.
+func TestChanges(t *testing.T) {
+	f := newFixture(t)
+	snapshot, err := f.db.Snapshot(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := func(limit int) ([]view.Change, bool) {
+		t.Helper()
+		changes, next, isReset, err := f.db.Changes(t.Context(), snapshot, limit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		snapshot = next
+		return changes, isReset
+	}
+	f.exec(`INSERT INTO kontroler.changes (kind, namespace, dag_id, run_id) VALUES ('run', 'n', 3, 4)`)
+	f.exec(`INSERT INTO kontroler.changes (kind, namespace) VALUES ('dag', 'n')`)
+	f.exec(`INSERT INTO kontroler.changes (kind) VALUES ('dag')`)
+	got, isReset := read(10)
+	want := []view.Change{
+		{ID: 1, Kind: "run", Namespace: "n", DAGID: 3, RunID: 4}, {ID: 2, Kind: "dag", Namespace: "n"}, {ID: 3, Kind: "dag"},
+	}
+	if diff := cmp.Diff(want, got); diff != "" || isReset {
+		t.Errorf("changes, reset %t (-want +got):\n%s", isReset, diff)
+	}
+	if got, isReset := read(10); len(got) != 0 || isReset {
+		t.Errorf("without changes: %v, reset %t", got, isReset)
+	}
+	f.exec(`INSERT INTO kontroler.changes (kind) SELECT 'dag' FROM generate_series(1, 11)`)
+	if got, isReset := read(10); len(got) != 0 || !isReset {
+		t.Errorf("11 changes with a limit of 10: %d, reset %t", len(got), isReset)
+	}
+	if got, isReset := read(10); len(got) != 0 || isReset {
+		t.Errorf("after the reset: %d, reset %t", len(got), isReset)
+	}
+	snapshot = "99999999999:99999999999:"
+	if _, isReset := read(10); !isReset {
+		t.Error("a snapshot that is ahead of the server is no reset")
+	}
+}

@@ -1,0 +1,114 @@
+package view
+
+import (
+	"context"
+	"database/sql"
+	"time"
+
+	"kontroler/store/internal/postgres"
+)
+
+// DAG is the row of a DAG, also of one that was deleted. DeletedAt is zero for one that exists. Version is its newest.
+type DAG struct {
+	ID                   int64
+	Namespace, Name, UID string
+	Version              int64
+	CreatedAt, DeletedAt time.Time
+}
+
+// Version is a version of a DAG. Spec is JSON; it is nil in lists.
+type Version struct {
+	ID, DAGID, Number int64
+	Tasks             int
+	Spec              []byte
+	CreatedAt         time.Time
+}
+
+// Tick is what happened to a due time of a schedule, or to a stretch of Count due times that did not run. RunUID is empty
+// unless the due time ran and its DagRun is known.
+type Tick struct {
+	From, To        time.Time
+	Count           int
+	Outcome         string
+	RunID           int64
+	RunName, RunUID string
+	DecidedAt       time.Time
+}
+
+const (
+	sqlDAG = `
+SELECT d.id, d.namespace, d.name, d.uid::text, coalesce(d.version, 0), d.created_at, d.deleted_at
+FROM kontroler_v1.dags d WHERE d.namespace = $1 AND d.name = $2`
+	sqlVersions = `
+SELECT v.id, v.dag_id, v.version, v.tasks, NULL::bytea, v.created_at
+FROM kontroler_v1.versions v WHERE v.dag_id = $1 AND v.version < $2 ORDER BY v.version DESC LIMIT $3`
+	sqlVersion = `
+SELECT v.id, v.dag_id, v.version, v.tasks, v.spec, v.created_at
+FROM kontroler_v1.versions v WHERE v.dag_id = $1 AND v.version = $2`
+	sqlVersionByID = `
+SELECT v.id, v.dag_id, v.version, v.tasks, v.spec, v.created_at FROM kontroler_v1.versions v WHERE v.id = $1`
+	sqlTicks = `
+SELECT t.due_from, t.due_to, t.count, t.outcome, coalesce(t.run_id, 0), coalesce(t.run_name, ''),
+       coalesce(t.run_uid::text, ''), t.decided_at
+FROM kontroler_v1.ticks t WHERE t.dag_id = $1 AND t.due_from < $2 ORDER BY t.due_from DESC LIMIT $3`
+)
+
+// DAG reads a DAG. found reports whether it has a row: a DAG that has never been valid has none.
+func (db *DB) DAG(ctx context.Context, namespace, name string) (dag DAG, found bool, err error) {
+	dags, err := postgres.ReadRows(ctx, db.pool, func(rows *sql.Rows) (d DAG, err error) {
+		err = rows.Scan(&d.ID, &d.Namespace, &d.Name, &d.UID, &d.Version, nullTime{&d.CreatedAt}, nullTime{&d.DeletedAt})
+		return d, err
+	}, sqlDAG, namespace, name)
+	if err != nil || len(dags) == 0 {
+		return DAG{}, false, db.classify(ctx, "reading a DAG", err)
+	}
+	return dags[0], true, nil
+}
+
+// Versions lists the versions of a DAG below a number, newest first, without their specs. A number of 0 means no bound. A
+// limit beyond MaxPage counts as MaxPage.
+func (db *DB) Versions(ctx context.Context, dagID, below int64, limit int) ([]Version, error) {
+	if below <= 0 {
+		below = 1 << 62
+	}
+	versions, err := postgres.ReadRows(
+		ctx, db.pool, scanVersion, sqlVersions, dagID, below, PageRequest{Limit: limit}.limit())
+	return versions, db.classify(ctx, "listing the versions of a DAG", err)
+}
+
+// Version reads a version of a DAG by its number. found reports whether it exists.
+func (db *DB) Version(ctx context.Context, dagID, number int64) (v Version, found bool, err error) {
+	return db.oneVersion(ctx, sqlVersion, dagID, number)
+}
+
+// VersionByID reads the version that a run names. found reports whether it exists.
+func (db *DB) VersionByID(ctx context.Context, id int64) (v Version, found bool, err error) {
+	return db.oneVersion(ctx, sqlVersionByID, id)
+}
+
+func (db *DB) oneVersion(ctx context.Context, query string, args ...any) (Version, bool, error) {
+	versions, err := postgres.ReadRows(ctx, db.pool, scanVersion, query, args...)
+	if err != nil || len(versions) == 0 {
+		return Version{}, false, db.classify(ctx, "reading a version of a DAG", err)
+	}
+	return versions[0], true, nil
+}
+
+func scanVersion(rows *sql.Rows) (v Version, err error) {
+	err = rows.Scan(&v.ID, &v.DAGID, &v.Number, &v.Tasks, &v.Spec, nullTime{&v.CreatedAt})
+	return v, err
+}
+
+// Ticks lists what happened to the due times of a DAG before a time, newest first. The zero time means no bound. A limit
+// beyond MaxPage counts as MaxPage.
+func (db *DB) Ticks(ctx context.Context, dagID int64, before time.Time, limit int) ([]Tick, error) {
+	if before.IsZero() {
+		before = farthest
+	}
+	ticks, err := postgres.ReadRows(ctx, db.pool, func(rows *sql.Rows) (t Tick, err error) {
+		err = rows.Scan(nullTime{&t.From}, nullTime{&t.To}, &t.Count, &t.Outcome, &t.RunID, &t.RunName, &t.RunUID,
+			nullTime{&t.DecidedAt})
+		return t, err
+	}, sqlTicks, dagID, before, PageRequest{Limit: limit}.limit())
+	return ticks, db.classify(ctx, "listing the due times of a DAG", err)
+}

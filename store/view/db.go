@@ -1,0 +1,149 @@
+package view
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/lib/pq"
+	"github.com/lib/pq/pqerror"
+
+	"kontroler/store/internal/postgres"
+)
+
+// ErrUnavailable means that the database does not answer or accepts no work now. A later try may succeed.
+var ErrUnavailable = postgres.ErrUnavailable
+
+// MinVersion is the oldest version of the schema that has all views and columns that this package reads.
+const MinVersion = 12
+
+// Config says how to reach the database.
+type Config struct {
+	// URL is a postgres:// URL or a key=value connection string.
+	URL string
+	// MaxOpen is the maximum number of connections. Zero means 8.
+	MaxOpen int
+	// StatementTimeout is the time after which the server ends a statement. Zero means 5 s.
+	StatementTimeout time.Duration
+}
+
+// DB is a pool of read-only sessions.
+type DB struct{ pool *sql.DB }
+
+// Open opens a pool. It does not connect yet. An error never contains the URL.
+func Open(config Config) (*DB, error) {
+	if config.MaxOpen <= 0 {
+		config.MaxOpen = 8
+	}
+	if config.StatementTimeout <= 0 {
+		config.StatementTimeout = 5 * time.Second
+	}
+	pool, err := postgres.Open(config.URL, config.MaxOpen, func(cfg *pq.Config) {
+		if cfg.ApplicationName == "" {
+			cfg.ApplicationName = "kontroler reader"
+		}
+		cfg.Runtime["statement_timeout"] = postgres.Milliseconds(config.StatementTimeout)
+		cfg.Runtime["default_transaction_read_only"] = "on"
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &DB{pool}, nil
+}
+
+// Close closes the pool.
+func (db *DB) Close() error { return db.pool.Close() }
+
+// Identity says whose history the database has.
+type Identity struct {
+	// Version of the schema.
+	Version int
+	// ControllerID is the id of the controller. It is empty until a controller has started.
+	ControllerID string
+	// ClusterUID is the UID of the namespace kube-system of the cluster. It is empty until a controller has started.
+	ClusterUID string
+}
+
+// ContractError means that the views are missing, too old, or not granted to the role. Its text says what helps.
+type ContractError struct{ help string }
+
+func (e *ContractError) Error() string { return e.help }
+
+const sqlIdentity = `
+SELECT s.version, current_user, coalesce(i.controller_id, ''), coalesce(i.cluster_uid, '')
+FROM kontroler_v1.schema s LEFT JOIN kontroler_v1.identity i ON true`
+
+// sqlGranted lists the views that the role may not read.
+const sqlGranted = `
+SELECT v.name FROM unnest($1::text[]) AS v (name)
+WHERE NOT has_table_privilege('kontroler_v1.' || v.name, 'SELECT') ORDER BY v.name`
+
+// Identity reads the version of the schema and whose history it has. If this package cannot read the views, the error
+// is a *ContractError.
+func (db *DB) Identity(ctx context.Context) (Identity, error) {
+	var identity Identity
+	var role string
+	err := db.pool.QueryRowContext(ctx, sqlIdentity).
+		Scan(&identity.Version, &role, &identity.ControllerID, &identity.ClusterUID)
+	if err == nil && identity.Version < MinVersion {
+		return Identity{}, &ContractError{fmt.Sprintf("the schema of the database is at version %d, this binary needs %d. "+
+			"Start a newer controller", identity.Version, MinVersion)}
+	}
+	var denied []string
+	if err == nil {
+		denied, err = postgres.ReadRows(ctx, db.pool, postgres.ScanOne[string], sqlGranted, views)
+	}
+	if err == nil && len(denied) > 0 {
+		err = notGranted(role)
+	}
+	if err != nil {
+		return Identity{}, db.classify(ctx, "reading whose history the database has", err)
+	}
+	return identity, nil
+}
+
+// views are the views that this package reads.
+var views = []string{
+	"attempts", "changes", "dag_task_versions", "dag_tasks", "dags", "deliveries", "identity", "log_chunks", "logs",
+	"notifications", "pod_events", "runs", "schedules", "schema", "tasks", "ticks", "versions",
+}
+
+func notGranted(role string) error {
+	return &ContractError{fmt.Sprintf("database role %q may not read the views of schema kontroler_v1. Start the "+
+		"controller with --reader-roles=%s", role, role)}
+}
+
+// classify returns an error with its kind and what was done.
+func (db *DB) classify(ctx context.Context, doing string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if pq.As(err, pqerror.InvalidSchemaName, pqerror.UndefinedTable, pqerror.UndefinedColumn) != nil {
+		err = &ContractError{"the database lacks views of schema kontroler_v1. Start a controller of this version with it"}
+	}
+	if pq.As(err, pqerror.InsufficientPrivilege) != nil {
+		role := "?"
+		if asked := db.pool.QueryRowContext(ctx, `SELECT current_user`).Scan(&role); asked != nil {
+			err = errors.Join(err, asked)
+		} else {
+			err = notGranted(role)
+		}
+	}
+	return fmt.Errorf("%s: %w", doing, postgres.Classify(ctx, err))
+}
+
+// nullTime scans NULL as the zero time and anything else as UTC.
+type nullTime struct{ to *time.Time }
+
+// Scan implements sql.Scanner.
+func (n nullTime) Scan(src any) error {
+	var t sql.NullTime
+	err := t.Scan(src)
+	*n.to = time.Time{}
+	if t.Valid {
+		*n.to = t.Time.UTC()
+	}
+	return err
+}

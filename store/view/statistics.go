@@ -1,0 +1,137 @@
+package view
+
+import (
+	"context"
+	"database/sql"
+	"time"
+
+	"kontroler/store/internal/postgres"
+)
+
+// Ended counts runs that have ended, by phase.
+type Ended struct{ Succeeded, Failed, Cancelled int }
+
+// SuccessRate is Succeeded / (Succeeded + Failed). ok is false if no run counts for it.
+func (e Ended) SuccessRate() (rate float64, ok bool) {
+	if e.Succeeded+e.Failed == 0 {
+		return 0, false
+	}
+	return float64(e.Succeeded) / float64(e.Succeeded+e.Failed), true
+}
+
+func (e *Ended) add(other Ended) {
+	e.Succeeded += other.Succeeded
+	e.Failed += other.Failed
+	e.Cancelled += other.Cancelled
+}
+
+// quarterHour is the resolution of statistics: the offsets of all time zones in use are multiples of it, and so are
+// their changes.
+const quarterHour = 15 * time.Minute
+
+// Quarter counts the runs of a namespace that ended in the quarter-hour from At on. At is in UTC.
+type Quarter struct {
+	Namespace string
+	At        time.Time
+	Ended
+}
+
+const (
+	quarterColumns = `r.namespace, floor(extract(epoch FROM r.finished_at) / 900)::bigint,
+       count(*) FILTER (WHERE r.phase = 'Succeeded'), count(*) FILTER (WHERE r.phase = 'Failed'),
+       count(*) FILTER (WHERE r.phase = 'Cancelled')`
+	sqlQuarters = `
+SELECT ` + quarterColumns + `
+FROM kontroler_v1.runs r WHERE r.finished_at >= $1 AND r.finished_at < $2 GROUP BY 1, 2`
+	// A run ends after its admission.
+	sqlQuartersOfDAG = `
+SELECT ` + quarterColumns + `
+FROM kontroler_v1.runs r
+WHERE r.dag_id = $3 AND r.admitted_at < $2 AND r.finished_at >= $1 AND r.finished_at < $2 GROUP BY 1, 2`
+	sqlOldestEnd = `
+SELECT r.finished_at FROM kontroler_v1.runs r WHERE r.finished_at IS NOT NULL ORDER BY r.finished_at LIMIT 1`
+)
+
+// Quarters counts the runs of all namespaces that ended from a time on and before another one. It takes about a second
+// for a million runs.
+func (db *DB) Quarters(ctx context.Context, from, before time.Time) ([]Quarter, error) {
+	return db.quarters(ctx, sqlQuarters, from, before)
+}
+
+// QuartersOfDAG counts the runs of one DAG. It reads all rows of the DAG that were admitted before the end.
+func (db *DB) QuartersOfDAG(ctx context.Context, dagID int64, from, before time.Time) ([]Quarter, error) {
+	return db.quarters(ctx, sqlQuartersOfDAG, from, before, dagID)
+}
+
+func (db *DB) quarters(ctx context.Context, query string, args ...any) ([]Quarter, error) {
+	quarters, err := postgres.ReadRows(ctx, db.pool, func(rows *sql.Rows) (q Quarter, err error) {
+		var n int64
+		err = rows.Scan(&q.Namespace, &n, &q.Succeeded, &q.Failed, &q.Cancelled)
+		q.At = time.Unix(n*int64(quarterHour/time.Second), 0).UTC()
+		return q, err
+	}, query, args...)
+	return quarters, db.classify(ctx, "counting runs", err)
+}
+
+// OldestEnd returns when the first of the stored runs ended. It is zero if none has.
+func (db *DB) OldestEnd(ctx context.Context) (oldest time.Time, err error) {
+	ends, err := postgres.ReadRows(ctx, db.pool, func(rows *sql.Rows) (end time.Time, err error) {
+		err = rows.Scan(nullTime{&end})
+		return end, err
+	}, sqlOldestEnd)
+	if err != nil || len(ends) == 0 {
+		return time.Time{}, db.classify(ctx, "reading the oldest end of a run", err)
+	}
+	return ends[0], nil
+}
+
+// Date is a day of the calendar.
+type Date struct {
+	Year  int
+	Month time.Month
+	Day   int
+}
+
+// DateOf returns the day of a time in a zone.
+func DateOf(t time.Time, zone *time.Location) Date {
+	year, month, day := t.In(zone).Date()
+	return Date{year, month, day}
+}
+
+// next returns the following day.
+func (d Date) next() Date {
+	return DateOf(time.Date(d.Year, d.Month, d.Day+1, 12, 0, 0, 0, time.UTC), time.UTC)
+}
+
+func (d Date) isAfter(other Date) bool {
+	if d.Year != other.Year {
+		return d.Year > other.Year
+	}
+	return d.Month > other.Month || d.Month == other.Month && d.Day > other.Day
+}
+
+// Day counts the runs that ended on a day.
+type Day struct {
+	Date Date
+	Ended
+}
+
+// ByDay adds up quarter-hours by day in a zone, from the first to the last day. Days without runs are in the result. A
+// day has the hours that it has in the zone, also 23 or 25. It reads quarter-hours outside of these days, and ignores
+// them.
+func ByDay(quarters []Quarter, zone *time.Location, first, last Date) []Day {
+	counts := map[Date]*Ended{}
+	var days []Day
+	for date := first; !date.isAfter(last); date = date.next() {
+		days = append(days, Day{Date: date})
+	}
+	for i := range days {
+		counts[days[i].Date] = &days[i].Ended
+	}
+	for _, q := range quarters {
+		if ended := counts[DateOf(q.At, zone)]; ended != nil {
+			ended.add(q.Ended)
+		}
+	}
+	return days
+}
