@@ -60,9 +60,9 @@
 // of the schema have neither. A notification on channel kontroler_changes means that there may be new rows. A reader
 // also polls, because notifications can be lost.
 //
-// Runs are listed in the order (admitted_at, id), which indexes serve by namespace and by DAG, and for Failed and
-// Cancelled runs by phase, too. A range of names that begin alike is served by the operators ~>=~ and ~<~, whatever
-// the collation of the database.
+// Runs are listed in the order (admitted_at, id), which indexes serve by namespace and by DAG. Failed and Cancelled runs
+// have indexes of their own, and so have runs that no schedule triggered. A range of names that begin alike is served by
+// the operators ~>=~ and ~<~, whatever the collation of the database. Package view lists runs in this way.
 //
 // # Connections
 //

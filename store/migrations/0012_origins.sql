@@ -28,6 +28,9 @@ CREATE INDEX runs_unsuccessful_by_namespace ON kontroler.runs (namespace, phase,
     WHERE phase IN ('Failed', 'Cancelled');
 CREATE INDEX runs_unsuccessful_by_dag ON kontroler.runs (dag_id, phase, admitted_at, id)
     WHERE phase IN ('Failed', 'Cancelled');
+-- Runs that somebody requested may be rare among those of schedules, which have no entry.
+CREATE INDEX runs_requested_by_namespace ON kontroler.runs (namespace, admitted_at, id) INCLUDE (trigger, requested_by)
+    WHERE trigger IN ('API', 'Manual');
 
 CREATE OR REPLACE VIEW kontroler_v1.runs AS
 SELECT r.id, r.uid, r.namespace, r.name, r.dag_name, r.dag_id, r.dag_version_id, r.phase, r.reason, r.message, r.stop, r.hold,

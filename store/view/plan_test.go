@@ -18,7 +18,7 @@ import (
 )
 
 // fillMany inserts 200,000 runs of one task in 40 namespaces and 200 DAGs, one per minute. Half of them are of one DAG. The
-// last 300 are live; of the others, one in 500 has failed and one was cancelled.
+// last 300 are live; of the others, one in 500 has failed and one was cancelled. Somebody requested one in 1,000.
 func (f *fixture) fillMany() view.Sample {
 	f.Helper()
 	f.exec(`
@@ -29,10 +29,11 @@ INSERT INTO kontroler.dag_versions (dag_id, version, hash, spec, tasks, created_
 SELECT d.id, v, sha256((d.id || '/' || v)::bytea), '{"task": []}', 5, now() FROM kontroler.dags d,
        generate_series(1, 20) v;
 INSERT INTO kontroler.runs (uid, namespace, name, dag_name, dag_id, dag_version_id, phase, total, ready, succeeded, failed,
-    cancelled, created_at, admitted_at, finished_at, trigger)
+    cancelled, created_at, admitted_at, finished_at, trigger, requested_by)
 SELECT gen_random_uuid(), d.namespace, d.name || '-' || substr(md5(n::text), 1, 10), d.name, d.id, d.id * 20, phase, 1,
        (phase = 'Running')::int, (phase = 'Succeeded')::int, (phase = 'Failed')::int, (phase = 'Cancelled')::int, at, at,
-       CASE WHEN phase <> 'Running' THEN at + interval '1 minute' END, 'Schedule'
+       CASE WHEN phase <> 'Running' THEN at + interval '1 minute' END, CASE WHEN n % 1000 = 9 THEN 'API' ELSE 'Schedule' END,
+       CASE WHEN n % 1000 = 9 THEN 'alice' END
 FROM (SELECT n, now() - (200000 - n) * interval '1 minute' AS at, CASE WHEN n % 2 = 0 THEN 1 ELSE 1 + n / 2 % 200 END AS dag,
              CASE WHEN n > 199700 THEN 'Running' WHEN n % 500 = 7 THEN 'Failed' WHEN n % 500 = 8 THEN 'Cancelled'
              ELSE 'Succeeded' END AS phase FROM generate_series(1, 200000) n) n
@@ -122,8 +123,12 @@ func TestPlans(t *testing.T) {
 		"failed of a DAG": {
 			view.RunFilter{Scope: one, DAG: s.DAG, Phases: []string{"Failed"}}, "runs_unsuccessful_by_dag",
 		},
-		"live":      {view.RunFilter{Scope: one, Phases: []string{"Pending", "Running"}}, "runs_live"},
-		"succeeded": {view.RunFilter{Scope: one, Phases: []string{"Succeeded"}}, "runs_by_namespace"},
+		"a rare trigger": {
+			view.RunFilter{Scope: view.AllNamespaces(), Trigger: "API"}, "runs_requested_by_namespace",
+		},
+		"a requester": {view.RunFilter{Scope: one, RequestedBy: "alice"}, "runs_requested_by_namespace"},
+		"live":        {view.RunFilter{Scope: one, Phases: []string{"Pending", "Running"}}, "runs_live"},
+		"succeeded":   {view.RunFilter{Scope: one, Phases: []string{"Succeeded"}}, "runs_by_namespace"},
 		"a rare prefix of the name": {
 			view.RunFilter{Scope: one, NamePrefix: s.Name[:len(s.Name)-4]}, "runs_by_name",
 		},

@@ -41,7 +41,7 @@ type RunFilter struct {
 	DAG string
 	// Phases are any of the phases of a run.
 	Phases []string
-	// Trigger is Schedule, API or Manual; RequestedBy the name of the requester.
+	// Trigger is Schedule, API or Manual; RequestedBy the name of a requester, whose runs have the trigger API.
 	Trigger, RequestedBy string
 	// NamePrefix is how the names of the runs begin.
 	NamePrefix string
@@ -127,8 +127,8 @@ const (
 	ofDAGs = `(SELECT d.id AS key FROM kontroler_v1.dags d WHERE d.name = %s%s) s`
 )
 
-// phaseGroups are sets of phases, each with the condition that selects it. The condition is a constant, so that a plan
-// for any argument can use the index of these phases.
+// phaseGroups are sets of phases, each with the condition that selects it. Conditions on phases and triggers are
+// constants, so that a plan for any argument can use the indexes that have these phases or triggers alone.
 var phaseGroups = []struct {
 	phases    []string
 	condition string
@@ -139,6 +139,13 @@ var phaseGroups = []struct {
 	{[]string{"Succeeded"}, ` AND r.phase = 'Succeeded'`},
 	{[]string{"Failed"}, ` AND r.phase = 'Failed'`},
 	{[]string{"Cancelled"}, ` AND r.phase = 'Cancelled'`},
+}
+
+var triggerConditions = map[string]string{
+	"":         "",
+	"Schedule": ` AND r.trigger = 'Schedule'`,
+	"API":      ` AND r.trigger = 'API'`,
+	"Manual":   ` AND r.trigger = 'Manual'`,
 }
 
 // runsQuery returns the query of a page, or "" if no run can match. Each key of the source, and each group of phases,
@@ -154,12 +161,13 @@ func runsQuery(filter RunFilter, from position, limit int) (query string, args [
 	}
 	groups := conditionsOf(filter.Phases)
 	upper, isName := afterPrefix(filter.NamePrefix)
-	if filter.Scope.isEmpty() || len(groups) == 0 || !isName {
+	trigger, isTrigger := triggerConditions[filter.Trigger]
+	if filter.Scope.isEmpty() || len(groups) == 0 || !isName || !isTrigger {
 		return "", nil
 	}
 	source, key := sourceOf(filter, parameter)
 	where := fmt.Sprintf(`%s = s.key AND (r.admitted_at, r.id) %s (%s::timestamptz, %s::bigint)`,
-		key, after, parameter(from.at), parameter(from.id))
+		key, after, parameter(from.at), parameter(from.id)) + trigger
 	for _, condition := range []struct {
 		sql   string
 		value any
@@ -167,8 +175,7 @@ func runsQuery(filter RunFilter, from position, limit int) (query string, args [
 	}{
 		{`r.admitted_at >= %s`, filter.Since, !filter.Since.IsZero()},
 		{`r.admitted_at < %s`, filter.Until, !filter.Until.IsZero()},
-		{`r.trigger = %s`, filter.Trigger, filter.Trigger != ""},
-		{`r.requested_by = %s`, filter.RequestedBy, filter.RequestedBy != ""},
+		{`r.trigger = 'API' AND r.requested_by = %s`, filter.RequestedBy, filter.RequestedBy != ""},
 		{`r.name ~>=~ %s`, filter.NamePrefix, filter.NamePrefix != ""},
 		{`r.name ~<~ %s`, upper, filter.NamePrefix != ""},
 	} {

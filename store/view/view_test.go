@@ -217,6 +217,12 @@ func TestRuns(t *testing.T) {
 			view.RunFilter{Scope: teams, Trigger: "Schedule"},
 			func(r view.Run) bool { return isTeam(r) && r.Trigger == "Schedule" },
 		},
+		"a trigger that does not exist": {
+			view.RunFilter{Scope: teams, Trigger: "Odd"}, func(view.Run) bool { return false },
+		},
+		"a requester of runs with another trigger": {
+			view.RunFilter{Scope: teams, Trigger: "Manual", RequestedBy: "alice"}, func(view.Run) bool { return false },
+		},
 		"a requester": {
 			view.RunFilter{Scope: view.AllNamespaces(), RequestedBy: "alice"},
 			func(r view.Run) bool { return r.RequestedBy == "alice" },
