@@ -56,7 +56,7 @@
 // progress.
 //
 // A change has the kind run, or dag for a DAG, its versions, its schedule, or a DagTask. It has a namespace and, except
-// for a DagTask or a run that was refused before its DAG had a row, the id of a DAG; rows of binaries before version 11
+// for a DagTask or a run that was refused before its DAG had a row, the id of a DAG; rows of binaries before version 12
 // of the schema have neither. A notification on channel kontroler_changes means that there may be new rows. A reader
 // also polls, because notifications can be lost.
 //
