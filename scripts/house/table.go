@@ -76,6 +76,8 @@ var house = []place{
 			[]string{"k8s.io/apimachinery/pkg/util/strategicpatch!", "github.com/robfig/cron/v3"}),
 		tests: yaml,
 	},
+	// The flags, log and probes of all mains. It lies in apis because that is what every part may import.
+	{path: "apis/process", may: []string{"k8s.io/klog/v2"}},
 	{path: "generated", may: all([]string{module + "/apis"}, client)},
 	{path: "controller/engine", may: []string{module + "/apis", module + "/store/transition"}, tests: wireTypes},
 	{
@@ -165,7 +167,8 @@ var house = []place{
 	},
 	{
 		path:  "controller/cmd/controller",
-		may:   all([]string{module + "/controller", module + "/generated", module + "/store!"}, client, prometheus),
+		may: all([]string{module + "/apis/process", module + "/controller", module + "/generated", module + "/store!"},
+			client, prometheus),
 		tests: all(ownDB, wire),
 	},
 	{path: "store/transition"}, // shared by controller/engine and store
