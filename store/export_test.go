@@ -154,7 +154,8 @@ func Queries(s Sample) map[string]Query {
 // kontroler.schema_migrations, which has a row for each migration.
 var NotExplained = []string{
 	"sqlPartitionWait", "sqlDropWait",
-	"sqlMigrateLock", "sqlMigrateExists", "sqlMigrateMake", "sqlMigrateList", "sqlMigrateNote",
+	"sqlMigrateLock", "sqlMigrateSchema", "sqlMigrateCreate", "sqlMigrateExists", "sqlMigrateMake", "sqlMigrateList",
+	"sqlMigrateNote",
 }
 
 // InTx runs fn in a fenced transaction of the leader.

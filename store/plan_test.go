@@ -241,8 +241,8 @@ func (f *fixture) plan(raw *sql.DB, statements string, args ...any) string {
 	return strings.Join(plan, "\n")
 }
 
-// covered checks that Queries lists every constant whose name begins with sql, in this package and
-// in those below it, except for NotExplained.
+// covered checks that Queries lists every constant whose name begins with sql, in this package and in those below it,
+// except for NotExplained. Package accounts has a test of its own; contract reads the catalogs of the system.
 func covered(t *testing.T, queries map[string]store.Query) {
 	t.Helper()
 	var files []string
@@ -253,6 +253,9 @@ func covered(t *testing.T, queries map[string]store.Query) {
 		}
 		files = append(files, found...)
 	}
+	files = slices.DeleteFunc(files, func(name string) bool {
+		return strings.HasPrefix(name, "accounts/") || strings.HasPrefix(name, "contract/")
+	})
 	var want []string
 	for _, name := range files {
 		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.SkipObjectResolution)

@@ -166,7 +166,7 @@ var house = []place{
 		tests: all(ownDB, yaml, []string{module + "/controller/clustertest"}),
 	},
 	{
-		path:  "controller/cmd/controller",
+		path: "controller/cmd/controller",
 		may: all([]string{module + "/apis/process", module + "/controller", module + "/generated", module + "/store!"},
 			client, prometheus),
 		tests: all(ownDB, wire),
@@ -179,6 +179,16 @@ var house = []place{
 		tests: ownDB,
 	},
 	{
+		path:  "store/accounts",
+		may:   []string{module + "/store/internal/postgres", module + "/store/migrations", "github.com/lib/pq"},
+		tests: all(ownDB, []string{module + "/store!"}),
+	},
+	{
+		path:  "store/contract",
+		may:   []string{module + "/store/internal/postgres", "github.com/lib/pq"},
+		tests: all(ownDB, []string{module + "/store!"}),
+	},
+	{
 		path: "store",
 		may: []string{
 			module + "/store/internal/postgres", module + "/store/migrations", module + "/store/transition", "github.com/lib/pq",
@@ -187,14 +197,22 @@ var house = []place{
 	},
 	{path: "store/storetest", may: []string{module + "/store!", module + "/store/migrations", "github.com/lib/pq"}},
 	{
-		path: "httpapi",
-		may: all([]string{module + "/apis", module + "/generated", module + "/store!"}, client, prometheus, yaml,
-			[]string{"github.com/golang-jwt/jwt/v5", "golang.org/x/crypto"}),
+		path: "httpapi/auth",
+		may: []string{
+			module + "/store!", module + "/store/accounts", "github.com/golang-jwt/jwt/v5", "golang.org/x/crypto/argon2!",
+		},
 		tests: ownDB,
 	},
 	{
-		path:  "httpapi/cmd/server",
-		may:   all([]string{module + "/httpapi", module + "/generated", module + "/store!"}, client, prometheus),
+		path: "httpapi",
+		may: all([]string{module + "/apis", module + "/generated", module + "/httpapi/auth", module + "/store!"},
+			[]string{module + "/store/accounts", module + "/store/contract"}, client, prometheus, yaml),
+		tests: ownDB,
+	},
+	{
+		path: "httpapi/cmd/server",
+		may: all([]string{module + "/apis/process", module + "/httpapi", module + "/generated", module + "/store"},
+			client, prometheus),
 		tests: all(ownDB, wire),
 	},
 	// Tests read the database through its views, not through package store.
