@@ -1,8 +1,8 @@
 // Package process is what the processes of Kontroler have in common for those who run them: flags with environment
 // twins, the log, signals, the version, and the answers to probes.
 //
-// It lies below apis because every part may import apis: the main of the controller and that of the server do not import
-// each other. It knows no subject of either.
+// It lies below apis because every part may import apis: the main of the controller and that of the server do not
+// import each other. It knows no subject of either.
 //
 // # Invariants
 //

@@ -8,8 +8,8 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// NewLogger makes a logger that writes to w, in the format json or text. Empty means text on a terminal, else json. klog
-// logs to it too.
+// NewLogger makes a logger that writes to w, in the format json or text. Empty means text on a terminal, else json.
+// klog logs to it too.
 func NewLogger(w io.Writer, format string, level slog.Level) *slog.Logger {
 	if format == "" {
 		format = "json"

@@ -84,8 +84,8 @@ type Args struct {
 	Help bool
 }
 
-// ParseArgs reads the arguments of a process. switches are further boolean flags, without an environment variable. Flags
-// and operands may be mixed. A flag that is not known is a fault.
+// ParseArgs reads the arguments of a process. switches are further boolean flags, without an environment variable.
+// Flags and operands may be mixed. A flag that is not known is a fault.
 func ParseArgs[C any](settings []Setting[C], switches map[string]*bool, args []string, faults *Faults) Args {
 	parsed := Args{Values: map[string]string{}}
 	set := flag.NewFlagSet(faults.Program, flag.ContinueOnError)

@@ -57,8 +57,8 @@ JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdroppe
 WHERE n.nspname = 'kontroler_v1' AND c.relkind = 'v'`
 )
 
-// Check returns a *Fault if the database lacks views or columns that a reader needs, or if the database user may not read
-// them. Another error means that the database did not answer.
+// Check returns a *Fault if the database lacks views or columns that a reader needs, or if the database user may not
+// read them. Another error means that the database did not answer.
 func (db *DB) Check(ctx context.Context, needs Needs) error {
 	var user string
 	var exists, usable bool
