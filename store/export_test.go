@@ -156,8 +156,8 @@ func Queries(s Sample) map[string]Query {
 // tables that do not grow.
 var NotExplained = []string{
 	"sqlPartitionWait", "sqlDropWait", "sqlChangesEmpty",
-	"sqlMigrateLock", "sqlMigrateExists", "sqlMigrateMake", "sqlMigrateList", "sqlMigrateNote",
-	"sqlReadersMissing", "sqlReadersRefused",
+	"sqlMigrateLock", "sqlMigrateSchema", "sqlMigrateCreate", "sqlMigrateExists", "sqlMigrateMake", "sqlMigrateList",
+	"sqlMigrateNote", "sqlReadersMissing", "sqlReadersRefused",
 }
 
 // InTx runs fn in a fenced transaction of the leader.

@@ -74,7 +74,7 @@ func TestCancelReplaced(t *testing.T) {
 			run: store.ScheduledRun{UID: uid, IsReplaced: true}, answer: apierrors.NewNotFound(runResource, "daily-1"),
 		},
 		"another DagRun of its name is no error": {
-			run:    store.ScheduledRun{UID: uid, IsReplaced: true},
+			run: store.ScheduledRun{UID: uid, IsReplaced: true},
 			answer: apierrors.NewInvalid(runKind, "daily-1", field.ErrorList{
 				field.Invalid(field.NewPath("metadata", "uid"), uid, "field is immutable"),
 			}),

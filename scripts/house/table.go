@@ -76,6 +76,8 @@ var house = []place{
 			[]string{"k8s.io/apimachinery/pkg/util/strategicpatch!", "github.com/robfig/cron/v3"}),
 		tests: yaml,
 	},
+	// The flags, log and probes of all mains. It lies in apis because that is what every part may import.
+	{path: "apis/process", may: []string{"k8s.io/klog/v2"}},
 	{path: "generated", may: all([]string{module + "/apis"}, client)},
 	{path: "controller/engine", may: []string{module + "/apis", module + "/store/transition"}, tests: wireTypes},
 	{
@@ -164,8 +166,9 @@ var house = []place{
 		tests: all(ownDB, yaml, []string{module + "/controller/clustertest"}),
 	},
 	{
-		path:  "controller/cmd/controller",
-		may:   all([]string{module + "/controller", module + "/generated", module + "/store!"}, client, prometheus),
+		path: "controller/cmd/controller",
+		may: all([]string{module + "/apis/process", module + "/controller", module + "/generated", module + "/store!"},
+			client, prometheus),
 		tests: all(ownDB, wire),
 	},
 	{path: "store/transition"}, // shared by controller/engine and store
@@ -174,6 +177,16 @@ var house = []place{
 		path:  "store/migrations",
 		may:   []string{module + "/store/internal/postgres", "github.com/lib/pq"},
 		tests: ownDB,
+	},
+	{
+		path:  "store/accounts",
+		may:   []string{module + "/store/internal/postgres", module + "/store/migrations", "github.com/lib/pq"},
+		tests: all(ownDB, []string{module + "/store!"}),
+	},
+	{
+		path:  "store/contract",
+		may:   []string{module + "/store/internal/postgres", "github.com/lib/pq"},
+		tests: all(ownDB, []string{module + "/store!"}),
 	},
 	{
 		path: "store",
@@ -190,14 +203,22 @@ var house = []place{
 	},
 	{path: "store/storetest", may: []string{module + "/store!", module + "/store/migrations", "github.com/lib/pq"}},
 	{
-		path: "httpapi",
-		may: all([]string{module + "/apis", module + "/generated", module + "/store!"}, client, prometheus, yaml,
-			[]string{"github.com/golang-jwt/jwt/v5", "golang.org/x/crypto"}),
+		path: "httpapi/auth",
+		may: []string{
+			module + "/store!", module + "/store/accounts", "github.com/golang-jwt/jwt/v5", "golang.org/x/crypto/argon2!",
+		},
 		tests: ownDB,
 	},
 	{
-		path:  "httpapi/cmd/server",
-		may:   all([]string{module + "/httpapi", module + "/generated", module + "/store!"}, client, prometheus),
+		path: "httpapi",
+		may: all([]string{module + "/apis", module + "/generated", module + "/httpapi/auth", module + "/store!"},
+			[]string{module + "/store/accounts", module + "/store/contract"}, client, prometheus, yaml),
+		tests: ownDB,
+	},
+	{
+		path: "httpapi/cmd/server",
+		may: all([]string{module + "/apis/process", module + "/httpapi", module + "/generated", module + "/store"},
+			client, prometheus),
 		tests: all(ownDB, wire),
 	},
 	// Tests read the database through its views, not through package store.

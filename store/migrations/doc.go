@@ -1,4 +1,5 @@
-// Package migrations creates and migrates the schema.
+// Package migrations creates and migrates schemas. Apply migrates the controller's, whose files are here; a Set is that
+// of another package.
 //
 // A migration is a file NNNN_name.sql, numbered from 1 without a gap. Its header states the oldest schema version whose
 // binaries may still run on the result, as a line "-- oldest-compatible: N". Migrations only go forward. A file that

@@ -11,9 +11,5 @@ func ApplyFiles(ctx context.Context, url string, files map[string]string) error 
 	for name, text := range files {
 		dir[name] = &fstest.MapFile{Data: []byte(text)}
 	}
-	migrations, err := read(dir)
-	if err != nil {
-		return err
-	}
-	return apply(ctx, url, migrations)
+	return Set{Files: dir, Schema: core.Schema, Lock: core.Lock}.Apply(ctx, url)
 }

@@ -20,6 +20,19 @@ import (
 //go:embed *.sql
 var files embed.FS
 
+// Set is a set of migrations, of one schema.
+type Set struct {
+	// Files contains the migrations, at its top.
+	Files fs.FS
+	// Schema is the name of the schema. It contains the table schema_migrations, and whatever the migrations make.
+	Schema string
+	// Lock is the key of the advisory lock. It is the same in every version, and differs between sets.
+	Lock int64
+}
+
+// core is the set of the controller. The key of its lock is the bytes of "kontrole".
+var core = Set{Files: files, Schema: "kontroler", Lock: 7741533180467342437}
+
 // TooNewError means that a newer binary has changed the schema beyond what this one can run on.
 type TooNewError struct {
 	Binary int // the newest version that this binary knows
@@ -32,34 +45,27 @@ func (e *TooNewError) Error() string {
 		"%d: use a newer one", e.Schema, e.Oldest, e.Binary)
 }
 
+// The statements name the schema as $schema; see Set.sql.
 const (
-	// The key of the advisory lock is the same in every version: the bytes of "kontrole".
-	sqlMigrateLock   = `SELECT pg_advisory_xact_lock(7741533180467342437)`
-	sqlMigrateExists = `SELECT to_regclass('kontroler.schema_migrations') IS NOT NULL`
+	sqlMigrateLock   = `SELECT pg_advisory_xact_lock($1)`
+	sqlMigrateSchema = `SELECT to_regnamespace('$schema') IS NOT NULL`
+	sqlMigrateExists = `SELECT to_regclass('$schema.schema_migrations') IS NOT NULL`
+	sqlMigrateCreate = `CREATE SCHEMA $schema`
 	sqlMigrateMake   = `
-CREATE SCHEMA IF NOT EXISTS kontroler;
-CREATE TABLE kontroler.schema_migrations (
+CREATE TABLE $schema.schema_migrations (
     version           integer     PRIMARY KEY CHECK (version > 0),
     name              text        NOT NULL,
     oldest_compatible integer     NOT NULL CHECK (oldest_compatible > 0 AND oldest_compatible <= version),
     checksum          text        NOT NULL,
     applied_at        timestamptz NOT NULL DEFAULT now()
 )`
-	sqlMigrateList = `SELECT version, oldest_compatible, checksum FROM kontroler.schema_migrations ORDER BY version`
+	sqlMigrateList = `SELECT version, oldest_compatible, checksum FROM $schema.schema_migrations ORDER BY version`
 	sqlMigrateNote = `
-INSERT INTO kontroler.schema_migrations (version, name, oldest_compatible, checksum) VALUES ($1, $2, $3, $4)`
+INSERT INTO $schema.schema_migrations (version, name, oldest_compatible, checksum) VALUES ($1, $2, $3, $4)`
 )
 
-// Apply migrates the database at url to the newest version that this binary knows, with one transaction for each
-// migration. It returns when all migrations have run, here or in another process. If the schema is too new for this
-// binary, Apply returns a *TooNewError and changes nothing.
-func Apply(ctx context.Context, url string) error {
-	migrations, err := read(files)
-	if err != nil {
-		return err
-	}
-	return apply(ctx, url, migrations)
-}
+// Apply migrates the controller's schema of the database at url, as Set.Apply does.
+func Apply(ctx context.Context, url string) error { return core.Apply(ctx, url) }
 
 // Digest identifies the schema that Apply creates. It changes with each migration.
 func Digest() (string, error) {
@@ -80,7 +86,15 @@ func open(url string) (*sql.DB, error) {
 	return postgres.OpenUnbounded(url, func(cfg *pq.Config) { cfg.ApplicationName = "kontroler migration" })
 }
 
-func apply(ctx context.Context, url string, migrations []migration) error {
+// Apply migrates the database at url to the newest version that this binary knows, with one transaction for each
+// migration. It returns when all migrations have run, here or in another process. If the schema is too new for this
+// binary, Apply returns a *TooNewError and changes nothing. The database user needs the privilege to create the schema
+// only if the schema does not exist.
+func (s Set) Apply(ctx context.Context, url string) error {
+	migrations, err := read(s.Files)
+	if err != nil {
+		return err
+	}
 	pool, err := open(url)
 	if err != nil {
 		return err
@@ -88,7 +102,7 @@ func apply(ctx context.Context, url string, migrations []migration) error {
 	defer pool.Close()
 	for isDone := false; !isDone; {
 		err := postgres.InTx(ctx, pool, func(tx *sql.Tx) (err error) {
-			isDone, err = applyNext(ctx, tx, migrations)
+			isDone, err = s.applyNext(ctx, tx, migrations)
 			return err
 		})
 		if err != nil {
@@ -99,20 +113,14 @@ func apply(ctx context.Context, url string, migrations []migration) error {
 }
 
 // applyNext applies the first migration that is missing. isDone reports that none is missing.
-func applyNext(ctx context.Context, tx *sql.Tx, migrations []migration) (isDone bool, err error) {
-	if _, err := tx.ExecContext(ctx, sqlMigrateLock); err != nil {
+func (s Set) applyNext(ctx context.Context, tx *sql.Tx, migrations []migration) (isDone bool, err error) {
+	if _, err := tx.ExecContext(ctx, sqlMigrateLock, s.Lock); err != nil {
 		return false, err
 	}
-	var exists bool
-	if err := tx.QueryRowContext(ctx, sqlMigrateExists).Scan(&exists); err != nil {
+	if err := s.prepare(ctx, tx); err != nil {
 		return false, err
 	}
-	if !exists {
-		if _, err := tx.ExecContext(ctx, sqlMigrateMake); err != nil {
-			return false, err
-		}
-	}
-	applied, err := appliedVersion(ctx, tx, migrations)
+	applied, err := s.appliedVersion(ctx, tx, migrations)
 	if err != nil || applied >= len(migrations) {
 		return true, err
 	}
@@ -120,13 +128,36 @@ func applyNext(ctx context.Context, tx *sql.Tx, migrations []migration) (isDone 
 	if _, err := tx.ExecContext(ctx, m.sql); err != nil {
 		return false, fmt.Errorf("%s: %w", m.name, err)
 	}
-	_, err = tx.ExecContext(ctx, sqlMigrateNote, m.version, m.name, m.oldest, m.checksum)
+	_, err = tx.ExecContext(ctx, s.sql(sqlMigrateNote), m.version, m.name, m.oldest, m.checksum)
 	return false, err
 }
 
+// prepare creates what is missing of the schema and its table of migrations. CREATE SCHEMA IF NOT EXISTS would need the
+// privilege to create schemas also where the schema exists.
+func (s Set) prepare(ctx context.Context, tx *sql.Tx) error {
+	for _, step := range []struct{ exists, create string }{
+		{sqlMigrateSchema, sqlMigrateCreate}, {sqlMigrateExists, sqlMigrateMake},
+	} {
+		var exists bool
+		if err := tx.QueryRowContext(ctx, s.sql(step.exists)).Scan(&exists); err != nil {
+			return err
+		}
+		if exists {
+			continue
+		}
+		if _, err := tx.ExecContext(ctx, s.sql(step.create)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sql returns a statement for the schema of this set.
+func (s Set) sql(statement string) string { return strings.ReplaceAll(statement, "$schema", s.Schema) }
+
 // appliedVersion returns the version of the schema if this binary may run on it.
-func appliedVersion(ctx context.Context, tx *sql.Tx, migrations []migration) (int, error) {
-	rows, err := tx.QueryContext(ctx, sqlMigrateList)
+func (s Set) appliedVersion(ctx context.Context, tx *sql.Tx, migrations []migration) (int, error) {
+	rows, err := tx.QueryContext(ctx, s.sql(sqlMigrateList))
 	if err != nil {
 		return 0, err
 	}

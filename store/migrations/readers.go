@@ -62,7 +62,7 @@ func GrantReaders(ctx context.Context, url string, roles []string) error {
 
 // grantReaders holds the lock of migrations: of two transactions that grant the same privilege, one would fail.
 func grantReaders(ctx context.Context, tx *sql.Tx, roles []string) error {
-	if _, err := tx.ExecContext(ctx, sqlMigrateLock); err != nil {
+	if _, err := tx.ExecContext(ctx, sqlMigrateLock, core.Lock); err != nil {
 		return err
 	}
 	missing, err := postgres.ReadRows(ctx, tx, postgres.ScanOne[string], sqlReadersMissing, roles)

@@ -36,7 +36,7 @@ func newClients(cfg config, gate *leader.Gate) (clients, error) {
 	if err != nil {
 		return clients{}, err
 	}
-	base.UserAgent = "kontroler-controller/" + version()
+	base.UserAgent = "kontroler-controller/" + version.String()
 	base.QPS = -1
 	base.Wrap(gate.Wrap)
 	// client-go's default dialer has the same timeouts.

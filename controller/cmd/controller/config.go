@@ -2,13 +2,9 @@ package main
 
 import (
 	"errors"
-	"flag"
 	"fmt"
-	"io"
 	"log/slog"
 	"math"
-	"net"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/validation"
 
+	"kontroler/apis/process"
 	"kontroler/controller/webhook"
 )
 
@@ -51,118 +48,110 @@ type config struct {
 	logLimit         int64  // bytes; 0 means that no logs are stored
 }
 
-// setting is a flag and its environment variable.
-type setting struct {
-	flag         string
-	placeholder  string // of the value, for --help; empty means that the flag is boolean
-	env          string
-	defaultValue string
-	help         string
-	// forUninstall says that the subcommand uninstall has the flag too.
-	forUninstall bool
-	set          func(*config, string) error
-}
+// forUninstall marks the flags that the subcommand uninstall has too.
+const forUninstall = "*"
 
 // settings are all flags, in the order of --help.
-var settings = []setting{
+var settings = []process.Setting[config]{
 	{
-		flag: "database-url", placeholder: "URL", env: "DATABASE_URL", forUninstall: true, set: setDatabaseURL,
-		help: "the PostgreSQL database of this controller: postgres://user:password@host/database?sslmode=…\n" +
+		Flag: "database-url", Placeholder: "URL", Env: "DATABASE_URL", Mark: forUninstall,
+		Set: process.DatabaseURL(func(c *config) *string { return &c.databaseURL }),
+		Help: "the PostgreSQL database of this controller: postgres://user:password@host/database?sslmode=…\n" +
 			"Required. Prefer the variable: other users of a machine can read its command lines. If the URL has no\n" +
 			"password, that of PGPASSWORD is used",
 	},
 	{
-		flag: "reader-roles", placeholder: "LIST", env: "KONTROLER_READER_ROLES", set: setReaderRoles,
-		help: "database roles that may read the views of schema kontroler_v1, separated by commas. They must exist.\n" +
+		Flag: "reader-roles", Placeholder: "LIST", Env: "KONTROLER_READER_ROLES", Set: setReaderRoles,
+		Help: "database roles that may read the views of schema kontroler_v1, separated by commas. They must exist.\n" +
 			"A role that is no longer named keeps its privileges",
 	},
 	{
-		flag: "kubeconfig", placeholder: "FILE", env: "KONTROLER_KUBECONFIG", forUninstall: true,
-		set:  text(func(c *config) *string { return &c.kubeconfig }),
-		help: "how to reach the cluster (default KUBECONFIG, else the service account of this Pod)",
+		Flag: "kubeconfig", Placeholder: "FILE", Env: "KONTROLER_KUBECONFIG", Mark: forUninstall,
+		Set:  process.Text(func(c *config) *string { return &c.kubeconfig }),
+		Help: "how to reach the cluster (default KUBECONFIG, else the service account of this Pod)",
 	},
 	{
-		flag: "namespaces", placeholder: "LIST", env: "KONTROLER_NAMESPACES", forUninstall: true, set: setNamespaces,
-		help: "the namespaces to work in, separated by commas (default all)",
+		Flag: "namespaces", Placeholder: "LIST", Env: "KONTROLER_NAMESPACES", Mark: forUninstall, Set: setNamespaces,
+		Help: "the namespaces to work in, separated by commas (default all)",
 	},
 	{
-		flag: "controller-class", placeholder: "CLASS", env: "KONTROLER_CONTROLLER_CLASS", set: setClass,
-		help: "the class of the DAGs to claim, which state it in spec.controllerClass (default the empty class)",
+		Flag: "controller-class", Placeholder: "CLASS", Env: "KONTROLER_CONTROLLER_CLASS", Set: setClass,
+		Help: "the class of the DAGs to claim, which state it in spec.controllerClass (default the empty class)",
 	},
 	{
-		flag: "max-pods", placeholder: "N", env: "KONTROLER_MAX_PODS", defaultValue: "2000", set: setMaxPods,
-		help: "maximum number of live Pods; further tasks wait, with reason Throttled",
+		Flag: "max-pods", Placeholder: "N", Env: "KONTROLER_MAX_PODS", Default: "2000", Set: setMaxPods,
+		Help: "maximum number of live Pods; further tasks wait, with reason Throttled",
 	},
 	{
-		flag: "start-grace", placeholder: "DURATION", env: "KONTROLER_START_GRACE", defaultValue: "5m", set: setStartGrace,
-		help: "how long a Pod may fail to start, for example without its image, before its attempt fails: 1s to 24h",
+		Flag: "start-grace", Placeholder: "DURATION", Env: "KONTROLER_START_GRACE", Default: "5m", Set: setStartGrace,
+		Help: "how long a Pod may fail to start, for example without its image, before its attempt fails: 1s to 24h",
 	},
 	{
-		flag: "history-retention", placeholder: "DURATION", env: "KONTROLER_HISTORY_RETENTION", defaultValue: "2160h",
-		set:  setHistoryRetention,
-		help: "how long rows and logs stay in PostgreSQL after the end of a run: at least 1h; 0 means for ever",
+		Flag: "history-retention", Placeholder: "DURATION", Env: "KONTROLER_HISTORY_RETENTION", Default: "2160h",
+		Set:  setHistoryRetention,
+		Help: "how long rows and logs stay in PostgreSQL after the end of a run: at least 1h; 0 means for ever",
 	},
 	{
-		flag: "webhook-deny", placeholder: "CIDRS", env: "KONTROLER_WEBHOOK_DENY", set: setWebhookDeny,
-		help: "networks that webhooks may not reach, separated by commas. Loopback, link-local and metadata\n" +
+		Flag: "webhook-deny", Placeholder: "CIDRS", Env: "KONTROLER_WEBHOOK_DENY", Set: setWebhookDeny,
+		Help: "networks that webhooks may not reach, separated by commas. Loopback, link-local and metadata\n" +
 			"addresses are always refused",
 	},
 	{
-		flag: "log-limit", placeholder: "BYTES", env: "KONTROLER_LOG_LIMIT", defaultValue: "8Mi", set: setLogLimit,
-		help: "how much of a task's log is stored, half from its beginning and half from its end: 64Ki to 64Mi",
+		Flag: "log-limit", Placeholder: "BYTES", Env: "KONTROLER_LOG_LIMIT", Default: "8Mi", Set: setLogLimit,
+		Help: "how much of a task's log is stored, half from its beginning and half from its end: 64Ki to 64Mi",
 	},
 	{
-		flag: "log-archive", placeholder: "on|off", env: "KONTROLER_LOG_ARCHIVE", defaultValue: "on", set: setLogArchive,
-		help: "store the logs of tasks; off means that they are lost with their Pods",
+		Flag: "log-archive", Placeholder: "on|off", Env: "KONTROLER_LOG_ARCHIVE", Default: "on", Set: setLogArchive,
+		Help: "store the logs of tasks; off means that they are lost with their Pods",
 	},
 	{
-		flag: "leader-elect", env: "KONTROLER_LEADER_ELECT", defaultValue: "true",
-		set: boolean(func(c *config) *bool { return &c.leaderElect }),
-		help: "wait until no other process of this controller leads; false means to take the Lease immediately,\n" +
+		Flag: "leader-elect", Env: "KONTROLER_LEADER_ELECT", Default: "true",
+		Set: process.Boolean(func(c *config) *bool { return &c.leaderElect }),
+		Help: "wait until no other process of this controller leads; false means to take the Lease immediately,\n" +
 			"whoever holds it",
 	},
 	{
-		flag: "lease-namespace", placeholder: "NAMESPACE", env: "KONTROLER_LEASE_NAMESPACE", forUninstall: true,
-		set:  setLeaseNamespace,
-		help: "the namespace of the Lease (default the namespace of this Pod, else \"default\"; uninstall looks in all)",
+		Flag: "lease-namespace", Placeholder: "NAMESPACE", Env: "KONTROLER_LEASE_NAMESPACE", Mark: forUninstall,
+		Set:  setLeaseNamespace,
+		Help: "the namespace of the Lease (default the namespace of this Pod, else \"default\"; uninstall looks in all)",
 	},
 	{
-		flag: "lease-duration", placeholder: "DURATION", env: "KONTROLER_LEASE_DURATION", defaultValue: "15s",
-		set:  setLeaseDuration,
-		help: "how long a standby waits for a leader that does not renew its Lease: whole seconds, 3s to 2m",
+		Flag: "lease-duration", Placeholder: "DURATION", Env: "KONTROLER_LEASE_DURATION", Default: "15s",
+		Set:  setLeaseDuration,
+		Help: "how long a standby waits for a leader that does not renew its Lease: whole seconds, 3s to 2m",
 	},
 	{
-		flag: "health-address", placeholder: "[HOST]:PORT", env: "KONTROLER_HEALTH_ADDRESS", defaultValue: ":8081",
-		set:  address(func(c *config) *string { return &c.healthAddress }),
-		help: "the address of /healthz and /readyz; empty means none",
+		Flag: "health-address", Placeholder: "[HOST]:PORT", Env: "KONTROLER_HEALTH_ADDRESS", Default: ":8081",
+		Set:  process.Address(func(c *config) *string { return &c.healthAddress }),
+		Help: "the address of /healthz and /readyz; empty means none",
 	},
 	{
-		flag: "metrics-address", placeholder: "[HOST]:PORT", env: "KONTROLER_METRICS_ADDRESS", defaultValue: ":8080",
-		set:  address(func(c *config) *string { return &c.metricsAddress }),
-		help: "the address of /metrics, for Prometheus; it may be the health address; empty means none",
+		Flag: "metrics-address", Placeholder: "[HOST]:PORT", Env: "KONTROLER_METRICS_ADDRESS", Default: ":8080",
+		Set:  process.Address(func(c *config) *string { return &c.metricsAddress }),
+		Help: "the address of /metrics, for Prometheus; it may be the health address; empty means none",
 	},
 	{
-		flag: "kube-api-qps", placeholder: "N", env: "KONTROLER_KUBE_API_QPS", defaultValue: "0", set: setQPS,
-		help: "maximum number of requests per second to the API server; 0 means no limit",
+		Flag: "kube-api-qps", Placeholder: "N", Env: "KONTROLER_KUBE_API_QPS", Default: "0", Set: setQPS,
+		Help: "maximum number of requests per second to the API server; 0 means no limit",
 	},
 	{
-		flag: "log-format", placeholder: "json|text", env: "KONTROLER_LOG_FORMAT", forUninstall: true, set: setLogFormat,
-		help: "the format of the log (default text on a terminal, else json)",
+		Flag: "log-format", Placeholder: "json|text", Env: "KONTROLER_LOG_FORMAT", Mark: forUninstall, Set: process.LogFormat(func(c *config) *string { return &c.logFormat }),
+		Help: "the format of the log (default text on a terminal, else json)",
 	},
 	{
-		flag: "log-level", placeholder: "LEVEL", env: "KONTROLER_LOG_LEVEL", defaultValue: "info", forUninstall: true,
-		set:  setLogLevel,
-		help: "debug, info, warn or error",
+		Flag: "log-level", Placeholder: "LEVEL", Env: "KONTROLER_LOG_LEVEL", Default: "info", Mark: forUninstall,
+		Set:  process.LogLevel(func(c *config) *slog.Level { return &c.logLevel }),
+		Help: "debug, info, warn or error",
 	},
 	{
-		flag: "adopt-cluster", env: "KONTROLER_ADOPT_CLUSTER", defaultValue: "false",
-		set:  boolean(func(c *config) *bool { return &c.adoptCluster }),
-		help: "take over a database that belongs to another cluster, which no controller serves any more",
+		Flag: "adopt-cluster", Env: "KONTROLER_ADOPT_CLUSTER", Default: "false",
+		Set:  process.Boolean(func(c *config) *bool { return &c.adoptCluster }),
+		Help: "take over a database that belongs to another cluster, which no controller serves any more",
 	},
 	{
-		flag: "accept-restored-database", env: "KONTROLER_ACCEPT_RESTORED_DATABASE", defaultValue: "false",
-		set:  boolean(func(c *config) *bool { return &c.acceptRestored }),
-		help: "continue with a database that was restored from a backup and lacks what happened since",
+		Flag: "accept-restored-database", Env: "KONTROLER_ACCEPT_RESTORED_DATABASE", Default: "false",
+		Set:  process.Boolean(func(c *config) *bool { return &c.acceptRestored }),
+		Help: "continue with a database that was restored from a backup and lacks what happened since",
 	},
 }
 
@@ -179,180 +168,40 @@ Every flag has an environment variable, which stands beside it. The flag wins.
 `
 
 // usage returns the text of --help.
-func usage() string {
-	var b strings.Builder
-	b.WriteString(usageHead)
-	for _, s := range settings {
-		mark := " "
-		if s.forUninstall {
-			mark = "*"
-		}
-		name := "--" + s.flag
-		if s.placeholder != "" {
-			name += " " + s.placeholder
-		}
-		fmt.Fprintf(&b, "%s %-34s %s\n", mark, name, s.env)
-		help := s.help
-		if s.defaultValue != "" {
-			help += " (default " + s.defaultValue + ")"
-		}
-		fmt.Fprintf(&b, "      %s\n", strings.ReplaceAll(help, "\n", "\n      "))
-	}
-	return b.String()
-}
-
-// faults are the errors of a configuration, one on each line.
-type faults []error
-
-func (f faults) Error() string {
-	lines := make([]string, len(f))
-	for i, err := range f {
-		lines[i] = "controller: " + err.Error()
-	}
-	return strings.Join(lines, "\n")
-}
+func usage() string { return usageHead + process.Usage(settings) }
 
 // parseConfig reads flags and environment. Its error names every fault.
 func parseConfig(args []string, env func(string) (string, bool)) (config, error) {
 	var c config
+	faults := &process.Faults{Program: "controller"}
+	own, switches := settings, map[string]*bool{"version": &c.version}
 	if len(args) > 0 && args[0] == "uninstall" {
 		c.uninstall, args = true, args[1:]
+		own = slices.DeleteFunc(slices.Clone(settings), func(s process.Setting[config]) bool { return s.Mark != forUninstall })
+		switches["all"] = &c.all
 	}
-	given, invalid := parseFlags(&c, args)
-	if c.help || c.version {
+	given := process.ParseArgs(own, switches, args, faults)
+	if c.help = given.Help; c.help || c.version {
 		return c, nil
 	}
-	for _, s := range settings {
-		if c.uninstall && !s.forUninstall {
-			continue
-		}
-		source, value := "--"+s.flag, s.defaultValue
-		if fromEnv, ok := env(s.env); ok {
-			// An empty variable counts as unset, except where the empty text is a value.
-			if fromEnv != "" || s.placeholder != "" && s.defaultValue == "" || strings.HasSuffix(s.flag, "-address") {
-				source, value = s.env, fromEnv
-			}
-		}
-		if fromFlag, ok := given[s.flag]; ok {
-			source, value = "--"+s.flag, fromFlag
-		}
-		if err := s.set(&c, value); err != nil {
-			invalid = append(invalid, fmt.Errorf("%s: %w", source, err))
-		}
+	for _, operand := range given.Operands {
+		faults.Add(fmt.Errorf("unexpected argument %q", operand))
 	}
+	process.Apply(&c, own, given.Values, env, faults)
 	if c.kubeconfig == "" {
 		c.kubeconfig, _ = env("KUBECONFIG")
 	}
-	isReported := slices.ContainsFunc(invalid, func(err error) bool { return errors.Is(err, errDatabaseURL) })
-	if c.databaseURL == "" && !c.all && !isReported {
+	if c.databaseURL == "" && !c.all && !errors.Is(faults, process.ErrDatabaseURL) {
 		missing := "no database. Set DATABASE_URL (or --database-url) to postgres://user:password@host/database"
 		if c.uninstall {
 			missing += ", or use --all"
 		}
-		invalid = append(invalid, errors.New(missing))
+		faults.Add(errors.New(missing))
 	}
-	if len(invalid) > 0 {
-		return config{}, invalid
+	if err := faults.Err(); err != nil {
+		return config{}, err
 	}
 	return c, nil
-}
-
-// parseFlags returns the texts of the flags that were given, and a fault for each argument that is not a flag.
-func parseFlags(c *config, args []string) (given map[string]string, invalid faults) {
-	given = map[string]string{}
-	set := flag.NewFlagSet("controller", flag.ContinueOnError)
-	set.SetOutput(io.Discard)
-	set.BoolVar(&c.version, "version", false, "")
-	if c.uninstall {
-		set.BoolVar(&c.all, "all", false, "")
-	}
-	for _, s := range settings {
-		if !c.uninstall || s.forUninstall {
-			set.Var(&rawFlag{given: given, name: s.flag, isBool: s.placeholder == ""}, s.flag, "")
-		}
-	}
-	for {
-		err := set.Parse(args)
-		args = set.Args()
-		switch {
-		case errors.Is(err, flag.ErrHelp):
-			c.help = true
-			return given, nil
-		case err != nil:
-			invalid = append(invalid, err)
-			if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
-				args = args[1:] // most likely the value of the unknown flag
-			}
-		case len(args) == 0:
-			return given, invalid
-		default:
-			invalid = append(invalid, fmt.Errorf("unexpected argument %q", args[0]))
-			args = args[1:]
-		}
-	}
-}
-
-// rawFlag keeps the text of a flag. parseConfig parses it, so that it can report every fault.
-type rawFlag struct {
-	given  map[string]string
-	name   string
-	isBool bool
-}
-
-func (f *rawFlag) String() string   { return "" }
-func (f *rawFlag) IsBoolFlag() bool { return f.isBool }
-func (f *rawFlag) Set(value string) error {
-	f.given[f.name] = value
-	return nil
-}
-
-func text(field func(*config) *string) func(*config, string) error {
-	return func(c *config, value string) error {
-		*field(c) = value
-		return nil
-	}
-}
-
-func boolean(field func(*config) *bool) func(*config, string) error {
-	return func(c *config, value string) error {
-		on, err := strconv.ParseBool(value)
-		if err != nil {
-			return fmt.Errorf("%q is neither true nor false", value)
-		}
-		*field(c) = on
-		return nil
-	}
-}
-
-func address(field func(*config) *string) func(*config, string) error {
-	return func(c *config, value string) error {
-		if value == "" {
-			*field(c) = ""
-			return nil
-		}
-		_, port, err := net.SplitHostPort(value)
-		if err != nil {
-			return fmt.Errorf("%q is not an address. Write host:port, or :port for all interfaces", value)
-		}
-		if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
-			return fmt.Errorf("%q has no port between 0 and 65535", value)
-		}
-		*field(c) = value
-		return nil
-	}
-}
-
-// errDatabaseURL does not quote the URL, which may contain a password.
-var errDatabaseURL = errors.New("not a URL that begins with postgres://. Write special characters in a password as %XX")
-
-func setDatabaseURL(c *config, value string) error {
-	if strings.Contains(value, "://") {
-		if u, err := url.Parse(value); err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" {
-			return errDatabaseURL
-		}
-	}
-	c.databaseURL = value
-	return nil
 }
 
 func setNamespaces(c *config, value string) error {
@@ -485,25 +334,5 @@ func setQPS(c *config, value string) error {
 		return fmt.Errorf("%q is not a number from 0 up", value)
 	}
 	c.kubeAPIQPS = qps
-	return nil
-}
-
-func setLogFormat(c *config, value string) error {
-	if value != "" && value != "json" && value != "text" {
-		return fmt.Errorf("%q is neither json nor text", value)
-	}
-	c.logFormat = value
-	return nil
-}
-
-func setLogLevel(c *config, value string) error {
-	levels := map[string]slog.Level{
-		"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError,
-	}
-	level, ok := levels[strings.ToLower(value)]
-	if !ok {
-		return fmt.Errorf("%q is not debug, info, warn or error", value)
-	}
-	c.logLevel = level
 	return nil
 }

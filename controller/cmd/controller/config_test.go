@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"kontroler/apis/process"
 )
 
 func defaults(change func(*config)) config {
@@ -222,8 +224,8 @@ func TestParseConfigReportsEveryFault(t *testing.T) {
 func TestUsage(t *testing.T) {
 	text := usage()
 	for _, s := range settings {
-		if !strings.Contains(text, "--"+s.flag) || !strings.Contains(text, s.env) || s.env == "" {
-			t.Errorf("--%s or its variable %q is not in --help", s.flag, s.env)
+		if !strings.Contains(text, "--"+s.Flag) || !strings.Contains(text, s.Env) || s.Env == "" {
+			t.Errorf("--%s or its variable %q is not in --help", s.Flag, s.Env)
 		}
 	}
 	for line := range strings.Lines(text) {
@@ -238,7 +240,7 @@ func TestUsage(t *testing.T) {
 	}
 }
 
-func errDatabaseURLAt(source string) string { return source + ": " + errDatabaseURL.Error() }
+func errDatabaseURLAt(source string) string { return source + ": " + process.ErrDatabaseURL.Error() }
 
 func lookup(env map[string]string) func(string) (string, bool) {
 	return func(name string) (string, bool) {

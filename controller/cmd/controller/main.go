@@ -5,22 +5,18 @@
 package main
 
 import (
-	"context"
 	"fmt"
-	"log/slog"
 	"os"
-	"os/signal"
-	"syscall"
-	"time"
 
 	_ "time/tzdata" // for the time zones of schedules, which the image may lack
+
+	"kontroler/apis/process"
 )
 
 // Exit codes.
 const (
-	exitFailed  = 1
-	exitConfig  = 2
-	exitAborted = 130
+	exitFailed = 1
+	exitConfig = 2
 )
 
 func main() { os.Exit(run(os.Args[1:], os.LookupEnv)) }
@@ -35,11 +31,11 @@ func run(args []string, env func(string) (string, bool)) int {
 		fmt.Print(usage())
 		return 0
 	case cfg.version:
-		fmt.Println(versionLine())
+		fmt.Println(version.Line("controller"))
 		return 0
 	}
-	log := newLogger(cfg, os.Stderr)
-	ctx := untilSignal(log)
+	log := process.NewLogger(os.Stderr, cfg.logFormat, cfg.logLevel)
+	ctx := process.UntilSignal(log)
 	command := runController
 	if cfg.uninstall {
 		command = runUninstall
@@ -49,26 +45,4 @@ func run(args []string, env func(string) (string, bool)) int {
 		return exitFailed
 	}
 	return 0
-}
-
-// echo is the time in which further signals count as the first one. A shell or timeout(1) signals both a process and
-// its group.
-const echo = time.Second
-
-// untilSignal returns a context that ends at the first SIGTERM or SIGINT. A later signal ends the process.
-func untilSignal(log *slog.Logger) context.Context {
-	ctx, cancel := context.WithCancel(context.Background())
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
-	go func() {
-		log.Info("stopping after the work under way", "signal", (<-signals).String())
-		cancel()
-		for first := time.Now(); ; {
-			if again := <-signals; time.Since(first) > echo {
-				log.Error("exiting immediately after a second signal", "signal", again.String())
-				os.Exit(exitAborted)
-			}
-		}
-	}()
-	return ctx
 }

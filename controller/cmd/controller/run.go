@@ -5,14 +5,12 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"strings"
 	"time"
 
-	"k8s.io/klog/v2"
-
+	"kontroler/apis/process"
 	"kontroler/controller"
 	"kontroler/controller/fault"
 	"kontroler/controller/install"
@@ -36,9 +34,12 @@ func runController(ctx context.Context, cfg config, log *slog.Logger) error {
 	if err != nil {
 		return stopped(ctx, err)
 	}
-	health := newHealth("database", "caches")
-	health.set("database", func() string { return "no answer yet" })
-	stop, err := serve(cfg, health, collected.Handler(), log)
+	health := process.NewHealth("database", "caches")
+	health.Set("database", func() string { return "no answer yet" })
+	probes := process.Probes{
+		Health: cfg.healthAddress, Metrics: cfg.metricsAddress, Flags: "--health-address or --metrics-address",
+	}
+	stop, err := probes.Serve(health, collected.Handler(), log)
 	if err != nil {
 		return err
 	}
@@ -73,9 +74,9 @@ func runController(ctx context.Context, cfg config, log *slog.Logger) error {
 	if err := c.Start(watching); err != nil {
 		return err
 	}
-	health.set("database", databaseFault(elector.DatabaseAway))
-	health.set("caches", cachesFault(c.Synced))
-	log.Info("started", "controller", id, "version", version(), "kubernetes", cluster.Version, "class", cfg.class,
+	health.Set("database", databaseFault(elector.DatabaseAway))
+	health.Set("caches", cachesFault(c.Synced))
+	log.Info("started", "controller", id, "version", version.String(), "kubernetes", cluster.Version, "class", cfg.class,
 		"namespaces", strings.Join(cfg.namespaces, ","), "maxPods", cfg.maxPods)
 	return elector.Run(ctx, func(ctx context.Context, epoch int64) error {
 		term, err := db.Lead(ctx, store.Term{
@@ -232,25 +233,4 @@ func holder() string {
 		host = "unknown"
 	}
 	return host + "_" + strings.ToLower(rand.Text()[:10])
-}
-
-// newLogger makes a logger that writes to w. klog logs to it too.
-func newLogger(cfg config, w io.Writer) *slog.Logger {
-	format := cfg.logFormat
-	if format == "" {
-		format = "json"
-		if file, ok := w.(*os.File); ok {
-			if info, err := file.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
-				format = "text"
-			}
-		}
-	}
-	options := &slog.HandlerOptions{Level: cfg.logLevel}
-	var handler slog.Handler = slog.NewJSONHandler(w, options)
-	if format == "text" {
-		handler = slog.NewTextHandler(w, options)
-	}
-	log := slog.New(handler)
-	klog.SetSlogLogger(log.With("logger", "client-go"))
-	return log
 }

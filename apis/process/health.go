@@ -1,4 +1,4 @@
-package main
+package process
 
 import (
 	"context"
@@ -12,29 +12,29 @@ import (
 	"time"
 )
 
-// health serves /healthz, which always answers ok, and /readyz, which says of each part whether it is ready.
-type health struct {
+// Health serves /healthz, which always answers ok, and /readyz, which says of each part whether it is ready.
+type Health struct {
 	mu    sync.Mutex
 	parts []part
 }
 
-// part is a part of the controller that must be ready.
+// part is a part of the process that must be ready.
 type part struct {
 	name  string
 	fault func() string // empty means ready
 }
 
-// newHealth makes a health whose parts are not ready yet.
-func newHealth(names ...string) *health {
-	h := &health{}
+// NewHealth makes a Health whose parts are not ready yet.
+func NewHealth(names ...string) *Health {
+	h := &Health{}
 	for _, name := range names {
 		h.parts = append(h.parts, part{name, func() string { return "starting" }})
 	}
 	return h
 }
 
-// set replaces the fault of a part.
-func (h *health) set(name string, fault func() string) {
+// Set replaces the fault of a part. An empty fault means that the part is ready.
+func (h *Health) Set(name string, fault func() string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for i := range h.parts {
@@ -44,9 +44,9 @@ func (h *health) set(name string, fault func() string) {
 	}
 }
 
-func (h *health) live(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "ok\n") }
+func (h *Health) live(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "ok\n") }
 
-func (h *health) ready(w http.ResponseWriter, _ *http.Request) {
+func (h *Health) ready(w http.ResponseWriter, _ *http.Request) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	status, body := http.StatusOK, &strings.Builder{}
@@ -69,8 +69,15 @@ func answer(w http.ResponseWriter, status int, body string) {
 	_, _ = w.Write([]byte(body)) // an error means that the client has gone
 }
 
-// serve serves health and metrics, each at its address. The addresses may be equal or empty. stop ends it.
-func serve(cfg config, h *health, metrics http.Handler, log *slog.Logger) (stop func(), err error) {
+// Probes are the addresses of what is served for probes and Prometheus. They may be equal. Empty means nowhere.
+type Probes struct {
+	Health, Metrics string
+	// Flags names the flags of the addresses, for errors.
+	Flags string
+}
+
+// Serve serves health and metrics until stop is called.
+func (p Probes) Serve(h *Health, metrics http.Handler, log *slog.Logger) (stop func(), err error) {
 	muxes := map[string]*http.ServeMux{}
 	at := func(address string) *http.ServeMux {
 		if muxes[address] == nil {
@@ -78,9 +85,9 @@ func serve(cfg config, h *health, metrics http.Handler, log *slog.Logger) (stop 
 		}
 		return muxes[address]
 	}
-	at(cfg.healthAddress).HandleFunc("GET /healthz", h.live)
-	at(cfg.healthAddress).HandleFunc("GET /readyz", h.ready)
-	at(cfg.metricsAddress).Handle("GET /metrics", metrics)
+	at(p.Health).HandleFunc("GET /healthz", h.live)
+	at(p.Health).HandleFunc("GET /readyz", h.ready)
+	at(p.Metrics).Handle("GET /metrics", metrics)
 	delete(muxes, "")
 
 	var servers []*http.Server
@@ -95,14 +102,13 @@ func serve(cfg config, h *health, metrics http.Handler, log *slog.Logger) (stop 
 		listener, err := net.Listen("tcp", address)
 		if err != nil {
 			stop()
-			return nil, fmt.Errorf("%w. Change --health-address or --metrics-address", err)
+			return nil, fmt.Errorf("%w. Change %s", err, p.Flags)
 		}
 		server := &http.Server{
 			Handler: mux, ReadHeaderTimeout: 5 * time.Second, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 		}
 		servers = append(servers, server)
-		log.Info("serving", "address", listener.Addr().String(),
-			"health", address == cfg.healthAddress, "metrics", address == cfg.metricsAddress)
+		log.Info("serving", "address", listener.Addr().String(), "health", address == p.Health, "metrics", address == p.Metrics)
 		go func() {
 			if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 				log.Error("serving health and metrics", "address", address, "error", err)

@@ -1,0 +1,151 @@
+package process
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// Setting is a flag and its environment variable. C is the type of the configuration.
+type Setting[C any] struct {
+	Flag        string
+	Placeholder string // of the value, in the usage; empty means that the flag is boolean
+	Env         string
+	Default     string
+	Help        string
+	// Mark is a character that stands before the flag in the usage. A main uses it to say which of its commands have the
+	// flag. Empty means a blank.
+	Mark string
+	Set  func(*C, string) error
+}
+
+// Usage describes settings, in their order.
+func Usage[C any](settings []Setting[C]) string {
+	var b strings.Builder
+	for _, s := range settings {
+		name, mark, help := "--"+s.Flag, s.Mark, s.Help
+		if s.Placeholder != "" {
+			name += " " + s.Placeholder
+		}
+		if mark == "" {
+			mark = " "
+		}
+		if s.Default != "" {
+			help += " (default " + s.Default + ")"
+		}
+		fmt.Fprintf(&b, "%s %-34s %s\n", mark, name, s.Env)
+		fmt.Fprintf(&b, "      %s\n", strings.ReplaceAll(help, "\n", "\n      "))
+	}
+	return b.String()
+}
+
+// Faults are the errors of a configuration, one on each line.
+type Faults struct {
+	Program string // stands at the beginning of each line
+	Errors  []error
+}
+
+// Add adds an error, unless it is nil.
+func (f *Faults) Add(err error) {
+	if err != nil {
+		f.Errors = append(f.Errors, err)
+	}
+}
+
+// Error returns the faults, each on a line.
+func (f *Faults) Error() string {
+	lines := make([]string, len(f.Errors))
+	for i, err := range f.Errors {
+		lines[i] = f.Program + ": " + err.Error()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Unwrap returns the errors.
+func (f *Faults) Unwrap() []error { return f.Errors }
+
+// Err returns the faults as an error, nil if there are none.
+func (f *Faults) Err() error {
+	if len(f.Errors) == 0 {
+		return nil
+	}
+	return f
+}
+
+// Args are the arguments of a process, by kind.
+type Args struct {
+	// Values are the texts of the settings that were given.
+	Values map[string]string
+	// Operands are the arguments that are not flags.
+	Operands []string
+	// Help says that -h or --help was given.
+	Help bool
+}
+
+// ParseArgs reads the arguments of a process. switches are further boolean flags, without an environment variable.
+// Flags and operands may be mixed. A flag that is not known is a fault.
+func ParseArgs[C any](settings []Setting[C], switches map[string]*bool, args []string, faults *Faults) Args {
+	parsed := Args{Values: map[string]string{}}
+	set := flag.NewFlagSet(faults.Program, flag.ContinueOnError)
+	set.SetOutput(io.Discard)
+	for name, value := range switches {
+		set.BoolVar(value, name, false, "")
+	}
+	for _, s := range settings {
+		set.Var(&rawFlag{values: parsed.Values, name: s.Flag, isBool: s.Placeholder == ""}, s.Flag, "")
+	}
+	for {
+		err := set.Parse(args)
+		args = set.Args()
+		switch {
+		case errors.Is(err, flag.ErrHelp):
+			parsed.Help = true
+			return parsed
+		case err != nil:
+			faults.Add(err)
+			if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
+				args = args[1:] // most likely the value of the unknown flag
+			}
+		case len(args) == 0:
+			return parsed
+		default:
+			parsed.Operands = append(parsed.Operands, args[0])
+			args = args[1:]
+		}
+	}
+}
+
+// Apply sets a configuration from the values of flags, the environment, and the defaults. The flag wins over its
+// variable. An empty variable counts as unset, except where the empty text is a value.
+func Apply[C any](c *C, settings []Setting[C], values map[string]string, env func(string) (string, bool), faults *Faults) {
+	for _, s := range settings {
+		source, value := "--"+s.Flag, s.Default
+		if fromEnv, ok := env(s.Env); ok {
+			if fromEnv != "" || s.Placeholder != "" && s.Default == "" || strings.HasSuffix(s.Flag, "-address") {
+				source, value = s.Env, fromEnv
+			}
+		}
+		if fromFlag, ok := values[s.Flag]; ok {
+			source, value = "--"+s.Flag, fromFlag
+		}
+		if err := s.Set(c, value); err != nil {
+			faults.Add(fmt.Errorf("%s: %w", source, err))
+		}
+	}
+}
+
+// rawFlag keeps the text of a flag. Apply parses it, so that it can report every fault.
+type rawFlag struct {
+	values map[string]string
+	name   string
+	isBool bool
+}
+
+func (f *rawFlag) String() string   { return "" }
+func (f *rawFlag) IsBoolFlag() bool { return f.isBool }
+func (f *rawFlag) Set(value string) error {
+	f.values[f.name] = value
+	return nil
+}

@@ -1,0 +1,26 @@
+// Package auth decides who a caller is and what a caller may do. It is what an auditor reads first. It knows HTTP only
+// as far as credentials travel in it: the Authorization header, the cookie, and the headers of proxies.
+//
+// # What it trusts
+//
+//   - The key file. Whoever reads it can sign tokens, but only for sessions that exist: a token names a row, and the
+//     row decides. The file is read again when it changes.
+//   - The database of the accounts. Whoever writes to it is everybody.
+//   - The clock of the machine, for expiry.
+//   - A proxy that the operator names, by network or by the name in its certificate, for the address and the scheme
+//     of the client. Nobody else's forwarding headers count.
+//   - A client certificate admits a connection. It never says who the user is.
+//
+// # Invariants
+//
+//   - A token of a session is a JWT with HS256 and no other algorithm, a known kid, this issuer and audience, and an
+//     expiry. An API token is a random text, found by its hash.
+//   - Every request reads the row of its session or API token, at most MaxStale ago. After that time a logout, a new
+//     password, a change of rights and the end of a user hold on every replica.
+//   - What an API token may do is the intersection of its own rights with those of its user at that moment.
+//   - An unknown user costs a caller the same time as a wrong password.
+//   - Failed logins delay further ones of the same user from the same network. They delay nobody else.
+//   - Hashing a password takes memory, so few hashes are computed at a time, and few callers wait. One network cannot
+//     take all places.
+//   - No password, token or key is in an error or in a log.
+package auth

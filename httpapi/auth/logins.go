@@ -1,0 +1,145 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"regexp"
+	"time"
+
+	"kontroler/store/accounts"
+)
+
+// userName is what the database accepts as the name of a user.
+var userName = regexp.MustCompile(`^[a-z0-9]([a-z0-9._@-]{0,61}[a-z0-9])?$`)
+
+// IsUserName reports whether a text may be the name of a user.
+func IsUserName(name string) bool { return userName.MatchString(name) }
+
+// DelayedError means that logins of this user from this network have failed, and that the next may begin After.
+type DelayedError struct{ After time.Duration }
+
+func (e *DelayedError) Error() string {
+	return fmt.Sprintf("too many failed logins. The next one may begin in %s", e.After)
+}
+
+// Record runs an action of a user and records it. It returns the error of the action, or its own.
+type Record func(u accounts.User, action func(context.Context) error) error
+
+// Logins checks passwords.
+type Logins struct {
+	DB            *accounts.DB
+	Authenticator *Authenticator
+	Hasher        *Hasher
+	Delays        *Delays
+	// Lifetime is that of a session.
+	Lifetime time.Duration
+	Now      func() time.Time
+	Log      *slog.Logger
+}
+
+// Login checks a password and begins a session. It records the login of a user who exists. The name of one who does not
+// is recorded nowhere: people type passwords where a name belongs. An error matches ErrUnauthenticated or ErrBusy, is a
+// *DelayedError, or that of the database or of record.
+func (l *Logins) Login(ctx context.Context, name, password string, address netip.Addr, record Record) (
+	token string, s accounts.Session, err error) {
+	err = l.attempt(name, address, func(network string) error {
+		u, err := l.find(ctx, name)
+		if err != nil {
+			return err
+		}
+		if u.ID == 0 {
+			return l.reject(ctx, network, password)
+		}
+		return record(u, func(ctx context.Context) error {
+			hash, err := l.check(ctx, u, network, password)
+			if err != nil {
+				return err
+			}
+			token, s, err = l.Authenticator.Begin(ctx, u, hash, address.String(), l.Lifetime)
+			return err
+		})
+	})
+	return token, s, err
+}
+
+// ChangePassword sets the password of a principal who knows the present one. Its other sessions end.
+func (l *Logins) ChangePassword(ctx context.Context, p Principal, current, next string, address netip.Addr) error {
+	return l.attempt(p.User, address, func(network string) error {
+		if _, err := l.check(ctx, accounts.User{ID: p.UserID, Name: p.User}, network, current); err != nil {
+			return err
+		}
+		hash, err := l.Hasher.Hash(ctx, network, next)
+		if err != nil {
+			return err
+		}
+		return l.DB.Users.SetPassword(ctx, p.UserID, hash, p.SessionID, l.Now())
+	})
+}
+
+// attempt runs check and counts its failure. Only a wrong user or password counts.
+func (l *Logins) attempt(name string, address netip.Addr, check func(network string) error) error {
+	network := Network(address)
+	if wait := l.Delays.Begin(name, network, l.Now()); wait > 0 {
+		return &DelayedError{After: wait}
+	}
+	err := check(network)
+	switch {
+	case err == nil:
+		l.Delays.Succeed(name, network)
+	case !errors.Is(err, ErrUnauthenticated):
+		l.Delays.Abandon(name, network)
+	}
+	return err
+}
+
+// find returns the zero user if there is none.
+func (l *Logins) find(ctx context.Context, name string) (accounts.User, error) {
+	if !IsUserName(name) {
+		return accounts.User{}, nil
+	}
+	u, err := l.DB.Users.Get(ctx, name)
+	if errors.Is(err, accounts.ErrNotFound) {
+		return accounts.User{}, nil
+	}
+	return u, err
+}
+
+var errWrong = unauthenticated("user or password is wrong")
+
+// reject takes the time of check.
+func (l *Logins) reject(ctx context.Context, network, password string) error {
+	if _, _, err := l.Hasher.Verify(ctx, network, "", password); err != nil {
+		return err
+	}
+	return errWrong
+}
+
+// check returns the hash of the password of a user if the password is right and the user enabled.
+func (l *Logins) check(ctx context.Context, u accounts.User, network, password string) (hash string, err error) {
+	hash, err = l.DB.Users.PasswordHash(ctx, u.ID)
+	if err != nil && !errors.Is(err, accounts.ErrNotFound) {
+		return "", err
+	}
+	matches, isWeak, err := l.Hasher.Verify(ctx, network, hash, password)
+	if err != nil {
+		return "", err
+	}
+	if !matches || u.Disabled {
+		return "", errWrong
+	}
+	if !isWeak {
+		return hash, nil
+	}
+	renewed, err := l.Hasher.Hash(ctx, network, password)
+	if err == nil {
+		err = l.DB.Users.RenewHash(ctx, u.ID, hash, renewed)
+	}
+	if err != nil {
+		l.Log.Warn("the hash of a password was not renewed; the next login tries again", "user", u.Name, "error", err)
+		return hash, nil
+	}
+	return renewed, nil
+}

@@ -1,0 +1,235 @@
+package auth_test
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"kontroler/httpapi/auth"
+	"kontroler/store/accounts"
+)
+
+func TestCredential(t *testing.T) {
+	tests := map[string]struct {
+		headers []string // name: value
+		isHTTPS bool
+		want    string
+		why     string
+	}{
+		"a bearer token":                  {headers: []string{"Authorization: Bearer abc"}, want: "abc"},
+		"the scheme in another case":      {headers: []string{"Authorization: bEARER abc"}, want: "abc"},
+		"the header wins over the cookie": {headers: []string{"Authorization: Bearer abc", "Cookie: kontroler=x"}, want: "abc"},
+		"a faulty header is not replaced by the cookie": {
+			headers: []string{"Authorization: Basic YTpi", "Cookie: kontroler=x"}, why: "Only the login accepts Basic",
+		},
+		"two headers":                         {headers: []string{"Authorization: Bearer a", "Authorization: Bearer b"}, why: "more than one"},
+		"a header without a token":            {headers: []string{"Authorization: Bearer "}, why: "must be: Bearer TOKEN"},
+		"the cookie of plain HTTP":            {headers: []string{"Cookie: kontroler=x"}, want: "x"},
+		"the cookie of HTTPS":                 {headers: []string{"Cookie: __Host-kontroler=x"}, isHTTPS: true, want: "x"},
+		"the cookie of plain HTTP over HTTPS": {headers: []string{"Cookie: kontroler=x"}, isHTTPS: true, why: "neither"},
+		"the cookie of HTTPS over plain HTTP": {headers: []string{"Cookie: __Host-kontroler=x"}, why: "neither"},
+		"nothing":                             {why: "neither a header Authorization nor the cookie"},
+		"an empty cookie":                     {headers: []string{"Cookie: kontroler="}, why: "neither"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			r := httptest.NewRequest(http.MethodGet, "/", nil)
+			for _, header := range test.headers {
+				name, value, _ := strings.Cut(header, ": ")
+				r.Header.Add(name, value)
+			}
+			got, err := auth.Credential(r, test.isHTTPS)
+			if got != test.want || (err != nil) != (test.why != "") || err != nil && !strings.Contains(err.Error(), test.why) {
+				t.Errorf("got %q, %v", got, err)
+			}
+		})
+	}
+}
+
+func TestCookie(t *testing.T) {
+	expires := time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)
+	tests := map[string]struct {
+		set  func(http.ResponseWriter)
+		want string
+	}{
+		"over HTTPS": {
+			func(w http.ResponseWriter) { auth.SetCookie(w, true, "x", expires) },
+			"__Host-kontroler=x; Path=/; Expires=Wed, 01 Jul 2026 12:00:00 GMT; HttpOnly; Secure; SameSite=Strict",
+		},
+		"over plain HTTP": {
+			func(w http.ResponseWriter) { auth.SetCookie(w, false, "x", expires) },
+			"kontroler=x; Path=/; Expires=Wed, 01 Jul 2026 12:00:00 GMT; HttpOnly; SameSite=Strict",
+		},
+		"after a logout": {
+			func(w http.ResponseWriter) { auth.ClearCookie(w, true) },
+			"__Host-kontroler=; Path=/; Expires=Thu, 01 Jan 1970 00:00:01 GMT; Max-Age=0; HttpOnly; Secure; SameSite=Strict",
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			w := httptest.NewRecorder()
+			test.set(w)
+			if diff := cmp.Diff(test.want, w.Header().Get("Set-Cookie")); diff != "" {
+				t.Errorf("cookie (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestClient(t *testing.T) {
+	certificate := &x509.Certificate{DNSNames: []string{"Proxy.example"}, URIs: []*url.URL{{Scheme: "spiffe", Host: "x", Path: "/proxy"}}}
+	tests := map[string]struct {
+		proxies string
+		peer    string
+		tls     bool
+		headers map[string][]string
+		address string
+		isHTTPS bool
+		noChain bool
+	}{
+		"without proxies the peer is the client": {
+			peer: "203.0.113.9:1", headers: map[string][]string{"X-Forwarded-For": {"1.1.1.1"}, "X-Forwarded-Proto": {"https"}},
+			address: "203.0.113.9",
+		},
+		"a peer that is no proxy is not believed": {
+			proxies: "10.0.0.0/8", peer: "203.0.113.9:1", headers: map[string][]string{"X-Forwarded-For": {"1.1.1.1"}},
+			address: "203.0.113.9",
+		},
+		"the address before a proxy": {
+			proxies: "10.0.0.0/8", peer: "10.1.1.1:1",
+			headers: map[string][]string{"X-Forwarded-For": {"198.51.100.7"}, "X-Forwarded-Proto": {"https"}},
+			address: "198.51.100.7", isHTTPS: true,
+		},
+		"what a client forged stands further left": {
+			proxies: "10.0.0.0/8", peer: "10.1.1.1:1",
+			headers: map[string][]string{"X-Forwarded-For": {"127.0.0.1, 10.9.9.9", "198.51.100.7, 10.2.2.2"}},
+			address: "198.51.100.7",
+		},
+		"text that is no address ends the chain": {
+			proxies: "10.0.0.0/8", peer: "10.1.1.1:1",
+			headers: map[string][]string{"X-Forwarded-For": {"198.51.100.7, unknown, 10.2.2.2"}}, address: "10.2.2.2",
+		},
+		"a proxy without the header": {proxies: "10.0.0.0/8", peer: "10.1.1.1:1", address: "10.1.1.1"},
+		"only proxies": {
+			proxies: "10.0.0.0/8", peer: "10.1.1.1:1", headers: map[string][]string{"X-Forwarded-For": {"10.3.3.3, 10.2.2.2"}},
+			address: "10.3.3.3",
+		},
+		"an address with a port, in IPv6": {
+			proxies: "fd00::1", peer: "[fd00::1]:1", headers: map[string][]string{"X-Forwarded-For": {"[2001:db8::5]:443"}},
+			address: "2001:db8::5",
+		},
+		"an IPv4 address in IPv6": {
+			proxies: "::ffff:10.1.1.1", peer: "[::ffff:10.1.1.1]:1",
+			headers: map[string][]string{"X-Forwarded-For": {"::ffff:198.51.100.7"}}, address: "198.51.100.7",
+		},
+		"a proxy by a DNS name of its certificate": {
+			proxies: "proxy.example", peer: "203.0.113.9:1", tls: true,
+			headers: map[string][]string{"X-Forwarded-For": {"198.51.100.7"}}, address: "198.51.100.7", isHTTPS: true,
+		},
+		"a proxy by a URI of its certificate": {
+			proxies: "spiffe://x/proxy", peer: "203.0.113.9:1", tls: true,
+			headers: map[string][]string{"X-Forwarded-For": {"198.51.100.7"}, "X-Forwarded-Proto": {"https, http"}},
+			address: "198.51.100.7",
+		},
+		"a certificate with another name": {
+			proxies: "other.example", peer: "203.0.113.9:1", tls: true,
+			headers: map[string][]string{"X-Forwarded-For": {"198.51.100.7"}}, address: "203.0.113.9", isHTTPS: true,
+		},
+		"a certificate that was not verified": {
+			proxies: "proxy.example", peer: "203.0.113.9:1", tls: true, noChain: true,
+			headers: map[string][]string{"X-Forwarded-For": {"198.51.100.7"}}, address: "203.0.113.9", isHTTPS: true,
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			proxies, err := auth.ParseProxies(test.proxies, true)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := &http.Request{RemoteAddr: test.peer, Header: test.headers}
+			if test.tls {
+				r.TLS = &tls.ConnectionState{PeerCertificates: []*x509.Certificate{certificate}}
+				if !test.noChain {
+					r.TLS.VerifiedChains = [][]*x509.Certificate{{certificate}}
+				}
+			}
+			address, isHTTPS := proxies.Client(r)
+			if address.String() != test.address || isHTTPS != test.isHTTPS {
+				t.Errorf("client %s, HTTPS %v; want %s, %v", address, isHTTPS, test.address, test.isHTTPS)
+			}
+		})
+	}
+}
+
+func TestParseProxiesRefuses(t *testing.T) {
+	tests := map[string]struct {
+		list        string
+		hasClientCA bool
+		want        string
+	}{
+		"a network that is too long":           {"10.0.0.0/33", true, "neither a network"},
+		"a name without client certificates":   {"10.0.0.0/8,proxy.example", false, "needs --client-ca"},
+		"two names without a comma in between": {"a.example b.example", true, "neither a network"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			if _, err := auth.ParseProxies(test.list, test.hasClientCA); err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+func TestRoles(t *testing.T) {
+	access := accounts.Access{Grants: []accounts.Grant{
+		{Namespace: "*", Role: "viewer"}, {Namespace: "a", Role: "editor"}, {Namespace: "b", Role: "unknown"},
+	}}
+	got := map[string]auth.Role{
+		"admin, x": auth.RoleIn(accounts.Access{Admin: true}, "x"),
+		"none, x":  auth.RoleIn(accounts.Access{}, "x"),
+		"x":        auth.RoleIn(access, "x"), "a": auth.RoleIn(access, "a"), "b": auth.RoleIn(access, "b"),
+	}
+	want := map[string]auth.Role{
+		"admin, x": auth.Editor, "none, x": auth.NoRole, "x": auth.Viewer, "a": auth.Editor, "b": auth.Viewer,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("roles (-want +got):\n%s", diff)
+	}
+}
+
+func TestIntersect(t *testing.T) {
+	grants := func(pairs ...string) accounts.Access {
+		var a accounts.Access
+		for _, pair := range pairs {
+			namespace, role, _ := strings.Cut(pair, "=")
+			a.Grants = append(a.Grants, accounts.Grant{Namespace: namespace, Role: role})
+		}
+		return a
+	}
+	root := accounts.Access{Admin: true}
+	tests := map[string]struct{ user, token, want accounts.Access }{
+		"a token of an administrator":                     {root, grants("a=operator"), grants("a=operator")},
+		"a token that asks to be administrator":           {grants("a=viewer"), root, grants("a=viewer")},
+		"both are administrators":                         {root, root, accounts.Access{Admin: true, Grants: grants("*=editor").Grants}},
+		"the lower role holds":                            {grants("a=editor", "b=viewer"), grants("a=viewer", "b=editor"), grants("a=viewer", "b=viewer")},
+		"all namespaces of a token are those of its user": {grants("a=editor"), grants("*=viewer"), grants("a=viewer")},
+		"a namespace that the user does not have":         {grants("a=editor"), grants("b=editor"), accounts.Access{}},
+		"a user without rights":                           {accounts.Access{}, grants("*=editor"), accounts.Access{}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			for _, got := range []accounts.Access{auth.Intersect(test.token, test.user), auth.Intersect(test.user, test.token)} {
+				if diff := cmp.Diff(test.want, got); diff != "" {
+					t.Errorf("rights (-want +got):\n%s", diff)
+				}
+			}
+		})
+	}
+}

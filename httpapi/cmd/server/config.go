@@ -1,0 +1,254 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"kontroler/apis/process"
+	"kontroler/httpapi/auth"
+)
+
+// config is the configuration of the server.
+type config struct {
+	help, version bool
+	// setPassword selects the subcommand. user is its operand.
+	setPassword bool
+	user        string
+
+	listenAddress     string
+	healthAddress     string // empty means none
+	databaseURL       string
+	authDatabaseURL   string // equal to databaseURL unless it is set
+	jwtKeyFile        string
+	adminPasswordFile string // empty means none
+	passwordFile      string // of set-password
+	sessionLifetime   time.Duration
+	sessionIdle       time.Duration
+	auditRetention    time.Duration // 0 means for ever
+	tlsCert, tlsKey   string        // empty means plain HTTP
+	clientCA          string        // empty means that no client certificate is needed
+	trustedProxies    string
+	logFormat         string // json or text; empty means text on a terminal, else json
+	logLevel          slog.Level
+
+	// What the files say.
+	keys         *auth.Keys
+	certificates *certificates // nil means plain HTTP
+	proxies      auth.Proxies
+}
+
+// The marks of flags that set-password has.
+const (
+	inBoth    = "*"
+	onlyThere = "+"
+)
+
+// settings are all flags, in the order of --help.
+var settings = []process.Setting[config]{
+	{
+		Flag: "database-url", Placeholder: "URL", Env: "DATABASE_URL", Mark: inBoth,
+		Set: process.DatabaseURL(func(c *config) *string { return &c.databaseURL }),
+		Help: "the PostgreSQL database of the controller: postgres://user:password@host/database?sslmode=…\n" +
+			"Required. The user reads the views of schema kontroler_v1. Prefer the variable: other users of a machine\n" +
+			"can read its command lines. If the URL has no password, that of PGPASSWORD is used",
+	},
+	{
+		Flag: "auth-database-url", Placeholder: "URL", Env: "KONTROLER_AUTH_DATABASE_URL", Mark: inBoth,
+		Set: process.DatabaseURL(func(c *config) *string { return &c.authDatabaseURL }),
+		Help: "the database of users, sessions and audit, in schema kontroler_server, which the user owns\n" +
+			"(default that of --database-url)",
+	},
+	{
+		Flag: "listen-address", Placeholder: "[HOST]:PORT", Env: "KONTROLER_LISTEN_ADDRESS", Default: ":8443",
+		Set:  process.Address(func(c *config) *string { return &c.listenAddress }),
+		Help: "the address of the API",
+	},
+	{
+		Flag: "health-address", Placeholder: "[HOST]:PORT", Env: "KONTROLER_HEALTH_ADDRESS", Default: ":8081",
+		Set:  process.Address(func(c *config) *string { return &c.healthAddress }),
+		Help: "the address of /healthz, /readyz and /metrics, without TLS; empty means none",
+	},
+	{
+		Flag: "jwt-key-file", Placeholder: "FILE", Env: "KONTROLER_JWT_KEY_FILE",
+		Set: process.Text(func(c *config) *string { return &c.jwtKeyFile }),
+		Help: "the keys of session tokens, one a line, equal on all replicas. Required. Make one with: openssl rand\n" +
+			"-base64 48. The first signs, all verify. The file is read again when it changes",
+	},
+	{
+		Flag: "admin-password-file", Placeholder: "FILE", Env: "KONTROLER_ADMIN_PASSWORD_FILE",
+		Set: process.Text(func(c *config) *string { return &c.adminPasswordFile }),
+		Help: "the password of the first user, admin. It is read only while there is no user. On a terminal it may be\n" +
+			"missing: the server makes a password and shows it once",
+	},
+	{
+		Flag: "password-file", Placeholder: "FILE", Env: "KONTROLER_PASSWORD_FILE", Mark: onlyThere,
+		Set:  process.Text(func(c *config) *string { return &c.passwordFile }),
+		Help: "the new password. Required",
+	},
+	{
+		Flag: "session-lifetime", Placeholder: "DURATION", Env: "KONTROLER_SESSION_LIFETIME", Default: "12h",
+		Set:  duration(func(c *config) *time.Duration { return &c.sessionLifetime }, time.Minute, 30*24*time.Hour),
+		Help: "how long a session lasts after the login: 1m to 720h",
+	},
+	{
+		Flag: "session-idle", Placeholder: "DURATION", Env: "KONTROLER_SESSION_IDLE", Default: "2h",
+		Set:  duration(func(c *config) *time.Duration { return &c.sessionIdle }, time.Minute, 30*24*time.Hour),
+		Help: "how long a session lasts without being used: 1m to 720h",
+	},
+	{
+		Flag: "audit-retention", Placeholder: "DURATION", Env: "KONTROLER_AUDIT_RETENTION", Default: "8760h",
+		Set:  setAuditRetention,
+		Help: "how long the audit is kept: at least 24h; 0 means for ever",
+	},
+	{
+		Flag: "tls-cert", Placeholder: "FILE", Env: "KONTROLER_TLS_CERT",
+		Set: process.Text(func(c *config) *string { return &c.tlsCert }),
+		Help: "the certificate of the API, with its chain, in PEM. Without it the API is plain HTTP. Files of TLS are read\n" +
+			"again when they change",
+	},
+	{
+		Flag: "tls-key", Placeholder: "FILE", Env: "KONTROLER_TLS_KEY",
+		Set:  process.Text(func(c *config) *string { return &c.tlsKey }),
+		Help: "the key of --tls-cert, in PEM",
+	},
+	{
+		Flag: "client-ca", Placeholder: "FILE", Env: "KONTROLER_CLIENT_CA",
+		Set: process.Text(func(c *config) *string { return &c.clientCA }),
+		Help: "the authorities of client certificates, in PEM. Every client of the API must have a certificate of theirs.\n" +
+			"It admits the connection, and does not log in",
+	},
+	{
+		Flag: "trusted-proxies", Placeholder: "LIST", Env: "KONTROLER_TRUSTED_PROXIES",
+		Set: process.Text(func(c *config) *string { return &c.trustedProxies }),
+		Help: "proxies whose headers X-Forwarded-For and X-Forwarded-Proto count: networks (10.0.0.0/8), or DNS names and\n" +
+			"URIs in their client certificates, separated by commas (default none)",
+	},
+	{
+		Flag: "log-format", Placeholder: "json|text", Env: "KONTROLER_LOG_FORMAT", Mark: inBoth,
+		Set:  process.LogFormat(func(c *config) *string { return &c.logFormat }),
+		Help: "the format of the log (default text on a terminal, else json)",
+	},
+	{
+		Flag: "log-level", Placeholder: "LEVEL", Env: "KONTROLER_LOG_LEVEL", Default: "info", Mark: inBoth,
+		Set:  process.LogLevel(func(c *config) *slog.Level { return &c.logLevel }),
+		Help: "debug, info, warn or error",
+	},
+}
+
+const usageHead = `Kontroler's server: reads and drives DAGs over REST.
+
+  server [flags]                                    serves the API
+  server set-password USER --password-file F [...]  sets the password of a user who is locked out, and ends the
+                                                    sessions of the user. It has the flags marked with * and +
+  server --version
+
+Every flag has an environment variable, which stands beside it. The flag wins.
+
+`
+
+// usage returns the text of --help.
+func usage() string { return usageHead + process.Usage(settings) }
+
+// parseConfig reads flags, environment and files. Its error names every fault.
+func parseConfig(args []string, env func(string) (string, bool)) (config, error) {
+	var c config
+	faults := &process.Faults{Program: "server"}
+	c.setPassword = len(args) > 0 && args[0] == "set-password"
+	if c.setPassword {
+		args = args[1:]
+	}
+	own := slices.DeleteFunc(slices.Clone(settings), func(s process.Setting[config]) bool {
+		if c.setPassword {
+			return s.Mark == ""
+		}
+		return s.Mark == onlyThere
+	})
+	given := process.ParseArgs(own, map[string]*bool{"version": &c.version}, args, faults)
+	if c.help = given.Help; c.help || c.version {
+		return c, nil
+	}
+	if c.setPassword && len(given.Operands) > 0 {
+		c.user, given.Operands = given.Operands[0], given.Operands[1:]
+	}
+	for _, operand := range given.Operands {
+		faults.Add(fmt.Errorf("unexpected argument %q", operand))
+	}
+	process.Apply(&c, own, given.Values, env, faults)
+	if c.authDatabaseURL == "" {
+		c.authDatabaseURL = c.databaseURL
+	}
+	if c.setPassword {
+		c.checkSetPassword(faults)
+	} else {
+		c.checkServer(faults)
+	}
+	if err := faults.Err(); err != nil {
+		return config{}, err
+	}
+	return c, nil
+}
+
+func (c *config) checkSetPassword(faults *process.Faults) {
+	if c.authDatabaseURL == "" && !errors.Is(faults, process.ErrDatabaseURL) {
+		faults.Add(errors.New("no database. Set DATABASE_URL or KONTROLER_AUTH_DATABASE_URL as for the server"))
+	}
+	if !auth.IsUserName(c.user) {
+		faults.Add(errors.New("no user. Write: server set-password USER --password-file FILE"))
+	}
+	if c.passwordFile == "" {
+		faults.Add(errors.New("no password. Set --password-file to a file that contains it"))
+	}
+}
+
+func (c *config) checkServer(faults *process.Faults) {
+	if c.databaseURL == "" && !errors.Is(faults, process.ErrDatabaseURL) {
+		faults.Add(errors.New("no database. Set DATABASE_URL (or --database-url) to postgres://user:password@host/database"))
+	}
+	if c.listenAddress == "" {
+		faults.Add(errors.New("--listen-address: the API needs an address"))
+	}
+	if c.sessionIdle > c.sessionLifetime && c.sessionLifetime > 0 {
+		faults.Add(errors.New("--session-idle is longer than --session-lifetime"))
+	}
+	var err error
+	if c.jwtKeyFile == "" {
+		faults.Add(errors.New("no keys. Make a key with: openssl rand -base64 48 > FILE, and set --jwt-key-file"))
+	} else if c.keys, err = auth.OpenKeys(c.jwtKeyFile); err != nil {
+		faults.Add(fmt.Errorf("--jwt-key-file: %w", err))
+	}
+	switch {
+	case (c.tlsCert == "") != (c.tlsKey == ""):
+		faults.Add(errors.New("--tls-cert and --tls-key need each other"))
+	case c.tlsCert == "" && c.clientCA != "":
+		faults.Add(errors.New("--client-ca needs --tls-cert and --tls-key"))
+	case c.tlsCert != "":
+		c.certificates, err = openCertificates(c.tlsCert, c.tlsKey, c.clientCA)
+		faults.Add(err)
+	}
+	if c.proxies, err = auth.ParseProxies(c.trustedProxies, c.clientCA != ""); err != nil {
+		faults.Add(fmt.Errorf("--trusted-proxies: %w", err))
+	}
+}
+
+func duration(field func(*config) *time.Duration, least, most time.Duration) func(*config, string) error {
+	return func(c *config, value string) error {
+		d, err := time.ParseDuration(value)
+		if err != nil || d < least || d > most {
+			return fmt.Errorf("%q is not a duration from 1m to 720h", value)
+		}
+		*field(c) = d
+		return nil
+	}
+}
+
+func setAuditRetention(c *config, value string) error {
+	d, err := time.ParseDuration(value)
+	if err != nil || d != 0 && d < 24*time.Hour {
+		return fmt.Errorf("%q is neither 0 nor a duration of at least 24h (for 90 days write 2160h)", value)
+	}
+	c.auditRetention = d
+	return nil
+}

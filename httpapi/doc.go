@@ -1,0 +1,14 @@
+// Package httpapi is Kontroler's server: REST over the rows in PostgreSQL and the custom resources in Kubernetes.
+// Server.routes lists the whole API. Package auth decides who may call it; openapi.yaml describes it for callers.
+//
+// # Invariants
+//
+//   - A handler returns an error, and one table turns it into a problem (RFC 9457). A mistake of the client is never
+//     a 5xx. The text of an unexpected error is logged and not sent.
+//   - A body is JSON in UTF-8. Duplicate and unknown fields are refused, as are unknown query parameters.
+//   - A response is encoded before its status is sent.
+//   - A change is recorded in the audit before it begins; if that fails, it does not begin. Its outcome is recorded
+//     after it.
+//   - The log has no query, no header and no body, and so no password and no token.
+//   - An unsafe request that a browser sends from another origin is refused. No other origin may read a response.
+package httpapi

@@ -1,0 +1,85 @@
+package httpapi
+
+import (
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"kontroler/httpapi/auth"
+)
+
+// Metrics is what a server tells Prometheus, in a registry of its own. Label values come from small sets; never from a
+// client.
+type Metrics struct {
+	registry *prometheus.Registry
+	requests *prometheus.CounterVec
+	seconds  *prometheus.HistogramVec
+	logins   *prometheus.CounterVec
+	database *prometheus.GaugeVec
+}
+
+// NewMetrics makes the metrics, those of the Go runtime and of the process with them.
+func NewMetrics() *Metrics {
+	m := &Metrics{
+		registry: prometheus.NewRegistry(),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "kontroler_http_requests_total", Help: "Requests, by route and status. Route none has no handler.",
+		}, []string{"method", "route", "status"}),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "kontroler_http_request_duration_seconds", Help: "Duration of requests, by route.",
+			Buckets: prometheus.ExponentialBuckets(0.001, 2, 14),
+		}, []string{"method", "route"}),
+		logins: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "kontroler_logins_total", Help: "Logins, by result: succeeded, wrong, delayed, busy, error.",
+		}, []string{"result"}),
+		database: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "kontroler_server_database_up", Help: "1 if the database can be used: accounts, views.",
+		}, []string{"database"}),
+	}
+	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		m.requests, m.seconds, m.logins, m.database)
+	return m
+}
+
+// Handler serves the metrics.
+func (m *Metrics) Handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
+}
+
+// DatabaseUp records whether a database can be used.
+func (m *Metrics) DatabaseUp(database string, isUp bool) {
+	value := 0.0
+	if isUp {
+		value = 1
+	}
+	m.database.WithLabelValues(database).Set(value)
+}
+
+func (m *Metrics) request(method, route string, status int, took time.Duration) {
+	if route == "" {
+		method, route = "any", "none"
+	}
+	m.requests.WithLabelValues(method, route, strconv.Itoa(status)).Inc()
+	m.seconds.WithLabelValues(method, route).Observe(took.Seconds())
+}
+
+func (m *Metrics) login(err error) {
+	result := "error"
+	_, isDelayed := errors.AsType[*auth.DelayedError](err)
+	switch {
+	case err == nil:
+		result = "succeeded"
+	case isDelayed:
+		result = "delayed"
+	case errors.Is(err, auth.ErrUnauthenticated):
+		result = "wrong"
+	case errors.Is(err, auth.ErrBusy):
+		result = "busy"
+	}
+	m.logins.WithLabelValues(result).Inc()
+}

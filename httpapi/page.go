@@ -1,0 +1,106 @@
+package httpapi
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// The number of rows of a page.
+const (
+	defaultLimit = 50
+	maxLimit     = 200
+)
+
+// page is a page of a list. The cursors lead to the next and the previous page, and are missing where there is none.
+type page[T any] struct {
+	Items    []T    `json:"items"`
+	Next     string `json:"next,omitempty"`
+	Previous string `json:"previous,omitempty"`
+}
+
+// position is where a page begins: beside the row with Key, forwards or backwards.
+type position[K any] struct {
+	Key      K    `json:"k"`
+	Backward bool `json:"b,omitempty"`
+}
+
+// query returns the parameters of a request. It refuses those that are unknown, repeated or empty.
+func query(c *call, known ...string) (url.Values, error) {
+	values, err := url.ParseQuery(c.URL.RawQuery)
+	if err != nil {
+		return nil, fault(badRequest, "The query is not valid: write special characters as %XX.")
+	}
+	for name, all := range values {
+		switch {
+		case !slices.Contains(known, name):
+			detail := fmt.Sprintf("There is no query parameter %q.", name)
+			if len(known) > 0 {
+				detail = fmt.Sprintf("There is no query parameter %q, only: %s.", name, strings.Join(known, ", "))
+			}
+			return nil, fault(badRequest, detail)
+		case len(all) > 1 || all[0] == "":
+			return nil, fault(badRequest, fmt.Sprintf("The query parameter %s must be there once, with a value.", name))
+		}
+	}
+	return values, nil
+}
+
+// parsePosition reads the parameters limit and cursor. isFirst reports that there is no cursor.
+func parsePosition[K any](values url.Values) (at position[K], isFirst bool, limit int, err error) {
+	limit = defaultLimit
+	if text := values.Get("limit"); text != "" {
+		if limit, err = strconv.Atoi(text); err != nil || limit < 1 || limit > maxLimit {
+			return at, false, 0, fault(badRequest, fmt.Sprintf("limit must be a number from 1 to %d.", maxLimit))
+		}
+	}
+	cursor := values.Get("cursor")
+	if cursor == "" {
+		return at, true, limit, nil
+	}
+	text, err := base64.RawURLEncoding.DecodeString(cursor)
+	if err == nil {
+		err = json.Unmarshal(text, &at)
+	}
+	if err != nil {
+		return at, false, 0, fault(badRequest, "cursor must be the next or previous of another page of this list.")
+	}
+	return at, false, limit, nil
+}
+
+// makePage makes a page from rows in the order of the list, of which there is one more than limit if there are more.
+func makePage[R, T, K any](rows []R, at position[K], isFirst bool, limit int, key func(R) K, view func(R) T) (
+	page[T], error) {
+	p := page[T]{Items: []T{}}
+	hasMore := len(rows) > limit
+	if hasMore && at.Backward {
+		rows = rows[len(rows)-limit:]
+	} else if hasMore {
+		rows = rows[:limit]
+	}
+	for _, row := range rows {
+		p.Items = append(p.Items, view(row))
+	}
+	if len(rows) == 0 {
+		return p, nil
+	}
+	var err error
+	if hasMore || at.Backward {
+		if p.Next, err = cursorOf(position[K]{Key: key(rows[len(rows)-1])}); err != nil {
+			return p, err
+		}
+	}
+	if at.Backward && hasMore || !at.Backward && !isFirst {
+		p.Previous, err = cursorOf(position[K]{Key: key(rows[0]), Backward: true})
+	}
+	return p, err
+}
+
+func cursorOf[K any](at position[K]) (string, error) {
+	text, err := json.Marshal(at)
+	return base64.RawURLEncoding.EncodeToString(text), err
+}

@@ -1,0 +1,156 @@
+package httpapi
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"kontroler/httpapi/auth"
+	"kontroler/store"
+	"kontroler/store/accounts"
+)
+
+// kind is a type of problem. Its slug is stable: clients decide by it.
+type kind struct {
+	slug   string
+	status int
+	title  string
+}
+
+// The types of problems. openapi.yaml documents them.
+var (
+	badRequest           = kind{"bad-request", http.StatusBadRequest, "The request is malformed."}
+	notAuthenticated     = kind{"unauthenticated", http.StatusUnauthorized, "Log in, or send a valid token."}
+	forbidden            = kind{"forbidden", http.StatusForbidden, "You may not do this."}
+	crossOrigin          = kind{"cross-origin", http.StatusForbidden, "The request comes from another web site."}
+	notFound             = kind{"not-found", http.StatusNotFound, "There is no such object."}
+	methodNotAllowed     = kind{"method-not-allowed", http.StatusMethodNotAllowed, "The resource does not have this method."}
+	conflict             = kind{"conflict", http.StatusConflict, "The change conflicts with the present state."}
+	preconditionFailed   = kind{"precondition-failed", http.StatusPreconditionFailed, "The object has changed."}
+	tooLarge             = kind{"too-large", http.StatusRequestEntityTooLarge, "The body is too large."}
+	unsupportedMediaType = kind{"unsupported-media-type", http.StatusUnsupportedMediaType, "The body has the wrong type."}
+	invalid              = kind{"invalid", http.StatusUnprocessableEntity, "Values are not valid."}
+	preconditionRequired = kind{"precondition-required", http.StatusPreconditionRequired, "The header If-Match is missing."}
+	tooManyRequests      = kind{"too-many-requests", http.StatusTooManyRequests, "Try again later."}
+	clientGone           = kind{"client-gone", 499, "The client has closed the connection."} // nobody reads it
+	internal             = kind{"internal", http.StatusInternalServerError, "The server has failed."}
+	unavailable          = kind{"unavailable", http.StatusServiceUnavailable, "The server cannot do this now."}
+)
+
+// problemPrefix begins the type of each problem.
+const problemPrefix = "urn:kontroler:problem:"
+
+// retryAfter is what a client should wait if nothing more is known.
+const retryAfter = 2 * time.Second
+
+// fieldError says what is wrong with a value of the body.
+type fieldError struct {
+	// Pointer is a JSON pointer (RFC 6901). Empty means the whole body.
+	Pointer string `json:"pointer"`
+	Detail  string `json:"detail"`
+}
+
+// problem is the error of a handler that the client is to see.
+type problem struct {
+	kind
+	detail     string
+	errors     []fieldError
+	retryAfter time.Duration
+	cause      error // for the log
+}
+
+func (p *problem) Error() string {
+	if p.cause != nil {
+		return p.slug + ": " + p.cause.Error()
+	}
+	return p.slug + ": " + p.detail
+}
+
+func (p *problem) Unwrap() error { return p.cause }
+
+func fault(k kind, detail string, errors ...fieldError) *problem {
+	return &problem{kind: k, detail: detail, errors: errors}
+}
+
+// sentinels are the errors that handlers pass on, in the order in which they are looked for. An empty detail is the
+// text of the error.
+var sentinels = []struct {
+	is     error
+	kind   kind
+	detail string
+}{
+	{accounts.ErrNotFound, notFound, "There is no such object, or you may not see it."},
+	{accounts.ErrExists, conflict, "The name is taken."},
+	{accounts.ErrStale, preconditionFailed, "The user has another generation. Read the user again."},
+	{accounts.ErrLastAdmin, conflict, "No enabled administrator would be left."},
+	{accounts.ErrTooMany, conflict, "You have " + strconv.Itoa(accounts.MaxTokens) + " API tokens. Delete one first."},
+	{auth.ErrBusy, unavailable, "Too many passwords are being checked."},
+	{store.ErrRejected, invalid, "The database refuses a value."},
+	{store.ErrUnknownCommit, unavailable, "The database did not confirm the change. It may have been made: look before you " +
+		"repeat it."},
+	{store.ErrUnavailable, unavailable, "The database does not answer."},
+	{store.ErrConflict, unavailable, "Another change is under way."},
+	{context.DeadlineExceeded, unavailable, "The database took too long to answer."},
+	{context.Canceled, clientGone, ""},
+}
+
+// problemOf returns the problem of an error.
+func problemOf(err error) *problem {
+	if p, ok := errors.AsType[*problem](err); ok {
+		return p
+	}
+	if delayed, ok := errors.AsType[*auth.DelayedError](err); ok {
+		return &problem{
+			kind: tooManyRequests, detail: "Logins of this user from your network have failed.", retryAfter: delayed.After,
+		}
+	}
+	if errors.Is(err, auth.ErrUnauthenticated) {
+		return fault(notAuthenticated, sentence(strings.TrimPrefix(err.Error(), auth.ErrUnauthenticated.Error()+": ")))
+	}
+	for _, s := range sentinels {
+		if errors.Is(err, s.is) {
+			return &problem{kind: s.kind, detail: s.detail, cause: err}
+		}
+	}
+	return &problem{kind: internal, detail: "The log of the server has the cause, under the id of this request.", cause: err}
+}
+
+// sentence returns the text of an error as a sentence.
+func sentence(text string) string { return strings.ToUpper(text[:1]) + text[1:] + "." }
+
+// write answers with the problem.
+func (p *problem) write(w http.ResponseWriter, requestID string, log *slog.Logger) {
+	body, err := json.Marshal(struct {
+		Type      string       `json:"type"`
+		Title     string       `json:"title"`
+		Status    int          `json:"status"`
+		Detail    string       `json:"detail,omitempty"`
+		RequestID string       `json:"requestId"`
+		Errors    []fieldError `json:"errors,omitempty"`
+	}{problemPrefix + p.slug, p.title, p.status, p.detail, requestID, p.errors})
+	if err != nil {
+		log.Error("encoding a problem", "error", err)
+		w.WriteHeader(http.StatusInternalServerError)
+		return
+	}
+	header := w.Header()
+	header.Set("Content-Type", "application/problem+json")
+	switch p.status {
+	case http.StatusUnauthorized:
+		header.Set("WWW-Authenticate", `Bearer realm="kontroler"`)
+	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
+		wait := p.retryAfter
+		if wait <= 0 {
+			wait = retryAfter
+		}
+		header.Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
+	}
+	w.WriteHeader(p.status)
+	_, _ = w.Write(body) // An error means that the client has gone.
+}

@@ -1,0 +1,239 @@
+package httpapi
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"path"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"kontroler/httpapi/auth"
+	"kontroler/store/accounts"
+)
+
+// requestTimeout is how long a handler may work.
+const requestTimeout = 15 * time.Second
+
+// auditTimeout is how long recording an outcome may take, also after the client has gone.
+const auditTimeout = 5 * time.Second
+
+// call is a request and what is known of its client.
+type call struct {
+	*http.Request
+	id        string
+	address   netip.Addr
+	isHTTPS   bool
+	principal auth.Principal // zero if the route is for anybody
+	route     string         // the path of the route, empty if there is none
+}
+
+type callKey struct{}
+
+// ServeHTTP answers a request: it logs and measures it, and passes it to its route.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	began := s.now()
+	c := &call{id: strings.ToLower(rand.Text()[:16])}
+	c.address, c.isHTTPS = s.proxies.Client(r)
+	c.Request = r.WithContext(context.WithValue(r.Context(), callKey{}, c))
+	answer := &recorder{ResponseWriter: w}
+	header := w.Header()
+	header.Set("X-Request-Id", c.id)
+	header.Set("X-Content-Type-Options", "nosniff")
+	header.Set("Cache-Control", "no-store")
+	header.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+	header.Set("Referrer-Policy", "no-referrer")
+	defer s.finish(answer, c, began)
+	if err := s.dispatch(answer, c); err != nil {
+		s.fail(answer, c, err)
+	}
+}
+
+// dispatch passes a request to its route, or returns what keeps it from one.
+func (s *Server) dispatch(w http.ResponseWriter, c *call) error {
+	if p := c.URL.EscapedPath(); !strings.HasPrefix(p, "/") || path.Clean(p) != p {
+		return fault(notFound, "There is no such path. Paths have no empty segments, no dots, and no slash at the end.")
+	}
+	if err := s.protection.Check(c.Request); err != nil {
+		return fault(crossOrigin, "A browser sent the request from another origin.")
+	}
+	handler, pattern := s.mux.Handler(c.Request)
+	if pattern != "" {
+		s.mux.ServeHTTP(w, c.Request)
+		return nil
+	}
+	// The mux answers 404, or 405 with the header Allow.
+	refusal := &refusal{header: http.Header{}}
+	handler.ServeHTTP(refusal, c.Request)
+	if refusal.status != http.StatusMethodNotAllowed {
+		return fault(notFound, "There is no such path.")
+	}
+	allow := refusal.header.Get("Allow")
+	w.Header().Set("Allow", allow)
+	return fault(methodNotAllowed, "The methods of this path are "+allow+".")
+}
+
+// refusal takes the status and the header of an answer, and drops its body.
+type refusal struct {
+	header http.Header
+	status int
+}
+
+func (r *refusal) Header() http.Header         { return r.header }
+func (r *refusal) WriteHeader(status int)      { r.status = status }
+func (r *refusal) Write(b []byte) (int, error) { return len(b), nil }
+
+// adapt makes a handler of a route: it checks who calls, bounds the request, and answers with the problem of an error.
+func (s *Server) adapt(r route) http.Handler {
+	_, routePath, _ := strings.Cut(r.pattern, " ")
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		c, ok := req.Context().Value(callKey{}).(*call)
+		if !ok {
+			http.Error(w, "a route was called without ServeHTTP", http.StatusInternalServerError)
+			return
+		}
+		ctx, cancel := context.WithTimeout(req.Context(), requestTimeout)
+		defer cancel()
+		c.Request, c.route = req.WithContext(ctx), routePath
+		c.Body = http.MaxBytesReader(w, req.Body, maxBody)
+		err := s.admit(c, r.access)
+		if err == nil {
+			err = r.handler(w, c)
+		}
+		if err != nil {
+			s.fail(w, c, err)
+		}
+	})
+}
+
+// admit finds out who calls, and whether the caller may use the route.
+func (s *Server) admit(c *call, needed access) (err error) {
+	if needed == document {
+		return nil
+	}
+	if !s.isPrepared() {
+		return fault(unavailable, "The server is starting, or waits for its database.")
+	}
+	if needed == anybody {
+		return nil
+	}
+	credential, err := auth.Credential(c.Request, c.isHTTPS)
+	if err != nil {
+		return err
+	}
+	if c.principal, err = s.authenticator.Authenticate(c.Context(), credential); err != nil {
+		return err
+	}
+	switch {
+	case needed == person && c.principal.SessionID == "":
+		return fault(forbidden, "API tokens may not do this. Log in with a password.")
+	case needed == admin && !c.principal.Access.Admin:
+		return fault(forbidden, "Only administrators may do this.")
+	}
+	return nil
+}
+
+// fail answers with the problem of an error, and logs what the client does not see of it.
+func (s *Server) fail(w http.ResponseWriter, c *call, err error) {
+	p := problemOf(err)
+	switch {
+	case p.status == http.StatusInternalServerError:
+		s.log.Error("a request failed", "requestId", c.id, "error", err)
+	case p.status == http.StatusServiceUnavailable && p.cause != nil:
+		s.log.Warn("a request was not possible", "requestId", c.id, "error", err)
+	}
+	p.write(w, c.id, s.log)
+}
+
+// finish logs and measures a request. A panic of its handler is an internal error.
+func (s *Server) finish(w *recorder, c *call, began time.Time) {
+	if cause := recover(); cause != nil {
+		err, isError := cause.(error)
+		if isError && errors.Is(err, http.ErrAbortHandler) {
+			panic(cause)
+		}
+		s.log.Error("a handler panicked", "requestId", c.id, "panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
+		if w.status == 0 {
+			problemOf(errors.New("panic")).write(w, c.id, s.log)
+		}
+	}
+	took := s.now().Sub(began)
+	s.metrics.request(c.Method, c.route, w.status, took)
+	s.log.Info("request", "requestId", c.id, "method", c.Method, "path", c.URL.Path, "status", w.status,
+		"durationMs", took.Milliseconds(), "user", c.principal.User, "address", c.address.String())
+}
+
+// recorder remembers the status of an answer.
+type recorder struct {
+	http.ResponseWriter
+	status int
+}
+
+// WriteHeader records the status.
+func (r *recorder) WriteHeader(status int) {
+	if r.status == 0 {
+		r.status = status
+	}
+	r.ResponseWriter.WriteHeader(status)
+}
+
+// Write records that the status is 200 if none was set.
+func (r *recorder) Write(b []byte) (int, error) {
+	if r.status == 0 {
+		r.status = http.StatusOK
+	}
+	return r.ResponseWriter.Write(b)
+}
+
+// Unwrap is for http.ResponseController.
+func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
+
+// reply answers with a value as JSON. Nil means no body.
+func reply(w http.ResponseWriter, status int, value any) error {
+	if value == nil {
+		w.WriteHeader(status)
+		return nil
+	}
+	body, err := json.Marshal(value)
+	if err != nil {
+		return fmt.Errorf("encoding the answer: %w", err)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = w.Write(body) // An error means that the client has gone.
+	return nil
+}
+
+// audited runs an action of the caller between two writes to the audit.
+func (b *base) audited(c *call, action, object string, run func(context.Context) error) error {
+	p := c.principal
+	return b.auditedFor(c, accounts.AuditEntry{UserID: p.UserID, User: p.User, TokenID: p.TokenID}, action, object, run)
+}
+
+// auditedFor runs an action of who is named by an entry of the audit.
+func (b *base) auditedFor(
+	c *call, who accounts.AuditEntry, action, object string, run func(context.Context) error,
+) error {
+	who.At, who.RequestID, who.Address, who.Action, who.Object = b.now(), c.id, c.address.String(), action, object
+	id, err := b.accounts.Audit.Begin(c.Context(), who)
+	if err != nil {
+		return fmt.Errorf("recording %s in the audit: %w", action, err)
+	}
+	err = run(c.Context())
+	outcome := "succeeded"
+	if err != nil {
+		outcome = problemOf(err).slug
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Context()), auditTimeout)
+	defer cancel()
+	if failed := b.accounts.Audit.End(ctx, id, outcome, b.now()); failed != nil {
+		b.log.Error("the outcome is missing in the audit", "requestId", c.id, "action", action, "object", object,
+			"outcome", outcome, "error", failed)
+	}
+	return err
+}

@@ -1,0 +1,115 @@
+package httpapi
+
+import (
+	"log/slog"
+	"net/http"
+	"time"
+
+	"kontroler/httpapi/auth"
+	"kontroler/store/accounts"
+)
+
+// Config is what a server needs.
+type Config struct {
+	Accounts *accounts.DB
+	Keys     *auth.Keys
+	Proxies  auth.Proxies
+	// SessionLifetime is how long a session lasts; SessionIdle how long it lasts without being used.
+	SessionLifetime, SessionIdle time.Duration
+	// IsPrepared reports whether the schema of Accounts can be used.
+	IsPrepared func() bool
+	Metrics    *Metrics
+	Now        func() time.Time
+	Log        *slog.Logger
+}
+
+// Server answers requests. Any number of servers may share a database.
+type Server struct {
+	*base
+	mux        *http.ServeMux
+	protection *http.CrossOriginProtection
+	proxies    auth.Proxies
+	isPrepared func() bool
+}
+
+// base is what the handlers share.
+type base struct {
+	accounts      *accounts.DB
+	authenticator *auth.Authenticator
+	hasher        *auth.Hasher
+	logins        *auth.Logins
+	metrics       *Metrics
+	now           func() time.Time
+	log           *slog.Logger
+}
+
+// New makes a server.
+func New(config Config) *Server {
+	b := &base{
+		accounts:      config.Accounts,
+		authenticator: auth.NewAuthenticator(config.Accounts, config.Keys, config.SessionIdle, config.Now),
+		hasher:        auth.NewHasher(), metrics: config.Metrics, now: config.Now, log: config.Log,
+	}
+	b.logins = &auth.Logins{
+		DB: b.accounts, Authenticator: b.authenticator, Hasher: b.hasher, Delays: auth.NewDelays(),
+		Lifetime: config.SessionLifetime, Now: config.Now, Log: config.Log,
+	}
+	s := &Server{
+		base: b, mux: http.NewServeMux(), protection: http.NewCrossOriginProtection(), proxies: config.Proxies,
+		isPrepared: config.IsPrepared,
+	}
+	for _, r := range s.routes() {
+		s.mux.Handle(r.pattern, s.adapt(r))
+	}
+	return s
+}
+
+// route is a method and a path, who may call it, and its handler.
+type route struct {
+	pattern string
+	access  access
+	handler func(http.ResponseWriter, *call) error
+}
+
+// access says who may call a route.
+type access int
+
+const (
+	document access = iota // anybody, also while the database is away
+	anybody                // whoever
+	user                   // who has a session or an API token
+	person                 // who has a session
+	admin                  // an administrator, with a session or an API token
+)
+
+// routes are the whole API.
+func (s *Server) routes() []route {
+	var (
+		session = sessionHandlers{s.base}
+		tokens  = tokenHandlers{s.base}
+		users   = userHandlers{s.base}
+		audit   = auditHandlers{s.base}
+	)
+	return []route{
+		{"GET /openapi.yaml", document, serveOpenAPI},
+
+		{"POST /api/v1/auth/login", anybody, session.login},
+		{"POST /api/v1/auth/logout", person, session.logout},
+		{"GET /api/v1/auth/me", user, session.me},
+		{"PUT /api/v1/auth/password", person, session.changePassword},
+		{"GET /api/v1/auth/tokens", user, tokens.listOwn},
+		{"POST /api/v1/auth/tokens", person, tokens.create},
+		{"DELETE /api/v1/auth/tokens/{id}", person, tokens.deleteOwn},
+
+		{"GET /api/v1/users", admin, users.list},
+		{"POST /api/v1/users", admin, users.create},
+		{"GET /api/v1/users/{name}", admin, users.read},
+		{"PUT /api/v1/users/{name}", admin, users.update},
+		{"DELETE /api/v1/users/{name}", admin, users.delete},
+		{"PUT /api/v1/users/{name}/password", admin, users.setPassword},
+		{"GET /api/v1/users/{name}/tokens", admin, tokens.list},
+		{"DELETE /api/v1/users/{name}/tokens/{id}", admin, tokens.delete},
+
+		{"GET /api/v1/audit", admin, audit.list},
+	}
+}

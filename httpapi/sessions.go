@@ -1,0 +1,139 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"kontroler/httpapi/auth"
+	"kontroler/store/accounts"
+)
+
+// sessionHandlers log users in and out.
+type sessionHandlers struct{ *base }
+
+// meView is what callers see of themselves.
+type meView struct {
+	Name   string           `json:"name"`
+	Admin  bool             `json:"admin"`
+	Grants []accounts.Grant `json:"grants"`
+}
+
+func viewMe(name string, access accounts.Access) meView {
+	return meView{Name: name, Admin: access.Admin, Grants: orEmpty(access.Grants)}
+}
+
+// orEmpty returns a list that is encoded as [], not as null.
+func orEmpty[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
+}
+
+type loginBody struct {
+	User     string `json:"user"`
+	Password string `json:"password"`
+	// Cookie asks for a cookie instead of a token, for browsers.
+	Cookie bool `json:"cookie"`
+}
+
+type loginView struct {
+	Token     string    `json:"token,omitempty"`
+	ExpiresAt time.Time `json:"expiresAt"`
+	User      meView    `json:"user"`
+}
+
+func (h sessionHandlers) login(w http.ResponseWriter, c *call) error {
+	body, err := readLogin(c)
+	if err != nil {
+		return err
+	}
+	record := func(u accounts.User, action func(context.Context) error) error {
+		who := accounts.AuditEntry{UserID: u.ID, User: u.Name}
+		return h.auditedFor(c, who, "auth.login", "users/"+u.Name, action)
+	}
+	token, s, err := h.logins.Login(c.Context(), body.User, body.Password, c.address, record)
+	h.metrics.login(err)
+	if err != nil {
+		return err
+	}
+	view := loginView{ExpiresAt: s.ExpiresAt, User: viewMe(s.User.Name, s.User.Access)}
+	if body.Cookie {
+		auth.SetCookie(w, c.isHTTPS, token, s.ExpiresAt)
+	} else {
+		view.Token = token
+	}
+	return reply(w, http.StatusOK, view)
+}
+
+// readLogin reads user and password from the header, as Basic, or from the body.
+func readLogin(c *call) (body loginBody, err error) {
+	name, password, isBasic := c.BasicAuth()
+	if c.Header.Get("Authorization") != "" && !isBasic {
+		return body, fault(badRequest, "A login takes user and password, in the body or in the header as Basic.")
+	}
+	if !isBasic || c.ContentLength != 0 {
+		if body, err = decode[loginBody](c); err != nil {
+			return body, err
+		}
+	}
+	if isBasic {
+		if body.User != "" || body.Password != "" {
+			return body, fault(badRequest, "User and password are both in the header and in the body.")
+		}
+		body.User, body.Password = name, password
+	}
+	if body.User == "" || body.Password == "" {
+		return body, fault(badRequest, "A login needs user and password.")
+	}
+	return body, nil
+}
+
+func (h sessionHandlers) logout(w http.ResponseWriter, c *call) error {
+	err := h.audited(c, "auth.logout", "users/"+c.principal.User, func(ctx context.Context) error {
+		return h.authenticator.End(ctx, c.principal)
+	})
+	if err != nil {
+		return err
+	}
+	auth.ClearCookie(w, c.isHTTPS)
+	return reply(w, http.StatusNoContent, nil)
+}
+
+func (h sessionHandlers) me(w http.ResponseWriter, c *call) error {
+	if _, err := query(c); err != nil {
+		return err
+	}
+	return reply(w, http.StatusOK, struct {
+		User      meView    `json:"user"`
+		ExpiresAt time.Time `json:"expiresAt"`
+		// TokenID is that of the API token that the caller uses.
+		TokenID int64 `json:"tokenId,omitempty"`
+	}{viewMe(c.principal.User, c.principal.Access), c.principal.ExpiresAt, c.principal.TokenID})
+}
+
+func (h sessionHandlers) changePassword(w http.ResponseWriter, c *call) error {
+	body, err := decode[struct {
+		CurrentPassword string `json:"currentPassword"`
+		NewPassword     string `json:"newPassword"`
+	}](c)
+	if err != nil {
+		return err
+	}
+	if err := auth.CheckPassword(c.principal.User, body.NewPassword); err != nil {
+		return fault(invalid, "The new password is refused.", fieldError{"/newPassword", err.Error()})
+	}
+	err = h.audited(c, "auth.password", "users/"+c.principal.User, func(ctx context.Context) error {
+		err := h.logins.ChangePassword(ctx, c.principal, body.CurrentPassword, body.NewPassword, c.address)
+		if errors.Is(err, auth.ErrUnauthenticated) {
+			return fault(invalid, "The current password is wrong.", fieldError{"/currentPassword", "it is wrong"})
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return reply(w, http.StatusNoContent, nil)
+}
