@@ -199,7 +199,7 @@ var house = []place{
 	{
 		path:  "store/view",
 		may:   []string{module + "/store/internal/postgres", "github.com/lib/pq"},
-		tests: all(ownDB, []string{module + "/store!"}),
+		tests: all(ownDB, []string{module + "/store!", module + "/store/transition"}),
 	},
 	{path: "store/storetest", may: []string{module + "/store!", module + "/store/migrations", "github.com/lib/pq"}},
 	{

@@ -8,8 +8,10 @@
 //   - A list has a Scope: the namespaces that its caller may see. The zero Scope is empty, and a list with it too. A row
 //     outside of the scope is neither returned nor counted. A method without a Scope reads what belongs to a row that
 //     the caller already has.
-//   - A list has at most MaxPage rows, and costs the same on every page. Nothing counts rows to number pages. A Cursor
-//     is a position in the order of the list, so that rows that appear or go meanwhile shift nothing.
+//   - A list has at most MaxPage rows, and a page costs the same wherever it is in the list. Nothing counts rows to
+//     number pages. A Cursor is a position in the order of the list, so that rows that appear or go meanwhile shift
+//     nothing. A filter without an index of its own, such as a trigger together with a DAG, reads past the rows that it
+//     drops.
 //   - The text of a query is made of constants. Values are parameters.
 //   - Tests read the plans of the queries, with default settings and fresh statistics.
 //

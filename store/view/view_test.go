@@ -294,10 +294,18 @@ func TestRunsThatAppear(t *testing.T) {
 	if diff := cmp.Diff(append([]int64{all[30].ID}, ids(all[:9])...), ids(read(second.Previous).Rows)); diff != "" {
 		t.Errorf("the page before it (-want +got):\n%s", diff)
 	}
-	f.exec(`DELETE FROM kontroler.runs WHERE admitted_at <= $1`, all[20].AdmittedAt)
-	if end := read(second.Next); len(end.Rows) != 0 || end.Next != "" || len(read(end.Previous).Rows) != 10 {
-		t.Errorf("behind the last row: %d rows, next %q; before it %d rows", len(end.Rows), end.Next,
-			len(read(end.Previous).Rows))
+	// The pages around the second one become empty. Each leads back to it.
+	f.exec(`DELETE FROM kontroler.runs WHERE id <> ALL ($1)`, ids(second.Rows))
+	after := read(second.Next)
+	if diff := cmp.Diff(ids(second.Rows), ids(read(after.Previous).Rows)); diff != "" || len(after.Rows) != 0 {
+		t.Errorf("the page before an empty one, of %d rows (-want +got):\n%s", len(after.Rows), diff)
+	}
+	before := read(second.Previous)
+	if diff := cmp.Diff(ids(second.Rows), ids(read(before.Next).Rows)); diff != "" || len(before.Rows) != 0 {
+		t.Errorf("the page after an empty one, of %d rows (-want +got):\n%s", len(before.Rows), diff)
+	}
+	if only := read(""); only.Next != "" || only.Previous != "" || after.Next != "" || before.Previous != "" {
+		t.Errorf("a cursor leads beyond the only page: %+v, %+v, %+v", only, after, before)
 	}
 }
 
