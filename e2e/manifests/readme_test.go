@@ -12,90 +12,22 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
-	"sigs.k8s.io/yaml"
+
+	"kontroler/e2e/readme"
 )
 
-// example is the content of a section of manifests/README.md: YAML by the name of the file that its first line states.
-type example map[string][]string
-
-var (
-	heading = regexp.MustCompile(`^#+ (.*)$`)
-	file    = regexp.MustCompile(`^# ([a-z0-9/-]+\.yaml)$`)
-)
-
-// readExamples returns the examples of manifests/README.md by section.
-func readExamples(t *testing.T) map[string]example {
-	t.Helper()
-	text, err := os.ReadFile(filepath.Join(manifests, "README.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	examples := map[string]example{}
-	section, lines := "", strings.Split(string(text), "\n")
-	for i := 0; i < len(lines); i++ {
-		if match := heading.FindStringSubmatch(lines[i]); match != nil {
-			section = match[1]
-		}
-		if lines[i] != "```yaml" {
-			continue
-		}
-		end := i + slices.Index(lines[i:], "```")
-		name := file.FindStringSubmatch(lines[i+1])
-		if name == nil {
-			t.Fatalf("manifests/README.md:%d: the first line of the block does not name its file", i+2)
-		}
-		if examples[section] == nil {
-			examples[section] = example{}
-		}
-		examples[section][name[1]] = append(examples[section][name[1]], strings.Join(lines[i+1:end], "\n")+"\n")
-		i = end
-	}
-	return examples
-}
-
-const (
-	kustomization = "kustomization.yaml"
-	firstSection  = "Your own kustomization"
-)
-
-// lay writes examples into a user's directory. Their kustomizations become one, whose lists are joined.
-func lay(t *testing.T, dir string, examples ...example) {
-	t.Helper()
-	joined := map[string]any{}
-	for _, e := range examples {
-		for name, blocks := range e {
-			for _, block := range blocks {
-				if name != kustomization {
-					write(t, filepath.Join(dir, name), block)
-					continue
-				}
-				var part map[string]any
-				if err := yaml.UnmarshalStrict([]byte(block), &part); err != nil {
-					t.Fatal(err)
-				}
-				for key, value := range part {
-					if list, ok := value.([]any); ok {
-						before, _ := joined[key].([]any)
-						value = append(before, list...)
-					}
-					joined[key] = value
-				}
-			}
-		}
-	}
-	text, err := yaml.Marshal(joined)
-	if err != nil {
-		t.Fatal(err)
-	}
-	write(t, filepath.Join(dir, kustomization), string(text))
-}
+const firstSection = "Your own kustomization"
 
 // Each example of manifests/README.md does what its section says, and passes the API server's dry run: alone, and all
 // together.
 func TestExamples(t *testing.T) {
 	checks := map[string]func(*corev1.PodSpec) any{
 		"Database": func(s *corev1.PodSpec) any {
-			return []string{env(s, "DATABASE_URL"), s.Volumes[0].ConfigMap.Name, s.Containers[0].VolumeMounts[0].MountPath}
+			i := slices.IndexFunc(s.Volumes, func(v corev1.Volume) bool { return v.Name == "database-ca" })
+			j := slices.IndexFunc(s.Containers[0].VolumeMounts, func(m corev1.VolumeMount) bool { return m.Name == "database-ca" })
+			return []string{
+				env(s, "DATABASE_URL"), s.Volumes[i].ConfigMap.Name, s.Containers[0].VolumeMounts[j].MountPath,
+			}
 		},
 		"Flags": func(s *corev1.PodSpec) any {
 			return []string{env(s, "KONTROLER_CONTROLLER_CLASS"), env(s, "KONTROLER_HISTORY_RETENTION")}
@@ -103,6 +35,13 @@ func TestExamples(t *testing.T) {
 		"Namespaces": func(s *corev1.PodSpec) any { return env(s, "KONTROLER_NAMESPACES") },
 		"Registry": func(s *corev1.PodSpec) any {
 			return []string{s.Containers[0].Image, s.ImagePullSecrets[0].Name}
+		},
+		"Webhooks with a certificate of a private CA": func(s *corev1.PodSpec) any {
+			i := slices.IndexFunc(s.Volumes, func(v corev1.Volume) bool { return v.Name == "webhook-ca" })
+			j := slices.IndexFunc(s.Containers[0].VolumeMounts, func(m corev1.VolumeMount) bool { return m.Name == "webhook-ca" })
+			return []string{
+				env(s, "SSL_CERT_DIR"), s.Volumes[i].ConfigMap.Name, s.Containers[0].VolumeMounts[j].MountPath,
+			}
 		},
 		"Resources and nodes": func(s *corev1.PodSpec) any {
 			return []string{
@@ -112,6 +51,9 @@ func TestExamples(t *testing.T) {
 		},
 	}
 	want := map[string]any{
+		"Webhooks with a certificate of a private CA": []string{
+			"/etc/kontroler-webhooks", "kontroler-webhook-ca", "/etc/kontroler-webhooks",
+		},
 		"Database": []string{
 			"postgres://kontroler@db.example.com/kontroler?sslmode=verify-full&sslrootcert=/etc/kontroler/ca.crt",
 			"kontroler-database-ca", "/etc/kontroler",
@@ -122,19 +64,24 @@ func TestExamples(t *testing.T) {
 		"Resources and nodes": []string{"500m", "1Gi", "map[node-role.kubernetes.io/control-plane:]", "1"},
 	}
 	c := connect(t)
-	examples := readExamples(t)
+	examples, err := readme.Examples(filepath.Join(manifests, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	sections := []string{
 		"Another namespace", "Database", "Flags", "Namespaces", "Registry", "Resources and nodes", "Signed webhooks",
-		firstSection,
+		"Webhooks with a certificate of a private CA", firstSection,
 	}
 	if diff := cmp.Diff(sections, slices.Sorted(maps.Keys(examples))); diff != "" {
 		t.Fatalf("sections with examples (-want +got):\n%s", diff)
 	}
-	run := func(name string, checked []string, parts ...example) {
+	run := func(name string, checked []string, parts ...readme.Example) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dir := workspace(t)
-			lay(t, dir, parts...)
+			if err := readme.Lay(dir, parts...); err != nil {
+				t.Fatal(err)
+			}
 			spec := controllerSpec(t, c.dryRun(t, render(t, dir)))
 			for _, section := range checked {
 				if diff := cmp.Diff(want[section], checks[section](spec)); diff != "" {
@@ -146,7 +93,7 @@ func TestExamples(t *testing.T) {
 	first := examples[firstSection]
 	delete(examples, firstSection)
 	run(firstSection, nil, first)
-	together := []example{first}
+	together := []readme.Example{first}
 	for section, e := range examples {
 		var checked []string
 		if checks[section] != nil {

@@ -225,7 +225,7 @@ var house = []place{
 	{
 		path:  "e2e",
 		may:   all([]string{module + "/apis", module + "/generated"}, client, yaml, ownDB),
-		tests: []string{module + "/e2e/harness", module + "/e2e/completer"},
+		tests: []string{module + "/e2e/harness", module + "/e2e/completer", module + "/e2e/readme"},
 	},
 	{
 		path: "e2e/harness",
@@ -234,8 +234,9 @@ var house = []place{
 	{
 		path: "e2e/manifests",
 		// The roles are compared with what the controller checks at start.
-		tests: all(client, yaml, []string{module + "/controller/install"}),
+		tests: all(client, yaml, []string{module + "/controller/install", module + "/e2e/readme"}),
 	},
+	{path: "e2e/readme", may: yaml},
 	{path: "e2e/completer", may: client}, // plays Pods, and does not depend on Kontroler
 }
 
