@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/version"
@@ -70,6 +71,25 @@ func Preflight(ctx context.Context, cfg PreflightConfig) (Cluster, error) {
 			metav1.NamespaceSystem, err)
 	}
 	return Cluster{UID: string(system.UID), Version: serverVersion}, nil
+}
+
+// AbsentNamespaces returns which of the namespaces do not exist. The controller may not read namespaces. Therefore it
+// asks the API server whether it would create an Event there, which changes nothing.
+func AbsentNamespaces(ctx context.Context, kube kubernetes.Interface, namespaces []string) []string {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	var absent []string
+	for _, namespace := range namespaces {
+		_, err := kube.CoreV1().Events(namespace).Create(ctx, &corev1.Event{
+			ObjectMeta:     metav1.ObjectMeta{GenerateName: "kontroler-"},
+			InvolvedObject: corev1.ObjectReference{Namespace: namespace},
+		}, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+		// Any other answer, a refusal too, comes from a namespace that exists.
+		if apierrors.IsNotFound(err) {
+			absent = append(absent, namespace)
+		}
+	}
+	return absent
 }
 
 // serverVersion returns the version of the API server.

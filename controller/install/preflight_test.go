@@ -229,3 +229,28 @@ func TestPreflightWaitsForResources(t *testing.T) {
 		t.Errorf("the resources were read %d times, want 2", asked)
 	}
 }
+
+// A namespace exists unless the API server says that it does not. The question creates nothing.
+func TestAbsentNamespaces(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Get("dryRun") != metav1.DryRunAll {
+			t.Errorf("%s %s is no dry run", r.Method, r.URL)
+		}
+		switch r.URL.Path {
+		case "/api/v1/namespaces/absent/events":
+			fail(w, http.StatusNotFound, metav1.StatusReasonNotFound)
+		case "/api/v1/namespaces/refusing/events":
+			fail(w, http.StatusForbidden, metav1.StatusReasonForbidden)
+		default:
+			answer(w, http.StatusCreated, corev1.Event{})
+		}
+	}))
+	defer server.Close()
+	kube := kubernetes.NewForConfigOrDie(&rest.Config{
+		Host: server.URL, QPS: -1, ContentConfig: rest.ContentConfig{ContentType: "application/json"},
+	})
+	got := install.AbsentNamespaces(t.Context(), kube, []string{"present", "absent", "refusing"})
+	if diff := cmp.Diff([]string{"absent"}, got); diff != "" {
+		t.Errorf("namespaces (-want +got):\n%s", diff)
+	}
+}

@@ -34,6 +34,10 @@ func runController(ctx context.Context, cfg config, log *slog.Logger) error {
 	if err != nil {
 		return stopped(ctx, err)
 	}
+	for _, absent := range install.AbsentNamespaces(ctx, clients.kube, cfg.namespaces) {
+		log.Warn("a namespace does not exist. Its DAGs run once it is created. Check KONTROLER_NAMESPACES (--namespaces)",
+			"namespace", absent)
+	}
 	health := process.NewHealth("database", "caches")
 	health.Set("database", func() string { return "no answer yet" })
 	probes := process.Probes{
