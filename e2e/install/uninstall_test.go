@@ -67,7 +67,8 @@ spec: {dagName: endless}`)
 		t.Error("the Job did not succeed at its first try")
 	}
 	for _, kinds := range []string{
-		"clusterroles,clusterrolebindings -l app.kubernetes.io/name=kontroler",
+		// Those of other suites are part of kontroler-e2e.
+		"clusterroles,clusterrolebindings -l app.kubernetes.io/name=kontroler,app.kubernetes.io/part-of!=kontroler-e2e",
 		"pods --all-namespaces -l app.kubernetes.io/name=kontroler",
 	} {
 		if left := s.shell(t, "kubectl get --output=name "+kinds); left != "" {
