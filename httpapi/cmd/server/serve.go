@@ -125,7 +125,7 @@ func runAll(ctx context.Context, functions ...func(context.Context) error) error
 func serveAPI(ctx context.Context, cfg config, listener net.Listener, api http.Handler, log *slog.Logger) error {
 	server := &http.Server{
 		Handler: api, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: time.Minute,
-		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
+		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10, DisableGeneralOptionsHandler: true,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug), // what clients do wrong before a request is complete
 	}
 	if cfg.certificates != nil {
