@@ -172,7 +172,7 @@ var house = []place{
 		tests: all(ownDB, wire),
 	},
 	{path: "store/transition"}, // shared by controller/engine and store
-	{path: "store/internal/postgres", may: []string{"github.com/lib/pq"}},
+	{path: "store/internal/postgres", may: []string{"github.com/lib/pq"}, tests: ownDB},
 	{
 		path:  "store/migrations",
 		may:   []string{module + "/store/internal/postgres", "github.com/lib/pq"},
@@ -181,11 +181,6 @@ var house = []place{
 	{
 		path:  "store/accounts",
 		may:   []string{module + "/store/internal/postgres", module + "/store/migrations", "github.com/lib/pq"},
-		tests: all(ownDB, []string{module + "/store!"}),
-	},
-	{
-		path:  "store/contract",
-		may:   []string{module + "/store/internal/postgres", "github.com/lib/pq"},
 		tests: all(ownDB, []string{module + "/store!"}),
 	},
 	{
@@ -212,7 +207,7 @@ var house = []place{
 	{
 		path: "httpapi",
 		may: all([]string{module + "/apis", module + "/generated", module + "/httpapi/auth", module + "/store!"},
-			[]string{module + "/store/accounts", module + "/store/contract"}, client, prometheus, yaml),
+			[]string{module + "/store/accounts", module + "/store/view"}, client, prometheus, yaml),
 		tests: ownDB,
 	},
 	{

@@ -54,11 +54,10 @@ type DB struct {
 // Open opens a pool of at most maxOpen connections, whose statements may take five seconds. It does not connect. An
 // error never contains the URL.
 func Open(url string, maxOpen int) (*DB, error) {
-	pool, err := postgres.Open(url, maxOpen, func(cfg *pq.Config) {
+	pool, err := postgres.OpenQuick(url, maxOpen, statementTimeout, func(cfg *pq.Config) {
 		if cfg.ApplicationName == "" {
 			cfg.ApplicationName = "kontroler server"
 		}
-		cfg.Runtime["statement_timeout"] = postgres.Milliseconds(statementTimeout)
 	})
 	if err != nil {
 		return nil, err

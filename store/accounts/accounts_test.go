@@ -4,14 +4,13 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"net/url"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	_ "github.com/lib/pq"
+	"github.com/lib/pq"
 
 	"kontroler/store"
 	"kontroler/store/accounts"
@@ -411,25 +410,12 @@ func TestMigrate(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			base := storetest.EmptyURL(t)
-			pool := raw(t, base)
-			role := "server_" + strings.ToLower(strings.ReplaceAll(t.Name()[len("TestMigrate/"):], "/", ""))[:8] +
-				fmt.Sprint(time.Now().UnixNano())
-			_, err := pool.Exec(`CREATE ROLE ` + role + ` LOGIN PASSWORD 'x'`)
-			must(t)(err)
-			t.Cleanup(func() {
-				_, err := pool.Exec(`DROP OWNED BY ` + role + ` CASCADE; DROP ROLE ` + role)
-				if err != nil {
-					t.Error(err)
-				}
-			})
+			role, serverURL := storetest.NewRole(t, base)
 			if test.prepare != "" {
-				_, err := pool.Exec(fmt.Sprintf(test.prepare, role))
+				_, err := raw(t, base).Exec(fmt.Sprintf(test.prepare, pq.QuoteIdentifier(role)))
 				must(t)(err)
 			}
-			u, err := url.Parse(base)
-			must(t)(err)
-			u.User = url.UserPassword(role, "x")
-			db, err := accounts.Open(u.String(), 1)
+			db, err := accounts.Open(serverURL, 1)
 			must(t)(err)
 			defer db.Close()
 			err = db.Migrate(t.Context())

@@ -40,11 +40,10 @@ func Open(config Config) (*DB, error) {
 	if config.StatementTimeout <= 0 {
 		config.StatementTimeout = 5 * time.Second
 	}
-	pool, err := postgres.Open(config.URL, config.MaxOpen, func(cfg *pq.Config) {
+	pool, err := postgres.OpenQuick(config.URL, config.MaxOpen, config.StatementTimeout, func(cfg *pq.Config) {
 		if cfg.ApplicationName == "" {
 			cfg.ApplicationName = "kontroler reader"
 		}
-		cfg.Runtime["statement_timeout"] = postgres.Milliseconds(config.StatementTimeout)
 		cfg.Runtime["default_transaction_read_only"] = "on"
 	})
 	if err != nil {

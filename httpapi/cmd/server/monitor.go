@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"kontroler/store"
-	"kontroler/store/contract"
 	"kontroler/store/migrations"
 )
 
@@ -20,12 +19,6 @@ const (
 	// patience is how long a schema or a privilege may be missing before the process exits.
 	patience = time.Minute
 )
-
-// needs are the views that the server reads.
-var needs = contract.Needs{
-	"dags": nil, "dag_tasks": nil, "versions": nil, "dag_task_versions": nil, "schedules": nil, "ticks": nil,
-	"runs": nil, "tasks": nil, "attempts": nil, "logs": nil, "log_chunks": nil, "pod_events": nil, "changes": nil,
-}
 
 // monitor checks whether the databases can be used.
 type monitor struct {

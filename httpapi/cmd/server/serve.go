@@ -14,7 +14,7 @@ import (
 	"kontroler/apis/process"
 	"kontroler/httpapi"
 	"kontroler/store/accounts"
-	"kontroler/store/contract"
+	"kontroler/store/view"
 )
 
 const (
@@ -35,14 +35,15 @@ func serve(ctx context.Context, cfg config, terminal *os.File, log *slog.Logger)
 		return fmt.Errorf("%w. Check KONTROLER_AUTH_DATABASE_URL and DATABASE_URL", err)
 	}
 	defer db.Close()
-	views, err := contract.Open(cfg.databaseURL, maxConnections)
+	views, err := view.Open(view.Config{URL: cfg.databaseURL, MaxOpen: maxConnections})
 	if err != nil {
 		return fmt.Errorf("%w. Check DATABASE_URL (or --database-url)", err)
 	}
 	defer views.Close()
 	metrics, health := httpapi.NewMetrics(), process.NewHealth(accountsDatabase, viewsDatabase, "server")
 	watched := newMonitor(preparation(db, cfg, terminal, log), func(ctx context.Context) error {
-		return withHint(views.Check(ctx, needs), "DATABASE_URL (or --database-url)")
+		_, err := views.Identity(ctx)
+		return withHint(err, "DATABASE_URL (or --database-url)")
 	}, metrics.DatabaseUp, time.Now, log)
 	health.Set(accountsDatabase, watched.fault(accountsDatabase))
 	health.Set(viewsDatabase, watched.fault(viewsDatabase))
@@ -95,8 +96,8 @@ func preparation(db *accounts.DB, cfg config, terminal *os.File, log *slog.Logge
 
 // withHint adds the settings to check to an error that does not say what helps, such as a wrong password.
 func withHint(err error, settings string) error {
-	_, isFault := errors.AsType[*contract.Fault](err)
-	if !isBroken(err) || isFault || isHopeless(err) || errors.Is(err, accounts.ErrForbidden) {
+	_, isContract := errors.AsType[*view.ContractError](err)
+	if !isBroken(err) || isContract || isHopeless(err) || errors.Is(err, accounts.ErrForbidden) {
 		return err
 	}
 	return fmt.Errorf("%w. Check %s", err, settings)

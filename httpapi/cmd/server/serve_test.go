@@ -13,7 +13,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -22,7 +21,7 @@ import (
 	"testing"
 	"time"
 
-	_ "github.com/lib/pq"
+	"github.com/lib/pq"
 
 	"kontroler/store/accounts"
 	"kontroler/store/storetest"
@@ -108,31 +107,19 @@ func (p *running) ready(t *testing.T) (api, health string) {
 func asServer(t *testing.T) (serverURL string, owner *sql.DB) {
 	t.Helper()
 	base := storetest.URL(t)
+	role, serverURL := storetest.NewRole(t, base)
 	owner, err := sql.Open("postgres", base)
 	if err != nil {
 		t.Fatal(err)
 	}
-	role := fmt.Sprint("kontroler_server_", time.Now().UnixNano())
-	for _, statement := range []string{
-		`CREATE ROLE %s LOGIN PASSWORD 'x'`, `CREATE SCHEMA kontroler_server AUTHORIZATION %s`,
-		`GRANT USAGE ON SCHEMA kontroler_v1 TO %s`, `GRANT SELECT ON ALL TABLES IN SCHEMA kontroler_v1 TO %s`,
-	} {
-		if _, err := owner.Exec(fmt.Sprintf(statement, role)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	t.Cleanup(func() {
-		if _, err := owner.Exec(`DROP OWNED BY ` + role + ` CASCADE; DROP ROLE ` + role); err != nil {
-			t.Error(err)
-		}
-		owner.Close()
-	})
-	u, err := url.Parse(base)
-	if err != nil {
+	t.Cleanup(func() { owner.Close() })
+	if _, err := owner.Exec(`CREATE SCHEMA kontroler_server AUTHORIZATION ` + pq.QuoteIdentifier(role)); err != nil {
 		t.Fatal(err)
 	}
-	u.User = url.UserPassword(role, "x")
-	return u.String(), owner
+	if err := storetest.Open(t, base).GrantReaders(t.Context(), []string{role}); err != nil {
+		t.Fatal(err)
+	}
+	return serverURL, owner
 }
 
 func writeFile(t *testing.T, content string) string {
@@ -214,13 +201,45 @@ func TestServe(t *testing.T) {
 	}
 	var held int
 	if err := owner.QueryRow(`SELECT count(*) FROM information_schema.table_privileges
-WHERE table_schema = 'kontroler' AND grantee LIKE 'kontroler_server%'`).Scan(&held); err != nil || held != 0 {
+WHERE table_schema = 'kontroler' AND grantee LIKE 'kontroler test%'`).Scan(&held); err != nil || held != 0 {
 		t.Errorf("%d privileges on the tables of the controller, %v", held, err)
 	}
 	for _, log := range []*lines{p.log, again.log} {
 		if strings.Contains(log.String(), adminPassword) || strings.Contains(log.String(), strings.Repeat("k", 48)) {
 			t.Error("the log has a secret")
 		}
+	}
+}
+
+// TestWithoutGrants starts a server whose role may not read the views. It says what helps, and goes on once it may.
+func TestWithoutGrants(t *testing.T) {
+	base := storetest.URL(t)
+	role, viewsURL := storetest.NewRole(t, base)
+	_, accountsURL := storetest.NewRole(t, storetest.EmptyURL(t))
+	key, _, _, _ := files(t)
+	p := start(t, os.Stderr, "--database-url", viewsURL, "--auth-database-url", accountsURL, "--jwt-key-file", key)
+	accountsFault := p.log.find(t, `waiting for a database" database=accounts error="([^\n]*)`)
+	if !strings.Contains(accountsFault, "CREATE SCHEMA kontroler_server AUTHORIZATION") {
+		t.Errorf("accounts: %s", accountsFault)
+	}
+	viewsFault := p.log.find(t, `waiting for a database" database=views error="([^\n]*)`)
+	if !strings.Contains(viewsFault, "--reader-roles=") {
+		t.Errorf("views: %s", viewsFault)
+	}
+	health := p.log.find(t, `serving address=(\S+)`)
+	status, body := get(t, http.DefaultClient, "http://"+health+"/readyz")
+	if status != 503 || !strings.Contains(body, "CREATE SCHEMA") || !strings.Contains(body, "--reader-roles=") {
+		t.Errorf("readyz: %d %s", status, body)
+	}
+	if status, _ := get(t, http.DefaultClient, "http://"+health+"/healthz"); status != 200 {
+		t.Errorf("healthz: %d", status)
+	}
+	if err := storetest.Open(t, base).GrantReaders(t.Context(), []string{role}); err != nil {
+		t.Fatal(err)
+	}
+	p.log.find(t, `the database can be used" database=views`)
+	if err := p.end(); err != nil {
+		t.Error(err)
 	}
 }
 
