@@ -171,7 +171,7 @@ func (a *Authenticator) forget(key string) {
 // another password now, or is disabled or deleted, the error matches ErrUnauthenticated.
 func (a *Authenticator) Begin(ctx context.Context, u accounts.User, hash, address string, lifetime time.Duration) (
 	token string, s accounts.Session, err error) {
-	now := a.now()
+	now := a.now().UTC().Truncate(time.Microsecond) // as the database stores it
 	s = accounts.Session{
 		ID: rand.Text(), User: u, Address: address, CreatedAt: now, ExpiresAt: now.Add(lifetime), SeenAt: now,
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -102,11 +103,8 @@ func (m *monitor) check(ctx context.Context) error {
 	m.isPrepared = m.isPrepared || prepareErr == nil
 	m.note(accountsDatabase, prepareErr)
 	m.note(viewsDatabase, viewsErr)
-	broken := prepareErr
-	if !isBroken(broken) {
-		broken = viewsErr
-	}
-	if !isBroken(broken) {
+	broken := bothBroken(prepareErr, viewsErr)
+	if broken == nil {
 		m.brokenSince = time.Time{}
 		return nil
 	}
@@ -135,6 +133,19 @@ func (m *monitor) note(database string, err error) {
 	} else {
 		m.log.Info("the database can be used", "database", database)
 	}
+}
+
+// bothBroken returns the errors that waiting may not help against, nil if there is none.
+func bothBroken(prepareErr, viewsErr error) error {
+	switch {
+	case isBroken(prepareErr) && isBroken(viewsErr):
+		return fmt.Errorf("%w. Besides, %w", prepareErr, viewsErr)
+	case isBroken(prepareErr):
+		return prepareErr
+	case isBroken(viewsErr):
+		return viewsErr
+	}
+	return nil
 }
 
 // isBroken reports whether a database answers, but lacks something that somebody must add.

@@ -32,6 +32,10 @@ func TestMonitor(t *testing.T) {
 		"a schema of the accounts may be missing for a minute": {
 			{prepare: broken}, {after: time.Minute, prepare: broken, want: "no privilege"},
 		},
+		"both faults are named": {
+			{prepare: broken, view: broken}, {after: time.Minute, prepare: broken, view: broken,
+				want: "no privilege. Besides, no privilege"},
+		},
 		"a privilege that comes in time starts the minute anew": {
 			{view: broken}, {after: 59 * time.Second}, {after: time.Second, view: broken}, {after: 59 * time.Second, view: broken},
 		},
