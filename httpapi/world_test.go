@@ -108,9 +108,26 @@ func (w *world) open() *accounts.DB {
 	return db
 }
 
+// hashOf hashes each password once, because hashing is slow under the race detector.
+func hashOf(password string) (string, error) {
+	hashing.Lock()
+	defer hashing.Unlock()
+	if hash, ok := hashing.known[password]; ok {
+		return hash, nil
+	}
+	hash, err := auth.NewHasher().Hash(context.Background(), "", password)
+	hashing.known[password] = hash
+	return hash, err
+}
+
+var hashing = struct {
+	sync.Mutex
+	known map[string]string
+}{known: map[string]string{}}
+
 func (w *world) user(name, password string, access accounts.Access) {
 	w.Helper()
-	hash, err := auth.NewHasher().Hash(w.Context(), "", password)
+	hash, err := hashOf(password)
 	if err == nil {
 		err = w.db.Users.Create(w.Context(), name, access, hash, w.clock.now())
 	}

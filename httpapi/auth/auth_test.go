@@ -2,6 +2,7 @@ package auth_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"errors"
 	"log/slog"
@@ -99,10 +100,15 @@ func (w *world) replica() *auth.Logins {
 
 const password = "correct horse battery staple"
 
+// passwordHash hashes the password once, because hashing is slow under the race detector.
+var passwordHash = sync.OnceValues(func() (string, error) {
+	return auth.NewHasher().Hash(context.Background(), "", password)
+})
+
 // user creates a user with the password.
-func (w *world) user(l *auth.Logins, name string, access accounts.Access) accounts.User {
+func (w *world) user(name string, access accounts.Access) accounts.User {
 	w.Helper()
-	hash, err := l.Hasher.Hash(w.Context(), "", password)
+	hash, err := passwordHash()
 	if err == nil {
 		err = w.db.Users.Create(w.Context(), name, access, hash, w.clock.now())
 	}
@@ -151,7 +157,7 @@ func (w *world) accepted(l *auth.Logins, credential string) auth.Principal {
 func TestTokensOfSessions(t *testing.T) {
 	w := newWorld(t)
 	l := w.replica()
-	w.user(l, "ann", accounts.Access{})
+	w.user("ann", accounts.Access{})
 	genuine, s := w.login(l, "ann")
 	kid := w.keys().SigningID()
 	claims := func(change func(jwt.MapClaims)) jwt.MapClaims {
@@ -272,8 +278,8 @@ func TestSessionsEndOnEveryReplicaWithinTwoSeconds(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			here, there := w.replica(), w.replica()
-			w.user(here, "root", accounts.Access{Admin: true})
-			u := w.user(here, "ann", accounts.Access{})
+			w.user("root", accounts.Access{Admin: true})
+			u := w.user("ann", accounts.Access{})
 			token, _ := w.login(here, "ann")
 			p := w.accepted(there, token)
 			if err := test.end(w, here, u, p); err != nil {
@@ -291,8 +297,8 @@ func TestSessionsEndOnEveryReplicaWithinTwoSeconds(t *testing.T) {
 func TestRightsChangeOnEveryReplicaWithinTwoSeconds(t *testing.T) {
 	w := newWorld(t)
 	here, there := w.replica(), w.replica()
-	w.user(here, "root", accounts.Access{Admin: true})
-	u := w.user(here, "ann", accounts.Access{Admin: true})
+	w.user("root", accounts.Access{Admin: true})
+	u := w.user("ann", accounts.Access{Admin: true})
 	token, _ := w.login(here, "ann")
 	secret, hash := auth.NewToken()
 	_, err := w.db.Tokens.Create(t.Context(), u.ID, accounts.Token{
@@ -325,7 +331,7 @@ func TestRightsChangeOnEveryReplicaWithinTwoSeconds(t *testing.T) {
 func TestUnusedSessionsEnd(t *testing.T) {
 	w := newWorld(t)
 	l, other := w.replica(), w.replica()
-	w.user(l, "ann", accounts.Access{})
+	w.user("ann", accounts.Access{})
 	used, _ := w.login(l, "ann")
 	unused, _ := w.login(l, "ann")
 	for range 11 * 2 {
@@ -341,7 +347,7 @@ func TestUnusedSessionsEnd(t *testing.T) {
 func TestKeysRotate(t *testing.T) {
 	w := newWorld(t)
 	l := w.replica()
-	w.user(l, "ann", accounts.Access{})
+	w.user("ann", accounts.Access{})
 	keys := w.keys()
 	l.Authenticator = auth.NewAuthenticator(w.db, keys, idle, w.clock.now)
 	before, _ := w.login(l, "ann")
@@ -373,9 +379,9 @@ func TestKeysRotate(t *testing.T) {
 func TestLogin(t *testing.T) {
 	w := newWorld(t)
 	l := w.replica()
-	w.user(l, "root", accounts.Access{Admin: true})
-	w.user(l, "ann", accounts.Access{})
-	w.user(l, "off", accounts.Access{})
+	w.user("root", accounts.Access{Admin: true})
+	w.user("ann", accounts.Access{})
+	w.user("off", accounts.Access{})
 	if err := w.db.Users.Update(t.Context(), "off", 1, accounts.Access{}, true); err != nil {
 		t.Fatal(err)
 	}
@@ -415,7 +421,7 @@ func TestLogin(t *testing.T) {
 func TestWeakHashesAreRenewed(t *testing.T) {
 	w := newWorld(t)
 	l := w.replica()
-	u := w.user(l, "ann", accounts.Access{})
+	u := w.user("ann", accounts.Access{})
 	weak := auth.EncodeWeak(password)
 	if err := w.db.Users.SetPassword(t.Context(), u.ID, weak, "", w.clock.now()); err != nil {
 		t.Fatal(err)
@@ -432,8 +438,8 @@ func TestWeakHashesAreRenewed(t *testing.T) {
 func TestFailedLoginsDelayOnlyTheirPair(t *testing.T) {
 	w := newWorld(t)
 	l := w.replica()
-	w.user(l, "ann", accounts.Access{})
-	w.user(l, "bob", accounts.Access{})
+	w.user("ann", accounts.Access{})
+	w.user("bob", accounts.Access{})
 	attacker := netip.MustParseAddr("2001:db8::1")
 	neighbour := netip.MustParseAddr("2001:db8::ffff:1") // the same network of 64 bits
 	for range 5 {
@@ -499,7 +505,7 @@ func TestDelays(t *testing.T) {
 func TestChangePassword(t *testing.T) {
 	w := newWorld(t)
 	l := w.replica()
-	w.user(l, "ann", accounts.Access{})
+	w.user("ann", accounts.Access{})
 	token, _ := w.login(l, "ann")
 	other, _ := w.login(l, "ann")
 	p := w.accepted(l, token)

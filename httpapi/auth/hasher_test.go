@@ -60,15 +60,14 @@ func TestHasher(t *testing.T) {
 // TestFewHashAtATime starts many callers together. Each network has some places, and another network still gets one.
 func TestFewHashAtATime(t *testing.T) {
 	h := auth.NewHasher()
-	var wg, started sync.WaitGroup
+	var wg sync.WaitGroup
+	begin := make(chan struct{})
 	var mu sync.Mutex
 	results := map[string]int{}
 	for network, callers := range map[string]int{"attacker": 60, "other": 1} {
 		for range callers {
-			started.Add(1)
 			wg.Go(func() {
-				started.Done()
-				started.Wait()
+				<-begin
 				_, err := h.Hash(t.Context(), network, password)
 				mu.Lock()
 				defer mu.Unlock()
@@ -76,6 +75,7 @@ func TestFewHashAtATime(t *testing.T) {
 			})
 		}
 	}
+	close(begin)
 	wg.Wait()
 	if results["other busy:false"] != 1 || results["attacker busy:false"] < auth.MaxPerNetwork ||
 		results["attacker busy:true"] == 0 {
