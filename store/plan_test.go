@@ -181,11 +181,11 @@ func (f *fixture) checkFilters(s store.Sample) {
 			args:  []any{7, "Cancelled", s.Now, 70000}, index: "runs_unsuccessful_by_dag",
 		},
 		"whose names begin alike": {
-			where: `namespace = $1 AND name ~>=~ $2 AND name ~<~ $3`, args: []any{s.Namespace, "run-432", "run-433"},
+			where: `namespace = $1 AND name ~>=~ $2 AND name ~<~ $3`, args: []any{s.Namespace, "run-4321", "run-4322"},
 			index: "runs_by_name", sorts: true,
 		},
 		"whose names are LIKE a prefix": {
-			where: `namespace = $1 AND name LIKE $2`, args: []any{s.Namespace, "run-432%"}, index: "runs_by_name", sorts: true,
+			where: `namespace = $1 AND name LIKE $2`, args: []any{s.Namespace, "run-4321%"}, index: "runs_by_name", sorts: true,
 		},
 		"with one name": {
 			where: `namespace = $1 AND name = $2`, args: []any{s.Namespace, "run-43217"}, index: "runs_by_name", sorts: true,
