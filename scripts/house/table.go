@@ -151,7 +151,7 @@ var house = []place{
 	},
 	{path: "controller/fault"},
 	{path: "controller/wait"},
-	{path: "controller/clustertest", may: client},
+	{path: "controller/clustertest", may: all([]string{module + "/controller/wait"}, client, yaml)},
 	{
 		path:  "controller/leader",
 		may:   all([]string{module + "/controller/fault", module + "/controller/wait", module + "/store!"}, wire, client),
