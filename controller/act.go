@@ -135,7 +135,7 @@ func (w *podWriter) existing(ctx context.Context, row store.Run, c engine.Create
 	return nil, nil
 }
 
-// goneRetry is when a run is synced again whose Pod was gone when it was to be deleted.
+// goneRetry is when a run is synced again whose Pod or DagRun is gone. The cache may show it late.
 const goneRetry = time.Second
 
 // stopPod deletes a Pod whose stop is committed, with its own grace period.
