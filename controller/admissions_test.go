@@ -8,7 +8,6 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"kontroler/apis/kontroler/v1alpha1"
 	"kontroler/controller/leader"
@@ -27,253 +26,246 @@ var rowsOfChain = []string{"run r is Pending", "task a is Ready", "task b is Wai
 var unavailable = apierrors.NewInternalError(errTest)
 
 func TestAdmission(t *testing.T) {
-	r := newRoad(t)
-	tests := map[string]struct {
-		before func(*fixture)
-		config func(*Config)
-		want   world
-	}{
-		"a DagRun gets its rows, then its claim, and is handed over": {
-			before: func(f *fixture) {
-				f.newDAG(chain)
-				f.newDagRun("r", nil)
+	newRoad(t).try(t, admissions, func(ctx context.Context, f *fixture, of string) error {
+		return f.admissions.syncAdmission(ctx, f.key(of))
+	})
+}
+
+// admissions are what may happen to a DagRun that has no run.
+var admissions = map[string]roadCase{
+	"a DagRun gets its rows, then its claim, and is handed over": {
+		before: func(f *fixture) {
+			f.newDAG(chain)
+			f.newDagRun("r", nil)
+		},
+		want: world{
+			Rows: rowsOfChain, Objects: []string{"dagrun r is Running, claimed"},
+			Requests: []string{"get dag d", "patch status of dagrun r"},
+			Enqueued: []string{"run r", "last run of d"},
+		},
+	},
+	"a DAG that no controller has claimed is claimed with its first DagRun": {
+		before: func(f *fixture) {
+			f.createDAG(chain)
+			f.newDagRun("r", nil)
+		},
+		want: world{
+			Rows: rowsOfChain, Objects: []string{"dagrun r is Running, claimed"},
+			Requests: []string{"get dag d", "patch status of dag d", "patch status of dagrun r"},
+			Enqueued: []string{"run r", "last run of d"},
+		},
+	},
+	"a run that is admitted and claimed is only handed over": {
+		before: func(f *fixture) {
+			f.newDAG(chain)
+			f.newDagRun("r", nil)
+			f.admitted("r")
+		},
+		want: world{
+			Rows: rowsOfChain, Objects: []string{"dagrun r is Running, claimed"}, Enqueued: []string{"run r"},
+		},
+	},
+	"a run whose controller ended before the claim is claimed, and its row stays": {
+		before: func(f *fixture) {
+			f.newDAG(chain)
+			f.newDagRun("r", nil)
+			f.api.answer("patch status of dagrun r", answer{err: unavailable})
+			if err := f.admissions.syncAdmission(f.Context(), f.key("r")); err == nil {
+				f.Error("a claim without an answer succeeds")
+			}
+			f.api.answer("patch status of dagrun r", answer{})
+		},
+		want: world{
+			Rows: rowsOfChain, Objects: []string{"dagrun r is Running, claimed"},
+			Requests: []string{"patch status of dagrun r"}, Enqueued: []string{"run r", "last run of d"},
+		},
+	},
+	"an invalid DAG refuses its DagRun, which the final status says": {
+		before: func(f *fixture) {
+			f.newDAG("task: [{name: a, image: busybox, runAfter: [b]}]")
+			f.newDagRun("r", nil)
+		},
+		want: world{
+			Rows:     []string{`run r is Failed, InvalidDag: spec.task[0].runAfter[0]: Not found: "b": no task has this name`},
+			Objects:  []string{"dagrun r has no status"},
+			Requests: []string{"get dag d"}, Enqueued: []string{"final status of r"},
+		},
+	},
+	"an unknown parameter refuses the DagRun": {
+		before: func(f *fixture) {
+			f.newDAG(chain)
+			f.newDagRun("r", func(run *v1alpha1.DagRun) {
+				run.Spec.Parameters = []v1alpha1.ParameterValue{{Name: "day", Value: new("monday")}}
+			})
+		},
+		want: world{
+			Rows: []string{`run r is Failed, InvalidParameters: spec.parameters[0].name: Not found: "day": ` +
+				"the DAG has no parameter of this name"},
+			Objects: []string{"dagrun r has no status"}, Requests: []string{"get dag d"},
+			Enqueued: []string{"final status of r"},
+		},
+	},
+	"a DagRun whose DAG does not exist waits, and says so": {
+		config: func(cfg *Config) { cfg.Class = "" },
+		before: func(f *fixture) { f.newDagRun("r", nil) },
+		want: world{
+			Objects: []string{
+				`dagrun r is Pending, DagNotFound: there is no DAG "d" in namespace "ns"; the run starts when there is`,
 			},
-			want: world{
-				Rows: rowsOfChain, Objects: []string{"dagrun r is Running, claimed"},
-				Requests: []string{"get dag d", "patch status of dagrun r"},
-				Enqueued: []string{"run r", "last run of d"},
+			Requests: []string{"get dag d", "patch status of dagrun r"},
+		},
+	},
+	"a DagRun that waits for its DAG and is cancelled ends": {
+		config: func(cfg *Config) { cfg.Class = "" },
+		before: func(f *fixture) { f.newDagRun("r", func(run *v1alpha1.DagRun) { run.Spec.Cancel = true }) },
+		want: world{
+			Objects: []string{
+				"dagrun r is Cancelled, UserCancelled: cancelled by spec.cancel before there was a DAG",
+			},
+			Requests: []string{"get dag d", "patch status of dagrun r"},
+		},
+	},
+	"a DagRun without a DAG is left to the controller of the empty class": {
+		before: func(f *fixture) { f.newDagRun("r", nil) },
+		want:   world{Objects: []string{"dagrun r has no status"}, Requests: []string{"get dag d"}},
+	},
+	"a DagRun that is being deleted is not admitted": {
+		before: func(f *fixture) {
+			f.newDAG(chain)
+			f.newDagRun("r", func(run *v1alpha1.DagRun) { run.Finalizers = []string{"example.org/hold"} })
+			f.deleteDagRun("r")
+			f.showCluster()
+		},
+		want: world{Objects: []string{"dagrun r has no status"}},
+	},
+	"a DagRun that is deleted before its claim leaves a run, whose sync ends it": {
+		before: func(f *fixture) {
+			f.newDAG(chain)
+			f.newDagRun("r", nil)
+			f.api.answer("patch status of dagrun r", answer{before: func() { f.deleteDagRun("r") }})
+		},
+		want: world{
+			Rows: rowsOfChain, Requests: []string{"get dag d", "patch status of dagrun r", "get dagrun r"},
+			Enqueued: []string{"run r"},
+		},
+	},
+	"a DagRun that is gone may have left a run, whose sync follows": {
+		before: func(f *fixture) {
+			f.newDAG(chain)
+			f.newDagRun("r", nil)
+			f.deleteDagRun("r")
+			f.showCluster()
+		},
+		want: world{Enqueued: []string{"run r in 1s"}},
+	},
+	"a DagRun of another controller's DAG is not ours": {
+		before: func(f *fixture) {
+			f.createDAG(chain)
+			f.claimDAG("another")
+			f.newDagRun("r", nil)
+		},
+		want: world{
+			Objects: []string{"dagrun r has no status"}, Requests: []string{"get dag d", "get lease kontroler-another"},
+		},
+	},
+	"a DagRun that another controller has claimed is not ours": {
+		before: func(f *fixture) {
+			f.newDAG(chain)
+			f.newDagRun("r", func(run *v1alpha1.DagRun) {
+				run.Status = v1alpha1.DagRunStatus{Phase: v1alpha1.RunRunning, Controller: "another", RunID: 7}
+			})
+		},
+		want: world{Objects: []string{"dagrun r is Running"}},
+	},
+	"a claim that meets another change of the DagRun is repeated": {
+		before: func(f *fixture) {
+			f.newDAG(chain)
+			f.newDagRun("r", nil)
+			f.api.answer("patch status of dagrun r", answer{before: once(func() {
+				f.patchDagRun("r", `{"metadata":{"labels":{"team":"blue"}}}`)
+			})})
+		},
+		want: world{
+			Rows: rowsOfChain, Objects: []string{"dagrun r is Running, claimed"},
+			Requests: []string{"get dag d", "patch status of dagrun r", "get dagrun r", "patch status of dagrun r"},
+			Enqueued: []string{"run r", "last run of d"},
+		},
+	},
+	"a claim that another controller wins discards our row": {
+		before: func(f *fixture) {
+			f.newDAG(chain)
+			f.newDagRun("r", nil)
+			f.api.answer("patch status of dagrun r", answer{before: func() {
+				f.patchDagRun("r", `{"status":{"phase":"Running","controller":"another","runId":7}}`, "status")
+			}})
+		},
+		want: world{
+			Objects:  []string{"dagrun r is Running"},
+			Requests: []string{"get dag d", "patch status of dagrun r", "get dagrun r"},
+		},
+	},
+	"a claim whose DagRun keeps changing is left to the next sync": {
+		before: func(f *fixture) {
+			f.newDAG(chain)
+			f.newDagRun("r", nil)
+			f.api.answer("patch status of dagrun r", answer{before: func() {
+				f.patchDagRun("r", `{"metadata":{"labels":{"at":"`+time.Now().Format("150405.000000000")+`"}}}`)
+			}})
+		},
+		want: world{
+			Err: "claiming DagRun ns/r: it keeps changing", Rows: rowsOfChain, Objects: []string{"dagrun r has no status"},
+			Requests: []string{
+				"get dag d", "patch status of dagrun r", "get dagrun r", "patch status of dagrun r", "get dagrun r",
+				"patch status of dagrun r", "get dagrun r",
 			},
 		},
-		"a DAG that no controller has claimed is claimed with its first DagRun": {
-			before: func(f *fixture) {
-				f.createDAG(chain)
-				f.newDagRun("r", nil)
-			},
-			want: world{
-				Rows: rowsOfChain, Objects: []string{"dagrun r is Running, claimed"},
-				Requests: []string{"get dag d", "patch status of dag d", "patch status of dagrun r"},
-				Enqueued: []string{"run r", "last run of d"},
-			},
+	},
+	"a commit whose answer is lost is not acted on": {
+		before: func(f *fixture) {
+			f.newDAG(chain)
+			f.newDagRun("r", nil)
+			f.road.beforeCommit = func() { f.road.link.loses.Store(true) }
 		},
-		"a run that is admitted and claimed is only handed over": {
-			before: func(f *fixture) {
-				f.newDAG(chain)
-				f.newDagRun("r", nil)
-				f.admitted("r")
-			},
-			want: world{
-				Rows: rowsOfChain, Objects: []string{"dagrun r is Running, claimed"}, Enqueued: []string{"run r"},
-			},
+		want: world{
+			Err: "the answer to the commit was lost", Rows: rowsOfChain, Objects: []string{"dagrun r has no status"},
+			Requests: []string{"get dag d"},
 		},
-		"a run whose controller ended before the claim is claimed, and its row stays": {
-			before: func(f *fixture) {
-				f.newDAG(chain)
-				f.newDagRun("r", nil)
-				f.api.answer("patch status of dagrun r", answer{err: unavailable})
-				if err := f.admissions.syncAdmission(f.Context(), f.key("r")); err == nil {
-					f.Error("a claim without an answer succeeds")
-				}
-				f.api.answer("patch status of dagrun r", answer{})
-			},
-			want: world{
-				Rows: rowsOfChain, Objects: []string{"dagrun r is Running, claimed"},
-				Requests: []string{"patch status of dagrun r"}, Enqueued: []string{"run r", "last run of d"},
-			},
+	},
+	"a live DagRun whose row is gone has lost its history, and is not run again": {
+		before: func(f *fixture) {
+			f.newDAG(chain)
+			f.newDagRun("r", func(run *v1alpha1.DagRun) {
+				run.Status = v1alpha1.DagRunStatus{Phase: v1alpha1.RunRunning, Controller: f.cfg.ID, RunID: 7}
+			})
 		},
-		"an invalid DAG refuses its DagRun, which the final status says": {
-			before: func(f *fixture) {
-				f.newDAG("task: [{name: a, image: busybox, runAfter: [b]}]")
-				f.newDagRun("r", nil)
-			},
-			want: world{
-				Rows:     []string{`run r is Failed, InvalidDag: spec.task[0].runAfter[0]: Not found: "b": no task has this name`},
-				Objects:  []string{"dagrun r has no status"},
-				Requests: []string{"get dag d"}, Enqueued: []string{"final status of r"},
-			},
+		want: world{
+			Objects: []string{"dagrun r is Failed, HistoryLost: its row 7 is not in the database: what it did is not known, " +
+				"and it is not run again, claimed"},
+			Requests: []string{"create event HistoryLost", "patch status of dagrun r"},
 		},
-		"an unknown parameter refuses the DagRun": {
-			before: func(f *fixture) {
-				f.newDAG(chain)
-				f.newDagRun("r", func(run *v1alpha1.DagRun) {
-					run.Spec.Parameters = []v1alpha1.ParameterValue{{Name: "day", Value: new("monday")}}
-				})
-			},
-			want: world{
-				Rows: []string{`run r is Failed, InvalidParameters: spec.parameters[0].name: Not found: "day": ` +
-					"the DAG has no parameter of this name"},
-				Objects: []string{"dagrun r has no status"}, Requests: []string{"get dag d"},
-				Enqueued: []string{"final status of r"},
-			},
+	},
+	"a DagRun that has ended and whose row is gone is left alone": {
+		before: func(f *fixture) {
+			f.newDAG(chain)
+			f.newDagRun("r", func(run *v1alpha1.DagRun) {
+				run.Status = v1alpha1.DagRunStatus{Phase: v1alpha1.RunSucceeded, Controller: f.cfg.ID, RunID: 7}
+			})
 		},
-		"a DagRun whose DAG does not exist waits, and says so": {
-			config: func(cfg *Config) { cfg.Class = "" },
-			before: func(f *fixture) { f.newDagRun("r", nil) },
-			want: world{
-				Objects: []string{
-					`dagrun r is Pending, DagNotFound: there is no DAG "d" in namespace "ns"; the run starts when there is`,
-				},
-				Requests: []string{"get dag d", "patch status of dagrun r"},
-			},
+		want: world{Objects: []string{"dagrun r is Succeeded, claimed"}},
+	},
+	"a DagRun of the existing Kontroler is history, and keeps its phase": {
+		before: func(f *fixture) {
+			f.newDAG(chain)
+			f.newDagRun("r", func(run *v1alpha1.DagRun) {
+				run.Status = v1alpha1.DagRunStatus{Phase: "running", DagRunID: 5}
+			})
 		},
-		"a DagRun that waits for its DAG and is cancelled ends": {
-			config: func(cfg *Config) { cfg.Class = "" },
-			before: func(f *fixture) { f.newDagRun("r", func(run *v1alpha1.DagRun) { run.Spec.Cancel = true }) },
-			want: world{
-				Objects: []string{
-					"dagrun r is Cancelled, UserCancelled: cancelled by spec.cancel before there was a DAG",
-				},
-				Requests: []string{"get dag d", "patch status of dagrun r"},
-			},
+		want: world{
+			Objects: []string{"dagrun r is running, OtherKontroler: the existing Kontroler ran it, as its run 5: " +
+				"it is history, and not run again; make another DagRun to run the DAG"},
+			Requests: []string{"patch status of dagrun r"},
 		},
-		"a DagRun without a DAG is left to the controller of the empty class": {
-			before: func(f *fixture) { f.newDagRun("r", nil) },
-			want:   world{Objects: []string{"dagrun r has no status"}, Requests: []string{"get dag d"}},
-		},
-		"a DagRun that is being deleted is not admitted": {
-			before: func(f *fixture) {
-				f.newDAG(chain)
-				f.newDagRun("r", func(run *v1alpha1.DagRun) { run.Finalizers = []string{"example.org/hold"} })
-				f.deleteDagRun("r")
-				f.showCluster()
-			},
-			want: world{Objects: []string{"dagrun r has no status"}},
-		},
-		"a DagRun that is deleted before its claim leaves a run, whose sync ends it": {
-			before: func(f *fixture) {
-				f.newDAG(chain)
-				f.newDagRun("r", nil)
-				f.api.answer("patch status of dagrun r", answer{before: func() { f.deleteDagRun("r") }})
-			},
-			want: world{
-				Rows: rowsOfChain, Requests: []string{"get dag d", "patch status of dagrun r", "get dagrun r"},
-				Enqueued: []string{"run r"},
-			},
-		},
-		"a DagRun that is gone may have left a run, whose sync follows": {
-			before: func(f *fixture) {
-				f.newDAG(chain)
-				f.newDagRun("r", nil)
-				f.deleteDagRun("r")
-				f.showCluster()
-			},
-			want: world{Enqueued: []string{"run r in 1s"}},
-		},
-		"a DagRun of another controller's DAG is not ours": {
-			before: func(f *fixture) {
-				f.createDAG(chain)
-				f.claimDAG("another")
-				f.newDagRun("r", nil)
-			},
-			want: world{
-				Objects: []string{"dagrun r has no status"}, Requests: []string{"get dag d", "get lease kontroler-another"},
-			},
-		},
-		"a DagRun that another controller has claimed is not ours": {
-			before: func(f *fixture) {
-				f.newDAG(chain)
-				f.newDagRun("r", func(run *v1alpha1.DagRun) {
-					run.Status = v1alpha1.DagRunStatus{Phase: v1alpha1.RunRunning, Controller: "another", RunID: 7}
-				})
-			},
-			want: world{Objects: []string{"dagrun r is Running"}},
-		},
-		"a claim that meets another change of the DagRun is repeated": {
-			before: func(f *fixture) {
-				f.newDAG(chain)
-				f.newDagRun("r", nil)
-				f.api.answer("patch status of dagrun r", answer{before: once(func() {
-					f.patchDagRun("r", `{"metadata":{"labels":{"team":"blue"}}}`)
-				})})
-			},
-			want: world{
-				Rows: rowsOfChain, Objects: []string{"dagrun r is Running, claimed"},
-				Requests: []string{"get dag d", "patch status of dagrun r", "get dagrun r", "patch status of dagrun r"},
-				Enqueued: []string{"run r", "last run of d"},
-			},
-		},
-		"a claim that another controller wins discards our row": {
-			before: func(f *fixture) {
-				f.newDAG(chain)
-				f.newDagRun("r", nil)
-				f.api.answer("patch status of dagrun r", answer{before: func() {
-					f.patchDagRun("r", `{"status":{"phase":"Running","controller":"another","runId":7}}`, "status")
-				}})
-			},
-			want: world{
-				Objects:  []string{"dagrun r is Running"},
-				Requests: []string{"get dag d", "patch status of dagrun r", "get dagrun r"},
-			},
-		},
-		"a claim whose DagRun keeps changing is left to the next sync": {
-			before: func(f *fixture) {
-				f.newDAG(chain)
-				f.newDagRun("r", nil)
-				f.api.answer("patch status of dagrun r", answer{before: func() {
-					f.patchDagRun("r", `{"metadata":{"labels":{"at":"`+time.Now().Format("150405.000000000")+`"}}}`)
-				}})
-			},
-			want: world{
-				Err: "claiming DagRun ns/r: it keeps changing", Rows: rowsOfChain, Objects: []string{"dagrun r has no status"},
-				Requests: []string{
-					"get dag d", "patch status of dagrun r", "get dagrun r", "patch status of dagrun r", "get dagrun r",
-					"patch status of dagrun r", "get dagrun r",
-				},
-			},
-		},
-		"a commit whose answer is lost is not acted on": {
-			before: func(f *fixture) {
-				f.newDAG(chain)
-				f.newDagRun("r", nil)
-				f.road.beforeCommit = func() { f.road.link.loses.Store(true) }
-			},
-			want: world{
-				Err: "the answer to the commit was lost", Rows: rowsOfChain, Objects: []string{"dagrun r has no status"},
-				Requests: []string{"get dag d"},
-			},
-		},
-		"a live DagRun whose row is gone has lost its history, and is not run again": {
-			before: func(f *fixture) {
-				f.newDAG(chain)
-				f.newDagRun("r", func(run *v1alpha1.DagRun) {
-					run.Status = v1alpha1.DagRunStatus{Phase: v1alpha1.RunRunning, Controller: f.cfg.ID, RunID: 7}
-				})
-			},
-			want: world{
-				Objects: []string{"dagrun r is Failed, HistoryLost: its row 7 is not in the database: what it did is not known, " +
-					"and it is not run again, claimed"},
-				Requests: []string{"create event HistoryLost", "patch status of dagrun r"},
-			},
-		},
-		"a DagRun that has ended and whose row is gone is left alone": {
-			before: func(f *fixture) {
-				f.newDAG(chain)
-				f.newDagRun("r", func(run *v1alpha1.DagRun) {
-					run.Status = v1alpha1.DagRunStatus{Phase: v1alpha1.RunSucceeded, Controller: f.cfg.ID, RunID: 7}
-				})
-			},
-			want: world{Objects: []string{"dagrun r is Succeeded, claimed"}},
-		},
-		"a DagRun of the existing Kontroler is history, and keeps its phase": {
-			before: func(f *fixture) {
-				f.newDAG(chain)
-				f.newDagRun("r", func(run *v1alpha1.DagRun) {
-					run.Status = v1alpha1.DagRunStatus{Phase: "running", DagRunID: 5}
-				})
-			},
-			want: world{
-				Objects: []string{"dagrun r is running, OtherKontroler: the existing Kontroler ran it, as its run 5: " +
-					"it is history, and not run again; make another DagRun to run the DAG"},
-				Requests: []string{"patch status of dagrun r"},
-			},
-		},
-	}
-	for name, c := range tests {
-		t.Run(name, func(t *testing.T) {
-			f := r.newFixture(t, c.config)
-			c.before(f)
-			f.compare(c.want, func(ctx context.Context) error { return f.admissions.syncAdmission(ctx, f.key("r")) })
-		})
-	}
+	},
 }
 
 // claimDAG lets another controller, which lives, claim the DAG "d".
@@ -303,6 +295,3 @@ func once(f func()) func() {
 		}
 	}
 }
-
-// podsResource is what the API server's errors about Pods name.
-var podsResource = schema.GroupResource{Resource: "pods"}

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -49,6 +51,8 @@ type world struct {
 	Requests []string
 	// Enqueued is what waits in the queues.
 	Enqueued []string
+	// Pending is what the next sync of a run is going to look at.
+	Pending []string
 }
 
 // road is what the cases of a test share.
@@ -72,7 +76,7 @@ func newRoad(t *testing.T) *road {
 	}
 	nodes, err := r.kube.CoreV1().Nodes().List(t.Context(), metav1.ListOptions{})
 	must(t, err)
-	if slices.ContainsFunc(nodes.Items, isReady) {
+	if slices.ContainsFunc(nodes.Items, hasKubelet) {
 		t.Skip("the cluster has nodes: its scheduler and its kubelets would change the Pods of this test")
 	}
 	made, err := r.kube.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{
@@ -89,11 +93,8 @@ func newRoad(t *testing.T) *road {
 	return r
 }
 
-func isReady(node corev1.Node) bool {
-	return slices.ContainsFunc(node.Status.Conditions, func(c corev1.NodeCondition) bool {
-		return c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue
-	})
-}
+// hasKubelet tells a node from one that a completer plays, which starts no Pods outside of its own namespace.
+func hasKubelet(node corev1.Node) bool { return node.Status.NodeInfo.KubeletVersion != "" }
 
 // clean deletes the namespace. Finalizers would keep it.
 func (r *road) clean(t *testing.T) {
@@ -129,8 +130,9 @@ func must(t *testing.T, err error) {
 type fixture struct {
 	*testing.T
 	*term
-	road *road
-	api  *requests
+	road   *road
+	api    *requests
+	config Config
 	// time is what the clock shows.
 	time time.Time
 	// suffix makes the names of this case's objects unique. Words about them lack it.
@@ -140,8 +142,12 @@ type fixture struct {
 	// runNames and podWords are the names of objects that the cluster has or had, in words.
 	runNames, podWords []string
 	tasks              []string
-	delays             []string
-	recorder           *record.FakeRecorder
+	// hidden are the names of DagRuns and Pods that the caches lack.
+	hidden map[string]bool
+	// foreign are the names of Pods that the test itself created.
+	foreign  map[string]bool
+	delays   []string
+	recorder *record.FakeRecorder
 }
 
 // newFixture makes a term. change changes its configuration; it may be nil.
@@ -149,31 +155,40 @@ func (r *road) newFixture(t *testing.T, change func(*Config)) *fixture {
 	t.Helper()
 	r.cases++
 	f := &fixture{
-		T: t, road: r, time: time.Now().UTC().Truncate(time.Second), suffix: fmt.Sprintf("-c%d", r.cases),
-		known: map[string]string{}, recorder: record.NewFakeRecorder(100),
+		// The clock is ahead of the database's: the views show what is not due yet by the latter.
+		T: t, road: r, time: time.Now().UTC().Truncate(time.Second).Add(time.Minute), suffix: fmt.Sprintf("-c%d", r.cases),
+		known: map[string]string{}, hidden: map[string]bool{}, foreign: map[string]bool{}, recorder: record.NewFakeRecorder(100),
 	}
-	f.api = &requests{answers: map[string]answer{}, nameOf: f.word}
+	f.api = &requests{known: map[string]bool{}, answers: map[string]answer{}, nameOf: f.word}
 	config := rest.CopyConfig(r.config)
 	config.Wrap(func(server http.RoundTripper) http.RoundTripper { f.api.server = server; return f.api })
-	cfg := Config{
+	f.config = Config{
 		Kube: kubernetes.NewForConfigOrDie(config), Client: versioned.NewForConfigOrDie(config),
 		ID: r.id, Namespaces: []string{r.namespace}, Class: r.namespace, LeaseNamespace: r.namespace,
 		Metrics: metrics.New(), Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}
 	if change != nil {
-		change(&cfg)
+		change(&f.config)
 	}
-	controller, err := New(cfg)
-	must(t, err)
-	t.Cleanup(controller.broadcast.Shutdown)
+	t.Cleanup(func() { r.beforeCommit = nil })
+	f.restart()
+	return f
+}
+
+// restart begins another term: what the controller had in memory is lost.
+func (f *fixture) restart() {
+	if f.term != nil {
+		f.shutDown()
+	}
+	controller, err := New(f.config)
+	must(f.T, err)
+	f.Cleanup(controller.broadcast.Shutdown)
 	controller.events = f.recorder
-	f.term = newTerm(controller, r.leader, func(err error) { t.Errorf("the term ended: %v", err) })
-	t.Cleanup(f.shutDown)
+	f.term = newTerm(controller, f.road.leader, func(err error) { f.Errorf("the term ended: %v", err) })
+	f.Cleanup(f.shutDown)
 	f.term.core.clock = clock.Following(func() time.Time { return f.time })
 	f.backlog.queue.TypedRateLimitingInterface = &delayed{f.backlog.queue.TypedRateLimitingInterface, f}
-	t.Cleanup(func() { r.beforeCommit = nil })
 	f.showCluster()
-	return f
 }
 
 // delayed is the queue of runs. It records the delays after which keys are to be added, and adds none of them.
@@ -222,7 +237,6 @@ func (f *fixture) createDAG(spec string) {
 	}
 	_, err := f.road.client.KontrolerV1alpha1().DAGs(f.road.namespace).Create(f.Context(), d, metav1.CreateOptions{})
 	must(f.T, err)
-	f.showCluster()
 }
 
 // newDagRun creates a DagRun of the DAG "d", with its status. change may be nil.
@@ -295,6 +309,9 @@ func (f *fixture) dagRun(name string) *v1alpha1.DagRun {
 // pod reads a Pod. nil: there is none.
 func (f *fixture) pod(word string) *corev1.Pod {
 	f.Helper()
+	if !f.api.wasSent("create pod "+word) && !f.foreign[word] {
+		return nil
+	}
 	p, err := f.road.kube.CoreV1().Pods(f.road.namespace).Get(context.Background(), f.nameOf(word), metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return nil
@@ -349,6 +366,9 @@ func (f *fixture) start(word string) {
 
 func (f *fixture) setStatus(word string, phase corev1.PodPhase, state corev1.ContainerState) {
 	f.Helper()
+	if f.pod(word).Spec.NodeName == "" {
+		f.bind(word)
+	}
 	p := f.pod(word)
 	p.Status.Phase = phase
 	p.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: v1alpha1.TaskContainer, State: state}}
@@ -356,6 +376,39 @@ func (f *fixture) setStatus(word string, phase corev1.PodPhase, state corev1.Con
 	must(f.T, err)
 	f.showCluster()
 	f.backlog.touched(p.Labels[v1alpha1.LabelRun], p.Name)
+}
+
+// hide makes the caches lack a DagRun or a Pod from now on.
+func (f *fixture) hide(name string) {
+	f.Helper()
+	f.hidden[name] = true
+	f.showCluster()
+}
+
+// removePod removes a Pod, as somebody does who also removes its finalizer.
+func (f *fixture) removePod(word string) {
+	f.Helper()
+	f.patchPod(word, `{"metadata":{"finalizers":null}}`)
+	err := f.road.kube.CoreV1().Pods(f.road.namespace).Delete(f.Context(), f.nameOf(word),
+		metav1.DeleteOptions{GracePeriodSeconds: new(int64)})
+	must(f.T, err)
+}
+
+// foreignPod creates a Pod that is not ours under the name of one that would be.
+func (f *fixture) foreignPod(word string) {
+	f.Helper()
+	f.foreign[word] = true
+	_, err := f.road.kube.CoreV1().Pods(f.road.namespace).Create(f.Context(), &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: f.nameOf(word)},
+		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "task", Image: "busybox"}}},
+	}, metav1.CreateOptions{})
+	must(f.T, err)
+}
+
+// touch enqueues the run of a Pod, as a change of the Pod does.
+func (f *fixture) touch(run, word string) {
+	f.Helper()
+	f.backlog.touched(string(f.key(run)), f.nameOf(word))
 }
 
 // bind puts a Pod on a node that does not exist.
@@ -377,12 +430,12 @@ func (f *fixture) showCluster() {
 		f.Fatal(err)
 	}
 	for _, name := range f.runNames {
-		if run := f.dagRun(name); run != nil {
+		if run := f.dagRun(name); run != nil && !f.hidden[name] {
 			runs.Items = append(runs.Items, *run)
 		}
 	}
 	for _, word := range f.podWords {
-		if p := f.pod(word); p != nil {
+		if p := f.pod(word); p != nil && !f.hidden[word] {
 			pods.Items = append(pods.Items, *p)
 		}
 	}
@@ -409,6 +462,30 @@ func (f *fixture) synced(name string) {
 	f.showCluster()
 }
 
+// roadCase is one sync: what is there before it, and after.
+type roadCase struct {
+	config func(*Config) // changes the configuration; nil does not
+	before func(*fixture)
+	// of is the DagRun or Pod to sync. It is the DagRun "r" if it is empty.
+	of   string
+	want world
+}
+
+// try runs one sync for each case.
+func (r *road) try(t *testing.T, cases map[string]roadCase, sync func(ctx context.Context, f *fixture, of string) error) {
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			f := r.newFixture(t, c.config)
+			c.before(f)
+			of := "r"
+			if c.of != "" {
+				of = c.of
+			}
+			f.compare(c.want, func(ctx context.Context) error { return sync(ctx, f, of) })
+		})
+	}
+}
+
 // compare runs a sync and compares what is there afterwards.
 func (f *fixture) compare(want world, sync func(context.Context) error) {
 	f.Helper()
@@ -417,7 +494,10 @@ func (f *fixture) compare(want world, sync func(context.Context) error) {
 	err := sync(f.Context())
 	got := world{Err: f.fault(err), Requests: f.api.take(), Enqueued: f.enqueued()}
 	f.road.beforeCommit = nil
-	got.Rows, got.Objects = f.rows(), f.objects()
+	got.Rows, got.Objects, got.Pending = f.rows(), f.objects(), f.pending()
+	if os.Getenv("ROAD_PRINT") != "" {
+		fmt.Printf("@@%s\t%#v\n", f.Name(), got)
+	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		f.Errorf("-want +got\n%s", diff)
 	}
@@ -548,6 +628,29 @@ func (f *fixture) enqueued() (enqueued []string) {
 		enqueued = append(enqueued, fmt.Sprintf("alarm in %v", wait))
 	}
 	return enqueued
+}
+
+// pending empties what the syncs of runs are going to look at, and returns it.
+func (f *fixture) pending() (pending []string) {
+	for _, name := range f.runNames {
+		changes, _ := f.backlog.pending.Take(f.key(name), 1000)
+		if changes.IsFull {
+			pending = append(pending, "everything of "+name)
+		}
+		if changes.HasSlot {
+			pending = append(pending, "a slot for "+name)
+		}
+		for _, pod := range slices.Sorted(maps.Keys(changes.Pods)) {
+			pending = append(pending, "pod "+f.word(pod))
+		}
+		for _, pod := range slices.Sorted(maps.Keys(changes.Created)) {
+			pending = append(pending, "created pod "+f.word(pod))
+		}
+		for pod, refusal := range changes.Refusals {
+			pending = append(pending, "refused pod "+f.word(pod)+": "+refusal.Reason)
+		}
+	}
+	return pending
 }
 
 func drain[K comparable](into *[]string, q *queue.Queue[K], word func(K) string) {

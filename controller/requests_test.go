@@ -25,7 +25,8 @@ type requests struct {
 	nameOf func(string) string
 
 	mu      sync.Mutex
-	sent    []string
+	sent    []string        // since the last take
+	known   map[string]bool // sent ever
 	answers map[string]answer
 }
 
@@ -49,6 +50,7 @@ func (r *requests) RoundTrip(request *http.Request) (*http.Response, error) {
 	words := r.describe(request, body)
 	r.mu.Lock()
 	r.sent = append(r.sent, words)
+	r.known[words] = true
 	a := r.answers[words]
 	r.mu.Unlock()
 	if a.before != nil {
@@ -110,6 +112,13 @@ func (r *requests) take() []string {
 	sent := r.sent
 	r.sent = nil
 	return slices.Clone(sent)
+}
+
+// wasSent reports whether a request has ever been sent.
+func (r *requests) wasSent(words string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.known[words]
 }
 
 func (r *requests) answer(words string, a answer) {
