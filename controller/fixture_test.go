@@ -65,8 +65,10 @@ type road struct {
 	cases     int
 }
 
+// newRoad makes a road. The tests with one run in parallel: they wait for answers most of the time.
 func newRoad(t *testing.T) *road {
 	t.Helper()
+	t.Parallel()
 	config := clustertest.Config(t)
 	config.ContentType = "application/json"
 	clustertest.InstallCRDs(t, config, "../manifests/crd")
@@ -262,7 +264,7 @@ func (f *fixture) newDagRun(name string, change func(*v1alpha1.DagRun)) {
 	if name != "r" {
 		prefix = name + " "
 	}
-	f.known[names.Workspace(f.cfg.ID, string(made.UID), run.Name)] = "claim of " + name
+	f.known[names.Workspace(f.cfg.ID, string(made.UID), run.Name)] = "of " + name
 	for _, task := range f.tasks {
 		for number := 1; number <= 3; number++ {
 			podName := names.Pod(f.cfg.ID, string(made.UID), run.Name, task, 0, number)
@@ -541,6 +543,11 @@ SELECT 'attempt ' || $2 || t.name || '.' || a.number || ' is ' || a.phase
        || CASE WHEN a.reason <> '' THEN ', ' || a.reason || ': ' || a.message ELSE '' END
        || CASE WHEN a.stray_uid IS NOT NULL THEN ', with a stray Pod' ELSE '' END
 FROM kontroler_v1.attempts a JOIN kontroler_v1.tasks t ON t.id = a.task_id JOIN kontroler_v1.runs r ON r.id = a.run_id
+WHERE r.uid = $1 ORDER BY t.position, a.number`, string(f.key(name)), prefix)
+		f.query(&rows, `
+SELECT 'log of ' || $2 || t.name || '.' || a.number || ' is ' || l.state
+FROM kontroler_v1.logs l JOIN kontroler_v1.attempts a ON a.id = l.attempt_id
+JOIN kontroler_v1.tasks t ON t.id = a.task_id JOIN kontroler_v1.runs r ON r.id = a.run_id
 WHERE r.uid = $1 ORDER BY t.position, a.number`, string(f.key(name)), prefix)
 	}
 	return rows

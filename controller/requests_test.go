@@ -83,7 +83,7 @@ func (r *requests) describe(request *http.Request, body []byte) string {
 	if !isNamespaced {
 		parts = []string{path.Base(path.Dir(request.URL.Path)), path.Base(request.URL.Path)}
 	}
-	kind := strings.TrimSuffix(parts[0], "s")
+	kind := strings.TrimSuffix(strings.TrimPrefix(parts[0], "persistentvolume"), "s")
 	switch {
 	case len(parts) == 1:
 		return fmt.Sprintf("%s %s %s", verb, kind, r.nameInBody(kind, body))

@@ -97,6 +97,35 @@ var beginnings = map[string]roadCase{
 			Enqueued: []string{"admission of r"},
 		},
 	},
+	"a run with a workspace gets its claim, and then its Pod": {
+		before: func(f *fixture) {
+			f.newDAG(withWorkspace)
+			f.newDagRun("r", nil)
+			f.admitted("r")
+		},
+		want: world{
+			Rows: []string{
+				"run r is Running",
+				"task a is Active, Pending: its Pod is being created",
+				"attempt a.1 is Decided",
+			},
+			Objects:  []string{"dagrun r is Running, claimed", "pod a.1"},
+			Requests: []string{"create claim of r", "create pod a.1"},
+			Enqueued: []string{"progress of r"},
+			Pending:  []string{"created pod a.1"},
+		},
+	},
+	"a run whose DagRun shows its end is left to retention": {
+		before: func(f *fixture) {
+			f.ended(0)
+			must(f.T, f.status.syncFinalStatus(f.Context(), f.key("r")))
+			f.showCluster()
+		},
+		want: world{
+			Rows:    []string{"run r is Succeeded", "task a is Succeeded", "attempt a.1 is Succeeded"},
+			Objects: []string{"dagrun r is Succeeded, claimed", "pod a.1"},
+		},
+	},
 	"a run that has ended only needs its final status": {
 		before: func(f *fixture) {
 			f.running(single)
@@ -321,6 +350,62 @@ var refusals = map[string]roadCase{
 			Objects:  []string{"dagrun r is Running, claimed", "pod a.1"},
 			Requests: []string{"create pod a.1"},
 			Pending:  []string{"created pod a.1"},
+		},
+	},
+	"a workspace that the quota refuses leaves the attempt waiting, and no Pod is created": {
+		before: func(f *fixture) {
+			f.newDAG(withWorkspace)
+			f.newDagRun("r", nil)
+			f.admitted("r")
+			f.api.answer("create claim of r", exceededQuota(f, "of r"))
+		},
+		want: world{
+			Rows: []string{
+				"run r is Running",
+				"task a is Active, Pending: its Pod is being created",
+				"attempt a.1 is Decided",
+			},
+			Objects:  []string{"dagrun r is Running, claimed"},
+			Requests: []string{"create claim of r"},
+			Enqueued: []string{"run r", "progress of r"},
+			Pending:  []string{"refused pod a.1: QuotaExceeded"},
+		},
+	},
+	"a Pod that the API server finds invalid fails its attempt": {
+		before: func(f *fixture) {
+			f.newDAG(single)
+			f.newDagRun("r", nil)
+			f.admitted("r")
+			f.api.answer("create pod a.1", answer{err: apierrors.NewInvalid(corev1.SchemeGroupVersion.WithKind("Pod").GroupKind(),
+				f.nameOf("a.1"), nil)})
+			f.synced("r")
+		},
+		want: world{
+			Rows: []string{
+				"run r is Failed, TaskFailed: 1 task failed",
+				"task a is Failed, RetriesSpent: StartFailed: Pod is invalid",
+				"attempt a.1 is Failed, StartFailed: Pod is invalid",
+			},
+			Objects:  []string{"dagrun r is Running, claimed"},
+			Enqueued: []string{"final status of r"},
+		},
+	},
+	"a namespace that is terminating leaves the attempt waiting": {
+		before: func(f *fixture) {
+			f.newDAG(single)
+			f.newDagRun("r", nil)
+			f.admitted("r")
+			f.api.answer("create pod a.1", answer{err: apierrors.NewNotFound(corev1.Resource("namespaces"), "ns")})
+			f.synced("r")
+		},
+		want: world{
+			Rows: []string{
+				"run r is Running",
+				`task a is Active, NamespaceTerminating: namespaces "ns" not found`,
+				`attempt a.1 is Decided, NamespaceTerminating: namespaces "ns" not found`,
+			},
+			Objects:  []string{"dagrun r is Running, claimed"},
+			Enqueued: []string{"progress of r"},
 		},
 	},
 	"a policy that refuses a Pod is waited out for the start grace": {
