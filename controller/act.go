@@ -123,15 +123,11 @@ func (w *podWriter) existing(ctx context.Context, row store.Run, c engine.Create
 	if pod.BelongsTo(p, w.cfg.ID, row.UID) {
 		return p, nil
 	}
-	w.gatekeeper.refuse(
-		row,
-		c,
-		engine.Refusal{
-			Reason:      engine.ReasonNameTaken,
-			IsPermanent: true,
-			Message:     fmt.Sprintf("a Pod %q that is not this run's has its name", c.PodName),
-		},
-	)
+	w.gatekeeper.refuse(row, c, engine.Refusal{
+		Reason:      engine.ReasonNameTaken,
+		IsPermanent: true,
+		Message:     fmt.Sprintf("a Pod %q that is not this run's has its name", c.PodName),
+	})
 	return nil, nil
 }
 

@@ -253,6 +253,18 @@ var admissions = map[string]roadCase{
 		},
 		want: world{Objects: []string{"dagrun r is Succeeded, claimed"}},
 	},
+	"a DagRun of the existing Kontroler that says so already is left alone": {
+		before: func(f *fixture) {
+			f.newDagRun("r", func(run *v1alpha1.DagRun) {
+				run.Status = v1alpha1.DagRunStatus{Phase: "running", DagRunID: 5}
+			})
+			f.admitted("r")
+		},
+		want: world{Objects: []string{
+			"dagrun r is running, OtherKontroler: the existing Kontroler ran it, as its run 5: " +
+				"it is history, and not run again; make another DagRun to run the DAG",
+		}},
+	},
 	"a DagRun of the existing Kontroler is history, and keeps its phase": {
 		before: func(f *fixture) {
 			f.newDAG(chain)

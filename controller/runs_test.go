@@ -72,6 +72,24 @@ var beginnings = map[string]roadCase{
 			Pending:  []string{"created pod a.1"},
 		},
 	},
+	"a run with a deadline is synced again then": {
+		before: func(f *fixture) {
+			f.newDAG("activeDeadlineSeconds: 60" + single)
+			f.newDagRun("r", nil)
+			f.admitted("r")
+		},
+		want: world{
+			Rows: []string{
+				"run r is Running",
+				"task a is Active, Pending: its Pod is being created",
+				"attempt a.1 is Decided",
+			},
+			Objects:  []string{"dagrun r is Running, claimed", "pod a.1"},
+			Requests: []string{"create pod a.1"},
+			Enqueued: []string{"progress of r", "alarm in 1m0s"},
+			Pending:  []string{"created pod a.1"},
+		},
+	},
 	"a run whose DagRun is not claimed yet goes back to the admission": {
 		before: func(f *fixture) {
 			f.newDAG(chain)
@@ -177,9 +195,10 @@ var outcomes = map[string]roadCase{
 			Pending:  []string{"created pod b.1"},
 		},
 	},
-	"the last outcome ends the run": {
+	"the last outcome ends the run, and its deadline is forgotten": {
 		before: func(f *fixture) {
-			f.running(single)
+			f.running("activeDeadlineSeconds: 60" + single)
+			f.synced("r")
 			f.exit("a.1", 0)
 		},
 		want: world{
@@ -376,8 +395,8 @@ var refusals = map[string]roadCase{
 			f.newDAG(single)
 			f.newDagRun("r", nil)
 			f.admitted("r")
-			f.api.answer("create pod a.1", answer{err: apierrors.NewInvalid(corev1.SchemeGroupVersion.WithKind("Pod").GroupKind(),
-				f.nameOf("a.1"), nil)})
+			pod := corev1.SchemeGroupVersion.WithKind("Pod").GroupKind()
+			f.api.answer("create pod a.1", answer{err: apierrors.NewInvalid(pod, f.nameOf("a.1"), nil)})
 			f.synced("r")
 		},
 		want: world{

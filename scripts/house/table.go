@@ -99,6 +99,10 @@ var house = []place{
 	{path: "controller/kube", may: all(wire, client)},
 	{path: "controller/informer", may: all([]string{module + "/controller/kube"}, client)},
 	{
+		path: "controller/informer/informertest",
+		may:  all([]string{module + "/controller/informer", module + "/controller/wait"}, client),
+	},
+	{
 		path: "controller/pod",
 		may: all([]string{
 			module + "/apis", module + "/controller/engine", module + "/controller/kube", module + "/controller/text",
