@@ -123,19 +123,15 @@ func (w *podWriter) existing(ctx context.Context, row store.Run, c engine.Create
 	if pod.BelongsTo(p, w.cfg.ID, row.UID) {
 		return p, nil
 	}
-	w.gatekeeper.refuse(
-		row,
-		c,
-		engine.Refusal{
-			Reason:      engine.ReasonNameTaken,
-			IsPermanent: true,
-			Message:     fmt.Sprintf("a Pod %q that is not this run's has its name", c.PodName),
-		},
-	)
+	w.gatekeeper.refuse(row, c, engine.Refusal{
+		Reason:      engine.ReasonNameTaken,
+		IsPermanent: true,
+		Message:     fmt.Sprintf("a Pod %q that is not this run's has its name", c.PodName),
+	})
 	return nil, nil
 }
 
-// goneRetry is when a run is synced again whose Pod was gone when it was to be deleted.
+// goneRetry is when a run is synced again whose Pod or DagRun is gone. The cache may show it late.
 const goneRetry = time.Second
 
 // stopPod deletes a Pod whose stop is committed, with its own grace period.

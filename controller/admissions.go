@@ -39,7 +39,9 @@ func (a *admitter) syncAdmission(ctx context.Context, key queue.RunKey) error {
 func (a *admitter) reconcileAdmission(ctx context.Context, key queue.RunKey) error {
 	dagRun := a.cached.cachedRun(key)
 	if dagRun == nil {
-		return nil // a run that was admitted before its DagRun was deleted is in the other queue
+		// The DagRun may have been deleted while it was admitted. The sync of the run ends such a run.
+		a.backlog.queue.AddAfter(key, goneRetry)
+		return nil
 	}
 	row, found, err := a.db.RunByUID(ctx, string(key))
 	if err != nil {
@@ -55,7 +57,7 @@ func (a *admitter) reconcileAdmission(ctx context.Context, key queue.RunKey) err
 		a.runs.settle(key, dagRun)
 		return nil
 	case row.Phase == engine.RunPending:
-		if claimed, err := a.claimRun(ctx, row, dagRun); err != nil || !claimed {
+		if isOurs, err := a.claimRun(ctx, row, dagRun); err != nil || !isOurs {
 			return err
 		}
 		a.backlog.pending.Claimed(key)
@@ -141,8 +143,9 @@ func (c *core) hasClaim(run *v1alpha1.DagRun, row store.Run) bool {
 }
 
 // claimRun makes the DagRun name this controller and this row, before the first Pod. Of several controllers the first
-// patch wins. The others delete their rows.
-func (a *admitter) claimRun(ctx context.Context, row store.Run, run *v1alpha1.DagRun) (claimed bool, err error) {
+// patch wins. The others delete their rows. isOurs reports whether the run is to be synced: its DagRun is claimed, or is
+// gone.
+func (a *admitter) claimRun(ctx context.Context, row store.Run, run *v1alpha1.DagRun) (isOurs bool, err error) {
 	for range 3 {
 		switch s := run.Status; {
 		case a.hasClaim(run, row):
@@ -163,11 +166,11 @@ func (a *admitter) claimRun(ctx context.Context, row store.Run, run *v1alpha1.Da
 			run = patched
 			continue
 		}
-		if !apierrors.IsConflict(err) && !apierrors.IsInvalid(err) {
+		if !apierrors.IsConflict(err) && !apierrors.IsInvalid(err) && !apierrors.IsNotFound(err) {
 			return false, fmt.Errorf("claiming DagRun %s/%s: %w", row.Namespace, row.Name, err)
 		}
 		if run, err = a.liveRun(ctx, row); err != nil || run == nil {
-			return false, err
+			return err == nil, err
 		}
 	}
 	return false, fmt.Errorf("claiming DagRun %s/%s: it keeps changing", row.Namespace, row.Name)

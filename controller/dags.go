@@ -61,11 +61,9 @@ type dagReconciler struct {
 func newDAGReconciler(c *core, graphs *versions.Loader, conditions *dagConditions) *dagReconciler {
 	return &dagReconciler{
 		core: c, graphs: graphs, conditions: conditions, versions: versions.NewSaved(), leases: newOtherLeases(),
-		queue: queue.New[cache.ObjectName](
-			"dags",
-			c.cfg.Metrics,
-		), taskQueue: queue.New[cache.ObjectName]("dagtasks", c.cfg.Metrics),
-		dagLocks: versions.NewLocks(), taskLocks: versions.NewLocks(),
+		queue:     queue.New[cache.ObjectName]("dags", c.cfg.Metrics),
+		taskQueue: queue.New[cache.ObjectName]("dagtasks", c.cfg.Metrics),
+		dagLocks:  versions.NewLocks(), taskLocks: versions.NewLocks(),
 	}
 }
 

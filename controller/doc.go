@@ -10,6 +10,8 @@
 //	reaper.go      a finished Pod: its log is stored, it is deleted, its finalizer is removed
 //	status.go      the status of DagRuns and DAGs, the final status of a run, Events
 //
+// The tests of these files are tables of what may happen: each case says what is there before one sync, and after it.
+//
 // Beside the road:
 //
 //	controller.go  configuration; what outlives a term of leadership

@@ -29,19 +29,35 @@ type caches struct {
 // newCaches makes empty caches.
 func newCaches(cfg *Config) *caches {
 	c := &caches{}
-	mine := labels.SelectorFromSet(labels.Set{v1alpha1.LabelController: cfg.ID}).String()
 	for _, namespace := range cfg.namespaces() {
 		kontroler := cfg.Client.KontrolerV1alpha1()
-		informer.AddTo(&c.dags, kontroler.DAGs(namespace), "", trimDAG, cache.Indexers{informer.ByTask: indexTask})
-		informer.AddTo(&c.dagTasks, kontroler.DagTasks(namespace), "", trimTask, cache.Indexers{})
-		informer.AddTo(&c.dagRuns, kontroler.DagRuns(namespace), "", trimRun, cache.Indexers{
-			informer.ByUID: indexUID, informer.ByDAG: indexDAG, informer.BySchedule: indexSchedule,
-		})
-		informer.AddTo(&c.pods, cfg.Kube.CoreV1().Pods(namespace), mine, pod.Trim, cache.Indexers{
-			informer.ByUID: indexUID, informer.ByRun: indexRun,
-		})
+		c.add(watched{
+			dags: kontroler.DAGs(namespace), dagTasks: kontroler.DagTasks(namespace), dagRuns: kontroler.DagRuns(namespace),
+			pods: cfg.Kube.CoreV1().Pods(namespace),
+		}, cfg.ID)
 	}
 	return c
+}
+
+// watched are the clients of the kinds that caches hold.
+type watched struct {
+	dags     informer.Client[*v1alpha1.DAGList]
+	dagTasks informer.Client[*v1alpha1.DagTaskList]
+	dagRuns  informer.Client[*v1alpha1.DagRunList]
+	pods     informer.Client[*corev1.PodList]
+}
+
+// add adds the objects that clients list and watch: of the Pods, those of the controller with this id.
+func (c *caches) add(from watched, id string) {
+	mine := labels.SelectorFromSet(labels.Set{v1alpha1.LabelController: id}).String()
+	informer.AddTo(&c.dags, from.dags, "", trimDAG, cache.Indexers{informer.ByTask: indexTask})
+	informer.AddTo(&c.dagTasks, from.dagTasks, "", trimTask, cache.Indexers{})
+	informer.AddTo(&c.dagRuns, from.dagRuns, "", trimRun, cache.Indexers{
+		informer.ByUID: indexUID, informer.ByDAG: indexDAG, informer.BySchedule: indexSchedule,
+	})
+	informer.AddTo(&c.pods, from.pods, mine, pod.Trim, cache.Indexers{
+		informer.ByUID: indexUID, informer.ByRun: indexRun,
+	})
 }
 
 // run starts the watches, which end with ctx.

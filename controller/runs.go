@@ -193,7 +193,9 @@ func (r *runReconciler) advance(
 	r.logs.Follow(facts.graph.Spec().Logs, row.Namespace, maps.Keys(facts.snapshot.Pods))
 	err = r.podWriter.act(ctx, row, facts, slots, decision)
 	r.requeue(key, facts, decision, now)
-	if changeStatus(decision.Transitions) || dagRun != nil && dagRun.Status.Reason == reasonDatabaseUnavailable {
+	// An earlier commit whose answer was lost, or whose process ended, may not show yet.
+	isOutdated := changes.IsFull || dagRun != nil && dagRun.Status.Reason == reasonDatabaseUnavailable
+	if isOutdated || changeStatus(decision.Transitions) {
 		r.status.projections.progress(key)
 	}
 	return err

@@ -19,21 +19,25 @@ const (
 // Clock tells the time of the database. Between two readings it follows the monotonic clock of this process, so a step
 // of the machine's clock has no effect.
 type Clock struct {
+	local          func() time.Time // this process's clock
 	mu             sync.Mutex
 	read, database time.Time // the last reading, by this process's clock and by the database's
 }
 
 // New makes a clock that tells the machine's time until it is read from the database.
-func New() *Clock {
-	now := fault.Now()
-	return &Clock{read: now, database: now}
+func New() *Clock { return Following(fault.Now) }
+
+// Following makes a clock that follows local, in place of this process's clock. Tests stop the time with it.
+func Following(local func() time.Time) *Clock {
+	now := local()
+	return &Clock{local: local, read: now, database: now}
 }
 
 // Now returns the time as PostgreSQL stores it: in UTC, with microseconds.
 func (c *Clock) Now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.at(fault.Now())
+	return c.at(c.local())
 }
 
 func (c *Clock) at(local time.Time) time.Time {
@@ -60,12 +64,12 @@ type Database interface {
 
 // ReadFrom sets the clock by the database. It logs a large difference when it adopts one.
 func (c *Clock) ReadFrom(ctx context.Context, db Database, log *slog.Logger) error {
-	asked := fault.Now()
+	asked := c.local()
 	reading, err := db.Clock(ctx)
 	if err != nil {
 		return err
 	}
-	answered := fault.Now()
+	answered := c.local()
 	ahead := answered.Round(0).Sub(reading)
 	if c.Set(asked, answered, reading) && ahead.Abs() > warnFrom+answered.Sub(asked) {
 		log.Warn("the clock of this machine differs from the database's clock, which is used",

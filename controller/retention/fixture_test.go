@@ -3,7 +3,6 @@ package retention
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -18,13 +17,12 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 
 	"kontroler/apis/kontroler/v1alpha1"
 	"kontroler/controller/informer"
-	"kontroler/controller/wait"
+	"kontroler/controller/informer/informertest"
 	"kontroler/generated/clientset/versioned"
 	"kontroler/store"
 )
@@ -117,25 +115,9 @@ func by[T any](value func(T) string) cache.IndexFunc {
 func fill[T informer.Object, L runtime.Object](t *testing.T, list L, indexers cache.Indexers) *informer.Set[T] {
 	t.Helper()
 	set := &informer.Set[T]{}
-	informer.AddTo(set, constant[L]{list}, "", func(obj any) (any, error) { return obj, nil }, indexers)
-	ctx, cancel := context.WithCancel(context.Background())
-	t.Cleanup(cancel)
-	set.Run(ctx)
-	for !set.HasSynced() && wait.For(t.Context(), time.Millisecond) {
-	}
+	informer.AddTo(set, informertest.Client(list), "", func(obj any) (any, error) { return obj, nil }, indexers)
+	informertest.Run(t, set)
 	return set
-}
-
-// constant is a client whose objects do not change.
-type constant[L runtime.Object] struct{ list L }
-
-func (c constant[L]) List(context.Context, metav1.ListOptions) (L, error) { return c.list, nil }
-
-func (c constant[L]) Watch(_ context.Context, o metav1.ListOptions) (watch.Interface, error) {
-	if o.SendInitialEvents != nil {
-		return nil, errors.New("not supported") // the informer lists instead
-	}
-	return watch.NewFake(), nil
 }
 
 // apiServer takes deletions of DagRuns.

@@ -101,6 +101,10 @@ var house = []place{
 	{path: "controller/kube", may: all(wire, client)},
 	{path: "controller/informer", may: all([]string{module + "/controller/kube"}, client)},
 	{
+		path: "controller/informer/informertest",
+		may:  all([]string{module + "/controller/informer", module + "/controller/wait"}, client),
+	},
+	{
 		path: "controller/pod",
 		may: all([]string{
 			module + "/apis", module + "/controller/engine", module + "/controller/kube", module + "/controller/text",
@@ -153,7 +157,7 @@ var house = []place{
 	},
 	{path: "controller/fault"},
 	{path: "controller/wait"},
-	{path: "controller/clustertest", may: client},
+	{path: "controller/clustertest", may: all([]string{module + "/controller/wait"}, client, yaml)},
 	{
 		path:  "controller/leader",
 		may:   all([]string{module + "/controller/fault", module + "/controller/wait", module + "/store!"}, wire, client),
