@@ -68,11 +68,11 @@ func classifyCommit(ctx context.Context, err error) error {
 	return fmt.Errorf("%w: %w", ErrUnknownCommit, Classify(ctx, err))
 }
 
-// ClassifyAtOnce classifies the error of a statement that is a transaction of its own. Unless the statement was not sent,
-// or the server has refused it, its outcome is unknown.
+// ClassifyAtOnce classifies the error of a statement that is a transaction of its own. Unless the server has refused the
+// statement, its outcome is unknown: database/sql repeats a statement whose connection was lost, so that even an error
+// of dialing may follow a commit.
 func ClassifyAtOnce(ctx context.Context, err error) error {
-	lost, isLost := errors.AsType[*net.OpError](err)
-	if isLost && lost.Op == "dial" || errors.Is(err, driver.ErrBadConn) || hasRefused(err) {
+	if hasRefused(err) {
 		return Classify(ctx, err)
 	}
 	return fmt.Errorf("%w: %w", ErrUnknownCommit, Classify(ctx, err))
