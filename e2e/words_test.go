@@ -37,6 +37,7 @@ var (
 	all         = harness.All
 	takeOver    = harness.TakeOver
 	fromDagTask = harness.FromDagTask
+	environment = harness.Environment
 	flags       = harness.Flags
 	on          = harness.On
 	once        = harness.Once

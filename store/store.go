@@ -96,6 +96,9 @@ func (db *DB) GrantReaders(ctx context.Context, roles []string) error {
 	return migrations.GrantReaders(ctx, db.config.URL, roles)
 }
 
+// SchemaVersion returns the version of the schema that Migrate creates.
+func SchemaVersion() (int, error) { return migrations.Version() }
+
 // InTx runs fn in one transaction. It commits when fn returns nil, and rolls back when fn returns an error or panics.
 // If the answer to the commit is lost, the error is ErrUnknownCommit.
 func (db *DB) InTx(ctx context.Context, fn func(*sql.Tx) error) error {

@@ -3,10 +3,7 @@ package control_test
 import (
 	"context"
 	"fmt"
-	"net/http"
-	"os/exec"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -269,104 +266,4 @@ func TestMaxPodsInTurns(t *testing.T) {
 		}
 	}
 	t.Logf("slots went to %v", order)
-}
-
-// `controller uninstall` removes the finalizer from the Pods of a controller that has stopped.
-func TestUninstall(t *testing.T) {
-	w := newWorld(t)
-	other := w.NewDatabase()
-	c := w.Controller(longLease)
-	w.Controller(on(other), flags("--controller-class=other"), longLease)
-	w.ApplyDAG("dag", play("a", forever), play("b", forever))
-	w.ApplySpec("others", v1alpha1.DAGSpec{ControllerClass: "other", Task: []v1alpha1.Task{play("kept", until("go"))}})
-	w.Start("run", "dag")
-	w.Start("others", "others")
-	w.WaitStarted(3)
-	w.WaitAttempt("run", "a", 1, "Running")
-	w.WaitAttempt("run", "b", 1, "Running")
-	if out, err := w.uninstall(); err == nil || !strings.Contains(out, "still running") {
-		t.Errorf("uninstall beside a running controller: %v %s", err, out)
-	}
-	if is := w.countFinalizers("run"); is != 2 {
-		t.Errorf("%d Pods of a running controller have its finalizer, want 2", is)
-	}
-	c.Stop()
-	for range 2 { // repeating it is harmless
-		if out, err := w.uninstall(); err != nil {
-			t.Errorf("uninstall: %v %s", err, out)
-		}
-	}
-	if is := w.countFinalizers("run"); is != 0 {
-		t.Errorf("%d Pods have the finalizer of a controller that was uninstalled", is)
-	}
-	if is := w.countFinalizers("others"); is != 1 {
-		t.Errorf("%d Pods of the other controller have its finalizer, want 1", is)
-	}
-	uid := string(w.DagRun("run").UID)
-	w.Kubectl("delete", "dagrun", "run")
-	w.CheckPodsGone(uid)
-	w.Open("go")
-	other.CheckFinal("others", "Succeeded", all("Succeeded", "kept"))
-}
-
-// A Pod may be replaced between the list and the patch of `controller uninstall`. The new Pod is left alone.
-func TestUninstallMeetsAnotherPod(t *testing.T) {
-	w := newWorld(t)
-	c := w.Controller(longLease)
-	w.ApplyDAG("dag", play("a", forever))
-	w.Start("run", "dag")
-	w.WaitAttempt("run", "a", 1, "Running")
-	pod := w.WaitPod("run", "a", running)
-	c.Stop()
-	foreign := `{apiVersion: v1, kind: Pod, metadata: {name: ` + pod.Name + `, finalizers: [` + v1alpha1.Finalizer +
-		`]}, spec: {containers: [{name: a, image: "busybox:1.36"}]}}`
-	var once sync.Once
-	p := w.newTap(w.Accounts.Uninstall, func(r *http.Request) {
-		if r.Method == http.MethodPatch {
-			once.Do(func() {
-				w.Kubectl("patch", "pod", pod.Name, "--type=merge", "-p", `{"metadata":{"finalizers":null}}`)
-				w.Kubectl("delete", "pod", pod.Name, "--grace-period=0", "--force")
-				w.Apply(foreign)
-			})
-		}
-	})
-	if out, err := w.uninstall(p.over); err != nil {
-		t.Errorf("uninstall: %v %s", err, out)
-	}
-	is, err := w.Kube.CoreV1().Pods(w.Namespace).Get(t.Context(), pod.Name, metav1.GetOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if is.UID == pod.UID || len(is.Finalizers) != 1 {
-		t.Errorf("the Pod has UID %s and finalizers %q, want another one than %s, with its finalizer",
-			is.UID, is.Finalizers, pod.UID)
-	}
-}
-
-// uninstall runs `controller uninstall` for the first database of the world.
-func (w *world) uninstall(options ...processOption) (string, error) {
-	w.T.Helper()
-	cmd := exec.CommandContext(
-		w.T.Context(),
-		w.Binary,
-		"uninstall",
-		"--namespaces="+w.Namespace,
-		"--log-format=text",
-	)
-	cmd.Env = append(cmd.Environ(), "KUBECONFIG="+w.Accounts.Uninstall, "DATABASE_URL="+w.URL)
-	for _, option := range options {
-		option(cmd)
-	}
-	out, err := cmd.CombinedOutput()
-	return string(out), err
-}
-
-// countFinalizers returns how many Pods of a run have the finalizer.
-func (w *world) countFinalizers(run string) int {
-	w.T.Helper()
-	n := 0
-	for _, pod := range w.Pods(run) {
-		n += len(pod.Finalizers)
-	}
-	return n
 }

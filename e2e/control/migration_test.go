@@ -347,7 +347,7 @@ func TestMigrationOfOlderVersionsAndBack(t *testing.T) {
 	}
 
 	process.Stop()
-	if out, err := w.uninstall(); err != nil {
+	if out, err := w.Uninstall(); err != nil {
 		t.Errorf("controller uninstall: %v %s", err, out)
 	}
 	w.documented("kubectl delete dagrun")

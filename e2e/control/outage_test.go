@@ -1,10 +1,7 @@
 package control_test
 
 import (
-	"context"
 	"fmt"
-	"net/http"
-	"strings"
 	"testing"
 	"time"
 
@@ -144,16 +141,7 @@ func TestStartWithoutDatabase(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := w.Launch()
-	w.Eventually("the controller to be unready", patience, func(context.Context) (bool, string) {
-		status, body, err := c.Get("/readyz")
-		return status == http.StatusServiceUnavailable &&
-				strings.Contains(body, "database: "), fmt.Sprint(
-				status,
-				" ",
-				body,
-				err,
-			)
-	})
+	c.WaitUnready()
 	c.WaitLog("waiting for the database")
 	if err := server.Start(); err != nil {
 		t.Fatal(err)

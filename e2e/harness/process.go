@@ -95,6 +95,18 @@ func (w *World) Launch(options ...ProcessOption) *Controller {
 	return c
 }
 
+// Uninstall runs `controller uninstall` for the first database of the world and returns its output.
+func (w *World) Uninstall(options ...ProcessOption) (string, error) {
+	w.T.Helper()
+	cmd := exec.CommandContext(w.T.Context(), w.Binary, "uninstall", "--namespaces="+w.Namespace, "--log-format=text")
+	cmd.Env = append(cmd.Environ(), "KUBECONFIG="+w.Accounts.Uninstall, "DATABASE_URL="+w.URL)
+	for _, option := range options {
+		option(cmd)
+	}
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
 // cleanup kills the process, and fails the test if the log has a data race or a panic.
 func (c *Controller) cleanup() {
 	_ = c.cmd.Process.Signal(syscall.SIGCONT)
@@ -280,8 +292,8 @@ func (c *Controller) WaitUnready() {
 	c.w.T.Helper()
 	c.w.Eventually(c.Name+" to be unready", Patience, func(context.Context) (bool, string) {
 		status, body, err := c.Get("/readyz")
-		return status == http.StatusServiceUnavailable && strings.Contains(body,
-			"database: no answer since 2"), fmt.Sprint(status, " ", body, err)
+		return status == http.StatusServiceUnavailable && strings.Contains(body, "database: no answer"),
+			fmt.Sprint(status, " ", body, err)
 	})
 	if status, body, err := c.Get("/healthz"); status != http.StatusOK {
 		c.w.T.Errorf("/healthz says %d %s %v, want ok: a restart would not help", status, body, err)

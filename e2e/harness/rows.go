@@ -316,11 +316,17 @@ func (d *Database) dump() string {
 func (w *World) OwnServer() *storetest.Server {
 	w.T.Helper()
 	server := storetest.NewServer(w.T)
-	w.Database = w.openDatabase(server.URL())
+	w.MoveTo(server)
 	w.T.Cleanup(func() {
 		if w.T.Failed() { // when explain runs, the server has ended
 			w.T.Logf("database\n%s", Tail(w.dump(), 300))
 		}
 	})
 	return server
+}
+
+// MoveTo makes the database of a server the first one of the world.
+func (w *World) MoveTo(server *storetest.Server) {
+	w.T.Helper()
+	w.Database = w.openDatabase(server.URL())
 }

@@ -5,6 +5,9 @@
 // binaries may still run on the result, as a line "-- oldest-compatible: N". Migrations only go forward. A file that
 // was released is never edited: its checksum is stored, and a changed file is an error.
 //
+// Binaries of the release before run while a new one migrates, and again after a way back. Therefore a migration rules
+// them out only if it must, and nothing stops those that already run: its release notes must say so.
+//
 // Any number of processes may migrate at the same time. An advisory lock makes each migration run once.
 //
 // GrantReaders lets roles read what the migrations create for readers.

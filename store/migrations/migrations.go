@@ -41,8 +41,8 @@ type TooNewError struct {
 }
 
 func (e *TooNewError) Error() string {
-	return fmt.Sprintf("the schema is at version %d, which needs a binary of version %d or newer; this one has version "+
-		"%d: use a newer one", e.Schema, e.Oldest, e.Binary)
+	return fmt.Sprintf("the schema is at version %d, which needs a binary of schema version %d or newer; this one has "+
+		"schema version %d. Use a newer release", e.Schema, e.Oldest, e.Binary)
 }
 
 // The statements name the schema as $schema; see Set.sql.
@@ -66,6 +66,12 @@ INSERT INTO $schema.schema_migrations (version, name, oldest_compatible, checksu
 
 // Apply migrates the controller's schema of the database at url, as Set.Apply does.
 func Apply(ctx context.Context, url string) error { return core.Apply(ctx, url) }
+
+// Version returns the version of the schema that Apply creates.
+func Version() (int, error) {
+	migrations, err := read(files)
+	return len(migrations), err
+}
 
 // Digest identifies the schema that Apply creates. It changes with each migration.
 func Digest() (string, error) {

@@ -11,6 +11,7 @@ import (
 	_ "time/tzdata" // for the time zones of schedules, which the image may lack
 
 	"kontroler/apis/process"
+	"kontroler/store"
 )
 
 // Exit codes.
@@ -31,8 +32,7 @@ func run(args []string, env func(string) (string, bool)) int {
 		fmt.Print(usage())
 		return 0
 	case cfg.version:
-		fmt.Println(version.Line("controller"))
-		return 0
+		return printVersion()
 	}
 	log := process.NewLogger(os.Stderr, cfg.logFormat, cfg.logLevel)
 	ctx := process.UntilSignal(log)
@@ -44,5 +44,17 @@ func run(args []string, env func(string) (string, bool)) int {
 		log.Error("exiting: " + advice(err))
 		return exitFailed
 	}
+	return 0
+}
+
+// printVersion prints the version, the commit, and the version of the schema, which the refusal of a schema that is too
+// new names.
+func printVersion() int {
+	schema, err := store.SchemaVersion()
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "controller: %v\n", err)
+		return exitFailed
+	}
+	fmt.Printf("%s, schema %d\n", version.Line("controller"), schema)
 	return 0
 }

@@ -47,7 +47,7 @@ func TestMonitor(t *testing.T) {
 		},
 		"a schema that is too new ends the process immediately": {
 			{prepare: &migrations.TooNewError{Binary: 1, Oldest: 2, Schema: 2},
-				want: "the schema is at version 2, which needs a binary of version 2 or newer; this one has version 1: use a newer one"},
+				want: "the schema is at version 2, which needs a binary of schema version 2 or newer; this one has schema version 1. Use a newer release"},
 		},
 		"no password for the first user ends the process immediately": {
 			{prepare: &configError{errNoPassword}, want: errNoPassword.Error()},
