@@ -36,7 +36,7 @@ func TestIdentity(t *testing.T) {
 		help   []string
 	}{
 		"a role without a grant":      {url: withoutGrant, help: []string{role, "--reader-roles="}},
-		"a database without a schema": {url: emptyDatabase, help: []string{"kontroler_v1", "Start a controller"}},
+		"a database without a schema": {url: emptyDatabase, help: []string{"kontroler_v1", "controller of this version"}},
 	} {
 		_, err := open(t, tt.url).Identity(t.Context())
 		contract, ok := errors.AsType[*view.ContractError](err)

@@ -42,15 +42,29 @@ FROM kontroler_v1.dags d WHERE d.namespace = $1 AND d.name = $2`
 	sqlVersions = `
 SELECT v.id, v.dag_id, v.version, v.tasks, NULL::bytea, v.created_at
 FROM kontroler_v1.versions v WHERE v.dag_id = $1 AND v.version < $2 ORDER BY v.version DESC LIMIT $3`
+	sqlVersionsAbove = `
+SELECT v.id, v.dag_id, v.version, v.tasks, NULL::bytea, v.created_at
+FROM kontroler_v1.versions v WHERE v.dag_id = $1 AND v.version > $2 ORDER BY v.version LIMIT $3`
 	sqlVersion = `
 SELECT v.id, v.dag_id, v.version, v.tasks, v.spec, v.created_at
 FROM kontroler_v1.versions v WHERE v.dag_id = $1 AND v.version = $2`
 	sqlVersionByID = `
 SELECT v.id, v.dag_id, v.version, v.tasks, v.spec, v.created_at FROM kontroler_v1.versions v WHERE v.id = $1`
+	tickColumns = `t.due_from, t.due_to, t.count, t.outcome, coalesce(t.run_id, 0), coalesce(t.run_name, ''),
+       coalesce(t.run_uid::text, ''), t.decided_at`
 	sqlTicks = `
-SELECT t.due_from, t.due_to, t.count, t.outcome, coalesce(t.run_id, 0), coalesce(t.run_name, ''),
-       coalesce(t.run_uid::text, ''), t.decided_at
+SELECT ` + tickColumns + `
 FROM kontroler_v1.ticks t WHERE t.dag_id = $1 AND t.due_from < $2 ORDER BY t.due_from DESC LIMIT $3`
+	sqlTicksAfter = `
+SELECT ` + tickColumns + `
+FROM kontroler_v1.ticks t WHERE t.dag_id = $1 AND t.due_from > $2 ORDER BY t.due_from LIMIT $3`
+	// Among the last thousand runs: a DAG that has not succeeded for longer has no typical duration.
+	sqlTypicalDuration = `
+SELECT coalesce(percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM s.took)), 0) FROM (
+    SELECT n.finished_at - coalesce(n.started_at, n.admitted_at) AS took FROM (
+        SELECT r.id, r.phase, r.admitted_at, r.started_at, r.finished_at FROM kontroler_v1.runs r
+        WHERE r.dag_id = $1 ORDER BY r.admitted_at DESC, r.id DESC LIMIT 1000) n
+    WHERE n.phase = 'Succeeded' ORDER BY n.admitted_at DESC, n.id DESC LIMIT 20) s`
 )
 
 // DAG reads a DAG. found reports whether it has a row: a DAG that has never been valid has none.
@@ -66,13 +80,20 @@ func (db *DB) DAG(ctx context.Context, namespace, name string) (dag DAG, found b
 }
 
 // Versions lists the versions of a DAG below a number, newest first, without their specs. A number of 0 means no bound. A
-// limit beyond MaxPage counts as MaxPage.
+// limit beyond MaxRows counts as MaxRows.
 func (db *DB) Versions(ctx context.Context, dagID, below int64, limit int) ([]Version, error) {
 	if below <= 0 {
 		below = 1 << 62
 	}
 	versions, err := postgres.ReadRows(
-		ctx, db.pool, scanVersion, sqlVersions, dagID, below, PageRequest{Limit: limit}.limit())
+		ctx, db.pool, scanVersion, sqlVersions, dagID, below, atMost(limit))
+	return versions, db.classify(ctx, "listing the versions of a DAG", err)
+}
+
+// VersionsAbove lists the versions that follow a number, newest first: the limit versions next to it.
+func (db *DB) VersionsAbove(ctx context.Context, dagID, number int64, limit int) ([]Version, error) {
+	versions, err := reversed(postgres.ReadRows(
+		ctx, db.pool, scanVersion, sqlVersionsAbove, dagID, number, atMost(limit)))
 	return versions, db.classify(ctx, "listing the versions of a DAG", err)
 }
 
@@ -100,15 +121,33 @@ func scanVersion(rows *sql.Rows) (v Version, err error) {
 }
 
 // Ticks lists what happened to the due times of a DAG before a time, newest first. The zero time means no bound. A limit
-// beyond MaxPage counts as MaxPage.
+// beyond MaxRows counts as MaxRows.
 func (db *DB) Ticks(ctx context.Context, dagID int64, before time.Time, limit int) ([]Tick, error) {
 	if before.IsZero() {
 		before = farthest
 	}
-	ticks, err := postgres.ReadRows(ctx, db.pool, func(rows *sql.Rows) (t Tick, err error) {
-		err = rows.Scan(nullTime{&t.From}, nullTime{&t.To}, &t.Count, &t.Outcome, &t.RunID, &t.RunName, &t.RunUID,
-			nullTime{&t.DecidedAt})
-		return t, err
-	}, sqlTicks, dagID, before, PageRequest{Limit: limit}.limit())
+	ticks, err := postgres.ReadRows(ctx, db.pool, scanTick, sqlTicks, dagID, before, atMost(limit))
 	return ticks, db.classify(ctx, "listing the due times of a DAG", err)
+}
+
+// TicksAfter lists what happened to the due times after a time, newest first: the limit rows next to it.
+func (db *DB) TicksAfter(ctx context.Context, dagID int64, after time.Time, limit int) ([]Tick, error) {
+	ticks, err := reversed(postgres.ReadRows(ctx, db.pool, scanTick, sqlTicksAfter, dagID, after, atMost(limit)))
+	return ticks, db.classify(ctx, "listing the due times of a DAG", err)
+}
+
+func scanTick(rows *sql.Rows) (t Tick, err error) {
+	err = rows.Scan(nullTime{&t.From}, nullTime{&t.To}, &t.Count, &t.Outcome, &t.RunID, &t.RunName, &t.RunUID,
+		nullTime{&t.DecidedAt})
+	return t, err
+}
+
+// TypicalDuration is the median duration of the last twenty runs of a DAG that succeeded, among its last thousand. It is
+// zero if none has.
+func (db *DB) TypicalDuration(ctx context.Context, dagID int64) (time.Duration, error) {
+	var seconds float64
+	if err := db.pool.QueryRowContext(ctx, sqlTypicalDuration, dagID).Scan(&seconds); err != nil {
+		return 0, db.classify(ctx, "reading how long a DAG takes", err)
+	}
+	return time.Duration(seconds * float64(time.Second)), nil
 }

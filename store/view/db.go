@@ -120,7 +120,8 @@ func (db *DB) classify(ctx context.Context, doing string, err error) error {
 		return nil
 	}
 	if pq.As(err, pqerror.InvalidSchemaName, pqerror.UndefinedTable, pqerror.UndefinedColumn) != nil {
-		err = &ContractError{"the database lacks views of schema kontroler_v1. Start a controller of this version with it"}
+		err = &ContractError{"the database lacks views of schema kontroler_v1. Check the database URL. Start a " +
+			"controller of this version with this database: it creates them"}
 	}
 	if pq.As(err, pqerror.InsufficientPrivilege) != nil {
 		role := "?"

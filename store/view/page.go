@@ -11,6 +11,16 @@ import (
 // MaxPage is the maximum number of rows of a page.
 const MaxPage = 200
 
+// MaxRows is the maximum number of rows of a list without a Cursor: a page and the row that tells of another one.
+const MaxRows = MaxPage + 1
+
+func atMost(limit int) int {
+	if limit < 1 || limit > MaxRows {
+		return MaxRows
+	}
+	return limit
+}
+
 // Scope are the namespaces that the caller of a list may see. The zero value is empty.
 type Scope struct {
 	isAll      bool
@@ -25,6 +35,17 @@ func Namespaces(names ...string) Scope {
 	names = slices.Clone(names)
 	slices.Sort(names)
 	return Scope{namespaces: slices.Compact(names)}
+}
+
+// Has reports whether the scope has a namespace.
+func (s Scope) Has(namespace string) bool { return s.isAll || slices.Contains(s.namespaces, namespace) }
+
+// Only returns the part of the scope that is a namespace.
+func (s Scope) Only(namespace string) Scope {
+	if !s.Has(namespace) {
+		return Scope{}
+	}
+	return Namespaces(namespace)
 }
 
 func (s Scope) isEmpty() bool { return !s.isAll && len(s.namespaces) == 0 }
@@ -132,4 +153,10 @@ func newPage[T any](rows []T, from position, request PageRequest, where func(T) 
 		page.Previous = first.cursor()
 	}
 	return page
+}
+
+// reversed returns rows in the opposite order.
+func reversed[T any](rows []T, err error) ([]T, error) {
+	slices.Reverse(rows)
+	return rows, err
 }

@@ -90,7 +90,7 @@ func TestRowsOfARun(t *testing.T) {
 	if !found {
 		t.Error("the run is not found")
 	}
-	states, err := f.db.Tasks(ctx, row.ID)
+	states, err := f.db.Tasks(ctx, row.ID, view.FirstTask, 10)
 	for i := range states {
 		if states[i].Position == 0 && states[i].DueAt.Before(time.Now()) {
 			t.Errorf("the retry is due at %s", states[i].DueAt)
@@ -102,7 +102,7 @@ func TestRowsOfARun(t *testing.T) {
 			ReadyAt: at(1), StartedAt: at(2)},
 		{ID: b, Position: 1, Name: "b", Phase: "Waiting", Reason: "NeedsParents", Message: "needs a", Unmet: 1},
 	}, states)
-	attempts, err := f.db.Attempts(ctx, a)
+	attempts, err := f.db.Attempts(ctx, a, 0, 10)
 	check(t, "the attempts", err, []view.Attempt{{
 		ID: 1, TaskID: a, Number: 1, Phase: "Failed", Reason: "ExitCode", Message: "exit code 3", PodName: "pod-1",
 		PodUID: uid(3), Node: "node", ExitCode: &code, DecidedAt: at(2), CreatedAt: at(2), StartedAt: at(3), FinishedAt: at(5),

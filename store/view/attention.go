@@ -1,0 +1,82 @@
+package view
+
+import (
+	"context"
+	"database/sql"
+	"time"
+
+	"kontroler/store/internal/postgres"
+)
+
+// WaitingTask is a task of a live run that has had a reason not to run.
+type WaitingTask struct {
+	RunUID, Namespace, RunName, DAG, Task, Phase, Reason, Message string
+	// Since is when the task became ready, or when its attempt was decided. Its reason may be younger.
+	Since time.Time
+}
+
+// MissedTick is a due time, or a stretch of them, that did not run.
+type MissedTick struct {
+	Namespace, DAG string
+	Tick
+}
+
+const (
+	// $1 is whether the scope is all namespaces, $2 the namespaces of the scope.
+	inScope   = ` AND ($1 OR r.namespace = ANY ($2::text[])) `
+	sqlFailed = `
+SELECT ` + runColumns + ` FROM kontroler_v1.runs r
+WHERE r.finished_at >= $3 AND r.phase = 'Failed'` + inScope + `ORDER BY r.finished_at DESC, r.id DESC LIMIT $4`
+	// A task that its run's maxParallel holds waits as intended; a task that backs off waits until it is due. Tasks whose
+	// attempt waits are found by their live attempts.
+	sqlWaiting = `
+SELECT w.uid, w.namespace, w.name, w.dag_name, w.task, w.phase, w.reason, w.message, w.since FROM (
+    SELECT r.uid::text, r.namespace, r.name, r.dag_name, t.name AS task, t.phase, t.reason, t.message, t.due_at AS since
+    FROM kontroler_v1.runs r JOIN kontroler_v1.tasks t ON t.run_id = r.id
+    WHERE r.phase IN ('Pending', 'Running') AND t.phase = 'Ready' AND t.reason NOT IN ('', 'MaxParallel')
+      AND t.due_at < $3` + inScope + `
+    UNION ALL
+    SELECT r.uid::text, r.namespace, r.name, r.dag_name, t.name, t.phase, t.reason, t.message, a.decided_at
+    FROM kontroler_v1.runs r
+    JOIN kontroler_v1.attempts a ON a.run_id = r.id AND a.phase IN ('Decided', 'Pending', 'Running', 'Stopping')
+    JOIN kontroler_v1.tasks t ON t.id = a.task_id
+    WHERE r.phase IN ('Pending', 'Running') AND t.phase = 'Active' AND t.reason <> '' AND a.decided_at < $3` + inScope + `
+) w ORDER BY w.since, w.uid, w.task LIMIT $4`
+	// Of the rows that begin before the time only the last can end after it: rows of a DAG do not overlap.
+	sqlMissed = `
+SELECT r.namespace, r.name, ` + tickColumns + `
+FROM kontroler_v1.dags r CROSS JOIN LATERAL (
+    (SELECT x.* FROM kontroler_v1.ticks x WHERE x.dag_id = r.id AND x.due_from >= $3 ORDER BY x.due_from DESC LIMIT 1000)
+    UNION ALL
+    (SELECT x.* FROM kontroler_v1.ticks x WHERE x.dag_id = r.id AND x.due_from < $3 ORDER BY x.due_from DESC LIMIT 1)) t
+WHERE t.outcome IN ('Missed', 'TooLate', 'Unknown') AND t.due_to >= $3` + inScope + `
+ORDER BY t.due_from DESC, r.namespace, r.name LIMIT $4`
+)
+
+// Failed lists the runs that failed from a time on, the last end first, at most MaxRows.
+func (db *DB) Failed(ctx context.Context, scope Scope, since time.Time) ([]Run, error) {
+	runs, err := postgres.ReadRows(ctx, db.pool, scanRun, sqlFailed, scope.isAll, scope.namespaces, since, MaxRows)
+	return runs, db.classify(ctx, "listing the runs that failed", err)
+}
+
+// Waiting lists the tasks of live runs that could run since before a time and have a reason not to, the oldest first, at
+// most MaxRows. Tasks that wait for their parents, for the limit of their run, or for the time of their retry are not
+// among them.
+func (db *DB) Waiting(ctx context.Context, scope Scope, before time.Time) ([]WaitingTask, error) {
+	tasks, err := postgres.ReadRows(ctx, db.pool, func(rows *sql.Rows) (w WaitingTask, err error) {
+		err = rows.Scan(&w.RunUID, &w.Namespace, &w.RunName, &w.DAG, &w.Task, &w.Phase, &w.Reason, &w.Message,
+			nullTime{&w.Since})
+		return w, err
+	}, sqlWaiting, scope.isAll, scope.namespaces, before, MaxRows)
+	return tasks, db.classify(ctx, "listing the tasks that wait", err)
+}
+
+// Missed lists the due times from a time on that did not run, the newest first, at most MaxRows.
+func (db *DB) Missed(ctx context.Context, scope Scope, since time.Time) ([]MissedTick, error) {
+	ticks, err := postgres.ReadRows(ctx, db.pool, func(rows *sql.Rows) (m MissedTick, err error) {
+		err = rows.Scan(&m.Namespace, &m.DAG, nullTime{&m.From}, nullTime{&m.To}, &m.Count, &m.Outcome, &m.RunID, &m.RunName,
+			&m.RunUID, nullTime{&m.DecidedAt})
+		return m, err
+	}, sqlMissed, scope.isAll, scope.namespaces, since, MaxRows)
+	return ticks, db.classify(ctx, "listing the due times that were missed", err)
+}

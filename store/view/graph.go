@@ -1,0 +1,95 @@
+package view
+
+import (
+	"context"
+	"database/sql"
+
+	"github.com/lib/pq"
+
+	"kontroler/store/internal/postgres"
+)
+
+// Node is a task as a graph shows it.
+type Node struct {
+	Position            int
+	Name, Phase, Reason string
+}
+
+// Edges are the tasks of a version of a DAG by position, each with the names of its parents.
+type Edges []NamedTask
+
+// NamedTask is a task of a version of a DAG.
+type NamedTask struct {
+	Name    string
+	Parents []string
+}
+
+// Cell is a task of a run in a grid.
+type Cell struct {
+	RunID             int64
+	Name, Phase       string
+	Retries, Restarts int
+}
+
+// MaxCells is the maximum number of cells of a grid, and MaxNodes that of tasks of a graph.
+const (
+	MaxCells = 50_000
+	MaxNodes = 10_000
+)
+
+const (
+	sqlNodes = `
+SELECT t.position, t.name, t.phase, t.reason FROM kontroler_v1.tasks t
+WHERE t.run_id = $1 AND t.index = 0 ORDER BY t.position LIMIT $2`
+	sqlPhases = `
+SELECT t.name, t.phase FROM kontroler_v1.tasks t WHERE t.run_id = $1 AND t.name = ANY ($2::text[]) AND t.index = 0`
+	sqlEdges = `
+SELECT coalesce(e.task->>'name', ''),
+       ARRAY(SELECT jsonb_array_elements_text(coalesce(nullif(e.task->'runAfter', 'null'), '[]')))
+FROM kontroler_v1.versions v CROSS JOIN LATERAL jsonb_array_elements(v.spec->'task') WITH ORDINALITY AS e (task, nth)
+WHERE v.id = $1 ORDER BY e.nth`
+	sqlCells = `
+SELECT t.run_id, t.name, t.phase, t.retries, t.restarts
+FROM unnest($1::bigint[]) WITH ORDINALITY AS w (run_id, nth)
+CROSS JOIN LATERAL (SELECT x.* FROM kontroler_v1.tasks x WHERE x.run_id = w.run_id AND x.index = 0 LIMIT $2) t
+ORDER BY w.nth, t.position LIMIT $2`
+)
+
+// Nodes reads all tasks of a run, by position.
+func (db *DB) Nodes(ctx context.Context, runID int64) ([]Node, error) {
+	nodes, err := postgres.ReadRows(ctx, db.pool, func(rows *sql.Rows) (n Node, err error) {
+		err = rows.Scan(&n.Position, &n.Name, &n.Phase, &n.Reason)
+		return n, err
+	}, sqlNodes, runID, MaxNodes)
+	return nodes, db.classify(ctx, "reading the tasks of a run", err)
+}
+
+// Phases returns the phases of tasks of a run by their names.
+func (db *DB) Phases(ctx context.Context, runID int64, names []string) (map[string]string, error) {
+	phases := map[string]string{}
+	_, err := postgres.ReadRows(ctx, db.pool, func(rows *sql.Rows) (struct{}, error) {
+		var name, phase string
+		err := rows.Scan(&name, &phase)
+		phases[name] = phase
+		return struct{}{}, err
+	}, sqlPhases, runID, names)
+	return phases, db.classify(ctx, "reading the phases of tasks", err)
+}
+
+// Edges reads the tasks of a version with their parents, without what they run.
+func (db *DB) Edges(ctx context.Context, versionID int64) (Edges, error) {
+	edges, err := postgres.ReadRows(ctx, db.pool, func(rows *sql.Rows) (t NamedTask, err error) {
+		err = rows.Scan(&t.Name, (*pq.StringArray)(&t.Parents))
+		return t, err
+	}, sqlEdges, versionID)
+	return edges, db.classify(ctx, "reading the graph of a version", err)
+}
+
+// Cells reads the tasks of runs, in the order of the runs and by position, at most MaxCells.
+func (db *DB) Cells(ctx context.Context, runIDs []int64) ([]Cell, error) {
+	cells, err := postgres.ReadRows(ctx, db.pool, func(rows *sql.Rows) (c Cell, err error) {
+		err = rows.Scan(&c.RunID, &c.Name, &c.Phase, &c.Retries, &c.Restarts)
+		return c, err
+	}, sqlCells, runIDs, MaxCells)
+	return cells, db.classify(ctx, "reading the tasks of runs", err)
+}
