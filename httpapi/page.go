@@ -50,13 +50,26 @@ func query(c *call, known ...string) (url.Values, error) {
 	return values, nil
 }
 
+// errCursor is the answer for a cursor that no page has returned.
+var errCursor = fault(badRequest, "cursor must be the next or previous of another page of this list.")
+
+// parseLimit reads the parameter limit.
+func parseLimit(values url.Values) (int, error) {
+	text := values.Get("limit")
+	if text == "" {
+		return defaultLimit, nil
+	}
+	limit, err := strconv.Atoi(text)
+	if err != nil || limit < 1 || limit > maxLimit {
+		return 0, fault(badRequest, fmt.Sprintf("limit must be a number from 1 to %d.", maxLimit))
+	}
+	return limit, nil
+}
+
 // parsePosition reads the parameters limit and cursor. isFirst reports that there is no cursor.
 func parsePosition[K any](values url.Values) (at position[K], isFirst bool, limit int, err error) {
-	limit = defaultLimit
-	if text := values.Get("limit"); text != "" {
-		if limit, err = strconv.Atoi(text); err != nil || limit < 1 || limit > maxLimit {
-			return at, false, 0, fault(badRequest, fmt.Sprintf("limit must be a number from 1 to %d.", maxLimit))
-		}
+	if limit, err = parseLimit(values); err != nil {
+		return at, false, 0, err
 	}
 	cursor := values.Get("cursor")
 	if cursor == "" {
@@ -67,7 +80,7 @@ func parsePosition[K any](values url.Values) (at position[K], isFirst bool, limi
 		err = json.Unmarshal(text, &at)
 	}
 	if err != nil {
-		return at, false, 0, fault(badRequest, "cursor must be the next or previous of another page of this list.")
+		return at, false, 0, errCursor
 	}
 	return at, false, limit, nil
 }

@@ -14,6 +14,7 @@ import (
 	"kontroler/httpapi/auth"
 	"kontroler/store"
 	"kontroler/store/accounts"
+	"kontroler/store/view"
 )
 
 // kind is a type of problem. Its slug is stable: clients decide by it.
@@ -91,6 +92,7 @@ var sentinels = []struct {
 	{accounts.ErrLastAdmin, conflict, "No enabled administrator would be left."},
 	{accounts.ErrTooMany, conflict, "You have " + strconv.Itoa(accounts.MaxTokens) + " API tokens. Delete one first."},
 	{auth.ErrBusy, unavailable, "Too many passwords are being checked."},
+	{view.ErrCursor, badRequest, errCursor.detail},
 	{store.ErrRejected, invalid, "The database refuses a value."},
 	{store.ErrUnknownCommit, unavailable, "The database did not confirm the change. It may have been made: look before you " +
 		"repeat it."},
@@ -112,6 +114,9 @@ func problemOf(err error) *problem {
 	}
 	if errors.Is(err, auth.ErrUnauthenticated) {
 		return fault(notAuthenticated, sentence(strings.TrimPrefix(err.Error(), auth.ErrUnauthenticated.Error()+": ")))
+	}
+	if contract, ok := errors.AsType[*view.ContractError](err); ok {
+		return &problem{kind: unavailable, detail: "The server cannot read the history of runs.", cause: contract}
 	}
 	for _, s := range sentinels {
 		if errors.Is(err, s.is) {

@@ -7,13 +7,16 @@ import (
 
 	"kontroler/httpapi/auth"
 	"kontroler/store/accounts"
+	"kontroler/store/view"
 )
 
 // Config is what a server needs.
 type Config struct {
 	Accounts *accounts.DB
-	Keys     *auth.Keys
-	Proxies  auth.Proxies
+	// Views has the history of runs.
+	Views   *view.DB
+	Keys    *auth.Keys
+	Proxies auth.Proxies
 	// SessionLifetime is how long a session lasts; SessionIdle how long it lasts without being used.
 	SessionLifetime, SessionIdle time.Duration
 	// IsPrepared reports whether the schema of Accounts can be used.
@@ -35,6 +38,7 @@ type Server struct {
 // base is what the handlers share.
 type base struct {
 	accounts      *accounts.DB
+	views         *view.DB
 	authenticator *auth.Authenticator
 	hasher        *auth.Hasher
 	logins        *auth.Logins
@@ -47,6 +51,7 @@ type base struct {
 func New(config Config) *Server {
 	b := &base{
 		accounts:      config.Accounts,
+		views:         config.Views,
 		authenticator: auth.NewAuthenticator(config.Accounts, config.Keys, config.SessionIdle, config.Now),
 		hasher:        auth.NewHasher(), metrics: config.Metrics, now: config.Now, log: config.Log,
 	}
@@ -89,6 +94,13 @@ func (s *Server) routes() []route {
 		tokens  = tokenHandlers{s.base}
 		users   = userHandlers{s.base}
 		audit   = auditHandlers{s.base}
+
+		runs       = runHandlers{s.base}
+		tasks      = taskHandlers{s.base}
+		versions   = versionHandlers{s.base}
+		grid       = gridHandlers{s.base}
+		statistics = statisticsHandlers{s.base}
+		attention  = attentionHandlers{s.base}
 	)
 	return []route{
 		{"GET /openapi.yaml", document, serveOpenAPI},
@@ -111,5 +123,28 @@ func (s *Server) routes() []route {
 		{"DELETE /api/v1/users/{name}/tokens/{id}", admin, tokens.delete},
 
 		{"GET /api/v1/audit", admin, audit.list},
+
+		{"GET /api/v1/runs", user, runs.list},
+		{"GET /api/v1/runs/{uid}", user, runs.read},
+		{"GET /api/v1/runs/{uid}/graph", user, runs.graph},
+		{"GET /api/v1/runs/{uid}/tasks", user, tasks.list},
+		{"GET /api/v1/runs/{uid}/tasks/{task}", user, tasks.read},
+		{"GET /api/v1/runs/{uid}/tasks/{task}/attempts", user, tasks.attempts},
+		{"GET /api/v1/runs/{uid}/tasks/{task}/attempts/{number}", user, tasks.readAttempt},
+		{"GET /api/v1/runs/{uid}/tasks/{task}/attempts/{number}/events", user, tasks.podEvents},
+		{"GET /api/v1/namespaces/{namespace}/runs", user, runs.list},
+		{"GET /api/v1/namespaces/{namespace}/runs/{name}", user, runs.read},
+
+		{"GET /api/v1/namespaces/{namespace}/dags/{name}/versions", user, versions.list},
+		{"GET /api/v1/namespaces/{namespace}/dags/{name}/versions/{version}", user, versions.read},
+		{"GET /api/v1/namespaces/{namespace}/dags/{name}/diff", user, versions.diff},
+		{"GET /api/v1/namespaces/{namespace}/dags/{name}/ticks", user, versions.ticks},
+		{"GET /api/v1/namespaces/{namespace}/dags/{name}/grid", user, grid.read},
+		{"GET /api/v1/namespaces/{namespace}/dags/{name}/statistics", user, statistics.ofDAG},
+
+		{"GET /api/v1/statistics", user, statistics.all},
+		{"GET /api/v1/namespaces/{namespace}/statistics", user, statistics.all},
+		{"GET /api/v1/attention", user, attention.read},
+		{"GET /api/v1/namespaces/{namespace}/attention", user, attention.read},
 	}
 }

@@ -8,6 +8,9 @@ import (
 	"kontroler/store/internal/postgres"
 )
 
+// DAGReader reads DAGs, their versions and their due times.
+type DAGReader struct{ reader }
+
 // DAG is the row of a DAG, also of one that was deleted. DeletedAt is zero for one that exists. Version is its newest.
 type DAG struct {
 	ID                   int64
@@ -68,7 +71,7 @@ SELECT coalesce(percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM s
 )
 
 // DAG reads a DAG. found reports whether it has a row: a DAG that has never been valid has none.
-func (db *DB) DAG(ctx context.Context, namespace, name string) (dag DAG, found bool, err error) {
+func (db DAGReader) DAG(ctx context.Context, namespace, name string) (dag DAG, found bool, err error) {
 	dags, err := postgres.ReadRows(ctx, db.pool, func(rows *sql.Rows) (d DAG, err error) {
 		err = rows.Scan(&d.ID, &d.Namespace, &d.Name, &d.UID, &d.Version, nullTime{&d.CreatedAt}, nullTime{&d.DeletedAt})
 		return d, err
@@ -81,7 +84,7 @@ func (db *DB) DAG(ctx context.Context, namespace, name string) (dag DAG, found b
 
 // Versions lists the versions of a DAG below a number, newest first, without their specs. A number of 0 means no bound. A
 // limit beyond MaxRows counts as MaxRows.
-func (db *DB) Versions(ctx context.Context, dagID, below int64, limit int) ([]Version, error) {
+func (db DAGReader) Versions(ctx context.Context, dagID, below int64, limit int) ([]Version, error) {
 	if below <= 0 {
 		below = 1 << 62
 	}
@@ -91,23 +94,23 @@ func (db *DB) Versions(ctx context.Context, dagID, below int64, limit int) ([]Ve
 }
 
 // VersionsAbove lists the versions that follow a number, newest first: the limit versions next to it.
-func (db *DB) VersionsAbove(ctx context.Context, dagID, number int64, limit int) ([]Version, error) {
+func (db DAGReader) VersionsAbove(ctx context.Context, dagID, number int64, limit int) ([]Version, error) {
 	versions, err := reversed(postgres.ReadRows(
 		ctx, db.pool, scanVersion, sqlVersionsAbove, dagID, number, atMost(limit)))
 	return versions, db.classify(ctx, "listing the versions of a DAG", err)
 }
 
 // Version reads a version of a DAG by its number. found reports whether it exists.
-func (db *DB) Version(ctx context.Context, dagID, number int64) (v Version, found bool, err error) {
+func (db DAGReader) Version(ctx context.Context, dagID, number int64) (v Version, found bool, err error) {
 	return db.oneVersion(ctx, sqlVersion, dagID, number)
 }
 
 // VersionByID reads the version that a run names. found reports whether it exists.
-func (db *DB) VersionByID(ctx context.Context, id int64) (v Version, found bool, err error) {
+func (db DAGReader) VersionByID(ctx context.Context, id int64) (v Version, found bool, err error) {
 	return db.oneVersion(ctx, sqlVersionByID, id)
 }
 
-func (db *DB) oneVersion(ctx context.Context, query string, args ...any) (Version, bool, error) {
+func (db DAGReader) oneVersion(ctx context.Context, query string, args ...any) (Version, bool, error) {
 	versions, err := postgres.ReadRows(ctx, db.pool, scanVersion, query, args...)
 	if err != nil || len(versions) == 0 {
 		return Version{}, false, db.classify(ctx, "reading a version of a DAG", err)
@@ -122,7 +125,7 @@ func scanVersion(rows *sql.Rows) (v Version, err error) {
 
 // Ticks lists what happened to the due times of a DAG before a time, newest first. The zero time means no bound. A limit
 // beyond MaxRows counts as MaxRows.
-func (db *DB) Ticks(ctx context.Context, dagID int64, before time.Time, limit int) ([]Tick, error) {
+func (db DAGReader) Ticks(ctx context.Context, dagID int64, before time.Time, limit int) ([]Tick, error) {
 	if before.IsZero() {
 		before = farthest
 	}
@@ -131,7 +134,7 @@ func (db *DB) Ticks(ctx context.Context, dagID int64, before time.Time, limit in
 }
 
 // TicksAfter lists what happened to the due times after a time, newest first: the limit rows next to it.
-func (db *DB) TicksAfter(ctx context.Context, dagID int64, after time.Time, limit int) ([]Tick, error) {
+func (db DAGReader) TicksAfter(ctx context.Context, dagID int64, after time.Time, limit int) ([]Tick, error) {
 	ticks, err := reversed(postgres.ReadRows(ctx, db.pool, scanTick, sqlTicksAfter, dagID, after, atMost(limit)))
 	return ticks, db.classify(ctx, "listing the due times of a DAG", err)
 }
@@ -144,7 +147,7 @@ func scanTick(rows *sql.Rows) (t Tick, err error) {
 
 // TypicalDuration is the median duration of the last twenty runs of a DAG that succeeded, among its last thousand. It is
 // zero if none has.
-func (db *DB) TypicalDuration(ctx context.Context, dagID int64) (time.Duration, error) {
+func (db DAGReader) TypicalDuration(ctx context.Context, dagID int64) (time.Duration, error) {
 	var seconds float64
 	if err := db.pool.QueryRowContext(ctx, sqlTypicalDuration, dagID).Scan(&seconds); err != nil {
 		return 0, db.classify(ctx, "reading how long a DAG takes", err)

@@ -29,8 +29,16 @@ type Config struct {
 	StatementTimeout time.Duration
 }
 
-// DB is a pool of read-only sessions.
-type DB struct{ pool *sql.DB }
+// DB is a pool of read-only sessions. Its parts divide the queries by subject.
+type DB struct {
+	reader
+	DAGReader
+	TaskReader
+	StatisticsReader
+}
+
+// reader runs queries.
+type reader struct{ pool *sql.DB }
 
 // Open opens a pool. It does not connect yet. An error never contains the URL.
 func Open(config Config) (*DB, error) {
@@ -49,7 +57,8 @@ func Open(config Config) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &DB{pool}, nil
+	r := reader{pool}
+	return &DB{r, DAGReader{r}, TaskReader{r}, StatisticsReader{r}}, nil
 }
 
 // Close closes the pool.
@@ -115,7 +124,7 @@ func notGranted(role string) error {
 }
 
 // classify returns an error with its kind and what was done.
-func (db *DB) classify(ctx context.Context, doing string, err error) error {
+func (db reader) classify(ctx context.Context, doing string, err error) error {
 	if err == nil {
 		return nil
 	}

@@ -56,7 +56,7 @@ ORDER BY w.nth, t.position LIMIT $2`
 )
 
 // Nodes reads all tasks of a run, by position.
-func (db *DB) Nodes(ctx context.Context, runID int64) ([]Node, error) {
+func (db TaskReader) Nodes(ctx context.Context, runID int64) ([]Node, error) {
 	nodes, err := postgres.ReadRows(ctx, db.pool, func(rows *sql.Rows) (n Node, err error) {
 		err = rows.Scan(&n.Position, &n.Name, &n.Phase, &n.Reason)
 		return n, err
@@ -65,7 +65,7 @@ func (db *DB) Nodes(ctx context.Context, runID int64) ([]Node, error) {
 }
 
 // Phases returns the phases of tasks of a run by their names.
-func (db *DB) Phases(ctx context.Context, runID int64, names []string) (map[string]string, error) {
+func (db TaskReader) Phases(ctx context.Context, runID int64, names []string) (map[string]string, error) {
 	phases := map[string]string{}
 	_, err := postgres.ReadRows(ctx, db.pool, func(rows *sql.Rows) (struct{}, error) {
 		var name, phase string
@@ -77,7 +77,7 @@ func (db *DB) Phases(ctx context.Context, runID int64, names []string) (map[stri
 }
 
 // Edges reads the tasks of a version with their parents, without what they run.
-func (db *DB) Edges(ctx context.Context, versionID int64) (Edges, error) {
+func (db TaskReader) Edges(ctx context.Context, versionID int64) (Edges, error) {
 	edges, err := postgres.ReadRows(ctx, db.pool, func(rows *sql.Rows) (t NamedTask, err error) {
 		err = rows.Scan(&t.Name, (*pq.StringArray)(&t.Parents))
 		return t, err
@@ -86,7 +86,7 @@ func (db *DB) Edges(ctx context.Context, versionID int64) (Edges, error) {
 }
 
 // Cells reads the tasks of runs, in the order of the runs and by position, at most MaxCells.
-func (db *DB) Cells(ctx context.Context, runIDs []int64) ([]Cell, error) {
+func (db TaskReader) Cells(ctx context.Context, runIDs []int64) ([]Cell, error) {
 	cells, err := postgres.ReadRows(ctx, db.pool, func(rows *sql.Rows) (c Cell, err error) {
 		err = rows.Scan(&c.RunID, &c.Name, &c.Phase, &c.Retries, &c.Restarts)
 		return c, err

@@ -8,6 +8,9 @@ import (
 	"kontroler/store/internal/postgres"
 )
 
+// StatisticsReader counts runs.
+type StatisticsReader struct{ reader }
+
 // Ended counts runs that have ended, by phase.
 type Ended struct{ Succeeded, Failed, Cancelled int }
 
@@ -54,16 +57,16 @@ SELECT r.finished_at FROM kontroler_v1.runs r WHERE r.finished_at IS NOT NULL OR
 
 // Quarters counts the runs of all namespaces that ended from a time on and before another one. It takes about a second
 // for a million runs.
-func (db *DB) Quarters(ctx context.Context, from, before time.Time) ([]Quarter, error) {
+func (db StatisticsReader) Quarters(ctx context.Context, from, before time.Time) ([]Quarter, error) {
 	return db.quarters(ctx, sqlQuarters, from, before)
 }
 
 // QuartersOfDAG counts the runs of one DAG. It reads all rows of the DAG that were admitted before the end.
-func (db *DB) QuartersOfDAG(ctx context.Context, dagID int64, from, before time.Time) ([]Quarter, error) {
+func (db StatisticsReader) QuartersOfDAG(ctx context.Context, dagID int64, from, before time.Time) ([]Quarter, error) {
 	return db.quarters(ctx, sqlQuartersOfDAG, from, before, dagID)
 }
 
-func (db *DB) quarters(ctx context.Context, query string, args ...any) ([]Quarter, error) {
+func (db StatisticsReader) quarters(ctx context.Context, query string, args ...any) ([]Quarter, error) {
 	quarters, err := postgres.ReadRows(ctx, db.pool, func(rows *sql.Rows) (q Quarter, err error) {
 		var n int64
 		err = rows.Scan(&q.Namespace, &n, &q.Succeeded, &q.Failed, &q.Cancelled)
@@ -74,7 +77,7 @@ func (db *DB) quarters(ctx context.Context, query string, args ...any) ([]Quarte
 }
 
 // OldestEnd returns when the first of the stored runs ended. It is zero if none has.
-func (db *DB) OldestEnd(ctx context.Context) (oldest time.Time, err error) {
+func (db StatisticsReader) OldestEnd(ctx context.Context) (oldest time.Time, err error) {
 	ends, err := postgres.ReadRows(ctx, db.pool, func(rows *sql.Rows) (end time.Time, err error) {
 		err = rows.Scan(nullTime{&end})
 		return end, err

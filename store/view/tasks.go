@@ -9,6 +9,9 @@ import (
 	"kontroler/store/internal/postgres"
 )
 
+// TaskReader reads tasks and attempts of runs, and the graphs of runs and versions.
+type TaskReader struct{ reader }
+
 // Task is the row of a task. Reason and Message say why a task is not running, also what follows from its parents or from
 // its Pod. DueAt is the time from which a Ready task may start.
 type Task struct {
@@ -74,27 +77,27 @@ FROM kontroler_v1.pod_events e WHERE e.attempt_id = $1 ORDER BY e.first_at, e.re
 )
 
 // TaskPosition is the place of a task in the list of its run.
-type TaskPosition struct{ Position, Index int }
+type TaskPosition struct{ Position, Index int32 }
 
 // FirstTask is the place before all tasks.
 var FirstTask = TaskPosition{Position: -1}
 
 // Tasks lists the tasks of a run after a place, by position. A limit beyond MaxRows counts as MaxRows.
-func (db *DB) Tasks(ctx context.Context, runID int64, after TaskPosition, limit int) ([]Task, error) {
+func (db TaskReader) Tasks(ctx context.Context, runID int64, after TaskPosition, limit int) ([]Task, error) {
 	tasks, err := postgres.ReadRows(
 		ctx, db.pool, scanTask, sqlTasks, runID, after.Position, after.Index, atMost(limit))
 	return tasks, db.classify(ctx, "listing the tasks of a run", err)
 }
 
 // TasksBefore lists the tasks of a run before a place, by position: the limit tasks next to it.
-func (db *DB) TasksBefore(ctx context.Context, runID int64, before TaskPosition, limit int) ([]Task, error) {
+func (db TaskReader) TasksBefore(ctx context.Context, runID int64, before TaskPosition, limit int) ([]Task, error) {
 	tasks, err := reversed(postgres.ReadRows(
 		ctx, db.pool, scanTask, sqlTasksBefore, runID, before.Position, before.Index, atMost(limit)))
 	return tasks, db.classify(ctx, "listing the tasks of a run", err)
 }
 
 // Task reads the task of a run with a name. found reports whether it exists.
-func (db *DB) Task(ctx context.Context, runID int64, name string) (task Task, found bool, err error) {
+func (db TaskReader) Task(ctx context.Context, runID int64, name string) (task Task, found bool, err error) {
 	tasks, err := postgres.ReadRows(ctx, db.pool, scanTask, sqlTask, runID, name)
 	if err != nil || len(tasks) == 0 {
 		return Task{}, false, db.classify(ctx, "reading a task", err)
@@ -110,7 +113,7 @@ func scanTask(rows *sql.Rows) (t Task, err error) {
 
 // Attempts lists the attempts of a task below a number, newest first. A number of 0 means no bound. A limit beyond
 // MaxRows counts as MaxRows.
-func (db *DB) Attempts(ctx context.Context, taskID int64, below, limit int) ([]Attempt, error) {
+func (db TaskReader) Attempts(ctx context.Context, taskID int64, below, limit int) ([]Attempt, error) {
 	if below <= 0 {
 		below = math.MaxInt32
 	}
@@ -119,14 +122,14 @@ func (db *DB) Attempts(ctx context.Context, taskID int64, below, limit int) ([]A
 }
 
 // AttemptsAbove lists the attempts that follow a number, newest first: the limit attempts next to it.
-func (db *DB) AttemptsAbove(ctx context.Context, taskID int64, number, limit int) ([]Attempt, error) {
+func (db TaskReader) AttemptsAbove(ctx context.Context, taskID int64, number, limit int) ([]Attempt, error) {
 	attempts, err := reversed(postgres.ReadRows(
 		ctx, db.pool, scanAttempt, sqlAttemptsAbove, taskID, number, atMost(limit)))
 	return attempts, db.classify(ctx, "listing the attempts of a task", err)
 }
 
 // Attempt reads the attempt of a task with a number. found reports whether it exists.
-func (db *DB) Attempt(ctx context.Context, taskID int64, number int) (attempt Attempt, found bool, err error) {
+func (db TaskReader) Attempt(ctx context.Context, taskID int64, number int) (attempt Attempt, found bool, err error) {
 	attempts, err := postgres.ReadRows(ctx, db.pool, scanAttempt, sqlAttempt, taskID, number)
 	if err != nil || len(attempts) == 0 {
 		return Attempt{}, false, db.classify(ctx, "reading an attempt", err)
@@ -142,7 +145,7 @@ func scanAttempt(rows *sql.Rows) (a Attempt, err error) {
 }
 
 // PodEvents reads the Events of the Pod of an attempt, oldest first. An attempt keeps at most thirty.
-func (db *DB) PodEvents(ctx context.Context, attemptID int64) ([]PodEvent, error) {
+func (db TaskReader) PodEvents(ctx context.Context, attemptID int64) ([]PodEvent, error) {
 	events, err := postgres.ReadRows(ctx, db.pool, func(rows *sql.Rows) (e PodEvent, err error) {
 		err = rows.Scan(&e.AttemptID, &e.Container, &e.Type, &e.Reason, &e.Message, &e.Source, &e.Count,
 			nullTime{&e.FirstAt}, nullTime{&e.LastAt})

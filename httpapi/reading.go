@@ -1,0 +1,127 @@
+package httpapi
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"kontroler/httpapi/auth"
+	"kontroler/store/accounts"
+	"kontroler/store/view"
+)
+
+// What the handlers that read share. They answer for a foreign object as for one that does not exist.
+
+// errUnknown is the answer for an object that does not exist, or that the caller may not see.
+func errUnknown() error {
+	return fault(notFound, "There is no such object, or you may not see it.")
+}
+
+// scopeOf returns the namespaces that a caller may read.
+func scopeOf(access accounts.Access) view.Scope {
+	if auth.RoleIn(access, auth.AllNamespaces) >= auth.Viewer {
+		return view.AllNamespaces()
+	}
+	var names []string
+	for _, grant := range access.Grants {
+		if auth.RoleIn(access, grant.Namespace) >= auth.Viewer {
+			names = append(names, grant.Namespace)
+		}
+	}
+	return view.Namespaces(names...)
+}
+
+// scopeOfPath returns the scope of the caller, or the part of it that is the namespace of the path, if it has one.
+func scopeOfPath(c *call) (view.Scope, error) {
+	scope, namespace := scopeOf(c.principal.Access), c.PathValue("namespace")
+	if namespace == "" {
+		return scope, nil
+	}
+	if !isText(namespace) || !scope.Has(namespace) {
+		return view.Scope{}, fault(notFound, "There is no such namespace, or you may not see it.")
+	}
+	return scope.Only(namespace), nil
+}
+
+// isText reports whether PostgreSQL can compare a text.
+func isText(text string) bool { return utf8.ValidString(text) && !strings.ContainsRune(text, 0) }
+
+// findDAG returns the row of the DAG of the path.
+func (b *base) findDAG(c *call) (view.DAG, error) {
+	if _, err := scopeOfPath(c); err != nil {
+		return view.DAG{}, err
+	}
+	name := c.PathValue("name")
+	if !isText(name) {
+		return view.DAG{}, errUnknown()
+	}
+	dag, found, err := b.views.DAG(c.Context(), c.PathValue("namespace"), name)
+	if err == nil && !found {
+		err = errUnknown()
+	}
+	return dag, err
+}
+
+// findRun returns the run of the path: by its UID, or the newest of its name.
+func (b *base) findRun(c *call) (run view.Run, err error) {
+	scope, err := scopeOfPath(c)
+	if err != nil {
+		return view.Run{}, err
+	}
+	var found bool
+	if uid := c.PathValue("uid"); uid != "" {
+		run, found, err = b.views.Run(c.Context(), uid)
+	} else if name := c.PathValue("name"); isText(name) {
+		run, found, err = b.views.NewestRun(c.Context(), c.PathValue("namespace"), name)
+	}
+	if err == nil && (!found || !scope.Has(run.Namespace)) {
+		return view.Run{}, errUnknown()
+	}
+	return run, err
+}
+
+// oneOf returns a parameter that must be one of some values, or empty if it is missing.
+func oneOf(values url.Values, name string, known ...string) (string, error) {
+	value := values.Get(name)
+	for _, k := range known {
+		if value == k {
+			return value, nil
+		}
+	}
+	if value == "" {
+		return "", nil
+	}
+	return "", fault(badRequest, fmt.Sprintf("%s must be one of: %s.", name, strings.Join(known, ", ")))
+}
+
+// textOf returns a parameter, or empty if it is missing.
+func textOf(values url.Values, name string) (string, error) {
+	value := values.Get(name)
+	if !isText(value) {
+		return "", fault(badRequest, name+" must be valid UTF-8 without NUL.")
+	}
+	return value, nil
+}
+
+// timeOf returns a parameter that is a time, or the zero time if it is missing.
+func timeOf(values url.Values, name string) (time.Time, error) {
+	text := values.Get(name)
+	if text == "" {
+		return time.Time{}, nil
+	}
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil || at.Year() < 1 || at.UTC().Year() > 9999 {
+		return time.Time{}, fault(badRequest, name+" must be a time such as 2026-07-01T12:00:00Z.")
+	}
+	return at.UTC(), nil
+}
+
+// optional returns a time for JSON: nil if it is zero.
+func optional(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}

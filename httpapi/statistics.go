@@ -1,0 +1,142 @@
+package httpapi
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"time"
+	_ "time/tzdata" // images have no time zones
+
+	"kontroler/store/view"
+)
+
+// statisticsHandlers count runs that have ended.
+type statisticsHandlers struct{ *base }
+
+// The days of statistics.
+const (
+	defaultDays = 30
+	maxDays     = 366
+)
+
+// statisticsView counts runs by the day on which they ended.
+type statisticsView struct {
+	Zone string      `json:"zone"`
+	Days []dayView   `json:"days"`
+	All  endedCounts `json:"all"`
+}
+
+type dayView struct {
+	Date string `json:"date"`
+	endedCounts
+}
+
+// endedCounts counts runs that have ended. SuccessRate is Succeeded / (Succeeded + Failed), null if there is none.
+type endedCounts struct {
+	Succeeded   int      `json:"succeeded"`
+	Failed      int      `json:"failed"`
+	Cancelled   int      `json:"cancelled"`
+	SuccessRate *float64 `json:"successRate"`
+}
+
+func viewEnded(e view.Ended) endedCounts {
+	counts := endedCounts{Succeeded: e.Succeeded, Failed: e.Failed, Cancelled: e.Cancelled}
+	if rate, ok := e.SuccessRate(); ok {
+		counts.SuccessRate = &rate
+	}
+	return counts
+}
+
+// period are the days of statistics in a zone.
+type period struct {
+	zone        *time.Location
+	first, last view.Date
+	// from and before enclose the days.
+	from, before time.Time
+}
+
+// parsePeriod reads the parameters zone, from and to.
+func parsePeriod(values url.Values, now time.Time) (p period, err error) {
+	p.zone, err = time.LoadLocation(values.Get("zone"))
+	if err != nil || values.Get("zone") == "Local" {
+		return p, fault(badRequest, "zone must be the name of a time zone such as Europe/Berlin.")
+	}
+	to, err := dateOf(values, "to", now.In(p.zone))
+	if err != nil {
+		return p, err
+	}
+	from, err := dateOf(values, "from", to.AddDate(0, 0, 1-defaultDays))
+	if err != nil {
+		return p, err
+	}
+	if to.Before(from) || !from.AddDate(0, 0, maxDays).After(to) {
+		return p, fault(badRequest, "from must be before to, and at most 366 days.")
+	}
+	p.first, p.last = view.DateOf(from, time.UTC), view.DateOf(to, time.UTC)
+	// No offset of a zone is longer than a day.
+	p.from, p.before = from.AddDate(0, 0, -1), to.AddDate(0, 0, 2)
+	return p, nil
+}
+
+// dateOf returns midnight in UTC of the day of a parameter, or of another time if it is missing.
+func dateOf(values url.Values, name string, otherwise time.Time) (time.Time, error) {
+	text := values.Get(name)
+	if text == "" {
+		year, month, day := otherwise.Date()
+		return time.Date(year, month, day, 0, 0, 0, 0, time.UTC), nil
+	}
+	date, err := time.Parse(time.DateOnly, text)
+	if err != nil || date.Year() < 1970 || date.Year() > 9000 {
+		return time.Time{}, fault(badRequest, name+" must be a day such as 2026-07-01.")
+	}
+	return date, nil
+}
+
+// all counts the runs of all DAGs that the caller may see, or of a namespace.
+func (h statisticsHandlers) all(w http.ResponseWriter, c *call) error {
+	return h.count(w, c, func(p period) ([]view.Quarter, error) {
+		scope, err := scopeOfPath(c)
+		if err != nil {
+			return nil, err
+		}
+		quarters, err := h.views.Quarters(c.Context(), p.from, p.before)
+		return slices.DeleteFunc(quarters, func(q view.Quarter) bool { return !scope.Has(q.Namespace) }), err
+	})
+}
+
+// ofDAG counts the runs of a DAG.
+func (h statisticsHandlers) ofDAG(w http.ResponseWriter, c *call) error {
+	return h.count(w, c, func(p period) ([]view.Quarter, error) {
+		dag, err := h.findDAG(c)
+		if err != nil {
+			return nil, err
+		}
+		return h.views.QuartersOfDAG(c.Context(), dag.ID, p.from, p.before)
+	})
+}
+
+func (h statisticsHandlers) count(w http.ResponseWriter, c *call, read func(period) ([]view.Quarter, error)) error {
+	values, err := query(c, "zone", "from", "to")
+	if err != nil {
+		return err
+	}
+	p, err := parsePeriod(values, h.now())
+	if err != nil {
+		return err
+	}
+	quarters, err := read(p)
+	if err != nil {
+		return err
+	}
+	answer := statisticsView{Zone: p.zone.String(), Days: []dayView{}}
+	var all view.Ended
+	for _, day := range view.ByDay(quarters, p.zone, p.first, p.last) {
+		date := time.Date(day.Date.Year, day.Date.Month, day.Date.Day, 0, 0, 0, 0, time.UTC)
+		answer.Days = append(answer.Days, dayView{date.Format(time.DateOnly), viewEnded(day.Ended)})
+		all.Succeeded += day.Succeeded
+		all.Failed += day.Failed
+		all.Cancelled += day.Cancelled
+	}
+	answer.All = viewEnded(all)
+	return reply(w, http.StatusOK, answer)
+}
