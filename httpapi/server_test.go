@@ -60,6 +60,9 @@ func TestCredentialsOfEveryRoute(t *testing.T) {
 		"PUT /api/v1/users/{name}/password": admins, "GET /api/v1/users/{name}/tokens": admins,
 		"DELETE /api/v1/users/{name}/tokens/{id}": admins, "GET /api/v1/audit": admins,
 	}
+	for _, pattern := range readingRoutes {
+		may[pattern] = users
+	}
 	credentials := map[string]struct {
 		token   string
 		may     []string

@@ -24,6 +24,7 @@ import (
 	"kontroler/httpapi/auth"
 	"kontroler/store/accounts"
 	"kontroler/store/storetest"
+	"kontroler/store/view"
 )
 
 // clock is a clock that a test moves.
@@ -81,7 +82,7 @@ const (
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{
-		T: t, url: storetest.EmptyURL(t), clock: &clock{at: time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)},
+		T: t, url: storetest.URL(t), clock: &clock{at: time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)},
 		keys: filepath.Join(t.TempDir(), "keys"), log: &lockedBuffer{},
 	}
 	if err := os.WriteFile(w.keys, []byte(strings.Repeat("secret-key-", 4)), 0o600); err != nil {
@@ -172,8 +173,13 @@ func (w *world) unstarted(change ...func(*httpapi.Config)) *replica {
 	if err != nil {
 		w.Fatal(err)
 	}
+	views, err := view.Open(view.Config{URL: w.url})
+	if err != nil {
+		w.Fatal(err)
+	}
+	w.Cleanup(func() { views.Close() })
 	config := httpapi.Config{
-		Accounts: w.db, Keys: keys, SessionLifetime: 12 * time.Hour, SessionIdle: 2 * time.Hour,
+		Accounts: w.db, Views: views, Keys: keys, SessionLifetime: 12 * time.Hour, SessionIdle: 2 * time.Hour,
 		IsPrepared: func() bool { return true }, Metrics: httpapi.NewMetrics(), Now: w.clock.now,
 		Log: slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}

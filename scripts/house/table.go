@@ -212,7 +212,7 @@ var house = []place{
 		path: "httpapi",
 		may: all([]string{module + "/apis", module + "/generated", module + "/httpapi/auth", module + "/store!"},
 			[]string{module + "/store/accounts", module + "/store/view"}, client, prometheus, yaml),
-		tests: ownDB,
+		tests: all(ownDB, []string{module + "/store/transition"}),
 	},
 	{
 		path: "httpapi/cmd/server",
