@@ -35,7 +35,7 @@ func scopeOf(access accounts.Access) view.Scope {
 
 // scopeOfPath returns the scope of the caller, or the part of it that is the namespace of the path, if it has one.
 func scopeOfPath(c *call) (view.Scope, error) {
-	scope, namespace := scopeOf(c.principal.Access), c.PathValue("namespace")
+	scope, namespace := scopeOf(c.principal.Access), c.PathValue("ns")
 	if namespace == "" {
 		return scope, nil
 	}
@@ -57,7 +57,7 @@ func (b *base) findDAG(c *call) (view.DAG, error) {
 	if !isText(name) {
 		return view.DAG{}, errUnknown()
 	}
-	dag, found, err := b.views.DAG(c.Context(), c.PathValue("namespace"), name)
+	dag, found, err := b.views.DAG(c.Context(), c.PathValue("ns"), name)
 	if err == nil && !found {
 		err = errUnknown()
 	}
@@ -74,7 +74,7 @@ func (b *base) findRun(c *call) (run view.Run, err error) {
 	if uid := c.PathValue("uid"); uid != "" {
 		run, found, err = b.views.Run(c.Context(), uid)
 	} else if name := c.PathValue("name"); isText(name) {
-		run, found, err = b.views.NewestRun(c.Context(), c.PathValue("namespace"), name)
+		run, found, err = b.views.NewestRun(c.Context(), c.PathValue("ns"), name)
 	}
 	if err == nil && (!found || !scope.Has(run.Namespace)) {
 		return view.Run{}, errUnknown()

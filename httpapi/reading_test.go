@@ -24,7 +24,7 @@ func (c *color) pathOf(pattern string) string {
 	if strings.HasSuffix(pattern, "/runs/{name}") {
 		name = c.run()
 	}
-	path = strings.NewReplacer("{namespace}", c.namespace, "{name}", name, "{uid}", c.live, "{task}", "load-"+c.name,
+	path = strings.NewReplacer("{ns}", c.namespace, "{name}", name, "{uid}", c.live, "{task}", "load-"+c.name,
 		"{number}", "1", "{version}", "1").Replace(path)
 	if strings.HasSuffix(path, "/diff") {
 		path += "?from=1&to=2"

@@ -81,7 +81,7 @@ func (h runHandlers) list(w http.ResponseWriter, c *call) error {
 	known := []string{
 		"limit", "cursor", "dag", "phase", "trigger", "requestedBy", "namePrefix", "from", "to",
 	}
-	if c.PathValue("namespace") == "" {
+	if c.PathValue("ns") == "" {
 		known = append(known, "namespace")
 	}
 	values, err := query(c, known...)
