@@ -328,7 +328,8 @@ const startTime = 500 * time.Millisecond
 // appeared records a Pod that has not started, and enqueues its run a little later.
 func (b *backlog) appeared(runUID, pod string) {
 	b.pending.Pod(queue.RunKey(runUID), pod)
-	b.queue.AddAfter(queue.RunKey(runUID), startTime)
+	// Not AddAfter, of which the queue keeps one for a key, the earliest: it would replace a later one.
+	time.AfterFunc(startTime, func() { b.queue.Add(queue.RunKey(runUID)) })
 }
 
 // podDeleted also sees Pods that lost our label. Only a live read shows the difference.

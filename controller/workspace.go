@@ -215,6 +215,9 @@ func (ws *workspaces) gatherClaim(ctx context.Context, row store.Run, f *facts, 
 		}
 	}
 	w := ws.of(queue.RunKey(row.UID))
+	if len(pods) == 0 && len(w.waiting) > 0 {
+		f.claimDue = w.next // a sync for something else must not end the wait
+	}
 	if len(pods) == 0 || w.isBound && !isUnschedulable {
 		return
 	}
