@@ -170,21 +170,15 @@ func (ws *workspaces) adopts(row store.Run, claim *corev1.PersistentVolumeClaim,
 
 // findWorkspace looks for the recorded claim.
 func (ws *workspaces) findWorkspace(
-	ctx context.Context,
-	row store.Run,
-	name string,
-	c engine.Create,
+	ctx context.Context, row store.Run, name string, c engine.Create,
 ) (found bool, err error) {
 	claim, err := ws.cfg.Kube.CoreV1().PersistentVolumeClaims(row.Namespace).Get(ctx, name, metav1.GetOptions{})
 	if err != nil && !apierrors.IsNotFound(err) {
 		return false, fmt.Errorf("reading claim %q of the workspace: %w", name, err)
 	}
 	if err != nil || isLost(row, claim) {
-		ws.gatekeeper.refuse(
-			row,
-			c,
-			engine.Refusal{Reason: engine.ReasonCreateRefused, IsPermanent: true, Message: workspaceLost(name)},
-		)
+		ws.gatekeeper.refuse(row, c,
+			engine.Refusal{Reason: engine.ReasonCreateRefused, IsPermanent: true, Message: workspaceLost(name)})
 		return false, nil
 	}
 	ws.setMade(queue.RunKey(row.UID), true)
