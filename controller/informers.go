@@ -302,7 +302,7 @@ func (t *term) podChanged(old, p *corev1.Pod) {
 	}
 	uid, _ := pod.RunUID(p)
 	if old == nil && uid != "" && !pod.HasStarted(p) && p.DeletionTimestamp == nil {
-		t.backlog.appeared(uid, p.Name)
+		t.backlog.appeared(uid, p.Name, t.now().Add(startTime))
 		return
 	}
 	t.backlog.touched(uid, p.Name)
@@ -325,11 +325,10 @@ func (b *backlog) touched(runUID, pod string) {
 // then, and the sync for that covers both.
 const startTime = 500 * time.Millisecond
 
-// appeared records a Pod that has not started, and enqueues its run a little later.
-func (b *backlog) appeared(runUID, pod string) {
+// appeared records a Pod that has not started, and makes its run due.
+func (b *backlog) appeared(runUID, pod string, due time.Time) {
 	b.pending.Pod(queue.RunKey(runUID), pod)
-	// Not AddAfter, of which the queue keeps one for a key, the earliest: it would replace a later one.
-	time.AfterFunc(startTime, func() { b.queue.Add(queue.RunKey(runUID)) })
+	b.alarms.Set(queue.RunKey(runUID), due)
 }
 
 // podDeleted also sees Pods that lost our label. Only a live read shows the difference.

@@ -210,7 +210,7 @@ func (ws *workspaces) gatherClaim(ctx context.Context, row store.Run, f *facts, 
 	}
 	w := ws.of(queue.RunKey(row.UID))
 	if len(pods) == 0 && len(w.waiting) > 0 {
-		f.claimDue = w.next // a sync for something else must not end the wait
+		f.nextDue = engine.Earlier(f.nextDue, w.next) // a sync for something else must not end the wait
 	}
 	if len(pods) == 0 || w.isBound && !isUnschedulable {
 		return
@@ -234,7 +234,7 @@ func (ws *workspaces) gatherClaim(ctx context.Context, row store.Run, f *facts, 
 			w.waiting[name] = struct{}{}
 		}
 	}
-	f.claimDue = w.next
+	f.nextDue = engine.Earlier(f.nextDue, w.next)
 }
 
 // explain adds to the wait of a Pod what its claim waits for.

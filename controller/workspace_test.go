@@ -6,9 +6,14 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"kontroler/apis/dag"
+	"kontroler/apis/kontroler/v1alpha1"
 	"kontroler/controller/engine"
+	"kontroler/controller/queue"
+	"kontroler/store"
 )
 
 // TestExplain: what a claim waits for is added to what its Pod waits for, and a claim that is lost fails it.
@@ -38,6 +43,38 @@ func TestExplain(t *testing.T) {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// A sync of a run for something else does not end the wait for its claim.
+func TestClaimIsReadAgain(t *testing.T) {
+	const key = queue.RunKey("00000000-0000-4000-8000-000000000001")
+	task := v1alpha1.Task{Name: "a"}
+	task.Image, task.Command = "busybox", []string{"true"}
+	graph, faults := dag.Compile(&v1alpha1.DAGSpec{
+		Workspace: &v1alpha1.Workspace{Enable: true, PVC: v1alpha1.WorkspaceClaim{
+			Resources: v1alpha1.WorkspaceResources{
+				Requests: corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Gi")},
+			},
+		}},
+		Task: []v1alpha1.Task{task},
+	})
+	if len(faults) > 0 {
+		t.Fatal(faults)
+	}
+	ws := &workspaces{runs: map[queue.RunKey]*workspace{}}
+	row := store.Run{RunKey: store.RunKey{UID: string(key)}, WorkspaceUID: "claim"}
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	waiting := &facts{graph: graph, snapshot: engine.Snapshot{Pods: map[string]*engine.Pod{"a": {Phase: "Pending"}}}}
+	ws.gatherClaim(t.Context(), row, waiting, now)
+	other := &facts{graph: graph}
+	ws.gatherClaim(t.Context(), row, other, now.Add(time.Second))
+	want := []time.Time{now.Add(bindGrace), now.Add(bindGrace)}
+	if diff := cmp.Diff(want, []time.Time{waiting.nextDue, other.nextDue}); diff != "" {
+		t.Errorf("due times of the syncs (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(map[string]struct{}{"a": {}}, ws.due(key, now.Add(bindGrace))); diff != "" {
+		t.Errorf("Pods to explain (-want +got):\n%s", diff)
 	}
 }
 
