@@ -168,10 +168,21 @@ func (c *taskChanges) move(id int64, from, to string) (*taskChange, error) {
 
 // of returns the counter of a phase.
 func (c *Counts) of(phase string) *int {
-	return map[string]*int{
-		"Waiting": &c.Waiting, "Ready": &c.Ready, "Active": &c.Active, "Succeeded": &c.Succeeded, "Failed": &c.Failed,
-		"Skipped": &c.Skipped, "Cancelled": &c.Cancelled,
-	}[phase]
+	switch phase {
+	case "Waiting":
+		return &c.Waiting
+	case "Ready":
+		return &c.Ready
+	case "Active":
+		return &c.Active
+	case "Succeeded":
+		return &c.Succeeded
+	case "Failed":
+		return &c.Failed
+	case "Skipped":
+		return &c.Skipped
+	}
+	return &c.Cancelled
 }
 
 // add applies a transition.
