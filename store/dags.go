@@ -65,7 +65,7 @@ func readNewestVersion(
 ) (n newestVersion, found bool, err error) {
 	v := &n.version
 	err = q.QueryRowContext(ctx, sqlVersionNewest, namespace, name).Scan(
-		&n.uid, nullTime{&n.createdAt}, &n.isDeleted, &v.ID, &v.DAGID, &v.Number, &v.Tasks, &v.Spec, &n.hash)
+		&n.uid, nullTime(&n.createdAt), &n.isDeleted, &v.ID, &v.DAGID, &v.Number, &v.Tasks, &v.Spec, &n.hash)
 	if errors.Is(err, sql.ErrNoRows) {
 		return newestVersion{}, false, nil
 	}

@@ -80,7 +80,7 @@ func readTaskVersion(
 ) (r taskRow, found bool, err error) {
 	v := &r.version
 	err = q.QueryRowContext(ctx, sqlTaskVersionRead, namespace, name, number).Scan(&r.uid, &r.generation,
-		nullTime{&r.createdAt}, &r.isDeleted, &r.number, &v.Number, &v.Spec, &r.hash, &v.Newest)
+		nullTime(&r.createdAt), &r.isDeleted, &r.number, &v.Number, &v.Spec, &r.hash, &v.Newest)
 	if errors.Is(err, sql.ErrNoRows) {
 		return taskRow{}, false, nil
 	}

@@ -133,7 +133,7 @@ func (h *History) Trim(ctx context.Context, r Retention) error {
 // cutoff returns the time before which history is removed.
 func (h *History) cutoff(ctx context.Context, r Retention) (time.Time, error) {
 	var now time.Time
-	if err := h.pool.db.QueryRowContext(ctx, sqlTrimClock, timestamp(r.Now)).Scan(nullTime{&now}); err != nil {
+	if err := h.pool.db.QueryRowContext(ctx, sqlTrimClock, timestamp(r.Now)).Scan(nullTime(&now)); err != nil {
 		return time.Time{}, postgres.Classify(ctx, err)
 	}
 	return now.Add(-r.Keep), nil
@@ -173,7 +173,7 @@ func (t *trim) runs(ctx context.Context) error {
 	last := endedRun{finishedAt: time.Unix(0, 0)}
 	for {
 		runs, err := postgres.ReadRows(ctx, t.pool.db, func(rows *sql.Rows) (r endedRun, err error) {
-			err = rows.Scan(&r.id, &r.uid, nullTime{&r.finishedAt}, &r.rows)
+			err = rows.Scan(&r.id, &r.uid, nullTime(&r.finishedAt), &r.rows)
 			return r, err
 		}, sqlTrimRuns, timestamp(last.finishedAt), last.id, timestamp(t.before), trimRuns, trimRows)
 		if err != nil || len(runs) == 0 {
@@ -310,7 +310,7 @@ func (t *trim) firstMonth(table partitionedTable) time.Time {
 
 // readOldest reads the admission of the oldest run that is left.
 func (t *trim) readOldest(ctx context.Context) error {
-	err := t.pool.db.QueryRowContext(ctx, sqlTrimOldest).Scan(nullTime{&t.oldest})
+	err := t.pool.db.QueryRowContext(ctx, sqlTrimOldest).Scan(nullTime(&t.oldest))
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil
 	}

@@ -112,8 +112,8 @@ func (l *Logs) Save(ctx context.Context, runID int64, log Log, chunks []LogChunk
 // Log reads the log of an attempt that ended at a time. found reports whether it exists.
 func (db *DB) Log(ctx context.Context, attemptID int64, finishedAt time.Time) (log Log, found bool, err error) {
 	err = db.pool.QueryRowContext(ctx, sqlLogRead, attemptID, timestamp(finishedAt)).Scan(&log.AttemptID,
-		nullTime{&log.At}, &log.State, &log.Message, &log.Bytes, &log.OmittedAt, &log.Omitted, nullTime{&log.BeginsAt},
-		nullTime{&log.EndsAt}, &log.IsRotated, &log.IsIncomplete, &log.Chunks, nullTime{&log.CapturedAt})
+		nullTime(&log.At), &log.State, &log.Message, &log.Bytes, &log.OmittedAt, &log.Omitted, nullTime(&log.BeginsAt),
+		nullTime(&log.EndsAt), &log.IsRotated, &log.IsIncomplete, &log.Chunks, nullTime(&log.CapturedAt))
 	if errors.Is(err, sql.ErrNoRows) {
 		return Log{}, false, nil
 	}

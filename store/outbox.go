@@ -151,7 +151,7 @@ func (o *Outbox) Claim(
 		if err != nil {
 			return err
 		}
-		return q.QueryRowContext(ctx, sqlNotificationNext, timestamp(claim.Now)).Scan(nullTime{&next})
+		return q.QueryRowContext(ctx, sqlNotificationNext, timestamp(claim.Now)).Scan(nullTime(&next))
 	})
 	if err != nil {
 		return nil, time.Time{}, fmt.Errorf("claiming notifications: %w", err)
@@ -163,12 +163,12 @@ func scanNotification(rows *sql.Rows) (Notification, error) {
 	var n Notification
 	var t NotifiedTask
 	r, c := &n.Run, &n.Run.Counts
-	err := rows.Scan(&n.ID, &n.Event, &n.Try, nullTime{&n.Until}, nullTime{&n.CreatedAt},
+	err := rows.Scan(&n.ID, &n.Event, &n.Try, nullTime(&n.Until), nullTime(&n.CreatedAt),
 		&r.ID, &r.UID, &r.Namespace, &r.Name, &r.DAGName, &r.DAGID, &r.VersionID, &r.VersionNumber,
 		&r.Phase, &r.Reason, &r.Message, &c.Total, &c.Succeeded, &c.Failed, &c.Skipped, &c.Cancelled,
-		nullTime{&r.StartedAt}, nullTime{&r.FinishedAt},
+		nullTime(&r.StartedAt), nullTime(&r.FinishedAt),
 		&t.ID, &t.Index, &t.Attempts, &t.Name, &t.Phase, &t.Reason, &t.Message, &t.ExitCode,
-		nullTime{&t.StartedAt}, nullTime{&t.FinishedAt})
+		nullTime(&t.StartedAt), nullTime(&t.FinishedAt))
 	if t.ID != 0 {
 		n.Task = &t
 	}

@@ -103,7 +103,7 @@ func savePodEvents(ctx context.Context, q querier, events []PodEvent) (saved int
 		var attempt, run int64
 		var decidedAt time.Time
 		var n int
-		err = rows.Scan(&attempt, nullTime{&decidedAt}, &run, &n)
+		err = rows.Scan(&attempt, nullTime(&decidedAt), &run, &n)
 		attempts, at, runs, saved = append(attempts, attempt), append(at, decidedAt), append(runs, run), saved+n
 		return none, err
 	}, sqlPodEventsSave, podEventArgs(events)...)

@@ -131,7 +131,7 @@ type NewestRun struct {
 // NewestRun reads the newest run of a DAG. found reports whether it exists.
 func (l *Leader) NewestRun(ctx context.Context, namespace, dag string) (run NewestRun, found bool, err error) {
 	row := l.pool.reader().QueryRowContext(ctx, sqlRunNewest, namespace, dag)
-	err = row.Scan(&run.Name, &run.Phase, nullTime{&run.At})
+	err = row.Scan(&run.Name, &run.Phase, nullTime(&run.At))
 	if errors.Is(err, sql.ErrNoRows) {
 		return NewestRun{}, false, nil
 	}
@@ -284,8 +284,8 @@ func runFields(r *Run) []any {
 		&r.ID, &r.UID, &r.Namespace, &r.Name, &r.DAGName, &r.DAGID, &r.VersionID, &r.VersionNumber,
 		&r.Phase, &r.Reason, &r.Message, &r.Stop, &r.Hold, &r.Parameters,
 		&c.Total, &c.Waiting, &c.Ready, &c.Active, &c.Succeeded, &c.Failed, &c.Skipped, &c.Cancelled,
-		nullTime{&r.CreatedAt}, nullTime{&r.AdmittedAt}, nullTime{&r.StartedAt}, nullTime{&r.DeadlineAt},
-		nullTime{&r.FinishedAt}, &r.WorkspaceUID,
+		nullTime(&r.CreatedAt), nullTime(&r.AdmittedAt), nullTime(&r.StartedAt), nullTime(&r.DeadlineAt),
+		nullTime(&r.FinishedAt), &r.WorkspaceUID,
 	}
 }
 

@@ -160,8 +160,8 @@ RETURNING t.dag_id`
 // Read reads the schedule of a DAG. found reports whether the DAG has a row.
 func (s *Schedules) Read(ctx context.Context, namespace, name string) (row Schedule, found bool, err error) {
 	err = s.pool.reader().QueryRowContext(ctx, sqlScheduleRead, namespace, name).Scan(
-		&row.DAGID, &row.DAGUID, &row.Expression, &row.TimeZone, nullTime{&row.Cursor}, &row.HeldAs,
-		nullTime{&row.StretchFrom}, &row.StretchOutcome, nullTime{&row.LastDue})
+		&row.DAGID, &row.DAGUID, &row.Expression, &row.TimeZone, nullTime(&row.Cursor), &row.HeldAs,
+		nullTime(&row.StretchFrom), &row.StretchOutcome, nullTime(&row.LastDue))
 	if errors.Is(err, sql.ErrNoRows) {
 		return Schedule{}, false, nil
 	}
@@ -175,7 +175,7 @@ func (s *Schedules) Read(ctx context.Context, namespace, name string) (row Sched
 // Runs lists the runs of a DAG object's schedule that are not known to have ended, oldest first.
 func (s *Schedules) Runs(ctx context.Context, dagID int64, dagUID string) ([]ScheduledRun, error) {
 	runs, err := postgres.ReadRows(ctx, s.pool.reader(), func(rows *sql.Rows) (r ScheduledRun, err error) {
-		err = rows.Scan(nullTime{&r.DueAt}, &r.Name, &r.UID, &r.IsReplaced, &r.RowUID, &r.Phase)
+		err = rows.Scan(nullTime(&r.DueAt), &r.Name, &r.UID, &r.IsReplaced, &r.RowUID, &r.Phase)
 		return r, err
 	}, sqlScheduledRuns, dagID, dagUID)
 	if err != nil {
@@ -273,7 +273,7 @@ func (s *Schedules) Rewind(ctx context.Context, r Rewind) error {
 func rewind(ctx context.Context, q querier, r Rewind) error {
 	id := r.Schedule.DAGID
 	var settled time.Time
-	err := q.QueryRowContext(ctx, sqlTickLastSettled, id, timestamps(r.Uncreated)).Scan(nullTime{&settled})
+	err := q.QueryRowContext(ctx, sqlTickLastSettled, id, timestamps(r.Uncreated)).Scan(nullTime(&settled))
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return err
 	}

@@ -185,7 +185,7 @@ func gather(ctx context.Context, q querier, runID int64, request GatherRequest) 
 	var attempts, tasks []byte
 	err = q.QueryRowContext(ctx, statement, runID, texts(request.Pods), timestamp(request.Now), request.MaxAttempts,
 		DecidedLimit, request.MaxReady, request.MaxChildrenPending, positions).
-		Scan(&attempts, &tasks, nullTime{&snapshot.NextDue}, &snapshot.Decided)
+		Scan(&attempts, &tasks, nullTime(&snapshot.NextDue), &snapshot.Decided)
 	if err != nil {
 		return Snapshot{}, err
 	}

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"kontroler/store/internal/postgres"
 )
 
 // timestamp returns t as a parameter, NULL if it is zero. PostgreSQL rounds to microseconds. Truncating first ensures
@@ -36,19 +38,7 @@ func timestamps(ts []time.Time) []sql.NullString {
 }
 
 // nullTime scans NULL as the zero time and anything else as UTC.
-type nullTime struct{ to *time.Time }
-
-func (n nullTime) Scan(src any) error {
-	var t sql.NullTime
-	if err := t.Scan(src); err != nil {
-		return err
-	}
-	*n.to = time.Time{}
-	if t.Valid {
-		*n.to = t.Time.UTC()
-	}
-	return nil
-}
+func nullTime(to *time.Time) sql.Scanner { return postgres.NullTime{To: to} }
 
 // nullID returns an id as a parameter, NULL if it is zero.
 func nullID(id int64) any {

@@ -126,20 +126,7 @@ func created(ctx context.Context, err error) error {
 }
 
 // utc scans a time. NULL is the zero time.
-type utc struct{ to *time.Time }
-
-// Scan makes utc a sql.Scanner.
-func (u utc) Scan(src any) error {
-	var t sql.NullTime
-	if err := t.Scan(src); err != nil {
-		return err
-	}
-	*u.to = time.Time{}
-	if t.Valid {
-		*u.to = t.Time.UTC()
-	}
-	return nil
-}
+func utc(to *time.Time) sql.Scanner { return postgres.NullTime{To: to} }
 
 // nullID returns an id as a parameter, NULL if it is zero.
 func nullID(id int64) any {

@@ -117,7 +117,7 @@ func auditStatement(f AuditFilter, p AuditPosition, compare, order string, limit
 }
 
 func scanAudit(rows *sql.Rows) (e AuditEntry, err error) {
-	err = rows.Scan(&e.ID, utc{&e.At}, &e.RequestID, &e.UserID, &e.User, &e.TokenID, &e.Address, &e.Action, &e.Object,
-		&e.Outcome, utc{&e.EndedAt})
+	err = rows.Scan(&e.ID, utc(&e.At), &e.RequestID, &e.UserID, &e.User, &e.TokenID, &e.Address, &e.Action, &e.Object,
+		&e.Outcome, utc(&e.EndedAt))
 	return e, err
 }

@@ -106,8 +106,8 @@ func (db Sessions) Get(ctx context.Context, id string) (Session, error) {
 	s := Session{ID: id}
 	u := &s.User
 	err := one(ctx, db.pool.QueryRowContext(ctx, sqlSession, id),
-		&u.ID, &u.Name, &u.Admin, jsonGrants{&u.Grants}, &u.Disabled, &u.Generation, utc{&u.CreatedAt},
-		utc{&u.PasswordChangedAt}, &s.Address, utc{&s.CreatedAt}, utc{&s.ExpiresAt}, utc{&s.SeenAt})
+		&u.ID, &u.Name, &u.Admin, jsonGrants{&u.Grants}, &u.Disabled, &u.Generation, utc(&u.CreatedAt),
+		utc(&u.PasswordChangedAt), &s.Address, utc(&s.CreatedAt), utc(&s.ExpiresAt), utc(&s.SeenAt))
 	return s, err
 }
 
@@ -139,17 +139,17 @@ func (db Tokens) Get(ctx context.Context, hash []byte) (Token, error) {
 	var t Token
 	u := &t.User
 	err := one(ctx, db.pool.QueryRowContext(ctx, sqlToken, hash),
-		&u.ID, &u.Name, &u.Admin, jsonGrants{&u.Grants}, &u.Disabled, &u.Generation, utc{&u.CreatedAt},
-		utc{&u.PasswordChangedAt}, &t.ID, &t.Name, &t.Access.Admin, jsonGrants{&t.Access.Grants}, utc{&t.CreatedAt},
-		utc{&t.ExpiresAt}, utc{&t.SeenAt})
+		&u.ID, &u.Name, &u.Admin, jsonGrants{&u.Grants}, &u.Disabled, &u.Generation, utc(&u.CreatedAt),
+		utc(&u.PasswordChangedAt), &t.ID, &t.Name, &t.Access.Admin, jsonGrants{&t.Access.Grants}, utc(&t.CreatedAt),
+		utc(&t.ExpiresAt), utc(&t.SeenAt))
 	return t, err
 }
 
 // List returns the tokens of a user in the order of their names, also those that have expired.
 func (db Tokens) List(ctx context.Context, userID int64) ([]Token, error) {
 	return postgres.ReadRows(ctx, db.pool, func(rows *sql.Rows) (t Token, err error) {
-		err = rows.Scan(&t.ID, &t.Name, &t.Access.Admin, jsonGrants{&t.Access.Grants}, utc{&t.CreatedAt}, utc{&t.ExpiresAt},
-			utc{&t.SeenAt})
+		err = rows.Scan(&t.ID, &t.Name, &t.Access.Admin, jsonGrants{&t.Access.Grants}, utc(&t.CreatedAt), utc(&t.ExpiresAt),
+			utc(&t.SeenAt))
 		return t, err
 	}, sqlTokens, userID)
 }

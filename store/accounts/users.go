@@ -68,8 +68,8 @@ type scanner interface{ Scan(...any) error }
 
 func scanUser(row scanner) (User, error) {
 	var u User
-	err := row.Scan(&u.ID, &u.Name, &u.Admin, jsonGrants{&u.Grants}, &u.Disabled, &u.Generation, utc{&u.CreatedAt},
-		utc{&u.PasswordChangedAt})
+	err := row.Scan(&u.ID, &u.Name, &u.Admin, jsonGrants{&u.Grants}, &u.Disabled, &u.Generation, utc(&u.CreatedAt),
+		utc(&u.PasswordChangedAt))
 	return u, err
 }
 

@@ -65,7 +65,7 @@ func (db *DB) Failed(ctx context.Context, scope Scope, since time.Time) ([]Run, 
 func (db *DB) Waiting(ctx context.Context, scope Scope, before time.Time) ([]WaitingTask, error) {
 	tasks, err := postgres.ReadRows(ctx, db.pool, func(rows *sql.Rows) (w WaitingTask, err error) {
 		err = rows.Scan(&w.RunUID, &w.Namespace, &w.RunName, &w.DAG, &w.Task, &w.Phase, &w.Reason, &w.Message,
-			nullTime{&w.Since})
+			nullTime(&w.Since))
 		return w, err
 	}, sqlWaiting, scope.isAll, scope.namespaces, before, MaxRows)
 	return tasks, db.classify(ctx, "listing the tasks that wait", err)
@@ -74,8 +74,8 @@ func (db *DB) Waiting(ctx context.Context, scope Scope, before time.Time) ([]Wai
 // Missed lists the due times from a time on that did not run, the newest first, at most MaxRows.
 func (db *DB) Missed(ctx context.Context, scope Scope, since time.Time) ([]MissedTick, error) {
 	ticks, err := postgres.ReadRows(ctx, db.pool, func(rows *sql.Rows) (m MissedTick, err error) {
-		err = rows.Scan(&m.Namespace, &m.DAG, nullTime{&m.From}, nullTime{&m.To}, &m.Count, &m.Outcome, &m.RunID, &m.RunName,
-			&m.RunUID, nullTime{&m.DecidedAt})
+		err = rows.Scan(&m.Namespace, &m.DAG, nullTime(&m.From), nullTime(&m.To), &m.Count, &m.Outcome, &m.RunID, &m.RunName,
+			&m.RunUID, nullTime(&m.DecidedAt))
 		return m, err
 	}, sqlMissed, scope.isAll, scope.namespaces, since, MaxRows)
 	return ticks, db.classify(ctx, "listing the due times that were missed", err)

@@ -73,7 +73,7 @@ SELECT coalesce(percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM s
 // DAG reads a DAG. found reports whether it has a row: a DAG that has never been valid has none.
 func (db DAGReader) DAG(ctx context.Context, namespace, name string) (dag DAG, found bool, err error) {
 	dags, err := postgres.ReadRows(ctx, db.pool, func(rows *sql.Rows) (d DAG, err error) {
-		err = rows.Scan(&d.ID, &d.Namespace, &d.Name, &d.UID, &d.Version, nullTime{&d.CreatedAt}, nullTime{&d.DeletedAt})
+		err = rows.Scan(&d.ID, &d.Namespace, &d.Name, &d.UID, &d.Version, nullTime(&d.CreatedAt), nullTime(&d.DeletedAt))
 		return d, err
 	}, sqlDAG, namespace, name)
 	if err != nil || len(dags) == 0 {
@@ -119,7 +119,7 @@ func (db DAGReader) oneVersion(ctx context.Context, query string, args ...any) (
 }
 
 func scanVersion(rows *sql.Rows) (v Version, err error) {
-	err = rows.Scan(&v.ID, &v.DAGID, &v.Number, &v.Tasks, &v.Spec, nullTime{&v.CreatedAt})
+	err = rows.Scan(&v.ID, &v.DAGID, &v.Number, &v.Tasks, &v.Spec, nullTime(&v.CreatedAt))
 	return v, err
 }
 
@@ -140,8 +140,8 @@ func (db DAGReader) TicksAfter(ctx context.Context, dagID int64, after time.Time
 }
 
 func scanTick(rows *sql.Rows) (t Tick, err error) {
-	err = rows.Scan(nullTime{&t.From}, nullTime{&t.To}, &t.Count, &t.Outcome, &t.RunID, &t.RunName, &t.RunUID,
-		nullTime{&t.DecidedAt})
+	err = rows.Scan(nullTime(&t.From), nullTime(&t.To), &t.Count, &t.Outcome, &t.RunID, &t.RunName, &t.RunUID,
+		nullTime(&t.DecidedAt))
 	return t, err
 }
 

@@ -144,15 +144,4 @@ func (db reader) classify(ctx context.Context, doing string, err error) error {
 }
 
 // nullTime scans NULL as the zero time and anything else as UTC.
-type nullTime struct{ to *time.Time }
-
-// Scan implements sql.Scanner.
-func (n nullTime) Scan(src any) error {
-	var t sql.NullTime
-	err := t.Scan(src)
-	*n.to = time.Time{}
-	if t.Valid {
-		*n.to = t.Time.UTC()
-	}
-	return err
-}
+func nullTime(to *time.Time) sql.Scanner { return postgres.NullTime{To: to} }

@@ -108,8 +108,8 @@ func scanRun(rows *sql.Rows) (r Run, err error) {
 	err = rows.Scan(&r.ID, &r.UID, &r.Namespace, &r.Name, &r.DAG, &r.DAGID, &r.VersionID,
 		&r.Phase, &r.Reason, &r.Message, &r.Stop, &r.Hold, &r.Parameters,
 		&c.Total, &c.Waiting, &c.Ready, &c.Active, &c.Succeeded, &c.Failed, &c.Skipped, &c.Cancelled,
-		nullTime{&r.CreatedAt}, nullTime{&r.AdmittedAt}, nullTime{&r.StartedAt}, nullTime{&r.DeadlineAt},
-		nullTime{&r.FinishedAt}, &r.Trigger, &r.RequestedBy, nullTime{&r.DueAt})
+		nullTime(&r.CreatedAt), nullTime(&r.AdmittedAt), nullTime(&r.StartedAt), nullTime(&r.DeadlineAt),
+		nullTime(&r.FinishedAt), &r.Trigger, &r.RequestedBy, nullTime(&r.DueAt))
 	return r, err
 }
 

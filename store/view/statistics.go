@@ -79,7 +79,7 @@ func (db StatisticsReader) quarters(ctx context.Context, query string, args ...a
 // OldestEnd returns when the first of the stored runs ended. It is zero if none has.
 func (db StatisticsReader) OldestEnd(ctx context.Context) (oldest time.Time, err error) {
 	ends, err := postgres.ReadRows(ctx, db.pool, func(rows *sql.Rows) (end time.Time, err error) {
-		err = rows.Scan(nullTime{&end})
+		err = rows.Scan(nullTime(&end))
 		return end, err
 	}, sqlOldestEnd)
 	if err != nil || len(ends) == 0 {

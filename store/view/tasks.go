@@ -107,7 +107,7 @@ func (db TaskReader) Task(ctx context.Context, runID int64, name string) (task T
 
 func scanTask(rows *sql.Rows) (t Task, err error) {
 	err = rows.Scan(&t.ID, &t.Position, &t.Index, &t.Name, &t.Phase, &t.Reason, &t.Message, &t.Unmet, &t.Attempts,
-		&t.Retries, &t.Restarts, nullTime{&t.DueAt}, nullTime{&t.ReadyAt}, nullTime{&t.StartedAt}, nullTime{&t.FinishedAt})
+		&t.Retries, &t.Restarts, nullTime(&t.DueAt), nullTime(&t.ReadyAt), nullTime(&t.StartedAt), nullTime(&t.FinishedAt))
 	return t, err
 }
 
@@ -140,7 +140,7 @@ func (db TaskReader) Attempt(ctx context.Context, taskID int64, number int) (att
 func scanAttempt(rows *sql.Rows) (a Attempt, err error) {
 	err = rows.Scan(&a.ID, &a.TaskID, &a.Number, &a.Phase, &a.Reason, &a.Message, &a.Stop, &a.PodName,
 		&a.PodUID, &a.Node, &a.ExitCode, &a.StrayUID,
-		nullTime{&a.DecidedAt}, nullTime{&a.CreatedAt}, nullTime{&a.StartedAt}, nullTime{&a.FinishedAt})
+		nullTime(&a.DecidedAt), nullTime(&a.CreatedAt), nullTime(&a.StartedAt), nullTime(&a.FinishedAt))
 	return a, err
 }
 
@@ -148,7 +148,7 @@ func scanAttempt(rows *sql.Rows) (a Attempt, err error) {
 func (db TaskReader) PodEvents(ctx context.Context, attemptID int64) ([]PodEvent, error) {
 	events, err := postgres.ReadRows(ctx, db.pool, func(rows *sql.Rows) (e PodEvent, err error) {
 		err = rows.Scan(&e.AttemptID, &e.Container, &e.Type, &e.Reason, &e.Message, &e.Source, &e.Count,
-			nullTime{&e.FirstAt}, nullTime{&e.LastAt})
+			nullTime(&e.FirstAt), nullTime(&e.LastAt))
 		return e, err
 	}, sqlPodEvents, attemptID)
 	return events, db.classify(ctx, "reading the Events of a Pod", err)

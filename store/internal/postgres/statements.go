@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"time"
 )
 
 // Querier runs statements, in a transaction or on a pool.
@@ -93,6 +94,22 @@ func ReadRows[T any](
 		all = append(all, one)
 	}
 	return all, Classify(ctx, rows.Err())
+}
+
+// NullTime scans NULL as the zero time and anything else as UTC.
+type NullTime struct{ To *time.Time }
+
+// Scan makes NullTime a sql.Scanner.
+func (n NullTime) Scan(src any) error {
+	var t sql.NullTime
+	if err := t.Scan(src); err != nil {
+		return err
+	}
+	*n.To = time.Time{}
+	if t.Valid {
+		*n.To = t.Time.UTC()
+	}
+	return nil
 }
 
 // ScanOne scans a row of one column.
