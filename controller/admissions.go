@@ -143,8 +143,8 @@ func (c *core) hasClaim(run *v1alpha1.DagRun, row store.Run) bool {
 }
 
 // claimRun makes the DagRun name this controller and this row, before the first Pod. Of several controllers the first
-// patch wins. The others delete their rows. isOurs reports whether the run is to be synced: its DagRun is claimed, or is
-// gone.
+// patch wins. The others delete their rows. isOurs reports whether the run is to be synced: its DagRun is claimed, or
+// is gone.
 func (a *admitter) claimRun(ctx context.Context, row store.Run, run *v1alpha1.DagRun) (isOurs bool, err error) {
 	for range 3 {
 		switch s := run.Status; {

@@ -45,8 +45,8 @@
 // # Invariants
 //
 //   - Nothing is created or deleted in the cluster that was not committed before.
-//   - Two writers of one run cannot both succeed, because every transition is a guarded UPDATE. The worker that syncs a run
-//     decides for it. The reaper also writes: it records what the cluster has already done.
+//   - Two writers of one run cannot both succeed, because a row is only written in the phase that the writer expects.
+//     The worker that syncs a run decides for it. The reaper also writes: it records what the cluster has already done.
 //   - What is in memory can be lost at any instant. Rows and a fresh list rebuild it.
 //   - An object that is not ours by label and owner is never changed.
 package controller

@@ -35,8 +35,8 @@ import (
 	"kontroler/store"
 )
 
-// The tests of the four syncs of the road use a real API server without nodes, and a real PostgreSQL. Each case prepares
-// both, runs one sync of a term whose loops do not run, and compares what is there afterwards: a world.
+// The tests of the four syncs of the road use a real API server without nodes, and a real PostgreSQL. Each case
+// prepares both, runs one sync of a term whose loops do not run, and compares what is there afterwards: a world.
 
 // world is what is there after a sync, in words.
 type world struct {

@@ -8,9 +8,9 @@ import (
 	"kontroler/e2e/harness"
 )
 
-// A DAG whose podTemplate satisfies the Pod Security Standard `restricted` runs in a namespace that enforces it: scripts,
-// a workspace, logs and retries. The controller adds nothing to a Pod that the standard forbids. A DAG that does not
-// satisfy it waits and says which fields it must set.
+// A DAG whose podTemplate satisfies the Pod Security Standard `restricted` runs in a namespace that enforces it:
+// scripts, a workspace, logs and retries. The controller adds nothing to a Pod that the standard forbids. A DAG that
+// does not satisfy it waits and says which fields it must set.
 func TestPodSecurityRestricted(t *testing.T) {
 	w := newWorld(t)
 	w.Kubectl("label", "namespace", w.Namespace, "pod-security.kubernetes.io/enforce=restricted")

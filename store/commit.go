@@ -8,11 +8,11 @@ import (
 	"kontroler/store/transition"
 )
 
-// sqlCommit writes the changes of one run. It is one statement, and so one round trip and one transaction: fence, tasks,
-// attempts, the run, and the change for readers. Rows are found by primary key. A row that is in another phase than its
-// change expects is not written, and check_write then fails the statement. Two conditions are for the planner, whose
-// plan must serve runs of every size: adding 0 to run_id keeps it from scanning the run, and a range of all ids makes it
-// expect few changes, so that it looks each of them up.
+// sqlCommit writes the changes of one run. It is one statement, and so one round trip and one transaction: fence,
+// tasks, attempts, the run, and the change for readers. Rows are found by primary key. A row that is in another phase
+// than its change expects is not written, and check_write then fails the statement. Two conditions are for the planner,
+// whose plan must serve runs of every size: adding 0 to run_id keeps it from scanning the run, and a range of all ids
+// makes it expect few changes, so that it looks each of them up.
 //
 // The attempt of a task is decided after its earlier attempt has ended: the INSERT reads the rows of the UPDATE.
 const sqlCommit = `

@@ -7,9 +7,9 @@
 //   - Every write of a leader is one transaction that locks its shard's epoch FOR SHARE. A successor's TakeEpoch waits
 //     for these transactions. A transaction that gets the lock after it sees the higher epoch and returns ErrFenced. A
 //     WHERE condition on the epoch would not wait, and would be no fence.
-//   - The two writes that every run needs, its admission and its commits, are one statement each, and so one round trip.
-//     Such a statement is a transaction of its own. It calls kontroler.check_write, which fails it if the epoch has
-//     passed or if a guard has kept it from writing one of its rows.
+//   - The two writes that every run needs, its admission and its commits, are one statement each, and so one round
+//     trip. Such a statement is a transaction of its own. It calls kontroler.check_write, which fails it if the epoch
+//     has passed or if a guard has kept it from writing one of its rows.
 //   - A leader's sessions carry controller id, shard and epoch in application_name, and a timeout for idle
 //     transactions. A successor ends these sessions before it takes the epoch. A stopped process delays it for that
 //     timeout at most.
@@ -60,9 +60,9 @@
 // of the schema have neither. A notification on channel kontroler_changes means that there may be new rows. A reader
 // also polls, because notifications can be lost.
 //
-// Runs are listed in the order (admitted_at, id), which indexes serve by namespace and by DAG. Failed and Cancelled runs
-// have indexes of their own, and so have runs that no schedule triggered. A range of names that begin alike is served by
-// the operators ~>=~ and ~<~, whatever the collation of the database. Package view lists runs in this way.
+// Runs are listed in the order (admitted_at, id), which indexes serve by namespace and by DAG. Failed and Cancelled
+// runs have indexes of their own, and so have runs that no schedule triggered. A range of names that begin alike is
+// served by the operators ~>=~ and ~<~, whatever the collation of the database. Package view lists runs in this way.
 //
 // # Connections
 //

@@ -49,8 +49,8 @@ type Leader struct {
 	History   *History
 }
 
-// Lead opens the sessions of a term and checks that its epoch has not passed. If kontroler.changes is of another server,
-// Lead empties it; ErrConflict means that a reader holds the table.
+// Lead opens the sessions of a term and checks that its epoch has not passed. If kontroler.changes is of another
+// server, Lead empties it; ErrConflict means that a reader holds the table.
 func (db *DB) Lead(ctx context.Context, term Term) (*Leader, error) {
 	if term.IdleTimeout <= 0 {
 		term.IdleTimeout = 5 * time.Second

@@ -78,8 +78,8 @@ func (p *termPool) write(ctx context.Context, fn func(querier) (change int64, er
 	return err
 }
 
-// writeAtOnce runs fn, which runs one statement, and then notifies the readers of changes. The statement is a transaction
-// of its own, and fences and checks itself. It may return no row: sql.ErrNoRows.
+// writeAtOnce runs fn, which runs one statement, and then notifies the readers of changes. The statement is a
+// transaction of its own, and fences and checks itself. It may return no row: sql.ErrNoRows.
 func (p *termPool) writeAtOnce(ctx context.Context, fn func(querier) (change int64, err error)) error {
 	p.term.at("transaction-commit")
 	change, err := fn(p.reader())

@@ -102,8 +102,8 @@ func (r *rig) run(name string, args ...string) {
 }
 
 // connect installs the custom resources, creates a namespace, and installs the service account of the controller. The
-// clients of the benchmark use a service account too: with a client certificate, the API server would verify it for each
-// request.
+// clients of the benchmark use a service account too: with a client certificate, the API server would verify it for
+// each request.
 func (r *rig) connect() {
 	r.b.Helper()
 	kubectl := filepath.Join(r.cluster, "bin", "kubectl")

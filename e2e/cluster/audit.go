@@ -16,8 +16,8 @@ func (c *Cluster) auditPolicy() string { return c.pkiFile("audit-policy", "yaml"
 func (c *Cluster) auditLog() string { return c.path("log", "audit.jsonl") }
 
 // auditArgs are the API server's arguments for its audit log. A file is full at 1000 MB; the API server then renames it
-// to audit-TIME.jsonl and keeps it. It writes each event when the request ends, instead of in batches, so that the log is
-// complete as soon as the clients have stopped.
+// to audit-TIME.jsonl and keeps it. It writes each event when the request ends, instead of in batches, so that the log
+// is complete as soon as the clients have stopped.
 func auditArgs(c *Cluster) []string {
 	return []string{
 		"--audit-policy-file=" + c.auditPolicy(), "--audit-log-path=" + c.auditLog(),

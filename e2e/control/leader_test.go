@@ -28,8 +28,8 @@ type tap struct {
 	requests []string
 }
 
-// newTap makes a tap that sends what it gets with the credentials of a kubeconfig. It calls each of before with a request
-// before it sends it.
+// newTap makes a tap that sends what it gets with the credentials of a kubeconfig. It calls each of before with a
+// request before it sends it.
 func (w *world) newTap(kubeconfig string, before ...func(*http.Request)) *tap {
 	w.T.Helper()
 	p := &tap{}

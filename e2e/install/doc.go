@@ -9,11 +9,12 @@
 //	database_test.go    a PostgreSQL outside of the cluster; receiver_test.go: an HTTPS server
 //	postgres            a stand-in for the official image of PostgreSQL
 //
-// The commands are read from the READMEs (package readme). On a node of this machine, the push to a registry is replaced
-// by a load into the node's registry, whose name is new in each run, so that no earlier image is taken for this one.
+// The commands are read from the READMEs (package readme). On a node of this machine, the push to a registry is
+// replaced by a load into the node's registry, whose name is new in each run, so that no earlier image is taken for
+// this one.
 //
-// The package needs the cluster for itself: it installs for all namespaces, and removes the custom resources in the end.
-// It refuses a cluster that has a namespace kontroler or DAGs. With CLUSTER=current it uses the reader's cluster and
-// pushes to REGISTRY. What needs a server on this machine that Pods reach is skipped there: production, and with it the
-// webhook, the killed leader and the upgrade.
+// The package needs the cluster for itself: it installs for all namespaces, and removes the custom resources in the
+// end. It refuses a cluster that has a namespace kontroler or DAGs. With CLUSTER=current it uses the reader's cluster
+// and pushes to REGISTRY. What needs a server on this machine that Pods reach is skipped there: production, and with it
+// the webhook, the killed leader and the upgrade.
 package install

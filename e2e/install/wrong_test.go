@@ -90,8 +90,8 @@ const (
 	roleWasRemoved = "a role or its binding was removed later"
 )
 
-// roleTakenAway removes the binding of the controller's role. The running controller stays, and says so; one that starts
-// does not. Applying the overlay again is the remedy.
+// roleTakenAway removes the binding of the controller's role. The running controller stays, and says so; one that
+// starts does not. Applying the overlay again is the remedy.
 func (s *site) roleTakenAway(t *testing.T) {
 	table := s.symptoms(t)
 	s.shell(t, "kubectl delete clusterrolebinding kontroler-controller")

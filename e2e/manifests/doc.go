@@ -7,6 +7,6 @@
 // than it should.
 //
 // KUBECONFIG names the API server, which needs no node. The tests install the custom resources there, and make
-// namespaces and ClusterRoles of their own; all else is a dry run. They need kubectl: that of the cluster, or the one on
-// the PATH. Without one of them a test is skipped; with CI=true it fails instead.
+// namespaces and ClusterRoles of their own; all else is a dry run. They need kubectl: that of the cluster, or the one
+// on the PATH. Without one of them a test is skipped; with CI=true it fails instead.
 package manifests

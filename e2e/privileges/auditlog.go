@@ -35,8 +35,8 @@ type objectRef struct {
 // decisionAnnotation is where the API server records what its authorizer has decided: allow or forbid.
 const decisionAnnotation = "authorization.k8s.io/decision"
 
-// isDenied reports whether the API server did not authorize the request. A quota or another admission check that refuses
-// a request also answers 403, but the request was authorized.
+// isDenied reports whether the API server did not authorize the request. A quota or another admission check that
+// refuses a request also answers 403, but the request was authorized.
 func (r *request) isDenied() bool { return r.Annotations[decisionAnnotation] == "forbid" }
 
 // action is what the request did. The action of a request for no resource, such as /version, has the path as resource.

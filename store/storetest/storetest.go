@@ -257,9 +257,9 @@ func fillTemplate(ctx context.Context, server, name string) error {
 	return admin(ctx, server, "ALTER DATABASE "+half+" ALLOW_CONNECTIONS false", "ALTER DATABASE "+half+" RENAME TO "+name)
 }
 
-// collationOf returns the options of CREATE DATABASE for a database that sorts text as a language does, not by bytes: in
-// another collation than C, an index serves fewer queries. Before version 15, PostgreSQL has no such option that works on
-// every machine; the database then sorts as the server does.
+// collationOf returns the options of CREATE DATABASE for a database that sorts text as a language does, not by bytes:
+// in another collation than C, an index serves fewer queries. Before version 15, PostgreSQL has no such option that
+// works on every machine; the database then sorts as the server does.
 func collationOf(ctx context.Context, server string) (options string, err error) {
 	db, err := sql.Open("postgres", server)
 	if err != nil {

@@ -59,9 +59,9 @@ func (db *DB) Failed(ctx context.Context, scope Scope, since time.Time) ([]Run, 
 	return runs, db.classify(ctx, "listing the runs that failed", err)
 }
 
-// Waiting lists the tasks of live runs that could run since before a time and have a reason not to, the oldest first, at
-// most MaxRows. Tasks that wait for their parents, for the limit of their run, or for the time of their retry are not
-// among them.
+// Waiting lists the tasks of live runs that could run since before a time and have a reason not to, the oldest first,
+// at most MaxRows. Tasks that wait for their parents, for the limit of their run, or for the time of their retry are
+// not among them.
 func (db *DB) Waiting(ctx context.Context, scope Scope, before time.Time) ([]WaitingTask, error) {
 	tasks, err := postgres.ReadRows(ctx, db.pool, func(rows *sql.Rows) (w WaitingTask, err error) {
 		err = rows.Scan(&w.RunUID, &w.Namespace, &w.RunName, &w.DAG, &w.Task, &w.Phase, &w.Reason, &w.Message,

@@ -7,8 +7,8 @@ import (
 	"kontroler/store/internal/postgres"
 )
 
-// Change says that something has changed. Namespace is empty if an earlier version of the controller wrote it: it may be
-// of any namespace.
+// Change says that something has changed. Namespace is empty if an earlier version of the controller wrote it: it may
+// be of any namespace.
 type Change struct {
 	ID int64
 	// Kind is run, or dag for a DAG, its versions, its schedule, or a DagTask. DAGID is 0 for a DagTask.
@@ -40,9 +40,9 @@ func (db *DB) Snapshot(ctx context.Context) (s Snapshot, err error) {
 	return s, db.classify(ctx, "taking a snapshot", err)
 }
 
-// Changes returns the changes that have become visible since a snapshot, each once, and the next snapshot. isReset means
-// that the reader must begin anew: there are more changes than the limit, or the snapshot is ahead of the database,
-// which was restored from a dump.
+// Changes returns the changes that have become visible since a snapshot, each once, and the next snapshot. isReset
+// means that the reader must begin anew: there are more changes than the limit, or the snapshot is ahead of the
+// database, which was restored from a dump.
 func (db *DB) Changes(
 	ctx context.Context, since Snapshot, limit int,
 ) (changes []Change, next Snapshot, isReset bool, err error) {

@@ -27,8 +27,8 @@ type Version struct {
 	CreatedAt         time.Time
 }
 
-// Tick is what happened to a due time of a schedule, or to a stretch of Count due times that did not run. RunUID is empty
-// unless the due time ran and its DagRun is known.
+// Tick is what happened to a due time of a schedule, or to a stretch of Count due times that did not run. RunUID is
+// empty unless the due time ran and its DagRun is known.
 type Tick struct {
 	From, To        time.Time
 	Count           int
@@ -82,8 +82,8 @@ func (db DAGReader) DAG(ctx context.Context, namespace, name string) (dag DAG, f
 	return dags[0], true, nil
 }
 
-// Versions lists the versions of a DAG below a number, newest first, without their specs. A number of 0 means no bound. A
-// limit beyond MaxRows counts as MaxRows.
+// Versions lists the versions of a DAG below a number, newest first, without their specs. A number of 0 means no bound.
+// A limit beyond MaxRows counts as MaxRows.
 func (db DAGReader) Versions(ctx context.Context, dagID, below int64, limit int) ([]Version, error) {
 	if below <= 0 {
 		below = 1 << 62
@@ -123,8 +123,8 @@ func scanVersion(rows *sql.Rows) (v Version, err error) {
 	return v, err
 }
 
-// Ticks lists what happened to the due times of a DAG before a time, newest first. The zero time means no bound. A limit
-// beyond MaxRows counts as MaxRows.
+// Ticks lists what happened to the due times of a DAG before a time, newest first. The zero time means no bound. A
+// limit beyond MaxRows counts as MaxRows.
 func (db DAGReader) Ticks(ctx context.Context, dagID int64, before time.Time, limit int) ([]Tick, error) {
 	if before.IsZero() {
 		before = farthest
@@ -145,8 +145,8 @@ func scanTick(rows *sql.Rows) (t Tick, err error) {
 	return t, err
 }
 
-// TypicalDuration is the median duration of the last twenty runs of a DAG that succeeded, among its last thousand. It is
-// zero if none has.
+// TypicalDuration is the median duration of the last twenty runs of a DAG that succeeded, among its last thousand. It
+// is zero if none has.
 func (db DAGReader) TypicalDuration(ctx context.Context, dagID int64) (time.Duration, error) {
 	var seconds float64
 	if err := db.pool.QueryRowContext(ctx, sqlTypicalDuration, dagID).Scan(&seconds); err != nil {

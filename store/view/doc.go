@@ -2,12 +2,12 @@
 //
 // # Invariants
 //
-//   - It knows no table. Its queries name views only, and their columns. A role that was named in --reader-roles may run
-//     all of them.
+//   - It knows no table. Its queries name views only, and their columns. A role that was named in --reader-roles may
+//     run all of them.
 //   - It writes nothing. Its sessions are read-only, and the server ends a statement after a timeout.
-//   - A list has a Scope: the namespaces that its caller may see. The zero Scope is empty, and a list with it too. A row
-//     outside of the scope is neither returned nor counted. A method without a Scope reads what belongs to a row that
-//     the caller already has.
+//   - A list has a Scope: the namespaces that its caller may see. The zero Scope is empty, and a list with it too. A
+//     row outside of the scope is neither returned nor counted. A method without a Scope reads what belongs to a row
+//     that the caller already has.
 //   - A list has at most MaxPage rows, and a page costs the same wherever it is in the list. Nothing counts rows to
 //     number pages. A Cursor is a position in the order of the list, so that rows that appear or go meanwhile shift
 //     nothing. A filter without an index of its own, such as a trigger together with a DAG, reads past the rows that it

@@ -17,8 +17,8 @@ import (
 	"kontroler/store/view"
 )
 
-// fillMany inserts 200,000 runs of one task in 40 namespaces and 200 DAGs, one per minute. Half of them are of one DAG. The
-// last 300 are live; of the others, one in 500 has failed and one was cancelled. Somebody requested one in 1,000.
+// fillMany inserts 200,000 runs of one task in 40 namespaces and 200 DAGs, one per minute. Half of them are of one DAG.
+// The last 300 are live; of the others, one in 500 has failed and one was cancelled. Somebody requested one in 1,000.
 func (f *fixture) fillMany() view.Sample {
 	f.Helper()
 	f.exec(`

@@ -21,8 +21,8 @@ func zone(t *testing.T, name string) *time.Location {
 	return loaded
 }
 
-// TestByDay compares statistics by day with a count of the runs one by one, in zones with other offsets than whole hours
-// and with days of 23, 24½ and 25 hours, and of midnights that do not exist.
+// TestByDay compares statistics by day with a count of the runs one by one, in zones with other offsets than whole
+// hours and with days of 23, 24½ and 25 hours, and of midnights that do not exist.
 func TestByDay(t *testing.T) {
 	tests := map[string]struct {
 		zone        string

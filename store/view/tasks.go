@@ -12,8 +12,8 @@ import (
 // TaskReader reads tasks and attempts of runs, and the graphs of runs and versions.
 type TaskReader struct{ reader }
 
-// Task is the row of a task. Reason and Message say why a task is not running, also what follows from its parents or from
-// its Pod. DueAt is the time from which a Ready task may start.
+// Task is the row of a task. Reason and Message say why a task is not running, also what follows from its parents or
+// from its Pod. DueAt is the time from which a Ready task may start.
 type Task struct {
 	ID                           int64
 	Position, Index              int

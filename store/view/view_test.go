@@ -63,8 +63,8 @@ func (f *fixture) exec(statement string, args ...any) {
 // uid returns the UUID for a number.
 func uid(n int) string { return fmt.Sprintf("00000000-0000-4000-8000-%012d", n) }
 
-// fillRuns inserts n runs in four namespaces and seven DAGs, of all phases and triggers. Several are admitted at the same
-// time, and the order of their ids is not that of their admission.
+// fillRuns inserts n runs in four namespaces and seven DAGs, of all phases and triggers. Several are admitted at the
+// same time, and the order of their ids is not that of their admission.
 func (f *fixture) fillRuns(n int) {
 	f.Helper()
 	f.exec(`

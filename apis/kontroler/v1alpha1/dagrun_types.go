@@ -151,10 +151,10 @@ const (
 // MaxRequester is the maximum length of the name that Origin returns, in characters.
 const MaxRequester = 253
 
-// Origin returns what triggered the run. requestedBy is empty unless the trigger is API. dueAt is zero unless the trigger
-// is Schedule. All of it is what the DagRun claims: whoever created it may have written any label and annotation. The name
-// is cut to MaxRequester characters, and each character that does not print is replaced. A due time that is not RFC 3339,
-// or lies before 1970 or after 9999, is ignored.
+// Origin returns what triggered the run. requestedBy is empty unless the trigger is API. dueAt is zero unless the
+// trigger is Schedule. All of it is what the DagRun claims: whoever created it may have written any label and
+// annotation. The name is cut to MaxRequester characters, and each character that does not print is replaced. A due
+// time that is not RFC 3339, or lies before 1970 or after 9999, is ignored.
 func (r *DagRun) Origin() (trigger, requestedBy string, dueAt time.Time) {
 	if r.Labels[LabelScheduled] == "true" {
 		due, err := time.Parse(time.RFC3339, r.Annotations[AnnotationScheduledAt])

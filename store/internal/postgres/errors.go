@@ -68,9 +68,9 @@ func classifyCommit(ctx context.Context, err error) error {
 	return fmt.Errorf("%w: %w", ErrUnknownCommit, Classify(ctx, err))
 }
 
-// ClassifyAtOnce classifies the error of a statement that is a transaction of its own. Unless the server has refused the
-// statement, its outcome is unknown: database/sql repeats a statement whose connection was lost, so that even an error
-// of dialing may follow a commit.
+// ClassifyAtOnce classifies the error of a statement that is a transaction of its own. Unless the server has refused
+// the statement, its outcome is unknown: database/sql repeats a statement whose connection was lost, so that even an
+// error of dialing may follow a commit.
 func ClassifyAtOnce(ctx context.Context, err error) error {
 	if hasRefused(err) {
 		return Classify(ctx, err)
