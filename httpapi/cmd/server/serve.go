@@ -163,14 +163,7 @@ func reload(ctx context.Context, cfg config, log *slog.Logger) error {
 		files["--tls-cert"] = cfg.certificates.reload
 	}
 	said := map[string]string{}
-	tick := time.NewTicker(reloadEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
+	each(ctx, reloadEvery, func() {
 		for flag, load := range files {
 			hasChanged, err := load()
 			switch {
@@ -184,24 +177,33 @@ func reload(ctx context.Context, cfg config, log *slog.Logger) error {
 				log.Info("read a file that has changed", "flag", flag)
 			}
 		}
-	}
+	})
+	return nil
 }
 
 // clean removes expired sessions and tokens, and old rows of the audit.
 func clean(ctx context.Context, db *accounts.DB, m *monitor, retention time.Duration, log *slog.Logger) error {
-	tick := time.NewTicker(cleanEvery)
+	each(ctx, cleanEvery, func() {
+		if !m.hasPrepared() {
+			return
+		}
+		if err := db.Clean(ctx, time.Now(), retention); err != nil && ctx.Err() == nil {
+			log.Warn("removing expired rows", "error", err)
+		}
+	})
+	return nil
+}
+
+// each calls do at every interval until ctx ends.
+func each(ctx context.Context, interval time.Duration, do func()) {
+	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			return nil
+			return
 		case <-tick.C:
-		}
-		if !m.hasPrepared() {
-			continue
-		}
-		if err := db.Clean(ctx, time.Now(), retention); err != nil && ctx.Err() == nil {
-			log.Warn("removing expired rows", "error", err)
+			do()
 		}
 	}
 }
