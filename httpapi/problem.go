@@ -94,8 +94,8 @@ var sentinels = []struct {
 	{auth.ErrBusy, unavailable, "Too many passwords are being checked."},
 	{view.ErrCursor, badRequest, errCursor.detail},
 	{store.ErrRejected, invalid, "The database refuses a value."},
-	{store.ErrUnknownCommit, unavailable, "The database did not confirm the change. It may have been made: look before you " +
-		"repeat it."},
+	{store.ErrUnknownCommit, unavailable,
+		"The database did not confirm the change. It may have been made: look before you repeat it."},
 	{store.ErrUnavailable, unavailable, "The database does not answer."},
 	{store.ErrConflict, unavailable, "Another change is under way."},
 	{context.DeadlineExceeded, unavailable, "The database took too long to answer."},
@@ -123,7 +123,8 @@ func problemOf(err error) *problem {
 			return &problem{kind: s.kind, detail: s.detail, cause: err}
 		}
 	}
-	return &problem{kind: internal, detail: "The log of the server has the cause, under the id of this request.", cause: err}
+	const detail = "The log of the server has the cause, under the id of this request."
+	return &problem{kind: internal, detail: detail, cause: err}
 }
 
 // sentence returns the text of an error as a sentence.

@@ -153,11 +153,14 @@ func (h versionHandlers) diff(w http.ResponseWriter, c *call) error {
 			return err
 		}
 	}
-	return reply(w, http.StatusOK, diffView{numbers[0], numbers[1], diffValues([]string{}, specs[0], specs[1], []change{})})
+	changes := diffValues([]string{}, specs[0], specs[1], []change{})
+	return reply(w, http.StatusOK, diffView{numbers[0], numbers[1], changes})
 }
 
 // specOf returns the number and the spec of the version that a parameter names.
-func (h versionHandlers) specOf(c *call, dag view.DAG, values url.Values, name string) (number int64, spec any, err error) {
+func (h versionHandlers) specOf(
+	c *call, dag view.DAG, values url.Values, name string,
+) (number int64, spec any, err error) {
 	if number, err = strconv.ParseInt(values.Get(name), 10, 64); err != nil {
 		return 0, nil, fault(badRequest, name+" must be the number of a version.")
 	}

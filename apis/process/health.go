@@ -108,7 +108,8 @@ func (p Probes) Serve(h *Health, metrics http.Handler, log *slog.Logger) (stop f
 			Handler: mux, ReadHeaderTimeout: 5 * time.Second, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 		}
 		servers = append(servers, server)
-		log.Info("serving", "address", listener.Addr().String(), "health", address == p.Health, "metrics", address == p.Metrics)
+		log.Info("serving", "address", listener.Addr().String(),
+			"health", address == p.Health, "metrics", address == p.Metrics)
 		go func() {
 			if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 				log.Error("serving health and metrics", "address", address, "error", err)

@@ -119,7 +119,9 @@ func ParseArgs[C any](settings []Setting[C], switches map[string]*bool, args []s
 
 // Apply sets a configuration from the values of flags, the environment, and the defaults. The flag wins over its
 // variable. An empty variable counts as unset, except where the empty text is a value.
-func Apply[C any](c *C, settings []Setting[C], values map[string]string, env func(string) (string, bool), faults *Faults) {
+func Apply[C any](
+	c *C, settings []Setting[C], values map[string]string, env func(string) (string, bool), faults *Faults,
+) {
 	for _, s := range settings {
 		source, value := "--"+s.Flag, s.Default
 		if fromEnv, ok := env(s.Env); ok {

@@ -116,7 +116,8 @@ func (a *Accounts) GrantLease(ctx context.Context, namespace string) error {
 
 // awaitGrant waits until the API server allows an account what a rule grants. It learns of a binding from a watch.
 func awaitGrant(
-	ctx context.Context, kube kubernetes.Interface, account *corev1.ServiceAccount, namespace string, rule rbacv1.PolicyRule,
+	ctx context.Context, kube kubernetes.Interface, account *corev1.ServiceAccount, namespace string,
+	rule rbacv1.PolicyRule,
 ) error {
 	review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
 		User: fmt.Sprintf("system:serviceaccount:%s:%s", account.Namespace, account.Name),

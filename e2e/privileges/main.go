@@ -110,7 +110,8 @@ func (u *usage) reportUnused(out io.Writer) bool {
 func (u *usage) reportNotProvoked(out io.Writer) bool {
 	left := u.notProvoked()
 	for _, p := range left {
-		fmt.Fprintf(out, "%s does not provoke a denied %s any more. Remove it from e2e/privileges/provoked.go.\n", p.test, p.does)
+		fmt.Fprintf(out, "%s does not provoke a denied %s any more. Remove it from e2e/privileges/provoked.go.\n",
+			p.test, p.does)
 	}
 	return len(left) == 0
 }

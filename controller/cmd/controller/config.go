@@ -135,7 +135,8 @@ var settings = []process.Setting[config]{
 		Help: "maximum number of requests per second to the API server; 0 means no limit",
 	},
 	{
-		Flag: "log-format", Placeholder: "json|text", Env: "KONTROLER_LOG_FORMAT", Mark: forUninstall, Set: process.LogFormat(func(c *config) *string { return &c.logFormat }),
+		Flag: "log-format", Placeholder: "json|text", Env: "KONTROLER_LOG_FORMAT", Mark: forUninstall,
+		Set:  process.LogFormat(func(c *config) *string { return &c.logFormat }),
 		Help: "the format of the log (default text on a terminal, else json)",
 	},
 	{
@@ -177,7 +178,9 @@ func parseConfig(args []string, env func(string) (string, bool)) (config, error)
 	own, switches := settings, map[string]*bool{"version": &c.version}
 	if len(args) > 0 && args[0] == "uninstall" {
 		c.uninstall, args = true, args[1:]
-		own = slices.DeleteFunc(slices.Clone(settings), func(s process.Setting[config]) bool { return s.Mark != forUninstall })
+		own = slices.DeleteFunc(slices.Clone(settings), func(s process.Setting[config]) bool {
+			return s.Mark != forUninstall
+		})
 		switches["all"] = &c.all
 	}
 	given := process.ParseArgs(own, switches, args, faults)
