@@ -24,9 +24,9 @@ import (
 	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/yaml"
 
+	"kontroler/apis/clustertest"
 	"kontroler/apis/kontroler/v1alpha1"
 	"kontroler/controller/clock"
-	"kontroler/controller/clustertest"
 	"kontroler/controller/informer/informertest"
 	"kontroler/controller/metrics"
 	"kontroler/controller/names"

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"kontroler/httpapi/auth"
+	"kontroler/httpapi/cluster"
 	"kontroler/store/accounts"
 	"kontroler/store/view"
 )
@@ -14,7 +15,12 @@ import (
 type Config struct {
 	Accounts *accounts.DB
 	// Views has the history of runs.
-	Views   *view.DB
+	Views *view.DB
+	// Clients reach the cluster, for the Namespaces that the server serves; none means all.
+	Clients    cluster.Clients
+	Namespaces []string
+	// Class is the class of the controller whose objects the server creates.
+	Class   string
 	Keys    *auth.Keys
 	Proxies auth.Proxies
 	// SessionLifetime is how long a session lasts; SessionIdle how long it lasts without being used.

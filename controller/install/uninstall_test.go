@@ -20,8 +20,8 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 	k8stesting "k8s.io/client-go/testing"
 
+	"kontroler/apis/clustertest"
 	"kontroler/apis/kontroler/v1alpha1"
-	"kontroler/controller/clustertest"
 	"kontroler/controller/install"
 )
 

@@ -22,8 +22,8 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 	clienttesting "k8s.io/client-go/testing"
 
+	"kontroler/apis/clustertest"
 	"kontroler/apis/kontroler/v1alpha1"
-	"kontroler/controller/clustertest"
 	"kontroler/controller/leader"
 	"kontroler/store"
 )

@@ -77,7 +77,8 @@ var house = []place{
 		tests: yaml,
 	},
 	// The flags, log and probes of all mains. It lies in apis because that is what every part may import.
-	{path: "apis/process", may: []string{"k8s.io/klog/v2"}},
+	{path: "apis/process", may: all([]string{"k8s.io/klog/v2"}, client)},
+	{path: "apis/clustertest", may: all(client, yaml)},
 	{path: "generated", may: all([]string{module + "/apis"}, client)},
 	{path: "controller/engine", may: []string{module + "/apis", module + "/store/transition"}, tests: wireTypes},
 	{
@@ -142,7 +143,7 @@ var house = []place{
 	{
 		path:  "controller/install",
 		may:   all([]string{module + "/controller/kube", module + "/controller/wait"}, wire, client),
-		tests: []string{module + "/controller/clustertest"},
+		tests: []string{module + "/apis/clustertest"},
 	},
 	{
 		path: "controller/webhook",
@@ -157,17 +158,16 @@ var house = []place{
 	},
 	{path: "controller/fault"},
 	{path: "controller/wait"},
-	{path: "controller/clustertest", may: all([]string{module + "/controller/wait"}, client, yaml)},
 	{
 		path:  "controller/leader",
 		may:   all([]string{module + "/controller/fault", module + "/controller/wait", module + "/store!"}, wire, client),
-		tests: []string{module + "/controller/clustertest"},
+		tests: []string{module + "/apis/clustertest"},
 	},
 	{
 		path: "controller",
 		may: all([]string{module + "/apis", module + "/generated", module + "/store!", module + "/store/transition"},
 			belowController, client, prometheus),
-		tests: all(ownDB, yaml, []string{module + "/controller/clustertest"}),
+		tests: all(ownDB, yaml, []string{module + "/apis/clustertest"}),
 	},
 	{
 		path: "controller/cmd/controller",
@@ -209,10 +209,15 @@ var house = []place{
 		tests: ownDB,
 	},
 	{
+		path:  "httpapi/cluster",
+		may:   all([]string{module + "/apis", module + "/generated"}, client),
+		tests: []string{module + "/apis/clustertest"},
+	},
+	{
 		path: "httpapi",
-		may: all([]string{module + "/apis", module + "/generated", module + "/httpapi/auth", module + "/store!"},
+		may: all([]string{module + "/apis", module + "/generated", module + "/httpapi", module + "/store!"},
 			[]string{module + "/store/accounts", module + "/store/view"}, client, prometheus, yaml),
-		tests: all(ownDB, []string{module + "/store/transition"}),
+		tests: all(ownDB, []string{module + "/store/transition", module + "/apis/clustertest"}),
 	},
 	{
 		path: "httpapi/cmd/server",

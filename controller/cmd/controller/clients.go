@@ -1,19 +1,17 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/util/flowcontrol"
 
+	"kontroler/apis/process"
 	"kontroler/controller/leader"
 	"kontroler/generated/clientset/versioned"
 )
@@ -32,7 +30,7 @@ type clients struct {
 
 // newClients makes the clients.
 func newClients(cfg config, gate *leader.Gate) (clients, error) {
-	base, err := restConfig(cfg.kubeconfig)
+	base, err := process.RESTConfig(cfg.kubeconfig)
 	if err != nil {
 		return clients{}, err
 	}
@@ -61,34 +59,6 @@ func newClients(cfg config, gate *leader.Gate) (clients, error) {
 		return clients{}, fmt.Errorf("making a client for DAGs: %w", err)
 	}
 	return c, nil
-}
-
-// restConfig reads kubeconfig, a list of files like KUBECONFIG. If it is empty, restConfig uses the Pod's service
-// account.
-func restConfig(kubeconfig string) (*rest.Config, error) {
-	if kubeconfig == "" {
-		cfg, err := rest.InClusterConfig()
-		if errors.Is(err, rest.ErrNotInCluster) {
-			return nil, errors.New("no cluster. Set --kubeconfig (or KUBECONFIG), or run in a Pod")
-		}
-		if err != nil {
-			return nil, fmt.Errorf("reading the service account of this Pod: %w", err)
-		}
-		return cfg, nil
-	}
-	rules := &clientcmd.ClientConfigLoadingRules{ExplicitPath: kubeconfig}
-	if files := filepath.SplitList(kubeconfig); len(files) > 1 {
-		rules = &clientcmd.ClientConfigLoadingRules{Precedence: files}
-	}
-	loaded, err := rules.Load()
-	if err != nil {
-		return nil, fmt.Errorf("reading the kubeconfig: %w. Check --kubeconfig (or KUBECONFIG)", err)
-	}
-	cfg, err := clientcmd.NewDefaultClientConfig(*loaded, &clientcmd.ConfigOverrides{}).ClientConfig()
-	if err != nil {
-		return nil, fmt.Errorf("kubeconfig %s selects no cluster: %w. Check --kubeconfig (or KUBECONFIG)", kubeconfig, err)
-	}
-	return cfg, nil
 }
 
 // leaseNamespace returns the configured namespace, else that of the Pod, else "default".

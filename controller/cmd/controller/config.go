@@ -71,11 +71,13 @@ var settings = []process.Setting[config]{
 		Help: "how to reach the cluster (default KUBECONFIG, else the service account of this Pod)",
 	},
 	{
-		Flag: "namespaces", Placeholder: "LIST", Env: "KONTROLER_NAMESPACES", Mark: forUninstall, Set: setNamespaces,
+		Flag: "namespaces", Placeholder: "LIST", Env: "KONTROLER_NAMESPACES", Mark: forUninstall,
+		Set:  process.Namespaces(func(c *config) *[]string { return &c.namespaces }),
 		Help: "the namespaces to work in, separated by commas (default all)",
 	},
 	{
-		Flag: "controller-class", Placeholder: "CLASS", Env: "KONTROLER_CONTROLLER_CLASS", Set: setClass,
+		Flag: "controller-class", Placeholder: "CLASS", Env: "KONTROLER_CONTROLLER_CLASS",
+		Set:  process.Class(func(c *config) *string { return &c.class }),
 		Help: "the class of the DAGs to claim, which state it in spec.controllerClass (default the empty class)",
 	},
 	{
@@ -207,26 +209,6 @@ func parseConfig(args []string, env func(string) (string, bool)) (config, error)
 	return c, nil
 }
 
-func setNamespaces(c *config, value string) error {
-	if strings.TrimSpace(value) == "" {
-		return nil
-	}
-	var invalid []string
-	for namespace := range strings.SplitSeq(value, ",") {
-		namespace = strings.TrimSpace(namespace)
-		switch {
-		case len(validation.IsDNS1123Label(namespace)) > 0:
-			invalid = append(invalid, strconv.Quote(namespace))
-		case !slices.Contains(c.namespaces, namespace):
-			c.namespaces = append(c.namespaces, namespace)
-		}
-	}
-	if len(invalid) > 0 {
-		return fmt.Errorf("not a name of a namespace: %s", strings.Join(invalid, ", "))
-	}
-	return nil
-}
-
 func setReaderRoles(c *config, value string) error {
 	if strings.TrimSpace(value) == "" {
 		return nil
@@ -247,14 +229,6 @@ func setReaderRoles(c *config, value string) error {
 	if len(invalid) > 0 {
 		return fmt.Errorf("not a name of a database role: %s", strings.Join(invalid, ", "))
 	}
-	return nil
-}
-
-func setClass(c *config, value string) error {
-	if n := len([]rune(value)); n > 63 {
-		return fmt.Errorf("a class has at most 63 characters, not %d", n)
-	}
-	c.class = value
 	return nil
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"kontroler/apis/process"
 	"kontroler/httpapi/auth"
+	"kontroler/httpapi/cluster"
 )
 
 // config is the configuration of the server.
@@ -17,6 +18,10 @@ type config struct {
 	// setPassword selects the subcommand. user is its operand.
 	setPassword bool
 	user        string
+
+	kubeconfig string   // a list of files, like KUBECONFIG; empty means in-cluster
+	namespaces []string // empty means all
+	class      string
 
 	listenAddress     string
 	healthAddress     string // empty means none
@@ -35,6 +40,7 @@ type config struct {
 	logLevel          slog.Level
 
 	// What the files say.
+	clients      cluster.Clients
 	keys         *auth.Keys
 	certificates *certificates // nil means plain HTTP
 	proxies      auth.Proxies
@@ -60,6 +66,21 @@ var settings = []process.Setting[config]{
 		Set: process.DatabaseURL(func(c *config) *string { return &c.authDatabaseURL }),
 		Help: "the database of users, sessions and audit, in schema kontroler_server, which the user owns\n" +
 			"(default that of --database-url)",
+	},
+	{
+		Flag: "kubeconfig", Placeholder: "FILE", Env: "KONTROLER_KUBECONFIG",
+		Set:  process.Text(func(c *config) *string { return &c.kubeconfig }),
+		Help: "how to reach the cluster (default KUBECONFIG, else the service account of this Pod)",
+	},
+	{
+		Flag: "namespaces", Placeholder: "LIST", Env: "KONTROLER_NAMESPACES",
+		Set:  process.Namespaces(func(c *config) *[]string { return &c.namespaces }),
+		Help: "the namespaces to serve, separated by commas (default all), as the controller's",
+	},
+	{
+		Flag: "controller-class", Placeholder: "CLASS", Env: "KONTROLER_CONTROLLER_CLASS",
+		Set:  process.Class(func(c *config) *string { return &c.class }),
+		Help: "the class of the controller. DAGs and DagTasks that the server creates state it (default the empty class)",
 	},
 	{
 		Flag: "listen-address", Placeholder: "[HOST]:PORT", Env: "KONTROLER_LISTEN_ADDRESS", Default: ":8443",
@@ -180,6 +201,9 @@ func parseConfig(args []string, env func(string) (string, bool)) (config, error)
 	if c.authDatabaseURL == "" {
 		c.authDatabaseURL = c.databaseURL
 	}
+	if c.kubeconfig == "" && !c.setPassword {
+		c.kubeconfig, _ = env("KUBECONFIG")
+	}
 	if c.setPassword {
 		c.checkSetPassword(faults)
 	} else {
@@ -214,6 +238,8 @@ func (c *config) checkServer(faults *process.Faults) {
 		faults.Add(errors.New("--session-idle is longer than --session-lifetime"))
 	}
 	var err error
+	c.clients, err = openCluster(c.kubeconfig)
+	faults.Add(err)
 	if c.jwtKeyFile == "" {
 		faults.Add(errors.New("no keys. Make a key with: openssl rand -base64 48 > FILE, and set --jwt-key-file"))
 	} else if c.keys, err = auth.OpenKeys(c.jwtKeyFile); err != nil {
@@ -231,6 +257,15 @@ func (c *config) checkServer(faults *process.Faults) {
 	if c.proxies, err = auth.ParseProxies(c.trustedProxies, c.clientCA != ""); err != nil {
 		faults.Add(fmt.Errorf("--trusted-proxies: %w", err))
 	}
+}
+
+// openCluster makes the clients of the cluster. It sends no request.
+func openCluster(kubeconfig string) (cluster.Clients, error) {
+	rest, err := process.RESTConfig(kubeconfig)
+	if err != nil {
+		return cluster.Clients{}, err
+	}
+	return cluster.New(rest, "kontroler-server/"+version.String())
 }
 
 func duration(field func(*config) *time.Duration, least, most time.Duration) func(*config, string) error {

@@ -13,6 +13,10 @@ import (
 	"kontroler/apis/process"
 )
 
+// kubeconfig is of a cluster that does not answer.
+const kubeconfig = `{apiVersion: v1, kind: Config, current-context: none,
+clusters: [{name: none, cluster: {server: "https://127.0.0.1:1"}}], contexts: [{name: none, context: {cluster: none}}]}`
+
 // files writes the files of a server, and returns their paths.
 func files(t *testing.T) (key, cert, certKey, ca string) {
 	t.Helper()
@@ -33,11 +37,13 @@ func files(t *testing.T) (key, cert, certKey, ca string) {
 
 func TestParseConfig(t *testing.T) {
 	key, cert, certKey, ca := files(t)
+	kube := writeFile(t, kubeconfig)
 	defaults := config{
-		listenAddress: ":8443", healthAddress: ":8081", databaseURL: "postgres://db/k", authDatabaseURL: "postgres://db/k",
+		kubeconfig: kube, listenAddress: ":8443", healthAddress: ":8081", databaseURL: "postgres://db/k", authDatabaseURL: "postgres://db/k",
 		jwtKeyFile: key, sessionLifetime: 12 * time.Hour, sessionIdle: 2 * time.Hour, auditRetention: 8760 * time.Hour,
 	}
 	full := config{
+		kubeconfig: kube, namespaces: []string{"a", "b"}, class: "blue",
 		listenAddress: "127.0.0.1:0", databaseURL: "postgres://db/k", authDatabaseURL: "postgres://auth/k", jwtKeyFile: key,
 		adminPasswordFile: "/p", sessionLifetime: time.Hour, sessionIdle: time.Minute, tlsCert: cert, tlsKey: certKey,
 		clientCA: ca, trustedProxies: "10.0.0.0/8,proxy.example", logFormat: "json", logLevel: 4,
@@ -48,10 +54,14 @@ func TestParseConfig(t *testing.T) {
 		want config
 	}{
 		"without flags the defaults hold": {
-			env: map[string]string{"DATABASE_URL": "postgres://db/k", "KONTROLER_JWT_KEY_FILE": key}, want: defaults,
+			env: map[string]string{
+				"DATABASE_URL": "postgres://db/k", "KONTROLER_JWT_KEY_FILE": key, "KUBECONFIG": kube,
+			},
+			want: defaults,
 		},
 		"every flag is read": {
 			args: []string{
+				"--kubeconfig", kube, "--namespaces=a, b,a", "--controller-class=blue",
 				"--database-url=postgres://db/k", "--auth-database-url=postgres://auth/k", "--listen-address=127.0.0.1:0",
 				"--health-address=", "--jwt-key-file", key, "--admin-password-file=/p", "--session-lifetime=1h", "--session-idle=1m",
 				"--audit-retention=0", "--tls-cert", cert, "--tls-key", certKey, "--client-ca", ca,
@@ -61,7 +71,9 @@ func TestParseConfig(t *testing.T) {
 		},
 		"every variable is read": {
 			env: map[string]string{
-				"DATABASE_URL": "postgres://db/k", "KONTROLER_AUTH_DATABASE_URL": "postgres://auth/k",
+				"KONTROLER_KUBECONFIG": kube, "KUBECONFIG": "/nothing", "KONTROLER_NAMESPACES": "a,b",
+				"KONTROLER_CONTROLLER_CLASS": "blue",
+				"DATABASE_URL":               "postgres://db/k", "KONTROLER_AUTH_DATABASE_URL": "postgres://auth/k",
 				"KONTROLER_LISTEN_ADDRESS": "127.0.0.1:0", "KONTROLER_HEALTH_ADDRESS": "", "KONTROLER_JWT_KEY_FILE": key,
 				"KONTROLER_ADMIN_PASSWORD_FILE": "/p", "KONTROLER_SESSION_LIFETIME": "1h", "KONTROLER_SESSION_IDLE": "1m",
 				"KONTROLER_AUDIT_RETENTION": "0", "KONTROLER_TLS_CERT": cert, "KONTROLER_TLS_KEY": certKey,
@@ -93,7 +105,7 @@ func TestParseConfig(t *testing.T) {
 				t.Errorf("certificates %v, keys %v", got.certificates, got.keys)
 			}
 			if diff := cmp.Diff(test.want, got, cmp.AllowUnexported(config{}),
-				cmpopts.IgnoreFields(config{}, "keys", "certificates", "proxies")); diff != "" {
+				cmpopts.IgnoreFields(config{}, "clients", "keys", "certificates", "proxies")); diff != "" {
 				t.Errorf("config (-want +got):\n%s", diff)
 			}
 		})
@@ -102,14 +114,16 @@ func TestParseConfig(t *testing.T) {
 
 func TestParseConfigReportsEveryFault(t *testing.T) {
 	key, cert, certKey, _ := files(t)
+	kube := writeFile(t, kubeconfig)
 	tests := map[string]struct {
 		args []string
 		env  map[string]string
 		want []string
 	}{
-		"a database and keys are required": {
+		"a database, a cluster and keys are required": {
 			want: []string{
 				"no database. Set DATABASE_URL (or --database-url) to postgres://user:password@host/database",
+				"no cluster. Set --kubeconfig (or KUBECONFIG), or run in a Pod",
 				"no keys. Make a key with: openssl rand -base64 48 > FILE, and set --jwt-key-file",
 			},
 		},
@@ -117,7 +131,8 @@ func TestParseConfigReportsEveryFault(t *testing.T) {
 			args: []string{
 				"--nonsense", "stray", "--listen-address=", "--health-address=x", "--session-lifetime=1s", "--session-idle=forever",
 				"--audit-retention=1h", "--jwt-key-file=/nothing/keys", "--tls-cert=/nothing/cert", "--tls-key=/nothing/key",
-				"--trusted-proxies=10.0.0.0/8,proxy.example", "--password-file=/p",
+				"--trusted-proxies=10.0.0.0/8,proxy.example", "--password-file=/p", "--namespaces=a,_,b/c",
+				"--controller-class", strings.Repeat("c", 64), "--kubeconfig=/nothing/config",
 			},
 			env: map[string]string{
 				"DATABASE_URL": "postgres://u:ge%heim@h/d", "KONTROLER_AUTH_DATABASE_URL": "mysql://u:geheim@h/d",
@@ -128,12 +143,15 @@ func TestParseConfigReportsEveryFault(t *testing.T) {
 				"flag provided but not defined: -password-file",
 				"DATABASE_URL: " + process.ErrDatabaseURL.Error(),
 				"KONTROLER_AUTH_DATABASE_URL: " + process.ErrDatabaseURL.Error(),
+				`--namespaces: not a name of a namespace: "_", "b/c"`,
+				"--controller-class: a class has at most 63 characters, not 64",
 				`--health-address: "x" is not an address. Write host:port, or :port for all interfaces`,
 				`--session-lifetime: "1s" is not a duration from 1m to 720h`,
 				`--session-idle: "forever" is not a duration from 1m to 720h`,
 				`--audit-retention: "1h" is neither 0 nor a duration of at least 24h (for 90 days write 2160h)`,
 				`KONTROLER_LOG_LEVEL: "loud" is not debug, info, warn or error`,
 				"--listen-address: the API needs an address",
+				"reading the kubeconfig: stat /nothing/config: no such file or directory. Check --kubeconfig (or KUBECONFIG)",
 				"--jwt-key-file: reading the key file: open /nothing/keys: no such file or directory",
 				"--tls-cert: open /nothing/cert: no such file or directory",
 				"--tls-key: open /nothing/key: no such file or directory",
@@ -141,6 +159,7 @@ func TestParseConfigReportsEveryFault(t *testing.T) {
 			},
 		},
 		"files that are not what they should be": {
+			env: map[string]string{"KUBECONFIG": kube},
 			args: []string{"--database-url=postgres://db/k", "--jwt-key-file", cert, "--tls-cert", cert, "--tls-key", certKey,
 				"--client-ca", key, "--session-idle=13h"},
 			want: []string{
@@ -150,10 +169,12 @@ func TestParseConfigReportsEveryFault(t *testing.T) {
 			},
 		},
 		"a certificate needs a key, and an authority needs both": {
+			env:  map[string]string{"KUBECONFIG": kube},
 			args: []string{"--database-url=postgres://db/k", "--jwt-key-file", key, "--tls-cert", cert},
 			want: []string{"--tls-cert and --tls-key need each other"},
 		},
 		"client certificates need TLS": {
+			env:  map[string]string{"KUBECONFIG": kube},
 			args: []string{"--database-url=postgres://db/k", "--jwt-key-file", key, "--client-ca", cert},
 			want: []string{"--client-ca needs --tls-cert and --tls-key"},
 		},

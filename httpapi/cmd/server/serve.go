@@ -56,7 +56,7 @@ func serve(ctx context.Context, cfg config, terminal *os.File, log *slog.Logger)
 	api := httpapi.New(httpapi.Config{
 		Accounts: db, Keys: cfg.keys, Proxies: cfg.proxies, SessionLifetime: cfg.sessionLifetime,
 		SessionIdle: cfg.sessionIdle, IsPrepared: watched.hasPrepared, Metrics: metrics, Now: time.Now, Log: log,
-		Views: views,
+		Views: views, Clients: cfg.clients, Namespaces: cfg.namespaces, Class: cfg.class,
 	})
 	listener, err := net.Listen("tcp", cfg.listenAddress)
 	if err != nil {

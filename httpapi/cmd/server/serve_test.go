@@ -78,7 +78,8 @@ type running struct {
 
 func start(t *testing.T, terminal *os.File, args ...string) *running {
 	t.Helper()
-	cfg, err := parseConfig(append(args, "--listen-address=127.0.0.1:0", "--health-address=127.0.0.1:0"), lookup(nil))
+	cfg, err := parseConfig(append(args, "--listen-address=127.0.0.1:0", "--health-address=127.0.0.1:0",
+		"--kubeconfig", writeFile(t, kubeconfig)), lookup(nil))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,8 +16,6 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/yaml"
-
-	"kontroler/controller/wait"
 )
 
 // Config is how to reach the cluster of KUBECONFIG, with any number of requests per second. Without one the test is
@@ -110,6 +108,10 @@ func awaitServed(t testing.TB, resource dynamic.ResourceInterface) {
 		if !apierrors.IsNotFound(err) {
 			t.Fatal(err)
 		}
-		wait.For(t.Context(), 20*time.Millisecond)
+		select {
+		case <-t.Context().Done():
+			t.Fatal("the test has ended while the API server did not serve a CustomResourceDefinition")
+		case <-time.After(20 * time.Millisecond):
+		}
 	}
 }
