@@ -57,9 +57,7 @@ var admissions = map[string]roadCase{
 	},
 	"a run that is admitted and claimed is only handed over": {
 		before: func(f *fixture) {
-			f.newDAG(chain)
-			f.newDagRun("r", nil)
-			f.admitted("r")
+			f.admittedRun(chain)
 		},
 		want: world{
 			Rows: rowsOfChain, Objects: []string{"dagrun r is Running, claimed"}, Enqueued: []string{"run r"},

@@ -444,6 +444,14 @@ func (f *fixture) showCluster() {
 	*f.cached = *fresh
 }
 
+// admittedRun makes the DAG "d" from the YAML of its spec, and its DagRun "r", which is admitted.
+func (f *fixture) admittedRun(spec string) {
+	f.Helper()
+	f.newDAG(spec)
+	f.newDagRun("r", nil)
+	f.admitted("r")
+}
+
 // admitted brings a DagRun to a row and a claim, which the caches show.
 func (f *fixture) admitted(name string) {
 	f.Helper()

@@ -18,9 +18,7 @@ import (
 // the Pod of the first attempt of task a.
 func (f *fixture) running(spec string) {
 	f.Helper()
-	f.newDAG(spec)
-	f.newDagRun("r", nil)
-	f.admitted("r")
+	f.admittedRun(spec)
 	f.synced("r")
 }
 
@@ -55,9 +53,7 @@ func violatesPolicy(f *fixture, word string) answer {
 var beginnings = map[string]roadCase{
 	"the first Pod is created after the claim": {
 		before: func(f *fixture) {
-			f.newDAG(chain)
-			f.newDagRun("r", nil)
-			f.admitted("r")
+			f.admittedRun(chain)
 		},
 		want: world{
 			Rows: []string{
@@ -92,9 +88,7 @@ var beginnings = map[string]roadCase{
 	},
 	"a run whose DagRun is not claimed yet goes back to the admission": {
 		before: func(f *fixture) {
-			f.newDAG(chain)
-			f.newDagRun("r", nil)
-			f.admitted("r")
+			f.admittedRun(chain)
 			f.patchDagRun("r", `{"status":null}`, "status")
 			f.backlog.pending.Take(f.key("r"), 1) // a restart forgets the claim
 			f.showCluster()
@@ -117,9 +111,7 @@ var beginnings = map[string]roadCase{
 	},
 	"a run with a workspace gets its claim, and then its Pod": {
 		before: func(f *fixture) {
-			f.newDAG(withWorkspace)
-			f.newDagRun("r", nil)
-			f.admitted("r")
+			f.admittedRun(withWorkspace)
 		},
 		want: world{
 			Rows: []string{
@@ -264,9 +256,7 @@ var outcomes = map[string]roadCase{
 var refusals = map[string]roadCase{
 	"a quota that is exceeded leaves the attempt waiting": {
 		before: func(f *fixture) {
-			f.newDAG(single)
-			f.newDagRun("r", nil)
-			f.admitted("r")
+			f.admittedRun(single)
 			f.api.answer("create pod a.1", exceededQuota(f, "a.1"))
 		},
 		want: world{
@@ -283,9 +273,7 @@ var refusals = map[string]roadCase{
 	},
 	"an attempt shows why it waits for the quota, and its run sends nothing": {
 		before: func(f *fixture) {
-			f.newDAG(single)
-			f.newDagRun("r", nil)
-			f.admitted("r")
+			f.admittedRun(single)
 			f.api.answer("create pod a.1", exceededQuota(f, "a.1"))
 			f.synced("r")
 		},
@@ -328,9 +316,7 @@ var refusals = map[string]roadCase{
 	},
 	"a run in another namespace goes on": {
 		before: func(f *fixture) {
-			f.newDAG(single)
-			f.newDagRun("r", nil)
-			f.admitted("r")
+			f.admittedRun(single)
 			f.gatekeeper.pods.Refused("elsewhere", "another run", queue.Template{},
 				engine.Refusal{Reason: engine.ReasonQuotaExceeded}, f.now())
 		},
@@ -348,9 +334,7 @@ var refusals = map[string]roadCase{
 	},
 	"a probe that the quota admits creates the Pod": {
 		before: func(f *fixture) {
-			f.newDAG(single)
-			f.newDagRun("r", nil)
-			f.admitted("r")
+			f.admittedRun(single)
 			f.api.answer("create pod a.1", exceededQuota(f, "a.1"))
 			f.synced("r")
 			f.synced("r")
@@ -373,9 +357,7 @@ var refusals = map[string]roadCase{
 	},
 	"a workspace that the quota refuses leaves the attempt waiting, and no Pod is created": {
 		before: func(f *fixture) {
-			f.newDAG(withWorkspace)
-			f.newDagRun("r", nil)
-			f.admitted("r")
+			f.admittedRun(withWorkspace)
 			f.api.answer("create claim of r", exceededQuota(f, "of r"))
 		},
 		want: world{
@@ -392,9 +374,7 @@ var refusals = map[string]roadCase{
 	},
 	"a Pod that the API server finds invalid fails its attempt": {
 		before: func(f *fixture) {
-			f.newDAG(single)
-			f.newDagRun("r", nil)
-			f.admitted("r")
+			f.admittedRun(single)
 			pod := corev1.SchemeGroupVersion.WithKind("Pod").GroupKind()
 			f.api.answer("create pod a.1", answer{err: apierrors.NewInvalid(pod, f.nameOf("a.1"), nil)})
 			f.synced("r")
@@ -411,9 +391,7 @@ var refusals = map[string]roadCase{
 	},
 	"a namespace that is terminating leaves the attempt waiting": {
 		before: func(f *fixture) {
-			f.newDAG(single)
-			f.newDagRun("r", nil)
-			f.admitted("r")
+			f.admittedRun(single)
 			f.api.answer("create pod a.1", answer{err: apierrors.NewNotFound(corev1.Resource("namespaces"), "ns")})
 			f.synced("r")
 		},
@@ -429,9 +407,7 @@ var refusals = map[string]roadCase{
 	},
 	"a policy that refuses a Pod is waited out for the start grace": {
 		before: func(f *fixture) {
-			f.newDAG(single)
-			f.newDagRun("r", nil)
-			f.admitted("r")
+			f.admittedRun(single)
 			f.api.answer("create pod a.1", violatesPolicy(f, "a.1"))
 			f.synced("r")
 		},
@@ -448,9 +424,7 @@ var refusals = map[string]roadCase{
 	},
 	"an attempt that a policy refuses for longer than the start grace fails": {
 		before: func(f *fixture) {
-			f.newDAG(single)
-			f.newDagRun("r", nil)
-			f.admitted("r")
+			f.admittedRun(single)
 			f.api.answer("create pod a.1", violatesPolicy(f, "a.1"))
 			f.synced("r")
 			f.synced("r")
@@ -474,9 +448,7 @@ var refusals = map[string]roadCase{
 var repeats = map[string]roadCase{
 	"an API server that does not answer leaves the attempt Decided, and the next sync creates the Pod": {
 		before: func(f *fixture) {
-			f.newDAG(single)
-			f.newDagRun("r", nil)
-			f.admitted("r")
+			f.admittedRun(single)
 			f.api.answer("create pod a.1", answer{err: apierrors.NewTimeoutError("slow", 1)})
 		},
 		want: world{
@@ -510,9 +482,7 @@ var repeats = map[string]roadCase{
 	},
 	"another Pod with the name of an attempt's Pod fails the attempt": {
 		before: func(f *fixture) {
-			f.newDAG(single)
-			f.newDagRun("r", nil)
-			f.admitted("r")
+			f.admittedRun(single)
 			f.foreignPod("a.1")
 			f.synced("r")
 		},
@@ -657,9 +627,7 @@ var stops = map[string]roadCase{
 	},
 	"a DagRun that is gone cancels its run": {
 		before: func(f *fixture) {
-			f.newDAG(chain)
-			f.newDagRun("r", nil)
-			f.admitted("r")
+			f.admittedRun(chain)
 			f.deleteDagRun("r")
 			f.showCluster()
 		},
@@ -733,9 +701,7 @@ var stops = map[string]roadCase{
 	},
 	"a version that cannot be read fails the run, with the fault": {
 		before: func(f *fixture) {
-			f.newDAG(chain)
-			f.newDagRun("r", nil)
-			f.admitted("r")
+			f.admittedRun(chain)
 			f.road.exec(f.T, `UPDATE kontroler.dag_versions SET spec = '{"task": 1}' WHERE dag_id = (
 	SELECT id FROM kontroler.dags WHERE name = $1)`, "d"+f.suffix)
 			f.restart()

@@ -59,9 +59,7 @@ var finalStatuses = map[string]roadCase{
 	},
 	"a run that was cancelled says why": {
 		before: func(f *fixture) {
-			f.newDAG(chain)
-			f.newDagRun("r", nil)
-			f.admitted("r")
+			f.admittedRun(chain)
 			f.patchDagRun("r", `{"spec":{"cancel":true}}`)
 			f.showCluster()
 			f.synced("r")
@@ -113,9 +111,7 @@ var finalStatuses = map[string]roadCase{
 	},
 	"a DagRun that is gone needs no status": {
 		before: func(f *fixture) {
-			f.newDAG(chain)
-			f.newDagRun("r", nil)
-			f.admitted("r")
+			f.admittedRun(chain)
 			f.deleteDagRun("r")
 			f.showCluster()
 			f.synced("r")
@@ -143,9 +139,7 @@ var finalStatuses = map[string]roadCase{
 	},
 	"a DagRun that goes before its status needs none": {
 		before: func(f *fixture) {
-			f.newDAG(chain)
-			f.newDagRun("r", nil)
-			f.admitted("r")
+			f.admittedRun(chain)
 			f.patchDagRun("r", `{"spec":{"cancel":true}}`)
 			f.showCluster()
 			f.synced("r")
