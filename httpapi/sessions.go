@@ -46,6 +46,9 @@ type loginView struct {
 }
 
 func (h sessionHandlers) login(w http.ResponseWriter, c *call) error {
+	if _, err := query(c); err != nil {
+		return err
+	}
 	body, err := readLogin(c)
 	if err != nil {
 		return err
@@ -92,6 +95,9 @@ func readLogin(c *call) (body loginBody, err error) {
 }
 
 func (h sessionHandlers) logout(w http.ResponseWriter, c *call) error {
+	if _, err := query(c); err != nil {
+		return err
+	}
 	err := h.audited(c, "auth.logout", "users/"+c.principal.User, func(ctx context.Context) error {
 		return h.authenticator.End(ctx, c.principal)
 	})
@@ -115,6 +121,9 @@ func (h sessionHandlers) me(w http.ResponseWriter, c *call) error {
 }
 
 func (h sessionHandlers) changePassword(w http.ResponseWriter, c *call) error {
+	if _, err := query(c); err != nil {
+		return err
+	}
 	body, err := decode[struct {
 		CurrentPassword string `json:"currentPassword"`
 		NewPassword     string `json:"newPassword"`

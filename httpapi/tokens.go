@@ -39,10 +39,16 @@ func viewToken(t accounts.Token) tokenView {
 }
 
 func (h tokenHandlers) listOwn(w http.ResponseWriter, c *call) error {
+	if _, err := query(c); err != nil {
+		return err
+	}
 	return h.listOf(w, c, c.principal.UserID)
 }
 
 func (h tokenHandlers) list(w http.ResponseWriter, c *call) error {
+	if _, err := query(c); err != nil {
+		return err
+	}
 	u, err := h.find(c.Context(), c.PathValue("name"))
 	if err != nil {
 		return err
@@ -52,9 +58,6 @@ func (h tokenHandlers) list(w http.ResponseWriter, c *call) error {
 
 // listOf answers with all tokens of a user, of which there are few.
 func (h tokenHandlers) listOf(w http.ResponseWriter, c *call, userID int64) error {
-	if _, err := query(c); err != nil {
-		return err
-	}
 	tokens, err := h.accounts.Tokens.List(c.Context(), userID)
 	if err != nil {
 		return err
@@ -67,6 +70,9 @@ func (h tokenHandlers) listOf(w http.ResponseWriter, c *call, userID int64) erro
 }
 
 func (h tokenHandlers) create(w http.ResponseWriter, c *call) error {
+	if _, err := query(c); err != nil {
+		return err
+	}
 	body, err := decode[struct {
 		Name      string           `json:"name"`
 		ExpiresAt time.Time        `json:"expiresAt"`
@@ -109,10 +115,16 @@ func (h tokenHandlers) create(w http.ResponseWriter, c *call) error {
 }
 
 func (h tokenHandlers) deleteOwn(w http.ResponseWriter, c *call) error {
+	if _, err := query(c); err != nil {
+		return err
+	}
 	return h.deleteOf(w, c, accounts.User{ID: c.principal.UserID, Name: c.principal.User})
 }
 
 func (h tokenHandlers) delete(w http.ResponseWriter, c *call) error {
+	if _, err := query(c); err != nil {
+		return err
+	}
 	u, err := h.find(c.Context(), c.PathValue("name"))
 	if err != nil {
 		return err

@@ -84,6 +84,9 @@ func (b *base) find(ctx context.Context, name string) (accounts.User, error) {
 }
 
 func (h userHandlers) create(w http.ResponseWriter, c *call) error {
+	if _, err := query(c); err != nil {
+		return err
+	}
 	body, err := decode[struct {
 		Name     string           `json:"name"`
 		Password string           `json:"password"`
@@ -120,6 +123,9 @@ func (h userHandlers) create(w http.ResponseWriter, c *call) error {
 }
 
 func (h userHandlers) update(w http.ResponseWriter, c *call) error {
+	if _, err := query(c); err != nil {
+		return err
+	}
 	generation, err := ifMatch(c)
 	if err != nil {
 		return err
@@ -151,6 +157,9 @@ func (h userHandlers) update(w http.ResponseWriter, c *call) error {
 }
 
 func (h userHandlers) delete(w http.ResponseWriter, c *call) error {
+	if _, err := query(c); err != nil {
+		return err
+	}
 	u, err := h.find(c.Context(), c.PathValue("name"))
 	if err != nil {
 		return err
@@ -166,6 +175,9 @@ func (h userHandlers) delete(w http.ResponseWriter, c *call) error {
 }
 
 func (h userHandlers) setPassword(w http.ResponseWriter, c *call) error {
+	if _, err := query(c); err != nil {
+		return err
+	}
 	body, err := decode[struct {
 		Password string `json:"password"`
 	}](c)
