@@ -31,7 +31,7 @@ images: ## build the images into bin/ (REGISTRY=host/path names, PUSH=1 pushes, 
 setup: ## install the missing Debian packages (root)
 	@scripts/setup
 
-generate: ## generate deep copies, clients and CustomResourceDefinitions
+generate: ## generate deep copies, clients, CustomResourceDefinitions and the page /docs
 	@scripts/generate
 
 lint: ## check format, house rules, vet, staticcheck

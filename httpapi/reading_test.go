@@ -42,7 +42,7 @@ func TestNamespacesAreApart(t *testing.T) {
 	}
 	for pattern := range h.api.Patterns() {
 		isReading := !strings.Contains(pattern, "/auth/") && !strings.Contains(pattern, "/users") &&
-			!strings.HasSuffix(pattern, "/audit") && !strings.HasSuffix(pattern, ".yaml")
+			!strings.HasSuffix(pattern, "/audit") && strings.Contains(pattern, " /api/")
 		if isReading && strings.HasPrefix(pattern, "GET ") != table[pattern] {
 			t.Errorf("the table of this test lacks %s", pattern)
 		}

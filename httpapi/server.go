@@ -110,6 +110,7 @@ func (s *Server) routes() []route {
 	)
 	return []route{
 		{"GET /openapi.yaml", document, serveOpenAPI},
+		{"GET /docs", document, serveDocs},
 
 		{"POST /api/v1/auth/login", anybody, session.login},
 		{"POST /api/v1/auth/logout", person, session.logout},
