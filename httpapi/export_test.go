@@ -23,3 +23,16 @@ func Problems() []string {
 	}
 	return slugs
 }
+
+// Callers returns who may call each route, in the words of x-role in openapi.yaml. The roles of namespaces are not told
+// apart.
+func (s *Server) Callers() map[string]string {
+	words := map[access]string{
+		document: "anybody", anybody: "anybody", user: "user", person: "session", admin: "administrator",
+	}
+	callers := map[string]string{}
+	for _, r := range s.routes() {
+		callers[r.pattern] = words[r.access]
+	}
+	return callers
+}

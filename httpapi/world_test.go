@@ -149,7 +149,7 @@ type replica struct {
 func (w *world) replica(change ...func(*httpapi.Config)) *replica {
 	w.Helper()
 	r := w.unstarted(change...)
-	server := httptest.NewUnstartedServer(r.api)
+	server := httptest.NewUnstartedServer(recorded(w.T, r.api))
 	server.EnableHTTP2 = true
 	server.StartTLS()
 	w.Cleanup(server.Close)
@@ -161,7 +161,7 @@ func (w *world) replica(change ...func(*httpapi.Config)) *replica {
 func (w *world) plain(change ...func(*httpapi.Config)) *replica {
 	w.Helper()
 	r := w.unstarted(change...)
-	server := httptest.NewServer(r.api)
+	server := httptest.NewServer(recorded(w.T, r.api))
 	w.Cleanup(server.Close)
 	r.base, r.client = server.URL, server.Client()
 	return r
