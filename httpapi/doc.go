@@ -1,5 +1,7 @@
 // Package httpapi is Kontroler's server: REST over the rows in PostgreSQL and the custom resources in Kubernetes.
 // Server.routes lists the whole API. Package auth decides who may call it; openapi.yaml describes it for callers.
+// scripts/generate makes docs.html from openapi.yaml, and scripts/apicheck compares openapi.yaml with the traffic of
+// the tests.
 //
 // # Invariants
 //
