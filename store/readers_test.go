@@ -206,6 +206,10 @@ func TestChangesNameTheirObjects(t *testing.T) {
 			}, nil)
 			return ""
 		}, ofDAG},
+		{"a run that its schedule has created", func() string {
+			must(f.leader.Schedules.RecordRun(ctx, dag, at(1), uid(7)))
+			return ""
+		}, ofDAG},
 		{"a run that its schedule drops", func() string {
 			must(f.leader.Schedules.DropRun(ctx, dag, at(1)))
 			return ""
@@ -251,6 +255,19 @@ func TestChangesNameTheirObjects(t *testing.T) {
 		if diff := cmp.Diff(want, f.concerned(newest)); diff != "" {
 			t.Errorf("%s: changes (-want +got):\n%s", step.name, diff)
 		}
+	}
+}
+
+// TestUnknownSchedulesAreAChange checks that an epoch after a restore, which marks all schedules, records each of them.
+func TestUnknownSchedulesAreAChange(t *testing.T) {
+	f := newFixture(t)
+	f.schedule()
+	newest := f.text(`SELECT max(id) FROM kontroler.changes`)
+	if _, err := f.db.TakeEpoch(t.Context(), 0, "next", 1000, true); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(fmt.Sprintf("dag default DAG %d", f.version.DAGID), f.concerned(newest)); diff != "" {
+		t.Errorf("changes (-want +got):\n%s", diff)
 	}
 }
 

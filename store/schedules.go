@@ -154,7 +154,10 @@ WITH unmade AS (
 UPDATE kontroler.ticks t SET outcome = 'Missed', run_name = NULL
 FROM unmade u WHERE t.dag_id = u.dag_id AND t.due_from = u.due_at AND t.outcome = 'Ran' AND t.run_uid IS NULL
 RETURNING t.dag_id`
-	sqlSchedulesUnknown = `UPDATE kontroler.schedules SET held = 'Unknown' WHERE schedule <> ''`
+	sqlSchedulesUnknown = `
+WITH unknown AS (UPDATE kontroler.schedules SET held = 'Unknown' WHERE schedule <> '' RETURNING dag_id)
+INSERT INTO kontroler.changes (kind, namespace, dag_id)
+SELECT 'dag', d.namespace, d.id FROM unknown u JOIN kontroler.dags d ON d.id = u.dag_id`
 )
 
 // Read reads the schedule of a DAG. found reports whether the DAG has a row.
@@ -210,12 +213,14 @@ func (s *Schedules) recordRuns(ctx context.Context, requests []*request[createdR
 	for i, r := range requests {
 		ids[i], dues[i], uids[i] = r.in.dagID, r.in.due, r.in.uid
 	}
-	return s.pool.inTx(ctx, func(q querier) error {
+	return s.pool.write(ctx, func(q querier) (int64, error) {
 		if _, err := q.ExecContext(ctx, sqlScheduledRunCreated, ids, timestamps(dues), uids); err != nil {
-			return err
+			return 0, err
 		}
-		_, err := q.ExecContext(ctx, sqlTickCreated, ids, timestamps(dues), uids)
-		return err
+		if _, err := q.ExecContext(ctx, sqlTickCreated, ids, timestamps(dues), uids); err != nil {
+			return 0, err
+		}
+		return recordDAGChanges(ctx, q, ids...)
 	})
 }
 
