@@ -1,13 +1,19 @@
 package view_test
 
 import (
+	"context"
+	"database/sql"
 	"errors"
+	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"kontroler/store"
 	"kontroler/store/storetest"
 	"kontroler/store/view"
 )
@@ -152,4 +158,126 @@ func TestChanges(t *testing.T) {
 	if _, isReset := read(10); !isReset {
 		t.Error("a snapshot that is ahead of the server is no reset")
 	}
+}
+
+// TestChangesBetween checks that two snapshots have exactly those changes between them that were committed between
+// them, in whatever order transactions begin and end.
+func TestChangesBetween(t *testing.T) {
+	f := newFixture(t)
+	type moment struct {
+		snapshot  view.Snapshot
+		committed int
+	}
+	type writer struct {
+		tx *sql.Tx
+		id int64
+	}
+	random := rand.New(rand.NewPCG(3, 4))
+	var moments []moment
+	var committed []int64 // the ids of changes, in the order of their commits
+	var open []writer
+	for range 1000 {
+		switch n := random.IntN(10); {
+		case n < 4 && len(open) < 20:
+			tx, err := f.raw.Begin()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer tx.Rollback()
+			w := writer{tx: tx}
+			err = tx.QueryRow(`INSERT INTO kontroler.changes (kind, namespace) VALUES ('dag', 'n') RETURNING id`).Scan(&w.id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			open = append(open, w)
+		case n < 8 && len(open) > 0:
+			i := random.IntN(len(open))
+			if err := open[i].tx.Commit(); err != nil {
+				t.Fatal(err)
+			}
+			committed = append(committed, open[i].id)
+			open = slices.Delete(open, i, i+1)
+		default:
+			snapshot, err := f.db.Snapshot(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			moments = append(moments, moment{snapshot, len(committed)})
+		}
+	}
+	for range 100 {
+		i := random.IntN(len(moments))
+		from, to := moments[i], moments[i+random.IntN(len(moments)-i)]
+		changes, isReset, err := f.db.ChangesBetween(t.Context(), from.snapshot, to.snapshot, 2000)
+		if err != nil || isReset {
+			t.Fatalf("reset %t, %v", isReset, err)
+		}
+		got := make([]int64, 0, len(changes))
+		for _, c := range changes {
+			got = append(got, c.ID)
+		}
+		want := slices.Clone(committed[from.committed:to.committed])
+		slices.Sort(want)
+		slices.Sort(got)
+		if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
+			t.Fatalf("changes from %s to %s (-committed +read):\n%s", from.snapshot, to.snapshot, diff)
+		}
+	}
+	first, last := moments[0].snapshot, moments[len(moments)-1].snapshot
+	if changes, isReset, err := f.db.ChangesBetween(t.Context(), first, last, 10); len(changes) > 0 || !isReset || err != nil {
+		t.Errorf("more changes than the limit: %d, reset %t, %v", len(changes), isReset, err)
+	}
+	if _, isReset, err := f.db.ChangesBetween(t.Context(), "99999999999:99999999999:", last, 10); !isReset || err != nil {
+		t.Errorf("a snapshot that is ahead: reset %t, %v", isReset, err)
+	}
+	if _, _, err := f.db.ChangesBetween(t.Context(), "3:2:1", last, 10); !errors.Is(err, store.ErrRejected) {
+		t.Errorf("a text that is no snapshot: %v", err)
+	}
+}
+
+// TestNamesOfChanges checks what changes are resolved with.
+func TestNamesOfChanges(t *testing.T) {
+	f := newFixture(t)
+	leader, version := f.lead()
+	run, err := leader.Admit(t.Context(), store.NewRun{
+		UID: uid(2), Namespace: "team", Name: "etl-1", DAGName: "etl", DAGID: version.DAGID, VersionID: version.ID,
+		CreatedAt: t0, AdmittedAt: t0,
+	}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	runs, err := f.db.ChangedRuns(t.Context(), []int64{run.ID, run.ID + 1})
+	want := []view.ChangedRun{{ID: run.ID, UID: uid(2), Namespace: "team", DAG: "etl", Phase: "Pending"}}
+	if diff := cmp.Diff(want, runs); diff != "" || err != nil {
+		t.Errorf("runs, %v (-want +got):\n%s", err, diff)
+	}
+	names, err := f.db.Names(t.Context(), []int64{version.DAGID, 999})
+	if diff := cmp.Diff(map[int64]string{version.DAGID: "etl"}, names); diff != "" || err != nil {
+		t.Errorf("names, %v (-want +got):\n%s", err, diff)
+	}
+}
+
+// TestListen checks that a listener is notified, and also after its session was ended.
+func TestListen(t *testing.T) {
+	f := newFixture(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	notified, done := make(chan struct{}, 100), make(chan struct{})
+	go func() {
+		defer close(done)
+		f.db.Listen(ctx, func() {
+			select {
+			case notified <- struct{}{}:
+			default:
+			}
+		})
+	}()
+	<-notified // It listens.
+	f.exec(`NOTIFY kontroler_changes, '1'`)
+	<-notified
+	f.exec(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1 AND query LIKE 'LISTEN%'`, f.role)
+	<-notified // It listens again.
+	f.exec(`NOTIFY kontroler_changes, '2'`)
+	<-notified
+	cancel()
+	<-done
 }

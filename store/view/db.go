@@ -35,7 +35,11 @@ type DB struct {
 	DAGReader
 	TaskReader
 	StatisticsReader
+	url string
 }
+
+// applicationName is that of sessions whose URL states none.
+const applicationName = "kontroler reader"
 
 // reader runs queries.
 type reader struct{ pool *sql.DB }
@@ -50,7 +54,7 @@ func Open(config Config) (*DB, error) {
 	}
 	pool, err := postgres.OpenQuick(config.URL, config.MaxOpen, config.StatementTimeout, func(cfg *pq.Config) {
 		if cfg.ApplicationName == "" {
-			cfg.ApplicationName = "kontroler reader"
+			cfg.ApplicationName = applicationName
 		}
 		cfg.Runtime["default_transaction_read_only"] = "on"
 	})
@@ -58,7 +62,7 @@ func Open(config Config) (*DB, error) {
 		return nil, err
 	}
 	r := reader{pool}
-	return &DB{r, DAGReader{r}, TaskReader{r}, StatisticsReader{r}}, nil
+	return &DB{r, DAGReader{r}, TaskReader{r}, StatisticsReader{r}, config.URL}, nil
 }
 
 // Close closes the pool.
