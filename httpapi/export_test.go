@@ -1,7 +1,14 @@
 package httpapi
 
+import "time"
+
 // OpenAPI is the document that is served.
 var OpenAPI = openAPI
+
+// Pace changes how often streams do what no event causes. The server must not have been called.
+func (s *Server) Pace(heartbeat, recheck, write time.Duration) {
+	s.events.pace = pace{heartbeat, recheck, write}
+}
 
 // Patterns returns the patterns of all routes, and whether each needs a credential.
 func (s *Server) Patterns() map[string]bool {

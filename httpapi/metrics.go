@@ -21,6 +21,9 @@ type Metrics struct {
 	seconds  *prometheus.HistogramVec
 	logins   *prometheus.CounterVec
 	database *prometheus.GaugeVec
+	streams  prometheus.Gauge
+	events   prometheus.Counter
+	resets   *prometheus.CounterVec
 }
 
 // NewMetrics makes the metrics, those of the Go runtime and of the process with them.
@@ -40,9 +43,18 @@ func NewMetrics() *Metrics {
 		database: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "kontroler_server_database_up", Help: "1 if the database can be used: accounts, views.",
 		}, []string{"database"}),
+		streams: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "kontroler_event_streams", Help: "Streams of events that are open.",
+		}),
+		events: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "kontroler_events_sent_total", Help: "Events of changes that were sent to streams.",
+		}),
+		resets: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "kontroler_event_resets_total", Help: "Resets that were sent to streams of events, by reason.",
+		}, []string{"reason"}),
 	}
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		m.requests, m.seconds, m.logins, m.database)
+		m.requests, m.seconds, m.logins, m.database, m.streams, m.events, m.resets)
 	return m
 }
 
@@ -60,12 +72,15 @@ func (m *Metrics) DatabaseUp(database string, isUp bool) {
 	m.database.WithLabelValues(database).Set(value)
 }
 
-func (m *Metrics) request(method, route string, status int, took time.Duration) {
+// request counts a request. How long a stream took is not measured.
+func (m *Metrics) request(method, route string, status int, took time.Duration, isStream bool) {
 	if route == "" {
 		method, route = "any", "none"
 	}
 	m.requests.WithLabelValues(method, route, strconv.Itoa(status)).Inc()
-	m.seconds.WithLabelValues(method, route).Observe(took.Seconds())
+	if !isStream {
+		m.seconds.WithLabelValues(method, route).Observe(took.Seconds())
+	}
 }
 
 func (m *Metrics) login(err error) {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"kontroler/httpapi/auth"
+	"kontroler/httpapi/events"
 	"kontroler/store"
 	"kontroler/store/accounts"
 	"kontroler/store/view"
@@ -91,6 +92,9 @@ var sentinels = []struct {
 	{accounts.ErrStale, preconditionFailed, "The user has another generation. Read the user again."},
 	{accounts.ErrLastAdmin, conflict, "No enabled administrator would be left."},
 	{accounts.ErrTooMany, conflict, "You have " + strconv.Itoa(accounts.MaxTokens) + " API tokens. Delete one first."},
+	{events.ErrTooMany, tooManyRequests, "You have " + strconv.Itoa(events.MaxStreams) +
+		" open streams of events. Close one first."},
+	{events.ErrStopped, unavailable, "The server is starting or stopping."},
 	{auth.ErrBusy, unavailable, "Too many passwords are being checked."},
 	{view.ErrCursor, badRequest, errCursor.detail},
 	{store.ErrRejected, invalid, "The database refuses a value."},

@@ -17,7 +17,7 @@ import (
 	"kontroler/store/accounts"
 )
 
-// requestTimeout is how long a handler may work.
+// requestTimeout is how long a handler may work, unless its answer is a stream.
 const requestTimeout = 15 * time.Second
 
 // auditTimeout is how long recording an outcome may take, also after the client has gone.
@@ -31,6 +31,9 @@ type call struct {
 	isHTTPS   bool
 	principal auth.Principal // zero if the route is for anybody
 	route     string         // the path of the route, empty if there is none
+	// arrived is the request without requestTimeout. A stream goes on with it.
+	arrived  *http.Request
+	isStream bool
 }
 
 type callKey struct{}
@@ -99,7 +102,7 @@ func (s *Server) adapt(r route) http.Handler {
 		}
 		ctx, cancel := context.WithTimeout(req.Context(), requestTimeout)
 		defer cancel()
-		c.Request, c.route = req.WithContext(ctx), routePath
+		c.Request, c.arrived, c.route = req.WithContext(ctx), req, routePath
 		c.Body = http.MaxBytesReader(w, req.Body, maxBody)
 		err := s.admit(c, r.access)
 		if err == nil {
@@ -163,7 +166,7 @@ func (s *Server) finish(w *recorder, c *call, began time.Time) {
 		}
 	}
 	took := s.now().Sub(began)
-	s.metrics.request(c.Method, c.route, w.status, took)
+	s.metrics.request(c.Method, c.route, w.status, took, c.isStream)
 	s.log.Info("request", "requestId", c.id, "method", c.Method, "path", c.URL.Path, "status", w.status,
 		"durationMs", took.Milliseconds(), "user", c.principal.User, "address", c.address.String())
 }

@@ -1,12 +1,14 @@
 package httpapi
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"time"
 
 	"kontroler/httpapi/auth"
 	"kontroler/httpapi/cluster"
+	"kontroler/httpapi/events"
 	"kontroler/store/accounts"
 	"kontroler/store/view"
 )
@@ -39,6 +41,7 @@ type Server struct {
 	protection *http.CrossOriginProtection
 	proxies    auth.Proxies
 	isPrepared func() bool
+	events     *eventHandlers
 }
 
 // base is what the handlers share.
@@ -68,12 +71,16 @@ func New(config Config) *Server {
 	s := &Server{
 		base: b, mux: http.NewServeMux(), protection: http.NewCrossOriginProtection(), proxies: config.Proxies,
 		isPrepared: config.IsPrepared,
+		events:     &eventHandlers{b, events.NewFeed(config.Views, config.Now, config.Log), defaultPace},
 	}
 	for _, r := range s.routes() {
 		s.mux.Handle(r.pattern, s.adapt(r))
 	}
 	return s
 }
+
+// Run does what streams need, until ctx ends. Then all streams end.
+func (s *Server) Run(ctx context.Context) error { return s.events.feed.Run(ctx) }
 
 // route is a method and a path, who may call it, and its handler.
 type route struct {
@@ -153,5 +160,7 @@ func (s *Server) routes() []route {
 		{"GET /api/v1/namespaces/{ns}/statistics", user, statistics.all},
 		{"GET /api/v1/attention", user, attention.read},
 		{"GET /api/v1/namespaces/{ns}/attention", user, attention.read},
+
+		{"GET /api/v1/events", user, s.events.follow},
 	}
 }

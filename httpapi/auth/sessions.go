@@ -67,10 +67,29 @@ func NewAuthenticator(db *accounts.DB, keys *Keys, idle time.Duration, now func(
 // Authenticate returns who a credential belongs to: the token of a session or an API token. An error matches
 // ErrUnauthenticated, or is that of the database.
 func (a *Authenticator) Authenticate(ctx context.Context, credential string) (Principal, error) {
+	return a.authenticate(ctx, credential, use)
+}
+
+// Recheck is Authenticate for an answer that goes on. It is no use of the session or API token, so that a session that
+// only a stream uses ends after its time.
+func (a *Authenticator) Recheck(ctx context.Context, credential string) (Principal, error) {
+	return a.authenticate(ctx, credential, check)
+}
+
+// purpose is why a credential is read. Each has its own rows in the cache: what a check has read must not keep a use
+// from being recorded.
+type purpose string
+
+const (
+	use   purpose = "use "
+	check purpose = "check "
+)
+
+func (a *Authenticator) authenticate(ctx context.Context, credential string, p purpose) (Principal, error) {
 	if strings.HasPrefix(credential, tokenPrefix) {
 		hash := sha256.Sum256([]byte(credential))
-		read := func(now time.Time) (cached, error) { return a.readToken(ctx, hash[:], now) }
-		return a.judge("token "+string(hash[:]), read)
+		read := func(now time.Time) (cached, error) { return a.readToken(ctx, hash[:], now, p) }
+		return a.judge(string(p)+"token "+string(hash[:]), read)
 	}
 	id, err := a.keys.session(credential, a.now())
 	switch {
@@ -79,7 +98,8 @@ func (a *Authenticator) Authenticate(ctx context.Context, credential string) (Pr
 	case err != nil:
 		return Principal{}, unauthenticated("the token is not valid")
 	}
-	return a.judge("session "+id, func(now time.Time) (cached, error) { return a.readSession(ctx, id, now) })
+	read := func(now time.Time) (cached, error) { return a.readSession(ctx, id, now, p) }
+	return a.judge(string(p)+"session "+id, read)
 }
 
 // judge decides by what the row said at most MaxStale ago.
@@ -111,8 +131,8 @@ func (a *Authenticator) judge(key string, read func(time.Time) (cached, error)) 
 	return entry.principal, nil
 }
 
-// readSession reads a session, and records that it is used if that was not recorded lately.
-func (a *Authenticator) readSession(ctx context.Context, id string, now time.Time) (cached, error) {
+// readSession reads a session, and records its use if none was recorded lately.
+func (a *Authenticator) readSession(ctx context.Context, id string, now time.Time, p purpose) (cached, error) {
 	s, err := a.db.Sessions.Get(ctx, id)
 	if err != nil {
 		return cached{}, err
@@ -124,14 +144,14 @@ func (a *Authenticator) readSession(ctx context.Context, id string, now time.Tim
 		idleUntil: s.SeenAt.Add(a.idle), disabled: s.User.Disabled, readAt: now,
 	}
 	isLive := now.Before(s.ExpiresAt) && now.Before(entry.idleUntil) && !s.User.Disabled
-	if isLive && now.Sub(s.SeenAt) >= a.recordEvery() {
+	if p == use && isLive && now.Sub(s.SeenAt) >= a.recordEvery() {
 		entry.idleUntil = now.Add(a.idle)
 		err = a.db.Sessions.See(ctx, id, now)
 	}
 	return entry, err
 }
 
-func (a *Authenticator) readToken(ctx context.Context, hash []byte, now time.Time) (cached, error) {
+func (a *Authenticator) readToken(ctx context.Context, hash []byte, now time.Time, p purpose) (cached, error) {
 	t, err := a.db.Tokens.Get(ctx, hash)
 	if err != nil {
 		return cached{}, err
@@ -143,7 +163,7 @@ func (a *Authenticator) readToken(ctx context.Context, hash []byte, now time.Tim
 		},
 		disabled: t.User.Disabled, readAt: now,
 	}
-	if now.Before(t.ExpiresAt) && !t.User.Disabled && now.Sub(t.SeenAt) >= a.recordEvery() {
+	if p == use && now.Before(t.ExpiresAt) && !t.User.Disabled && now.Sub(t.SeenAt) >= a.recordEvery() {
 		err = a.db.Tokens.See(ctx, t.ID, now)
 	}
 	return entry, err
@@ -186,7 +206,8 @@ func (a *Authenticator) Begin(ctx context.Context, u accounts.User, hash, addres
 
 // End ends the session of a principal. Other replicas notice within MaxStale.
 func (a *Authenticator) End(ctx context.Context, p Principal) error {
-	a.forget("session " + p.SessionID)
+	a.forget(string(use) + "session " + p.SessionID)
+	a.forget(string(check) + "session " + p.SessionID)
 	return a.db.Sessions.End(ctx, p.SessionID)
 }
 

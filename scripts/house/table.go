@@ -214,6 +214,11 @@ var house = []place{
 		tests: []string{module + "/apis/clustertest"},
 	},
 	{
+		path:  "httpapi/events",
+		may:   []string{module + "/store!", module + "/store/view"},
+		tests: all(ownDB, []string{module + "/store/transition"}),
+	},
+	{
 		path: "httpapi",
 		may: all([]string{module + "/apis", module + "/generated", module + "/httpapi", module + "/store!"},
 			[]string{module + "/store/accounts", module + "/store/view"}, client, prometheus, yaml),

@@ -70,7 +70,7 @@ func serve(ctx context.Context, cfg config, terminal *os.File, log *slog.Logger)
 	})
 	log.Info("serving the API", "address", listener.Addr().String(), "tls", cfg.certificates != nil,
 		"clientCertificates", cfg.clientCA != "", "version", version.String())
-	return runAll(ctx, watched.run,
+	return runAll(ctx, watched.run, api.Run,
 		func(ctx context.Context) error { return serveAPI(ctx, cfg, listener, api, log) },
 		func(ctx context.Context) error { return reload(ctx, cfg, log) },
 		func(ctx context.Context) error { return clean(ctx, db, watched, cfg.auditRetention, log) },

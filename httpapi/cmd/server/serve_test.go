@@ -161,6 +161,44 @@ func loginAs(t *testing.T, client *http.Client, base, user, password string) int
 	return resp.StatusCode
 }
 
+// endWithStream opens a stream of events, and stops the process. The stream must end with it, and nothing waits for it.
+func (p *running) endWithStream(t *testing.T, client *http.Client, base string) {
+	t.Helper()
+	login, err := http.NewRequest(http.MethodPost, base+"/api/v1/auth/login", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	login.SetBasicAuth("admin", adminPassword)
+	resp, err := client.Do(login)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var session struct{ Token string }
+	if err := json.NewDecoder(resp.Body).Decode(&session); err != nil {
+		t.Fatal(err)
+	}
+	open, err := http.NewRequest(http.MethodGet, base+"/api/v1/events", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	open.Header.Set("Authorization", "Bearer "+session.Token)
+	stream, err := client.Do(open)
+	if err != nil || stream.StatusCode != http.StatusOK {
+		t.Fatalf("a stream: %v, %v", stream, err)
+	}
+	defer stream.Body.Close()
+	if err := p.end(); err != nil {
+		t.Fatal(err)
+	}
+	if all, err := io.ReadAll(stream.Body); err != nil || !strings.Contains(string(all), "\nid: ") {
+		t.Errorf("the stream ended with %q, %v", all, err)
+	}
+	if strings.Contains(p.log.String(), "have not ended") {
+		t.Errorf("the process has waited for a stream:\n%s", p.log)
+	}
+}
+
 func TestServe(t *testing.T) {
 	databaseURL, owner := asServer(t)
 	key, cert, certKey, ca := files(t)
@@ -191,9 +229,7 @@ func TestServe(t *testing.T) {
 		`kontroler_server_database_up{database="views"} 1`) {
 		t.Errorf("metrics:\n%s", body)
 	}
-	if err := p.end(); err != nil {
-		t.Fatal(err)
-	}
+	p.endWithStream(t, client, "https://"+api)
 	// A later start needs no password for the first user.
 	again := start(t, os.Stderr, append(args, "--admin-password-file=/nothing")...)
 	again.ready(t)

@@ -1,0 +1,205 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"time"
+
+	"kontroler/httpapi/auth"
+	"kontroler/httpapi/events"
+	"kontroler/store/accounts"
+	"kontroler/store/view"
+)
+
+// eventHandlers pass on what changes.
+type eventHandlers struct {
+	*base
+	feed *events.Feed
+	pace pace
+}
+
+// pace says how often a stream does what no event causes.
+type pace struct {
+	// heartbeat is how often something is sent; recheck how often the credential is read again.
+	heartbeat, recheck time.Duration
+	// write is how long one write may take.
+	write time.Duration
+}
+
+var defaultPace = pace{heartbeat: 15 * time.Second, recheck: 3 * time.Second, write: writeTimeout}
+
+// resetRights is the reason of a reset after which the caller sees other namespaces.
+const resetRights events.Reset = "rights"
+
+// errStreamEnds ends a stream whose client was told why.
+var errStreamEnds = errors.New("the stream ends")
+
+// maxWrite is about how many bytes of events are sent at once.
+const maxWrite = 32 << 10
+
+// follower is the stream of a caller.
+type follower struct {
+	*eventHandlers
+	subscription *events.Subscription
+	stream       *stream
+	credential   string
+	namespace    string // empty means all of the caller's
+	access       accounts.Access
+	scope        view.Scope
+	// isVerified is false while the credential cannot be read. Nothing is passed on then.
+	isVerified bool
+	// lastID is the ID behind what was sent.
+	lastID string
+}
+
+func (h *eventHandlers) follow(w http.ResponseWriter, c *call) error {
+	values, err := query(c, "namespace")
+	if err != nil {
+		return err
+	}
+	f := &follower{eventHandlers: h, isVerified: true}
+	if f.namespace, err = textOf(values, "namespace"); err != nil {
+		return err
+	}
+	if f.credential, err = auth.Credential(c.Request, c.isHTTPS); err != nil {
+		return err
+	}
+	f.setAccess(c.principal.Access)
+	if c.Method == http.MethodHead {
+		describeStream(w.Header())
+		return reply(w, http.StatusOK, nil)
+	}
+	f.subscription, err = h.feed.Subscribe(c.Context(), c.principal.UserID, c.Header.Get("Last-Event-ID"))
+	if err != nil {
+		return err
+	}
+	defer f.subscription.Close()
+	if f.stream, err = beginStream(w, c, h.pace.write); err != nil {
+		return err
+	}
+	defer f.stream.end()
+	h.metrics.streams.Inc()
+	defer h.metrics.streams.Dec()
+	f.run(c.Context())
+	return nil
+}
+
+// setAccess narrows or widens the stream to what the caller may read.
+func (f *follower) setAccess(access accounts.Access) {
+	f.access, f.scope = access, scopeOf(access)
+	if f.namespace != "" {
+		f.scope = f.scope.Only(f.namespace)
+	}
+}
+
+// run passes events on until the client has gone, the server stops or the credential ends.
+func (f *follower) run(ctx context.Context) {
+	heartbeat, recheck := time.NewTicker(f.pace.heartbeat), time.NewTicker(f.pace.recheck)
+	defer heartbeat.Stop()
+	defer recheck.Stop()
+	// Clients come back at different times after a restart.
+	err := f.stream.write(fmt.Appendf(nil, "retry: %d\n\n", 1000+rand.IntN(2000)))
+	for err == nil {
+		pending := f.subscription.HasPending()
+		if !f.isVerified {
+			pending = nil
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-f.subscription.Ended():
+			return
+		case <-pending:
+			err = f.pass(f.subscription.Take())
+		case <-heartbeat.C:
+			err = f.stream.write(f.appendID([]byte(": heartbeat\n")))
+		case <-recheck.C:
+			err = f.recheck(ctx)
+		}
+	}
+	if !errors.Is(err, errStreamEnds) {
+		f.log.Debug("a client of events takes nothing", "error", err)
+	}
+}
+
+// recheck reads the credential again. The stream ends or narrows with it.
+func (f *follower) recheck(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, f.pace.recheck)
+	defer cancel()
+	principal, err := f.authenticator.Recheck(ctx, f.credential)
+	if errors.Is(err, auth.ErrUnauthenticated) {
+		text, err := appendEvent(nil, "end", "", map[string]string{"detail": problemOf(err).detail})
+		return errors.Join(errStreamEnds, err, f.stream.write(text))
+	}
+	if f.isVerified = err == nil; !f.isVerified {
+		return nil // The database does not answer.
+	}
+	access := principal.Access
+	if access.Admin == f.access.Admin && slices.Equal(access.Grants, f.access.Grants) {
+		return nil
+	}
+	f.setAccess(access)
+	text, err := f.appendReset(nil, resetRights, f.lastID)
+	if err != nil {
+		return err
+	}
+	return f.stream.write(text)
+}
+
+// pass sends batches, without what the caller may not see.
+func (f *follower) pass(batches []events.Batch) (err error) {
+	var text []byte
+	for _, batch := range batches {
+		isFirst := f.lastID == ""
+		f.lastID = batch.ID
+		if batch.Reset != "" {
+			if text, err = f.appendReset(text, batch.Reset, batch.ID); err != nil {
+				return err
+			}
+			continue
+		}
+		visible := slices.DeleteFunc(slices.Clone(batch.Events), func(e events.Event) bool {
+			return !f.scope.Has(e.Namespace)
+		})
+		f.metrics.events.Add(float64(len(visible)))
+		if isFirst && len(visible) == 0 {
+			text = f.appendID(text)
+		}
+		for i, e := range visible {
+			id := ""
+			if i == len(visible)-1 {
+				id = batch.ID // A client that lost the connection before begins with the batch again.
+			}
+			if text, err = appendEvent(text, "change", id, e); err != nil {
+				return err
+			}
+			if len(text) > maxWrite {
+				if err := f.stream.write(text); err != nil {
+					return err
+				}
+				text = text[:0]
+			}
+		}
+	}
+	if len(text) == 0 {
+		return nil
+	}
+	return f.stream.write(text)
+}
+
+func (f *follower) appendReset(text []byte, reason events.Reset, id string) ([]byte, error) {
+	f.metrics.resets.WithLabelValues(string(reason)).Inc()
+	return appendEvent(text, "reset", id, map[string]events.Reset{"reason": reason})
+}
+
+// appendID appends the last ID without an event.
+func (f *follower) appendID(text []byte) []byte {
+	if f.lastID != "" {
+		text = fmt.Appendf(text, "id: %s\n", f.lastID)
+	}
+	return append(text, '\n')
+}

@@ -1,0 +1,632 @@
+package httpapi_test
+
+import (
+	"bufio"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"kontroler/httpapi"
+	"kontroler/httpapi/auth"
+	"kontroler/store/accounts"
+	"kontroler/store/transition"
+)
+
+// message is a server-sent event, or an id or a comment alone.
+type message struct{ event, id, data, comment string }
+
+// data is what the data of events have.
+type data struct {
+	Kind, Namespace, DAG, Run, Phase string
+	Reason, Detail                   string
+}
+
+// follower is a client of events.
+type follower struct {
+	*testing.T
+	response *http.Response
+	lines    *bufio.Scanner
+	lastID   string
+}
+
+// streaming runs the feed of a server until the test ends, or until stop.
+func streaming(t *testing.T, r *replica) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- r.api.Run(ctx) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(stop)
+	return stop
+}
+
+// often lets streams recheck and send heartbeats often.
+func often(r *replica) *replica {
+	r.api.Pace(50*time.Millisecond, 20*time.Millisecond, 10*time.Second)
+	return r
+}
+
+// open asks for events until the feed runs, and returns the answer.
+func (r *replica) open(token, query string, header ...string) *http.Response {
+	r.Helper()
+	for {
+		req, err := http.NewRequestWithContext(r.Context(), http.MethodGet, r.base+"/api/v1/events"+query, nil)
+		if err != nil {
+			r.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+token)
+		for i := 0; i < len(header); i += 2 {
+			req.Header.Set(header[i], header[i+1])
+		}
+		response, err := r.client.Do(req)
+		if err != nil {
+			r.Fatal(err)
+		}
+		if response.StatusCode != http.StatusServiceUnavailable {
+			return response
+		}
+		response.Body.Close()
+	}
+}
+
+// follow opens a stream, and reads its first id.
+func (r *replica) follow(token, query string, header ...string) *follower {
+	r.Helper()
+	response := r.open(token, query, header...)
+	r.Cleanup(func() { response.Body.Close() })
+	if response.StatusCode != http.StatusOK || response.Header.Get("Content-Type") != "text/event-stream" ||
+		response.Header.Get("X-Accel-Buffering") != "no" || response.Header.Get("Cache-Control") != "no-store" {
+		r.Fatalf("status %d, header %v", response.StatusCode, response.Header)
+	}
+	f := &follower{T: r.T, response: response, lines: bufio.NewScanner(response.Body)}
+	if len(header) == 0 {
+		f.until(func(m message) bool { return m.id != "" })
+	}
+	return f
+}
+
+// next returns the next message. ok is false at the end of the stream.
+func (f *follower) next() (m message, ok bool) {
+	f.Helper()
+	for f.lines.Scan() {
+		name, value, _ := strings.Cut(f.lines.Text(), ":")
+		value = strings.TrimPrefix(value, " ")
+		switch {
+		case f.lines.Text() == "":
+			if m.id != "" {
+				f.lastID = m.id
+			}
+			return m, true
+		case name == "event":
+			m.event = value
+		case name == "id":
+			m.id = value
+		case name == "data":
+			m.data = value
+		case name == "":
+			m.comment = value
+		case name != "retry":
+			f.Errorf("line %q", f.lines.Text())
+		}
+	}
+	return m, false
+}
+
+// until reads until a message satisfies a condition, and returns those with an event, each once.
+func (f *follower) until(isLast func(message) bool) (all []message) {
+	f.Helper()
+	for {
+		m, ok := f.next()
+		if !ok {
+			f.Fatalf("the stream has ended after %+v: %v", all, f.lines.Err())
+		}
+		if m.event != "" {
+			all = append(all, m)
+		}
+		if isLast(m) {
+			return all
+		}
+	}
+}
+
+// rest reads until the stream ends, and returns the last message with an event.
+func (f *follower) rest() (last message) {
+	f.Helper()
+	for {
+		m, ok := f.next()
+		if !ok {
+			return last
+		}
+		if m.event != "" {
+			last = m
+		}
+	}
+}
+
+func (m message) parse(t *testing.T) (d data) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(m.data), &d); err != nil {
+		t.Fatalf("%v: %q", err, m.data)
+	}
+	return d
+}
+
+// isOf returns a condition: the message is of a run in a phase.
+func isOf(run, phase string) func(message) bool {
+	return func(m message) bool {
+		return strings.Contains(m.data, fmt.Sprintf(`"run":%q,"phase":%q`, run, phase))
+	}
+}
+
+// beats returns a condition: it was asked of n heartbeats.
+func beats(n int) func(message) bool {
+	return func(m message) bool {
+		if m.comment == "heartbeat" {
+			n--
+		}
+		return n == 0
+	}
+}
+
+// newStreams is a history whose server streams.
+func newStreams(t *testing.T) *history {
+	t.Helper()
+	h := newHistory(t)
+	often(h.replica)
+	streaming(t, h.replica)
+	notify(t, h)
+	return h
+}
+
+// notify sends the notifications of the leader.
+func notify(t *testing.T, h *history) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); h.leader.Notify(ctx) }()
+	t.Cleanup(func() { cancel(); <-done })
+}
+
+// TestEventsOfNamespaces checks that each caller gets what concerns its namespaces, and no trace of another.
+func TestEventsOfNamespaces(t *testing.T) {
+	h := newStreams(t)
+	root := h.follow(h.login("root", rootPassword), "")
+	rootOfC := h.follow(h.login("root", rootPassword), "?namespace=c")
+	amber, cobalt := h.colors[0], h.colors[1]
+	ann, bob := h.follow(amber.token, ""), h.follow(cobalt.token, "")
+	foreign := h.follow(amber.token, "?namespace=c")
+	var runs []string
+	for range 3 {
+		for _, c := range h.colors {
+			run := h.admit(c)
+			h.succeed(run, c)
+			runs = append(runs, run.UID)
+		}
+	}
+	lastOfA, lastOfC := isOf(runs[4], "Succeeded"), isOf(runs[5], "Succeeded")
+	for name, tt := range map[string]struct {
+		f          *follower
+		isLast     func(message) bool
+		namespaces []string
+	}{
+		"an administrator":                   {root, lastOfC, []string{"a", "c"}},
+		"an administrator, with a namespace": {rootOfC, lastOfC, []string{"c"}},
+		"a user with one namespace":          {ann, lastOfA, []string{"a"}},
+		"a user with another one":            {bob, lastOfC, []string{"c"}},
+	} {
+		var namespaces []string
+		for _, m := range tt.f.until(tt.isLast) {
+			d := m.parse(t)
+			if m.event != "change" || d.Kind != "run" && d.Kind != "dag" {
+				t.Errorf("%s: %+v", name, m)
+			}
+			namespaces = append(namespaces, d.Namespace)
+			if len(tt.namespaces) == 1 && strings.Contains(m.data, map[string]string{"a": "cobalt", "c": "amber"}[d.Namespace]) {
+				t.Errorf("%s: a trace of another namespace: %s", name, m.data)
+			}
+		}
+		slices.Sort(namespaces)
+		if diff := cmp.Diff(tt.namespaces, slices.Compact(namespaces)); diff != "" {
+			t.Errorf("%s: namespaces (-want +got):\n%s", name, diff)
+		}
+	}
+	// Two heartbeats later, the stream of a foreign namespace has nothing, and an ID behind all of it.
+	if all := foreign.until(beats(2)); len(all) > 0 {
+		t.Errorf("a foreign namespace: %v", all)
+	}
+}
+
+// TestResumeAStream loses a connection, and continues at another replica.
+func TestResumeAStream(t *testing.T) {
+	h := newStreams(t)
+	other := often(h.world.replica(func(c *httpapi.Config) { c.Views = h.views }))
+	streaming(t, other)
+	c := h.colors[0]
+	first := h.follow(c.token, "")
+	one := h.admit(c)
+	first.until(isOf(one.UID, "Pending"))
+	first.response.Body.Close()
+	two, foreign := h.admit(c), h.admit(h.colors[1])
+	resumed := other.follow(c.token, "", "Last-Event-ID", first.lastID)
+	three := h.admit(c)
+	got := map[string]int{}
+	for _, m := range resumed.until(isOf(three.UID, "Pending")) {
+		got[m.parse(t).Run]++
+	}
+	if got[two.UID] != 1 || got[three.UID] != 1 || got[one.UID] != 0 || got[foreign.UID] != 0 {
+		t.Errorf("after the connection was lost: %v; before: %s, then %s and %s", got, one.UID, two.UID, three.UID)
+	}
+	for _, id := range []string{"nonsense", "1/1:1:", fmt.Sprint(h.clock.now().Unix(), "/99999999999:99999999999:")} {
+		reset := other.follow(c.token, "", "Last-Event-ID", id)
+		all := reset.until(func(m message) bool { return m.event != "" })
+		if all[0].event != "reset" || all[0].parse(t).Reason == "" || all[0].id == "" {
+			t.Errorf("from %q: %+v", id, all)
+		}
+		again := other.follow(c.token, "", "Last-Event-ID", all[0].id)
+		last := h.admit(c)
+		if all := again.until(isOf(last.UID, "Pending")); all[0].event != "change" {
+			t.Errorf("behind the reset: %+v", all)
+		}
+	}
+}
+
+// TestAStreamEndsWithItsCredential takes away what a stream was opened with, at another replica.
+func TestAStreamEndsWithItsCredential(t *testing.T) {
+	h := newStreams(t)
+	elsewhere := h.world.replica()
+	root := elsewhere.login("root", rootPassword)
+	session := func(name string) string { return h.login(name, bobPassword) }
+	ofToken := func(h *history, name string) (secret, id string) {
+		return h.apiToken(session(name), "t", `"grants": [{"namespace": "a", "role": "viewer"}]`)
+	}
+	var tokenID string
+	tests := map[string]struct {
+		open func(name string) string
+		take func(name, token string)
+		want string
+	}{
+		"a logout": {session, func(_, token string) {
+			elsewhere.want(204, request{method: "POST", path: "/api/v1/auth/logout", token: token})
+		}, "The session or API token has ended."},
+		"another password": {session, func(name, _ string) {
+			elsewhere.want(204, request{method: "PUT", path: "/api/v1/users/" + name + "/password", token: root,
+				body: `{"password": "another secret passphrase"}`})
+		}, "The session or API token has ended."},
+		"a user that is disabled": {session, func(name, _ string) {
+			elsewhere.want(200, request{method: "PUT", path: "/api/v1/users/" + name, token: root,
+				body: `{"admin": false, "grants": [], "disabled": true}`, header: []string{`If-Match: "1"`}})
+		}, "The session or API token has ended."},
+		"a user that is deleted": {session, func(name, _ string) {
+			elsewhere.want(204, request{method: "DELETE", path: "/api/v1/users/" + name, token: root})
+		}, "The session or API token has ended."},
+		"an API token that is deleted": {func(name string) (secret string) {
+			secret, tokenID = ofToken(h, name)
+			return secret
+		}, func(name, _ string) {
+			elsewhere.want(204, request{
+				method: "DELETE", path: "/api/v1/users/" + name + "/tokens/" + tokenID, token: root,
+			})
+		}, "The session or API token has ended."},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			user := strings.ReplaceAll(strings.ToLower(name), " ", "-")
+			h.user(user, bobPassword, accounts.Access{Grants: []accounts.Grant{{Namespace: "a", Role: "viewer"}}})
+			token := tt.open(user)
+			f := h.follow(token, "")
+			tt.take(user, token)
+			h.passTime(auth.MaxStale)
+			if last := f.rest(); last.event != "end" || last.parse(t).Detail != tt.want {
+				t.Errorf("the stream ended with %+v, want %q", last, tt.want)
+			}
+		})
+	}
+}
+
+// passTime moves the clock.
+func (w *world) passTime(d time.Duration) { w.clock.add(d) }
+
+// TestAStreamDoesNotKeepASession follows for longer than a session may be unused, and for longer than it lasts.
+func TestAStreamDoesNotKeepASession(t *testing.T) {
+	for name, tt := range map[string]struct {
+		hours  int
+		isUsed bool
+		want   string
+	}{
+		"a session that only a stream uses": {2, false, "The session was unused for too long."},
+		"a session that is used":            {12, true, "The session has expired."},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			r := often(w.replica())
+			streaming(t, r)
+			token := r.login("ann", annPassword)
+			f := r.follow(token, "")
+			for range tt.hours {
+				f.until(beats(2)) // The stream has read the session since.
+				w.clock.add(time.Hour)
+				if tt.isUsed {
+					r.do(request{method: "GET", path: "/api/v1/auth/me", token: token})
+				}
+			}
+			if last := f.rest(); last.event != "end" || last.parse(t).Detail != tt.want {
+				t.Errorf("the stream ended with %+v, want %q", last, tt.want)
+			}
+		})
+	}
+}
+
+// TestRightsOfAStreamChange takes and gives namespaces while a stream is open.
+func TestRightsOfAStreamChange(t *testing.T) {
+	h := newStreams(t)
+	root := h.login("root", rootPassword)
+	f := h.follow(h.colors[0].token, "")
+	narrowed := h.follow(h.colors[0].token, "?namespace=a")
+	grant := func(generation int, namespace string) {
+		t.Helper()
+		h.want(200, request{method: "PUT", path: "/api/v1/users/ann", token: root, header: []string{
+			fmt.Sprintf(`If-Match: "%d"`, generation)},
+			body: fmt.Sprintf(`{"admin": false, "grants": [{"namespace": %q, "role": "viewer"}], "disabled": false}`, namespace)})
+	}
+	isRights := func(m message) bool { return m.event == "reset" && strings.Contains(m.data, "rights") }
+	grant(1, "c")
+	f.until(isRights)
+	narrowed.until(isRights)
+	inA, inC := h.admit(h.colors[0]), h.admit(h.colors[1])
+	for _, m := range f.until(isOf(inC.UID, "Pending")) {
+		if strings.Contains(m.data, inA.UID) {
+			t.Errorf("an event of a namespace that was taken away: %s", m.data)
+		}
+	}
+	if all := narrowed.until(beats(2)); len(all) > 0 {
+		t.Errorf("events of a namespace that was taken away: %v", all)
+	}
+	grant(2, "a")
+	narrowed.until(isRights)
+	again := h.admit(h.colors[0])
+	narrowed.until(isOf(again.UID, "Pending"))
+}
+
+// TestTooManyStreams opens one stream more than a user may have.
+func TestTooManyStreams(t *testing.T) {
+	h := newStreams(t)
+	token := h.colors[0].token
+	var all []*follower
+	for range 10 {
+		all = append(all, h.follow(token, ""))
+	}
+	refused := h.do(request{method: "GET", path: "/api/v1/events", token: token})
+	if refused.StatusCode != 429 || !strings.Contains(string(refused.body), "10 open streams") {
+		t.Errorf("one more: %d %s", refused.StatusCode, refused.body)
+	}
+	h.follow(h.colors[1].token, "")
+	all[0].response.Body.Close()
+	for {
+		response := h.open(token, "")
+		response.Body.Close()
+		if response.StatusCode == 200 {
+			break
+		}
+	}
+}
+
+// TestRequestsOfEvents checks what is no stream.
+func TestRequestsOfEvents(t *testing.T) {
+	h := newStreams(t)
+	token := h.colors[0].token
+	h.follow(token, "").response.Body.Close()
+	for query, status := range map[string]int{
+		"?namespace=": 400, "?namespace=a&namespace=c": 400, "?dag=x": 400, "?namespace=%00": 400,
+	} {
+		h.want(status, request{method: "GET", path: "/api/v1/events" + query, token: token})
+	}
+	h.want(401, request{method: "GET", path: "/api/v1/events"})
+	h.want(405, request{method: "POST", path: "/api/v1/events", token: token})
+	if head := h.do(request{method: "HEAD", path: "/api/v1/events", token: token}); head.StatusCode != 200 ||
+		head.Header.Get("Content-Type") != "text/event-stream" {
+		t.Errorf("HEAD: %d %v", head.StatusCode, head.Header)
+	}
+	idle := h.world.replica() // Its feed does not run.
+	idle.want(503, request{method: "GET", path: "/api/v1/events", token: token})
+}
+
+// serveStreams starts a server with short timeouts, with or without HTTP/2.
+func (h *history) serveStreams(isHTTP2 bool, metrics *httpapi.Metrics, write time.Duration) (*replica, *httptest.Server) {
+	h.Helper()
+	r := h.unstarted(func(c *httpapi.Config) { c.Views, c.Metrics = h.views, metrics })
+	r.api.Pace(100*time.Millisecond, 100*time.Millisecond, write)
+	server := httptest.NewUnstartedServer(r.api)
+	server.EnableHTTP2 = isHTTP2
+	server.Config.ReadTimeout, server.Config.WriteTimeout = time.Second, time.Second
+	server.Config.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
+		if tcp, ok := c.(*net.TCPConn); ok {
+			if err := tcp.SetWriteBuffer(4096); err != nil {
+				h.Error(err)
+			}
+		}
+		return ctx
+	}
+	if isHTTP2 {
+		server.StartTLS()
+	} else {
+		server.Start()
+	}
+	h.Cleanup(server.Close)
+	r.base, r.client = server.URL, server.Client()
+	return r, server
+}
+
+// TestStreamsOutliveTheTimeouts follows for longer than the server's timeouts, over HTTP/1 and HTTP/2.
+func TestStreamsOutliveTheTimeouts(t *testing.T) {
+	h := newHistory(t)
+	for _, isHTTP2 := range []bool{false, true} {
+		t.Run(fmt.Sprintf("HTTP/2 %t", isHTTP2), func(t *testing.T) {
+			r, _ := h.serveStreams(isHTTP2, httpapi.NewMetrics(), 10*time.Second)
+			streaming(t, r)
+			f := r.follow(h.colors[0].token, "")
+			if got := f.response.ProtoMajor == 2; got != isHTTP2 {
+				t.Fatalf("protocol %s", f.response.Proto)
+			}
+			f.until(beats(20))
+		})
+	}
+}
+
+// TestStuckClients has clients that take nothing, and that close half of their connection. Both lose their streams;
+// another one goes on.
+func TestStuckClients(t *testing.T) {
+	h := newHistory(t)
+	metrics := httpapi.NewMetrics()
+	r, _ := h.serveStreams(false, metrics, 100*time.Millisecond)
+	streaming(t, r)
+	token := h.login("root", rootPassword)
+	follower := r.follow(token, "")
+	streams := func() string {
+		for line := range strings.SplitSeq(scrape(t, metrics.Handler()), "\n") {
+			if value, ok := strings.CutPrefix(line, "kontroler_event_streams "); ok {
+				return value
+			}
+		}
+		return ""
+	}
+	ask := func() net.Conn {
+		conn := r.dial()
+		if tcp, ok := conn.(*net.TCPConn); ok {
+			if err := tcp.SetReadBuffer(4096); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := fmt.Fprintf(conn, "GET /api/v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n\r\n", token); err != nil {
+			t.Fatal(err)
+		}
+		return conn
+	}
+	ask()
+	half := ask()
+	for streams() != "3" {
+	}
+	if err := half.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	for streams() != "2" {
+	}
+	dag := strings.Repeat("long-", 40)
+	h.exec(`INSERT INTO kontroler.dags (namespace, name, uid, created_at)
+SELECT 'a', $1 || n, gen_random_uuid(), now() FROM generate_series(1, 2000) n`, dag)
+	for streams() != "1" {
+		h.exec(`INSERT INTO kontroler.changes (kind, namespace, dag_id) SELECT 'dag', 'a', id FROM kontroler.dags`)
+		h.exec(`NOTIFY kontroler_changes`)
+		follower.until(func(m message) bool { return m.id != "" && m.event == "change" })
+	}
+}
+
+func (h *history) exec(statement string, args ...any) {
+	h.Helper()
+	owner, err := sql.Open("postgres", h.url)
+	h.must(err)
+	defer owner.Close()
+	if _, err := owner.Exec(statement, args...); err != nil {
+		h.Fatalf("%v\n%s", err, statement)
+	}
+}
+
+// TestShutdownEndsStreams shuts a server down that has streams, over HTTP/1 and HTTP/2.
+func TestShutdownEndsStreams(t *testing.T) {
+	h := newHistory(t)
+	for _, isHTTP2 := range []bool{false, true} {
+		t.Run(fmt.Sprintf("HTTP/2 %t", isHTTP2), func(t *testing.T) {
+			r, server := h.serveStreams(isHTTP2, httpapi.NewMetrics(), 10*time.Second)
+			stop := streaming(t, r)
+			f := r.follow(h.colors[0].token, "")
+			stop()
+			if last := f.rest(); last.event != "" {
+				t.Errorf("the stream ended with %+v", last)
+			}
+			if err := server.Config.Shutdown(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// TestAThousandListeners has a hundred users follow with ten streams each. All of them get an event, and nothing of
+// them is left behind.
+func TestAThousandListeners(t *testing.T) {
+	h := newHistory(t)
+	metrics := httpapi.NewMetrics()
+	r := h.plain(func(c *httpapi.Config) { c.Views, c.Metrics = h.views, metrics })
+	streaming(t, r)
+	tokens := make([]string, 100)
+	for i := range tokens {
+		tokens[i] = h.tokenOf(fmt.Sprintf("listener-%d", i))
+	}
+	warm := r.follow(tokens[0], "")
+	warm.response.Body.Close()
+	var before, during runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	goroutines := runtime.NumGoroutine()
+	followers := make([]*follower, 1000)
+	var opening sync.WaitGroup
+	for i := range followers {
+		opening.Go(func() {
+			for followers[i] == nil { // The stream that warmed up may not have ended yet.
+				response := r.open(tokens[i%100], "")
+				if response.StatusCode == 200 {
+					followers[i] = &follower{T: t, response: response, lines: bufio.NewScanner(response.Body)}
+				} else {
+					response.Body.Close()
+				}
+			}
+		})
+	}
+	opening.Wait()
+	runtime.GC()
+	runtime.ReadMemStats(&during)
+	t.Logf("a stream costs %.1f goroutines and %d KiB, those of the client with it",
+		float64(runtime.NumGoroutine()-goroutines)/1000,
+		(during.HeapInuse+during.StackInuse-before.HeapInuse-before.StackInuse)/1000/1024)
+	run := h.admit(h.colors[0])
+	h.must(h.leader.Commit(t.Context(), run.ID, []transition.Transition{transition.RunStarted{At: run.AdmittedAt}}, nil))
+	h.exec(`NOTIFY kontroler_changes`)
+	for _, f := range followers {
+		f.until(isOf(run.UID, "Running"))
+		f.response.Body.Close()
+	}
+	r.client.CloseIdleConnections()
+	for !strings.Contains(scrape(t, metrics.Handler()), "kontroler_event_streams 0\n") {
+	}
+	for runtime.NumGoroutine() > goroutines+50 {
+	}
+}
+
+// tokenOf makes a viewer of a, and returns an API token of it.
+func (h *history) tokenOf(name string) string {
+	h.Helper()
+	access := accounts.Access{Grants: []accounts.Grant{{Namespace: "a", Role: "viewer"}}}
+	h.user(name, bobPassword, access)
+	user, err := h.db.Users.Get(h.Context(), name)
+	h.must(err)
+	secret, hash := auth.NewToken()
+	_, err = h.db.Tokens.Create(h.Context(), user.ID, accounts.Token{Name: "t", Access: access,
+		CreatedAt: h.clock.now(), ExpiresAt: h.clock.now().Add(time.Hour)}, hash)
+	h.must(err)
+	return secret
+}
