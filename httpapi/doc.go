@@ -9,6 +9,8 @@
 //     a 5xx. The text of an unexpected error is logged and not sent.
 //   - A body is JSON in UTF-8. Duplicate and unknown fields are refused, as are unknown query parameters.
 //   - A response is encoded before its status is sent.
+//   - A stream has no request timeout, but a deadline for each write, and none between two writes. It reads its
+//     credential again, and ends when the server stops.
 //   - A change is recorded in the audit before it begins; if that fails, it does not begin. Its outcome is recorded
 //     after it.
 //   - The log has no query, no header and no body, and so no password and no token.
