@@ -78,9 +78,7 @@ func (h *eventHandlers) follow(w http.ResponseWriter, c *call) error {
 		return err
 	}
 	defer f.subscription.Close()
-	if f.stream, err = beginStream(w, c, h.pace.write); err != nil {
-		return err
-	}
+	f.stream = beginStream(w, c, h.pace.write)
 	defer f.stream.end()
 	h.metrics.streams.Inc()
 	defer h.metrics.streams.Dec()

@@ -447,11 +447,13 @@ func TestRequestsOfEvents(t *testing.T) {
 	idle.want(503, request{method: "GET", path: "/api/v1/events", token: token})
 }
 
-// serveStreams starts a server with short timeouts, with or without HTTP/2.
-func (h *history) serveStreams(isHTTP2 bool, metrics *httpapi.Metrics, write time.Duration) (*replica, *httptest.Server) {
+// serveStreams starts a server whose timeouts are a second, with or without HTTP/2.
+func (h *history) serveStreams(
+	isHTTP2 bool, metrics *httpapi.Metrics, heartbeat, write time.Duration,
+) (*replica, *httptest.Server) {
 	h.Helper()
 	r := h.unstarted(func(c *httpapi.Config) { c.Views, c.Metrics = h.views, metrics })
-	r.api.Pace(100*time.Millisecond, 100*time.Millisecond, write)
+	r.api.Pace(heartbeat, 100*time.Millisecond, write)
 	server := httptest.NewUnstartedServer(r.api)
 	server.EnableHTTP2 = isHTTP2
 	server.Config.ReadTimeout, server.Config.WriteTimeout = time.Second, time.Second
@@ -473,18 +475,19 @@ func (h *history) serveStreams(isHTTP2 bool, metrics *httpapi.Metrics, write tim
 	return r, server
 }
 
-// TestStreamsOutliveTheTimeouts follows for longer than the server's timeouts, over HTTP/1 and HTTP/2.
+// TestStreamsOutliveTheTimeouts follows for longer than the server's timeouts, over HTTP/1 and HTTP/2. More time passes
+// between two heartbeats than a write may take.
 func TestStreamsOutliveTheTimeouts(t *testing.T) {
 	h := newHistory(t)
 	for _, isHTTP2 := range []bool{false, true} {
 		t.Run(fmt.Sprintf("HTTP/2 %t", isHTTP2), func(t *testing.T) {
-			r, _ := h.serveStreams(isHTTP2, httpapi.NewMetrics(), 10*time.Second)
+			r, _ := h.serveStreams(isHTTP2, httpapi.NewMetrics(), 1200*time.Millisecond, time.Second)
 			streaming(t, r)
 			f := r.follow(h.colors[0].token, "")
 			if got := f.response.ProtoMajor == 2; got != isHTTP2 {
 				t.Fatalf("protocol %s", f.response.Proto)
 			}
-			f.until(beats(20))
+			f.until(beats(2))
 		})
 	}
 }
@@ -494,7 +497,7 @@ func TestStreamsOutliveTheTimeouts(t *testing.T) {
 func TestStuckClients(t *testing.T) {
 	h := newHistory(t)
 	metrics := httpapi.NewMetrics()
-	r, _ := h.serveStreams(false, metrics, 100*time.Millisecond)
+	r, _ := h.serveStreams(false, metrics, 100*time.Millisecond, 100*time.Millisecond)
 	streaming(t, r)
 	token := h.login("root", rootPassword)
 	follower := r.follow(token, "")
@@ -552,7 +555,7 @@ func TestShutdownEndsStreams(t *testing.T) {
 	h := newHistory(t)
 	for _, isHTTP2 := range []bool{false, true} {
 		t.Run(fmt.Sprintf("HTTP/2 %t", isHTTP2), func(t *testing.T) {
-			r, server := h.serveStreams(isHTTP2, httpapi.NewMetrics(), 10*time.Second)
+			r, server := h.serveStreams(isHTTP2, httpapi.NewMetrics(), time.Second, time.Second)
 			stop := streaming(t, r)
 			f := r.follow(h.colors[0].token, "")
 			stop()

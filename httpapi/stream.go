@@ -26,16 +26,11 @@ func describeStream(header http.Header) {
 
 // beginStream begins to answer with a stream. From now on the request has no time limit, and the context of c ends when
 // the client has gone. The caller must end the stream.
-func beginStream(w http.ResponseWriter, c *call, timeout time.Duration) (*stream, error) {
-	s := &stream{w, http.NewResponseController(w), timeout}
-	// The timeouts of the server are for requests that end. Once its read timeout passes, the client counts as gone.
-	if err := s.controller.SetReadDeadline(time.Time{}); err != nil {
-		return nil, fmt.Errorf("beginning a stream: %w", err)
-	}
+func beginStream(w http.ResponseWriter, c *call, timeout time.Duration) *stream {
 	c.Request, c.isStream = c.arrived, true
 	describeStream(w.Header())
 	w.WriteHeader(http.StatusOK)
-	return s, nil
+	return &stream{w, http.NewResponseController(w), timeout}
 }
 
 // write sends text to the client. An error means that the client has gone, or takes nothing.
