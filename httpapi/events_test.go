@@ -404,6 +404,22 @@ func TestRightsOfAStreamChange(t *testing.T) {
 	narrowed.until(isOf(again.UID, "Pending"))
 }
 
+// TestAStreamWaitsForTheUsers makes the sessions unreadable for a while. The stream sends no event that its caller may
+// have lost the right to, and catches up afterwards.
+func TestAStreamWaitsForTheUsers(t *testing.T) {
+	h := newStreams(t)
+	f := h.follow(h.colors[0].token, "")
+	h.exec(`ALTER TABLE kontroler_server.sessions RENAME TO away`)
+	h.clock.add(auth.MaxStale)
+	f.until(beats(20)) // It has tried to read the session since.
+	run := h.admit(h.colors[0])
+	if all := f.until(beats(20)); len(all) > 0 {
+		t.Errorf("events for a session that cannot be read: %v", all)
+	}
+	h.exec(`ALTER TABLE kontroler_server.away RENAME TO sessions`)
+	f.until(isOf(run.UID, "Pending"))
+}
+
 // TestTooManyStreams opens one stream more than a user may have.
 func TestTooManyStreams(t *testing.T) {
 	h := newStreams(t)

@@ -344,6 +344,43 @@ func TestUnusedSessionsEnd(t *testing.T) {
 	w.refused(other, used, "expired") // after its lifetime, although it was used
 }
 
+// TestAStreamIsNoUse rechecks a session as a stream does. That neither keeps the session, nor keeps a use from being
+// recorded.
+func TestAStreamIsNoUse(t *testing.T) {
+	w := newWorld(t)
+	l := w.replica()
+	w.user("ann", accounts.Access{})
+	used, _ := w.login(l, "ann")
+	unused, _ := w.login(l, "ann")
+	recheck := func(credential string) error {
+		_, err := l.Authenticator.Recheck(t.Context(), credential)
+		return err
+	}
+	for range 4 {
+		w.clock.add(idle / 2)
+		if err := recheck(used); err != nil {
+			t.Fatal(err)
+		}
+		w.accepted(l, used) // less than MaxStale after the recheck
+		if err := recheck(used); err != nil {
+			t.Fatal(err)
+		}
+		if err := recheck(unused); err != nil && !strings.Contains(err.Error(), "unused for too long") {
+			t.Fatal(err)
+		}
+	}
+	w.refused(l, unused, "unused for too long")
+	if err := recheck(unused); !errors.Is(err, auth.ErrUnauthenticated) {
+		t.Errorf("a recheck of a session that was not used: %v", err)
+	}
+	if err := l.Authenticator.End(t.Context(), w.accepted(l, used)); err != nil {
+		t.Fatal(err)
+	}
+	if err := recheck(used); !errors.Is(err, auth.ErrUnauthenticated) {
+		t.Errorf("a recheck of a session that has ended: %v", err)
+	}
+}
+
 func TestKeysRotate(t *testing.T) {
 	w := newWorld(t)
 	l := w.replica()
