@@ -238,7 +238,8 @@ func TestEventsOfNamespaces(t *testing.T) {
 				t.Errorf("%s: %+v", name, m)
 			}
 			namespaces = append(namespaces, d.Namespace)
-			if len(tt.namespaces) == 1 && strings.Contains(m.data, map[string]string{"a": "cobalt", "c": "amber"}[d.Namespace]) {
+			foreign := map[string]string{"a": "cobalt", "c": "amber"}[d.Namespace]
+			if len(tt.namespaces) == 1 && strings.Contains(m.data, foreign) {
 				t.Errorf("%s: a trace of another namespace: %s", name, m.data)
 			}
 		}
@@ -381,9 +382,11 @@ func TestRightsOfAStreamChange(t *testing.T) {
 	narrowed := h.follow(h.colors[0].token, "?namespace=a")
 	grant := func(generation int, namespace string) {
 		t.Helper()
-		h.want(200, request{method: "PUT", path: "/api/v1/users/ann", token: root, header: []string{
-			fmt.Sprintf(`If-Match: "%d"`, generation)},
-			body: fmt.Sprintf(`{"admin": false, "grants": [{"namespace": %q, "role": "viewer"}], "disabled": false}`, namespace)})
+		const body = `{"admin": false, "grants": [{"namespace": %q, "role": "viewer"}], "disabled": false}`
+		h.want(200, request{
+			method: "PUT", path: "/api/v1/users/ann", token: root, header: []string{fmt.Sprintf(`If-Match: "%d"`, generation)},
+			body: fmt.Sprintf(body, namespace),
+		})
 	}
 	isRights := func(m message) bool { return m.event == "reset" && strings.Contains(m.data, "rights") }
 	grant(1, "c")
@@ -532,7 +535,8 @@ func TestStuckClients(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if _, err := fmt.Fprintf(conn, "GET /api/v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n\r\n", token); err != nil {
+		_, err := fmt.Fprintf(conn, "GET /api/v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n\r\n", token)
+		if err != nil {
 			t.Fatal(err)
 		}
 		return conn

@@ -51,7 +51,8 @@ func (s *stream) end() {
 	_ = s.controller.SetWriteDeadline(time.Now().Add(s.timeout)) // An error means that the client has gone.
 }
 
-// appendEvent appends an event with data as JSON, which has no line breaks. Without an id the client keeps its last one.
+// appendEvent appends an event with data as JSON, which has no line breaks. Without an id the client keeps its last
+// one.
 func appendEvent(text []byte, event, id string, data any) ([]byte, error) {
 	body, err := json.Marshal(data)
 	if err != nil {

@@ -37,9 +37,15 @@ func recorded(t *testing.T, next http.Handler) http.Handler {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { file.Close() })
+	var answering sync.WaitGroup // Handlers of HTTP/2 may end after their server has closed.
+	t.Cleanup(func() {
+		answering.Wait()
+		file.Close()
+	})
 	var mu sync.Mutex
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		answering.Add(1)
+		defer answering.Done()
 		e := exchange{
 			Test: t.Name(), Method: r.Method, Path: r.URL.EscapedPath(), Query: r.URL.RawQuery, Header: publicHeader(r.Header),
 		}
@@ -47,7 +53,6 @@ func recorded(t *testing.T, next http.Handler) http.Handler {
 		r.Body = body
 		answer := &answerRecorder{ResponseWriter: w}
 		defer func() {
-			// A server that waits for its answers to end closes before the file does.
 			e.Body, e.Status = body.bytes(), answer.status
 			e.Answered, e.AnswerBody = publicHeader(w.Header()), answer.body.Bytes()
 			mu.Lock()

@@ -1,5 +1,5 @@
-// Package events passes on what changes, for streams of the server. It knows views, and neither HTTP nor users: a caller
-// filters by namespace.
+// Package events passes on what changes, for streams of the server. It knows views, and neither HTTP nor users.
+// A caller filters by namespace.
 //
 // A Feed has one reader, however many subscribers there are. The reader reads when the controller notifies, and every
 // five seconds, because notifications can be lost. It reads at most twice a second, so that an event of a run comes at
