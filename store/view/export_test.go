@@ -53,8 +53,18 @@ func Queries(s Sample) map[string]Query {
 		"sqlDAGNames":        {sqlDAGNames, []any{[]int64{s.DAGID, s.DAGID + 1}}},
 		"sqlQuarters":        {sqlQuarters, []any{month, month.AddDate(0, 0, 1)}},
 		"sqlQuartersOfDAG":   {sqlQuartersOfDAG, []any{month, s.Now, s.DAGID}},
-		"sqlOldestEnd":       {sqlOldestEnd, nil},
+		"sqlLaterEnd":        {sqlLaterEnd, []any{month, 1000}},
+		"sqlEndsOfRuns":      {sqlEndsOfRuns, []any{upTo(maxRunsOfEnds)}},
 	}
+}
+
+// upTo returns the numbers from 1 to n.
+func upTo(n int64) []int64 {
+	all := make([]int64, n)
+	for i := range all {
+		all[i] = int64(i) + 1
+	}
+	return all
 }
 
 // RunsQuery returns the query of the first page of runs.

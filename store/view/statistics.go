@@ -3,6 +3,7 @@ package view
 import (
 	"context"
 	"database/sql"
+	"slices"
 	"time"
 
 	"kontroler/store/internal/postgres"
@@ -28,9 +29,9 @@ func (e *Ended) add(other Ended) {
 	e.Cancelled += other.Cancelled
 }
 
-// quarterHour is the resolution of statistics: the offsets of all time zones in use are multiples of it, and so are
+// QuarterHour is the resolution of statistics: the offsets of all time zones in use are multiples of it, and so are
 // their changes.
-const quarterHour = 15 * time.Minute
+const QuarterHour = 15 * time.Minute
 
 // Quarter counts the runs of a namespace that ended in the quarter-hour from At on. At is in UTC.
 type Quarter struct {
@@ -51,8 +52,14 @@ FROM kontroler_v1.runs r WHERE r.finished_at >= $1 AND r.finished_at < $2 GROUP 
 SELECT ` + quarterColumns + `
 FROM kontroler_v1.runs r
 WHERE r.dag_id = $3 AND r.admitted_at < $2 AND r.finished_at >= $1 AND r.finished_at < $2 GROUP BY 1, 2`
-	sqlOldestEnd = `
-SELECT r.finished_at FROM kontroler_v1.runs r WHERE r.finished_at IS NOT NULL ORDER BY r.finished_at LIMIT 1`
+	// sqlLaterEnd skips runs in the order in which they ended.
+	sqlLaterEnd = `
+SELECT r.finished_at FROM kontroler_v1.runs r WHERE r.finished_at >= $1 ORDER BY r.finished_at OFFSET $2 LIMIT 1`
+	// sqlEndsOfRuns returns a row with true if one of the runs has been removed.
+	sqlEndsOfRuns = `
+SELECT DISTINCT r.id IS NULL, coalesce(floor(extract(epoch FROM r.finished_at) / 900)::bigint, 0)
+FROM unnest($1::bigint[]) AS c (id) LEFT JOIN kontroler_v1.runs r ON r.id = c.id
+WHERE r.id IS NULL OR r.finished_at IS NOT NULL`
 )
 
 // Quarters counts the runs of all namespaces that ended from a time on and before another one. It takes about a second
@@ -70,23 +77,52 @@ func (db StatisticsReader) quarters(ctx context.Context, query string, args ...a
 	quarters, err := postgres.ReadRows(ctx, db.pool, func(rows *sql.Rows) (q Quarter, err error) {
 		var n int64
 		err = rows.Scan(&q.Namespace, &n, &q.Succeeded, &q.Failed, &q.Cancelled)
-		q.At = time.Unix(n*int64(quarterHour/time.Second), 0).UTC()
+		q.At = quarterAt(n)
 		return q, err
 	}, query, args...)
 	return quarters, db.classify(ctx, "counting runs", err)
 }
 
-// OldestEnd returns when the first of the stored runs ended. It is zero if none has.
-func (db StatisticsReader) OldestEnd(ctx context.Context) (oldest time.Time, err error) {
+// LaterEnd returns when a run ended, of those that ended from a time on: the one that n others precede. found is false
+// if there are no more than n.
+func (db StatisticsReader) LaterEnd(ctx context.Context, from time.Time, n int) (end time.Time, found bool, err error) {
 	ends, err := postgres.ReadRows(ctx, db.pool, func(rows *sql.Rows) (end time.Time, err error) {
 		err = rows.Scan(nullTime(&end))
 		return end, err
-	}, sqlOldestEnd)
+	}, sqlLaterEnd, from, n)
 	if err != nil || len(ends) == 0 {
-		return time.Time{}, db.classify(ctx, "reading the oldest end of a run", err)
+		return time.Time{}, false, db.classify(ctx, "reading when a run ended", err)
 	}
-	return ends[0], nil
+	return ends[0], true, nil
 }
+
+// maxRunsOfEnds is how many runs one query of EndsOfRuns reads. For many more, the planner would scan the table.
+const maxRunsOfEnds = 500
+
+// EndsOfRuns returns the beginnings of the quarter-hours in which runs ended. hasGone reports that one of the runs has
+// no row any more.
+func (db StatisticsReader) EndsOfRuns(ctx context.Context, runs []int64) (at []time.Time, hasGone bool, err error) {
+	for some := range slices.Chunk(runs, maxRunsOfEnds) {
+		quarters, err := postgres.ReadRows(ctx, db.pool, func(rows *sql.Rows) (n sql.NullInt64, err error) {
+			var isGone bool
+			err = rows.Scan(&isGone, &n.Int64)
+			n.Valid = !isGone
+			return n, err
+		}, sqlEndsOfRuns, some)
+		if err != nil {
+			return nil, false, db.classify(ctx, "reading when runs ended", err)
+		}
+		for _, n := range quarters {
+			if hasGone = hasGone || !n.Valid; n.Valid {
+				at = append(at, quarterAt(n.Int64))
+			}
+		}
+	}
+	return at, hasGone, nil
+}
+
+// quarterAt returns the beginning of a quarter-hour, counted from 1970 on.
+func quarterAt(n int64) time.Time { return time.Unix(n*int64(QuarterHour/time.Second), 0).UTC() }
 
 // Date is a day of the calendar.
 type Date struct {

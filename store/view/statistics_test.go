@@ -148,8 +148,60 @@ THEN $2::timestamptz - interval '1 microsecond' ELSE $2::timestamptz END WHERE f
 			t.Errorf("a quarter-hour at %s", q.At)
 		}
 	}
-	oldest, err := f.db.OldestEnd(t.Context())
-	if err != nil || oldest != from {
-		t.Errorf("the oldest end is %s, %v; want %s", oldest, err, from)
+	// The end of the first of the runs, of the first one after n others, and of none after all of them.
+	for n, want := range map[int]time.Time{0: from, f.count(`finished_at = $1`, from): from.Add(time.Hour)} {
+		end, found, err := f.db.LaterEnd(t.Context(), from, n)
+		if err != nil || !found || n > 0 && end.Before(want.Add(-time.Microsecond)) || n == 0 && end != want {
+			t.Errorf("the end after %d others is %s, %t, %v; want %s", n, end, found, err, want)
+		}
+	}
+	all := f.count(`finished_at IS NOT NULL AND $1::timestamptz IS NOT NULL`, from)
+	if end, found, err := f.db.LaterEnd(t.Context(), from, all); found || err != nil {
+		t.Errorf("an end after all %d: %s, %v", all, end, err)
+	}
+}
+
+func (f *fixture) count(where string, args ...any) (n int) {
+	f.Helper()
+	if err := f.raw.QueryRow(`SELECT count(*) FROM kontroler.runs WHERE `+where, args...).Scan(&n); err != nil {
+		f.Fatal(err)
+	}
+	return n
+}
+
+// TestEndsOfRuns checks that live runs have no end, that each quarter-hour is there, and that a removed run is noticed.
+func TestEndsOfRuns(t *testing.T) {
+	f := newFixture(t)
+	f.fillRuns(1200)
+	f.exec(`
+UPDATE kontroler.runs SET finished_at = finished_at + id % 7 * interval '10 minutes' WHERE finished_at IS NOT NULL`)
+	var ended, live []int64
+	want := map[time.Time]bool{}
+	for _, r := range f.allRuns() {
+		if r.Phase == "Pending" || r.Phase == "Running" {
+			live = append(live, r.ID)
+			continue
+		}
+		ended = append(ended, r.ID)
+		end := r.AdmittedAt.Add(time.Minute + time.Duration(r.ID%7)*10*time.Minute)
+		want[end.Truncate(view.QuarterHour)] = true
+	}
+	at, hasGone, err := f.db.EndsOfRuns(t.Context(), append(live, ended...))
+	if err != nil || hasGone {
+		t.Fatalf("removed runs %t, %v", hasGone, err)
+	}
+	got := map[time.Time]bool{}
+	for _, quarter := range at {
+		got[quarter] = true
+	}
+	if diff := cmp.Diff(want, got); diff != "" || len(want) < 2 {
+		t.Errorf("quarter-hours (-want +got):\n%s", diff)
+	}
+	if at, hasGone, err := f.db.EndsOfRuns(t.Context(), live); len(at) != 0 || hasGone || err != nil {
+		t.Errorf("live runs ended at %v, removed %t, %v", at, hasGone, err)
+	}
+	f.exec(`DELETE FROM kontroler.runs WHERE id = $1`, ended[0])
+	if _, hasGone, err := f.db.EndsOfRuns(t.Context(), ended); !hasGone || err != nil {
+		t.Errorf("a removed run: %t, %v", hasGone, err)
 	}
 }
