@@ -13,6 +13,7 @@ import (
 
 	"kontroler/httpapi/auth"
 	"kontroler/httpapi/events"
+	"kontroler/httpapi/quarters"
 	"kontroler/store"
 	"kontroler/store/accounts"
 	"kontroler/store/view"
@@ -96,6 +97,8 @@ var sentinels = []struct {
 		" open streams of events. Close one first."},
 	{events.ErrStopped, unavailable, "The server is starting or stopping."},
 	{auth.ErrBusy, unavailable, "Too many passwords are being checked."},
+	{quarters.ErrCounting, unavailable,
+		"The server has just started and counts the runs, which takes about a second for a million of them."},
 	{view.ErrCursor, badRequest, errCursor.detail},
 	{store.ErrRejected, invalid, "The database refuses a value."},
 	{store.ErrUnknownCommit, unavailable,

@@ -383,6 +383,22 @@ func TestBadParameters(t *testing.T) {
 	}
 }
 
+// TestStatisticsBeforeTheFirstCount checks that statistics of a DAG, which are read from its rows, do not wait for the
+// first count of all runs.
+func TestStatisticsBeforeTheFirstCount(t *testing.T) {
+	h := newHistory(t)
+	r := h.world.replica(func(c *httpapi.Config) { c.Views = h.views })
+	for path, want := range map[string]int{
+		"/api/v1/statistics": 503, "/api/v1/namespaces/a/statistics": 503, "/api/v1/namespaces/c/statistics": 404,
+		"/api/v1/namespaces/a/dags/etl-amber/statistics": 200, "/api/v1/statistics?zone=Mars": 400,
+	} {
+		a := r.do(request{method: "GET", path: path, token: h.colors[0].token})
+		if a.StatusCode != want || want == 503 && !strings.Contains(string(a.body), "counts the runs") {
+			t.Errorf("%s: status %d, want %d\n%s", path, a.StatusCode, want, a.body)
+		}
+	}
+}
+
 // TestViewsAway checks that a database that does not answer, or has no views, is 503 with Retry-After.
 func TestViewsAway(t *testing.T) {
 	w := newWorld(t)

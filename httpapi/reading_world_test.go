@@ -2,11 +2,15 @@ package httpapi_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
+	"sync"
 	"testing"
 	"time"
 
 	"kontroler/httpapi"
+	"kontroler/httpapi/quarters"
 	"kontroler/store"
 	"kontroler/store/accounts"
 	"kontroler/store/storetest"
@@ -79,8 +83,9 @@ func newHistory(t *testing.T) *history {
 	}
 	t.Cleanup(func() { views.Close() })
 	w.user("bob", bobPassword, accounts.Access{Grants: []accounts.Grant{{Namespace: "c", Role: "viewer"}}})
+	counts := quarters.New(views, time.Now, slog.New(slog.NewJSONHandler(w.log, nil)))
 	h := &history{
-		replica: w.replica(func(c *httpapi.Config) { c.Views = views }), leader: storetest.Lead(t, owner), views: views,
+		replica: w.replica(func(c *httpapi.Config) { c.Views, c.Quarters = views, counts }), leader: storetest.Lead(t, owner), views: views,
 		colors: []*color{{namespace: "a", name: "amber"}, {namespace: "c", name: "cobalt"}},
 	}
 	h.colors[0].token, h.colors[1].token = h.login("ann", annPassword), h.login("bob", bobPassword)
@@ -93,7 +98,29 @@ func newHistory(t *testing.T) *history {
 		h.refuse(c)
 		h.wait(c)
 	}
+	h.run(counts)
 	return h
+}
+
+// run counts the runs until the test ends, and waits until all are counted.
+func (h *history) run(counts *quarters.Counts) {
+	h.Helper()
+	ctx, cancel := context.WithCancel(h.Context())
+	var running sync.WaitGroup
+	running.Go(func() { _ = counts.Run(ctx) })
+	h.Cleanup(func() {
+		cancel()
+		running.Wait()
+	})
+	for end := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
+		_, err := counts.Read(view.AllNamespaces(), h.ago(time.Hour), h.ago(0))
+		if err == nil {
+			return
+		}
+		if !errors.Is(err, quarters.ErrCounting) || time.Now().After(end) {
+			h.Fatal(err)
+		}
+	}
 }
 
 const bobPassword = "bob's secret passphrase"

@@ -9,6 +9,7 @@ import (
 	"kontroler/httpapi/auth"
 	"kontroler/httpapi/cluster"
 	"kontroler/httpapi/events"
+	"kontroler/httpapi/quarters"
 	"kontroler/store/accounts"
 	"kontroler/store/view"
 )
@@ -18,6 +19,8 @@ type Config struct {
 	Accounts *accounts.DB
 	// Views has the history of runs.
 	Views *view.DB
+	// Quarters counts the runs of Views. Its Run must be running.
+	Quarters *quarters.Counts
 	// Clients reach the cluster, for the Namespaces that the server serves; none means all.
 	Clients    cluster.Clients
 	Namespaces []string
@@ -48,6 +51,7 @@ type Server struct {
 type base struct {
 	accounts      *accounts.DB
 	views         *view.DB
+	quarters      *quarters.Counts
 	authenticator *auth.Authenticator
 	hasher        *auth.Hasher
 	logins        *auth.Logins
@@ -61,6 +65,7 @@ func New(config Config) *Server {
 	b := &base{
 		accounts:      config.Accounts,
 		views:         config.Views,
+		quarters:      config.Quarters,
 		authenticator: auth.NewAuthenticator(config.Accounts, config.Keys, config.SessionIdle, config.Now),
 		hasher:        auth.NewHasher(), metrics: config.Metrics, now: config.Now, log: config.Log,
 	}

@@ -3,7 +3,6 @@ package httpapi
 import (
 	"net/http"
 	"net/url"
-	"slices"
 	"time"
 	_ "time/tzdata" // images have no time zones
 
@@ -99,8 +98,7 @@ func (h statisticsHandlers) all(w http.ResponseWriter, c *call) error {
 		if err != nil {
 			return nil, err
 		}
-		quarters, err := h.views.Quarters(c.Context(), p.from, p.before)
-		return slices.DeleteFunc(quarters, func(q view.Quarter) bool { return !scope.Has(q.Namespace) }), err
+		return h.quarters.Read(scope, p.from, p.before)
 	})
 }
 

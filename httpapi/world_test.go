@@ -22,6 +22,7 @@ import (
 
 	"kontroler/httpapi"
 	"kontroler/httpapi/auth"
+	"kontroler/httpapi/quarters"
 	"kontroler/store/accounts"
 	"kontroler/store/storetest"
 	"kontroler/store/view"
@@ -185,6 +186,9 @@ func (w *world) unstarted(change ...func(*httpapi.Config)) *replica {
 	}
 	for _, c := range change {
 		c(&config)
+	}
+	if config.Quarters == nil {
+		config.Quarters = quarters.New(config.Views, time.Now, config.Log)
 	}
 	return &replica{world: w, api: httpapi.New(config)}
 }

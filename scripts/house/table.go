@@ -219,6 +219,11 @@ var house = []place{
 		tests: all(ownDB, []string{module + "/store/transition"}),
 	},
 	{
+		path:  "httpapi/quarters",
+		may:   []string{module + "/store/view"},
+		tests: all(ownDB, []string{module + "/store!"}),
+	},
+	{
 		path: "httpapi",
 		may: all([]string{module + "/apis", module + "/generated", module + "/httpapi", module + "/store!"},
 			[]string{module + "/store/accounts", module + "/store/view"}, client, prometheus, yaml),

@@ -13,6 +13,7 @@ import (
 
 	"kontroler/apis/process"
 	"kontroler/httpapi"
+	"kontroler/httpapi/quarters"
 	"kontroler/store/accounts"
 	"kontroler/store/view"
 )
@@ -53,10 +54,11 @@ func serve(ctx context.Context, cfg config, terminal *os.File, log *slog.Logger)
 		return err
 	}
 	defer stopProbes()
+	counts := quarters.New(views, time.Now, log)
 	api := httpapi.New(httpapi.Config{
 		Accounts: db, Keys: cfg.keys, Proxies: cfg.proxies, SessionLifetime: cfg.sessionLifetime,
 		SessionIdle: cfg.sessionIdle, IsPrepared: watched.hasPrepared, Metrics: metrics, Now: time.Now, Log: log,
-		Views: views, Clients: cfg.clients, Namespaces: cfg.namespaces, Class: cfg.class,
+		Views: views, Quarters: counts, Clients: cfg.clients, Namespaces: cfg.namespaces, Class: cfg.class,
 	})
 	listener, err := net.Listen("tcp", cfg.listenAddress)
 	if err != nil {
@@ -70,7 +72,7 @@ func serve(ctx context.Context, cfg config, terminal *os.File, log *slog.Logger)
 	})
 	log.Info("serving the API", "address", listener.Addr().String(), "tls", cfg.certificates != nil,
 		"clientCertificates", cfg.clientCA != "", "version", version.String())
-	return runAll(ctx, watched.run, api.Run,
+	return runAll(ctx, watched.run, api.Run, counts.Run,
 		func(ctx context.Context) error { return serveAPI(ctx, cfg, listener, api, log) },
 		func(ctx context.Context) error { return reload(ctx, cfg, log) },
 		func(ctx context.Context) error { return clean(ctx, db, watched, cfg.auditRetention, log) },
