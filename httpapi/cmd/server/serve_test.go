@@ -149,6 +149,12 @@ func get(t *testing.T, client *http.Client, url string) (int, string) {
 
 func loginAs(t *testing.T, client *http.Client, base, user, password string) int {
 	t.Helper()
+	status, _ := tryLogin(t, client, base, user, password)
+	return status
+}
+
+func tryLogin(t *testing.T, client *http.Client, base, user, password string) (status int, token string) {
+	t.Helper()
 	body, err := json.Marshal(map[string]string{"user": user, "password": password})
 	if err != nil {
 		t.Fatal(err)
@@ -157,8 +163,36 @@ func loginAs(t *testing.T, client *http.Client, base, user, password string) int
 	if err != nil {
 		t.Fatal(err)
 	}
-	resp.Body.Close()
-	return resp.StatusCode
+	defer resp.Body.Close()
+	var session struct{ Token string }
+	if err := json.NewDecoder(resp.Body).Decode(&session); err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, session.Token
+}
+
+// awaitStatistics waits until the process has counted the runs. That begins at the start, and is not part of readiness.
+func awaitStatistics(t *testing.T, client *http.Client, base string) {
+	t.Helper()
+	_, token := tryLogin(t, client, base, "admin", adminPassword)
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, base+"/api/v1/statistics", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+token)
+		resp, err := client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode == http.StatusOK {
+			return
+		}
+		if resp.StatusCode != http.StatusServiceUnavailable || time.Now().After(deadline) {
+			t.Fatalf("statistics: %d", resp.StatusCode)
+		}
+	}
 }
 
 // endWithStream opens a stream of events, and stops the process. The stream must end with it, and nothing waits for it.
@@ -216,6 +250,7 @@ func TestServe(t *testing.T) {
 	if status := loginAs(t, client, "https://"+api, "admin", adminPassword); status != 200 {
 		t.Errorf("login: %d", status)
 	}
+	awaitStatistics(t, client, "https://"+api)
 	stranger := &http.Client{Transport: &http.Transport{TLSClientConfig: servers.client(t, nil)}}
 	if resp, err := stranger.Get("https://" + api + "/openapi.yaml"); err == nil {
 		resp.Body.Close()
