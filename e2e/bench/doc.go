@@ -8,6 +8,9 @@
 //	raw_linux_test.go        the writes of a shape without Kontroler
 //	schedules_linux_test.go  many DAGs that are due in one minute
 //	limit_linux_test.go      the requests for the first Pods of these runs, without Kontroler
+//	server_linux_test.go     reading over REST from a database with a year of history, which needs no cluster
+//	history_linux_test.go    that database
+//	pgbench_linux_test.go    the statements of these requests, by pgbench
 //	rig_linux_test.go        cluster, database, controller, completer; processor time
 //
 // All parts share one machine. Compare the processor time of each part rather than elapsed time, because other work on

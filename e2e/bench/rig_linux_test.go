@@ -67,12 +67,7 @@ func newRig(b testing.TB) *rig {
 		r.startCluster()
 	}
 	r.connect()
-	// PostgreSQL runs as another user if this is root.
-	for dir := r.dir; dir != os.TempDir() && dir != "/"; dir = filepath.Dir(dir) {
-		if err := os.Chmod(dir, 0o755); err != nil {
-			b.Fatal(err)
-		}
-	}
+	openDirectories(b, r.dir)
 	var err error
 	if r.database, err = storetest.Start(filepath.Join(r.dir, "postgres")); err != nil {
 		b.Fatal(err)
@@ -83,6 +78,16 @@ func newRig(b testing.TB) *rig {
 		}
 	})
 	return r
+}
+
+// openDirectories lets PostgreSQL reach a temporary directory. It runs as another user if this is root.
+func openDirectories(b testing.TB, dir string) {
+	b.Helper()
+	for ; dir != os.TempDir() && dir != "/"; dir = filepath.Dir(dir) {
+		if err := os.Chmod(dir, 0o755); err != nil {
+			b.Fatal(err)
+		}
+	}
 }
 
 func (r *rig) startCluster() {

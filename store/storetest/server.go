@@ -137,6 +137,9 @@ func (s *Server) Restore(from *Server) error {
 	return nil
 }
 
+// Log returns the file to which the server writes its log.
+func (s *Server) Log() string { return filepath.Join(s.dir, "log") }
+
 // URL returns the URL of the server's database postgres. It stays the same over Stop and Start.
 func (s *Server) URL() string {
 	return fmt.Sprintf("postgres://postgres@127.0.0.1:%d/postgres?sslmode=disable", s.port)
