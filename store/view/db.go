@@ -34,6 +34,7 @@ type DB struct {
 	reader
 	DAGReader
 	TaskReader
+	LogReader
 	StatisticsReader
 	url string
 }
@@ -62,7 +63,7 @@ func Open(config Config) (*DB, error) {
 		return nil, err
 	}
 	r := reader{pool}
-	return &DB{r, DAGReader{r}, TaskReader{r}, StatisticsReader{r}, config.URL}, nil
+	return &DB{r, DAGReader{r}, TaskReader{r}, LogReader{r}, StatisticsReader{r}, config.URL}, nil
 }
 
 // Close closes the pool.

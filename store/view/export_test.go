@@ -13,7 +13,7 @@ type Sample struct {
 	RunUID, Namespace, DAG, Name string
 	RunID, TaskID, AttemptID     int64
 	DAGID, VersionID             int64
-	Now                          time.Time
+	FinishedAt, Now              time.Time
 }
 
 // Queries lists the queries of this package by the name of their constant, except for lists of runs.
@@ -41,6 +41,9 @@ func Queries(s Sample) map[string]Query {
 		"sqlTicksAfter":      {sqlTicksAfter, []any{s.DAGID, s.Now, MaxPage}},
 		"sqlTypicalDuration": {sqlTypicalDuration, []any{s.DAGID}},
 		"sqlPodEvents":       {sqlPodEvents, []any{s.AttemptID}},
+		"sqlLog":             {sqlLog, []any{s.AttemptID, s.FinishedAt}},
+		"sqlLogSizes":        {sqlLogSizes, []any{s.AttemptID, s.FinishedAt, 8}},
+		"sqlLogChunk":        {sqlLogChunk, []any{s.AttemptID, s.FinishedAt, 1}},
 		"sqlDAG":             {sqlDAG, []any{s.Namespace, s.DAG}},
 		"sqlVersions":        {sqlVersions, []any{s.DAGID, 7, MaxPage}},
 		"sqlVersion":         {sqlVersion, []any{s.DAGID, 1}},

@@ -47,6 +47,10 @@ INSERT INTO kontroler.pod_events (attempt_id, at, key, container, type, reason, 
     last_at)
 SELECT a.id, a.decided_at, gen_random_uuid(), '', 'Normal', 'Started', 'm', 'kubelet', 1, a.decided_at, a.decided_at
 FROM kontroler.attempts a;
+INSERT INTO kontroler.logs (attempt_id, at, state, chunks, captured_at)
+SELECT a.id, a.finished_at, 'Captured', 2, a.finished_at FROM kontroler.attempts a WHERE a.id % 8 = 0;
+INSERT INTO kontroler.log_chunks (attempt_id, at, seq, size, data)
+SELECT l.attempt_id, l.at, n, 1, 'x' FROM kontroler.logs l, generate_series(0, 1) n;
 INSERT INTO kontroler.ticks (dag_id, due_from, due_to, count, outcome, decided_at)
 SELECT n % 200, now() - n * interval '1 minute', now() - n * interval '1 minute', 1, 'Ran', now()
 FROM generate_series(1, 100000) n;
@@ -55,10 +59,12 @@ SELECT (1000 + n)::text::xid8, n / 3, 'run', now() FROM generate_series(1, 30000
 SET session_replication_role = DEFAULT`)
 	f.exec(`VACUUM ANALYZE`)
 	s := view.Sample{Now: time.Now()}
-	err := f.raw.QueryRow(`SELECT r.uid, r.namespace, r.dag_name, r.name, r.id, t.id, a.id, r.dag_id, r.dag_version_id
+	err := f.raw.QueryRow(`SELECT r.uid, r.namespace, r.dag_name, r.name, r.id, t.id, a.id, r.dag_id, r.dag_version_id,
+       a.finished_at
 FROM kontroler.runs r JOIN kontroler.tasks t ON t.run_id = r.id JOIN kontroler.attempts a ON a.task_id = t.id
 WHERE r.id = 100001`).
-		Scan(&s.RunUID, &s.Namespace, &s.DAG, &s.Name, &s.RunID, &s.TaskID, &s.AttemptID, &s.DAGID, &s.VersionID)
+		Scan(&s.RunUID, &s.Namespace, &s.DAG, &s.Name, &s.RunID, &s.TaskID, &s.AttemptID, &s.DAGID, &s.VersionID,
+			&s.FinishedAt)
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -86,7 +92,7 @@ func (f *fixture) plan(q view.Query) string {
 	return strings.Join(plan, "\n")
 }
 
-var seqScan = regexp.MustCompile(`Seq Scan on (runs|tasks|attempts|changes|ticks|pod_events)`)
+var seqScan = regexp.MustCompile(`Seq Scan on (runs|tasks|attempts|changes|ticks|pod_events|logs|log_chunks)`)
 
 // TestPlans reads the plan of every query, with default settings and fresh statistics. None scans a table that grows.
 // Lists of runs use the index of their filter, also where they merge many namespaces.
