@@ -209,6 +209,10 @@ var house = []place{
 		tests: ownDB,
 	},
 	{
+		path: "httpapi/podlog",
+		may:  all([]string{module + "/apis/kontroler/v1alpha1", module + "/store/view"}, client),
+	},
+	{
 		path:  "httpapi/cluster",
 		may:   all([]string{module + "/apis", module + "/generated"}, client),
 		tests: []string{module + "/apis/clustertest"},

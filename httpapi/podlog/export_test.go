@@ -1,0 +1,49 @@
+package podlog
+
+import (
+	"errors"
+	"io"
+	"time"
+
+	"kontroler/store/view"
+)
+
+// InBeginning and InArchive return why a log does not have a position.
+func (p Position) InBeginning(begins time.Time) Reset { return p.inBeginning(begins) }
+func (p Position) InArchive(log view.Log) Reset       { return p.inArchive(log) }
+
+// StoredAt returns where an offset of a log is in what is stored of it, and how many bytes are missing before.
+var StoredAt = stored
+
+// ErrNote is the error of a stream in which the kubelet says something instead of the log.
+var ErrNote = errNote
+
+// Line is a line that a kubelet sends, or a part of it.
+type Line struct {
+	At      time.Time
+	Content string
+}
+
+// ReadLines reads the stream of a kubelet.
+func ReadLines(r io.Reader) (lines []Line, err error) {
+	reader := newLineReader(r)
+	for {
+		at, content, err := reader.next()
+		if errors.Is(err, io.EOF) {
+			return lines, nil
+		}
+		if err != nil {
+			return lines, err
+		}
+		lines = append(lines, Line{at, string(content)})
+	}
+}
+
+// TailOffset returns where the last n lines of a text begin that arrives in parts.
+func TailOffset(n int, parts ...string) int64 {
+	last := newLastLines(n)
+	for _, part := range parts {
+		_, _ = last.Write([]byte(part))
+	}
+	return last.offset()
+}

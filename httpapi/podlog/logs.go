@@ -1,0 +1,370 @@
+package podlog
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
+
+	"kontroler/store/view"
+)
+
+const (
+	// retryEvery is how often a log is looked for that is nowhere yet, or that could not be read.
+	retryEvery = time.Second
+	// endPoll is how often a log that ended looks whether its container has ended, endPolls how many times before the
+	// log is opened again.
+	endPoll, endPolls = 200 * time.Millisecond, 10
+	// maxTries is how many times a node is asked for a log that it does not have, unless the log is followed.
+	maxTries = 10
+)
+
+// Logs reads logs.
+type Logs struct {
+	Views *view.DB
+	Pods  corev1client.PodsGetter
+}
+
+// Request says which log is read, and what of it.
+type Request struct {
+	Namespace string
+	// TaskID and Number are those of the attempt.
+	TaskID int64
+	Number int
+	// Follow goes on until the log has ended.
+	Follow bool
+	// Tail is how many lines are read from the end. 0 means all.
+	Tail int
+	// From is where to continue. It goes before Tail.
+	From Position
+}
+
+// Sink takes a log. An error of it ends the Copy.
+type Sink interface {
+	// Begin says where what follows is read from.
+	Begin(Place) error
+	// Reset says that everything before is to be forgotten: the log begins anew.
+	Reset(Reset) error
+	// Omitted says that a number of bytes is missing at a position.
+	Omitted(at Position, bytes int64) error
+	// Write takes the next bytes, which are at a position. They are valid during the call.
+	Write(at Position, part []byte) error
+	// Flush says that no more has arrived yet.
+	Flush() error
+}
+
+// End says what is known of a log that was read to its end.
+type End struct {
+	// IsRotated means that its node has rotated the log while it was followed. Lines may be missing or repeated.
+	IsRotated bool
+}
+
+// Copy passes a log to a sink. Without Follow, the end is what there is now. The error is a *GoneError, a *NodeError,
+// that of the database, of the sink, or of ctx.
+func (l *Logs) Copy(ctx context.Context, q Request, sink Sink) (End, error) {
+	c := &copying{Logs: l, q: q, sink: sink, at: q.From}
+	for {
+		wait, err := c.step(ctx)
+		if err != nil || wait == 0 {
+			return End{c.isRotated}, err
+		}
+		select {
+		case <-ctx.Done():
+			return End{}, context.Cause(ctx)
+		case <-time.After(wait):
+		}
+	}
+}
+
+// copying is the state of a Copy.
+type copying struct {
+	*Logs
+	q      Request
+	sink   Sink
+	failed error  // of the sink
+	place  Source // of what was last begun
+	at     Position
+	tries  int // without a log
+	polls  int // since the log ended
+	// reachedEnd means that a stream that followed the log has come to an end by itself.
+	reachedEnd bool
+	isRotated  bool
+}
+
+// step reads as far as the log goes where it is now. It returns how long to wait until the next step, 0 at the end.
+func (c *copying) step(ctx context.Context) (wait time.Duration, err error) {
+	place, err := c.Find(ctx, c.q)
+	if _, isGone := errors.AsType[*GoneError](err); isGone && c.reachedEnd {
+		return 0, nil // All of it was read.
+	}
+	switch {
+	case err != nil:
+	case place.Source == Waiting:
+		if err = c.begin(place); err == nil && c.q.Follow {
+			return retryEvery, nil
+		}
+	case place.Source == Stored:
+		if err = c.copyArchive(ctx, place); err == nil {
+			return 0, nil
+		}
+	default:
+		wait, err = c.live(ctx, place)
+	}
+	switch {
+	case err == nil:
+		return wait, nil
+	case c.failed != nil:
+		return 0, c.failed
+	case ctx.Err() != nil:
+		return 0, context.Cause(ctx)
+	case c.mayRetry(err):
+		return retryEvery, nil
+	case errors.Is(err, errNoLog), errors.Is(err, errNoPod):
+		err = nodeError(err)
+	}
+	return 0, err
+}
+
+// mayRetry reports whether to look again after an error.
+func (c *copying) mayRetry(err error) bool {
+	_, isGone := errors.AsType[*GoneError](err)
+	_, isOfNode := errors.AsType[*NodeError](err)
+	if errors.Is(err, errNoLog) || errors.Is(err, errNoPod) {
+		c.tries++
+		return c.q.Follow || c.tries < maxTries
+	}
+	return c.q.Follow && c.place != "" && !isGone && (isOfNode || errors.Is(err, view.ErrUnavailable))
+}
+
+// live reads a log from its node. A log that is followed is read once more after its container has ended, because its
+// stream may end before.
+func (c *copying) live(ctx context.Context, place Place) (wait time.Duration, err error) {
+	isFollowed := c.q.Follow && !place.hasEnded
+	if isFollowed && c.reachedEnd && c.polls < endPolls {
+		c.polls++
+		return endPoll, nil
+	}
+	isComplete, err := c.copyNode(ctx, place, isFollowed)
+	switch {
+	case errors.Is(err, errNote):
+		return 0, errors.Join(errNoLog, err)
+	case err != nil:
+		isBroken := !errors.Is(err, errNoLog) && !errors.Is(err, errNoPod)
+		c.reachedEnd = c.reachedEnd && !isBroken
+		return 0, err
+	case isFollowed:
+		c.reachedEnd, c.polls = true, 0
+		return endPoll, nil
+	case !isComplete:
+		return endPoll, nil
+	}
+	return 0, nil
+}
+
+// begin tells the sink where the log is read from, if that has changed.
+func (c *copying) begin(place Place) error {
+	if c.place == place.Source {
+		return nil
+	}
+	c.place = place.Source
+	return c.tell(c.sink.Begin(place))
+}
+
+// tell remembers an error of the sink.
+func (c *copying) tell(err error) error {
+	if err != nil {
+		c.failed = err
+	}
+	return err
+}
+
+// reset makes the sink begin anew.
+func (c *copying) reset(why Reset) error {
+	c.at = Position{}
+	return c.tell(c.sink.Reset(why))
+}
+
+// copyNode reads a log from its node, from c.at on. isComplete is false if it must be read again from its beginning.
+func (c *copying) copyNode(ctx context.Context, place Place, isFollowed bool) (isComplete bool, err error) {
+	if c.q.Tail > 0 && c.at.Begins.IsZero() {
+		if c.at, err = c.tailOfNode(ctx, place); err != nil {
+			return false, err
+		}
+	}
+	body, err := c.open(ctx, place.pod, isFollowed)
+	if err != nil {
+		return false, err
+	}
+	defer body.Close()
+	if err := c.begin(place); err != nil {
+		return false, err
+	}
+	lines := newLineReader(body)
+	read := int64(-1) // -1: nothing has come
+	for {
+		at, part, err := lines.next()
+		if errors.Is(err, io.EOF) {
+			return c.endOfNode(read, isFollowed)
+		}
+		if errors.Is(err, errNote) {
+			return false, err
+		}
+		if err != nil {
+			return false, nodeError(err)
+		}
+		if read < 0 {
+			read = 0
+			isOther, err := c.meet(at, isFollowed)
+			if isOther || err != nil {
+				return true, err
+			}
+		}
+		if behind := c.at.Offset - read; behind < int64(len(part)) {
+			if err := c.pass(part[max(behind, 0):]); err != nil {
+				return false, err
+			}
+		}
+		read += int64(len(part))
+		if !lines.hasMore() {
+			if err := c.tell(c.sink.Flush()); err != nil {
+				return false, err
+			}
+		}
+	}
+}
+
+// meet compares the time of the first line that a node serves with what was read before. isOther means that the log was
+// read to its end before its node rotated it, so that nothing is left to read.
+func (c *copying) meet(begins time.Time, isFollowed bool) (isOther bool, err error) {
+	if why := c.at.inBeginning(begins); why != "" {
+		if c.reachedEnd && !isFollowed {
+			c.isRotated = true
+			return true, nil
+		}
+		if err := c.reset(why); err != nil {
+			return false, err
+		}
+	}
+	c.at.Begins = inMicroseconds(begins)
+	return false, nil
+}
+
+// endOfNode decides what the end of a stream means of which a number of bytes were read, -1 if it was empty.
+func (c *copying) endOfNode(read int64, isFollowed bool) (isComplete bool, err error) {
+	if isFollowed || c.at.Begins.IsZero() || read >= c.at.Offset {
+		return true, nil
+	}
+	if c.reachedEnd {
+		c.isRotated = true
+		return true, nil
+	}
+	why := Shorter
+	if read < 0 {
+		why = Rotated // after its last line
+	}
+	return false, c.reset(why)
+}
+
+// pass passes the next part to the sink.
+func (c *copying) pass(part []byte) error {
+	if err := c.tell(c.sink.Write(c.at, part)); err != nil {
+		return err
+	}
+	c.at.Offset += int64(len(part))
+	return nil
+}
+
+// tailOfNode returns where the last lines of a log begin that a node serves.
+func (c *copying) tailOfNode(ctx context.Context, place Place) (at Position, err error) {
+	body, err := c.open(ctx, place.pod, false)
+	if err != nil {
+		return Position{}, err
+	}
+	defer body.Close()
+	lines, last := newLineReader(body), newLastLines(c.q.Tail)
+	for isFirst := true; ; isFirst = false {
+		begins, part, err := lines.next()
+		switch {
+		case errors.Is(err, io.EOF):
+			at.Offset = last.offset()
+			return at, nil
+		case errors.Is(err, errNote):
+			return Position{}, err
+		case err != nil:
+			return Position{}, nodeError(err)
+		case isFirst:
+			at.Begins = inMicroseconds(begins)
+		}
+		_, _ = last.Write(part) // never fails
+	}
+}
+
+// copyArchive reads a stored log, from c.at on.
+func (c *copying) copyArchive(ctx context.Context, place Place) error {
+	log := place.Log
+	archive, err := OpenArchive(ctx, c.Views, log)
+	if err != nil {
+		return err
+	}
+	if err := c.begin(place); err != nil {
+		return err
+	}
+	if why := c.at.inArchive(log); why != "" {
+		if c.reachedEnd {
+			c.isRotated = true
+			return nil
+		}
+		if err := c.reset(why); err != nil {
+			return err
+		}
+	}
+	if c.at.Begins.IsZero() {
+		c.at.Begins = log.BeginsAt
+		if c.q.Tail > 0 {
+			if c.at.Offset, err = tailOfArchive(archive, log, c.q.Tail); err != nil {
+				return err
+			}
+		}
+	}
+	buffer := make([]byte, MaxPiece/2)
+	for c.at.Offset < log.Bytes {
+		place, missing := stored(log, c.at.Offset)
+		if missing > 0 {
+			if err := c.tell(c.sink.Omitted(c.at, missing)); err != nil {
+				return err
+			}
+			c.at.Offset += missing
+			continue
+		}
+		window := int64(len(buffer))
+		if c.at.Offset < log.OmittedAt {
+			window = min(window, log.OmittedAt-c.at.Offset)
+		}
+		if _, err := archive.Seek(place, io.SeekStart); err != nil {
+			return err
+		}
+		n, err := archive.Read(buffer[:window])
+		if err != nil {
+			return err
+		}
+		if err := c.pass(buffer[:n]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tailOfArchive returns where the last lines of a stored log begin.
+func tailOfArchive(archive *Archive, log view.Log, lines int) (offset int64, err error) {
+	last := newLastLines(lines)
+	if _, err := io.Copy(last, archive); err != nil {
+		return 0, err
+	}
+	offset = last.offset()
+	if log.Omitted > 0 && offset >= log.OmittedAt {
+		offset += log.Omitted
+	}
+	return offset, nil
+}
