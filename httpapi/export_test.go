@@ -8,6 +8,7 @@ var OpenAPI = openAPI
 // Pace changes how often streams do what no event causes. The server must not have been called.
 func (s *Server) Pace(heartbeat, recheck, write time.Duration) {
 	s.events.pace = pace{heartbeat, recheck, write}
+	s.logs.pace = s.events.pace
 }
 
 // Patterns returns the patterns of all routes, and whether each needs a credential.
@@ -25,6 +26,7 @@ func Problems() []string {
 	for _, k := range []kind{
 		badRequest, notAuthenticated, forbidden, crossOrigin, notFound, methodNotAllowed, conflict, preconditionFailed,
 		tooLarge, unsupportedMediaType, invalid, preconditionRequired, tooManyRequests, internal, unavailable,
+		gone, rangeNotSatisfiable,
 	} {
 		slugs = append(slugs, problemPrefix+k.slug)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"kontroler/httpapi/auth"
 	"kontroler/httpapi/events"
+	"kontroler/httpapi/podlog"
 	"kontroler/httpapi/quarters"
 	"kontroler/store"
 	"kontroler/store/accounts"
@@ -41,9 +42,13 @@ var (
 	invalid              = kind{"invalid", http.StatusUnprocessableEntity, "Values are not valid."}
 	preconditionRequired = kind{"precondition-required", http.StatusPreconditionRequired, "The header If-Match is missing."}
 	tooManyRequests      = kind{"too-many-requests", http.StatusTooManyRequests, "Try again later."}
-	clientGone           = kind{"client-gone", 499, "The client has closed the connection."} // nobody reads it
-	internal             = kind{"internal", http.StatusInternalServerError, "The server has failed."}
-	unavailable          = kind{"unavailable", http.StatusServiceUnavailable, "The server cannot do this now."}
+	gone                 = kind{"gone", http.StatusGone, "There is no such thing any more."}
+	rangeNotSatisfiable  = kind{
+		"range-not-satisfiable", http.StatusRequestedRangeNotSatisfiable, "The range is outside of what there is.",
+	}
+	clientGone  = kind{"client-gone", 499, "The client has closed the connection."} // nobody reads it
+	internal    = kind{"internal", http.StatusInternalServerError, "The server has failed."}
+	unavailable = kind{"unavailable", http.StatusServiceUnavailable, "The server cannot do this now."}
 )
 
 // problemPrefix begins the type of each problem.
@@ -96,6 +101,8 @@ var sentinels = []struct {
 	{events.ErrTooMany, tooManyRequests, "You have " + strconv.Itoa(events.MaxStreams) +
 		" open streams of events. Close one first."},
 	{events.ErrStopped, unavailable, "The server is starting or stopping."},
+	{podlog.ErrTooMany, tooManyRequests, "You read " + strconv.Itoa(podlog.MaxStreams) + " logs. Close one first."},
+	{view.ErrLogRemoved, gone, "The log was removed after its retention."},
 	{auth.ErrBusy, unavailable, "Too many passwords are being checked."},
 	{quarters.ErrCounting, unavailable,
 		"The server has just started and counts the runs, which takes about a second for a million of them."},
@@ -124,6 +131,16 @@ func problemOf(err error) *problem {
 	}
 	if contract, ok := errors.AsType[*view.ContractError](err); ok {
 		return &problem{kind: unavailable, detail: "The server cannot read the history of runs.", cause: contract}
+	}
+	if lost, ok := errors.AsType[*podlog.GoneError](err); ok {
+		return fault(gone, lost.Message)
+	}
+	if node, ok := errors.AsType[*podlog.NodeError](err); ok {
+		detail := "The node of the Pod does not serve the log now."
+		if node.IsForbidden {
+			detail = "The server may not read the log. Its role in the cluster needs get of pods and pods/log."
+		}
+		return &problem{kind: unavailable, detail: detail, cause: node}
 	}
 	for _, s := range sentinels {
 		if errors.Is(err, s.is) {

@@ -9,6 +9,7 @@ import (
 	"kontroler/httpapi/auth"
 	"kontroler/httpapi/cluster"
 	"kontroler/httpapi/events"
+	"kontroler/httpapi/podlog"
 	"kontroler/httpapi/quarters"
 	"kontroler/store/accounts"
 	"kontroler/store/view"
@@ -45,6 +46,7 @@ type Server struct {
 	proxies    auth.Proxies
 	isPrepared func() bool
 	events     *eventHandlers
+	logs       *logHandlers
 }
 
 // base is what the handlers share.
@@ -77,6 +79,10 @@ func New(config Config) *Server {
 		base: b, mux: http.NewServeMux(), protection: http.NewCrossOriginProtection(), proxies: config.Proxies,
 		isPrepared: config.IsPrepared,
 		events:     &eventHandlers{b, events.NewFeed(config.Views, config.Now, config.Log), defaultPace},
+		logs: &logHandlers{
+			base: b, pace: defaultPace, stopping: make(chan struct{}),
+			logs: podlog.Logs{Views: config.Views, Pods: config.Clients.Core.CoreV1()},
+		},
 	}
 	for _, r := range s.routes() {
 		s.mux.Handle(r.pattern, s.adapt(r))
@@ -85,7 +91,10 @@ func New(config Config) *Server {
 }
 
 // Run does what streams need, until ctx ends. Then all streams end.
-func (s *Server) Run(ctx context.Context) error { return s.events.feed.Run(ctx) }
+func (s *Server) Run(ctx context.Context) error {
+	defer close(s.logs.stopping)
+	return s.events.feed.Run(ctx)
+}
 
 // route is a method and a path, who may call it, and its handler.
 type route struct {
@@ -151,6 +160,7 @@ func (s *Server) routes() []route {
 		{"GET /api/v1/runs/{uid}/tasks/{task}/attempts", user, tasks.attempts},
 		{"GET /api/v1/runs/{uid}/tasks/{task}/attempts/{number}", user, tasks.readAttempt},
 		{"GET /api/v1/runs/{uid}/tasks/{task}/attempts/{number}/events", user, tasks.podEvents},
+		{"GET /api/v1/runs/{uid}/tasks/{task}/attempts/{number}/log", user, s.logs.read},
 		{"GET /api/v1/namespaces/{ns}/runs", user, runs.list},
 		{"GET /api/v1/namespaces/{ns}/runs/{name}", user, runs.read},
 

@@ -11,25 +11,31 @@ import (
 // writeTimeout is how long one write to a stream may take.
 const writeTimeout = 10 * time.Second
 
-// stream is an answer of server-sent events. It goes on until its client or the server ends it.
+// stream is an answer that goes on until its client or the server ends it.
 type stream struct {
 	w          http.ResponseWriter
 	controller *http.ResponseController
 	timeout    time.Duration
 }
 
-// describeStream sets the header of a stream.
+// describeStream sets the header of a stream of events.
 func describeStream(header http.Header) {
 	header.Set("Content-Type", "text/event-stream")
 	header.Set("X-Accel-Buffering", "no") // for nginx, which would hold back what is not full
 }
 
-// beginStream begins to answer with a stream. From now on the request has no time limit, and the context of c ends when
-// the client has gone. The caller must end the stream.
+// beginStream begins to answer with a stream of events, as newStream.
 func beginStream(w http.ResponseWriter, c *call, timeout time.Duration) *stream {
-	c.Request, c.isStream = c.arrived, true
+	s := newStream(w, c, timeout)
 	describeStream(w.Header())
 	w.WriteHeader(http.StatusOK)
+	return s
+}
+
+// newStream makes the answer to a request a stream, which has neither header nor status yet. From now on the request has
+// no time limit, and the context of c ends when the client has gone. The caller must end the stream.
+func newStream(w http.ResponseWriter, c *call, timeout time.Duration) *stream {
+	c.Request, c.isStream = c.arrived, true
 	return &stream{w, http.NewResponseController(w), timeout}
 }
 

@@ -214,28 +214,28 @@ func (h taskHandlers) attempts(w http.ResponseWriter, c *call) error {
 	return reply(w, http.StatusOK, list)
 }
 
-// findAttempt returns the attempt of the path.
-func (h taskHandlers) findAttempt(c *call) (view.Attempt, error) {
-	_, task, err := h.findTask(c)
+// findAttempt returns the run and the attempt of the path.
+func (h taskHandlers) findAttempt(c *call) (view.Run, view.Attempt, error) {
+	run, task, err := h.findTask(c)
 	if err != nil {
-		return view.Attempt{}, err
+		return view.Run{}, view.Attempt{}, err
 	}
 	number, err := strconv.ParseInt(c.PathValue("number"), 10, 32)
 	if err != nil {
-		return view.Attempt{}, errUnknown()
+		return view.Run{}, view.Attempt{}, errUnknown()
 	}
 	attempt, found, err := h.views.Attempt(c.Context(), task.ID, int(number))
 	if err == nil && !found {
 		err = errUnknown()
 	}
-	return attempt, err
+	return run, attempt, err
 }
 
 func (h taskHandlers) readAttempt(w http.ResponseWriter, c *call) error {
 	if _, err := query(c); err != nil {
 		return err
 	}
-	attempt, err := h.findAttempt(c)
+	_, attempt, err := h.findAttempt(c)
 	if err != nil {
 		return err
 	}
@@ -246,7 +246,7 @@ func (h taskHandlers) podEvents(w http.ResponseWriter, c *call) error {
 	if _, err := query(c); err != nil {
 		return err
 	}
-	attempt, err := h.findAttempt(c)
+	_, attempt, err := h.findAttempt(c)
 	if err != nil {
 		return err
 	}

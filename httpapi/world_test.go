@@ -18,10 +18,12 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/yaml"
 
 	"kontroler/httpapi"
 	"kontroler/httpapi/auth"
+	"kontroler/httpapi/cluster"
 	"kontroler/httpapi/quarters"
 	"kontroler/store/accounts"
 	"kontroler/store/storetest"
@@ -179,7 +181,13 @@ func (w *world) unstarted(change ...func(*httpapi.Config)) *replica {
 		w.Fatal(err)
 	}
 	w.Cleanup(func() { views.Close() })
+	// Nothing listens there. A test that needs a cluster has clients of its own.
+	away, err := cluster.New(&rest.Config{Host: "http://127.0.0.1:1"}, "test")
+	if err != nil {
+		w.Fatal(err)
+	}
 	config := httpapi.Config{
+		Clients:  away,
 		Accounts: w.db, Views: views, Keys: keys, SessionLifetime: 12 * time.Hour, SessionIdle: 2 * time.Hour,
 		IsPrepared: func() bool { return true }, Metrics: httpapi.NewMetrics(), Now: w.clock.now,
 		Log: slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
