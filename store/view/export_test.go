@@ -48,6 +48,7 @@ func Queries(s Sample) map[string]Query {
 		"sqlVersions":        {sqlVersions, []any{s.DAGID, 7, MaxPage}},
 		"sqlVersion":         {sqlVersion, []any{s.DAGID, 1}},
 		"sqlVersionByID":     {sqlVersionByID, []any{s.VersionID}},
+		"sqlTaskVersion":     {sqlTaskVersion, []any{s.Namespace, "shared", 1}},
 		"sqlTicks":           {sqlTicks, []any{s.DAGID, s.Now, MaxPage}},
 		"sqlSnapshot":        {sqlSnapshot, nil},
 		"sqlChanges":         {sqlChanges, []any{"290000:290100:290000,290007", MaxPage}},
