@@ -33,6 +33,10 @@ const (
 	// it: whoever may create DagRuns can claim any name.
 	AnnotationRequestedBy = GroupName + "/requested-by"
 
+	// AnnotationRequest identifies a request for a DagRun: a hash of what was asked for. Kontroler's server compares it when
+	// the request is repeated.
+	AnnotationRequest = GroupName + "/request"
+
 	// Finalizer is on the Pods of tasks. It is removed after the outcome of the Pod is committed.
 	Finalizer = GroupName + "/outcome"
 

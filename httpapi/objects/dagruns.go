@@ -1,0 +1,61 @@
+package objects
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"kontroler/apis/kontroler/v1alpha1"
+)
+
+// CreateRun creates a DagRun. Its errors are *Refusal.
+func (c Client) CreateRun(ctx context.Context, run *v1alpha1.DagRun) (*v1alpha1.DagRun, error) {
+	created, err := c.Kontroler.KontrolerV1alpha1().DagRuns(run.Namespace).
+		Create(ctx, run, metav1.CreateOptions{FieldManager: FieldManager})
+	return created, c.explain(ctx, err, request{"create", "dagruns", run.Namespace, run.Name})
+}
+
+// FindRun reads a DagRun past any cache. Nil means that there is none. Its errors are *Refusal.
+func (c Client) FindRun(ctx context.Context, namespace, name string) (*v1alpha1.DagRun, error) {
+	run, err := c.Kontroler.KontrolerV1alpha1().DagRuns(namespace).Get(ctx, name, metav1.GetOptions{})
+	if err = c.explain(ctx, err, request{"get", "dagruns", namespace, name}); isAbsent(err) {
+		return nil, nil
+	}
+	return run, err
+}
+
+// Cancel asks for the end of the run of a live DagRun, which stays. Its errors are *Refusal.
+func (c Client) Cancel(ctx context.Context, live *v1alpha1.DagRun) error {
+	body, err := json.Marshal(map[string]any{
+		"metadata": map[string]any{"uid": live.UID, "resourceVersion": live.ResourceVersion},
+		"spec":     map[string]any{"cancel": true},
+	})
+	if err != nil {
+		return fmt.Errorf("encoding a cancellation: %w", err)
+	}
+	_, err = c.Kontroler.KontrolerV1alpha1().DagRuns(live.Namespace).
+		Patch(ctx, live.Name, types.MergePatchType, body, metav1.PatchOptions{FieldManager: FieldManager})
+	return c.explain(ctx, err, request{"patch", "dagruns", live.Namespace, live.Name})
+}
+
+// DeleteRun deletes a live DagRun. One that is gone is not an error. Its errors are *Refusal.
+func (c Client) DeleteRun(ctx context.Context, live *v1alpha1.DagRun) error {
+	uid := live.UID
+	err := c.Kontroler.KontrolerV1alpha1().DagRuns(live.Namespace).Delete(ctx, live.Name, metav1.DeleteOptions{
+		Preconditions: &metav1.Preconditions{UID: &uid},
+	})
+	err = c.explain(ctx, err, request{"delete", "dagruns", live.Namespace, live.Name})
+	if refusal, ok := errors.AsType[*Refusal](err); ok && (refusal.Reason == Absent || refusal.Reason == Changed) {
+		return nil
+	}
+	return err
+}
+
+func isAbsent(err error) bool {
+	refusal, ok := errors.AsType[*Refusal](err)
+	return ok && refusal.Reason == Absent
+}
