@@ -13,6 +13,8 @@ import (
 
 	"kontroler/httpapi/auth"
 	"kontroler/httpapi/events"
+	"kontroler/httpapi/manifest"
+	"kontroler/httpapi/objects"
 	"kontroler/httpapi/podlog"
 	"kontroler/httpapi/quarters"
 	"kontroler/store"
@@ -61,7 +63,9 @@ const retryAfter = 2 * time.Second
 type fieldError struct {
 	// Pointer is a JSON pointer (RFC 6901). Empty means the whole body.
 	Pointer string `json:"pointer"`
-	Detail  string `json:"detail"`
+	// Line of a manifest in YAML, from 1.
+	Line   int    `json:"line,omitempty"`
+	Detail string `json:"detail"`
 }
 
 // problem is the error of a handler that the client is to see.
@@ -142,6 +146,12 @@ func problemOf(err error) *problem {
 		}
 		return &problem{kind: unavailable, detail: detail, cause: node}
 	}
+	if wrong, ok := errors.AsType[*manifest.Error](err); ok {
+		return problemOfManifest(wrong)
+	}
+	if refusal, ok := errors.AsType[*objects.Refusal](err); ok {
+		return problemOfRefusal(refusal)
+	}
 	for _, s := range sentinels {
 		if errors.Is(err, s.is) {
 			return &problem{kind: s.kind, detail: s.detail, cause: err}
@@ -149,6 +159,31 @@ func problemOf(err error) *problem {
 	}
 	const detail = "The log of the server has the cause, under the id of this request."
 	return &problem{kind: internal, detail: detail, cause: err}
+}
+
+// problemOfManifest returns the problem of a manifest that cannot be used.
+func problemOfManifest(e *manifest.Error) *problem {
+	kind := invalid
+	if e.IsMalformed {
+		kind = badRequest
+	}
+	return fault(kind, e.Detail, viewAll(e.Faults, func(f manifest.Fault) fieldError { return fieldError(f) })...)
+}
+
+// refusals are the problems of the refusals of Kubernetes.
+var refusals = map[objects.Reason]kind{
+	objects.Absent: notFound, objects.Exists: conflict, objects.Changed: conflict, objects.Denied: conflict,
+	objects.Invalid: invalid, objects.TooLarge: tooLarge, objects.Away: unavailable, objects.Forbidden: unavailable,
+	objects.NotAllowed: forbidden,
+}
+
+// problemOfRefusal returns the problem of what Kubernetes did not do.
+func problemOfRefusal(r *objects.Refusal) *problem {
+	return &problem{kind: refusals[r.Reason], detail: r.Detail, errors: viewAll(r.Faults, viewFault), cause: r}
+}
+
+func viewFault(f objects.Fault) fieldError {
+	return fieldError{Pointer: manifest.Pointer(f.Field), Detail: f.Detail}
 }
 
 // sentence returns the text of an error as a sentence.

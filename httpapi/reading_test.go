@@ -48,6 +48,9 @@ func TestNamespacesAreApart(t *testing.T) {
 		if isReading && strings.HasPrefix(pattern, "GET ") != table[pattern] {
 			t.Errorf("the table of this test lacks %s", pattern)
 		}
+		if _, isWriting := writingRoutes[pattern]; isReading && !isWriting && !table[pattern] {
+			t.Errorf("no table of the tests has %s", pattern)
+		}
 	}
 	// These answers are numbers, or do not repeat what is in the path.
 	withoutColor := []string{"/statistics", "/versions", "/diff", "/attempts", "/attempts/{number}/events"}

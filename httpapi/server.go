@@ -4,11 +4,13 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"slices"
 	"time"
 
 	"kontroler/httpapi/auth"
 	"kontroler/httpapi/cluster"
 	"kontroler/httpapi/events"
+	"kontroler/httpapi/objects"
 	"kontroler/httpapi/podlog"
 	"kontroler/httpapi/quarters"
 	"kontroler/store/accounts"
@@ -54,6 +56,7 @@ type base struct {
 	accounts      *accounts.DB
 	views         *view.DB
 	quarters      *quarters.Counts
+	objects       objects.Client
 	authenticator *auth.Authenticator
 	hasher        *auth.Hasher
 	logins        *auth.Logins
@@ -68,6 +71,7 @@ func New(config Config) *Server {
 		accounts:      config.Accounts,
 		views:         config.Views,
 		quarters:      config.Quarters,
+		objects:       objects.Client{Clients: config.Clients, Namespaces: config.Namespaces, Class: config.Class},
 		authenticator: auth.NewAuthenticator(config.Accounts, config.Keys, config.SessionIdle, config.Now),
 		hasher:        auth.NewHasher(), metrics: config.Metrics, now: config.Now, log: config.Log,
 	}
@@ -116,18 +120,16 @@ const (
 
 // routes are the whole API.
 func (s *Server) routes() []route {
+	return slices.Concat(s.accountRoutes(), s.readingRoutes(), s.writingRoutes())
+}
+
+// accountRoutes are the documents, and what belongs to users.
+func (s *Server) accountRoutes() []route {
 	var (
 		session = sessionHandlers{s.base}
 		tokens  = tokenHandlers{s.base}
 		users   = userHandlers{s.base}
 		audit   = auditHandlers{s.base}
-
-		runs       = runHandlers{s.base}
-		tasks      = taskHandlers{s.base}
-		versions   = versionHandlers{s.base}
-		grid       = gridHandlers{s.base}
-		statistics = statisticsHandlers{s.base}
-		attention  = attentionHandlers{s.base}
 	)
 	return []route{
 		{"GET /openapi.yaml", document, serveOpenAPI},
@@ -151,7 +153,20 @@ func (s *Server) routes() []route {
 		{"DELETE /api/v1/users/{name}/tokens/{id}", admin, tokens.delete},
 
 		{"GET /api/v1/audit", admin, audit.list},
+	}
+}
 
+// readingRoutes read what ran and what is in the cluster.
+func (s *Server) readingRoutes() []route {
+	var (
+		runs       = runHandlers{s.base}
+		tasks      = taskHandlers{s.base}
+		versions   = versionHandlers{s.base}
+		grid       = gridHandlers{s.base}
+		statistics = statisticsHandlers{s.base}
+		attention  = attentionHandlers{s.base}
+	)
+	return []route{
 		{"GET /api/v1/runs", user, runs.list},
 		{"GET /api/v1/runs/{uid}", user, runs.read},
 		{"GET /api/v1/runs/{uid}/graph", user, runs.graph},
@@ -177,5 +192,36 @@ func (s *Server) routes() []route {
 		{"GET /api/v1/namespaces/{ns}/attention", user, attention.read},
 
 		{"GET /api/v1/events", user, s.events.follow},
+	}
+}
+
+// writingRoutes write to the cluster.
+func (s *Server) writingRoutes() []route {
+	var (
+		dags       = s.dagManifests()
+		dagTasks   = s.taskManifests()
+		suspension = suspensionHandlers{dags}
+		starts     = s.starts()
+		stops      = stopHandlers{s.base}
+	)
+	return []route{
+		{"POST /api/v1/namespaces/{ns}/dags", user, largeBody(dags.create)},
+		{"POST /api/v1/namespaces/{ns}/dags/validate", user, largeBody(dags.validate)},
+		{"PUT /api/v1/namespaces/{ns}/dags/{name}", user, largeBody(dags.update)},
+		{"DELETE /api/v1/namespaces/{ns}/dags/{name}", user, dags.delete},
+		{"POST /api/v1/namespaces/{ns}/dags/{name}/suspend", user, suspension.suspend},
+		{"POST /api/v1/namespaces/{ns}/dags/{name}/resume", user, suspension.resume},
+		{"POST /api/v1/namespaces/{ns}/dags/{name}/runs", user, largeBody(starts.trigger)},
+
+		{"POST /api/v1/namespaces/{ns}/dagtasks", user, largeBody(dagTasks.create)},
+		{"POST /api/v1/namespaces/{ns}/dagtasks/validate", user, largeBody(dagTasks.validate)},
+		{"PUT /api/v1/namespaces/{ns}/dagtasks/{name}", user, largeBody(dagTasks.update)},
+		{"DELETE /api/v1/namespaces/{ns}/dagtasks/{name}", user, dagTasks.delete},
+
+		{"POST /api/v1/runs/{uid}/again", user, largeBody(starts.again)},
+		{"POST /api/v1/runs/{uid}/cancel", user, stops.cancel},
+		{"DELETE /api/v1/runs/{uid}", user, stops.delete},
+		{"POST /api/v1/namespaces/{ns}/runs/{name}/cancel", user, stops.cancel},
+		{"DELETE /api/v1/namespaces/{ns}/runs/{name}", user, stops.delete},
 	}
 }

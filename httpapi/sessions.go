@@ -132,12 +132,13 @@ func (h sessionHandlers) changePassword(w http.ResponseWriter, c *call) error {
 		return err
 	}
 	if err := auth.CheckPassword(c.principal.User, body.NewPassword); err != nil {
-		return fault(invalid, "The new password is refused.", fieldError{"/newPassword", err.Error()})
+		return fault(invalid, "The new password is refused.", fieldError{Pointer: "/newPassword", Detail: err.Error()})
 	}
 	err = h.audited(c, "auth.password", "users/"+c.principal.User, func(ctx context.Context) error {
 		err := h.logins.ChangePassword(ctx, c.principal, body.CurrentPassword, body.NewPassword, c.address)
 		if errors.Is(err, auth.ErrUnauthenticated) {
-			return fault(invalid, "The current password is wrong.", fieldError{"/currentPassword", "it is wrong"})
+			return fault(invalid, "The current password is wrong.",
+				fieldError{Pointer: "/currentPassword", Detail: "it is wrong"})
 		}
 		return err
 	})

@@ -85,13 +85,13 @@ func (h tokenHandlers) create(w http.ResponseWriter, c *call) error {
 	now := h.now().UTC().Truncate(time.Microsecond)
 	faults := checkGrants(body.Grants)
 	if n := utf8.RuneCountInString(body.Name); n < 1 || n > 63 || strings.ContainsFunc(body.Name, unicode.IsControl) {
-		faults = append(faults, fieldError{"/name", "a name has 1 to 63 characters"})
+		faults = append(faults, fieldError{Pointer: "/name", Detail: "a name has 1 to 63 characters"})
 	}
 	if len(body.Grants) == 0 && !body.Admin {
-		faults = append(faults, fieldError{"/grants", "without a grant the token allows nothing"})
+		faults = append(faults, fieldError{Pointer: "/grants", Detail: "without a grant the token allows nothing"})
 	}
 	if !body.ExpiresAt.After(now) || body.ExpiresAt.Sub(now) > maxTokenLifetime {
-		faults = append(faults, fieldError{"/expiresAt", "it must be in the future, and in 366 days at most"})
+		faults = append(faults, fieldError{Pointer: "/expiresAt", Detail: "it must be in the future, and in 366 days at most"})
 	}
 	if len(faults) > 0 {
 		return fault(invalid, "The API token is not valid.", faults...)

@@ -98,11 +98,13 @@ func (h userHandlers) create(w http.ResponseWriter, c *call) error {
 	}
 	faults := checkGrants(body.Grants)
 	if !auth.IsUserName(body.Name) {
-		faults = append(faults, fieldError{"/name", "a name has 1 to 63 lower-case letters, digits, dots, hyphens, " +
-			"underscores and @, and begins and ends with a letter or digit"})
+		faults = append(faults, fieldError{
+			Pointer: "/name", Detail: "a name has 1 to 63 lower-case letters, digits, dots, hyphens, " +
+				"underscores and @, and begins and ends with a letter or digit",
+		})
 	}
 	if err := auth.CheckPassword(body.Name, body.Password); err != nil {
-		faults = append(faults, fieldError{"/password", err.Error()})
+		faults = append(faults, fieldError{Pointer: "/password", Detail: err.Error()})
 	}
 	if len(faults) > 0 {
 		return fault(invalid, "The user is not valid.", faults...)
@@ -189,7 +191,7 @@ func (h userHandlers) setPassword(w http.ResponseWriter, c *call) error {
 		return err
 	}
 	if err := auth.CheckPassword(u.Name, body.Password); err != nil {
-		return fault(invalid, "The password is refused.", fieldError{"/password", err.Error()})
+		return fault(invalid, "The password is refused.", fieldError{Pointer: "/password", Detail: err.Error()})
 	}
 	err = h.audited(c, "user.password", "users/"+u.Name, func(ctx context.Context) error {
 		hash, err := h.hasher.Hash(ctx, auth.Network(c.address), body.Password)
@@ -208,20 +210,24 @@ func (h userHandlers) setPassword(w http.ResponseWriter, c *call) error {
 // checkGrants returns what is wrong with grants.
 func checkGrants(grants []accounts.Grant) (faults []fieldError) {
 	if len(grants) > maxGrants {
-		return []fieldError{{"/grants", fmt.Sprintf("there are more than %d grants", maxGrants)}}
+		return []fieldError{{Pointer: "/grants", Detail: fmt.Sprintf("there are more than %d grants", maxGrants)}}
 	}
 	seen := map[string]bool{}
 	for i, grant := range grants {
 		at := fmt.Sprintf("/grants/%d", i)
 		switch {
 		case grant.Namespace != auth.AllNamespaces && len(validation.IsDNS1123Label(grant.Namespace)) > 0:
-			faults = append(faults, fieldError{at + "/namespace", "it is neither the name of a namespace nor *"})
+			faults = append(faults, fieldError{
+				Pointer: at + "/namespace", Detail: "it is neither the name of a namespace nor *",
+			})
 		case seen[grant.Namespace]:
-			faults = append(faults, fieldError{at + "/namespace", "another grant is for the same namespace"})
+			faults = append(faults, fieldError{
+				Pointer: at + "/namespace", Detail: "another grant is for the same namespace",
+			})
 		}
 		seen[grant.Namespace] = true
 		if _, err := auth.ParseRole(grant.Role); err != nil {
-			faults = append(faults, fieldError{at + "/role", err.Error()})
+			faults = append(faults, fieldError{Pointer: at + "/role", Detail: err.Error()})
 		}
 	}
 	return faults

@@ -388,3 +388,12 @@ func scrape(t *testing.T, metrics http.Handler) string {
 	metrics.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	return w.Body.String()
 }
+
+// decoded returns the JSON of an answer.
+func decoded(t *testing.T, a answer) (body map[string]any) {
+	t.Helper()
+	if err := json.Unmarshal(a.body, &body); err != nil {
+		t.Fatalf("%v: %s", err, a.body)
+	}
+	return body
+}

@@ -208,6 +208,13 @@ var house = []place{
 		},
 		tests: ownDB,
 	},
+	{path: "httpapi/objects", may: all([]string{module + "/apis", module + "/generated", module + "/httpapi/cluster"}, client)},
+	{path: "httpapi/strict"},
+	{path: "httpapi/manifest", may: all([]string{module + "/httpapi/strict"}, wire, wireTypes, yaml)},
+	{
+		path: "httpapi/trigger",
+		may:  all([]string{module + "/apis", module + "/httpapi/objects", module + "/store/view"}, client),
+	},
 	{
 		path: "httpapi/podlog",
 		may:  all([]string{module + "/apis/kontroler/v1alpha1", module + "/store/view"}, client),

@@ -1,0 +1,296 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"kontroler/apis/kontroler/v1alpha1"
+	"kontroler/httpapi/auth"
+	"kontroler/httpapi/manifest"
+	"kontroler/httpapi/objects"
+)
+
+// manifestHandlers write the objects of a kind from manifests.
+type manifestHandlers[T objects.Object] struct {
+	*base
+	kind *objects.Kind[T]
+	read func([]byte, manifest.Format, manifest.Place) (T, []string, error)
+	// claim gives a manifest the class of the server's controller, and refuses another.
+	claim func(T) error
+	// checkOwn returns the problem of a live object that another controller has.
+	checkOwn func(context.Context, T) error
+}
+
+func (b *base) dagManifests() manifestHandlers[*v1alpha1.DAG] {
+	claim := func(d *v1alpha1.DAG) error {
+		if class := d.Spec.ControllerClass; class != "" && class != b.objects.Class {
+			return fault(invalid, "The DAG is for another controller.", fieldError{
+				Pointer: "/spec/controllerClass", Detail: fmt.Sprintf("must be %q, or be missing", b.objects.Class),
+			})
+		}
+		d.Spec.ControllerClass = b.objects.Class
+		return nil
+	}
+	return manifestHandlers[*v1alpha1.DAG]{b, b.objects.DAGs(b.storedVersion), manifest.DAG, claim, b.checkOwn}
+}
+
+// taskManifests writes DagTasks. Every controller uses them, so none owns them.
+func (b *base) taskManifests() manifestHandlers[*v1alpha1.DagTask] {
+	return manifestHandlers[*v1alpha1.DagTask]{
+		b, b.objects.DagTasks(), manifest.DagTask, func(*v1alpha1.DagTask) error { return nil },
+		func(context.Context, *v1alpha1.DagTask) error { return nil },
+	}
+}
+
+// objectView is an object as the API server has it.
+type objectView struct {
+	Namespace  string `json:"namespace"`
+	Name       string `json:"name"`
+	UID        string `json:"uid"`
+	Generation int64  `json:"generation"`
+	// Manifest is the object without its managed fields.
+	Manifest any `json:"manifest"`
+}
+
+// viewObject takes an object that nobody else has.
+func viewObject(object metav1.Object) objectView {
+	object.SetManagedFields(nil)
+	version := v1alpha1.SchemeGroupVersion.String()
+	switch object := object.(type) {
+	case *v1alpha1.DAG:
+		object.TypeMeta = metav1.TypeMeta{APIVersion: version, Kind: "DAG"}
+	case *v1alpha1.DagTask:
+		object.TypeMeta = metav1.TypeMeta{APIVersion: version, Kind: "DagTask"}
+	}
+	return objectView{
+		object.GetNamespace(), object.GetName(), string(object.GetUID()), object.GetGeneration(), object,
+	}
+}
+
+func replyObject(w http.ResponseWriter, status int, object metav1.Object) error {
+	w.Header().Set("ETag", strconv.Quote(strconv.FormatInt(object.GetGeneration(), 10)))
+	return reply(w, status, viewObject(object))
+}
+
+// decode reads the manifest in the body.
+func (h manifestHandlers[T]) decode(c *call, name string) (given T, warnings []string, err error) {
+	given, warnings, err = decodeManifest(c, h.read, name)
+	if err == nil {
+		err = h.claim(given)
+	}
+	return given, warnings, err
+}
+
+// auditName returns the name of an object in the audit.
+func (h manifestHandlers[T]) auditName(c *call, name string) string {
+	return h.kind.Resource() + "/" + c.PathValue("ns") + "/" + name
+}
+
+// action returns the name of an action in the audit, such as dag.create.
+func (h manifestHandlers[T]) action(verb string) string {
+	return strings.TrimSuffix(h.kind.Resource(), "s") + "." + verb
+}
+
+func (h manifestHandlers[T]) create(w http.ResponseWriter, c *call) error {
+	if _, err := query(c); err != nil {
+		return err
+	}
+	if err := h.require(c, c.PathValue("ns"), auth.Editor); err != nil {
+		return err
+	}
+	given, _, err := h.decode(c, "")
+	if err != nil {
+		return err
+	}
+	var created T
+	name := given.GetName()
+	err = h.audited(c, h.action("create"), h.auditName(c, name), func(ctx context.Context) (err error) {
+		created, err = h.kind.Create(ctx, given)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Location", "/api/v1/namespaces/"+c.PathValue("ns")+"/"+h.kind.Resource()+"/"+name)
+	return replyObject(w, http.StatusCreated, created)
+}
+
+func (h manifestHandlers[T]) update(w http.ResponseWriter, c *call) error {
+	values, err := query(c, "force")
+	if err != nil {
+		return err
+	}
+	force, err := oneOf(values, "force", "true", "false")
+	if err != nil {
+		return err
+	}
+	name, err := h.objectOfPath(c, auth.Editor)
+	if err != nil {
+		return err
+	}
+	generation, err := ifMatch(c)
+	if err != nil {
+		return err
+	}
+	given, _, err := h.decode(c, name)
+	if err != nil {
+		return err
+	}
+	var updated T
+	err = h.audited(c, h.action("update"), h.auditName(c, name), func(ctx context.Context) error {
+		return whileChanged(ctx, func() error {
+			live, err := h.find(ctx, c, name)
+			if err != nil {
+				return err
+			}
+			if err := checkGeneration(live, generation); err != nil {
+				return err
+			}
+			if managers := objects.SpecManagers(live); len(managers) > 0 && force != "true" {
+				return fault(conflict, fmt.Sprintf("%s wrote the spec. Change it there, or send it with ?force=true.",
+					strings.Join(managers, ", ")))
+			}
+			updated, err = h.kind.Replace(ctx, live, given)
+			return err
+		})
+	})
+	if err != nil {
+		return err
+	}
+	return replyObject(w, http.StatusOK, updated)
+}
+
+// find reads a live object that the server's controller has.
+func (h manifestHandlers[T]) find(ctx context.Context, c *call, name string) (T, error) {
+	live, err := h.kind.Get(ctx, c.PathValue("ns"), name)
+	if err != nil {
+		return live, err
+	}
+	if live.GetDeletionTimestamp() != nil {
+		return live, fault(conflict, "The object is being deleted.")
+	}
+	return live, h.checkOwn(ctx, live)
+}
+
+func checkGeneration(live metav1.Object, generation int64) error {
+	if live.GetGeneration() == generation {
+		return nil
+	}
+	return fault(preconditionFailed, fmt.Sprintf("The object has generation %d. Read it again.", live.GetGeneration()))
+}
+
+// delete deletes an object, if it has the generation of If-Match, which may be missing.
+func (h manifestHandlers[T]) delete(w http.ResponseWriter, c *call) error {
+	if _, err := query(c); err != nil {
+		return err
+	}
+	name, err := h.objectOfPath(c, auth.Editor)
+	if err != nil {
+		return err
+	}
+	generation, err := int64(0), error(nil)
+	if c.Header.Get("If-Match") != "" {
+		if generation, err = ifMatch(c); err != nil {
+			return err
+		}
+	}
+	live, err := h.find(c.Context(), c, name)
+	if err != nil {
+		return err
+	}
+	if generation != 0 {
+		if err := checkGeneration(live, generation); err != nil {
+			return err
+		}
+	}
+	err = h.audited(c, h.action("delete"), h.auditName(c, name), func(ctx context.Context) error {
+		return h.kind.Delete(ctx, live)
+	})
+	if err != nil {
+		return err
+	}
+	return reply(w, http.StatusNoContent, nil)
+}
+
+// validationView is the answer for a manifest without faults.
+type validationView struct {
+	Valid    bool     `json:"valid"`
+	Warnings []string `json:"warnings"`
+}
+
+// validate says what is wrong with a manifest, whether its object exists or not. It changes nothing, so the audit does
+// not have it.
+func (h manifestHandlers[T]) validate(w http.ResponseWriter, c *call) error {
+	if _, err := query(c); err != nil {
+		return err
+	}
+	if err := h.require(c, c.PathValue("ns"), auth.Editor); err != nil {
+		return err
+	}
+	given, dropped, err := h.decode(c, "")
+	if err != nil {
+		return err
+	}
+	existing, err := h.kind.Get(c.Context(), c.PathValue("ns"), given.GetName())
+	live := &existing
+	if refusal, ok := errors.AsType[*objects.Refusal](err); ok && refusal.Reason == objects.Absent {
+		live = nil
+	} else if err != nil {
+		return err
+	}
+	faults, warnings, err := h.kind.Check(c.Context(), given, live)
+	if err != nil {
+		return err
+	}
+	if len(faults) > 0 {
+		return fault(invalid, "The manifest is not valid.", viewAll(faults, viewFault)...)
+	}
+	return reply(w, http.StatusOK, validationView{Valid: true, Warnings: append(orEmpty(dropped), warnings...)})
+}
+
+// suspensionHandlers suspend and resume the schedules of DAGs.
+type suspensionHandlers struct {
+	manifestHandlers[*v1alpha1.DAG]
+}
+
+func (h suspensionHandlers) suspend(w http.ResponseWriter, c *call) error {
+	return h.set(w, c, "suspend", true)
+}
+
+func (h suspensionHandlers) resume(w http.ResponseWriter, c *call) error {
+	return h.set(w, c, "resume", false)
+}
+
+func (h suspensionHandlers) set(w http.ResponseWriter, c *call, verb string, isSuspended bool) error {
+	if _, err := query(c); err != nil {
+		return err
+	}
+	name, err := h.objectOfPath(c, auth.Operator)
+	if err != nil {
+		return err
+	}
+	if err := bodyless(c); err != nil {
+		return err
+	}
+	var changed *v1alpha1.DAG
+	err = h.audited(c, h.action(verb), h.auditName(c, name), func(ctx context.Context) error {
+		return whileChanged(ctx, func() error {
+			live, err := h.find(ctx, c, name)
+			if err != nil {
+				return err
+			}
+			changed, err = h.objects.Suspend(ctx, live, isSuspended)
+			return err
+		})
+	})
+	if err != nil {
+		return err
+	}
+	return replyObject(w, http.StatusOK, changed)
+}

@@ -1,0 +1,147 @@
+package httpapi
+
+import (
+	"context"
+	"net/http"
+
+	"kontroler/apis/kontroler/v1alpha1"
+	"kontroler/httpapi/auth"
+	"kontroler/store/view"
+)
+
+// stopHandlers cancel runs and delete their DagRuns.
+type stopHandlers struct{ *base }
+
+// target is the run of a path: what the database and the cluster have of it.
+type target struct {
+	namespace, name string
+	row             *view.Run        // nil: it has not been admitted
+	live            *v1alpha1.DagRun // nil: it is gone
+}
+
+// find finds the run of the path by its UID, or by its name. The API server cannot find by UID, so the row has the name.
+func (h stopHandlers) find(c *call, needed auth.Role) (t target, err error) {
+	if _, err := query(c); err != nil {
+		return t, err
+	}
+	if c.PathValue("uid") != "" {
+		row, err := h.findRun(c)
+		if err != nil {
+			return t, err
+		}
+		t.namespace, t.name, t.row = row.Namespace, row.Name, &row
+		if err := h.require(c, row.Namespace, needed); err != nil {
+			return t, err
+		}
+	} else {
+		if t.name, err = h.objectOfPath(c, needed); err != nil {
+			return t, err
+		}
+		t.namespace = c.PathValue("ns")
+	}
+	if err := bodyless(c); err != nil {
+		return t, err
+	}
+	return t, h.complete(c.Context(), &t)
+}
+
+// complete reads what is live of a run, and its row if it was named by its name.
+func (h stopHandlers) complete(ctx context.Context, t *target) error {
+	live, err := h.objects.FindRun(ctx, t.namespace, t.name)
+	if err != nil {
+		return err
+	}
+	if t.row != nil {
+		if live != nil && string(live.UID) == t.row.UID {
+			t.live = live
+		}
+		return nil
+	}
+	row, found, err := h.views.NewestRun(ctx, t.namespace, t.name)
+	if err != nil {
+		return err
+	}
+	if found && (live == nil || string(live.UID) == row.UID) {
+		t.row = &row
+	}
+	if t.live = live; t.live == nil && t.row == nil {
+		return errUnknown()
+	}
+	return nil
+}
+
+// phase returns how far the run is. The row counts, because the DagRun follows it.
+func (t target) phase() v1alpha1.RunPhase {
+	if t.row != nil {
+		return v1alpha1.RunPhase(t.row.Phase)
+	}
+	return t.live.Status.Phase
+}
+
+// checkOwn returns the problem of a DagRun that another controller has.
+func (h stopHandlers) checkOwn(ctx context.Context, t target) error {
+	if t.row != nil || t.live.Status.Controller == "" {
+		return nil // Rows are of the own controller.
+	}
+	identity, err := h.views.Identity(ctx)
+	if err == nil && t.live.Status.Controller != identity.ControllerID {
+		err = fault(conflict, "The run belongs to another controller. It can only be read here.")
+	}
+	return err
+}
+
+func (t target) auditName() string { return "runs/" + t.namespace + "/" + t.name }
+
+// cancel cancels a run. One that is being cancelled, or was, stays so.
+func (h stopHandlers) cancel(w http.ResponseWriter, c *call) error {
+	t, err := h.find(c, auth.Operator)
+	if err != nil {
+		return err
+	}
+	err = h.audited(c, "run.cancel", t.auditName(), func(ctx context.Context) error {
+		return whileChanged(ctx, func() error {
+			if err := h.complete(ctx, &t); err != nil {
+				return err
+			}
+			switch phase := t.phase(); {
+			case phase == v1alpha1.RunCancelled:
+				return nil
+			case phase.Ended():
+				return fault(conflict, "The run has ended: "+string(phase)+".")
+			case t.live == nil || t.live.DeletionTimestamp != nil || t.live.Spec.Cancel:
+				return nil // The controller cancels a run whose DagRun is gone.
+			}
+			if err := h.checkOwn(ctx, t); err != nil {
+				return err
+			}
+			return h.objects.Cancel(ctx, t.live)
+		})
+	})
+	if err != nil {
+		return err
+	}
+	return reply(w, http.StatusAccepted, nil)
+}
+
+// delete deletes the DagRun of a run. Its history stays. A DagRun that is gone already is deleted.
+func (h stopHandlers) delete(w http.ResponseWriter, c *call) error {
+	t, err := h.find(c, auth.Editor)
+	if err != nil {
+		return err
+	}
+	if t.live != nil {
+		if err := h.checkOwn(c.Context(), t); err != nil {
+			return err
+		}
+	}
+	err = h.audited(c, "run.delete", t.auditName(), func(ctx context.Context) error {
+		if t.live == nil {
+			return nil
+		}
+		return h.objects.DeleteRun(ctx, t.live)
+	})
+	if err != nil {
+		return err
+	}
+	return reply(w, http.StatusNoContent, nil)
+}
