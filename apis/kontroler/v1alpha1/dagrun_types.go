@@ -15,6 +15,7 @@ import (
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:path=dagruns,singular=dagrun,shortName=dr,scope=Namespaced,categories={kontroler}
+// +kubebuilder:selectablefield:JSONPath=`.status.phase`
 // +kubebuilder:printcolumn:name="DAG",type=string,JSONPath=`.spec.dagName`
 // +kubebuilder:printcolumn:name="Phase",type=string,JSONPath=`.status.phase`
 // +kubebuilder:printcolumn:name="Tasks",type=string,JSONPath=`.status.progress`
