@@ -21,10 +21,10 @@ func TestReadContract(t *testing.T) {
 			"succeeded failed skipped cancelled created_at admitted_at started_at deadline_at finished_at workspace_uid " +
 			"trigger requested_by due_at",
 		"tasks": "id run_id position index name phase reason message unmet attempts retries restarts due_at " +
-			"ready_at started_at finished_at",
+			"ready_at started_at finished_at reason_at",
 		"attempts": "id run_id task_id number phase reason message stop pod_name pod_uid node exit_code due_at " +
 			"reused_from stray_uid decided_at " +
-			"created_at started_at finished_at",
+			"created_at started_at finished_at reason_at",
 		"pod_events":        "attempt_id run_id container type reason message source count first_at last_at",
 		"schedules":         "dag_id schedule time_zone cursor held last_due",
 		"ticks":             "dag_id due_from due_to count outcome run_id decided_at run_name run_uid",
@@ -94,6 +94,18 @@ AND position = $2`, run, position)
 	}
 	if diff := cmp.Diff(want, rows); diff != "" {
 		t.Errorf("reasons (-want +got):\n%s", diff)
+	}
+	since := map[int]string{}
+	for position := range 10 {
+		at := f.text(`SELECT coalesce(extract(epoch FROM reason_at - $2)::int::text, '') FROM kontroler_v1.tasks
+WHERE run_id = $1 AND position = $3`, run, t0, position)
+		if at != "" {
+			since[position] = at
+		}
+	}
+	// Task 5 waits for the quota, task 6 for its Pod to be created.
+	if diff := cmp.Diff(map[int]string{5: "6", 6: "2"}, since); diff != "" {
+		t.Errorf("times of reasons, in seconds (-want +got):\n%s", diff)
 	}
 	f.exec(`UPDATE kontroler.tasks SET due_at = now() WHERE run_id = $1 AND position = 0`, run)
 	if got := f.text(`SELECT reason FROM kontroler_v1.tasks WHERE run_id = $1

@@ -11,7 +11,7 @@ import (
 // WaitingTask is a task of a live run that has had a reason not to run.
 type WaitingTask struct {
 	RunUID, Namespace, RunName, DAG, Task, Phase, Reason, Message string
-	// Since is when the task became ready, or when its attempt was decided. Its reason may be younger.
+	// Since is when the task got its reason, or when it became ready if that is not known.
 	Since time.Time
 }
 
@@ -36,11 +36,12 @@ SELECT w.uid, w.namespace, w.name, w.dag_name, w.task, w.phase, w.reason, w.mess
     WHERE r.phase IN ('Pending', 'Running') AND t.phase = 'Ready' AND t.reason NOT IN ('', 'MaxParallel')
       AND t.due_at < $3` + inScope + `
     UNION ALL
-    SELECT r.uid::text, r.namespace, r.name, r.dag_name, t.name, t.phase, t.reason, t.message, a.decided_at
+    SELECT r.uid::text, r.namespace, r.name, r.dag_name, t.name, t.phase, t.reason, t.message, s.since
     FROM kontroler_v1.runs r
     JOIN kontroler_v1.attempts a ON a.run_id = r.id AND a.phase IN ('Decided', 'Pending', 'Running', 'Stopping')
     JOIN kontroler_v1.tasks t ON t.id = a.task_id
-    WHERE r.phase IN ('Pending', 'Running') AND t.phase = 'Active' AND t.reason <> '' AND a.decided_at < $3` + inScope + `
+    CROSS JOIN LATERAL (SELECT coalesce(t.reason_at, a.decided_at) AS since) s
+    WHERE r.phase IN ('Pending', 'Running') AND t.phase = 'Active' AND t.reason <> '' AND s.since < $3` + inScope + `
 ) w ORDER BY w.since, w.uid, w.task LIMIT $4`
 	// Of the rows that begin before the time only the last can end after it: rows of a DAG do not overlap.
 	sqlMissed = `
@@ -59,8 +60,8 @@ func (db *DB) Failed(ctx context.Context, scope Scope, since time.Time) ([]Run, 
 	return runs, db.classify(ctx, "listing the runs that failed", err)
 }
 
-// Waiting lists the tasks of live runs that could run since before a time and have a reason not to, the oldest first,
-// at most MaxRows. Tasks that wait for their parents, for the limit of their run, or for the time of their retry are
+// Waiting lists the tasks of live runs that have had a reason not to run since before a time, the oldest first, at most
+// MaxRows. Tasks that wait for their parents, for the limit of their run, or for the time of their retry are
 // not among them.
 func (db *DB) Waiting(ctx context.Context, scope Scope, before time.Time) ([]WaitingTask, error) {
 	tasks, err := postgres.ReadRows(ctx, db.pool, func(rows *sql.Rows) (w WaitingTask, err error) {

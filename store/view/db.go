@@ -17,7 +17,7 @@ import (
 var ErrUnavailable = postgres.ErrUnavailable
 
 // MinVersion is the oldest version of the schema that has all views and columns that this package reads.
-const MinVersion = 12
+const MinVersion = 13
 
 // Config says how to reach the database.
 type Config struct {
