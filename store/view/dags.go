@@ -3,6 +3,7 @@ package view
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"time"
 
 	"kontroler/store/internal/postgres"
@@ -39,9 +40,9 @@ type Tick struct {
 }
 
 const (
-	sqlDAG = `
-SELECT d.id, d.namespace, d.name, d.uid::text, coalesce(d.version, 0), d.created_at, d.deleted_at
-FROM kontroler_v1.dags d WHERE d.namespace = $1 AND d.name = $2`
+	dagColumns = `d.id, d.namespace, d.name, d.uid::text, coalesce(d.version, 0), d.created_at, d.deleted_at`
+	sqlDAG     = `
+SELECT ` + dagColumns + ` FROM kontroler_v1.dags d WHERE d.namespace = $1 AND d.name = $2`
 	sqlVersions = `
 SELECT v.id, v.dag_id, v.version, v.tasks, NULL::bytea, v.created_at
 FROM kontroler_v1.versions v WHERE v.dag_id = $1 AND v.version < $2 ORDER BY v.version DESC LIMIT $3`
@@ -62,24 +63,28 @@ FROM kontroler_v1.ticks t WHERE t.dag_id = $1 AND t.due_from < $2 ORDER BY t.due
 SELECT ` + tickColumns + `
 FROM kontroler_v1.ticks t WHERE t.dag_id = $1 AND t.due_from > $2 ORDER BY t.due_from LIMIT $3`
 	// Among the last thousand runs: a DAG that has not succeeded for longer has no typical duration.
-	sqlTypicalDuration = `
-SELECT coalesce(percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM s.took)), 0) FROM (
+	typicalDurationOf = `
+SELECT coalesce(percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM s.took)), 0) AS seconds FROM (
     SELECT n.finished_at - coalesce(n.started_at, n.admitted_at) AS took FROM (
         SELECT r.id, r.phase, r.admitted_at, r.started_at, r.finished_at FROM kontroler_v1.runs r
-        WHERE r.dag_id = $1 ORDER BY r.admitted_at DESC, r.id DESC LIMIT 1000) n
+        WHERE r.dag_id = %s ORDER BY r.admitted_at DESC, r.id DESC LIMIT 1000) n
     WHERE n.phase = 'Succeeded' ORDER BY n.admitted_at DESC, n.id DESC LIMIT 20) s`
 )
 
+var sqlTypicalDuration = fmt.Sprintf(typicalDurationOf, "$1")
+
 // DAG reads a DAG. found reports whether it has a row: a DAG that has never been valid has none.
 func (db DAGReader) DAG(ctx context.Context, namespace, name string) (dag DAG, found bool, err error) {
-	dags, err := postgres.ReadRows(ctx, db.pool, func(rows *sql.Rows) (d DAG, err error) {
-		err = rows.Scan(&d.ID, &d.Namespace, &d.Name, &d.UID, &d.Version, nullTime(&d.CreatedAt), nullTime(&d.DeletedAt))
-		return d, err
-	}, sqlDAG, namespace, name)
+	dags, err := postgres.ReadRows(ctx, db.pool, scanDAG, sqlDAG, namespace, name)
 	if err != nil || len(dags) == 0 {
 		return DAG{}, false, db.classify(ctx, "reading a DAG", err)
 	}
 	return dags[0], true, nil
+}
+
+func scanDAG(rows *sql.Rows) (d DAG, err error) {
+	err = rows.Scan(&d.ID, &d.Namespace, &d.Name, &d.UID, &d.Version, nullTime(&d.CreatedAt), nullTime(&d.DeletedAt))
+	return d, err
 }
 
 // Versions lists the versions of a DAG below a number, newest first, without their specs. A number of 0 means no bound.

@@ -40,6 +40,11 @@ func Namespaces(names ...string) Scope {
 // Has reports whether the scope has a namespace.
 func (s Scope) Has(namespace string) bool { return s.isAll || slices.Contains(s.namespaces, namespace) }
 
+// Names returns the namespaces of a scope, unless it has all.
+func (s Scope) Names() (names []string, isAll bool) {
+	return slices.Clone(s.namespaces), s.isAll
+}
+
 // Only returns the part of the scope that is a namespace.
 func (s Scope) Only(namespace string) Scope {
 	if !s.Has(namespace) {

@@ -166,3 +166,63 @@ func TestRowsOfADAG(t *testing.T) {
 	ticks, err = f.db.Ticks(ctx, dag.ID, at(240), 10)
 	check(t, "the due times before the last", err, []view.Tick{missed}, ticks)
 }
+
+// TestRecentRuns checks the last runs of several DAGs, and the DAGs that were deleted.
+func TestRecentRuns(t *testing.T) {
+	f := newFixture(t)
+	f.fillRuns(300)
+	ctx := t.Context()
+	names := []view.DAGName{{Namespace: "team-1", Name: "dag-1"}, {Namespace: "team-2", Name: "dag-2"},
+		{Namespace: "team-1", Name: "none"}, {Namespace: "none", Name: "dag-1"}}
+	recent, err := f.db.RecentRuns(ctx, names)
+	check(t, "the number of DAGs with a row", err, 2, len(recent))
+	for _, name := range names[:2] {
+		filter := view.RunFilter{Scope: view.Namespaces(name.Namespace), DAG: name.Name}
+		page, err := f.db.Runs(ctx, filter, view.PageRequest{Limit: view.LastRuns})
+		var want []view.RecentRun
+		for _, r := range page.Rows {
+			want = append(want, view.RecentRun{UID: r.UID, Name: r.Name, Phase: r.Phase, CreatedAt: r.CreatedAt,
+				StartedAt: r.StartedAt, FinishedAt: r.FinishedAt})
+		}
+		check(t, "the last runs of "+name.Name, err, want, recent[name].Runs)
+		if len(want) != view.LastRuns {
+			t.Errorf("%d runs of %s", len(want), name.Name)
+		}
+		typical, err := f.db.TypicalDuration(ctx, page.Rows[0].DAGID)
+		check(t, "the typical duration of "+name.Name, err, typical, recent[name].TypicalDuration)
+	}
+	admitted, err := f.db.Admitted(ctx, []string{uid(3), uid(9999), "no UUID"})
+	check(t, "the DagRuns with a row", err, map[string]bool{uid(3): true}, admitted)
+
+	f.exec(`UPDATE kontroler.dags SET deleted_at = $1 WHERE name IN ('dag-1', 'dag-2')`, t0)
+	deleted := func(scope view.Scope, search string, from view.DAGName, isBackward bool, limit int) (names []string) {
+		t.Helper()
+		dags, err := f.db.Deleted(ctx, scope, search, from, isBackward, limit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, dag := range dags {
+			names = append(names, dag.Namespace+"/"+dag.Name)
+		}
+		return names
+	}
+	all := []string{"team-0/dag-2", "team-1/dag-1", "team-2/dag-1", "team-2/dag-2"}
+	beside := view.DAGName{Namespace: "team-2", Name: "dag-1"}
+	check(t, "all that were deleted", nil, all, deleted(view.AllNamespaces(), "", view.DAGName{}, false, 9))
+	check(t, "those after a name", nil, all[3:], deleted(view.AllNamespaces(), "", beside, false, 9))
+	check(t, "the one before a name", nil, all[1:2], deleted(view.AllNamespaces(), "", beside, true, 1))
+	check(t, "those of a namespace", nil, all[2:], deleted(view.Namespaces("team-2"), "", view.DAGName{}, false, 9))
+	check(t, "those with a text in their name", nil, []string{all[0], all[3]},
+		deleted(view.AllNamespaces(), "g-2", view.DAGName{}, false, 9))
+}
+
+// TestControllerID checks that a reader learns the id of the controller.
+func TestControllerID(t *testing.T) {
+	f := newFixture(t)
+	owner, err := f.owner.Identity(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, err := f.db.ControllerID(t.Context())
+	check(t, "the id of the controller", err, owner.ControllerID, id)
+}
