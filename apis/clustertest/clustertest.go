@@ -4,6 +4,8 @@ package clustertest
 import (
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -48,8 +50,8 @@ func Kube(t testing.TB) kubernetes.Interface {
 	return kube
 }
 
-// InstallCRDs creates the CustomResourceDefinitions in a directory that the cluster lacks, and waits until it serves
-// them.
+// InstallCRDs creates the CustomResourceDefinitions in a directory that the cluster lacks, and replaces those that do not
+// have the selectable fields of their file. It waits until the cluster serves them.
 func InstallCRDs(t testing.TB, cfg *rest.Config, dir string) {
 	t.Helper()
 	client, err := dynamic.NewForConfig(cfg)
@@ -65,11 +67,26 @@ func InstallCRDs(t testing.TB, cfg *rest.Config, dir string) {
 	})
 	for _, file := range files {
 		crd := readCRD(t, file)
-		if _, err := crds.Create(t.Context(), crd, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
+		_, err := crds.Create(t.Context(), crd, metav1.CreateOptions{})
+		if apierrors.IsAlreadyExists(err) {
+			err = replaceOld(t, crds, crd)
+		}
+		if err != nil {
 			t.Fatal(err)
 		}
-		awaitServed(t, client.Resource(resourceOf(t, crd)))
+		awaitServed(t, client.Resource(resourceOf(t, crd)), selectableFields(t, crd))
 	}
+}
+
+// replaceOld applies a CustomResourceDefinition if that of the cluster has other selectable fields.
+func replaceOld(t testing.TB, crds dynamic.ResourceInterface, crd *unstructured.Unstructured) error {
+	t.Helper()
+	old, err := crds.Get(t.Context(), crd.GetName(), metav1.GetOptions{})
+	if err != nil || slices.Equal(selectableFields(t, old), selectableFields(t, crd)) {
+		return err
+	}
+	_, err = crds.Apply(t.Context(), crd.GetName(), crd, metav1.ApplyOptions{FieldManager: "clustertest", Force: true})
+	return err
 }
 
 func readCRD(t testing.TB, file string) *unstructured.Unstructured {
@@ -85,27 +102,55 @@ func readCRD(t testing.TB, file string) *unstructured.Unstructured {
 	return crd
 }
 
-// resourceOf returns the resource of the first version that a CustomResourceDefinition has.
+// versionOf returns the first version that a CustomResourceDefinition has.
+func versionOf(t testing.TB, crd *unstructured.Unstructured) map[string]any {
+	t.Helper()
+	versions, _, err := unstructured.NestedSlice(crd.Object, "spec", "versions")
+	if err != nil || len(versions) == 0 {
+		t.Fatalf("%s has no version", crd.GetName())
+	}
+	version, _ := versions[0].(map[string]any)
+	return version
+}
+
 func resourceOf(t testing.TB, crd *unstructured.Unstructured) schema.GroupVersionResource {
 	t.Helper()
 	group, _, groupErr := unstructured.NestedString(crd.Object, "spec", "group")
 	plural, _, pluralErr := unstructured.NestedString(crd.Object, "spec", "names", "plural")
-	versions, _, versionsErr := unstructured.NestedSlice(crd.Object, "spec", "versions")
-	if groupErr != nil || pluralErr != nil || versionsErr != nil || len(versions) == 0 {
-		t.Fatalf("%s has no version", crd.GetName())
+	if groupErr != nil || pluralErr != nil {
+		t.Fatalf("%s has no group or name", crd.GetName())
 	}
-	version, _ := versions[0].(map[string]any)["name"].(string)
+	version, _ := versionOf(t, crd)["name"].(string)
 	return schema.GroupVersionResource{Group: group, Version: version, Resource: plural}
 }
 
-func awaitServed(t testing.TB, resource dynamic.ResourceInterface) {
+// selectableFields returns the fields by which the objects of a CustomResourceDefinition can be selected.
+func selectableFields(t testing.TB, crd *unstructured.Unstructured) (fields []string) {
+	t.Helper()
+	selectable, _ := versionOf(t, crd)["selectableFields"].([]any)
+	for _, field := range selectable {
+		path, _, _ := unstructured.NestedString(field.(map[string]any), "jsonPath")
+		fields = append(fields, strings.TrimPrefix(path, "."))
+	}
+	return fields
+}
+
+// awaitServed waits until objects can be listed and selected by fields.
+func awaitServed(t testing.TB, resource dynamic.ResourceInterface, fields []string) {
+	t.Helper()
+	for _, field := range append(fields, "metadata.name") {
+		awaitList(t, resource, metav1.ListOptions{Limit: 1, FieldSelector: field + "=none"})
+	}
+}
+
+func awaitList(t testing.TB, resource dynamic.ResourceInterface, options metav1.ListOptions) {
 	t.Helper()
 	for {
-		_, err := resource.List(t.Context(), metav1.ListOptions{Limit: 1})
+		_, err := resource.List(t.Context(), options)
 		if err == nil {
 			return
 		}
-		if !apierrors.IsNotFound(err) {
+		if !apierrors.IsNotFound(err) && !apierrors.IsBadRequest(err) {
 			t.Fatal(err)
 		}
 		select {
