@@ -1,0 +1,48 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+)
+
+// Error means that the API server did not do what the server needs. A later try may succeed.
+type Error struct {
+	// Detail says so to users, in a sentence.
+	Detail string
+	cause  error
+}
+
+func (e *Error) Error() string { return fmt.Sprintf("%s (%v)", e.Detail, e.cause) }
+
+func (e *Error) Unwrap() error { return e.cause }
+
+// request is what was asked of the API server. Namespace is empty if it was all.
+type request struct{ verb, resource, namespace string }
+
+func (r request) String() string {
+	if r.namespace == "" {
+		return fmt.Sprintf("%s %s in all namespaces", r.verb, r.resource)
+	}
+	return fmt.Sprintf("%s %s in namespace %s", r.verb, r.resource, r.namespace)
+}
+
+// failed returns the error of a request whose answer is no fault of whoever asked the server. Nil stays nil.
+func (r request) failed(err error) error {
+	detail := "The Kubernetes API does not answer."
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, context.Canceled):
+		return fmt.Errorf("asking to %s: %w", r, err)
+	case apierrors.IsForbidden(err):
+		detail = fmt.Sprintf("Kubernetes does not let the server %s. Its roles are in manifests/server.", r)
+	case apierrors.IsUnauthorized(err):
+		detail = "The Kubernetes API does not accept the credential of the server."
+	case apierrors.IsNotFound(err):
+		detail = fmt.Sprintf("The cluster has no %s. Their definitions are in manifests/crd.", r.resource)
+	}
+	return &Error{detail, fmt.Errorf("asking to %s: %w", r, err)}
+}

@@ -1,0 +1,178 @@
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+
+	"kontroler/apis/kontroler/v1alpha1"
+)
+
+const (
+	// requestTimeout bounds a read past the watch.
+	requestTimeout = 5 * time.Second
+	// listPage is how many DagRuns one request lists, and maxListPages how many requests a list takes at most.
+	listPage     = 500
+	maxListPages = 10
+)
+
+// LiveDAG reads a DAG past the watch. manifest is the object as the API server has it, without its managed fields.
+func (r *Reader) LiveDAG(ctx context.Context, namespace, name string) (
+	dag *v1alpha1.DAG, manifest json.RawMessage, found bool, err error,
+) {
+	return read[v1alpha1.DAG](ctx, r, "dags", namespace, name)
+}
+
+// LiveDagTask reads a DagTask as LiveDAG reads a DAG.
+func (r *Reader) LiveDagTask(ctx context.Context, namespace, name string) (
+	task *v1alpha1.DagTask, manifest json.RawMessage, found bool, err error,
+) {
+	return read[v1alpha1.DagTask](ctx, r, "dagtasks", namespace, name)
+}
+
+// LiveRun reads a DagRun.
+func (r *Reader) LiveRun(ctx context.Context, namespace, name string) (run *v1alpha1.DagRun, found bool, err error) {
+	run, _, found, err = read[v1alpha1.DagRun](ctx, r, "dagruns", namespace, name)
+	return run, found, err
+}
+
+// read reads an object. found is false if it does not exist or is being deleted.
+func read[T any, P interface {
+	*T
+	metav1.Object
+}](ctx context.Context, r *Reader, resource, namespace, name string) (
+	object P, manifest json.RawMessage, found bool, err error,
+) {
+	if !r.Serves(namespace) || !isName(namespace) || !isName(name) {
+		return nil, nil, false, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	raw, err := r.clients.Kontroler.KontrolerV1alpha1().RESTClient().Get().
+		Namespace(namespace).Resource(resource).Name(name).SetHeader("Accept", "application/json").Do(ctx).Raw()
+	if apierrors.IsNotFound(err) {
+		return nil, nil, false, nil
+	}
+	if err != nil {
+		return nil, nil, false, request{"get", resource, namespace}.failed(err)
+	}
+	object = new(T)
+	if err = json.Unmarshal(raw, object); err == nil {
+		manifest, err = withoutManagedFields(raw)
+	}
+	if err != nil {
+		return nil, nil, false, fmt.Errorf("decoding %s %s/%s: %w", resource, namespace, name, err)
+	}
+	return object, manifest, object.GetDeletionTimestamp() == nil, nil
+}
+
+// isName reports whether a text can be the name of an object in a path.
+func isName(text string) bool { return text != "" && len(rest.IsValidPathSegmentName(text)) == 0 }
+
+// withoutManagedFields returns an object without its managed fields. The rest stays as it is.
+func withoutManagedFields(raw []byte) (json.RawMessage, error) {
+	var object, meta map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &object); err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(object["metadata"], &meta); err != nil {
+		return nil, err
+	}
+	delete(meta, "managedFields")
+	var err error
+	if object["metadata"], err = json.Marshal(meta); err != nil {
+		return nil, err
+	}
+	return json.Marshal(object)
+}
+
+// Pending lists the DagRuns of a scope that have no row as far as they say: no controller has seen them, or they wait
+// for their DAG. hasMore reports that there may be more, because the list was too long.
+func (r *Reader) Pending(ctx context.Context, scope Scope) (runs []*v1alpha1.DagRun, hasMore bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	seen := map[string]bool{}
+	for _, namespace := range r.listed(scope) {
+		// A DagRun that a controller sees between the two lists is in both.
+		for _, phase := range []string{"", string(v1alpha1.RunPending)} {
+			found, err := r.pendingIn(ctx, namespace, "status.phase="+phase)
+			if err != nil {
+				return nil, false, err
+			}
+			hasMore = hasMore || found.isCut
+			for _, run := range found.runs {
+				if scope.Has(run.Namespace) && r.Serves(run.Namespace) && !seen[string(run.UID)] {
+					seen[string(run.UID)] = true
+					runs = append(runs, run)
+				}
+			}
+			if found.isOfAll {
+				break
+			}
+		}
+	}
+	return runs, hasMore, nil
+}
+
+// listed returns the namespaces to list for a scope. A scope of many namespaces is found in a list of all.
+func (r *Reader) listed(scope Scope) (namespaces []string) {
+	names, isAll := scope.Names()
+	if len(r.namespaces) == 0 {
+		if isAll || len(names) > 5 {
+			return []string{metav1.NamespaceAll}
+		}
+		return names
+	}
+	for _, namespace := range r.namespaces {
+		if scope.Has(namespace) {
+			namespaces = append(namespaces, namespace)
+		}
+	}
+	return namespaces
+}
+
+// pendingRuns are DagRuns that are pending. isCut says that the list was too long, isOfAll that no selector applied.
+type pendingRuns struct {
+	runs           []*v1alpha1.DagRun
+	isCut, isOfAll bool
+}
+
+// pendingIn lists the DagRuns of a namespace that are pending, of those that a field selector selects. An API server
+// that does not know the field, before Kubernetes 1.31 or with older definitions, lists all of them.
+func (r *Reader) pendingIn(ctx context.Context, namespace, selector string) (pending pendingRuns, err error) {
+	options := metav1.ListOptions{FieldSelector: selector, Limit: listPage}
+	for range maxListPages {
+		list, err := r.clients.Kontroler.KontrolerV1alpha1().DagRuns(namespace).List(ctx, options)
+		if apierrors.IsBadRequest(err) && options.FieldSelector != "" {
+			options.FieldSelector, pending.isOfAll = "", true
+			list, err = r.clients.Kontroler.KontrolerV1alpha1().DagRuns(namespace).List(ctx, options)
+		}
+		if apierrors.IsResourceExpired(err) {
+			pending.isCut = true
+			return pending, nil // the list took longer than the API server keeps it
+		}
+		if err != nil {
+			return pendingRuns{}, request{"list", "dagruns", namespace}.failed(err)
+		}
+		for i := range list.Items {
+			if isPending(&list.Items[i]) {
+				pending.runs = append(pending.runs, &list.Items[i])
+			}
+		}
+		if options.Continue = list.Continue; options.Continue == "" {
+			return pending, nil
+		}
+	}
+	pending.isCut = true
+	return pending, nil
+}
+
+// isPending reports whether a controller is to make a run of a DagRun.
+func isPending(run *v1alpha1.DagRun) bool {
+	return run.Status.RunID == 0 && !run.Status.Phase.Ended() && run.DeletionTimestamp == nil && !run.IsOtherKontrolers()
+}

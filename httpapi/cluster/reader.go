@@ -1,0 +1,119 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"sync"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"kontroler/apis/kontroler/v1alpha1"
+)
+
+// errNoList is the cause of an Error before the first list has come.
+var errNoList = errors.New("the first list has not come")
+
+// Scope are the namespaces that a caller may see. Names are those, unless isAll.
+type Scope interface {
+	Has(namespace string) bool
+	Names() (names []string, isAll bool)
+}
+
+// Reader reads DAGs, DagTasks and DagRuns. It watches DAGs and DagTasks. What it returns is shared and read-only.
+type Reader struct {
+	clients    Clients
+	namespaces []string // empty means all
+	dags       index[*v1alpha1.DAG]
+	dagTasks   index[*v1alpha1.DagTask]
+	dagFeeds   []*feed[*v1alpha1.DAG]
+	taskFeeds  []*feed[*v1alpha1.DagTask]
+}
+
+// NewReader makes a Reader of some namespaces, or of all if there are none. It sends no request.
+func NewReader(clients Clients, namespaces []string, log *slog.Logger) *Reader {
+	r := &Reader{clients: clients, namespaces: namespaces}
+	if len(namespaces) == 0 {
+		namespaces = []string{metav1.NamespaceAll}
+	}
+	for _, namespace := range namespaces {
+		kontroler := clients.Kontroler.KontrolerV1alpha1()
+		r.dagFeeds = append(r.dagFeeds, newFeed(&r.dags, kontroler.DAGs(namespace), namespace, "dags", trimDAG, log))
+		r.taskFeeds = append(r.taskFeeds,
+			newFeed(&r.dagTasks, kontroler.DagTasks(namespace), namespace, "dagtasks", trimDagTask, log))
+	}
+	return r
+}
+
+// Run watches until ctx ends.
+func (r *Reader) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	for _, f := range r.dagFeeds {
+		wg.Go(func() { f.reflector.RunWithContext(ctx) })
+	}
+	for _, f := range r.taskFeeds {
+		wg.Go(func() { f.reflector.RunWithContext(ctx) })
+	}
+	wg.Wait()
+	return nil
+}
+
+// Waiting says what the Reader waits for before it can answer: its first lists. It is empty if they have come, or if
+// the API server does not send them: the rest of the server goes on without them.
+func (r *Reader) Waiting() string {
+	if slices.ContainsFunc(r.dagFeeds, (*feed[*v1alpha1.DAG]).isWaiting) ||
+		slices.ContainsFunc(r.taskFeeds, (*feed[*v1alpha1.DagTask]).isWaiting) {
+		return "reading the DAGs of the cluster"
+	}
+	return ""
+}
+
+// Serves reports whether a namespace is among those of the Reader.
+func (r *Reader) Serves(namespace string) bool {
+	return len(r.namespaces) == 0 || slices.Contains(r.namespaces, namespace)
+}
+
+// Namespaces returns the namespaces of the Reader. There are none if it has all.
+func (r *Reader) Namespaces() []string { return slices.Clone(r.namespaces) }
+
+// DAGs returns the DAGs of a scope without their tasks, by namespace and name. Each task that they have stands for a
+// DagTask, and has its name only.
+func (r *Reader) DAGs(scope Scope) ([]*v1alpha1.DAG, error) {
+	return inScope(&r.dags, r.dagFeeds, scope.Has)
+}
+
+// DAG returns a DAG as DAGs does.
+func (r *Reader) DAG(namespace, name string) (dag *v1alpha1.DAG, found bool, err error) {
+	return inNamespace(&r.dags, r.dagFeeds, namespace, name)
+}
+
+// DagTasks returns the DagTasks of a scope without their specs, by namespace and name.
+func (r *Reader) DagTasks(scope Scope) ([]*v1alpha1.DagTask, error) {
+	return inScope(&r.dagTasks, r.taskFeeds, scope.Has)
+}
+
+// DagTask returns a DagTask as DagTasks does.
+func (r *Reader) DagTask(namespace, name string) (task *v1alpha1.DagTask, found bool, err error) {
+	return inNamespace(&r.dagTasks, r.taskFeeds, namespace, name)
+}
+
+// inScope returns the objects of the namespaces that has reports. An error of a feed counts only if it has one of them.
+func inScope[T object](x *index[T], feeds []*feed[T], has func(string) bool) ([]T, error) {
+	for _, f := range feeds {
+		if err := f.fault(); err != nil && (f.namespace == "" || has(f.namespace)) {
+			return nil, err
+		}
+	}
+	return x.all(has), nil
+}
+
+func inNamespace[T object](x *index[T], feeds []*feed[T], namespace, name string) (object T, found bool, err error) {
+	for _, f := range feeds {
+		if err := f.fault(); err != nil && (f.namespace == "" || f.namespace == namespace) {
+			return object, false, err
+		}
+	}
+	object, found = x.get(namespace, name)
+	return object, found, nil
+}
