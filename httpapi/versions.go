@@ -5,11 +5,10 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"reflect"
-	"slices"
 	"strconv"
 	"time"
 
+	"kontroler/httpapi/diff"
 	"kontroler/store/view"
 )
 
@@ -124,17 +123,9 @@ func (h versionHandlers) ticks(w http.ResponseWriter, c *call) error {
 
 // diffView is the difference of two versions of a DAG.
 type diffView struct {
-	From    int64    `json:"from"`
-	To      int64    `json:"to"`
-	Changes []change `json:"changes"`
-}
-
-// change is a value that differs. Path leads to it: names of fields, and names of the items of a list whose items all
-// have one. Before is missing if the value was added, After if it was removed.
-type change struct {
-	Path   []string `json:"path"`
-	Before *any     `json:"before,omitempty"`
-	After  *any     `json:"after,omitempty"`
+	From    int64         `json:"from"`
+	To      int64         `json:"to"`
+	Changes []diff.Change `json:"changes"`
 }
 
 func (h versionHandlers) diff(w http.ResponseWriter, c *call) error {
@@ -153,8 +144,7 @@ func (h versionHandlers) diff(w http.ResponseWriter, c *call) error {
 			return err
 		}
 	}
-	changes := diffValues([]string{}, specs[0], specs[1], []change{})
-	return reply(w, http.StatusOK, diffView{numbers[0], numbers[1], changes})
+	return reply(w, http.StatusOK, diffView{numbers[0], numbers[1], diff.Values(specs[0], specs[1])})
 }
 
 // specOf returns the number and the spec of the version that a parameter names.
@@ -175,59 +165,4 @@ func (h versionHandlers) specOf(
 		return 0, nil, fmt.Errorf("decoding version %d of DAG %d: %w", number, dag.ID, err)
 	}
 	return number, spec, nil
-}
-
-// diffValues appends the changes between two JSON values. Items of lists are matched by their names. The order of such
-// a list does not count. Other lists are compared as a whole.
-func diffValues(path []string, before, after any, changes []change) []change {
-	if reflect.DeepEqual(before, after) {
-		return changes
-	}
-	a, b := fieldsOf(before), fieldsOf(after)
-	if a == nil || b == nil {
-		return append(changes, change{path, &before, &after})
-	}
-	names := make([]string, 0, len(a)+len(b))
-	for name := range a {
-		names = append(names, name)
-	}
-	for name := range b {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range slices.Compact(names) {
-		at := append(slices.Clone(path), name)
-		was, existed := a[name]
-		is, exists := b[name]
-		switch {
-		case !existed:
-			changes = append(changes, change{Path: at, After: &is})
-		case !exists:
-			changes = append(changes, change{Path: at, Before: &was})
-		default:
-			changes = diffValues(at, was, is, changes)
-		}
-	}
-	return changes
-}
-
-// fieldsOf returns the fields of an object, or the items of a list by their names. It returns nil for other values.
-func fieldsOf(value any) map[string]any {
-	if object, ok := value.(map[string]any); ok {
-		return object
-	}
-	list, ok := value.([]any)
-	if !ok {
-		return nil
-	}
-	items := make(map[string]any, len(list))
-	for _, item := range list {
-		object, _ := item.(map[string]any)
-		name, isNamed := object["name"].(string)
-		if _, isTwice := items[name]; !isNamed || isTwice {
-			return nil
-		}
-		items[name] = item
-	}
-	return items
 }

@@ -224,6 +224,11 @@ var house = []place{
 		may:   all([]string{module + "/apis", module + "/generated"}, client),
 		tests: []string{module + "/apis/clustertest"},
 	},
+	{path: "httpapi/diff"},
+	{
+		path: "httpapi/dags",
+		may:  []string{module + "/apis", module + "/httpapi/cluster", module + "/store/view", "k8s.io/apimachinery"},
+	},
 	{
 		path:  "httpapi/events",
 		may:   []string{module + "/store!", module + "/store/view"},
