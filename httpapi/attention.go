@@ -1,9 +1,12 @@
 package httpapi
 
 import (
+	"errors"
 	"net/http"
 	"time"
 
+	"kontroler/httpapi/cluster"
+	"kontroler/httpapi/dags"
 	"kontroler/store/view"
 )
 
@@ -15,6 +18,8 @@ const (
 	recent = 24 * time.Hour
 	// longWait is how long a task may have a reason not to run.
 	longWait = 5 * time.Minute
+	// longPending is how long a DagRun may have no run.
+	longPending = time.Minute
 )
 
 // attentionView is what somebody should look at. Each list has at most maxLimit items.
@@ -22,6 +27,10 @@ type attentionView struct {
 	Failed  attentionList[runView]     `json:"failed"`
 	Waiting attentionList[waitingView] `json:"waiting"`
 	Missed  attentionList[missedView]  `json:"missed"`
+	// Invalid and Pending are from the cluster. They are missing while it does not answer; Unavailable says why.
+	Invalid     *attentionList[dags.Invalid] `json:"invalid,omitempty"`
+	Pending     *attentionList[dags.Pending] `json:"pending,omitempty"`
+	Unavailable string                       `json:"unavailable,omitempty"`
 }
 
 // attentionList is the beginning of a list. HasMore says that there are more items.
@@ -30,7 +39,7 @@ type attentionList[T any] struct {
 	HasMore bool `json:"hasMore"`
 }
 
-// waitingView is a task of a live run that could run for five minutes and does not.
+// waitingView is a task of a live run that has had a reason not to run for five minutes.
 type waitingView struct {
 	RunUID    string    `json:"runUID"`
 	RunName   string    `json:"runName"`
@@ -76,7 +85,7 @@ func (h attentionHandlers) read(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	return reply(w, http.StatusOK, attentionView{
+	answer := attentionView{
 		Failed: beginning(failed, viewRun),
 		Waiting: beginning(waiting, func(t view.WaitingTask) waitingView {
 			return waitingView{t.RunUID, t.RunName, t.Namespace, t.DAG, t.Task, t.Phase, t.Reason, t.Message, t.Since}
@@ -84,5 +93,28 @@ func (h attentionHandlers) read(w http.ResponseWriter, c *call) error {
 		Missed: beginning(missed, func(m view.MissedTick) missedView {
 			return missedView{m.Namespace, m.DAG, viewTick(m.Tick)}
 		}),
-	})
+	}
+	if err := h.addLive(&answer, c, scope); err != nil {
+		return err
+	}
+	return reply(w, http.StatusOK, answer)
+}
+
+// addLive adds what the cluster knows. While it does not answer, the rest is shown without it.
+func (h attentionHandlers) addLive(answer *attentionView, c *call, scope view.Scope) error {
+	invalid, err := h.dags.Invalid(scope)
+	var pending dags.PendingList
+	if err == nil {
+		pending, err = h.dags.Pending(c.Context(), scope, h.now().Add(-longPending))
+	}
+	if away, ok := errors.AsType[*cluster.Error](err); ok {
+		answer.Unavailable = away.Detail
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	answer.Invalid = new(beginning(invalid, same))
+	answer.Pending = new(viewPending(pending))
+	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"kontroler/httpapi/auth"
+	"kontroler/httpapi/cluster"
 	"kontroler/httpapi/events"
 	"kontroler/httpapi/manifest"
 	"kontroler/httpapi/objects"
@@ -151,6 +152,9 @@ func problemOf(err error) *problem {
 	}
 	if refusal, ok := errors.AsType[*objects.Refusal](err); ok {
 		return problemOfRefusal(refusal)
+	}
+	if away, ok := errors.AsType[*cluster.Error](err); ok {
+		return &problem{kind: unavailable, detail: away.Detail, cause: away}
 	}
 	for _, s := range sentinels {
 		if errors.Is(err, s.is) {

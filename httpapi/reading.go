@@ -48,7 +48,8 @@ func scopeOfPath(c *call) (view.Scope, error) {
 // isText reports whether PostgreSQL can compare a text.
 func isText(text string) bool { return utf8.ValidString(text) && !strings.ContainsRune(text, 0) }
 
-// findDAG returns the row of the DAG of the path.
+// findDAG returns the row of the DAG of the path. A DAG that has never been valid has no row, and so no history: its ID
+// is 0.
 func (b *base) findDAG(c *call) (view.DAG, error) {
 	if _, err := scopeOfPath(c); err != nil {
 		return view.DAG{}, err
@@ -57,26 +58,21 @@ func (b *base) findDAG(c *call) (view.DAG, error) {
 	if !isText(name) {
 		return view.DAG{}, errUnknown()
 	}
-	dag, found, err := b.views.DAG(c.Context(), c.PathValue("ns"), name)
-	if err == nil && !found {
+	namespace := c.PathValue("ns")
+	dag, found, err := b.views.DAG(c.Context(), namespace, name)
+	if err != nil || found {
+		return dag, err
+	}
+	if _, found, err = b.dags.Cluster.DAG(namespace, name); err == nil && !found {
 		err = errUnknown()
 	}
-	return dag, err
+	return view.DAG{Namespace: namespace, Name: name}, err
 }
 
-// findRun returns the run of the path: by its UID, or the newest of its name.
-func (b *base) findRun(c *call) (run view.Run, err error) {
-	scope, err := scopeOfPath(c)
-	if err != nil {
-		return view.Run{}, err
-	}
-	var found bool
-	if uid := c.PathValue("uid"); uid != "" {
-		run, found, err = b.views.Run(c.Context(), uid)
-	} else if name := c.PathValue("name"); isText(name) {
-		run, found, err = b.views.NewestRun(c.Context(), c.PathValue("ns"), name)
-	}
-	if err == nil && (!found || !scope.Has(run.Namespace)) {
+// findRun returns the run of the UID in the path.
+func (b *base) findRun(c *call) (view.Run, error) {
+	run, found, err := b.views.Run(c.Context(), c.PathValue("uid"))
+	if err == nil && (!found || !scopeOf(c.principal.Access).Has(run.Namespace)) {
 		return view.Run{}, errUnknown()
 	}
 	return run, err

@@ -12,13 +12,12 @@ import (
 	"kontroler/httpapi"
 	"kontroler/httpapi/quarters"
 	"kontroler/store"
-	"kontroler/store/accounts"
 	"kontroler/store/storetest"
 	"kontroler/store/transition"
 	"kontroler/store/view"
 )
 
-// readingRoutes are the routes that read rows.
+// readingRoutes are the routes that read rows and live objects.
 var readingRoutes = []string{
 	"GET /api/v1/runs",
 	"GET /api/v1/runs/{uid}",
@@ -30,6 +29,16 @@ var readingRoutes = []string{
 	"GET /api/v1/runs/{uid}/tasks/{task}/attempts/{number}/events",
 	"GET /api/v1/namespaces/{ns}/runs",
 	"GET /api/v1/namespaces/{ns}/runs/{name}",
+	"GET /api/v1/pending",
+	"GET /api/v1/namespaces/{ns}/pending",
+	"GET /api/v1/namespaces",
+	"GET /api/v1/dags",
+	"GET /api/v1/namespaces/{ns}/dags",
+	"GET /api/v1/namespaces/{ns}/dags/{name}",
+	"GET /api/v1/dagtasks",
+	"GET /api/v1/namespaces/{ns}/dagtasks",
+	"GET /api/v1/namespaces/{ns}/dagtasks/{name}",
+	"GET /api/v1/namespaces/{ns}/dagtasks/{name}/users",
 	"GET /api/v1/namespaces/{ns}/dags/{name}/versions",
 	"GET /api/v1/namespaces/{ns}/dags/{name}/versions/{version}",
 	"GET /api/v1/namespaces/{ns}/dags/{name}/diff",
@@ -38,6 +47,8 @@ var readingRoutes = []string{
 	"GET /api/v1/namespaces/{ns}/dags/{name}/statistics",
 	"GET /api/v1/statistics",
 	"GET /api/v1/namespaces/{ns}/statistics",
+	"GET /api/v1/upcoming",
+	"GET /api/v1/namespaces/{ns}/upcoming",
 	"GET /api/v1/attention",
 	"GET /api/v1/namespaces/{ns}/attention",
 }
@@ -48,7 +59,7 @@ type history struct {
 	*replica
 	leader *store.Leader
 	views  *view.DB
-	// colors are the namespaces: ann is viewer of a, bob of c.
+	// colors are the namespaces. Each has a viewer.
 	colors []*color
 }
 
@@ -71,6 +82,13 @@ func (c *color) uid(n int) string { return fmt.Sprintf("%08x-0000-4000-8000-%012
 // newHistory fills a database through a leader. The server reads it as a role of --reader-roles.
 func newHistory(t *testing.T) *history {
 	t.Helper()
+	colors := []*color{{namespace: "a", name: "amber"}, {namespace: "c", name: "cobalt"}}
+	return newHistoryIn(t, colors, func(*httpapi.Config) {})
+}
+
+// newHistoryIn fills two namespaces.
+func newHistoryIn(t *testing.T, colors []*color, change func(*httpapi.Config)) *history {
+	t.Helper()
 	w := newWorld(t)
 	owner := storetest.Open(t, w.url)
 	role, asRole := storetest.NewRole(t, w.url)
@@ -82,14 +100,13 @@ func newHistory(t *testing.T) *history {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { views.Close() })
-	w.user("bob", bobPassword, accounts.Access{Grants: []accounts.Grant{{Namespace: "c", Role: "viewer"}}})
 	counts := quarters.New(views, time.Now, slog.New(slog.NewJSONHandler(w.log, nil)))
 	h := &history{
-		replica: w.replica(func(c *httpapi.Config) { c.Views, c.Quarters = views, counts }), leader: storetest.Lead(t, owner), views: views,
-		colors: []*color{{namespace: "a", name: "amber"}, {namespace: "c", name: "cobalt"}},
+		replica: w.replica(func(c *httpapi.Config) { c.Views, c.Quarters = views, counts }, change),
+		leader:  storetest.Lead(t, owner), views: views, colors: colors,
 	}
-	h.colors[0].token, h.colors[1].token = h.login("ann", annPassword), h.login("bob", bobPassword)
 	for i, c := range h.colors {
+		c.token = h.viewerOf(c)
 		h.saveVersions(c)
 		h.missTicks(c)
 		for range 2 + i {
@@ -122,8 +139,6 @@ func (h *history) run(counts *quarters.Counts) {
 		}
 	}
 }
-
-const bobPassword = "bob's secret passphrase"
 
 // ago returns a time before now, without less than microseconds.
 func (h *history) ago(d time.Duration) time.Time { return h.clock.now().Add(-d) }

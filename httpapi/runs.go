@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"time"
 
+	"kontroler/httpapi/dags"
 	"kontroler/store/view"
 )
 
@@ -14,6 +15,8 @@ type runHandlers struct{ *base }
 
 // runView is a run. Times that have not come are missing.
 type runView struct {
+	// Admitted says that the run has a row. Without one it is what the DagRun says.
+	Admitted   bool            `json:"admitted"`
 	UID        string          `json:"uid"`
 	Namespace  string          `json:"namespace"`
 	Name       string          `json:"name"`
@@ -30,7 +33,7 @@ type runView struct {
 	RequestedBy string     `json:"requestedBy,omitempty"`
 	DueAt       *time.Time `json:"dueAt,omitempty"`
 	CreatedAt   time.Time  `json:"createdAt"`
-	AdmittedAt  time.Time  `json:"admittedAt"`
+	AdmittedAt  *time.Time `json:"admittedAt,omitempty"`
 	StartedAt   *time.Time `json:"startedAt,omitempty"`
 	DeadlineAt  *time.Time `json:"deadlineAt,omitempty"`
 	FinishedAt  *time.Time `json:"finishedAt,omitempty"`
@@ -60,10 +63,10 @@ type taskCounts struct {
 
 func viewRun(r view.Run) runView {
 	return runView{
-		UID: r.UID, Namespace: r.Namespace, Name: r.Name, DAG: r.DAG, Phase: r.Phase, Reason: r.Reason,
+		Admitted: true, UID: r.UID, Namespace: r.Namespace, Name: r.Name, DAG: r.DAG, Phase: r.Phase, Reason: r.Reason,
 		Message: r.Message, Stop: r.Stop, Hold: r.Hold, Parameters: r.Parameters, Tasks: taskCounts(r.Counts),
 		Trigger: r.Trigger, RequestedBy: r.RequestedBy, DueAt: optional(r.DueAt), CreatedAt: r.CreatedAt,
-		AdmittedAt: r.AdmittedAt, StartedAt: optional(r.StartedAt), DeadlineAt: optional(r.DeadlineAt),
+		AdmittedAt: &r.AdmittedAt, StartedAt: optional(r.StartedAt), DeadlineAt: optional(r.DeadlineAt),
 		FinishedAt: optional(r.FinishedAt),
 	}
 }
@@ -156,6 +159,10 @@ func (h runHandlers) read(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
+	return h.reply(w, c, run)
+}
+
+func (h runHandlers) reply(w http.ResponseWriter, c *call, run view.Run) error {
 	detail := runDetail{runView: viewRun(run)}
 	if run.VersionID != 0 {
 		version, _, err := h.views.VersionByID(c.Context(), run.VersionID)
@@ -172,6 +179,43 @@ func (h runHandlers) read(w http.ResponseWriter, c *call) error {
 		detail.TypicalDurationSeconds = typical.Seconds()
 	}
 	return reply(w, http.StatusOK, detail)
+}
+
+// readNewest answers with the newest run of a name. If no run has had that name, it is the DagRun, which may be pending.
+func (h runHandlers) readNewest(w http.ResponseWriter, c *call) error {
+	if _, err := query(c); err != nil {
+		return err
+	}
+	if _, err := scopeOfPath(c); err != nil {
+		return err
+	}
+	namespace, name := c.PathValue("ns"), c.PathValue("name")
+	if !isText(name) {
+		return errUnknown()
+	}
+	run, found, err := h.views.NewestRun(c.Context(), namespace, name)
+	if err != nil {
+		return err
+	}
+	if found {
+		return h.reply(w, c, run)
+	}
+	live, found, err := h.dags.Run(c.Context(), namespace, name)
+	if err != nil {
+		return err
+	}
+	if !found {
+		return errUnknown()
+	}
+	return reply(w, http.StatusOK, runDetail{runView: viewUnadmitted(live)})
+}
+
+func viewUnadmitted(r dags.Run) runView {
+	return runView{
+		UID: r.UID, Namespace: r.Namespace, Name: r.Name, DAG: r.DAG, Phase: r.Phase, Reason: r.Reason,
+		Message: r.Message, Parameters: r.Parameters, Trigger: r.Trigger, RequestedBy: r.RequestedBy,
+		DueAt: optional(r.DueAt), CreatedAt: r.CreatedAt, FinishedAt: optional(r.FinishedAt),
+	}
 }
 
 // graphView is the graph of a run, as arrays of one length, in the order of the DAG. Parents are positions in them.

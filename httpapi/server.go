@@ -9,6 +9,7 @@ import (
 
 	"kontroler/httpapi/auth"
 	"kontroler/httpapi/cluster"
+	"kontroler/httpapi/dags"
 	"kontroler/httpapi/events"
 	"kontroler/httpapi/objects"
 	"kontroler/httpapi/podlog"
@@ -27,6 +28,8 @@ type Config struct {
 	// Clients reach the cluster, for the Namespaces that the server serves; none means all.
 	Clients    cluster.Clients
 	Namespaces []string
+	// Cluster reads live objects. Whoever makes it runs it.
+	Cluster *cluster.Reader
 	// Class is the class of the controller whose objects the server creates.
 	Class   string
 	Keys    *auth.Keys
@@ -57,6 +60,7 @@ type base struct {
 	views         *view.DB
 	quarters      *quarters.Counts
 	objects       objects.Client
+	dags          *dags.Reader
 	authenticator *auth.Authenticator
 	hasher        *auth.Hasher
 	logins        *auth.Logins
@@ -72,6 +76,7 @@ func New(config Config) *Server {
 		views:         config.Views,
 		quarters:      config.Quarters,
 		objects:       objects.Client{Clients: config.Clients, Namespaces: config.Namespaces, Class: config.Class},
+		dags:          &dags.Reader{Cluster: config.Cluster, Views: config.Views},
 		authenticator: auth.NewAuthenticator(config.Accounts, config.Keys, config.SessionIdle, config.Now),
 		hasher:        auth.NewHasher(), metrics: config.Metrics, now: config.Now, log: config.Log,
 	}
@@ -163,6 +168,7 @@ func (s *Server) readingRoutes() []route {
 		tasks      = taskHandlers{s.base}
 		versions   = versionHandlers{s.base}
 		grid       = gridHandlers{s.base}
+		live       = dagHandlers{s.base}
 		statistics = statisticsHandlers{s.base}
 		attention  = attentionHandlers{s.base}
 	)
@@ -177,7 +183,18 @@ func (s *Server) readingRoutes() []route {
 		{"GET /api/v1/runs/{uid}/tasks/{task}/attempts/{number}/events", user, tasks.podEvents},
 		{"GET /api/v1/runs/{uid}/tasks/{task}/attempts/{number}/log", user, s.logs.read},
 		{"GET /api/v1/namespaces/{ns}/runs", user, runs.list},
-		{"GET /api/v1/namespaces/{ns}/runs/{name}", user, runs.read},
+		{"GET /api/v1/namespaces/{ns}/runs/{name}", user, runs.readNewest},
+		{"GET /api/v1/pending", user, live.pending},
+		{"GET /api/v1/namespaces/{ns}/pending", user, live.pending},
+
+		{"GET /api/v1/namespaces", user, live.namespaces},
+		{"GET /api/v1/dags", user, live.list},
+		{"GET /api/v1/namespaces/{ns}/dags", user, live.list},
+		{"GET /api/v1/namespaces/{ns}/dags/{name}", user, live.read},
+		{"GET /api/v1/dagtasks", user, live.listTasks},
+		{"GET /api/v1/namespaces/{ns}/dagtasks", user, live.listTasks},
+		{"GET /api/v1/namespaces/{ns}/dagtasks/{name}", user, live.readTask},
+		{"GET /api/v1/namespaces/{ns}/dagtasks/{name}/users", user, live.users},
 
 		{"GET /api/v1/namespaces/{ns}/dags/{name}/versions", user, versions.list},
 		{"GET /api/v1/namespaces/{ns}/dags/{name}/versions/{version}", user, versions.read},
@@ -188,6 +205,8 @@ func (s *Server) readingRoutes() []route {
 
 		{"GET /api/v1/statistics", user, statistics.all},
 		{"GET /api/v1/namespaces/{ns}/statistics", user, statistics.all},
+		{"GET /api/v1/upcoming", user, live.upcoming},
+		{"GET /api/v1/namespaces/{ns}/upcoming", user, live.upcoming},
 		{"GET /api/v1/attention", user, attention.read},
 		{"GET /api/v1/namespaces/{ns}/attention", user, attention.read},
 

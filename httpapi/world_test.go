@@ -79,6 +79,7 @@ type world struct {
 const (
 	rootPassword = "root's secret passphrase"
 	annPassword  = "ann's secret passphrase"
+	bobPassword  = "bob's secret passphrase"
 )
 
 // newWorld makes a database with the administrator root, and ann, who is viewer of a and editor of b.
@@ -198,7 +199,25 @@ func (w *world) unstarted(change ...func(*httpapi.Config)) *replica {
 	if config.Quarters == nil {
 		config.Quarters = quarters.New(config.Views, time.Now, config.Log)
 	}
+	if config.Cluster == nil {
+		config.Cluster = noCluster(w.T)
+	}
 	return &replica{world: w, api: httpapi.New(config)}
+}
+
+// noCluster is a cluster whose API server does not answer.
+func noCluster(t *testing.T) *cluster.Reader {
+	t.Helper()
+	return cluster.NewReader(clientsOfNowhere(t), nil, slog.New(slog.DiscardHandler))
+}
+
+func clientsOfNowhere(t *testing.T) cluster.Clients {
+	t.Helper()
+	clients, err := cluster.New(&rest.Config{Host: "http://127.0.0.1:1"}, cluster.OwnManager)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return clients
 }
 
 // request is a request of a test. Header lines are "Name: value".

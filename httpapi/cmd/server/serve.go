@@ -13,6 +13,7 @@ import (
 
 	"kontroler/apis/process"
 	"kontroler/httpapi"
+	"kontroler/httpapi/cluster"
 	"kontroler/httpapi/quarters"
 	"kontroler/store/accounts"
 	"kontroler/store/view"
@@ -41,7 +42,9 @@ func serve(ctx context.Context, cfg config, terminal *os.File, log *slog.Logger)
 		return fmt.Errorf("%w. Check DATABASE_URL (or --database-url)", err)
 	}
 	defer views.Close()
-	metrics, health := httpapi.NewMetrics(), process.NewHealth(accountsDatabase, viewsDatabase, "server")
+	live := cluster.NewReader(cfg.clients, cfg.namespaces, log)
+	metrics, health := httpapi.NewMetrics(), process.NewHealth(accountsDatabase, viewsDatabase, "cluster", "server")
+	health.Set("cluster", live.Waiting)
 	watched := newMonitor(preparation(db, cfg, terminal, log), func(ctx context.Context) error {
 		_, err := views.Identity(ctx)
 		return withHint(err, "DATABASE_URL (or --database-url)")
@@ -59,6 +62,7 @@ func serve(ctx context.Context, cfg config, terminal *os.File, log *slog.Logger)
 		Accounts: db, Keys: cfg.keys, Proxies: cfg.proxies, SessionLifetime: cfg.sessionLifetime,
 		SessionIdle: cfg.sessionIdle, IsPrepared: watched.hasPrepared, Metrics: metrics, Now: time.Now, Log: log,
 		Views: views, Quarters: counts, Clients: cfg.clients, Namespaces: cfg.namespaces, Class: cfg.class,
+		Cluster: live,
 	})
 	listener, err := net.Listen("tcp", cfg.listenAddress)
 	if err != nil {
@@ -72,7 +76,7 @@ func serve(ctx context.Context, cfg config, terminal *os.File, log *slog.Logger)
 	})
 	log.Info("serving the API", "address", listener.Addr().String(), "tls", cfg.certificates != nil,
 		"clientCertificates", cfg.clientCA != "", "version", version.String())
-	return runAll(ctx, watched.run, api.Run, counts.Run,
+	return runAll(ctx, watched.run, live.Run, api.Run, counts.Run,
 		func(ctx context.Context) error { return serveAPI(ctx, cfg, listener, api, log) },
 		func(ctx context.Context) error { return reload(ctx, cfg, log) },
 		func(ctx context.Context) error { return clean(ctx, db, watched, cfg.auditRetention, log) },

@@ -257,7 +257,7 @@ func TestServe(t *testing.T) {
 		t.Errorf("a client without a certificate: %d", resp.StatusCode)
 	}
 	if status, body := get(t, http.DefaultClient, "http://"+health+"/readyz"); status != 200 ||
-		body != "accounts: ok\nviews: ok\nserver: ok\n" {
+		body != "accounts: ok\nviews: ok\ncluster: ok\nserver: ok\n" {
 		t.Errorf("readyz: %d %s", status, body)
 	}
 	if _, body := get(t, http.DefaultClient, "http://"+health+"/metrics"); !strings.Contains(body,

@@ -1,0 +1,234 @@
+package httpapi
+
+import (
+	"cmp"
+	"context"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"time"
+
+	"k8s.io/apimachinery/pkg/labels"
+
+	"kontroler/httpapi/auth"
+	"kontroler/httpapi/dags"
+	"kontroler/store/view"
+)
+
+// dagHandlers show DAGs, DagTasks and the DagRuns without a row.
+type dagHandlers struct{ *base }
+
+func (h dagHandlers) list(w http.ResponseWriter, c *call) error {
+	return listObjects(w, c, []string{"search", "label", "suspended", "valid", "deleted"}, h.dags.DAGs,
+		func(d dags.DAG) view.DAGName { return view.DAGName{Namespace: d.Namespace, Name: d.Name} })
+}
+
+func (h dagHandlers) listTasks(w http.ResponseWriter, c *call) error {
+	return listObjects(w, c, []string{"search", "label"}, h.dags.DagTasks,
+		func(t dags.DagTask) view.DAGName { return view.DAGName{Namespace: t.Namespace, Name: t.Name} })
+}
+
+// objectLister lists at most limit objects beside a place. objectReader reads one.
+type (
+	objectLister[T any] func(
+		ctx context.Context, scope view.Scope, filter dags.Filter, at dags.Place, limit int) ([]T, error)
+	objectReader[T any] func(ctx context.Context, namespace, name string) (T, bool, error)
+)
+
+// listObjects answers with a page of a list by namespace and name. filters are the names of its parameters.
+func listObjects[T any](
+	w http.ResponseWriter, c *call, filters []string, list objectLister[T], name func(T) view.DAGName,
+) error {
+	known := append(filters, "limit", "cursor")
+	if c.PathValue("ns") == "" {
+		known = append(known, "namespace")
+	}
+	values, err := query(c, known...)
+	if err != nil {
+		return err
+	}
+	scope, err := scopeOfPath(c)
+	if err != nil {
+		return err
+	}
+	if values.Has("namespace") {
+		scope = scope.Only(values.Get("namespace"))
+	}
+	filter, err := parseObjectFilter(values)
+	if err != nil {
+		return err
+	}
+	at, isFirst, limit, err := parsePosition[view.DAGName](values)
+	if err != nil {
+		return err
+	}
+	if !isText(at.Key.Namespace) || !isText(at.Key.Name) {
+		return errCursor
+	}
+	rows, err := list(c.Context(), scope, filter, dags.Place{From: at.Key, IsBackward: at.Backward}, limit+1)
+	if err != nil {
+		return err
+	}
+	answer, err := makePage(rows, at, isFirst, limit, name, same)
+	if err != nil {
+		return err
+	}
+	return reply(w, http.StatusOK, answer)
+}
+
+// parseObjectFilter reads the parameters that filter DAGs and DagTasks.
+func parseObjectFilter(values url.Values) (filter dags.Filter, err error) {
+	if filter.Search, err = textOf(values, "search"); err != nil {
+		return filter, err
+	}
+	if text := values.Get("label"); text != "" {
+		if filter.Labels, err = labels.Parse(text); err != nil {
+			return filter, fault(badRequest, "label must be a label selector of Kubernetes: "+err.Error()+".")
+		}
+	}
+	suspended, err := oneOf(values, "suspended", "true", "false")
+	if err != nil {
+		return filter, err
+	}
+	if suspended != "" {
+		filter.Suspended = new(suspended == "true")
+	}
+	if filter.Valid, err = oneOf(values, "valid", "true", "false", "unknown"); err != nil {
+		return filter, err
+	}
+	deleted, err := oneOf(values, "deleted", "true", "false")
+	filter.IsDeleted = deleted == "true"
+	if filter.IsDeleted && (filter.Labels != nil || filter.Suspended != nil || filter.Valid != "") {
+		return filter, fault(badRequest, "deleted goes with search and namespace only: nothing else is known of such DAGs.")
+	}
+	return filter, err
+}
+
+func (h dagHandlers) read(w http.ResponseWriter, c *call) error {
+	return readObject(w, c, h.dags.DAG, func(d dags.DAGDetail) int64 { return d.Generation })
+}
+
+func (h dagHandlers) readTask(w http.ResponseWriter, c *call) error {
+	return readObject(w, c, h.dags.DagTask, func(t dags.DagTaskDetail) int64 { return t.Generation })
+}
+
+// readObject answers with the object of the path. Its generation is the ETag.
+func readObject[T any](w http.ResponseWriter, c *call, read objectReader[T], generation func(T) int64) error {
+	if _, err := query(c); err != nil {
+		return err
+	}
+	if _, err := scopeOfPath(c); err != nil {
+		return err
+	}
+	name := c.PathValue("name")
+	if !isText(name) {
+		return errUnknown()
+	}
+	object, found, err := read(c.Context(), c.PathValue("ns"), name)
+	if err != nil {
+		return err
+	}
+	if !found {
+		return errUnknown()
+	}
+	if number := generation(object); number != 0 {
+		w.Header().Set("ETag", strconv.Quote(strconv.FormatInt(number, 10)))
+	}
+	return reply(w, http.StatusOK, object)
+}
+
+// itemList is a list that is complete, or whose end is not shown.
+type itemList[T any] struct {
+	Items []T `json:"items"`
+}
+
+func (h dagHandlers) users(w http.ResponseWriter, c *call) error {
+	if _, err := query(c); err != nil {
+		return err
+	}
+	if _, err := scopeOfPath(c); err != nil {
+		return err
+	}
+	users, found, err := h.dags.Users(c.PathValue("ns"), c.PathValue("name"))
+	if err != nil {
+		return err
+	}
+	if !found {
+		return errUnknown()
+	}
+	return reply(w, http.StatusOK, itemList[dags.Name]{users})
+}
+
+// namespaceView is a namespace that the caller may see, the caller's role in it, and its number of DAGs.
+type namespaceView struct {
+	Name string `json:"name"`
+	Role string `json:"role"`
+	DAGs int    `json:"dags"`
+}
+
+func (h dagHandlers) namespaces(w http.ResponseWriter, c *call) error {
+	if _, err := query(c); err != nil {
+		return err
+	}
+	scope := scopeOf(c.principal.Access)
+	counts, err := h.dags.Count(scope)
+	if err != nil {
+		return err
+	}
+	granted, _ := scope.Names()
+	for _, namespace := range granted {
+		counts[namespace] += 0
+	}
+	namespaces := []namespaceView{}
+	for name, count := range counts {
+		role := auth.RoleNames[auth.RoleIn(c.principal.Access, name)]
+		namespaces = append(namespaces, namespaceView{name, role, count})
+	}
+	slices.SortFunc(namespaces, func(a, b namespaceView) int { return cmp.Compare(a.Name, b.Name) })
+	return reply(w, http.StatusOK, itemList[namespaceView]{namespaces})
+}
+
+func (h dagHandlers) upcoming(w http.ResponseWriter, c *call) error {
+	values, err := query(c, "limit")
+	if err != nil {
+		return err
+	}
+	scope, err := scopeOfPath(c)
+	if err != nil {
+		return err
+	}
+	limit, err := parseLimit(values)
+	if err != nil {
+		return err
+	}
+	upcoming, err := h.dags.Upcoming(scope, limit)
+	if err != nil {
+		return err
+	}
+	return reply(w, http.StatusOK, itemList[dags.Due]{upcoming})
+}
+
+func (h dagHandlers) pending(w http.ResponseWriter, c *call) error {
+	if _, err := query(c); err != nil {
+		return err
+	}
+	scope, err := scopeOfPath(c)
+	if err != nil {
+		return err
+	}
+	pending, err := h.dags.Pending(c.Context(), scope, time.Time{})
+	if err != nil {
+		return err
+	}
+	return reply(w, http.StatusOK, viewPending(pending))
+}
+
+// same is the view of a row that is shown as it is.
+func same[T any](row T) T { return row }
+
+func viewPending(pending dags.PendingList) attentionList[dags.Pending] {
+	list := beginning(pending.Runs, same)
+	list.HasMore = list.HasMore || pending.HasMore
+	return list
+}

@@ -1,0 +1,282 @@
+package dags
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/labels"
+
+	"kontroler/apis/kontroler/v1alpha1"
+	"kontroler/httpapi/cluster"
+	"kontroler/store/view"
+)
+
+// Reader reads the cluster and the database.
+type Reader struct {
+	Cluster *cluster.Reader
+	Views   *view.DB
+}
+
+// Filter selects DAGs or DagTasks. Zero fields select all.
+type Filter struct {
+	// Search is a part of the name.
+	Search string
+	Labels labels.Selector
+	// Suspended and Valid are about DAGs. Valid is "true", "false", or "unknown" while the controller has not judged.
+	Suspended *bool
+	Valid     string
+	// IsDeleted selects the DAGs that were deleted. Only Search applies to them.
+	IsDeleted bool
+}
+
+func (f Filter) hasMeta(name string, set map[string]string) bool {
+	return strings.Contains(name, f.Search) && (f.Labels == nil || f.Labels.Matches(labels.Set(set)))
+}
+
+func (f Filter) hasDAG(d *v1alpha1.DAG) bool {
+	return f.hasMeta(d.Name, d.Labels) && (f.Suspended == nil || *f.Suspended == d.Spec.Suspended) &&
+		(f.Valid == "" || f.Valid == validity(d))
+}
+
+func validity(d *v1alpha1.DAG) string {
+	switch valid := verdict(d.Status.Conditions, d.Generation); {
+	case valid == nil:
+		return "unknown"
+	default:
+		return strings.ToLower(string(valid.Status))
+	}
+}
+
+// Place is where a page of a list begins: after a name, or before it.
+type Place struct {
+	From       view.DAGName
+	IsBackward bool
+}
+
+// pageOf returns at most limit of the objects beside a place. They are sorted by namespace and name.
+func pageOf[T any](objects []T, at Place, limit int, nameOf func(T) (namespace, name string)) []T {
+	place, found := slices.BinarySearchFunc(objects, at.From, func(o T, from view.DAGName) int {
+		namespace, name := nameOf(o)
+		return cluster.CompareNames(namespace, name, from.Namespace, from.Name)
+	})
+	if at.IsBackward {
+		return objects[max(0, place-limit):place]
+	}
+	if found {
+		place++
+	}
+	return objects[place:min(len(objects), place+limit)]
+}
+
+// DAGs lists at most limit DAGs beside a place, by namespace and name, each with its last runs.
+func (r *Reader) DAGs(ctx context.Context, scope view.Scope, filter Filter, at Place, limit int) ([]DAG, error) {
+	live, err := r.Cluster.DAGs(scope)
+	if err != nil {
+		return nil, err
+	}
+	var shown []DAG
+	if filter.IsDeleted {
+		shown, err = r.deleted(ctx, scope, filter, at, limit)
+	} else {
+		matching := slices.DeleteFunc(live, func(d *v1alpha1.DAG) bool { return !filter.hasDAG(d) })
+		page := pageOf(matching, at, limit, func(d *v1alpha1.DAG) (string, string) { return d.Namespace, d.Name })
+		shown, err = viewAll(ctx, r, page, dagOf)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return shown, r.addRecent(ctx, shown)
+}
+
+// viewAll shows objects to whoever uses the database of this controller.
+func viewAll[T, V any](ctx context.Context, r *Reader, objects []T, show func(T, string) V) ([]V, error) {
+	controllerID, err := r.Views.ControllerID(ctx)
+	if err != nil {
+		return nil, err
+	}
+	shown := make([]V, len(objects))
+	for i, object := range objects {
+		shown[i] = show(object, controllerID)
+	}
+	return shown, nil
+}
+
+// addRecent adds to each DAG what happened last to it, by one query.
+func (r *Reader) addRecent(ctx context.Context, shown []DAG) error {
+	names := make([]view.DAGName, len(shown))
+	for i, d := range shown {
+		names[i] = view.DAGName{Namespace: d.Namespace, Name: d.Name}
+	}
+	recent, err := r.Views.RecentRuns(ctx, names)
+	for i := range shown {
+		shown[i].add(recent[names[i]])
+	}
+	return err
+}
+
+// deleted lists the rows of DAGs that were deleted and have no live object. A DAG that was created again and has never
+// been valid still has the row of the one before.
+func (r *Reader) deleted(ctx context.Context, scope view.Scope, filter Filter, at Place, limit int) ([]DAG, error) {
+	var shown []DAG
+	for len(shown) < limit {
+		rows, err := r.Views.Deleted(ctx, scope, filter.Search, at.From, at.IsBackward, limit)
+		if err != nil {
+			return nil, err
+		}
+		var found []DAG
+		for _, row := range rows {
+			_, isLive, err := r.Cluster.DAG(row.Namespace, row.Name)
+			if err != nil {
+				return nil, err
+			}
+			if !isLive {
+				found = append(found, deletedOf(row))
+			}
+		}
+		if at.IsBackward {
+			shown = slices.Concat(found, shown)
+			shown = shown[max(0, len(shown)-limit):]
+		} else {
+			shown = append(shown, found...)
+			shown = shown[:min(len(shown), limit)]
+		}
+		if len(rows) < limit {
+			break
+		}
+		last := rows[len(rows)-1]
+		if at.IsBackward {
+			last = rows[0]
+		}
+		at.From = view.DAGName{Namespace: last.Namespace, Name: last.Name}
+	}
+	return shown, nil
+}
+
+// DAG reads one DAG: the live one, or else the row of one that was deleted.
+func (r *Reader) DAG(ctx context.Context, namespace, name string) (detail DAGDetail, found bool, err error) {
+	live, manifest, found, err := r.Cluster.LiveDAG(ctx, namespace, name)
+	if err != nil {
+		return DAGDetail{}, false, err
+	}
+	if found {
+		shown, err := viewAll(ctx, r, []*v1alpha1.DAG{live}, dagOf)
+		if err != nil {
+			return DAGDetail{}, false, err
+		}
+		detail = DAGDetail{shown[0], manifest}
+	} else {
+		row, isKnown, err := r.Views.DAG(ctx, namespace, name)
+		if err != nil || !isKnown {
+			return DAGDetail{}, false, err
+		}
+		detail.DAG = deletedOf(row)
+	}
+	one := []DAG{detail.DAG}
+	err = r.addRecent(ctx, one)
+	detail.DAG = one[0]
+	return detail, err == nil, err
+}
+
+// DagTasks lists at most limit DagTasks beside a place, by namespace and name.
+func (r *Reader) DagTasks(
+	ctx context.Context, scope view.Scope, filter Filter, at Place, limit int,
+) ([]DagTask, error) {
+	live, err := r.Cluster.DagTasks(scope)
+	if err != nil {
+		return nil, err
+	}
+	matching := slices.DeleteFunc(live, func(t *v1alpha1.DagTask) bool { return !filter.hasMeta(t.Name, t.Labels) })
+	page := pageOf(matching, at, limit, func(t *v1alpha1.DagTask) (string, string) { return t.Namespace, t.Name })
+	return viewAll(ctx, r, page, dagTaskOf)
+}
+
+// DagTask reads one DagTask.
+func (r *Reader) DagTask(ctx context.Context, namespace, name string) (detail DagTaskDetail, found bool, err error) {
+	live, manifest, found, err := r.Cluster.LiveDagTask(ctx, namespace, name)
+	if err != nil || !found {
+		return DagTaskDetail{}, false, err
+	}
+	shown, err := viewAll(ctx, r, []*v1alpha1.DagTask{live}, dagTaskOf)
+	if err != nil {
+		return DagTaskDetail{}, false, err
+	}
+	return DagTaskDetail{shown[0], manifest}, true, nil
+}
+
+// Name names a DAG.
+type Name struct {
+	Namespace string `json:"namespace"`
+	Name      string `json:"name"`
+}
+
+// Users lists the DAGs that use a DagTask. found reports whether it exists.
+func (r *Reader) Users(namespace, name string) (users []Name, found bool, err error) {
+	if _, found, err = r.Cluster.DagTask(namespace, name); err != nil || !found {
+		return nil, false, err
+	}
+	all, err := r.Cluster.DAGs(view.Namespaces(namespace))
+	users = []Name{}
+	for _, d := range all {
+		if slices.ContainsFunc(d.Spec.Task, func(t v1alpha1.Task) bool { return t.TaskRef.Name == name }) {
+			users = append(users, Name{d.Namespace, d.Name})
+		}
+	}
+	return users, err == nil, err
+}
+
+// Count returns the number of DAGs of each namespace of a scope that has one, or that the server is told to serve.
+func (r *Reader) Count(scope view.Scope) (map[string]int, error) {
+	live, err := r.Cluster.DAGs(scope)
+	counts := map[string]int{}
+	for _, namespace := range r.Cluster.Namespaces() {
+		if scope.Has(namespace) {
+			counts[namespace] = 0
+		}
+	}
+	for _, d := range live {
+		counts[d.Namespace]++
+	}
+	return counts, err
+}
+
+// Due is a due time to come.
+type Due struct {
+	Namespace string    `json:"namespace"`
+	DAG       string    `json:"dag"`
+	DueAt     time.Time `json:"dueAt"`
+}
+
+// Upcoming lists the next due times of the DAGs of a scope, soonest first, at most limit.
+func (r *Reader) Upcoming(scope view.Scope, limit int) ([]Due, error) {
+	live, err := r.Cluster.DAGs(scope)
+	upcoming := []Due{}
+	for _, d := range live {
+		if at := nextDue(d); at != nil {
+			upcoming = append(upcoming, Due{d.Namespace, d.Name, *at})
+		}
+	}
+	slices.SortStableFunc(upcoming, func(a, b Due) int { return a.DueAt.Compare(b.DueAt) })
+	return upcoming[:min(limit, len(upcoming))], err
+}
+
+// Invalid is a DAG that does not run because its spec is wrong.
+type Invalid struct {
+	Name
+	Message string    `json:"message"`
+	Since   time.Time `json:"since"`
+}
+
+// Invalid lists the DAGs of a scope that are not valid, by namespace and name.
+func (r *Reader) Invalid(scope view.Scope) ([]Invalid, error) {
+	live, err := r.Cluster.DAGs(scope)
+	invalid := []Invalid{}
+	for _, d := range live {
+		if validity(d) == "false" {
+			valid := verdict(d.Status.Conditions, d.Generation)
+			invalid = append(invalid, Invalid{Name{d.Namespace, d.Name}, valid.Message, valid.LastTransitionTime.UTC()})
+		}
+	}
+	return invalid, err
+}
