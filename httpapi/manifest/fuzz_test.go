@@ -17,7 +17,7 @@ import (
 func FuzzDAG(f *testing.F) {
 	for _, seed := range []string{
 		etl, got, "", "a: &a [*a]", "{", "? [a]\n: b", "---\n---\n", "!!binary aGk=", "<<: {a: b}", "a: 1\na: 2", "\ufeffkind: DAG",
-		"%YAML 1.1\n---\nkind: DAG", "kind: !!str DAG", "metadata: ~", "a: .nan", "a: 0x10", "a: 2001-01-01", "[]: x", etl + "status: 0", "---", "---\n---\n" + etl,
+		"%YAML 1.1\n---\nkind: DAG", "kind: !!str DAG", "metadata: ~", "a: .nan", "a: 0x10", "a: 2001-01-01", "[]: x", "a: [\r&c\ra:", etl + "status: 0", "---", "---\n---\n" + etl,
 	} {
 		f.Add([]byte(seed), true)
 		f.Add([]byte(seed), false)
@@ -33,7 +33,13 @@ func FuzzDAG(f *testing.F) {
 			if !ok || wrong.Detail == "" {
 				t.Errorf("body %q: %v", body, err)
 			}
-			lines := strings.Count(string(body), "\n") + 1
+			isBreak := func(r rune) bool { return strings.ContainsRune("\n\r\u0085\u2028\u2029", r) } // as YAML has it
+			lines := 1
+			for _, r := range string(body) {
+				if isBreak(r) {
+					lines++
+				}
+			}
 			for _, fault := range wrong.Faults {
 				if fault.Line > lines || fault.Line < 0 || fault.Line > 0 && !isYAML {
 					t.Errorf("body %q of %d lines: fault %+v", body, lines, fault)
