@@ -22,37 +22,51 @@ const (
 	maxSize = 60_000_000 // bytes of all files of an image
 )
 
-// TestControllerImage builds the image twice: the second time in a copy of the checkout at another path, with another
-// umask and time zone.
-func TestControllerImage(t *testing.T) {
+// programs are the programs with an image of their own, and what --version prints after the commit.
+var programs = map[string]string{"controller": ", schema [0-9]+", "server": ""}
+
+// TestImages builds the images twice: the second time in a copy of the checkout at another path, with another umask
+// and time zone.
+func TestImages(t *testing.T) {
 	first, second := t.TempDir(), t.TempDir()
 	build(t, root, first)
 	build(t, copyOfCheckout(t), second, "TZ=Asia/Tokyo", "UMASK=077")
-	file := "kontroler-controller-" + runtime.GOARCH + ".tar"
-	if !bytes.Equal(read(t, filepath.Join(first, file)), read(t, filepath.Join(second, file))) {
-		t.Error("two builds of the same commit differ")
-	}
-	image := readArchive(t, filepath.Join(first, file))
 	version, commit := script(t, "version"), script(t, "version", "--commit")
-	checkController(t, image, version, commit)
-	checkCertificates(t, image.files["etc/ssl/certs/ca-certificates.crt"].data)
+	archives, err := os.ReadDir(first)
+	if err != nil || len(archives) != len(programs) {
+		t.Errorf("scripts/images wrote %v (%v), want one archive for each of %v", archives, err, programs)
+	}
+	for program, rest := range programs {
+		t.Run(program, func(t *testing.T) {
+			file := archiveOf(program, runtime.GOARCH)
+			if !bytes.Equal(read(t, filepath.Join(first, file)), read(t, filepath.Join(second, file))) {
+				t.Error("two builds of the same commit differ")
+			}
+			image := readArchive(t, filepath.Join(first, file))
+			checkImage(t, program, image, version, commit)
+			checkCertificates(t, image.files["etc/ssl/certs/ca-certificates.crt"].data)
 
-	program := filepath.Join(t.TempDir(), "controller")
-	if err := os.WriteFile(program, image.files["controller"].data, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	out, err := exec.Command(program, "--version").CombinedOutput()
-	if err != nil {
-		t.Fatalf("controller --version: %v\n%s", err, out)
-	}
-	want := regexp.MustCompile("^" + regexp.QuoteMeta("controller "+version+", commit "+commit+", schema ") + "[0-9]+\n$")
-	if !want.Match(out) {
-		t.Errorf("controller --version prints %q, want %s", out, want)
+			binary := filepath.Join(t.TempDir(), program)
+			if err := os.WriteFile(binary, image.files[program].data, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			out, err := exec.Command(binary, "--version").CombinedOutput()
+			if err != nil {
+				t.Fatalf("%s --version: %v\n%s", program, err, out)
+			}
+			want := regexp.MustCompile("^" + regexp.QuoteMeta(program+" "+version+", commit "+commit) + rest + "\n$")
+			if !want.Match(out) {
+				t.Errorf("%s --version prints %q, want %s", program, out, want)
+			}
+		})
 	}
 }
 
-// TestControllerImageForAnotherArchitecture cross-compiles all of the controller's dependencies, which takes minutes.
-func TestControllerImageForAnotherArchitecture(t *testing.T) {
+// archiveOf returns the name of the archive of a program's image.
+func archiveOf(program, arch string) string { return "kontroler-" + program + "-" + arch + ".tar" }
+
+// TestImagesForAnotherArchitecture cross-compiles all dependencies, which takes minutes.
+func TestImagesForAnotherArchitecture(t *testing.T) {
 	if os.Getenv("TEST_LONG") != "true" {
 		t.Skip("runs only for releases, with make test-long")
 	}
@@ -62,17 +76,19 @@ func TestControllerImageForAnotherArchitecture(t *testing.T) {
 	}
 	dir := t.TempDir()
 	build(t, root, dir, "ARCH="+other)
-	image := readArchive(t, filepath.Join(dir, "kontroler-controller-"+other+".tar"))
-	if image.config.Architecture != other {
-		t.Errorf("the image is for %s, want %s", image.config.Architecture, other)
-	}
-	program, err := elf.NewFile(bytes.NewReader(image.files["controller"].data))
-	if err != nil {
-		t.Fatal(err)
-	}
 	want := map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64}[other]
-	if program.Machine != want {
-		t.Errorf("the program in the image is for %s, want %s", program.Machine, want)
+	for program := range programs {
+		image := readArchive(t, filepath.Join(dir, archiveOf(program, other)))
+		if image.config.Architecture != other {
+			t.Errorf("the image of the %s is for %s, want %s", program, image.config.Architecture, other)
+		}
+		binary, err := elf.NewFile(bytes.NewReader(image.files[program].data))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if binary.Machine != want {
+			t.Errorf("the %s in the image is for %s, want %s", program, binary.Machine, want)
+		}
 	}
 }
 
@@ -105,8 +121,8 @@ func TestImagesNamesTheFault(t *testing.T) {
 	}
 }
 
-// checkController checks everything in the image of the controller but the content of its files.
-func checkController(t *testing.T, image archive, version, commit string) {
+// checkImage checks everything in the image of a program but the content of its files.
+func checkImage(t *testing.T, program string, image archive, version, commit string) {
 	t.Helper()
 	type shape struct {
 		Names      []string
@@ -128,21 +144,21 @@ func checkController(t *testing.T, image archive, version, commit string) {
 		}
 	}
 	want := shape{
-		Names:      []string{"localhost/kontroler-controller:" + version, "localhost/kontroler-controller:dev"},
+		Names:      []string{"localhost/kontroler-" + program + ":" + version, "localhost/kontroler-" + program + ":dev"},
 		OS:         "linux",
 		User:       "65532:65532",
-		Entrypoint: []string{"/controller"},
+		Entrypoint: []string{"/" + program},
 		Labels: map[string]string{
-			"org.opencontainers.image.title":    "kontroler-controller",
+			"org.opencontainers.image.title":    "kontroler-" + program,
 			"org.opencontainers.image.version":  version,
 			"org.opencontainers.image.revision": commit,
 		},
 		Files: map[string]int64{
-			"controller": 0o755, "etc/passwd": 0o644, "etc/group": 0o644, "etc/ssl/certs/ca-certificates.crt": 0o644,
+			program: 0o755, "etc/passwd": 0o644, "etc/group": 0o644, "etc/ssl/certs/ca-certificates.crt": 0o644,
 		},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("image of the controller (-want +got):\n%s", diff)
+		t.Errorf("image of the "+program+" (-want +got):\n%s", diff)
 	}
 	if size > maxSize {
 		t.Errorf("the files of the image have %d bytes, want at most %d", size, maxSize)
@@ -152,15 +168,15 @@ func checkController(t *testing.T, image archive, version, commit string) {
 			t.Errorf("the image has the time %s, want only that of the commit, %s", got, want)
 		}
 	}
-	program, err := elf.NewFile(bytes.NewReader(image.files["controller"].data))
+	binary, err := elf.NewFile(bytes.NewReader(image.files[program].data))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if libraries, err := program.ImportedLibraries(); err != nil || len(libraries) > 0 {
-		t.Errorf("the controller needs the libraries %v (%v), want none", libraries, err)
+	if libraries, err := binary.ImportedLibraries(); err != nil || len(libraries) > 0 {
+		t.Errorf("the %s needs the libraries %v (%v), want none", program, libraries, err)
 	}
-	if !bytes.Contains(image.files["controller"].data, []byte("Europe/Berlin")) {
-		t.Error("the controller has no time zones")
+	if !bytes.Contains(image.files[program].data, []byte("Europe/Berlin")) {
+		t.Errorf("the %s has no time zones", program)
 	}
 }
 
