@@ -136,15 +136,19 @@ func env(spec *corev1.PodSpec, name string) string {
 	return values[0]
 }
 
-// Every variable that manifests name is that of a flag in controller/README.md.
+// Every variable that manifests name is that of a flag in controller/README.md or httpapi/README.md.
 func TestVariables(t *testing.T) {
-	flags, err := os.ReadFile("../../controller/README.md")
-	if err != nil {
-		t.Fatal(err)
+	var flags []byte
+	for _, program := range []string{"controller", "httpapi"} {
+		text, err := os.ReadFile("../../" + program + "/README.md")
+		if err != nil {
+			t.Fatal(err)
+		}
+		flags = append(flags, text...)
 	}
 	variable := regexp.MustCompile(`\b(KONTROLER_[A-Z_]+|DATABASE_URL|PGPASSWORD)\b`)
 	found := 0
-	err = filepath.WalkDir(manifests, func(path string, entry os.DirEntry, err error) error {
+	err := filepath.WalkDir(manifests, func(path string, entry os.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
 		}
@@ -152,7 +156,7 @@ func TestVariables(t *testing.T) {
 		for _, name := range variable.FindAllString(string(text), -1) {
 			found++
 			if !strings.Contains(string(flags), "`"+name+"`") {
-				t.Errorf("%s names %s, which controller/README.md does not", path, name)
+				t.Errorf("%s names %s, which neither controller/README.md nor httpapi/README.md does", path, name)
 			}
 		}
 		return err

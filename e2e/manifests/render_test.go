@@ -28,6 +28,20 @@ var installations = map[string]string{
 	"quickstart": "resources: [../kontroler/manifests/overlays/quickstart]",
 	"production": "resources: [../kontroler/manifests/overlays/production]",
 	"uninstall":  "resources: [../kontroler/manifests/uninstall]",
+	"quickstart without the server": `
+resources: [../kontroler/manifests/overlays/quickstart]
+components: [../kontroler/manifests/components/without-server]`,
+	"production in two namespaces without the server": `
+resources: [../kontroler/manifests/overlays/production, team-a, team-b]
+components:
+- ../kontroler/manifests/components/namespaced
+- ../kontroler/manifests/components/without-server`,
+	"production with HTTPS": `
+resources: [../kontroler/manifests/overlays/production]
+components: [../kontroler/manifests/components/tls]`,
+	"production with client certificates": `
+resources: [../kontroler/manifests/overlays/production]
+components: [../kontroler/manifests/components/mtls]`,
 	"quickstart with two controllers": `
 resources: [../kontroler/manifests/overlays/quickstart]
 components: [../kontroler/manifests/components/ha]`,
@@ -139,18 +153,34 @@ func TestKinds(t *testing.T) {
 		"Role team-a/kontroler-controller", "RoleBinding team-a/kontroler-controller",
 		"Role team-b/kontroler-controller", "RoleBinding team-b/kontroler-controller",
 	}
+	server := []string{
+		"Deployment kontroler/kontroler-server", "Service kontroler/kontroler-server",
+		"Service kontroler/kontroler-server-metrics", "ServiceAccount kontroler/kontroler-server",
+	}
+	serverEverywhere := slices.Concat(server, []string{"ClusterRole kontroler-server", "ClusterRoleBinding kontroler-server"})
+	serverInTeams := slices.Concat(server, []string{
+		"Role team-a/kontroler-server", "RoleBinding team-a/kontroler-server",
+		"Role team-b/kontroler-server", "RoleBinding team-b/kontroler-server",
+	})
 	postgres := []string{
 		"PersistentVolumeClaim kontroler/kontroler-postgres", "Service kontroler/kontroler-postgres",
 		"StatefulSet kontroler/kontroler-postgres",
 	}
 	budget := []string{"PodDisruptionBudget kontroler/kontroler-controller"}
+	serverBudget := []string{"PodDisruptionBudget kontroler/kontroler-server"}
+	production := slices.Concat(always, everywhere, budget, serverEverywhere, serverBudget)
+	productionInTeams := slices.Concat(always, inTeams, budget, serverInTeams, serverBudget)
 	want := map[string][]string{
-		"quickstart":                      slices.Concat(always, everywhere, postgres),
-		"production":                      slices.Concat(always, everywhere, budget),
-		"quickstart with two controllers": slices.Concat(always, everywhere, postgres, budget),
-		"production with the right to read Secrets":                   slices.Concat(always, everywhere, budget),
-		"production in two namespaces":                                slices.Concat(always, inTeams, budget),
-		"production in two namespaces with the right to read Secrets": slices.Concat(always, inTeams, budget),
+		"quickstart":                                                  slices.Concat(always, everywhere, postgres, serverEverywhere),
+		"quickstart without the server":                               slices.Concat(always, everywhere, postgres),
+		"quickstart with two controllers":                             slices.Concat(always, everywhere, postgres, serverEverywhere, budget, serverBudget),
+		"production":                                                  production,
+		"production with HTTPS":                                       production,
+		"production with client certificates":                         production,
+		"production with the right to read Secrets":                   production,
+		"production in two namespaces":                                productionInTeams,
+		"production in two namespaces with the right to read Secrets": productionInTeams,
+		"production in two namespaces without the server":             slices.Concat(always, inTeams, budget),
 		"uninstall": {
 			"ClusterRole kontroler-uninstall", "ClusterRoleBinding kontroler-uninstall",
 			"Job kontroler/kontroler-uninstall", "ServiceAccount kontroler/kontroler-uninstall",
@@ -205,19 +235,23 @@ func TestAnotherNamespace(t *testing.T) {
 	}
 }
 
-// The Roles of components/namespaced are bound to the service account in whatever namespace the controller is.
+// The Roles of components/namespaced are bound to the service accounts in whatever namespace these are.
 func TestNamespacedInAnotherNamespace(t *testing.T) {
 	dir := workspace(t)
 	write(t, filepath.Join(dir, "ops", "kustomization.yaml"),
 		"namespace: ops\nresources: [../../kontroler/manifests/overlays/production]\n")
 	write(t, filepath.Join(dir, "kustomization.yaml"),
 		"resources: [ops, team-a]\ncomponents: [../kontroler/manifests/components/namespaced]\n")
-	got := grants(t, render(t, dir), account{namespace: "ops", name: "kontroler-controller"})
-	for _, want := range []string{
-		"create pods in namespace team-a", "update leases.coordination.k8s.io in namespace ops",
+	objects := render(t, dir)
+	for name, rights := range map[string][]string{
+		"kontroler-controller": {"create pods in namespace team-a", "update leases.coordination.k8s.io in namespace ops"},
+		"kontroler-server":     {"get pods/log in namespace team-a"},
 	} {
-		if !slices.Contains(got, want) {
-			t.Errorf("the service account may not %s", want)
+		got := grants(t, objects, account{namespace: "ops", name: name})
+		for _, want := range rights {
+			if !slices.Contains(got, want) {
+				t.Errorf("%s may not %s", name, want)
+			}
 		}
 	}
 }
@@ -240,8 +274,32 @@ func TestImage(t *testing.T) {
 			got = append(got, container.Image)
 		}
 	}
-	want := slices.Repeat([]string{"registry.example.com/kontroler-controller:v1.0.0"}, 2)
+	slices.Sort(got)
+	const registry = "registry.example.com/"
+	want := []string{ // those of the Deployments and of the Job
+		registry + "kontroler-controller:v1.0.0", registry + "kontroler-controller:v1.0.0", registry + "kontroler-server:v1.0.0",
+	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("images (-want +got):\n%s", diff)
+	}
+}
+
+// Without the server, nothing of an installation is about it: the rest is the same as ever.
+func TestWithoutTheServer(t *testing.T) {
+	for _, name := range []string{"quickstart without the server", "production in two namespaces without the server"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for _, object := range install(t, name) {
+				text, err := object.MarshalJSON()
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, trace := range []string{"kontroler-server", "kontroler_server", "KONTROLER_READER_ROLES", "postStart"} {
+					if strings.Contains(string(text), trace) {
+						t.Errorf("%s has %s: %s", describe(object), trace, text)
+					}
+				}
+			}
+		})
 	}
 }

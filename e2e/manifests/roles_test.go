@@ -59,6 +59,42 @@ func TestRights(t *testing.T) {
 	}
 }
 
+// The server's service account has what the routes of the API need, in the namespaces of the DAGs, and nothing else. It
+// reads no Secret. The suite install proves that each of the verbs is used.
+func TestRightsOfTheServer(t *testing.T) {
+	verbs := map[string][]string{
+		"dags.kontroler.greedykomodo":     {"get", "list", "watch", "create", "update", "patch", "delete"},
+		"dagtasks.kontroler.greedykomodo": {"get", "list", "watch", "create", "update", "delete"},
+		"dagruns.kontroler.greedykomodo":  {"get", "list", "create", "patch", "delete"},
+		"pods":                            {"get"},
+		"pods/log":                        {"get"},
+	}
+	for name, places := range map[string][]string{
+		"quickstart":                   {"in all namespaces"},
+		"production":                   {"in all namespaces"},
+		"production in two namespaces": {"in namespace team-a", "in namespace team-b"},
+		"production with the right to read Secrets":                   {"in all namespaces"},
+		"production in two namespaces with the right to read Secrets": {"in namespace team-a", "in namespace team-b"},
+		"quickstart without the server":                               nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var want []string
+			for _, place := range places {
+				for resource, allowed := range verbs {
+					for _, verb := range allowed {
+						want = append(want, verb+" "+resource+" "+place)
+					}
+				}
+			}
+			slices.Sort(want)
+			if diff := cmp.Diff(want, grants(t, install(t, name), account{namespace, "kontroler-server"})); diff != "" {
+				t.Errorf("rights (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
 // The uninstaller has an account of its own, which can do nothing but find Pods and Leases and patch Pods.
 func TestRightsOfTheUninstaller(t *testing.T) {
 	want := []string{
