@@ -64,7 +64,7 @@ func (u *usage) add(r *request) {
 
 func (u *usage) addDenied(r *request) {
 	for _, p := range provoked {
-		if p.matches(r) {
+		if p.component == u.roles.components[r.User.Username] && p.matches(r) {
 			u.provocations[p]++
 			return
 		}
@@ -89,9 +89,11 @@ func (u *usage) unused(component string) []action {
 	return never
 }
 
-// notProvoked returns the entries of provoked that did not happen.
+// notProvoked returns the entries of provoked that did not happen. Those of components that are not judged are left out.
 func (u *usage) notProvoked() []provocation {
-	return slices.DeleteFunc(slices.Clone(provoked), func(p provocation) bool { return u.provocations[p] > 0 })
+	return slices.DeleteFunc(slices.Clone(provoked), func(p provocation) bool {
+		return u.provocations[p] > 0 || u.roles.granted[p.component] == nil
+	})
 }
 
 // denials returns the keys of denied, in the order of the report.

@@ -72,8 +72,9 @@ func run(manifests io.Reader, logs []string, partial string, out io.Writer) (boo
 
 // reportDenied writes the denied requests that no test provokes.
 func (u *usage) reportDenied(out io.Writer) {
-	fmt.Fprintln(out, "Requests that were denied. Grant the verb in manifests and in controller/install/permissions.go, or do",
-		"not send the request.\nIf a test wants it, add it to e2e/privileges/provoked.go.")
+	fmt.Fprintln(out, "Requests that were denied. Grant the verb in manifests (for the controller also in",
+		"controller/install/permissions.go), or do not send the request.\nIf a test wants it, add it to",
+		"e2e/privileges/provoked.go.")
 	table := newTable(out, "VERB", "RESOURCE", "NAMESPACE OF THE TEST", "TIMES", "USER", "EXAMPLE")
 	for _, key := range u.denials() {
 		is := u.denied[key]
@@ -92,8 +93,8 @@ func (u *usage) reportUnused(out io.Writer) bool {
 	for _, component := range slices.Sorted(maps.Keys(u.roles.granted)) {
 		for _, a := range u.unused(component) {
 			if ok {
-				fmt.Fprintln(out, "Verbs that are granted and that no test needed. Remove them from manifests and from",
-					"controller/install/permissions.go,\nor add a test that needs them.")
+				fmt.Fprintln(out, "Verbs that are granted and that no test needed. Remove them from manifests (for the controller",
+					"also from controller/install/permissions.go),\nor add a test that needs them.")
 			}
 			ok = false
 			verb, resource, _ := strings.Cut(a.String(), " ")

@@ -136,6 +136,29 @@ func TestJudgement(t *testing.T) {
 	}
 }
 
+// Requests that tests provoke of the controller are not missed when another component is judged, nor allowed to it.
+func TestAnotherComponent(t *testing.T) {
+	manifests := strings.ReplaceAll(account, "component: controller", "component: server") + role + binding
+	used := []request{
+		sent("patch", "allow", objectRef{APIGroup: "kontroler.greedykomodo", Resource: "dags", Namespace: "a", Name: "dag"}),
+		sent("patch", "allow", objectRef{
+			APIGroup: "kontroler.greedykomodo", Resource: "dags", Subresource: "status", Namespace: "a", Name: "dag",
+		}),
+		sent("get", "allow", objectRef{Resource: "namespaces", Name: "kube-system", Namespace: "kube-system"}),
+	}
+	report, isRight, err := judged(t, manifests, used, "")
+	if err != nil || !isRight || !strings.Contains(report, "server has 3 verbs, and used all") {
+		t.Errorf("%v, %v\n%s", isRight, err, report)
+	}
+	secret := sent("get", "forbid", objectRef{
+		Resource: "secrets", Namespace: "e2e-webhookwithoutpermission-x", Name: "s",
+	})
+	report, isRight, err = judged(t, manifests, append(used, secret), "")
+	if err != nil || isRight || !strings.Contains(report, "get secrets") {
+		t.Errorf("a secret: %v, %v\n%s", isRight, err, report)
+	}
+}
+
 // judged runs the check over requests and returns its report, with one space between words.
 func judged(t *testing.T, manifests string, requests []request, partial string) (string, bool, error) {
 	t.Helper()

@@ -4,7 +4,8 @@ import "strings"
 
 // provocation is a denied request that a test wants.
 type provocation struct {
-	test string // without subtests
+	test      string // without subtests
+	component string // whose request it is
 	// does is the request without the name of an object.
 	does action
 }
@@ -12,9 +13,9 @@ type provocation struct {
 // provoked are all of them.
 var provoked = []provocation{
 	// The Lease is in a namespace that is neither the controller's own nor one of its DAGs'.
-	{test: "TestLeaseOutOfReach", does: action{verb: "get", group: "coordination.k8s.io", resource: "leases"}},
+	{"TestLeaseOutOfReach", "controller", action{verb: "get", group: "coordination.k8s.io", resource: "leases"}},
 	// The controller of the test runs as manifests/controller, without manifests/components/webhook-secrets.
-	{test: "TestWebhookWithoutPermission", does: action{verb: "get", resource: "secrets"}},
+	{"TestWebhookWithoutPermission", "controller", action{verb: "get", resource: "secrets"}},
 }
 
 // namespacePrefix is how the names of the namespaces of a test begin. Package harness derives them.
