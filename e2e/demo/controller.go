@@ -20,7 +20,7 @@ func (d *demo) startController(ctx context.Context, _ func(string)) (string, err
 	if err != nil {
 		return "", err
 	}
-	args := []string{"--health-address", address, "--metrics-address", address}
+	args := []string{"--health-address", address, "--metrics-address", address, "--reader-roles", serverRole}
 	env := []string{"DATABASE_URL=" + d.database.url}
 	if d.node.kubeconfig != "" {
 		env = append(env, "KUBECONFIG="+d.node.kubeconfig)
@@ -36,7 +36,7 @@ func (d *demo) startController(ctx context.Context, _ func(string)) (string, err
 	if d.current {
 		d.atEnd("runs deleted, their Pods gone", d.deleteRuns)
 	}
-	if err := d.ready(ctx, "http://"+address+"/readyz"); err != nil {
+	if err := ready(ctx, "controller", d.controller, "http://"+address+"/readyz"); err != nil {
 		return "", err
 	}
 	return "controller ready; it serves http://" + address + "/metrics", nil
@@ -45,8 +45,8 @@ func (d *demo) startController(ctx context.Context, _ func(string)) (string, err
 // class is the class of the demo's controller, so that no other controller of the user's cluster claims its DAGs.
 func (d *demo) class() string { return filepath.Base(d.dir) }
 
-// ready waits until the controller is ready.
-func (d *demo) ready(ctx context.Context, url string) error {
+// ready waits until a program is ready.
+func ready(ctx context.Context, name string, p *process, url string) error {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
 	client := &http.Client{Transport: &http.Transport{}}
@@ -57,10 +57,10 @@ func (d *demo) ready(ctx context.Context, url string) error {
 			return nil
 		}
 		select {
-		case <-d.controller.done:
-			return d.controller.failure("the controller ended")
+		case <-p.done:
+			return p.failure("the " + name + " ended")
 		case <-ctx.Done():
-			return withLog(fmt.Errorf("the controller is not ready after %s: %w", readyTimeout, last), d.controller.log)
+			return withLog(fmt.Errorf("the %s is not ready after %s: %w", name, readyTimeout, last), p.log)
 		case <-time.After(100 * time.Millisecond):
 		}
 	}

@@ -36,6 +36,9 @@ func (d *demo) startDatabase(ctx context.Context, _ func(string)) (string, error
 	if err := db.QueryRowContext(ctx, `SHOW server_version`).Scan(&version); err != nil {
 		return "", fmt.Errorf("reading the version of PostgreSQL: %w", err)
 	}
+	if err := d.database.makeServerRole(ctx); err != nil {
+		return "", err
+	}
 	version, _, _ = strings.Cut(version, " ")
 	return "PostgreSQL " + version + ", empty", nil
 }

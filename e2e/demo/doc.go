@@ -1,6 +1,6 @@
-// Command demo shows Kontroler at work: it starts a real Kubernetes node, a throwaway PostgreSQL and the controller,
-// runs manifests/examples/demo.yaml and follows the run in the terminal. `make demo` builds and runs it at the top of
-// the repository.
+// Command demo shows Kontroler at work: it starts a real Kubernetes node, a throwaway PostgreSQL, the controller and the
+// server, runs manifests/examples/demo.yaml and follows the run in the terminal. Then it shows where the server is, and
+// how to log in. `make demo` builds and runs it at the top of the repository.
 //
 //	ONCE=1           exits when the run has ended, with 0 if it succeeded
 //	CLUSTER=current  uses the cluster of KUBECONFIG instead of starting a node
@@ -11,7 +11,7 @@
 //
 //	main.go       the sequence of steps
 //	steps.go      a step that reports its progress; cleanup
-//	node.go       the cluster; database.go, controller.go: the other parts
+//	node.go       the cluster; database.go, controller.go, server.go: the other parts
 //	manifests.go  what is applied
 //	rows.go       the rows of a run
 //	podlogs.go    the logs of its containers

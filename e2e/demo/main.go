@@ -65,6 +65,7 @@ type demo struct {
 	node       *node
 	database   *database
 	controller *process
+	server     *server
 }
 
 // play shows the demo and prints errors.
@@ -104,6 +105,7 @@ func (d *demo) prepare(ctx context.Context) error {
 		{"installing the custom resources", d.installCRDs},
 		{"applying " + demoManifest, d.applyDemo},
 		{"starting the controller", d.startController},
+		{"starting the server", d.startServer},
 	}
 	for _, step := range steps {
 		if err := d.step(ctx, step.doing, step.do); err != nil {
@@ -146,9 +148,11 @@ func (d *demo) stay(ctx context.Context, err error) error {
 		return err
 	case <-d.controller.done:
 		err = d.controller.failure("the controller ended")
-		d.out.failure(err)
-		return err
+	case <-d.server.done:
+		err = d.server.failure("the server ended")
 	}
+	d.out.failure(err)
+	return err
 }
 
 // inRepository returns an error if the working directory is not the top of the repository. All paths are relative to

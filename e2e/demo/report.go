@@ -167,8 +167,15 @@ func (d *demo) printNext() {
 	}
 	d.command("export " + d.database.environment())
 	d.command(psql() + " -c 'SELECT name, phase, reason FROM kontroler_v1.tasks'")
+	d.out.heading("The server")
+	d.out.print("   URL         " + d.server.url)
+	d.out.print("   user        " + d.server.user)
+	d.out.print("   password    " + d.server.password)
+	d.command("export URL=" + d.server.url + "/api/v1")
+	d.command(fmt.Sprintf("TOKEN=$(curl -s -u %s:%s -X POST $URL/auth/login | jq -r .token)", d.server.user, d.server.password))
+	d.command(`curl -s -H "Authorization: Bearer $TOKEN" "$URL/runs?limit=3"`)
 	d.out.line(nil)
-	d.out.line(line{{styleDim, " The controller writes to " + filepath.Join(d.dir, "controller.log")}})
+	d.out.line(line{{styleDim, " The controller and the server write to " + filepath.Join(d.dir, "{controller,server}.log")}})
 	d.out.print(" Press Ctrl-C to stop everything.")
 }
 
