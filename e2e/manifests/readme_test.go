@@ -21,46 +21,68 @@ const firstSection = "Your own kustomization"
 // Each example of manifests/README.md does what its section says, and passes the API server's dry run: alone, and all
 // together.
 func TestExamples(t *testing.T) {
-	checks := map[string]func(*corev1.PodSpec) any{
-		"Database": func(s *corev1.PodSpec) any {
-			i := slices.IndexFunc(s.Volumes, func(v corev1.Volume) bool { return v.Name == "database-ca" })
-			j := slices.IndexFunc(s.Containers[0].VolumeMounts, func(m corev1.VolumeMount) bool { return m.Name == "database-ca" })
+	checks := map[string]func(controller, server *corev1.PodSpec) any{
+		"Database": func(controller, server *corev1.PodSpec) any {
+			return slices.Concat(
+				[]string{env(controller, "DATABASE_URL")}, mounted(controller, "database-ca"),
+				[]string{env(server, "DATABASE_URL")}, mounted(server, "database-ca"))
+		},
+		"Flags": func(controller, server *corev1.PodSpec) any {
 			return []string{
-				env(s, "DATABASE_URL"), s.Volumes[i].ConfigMap.Name, s.Containers[0].VolumeMounts[j].MountPath,
+				env(controller, "KONTROLER_CONTROLLER_CLASS"), env(controller, "KONTROLER_HISTORY_RETENTION"),
+				env(server, "KONTROLER_CONTROLLER_CLASS"), env(server, "KONTROLER_SESSION_LIFETIME"),
 			}
 		},
-		"Flags": func(s *corev1.PodSpec) any {
-			return []string{env(s, "KONTROLER_CONTROLLER_CLASS"), env(s, "KONTROLER_HISTORY_RETENTION")}
+		"HTTPS": func(_, server *corev1.PodSpec) any {
+			return append(mounted(server, "tls"), env(server, "KONTROLER_TLS_CERT"), env(server, "KONTROLER_TLS_KEY"))
 		},
-		"Namespaces": func(s *corev1.PodSpec) any { return env(s, "KONTROLER_NAMESPACES") },
-		"Registry": func(s *corev1.PodSpec) any {
-			return []string{s.Containers[0].Image, s.ImagePullSecrets[0].Name}
+		"Client certificates": func(_, server *corev1.PodSpec) any {
+			return append(mounted(server, "tls"), env(server, "KONTROLER_CLIENT_CA"), env(server, "KONTROLER_TLS_KEY"))
 		},
-		"Webhooks with a certificate of a private CA": func(s *corev1.PodSpec) any {
-			i := slices.IndexFunc(s.Volumes, func(v corev1.Volume) bool { return v.Name == "webhook-ca" })
-			j := slices.IndexFunc(s.Containers[0].VolumeMounts, func(m corev1.VolumeMount) bool { return m.Name == "webhook-ca" })
+		"Namespaces": func(controller, server *corev1.PodSpec) any {
+			return []string{env(controller, "KONTROLER_NAMESPACES"), env(server, "KONTROLER_NAMESPACES")}
+		},
+		"Registry": func(controller, server *corev1.PodSpec) any {
 			return []string{
-				env(s, "SSL_CERT_DIR"), s.Volumes[i].ConfigMap.Name, s.Containers[0].VolumeMounts[j].MountPath,
+				controller.Containers[0].Image, controller.ImagePullSecrets[0].Name,
+				server.Containers[0].Image, server.ImagePullSecrets[0].Name,
 			}
 		},
-		"Resources and nodes": func(s *corev1.PodSpec) any {
+		"Webhooks with a certificate of a private CA": func(controller, _ *corev1.PodSpec) any {
+			return append(mounted(controller, "webhook-ca"), env(controller, "SSL_CERT_DIR"))
+		},
+		"Resources and nodes": func(controller, _ *corev1.PodSpec) any {
 			return []string{
-				s.Containers[0].Resources.Requests.Cpu().String(), s.Containers[0].Resources.Limits.Memory().String(),
-				fmt.Sprint(s.NodeSelector), fmt.Sprint(len(s.Tolerations)),
+				controller.Containers[0].Resources.Requests.Cpu().String(),
+				controller.Containers[0].Resources.Limits.Memory().String(),
+				fmt.Sprint(controller.NodeSelector), fmt.Sprint(len(controller.Tolerations)),
 			}
 		},
 	}
 	want := map[string]any{
 		"Webhooks with a certificate of a private CA": []string{
-			"/etc/kontroler-webhooks", "kontroler-webhook-ca", "/etc/kontroler-webhooks",
+			"kontroler-webhook-ca", "/etc/kontroler-webhooks", "/etc/kontroler-webhooks",
 		},
 		"Database": []string{
 			"postgres://kontroler@db.example.com/kontroler?sslmode=verify-full&sslrootcert=/etc/kontroler/ca.crt",
 			"kontroler-database-ca", "/etc/kontroler",
+			"postgres://kontroler_server@db.example.com/kontroler?sslmode=verify-full&sslrootcert=/etc/kontroler/ca.crt",
+			"kontroler-database-ca", "/etc/kontroler",
 		},
-		"Flags":               []string{"gpu", "720h"},
-		"Namespaces":          "team-a",
-		"Registry":            []string{"registry.example.com/kontroler-controller:v1.0.0", "registry"},
+		"Flags": []string{"gpu", "720h", "gpu", "8h"},
+		"HTTPS": []string{
+			"kontroler-server-tls", "/etc/kontroler-server-tls", "/etc/kontroler-server-tls/tls.crt",
+			"/etc/kontroler-server-tls/tls.key",
+		},
+		"Client certificates": []string{
+			"kontroler-server-tls", "/etc/kontroler-server-tls", "/etc/kontroler-server-tls/ca.crt",
+			"/etc/kontroler-server-tls/tls.key",
+		},
+		"Namespaces": []string{"team-a", "team-a"},
+		"Registry": []string{
+			"registry.example.com/kontroler-controller:v1.0.0", "registry",
+			"registry.example.com/kontroler-server:v1.0.0", "registry",
+		},
 		"Resources and nodes": []string{"500m", "1Gi", "map[node-role.kubernetes.io/control-plane:]", "1"},
 	}
 	c := connect(t)
@@ -69,8 +91,9 @@ func TestExamples(t *testing.T) {
 		t.Fatal(err)
 	}
 	sections := []string{
-		"Another namespace", "Database", "Flags", "Namespaces", "Registry", "Resources and nodes", "Signed webhooks",
-		"Webhooks with a certificate of a private CA", firstSection,
+		"Another namespace", "Client certificates", "Database", "Flags", "HTTPS", "Namespaces", "Registry",
+		"Resources and nodes", "Signed webhooks", "Webhooks with a certificate of a private CA", "Without the server",
+		firstSection,
 	}
 	if diff := cmp.Diff(sections, slices.Sorted(maps.Keys(examples))); diff != "" {
 		t.Fatalf("sections with examples (-want +got):\n%s", diff)
@@ -82,9 +105,10 @@ func TestExamples(t *testing.T) {
 			if err := readme.Lay(dir, parts...); err != nil {
 				t.Fatal(err)
 			}
-			spec := controllerSpec(t, c.dryRun(t, render(t, dir)))
+			pods := c.dryRun(t, render(t, dir))
 			for _, section := range checked {
-				if diff := cmp.Diff(want[section], checks[section](spec)); diff != "" {
+				got := checks[section](specOf(t, pods, "controller"), specOf(t, pods, "server"))
+				if diff := cmp.Diff(want[section], got); diff != "" {
 					t.Errorf("%s (-want +got):\n%s", section, diff)
 				}
 			}
@@ -100,26 +124,43 @@ func TestExamples(t *testing.T) {
 			checked = []string{section}
 		}
 		run(section, checked, first, e)
-		// A namespace that is set for all objects would move the Roles, as the README says.
-		if section != "Another namespace" {
+		// A namespace that is set for all objects would move the Roles, as the README says; and the server is to stay.
+		if section != "Another namespace" && section != "Without the server" {
 			together = append(together, e)
 		}
 	}
 	run("all together", slices.Sorted(maps.Keys(checks)), together...)
 }
 
-// controllerSpec returns the spec of the controller's Pod.
-func controllerSpec(t *testing.T, pods map[string][]*corev1.Pod) *corev1.PodSpec {
+// specOf returns the spec of a Pod of the controller or of the server.
+func specOf(t *testing.T, pods map[string][]*corev1.Pod, component string) *corev1.PodSpec {
 	t.Helper()
 	for _, all := range pods {
 		for _, pod := range all {
-			if pod.GenerateName == "kontroler-controller-" {
+			if pod.GenerateName == "kontroler-"+component+"-" {
 				return &pod.Spec
 			}
 		}
 	}
-	t.Fatal("no Pod of the controller")
+	t.Fatalf("no Pod of the %s", component)
 	return nil
+}
+
+// mounted returns the ConfigMap or Secret of a volume, and where it is mounted.
+func mounted(spec *corev1.PodSpec, volume string) []string {
+	i := slices.IndexFunc(spec.Volumes, func(v corev1.Volume) bool { return v.Name == volume })
+	j := slices.IndexFunc(spec.Containers[0].VolumeMounts, func(m corev1.VolumeMount) bool { return m.Name == volume })
+	if i < 0 || j < 0 {
+		return []string{"no volume " + volume}
+	}
+	source := ""
+	switch v := spec.Volumes[i]; {
+	case v.ConfigMap != nil:
+		source = v.ConfigMap.Name
+	case v.Secret != nil:
+		source = v.Secret.SecretName
+	}
+	return []string{source, spec.Containers[0].VolumeMounts[j].MountPath}
 }
 
 // env returns a variable of the first container. A variable that is set twice has no value here.
