@@ -95,7 +95,8 @@ type database struct {
 	address string // HOST:PORT for Pods
 }
 
-// startDatabase starts a PostgreSQL with a role and a database kontroler.
+// startDatabase starts a PostgreSQL with a database kontroler, the role that owns it, and that of the server. Both roles
+// have the same password.
 func startDatabase(t *testing.T, host net.IP, ca authority, password string) database {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "kontroler-install-")
@@ -120,7 +121,9 @@ func startDatabase(t *testing.T, host net.IP, ca authority, password string) dat
 	writeLike(t, filepath.Join(data, "server.crt"), certificate, data)
 	writeLike(t, filepath.Join(data, "server.key"), key, data)
 	// The first line that fits a client counts. The administrator's is that of storetest.
-	hba := "hostssl all kontroler all scram-sha-256\nhost all kontroler all reject\nhost all postgres 127.0.0.1/32 trust\n"
+	const roles = "kontroler,kontroler_server"
+	hba := "hostssl all " + roles + " all scram-sha-256\nhost all " + roles + " all reject\n" +
+		"host all postgres 127.0.0.1/32 trust\n"
 	writeLike(t, filepath.Join(data, "pg_hba.conf"), []byte(hba), data)
 	db, err := sql.Open("postgres", server.URL())
 	if err != nil {
@@ -130,6 +133,7 @@ func startDatabase(t *testing.T, host net.IP, ca authority, password string) dat
 	for _, statement := range []string{
 		"ALTER SYSTEM SET ssl = on", "SELECT pg_reload_conf()",
 		"CREATE ROLE kontroler LOGIN PASSWORD " + pq.QuoteLiteral(password), "CREATE DATABASE kontroler OWNER kontroler",
+		"CREATE ROLE kontroler_server LOGIN PASSWORD " + pq.QuoteLiteral(password),
 	} {
 		if _, err := db.Exec(statement); err != nil {
 			t.Fatalf("%s: %v", statement, err)
@@ -145,6 +149,9 @@ func startDatabase(t *testing.T, host net.IP, ca authority, password string) dat
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { own.Close() })
+	if _, err := own.Exec("CREATE SCHEMA kontroler_server AUTHORIZATION kontroler_server"); err != nil {
+		t.Fatal(err)
+	}
 	return database{DB: own, address: forward(t, host, address.Host)}
 }
 

@@ -1,9 +1,10 @@
-// Package install installs Kontroler as its READMEs say, from the image, on a real node, and removes it again.
+// Package install installs Kontroler as its READMEs say, from its images, on a real node, and removes it again.
 //
 //	install_test.go     the steps, one after the other
 //	quickstart_test.go  the lines of README.md, a schedule with a time zone
+//	people_test.go      two people who live the whole life of a DAG with the server; api_test.go: their curl
 //	wrong_test.go       what kubectl tells after a mistake: the table What if of README.md
-//	production_test.go  another PostgreSQL, webhooks, a killed leader, an upgrade
+//	production_test.go  another PostgreSQL, mTLS, webhooks, a killed leader, an upgrade
 //	uninstall_test.go   the lines of manifests/README.md
 //	site_test.go        the cluster and its images
 //	database_test.go    a PostgreSQL outside of the cluster; receiver_test.go: an HTTPS server

@@ -2,7 +2,7 @@ package install_test
 
 import "testing"
 
-// Kontroler is installed from the image, runs DAGs, moves to production, survives its leader, is upgraded, and leaves
+// Kontroler is installed from its images, runs DAGs, serves people, moves to production, survives its leader, is upgraded, and leaves
 // nothing behind.
 func TestInstall(t *testing.T) {
 	s := newSite(t)
@@ -13,6 +13,7 @@ func TestInstall(t *testing.T) {
 	}
 	step("quickstart", s.quickstart)
 	step("schedule in a time zone", s.applyZonedSchedule)
+	step("people with the server", func(t *testing.T) { s.peopleLive(t, s.forwarded(t), "quickstart") })
 	step("wrong input", s.wrongInput)
 	step("role taken away", s.roleTakenAway)
 	step("due time in a time zone", s.waitForZonedRun)
@@ -23,6 +24,7 @@ func TestInstall(t *testing.T) {
 	} else {
 		p := newProduction(t, s)
 		step("production", p.install)
+		step("people with the server behind mTLS", p.people)
 		step("webhook with a private CA", p.webhook)
 		step("leader killed", p.killLeader)
 		step("upgrade", p.upgrade)

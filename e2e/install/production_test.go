@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -32,6 +33,7 @@ type production struct {
 	database database
 	receiver *receiver
 	ca       map[string]authority // by ConfigMap
+	client   string               // has the certificates that the README makes
 }
 
 func newProduction(t *testing.T, s *site) *production {
@@ -57,20 +59,38 @@ func (s *site) hostAddress(t *testing.T) net.IP {
 	return conn.LocalAddr().(*net.UDPAddr).IP
 }
 
-// kustomization writes a user's kustomization of a directory of manifests, with an image of the registry and examples
-// of manifests/README.md.
+// kustomization writes a user's kustomization of a directory of manifests, with images of the registry and examples of
+// manifests/README.md.
 func (s *site) kustomization(t *testing.T, resource, tag string, examples ...readme.Example) string {
 	t.Helper()
 	dir := filepath.Join(s.dir, filepath.Base(resource))
-	examples = append(examples, readme.Example{"kustomization.yaml": {
-		fmt.Sprintf("resources: [../kontroler/manifests/%s]\n", resource),
-		fmt.Sprintf("images: [{name: localhost/kontroler-controller, newName: %s, newTag: %s}]\n",
-			strings.TrimSuffix(s.image(""), ":"), tag),
-	}})
+	own := []string{fmt.Sprintf("resources: [../kontroler/manifests/%s]\n", resource)}
+	for _, program := range programs {
+		own = append(own, fmt.Sprintf("images: [{name: localhost/kontroler-%s, newName: %s, newTag: %s}]\n",
+			program, strings.TrimSuffix(s.image(program, ""), ":"), tag))
+	}
+	examples = append(examples, readme.Example{"kustomization.yaml": own})
 	if err := readme.Lay(dir, examples...); err != nil {
 		t.Fatal(err)
 	}
 	return dir
+}
+
+// listing makes the server list before it watches, as it does if the API server streams no lists (before Kubernetes 1.34).
+// The server of the quickstart has them streamed. So each permission of the server is needed.
+var listing = readme.Example{
+	"kustomization.yaml": {"patches: [{path: listing.yaml}]\n"},
+	"listing.yaml": {`
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: kontroler-server}
+spec:
+  template:
+    spec:
+      containers:
+      - name: server
+        env: [{name: KUBE_FEATURE_WatchListClient, value: "false"}]
+`},
 }
 
 // roll applies the installation with a tag of the image, and waits until only its Pods are left.
@@ -81,24 +101,31 @@ func (p *production) roll(t *testing.T, tag string) {
 		t.Fatal(err)
 	}
 	database := examples["Database"]
-	const host = "kontroler@db.example.com/"
-	if !strings.Contains(database["database.yaml"][0], host) {
-		t.Fatalf("the example of manifests/README.md does not have %s:\n%s", host, database["database.yaml"][0])
-	}
-	database["database.yaml"][0] = strings.Replace(database["database.yaml"][0], host, "kontroler@"+p.database.address+"/", 1)
-	p.dir = p.kustomization(t, "overlays/production", tag, database, examples["Webhooks with a certificate of a private CA"])
-	p.shell(t, "kubectl apply -k "+p.dir)
-	p.shell(t, waitsReady)
-	p.eventually(t, "two Pods of "+tag, func() (bool, string) {
-		is := []string{}
-		for _, pod := range p.controllers(t) {
-			is = append(is, pod.Spec.Containers[0].Image)
+	for file, role := range map[string]string{
+		"database.yaml": "kontroler", "server-database.yaml": "kontroler_server",
+	} {
+		const host = "@db.example.com/"
+		if len(database[file]) != 1 || !strings.Contains(database[file][0], role+host) {
+			t.Fatalf("the example %s of manifests/README.md does not have %s%s:\n%s", file, role, host, database[file])
 		}
-		return cmp.Equal(is, []string{p.image(tag), p.image(tag)}), fmt.Sprint(is)
-	})
+		database[file][0] = strings.Replace(database[file][0], host, "@"+p.database.address+"/", 1)
+	}
+	p.dir = p.kustomization(t, "overlays/production", tag, database,
+		examples["Webhooks with a certificate of a private CA"], examples["Client certificates"], listing)
+	p.shell(t, "kubectl apply -k "+p.dir)
+	for _, program := range programs {
+		p.shell(t, waitsReady(program))
+		p.eventually(t, "two Pods of "+tag, func() (bool, string) {
+			is := []string{}
+			for _, pod := range p.pods(t, program) {
+				is = append(is, pod.Spec.Containers[0].Image)
+			}
+			return cmp.Equal(is, []string{p.image(program, tag), p.image(program, tag)}), fmt.Sprint(is)
+		})
+	}
 }
 
-// install replaces quickstart. All sessions of the controllers are encrypted.
+// install replaces quickstart. All sessions with the database are encrypted.
 func (p *production) install(t *testing.T) {
 	p.shell(t, "kubectl delete deployment kontroler-controller -n "+namespace+" --cascade=foreground")
 	p.shell(t, "kubectl delete -k manifests/overlays/quickstart --ignore-not-found")
@@ -106,8 +133,11 @@ func (p *production) install(t *testing.T) {
 	if err := os.WriteFile(file, []byte(password), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p.shell(t, "kubectl delete secret kontroler-database -n "+namespace)
+	p.shell(t, "kubectl delete secret kontroler-database kontroler-server -n "+namespace)
 	p.shell(t, "kubectl create secret generic kontroler-database -n "+namespace+" --from-file=password="+file)
+	p.shell(t, "kubectl create secret generic kontroler-server -n "+namespace+" --from-file=database-password="+file+
+		` --from-literal=admin-password="$(openssl rand -hex 12)" --from-literal=jwt-keys="$(openssl rand -base64 48)"`)
+	p.certificates(t)
 	for _, name := range slices.Sorted(maps.Keys(p.ca)) {
 		file := filepath.Join(p.site.dir, "ca.crt")
 		if err := os.WriteFile(file, p.ca[name].pem, 0o644); err != nil {
@@ -116,19 +146,57 @@ func (p *production) install(t *testing.T) {
 		p.shell(t, "kubectl create configmap "+name+" -n "+namespace+" --from-file="+file)
 	}
 	p.roll(t, p.version)
-	var sessions, encrypted int
-	err := p.database.QueryRow(`SELECT count(*), count(*) FILTER (WHERE s.ssl) FROM pg_stat_activity a
-		JOIN pg_stat_ssl s USING (pid) WHERE a.usename = 'kontroler'`).Scan(&sessions, &encrypted)
-	if err != nil || sessions == 0 || encrypted != sessions {
-		t.Errorf("%d of %d sessions are encrypted (%v)", encrypted, sessions, err)
+	for _, role := range []string{"kontroler", "kontroler_server"} {
+		var sessions, encrypted int
+		err := p.database.QueryRow(`SELECT count(*), count(*) FILTER (WHERE s.ssl) FROM pg_stat_activity a
+			JOIN pg_stat_ssl s USING (pid) WHERE a.usename = $1`, role).Scan(&sessions, &encrypted)
+		if err != nil || sessions == 0 || encrypted != sessions {
+			t.Errorf("%d of %d sessions of %s are encrypted (%v)", encrypted, sessions, role, err)
+		}
 	}
 }
 
-// controllers returns the Pods of the controller, also those that end.
-func (p *production) controllers(t *testing.T) []corev1.Pod {
+// certificates makes the certificates of the server and of a client, by the lines of manifests/README.md.
+func (p *production) certificates(t *testing.T) {
+	t.Helper()
+	script, err := readme.Commands(filepath.Join(root, "manifests", "README.md"), "Client certificates")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.client = filepath.Join(p.site.dir, "certificates")
+	if err := os.Mkdir(p.client, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	p.shell(t, "cd '"+p.client+"'\n"+script)
+}
+
+// api returns the API by its Service, which this machine reaches, for a client with a certificate.
+func (p *production) api(t *testing.T) api {
+	t.Helper()
+	const host = "kontroler-server.kontroler.svc:8443"
+	address := p.shell(t, "kubectl get service kontroler-server -n "+namespace+" -o jsonpath={.spec.clusterIP}")
+	file := func(name string) string { return filepath.Join(p.client, name) }
+	return api{url: "https://" + host, options: []string{
+		"--noproxy", "*", "--resolve", host + ":" + address, "--cacert", file("ca.crt"),
+		"--cert", file("ann.crt"), "--key", file("ann.key"),
+	}}
+}
+
+// people lets people live behind mTLS. Who has no certificate gets no answer.
+func (p *production) people(t *testing.T) {
+	at := p.api(t)
+	stranger := &person{api: api{url: at.url, options: at.options[:6]}}
+	if got, err := stranger.try(t, http.MethodPost, "/auth/login", ""); err == nil {
+		t.Errorf("without a certificate: %d %s", got.status, got.body)
+	}
+	p.peopleLive(t, at, "production")
+}
+
+// pods returns the Pods of a program, also those that end.
+func (p *production) pods(t *testing.T, program string) []corev1.Pod {
 	t.Helper()
 	var pods corev1.PodList
-	p.get(t, "pods -n "+namespace+" -l app.kubernetes.io/component=controller", &pods)
+	p.get(t, "pods -n "+namespace+" -l app.kubernetes.io/component="+program, &pods)
 	return pods.Items
 }
 
@@ -215,7 +283,7 @@ func (p *production) webhook(t *testing.T) {
 // killLeader kills the process of the leader and deletes its Pod while a DAG runs. Another Pod leads when the Lease has
 // expired, and every task runs once. That Pod is the standby, unless the one that replaces the leader is faster.
 func (p *production) killLeader(t *testing.T) {
-	pods, name := p.controllers(t), p.leader(t)
+	pods, name := p.pods(t, "controller"), p.leader(t)
 	i := slices.IndexFunc(pods, func(pod corev1.Pod) bool { return pod.Name == name })
 	if i < 0 || len(pods) != 2 {
 		t.Fatalf("the leader is %q of %d Pods, want one of two", name, len(pods))
@@ -261,13 +329,18 @@ func killProcesses(t *testing.T, podUID, program string) {
 	}
 }
 
-// upgrade rolls to another tag while a DAG runs. No controller crashed, and every task runs once.
+// upgrade rolls to another tag while a DAG runs and somebody reads. No process crashed, every task runs once, and every
+// request is answered.
 func (p *production) upgrade(t *testing.T) {
 	p.run(t, "upgraded-1")
+	answers := p.keepReading(t)
 	p.roll(t, "dev")
 	p.checkRun(t, "upgraded-1")
+	if n := answers(); n < 20 {
+		t.Errorf("only %d requests were answered during the upgrade", n)
+	}
 	names := []string{}
-	for _, pod := range p.controllers(t) {
+	for _, pod := range slices.Concat(p.pods(t, "controller"), p.pods(t, "server")) {
 		names = append(names, pod.Name)
 		if n := pod.Status.ContainerStatuses[0].RestartCount; n != 0 {
 			t.Errorf("%s restarted %d times", pod.Name, n)
@@ -275,5 +348,32 @@ func (p *production) upgrade(t *testing.T) {
 	}
 	if leader := p.leader(t); !slices.Contains(names, leader) {
 		t.Errorf("the leader is %q, want one of %v", leader, names)
+	}
+}
+
+// keepReading sends requests, one after the other, each by a connection of its own. The function that it returns ends that,
+// and returns how many were answered. Each must be.
+func (p *production) keepReading(t *testing.T) func() int {
+	t.Helper()
+	admin := p.loginAsAdmin(t, p.api(t))
+	stop, answered := make(chan struct{}), make(chan int)
+	go func() {
+		n := 0
+		for {
+			select {
+			case <-stop:
+				answered <- n
+				return
+			default:
+			}
+			if got, err := admin.try(t, http.MethodGet, "/runs", ""); err != nil || got.status != http.StatusOK {
+				t.Errorf("a request during the upgrade: %v, %d %s", err, got.status, got.body)
+			}
+			n++
+		}
+	}()
+	return func() int {
+		close(stop)
+		return <-answered
 	}
 }

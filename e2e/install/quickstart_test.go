@@ -12,10 +12,12 @@ import (
 	"kontroler/e2e/readme"
 )
 
-const (
-	push       = "make images PUSH=1\n"
-	waitsReady = "kubectl rollout status deployment/kontroler-controller -n kontroler --timeout=2m"
-)
+const push = "make images PUSH=1\n"
+
+// waitsReady returns the command that waits until a program is ready.
+func waitsReady(program string) string {
+	return "kubectl rollout status deployment/kontroler-" + program + " -n kontroler --timeout=2m"
+}
 
 var registryLine = regexp.MustCompile(`(?m)^export REGISTRY=\S+`)
 
@@ -53,7 +55,9 @@ func (s *site) quickstart(t *testing.T) {
 		s.shell(t, "e2e/install/postgres/build '"+archive+"'; "+s.load(archive))
 	}
 	t.Logf("%s\n%s", script, s.shell(t, script))
-	s.shell(t, waitsReady)
+	for _, program := range programs {
+		s.shell(t, waitsReady(program))
+	}
 	t.Log(s.shell(t, "kubectl apply -f manifests/examples/diamond.yaml -n "+dags+
 		" && kubectl wait --for=condition=Succeeded dagrun/diamond-1 --timeout=2m -n "+dags))
 }

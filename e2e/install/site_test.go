@@ -25,6 +25,9 @@ const (
 	pollEach  = 200 * time.Millisecond
 )
 
+// programs are those that have an image and a Deployment.
+var programs = []string{"controller", "server"}
+
 // site is the cluster that Kontroler is installed in.
 type site struct {
 	kubeconfig string
@@ -150,12 +153,17 @@ func (s *site) load(archive string) string {
 
 // pushCommand returns what replaces `make images PUSH=1` on a node of this machine.
 func (s *site) pushCommand() string {
-	return fmt.Sprintf("scripts/images '%s'; %s", s.dir,
-		s.load(filepath.Join(s.dir, "kontroler-controller-"+runtime.GOARCH+".tar")))
+	command := fmt.Sprintf("scripts/images '%s'", s.dir)
+	for _, program := range programs {
+		command += "; " + s.load(filepath.Join(s.dir, "kontroler-"+program+"-"+runtime.GOARCH+".tar"))
+	}
+	return command
 }
 
-// image returns the name of the controller's image with a tag.
-func (s *site) image(tag string) string { return s.registry + "/kontroler-controller:" + tag }
+// image returns the name of a program's image with a tag.
+func (s *site) image(program, tag string) string {
+	return s.registry + "/kontroler-" + program + ":" + tag
+}
 
 // explain logs what the cluster says.
 func (s *site) explain(t *testing.T) {
