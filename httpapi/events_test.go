@@ -384,8 +384,8 @@ func TestRightsOfAStreamChange(t *testing.T) {
 		t.Helper()
 		const body = `{"admin": false, "grants": [{"namespace": %q, "role": "viewer"}], "disabled": false}`
 		h.want(200, request{
-			method: "PUT", path: "/api/v1/users/ann", token: root, header: []string{fmt.Sprintf(`If-Match: "%d"`, generation)},
-			body: fmt.Sprintf(body, namespace),
+			method: "PUT", path: "/api/v1/users/viewer-of-amber", token: root,
+			header: []string{fmt.Sprintf(`If-Match: "%d"`, generation)}, body: fmt.Sprintf(body, namespace),
 		})
 	}
 	isRights := func(m message) bool { return m.event == "reset" && strings.Contains(m.data, "rights") }
