@@ -129,9 +129,21 @@ func (f *follower) next() (m message, ok bool) {
 	return m, false
 }
 
+// bounded closes the stream after a minute. The function that it returns ends that, or the test if it has happened.
+func (f *follower) bounded() (stop func()) {
+	timer := time.AfterFunc(time.Minute, func() { f.response.Body.Close() })
+	return func() {
+		f.Helper()
+		if !timer.Stop() {
+			f.Fatal("the stream goes on after a minute")
+		}
+	}
+}
+
 // until reads until a message satisfies a condition, and returns those with an event, each once.
 func (f *follower) until(isLast func(message) bool) (all []message) {
 	f.Helper()
+	defer f.bounded()()
 	for {
 		m, ok := f.next()
 		if !ok {
@@ -149,6 +161,7 @@ func (f *follower) until(isLast func(message) bool) (all []message) {
 // rest reads until the stream ends, and returns the last message with an event.
 func (f *follower) rest() (last message) {
 	f.Helper()
+	defer f.bounded()()
 	for {
 		m, ok := f.next()
 		if !ok {

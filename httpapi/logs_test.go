@@ -425,7 +425,7 @@ func TestStreamsOfLogs(t *testing.T) {
 		}
 	}
 	again := open(h.colors[0].token)
-	user, err := h.db.Users.Get(t.Context(), "ann")
+	user, err := h.db.Users.Get(t.Context(), "viewer-of-"+h.colors[0].name)
 	h.must(err)
 	h.must(h.db.Users.Update(t.Context(), user.Name, user.Generation, accounts.Access{}, false))
 	h.clock.add(auth.MaxStale)
