@@ -348,7 +348,7 @@ func TestAPIServerAway(t *testing.T) {
 	h := newHistory(t)
 	c := h.colors[0]
 	away := runReader(t, clientsOfNowhere(t))
-	r := h.world.replica(func(config *httpapi.Config) { config.Views, config.Cluster = h.views, away })
+	r := h.world.replica(func(c *httpapi.Config) { c.Views, c.Quarters, c.Cluster = h.views, h.counts, away })
 	h.await("the API server is away", func() bool {
 		a := r.do(request{method: "GET", path: "/api/v1/dags", token: c.token})
 		return a.StatusCode == 503 && strings.Contains(string(a.body), "The Kubernetes API does not answer.")

@@ -59,6 +59,7 @@ type history struct {
 	*replica
 	leader *store.Leader
 	views  *view.DB
+	counts *quarters.Counts // runs until the test ends
 	// colors are the namespaces. Each has a viewer.
 	colors []*color
 }
@@ -103,7 +104,7 @@ func newHistoryIn(t *testing.T, colors []*color, change func(*httpapi.Config)) *
 	counts := quarters.New(views, time.Now, slog.New(slog.NewJSONHandler(w.log, nil)))
 	h := &history{
 		replica: w.replica(func(c *httpapi.Config) { c.Views, c.Quarters = views, counts }, change),
-		leader:  storetest.Lead(t, owner), views: views, colors: colors,
+		leader:  storetest.Lead(t, owner), views: views, counts: counts, colors: colors,
 	}
 	for i, c := range h.colors {
 		c.token = h.viewerOf(c)
@@ -115,22 +116,22 @@ func newHistoryIn(t *testing.T, colors []*color, change func(*httpapi.Config)) *
 		h.refuse(c)
 		h.wait(c)
 	}
-	h.run(counts)
+	h.run()
 	return h
 }
 
 // run counts the runs until the test ends, and waits until all are counted.
-func (h *history) run(counts *quarters.Counts) {
+func (h *history) run() {
 	h.Helper()
 	ctx, cancel := context.WithCancel(h.Context())
 	var running sync.WaitGroup
-	running.Go(func() { _ = counts.Run(ctx) })
+	running.Go(func() { _ = h.counts.Run(ctx) })
 	h.Cleanup(func() {
 		cancel()
 		running.Wait()
 	})
 	for end := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
-		_, err := counts.Read(view.AllNamespaces(), h.ago(time.Hour), h.ago(0))
+		_, err := h.counts.Read(view.AllNamespaces(), h.ago(time.Hour), h.ago(0))
 		if err == nil {
 			return
 		}
