@@ -1,0 +1,112 @@
+import { Problem, problemOf } from "./problem";
+
+/** Query holds query parameters. Those without a value are left out. */
+export type Query = Record<string, string | number | boolean | undefined | null>;
+
+export interface Options {
+  query?: Query;
+  /** A value that is sent as JSON. */
+  json?: unknown;
+  /** A body in YAML. */
+  yaml?: string;
+  headers?: Record<string, string>;
+  signal?: AbortSignal;
+}
+
+/** How often a read is repeated if the server is not available, and the first pause in milliseconds. */
+const attempts = 4;
+const firstPause = 500;
+const longestPause = 10_000;
+
+let base = "api/v1/";
+let onUnauthenticated: () => void = () => {};
+
+/** configure sets where the API is, relative to the page, and what happens when the session has ended. */
+export function configure(api: string, unauthenticated: () => void): void {
+  base = api.endsWith("/") ? api : `${api}/`;
+  onUnauthenticated = unauthenticated;
+}
+
+/** address returns the URL of a path of the API. */
+export function address(path: string, query: Query = {}): string {
+  const url = new URL(base + path, document.baseURI.split("#")[0]);
+  for (const [name, value] of Object.entries(query)) {
+    if (value !== undefined && value !== null && value !== "") url.searchParams.set(name, String(value));
+  }
+  return url.href;
+}
+
+/** path joins segments, and escapes each. */
+export function path(...segments: (string | number)[]): string {
+  return segments.map((segment) => encodeURIComponent(segment)).join("/");
+}
+
+/**
+ * send makes one request with the cookie of the session. It throws a Problem unless the answer is a success. A 401 of
+ * any route but those of the session itself ends the session of this page.
+ */
+export async function send(method: string, to: string, options: Options = {}): Promise<Response> {
+  const headers: Record<string, string> = { Accept: "application/json", ...options.headers };
+  let body: string | undefined;
+  if (options.json !== undefined) {
+    headers["Content-Type"] = "application/json";
+    body = JSON.stringify(options.json);
+  } else if (options.yaml !== undefined) {
+    headers["Content-Type"] = "application/yaml";
+    body = options.yaml;
+  }
+  let response: Response;
+  try {
+    response = await fetch(address(to, options.query), {
+      method, headers, credentials: "same-origin", cache: "no-store", redirect: "error",
+      ...(body === undefined ? {} : { body }), ...(options.signal ? { signal: options.signal } : {}),
+    });
+  } catch (error) {
+    if (options.signal?.aborted) throw error;
+    throw new Problem("unreachable", {});
+  }
+  if (response.ok) return response;
+  const problem = await problemOf(response);
+  if (problem.kind === "unauthenticated" && to !== "auth/login" && to !== "auth/password") onUnauthenticated();
+  throw problem;
+}
+
+/** call makes one request and returns the JSON of its answer. */
+export async function call<T>(method: string, to: string, options: Options = {}): Promise<T> {
+  const response = await send(method, to, options);
+  return (response.status === 204 ? undefined : await response.json()) as T;
+}
+
+/** read is a GET. It is repeated while the server is not available, because a read changes nothing. */
+export async function read<T>(to: string, query: Query = {}, signal?: AbortSignal): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await call<T>("GET", to, { query, ...(signal ? { signal } : {}) });
+    } catch (error) {
+      if (!isTransient(error) || attempt === attempts) throw error;
+      await pause(backoff(attempt, error.retryAfter), signal);
+    }
+  }
+}
+
+/** isTransient reports whether the same request may succeed a moment later. */
+export function isTransient(error: unknown): error is Problem {
+  return error instanceof Problem && (error.kind === "unavailable" || error.kind === "unreachable");
+}
+
+/** backoff returns how long to wait after an attempt, in milliseconds: exponential, between half and all of it. */
+export function backoff(attempt: number, retryAfter?: number, random = Math.random()): number {
+  const exponential = Math.min(firstPause * 2 ** (attempt - 1), longestPause);
+  return Math.max(retryAfter ?? 0, 0) + exponential * (0.5 + random / 2);
+}
+
+/** pause waits. It throws if the signal aborts first. */
+export function pause(milliseconds: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, milliseconds);
+    signal?.addEventListener("abort", () => {
+      clearTimeout(timer);
+      reject(signal.reason);
+    });
+  });
+}

@@ -1,0 +1,196 @@
+import { createEffect, createMemo, createSignal, createUniqueId, For, on, Show, type JSX } from "solid-js";
+import { Icon } from "../parts/icons";
+import { looks, type Look } from "../phases";
+import { number, text } from "../text";
+import { boxHeight, label, layOut, type Box } from "./layout";
+
+/** GraphTask is what a node says of its task. Without a look it is a task of a definition. */
+export interface GraphTask {
+  look?: Look;
+  sub: string;
+  /** Marks of the attempts before this one. */
+  before?: Look[];
+  /** Why it is not running, shown on hover. */
+  why?: { reason: string; message: string };
+}
+
+const steps = [0.25, 0.4, 0.6, 0.8, 1, 1.25, 1.5];
+const tipWidth = 340;
+
+/** Graph draws tasks and what they need. A table that only screen readers see is beside it. */
+export default function Graph(props: {
+  names: string[]; parents: number[][]; task: (position: number) => GraphTask; selected?: string | undefined;
+  select: (name: string) => void; name: string; search?: string; shown?: Look | undefined; tools?: JSX.Element;
+}): JSX.Element {
+  const id = createUniqueId();
+  const [opened, setOpened] = createSignal<ReadonlySet<string>>(new Set());
+  const [scale, setScale] = createSignal(1);
+  const [hovered, setHovered] = createSignal<number>();
+  let canvas!: HTMLDivElement;
+  // Only names and parents move nodes. Phases change in place.
+  const shape = createMemo(() => JSON.stringify([props.names, props.parents]));
+  const layout = createMemo(on([shape, opened], () => layOut({ names: props.names, parents: props.parents }, opened())));
+  const fit = () => {
+    const room = canvas.clientWidth - 40;
+    setScale(Math.max(0.25, Math.min(1, room / Math.max(1, layout().width))));
+  };
+  createEffect(on(layout, () => {
+    const room = canvas.clientWidth - 40;
+    setScale(layout().width > room && layout().width < room * 1.35 ? room / layout().width : 1);
+  }));
+  const zoom = (direction: 1 | -1) => {
+    const next = direction > 0 ? steps.find((step) => step > scale() + 0.01) : [...steps].reverse().find((step) => step < scale() - 0.01);
+    if (next) setScale(next);
+  };
+  const selectedBox = createMemo(() => {
+    const position = props.names.indexOf(props.selected ?? "");
+    return position < 0 ? -1 : layout().boxes.findIndex((box) => box.members.includes(position));
+  });
+  const kin = createMemo(() => kinOf(layout().edges, selectedBox()));
+  const isDim = (index: number) => {
+    const box = layout().boxes[index] as Box;
+    if (props.search) return !box.members.some((member) => props.names[member]?.includes(props.search as string));
+    if (props.shown) return !box.members.some((member) => props.task(member).look === props.shown);
+    return selectedBox() >= 0 && !kin().has(index);
+  };
+  createEffect(on(() => props.search, (search) => {
+    if (!search) return;
+    const found = layout().boxes.find((box) => box.members.some((member) => props.names[member]?.includes(search)));
+    if (found) canvas.scrollTo({ left: (found.x - 40) * scale(), top: (found.y - 40) * scale() });
+  }, { defer: true }));
+  const press = (box: Box) => {
+    if (box.members.length > 1) setOpened(new Set([...opened(), box.id]));
+    else props.select(props.names[box.members[0] ?? 0] ?? "");
+  };
+  const onKeyDown = (event: KeyboardEvent, index: number) => {
+    if (event.key === "Enter" || event.key === " ") press(layout().boxes[index] as Box);
+    else if (event.key.startsWith("Arrow")) focusBox(neighbour(layout().boxes, index, event.key));
+    else return;
+    event.preventDefault();
+  };
+  const focusBox = (index: number) => document.getElementById(`${id}-${index}`)?.focus();
+  const tip = () => {
+    const index = hovered();
+    const box = index === undefined ? undefined : layout().boxes[index];
+    const why = box?.members.length === 1 ? props.task(box.members[0] ?? 0).why : undefined;
+    return box && why ? { box, why } : undefined;
+  };
+  return (
+    <>
+      <header class="graph-tools">
+        {props.tools}
+        <span class="end" />
+        <button class="btn quiet icon small-no" type="button" aria-label={text.run.smaller} title={text.run.smaller} onClick={() => zoom(-1)}><Icon name="minus" /></button>
+        <button class="btn quiet icon small-no" type="button" aria-label={text.run.larger} title={text.run.larger} onClick={() => zoom(1)}><Icon name="plus" /></button>
+        <button class="btn quiet icon" type="button" aria-label={text.run.fit} title={text.run.fit} onClick={fit}><Icon name="fit" /></button>
+      </header>
+      <div class="canvas" ref={canvas} role="region" aria-label={props.name} tabindex="0">
+        <svg class="graph" width={layout().width * scale() + 4} height={(layout().height + 4) * scale() + 4}
+          viewBox={`-2 -2 ${layout().width + 4} ${layout().height + 4}`} role="group" aria-label={props.name}>
+          <For each={layout().edges}>{(edge) => (
+            <path class="edge" classList={{
+              met: isMet(props.task, layout().boxes[edge.from]),
+              path: selectedBox() >= 0 && kin().has(edge.from) && kin().has(edge.to),
+            }} d={edge.d} />
+          )}</For>
+          <For each={layout().boxes}>{(box, index) => (
+            <Node box={box} id={`${id}-${index()}`} names={props.names} task={props.task} isSelected={index() === selectedBox()}
+              isDim={isDim(index())} tabindex={index() === Math.max(0, selectedBox()) ? 0 : -1}
+              press={() => press(box)} keyDown={(event) => onKeyDown(event, index())}
+              hover={(isOver) => setHovered(isOver ? index() : undefined)} />
+          )}</For>
+          <Show when={tip()}>{(shown) => (
+            <foreignObject class="tip-place" x={Math.max(0, Math.min(shown().box.x, layout().width - tipWidth))}
+              y={shown().box.y + boxHeight + 6} width={tipWidth} height="10">
+              <div class="tip" role="tooltip"><b>{shown().why.reason}</b><br />{shown().why.message}</div>
+            </foreignObject>
+          )}</Show>
+        </svg>
+      </div>
+    </>
+  );
+}
+
+function Node(props: {
+  box: Box; id: string; names: string[]; task: (position: number) => GraphTask; isSelected: boolean; isDim: boolean;
+  tabindex: number; press: () => void; keyDown: (event: KeyboardEvent) => void; hover: (isOver: boolean) => void;
+}): JSX.Element {
+  const isGroup = () => props.box.members.length > 1;
+  const counts = createMemo(() => {
+    const byLook = new Map<Look, number>();
+    for (const member of props.box.members) {
+      const look = props.task(member).look;
+      if (look) byLook.set(look, (byLook.get(look) ?? 0) + 1);
+    }
+    return looks.flatMap((look) => (byLook.has(look) ? [[look, byLook.get(look) ?? 0] as const] : []));
+  });
+  const look = () => (isGroup() ? counts()[0]?.[0] : props.task(props.box.members[0] ?? 0).look);
+  const name = () => (isGroup() ? text.run.group(props.box.members.length) : props.names[props.box.members[0] ?? 0] ?? "");
+  const sub = () => isGroup()
+    ? counts().map(([look, count]) => `${number(count)} ${text.phase[look].toLowerCase()}`).join(", ") || text.run.openGroup
+    : props.task(props.box.members[0] ?? 0).sub;
+  const before = () => (isGroup() ? [] : props.task(props.box.members[0] ?? 0).before ?? []).slice(-3);
+  const room = () => Math.floor((props.box.width - 40) / 6.7);
+  const short = (value: string) => (value.length > room() ? `${value.slice(0, room() - 1)}…` : value);
+  return (
+    <g class="node" classList={{ off: props.isDim, stack: isGroup(), plain: !look() }} data-phase={look()} id={props.id}
+      role="button" tabindex={props.tabindex} aria-current={props.isSelected ? "true" : undefined}
+      aria-label={[name(), look() && text.phase[look() as Look], sub()].filter(Boolean).join(", ")}
+      transform={`translate(${props.box.x} ${props.box.y})`} onClick={() => props.press()}
+      onKeyDown={(event) => props.keyDown(event)} onMouseEnter={() => props.hover(true)} onMouseLeave={() => props.hover(false)}
+      onFocus={() => props.hover(true)} onBlur={() => props.hover(false)}>
+      <title>{name()}</title>
+      <Show when={isGroup()}><rect class="box behind" x="4" y="4" width={props.box.width} height={boxHeight} /></Show>
+      <rect class="box" width={props.box.width} height={boxHeight} />
+      <Show when={look()}>{(shape) => <svg class="ph" data-phase={shape()} x="9" y="6" width="16" height="16"><use href={`#${shape()}`} /></svg>}</Show>
+      <text class="name" x={look() ? 32 : 12} y="18">{label(name())}</text>
+      <text class="sub" x={look() ? 32 : 12} y="35">{short(sub())}</text>
+      <For each={before()}>{(past, index) => (
+        <svg class="ph" data-phase={past} x={props.box.width - 20 - index() * 16} y="24" width="14" height="14"><use href={`#${past}`} /></svg>
+      )}</For>
+    </g>
+  );
+}
+
+const isMet = (task: (position: number) => GraphTask, box: Box | undefined) =>
+  box?.members.every((member) => task(member).look === "succeeded") ?? false;
+
+/** kinOf returns a node with its ancestors and descendants. */
+export function kinOf(edges: { from: number; to: number }[], start: number): Set<number> {
+  const found = new Set<number>();
+  if (start < 0) return found;
+  const walk = (next: (node: number) => number[]) => {
+    const seen = new Set<number>();
+    const open = [start];
+    for (let node = open.pop(); node !== undefined; node = open.pop()) {
+      if (seen.has(node)) continue;
+      seen.add(node);
+      found.add(node);
+      open.push(...next(node));
+    }
+  };
+  const after = new Map<number, number[]>(), before = new Map<number, number[]>();
+  for (const { from, to } of edges) {
+    after.set(from, [...(after.get(from) ?? []), to]);
+    before.set(to, [...(before.get(to) ?? []), from]);
+  }
+  walk((node) => after.get(node) ?? []);
+  walk((node) => before.get(node) ?? []);
+  return found;
+}
+
+/** neighbour returns the nearest node in the direction of an arrow key, or the node itself. */
+export function neighbour(boxes: Box[], from: number, key: string): number {
+  const here = boxes[from] as Box;
+  const sign = key === "ArrowRight" || key === "ArrowDown" ? 1 : -1;
+  const isAcross = key === "ArrowRight" || key === "ArrowLeft";
+  let best = from, nearest = Infinity;
+  boxes.forEach((box, index) => {
+    const dx = box.x - here.x, dy = box.y - here.y;
+    const along = (isAcross ? dx : dy) * sign, aside = Math.abs(isAcross ? dy : dx);
+    if (along <= 0 || (!isAcross && aside > 1)) return;
+    const distance = along * 4 + aside;
+    if (distance < nearest) [best, nearest] = [index, distance];
+  });
+  return best;
+}

@@ -1,0 +1,51 @@
+import { onCleanup } from "solid-js";
+
+type Handler = (event: KeyboardEvent) => void;
+
+const handlers: Record<string, Handler>[] = [];
+let prefix = "";
+let prefixTimer: ReturnType<typeof setTimeout> | undefined;
+
+/** isTyping reports whether a key goes into a field. */
+function isTyping(target: EventTarget | null): boolean {
+  return target instanceof HTMLElement &&
+    (target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName));
+}
+
+/** onKey finds the handler of a key, of two keys after g, or none. The newest component goes first. */
+function onKey(event: KeyboardEvent): void {
+  if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
+  if (document.querySelector("dialog[open]")) return;
+  const key = prefix ? `${prefix} ${event.key}` : event.key;
+  prefix = "";
+  clearTimeout(prefixTimer);
+  for (const group of [...handlers].reverse()) {
+    const handler = group[key];
+    if (!handler) continue;
+    event.preventDefault();
+    handler(event);
+    return;
+  }
+  if (event.key === "g") {
+    prefix = "g";
+    prefixTimer = setTimeout(() => (prefix = ""), 1500);
+  }
+}
+
+/** useKeys handles keys while the component is shown. */
+export function useKeys(group: Record<string, Handler>): void {
+  if (handlers.length === 0) document.addEventListener("keydown", onKey);
+  handlers.push(group);
+  onCleanup(() => {
+    handlers.splice(handlers.indexOf(group), 1);
+    if (handlers.length === 0) document.removeEventListener("keydown", onKey);
+  });
+}
+
+/** moveRow moves the focus to the next or the previous row of the lists of the page. */
+export function moveRow(step: 1 | -1): void {
+  const rows = [...document.querySelectorAll<HTMLElement>("#main a.row")].filter((row) => row.getClientRects().length > 0);
+  const at = rows.findIndex((row) => row === document.activeElement);
+  const next = at < 0 ? (step > 0 ? 0 : rows.length - 1) : Math.min(rows.length - 1, Math.max(0, at + step));
+  rows[next]?.focus();
+}

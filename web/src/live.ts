@@ -1,0 +1,136 @@
+import { createSignal } from "solid-js";
+import { address, backoff } from "./api/client";
+import { session } from "./api/calls";
+import { onMessage, post } from "./tabs";
+
+/** Change says what may have changed. A view that shows it reads it again. */
+export interface Change {
+  kind: "run" | "dag" | "dagtask";
+  namespace: string;
+  dag?: string;
+  run?: string;
+  phase?: string;
+}
+
+type Listener = (change: Change | "reset") => void;
+
+const listeners = new Set<Listener>();
+const [isLive, setLive] = createSignal(false);
+
+/** isLive reports whether changes arrive as they happen. */
+export { isLive };
+
+/** onChange calls back for each change, until the returned function is called. "reset" means anything may have changed. */
+export function onChange(listener: Listener): () => void {
+  listeners.add(listener);
+  return () => void listeners.delete(listener);
+}
+
+function tell(change: Change | "reset"): void {
+  for (const listener of listeners) listener(change);
+}
+
+/**
+ * start receives changes until the returned function is called. Of all tabs of a browser one has the stream, because a
+ * browser has six connections to a host over HTTP/1.1. That tab holds a Web Lock. The others hear it by BroadcastChannel.
+ * Browsers have no Web Locks on plain HTTP; there each visible tab has its own stream.
+ */
+export function start(): () => void {
+  const stop = new AbortController();
+  const forget = onMessage((message) => {
+    if (message.kind === "change") tell(message.change);
+    if (message.kind === "reset") tell("reset");
+    if (message.kind === "stream") setLive(message.isOpen);
+    if (message.kind === "hello" && holdsStream) post({ kind: "stream", isOpen: isLive() });
+  });
+  stop.signal.addEventListener("abort", () => {
+    forget();
+    setLive(false);
+  });
+  if (navigator.locks) {
+    post({ kind: "hello" });
+    navigator.locks.request("kontroler-events", { signal: stop.signal }, () => hold(stop.signal)).catch(() => {});
+  } else {
+    void whileVisible(stop.signal);
+  }
+  return () => stop.abort();
+}
+
+let holdsStream = false;
+
+/** hold has the stream until the signal aborts, for all tabs. */
+async function hold(signal: AbortSignal): Promise<void> {
+  holdsStream = true;
+  try {
+    await follow(signal, true);
+  } finally {
+    holdsStream = false;
+  }
+}
+
+async function whileVisible(signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    if (document.visibilityState === "visible") {
+      const hidden = new AbortController();
+      const listen = () => document.visibilityState === "hidden" && hidden.abort();
+      document.addEventListener("visibilitychange", listen);
+      await follow(AbortSignal.any([signal, hidden.signal]), false);
+      document.removeEventListener("visibilitychange", listen);
+    } else {
+      await new Promise((resolve) => document.addEventListener("visibilitychange", resolve, { once: true }));
+      tell("reset");
+    }
+  }
+}
+
+/** follow keeps a stream open. After a loss it waits longer each time, and then everything is read again. */
+async function follow(signal: AbortSignal, isShared: boolean): Promise<void> {
+  const say = (isOpen: boolean) => {
+    setLive(isOpen);
+    if (isShared) post({ kind: "stream", isOpen });
+  };
+  const news = (change: Change | "reset") => {
+    tell(change);
+    if (isShared) post(change === "reset" ? { kind: "reset" } : { kind: "change", change });
+  };
+  for (let attempt = 1, wasOpen = false; !signal.aborted; attempt++) {
+    const result = await stream(signal, () => {
+      say(true);
+      if (wasOpen || attempt > 1) news("reset");
+      wasOpen = true;
+      attempt = 1;
+    }, news);
+    say(false);
+    if (signal.aborted) return;
+    if (result === "ended" || attempt === 1) await session.me(signal).catch(() => {}); // a 401 ends the session
+    await delay(backoff(attempt), signal);
+  }
+}
+
+/** stream reads one stream to its end. */
+function stream(
+  signal: AbortSignal, opened: () => void, news: (change: Change | "reset") => void,
+): Promise<"ended" | "lost"> {
+  return new Promise((resolve) => {
+    const source = new EventSource(address("events"));
+    const finish = (how: "ended" | "lost") => {
+      source.close();
+      signal.removeEventListener("abort", abort);
+      resolve(how);
+    };
+    const abort = () => finish("lost");
+    signal.addEventListener("abort", abort);
+    source.onopen = opened;
+    source.onerror = () => finish("lost");
+    source.addEventListener("change", (event) => news(JSON.parse((event as MessageEvent<string>).data) as Change));
+    source.addEventListener("reset", () => news("reset"));
+    source.addEventListener("end", () => finish("ended"));
+  });
+}
+
+function delay(milliseconds: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, milliseconds);
+    signal.addEventListener("abort", () => (clearTimeout(timer), resolve()), { once: true });
+  });
+}

@@ -1,0 +1,103 @@
+import { plainText } from "./ansi";
+
+/** Row is a line of a log, or a notice about what is missing at its place. */
+export interface Row {
+  /** The number of the line, counted from the beginning or from the last gap. 0 is a notice. */
+  number: number;
+  text: string;
+  isAfterGap: boolean;
+}
+
+/** Lines are the rows of a log in the order in which they came. */
+export class Lines {
+  readonly rows: Row[] = [];
+  private rest = "";
+  private counted = 0;
+  private isAfterGap = false;
+
+  /** append adds a part of the log. A part may end within a line. */
+  append(part: string): void {
+    const lines = (this.rest + part).split("\n");
+    this.rest = lines.pop() ?? "";
+    for (const line of lines) this.push(line);
+  }
+
+  /** finish adds what follows the last line break. */
+  finish(): void {
+    if (this.rest) this.push(this.rest);
+    this.rest = "";
+  }
+
+  /** gap notes that something is missing here. After it nobody knows the number of a line. */
+  gap(notice: string): void {
+    this.finish();
+    this.rows.push({ number: 0, text: notice, isAfterGap: false });
+    this.counted = 0;
+    this.isAfterGap = true;
+  }
+
+  private push(text: string): void {
+    this.rows.push({ number: ++this.counted, text, isAfterGap: this.isAfterGap });
+  }
+}
+
+/** Heights are where rows stand, in units of one row, when long lines wrap. */
+export class Heights {
+  private readonly ends: number[] = [];
+
+  constructor(private readonly columns: number) {}
+
+  get length(): number {
+    return this.ends.length;
+  }
+
+  get total(): number {
+    return this.ends[this.ends.length - 1] ?? 0;
+  }
+
+  /** add measures more rows. */
+  add(rows: readonly Row[]): void {
+    for (let index = this.ends.length; index < rows.length; index++) {
+      const row = rows[index] as Row;
+      this.ends.push(this.total + (row.number === 0 ? 3 : wrapped(row.text, this.columns)));
+    }
+  }
+
+  /** top returns where a row begins. */
+  top(index: number): number {
+    return index <= 0 ? 0 : this.ends[Math.min(index, this.ends.length) - 1] ?? 0;
+  }
+
+  /** at returns the row at a height. */
+  at(height: number): number {
+    let low = 0, high = this.ends.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if ((this.ends[middle] as number) <= height) low = middle + 1;
+      else high = middle;
+    }
+    return Math.min(low, Math.max(0, this.ends.length - 1));
+  }
+}
+
+/** wrapped returns how many rows a line takes. Infinity columns do not wrap. */
+function wrapped(text: string, columns: number): number {
+  if (text.length <= columns || columns === Infinity) return 1;
+  let width = 0;
+  for (const character of plainText(text)) {
+    const code = character.codePointAt(0) ?? 0;
+    width += code === 9 ? 8 - (width % 8) : code >= 0x1100 && (code <= 0x115f || (code >= 0x2e80 && code <= 0xffdc) || code >= 0x1f300) ? 2 : 1;
+  }
+  return Math.max(1, Math.ceil(width / columns));
+}
+
+/** search returns the positions of the rows that contain a text, whatever its case. */
+export function search(rows: readonly Row[], query: string): number[] {
+  if (!query) return [];
+  const wanted = query.toLowerCase();
+  const hits: number[] = [];
+  rows.forEach((row, index) => {
+    if (row.number > 0 && plainText(row.text).toLowerCase().includes(wanted)) hits.push(index);
+  });
+  return hits;
+}

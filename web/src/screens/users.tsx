@@ -1,0 +1,134 @@
+import { createEffect, createSignal, For, Show, type JSX } from "solid-js";
+import { createStore } from "solid-js/store";
+import { users } from "../api/calls";
+import { Problem } from "../api/problem";
+import type { Grant, User } from "../api/types";
+import { Confirm, Dialog } from "../parts/dialog";
+import { Icon } from "../parts/icons";
+import { Pager } from "../parts/pager";
+import { Empty, Loaded, ProblemNotice } from "../parts/states";
+import { say, sayProblem } from "../parts/toasts";
+import { Ago } from "../parts/values";
+import { createReading } from "../reading";
+import { param } from "../router";
+import { me } from "../session";
+import { text } from "../text";
+
+const roles = ["viewer", "operator", "editor"] as const;
+
+export default function Users(): JSX.Element {
+  createEffect(() => (document.title = text.shell.title(text.users.title)));
+  return <Show when={me().admin} fallback={<Empty title={text.users.forbidden} />}><List /></Show>;
+}
+
+function List(): JSX.Element {
+  const list = createReading(() => ({ cursor: param("cursor"), limit: 50 }), (query, signal) => users.list(query, signal));
+  const [edited, setEdited] = createSignal<User | "new">();
+  const [asked, setAsked] = createSignal<User>();
+  const remove = async (user: User) => {
+    try {
+      await users.remove(user.name);
+      list.refresh();
+    } catch (error) {
+      sayProblem(error);
+    }
+  };
+  return (
+    <>
+      <div class="head">
+        <h1>{text.users.title}</h1>
+        <div class="actions"><button class="btn primary" type="button" onClick={() => setEdited("new")}><Icon name="plus" />{text.users.add}</button></div>
+      </div>
+      <Loaded reading={list}>{(page) => (
+        <>
+          <div class="panel below-head">
+            <table class="table">
+              <thead><tr><th>{text.users.name}</th><th>{text.users.roles}</th><th class="mid">{text.users.created}</th><th><span class="sr">{text.dags.actions}</span></th></tr></thead>
+              <tbody><For each={page().items}>{(user) => (
+                <tr>
+                  <td class="wrap"><b>{user.name}</b><Show when={user.disabled}> <span class="faint">{text.users.disabled}</span></Show></td>
+                  <td class="wrap">{[user.admin ? text.users.admin : "", ...user.grants.map((grant) => `${grant.namespace}: ${grant.role}`)].filter(Boolean).join(", ") || <span class="faint">{text.users.none}</span>}</td>
+                  <td class="mid faint"><Ago at={user.createdAt} suffix /></td>
+                  <td class="num">
+                    <button class="btn" type="button" aria-label={`${text.users.edit} ${user.name}`} onClick={() => setEdited(user)}>{text.users.edit}</button>{" "}
+                    <button class="btn small-no" type="button" aria-label={`${text.users.remove} ${user.name}`} onClick={() => setAsked(user)}>{text.users.remove}</button>
+                  </td>
+                </tr>
+              )}</For></tbody>
+            </table>
+          </div>
+          <Pager page={page()} newer={text.dags.before} older={text.dags.more} />
+        </>
+      )}</Loaded>
+      <Show when={edited()} keyed>{(user) => (
+        <Edit user={user === "new" ? undefined : user} close={() => setEdited(undefined)} saved={list.refresh} />
+      )}</Show>
+      <Show when={asked()} keyed>{(user) => (
+        <Confirm title={text.users.confirmRemove(user.name)} hint={text.users.confirmRemoveHint} action={text.users.remove} isDanger
+          close={() => setAsked(undefined)} confirm={() => void remove(user)} />
+      )}</Show>
+    </>
+  );
+}
+
+function Edit(props: { user: User | undefined; close: () => void; saved: () => void }): JSX.Element {
+  const [form, setForm] = createStore({
+    name: props.user?.name ?? "", password: "", admin: props.user?.admin ?? false, disabled: props.user?.disabled ?? false,
+    grants: (props.user?.grants ?? []).map((grant) => ({ ...grant })) as Grant[],
+  });
+  const [problem, setProblem] = createSignal<Problem>();
+  const submit = async (event: SubmitEvent) => {
+    event.preventDefault();
+    setProblem(undefined);
+    const access = { admin: form.admin, grants: form.grants.filter((grant) => grant.namespace) };
+    try {
+      if (props.user) {
+        await users.update(props.user.name, props.user.generation, { ...access, disabled: form.disabled });
+        if (form.password) await users.setPassword(props.user.name, form.password);
+      } else {
+        await users.create({ name: form.name, password: form.password, ...access });
+      }
+      say(text.users.saved(form.name));
+      props.saved();
+      props.close();
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+      setProblem(error);
+      if (error.kind === "precondition-failed") props.saved();
+    }
+  };
+  return (
+    <Dialog title={props.user ? props.user.name : text.users.add} close={props.close}>
+      <form class="stack" onSubmit={(event) => void submit(event)}>
+        <Show when={!props.user}>
+          <label class="field">{text.users.name}<input class="input" autocomplete="off" required value={form.name} onInput={(event) => setForm("name", event.currentTarget.value)} /></label>
+        </Show>
+        <label class="field">{props.user ? text.users.setPassword : text.users.password}
+          <input class="input" type="password" autocomplete="new-password" minlength="12" required={!props.user} onInput={(event) => setForm("password", event.currentTarget.value)} />
+        </label>
+        <label><input type="checkbox" checked={form.admin} onChange={(event) => setForm("admin", event.currentTarget.checked)} /> {text.users.admin}</label>
+        <Show when={props.user}>
+          <label><input type="checkbox" checked={form.disabled} onChange={(event) => setForm("disabled", event.currentTarget.checked)} /> {text.users.disabled}</label>
+        </Show>
+        <fieldset>
+          <legend>{text.users.grants}</legend>
+          <For each={form.grants}>{(grant, index) => (
+            <div class="grant">
+              <input class="input" aria-label={text.users.namespace} placeholder={text.users.namespace} value={grant.namespace} required onInput={(event) => setForm("grants", index(), "namespace", event.currentTarget.value)} />
+              <select class="input" aria-label={text.users.role} onChange={(event) => setForm("grants", index(), "role", event.currentTarget.value as Grant["role"])}>
+                <For each={roles}>{(role) => <option selected={grant.role === role}>{role}</option>}</For>
+              </select>
+              <button class="btn quiet icon" type="button" aria-label={text.users.removeGrant} onClick={() => setForm("grants", form.grants.filter((_, at) => at !== index()))}><Icon name="close" /></button>
+            </div>
+          )}</For>
+          <button class="btn" type="button" onClick={() => setForm("grants", form.grants.length, { namespace: "", role: "viewer" })}>{text.users.addGrant}</button>
+        </fieldset>
+        <Show when={problem()}>{(shown) => <><ProblemNotice problem={shown()} isWrite /><Show when={shown().kind === "precondition-failed"}><p>{text.users.conflict}</p></Show></>}</Show>
+        <div class="dialog-actions">
+          <button class="btn" type="button" onClick={() => props.close()}>{text.users.cancel}</button>
+          <button class="btn primary" type="submit">{text.users.save}</button>
+        </div>
+      </form>
+    </Dialog>
+  );
+}

@@ -1,0 +1,81 @@
+import { createSignal } from "solid-js";
+import * as api from "./api/calls";
+import { Problem } from "./api/problem";
+import type { Me, Role } from "./api/types";
+import { post, onMessage } from "./tabs";
+
+/** State is what this page knows of its session. */
+export type State =
+  | { is: "unknown" }
+  | { is: "signed-out"; why: "never" | "ended" | "left" }
+  | { is: "signed-in"; me: Me }
+  | { is: "unreachable"; problem: Problem };
+
+const [state, setState] = createSignal<State>({ is: "unknown" });
+export { state };
+
+/** me returns the user. It is called only by what a signed-in user sees. */
+export function me(): Me {
+  const now = state();
+  return now.is === "signed-in" ? now.me : { name: "", admin: false, grants: [] };
+}
+
+const ranks: Record<Role, number> = { viewer: 1, operator: 2, editor: 3 };
+
+/** allows reports whether the role of a user in a namespace is at least that. Only the server forbids anything. */
+export function allows(user: Me, namespace: string, role: Role): boolean {
+  return user.admin || user.grants.some((grant) =>
+    (grant.namespace === "*" || grant.namespace === namespace) && ranks[grant.role] >= ranks[role]);
+}
+
+/** may is allows for the user of this page. */
+export const may = (namespace: string, role: Role) => allows(me(), namespace, role);
+
+/** mayAnywhere reports whether the user has the role in any namespace. */
+export const mayAnywhere = (role: Role) =>
+  me().admin || me().grants.some((grant) => ranks[grant.role] >= ranks[role]);
+
+/** restore asks the server who the cookie of this browser is. */
+export async function restore(): Promise<void> {
+  try {
+    const { user } = await api.session.me();
+    setState({ is: "signed-in", me: user });
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error;
+    setState(error.kind === "unauthenticated" ? { is: "signed-out", why: "never" } : { is: "unreachable", problem: error });
+  }
+}
+
+/** signIn begins a session. Other tabs of this browser learn of it. */
+export async function signIn(user: string, password: string): Promise<void> {
+  const answer = await api.session.login(user, password);
+  setState({ is: "signed-in", me: answer.user });
+  post({ kind: "signed-in" });
+}
+
+/** signOut ends the session in all tabs. */
+export async function signOut(): Promise<void> {
+  try {
+    await api.session.logout();
+  } catch (error) {
+    if (!(error instanceof Problem) || error.kind !== "unauthenticated") throw error;
+  }
+  setState({ is: "signed-out", why: "left" });
+  post({ kind: "signed-out" });
+}
+
+/**
+ * ended notes that the server no longer knows the session. The page shows the form in place of the screen. The address
+ * stays, so that signing in returns to the same place, and nothing can loop.
+ */
+export function ended(): void {
+  if (state().is === "signed-in") {
+    setState({ is: "signed-out", why: "ended" });
+    post({ kind: "signed-out" });
+  }
+}
+
+onMessage((message) => {
+  if (message.kind === "signed-out" && state().is === "signed-in") setState({ is: "signed-out", why: "ended" });
+  if (message.kind === "signed-in" && state().is === "signed-out") void restore();
+});
