@@ -38,7 +38,8 @@ export function segmentsOf(task: Task, attempts: Attempt[] | undefined, now: num
     }
   } else {
     const started = ms(task.startedAt);
-    if (started !== undefined) run(lookOfTask(task.phase), started, ms(task.finishedAt) ?? now, task.reason ?? "");
+    const isWaiting = task.phase === "Active" && Boolean(task.reason);
+    if (started !== undefined && !isWaiting) run(lookOfTask(task.phase), started, ms(task.finishedAt) ?? now, task.reason ?? "");
   }
   if (task.phase === "Ready" || (task.phase === "Active" && task.reason)) {
     wait(Math.max(now, task.phase === "Ready" ? ms(task.dueAt) ?? 0 : 0));

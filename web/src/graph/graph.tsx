@@ -130,7 +130,7 @@ function Node(props: {
     ? counts().map(([look, count]) => `${number(count)} ${text.phase[look].toLowerCase()}`).join(", ") || text.run.openGroup
     : props.task(props.box.members[0] ?? 0).sub;
   const before = () => (isGroup() ? [] : props.task(props.box.members[0] ?? 0).before ?? []).slice(-3);
-  const room = () => Math.floor((props.box.width - 40) / 6.7);
+  const room = () => Math.floor((props.box.width - 42 - before().length * 16) / 6.9);
   const short = (value: string) => (value.length > room() ? `${value.slice(0, room() - 1)}…` : value);
   return (
     <g class="node" classList={{ off: props.isDim, stack: isGroup(), plain: !look() }} data-phase={look()} id={props.id}

@@ -34,7 +34,7 @@ export const boxHeight = 44;
 const gap = 32;
 const between = 12;
 const corner = 8;
-const narrowest = 124;
+const narrowest = 156;
 const widest = 304;
 const characterWidth = 7.8;
 const beforeName = 44;
@@ -82,16 +82,53 @@ export function layOut(input: Input, opened: ReadonlySet<string> = new Set()): L
     ranker: groups.length > manyNodes ? "longest-path" : "network-simplex" });
   graph.setDefaultEdgeLabel(() => ({}));
   groups.forEach((group, index) => graph.setNode(String(index), { width: widthOf(input, group.members), height: boxHeight }));
+  const ranks = ranksOf(input.parents);
   const joined = new Set<string>();
   input.parents.forEach((parents, task) => parents.forEach((parent) => {
     const from = boxOf.get(parent), into = boxOf.get(task);
     const key = `${from} ${into}`;
     if (from === undefined || into === undefined || from === into || joined.has(key)) return;
     joined.add(key);
-    graph.setEdge(String(from), String(into));
+    // A task stands as far left as it may, because it starts as soon as it may.
+    graph.setEdge(String(from), String(into), { minlen: Math.max(1, (ranks[task] ?? 1) - (ranks[parent] ?? 0)) });
   }));
   dagre.layout(graph);
   return draw(graph, groups);
+}
+
+/** ranksOf returns for each task the length of the longest way to it. */
+export function ranksOf(parents: number[][]): number[] {
+  const ranks: number[] = [];
+  const open = parents.map((_, task) => task).reverse();
+  const isOpen = new Set<number>();
+  for (let task = open.pop(); task !== undefined; task = open.pop()) {
+    if (ranks[task] !== undefined) continue;
+    const unknown = (parents[task] ?? []).filter((parent) => ranks[parent] === undefined && !isOpen.has(parent));
+    if (unknown.length && !isOpen.has(task)) {
+      isOpen.add(task);
+      open.push(task, ...unknown);
+      continue;
+    }
+    ranks[task] = Math.max(-1, ...(parents[task] ?? []).map((parent) => ranks[parent] ?? -1)) + 1;
+  }
+  return ranks;
+}
+
+/** isUpsideDown reports whether most tasks of a column stand in reverse of their order in the definition. */
+function isUpsideDown(graph: Graph): boolean {
+  const columns = new Map<number, { order: number; y: number }[]>();
+  for (const id of graph.nodes()) {
+    const { x, y } = graph.node(id);
+    columns.set(Math.round(x), [...(columns.get(Math.round(x)) ?? []), { order: Number(id), y }]);
+  }
+  let balance = 0;
+  for (const column of columns.values()) {
+    column.sort((a, b) => a.y - b.y).forEach((node, index) => {
+      const next = column[index + 1];
+      if (next) balance += next.order > node.order ? 1 : -1;
+    });
+  }
+  return balance < 0;
 }
 
 function widthOf(input: Input, members: number[]): number {
@@ -119,11 +156,15 @@ function columnsOf(graph: Graph): Column[] {
 
 function draw(graph: Graph, groups: { id: string; members: number[] }[]): Layout {
   const columns = columnsOf(graph);
+  const sign = isUpsideDown(graph) ? -1 : 1;
+  const all = [...graph.nodes().map((id) => graph.node(id).y), ...graph.edges().flatMap((edge) => graph.edge(edge).points.map((point: { y: number }) => point.y))];
+  const shift = sign < 0 ? Math.max(...all) + Math.min(...all) : 0;
+  const turned = (y: number) => Math.round(shift + sign * y);
   const at = (x: number) => columns.findIndex((column) => Math.abs(column.center - x) < 1.5);
   const boxes = groups.map((group, index): Box => {
     const { x, y } = graph.node(String(index));
     const column = columns[at(x)] as Column;
-    return { ...group, x: column.left, y: Math.round(y - boxHeight / 2), width: column.right - column.left, height: boxHeight };
+    return { ...group, x: column.left, y: turned(y) - boxHeight / 2, width: column.right - column.left, height: boxHeight };
   });
   const edges = graph.edges().map(({ v, w }): Edge => {
     const from = boxes[Number(v)] as Box, into = boxes[Number(w)] as Box;
@@ -131,14 +172,13 @@ function draw(graph: Graph, groups: { id: string; members: number[] }[]): Layout
     const heights = new Map<number, number>([[end, into.y + boxHeight / 2]]);
     for (const point of graph.edge({ v, w }).points) {
       const column = at(point.x);
-      if (column > start && column < end) heights.set(column, Math.round(point.y));
+      if (column > start && column < end) heights.set(column, turned(point.y));
     }
     return { from: Number(v), to: Number(w), d: route(columns, start, from.y + boxHeight / 2, heights) };
   });
   return {
     boxes, edges, width: Math.max(0, ...boxes.map((box) => box.x + box.width)),
-    height: Math.max(boxHeight, ...boxes.map((box) => box.y + box.height), ...[...graph.edges()].flatMap((edge) =>
-      graph.edge(edge).points.map((point: { y: number }) => point.y))),
+    height: Math.max(boxHeight, ...boxes.map((box) => box.y + box.height), ...all.map(turned)),
   };
 }
 

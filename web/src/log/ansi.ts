@@ -1,3 +1,5 @@
+import { visible } from "../visible";
+
 /** Style is how a piece of a line looks. Colours are those of a terminal that have a hue. */
 export interface Style {
   color?: "red" | "green" | "yellow" | "blue" | "magenta" | "cyan" | "dim";
@@ -12,17 +14,6 @@ export interface Piece extends Style {
 const colors: (Style["color"] | undefined)[] = ["dim", "red", "green", "yellow", "blue", "magenta", "cyan", undefined];
 /** Escape sequences: CSI, OSC with its end, and the rest, of two characters. */
 const escapes = /\x1b\[([0-9;:?]*)[ -/]*([@-~])|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[^[\]]?/g;
-/** Control characters other than tab, and marks that turn the direction of a text around. */
-const controls = /[\x00-\x08\x0a-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]/g;
-
-/** visible makes control characters visible, so that none can hide or reorder what stands beside it. */
-function visible(text: string): string {
-  return text.replace(controls, (character) => {
-    const code = character.charCodeAt(0);
-    return code < 0x20 ? String.fromCharCode(0x2400 + code) : "\ufffd";
-  });
-}
-
 /** afterReturns returns what a terminal shows at last of a line in which \r returns to its beginning. */
 export function afterReturns(line: string): string {
   const trimmed = line.replace(/\r+$/, "");

@@ -1,6 +1,12 @@
 import { Show, type JSX } from "solid-js";
 import { about, age, clock, duration, moment, now, span } from "../time";
 import { text } from "../text";
+import { visible } from "../visible";
+
+/** Said is a text that somebody else wrote. It cannot hide or reorder what stands beside it. */
+export function Said(props: { text: string | undefined }): JSX.Element {
+  return <bdi>{visible(props.text ?? "")}</bdi>;
+}
 
 /** Ago is the age of a moment, with the moment on hover. */
 export function Ago(props: { at: string; suffix?: boolean }): JSX.Element {

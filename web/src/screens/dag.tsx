@@ -5,7 +5,7 @@ import { useKeys } from "../keys";
 import { Icon } from "../parts/icons";
 import { Pager } from "../parts/pager";
 import { CopyButton, Empty, Loaded, ProblemNotice, Skeleton } from "../parts/states";
-import { Ago, At, In } from "../parts/values";
+import { Ago, At, In, Said } from "../parts/values";
 import { createReading, type Reading } from "../reading";
 import { go, param, place, setParams, to } from "../router";
 import { may } from "../session";
@@ -68,7 +68,7 @@ export default function DAG(): JSX.Element {
       <Show when={dag.data()?.valid === false}>
         <div class="notice" data-phase="failed" role="status">
           <svg class="ph" data-phase="failed" aria-hidden="true"><use href="#invalid" /></svg>
-          <div><h3>{text.dag.invalid}</h3><p>{dag.data()?.message || text.dags.invalidSaid}</p></div>
+          <div><h3>{text.dag.invalid}</h3><p><Said text={dag.data()?.message || text.dags.invalidSaid} /></p></div>
         </div>
       </Show>
       <Show when={isGone()}><p class="notice">{text.dag.deleted}</p></Show>

@@ -7,7 +7,7 @@ import { Icon, Mark } from "../parts/icons";
 import { Pager } from "../parts/pager";
 import { Code, Empty, Loaded } from "../parts/states";
 import { say, sayProblem } from "../parts/toasts";
-import { Ago, In, Took } from "../parts/values";
+import { Ago, In, Said, Took } from "../parts/values";
 import { lookOfRun, type Look } from "../phases";
 import { createReading } from "../reading";
 import { go, param, setParams, to } from "../router";
@@ -125,7 +125,7 @@ function Row(props: { dag: DAG; refresh: () => void }): JSX.Element {
           <Show when={!dag().suspended} fallback={<Icon name="pause" />}><Mark look={state()} label={word()} /></Show>
           <div>
             <span class="of">{dag().namespace} / </span><a class="row" href={to.dag(dag().namespace, dag().name)}>{dag().name}</a>
-            <Show when={dag().valid === false}><small class="said">{dag().message ?? text.dags.invalidSaid}</small></Show>
+            <Show when={dag().valid === false}><small class="said"><Said text={dag().message ?? text.dags.invalidSaid} /></small></Show>
             <Show when={dag().readOnly}><small>{text.dags.readOnly}</small></Show>
           </div>
         </div>

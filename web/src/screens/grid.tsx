@@ -4,7 +4,7 @@ import type { Grid, GridRun } from "../api/types";
 import { columnWidth, rowHeight, rowsOf, ticksOf, type GridRow } from "../grid";
 import { Mark, PhaseWord } from "../parts/icons";
 import { Empty, Loaded } from "../parts/states";
-import { Took } from "../parts/values";
+import { Said, Took } from "../parts/values";
 import { lookOfAttempt, lookOfRun, lookOfTask, type Look } from "../phases";
 import { createReading } from "../reading";
 import { param, setParams, to } from "../router";
@@ -201,7 +201,7 @@ function Side(props: { grid: Grid }): JSX.Element {
               <p class="how"><PhaseWord look={lookOfTask(phase(), task.data()?.reason)} word={phase()} />
                 <Show when={task.data()?.reason}>{(reason) => <span class="reason" data-phase={lookOfTask(phase(), reason())}>{reason()}</span>}</Show></p>
             )}</Show>
-            <Show when={task.data()?.message}><p>{task.data()?.message}</p></Show>
+            <Show when={task.data()?.message}><p><Said text={task.data()?.message} /></p></Show>
             <Show when={task.data()?.needs?.length}><p>{text.run.needs(task.data()?.needs ?? [])}</p></Show>
           </div>
           <Show when={attempts.data()?.items.length}>

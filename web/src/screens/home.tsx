@@ -4,7 +4,7 @@ import type { Attention, Day, Statistics } from "../api/types";
 import { Mark } from "../parts/icons";
 import { Progress } from "../parts/bars";
 import { Code, Empty, Loaded } from "../parts/states";
-import { Ago, At, In, Took } from "../parts/values";
+import { Ago, At, In, Said, Took } from "../parts/values";
 import { createReading } from "../reading";
 import { param, to } from "../router";
 import { text, percent, number } from "../text";
@@ -113,7 +113,7 @@ export default function Home(): JSX.Element {
                   <div class="what"><a class="row" href={concern.href}>{concern.name}</a> <span>{concern.of}</span></div>
                   <p class="why">
                     <span class="reason" data-phase={concern.isFailure ? "failed" : undefined}>{concern.reason}</span>{" "}
-                    {concern.message}
+                    <Said text={concern.message} />
                   </p>
                   <span class="since"><Show when={concern.since}>{(since) => <Ago at={since()} />}</Show></span>
                   <a class="btn" href={concern.action.href} tabindex="-1" aria-hidden="true">{concern.action.label}</a>

@@ -5,7 +5,7 @@ import { Confirm } from "../parts/dialog";
 import { Badge } from "../parts/icons";
 import { Loaded } from "../parts/states";
 import { say, sayProblem } from "../parts/toasts";
-import { Ago } from "../parts/values";
+import { Ago, Said } from "../parts/values";
 import { createReading } from "../reading";
 import { go, place, to } from "../router";
 import { may } from "../session";
@@ -57,7 +57,7 @@ function Waiting(props: { run: PendingRun }): JSX.Element {
       <div class="notice before-list" role="status">
         <div>
           <h3>{text.run.notAdmitted}</h3>
-          <p><Show when={props.run.reason}><span class="reason">{props.run.reason}</span> </Show>{props.run.message}</p>
+          <p><Show when={props.run.reason}><span class="reason">{props.run.reason}</span> </Show><Said text={props.run.message} /></p>
           <p class="faint"><Ago at={props.run.createdAt} suffix /></p>
         </div>
       </div>

@@ -7,20 +7,20 @@ import { Confirm, Dialog } from "../parts/dialog";
 import { Badge, Icon, Mark } from "../parts/icons";
 import { CopyButton, Loaded, ProblemNotice, Skeleton } from "../parts/states";
 import { say, sayProblem } from "../parts/toasts";
-import { Ago, At, OfAbout, Took } from "../parts/values";
+import { Ago, At, OfAbout, Said, Took } from "../parts/values";
 import { isLiveRun, isOver, lookOfAttempt, lookOfRun, lookOfTask, type Look } from "../phases";
 import { createReading, type Reading } from "../reading";
 import { go, param, place, setParams, to } from "../router";
 import { may } from "../session";
 import { text } from "../text";
-import { age, clock, clockSeconds, duration, moment, now, span } from "../time";
+import { about, age, clock, clockSeconds, duration, moment, now, span } from "../time";
 import { axisOf, segmentsOf } from "../timeline";
 
 const Graph = lazy(() => import("../graph/graph"));
 const pageSize = 200;
 const rowsAtFirst = 100;
-/** The attempts of so many tasks that were tried again are read for the timeline. */
-const mostRetried = 20;
+/** The attempts of so many tasks are read for the timeline: those that were tried again first. */
+const mostWithAttempts = 30;
 
 /** readTasks reads all pages of the tasks of a run. */
 async function readTasks(uid: string, signal: AbortSignal): Promise<Task[]> {
@@ -33,9 +33,9 @@ async function readTasks(uid: string, signal: AbortSignal): Promise<Task[]> {
   return tasks;
 }
 
-/** readRetried reads the attempts of the tasks that have several, up to a number of tasks. */
-async function readRetried(uid: string, tasks: Task[], signal: AbortSignal): Promise<Map<string, Attempt[]>> {
-  const retried = tasks.filter((task) => task.attempts > 1).slice(0, mostRetried);
+/** readAttempts reads the attempts of tasks, up to a number of tasks. */
+async function readAttempts(uid: string, tasks: Task[], signal: AbortSignal): Promise<Map<string, Attempt[]>> {
+  const retried = tasks.filter((task) => task.attempts > 0).sort((a, b) => b.attempts - a.attempts).slice(0, mostWithAttempts);
   const pages = await Promise.all(retried.map((task) => runs.attempts(uid, task.name, signal)));
   return new Map(retried.map((task, index) => [task.name, pages[index]?.items ?? []]));
 }
@@ -58,8 +58,8 @@ function RunView(props: { run: RunDetail; refresh: () => void }): JSX.Element {
   const concerns = (change: { run?: string }) => change.run === uid;
   const graph = createReading(() => ({}), (_, signal) => runs.graph(uid, signal), concerns);
   const tasks = createReading(() => ({}), (_, signal) => readTasks(uid, signal), concerns);
-  const attempts = createReading(() => tasks.data()?.filter((task) => task.attempts > 1).map((task) => [task.name, task.attempts, task.phase]),
-    (_, signal) => readRetried(uid, tasks.data() ?? [], signal), concerns);
+  const attempts = createReading(() => tasks.data()?.filter((task) => task.attempts > 0).map((task) => [task.name, task.attempts, task.phase]),
+    (_, signal) => readAttempts(uid, tasks.data() ?? [], signal), concerns);
   const byName = createMemo(() => new Map(tasks.data()?.map((task) => [task.name, task])));
   const selected = () => param("task");
   const select = (name: string) => setParams({ task: name === selected() ? "" : name });
@@ -214,8 +214,8 @@ function Hold(props: { run: RunDetail; tasks: Task[]; select: (task: string) => 
       <Show when={["Failed", "Cancelled"].includes(props.run.phase)}>
         <p class="hold">
           <Show when={props.run.reason}><span class="reason" data-phase={lookOfRun(props.run.phase)}>{props.run.reason}</span></Show>
-          <Show when={props.run.message}><span>{props.run.message}</span></Show>
-          <For each={failed().slice(0, mostHeld)}>{(task) => <span><Pick task={task} /> <span class="reason" data-phase="failed">{task.reason}</span> {task.message}</span>}</For>
+          <Show when={props.run.message}><Said text={props.run.message} /></Show>
+          <For each={failed().slice(0, mostHeld)}>{(task) => <span><Pick task={task} /> <span class="reason" data-phase="failed">{task.reason}</span> <Said text={task.message} /> <Show when={task.attempts}><a class="link" href={to.log(props.run.uid, task.name, task.attempts)}>{text.run.openLog}</a></Show></span>}</For>
         </p>
       </Show>
     </>
@@ -229,7 +229,7 @@ export function whyOf(task: Task | undefined, phase: string, reason: string, unm
     if (task?.dueAt && Date.parse(task.dueAt) > now() && task.retries > 0) {
       return `${text.run.retry(task.retries)} ${text.home.inTime(age(Date.parse(task.dueAt) - now()))}`;
     }
-    return reason ? `${reason}${task?.readyAt ? `, ${duration(span(task.readyAt) ?? 0)}` : ""}` : text.run.ready;
+    return reason || text.run.ready;
   }
   const length = task?.startedAt ? duration(span(task.startedAt, task.finishedAt) ?? 0) : "";
   if (isOver(phase) && phase !== "Succeeded") return reason || phase;
@@ -252,7 +252,7 @@ function RunGraphView(props: {
     const phase = props.graph.phases[position] ?? "", reason = props.graph.reasons[position] ?? "";
     const task = props.tasks.get(name);
     const unmet = () => (props.graph.parents[position] ?? []).filter((parent) => props.graph.phases[parent] !== "Succeeded").length;
-    const before = (props.attempts?.get(name) ?? []).slice(1).map((attempt) => lookOfAttempt(attempt.phase)).reverse();
+    const before = (props.attempts?.get(name) ?? []).slice(phase === "Ready" ? 0 : 1).map((attempt) => lookOfAttempt(attempt.phase)).reverse();
     const look = lookAt(position);
     return {
       look, sub: whyOf(task, phase, reason, phase === "Waiting" ? unmet() : 0), ...(before.length ? { before } : {}),
@@ -282,7 +282,8 @@ function RunGraphView(props: {
   );
 }
 
-const labelled = 0.82;
+/** The axis ends at this part of the width, so that a label has room after the longest bar. */
+const axisPart = 0.86;
 
 /** Timeline has a row a task. Waiting is thin, running is thick, on one axis that begins with the run. */
 function Timeline(props: {
@@ -293,8 +294,9 @@ function Timeline(props: {
   const end = () => (props.run.finishedAt ? Date.parse(props.run.finishedAt) : now());
   const marks = () => axisOf(Math.max(1000, end() - start()));
   const length = () => marks()[marks().length - 1] ?? 1000;
-  const x = (time: number) => `${Math.min(100, Math.max(0, ((time - start()) / length()) * 100))}%`;
-  const width = (from: number, until: number) => `${Math.max(0.15, ((Math.min(until, start() + length()) - Math.max(from, start())) / length()) * 100)}%`;
+  const part = (time: number) => Math.min(1, Math.max(0, (time - start()) / length())) * axisPart * 100;
+  const x = (time: number) => `${part(time)}%`;
+  const width = (from: number, until: number) => `${Math.max(0.15, part(until) - part(from))}%`;
   const ordered = createMemo(() => [...props.tasks].sort((a, b) =>
     (a.readyAt ? Date.parse(a.readyAt) : Infinity) - (b.readyAt ? Date.parse(b.readyAt) : Infinity) || 0));
   const rows = () => ordered().slice(0, shown());
@@ -307,8 +309,8 @@ function Timeline(props: {
           <For each={marks()}>{(mark, index) => (
             <>
               <line class="tick" x1={x(start() + mark)} x2={x(start() + mark)} y1="20" y2={height()} />
-              <text x={x(start() + mark)} y="14" text-anchor={index() === 0 ? "start" : index() === marks().length - 1 ? "end" : "middle"}>
-                {index() === 0 ? clockSeconds(start()) : `+${duration(mark)}`}
+              <text x={x(start() + mark)} y="14" text-anchor={index() === 0 ? "start" : "middle"}>
+                {index() === 0 ? clockSeconds(start()) : `+${about(mark / 1000)}`}
               </text>
             </>
           )}</For>
@@ -327,8 +329,7 @@ function Timeline(props: {
           };
           const place = () => {
             const lastShown = last();
-            const at = lastShown ? (lastShown.until - start()) / length() : (end() - start()) / length();
-            return { x: `${Math.min(1, at) * 100}%`, isBefore: at > labelled || !lastShown };
+            return { x: x(lastShown ? lastShown.until : end()), isBefore: !lastShown };
           };
           return (
             <li aria-current={task.name === props.selected ? "true" : undefined}>
@@ -343,7 +344,7 @@ function Timeline(props: {
                     <title>{`${clockSeconds(segment.from)} ${text.none} ${clockSeconds(segment.until)}, ${duration(segment.until - segment.from)} ${segment.title}`}</title>
                   </rect>
                 )}</For>
-                <text classList={{ over: place().isBefore && Boolean(last()) && !last()?.isWait }} x={place().x} dx={place().isBefore ? -8 : 8} y="17" text-anchor={place().isBefore ? "end" : "start"}>{said()}</text>
+                <text x={place().x} dx={place().isBefore ? -8 : 8} y="17" text-anchor={place().isBefore ? "end" : "start"}>{said()}</text>
               </svg>
             </li>
           );
@@ -383,7 +384,7 @@ function Parameters(props: { values: RunParameter[] }): JSX.Element {
       <For each={props.values}>{(value) => (
         <>
           <dt><code>{value.name}</code></dt>
-          <dd><Show when={secret(value)} fallback={<code>{value.value ?? ""}</code>}>{(name) => <>{text.run.fromSecret} <code>{name()}</code></>}</Show></dd>
+          <dd><Show when={secret(value)} fallback={<code><Said text={value.value} /></code>}>{(name) => <>{text.run.fromSecret} <code>{name()}</code></>}</Show></dd>
         </>
       )}</For>
     </dl>
@@ -431,7 +432,7 @@ function TaskPanel(props: { run: RunDetail; task: Task; graph: Reading<RunGraph>
             </Show>
           </p>
         </Show>
-        <Show when={props.task.message}><p class="dim message">{props.task.message}</p></Show>
+        <Show when={props.task.message}><p class="dim message"><Said text={props.task.message} /></p></Show>
         <Show when={props.task.phase === "Waiting" && props.task.needs?.length}><p class="dim">{text.run.needs(props.task.needs ?? [])}</p></Show>
       </div>
       <Show when={attempts.data()?.items.length}>
@@ -459,7 +460,7 @@ function TaskPanel(props: { run: RunDetail; task: Task; graph: Reading<RunGraph>
         <>
           <div>
             <h3>{text.run.attempt(each().number)}</h3>
-            <Show when={each().message}><p class="dim message">{each().message}</p></Show>
+            <Show when={each().message}><p class="dim message"><Said text={each().message} /></p></Show>
             <dl class="facts">
               <Show when={each().node}><dt>{text.run.node}</dt><dd>{each().node}</dd></Show>
               <dt>{text.run.pod}</dt><dd><code>{each().podName}</code> <CopyButton value={each().podName} label={text.run.copyPod} icon /></dd>
@@ -474,7 +475,7 @@ function TaskPanel(props: { run: RunDetail; task: Task; graph: Reading<RunGraph>
               <ul class="events">
                 <For each={events.data()?.items}>{(event) => (
                   <li><time title={moment(event.lastAt)}>{clockSeconds(event.lastAt)}</time>
-                    <p><span classList={{ warn: event.type === "Warning" }}>{event.reason}</span> {event.message}
+                    <p><span classList={{ warn: event.type === "Warning" }}>{event.reason}</span> <Said text={event.message} />
                       <Show when={event.count > 1}> <span class="faint">{text.run.countTimes(event.count)}</span></Show></p></li>
                 )}</For>
               </ul>

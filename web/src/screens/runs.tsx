@@ -6,7 +6,7 @@ import { Confirm } from "../parts/dialog";
 import { Icon, Mark } from "../parts/icons";
 import { Pager } from "../parts/pager";
 import { Empty, Loaded } from "../parts/states";
-import { Ago, At, Took } from "../parts/values";
+import { Ago, At, Said, Took } from "../parts/values";
 import { lookOfRun, type Look } from "../phases";
 import { createReading } from "../reading";
 import { param, setParams, to } from "../router";
@@ -94,7 +94,7 @@ function PendingTable(props: { runs: PendingRun[] }): JSX.Element {
           <li>
             <Mark look="waiting" label={text.phase.waiting} />
             <span class="name"><span class="of">{run.namespace} / {run.dag} / </span><a class="row" href={to.pending(run.namespace, run.name)}>{run.name}</a></span>
-            <span class="dim"><Show when={run.reason}><span class="reason">{run.reason}</span> </Show>{run.message}</span>
+            <span class="dim"><Show when={run.reason}><span class="reason">{run.reason}</span> </Show><Said text={run.message} /></span>
             <span class="faint end"><Ago at={run.createdAt} /></span>
           </li>
         )}</For>
@@ -192,7 +192,7 @@ export function RunTable(props: { runs: Run[]; isOfOneDag?: boolean; refresh: ()
                   <div>
                     <Show when={!props.isOfOneDag}><span class="of">{run.namespace} / {run.dag} / </span></Show>
                     <a class="row" href={to.run(run.uid)}>{run.name}</a>
-                    <Show when={run.reason}><small><span class="reason" data-phase={lookOfRun(run.phase)}>{run.reason}</span> {run.message}</small></Show>
+                    <Show when={run.reason}><small><span class="reason" data-phase={lookOfRun(run.phase)}>{run.reason}</span> <Said text={run.message} /></small></Show>
                   </div>
                 </div>
               </td>
