@@ -83,7 +83,10 @@ async function whileVisible(signal: AbortSignal): Promise<void> {
   }
 }
 
-/** follow keeps a stream open. After a loss it waits longer each time, and then everything is read again. */
+/**
+ * follow keeps a stream open. The browser opens a lost one again at its place. If the server refuses that, follow waits
+ * longer each time, and then everything is read again.
+ */
 async function follow(signal: AbortSignal, isShared: boolean): Promise<void> {
   const say = (isOpen: boolean) => {
     setLive(isOpen);
@@ -94,37 +97,38 @@ async function follow(signal: AbortSignal, isShared: boolean): Promise<void> {
     if (isShared) post(change === "reset" ? { kind: "reset" } : { kind: "change", change });
   };
   for (let attempt = 1, wasOpen = false; !signal.aborted; attempt++) {
-    const result = await stream(signal, () => {
-      say(true);
-      if (wasOpen || attempt > 1) news("reset");
-      wasOpen = true;
+    let isReopened = false;
+    await stream(signal, (isOpen) => {
+      say(isOpen);
+      if (!isOpen) return;
+      if (!isReopened && (wasOpen || attempt > 1)) news("reset");
+      isReopened = wasOpen = true;
       attempt = 1;
     }, news);
     say(false);
     if (signal.aborted) return;
-    if (result === "ended" || attempt === 1) await session.me(signal).catch(() => {}); // a 401 ends the session
+    await session.me(signal).catch(() => {}); // a 401 ends the session of this page
     await delay(backoff(attempt), signal);
   }
 }
 
-/** stream reads one stream to its end. */
+/** stream reads one stream until the server ends or refuses it. */
 function stream(
-  signal: AbortSignal, opened: () => void, news: (change: Change | "reset") => void,
-): Promise<"ended" | "lost"> {
+  signal: AbortSignal, opened: (isOpen: boolean) => void, news: (change: Change | "reset") => void,
+): Promise<void> {
   return new Promise((resolve) => {
     const source = new EventSource(address("events"));
-    const finish = (how: "ended" | "lost") => {
+    const finish = () => {
       source.close();
-      signal.removeEventListener("abort", abort);
-      resolve(how);
+      signal.removeEventListener("abort", finish);
+      resolve();
     };
-    const abort = () => finish("lost");
-    signal.addEventListener("abort", abort);
-    source.onopen = opened;
-    source.onerror = () => finish("lost");
+    signal.addEventListener("abort", finish);
+    source.onopen = () => opened(true);
+    source.onerror = () => (source.readyState === EventSource.CLOSED ? finish() : opened(false));
     source.addEventListener("change", (event) => news(JSON.parse((event as MessageEvent<string>).data) as Change));
     source.addEventListener("reset", () => news("reset"));
-    source.addEventListener("end", () => finish("ended"));
+    source.addEventListener("end", finish);
   });
 }
 

@@ -1,5 +1,4 @@
 import { address, path, send } from "../api/client";
-import { Problem } from "../api/problem";
 import { text } from "../text";
 import type { Lines } from "./lines";
 
@@ -15,8 +14,8 @@ export const logPath = (key: LogKey) => path("runs", key.uid, "tasks", key.task,
 /** downloadAddress is where the whole log is, as a file. */
 export const downloadAddress = (key: LogKey) => address(logPath(key), { download: true });
 
-/** readStored reads a log to its end. grew is called after each part. */
-export async function readStored(key: LogKey, lines: Lines, grew: () => void, signal: AbortSignal): Promise<void> {
+/** readText reads what there is of a log. */
+export async function readText(key: LogKey, lines: Lines, signal: AbortSignal): Promise<void> {
   const response = await send("GET", logPath(key), { headers: { Accept: "text/plain" }, signal });
   const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader();
   if (!reader) return;
@@ -24,10 +23,8 @@ export async function readStored(key: LogKey, lines: Lines, grew: () => void, si
     const { done, value } = await reader.read();
     if (done) break;
     lines.append(value);
-    grew();
   }
   lines.finish();
-  grew();
 }
 
 /** At most so many streams of logs are open in a browser, because it has six connections to a host over HTTP/1.1. */
@@ -50,35 +47,64 @@ export async function withSlot(signal: AbortSignal, action: () => Promise<void>)
   return false;
 }
 
-/** follow receives a log as it is written, until the server ends it ("ended") or the connection is lost ("lost"). */
-export function follow(key: LogKey, lines: Lines, grew: () => void, restarted: () => Lines, signal: AbortSignal): Promise<"ended" | "lost"> {
-  return new Promise((resolve) => {
-    const source = new EventSource(address(logPath(key), { follow: true }));
-    let into = lines;
-    const finish = (how: "ended" | "lost") => {
-      source.close();
-      signal.removeEventListener("abort", stop);
-      resolve(how);
-    };
-    const stop = () => finish("lost");
-    signal.addEventListener("abort", stop);
-    const data = (event: Event) => (event as MessageEvent<string>).data;
-    source.onmessage = (event: MessageEvent<string>) => { into.append(`${event.data}\n`); grew(); };
-    source.addEventListener("log", (event) => { into.append(data(event)); grew(); });
-    source.addEventListener("gap", (event) => { into.gap(gapText(data(event))); grew(); });
-    source.addEventListener("reset", () => { into = restarted(); grew(); });
-    source.addEventListener("end", () => { into.finish(); grew(); finish("ended"); });
-    source.onerror = () => { if (source.readyState === EventSource.CLOSED) finish("lost"); };
-  });
+/** Ending is how a stream of a log ended. */
+export type Ending =
+  | { how: "complete"; isRotated: boolean }
+  /** There is no log, and why. */
+  | { how: "gone"; reason: string; message: string }
+  /** The session has ended. */
+  | { how: "credential" }
+  /** The server did not open the stream, or this page has left it. */
+  | { how: "lost" };
+
+/** State is where the server reads a log from, and what it knows of a stored one. */
+export interface State {
+  state: string;
+  bytes?: number;
+  rotated?: boolean;
+  incomplete?: boolean;
+  message?: string;
 }
 
-function gapText(data: string): string {
-  try {
-    const { bytes } = JSON.parse(data) as { bytes?: number };
-    return `${text.log.cut(bytes === undefined ? text.log.something : size(bytes))} ${text.log.cutHint}`;
-  } catch {
-    return text.log.cutHint;
-  }
+/** Sink takes what arrives of a log. restart forgets what came before. */
+export interface Sink {
+  lines: () => Lines;
+  restart: () => void;
+  grew: () => void;
+  state: (state: State) => void;
+  connected: (isConnected: boolean) => void;
+}
+
+/** stream receives a log, and what is written to it, until its end. The browser opens a lost stream again at its place. */
+export function stream(key: LogKey, sink: Sink, signal: AbortSignal): Promise<Ending> {
+  return new Promise((resolve) => {
+    const source = new EventSource(address(logPath(key)));
+    const finish = (ending: Ending) => {
+      source.close();
+      signal.removeEventListener("abort", stop);
+      resolve(ending);
+    };
+    const stop = () => finish({ how: "lost" });
+    signal.addEventListener("abort", stop);
+    const on = <T>(name: string, action: (data: T) => void) => source.addEventListener(name, (event) => {
+      action(JSON.parse((event as MessageEvent<string>).data) as T);
+      sink.grew();
+    });
+    on<State>("state", sink.state);
+    on<string>("log", (piece) => sink.lines().append(piece));
+    on<{ bytes: number }>("omitted", ({ bytes }) => sink.lines().gap(`${text.log.cut(size(bytes))} ${text.log.cutHint}`));
+    on("reset", sink.restart);
+    on<{ reason: string; message: string }>("gone", ({ reason, message }) => finish({ how: "gone", reason, message }));
+    on<{ reason: string; rotated?: boolean }>("end", ({ reason, rotated }) => {
+      sink.lines().finish();
+      finish(reason === "complete" ? { how: "complete", isRotated: rotated ?? false } : { how: "credential" });
+    });
+    source.onopen = () => sink.connected(true);
+    source.onerror = () => {
+      if (source.readyState === EventSource.CLOSED) finish({ how: "lost" });
+      else sink.connected(false);
+    };
+  });
 }
 
 /** size is a number of bytes in words. */
@@ -88,6 +114,3 @@ export function size(bytes: number): string {
   const value = bytes / 1024 ** power;
   return `${power === 0 ? value : value.toFixed(1)} ${units[power]}`;
 }
-
-/** isAbsent reports whether a problem means that there is no log yet, or no longer. */
-export const isAbsent = (problem: Problem) => problem.kind === "not-found" || problem.kind === "conflict";

@@ -6,13 +6,14 @@ import type { Attempt } from "../api/types";
 import { useKeys } from "../keys";
 import { isError, parseLine, plainText, type Piece } from "../log/ansi";
 import { Heights, Lines, search } from "../log/lines";
-import { downloadAddress, follow, isAbsent, readStored, withSlot, type LogKey } from "../log/source";
+import { downloadAddress, readText, stream, withSlot, type Ending, type LogKey, type Sink } from "../log/source";
 import { Icon, Mark } from "../parts/icons";
 import { Empty, ProblemNotice, Skeleton } from "../parts/states";
 import { Took } from "../parts/values";
 import { lookOfAttempt, lookOfTask } from "../phases";
 import { createReading } from "../reading";
 import { go, param, place, setParams, to } from "../router";
+import { ended } from "../session";
 import { number, text } from "../text";
 import { clockSeconds } from "../time";
 
@@ -86,6 +87,8 @@ function Viewer(props: { logKey: LogKey; isOver: () => boolean }): JSX.Element {
   let lines = new Lines();
   const [version, setVersion] = createSignal(0);
   const [problem, setProblem] = createSignal<Problem>();
+  const [absence, setAbsence] = createSignal("");
+  const [notice, setNotice] = createSignal("");
   const [mode, setMode] = createSignal<"live" | "stored" | "lost" | "full" | "loading">("loading");
   const [isWrapped, setWrapped] = createSignal(true);
   const [isFollowing, setFollowing] = createSignal(!param("line"));
@@ -94,49 +97,48 @@ function Viewer(props: { logKey: LogKey; isOver: () => boolean }): JSX.Element {
   const [seen, setSeen] = createSignal(0);
   let frame = 0;
   const grew = () => (frame ||= requestAnimationFrame(() => { frame = 0; setVersion((now) => now + 1); }));
-  const anew = () => (lines = new Lines());
-
-  const readOnce = async () => {
+  const sink: Sink = {
+    lines: () => lines,
+    restart: () => void (lines = new Lines()),
+    grew,
+    state: (state) => setNotice([state.rotated && text.log.rotated, state.incomplete && (state.message || text.log.incomplete)].filter(Boolean).join(" ")),
+    connected: (isConnected) => setMode(isConnected ? props.isOver() ? "loading" : "live" : "lost"),
+  };
+  /** ask reads the log without a stream, for tabs that have none. */
+  const ask = async () => {
     const next = new Lines();
-    await readStored(props.logKey, next, () => {}, stop.signal);
+    await readText(props.logKey, next, stop.signal);
     lines = next;
     grew();
+  };
+  const conclude = (ending: Ending) => {
+    if (ending.how === "credential") return ended();
+    if (ending.how === "gone") setAbsence(ending.message || ending.reason);
+    if (ending.how === "complete" && ending.isRotated) setNotice(text.log.rotated);
+    setMode("stored");
   };
   const load = async () => {
     setProblem(undefined);
     try {
-      if (props.isOver()) {
-        anew();
-        await readStored(props.logKey, lines, grew, stop.signal);
-        setMode("stored");
-        return;
-      }
       for (let attempt = 1; !stop.signal.aborted; attempt++) {
-        let ended = false;
-        const hidden = hiddenSignal(stop.signal);
-        const isMine = await withSlot(stop.signal, async () => {
-          setMode("live");
-          anew();
-          ended = (await follow(props.logKey, lines, grew, anew, hidden)) === "ended";
+        let ending: Ending = { how: "lost" };
+        const isMine = document.visibilityState === "visible" && await withSlot(stop.signal, async () => {
+          sink.restart();
+          ending = await stream(props.logKey, sink, hiddenSignal(stop.signal));
         });
-        if (ended) return setMode("stored");
         if (stop.signal.aborted) return;
-        if (!isMine || document.visibilityState === "hidden") {
-          setMode("full");
-          if (document.visibilityState === "visible") await readOnce();
-          await pause(askInterval, stop.signal);
-          attempt = 0;
-        } else {
-          setMode("lost");
-          await readOnce();
-          await pause(backoff(attempt), stop.signal);
-        }
+        if (ending.how !== "lost") return conclude(ending);
+        setMode(isMine ? "lost" : "full");
+        if (document.visibilityState === "visible") await ask();
         if (props.isOver()) return setMode("stored");
+        await pause(isMine ? backoff(attempt) : askInterval, stop.signal);
       }
     } catch (error) {
       if (stop.signal.aborted) return;
       if (!(error instanceof Problem)) throw error;
-      setProblem(error);
+      if (error.kind === "not-found" || error.kind === "conflict") setAbsence(error.detail || error.message);
+      else setProblem(error);
+      setMode("stored");
     }
   };
   onMount(() => void load());
@@ -308,12 +310,10 @@ function Viewer(props: { logKey: LogKey; isOver: () => boolean }): JSX.Element {
         <div class="lines" classList={{ wrapped: isWrapped(), all: isAll() }} ref={scroller} tabindex="0" role="region" aria-label={text.log.region}
           onScroll={onScroll} onKeyDown={onKeyDown} onCopy={onCopy}>
           <span class="probe" aria-hidden="true">{"0".repeat(100)}</span>
-          <Show when={problem()}>{(shownProblem) => (
-            <Show when={!isAbsent(shownProblem())} fallback={<Empty title={props.isOver() ? text.log.gone : text.log.notYet} hint={shownProblem().detail || text.log.notYetHint} />}>
-              <div class="pad"><ProblemNotice problem={shownProblem()} retry={() => void load()} /></div>
-            </Show>
-          )}</Show>
-          <Show when={mode() === "stored" && total() === 0 && !problem()}><Empty title={text.log.empty} hint={text.log.emptyHint} /></Show>
+          <Show when={problem()}>{(shownProblem) => <div class="pad"><ProblemNotice problem={shownProblem()} retry={() => void load()} /></div>}</Show>
+          <Show when={absence() && total() === 0}><Empty title={props.isOver() ? text.log.gone : text.log.notYet} hint={absence()} /></Show>
+          <Show when={mode() === "stored" && total() === 0 && !problem() && !absence()}><Empty title={text.log.empty} hint={text.log.emptyHint} /></Show>
+          <Show when={notice()}><p class="log-notice" role="status">{notice()}</p></Show>
           <svg class="spacer" width="1" height={measured().top(range()[0]) * rowPixels} aria-hidden="true" />
           <ol>
             <For each={shown()}>{({ row, index }) => (

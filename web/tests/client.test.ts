@@ -1,0 +1,101 @@
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { backoff, call, configure, path, read, send } from "../src/api/client";
+import { Problem } from "../src/api/problem";
+
+function answer(status: number, body: unknown, headers: Record<string, string> = {}): Response {
+  return new Response(JSON.stringify(body), { status, headers: {
+    "Content-Type": status < 400 ? "application/json" : "application/problem+json", ...headers } });
+}
+
+const problem = (kind: string, status: number, more = {}) =>
+  answer(status, { type: `urn:kontroler:problem:${kind}`, title: "Title.", status, requestId: "abc", ...more });
+
+/** fetches answers requests one after the other, and remembers them. */
+function fetches(...answers: (Response | Error)[]) {
+  const mock = vi.fn<typeof fetch>(async () => {
+    const next = answers.shift();
+    if (next instanceof Error) throw next;
+    return next as Response;
+  });
+  vi.stubGlobal("fetch", mock);
+  return mock;
+}
+
+afterEach(() => {
+  vi.unstubAllGlobals();
+  vi.useRealTimers();
+});
+
+describe("a request", () => {
+  it("goes to the API relative to the page, with the cookie and without empty parameters", async () => {
+    configure("api/v1", () => {});
+    const mock = fetches(answer(200, { items: [] }));
+    await call("GET", "runs", { query: { dag: "a b", phase: "", cursor: undefined } });
+    const [url, init] = mock.mock.calls[0]!;
+    expect(String(url)).toBe("http://localhost:3000/api/v1/runs?dag=a+b");
+    expect(init).toMatchObject({ credentials: "same-origin", redirect: "error" });
+  });
+
+  it("escapes what stands in a path", () => expect(path("runs", "../users", "a/b")).toBe("runs/..%2Fusers/a%2Fb"));
+
+  it("throws the problem that the server describes", async () => {
+    fetches(problem("invalid", 422, { detail: "Two values.", errors: [{ pointer: "/parameters/0/value", detail: "no" }] }));
+    await expect(call("POST", "runs")).rejects.toMatchObject({
+      kind: "invalid", status: 422, message: "Title.", detail: "Two values.", requestId: "abc",
+      faults: [{ pointer: "/parameters/0/value", detail: "no" }],
+    });
+  });
+
+  it("throws a problem of its own for the page of a proxy", async () => {
+    fetches(new Response("<html>", { status: 502, headers: { "Content-Type": "text/html" } }));
+    await expect(call("GET", "runs")).rejects.toMatchObject({ kind: "unavailable", status: 502 });
+  });
+
+  it("ends the session of the page on a 401, but not if a password was wrong", async () => {
+    const ended = vi.fn();
+    configure("api/v1", ended);
+    fetches(problem("unauthenticated", 401), problem("unauthenticated", 401));
+    await expect(send("POST", "auth/login")).rejects.toBeInstanceOf(Problem);
+    expect(ended).not.toHaveBeenCalled();
+    await expect(send("GET", "runs")).rejects.toBeInstanceOf(Problem);
+    expect(ended).toHaveBeenCalledOnce();
+  });
+});
+
+describe("a read", () => {
+  it("is repeated while the server is not available", async () => {
+    vi.useFakeTimers();
+    const mock = fetches(problem("unavailable", 503, {}), new TypeError("network"), answer(200, { ok: true }));
+    const result = read("runs");
+    await vi.runAllTimersAsync();
+    expect(await result).toEqual({ ok: true });
+    expect(mock).toHaveBeenCalledTimes(3);
+  });
+
+  it("gives up after four attempts", async () => {
+    vi.useFakeTimers();
+    const mock = fetches(...Array.from({ length: 4 }, () => problem("unavailable", 503)));
+    const result = expect(read("runs")).rejects.toMatchObject({ kind: "unavailable" });
+    await vi.runAllTimersAsync();
+    await result;
+    expect(mock).toHaveBeenCalledTimes(4);
+  });
+
+  it("is not repeated after another problem", async () => {
+    const mock = fetches(problem("not-found", 404));
+    await expect(read("runs/1")).rejects.toMatchObject({ kind: "not-found" });
+    expect(mock).toHaveBeenCalledOnce();
+  });
+});
+
+it("a write is not repeated, because it may have been done", async () => {
+  const mock = fetches(new TypeError("network"));
+  await expect(call("POST", "runs/1/cancel")).rejects.toMatchObject({ kind: "unreachable" });
+  expect(mock).toHaveBeenCalledOnce();
+});
+
+it("a pause grows, has jitter, and is at least what the server asks for", () => {
+  expect([1, 2, 3, 10].map((attempt) => backoff(attempt, undefined, 1))).toEqual([500, 1000, 2000, 10_000]);
+  expect(backoff(1, undefined, 0)).toBe(250);
+  expect(backoff(1, 3000, 0)).toBe(3250);
+});

@@ -1,0 +1,75 @@
+import { describe, expect, it } from "vitest";
+import { afterReturns, parseLine, plainText } from "../src/log/ansi";
+import { Heights, Lines, search } from "../src/log/lines";
+import { size } from "../src/log/source";
+
+describe("a line of a log", () => {
+  it("has the colours of a terminal", () => {
+    expect(parseLine("\x1b[1;31mERROR\x1b[0m no tax code")).toEqual([
+      { text: "ERROR", color: "red", isBold: true }, { text: " no tax code" },
+    ]);
+  });
+
+  it("ignores colours of 256 and of 24 bits without eating what follows", () => {
+    expect(parseLine("\x1b[38;5;208;1ma\x1b[48;2;1;2;3mb")).toEqual([{ text: "a", isBold: true }, { text: "b", isBold: true }]);
+  });
+
+  it("is text, whatever markup it contains", () => {
+    expect(parseLine("<script>alert(1)</script>")).toEqual([{ text: "<script>alert(1)</script>" }]);
+  });
+
+  it("shows other escape sequences as nothing, and control characters as symbols", () => {
+    expect(plainText("\x1b]0;title\x07a\x1b[2Kb\x08c\x00")).toBe("ab\u2408c\u2400");
+  });
+
+  it("cannot turn the direction of a text around", () => expect(plainText("a\u202eb\u2066c")).toBe("a\ufffdb\ufffdc"));
+
+  it("shows what stands after the last carriage return, as a terminal does", () => {
+    expect(afterReturns("10 %\r50 %\r100 %")).toBe("100 %");
+    expect(afterReturns("windows\r")).toBe("windows");
+  });
+});
+
+describe("lines", () => {
+  it("join parts that end within a line", () => {
+    const lines = new Lines();
+    lines.append("one\ntw");
+    lines.append("o\nthree");
+    expect(lines.rows.map((row) => row.text)).toEqual(["one", "two"]);
+    lines.finish();
+    expect(lines.rows.map((row) => row.text)).toEqual(["one", "two", "three"]);
+  });
+
+  it("are counted anew after a gap, because nobody knows their number", () => {
+    const lines = new Lines();
+    lines.append("one\ntwo\n");
+    lines.gap("1.6 MiB are missing here.");
+    lines.append("later\n");
+    expect(lines.rows.map((row) => [row.number, row.isAfterGap])).toEqual([[1, false], [2, false], [0, false], [1, true]]);
+  });
+
+  it("are found whatever their case and colours", () => {
+    const lines = new Lines();
+    lines.append("ok\nUp\x1b[31mstream\x1b[0m failed\nok\n");
+    expect(search(lines.rows, "UPSTREAM")).toEqual([1]);
+  });
+});
+
+describe("heights", () => {
+  const rows = ["short", "x".repeat(25), "", "y".repeat(10)].map((text, index) => ({ number: index + 1, text, isAfterGap: false }));
+
+  it("count the rows of wrapped lines", () => {
+    const heights = new Heights(10);
+    heights.add(rows);
+    expect([heights.total, heights.top(1), heights.top(2), heights.top(3)]).toEqual([6, 1, 4, 5]);
+    expect([0, 1, 3.9, 4, 5, 99].map((height) => heights.at(height))).toEqual([0, 1, 1, 2, 3, 3]);
+  });
+
+  it("have one row a line without wrapping", () => {
+    const heights = new Heights(Infinity);
+    heights.add(rows);
+    expect(heights.total).toBe(4);
+  });
+});
+
+it("a size has a unit", () => expect([0, 1023, 1536, 1.6 * 2 ** 20].map(size)).toEqual(["0 B", "1023 B", "1.5 KiB", "1.6 MiB"]));
