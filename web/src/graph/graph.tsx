@@ -135,16 +135,15 @@ function Node(props: {
   return (
     <g class="node" classList={{ off: props.isDim, stack: isGroup(), plain: !look() }} data-phase={look()} id={props.id}
       role="button" tabindex={props.tabindex} aria-current={props.isSelected ? "true" : undefined}
-      aria-label={[name(), look() && text.phase[look() as Look], sub()].filter(Boolean).join(", ")}
       transform={`translate(${props.box.x} ${props.box.y})`} onClick={() => props.press()}
       onKeyDown={(event) => props.keyDown(event)} onMouseEnter={() => props.hover(true)} onMouseLeave={() => props.hover(false)}
       onFocus={() => props.hover(true)} onBlur={() => props.hover(false)}>
-      <title>{name()}</title>
+      <title>{[name(), look() && text.phase[look() as Look], sub()].filter(Boolean).join(", ")}</title>
       <Show when={isGroup()}><rect class="box behind" x="4" y="4" width={props.box.width} height={boxHeight} /></Show>
       <rect class="box" width={props.box.width} height={boxHeight} />
       <Show when={look()}>{(shape) => <svg class="ph" data-phase={shape()} x="9" y="6" width="16" height="16"><use href={`#${shape()}`} /></svg>}</Show>
-      <text class="name" x={look() ? 32 : 12} y="18">{label(name())}</text>
-      <text class="sub" x={look() ? 32 : 12} y="35">{short(sub())}</text>
+      <text class="name" aria-hidden="true" x={look() ? 32 : 12} y="18">{label(name())}</text>
+      <text class="sub" aria-hidden="true" x={look() ? 32 : 12} y="35">{short(sub())}</text>
       <For each={before()}>{(past, index) => (
         <svg class="ph" data-phase={past} x={props.box.width - 20 - index() * 16} y="24" width="14" height="14"><use href={`#${past}`} /></svg>
       )}</For>

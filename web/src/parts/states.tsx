@@ -14,7 +14,7 @@ export function ProblemNotice(props: { problem: Problem; retry?: () => void; isW
     <div class="notice" data-phase="failed" role="alert">
       <Mark look="failed" />
       <div>
-        <h3>{props.problem.message}</h3>
+        <h2>{props.problem.message}</h2>
         <Show when={props.problem.detail}><p>{props.problem.detail}</p></Show>
         <Show when={props.problem.faults.length > 0}>
           <ul class="faults">

@@ -68,7 +68,7 @@ export default function DAG(): JSX.Element {
       <Show when={dag.data()?.valid === false}>
         <div class="notice" data-phase="failed" role="status">
           <svg class="ph" data-phase="failed" aria-hidden="true"><use href="#invalid" /></svg>
-          <div><h3>{text.dag.invalid}</h3><p><Said text={dag.data()?.message || text.dags.invalidSaid} /></p></div>
+          <div><h2>{text.dag.invalid}</h2><p><Said text={dag.data()?.message || text.dags.invalidSaid} /></p></div>
         </div>
       </Show>
       <Show when={isGone()}><p class="notice">{text.dag.deleted}</p></Show>

@@ -240,12 +240,12 @@ export function RateChart(props: { statistics: Statistics }): JSX.Element {
           </text>
         </Show>
       </svg>
-      <table class="sr">
+      <div class="sr"><table>
         <caption>{text.home.table}</caption>
         <thead><tr><th>{text.home.days.date}</th><th>{text.home.days.succeeded}</th><th>{text.home.days.failed}</th>
           <th>{text.home.days.cancelled}</th></tr></thead>
         <tbody><For each={days()}>{(d) => <tr><td>{d.date}</td><td>{d.succeeded}</td><td>{d.failed}</td><td>{d.cancelled}</td></tr>}</For></tbody>
-      </table>
+      </table></div>
     </div>
   );
 }

@@ -172,7 +172,7 @@ function Viewer(props: { logKey: LogKey; isOver: () => boolean }): JSX.Element {
   });
   const observe = () => {
     setRoom(scroller.clientHeight);
-    const probe = scroller.querySelector<HTMLElement>(".probe");
+    const probe = scroller.querySelector<HTMLElement>(".probe span");
     const width = (probe?.getBoundingClientRect().width ?? 0) / 100;
     const gutter = matchMedia("(max-width: 719px)").matches ? 44 + 12 : 68 + 24;
     if (width > 0) setColumns(Math.max(10, Math.floor((scroller.clientWidth - gutter) / width)));
@@ -309,7 +309,7 @@ function Viewer(props: { logKey: LogKey; isOver: () => boolean }): JSX.Element {
       <div class="body">
         <div class="lines" classList={{ wrapped: isWrapped(), all: isAll() }} ref={scroller} tabindex="0" role="region" aria-label={text.log.region}
           onScroll={onScroll} onKeyDown={onKeyDown} onCopy={onCopy}>
-          <span class="probe" aria-hidden="true">{"0".repeat(100)}</span>
+          <span class="probe" aria-hidden="true"><span>{"0".repeat(100)}</span></span>
           <Show when={problem()}>{(shownProblem) => <div class="pad"><ProblemNotice problem={shownProblem()} retry={() => void load()} /></div>}</Show>
           <Show when={absence() && total() === 0}><Empty title={props.isOver() ? text.log.gone : text.log.notYet} hint={absence()} /></Show>
           <Show when={mode() === "stored" && total() === 0 && !problem() && !absence()}><Empty title={text.log.empty} hint={text.log.emptyHint} /></Show>

@@ -56,7 +56,7 @@ function Waiting(props: { run: PendingRun }): JSX.Element {
       </div>
       <div class="notice before-list" role="status">
         <div>
-          <h3>{text.run.notAdmitted}</h3>
+          <h2>{text.run.notAdmitted}</h2>
           <p><Show when={props.run.reason}><span class="reason">{props.run.reason}</span> </Show><Said text={props.run.message} /></p>
           <p class="faint"><Ago at={props.run.createdAt} suffix /></p>
         </div>

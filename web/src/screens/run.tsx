@@ -353,14 +353,14 @@ function Timeline(props: {
       <Show when={ordered().length > shown()}>
         <p class="pad dim">{text.run.showing(shown(), ordered().length)} <button class="btn" type="button" onClick={() => setShown(Math.min(500, shown() + 200))}>{text.run.showMore}</button></p>
       </Show>
-      <table class="sr">
+      <div class="sr"><table>
         <caption>{text.run.table}</caption>
         <thead><tr><th>{text.run.task}</th><th>{text.run.phase}</th><th>{text.run.reason}</th><th>{text.run.start}</th><th>{text.run.end}</th></tr></thead>
         <tbody><For each={rows()}>{(task) => (
           <tr><td>{task.name}</td><td>{task.phase}</td><td>{task.reason ?? (task.needs ? text.run.needs(task.needs) : "")}</td>
             <td>{task.startedAt ? clock(task.startedAt) : ""}</td><td>{task.finishedAt ? clock(task.finishedAt) : ""}</td></tr>
         )}</For></tbody>
-      </table>
+      </table></div>
     </div>
   );
 }

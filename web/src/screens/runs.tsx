@@ -18,6 +18,8 @@ const phases = ["", "Live", "Failed", "Succeeded", "Cancelled"] as const;
 const triggers = ["", "Schedule", "API", "Manual"] as const;
 const filterNames = ["dag", "phase", "trigger", "requestedBy", "namePrefix", "from", "to"] as const;
 
+const moreNames = ["dag", "trigger", "requestedBy", "from", "to"] as const;
+
 /** instant makes a local date and time of an input a moment. */
 const instant = (value: string) => (value && !Number.isNaN(Date.parse(value)) ? new Date(value).toISOString() : "");
 
@@ -55,6 +57,9 @@ export default function Runs(): JSX.Element {
             </button>
           )}</For>
         </div>
+        <details open={moreNames.some((name) => param(name))}>
+          <summary class="btn quiet">{text.runs.moreFilters}</summary>
+          <div class="filters">
         <input class="input" aria-label={text.runs.dag} placeholder={text.runs.dag} value={param("dag")}
           onChange={(event) => setParams({ dag: event.currentTarget.value, cursor: "" })} />
         <select class="input" aria-label={text.runs.trigger} onChange={(event) => setParams({ trigger: event.currentTarget.value, cursor: "" })}>
@@ -68,6 +73,8 @@ export default function Runs(): JSX.Element {
           onChange={(event) => setParams({ from: event.currentTarget.value, cursor: "" })} /></label>
         <label class="dim">{text.runs.until} <input class="input" type="datetime-local" value={param("to")}
           onChange={(event) => setParams({ to: event.currentTarget.value, cursor: "" })} /></label>
+          </div>
+        </details>
         <Show when={isFiltered()}><button class="btn quiet" type="button" onClick={clear}>{text.runs.clear}</button></Show>
       </div>
       <Show when={pending.data()?.items.length}><PendingTable runs={pending.data()?.items ?? []} /></Show>
