@@ -1,6 +1,6 @@
 # The entry points. The logic is in scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long check bench build images setup generate lint cluster-up cluster-down clean
+.PHONY: help demo test test-long check bench build web images setup generate lint cluster-up cluster-down clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -24,6 +24,9 @@ bench: ## measure runs, schedules and the server, on a cluster of its own (FLAGS
 
 build: ## build static binaries into bin/
 	@scripts/build
+
+web: ## build the UI into web/dist (needs Node)
+	@scripts/build-web
 
 images: ## build the images into bin/ (REGISTRY=host/path names, PUSH=1 pushes, ARCH=arm64 crosses, BUILDER=docker)
 	@scripts/images

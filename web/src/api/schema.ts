@@ -8,8 +8,25 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** This document */
+        /** Read this document */
         get: operations["getOpenAPI"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/docs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Read this document as a page */
+        get: operations["getDocs"];
         put?: never;
         post?: never;
         delete?: never;
@@ -50,7 +67,7 @@ export interface paths {
         put?: never;
         /**
          * End the session
-         * @description It holds on every replica within two seconds. API tokens are deleted instead.
+         * @description Every replica refuses the token within two seconds. To end an API token, delete it.
          */
         post: operations["logout"];
         delete?: never;
@@ -66,7 +83,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Who the caller is, and may do what */
+        /** Read who you are and what you may do */
         get: operations["getMe"];
         put?: never;
         post?: never;
@@ -85,8 +102,8 @@ export interface paths {
         };
         get?: never;
         /**
-         * Change the own password
-         * @description The other sessions of the user end. API tokens stay.
+         * Change your password
+         * @description Your other sessions end. Your API tokens stay valid.
          */
         put: operations["changePassword"];
         post?: never;
@@ -103,13 +120,13 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List the own API tokens */
+        /** List your API tokens */
         get: operations["listOwnTokens"];
         put?: never;
         /**
          * Create an API token
-         * @description The token allows what its grants and those of its user at that moment both allow. It is shown only in this answer.
-         *     A user has 50 tokens at most.
+         * @description The token allows what both its own grants and the present grants of its user allow. Only this answer shows it. A
+         *     user has at most 50 tokens.
          */
         post: operations["createToken"];
         delete?: never;
@@ -123,6 +140,10 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
+                /**
+                 * @description The id of the token.
+                 * @example 7
+                 */
                 id: components["parameters"]["TokenID"];
             };
             cookie?: never;
@@ -130,7 +151,7 @@ export interface paths {
         get?: never;
         put?: never;
         post?: never;
-        /** Delete an own API token */
+        /** Delete one of your API tokens */
         delete: operations["deleteOwnToken"];
         options?: never;
         head?: never;
@@ -160,6 +181,10 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
+                /**
+                 * @description The name of the user.
+                 * @example ann
+                 */
                 name: components["parameters"]["UserName"];
             };
             cookie?: never;
@@ -188,6 +213,10 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
+                /**
+                 * @description The name of the user.
+                 * @example ann
+                 */
                 name: components["parameters"]["UserName"];
             };
             cookie?: never;
@@ -195,7 +224,7 @@ export interface paths {
         get?: never;
         /**
          * Set the password of a user
-         * @description All sessions of the user end. API tokens stay.
+         * @description All sessions of the user end. The API tokens of the user stay valid.
          */
         put: operations["setPassword"];
         post?: never;
@@ -210,6 +239,10 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
+                /**
+                 * @description The name of the user.
+                 * @example ann
+                 */
                 name: components["parameters"]["UserName"];
             };
             cookie?: never;
@@ -229,7 +262,15 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
+                /**
+                 * @description The name of the user.
+                 * @example ann
+                 */
                 name: components["parameters"]["UserName"];
+                /**
+                 * @description The id of the token.
+                 * @example 7
+                 */
                 id: components["parameters"]["TokenID"];
             };
             cookie?: never;
@@ -291,6 +332,10 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
+                /**
+                 * @description The UID of the run, which is that of its DagRun.
+                 * @example 0b0f5a3e-6d0c-4b0e-9f0a-3a6c1e3f4b5d
+                 */
                 uid: components["parameters"]["RunUID"];
             };
             cookie?: never;
@@ -313,6 +358,10 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
+                /**
+                 * @description The UID of the run, which is that of its DagRun.
+                 * @example 0b0f5a3e-6d0c-4b0e-9f0a-3a6c1e3f4b5d
+                 */
                 uid: components["parameters"]["RunUID"];
             };
             cookie?: never;
@@ -335,6 +384,10 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
+                /**
+                 * @description The UID of the run, which is that of its DagRun.
+                 * @example 0b0f5a3e-6d0c-4b0e-9f0a-3a6c1e3f4b5d
+                 */
                 uid: components["parameters"]["RunUID"];
             };
             cookie?: never;
@@ -354,7 +407,15 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
+                /**
+                 * @description The UID of the run, which is that of its DagRun.
+                 * @example 0b0f5a3e-6d0c-4b0e-9f0a-3a6c1e3f4b5d
+                 */
                 uid: components["parameters"]["RunUID"];
+                /**
+                 * @description The name of the task.
+                 * @example extract
+                 */
                 task: components["parameters"]["TaskName"];
             };
             cookie?: never;
@@ -374,7 +435,15 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
+                /**
+                 * @description The UID of the run, which is that of its DagRun.
+                 * @example 0b0f5a3e-6d0c-4b0e-9f0a-3a6c1e3f4b5d
+                 */
                 uid: components["parameters"]["RunUID"];
+                /**
+                 * @description The name of the task.
+                 * @example extract
+                 */
                 task: components["parameters"]["TaskName"];
             };
             cookie?: never;
@@ -394,8 +463,20 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
+                /**
+                 * @description The UID of the run, which is that of its DagRun.
+                 * @example 0b0f5a3e-6d0c-4b0e-9f0a-3a6c1e3f4b5d
+                 */
                 uid: components["parameters"]["RunUID"];
+                /**
+                 * @description The name of the task.
+                 * @example extract
+                 */
                 task: components["parameters"]["TaskName"];
+                /**
+                 * @description The number of the attempt. The first is 1.
+                 * @example 1
+                 */
                 number: components["parameters"]["AttemptNumber"];
             };
             cookie?: never;
@@ -415,8 +496,20 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
+                /**
+                 * @description The UID of the run, which is that of its DagRun.
+                 * @example 0b0f5a3e-6d0c-4b0e-9f0a-3a6c1e3f4b5d
+                 */
                 uid: components["parameters"]["RunUID"];
+                /**
+                 * @description The name of the task.
+                 * @example extract
+                 */
                 task: components["parameters"]["TaskName"];
+                /**
+                 * @description The number of the attempt. The first is 1.
+                 * @example 1
+                 */
                 number: components["parameters"]["AttemptNumber"];
             };
             cookie?: never;
@@ -439,6 +532,10 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
+                /**
+                 * @description A namespace.
+                 * @example team-a
+                 */
                 ns: components["parameters"]["Namespace"];
             };
             cookie?: never;
@@ -458,7 +555,15 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
+                /**
+                 * @description A namespace.
+                 * @example team-a
+                 */
                 ns: components["parameters"]["Namespace"];
+                /**
+                 * @description The name of the object.
+                 * @example etl
+                 */
                 name: components["parameters"]["ObjectName"];
             };
             cookie?: never;
@@ -478,7 +583,15 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
+                /**
+                 * @description A namespace.
+                 * @example team-a
+                 */
                 ns: components["parameters"]["Namespace"];
+                /**
+                 * @description The name of the object.
+                 * @example etl
+                 */
                 name: components["parameters"]["ObjectName"];
             };
             cookie?: never;
@@ -501,8 +614,20 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
+                /**
+                 * @description A namespace.
+                 * @example team-a
+                 */
                 ns: components["parameters"]["Namespace"];
+                /**
+                 * @description The name of the object.
+                 * @example etl
+                 */
                 name: components["parameters"]["ObjectName"];
+                /**
+                 * @description The number of the version. The first is 1.
+                 * @example 2
+                 */
                 version: components["parameters"]["VersionNumber"];
             };
             cookie?: never;
@@ -525,7 +650,15 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
+                /**
+                 * @description A namespace.
+                 * @example team-a
+                 */
                 ns: components["parameters"]["Namespace"];
+                /**
+                 * @description The name of the object.
+                 * @example etl
+                 */
                 name: components["parameters"]["ObjectName"];
             };
             cookie?: never;
@@ -549,7 +682,15 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
+                /**
+                 * @description A namespace.
+                 * @example team-a
+                 */
                 ns: components["parameters"]["Namespace"];
+                /**
+                 * @description The name of the object.
+                 * @example etl
+                 */
                 name: components["parameters"]["ObjectName"];
             };
             cookie?: never;
@@ -569,14 +710,22 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
+                /**
+                 * @description A namespace.
+                 * @example team-a
+                 */
                 ns: components["parameters"]["Namespace"];
+                /**
+                 * @description The name of the object.
+                 * @example etl
+                 */
                 name: components["parameters"]["ObjectName"];
             };
             cookie?: never;
         };
         /**
          * Read the newest runs of a DAG beside its tasks
-         * @description It has fewer runs than `runs` if their tasks would be more than 50,000.
+         * @description The grid has at most 50,000 cells. If `runs` would exceed them, it has fewer runs.
          */
         get: operations["getGrid"];
         put?: never;
@@ -592,14 +741,22 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
+                /**
+                 * @description A namespace.
+                 * @example team-a
+                 */
                 ns: components["parameters"]["Namespace"];
+                /**
+                 * @description The name of the object.
+                 * @example etl
+                 */
                 name: components["parameters"]["ObjectName"];
             };
             cookie?: never;
         };
         /**
          * Count the runs of a DAG by the day on which they ended
-         * @description A day has the hours that it has in the zone.
+         * @description A day has 23, 24 or 25 hours, as in the zone.
          */
         get: operations["getStatisticsOfDAG"];
         put?: never;
@@ -619,7 +776,7 @@ export interface paths {
         };
         /**
          * Count runs by the day on which they ended
-         * @description The runs of all namespaces that the caller may see. A day has the hours that it has in the zone.
+         * @description The runs of all namespaces that the caller may see. A day has 23, 24 or 25 hours, as in the zone.
          */
         get: operations["getStatistics"];
         put?: never;
@@ -635,13 +792,17 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
+                /**
+                 * @description A namespace.
+                 * @example team-a
+                 */
                 ns: components["parameters"]["Namespace"];
             };
             cookie?: never;
         };
         /**
          * Count the runs of a namespace by the day on which they ended
-         * @description A day has the hours that it has in the zone.
+         * @description A day has 23, 24 or 25 hours, as in the zone.
          */
         get: operations["getStatisticsOfNamespace"];
         put?: never;
@@ -659,7 +820,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** What somebody should look at */
+        /** Read what needs attention */
         get: operations["getAttention"];
         put?: never;
         post?: never;
@@ -674,12 +835,50 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
+                /**
+                 * @description A namespace.
+                 * @example team-a
+                 */
                 ns: components["parameters"]["Namespace"];
             };
             cookie?: never;
         };
-        /** What somebody should look at in a namespace */
+        /** Read what needs attention in a namespace */
         get: operations["getAttentionOfNamespace"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Follow what changes
+         * @description A stream of server-sent events, for as long as the client and the credential last. An event is a hint to read its
+         *     object again, by its own route. An object has at most two events a second.
+         *
+         *     * `event: change` has data as below. The last event of those that became visible together has an `id`.
+         *     * `event: reset` with `{"reason": …}`: read everything again. The `id` continues behind it. The reasons are
+         *       `too-old`, `unknown`, `gap` (what changed cannot be listed), `too-slow` (the client took too little) and `rights`
+         *       (the caller sees other namespaces now).
+         *     * `event: end` with `{"detail": …}`: the session or API token has ended. Log in again.
+         *     * A comment every 15 seconds, with an `id`.
+         *
+         *     Open the stream, read, and then follow. After a lost connection send the last `id` as `Last-Event-ID`, to any
+         *     replica, within an hour: nothing is skipped. Nothing comes twice, if events without an `id` behind them are dropped
+         *     when the connection is lost. A browser's EventSource sends the header by itself.
+         *
+         *     A stream is no use of a session: the session ends when no other request has used it for its time.
+         */
+        get: operations["followEvents"];
         put?: never;
         post?: never;
         delete?: never;
@@ -692,6 +891,21 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description The data of an event `change`. */
+        Event: {
+            /**
+             * @description dag: also its versions and its schedule.
+             * @enum {string}
+             */
+            kind: "run" | "dag" | "dagtask";
+            namespace: string;
+            /** @description The name of the DAG. Not present for a DagTask. */
+            dag?: string;
+            /** @description The UID of the run. Not present if the run was removed. */
+            run?: string;
+            /** @description The phase of the run now. */
+            phase?: string;
+        };
         /** @description Not present if there is no such page. */
         Cursor: string;
         UserName: string;
@@ -741,7 +955,7 @@ export interface components {
             expiresAt: string;
             /**
              * Format: date-time
-             * @description Within a minute.
+             * @description Accurate to a minute.
              */
             lastUsedAt?: string;
         };
@@ -752,7 +966,7 @@ export interface components {
             requestId: string;
             /** @description The name at that time; (unknown) for a login of a user who does not exist, (command line) for set-password. */
             user: string;
-            /** @description Tells apart users who had the same name one after the other. */
+            /** @description Distinguishes users who had the same name at different times. */
             userId?: number;
             /** @description The API token that was used. */
             tokenId?: number;
@@ -793,7 +1007,7 @@ export interface components {
             stop?: string;
             /** @description Why the Ready tasks of a live run do not start. */
             hold?: string;
-            parameters: Record<string, never>[];
+            parameters: components["schemas"]["RunParameter"][];
             tasks: components["schemas"]["TaskCounts"];
             /**
              * @description Not present in runs of an earlier version.
@@ -818,6 +1032,15 @@ export interface components {
             /** Format: date-time */
             finishedAt?: string;
         };
+        /** @description A parameter as the run resolved it. It has either a value, or the Secret and the key that have the value. */
+        RunParameter: {
+            name: string;
+            value?: string;
+            /** @description The name of a Secret. */
+            secret?: string;
+            /** @description A key of the Secret. */
+            key?: string;
+        };
         RunDetail: {
             uid: string;
             namespace: string;
@@ -831,7 +1054,7 @@ export interface components {
             stop?: string;
             /** @description Why the Ready tasks of a live run do not start. */
             hold?: string;
-            parameters: Record<string, never>[];
+            parameters: components["schemas"]["RunParameter"][];
             tasks: components["schemas"]["TaskCounts"];
             /**
              * @description Not present in runs of an earlier version.
@@ -937,7 +1160,9 @@ export interface components {
             /** Format: date-time */
             createdAt: string;
             /** @description The part of the spec of the DAG that a run uses. Not present in lists. */
-            spec?: Record<string, never>;
+            spec?: {
+                [key: string]: unknown;
+            };
         };
         Diff: {
             from: number;
@@ -1116,7 +1341,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description The caller has not proved who it is. */
+        /** @description The request has no valid credential. */
         Unauthenticated: {
             headers: {
                 "WWW-Authenticate"?: string;
@@ -1208,6 +1433,16 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
+        /** @description The user has ten streams at this replica already. */
+        TooManyStreams: {
+            headers: {
+                "Retry-After": components["headers"]["RetryAfter"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
         /** @description The server cannot do this now. */
         Unavailable: {
             headers: {
@@ -1224,11 +1459,35 @@ export interface components {
         Limit: number;
         /** @description The next or previous of another page. */
         Cursor: string;
+        /**
+         * @description A namespace.
+         * @example team-a
+         */
         Namespace: string;
+        /**
+         * @description The name of the object.
+         * @example etl
+         */
         ObjectName: string;
+        /**
+         * @description The UID of the run, which is that of its DagRun.
+         * @example 0b0f5a3e-6d0c-4b0e-9f0a-3a6c1e3f4b5d
+         */
         RunUID: string;
+        /**
+         * @description The name of the task.
+         * @example extract
+         */
         TaskName: string;
+        /**
+         * @description The number of the attempt. The first is 1.
+         * @example 1
+         */
         AttemptNumber: number;
+        /**
+         * @description The number of the version. The first is 1.
+         * @example 2
+         */
         VersionNumber: number;
         /** @description A namespace. */
         NamespaceFilter: string;
@@ -1245,7 +1504,15 @@ export interface components {
         AdmittedFrom: string;
         /** @description The time before which runs were admitted. */
         AdmittedTo: string;
+        /**
+         * @description The number of one version.
+         * @example 1
+         */
         FromVersion: number;
+        /**
+         * @description The number of the other version.
+         * @example 2
+         */
         ToVersion: number;
         /** @description The number of runs. */
         GridRuns: number;
@@ -1255,8 +1522,16 @@ export interface components {
         FromDay: string;
         /** @description The last day. The default is today. There are at most 366. */
         ToDay: string;
+        /**
+         * @description The name of the user.
+         * @example ann
+         */
         UserName: string;
-        TokenID: string;
+        /**
+         * @description The id of the token.
+         * @example 7
+         */
+        TokenID: number;
     };
     requestBodies: never;
     headers: {
@@ -1287,6 +1562,28 @@ export interface operations {
                     "application/yaml": string;
                 };
             };
+            400: components["responses"]["BadRequest"];
+        };
+    };
+    getDocs: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The page. It has no scripts, and its Content-Security-Policy allows none. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html; charset=utf-8": string;
+                };
+            };
+            400: components["responses"]["BadRequest"];
         };
     };
     login: {
@@ -1355,10 +1652,13 @@ export interface operations {
             /** @description The session has ended. */
             204: {
                 headers: {
+                    /** @description It removes the cookie. */
+                    "Set-Cookie"?: string;
                     [name: string]: unknown;
                 };
                 content?: never;
             };
+            400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
             403: components["responses"]["Forbidden"];
             503: components["responses"]["Unavailable"];
@@ -1405,6 +1705,12 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "currentPassword": "correct horse battery staple",
+                 *       "newPassword": "trombone zebra lantern"
+                 *     }
+                 */
                 "application/json": {
                     /** Format: password */
                     currentPassword: string;
@@ -1470,7 +1776,7 @@ export interface operations {
                     name: string;
                     /**
                      * Format: date-time
-                     * @description In 366 days at most.
+                     * @description At most 366 days from now.
                      */
                     expiresAt: string;
                     /** @default false */
@@ -1506,6 +1812,10 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /**
+                 * @description The id of the token.
+                 * @example 7
+                 */
                 id: components["parameters"]["TokenID"];
             };
             cookie?: never;
@@ -1519,6 +1829,7 @@ export interface operations {
                 };
                 content?: never;
             };
+            400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
@@ -1619,6 +1930,10 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /**
+                 * @description The name of the user.
+                 * @example ann
+                 */
                 name: components["parameters"]["UserName"];
             };
             cookie?: never;
@@ -1644,12 +1959,26 @@ export interface operations {
                 "If-Match": string;
             };
             path: {
+                /**
+                 * @description The name of the user.
+                 * @example ann
+                 */
                 name: components["parameters"]["UserName"];
             };
             cookie?: never;
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "grants": [
+                 *         {
+                 *           "namespace": "team-a",
+                 *           "role": "operator"
+                 *         }
+                 *       ]
+                 *     }
+                 */
                 "application/json": {
                     /** @default false */
                     admin?: boolean;
@@ -1679,6 +2008,10 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /**
+                 * @description The name of the user.
+                 * @example ann
+                 */
                 name: components["parameters"]["UserName"];
             };
             cookie?: never;
@@ -1692,6 +2025,7 @@ export interface operations {
                 };
                 content?: never;
             };
+            400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
@@ -1704,12 +2038,21 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /**
+                 * @description The name of the user.
+                 * @example ann
+                 */
                 name: components["parameters"]["UserName"];
             };
             cookie?: never;
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "password": "trombone zebra lantern"
+                 *     }
+                 */
                 "application/json": {
                     password: components["schemas"]["NewPassword"];
                 };
@@ -1738,6 +2081,10 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /**
+                 * @description The name of the user.
+                 * @example ann
+                 */
                 name: components["parameters"]["UserName"];
             };
             cookie?: never;
@@ -1757,7 +2104,15 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /**
+                 * @description The name of the user.
+                 * @example ann
+                 */
                 name: components["parameters"]["UserName"];
+                /**
+                 * @description The id of the token.
+                 * @example 7
+                 */
                 id: components["parameters"]["TokenID"];
             };
             cookie?: never;
@@ -1771,6 +2126,7 @@ export interface operations {
                 };
                 content?: never;
             };
+            400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
@@ -1873,6 +2229,10 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /**
+                 * @description The UID of the run, which is that of its DagRun.
+                 * @example 0b0f5a3e-6d0c-4b0e-9f0a-3a6c1e3f4b5d
+                 */
                 uid: components["parameters"]["RunUID"];
             };
             cookie?: never;
@@ -1899,6 +2259,10 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /**
+                 * @description The UID of the run, which is that of its DagRun.
+                 * @example 0b0f5a3e-6d0c-4b0e-9f0a-3a6c1e3f4b5d
+                 */
                 uid: components["parameters"]["RunUID"];
             };
             cookie?: never;
@@ -1930,6 +2294,10 @@ export interface operations {
             };
             header?: never;
             path: {
+                /**
+                 * @description The UID of the run, which is that of its DagRun.
+                 * @example 0b0f5a3e-6d0c-4b0e-9f0a-3a6c1e3f4b5d
+                 */
                 uid: components["parameters"]["RunUID"];
             };
             cookie?: never;
@@ -1960,7 +2328,15 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /**
+                 * @description The UID of the run, which is that of its DagRun.
+                 * @example 0b0f5a3e-6d0c-4b0e-9f0a-3a6c1e3f4b5d
+                 */
                 uid: components["parameters"]["RunUID"];
+                /**
+                 * @description The name of the task.
+                 * @example extract
+                 */
                 task: components["parameters"]["TaskName"];
             };
             cookie?: never;
@@ -1992,7 +2368,15 @@ export interface operations {
             };
             header?: never;
             path: {
+                /**
+                 * @description The UID of the run, which is that of its DagRun.
+                 * @example 0b0f5a3e-6d0c-4b0e-9f0a-3a6c1e3f4b5d
+                 */
                 uid: components["parameters"]["RunUID"];
+                /**
+                 * @description The name of the task.
+                 * @example extract
+                 */
                 task: components["parameters"]["TaskName"];
             };
             cookie?: never;
@@ -2023,8 +2407,20 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /**
+                 * @description The UID of the run, which is that of its DagRun.
+                 * @example 0b0f5a3e-6d0c-4b0e-9f0a-3a6c1e3f4b5d
+                 */
                 uid: components["parameters"]["RunUID"];
+                /**
+                 * @description The name of the task.
+                 * @example extract
+                 */
                 task: components["parameters"]["TaskName"];
+                /**
+                 * @description The number of the attempt. The first is 1.
+                 * @example 1
+                 */
                 number: components["parameters"]["AttemptNumber"];
             };
             cookie?: never;
@@ -2051,8 +2447,20 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /**
+                 * @description The UID of the run, which is that of its DagRun.
+                 * @example 0b0f5a3e-6d0c-4b0e-9f0a-3a6c1e3f4b5d
+                 */
                 uid: components["parameters"]["RunUID"];
+                /**
+                 * @description The name of the task.
+                 * @example extract
+                 */
                 task: components["parameters"]["TaskName"];
+                /**
+                 * @description The number of the attempt. The first is 1.
+                 * @example 1
+                 */
                 number: components["parameters"]["AttemptNumber"];
             };
             cookie?: never;
@@ -2097,6 +2505,10 @@ export interface operations {
             };
             header?: never;
             path: {
+                /**
+                 * @description A namespace.
+                 * @example team-a
+                 */
                 ns: components["parameters"]["Namespace"];
             };
             cookie?: never;
@@ -2127,7 +2539,15 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /**
+                 * @description A namespace.
+                 * @example team-a
+                 */
                 ns: components["parameters"]["Namespace"];
+                /**
+                 * @description The name of the object.
+                 * @example etl
+                 */
                 name: components["parameters"]["ObjectName"];
             };
             cookie?: never;
@@ -2159,7 +2579,15 @@ export interface operations {
             };
             header?: never;
             path: {
+                /**
+                 * @description A namespace.
+                 * @example team-a
+                 */
                 ns: components["parameters"]["Namespace"];
+                /**
+                 * @description The name of the object.
+                 * @example etl
+                 */
                 name: components["parameters"]["ObjectName"];
             };
             cookie?: never;
@@ -2190,8 +2618,20 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /**
+                 * @description A namespace.
+                 * @example team-a
+                 */
                 ns: components["parameters"]["Namespace"];
+                /**
+                 * @description The name of the object.
+                 * @example etl
+                 */
                 name: components["parameters"]["ObjectName"];
+                /**
+                 * @description The number of the version. The first is 1.
+                 * @example 2
+                 */
                 version: components["parameters"]["VersionNumber"];
             };
             cookie?: never;
@@ -2216,12 +2656,28 @@ export interface operations {
     diffVersions: {
         parameters: {
             query: {
+                /**
+                 * @description The number of one version.
+                 * @example 1
+                 */
                 from: components["parameters"]["FromVersion"];
+                /**
+                 * @description The number of the other version.
+                 * @example 2
+                 */
                 to: components["parameters"]["ToVersion"];
             };
             header?: never;
             path: {
+                /**
+                 * @description A namespace.
+                 * @example team-a
+                 */
                 ns: components["parameters"]["Namespace"];
+                /**
+                 * @description The name of the object.
+                 * @example etl
+                 */
                 name: components["parameters"]["ObjectName"];
             };
             cookie?: never;
@@ -2253,7 +2709,15 @@ export interface operations {
             };
             header?: never;
             path: {
+                /**
+                 * @description A namespace.
+                 * @example team-a
+                 */
                 ns: components["parameters"]["Namespace"];
+                /**
+                 * @description The name of the object.
+                 * @example etl
+                 */
                 name: components["parameters"]["ObjectName"];
             };
             cookie?: never;
@@ -2287,7 +2751,15 @@ export interface operations {
             };
             header?: never;
             path: {
+                /**
+                 * @description A namespace.
+                 * @example team-a
+                 */
                 ns: components["parameters"]["Namespace"];
+                /**
+                 * @description The name of the object.
+                 * @example etl
+                 */
                 name: components["parameters"]["ObjectName"];
             };
             cookie?: never;
@@ -2321,7 +2793,15 @@ export interface operations {
             };
             header?: never;
             path: {
+                /**
+                 * @description A namespace.
+                 * @example team-a
+                 */
                 ns: components["parameters"]["Namespace"];
+                /**
+                 * @description The name of the object.
+                 * @example etl
+                 */
                 name: components["parameters"]["ObjectName"];
             };
             cookie?: never;
@@ -2385,6 +2865,10 @@ export interface operations {
             };
             header?: never;
             path: {
+                /**
+                 * @description A namespace.
+                 * @example team-a
+                 */
                 ns: components["parameters"]["Namespace"];
             };
             cookie?: never;
@@ -2415,7 +2899,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description What somebody should look at. */
+            /** @description What needs attention. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2434,13 +2918,17 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /**
+                 * @description A namespace.
+                 * @example team-a
+                 */
                 ns: components["parameters"]["Namespace"];
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description What somebody should look at. */
+            /** @description What needs attention. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2452,6 +2940,43 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
             404: components["responses"]["NotFound"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    followEvents: {
+        parameters: {
+            query?: {
+                /** @description Only what is in this namespace. */
+                namespace?: string;
+            };
+            header?: {
+                /** @description The last `id` of an earlier stream. */
+                "Last-Event-ID"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The stream. */
+            200: {
+                headers: {
+                    /** @description For nginx, which must not hold it back. */
+                    "X-Accel-Buffering"?: "no";
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example event: change
+                     *     id: 1764194297/748:751:748,749
+                     *     data: {"kind":"run","namespace":"team-a","dag":"etl","run":"0d3a0f3e-…","phase":"Running"}
+                     */
+                    "text/event-stream": string;
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            429: components["responses"]["TooManyStreams"];
             503: components["responses"]["Unavailable"];
         };
     };
