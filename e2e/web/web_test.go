@@ -42,8 +42,10 @@ func TestBrowser(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(root, "web/dist/index.html")); err != nil {
 		t.Fatalf("the bundle is not built: %v. Run npm run build in web/", err)
 	}
+	cluster := newObjects(t, root)
+	cluster.fill(60)
 	database := storetest.URL(t)
-	world := newRows(t, database)
+	world := newRows(t, database, cluster.namespace)
 	for name, access := range map[string]accounts.Access{
 		"root": {Admin: true},
 		"vera": {Grants: []accounts.Grant{{Namespace: world.namespace, Role: "viewer"}}},

@@ -147,10 +147,10 @@ describe("a role", () => {
     await dialog.getByLabel("Name").fill("new.user");
     await dialog.getByLabel("Password").fill("correct horse battery staple");
     await dialog.getByRole("button", { name: "Add role" }).click();
-    await dialog.getByLabel("Namespace, or * for all").fill("shop");
+    await dialog.getByLabel("Namespace, or * for all").fill(facts["namespace"] ?? "");
     await dialog.getByRole("button", { name: "Save" }).click();
     await page.getByText("new.user is saved.").waitFor();
-    await page.getByRole("cell", { name: "shop: viewer" }).first().waitFor();
+    await page.getByRole("cell", { name: `${facts["namespace"]}: viewer` }).first().waitFor();
     await leave(visitor);
     const other = await visit();
     await arrive(other, "new.user" as never, run);
@@ -164,7 +164,7 @@ describe("what others wrote", () => {
     const visitor = await visit();
     const page = await arrive(visitor, "otto");
     const places = ["#/", "#/runs", `${run}?task=import-es`, `#/runs/${facts["failed:orders-hourly"]}`,
-      `#/dags/shop/orders-hourly?task=import-es&run=${facts["live"]}`, `#/runs/${facts["live"]}/log/import-es/1`];
+      `#/dags/${facts["namespace"]}/orders-hourly?task=import-es&run=${facts["live"]}`, `#/runs/${facts["live"]}/log/import-es/1`];
     for (const place of places) {
       await page.goto(site + place);
       await settled(page);

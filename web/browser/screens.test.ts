@@ -7,10 +7,10 @@ useBrowser();
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
 const screens: Record<string, string> = {
-  home: "#/", dags: "#/dags", "dag-grid": `#/dags/shop/orders-hourly?task=import-es&run=${facts["live"]}`,
-  "dag-graph": "#/dags/shop/orders-hourly/graph", "dag-runs": "#/dags/shop/orders-hourly/runs",
-  "dag-versions": "#/dags/shop/orders-hourly/versions", "dag-ledger": "#/dags/shop/orders-hourly/ledger",
-  "dag-definition": "#/dags/shop/orders-hourly/definition", trigger: "#/dags/shop/orders-hourly/trigger",
+  home: "#/", dags: "#/dags", "dag-grid": `#/dags/${facts["namespace"]}/orders-hourly?task=import-es&run=${facts["live"]}`,
+  "dag-graph": `#/dags/${facts["namespace"]}/orders-hourly/graph`, "dag-runs": `#/dags/${facts["namespace"]}/orders-hourly/runs`,
+  "dag-versions": `#/dags/${facts["namespace"]}/orders-hourly/versions`, "dag-ledger": `#/dags/${facts["namespace"]}/orders-hourly/ledger`,
+  "dag-definition": `#/dags/${facts["namespace"]}/orders-hourly/definition`, trigger: `#/dags/${facts["namespace"]}/orders-hourly/trigger`,
   runs: "#/runs", "runs-none": "#/runs?namePrefix=nothing", run: `#/runs/${facts["live"]}?task=import-es`,
   "run-failed": `#/runs/${facts["failed:price-feed-import"]}`, "run-wide": `#/runs/${facts["wide"]}`,
   log: `#/runs/${facts["live"]}/log/import-es/2`, dagtasks: "#/dagtasks", account: "#/account", users: "#/users",

@@ -17,11 +17,12 @@ export interface Reading<T> {
 
 /**
  * createReading reads whenever the source changes. undefined as the source reads nothing. concerns says which changes
- * make it read again.
+ * make it read again. isOfCluster says that it shows objects of Kubernetes: the stream has no event for those that no
+ * controller has seen, so a visible view reads them again at intervals.
  */
 export function createReading<S, T>(
   source: Accessor<S | undefined>, fetcher: (source: S, signal: AbortSignal) => Promise<T>,
-  concerns?: (change: Change) => boolean,
+  concerns?: (change: Change) => boolean, isOfCluster = false,
 ): Reading<T> {
   const [data, setData] = createSignal<T>();
   const [problem, setProblem] = createSignal<Problem>();
@@ -57,7 +58,7 @@ export function createReading<S, T>(
   if (concerns) {
     onCleanup(onChange((change) => (change === "reset" || concerns(change)) && again()));
     const timer = setInterval(() => {
-      if (!isLive() && document.visibilityState === "visible") again();
+      if ((isOfCluster || !isLive()) && document.visibilityState === "visible") again();
     }, pollInterval);
     onCleanup(() => clearInterval(timer));
   }

@@ -48,8 +48,9 @@ export interface DAG {
   namespace: string;
   name: string;
   uid: string;
-  generation: number;
+  generation?: number;
   createdAt: string;
+  deletedAt?: string;
   labels?: Record<string, string>;
   schedule?: { cron: string[]; timeZone?: string };
   suspended: boolean;
@@ -91,7 +92,8 @@ export interface Manifest {
   status?: unknown;
 }
 
-export type DAGDetail = DAG & { manifest: Manifest; parameters?: Parameter[] };
+/** DAGDetail is a DAG with its manifest, which a deleted one no longer has. */
+export type DAGDetail = DAG & { manifest?: Manifest };
 
 export interface DagTask {
   namespace: string;

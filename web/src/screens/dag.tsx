@@ -26,13 +26,13 @@ export default function DAG(): JSX.Element {
   const namespace = place().segments[1] ?? "", name = place().segments[2] ?? "";
   const tab = (): Tab => tabs.find((known) => known === place().segments[3]) ?? "grid";
   const concerns = (change: { namespace: string; dag?: string }) => change.namespace === namespace && change.dag === name;
-  const dag = createReading(() => ({}), (_, signal) => dags.one(namespace, name, signal), concerns);
+  const dag = createReading(() => ({}), (_, signal) => dags.one(namespace, name, signal), concerns, true);
   const versions = createReading(() => ({}), (_, signal) => dags.versions(namespace, name, { limit: 1 }, signal), concerns);
   const statistics = createReading(() => ({ zone: zone() }), ({ zone }, signal) => dags.statistics(namespace, name, zone, signal));
   createEffect(() => (document.title = text.shell.title(`${name} ${text.none} ${text.dag.tabs[tab()]}`)));
   const canRun = () => may(namespace, "operator") && !dag.data()?.readOnly;
   useKeys({ t: () => canRun() && go(to.trigger(namespace, name)) });
-  const isGone = () => dag.problem()?.kind === "not-found";
+  const isGone = () => dag.problem()?.kind === "not-found" || Boolean(dag.data()?.deletedAt);
   return (
     <>
       <div class="head">
@@ -72,7 +72,7 @@ export default function DAG(): JSX.Element {
         </div>
       </Show>
       <Show when={isGone()}><p class="notice">{text.dag.deleted}</p></Show>
-      <Show when={dag.problem() && !isGone()}>
+      <Show when={dag.problem() && dag.problem()?.kind !== "not-found"}>
         <Show when={dag.problem()?.kind === "unavailable"} fallback={<ProblemNotice problem={dag.problem() as never} retry={dag.refresh} />}>
           <p class="notice">{text.dag.notLive}</p>
         </Show>
@@ -91,7 +91,7 @@ export default function DAG(): JSX.Element {
           <Match when={tab() === "runs"}><RunsTab namespace={namespace} name={name} /></Match>
           <Match when={tab() === "versions"}><VersionsTab namespace={namespace} name={name} /></Match>
           <Match when={tab() === "ledger"}><LedgerTab namespace={namespace} name={name} /></Match>
-          <Match when={tab() === "definition"}><DefinitionTab dag={dag} /></Match>
+          <Match when={tab() === "definition"}><Show when={!isGone()}><DefinitionTab dag={dag} /></Show></Match>
         </Switch>
       </div>
     </>
@@ -269,7 +269,7 @@ function LedgerTab(props: { namespace: string; name: string }): JSX.Element {
 function DefinitionTab(props: { dag: Reading<DAGDetail> }): JSX.Element {
   return (
     <Loaded reading={props.dag}>{(data) => {
-      const yaml = createMemo(() => toYAML(withoutStatus(data().manifest)));
+      const yaml = createMemo(() => toYAML(withoutStatus(data().manifest ?? {})));
       return (
         <section class="panel">
           <header>

@@ -48,7 +48,7 @@ export function stateOf(dag: DAG): Look | "invalid" {
 
 export default function DAGs(): JSX.Element {
   const list = createReading(filterOf, (query, signal) => dags.list(query, signal),
-    (change) => change.kind === "dag" || change.kind === "run");
+    (change) => change.kind === "dag" || change.kind === "run", true);
   createEffect(() => (document.title = text.shell.title(text.dags.title)));
   const isFiltered = () => ["search", "label", "show"].some((name) => param(name));
   const shows: [string, string][] = [["", text.dags.all], ["suspended", text.dags.suspended],

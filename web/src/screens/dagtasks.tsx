@@ -19,7 +19,7 @@ export default function DagTasks(): JSX.Element {
 
 function List(): JSX.Element {
   const list = createReading(() => ({ namespace: param("namespace"), cursor: param("cursor") }),
-    ({ namespace, cursor }, signal) => dagTasks.list(namespace, { cursor, limit: 50 }, signal), (change) => change.kind === "dagtask");
+    ({ namespace, cursor }, signal) => dagTasks.list(namespace, { cursor, limit: 50 }, signal), (change) => change.kind === "dagtask", true);
   createEffect(() => (document.title = text.shell.title(text.dagTasks.title)));
   return (
     <>
@@ -48,7 +48,7 @@ function List(): JSX.Element {
 
 function One(props: { namespace: string; name: string }): JSX.Element {
   const concerns = (change: { namespace: string; kind: string }) => change.namespace === props.namespace && change.kind !== "run";
-  const task = createReading(() => ({}), (_, signal) => dagTasks.one(props.namespace, props.name, signal), concerns);
+  const task = createReading(() => ({}), (_, signal) => dagTasks.one(props.namespace, props.name, signal), concerns, true);
   const users = createReading(() => ({}), (_, signal) => dagTasks.users(props.namespace, props.name, signal), concerns);
   createEffect(() => (document.title = text.shell.title(props.name)));
   return (

@@ -75,10 +75,10 @@ export function concerns(a: Attention): Concern[] {
 
 export default function Home(): JSX.Element {
   const namespace = () => param("namespace");
-  const attention = createReading(namespace, (ns, signal) => home.attention(ns, signal), () => true);
+  const attention = createReading(namespace, (ns, signal) => home.attention(ns, signal), () => true, true);
   const running = createReading(namespace, (ns, signal) =>
     runs.list({ phase: "Live", namespace: ns, limit: mostRunning }, signal), (change) => change.kind === "run");
-  const upcoming = createReading(namespace, (ns, signal) => home.upcoming(ns, mostUpcoming, signal), () => true);
+  const upcoming = createReading(namespace, (ns, signal) => home.upcoming(ns, mostUpcoming, signal), () => true, true);
   const statistics = createReading(
     () => ({ ns: namespace(), zone: zone() }), ({ ns, zone }, signal) => home.statistics(ns, zone, signal),
     (change) => change.kind === "run" && change.phase !== "Running");

@@ -9,7 +9,7 @@ import { Heights, Lines, search } from "../log/lines";
 import { downloadAddress, readText, stream, withSlot, type Ending, type LogKey, type Sink } from "../log/source";
 import { Icon, Mark } from "../parts/icons";
 import { Empty, ProblemNotice, Skeleton } from "../parts/states";
-import { Took } from "../parts/values";
+import { Said, Took } from "../parts/values";
 import { lookOfAttempt, lookOfTask } from "../phases";
 import { createReading } from "../reading";
 import { go, param, place, setParams, to } from "../router";
@@ -67,7 +67,7 @@ export default function LogScreen(): JSX.Element {
         </div>
         <p class="meta">
           <Show when={attempt()?.node}><span>{text.log.on(attempt()?.node ?? "")} <Show when={attempt()?.startedAt}>{(at) => <>{text.log.since} {clockSeconds(at())}</>}</Show></span></Show>
-          <Show when={attempt()?.reason}><span><span class="reason" data-phase={lookOfAttempt(attempt()?.phase ?? "")}>{attempt()?.reason}</span> {attempt()?.message}</span></Show>
+          <Show when={attempt()?.reason}><span><span class="reason" data-phase={lookOfAttempt(attempt()?.phase ?? "")}>{attempt()?.reason}</span> <Said text={attempt()?.message} /></span></Show>
         </p>
       </div>
       <Show when={attempt()} keyed={false} fallback={

@@ -32,7 +32,7 @@ export default function Runs(): JSX.Element {
   const list = createReading(filter, (query, signal) => runs.list(query, signal), (change) => change.kind === "run");
   const showsPending = () => !param("cursor") && !filterNames.some((name) => param(name) && !(name === "phase" && param(name) === "Live"));
   const pending = createReading(() => (showsPending() ? { namespace: param("namespace") } : undefined),
-    ({ namespace }, signal) => runs.pending(namespace, signal), (change) => change.kind === "run");
+    ({ namespace }, signal) => runs.pending(namespace, signal), (change) => change.kind === "run", true);
   createEffect(() => (document.title = text.shell.title(text.runs.title)));
   const isFiltered = () => filterNames.some((name) => param(name));
   const clear = () => setParams({ ...Object.fromEntries(filterNames.map((name) => [name, ""])), cursor: "" });

@@ -53,7 +53,7 @@ export default function Trigger(): JSX.Element {
       <div class="head"><h1><span class="of"><a href={to.dags({ namespace })}>{namespace}</a> / <a href={to.dag(namespace, name)}>{name}</a> / </span>{text.trigger.of}</h1></div>
       <Loaded reading={dag} rows={4}>{(data) => (
         <Show when={!param("from") || from.data() || from.problem()}>
-          <Form namespace={namespace} name={name} parameters={data().parameters ?? data().manifest.spec.parameters ?? []}
+          <Form namespace={namespace} name={name} parameters={data().manifest?.spec.parameters ?? []}
             isSuspended={data().suspended} isInvalid={data().valid === false} earlier={earlier.data()?.items ?? []}
             from={from.data()?.parameters as RunParameter[] | undefined} />
         </Show>

@@ -1,0 +1,140 @@
+import { describe, expect, it } from "vitest";
+import { arrive, facts, leave, settled, site, useBrowser, visit } from "./world";
+
+useBrowser();
+const namespace = facts["namespace"] ?? "";
+const dag = `#/dags/${namespace}/orders-hourly`;
+const log = `#/runs/${facts["live"]}/log/import-es/1`;
+
+describe("DAGs", () => {
+  it("are found by a part of their name, and the address says so", async () => {
+    const visitor = await visit();
+    const page = await arrive(visitor, "vera", "#/dags");
+    await page.getByLabel("Name contains").fill("feed-imp");
+    await page.waitForURL(/search=feed-imp/);
+    await page.getByRole("link", { name: "price-feed-import" }).waitFor();
+    await page.getByRole("link", { name: "orders-hourly" }).waitFor({ state: "detached" });
+    await leave(visitor);
+  });
+
+  it("that are not valid say why, as text", async () => {
+    const visitor = await visit();
+    const page = await arrive(visitor, "vera", "#/dags?show=invalid");
+    await page.getByText('spec.task[2].runAfter[0]: Not found: "featurize"').waitFor();
+    expect(await page.locator("tbody tr").count()).toBe(1);
+    await leave(visitor);
+  });
+
+  it("come a page at a time", async () => {
+    const visitor = await visit();
+    const page = await arrive(visitor, "vera", "#/dags");
+    await page.getByRole("button", { name: "More" }).click();
+    await page.getByRole("link", { name: "price-feed-import" }).waitFor();
+    await page.getByRole("button", { name: "Before" }).click();
+    await page.getByRole("link", { name: "churn-model-train" }).waitFor();
+    await leave(visitor);
+  });
+
+  it("are suspended by one press, which can be undone, and other browsers see it", async () => {
+    const visitor = await visit(), other = await visit();
+    const watching = await arrive(other, "vera", "#/dags?search=etl-000");
+    const page = await arrive(visitor, "otto", "#/dags?search=etl-000");
+    await page.getByRole("button", { name: "Suspend etl-000" }).click();
+    await page.getByRole("button", { name: "Resume etl-000" }).waitFor();
+    await watching.getByText("suspended", { exact: true }).waitFor();
+    await page.getByRole("button", { name: "Undo" }).click();
+    await page.getByRole("button", { name: "Suspend etl-000" }).waitFor();
+    expect(await watching.getByRole("button", { name: /Suspend/ }).count()).toBe(1); // the filter, not the action
+    await leave(visitor);
+    await leave(other);
+  });
+});
+
+describe("a run", () => {
+  it("is triggered with the keyboard alone, prefilled from an earlier one, and says what it waits for", async () => {
+    const visitor = await visit();
+    const page = await arrive(visitor, "otto", dag);
+    await page.getByRole("link", { name: "Trigger" }).waitFor();
+    await page.keyboard.press("t");
+    await page.getByLabel("MARKET").waitFor();
+    expect(await page.getByLabel("TOKEN").count()).toBe(0); // secret ones are for editors
+    await page.getByLabel("Take values from").selectOption(facts["live"] ?? "");
+    await page.waitForFunction(() => document.querySelector<HTMLInputElement>("#p-0")?.value === "es");
+    await page.getByLabel("MARKET").focus();
+    await page.keyboard.press("Enter");
+    await page.getByText("The controller has not admitted this run yet.").waitFor();
+    expect(page.url()).toContain(`#/pending/${namespace}/`);
+    await leave(visitor);
+  });
+
+  it("that waits for a DAG which does not exist is on the list of runs, and an editor deletes it", async () => {
+    const visitor = await visit();
+    const page = await arrive(visitor, "edda", "#/runs");
+    await page.getByRole("link", { name: "route-planning-again" }).click();
+    await page.getByRole("button", { name: "Delete" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Delete" }).click();
+    await page.getByText("The DagRun is deleted.").waitFor();
+    await page.getByRole("link", { name: "route-planning-again" }).waitFor({ state: "detached" });
+    await leave(visitor);
+  });
+});
+
+describe("a log", () => {
+  it("of 5,000 lines has few of them in the document, in each place of it", async () => {
+    const visitor = await visit();
+    const page = await arrive(visitor, "vera", log);
+    await page.getByText("5,000 lines").waitFor();
+    const region = page.getByRole("region", { name: "Lines of the log" });
+    await region.focus();
+    await page.keyboard.press("End");
+    await region.getByText("ERROR", { exact: true }).waitFor();
+    expect(await region.locator("li").count()).toBeLessThan(200);
+    await page.keyboard.press("Home");
+    await region.getByText("page=0 ").waitFor();
+    await leave(visitor);
+  });
+
+  it("is searched by its own search on Ctrl-F, and shows its first error", async () => {
+    const visitor = await visit();
+    const page = await arrive(visitor, "vera", log);
+    await page.getByText("5,000 lines").waitFor();
+    await page.keyboard.press("Control+f");
+    await page.keyboard.type("page=4321 ");
+    await page.getByText("1 of 1").waitFor();
+    await page.locator("mark.at").getByText("page=4321").waitFor();
+    await page.getByRole("button", { name: "First error" }).click();
+    await page.getByRole("region", { name: "Lines of the log" }).getByText("ERROR", { exact: true }).waitFor();
+    await leave(visitor);
+  });
+
+  it("is linked by line, and copied whole with Ctrl-A", async () => {
+    const visitor = await visit({ permissions: ["clipboard-read", "clipboard-write"] });
+    const page = await arrive(visitor, "vera", `${log}?line=2500-2502`);
+    await page.locator("li.on").first().waitFor();
+    expect(await page.locator("li.on").count()).toBe(3);
+    await page.getByRole("region", { name: "Lines of the log" }).focus();
+    await page.keyboard.press("Control+a");
+    await page.keyboard.press("Control+c");
+    const copied = await page.evaluate(() => navigator.clipboard.readText());
+    expect(copied.split("\n")).toHaveLength(5000);
+    expect(copied).not.toContain("\x1b");
+    await leave(visitor);
+  });
+});
+
+it("nine tabs over HTTP/1.1 share one stream of events, and all can be used", async () => {
+  const visitor = await visit();
+  await arrive(visitor, "vera");
+  let streams = 0;
+  visitor.context.on("request", (request) => {
+    if (new URL(request.url()).pathname.endsWith("/api/v1/events")) streams++;
+  });
+  for (let tab = 0; tab < 8; tab++) {
+    const page = await visitor.context.newPage();
+    await page.goto(`${site}#/runs`);
+    await settled(page);
+    await page.getByText("Live", { exact: true }).first().waitFor();
+  }
+  expect(streams).toBe(0);
+  await leave(visitor);
+});
