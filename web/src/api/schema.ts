@@ -776,7 +776,9 @@ export interface paths {
         };
         /**
          * Count runs by the day on which they ended
-         * @description The runs of all namespaces that the caller may see. A day has 23, 24 or 25 hours, as in the zone.
+         * @description The runs of all namespaces that the caller may see. A day has 23, 24 or 25 hours, as in the zone. A run
+         *     counts within a few seconds after its end, and until the retention of history removes it. Just after the start of
+         *     the server, the answer is 503.
          */
         get: operations["getStatistics"];
         put?: never;
@@ -802,7 +804,9 @@ export interface paths {
         };
         /**
          * Count the runs of a namespace by the day on which they ended
-         * @description A day has 23, 24 or 25 hours, as in the zone.
+         * @description A day has 23, 24 or 25 hours, as in the zone. A run
+         *     counts within a few seconds after its end, and until the retention of history removes it. Just after the start of
+         *     the server, the answer is 503.
          */
         get: operations["getStatisticsOfNamespace"];
         put?: never;
