@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -51,7 +52,7 @@ func newObjects(t *testing.T, root string) *objects {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		err := core.CoreV1().Namespaces().Delete(t.Context(), namespace.Name, metav1.DeleteOptions{})
+		err := core.CoreV1().Namespaces().Delete(context.Background(), namespace.Name, metav1.DeleteOptions{})
 		if err != nil {
 			t.Error(err)
 		}

@@ -266,6 +266,12 @@ var house = []place{
 		// The roles are compared with what the controller checks at start.
 		tests: all(client, yaml, []string{module + "/controller/install", module + "/e2e/readme"}),
 	},
+	{
+		path: "e2e/web",
+		// It writes the rows that a controller would, thousands of them, and the users.
+		tests: all(client, ownDB, []string{module + "/apis", module + "/generated", module + "/store!",
+			module + "/store/accounts", module + "/store/transition", module + "/store/view", module + "/httpapi/auth"}),
+	},
 	{path: "e2e/readme", may: yaml},
 	{path: "e2e/completer", may: client}, // plays Pods, and does not depend on Kontroler
 }

@@ -37,13 +37,15 @@ describe("DAGs", () => {
 
   it("are suspended by one press, which can be undone, and other browsers see it", async () => {
     const visitor = await visit(), other = await visit();
-    const watching = await arrive(other, "vera", "#/dags?search=etl-000");
-    const page = await arrive(visitor, "otto", "#/dags?search=etl-000");
-    await page.getByRole("button", { name: "Suspend etl-000" }).click();
-    await page.getByRole("button", { name: "Resume etl-000" }).waitFor();
-    await watching.getByText("suspended", { exact: true }).waitFor();
+    const watching = await arrive(other, "vera", "#/dags?search=etl-001");
+    const page = await arrive(visitor, "otto", "#/dags?search=etl-001");
+    await page.getByRole("button", { name: "Suspend etl-001" }).click();
     await page.getByRole("button", { name: "Undo" }).click();
-    await page.getByRole("button", { name: "Suspend etl-000" }).waitFor();
+    await page.getByRole("button", { name: "Suspend etl-001" }).click();
+    await page.getByRole("button", { name: "Resume etl-001" }).waitFor();
+    await watching.getByText("suspended", { exact: true }).waitFor();
+    await page.getByRole("button", { name: "Resume etl-001" }).click();
+    await page.getByRole("button", { name: "Suspend etl-001" }).waitFor();
     expect(await watching.getByRole("button", { name: /Suspend/ }).count()).toBe(1); // the filter, not the action
     await leave(visitor);
     await leave(other);
