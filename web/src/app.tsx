@@ -23,6 +23,7 @@ const screens = {
   dags: lazy(() => import("./screens/dags")),
   dag: lazy(() => import("./screens/dag")),
   trigger: lazy(() => import("./screens/trigger")),
+  edit: lazy(() => import("./screens/edit")),
   runs: lazy(() => import("./screens/runs")),
   run: lazy(() => import("./screens/run")),
   pending: lazy(() => import("./screens/pending")),
@@ -38,7 +39,7 @@ function Screen(): JSX.Element {
     const [first, , third, fourth] = place().segments;
     switch (first) {
       case undefined: return "home";
-      case "dags": return fourth === "trigger" ? "trigger" : third ? "dag" : "dags";
+      case "dags": return fourth === "trigger" ? "trigger" : fourth === "edit" ? "edit" : third ? "dag" : "dags";
       case "runs": return third === "log" ? "log" : place().segments[1] ? "run" : "runs";
       case "pending": return "pending";
       case "dagtasks": return "dagTasks";

@@ -61,6 +61,7 @@ export const to = {
   dag: (namespace: string, name: string, tab = "", query: Parameters = {}) =>
     href(["dags", namespace, name, ...(tab ? [tab] : [])], query),
   trigger: (namespace: string, name: string, from = "") => href(["dags", namespace, name, "trigger"], { from }),
+  edit: (namespace: string, name: string) => href(["dags", namespace, name, "edit"]),
   runs: (query: Parameters = {}) => href(["runs"], query),
   run: (uid: string, query: Parameters = {}) => href(["runs", uid], query),
   pending: (namespace: string, name: string) => href(["pending", namespace, name]),

@@ -146,6 +146,14 @@ export const text = {
     invalid: "The DAG is not valid. The run fails until it is corrected.",
     stringValue: "Values are texts.", parameters: "Parameters", empty: "empty",
   },
+  edit: {
+    title: (name: string) => `Edit ${name}`, of: "Edit", label: "The DAG as YAML", save: "Save", check: "Check", reset: "Start anew",
+    back: "Back", isValid: "It is valid.", saved: (name: string) => `${name} is saved. The next run uses it.`,
+    restored: "This is what you typed before. It was not saved.", forbidden: "Only editors of the namespace change a DAG.",
+    conflict: "Somebody changed it since you began. What you typed is still here. Look at the definition first, or save over it. ",
+    overwrite: "Save over it", managed: "Another tool, such as GitOps, owns fields that you changed. It may change them back. ",
+    force: "Save all the same",
+  },
   runs: {
     title: "Runs", phase: "Phase", any: "All", Live: "Live", name: "Run", dag: "DAG", namespace: "Namespace",
     started: "Started", took: "Took", by: "By", trigger: "Trigger", tasks: "Tasks", namePrefix: "Name begins with",

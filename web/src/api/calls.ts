@@ -72,10 +72,10 @@ export const dags = {
     }),
   validate: (namespace: string, yaml: string) =>
     call<{ valid: true; warnings: string[] }>("POST", path("namespaces", namespace, "dags", "validate"), { yaml }),
-  update: (namespace: string, name: string, generation: number, yaml: string) =>
-    call<DAGDetail>("PUT", dagPath(namespace, name), { yaml, headers: { "If-Match": `"${generation}"` } }),
-  create: (namespace: string, yaml: string) =>
-    call<DAGDetail>("POST", path("namespaces", namespace, "dags"), { yaml }),
+  update: (namespace: string, name: string, generation: number, yaml: string, isForced: boolean) =>
+    call<DAGDetail>("PUT", dagPath(namespace, name), {
+      yaml, query: { force: isForced || undefined }, headers: { "If-Match": `"${generation}"` },
+    }),
 };
 
 export const dagTasks = {

@@ -40,6 +40,7 @@ export default function DAG(): JSX.Element {
         <Show when={dag.data()?.suspended}><span class="badge" data-phase="waiting"><Icon name="pause" />{text.dag.suspended}</span></Show>
         <Show when={canRun() && !isGone()}>
           <div class="actions">
+            <Show when={may(namespace, "editor") && dag.data()}><a class="btn" href={to.edit(namespace, name)}>{text.dag.definition.edit}</a></Show>
             <Show when={dag.data()}>{(data) => (
               <button class="btn" type="button" onClick={() => void suspendOrResume(data(), dag.refresh)}>
                 <Icon name={data().suspended ? "resume" : "pause"} />{data().suspended ? text.dag.resume : text.dag.suspend}
