@@ -1,0 +1,76 @@
+import { cleanup, fireEvent, render, screen } from "@solidjs/testing-library";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { Problem } from "../src/api/problem";
+import Graph, { kinOf } from "../src/graph/graph";
+import { Bars, Progress } from "../src/parts/bars";
+import { ProblemNotice } from "../src/parts/states";
+import { Said } from "../src/parts/values";
+import { draftOf } from "../src/screens/edit";
+
+afterEach(cleanup);
+
+describe("a problem", () => {
+  it("says what failed, where, and by which id the server knows it", () => {
+    const problem = new Problem("invalid", { title: "Values are not valid.", status: 422, requestId: "abc123",
+      errors: [{ pointer: "/spec/task/0/name", detail: "must consist of a-z" }] });
+    render(() => <ProblemNotice problem={problem} isWrite />);
+    const alert = screen.getByRole("alert").textContent;
+    for (const part of ["Values are not valid.", "/spec/task/0/name", "must consist of a-z", "Request abc123", "Nothing was changed."]) {
+      expect(alert).toContain(part);
+    }
+  });
+
+  it("of a write without an answer does not claim that nothing was changed", () => {
+    render(() => <ProblemNotice problem={new Problem("unreachable", {})} isWrite />);
+    expect(screen.getByRole("alert").textContent).toContain("It may have been done");
+  });
+});
+
+it("a text of somebody else is text, and cannot reorder what stands beside it", () => {
+  const { container } = render(() => <Said text={"<b>\u202eabc"} />);
+  expect(container.innerHTML).toBe("<bdi>&lt;b&gt;\ufffdabc</bdi>");
+});
+
+describe("bars", () => {
+  const run = (phase: "Succeeded" | "Failed", seconds: number) => ({
+    uid: phase, name: phase, phase, createdAt: "2025-01-01T00:00:00Z", startedAt: "2025-01-01T00:00:00Z",
+    finishedAt: new Date(Date.parse("2025-01-01T00:00:00Z") + seconds * 1000).toISOString(),
+  });
+  it("say the same in words, and give what failed a foot below the line", () => {
+    const { container } = render(() => <Bars name="etl" runs={[run("Failed", 5), run("Succeeded", 10)]} />);
+    expect(screen.getByRole("img").getAttribute("aria-label")).toBe("Last runs of etl: 1 Failed, 1 Succeeded");
+    expect(container.querySelector('[data-phase="failed"]')?.getAttribute("d")).toBe("M155 29V13");
+    expect(container.querySelector('[data-phase="succeeded"]')?.getAttribute("d")).toBe("M147 24V2");
+  });
+  it("of progress add up to the tasks that have ended or run", () => {
+    const tasks = { total: 10, waiting: 4, ready: 1, active: 2, succeeded: 2, failed: 1, skipped: 0, cancelled: 0 };
+    const { container } = render(() => <Progress tasks={tasks} />);
+    expect([...container.querySelectorAll("rect")].map((rect) => rect.getAttribute("width"))).toEqual(["20%", "10%", "20%"]);
+    expect(screen.getByRole("img").getAttribute("aria-label")).toBe("3 of 10 tasks");
+  });
+});
+
+describe("the graph", () => {
+  it("is walked with arrows, and a task is picked with Enter", async () => {
+    const select = vi.fn();
+    const { container } = render(() => (
+      <Graph names={["a", "b"]} parents={[[], [0]]} name="Graph" select={select} task={(position) => ({ sub: `${position}s`, look: "succeeded" })} />
+    ));
+    const [first, second] = [...container.querySelectorAll<SVGGElement>(".node")] as [SVGGElement, SVGGElement];
+    expect(first.querySelector("title")?.textContent).toBe("a, Succeeded, 0s");
+    first.focus();
+    await fireEvent.keyDown(first, { key: "ArrowRight" });
+    expect(document.activeElement).toBe(second);
+    await fireEvent.keyDown(document.activeElement as Element, { key: "Enter" });
+    expect(select).toHaveBeenCalledWith("b");
+  });
+  it("keeps ancestors and descendants of a node bright, not its siblings", () => {
+    expect([...kinOf([{ from: 0, to: 1 }, { from: 0, to: 2 }, { from: 1, to: 3 }, { from: 2, to: 3 }], 1)].sort()).toEqual([0, 1, 3]);
+  });
+});
+
+it("a draft has what somebody may write, not what Kubernetes keeps", () => {
+  const yaml = draftOf({ apiVersion: "v1", kind: "DAG", metadata: { name: "etl", namespace: "shop", uid: "x", resourceVersion: "7" },
+    spec: { task: [{ name: "a" }] }, status: { phase: "x" } });
+  expect(yaml).toBe("apiVersion: v1\nkind: DAG\nmetadata:\n  name: etl\n  namespace: shop\nspec:\n  task:\n  - name: a\n");
+});
