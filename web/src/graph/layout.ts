@@ -1,4 +1,5 @@
 import dagre, { type Graph } from "@dagrejs/dagre";
+import { place } from "./layered";
 
 /** Input is a DAG: the names of its tasks, and for each the positions of its parents. */
 export interface Input {
@@ -40,8 +41,8 @@ const characterWidth = 7.8;
 const beforeName = 44;
 /** So many siblings are drawn one by one. More become one node. */
 const mostSiblings = 12;
-/** Beyond so many nodes the quick ranker is used. */
-const manyNodes = 300;
+/** Beyond so many nodes dagre takes too long. */
+const manyNodes = 80;
 
 /** label shortens a name in the middle, because the ends tell names apart. */
 export function label(name: string): string {
@@ -77,9 +78,9 @@ export function layOut(input: Input, opened: ReadonlySet<string> = new Set()): L
   const groups = groupSiblings(input, opened);
   const boxOf = new Map<number, number>();
   groups.forEach((group, index) => group.members.forEach((member) => boxOf.set(member, index)));
+  if (groups.length > manyNodes) return layOutMany(input, groups, boxOf);
   const graph = new dagre.graphlib.Graph();
-  graph.setGraph({ rankdir: "LR", nodesep: between, edgesep: between, ranksep: gap,
-    ranker: groups.length > manyNodes ? "longest-path" : "network-simplex" });
+  graph.setGraph({ rankdir: "LR", nodesep: between, edgesep: between, ranksep: gap });
   graph.setDefaultEdgeLabel(() => ({}));
   groups.forEach((group, index) => graph.setNode(String(index), { width: widthOf(input, group.members), height: boxHeight }));
   const ranks = ranksOf(input.parents);
@@ -94,6 +95,35 @@ export function layOut(input: Input, opened: ReadonlySet<string> = new Set()): L
   }));
   dagre.layout(graph);
   return draw(graph, groups);
+}
+
+/** layOutMany does the same for graphs of many nodes. */
+function layOutMany(input: Input, groups: { id: string; members: number[] }[], boxOf: Map<number, number>): Layout {
+  const ofTasks = ranksOf(input.parents);
+  const ranks = groups.map((group) => ofTasks[group.members[0] ?? 0] ?? 0);
+  const pairs = new Map<string, [number, number]>();
+  input.parents.forEach((parents, task) => parents.forEach((parent) => {
+    const from = boxOf.get(parent), into = boxOf.get(task);
+    if (from !== undefined && into !== undefined && from !== into) pairs.set(`${from} ${into}`, [from, into]);
+  }));
+  const edges = [...pairs.values()];
+  const { y, crossings, height } = place(ranks, edges, boxHeight, between);
+  const columns: Column[] = [];
+  const widths = groups.map((group) => widthOf(input, group.members));
+  for (let rank = 0, left = 0; rank <= Math.max(0, ...ranks); rank++) {
+    const width = Math.max(narrowest, ...widths.filter((_, node) => ranks[node] === rank));
+    columns.push({ center: left + width / 2, left, right: left + width });
+    left += width + gap;
+  }
+  const boxes = groups.map((group, node): Box => {
+    const column = columns[ranks[node] ?? 0] as Column;
+    return { ...group, x: column.left, y: (y[node] ?? 0) - boxHeight / 2, width: column.right - column.left, height: boxHeight };
+  });
+  return {
+    boxes, width: columns[columns.length - 1]?.right ?? 0, height,
+    edges: edges.map(([from, to], index) => ({ from, to, d: route(columns, ranks[from] ?? 0, y[from] ?? 0,
+      new Map([...(crossings[index] ?? []), [ranks[to] ?? 0, y[to] ?? 0]])) })),
+  };
 }
 
 /** ranksOf returns for each task the length of the longest way to it. */
