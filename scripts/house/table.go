@@ -79,6 +79,7 @@ var house = []place{
 	// The flags, log and probes of all mains. It lies in apis because that is what every part may import.
 	{path: "apis/process", may: all([]string{"k8s.io/klog/v2"}, client)},
 	{path: "apis/clustertest", may: all(client, yaml)},
+	{path: "apis/tlstest"},
 	{path: "generated", may: all([]string{module + "/apis"}, client)},
 	{path: "controller/engine", may: []string{module + "/apis", module + "/store/transition"}, tests: wireTypes},
 	{
@@ -249,7 +250,7 @@ var house = []place{
 		path: "httpapi/cmd/server",
 		may: all([]string{module + "/apis/process", module + "/httpapi", module + "/generated", module + "/store"},
 			client, prometheus),
-		tests: all(ownDB, wire),
+		tests: all(ownDB, wire, []string{module + "/apis/tlstest"}),
 	},
 	// Tests read the database through its views, not through package store.
 	{

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"kontroler/apis/process"
+	"kontroler/apis/tlstest"
 )
 
 // kubeconfig is of a cluster that does not answer.
@@ -21,7 +22,7 @@ clusters: [{name: none, cluster: {server: "https://127.0.0.1:1"}}], contexts: [{
 func files(t *testing.T) (key, cert, certKey, ca string) {
 	t.Helper()
 	dir := t.TempDir()
-	authority := newAuthority(t)
+	authority := tlstest.New(t)
 	write := func(name string, content []byte) string {
 		t.Helper()
 		path := filepath.Join(dir, name)
@@ -30,9 +31,9 @@ func files(t *testing.T) (key, cert, certKey, ca string) {
 		}
 		return path
 	}
-	certPEM, keyPEM := authority.issue(t, "server", "localhost")
+	certPEM, keyPEM := authority.Issue(t, "server", "localhost")
 	return write("keys", []byte(strings.Repeat("k", 48))), write("cert.pem", certPEM), write("key.pem", keyPEM),
-		write("ca.pem", authority.pem)
+		write("ca.pem", authority.PEM)
 }
 
 func TestParseConfig(t *testing.T) {

@@ -23,6 +23,7 @@ import (
 
 	"github.com/lib/pq"
 
+	"kontroler/apis/tlstest"
 	"kontroler/store/accounts"
 	"kontroler/store/storetest"
 )
@@ -236,22 +237,22 @@ func (p *running) endWithStream(t *testing.T, client *http.Client, base string) 
 func TestServe(t *testing.T) {
 	databaseURL, owner := asServer(t)
 	key, cert, certKey, ca := files(t)
-	servers, clients := newAuthority(t), newAuthority(t)
-	certPEM, keyPEM := servers.issue(t, "server")
+	servers, clients := tlstest.New(t), tlstest.New(t)
+	certPEM, keyPEM := servers.Issue(t, "server")
 	overwrite(t, cert, certPEM)
 	overwrite(t, certKey, keyPEM)
-	overwrite(t, ca, clients.pem)
+	overwrite(t, ca, clients.PEM)
 	args := []string{
 		"--database-url", databaseURL, "--jwt-key-file", key, "--tls-cert", cert, "--tls-key", certKey, "--client-ca", ca,
 	}
 	p := start(t, os.Stderr, append(args, "--admin-password-file", writeFile(t, adminPassword+"\n"))...)
 	api, health := p.ready(t)
-	client := &http.Client{Transport: &http.Transport{TLSClientConfig: servers.client(t, &clients)}}
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: servers.Client(t, &clients)}}
 	if status := loginAs(t, client, "https://"+api, "admin", adminPassword); status != 200 {
 		t.Errorf("login: %d", status)
 	}
 	awaitStatistics(t, client, "https://"+api)
-	stranger := &http.Client{Transport: &http.Transport{TLSClientConfig: servers.client(t, nil)}}
+	stranger := &http.Client{Transport: &http.Transport{TLSClientConfig: servers.Client(t, nil)}}
 	if resp, err := stranger.Get("https://" + api + "/openapi.yaml"); err == nil {
 		resp.Body.Close()
 		t.Errorf("a client without a certificate: %d", resp.StatusCode)

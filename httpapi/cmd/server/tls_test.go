@@ -1,89 +1,14 @@
 package main
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
-	"math/big"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"testing"
-	"time"
+
+	"kontroler/apis/tlstest"
 )
-
-// authority issues certificates.
-type authority struct {
-	certificate *x509.Certificate
-	key         *ecdsa.PrivateKey
-	pem         []byte
-}
-
-func newAuthority(t *testing.T) authority {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: rand.Text()}, IsCA: true,
-		BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign, NotBefore: time.Now().Add(-time.Hour),
-		NotAfter: time.Now().Add(time.Hour),
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	certificate, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return authority{certificate, key, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})}
-}
-
-func (a authority) issue(t *testing.T, name string, hosts ...string) (certPEM, keyPEM []byte) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name}, DNSNames: hosts,
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, a.certificate, &key.PublicKey, a.key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
-		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})
-}
-
-// client returns the configuration of a client that trusts an authority and has a certificate of another, if there is
-// one.
-func (a authority) client(t *testing.T, of *authority) *tls.Config {
-	t.Helper()
-	config := &tls.Config{RootCAs: x509.NewCertPool()}
-	config.RootCAs.AddCert(a.certificate)
-	if of != nil {
-		certificate, err := tls.X509KeyPair(of.issue(t, "client"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		config.Certificates = []tls.Certificate{certificate}
-	}
-	return config
-}
 
 func overwrite(t *testing.T, path string, content []byte) {
 	t.Helper()
@@ -94,14 +19,14 @@ func overwrite(t *testing.T, path string, content []byte) {
 
 func TestCertificates(t *testing.T) {
 	_, cert, key, ca := files(t)
-	first, second, clients := newAuthority(t), newAuthority(t), newAuthority(t)
-	serve := func(a authority) {
-		certPEM, keyPEM := a.issue(t, "server")
+	first, second, clients := tlstest.New(t), tlstest.New(t), tlstest.New(t)
+	serve := func(a tlstest.Authority) {
+		certPEM, keyPEM := a.Issue(t, "server")
 		overwrite(t, cert, certPEM)
 		overwrite(t, key, keyPEM)
 	}
 	serve(first)
-	overwrite(t, ca, clients.pem)
+	overwrite(t, ca, clients.PEM)
 	c, err := openCertificates(cert, key, ca)
 	if err != nil {
 		t.Fatal(err)
@@ -128,10 +53,10 @@ func TestCertificates(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	check("a client with a certificate", first.client(t, &clients), true)
-	check("a client without a certificate", first.client(t, nil), false)
-	check("a client with a certificate of another authority", first.client(t, &second), false)
-	old := first.client(t, &clients)
+	check("a client with a certificate", first.Client(t, &clients), true)
+	check("a client without a certificate", first.Client(t, nil), false)
+	check("a client with a certificate of another authority", first.Client(t, &second), false)
+	old := first.Client(t, &clients)
 	old.MaxVersion = tls.VersionTLS11
 	check("a client of TLS 1.1", old, false)
 
@@ -142,13 +67,13 @@ func TestCertificates(t *testing.T) {
 	if _, err := c.reload(); err == nil {
 		t.Error("a faulty file was accepted")
 	}
-	check("after a faulty file", first.client(t, &clients), true)
+	check("after a faulty file", first.Client(t, &clients), true)
 	serve(second)
-	overwrite(t, ca, second.pem)
+	overwrite(t, ca, second.PEM)
 	if hasChanged, err := c.reload(); !hasChanged || err != nil {
 		t.Fatalf("files that have changed: %v, %v", hasChanged, err)
 	}
-	check("the new certificates", second.client(t, &second), true)
-	check("a client of the old authority", second.client(t, &clients), false)
-	check("a client that expects the old certificate", first.client(t, &second), false)
+	check("the new certificates", second.Client(t, &second), true)
+	check("a client of the old authority", second.Client(t, &clients), false)
+	check("a client that expects the old certificate", first.Client(t, &second), false)
 }
