@@ -32,6 +32,7 @@ type config struct {
 	Config       struct {
 		User       string            `json:"User"`
 		Entrypoint []string          `json:"Entrypoint"`
+		StopSignal string            `json:"StopSignal"`
 		Labels     map[string]string `json:"Labels"`
 	} `json:"config"`
 	History []struct {

@@ -33,8 +33,13 @@ func TestImages(t *testing.T) {
 	build(t, copyOfCheckout(t), second, "TZ=Asia/Tokyo", "UMASK=077")
 	version, commit := script(t, "version"), script(t, "version", "--commit")
 	archives, err := os.ReadDir(first)
-	if err != nil || len(archives) != len(programs) {
-		t.Errorf("scripts/images wrote %v (%v), want one archive for each of %v", archives, err, programs)
+	want := len(programs)
+	if hasNode() {
+		want++
+		t.Run("ui", func(t *testing.T) { checkUI(t, first, second, version) })
+	}
+	if err != nil || len(archives) != want {
+		t.Errorf("scripts/images wrote %v (%v), want %d archives", archives, err, want)
 	}
 	for program, rest := range programs {
 		t.Run(program, func(t *testing.T) {
@@ -59,6 +64,46 @@ func TestImages(t *testing.T) {
 				t.Errorf("%s --version prints %q, want %s", program, out, want)
 			}
 		})
+	}
+}
+
+// hasNode reports whether this machine can build the bundle of the UI. Without Node its image is left out.
+func hasNode() bool {
+	_, err := exec.LookPath("node")
+	return err == nil || os.Getenv("CI") == "true"
+}
+
+// checkUI checks the image of the UI. Package e2e/nginx runs it.
+func checkUI(t *testing.T, first, second, version string) {
+	t.Helper()
+	file := archiveOf("ui", runtime.GOARCH)
+	if !bytes.Equal(read(t, filepath.Join(first, file)), read(t, filepath.Join(second, file))) {
+		t.Error("two builds of the same commit differ")
+	}
+	image := readArchive(t, filepath.Join(first, file))
+	if want := []string{"localhost/kontroler-ui:" + version, "localhost/kontroler-ui:dev"}; !cmp.Equal(image.names, want) {
+		t.Errorf("the names are %v, want %v", image.names, want)
+	}
+	if image.config.Config.User != "101:101" || image.config.Config.StopSignal != "SIGQUIT" {
+		t.Errorf("the config is %+v", image.config.Config)
+	}
+	size := 0
+	for name, f := range image.files {
+		size += len(f.data)
+		if f.mode&0o6000 != 0 || f.mode&0o022 != 0 && f.mode&0o777 != 0o777 || f.uid != 0 || f.gid != 0 {
+			t.Errorf("%s has mode %o and belongs to %d:%d", name, f.mode, f.uid, f.gid)
+		}
+	}
+	if size > maxSize {
+		t.Errorf("the files of the image have %d bytes, want at most %d", size, maxSize)
+	}
+	for _, name := range []string{
+		"entrypoint", "usr/sbin/nginx", "etc/nginx/nginx.conf", "usr/share/kontroler/ui/index.html",
+		"usr/share/doc/nginx/copyright", "usr/share/doc/libssl3/copyright",
+	} {
+		if len(image.files[name].data) == 0 {
+			t.Errorf("the image lacks %s", name)
+		}
 	}
 }
 

@@ -25,8 +25,15 @@ const (
 	pollEach  = 200 * time.Millisecond
 )
 
-// programs are those that have an image and a Deployment.
-var programs = []string{"controller", "server"}
+// programs are those that have an image and a Deployment. The image of the UI is built with Node.
+var programs = programsOf()
+
+func programsOf() []string {
+	if _, err := exec.LookPath("node"); err != nil && os.Getenv("CI") != "true" {
+		return []string{"controller", "server"}
+	}
+	return []string{"controller", "server", "ui"}
+}
 
 // site is the cluster that Kontroler is installed in.
 type site struct {

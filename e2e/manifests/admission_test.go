@@ -206,8 +206,8 @@ func TestRestricted(t *testing.T) {
 		},
 	}
 	templates := templates(t, slices.Concat(install(t, "quickstart"), install(t, "uninstall")))
-	if len(templates) != 4 {
-		t.Fatalf("%d Pod templates, want those of the controller, the server, PostgreSQL and the uninstaller", len(templates))
+	if len(templates) != 5 {
+		t.Fatalf("%d Pod templates, want those of controller, server, UI, PostgreSQL and uninstaller", len(templates))
 	}
 	for _, template := range templates {
 		for _, name := range slices.Sorted(maps.Keys(tests)) {

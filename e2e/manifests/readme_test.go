@@ -177,10 +177,10 @@ func env(spec *corev1.PodSpec, name string) string {
 	return values[0]
 }
 
-// Every variable that manifests name is that of a flag in controller/README.md or httpapi/README.md.
+// Every variable that manifests name is in controller/README.md, httpapi/README.md or web/nginx/README.md.
 func TestVariables(t *testing.T) {
 	var flags []byte
-	for _, program := range []string{"controller", "httpapi"} {
+	for _, program := range []string{"controller", "httpapi", "web/nginx"} {
 		text, err := os.ReadFile("../../" + program + "/README.md")
 		if err != nil {
 			t.Fatal(err)
@@ -197,7 +197,7 @@ func TestVariables(t *testing.T) {
 		for _, name := range variable.FindAllString(string(text), -1) {
 			found++
 			if !strings.Contains(string(flags), "`"+name+"`") {
-				t.Errorf("%s names %s, which neither controller/README.md nor httpapi/README.md does", path, name)
+				t.Errorf("%s names %s, which no README of a program does", path, name)
 			}
 		}
 		return err

@@ -31,6 +31,9 @@ var installations = map[string]string{
 	"quickstart without the server": `
 resources: [../kontroler/manifests/overlays/quickstart]
 components: [../kontroler/manifests/components/without-server]`,
+	"quickstart without the UI": `
+resources: [../kontroler/manifests/overlays/quickstart]
+components: [../kontroler/manifests/components/without-ui]`,
 	"production in two namespaces without the server": `
 resources: [../kontroler/manifests/overlays/production, team-a, team-b]
 components:
@@ -42,6 +45,9 @@ components: [../kontroler/manifests/components/tls]`,
 	"production with client certificates": `
 resources: [../kontroler/manifests/overlays/production]
 components: [../kontroler/manifests/components/mtls]`,
+	"production with client certificates for all": `
+resources: [../kontroler/manifests/overlays/production]
+components: [../kontroler/manifests/components/mtls, ../kontroler/manifests/components/ui-mtls]`,
 	"quickstart with two controllers": `
 resources: [../kontroler/manifests/overlays/quickstart]
 components: [../kontroler/manifests/components/ha]`,
@@ -166,17 +172,23 @@ func TestKinds(t *testing.T) {
 		"PersistentVolumeClaim kontroler/kontroler-postgres", "Service kontroler/kontroler-postgres",
 		"StatefulSet kontroler/kontroler-postgres",
 	}
+	ui := []string{"Deployment kontroler/kontroler-ui", "Service kontroler/kontroler-ui"}
 	budget := []string{"PodDisruptionBudget kontroler/kontroler-controller"}
-	serverBudget := []string{"PodDisruptionBudget kontroler/kontroler-server"}
-	production := slices.Concat(always, everywhere, budget, serverEverywhere, serverBudget)
-	productionInTeams := slices.Concat(always, inTeams, budget, serverInTeams, serverBudget)
+	budgets := slices.Concat(budget, []string{
+		"PodDisruptionBudget kontroler/kontroler-server", "PodDisruptionBudget kontroler/kontroler-ui",
+	})
+	quickstart := slices.Concat(always, everywhere, postgres, serverEverywhere)
+	production := slices.Concat(always, everywhere, serverEverywhere, ui, budgets)
+	productionInTeams := slices.Concat(always, inTeams, serverInTeams, ui, budgets)
 	want := map[string][]string{
-		"quickstart":                                                  slices.Concat(always, everywhere, postgres, serverEverywhere),
+		"quickstart":                                                  slices.Concat(quickstart, ui),
+		"quickstart without the UI":                                   quickstart,
 		"quickstart without the server":                               slices.Concat(always, everywhere, postgres),
-		"quickstart with two controllers":                             slices.Concat(always, everywhere, postgres, serverEverywhere, budget, serverBudget),
+		"quickstart with two controllers":                             slices.Concat(quickstart, ui, budgets),
 		"production":                                                  production,
 		"production with HTTPS":                                       production,
 		"production with client certificates":                         production,
+		"production with client certificates for all":                 production,
 		"production with the right to read Secrets":                   production,
 		"production in two namespaces":                                productionInTeams,
 		"production in two namespaces with the right to read Secrets": productionInTeams,
@@ -277,7 +289,8 @@ func TestImage(t *testing.T) {
 	slices.Sort(got)
 	const registry = "registry.example.com/"
 	want := []string{ // those of the Deployments and of the Job
-		registry + "kontroler-controller:v1.0.0", registry + "kontroler-controller:v1.0.0", registry + "kontroler-server:v1.0.0",
+		registry + "kontroler-controller:v1.0.0", registry + "kontroler-controller:v1.0.0",
+		registry + "kontroler-server:v1.0.0", registry + "kontroler-ui:v1.0.0",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("images (-want +got):\n%s", diff)
@@ -294,7 +307,9 @@ func TestWithoutTheServer(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				for _, trace := range []string{"kontroler-server", "kontroler_server", "KONTROLER_READER_ROLES", "postStart"} {
+				for _, trace := range []string{
+					"kontroler-server", "kontroler-ui", "kontroler_server", "KONTROLER_READER_ROLES", "postStart",
+				} {
 					if strings.Contains(string(text), trace) {
 						t.Errorf("%s has %s: %s", describe(object), trace, text)
 					}
