@@ -7,35 +7,12 @@ import (
 	"strings"
 	"time"
 
+	"kontroler/httpapi/answer"
 	"kontroler/store/accounts"
 )
 
 // auditHandlers show what users did.
 type auditHandlers struct{ *base }
-
-type auditView struct {
-	ID        int64      `json:"id"`
-	At        time.Time  `json:"at"`
-	RequestID string     `json:"requestId"`
-	User      string     `json:"user"`
-	UserID    int64      `json:"userId,omitempty"`
-	TokenID   int64      `json:"tokenId,omitempty"`
-	Address   string     `json:"address"`
-	Action    string     `json:"action"`
-	Object    string     `json:"object"`
-	Outcome   string     `json:"outcome,omitempty"`
-	EndedAt   *time.Time `json:"endedAt,omitempty"`
-}
-
-func viewAudit(e accounts.AuditEntry) auditView {
-	view := auditView{
-		e.ID, e.At, e.RequestID, e.User, e.UserID, e.TokenID, e.Address, e.Action, e.Object, e.Outcome, nil,
-	}
-	if !e.EndedAt.IsZero() {
-		view.EndedAt = &e.EndedAt
-	}
-	return view
-}
 
 func (h auditHandlers) list(w http.ResponseWriter, c *call) error {
 	values, err := query(c, "limit", "cursor", "user", "object", "from", "to")
@@ -60,7 +37,7 @@ func (h auditHandlers) list(w http.ResponseWriter, c *call) error {
 	}
 	list, err := makePage(entries, at, isFirst, limit, func(e accounts.AuditEntry) accounts.AuditPosition {
 		return accounts.AuditPosition{At: e.At, ID: e.ID}
-	}, viewAudit)
+	}, answer.OfAuditEntry)
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/labels"
 
+	"kontroler/httpapi/answer"
 	"kontroler/httpapi/auth"
 	"kontroler/httpapi/dags"
 	"kontroler/store/view"
@@ -70,11 +71,11 @@ func listObjects[T any](
 	if err != nil {
 		return err
 	}
-	answer, err := makePage(rows, at, isFirst, limit, name, same)
+	shown, err := makePage(rows, at, isFirst, limit, name, answer.Same)
 	if err != nil {
 		return err
 	}
-	return reply(w, http.StatusOK, answer)
+	return reply(w, http.StatusOK, shown)
 }
 
 // parseObjectFilter reads the parameters that filter DAGs and DagTasks.
@@ -160,13 +161,6 @@ func (h dagHandlers) users(w http.ResponseWriter, c *call) error {
 	return reply(w, http.StatusOK, itemList[dags.Name]{users})
 }
 
-// namespaceView is a namespace that the caller may see, the caller's role in it, and its number of DAGs.
-type namespaceView struct {
-	Name string `json:"name"`
-	Role string `json:"role"`
-	DAGs int    `json:"dags"`
-}
-
 func (h dagHandlers) namespaces(w http.ResponseWriter, c *call) error {
 	if _, err := query(c); err != nil {
 		return err
@@ -180,13 +174,13 @@ func (h dagHandlers) namespaces(w http.ResponseWriter, c *call) error {
 	for _, namespace := range granted {
 		counts[namespace] += 0
 	}
-	namespaces := []namespaceView{}
+	namespaces := []answer.Namespace{}
 	for name, count := range counts {
 		role := auth.RoleNames[auth.RoleIn(c.principal.Access, name)]
-		namespaces = append(namespaces, namespaceView{name, role, count})
+		namespaces = append(namespaces, answer.Namespace{Name: name, Role: role, DAGs: count})
 	}
-	slices.SortFunc(namespaces, func(a, b namespaceView) int { return cmp.Compare(a.Name, b.Name) })
-	return reply(w, http.StatusOK, itemList[namespaceView]{namespaces})
+	slices.SortFunc(namespaces, func(a, b answer.Namespace) int { return cmp.Compare(a.Name, b.Name) })
+	return reply(w, http.StatusOK, itemList[answer.Namespace]{namespaces})
 }
 
 func (h dagHandlers) upcoming(w http.ResponseWriter, c *call) error {
@@ -221,14 +215,5 @@ func (h dagHandlers) pending(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	return reply(w, http.StatusOK, viewPending(pending))
-}
-
-// same is the view of a row that is shown as it is.
-func same[T any](row T) T { return row }
-
-func viewPending(pending dags.PendingList) attentionList[dags.Pending] {
-	list := beginning(pending.Runs, same)
-	list.HasMore = list.HasMore || pending.HasMore
-	return list
+	return reply(w, http.StatusOK, answer.OfPending(pending, maxLimit))
 }

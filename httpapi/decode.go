@@ -12,6 +12,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"kontroler/httpapi/answer"
 	"kontroler/httpapi/manifest"
 	"kontroler/httpapi/strict"
 )
@@ -37,7 +38,7 @@ func decode[T any](c *call) (T, error) {
 	}
 	if len(faults) > 0 {
 		const detail = "The body has fields or values that it may not have."
-		return value, fault(badRequest, detail, viewAll(faults, func(f strict.Fault) fieldError {
+		return value, fault(badRequest, detail, answer.All(faults, func(f strict.Fault) fieldError {
 			return fieldError{Pointer: f.Pointer, Detail: f.Detail}
 		})...)
 	}

@@ -80,8 +80,8 @@ func (h *eventHandlers) follow(w http.ResponseWriter, c *call) error {
 	defer f.subscription.Close()
 	f.stream = beginStream(w, c, h.pace.write)
 	defer f.stream.end()
-	h.metrics.streams.Inc()
-	defer h.metrics.streams.Dec()
+	h.metrics.Streams.Inc()
+	defer h.metrics.Streams.Dec()
 	f.run(c.Context())
 	return nil
 }
@@ -163,7 +163,7 @@ func (f *follower) pass(batches []events.Batch) (err error) {
 		visible := slices.DeleteFunc(slices.Clone(batch.Events), func(e events.Event) bool {
 			return !f.scope.Has(e.Namespace)
 		})
-		f.metrics.events.Add(float64(len(visible)))
+		f.metrics.Events.Add(float64(len(visible)))
 		if isFirst && len(visible) == 0 {
 			text = f.appendID(text)
 		}
@@ -190,7 +190,7 @@ func (f *follower) pass(batches []events.Batch) (err error) {
 }
 
 func (f *follower) appendReset(text []byte, reason events.Reset, id string) ([]byte, error) {
-	f.metrics.resets.WithLabelValues(string(reason)).Inc()
+	f.metrics.Resets.WithLabelValues(string(reason)).Inc()
 	return appendEvent(text, "reset", id, map[string]events.Reset{"reason": reason})
 }
 

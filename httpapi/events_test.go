@@ -20,6 +20,7 @@ import (
 
 	"kontroler/httpapi"
 	"kontroler/httpapi/auth"
+	"kontroler/httpapi/metrics"
 	"kontroler/store/accounts"
 	"kontroler/store/transition"
 )
@@ -481,10 +482,10 @@ func TestRequestsOfEvents(t *testing.T) {
 
 // serveStreams starts a server whose timeouts are a second, with or without HTTP/2.
 func (h *history) serveStreams(
-	isHTTP2 bool, metrics *httpapi.Metrics, heartbeat, write time.Duration,
+	isHTTP2 bool, counters *metrics.Metrics, heartbeat, write time.Duration,
 ) (*replica, *httptest.Server) {
 	h.Helper()
-	r := h.unstarted(func(c *httpapi.Config) { c.Views, c.Metrics = h.views, metrics })
+	r := h.unstarted(func(c *httpapi.Config) { c.Views, c.Metrics = h.views, counters })
 	r.api.Pace(heartbeat, 100*time.Millisecond, write)
 	server := httptest.NewUnstartedServer(r.api)
 	server.EnableHTTP2 = isHTTP2
@@ -513,7 +514,7 @@ func TestStreamsOutliveTheTimeouts(t *testing.T) {
 	h := newHistory(t)
 	for _, isHTTP2 := range []bool{false, true} {
 		t.Run(fmt.Sprintf("HTTP/2 %t", isHTTP2), func(t *testing.T) {
-			r, _ := h.serveStreams(isHTTP2, httpapi.NewMetrics(), 1200*time.Millisecond, time.Second)
+			r, _ := h.serveStreams(isHTTP2, metrics.New(), 1200*time.Millisecond, time.Second)
 			streaming(t, r)
 			f := r.follow(h.colors[0].token, "")
 			if got := f.response.ProtoMajor == 2; got != isHTTP2 {
@@ -528,13 +529,13 @@ func TestStreamsOutliveTheTimeouts(t *testing.T) {
 // another one goes on.
 func TestStuckClients(t *testing.T) {
 	h := newHistory(t)
-	metrics := httpapi.NewMetrics()
-	r, _ := h.serveStreams(false, metrics, 100*time.Millisecond, 100*time.Millisecond)
+	counters := metrics.New()
+	r, _ := h.serveStreams(false, counters, 100*time.Millisecond, 100*time.Millisecond)
 	streaming(t, r)
 	token := h.login("root", rootPassword)
 	follower := r.follow(token, "")
 	streams := func() string {
-		for line := range strings.SplitSeq(scrape(t, metrics.Handler()), "\n") {
+		for line := range strings.SplitSeq(scrape(t, counters.Handler()), "\n") {
 			if value, ok := strings.CutPrefix(line, "kontroler_event_streams "); ok {
 				return value
 			}
@@ -588,7 +589,7 @@ func TestShutdownEndsStreams(t *testing.T) {
 	h := newHistory(t)
 	for _, isHTTP2 := range []bool{false, true} {
 		t.Run(fmt.Sprintf("HTTP/2 %t", isHTTP2), func(t *testing.T) {
-			r, server := h.serveStreams(isHTTP2, httpapi.NewMetrics(), time.Second, time.Second)
+			r, server := h.serveStreams(isHTTP2, metrics.New(), time.Second, time.Second)
 			stop := streaming(t, r)
 			f := r.follow(h.colors[0].token, "")
 			stop()
@@ -606,8 +607,8 @@ func TestShutdownEndsStreams(t *testing.T) {
 // them is left behind.
 func TestAThousandListeners(t *testing.T) {
 	h := newHistory(t)
-	metrics := httpapi.NewMetrics()
-	r := h.plain(func(c *httpapi.Config) { c.Views, c.Metrics = h.views, metrics })
+	counters := metrics.New()
+	r := h.plain(func(c *httpapi.Config) { c.Views, c.Metrics = h.views, counters })
 	streaming(t, r)
 	tokens := make([]string, 100)
 	for i := range tokens {
@@ -647,7 +648,7 @@ func TestAThousandListeners(t *testing.T) {
 		f.response.Body.Close()
 	}
 	r.client.CloseIdleConnections()
-	for !strings.Contains(scrape(t, metrics.Handler()), "kontroler_event_streams 0\n") {
+	for !strings.Contains(scrape(t, counters.Handler()), "kontroler_event_streams 0\n") {
 	}
 	for runtime.NumGoroutine() > goroutines+50 {
 	}

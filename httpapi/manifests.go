@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"kontroler/apis/kontroler/v1alpha1"
+	"kontroler/httpapi/answer"
 	"kontroler/httpapi/auth"
 	"kontroler/httpapi/manifest"
 	"kontroler/httpapi/objects"
@@ -48,34 +49,9 @@ func (b *base) taskManifests() manifestHandlers[*v1alpha1.DagTask] {
 	}
 }
 
-// objectView is an object as the API server has it.
-type objectView struct {
-	Namespace  string `json:"namespace"`
-	Name       string `json:"name"`
-	UID        string `json:"uid"`
-	Generation int64  `json:"generation"`
-	// Manifest is the object without its managed fields.
-	Manifest any `json:"manifest"`
-}
-
-// viewObject takes an object that nobody else has.
-func viewObject(object metav1.Object) objectView {
-	object.SetManagedFields(nil)
-	version := v1alpha1.SchemeGroupVersion.String()
-	switch object := object.(type) {
-	case *v1alpha1.DAG:
-		object.TypeMeta = metav1.TypeMeta{APIVersion: version, Kind: "DAG"}
-	case *v1alpha1.DagTask:
-		object.TypeMeta = metav1.TypeMeta{APIVersion: version, Kind: "DagTask"}
-	}
-	return objectView{
-		object.GetNamespace(), object.GetName(), string(object.GetUID()), object.GetGeneration(), object,
-	}
-}
-
 func replyObject(w http.ResponseWriter, status int, object metav1.Object) error {
 	w.Header().Set("ETag", strconv.Quote(strconv.FormatInt(object.GetGeneration(), 10)))
-	return reply(w, status, viewObject(object))
+	return reply(w, status, answer.OfObject(object))
 }
 
 // decode reads the manifest in the body.
@@ -218,12 +194,6 @@ func (h manifestHandlers[T]) delete(w http.ResponseWriter, c *call) error {
 	return reply(w, http.StatusNoContent, nil)
 }
 
-// validationView is the answer for a manifest without faults.
-type validationView struct {
-	Valid    bool     `json:"valid"`
-	Warnings []string `json:"warnings"`
-}
-
 // validate says what is wrong with a manifest, whether its object exists or not. It changes nothing, so the audit does
 // not have it.
 func (h manifestHandlers[T]) validate(w http.ResponseWriter, c *call) error {
@@ -249,9 +219,9 @@ func (h manifestHandlers[T]) validate(w http.ResponseWriter, c *call) error {
 		return err
 	}
 	if len(faults) > 0 {
-		return fault(invalid, "The manifest is not valid.", viewAll(faults, viewFault)...)
+		return fault(invalid, "The manifest is not valid.", answer.All(faults, viewFault)...)
 	}
-	return reply(w, http.StatusOK, validationView{Valid: true, Warnings: append(orEmpty(dropped), warnings...)})
+	return reply(w, http.StatusOK, answer.Validation{Valid: true, Warnings: append(answer.OrEmpty(dropped), warnings...)})
 }
 
 // suspensionHandlers suspend and resume the schedules of DAGs.

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"kontroler/httpapi/answer"
 	"kontroler/httpapi/auth"
 	"kontroler/httpapi/cluster"
 	"kontroler/httpapi/events"
@@ -171,7 +172,7 @@ func problemOfManifest(e *manifest.Error) *problem {
 	if e.IsMalformed {
 		kind = badRequest
 	}
-	return fault(kind, e.Detail, viewAll(e.Faults, func(f manifest.Fault) fieldError { return fieldError(f) })...)
+	return fault(kind, e.Detail, answer.All(e.Faults, func(f manifest.Fault) fieldError { return fieldError(f) })...)
 }
 
 // refusals are the problems of the refusals of Kubernetes.
@@ -183,7 +184,7 @@ var refusals = map[objects.Reason]kind{
 
 // problemOfRefusal returns the problem of what Kubernetes did not do.
 func problemOfRefusal(r *objects.Refusal) *problem {
-	return &problem{kind: refusals[r.Reason], detail: r.Detail, errors: viewAll(r.Faults, viewFault), cause: r}
+	return &problem{kind: refusals[r.Reason], detail: r.Detail, errors: answer.All(r.Faults, viewFault), cause: r}
 }
 
 func viewFault(f objects.Fault) fieldError {

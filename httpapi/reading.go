@@ -113,11 +113,3 @@ func timeOf(values url.Values, name string) (time.Time, error) {
 	}
 	return at.UTC(), nil
 }
-
-// optional returns a time for JSON: nil if it is zero.
-func optional(t time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
-	}
-	return &t
-}

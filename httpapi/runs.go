@@ -1,84 +1,15 @@
 package httpapi
 
 import (
-	"encoding/json"
 	"net/http"
 	"net/url"
-	"time"
 
-	"kontroler/httpapi/dags"
+	"kontroler/httpapi/answer"
 	"kontroler/store/view"
 )
 
 // runHandlers show runs.
 type runHandlers struct{ *base }
-
-// runView is a run. Times that have not come are missing.
-type runView struct {
-	// Admitted says that the run has a row. Without one it is what the DagRun says.
-	Admitted   bool            `json:"admitted"`
-	UID        string          `json:"uid"`
-	Namespace  string          `json:"namespace"`
-	Name       string          `json:"name"`
-	DAG        string          `json:"dag"`
-	Phase      string          `json:"phase"`
-	Reason     string          `json:"reason,omitempty"`
-	Message    string          `json:"message,omitempty"`
-	Stop       string          `json:"stop,omitempty"` // why a live run is being stopped
-	Hold       string          `json:"hold,omitempty"` // why the Ready tasks of a live run do not start
-	Parameters json.RawMessage `json:"parameters"`
-	Tasks      taskCounts      `json:"tasks"`
-	// Trigger is Schedule, API or Manual. RequestedBy and DueAt are what the DagRun claims.
-	Trigger     string     `json:"trigger,omitempty"`
-	RequestedBy string     `json:"requestedBy,omitempty"`
-	DueAt       *time.Time `json:"dueAt,omitempty"`
-	CreatedAt   time.Time  `json:"createdAt"`
-	AdmittedAt  *time.Time `json:"admittedAt,omitempty"`
-	StartedAt   *time.Time `json:"startedAt,omitempty"`
-	DeadlineAt  *time.Time `json:"deadlineAt,omitempty"`
-	FinishedAt  *time.Time `json:"finishedAt,omitempty"`
-}
-
-// runDetail is one run.
-type runDetail struct {
-	runView
-	// Version is the version of its DAG. It is missing if the run was refused before it had one.
-	Version int64 `json:"version,omitempty"`
-	// TypicalDurationSeconds is the median of the last runs of the DAG that succeeded. It is missing if none has, and
-	// once the run has ended.
-	TypicalDurationSeconds float64 `json:"typicalDurationSeconds,omitempty"`
-}
-
-// taskCounts are the numbers of the tasks of a run by phase.
-type taskCounts struct {
-	Total     int `json:"total"`
-	Waiting   int `json:"waiting"`
-	Ready     int `json:"ready"`
-	Active    int `json:"active"`
-	Succeeded int `json:"succeeded"`
-	Failed    int `json:"failed"`
-	Skipped   int `json:"skipped"`
-	Cancelled int `json:"cancelled"`
-}
-
-func viewRun(r view.Run) runView {
-	return runView{
-		Admitted: true, UID: r.UID, Namespace: r.Namespace, Name: r.Name, DAG: r.DAG, Phase: r.Phase, Reason: r.Reason,
-		Message: r.Message, Stop: r.Stop, Hold: r.Hold, Parameters: r.Parameters, Tasks: taskCounts(r.Counts),
-		Trigger: r.Trigger, RequestedBy: r.RequestedBy, DueAt: optional(r.DueAt), CreatedAt: r.CreatedAt,
-		AdmittedAt: &r.AdmittedAt, StartedAt: optional(r.StartedAt), DeadlineAt: optional(r.DeadlineAt),
-		FinishedAt: optional(r.FinishedAt),
-	}
-}
-
-// viewAll returns the views of rows.
-func viewAll[R, T any](rows []R, view func(R) T) []T {
-	views := make([]T, len(rows))
-	for i, row := range rows {
-		views[i] = view(row)
-	}
-	return views
-}
 
 func (h runHandlers) list(w http.ResponseWriter, c *call) error {
 	known := []string{
@@ -111,8 +42,8 @@ func (h runHandlers) list(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	return reply(w, http.StatusOK, page[runView]{
-		Items: viewAll(rows.Rows, viewRun), Next: string(rows.Next), Previous: string(rows.Previous),
+	return reply(w, http.StatusOK, page[answer.Run]{
+		Items: answer.All(rows.Rows, answer.OfRun), Next: string(rows.Next), Previous: string(rows.Previous),
 	})
 }
 
@@ -163,7 +94,7 @@ func (h runHandlers) read(w http.ResponseWriter, c *call) error {
 }
 
 func (h runHandlers) reply(w http.ResponseWriter, c *call, run view.Run) error {
-	detail := runDetail{runView: viewRun(run)}
+	detail := answer.RunDetail{Run: answer.OfRun(run)}
 	if run.VersionID != 0 {
 		version, _, err := h.views.VersionByID(c.Context(), run.VersionID)
 		if err != nil {
@@ -207,24 +138,7 @@ func (h runHandlers) readNewest(w http.ResponseWriter, c *call) error {
 	if !found {
 		return errUnknown()
 	}
-	return reply(w, http.StatusOK, runDetail{runView: viewUnadmitted(live)})
-}
-
-func viewUnadmitted(r dags.Run) runView {
-	return runView{
-		UID: r.UID, Namespace: r.Namespace, Name: r.Name, DAG: r.DAG, Phase: r.Phase, Reason: r.Reason,
-		Message: r.Message, Parameters: r.Parameters, Trigger: r.Trigger, RequestedBy: r.RequestedBy,
-		DueAt: optional(r.DueAt), CreatedAt: r.CreatedAt, FinishedAt: optional(r.FinishedAt),
-	}
-}
-
-// graphView is the graph of a run, as arrays of one length, in the order of the DAG. Parents are positions in them.
-type graphView struct {
-	UID     string   `json:"uid"`
-	Names   []string `json:"names"`
-	Phases  []string `json:"phases"`
-	Reasons []string `json:"reasons"`
-	Parents [][]int  `json:"parents"`
+	return reply(w, http.StatusOK, answer.RunDetail{Run: answer.OfUnadmitted(live)})
 }
 
 func (h runHandlers) graph(w http.ResponseWriter, c *call) error {
@@ -243,30 +157,5 @@ func (h runHandlers) graph(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	return reply(w, http.StatusOK, makeGraph(run.UID, nodes, edges))
-}
-
-func makeGraph(uid string, nodes []view.Node, edges view.Edges) graphView {
-	g := graphView{UID: uid, Names: []string{}, Phases: []string{}, Reasons: []string{}, Parents: [][]int{}}
-	places := make(map[string]int, len(nodes))
-	for i, node := range nodes {
-		places[node.Name] = i
-	}
-	parents := make(map[string][]string, len(edges))
-	for _, task := range edges {
-		parents[task.Name] = task.Parents
-	}
-	for _, node := range nodes {
-		g.Names = append(g.Names, node.Name)
-		g.Phases = append(g.Phases, node.Phase)
-		g.Reasons = append(g.Reasons, node.Reason)
-		of := []int{}
-		for _, parent := range parents[node.Name] {
-			if place, ok := places[parent]; ok {
-				of = append(of, place)
-			}
-		}
-		g.Parents = append(g.Parents, of)
-	}
-	return g
+	return reply(w, http.StatusOK, answer.OfGraph(run.UID, nodes, edges))
 }

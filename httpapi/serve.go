@@ -166,7 +166,7 @@ func (s *Server) finish(w *recorder, c *call, began time.Time) {
 		}
 	}
 	took := s.now().Sub(began)
-	s.metrics.request(c.Method, c.route, w.status, took, c.isStream)
+	s.metrics.Request(c.Method, c.route, w.status, took, c.isStream)
 	s.log.Info("request", "requestId", c.id, "method", c.Method, "path", c.URL.Path, "status", w.status,
 		"durationMs", took.Milliseconds(), "user", c.principal.User, "address", c.address.String())
 }

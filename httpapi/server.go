@@ -11,6 +11,7 @@ import (
 	"kontroler/httpapi/cluster"
 	"kontroler/httpapi/dags"
 	"kontroler/httpapi/events"
+	"kontroler/httpapi/metrics"
 	"kontroler/httpapi/objects"
 	"kontroler/httpapi/podlog"
 	"kontroler/httpapi/quarters"
@@ -38,7 +39,7 @@ type Config struct {
 	SessionLifetime, SessionIdle time.Duration
 	// IsPrepared reports whether the schema of Accounts can be used.
 	IsPrepared func() bool
-	Metrics    *Metrics
+	Metrics    *metrics.Metrics
 	Now        func() time.Time
 	Log        *slog.Logger
 }
@@ -64,7 +65,7 @@ type base struct {
 	authenticator *auth.Authenticator
 	hasher        *auth.Hasher
 	logins        *auth.Logins
-	metrics       *Metrics
+	metrics       *metrics.Metrics
 	now           func() time.Time
 	log           *slog.Logger
 }

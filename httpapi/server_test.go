@@ -15,6 +15,7 @@ import (
 
 	"kontroler/httpapi"
 	"kontroler/httpapi/auth"
+	"kontroler/httpapi/metrics"
 	"kontroler/store/accounts"
 	"kontroler/store/storetest"
 )
@@ -703,15 +704,15 @@ func TestEveryAnswerHasTheHeadersOfSecurity(t *testing.T) {
 }
 
 func TestMetrics(t *testing.T) {
-	metrics := httpapi.NewMetrics()
+	counters := metrics.New()
 	w := newWorld(t)
-	r := w.replica(func(c *httpapi.Config) { c.Metrics = metrics })
+	r := w.replica(func(c *httpapi.Config) { c.Metrics = counters })
 	token := r.login("ann", annPassword)
 	r.do(request{method: "POST", path: "/api/v1/auth/login", body: `{"user": "ann", "password": "x"}`})
 	r.want(403, request{method: "GET", path: "/api/v1/users/some-name", token: token})
 	r.do(request{method: "BREW", path: "/some-path"})
-	metrics.DatabaseUp("accounts", true)
-	got := scrape(t, metrics.Handler())
+	counters.DatabaseUp("accounts", true)
+	got := scrape(t, counters.Handler())
 	for _, want := range []string{
 		`kontroler_http_requests_total{method="GET",route="/api/v1/users/{name}",status="403"} 1`,
 		`kontroler_http_requests_total{method="any",route="none",status="404"} 1`,

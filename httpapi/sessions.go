@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"kontroler/httpapi/answer"
 	"kontroler/httpapi/auth"
 	"kontroler/store/accounts"
 )
@@ -13,36 +14,11 @@ import (
 // sessionHandlers log users in and out.
 type sessionHandlers struct{ *base }
 
-// meView is what callers see of themselves.
-type meView struct {
-	Name   string           `json:"name"`
-	Admin  bool             `json:"admin"`
-	Grants []accounts.Grant `json:"grants"`
-}
-
-func viewMe(name string, access accounts.Access) meView {
-	return meView{Name: name, Admin: access.Admin, Grants: orEmpty(access.Grants)}
-}
-
-// orEmpty returns a list that is encoded as [], not as null.
-func orEmpty[T any](list []T) []T {
-	if list == nil {
-		return []T{}
-	}
-	return list
-}
-
 type loginBody struct {
 	User     string `json:"user"`
 	Password string `json:"password"`
 	// Cookie asks for a cookie instead of a token, for browsers.
 	Cookie bool `json:"cookie"`
-}
-
-type loginView struct {
-	Token     string    `json:"token,omitempty"`
-	ExpiresAt time.Time `json:"expiresAt"`
-	User      meView    `json:"user"`
 }
 
 func (h sessionHandlers) login(w http.ResponseWriter, c *call) error {
@@ -58,11 +34,11 @@ func (h sessionHandlers) login(w http.ResponseWriter, c *call) error {
 		return h.auditedFor(c, who, "auth.login", "users/"+u.Name, action)
 	}
 	token, s, err := h.logins.Login(c.Context(), body.User, body.Password, c.address, record)
-	h.metrics.login(err)
+	h.metrics.Login(err)
 	if err != nil {
 		return err
 	}
-	view := loginView{ExpiresAt: s.ExpiresAt, User: viewMe(s.User.Name, s.User.Access)}
+	view := answer.Login{ExpiresAt: s.ExpiresAt, User: answer.OfMe(s.User.Name, s.User.Access)}
 	if body.Cookie {
 		auth.SetCookie(w, c.isHTTPS, token, s.ExpiresAt)
 	} else {
@@ -113,11 +89,11 @@ func (h sessionHandlers) me(w http.ResponseWriter, c *call) error {
 		return err
 	}
 	return reply(w, http.StatusOK, struct {
-		User      meView    `json:"user"`
+		User      answer.Me `json:"user"`
 		ExpiresAt time.Time `json:"expiresAt"`
 		// TokenID is that of the API token that the caller uses.
 		TokenID int64 `json:"tokenId,omitempty"`
-	}{viewMe(c.principal.User, c.principal.Access), c.principal.ExpiresAt, c.principal.TokenID})
+	}{answer.OfMe(c.principal.User, c.principal.Access), c.principal.ExpiresAt, c.principal.TokenID})
 }
 
 func (h sessionHandlers) changePassword(w http.ResponseWriter, c *call) error {

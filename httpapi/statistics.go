@@ -6,6 +6,7 @@ import (
 	"time"
 	_ "time/tzdata" // images have no time zones
 
+	"kontroler/httpapi/answer"
 	"kontroler/store/view"
 )
 
@@ -17,34 +18,6 @@ const (
 	defaultDays = 30
 	maxDays     = 366
 )
-
-// statisticsView counts runs by the day on which they ended.
-type statisticsView struct {
-	Zone string      `json:"zone"`
-	Days []dayView   `json:"days"`
-	All  endedCounts `json:"all"`
-}
-
-type dayView struct {
-	Date string `json:"date"`
-	endedCounts
-}
-
-// endedCounts counts runs that have ended. SuccessRate is Succeeded / (Succeeded + Failed), null if there is none.
-type endedCounts struct {
-	Succeeded   int      `json:"succeeded"`
-	Failed      int      `json:"failed"`
-	Cancelled   int      `json:"cancelled"`
-	SuccessRate *float64 `json:"successRate"`
-}
-
-func viewEnded(e view.Ended) endedCounts {
-	counts := endedCounts{Succeeded: e.Succeeded, Failed: e.Failed, Cancelled: e.Cancelled}
-	if rate, ok := e.SuccessRate(); ok {
-		counts.SuccessRate = &rate
-	}
-	return counts
-}
 
 // period are the days of statistics in a zone.
 type period struct {
@@ -126,15 +99,17 @@ func (h statisticsHandlers) count(w http.ResponseWriter, c *call, read func(peri
 	if err != nil {
 		return err
 	}
-	answer := statisticsView{Zone: p.zone.String(), Days: []dayView{}}
+	shown := answer.Statistics{Zone: p.zone.String(), Days: []answer.Day{}}
 	var all view.Ended
 	for _, day := range view.ByDay(quarters, p.zone, p.first, p.last) {
 		date := time.Date(day.Date.Year, day.Date.Month, day.Date.Day, 0, 0, 0, 0, time.UTC)
-		answer.Days = append(answer.Days, dayView{date.Format(time.DateOnly), viewEnded(day.Ended)})
+		shown.Days = append(shown.Days, answer.Day{
+			Date: date.Format(time.DateOnly), Ended: answer.OfEnded(day.Ended),
+		})
 		all.Succeeded += day.Succeeded
 		all.Failed += day.Failed
 		all.Cancelled += day.Cancelled
 	}
-	answer.All = viewEnded(all)
-	return reply(w, http.StatusOK, answer)
+	shown.All = answer.OfEnded(all)
+	return reply(w, http.StatusOK, shown)
 }

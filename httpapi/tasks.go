@@ -4,84 +4,17 @@ import (
 	"context"
 	"net/http"
 	"strconv"
-	"time"
 
+	"kontroler/httpapi/answer"
 	"kontroler/store/view"
 )
 
 // taskHandlers show the tasks of runs, their attempts, and the Events of their Pods.
 type taskHandlers struct{ *base }
 
-// taskView is a task. Reason and Message say why it is not running.
-type taskView struct {
-	Name    string `json:"name"`
-	Phase   string `json:"phase"`
-	Reason  string `json:"reason,omitempty"`
-	Message string `json:"message,omitempty"`
-	// Needs are the parents that have not succeeded. It is missing unless the task is Waiting.
-	Needs      []string   `json:"needs,omitempty"`
-	Attempts   int        `json:"attempts"`
-	Retries    int        `json:"retries"`
-	Restarts   int        `json:"restarts"`
-	DueAt      *time.Time `json:"dueAt,omitempty"` // a Ready task may start from then on
-	ReadyAt    *time.Time `json:"readyAt,omitempty"`
-	StartedAt  *time.Time `json:"startedAt,omitempty"`
-	FinishedAt *time.Time `json:"finishedAt,omitempty"`
-}
-
-// attemptView is an attempt of a task: a Pod.
-type attemptView struct {
-	Number     int        `json:"number"`
-	Phase      string     `json:"phase"`
-	Reason     string     `json:"reason,omitempty"`
-	Message    string     `json:"message,omitempty"`
-	Stop       string     `json:"stop,omitempty"`
-	PodName    string     `json:"podName"`
-	PodUID     string     `json:"podUID,omitempty"`
-	Node       string     `json:"node,omitempty"`
-	ExitCode   *int32     `json:"exitCode,omitempty"`
-	StrayUID   string     `json:"strayUID,omitempty"` // a Pod that appeared after the attempt had ended
-	DecidedAt  time.Time  `json:"decidedAt"`
-	CreatedAt  *time.Time `json:"createdAt,omitempty"`
-	StartedAt  *time.Time `json:"startedAt,omitempty"`
-	FinishedAt *time.Time `json:"finishedAt,omitempty"`
-}
-
-// podEventView is an Event of a Pod. Container is missing if it concerns the whole Pod.
-type podEventView struct {
-	Container string    `json:"container,omitempty"`
-	Type      string    `json:"type"`
-	Reason    string    `json:"reason"`
-	Message   string    `json:"message"`
-	Source    string    `json:"source"`
-	Count     int       `json:"count"`
-	FirstAt   time.Time `json:"firstAt"`
-	LastAt    time.Time `json:"lastAt"`
-}
-
 // items is a list that is complete.
 type items[T any] struct {
 	Items []T `json:"items"`
-}
-
-func viewTask(t view.Task) taskView {
-	return taskView{
-		Name: t.Name, Phase: t.Phase, Reason: t.Reason, Message: t.Message, Attempts: t.Attempts, Retries: t.Retries,
-		Restarts: t.Restarts, DueAt: optional(t.DueAt), ReadyAt: optional(t.ReadyAt), StartedAt: optional(t.StartedAt),
-		FinishedAt: optional(t.FinishedAt),
-	}
-}
-
-func viewAttempt(a view.Attempt) attemptView {
-	return attemptView{
-		Number: a.Number, Phase: a.Phase, Reason: a.Reason, Message: a.Message, Stop: a.Stop, PodName: a.PodName,
-		PodUID: a.PodUID, Node: a.Node, ExitCode: a.ExitCode, StrayUID: a.StrayUID, DecidedAt: a.DecidedAt,
-		CreatedAt: optional(a.CreatedAt), StartedAt: optional(a.StartedAt), FinishedAt: optional(a.FinishedAt),
-	}
-}
-
-func viewPodEvent(e view.PodEvent) podEventView {
-	return podEventView{e.Container, e.Type, e.Reason, e.Message, e.Source, e.Count, e.FirstAt, e.LastAt}
 }
 
 func (h taskHandlers) list(w http.ResponseWriter, c *call) error {
@@ -109,7 +42,7 @@ func (h taskHandlers) list(w http.ResponseWriter, c *call) error {
 	}
 	list, err := makePage(tasks, at, isFirst, limit, func(t view.Task) view.TaskPosition {
 		return view.TaskPosition{Position: int32(t.Position), Index: int32(t.Index)}
-	}, viewTask)
+	}, answer.OfTask)
 	if err == nil {
 		err = h.addNeeds(c.Context(), run, list.Items)
 	}
@@ -120,8 +53,8 @@ func (h taskHandlers) list(w http.ResponseWriter, c *call) error {
 }
 
 // addNeeds names the parents that Waiting tasks still need.
-func (h taskHandlers) addNeeds(ctx context.Context, run view.Run, tasks []taskView) error {
-	waiting := map[string]*taskView{}
+func (h taskHandlers) addNeeds(ctx context.Context, run view.Run, tasks []answer.Task) error {
+	waiting := map[string]*answer.Task{}
 	for i := range tasks {
 		if tasks[i].Phase == "Waiting" {
 			waiting[tasks[i].Name] = &tasks[i]
@@ -162,7 +95,7 @@ func (h taskHandlers) read(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	one := []taskView{viewTask(task)}
+	one := []answer.Task{answer.OfTask(task)}
 	if err := h.addNeeds(c.Context(), run, one); err != nil {
 		return err
 	}
@@ -207,7 +140,7 @@ func (h taskHandlers) attempts(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	list, err := makePage(attempts, at, isFirst, limit, func(a view.Attempt) int32 { return int32(a.Number) }, viewAttempt)
+	list, err := makePage(attempts, at, isFirst, limit, func(a view.Attempt) int32 { return int32(a.Number) }, answer.OfAttempt)
 	if err != nil {
 		return err
 	}
@@ -239,7 +172,7 @@ func (h taskHandlers) readAttempt(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	return reply(w, http.StatusOK, viewAttempt(attempt))
+	return reply(w, http.StatusOK, answer.OfAttempt(attempt))
 }
 
 func (h taskHandlers) podEvents(w http.ResponseWriter, c *call) error {
@@ -254,5 +187,5 @@ func (h taskHandlers) podEvents(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	return reply(w, http.StatusOK, items[podEventView]{viewAll(events, viewPodEvent)})
+	return reply(w, http.StatusOK, items[answer.PodEvent]{answer.All(events, answer.OfPodEvent)})
 }

@@ -10,6 +10,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"kontroler/httpapi/answer"
 	"kontroler/httpapi/auth"
 	"kontroler/store/accounts"
 )
@@ -19,24 +20,6 @@ const maxTokenLifetime = 366 * 24 * time.Hour
 
 // tokenHandlers manage API tokens: users their own, administrators those of all users.
 type tokenHandlers struct{ *base }
-
-type tokenView struct {
-	ID         int64            `json:"id"`
-	Name       string           `json:"name"`
-	Admin      bool             `json:"admin"`
-	Grants     []accounts.Grant `json:"grants"`
-	CreatedAt  time.Time        `json:"createdAt"`
-	ExpiresAt  time.Time        `json:"expiresAt"`
-	LastUsedAt *time.Time       `json:"lastUsedAt,omitempty"`
-}
-
-func viewToken(t accounts.Token) tokenView {
-	view := tokenView{t.ID, t.Name, t.Access.Admin, orEmpty(t.Access.Grants), t.CreatedAt, t.ExpiresAt, nil}
-	if !t.SeenAt.IsZero() {
-		view.LastUsedAt = &t.SeenAt
-	}
-	return view
-}
 
 func (h tokenHandlers) listOwn(w http.ResponseWriter, c *call) error {
 	if _, err := query(c); err != nil {
@@ -62,9 +45,9 @@ func (h tokenHandlers) listOf(w http.ResponseWriter, c *call, userID int64) erro
 	if err != nil {
 		return err
 	}
-	list := page[tokenView]{Items: []tokenView{}}
+	list := page[answer.APIToken]{Items: []answer.APIToken{}}
 	for _, t := range tokens {
-		list.Items = append(list.Items, viewToken(t))
+		list.Items = append(list.Items, answer.OfAPIToken(t))
 	}
 	return reply(w, http.StatusOK, list)
 }
@@ -110,8 +93,8 @@ func (h tokenHandlers) create(w http.ResponseWriter, c *call) error {
 	}
 	return reply(w, http.StatusCreated, struct {
 		Token string `json:"token"`
-		tokenView
-	}{secret, viewToken(t)})
+		answer.APIToken
+	}{secret, answer.OfAPIToken(t)})
 }
 
 func (h tokenHandlers) deleteOwn(w http.ResponseWriter, c *call) error {

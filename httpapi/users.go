@@ -6,10 +6,10 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
 
 	"k8s.io/apimachinery/pkg/util/validation"
 
+	"kontroler/httpapi/answer"
 	"kontroler/httpapi/auth"
 	"kontroler/store/accounts"
 )
@@ -19,20 +19,6 @@ const maxGrants = 200
 
 // userHandlers manage users.
 type userHandlers struct{ *base }
-
-type userView struct {
-	Name              string           `json:"name"`
-	Admin             bool             `json:"admin"`
-	Grants            []accounts.Grant `json:"grants"`
-	Disabled          bool             `json:"disabled"`
-	Generation        int64            `json:"generation"`
-	CreatedAt         time.Time        `json:"createdAt"`
-	PasswordChangedAt time.Time        `json:"passwordChangedAt"`
-}
-
-func viewUser(u accounts.User) userView {
-	return userView{u.Name, u.Admin, orEmpty(u.Grants), u.Disabled, u.Generation, u.CreatedAt, u.PasswordChangedAt}
-}
 
 func (h userHandlers) list(w http.ResponseWriter, c *call) error {
 	values, err := query(c, "limit", "cursor")
@@ -51,7 +37,7 @@ func (h userHandlers) list(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	list, err := makePage(users, at, isFirst, limit, func(u accounts.User) string { return u.Name }, viewUser)
+	list, err := makePage(users, at, isFirst, limit, func(u accounts.User) string { return u.Name }, answer.OfUser)
 	if err != nil {
 		return err
 	}
@@ -72,7 +58,7 @@ func (h userHandlers) replyUser(w http.ResponseWriter, c *call, status int, name
 		return err
 	}
 	w.Header().Set("ETag", strconv.Quote(strconv.FormatInt(u.Generation, 10)))
-	return reply(w, status, viewUser(u))
+	return reply(w, status, answer.OfUser(u))
 }
 
 // find returns a user. A text that cannot be a name is not found.

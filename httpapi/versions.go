@@ -8,40 +8,13 @@ import (
 	"strconv"
 	"time"
 
+	"kontroler/httpapi/answer"
 	"kontroler/httpapi/diff"
 	"kontroler/store/view"
 )
 
 // versionHandlers show the versions of DAGs, and what happened to their due times.
 type versionHandlers struct{ *base }
-
-// versionView is a version of a DAG. Spec is what runs: the schedule, suspension and limits of history are no part of
-// it. Lists have no spec.
-type versionView struct {
-	Version   int64           `json:"version"`
-	Tasks     int             `json:"tasks"`
-	CreatedAt time.Time       `json:"createdAt"`
-	Spec      json.RawMessage `json:"spec,omitempty"`
-}
-
-// tickView is what happened to a due time, or to a stretch of Count due times that did not run.
-type tickView struct {
-	From      time.Time `json:"from"`
-	To        time.Time `json:"to"`
-	Count     int       `json:"count"`
-	Outcome   string    `json:"outcome"`
-	RunName   string    `json:"runName,omitempty"`
-	RunUID    string    `json:"runUID,omitempty"`
-	DecidedAt time.Time `json:"decidedAt"`
-}
-
-func viewVersion(v view.Version) versionView {
-	return versionView{v.Number, v.Tasks, v.CreatedAt, v.Spec}
-}
-
-func viewTick(t view.Tick) tickView {
-	return tickView{t.From, t.To, t.Count, t.Outcome, t.RunName, t.RunUID, t.DecidedAt}
-}
 
 func (h versionHandlers) list(w http.ResponseWriter, c *call) error {
 	values, err := query(c, "limit", "cursor")
@@ -64,7 +37,7 @@ func (h versionHandlers) list(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	list, err := makePage(versions, at, isFirst, limit, func(v view.Version) int64 { return v.Number }, viewVersion)
+	list, err := makePage(versions, at, isFirst, limit, func(v view.Version) int64 { return v.Number }, answer.OfVersion)
 	if err != nil {
 		return err
 	}
@@ -90,7 +63,7 @@ func (h versionHandlers) read(w http.ResponseWriter, c *call) error {
 	if !found {
 		return errUnknown()
 	}
-	return reply(w, http.StatusOK, viewVersion(version))
+	return reply(w, http.StatusOK, answer.OfVersion(version))
 }
 
 func (h versionHandlers) ticks(w http.ResponseWriter, c *call) error {
@@ -114,18 +87,11 @@ func (h versionHandlers) ticks(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	list, err := makePage(ticks, at, isFirst, limit, func(t view.Tick) time.Time { return t.From }, viewTick)
+	list, err := makePage(ticks, at, isFirst, limit, func(t view.Tick) time.Time { return t.From }, answer.OfTick)
 	if err != nil {
 		return err
 	}
 	return reply(w, http.StatusOK, list)
-}
-
-// diffView is the difference of two versions of a DAG.
-type diffView struct {
-	From    int64         `json:"from"`
-	To      int64         `json:"to"`
-	Changes []diff.Change `json:"changes"`
 }
 
 func (h versionHandlers) diff(w http.ResponseWriter, c *call) error {
@@ -144,7 +110,7 @@ func (h versionHandlers) diff(w http.ResponseWriter, c *call) error {
 			return err
 		}
 	}
-	return reply(w, http.StatusOK, diffView{numbers[0], numbers[1], diff.Values(specs[0], specs[1])})
+	return reply(w, http.StatusOK, answer.Diff{From: numbers[0], To: numbers[1], Changes: diff.Values(specs[0], specs[1])})
 }
 
 // specOf returns the number and the spec of the version that a parameter names.

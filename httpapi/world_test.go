@@ -24,6 +24,7 @@ import (
 	"kontroler/httpapi"
 	"kontroler/httpapi/auth"
 	"kontroler/httpapi/cluster"
+	"kontroler/httpapi/metrics"
 	"kontroler/httpapi/quarters"
 	"kontroler/store/accounts"
 	"kontroler/store/storetest"
@@ -190,7 +191,7 @@ func (w *world) unstarted(change ...func(*httpapi.Config)) *replica {
 	config := httpapi.Config{
 		Clients:  away,
 		Accounts: w.db, Views: views, Keys: keys, SessionLifetime: 12 * time.Hour, SessionIdle: 2 * time.Hour,
-		IsPrepared: func() bool { return true }, Metrics: httpapi.NewMetrics(), Now: w.clock.now,
+		IsPrepared: func() bool { return true }, Metrics: metrics.New(), Now: w.clock.now,
 		Log: slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	for _, c := range change {

@@ -227,6 +227,12 @@ var house = []place{
 	},
 	{path: "httpapi/diff"},
 	{
+		path: "httpapi/answer",
+		may: all([]string{module + "/httpapi/dags", module + "/httpapi/diff", module + "/store/accounts"},
+			[]string{module + "/store/view", "k8s.io/apimachinery/pkg/apis/meta/v1"}, wire),
+	},
+	{path: "httpapi/metrics", may: all([]string{module + "/httpapi/auth"}, prometheus)},
+	{
 		path: "httpapi/dags",
 		may:  []string{module + "/apis", module + "/httpapi/cluster", module + "/store/view", "k8s.io/apimachinery"},
 	},

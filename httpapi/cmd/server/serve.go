@@ -14,6 +14,7 @@ import (
 	"kontroler/apis/process"
 	"kontroler/httpapi"
 	"kontroler/httpapi/cluster"
+	"kontroler/httpapi/metrics"
 	"kontroler/httpapi/quarters"
 	"kontroler/store/accounts"
 	"kontroler/store/view"
@@ -43,16 +44,16 @@ func serve(ctx context.Context, cfg config, terminal *os.File, log *slog.Logger)
 	}
 	defer views.Close()
 	live := cluster.NewReader(cfg.clients, cfg.namespaces, log)
-	metrics, health := httpapi.NewMetrics(), process.NewHealth(accountsDatabase, viewsDatabase, "cluster", "server")
+	counters, health := metrics.New(), process.NewHealth(accountsDatabase, viewsDatabase, "cluster", "server")
 	health.Set("cluster", live.Waiting)
 	watched := newMonitor(preparation(db, cfg, terminal, log), func(ctx context.Context) error {
 		_, err := views.Identity(ctx)
 		return withHint(err, "DATABASE_URL (or --database-url)")
-	}, metrics.DatabaseUp, time.Now, log)
+	}, counters.DatabaseUp, time.Now, log)
 	health.Set(accountsDatabase, watched.fault(accountsDatabase))
 	health.Set(viewsDatabase, watched.fault(viewsDatabase))
 	probes := process.Probes{Health: cfg.healthAddress, Metrics: cfg.healthAddress, Flags: "--health-address"}
-	stopProbes, err := probes.Serve(health, metrics.Handler(), log)
+	stopProbes, err := probes.Serve(health, counters.Handler(), log)
 	if err != nil {
 		return err
 	}
@@ -60,7 +61,7 @@ func serve(ctx context.Context, cfg config, terminal *os.File, log *slog.Logger)
 	counts := quarters.New(views, time.Now, log)
 	api := httpapi.New(httpapi.Config{
 		Accounts: db, Keys: cfg.keys, Proxies: cfg.proxies, SessionLifetime: cfg.sessionLifetime,
-		SessionIdle: cfg.sessionIdle, IsPrepared: watched.hasPrepared, Metrics: metrics, Now: time.Now, Log: log,
+		SessionIdle: cfg.sessionIdle, IsPrepared: watched.hasPrepared, Metrics: counters, Now: time.Now, Log: log,
 		Views: views, Quarters: counts, Clients: cfg.clients, Namespaces: cfg.namespaces, Class: cfg.class,
 		Cluster: live,
 	})

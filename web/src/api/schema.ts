@@ -347,6 +347,63 @@ export interface paths {
         get: operations["getRun"];
         put?: never;
         post?: never;
+        /**
+         * Delete the DagRun of a run
+         * @description For editors. A live run is cancelled. The history stays. A DagRun that is gone already is deleted.
+         */
+        delete: operations["deleteRun"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{uid}/again": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The UID of the run, which is that of its DagRun.
+                 * @example 0b0f5a3e-6d0c-4b0e-9f0a-3a6c1e3f4b5d
+                 */
+                uid: components["parameters"]["RunUID"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Start a run with the parameters of another one
+         * @description For operators, as triggerDAG. The DAG runs as it is now. `parameters` replace those of the run. A parameter of the
+         *     run that the DAG has lost is an error that names it.
+         */
+        post: operations["runAgain"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{uid}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The UID of the run, which is that of its DagRun.
+                 * @example 0b0f5a3e-6d0c-4b0e-9f0a-3a6c1e3f4b5d
+                 */
+                uid: components["parameters"]["RunUID"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Cancel a run
+         * @description For operators. The tasks are stopped soon after. A run that has ended otherwise is a conflict.
+         */
+        post: operations["cancelRun"];
         delete?: never;
         options?: never;
         head?: never;
@@ -527,6 +584,66 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/runs/{uid}/tasks/{task}/attempts/{number}/log": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The UID of the run, which is that of its DagRun.
+                 * @example 0b0f5a3e-6d0c-4b0e-9f0a-3a6c1e3f4b5d
+                 */
+                uid: components["parameters"]["RunUID"];
+                /**
+                 * @description The name of the task.
+                 * @example extract
+                 */
+                task: components["parameters"]["TaskName"];
+                /**
+                 * @description The number of the attempt. The first is 1.
+                 * @example 1
+                 */
+                number: components["parameters"]["AttemptNumber"];
+            };
+            cookie?: never;
+        };
+        /**
+         * Read or follow the log of an attempt
+         * @description The log of the container of the task: from its node while its Pod exists, afterwards what the controller has stored.
+         *     A user reads at most ten logs at a time from a replica.
+         *
+         *     **As text**, the body is what the container wrote, byte by byte. Of a stored log, ranges can be read. With
+         *     `follow=true` the answer goes on until the log ends. If it cannot be completed, the connection breaks off.
+         *
+         *     **As events** (`Accept: text/event-stream`) the log is followed, unless `follow=false`:
+         *
+         *     * `event: log` has a JSON string: whole lines, or a part of at most 64 KiB of a longer line. Bytes that are not
+         *       UTF-8 are replaced by U+FFFD. The `id` is the time of the first line of the log, and the number of bytes since.
+         *     * `event: state` with `{"state": …}` says where the log comes from: `waiting` (the container has not started),
+         *       `live` or `stored`. Of a stored log it has `bytes`, `omitted`, `omittedAt`, `rotated`, `incomplete` and `message`.
+         *     * `event: omitted` with `{"bytes": …}`: so many bytes are not stored.
+         *     * `event: reset` with `{"reason": …}`: forget what came before; the log begins anew. The reasons are `rotated` (the
+         *       log begins with another line now), `incomplete` (the stored log may lack or repeat lines), `shorter` (the log ends
+         *       before the id), `unknown` (the id is not one of a log).
+         *     * `event: gone` with `{"reason": …, "message": …}`: there is no log. The reasons are `NotStored`, `NeverStarted` and
+         *       `Lost`. It is the last event.
+         *     * `event: end` with `{"reason": "complete"}`: that was all. With `"rotated": true` the node has rotated the log
+         *       meanwhile, and lines may be missing or repeated. With the reason `credential` and `detail`, the caller may no
+         *       longer read the log. It is the last event: close the stream.
+         *     * A comment every 15 seconds.
+         *
+         *     After a lost connection, send the last `id` as `Last-Event-ID`, to any replica, also after the end of the Pod. The
+         *     log goes on there if it still begins with the same line; else `reset` comes first.
+         */
+        get: operations["readLog"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/namespaces/{ns}/runs": {
         parameters: {
             query?: never;
@@ -568,8 +685,464 @@ export interface paths {
             };
             cookie?: never;
         };
-        /** Read the newest run of a name */
+        /**
+         * Read the newest run of a name
+         * @description If no run has had the name, it is the DagRun, with `admitted` false.
+         */
         get: operations["getNewestRun"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete the DagRun of a run by its name, also before it is admitted
+         * @description For editors. A live run is cancelled. The history stays. A DagRun that is gone already is deleted.
+         */
+        delete: operations["deleteRunByName"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/namespaces/{ns}/runs/{name}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description A namespace.
+                 * @example team-a
+                 */
+                ns: components["parameters"]["Namespace"];
+                /**
+                 * @description The name of the object.
+                 * @example etl
+                 */
+                name: components["parameters"]["ObjectName"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Cancel a run by its name, also before it is admitted
+         * @description For operators. The tasks are stopped soon after. A run that has ended otherwise is a conflict.
+         */
+        post: operations["cancelRunByName"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/pending": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List DagRuns that have no run yet
+         * @description DagRuns that no controller has seen, or that wait for their DAG, the oldest first, at most 200.
+         */
+        get: operations["listPending"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/namespaces/{ns}/pending": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description A namespace.
+                 * @example team-a
+                 */
+                ns: components["parameters"]["Namespace"];
+            };
+            cookie?: never;
+        };
+        /**
+         * List DagRuns of a namespace that have no run yet
+         * @description DagRuns that no controller has seen, or that wait for their DAG, the oldest first, at most 200.
+         */
+        get: operations["listPendingOfNamespace"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/namespaces": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the namespaces that the caller may see
+         * @description Those that have DAGs, that a grant of the caller names, or that `--namespaces` names.
+         */
+        get: operations["listNamespaces"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/dags": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List DAGs
+         * @description The DAGs that exist, or those that were deleted, by namespace and name, each with its last 20 runs. Filters combine.
+         */
+        get: operations["listDAGs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/namespaces/{ns}/dags": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description A namespace.
+                 * @example team-a
+                 */
+                ns: components["parameters"]["Namespace"];
+            };
+            cookie?: never;
+        };
+        /**
+         * List the DAGs of a namespace
+         * @description The DAGs that exist, or those that were deleted, by namespace and name, each with its last 20 runs. Filters combine.
+         */
+        get: operations["listDAGsOfNamespace"];
+        put?: never;
+        /**
+         * Create a DAG
+         * @description For editors. All faults of the manifest are in the answer: those that Kontroler finds, and those of Kubernetes.
+         *     A DAG without `spec.controllerClass` gets the class of this server's controller; another class is refused.
+         */
+        post: operations["createDAG"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/namespaces/{ns}/dags/validate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description A namespace.
+                 * @example team-a
+                 */
+                ns: components["parameters"]["Namespace"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Find out what is wrong with a DAG
+         * @description For editors. Nothing is stored. If there is already a DAG of the name, the manifest is checked as its replacement.
+         */
+        post: operations["validateDAG"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/namespaces/{ns}/dags/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description A namespace.
+                 * @example team-a
+                 */
+                ns: components["parameters"]["Namespace"];
+                /**
+                 * @description The name of the object.
+                 * @example etl
+                 */
+                name: components["parameters"]["ObjectName"];
+            };
+            cookie?: never;
+        };
+        /**
+         * Read a DAG
+         * @description A DAG that was deleted has no manifest and no ETag.
+         */
+        get: operations["getDAG"];
+        /**
+         * Replace a DAG
+         * @description For editors. Replaces spec, labels and annotations. Status, finalizers, owner references, and the labels and
+         *     annotations of managers that did not write the spec stay. If another manager, such as a GitOps tool or kubectl,
+         *     wrote the spec, the answer is 409 and names it, unless `force` is true.
+         */
+        put: operations["replaceDAG"];
+        post?: never;
+        /**
+         * Delete a DAG
+         * @description For editors. The DagRuns that its schedule and this server created go with it; running ones are cancelled. The history stays.
+         */
+        delete: operations["deleteDAG"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/namespaces/{ns}/dags/{name}/suspend": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description A namespace.
+                 * @example team-a
+                 */
+                ns: components["parameters"]["Namespace"];
+                /**
+                 * @description The name of the object.
+                 * @example etl
+                 */
+                name: components["parameters"]["ObjectName"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Suspend the schedule of a DAG
+         * @description For operators. Runs that have begun go on, and runs can still be triggered.
+         */
+        post: operations["suspendDAG"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/namespaces/{ns}/dags/{name}/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description A namespace.
+                 * @example team-a
+                 */
+                ns: components["parameters"]["Namespace"];
+                /**
+                 * @description The name of the object.
+                 * @example etl
+                 */
+                name: components["parameters"]["ObjectName"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Resume the schedule of a DAG
+         * @description For operators. Runs that have begun go on, and runs can still be triggered.
+         */
+        post: operations["resumeDAG"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/namespaces/{ns}/dags/{name}/runs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description A namespace.
+                 * @example team-a
+                 */
+                ns: components["parameters"]["Namespace"];
+                /**
+                 * @description The name of the object.
+                 * @example etl
+                 */
+                name: components["parameters"]["ObjectName"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Start a run of a DAG
+         * @description For operators. The DAG owns the run. A suspended DAG can be triggered; one that is not valid, is being deleted, or
+         *     belongs to another controller is a conflict: 409. To override a parameter by a Secret takes an editor, because
+         *     whoever names a Secret can read it.
+         */
+        post: operations["triggerDAG"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/dagtasks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List DagTasks
+         * @description By namespace and name.
+         */
+        get: operations["listDagTasks"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/namespaces/{ns}/dagtasks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description A namespace.
+                 * @example team-a
+                 */
+                ns: components["parameters"]["Namespace"];
+            };
+            cookie?: never;
+        };
+        /** List the DagTasks of a namespace */
+        get: operations["listDagTasksOfNamespace"];
+        put?: never;
+        /**
+         * Create a DagTask
+         * @description For editors. All faults of the manifest are in the answer: those that Kontroler finds, and those of Kubernetes.
+         */
+        post: operations["createDagTask"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/namespaces/{ns}/dagtasks/validate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description A namespace.
+                 * @example team-a
+                 */
+                ns: components["parameters"]["Namespace"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Find out what is wrong with a DagTask
+         * @description For editors. Nothing is stored. If there is already a DagTask of the name, the manifest is checked as its replacement.
+         */
+        post: operations["validateDagTask"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/namespaces/{ns}/dagtasks/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description A namespace.
+                 * @example team-a
+                 */
+                ns: components["parameters"]["Namespace"];
+                /**
+                 * @description The name of the object.
+                 * @example etl
+                 */
+                name: components["parameters"]["ObjectName"];
+            };
+            cookie?: never;
+        };
+        /** Read a DagTask */
+        get: operations["getDagTask"];
+        /**
+         * Replace a DagTask
+         * @description For editors. Replaces spec, labels and annotations. Status, finalizers, owner references, and the labels and
+         *     annotations of managers that did not write the spec stay. If another manager, such as a GitOps tool or kubectl,
+         *     wrote the spec, the answer is 409 and names it, unless `force` is true.
+         */
+        put: operations["replaceDagTask"];
+        post?: never;
+        /**
+         * Delete a DagTask
+         * @description For editors. DAGs that name it become invalid. The versions that runs use stay.
+         */
+        delete: operations["deleteDagTask"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/namespaces/{ns}/dagtasks/{name}/users": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description A namespace.
+                 * @example team-a
+                 */
+                ns: components["parameters"]["Namespace"];
+                /**
+                 * @description The name of the object.
+                 * @example etl
+                 */
+                name: components["parameters"]["ObjectName"];
+            };
+            cookie?: never;
+        };
+        /** List the DAGs that use a DagTask */
+        get: operations["listUsersOfDagTask"];
         put?: never;
         post?: never;
         delete?: never;
@@ -817,6 +1390,52 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/upcoming": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List due times to come
+         * @description The next due time of each DAG that has one, soonest first.
+         */
+        get: operations["listUpcoming"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/namespaces/{ns}/upcoming": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description A namespace.
+                 * @example team-a
+                 */
+                ns: components["parameters"]["Namespace"];
+            };
+            cookie?: never;
+        };
+        /**
+         * List due times to come in a namespace
+         * @description The next due time of each DAG that has one, soonest first.
+         */
+        get: operations["listUpcomingOfNamespace"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/attention": {
         parameters: {
             query?: never;
@@ -910,6 +1529,49 @@ export interface components {
             /** @description The phase of the run now. */
             phase?: string;
         };
+        Manifest: {
+            /** @constant */
+            apiVersion: "kontroler.greedykomodo/v1alpha1";
+            /** @enum {string} */
+            kind: "DAG" | "DagTask";
+            metadata: {
+                [key: string]: unknown;
+            };
+            spec: {
+                [key: string]: unknown;
+            };
+            status?: {
+                [key: string]: unknown;
+            };
+        };
+        Object: {
+            namespace: string;
+            name: string;
+            /** Format: uuid */
+            uid: string;
+            generation: number;
+            manifest: components["schemas"]["Manifest"];
+        };
+        /** @description Values of parameters of the DAG. The others have their defaults. */
+        Overrides: {
+            name: string;
+            /** @description Of a plain parameter. */
+            value?: string;
+            /** @description Of a secret parameter: the name of a Secret, whose key is secret. */
+            fromSecret?: string;
+            secretKeyRef?: {
+                name: string;
+                key: string;
+            };
+        }[];
+        StartedRun: {
+            namespace: string;
+            name: string;
+            /** Format: uuid */
+            uid: string;
+            /** @description The run is in the database and can be read by its UID. */
+            admitted: boolean;
+        };
         /** @description Not present if there is no such page. */
         Cursor: string;
         UserName: string;
@@ -976,7 +1638,7 @@ export interface components {
             tokenId?: number;
             address: string;
             /** @enum {string} */
-            action: "auth.login" | "auth.logout" | "auth.password" | "token.create" | "token.delete" | "user.create" | "user.update" | "user.delete" | "user.password";
+            action: "auth.login" | "auth.logout" | "auth.password" | "token.create" | "token.delete" | "user.create" | "user.update" | "user.delete" | "user.password" | "dag.create" | "dag.update" | "dag.delete" | "dag.suspend" | "dag.resume" | "dag.trigger" | "dagtask.create" | "dagtask.update" | "dagtask.delete" | "run.cancel" | "run.delete";
             /**
              * @example users/ann
              * @example users/ann/tokens/ci
@@ -999,6 +1661,8 @@ export interface components {
             cancelled: number;
         };
         Run: {
+            /** @description Whether the run is in the database. If not, it is what the DagRun says. */
+            admitted: boolean;
             uid: string;
             namespace: string;
             name: string;
@@ -1027,8 +1691,11 @@ export interface components {
             dueAt?: string;
             /** Format: date-time */
             createdAt: string;
-            /** Format: date-time */
-            admittedAt: string;
+            /**
+             * Format: date-time
+             * @description Present if the run is admitted.
+             */
+            admittedAt?: string;
             /** Format: date-time */
             startedAt?: string;
             /** Format: date-time */
@@ -1046,6 +1713,8 @@ export interface components {
             key?: string;
         };
         RunDetail: {
+            /** @description Whether the run is in the database. If not, it is what the DagRun says. */
+            admitted: boolean;
             uid: string;
             namespace: string;
             name: string;
@@ -1074,8 +1743,11 @@ export interface components {
             dueAt?: string;
             /** Format: date-time */
             createdAt: string;
-            /** Format: date-time */
-            admittedAt: string;
+            /**
+             * Format: date-time
+             * @description Present if the run is admitted.
+             */
+            admittedAt?: string;
             /** Format: date-time */
             startedAt?: string;
             /** Format: date-time */
@@ -1249,17 +1921,225 @@ export interface components {
             /** @description succeeded / (succeeded + failed), null if there is none. */
             successRate: number | null;
         };
+        DAGList: {
+            items: components["schemas"]["DAG"][];
+            next?: components["schemas"]["Cursor"];
+            previous?: components["schemas"]["Cursor"];
+        };
+        DAG: {
+            namespace: string;
+            name: string;
+            uid: string;
+            /** @description Not present if the object was deleted. */
+            generation?: number;
+            /** Format: date-time */
+            createdAt: string;
+            labels: {
+                [key: string]: string;
+            };
+            /** @description What the controller says of the spec. Null until it has seen it. */
+            valid: boolean | null;
+            /** @description Why it is not valid. */
+            message?: string;
+            /** @description Another controller has claimed it. Its history is elsewhere. */
+            readOnly: boolean;
+            /** @description The field manager that wrote the spec, such as kubectl-client-side-apply. */
+            manager?: string;
+            schedule?: components["schemas"]["Schedule"];
+            suspended: boolean;
+            /**
+             * Format: date-time
+             * @description Not present if it is suspended or has no schedule.
+             */
+            nextDueAt?: string;
+            /** Format: date-time */
+            deletedAt?: string;
+            /** @description How long its runs take. Not present if none has succeeded. */
+            typicalDurationSeconds?: number;
+            /** @description The newest first. */
+            runs: components["schemas"]["LastRun"][];
+        };
+        DAGDetail: {
+            namespace: string;
+            name: string;
+            uid: string;
+            /** @description Not present if the object was deleted. */
+            generation?: number;
+            /** Format: date-time */
+            createdAt: string;
+            labels: {
+                [key: string]: string;
+            };
+            /** @description What the controller says of the spec. Null until it has seen it. */
+            valid: boolean | null;
+            /** @description Why it is not valid. */
+            message?: string;
+            /** @description Another controller has claimed it. Its history is elsewhere. */
+            readOnly: boolean;
+            /** @description The field manager that wrote the spec, such as kubectl-client-side-apply. */
+            manager?: string;
+            schedule?: components["schemas"]["Schedule"];
+            suspended: boolean;
+            /**
+             * Format: date-time
+             * @description Not present if it is suspended or has no schedule.
+             */
+            nextDueAt?: string;
+            /** Format: date-time */
+            deletedAt?: string;
+            /** @description How long its runs take. Not present if none has succeeded. */
+            typicalDurationSeconds?: number;
+            /** @description The newest first. */
+            runs: components["schemas"]["LastRun"][];
+            /** @description The object as Kubernetes has it, without managedFields. Not present if it was deleted. */
+            manifest?: {
+                [key: string]: unknown;
+            };
+        };
+        Schedule: {
+            cron: string[];
+            /** @description The default is UTC. */
+            timeZone?: string;
+        };
+        LastRun: {
+            uid: string;
+            name: string;
+            /** @enum {string} */
+            phase: "Pending" | "Running" | "Succeeded" | "Failed" | "Cancelled";
+            /** Format: date-time */
+            createdAt: string;
+            /** Format: date-time */
+            startedAt?: string;
+            /** Format: date-time */
+            finishedAt?: string;
+        };
+        DagTaskList: {
+            items: components["schemas"]["DagTask"][];
+            next?: components["schemas"]["Cursor"];
+            previous?: components["schemas"]["Cursor"];
+        };
+        DagTask: {
+            namespace: string;
+            name: string;
+            uid: string;
+            /** @description Not present if the object was deleted. */
+            generation?: number;
+            /** Format: date-time */
+            createdAt: string;
+            labels: {
+                [key: string]: string;
+            };
+            /** @description What the controller says of the spec. Null until it has seen it. */
+            valid: boolean | null;
+            /** @description Why it is not valid. */
+            message?: string;
+            /** @description Another controller has claimed it. Its history is elsewhere. */
+            readOnly: boolean;
+            /** @description The field manager that wrote the spec, such as kubectl-client-side-apply. */
+            manager?: string;
+            /** @description The version that DAGs use if they pin none. */
+            version?: number;
+        };
+        DagTaskDetail: {
+            namespace: string;
+            name: string;
+            uid: string;
+            /** @description Not present if the object was deleted. */
+            generation?: number;
+            /** Format: date-time */
+            createdAt: string;
+            labels: {
+                [key: string]: string;
+            };
+            /** @description What the controller says of the spec. Null until it has seen it. */
+            valid: boolean | null;
+            /** @description Why it is not valid. */
+            message?: string;
+            /** @description Another controller has claimed it. Its history is elsewhere. */
+            readOnly: boolean;
+            /** @description The field manager that wrote the spec, such as kubectl-client-side-apply. */
+            manager?: string;
+            /** @description The version that DAGs use if they pin none. */
+            version?: number;
+            /** @description The object as Kubernetes has it, without managedFields. */
+            manifest: {
+                [key: string]: unknown;
+            };
+        };
+        DagTaskUsers: {
+            items: components["schemas"]["DagTaskUser"][];
+        };
+        DagTaskUser: {
+            namespace: string;
+            name: string;
+        };
+        NamespaceList: {
+            items: components["schemas"]["NamespaceOfCaller"][];
+        };
+        NamespaceOfCaller: {
+            name: string;
+            /**
+             * @description The role of the caller.
+             * @enum {string}
+             */
+            role: "viewer" | "operator" | "editor";
+            /** @description The number of DAGs that exist. */
+            dags: number;
+        };
+        UpcomingList: {
+            items: components["schemas"]["Upcoming"][];
+        };
+        Upcoming: {
+            namespace: string;
+            dag: string;
+            /** Format: date-time */
+            dueAt: string;
+        };
+        /** @description DagRuns without a run, at most 200. What needs attention is older than a minute. */
+        PendingList: {
+            items: components["schemas"]["PendingRun"][];
+            hasMore: boolean;
+        };
+        PendingRun: {
+            namespace: string;
+            name: string;
+            uid: string;
+            dag: string;
+            /** Format: date-time */
+            createdAt: string;
+            /** @description Such as DagNotFound, or NotSeen if no controller has seen it. */
+            reason: string;
+            message: string;
+            /** @constant */
+            admitted: false;
+        };
+        /** @description DAGs whose specs are wrong, at most 200. */
+        InvalidList: {
+            items: components["schemas"]["InvalidDAG"][];
+            hasMore: boolean;
+        };
+        InvalidDAG: {
+            namespace: string;
+            name: string;
+            message: string;
+            /** Format: date-time */
+            since: string;
+        };
         Attention: {
             failed: components["schemas"]["FailedList"];
             waiting: components["schemas"]["WaitingList"];
             missed: components["schemas"]["MissedList"];
+            invalid?: components["schemas"]["InvalidList"];
+            pending?: components["schemas"]["PendingList"];
+            /** @description Why invalid and pending are missing: the cluster does not answer. */
+            unavailable?: string;
         };
         /** @description Runs that failed within the last day, at most 200. */
         FailedList: {
             items: components["schemas"]["Run"][];
             hasMore: boolean;
         };
-        /** @description Tasks that could run for five minutes and do not, at most 200. Tasks that wait for parents, for maxParallel or for their retry are not among them. */
+        /** @description Tasks that have had a reason not to run for five minutes, at most 200. Tasks that wait for parents, for maxParallel or for their retry are not among them. */
         WaitingList: {
             items: components["schemas"]["WaitingTask"][];
             hasMore: boolean;
@@ -1281,7 +2161,7 @@ export interface components {
             message?: string;
             /**
              * Format: date-time
-             * @description When the task became ready, or its attempt was decided. The reason may be younger.
+             * @description When the task got its reason, or when it became ready if that is not known.
              */
             since: string;
         };
@@ -1302,7 +2182,7 @@ export interface components {
         };
         Problem: {
             /** @enum {string} */
-            type: "urn:kontroler:problem:bad-request" | "urn:kontroler:problem:unauthenticated" | "urn:kontroler:problem:forbidden" | "urn:kontroler:problem:cross-origin" | "urn:kontroler:problem:not-found" | "urn:kontroler:problem:method-not-allowed" | "urn:kontroler:problem:conflict" | "urn:kontroler:problem:precondition-failed" | "urn:kontroler:problem:too-large" | "urn:kontroler:problem:unsupported-media-type" | "urn:kontroler:problem:invalid" | "urn:kontroler:problem:precondition-required" | "urn:kontroler:problem:too-many-requests" | "urn:kontroler:problem:internal" | "urn:kontroler:problem:unavailable";
+            type: "urn:kontroler:problem:bad-request" | "urn:kontroler:problem:unauthenticated" | "urn:kontroler:problem:forbidden" | "urn:kontroler:problem:cross-origin" | "urn:kontroler:problem:not-found" | "urn:kontroler:problem:method-not-allowed" | "urn:kontroler:problem:conflict" | "urn:kontroler:problem:precondition-failed" | "urn:kontroler:problem:too-large" | "urn:kontroler:problem:unsupported-media-type" | "urn:kontroler:problem:invalid" | "urn:kontroler:problem:precondition-required" | "urn:kontroler:problem:too-many-requests" | "urn:kontroler:problem:internal" | "urn:kontroler:problem:unavailable" | "urn:kontroler:problem:gone" | "urn:kontroler:problem:range-not-satisfiable";
             title: string;
             status: number;
             detail?: string;
@@ -1310,11 +2190,54 @@ export interface components {
             errors?: {
                 /** @description A JSON pointer (RFC 6901) into the body. */
                 pointer: string;
+                /** @description The line of a manifest in YAML. */
+                line?: number;
                 detail: string;
             }[];
         };
     };
     responses: {
+        /** @description The object. */
+        Object: {
+            headers: {
+                ETag: components["headers"]["ETag"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Object"];
+            };
+        };
+        /** @description The object is created. */
+        CreatedObject: {
+            headers: {
+                ETag: components["headers"]["ETag"];
+                Location?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Object"];
+            };
+        };
+        /** @description The DagRun is created. */
+        StartedRun: {
+            headers: {
+                Location?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["StartedRun"];
+            };
+        };
+        /** @description An earlier request with the key has created the DagRun. */
+        RepeatedRun: {
+            headers: {
+                Location?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["StartedRun"];
+            };
+        };
         /** @description The user. */
         User: {
             headers: {
@@ -1391,7 +2314,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description The body is larger than 64 KiB. */
+        /** @description The body is larger than 64 KiB, or 2 MiB for manifests and triggers. */
         TooLarge: {
             headers: {
                 [name: string]: unknown;
@@ -1400,7 +2323,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description The body is not application/json in UTF-8. */
+        /** @description The body is not application/json, or application/yaml for manifests, in UTF-8. */
         UnsupportedMediaType: {
             headers: {
                 [name: string]: unknown;
@@ -1431,6 +2354,25 @@ export interface components {
         TooManyRequests: {
             headers: {
                 "Retry-After": components["headers"]["RetryAfter"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description There is no log, and there will be none. */
+        Gone: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description The range is outside of what is stored. */
+        RangeNotSatisfiable: {
+            headers: {
+                "Content-Range": components["headers"]["ContentRange"];
                 [name: string]: unknown;
             };
             content: {
@@ -1493,6 +2435,15 @@ export interface components {
          * @example 2
          */
         VersionNumber: number;
+        /** @description A part of the name. */
+        ObjectSearch: string;
+        /** @description A label selector of Kubernetes, such as team=a. */
+        LabelSelector: string;
+        Suspended: "true" | "false";
+        /** @description What the controller says of the spec. It is unknown until the controller has seen it. */
+        Valid: "true" | "false" | "unknown";
+        /** @description The DAGs that were deleted. Only search and namespace go with it. */
+        Deleted: "true" | "false";
         /** @description A namespace. */
         NamespaceFilter: string;
         /** @description The name of a DAG. */
@@ -1536,11 +2487,109 @@ export interface components {
          * @example 7
          */
         TokenID: number;
+        /**
+         * @description The generation of the object, as in the header ETag.
+         * @example "3"
+         */
+        IfMatch: string;
+        /** @description The generation that the object must have. */
+        OptionalIfMatch: string;
+        /**
+         * @description A text that the client makes for the request. A repeat with the same key, by the same user and for the same DAG,
+         *     answers with the same run, as long as its history is kept.
+         */
+        IdempotencyKey: string;
     };
-    requestBodies: never;
+    requestBodies: {
+        /**
+         * @description The manifest of a DAG as kubectl has it, of at most 2 MiB. Its name, labels, annotations and spec count. Status
+         *     and what Kubernetes writes to metadata are ignored, so the output of `kubectl get -o yaml` can be sent. Finalizers and
+         *     owner references are ignored, too.
+         */
+        DAG: {
+            content: {
+                /**
+                 * @example {
+                 *       "apiVersion": "kontroler.greedykomodo/v1alpha1",
+                 *       "kind": "DAG",
+                 *       "metadata": {
+                 *         "name": "etl"
+                 *       },
+                 *       "spec": {
+                 *         "schedule": "@daily",
+                 *         "task": [
+                 *           {
+                 *             "name": "load",
+                 *             "image": "alpine",
+                 *             "command": [
+                 *               "date"
+                 *             ]
+                 *           }
+                 *         ]
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["Manifest"];
+                "application/yaml": components["schemas"]["Manifest"];
+            };
+        };
+        /**
+         * @description The manifest of a DagTask as kubectl has it, of at most 2 MiB. Its name, labels, annotations and spec count. Status
+         *     and what Kubernetes writes to metadata are ignored, so the output of `kubectl get -o yaml` can be sent. Finalizers and
+         *     owner references are ignored, too.
+         */
+        DagTask: {
+            content: {
+                /**
+                 * @example {
+                 *       "apiVersion": "kontroler.greedykomodo/v1alpha1",
+                 *       "kind": "DagTask",
+                 *       "metadata": {
+                 *         "name": "load"
+                 *       },
+                 *       "spec": {
+                 *         "version": 1,
+                 *         "image": "alpine",
+                 *         "command": [
+                 *           "date"
+                 *         ]
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["Manifest"];
+                "application/yaml": components["schemas"]["Manifest"];
+            };
+        };
+    };
     headers: {
         /** @description The generation of the object. */
         ETag: string;
+        /** @description Where the log comes from. The other headers of a log are there if it is stored. */
+        LogState: "waiting" | "live" | "stored";
+        /** @description How many bytes the container wrote. */
+        LogBytes: number;
+        /** @description How many of them are not stored. */
+        LogOmitted: number;
+        /** @description After how many bytes they are missing. */
+        LogOmittedAt: number;
+        /** @description Whether the beginning may be missing. */
+        LogRotated: boolean;
+        /** @description Whether lines may be missing or repeated. */
+        LogIncomplete: boolean;
+        /** @description It changes with the stored log. */
+        LogETag: string;
+        /** @description bytes, if ranges can be read. */
+        AcceptRanges: string;
+        /** @description Which bytes these are. */
+        ContentRange: string;
+        /** @description The name of a download. */
+        ContentDisposition: string;
+        /** @description When the log was stored. */
+        LastModified: string;
+        /** @description Which headers of the request decide. */
+        Vary: string;
+        /** @description no, so that nginx passes on what has arrived. */
+        XAccelBuffering: string;
         /** @description Seconds to wait. */
         RetryAfter: number;
     };
@@ -2258,6 +3307,106 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
+    deleteRun: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The UID of the run, which is that of its DagRun.
+                 * @example 0b0f5a3e-6d0c-4b0e-9f0a-3a6c1e3f4b5d
+                 */
+                uid: components["parameters"]["RunUID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The DagRun is deleted. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    runAgain: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description A text that the client makes for the request. A repeat with the same key, by the same user and for the same DAG,
+                 *     answers with the same run, as long as its history is kept.
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                /**
+                 * @description The UID of the run, which is that of its DagRun.
+                 * @example 0b0f5a3e-6d0c-4b0e-9f0a-3a6c1e3f4b5d
+                 */
+                uid: components["parameters"]["RunUID"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /** @example {} */
+                "application/json": {
+                    parameters?: components["schemas"]["Overrides"];
+                };
+            };
+        };
+        responses: {
+            200: components["responses"]["RepeatedRun"];
+            201: components["responses"]["StartedRun"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Invalid"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    cancelRun: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The UID of the run, which is that of its DagRun.
+                 * @example 0b0f5a3e-6d0c-4b0e-9f0a-3a6c1e3f4b5d
+                 */
+                uid: components["parameters"]["RunUID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The run is being cancelled or was. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
     getRunGraph: {
         parameters: {
             query?: never;
@@ -2486,6 +3635,128 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
+    readLog: {
+        parameters: {
+            query?: {
+                /** @description Whether to go on until the log has ended. Events are followed by default, text is not. */
+                follow?: boolean;
+                /** @description The number of lines to read from the end. A Last-Event-ID goes before it. */
+                tail?: number;
+                /** @description Whether a browser is to save the text. */
+                download?: boolean;
+            };
+            header?: {
+                /** @description The last `id` of an earlier stream. */
+                "Last-Event-ID"?: string;
+                /** @description The bytes of a stored log. */
+                Range?: string;
+                /** @description The ETag that the range is of. */
+                "If-Range"?: string;
+                /** @description The ETag that the log must have. */
+                "If-Match"?: string;
+                /** @description The ETag that the client has. */
+                "If-None-Match"?: string;
+            };
+            path: {
+                /**
+                 * @description The UID of the run, which is that of its DagRun.
+                 * @example 0b0f5a3e-6d0c-4b0e-9f0a-3a6c1e3f4b5d
+                 */
+                uid: components["parameters"]["RunUID"];
+                /**
+                 * @description The name of the task.
+                 * @example extract
+                 */
+                task: components["parameters"]["TaskName"];
+                /**
+                 * @description The number of the attempt. The first is 1.
+                 * @example 1
+                 */
+                number: components["parameters"]["AttemptNumber"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The log. */
+            200: {
+                headers: {
+                    "Kontroler-Log-State": components["headers"]["LogState"];
+                    "Kontroler-Log-Bytes": components["headers"]["LogBytes"];
+                    "Kontroler-Log-Omitted": components["headers"]["LogOmitted"];
+                    "Kontroler-Log-Omitted-At": components["headers"]["LogOmittedAt"];
+                    "Kontroler-Log-Rotated": components["headers"]["LogRotated"];
+                    "Kontroler-Log-Incomplete": components["headers"]["LogIncomplete"];
+                    "Accept-Ranges": components["headers"]["AcceptRanges"];
+                    ETag: components["headers"]["LogETag"];
+                    "Last-Modified": components["headers"]["LastModified"];
+                    "Content-Disposition": components["headers"]["ContentDisposition"];
+                    Vary: components["headers"]["Vary"];
+                    "X-Accel-Buffering": components["headers"]["XAccelBuffering"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain; charset=utf-8": string;
+                    /**
+                     * @example event: state
+                     *     data: {"state":"live"}
+                     *
+                     *     event: log
+                     *     id: 2026-07-01T11:00:00.123456Z/14
+                     *     data: "the first line"
+                     */
+                    "text/event-stream": string;
+                };
+            };
+            /** @description A range of a stored log, or several. */
+            206: {
+                headers: {
+                    "Kontroler-Log-State": components["headers"]["LogState"];
+                    "Kontroler-Log-Bytes": components["headers"]["LogBytes"];
+                    "Kontroler-Log-Omitted": components["headers"]["LogOmitted"];
+                    "Kontroler-Log-Omitted-At": components["headers"]["LogOmittedAt"];
+                    "Kontroler-Log-Rotated": components["headers"]["LogRotated"];
+                    "Kontroler-Log-Incomplete": components["headers"]["LogIncomplete"];
+                    "Accept-Ranges": components["headers"]["AcceptRanges"];
+                    ETag: components["headers"]["LogETag"];
+                    "Last-Modified": components["headers"]["LastModified"];
+                    "Content-Disposition": components["headers"]["ContentDisposition"];
+                    Vary: components["headers"]["Vary"];
+                    "X-Accel-Buffering": components["headers"]["XAccelBuffering"];
+                    "Content-Range": components["headers"]["ContentRange"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain; charset=utf-8": string;
+                };
+            };
+            /** @description The client has the log. */
+            304: {
+                headers: {
+                    "Kontroler-Log-State": components["headers"]["LogState"];
+                    "Kontroler-Log-Bytes": components["headers"]["LogBytes"];
+                    "Kontroler-Log-Omitted": components["headers"]["LogOmitted"];
+                    "Kontroler-Log-Omitted-At": components["headers"]["LogOmittedAt"];
+                    "Kontroler-Log-Rotated": components["headers"]["LogRotated"];
+                    "Kontroler-Log-Incomplete": components["headers"]["LogIncomplete"];
+                    ETag: components["headers"]["LogETag"];
+                    "Content-Disposition": components["headers"]["ContentDisposition"];
+                    Vary: components["headers"]["Vary"];
+                    "X-Accel-Buffering": components["headers"]["XAccelBuffering"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            404: components["responses"]["NotFound"];
+            410: components["responses"]["Gone"];
+            412: components["responses"]["PreconditionFailed"];
+            416: components["responses"]["RangeNotSatisfiable"];
+            429: components["responses"]["TooManyStreams"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
     listRunsOfNamespace: {
         parameters: {
             query?: {
@@ -2565,6 +3836,826 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["RunDetail"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            404: components["responses"]["NotFound"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    deleteRunByName: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description A namespace.
+                 * @example team-a
+                 */
+                ns: components["parameters"]["Namespace"];
+                /**
+                 * @description The name of the object.
+                 * @example etl
+                 */
+                name: components["parameters"]["ObjectName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The DagRun is deleted. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    cancelRunByName: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description A namespace.
+                 * @example team-a
+                 */
+                ns: components["parameters"]["Namespace"];
+                /**
+                 * @description The name of the object.
+                 * @example etl
+                 */
+                name: components["parameters"]["ObjectName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The run is being cancelled or was. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listPending: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The DagRuns. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PendingList"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listPendingOfNamespace: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description A namespace.
+                 * @example team-a
+                 */
+                ns: components["parameters"]["Namespace"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The DagRuns. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PendingList"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            404: components["responses"]["NotFound"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listNamespaces: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The namespaces. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NamespaceList"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listDAGs: {
+        parameters: {
+            query?: {
+                /** @description A namespace. */
+                namespace?: components["parameters"]["NamespaceFilter"];
+                /** @description A part of the name. */
+                search?: components["parameters"]["ObjectSearch"];
+                /** @description A label selector of Kubernetes, such as team=a. */
+                label?: components["parameters"]["LabelSelector"];
+                suspended?: components["parameters"]["Suspended"];
+                /** @description What the controller says of the spec. It is unknown until the controller has seen it. */
+                valid?: components["parameters"]["Valid"];
+                /** @description The DAGs that were deleted. Only search and namespace go with it. */
+                deleted?: components["parameters"]["Deleted"];
+                /** @description The number of items of a page. */
+                limit?: components["parameters"]["Limit"];
+                /** @description The next or previous of another page. */
+                cursor?: components["parameters"]["Cursor"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of DAGs. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DAGList"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listDAGsOfNamespace: {
+        parameters: {
+            query?: {
+                /** @description A part of the name. */
+                search?: components["parameters"]["ObjectSearch"];
+                /** @description A label selector of Kubernetes, such as team=a. */
+                label?: components["parameters"]["LabelSelector"];
+                suspended?: components["parameters"]["Suspended"];
+                /** @description What the controller says of the spec. It is unknown until the controller has seen it. */
+                valid?: components["parameters"]["Valid"];
+                /** @description The DAGs that were deleted. Only search and namespace go with it. */
+                deleted?: components["parameters"]["Deleted"];
+                /** @description The number of items of a page. */
+                limit?: components["parameters"]["Limit"];
+                /** @description The next or previous of another page. */
+                cursor?: components["parameters"]["Cursor"];
+            };
+            header?: never;
+            path: {
+                /**
+                 * @description A namespace.
+                 * @example team-a
+                 */
+                ns: components["parameters"]["Namespace"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of DAGs. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DAGList"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            404: components["responses"]["NotFound"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    createDAG: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description A namespace.
+                 * @example team-a
+                 */
+                ns: components["parameters"]["Namespace"];
+            };
+            cookie?: never;
+        };
+        requestBody: components["requestBodies"]["DAG"];
+        responses: {
+            201: components["responses"]["CreatedObject"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Invalid"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    validateDAG: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description A namespace.
+                 * @example team-a
+                 */
+                ns: components["parameters"]["Namespace"];
+            };
+            cookie?: never;
+        };
+        requestBody: components["requestBodies"]["DAG"];
+        responses: {
+            /** @description There are no faults. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @constant */
+                        valid: true;
+                        /** @description Fields that have no effect or a surprising one. */
+                        warnings: string[];
+                    };
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Invalid"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    getDAG: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description A namespace.
+                 * @example team-a
+                 */
+                ns: components["parameters"]["Namespace"];
+                /**
+                 * @description The name of the object.
+                 * @example etl
+                 */
+                name: components["parameters"]["ObjectName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The DAG. */
+            200: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DAGDetail"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            404: components["responses"]["NotFound"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    replaceDAG: {
+        parameters: {
+            query?: {
+                /** @description Replace what another manager wrote. */
+                force?: boolean;
+            };
+            header: {
+                /**
+                 * @description The generation of the object, as in the header ETag.
+                 * @example "3"
+                 */
+                "If-Match": components["parameters"]["IfMatch"];
+            };
+            path: {
+                /**
+                 * @description A namespace.
+                 * @example team-a
+                 */
+                ns: components["parameters"]["Namespace"];
+                /**
+                 * @description The name of the object.
+                 * @example etl
+                 */
+                name: components["parameters"]["ObjectName"];
+            };
+            cookie?: never;
+        };
+        requestBody: components["requestBodies"]["DAG"];
+        responses: {
+            200: components["responses"]["Object"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Invalid"];
+            428: components["responses"]["PreconditionRequired"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    deleteDAG: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The generation that the object must have. */
+                "If-Match"?: components["parameters"]["OptionalIfMatch"];
+            };
+            path: {
+                /**
+                 * @description A namespace.
+                 * @example team-a
+                 */
+                ns: components["parameters"]["Namespace"];
+                /**
+                 * @description The name of the object.
+                 * @example etl
+                 */
+                name: components["parameters"]["ObjectName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is deleted. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            412: components["responses"]["PreconditionFailed"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    suspendDAG: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description A namespace.
+                 * @example team-a
+                 */
+                ns: components["parameters"]["Namespace"];
+                /**
+                 * @description The name of the object.
+                 * @example etl
+                 */
+                name: components["parameters"]["ObjectName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["Object"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    resumeDAG: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description A namespace.
+                 * @example team-a
+                 */
+                ns: components["parameters"]["Namespace"];
+                /**
+                 * @description The name of the object.
+                 * @example etl
+                 */
+                name: components["parameters"]["ObjectName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["Object"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    triggerDAG: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description A text that the client makes for the request. A repeat with the same key, by the same user and for the same DAG,
+                 *     answers with the same run, as long as its history is kept.
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                /**
+                 * @description A namespace.
+                 * @example team-a
+                 */
+                ns: components["parameters"]["Namespace"];
+                /**
+                 * @description The name of the object.
+                 * @example etl
+                 */
+                name: components["parameters"]["ObjectName"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "parameters": [
+                 *         {
+                 *           "name": "day",
+                 *           "value": "2026-11-26"
+                 *         }
+                 *       ]
+                 *     }
+                 */
+                "application/json": {
+                    /** @description The name of the run. It must be missing beside an Idempotency-Key. */
+                    name?: string;
+                    parameters?: components["schemas"]["Overrides"];
+                };
+            };
+        };
+        responses: {
+            200: components["responses"]["RepeatedRun"];
+            201: components["responses"]["StartedRun"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Invalid"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listDagTasks: {
+        parameters: {
+            query?: {
+                /** @description A namespace. */
+                namespace?: components["parameters"]["NamespaceFilter"];
+                /** @description A part of the name. */
+                search?: components["parameters"]["ObjectSearch"];
+                /** @description A label selector of Kubernetes, such as team=a. */
+                label?: components["parameters"]["LabelSelector"];
+                /** @description The number of items of a page. */
+                limit?: components["parameters"]["Limit"];
+                /** @description The next or previous of another page. */
+                cursor?: components["parameters"]["Cursor"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of DagTasks. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DagTaskList"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listDagTasksOfNamespace: {
+        parameters: {
+            query?: {
+                /** @description A part of the name. */
+                search?: components["parameters"]["ObjectSearch"];
+                /** @description A label selector of Kubernetes, such as team=a. */
+                label?: components["parameters"]["LabelSelector"];
+                /** @description The number of items of a page. */
+                limit?: components["parameters"]["Limit"];
+                /** @description The next or previous of another page. */
+                cursor?: components["parameters"]["Cursor"];
+            };
+            header?: never;
+            path: {
+                /**
+                 * @description A namespace.
+                 * @example team-a
+                 */
+                ns: components["parameters"]["Namespace"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of DagTasks. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DagTaskList"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            404: components["responses"]["NotFound"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    createDagTask: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description A namespace.
+                 * @example team-a
+                 */
+                ns: components["parameters"]["Namespace"];
+            };
+            cookie?: never;
+        };
+        requestBody: components["requestBodies"]["DagTask"];
+        responses: {
+            201: components["responses"]["CreatedObject"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Invalid"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    validateDagTask: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description A namespace.
+                 * @example team-a
+                 */
+                ns: components["parameters"]["Namespace"];
+            };
+            cookie?: never;
+        };
+        requestBody: components["requestBodies"]["DagTask"];
+        responses: {
+            /** @description There are no faults. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @constant */
+                        valid: true;
+                        /** @description Fields that have no effect or a surprising one. */
+                        warnings: string[];
+                    };
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Invalid"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    getDagTask: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description A namespace.
+                 * @example team-a
+                 */
+                ns: components["parameters"]["Namespace"];
+                /**
+                 * @description The name of the object.
+                 * @example etl
+                 */
+                name: components["parameters"]["ObjectName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The DagTask. */
+            200: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DagTaskDetail"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            404: components["responses"]["NotFound"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    replaceDagTask: {
+        parameters: {
+            query?: {
+                /** @description Replace what another manager wrote. */
+                force?: boolean;
+            };
+            header: {
+                /**
+                 * @description The generation of the object, as in the header ETag.
+                 * @example "3"
+                 */
+                "If-Match": components["parameters"]["IfMatch"];
+            };
+            path: {
+                /**
+                 * @description A namespace.
+                 * @example team-a
+                 */
+                ns: components["parameters"]["Namespace"];
+                /**
+                 * @description The name of the object.
+                 * @example etl
+                 */
+                name: components["parameters"]["ObjectName"];
+            };
+            cookie?: never;
+        };
+        requestBody: components["requestBodies"]["DagTask"];
+        responses: {
+            200: components["responses"]["Object"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Invalid"];
+            428: components["responses"]["PreconditionRequired"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    deleteDagTask: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The generation that the object must have. */
+                "If-Match"?: components["parameters"]["OptionalIfMatch"];
+            };
+            path: {
+                /**
+                 * @description A namespace.
+                 * @example team-a
+                 */
+                ns: components["parameters"]["Namespace"];
+                /**
+                 * @description The name of the object.
+                 * @example etl
+                 */
+                name: components["parameters"]["ObjectName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is deleted. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            412: components["responses"]["PreconditionFailed"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listUsersOfDagTask: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description A namespace.
+                 * @example team-a
+                 */
+                ns: components["parameters"]["Namespace"];
+                /**
+                 * @description The name of the object.
+                 * @example etl
+                 */
+                name: components["parameters"]["ObjectName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The DAGs. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DagTaskUsers"];
                 };
             };
             400: components["responses"]["BadRequest"];
@@ -2886,6 +4977,65 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Statistics"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            404: components["responses"]["NotFound"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listUpcoming: {
+        parameters: {
+            query?: {
+                /** @description The number of items of a page. */
+                limit?: components["parameters"]["Limit"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The due times. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UpcomingList"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listUpcomingOfNamespace: {
+        parameters: {
+            query?: {
+                /** @description The number of items of a page. */
+                limit?: components["parameters"]["Limit"];
+            };
+            header?: never;
+            path: {
+                /**
+                 * @description A namespace.
+                 * @example team-a
+                 */
+                ns: components["parameters"]["Namespace"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The due times. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UpcomingList"];
                 };
             };
             400: components["responses"]["BadRequest"];

@@ -1,4 +1,5 @@
-package httpapi
+// Package metrics is what a server tells Prometheus.
+package metrics
 
 import (
 	"errors"
@@ -13,7 +14,7 @@ import (
 	"kontroler/httpapi/auth"
 )
 
-// Metrics is what a server tells Prometheus, in a registry of its own. Label values come from small sets; never from a
+// Metrics are the metrics of a server, in a registry of its own. Label values come from small sets; never from a
 // client.
 type Metrics struct {
 	registry *prometheus.Registry
@@ -21,13 +22,14 @@ type Metrics struct {
 	seconds  *prometheus.HistogramVec
 	logins   *prometheus.CounterVec
 	database *prometheus.GaugeVec
-	streams  prometheus.Gauge
-	events   prometheus.Counter
-	resets   *prometheus.CounterVec
+	// Streams are the open streams of events, Events what was sent to them, Resets the resets by reason.
+	Streams prometheus.Gauge
+	Events  prometheus.Counter
+	Resets  *prometheus.CounterVec
 }
 
-// NewMetrics makes the metrics, those of the Go runtime and of the process with them.
-func NewMetrics() *Metrics {
+// New makes the metrics, those of the Go runtime and of the process with them.
+func New() *Metrics {
 	m := &Metrics{
 		registry: prometheus.NewRegistry(),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -43,18 +45,18 @@ func NewMetrics() *Metrics {
 		database: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "kontroler_server_database_up", Help: "1 if the database can be used: accounts, views.",
 		}, []string{"database"}),
-		streams: prometheus.NewGauge(prometheus.GaugeOpts{
+		Streams: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "kontroler_event_streams", Help: "Streams of events that are open.",
 		}),
-		events: prometheus.NewCounter(prometheus.CounterOpts{
+		Events: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "kontroler_events_sent_total", Help: "Events of changes that were sent to streams.",
 		}),
-		resets: prometheus.NewCounterVec(prometheus.CounterOpts{
+		Resets: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "kontroler_event_resets_total", Help: "Resets that were sent to streams of events, by reason.",
 		}, []string{"reason"}),
 	}
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		m.requests, m.seconds, m.logins, m.database, m.streams, m.events, m.resets)
+		m.requests, m.seconds, m.logins, m.database, m.Streams, m.Events, m.Resets)
 	return m
 }
 
@@ -72,8 +74,8 @@ func (m *Metrics) DatabaseUp(database string, isUp bool) {
 	m.database.WithLabelValues(database).Set(value)
 }
 
-// request counts a request. How long a stream took is not measured.
-func (m *Metrics) request(method, route string, status int, took time.Duration, isStream bool) {
+// Request counts a request. How long a stream took is not measured.
+func (m *Metrics) Request(method, route string, status int, took time.Duration, isStream bool) {
 	if route == "" {
 		method, route = "any", "none"
 	}
@@ -83,7 +85,8 @@ func (m *Metrics) request(method, route string, status int, took time.Duration, 
 	}
 }
 
-func (m *Metrics) login(err error) {
+// Login counts a login by its error.
+func (m *Metrics) Login(err error) {
 	result := "error"
 	_, isDelayed := errors.AsType[*auth.DelayedError](err)
 	switch {

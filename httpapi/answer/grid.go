@@ -1,0 +1,64 @@
+package answer
+
+import (
+	"time"
+
+	"kontroler/store/view"
+)
+
+// Grid is a grid. Tasks are the names of the columns: those of the newest run in the order of the DAG, then those
+// that only earlier runs had.
+type Grid struct {
+	Tasks []string  `json:"tasks"`
+	Runs  []GridRun `json:"runs"`
+	// TypicalDurationSeconds is the median of the last runs that succeeded. It is missing if none has.
+	TypicalDurationSeconds float64 `json:"typicalDurationSeconds,omitempty"`
+}
+
+// GridRun is a row of a grid.
+type GridRun struct {
+	UID        string     `json:"uid"`
+	Name       string     `json:"name"`
+	Phase      string     `json:"phase"`
+	AdmittedAt time.Time  `json:"admittedAt"`
+	StartedAt  *time.Time `json:"startedAt,omitempty"`
+	FinishedAt *time.Time `json:"finishedAt,omitempty"`
+	// Phases has the phase of each task, null where the run has no such task.
+	Phases []*string `json:"phases"`
+	// Retried and Restarted are the columns of the tasks that were retried or restarted.
+	Retried   []int `json:"retried"`
+	Restarted []int `json:"restarted"`
+}
+
+// OfGrid makes a grid of the newest runs of a DAG and their tasks.
+func OfGrid(runs []view.Run, cells []view.Cell) Grid {
+	grid := Grid{Tasks: []string{}, Runs: make([]GridRun, len(runs))}
+	columns := map[string]int{}
+	for _, cell := range cells {
+		if _, ok := columns[cell.Name]; !ok {
+			columns[cell.Name] = len(grid.Tasks)
+			grid.Tasks = append(grid.Tasks, cell.Name)
+		}
+	}
+	rows := make(map[int64]*GridRun, len(runs))
+	for i, run := range runs {
+		grid.Runs[i] = GridRun{
+			UID: run.UID, Name: run.Name, Phase: run.Phase, AdmittedAt: run.AdmittedAt, StartedAt: optional(run.StartedAt),
+			FinishedAt: optional(run.FinishedAt), Phases: make([]*string, len(grid.Tasks)), Retried: []int{},
+			Restarted: []int{},
+		}
+		rows[run.ID] = &grid.Runs[i]
+	}
+	for i := range cells {
+		cell := &cells[i]
+		row, column := rows[cell.RunID], columns[cell.Name]
+		row.Phases[column] = &cell.Phase
+		if cell.Retries > 0 {
+			row.Retried = append(row.Retried, column)
+		}
+		if cell.Restarts > 0 {
+			row.Restarted = append(row.Restarted, column)
+		}
+	}
+	return grid
+}
