@@ -85,32 +85,33 @@ const (
 	check purpose = "check "
 )
 
+// authenticate reads the clock once, so that the token and its row are judged at the same time.
 func (a *Authenticator) authenticate(ctx context.Context, credential string, p purpose) (Principal, error) {
+	now := a.now()
 	if strings.HasPrefix(credential, tokenPrefix) {
 		hash := sha256.Sum256([]byte(credential))
-		read := func(now time.Time) (cached, error) { return a.readToken(ctx, hash[:], now, p) }
-		return a.judge(string(p)+"token "+string(hash[:]), read)
+		read := func() (cached, error) { return a.readToken(ctx, hash[:], now, p) }
+		return a.judge(string(p)+"token "+string(hash[:]), now, read)
 	}
-	id, err := a.keys.session(credential, a.now())
+	id, err := a.keys.session(credential, now)
 	switch {
 	case errors.Is(err, jwt.ErrTokenExpired):
 		return Principal{}, unauthenticated("the session has expired")
 	case err != nil:
 		return Principal{}, unauthenticated("the token is not valid")
 	}
-	read := func(now time.Time) (cached, error) { return a.readSession(ctx, id, now, p) }
-	return a.judge(string(p)+"session "+id, read)
+	read := func() (cached, error) { return a.readSession(ctx, id, now, p) }
+	return a.judge(string(p)+"session "+id, now, read)
 }
 
 // judge decides by what the row said at most MaxStale ago.
-func (a *Authenticator) judge(key string, read func(time.Time) (cached, error)) (Principal, error) {
-	now := a.now()
+func (a *Authenticator) judge(key string, now time.Time, read func() (cached, error)) (Principal, error) {
 	a.mu.Lock()
 	entry, isCached := a.cache[key]
 	a.mu.Unlock()
 	if age := now.Sub(entry.readAt); !isCached || age >= MaxStale || age < 0 {
 		var err error
-		entry, err = read(now)
+		entry, err = read()
 		if errors.Is(err, accounts.ErrNotFound) {
 			a.forget(key)
 			return Principal{}, unauthenticated("the session or API token has ended")
