@@ -151,9 +151,9 @@ function About(props: { run: RunDetail; tasks: Task[]; refresh: () => void; sele
       </div>
       <div class="meta">
         <span><b>{text.run.tasks(done(run()), run().tasks.total)[0]}</b>{text.run.tasks(0, 0)[1]}</span>
-        <span><b><Took from={run().startedAt ?? run().admittedAt} until={run().finishedAt} /></b> <OfAbout seconds={run().typicalDurationSeconds} /></span>
+        <span><b><Took from={run().startedAt ?? run().admittedAt ?? run().createdAt} until={run().finishedAt} /></b> <OfAbout seconds={run().typicalDurationSeconds} /></span>
         <Show when={run().dueAt}>{(at) => <span>{text.run.dueAndBegun} <b><At at={at()} /></b></span>}</Show>
-        <span>{text.run.begun} <b><At at={run().startedAt ?? run().admittedAt} /></b> {trigger()}</span>
+        <span>{text.run.begun} <b><At at={run().startedAt ?? run().admittedAt ?? run().createdAt} /></b> {trigger()}</span>
         <Show when={run().version}>{(version) => (
           <span>{text.run.version} <b><a class="link" href={to.dag(run().namespace, run().dag, "versions", { version: version() })}>{version()}</a></b></span>
         )}</Show>
@@ -290,7 +290,7 @@ function Timeline(props: {
   run: RunDetail; tasks: Task[]; attempts: Map<string, Attempt[]> | undefined; selected: string; select: (name: string) => void;
 }): JSX.Element {
   const [shown, setShown] = createSignal(rowsAtFirst);
-  const start = () => Date.parse(props.run.startedAt ?? props.run.admittedAt);
+  const start = () => Date.parse(props.run.startedAt ?? props.run.admittedAt ?? props.run.createdAt);
   const end = () => (props.run.finishedAt ? Date.parse(props.run.finishedAt) : now());
   const marks = () => axisOf(Math.max(1000, end() - start()));
   const length = () => marks()[marks().length - 1] ?? 1000;

@@ -204,7 +204,7 @@ export function RunTable(props: { runs: Run[]; isOfOneDag?: boolean; refresh: ()
                 </div>
               </td>
               <td class="num tasks"><TaskCount run={run} /></td>
-              <td class="started"><At at={run.startedAt ?? run.admittedAt} /></td>
+              <td class="started"><At at={run.startedAt ?? run.admittedAt ?? run.createdAt} /></td>
               <td class="num took"><Took from={run.startedAt} until={run.finishedAt} /></td>
               <td class="mid dim">{run.trigger ? text.runs.sub(text.runs[run.trigger], run.requestedBy ?? "") : run.requestedBy ?? ""}</td>
             </tr>

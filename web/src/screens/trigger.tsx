@@ -103,7 +103,7 @@ function Form(props: {
             <select class="input" onChange={(event) => setParams({ from: event.currentTarget.value })}>
               <option value="" selected={!param("from")}>{text.trigger.defaults}</option>
               <For each={props.earlier}>{(run) => (
-                <option value={run.uid} selected={param("from") === run.uid}>{`${run.name}, ${clock(run.startedAt ?? run.admittedAt)}, ${run.phase}`}</option>
+                <option value={run.uid} selected={param("from") === run.uid}>{`${run.name}, ${clock(run.startedAt ?? run.admittedAt ?? run.createdAt)}, ${run.phase}`}</option>
               )}</For>
             </select>
           </label>
