@@ -17,12 +17,12 @@ SELECT t.id, t.run_id, t.position, t.index, t.name, t.phase,
             WHEN t.phase = 'Ready' AND (t.reason = '' OR t.due_at <= now()) THEN r.hold
             ELSE t.reason END AS reason,
        CASE WHEN t.phase = 'Waiting' AND t.parents IS NULL THEN 'needs ' || t.unmet || CASE WHEN t.unmet = 1 THEN ' more task' ELSE ' more tasks' END
-            WHEN t.phase = 'Waiting' THEN 'needs ' || (
+            WHEN t.phase = 'Waiting' THEN coalesce('needs ' || (
                 SELECT string_agg(n.name, ', ') FROM (
                     SELECT p.name FROM unnest(t.parents) WITH ORDINALITY AS u (position, nth)
                     CROSS JOIN LATERAL (SELECT x.name, x.phase FROM kontroler.tasks x WHERE x.run_id = t.run_id AND x.position = u.position AND x.index = 0 LIMIT 1) p
                     WHERE p.phase <> 'Succeeded' LIMIT 5) n)
-                || CASE WHEN t.unmet > 5 THEN ' and ' || t.unmet - 5 || ' more' ELSE '' END
+                || CASE WHEN t.unmet > 5 THEN ' and ' || t.unmet - 5 || ' more' ELSE '' END, '')
             WHEN t.phase = 'Active' AND a.reason <> '' THEN a.message
             WHEN t.phase = 'Active' AND a.phase = 'Pending' THEN 'its Pod is being scheduled and started'
             WHEN t.phase = 'Active' AND a.phase = 'Decided' AND r.hold IN ('', 'MaxParallel') THEN 'its Pod is being created'
