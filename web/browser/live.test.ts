@@ -126,7 +126,8 @@ describe("a log", () => {
 
 it("nine tabs over HTTP/1.1 share one stream of events, and all can be used", async () => {
   const visitor = await visit();
-  await arrive(visitor, "vera");
+  const first = await arrive(visitor, "vera");
+  await first.getByText("Live", { exact: true }).first().waitFor(); // it has the stream
   let streams = 0;
   visitor.context.on("request", (request) => {
     if (new URL(request.url()).pathname.endsWith("/api/v1/events")) streams++;
