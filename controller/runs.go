@@ -192,7 +192,7 @@ func (r *runReconciler) advance(
 	}
 	r.logs.Follow(facts.graph.Spec().Logs, row.Namespace, maps.Keys(facts.snapshot.Pods))
 	err = r.podWriter.act(ctx, row, facts, slots, decision)
-	r.requeue(key, facts, decision)
+	r.requeue(key, facts, decision, now)
 	// An earlier commit whose answer was lost, or whose process ended, may not show yet.
 	isOutdated := changes.IsFull || dagRun != nil && dagRun.Status.Reason == reasonDatabaseUnavailable
 	if isOutdated || changeStatus(decision.Transitions) {
@@ -239,15 +239,19 @@ func (r *runReconciler) enqueueFinished(row store.Run, facts *facts, decision en
 }
 
 // requeue is when the run is synced again although nothing happens.
-func (r *runReconciler) requeue(key queue.RunKey, facts *facts, decision engine.Decision) {
-	for _, name := range facts.postponed {
-		r.backlog.pending.Pod(key, name)
-	}
+func (r *runReconciler) requeue(key queue.RunKey, facts *facts, decision engine.Decision, now time.Time) {
 	switch {
 	case decision.Requeue || facts.hasMore:
 		r.backlog.queue.Add(key)
 	default:
 		r.backlog.alarms.Put(key, engine.Earlier(decision.RequeueAt, facts.nextDue))
+		if r.backlog.pending.HasPods(key) {
+			// A Pod that appeared during this sync has set an alarm, and Put may have replaced it.
+			r.backlog.alarms.Set(key, now.Add(startTime))
+		}
+	}
+	for _, name := range facts.postponed {
+		r.backlog.pending.Pod(key, name)
 	}
 	if decision.Throttled {
 		r.backlog.slots.Wait(key) // also if the run waits for something else

@@ -33,7 +33,7 @@ func newChanges() *Changes {
 	}
 }
 
-// Pending holds the changes of runs beside the keys of the  A sync takes those of its run.
+// Pending holds the changes of runs beside the keys of the queue. A sync takes those of its run.
 type Pending struct {
 	mu   sync.Mutex
 	runs map[RunKey]*Changes
@@ -73,6 +73,14 @@ func (p *Pending) IsUrgent(key RunKey) bool {
 	defer p.mu.Unlock()
 	c := p.runs[key]
 	return c != nil && (c.HasSlot || len(c.Pods) > 0)
+}
+
+// HasPods reports whether Pods of a run changed since its last sync began.
+func (p *Pending) HasPods(key RunKey) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c := p.runs[key]
+	return c != nil && len(c.Pods) > 0
 }
 
 // Pod records that a Pod changed.
