@@ -39,8 +39,11 @@ type runReconciler struct {
 	admissions *admitter
 }
 
-// syncRun is one sync of a run that was admitted. If it fails, the changes that it took are for the next sync.
+// syncRun is one sync of a run that was admitted. If it fails, the changes that it took are for the next sync. It
+// answers the alarm of the run, whose time is void from here on: what a sync leaves to a later one, and what happens
+// meanwhile, sets it anew.
 func (r *runReconciler) syncRun(ctx context.Context, key queue.RunKey) error {
+	r.backlog.alarms.Drop(key)
 	changes, hasMore := r.backlog.pending.Take(key, outcomesPerSync)
 	err := queue.Guard(key, func() error { return r.reconcileRun(ctx, key, changes) })
 	r.status.noteRun(key, err)
@@ -192,7 +195,7 @@ func (r *runReconciler) advance(
 	}
 	r.logs.Follow(facts.graph.Spec().Logs, row.Namespace, maps.Keys(facts.snapshot.Pods))
 	err = r.podWriter.act(ctx, row, facts, slots, decision)
-	r.requeue(key, facts, decision, now)
+	r.requeue(key, facts, decision)
 	// An earlier commit whose answer was lost, or whose process ended, may not show yet.
 	isOutdated := changes.IsFull || dagRun != nil && dagRun.Status.Reason == reasonDatabaseUnavailable
 	if isOutdated || changeStatus(decision.Transitions) {
@@ -239,16 +242,11 @@ func (r *runReconciler) enqueueFinished(row store.Run, facts *facts, decision en
 }
 
 // requeue is when the run is synced again although nothing happens.
-func (r *runReconciler) requeue(key queue.RunKey, facts *facts, decision engine.Decision, now time.Time) {
-	switch {
-	case decision.Requeue || facts.hasMore:
+func (r *runReconciler) requeue(key queue.RunKey, facts *facts, decision engine.Decision) {
+	if decision.Requeue || facts.hasMore {
 		r.backlog.queue.Add(key)
-	default:
-		r.backlog.alarms.Put(key, engine.Earlier(decision.RequeueAt, facts.nextDue))
-		if r.backlog.pending.HasPods(key) {
-			// A Pod that appeared during this sync has set an alarm, and Put may have replaced it.
-			r.backlog.alarms.Set(key, now.Add(startTime))
-		}
+	} else if due := engine.Earlier(decision.RequeueAt, facts.nextDue); !due.IsZero() {
+		r.backlog.alarms.Set(key, due)
 	}
 	for _, name := range facts.postponed {
 		r.backlog.pending.Pod(key, name)

@@ -86,6 +86,46 @@ var beginnings = map[string]roadCase{
 			Pending:  []string{"created pod a.1"},
 		},
 	},
+	"a sync does not put off a Pod that appears while it runs": {
+		before: func(f *fixture) {
+			f.newDAG("activeDeadlineSeconds: 60" + single)
+			f.newDagRun("r", nil)
+			f.admitted("r")
+			f.api.answer("create pod a.1", answer{before: func() {
+				f.backlog.appeared(string(f.key("r")), f.nameOf("a.1"), f.time.Add(startTime))
+			}})
+		},
+		want: world{
+			Rows: []string{
+				"run r is Running",
+				"task a is Active, Pending: its Pod is being created",
+				"attempt a.1 is Decided",
+			},
+			Objects:  []string{"dagrun r is Running, claimed", "pod a.1"},
+			Requests: []string{"create pod a.1"},
+			Enqueued: []string{"progress of r", "alarm in 500ms"},
+			Pending:  []string{"pod a.1", "created pod a.1"},
+		},
+	},
+	"a sync forgets when it was due before": {
+		before: func(f *fixture) {
+			f.newDAG("activeDeadlineSeconds: 60" + single)
+			f.newDagRun("r", nil)
+			f.admitted("r")
+			f.backlog.alarms.Set(f.key("r"), f.time.Add(time.Second))
+		},
+		want: world{
+			Rows: []string{
+				"run r is Running",
+				"task a is Active, Pending: its Pod is being created",
+				"attempt a.1 is Decided",
+			},
+			Objects:  []string{"dagrun r is Running, claimed", "pod a.1"},
+			Requests: []string{"create pod a.1"},
+			Enqueued: []string{"progress of r", "alarm in 1m0s"},
+			Pending:  []string{"created pod a.1"},
+		},
+	},
 	"a run whose DagRun is not claimed yet goes back to the admission": {
 		before: func(f *fixture) {
 			f.admittedRun(chain)

@@ -12,7 +12,6 @@ import (
 	"kontroler/apis/dag"
 	"kontroler/apis/kontroler/v1alpha1"
 	"kontroler/controller/engine"
-	"kontroler/controller/metrics"
 	"kontroler/controller/queue"
 	"kontroler/store"
 )
@@ -76,36 +75,6 @@ func TestClaimIsReadAgain(t *testing.T) {
 	}
 	if diff := cmp.Diff(map[string]struct{}{"a": {}}, ws.due(key, now.Add(bindGrace))); diff != "" {
 		t.Errorf("Pods to explain (-want +got):\n%s", diff)
-	}
-}
-
-// TestAPodThatAppearsDuringASync: the end of the sync must not lose that the Pod is to be looked at.
-func TestAPodThatAppearsDuringASync(t *testing.T) {
-	const key = queue.RunKey("00000000-0000-4000-8000-000000000001")
-	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	for name, tt := range map[string]struct {
-		nextDue   time.Time
-		postponed []string
-		hasPod    bool
-		want      int
-	}{
-		"nothing else is due":        {hasPod: true, want: 1},
-		"something is due later":     {nextDue: now.Add(time.Hour), hasPod: true, want: 1},
-		"no Pod appeared":            {nextDue: now.Add(time.Hour)},
-		"only a Pod was put off":     {nextDue: now.Add(time.Hour), postponed: []string{"other"}},
-		"a Pod appeared, one is off": {nextDue: now.Add(time.Hour), postponed: []string{"other"}, hasPod: true, want: 1},
-	} {
-		t.Run(name, func(t *testing.T) {
-			b := newBacklog(&Config{MaxPods: 1, Metrics: metrics.New()})
-			r := &runReconciler{backlog: b}
-			if tt.hasPod {
-				b.appeared(string(key), "pod", now.Add(startTime))
-			}
-			r.requeue(key, &facts{nextDue: tt.nextDue, postponed: tt.postponed}, engine.Decision{}, now)
-			if due, _ := b.alarms.Due(now.Add(startTime)); len(due) != tt.want {
-				t.Errorf("due after %s: %v", startTime, due)
-			}
-		})
 	}
 }
 

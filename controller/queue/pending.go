@@ -75,14 +75,6 @@ func (p *Pending) IsUrgent(key RunKey) bool {
 	return c != nil && (c.HasSlot || len(c.Pods) > 0)
 }
 
-// HasPods reports whether Pods of a run changed since its last sync began.
-func (p *Pending) HasPods(key RunKey) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	c := p.runs[key]
-	return c != nil && len(c.Pods) > 0
-}
-
 // Pod records that a Pod changed.
 func (p *Pending) Pod(key RunKey, name string) {
 	p.with(key, func(c *Changes) { c.Pods[name] = struct{}{} })
