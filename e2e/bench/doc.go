@@ -9,6 +9,8 @@
 //	schedules_linux_test.go  many DAGs that are due in one minute
 //	limit_linux_test.go      the requests for the first Pods of these runs, without Kontroler
 //	server_linux_test.go     reading over REST from a database with a year of history, which needs no cluster
+//	listeners_linux_test.go  1,000 listeners of events
+//	beside_linux_test.go     what server and listeners cost the controller
 //	history_linux_test.go    that database
 //	pgbench_linux_test.go    the statements of these requests, by pgbench
 //	rig_linux_test.go        cluster, database, controller, completer; processor time

@@ -21,14 +21,68 @@ const (
 	detailedRuns = 20_000
 )
 
-// history is a database with the runs of a year.
-type history struct {
+// database is a database of a controller, with a role for a server.
+type database struct {
 	b        testing.TB
-	server   *storetest.Server
 	raw      *sql.DB
-	runs     int
 	owner    string // URL
 	readerAs string // URL of a role that reads the views
+}
+
+// newDatabase migrates a database and makes the role.
+func newDatabase(b testing.TB, owner string) *database {
+	b.Helper()
+	d := &database{b: b, owner: owner}
+	store := storetest.Open(b, owner)
+	if err := store.Migrate(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	var err error
+	if d.raw, err = sql.Open("postgres", owner); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { d.raw.Close() })
+	var role string
+	role, d.readerAs = storetest.NewRole(b, owner)
+	if err := store.GrantReaders(b.Context(), []string{role}); err != nil {
+		b.Fatal(err)
+	}
+	return d
+}
+
+func (d *database) exec(statement string, args ...any) {
+	d.b.Helper()
+	if _, err := d.raw.Exec(statement, args...); err != nil {
+		d.b.Fatalf("%v\n%s", err, statement)
+	}
+}
+
+// strings reads a column.
+func (d *database) strings(query string, args ...any) (all []string) {
+	d.b.Helper()
+	rows, err := d.raw.Query(query, args...)
+	if err != nil {
+		d.b.Fatalf("%v\n%s", err, query)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var one string
+		if err := rows.Scan(&one); err != nil {
+			d.b.Fatal(err)
+		}
+		all = append(all, one)
+	}
+	if err := rows.Err(); err != nil {
+		d.b.Fatal(err)
+	}
+	return all
+}
+
+// history is a database with the runs of a year.
+type history struct {
+	*database
+	server *storetest.Server
+	runs   int
 }
 
 // newHistory fills a database with n runs. A run began about every 31 s if there are a million. One in 50 has failed,
@@ -46,50 +100,9 @@ func newHistory(b testing.TB, n int) *history {
 			b.Error(err)
 		}
 	})
-	h := &history{b: b, server: server, runs: n, owner: server.URL()}
-	store := storetest.Open(b, h.owner)
-	if err := store.Migrate(b.Context()); err != nil {
-		b.Fatal(err)
-	}
-	if h.raw, err = sql.Open("postgres", h.owner); err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { h.raw.Close() })
-	var role string
-	role, h.readerAs = storetest.NewRole(b, h.owner)
-	if err := store.GrantReaders(b.Context(), []string{role}); err != nil {
-		b.Fatal(err)
-	}
+	h := &history{database: newDatabase(b, server.URL()), server: server, runs: n}
 	h.fill()
 	return h
-}
-
-func (h *history) exec(statement string, args ...any) {
-	h.b.Helper()
-	if _, err := h.raw.Exec(statement, args...); err != nil {
-		h.b.Fatalf("%v\n%s", err, statement)
-	}
-}
-
-// strings reads a column.
-func (h *history) strings(query string, args ...any) (all []string) {
-	h.b.Helper()
-	rows, err := h.raw.Query(query, args...)
-	if err != nil {
-		h.b.Fatalf("%v\n%s", err, query)
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var one string
-		if err := rows.Scan(&one); err != nil {
-			h.b.Fatal(err)
-		}
-		all = append(all, one)
-	}
-	if err := rows.Err(); err != nil {
-		h.b.Fatal(err)
-	}
-	return all
 }
 
 // fill inserts the rows. The triggers that check foreign keys are off: the keys hold.

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -22,8 +23,12 @@ const (
 
 // listeners are open streams of events. Each is told of every change.
 type listeners struct {
-	heard atomic.Int64
-	mu    sync.Mutex
+	transport http.Transport
+	bodies    []io.Closer
+	reading   sync.WaitGroup
+	heard     atomic.Int64
+
+	mu sync.Mutex
 	// began is when the change under way was committed, took how long each stream waited for it.
 	began time.Time
 	took  []time.Duration
@@ -31,28 +36,11 @@ type listeners struct {
 
 // measureListeners opens 1,000 streams of events, and measures how long after its commit they hear of a change of a run,
 // and a kind of request beside them.
-func (s *apiServer) measureListeners(beside kind) {
+func (s *visitor) measureListeners(beside kind) {
 	s.b.Helper()
 	before := s.resident()
-	l := &listeners{}
-	transport := &http.Transport{MaxIdleConnsPerHost: 4}
-	defer transport.CloseIdleConnections()
-	var bodies []interface{ Close() error }
-	var readers sync.WaitGroup
-	defer func() {
-		for _, body := range bodies {
-			body.Close()
-		}
-		readers.Wait()
-	}()
-	for user := range listeningUsers {
-		token := s.tokenOfListener(fmt.Sprint("listener-", user))
-		for range streamsOfUser {
-			answer := s.openStream(&http.Client{Transport: transport}, token)
-			bodies = append(bodies, answer.Body)
-			readers.Go(func() { l.listen(bufio.NewScanner(answer.Body)) })
-		}
-	}
+	l := s.listen(s.tokensOfListeners())
+	defer l.close()
 	for n := range announced {
 		l.mu.Lock()
 		l.began = time.Now()
@@ -60,18 +48,50 @@ func (s *apiServer) measureListeners(beside kind) {
 		s.exec(`INSERT INTO kontroler.changes (kind, run_id, namespace, dag_id)
 SELECT 'run', id, namespace, dag_id FROM kontroler.runs ORDER BY id DESC LIMIT 1`)
 		s.exec(`NOTIFY kontroler_changes`)
-		want := int64((n + 1) * len(bodies))
+		want := int64((n + 1) * len(l.bodies))
 		s.await("all listeners to hear of a change", func() bool { return l.heard.Load() >= want })
 	}
-	s.b.Logf("%-34s %8.2f %8.2f %8.2f   %8s %8s", fmt.Sprint("an event for ", len(bodies), " listeners"),
+	s.b.Logf("%-34s %8.2f %8.2f %8.2f   %8s %8s", fmt.Sprint("an event for ", len(l.bodies), " listeners"),
 		quantile(l.took, 0.5), quantile(l.took, 0.99), quantile(l.took, 1), "–", "–")
 	s.b.Logf("the listeners take %d MiB of the server", s.resident()-before)
 	beside.name += ", beside listeners"
 	s.measure(beside)
 }
 
-// listen reads a stream until it is closed.
-func (l *listeners) listen(lines *bufio.Scanner) {
+// tokensOfListeners creates the users that listen, and returns a token of each.
+func (s *apiServer) tokensOfListeners() (tokens []string) {
+	s.b.Helper()
+	for user := range listeningUsers {
+		tokens = append(tokens, s.tokenOfListener(fmt.Sprint("listener-", user)))
+	}
+	return tokens
+}
+
+// listen opens the streams of all listeners.
+func (s *apiServer) listen(tokens []string) *listeners {
+	s.b.Helper()
+	l := &listeners{}
+	for _, token := range tokens {
+		for range streamsOfUser {
+			answer := s.openStream(&http.Client{Transport: &l.transport}, token)
+			l.bodies = append(l.bodies, answer.Body)
+			l.reading.Go(func() { l.read(bufio.NewScanner(answer.Body)) })
+		}
+	}
+	return l
+}
+
+// close closes all streams.
+func (l *listeners) close() {
+	for _, body := range l.bodies {
+		body.Close()
+	}
+	l.reading.Wait()
+	l.transport.CloseIdleConnections()
+}
+
+// read reads a stream until it is closed.
+func (l *listeners) read(lines *bufio.Scanner) {
 	for lines.Scan() {
 		if lines.Text() != "event: change" {
 			continue

@@ -27,14 +27,20 @@ var (
 
 const adminPassword = "correct horse battery staple"
 
-// apiServer is the server as it is shipped, over HTTP, on a history.
+// apiServer is the server as it is shipped, over HTTP.
 type apiServer struct {
-	*history
+	*database
 	url, health string
 	process     *exec.Cmd
 	client      http.Client
 	token       string
-	random      *rand.Rand
+}
+
+// visitor sends requests to a server that has a history.
+type visitor struct {
+	*apiServer
+	history *history
+	random  *rand.Rand
 	// What requests name.
 	uids, dags, names []string
 }
@@ -46,7 +52,7 @@ func BenchmarkServer(b *testing.B) {
 	began := time.Now()
 	h := newHistory(b, *storedRuns)
 	b.Logf("filled a database with %d runs in %s", *storedRuns, time.Since(began).Round(time.Second))
-	s := startServer(b, h)
+	s := newVisitor(b, h)
 	b.Logf("%d CPUs, %s, load average %s", runtime.NumCPU(), h.strings(`SHOW server_version`)[0], loadAverage(b))
 	b.Logf("%-34s %8s %8s %8s   %8s %8s", "milliseconds", "p50", "p99", "most", "pgbench", "p99")
 	kinds := s.kinds()
@@ -67,11 +73,31 @@ func loadAverage(b *testing.B) string {
 	return strings.Join(strings.Fields(string(text))[:3], " ")
 }
 
-// startServer builds and starts the server, logs in, and waits until statistics are in memory.
-func startServer(b testing.TB, h *history) *apiServer {
+// newVisitor starts the server on a history, without a cluster.
+func newVisitor(b testing.TB, h *history) *visitor {
+	b.Helper()
+	kubeconfig := filepath.Join(b.TempDir(), "kubeconfig")
+	if err := os.WriteFile(kubeconfig, []byte(noCluster), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	s := &visitor{
+		apiServer: startServer(b, h.database, kubeconfig), history: h, random: rand.New(rand.NewPCG(1, 2)),
+	}
+	began := time.Now()
+	s.await("statistics", func() bool { status, _ := s.get("/api/v1/statistics"); return status == http.StatusOK })
+	b.Logf("statistics are in memory %s after the server is ready", time.Since(began).Round(10*time.Millisecond))
+	s.uids = h.strings(`SELECT uid FROM kontroler_v1.runs WHERE dag_name <> $1 ORDER BY id DESC LIMIT $2`,
+		bigDAG, detailedRuns)
+	s.names = h.strings(`SELECT name FROM kontroler_v1.runs ORDER BY id DESC LIMIT 1000 OFFSET $1`, h.runs/2)
+	s.dags = h.strings(`SELECT namespace || '/' || name FROM kontroler_v1.dags WHERE name <> $1`, bigDAG)
+	return s
+}
+
+// startServer builds and starts the server, and logs in.
+func startServer(b testing.TB, d *database, kubeconfig string, flags ...string) *apiServer {
 	b.Helper()
 	dir := b.TempDir()
-	s := &apiServer{history: h, random: rand.New(rand.NewPCG(1, 2))}
+	s := &apiServer{database: d}
 	program := filepath.Join(dir, "server")
 	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", program, "kontroler/httpapi/cmd/server")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0") // as scripts/build does
@@ -94,18 +120,19 @@ func startServer(b testing.TB, h *history) *apiServer {
 		b.Fatal(err)
 	}
 	defer log.Close()
-	s.process = exec.Command(program, "--listen-address="+address(18443), "--health-address="+address(18081),
-		"--jwt-key-file="+write("keys", strings.Repeat("0123456789abcdef", 4)),
-		"--admin-password-file="+write("password", adminPassword), "--kubeconfig="+write("kubeconfig", noCluster))
-	s.process.Env = append(os.Environ(), "DATABASE_URL="+h.readerAs, "KONTROLER_AUTH_DATABASE_URL="+h.owner)
+	s.process = exec.Command(program, append([]string{
+		"--listen-address=" + address(18443), "--health-address=" + address(18081),
+		"--jwt-key-file=" + write("keys", strings.Repeat("0123456789abcdef", 4)),
+		"--admin-password-file=" + write("password", adminPassword), "--kubeconfig=" + kubeconfig,
+	}, flags...)...)
+	s.process.Env = append(os.Environ(), "DATABASE_URL="+d.readerAs, "KONTROLER_AUTH_DATABASE_URL="+d.owner)
 	s.process.Stdout, s.process.Stderr = log, log
 	s.process.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := s.process.Start(); err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() {
-		_ = s.process.Process.Kill()
-		_ = s.process.Wait()
+		s.stop()
 		if b.Failed() {
 			text, _ := os.ReadFile(log.Name())
 			b.Logf("last lines of the server's log:\n%s", text[max(0, len(text)-4000):])
@@ -115,15 +142,14 @@ func startServer(b testing.TB, h *history) *apiServer {
 		answer, err := http.Get(s.health + "/readyz")
 		return err == nil && answer.Body.Close() == nil && answer.StatusCode == http.StatusOK
 	})
-	began := time.Now()
 	s.login()
-	s.await("statistics", func() bool { status, _ := s.get("/api/v1/statistics"); return status == http.StatusOK })
-	b.Logf("statistics are in memory %s after the server is ready", time.Since(began).Round(10*time.Millisecond))
-	s.uids = h.strings(`SELECT uid FROM kontroler_v1.runs WHERE dag_name <> $1 ORDER BY id DESC LIMIT $2`,
-		bigDAG, detailedRuns)
-	s.names = h.strings(`SELECT name FROM kontroler_v1.runs ORDER BY id DESC LIMIT 1000 OFFSET $1`, h.runs/2)
-	s.dags = h.strings(`SELECT namespace || '/' || name FROM kontroler_v1.dags WHERE name <> $1`, bigDAG)
 	return s
+}
+
+// stop kills the server.
+func (s *apiServer) stop() {
+	_ = s.process.Process.Kill()
+	_ = s.process.Wait()
 }
 
 // noCluster is the kubeconfig of a cluster that does not answer: only rows are read.
@@ -187,17 +213,17 @@ type kind struct {
 	path func() string
 }
 
-func (s *apiServer) one(of []string) string { return of[s.random.IntN(len(of))] }
+func (s *visitor) one(of []string) string { return of[s.random.IntN(len(of))] }
 
-func (s *apiServer) team() string { return fmt.Sprint("team-", s.random.IntN(namespaces)) }
+func (s *visitor) team() string { return fmt.Sprint("team-", s.random.IntN(namespaces)) }
 
 // dag returns the path of a DAG, and its name.
-func (s *apiServer) dag() (path, name string) {
+func (s *visitor) dag() (path, name string) {
 	namespace, name, _ := strings.Cut(s.one(s.dags), "/")
 	return "/api/v1/namespaces/" + namespace + "/dags/" + name, name
 }
 
-func (s *apiServer) kinds() []kind {
+func (s *visitor) kinds() []kind {
 	cursor := ""
 	fixed := func(path string) func() string { return func() string { return path } }
 	return []kind{
@@ -238,7 +264,7 @@ func (s *apiServer) kinds() []kind {
 }
 
 // measure sends requests of a kind, and then runs pgbench with the statements of some of them.
-func (s *apiServer) measure(k kind) {
+func (s *visitor) measure(k kind) {
 	s.b.Helper()
 	send := func(path string) time.Duration {
 		began := time.Now()
@@ -255,18 +281,18 @@ func (s *apiServer) measure(k kind) {
 			took = append(took, one)
 		}
 	}
-	s.logStatements(true)
+	s.history.logStatements(true)
 	var scripts [][]string
 	for range 20 {
 		path := k.path()
-		if statements := s.statements(func() { send(path) }); len(statements) > 0 {
+		if statements := s.history.statements(func() { send(path) }); len(statements) > 0 {
 			scripts = append(scripts, statements)
 		}
 	}
-	s.logStatements(false)
+	s.history.logStatements(false)
 	beside := fmt.Sprintf("%8s %8s", "–", "–")
 	if len(scripts) > 0 {
-		raw, err := s.pgbench(scripts, *requests)
+		raw, err := s.history.pgbench(scripts, *requests)
 		if err != nil {
 			s.b.Fatal(err)
 		}
@@ -276,7 +302,7 @@ func (s *apiServer) measure(k kind) {
 }
 
 // measureLogins logs in again and again. A password is hashed for that, on purpose slowly.
-func (s *apiServer) measureLogins() {
+func (s *visitor) measureLogins() {
 	s.b.Helper()
 	var took []time.Duration
 	for range *requests / 5 {
