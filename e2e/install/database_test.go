@@ -1,92 +1,20 @@
 package install_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"database/sql"
-	"encoding/pem"
 	"io"
-	"math/big"
 	"net"
 	"net/url"
 	"os"
 	"path/filepath"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/lib/pq"
 
+	"kontroler/apis/tlstest"
 	"kontroler/store/storetest"
 )
-
-// authority is a private CA.
-type authority struct {
-	certificate *x509.Certificate
-	key         *ecdsa.PrivateKey
-	pem         []byte // the certificate
-}
-
-func newAuthority(t *testing.T, name string) authority {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, IsCA: true, BasicConstraintsValid: true,
-		KeyUsage: x509.KeyUsageCertSign, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	certificate, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return authority{certificate: certificate, key: key, pem: encode("CERTIFICATE", der)}
-}
-
-// issue returns the certificate of a server, and its key, both as PEM.
-func (a authority) issue(t *testing.T, address net.IP) (certificate, key []byte) {
-	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(2), IPAddresses: []net.IP{address}, NotBefore: a.certificate.NotBefore,
-		NotAfter: a.certificate.NotAfter, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, a.certificate, &private.PublicKey, a.key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	privateDER, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return encode("CERTIFICATE", der), encode("PRIVATE KEY", privateDER)
-}
-
-func encode(kind string, der []byte) []byte {
-	return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
-}
-
-// tlsConfig returns the configuration of a server with a certificate of the authority.
-func (a authority) tlsConfig(t *testing.T, address net.IP) *tls.Config {
-	t.Helper()
-	pair, err := tls.X509KeyPair(a.issue(t, address))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &tls.Config{Certificates: []tls.Certificate{pair}}
-}
 
 // database is a PostgreSQL of this machine. Pods reach it at an address of the cluster's network, with TLS and a
 // password only.
@@ -97,7 +25,7 @@ type database struct {
 
 // startDatabase starts a PostgreSQL with a database kontroler, the role that owns it, and that of the server. Both roles
 // have the same password.
-func startDatabase(t *testing.T, host net.IP, ca authority, password string) database {
+func startDatabase(t *testing.T, host net.IP, ca tlstest.Authority, password string) database {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "kontroler-install-")
 	if err != nil {
@@ -117,7 +45,7 @@ func startDatabase(t *testing.T, host net.IP, ca authority, password string) dat
 		}
 	})
 	data := filepath.Join(dir, "server", "data")
-	certificate, key := ca.issue(t, host)
+	certificate, key := ca.Issue(t, "database", host.String())
 	writeLike(t, filepath.Join(data, "server.crt"), certificate, data)
 	writeLike(t, filepath.Join(data, "server.key"), key, data)
 	// The first line that fits a client counts. The administrator's is that of storetest.

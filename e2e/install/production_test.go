@@ -18,6 +18,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"kontroler/apis/kontroler/v1alpha1"
+	"kontroler/apis/tlstest"
 	"kontroler/e2e/readme"
 )
 
@@ -32,14 +33,14 @@ type production struct {
 	host     net.IP // an address of this machine that Pods reach
 	database database
 	receiver *receiver
-	ca       map[string]authority // by ConfigMap
-	client   string               // has the certificates that the README makes
+	ca       map[string]tlstest.Authority // by ConfigMap
+	client   string                       // has the certificates that the README makes
 }
 
 func newProduction(t *testing.T, s *site) *production {
 	t.Helper()
-	p := &production{site: s, host: s.hostAddress(t), ca: map[string]authority{
-		"kontroler-database-ca": newAuthority(t, "databases"), "kontroler-webhook-ca": newAuthority(t, "webhooks"),
+	p := &production{site: s, host: s.hostAddress(t), ca: map[string]tlstest.Authority{
+		"kontroler-database-ca": tlstest.New(t), "kontroler-webhook-ca": tlstest.New(t),
 	}}
 	p.database = startDatabase(t, p.host, p.ca["kontroler-database-ca"], password)
 	p.receiver = startReceiver(t, p.host, p.ca["kontroler-webhook-ca"])
@@ -140,7 +141,7 @@ func (p *production) install(t *testing.T) {
 	p.certificates(t)
 	for _, name := range slices.Sorted(maps.Keys(p.ca)) {
 		file := filepath.Join(p.site.dir, "ca.crt")
-		if err := os.WriteFile(file, p.ca[name].pem, 0o644); err != nil {
+		if err := os.WriteFile(file, p.ca[name].PEM, 0o644); err != nil {
 			t.Fatal(err)
 		}
 		p.shell(t, "kubectl create configmap "+name+" -n "+namespace+" --from-file="+file)

@@ -1,6 +1,7 @@
 package install_test
 
 import (
+	"crypto/tls"
 	"encoding/json"
 	"net"
 	"net/http"
@@ -8,6 +9,8 @@ import (
 	"slices"
 	"sync"
 	"testing"
+
+	"kontroler/apis/tlstest"
 )
 
 // receiver is an HTTPS server of this machine that records the webhook notifications of Pods.
@@ -18,7 +21,7 @@ type receiver struct {
 }
 
 // startReceiver starts a receiver with a certificate of a private CA.
-func startReceiver(t *testing.T, host net.IP, ca authority) *receiver {
+func startReceiver(t *testing.T, host net.IP, ca tlstest.Authority) *receiver {
 	t.Helper()
 	r := &receiver{seen: map[string][]string{}}
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
@@ -40,7 +43,11 @@ func startReceiver(t *testing.T, host net.IP, ca authority) *receiver {
 	if server.Listener, err = net.Listen("tcp", net.JoinHostPort(host.String(), "0")); err != nil {
 		t.Fatal(err)
 	}
-	server.TLS = ca.tlsConfig(t, host)
+	certificate, err := tls.X509KeyPair(ca.Issue(t, "receiver", host.String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}}
 	server.StartTLS()
 	t.Cleanup(server.Close)
 	r.url = server.URL
