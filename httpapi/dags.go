@@ -41,41 +41,17 @@ type (
 func listObjects[T any](
 	w http.ResponseWriter, c *call, filters []string, list objectLister[T], name func(T) view.DAGName,
 ) error {
-	known := append(filters, "limit", "cursor")
-	if c.PathValue("ns") == "" {
-		known = append(known, "namespace")
-	}
-	values, err := query(c, known...)
+	values, scope, err := scopedQuery(c, append(filters, "limit", "cursor")...)
 	if err != nil {
 		return err
-	}
-	scope, err := scopeOfPath(c)
-	if err != nil {
-		return err
-	}
-	if values.Has("namespace") {
-		scope = scope.Only(values.Get("namespace"))
 	}
 	filter, err := parseObjectFilter(values)
 	if err != nil {
 		return err
 	}
-	at, isFirst, limit, err := parsePosition[view.DAGName](values)
-	if err != nil {
-		return err
-	}
-	if !isText(at.Key.Namespace) || !isText(at.Key.Name) {
-		return errCursor
-	}
-	rows, err := list(c.Context(), scope, filter, dags.Place{From: at.Key, IsBackward: at.Backward}, limit+1)
-	if err != nil {
-		return err
-	}
-	shown, err := makePage(rows, at, isFirst, limit, name, answer.Same)
-	if err != nil {
-		return err
-	}
-	return reply(w, http.StatusOK, shown)
+	return replyPage(w, values, name, answer.Same, func(at position[view.DAGName], limit int) ([]T, error) {
+		return list(c.Context(), scope, filter, dags.Place{From: at.Key, IsBackward: at.Backward}, limit)
+	})
 }
 
 // parseObjectFilter reads the parameters that filter DAGs and DagTasks.
@@ -139,11 +115,6 @@ func readObject[T any](w http.ResponseWriter, c *call, read objectReader[T], gen
 	return reply(w, http.StatusOK, object)
 }
 
-// itemList is a list that is complete, or whose end is not shown.
-type itemList[T any] struct {
-	Items []T `json:"items"`
-}
-
 func (h dagHandlers) users(w http.ResponseWriter, c *call) error {
 	if _, err := query(c); err != nil {
 		return err
@@ -158,7 +129,7 @@ func (h dagHandlers) users(w http.ResponseWriter, c *call) error {
 	if !found {
 		return errUnknown()
 	}
-	return reply(w, http.StatusOK, itemList[dags.Name]{users})
+	return reply(w, http.StatusOK, items[dags.Name]{users})
 }
 
 func (h dagHandlers) namespaces(w http.ResponseWriter, c *call) error {
@@ -180,7 +151,7 @@ func (h dagHandlers) namespaces(w http.ResponseWriter, c *call) error {
 		namespaces = append(namespaces, answer.Namespace{Name: name, Role: role, DAGs: count})
 	}
 	slices.SortFunc(namespaces, func(a, b answer.Namespace) int { return cmp.Compare(a.Name, b.Name) })
-	return reply(w, http.StatusOK, itemList[answer.Namespace]{namespaces})
+	return reply(w, http.StatusOK, items[answer.Namespace]{namespaces})
 }
 
 func (h dagHandlers) upcoming(w http.ResponseWriter, c *call) error {
@@ -200,7 +171,7 @@ func (h dagHandlers) upcoming(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	return reply(w, http.StatusOK, itemList[dags.Due]{upcoming})
+	return reply(w, http.StatusOK, items[dags.Due]{upcoming})
 }
 
 func (h dagHandlers) pending(w http.ResponseWriter, c *call) error {

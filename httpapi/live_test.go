@@ -394,7 +394,11 @@ func TestBadParametersOfLists(t *testing.T) {
 		"/api/v1/dags?deleted=true&valid=true":                "deleted",
 		"/api/v1/dags?label=a%3D%3D%3Db":                      "label",
 		"/api/v1/dags?search=%00":                             "search",
+		"/api/v1/dags?namespace=%00":                          "namespace",
+		"/api/v1/dags?deleted=true&namespace=%ff":             "namespace",
+		"/api/v1/dagtasks?namespace=%ff":                      "namespace",
 		"/api/v1/dags?cursor=x":                               "cursor",
+		"/api/v1/dags?cursor=eyJrIjp7IlBvc2l0aW9uIjoxfX0":     "cursor", // of tasks
 		"/api/v1/dags?cursor=eyJrIjp7Ik5hbWUiOiJcdTAwMDAifX0": "cursor",
 		"/api/v1/dags?limit=201":                              "limit",
 		"/api/v1/dagtasks?valid=true":                         "valid",

@@ -13,6 +13,7 @@ import (
 	"kontroler/apis/kontroler/v1alpha1"
 	"kontroler/httpapi/answer"
 	"kontroler/httpapi/auth"
+	"kontroler/httpapi/cluster"
 	"kontroler/httpapi/manifest"
 	"kontroler/httpapi/objects"
 )
@@ -128,7 +129,7 @@ func (h manifestHandlers[T]) update(w http.ResponseWriter, c *call) error {
 			if err := checkGeneration(live, generation); err != nil {
 				return err
 			}
-			if managers := objects.SpecManagers(live); len(managers) > 0 && force != "true" {
+			if managers := cluster.SpecManagers(live); len(managers) > 0 && force != "true" {
 				return fault(conflict, fmt.Sprintf("%s wrote the spec. Change it there, or send it with ?force=true.",
 					strings.Join(managers, ", ")))
 			}

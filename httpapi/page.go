@@ -1,13 +1,17 @@
 package httpapi
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
+
+	"kontroler/httpapi/answer"
 )
 
 // The number of rows of a page.
@@ -23,10 +27,11 @@ type page[T any] struct {
 	Previous string `json:"previous,omitempty"`
 }
 
-// position is where a page begins: beside the row with Key, forwards or backwards.
+// position is where a page begins: beside the row with Key, forwards or backwards, or at the first row.
 type position[K any] struct {
 	Key      K    `json:"k"`
 	Backward bool `json:"b,omitempty"`
+	isFirst  bool
 }
 
 // query returns the parameters of a request. It refuses those that are unknown, repeated or empty.
@@ -66,38 +71,54 @@ func parseLimit(values url.Values) (int, error) {
 	return limit, nil
 }
 
-// parsePosition reads the parameters limit and cursor. isFirst reports that there is no cursor.
-func parsePosition[K any](values url.Values) (at position[K], isFirst bool, limit int, err error) {
+// parsePosition reads the parameters limit and cursor.
+func parsePosition[K any](values url.Values) (at position[K], limit int, err error) {
 	if limit, err = parseLimit(values); err != nil {
-		return at, false, 0, err
+		return at, 0, err
 	}
 	cursor := values.Get("cursor")
-	if cursor == "" {
-		return at, true, limit, nil
+	if at.isFirst = cursor == ""; at.isFirst {
+		return at, limit, nil
 	}
-	text, err := base64.RawURLEncoding.DecodeString(cursor)
-	if err == nil {
-		err = json.Unmarshal(text, &at)
+	text, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.DisallowUnknownFields() // The cursor of another list has other fields.
+	// PostgreSQL cannot compare a text with NUL.
+	if err != nil || decoder.Decode(&at) != nil || decoder.More() || bytes.Contains(text, []byte(`\u0000`)) {
+		return at, 0, errCursor
 	}
+	return at, limit, nil
+}
+
+// replyPage answers with a page of a list. read returns at most limit rows beside a position, in the order of the list.
+func replyPage[R, T, K any](
+	w http.ResponseWriter, values url.Values, key func(R) K, view func(R) T,
+	read func(at position[K], limit int) ([]R, error),
+) error {
+	at, limit, err := parsePosition[K](values)
 	if err != nil {
-		return at, false, 0, errCursor
+		return err
 	}
-	return at, false, limit, nil
+	rows, err := read(at, limit+1)
+	if err != nil {
+		return err
+	}
+	shown, err := makePage(rows, at, limit, key, view)
+	if err != nil {
+		return err
+	}
+	return reply(w, http.StatusOK, shown)
 }
 
 // makePage makes a page from rows in the order of the list, of which there is one more than limit if there are more.
-func makePage[R, T, K any](rows []R, at position[K], isFirst bool, limit int, key func(R) K, view func(R) T) (
-	page[T], error) {
-	p := page[T]{Items: []T{}}
+func makePage[R, T, K any](rows []R, at position[K], limit int, key func(R) K, view func(R) T) (page[T], error) {
 	hasMore := len(rows) > limit
 	if hasMore && at.Backward {
 		rows = rows[len(rows)-limit:]
 	} else if hasMore {
 		rows = rows[:limit]
 	}
-	for _, row := range rows {
-		p.Items = append(p.Items, view(row))
-	}
+	p := page[T]{Items: answer.All(rows, view)}
 	if len(rows) == 0 {
 		return p, nil
 	}
@@ -107,7 +128,7 @@ func makePage[R, T, K any](rows []R, at position[K], isFirst bool, limit int, ke
 			return p, err
 		}
 	}
-	if at.Backward && hasMore || !at.Backward && !isFirst {
+	if at.Backward && hasMore || !at.Backward && !at.isFirst {
 		p.Previous, err = cursorOf(position[K]{Key: key(rows[0]), Backward: true})
 	}
 	return p, err

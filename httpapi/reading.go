@@ -45,6 +45,27 @@ func scopeOfPath(c *call) (view.Scope, error) {
 	return scope.Only(namespace), nil
 }
 
+// scopedQuery returns the parameters of a list, and the part of the scope that the path or the parameter namespace
+// selects.
+func scopedQuery(c *call, known ...string) (url.Values, view.Scope, error) {
+	scope, err := scopeOfPath(c)
+	if err != nil {
+		return nil, scope, err
+	}
+	if c.PathValue("ns") == "" {
+		known = append(known, "namespace")
+	}
+	values, err := query(c, known...)
+	if err != nil {
+		return nil, scope, err
+	}
+	namespace, err := textOf(values, "namespace")
+	if namespace != "" {
+		scope = scope.Only(namespace)
+	}
+	return values, scope, err
+}
+
 // isText reports whether PostgreSQL can compare a text.
 func isText(text string) bool { return utf8.ValidString(text) && !strings.ContainsRune(text, 0) }
 

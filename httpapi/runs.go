@@ -12,17 +12,8 @@ import (
 type runHandlers struct{ *base }
 
 func (h runHandlers) list(w http.ResponseWriter, c *call) error {
-	known := []string{
-		"limit", "cursor", "dag", "phase", "trigger", "requestedBy", "namePrefix", "from", "to",
-	}
-	if c.PathValue("ns") == "" {
-		known = append(known, "namespace")
-	}
-	values, err := query(c, known...)
-	if err != nil {
-		return err
-	}
-	scope, err := scopeOfPath(c)
+	values, scope, err := scopedQuery(
+		c, "limit", "cursor", "dag", "phase", "trigger", "requestedBy", "namePrefix", "from", "to")
 	if err != nil {
 		return err
 	}
@@ -30,9 +21,7 @@ func (h runHandlers) list(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	if filter.Scope = scope; values.Has("namespace") {
-		filter.Scope = scope.Only(values.Get("namespace"))
-	}
+	filter.Scope = scope
 	limit, err := parseLimit(values)
 	if err != nil {
 		return err
@@ -49,9 +38,6 @@ func (h runHandlers) list(w http.ResponseWriter, c *call) error {
 
 // parseRunFilter reads the parameters that filter runs.
 func parseRunFilter(values url.Values) (filter view.RunFilter, err error) {
-	if _, err = textOf(values, "namespace"); err != nil {
-		return filter, err
-	}
 	if filter.DAG, err = textOf(values, "dag"); err != nil {
 		return filter, err
 	}

@@ -317,9 +317,15 @@ func TestBadRequests(t *testing.T) {
 		"a limit that is no number":  {get("/api/v1/users?limit=x"), 400, "bad-request", nil},
 		"a cursor of nobody":         {get("/api/v1/users?cursor=!!!"), 400, "bad-request", nil},
 		"a cursor of another list":   {get("/api/v1/audit?cursor=eyJrIjoiYW5uIn0"), 400, "bad-request", nil},
-		"a query that is not valid":  {get("/api/v1/users?limit=%zz"), 400, "bad-request", nil},
-		"a time that is no time":     {get("/api/v1/audit?from=yesterday"), 400, "bad-request", nil},
-		"NUL in a filter":            {get("/api/v1/audit?user=%00"), 400, "bad-request", nil},
+		"a cursor with fields of another list": {
+			get("/api/v1/audit?cursor=eyJrIjp7Ik5hbWVzcGFjZSI6ImEiLCJOYW1lIjoiYiJ9fQ"), 400, "bad-request", nil,
+		},
+		"a cursor with NUL":               {get("/api/v1/users?cursor=eyJrIjoiXHUwMDAwIn0"), 400, "bad-request", nil},
+		"a cursor that something follows": {get("/api/v1/users?cursor=eyJrIjoiYW5uIn17fQ"), 400, "bad-request", nil},
+		"a time that no row can have":     {get("/api/v1/audit?from=0000-01-01T00:00:00Z"), 400, "bad-request", nil},
+		"a query that is not valid":       {get("/api/v1/users?limit=%zz"), 400, "bad-request", nil},
+		"a time that is no time":          {get("/api/v1/audit?from=yesterday"), 400, "bad-request", nil},
+		"NUL in a filter":                 {get("/api/v1/audit?user=%00"), 400, "bad-request", nil},
 		"an If-Match is missing": {
 			request{method: "PUT", path: "/api/v1/users/ann", token: root, body: `{}`}, 428, "precondition-required", nil,
 		},

@@ -12,7 +12,7 @@ import (
 // taskHandlers show the tasks of runs, their attempts, and the Events of their Pods.
 type taskHandlers struct{ *base }
 
-// items is a list that is complete.
+// items is a list that is complete, or whose end is not shown.
 type items[T any] struct {
 	Items []T `json:"items"`
 }
@@ -22,7 +22,7 @@ func (h taskHandlers) list(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	at, isFirst, limit, err := parsePosition[view.TaskPosition](values)
+	at, limit, err := parsePosition[view.TaskPosition](values)
 	if err != nil {
 		return err
 	}
@@ -31,7 +31,7 @@ func (h taskHandlers) list(w http.ResponseWriter, c *call) error {
 		return err
 	}
 	read := h.views.Tasks
-	if isFirst {
+	if at.isFirst {
 		at.Key = view.FirstTask
 	} else if at.Backward {
 		read = h.views.TasksBefore
@@ -40,7 +40,7 @@ func (h taskHandlers) list(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	list, err := makePage(tasks, at, isFirst, limit, func(t view.Task) view.TaskPosition {
+	list, err := makePage(tasks, at, limit, func(t view.Task) view.TaskPosition {
 		return view.TaskPosition{Position: int32(t.Position), Index: int32(t.Index)}
 	}, answer.OfTask)
 	if err == nil {
@@ -124,27 +124,18 @@ func (h taskHandlers) attempts(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	at, isFirst, limit, err := parsePosition[int32](values)
-	if err != nil {
-		return err
-	}
 	_, task, err := h.findTask(c)
 	if err != nil {
 		return err
 	}
-	read := h.views.Attempts
-	if at.Backward {
-		read = h.views.AttemptsAbove
-	}
-	attempts, err := read(c.Context(), task.ID, int(at.Key), limit+1)
-	if err != nil {
-		return err
-	}
-	list, err := makePage(attempts, at, isFirst, limit, func(a view.Attempt) int32 { return int32(a.Number) }, answer.OfAttempt)
-	if err != nil {
-		return err
-	}
-	return reply(w, http.StatusOK, list)
+	number := func(a view.Attempt) int32 { return int32(a.Number) }
+	return replyPage(w, values, number, answer.OfAttempt, func(at position[int32], limit int) ([]view.Attempt, error) {
+		read := h.views.Attempts
+		if at.Backward {
+			read = h.views.AttemptsAbove
+		}
+		return read(c.Context(), task.ID, int(at.Key), limit)
+	})
 }
 
 // findAttempt returns the run and the attempt of the path.

@@ -25,23 +25,14 @@ func (h userHandlers) list(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	at, isFirst, limit, err := parsePosition[string](values)
-	if err != nil {
-		return err
-	}
-	read := h.accounts.Users.After
-	if at.Backward {
-		read = h.accounts.Users.Before
-	}
-	users, err := read(c.Context(), at.Key, limit+1)
-	if err != nil {
-		return err
-	}
-	list, err := makePage(users, at, isFirst, limit, func(u accounts.User) string { return u.Name }, answer.OfUser)
-	if err != nil {
-		return err
-	}
-	return reply(w, http.StatusOK, list)
+	name := func(u accounts.User) string { return u.Name }
+	return replyPage(w, values, name, answer.OfUser, func(at position[string], limit int) ([]accounts.User, error) {
+		read := h.accounts.Users.After
+		if at.Backward {
+			read = h.accounts.Users.Before
+		}
+		return read(c.Context(), at.Key, limit)
+	})
 }
 
 func (h userHandlers) read(w http.ResponseWriter, c *call) error {
@@ -226,7 +217,7 @@ func ifMatch(c *call) (int64, error) {
 		return 0, fault(preconditionRequired, "Read the object, and send its generation in the header If-Match.")
 	}
 	generation, err := strconv.ParseInt(strings.Trim(text, `"`), 10, 64)
-	if err != nil {
+	if err != nil || generation < 1 {
 		return 0, fault(badRequest, "The header If-Match must be the generation of the object.")
 	}
 	return generation, nil

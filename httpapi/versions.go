@@ -21,27 +21,18 @@ func (h versionHandlers) list(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	at, isFirst, limit, err := parsePosition[int64](values)
-	if err != nil {
-		return err
-	}
 	dag, err := h.findDAG(c)
 	if err != nil {
 		return err
 	}
-	read := h.views.Versions
-	if at.Backward {
-		read = h.views.VersionsAbove
-	}
-	versions, err := read(c.Context(), dag.ID, at.Key, limit+1)
-	if err != nil {
-		return err
-	}
-	list, err := makePage(versions, at, isFirst, limit, func(v view.Version) int64 { return v.Number }, answer.OfVersion)
-	if err != nil {
-		return err
-	}
-	return reply(w, http.StatusOK, list)
+	number := func(v view.Version) int64 { return v.Number }
+	return replyPage(w, values, number, answer.OfVersion, func(at position[int64], limit int) ([]view.Version, error) {
+		read := h.views.Versions
+		if at.Backward {
+			read = h.views.VersionsAbove
+		}
+		return read(c.Context(), dag.ID, at.Key, limit)
+	})
 }
 
 func (h versionHandlers) read(w http.ResponseWriter, c *call) error {
@@ -71,27 +62,18 @@ func (h versionHandlers) ticks(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	at, isFirst, limit, err := parsePosition[time.Time](values)
-	if err != nil {
-		return err
-	}
 	dag, err := h.findDAG(c)
 	if err != nil {
 		return err
 	}
-	read := h.views.Ticks
-	if at.Backward {
-		read = h.views.TicksAfter
-	}
-	ticks, err := read(c.Context(), dag.ID, at.Key, limit+1)
-	if err != nil {
-		return err
-	}
-	list, err := makePage(ticks, at, isFirst, limit, func(t view.Tick) time.Time { return t.From }, answer.OfTick)
-	if err != nil {
-		return err
-	}
-	return reply(w, http.StatusOK, list)
+	from := func(t view.Tick) time.Time { return t.From }
+	return replyPage(w, values, from, answer.OfTick, func(at position[time.Time], limit int) ([]view.Tick, error) {
+		read := h.views.Ticks
+		if at.Backward {
+			read = h.views.TicksAfter
+		}
+		return read(c.Context(), dag.ID, at.Key, limit)
+	})
 }
 
 func (h versionHandlers) diff(w http.ResponseWriter, c *call) error {

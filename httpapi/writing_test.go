@@ -68,6 +68,7 @@ func TestLifeOfADAG(t *testing.T) {
 	}
 	f.want(400, f.as("operator", "POST", path+"/resume", `{}`))
 	f.want(412, f.as("editor", "DELETE", path, "", `If-Match: "1"`))
+	f.want(400, f.as("editor", "DELETE", path, "", `If-Match: "0"`))
 	f.want(422, put("apiVersion: kontroler.greedykomodo/v1alpha1\nkind: DAG\nmetadata: {name: etl}\nspec: {}\n", `If-Match: "4"`))
 	f.patchAs("policy", "etl", `{"metadata": {"finalizers": null}}`)
 	f.want(204, f.as("editor", "DELETE", path, "", `If-Match: "4"`))

@@ -238,35 +238,6 @@ func TestWatchDagTasks(t *testing.T) {
 	}
 }
 
-// TestManager names who wrote a spec, of several managers.
-func TestManager(t *testing.T) {
-	at := func(n int64) *metav1.Time { return &metav1.Time{Time: time.Unix(n, 0)} }
-	spec, labels := metav1.NewFieldsV1(`{"f:spec":{"f:task":{}}}`), metav1.NewFieldsV1(`{"f:metadata":{}}`)
-	for name, tt := range map[string]struct {
-		entries []metav1.ManagedFieldsEntry
-		want    string
-	}{
-		"nobody": {nil, ""},
-		"a writer of metadata or of the status does not count": {[]metav1.ManagedFieldsEntry{
-			{Manager: "kubectl-label", FieldsV1: labels}, {Manager: "controller", FieldsV1: spec, Subresource: "status"},
-		}, ""},
-		"the last of several": {[]metav1.ManagedFieldsEntry{
-			{Manager: "kubectl", FieldsV1: spec, Time: at(1)}, {Manager: "argocd", FieldsV1: spec, Time: at(3)},
-			{Manager: "helm", FieldsV1: spec, Time: at(2)},
-		}, "argocd"},
-		"not the server beside another one": {[]metav1.ManagedFieldsEntry{
-			{Manager: cluster.OwnManager, FieldsV1: spec, Time: at(4)}, {Manager: "argocd", FieldsV1: spec, Time: at(3)},
-			{Manager: cluster.OwnManager, FieldsV1: spec, Time: at(5)},
-		}, "argocd"},
-		"the server alone": {[]metav1.ManagedFieldsEntry{{Manager: cluster.OwnManager, FieldsV1: spec}}, cluster.OwnManager},
-	} {
-		d := &v1alpha1.DAG{ObjectMeta: metav1.ObjectMeta{ManagedFields: tt.entries}}
-		if got := cluster.Manager(d); got != tt.want {
-			t.Errorf("%s: %q, want %q", name, got, tt.want)
-		}
-	}
-}
-
 // TestLive reads one DAG as the API server has it.
 func TestLive(t *testing.T) {
 	f := newFixture(t)

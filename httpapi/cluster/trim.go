@@ -1,43 +1,10 @@
 package cluster
 
 import (
-	"bytes"
-
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"kontroler/apis/kontroler/v1alpha1"
 )
-
-// OwnManager is the field manager of what the server writes: the beginning of its user agent.
-const OwnManager = "kontroler-server"
-
-// Manager returns the name of the field manager that wrote the spec of an object. Of several it is the one that wrote
-// last, and not the server if there is another one: whoever manages the object will write it again.
-func Manager(object metav1.Object) string {
-	if writer := specWriter(object.GetManagedFields()); writer != nil {
-		return writer.Manager
-	}
-	return ""
-}
-
-// specWriter returns the entry of the manager that wrote the spec. An entry of a trimmed object has no fields.
-func specWriter(entries []metav1.ManagedFieldsEntry) (writer *metav1.ManagedFieldsEntry) {
-	for i := range entries {
-		entry := &entries[i]
-		if entry.Subresource != "" || entry.FieldsV1 != nil && !bytes.Contains(entry.FieldsV1.GetRawBytes(), []byte(`"f:spec"`)) {
-			continue
-		}
-		isOwn := entry.Manager == OwnManager
-		switch {
-		case writer == nil, writer.Manager == OwnManager && !isOwn:
-			writer = entry
-		case isOwn && writer.Manager != OwnManager:
-		case entry.Time != nil && writer.Time.Before(entry.Time):
-			writer = entry
-		}
-	}
-	return writer
-}
 
 // trimDAG drops from a DAG what no list shows. Of its tasks it keeps the names of DagTasks, each once.
 func trimDAG(obj any) (any, error) {
@@ -80,10 +47,13 @@ func trimDagTask(obj any) (any, error) {
 	return t, nil
 }
 
+// someSpec stands for the fields of the spec in the managed fields of a trimmed object.
+var someSpec = metav1.NewFieldsV1(`{"f:spec":{}}`)
+
 func trimMeta(object metav1.Object) {
 	var kept []metav1.ManagedFieldsEntry
 	if writer := specWriter(object.GetManagedFields()); writer != nil {
-		kept = []metav1.ManagedFieldsEntry{{Manager: writer.Manager}}
+		kept = []metav1.ManagedFieldsEntry{{Manager: writer.Manager, FieldsV1: someSpec}}
 	}
 	object.SetManagedFields(kept)
 	object.SetAnnotations(nil)

@@ -10,12 +10,13 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"kontroler/apis/kontroler/v1alpha1"
+	"kontroler/httpapi/cluster"
 )
 
 // CreateRun creates a DagRun. Its errors are *Refusal.
 func (c Client) CreateRun(ctx context.Context, run *v1alpha1.DagRun) (*v1alpha1.DagRun, error) {
 	created, err := c.Kontroler.KontrolerV1alpha1().DagRuns(run.Namespace).
-		Create(ctx, run, metav1.CreateOptions{FieldManager: FieldManager})
+		Create(ctx, run, metav1.CreateOptions{FieldManager: cluster.OwnManager})
 	return created, c.explain(ctx, err, request{"create", "dagruns", run.Namespace, run.Name})
 }
 
@@ -38,7 +39,7 @@ func (c Client) Cancel(ctx context.Context, live *v1alpha1.DagRun) error {
 		return fmt.Errorf("encoding a cancellation: %w", err)
 	}
 	_, err = c.Kontroler.KontrolerV1alpha1().DagRuns(live.Namespace).
-		Patch(ctx, live.Name, types.MergePatchType, body, metav1.PatchOptions{FieldManager: FieldManager})
+		Patch(ctx, live.Name, types.MergePatchType, body, metav1.PatchOptions{FieldManager: cluster.OwnManager})
 	return c.explain(ctx, err, request{"patch", "dagruns", live.Namespace, live.Name})
 }
 

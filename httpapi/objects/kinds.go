@@ -13,6 +13,7 @@ import (
 
 	"kontroler/apis/dag"
 	"kontroler/apis/kontroler/v1alpha1"
+	"kontroler/httpapi/cluster"
 )
 
 // Kind reads and writes the objects of a kind. T is *v1alpha1.DAG or *v1alpha1.DagTask. Its errors are *Refusal.
@@ -169,7 +170,7 @@ func (k *Kind[T]) verify(ctx context.Context, given T, live *T) error {
 }
 
 func (k *Kind[T]) create(ctx context.Context, given T, dryRun []string) (T, error) {
-	options := metav1.CreateOptions{FieldManager: FieldManager, DryRun: dryRun}
+	options := metav1.CreateOptions{FieldManager: cluster.OwnManager, DryRun: dryRun}
 	created, err := k.in(given.GetNamespace()).Create(ctx, given, options)
 	return created, k.client.explain(ctx, err, k.request("create", given))
 }
@@ -181,7 +182,7 @@ func (k *Kind[T]) update(ctx context.Context, live, given T, dryRun []string) (T
 	if applied, ok := live.GetAnnotations()[corev1.LastAppliedConfigAnnotation]; ok {
 		given.GetAnnotations()[corev1.LastAppliedConfigAnnotation] = applied
 	}
-	options := metav1.UpdateOptions{FieldManager: FieldManager, DryRun: dryRun}
+	options := metav1.UpdateOptions{FieldManager: cluster.OwnManager, DryRun: dryRun}
 	updated, err := k.in(live.GetNamespace()).Update(ctx, k.replace(live, given), options)
 	return updated, k.client.explain(ctx, err, k.request("update", live))
 }
@@ -205,6 +206,6 @@ func (c Client) Suspend(ctx context.Context, live *v1alpha1.DAG, isSuspended boo
 		return nil, fmt.Errorf("encoding a suspension: %w", err)
 	}
 	patched, err := c.Kontroler.KontrolerV1alpha1().DAGs(live.Namespace).
-		Patch(ctx, live.Name, types.MergePatchType, body, metav1.PatchOptions{FieldManager: FieldManager})
+		Patch(ctx, live.Name, types.MergePatchType, body, metav1.PatchOptions{FieldManager: cluster.OwnManager})
 	return patched, c.explain(ctx, err, request{"patch", "dags", live.Namespace, live.Name})
 }

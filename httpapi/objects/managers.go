@@ -2,77 +2,38 @@ package objects
 
 import (
 	"encoding/json"
+	"maps"
 	"slices"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"kontroler/apis/kontroler/v1alpha1"
+	"kontroler/httpapi/cluster"
 )
-
-// FieldManager is the name under which Kubernetes records what the server writes.
-const FieldManager = "kontroler-server"
-
-// owned are the fields of an object that a manager wrote.
-type owned struct {
-	Spec     json.RawMessage `json:"f:spec"`
-	Metadata struct {
-		Labels      map[string]json.RawMessage `json:"f:labels"`
-		Annotations map[string]json.RawMessage `json:"f:annotations"`
-	} `json:"f:metadata"`
-}
-
-// managersOf returns what each manager wrote, except the server and what was written to the status.
-func managersOf(object metav1.Object) map[string][]owned {
-	managers := map[string][]owned{}
-	for _, entry := range object.GetManagedFields() {
-		if entry.Manager == FieldManager || entry.Subresource != "" || entry.FieldsV1 == nil {
-			continue
-		}
-		var fields owned
-		if err := json.Unmarshal(entry.FieldsV1.GetRawBytes(), &fields); err == nil { // Kubernetes writes no other form.
-			managers[entry.Manager] = append(managers[entry.Manager], fields)
-		}
-	}
-	return managers
-}
-
-func hasSpec(entries []owned) bool {
-	return slices.ContainsFunc(entries, func(o owned) bool { return o.Spec != nil })
-}
-
-// SpecManagers returns the names of the managers, other than this server, that wrote fields of the spec.
-func SpecManagers(object metav1.Object) (names []string) {
-	for name, entries := range managersOf(object) {
-		if hasSpec(entries) {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	return names
-}
 
 // keepOthers adds the labels and annotations of managers that wrote nothing of the spec to those of a manifest, unless
 // the manifest has them.
 func keepOthers(live, given metav1.Object) {
+	writers := append(cluster.SpecManagers(live), cluster.OwnManager)
 	labels, annotations := map[string]json.RawMessage{}, map[string]json.RawMessage{}
-	for _, entries := range managersOf(live) {
-		if hasSpec(entries) {
+	for _, entry := range live.GetManagedFields() {
+		if entry.Subresource != "" || entry.FieldsV1 == nil || slices.Contains(writers, entry.Manager) {
 			continue
 		}
-		for _, entry := range entries {
-			addAll(labels, entry.Metadata.Labels)
-			addAll(annotations, entry.Metadata.Annotations)
+		var fields struct {
+			Metadata struct {
+				Labels      map[string]json.RawMessage `json:"f:labels"`
+				Annotations map[string]json.RawMessage `json:"f:annotations"`
+			} `json:"f:metadata"`
+		}
+		if err := json.Unmarshal(entry.FieldsV1.GetRawBytes(), &fields); err == nil { // Kubernetes writes no other form.
+			maps.Copy(labels, fields.Metadata.Labels)
+			maps.Copy(annotations, fields.Metadata.Annotations)
 		}
 	}
 	given.SetLabels(with(given.GetLabels(), live.GetLabels(), labels))
 	given.SetAnnotations(with(given.GetAnnotations(), live.GetAnnotations(), annotations))
-}
-
-func addAll(to, from map[string]json.RawMessage) {
-	for key, value := range from {
-		to[key] = value
-	}
 }
 
 // with returns the given values and the live ones whose keys a manager owns, which are written with "f:" before them.
@@ -84,9 +45,7 @@ func with(given, live map[string]string, keys map[string]json.RawMessage) map[st
 			joined[key] = value
 		}
 	}
-	for key, value := range given {
-		joined[key] = value
-	}
+	maps.Copy(joined, given)
 	return joined
 }
 

@@ -1,0 +1,62 @@
+package cluster
+
+import (
+	"encoding/json"
+	"slices"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// OwnManager is the field manager of what the server writes: the beginning of its user agent.
+const OwnManager = "kontroler-server"
+
+// Manager returns the name of the field manager that wrote the spec of an object. Of several it is the one that wrote
+// last, and not the server if there is another one: whoever manages the object will write it again.
+func Manager(object metav1.Object) string {
+	if writer := specWriter(object.GetManagedFields()); writer != nil {
+		return writer.Manager
+	}
+	return ""
+}
+
+// SpecManagers returns the names of the field managers, other than this server, that wrote fields of the spec.
+func SpecManagers(object metav1.Object) (names []string) {
+	for _, entry := range object.GetManagedFields() {
+		if entry.Manager != OwnManager && hasSpec(&entry) {
+			names = append(names, entry.Manager)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// specWriter returns the entry of the manager that wrote the spec.
+func specWriter(entries []metav1.ManagedFieldsEntry) (writer *metav1.ManagedFieldsEntry) {
+	for i := range entries {
+		entry := &entries[i]
+		if !hasSpec(entry) {
+			continue
+		}
+		isOwn := entry.Manager == OwnManager
+		switch {
+		case writer == nil, writer.Manager == OwnManager && !isOwn:
+			writer = entry
+		case isOwn && writer.Manager != OwnManager:
+		case entry.Time != nil && writer.Time.Before(entry.Time):
+			writer = entry
+		}
+	}
+	return writer
+}
+
+// hasSpec reports whether an entry has fields of the spec. What is written to a subresource is the controller's.
+func hasSpec(entry *metav1.ManagedFieldsEntry) bool {
+	if entry.Subresource != "" || entry.FieldsV1 == nil {
+		return false
+	}
+	var fields struct {
+		Spec json.RawMessage `json:"f:spec"`
+	}
+	err := json.Unmarshal(entry.FieldsV1.GetRawBytes(), &fields)
+	return err == nil && fields.Spec != nil // Kubernetes writes no other form.
+}
