@@ -47,7 +47,12 @@ func (h gridHandlers) read(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	grid := answer.OfGrid(runs, cells)
+	versions, err := h.views.VersionNumbers(c.Context(),
+		answer.All(runs, func(r view.Run) int64 { return r.VersionID }))
+	if err != nil {
+		return err
+	}
+	grid := answer.OfGrid(runs, versions, cells)
 	grid.TypicalDurationSeconds = typical.Seconds()
 	return reply(w, http.StatusOK, grid)
 }

@@ -225,6 +225,13 @@ func TestReadARun(t *testing.T) {
 	if attempt["podUID"] != c.uid(1000) || attempt["message"] != "no image amber" || attempt["node"] != "node-amber" {
 		t.Errorf("attempt %v", attempt)
 	}
+	if diff := cmp.Diff(map[string]any{
+		"uid": c.live, "tasks": []any{"load-amber"}, "numbers": []any{1.0}, "phases": []any{attempt["phase"]},
+		"reasons": []any{attempt["reason"]}, "startedAt": []any{attempt["startedAt"]},
+		"finishedAt": []any{attempt["finishedAt"]}, "hasMore": false,
+	}, get(base+"/attempts")); diff != "" {
+		t.Errorf("attempts of the run (-want +got):\n%s", diff)
+	}
 	event := get(base + "/tasks/load-amber/attempts/1/events")["items"].([]any)[0].(map[string]any)
 	if event["message"] != "pulling amber" || event["count"] != 3.0 {
 		t.Errorf("Event %v", event)
@@ -249,14 +256,15 @@ func TestHistoryOfADAG(t *testing.T) {
 		t.Errorf("a version differs from itself: %v", same)
 	}
 	grid := get(base + "/grid?runs=3")
-	var phases []any
+	var phases, versions []any
 	for _, run := range grid["runs"].([]any) {
 		phases = append(phases, run.(map[string]any)["phases"])
+		versions = append(versions, run.(map[string]any)["version"])
 	}
 	if diff := cmp.Diff([]any{
 		[]any{"Active", "Waiting"}, []any{nil, nil}, []any{"Succeeded", "Succeeded"},
-	}, phases); diff != "" || grid["typicalDurationSeconds"] != 60.0 {
-		t.Errorf("grid with typical duration %v (-want +got):\n%s", grid["typicalDurationSeconds"], diff)
+	}, phases); diff != "" || !slices.Equal(versions, []any{2.0, 2.0, 2.0}) || grid["typicalDurationSeconds"] != 60.0 {
+		t.Errorf("grid with typical duration %v and versions %v (-want +got):\n%s", grid["typicalDurationSeconds"], versions, diff)
 	}
 	attention := get("/api/v1/attention")
 	if diff := cmp.Diff(attention, get("/api/v1/namespaces/a/attention")); diff != "" {

@@ -22,6 +22,7 @@ var readingRoutes = []string{
 	"GET /api/v1/runs",
 	"GET /api/v1/runs/{uid}",
 	"GET /api/v1/runs/{uid}/graph",
+	"GET /api/v1/runs/{uid}/attempts",
 	"GET /api/v1/runs/{uid}/tasks",
 	"GET /api/v1/runs/{uid}/tasks/{task}",
 	"GET /api/v1/runs/{uid}/tasks/{task}/attempts",

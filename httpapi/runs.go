@@ -80,14 +80,11 @@ func (h runHandlers) read(w http.ResponseWriter, c *call) error {
 }
 
 func (h runHandlers) reply(w http.ResponseWriter, c *call, run view.Run) error {
-	detail := answer.RunDetail{Run: answer.OfRun(run)}
-	if run.VersionID != 0 {
-		version, _, err := h.views.VersionByID(c.Context(), run.VersionID)
-		if err != nil {
-			return err
-		}
-		detail.Version = version.Number
+	versions, err := h.views.VersionNumbers(c.Context(), []int64{run.VersionID})
+	if err != nil {
+		return err
 	}
+	detail := answer.RunDetail{Run: answer.OfRun(run), Version: versions[run.VersionID]}
 	if run.DAGID != 0 && run.FinishedAt.IsZero() {
 		typical, err := h.views.TypicalDuration(c.Context(), run.DAGID)
 		if err != nil {
@@ -125,6 +122,21 @@ func (h runHandlers) readNewest(w http.ResponseWriter, c *call) error {
 		return errUnknown()
 	}
 	return reply(w, http.StatusOK, answer.RunDetail{Run: answer.OfUnadmitted(live)})
+}
+
+func (h runHandlers) attempts(w http.ResponseWriter, c *call) error {
+	if _, err := query(c); err != nil {
+		return err
+	}
+	run, err := h.findRun(c)
+	if err != nil {
+		return err
+	}
+	attempts, hasMore, err := h.views.RunAttempts(c.Context(), run.ID)
+	if err != nil {
+		return err
+	}
+	return reply(w, http.StatusOK, answer.OfRunAttempts(run.UID, attempts, hasMore))
 }
 
 func (h runHandlers) graph(w http.ResponseWriter, c *call) error {

@@ -177,6 +177,7 @@ func (s *Server) readingRoutes() []route {
 		{"GET /api/v1/runs", user, runs.list},
 		{"GET /api/v1/runs/{uid}", user, runs.read},
 		{"GET /api/v1/runs/{uid}/graph", user, runs.graph},
+		{"GET /api/v1/runs/{uid}/attempts", user, runs.attempts},
 		{"GET /api/v1/runs/{uid}/tasks", user, tasks.list},
 		{"GET /api/v1/runs/{uid}/tasks/{task}", user, tasks.read},
 		{"GET /api/v1/runs/{uid}/tasks/{task}/attempts", user, tasks.attempts},

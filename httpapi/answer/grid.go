@@ -17,9 +17,11 @@ type Grid struct {
 
 // GridRun is a row of a grid.
 type GridRun struct {
-	UID        string     `json:"uid"`
-	Name       string     `json:"name"`
-	Phase      string     `json:"phase"`
+	UID   string `json:"uid"`
+	Name  string `json:"name"`
+	Phase string `json:"phase"`
+	// Version is the version of the DAG. It is missing if the run was refused before it had one.
+	Version    int64      `json:"version,omitempty"`
 	AdmittedAt time.Time  `json:"admittedAt"`
 	StartedAt  *time.Time `json:"startedAt,omitempty"`
 	FinishedAt *time.Time `json:"finishedAt,omitempty"`
@@ -30,8 +32,8 @@ type GridRun struct {
 	Restarted []int `json:"restarted"`
 }
 
-// OfGrid makes a grid of the newest runs of a DAG and their tasks.
-func OfGrid(runs []view.Run, cells []view.Cell) Grid {
+// OfGrid makes a grid of the newest runs of a DAG and their tasks. versions are the numbers of versions by their ids.
+func OfGrid(runs []view.Run, versions map[int64]int64, cells []view.Cell) Grid {
 	grid := Grid{Tasks: []string{}, Runs: make([]GridRun, len(runs))}
 	columns := map[string]int{}
 	for _, cell := range cells {
@@ -43,7 +45,7 @@ func OfGrid(runs []view.Run, cells []view.Cell) Grid {
 	rows := make(map[int64]*GridRun, len(runs))
 	for i, run := range runs {
 		grid.Runs[i] = GridRun{
-			UID: run.UID, Name: run.Name, Phase: run.Phase, AdmittedAt: run.AdmittedAt, StartedAt: optional(run.StartedAt),
+			UID: run.UID, Name: run.Name, Phase: run.Phase, Version: versions[run.VersionID], AdmittedAt: run.AdmittedAt, StartedAt: optional(run.StartedAt),
 			FinishedAt: optional(run.FinishedAt), Phases: make([]*string, len(grid.Tasks)), Retried: []int{},
 			Restarted: []int{},
 		}

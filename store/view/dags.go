@@ -54,6 +54,8 @@ SELECT v.id, v.dag_id, v.version, v.tasks, v.spec, v.created_at
 FROM kontroler_v1.versions v WHERE v.dag_id = $1 AND v.version = $2`
 	sqlVersionByID = `
 SELECT v.id, v.dag_id, v.version, v.tasks, v.spec, v.created_at FROM kontroler_v1.versions v WHERE v.id = $1`
+	sqlVersionNumbers = `
+SELECT v.id, v.version FROM kontroler_v1.versions v WHERE v.id = ANY ($1::bigint[])`
 	tickColumns = `t.due_from, t.due_to, t.count, t.outcome, coalesce(t.run_id, 0), coalesce(t.run_name, ''),
        coalesce(t.run_uid::text, ''), t.decided_at`
 	sqlTicks = `
@@ -113,6 +115,18 @@ func (db DAGReader) Version(ctx context.Context, dagID, number int64) (v Version
 // VersionByID reads the version that a run names. found reports whether it exists.
 func (db DAGReader) VersionByID(ctx context.Context, id int64) (v Version, found bool, err error) {
 	return db.oneVersion(ctx, sqlVersionByID, id)
+}
+
+// VersionNumbers returns the numbers of versions by their ids.
+func (db DAGReader) VersionNumbers(ctx context.Context, ids []int64) (map[int64]int64, error) {
+	numbers := map[int64]int64{}
+	_, err := postgres.ReadRows(ctx, db.pool, func(rows *sql.Rows) (struct{}, error) {
+		var id, number int64
+		err := rows.Scan(&id, &number)
+		numbers[id] = number
+		return struct{}{}, err
+	}, sqlVersionNumbers, ids)
+	return numbers, db.classify(ctx, "reading the numbers of versions", err)
 }
 
 func (db DAGReader) oneVersion(ctx context.Context, query string, args ...any) (Version, bool, error) {

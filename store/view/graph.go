@@ -3,6 +3,7 @@ package view
 import (
 	"context"
 	"database/sql"
+	"time"
 
 	"github.com/lib/pq"
 
@@ -31,7 +32,15 @@ type Cell struct {
 	Retries, Restarts int
 }
 
-// MaxCells is the maximum number of cells of a grid, and MaxNodes that of tasks of a graph.
+// RunAttempt is an attempt of a task as a timeline shows it. Zero times are NULL.
+type RunAttempt struct {
+	Task                  string
+	Number                int
+	Phase, Reason         string
+	StartedAt, FinishedAt time.Time
+}
+
+// MaxCells is the maximum number of cells of a grid and of attempts of a timeline, and MaxNodes that of tasks of a graph.
 const (
 	MaxCells = 50_000
 	MaxNodes = 10_000
@@ -48,6 +57,12 @@ SELECT coalesce(e.task->>'name', ''),
        ARRAY(SELECT jsonb_array_elements_text(coalesce(nullif(e.task->'runAfter', 'null'), '[]')))
 FROM kontroler_v1.versions v CROSS JOIN LATERAL jsonb_array_elements(v.spec->'task') WITH ORDINALITY AS e (task, nth)
 WHERE v.id = $1 ORDER BY e.nth`
+	// A task that has no attempt is not looked up.
+	sqlRunAttempts = `
+SELECT t.name, a.number, a.phase, a.reason, a.started_at, a.finished_at
+FROM kontroler_v1.tasks t CROSS JOIN LATERAL (
+    SELECT x.* FROM kontroler_v1.attempts x WHERE x.task_id = t.id ORDER BY x.number DESC LIMIT $2) a
+WHERE t.run_id = $1 AND t.index = 0 AND t.attempts > 0 ORDER BY t.position, a.number DESC LIMIT $3`
 	sqlCells = `
 SELECT t.run_id, t.name, t.phase, t.retries, t.restarts
 FROM unnest($1::bigint[]) WITH ORDINALITY AS w (run_id, nth)
@@ -83,6 +98,17 @@ func (db TaskReader) Edges(ctx context.Context, versionID int64) (Edges, error) 
 		return t, err
 	}, sqlEdges, versionID)
 	return edges, db.classify(ctx, "reading the graph of a version", err)
+}
+
+// RunAttempts reads the attempts of a run, by the position of their tasks and newest first: of a task at most MaxPage,
+// and at most MaxCells of all. hasMore reports that the run has more than MaxCells.
+func (db TaskReader) RunAttempts(ctx context.Context, runID int64) (attempts []RunAttempt, hasMore bool, err error) {
+	attempts, err = postgres.ReadRows(ctx, db.pool, func(rows *sql.Rows) (a RunAttempt, err error) {
+		err = rows.Scan(&a.Task, &a.Number, &a.Phase, &a.Reason, nullTime(&a.StartedAt), nullTime(&a.FinishedAt))
+		return a, err
+	}, sqlRunAttempts, runID, MaxPage, MaxCells+1)
+	hasMore = len(attempts) > MaxCells
+	return attempts[:min(len(attempts), MaxCells)], hasMore, db.classify(ctx, "reading the attempts of a run", err)
 }
 
 // Cells reads the tasks of runs, in the order of the runs and by position, at most MaxCells.

@@ -107,6 +107,13 @@ func TestRowsOfARun(t *testing.T) {
 		ID: 1, TaskID: a, Number: 1, Phase: "Failed", Reason: "ExitCode", Message: "exit code 3", PodName: "pod-1",
 		PodUID: uid(3), Node: "node", ExitCode: &code, DecidedAt: at(2), CreatedAt: at(2), StartedAt: at(3), FinishedAt: at(5),
 	}}, attempts)
+	ofRun, hasMore, err := f.db.RunAttempts(ctx, row.ID)
+	check(t, "the attempts of the run", err, []view.RunAttempt{
+		{Task: "a", Number: 1, Phase: "Failed", Reason: "ExitCode", StartedAt: at(3), FinishedAt: at(5)},
+	}, ofRun)
+	if hasMore {
+		t.Error("the run has more attempts")
+	}
 	events, err := f.db.PodEvents(ctx, 1)
 	check(t, "the Events", err, []view.PodEvent{{
 		AttemptID: 1, Container: "task", Type: "Normal", Reason: "Started", Message: "m", Source: "kubelet", Count: 2,

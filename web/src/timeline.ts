@@ -1,4 +1,4 @@
-import type { Attempt, Task } from "./api/types";
+import type { Attempt, RunAttempts, Task } from "./api/types";
 import { lookOfAttempt, lookOfTask, type Look } from "./phases";
 
 /** Segment is a part of the row of a task: waiting, or an attempt that runs. Times are in milliseconds. */
@@ -10,13 +10,30 @@ export interface Segment {
   title: string;
 }
 
+/** TimedAttempt is an attempt as the graph and the timeline show it. */
+export type TimedAttempt = Pick<Attempt, "number" | "phase" | "reason" | "startedAt" | "finishedAt">;
+
+/** attemptsByTask returns the attempts of a run by the names of their tasks, newest first. */
+export function attemptsByTask(all: RunAttempts): Map<string, TimedAttempt[]> {
+  const byTask = new Map<string, TimedAttempt[]>();
+  all.tasks.forEach((task, at) => {
+    const of = byTask.get(task) ?? [];
+    byTask.set(task, of);
+    of.push({
+      number: all.numbers[at] ?? 0, phase: all.phases[at] ?? "Decided", reason: all.reasons[at],
+      startedAt: all.startedAt[at] ?? undefined, finishedAt: all.finishedAt[at] ?? undefined,
+    });
+  });
+  return byTask;
+}
+
 const ms = (time: string | undefined) => (time === undefined ? undefined : Date.parse(time));
 
 /**
  * segmentsOf returns what a task did, in order of time: a thin bar while it waits, a thick one for each attempt. Without
  * its attempts, a task is drawn as one.
  */
-export function segmentsOf(task: Task, attempts: Attempt[] | undefined, now: number): Segment[] {
+export function segmentsOf(task: Task, attempts: TimedAttempt[] | undefined, now: number): Segment[] {
   const ready = ms(task.readyAt);
   if (ready === undefined) return [];
   const segments: Segment[] = [];

@@ -8,7 +8,7 @@ import { held } from "../src/screens/run";
 import { overridesOf, valuesOfRun } from "../src/screens/trigger";
 import { allows } from "../src/session";
 import { about, age, clock, day, duration, moment } from "../src/time";
-import { axisOf, segmentsOf } from "../src/timeline";
+import { attemptsByTask, axisOf, segmentsOf } from "../src/timeline";
 import { percent, plural } from "../src/text";
 import { toYAML } from "../src/yaml";
 
@@ -95,11 +95,12 @@ describe("what holds a run up", () => {
 
 describe("a row of the timeline", () => {
   it("has a bar for each attempt, and thin ones between", () => {
-    const attempts = [
-      { number: 2, phase: "Running" as const, podName: "p", decidedAt: at(20), startedAt: at(25) },
-      { number: 1, phase: "Lost" as const, podName: "p", decidedAt: at(0), startedAt: at(5), finishedAt: at(15) },
-    ];
-    const row = segmentsOf(task({ phase: "Active", readyAt: at(0), startedAt: at(0), attempts: 2 }), attempts, 40_000);
+    const all = attemptsByTask({
+      uid: "u", hasMore: false, tasks: ["s", "t", "t"], numbers: [1, 2, 1], phases: ["Succeeded", "Running", "Lost"],
+      reasons: ["", "", "NodeLost"], startedAt: [at(0), at(25), at(5)], finishedAt: [at(1), null, at(15)],
+    });
+    expect(all.get("s")).toEqual([{ number: 1, phase: "Succeeded", reason: "", startedAt: at(0), finishedAt: at(1) }]);
+    const row = segmentsOf(task({ phase: "Active", readyAt: at(0), startedAt: at(0), attempts: 2 }), all.get("t"), 40_000);
     expect(row.map((part) => [part.look, part.isWait, part.from / 1000, part.until / 1000])).toEqual([
       ["waiting", true, 0, 5], ["lost", false, 5, 15], ["waiting", true, 15, 25], ["running", false, 25, 40],
     ]);

@@ -1,7 +1,7 @@
 import { call, path, read, type Query } from "./client";
 import type {
   Attempt, Attention, Created, DAG, DAGDetail, DagTask, DagTaskDetail, Diff, Grant, Grid, Manifest, Me, Namespace, Page,
-  ParameterValue, PendingRun, PodEvent, Run, RunDetail, RunGraph, Statistics, Task, Tick, Token, Upcoming, User, Version,
+  ParameterValue, PendingRun, PodEvent, Run, RunAttempts, RunDetail, RunGraph, Statistics, Task, Tick, Token, Upcoming, User, Version,
 } from "./types";
 
 /** scoped returns the path of a list of a namespace, or of all if it is empty. */
@@ -96,6 +96,7 @@ export const runs = {
   pending: (namespace: string, signal?: AbortSignal) =>
     read<{ items: PendingRun[] }>(scoped(namespace, "pending"), {}, signal),
   graph: (uid: string, signal?: AbortSignal) => read<RunGraph>(path("runs", uid, "graph"), {}, signal),
+  allAttempts: (uid: string, signal?: AbortSignal) => read<RunAttempts>(path("runs", uid, "attempts"), {}, signal),
   tasks: (uid: string, query: Query, signal?: AbortSignal) => read<Page<Task>>(path("runs", uid, "tasks"), query, signal),
   task: (uid: string, task: string, signal?: AbortSignal) => read<Task>(path("runs", uid, "tasks", task), {}, signal),
   attempts: (uid: string, task: string, signal?: AbortSignal) =>

@@ -436,6 +436,34 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/runs/{uid}/attempts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The UID of the run, which is that of its DagRun.
+                 * @example 0b0f5a3e-6d0c-4b0e-9f0a-3a6c1e3f4b5d
+                 */
+                uid: components["parameters"]["RunUID"];
+            };
+            cookie?: never;
+        };
+        /**
+         * Read the attempts of all tasks of a run
+         * @description Arrays of one length, which have one entry for each attempt: by task in the order of the DAG, newest first. Of a
+         *     task there are at most the newest 200, and at most 50,000 of all. The attempts of one task have more fields
+         *     (`/tasks/{task}/attempts`).
+         */
+        get: operations["getRunAttempts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/runs/{uid}/tasks": {
         parameters: {
             query?: never;
@@ -1767,6 +1795,19 @@ export interface components {
             /** @description Positions in the arrays. */
             parents: number[][];
         };
+        RunAttempts: {
+            uid: string;
+            /** @description The names of the tasks. */
+            tasks: string[];
+            numbers: number[];
+            phases: ("Decided" | "Pending" | "Running" | "Stopping" | "Succeeded" | "Failed" | "Lost" | "Cancelled")[];
+            reasons: string[];
+            /** @description Null before the container has started. */
+            startedAt: (string | null)[];
+            finishedAt: (string | null)[];
+            /** @description The run has more than 50,000 attempts. */
+            hasMore: boolean;
+        };
         Task: {
             name: string;
             /** @enum {string} */
@@ -1886,6 +1927,8 @@ export interface components {
             name: string;
             /** @enum {string} */
             phase: "Pending" | "Running" | "Succeeded" | "Failed" | "Cancelled";
+            /** @description The version of the DAG. Not present if the run was refused before it had one. */
+            version?: number;
             /** Format: date-time */
             admittedAt: string;
             /** Format: date-time */
@@ -3429,6 +3472,36 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Graph"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            404: components["responses"]["NotFound"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    getRunAttempts: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The UID of the run, which is that of its DagRun.
+                 * @example 0b0f5a3e-6d0c-4b0e-9f0a-3a6c1e3f4b5d
+                 */
+                uid: components["parameters"]["RunUID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The attempts. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunAttempts"];
                 };
             };
             400: components["responses"]["BadRequest"];

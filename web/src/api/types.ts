@@ -9,6 +9,7 @@ export type Token = Schemas["Token"];
 export type Run = Schemas["Run"];
 export type RunDetail = Schemas["RunDetail"];
 export type RunGraph = Schemas["Graph"];
+export type RunAttempts = Schemas["RunAttempts"];
 export type Task = Schemas["Task"];
 export type Attempt = Schemas["Attempt"];
 export type PodEvent = Schemas["PodEvent"];

@@ -14,13 +14,11 @@ import { go, param, place, setParams, to } from "../router";
 import { may } from "../session";
 import { text } from "../text";
 import { about, age, clock, clockSeconds, duration, moment, now, span } from "../time";
-import { axisOf, segmentsOf } from "../timeline";
+import { attemptsByTask, axisOf, segmentsOf, type TimedAttempt } from "../timeline";
 
 const Graph = lazy(() => import("../graph/graph"));
 const pageSize = 200;
 const rowsAtFirst = 100;
-/** The attempts of so many tasks are read for the timeline: those that were tried again first. */
-const mostWithAttempts = 30;
 
 /** readTasks reads all pages of the tasks of a run. */
 async function readTasks(uid: string, signal: AbortSignal): Promise<Task[]> {
@@ -31,13 +29,6 @@ async function readTasks(uid: string, signal: AbortSignal): Promise<Task[]> {
     cursor = page.next;
   }
   return tasks;
-}
-
-/** readAttempts reads the attempts of tasks, up to a number of tasks. */
-async function readAttempts(uid: string, tasks: Task[], signal: AbortSignal): Promise<Map<string, Attempt[]>> {
-  const retried = tasks.filter((task) => task.attempts > 0).sort((a, b) => b.attempts - a.attempts).slice(0, mostWithAttempts);
-  const pages = await Promise.all(retried.map((task) => runs.attempts(uid, task.name, signal)));
-  return new Map(retried.map((task, index) => [task.name, pages[index]?.items ?? []]));
 }
 
 export default function RunScreen(): JSX.Element {
@@ -58,8 +49,7 @@ function RunView(props: { run: RunDetail; refresh: () => void }): JSX.Element {
   const concerns = (change: { run?: string }) => change.run === uid;
   const graph = createReading(() => ({}), (_, signal) => runs.graph(uid, signal), concerns);
   const tasks = createReading(() => ({}), (_, signal) => readTasks(uid, signal), concerns);
-  const attempts = createReading(() => tasks.data()?.filter((task) => task.attempts > 0).map((task) => [task.name, task.attempts, task.phase]),
-    (_, signal) => readAttempts(uid, tasks.data() ?? [], signal), concerns);
+  const attempts = createReading(() => ({}), async (_, signal) => attemptsByTask(await runs.allAttempts(uid, signal)), concerns);
   const byName = createMemo(() => new Map(tasks.data()?.map((task) => [task.name, task])));
   const selected = () => param("task");
   const select = (name: string) => setParams({ task: name === selected() ? "" : name });
@@ -237,7 +227,7 @@ export function whyOf(task: Task | undefined, phase: string, reason: string, unm
 }
 
 function RunGraphView(props: {
-  graph: RunGraph; tasks: Map<string, Task>; attempts: Map<string, Attempt[]> | undefined; selected: string; select: (name: string) => void;
+  graph: RunGraph; tasks: Map<string, Task>; attempts: Map<string, TimedAttempt[]> | undefined; selected: string; select: (name: string) => void;
 }): JSX.Element {
   const [shown, setShown] = createSignal<Look>();
   const [search, setSearch] = createSignal("");
@@ -287,7 +277,7 @@ const axisPart = 0.86;
 
 /** Timeline has a row a task. Waiting is thin, running is thick, on one axis that begins with the run. */
 function Timeline(props: {
-  run: RunDetail; tasks: Task[]; attempts: Map<string, Attempt[]> | undefined; selected: string; select: (name: string) => void;
+  run: RunDetail; tasks: Task[]; attempts: Map<string, TimedAttempt[]> | undefined; selected: string; select: (name: string) => void;
 }): JSX.Element {
   const [shown, setShown] = createSignal(rowsAtFirst);
   const start = () => Date.parse(props.run.startedAt ?? props.run.admittedAt ?? props.run.createdAt);
