@@ -256,7 +256,7 @@ var house = []place{
 		path: "httpapi/cmd/server",
 		may: all([]string{module + "/apis/process", module + "/httpapi", module + "/generated", module + "/store"},
 			client, prometheus),
-		tests: all(ownDB, wire, []string{module + "/apis/tlstest"}),
+		tests: all(ownDB, wire, []string{module + "/apis/clustertest", module + "/apis/tlstest"}),
 	},
 	// Tests read the database through its views, not through package store.
 	{
