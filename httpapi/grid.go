@@ -39,7 +39,7 @@ func (h gridHandlers) read(w http.ResponseWriter, c *call) error {
 		return err
 	}
 	runs, ids := fitting(newest.Rows)
-	cells, err := h.views.Cells(c.Context(), ids)
+	tasks, err := h.views.Cells(c.Context(), ids)
 	if err != nil {
 		return err
 	}
@@ -52,7 +52,7 @@ func (h gridHandlers) read(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	grid := answer.OfGrid(runs, versions, cells)
+	grid := answer.OfGrid(runs, versions, tasks)
 	grid.TypicalDurationSeconds = typical.Seconds()
 	return reply(w, http.StatusOK, grid)
 }

@@ -32,34 +32,30 @@ type GridRun struct {
 	Restarted []int `json:"restarted"`
 }
 
-// OfGrid makes a grid of the newest runs of a DAG and their tasks. versions are the numbers of versions by their ids.
-func OfGrid(runs []view.Run, versions map[int64]int64, cells []view.Cell) Grid {
+// OfGrid makes a grid of the newest runs of a DAG and their tasks, which are in the same order. versions are the numbers
+// of versions by their ids.
+func OfGrid(runs []view.Run, versions map[int64]int64, tasks []view.RunTasks) Grid {
 	grid := Grid{Tasks: []string{}, Runs: make([]GridRun, len(runs))}
 	columns := map[string]int{}
-	for _, cell := range cells {
-		if _, ok := columns[cell.Name]; !ok {
-			columns[cell.Name] = len(grid.Tasks)
-			grid.Tasks = append(grid.Tasks, cell.Name)
+	for _, of := range tasks {
+		for _, name := range of.Names {
+			if _, ok := columns[name]; !ok {
+				columns[name] = len(grid.Tasks)
+				grid.Tasks = append(grid.Tasks, name)
+			}
 		}
 	}
-	rows := make(map[int64]*GridRun, len(runs))
+	column := func(name string) int { return columns[name] }
 	for i, run := range runs {
+		of := tasks[i]
+		phases := make([]*string, len(grid.Tasks))
+		for at := range of.Phases {
+			phases[column(of.Names[at])] = &of.Phases[at]
+		}
 		grid.Runs[i] = GridRun{
-			UID: run.UID, Name: run.Name, Phase: run.Phase, Version: versions[run.VersionID], AdmittedAt: run.AdmittedAt, StartedAt: optional(run.StartedAt),
-			FinishedAt: optional(run.FinishedAt), Phases: make([]*string, len(grid.Tasks)), Retried: []int{},
-			Restarted: []int{},
-		}
-		rows[run.ID] = &grid.Runs[i]
-	}
-	for i := range cells {
-		cell := &cells[i]
-		row, column := rows[cell.RunID], columns[cell.Name]
-		row.Phases[column] = &cell.Phase
-		if cell.Retries > 0 {
-			row.Retried = append(row.Retried, column)
-		}
-		if cell.Restarts > 0 {
-			row.Restarted = append(row.Restarted, column)
+			UID: run.UID, Name: run.Name, Phase: run.Phase, Version: versions[run.VersionID], AdmittedAt: run.AdmittedAt,
+			StartedAt: optional(run.StartedAt), FinishedAt: optional(run.FinishedAt), Phases: phases,
+			Retried: All(of.Retried, column), Restarted: All(of.Restarted, column),
 		}
 	}
 	return grid

@@ -34,7 +34,7 @@ func Queries(s Sample) map[string]Query {
 		"sqlPhases":          {sqlPhases, []any{s.RunID, []string{"a", "b"}}},
 		"sqlEdges":           {sqlEdges, []any{s.VersionID}},
 		"sqlRunAttempts":     {sqlRunAttempts, []any{s.RunID, MaxPage, MaxCells}},
-		"sqlCells":           {sqlCells, []any{[]int64{s.RunID, s.RunID + 1, s.RunID + 2}, MaxCells}},
+		"sqlCells":           {sqlCells, []any{[]int64{s.RunID, s.RunID + 1, s.RunID + 2}, MaxNodes}},
 		"sqlFailed":          {sqlFailed, []any{false, []string{s.Namespace}, s.Now.AddDate(0, 0, -1), MaxRows}},
 		"sqlWaiting":         {sqlWaiting, []any{false, []string{s.Namespace}, s.Now, MaxRows}},
 		"sqlMissed":          {sqlMissed, []any{false, []string{s.Namespace}, s.Now.AddDate(0, 0, -1), MaxRows}},

@@ -25,12 +25,9 @@ type NamedTask struct {
 	Parents []string
 }
 
-// Cell is a task of a run in a grid.
-type Cell struct {
-	RunID             int64
-	Name, Phase       string
-	Retries, Restarts int
-}
+// RunTasks are the tasks of a run in a grid, as arrays in the order of the DAG. Retried and Restarted are the names of
+// those that were retried or restarted.
+type RunTasks struct{ Names, Phases, Retried, Restarted []string }
 
 // RunAttempt is an attempt of a task as a timeline shows it. Zero times are NULL.
 type RunAttempt struct {
@@ -40,7 +37,7 @@ type RunAttempt struct {
 	StartedAt, FinishedAt time.Time
 }
 
-// MaxCells is the maximum number of cells of a grid and of attempts of a timeline, and MaxNodes that of tasks of a graph.
+// MaxCells is the maximum number of cells of a grid and of attempts of a run, and MaxNodes that of tasks of a graph.
 const (
 	MaxCells = 50_000
 	MaxNodes = 10_000
@@ -63,11 +60,17 @@ SELECT t.name, a.number, a.phase, a.reason, a.started_at, a.finished_at
 FROM kontroler_v1.tasks t CROSS JOIN LATERAL (
     SELECT x.* FROM kontroler_v1.attempts x WHERE x.task_id = t.id ORDER BY x.number DESC LIMIT $2) a
 WHERE t.run_id = $1 AND t.index = 0 AND t.attempts > 0 ORDER BY t.position, a.number DESC LIMIT $3`
+	// A row a run: 50,000 rows of a task each would take three times as long.
 	sqlCells = `
-SELECT t.run_id, t.name, t.phase, t.retries, t.restarts
+SELECT t.names, t.phases, t.retried, t.restarted
 FROM unnest($1::bigint[]) WITH ORDINALITY AS w (run_id, nth)
-CROSS JOIN LATERAL (SELECT x.* FROM kontroler_v1.tasks x WHERE x.run_id = w.run_id AND x.index = 0 LIMIT $2) t
-ORDER BY w.nth, t.position LIMIT $2`
+CROSS JOIN LATERAL (
+    SELECT array_agg(o.name) AS names, array_agg(o.phase) AS phases,
+           array_agg(o.name) FILTER (WHERE o.retries > 0) AS retried,
+           array_agg(o.name) FILTER (WHERE o.restarts > 0) AS restarted
+    FROM (SELECT x.name, x.phase, x.retries, x.restarts FROM kontroler_v1.tasks x
+          WHERE x.run_id = w.run_id AND x.index = 0 ORDER BY x.position LIMIT $2) o) t
+ORDER BY w.nth`
 )
 
 // Nodes reads all tasks of a run, by position.
@@ -111,11 +114,12 @@ func (db TaskReader) RunAttempts(ctx context.Context, runID int64) (attempts []R
 	return attempts[:min(len(attempts), MaxCells)], hasMore, db.classify(ctx, "reading the attempts of a run", err)
 }
 
-// Cells reads the tasks of runs, in the order of the runs and by position, at most MaxCells.
-func (db TaskReader) Cells(ctx context.Context, runIDs []int64) ([]Cell, error) {
-	cells, err := postgres.ReadRows(ctx, db.pool, func(rows *sql.Rows) (c Cell, err error) {
-		err = rows.Scan(&c.RunID, &c.Name, &c.Phase, &c.Retries, &c.Restarts)
-		return c, err
-	}, sqlCells, runIDs, MaxCells)
+// Cells reads the tasks of each of the runs, in their order. The caller names runs that have at most MaxCells together.
+func (db TaskReader) Cells(ctx context.Context, runIDs []int64) ([]RunTasks, error) {
+	cells, err := postgres.ReadRows(ctx, db.pool, func(rows *sql.Rows) (r RunTasks, err error) {
+		err = rows.Scan((*pq.StringArray)(&r.Names), (*pq.StringArray)(&r.Phases), (*pq.StringArray)(&r.Retried),
+			(*pq.StringArray)(&r.Restarted))
+		return r, err
+	}, sqlCells, runIDs, MaxNodes)
 	return cells, db.classify(ctx, "reading the tasks of runs", err)
 }

@@ -15,8 +15,10 @@ func TestAttemptsOfARun(t *testing.T) {
 	const each, tasks = 250, 252
 	f.exec(fmt.Sprintf(`
 SET session_replication_role = replica; -- no checks of foreign keys: no query needs the rows of the DAG
-INSERT INTO kontroler.runs (id, uid, namespace, name, dag_name, dag_id, dag_version_id, phase, total, active, created_at, admitted_at)
-OVERRIDING SYSTEM VALUE SELECT n, gen_random_uuid(), 'team', 'run-' || n, 'etl', 1, 1, 'Running', %[2]d, %[2]d, now(), now()
+INSERT INTO kontroler.runs (id, uid, namespace, name, dag_name, dag_id, dag_version_id, phase, total, active, created_at,
+    admitted_at)
+OVERRIDING SYSTEM VALUE SELECT n, gen_random_uuid(), 'team', 'run-' || n, 'etl', 1, 1, 'Running', %[2]d, %[2]d, now(),
+    now()
 FROM generate_series(1, 2) n;
 INSERT INTO kontroler.tasks (run_id, position, name, phase, unmet, attempts)
 SELECT r.id, p, 't' || p, 'Active', 0, CASE WHEN p %% 100 = 99 THEN 0 ELSE %[1]d END
@@ -43,4 +45,25 @@ SET session_replication_role = DEFAULT`, each, tasks))
 	if slices.ContainsFunc(many, func(a view.RunAttempt) bool { return a.Task == "t99" }) {
 		t.Error("a task without attempts has one")
 	}
+}
+
+// TestCells reads the tasks of runs in the order of the runs, one of which has none.
+func TestCells(t *testing.T) {
+	f := newFixture(t)
+	f.exec(`
+SET session_replication_role = replica; -- no checks of foreign keys: no query needs the rows of the DAG
+INSERT INTO kontroler.runs (id, uid, namespace, name, dag_name, dag_id, dag_version_id, phase, total, active, created_at,
+    admitted_at)
+OVERRIDING SYSTEM VALUE SELECT n, gen_random_uuid(), 'team', 'run-' || n, 'etl', 1, 1, 'Running', 2, 2, now(), now()
+FROM generate_series(1, 3) n;
+INSERT INTO kontroler.tasks (run_id, position, name, phase, unmet, retries, restarts, finished_at) VALUES
+    (1, 1, 'a', 'Active', 0, 2, 0, NULL), (1, 0, 'z', 'Failed', 0, 1, 3, now()), (3, 0, 'a', 'Active', 0, 0, 1, NULL);
+SET session_replication_role = DEFAULT`)
+	cells, err := f.db.Cells(t.Context(), []int64{3, 2, 1})
+	check(t, "the tasks", err, []view.RunTasks{
+		{Names: []string{"a"}, Phases: []string{"Active"}, Restarted: []string{"a"}},
+		{},
+		{Names: []string{"z", "a"}, Phases: []string{"Failed", "Active"},
+			Retried: []string{"z", "a"}, Restarted: []string{"z"}},
+	}, cells)
 }
