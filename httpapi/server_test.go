@@ -582,6 +582,35 @@ func TestBruteForce(t *testing.T) {
 	}
 }
 
+// TestLoginsThatFindNoPlace sends more logins together than the server takes. The audit has those alone whose password
+// was checked.
+func TestLoginsThatFindNoPlace(t *testing.T) {
+	r := newWorld(t).replica()
+	begin, statuses := make(chan struct{}), make(chan int)
+	const callers = 60
+	for i := range callers {
+		go func() {
+			<-begin
+			statuses <- r.do(request{
+				method: "POST", path: "/api/v1/auth/login", body: fmt.Sprintf(`{"user": "nobody-%d", "password": "guess"}`, i),
+			}).StatusCode
+		}()
+	}
+	close(begin)
+	counts := map[int]int{}
+	for range callers {
+		counts[<-statuses]++
+	}
+	if counts[401]+counts[503] != callers || counts[503] == 0 {
+		t.Fatalf("statuses %v", counts)
+	}
+	root := r.login("root", rootPassword)
+	list := r.want(200, request{method: "GET", path: "/api/v1/audit?limit=200&user=(unknown)", token: root})
+	if rows := len(list["items"].([]any)); rows != counts[401] {
+		t.Errorf("the audit has %d logins of unknown users, %d passwords were checked", rows, counts[401])
+	}
+}
+
 func TestNoSecretIsLogged(t *testing.T) {
 	w := newWorld(t)
 	r := w.replica()

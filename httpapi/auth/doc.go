@@ -23,6 +23,6 @@
 //   - An unknown user costs a caller the same time as a wrong password.
 //   - Failed logins delay further ones of the same user from the same network. They delay nobody else.
 //   - Hashing a password takes memory, so few hashes are computed at a time, and few callers wait. One network cannot
-//     take all places.
+//     take all places. A login that finds no place, or must wait longer, reads and writes no row.
 //   - No password, token or key is in an error or in a log.
 package auth

@@ -46,7 +46,12 @@ func TestHasher(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			matches, isWeak, err := h.Verify(t.Context(), "n", test.hash, test.password)
+			turn, err := h.Enter("n")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer turn.End()
+			matches, isWeak, err := turn.Verify(t.Context(), test.hash, test.password)
 			if matches != test.matches || isWeak != test.isWeak || (err != nil) != test.hasError {
 				t.Errorf("matches %v, weak %v, error %v", matches, isWeak, err)
 			}

@@ -49,13 +49,13 @@ const UnknownUser = "(unknown)"
 // ErrUnauthenticated or ErrBusy, is a *DelayedError, or that of the database or of record.
 func (l *Logins) Login(ctx context.Context, name, password string, address netip.Addr, record Record) (
 	token string, s accounts.Session, err error) {
-	err = l.attempt(name, address, func(network string) error {
+	err = l.attempt(name, address, func(turn *Turn) error {
 		u, err := l.find(ctx, name)
 		if err != nil {
 			return err
 		}
 		return record(u, func(ctx context.Context) error {
-			hash, err := l.check(ctx, u, network, password)
+			hash, err := l.check(ctx, u, turn, password)
 			if err != nil {
 				return err
 			}
@@ -68,11 +68,11 @@ func (l *Logins) Login(ctx context.Context, name, password string, address netip
 
 // ChangePassword sets the password of a principal who knows the present one. Its other sessions end.
 func (l *Logins) ChangePassword(ctx context.Context, p Principal, current, next string, address netip.Addr) error {
-	return l.attempt(p.User, address, func(network string) error {
-		if _, err := l.check(ctx, accounts.User{ID: p.UserID, Name: p.User}, network, current); err != nil {
+	return l.attempt(p.User, address, func(turn *Turn) error {
+		if _, err := l.check(ctx, accounts.User{ID: p.UserID, Name: p.User}, turn, current); err != nil {
 			return err
 		}
-		hash, err := l.Hasher.Hash(ctx, network, next)
+		hash, err := turn.Hash(ctx, next)
 		if err != nil {
 			return err
 		}
@@ -80,13 +80,18 @@ func (l *Logins) ChangePassword(ctx context.Context, p Principal, current, next 
 	})
 }
 
-// attempt runs check and counts its failure. Only a wrong user or password counts.
-func (l *Logins) attempt(name string, address netip.Addr, check func(network string) error) error {
+// attempt runs check and counts its failure. Only a wrong user or password counts. Whoever must wait, or finds too many
+// others, costs neither a row nor a query: callers that are not known could fill the audit otherwise.
+func (l *Logins) attempt(name string, address netip.Addr, check func(*Turn) error) error {
 	network := Network(address)
 	if wait := l.Delays.Begin(name, network, l.Now()); wait > 0 {
 		return &DelayedError{After: wait}
 	}
-	err := check(network)
+	turn, err := l.Hasher.Enter(network)
+	if err == nil {
+		defer turn.End()
+		err = check(turn)
+	}
 	switch {
 	case err == nil:
 		l.Delays.Succeed(name, network)
@@ -112,12 +117,12 @@ func (l *Logins) find(ctx context.Context, name string) (accounts.User, error) {
 var errWrong = unauthenticated("user or password is wrong")
 
 // check returns the hash of the password of a user if the password is right and the user enabled.
-func (l *Logins) check(ctx context.Context, u accounts.User, network, password string) (hash string, err error) {
+func (l *Logins) check(ctx context.Context, u accounts.User, turn *Turn, password string) (hash string, err error) {
 	hash, err = l.DB.Users.PasswordHash(ctx, u.ID)
 	if err != nil && !errors.Is(err, accounts.ErrNotFound) {
 		return "", err
 	}
-	matches, isWeak, err := l.Hasher.Verify(ctx, network, hash, password)
+	matches, isWeak, err := turn.Verify(ctx, hash, password)
 	if err != nil {
 		return "", err
 	}
@@ -127,7 +132,7 @@ func (l *Logins) check(ctx context.Context, u accounts.User, network, password s
 	if !isWeak {
 		return hash, nil
 	}
-	renewed, err := l.Hasher.Hash(ctx, network, password)
+	renewed, err := turn.Hash(ctx, password)
 	if err == nil {
 		err = l.DB.Users.RenewHash(ctx, u.ID, hash, renewed)
 	}

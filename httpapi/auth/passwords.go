@@ -30,8 +30,8 @@ const (
 	MaxPassword = 1024 // bytes
 )
 
-// maxWaiting is how many callers may wait for a place to hash, maxPerNetwork how many of them may have the same
-// network, those who hash included.
+// maxWaiting is how many callers may wait for a place to hash, or read and write rows before and after that.
+// maxPerNetwork is how many of them may have the same network, those who hash included.
 const (
 	maxWaiting    = 16
 	maxPerNetwork = 6
@@ -73,9 +73,58 @@ func NewHasher() *Hasher {
 	return h
 }
 
+// Turn is the right of a caller to use a Hasher. The caller must end it.
+type Turn struct {
+	hasher  *Hasher
+	network string
+}
+
+// Enter returns a turn, or ErrBusy if too many have one, or too many of a network. It does not wait.
+func (h *Hasher) Enter(network string) (*Turn, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.waiting >= maxWaiting+cap(h.places) || h.networks[network] >= maxPerNetwork {
+		return nil, ErrBusy
+	}
+	h.waiting++
+	h.networks[network]++
+	return &Turn{h, network}, nil
+}
+
+// End gives the turn back.
+func (t *Turn) End() {
+	h := t.hasher
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.waiting--
+	if h.networks[t.network]--; h.networks[t.network] == 0 {
+		delete(h.networks, t.network)
+	}
+}
+
+// place waits for a place to hash. done gives it back.
+func (t *Turn) place(ctx context.Context) (done func(), err error) {
+	select {
+	case t.hasher.places <- struct{}{}:
+		return func() { <-t.hasher.places }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
 // Hash returns the hash of a password in PHC format, for storage. network is that of the caller.
 func (h *Hasher) Hash(ctx context.Context, network, password string) (string, error) {
-	done, err := h.enter(ctx, network)
+	turn, err := h.Enter(network)
+	if err != nil {
+		return "", err
+	}
+	defer turn.End()
+	return turn.Hash(ctx, password)
+}
+
+// Hash returns the hash of a password in PHC format, for storage.
+func (t *Turn) Hash(ctx context.Context, password string) (string, error) {
+	done, err := t.place(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -85,15 +134,15 @@ func (h *Hasher) Hash(ctx context.Context, network, password string) (string, er
 
 // Verify reports whether a hash is that of a password. An empty hash is that of a user who does not exist; it takes the
 // same time. isWeak means that the hash was made with another cost than new ones.
-func (h *Hasher) Verify(ctx context.Context, network, hash, password string) (matches, isWeak bool, err error) {
-	done, err := h.enter(ctx, network)
+func (t *Turn) Verify(ctx context.Context, hash, password string) (matches, isWeak bool, err error) {
+	done, err := t.place(ctx)
 	if err != nil {
 		return false, false, err
 	}
 	defer done()
 	known := hash != ""
 	if !known {
-		hash = h.dummy
+		hash = t.hasher.dummy
 	}
 	p, err := parse(hash)
 	if err != nil {
@@ -105,33 +154,6 @@ func (h *Hasher) Verify(ctx context.Context, network, hash, password string) (ma
 	got := argon2.IDKey([]byte(password), p.salt, p.time, p.memory, p.lanes, uint32(len(p.hash)))
 	isWeak = p.memory != argonMemory || p.time != argonTime || p.lanes != argonLanes
 	return subtle.ConstantTimeCompare(got, p.hash) == 1 && known, isWeak, nil
-}
-
-// enter waits for a place. done gives it back.
-func (h *Hasher) enter(ctx context.Context, network string) (done func(), err error) {
-	h.mu.Lock()
-	if h.waiting >= maxWaiting+cap(h.places) || h.networks[network] >= maxPerNetwork {
-		h.mu.Unlock()
-		return nil, ErrBusy
-	}
-	h.waiting++
-	h.networks[network]++
-	h.mu.Unlock()
-	leave := func() {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		h.waiting--
-		if h.networks[network]--; h.networks[network] == 0 {
-			delete(h.networks, network)
-		}
-	}
-	select {
-	case h.places <- struct{}{}:
-		return func() { <-h.places; leave() }, nil
-	case <-ctx.Done():
-		leave()
-		return nil, ctx.Err()
-	}
 }
 
 // encode hashes a password with a random salt.
