@@ -129,8 +129,9 @@ func timeOf(values url.Values, name string) (time.Time, error) {
 		return time.Time{}, nil
 	}
 	at, err := time.Parse(time.RFC3339, text)
-	if err != nil || at.Year() < 1 || at.UTC().Year() > 9999 {
+	at = at.UTC()
+	if err != nil || at.Year() < 2 || at.Year() > 9999 { // The first year has the zero time.
 		return time.Time{}, fault(badRequest, name+" must be a time such as 2026-07-01T12:00:00Z.")
 	}
-	return at.UTC(), nil
+	return at, nil
 }

@@ -86,9 +86,9 @@ func (h startHandlers) again(w http.ResponseWriter, c *call) error {
 
 // newRequest reads what requests for runs have in common.
 func newRequest(c *call, namespace, dagName string, given []v1alpha1.ParameterValue) (*trigger.Request, error) {
-	key := c.Header.Get("Idempotency-Key")
+	key, keys := c.Header.Get("Idempotency-Key"), c.Header.Values("Idempotency-Key")
 	isPrinting := !strings.ContainsFunc(key, func(r rune) bool { return r <= ' ' || r > '~' })
-	if len(c.Header.Values("Idempotency-Key")) > 1 || len(key) > 255 || !isPrinting {
+	if len(keys) > 1 || len(keys) == 1 && key == "" || len(key) > 255 || !isPrinting {
 		return nil, fault(badRequest,
 			"The header Idempotency-Key must be there once, with 1 to 255 printing characters of ASCII.")
 	}

@@ -99,6 +99,7 @@ func TestRefusedTriggers(t *testing.T) {
 		"a name beside a key":             {f.trigger(`{"name": "mine"}`, "Idempotency-Key: k"), 422, `"/name"`},
 		"a key that is too long":          {f.trigger(`{}`, "Idempotency-Key: "+strings.Repeat("k", 256)), 400, "Idempotency-Key"},
 		"a key with a space":              {f.trigger(`{}`, "Idempotency-Key: a b"), 400, "Idempotency-Key"},
+		"a key that is empty":             {f.trigger(`{}`, "Idempotency-Key:  "), 400, "Idempotency-Key"},
 		"a DAG that does not exist":       {on("none", `{}`), 404, "no such object"},
 		"a DAG whose name is none":        {on("..%2Fetl", `{}`), 404, "no such object"},
 		"a DAG that is not valid":         {on("broken", `{}`), 409, "spec.task[0].taskRef.name"},
