@@ -43,7 +43,7 @@ func (h gridHandlers) read(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	typical, err := h.views.TypicalDuration(c.Context(), dag.ID)
+	typical, err := h.views.TypicalDurations(c.Context(), []int64{dag.ID})
 	if err != nil {
 		return err
 	}
@@ -53,7 +53,7 @@ func (h gridHandlers) read(w http.ResponseWriter, c *call) error {
 		return err
 	}
 	grid := answer.OfGrid(runs, versions, tasks)
-	grid.TypicalDurationSeconds = typical.Seconds()
+	grid.TypicalDurationSeconds = typical[dag.ID].Seconds()
 	return reply(w, http.StatusOK, grid)
 }
 

@@ -193,6 +193,11 @@ func TestReadARun(t *testing.T) {
 	if diff := cmp.Diff(run, get("/api/v1/namespaces/a/runs/"+c.run())); diff != "" {
 		t.Errorf("by name (-uid +name):\n%s", diff)
 	}
+	listed := get("/api/v1/runs?phase=Live&dag=etl-amber")["items"].([]any)[0].(map[string]any)
+	ended := get("/api/v1/runs?phase=Succeeded&limit=1")["items"].([]any)[0].(map[string]any)
+	if listed["uid"] != c.live || listed["typicalDurationSeconds"] != 60.0 || ended["typicalDurationSeconds"] != nil {
+		t.Errorf("in lists: live %v, ended %v", listed, ended)
+	}
 	for field, want := range map[string]any{
 		"uid": c.live, "phase": "Running", "version": 2.0, "typicalDurationSeconds": 60.0, "trigger": "API",
 		"requestedBy": "fan-of-amber", "dag": "etl-amber", "namespace": "a",

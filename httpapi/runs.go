@@ -1,8 +1,10 @@
 package httpapi
 
 import (
+	"context"
 	"net/http"
 	"net/url"
+	"slices"
 
 	"kontroler/httpapi/answer"
 	"kontroler/store/view"
@@ -31,9 +33,32 @@ func (h runHandlers) list(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
+	shown, err := h.shown(c.Context(), rows.Rows)
+	if err != nil {
+		return err
+	}
 	return reply(w, http.StatusOK, page[answer.Run]{
-		Items: answer.All(rows.Rows, answer.OfRun), Next: string(rows.Next), Previous: string(rows.Previous),
+		Items: shown, Next: string(rows.Next), Previous: string(rows.Previous),
 	})
+}
+
+// shown returns the views of runs. Live ones have the typical duration of their DAG.
+func (h runHandlers) shown(ctx context.Context, runs []view.Run) ([]answer.Run, error) {
+	var live []int64
+	for _, run := range runs {
+		if run.DAGID != 0 && run.FinishedAt.IsZero() {
+			live = append(live, run.DAGID)
+		}
+	}
+	slices.Sort(live)
+	typical, err := h.views.TypicalDurations(ctx, slices.Compact(live))
+	shown := answer.All(runs, answer.OfRun)
+	for i, run := range runs {
+		if run.FinishedAt.IsZero() {
+			shown[i].TypicalDurationSeconds = typical[run.DAGID].Seconds()
+		}
+	}
+	return shown, err
 }
 
 // parseRunFilter reads the parameters that filter runs.
@@ -84,15 +109,11 @@ func (h runHandlers) reply(w http.ResponseWriter, c *call, run view.Run) error {
 	if err != nil {
 		return err
 	}
-	detail := answer.RunDetail{Run: answer.OfRun(run), Version: versions[run.VersionID]}
-	if run.DAGID != 0 && run.FinishedAt.IsZero() {
-		typical, err := h.views.TypicalDuration(c.Context(), run.DAGID)
-		if err != nil {
-			return err
-		}
-		detail.TypicalDurationSeconds = typical.Seconds()
+	shown, err := h.shown(c.Context(), []view.Run{run})
+	if err != nil {
+		return err
 	}
-	return reply(w, http.StatusOK, detail)
+	return reply(w, http.StatusOK, answer.RunDetail{Run: shown[0], Version: versions[run.VersionID]})
 }
 
 // readNewest answers with the newest run of a name. If no run has had that name, it is the DagRun, which may be pending.

@@ -32,6 +32,9 @@ type Run struct {
 	StartedAt   *time.Time `json:"startedAt,omitempty"`
 	DeadlineAt  *time.Time `json:"deadlineAt,omitempty"`
 	FinishedAt  *time.Time `json:"finishedAt,omitempty"`
+	// TypicalDurationSeconds is the median of the last runs of the DAG that succeeded. It is missing if none has, and
+	// once the run has ended.
+	TypicalDurationSeconds float64 `json:"typicalDurationSeconds,omitempty"`
 }
 
 // RunDetail is one run.
@@ -39,9 +42,6 @@ type RunDetail struct {
 	Run
 	// Version is the version of its DAG. It is missing if the run was refused before it had one.
 	Version int64 `json:"version,omitempty"`
-	// TypicalDurationSeconds is the median of the last runs of the DAG that succeeded. It is missing if none has, and
-	// once the run has ended.
-	TypicalDurationSeconds float64 `json:"typicalDurationSeconds,omitempty"`
 }
 
 // TaskCounts are the numbers of the tasks of a run by phase.

@@ -73,7 +73,8 @@ SELECT coalesce(percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM s
     WHERE n.phase = 'Succeeded' ORDER BY n.admitted_at DESC, n.id DESC LIMIT 20) s`
 )
 
-var sqlTypicalDuration = fmt.Sprintf(typicalDurationOf, "$1")
+var sqlTypicalDurations = fmt.Sprintf(`
+SELECT k.id, t.seconds FROM unnest($1::bigint[]) AS k (id) CROSS JOIN LATERAL (`+typicalDurationOf+`) t`, "k.id")
 
 // DAG reads a DAG. found reports whether it has a row: a DAG that has never been valid has none.
 func (db DAGReader) DAG(ctx context.Context, namespace, name string) (dag DAG, found bool, err error) {
@@ -164,12 +165,19 @@ func scanTick(rows *sql.Rows) (t Tick, err error) {
 	return t, err
 }
 
-// TypicalDuration is the median duration of the last twenty runs of a DAG that succeeded, among its last thousand. It
-// is zero if none has.
-func (db DAGReader) TypicalDuration(ctx context.Context, dagID int64) (time.Duration, error) {
-	var seconds float64
-	if err := db.pool.QueryRowContext(ctx, sqlTypicalDuration, dagID).Scan(&seconds); err != nil {
-		return 0, db.classify(ctx, "reading how long a DAG takes", err)
+// TypicalDurations returns how long runs of DAGs take, by their ids: the median duration of the last twenty runs that
+// succeeded, among the last thousand. It is zero if none has.
+func (db DAGReader) TypicalDurations(ctx context.Context, dagIDs []int64) (map[int64]time.Duration, error) {
+	typical := map[int64]time.Duration{}
+	if len(dagIDs) == 0 {
+		return typical, nil
 	}
-	return time.Duration(seconds * float64(time.Second)), nil
+	_, err := postgres.ReadRows(ctx, db.pool, func(rows *sql.Rows) (struct{}, error) {
+		var id int64
+		var seconds float64
+		err := rows.Scan(&id, &seconds)
+		typical[id] = time.Duration(seconds * float64(time.Second))
+		return struct{}{}, err
+	}, sqlTypicalDurations, dagIDs)
+	return typical, db.classify(ctx, "reading how long DAGs take", err)
 }

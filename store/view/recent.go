@@ -20,7 +20,7 @@ type DAGName struct{ Namespace, Name string }
 type Recent struct {
 	// Runs are the newest runs, newest first, at most LastRuns.
 	Runs []RecentRun
-	// TypicalDuration is as DAGReader.TypicalDuration has it.
+	// TypicalDuration is as DAGReader.TypicalDurations has it.
 	TypicalDuration time.Duration
 }
 

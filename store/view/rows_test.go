@@ -195,7 +195,9 @@ func TestRecentRuns(t *testing.T) {
 		if len(want) != view.LastRuns {
 			t.Errorf("%d runs of %s", len(want), name.Name)
 		}
-		typical, err := f.db.TypicalDuration(ctx, page.Rows[0].DAGID)
+		id := page.Rows[0].DAGID
+		typicals, err := f.db.TypicalDurations(ctx, []int64{id, id + 1000})
+		typical := typicals[id]
 		check(t, "the typical duration of "+name.Name, err, typical, recent[name].TypicalDuration)
 	}
 	admitted, err := f.db.Admitted(ctx, []string{uid(3), uid(9999), "no UUID"})

@@ -1730,6 +1730,8 @@ export interface components {
             deadlineAt?: string;
             /** Format: date-time */
             finishedAt?: string;
+            /** @description How long runs of the DAG take. Not present once the run has ended, or if none has succeeded. */
+            typicalDurationSeconds?: number;
         };
         /** @description A parameter as the run resolved it. It has either a value, or the Secret and the key that have the value. */
         RunParameter: {
