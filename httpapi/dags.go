@@ -21,7 +21,7 @@ import (
 type dagHandlers struct{ *base }
 
 func (h dagHandlers) list(w http.ResponseWriter, c *call) error {
-	return listObjects(w, c, []string{"search", "label", "suspended", "valid", "deleted"}, h.dags.DAGs,
+	return listObjects(w, c, []string{"search", "label", "suspended", "valid", "lastRun", "deleted"}, h.dags.DAGs,
 		func(d dags.DAG) view.DAGName { return view.DAGName{Namespace: d.Namespace, Name: d.Name} })
 }
 
@@ -74,9 +74,13 @@ func parseObjectFilter(values url.Values) (filter dags.Filter, err error) {
 	if filter.Valid, err = oneOf(values, "valid", "true", "false", "unknown"); err != nil {
 		return filter, err
 	}
+	if filter.LastRun, err = phasesOf(values, "lastRun"); err != nil {
+		return filter, err
+	}
 	deleted, err := oneOf(values, "deleted", "true", "false")
 	filter.IsDeleted = deleted == "true"
-	if filter.IsDeleted && (filter.Labels != nil || filter.Suspended != nil || filter.Valid != "") {
+	isNarrowed := filter.Labels != nil || filter.Suspended != nil || filter.Valid != "" || filter.LastRun != nil
+	if filter.IsDeleted && isNarrowed {
 		return filter, fault(badRequest, "deleted goes with search and namespace only: nothing else is known of such DAGs.")
 	}
 	return filter, err

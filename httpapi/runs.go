@@ -66,16 +66,8 @@ func parseRunFilter(values url.Values) (filter view.RunFilter, err error) {
 	if filter.DAG, err = textOf(values, "dag"); err != nil {
 		return filter, err
 	}
-	phase, err := oneOf(values, "phase", "Pending", "Running", "Succeeded", "Failed", "Cancelled", "Live")
-	if err != nil {
+	if filter.Phases, err = phasesOf(values, "phase"); err != nil {
 		return filter, err
-	}
-	switch phase {
-	case "":
-	case "Live":
-		filter.Phases = []string{"Pending", "Running"}
-	default:
-		filter.Phases = []string{phase}
 	}
 	if filter.Trigger, err = oneOf(values, "trigger", "Schedule", "API", "Manual"); err != nil {
 		return filter, err
@@ -91,6 +83,18 @@ func parseRunFilter(values url.Values) (filter view.RunFilter, err error) {
 	}
 	filter.Until, err = timeOf(values, "to")
 	return filter, err
+}
+
+// phasesOf returns the phases of a parameter, or nil if it is missing.
+func phasesOf(values url.Values, name string) ([]string, error) {
+	switch phase, err := oneOf(values, name, "Pending", "Running", "Succeeded", "Failed", "Cancelled", "Live"); {
+	case phase == "" || err != nil:
+		return nil, err
+	case phase == "Live":
+		return []string{"Pending", "Running"}, nil
+	default:
+		return []string{phase}, nil
+	}
 }
 
 func (h runHandlers) read(w http.ResponseWriter, c *call) error {

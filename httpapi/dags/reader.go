@@ -27,6 +27,8 @@ type Filter struct {
 	// Suspended and Valid are about DAGs. Valid is "true", "false", or "unknown" while the controller has not judged.
 	Suspended *bool
 	Valid     string
+	// LastRun are phases: that of the newest run of a DAG is one of them.
+	LastRun []string
 	// IsDeleted selects the DAGs that were deleted. Only Search applies to them.
 	IsDeleted bool
 }
@@ -81,6 +83,9 @@ func (r *Reader) DAGs(ctx context.Context, scope view.Scope, filter Filter, at P
 		shown, err = r.deleted(ctx, scope, filter, at, limit)
 	} else {
 		matching := slices.DeleteFunc(live, func(d *v1alpha1.DAG) bool { return !filter.hasDAG(d) })
+		if matching, err = r.byLastRun(ctx, scope, filter, matching); err != nil {
+			return nil, err
+		}
 		page := pageOf(matching, at, limit, func(d *v1alpha1.DAG) (string, string) { return d.Namespace, d.Name })
 		shown, err = viewAll(ctx, r, page, dagOf)
 	}
@@ -88,6 +93,19 @@ func (r *Reader) DAGs(ctx context.Context, scope view.Scope, filter Filter, at P
 		return nil, err
 	}
 	return shown, r.addRecent(ctx, shown)
+}
+
+// byLastRun returns those of some DAGs of a scope whose last run the filter selects.
+func (r *Reader) byLastRun(
+	ctx context.Context, scope view.Scope, filter Filter, live []*v1alpha1.DAG,
+) ([]*v1alpha1.DAG, error) {
+	if filter.LastRun == nil {
+		return live, nil
+	}
+	selected, err := r.Views.ByLastRun(ctx, scope, filter.LastRun)
+	return slices.DeleteFunc(live, func(d *v1alpha1.DAG) bool {
+		return !selected[view.DAGName{Namespace: d.Namespace, Name: d.Name}]
+	}), err
 }
 
 // viewAll shows objects to whoever uses the database of this controller.

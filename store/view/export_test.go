@@ -38,6 +38,7 @@ func Queries(s Sample) map[string]Query {
 		"sqlFailed":           {sqlFailed, []any{false, []string{s.Namespace}, s.Now.AddDate(0, 0, -1), MaxRows}},
 		"sqlWaiting":          {sqlWaiting, []any{false, []string{s.Namespace}, s.Now, MaxRows}},
 		"sqlMissed":           {sqlMissed, []any{false, []string{s.Namespace}, s.Now.AddDate(0, 0, -1), MaxRows}},
+		"sqlByLastRun":        {sqlByLastRun, []any{false, []string{s.Namespace}, []string{"Failed"}}},
 		"sqlRecent":           {sqlRecent, []any{[]string{s.Namespace, "none"}, []string{s.DAG, "none"}, LastRuns}},
 		"sqlDeleted":          {sqlDeleted, []any{false, []string{s.Namespace}, "dag", "", "", MaxRows}},
 		"sqlDeletedBefore":    {sqlDeletedBefore, []any{false, []string{s.Namespace}, "dag", "x", "x", MaxRows}},

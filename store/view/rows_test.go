@@ -196,9 +196,17 @@ func TestRecentRuns(t *testing.T) {
 			t.Errorf("%d runs of %s", len(want), name.Name)
 		}
 		id := page.Rows[0].DAGID
-		typicals, err := f.db.TypicalDurations(ctx, []int64{id, id + 1000})
-		typical := typicals[id]
-		check(t, "the typical duration of "+name.Name, err, typical, recent[name].TypicalDuration)
+		typical, err := f.db.TypicalDurations(ctx, []int64{id, id + 1000})
+		check(t, "the typical duration of "+name.Name, err, typical[id], recent[name].TypicalDuration)
+		for _, phase := range []string{"Pending", "Running", "Succeeded", "Failed", "Cancelled"} {
+			isLast := phase == page.Rows[0].Phase
+			for _, scope := range []view.Scope{view.AllNamespaces(), view.Namespaces(name.Namespace)} {
+				found, err := f.db.ByLastRun(ctx, scope, []string{phase})
+				check(t, name.Name+" among the DAGs whose last run is "+phase, err, isLast, found[name])
+			}
+		}
+		foreign, err := f.db.ByLastRun(ctx, view.Namespaces("none"), []string{page.Rows[0].Phase})
+		check(t, "DAGs of a foreign namespace", err, 0, len(foreign))
 	}
 	admitted, err := f.db.Admitted(ctx, []string{uid(3), uid(9999), "no UUID"})
 	check(t, "the DagRuns with a row", err, map[string]bool{uid(3): true}, admitted)

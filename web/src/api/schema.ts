@@ -2487,6 +2487,8 @@ export interface components {
         Suspended: "true" | "false";
         /** @description What the controller says of the spec. It is unknown until the controller has seen it. */
         Valid: "true" | "false" | "unknown";
+        /** @description The phase of the newest run. Live is Pending or Running. DAGs without a run have none. */
+        LastRun: "Pending" | "Running" | "Succeeded" | "Failed" | "Cancelled" | "Live";
         /** @description The DAGs that were deleted. Only search and namespace go with it. */
         Deleted: "true" | "false";
         /** @description A namespace. */
@@ -4077,6 +4079,8 @@ export interface operations {
                 suspended?: components["parameters"]["Suspended"];
                 /** @description What the controller says of the spec. It is unknown until the controller has seen it. */
                 valid?: components["parameters"]["Valid"];
+                /** @description The phase of the newest run. Live is Pending or Running. DAGs without a run have none. */
+                lastRun?: components["parameters"]["LastRun"];
                 /** @description The DAGs that were deleted. Only search and namespace go with it. */
                 deleted?: components["parameters"]["Deleted"];
                 /** @description The number of items of a page. */
@@ -4114,6 +4118,8 @@ export interface operations {
                 suspended?: components["parameters"]["Suspended"];
                 /** @description What the controller says of the spec. It is unknown until the controller has seen it. */
                 valid?: components["parameters"]["Valid"];
+                /** @description The phase of the newest run. Live is Pending or Running. DAGs without a run have none. */
+                lastRun?: components["parameters"]["LastRun"];
                 /** @description The DAGs that were deleted. Only search and namespace go with it. */
                 deleted?: components["parameters"]["Deleted"];
                 /** @description The number of items of a page. */
