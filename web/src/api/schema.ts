@@ -2448,7 +2448,7 @@ export interface components {
     parameters: {
         /** @description The number of items of a page. */
         Limit: number;
-        /** @description The next or previous of another page. */
+        /** @description The next or previous of another page of this list. */
         Cursor: string;
         /**
          * @description A namespace.
@@ -2941,7 +2941,7 @@ export interface operations {
             query?: {
                 /** @description The number of items of a page. */
                 limit?: components["parameters"]["Limit"];
-                /** @description The next or previous of another page. */
+                /** @description The next or previous of another page of this list. */
                 cursor?: components["parameters"]["Cursor"];
             };
             header?: never;
@@ -3239,7 +3239,7 @@ export interface operations {
                 /** @description The name of the user who acted. */
                 user?: string;
                 /**
-                 * @description The object
+                 * @description The object, in full: users/NAME, users/NAME/tokens/TOKEN, or dags, dagtasks or runs with /NAMESPACE/NAME.
                  * @example users/ann
                  */
                 object?: string;
@@ -3249,7 +3249,7 @@ export interface operations {
                 to?: string;
                 /** @description The number of items of a page. */
                 limit?: components["parameters"]["Limit"];
-                /** @description The next or previous of another page. */
+                /** @description The next or previous of another page of this list. */
                 cursor?: components["parameters"]["Cursor"];
             };
             header?: never;
@@ -3297,7 +3297,7 @@ export interface operations {
                 to?: components["parameters"]["AdmittedTo"];
                 /** @description The number of items of a page. */
                 limit?: components["parameters"]["Limit"];
-                /** @description The next or previous of another page. */
+                /** @description The next or previous of another page of this list. */
                 cursor?: components["parameters"]["Cursor"];
             };
             header?: never;
@@ -3519,7 +3519,7 @@ export interface operations {
             query?: {
                 /** @description The number of items of a page. */
                 limit?: components["parameters"]["Limit"];
-                /** @description The next or previous of another page. */
+                /** @description The next or previous of another page of this list. */
                 cursor?: components["parameters"]["Cursor"];
             };
             header?: never;
@@ -3593,7 +3593,7 @@ export interface operations {
             query?: {
                 /** @description The number of items of a page. */
                 limit?: components["parameters"]["Limit"];
-                /** @description The next or previous of another page. */
+                /** @description The next or previous of another page of this list. */
                 cursor?: components["parameters"]["Cursor"];
             };
             header?: never;
@@ -3852,7 +3852,7 @@ export interface operations {
                 to?: components["parameters"]["AdmittedTo"];
                 /** @description The number of items of a page. */
                 limit?: components["parameters"]["Limit"];
-                /** @description The next or previous of another page. */
+                /** @description The next or previous of another page of this list. */
                 cursor?: components["parameters"]["Cursor"];
             };
             header?: never;
@@ -4085,7 +4085,7 @@ export interface operations {
                 deleted?: components["parameters"]["Deleted"];
                 /** @description The number of items of a page. */
                 limit?: components["parameters"]["Limit"];
-                /** @description The next or previous of another page. */
+                /** @description The next or previous of another page of this list. */
                 cursor?: components["parameters"]["Cursor"];
             };
             header?: never;
@@ -4124,7 +4124,7 @@ export interface operations {
                 deleted?: components["parameters"]["Deleted"];
                 /** @description The number of items of a page. */
                 limit?: components["parameters"]["Limit"];
-                /** @description The next or previous of another page. */
+                /** @description The next or previous of another page of this list. */
                 cursor?: components["parameters"]["Cursor"];
             };
             header?: never;
@@ -4464,7 +4464,7 @@ export interface operations {
                 label?: components["parameters"]["LabelSelector"];
                 /** @description The number of items of a page. */
                 limit?: components["parameters"]["Limit"];
-                /** @description The next or previous of another page. */
+                /** @description The next or previous of another page of this list. */
                 cursor?: components["parameters"]["Cursor"];
             };
             header?: never;
@@ -4496,7 +4496,7 @@ export interface operations {
                 label?: components["parameters"]["LabelSelector"];
                 /** @description The number of items of a page. */
                 limit?: components["parameters"]["Limit"];
-                /** @description The next or previous of another page. */
+                /** @description The next or previous of another page of this list. */
                 cursor?: components["parameters"]["Cursor"];
             };
             header?: never;
@@ -4750,7 +4750,7 @@ export interface operations {
             query?: {
                 /** @description The number of items of a page. */
                 limit?: components["parameters"]["Limit"];
-                /** @description The next or previous of another page. */
+                /** @description The next or previous of another page of this list. */
                 cursor?: components["parameters"]["Cursor"];
             };
             header?: never;
@@ -4880,7 +4880,7 @@ export interface operations {
             query?: {
                 /** @description The number of items of a page. */
                 limit?: components["parameters"]["Limit"];
-                /** @description The next or previous of another page. */
+                /** @description The next or previous of another page of this list. */
                 cursor?: components["parameters"]["Cursor"];
             };
             header?: never;
