@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -35,6 +36,9 @@ func decode[T any](c *call) (T, error) {
 	faults, err := strict.Check(body, reflect.TypeFor[T](), maxDepth)
 	if err != nil {
 		return value, fault(badRequest, "The body is not a JSON value: "+err.Error()+".")
+	}
+	if string(bytes.TrimSpace(body)) == "null" { // It would be an object without fields.
+		return value, fault(badRequest, "The body is not a JSON object.")
 	}
 	if len(faults) > 0 {
 		const detail = "The body has fields or values that it may not have."

@@ -87,6 +87,9 @@ func (h manifestHandlers[T]) create(w http.ResponseWriter, c *call) error {
 	}
 	var created T
 	name := given.GetName()
+	if err := checkName("/metadata/name", name); err != nil {
+		return err
+	}
 	err = h.audited(c, h.action("create"), h.auditName(c, name), func(ctx context.Context) (err error) {
 		created, err = h.kind.Create(ctx, given)
 		return err

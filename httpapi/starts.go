@@ -5,8 +5,6 @@ import (
 	"net/http"
 	"strings"
 
-	"k8s.io/apimachinery/pkg/util/validation"
-
 	"kontroler/apis/kontroler/v1alpha1"
 	"kontroler/httpapi/auth"
 	"kontroler/httpapi/trigger"
@@ -44,9 +42,8 @@ func (h startHandlers) trigger(w http.ResponseWriter, c *call) error {
 		return err
 	}
 	if r.Name = body.Name; r.Name != "" {
-		if reasons := validation.IsDNS1123Subdomain(r.Name); len(reasons) > 0 {
-			return fault(invalid, "The name is not valid.",
-				fieldError{Pointer: "/name", Detail: strings.Join(reasons, "; ")})
+		if err := checkName("/name", r.Name); err != nil {
+			return err
 		}
 		if r.Key != "" {
 			const detail = "must be missing beside an Idempotency-Key, which gives the name"

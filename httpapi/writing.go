@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation"
 
@@ -40,6 +41,14 @@ func (b *base) objectOfPath(c *call, needed auth.Role) (name string, err error) 
 		return "", errUnknown()
 	}
 	return name, nil
+}
+
+// checkName returns the problem of a name that no object can have. A name is in the audit before Kubernetes sees it.
+func checkName(pointer, name string) error {
+	if reasons := validation.IsDNS1123Subdomain(name); len(reasons) > 0 {
+		return fault(invalid, "The name is not valid.", fieldError{Pointer: pointer, Detail: strings.Join(reasons, "; ")})
+	}
+	return nil
 }
 
 // largeBody gives a route bodies of the size of a manifest.

@@ -180,6 +180,7 @@ func TestFaultsOfManifests(t *testing.T) {
 			[]string{"/spec/maxParallel", "/spec/task/0/runAfter/0"},
 		},
 		"what only Kubernetes refuses":  {replace("name: etl", "name: Etl"), yamlBody, 422, []string{"/metadata/name"}},
+		"a name that the audit refuses": {replace("name: etl", `name: "e\0l"`), yamlBody, 422, []string{"/metadata/name"}},
 		"a label of Kubernetes":         {replace("name: etl", "name: etl\n  labels: {a: b c}"), yamlBody, 422, []string{"/metadata/labels"}},
 		"an unknown field":              {replace("schedule:", "shedule:"), yamlBody, 400, []string{"/spec/shedule"}},
 		"another namespace":             {replace("name: etl", "name: etl\n  namespace: kube-system"), yamlBody, 422, []string{"/metadata/namespace"}},
