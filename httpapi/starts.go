@@ -23,7 +23,12 @@ func (b *base) starts() startHandlers {
 }
 
 func (h startHandlers) trigger(w http.ResponseWriter, c *call) error {
-	if _, err := query(c); err != nil {
+	values, err := query(c, "dryRun")
+	if err != nil {
+		return err
+	}
+	dryRun, err := oneOf(values, "dryRun", "true", "false")
+	if err != nil {
 		return err
 	}
 	dagName, err := h.objectOfPath(c, auth.Operator)
@@ -49,6 +54,12 @@ func (h startHandlers) trigger(w http.ResponseWriter, c *call) error {
 			const detail = "must be missing beside an Idempotency-Key, which gives the name"
 			return fault(invalid, "The run would have two names.", fieldError{Pointer: "/name", Detail: detail})
 		}
+	}
+	if dryRun == "true" { // The audit has what was done, and this does nothing.
+		if err := h.Check(c.Context(), r); err != nil {
+			return err
+		}
+		return reply(w, http.StatusNoContent, nil)
 	}
 	return h.start(w, c, r)
 }

@@ -104,7 +104,8 @@ func TestRefusedTriggers(t *testing.T) {
 		"a DAG whose name is none":        {on("..%2Fetl", `{}`), 404, "no such object"},
 		"a DAG that is not valid":         {on("broken", `{}`), 409, "spec.task[0].taskRef.name"},
 		"a DAG that is being deleted":     {on("held", `{}`), 409, "being deleted"},
-		"an unknown query parameter":      {f.as("operator", "POST", f.path("/dags/etl/runs?dryRun=true"), `{}`), 400, "dryRun"},
+		"an unknown query parameter":      {f.as("operator", "POST", f.path("/dags/etl/runs?dry=true"), `{}`), 400, "dryRun"},
+		"a dry run that is neither":       {f.as("operator", "POST", f.path("/dags/etl/runs?dryRun=yes"), `{}`), 400, "dryRun"},
 		"a value longer than Linux takes": {f.trigger(`{"parameters": [{"name": "day", "value": "` + strings.Repeat("x", 140000) + `"}]}`), 422, `"/parameters/0/value"`},
 		"a body that is too large":        {f.trigger(`{"parameters": [{"name": "day", "value": "` + strings.Repeat("x", 2<<20) + `"}]}`), 413, "2097152"},
 	}
@@ -112,9 +113,15 @@ func TestRefusedTriggers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := *f.replica
 			r.world = &world{T: t, clock: f.clock}
-			a := r.do(test.q)
-			if a.StatusCode != test.want || !strings.Contains(string(a.body), test.says) || strings.Contains(string(a.body), "hunter2") {
-				t.Errorf("status %d, want %d %s: %s", a.StatusCode, test.want, test.says, a.body)
+			dry := test.q
+			if !strings.Contains(dry.path, "?") {
+				dry.path += "?dryRun=true"
+			}
+			for _, q := range []request{test.q, dry} {
+				a := r.do(q)
+				if a.StatusCode != test.want || !strings.Contains(string(a.body), test.says) || strings.Contains(string(a.body), "hunter2") {
+					t.Errorf("%s: status %d, want %d %s: %s", q.path, a.StatusCode, test.want, test.says, a.body)
+				}
 			}
 		})
 	}
@@ -124,6 +131,34 @@ func TestRefusedTriggers(t *testing.T) {
 	if strings.Contains(f.log.String(), "hunter2") {
 		t.Error("a value is in the log")
 	}
+}
+
+// TestDryRun checks triggers that would be right. It starts none of them, with and without a key, and again.
+func TestDryRun(t *testing.T) {
+	f := newFactory(t)
+	f.createDAG("etl")
+	dry := func(role, body string, header ...string) request {
+		return f.as(role, "POST", f.path("/dags/etl/runs?dryRun=true"), body, header...)
+	}
+	const key = "Idempotency-Key: k"
+	for range 2 {
+		f.want(204, dry("operator", `{"parameters": [{"name": "day", "value": "2026-11-26"}]}`, key))
+		f.want(204, dry("operator", `{"name": "mine"}`))
+		f.want(204, dry("editor", `{"parameters": [{"name": "password", "fromSecret": "mine"}]}`))
+	}
+	f.want(403, dry("viewer", `{}`))
+	audit := f.want(200, f.as("admin", "GET", "/api/v1/audit?object=dags/"+f.namespace+"/etl", ""))
+	for _, entry := range audit["items"].([]any) {
+		if entry.(map[string]any)["action"] == "dag.trigger" {
+			t.Errorf("the audit has %v", entry)
+		}
+	}
+	if names := f.names(); len(names) > 0 {
+		t.Errorf("DagRuns %v", names)
+	}
+	f.want(201, f.trigger(`{"parameters": [{"name": "day", "value": "2026-11-26"}]}`, key))
+	f.want(201, f.as("operator", "POST", f.path("/dags/etl/runs?dryRun=false"), `{"name": "mine"}`))
+	f.want(409, dry("operator", `{"name": "mine"}`))
 }
 
 // TestIdempotencyKeys repeats a trigger: while its DagRun exists, and after it is gone.
@@ -366,9 +401,11 @@ func TestRefusalsOfKubernetes(t *testing.T) {
 	f := newFactory(t)
 	f.createDAG("etl")
 	f.fillQuota()
-	full := f.want(409, f.trigger(`{}`))
-	if !strings.Contains(fmt.Sprint(full["detail"]), "exceeded quota") {
-		t.Errorf("quota: %v", full)
+	for _, query := range []string{"", "?dryRun=true"} {
+		full := f.want(409, f.as("operator", "POST", f.path("/dags/etl/runs%s", query), `{}`))
+		if !strings.Contains(fmt.Sprint(full["detail"]), "exceeded quota") {
+			t.Errorf("quota%s: %v", query, full)
+		}
 	}
 	f.want(404, f.as("admin", "POST", "/api/v1/namespaces/none/dags", manifestOf("etl"), yamlBody))
 	config := rest.CopyConfig(clustertest.Config(t))

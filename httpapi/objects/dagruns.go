@@ -15,8 +15,18 @@ import (
 
 // CreateRun creates a DagRun. Its errors are *Refusal.
 func (c Client) CreateRun(ctx context.Context, run *v1alpha1.DagRun) (*v1alpha1.DagRun, error) {
+	return c.createRun(ctx, run, nil)
+}
+
+// CheckRun returns the error that CreateRun would return now. Nothing is stored. Its errors are *Refusal.
+func (c Client) CheckRun(ctx context.Context, run *v1alpha1.DagRun) error {
+	_, err := c.createRun(ctx, run, []string{metav1.DryRunAll})
+	return err
+}
+
+func (c Client) createRun(ctx context.Context, run *v1alpha1.DagRun, dryRun []string) (*v1alpha1.DagRun, error) {
 	created, err := c.Kontroler.KontrolerV1alpha1().DagRuns(run.Namespace).
-		Create(ctx, run, metav1.CreateOptions{FieldManager: cluster.OwnManager})
+		Create(ctx, run, metav1.CreateOptions{FieldManager: cluster.OwnManager, DryRun: dryRun})
 	return created, c.explain(ctx, err, request{"create", "dagruns", run.Namespace, run.Name})
 }
 

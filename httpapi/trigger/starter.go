@@ -43,7 +43,11 @@ func runOf(r *v1alpha1.DagRun) *Run {
 // Start creates the DagRun of a request, if its DAG as it is now takes the parameters. Another request with the same key
 // may come first: isNew reports that the DagRun is of this one.
 func (s *Starter) Start(ctx context.Context, r *Request) (run *Run, isNew bool, err error) {
-	created, err := s.create(ctx, r)
+	wanted, err := s.prepare(ctx, r)
+	if err != nil {
+		return nil, false, err
+	}
+	created, err := s.Objects.CreateRun(ctx, wanted)
 	if err == nil {
 		return runOf(created), true, nil
 	}
@@ -60,7 +64,17 @@ func (s *Starter) Start(ctx context.Context, r *Request) (run *Run, isNew bool, 
 	return found, false, nil
 }
 
-func (s *Starter) create(ctx context.Context, r *Request) (*v1alpha1.DagRun, error) {
+// Check returns why Start would not create a DagRun now. It creates none.
+func (s *Starter) Check(ctx context.Context, r *Request) error {
+	wanted, err := s.prepare(ctx, r)
+	if err != nil {
+		return err
+	}
+	return s.Objects.CheckRun(ctx, wanted)
+}
+
+// prepare makes the DagRun of a request, if its DAG as it is now takes the parameters.
+func (s *Starter) prepare(ctx context.Context, r *Request) (*v1alpha1.DagRun, error) {
 	d, err := s.Objects.DAGs(s.Stored).Get(ctx, r.Namespace, r.DAG)
 	if err != nil {
 		return nil, err
@@ -88,7 +102,7 @@ func (s *Starter) create(ctx context.Context, r *Request) (*v1alpha1.DagRun, err
 	if err != nil {
 		return nil, err
 	}
-	return s.Objects.CreateRun(ctx, r.newRun(d, overrides, hash))
+	return r.newRun(d, overrides, hash), nil
 }
 
 // summaryOf returns the first faults of a DAG.

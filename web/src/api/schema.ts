@@ -1032,6 +1032,8 @@ export interface paths {
          * @description For operators. The DAG owns the run. A suspended DAG can be triggered; one that is not valid, is being deleted, or
          *     belongs to another controller is a conflict: 409. To override a parameter by a Secret takes an editor, because
          *     whoever names a Secret can read it.
+         *
+         *     With `dryRun=true` the request is checked and nothing is started. What Kubernetes would refuse is found, too.
          */
         post: operations["triggerDAG"];
         delete?: never;
@@ -4398,7 +4400,10 @@ export interface operations {
     };
     triggerDAG: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Check the request and start nothing. */
+                dryRun?: boolean;
+            };
             header?: {
                 /**
                  * @description A text that the client makes for the request. A repeat with the same key, by the same user and for the same DAG,
@@ -4442,6 +4447,13 @@ export interface operations {
         responses: {
             200: components["responses"]["RepeatedRun"];
             201: components["responses"]["StartedRun"];
+            /** @description The request is right. Nothing was started. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
             403: components["responses"]["Forbidden"];
