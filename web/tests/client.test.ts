@@ -36,6 +36,18 @@ describe("a request", () => {
     expect(init).toMatchObject({ credentials: "same-origin", redirect: "error" });
   });
 
+  it("may have no answer but its status", async () => {
+    fetches(new Response(null, { status: 202 }), new Response(null, { status: 204 }));
+    await expect(call("POST", "runs/u/cancel")).resolves.toBeUndefined();
+    await expect(call("DELETE", "runs/u")).resolves.toBeUndefined();
+  });
+
+  it("whose answer breaks off is not answered", async () => {
+    const broken = new ReadableStream({ start: (controller) => controller.error(new TypeError("network error")) });
+    fetches(new Response(broken, { status: 200 }));
+    await expect(call("POST", "runs")).rejects.toMatchObject({ kind: "unreachable" });
+  });
+
   it("escapes what stands in a path", () => expect(path("runs", "../users", "a/b")).toBe("runs/..%2Fusers/a%2Fb"));
 
   it("throws the problem that the server describes", async () => {

@@ -71,10 +71,17 @@ export async function send(method: string, to: string, options: Options = {}): P
   throw problem;
 }
 
-/** call makes one request and returns the JSON of its answer. */
+/** call makes one request and returns the JSON of its answer. One without a body, such as a 202 or 204, is undefined. */
 export async function call<T>(method: string, to: string, options: Options = {}): Promise<T> {
   const response = await send(method, to, options);
-  return (response.status === 204 ? undefined : await response.json()) as T;
+  let body: string;
+  try {
+    body = await response.text();
+  } catch (error) {
+    if (options.signal?.aborted) throw error;
+    throw new Problem("unreachable", {}); // The connection broke under the answer.
+  }
+  return (body ? JSON.parse(body) : undefined) as T;
 }
 
 /** read is a GET. It is repeated while the server is not available, because a read changes nothing. */
