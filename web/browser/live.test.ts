@@ -69,6 +69,26 @@ describe("a run", () => {
     await leave(visitor);
   });
 
+  it("is checked by the server while its form is filled in, each fault at its field", async () => {
+    const visitor = await visit();
+    const page = await arrive(visitor, "edda", `${dag}/trigger`);
+    const sent: string[] = [];
+    page.on("request", (request) => request.method() === "POST" && sent.push(new URL(request.url()).search));
+    await page.getByText("Checked. It can start.").waitFor();
+    const token = page.getByLabel("TOKEN");
+    expect(await token.inputValue()).toBe("market-es");
+    await token.fill("No Secret");
+    await page.getByText("Checked. It cannot start like this.").waitFor();
+    expect(await token.getAttribute("aria-invalid")).toBe("true");
+    await page.locator(`#${await token.getAttribute("aria-describedby")}`).getByText(/RFC 1123/).waitFor();
+    expect(await page.getByLabel("MARKET").getAttribute("aria-invalid")).toBeNull();
+    expect(await page.getByRole("alert").count()).toBe(0); // nothing says it twice
+    await page.getByRole("button", { name: "Default" }).click();
+    await page.getByText("Checked. It can start.").waitFor();
+    expect(new Set(sent)).toEqual(new Set(["?dryRun=true"]));
+    await leave(visitor);
+  });
+
   it("that waits for a DAG which does not exist is on the list of runs, and an editor deletes it", async () => {
     const visitor = await visit();
     const page = await arrive(visitor, "edda", "#/runs");

@@ -1,11 +1,13 @@
 import { describe, expect, it } from "vitest";
 import type { Attention, Task } from "../src/api/types";
+import { Problem } from "../src/api/problem";
 import { rowsOf, ticksOf } from "../src/grid";
+import { overridesOf, valuesOfRun } from "../src/parameters";
 import { lookOfAttempt, lookOfRun, lookOfTask } from "../src/phases";
 import { href, parse } from "../src/router";
 import { concerns } from "../src/screens/home";
 import { held } from "../src/screens/run";
-import { overridesOf, valuesOfRun } from "../src/screens/trigger";
+import { faultOf } from "../src/screens/trigger";
 import { allows } from "../src/session";
 import { about, age, clock, day, duration, moment } from "../src/time";
 import { attemptsByTask, axisOf, segmentsOf } from "../src/timeline";
@@ -60,15 +62,27 @@ describe("parameters of a run", () => {
   const parameters = [{ name: "MARKET", defaultValue: "de" }, { name: "EMPTY" }, { name: "TOKEN", defaultFromSecret: "token" },
     { name: "KEY", defaultSecretKeyRef: { name: "keys", key: "a" } }];
   it("are sent if they differ from their defaults", () => {
-    expect(overridesOf(parameters, { MARKET: "es", EMPTY: "", TOKEN: "other", KEY: "mine" })).toEqual([
+    expect(overridesOf(parameters, { MARKET: "es", EMPTY: "", TOKEN: "other", KEY: "mine/a" })).toEqual([
       { name: "MARKET", value: "es" }, { name: "TOKEN", fromSecret: "other" }, { name: "KEY", secretKeyRef: { name: "mine", key: "a" } },
     ]);
-    expect(overridesOf(parameters, { MARKET: "de" })).toEqual([]);
+    expect(overridesOf(parameters, { MARKET: "de", KEY: "keys/a", TOKEN: "" })).toEqual([]);
   });
   it("an empty value is a value if the default is not empty", () => expect(overridesOf(parameters, { MARKET: "" })).toEqual([{ name: "MARKET", value: "" }]));
   it("are taken from an earlier run, but those that the DAG no longer has", () => {
-    expect(valuesOfRun(parameters, [{ name: "MARKET", value: "it" }, { name: "GONE", value: "x" }, { name: "TOKEN", secret: "token" }, { name: "KEY", secret: "mine", key: "a" }]))
-      .toEqual({ MARKET: "it", KEY: "mine" });
+    expect(valuesOfRun(parameters, [{ name: "MARKET", value: "it" }, { name: "GONE", value: "x" }, { name: "TOKEN", secret: "token", key: "secret" }, { name: "KEY", secret: "mine", key: "a" }]))
+      .toEqual({ MARKET: "it", KEY: "mine/a" });
+  });
+  it("name the same Secret and key again, whichever the earlier run had", () => {
+    const had = [{ name: "TOKEN", secret: "vault", key: "b" }, { name: "KEY", secret: "keys", key: "secret" }];
+    expect(overridesOf(parameters, valuesOfRun(parameters, had))).toEqual([
+      { name: "TOKEN", secretKeyRef: { name: "vault", key: "b" } }, { name: "KEY", fromSecret: "keys" },
+    ]);
+  });
+  it("that are wrong are found by their place among those that were sent", () => {
+    const problem = new Problem("invalid", { errors: [{ pointer: "/parameters/1/fromSecret", detail: "is no name" }] });
+    const verdict = { of: overridesOf(parameters, { MARKET: "es", KEY: "B" }), problem };
+    expect([faultOf(verdict, "KEY"), faultOf(verdict, "MARKET"), faultOf(verdict, "TOKEN"), faultOf(undefined, "KEY")])
+      .toEqual(["is no name", undefined, undefined, undefined]);
   });
 });
 

@@ -70,6 +70,9 @@ export const dags = {
     call<Created>("POST", dagPath(namespace, name, "runs"), {
       json: parameters.length ? { parameters } : {}, headers: { "Idempotency-Key": key },
     }),
+  /** It asks what trigger would answer, and starts nothing. */
+  checkTrigger: (namespace: string, name: string, parameters: ParameterValue[], signal: AbortSignal) =>
+    call<void>("POST", dagPath(namespace, name, "runs"), { query: { dryRun: true }, json: { parameters }, signal }),
   validate: (namespace: string, yaml: string) =>
     call<{ valid: true; warnings: string[] }>("POST", path("namespaces", namespace, "dags", "validate"), { yaml }),
   update: (namespace: string, name: string, generation: number, yaml: string, isForced: boolean) =>
