@@ -125,6 +125,8 @@ function Shell(): JSX.Element {
   createEffect(on(() => place().segments.join("/"), () => {
     window.scrollTo(0, 0);
     document.title = text.product;
+    // What had the focus is gone with the screen before. Without this, the next Tab would begin anywhere.
+    if (document.activeElement === document.body) document.getElementById("main")?.focus({ preventScroll: true });
   }, { defer: true }));
   return (
     <div class="app">

@@ -178,7 +178,7 @@ export const text = {
     hold: (count: number) => count === 1 ? "One task holds it up." : `${number(count)} tasks hold it up.`,
     is: (reason: string, age: string) => age ? ` is ${reason} for ${age}.` : ` is ${reason}.`,
     retryIn: (age: string) => ` failed and is tried again in ${age}.`,
-    failedBecause: "It failed.", waitingAll: "It waits.", more: (count: number) => `And ${number(count)} more.`,
+    editDag: "Edit the DAG", failedBecause: "It failed.", waitingAll: "It waits.", more: (count: number) => `And ${number(count)} more.`,
     confirmCancel: (name: string) => `Cancel ${name}?`, confirmRemove: (name: string) => `Delete ${name}?`,
     graph: "Graph", timeline: "Timeline", waits: "waits", runs: "runs", smaller: "Smaller", larger: "Larger", fit: "Fit",
     findTask: "Find a task", all: "All", graphOfRun: "Graph of the run", table: "Tasks of the run",

@@ -182,9 +182,16 @@ const mostHeld = 3;
 /** Hold is the sentence that says what holds the run up, or why it failed. */
 function Hold(props: { run: RunDetail; tasks: Task[]; select: (task: string) => void }): JSX.Element {
   const waiting = () => (isLiveRun(props.run.phase) ? held(props.tasks) : []);
-  const failed = () => (props.run.phase === "Failed" ? props.tasks.filter((task) => task.phase === "Failed") : []);
+  // Those of a live run, too: the others go on, and somebody may correct the DAG meanwhile.
+  const failed = () => (props.run.phase === "Cancelled" ? [] : props.tasks.filter((task) => task.phase === "Failed"));
+  const isBad = () => ["Failed", "Cancelled"].includes(props.run.phase);
   const Pick = (pick: { task: Task }) => (
     <button class="link-button" type="button" onClick={() => props.select(pick.task.name)}>{pick.task.name}</button>
+  );
+  const Fix = () => (
+    <Show when={may(props.run.namespace, "editor")}>
+      <a class="link" href={to.edit(props.run.namespace, props.run.dag)}>{text.run.editDag}</a>
+    </Show>
   );
   return (
     <>
@@ -199,13 +206,16 @@ function Hold(props: { run: RunDetail; tasks: Task[]; select: (task: string) => 
               : text.run.is(task.reason ?? "", task.readyAt ? duration(span(task.readyAt) ?? 0) : "")}</span>
           )}</For>
           <Show when={waiting().length > mostHeld}><span>{text.run.more(waiting().length - mostHeld)}</span></Show>
+          <Show when={waiting().length === 1 && waiting()[0]?.message}><span><Said text={waiting()[0]?.message} /></span></Show>
+          <Show when={!failed().length}><Fix /></Show>
         </p>
       </Show>
-      <Show when={["Failed", "Cancelled"].includes(props.run.phase)}>
+      <Show when={isBad() || failed().length}>
         <p class="hold">
-          <Show when={props.run.reason}><span class="reason" data-phase={lookOfRun(props.run.phase)}>{props.run.reason}</span></Show>
-          <Show when={props.run.message}><Said text={props.run.message} /></Show>
+          <Show when={isBad() && props.run.reason}><span class="reason" data-phase={lookOfRun(props.run.phase)}>{props.run.reason}</span></Show>
+          <Show when={isBad() && props.run.message}><Said text={props.run.message} /></Show>
           <For each={failed().slice(0, mostHeld)}>{(task) => <span><Pick task={task} /> <span class="reason" data-phase="failed">{task.reason}</span> <Said text={task.message} /> <Show when={task.attempts}><a class="link" href={to.log(props.run.uid, task.name, task.attempts)}>{text.run.openLog}</a></Show></span>}</For>
+          <Show when={failed().length}><Fix /></Show>
         </p>
       </Show>
     </>
@@ -423,7 +433,7 @@ function TaskPanel(props: { run: RunDetail; task: Task; graph: Reading<RunGraph>
           </p>
         </Show>
         <Show when={props.task.message}><p class="dim message"><Said text={props.task.message} /></p></Show>
-        <Show when={props.task.phase === "Waiting" && props.task.needs?.length}><p class="dim">{text.run.needs(props.task.needs ?? [])}</p></Show>
+        <Show when={props.task.phase === "Waiting" && !props.task.message && props.task.needs?.length}><p class="dim">{text.run.needs(props.task.needs ?? [])}</p></Show>
       </div>
       <Show when={attempts.data()?.items.length}>
         <div>
