@@ -5,7 +5,7 @@
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
 
-demo: ## run a DAG on a real Kubernetes node (ONCE=1 ends with the run)
+demo: ## run a DAG on a real Kubernetes node and serve the UI (ONCE=1 ends with the run)
 	@scripts/demo
 
 test: ## run all tests; installs what they need (SUITE="…" runs some suites)

@@ -91,7 +91,7 @@ func strictly(t *testing.T, file string, from *unstructured.Unstructured, to any
 
 // The files that the demo uses exist.
 func TestPaths(t *testing.T) {
-	for _, path := range []string{crdDir, demoManifest, demoRun, clusterCommand} {
+	for _, path := range []string{crdDir, demoManifest, demoRun, flawed, clusterCommand} {
 		if _, err := os.Stat(filepath.Join("../..", filepath.FromSlash(path))); err != nil {
 			t.Error(err)
 		}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/signal"
@@ -23,6 +24,7 @@ const (
 	crdDir       = "manifests/crd"
 	demoManifest = "manifests/examples/demo.yaml"
 	demoRun      = "manifests/examples/demo-run.yaml"
+	flawed       = "manifests/examples/invoices.yaml" // to be corrected in the UI
 	namespace    = "demo"
 	dagName      = "orders"
 )
@@ -30,9 +32,13 @@ const (
 // errRunFailed says that the run did not succeed. The demo has reported it already.
 var errRunFailed = errors.New("the run did not succeed")
 
-func main() { os.Exit(run()) }
+func main() {
+	bundle := flag.String("ui", "", "the directory of the UI; without it there is none")
+	flag.Parse()
+	os.Exit(run(*bundle))
+}
 
-func run() int {
+func run(bundle string) int {
 	// SIGPIPE means that nobody reads the output.
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP,
 		syscall.SIGPIPE)
@@ -40,6 +46,7 @@ func run() int {
 	d := &demo{
 		once:    os.Getenv("ONCE") != "" && os.Getenv("ONCE") != "0",
 		current: os.Getenv("CLUSTER") == "current",
+		bundle:  bundle,
 		out:     newTerminal(os.Stdout, os.Getenv),
 	}
 	err := d.play(ctx)
@@ -58,6 +65,7 @@ func run() int {
 // demo is the state of the demo, with everything that it has started.
 type demo struct {
 	once, current bool
+	bundle        string // the directory of the UI; empty means that there is none
 	out           *terminal
 	undo          []undo
 
@@ -66,6 +74,7 @@ type demo struct {
 	database   *database
 	controller *process
 	server     *server
+	ui         string // the address of the UI
 }
 
 // play shows the demo and prints errors.
@@ -96,16 +105,20 @@ func (d *demo) prepare(ctx context.Context) error {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return fmt.Errorf("opening the directory: %w", err)
 	}
-	steps := []struct {
+	type step struct {
 		doing string
 		do    func(ctx context.Context, say func(string)) (string, error)
-	}{
+	}
+	steps := []step{
 		{d.nodeStep(), d.startNode},
 		{"starting a throwaway PostgreSQL", d.startDatabase},
 		{"installing the custom resources", d.installCRDs},
 		{"applying " + demoManifest, d.applyDemo},
 		{"starting the controller", d.startController},
 		{"starting the server", d.startServer},
+	}
+	if d.bundle != "" {
+		steps = append(steps, step{"serving the UI", d.startUI})
 	}
 	for _, step := range steps {
 		if err := d.step(ctx, step.doing, step.do); err != nil {

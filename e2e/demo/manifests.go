@@ -25,7 +25,8 @@ import (
 	"kontroler/apis/kontroler/v1alpha1"
 )
 
-const fieldManager = "kontroler-demo"
+// fieldManager is the name under which the server writes, so that the UI replaces a DAG of the demo like one of its own.
+const fieldManager = "kontroler-server"
 
 var (
 	crds = schema.GroupVersionResource{
@@ -86,12 +87,17 @@ func has(list *metav1.APIResourceList, plural string) bool {
 	return slices.ContainsFunc(list.APIResources, func(r metav1.APIResource) bool { return r.Name == plural })
 }
 
-// applyDemo applies the manifest of the demo, like `kubectl apply --server-side`.
+// applyDemo applies the manifests of the demo, like `kubectl apply --server-side`.
 func (d *demo) applyDemo(ctx context.Context, _ func(string)) (string, error) {
 	objects, err := readObjects(demoManifest)
 	if err != nil {
 		return "", err
 	}
+	more, err := readObjects(flawed)
+	if err != nil {
+		return "", err
+	}
+	objects = append(objects, more...)
 	if d.current {
 		d.atEnd("namespace "+namespace+" deleted", d.deleteNamespace)
 	}
@@ -116,7 +122,7 @@ func (d *demo) applyDemo(ctx context.Context, _ func(string)) (string, error) {
 			return "", fmt.Errorf("applying %s %q: %w", object.GetKind(), object.GetName(), err)
 		}
 	}
-	return "namespace, Secret and DAGs of " + filepath.Base(demoManifest) + " applied", nil
+	return "namespace, Secret and DAGs of " + filepath.Base(demoManifest) + " and " + filepath.Base(flawed) + " applied", nil
 }
 
 // deleteRuns deletes the DAGs, so that no schedule creates another run, and then the runs. It waits until the

@@ -168,15 +168,29 @@ func (d *demo) printNext() {
 	d.command("export " + d.database.environment())
 	d.command(psql() + " -c 'SELECT name, phase, reason FROM kontroler_v1.tasks'")
 	d.out.heading("The server")
-	d.out.print("   URL         " + d.server.url)
-	d.out.print("   user        " + d.server.user)
-	d.out.print("   password    " + d.server.password)
 	d.command("export URL=" + d.server.url + "/api/v1")
 	d.command(fmt.Sprintf("TOKEN=$(curl -s -u %s:%s -X POST $URL/auth/login | jq -r .token)", d.server.user, d.server.password))
 	d.command(`curl -s -H "Authorization: Bearer $TOKEN" "$URL/runs?limit=3"`)
 	d.out.line(nil)
 	d.out.line(line{{styleDim, " The controller and the server write to " + filepath.Join(d.dir, "{controller,server}.log")}})
+	d.printUI()
 	d.out.print(" Press Ctrl-C to stop everything.")
+}
+
+// printUI prints how to sign in. It is the last thing on the screen.
+func (d *demo) printUI() {
+	address := d.ui
+	if address == "" {
+		address = "not built: make web says what it needs"
+	}
+	d.out.heading("The UI")
+	d.out.print("   address     " + address)
+	d.out.print("   user        " + d.server.user)
+	d.out.print("   password    " + d.server.password)
+	if d.ui != "" {
+		d.out.line(line{{styleDim, "   Trigger the DAG invoices. A task fails: its log says why. Correct the DAG, and run it again."}})
+	}
+	d.out.line(nil)
 }
 
 func (d *demo) command(text string) { d.out.line(line{{styleDim, "   $ "}, {stylePlain, text}}) }

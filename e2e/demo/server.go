@@ -66,6 +66,9 @@ func (d *demo) startServer(ctx context.Context, _ func(string)) (string, error) 
 		}
 		args = append(args, "--"+flag, file)
 	}
+	if d.bundle != "" {
+		args = append(args, "--trusted-proxies", "127.0.0.0/8") // what serves the UI
+	}
 	env := []string{"DATABASE_URL=" + databaseURL}
 	if d.node.kubeconfig != "" {
 		env = append(env, "KUBECONFIG="+d.node.kubeconfig)
