@@ -12,30 +12,32 @@ import (
 	"testing"
 
 	"kontroler/apis/tlstest"
+	"kontroler/e2e/site"
+	"kontroler/store/storetest"
 )
 
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; " +
 	"connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 
-const loginBody = `{"user": "admin", "password": "` + password + `", "cookie": true}`
+const loginBody = `{"user": "admin", "password": "` + site.Password + `", "cookie": true}`
 
 // before starts a server and a site before it, over plain HTTP. The server trusts nginx.
-func before(t *testing.T, variables ...string) *site {
+func before(t *testing.T, variables ...string) *site.Site {
 	t.Helper()
-	address := newAddress()
-	startServer(t, newDatabase(t), address, "--trusted-proxies=127.0.0.0/8")
-	return startSite(t, "", append([]string{"KONTROLER_SERVER_URL=http://" + address + ":8443"}, variables...)...).ready()
+	address := site.NewAddress()
+	site.StartServer(t, storetest.URL(t), address, "--trusted-proxies=127.0.0.0/8")
+	return site.Start(t, "", append([]string{"KONTROLER_SERVER_URL=http://" + address + ":8443"}, variables...)...).Ready()
 }
 
 // Each file of the bundle has the policy. The files whose names have a hash are kept for a year, the others not at all.
 func TestBundle(t *testing.T) {
 	t.Parallel()
-	s := startSite(t, "", "KONTROLER_SERVER_URL=http://127.0.0.1:1").ready()
-	index := s.do("GET", "/", "")
+	s := site.Start(t, "", "KONTROLER_SERVER_URL=http://127.0.0.1:1").Ready()
+	index := do(t, s, "GET", "/", "")
 	if index.StatusCode != http.StatusOK || !strings.Contains(index.body, "<html") {
 		t.Fatalf("/ is %d: %s", index.StatusCode, index.body)
 	}
-	assets, err := filepath.Glob(filepath.Join(os.Getenv("TEST_UI_ROOT"), "usr/share/kontroler/ui/assets/*.js.gz"))
+	assets, err := filepath.Glob(filepath.Join(site.Bundle(t), "assets/*.js.gz"))
 	if err != nil || len(assets) == 0 {
 		t.Fatalf("the bundle has no compressed script: %v", err)
 	}
@@ -44,7 +46,7 @@ func TestBundle(t *testing.T) {
 		"/": "no-store", "/index.html": "no-store", "/config.json": "no-store",
 		script: "public, max-age=31536000, immutable",
 	} {
-		a := s.do("GET", path, "", "Accept-Encoding: gzip")
+		a := do(t, s, "GET", path, "", "Accept-Encoding: gzip")
 		if a.StatusCode != http.StatusOK || a.Header.Get("Cache-Control") != want {
 			t.Errorf("%s is %d, Cache-Control %q, want %q", path, a.StatusCode, a.Header.Get("Cache-Control"), want)
 		}
@@ -52,7 +54,7 @@ func TestBundle(t *testing.T) {
 			t.Errorf("%s has the header %v", path, a.Header)
 		}
 	}
-	if a := s.do("GET", script, "", "Accept-Encoding: gzip"); a.Header.Get("Content-Encoding") != "gzip" {
+	if a := do(t, s, "GET", script, "", "Accept-Encoding: gzip"); a.Header.Get("Content-Encoding") != "gzip" {
 		t.Errorf("%s is not compressed: %v", script, a.Header)
 	}
 	for _, refused := range []struct {
@@ -65,7 +67,7 @@ func TestBundle(t *testing.T) {
 		{"GET", "//etc/passwd", http.StatusNotFound},
 		{"GET", "/assets/..%2f..%2f..%2f..%2f..%2fetc/passwd", http.StatusBadRequest},
 	} {
-		if a := s.do(refused.method, refused.path, ""); a.StatusCode != refused.want {
+		if a := do(t, s, refused.method, refused.path, ""); a.StatusCode != refused.want {
 			t.Errorf("%s %s is %d, want %d", refused.method, refused.path, a.StatusCode, refused.want)
 		}
 	}
@@ -86,7 +88,7 @@ func TestPaths(t *testing.T) {
 		"/api/v1/runs/":                     http.StatusNotFound,
 		"/api/v1/runs?limit=1&cursor=%2fab": http.StatusUnauthorized,
 	} {
-		a := s.do("GET", path, "")
+		a := do(t, s, "GET", path, "")
 		if a.StatusCode != want || a.Header.Get("X-Request-Id") == "" {
 			t.Errorf("%s is %d, want %d of the server: %v", path, a.StatusCode, want, a.Header)
 		}
@@ -101,11 +103,11 @@ func TestOrigin(t *testing.T) {
 	t.Parallel()
 	s := before(t)
 	for origin, want := range map[string]int{
-		"http://" + s.address + ":8080": http.StatusOK,
-		"http://" + s.address:           http.StatusForbidden,
+		"http://" + s.Address + ":8080": http.StatusOK,
+		"http://" + s.Address:           http.StatusForbidden,
 		"http://evil.example":           http.StatusForbidden,
 	} {
-		a := s.do("POST", "/api/v1/auth/login", loginBody, "Content-Type: application/json", "Origin: "+origin)
+		a := do(t, s, "POST", "/api/v1/auth/login", loginBody, "Content-Type: application/json", "Origin: "+origin)
 		if a.StatusCode != want {
 			t.Errorf("a login from %s is %d, want %d: %s", origin, a.StatusCode, want, a.body)
 		}
@@ -130,7 +132,7 @@ func TestForwarding(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := before(t, test.variables...)
-			a := s.do("POST", "/api/v1/auth/login", loginBody, "Content-Type: application/json",
+			a := do(t, s, "POST", "/api/v1/auth/login", loginBody, "Content-Type: application/json",
 				"X-Forwarded-For: "+test.forwarded, "X-Forwarded-Proto: https", "Forwarded: for=192.0.2.1;proto=https")
 			if a.StatusCode != http.StatusOK || len(a.Cookies()) != 1 {
 				t.Fatalf("the login is %d: %s", a.StatusCode, a.body)
@@ -139,7 +141,7 @@ func TestForwarding(t *testing.T) {
 			if cookie.Secure != test.isSecure {
 				t.Errorf("the cookie is %s", cookie)
 			}
-			audit := s.do("GET", "/api/v1/audit", "", "Cookie: "+cookie.Name+"="+cookie.Value, "X-Forwarded-Proto: https")
+			audit := do(t, s, "GET", "/api/v1/audit", "", "Cookie: "+cookie.Name+"="+cookie.Value, "X-Forwarded-Proto: https")
 			var list struct{ Items []struct{ Address string } }
 			if err := json.Unmarshal([]byte(audit.body), &list); err != nil || len(list.Items) == 0 {
 				t.Fatalf("the audit is %s: %v", audit.body, err)
@@ -155,11 +157,11 @@ func TestForwarding(t *testing.T) {
 func TestBodies(t *testing.T) {
 	t.Parallel()
 	s := before(t)
-	within := s.do("POST", "/api/v1/auth/login", strings.Repeat(" ", 2<<20), "Content-Type: application/json")
+	within := do(t, s, "POST", "/api/v1/auth/login", strings.Repeat(" ", 2<<20), "Content-Type: application/json")
 	if within.StatusCode == http.StatusRequestEntityTooLarge && within.Header.Get("X-Request-Id") == "" {
 		t.Errorf("nginx refuses 2 MiB: %s", within.body)
 	}
-	above := s.do("POST", "/api/v1/auth/login", strings.Repeat(" ", 3<<20), "Content-Type: application/json")
+	above := do(t, s, "POST", "/api/v1/auth/login", strings.Repeat(" ", 3<<20), "Content-Type: application/json")
 	isRefused := above.StatusCode == http.StatusRequestEntityTooLarge
 	if !isRefused || !strings.Contains(above.body, "urn:kontroler:problem:too-large") {
 		t.Errorf("3 MiB is %d: %s", above.StatusCode, above.body)
@@ -170,38 +172,38 @@ func TestBodies(t *testing.T) {
 // also under another address.
 func TestServerAway(t *testing.T) {
 	t.Parallel()
-	database, first, second := newDatabase(t), newAddress(), newAddress()
-	s := startSite(t, "", "KONTROLER_SERVER_URL=http://server.example:8443").ready()
+	database, first, second := storetest.URL(t), site.NewAddress(), site.NewAddress()
+	s := site.Start(t, "", "KONTROLER_SERVER_URL=http://server.example:8443").Ready()
 	away := func() {
 		t.Helper()
-		a := s.do("GET", "/api/v1/runs", "")
+		a := do(t, s, "GET", "/api/v1/runs", "")
 		if a.StatusCode != http.StatusServiceUnavailable || a.Header.Get("Retry-After") == "" ||
 			a.Header.Get("Content-Type") != "application/problem+json" {
 			t.Errorf("the API is %d %v: %s", a.StatusCode, a.Header, a.body)
 		}
-		if a := s.do("GET", "/", ""); a.StatusCode != http.StatusOK {
+		if a := do(t, s, "GET", "/", ""); a.StatusCode != http.StatusOK {
 			t.Errorf("the bundle is %d", a.StatusCode)
 		}
 	}
 	back := func() {
 		t.Helper()
-		until(t, "the API answers", func() bool {
-			return s.do("GET", "/api/v1/runs", "").StatusCode == http.StatusUnauthorized
+		site.Until(t, "the API answers", func() bool {
+			return do(t, s, "GET", "/api/v1/runs", "").StatusCode == http.StatusUnauthorized
 		})
 	}
 	name := func(address string) {
 		t.Helper()
-		if err := os.WriteFile(s.hosts, []byte(address+" server.example\n"), 0o644); err != nil {
+		if err := os.WriteFile(s.Hosts, []byte(address+" server.example\n"), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
 	away()
-	p := startServer(t, database, first)
+	p := site.StartServer(t, database, first)
 	name(first)
 	back()
-	p.stop()
+	p.Stop()
 	away()
-	startServer(t, database, second)
+	site.StartServer(t, database, second)
 	name(second)
 	back()
 }
@@ -210,7 +212,7 @@ func TestServerAway(t *testing.T) {
 func TestMTLS(t *testing.T) {
 	t.Parallel()
 	browsers, inside := tlstest.New(t), tlstest.New(t)
-	files, address := t.TempDir(), newAddress()
+	files, address := t.TempDir(), site.NewAddress()
 	put := func(name string, content []byte) string {
 		t.Helper()
 		if err := os.WriteFile(filepath.Join(files, name), content, 0o644); err != nil {
@@ -228,20 +230,20 @@ func TestMTLS(t *testing.T) {
 	issue("site", browsers, "ui.example")
 	insideCA := put("inside.crt", inside.PEM)
 	put("browsers.crt", browsers.PEM)
-	startServer(t, newDatabase(t), address, "--tls-cert="+serverCert, "--tls-key="+serverKey, "--client-ca="+insideCA,
+	site.StartServer(t, storetest.URL(t), address, "--tls-cert="+serverCert, "--tls-key="+serverKey, "--client-ca="+insideCA,
 		"--trusted-proxies=proxy.example")
-	start := func(serverName string) *site {
+	start := func(serverName string) *site.Site {
 		t.Helper()
-		return startSite(t, files, "KONTROLER_SERVER_URL=https://"+address+":8443",
+		return site.Start(t, files, "KONTROLER_SERVER_URL=https://"+address+":8443",
 			"KONTROLER_SERVER_CA=/tmp/files/inside.crt", "KONTROLER_SERVER_NAME="+serverName,
 			"KONTROLER_PROXY_CERT=/tmp/files/proxy.crt",
 			"KONTROLER_PROXY_KEY=/tmp/files/proxy.key", "KONTROLER_TLS_CERT=/tmp/files/site.crt",
-			"KONTROLER_TLS_KEY=/tmp/files/site.key", "KONTROLER_CLIENT_CA=/tmp/files/browsers.crt").ready()
+			"KONTROLER_TLS_KEY=/tmp/files/site.key", "KONTROLER_CLIENT_CA=/tmp/files/browsers.crt").Ready()
 	}
-	get := func(s *site, config *tls.Config, path string) (int, error) {
+	get := func(s *site.Site, config *tls.Config, path string) (int, error) {
 		t.Helper()
 		config.ServerName = "ui.example"
-		a, err := send(t, config, newRequest(t, "GET", "https://"+s.address+":8080"+path, ""))
+		a, err := send(t, config, newRequest(t, "GET", "https://"+s.Address+":8080"+path, ""))
 		if err != nil {
 			return 0, err
 		}
@@ -280,23 +282,23 @@ func TestCertificateChanges(t *testing.T) {
 		}
 	}
 	put(first.Issue(t, "site"))
-	address := newAddress()
-	startServer(t, newDatabase(t), address)
-	s := startSite(t, files, "KONTROLER_SERVER_URL=http://"+address+":8443", "KONTROLER_TLS_CERT=/tmp/files/tls.crt",
-		"KONTROLER_TLS_KEY=/tmp/files/tls.key").ready()
+	address := site.NewAddress()
+	site.StartServer(t, storetest.URL(t), address)
+	s := site.Start(t, files, "KONTROLER_SERVER_URL=http://"+address+":8443", "KONTROLER_TLS_CERT=/tmp/files/tls.crt",
+		"KONTROLER_TLS_KEY=/tmp/files/tls.key").Ready()
 	trusting := func(by tlstest.Authority) *tls.Config {
 		config := by.Client(t, nil)
 		config.ServerName = "127.0.0.1"
 		return config
 	}
 	accepts := func(by tlstest.Authority) bool {
-		_, err := send(t, trusting(by), newRequest(t, "GET", "https://"+s.address+":8080/", ""))
+		_, err := send(t, trusting(by), newRequest(t, "GET", "https://"+s.Address+":8080/", ""))
 		return err == nil
 	}
 	if !accepts(first) || accepts(second) {
 		t.Fatal("the first certificate is not served")
 	}
-	underWay, err := tls.Dial("tcp", s.address+":8080", trusting(first))
+	underWay, err := tls.Dial("tcp", s.Address+":8080", trusting(first))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -307,14 +309,14 @@ func TestCertificateChanges(t *testing.T) {
 		t.Fatal(err)
 	}
 	put([]byte("no certificate"), []byte("no key"))
-	until(t, "the log says that the files are faulty", func() bool {
-		return strings.Contains(s.output(), "nginx refuses the files that have changed")
+	site.Until(t, "the log says that the files are faulty", func() bool {
+		return strings.Contains(s.Output(), "nginx refuses the files that have changed")
 	})
 	if !accepts(first) {
 		t.Error("a faulty certificate has replaced a good one")
 	}
 	put(second.Issue(t, "site"))
-	until(t, "the second certificate is served", func() bool { return accepts(second) })
+	site.Until(t, "the second certificate is served", func() bool { return accepts(second) })
 	if _, err := fmt.Fprint(underWay, loginBody[10:]); err != nil {
 		t.Fatal(err)
 	}
@@ -326,10 +328,10 @@ func TestCertificateChanges(t *testing.T) {
 // The entry point reports all faults of the environment, and exits.
 func TestEnvironment(t *testing.T) {
 	t.Parallel()
-	s := startSite(t, "", "KONTROLER_SERVER_URL=server;8443", "KONTROLER_SERVER_NAME=a b", "KONTROLER_TLS_CERT=/nothing",
+	s := site.Start(t, "", "KONTROLER_SERVER_URL=server;8443", "KONTROLER_SERVER_NAME=a b", "KONTROLER_TLS_CERT=/nothing",
 		"KONTROLER_PROXY_KEY=relative", "KONTROLER_TRUSTED_PROXIES=10.0.0.0/8;", "KONTROLER_LISTEN_ADDRESS=8080",
 		"KONTROLER_CLIENT_CA=/tmp/a\nb")
-	<-s.exited
+	code := s.Wait()
 	for _, want := range []string{
 		`KONTROLER_SERVER_URL: "server;8443" is not http://HOST, https://HOST or one of them with :PORT`,
 		`KONTROLER_SERVER_NAME: "a b" is not a DNS name`,
@@ -341,11 +343,11 @@ func TestEnvironment(t *testing.T) {
 		`KONTROLER_LISTEN_ADDRESS: "8080" is not :PORT or HOST:PORT`,
 		"KONTROLER_CLIENT_CA: \"/tmp/a\nb\" is not an absolute path of letters, digits and ._-/",
 	} {
-		if !strings.Contains(s.output(), "ui: "+want+"\n") {
+		if !strings.Contains(s.Output(), "ui: "+want+"\n") {
 			t.Errorf("no %q", want)
 		}
 	}
-	if code := s.cmd.ProcessState.ExitCode(); code != 2 {
+	if code != 2 {
 		t.Errorf("exit code %d", code)
 	}
 }

@@ -262,7 +262,7 @@ var house = []place{
 	{
 		path:  "e2e",
 		may:   all([]string{module + "/apis", module + "/generated"}, client, yaml, ownDB),
-		tests: []string{module + "/e2e/harness", module + "/e2e/completer", module + "/e2e/readme"},
+		tests: []string{module + "/e2e/harness", module + "/e2e/completer", module + "/e2e/readme", module + "/e2e/site"},
 	},
 	{
 		path: "e2e/harness",
@@ -277,8 +277,10 @@ var house = []place{
 		path: "e2e/web",
 		// It writes the rows that a controller would, thousands of them, and the users.
 		tests: all(client, ownDB, []string{module + "/apis", module + "/generated", module + "/store!",
-			module + "/store/accounts", module + "/store/transition", module + "/store/view", module + "/httpapi/auth"}),
+			module + "/store/accounts", module + "/store/transition", module + "/store/view", module + "/httpapi/auth",
+			module + "/e2e/site"}),
 	},
+	{path: "e2e/site", may: []string{module + "/e2e/harness"}},
 	{path: "e2e/readme", may: yaml},
 	{path: "e2e/completer", may: client}, // plays Pods, and does not depend on Kontroler
 }

@@ -5,7 +5,7 @@ useBrowser();
 const run = `#/runs/${facts["live"]}`;
 
 describe("a session", () => {
-  it("begins where the address points, under a sub-path, and a reload keeps it", async () => {
+  it("begins where the address points, and a reload keeps it", async () => {
     const visitor = await visit();
     const page = await arrive(visitor, "otto", run);
     await page.getByRole("heading", { name: facts["liveName"] ?? "" }).waitFor();

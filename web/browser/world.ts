@@ -2,7 +2,7 @@ import { mkdirSync } from "node:fs";
 import { chromium, type Browser, type BrowserContext, type BrowserContextOptions, type Page } from "playwright-core";
 import { afterAll, beforeAll, expect } from "vitest";
 
-/** site is the address of the page. facts are what e2e/web wrote into the database. */
+/** site is the address of the page. facts are what e2e/web wrote into the database, and where else the page is. */
 export const site = process.env["KONTROLER_WEB"] ?? "";
 export const facts = JSON.parse(process.env["KONTROLER_WEB_FACTS"] ?? "{}") as Record<string, string>;
 const password = process.env["KONTROLER_WEB_PASSWORD"] ?? "";
@@ -64,9 +64,9 @@ export async function signIn(page: Page, user: User): Promise<void> {
   await page.getByRole("navigation", { name: "Main" }).waitFor();
 }
 
-/** arrive opens a place as a user. */
-export async function arrive(visitor: Visitor, user: User, place = "#/"): Promise<Page> {
-  await visitor.page.goto(site + place);
+/** arrive opens a place of a site as a user. */
+export async function arrive(visitor: Visitor, user: User, place = "#/", at = site): Promise<Page> {
+  await visitor.page.goto(at + place);
   await signIn(visitor.page, user);
   return visitor.page;
 }
@@ -75,4 +75,10 @@ export async function arrive(visitor: Visitor, user: User, place = "#/"): Promis
 export async function settled(page: Page): Promise<void> {
   await page.locator(".skeleton").first().waitFor({ state: "detached" });
   await page.waitForFunction(() => !document.querySelector(".skeleton") && document.querySelector("#main")?.textContent);
+}
+
+/** control does something to the server behind the page. */
+export async function control(act: "stop" | "start"): Promise<void> {
+  const answer = await fetch(`${facts["control"]}/${act}`, { method: "POST" });
+  expect(answer.status).toBe(200);
 }
