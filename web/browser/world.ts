@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect } from "vitest";
 /** site is the address of the page. facts are what e2e/web wrote into the database, and where else the page is. */
 export const site = process.env["KONTROLER_WEB"] ?? "";
 export const facts = JSON.parse(process.env["KONTROLER_WEB_FACTS"] ?? "{}") as Record<string, string>;
-const password = process.env["KONTROLER_WEB_PASSWORD"] ?? "";
+export const password = process.env["KONTROLER_WEB_PASSWORD"] ?? "";
 
 /** pictures is where pictures of the screens are kept. */
 export const pictures = new URL("../../bin/web-pictures/", import.meta.url).pathname;
