@@ -57,10 +57,11 @@ export function moment(time: string | number, inZone = zone()): string {
   return text.replace(/^(\w+), /, "$1 ");
 }
 
-/** clock is a time of day. It names the day unless that is today. */
-export function clock(time: string | number, inZone = zone(), present = Date.now()): string {
+/** clock is a time of day. It names the day unless that is today. A due time may have seconds; then they are shown. */
+export function clock(time: string | number, inZone = zone(), present = Date.now(), isDue = false): string {
   const day: Intl.DateTimeFormatOptions = { day: "numeric", month: "short" };
-  const at = format({ hour: "2-digit", minute: "2-digit" }, inZone, ms(time));
+  const seconds: Intl.DateTimeFormatOptions = isDue && ms(time) % 60_000 ? { second: "2-digit" } : {};
+  const at = format({ hour: "2-digit", minute: "2-digit", ...seconds }, inZone, ms(time));
   const date = format(day, inZone, ms(time));
   return date === format(day, inZone, present) ? at : `${date}, ${at}`;
 }

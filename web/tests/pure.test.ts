@@ -21,6 +21,11 @@ describe("times", () => {
     .toEqual(["400ms", "27s", "7m 42s", "3h 08m", "1d 2h"]));
   it("typical durations are round", () => expect([0.2, 31, 545, 3600, 4800].map(about)).toEqual(["1s", "31s", "9m", "1h", "1h 20m"]));
   it("moments are in a zone", () => expect(moment("2025-11-26T12:55:31Z", "Europe/Berlin")).toBe("Wed 26 Nov 2025, 13:55:31 CET"));
+  it("a due time shows its seconds if it has some", () => {
+    const now = Date.parse("2025-11-26T12:00:00Z");
+    expect(["2025-11-26T12:55:10Z", "2025-11-26T12:55:00Z"].map((at) => clock(at, "UTC", now, true))).toEqual(["12:55:10", "12:55"]);
+    expect(clock("2025-11-26T12:55:10Z", "UTC", now)).toBe("12:55");
+  });
   it("a time of day names another day", () => {
     const now = Date.parse("2025-11-26T12:00:00Z");
     expect(clock("2025-11-26T08:05:00Z", "UTC", now)).toBe("08:05");

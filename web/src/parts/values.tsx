@@ -25,8 +25,8 @@ export function In(props: { at: string }): JSX.Element {
 }
 
 /** At is a moment as a time of day. */
-export function At(props: { at: string }): JSX.Element {
-  return <time datetime={props.at} title={moment(props.at)}>{clock(props.at)}</time>;
+export function At(props: { at: string; isDue?: boolean }): JSX.Element {
+  return <time datetime={props.at} title={moment(props.at)}>{clock(props.at, undefined, undefined, props.isDue)}</time>;
 }
 
 /** Took is a length of time, which grows while it has no end. */

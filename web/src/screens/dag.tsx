@@ -51,7 +51,7 @@ export default function DAG(): JSX.Element {
         </Show>
       </div>
       <div class="meta">
-        <Show when={dag.data()?.nextDueAt}>{(at) => <span>{text.dag.nextDue} <b><At at={at()} />, <In at={at()} /></b></span>}</Show>
+        <Show when={dag.data()?.nextDueAt}>{(at) => <span>{text.dag.nextDue} <b><At at={at()} isDue />, <In at={at()} /></b></span>}</Show>
         <Show when={dag.data()?.schedule}>{(schedule) => (
           <span><code>{schedule().cron.join("; ")}</code> {schedule().timeZone ?? ""}</span>
         )}</Show>
@@ -249,7 +249,7 @@ function LedgerTab(props: { namespace: string; name: string }): JSX.Element {
             <tbody>
               <For each={page().items}>{(tick) => (
                 <tr classList={{ stretch: tick.count > 1 }}>
-                  <td><At at={tick.from} /><Show when={tick.to !== tick.from}> {text.dag.ledger.until} <At at={tick.to} /></Show></td>
+                  <td><At at={tick.from} isDue /><Show when={tick.to !== tick.from}> {text.dag.ledger.until} <At at={tick.to} isDue /></Show></td>
                   <td class="num">{tick.count > 1 ? tick.count : ""}</td>
                   <td><Show when={tick.outcome !== "Ran"} fallback={tick.outcome}>
                     <span class="reason">{tick.outcome}</span> <span class="dim">{text.outcome[tick.outcome]}</span></Show></td>

@@ -157,7 +157,7 @@ export default function Home(): JSX.Element {
             <ul>
               <For each={data().items}>{(due) => (
                 <li>
-                  <At at={due.dueAt} /><span class="name"><a class="row" href={to.dag(due.namespace, due.dag)}>{due.dag}</a></span>
+                  <At at={due.dueAt} isDue /><span class="name"><a class="row" href={to.dag(due.namespace, due.dag)}>{due.dag}</a></span>
                   <span class="in faint"><In at={due.dueAt} /></span>
                 </li>
               )}</For>

@@ -142,7 +142,7 @@ function About(props: { run: RunDetail; tasks: Task[]; refresh: () => void; sele
       <div class="meta">
         <span><b>{text.run.tasks(done(run()), run().tasks.total)[0]}</b>{text.run.tasks(0, 0)[1]}</span>
         <span><b><Took from={run().startedAt ?? run().admittedAt ?? run().createdAt} until={run().finishedAt} /></b> <OfAbout seconds={run().typicalDurationSeconds} /></span>
-        <Show when={run().dueAt}>{(at) => <span>{text.run.dueAndBegun} <b><At at={at()} /></b></span>}</Show>
+        <Show when={run().dueAt}>{(at) => <span>{text.run.dueAndBegun} <b><At at={at()} isDue /></b></span>}</Show>
         <span>{text.run.begun} <b><At at={run().startedAt ?? run().admittedAt ?? run().createdAt} /></b> {trigger()}</span>
         <Show when={run().version}>{(version) => (
           <span>{text.run.version} <b><a class="link" href={to.dag(run().namespace, run().dag, "versions", { version: version() })}>{version()}</a></b></span>
