@@ -18,7 +18,7 @@ import (
 
 // mistake is a wrong installation: a Pod as the Deployment makes it, with a change.
 type mistake struct {
-	cause  string // of a row of the table What if of README.md
+	cause  string // of a row of the table What if of manifests/README.md
 	change func(pod *corev1.PodSpec)
 	status string // what `kubectl get pods` shows
 }
@@ -30,7 +30,7 @@ type told struct {
 	log      string // `kubectl logs`
 }
 
-// wrongInput makes mistakes side by side. What kubectl tells is what the table What if of README.md says.
+// wrongInput makes mistakes side by side. What kubectl tells is what the table What if of manifests/README.md says.
 func (s *site) wrongInput(t *testing.T) {
 	table := s.symptoms(t)
 	const own = "wrong" // the database of the controllers that must not share that of the installation
@@ -110,10 +110,10 @@ spec: {dagName: diamond}`)
 	s.shell(t, "kubectl wait --for=condition=Succeeded dagrun/diamond-2 --timeout=2m -n "+dags)
 }
 
-// symptoms returns the symptoms of the table What if of README.md by cause: literal texts, which are in backticks.
+// symptoms returns the symptoms of the table What if of manifests/README.md by cause: literal texts, which are in backticks.
 func (s *site) symptoms(t *testing.T) map[string][]string {
 	t.Helper()
-	rows, err := readme.Rows(filepath.Join(root, "README.md"), "What if")
+	rows, err := readme.Rows(filepath.Join(root, "manifests", "README.md"), "What if")
 	if err != nil {
 		t.Fatal(err)
 	}
