@@ -6,7 +6,7 @@ import { overridesOf, valuesOfRun } from "../src/parameters";
 import { lookOfAttempt, lookOfRun, lookOfTask } from "../src/phases";
 import { href, parse } from "../src/router";
 import { concerns } from "../src/screens/home";
-import { held } from "../src/screens/run";
+import { held, whyOf } from "../src/screens/run";
 import { faultOf } from "../src/screens/trigger";
 import { allows } from "../src/session";
 import { about, age, clock, day, duration, moment } from "../src/time";
@@ -88,6 +88,18 @@ describe("parameters of a run", () => {
     const verdict = { of: overridesOf(parameters, { MARKET: "es", KEY: "B" }), problem };
     expect([faultOf(verdict, "KEY"), faultOf(verdict, "MARKET"), faultOf(verdict, "TOKEN"), faultOf(undefined, "KEY")])
       .toEqual(["is no name", undefined, undefined, undefined]);
+  });
+});
+
+describe("a task in the graph", () => {
+  const task = { startedAt: "2025-11-26T12:00:00Z", finishedAt: "2025-11-26T12:00:08Z" } as Task;
+  const last = { number: 1, phase: "Succeeded" as const, reason: undefined, startedAt: "2025-11-26T12:00:03Z", finishedAt: task.finishedAt };
+  it("says how long its last attempt ran, as the timeline does", () => {
+    expect(whyOf(task, "Succeeded", "", 0, last)).toBe("5s");
+    expect(whyOf(task, "Succeeded", "", 0, undefined)).toBe("8s");
+  });
+  it("that waits for its Pod does not run", () => {
+    expect(whyOf(task, "Active", "", 0, { ...last, phase: "Pending", startedAt: undefined })).toBe("its Pod starts");
   });
 });
 

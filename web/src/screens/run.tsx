@@ -222,8 +222,10 @@ function Hold(props: { run: RunDetail; tasks: Task[]; select: (task: string) => 
   );
 }
 
-/** whyOf says in a few words how a task is. */
-export function whyOf(task: Task | undefined, phase: string, reason: string, unmet: number): string {
+/** whyOf says in a few words how a task is. last is its last attempt: how long it ran, without the wait for its Pod. */
+export function whyOf(
+  task: Task | undefined, phase: string, reason: string, unmet: number, last: TimedAttempt | undefined,
+): string {
   if (phase === "Waiting") return text.run.needsMore(task?.needs?.length ?? unmet);
   if (phase === "Ready" || (phase === "Active" && reason)) {
     if (task?.dueAt && Date.parse(task.dueAt) > now() && task.retries > 0) {
@@ -231,7 +233,8 @@ export function whyOf(task: Task | undefined, phase: string, reason: string, unm
     }
     return reason || text.run.ready;
   }
-  const length = task?.startedAt ? duration(span(task.startedAt, task.finishedAt) ?? 0) : "";
+  const ran = last ?? task;
+  const length = ran?.startedAt ? duration(span(ran.startedAt, ran.finishedAt) ?? 0) : phase === "Active" ? text.run.waitingForPod : "";
   if (isOver(phase) && phase !== "Succeeded") return reason || phase;
   return task?.restarts && phase === "Active" ? `${length}, ${text.run.restarted}` : length;
 }
@@ -255,7 +258,7 @@ function RunGraphView(props: {
     const before = (props.attempts?.get(name) ?? []).slice(phase === "Ready" ? 0 : 1).map((attempt) => lookOfAttempt(attempt.phase)).reverse();
     const look = lookAt(position);
     return {
-      look, sub: whyOf(task, phase, reason, phase === "Waiting" ? unmet() : 0), ...(before.length ? { before } : {}),
+      look, sub: whyOf(task, phase, reason, phase === "Waiting" ? unmet() : 0, props.attempts?.get(name)?.[0]), ...(before.length ? { before } : {}),
       ...(look !== "succeeded" && look !== "running" && (reason || task?.needs?.length) ? { why: {
         reason: reason || phase, message: task?.message || (task?.needs?.length ? text.run.needs(task.needs) : ""),
       } } : {}),
