@@ -3,16 +3,14 @@ package web_test
 import (
 	"context"
 	"fmt"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/tools/clientcmd"
 
+	"kontroler/apis/clustertest"
 	"kontroler/apis/kontroler/v1alpha1"
 	"kontroler/generated/clientset/versioned"
 )
@@ -26,18 +24,8 @@ type objects struct {
 
 func newObjects(t *testing.T, root string) *objects {
 	t.Helper()
-	if os.Getenv("KUBECONFIG") == "" {
-		t.Skip("KUBECONFIG is not set: it names a cluster")
-	}
-	apply := exec.CommandContext(t.Context(), "kubectl", "apply", "--server-side", "--force-conflicts", "-k",
-		filepath.Join(root, "manifests/crd"))
-	if out, err := apply.CombinedOutput(); err != nil {
-		t.Fatalf("applying the custom resources: %v\n%s", err, out)
-	}
-	config, err := clientcmd.BuildConfigFromFlags("", os.Getenv("KUBECONFIG"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	config := clustertest.Config(t)
+	clustertest.InstallCRDs(t, config, filepath.Join(root, "manifests/crd"))
 	core, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		t.Fatal(err)
