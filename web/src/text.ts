@@ -189,7 +189,7 @@ export const text = {
     ended: "Ended", began: "Began", ran: "Ran", exit: "Exit", log: "Log", node: "Node", pod: "Pod",
     waited: "Waited", podEvents: "Pod events", noEvents: "None are kept.", parameters: "Parameters", task: "Task",
     image: "Image", needsLabel: "Needs", then: "Then", retries: "Retries", timeout: "Timeout", ofThisRun: "of this run",
-    fromSecret: "from Secret", copyPod: "Copy the Pod's name", reasonSince: "since", until: "until", inAge: (age: string) =>
+    fromSecret: "from Secret", copyPod: "Copy the Pod's name", reasonSince: "Ready", until: "until", inAge: (age: string) =>
       `in ${age}`, taskRef: "DagTask", command: "Command", gone: "This run has no tasks: it was refused.",
     next: "next", notAdmitted: "The controller has not admitted this run yet.",
     notAdmittedHint: "It has no tasks until then. The reason, if there is one:",
