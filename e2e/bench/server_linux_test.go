@@ -43,6 +43,7 @@ type visitor struct {
 	random  *rand.Rand
 	// What requests name.
 	uids, dags, names []string
+	bigRun            string
 }
 
 // BenchmarkServer measures reading over REST with a year of history: one client sends requests in turn, over one
@@ -88,6 +89,7 @@ func newVisitor(b testing.TB, h *history) *visitor {
 	b.Logf("statistics are in memory %s after the server is ready", time.Since(began).Round(10*time.Millisecond))
 	s.uids = h.strings(`SELECT uid FROM kontroler_v1.runs WHERE dag_name <> $1 ORDER BY id DESC LIMIT $2`,
 		bigDAG, detailedRuns)
+	s.bigRun = h.strings(`SELECT uid FROM kontroler_v1.runs WHERE dag_name = $1 ORDER BY id DESC LIMIT 1`, bigDAG)[0]
 	s.names = h.strings(`SELECT name FROM kontroler_v1.runs ORDER BY id DESC LIMIT 1000 OFFSET $1`, h.runs/2)
 	s.dags = h.strings(`SELECT namespace || '/' || name FROM kontroler_v1.dags WHERE name <> $1`, bigDAG)
 	return s
@@ -251,6 +253,7 @@ func (s *visitor) kinds() []kind {
 		}},
 		{"a run", func() string { return "/api/v1/runs/" + s.one(s.uids) }},
 		{"graph of 10 tasks", func() string { return "/api/v1/runs/" + s.one(s.uids) + "/graph" }},
+		{fmt.Sprintf("attempts of %d tasks", bigTasks), fixed("/api/v1/runs/" + s.bigRun + "/attempts")},
 		{"grid of 25 × 10", func() string { path, _ := s.dag(); return path + "/grid" }},
 		{fmt.Sprintf("grid of %d × %d", bigRuns, bigTasks), fixed(fmt.Sprintf(
 			"/api/v1/namespaces/%s/dags/%s/grid?runs=%d", bigPlace, bigDAG, bigRuns))},
