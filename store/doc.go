@@ -61,8 +61,9 @@
 // also polls, because notifications can be lost.
 //
 // Runs are listed in the order (admitted_at, id), which indexes serve by namespace and by DAG. Failed and Cancelled
-// runs have indexes of their own, and so have runs that no schedule triggered. A range of names that begin alike is
-// served by the operators ~>=~ and ~<~, whatever the collation of the database. Package view lists runs in this way.
+// runs have indexes of their own, and so have live ones and those that no schedule triggered. A range of names that
+// begin alike is served by the operators ~>=~ and ~<~, whatever the collation of the database. Package view lists runs
+// in this way.
 //
 // # Connections
 //

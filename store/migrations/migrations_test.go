@@ -43,7 +43,7 @@ func TestApplyConcurrently(t *testing.T) {
 SELECT string_agg(version || ' ' || name || ' ' || oldest_compatible, ',') FROM kontroler.schema_migrations`)
 	want := "1 0001_core 1,2 0002_schedules 1,3 0003_workspace 1,4 0004_retention 1,5 0005_podevents 1," +
 		"6 0006_dagtasks 1,7 0007_webhooks 1,8 0008_logs 1,9 0009_readers 1,10 0010_waits 1," +
-		"11 0011_writes 1,12 0012_origins 1,13 0013_reasons 1"
+		"11 0011_writes 1,12 0012_origins 1,13 0013_reasons 1,14 0014_live 1"
 	if got != want {
 		t.Errorf("migrations %s, want %s", got, want)
 	}

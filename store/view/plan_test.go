@@ -132,9 +132,10 @@ func TestPlans(t *testing.T) {
 		"a rare trigger": {
 			view.RunFilter{Scope: view.AllNamespaces(), Trigger: "API"}, "runs_requested_by_namespace",
 		},
-		"a requester": {view.RunFilter{Scope: one, RequestedBy: "alice"}, "runs_requested_by_namespace"},
-		"live":        {view.RunFilter{Scope: one, Phases: []string{"Pending", "Running"}}, "runs_live"},
-		"succeeded":   {view.RunFilter{Scope: one, Phases: []string{"Succeeded"}}, "runs_by_namespace"},
+		"a requester":  {view.RunFilter{Scope: one, RequestedBy: "alice"}, "runs_requested_by_namespace"},
+		"live of many": {view.RunFilter{Scope: many, Phases: []string{"Running"}}, "runs_live_by_namespace"},
+		"live":         {view.RunFilter{Scope: one, Phases: []string{"Pending", "Running"}}, "runs_live_by_namespace"},
+		"succeeded":    {view.RunFilter{Scope: one, Phases: []string{"Succeeded"}}, "runs_by_namespace"},
 		"a rare prefix of the name": {
 			view.RunFilter{Scope: one, NamePrefix: s.Name[:len(s.Name)-4]}, "runs_by_name",
 		},
