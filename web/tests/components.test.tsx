@@ -1,8 +1,10 @@
 import { cleanup, fireEvent, render, screen } from "@solidjs/testing-library";
+import { createSignal } from "solid-js";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { Problem } from "../src/api/problem";
 import Graph, { kinOf } from "../src/graph/graph";
 import { Bars, Progress } from "../src/parts/bars";
+import { Keyed } from "../src/parts/keyed";
 import { ProblemNotice } from "../src/parts/states";
 import { Said } from "../src/parts/values";
 import { draftOf } from "../src/screens/edit";
@@ -29,6 +31,15 @@ describe("a problem", () => {
 it("a text of somebody else is text, and cannot reorder what stands beside it", () => {
   const { container } = render(() => <Said text={"<b>\u202eabc"} />);
   expect(container.innerHTML).toBe("<bdi>&lt;b&gt;\ufffdabc</bdi>");
+});
+
+it("a list that is read again keeps the elements of what is still there, and the focus in them", () => {
+  const [runs, setRuns] = createSignal([{ name: "a", phase: "Running" }, { name: "b", phase: "Running" }]);
+  render(() => <Keyed each={runs()} by={(run) => run.name}>{(run) => <button>{run().name} {run().phase}</button>}</Keyed>);
+  screen.getByText("b Running").focus();
+  setRuns([{ name: "c", phase: "Running" }, { name: "b", phase: "Failed" }]);
+  expect(document.activeElement?.textContent).toBe("b Failed");
+  expect(screen.getAllByRole("button").map((button) => button.textContent)).toEqual(["c Running", "b Failed"]);
 });
 
 describe("bars", () => {

@@ -4,6 +4,7 @@ import type { DAG } from "../api/types";
 import { useKeys } from "../keys";
 import { Bars } from "../parts/bars";
 import { Icon, Mark } from "../parts/icons";
+import { Keyed } from "../parts/keyed";
 import { Pager } from "../parts/pager";
 import { Code, Empty, Loaded } from "../parts/states";
 import { say, sayProblem } from "../parts/toasts";
@@ -96,7 +97,11 @@ export default function DAGs(): JSX.Element {
                 <tr><th>{text.dags.name}</th><th>{text.dags.last20}</th><th>{text.dags.lastRun}</th><th>{text.dags.nextDue}</th>
                   <th class="mid">{text.dags.managedBy}</th><th><span class="sr">{text.dags.actions}</span></th></tr>
               </thead>
-              <tbody><For each={page().items}>{(dag) => <Row dag={dag} refresh={list.refresh} />}</For></tbody>
+              <tbody>
+                <Keyed each={page().items} by={(dag) => `${dag.namespace}/${dag.name}`}>{(dag) => (
+                  <Row dag={dag()} refresh={list.refresh} />
+                )}</Keyed>
+              </tbody>
             </table>
           </div>
           <Pager page={page()} newer={text.dags.before} older={text.dags.more} />

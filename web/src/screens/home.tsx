@@ -3,6 +3,7 @@ import { dags, home, runs } from "../api/calls";
 import type { Attention, Day, Statistics } from "../api/types";
 import { Mark } from "../parts/icons";
 import { Progress } from "../parts/bars";
+import { Keyed } from "../parts/keyed";
 import { Code, Empty, Loaded } from "../parts/states";
 import { Ago, At, In, Said, Took } from "../parts/values";
 import { createReading } from "../reading";
@@ -107,18 +108,18 @@ export default function Home(): JSX.Element {
             <p class="calm"><Mark look="succeeded" /><span><b>{text.home.nothingWrong}.</b> <span class="dim">{text.home.nothingWrongHint}</span></span></p>
           }>
             <ul>
-              <For each={list()}>{(concern) => (
+              <Keyed each={list()} by={(concern) => `${concern.href} ${concern.reason}`}>{(concern) => (
                 <li>
-                  <Mark look={concern.look} label={concern.label} />
-                  <div class="what"><a class="row" href={concern.href}>{concern.name}</a> <span>{concern.of}</span></div>
+                  <Mark look={concern().look} label={concern().label} />
+                  <div class="what"><a class="row" href={concern().href}>{concern().name}</a> <span>{concern().of}</span></div>
                   <p class="why">
-                    <span class="reason" data-phase={concern.isFailure ? "failed" : undefined}>{concern.reason}</span>{" "}
-                    <Said text={concern.message} />
+                    <span class="reason" data-phase={concern().isFailure ? "failed" : undefined}>{concern().reason}</span>{" "}
+                    <Said text={concern().message} />
                   </p>
-                  <span class="since"><Show when={concern.since}>{(since) => <Ago at={since()} />}</Show></span>
-                  <a class="btn" href={concern.action.href} tabindex="-1" aria-hidden="true">{concern.action.label}</a>
+                  <span class="since"><Show when={concern().since}>{(since) => <Ago at={since()} />}</Show></span>
+                  <a class="btn" href={concern().action.href} tabindex="-1" aria-hidden="true">{concern().action.label}</a>
                 </li>
-              )}</For>
+              )}</Keyed>
             </ul>
             <Show when={[data().failed, data().waiting, data().missed].some((part) => part.hasMore)}>
               <p class="pad faint">{text.home.more}</p>
@@ -135,15 +136,15 @@ export default function Home(): JSX.Element {
         <Loaded reading={running}>{(data) => (
           <Show when={data().items.length} fallback={<p class="pad dim">{text.home.noneRunning}</p>}>
             <ul>
-              <For each={data().items}>{(run) => (
+              <Keyed each={data().items} by={(run) => run.uid}>{(run) => (
                 <li>
-                  <Mark look={run.phase === "Pending" ? "waiting" : "running"} label={run.phase} />
-                  <span class="name"><a class="row" href={to.run(run.uid)} title={run.name}>{run.dag}</a></span>
-                  <Progress tasks={run.tasks} />
-                  <span class="n">{number(run.tasks.total - run.tasks.waiting - run.tasks.ready - run.tasks.active)}/{number(run.tasks.total)}</span>
-                  <b class="took"><Took from={run.startedAt ?? run.admittedAt} /></b>
+                  <Mark look={run().phase === "Pending" ? "waiting" : "running"} label={run().phase} />
+                  <span class="name"><a class="row" href={to.run(run().uid)} title={run().name}>{run().dag}</a></span>
+                  <Progress tasks={run().tasks} />
+                  <span class="n">{number(run().tasks.total - run().tasks.waiting - run().tasks.ready - run().tasks.active)}/{number(run().tasks.total)}</span>
+                  <b class="took"><Took from={run().startedAt ?? run().admittedAt} /></b>
                 </li>
-              )}</For>
+              )}</Keyed>
             </ul>
             <Show when={data().next}><p class="pad"><a class="link" href={to.runs({ namespace: namespace(), phase: "Live" })}>{text.home.allRuns}</a></p></Show>
           </Show>
@@ -155,12 +156,12 @@ export default function Home(): JSX.Element {
         <Loaded reading={upcoming}>{(data) => (
           <Show when={data().items.length} fallback={<p class="pad dim">{text.home.noneDue}</p>}>
             <ul>
-              <For each={data().items}>{(due) => (
+              <Keyed each={data().items} by={(due) => `${due.namespace}/${due.dag} ${due.dueAt}`}>{(due) => (
                 <li>
-                  <At at={due.dueAt} isDue /><span class="name"><a class="row" href={to.dag(due.namespace, due.dag)}>{due.dag}</a></span>
-                  <span class="in faint"><In at={due.dueAt} /></span>
+                  <At at={due().dueAt} isDue /><span class="name"><a class="row" href={to.dag(due().namespace, due().dag)}>{due().dag}</a></span>
+                  <span class="in faint"><In at={due().dueAt} /></span>
                 </li>
-              )}</For>
+              )}</Keyed>
             </ul>
           </Show>
         )}</Loaded>

@@ -5,6 +5,7 @@ import type { GraphTask } from "../graph/graph";
 import { useKeys } from "../keys";
 import { Confirm, Dialog } from "../parts/dialog";
 import { Badge, Icon, Mark } from "../parts/icons";
+import { Keyed } from "../parts/keyed";
 import { CopyButton, Loaded, ProblemNotice, Skeleton } from "../parts/states";
 import { say, sayProblem } from "../parts/toasts";
 import { Ago, At, OfAbout, Said, Took } from "../parts/values";
@@ -200,11 +201,11 @@ function Hold(props: { run: RunDetail; tasks: Task[]; select: (task: string) => 
       <Show when={waiting().length}>
         <p class="hold">
           <b>{text.run.hold(waiting().length)}</b>
-          <For each={waiting().slice(0, mostHeld)}>{(task) => (
-            <span><Pick task={task} />{task.phase === "Ready" && task.dueAt && Date.parse(task.dueAt) > now() && task.retries > 0
-              ? text.run.retryIn(age(Date.parse(task.dueAt) - now()))
-              : text.run.is(task.reason ?? "", task.readyAt ? duration(span(task.readyAt) ?? 0) : "")}</span>
-          )}</For>
+          <Keyed each={waiting().slice(0, mostHeld)} by={(task) => task.name}>{(task) => (
+            <span><Pick task={task()} />{task().phase === "Ready" && Date.parse(task().dueAt ?? "") > now() && task().retries > 0
+              ? text.run.retryIn(age(Date.parse(task().dueAt ?? "") - now()))
+              : text.run.is(task().reason ?? "", task().readyAt ? duration(span(task().readyAt) ?? 0) : "")}</span>
+          )}</Keyed>
           <Show when={waiting().length > mostHeld}><span>{text.run.more(waiting().length - mostHeld)}</span></Show>
           <Show when={waiting().length === 1 && waiting()[0]?.message}><span><Said text={waiting()[0]?.message} /></span></Show>
           <Show when={!failed().length}><Fix /></Show>
@@ -214,7 +215,7 @@ function Hold(props: { run: RunDetail; tasks: Task[]; select: (task: string) => 
         <p class="hold">
           <Show when={isBad() && props.run.reason}><span class="reason" data-phase={lookOfRun(props.run.phase)}>{props.run.reason}</span></Show>
           <Show when={isBad() && props.run.message}><Said text={props.run.message} /></Show>
-          <For each={failed().slice(0, mostHeld)}>{(task) => <span><Pick task={task} /> <span class="reason" data-phase="failed">{task.reason}</span> <Said text={task.message} /> <Show when={task.attempts}><a class="link" href={to.log(props.run.uid, task.name, task.attempts)}>{text.run.openLog}</a></Show></span>}</For>
+          <Keyed each={failed().slice(0, mostHeld)} by={(task) => task.name}>{(task) => <span><Pick task={task()} /> <span class="reason" data-phase="failed">{task().reason}</span> <Said text={task().message} /> <Show when={task().attempts}><a class="link" href={to.log(props.run.uid, task().name, task().attempts)}>{text.run.openLog}</a></Show></span>}</Keyed>
           <Show when={failed().length}><Fix /></Show>
         </p>
       </Show>
@@ -321,24 +322,24 @@ function Timeline(props: {
         </svg>
       </div>
       <ul>
-        <For each={rows()}>{(task) => {
-          const segments = createMemo(() => segmentsOf(task, props.attempts?.get(task.name), props.run.finishedAt ? end() : now()));
+        <Keyed each={rows()} by={(task) => task.name}>{(task) => {
+          const segments = createMemo(() => segmentsOf(task(), props.attempts?.get(task().name), props.run.finishedAt ? end() : now()));
           const last = () => segments()[segments().length - 1];
           const said = () => {
-            if (task.phase === "Waiting") return text.run.needs(task.needs ?? []);
-            if (task.phase === "Skipped" || task.phase === "Cancelled") return task.reason ?? task.phase;
+            if (task().phase === "Waiting") return text.run.needs(task().needs ?? []);
+            if (task().phase === "Skipped" || task().phase === "Cancelled") return task().reason ?? task().phase;
             const lastShown = last();
-            return task.reason && task.phase !== "Succeeded" ? task.reason : lastShown ? duration(lastShown.until - lastShown.from) : "";
+            return task().reason && task().phase !== "Succeeded" ? task().reason : lastShown ? duration(lastShown.until - lastShown.from) : "";
           };
           const place = () => {
             const lastShown = last();
             return { x: x(lastShown ? lastShown.until : end()), isBefore: !lastShown };
           };
           return (
-            <li aria-current={task.name === props.selected ? "true" : undefined}>
-              <a class="row" href={to.run(props.run.uid, { task: task.name })} title={task.name}
-                onClick={(event) => { event.preventDefault(); props.select(task.name); }}>
-                <Mark look={lookOfTask(task.phase, task.reason)} label={task.phase} /><span>{task.name}</span>
+            <li aria-current={task().name === props.selected ? "true" : undefined}>
+              <a class="row" href={to.run(props.run.uid, { task: task().name })} title={task().name}
+                onClick={(event) => { event.preventDefault(); props.select(task().name); }}>
+                <Mark look={lookOfTask(task().phase, task().reason)} label={task().phase} /><span>{task().name}</span>
               </a>
               <svg aria-hidden="true">
                 <For each={segments()}>{(segment) => (
@@ -351,7 +352,7 @@ function Timeline(props: {
               </svg>
             </li>
           );
-        }}</For>
+        }}</Keyed>
       </ul>
       <Show when={ordered().length > shown()}>
         <p class="pad dim">{text.run.showing(shown(), ordered().length)} <button class="btn" type="button" onClick={() => setShown(Math.min(500, shown() + 200))}>{text.run.showMore}</button></p>
@@ -445,16 +446,16 @@ function TaskPanel(props: { run: RunDetail; task: Task; graph: Reading<RunGraph>
             <thead><tr><th><span class="sr">{text.run.attempts}</span></th><th>{text.run.ended}</th><th class="num">{text.run.began}</th><th class="num">{text.run.ran}</th>
               <th class="num">{text.run.exit}</th><th><span class="sr">{text.run.log}</span></th></tr></thead>
             <tbody>
-              <For each={attempts.data()?.items}>{(each) => (
-                <tr aria-selected={each.number === attempt()?.number}>
-                  <td class="num"><button class="link-button cover" type="button" aria-label={text.run.attempt(each.number)} onClick={() => setNumber(each.number)}>{each.number}</button></td>
-                  <td><span class="phase" data-phase={lookOfAttempt(each.phase)}><Mark look={lookOfAttempt(each.phase)} label={each.phase} />{each.reason || each.phase}</span></td>
-                  <td class="num"><Show when={each.startedAt}>{(at) => <time title={moment(at())}>{clockSeconds(at())}</time>}</Show></td>
-                  <td class="num"><Took from={each.startedAt} until={each.finishedAt} /></td>
-                  <td class="num">{each.exitCode ?? ""}</td>
-                  <td class="num"><a class="link" href={to.log(props.run.uid, name(), each.number)}>{text.run.log}</a></td>
+              <Keyed each={attempts.data()?.items} by={(each) => each.number}>{(each) => (
+                <tr aria-selected={each().number === attempt()?.number}>
+                  <td class="num"><button class="link-button cover" type="button" aria-label={text.run.attempt(each().number)} onClick={() => setNumber(each().number)}>{each().number}</button></td>
+                  <td><span class="phase" data-phase={lookOfAttempt(each().phase)}><Mark look={lookOfAttempt(each().phase)} label={each().phase} />{each().reason || each().phase}</span></td>
+                  <td class="num"><Show when={each().startedAt}>{(at) => <time title={moment(at())}>{clockSeconds(at())}</time>}</Show></td>
+                  <td class="num"><Took from={each().startedAt} until={each().finishedAt} /></td>
+                  <td class="num">{each().exitCode ?? ""}</td>
+                  <td class="num"><a class="link" href={to.log(props.run.uid, name(), each().number)}>{text.run.log}</a></td>
                 </tr>
-              )}</For>
+              )}</Keyed>
             </tbody>
           </table>
         </div>
