@@ -32,8 +32,8 @@ func TestScene(t *testing.T) {
 	}
 	site.Root(t) // or the test is skipped
 	w := harness.NewAlone(t)
-	t.Setenv("KUBECONFIG", w.Kubeconfig) // of the server
-	w.Controller()
+	t.Setenv("KUBECONFIG", w.Kubeconfig)            // of the server
+	w.Controller(harness.Flags("--start-grace=1h")) // The image is waited for as long as the scene takes.
 	address := site.NewAddress()
 	site.StartServer(t, w.URL, address, "--namespaces="+w.Namespace, "--trusted-proxies=127.0.0.0/8")
 	ui := site.Start(t, "", "KONTROLER_SERVER_URL=http://"+address+":8443").Ready()

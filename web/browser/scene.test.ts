@@ -43,13 +43,13 @@ async function play(page: Page, hand: Hand, dag: string): Promise<void> {
   await page.getByText(text.trigger.right).waitFor();
   await hand.press(button(text.trigger.submit));
 
-  // Why a task waits: an image that is not there, and parents that have not succeeded.
+  // Why a task waits: an image that is not there, and a parent that has not succeeded.
   await page.getByRole("heading", { name: new RegExp(`${dag}-`) }).waitFor(patience);
   await page.getByText(/is (ErrImagePull|ImagePullBackOff)/).waitFor(patience);
   await page.getByText(/busybox:1\.63.*not found/).first().waitFor(patience);
-  await hand.press(task("send"));
+  await hand.press(task("pack"));
   const panel = page.getByRole("complementary");
-  await panel.getByText("needs labels, write").waitFor();
+  await panel.getByText("needs labels", { exact: true }).waitFor();
   await hand.press(task("labels"));
   await panel.getByText(/busybox:1\.63.*not found/).first().waitFor();
 
@@ -74,7 +74,7 @@ async function play(page: Page, hand: Hand, dag: string): Promise<void> {
   await hand.chooseNext(page.getByLabel(text.trigger.from));
   await page.waitForFunction(() => [...document.querySelectorAll("input")].some((field) => field.value === "2026-09"));
   await hand.press(button(text.trigger.submit));
-  await page.getByText(text.phase.succeeded, { exact: true }).first().waitFor(patience);
+  await page.locator(".head").getByText(text.phase.succeeded, { exact: true }).waitFor(patience);
   await hand.press(task("send"));
   await hand.press(panel.getByRole("link", { name: text.run.openLog }));
   await page.getByText("38 invoices for 2026-09 sent").waitFor(patience);
