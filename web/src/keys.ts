@@ -7,14 +7,15 @@ let prefix = "";
 let prefixTimer: ReturnType<typeof setTimeout> | undefined;
 
 /** isTyping reports whether a key goes into a field. */
-function isTyping(target: EventTarget | null): boolean {
+function isTyping(event: KeyboardEvent): boolean {
+  const target = event.composedPath()[0]; // the target is the host, if the field is in a shadow root
   return target instanceof HTMLElement &&
     (target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName));
 }
 
 /** onKey finds the handler of a key, of two keys after g, or none. The newest component goes first. */
 function onKey(event: KeyboardEvent): void {
-  if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event)) return;
   if (document.querySelector("dialog[open]")) return;
   const key = prefix ? `${prefix} ${event.key}` : event.key;
   prefix = "";
