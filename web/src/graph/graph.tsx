@@ -58,6 +58,15 @@ export default function Graph(props: {
     const found = layout().boxes.find((box) => box.members.some((member) => props.names[member]?.includes(search)));
     if (found) canvas.scrollTo({ left: (found.x - 40) * scale(), top: (found.y - 40) * scale() });
   }, { defer: true }));
+  // Who selects a task elsewhere, such as in a list, finds it here without scrolling.
+  createEffect(on(selectedBox, (index) => {
+    const box = layout().boxes[index];
+    if (!box) return;
+    const [left, top, right, bottom] = [box.x, box.y, box.x + box.width, box.y + boxHeight].map((at) => at * scale()) as [number, number, number, number];
+    const isSeen = left >= canvas.scrollLeft && right <= canvas.scrollLeft + canvas.clientWidth - 20 &&
+      top >= canvas.scrollTop && bottom <= canvas.scrollTop + canvas.clientHeight;
+    if (!isSeen) canvas.scrollTo({ left: left - 40, top: top - 40 });
+  }, { defer: true }));
   const press = (box: Box) => {
     if (box.members.length > 1) setOpened(new Set([...opened(), box.id]));
     else props.select(props.names[box.members[0] ?? 0] ?? "");
