@@ -46,12 +46,14 @@ function contentSecurityPolicy(): Plugin {
 export default defineConfig({
   base: "./",
   plugins: [solid(), contentSecurityPolicy(), gzip()],
+  server: { fs: { allow: [".", "../manifests/examples"] } },
   build: {
     target: "es2022",
     assetsInlineLimit: 0, // the policy forbids data: images
     modulePreload: { polyfill: false },
     reportCompressedSize: false,
     manifest: true,
+    chunkSizeWarningLimit: 640, // the editor; scripts/size.mjs limits what the first page loads
   },
   test: {
     environment: "jsdom",

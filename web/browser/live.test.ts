@@ -161,30 +161,3 @@ it("nine tabs over HTTP/1.1 share one stream of events, and all can be used", as
   expect(streams).toBe(0);
   await leave(visitor);
 });
-
-describe("an editor", () => {
-  it("is told what is wrong, loses nothing by a reload, and saves what is right", async () => {
-    const visitor = await visit();
-    const page = await arrive(visitor, "edda", `#/dags/${namespace}/price-feed-import/edit`);
-    const yaml = page.getByLabel("The DAG as YAML");
-    await yaml.fill((await yaml.inputValue()).replaceAll("import:5.2", "import:5.3").replace("extract-orders\n", "extract_orders\n"));
-    await page.getByRole("button", { name: "Check" }).click();
-    await page.getByRole("alert").getByText("/spec/task/0/name").waitFor();
-    await page.reload();
-    await page.getByText("This is what you typed before.").waitFor();
-    await yaml.fill((await yaml.inputValue()).replace("extract_orders\n", "extract-orders\n"));
-    await page.getByRole("button", { name: "Save", exact: true }).click();
-    await page.getByText("Another tool, such as GitOps, owns fields").waitFor(); // kubectl applied it
-    await page.getByRole("button", { name: "Save all the same" }).click();
-    await page.getByText("price-feed-import is saved.").waitFor();
-    await page.getByText("image: registry.internal/import:5.3").first().waitFor();
-    await leave(visitor);
-  });
-
-  it("is what a viewer is not", async () => {
-    const visitor = await visit();
-    const page = await arrive(visitor, "vera", `#/dags/${namespace}/price-feed-import/edit`);
-    await page.getByText("Only editors of the namespace change a DAG.").waitFor();
-    await leave(visitor);
-  });
-});

@@ -24,6 +24,7 @@ const screens = {
   dag: lazy(() => import("./screens/dag")),
   trigger: lazy(() => import("./screens/trigger")),
   edit: lazy(() => import("./screens/edit")),
+  new: lazy(() => import("./screens/new")),
   runs: lazy(() => import("./screens/runs")),
   run: lazy(() => import("./screens/run")),
   pending: lazy(() => import("./screens/pending")),
@@ -36,13 +37,14 @@ const screens = {
 /** Screen is the screen of the place. A place that is another object gets a new screen. */
 function Screen(): JSX.Element {
   const name = (): keyof typeof screens | undefined => {
-    const [first, , third, fourth] = place().segments;
+    const [first, second, third, fourth] = place().segments;
+    if ((first === "dags" || first === "dagtasks") && second === "new" && !third) return "new";
     switch (first) {
       case undefined: return "home";
       case "dags": return fourth === "trigger" ? "trigger" : fourth === "edit" ? "edit" : third ? "dag" : "dags";
       case "runs": return third === "log" ? "log" : place().segments[1] ? "run" : "runs";
       case "pending": return "pending";
-      case "dagtasks": return "dagTasks";
+      case "dagtasks": return fourth === "edit" ? "edit" : "dagTasks";
       case "account": return "account";
       case "users": return "users";
       default: return undefined;

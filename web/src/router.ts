@@ -54,6 +54,8 @@ export function setParams(change: Parameters, options: { replace?: boolean } = {
   go(href(segments, { ...Object.fromEntries(query), ...change }), options);
 }
 
+const folders = { DAG: "dags", DagTask: "dagtasks" } as const;
+
 /** links are the places of the UI. */
 export const to = {
   home: (namespace = "") => href([], { namespace }),
@@ -61,7 +63,10 @@ export const to = {
   dag: (namespace: string, name: string, tab = "", query: Parameters = {}) =>
     href(["dags", namespace, name, ...(tab ? [tab] : [])], query),
   trigger: (namespace: string, name: string, from = "") => href(["dags", namespace, name, "trigger"], { from }),
-  edit: (namespace: string, name: string) => href(["dags", namespace, name, "edit"]),
+  edit: (kind: "DAG" | "DagTask", namespace: string, name: string) => href([folders[kind], namespace, name, "edit"]),
+  /** from is an example, "form", or "copy" of an object. */
+  create: (kind: "DAG" | "DagTask", query: Parameters = {}) => href([folders[kind], "new"], query),
+  object: (kind: "DAG" | "DagTask", namespace: string, name: string) => href([folders[kind], namespace, name]),
   runs: (query: Parameters = {}) => href(["runs"], query),
   run: (uid: string, query: Parameters = {}) => href(["runs", uid], query),
   pending: (namespace: string, name: string) => href(["pending", namespace, name]),

@@ -7,7 +7,7 @@ import { Bars, Progress } from "../src/parts/bars";
 import { Keyed } from "../src/parts/keyed";
 import { ProblemNotice } from "../src/parts/states";
 import { Said } from "../src/parts/values";
-import { draftOf } from "../src/screens/edit";
+import { draftOf } from "../src/editor/write";
 
 afterEach(cleanup);
 
@@ -81,7 +81,8 @@ describe("the graph", () => {
 });
 
 it("a draft has what somebody may write, not what Kubernetes keeps", () => {
-  const yaml = draftOf({ apiVersion: "v1", kind: "DAG", metadata: { name: "etl", namespace: "shop", uid: "x", resourceVersion: "7" },
-    spec: { task: [{ name: "a" }] }, status: { phase: "x" } });
-  expect(yaml).toBe("apiVersion: v1\nkind: DAG\nmetadata:\n  name: etl\n  namespace: shop\nspec:\n  task:\n  - name: a\n");
+  const yaml = draftOf({ apiVersion: "v1", kind: "DAG", status: { phase: "x" },
+    metadata: { name: "etl", namespace: "shop", uid: "x", resourceVersion: "7", annotations: { "kubectl.kubernetes.io/last-applied-configuration": "{}" } },
+    spec: { task: [{ command: ["a", "b"], name: "a" }], schedule: "@daily" } as never });
+  expect(yaml).toBe("apiVersion: v1\nkind: DAG\nmetadata:\n  name: etl\n  namespace: shop\nspec:\n  schedule: \"@daily\"\n  task:\n    - name: a\n      command: [a, b]\n");
 });

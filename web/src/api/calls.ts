@@ -12,6 +12,21 @@ function scoped(namespace: string, list: string): string {
 const dagPath = (namespace: string, name: string, ...more: (string | number)[]) =>
   path("namespaces", namespace, "dags", name, ...more);
 
+/** manifests has the calls that write objects of a kind, as YAML. */
+function manifests(resource: "dags" | "dagtasks") {
+  const of = (namespace: string, ...more: string[]) => path("namespaces", namespace, resource, ...more);
+  return {
+    validate: (namespace: string, yaml: string, signal?: AbortSignal) =>
+      call<{ valid: true; warnings: string[] }>("POST", of(namespace, "validate"), { yaml, ...(signal ? { signal } : {}) }),
+    create: (namespace: string, yaml: string) => call<{ name: string }>("POST", of(namespace), { yaml }),
+    update: (namespace: string, name: string, generation: number, yaml: string, isForced: boolean) =>
+      call<{ name: string; generation: number }>("PUT", of(namespace, name), {
+        yaml, query: { force: isForced || undefined }, headers: { "If-Match": `"${generation}"` },
+      }),
+    remove: (namespace: string, name: string) => call<void>("DELETE", of(namespace, name)),
+  };
+}
+
 export const session = {
   me: (signal?: AbortSignal) => read<{ user: Me; expiresAt: string }>("auth/me", {}, signal),
   login: (user: string, password: string) =>
@@ -73,15 +88,11 @@ export const dags = {
   /** It asks what trigger would answer, and starts nothing. */
   checkTrigger: (namespace: string, name: string, parameters: ParameterValue[], signal: AbortSignal) =>
     call<void>("POST", dagPath(namespace, name, "runs"), { query: { dryRun: true }, json: { parameters }, signal }),
-  validate: (namespace: string, yaml: string) =>
-    call<{ valid: true; warnings: string[] }>("POST", path("namespaces", namespace, "dags", "validate"), { yaml }),
-  update: (namespace: string, name: string, generation: number, yaml: string, isForced: boolean) =>
-    call<DAGDetail>("PUT", dagPath(namespace, name), {
-      yaml, query: { force: isForced || undefined }, headers: { "If-Match": `"${generation}"` },
-    }),
+  ...manifests("dags"),
 };
 
 export const dagTasks = {
+  ...manifests("dagtasks"),
   list: (namespace: string, query: Query, signal?: AbortSignal) =>
     read<Page<DagTask>>(scoped(namespace, "dagtasks"), query, signal),
   one: (namespace: string, name: string, signal?: AbortSignal) =>

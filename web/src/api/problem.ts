@@ -3,6 +3,8 @@ import { text } from "../text";
 /** Fault is a fault in the body of a request, at a JSON pointer. */
 export interface Fault {
   pointer: string;
+  /** The line of a manifest in YAML, from 1. */
+  line?: number;
   detail: string;
 }
 

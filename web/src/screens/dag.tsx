@@ -4,11 +4,12 @@ import type { Change, DAGDetail, TaskSpec, Version } from "../api/types";
 import { useKeys } from "../keys";
 import { Icon } from "../parts/icons";
 import { Pager } from "../parts/pager";
+import { RemoveButton } from "../parts/remove";
 import { CopyButton, Empty, Loaded, ProblemNotice, Skeleton } from "../parts/states";
 import { Ago, At, In, Said } from "../parts/values";
 import { createReading, type Reading } from "../reading";
 import { go, param, place, setParams, to } from "../router";
-import { may } from "../session";
+import { may, mayAnywhere } from "../session";
 import { percent, text } from "../text";
 import { about, zone } from "../time";
 import { toYAML } from "../yaml";
@@ -40,7 +41,7 @@ export default function DAG(): JSX.Element {
         <Show when={dag.data()?.suspended}><span class="badge" data-phase="waiting"><Icon name="pause" />{text.dag.suspended}</span></Show>
         <Show when={canRun() && !isGone()}>
           <div class="actions">
-            <Show when={may(namespace, "editor") && dag.data()}><a class="btn" href={to.edit(namespace, name)}>{text.dag.definition.edit}</a></Show>
+            <Show when={may(namespace, "editor") && dag.data()}><a class="btn" href={to.edit("DAG", namespace, name)}>{text.dag.definition.edit}</a></Show>
             <Show when={dag.data()}>{(data) => (
               <button class="btn" type="button" onClick={() => void suspendOrResume(data(), dag.refresh)}>
                 <Icon name={data().suspended ? "resume" : "pause"} />{data().suspended ? text.dag.resume : text.dag.suspend}
@@ -92,7 +93,7 @@ export default function DAG(): JSX.Element {
           <Match when={tab() === "runs"}><RunsTab namespace={namespace} name={name} /></Match>
           <Match when={tab() === "versions"}><VersionsTab namespace={namespace} name={name} /></Match>
           <Match when={tab() === "ledger"}><LedgerTab namespace={namespace} name={name} /></Match>
-          <Match when={tab() === "definition"}><Show when={!isGone()}><DefinitionTab dag={dag} /></Show></Match>
+          <Match when={tab() === "definition"}><Show when={!isGone()}><DefinitionTab dag={dag} namespace={namespace} name={name} /></Show></Match>
         </Switch>
       </div>
     </>
@@ -267,16 +268,23 @@ function LedgerTab(props: { namespace: string; name: string }): JSX.Element {
   );
 }
 
-function DefinitionTab(props: { dag: Reading<DAGDetail> }): JSX.Element {
+function DefinitionTab(props: { dag: Reading<DAGDetail>; namespace: string; name: string }): JSX.Element {
+  const { namespace, name } = props;
   return (
     <Loaded reading={props.dag}>{(data) => {
       const yaml = createMemo(() => toYAML(withoutStatus(data().manifest ?? {})));
       return (
         <section class="panel">
-          <header>
+          <header class="wraps">
             <span class="faint">{text.dag.definition.hint}</span>
             <Show when={data().manager}>{(manager) => <span class="dim">{text.dag.definition.manager} {manager()}</span>}</Show>
             <span class="end" /><CopyButton value={yaml()} label={text.dag.definition.copy} />
+            <Show when={mayAnywhere("editor")}>
+              <a class="btn quiet" href={to.create("DAG", { namespace, from: `copy ${namespace}/${name}` })}>{text.create.copy}</a>
+            </Show>
+            <Show when={may(namespace, "editor") && !data().readOnly}>
+              <RemoveButton kind="DAG" namespace={namespace} name={name} done={() => go(to.dags({ namespace }))} />
+            </Show>
           </header>
           <pre class="code flat" tabindex="0">{yaml()}</pre>
         </section>

@@ -5,6 +5,7 @@ import { useKeys } from "../keys";
 import { Bars } from "../parts/bars";
 import { Icon, Mark } from "../parts/icons";
 import { Keyed } from "../parts/keyed";
+import { NewButton } from "../parts/new";
 import { Pager } from "../parts/pager";
 import { Code, Empty, Loaded } from "../parts/states";
 import { say, sayProblem } from "../parts/toasts";
@@ -62,7 +63,7 @@ export default function DAGs(): JSX.Element {
   useKeys({ t: () => focusedDag(list.data()?.items ?? [], (dag) => go(to.trigger(dag.namespace, dag.name))) });
   return (
     <>
-      <div class="head"><h1>{text.dags.title}</h1></div>
+      <div class="head"><h1>{text.dags.title}</h1><NewButton kind="DAG" /></div>
       <div class="filters">
         <label class="search"><Icon name="search" />
           <input type="search" aria-label={text.dags.search} placeholder={text.dags.search} value={param("search")}
@@ -84,6 +85,7 @@ export default function DAGs(): JSX.Element {
           <Show when={isFiltered()} fallback={
             <Empty title={text.home.welcome} hint={text.home.welcomeHint}>
               <Code value={"kubectl apply -f manifests/examples/hello.yaml"} />
+              <NewButton kind="DAG" />
             </Empty>
           }>
             <Empty title={text.dags.none} hint={text.dags.noneHint}>

@@ -1,11 +1,14 @@
 import { createEffect, createMemo, For, Show, type JSX } from "solid-js";
 import { dagTasks } from "../api/calls";
 import { Icon, Mark } from "../parts/icons";
+import { NewButton } from "../parts/new";
 import { Pager } from "../parts/pager";
+import { RemoveButton } from "../parts/remove";
 import { CopyButton, Empty, Loaded } from "../parts/states";
 import { Ago } from "../parts/values";
 import { createReading } from "../reading";
-import { param, place, to } from "../router";
+import { go, param, place, to } from "../router";
+import { may } from "../session";
 import { text } from "../text";
 import { toYAML } from "../yaml";
 
@@ -23,9 +26,11 @@ function List(): JSX.Element {
   createEffect(() => (document.title = text.shell.title(text.dagTasks.title)));
   return (
     <>
-      <div class="head"><h1>{text.dagTasks.title}</h1></div>
+      <div class="head"><h1>{text.dagTasks.title}</h1><NewButton kind="DagTask" /></div>
       <Loaded reading={list}>{(page) => (
-        <Show when={page().items.length} fallback={<Empty title={text.dagTasks.none} hint={text.dagTasks.noneHint} />}>
+        <Show when={page().items.length} fallback={
+          <Empty title={text.dagTasks.none} hint={text.dagTasks.noneHint}><NewButton kind="DagTask" /></Empty>
+        }>
           <div class="panel below-head">
             <table class="table">
               <thead><tr><th>{text.dagTasks.name}</th><th class="mid">{text.dagTasks.managedBy}</th><th>{text.dagTasks.created}</th></tr></thead>
@@ -53,7 +58,19 @@ function One(props: { namespace: string; name: string }): JSX.Element {
   createEffect(() => (document.title = text.shell.title(props.name)));
   return (
     <>
-      <div class="head"><h1><span class="of"><a href={to.dagTasks({ namespace: props.namespace })}>{props.namespace}</a> / </span>{props.name}</h1></div>
+      <div class="head"><h1><span class="of"><a href={to.dagTasks({ namespace: props.namespace })}>{props.namespace}</a> / </span>{props.name}</h1>
+        <Show when={may(props.namespace, "editor") && task.data()}>
+          <div class="actions">
+            <a class="btn" href={to.create("DagTask", { namespace: props.namespace, from: `copy ${props.namespace}/${props.name}` })}>{text.create.copy}</a>
+            <RemoveButton kind="DagTask" namespace={props.namespace} name={props.name} done={() => go(to.dagTasks({ namespace: props.namespace }))}>
+              <Show when={users.data()?.items.length}>
+                <div class="dim"><p>{text.remove.users}</p><ul class="plain-list"><For each={users.data()?.items}>{(dag) => <li>{dag.name}</li>}</For></ul></div>
+              </Show>
+            </RemoveButton>
+            <a class="btn primary" href={to.edit("DagTask", props.namespace, props.name)}>{text.dag.definition.edit}</a>
+          </div>
+        </Show>
+      </div>
       <Loaded reading={task}>{(data) => {
         const yaml = createMemo(() => { const { status: _, ...rest } = data().manifest; return toYAML(rest); });
         return (

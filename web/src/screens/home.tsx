@@ -1,6 +1,7 @@
 import { createEffect, createMemo, For, Show, type JSX } from "solid-js";
 import { dags, home, runs } from "../api/calls";
 import type { Attention, Day, Statistics } from "../api/types";
+import { NewButton } from "../parts/new";
 import { Mark } from "../parts/icons";
 import { Progress } from "../parts/bars";
 import { Keyed } from "../parts/keyed";
@@ -98,6 +99,7 @@ export default function Home(): JSX.Element {
         <section class="panel welcome">
           <Empty title={text.home.welcome} hint={text.home.welcomeHint}>
             <Code value={"kubectl apply -f manifests/examples/hello.yaml"} />
+            <NewButton kind="DAG" />
           </Empty>
         </section>
       </Show>
