@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import type { Page } from "playwright-core";
 import { describe, expect, it } from "vitest";
+import { correct, keyboard } from "./hands";
 import { arrive, facts, leave, pictures, settled, site, useBrowser, visit } from "./world";
 
 useBrowser();
@@ -259,6 +260,26 @@ describe("saving", () => {
     await page.getByText("etl-059 is saved.").waitFor();
     await leave(visitor);
   });
+});
+
+it("is used with the keyboard alone, and the focus is always seen", async () => {
+  const visitor = await visit();
+  const page = await arrive(visitor, "edda");
+  const hand = keyboard(page);
+  await made(page, "zz-hands");
+  await page.goto(`${site}#/dags/${namespace}/zz-hands`);
+  await hand.press(page.getByRole("link", { name: "Edit", exact: true }));
+  await hand.enter(box(page));
+  await correct(page, "1.36", "1.37");
+  await correct(page, "[b]", "[c]");
+  await hand.press(page.getByRole("button", { name: "Save" }));
+  await hand.press(page.getByRole("dialog").getByRole("button", { name: "Save" }));
+  await page.getByText("zz-hands is saved.").waitFor();
+  const { manifest } = JSON.parse((await ask(page, "GET", "dags/zz-hands")).text) as {
+    manifest: { spec: { task: unknown } };
+  };
+  expect(manifest.spec.task).toMatchObject([{ image: "busybox:1.37" }, { command: ["c"] }]);
+  await leave(visitor);
 });
 
 describe("what is typed", () => {

@@ -31,6 +31,15 @@ export function mouse(page: Page): Hand {
   };
 }
 
+/** correct replaces a text in the editor, as a person does: looks for it and types. */
+export async function correct(page: Page, from: string, to: string): Promise<void> {
+  await page.keyboard.press("Control+f");
+  await page.keyboard.type(from);
+  await page.keyboard.press("Enter");
+  await page.keyboard.press("Escape");
+  await page.keyboard.type(to);
+}
+
 /** The page has fewer places for the focus than this. */
 const mostStops = 150;
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Page } from "playwright-core";
-import { keyboard, mouse, type Hand } from "./hands";
+import { correct, keyboard, mouse, type Hand } from "./hands";
 import { arrive, facts, leave, password, pictures, site, useBrowser, visit } from "./world";
 import { text } from "../src/text";
 
@@ -8,21 +8,6 @@ useBrowser();
 const namespace = facts["namespace"] ?? "";
 /** Pods start and images are looked for. */
 const patience = { timeout: 60_000 };
-
-/** correct replaces a part of the line of a text that contains it, as a person does: goes to its end and types. */
-async function correct(page: Page, from: string, to: string): Promise<void> {
-  await page.keyboard.press("Control+a");
-  await page.keyboard.press("Control+c");
-  const lines = (await page.evaluate(() => navigator.clipboard.readText())).split("\n");
-  const at = lines.findIndex((line) => line.includes(from));
-  expect(at, `a line with ${from}`).toBeGreaterThan(0);
-  const rest = lines[at]?.slice(lines[at].indexOf(from)) ?? "";
-  await page.keyboard.press("Control+Home");
-  for (let line = 0; line < at; line++) await page.keyboard.press("ArrowDown");
-  await page.keyboard.press("End");
-  for (let char = 0; char < rest.length; char++) await page.keyboard.press("Backspace");
-  await page.keyboard.type(rest.replace(from, to));
-}
 
 /** play is the scene. The DAG is one of manifests/examples/invoices.yaml: an image and a currency in it are wrong. */
 async function play(page: Page, hand: Hand, dag: string): Promise<void> {
@@ -67,6 +52,7 @@ async function play(page: Page, hand: Hand, dag: string): Promise<void> {
   await correct(page, "1.63", "1.36");
   await correct(page, "EURO", "EUR");
   await hand.press(button(text.edit.save));
+  await hand.press(page.getByRole("dialog").getByRole("button", { name: text.edit.save, exact: true }));
   await page.getByText(text.edit.saved(dag)).waitFor();
 
   // Again, with the values of the run that failed.

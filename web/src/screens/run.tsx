@@ -191,7 +191,7 @@ function Hold(props: { run: RunDetail; tasks: Task[]; select: (task: string) => 
   );
   const Fix = () => (
     <Show when={may(props.run.namespace, "editor")}>
-      <a class="link" href={to.edit(props.run.namespace, props.run.dag)}>{text.run.editDag}</a>
+      <a class="link" href={to.edit("DAG", props.run.namespace, props.run.dag)}>{text.run.editDag}</a>
     </Show>
   );
   return (
