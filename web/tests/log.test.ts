@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { afterReturns, parseLine, plainText } from "../src/log/ansi";
-import { Heights, Lines, search } from "../src/log/lines";
+import { Heights, Lines, Search } from "../src/log/lines";
+import { textOf } from "../src/log/selection";
 import { size } from "../src/log/source";
 
 describe("a line of a log", () => {
@@ -50,13 +51,32 @@ describe("lines", () => {
 
   it("are found whatever their case and colours", () => {
     const lines = new Lines();
+    const search = new Search("UPSTREAM");
     lines.append("ok\nUp\x1b[31mstream\x1b[0m failed\nok\n");
-    expect(search(lines.rows, "UPSTREAM")).toEqual([1]);
+    search.add(lines.rows);
+    expect(search.hits.map((row) => row.index)).toEqual([1]);
+    lines.append("upstream again\n");
+    search.add(lines.rows);
+    expect(search.hits.map((row) => row.index)).toEqual([1, 3]);
+  });
+});
+
+describe("what is selected", () => {
+  const lines = new Lines();
+  lines.append("one\n\x1b[31mtwo\x1b[0m\n");
+  lines.gap("9 B are missing here.");
+  lines.append("three\n");
+
+  it("is the text between two places, in either direction", () => {
+    const [from, to] = [{ row: 0, offset: 1 }, { row: 3, offset: 2 }];
+    expect(textOf(lines.rows, { anchor: from, focus: to })).toBe("ne\ntwo\n[9 B are missing here.]\nth");
+    expect(textOf(lines.rows, { anchor: to, focus: from })).toBe("ne\ntwo\n[9 B are missing here.]\nth");
+    expect(textOf(lines.rows, { anchor: from, focus: { row: 0, offset: 2 } })).toBe("n");
   });
 });
 
 describe("heights", () => {
-  const rows = ["short", "x".repeat(25), "", "y".repeat(10)].map((text, index) => ({ number: index + 1, text, isAfterGap: false }));
+  const rows = ["short", "x".repeat(25), "", "y".repeat(10)].map((text, index) => ({ index, number: index + 1, text, isAfterGap: false }));
 
   it("count the rows of wrapped lines", () => {
     const heights = new Heights(10);

@@ -21,8 +21,12 @@ export function afterReturns(line: string): string {
   return at < 0 ? trimmed : trimmed.slice(at + 1);
 }
 
+/** Whatever a line may contain besides the text that it shows. */
+const unseen = /[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]/;
+
 /** plainText returns the text of a line without escape sequences. */
-export const plainText = (line: string): string => visible(afterReturns(line).replace(escapes, ""));
+export const plainText = (line: string): string =>
+  unseen.test(line) ? visible(afterReturns(line).replace(escapes, "")) : line;
 
 /** parseLine cuts a line into pieces. It returns text alone: nothing in a log becomes markup. */
 export function parseLine(line: string): Piece[] {

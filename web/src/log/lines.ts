@@ -1,16 +1,23 @@
-import { plainText } from "./ansi";
+import { isError, plainText } from "./ansi";
 
 /** Row is a line of a log, or a notice about what is missing at its place. */
 export interface Row {
+  /** Its position among the rows. It never changes. */
+  index: number;
   /** The number of the line, counted from the beginning or from the last gap. 0 is a notice. */
   number: number;
   text: string;
   isAfterGap: boolean;
 }
 
+/** So many errors are marked beside the log. */
+const mostErrors = 200;
+
 /** Lines are the rows of a log in the order in which they came. */
 export class Lines {
   readonly rows: Row[] = [];
+  /** The first rows that look like an error. */
+  readonly errors: Row[] = [];
   private rest = "";
   private counted = 0;
   private isAfterGap = false;
@@ -31,13 +38,15 @@ export class Lines {
   /** gap notes that something is missing here. After it nobody knows the number of a line. */
   gap(notice: string): void {
     this.finish();
-    this.rows.push({ number: 0, text: notice, isAfterGap: false });
+    this.rows.push({ index: this.rows.length, number: 0, text: notice, isAfterGap: false });
     this.counted = 0;
     this.isAfterGap = true;
   }
 
   private push(text: string): void {
-    this.rows.push({ number: ++this.counted, text, isAfterGap: this.isAfterGap });
+    const row = { index: this.rows.length, number: ++this.counted, text, isAfterGap: this.isAfterGap };
+    this.rows.push(row);
+    if (this.errors.length < mostErrors && isError(plainText(text))) this.errors.push(row);
   }
 }
 
@@ -91,13 +100,20 @@ function wrapped(text: string, columns: number): number {
   return Math.max(1, Math.ceil(width / columns));
 }
 
-/** search returns the positions of the rows that contain a text, whatever its case. */
-export function search(rows: readonly Row[], query: string): number[] {
-  if (!query) return [];
-  const wanted = query.toLowerCase();
-  const hits: number[] = [];
-  rows.forEach((row, index) => {
-    if (row.number > 0 && plainText(row.text).toLowerCase().includes(wanted)) hits.push(index);
-  });
-  return hits;
+/** Search finds the rows that contain a text, whatever its case. Rows that come later are added to what it found. */
+export class Search {
+  readonly hits: Row[] = [];
+  private searched = 0;
+
+  constructor(private readonly query: string) {}
+
+  /** add searches the rows that it has not searched yet. */
+  add(rows: readonly Row[]): void {
+    if (!this.query) return;
+    const wanted = this.query.toLowerCase();
+    for (; this.searched < rows.length; this.searched++) {
+      const row = rows[this.searched] as Row;
+      if (row.number > 0 && plainText(row.text).toLowerCase().includes(wanted)) this.hits.push(row);
+    }
+  }
 }

@@ -1,0 +1,132 @@
+import { createSignal, onCleanup, onMount, type Accessor } from "solid-js";
+import { backoff, isTransient, pause } from "../api/client";
+import { Problem } from "../api/problem";
+import { ended } from "../session";
+import { text } from "../text";
+import { Lines } from "./lines";
+import { readText, stream, withSlot, type Ending, type LogKey, type Sink, type State } from "./source";
+
+/** Mode is how a log comes: by a stream, by asking, or no more. */
+export type Mode = "loading" | "live" | "stored" | "lost" | "full";
+
+/** Following is a log that is read as it grows. */
+export interface Following {
+  /** The lines, each time that more of them are there. */
+  lines: Accessor<Lines>;
+  mode: Accessor<Mode>;
+  problem: Accessor<Problem | undefined>;
+  /** Why there is no log. */
+  absence: Accessor<string>;
+  /** What is to be known of the log as a whole. */
+  notice: Accessor<string>;
+  retry: () => void;
+}
+
+/** Tabs without a stream ask this often, in milliseconds. */
+const askInterval = 3000;
+/** What is shown stays so long while a log is read anew, in milliseconds, unless as much has come again before. */
+const keptFor = 1000;
+
+/**
+ * createFollowing follows a log while the component is shown. A lost stream is opened again, and so is one that the page
+ * gave back while it was hidden.
+ */
+export function createFollowing(key: LogKey, isOver: () => boolean): Following {
+  const stop = new AbortController();
+  onCleanup(() => stop.abort());
+  let coming = new Lines();
+  let restartedAt = 0;
+  const [lines, setLines] = createSignal(coming, { equals: false });
+  const [mode, setMode] = createSignal<Mode>("loading");
+  const [problem, setProblem] = createSignal<Problem>();
+  const [absence, setAbsence] = createSignal("");
+  const [notice, setNotice] = createSignal("");
+
+  let frame = 0;
+  const show = () => {
+    frame = 0;
+    const isAsMuch = coming.rows.length >= lines().rows.length;
+    if (isAsMuch || performance.now() - restartedAt > keptFor) setLines(coming);
+    else frame = requestAnimationFrame(show);
+  };
+  onCleanup(() => cancelAnimationFrame(frame));
+  const sink: Sink = {
+    lines: () => coming,
+    restart: () => {
+      coming = new Lines();
+      restartedAt = performance.now();
+    },
+    grew: () => (frame ||= requestAnimationFrame(show)),
+    state: (state) => setNotice(noticeOf(state)),
+    connected: (isConnected) => setMode(isConnected ? (isOver() ? "loading" : "live") : "lost"),
+  };
+  /** ask reads the log without a stream. */
+  const ask = async () => {
+    const next = new Lines();
+    await readText(key, next, stop.signal);
+    setLines((coming = next));
+  };
+  const conclude = (ending: Ending) => {
+    if (ending.how === "credential") return ended();
+    if (ending.how === "gone") setAbsence(ending.message || ending.reason);
+    if (ending.how === "complete" && ending.isRotated) setNotice(text.log.rotated);
+    setLines(coming);
+    setMode("stored");
+  };
+  /** follow opens one stream, if this tab may have one. */
+  const follow = async (opened: () => void): Promise<{ isMine: boolean; ending: Ending }> => {
+    let ending: Ending = { how: "lost" };
+    const isMine = isShown() && await withSlot(stop.signal, async () => {
+      sink.restart();
+      const connected = (isConnected: boolean) => {
+        if (isConnected) opened();
+        sink.connected(isConnected);
+      };
+      ending = await whileShown(stop.signal, (signal) => stream(key, { ...sink, connected }, signal));
+    });
+    return { isMine, ending };
+  };
+  const load = async () => {
+    setProblem(undefined);
+    try {
+      for (let attempt = 1; ; attempt++) {
+        const { isMine, ending } = await follow(() => (attempt = 1));
+        if (stop.signal.aborted) return;
+        if (ending.how !== "lost") return conclude(ending);
+        setMode(isMine ? "lost" : "full");
+        const isRead = isShown() && await ask().then(() => true, (error: unknown) => {
+          if (!isTransient(error)) throw error;
+          setMode("lost");
+          return false;
+        });
+        if (isRead && isOver()) return setMode("stored");
+        await pause(isRead && !isMine ? askInterval : backoff(attempt), stop.signal);
+      }
+    } catch (error) {
+      if (stop.signal.aborted) return;
+      if (!(error instanceof Problem)) throw error;
+      if (error.kind === "not-found" || error.kind === "conflict") setAbsence(error.detail || error.message);
+      else setProblem(error);
+      setMode("stored");
+    }
+  };
+  onMount(() => void load());
+  return { lines, mode, problem, absence, notice, retry: () => void load() };
+}
+
+const isShown = () => document.visibilityState === "visible";
+
+const noticeOf = (state: State) =>
+  [state.rotated && text.log.rotated, state.incomplete && (state.message || text.log.incomplete)].filter(Boolean).join(" ");
+
+/** whileShown ends an action when the page is hidden, so that hidden tabs give their streams back. */
+async function whileShown<T>(outer: AbortSignal, action: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const hidden = new AbortController();
+  const listen = () => !isShown() && hidden.abort();
+  document.addEventListener("visibilitychange", listen);
+  try {
+    return await action(AbortSignal.any([outer, hidden.signal]));
+  } finally {
+    document.removeEventListener("visibilitychange", listen);
+  }
+}
