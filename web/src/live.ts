@@ -1,5 +1,5 @@
 import { createSignal } from "solid-js";
-import { address, backoff } from "./api/client";
+import { address, backoff, pause } from "./api/client";
 import { session } from "./api/calls";
 import { onMessage, post } from "./tabs";
 
@@ -85,7 +85,7 @@ async function whileVisible(signal: AbortSignal): Promise<void> {
 
 /**
  * follow keeps a stream open. The browser opens a lost one again at its place. If the server refuses that, follow waits
- * longer each time, and then everything is read again.
+ * longer each time, and opens a new one. No stream has what changed before it was opened, so everything is read again then.
  */
 async function follow(signal: AbortSignal, isShared: boolean): Promise<void> {
   const say = (isOpen: boolean) => {
@@ -96,19 +96,19 @@ async function follow(signal: AbortSignal, isShared: boolean): Promise<void> {
     tell(change);
     if (isShared) post(change === "reset" ? { kind: "reset" } : { kind: "change", change });
   };
-  for (let attempt = 1, wasOpen = false; !signal.aborted; attempt++) {
-    let isReopened = false;
+  for (let attempt = 1; !signal.aborted; attempt++) {
+    let isNew = true;
     await stream(signal, (isOpen) => {
       say(isOpen);
       if (!isOpen) return;
-      if (!isReopened && (wasOpen || attempt > 1)) news("reset");
-      isReopened = wasOpen = true;
+      if (isNew) news("reset");
+      isNew = false;
       attempt = 1;
     }, news);
     say(false);
     if (signal.aborted) return;
     await session.me(signal).catch(() => {}); // a 401 ends the session of this page
-    await delay(backoff(attempt), signal);
+    await pause(backoff(attempt), signal).catch(() => {});
   }
 }
 
@@ -129,12 +129,5 @@ function stream(
     source.addEventListener("change", (event) => news(JSON.parse((event as MessageEvent<string>).data) as Change));
     source.addEventListener("reset", () => news("reset"));
     source.addEventListener("end", finish);
-  });
-}
-
-function delay(milliseconds: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(resolve, milliseconds);
-    signal.addEventListener("abort", () => (clearTimeout(timer), resolve()), { once: true });
   });
 }

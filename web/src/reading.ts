@@ -28,12 +28,14 @@ export function createReading<S, T>(
   const [problem, setProblem] = createSignal<Problem>();
   const [isLoading, setLoading] = createSignal(false);
   let current: AbortController | undefined;
+  let isStale = false; // news came while it was reading
 
   const load = async () => {
     current?.abort();
     const from = source();
     if (from === undefined) return;
     const mine = (current = new AbortController());
+    isStale = false;
     setLoading(true);
     try {
       const value = await fetcher(from, mine.signal);
@@ -45,7 +47,10 @@ export function createReading<S, T>(
       if (!(error instanceof Problem)) throw error;
       setProblem(error);
     } finally {
-      if (current === mine) setLoading(false);
+      if (current === mine) {
+        setLoading(false);
+        if (isStale) again();
+      }
     }
   };
 
@@ -54,7 +59,8 @@ export function createReading<S, T>(
     setProblem(undefined);
     void load();
   }));
-  const again = throttle(() => void load(), shortestInterval);
+  // News does not interrupt reading: a slow reading would never end while there is much of it.
+  const again = throttle(() => (isLoading() ? void (isStale = true) : void load()), shortestInterval);
   if (concerns) {
     onCleanup(onChange((change) => (change === "reset" || concerns(change)) && again()));
     const timer = setInterval(() => {

@@ -1,0 +1,125 @@
+import { createRoot } from "solid-js";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { isLive, onChange, start, type Change } from "../src/live";
+import { createReading, shortestInterval } from "../src/reading";
+
+/** Stream stands in for EventSource, which jsdom lacks. */
+class Stream extends EventTarget {
+  static CLOSED = 2;
+  static opened: Stream[] = [];
+  readyState = 0;
+  onopen: (() => void) | undefined;
+  onerror: (() => void) | undefined;
+
+  constructor() {
+    super();
+    Stream.opened.push(this);
+  }
+
+  close(): void {
+    this.readyState = Stream.CLOSED;
+  }
+
+  change(change: Change): void {
+    this.dispatchEvent(new MessageEvent("change", { data: JSON.stringify(change) }));
+  }
+
+  /** fail is what the browser does: it opens a lost stream again, but not a refused one. */
+  fail(isRefused: boolean): void {
+    this.readyState = isRefused ? Stream.CLOSED : 0;
+    this.onerror?.();
+  }
+}
+
+const change: Change = { kind: "run", namespace: "shop", dag: "etl", run: "1" };
+let stop: () => void;
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  vi.stubGlobal("EventSource", Stream);
+  vi.stubGlobal("fetch", () => Promise.reject(new Error("the server is away")));
+  Stream.opened = [];
+  stop = start();
+});
+afterEach(() => {
+  stop();
+  vi.useRealTimers();
+  vi.unstubAllGlobals();
+});
+
+const stream = () => Stream.opened[Stream.opened.length - 1] as Stream;
+
+describe("the stream of changes", () => {
+  it("makes everything be read again when it opens, because what changed before is not in it", () => {
+    const heard: unknown[] = [];
+    const forget = onChange((news) => heard.push(news));
+    stream().onopen?.();
+    stream().change(change);
+    expect(heard).toEqual(["reset", change]);
+    forget();
+  });
+
+  it("goes on at its place when the browser opens it again, and is not live meanwhile", () => {
+    const heard: unknown[] = [];
+    stream().onopen?.();
+    const forget = onChange((news) => heard.push(news));
+    stream().fail(false);
+    expect(isLive()).toBe(false);
+    stream().onopen?.();
+    expect([isLive(), heard]).toEqual([true, []]);
+    forget();
+  });
+
+  it("that is refused is opened anew, later each time, and everything is read again", async () => {
+    stream().onopen?.();
+    const heard: unknown[] = [];
+    const forget = onChange((news) => heard.push(news));
+    for (let refusals = 1; refusals <= 3; refusals++) {
+      stream().fail(true);
+      await vi.advanceTimersByTimeAsync(60_000);
+      expect(Stream.opened).toHaveLength(1 + refusals);
+    }
+    stream().onopen?.();
+    expect(heard).toEqual(["reset"]);
+    forget();
+  });
+});
+
+describe("a view", () => {
+  it("reads at most once a second, however much news there is, and once more at the end", async () => {
+    stream().onopen?.();
+    await createRoot(async (dispose) => {
+      let count = 0;
+      createReading(() => ({}), () => Promise.resolve(count++), () => true);
+      for (let ms = 0; ms < 5000; ms += 50) {
+        stream().change(change);
+        await vi.advanceTimersByTimeAsync(50);
+      }
+      expect(count).toBeLessThanOrEqual(7);
+      const before = count;
+      stream().change(change);
+      await vi.advanceTimersByTimeAsync(2 * shortestInterval);
+      expect(count).toBeGreaterThan(before);
+      dispose();
+    });
+  });
+
+  it("that takes long to read is not interrupted by news, and is read again afterwards", async () => {
+    stream().onopen?.();
+    await createRoot(async (dispose) => {
+      let count = 0;
+      const reading = createReading(() => ({}), (_, signal) => new Promise<number>((resolve, reject) => {
+        signal.addEventListener("abort", () => reject(signal.reason));
+        setTimeout(() => resolve(++count), 3 * shortestInterval);
+      }), () => true);
+      for (let ms = 0; ms < 4 * shortestInterval; ms += 100) {
+        stream().change(change);
+        await vi.advanceTimersByTimeAsync(100);
+      }
+      expect(reading.data()).toBe(1);
+      await vi.advanceTimersByTimeAsync(4 * shortestInterval);
+      expect(reading.data()).toBe(2);
+      dispose();
+    });
+  });
+});
