@@ -1,4 +1,4 @@
-import { createEffect, createMemo, createSignal, createUniqueId, For, on, Show, type JSX } from "solid-js";
+import { createEffect, createMemo, createSignal, createUniqueId, For, on, onCleanup, onMount, Show, type JSX } from "solid-js";
 import { Icon } from "../parts/icons";
 import { looks, type Look } from "../phases";
 import { number, text } from "../text";
@@ -14,13 +14,22 @@ export interface GraphTask {
   why?: { reason: string; message: string };
 }
 
-const steps = [0.25, 0.4, 0.6, 0.8, 1, 1.25, 1.5];
+const smallest = 0.25, largest = 1.5;
+const steps = [smallest, 0.4, 0.6, 0.8, 1, 1.25, largest];
+/** The padding of the canvas, and how far the mouse moves before it drags, in pixels. */
+const padding = 20, dragsAfter = 4;
+/** So many tasks are in the table. */
+const mostRows = 200;
 const tipWidth = 340;
 
-/** Graph draws tasks and what they need. A table that only screen readers see is beside it. */
+/**
+ * Graph draws tasks and what they need. It is panned by scrolling and by dragging, and zoomed by buttons and by the wheel
+ * with Ctrl. hasTable says that a table of the same is beside it, which only screen readers see.
+ */
 export default function Graph(props: {
   names: string[]; parents: number[][]; task: (position: number) => GraphTask; selected?: string | undefined;
   select: (name: string) => void; name: string; search?: string; shown?: Look | undefined; tools?: JSX.Element;
+  hasTable?: boolean;
 }): JSX.Element {
   const id = createUniqueId();
   const [opened, setOpened] = createSignal<ReadonlySet<string>>(new Set());
@@ -31,17 +40,27 @@ export default function Graph(props: {
   const shape = createMemo(() => JSON.stringify([props.names, props.parents]));
   const layout = createMemo(on([shape, opened], () => layOut({ names: props.names, parents: props.parents }, opened())));
   const fit = () => {
-    const room = canvas.clientWidth - 40;
-    setScale(Math.max(0.25, Math.min(1, room / Math.max(1, layout().width))));
+    const room = canvas.clientWidth - 2 * padding;
+    setScale(Math.max(smallest, Math.min(1, room / Math.max(1, layout().width))));
   };
   createEffect(on(layout, () => {
-    const room = canvas.clientWidth - 40;
+    const room = canvas.clientWidth - 2 * padding;
     setScale(layout().width > room && layout().width < room * 1.35 ? room / layout().width : 1);
   }));
+  /** zoomTo changes the scale. What is at a place of the canvas, by default its middle, stays there. */
+  const zoomTo = (next: number, x = canvas.clientWidth / 2, y = canvas.clientHeight / 2) => {
+    const factor = next / scale();
+    const left = (canvas.scrollLeft + x - padding) * factor + padding - x;
+    const top = (canvas.scrollTop + y - padding) * factor + padding - y;
+    setScale(next);
+    canvas.scrollTo({ left, top, behavior: "instant" });
+  };
   const zoom = (direction: 1 | -1) => {
     const next = direction > 0 ? steps.find((step) => step > scale() + 0.01) : [...steps].reverse().find((step) => step < scale() - 0.01);
-    if (next) setScale(next);
+    if (next) zoomTo(next);
   };
+  onMount(() => onCleanup(panAndZoom(canvas, (factor, x, y) =>
+    zoomTo(Math.max(smallest, Math.min(largest, scale() * factor)), x, y))));
   const selectedBox = createMemo(() => {
     const position = props.names.indexOf(props.selected ?? "");
     return position < 0 ? -1 : layout().boxes.findIndex((box) => box.members.includes(position));
@@ -89,6 +108,9 @@ export default function Graph(props: {
       <header class="graph-tools">
         {props.tools}
         <span class="end" />
+        <Show when={opened().size}>
+          <button class="btn quiet" type="button" onClick={() => setOpened(new Set<string>())}>{text.run.closeGroups}</button>
+        </Show>
         <button class="btn quiet icon small-no" type="button" aria-label={text.run.smaller} title={text.run.smaller} onClick={() => zoom(-1)}><Icon name="minus" /></button>
         <button class="btn quiet icon small-no" type="button" aria-label={text.run.larger} title={text.run.larger} onClick={() => zoom(1)}><Icon name="plus" /></button>
         <button class="btn quiet icon" type="button" aria-label={text.run.fit} title={text.run.fit} onClick={fit}><Icon name="fit" /></button>
@@ -116,8 +138,58 @@ export default function Graph(props: {
           )}</Show>
         </svg>
       </div>
+      <Show when={props.hasTable}><Table names={props.names} parents={props.parents} task={props.task} name={props.name} /></Show>
     </>
   );
+}
+
+/** Table says what the graph shows. */
+function Table(props: { names: string[]; parents: number[][]; task: (position: number) => GraphTask; name: string }): JSX.Element {
+  const needs = (position: number) => (props.parents[position] ?? []).map((parent) => props.names[parent]).join(", ");
+  return (
+    <div class="sr"><table>
+      <caption>{props.name}</caption>
+      <thead><tr><th>{text.run.task}</th><th>{text.run.image}</th><th>{text.run.needsLabel}</th></tr></thead>
+      <tbody><For each={props.names.slice(0, mostRows)}>{(name, position) => (
+        <tr><th scope="row">{name}</th><td>{props.task(position()).sub}</td><td>{needs(position()) || text.none}</td></tr>
+      )}</For></tbody>
+    </table></div>
+  );
+}
+
+/**
+ * panAndZoom lets the mouse drag the content of an element, and the wheel with Ctrl zoom it at a place, until the returned
+ * function is called. A drag is no click.
+ */
+function panAndZoom(element: HTMLElement, zoomBy: (factor: number, x: number, y: number) => void): () => void {
+  const ended = new AbortController();
+  let from: { x: number; y: number; left: number; top: number } | undefined;
+  let isDragged = false;
+  const listen = <K extends keyof HTMLElementEventMap>(name: K, listener: (event: HTMLElementEventMap[K]) => void,
+    options: AddEventListenerOptions = {}) => element.addEventListener(name, listener, { ...options, signal: ended.signal });
+  listen("pointerdown", (event) => {
+    if (event.button !== 0 || event.pointerType !== "mouse") return;
+    from = { x: event.clientX, y: event.clientY, left: element.scrollLeft, top: element.scrollTop };
+    isDragged = false;
+  });
+  listen("pointermove", (event) => {
+    if (!from) return;
+    const x = event.clientX - from.x, y = event.clientY - from.y;
+    if (!isDragged && Math.hypot(x, y) < dragsAfter) return;
+    isDragged = true;
+    element.setPointerCapture(event.pointerId);
+    element.scrollTo({ left: from.left - x, top: from.top - y, behavior: "instant" });
+  });
+  listen("pointerup", () => (from = undefined));
+  listen("pointercancel", () => (from = undefined));
+  listen("click", (event) => isDragged && event.stopPropagation(), { capture: true });
+  listen("wheel", (event) => {
+    if (!event.ctrlKey) return;
+    event.preventDefault();
+    const box = element.getBoundingClientRect();
+    zoomBy(Math.exp(-event.deltaY / 500), event.clientX - box.left, event.clientY - box.top);
+  }, { passive: false });
+  return () => ended.abort();
 }
 
 function Node(props: {

@@ -119,7 +119,7 @@ function GraphTab(props: { namespace: string; name: string; versions: Reading<{ 
           <section class="panel view-graph">
             <Suspense fallback={<Skeleton rows={4} />}>
               <Graph names={tasks().map((each) => each.name)} parents={parentsOf(tasks())} name={text.dag.graphOf(props.name)}
-                selected={selected()} select={setSelected}
+                selected={selected()} select={setSelected} hasTable
                 task={(position) => ({ sub: subOf(tasks()[position]) })} />
             </Suspense>
           </section>

@@ -19,7 +19,8 @@ import { attemptsByTask, axisOf, segmentsOf, type TimedAttempt } from "../timeli
 
 const Graph = lazy(() => import("../graph/graph"));
 const pageSize = 200;
-const rowsAtFirst = 100;
+/** The timeline shows so many tasks at a time. */
+const mostRows = 200;
 
 /** readTasks reads all pages of the tasks of a run. */
 async function readTasks(uid: string, signal: AbortSignal): Promise<Task[]> {
@@ -251,6 +252,10 @@ function RunGraphView(props: {
     props.graph.names.forEach((_, position) => byLook.set(lookAt(position), (byLook.get(lookAt(position)) ?? 0) + 1));
     return [...byLook];
   });
+  const pickFound = () => {
+    const found = search() && props.graph.names.find((name) => name.includes(search()));
+    if (found && found !== props.selected) props.select(found);
+  };
   const describe = (position: number): GraphTask => {
     const name = props.graph.names[position] ?? "";
     const phase = props.graph.phases[position] ?? "", reason = props.graph.reasons[position] ?? "";
@@ -279,7 +284,9 @@ function RunGraphView(props: {
         </div>
         <Show when={props.graph.names.length > 20}>
           <label class="search find"><Icon name="search" />
-            <input type="search" aria-label={text.run.findTask} placeholder={text.run.findTask} onInput={(event) => setSearch(event.currentTarget.value.trim())} />
+            <input type="search" aria-label={text.run.findTask} placeholder={text.run.findTask}
+              onInput={(event) => setSearch(event.currentTarget.value.trim())}
+              onKeyDown={(event) => event.key === "Enter" && pickFound()} />
           </label>
         </Show>
       </>} />
@@ -293,7 +300,7 @@ const axisPart = 0.86;
 function Timeline(props: {
   run: RunDetail; tasks: Task[]; attempts: Map<string, TimedAttempt[]> | undefined; selected: string; select: (name: string) => void;
 }): JSX.Element {
-  const [shown, setShown] = createSignal(rowsAtFirst);
+  const [from, setFrom] = createSignal(0);
   const start = () => Date.parse(props.run.startedAt ?? props.run.admittedAt ?? props.run.createdAt);
   const end = () => (props.run.finishedAt ? Date.parse(props.run.finishedAt) : now());
   const marks = () => axisOf(Math.max(1000, end() - start()));
@@ -303,7 +310,11 @@ function Timeline(props: {
   const width = (from: number, until: number) => `${Math.max(0.15, part(until) - part(from))}%`;
   const ordered = createMemo(() => [...props.tasks].sort((a, b) =>
     (a.readyAt ? Date.parse(a.readyAt) : Infinity) - (b.readyAt ? Date.parse(b.readyAt) : Infinity) || 0));
-  const rows = () => ordered().slice(0, shown());
+  const rows = () => ordered().slice(from(), from() + mostRows);
+  createEffect(on(() => [props.selected, ordered().length], () => {
+    const at = ordered().findIndex((task) => task.name === props.selected);
+    if (at >= 0) setFrom(at - (at % mostRows));
+  }));
   const height = () => rows().length * 27 + 22;
   return (
     <div class="timeline">
@@ -354,8 +365,13 @@ function Timeline(props: {
           );
         }}</Keyed>
       </ul>
-      <Show when={ordered().length > shown()}>
-        <p class="pad dim">{text.run.showing(shown(), ordered().length)} <button class="btn" type="button" onClick={() => setShown(Math.min(500, shown() + 200))}>{text.run.showMore}</button></p>
+      <Show when={ordered().length > mostRows}>
+        <div class="pager">
+          <span class="dim">{text.run.showing(from() + 1, from() + rows().length, ordered().length)}</span>
+          <button class="btn end" type="button" disabled={from() === 0} onClick={() => setFrom(from() - mostRows)}>{text.run.earlier}</button>
+          <button class="btn" type="button" disabled={from() + mostRows >= ordered().length}
+            onClick={() => setFrom(from() + mostRows)}>{text.run.later}</button>
+        </div>
       </Show>
       <div class="sr"><table>
         <caption>{text.run.table}</caption>
