@@ -19,8 +19,9 @@ test-long: ## run all tests and those for releases: every crash point in every s
 check: ## run the tests that need neither root nor a cluster
 	@scripts/check
 
-bench: ## measure runs, schedules and the server, on a cluster of its own (FLAGS="-dags 10000" sets how many are due)
+bench: ## measure runs, schedules, the server and the UI, on a cluster of its own (FLAGS="-dags 10000" sets how many are due)
 	@go test -v -run '^$$' -bench . -timeout 60m ./e2e/bench -args $(FLAGS)
+	@scripts/test measure
 
 build: ## build static binaries into bin/
 	@scripts/build

@@ -15,17 +15,20 @@ import (
 	"kontroler/generated/clientset/versioned"
 )
 
-// objects are DAGs and DagTasks in a namespace of the test. No controller runs; the statuses are written here.
+// objects are DAGs and DagTasks in namespaces of the test: one with what most tests look at, one with many things, one
+// with three. No controller runs; the statuses are written here.
 type objects struct {
-	*testing.T
-	client    versioned.Interface
-	namespace string
+	testing.TB
+	core                                   kubernetes.Interface
+	client                                 versioned.Interface
+	namespace, manyNamespace, fewNamespace string
 }
 
-func newObjects(t *testing.T, root string) *objects {
+func newObjects(t testing.TB, root string) *objects {
 	t.Helper()
 	config := clustertest.Config(t)
 	clustertest.InstallCRDs(t, config, filepath.Join(root, "manifests/crd"))
+	config.QPS = -1 // no limit
 	core, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		t.Fatal(err)
@@ -34,18 +37,25 @@ func newObjects(t *testing.T, root string) *objects {
 	if err != nil {
 		t.Fatal(err)
 	}
-	namespace, err := core.CoreV1().Namespaces().Create(t.Context(),
-		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "shop-"}}, metav1.CreateOptions{})
+	o := &objects{TB: t, core: core, client: client}
+	o.namespace, o.manyNamespace, o.fewNamespace = o.newNamespace("shop-"), o.newNamespace("many-"), o.newNamespace("few-")
+	return o
+}
+
+func (o *objects) newNamespace(prefix string) string {
+	o.Helper()
+	namespaces := o.core.CoreV1().Namespaces()
+	made, err := namespaces.Create(o.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: prefix}},
+		metav1.CreateOptions{})
 	if err != nil {
-		t.Fatal(err)
+		o.Fatal(err)
 	}
-	t.Cleanup(func() {
-		err := core.CoreV1().Namespaces().Delete(context.Background(), namespace.Name, metav1.DeleteOptions{})
-		if err != nil {
-			t.Error(err)
+	o.Cleanup(func() {
+		if err := namespaces.Delete(context.Background(), made.Name, metav1.DeleteOptions{}); err != nil {
+			o.Error(err)
 		}
 	})
-	return &objects{T: t, client: client, namespace: namespace.Name}
+	return made.Name
 }
 
 // dag creates a DAG with parameters, and says of it what the controller would. An empty fault means that it is valid.
@@ -99,4 +109,6 @@ func (o *objects) fill(more int) {
 		o.dag(fmt.Sprintf("etl-%03d", i), "", pipeline[:1], "")
 	}
 	o.pending("route-planning-again", "route-planing")
+	o.many(o.manyNamespace, "etl", manyDAGs)
+	o.many(o.fewNamespace, "etl", 3)
 }

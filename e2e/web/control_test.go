@@ -11,17 +11,24 @@ import (
 
 // backend is the server behind the sites. The browser tests stop it and start it again.
 type backend struct {
-	*testing.T
+	testing.TB
 	database, address string
 	process           *site.Process
 }
 
+// start starts the server, unless it runs.
 func (b *backend) start() {
 	b.Helper()
-	b.process = site.StartServer(b.T, b.database, b.address, "--trusted-proxies=127.0.0.0/8")
+	if b.process != nil {
+		return
+	}
+	b.process = site.StartServer(b.TB, b.database, b.address, "--trusted-proxies=127.0.0.0/8")
 }
 
-func (b *backend) stop() { b.process.Stop() }
+func (b *backend) stop() {
+	b.process.Stop()
+	b.process = nil
+}
 
 // control is what the browser tests do to the world behind the page: a POST request to the path of an act does it. Acts
 // run in the goroutine of the test, one at a time.
@@ -36,7 +43,7 @@ type request struct {
 }
 
 // serve takes requests until the test ends. It returns the address to send them to.
-func (c *control) serve(t *testing.T) string {
+func (c *control) serve(t testing.TB) string {
 	t.Helper()
 	c.asked = make(chan request)
 	listener := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

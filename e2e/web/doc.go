@@ -8,6 +8,7 @@
 //	control_test.go  the server, which the browser tests stop and start
 //	cluster_test.go  the objects that users would have applied
 //	rows_test.go     the rows that a controller would have written
+//	many_test.go     a namespace with much of everything
 //
 // It needs Node, npm, root, and what scripts/ui-root prepares. The suite web does all that.
 package web

@@ -5,6 +5,8 @@ import (
 	"compress/gzip"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -23,13 +25,17 @@ const longName = "warehouse-stock-reconciliation-with-carrier-feeds-eu-central-0
 
 // rows are what a controller wrote: DAGs with a history in a namespace.
 type rows struct {
-	*testing.T
+	testing.TB
 	leader    *store.Leader
 	views     *view.DB
 	namespace string
 	now       time.Time
 	runs      int
 	known     map[string]any
+	followed  struct {
+		run           store.Run
+		task, attempt int64
+	}
 }
 
 // task is a task of a DAG of these tests. Seconds is how long it runs.
@@ -50,7 +56,7 @@ var pipeline = []task{
 	{"publish", []string{"fx-rates", "check-totals", "build-report"}, 9},
 }
 
-func newRows(t *testing.T, database, namespace string) *rows {
+func newRows(t testing.TB, database string, cluster *objects) *rows {
 	t.Helper()
 	views, err := view.Open(view.Config{URL: database})
 	if err != nil {
@@ -58,9 +64,12 @@ func newRows(t *testing.T, database, namespace string) *rows {
 	}
 	t.Cleanup(func() { views.Close() })
 	r := &rows{
-		T: t, leader: storetest.Lead(t, storetest.Open(t, database)), views: views, namespace: namespace,
+		TB: t, leader: storetest.Lead(t, storetest.Open(t, database)), views: views, namespace: cluster.namespace,
 		now: time.Now().UTC().Truncate(time.Second), known: map[string]any{},
 	}
+	// What is older than the rest comes first.
+	maps.Copy(r.known, fillMany(t, r.leader, database, cluster.manyNamespace))
+	r.few(cluster.fewNamespace)
 	version := r.save("orders-hourly", pipeline)
 	for i := 22; i > 0; i-- {
 		r.play(version, pipeline, r.now.Add(-time.Duration(i)*time.Hour), i)
@@ -337,13 +346,57 @@ func (r *rows) log(run store.Run, attempt int64, at time.Time, lines int) {
 			fmt.Fprintf(&text, "\x1b[36mINFO\x1b[0m  GET /orders?page=%d  \x1b[32m200\x1b[0m in %d ms, 250 orders\n", i, 100+i%30)
 		}
 	}
-	var packed bytes.Buffer
-	writer := gzip.NewWriter(&packed)
-	_, err := writer.Write([]byte(text.String()))
-	r.must(err)
-	r.must(writer.Close())
-	r.must(r.leader.Logs.Save(r.Context(), run.ID, store.Log{
-		AttemptID: attempt, At: at, State: store.LogCaptured, Bytes: int64(text.Len()), OmittedAt: int64(text.Len()),
+	storeLog(r.TB, r.leader, run.ID, attempt, at, text.String())
+}
+
+// few is a namespace with three runs. The tasks of the last one run, so that their logs can be followed.
+func (r *rows) few(namespace string) {
+	r.Helper()
+	few := *r
+	few.namespace = namespace
+	tasks := []task{{"extract", nil, 20}, {"load", nil, 40}, {"report", nil, 30}}
+	few.play(few.save("etl-0003", tasks), tasks, r.now.Add(-96*time.Hour), 1)
+	few.play(few.save("etl-0002", tasks), tasks, r.now.Add(-95*time.Hour), 2)
+	at := r.now.Add(-94 * time.Hour)
+	few.followed.run = few.admit(few.save("etl-0001", tasks), tasks, at, store.Origin{Trigger: "Manual"})
+	for position := range tasks {
+		few.followed.task, few.followed.attempt = few.begin(few.followed.run, position, 1, at, at.Add(time.Second))
+	}
+	r.runs, r.followed = few.runs, few.followed
+	r.known["few"], r.known["followed"] = namespace, r.followed.run.UID
+}
+
+// endFollowed ends the last task of the run that is followed, whose log is stored before.
+func (r *rows) endFollowed() {
+	r.Helper()
+	at := time.Now().UTC().Truncate(time.Second)
+	r.log(r.followed.run, r.followed.attempt, at, 300)
+	r.commit(r.followed.run, transition.AttemptEnded{Attempt: r.followed.attempt, Phase: "Succeeded", FinishedAt: at},
+		transition.TaskSucceeded{Task: r.followed.task, At: at})
+}
+
+// storeLog stores the log of an attempt that ended at a time.
+func storeLog(t testing.TB, leader *store.Leader, run, attempt int64, at time.Time, text string) {
+	t.Helper()
+	const chunk = 1 << 20
+	log := store.Log{
+		AttemptID: attempt, At: at, State: store.LogCaptured, Bytes: int64(len(text)), OmittedAt: int64(len(text)),
 		BeginsAt: at.Add(-time.Minute), EndsAt: at, CapturedAt: at,
-	}, []store.LogChunk{{Size: text.Len(), Gzip: packed.Bytes()}}))
+	}
+	var chunks []store.LogChunk
+	for part := range slices.Chunk([]byte(text), chunk) {
+		var packed bytes.Buffer
+		writer := gzip.NewWriter(&packed)
+		_, err := writer.Write(part)
+		if err == nil {
+			err = writer.Close()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		chunks = append(chunks, store.LogChunk{Size: len(part), Gzip: packed.Bytes()})
+	}
+	if err := leader.Logs.Save(t.Context(), run, log, chunks); err != nil {
+		t.Fatal(err)
+	}
 }

@@ -25,7 +25,7 @@ proxy_set_header X-Forwarded-Proto $scheme;
 `
 
 // startSites starts the UI in each way in which users reach it, before one server. It adds their addresses to facts.
-func startSites(t *testing.T, server string, facts map[string]any) {
+func startSites(t testing.TB, server string, facts map[string]any) {
 	t.Helper()
 	url := "KONTROLER_SERVER_URL=http://" + server + ":8443"
 	facts["site"] = fmt.Sprintf("http://%s:8080/", site.Start(t, "", url).Ready().Address)
@@ -36,7 +36,7 @@ func startSites(t *testing.T, server string, facts map[string]any) {
 
 // startSubPath serves the bundle under a sub-path with busybox. An nginx only joins it and the API to one origin, because
 // busybox passes no more than the first request of a connection on. It returns the address of the page.
-func startSubPath(t *testing.T, server string) string {
+func startSubPath(t testing.TB, server string) string {
 	t.Helper()
 	home, static, front := t.TempDir(), site.NewAddress(), site.NewAddress()
 	at := filepath.Join(home, subPath)
@@ -59,7 +59,7 @@ location %sapi/ { proxy_pass http://%s:8443/api/; }
 
 // startBehindProxy starts the image behind an nginx that ends TLS, as an ingress does. It returns the address of the page
 // and that of the proxy.
-func startBehindProxy(t *testing.T, url string) (page, proxy string) {
+func startBehindProxy(t testing.TB, url string) (page, proxy string) {
 	t.Helper()
 	files, front := t.TempDir(), site.NewAddress()
 	put(t, files, "front", tlstest.New(t))
@@ -78,7 +78,7 @@ location / { proxy_pass http://%[3]s:8080; }
 
 // startMutual starts the image with TLS and client certificates. It adds the files of a right and of a wrong certificate
 // to facts, and returns the address of the page.
-func startMutual(t *testing.T, url string, facts map[string]any) string {
+func startMutual(t testing.TB, url string, facts map[string]any) string {
 	t.Helper()
 	files, browsers := t.TempDir(), tlstest.New(t)
 	put(t, files, "site", tlstest.New(t))
@@ -94,7 +94,7 @@ func startMutual(t *testing.T, url string, facts map[string]any) string {
 
 // put issues a certificate and writes it to the files name.crt and name.key of a folder. It returns their path without
 // the extension.
-func put(t *testing.T, folder, name string, by tlstest.Authority) string {
+func put(t testing.TB, folder, name string, by tlstest.Authority) string {
 	t.Helper()
 	certPEM, keyPEM := by.Issue(t, name)
 	for extension, content := range map[string][]byte{".crt": certPEM, ".key": keyPEM} {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"testing"
 	"time"
 
@@ -17,6 +18,32 @@ import (
 
 // TestBrowser runs the browser tests. KONTROLER_WEB_COMMAND replaces them, to look at the pages by hand.
 func TestBrowser(t *testing.T) {
+	w := newWorld(t)
+	if err := w.control.run(w.npm("run", "browser").Run); err != nil {
+		t.Fatalf("the browser tests: %v", err)
+	}
+}
+
+// BenchmarkUI measures the UI in the browser, and prints a table.
+func BenchmarkUI(b *testing.B) {
+	w := newWorld(b)
+	b.Logf("%d CPUs", runtime.NumCPU())
+	if err := w.control.run(w.npm("run", "measure").Run); err != nil {
+		b.Fatalf("measuring in the browser: %v", err)
+	}
+	b.ReportMetric(0, "ns/op")
+}
+
+// world is a server with rows, objects and users, the sites before it, and what the browser has to know of all that.
+type world struct {
+	testing.TB
+	root    string
+	facts   map[string]any
+	control *control
+}
+
+func newWorld(t testing.TB) *world {
+	t.Helper()
 	requireNpm(t)
 	root, err := filepath.Abs("../..")
 	if err != nil {
@@ -25,25 +52,25 @@ func TestBrowser(t *testing.T) {
 	cluster := newObjects(t, root)
 	cluster.fill(60)
 	database := storetest.URL(t)
-	world := newRows(t, database, cluster.namespace)
+	rows := newRows(t, database, cluster)
 	for name, access := range map[string]accounts.Access{
 		"root": {Admin: true},
-		"vera": {Grants: []accounts.Grant{{Namespace: world.namespace, Role: "viewer"}}},
-		"otto": {Grants: []accounts.Grant{{Namespace: world.namespace, Role: "operator"}}},
-		"edda": {Grants: []accounts.Grant{{Namespace: world.namespace, Role: "editor"}}},
+		"vera": {Grants: []accounts.Grant{{Namespace: cluster.namespace, Role: "viewer"}}},
+		"otto": {Grants: []accounts.Grant{{Namespace: cluster.namespace, Role: "operator"}}},
+		"edda": {Grants: []accounts.Grant{{Namespace: cluster.namespace, Role: "editor"}}},
 		"nils": {},
+		"mia":  {Grants: []accounts.Grant{{Namespace: cluster.manyNamespace, Role: "operator"}}},
+		"finn": {Grants: []accounts.Grant{{Namespace: cluster.fewNamespace, Role: "operator"}}},
 	} {
 		addUser(t, database, name, access)
 	}
-	server := &backend{T: t, database: database, address: site.NewAddress()}
+	server := &backend{TB: t, database: database, address: site.NewAddress()}
 	server.start()
-	facts := world.facts()
-	startSites(t, server.address, facts)
-	acts := &control{acts: map[string]func(){"stop": server.stop, "start": server.start}}
-	facts["control"], facts["metrics"] = acts.serve(t), "http://"+server.address+":8081/metrics"
-	if err := acts.run(npm(t, root, facts, "run", "browser").Run); err != nil {
-		t.Fatalf("the browser tests: %v", err)
-	}
+	w := &world{TB: t, root: root, facts: rows.facts()}
+	startSites(t, server.address, w.facts)
+	w.control = &control{acts: map[string]func(){"stop": server.stop, "start": server.start, "end": rows.endFollowed}}
+	w.facts["control"], w.facts["metrics"] = w.control.serve(t), "http://"+server.address+":8081/metrics"
+	return w
 }
 
 func requireNpm(t testing.TB) {
@@ -56,25 +83,25 @@ func requireNpm(t testing.TB) {
 	}
 }
 
-// npm is a command of npm in web/, which knows facts. KONTROLER_WEB_COMMAND replaces it.
-func npm(t testing.TB, root string, facts map[string]any, arguments ...string) *exec.Cmd {
-	t.Helper()
-	encoded, err := json.Marshal(facts)
+// npm is a command of npm in web/, which knows the facts. KONTROLER_WEB_COMMAND replaces it.
+func (w *world) npm(arguments ...string) *exec.Cmd {
+	w.Helper()
+	facts, err := json.Marshal(w.facts)
 	if err != nil {
-		t.Fatal(err)
+		w.Fatal(err)
 	}
-	command := exec.CommandContext(t.Context(), "npm", arguments...)
+	command := exec.CommandContext(w.Context(), "npm", arguments...)
 	if replaced := os.Getenv("KONTROLER_WEB_COMMAND"); replaced != "" {
-		command = exec.CommandContext(t.Context(), "sh", "-c", replaced)
+		command = exec.CommandContext(w.Context(), "sh", "-c", replaced)
 	}
-	command.Dir = filepath.Join(root, "web")
-	command.Env = append(os.Environ(), fmt.Sprint("KONTROLER_WEB=", facts["site"]), "KONTROLER_WEB_FACTS="+string(encoded),
+	command.Dir = filepath.Join(w.root, "web")
+	command.Env = append(os.Environ(), fmt.Sprint("KONTROLER_WEB=", w.facts["site"]), "KONTROLER_WEB_FACTS="+string(facts),
 		"KONTROLER_WEB_PASSWORD="+site.Password)
 	command.Stdout, command.Stderr = os.Stdout, os.Stderr
 	return command
 }
 
-func addUser(t *testing.T, database, name string, access accounts.Access) {
+func addUser(t testing.TB, database, name string, access accounts.Access) {
 	t.Helper()
 	db, err := accounts.Open(database, 1)
 	if err != nil {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { arrive, facts, leave, settled, site, useBrowser, visit } from "./world";
+import { arrive, facts, leave, useBrowser, visit } from "./world";
 
 useBrowser();
 const namespace = facts["namespace"] ?? "";
@@ -142,22 +142,4 @@ describe("a log", () => {
     expect(copied).not.toContain("\x1b");
     await leave(visitor);
   });
-});
-
-it("nine tabs over HTTP/1.1 share one stream of events, and all can be used", async () => {
-  const visitor = await visit();
-  const first = await arrive(visitor, "vera");
-  await first.getByText("Live", { exact: true }).first().waitFor(); // it has the stream
-  let streams = 0;
-  visitor.context.on("request", (request) => {
-    if (new URL(request.url()).pathname.endsWith("/api/v1/events")) streams++;
-  });
-  for (let tab = 0; tab < 8; tab++) {
-    const page = await visitor.context.newPage();
-    await page.goto(`${site}#/runs`);
-    await settled(page);
-    await page.getByText("Live", { exact: true }).first().waitFor();
-  }
-  expect(streams).toBe(0);
-  await leave(visitor);
 });

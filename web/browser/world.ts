@@ -10,7 +10,9 @@ export const password = process.env["KONTROLER_WEB_PASSWORD"] ?? "";
 /** pictures is where pictures of the screens are kept. */
 export const pictures = new URL("../../bin/web-pictures/", import.meta.url).pathname;
 
-export type User = "root" | "vera" | "otto" | "edda" | "nils";
+/** User is somebody who may sign in: an administrator, a viewer, an operator, an editor, one without a role, and operators
+ * of a namespace with many things and of one with three. */
+export type User = "root" | "vera" | "otto" | "edda" | "nils" | "mia" | "finn";
 
 let browser: Browser;
 
@@ -77,8 +79,8 @@ export async function settled(page: Page): Promise<void> {
   await page.waitForFunction(() => !document.querySelector(".skeleton") && document.querySelector("#main")?.textContent);
 }
 
-/** control does something to the server behind the page. */
-export async function control(act: "stop" | "start"): Promise<void> {
+/** control stops the server behind the page, starts it again, or ends the last task of the followed run. */
+export async function control(act: "stop" | "start" | "end"): Promise<void> {
   const answer = await fetch(`${facts["control"]}/${act}`, { method: "POST" });
   expect(answer.status).toBe(200);
 }
