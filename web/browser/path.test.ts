@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { arrive, facts, leave, settled, signIn, site, useBrowser, visit } from "./world";
 
 useBrowser();
-const run = `#/runs/${facts["live"]}`;
+const run = `#/runs/${facts["live"]}`, liveName = facts["liveName"] ?? "";
 
 describe("a session", () => {
   it("begins where the address points, and a reload keeps it", async () => {
@@ -75,16 +75,16 @@ describe("from what is wrong to its log, without a mouse", () => {
     const visitor = await visit();
     const page = await arrive(visitor, "otto");
     await page.keyboard.press("/");
-    await page.keyboard.type("orders-hourly-0023");
-    await page.getByRole("option", { name: /orders-hourly-0023/ }).waitFor();
+    await page.keyboard.type(liveName);
+    await page.getByRole("option", { name: liveName }).waitFor();
     await page.keyboard.press("Enter");
-    await page.getByRole("heading", { name: "orders-hourly-0023" }).waitFor();
+    await page.getByRole("heading", { name: liveName }).waitFor();
     await page.keyboard.press("g");
     await page.keyboard.press("r");
     await page.getByRole("heading", { name: "Runs" }).waitFor();
     await page.keyboard.press("/");
     await page.keyboard.type(`run=${facts["live"]} started`);
-    await page.getByRole("option", { name: /orders-hourly-0023/ }).waitFor();
+    await page.getByRole("option", { name: liveName }).waitFor();
     await page.keyboard.press("Enter");
     const node = page.getByRole("button", { name: /^extract-orders, Succeeded/ });
     await node.focus();
@@ -185,6 +185,9 @@ describe("what others wrote", () => {
     await page.getByRole("button", { name: "Later" }).click();
     await page.getByText("201 to 400 of 1,002 tasks").waitFor();
     await page.getByRole("button", { name: /^1,000 tasks, / }).press("Enter");
+    await page.getByRole("button", { name: /^part-0000, / }).waitFor();
+    expect(await page.locator("g.node").count()).toBeLessThan(200);
+    await page.getByLabel("Find a task").fill("part-0999");
     await page.getByRole("button", { name: /^part-0999, / }).waitFor();
     await leave(visitor);
   });

@@ -219,7 +219,7 @@ export const text = {
     confirmCancel: (name: string) => `Cancel ${name}?`, confirmRemove: (name: string) => `Delete ${name}?`,
     graph: "Graph", timeline: "Timeline", waits: "waits", runs: "runs", smaller: "Smaller", larger: "Larger", fit: "Fit",
     findTask: "Find a task", all: "All", graphOfRun: "Graph of the run", table: "Tasks of the run",
-    needs: (names: string[]) => `needs ${names.join(", ")}`, needsMore: (count: number) => `needs ${count} more`,
+    needs: (names: string[]) => `needs ${names.join(", ")}`, needsMore: (count: number) => `needs ${number(count)} more`,
     restarted: "was restarted", retry: (number: number) => `retry ${number}`, group: (count: number) => plural(count, "task"),
     openGroup: "Show each", closeGroups: "Close groups", pickTask: "Pick a task", pickTaskHint: "Its attempts, its Pod and why it waits are shown here.",
     openLog: "Open log", noLogYet: "No log yet", attempts: "Attempts", attempt: (number: number) => `Attempt ${number}`,

@@ -18,8 +18,12 @@ const smallest = 0.25, largest = 1.5;
 const steps = [smallest, 0.4, 0.6, 0.8, 1, 1.25, largest];
 /** The padding of the canvas, and how far the mouse moves before it drags, in pixels. */
 const padding = 20, dragsAfter = 4;
+/** Below this scale nodes have no words, because nobody could read them. */
+const readable = 0.45;
 /** So many tasks are in the table. */
 const mostRows = 200;
+/** What is so near to what is seen is in the document too, in pixels. */
+const margin = 500;
 const tipWidth = 340;
 
 /**
@@ -54,18 +58,52 @@ export default function Graph(props: {
     const top = (canvas.scrollTop + y - padding) * factor + padding - y;
     setScale(next);
     canvas.scrollTo({ left, top, behavior: "instant" });
+    look();
   };
   const zoom = (direction: 1 | -1) => {
     const next = direction > 0 ? steps.find((step) => step > scale() + 0.01) : [...steps].reverse().find((step) => step < scale() - 0.01);
     if (next) zoomTo(next);
   };
+  // Of a large graph only what is seen is in the document, what has the focus, and what can get it.
+  const [seen, setSeen] = createSignal({ left: 0, top: 0, right: 0, bottom: 0 }, { equals: isSameArea });
+  const [kept, setKept] = createSignal(-1);
+  const look = () => {
+    const step = margin / 2;
+    const near = (pixels: number, by: number) => (Math.round(pixels / step) * step + by) / scale();
+    setSeen({
+      left: near(canvas.scrollLeft, -margin), right: near(canvas.scrollLeft + canvas.clientWidth, margin),
+      top: near(canvas.scrollTop, -margin), bottom: near(canvas.scrollTop + canvas.clientHeight, margin),
+    });
+  };
+  createEffect(on([layout, scale], look));
+  onMount(() => {
+    if (typeof ResizeObserver === "undefined") return;
+    const observer = new ResizeObserver(look);
+    observer.observe(canvas);
+    onCleanup(() => observer.disconnect());
+  });
   onMount(() => onCleanup(panAndZoom(canvas, (factor, x, y) =>
     zoomTo(Math.max(smallest, Math.min(largest, scale() * factor)), x, y))));
   const selectedBox = createMemo(() => {
     const position = props.names.indexOf(props.selected ?? "");
     return position < 0 ? -1 : layout().boxes.findIndex((box) => box.members.includes(position));
   });
+  const isFar = createMemo(() => scale() < readable);
+  const indices = createMemo(() => new Map(layout().boxes.map((box, index) => [box, index])));
+  const shownBoxes = createMemo(() => {
+    const { left, top, right, bottom } = seen(), always = new Set([kept(), Math.max(0, selectedBox())]);
+    return layout().boxes.filter((box, index) => always.has(index) ||
+      (box.x < right && box.x + box.width > left && box.y < bottom && box.y + box.height > top));
+  });
+  const shownEdges = createMemo(() => {
+    const { left, top, right, bottom } = seen(), { boxes, edges } = layout();
+    return edges.filter((edge) => {
+      const from = boxes[edge.from] as Box, into = boxes[edge.to] as Box;
+      return from.x < right && into.x + into.width > left && edge.top < bottom && edge.bottom > top;
+    });
+  });
   const kin = createMemo(() => kinOf(layout().edges, selectedBox()));
+  const met = createMemo(() => layout().boxes.map((box) => box.members.every((member) => props.task(member).look === "succeeded")));
   const isDim = (index: number) => {
     const box = layout().boxes[index] as Box;
     if (props.search) return !box.members.some((member) => props.names[member]?.includes(props.search as string));
@@ -76,6 +114,7 @@ export default function Graph(props: {
     if (!search) return;
     const found = layout().boxes.find((box) => box.members.some((member) => props.names[member]?.includes(search)));
     if (found) canvas.scrollTo({ left: (found.x - 40) * scale(), top: (found.y - 40) * scale() });
+    look();
   }, { defer: true }));
   // Who selects a task elsewhere, such as in a list, finds it here without scrolling.
   createEffect(on(selectedBox, (index) => {
@@ -96,7 +135,10 @@ export default function Graph(props: {
     else return;
     event.preventDefault();
   };
-  const focusBox = (index: number) => document.getElementById(`${id}-${index}`)?.focus();
+  const focusBox = (index: number) => {
+    setKept(index);
+    document.getElementById(`${id}-${index}`)?.focus();
+  };
   const tip = () => {
     const index = hovered();
     const box = index === undefined ? undefined : layout().boxes[index];
@@ -115,21 +157,24 @@ export default function Graph(props: {
         <button class="btn quiet icon small-no" type="button" aria-label={text.run.larger} title={text.run.larger} onClick={() => zoom(1)}><Icon name="plus" /></button>
         <button class="btn quiet icon" type="button" aria-label={text.run.fit} title={text.run.fit} onClick={fit}><Icon name="fit" /></button>
       </header>
-      <div class="canvas" ref={canvas} role="region" aria-label={props.name} tabindex="0">
-        <svg class="graph" width={layout().width * scale() + 4} height={(layout().height + 4) * scale() + 4}
+      <div class="canvas" ref={canvas} role="region" aria-label={props.name} tabindex="0" onScroll={look}>
+        <svg class="graph" classList={{ far: isFar() }} width={layout().width * scale() + 4} height={(layout().height + 4) * scale() + 4}
           viewBox={`-2 -2 ${layout().width + 4} ${layout().height + 4}`} role="group" aria-label={props.name}>
-          <For each={layout().edges}>{(edge) => (
+          <For each={shownEdges()}>{(edge) => (
             <path class="edge" classList={{
-              met: isMet(props.task, layout().boxes[edge.from]),
+              met: met()[edge.from] ?? false,
               path: selectedBox() >= 0 && kin().has(edge.from) && kin().has(edge.to),
             }} d={edge.d} />
           )}</For>
-          <For each={layout().boxes}>{(box, index) => (
-            <Node box={box} id={`${id}-${index()}`} names={props.names} task={props.task} isSelected={index() === selectedBox()}
-              isDim={isDim(index())} tabindex={index() === Math.max(0, selectedBox()) ? 0 : -1}
-              press={() => press(box)} keyDown={(event) => onKeyDown(event, index())}
-              hover={(isOver) => setHovered(isOver ? index() : undefined)} />
-          )}</For>
+          <For each={shownBoxes()}>{(box) => {
+            const index = indices().get(box) ?? 0;
+            return (
+              <Node box={box} id={`${id}-${index}`} names={props.names} task={props.task} isSelected={index === selectedBox()} isFar={isFar()}
+                isDim={isDim(index)} tabindex={index === Math.max(0, selectedBox()) ? 0 : -1}
+                press={() => press(box)} keyDown={(event) => onKeyDown(event, index)}
+                hover={(isOver) => setHovered(isOver ? index : undefined)} />
+            );
+          }}</For>
           <Show when={tip()}>{(shown) => (
             <foreignObject class="tip-place" x={Math.max(0, Math.min(shown().box.x, layout().width - tipWidth))}
               y={shown().box.y + boxHeight + 6} width={tipWidth} height="10">
@@ -194,9 +239,11 @@ function panAndZoom(element: HTMLElement, zoomBy: (factor: number, x: number, y:
 
 function Node(props: {
   box: Box; id: string; names: string[]; task: (position: number) => GraphTask; isSelected: boolean; isDim: boolean;
+  isFar: boolean;
   tabindex: number; press: () => void; keyDown: (event: KeyboardEvent) => void; hover: (isOver: boolean) => void;
 }): JSX.Element {
   const isGroup = () => props.box.members.length > 1;
+  const task = createMemo(() => props.task(props.box.members[0] ?? 0), undefined, { equals: isSameTask });
   const counts = createMemo(() => {
     const byLook = new Map<Look, number>();
     for (const member of props.box.members) {
@@ -205,12 +252,12 @@ function Node(props: {
     }
     return looks.flatMap((look) => (byLook.has(look) ? [[look, byLook.get(look) ?? 0] as const] : []));
   });
-  const look = () => (isGroup() ? counts()[0]?.[0] : props.task(props.box.members[0] ?? 0).look);
+  const look = () => (isGroup() ? counts()[0]?.[0] : task().look);
   const name = () => (isGroup() ? text.run.group(props.box.members.length) : props.names[props.box.members[0] ?? 0] ?? "");
   const sub = () => isGroup()
     ? counts().map(([look, count]) => `${number(count)} ${text.phase[look].toLowerCase()}`).join(", ") || text.run.openGroup
-    : props.task(props.box.members[0] ?? 0).sub;
-  const before = () => (isGroup() ? [] : props.task(props.box.members[0] ?? 0).before ?? []).slice(-3);
+    : task().sub;
+  const before = () => (isGroup() ? [] : task().before ?? []).slice(-3);
   const room = () => Math.floor((props.box.width - 42 - before().length * 16) / 6.9);
   const short = (value: string) => (value.length > room() ? `${value.slice(0, room() - 1)}…` : value);
   return (
@@ -222,18 +269,30 @@ function Node(props: {
       <title>{[name(), look() && text.phase[look() as Look], sub()].filter(Boolean).join(", ")}</title>
       <Show when={isGroup()}><rect class="box behind" x="4" y="4" width={props.box.width} height={boxHeight} /></Show>
       <rect class="box" width={props.box.width} height={boxHeight} />
-      <Show when={look()}>{(shape) => <svg class="ph" data-phase={shape()} x="9" y="6" width="16" height="16"><use href={`#${shape()}`} /></svg>}</Show>
-      <text class="name" aria-hidden="true" x={look() ? 32 : 12} y="18">{label(name())}</text>
-      <text class="sub" aria-hidden="true" x={look() ? 32 : 12} y="35">{short(sub())}</text>
-      <For each={before()}>{(past, index) => (
-        <svg class="ph" data-phase={past} x={props.box.width - 20 - index() * 16} y="24" width="14" height="14"><use href={`#${past}`} /></svg>
-      )}</For>
+      <Show when={!props.isFar}>
+        <Show when={look()}>{(shape) => <svg class="ph" data-phase={shape()} x="9" y="6" width="16" height="16"><use href={`#${shape()}`} /></svg>}</Show>
+        <text class="name" aria-hidden="true" x={look() ? 32 : 12} y="18">{label(name())}</text>
+        <text class="sub" aria-hidden="true" x={look() ? 32 : 12} y="35">{short(sub())}</text>
+        <For each={before()}>{(past, index) => (
+          <svg class="ph" data-phase={past} x={props.box.width - 20 - index() * 16} y="24" width="14" height="14"><use href={`#${past}`} /></svg>
+        )}</For>
+      </Show>
     </g>
   );
 }
 
-const isMet = (task: (position: number) => GraphTask, box: Box | undefined) =>
-  box?.members.every((member) => task(member).look === "succeeded") ?? false;
+interface Area {
+  left: number;
+  top: number;
+  right: number;
+  bottom: number;
+}
+
+const isSameArea = (a: Area, b: Area) => a.left === b.left && a.top === b.top && a.right === b.right && a.bottom === b.bottom;
+
+/** isSameTask reports whether a node looks the same. Why its task waits is read when it is shown. */
+const isSameTask = (a: GraphTask, b: GraphTask) =>
+  a.look === b.look && a.sub === b.sub && String(a.before) === String(b.before);
 
 /** kinOf returns a node with its ancestors and descendants. */
 export function kinOf(edges: { from: number; to: number }[], start: number): Set<number> {
@@ -250,9 +309,14 @@ export function kinOf(edges: { from: number; to: number }[], start: number): Set
     }
   };
   const after = new Map<number, number[]>(), before = new Map<number, number[]>();
+  const add = (map: Map<number, number[]>, key: number, value: number) => {
+    const values = map.get(key);
+    if (values) values.push(value);
+    else map.set(key, [value]);
+  };
   for (const { from, to } of edges) {
-    after.set(from, [...(after.get(from) ?? []), to]);
-    before.set(to, [...(before.get(to) ?? []), from]);
+    add(after, from, to);
+    add(before, to, from);
   }
   walk((node) => after.get(node) ?? []);
   walk((node) => before.get(node) ?? []);

@@ -17,11 +17,13 @@ export interface Box {
   height: number;
 }
 
-/** Edge joins two boxes, by their positions. */
+/** Edge joins two boxes, by their positions. It is between top and bottom. */
 export interface Edge {
   from: number;
   to: number;
   d: string;
+  top: number;
+  bottom: number;
 }
 
 export interface Layout {
@@ -59,7 +61,9 @@ export function groupSiblings(input: Input, opened: ReadonlySet<string>): { id: 
   const byKin = new Map<string, number[]>();
   input.names.forEach((_, task) => {
     const kin = JSON.stringify([[...(input.parents[task] ?? [])].sort((a, b) => a - b), children[task]]);
-    byKin.set(kin, [...(byKin.get(kin) ?? []), task]);
+    const members = byKin.get(kin);
+    if (members) members.push(task);
+    else byKin.set(kin, [task]);
   });
   const groups: { id: string; members: number[] }[] = [];
   for (const members of byKin.values()) {
@@ -121,7 +125,7 @@ function layOutMany(input: Input, groups: { id: string; members: number[] }[], b
   });
   return {
     boxes, width: columns[columns.length - 1]?.right ?? 0, height,
-    edges: edges.map(([from, to], index) => ({ from, to, d: route(columns, ranks[from] ?? 0, y[from] ?? 0,
+    edges: edges.map(([from, to], index) => ({ from, to, ...route(columns, ranks[from] ?? 0, y[from] ?? 0,
       new Map([...(crossings[index] ?? []), [ranks[to] ?? 0, y[to] ?? 0]])) })),
   };
 }
@@ -204,7 +208,7 @@ function draw(graph: Graph, groups: { id: string; members: number[] }[]): Layout
       const column = at(point.x);
       if (column > start && column < end) heights.set(column, turned(point.y));
     }
-    return { from: Number(v), to: Number(w), d: route(columns, start, from.y + boxHeight / 2, heights) };
+    return { from: Number(v), to: Number(w), ...route(columns, start, from.y + boxHeight / 2, heights) };
   });
   return {
     boxes, edges, width: Math.max(0, ...boxes.map((box) => box.x + box.width)),
@@ -213,7 +217,7 @@ function draw(graph: Graph, groups: { id: string; members: number[] }[]): Layout
 }
 
 /** route draws a line from a column to the last one of heights. It crosses each column between at its height. */
-function route(columns: Column[], start: number, fromY: number, heights: Map<number, number>): string {
+function route(columns: Column[], start: number, fromY: number, heights: Map<number, number>): Pick<Edge, "d" | "top" | "bottom"> {
   let y = fromY;
   let d = `M${columns[start]?.right} ${y}`;
   for (const [column, next] of [...heights].sort(([a], [b]) => a - b)) {
@@ -225,5 +229,5 @@ function route(columns: Column[], start: number, fromY: number, heights: Map<num
     d += `H${columns[column]?.left}`;
     y = next;
   }
-  return d;
+  return { d, top: Math.min(fromY, ...heights.values()), bottom: Math.max(fromY, ...heights.values()) };
 }

@@ -13,12 +13,14 @@ import { isLiveRun, isOver, lookOfAttempt, lookOfRun, lookOfTask, type Look } fr
 import { createReading, type Reading } from "../reading";
 import { go, param, place, setParams, to } from "../router";
 import { may } from "../session";
-import { text } from "../text";
+import { number, text } from "../text";
 import { about, age, clock, clockSeconds, duration, moment, now, span } from "../time";
 import { attemptsByTask, axisOf, segmentsOf, type TimedAttempt } from "../timeline";
 
 const Graph = lazy(() => import("../graph/graph"));
 const pageSize = 200;
+/** Among more tasks the marks of those that run do not move. */
+const manyTasks = 80;
 /** The timeline shows so many tasks at a time. */
 const mostRows = 200;
 
@@ -61,7 +63,7 @@ function RunView(props: { run: RunDetail; refresh: () => void }): JSX.Element {
     Escape: () => setParams({ task: "" }),
   });
   return (
-    <div class="run" classList={{ picked: Boolean(selected()) }}>
+    <div class="run" classList={{ picked: Boolean(selected()), many: props.run.tasks.total > manyTasks }}>
       <About run={props.run} tasks={tasks.data() ?? []} refresh={props.refresh} select={select} />
       <Show when={props.run.tasks.total > 0} fallback={<section class="view g"><p class="pad dim">{text.run.gone}</p></section>}>
         <section class="view g" aria-label={text.run.graph}>
@@ -275,10 +277,10 @@ function RunGraphView(props: {
       select={props.select} search={search()} shown={shown()} task={describe}
       tools={<>
         <div class="seg" role="group" aria-label={text.run.all}>
-          <button type="button" aria-pressed={!shown()} onClick={() => setShown(undefined)}>{text.run.all} <span class="n">{props.graph.names.length}</span></button>
+          <button type="button" aria-pressed={!shown()} onClick={() => setShown(undefined)}>{text.run.all} <span class="n">{number(props.graph.names.length)}</span></button>
           <For each={counts()}>{([look, count]) => (
             <button type="button" aria-pressed={shown() === look} onClick={() => setShown(look)}>
-              <Mark look={look} />{text.phase[look]} <span class="n">{count}</span>
+              <Mark look={look} />{text.phase[look]} <span class="n">{number(count)}</span>
             </button>
           )}</For>
         </div>
@@ -303,7 +305,7 @@ function Timeline(props: {
   const [from, setFrom] = createSignal(0);
   const start = () => Date.parse(props.run.startedAt ?? props.run.admittedAt ?? props.run.createdAt);
   const end = () => (props.run.finishedAt ? Date.parse(props.run.finishedAt) : now());
-  const marks = () => axisOf(Math.max(1000, end() - start()));
+  const marks = createMemo(() => axisOf(Math.max(1000, end() - start())), undefined, { equals: (a, b) => String(a) === String(b) });
   const length = () => marks()[marks().length - 1] ?? 1000;
   const part = (time: number) => Math.min(1, Math.max(0, (time - start()) / length())) * axisPart * 100;
   const x = (time: number) => `${part(time)}%`;
