@@ -105,7 +105,8 @@ export class Search {
   readonly hits: Row[] = [];
   private searched = 0;
 
-  constructor(private readonly query: string) {}
+  /** folded are the texts of the rows in lower case, as far as any search needed them. */
+  constructor(private readonly query: string, private readonly folded: string[] = []) {}
 
   /** add searches the rows that it has not searched yet. */
   add(rows: readonly Row[]): void {
@@ -113,7 +114,8 @@ export class Search {
     const wanted = this.query.toLowerCase();
     for (; this.searched < rows.length; this.searched++) {
       const row = rows[this.searched] as Row;
-      if (row.number > 0 && plainText(row.text).toLowerCase().includes(wanted)) this.hits.push(row);
+      const text = (this.folded[row.index] ??= row.number > 0 ? plainText(row.text).toLowerCase() : "");
+      if (text.includes(wanted)) this.hits.push(row);
     }
   }
 }

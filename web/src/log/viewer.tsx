@@ -52,6 +52,7 @@ export default function Viewer(props: { logKey: LogKey; isOver: () => boolean })
   };
   let lastTop = 0;
   const onScroll = () => {
+    selection.changed(); // before rows leave the document: the browser may not have said yet what the user has selected
     const isAtEnd = scroller.scrollTop + scroller.clientHeight >= scroller.scrollHeight - rowPixels;
     setTop(scroller.scrollTop);
     if (isFollowing() && !isAtEnd && scroller.scrollTop < lastTop) { setFollowing(false); setSeen(total()); }
@@ -75,7 +76,8 @@ export default function Viewer(props: { logKey: LogKey; isOver: () => boolean })
     scroller.scrollTop = Math.max(0, measured().top(row.index) * rowPixels - scroller.clientHeight / 3);
   };
 
-  const found = createMemo(() => (source(), new Search(query())));
+  const folded = createMemo(() => (source(), []));
+  const found = createMemo(() => new Search(query(), folded()));
   const hits = createMemo(() => {
     found().add(log.lines().rows);
     return found().hits;

@@ -39,14 +39,18 @@ function Cells(props: { grid: Grid }): JSX.Element {
   const rows = createMemo(() => (shown() ? all().filter((row) => row.counts.has(shown() as Look)) : all()));
   const ordered = createMemo(() => [...props.grid.runs].reverse());
   const width = () => ordered().length * columnWidth;
-  const at = () => ordered().findIndex((run) => run.uid === param("run"));
+  const picked = createMemo(() => param("task"));
+  const at = createMemo(() => {
+    const uid = param("run");
+    return ordered().findIndex((run) => run.uid === uid);
+  });
   const pick = (task: string, index: number) => setParams({ task, run: ordered()[index]?.uid });
   const fromPointer = (event: MouseEvent, task: string) => {
     const box = (event.currentTarget as Element).getBoundingClientRect();
     pick(task, Math.min(ordered().length - 1, Math.max(0, Math.floor((event.clientX - box.left) / columnWidth))));
   };
   const onKeyDown = (event: KeyboardEvent) => {
-    const row = rows().findIndex((each) => each.task === param("task"));
+    const row = rows().findIndex((each) => each.task === picked());
     const steps: Record<string, [number, number]> = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
     const step = steps[event.key];
     if (!step) return;
@@ -75,7 +79,7 @@ function Cells(props: { grid: Grid }): JSX.Element {
             <Strip runs={ordered()} width={width()} selected={at()} typical={props.grid.typicalDurationSeconds} />
             <ul>
               <For each={rows()}>{(row) => (
-                <li aria-current={row.task === param("task") ? "true" : undefined}>
+                <li aria-current={row.task === picked() ? "true" : undefined}>
                   <button type="button" class="task-name" tabindex="-1" title={row.task}
                     onClick={() => pick(row.task, at() < 0 ? ordered().length - 1 : at())}>{row.task}</button>
                   <svg width={width()} height={rowHeight} aria-hidden="true" onClick={(event) => fromPointer(event, row.task)}>
@@ -83,7 +87,7 @@ function Cells(props: { grid: Grid }): JSX.Element {
                     <For each={row.paths}>{([look, d]) => <path data-phase={look} d={d} />}</For>
                     <Show when={row.retried}><path class="again" data-phase="failed" d={row.retried} /></Show>
                     <Show when={row.restarted}><path class="again" data-phase="lost" d={row.restarted} /></Show>
-                    <Show when={at() >= 0 && row.task === param("task")}>
+                    <Show when={at() >= 0 && row.task === picked()}>
                       <rect class="pick" x={at() * columnWidth + 1} y="1" width={columnWidth - 2} height={rowHeight - 2} rx="4" />
                     </Show>
                   </svg>
