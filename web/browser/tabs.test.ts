@@ -73,7 +73,14 @@ describe("nine tabs over HTTP/1.1, three of which follow a log,", () => {
     // Nothing loops: each tab asks a few times in these seconds, not again and again.
     expect(requests.length).toBeLessThan(150);
 
+    // A tab that is opened now says so, and begins by itself when the server is back.
+    const late = await visitor.context.newPage();
+    await late.goto(`${site}#/runs`);
+    await late.getByText("The server cannot do this now.").waitFor();
+
     await control("start");
+    await late.getByRole("heading", { name: "Runs" }).waitFor();
+    await late.close();
     for (const page of tabs) await mark(page, "Live").waitFor();
     for (const page of tabs.slice(1, 4)) await foot(page, "Live").waitFor();
     expect(streams()).toEqual({ events: 1, logs: 3 });

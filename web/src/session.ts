@@ -1,5 +1,6 @@
 import { createSignal } from "solid-js";
 import * as api from "./api/calls";
+import { backoff, isTransient } from "./api/client";
 import { Problem } from "./api/problem";
 import type { Me, Role } from "./api/types";
 import { post, onMessage } from "./tabs";
@@ -35,14 +36,15 @@ export const may = (namespace: string, role: Role) => allows(me(), namespace, ro
 export const mayAnywhere = (role: Role) =>
   me().admin || me().grants.some((grant) => ranks[grant.role] >= ranks[role]);
 
-/** restore asks the server who the cookie of this browser is. */
-export async function restore(): Promise<void> {
+/** restore asks the server who the cookie of this browser is. While the server cannot say, it asks again. */
+export async function restore(attempt = 1): Promise<void> {
   try {
     const { user } = await api.session.me();
     setState({ is: "signed-in", me: user });
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
     setState(error.kind === "unauthenticated" ? { is: "signed-out", why: "never" } : { is: "unreachable", problem: error });
+    if (isTransient(error)) setTimeout(() => state().is === "unreachable" && void restore(attempt + 1), backoff(attempt));
   }
 }
 
