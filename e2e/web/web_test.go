@@ -59,6 +59,7 @@ func newWorld(t testing.TB) *world {
 		"otto": {Grants: []accounts.Grant{{Namespace: cluster.namespace, Role: "operator"}}},
 		"edda": {Grants: []accounts.Grant{{Namespace: cluster.namespace, Role: "editor"}}},
 		"nils": {},
+		"ann":  {Grants: []accounts.Grant{{Namespace: "empty", Role: "operator"}}},
 		"mia":  {Grants: []accounts.Grant{{Namespace: cluster.manyNamespace, Role: "operator"}}},
 		"finn": {Grants: []accounts.Grant{{Namespace: cluster.fewNamespace, Role: "operator"}}},
 	} {

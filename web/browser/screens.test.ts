@@ -42,6 +42,38 @@ describe.each(["light", "dark"] as const)("in the %s theme", (colorScheme) => {
   }, 180_000);
 });
 
+describe.each([[0, "ann"], [3, "finn"], [3000, "mia"]] as const)("with %i things", (count, user) => {
+  const namespace = facts[count === 3 ? "few" : "many"];
+  const screensOf: Record<string, string> = {
+    home: "#/", dags: "#/dags", runs: "#/runs", dagtasks: "#/dagtasks",
+    ...(count === 3 ? { run: `#/runs/${facts["followed"]}`, grid: `#/dags/${namespace}/etl-0002` } : {}),
+    ...(count === 3000 ? { run: `#/runs/${facts["layered"]}`, grid: `#/dags/${namespace}/grid-0001`,
+      graph: `#/dags/${namespace}/layered-0001/graph`, log: facts["long"] ?? "" } : {}),
+  };
+
+  it.each(["light", "dark"] as const)("no screen scrolls sideways or has more than 500 rows, in the %s theme", async (colorScheme) => {
+    const visitor = await visit({ colorScheme });
+    const page = await arrive(visitor, user);
+    const found: string[] = [];
+    for (const [name, place] of Object.entries(screensOf)) {
+      await page.goto(site + place);
+      await settled(page);
+      for (const [width, height] of [[360, 780], [1280, 900], [2560, 1440]] as const) {
+        await page.setViewportSize({ width, height });
+        await page.screenshot({ path: `${pictures}${count}-${name}-${width}-${colorScheme}.png` });
+        const { over, rows } = await page.evaluate(() => ({
+          over: document.documentElement.scrollWidth - window.innerWidth,
+          rows: document.querySelectorAll("#main tr, #main li").length,
+        }));
+        if (over > 0) found.push(`${name} is ${over} pixels too wide at ${width}`);
+        if (rows > 500) found.push(`${name} has ${rows} rows at ${width}`);
+      }
+    }
+    expect(found).toEqual([]);
+    await leave(visitor);
+  }, 120_000);
+});
+
 it("the form to sign in has no violations, and respects reduced motion", async () => {
   const visitor = await visit({ bypassCSP: true, reducedMotion: "reduce" });
   await visitor.page.goto(site);

@@ -10,9 +10,11 @@ export const password = process.env["KONTROLER_WEB_PASSWORD"] ?? "";
 /** pictures is where pictures of the screens are kept. */
 export const pictures = new URL("../../bin/web-pictures/", import.meta.url).pathname;
 
-/** User is somebody who may sign in: an administrator, a viewer, an operator, an editor, one without a role, and operators
- * of a namespace with many things and of one with three. */
-export type User = "root" | "vera" | "otto" | "edda" | "nils" | "mia" | "finn";
+/**
+ * User is somebody who may sign in: an administrator, a viewer, an operator, an editor, one without a role, and operators
+ * of a namespace with nothing, of one with three things and of one with many.
+ */
+export type User = "root" | "vera" | "otto" | "edda" | "nils" | "ann" | "finn" | "mia";
 
 let browser: Browser;
 
