@@ -283,7 +283,7 @@ func (r *rows) live(dag saved) {
 	r.commit(run, transition.AttemptWaits{Attempt: attempt, Reason: "Unschedulable",
 		Message: "0/12 nodes are available: 12 Insufficient memory.", At: extracted, Due: r.now.Add(time.Hour)})
 	_, err := r.leader.PodEvents.Save(r.Context(), []store.PodEvent{{Pod: store.Pod{UID: pod, RunUID: run.UID,
-		Name: fmt.Sprintf("%s-6-1", run.Name)}, Type: "Warning", Reason: "FailedScheduling", Message: "0/12 nodes are available",
+		Name: fmt.Sprintf("%s-6-1", run.Name)}, Type: "Warning", Reason: "FailedScheduling", Message: "0/12 nodes are available " + hostile,
 		Source: "default-scheduler", Count: 7, FirstAt: extracted, LastAt: r.now.Add(-time.Minute)}})
 	r.must(err)
 	// import-nl runs.
@@ -338,6 +338,8 @@ func (r *rows) log(run store.Run, attempt int64, at time.Time, lines int) {
 		switch {
 		case i == lines-3:
 			fmt.Fprintf(&text, "\x1b[1;31mERROR\x1b[0m order 88120417: no tax code for %s\n", hostile)
+		case i%97 == 6:
+			text.WriteString("10 %\r50 %\rall of it\r\n")
 		case i%50 == 7:
 			fmt.Fprintf(&text, "\x1b[33mWARN\x1b[0m  page %d: upstream answered 503, trying again in 1 s\n", i)
 		case i%97 == 5:

@@ -163,16 +163,24 @@ describe("what others wrote", () => {
   it("is text wherever it is shown", async () => {
     const visitor = await visit();
     const page = await arrive(visitor, "otto");
-    const places = ["#/", "#/runs", `${run}?task=import-es`, `#/runs/${facts["failed:orders-hourly"]}`,
-      `#/dags/${facts["namespace"]}/orders-hourly?task=import-es&run=${facts["live"]}`, `#/runs/${facts["live"]}/log/import-es/1`];
+    const dag = `#/dags/${facts["namespace"]}/orders-hourly`;
+    const places = ["#/", "#/runs", "#/dags?show=invalid", `${run}?task=import-es`, `${run}?task=import-pl`,
+      `#/runs/${facts["failed:orders-hourly"]}`, `${dag}?task=import-es&run=${facts["live"]}`, `${dag}/graph`, `${dag}/runs`,
+      `${dag}/versions`, `${dag}/definition`, `${dag}/trigger?from=${facts["live"]}`, `${run}/log/import-es/1`,
+      `#/dags/${facts["namespace"]}/${facts["longName"]}`, `#/dags/${facts["namespace"]}/churn-model-train`];
     for (const place of places) {
       await page.goto(site + place);
       await settled(page);
       expect(await page.locator("#main img, #main script").count(), place).toBe(0);
+      const shown = await page.locator("#main").textContent();
+      expect(shown, place).not.toMatch(/[\u202a-\u202e\u2066-\u2069\x00-\x08\x0b-\x1f]/);
     }
     await page.goto(site + `#/runs/${facts["failed:orders-hourly"]}`);
     await page.getByText("<img src=x onerror=alert(1)>").first().waitFor();
-    expect(await page.locator("#main").textContent()).not.toContain("\u202e");
+    await page.goto(site + `${run}/log/import-es/1`);
+    await page.getByText("5,000 lines").first().waitFor();
+    await page.keyboard.press("Home");
+    await page.getByText("all of it", { exact: true }).first().waitFor(); // what a terminal shows after carriage returns
     await leave(visitor);
   });
 

@@ -64,9 +64,11 @@ export function segmentsOf(task: Task, attempts: TimedAttempt[] | undefined, now
   return segments;
 }
 
+const day = 86_400;
+
 /** axisOf returns marks of round lengths from the start of a run to at least its end, in milliseconds from the start. */
 export function axisOf(length: number): number[] {
-  const seconds = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14_400, 21_600, 43_200, 86_400];
-  const step = 1000 * (seconds.find((each) => each * 1000 * 5 >= length) ?? Math.ceil(length / 5000));
+  const seconds = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14_400, 21_600, 43_200, day];
+  const step = 1000 * (seconds.find((each) => each * 1000 * 5 >= length) ?? Math.ceil(length / 5000 / day) * day);
   return Array.from({ length: Math.max(1, Math.ceil(length / step)) + 1 }, (_, index) => index * step);
 }

@@ -47,10 +47,11 @@ export default function Viewer(props: { logKey: LogKey; isOver: () => boolean })
     setRoom(scroller.clientHeight);
     const probe = scroller.querySelector<HTMLElement>(".probe span");
     const width = (probe?.getBoundingClientRect().width ?? 0) / 100;
-    const gutter = matchMedia("(max-width: 719px)").matches ? 44 + 12 : 68 + 24;
+    const gutter = matchMedia("(max-width: 719px)").matches ? 52 + 12 : 68 + 24;
     if (width > 0) setColumns(Math.max(10, Math.floor((scroller.clientWidth - gutter) / width)));
   };
   let lastTop = 0;
+  let place = { row: 0, isAtEnd: true };
   const onScroll = () => {
     selection.changed(); // before rows leave the document: the browser may not have said yet what the user has selected
     const isAtEnd = scroller.scrollTop + scroller.clientHeight >= scroller.scrollHeight - rowPixels;
@@ -58,7 +59,12 @@ export default function Viewer(props: { logKey: LogKey; isOver: () => boolean })
     if (isFollowing() && !isAtEnd && scroller.scrollTop < lastTop) { setFollowing(false); setSeen(total()); }
     if (isAtEnd && log.mode() === "live") setFollowing(true);
     lastTop = scroller.scrollTop;
+    place = { row: measured().at(lastTop / rowPixels), isAtEnd };
   };
+  // Where lines wrap anew, the same line stays at the top.
+  createEffect(on([isWrapped, columns], () => {
+    scroller.scrollTop = place.isAtEnd ? scroller.scrollHeight : measured().top(place.row) * rowPixels;
+  }, { defer: true }));
   const toEnd = () => {
     setFollowing(true);
     scroller.scrollTop = scroller.scrollHeight;

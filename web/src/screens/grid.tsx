@@ -14,6 +14,8 @@ import { about, clock, duration, moment, now } from "../time";
 const mostRuns = 50;
 const stripBase = 82;
 const stripTallest = 58;
+/** A day and a time need the width of some columns. */
+const columnsOfLabel = 6;
 const filters: (Look | "")[] = ["", "failed", "waiting", "running", "cancelled"];
 
 /** GridView shows runs across and tasks down. The newest run is at the right edge, where it opens. */
@@ -138,8 +140,8 @@ function Strip(props: { runs: GridRun[]; width: number; selected: number; typica
         </Show>
         <For each={paths()}>{([look, d]) => <path data-phase={look} d={d} />}</For>
         <For each={props.runs}>{(run, index) => (
-          <Show when={(props.runs.length - 1 - index()) % 4 === 0}>
-            <text x={index() * columnWidth + columnWidth / 2} y="104" text-anchor={index() === 0 ? "start" : index() === props.runs.length - 1 ? "end" : "middle"}
+          <Show when={(props.runs.length - 1 - index()) % columnsOfLabel === 0}>
+            <text x={index() * columnWidth + columnWidth / 2} y="104" text-anchor={index() < 2 ? "start" : index() === props.runs.length - 1 ? "end" : "middle"}
               dx={index() === props.runs.length - 1 ? columnWidth / 2 - 2 : 0}>{clock(run.startedAt ?? run.admittedAt)}</text>
           </Show>
         )}</For>
