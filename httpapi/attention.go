@@ -45,7 +45,7 @@ func (h attentionHandlers) read(w http.ResponseWriter, c *call) error {
 		return err
 	}
 	shown := answer.Attention{
-		Failed:  answer.Begin(failed, maxLimit, answer.OfRun),
+		Failed:  answer.Begin(failed, maxLimit, answer.OfFailedRun),
 		Waiting: answer.Begin(waiting, maxLimit, answer.OfWaitingTask),
 		Missed:  answer.Begin(missed, maxLimit, answer.OfMissed),
 	}

@@ -290,6 +290,15 @@ func TestHistoryOfADAG(t *testing.T) {
 			}
 		}
 	}
+	h.fail(h.admit(c), c)
+	failed := get("/api/v1/attention")["failed"].(map[string]any)["items"].([]any)
+	if diff := cmp.Diff(map[string]any{"name": "load-amber", "reason": "RetriesSpent", "message": "exit code 2"},
+		failed[0].(map[string]any)["failedTask"]); diff != "" {
+		t.Errorf("the task that failed (-want +got):\n%s", diff)
+	}
+	if refused := failed[1].(map[string]any); refused["failedTask"] != nil {
+		t.Errorf("the failed task of a run that was refused: %v", refused)
+	}
 	h.clock.add(23 * time.Hour)
 	late := h.login("ann", annPassword)
 	gone := h.want(200, request{method: "GET", path: "/api/v1/attention", token: late})

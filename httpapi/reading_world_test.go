@@ -230,6 +230,21 @@ func (h *history) succeed(run store.Run, c *color) {
 	}, nil))
 }
 
+// fail fails the first task of a run, half a minute ago. The second is skipped.
+func (h *history) fail(run store.Run, c *color) {
+	h.Helper()
+	load, attempt := h.decide(run, c, 0, transition.RunStarted{At: run.AdmittedAt})
+	tasks, err := h.leader.TasksAt(h.Context(), run.ID, []int32{1})
+	h.must(err)
+	at := h.ago(30 * time.Second)
+	h.must(h.leader.Commit(h.Context(), run.ID, []transition.Transition{
+		transition.AttemptEnded{Attempt: attempt, Phase: "Failed", StartedAt: run.AdmittedAt, FinishedAt: at},
+		transition.TaskFailed{Task: load, Reason: "RetriesSpent", Message: "exit code 2", At: at},
+		transition.TaskSkipped{Task: tasks[0].ID, At: at},
+		transition.RunEnded{Phase: "Failed", Reason: "TaskFailed", Message: "1 task failed", At: at},
+	}, nil))
+}
+
 // refuse writes a run that has failed.
 func (h *history) refuse(c *color) {
 	h.Helper()

@@ -37,6 +37,13 @@ type WaitingTask struct {
 	Since     time.Time `json:"since"`
 }
 
+// FailedTask is a task that failed.
+type FailedTask struct {
+	Name    string `json:"name"`
+	Reason  string `json:"reason"`
+	Message string `json:"message,omitempty"`
+}
+
 // MissedTime is a due time, or a stretch of them, that did not run.
 type MissedTime struct {
 	Namespace string `json:"namespace"`
@@ -47,6 +54,15 @@ type MissedTime struct {
 // Begin returns the first rows of a list, at most limit.
 func Begin[R, T any](rows []R, limit int, view func(R) T) Beginning[T] {
 	return Beginning[T]{Items: All(rows[:min(len(rows), limit)], view), HasMore: len(rows) > limit}
+}
+
+// OfFailedRun returns the view of a row.
+func OfFailedRun(f view.FailedRun) Run {
+	run := OfRun(f.Run)
+	if f.Task != "" {
+		run.FailedTask = &FailedTask{f.Task, f.TaskReason, f.TaskMessage}
+	}
+	return run
 }
 
 // OfWaitingTask returns the view of a row.

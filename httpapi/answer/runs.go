@@ -35,6 +35,8 @@ type Run struct {
 	// TypicalDurationSeconds is the median of the last runs of the DAG that succeeded. It is missing if none has, and
 	// once the run has ended.
 	TypicalDurationSeconds float64 `json:"typicalDurationSeconds,omitempty"`
+	// FailedTask is only in what needs attention.
+	FailedTask *FailedTask `json:"failedTask,omitempty"`
 }
 
 // RunDetail is one run.

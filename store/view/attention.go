@@ -15,6 +15,12 @@ type WaitingTask struct {
 	Since time.Time
 }
 
+// FailedRun is a run that failed, with the first of its tasks that failed. Task is empty if none did.
+type FailedRun struct {
+	Run
+	Task, TaskReason, TaskMessage string
+}
+
 // MissedTick is a due time, or a stretch of them, that did not run.
 type MissedTick struct {
 	Namespace, DAG string
@@ -25,8 +31,14 @@ const (
 	// $1 is whether the scope is all namespaces, $2 the namespaces of the scope.
 	inScope   = ` AND ($1 OR r.namespace = ANY ($2::text[])) `
 	sqlFailed = `
-SELECT ` + runColumns + ` FROM kontroler_v1.runs r
-WHERE r.finished_at >= $3 AND r.phase = 'Failed'` + inScope + `ORDER BY r.finished_at DESC, r.id DESC LIMIT $4`
+SELECT ` + runColumns + `, coalesce(t.name, ''), coalesce(t.reason, ''), coalesce(t.message, '')
+FROM (
+    SELECT * FROM kontroler_v1.runs r
+    WHERE r.finished_at >= $3 AND r.phase = 'Failed'` + inScope + `ORDER BY r.finished_at DESC, r.id DESC LIMIT $4) r
+LEFT JOIN LATERAL (
+    SELECT x.name, x.reason, x.message FROM kontroler_v1.tasks x
+    WHERE x.run_id = r.id AND x.phase = 'Failed' ORDER BY x.position LIMIT 1) t ON true
+ORDER BY r.finished_at DESC, r.id DESC`
 	// A task that its run's maxParallel holds waits as intended; a task that backs off waits until it is due. Tasks whose
 	// attempt waits are found by their live attempts.
 	sqlWaiting = `
@@ -55,8 +67,11 @@ ORDER BY t.due_from DESC, r.namespace, r.name LIMIT $4`
 )
 
 // Failed lists the runs that failed from a time on, the last end first, at most MaxRows.
-func (db *DB) Failed(ctx context.Context, scope Scope, since time.Time) ([]Run, error) {
-	runs, err := postgres.ReadRows(ctx, db.pool, scanRun, sqlFailed, scope.isAll, scope.namespaces, since, MaxRows)
+func (db *DB) Failed(ctx context.Context, scope Scope, since time.Time) ([]FailedRun, error) {
+	runs, err := postgres.ReadRows(ctx, db.pool, func(rows *sql.Rows) (f FailedRun, err error) {
+		err = rows.Scan(append(f.columns(), &f.Task, &f.TaskReason, &f.TaskMessage)...)
+		return f, err
+	}, sqlFailed, scope.isAll, scope.namespaces, since, MaxRows)
 	return runs, db.classify(ctx, "listing the runs that failed", err)
 }
 

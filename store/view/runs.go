@@ -104,13 +104,20 @@ func (db *DB) Runs(ctx context.Context, filter RunFilter, request PageRequest) (
 }
 
 func scanRun(rows *sql.Rows) (r Run, err error) {
+	err = rows.Scan(r.columns()...)
+	return r, err
+}
+
+// columns returns where the columns of a run are scanned to.
+func (r *Run) columns() []any {
 	c := &r.Counts
-	err = rows.Scan(&r.ID, &r.UID, &r.Namespace, &r.Name, &r.DAG, &r.DAGID, &r.VersionID,
+	return []any{
+		&r.ID, &r.UID, &r.Namespace, &r.Name, &r.DAG, &r.DAGID, &r.VersionID,
 		&r.Phase, &r.Reason, &r.Message, &r.Stop, &r.Hold, &r.Parameters,
 		&c.Total, &c.Waiting, &c.Ready, &c.Active, &c.Succeeded, &c.Failed, &c.Skipped, &c.Cancelled,
 		nullTime(&r.CreatedAt), nullTime(&r.AdmittedAt), nullTime(&r.StartedAt), nullTime(&r.DeadlineAt),
-		nullTime(&r.FinishedAt), &r.Trigger, &r.RequestedBy, nullTime(&r.DueAt))
-	return r, err
+		nullTime(&r.FinishedAt), &r.Trigger, &r.RequestedBy, nullTime(&r.DueAt),
+	}
 }
 
 // The sources of a list: the keys whose runs it merges. Each key has an index with its runs in the order of the list.

@@ -25,6 +25,16 @@ describe("DAGs", () => {
     await leave(visitor);
   });
 
+  it("whose last run is live are found by a press", async () => {
+    const visitor = await visit();
+    const page = await arrive(visitor, "vera", "#/dags");
+    await page.getByRole("link", { name: "churn-model-train" }).waitFor();
+    await page.getByRole("button", { name: "Running", exact: true }).click();
+    await page.getByRole("link", { name: "churn-model-train" }).waitFor({ state: "detached" });
+    await page.getByRole("link", { name: "orders-hourly" }).waitFor();
+    await leave(visitor);
+  });
+
   it("come a page at a time", async () => {
     const visitor = await visit();
     const page = await arrive(visitor, "vera", "#/dags");

@@ -99,9 +99,10 @@ export const text = {
     Missed: "No controller was running", TooLate: "It was too late to start", Unknown: "Unknown",
   } as Record<string, string>,
   dags: {
-    title: "DAGs", search: "Name contains", all: "All", suspended: "Suspended", invalid: "Invalid", deleted: "Deleted",
-    label: "Label", labelHint: "team=shop", name: "DAG", last20: "Last 20 runs", lastRun: "Last run", nextDue: "Next due",
-    managedBy: "Managed by", never: "never", now: "now", ago: (age: string) => `${age} ago`, trigger: "Trigger",
+    title: "DAGs", search: "Name contains", all: "All", failed: "Failed", live: "Running",
+    suspended: "Suspended", invalid: "Invalid", deleted: "Deleted", label: "Label", labelHint: "team=shop",
+    name: "DAG", last20: "Last 20 runs", lastRun: "Last run", nextDue: "Next due", managedBy: "Managed by",
+    never: "never", now: "now", ago: (age: string) => `${age} ago`, trigger: "Trigger",
     suspend: "Suspend", resume: "Resume", whenTriggered: "when triggered", suspendedState: "suspended",
     triggerOf: (name: string) => `Trigger ${name}`, suspendOf: (name: string) => `Suspend ${name}`,
     resumeOf: (name: string) => `Resume ${name}`, readOnly: "Another controller runs it: read-only here",

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { Attention, Task } from "../src/api/types";
+import type { Attention, Run, Task } from "../src/api/types";
 import { Problem } from "../src/api/problem";
 import { rowsOf, ticksOf } from "../src/grid";
 import { overridesOf, valuesOfRun } from "../src/parameters";
@@ -110,6 +110,16 @@ describe("what needs attention", () => {
   it("tasks of a run that wait for the same are one line", () => {
     const lines = concerns(attention([waiting("a", "QuotaExceeded"), waiting("b", "QuotaExceeded"), waiting("c", "Unschedulable")]));
     expect(lines.map((line) => [line.reason, line.message])).toEqual([["QuotaExceeded", "a and 1 more"], ["Unschedulable", "c"]]);
+  });
+  it("a run that failed names the task, and leads to it", () => {
+    const run = (failed: number, failedTask?: Run["failedTask"]) => ({
+      uid: "u", name: "r", namespace: "n", dag: "d", reason: "TaskFailed", message: "2 tasks failed", tasks: { failed }, failedTask,
+    }) as Run;
+    const items = [run(2, { name: "load", reason: "RetriesSpent", message: "exit code 2" }), run(0)];
+    const lines = concerns({ ...attention([]), failed: { items, hasMore: false } });
+    expect(lines.map((line) => [line.reason, line.message, line.href])).toEqual([
+      ["RetriesSpent", "load and 1 more: exit code 2", "#/runs/u?task=load"], ["TaskFailed", "2 tasks failed", "#/runs/u"],
+    ]);
   });
 });
 

@@ -1734,6 +1734,13 @@ export interface components {
             finishedAt?: string;
             /** @description How long runs of the DAG take. Not present once the run has ended, or if none has succeeded. */
             typicalDurationSeconds?: number;
+            failedTask?: components["schemas"]["FailedTask"];
+        };
+        /** @description The first task of the DAG that failed. Only runs that need attention have it. */
+        FailedTask: {
+            name: string;
+            reason: string;
+            message?: string;
         };
         /** @description A parameter as the run resolved it. It has either a value, or the Secret and the key that have the value. */
         RunParameter: {

@@ -25,6 +25,7 @@ function filterOf() {
     namespace: param("namespace"), search: param("search"), label: param("label"), cursor: param("cursor"), limit: pageSize,
     suspended: show === "suspended" ? true : undefined, valid: show === "invalid" ? "false" : undefined,
     deleted: show === "deleted" ? true : undefined,
+    lastRun: show === "failed" ? "Failed" as const : show === "live" ? "Live" as const : undefined,
   };
 }
 
@@ -53,8 +54,8 @@ export default function DAGs(): JSX.Element {
     (change) => change.kind === "dag" || change.kind === "run", true);
   createEffect(() => (document.title = text.shell.title(text.dags.title)));
   const isFiltered = () => ["search", "label", "show"].some((name) => param(name));
-  const shows: [string, string][] = [["", text.dags.all], ["suspended", text.dags.suspended],
-    ["invalid", text.dags.invalid], ["deleted", text.dags.deleted]];
+  const shows: [string, string][] = [["", text.dags.all], ["failed", text.dags.failed], ["live", text.dags.live],
+    ["suspended", text.dags.suspended], ["invalid", text.dags.invalid], ["deleted", text.dags.deleted]];
   let wait: ReturnType<typeof setTimeout> | undefined;
   const later = (name: string, value: string) => {
     clearTimeout(wait);

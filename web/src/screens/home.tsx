@@ -37,12 +37,16 @@ export function concerns(a: Attention): Concern[] {
     waiting.set(key, [...(waiting.get(key) ?? []), task]);
   }
   return [
-    ...a.failed.items.map((run): Concern => ({
-      look: "failed", label: text.phase.failed, name: run.dag, href: to.run(run.uid),
-      of: `${run.namespace} · ${text.home.run(run.name)}`, reason: run.reason ?? "Failed", isFailure: true,
-      message: run.message ?? "", ...(run.finishedAt ? { since: run.finishedAt } : {}),
-      action: { label: text.home.openRun, href: to.run(run.uid) },
-    })),
+    ...a.failed.items.map((run): Concern => {
+      const task = run.failedTask, others = run.tasks.failed > 1 ? ` ${text.home.andMore(run.tasks.failed - 1)}` : "";
+      const href = to.run(run.uid, task ? { task: task.name } : {});
+      return {
+        look: "failed", label: text.phase.failed, name: run.dag, href,
+        of: `${run.namespace} · ${text.home.run(run.name)}`, reason: task?.reason ?? run.reason ?? "Failed", isFailure: true,
+        message: task ? `${task.name}${others}${task.message ? `: ${task.message}` : ""}` : run.message ?? "",
+        ...(run.finishedAt ? { since: run.finishedAt } : {}), action: { label: text.home.openRun, href },
+      };
+    }),
     ...[...waiting.values()].map((tasks): Concern => {
       const first = tasks[0] as (typeof tasks)[number];
       const others = tasks.length > 1 ? ` ${text.home.andMore(tasks.length - 1)}` : "";
