@@ -39,8 +39,9 @@ export class Selection {
 
   constructor(private readonly list: HTMLElement, private readonly rows: () => readonly Row[]) {}
 
-  /** text is what is selected. It is empty where the user has only clicked. */
-  get text(): string {
+  /** read returns what is selected. It is empty where the user has only clicked. */
+  read(): string {
+    this.changed();
     return this.span ? textOf(this.rows(), this.span) : "";
   }
 
@@ -56,7 +57,10 @@ export class Selection {
     this.span = this.drawn = undefined;
   }
 
-  /** changed takes over what the user did to the browser's selection. An end that this has moved stays where it was. */
+  /**
+   * changed takes over what the user did to the browser's selection. An end that this has moved stays where it was. The
+   * browser says selectionchange late: a key or a scroll may come before it.
+   */
   changed(): void {
     const selection = document.getSelection();
     if (!selection?.anchorNode || !this.list.contains(selection.anchorNode)) return this.clear();

@@ -53,7 +53,7 @@ export default function Viewer(props: { logKey: LogKey; isOver: () => boolean })
   let lastTop = 0;
   let place = { row: 0, isAtEnd: true };
   const onScroll = () => {
-    selection.changed(); // before rows leave the document: the browser may not have said yet what the user has selected
+    selection.changed(); // before rows leave the document
     const isAtEnd = scroller.scrollTop + scroller.clientHeight >= scroller.scrollHeight - rowPixels;
     setTop(scroller.scrollTop);
     if (isFollowing() && !isAtEnd && scroller.scrollTop < lastTop) { setFollowing(false); setSeen(total()); }
@@ -157,7 +157,7 @@ export default function Viewer(props: { logKey: LogKey; isOver: () => boolean })
   }));
   // What is selected is copied, also where it is not in the document. Without a selection the linked lines are.
   const onCopy = (event: ClipboardEvent) => {
-    const copied = selection.text || log.lines().rows.filter(isChosen).map(shownText).join("\n");
+    const copied = selection.read() || log.lines().rows.filter(isChosen).map(shownText).join("\n");
     if (!copied) return;
     event.clipboardData?.setData("text/plain", copied);
     event.preventDefault();
