@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { arrive, facts, leave, useBrowser, visit } from "./world";
+import { arrive, facts, leave, site, useBrowser, visit } from "./world";
 
 useBrowser();
 const namespace = facts["namespace"] ?? "";
@@ -96,6 +96,32 @@ describe("a run", () => {
     await page.getByRole("button", { name: "Default" }).click();
     await page.getByText("Checked. It can start.").waitFor();
     expect(new Set(sent)).toEqual(new Set(["?dryRun=true"]));
+    await leave(visitor);
+  });
+
+  it("is selected with others, and each has a result of its own", async () => {
+    const visitor = await visit();
+    const page = await arrive(visitor, "edda", "#/runs?dag=orders-hourly&phase=Succeeded");
+    const select = (number: string) => page.getByRole("checkbox", { name: `Select orders-hourly-${number}` }).check();
+    const results = page.getByRole("status").getByRole("listitem");
+    await select("0022");
+    await select("0021");
+    await page.getByRole("toolbar", { name: "2 selected" }).getByRole("button", { name: "Cancel" }).click();
+    await page.getByRole("dialog", { name: "Cancel 2 runs?" }).getByRole("button", { name: "Cancel", exact: true }).click();
+    for (const number of ["0022", "0021"]) {
+      await results.filter({ hasText: `orders-hourly-${number}` }).getByText("The run has ended: Succeeded.").waitFor();
+    }
+    await select("0022");
+    await page.getByRole("toolbar", { name: "1 selected" }).getByRole("button", { name: "Run again" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Run again" }).click();
+    await results.getByRole("img", { name: "done" }).waitFor();
+    expect(await results.count()).toBe(1);
+
+    await page.goto(`${site}#/runs`); // No controller admits it. Kubernetes has ended its name.
+    await page.getByRole("region", { name: "Not admitted yet" }).getByRole("link", { name: /^orders-hourly-[a-z0-9]{5}$/ }).click();
+    await page.getByRole("button", { name: "Delete" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Delete" }).click();
+    await page.getByText("The DagRun is deleted.").waitFor();
     await leave(visitor);
   });
 

@@ -157,6 +157,22 @@ describe("a role", () => {
     await other.page.getByRole("heading", { name: facts["liveName"] ?? "" }).waitFor();
     await leave(other);
   });
+
+  it("anybody makes an API token, which programs use until it is deleted", async () => {
+    const visitor = await visit();
+    const page = await arrive(visitor, "vera", "#/account");
+    await page.getByLabel("Name").fill("reports");
+    await page.getByRole("button", { name: "Create token" }).click();
+    const token = await page.getByRole("status").filter({ hasText: "Copy the token now." }).locator("code, pre").first().textContent();
+    const api = new URL("api/v1/runs?limit=1", site).href;
+    const status = async () => (await fetch(api, { headers: { Authorization: `Bearer ${token?.trim()}` } })).status;
+    expect(await status()).toBe(200);
+    await page.getByRole("row", { name: /reports/ }).getByRole("button", { name: "Delete" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Delete" }).click();
+    await page.getByText("You have no API tokens.").waitFor();
+    await expect.poll(status, { timeout: 20_000 }).toBe(401);
+    await leave(visitor);
+  });
 });
 
 describe("what others wrote", () => {

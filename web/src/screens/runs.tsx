@@ -4,6 +4,7 @@ import { Problem } from "../api/problem";
 import type { PendingRun, Run } from "../api/types";
 import { Confirm } from "../parts/dialog";
 import { Icon, Mark } from "../parts/icons";
+import { Keyed } from "../parts/keyed";
 import { Pager } from "../parts/pager";
 import { Empty, Loaded } from "../parts/states";
 import { Ago, At, Said, Took } from "../parts/values";
@@ -97,14 +98,14 @@ function PendingTable(props: { runs: PendingRun[] }): JSX.Element {
     <section class="panel before-list" aria-label={text.runs.pendingTitle}>
       <header><h2>{text.runs.pendingTitle}</h2><span class="n">{props.runs.length}</span></header>
       <ul class="lines-list">
-        <For each={props.runs}>{(run) => (
+        <Keyed each={props.runs} by={(run) => run.uid}>{(run) => (
           <li>
             <Mark look="waiting" label={text.phase.waiting} />
-            <span class="name"><span class="of">{run.namespace} / {run.dag} / </span><a class="row" href={to.pending(run.namespace, run.name)}>{run.name}</a></span>
-            <span class="dim"><Show when={run.reason}><span class="reason">{run.reason}</span> </Show><Said text={run.message} /></span>
-            <span class="faint end"><Ago at={run.createdAt} /></span>
+            <span class="name"><span class="of">{run().namespace} / {run().dag} / </span><a class="row" href={to.pending(run().namespace, run().name)}>{run().name}</a></span>
+            <span class="dim"><Show when={run().reason}><span class="reason">{run().reason}</span> </Show><Said text={run().message} /></span>
+            <span class="faint end"><Ago at={run().createdAt} /></span>
           </li>
-        )}</For>
+        )}</Keyed>
       </ul>
     </section>
   );
@@ -185,30 +186,30 @@ export function RunTable(props: { runs: Run[]; isOfOneDag?: boolean; refresh: ()
           </tr>
         </thead>
         <tbody>
-          <For each={props.runs}>{(run) => (
-            <tr aria-selected={selected().has(run.uid) ? "true" : undefined}>
+          <Keyed each={props.runs} by={(run) => run.uid}>{(run) => (
+            <tr aria-selected={selected().has(run().uid) ? "true" : undefined}>
               <Show when={selectable().length}>
-                <td class="check"><Show when={may(run.namespace, "operator")}>
-                  <input type="checkbox" aria-label={text.runs.select(run.name)} checked={selected().has(run.uid)}
-                    onChange={(event) => toggle(run.uid, event.currentTarget.checked)} />
+                <td class="check"><Show when={may(run().namespace, "operator")}>
+                  <input type="checkbox" aria-label={text.runs.select(run().name)} checked={selected().has(run().uid)}
+                    onChange={(event) => toggle(run().uid, event.currentTarget.checked)} />
                 </Show></td>
               </Show>
               <td class="name">
                 <div>
-                  <Mark look={lookOfRun(run.phase)} label={run.phase} />
+                  <Mark look={lookOfRun(run().phase)} label={run().phase} />
                   <div>
-                    <Show when={!props.isOfOneDag}><span class="of">{run.namespace} / {run.dag} / </span></Show>
-                    <a class="row" href={to.run(run.uid)}>{run.name}</a>
-                    <Show when={run.reason}><small><span class="reason" data-phase={lookOfRun(run.phase)}>{run.reason}</span> <Said text={run.message} /></small></Show>
+                    <Show when={!props.isOfOneDag}><span class="of">{run().namespace} / {run().dag} / </span></Show>
+                    <a class="row" href={to.run(run().uid)}>{run().name}</a>
+                    <Show when={run().reason}><small><span class="reason" data-phase={lookOfRun(run().phase)}>{run().reason}</span> <Said text={run().message} /></small></Show>
                   </div>
                 </div>
               </td>
-              <td class="num tasks"><TaskCount run={run} /></td>
-              <td class="started"><At at={run.startedAt ?? run.admittedAt ?? run.createdAt} /></td>
-              <td class="num took"><Took from={run.startedAt} until={run.finishedAt} /></td>
-              <td class="mid dim">{run.trigger ? text.runs.sub(text.runs[run.trigger], run.requestedBy ?? "") : run.requestedBy ?? ""}</td>
+              <td class="num tasks"><TaskCount run={run()} /></td>
+              <td class="started"><At at={run().startedAt ?? run().admittedAt ?? run().createdAt} /></td>
+              <td class="num took"><Took from={run().startedAt} until={run().finishedAt} /></td>
+              <td class="mid dim">{originOf(run())}</td>
             </tr>
-          )}</For>
+          )}</Keyed>
         </tbody>
       </table>
       <Show when={asked()} keyed>{(action) => (
@@ -218,6 +219,9 @@ export function RunTable(props: { runs: Run[]; isOfOneDag?: boolean; refresh: ()
     </>
   );
 }
+
+const originOf = (run: Run) =>
+  run.trigger ? text.runs.sub(text.runs[run.trigger], run.requestedBy ?? "") : run.requestedBy ?? "";
 
 /** TaskCount is the number of tasks that have ended, of all, and of those that failed. */
 function TaskCount(props: { run: Run }): JSX.Element {
