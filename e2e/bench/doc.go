@@ -8,6 +8,7 @@
 //	raw_linux_test.go        the writes of a shape without Kontroler
 //	schedules_linux_test.go  many DAGs that are due in one minute
 //	limit_linux_test.go      the requests for the first Pods of these runs, without Kontroler
+//	idle_linux_test.go       a controller with many DAGs and DagRuns and nothing to do
 //	server_linux_test.go     reading over REST from a database with a year of history, which needs no cluster
 //	listeners_linux_test.go  1,000 listeners of events
 //	beside_linux_test.go     what server and listeners cost the controller

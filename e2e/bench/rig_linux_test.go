@@ -198,8 +198,7 @@ func (r *rig) startController() {
 		r.b.Fatal(err)
 	}
 	r.b.Cleanup(func() {
-		_ = r.process.Process.Kill()
-		_ = r.process.Wait()
+		r.stopController()
 		if r.b.Failed() {
 			text, _ := os.ReadFile(log.Name())
 			r.b.Logf("last lines of the controller's log:\n%s", text[max(0, len(text)-4000):])
@@ -213,6 +212,12 @@ func (r *rig) startController() {
 		answer.Body.Close()
 		return answer.StatusCode == http.StatusOK
 	})
+}
+
+// stopController kills the controller.
+func (r *rig) stopController() {
+	_ = r.process.Process.Kill()
+	_ = r.process.Wait()
 }
 
 // await waits until a condition is true, which it checks ten times per second.
