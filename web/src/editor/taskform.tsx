@@ -5,7 +5,7 @@ import { text } from "../text";
 import { emptyTask, type TaskForm } from "./write";
 
 /** namePattern is what Kubernetes takes for a name of a task. */
-export const namePattern = "[a-z0-9]([a-z0-9\\-]*[a-z0-9])?";
+const namePattern = "[a-z0-9]([a-z0-9\\-]*[a-z0-9])?";
 
 /** Field is a label with its input, and a hint below. */
 export function Field(props: { label: string; hint?: string; children: (id: string) => JSX.Element }): JSX.Element {
@@ -18,6 +18,30 @@ export function Field(props: { label: string; hint?: string; children: (id: stri
         <span class="hint">{props.hint}</span>
       </Show>
     </div>
+  );
+}
+
+/** NameField asks for the name of an object or of a task. The first field of a dialog has the focus when that opens. */
+export function NameField(props: {
+  label: string; value: string; set: (name: string) => void; isFirst?: boolean;
+}): JSX.Element {
+  return (
+    <Field label={props.label} hint={text.create.nameHint}>
+      {(id) => (
+        <input
+          id={id}
+          class="input mono"
+          required
+          pattern={namePattern}
+          maxlength="63"
+          value={props.value}
+          autocomplete="off"
+          spellcheck={false}
+          autofocus={props.isFirst}
+          onInput={(event) => props.set(event.currentTarget.value)}
+        />
+      )}
+    </Field>
   );
 }
 
@@ -111,22 +135,7 @@ export function TaskDialog(props: { names: string[]; close: () => void; add: (ta
           props.add({ ...task });
         }}
       >
-        <Field label={text.create.name} hint={text.create.nameHint}>
-          {(id) => (
-            <input
-              id={id}
-              class="input mono"
-              required
-              pattern={namePattern}
-              maxlength="63"
-              value={task.name}
-              autocomplete="off"
-              spellcheck={false}
-              autofocus
-              onInput={(event) => set("name", event.currentTarget.value)}
-            />
-          )}
-        </Field>
+        <NameField label={text.create.name} value={task.name} set={(name) => set("name", name)} isFirst />
         <RunsFields task={task} set={set} />
         <fieldset class="choices">
           <legend>{text.create.runAfter}</legend>

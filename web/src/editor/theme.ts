@@ -59,18 +59,13 @@ export const theme = EditorView.theme({
     fontWeight: "700",
   },
   ".cm-lintRange": { paddingBottom: "0" },
-  ".cm-lintRange-error": {
+  ".cm-lintRange-error, .cm-lintRange-warning": {
     backgroundImage: "none",
     textDecoration: "underline wavy var(--failed)",
     textUnderlineOffset: "4px",
     textDecorationSkipInk: "none",
   },
-  ".cm-lintRange-warning": {
-    backgroundImage: "none",
-    textDecoration: "underline wavy var(--cancelled)",
-    textUnderlineOffset: "4px",
-    textDecorationSkipInk: "none",
-  },
+  ".cm-lintRange-warning": { textDecorationColor: "var(--cancelled)" },
   ".cm-lintRange-active": { backgroundColor: "color-mix(in srgb, var(--failed) 12%, transparent)" },
   ".cm-lintPoint::after": { display: "none" },
   ".cm-matchingBracket, &.cm-focused .cm-matchingBracket": {

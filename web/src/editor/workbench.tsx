@@ -31,6 +31,19 @@ import { taskInsertion } from "./write";
 
 const Graph = lazy(() => import("../graph/graph"));
 
+/** FaultsWithoutPlace are the faults that belong to no line. */
+export function FaultsWithoutPlace(props: { checking: Checking }): JSX.Element {
+  return (
+    <For each={props.checking.faults().filter((fault) => !fault.range)}>
+      {(fault) => (
+        <p class="notice" data-phase={fault.isWarning ? "cancelled" : "failed"} role="alert">
+          <Said text={fault.detail} />
+        </p>
+      )}
+    </For>
+  );
+}
+
 /** Workbench is an editor with what belongs to its text: faults, the graph, and what saving would change. */
 export function Workbench(props: {
   kind: Kind;

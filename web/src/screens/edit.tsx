@@ -7,11 +7,10 @@ import type { Kind } from "../editor/crd";
 import { Difference } from "../editor/diff";
 import { draftAt, keepDraft, type Draft } from "../editor/drafts";
 import { draftOf } from "../editor/write";
-import { Workbench } from "../editor/workbench";
+import { FaultsWithoutPlace, Workbench } from "../editor/workbench";
 import { Dialog } from "../parts/dialog";
 import { Loaded, ProblemNotice } from "../parts/states";
 import { say } from "../parts/toasts";
-import { Said } from "../parts/values";
 import { isLiveRun } from "../phases";
 import { createReading, type Reading } from "../reading";
 import { go, place, to } from "../router";
@@ -159,13 +158,7 @@ function Draft(props: {
             {text.edit.outdated}
           </p>
         </Show>
-        <For each={checking.faults().filter((fault) => !fault.range)}>
-          {(fault) => (
-            <p class="notice" data-phase={fault.isWarning ? "cancelled" : "failed"} role="alert">
-              <Said text={fault.detail} />
-            </p>
-          )}
-        </For>
+        <FaultsWithoutPlace checking={checking} />
       </div>
       <Workbench
         kind={kind}

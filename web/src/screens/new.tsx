@@ -20,13 +20,12 @@ import { calls, createChecking } from "../editor/checking";
 import type { Kind } from "../editor/crd";
 import { draftAt, draftsBelow, keepDraft } from "../editor/drafts";
 import { examplesOf } from "../editor/examples";
-import { Field, namePattern, RunsFields } from "../editor/taskform";
-import { Workbench } from "../editor/workbench";
+import { Field, NameField, RunsFields } from "../editor/taskform";
+import { FaultsWithoutPlace, Workbench } from "../editor/workbench";
 import { draftOf, emptyTask, objectOf, type ObjectForm, type TaskForm } from "../editor/write";
 import { Icon } from "../parts/icons";
 import { Loaded, ProblemNotice } from "../parts/states";
 import { say } from "../parts/toasts";
-import { Said } from "../parts/values";
 import { createReading } from "../reading";
 import { go, param, place, setParams, to } from "../router";
 import { may, mayAnywhere, me } from "../session";
@@ -210,13 +209,7 @@ function Draft(props: { kind: Kind; from: string; start: string }): JSX.Element 
           <p class="notice">{text.edit.restored}</p>
         </Show>
         <Show when={problem()}>{(shown) => <ProblemNotice problem={shown()} isWrite />}</Show>
-        <For each={checking.faults().filter((fault) => !fault.range)}>
-          {(fault) => (
-            <p class="notice" data-phase={fault.isWarning ? "cancelled" : "failed"} role="alert">
-              <Said text={fault.detail} />
-            </p>
-          )}
-        </For>
+        <FaultsWithoutPlace checking={checking} />
       </div>
       <Workbench
         kind={kind}
@@ -321,21 +314,7 @@ function ObjectFields(props: { kind: Kind; write: (form: ObjectForm) => void }):
         props.write({ ...form, parameters: form.parameters.map((each) => ({ ...each })), task: { ...task } });
       }}
     >
-      <Field label={text.create.name} hint={text.create.nameHint}>
-        {(id) => (
-          <input
-            id={id}
-            class="input mono"
-            required
-            pattern={namePattern}
-            maxlength="63"
-            value={form.name}
-            autocomplete="off"
-            spellcheck={false}
-            onInput={(event) => set("name", event.currentTarget.value)}
-          />
-        )}
-      </Field>
+      <NameField label={text.create.name} value={form.name} set={(name) => set("name", name)} />
       <Show when={isDAG()}>
         <Field label={text.create.schedule} hint={text.create.scheduleHint}>
           {(id) => (
@@ -397,21 +376,7 @@ function ObjectFields(props: { kind: Kind; write: (form: ObjectForm) => void }):
       <fieldset>
         <legend>{isDAG() ? text.create.task : text.create.runs}</legend>
         <Show when={isDAG()}>
-          <Field label={text.create.taskName} hint={text.create.nameHint}>
-            {(id) => (
-              <input
-                id={id}
-                class="input mono"
-                required
-                pattern={namePattern}
-                maxlength="63"
-                value={task.name}
-                autocomplete="off"
-                spellcheck={false}
-                onInput={(event) => setTask("name", event.currentTarget.value)}
-              />
-            )}
-          </Field>
+          <NameField label={text.create.taskName} value={task.name} set={(name) => setTask("name", name)} />
         </Show>
         <RunsFields task={task} set={setTask} />
       </fieldset>
