@@ -15,16 +15,18 @@ import (
 
 var (
 	idleDAGs = flag.Int("idle-dags", 10_000, "how many DAGs BenchmarkIdle has")
-	idleRuns = flag.Int("idle-runs", 20_000, "how many DagRuns BenchmarkIdle has, all ended; the API server takes 170 KiB for each")
-	idleTime = flag.Duration("idle-time", time.Minute, "how long BenchmarkIdle watches a controller that has nothing to do")
+	idleRuns = flag.Int("idle-runs", 20_000,
+		"how many DagRuns BenchmarkIdle has, all ended; the API server takes 170 KiB for each")
+	idleTime = flag.Duration("idle-time", time.Minute,
+		"how long BenchmarkIdle watches a controller that has nothing to do")
 )
 
 // settleTime is what the controller gets to end its work before it counts as idle.
 const settleTime = 30 * time.Second
 
 // BenchmarkIdle measures a controller that has nothing to do: with many DAGs, which it has recorded itself, and after a
-// restart with many DagRuns that have ended too. The DAGs have schedules, and none is due. The DagRuns and their rows are
-// copies of one that the controller has run.
+// restart with many DagRuns that have ended too. The DAGs have schedules, and none is due. The DagRuns and their rows
+// are copies of one that the controller has run.
 func BenchmarkIdle(b *testing.B) {
 	r := newRig(b)
 	w := r.watchObjects()
