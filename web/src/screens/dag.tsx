@@ -3,6 +3,7 @@ import { dags, runs } from "../api/calls";
 import type { Change, DAGDetail, TaskSpec, Version } from "../api/types";
 import { useKeys } from "../keys";
 import { Icon } from "../parts/icons";
+import { Keyed } from "../parts/keyed";
 import { Pager } from "../parts/pager";
 import { RemoveButton } from "../parts/remove";
 import { CopyButton, Empty, Loaded, ProblemNotice, Skeleton } from "../parts/states";
@@ -188,13 +189,13 @@ function VersionsTab(props: { namespace: string; name: string }): JSX.Element {
             <table class="table">
               <thead><tr><th>{text.dag.version}</th><th>{text.dag.versions.created}</th><th class="num">{text.dag.versions.tasks}</th></tr></thead>
               <tbody>
-                <For each={page().items}>{(version) => (
-                  <tr aria-selected={version.version === shown()}>
-                    <td><a class="row" href={to.dag(props.namespace, props.name, "versions", { version: version.version, cursor: param("cursor") })}>
-                      {text.dag.versions.show(version.version)}</a></td>
-                    <td><Ago at={version.createdAt} suffix /></td><td class="num">{version.tasks}</td>
+                <Keyed each={page().items} by={(version) => version.version}>{(version) => (
+                  <tr aria-selected={version().version === shown()}>
+                    <td><a class="row" href={to.dag(props.namespace, props.name, "versions", { version: version().version, cursor: param("cursor") })}>
+                      {text.dag.versions.show(version().version)}</a></td>
+                    <td><Ago at={version().createdAt} suffix /></td><td class="num">{version().tasks}</td>
                   </tr>
-                )}</For>
+                )}</Keyed>
               </tbody>
             </table>
             <Pager page={page()} />
@@ -248,17 +249,17 @@ function LedgerTab(props: { namespace: string; name: string }): JSX.Element {
             <thead><tr><th>{text.dag.ledger.due}</th><th class="num">{text.dag.ledger.count}</th><th>{text.dag.ledger.outcome}</th>
               <th>{text.dag.ledger.run}</th><th class="mid">{text.dag.ledger.decided}</th></tr></thead>
             <tbody>
-              <For each={page().items}>{(tick) => (
-                <tr classList={{ stretch: tick.count > 1 }}>
-                  <td><At at={tick.from} isDue /><Show when={tick.to !== tick.from}> {text.dag.ledger.until} <At at={tick.to} isDue /></Show></td>
-                  <td class="num">{tick.count > 1 ? tick.count : ""}</td>
-                  <td><Show when={tick.outcome !== "Ran"} fallback={tick.outcome}>
-                    <span class="reason">{tick.outcome}</span> <span class="dim">{text.outcome[tick.outcome]}</span></Show></td>
-                  <td><Show when={tick.runUID} fallback={tick.runName ?? ""}>
-                    {(uid) => <a class="link" href={to.run(uid())}>{tick.runName}</a>}</Show></td>
-                  <td class="mid faint"><Ago at={tick.decidedAt} suffix /></td>
+              <Keyed each={page().items} by={(tick) => tick.from}>{(tick) => (
+                <tr classList={{ stretch: tick().count > 1 }}>
+                  <td><At at={tick().from} isDue /><Show when={tick().to !== tick().from}> {text.dag.ledger.until} <At at={tick().to} isDue /></Show></td>
+                  <td class="num">{tick().count > 1 ? tick().count : ""}</td>
+                  <td><Show when={tick().outcome !== "Ran"} fallback={tick().outcome}>
+                    <span class="reason">{tick().outcome}</span> <span class="dim">{text.outcome[tick().outcome]}</span></Show></td>
+                  <td><Show when={tick().runUID} fallback={tick().runName ?? ""}>
+                    {(uid) => <a class="link" href={to.run(uid())}>{tick().runName}</a>}</Show></td>
+                  <td class="mid faint"><Ago at={tick().decidedAt} suffix /></td>
                 </tr>
-              )}</For>
+              )}</Keyed>
             </tbody>
           </table>
         </div>

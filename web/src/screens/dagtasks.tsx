@@ -2,6 +2,7 @@ import { createEffect, createMemo, For, Show, type JSX } from "solid-js";
 import { dagTasks } from "../api/calls";
 import { Icon, Mark } from "../parts/icons";
 import { NewButton } from "../parts/new";
+import { Keyed } from "../parts/keyed";
 import { Pager } from "../parts/pager";
 import { RemoveButton } from "../parts/remove";
 import { CopyButton, Empty, Loaded } from "../parts/states";
@@ -34,14 +35,14 @@ function List(): JSX.Element {
           <div class="panel below-head">
             <table class="table">
               <thead><tr><th>{text.dagTasks.name}</th><th class="mid">{text.dagTasks.managedBy}</th><th>{text.dagTasks.created}</th></tr></thead>
-              <tbody><For each={page().items}>{(task) => (
+              <tbody><Keyed each={page().items} by={(task) => `${task.namespace}/${task.name}`}>{(task) => (
                 <tr>
-                  <td><span class="of">{task.namespace} / </span><a class="row" href={to.dagTask(task.namespace, task.name)}>{task.name}</a>
-                    <Show when={task.valid === false}><small class="said block"><Mark look="invalid" label={text.dags.invalid} />{task.message}</small></Show></td>
-                  <td class="mid"><span class="lock"><Show when={task.readOnly}><Icon name="lock" /></Show>{task.manager}</span></td>
-                  <td class="faint"><Ago at={task.createdAt} suffix /></td>
+                  <td><span class="of">{task().namespace} / </span><a class="row" href={to.dagTask(task().namespace, task().name)}>{task().name}</a>
+                    <Show when={task().valid === false}><small class="said block"><Mark look="invalid" label={text.dags.invalid} />{task().message}</small></Show></td>
+                  <td class="mid"><span class="lock"><Show when={task().readOnly}><Icon name="lock" /></Show>{task().manager}</span></td>
+                  <td class="faint"><Ago at={task().createdAt} suffix /></td>
                 </tr>
-              )}</For></tbody>
+              )}</Keyed></tbody>
             </table>
           </div>
           <Pager page={page()} newer={text.dags.before} older={text.dags.more} />
