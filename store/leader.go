@@ -22,6 +22,8 @@ type Term struct {
 	// Hook is called with the state of each transaction: "transaction-open" behind the fence, "transaction-commit" before
 	// the commit, or before the one statement that the transaction consists of. It is nil except in crash tests.
 	Hook func(point string)
+	// RoundTrip, if it is not nil, is called with each message that the leader sends to the database.
+	RoundTrip func()
 }
 
 func (t Term) at(point string) {
@@ -59,7 +61,7 @@ func (db *DB) Lead(ctx context.Context, term Term) (*Leader, error) {
 	if len(name) > 63 {
 		return nil, fmt.Errorf("leading: session name %q is longer than 63 bytes", name)
 	}
-	pool, err := postgres.Open(db.config.URL, db.config.MaxOpen, func(cfg *pq.Config) {
+	pool, err := postgres.Open(db.config.URL, db.config.MaxOpen, term.RoundTrip, func(cfg *pq.Config) {
 		cfg.ApplicationName = name
 		cfg.Runtime["idle_in_transaction_session_timeout"] = postgres.Milliseconds(term.IdleTimeout)
 		for name, value := range planSettings {

@@ -55,7 +55,7 @@ func Open(ctx context.Context, config Config) (*DB, error) {
 	if config.MaxOpen <= 0 {
 		config.MaxOpen = 16
 	}
-	pool, err := postgres.Open(config.URL, config.MaxOpen, func(cfg *pq.Config) {
+	pool, err := postgres.Open(config.URL, config.MaxOpen, nil, func(cfg *pq.Config) {
 		if cfg.ApplicationName == "" {
 			cfg.ApplicationName = "kontroler"
 		}

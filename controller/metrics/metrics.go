@@ -31,6 +31,7 @@ type Metrics struct {
 	epoch         prometheus.Gauge
 	leader        prometheus.Gauge
 	databaseUp    prometheus.Gauge
+	roundTrips    prometheus.Counter
 	logs          *prometheus.CounterVec
 	logBytes      prometheus.Counter
 	logStreams    prometheus.Gauge
@@ -91,6 +92,8 @@ func New() *Metrics {
 		logStreams: registry.gauge("kontroler_log_streams",
 			"Logs that are read while their container runs, or were and are not stored yet.").WithLabelValues(),
 		databaseUp: registry.gauge("kontroler_database_up", "Whether the database answers.").WithLabelValues(),
+		roundTrips: registry.counter("kontroler_database_round_trips_total",
+			"Messages to the database, each of which is answered.").WithLabelValues(),
 	}
 	start := prometheus.NewHistogram(prometheus.HistogramOpts{
 		Name:    "kontroler_task_start_latency_seconds",
@@ -190,6 +193,13 @@ func (m *Metrics) PodCreated(sinceReady time.Duration) {
 func (m *Metrics) PodEvents(result string, n int) {
 	if m != nil {
 		m.podEvents.WithLabelValues(result).Add(float64(n))
+	}
+}
+
+// DatabaseRoundTrip counts a message to the database.
+func (m *Metrics) DatabaseRoundTrip() {
+	if m != nil {
+		m.roundTrips.Inc()
 	}
 }
 

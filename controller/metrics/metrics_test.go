@@ -48,6 +48,7 @@ func measure(m *metrics.Metrics) {
 	m.LogStreams(3)
 	m.DatabaseUp(true)
 	m.DatabaseUp(false)
+	m.DatabaseRoundTrip()
 }
 
 func TestMetrics(t *testing.T) {
@@ -62,6 +63,7 @@ func TestMetrics(t *testing.T) {
 	want := []string{
 		`kontroler_attempts_ended_total{phase="Failed",reason="ExitCode"} 1`,
 		`kontroler_dagruns_deleted_total{by="ttl"} 1`,
+		`kontroler_database_round_trips_total 1`,
 		`kontroler_database_up 0`,
 		`kontroler_epoch 7`,
 		`kontroler_history_removed_total{kind="run"} 3`,

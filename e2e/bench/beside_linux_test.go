@@ -19,6 +19,7 @@ func BenchmarkBesideServer(b *testing.B) {
 	var tokens []string
 	for round := range besideRounds {
 		alone := shape{name: fmt.Sprint("alone-", round), runs: *smallRuns, levels: []int{1, 2, 1}}
+		r.createDAG(alone)
 		b.Logf("%-9s %s", alone.name, r.measure(w, alone, "kontroler", r.runByController))
 
 		s := startServer(b, d, r.kubeconfig(), "--namespaces="+r.namespace)
@@ -27,6 +28,7 @@ func BenchmarkBesideServer(b *testing.B) {
 		}
 		l := s.listen(tokens)
 		beside := shape{name: fmt.Sprint("beside-", round), runs: *smallRuns, levels: []int{1, 2, 1}}
+		r.createDAG(beside)
 		b.Logf("%-9s %s", beside.name, r.measure(w, beside, "kontroler", r.runByController))
 		b.Logf("%-9s %d events heard, %.2f ms of the server's CPU per task", "", l.heard.Load(),
 			float64(processUsage(b, s.process.Process.Pid).Microseconds())/1000/float64(beside.tasks()))

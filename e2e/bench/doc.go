@@ -6,6 +6,8 @@
 //	shapes_linux_test.go     a chain, many small runs, a wide run: by the controller, and by raw writes
 //	chart_linux_test.go      their results as an SVG
 //	raw_linux_test.go        the writes of a shape without Kontroler
+//	release_linux_test.go    ways to delete a finished Pod and remove its finalizer
+//	years_linux_test.go      the controller on the first day, and with the runs of a year in its database
 //	schedules_linux_test.go  many DAGs that are due in one minute
 //	limit_linux_test.go      the requests for the first Pods of these runs, without Kontroler
 //	idle_linux_test.go       a controller with many DAGs and DagRuns and nothing to do

@@ -81,8 +81,8 @@ func (d *database) strings(query string, args ...any) (all []string) {
 // history is a database with the runs of a year.
 type history struct {
 	*database
-	server *storetest.Server
-	runs   int
+	server     *storetest.Server
+	runs, live int
 }
 
 // newHistory fills a database with n runs. A run began about every 31 s if there are a million. One in 50 has failed,
@@ -100,7 +100,7 @@ func newHistory(b testing.TB, n int) *history {
 			b.Error(err)
 		}
 	})
-	h := &history{database: newDatabase(b, server.URL()), server: server, runs: n}
+	h := &history{database: newDatabase(b, server.URL()), server: server, runs: n, live: 300}
 	h.fill()
 	return h
 }
@@ -137,7 +137,7 @@ SELECT gen_random_uuid(), d.namespace, d.name || '-' || substr(md5(n::text), 1, 
        '[{"name": "day", "value": "2026-07-01"}, {"name": "bucket", "value": "s3://warehouse/raw"}]'
 FROM (SELECT n, now() - (%[1]d - n + 1) * (interval '1 year' / %[1]d) AS at,
              1 + (hashint4(n) & 2147483647) %% %[2]d AS dag,
-             CASE WHEN n > %[1]d - 300 THEN 'Running' WHEN n %% 50 = 7 THEN 'Failed' WHEN n %% 500 = 8 THEN 'Cancelled'
+             CASE WHEN n > %[1]d - %[5]d THEN 'Running' WHEN n %% 50 = 7 THEN 'Failed' WHEN n %% 500 = 8 THEN 'Cancelled'
              ELSE 'Succeeded' END AS phase FROM generate_series(1, %[1]d) n) n
 JOIN kontroler.dags d ON d.name = 'dag-' || n.dag JOIN kontroler.dag_versions v ON v.dag_id = d.id ORDER BY n;
 INSERT INTO kontroler.runs (uid, namespace, name, dag_name, dag_id, dag_version_id, phase, total, succeeded, created_at,
@@ -146,7 +146,7 @@ SELECT gen_random_uuid(), d.namespace, d.name || '-' || n, d.name, d.id, v.id, '
        at + interval '5 minutes', 'Manual'
 FROM (SELECT n, now() - (%[3]d - n) * interval '6 hours' - interval '1 day' AS at FROM generate_series(1, %[3]d) n) n
 JOIN kontroler.dags d ON d.name = '%[4]s' JOIN kontroler.dag_versions v ON v.dag_id = d.id`,
-		h.runs, smallDAGs, bigRuns, bigDAG) + triggersOn)
+		h.runs, smallDAGs, bigRuns, bigDAG, h.live) + triggersOn)
 	h.exec(triggersOff + fmt.Sprintf(`
 INSERT INTO kontroler.tasks (run_id, position, name, phase, unmet, parents, attempts, due_at, started_at, finished_at)
 SELECT r.id, p, 'task-' || p, state, CASE state WHEN 'Waiting' THEN 1 ELSE 0 END, '{}', (state = 'Succeeded')::int,

@@ -34,6 +34,7 @@ func BenchmarkIdle(b *testing.B) {
 	r.startController()
 	d := newDatabase(b, r.database.URL())
 	one := shape{name: "original", runs: 1, levels: []int{1, 2, 1}}
+	r.createDAG(one)
 	r.runByController(w, one)
 	r.await("the run to copy", time.Minute, func() bool { return w.isDone(one) })
 	r.makeDAGs(*idleDAGs, time.Now().UTC().Add(-time.Hour)) // due again in 23 hours

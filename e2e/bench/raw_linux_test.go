@@ -52,9 +52,16 @@ func (r *rig) rawRun(w *objects, s shape, name string, request func(func() error
 			tasks.Go(func() {
 				pod := name + "-" + taskName(level, i)
 				over := w.isOver(pod)
-				request(func() error { return r.rawPod(run, pod) })
+				var created *corev1.Pod
+				request(func() (err error) {
+					created, err = r.rawPod(run, pod, taskName(level, i))
+					return err
+				})
+				if created == nil {
+					return
+				}
 				<-over
-				clean.Go(func() { r.rawRelease(pod, request) })
+				clean.Go(func() { r.rawRelease(created, request) })
 			})
 		}
 		tasks.Wait()
@@ -88,25 +95,35 @@ func (r *rig) rawStatus(run *v1alpha1.DagRun, phase v1alpha1.RunPhase) error {
 	return err
 }
 
-func (r *rig) rawPod(run *v1alpha1.DagRun, name string) error {
-	_, err := r.kube.CoreV1().Pods(r.namespace).Create(r.b.Context(), &corev1.Pod{
+// rawPod creates a Pod like those of the controller: the same labels, annotations, owner and finalizer.
+func (r *rig) rawPod(run *v1alpha1.DagRun, name, task string) (*corev1.Pod, error) {
+	isController := true
+	return r.kube.CoreV1().Pods(r.namespace).Create(r.b.Context(), &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
-			Name:       name,
-			Finalizers: []string{"kontroler.greedykomodo/raw"},
-			OwnerReferences: []metav1.OwnerReference{{
-				APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "DagRun", Name: run.Name, UID: run.UID}},
+			Name: name,
+			Labels: map[string]string{
+				v1alpha1.LabelController: "raw", v1alpha1.LabelDAG: "raw", v1alpha1.LabelRun: string(run.UID),
+				v1alpha1.LabelTask: task, v1alpha1.LabelAttempt: "1",
+			},
+			Annotations: map[string]string{v1alpha1.AnnotationDAG: "raw", v1alpha1.AnnotationRun: run.Name},
+			Finalizers:  []string{v1alpha1.Finalizer},
+			OwnerReferences: []metav1.OwnerReference{{APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "DagRun",
+				Name: run.Name, UID: run.UID, Controller: &isController}},
 		},
 		Spec: corev1.PodSpec{RestartPolicy: corev1.RestartPolicyNever, Containers: []corev1.Container{
 			{Name: v1alpha1.TaskContainer, Image: "busybox:1.36", Command: []string{"true"}}}},
 	}, metav1.CreateOptions{})
-	return err
 }
 
-func (r *rig) rawRelease(name string, request func(func() error)) {
+// rawRelease deletes a Pod and removes its finalizer.
+func (r *rig) rawRelease(pod *corev1.Pod, request func(func() error)) {
 	pods := r.kube.CoreV1().Pods(r.namespace)
-	request(func() error { return pods.Delete(r.b.Context(), name, metav1.DeleteOptions{}) })
 	request(func() error {
-		_, err := pods.Patch(r.b.Context(), name, types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`),
+		return pods.Delete(r.b.Context(), pod.Name,
+			metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &pod.UID}})
+	})
+	request(func() error {
+		_, err := pods.Patch(r.b.Context(), pod.Name, types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`),
 			metav1.PatchOptions{})
 		return err
 	})

@@ -84,7 +84,8 @@ type result struct {
 	MsPerLevel     float64            // elapsed time, for a single run
 	CPU            map[string]float64 // ms per task, by process
 	Requests       float64            // of the controller, per task
-	Transactions   float64            // in PostgreSQL, per task; most are one round trip
+	Transactions   float64            // in PostgreSQL, per task
+	RoundTrips     float64            // to PostgreSQL, of the controller, per task
 	AllocatedKiB   float64            // by the controller, per task
 	PeakMiB        float64            // resident memory of the controller
 	At             time.Time
@@ -101,6 +102,7 @@ func BenchmarkShapes(b *testing.B) {
 	r.startController()
 	var results []result
 	for _, s := range shapes() {
+		r.createDAG(s)
 		results = append(results, r.measure(w, s, "kontroler", r.runByController), r.measure(w, s, "raw", r.runRaw))
 	}
 	for i := 0; i < len(results); i += 2 {
@@ -122,8 +124,8 @@ func (r result) String() string {
 	text := fmt.Sprintf("%-9s %5d tasks in %6.2f s: %6.1f tasks/s, %6.2f ms per level", r.What, r.Tasks, r.Seconds,
 		r.TasksPerSecond, r.MsPerLevel)
 	if r.What == "kontroler" {
-		text += fmt.Sprintf(", %.2f requests, %.2f transactions, %.0f KiB allocated per task, %.0f MiB at peak", r.Requests,
-			r.Transactions, r.AllocatedKiB, r.PeakMiB)
+		text += fmt.Sprintf(", %.2f requests, %.2f transactions, %.2f round trips, %.0f KiB allocated per task, %.0f MiB at peak",
+			r.Requests, r.Transactions, r.RoundTrips, r.AllocatedKiB, r.PeakMiB)
 	}
 	text += ", CPU ms per task:"
 	for _, part := range slices.Sorted(maps.Keys(r.CPU)) {
@@ -164,6 +166,7 @@ func (r *rig) measure(w *objects, s shape, what string, run func(w *objects, s s
 		CPU: map[string]float64{}, At: start.UTC(),
 		Requests:     (after.requests - before.requests) / tasks,
 		Transactions: (after.transactions - before.transactions) / tasks,
+		RoundTrips:   (after.roundTrips - before.roundTrips) / tasks,
 		AllocatedKiB: (after.allocated - before.allocated) / tasks / 1024,
 		PeakMiB:      r.peak() / 1024,
 	}
@@ -180,13 +183,15 @@ func (r *rig) measure(w *objects, s shape, what string, run func(w *objects, s s
 type counts struct {
 	usage                             processorTime
 	requests, transactions, allocated float64 // requests and bytes of the controller
+	roundTrips                        float64 // of the controller, to PostgreSQL
 }
 
 func (r *rig) count() counts {
 	r.b.Helper()
 	return counts{
 		usage: r.usage(), requests: sum(r.requests()), transactions: r.transactions(),
-		allocated: r.metric("go_memstats_alloc_bytes_total"),
+		allocated:  r.metric("go_memstats_alloc_bytes_total"),
+		roundTrips: r.metric("kontroler_database_round_trips_total"),
 	}
 }
 
@@ -197,18 +202,27 @@ func sum(counts map[string]float64) (n float64) {
 	return n
 }
 
-// runByController creates the DAG, then its DagRuns.
-func (r *rig) runByController(_ *objects, s shape) {
+// createDAG creates the DAG of a shape and waits until the controller has compiled it.
+func (r *rig) createDAG(s shape) {
+	r.b.Helper()
 	dags := r.client.KontrolerV1alpha1().DAGs(r.namespace)
 	_, err := dags.Create(r.b.Context(), &v1alpha1.DAG{ObjectMeta: metav1.ObjectMeta{Name: s.name}, Spec: s.dag()},
 		metav1.CreateOptions{})
 	if err != nil {
 		r.b.Fatal(err)
 	}
+	r.await("DAG "+s.name, time.Minute, func() bool {
+		d, err := dags.Get(r.b.Context(), s.name, metav1.GetOptions{})
+		return err == nil && meta.IsStatusConditionTrue(d.Status.Conditions, v1alpha1.DAGValid)
+	})
+}
+
+// runByController creates the DagRuns of a DAG that exists.
+func (r *rig) runByController(_ *objects, s shape) {
 	r.each(s.runs, 16, func(i int) error {
 		_, err := r.client.KontrolerV1alpha1().DagRuns(r.namespace).Create(r.b.Context(), &v1alpha1.DagRun{
-			ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("%s-%d", s.name,
-				i)}, Spec: v1alpha1.DagRunSpec{DagName: s.name}}, metav1.CreateOptions{})
+			ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("%s-%d", s.name, i)},
+			Spec:       v1alpha1.DagRunSpec{DagName: s.name}}, metav1.CreateOptions{})
 		return err
 	})
 }
@@ -233,6 +247,13 @@ func (w *objects) isDone(s shape) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return len(w.ended) == s.runs && w.created == s.tasks() && len(w.pods) == 0
+}
+
+// count returns how many Pods exist.
+func (w *objects) count() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.pods)
 }
 
 func (w *objects) last() time.Time {

@@ -85,6 +85,7 @@ func runController(ctx context.Context, cfg config, log *slog.Logger) error {
 	return elector.Run(ctx, func(ctx context.Context, epoch int64) error {
 		term, err := db.Lead(ctx, store.Term{
 			ControllerID: id, Epoch: epoch, IdleTimeout: cfg.leaseDuration / 3, Hook: fault.Point,
+			RoundTrip: collected.DatabaseRoundTrip,
 		})
 		if err != nil {
 			return err

@@ -20,16 +20,17 @@ const (
 	answerTimeout    = statementTimeout + 15*time.Second
 )
 
-// Open opens a pool of at most maxOpen connections. It does not connect yet. configure changes the settings of the URL.
-// An error never contains the URL.
-func Open(url string, maxOpen int, configure func(*pq.Config)) (*sql.DB, error) {
-	return open(url, maxOpen, dialer{answerTimeout}, configure)
+// Open opens a pool of at most maxOpen connections. It does not connect yet. sent, if it is not nil, is called with each
+// message to the server, after which the driver waits for an answer. configure changes the settings of the URL. An error
+// never contains the URL.
+func Open(url string, maxOpen int, sent func(), configure func(*pq.Config)) (*sql.DB, error) {
+	return open(url, maxOpen, dialer{answerTimeout, sent}, configure)
 }
 
 // OpenQuick opens a pool whose statements may take that long. A server that has vanished is noticed after half as long
 // again.
 func OpenQuick(url string, maxOpen int, statement time.Duration, configure func(*pq.Config)) (*sql.DB, error) {
-	return open(url, maxOpen, dialer{statement + statement/2}, func(cfg *pq.Config) {
+	return open(url, maxOpen, dialer{answerTimeout: statement + statement/2}, func(cfg *pq.Config) {
 		cfg.Runtime["statement_timeout"] = Milliseconds(statement)
 		configure(cfg)
 	})
@@ -111,6 +112,8 @@ func begin(ctx context.Context, pool *sql.DB) (*sql.Tx, error) {
 type dialer struct {
 	// answerTimeout is how long an answer may take. Zero means any time; keep-alives detect a server that vanishes.
 	answerTimeout time.Duration
+	// sent is called with each message to the server. It may be nil.
+	sent func()
 }
 
 func (d dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
@@ -118,7 +121,7 @@ func (d dialer) DialContext(ctx context.Context, network, address string) (net.C
 	if err != nil || d.answerTimeout == 0 {
 		return conn, err
 	}
-	return &boundedConn{Conn: conn, answerTimeout: d.answerTimeout}, nil
+	return &boundedConn{Conn: conn, dialer: d}, nil
 }
 
 func (d dialer) Dial(network, address string) (net.Conn, error) {
@@ -133,8 +136,8 @@ func (d dialer) DialTimeout(network, address string, timeout time.Duration) (net
 
 type boundedConn struct {
 	net.Conn
-	answerTimeout time.Duration
-	hasDeadline   bool // the driver has set a deadline of its own, while it connects
+	dialer
+	hasDeadline bool // the driver has set a deadline of its own, while it connects
 }
 
 func (c *boundedConn) SetDeadline(t time.Time) error {
@@ -152,6 +155,9 @@ func (c *boundedConn) Read(p []byte) (int, error) {
 }
 
 func (c *boundedConn) Write(p []byte) (int, error) {
+	if c.sent != nil {
+		c.sent()
+	}
 	if !c.hasDeadline {
 		if err := c.Conn.SetWriteDeadline(time.Now().Add(c.answerTimeout)); err != nil {
 			return 0, err
