@@ -40,7 +40,7 @@ func IsUnavailable(err error) bool { return errors.Is(err, ErrUnavailable) }
 type Config struct {
 	// URL is a postgres:// URL or a key=value connection string.
 	URL string
-	// MaxOpen is the maximum number of connections of each pool. Zero means 16.
+	// MaxOpen is the maximum number of connections of each pool. Zero means 8.
 	MaxOpen int
 }
 
@@ -53,7 +53,7 @@ type DB struct {
 // Open opens a pool and waits until the database has answered once. An error never contains the URL.
 func Open(ctx context.Context, config Config) (*DB, error) {
 	if config.MaxOpen <= 0 {
-		config.MaxOpen = 16
+		config.MaxOpen = 8
 	}
 	pool, err := postgres.Open(config.URL, config.MaxOpen, nil, func(cfg *pq.Config) {
 		if cfg.ApplicationName == "" {
