@@ -54,8 +54,9 @@ type dagReconciler struct {
 	conditions       *dagConditions
 	versions         *versions.Saved
 	leases           *otherLeases
-	// dagLocks and taskLocks are held while an object is read live and stored.
-	dagLocks, taskLocks *versions.Locks
+	// compiles and saves read an object live and store it.
+	compiles *versions.Shared[cache.ObjectName, *compiled]
+	saves    *versions.Shared[cache.ObjectName, savedTask]
 }
 
 func newDAGReconciler(c *core, graphs *versions.Loader, conditions *dagConditions) *dagReconciler {
@@ -63,7 +64,8 @@ func newDAGReconciler(c *core, graphs *versions.Loader, conditions *dagCondition
 		core: c, graphs: graphs, conditions: conditions, versions: versions.NewSaved(), leases: newOtherLeases(),
 		queue:     queue.New[cache.ObjectName]("dags", c.cfg.Metrics),
 		taskQueue: queue.New[cache.ObjectName]("dagtasks", c.cfg.Metrics),
-		dagLocks:  versions.NewLocks(), taskLocks: versions.NewLocks(),
+		compiles:  versions.NewShared[cache.ObjectName, *compiled](),
+		saves:     versions.NewShared[cache.ObjectName, savedTask](),
 	}
 }
 
@@ -92,10 +94,13 @@ func (r *dagReconciler) reconcileDAG(ctx context.Context, key cache.ObjectName) 
 }
 
 // compileDAG reads a DAG live, claims it, compiles it with the DagTasks that it names, and stores a new version if the
-// compiled spec changed. The sync of a DAG and the admission of a run both use it. Its errors are errNoDAG, errNotOurs,
-// or worth a retry.
+// compiled spec changed. The sync of a DAG and the admission of a run both use it. Many runs of a DAG that are admitted
+// at the same time share it. Its errors are errNoDAG, errNotOurs, or worth a retry.
 func (r *dagReconciler) compileDAG(ctx context.Context, key cache.ObjectName) (*compiled, error) {
-	defer r.dagLocks.Lock(key)()
+	return r.compiles.Do(key, func() (*compiled, error) { return r.compile(ctx, key) })
+}
+
+func (r *dagReconciler) compile(ctx context.Context, key cache.ObjectName) (*compiled, error) {
 	d, err := r.cfg.Client.KontrolerV1alpha1().DAGs(key.Namespace).Get(ctx, key.Name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return nil, errNoDAG

@@ -64,7 +64,10 @@ func (r *dagReconciler) syncTask(ctx context.Context, key cache.ObjectName) erro
 // saveTask reads a DagTask live, validates it, and stores a new version if it changed. The sync of a DagTask and the
 // DAGs that name it both use it. Every controller has versions of its own.
 func (r *dagReconciler) saveTask(ctx context.Context, key cache.ObjectName) (savedTask, error) {
-	defer r.taskLocks.Lock(key)()
+	return r.saves.Do(key, func() (savedTask, error) { return r.save(ctx, key) })
+}
+
+func (r *dagReconciler) save(ctx context.Context, key cache.ObjectName) (savedTask, error) {
 	task, err := r.cfg.Client.KontrolerV1alpha1().DagTasks(key.Namespace).Get(ctx, key.Name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) || err == nil && task.DeletionTimestamp != nil {
 		return savedTask{}, nil

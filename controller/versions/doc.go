@@ -1,5 +1,9 @@
 // Package versions loads the stored versions of DAGs, and caches those that are used.
 //
+//	loader.go         the stored versions, with their cache (cache.go)
+//	savedversions.go  which version is the spec of an object as it is now
+//	shared.go         reads that many callers want at the same time
+//
 // What was stored is trusted: a later, stricter check of DAGs does not apply to it. A version that cannot be read does
 // not keep its run from being stopped.
 package versions
