@@ -21,6 +21,7 @@ import (
 	"kontroler/controller/names"
 	"kontroler/controller/pod"
 	"kontroler/controller/queue"
+	"kontroler/controller/versions"
 	"kontroler/store"
 )
 
@@ -32,7 +33,10 @@ type gatherer struct {
 	*core
 	gatekeeper *gatekeeper
 	workspaces *workspaces
+	graphs     *versions.Loader
 	deletions  *informer.Deletions
+	// runVersions are the versions of the live runs that this term has synced: int64 by queue.RunKey.
+	runVersions sync.Map
 }
 
 // facts is what one sync gathered.
@@ -54,18 +58,18 @@ type facts struct {
 	uncreated int
 }
 
-// gather reads the rows and the Pods that one decision is about. It writes neither to the database nor to the cluster.
-func (g *gatherer) gather(
+// read reads the run of a key and the rows that a decision about changes is about. found reports whether there is one.
+func (g *gatherer) read(
 	ctx context.Context,
-	row store.Run,
-	graph *dag.Graph,
+	key queue.RunKey,
+	dagRun *v1alpha1.DagRun,
 	changes *queue.Changes,
 	now time.Time,
-) (*facts, error) {
-	maps.Copy(changes.Pods, g.workspaces.due(queue.RunKey(row.UID), now))
-	rows, err := g.db.Gather(ctx, row.ID, store.GatherRequest{
+) (rows store.Snapshot, found bool, err error) {
+	maps.Copy(changes.Pods, g.workspaces.due(key, now))
+	rows, found, err = g.db.Gather(ctx, string(key), store.GatherRequest{
 		Pods:               slices.Sorted(maps.Keys(changes.Pods)),
-		Positions:          g.childrenOfEnded(row, graph, changes),
+		Positions:          g.childrenOfEnded(key, dagRun, changes),
 		All:                changes.IsFull,
 		Now:                now,
 		MaxAttempts:        outcomesPerSync,
@@ -73,8 +77,22 @@ func (g *gatherer) gather(
 		MaxChildrenPending: outcomesPerSync,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("gathering run %s/%s: %w", row.Namespace, row.Name, err)
+		return store.Snapshot{}, false, fmt.Errorf("reading run %s: %w", key, err)
 	}
+	return rows, found, nil
+}
+
+// gather adds the Pods of a run, and the rows that the decision also needs. It writes neither to the database nor to
+// the cluster.
+func (g *gatherer) gather(
+	ctx context.Context,
+	rows store.Snapshot,
+	graph *dag.Graph,
+	changes *queue.Changes,
+	now time.Time,
+) (*facts, error) {
+	row := rows.Run
+	g.runVersions.Store(queue.RunKey(row.UID), row.VersionID)
 	f := &facts{graph: graph, nextDue: rows.NextDue, uncreated: rows.Decided}
 	f.hasMore = !changes.IsFull && dueAttempts(rows.Attempts, now) >= outcomesPerSync
 	if len(rows.Attempts) > outcomesPerSync+store.DecidedLimit {
@@ -93,11 +111,20 @@ func (g *gatherer) gather(
 }
 
 // childrenOfEnded returns the positions of tasks that a decision will probably need: the children of those whose Pods
-// have ended. Reading them with the rest saves a round trip. gatherMissing reads what they lack.
-func (g *gatherer) childrenOfEnded(row store.Run, graph *dag.Graph, changes *queue.Changes) []int32 {
+// have ended. Reading them with the rest saves a round trip. gatherMissing reads what they lack: everything, until the
+// first sync of the run in this term.
+func (g *gatherer) childrenOfEnded(key queue.RunKey, dagRun *v1alpha1.DagRun, changes *queue.Changes) []int32 {
+	version, isKnown := g.runVersions.Load(key)
+	if dagRun == nil || !isKnown {
+		return nil
+	}
+	graph, isLoaded := g.graphs.Cached(version.(int64))
+	if !isLoaded {
+		return nil
+	}
 	children := map[int32]struct{}{}
 	for name := range changes.Pods {
-		p, _ := g.cached.pods.Get(cache.NewObjectName(row.Namespace, name))
+		p, _ := g.cached.pods.Get(cache.NewObjectName(dagRun.Namespace, name))
 		if p == nil || p.Status.Phase != corev1.PodSucceeded && p.Status.Phase != corev1.PodFailed {
 			continue
 		}

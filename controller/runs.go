@@ -69,12 +69,14 @@ func (s *statusWriter) noteRun(key queue.RunKey, err error) {
 
 // reconcileRun brings a run forward that has a row. Without one, or before its claim, it is the admissions' turn.
 func (r *runReconciler) reconcileRun(ctx context.Context, key queue.RunKey, changes *queue.Changes) error {
-	dagRun := r.cached.cachedRun(key)
-	row, found, err := r.db.RunByUID(ctx, string(key))
+	now, dagRun := r.now(), r.cached.cachedRun(key)
+	rows, found, err := r.gatherer.read(ctx, key, dagRun, changes, now)
+	row := rows.Run
 	switch {
 	case err != nil:
-		return fmt.Errorf("reading run %s: %w", key, err)
+		return err
 	case !found:
+		r.gatherer.runVersions.Delete(key)
 		r.releaseUnknown(key, changes)
 		if dagRun != nil {
 			r.admissions.queue.Add(key)
@@ -96,7 +98,7 @@ func (r *runReconciler) reconcileRun(ctx context.Context, key queue.RunKey, chan
 		r.admissions.queue.Add(key)
 		return nil
 	}
-	return r.advance(ctx, row, dagRun, changes)
+	return r.advance(ctx, rows, dagRun, changes, now)
 }
 
 // releaseUnknown enqueues the Pods of a run without a row as finished: its history may be lost.
@@ -141,19 +143,21 @@ func (o order) stops(row store.Run, now time.Time) bool {
 		!row.DeadlineAt.IsZero() && !now.Before(row.DeadlineAt)
 }
 
-// advance gathers, decides, commits, acts.
+// advance gathers the rest, decides, commits, acts.
 func (r *runReconciler) advance(
 	ctx context.Context,
-	row store.Run,
+	rows store.Snapshot,
 	dagRun *v1alpha1.DagRun,
 	changes *queue.Changes,
+	now time.Time,
 ) error {
-	key, now, order := queue.RunKey(row.UID), r.now(), orderOf(dagRun)
+	row, order := rows.Run, orderOf(dagRun)
+	key := queue.RunKey(row.UID)
 	graph, unreadable, err := r.graphs.LoadForRun(ctx, row.VersionID, row.Counts.Total, order.stops(row, now))
 	if err != nil {
 		return err
 	}
-	facts, err := r.gatherer.gather(ctx, row, graph, changes, now)
+	facts, err := r.gatherer.gather(ctx, rows, graph, changes, now)
 	if err != nil {
 		return err
 	}
@@ -261,6 +265,7 @@ func (r *runReconciler) settle(key queue.RunKey, dagRun *v1alpha1.DagRun) {
 	r.backlog.slots.Forget(key)
 	r.workspaces.forget(key)
 	r.backlog.alarms.Drop(key)
+	r.gatherer.runVersions.Delete(key)
 	switch {
 	case dagRun == nil:
 	case dagRun.Status.Phase.Ended():

@@ -104,17 +104,18 @@ func (s *statusWriter) project(row store.Run, run *v1alpha1.DagRun) v1alpha1.Dag
 }
 
 // addProgress adds to the status of a live run what it waits for and what has failed so far.
-func addProgress(status *v1alpha1.DagRunStatus, row store.Run, at store.RunWaits, failed []store.Task) {
-	status.Tasks.Pending = int32(min(at.Pending, row.Counts.Active))
+func addProgress(status *v1alpha1.DagRunStatus, row store.Run, progress store.RunProgress) {
+	status.Tasks.Pending = int32(min(progress.Pending, row.Counts.Active))
 	status.Tasks.Running = int32(row.Counts.Active) - status.Tasks.Pending
 	var says []string
-	for _, w := range at.Tasks {
+	for _, w := range progress.Waiting {
 		says = append(says, fmt.Sprintf("%s waits: %s: %s", w.Task, w.Reason, text.Shorten(w.Message, 200)))
 	}
-	for _, task := range failed {
-		says = append(says, fmt.Sprintf("%s failed: %s", task.Name, text.Shorten(task.Message, 200)))
+	for _, f := range progress.Failed {
+		says = append(says, fmt.Sprintf("%s failed: %s", f.Task, text.Shorten(f.Message, 200)))
 	}
-	if more := at.Total - len(at.Tasks) + row.Counts.Failed - len(failed); more > 0 && len(says) > 0 {
+	named := len(progress.Waiting) + len(progress.Failed)
+	if more := progress.WaitingTotal + row.Counts.Failed - named; more > 0 && named > 0 {
 		says = append(says, fmt.Sprintf("%d more", more))
 	}
 	if why := holdMessage(row.Hold); why != "" {
@@ -122,8 +123,8 @@ func addProgress(status *v1alpha1.DagRunStatus, row store.Run, at store.RunWaits
 	}
 	status.Message = text.Shorten(strings.Join(says, "; "), text.MaxBytes)
 	switch {
-	case len(at.Tasks) > 0:
-		status.Reason = at.Tasks[0].Reason
+	case len(progress.Waiting) > 0:
+		status.Reason = progress.Waiting[0].Reason
 	case row.Hold != "" && row.Hold != engine.HoldMaxParallel:
 		status.Reason = row.Hold
 	case row.Counts.Failed > 0:
@@ -400,23 +401,15 @@ func (s *statusWriter) showProgress(ctx context.Context, key queue.RunKey) (sent
 	if run == nil || run.Status.Phase.Ended() || run.Status.Controller != "" && run.Status.Controller != s.cfg.ID {
 		return false, nil
 	}
-	row, found, err := s.db.RunByUID(ctx, string(key))
+	row, progress, found, err := s.db.Progress(ctx, string(key), s.now(), tasksNamed)
 	if err != nil || v1alpha1.RunPhase(row.Phase).Ended() {
 		return false, err
 	}
 	if !found || run.Status.Controller == "" {
 		return s.showTrouble(ctx, run)
 	}
-	at, err := s.db.Waits(ctx, row.ID, s.now(), tasksNamed)
-	if err != nil {
-		return false, err
-	}
-	failed, err := s.db.FailedTasks(ctx, row.ID, min(tasksNamed, row.Counts.Failed))
-	if err != nil {
-		return false, err
-	}
 	status := s.project(row, run)
-	addProgress(&status, row, at, failed)
+	addProgress(&status, row, progress)
 	trouble := s.troubles.Condition(key, s.now())
 	conditions.Set(&status.Conditions, v1alpha1.ConditionReconciled, trouble, run.Generation)
 	if conditions.Says(run.Status.Conditions, v1alpha1.ConditionReconciled, trouble) && run.Status.Progress == status.Progress &&

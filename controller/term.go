@@ -78,7 +78,8 @@ func newTerm(controller *Controller, db *store.Leader, fail context.CancelCauseF
 		backlog: t.backlog,
 	}
 	t.runs = &runReconciler{core: c, backlog: t.backlog, graphs: graphs, workspaces: workspaces,
-		gatherer:  &gatherer{core: c, gatekeeper: t.gatekeeper, workspaces: workspaces, deletions: informer.NewDeletions()},
+		gatherer: &gatherer{core: c, gatekeeper: t.gatekeeper, workspaces: workspaces, graphs: graphs,
+			deletions: informer.NewDeletions()},
 		podWriter: &podWriter{core: c, gatekeeper: t.gatekeeper, workspaces: workspaces, backlog: t.backlog},
 		status:    t.status, pods: t.pods, admissions: t.admissions}
 	t.admissions.runs = t.runs

@@ -14,10 +14,10 @@ func TestWhatALiveDagRunSays(t *testing.T) {
 	waits := func(task, reason, message string) store.TaskReason {
 		return store.TaskReason{Task: task, Reason: reason, Message: message}
 	}
+	extract := []store.TaskReason{waits("extract", "RetriesSpent", "exit code 3")}
 	for name, c := range map[string]struct {
 		row             store.Run
-		at              store.RunWaits
-		failed          []store.Task
+		progress        store.RunProgress
 		reason, message string
 		pending, runs   int32
 		still           bool
@@ -25,28 +25,32 @@ func TestWhatALiveDagRunSays(t *testing.T) {
 		"everything runs": {row: store.Run{Counts: store.Counts{Active: 2}}, runs: 2},
 		"two tasks wait": {
 			row: store.Run{Counts: store.Counts{Active: 2}},
-			at: store.RunWaits{
-				Pending: 2, Total: 2,
-				Tasks: []store.TaskReason{
+			progress: store.RunProgress{
+				Pending: 2, WaitingTotal: 2,
+				Waiting: []store.TaskReason{
 					waits("pull", "ImagePullBackOff", "no such tag"), waits("big", "Unschedulable", "0/3 nodes"),
 				},
 			},
-			reason: "ImagePullBackOff", message: "pull waits: ImagePullBackOff: no such tag; big waits: Unschedulable: 0/3 nodes", pending: 2, still: true,
+			reason:  "ImagePullBackOff",
+			message: "pull waits: ImagePullBackOff: no such tag; big waits: Unschedulable: 0/3 nodes", pending: 2, still: true,
 		},
 		"one waits, one failed, and there are more": {
-			row:    store.Run{Counts: store.Counts{Active: 3, Failed: 2}},
-			at:     store.RunWaits{Pending: 2, Total: 2, Tasks: []store.TaskReason{waits("pull", "ImagePullBackOff", "x")}},
-			failed: []store.Task{{Name: "extract", Message: "exit code 3"}},
-			reason: "ImagePullBackOff", message: "pull waits: ImagePullBackOff: x; extract failed: exit code 3; 2 more", pending: 2, runs: 1,
+			row: store.Run{Counts: store.Counts{Active: 3, Failed: 2}},
+			progress: store.RunProgress{
+				Pending: 2, WaitingTotal: 2, Waiting: []store.TaskReason{waits("pull", "ImagePullBackOff", "x")}, Failed: extract,
+			},
+			reason:  "ImagePullBackOff",
+			message: "pull waits: ImagePullBackOff: x; extract failed: exit code 3; 2 more", pending: 2, runs: 1,
 		},
 		"goes on after a failure": {
-			row:    store.Run{Counts: store.Counts{Active: 1, Failed: 1}},
-			failed: []store.Task{{Name: "extract", Message: "exit code 3"}},
-			reason: "TaskFailed", message: "extract failed: exit code 3", runs: 1,
+			row:      store.Run{Counts: store.Counts{Active: 1, Failed: 1}},
+			progress: store.RunProgress{Failed: extract},
+			reason:   "TaskFailed", message: "extract failed: exit code 3", runs: 1,
 		},
 		"the controller has its Pods": {
 			row:    store.Run{Hold: engine.HoldThrottled, Counts: store.Counts{Ready: 3}},
-			reason: "Throttled", message: "waiting for Pods of other runs to end: the controller has --max-pods of them", still: true,
+			reason: "Throttled", still: true,
+			message: "waiting for Pods of other runs to end: the controller has --max-pods of them",
 		},
 		"maxParallel is no standstill": {
 			row: store.Run{Hold: engine.HoldMaxParallel, Counts: store.Counts{Ready: 3, Active: 1}}, runs: 1,
@@ -54,7 +58,7 @@ func TestWhatALiveDagRunSays(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			status := v1alpha1.DagRunStatus{Tasks: &v1alpha1.TaskCounts{}}
-			addProgress(&status, c.row, c.at, c.failed)
+			addProgress(&status, c.row, c.progress)
 			got := []any{status.Reason, status.Message, status.Tasks.Pending, status.Tasks.Running, isStandstill(&status)}
 			if diff := cmp.Diff([]any{c.reason, c.message, c.pending, c.runs, c.still}, got); diff != "" {
 				t.Errorf("reason, message, pending, running, still (-want +got):\n%s", diff)

@@ -28,7 +28,7 @@ func BenchmarkOutcome(b *testing.B) {
 }
 
 // chain admits runs in which all tasks are Ready, and starts the first task of each.
-func chain(b *testing.B, size int) (*store.Leader, func(n int) (int64, bool)) {
+func chain(b *testing.B, size int) (*store.Leader, func(n int) (store.Run, bool)) {
 	db := storetest.New(b)
 	leader := storetest.Lead(b, db)
 	version, err := leader.DAGs.SaveVersion(b.Context(),
@@ -36,8 +36,8 @@ func chain(b *testing.B, size int) (*store.Leader, func(n int) (int64, bool)) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	var current int64
-	return leader, func(n int) (int64, bool) {
+	var current store.Run
+	return leader, func(n int) (store.Run, bool) {
 		if n%(size-1) != 0 {
 			return current, false
 		}
@@ -53,19 +53,19 @@ func chain(b *testing.B, size int) (*store.Leader, func(n int) (int64, bool)) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		current = run.ID
+		current = run
 		return current, true
 	}
 }
 
-func step(b *testing.B, leader *store.Leader, runs func(n int) (int64, bool), size, n int) {
+func step(b *testing.B, leader *store.Leader, runs func(n int) (store.Run, bool), size, n int) {
 	run, fresh := runs(n)
 	if fresh {
-		tasks, err := leader.TasksAt(b.Context(), run, []int32{0})
+		tasks, err := leader.TasksAt(b.Context(), run.ID, []int32{0})
 		if err != nil {
 			b.Fatal(err)
 		}
-		err = leader.Commit(b.Context(), run, []transition.Transition{
+		err = leader.Commit(b.Context(), run.ID, []transition.Transition{
 			transition.RunStarted{At: t0},
 			transition.TaskActive{Task: tasks[0].ID, At: t0},
 			transition.AttemptDecided{Task: tasks[0].ID, Number: 1, PodName: "pod-0", At: t0},
@@ -75,7 +75,7 @@ func step(b *testing.B, leader *store.Leader, runs func(n int) (int64, bool), si
 		}
 	}
 	pod := fmt.Sprintf("pod-%d", n%(size-1))
-	slice, err := leader.Gather(b.Context(), run, store.GatherRequest{Pods: []string{pod}, Now: time.Now(),
+	slice, _, err := leader.Gather(b.Context(), run.UID, store.GatherRequest{Pods: []string{pod}, Now: time.Now(),
 		MaxAttempts: 500, MaxReady: 1, MaxChildrenPending: 100})
 	if err != nil {
 		b.Fatal(err)
@@ -83,7 +83,7 @@ func step(b *testing.B, leader *store.Leader, runs func(n int) (int64, bool), si
 	if !slices.ContainsFunc(slice.Tasks, func(t store.Task) bool { return t.Phase == "Ready" }) {
 		b.Fatalf("step %d: nothing is Ready", n)
 	}
-	if err := leader.Commit(b.Context(), run, outcome(slice), nil); err != nil {
+	if err := leader.Commit(b.Context(), run.ID, outcome(slice), nil); err != nil {
 		b.Fatal(err)
 	}
 }

@@ -28,7 +28,7 @@ type Sample struct {
 func Queries(s Sample) map[string]Query {
 	now, pods := timestamp(s.Now), []string{s.Pod}
 	ids, uids, text, times := []int64{1}, []string{s.RunUID}, []string{"x"}, timestamps([]time.Time{s.Now})
-	gatherArgs := []any{s.RunID, pods, now, 500, DecidedLimit, 100, 100, []int32{1}}
+	gatherArgs := []any{s.RunUID, pods, now, 500, DecidedLimit, 100, 100, []int32{1}}
 	all := map[string]Query{
 		"sqlAttemptByPod":    {sqlAttemptByPod, []any{s.RunUID, s.Pod}},
 		"sqlAttemptStray":    {sqlAttemptStray, []any{s.RunID, s.AttemptID, s.RunUID}},
@@ -62,10 +62,7 @@ func Queries(s Sample) map[string]Query {
 		"sqlChildrenForgotten":  {sqlChildrenForgotten, []any{s.RunID}},
 		"sqlLiveStopped":        {sqlLiveStopped, []any{s.RunID, "r", "m", now}},
 		"sqlRunNewest":          {sqlRunNewest, []any{s.Namespace, s.DAG}},
-		"sqlRunPending":         {sqlRunPending, []any{s.RunID}},
-		"sqlRunWaits":           {sqlRunWaits, []any{s.RunID, 3}},
-		"sqlRunBackingOff":      {sqlRunBackingOff, []any{s.RunID, now, 3}},
-		"sqlRunBackingOffCount": {sqlRunBackingOffCount, []any{s.RunID, now}},
+		"sqlRunProgress":        {sqlRunProgress, []any{s.RunUID, now, 3}},
 		"sqlRunDiscard":         {sqlRunDiscard, []any{s.RunID}},
 		"sqlRunExists":          {sqlRunExists, []any{s.RunID}},
 		"sqlRunsLive":           {sqlRunsLive, []any{0, 0, 500}},
@@ -166,8 +163,8 @@ func (l *Leader) InTx(ctx context.Context, fn func(*sql.Tx) error) error {
 }
 
 // GatherIn is Gather in a transaction.
-func (l *Leader) GatherIn(ctx context.Context, tx *sql.Tx, runID int64, request GatherRequest) (Snapshot, error) {
-	return gather(ctx, l.pool.prepared.InTx(tx), runID, request)
+func (l *Leader) GatherIn(ctx context.Context, tx *sql.Tx, uid string, request GatherRequest) (Snapshot, error) {
+	return gather(ctx, l.pool.prepared.InTx(tx), uid, request)
 }
 
 // ApplyIn is Commit in a transaction.
@@ -181,8 +178,10 @@ func (l *Leader) ApplyIn(ctx context.Context, tx *sql.Tx, runID int64, transitio
 
 // AttemptsByPods reads the attempts of a run, live or ended, that have these Pod names, by ID.
 func (l *Leader) AttemptsByPods(ctx context.Context, runID int64, podNames []string) ([]Attempt, error) {
-	return readEncoded[Attempt](ctx, l.pool.reader(),
-		`SELECT coalesce(json_agg(a ORDER BY a.id), '[]') FROM (`+attemptsByPods+`) a`, runID, podNames)
+	return readEncoded[Attempt](ctx, l.pool.reader(), `
+SELECT coalesce(json_agg(f ORDER BY f.id), '[]') FROM (
+    SELECT `+attemptColumns+` FROM kontroler.attempts a WHERE a.run_id = $1 AND a.pod_name = ANY ($2)) f`,
+		runID, podNames)
 }
 
 // PlanSettings are the planner's settings in a leader's sessions.

@@ -112,6 +112,17 @@ func (f *fixture) run(uid string) store.Run {
 	return run
 }
 
+// gather reads a run that exists.
+func (f *fixture) gather(run int64, request store.GatherRequest) store.Snapshot {
+	f.Helper()
+	uid := f.text(`SELECT uid FROM kontroler.runs WHERE id = $1`, run)
+	snapshot, found, err := f.leader.Gather(f.Context(), uid, request)
+	if err != nil || !found {
+		f.Fatalf("Gather: found %t, %v", found, err)
+	}
+	return snapshot
+}
+
 func (f *fixture) tasks(run int64, positions ...int32) []store.Task {
 	f.Helper()
 	tasks, err := f.leader.TasksAt(f.Context(), run, positions)

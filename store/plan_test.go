@@ -381,6 +381,7 @@ FROM (SELECT count(*) FILTER (WHERE phase = 'Ready') AS ready, count(*) FILTER (
 func (f *fixture) touched(run int64) string {
 	f.Helper()
 	var touched string
+	uid := f.text(`SELECT uid FROM kontroler.runs WHERE id = $1`, run)
 	err := f.leader.InTx(f.Context(), func(tx *sql.Tx) error {
 		const count = `SELECT sum(seq_tup_read + coalesce(idx_tup_fetch, 0)), sum(n_tup_ins + n_tup_upd + n_tup_del)
 FROM pg_stat_xact_user_tables WHERE schemaname = 'kontroler'`
@@ -388,7 +389,7 @@ FROM pg_stat_xact_user_tables WHERE schemaname = 'kontroler'`
 		if err := tx.QueryRow(count).Scan(&read[0], &written[0]); err != nil {
 			return err
 		}
-		slice, err := f.leader.GatherIn(f.Context(), tx, run,
+		slice, err := f.leader.GatherIn(f.Context(), tx, uid,
 			store.GatherRequest{Pods: []string{"pod-4"}, Now: time.Now(), MaxAttempts: 500, MaxReady: 1,
 				MaxChildrenPending: 100})
 		if err != nil {

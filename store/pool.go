@@ -25,7 +25,7 @@ var planSettings = map[string]string{
 // preparedStatements are the statements of every sync and every tick.
 func preparedStatements() []string {
 	return []string{
-		sqlEpochLock, sqlRunChanged, sqlDAGsChanged, sqlCommit, sqlRunByUID, sqlRunAdmit, sqlGather,
+		sqlEpochLock, sqlRunChanged, sqlDAGsChanged, sqlCommit, sqlRunByUID, sqlRunAdmit, sqlRunProgress, sqlGather,
 		sqlTasksAt, sqlAttemptByPod, sqlNotificationsMake,
 		sqlLogOwner, sqlLogMake, sqlLogChunkMake,
 		sqlScheduleRead, sqlScheduledRuns, sqlScheduleMove, sqlScheduledRunMake, sqlScheduledRunEnded,

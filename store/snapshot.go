@@ -2,7 +2,9 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -80,8 +82,9 @@ type GatherRequest struct {
 // DecidedLimit is the maximum number of Decided attempts that Gather returns.
 const DecidedLimit = 100
 
-// Snapshot is the part of a run that a sync works on.
+// Snapshot is a run and the part of it that a sync works on.
 type Snapshot struct {
+	Run Run
 	// Attempts are live attempts, by ID: those of the requested Pods, those that are due, and the first DecidedLimit that
 	// are Decided.
 	Attempts []Attempt
@@ -104,48 +107,59 @@ const (
        t.restarts, t.cascade, t.due_at, t.ready_at, t.started_at, t.finished_at`
 	isLive = `IN ('Decided', 'Pending', 'Running', 'Stopping')`
 
+	// thisRun is the id of the run with the UID $1.
+	thisRun = `(SELECT id FROM run)`
+
 	// LIMIT makes the planner look up each name by itself. The condition on the phase is outside: inside, the planner may
 	// scan all attempts of the run, or all live ones, while they are few.
 	attemptsByPods = `
 SELECT found.* FROM unnest($2::text[]) AS n (pod_name)
 CROSS JOIN LATERAL (SELECT ` + attemptColumns + ` FROM kontroler.attempts a
-                    WHERE a.run_id = $1 AND a.pod_name = n.pod_name LIMIT 1) found`
+                    WHERE a.run_id = ` + thisRun + ` AND a.pod_name = n.pod_name LIMIT 1) found`
 	// liveAttempts are those of $2, those that are due, and those that are Decided.
 	liveAttempts = attemptsByPods + ` WHERE found.phase ` + isLive + `
 UNION ALL
 (SELECT ` + attemptColumns + ` FROM kontroler.attempts a
-WHERE a.run_id = $1 AND a.phase ` + isLive + ` AND a.due_at <= $3 ORDER BY a.due_at LIMIT $4)
+WHERE a.run_id = ` + thisRun + ` AND a.phase ` + isLive + ` AND a.due_at <= $3 ORDER BY a.due_at LIMIT $4)
 UNION ALL
 (SELECT ` + attemptColumns + ` FROM kontroler.attempts a
-WHERE a.run_id = $1 AND a.phase = 'Decided' ORDER BY a.id LIMIT $5)`
+WHERE a.run_id = ` + thisRun + ` AND a.phase = 'Decided' ORDER BY a.id LIMIT $5)`
 	// allAttempts names $2 and $4, so that both statements have the same parameters.
 	allAttempts = `
 SELECT ` + attemptColumns + ` FROM kontroler.attempts a
-WHERE a.run_id = $1 AND a.phase ` + isLive + ` AND $2::text[] IS NOT NULL AND $4::bigint IS NOT NULL`
+WHERE a.run_id = ` + thisRun + ` AND a.phase ` + isLive + ` AND $2::text[] IS NOT NULL AND $4::bigint IS NOT NULL`
 	tasksAt = `
 SELECT found.* FROM unnest($8::integer[]) AS n (position)
 CROSS JOIN LATERAL (SELECT ` + taskColumns + ` FROM kontroler.tasks t
-                    WHERE t.run_id = $1 AND t.position = n.position AND t.index = 0 LIMIT 1) found`
+                    WHERE t.run_id = ` + thisRun + ` AND t.position = n.position AND t.index = 0 LIMIT 1) found`
 	gatherRest = `)
-SELECT (SELECT coalesce(json_agg(a ORDER BY a.id), '[]') FROM attempts a),
+SELECT ` + runColumns + `,
+       (SELECT coalesce(json_agg(a ORDER BY a.id), '[]') FROM attempts a),
        (SELECT coalesce(json_agg(g ORDER BY g.position, g.index), '[]') FROM (
            SELECT ` + taskColumns + ` FROM attempts a JOIN kontroler.tasks t ON t.id = a.task_id
            UNION ALL
            (SELECT ` + taskColumns + ` FROM kontroler.tasks t
-           WHERE t.run_id = $1 AND t.phase = 'Ready' AND t.due_at <= $3 ORDER BY t.due_at, t.position LIMIT $6)
+           WHERE t.run_id = ` + thisRun + ` AND t.phase = 'Ready' AND t.due_at <= $3
+           ORDER BY t.due_at, t.position LIMIT $6)
            UNION ALL
-           (SELECT ` + taskColumns + ` FROM kontroler.tasks t WHERE t.run_id = $1 AND t.cascade
+           (SELECT ` + taskColumns + ` FROM kontroler.tasks t WHERE t.run_id = ` + thisRun + ` AND t.cascade
            ORDER BY t.position LIMIT $7)
            UNION ALL` + tasksAt + `) g),
        least((SELECT a.due_at FROM kontroler.attempts a
-              WHERE a.run_id = $1 AND a.phase ` + isLive + ` AND a.due_at > $3 AND a.id NOT IN (SELECT id FROM attempts)
+              WHERE a.run_id = ` + thisRun + ` AND a.phase ` + isLive + ` AND a.due_at > $3
+                AND a.id NOT IN (SELECT id FROM attempts)
               ORDER BY a.due_at LIMIT 1),
              (SELECT t.due_at FROM kontroler.tasks t
-              WHERE t.run_id = $1 AND t.phase = 'Ready' AND t.due_at > $3 ORDER BY t.due_at LIMIT 1)),
+              WHERE t.run_id = ` + thisRun + ` AND t.phase = 'Ready' AND t.due_at > $3 ORDER BY t.due_at LIMIT 1)),
        (SELECT count(*) FROM (SELECT FROM kontroler.attempts a
-                              WHERE a.run_id = $1 AND a.phase = 'Decided' LIMIT $5 + 1) d)`
-	sqlGather    = `WITH attempts AS MATERIALIZED (` + liveAttempts + gatherRest
-	sqlGatherAll = `WITH attempts AS MATERIALIZED (` + allAttempts + gatherRest
+                              WHERE a.run_id = ` + thisRun + ` AND a.phase = 'Decided' LIMIT $5 + 1) d)
+FROM kontroler.runs r LEFT JOIN kontroler.dag_versions v ON v.id = r.dag_version_id
+WHERE r.uid = $1`
+	withRun = `
+WITH run AS MATERIALIZED (SELECT x.id FROM kontroler.runs x WHERE x.uid = $1),
+attempts AS MATERIALIZED (`
+	sqlGather    = withRun + liveAttempts + gatherRest
+	sqlGatherAll = withRun + allAttempts + gatherRest
 
 	sqlTasksAt = `
 SELECT coalesce(json_agg(found ORDER BY found.position), '[]') FROM unnest($2::integer[]) AS n (position)
@@ -164,16 +178,24 @@ UPDATE kontroler.attempts a SET stray_uid = $3
 WHERE a.id = $2 AND a.run_id + 0 = $1 AND a.phase IN ('Succeeded', 'Failed', 'Lost', 'Cancelled')`
 )
 
-// Gather reads the rows of a run that a sync needs. Its cost does not grow with the run.
-func (l *Leader) Gather(ctx context.Context, runID int64, request GatherRequest) (Snapshot, error) {
-	snapshot, err := gather(ctx, l.pool.reader(), runID, request)
-	if err != nil {
-		return Snapshot{}, fmt.Errorf("reading what changed of run %d: %w", runID, postgres.Classify(ctx, err))
+// Gather reads a run and those of its rows that a sync needs, in one statement. found reports whether the run exists.
+// The cost does not grow with the run.
+func (l *Leader) Gather(ctx context.Context, uid string, request GatherRequest) (s Snapshot, found bool, err error) {
+	if !isUUID(uid) {
+		return Snapshot{}, false, nil
 	}
-	return snapshot, nil
+	s, err = gather(ctx, l.pool.reader(), uid, request)
+	if errors.Is(err, sql.ErrNoRows) {
+		return Snapshot{}, false, nil
+	}
+	if err != nil {
+		err = postgres.Classify(ctx, err)
+		return Snapshot{}, false, fmt.Errorf("reading what changed of the run with UID %s: %w", uid, err)
+	}
+	return s, true, nil
 }
 
-func gather(ctx context.Context, q querier, runID int64, request GatherRequest) (snapshot Snapshot, err error) {
+func gather(ctx context.Context, q querier, uid string, request GatherRequest) (snapshot Snapshot, err error) {
 	statement := sqlGather
 	if request.All {
 		statement = sqlGatherAll
@@ -183,9 +205,9 @@ func gather(ctx context.Context, q querier, runID int64, request GatherRequest) 
 		positions = []int32{}
 	}
 	var attempts, tasks []byte
-	err = q.QueryRowContext(ctx, statement, runID, texts(request.Pods), timestamp(request.Now), request.MaxAttempts,
-		DecidedLimit, request.MaxReady, request.MaxChildrenPending, positions).
-		Scan(&attempts, &tasks, nullTime(&snapshot.NextDue), &snapshot.Decided)
+	fields := append(runFields(&snapshot.Run), &attempts, &tasks, nullTime(&snapshot.NextDue), &snapshot.Decided)
+	err = q.QueryRowContext(ctx, statement, uid, texts(request.Pods), timestamp(request.Now), request.MaxAttempts,
+		DecidedLimit, request.MaxReady, request.MaxChildrenPending, positions).Scan(fields...)
 	if err != nil {
 		return Snapshot{}, err
 	}

@@ -99,10 +99,7 @@ func TestGather(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			slice, err := f.leader.Gather(t.Context(), run, tt.want)
-			if err != nil {
-				t.Fatal(err)
-			}
+			slice := f.gather(run, tt.want)
 			got := result{NextDue: slice.NextDue, Decided: slice.Decided}
 			for _, a := range slice.Attempts {
 				got.Pods = append(got.Pods, a.PodName)
@@ -120,6 +117,23 @@ func TestGather(t *testing.T) {
 	}
 }
 
+func TestGatherReadsTheRun(t *testing.T) {
+	f := newFixture(t)
+	id := f.busy()
+	runUID := f.text(`SELECT uid FROM kontroler.runs WHERE id = $1`, id)
+	for _, all := range []bool{false, true} {
+		want, got := f.run(runUID), f.gather(id, store.GatherRequest{All: all, Now: at(10)}).Run
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("the run, with All %t (-want +got):\n%s", all, diff)
+		}
+	}
+	for _, unknown := range []string{uid(99), "no UID"} {
+		if _, found, err := f.leader.Gather(t.Context(), unknown, store.GatherRequest{}); found || err != nil {
+			t.Errorf("%s: found %t, %v", unknown, found, err)
+		}
+	}
+}
+
 func TestGatherBoundsDecided(t *testing.T) {
 	f := newFixture(t)
 	run := f.admit(make([]int, store.DecidedLimit+20)...).ID
@@ -127,11 +141,7 @@ func TestGatherBoundsDecided(t *testing.T) {
 	f.exec(`UPDATE kontroler.tasks SET phase = 'Active', due_at = NULL, attempts = 1 WHERE run_id = $1`, run)
 	f.exec(`INSERT INTO kontroler.attempts (run_id, task_id, number, phase, pod_name, decided_at)
 SELECT run_id, id, 1, 'Decided', name, now() FROM kontroler.tasks WHERE run_id = $1`, run)
-	slice, err := f.leader.Gather(t.Context(), run, store.GatherRequest{Now: at(10), MaxAttempts: 10, MaxReady: 10,
-		MaxChildrenPending: 10})
-	if err != nil {
-		t.Fatal(err)
-	}
+	slice := f.gather(run, store.GatherRequest{Now: at(10), MaxAttempts: 10, MaxReady: 10, MaxChildrenPending: 10})
 	if len(slice.Attempts) != store.DecidedLimit || len(slice.Tasks) != store.DecidedLimit ||
 		slice.Decided != store.DecidedLimit+1 {
 		t.Errorf("%d attempts, %d tasks, %d Decided", len(slice.Attempts), len(slice.Tasks), slice.Decided)
@@ -188,6 +198,47 @@ func TestTimesComeBack(t *testing.T) {
 	}
 	if got.ReasonAt.Location() != time.UTC {
 		t.Errorf("location %v", got.ReasonAt.Location())
+	}
+}
+
+func TestProgress(t *testing.T) {
+	f := newFixture(t)
+	id := f.busy()
+	decided := f.gather(id, store.GatherRequest{Pods: []string{"p5"}, Now: at(10)}).Attempts[0]
+	f.mustCommit(id, transition.AttemptWaits{Attempt: decided.ID, Reason: "QuotaExceeded", Message: "1 of 1", At: at(6)})
+	runUID := f.text(`SELECT uid FROM kontroler.runs WHERE id = $1`, id)
+	quota := store.TaskReason{Task: "t5", Reason: "QuotaExceeded", Message: "1 of 1"}
+	backingOff := store.TaskReason{Task: "t0", Reason: "BackingOff"}
+	failed := []store.TaskReason{{Task: "t4", Reason: "RetriesSpent"}}
+	for name, tt := range map[string]struct {
+		now   int
+		limit int
+		want  store.RunProgress
+	}{
+		"attempts that wait come before tasks that back off": {10, 3,
+			store.RunProgress{Pending: 2, Waiting: []store.TaskReason{quota, backingOff}, WaitingTotal: 2, Failed: failed}},
+		"a limit bounds what is named, not what is counted": {10, 1,
+			store.RunProgress{Pending: 2, Waiting: []store.TaskReason{quota}, WaitingTotal: 2, Failed: failed}},
+		"a task whose backoff is over does not wait": {60, 3,
+			store.RunProgress{Pending: 2, Waiting: []store.TaskReason{quota}, WaitingTotal: 1, Failed: failed}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			run, got, found, err := f.leader.Progress(t.Context(), runUID, at(tt.now), tt.limit)
+			if err != nil || !found {
+				t.Fatalf("found %t, %v", found, err)
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("progress (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(f.run(runUID), run); diff != "" {
+				t.Errorf("run (-want +got):\n%s", diff)
+			}
+		})
+	}
+	for _, unknown := range []string{uid(99), "no UID"} {
+		if _, _, found, err := f.leader.Progress(t.Context(), unknown, at(10), 3); found || err != nil {
+			t.Errorf("%s: found %t, %v", unknown, found, err)
+		}
 	}
 }
 

@@ -45,7 +45,7 @@ func TestOutage(t *testing.T) {
 			if _, err := leader.Refuse(t.Context(), run, "InvalidDag", ""); !store.IsUnavailable(err) {
 				t.Errorf("a write: %v, want ErrUnavailable", err)
 			}
-			if _, err := leader.Gather(t.Context(), 1, store.GatherRequest{}); !store.IsUnavailable(err) {
+			if _, _, err := leader.Gather(t.Context(), uid(1), store.GatherRequest{}); !store.IsUnavailable(err) {
 				t.Errorf("a read: %v, want ErrUnavailable", err)
 			}
 			if _, err := store.Open(t.Context(), store.Config{URL: server.URL()}); !store.IsUnavailable(err) {

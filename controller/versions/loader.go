@@ -56,6 +56,9 @@ func (l *Loader) Load(ctx context.Context, versionID int64) (*dag.Graph, error) 
 	return graph, nil
 }
 
+// Cached returns a version if it is in memory.
+func (l *Loader) Cached(versionID int64) (*dag.Graph, bool) { return l.cache.get(versionID) }
+
 // LoadForRun returns the version of a run with so many tasks. The graph is blank if the version is unreadable, which
 // unreadable explains, or if it cannot be loaded now and the run is to be stopped anyway.
 func (l *Loader) LoadForRun(

@@ -1,0 +1,78 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"kontroler/store/internal/postgres"
+)
+
+// RunProgress is what a live run waits for, and what of it has failed.
+type RunProgress struct {
+	// Pending is the number of live attempts whose container has not started.
+	Pending int
+	// Waiting are the first tasks that wait for something outside the graph: those with an attempt first, then those whose
+	// next attempt is backing off. WaitingTotal counts all such tasks.
+	Waiting      []TaskReason
+	WaitingTotal int
+	// Failed are the first failed tasks, by position.
+	Failed []TaskReason
+}
+
+// TaskReason is the name of a task and the reason of its phase.
+type TaskReason struct{ Task, Reason, Message string }
+
+const sqlRunProgress = `
+SELECT ` + runColumns + `, pending.n, pending.waiting + backing_off.n,
+       (SELECT coalesce(json_agg(w), '[]') FROM (
+           SELECT t.name AS task, a.reason, a.message FROM (
+               SELECT x.id, x.task_id, x.reason, x.message FROM kontroler.attempts x
+               WHERE x.run_id = r.id AND x.phase IN ('Decided', 'Pending') AND x.reason <> '' ORDER BY x.id LIMIT $3) a
+           JOIN kontroler.tasks t ON t.id = a.task_id ORDER BY a.id) w),
+       (SELECT coalesce(json_agg(w), '[]') FROM (
+           SELECT t.name AS task, t.reason, t.message FROM kontroler.tasks t
+           WHERE t.run_id = r.id AND t.phase = 'Ready' AND t.reason <> '' AND t.due_at > $2
+           ORDER BY t.due_at, t.position LIMIT $3) w),
+       (SELECT coalesce(json_agg(f), '[]') FROM (
+           SELECT t.name AS task, t.reason, t.message FROM kontroler.tasks t
+           WHERE t.run_id = r.id AND t.phase = 'Failed' ORDER BY t.position, t.index LIMIT $3) f)
+FROM kontroler.runs r LEFT JOIN kontroler.dag_versions v ON v.id = r.dag_version_id
+CROSS JOIN LATERAL (
+    SELECT count(*) AS n, count(*) FILTER (WHERE a.reason <> '') AS waiting
+    FROM kontroler.attempts a WHERE a.run_id = r.id AND a.phase IN ('Decided', 'Pending')) pending
+CROSS JOIN LATERAL (
+    SELECT count(*) AS n FROM kontroler.tasks t
+    WHERE t.run_id = r.id AND t.phase = 'Ready' AND t.reason <> '' AND t.due_at > $2) backing_off
+WHERE r.uid = $1`
+
+// Progress reads the run of a DagRun, and what it waits for at a time. It names at most limit tasks of each kind. found
+// reports whether the run exists.
+func (l *Leader) Progress(
+	ctx context.Context, uid string, now time.Time, limit int,
+) (run Run, p RunProgress, found bool, err error) {
+	if !isUUID(uid) {
+		return Run{}, RunProgress{}, false, nil
+	}
+	var waiting, backingOff, failed []byte
+	fields := append(runFields(&run), &p.Pending, &p.WaitingTotal, &waiting, &backingOff, &failed)
+	err = l.pool.reader().QueryRowContext(ctx, sqlRunProgress, uid, timestamp(now), limit).Scan(fields...)
+	if errors.Is(err, sql.ErrNoRows) {
+		return Run{}, RunProgress{}, false, nil
+	}
+	if err != nil {
+		err = postgres.Classify(ctx, err)
+		return Run{}, RunProgress{}, false, fmt.Errorf("reading the progress of the run with UID %s: %w", uid, err)
+	}
+	var later []TaskReason
+	if err := errors.Join(json.Unmarshal(waiting, &p.Waiting), json.Unmarshal(backingOff, &later),
+		json.Unmarshal(failed, &p.Failed)); err != nil {
+		return Run{}, RunProgress{}, false, fmt.Errorf("decoding the progress of the run with UID %s: %w", uid, err)
+	}
+	p.Waiting = append(p.Waiting, later...)
+	p.Waiting = p.Waiting[:min(len(p.Waiting), limit)]
+	return run, p, true, nil
+}
