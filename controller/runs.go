@@ -238,6 +238,7 @@ func (r *runReconciler) commit(ctx context.Context, row store.Run, graph *dag.Gr
 
 // enqueueFinished enqueues Pods whose outcome is counted, and Pods of no live attempt.
 func (r *runReconciler) enqueueFinished(row store.Run, facts *facts, decision engine.Decision) {
+	r.pods.counted.put(row.Namespace, facts.snapshot.Attempts, decision)
 	for _, names := range [][]string{decision.Reap, facts.strangers} {
 		for _, name := range names {
 			r.pods.queue.Add(cache.NewObjectName(row.Namespace, name))
