@@ -84,7 +84,9 @@ var admissions = map[string]roadCase{
 			f.newDagRun("r", nil)
 		},
 		want: world{
-			Rows:     []string{`run r is Failed, InvalidDag: spec.task[0].runAfter[0]: Not found: "b": no task has this name`},
+			Rows: []string{
+				`run r is Failed, InvalidDag: spec.task[0].runAfter[0]: Not found: "b": no task has this name`,
+			},
 			Objects:  []string{"dagrun r has no status"},
 			Requests: []string{"get dag d"}, Enqueued: []string{"final status of r"},
 		},
@@ -211,7 +213,8 @@ var admissions = map[string]roadCase{
 			}})
 		},
 		want: world{
-			Err: "claiming DagRun ns/r: it keeps changing", Rows: rowsOfChain, Objects: []string{"dagrun r has no status"},
+			Err: "claiming DagRun ns/r: it keeps changing", Rows: rowsOfChain,
+			Objects: []string{"dagrun r has no status"},
 			Requests: []string{
 				"get dag d", "patch status of dagrun r", "get dagrun r", "patch status of dagrun r", "get dagrun r",
 				"patch status of dagrun r", "get dagrun r",
@@ -237,8 +240,8 @@ var admissions = map[string]roadCase{
 			})
 		},
 		want: world{
-			Objects: []string{"dagrun r is Failed, HistoryLost: its row 7 is not in the database: what it did is not known, " +
-				"and it is not run again, claimed"},
+			Objects: []string{"dagrun r is Failed, HistoryLost: its row 7 is not in the database: " +
+				"what it did is not known, and it is not run again, claimed"},
 			Requests: []string{"create event HistoryLost", "patch status of dagrun r"},
 		},
 	},

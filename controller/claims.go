@@ -145,7 +145,8 @@ func (r *dagReconciler) watchClaims(ctx context.Context) {
 			if _, known := void[other]; !known {
 				is, err := r.claimVoid(ctx, namespace, other)
 				if err != nil && ctx.Err() == nil {
-					r.cfg.Log.Warn("checking the claims of another controller failed", "controller", other, "error", err)
+					r.cfg.Log.Warn("checking the claims of another controller failed",
+						"controller", other, "error", err)
 				}
 				void[other] = is
 			}

@@ -196,9 +196,9 @@ func (r *dagReconciler) reportDAG(ctx context.Context, c *compiled) error {
 		return nil
 	}
 	// resourceVersion makes sure that a later write, such as a claim or a last run, is not undone.
-	body, err := json.Marshal(
-		map[string]any{"metadata": map[string]any{"uid": d.UID, "resourceVersion": d.ResourceVersion}, "status": status},
-	)
+	body, err := json.Marshal(map[string]any{
+		"metadata": map[string]any{"uid": d.UID, "resourceVersion": d.ResourceVersion}, "status": status,
+	})
 	if err != nil {
 		return fmt.Errorf("encoding the status of DAG %s/%s: %w", d.Namespace, d.Name, err)
 	}

@@ -42,7 +42,8 @@ func (s *savedTask) invalid() (reason, message string) {
 		return "Invalid", faultMessage(s.faults)
 	case s.isTaken:
 		return "VersionTaken", fmt.Sprintf(
-			"spec.version: version %d is stored with another task, and a version is immutable: raise spec.version to %d; until then DAGs use the stored task",
+			"spec.version: version %d is stored with another task, and a version is immutable: "+
+				"raise spec.version to %d; until then DAGs use the stored task",
 			s.version.Number,
 			s.version.Newest+1,
 		)

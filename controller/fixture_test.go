@@ -102,7 +102,8 @@ func (r *road) clean(t *testing.T) {
 	pods, err := r.kube.CoreV1().Pods(r.namespace).List(ctx, metav1.ListOptions{})
 	must(t, err)
 	for _, p := range pods.Items {
-		_, err := r.kube.CoreV1().Pods(r.namespace).Patch(ctx, p.Name, types.MergePatchType, none, metav1.PatchOptions{})
+		_, err := r.kube.CoreV1().Pods(r.namespace).
+			Patch(ctx, p.Name, types.MergePatchType, none, metav1.PatchOptions{})
 		if !apierrors.IsNotFound(err) {
 			must(t, err)
 		}
@@ -476,7 +477,9 @@ type roadCase struct {
 }
 
 // try runs one sync for each case.
-func (r *road) try(t *testing.T, cases map[string]roadCase, sync func(ctx context.Context, f *fixture, of string) error) {
+func (r *road) try(
+	t *testing.T, cases map[string]roadCase, sync func(ctx context.Context, f *fixture, of string) error,
+) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			f := r.newFixture(t, c.config)

@@ -32,8 +32,8 @@ func newCaches(cfg *Config) *caches {
 	for _, namespace := range cfg.namespaces() {
 		kontroler := cfg.Client.KontrolerV1alpha1()
 		c.add(watched{
-			dags: kontroler.DAGs(namespace), dagTasks: kontroler.DagTasks(namespace), dagRuns: kontroler.DagRuns(namespace),
-			pods: cfg.Kube.CoreV1().Pods(namespace),
+			dags: kontroler.DAGs(namespace), dagTasks: kontroler.DagTasks(namespace),
+			dagRuns: kontroler.DagRuns(namespace), pods: cfg.Kube.CoreV1().Pods(namespace),
 		}, cfg.ID)
 	}
 	return c

@@ -88,8 +88,10 @@ func (c *Controller) withoutNotice() []*v1alpha1.DagRun {
 	})
 	var runs []*v1alpha1.DagRun
 	c.cached.dagRuns.All(func(run *v1alpha1.DagRun) {
-		ours := run.Status.Controller == c.cfg.ID || run.Status.Controller == "" && mine[run.Namespace+"/"+run.Spec.DagName]
-		if ours && !run.Status.Phase.Ended() && !run.IsOtherKontrolers() && run.Status.Reason != reasonDatabaseUnavailable {
+		ours := run.Status.Controller == c.cfg.ID ||
+			run.Status.Controller == "" && mine[run.Namespace+"/"+run.Spec.DagName]
+		if ours && !run.Status.Phase.Ended() && !run.IsOtherKontrolers() &&
+			run.Status.Reason != reasonDatabaseUnavailable {
 			runs = append(runs, run)
 		}
 	})

@@ -10,7 +10,9 @@ import (
 func TestPodFinisher(t *testing.T) {
 	r := newRoad(t)
 	for _, cases := range []map[string]roadCase{finishedPods, strays} {
-		r.try(t, cases, func(ctx context.Context, f *fixture, of string) error { return f.pods.sync(ctx, f.podKey(of)) })
+		r.try(t, cases, func(ctx context.Context, f *fixture, of string) error {
+			return f.pods.sync(ctx, f.podKey(of))
+		})
 	}
 }
 
@@ -77,7 +79,8 @@ var finishedPods = map[string]roadCase{
 	"a Pod that somebody deleted is only released": {
 		before: func(f *fixture) {
 			f.ended(0)
-			err := f.road.kube.CoreV1().Pods(f.road.namespace).Delete(f.Context(), f.nameOf("a.1"), metav1.DeleteOptions{})
+			err := f.road.kube.CoreV1().Pods(f.road.namespace).
+				Delete(f.Context(), f.nameOf("a.1"), metav1.DeleteOptions{})
 			must(f.T, err)
 			f.showCluster()
 		},

@@ -27,7 +27,9 @@ func TestRun(t *testing.T) {
 	for _, cases := range []map[string]roadCase{
 		beginnings, outcomes, refusals, repeats, lostCommits, stops, shares, lookups,
 	} {
-		r.try(t, cases, func(ctx context.Context, f *fixture, of string) error { return f.runs.syncRun(ctx, f.key(of)) })
+		r.try(t, cases, func(ctx context.Context, f *fixture, of string) error {
+			return f.runs.syncRun(ctx, f.key(of))
+		})
 	}
 }
 
@@ -545,7 +547,8 @@ var lostCommits = map[string]roadCase{
 			f.running(chain)
 			f.exit("a.1", 0)
 			f.road.beforeCommit = func() {
-				f.road.exec(f.T, `UPDATE kontroler.attempts SET phase = 'Lost', finished_at = now() WHERE pod_name = $1`,
+				f.road.exec(f.T,
+					`UPDATE kontroler.attempts SET phase = 'Lost', finished_at = now() WHERE pod_name = $1`,
 					f.nameOf("a.1"))
 			}
 		},

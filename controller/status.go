@@ -294,7 +294,9 @@ func (s *statusWriter) recordEvent(
 	}
 	now := metav1.NewTime(s.now())
 	_, err = s.cfg.Kube.CoreV1().Events(run.Namespace).Create(ctx, &corev1.Event{
-		ObjectMeta:     metav1.ObjectMeta{Namespace: run.Namespace, Name: names.RunEvent(string(run.UID), run.Name, about)},
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: run.Namespace, Name: names.RunEvent(string(run.UID), run.Name, about),
+		},
 		InvolvedObject: *object, Type: kind, Reason: reason, Message: text.Shorten(message, 1024),
 		FirstTimestamp: now, LastTimestamp: now, Count: 1,
 		Source: corev1.EventSource{Component: component}, ReportingController: component,
@@ -412,7 +414,8 @@ func (s *statusWriter) showProgress(ctx context.Context, key queue.RunKey) (sent
 	addProgress(&status, row, progress)
 	trouble := s.troubles.Condition(key, s.now())
 	conditions.Set(&status.Conditions, v1alpha1.ConditionReconciled, trouble, run.Generation)
-	if conditions.Says(run.Status.Conditions, v1alpha1.ConditionReconciled, trouble) && run.Status.Progress == status.Progress &&
+	if conditions.Says(run.Status.Conditions, v1alpha1.ConditionReconciled, trouble) &&
+		run.Status.Progress == status.Progress &&
 		run.Status.Reason == status.Reason &&
 		run.Status.Message == status.Message &&
 		run.Status.Tasks != nil &&

@@ -208,7 +208,9 @@ var finalStatuses = map[string]roadCase{
 		before: func(f *fixture) {
 			f.ended(0)
 			f.api.answer("patch status of dagrun r", answer{
-				err: apierrors.NewConflict(v1alpha1.SchemeGroupVersion.WithResource("dagruns").GroupResource(), "r", errTest),
+				err: apierrors.NewConflict(
+					v1alpha1.SchemeGroupVersion.WithResource("dagruns").GroupResource(), "r", errTest,
+				),
 			})
 		},
 		want: world{

@@ -35,8 +35,8 @@ const (
 	bindGrace = 3 * time.Second
 	// bindEvery is how often the claim is read then.
 	bindEvery = 10 * time.Second
-	// bindEvents bounds the Events of a claim that are read. A warning that is older than the newest Event by bindRecent
-	// does not count.
+	// bindEvents bounds the Events of a claim that are read. A warning that is older than the newest Event by
+	// bindRecent does not count.
 	bindEvents = 100
 	bindRecent = 10 * time.Minute
 	// claimRetry is when the create of a claim is retried whose predecessor is being deleted.
@@ -138,7 +138,8 @@ func (ws *workspaces) makeWorkspace(
 		}
 	}
 	if err != nil {
-		return false, ws.gatekeeper.createFailed(row, c, ws.gatekeeper.claims, fmt.Errorf("creating the workspace: %w", err))
+		return false, ws.gatekeeper.createFailed(row, c, ws.gatekeeper.claims,
+			fmt.Errorf("creating the workspace: %w", err))
 	}
 	fault.Point("claim-created")
 	ws.gatekeeper.claims.Accepted(row.Namespace, templateOf(row, c))

@@ -93,18 +93,23 @@ func TestNewestReason(t *testing.T) {
 		"one": {[]corev1.Event{event("a", corev1.EventTypeNormal, 0)}, "a"},
 		"the newest": {
 			[]corev1.Event{
-				event("a", corev1.EventTypeNormal, 2), event("b", corev1.EventTypeNormal, 1), event("c", corev1.EventTypeNormal, 3),
+				event("a", corev1.EventTypeNormal, 2), event("b", corev1.EventTypeNormal, 1),
+				event("c", corev1.EventTypeNormal, 3),
 			},
 			"b",
 		},
 		"a warning": {
-			[]corev1.Event{event("a", corev1.EventTypeNormal, 0), event("b", corev1.EventTypeWarning, time.Minute)}, "b",
+			[]corev1.Event{event("a", corev1.EventTypeNormal, 0), event("b", corev1.EventTypeWarning, time.Minute)},
+			"b",
 		},
 		"the newest warning": {
 			[]corev1.Event{event("a", corev1.EventTypeWarning, 2), event("b", corev1.EventTypeWarning, 1)}, "b",
 		},
 		"an old warning": {
-			[]corev1.Event{event("a", corev1.EventTypeNormal, 0), event("b", corev1.EventTypeWarning, 11*time.Minute)}, "a",
+			[]corev1.Event{
+				event("a", corev1.EventTypeNormal, 0), event("b", corev1.EventTypeWarning, 11*time.Minute),
+			},
+			"a",
 		},
 		"one that goes on": {[]corev1.Event{event("a", corev1.EventTypeNormal, time.Minute), series}, "series"},
 	} {

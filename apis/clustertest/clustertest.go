@@ -50,8 +50,8 @@ func Kube(t testing.TB) kubernetes.Interface {
 	return kube
 }
 
-// InstallCRDs creates the CustomResourceDefinitions in a directory that the cluster lacks, and replaces those that do not
-// have the selectable fields of their file. It waits until the cluster serves them.
+// InstallCRDs creates the CustomResourceDefinitions in a directory that the cluster lacks, and replaces those that do
+// not have the selectable fields of their file. It waits until the cluster serves them.
 func InstallCRDs(t testing.TB, cfg *rest.Config, dir string) {
 	t.Helper()
 	client, err := dynamic.NewForConfig(cfg)

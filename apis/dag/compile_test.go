@@ -51,7 +51,9 @@ func TestCompileTaskFaults(t *testing.T) {
 		},
 		"taskRef without a name": {
 			tasks(v1alpha1.Task{Name: "a", TaskRef: &v1alpha1.TaskRef{Version: -1}}),
-			[]string{"spec.task[0].taskRef.name: FieldValueRequired", "spec.task[0].taskRef.version: FieldValueInvalid"},
+			[]string{
+				"spec.task[0].taskRef.name: FieldValueRequired", "spec.task[0].taskRef.version: FieldValueInvalid",
+			},
 		},
 		"image with a space": {
 			tasks(with(a, func(t *v1alpha1.Task) { t.Image = "x " })),
@@ -68,9 +70,9 @@ func TestCompileContainerFaults(t *testing.T) {
 	a := task("a")
 	testFaults(t, map[string]faultCase{
 		"a script beside command and args is valid": {
-			tasks(
-				with(a, func(t *v1alpha1.Task) { t.Script, t.Command, t.Args = "x", []string{"sh", "-c"}, []string{"y"} }),
-			), nil,
+			tasks(with(a, func(t *v1alpha1.Task) {
+				t.Script, t.Command, t.Args = "x", []string{"sh", "-c"}, []string{"y"}
+			})), nil,
 		},
 		"longest script": {
 			tasks(with(a, func(t *v1alpha1.Task) { t.Script = strings.Repeat("x", 131072) })), nil,
@@ -125,7 +127,9 @@ func TestCompileSpecFaults(t *testing.T) {
 			nil,
 		},
 		"a zone before the schedule and the same timeZone": {
-			spec(func(s *v1alpha1.DAGSpec) { s.Schedule, s.TimeZone = "TZ=Europe/Berlin 0 9 * * *", ptr("Europe/Berlin") }), nil,
+			spec(func(s *v1alpha1.DAGSpec) {
+				s.Schedule, s.TimeZone = "TZ=Europe/Berlin 0 9 * * *", ptr("Europe/Berlin")
+			}), nil,
 		},
 		"a zone before the schedule and another timeZone": {
 			spec(func(s *v1alpha1.DAGSpec) { s.Schedule, s.TimeZone = "TZ=Europe/Berlin 0 9 * * *", ptr("UTC") }),
@@ -141,7 +145,8 @@ func TestCompileSpecFaults(t *testing.T) {
 			[]string{"spec.schedule: FieldValueInvalid"},
 		},
 		"time zone": {
-			spec(func(s *v1alpha1.DAGSpec) { s.TimeZone = ptr("Mars/Olympus") }), []string{"spec.timeZone: FieldValueInvalid"},
+			spec(func(s *v1alpha1.DAGSpec) { s.TimeZone = ptr("Mars/Olympus") }),
+			[]string{"spec.timeZone: FieldValueInvalid"},
 		},
 		"dsl": {spec(func(s *v1alpha1.DAGSpec) { s.DSL = ptr("") }), []string{"spec.dsl: FieldValueForbidden"}},
 		"unknown enum values": {
@@ -255,7 +260,8 @@ func TestCompileParameterFaults(t *testing.T) {
 	testFaults(t, map[string]faultCase{
 		"valid parameters": {used([]corev1.EnvVar{{Name: "z"}}, "x", "y"), nil},
 		"names": {
-			of(plain(""), plain("1x"), plain("a=b"), plain(strings.Repeat("x", 254)), plain("ok"), plain("ok"), plain("..")),
+			of(plain(""), plain("1x"), plain("a=b"), plain(strings.Repeat("x", 254)),
+				plain("ok"), plain("ok"), plain("..")),
 			[]string{
 				"spec.parameters[0].name: FieldValueRequired",
 				"spec.parameters[2].name: FieldValueInvalid", "spec.parameters[3].name: FieldValueTooLong",
@@ -276,7 +282,8 @@ func TestCompileParameterFaults(t *testing.T) {
 				v1alpha1.Parameter{Name: "t", DefaultSecretKeyRef: &v1alpha1.SecretKeyRef{Name: "s"}},
 			),
 			[]string{
-				"spec.parameters[0].defaultValue: FieldValueInvalid", "spec.parameters[1].defaultValue: FieldValueTooLong",
+				"spec.parameters[0].defaultValue: FieldValueInvalid",
+				"spec.parameters[1].defaultValue: FieldValueTooLong",
 				"spec.parameters[3].defaultFromSecret: FieldValueInvalid",
 				"spec.parameters[4].defaultSecretKeyRef.key: FieldValueRequired",
 			},
@@ -291,7 +298,8 @@ func TestCompileParameterFaults(t *testing.T) {
 			func() *v1alpha1.DAGSpec {
 				s := of()
 				for i := range 257 {
-					s.Parameters = append(s.Parameters, plain("p"+strings.Repeat("x", i%200)+strings.Repeat("y", i/200)))
+					s.Parameters = append(s.Parameters,
+						plain("p"+strings.Repeat("x", i%200)+strings.Repeat("y", i/200)))
 				}
 				return s
 			}(),
@@ -312,12 +320,15 @@ func TestCompileAllAtOnce(t *testing.T) {
 					with(task("a", "c", "nobody"), func(t *v1alpha1.Task) { t.Parameters = []string{"q"} }),
 					with(task("b", "b"), func(t *v1alpha1.Task) { t.Image = "" }),
 					with(task("c", "a"), func(t *v1alpha1.Task) {
-						t.PodTemplate = &v1alpha1.PodTemplate{Labels: map[string]string{"kontroler.greedykomodo/run": "x"}}
+						t.PodTemplate = &v1alpha1.PodTemplate{
+							Labels: map[string]string{"kontroler.greedykomodo/run": "x"},
+						}
 					}),
 				},
 			},
 			[]string{
-				"spec.schedule: FieldValueInvalid", "spec.dsl: FieldValueForbidden", "spec.parameters[0]: FieldValueRequired",
+				"spec.schedule: FieldValueInvalid", "spec.dsl: FieldValueForbidden",
+				"spec.parameters[0]: FieldValueRequired",
 				"spec.task[0].parameters[0]: FieldValueNotFound", "spec.task[1].image: FieldValueRequired",
 				"spec.task[2].podTemplate.labels[kontroler.greedykomodo/run]: FieldValueForbidden",
 				"spec.task[0].runAfter[1]: FieldValueNotFound", "spec.task[1].runAfter[0]: FieldValueInvalid",

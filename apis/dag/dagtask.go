@@ -127,7 +127,8 @@ func (e *expansion) expand() {
 		switch {
 		case !ok && !beyond:
 			beyond = true
-			e.faults.add(field.Forbidden(path, fmt.Sprintf("a DAG names at most %d DagTasks or versions of them", maxTaskRefs)))
+			e.faults.add(field.Forbidden(path,
+				fmt.Sprintf("a DAG names at most %d DagTasks or versions of them", maxTaskRefs)))
 		case !ok:
 		case d.Version == 0:
 			e.faults.add(unresolved(path, t.TaskRef, d))
@@ -144,7 +145,8 @@ func (e *expansion) expand() {
 						Field:    path.String(),
 						BadValue: field.OmitValueType{},
 						Detail: fmt.Sprintf(
-							"with this task, the DagTasks of the DAG exceed %d MiB in total: make them smaller or split the DAG",
+							"with this task, the DagTasks of the DAG exceed %d MiB in total: "+
+								"make them smaller or split the DAG",
 							maxMergedBytes>>20,
 						),
 					},
@@ -159,7 +161,8 @@ func (e *expansion) expand() {
 func unresolved(path *field.Path, ref *v1alpha1.TaskRef, d DagTask) *field.Error {
 	switch {
 	case d.Missing:
-		return notFound(path.Child("name"), ref.Name, "there is no DagTask of this name in the DAG's namespace: apply it")
+		return notFound(path.Child("name"), ref.Name,
+			"there is no DagTask of this name in the DAG's namespace: apply it")
 	case len(d.Faults) > 0:
 		text := cut(d.Faults[0].Error())
 		if more := len(d.Faults) - 1; more > 0 {

@@ -32,7 +32,8 @@ func full() *v1alpha1.DAGSpec {
 		Webhook: &v1alpha1.Webhook{
 			URL: "https://x",
 		}, Workspace: &v1alpha1.Workspace{Enable: true}, MaxParallel: ptr[int32](4),
-		Logs: "off", ActiveDeadlineSeconds: ptr[int64](5), TTLSecondsAfterFinished: ptr[int32](6), ControllerClass: "x", DSL: ptr("y"),
+		Logs: "off", ActiveDeadlineSeconds: ptr[int64](5), TTLSecondsAfterFinished: ptr[int32](6),
+		ControllerClass: "x", DSL: ptr("y"),
 	}
 }
 
@@ -71,8 +72,10 @@ func TestEncodeCanonical(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := `{"parameters":[{"name":"p","defaultValue":"\u003c1\u003e"}],"task":[{"name":"a","image":"busybox",` +
-		`"script":"echo \"\\u0000\"","podTemplate":{"labels":{"a":"1","b":"2","c":"3"},"resources":{"limits":{"cpu":"1","memory":"1Gi"}}}}],` +
-		`"webhook":{"url":"https://x"},"workspace":{"enable":true,"pvc":{"resources":{}}},"maxParallel":4,"logs":"off","activeDeadlineSeconds":5}`
+		`"script":"echo \"\\u0000\"","podTemplate":{"labels":{"a":"1","b":"2","c":"3"},` +
+		`"resources":{"limits":{"cpu":"1","memory":"1Gi"}}}}],` +
+		`"webhook":{"url":"https://x"},"workspace":{"enable":true,"pvc":{"resources":{}}},` +
+		`"maxParallel":4,"logs":"off","activeDeadlineSeconds":5}`
 	if diff := cmp.Diff(want, string(encoded)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

@@ -69,16 +69,20 @@ func TestCycleMessages(t *testing.T) {
 			tasks(task("a", "c"), task("b", "a"), task("c", "b")), []string{"a → b → c → a"},
 		},
 		"the shortest, without what comes before and after": {
-			tasks(task("x"), task("a", "x", "c", "b"), task("b", "a"), task("c", "b"), task("z", "c")), []string{"a → b → a"},
+			tasks(task("x"), task("a", "x", "c", "b"), task("b", "a"), task("c", "b"), task("z", "c")),
+			[]string{"a → b → a"},
 		},
 		"each group once": {
-			tasks(task("a", "b"), task("c", "d", "a"), task("b", "a"), task("d", "c")), []string{"a → b → a", "c → d → c"},
+			tasks(task("a", "b"), task("c", "d", "a"), task("b", "a"), task("d", "c")),
+			[]string{"a → b → a", "c → d → c"},
 		},
 		"longest in full": {ring(20), []string{
-			"t0 → t1 → t2 → t3 → t4 → t5 → t6 → t7 → t8 → t9 → t10 → t11 → t12 → t13 → t14 → t15 → t16 → t17 → t18 → t19 → t0",
+			"t0 → t1 → t2 → t3 → t4 → t5 → t6 → t7 → t8 → t9 → t10 → t11 → t12 → t13 → t14 → t15 → t16 → " +
+				"t17 → t18 → t19 → t0",
 		}},
 		"cut": {ring(10000), []string{
-			"t0 → t1 → t2 → t3 → t4 → t5 → t6 → t7 → t8 → t9 → t10 → t11 → t12 → t13 → t14 → t15 → t16 → t17 → … (9981 more) → t9999 → t0",
+			"t0 → t1 → t2 → t3 → t4 → t5 → t6 → t7 → t8 → t9 → t10 → t11 → t12 → t13 → t14 → t15 → t16 → " +
+				"t17 → … (9981 more) → t9999 → t0",
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -246,7 +250,11 @@ func TestMaxParallel(t *testing.T) {
 		"a claim for one node": {limit: ptr[int32](7), workspace: claimed("1Gi"), want: 7},
 		"a claim for one Pod":  {limit: ptr[int32](7), workspace: claimed("1Gi", "ReadWriteOncePod"), want: 1},
 		"a claim that is not made": {
-			workspace: func() *v1alpha1.Workspace { w := claimed("1Gi", "ReadWriteOncePod"); w.Enable = false; return w }(),
+			workspace: func() *v1alpha1.Workspace {
+				w := claimed("1Gi", "ReadWriteOncePod")
+				w.Enable = false
+				return w
+			}(),
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -270,8 +278,12 @@ func FuzzCompile(f *testing.F) {
 	for _, seed := range []string{
 		`{}`, `{"task":[{"name":"a","image":"x"}]}`,
 		`{"task":[{"name":"a","image":"x","runAfter":["b","b","c"]},{"name":"b","runAfter":["a"]}],"dsl":"x"}`,
-		`{"schedule":"* * * * *","timeZone":"Europe/Berlin","parameters":[{"name":"p","defaultValue":"1"}],"task":[{"name":"a","image":"x","parameters":["p"],"podTemplate":{"env":[{"name":"p"}],"volumes":[{"name":"v"}],"volumeMounts":[{"name":"v","mountPath":"/v"}],"resources":{"limits":{"cpu":"1"},"requests":{"cpu":"2"}}}}]}`,
-		`{"task":[{"name":"a","taskRef":{"name":"t"},"script":"x","podTemplate":{"initContainers":[{"name":"task"}],"labels":{"a":"b"},"tolerations":[{}]}}],"workspace":{"enable":true}}`,
+		`{"schedule":"* * * * *","timeZone":"Europe/Berlin","parameters":[{"name":"p","defaultValue":"1"}],` +
+			`"task":[{"name":"a","image":"x","parameters":["p"],"podTemplate":{"env":[{"name":"p"}],` +
+			`"volumes":[{"name":"v"}],"volumeMounts":[{"name":"v","mountPath":"/v"}],` +
+			`"resources":{"limits":{"cpu":"1"},"requests":{"cpu":"2"}}}}]}`,
+		`{"task":[{"name":"a","taskRef":{"name":"t"},"script":"x","podTemplate":{` +
+			`"initContainers":[{"name":"task"}],"labels":{"a":"b"},"tolerations":[{}]}}],"workspace":{"enable":true}}`,
 	} {
 		f.Add([]byte(seed))
 	}

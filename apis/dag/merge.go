@@ -74,7 +74,9 @@ func mergeTemplates(base, over map[string]any) ([]byte, error) {
 	sortContainer := map[any]func(map[string]any){}
 	for i, container := range items(pod["initContainers"]) {
 		name := container["name"]
-		if sortContainer[name], err = sorter(find(under["initContainers"], name), container, containerLists); err != nil {
+		if sortContainer[name], err = sorter(
+			find(under["initContainers"], name), container, containerLists,
+		); err != nil {
 			return nil, fmt.Errorf("podTemplate.initContainers[%d].%w", i, err)
 		}
 		retainSources(container["env"])

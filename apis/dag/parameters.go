@@ -78,8 +78,9 @@ func resolveOne(f *faults, path *field.Path, o *v1alpha1.ParameterValue, p *v1al
 		f.add(field.Forbidden(path.Child(given.used()),
 			fmt.Sprintf("parameter %q is a plain parameter: override it with value", cut(o.Name))))
 	case !wanted.isPlain() && given.isPlain():
-		f.add(field.Forbidden(path.Child("value"),
-			fmt.Sprintf("parameter %q is a secret parameter: override it with fromSecret or secretKeyRef", cut(o.Name))))
+		f.add(field.Forbidden(path.Child("value"), fmt.Sprintf(
+			"parameter %q is a secret parameter: override it with fromSecret or secretKeyRef", cut(o.Name),
+		)))
 	default:
 		return given.value(o.Name)
 	}
@@ -188,7 +189,8 @@ func tooLongValue(path *field.Path, limit int) *field.Error {
 		Field:    path.String(),
 		BadValue: field.OmitValueType{},
 		Detail: fmt.Sprintf(
-			"must be at most %d bytes, because Linux accepts no longer environment variable: put it into a ConfigMap or Secret and mount that with podTemplate.volumes",
+			"must be at most %d bytes, because Linux accepts no longer environment variable: "+
+				"put it into a ConfigMap or Secret and mount that with podTemplate.volumes",
 			limit,
 		),
 	}

@@ -126,7 +126,8 @@ func TestResolveSourceFaults(t *testing.T) {
 		want     []string
 	}{
 		"NUL": {
-			v1alpha1.ParameterValue{Name: "date", Value: ptr("\x00")}, []string{"spec.parameters[0].value: FieldValueInvalid"},
+			v1alpha1.ParameterValue{Name: "date", Value: ptr("\x00")},
+			[]string{"spec.parameters[0].value: FieldValueInvalid"},
 		},
 		"as long as Linux takes": {
 			v1alpha1.ParameterValue{Name: "date", Value: ptr(strings.Repeat("x", 131072-len("date=\x00")))}, nil,
@@ -140,11 +141,14 @@ func TestResolveSourceFaults(t *testing.T) {
 			[]string{"spec.parameters[0].value: FieldValueTooLong"},
 		},
 		"two": {
-			v1alpha1.ParameterValue{Name: "key", FromSecret: "a", SecretKeyRef: &v1alpha1.SecretKeyRef{Name: "b", Key: "c"}},
+			v1alpha1.ParameterValue{
+				Name: "key", FromSecret: "a", SecretKeyRef: &v1alpha1.SecretKeyRef{Name: "b", Key: "c"},
+			},
 			[]string{"spec.parameters[0]: FieldValueForbidden"},
 		},
 		"secret name": {
-			v1alpha1.ParameterValue{Name: "key", FromSecret: "A"}, []string{"spec.parameters[0].fromSecret: FieldValueInvalid"},
+			v1alpha1.ParameterValue{Name: "key", FromSecret: "A"},
+			[]string{"spec.parameters[0].fromSecret: FieldValueInvalid"},
 		},
 		"secret key": {
 			v1alpha1.ParameterValue{Name: "key", SecretKeyRef: &v1alpha1.SecretKeyRef{Name: "b", Key: "c d"}},

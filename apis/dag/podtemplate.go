@@ -129,7 +129,8 @@ func checkVolumes(f *faults, path *field.Path, volumes []corev1.Volume, workspac
 		case v.Name == "":
 			f.add(field.Required(at.Child("name"), ""))
 		case v.Name == scriptVolume, v.Name == WorkspaceVolume && workspace:
-			f.add(field.Forbidden(at.Child("name"), "this volume name is reserved for the controller: choose another name"))
+			f.add(field.Forbidden(at.Child("name"),
+				"this volume name is reserved for the controller: choose another name"))
 		case names[v.Name]:
 			f.add(duplicate(at.Child("name"), v.Name))
 		default:
@@ -187,9 +188,8 @@ func (m mountChecker) check(f *faults, fieldPath *field.Path, mounts []corev1.Vo
 		case taken[mount.MountPath]:
 			f.add(duplicate(at.Child("mountPath"), mount.MountPath))
 		case clean == scriptMount || strings.HasPrefix(clean, scriptMount+"/"):
-			f.add(
-				field.Forbidden(at.Child("mountPath"), scriptMount+" is reserved for the controller: mount the volume elsewhere"),
-			)
+			f.add(field.Forbidden(at.Child("mountPath"),
+				scriptMount+" is reserved for the controller: mount the volume elsewhere"))
 		case m.workspace && clean == WorkspaceMount:
 			f.add(
 				field.Forbidden(
@@ -235,7 +235,8 @@ func checkEnv(f *faults, path *field.Path, env []corev1.EnvVar) {
 			e.ValueFrom.ConfigMapKeyRef != nil, e.ValueFrom.SecretKeyRef != nil, e.ValueFrom.FileKeyRef != nil)
 		switch {
 		case sources != 1:
-			f.add(field.Forbidden(at.Child("valueFrom"), fmt.Sprintf("exactly one source is required, not %d", sources)))
+			f.add(field.Forbidden(at.Child("valueFrom"),
+				fmt.Sprintf("exactly one source is required, not %d", sources)))
 		case e.Value != "":
 			f.add(field.Forbidden(at.Child("valueFrom"), "valueFrom excludes value"))
 		}
@@ -289,7 +290,8 @@ func checkInitContainers(f *faults, path *field.Path, containers []corev1.Contai
 		case container.Image == "":
 			f.add(field.Required(at.Child("image"), ""))
 		case container.Image != strings.TrimSpace(container.Image):
-			f.add(invalid(at.Child("image"), container.Image, "must not have leading or trailing whitespace: remove it"))
+			f.add(invalid(at.Child("image"), container.Image,
+				"must not have leading or trailing whitespace: remove it"))
 		}
 		mounts.check(f, at.Child("volumeMounts"), container.VolumeMounts)
 		checkEnv(f, at.Child("env"), container.Env)

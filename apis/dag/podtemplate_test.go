@@ -16,9 +16,9 @@ func TestCompileMetadataFaults(t *testing.T) {
 	testFaults(t, map[string]faultCase{
 		"empty": {inPod(v1alpha1.PodTemplate{}), nil},
 		"labels": {
-			inPod(
-				v1alpha1.PodTemplate{Labels: map[string]string{"kontroler.greedykomodo/x": "y", "a b": "x", "c": "d e", "ok": ""}},
-			),
+			inPod(v1alpha1.PodTemplate{Labels: map[string]string{
+				"kontroler.greedykomodo/x": "y", "a b": "x", "c": "d e", "ok": "",
+			}}),
 			[]string{
 				inTemplate + "labels[a b]: FieldValueInvalid", inTemplate + "labels[c]: FieldValueInvalid",
 				inTemplate + "labels[kontroler.greedykomodo/x]: FieldValueForbidden",
@@ -44,14 +44,15 @@ func TestCompileMetadataFaults(t *testing.T) {
 }
 
 func TestCompileVolumeFaults(t *testing.T) {
-	two := corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}, HostPath: &corev1.HostPathVolumeSource{Path: "/"}}
+	two := corev1.VolumeSource{
+		EmptyDir: &corev1.EmptyDirVolumeSource{}, HostPath: &corev1.HostPathVolumeSource{Path: "/"},
+	}
 	data := []corev1.Volume{{Name: "data"}}
 	testFaults(t, map[string]faultCase{
 		"volumes": {
 			inPod(v1alpha1.PodTemplate{Volumes: []corev1.Volume{
-				{
-					Name: "data",
-				}, {Name: "data"}, {Name: ""}, {Name: "A"}, {Name: "kontroler-script"}, {Name: "two", VolumeSource: two},
+				{Name: "data"}, {Name: "data"}, {Name: ""}, {Name: "A"}, {Name: "kontroler-script"},
+				{Name: "two", VolumeSource: two},
 			}}),
 			[]string{
 				inTemplate + "volumes[1].name: FieldValueDuplicate", inTemplate + "volumes[2].name: FieldValueRequired",
@@ -62,7 +63,8 @@ func TestCompileVolumeFaults(t *testing.T) {
 		"mounts": {
 			inPod(v1alpha1.PodTemplate{Volumes: data, VolumeMounts: []corev1.VolumeMount{
 				{Name: "data", MountPath: "/a"}, {Name: "data", MountPath: "/a"}, {Name: "other", MountPath: "/b"},
-				{Name: "", MountPath: ""}, {Name: "data", MountPath: "/kontroler/"}, {Name: "data", MountPath: "/x/../kontroler/y"},
+				{Name: "", MountPath: ""}, {Name: "data", MountPath: "/kontroler/"},
+				{Name: "data", MountPath: "/x/../kontroler/y"},
 				{
 					Name:        "data",
 					MountPath:   "/kontrolers",
@@ -89,9 +91,10 @@ func TestCompileVolumeFaults(t *testing.T) {
 					VolumeMounts: []corev1.VolumeMount{
 						{Name: "data", MountPath: "/workspace/"}, {Name: "data", MountPath: "/workspace/cache"},
 					},
-					InitContainers: []corev1.Container{
-						{Name: "first", Image: "x", VolumeMounts: []corev1.VolumeMount{{Name: "data", MountPath: "/workspace"}}},
-					},
+					InitContainers: []corev1.Container{{
+						Name: "first", Image: "x",
+						VolumeMounts: []corev1.VolumeMount{{Name: "data", MountPath: "/workspace"}},
+					}},
 				})
 				s.Workspace = claimed("1Gi")
 				return s
@@ -104,9 +107,9 @@ func TestCompileVolumeFaults(t *testing.T) {
 		},
 		"the workspace elsewhere": {
 			func() *v1alpha1.DAGSpec {
-				s := inPod(
-					v1alpha1.PodTemplate{VolumeMounts: []corev1.VolumeMount{{Name: "workspace", MountPath: "/data", SubPath: "d"}}},
-				)
+				s := inPod(v1alpha1.PodTemplate{VolumeMounts: []corev1.VolumeMount{
+					{Name: "workspace", MountPath: "/data", SubPath: "d"},
+				}})
 				s.Workspace = claimed("1Gi")
 				return s
 			}(), nil,
@@ -125,7 +128,9 @@ func TestCompileVolumeFaults(t *testing.T) {
 				inTemplate + "volumeMounts[1].name: FieldValueNotFound",
 			},
 		},
-		"without a workspace": {inPod(v1alpha1.PodTemplate{Volumes: []corev1.Volume{{Name: "kontroler-workspace"}}}), nil},
+		"without a workspace": {
+			inPod(v1alpha1.PodTemplate{Volumes: []corev1.Volume{{Name: "kontroler-workspace"}}}), nil,
+		},
 	})
 }
 
@@ -145,13 +150,16 @@ func TestCompileEnvAndInitContainerFaults(t *testing.T) {
 			[]string{
 				inTemplate + "env[0].name: FieldValueRequired", inTemplate + "env[1].name: FieldValueInvalid",
 				inTemplate + "env[4].name: FieldValueDuplicate", inTemplate + "env[5].value: FieldValueInvalid",
-				inTemplate + "env[6].valueFrom: FieldValueForbidden", inTemplate + "env[7].valueFrom: FieldValueForbidden",
+				inTemplate + "env[6].valueFrom: FieldValueForbidden",
+				inTemplate + "env[7].valueFrom: FieldValueForbidden",
 			},
 		},
 		"envFrom": {
 			inPod(v1alpha1.PodTemplate{EnvFrom: []corev1.EnvFromSource{
 				{}, {Prefix: "=", SecretRef: &corev1.SecretEnvSource{}},
-				{ConfigMapRef: &corev1.ConfigMapEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: "A"}}},
+				{ConfigMapRef: &corev1.ConfigMapEnvSource{
+					LocalObjectReference: corev1.LocalObjectReference{Name: "A"},
+				}},
 			}}),
 			[]string{
 				inTemplate + "envFrom[0]: FieldValueForbidden", inTemplate + "envFrom[1].prefix: FieldValueInvalid",
@@ -165,13 +173,18 @@ func TestCompileEnvAndInitContainerFaults(t *testing.T) {
 				{
 					Name: "b", Image: "x", VolumeMounts: []corev1.VolumeMount{{Name: "q", MountPath: "/q"}},
 					Env: []corev1.EnvVar{{}}, EnvFrom: []corev1.EnvFromSource{{}}, ImagePullPolicy: "x",
-					Resources: corev1.ResourceRequirements{Limits: corev1.ResourceList{"cpu": resource.MustParse("-1")}},
+					Resources: corev1.ResourceRequirements{
+						Limits: corev1.ResourceList{"cpu": resource.MustParse("-1")},
+					},
 				},
 			}}),
 			[]string{
-				inTemplate + "initContainers[0].name: FieldValueForbidden", inTemplate + "initContainers[1].name: FieldValueRequired",
-				inTemplate + "initContainers[1].image: FieldValueInvalid", inTemplate + "initContainers[2].name: FieldValueInvalid",
-				inTemplate + "initContainers[2].image: FieldValueRequired", inTemplate + "initContainers[4].name: FieldValueDuplicate",
+				inTemplate + "initContainers[0].name: FieldValueForbidden",
+				inTemplate + "initContainers[1].name: FieldValueRequired",
+				inTemplate + "initContainers[1].image: FieldValueInvalid",
+				inTemplate + "initContainers[2].name: FieldValueInvalid",
+				inTemplate + "initContainers[2].image: FieldValueRequired",
+				inTemplate + "initContainers[4].name: FieldValueDuplicate",
 				inTemplate + "initContainers[4].volumeMounts[0].name: FieldValueNotFound",
 				inTemplate + "initContainers[4].env[0].name: FieldValueRequired",
 				inTemplate + "initContainers[4].envFrom[0]: FieldValueForbidden",
@@ -189,32 +202,39 @@ func TestCompilePodTemplateScalarFaults(t *testing.T) {
 				NodeSelector: map[string]string{"a b": "x"},
 				Tolerations: []corev1.Toleration{
 					{Operator: "Exists"}, {Key: "a", Value: "b"}, {}, {Key: "a b", Operator: "Exists", Value: "x"},
-					{
-						Key:   "a",
-						Value: "b c",
-					}, {Key: "a", Effect: "x", TolerationSeconds: ptr[int64](1)}, {Key: "a", Operator: "Gt", Value: "1"},
+					{Key: "a", Value: "b c"}, {Key: "a", Effect: "x", TolerationSeconds: ptr[int64](1)},
+					{Key: "a", Operator: "Gt", Value: "1"},
 				},
 			}),
 			[]string{
-				inTemplate + "nodeSelector[a b]: FieldValueInvalid", inTemplate + "tolerations[2].operator: FieldValueInvalid",
-				inTemplate + "tolerations[3].key: FieldValueInvalid", inTemplate + "tolerations[3].value: FieldValueInvalid",
-				inTemplate + "tolerations[4].value: FieldValueInvalid", inTemplate + "tolerations[5].effect: FieldValueNotSupported",
+				inTemplate + "nodeSelector[a b]: FieldValueInvalid",
+				inTemplate + "tolerations[2].operator: FieldValueInvalid",
+				inTemplate + "tolerations[3].key: FieldValueInvalid",
+				inTemplate + "tolerations[3].value: FieldValueInvalid",
+				inTemplate + "tolerations[4].value: FieldValueInvalid",
+				inTemplate + "tolerations[5].effect: FieldValueNotSupported",
 				inTemplate + "tolerations[5].effect: FieldValueInvalid",
 			},
 		},
 		"names": {
 			inPod(v1alpha1.PodTemplate{
-				ServiceAccountName: "A", PriorityClassName: "B", RuntimeClassName: ptr(""), ImagePullPolicy: "Sometimes",
+				ServiceAccountName: "A", PriorityClassName: "B", RuntimeClassName: ptr(""),
+				ImagePullPolicy: "Sometimes",
 			}),
 			[]string{
-				inTemplate + "imagePullPolicy: FieldValueNotSupported", inTemplate + "serviceAccountName: FieldValueInvalid",
-				inTemplate + "priorityClassName: FieldValueInvalid", inTemplate + "runtimeClassName: FieldValueRequired",
+				inTemplate + "imagePullPolicy: FieldValueNotSupported",
+				inTemplate + "serviceAccountName: FieldValueInvalid",
+				inTemplate + "priorityClassName: FieldValueInvalid",
+				inTemplate + "runtimeClassName: FieldValueRequired",
 			},
 		},
 		"deadlines": {
-			inPod(v1alpha1.PodTemplate{ActiveDeadlineSeconds: ptr[int64](0), TerminationGracePeriodSeconds: ptr[int64](-1)}),
+			inPod(v1alpha1.PodTemplate{
+				ActiveDeadlineSeconds: ptr[int64](0), TerminationGracePeriodSeconds: ptr[int64](-1),
+			}),
 			[]string{
-				inTemplate + "activeDeadlineSeconds: FieldValueInvalid", inTemplate + "terminationGracePeriodSeconds: FieldValueInvalid",
+				inTemplate + "activeDeadlineSeconds: FieldValueInvalid",
+				inTemplate + "terminationGracePeriodSeconds: FieldValueInvalid",
 			},
 		},
 		"resources": {
@@ -224,7 +244,8 @@ func TestCompilePodTemplateScalarFaults(t *testing.T) {
 				Claims:   []corev1.ResourceClaim{{Name: "gpu"}},
 			}}),
 			[]string{
-				inTemplate + "resources.requests[cpu]: FieldValueInvalid", inTemplate + "resources.requests[memory]: FieldValueInvalid",
+				inTemplate + "resources.requests[cpu]: FieldValueInvalid",
+				inTemplate + "resources.requests[memory]: FieldValueInvalid",
 				inTemplate + "resources.claims[0]: FieldValueForbidden",
 			},
 		},

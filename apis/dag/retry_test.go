@@ -25,7 +25,8 @@ func TestRetry(t *testing.T) {
 			backoff: &v1alpha1.Backoff{}, conditional: &v1alpha1.Conditional{}, want: defaults,
 		},
 		"an old manifest sets a limit and retryCodes": {
-			&v1alpha1.Backoff{Limit: new(int64(3))}, &v1alpha1.Conditional{Enabled: new(true), RetryCodes: []int64{8, 1}},
+			&v1alpha1.Backoff{Limit: new(int64(3))},
+			&v1alpha1.Conditional{Enabled: new(true), RetryCodes: []int64{8, 1}},
 			dag.RetryPolicy{
 				Limit: 3, Conditional: true, Codes: []int64{
 					8, 1,
@@ -116,9 +117,11 @@ func TestRetries(t *testing.T) {
 		code   *int32
 		want   bool
 	}{
-		"without a condition every exit code is retried":      {dag.RetryPolicy{}, ptr[int32](3), true},
-		"without a condition a missing exit code is retried":  {dag.RetryPolicy{}, nil, true},
-		"codes that are not enabled do not matter":            {dag.RetryPolicy{Codes: []int64{1}}, ptr[int32](3), true},
+		"without a condition every exit code is retried":     {dag.RetryPolicy{}, ptr[int32](3), true},
+		"without a condition a missing exit code is retried": {dag.RetryPolicy{}, nil, true},
+		"codes that are not enabled do not matter": {
+			dag.RetryPolicy{Codes: []int64{1}}, ptr[int32](3), true,
+		},
 		"a listed exit code is retried":                       {codes, ptr[int32](137), true},
 		"an unlisted exit code is not retried":                {codes, ptr[int32](2), false},
 		"with a condition a missing exit code is not retried": {codes, nil, false},

@@ -129,7 +129,8 @@ func TestSplitSchedule(t *testing.T) {
 
 func FuzzParseSchedule(f *testing.F) {
 	for _, seed := range []string{
-		"* * * * *", "0 0 31 2 *", "0 0 29 2 *", "TZ=0", "CRON_TZ=", "@every 1h", "@every -1s", "@daily", "*/9223372036854775807 * * * *",
+		"* * * * *", "0 0 31 2 *", "0 0 29 2 *", "TZ=0", "CRON_TZ=", "@every 1h", "@every -1s", "@daily",
+		"*/9223372036854775807 * * * *",
 		", , , , ,", "0-59/59 ?/2 1-31 */2 sun-sat", "+5 * * * *", "0 0 , * 1", "1-/ * * * *", "/ / / / /", "- - - - -",
 	} {
 		f.Add(seed, "Europe/Berlin")

@@ -35,8 +35,10 @@ func sized() map[string]func(i int) v1alpha1.Task {
 				t.TimeoutSeconds = ptr[int64](3600)
 				t.PodTemplate = &v1alpha1.PodTemplate{
 					Resources: &corev1.ResourceRequirements{
-						Requests: corev1.ResourceList{"cpu": resource.MustParse("500m"), "memory": resource.MustParse("512Mi")},
-						Limits:   corev1.ResourceList{"memory": resource.MustParse("1Gi")},
+						Requests: corev1.ResourceList{
+							"cpu": resource.MustParse("500m"), "memory": resource.MustParse("512Mi"),
+						},
+						Limits: corev1.ResourceList{"memory": resource.MustParse("1Gi")},
 					},
 					Env: []corev1.EnvVar{{Name: "LOG_LEVEL", Value: "info"}, {Name: "TABLE", Value: fmt.Sprint(i)}},
 				}
@@ -46,7 +48,9 @@ func sized() map[string]func(i int) v1alpha1.Task {
 			})
 		},
 		"tasks with a long script": func(i int) v1alpha1.Task {
-			return with(task(fmt.Sprint("t", i)), func(t *v1alpha1.Task) { t.Script = strings.Repeat("echo 0123456789\n", 500) })
+			return with(task(fmt.Sprint("t", i)), func(t *v1alpha1.Task) {
+				t.Script = strings.Repeat("echo 0123456789\n", 500)
+			})
 		},
 		"tasks with much of a Pod": func(i int) v1alpha1.Task {
 			return with(task(fmt.Sprint("t", i)), func(t *v1alpha1.Task) {
@@ -63,18 +67,20 @@ func sized() map[string]func(i int) v1alpha1.Task {
 				}
 				for j := range 5 {
 					name := fmt.Sprint("v", j)
-					p.Volumes = append(
-						p.Volumes,
-						corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}},
-					)
+					p.Volumes = append(p.Volumes, corev1.Volume{
+						Name: name, VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}},
+					})
 					p.VolumeMounts = append(p.VolumeMounts, corev1.VolumeMount{Name: name, MountPath: "/" + name})
 				}
-				p.Affinity = &corev1.Affinity{
-					NodeAffinity: &corev1.NodeAffinity{RequiredDuringSchedulingIgnoredDuringExecution: &corev1.NodeSelector{
-						NodeSelectorTerms: []corev1.NodeSelectorTerm{
-							{MatchExpressions: []corev1.NodeSelectorRequirement{{Key: "k", Operator: "In", Values: []string{"a", "b"}}}},
-						}}},
-				}
+				p.Affinity = &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{
+					RequiredDuringSchedulingIgnoredDuringExecution: &corev1.NodeSelector{
+						NodeSelectorTerms: []corev1.NodeSelectorTerm{{
+							MatchExpressions: []corev1.NodeSelectorRequirement{
+								{Key: "k", Operator: "In", Values: []string{"a", "b"}},
+							},
+						}},
+					},
+				}}
 				t.PodTemplate = p
 			})
 		},
@@ -85,7 +91,9 @@ func sized() map[string]func(i int) v1alpha1.Task {
 func encodedOf(t testing.TB, n int, of func(i int) v1alpha1.Task) []byte {
 	t.Helper()
 	spec := &v1alpha1.DAGSpec{
-		Parameters: []v1alpha1.Parameter{{Name: "day", DefaultValue: ptr("x")}, {Name: "region", DefaultValue: ptr("y")}},
+		Parameters: []v1alpha1.Parameter{
+			{Name: "day", DefaultValue: ptr("x")}, {Name: "region", DefaultValue: ptr("y")},
+		},
 	}
 	for i := range n {
 		spec.Task = append(spec.Task, of(i))
@@ -125,7 +133,8 @@ func TestBytes(t *testing.T) {
 				for _, g := range graphs {
 					estimate += g.Bytes()
 				}
-				t.Logf("%d bytes a task, estimate %d, encoded %d", used/int64(copies*n), estimate/int64(copies*n), len(encoded)/n)
+				t.Logf("%d bytes a task, estimate %d, encoded %d",
+					used/int64(copies*n), estimate/int64(copies*n), len(encoded)/n)
 				if estimate > 2*used || used > 2*estimate {
 					t.Errorf("the heap grew by %d, the estimate is %d: not within a factor of two", used, estimate)
 				}

@@ -82,7 +82,8 @@ func (c *compiler) checkWebhook() {
 				invalid(
 					path.Child("url"),
 					nil,
-					"must be an http or https URL, scheme and host included, such as https://hooks.example.com/kontroler",
+					"must be an http or https URL, scheme and host included, "+
+						"such as https://hooks.example.com/kontroler",
 				),
 			)
 		}

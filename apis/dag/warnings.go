@@ -96,7 +96,8 @@ func (w *warnings) parameterName(path *field.Path, name string) {
 		w.add(
 			path,
 			fmt.Sprintf(
-				"%q is rejected in Pods before Kubernetes 1.34: begin it with a letter, and use letters, digits and _ only",
+				"%q is rejected in Pods before Kubernetes 1.34: "+
+					"begin it with a letter, and use letters, digits and _ only",
 				cut(name),
 			),
 		)
@@ -116,10 +117,9 @@ func (w *warnings) template(path *field.Path, t *v1alpha1.TaskTemplate) {
 		case *b.Limit < 0:
 			w.add(limit, fmt.Sprintf("%d counts as 0, no retries: write 0", *b.Limit))
 		case *b.Limit > manyRetries:
-			w.add(
-				limit,
-				fmt.Sprintf("%d retries take days or longer before the task is Failed: write %d or less", *b.Limit, manyRetries),
-			)
+			w.add(limit, fmt.Sprintf(
+				"%d retries take days or longer before the task is Failed: write %d or less", *b.Limit, manyRetries,
+			))
 		}
 	}
 	if t.Conditional == nil {

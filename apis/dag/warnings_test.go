@@ -32,21 +32,31 @@ func TestWarnings(t *testing.T) {
 			[]string{"spec.task[0].script: replaces command and args, which have no effect: remove them"}},
 		"a script beside args": {of(`{image: i, script: s, args: [a]}`),
 			[]string{"spec.task[0].script: replaces command and args, which have no effect: remove them"}},
-		"an injector image": {of(`{image: i, script: s, scriptInjectorImage: j}`),
-			[]string{"spec.task[0].scriptInjectorImage: has no effect, because scripts need no helper image: remove it"}},
+		"an injector image": {of(`{image: i, script: s, scriptInjectorImage: j}`), []string{
+			"spec.task[0].scriptInjectorImage: has no effect, because scripts need no helper image: remove it",
+		}},
 		"a negative limit": {of(`{image: i, backoff: {limit: -1}}`),
 			[]string{"spec.task[0].backoff.limit: -1 counts as 0, no retries: write 0"}},
-		"a limit that takes days": {of(`{image: i, backoff: {limit: 9999}}`),
+		"a limit that takes days": {of(`{image: i, backoff: {limit: 9999}}`), []string{
+			"spec.task[0].backoff.limit: 9999 retries take days or longer before the task is Failed: " +
+				"write 1000 or less",
+		}},
+		"exit codes outside 0 to 255": {
+			of(`{image: i, conditional: {enabled: true, retryCodes: [-1, 3, 256]}}`),
 			[]string{
-				"spec.task[0].backoff.limit: 9999 retries take days or longer before the task is Failed: write 1000 or less",
-			}},
-		"exit codes outside 0 to 255": {of(`{image: i, conditional: {enabled: true, retryCodes: [-1, 3, 256]}}`), []string{
-			"spec.task[0].conditional.retryCodes[0]: -1 matches nothing, because exit codes are 0 to 255: remove it",
-			"spec.task[0].conditional.retryCodes[2]: 256 matches nothing, because exit codes are 0 to 255: remove it"}},
-		"a zone before the schedule": {spec(func(s *v1alpha1.DAGSpec) { s.Schedule = "CRON_TZ=Europe/Berlin 0 9 * * 1-5" }),
+				"spec.task[0].conditional.retryCodes[0]: " +
+					"-1 matches nothing, because exit codes are 0 to 255: remove it",
+				"spec.task[0].conditional.retryCodes[2]: " +
+					"256 matches nothing, because exit codes are 0 to 255: remove it",
+			},
+		},
+		"a zone before the schedule": {
+			spec(func(s *v1alpha1.DAGSpec) { s.Schedule = "CRON_TZ=Europe/Berlin 0 9 * * 1-5" }),
 			[]string{
-				`spec.schedule: CRON_TZ=Europe/Berlin counts as timeZone: write timeZone: "Europe/Berlin" and schedule: "0 9 * * 1-5"`,
-			}},
+				`spec.schedule: CRON_TZ=Europe/Berlin counts as timeZone: ` +
+					`write timeZone: "Europe/Berlin" and schedule: "0 9 * * 1-5"`,
+			},
+		},
 		"a schedule that is never due": {spec(func(s *v1alpha1.DAGSpec) { s.Schedule = "0 0 31 2 *" }),
 			[]string{"spec.schedule: is never due, because no date matches it: correct it or remove it"}},
 		"a parameter that begins with a digit": {spec(func(s *v1alpha1.DAGSpec) {
@@ -55,7 +65,8 @@ func TestWarnings(t *testing.T) {
 			}}
 		}),
 			[]string{
-				`spec.parameters[0].name: "1st" is rejected in Pods before Kubernetes 1.34: begin it with a letter, and use letters, digits and _ only`,
+				`spec.parameters[0].name: "1st" is rejected in Pods before Kubernetes 1.34: ` +
+					"begin it with a letter, and use letters, digits and _ only",
 			}},
 		"resource claims of a workspace": {spec(func(s *v1alpha1.DAGSpec) {
 			s.Workspace = claimed("1Gi")
@@ -95,7 +106,8 @@ func TestTaskWarnings(t *testing.T) {
 	}
 	want := []string{
 		"spec.runAfter: has no effect in a DagTask: write it in the DAG, beside the taskRef",
-		`spec.parameters[0]: "1st" is rejected in Pods before Kubernetes 1.34: begin it with a letter, and use letters, digits and _ only`,
+		`spec.parameters[0]: "1st" is rejected in Pods before Kubernetes 1.34: ` +
+			"begin it with a letter, and use letters, digits and _ only",
 		"spec.script: replaces command and args, which have no effect: remove them",
 	}
 	if faults := dag.CheckTask(s); len(faults) > 0 {

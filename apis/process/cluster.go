@@ -48,8 +48,8 @@ func Class[C any](field func(*C) *string) func(*C, string) error {
 	}
 }
 
-// RESTConfig returns how to reach the cluster. kubeconfig is a list of files like KUBECONFIG; if it is empty, the service
-// account of this Pod counts. Errors name the flag --kubeconfig.
+// RESTConfig returns how to reach the cluster. kubeconfig is a list of files like KUBECONFIG; if it is empty, the
+// service account of this Pod counts. Errors name the flag --kubeconfig.
 func RESTConfig(kubeconfig string) (*rest.Config, error) {
 	if kubeconfig == "" {
 		cfg, err := rest.InClusterConfig()
@@ -71,7 +71,8 @@ func RESTConfig(kubeconfig string) (*rest.Config, error) {
 	}
 	cfg, err := clientcmd.NewDefaultClientConfig(*loaded, &clientcmd.ConfigOverrides{}).ClientConfig()
 	if err != nil {
-		return nil, fmt.Errorf("kubeconfig %s selects no cluster: %w. Check --kubeconfig (or KUBECONFIG)", kubeconfig, err)
+		return nil, fmt.Errorf("kubeconfig %s selects no cluster: %w. Check --kubeconfig (or KUBECONFIG)",
+			kubeconfig, err)
 	}
 	return cfg, nil
 }

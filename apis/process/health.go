@@ -105,7 +105,8 @@ func (p Probes) Serve(h *Health, metrics http.Handler, log *slog.Logger) (stop f
 			return nil, fmt.Errorf("%w. Change %s", err, p.Flags)
 		}
 		server := &http.Server{
-			Handler: mux, ReadHeaderTimeout: 5 * time.Second, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+			Handler: mux, ReadHeaderTimeout: 5 * time.Second,
+			ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 		}
 		servers = append(servers, server)
 		log.Info("serving", "address", listener.Addr().String(),

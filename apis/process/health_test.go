@@ -84,7 +84,8 @@ func TestServe(t *testing.T) {
 			want: map[string]int{"/healthz": 200, "/readyz": 503, "/metrics": 200, "/": 404},
 		},
 		"metrics can be off": {
-			probes: process.Probes{Health: "127.0.0.1:0"}, servers: 1, want: map[string]int{"/healthz": 200, "/metrics": 404},
+			probes: process.Probes{Health: "127.0.0.1:0"}, servers: 1,
+			want: map[string]int{"/healthz": 200, "/metrics": 404},
 		},
 		"both can be off": {},
 	}

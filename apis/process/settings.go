@@ -15,8 +15,8 @@ type Setting[C any] struct {
 	Env         string
 	Default     string
 	Help        string
-	// Mark is a character that stands before the flag in the usage. A main uses it to say which of its commands have the
-	// flag. Empty means a blank.
+	// Mark is a character that stands before the flag in the usage. A main uses it to say which of its commands have
+	// the flag. Empty means a blank.
 	Mark string
 	Set  func(*C, string) error
 }

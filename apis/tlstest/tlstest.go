@@ -46,8 +46,8 @@ func New(t testing.TB) Authority {
 	return Authority{certificate, key, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})}
 }
 
-// Issue issues a certificate of a server and of a client, for hosts and for 127.0.0.1. A host is a name or an IP address.
-// It returns certificate and key in PEM.
+// Issue issues a certificate of a server and of a client, for hosts and for 127.0.0.1. A host is a name or an IP
+// address. It returns certificate and key in PEM.
 func (a Authority) Issue(t testing.TB, name string, hosts ...string) (certPEM, keyPEM []byte) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -14,7 +14,8 @@ func (d *decision) updateAttempt(a *Attempt) error {
 		return fmt.Errorf("snapshot has attempt %d and lacks its task at position %d", a.ID, a.Task)
 	}
 	if task.Phase != TaskActive {
-		return fmt.Errorf("snapshot has live attempt %d of the task at position %d, which is %s", a.ID, a.Task, task.Phase)
+		return fmt.Errorf("snapshot has live attempt %d of the task at position %d, which is %s",
+			a.ID, a.Task, task.Phase)
 	}
 	p := attemptPod(*a, d.Pods[a.PodName])
 	if end, ended := d.ends[a.PodName]; ended {

@@ -86,7 +86,9 @@ func (c *cluster) waitForNode(p *simPod) {
 		for i := range 1 + c.w.rng.IntN(4) {
 			c.then(p, c.seconds(0, 40), func() {
 				if p.facts.Node == "" {
-					p.facts.Waits = &engine.Wait{Reason: engine.ReasonUnschedulable, Message: fmt.Sprintf("0/%d nodes", i)}
+					p.facts.Waits = &engine.Wait{
+						Reason: engine.ReasonUnschedulable, Message: fmt.Sprintf("0/%d nodes", i),
+					}
 				}
 			})
 		}

@@ -247,12 +247,16 @@ func TestLive(t *testing.T) {
 				Create: []engine.Create{{Task: 0, Number: 1, PodName: "a-1"}},
 			},
 		},
-		"a Decided attempt whose Pod a live read does not find is created": {graph: "a", snapshot: func(s *engine.Snapshot) {
-			addAttempt(s, 0, engine.AttemptDecided)
-			s.Pods["a-1"] = goneFromCluster
-		}, want: engine.Decision{
-			Create: []engine.Create{{Task: 0, Number: 1, PodName: "a-1"}},
-		}},
+		"a Decided attempt whose Pod a live read does not find is created": {
+			graph: "a",
+			snapshot: func(s *engine.Snapshot) {
+				addAttempt(s, 0, engine.AttemptDecided)
+				s.Pods["a-1"] = goneFromCluster
+			},
+			want: engine.Decision{
+				Create: []engine.Create{{Task: 0, Number: 1, PodName: "a-1"}},
+			},
+		},
 		"an attempt whose Pod is seen is Pending": {graph: "a", snapshot: func(s *engine.Snapshot) {
 			addAttempt(s, 0, engine.AttemptDecided)
 			s.Pods["a-1"] = pod(unscheduled)
@@ -293,12 +297,16 @@ func TestLive(t *testing.T) {
 				RequeueAt: at(99),
 			},
 		},
-		"a running attempt without news changes nothing": {graph: "a", spec: timeout(99), snapshot: func(s *engine.Snapshot) {
-			addAttempt(s, 0, engine.AttemptRunning).Due = at(40)
-			s.Pods["a-1"] = pod()
-		}, want: engine.Decision{
-			RequeueAt: at(40),
-		}},
+		"a running attempt without news changes nothing": {
+			graph: "a", spec: timeout(99),
+			snapshot: func(s *engine.Snapshot) {
+				addAttempt(s, 0, engine.AttemptRunning).Due = at(40)
+				s.Pods["a-1"] = pod()
+			},
+			want: engine.Decision{
+				RequeueAt: at(40),
+			},
+		},
 		"an attempt stays Running when its Pod no longer reports a start": {
 			graph: "a",
 			spec:  timeout(99),
@@ -322,21 +330,25 @@ func TestLive(t *testing.T) {
 				RequeueAt: at(40),
 			},
 		},
-		"an attempt is stopped at its timeout": {graph: "a", spec: timeout(99), now: 40, snapshot: func(s *engine.Snapshot) {
-			addAttempt(s, 0, engine.AttemptRunning).Due = at(40)
-			s.Pods["a-1"] = pod()
-		}, want: engine.Decision{
-			Transitions: transitions{
-				transition.AttemptStopping{
-					Attempt: 100,
-					Reason:  "Timeout",
-					Message: "ran longer than timeoutSeconds (99)",
-					Due:     at(70),
-				},
+		"an attempt is stopped at its timeout": {
+			graph: "a", spec: timeout(99), now: 40,
+			snapshot: func(s *engine.Snapshot) {
+				addAttempt(s, 0, engine.AttemptRunning).Due = at(40)
+				s.Pods["a-1"] = pod()
 			},
-			Delete:    []engine.Delete{{PodName: "a-1", PodUID: "u"}},
-			RequeueAt: at(70),
-		}},
+			want: engine.Decision{
+				Transitions: transitions{
+					transition.AttemptStopping{
+						Attempt: 100,
+						Reason:  "Timeout",
+						Message: "ran longer than timeoutSeconds (99)",
+						Due:     at(70),
+					},
+				},
+				Delete:    []engine.Delete{{PodName: "a-1", PodUID: "u"}},
+				RequeueAt: at(70),
+			},
+		},
 		"the timeout of an attempt first seen while it runs counts from now": {
 			graph: "a",
 			spec:  timeout(99),
@@ -400,15 +412,19 @@ func TestLive(t *testing.T) {
 			},
 			RequeueAt: at(90),
 		}},
-		"a deleted Pod past its timeout is not stopped": {graph: "a", spec: timeout(10), snapshot: func(s *engine.Snapshot) {
-			addAttempt(s, 0, engine.AttemptRunning)
-			s.Pods["a-1"] = pod(deletedAt(0))
-		}, want: engine.Decision{
-			Transitions: transitions{
-				transition.AttemptDue{Attempt: 100, Due: at(90)},
+		"a deleted Pod past its timeout is not stopped": {
+			graph: "a", spec: timeout(10),
+			snapshot: func(s *engine.Snapshot) {
+				addAttempt(s, 0, engine.AttemptRunning)
+				s.Pods["a-1"] = pod(deletedAt(0))
 			},
-			RequeueAt: at(90),
-		}},
+			want: engine.Decision{
+				Transitions: transitions{
+					transition.AttemptDue{Attempt: 100, Due: at(90)},
+				},
+				RequeueAt: at(90),
+			},
+		},
 		"a deleted Pod on a Ready node is checked again": {graph: "a", now: 90, snapshot: func(s *engine.Snapshot) {
 			addAttempt(s, 0, engine.AttemptRunning).Due = at(90)
 			s.Pods["a-1"] = pod(deletedAt(0))
@@ -418,15 +434,19 @@ func TestLive(t *testing.T) {
 			},
 			RequeueAt: at(150),
 		}},
-		"a Pod deleted while Pending is checked when its node may be lost": {graph: "a", snapshot: func(s *engine.Snapshot) {
-			addAttempt(s, 0, engine.AttemptPending)
-			s.Pods["a-1"] = pod(neverStarted, deletedAt(0))
-		}, want: engine.Decision{
-			Transitions: transitions{
-				transition.AttemptWaits{Attempt: 100, At: at(0), Due: at(90)},
+		"a Pod deleted while Pending is checked when its node may be lost": {
+			graph: "a",
+			snapshot: func(s *engine.Snapshot) {
+				addAttempt(s, 0, engine.AttemptPending)
+				s.Pods["a-1"] = pod(neverStarted, deletedAt(0))
 			},
-			RequeueAt: at(90),
-		}},
+			want: engine.Decision{
+				Transitions: transitions{
+					transition.AttemptWaits{Attempt: 100, At: at(0), Due: at(90)},
+				},
+				RequeueAt: at(90),
+			},
+		},
 		"the Pod of a stopping attempt is deleted, and again later": {graph: "a", snapshot: func(s *engine.Snapshot) {
 			addAttempt(s, 0, engine.AttemptStopping).Stop = engine.ReasonTimeout
 			s.Pods["a-1"] = pod()
@@ -573,7 +593,9 @@ func TestPending(t *testing.T) {
 			s.Pods["a-1"] = pod(neverStarted, routine("ContainerCreating", "Pulling"))
 		}, want: engine.Decision{
 			Transitions: transitions{
-				transition.AttemptWaits{Attempt: 100, Reason: "ContainerCreating", Message: "Pulling", At: at(5), Due: at(15)},
+				transition.AttemptWaits{
+					Attempt: 100, Reason: "ContainerCreating", Message: "Pulling", At: at(5), Due: at(15),
+				},
 			},
 			RequeueAt: at(15),
 		}},
@@ -598,7 +620,9 @@ func TestPending(t *testing.T) {
 			s.Pods["a-1"] = pod(neverStarted, cannot("FailedMount", "no ConfigMap x"))
 		}, want: engine.Decision{
 			Transitions: transitions{
-				transition.AttemptWaits{Attempt: 100, Reason: "FailedMount", Message: "no ConfigMap x", At: at(1), Due: at(301)},
+				transition.AttemptWaits{
+					Attempt: 100, Reason: "FailedMount", Message: "no ConfigMap x", At: at(1), Due: at(301),
+				},
 			},
 			RequeueAt: at(301),
 		}},
@@ -631,12 +655,16 @@ func TestPending(t *testing.T) {
 			},
 			RequeueAt: at(10),
 		}},
-		"a further message within ten seconds keeps the due time": {graph: "a", now: 9, snapshot: func(s *engine.Snapshot) {
-			waiting(s, "Unschedulable", "0/3", 0, 0).Due = at(10)
-			s.Pods["a-1"] = pod(unscheduled, waits("Unschedulable", "0/5"))
-		}, want: engine.Decision{
-			RequeueAt: at(10),
-		}},
+		"a further message within ten seconds keeps the due time": {
+			graph: "a", now: 9,
+			snapshot: func(s *engine.Snapshot) {
+				waiting(s, "Unschedulable", "0/3", 0, 0).Due = at(10)
+				s.Pods["a-1"] = pod(unscheduled, waits("Unschedulable", "0/5"))
+			},
+			want: engine.Decision{
+				RequeueAt: at(10),
+			},
+		},
 		"another message after ten seconds is written": {graph: "a", now: 10, snapshot: func(s *engine.Snapshot) {
 			waiting(s, "Unschedulable", "0/3", 0, 0).Due = at(10)
 			s.Pods["a-1"] = pod(unscheduled, waits("Unschedulable", "0/4"))
@@ -663,7 +691,9 @@ func TestPending(t *testing.T) {
 			s.Pods["a-1"] = pod(neverStarted, cannot(pull, "no such tag"))
 		}, want: engine.Decision{
 			Transitions: transitions{
-				transition.AttemptWaits{Attempt: 100, Reason: "ImagePullBackOff", Message: "no such tag", At: at(0), Due: at(300)},
+				transition.AttemptWaits{
+					Attempt: 100, Reason: "ImagePullBackOff", Message: "no such tag", At: at(0), Due: at(300),
+				},
 			},
 			RequeueAt: at(300),
 		}},
@@ -684,7 +714,9 @@ func TestPending(t *testing.T) {
 			s.Pods["a-1"] = pod(neverStarted, cannot(pull, "x"))
 		}, want: engine.Decision{
 			Transitions: transitions{
-				transition.AttemptStopping{Attempt: 100, Reason: "StartFailed", Message: "ImagePullBackOff: x", Due: at(330)},
+				transition.AttemptStopping{
+					Attempt: 100, Reason: "StartFailed", Message: "ImagePullBackOff: x", Due: at(330),
+				},
 			},
 			Delete:    []engine.Delete{{PodName: "a-1", PodUID: "u"}},
 			RequeueAt: at(330),
@@ -703,7 +735,9 @@ func TestPending(t *testing.T) {
 		}, want: engine.Decision{
 			Transitions: transitions{
 				transition.AttemptPending{Attempt: 100, PodUID: "u", Node: "n", At: at(0), Due: at(5)},
-				transition.AttemptStopping{Attempt: 100, Reason: "StartFailed", Message: "InvalidImageName: A:B:C", Due: at(30)},
+				transition.AttemptStopping{
+					Attempt: 100, Reason: "StartFailed", Message: "InvalidImageName: A:B:C", Due: at(30),
+				},
 			},
 			Delete:    []engine.Delete{{PodName: "a-1", PodUID: "u"}},
 			RequeueAt: at(30),
@@ -723,7 +757,9 @@ func TestPending(t *testing.T) {
 			s.Pods["a-1"] = pod(neverStarted, cannot(pull, "x"), deletedAt(290))
 		}, want: engine.Decision{
 			Transitions: transitions{
-				transition.AttemptStopping{Attempt: 100, Reason: "StartFailed", Message: "ImagePullBackOff: x", Due: at(330)},
+				transition.AttemptStopping{
+					Attempt: 100, Reason: "StartFailed", Message: "ImagePullBackOff: x", Due: at(330),
+				},
 			},
 			RequeueAt: at(330),
 		}},
@@ -816,7 +852,9 @@ func TestRefused(t *testing.T) {
 			},
 			want: engine.Decision{
 				Transitions: transitions{
-					transition.AttemptEnded{Attempt: 100, Phase: "Failed", Reason: "StartFailed", Message: "no", FinishedAt: at(300)},
+					transition.AttemptEnded{
+						Attempt: 100, Phase: "Failed", Reason: "StartFailed", Message: "no", FinishedAt: at(300),
+					},
 					transition.TaskFailed{Task: 10, Reason: "RetriesSpent", Message: "StartFailed: no", At: at(300)},
 					transition.RunEnded{Phase: "Failed", Reason: "TaskFailed", Message: "1 task failed", At: at(300)},
 				},
@@ -834,7 +872,9 @@ func TestRefused(t *testing.T) {
 		"a policy begins the start grace": {graph: "a", snapshot: refuse("CreateRefused", false),
 			want: engine.Decision{
 				Transitions: transitions{
-					transition.AttemptWaits{Attempt: 100, Reason: "CreateRefused", Message: "no", At: at(0), Due: at(300)},
+					transition.AttemptWaits{
+						Attempt: 100, Reason: "CreateRefused", Message: "no", At: at(0), Due: at(300),
+					},
 				},
 				Create:    []engine.Create{{Task: 0, Number: 1, PodName: "a-1", Reason: "CreateRefused"}},
 				RequeueAt: at(300),
@@ -861,7 +901,9 @@ func TestRefused(t *testing.T) {
 			},
 			want: engine.Decision{
 				Transitions: transitions{
-					transition.AttemptEnded{Attempt: 100, Phase: "Failed", Reason: "StartFailed", Message: "no", FinishedAt: at(300)},
+					transition.AttemptEnded{
+						Attempt: 100, Phase: "Failed", Reason: "StartFailed", Message: "no", FinishedAt: at(300),
+					},
 					transition.TaskFailed{Task: 10, Reason: "RetriesSpent", Message: "StartFailed: no", At: at(300)},
 					transition.RunEnded{Phase: "Failed", Reason: "TaskFailed", Message: "1 task failed", At: at(300)},
 				},
@@ -884,7 +926,9 @@ func TestRefused(t *testing.T) {
 			snapshot: refusedSince("CreateRefused", 0, 290, 300),
 			want: engine.Decision{
 				Transitions: transitions{
-					transition.AttemptEnded{Attempt: 100, Phase: "Failed", Reason: "StartFailed", Message: "no", FinishedAt: at(300)},
+					transition.AttemptEnded{
+						Attempt: 100, Phase: "Failed", Reason: "StartFailed", Message: "no", FinishedAt: at(300),
+					},
 					transition.TaskFailed{Task: 10, Reason: "RetriesSpent", Message: "StartFailed: no", At: at(300)},
 					transition.RunEnded{Phase: "Failed", Reason: "TaskFailed", Message: "1 task failed", At: at(300)},
 				},
@@ -897,7 +941,9 @@ func TestRefused(t *testing.T) {
 			s.Refusals["a-1"] = engine.Refusal{Reason: "CreateRefused", Message: "no"}
 		}, want: engine.Decision{
 			Transitions: transitions{
-				transition.AttemptWaits{Attempt: 100, Reason: "CreateRefused", Message: "no", At: at(300), Due: at(600)},
+				transition.AttemptWaits{
+					Attempt: 100, Reason: "CreateRefused", Message: "no", At: at(300), Due: at(600),
+				},
 			},
 			Create:    []engine.Create{{Task: 0, Number: 1, PodName: "a-1", Reason: "CreateRefused"}},
 			RequeueAt: at(600),
@@ -908,7 +954,9 @@ func TestRefused(t *testing.T) {
 			snapshot: refuse("CreateRefused", true),
 			want: engine.Decision{
 				Transitions: transitions{
-					transition.AttemptEnded{Attempt: 100, Phase: "Failed", Reason: "StartFailed", Message: "no", FinishedAt: at(300)},
+					transition.AttemptEnded{
+						Attempt: 100, Phase: "Failed", Reason: "StartFailed", Message: "no", FinishedAt: at(300),
+					},
 					transition.TaskFailed{Task: 10, Reason: "RetriesSpent", Message: "StartFailed: no", At: at(300)},
 					transition.RunEnded{Phase: "Failed", Reason: "TaskFailed", Message: "1 task failed", At: at(300)},
 				},
@@ -916,22 +964,29 @@ func TestRefused(t *testing.T) {
 				IsLast: true,
 			},
 		},
-		"a taken name fails the attempt immediately": {graph: "a", snapshot: refuse("NameTaken", true), want: engine.Decision{
-			Transitions: transitions{
-				transition.AttemptEnded{Attempt: 100, Phase: "Failed", Reason: "NameTaken", Message: "no", FinishedAt: at(0)},
-				transition.TaskFailed{Task: 10, Reason: "RetriesSpent", Message: "NameTaken: no", At: at(0)},
-				transition.RunEnded{Phase: "Failed", Reason: "TaskFailed", Message: "1 task failed", At: at(0)},
+		"a taken name fails the attempt immediately": {
+			graph: "a", snapshot: refuse("NameTaken", true),
+			want: engine.Decision{
+				Transitions: transitions{
+					transition.AttemptEnded{
+						Attempt: 100, Phase: "Failed", Reason: "NameTaken", Message: "no", FinishedAt: at(0),
+					},
+					transition.TaskFailed{Task: 10, Reason: "RetriesSpent", Message: "NameTaken: no", At: at(0)},
+					transition.RunEnded{Phase: "Failed", Reason: "TaskFailed", Message: "1 task failed", At: at(0)},
+				},
+				Ended:  []string{"a-1"},
+				IsLast: true,
 			},
-			Ended:  []string{"a-1"},
-			IsLast: true,
-		}},
+		},
 		"a taken name spends a retry": {
 			graph:    "a",
 			spec:     backoff(v1alpha1.Backoff{Limit: new(int64(1))}),
 			snapshot: refuse("NameTaken", true),
 			want: engine.Decision{
 				Transitions: transitions{
-					transition.AttemptEnded{Attempt: 100, Phase: "Failed", Reason: "NameTaken", Message: "no", FinishedAt: at(0)},
+					transition.AttemptEnded{
+						Attempt: 100, Phase: "Failed", Reason: "NameTaken", Message: "no", FinishedAt: at(0),
+					},
 					transition.TaskBackedOff{
 						Task:    10,
 						Reason:  "BackingOff",
@@ -953,7 +1008,9 @@ func TestRefused(t *testing.T) {
 			},
 			want: engine.Decision{
 				Transitions: transitions{
-					transition.AttemptEnded{Attempt: 100, Phase: "Failed", Reason: "NameTaken", Message: "no", FinishedAt: at(0)},
+					transition.AttemptEnded{
+						Attempt: 100, Phase: "Failed", Reason: "NameTaken", Message: "no", FinishedAt: at(0),
+					},
 					transition.TaskFailed{
 						Task:            10,
 						Reason:          "RetriesSpent",
@@ -1042,7 +1099,9 @@ func TestUnreadableVersion(t *testing.T) {
 			unreadable(s)
 		}, want: engine.Decision{
 			Transitions: transitions{
-				transition.AttemptEnded{Attempt: 100, Phase: "Cancelled", Reason: "VersionUnreadable", FinishedAt: at(0)},
+				transition.AttemptEnded{
+					Attempt: 100, Phase: "Cancelled", Reason: "VersionUnreadable", FinishedAt: at(0),
+				},
 				transition.TaskCancelled{
 					Task:    10,
 					Reason:  "VersionUnreadable",
@@ -1100,38 +1159,42 @@ func TestUnreadableVersion(t *testing.T) {
 				IsLast: true,
 			},
 		},
-		"a run whose last task succeeds in the same decision succeeds": {graph: "a", snapshot: func(s *engine.Snapshot) {
-			addExited(s, 0, 0)
-			unreadable(s)
-		}, want: engine.Decision{
-			Transitions: transitions{
-				transition.RunStopping{Reason: "VersionUnreadable"},
-				transition.UnstartedCancelled{
-					Reason:  "VersionUnreadable",
-					Message: "the DAG version of this run cannot be read from the database: bad JSON",
-					At:      at(0),
-				},
-				transition.LiveStopped{
-					Reason:  "VersionUnreadable",
-					Message: "the DAG version of this run cannot be read from the database: bad JSON",
-					Due:     at(0),
-				},
-				transition.AttemptEnded{
-					Attempt:    100,
-					Phase:      "Succeeded",
-					ExitCode:   ptr[int32](0),
-					PodUID:     "u",
-					Node:       "n",
-					StartedAt:  at(-60),
-					FinishedAt: at(0),
-				},
-				transition.TaskSucceeded{Task: 10, At: at(0)},
-				transition.RunEnded{Phase: "Succeeded", At: at(0)},
+		"a run whose last task succeeds in the same decision succeeds": {
+			graph: "a",
+			snapshot: func(s *engine.Snapshot) {
+				addExited(s, 0, 0)
+				unreadable(s)
 			},
-			Reap:   []string{"a-1"},
-			Ended:  []string{"a-1"},
-			IsLast: true,
-		}},
+			want: engine.Decision{
+				Transitions: transitions{
+					transition.RunStopping{Reason: "VersionUnreadable"},
+					transition.UnstartedCancelled{
+						Reason:  "VersionUnreadable",
+						Message: "the DAG version of this run cannot be read from the database: bad JSON",
+						At:      at(0),
+					},
+					transition.LiveStopped{
+						Reason:  "VersionUnreadable",
+						Message: "the DAG version of this run cannot be read from the database: bad JSON",
+						Due:     at(0),
+					},
+					transition.AttemptEnded{
+						Attempt:    100,
+						Phase:      "Succeeded",
+						ExitCode:   ptr[int32](0),
+						PodUID:     "u",
+						Node:       "n",
+						StartedAt:  at(-60),
+						FinishedAt: at(0),
+					},
+					transition.TaskSucceeded{Task: 10, At: at(0)},
+					transition.RunEnded{Phase: "Succeeded", At: at(0)},
+				},
+				Reap:   []string{"a-1"},
+				Ended:  []string{"a-1"},
+				IsLast: true,
+			},
+		},
 		"children that were to be skipped are cancelled": {graph: "a b<a", snapshot: func(s *engine.Snapshot) {
 			setPhase(s, engine.TaskFailed, 0)
 			s.Tasks[0].ChildrenPending = true
@@ -1167,7 +1230,9 @@ func TestUnreadableVersion(t *testing.T) {
 				transition.RunStopping{Reason: "UserCancelled"},
 				transition.UnstartedCancelled{Reason: "UserCancelled", Message: "cancelled by spec.cancel", At: at(0)},
 				transition.LiveStopped{Reason: "UserCancelled", Message: "cancelled by spec.cancel", Due: at(0)},
-				transition.RunEnded{Phase: "Cancelled", Reason: "UserCancelled", Message: "cancelled by spec.cancel", At: at(0)},
+				transition.RunEnded{
+					Phase: "Cancelled", Reason: "UserCancelled", Message: "cancelled by spec.cancel", At: at(0),
+				},
 			},
 			IsLast: true,
 		}},
@@ -1210,7 +1275,9 @@ func TestStop(t *testing.T) {
 				transition.RunStopping{Reason: "UserCancelled"},
 				transition.UnstartedCancelled{Reason: "UserCancelled", Message: "cancelled by spec.cancel", At: at(0)},
 				transition.LiveStopped{Reason: "UserCancelled", Message: "cancelled by spec.cancel", Due: at(0)},
-				transition.RunEnded{Phase: "Cancelled", Reason: "UserCancelled", Message: "cancelled by spec.cancel", At: at(0)},
+				transition.RunEnded{
+					Phase: "Cancelled", Reason: "UserCancelled", Message: "cancelled by spec.cancel", At: at(0),
+				},
 			},
 			IsLast: true,
 		}},
@@ -1222,7 +1289,9 @@ func TestStop(t *testing.T) {
 				transition.RunStopping{Reason: "Deleted"},
 				transition.UnstartedCancelled{Reason: "Deleted", Message: "the DagRun was deleted", At: at(0)},
 				transition.LiveStopped{Reason: "Deleted", Message: "the DagRun was deleted", Due: at(0)},
-				transition.RunEnded{Phase: "Cancelled", Reason: "Deleted", Message: "the DagRun was deleted", At: at(0)},
+				transition.RunEnded{
+					Phase: "Cancelled", Reason: "Deleted", Message: "the DagRun was deleted", At: at(0),
+				},
 			},
 			IsLast: true,
 		}},
@@ -1235,7 +1304,9 @@ func TestStop(t *testing.T) {
 				transition.RunStopping{Reason: "UserCancelled"},
 				transition.UnstartedCancelled{Reason: "UserCancelled", Message: "cancelled by spec.cancel", At: at(0)},
 				transition.LiveStopped{Reason: "UserCancelled", Message: "cancelled by spec.cancel", Due: at(0)},
-				transition.RunEnded{Phase: "Cancelled", Reason: "UserCancelled", Message: "cancelled by spec.cancel", At: at(0)},
+				transition.RunEnded{
+					Phase: "Cancelled", Reason: "UserCancelled", Message: "cancelled by spec.cancel", At: at(0),
+				},
 			},
 			IsLast: true,
 		}},
@@ -1282,30 +1353,38 @@ func TestStop(t *testing.T) {
 			RequeueAt: at(40),
 			Requeue:   true,
 		}},
-		"an attempt that ends in the same decision keeps its outcome": {graph: "a b<a", snapshot: func(s *engine.Snapshot) {
-			s.CancelRequested = true
-			addExited(s, 0, 0)
-		}, want: engine.Decision{
-			Transitions: transitions{
-				transition.RunStopping{Reason: "UserCancelled"},
-				transition.UnstartedCancelled{Reason: "UserCancelled", Message: "cancelled by spec.cancel", At: at(0)},
-				transition.LiveStopped{Reason: "UserCancelled", Message: "cancelled by spec.cancel", Due: at(0)},
-				transition.AttemptEnded{
-					Attempt:    100,
-					Phase:      "Succeeded",
-					ExitCode:   ptr[int32](0),
-					PodUID:     "u",
-					Node:       "n",
-					StartedAt:  at(-60),
-					FinishedAt: at(0),
-				},
-				transition.TaskSucceeded{Task: 10, At: at(0)},
-				transition.RunEnded{Phase: "Cancelled", Reason: "UserCancelled", Message: "cancelled by spec.cancel", At: at(0)},
+		"an attempt that ends in the same decision keeps its outcome": {
+			graph: "a b<a",
+			snapshot: func(s *engine.Snapshot) {
+				s.CancelRequested = true
+				addExited(s, 0, 0)
 			},
-			Reap:   []string{"a-1"},
-			Ended:  []string{"a-1"},
-			IsLast: true,
-		}},
+			want: engine.Decision{
+				Transitions: transitions{
+					transition.RunStopping{Reason: "UserCancelled"},
+					transition.UnstartedCancelled{
+						Reason: "UserCancelled", Message: "cancelled by spec.cancel", At: at(0),
+					},
+					transition.LiveStopped{Reason: "UserCancelled", Message: "cancelled by spec.cancel", Due: at(0)},
+					transition.AttemptEnded{
+						Attempt:    100,
+						Phase:      "Succeeded",
+						ExitCode:   ptr[int32](0),
+						PodUID:     "u",
+						Node:       "n",
+						StartedAt:  at(-60),
+						FinishedAt: at(0),
+					},
+					transition.TaskSucceeded{Task: 10, At: at(0)},
+					transition.RunEnded{
+						Phase: "Cancelled", Reason: "UserCancelled", Message: "cancelled by spec.cancel", At: at(0),
+					},
+				},
+				Reap:   []string{"a-1"},
+				Ended:  []string{"a-1"},
+				IsLast: true,
+			},
+		},
 		"a run whose tasks all succeeded is not cancelled": {graph: "a", snapshot: func(s *engine.Snapshot) {
 			s.CancelRequested = true
 			addExited(s, 0, 0)
@@ -1340,7 +1419,9 @@ func TestStop(t *testing.T) {
 			want: engine.Decision{
 				Transitions: transitions{
 					transition.RunStopping{Reason: "UserCancelled"},
-					transition.UnstartedCancelled{Reason: "UserCancelled", Message: "cancelled by spec.cancel", At: at(0)},
+					transition.UnstartedCancelled{
+						Reason: "UserCancelled", Message: "cancelled by spec.cancel", At: at(0),
+					},
 					transition.LiveStopped{Reason: "UserCancelled", Message: "cancelled by spec.cancel", Due: at(0)},
 					transition.AttemptEnded{
 						Attempt:    100,
@@ -1353,8 +1434,12 @@ func TestStop(t *testing.T) {
 						StartedAt:  at(-60),
 						FinishedAt: at(0),
 					},
-					transition.TaskCancelled{Task: 10, Reason: "UserCancelled", Message: "cancelled by spec.cancel", At: at(0)},
-					transition.RunEnded{Phase: "Cancelled", Reason: "UserCancelled", Message: "cancelled by spec.cancel", At: at(0)},
+					transition.TaskCancelled{
+						Task: 10, Reason: "UserCancelled", Message: "cancelled by spec.cancel", At: at(0),
+					},
+					transition.RunEnded{
+						Phase: "Cancelled", Reason: "UserCancelled", Message: "cancelled by spec.cancel", At: at(0),
+					},
 				},
 				Reap:   []string{"a-1"},
 				Ended:  []string{"a-1"},
@@ -1392,7 +1477,8 @@ func TestStop(t *testing.T) {
 			IsLast: true,
 		}},
 		"a stop is recorded once": {graph: "a b", snapshot: func(s *engine.Snapshot) {
-			s.CancelRequested, s.DagRunDeleted, s.Run.Stop, s.Run.Deadline = true, true, engine.ReasonUserCancelled, at(-1)
+			s.CancelRequested, s.DagRunDeleted, s.Run.Stop, s.Run.Deadline =
+				true, true, engine.ReasonUserCancelled, at(-1)
 			addAttempt(s, 0, engine.AttemptRunning)
 			setPhase(s, engine.TaskCancelled, 1)
 		}},
@@ -1415,8 +1501,12 @@ func TestStop(t *testing.T) {
 		}, want: engine.Decision{
 			Transitions: transitions{
 				transition.AttemptEnded{Attempt: 100, Phase: "Cancelled", Reason: "UserCancelled", FinishedAt: at(0)},
-				transition.TaskCancelled{Task: 10, Reason: "UserCancelled", Message: "cancelled by spec.cancel", At: at(0)},
-				transition.RunEnded{Phase: "Cancelled", Reason: "UserCancelled", Message: "cancelled by spec.cancel", At: at(0)},
+				transition.TaskCancelled{
+					Task: 10, Reason: "UserCancelled", Message: "cancelled by spec.cancel", At: at(0),
+				},
+				transition.RunEnded{
+					Phase: "Cancelled", Reason: "UserCancelled", Message: "cancelled by spec.cancel", At: at(0),
+				},
 			},
 			Ended:  []string{"a-1"},
 			IsLast: true,
@@ -1449,37 +1539,45 @@ func TestStop(t *testing.T) {
 					FinishedAt: at(0),
 				},
 				transition.TaskSucceeded{Task: 10, At: at(0)},
-				transition.RunEnded{Phase: "Cancelled", Reason: "UserCancelled", Message: "cancelled by spec.cancel", At: at(0)},
+				transition.RunEnded{
+					Phase: "Cancelled", Reason: "UserCancelled", Message: "cancelled by spec.cancel", At: at(0),
+				},
 			},
 			Reap:   []string{"a-1"},
 			Ended:  []string{"a-1"},
 			IsLast: true,
 		}},
-		"a stopped run with failures and nothing to cancel is Failed": {graph: "a b", snapshot: func(s *engine.Snapshot) {
-			s.CancelRequested = true
-			setPhase(s, engine.TaskFailed, 0)
-			addExited(s, 1, 0)
-		}, want: engine.Decision{
-			Transitions: transitions{
-				transition.RunStopping{Reason: "UserCancelled"},
-				transition.UnstartedCancelled{Reason: "UserCancelled", Message: "cancelled by spec.cancel", At: at(0)},
-				transition.LiveStopped{Reason: "UserCancelled", Message: "cancelled by spec.cancel", Due: at(0)},
-				transition.AttemptEnded{
-					Attempt:    101,
-					Phase:      "Succeeded",
-					ExitCode:   ptr[int32](0),
-					PodUID:     "u",
-					Node:       "n",
-					StartedAt:  at(-60),
-					FinishedAt: at(0),
-				},
-				transition.TaskSucceeded{Task: 11, At: at(0)},
-				transition.RunEnded{Phase: "Failed", Reason: "TaskFailed", Message: "1 task failed", At: at(0)},
+		"a stopped run with failures and nothing to cancel is Failed": {
+			graph: "a b",
+			snapshot: func(s *engine.Snapshot) {
+				s.CancelRequested = true
+				setPhase(s, engine.TaskFailed, 0)
+				addExited(s, 1, 0)
 			},
-			Reap:   []string{"b-1"},
-			Ended:  []string{"b-1"},
-			IsLast: true,
-		}},
+			want: engine.Decision{
+				Transitions: transitions{
+					transition.RunStopping{Reason: "UserCancelled"},
+					transition.UnstartedCancelled{
+						Reason: "UserCancelled", Message: "cancelled by spec.cancel", At: at(0),
+					},
+					transition.LiveStopped{Reason: "UserCancelled", Message: "cancelled by spec.cancel", Due: at(0)},
+					transition.AttemptEnded{
+						Attempt:    101,
+						Phase:      "Succeeded",
+						ExitCode:   ptr[int32](0),
+						PodUID:     "u",
+						Node:       "n",
+						StartedAt:  at(-60),
+						FinishedAt: at(0),
+					},
+					transition.TaskSucceeded{Task: 11, At: at(0)},
+					transition.RunEnded{Phase: "Failed", Reason: "TaskFailed", Message: "1 task failed", At: at(0)},
+				},
+				Reap:   []string{"b-1"},
+				Ended:  []string{"b-1"},
+				IsLast: true,
+			},
+		},
 		"pending skips end with the stop": {graph: "a b<a c", snapshot: func(s *engine.Snapshot) {
 			s.Run.Stop = engine.ReasonUserCancelled
 			setPhase(s, engine.TaskFailed, 0)
@@ -1636,10 +1734,11 @@ func TestRetry(t *testing.T) {
 			0,
 			pod(initFailed),
 			transition.TaskFailed{
-				Task:    10,
-				Reason:  "NotRetryable",
-				Message: "StartFailed: an init container failed: exit code 3 no such table; not among conditional.retryCodes",
-				At:      at(0),
+				Task:   10,
+				Reason: "NotRetryable",
+				Message: "StartFailed: an init container failed: exit code 3 no such table; " +
+					"not among conditional.retryCodes",
+				At: at(0),
 			},
 		},
 		"an end without exit code is retried": {
@@ -2071,7 +2170,9 @@ func TestSkip(t *testing.T) {
 						StartedAt:  at(-60),
 						FinishedAt: at(0),
 					},
-					transition.TaskFailed{Task: 10, Reason: "RetriesSpent", Message: "ExitCode: exit code 1", At: at(0)},
+					transition.TaskFailed{
+						Task: 10, Reason: "RetriesSpent", Message: "ExitCode: exit code 1", At: at(0),
+					},
 					transition.TaskSkipped{Task: 11, Message: "parent a failed", At: at(0)},
 					transition.TaskSkipped{Task: 12, Message: "parent b was skipped", At: at(0)},
 					transition.TaskSkipped{Task: 13, Message: "parent c was skipped", At: at(0)},
@@ -2099,7 +2200,9 @@ func TestSkip(t *testing.T) {
 						StartedAt:  at(-60),
 						FinishedAt: at(0),
 					},
-					transition.TaskFailed{Task: 10, Reason: "RetriesSpent", Message: "ExitCode: exit code 1", At: at(0)},
+					transition.TaskFailed{
+						Task: 10, Reason: "RetriesSpent", Message: "ExitCode: exit code 1", At: at(0),
+					},
 					transition.TaskSkipped{Task: 11, Message: "parent a failed", At: at(0)},
 					transition.TaskSkipped{Task: 12, Message: "parent b was skipped", ChildrenPending: true, At: at(0)},
 				},
@@ -2171,7 +2274,8 @@ func TestSkip(t *testing.T) {
 			},
 			Requeue: true,
 		}},
-		"a diamond is skipped once": {graph: "a b<a c<a d<b,c", snapshot: func(s *engine.Snapshot) { addExited(s, 0, 1) },
+		"a diamond is skipped once": {graph: "a b<a c<a d<b,c",
+			snapshot: func(s *engine.Snapshot) { addExited(s, 0, 1) },
 			want: engine.Decision{
 				Transitions: transitions{
 					transition.AttemptEnded{
@@ -2185,7 +2289,9 @@ func TestSkip(t *testing.T) {
 						StartedAt:  at(-60),
 						FinishedAt: at(0),
 					},
-					transition.TaskFailed{Task: 10, Reason: "RetriesSpent", Message: "ExitCode: exit code 1", At: at(0)},
+					transition.TaskFailed{
+						Task: 10, Reason: "RetriesSpent", Message: "ExitCode: exit code 1", At: at(0),
+					},
 					transition.TaskSkipped{Task: 11, Message: "parent a failed", At: at(0)},
 					transition.TaskSkipped{Task: 12, Message: "parent a failed", At: at(0)},
 					transition.TaskSkipped{Task: 13, Message: "parent b was skipped", At: at(0)},

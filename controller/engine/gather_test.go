@@ -21,7 +21,8 @@ type gathered struct {
 // gather makes the snapshot of a sync within the limits.
 func (w *world) gather(c change) (*gathered, error) {
 	g := &gathered{snapshot: engine.Snapshot{
-		Graph: w.graph, Run: w.rows.run, Pods: map[string]*engine.Pod{}, Refusals: c.refusals, CancelRequested: w.cancel, DagRunDeleted: w.deleted,
+		Graph: w.graph, Run: w.rows.run, Pods: map[string]*engine.Pod{}, Refusals: c.refusals,
+		CancelRequested: w.cancel, DagRunDeleted: w.deleted,
 		Slots: w.slots(), StartGrace: engine.DefaultStartGrace, PodName: podName,
 	}}
 	have := map[int]bool{}

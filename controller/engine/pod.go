@@ -154,7 +154,8 @@ func disrupted(_ Attempt, p *Pod, e *End) bool {
 	case p.Disrupted && p.Reason == "Evicted":
 		return e.set(AttemptLost, ReasonEvicted, orElse(p.Message, "its Pod was evicted"))
 	case p.Disrupted:
-		return e.set(AttemptLost, ReasonDisrupted, orElse(p.Message, "its Pod was disrupted (drain, preemption or taint)"))
+		return e.set(AttemptLost, ReasonDisrupted,
+			orElse(p.Message, "its Pod was disrupted (drain, preemption or taint)"))
 	case p.DeletionAsked.IsZero():
 		return false
 	case p.Terminated != nil && !p.Terminated.Finished.IsZero() && p.DeletionAsked.After(p.Terminated.Finished):
@@ -167,7 +168,8 @@ func terminated(_ Attempt, p *Pod, e *End) bool {
 	t := p.Terminated
 	switch {
 	case p.Reason == "Evicted" && (t != nil || p.InitFailed != nil || !p.Started.IsZero()):
-		return e.set(AttemptFailed, ReasonStorageLimit, orElse(p.Message, "its Pod exceeded its ephemeral storage limit"))
+		return e.set(AttemptFailed, ReasonStorageLimit,
+			orElse(p.Message, "its Pod exceeded its ephemeral storage limit"))
 	case t == nil:
 		return false
 	case p.Reason == "DeadlineExceeded":

@@ -100,14 +100,16 @@ func TestFindEnd(t *testing.T) {
 		now     int
 		want    string
 	}{
-		"a Pod without facts":                     {seen, nil, 0, "live"},
-		"a stopping attempt without facts":        {stoppedBy(engine.ReasonTimeout), nil, 0, "live"},
-		"pending":                                 {seen, pod(neverStarted), 0, "live"},
-		"running":                                 {seen, pod(), 0, "live"},
-		"running, being deleted":                  {seen, pod(deletedAt(-5)), 0, "live"},
-		"running, disrupted":                      {seen, pod(disrupted), 0, "live"},
-		"scheduled, deleted, has not started":     {seen, pod(neverStarted, deletedAt(-5)), 0, "live"},
-		"being stopped, still running":            {stoppedBy(engine.ReasonUserCancelled), pod(deletedAt(-5)), 0, "live"},
+		"a Pod without facts":                 {seen, nil, 0, "live"},
+		"a stopping attempt without facts":    {stoppedBy(engine.ReasonTimeout), nil, 0, "live"},
+		"pending":                             {seen, pod(neverStarted), 0, "live"},
+		"running":                             {seen, pod(), 0, "live"},
+		"running, being deleted":              {seen, pod(deletedAt(-5)), 0, "live"},
+		"running, disrupted":                  {seen, pod(disrupted), 0, "live"},
+		"scheduled, deleted, has not started": {seen, pod(neverStarted, deletedAt(-5)), 0, "live"},
+		"being stopped, still running": {
+			stoppedBy(engine.ReasonUserCancelled), pod(deletedAt(-5)), 0, "live",
+		},
 		"decided, no such Pod":                    {decided, goneFromCluster, 0, "live"},
 		"init container failed, Pod not yet over": {seen, pod(initFailed, neverStarted), 0, "live"},
 
@@ -362,8 +364,10 @@ func TestFindEnd(t *testing.T) {
 			0,
 			"Lost Refused",
 		},
-		"6 gone":                     {seen, goneFromCluster, 0, "Lost PodDeleted"},
-		"6 another Pod has its name": {seen, &engine.Pod{UID: "other", Node: "n", Phase: "Running"}, 0, "Lost PodDeleted"},
+		"6 gone": {seen, goneFromCluster, 0, "Lost PodDeleted"},
+		"6 another Pod has its name": {
+			seen, &engine.Pod{UID: "other", Node: "n", Phase: "Running"}, 0, "Lost PodDeleted",
+		},
 		"6 another Pod of its name has succeeded": {
 			seen,
 			&engine.Pod{UID: "other", Phase: "Succeeded", Terminated: exit(0)},
@@ -421,7 +425,9 @@ func TestFindEndDetails(t *testing.T) {
 			seen,
 			pod(podFailed("Evicted"), withMessage("used 2Gi")),
 			100,
-			engine.End{Phase: "Failed", Reason: "StorageLimit", Message: "used 2Gi", Started: at(-60), Finished: at(100)},
+			engine.End{
+				Phase: "Failed", Reason: "StorageLimit", Message: "used 2Gi", Started: at(-60), Finished: at(100),
+			},
 		},
 		"the message warns that a lost node may still run the container": {seen, pod(deletedAt(0), onLostNode), 100,
 			engine.End{

@@ -137,7 +137,9 @@ func randomWorld(t testing.TB, seed uint64) (*world, string) {
 // scheduleEvents adds cancels, deadlines, quotas, disruptions and crashes to the agenda.
 func (w *world) scheduleEvents(rng *rand.Rand) {
 	soon := func(seconds int) time.Time { return t0.Add(time.Duration(rng.IntN(seconds*1000)) * time.Millisecond) }
-	stops := []func(){func() { w.cancel = true }, func() { w.deleted = true }, func() { w.cancel, w.deleted = true, true }}
+	stops := []func(){
+		func() { w.cancel = true }, func() { w.deleted = true }, func() { w.cancel, w.deleted = true, true },
+	}
 	if rng.IntN(4) == 0 {
 		stop := stops[rng.IntN(len(stops))]
 		w.at(soon(600), func() { stop(); w.queued = true })
@@ -225,11 +227,14 @@ func TestProperties(t *testing.T) {
 
 // expectedEnds are the phases and reasons that must occur in some world.
 var expectedEnds = []string{
-	"attempt Succeeded", "attempt Failed ExitCode", "attempt Failed OOMKilled", "attempt Failed StorageLimit", "attempt Failed Timeout", "attempt Failed StartFailed",
-	"attempt Lost PodDeleted", "attempt Lost Disrupted", "attempt Lost Evicted", "attempt Lost NodeLost", "attempt Lost Refused",
+	"attempt Succeeded", "attempt Failed ExitCode", "attempt Failed OOMKilled", "attempt Failed StorageLimit",
+	"attempt Failed Timeout", "attempt Failed StartFailed",
+	"attempt Lost PodDeleted", "attempt Lost Disrupted", "attempt Lost Evicted", "attempt Lost NodeLost",
+	"attempt Lost Refused",
 	"attempt Cancelled UserCancelled", "attempt Cancelled Deleted", "attempt Cancelled DeadlineExceeded",
 	"task Failed RetriesSpent", "task Failed NotRetryable", "task Failed InfrastructureRetriesSpent",
-	"run Succeeded", "run Failed TaskFailed", "run Failed DeadlineExceeded", "run Cancelled UserCancelled", "run Cancelled Deleted",
+	"run Succeeded", "run Failed TaskFailed", "run Failed DeadlineExceeded",
+	"run Cancelled UserCancelled", "run Cancelled Deleted",
 }
 
 // recordEnds adds the phases and reasons of a world.

@@ -190,8 +190,8 @@ func (r *rows) check() error {
 		}
 	}
 	for _, t := range r.tasks {
-		ready, started := t.Phase == engine.TaskReady, t.Phase == engine.TaskActive || t.Phase == engine.TaskSucceeded ||
-			t.Phase == engine.TaskFailed
+		ready, started := t.Phase == engine.TaskReady,
+			t.Phase == engine.TaskActive || t.Phase == engine.TaskSucceeded || t.Phase == engine.TaskFailed
 		switch {
 		case ready == t.Due.IsZero():
 			bad("task %d is %s and due %v", t.Position, t.Phase, t.Due)
@@ -339,7 +339,8 @@ func (c *changes) AttemptDecided(task int64, number int, podName string, at time
 	c.do(opDecided, func() error {
 		r, t := c.rows, c.rows.tasks[task-1000]
 		if t.Phase != engine.TaskActive || t.Attempts != number || r.byName[podName] != nil {
-			return fmt.Errorf("attempt %d of task %d, which is %s with %d attempts", number, t.Position, t.Phase, t.Attempts)
+			return fmt.Errorf("attempt %d of task %d, which is %s with %d attempts",
+				number, t.Position, t.Phase, t.Attempts)
 		}
 		a := &attemptRow{
 			Attempt: engine.Attempt{
@@ -527,7 +528,8 @@ func (c *changes) add(transitions []transition.Transition) {
 		case transition.LiveStopped:
 			c.LiveStopped(t.Reason, t.Message, t.Due)
 		case transition.AttemptEnded:
-			c.AttemptEnded(t.Attempt, t.Phase, t.Reason, t.Message, t.ExitCode, t.PodUID, t.Node, t.StartedAt, t.FinishedAt)
+			c.AttemptEnded(t.Attempt, t.Phase, t.Reason, t.Message, t.ExitCode, t.PodUID, t.Node,
+				t.StartedAt, t.FinishedAt)
 		case transition.RunStarted:
 			c.RunStarted(t.At)
 		case transition.RunStopping:

@@ -124,7 +124,8 @@ func TestCostOfFailure(t *testing.T) {
 				t.Errorf("%d tasks skipped, not %d", w.rows.run.Skipped, after)
 			}
 			if most := after + 4*total.Syncs; total.Transitions > most {
-				t.Errorf("%d transitions for %d tasks in %d syncs, more than %d", total.Transitions, after, total.Syncs, most)
+				t.Errorf("%d transitions for %d tasks in %d syncs, more than %d",
+					total.Transitions, after, total.Syncs, most)
 			}
 			if most := after/w.limits.descendants + 3; total.Syncs > most {
 				t.Errorf("%d syncs for %d tasks, more than %d", total.Syncs, after, most)

@@ -34,7 +34,8 @@ func (d *decision) restart(t *Task, end End, ranFor time.Duration) {
 	restarts := restartsSpent(t, ranFor)
 	if restarts >= RestartLimit {
 		d.failTask(t, ReasonInfrastructureRetriesSpent,
-			fmt.Sprintf("restarted %d times after infrastructure failures; last: %s: %s", restarts, end.Reason, end.Message))
+			fmt.Sprintf("restarted %d times after infrastructure failures; last: %s: %s",
+				restarts, end.Reason, end.Message))
 		return
 	}
 	delay := min(restartDelay<<restarts, restartDelayMax)
@@ -55,7 +56,8 @@ func (d *decision) retry(t *Task, end End, ranFor time.Duration) {
 	policy := dag.Retry(d.Graph.Task(t.Position))
 	switch {
 	case !policy.Retries(end.ExitCode):
-		d.failTask(t, ReasonNotRetryable, fmt.Sprintf("%s: %s; not among conditional.retryCodes", end.Reason, end.Message))
+		d.failTask(t, ReasonNotRetryable,
+			fmt.Sprintf("%s: %s; not among conditional.retryCodes", end.Reason, end.Message))
 	case t.Retries >= policy.Limit:
 		message := fmt.Sprintf("%s: %s", end.Reason, end.Message)
 		if policy.Limit > 0 {

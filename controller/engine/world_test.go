@@ -158,7 +158,8 @@ func (w *world) watch(p *simPod) {
 	}
 	shown, name := seenPod{p.facts, p.version, p.removed}, p.name
 	deliver := func() {
-		if old, ok := w.cache[name]; ok && old.facts.UID == shown.facts.UID && old.version >= shown.version && !w.chance(50) {
+		if old, ok := w.cache[name]; ok && old.facts.UID == shown.facts.UID &&
+			old.version >= shown.version && !w.chance(50) {
 			return
 		} else if !ok || old.facts.UID != shown.facts.UID || old.version < shown.version {
 			w.cache[name] = shown

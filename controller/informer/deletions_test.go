@@ -12,10 +12,14 @@ import (
 func TestGraceIsOverByOneClock(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	for name, c := range map[string]struct{ ahead, grace, seenAgo, want time.Duration }{
-		"clocks agree":                         {grace: 30 * time.Second, want: 30 * time.Second},
-		"the API server is ten minutes ahead":  {ahead: 10 * time.Minute, grace: 30 * time.Second, want: 30 * time.Second},
-		"the API server is ten minutes behind": {ahead: -10 * time.Minute, grace: 30 * time.Second, want: 30 * time.Second},
-		"seen before":                          {grace: 30 * time.Second, seenAgo: 20 * time.Second, want: 10 * time.Second},
+		"clocks agree": {grace: 30 * time.Second, want: 30 * time.Second},
+		"the API server is ten minutes ahead": {
+			ahead: 10 * time.Minute, grace: 30 * time.Second, want: 30 * time.Second,
+		},
+		"the API server is ten minutes behind": {
+			ahead: -10 * time.Minute, grace: 30 * time.Second, want: 30 * time.Second,
+		},
+		"seen before": {grace: 30 * time.Second, seenAgo: 20 * time.Second, want: 10 * time.Second},
 		"deleted long before this process began": {ahead: -time.Hour, grace: 30 * time.Minute,
 			want: -20 * time.Minute}, // an hour ago, a grace of half of one, ten minutes for the clocks
 	} {

@@ -121,11 +121,13 @@ func checkPermissions(ctx context.Context, kube kubernetes.Interface, required [
 // isAllowed reports whether this client has a verb of a permission.
 func isAllowed(ctx context.Context, kube kubernetes.Interface, p permission, verb string) (bool, error) {
 	resource, subresource, _ := strings.Cut(p.resource, "/")
-	review, err := kube.AuthorizationV1().SelfSubjectAccessReviews().Create(ctx, &authorizationv1.SelfSubjectAccessReview{
-		Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &authorizationv1.ResourceAttributes{
-			Namespace: p.namespace, Verb: verb, Group: p.group, Resource: resource, Subresource: subresource, Name: p.name,
-		}},
-	}, metav1.CreateOptions{})
+	review, err := kube.AuthorizationV1().SelfSubjectAccessReviews().Create(ctx,
+		&authorizationv1.SelfSubjectAccessReview{
+			Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &authorizationv1.ResourceAttributes{
+				Namespace: p.namespace, Verb: verb, Group: p.group, Resource: resource, Subresource: subresource,
+				Name: p.name,
+			}},
+		}, metav1.CreateOptions{})
 	if err != nil {
 		return false, err
 	}

@@ -175,7 +175,8 @@ func checkResources(ctx context.Context, kube kubernetes.Interface) error {
 		// most of the status.
 		if !strings.Contains(r.Name, "/") && !slices.Contains(r.Categories, category) {
 			return fmt.Errorf("the CustomResourceDefinitions of %s are the existing Kontroler's. "+
-				"Follow manifests/MIGRATION.md, which replaces them with those of manifests/crd", v1alpha1.SchemeGroupVersion)
+				"Follow manifests/MIGRATION.md, which replaces them with those of manifests/crd",
+				v1alpha1.SchemeGroupVersion)
 		}
 	}
 	var missing []string

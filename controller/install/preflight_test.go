@@ -118,8 +118,10 @@ func TestPreflight(t *testing.T) {
 				"dial tcp 127.0.0.1:1: connect: connection refused. " + check,
 		},
 		"a web page is not the version of an API server": {
-			server: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<html>") }),
-			want:   "the server is not a Kubernetes API server. " + check,
+			server: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				_, _ = io.WriteString(w, "<html>")
+			}),
+			want: "the server is not a Kubernetes API server. " + check,
 		},
 		"JSON without a version is not the version of an API server": {
 			server: cluster{version: "{}"},
@@ -132,7 +134,8 @@ func TestPreflight(t *testing.T) {
 		},
 		"unknown credentials are rejected": {
 			server: cluster{status: http.StatusUnauthorized},
-			want: "the API server rejects the credentials: the server has asked for the client to provide credentials. " +
+			want: "the API server rejects the credentials: " +
+				"the server has asked for the client to provide credentials. " +
 				"Check those in the kubeconfig (--kubeconfig), or the service account of the Pod",
 		},
 		"a user who may not even read the version has the wrong credentials": {
@@ -222,7 +225,9 @@ func TestPreflightWaitsForResources(t *testing.T) {
 	kube := kubernetes.NewForConfigOrDie(&rest.Config{
 		Host: server.URL, QPS: -1, ContentConfig: rest.ContentConfig{ContentType: "application/json"},
 	})
-	if _, err := install.Preflight(t.Context(), install.PreflightConfig{Kube: kube, LeaseNamespace: "ops"}); err != nil {
+	if _, err := install.Preflight(t.Context(), install.PreflightConfig{
+		Kube: kube, LeaseNamespace: "ops",
+	}); err != nil {
 		t.Error(err)
 	}
 	if asked != 2 {

@@ -201,7 +201,8 @@ func TestUninstallRefusesWhileAControllerRuns(t *testing.T) {
 			renewed := metav1.NewMicroTime(time.Now().Add(-test.renewedAgo))
 			lease := &coordinationv1.Lease{
 				ObjectMeta: metav1.ObjectMeta{
-					Namespace: "ops", Name: "kontroler-" + mine, Labels: map[string]string{v1alpha1.LabelController: mine},
+					Namespace: "ops", Name: "kontroler-" + mine,
+					Labels: map[string]string{v1alpha1.LabelController: mine},
 				},
 				Spec: coordinationv1.LeaseSpec{HolderIdentity: &test.holder, RenewTime: &renewed},
 			}

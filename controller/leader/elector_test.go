@@ -234,7 +234,9 @@ func TestElectorLeadsAndReleases(t *testing.T) {
 		e := elect(t, kube, "a", db, record)
 		sleep(time.Minute)
 		lease := readLease(t, kube)
-		got := map[string]string{"holder": *lease.Spec.HolderIdentity, "epoch": lease.Annotations[v1alpha1.AnnotationEpoch]}
+		got := map[string]string{
+			"holder": *lease.Spec.HolderIdentity, "epoch": lease.Annotations[v1alpha1.AnnotationEpoch],
+		}
 		for key, value := range lease.Labels {
 			got[key] = value
 		}
@@ -381,7 +383,8 @@ func TestElectorEndsWithAnError(t *testing.T) {
 				if took := time.Since(began); took > test.within {
 					t.Errorf("Run returned after %s, want %s at most", took, test.within)
 				}
-				if err == nil || test.want != nil && !errors.Is(err, test.want) || !strings.Contains(err.Error(), test.text) {
+				if err == nil || test.want != nil && !errors.Is(err, test.want) ||
+					!strings.Contains(err.Error(), test.text) {
 					t.Errorf("Run: %v, want %v %q", err, test.want, test.text)
 				}
 				if e.Stale() != test.stale {
@@ -583,7 +586,9 @@ func TestElectorKeepsTheEpoch(t *testing.T) {
 		if got := readLease(t, kube).Labels["theirs"]; got != "kept" {
 			t.Error("a label of others is gone")
 		}
-		if err := kube.CoordinationV1().Leases(leaseNS).Delete(t.Context(), leaseOf, metav1.DeleteOptions{}); err != nil {
+		if err := kube.CoordinationV1().Leases(leaseNS).Delete(
+			t.Context(), leaseOf, metav1.DeleteOptions{},
+		); err != nil {
 			t.Fatal(err)
 		}
 		sleep(10 * time.Second)
@@ -598,7 +603,8 @@ func TestElectorKeepsTheEpoch(t *testing.T) {
 
 func TestNewElectorRefuses(t *testing.T) {
 	for name, d := range map[string]time.Duration{
-		"a duration below three seconds": 2 * time.Second, "a duration that is not in whole seconds": 3500 * time.Millisecond,
+		"a duration below three seconds":          2 * time.Second,
+		"a duration that is not in whole seconds": 3500 * time.Millisecond,
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := leader.New(leader.Config{
@@ -628,8 +634,9 @@ func TestElectorOnARealAPIServer(t *testing.T) {
 	db := &epochs{}
 	start := func(holder string, immediately bool, led chan int64) (context.CancelFunc, chan error) {
 		elector, err := leader.New(leader.Config{
-			Leases: kube.CoordinationV1(), ID: id, Namespace: metav1.NamespaceDefault, Holder: holder, LeaseDuration: 3 * time.Second,
-			TakeImmediately: immediately, Epochs: db, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+			Leases: kube.CoordinationV1(), ID: id, Namespace: metav1.NamespaceDefault, Holder: holder,
+			LeaseDuration: 3 * time.Second, TakeImmediately: immediately,
+			Epochs: db, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -667,6 +674,7 @@ func TestElectorOnARealAPIServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	if *lease.Spec.HolderIdentity != "" || lease.Annotations[v1alpha1.AnnotationEpoch] != "2" {
-		t.Errorf("at the end: held by %q, epoch %q", *lease.Spec.HolderIdentity, lease.Annotations[v1alpha1.AnnotationEpoch])
+		t.Errorf("at the end: held by %q, epoch %q",
+			*lease.Spec.HolderIdentity, lease.Annotations[v1alpha1.AnnotationEpoch])
 	}
 }

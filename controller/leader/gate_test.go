@@ -97,11 +97,13 @@ func TestGateStopsAStaleLeaderAtItsConnection(t *testing.T) {
 	g := newGated(t)
 	stale := false
 	g.Guard(func() bool { return stale })
-	transport := &http.Transport{DialContext: g.Dial(func(ctx context.Context, network, address string) (net.Conn, error) {
-		conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
-		stale = true
-		return conn, err
-	})}
+	transport := &http.Transport{
+		DialContext: g.Dial(func(ctx context.Context, network, address string) (net.Conn, error) {
+			conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
+			stale = true
+			return conn, err
+		}),
+	}
 	t.Cleanup(transport.CloseIdleConnections)
 	g.client = &http.Client{Transport: g.Wrap(transport)}
 	if g.send(t, "POST", "/api/v1/namespaces/a/pods") == nil || len(g.seen) > 0 {

@@ -85,15 +85,10 @@ func TestPodNameDiffers(t *testing.T) {
 		index, attempt        int
 	}
 	all := []parts{
-		{"c", "u", "t", 0, 1}, {"d", "u", "t", 0, 1}, {"c", "v", "t", 0, 1}, {"c", "u", "s", 0, 1}, {"c", "u", "t", 1, 1},
-		{"c", "u", "t", 0, 2}, {"cu", "", "t", 0, 1}, {"", "cu", "t", 0, 1}, {"c", "ut", "", 0, 1}, {"c", "", "ut", 0, 1},
-		{
-			"c",
-			"u",
-			"t0",
-			0,
-			1,
-		}, {"c", "u", "t", 11, 1}, {"c", "u", "t", 1, 11}, {"c", "u", "t", 0, 11}, {"1:c", "u", "t", 0, 1},
+		{"c", "u", "t", 0, 1}, {"d", "u", "t", 0, 1}, {"c", "v", "t", 0, 1}, {"c", "u", "s", 0, 1},
+		{"c", "u", "t", 1, 1}, {"c", "u", "t", 0, 2}, {"cu", "", "t", 0, 1}, {"", "cu", "t", 0, 1},
+		{"c", "ut", "", 0, 1}, {"c", "", "ut", 0, 1}, {"c", "u", "t0", 0, 1}, {"c", "u", "t", 11, 1},
+		{"c", "u", "t", 1, 11}, {"c", "u", "t", 0, 11}, {"1:c", "u", "t", 0, 1},
 		{"c", "1:u", "t", 0, 1}, {"c1:u", "", "t", 0, 1},
 	}
 	seen := map[string]parts{}
@@ -131,8 +126,10 @@ func TestIsDerived(t *testing.T) {
 		name string
 		want bool
 	}{
-		"a name that Pod derived":            {Pod("c", "u", "run", "task", 0, 1), true},
-		"a derived name that was cut":        {Pod("c", "u", strings.Repeat("r", 80), strings.Repeat("t", 80), 3, 12), true},
+		"a name that Pod derived": {Pod("c", "u", "run", "task", 0, 1), true},
+		"a derived name that was cut": {
+			Pod("c", "u", strings.Repeat("r", 80), strings.Repeat("t", 80), 3, 12), true,
+		},
 		"the name of a Deployment's Pod":     {"web-7d4b9c5f68-x2x4z", false},
 		"the name of a Job's Pod":            {"job-x2x4z", false},
 		"a hash without a prefix":            {"abcdefghij", false},

@@ -123,7 +123,8 @@ func withoutReserved(given map[string]string) map[string]string {
 func ownerOf(run Run) metav1.OwnerReference {
 	controller := true
 	return metav1.OwnerReference{
-		APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: dagRunKind, Name: run.Name, UID: types.UID(run.UID), Controller: &controller,
+		APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: dagRunKind, Name: run.Name, UID: types.UID(run.UID),
+		Controller: &controller,
 	}
 }
 
@@ -208,13 +209,16 @@ func addScript(pod *corev1.Pod, script string) {
 		VolumeSource: corev1.VolumeSource{DownwardAPI: &corev1.DownwardAPIVolumeSource{
 			DefaultMode: &mode,
 			Items: []corev1.DownwardAPIVolumeFile{{
-				Path:     scriptFile,
-				FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.annotations['" + v1alpha1.AnnotationScript + "']"},
+				Path: scriptFile,
+				FieldRef: &corev1.ObjectFieldSelector{
+					FieldPath: "metadata.annotations['" + v1alpha1.AnnotationScript + "']",
+				},
 			}},
 		}},
 	})
 	c := &pod.Spec.Containers[0]
-	c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: scriptVolume, MountPath: scriptMount, ReadOnly: true})
+	c.VolumeMounts = append(c.VolumeMounts,
+		corev1.VolumeMount{Name: scriptVolume, MountPath: scriptMount, ReadOnly: true})
 	c.Args = nil
 	c.Command = []string{path}
 	if !strings.HasPrefix(script, "#!") {

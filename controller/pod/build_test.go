@@ -40,7 +40,9 @@ func fullTemplate() *v1alpha1.PodTemplate {
 		VolumeMounts: []corev1.VolumeMount{{Name: "v", MountPath: "/v"}},
 		Env:          []corev1.EnvVar{{Name: "URL", Value: "http://$(HOST)/$$(x)"}},
 		EnvFrom: []corev1.EnvFromSource{
-			{Prefix: "P_", SecretRef: &corev1.SecretEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: "s"}}},
+			{Prefix: "P_", SecretRef: &corev1.SecretEnvSource{
+				LocalObjectReference: corev1.LocalObjectReference{Name: "s"},
+			}},
 		},
 		ImagePullSecrets:         []corev1.LocalObjectReference{{Name: "pull"}},
 		ImagePullPolicy:          corev1.PullAlways,
@@ -71,8 +73,8 @@ func fullInput() Input {
 		ControllerID: "c1",
 		Run:          Run{Namespace: "etl", Name: "nightly-1", UID: runA, DAGName: "nightly"},
 		Task: &v1alpha1.Task{Name: "extract", RunAfter: []string{"a"}, TaskTemplate: v1alpha1.TaskTemplate{
-			Image: "busybox", Command: []string{"echo"}, Args: []string{"$(HOST)"}, Parameters: []string{"TOKEN", "HOST"},
-			TimeoutSeconds: new(int64(60)), PodTemplate: fullTemplate(),
+			Image: "busybox", Command: []string{"echo"}, Args: []string{"$(HOST)"},
+			Parameters: []string{"TOKEN", "HOST"}, TimeoutSeconds: new(int64(60)), PodTemplate: fullTemplate(),
 		}},
 		Values: []dag.Value{
 			{
@@ -101,9 +103,12 @@ func TestBuildPod(t *testing.T) {
 				"team": "data", v1alpha1.LabelController: "c1", v1alpha1.LabelRun: runA, v1alpha1.LabelTask: "extract",
 				v1alpha1.LabelAttempt: "3", v1alpha1.LabelDAG: "nightly",
 			},
-			Annotations: map[string]string{"note": "x", v1alpha1.AnnotationDAG: "nightly", v1alpha1.AnnotationRun: "nightly-1"},
+			Annotations: map[string]string{
+				"note": "x", v1alpha1.AnnotationDAG: "nightly", v1alpha1.AnnotationRun: "nightly-1",
+			},
 			OwnerReferences: []metav1.OwnerReference{{
-				APIVersion: "kontroler.greedykomodo/v1alpha1", Kind: "DagRun", Name: "nightly-1", UID: types.UID(runA), Controller: new(true),
+				APIVersion: "kontroler.greedykomodo/v1alpha1", Kind: "DagRun", Name: "nightly-1", UID: types.UID(runA),
+				Controller: new(true),
 			}},
 			Finalizers: []string{v1alpha1.Finalizer},
 		},
@@ -122,10 +127,11 @@ func TestBuildPod(t *testing.T) {
 				EnvFrom: p.EnvFrom, VolumeMounts: p.VolumeMounts, ImagePullPolicy: corev1.PullAlways,
 				SecurityContext: p.ContainerSecurityContext, Resources: *p.Resources,
 			}},
-			Volumes: p.Volumes, ImagePullSecrets: p.ImagePullSecrets, SecurityContext: p.SecurityContext, NodeSelector: p.NodeSelector,
-			Tolerations: p.Tolerations, Affinity: p.Affinity, ServiceAccountName: "runner", AutomountServiceAccountToken: new(false),
-			ActiveDeadlineSeconds: new(int64(360)), TerminationGracePeriodSeconds: new(int64(45)), PriorityClassName: "low",
-			RuntimeClassName: new("gvisor"),
+			Volumes: p.Volumes, ImagePullSecrets: p.ImagePullSecrets, SecurityContext: p.SecurityContext,
+			NodeSelector: p.NodeSelector, Tolerations: p.Tolerations, Affinity: p.Affinity,
+			ServiceAccountName: "runner", AutomountServiceAccountToken: new(false),
+			ActiveDeadlineSeconds: new(int64(360)), TerminationGracePeriodSeconds: new(int64(45)),
+			PriorityClassName: "low", RuntimeClassName: new("gvisor"),
 		},
 	}
 	if diff := cmp.Diff(want, Build(in)); diff != "" {
@@ -246,7 +252,9 @@ func TestBuildPodWorkspaceElsewhere(t *testing.T) {
 			in := fullInput()
 			in.Workspace, in.Claim = &v1alpha1.Workspace{Enable: true}, "nightly-1-klmnopqrst"
 			in.Task.PodTemplate.Volumes = c.volumes
-			in.Task.PodTemplate.VolumeMounts = []corev1.VolumeMount{{Name: "workspace", MountPath: "/data", SubPath: "d"}}
+			in.Task.PodTemplate.VolumeMounts = []corev1.VolumeMount{
+				{Name: "workspace", MountPath: "/data", SubPath: "d"},
+			}
 			want := []corev1.VolumeMount{{Name: c.want, MountPath: "/data", SubPath: "d"}, own}
 			if diff := cmp.Diff(want, Build(in).Spec.Containers[0].VolumeMounts); diff != "" {
 				t.Errorf("mounts (-want +got):\n%s", diff)
@@ -382,15 +390,17 @@ func TestPodDeadline(t *testing.T) {
 		grace             time.Duration
 		want              *int64
 	}{
-		"no deadline without timeout and template":   {nil, nil, time.Minute, nil},
-		"the template alone sets the deadline":       {nil, new(int64(7)), time.Minute, new(int64(7))},
-		"timeout and start grace set the deadline":   {new(int64(7)), nil, time.Minute, new(int64(67))},
-		"a lower template wins":                      {new(int64(100)), new(int64(120)), time.Minute, new(int64(120))},
-		"a lower timeout wins":                       {new(int64(100)), new(int64(900)), time.Minute, new(int64(160))},
-		"a part of a second is rounded up":           {new(int64(1)), nil, 1500 * time.Millisecond, new(int64(3))},
-		"no start grace":                             {new(int64(1)), nil, 0, new(int64(1))},
-		"a negative start grace counts as none":      {new(int64(1)), nil, -time.Minute, new(int64(1))},
-		"the deadline is at most what a Pod accepts": {new(int64(31536000)), nil, math.MaxInt64, new(int64(math.MaxInt32))},
+		"no deadline without timeout and template": {nil, nil, time.Minute, nil},
+		"the template alone sets the deadline":     {nil, new(int64(7)), time.Minute, new(int64(7))},
+		"timeout and start grace set the deadline": {new(int64(7)), nil, time.Minute, new(int64(67))},
+		"a lower template wins":                    {new(int64(100)), new(int64(120)), time.Minute, new(int64(120))},
+		"a lower timeout wins":                     {new(int64(100)), new(int64(900)), time.Minute, new(int64(160))},
+		"a part of a second is rounded up":         {new(int64(1)), nil, 1500 * time.Millisecond, new(int64(3))},
+		"no start grace":                           {new(int64(1)), nil, 0, new(int64(1))},
+		"a negative start grace counts as none":    {new(int64(1)), nil, -time.Minute, new(int64(1))},
+		"the deadline is at most what a Pod accepts": {
+			new(int64(31536000)), nil, math.MaxInt64, new(int64(math.MaxInt32)),
+		},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -536,8 +546,9 @@ func TestEscapeEnvAnyValue(t *testing.T) {
 func TestExpand(t *testing.T) {
 	variables := map[string]string{"A": "a", "B": "$(A)", "": "empty"}
 	cases := map[string]string{
-		"$(A)": "a", "$$(A)": "$(A)", "$$$(A)": "$a", "$(B)": "$(A)", "$(C)": "$(C)", "$(": "$(", "$(A": "$(A", "$": "$", "a$": "a$",
-		"$$": "$", "$$$": "$$", "$A": "$A", "${A}": "${A}", "$()": "empty", "$(A)$(A)": "aa", "$($(A))": "$($(A))", "$é$": "$é$",
+		"$(A)": "a", "$$(A)": "$(A)", "$$$(A)": "$a", "$(B)": "$(A)", "$(C)": "$(C)", "$(": "$(", "$(A": "$(A",
+		"$": "$", "a$": "a$", "$$": "$", "$$$": "$$", "$A": "$A", "${A}": "${A}", "$()": "empty",
+		"$(A)$(A)": "aa", "$($(A))": "$($(A))", "$é$": "$é$",
 	}
 	for in, want := range cases {
 		if got := kubeletExpand(in, variables); got != want {

@@ -35,7 +35,9 @@ func BuildClaim(controllerID string, run Run, w *v1alpha1.Workspace, name string
 			Selector:         pvc.Selector,
 			StorageClassName: pvc.StorageClassName,
 			VolumeMode:       pvc.VolumeMode,
-			Resources:        corev1.VolumeResourceRequirements{Limits: pvc.Resources.Limits, Requests: pvc.Resources.Requests},
+			Resources: corev1.VolumeResourceRequirements{
+				Limits: pvc.Resources.Limits, Requests: pvc.Resources.Requests,
+			},
 		},
 	}
 }
@@ -44,9 +46,12 @@ func BuildClaim(controllerID string, run Run, w *v1alpha1.Workspace, name string
 // the Pods of the run must share a node: a required Pod affinity selects the label that all of them have. The
 // scheduler accepts the first Pod, because the term matches the Pod itself.
 func addWorkspace(pod *corev1.Pod, run Run, w *v1alpha1.Workspace, claim string) {
-	pod.Spec.Volumes = append(pod.Spec.Volumes, corev1.Volume{Name: dag.WorkspaceVolume, VolumeSource: corev1.VolumeSource{
-		PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: claim},
-	}})
+	pod.Spec.Volumes = append(pod.Spec.Volumes, corev1.Volume{
+		Name: dag.WorkspaceVolume,
+		VolumeSource: corev1.VolumeSource{
+			PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: claim},
+		},
+	})
 	isAlias := func(v corev1.Volume) bool { return v.Name == dag.WorkspaceAlias }
 	hasAlias := !slices.ContainsFunc(pod.Spec.Volumes, isAlias)
 	for _, containers := range [][]corev1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {

@@ -38,12 +38,14 @@ func TestBuildClaim(t *testing.T) {
 			Labels:      map[string]string{v1alpha1.LabelController: "c1", v1alpha1.LabelRun: runA},
 			Annotations: map[string]string{v1alpha1.AnnotationDAG: run.DAGName, v1alpha1.AnnotationRun: "nightly-1"},
 			OwnerReferences: []metav1.OwnerReference{{
-				APIVersion: "kontroler.greedykomodo/v1alpha1", Kind: "DagRun", Name: "nightly-1", UID: types.UID(runA), Controller: new(true),
+				APIVersion: "kontroler.greedykomodo/v1alpha1", Kind: "DagRun", Name: "nightly-1", UID: types.UID(runA),
+				Controller: new(true),
 			}},
 		},
 		Spec: corev1.PersistentVolumeClaimSpec{
-			AccessModes: w.PVC.AccessModes, Selector: w.PVC.Selector, Resources: corev1.VolumeResourceRequirements{Requests: w.PVC.Resources.Requests}, StorageClassName: new("fast"),
-			VolumeMode: new(corev1.PersistentVolumeFilesystem),
+			AccessModes: w.PVC.AccessModes, Selector: w.PVC.Selector,
+			Resources:        corev1.VolumeResourceRequirements{Requests: w.PVC.Resources.Requests},
+			StorageClassName: new("fast"), VolumeMode: new(corev1.PersistentVolumeFilesystem),
 		},
 	}
 	if diff := cmp.Diff(want, BuildClaim("c1", run, w, "nightly-1-abcdefghij")); diff != "" {
@@ -51,8 +53,9 @@ func TestBuildClaim(t *testing.T) {
 	}
 	run.DAGName = "nightly"
 	small := BuildClaim("c1", run, &v1alpha1.Workspace{}, "x")
-	if diff := cmp.Diff([]corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}, small.Spec.AccessModes); diff != "" ||
-		small.Labels[v1alpha1.LabelDAG] != "nightly" {
+	if diff := cmp.Diff(
+		[]corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}, small.Spec.AccessModes,
+	); diff != "" || small.Labels[v1alpha1.LabelDAG] != "nightly" {
 		t.Errorf("labels %v; access modes (-want +got):\n%s", small.Labels, diff)
 	}
 }

@@ -62,7 +62,8 @@ func withStatus(reason, message string) podEdit {
 func withDisruption(reason, message, at string) podEdit {
 	return func(p *corev1.Pod) {
 		p.Status.Conditions = append(p.Status.Conditions, corev1.PodCondition{
-			Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue, Reason: reason, Message: message, LastTransitionTime: fixtureTime(at),
+			Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue, Reason: reason, Message: message,
+			LastTransitionTime: fixtureTime(at),
 		})
 	}
 }
@@ -131,7 +132,8 @@ func factLines(f *engine.Pod) []string {
 		if f.Waits.IsRoutine {
 			add("starts %s: %s", f.Waits.Reason, f.Waits.Message)
 		} else {
-			add("waits %s fails=%v never=%v: %s", f.Waits.Reason, f.Waits.IsFailure, f.Waits.IsPermanent, f.Waits.Message)
+			add("waits %s fails=%v never=%v: %s",
+				f.Waits.Reason, f.Waits.IsFailure, f.Waits.IsPermanent, f.Waits.Message)
 		}
 	}
 	if !f.Started.IsZero() {
@@ -161,7 +163,8 @@ func verdictOf(p *corev1.Pod) string {
 const (
 	pullError404 = `rpc error: code = NotFound desc = failed to pull and unpack image "nosuch.invalid/x:1": ` +
 		`failed to resolve reference "nosuch.invalid/x:1": nosuch.invalid/x:1: not found`
-	tagError404 = `rpc error: code = NotFound desc = failed to pull and unpack image "docker.io/library/busybox:nosuch": ` +
+	tagError404 = `rpc error: code = NotFound desc = ` +
+		`failed to pull and unpack image "docker.io/library/busybox:nosuch": ` +
 		`failed to resolve reference "docker.io/library/busybox:nosuch": docker.io/library/busybox:nosuch: not found`
 	lostByKubelet = "The container could not be located when the pod was terminated"
 	overDeadline  = "Pod was active on the node longer than the specified deadline"
@@ -192,8 +195,8 @@ var endingFacts = map[string]factCase{
 		want: []string{
 			"Failed",
 			"ended 128 StartError ?-15:14:22 failed to create containerd task: failed to create shim task: " +
-				"OCI runtime create failed: runc create failed: unable to start container process: exec: \"/no/such/file\": " +
-				"stat /no/such/file: no such file or directory: unknown",
+				"OCI runtime create failed: runc create failed: unable to start container process: " +
+				"exec: \"/no/such/file\": stat /no/such/file: no such file or directory: unknown",
 		},
 		verdict: "Failed StartFailed",
 	},
@@ -204,11 +207,15 @@ var endingFacts = map[string]factCase{
 	},
 	"running": {want: []string{"Running", "started 15:14:22"}, verdict: "live"},
 	"deadline-exceeded": {
-		want:    []string{"Failed DeadlineExceeded " + overDeadline, "started 15:14:21", "ended 137 Error 15:14:21-15:14:24"},
+		want: []string{
+			"Failed DeadlineExceeded " + overDeadline, "started 15:14:21", "ended 137 Error 15:14:21-15:14:24",
+		},
 		verdict: "Failed Timeout",
 	},
 	"deadline-exceeded-unstarted": {
-		want:    []string{"Failed DeadlineExceeded " + overDeadline, "ended 137 ContainerStatusUnknown ?-? " + lostByKubelet},
+		want: []string{
+			"Failed DeadlineExceeded " + overDeadline, "ended 137 ContainerStatusUnknown ?-? " + lostByKubelet,
+		},
 		verdict: "Failed Timeout",
 	},
 }
@@ -217,22 +224,32 @@ var endingFacts = map[string]factCase{
 var deletionFacts = map[string]factCase{
 	"deleted-running": {want: []string{"Running", "asked 15:15:57 for 15:16:17", "started 15:14:21"}, verdict: "live"},
 	"deleted-killed": {
-		want:    []string{"Failed", "asked 15:15:57 for 15:16:17", "started 15:14:21", "ended 143 Error 15:14:21-15:15:58"},
+		want: []string{
+			"Failed", "asked 15:15:57 for 15:16:17", "started 15:14:21", "ended 143 Error 15:14:21-15:15:58",
+		},
 		verdict: "Lost PodDeleted",
 	},
 	"deleted-killed-final": {
-		want:    []string{"Failed", "asked 15:15:58 for 15:16:00", "started 15:14:21", "ended 143 Error 15:14:21-15:15:58"},
+		want: []string{
+			"Failed", "asked 15:15:58 for 15:16:00", "started 15:14:21", "ended 143 Error 15:14:21-15:15:58",
+		},
 		verdict: "Lost PodDeleted",
 	},
 	"killed, old cluster": {from: "deleted-killed-final", change: []podEdit{onOldCluster},
-		want:    []string{"Failed", "asked 15:15:58 for 15:16:00", "started 15:14:21", "ended 143 Error 15:14:21-15:15:58"},
+		want: []string{
+			"Failed", "asked 15:15:58 for 15:16:00", "started 15:14:21", "ended 143 Error 15:14:21-15:15:58",
+		},
 		verdict: "Lost PodDeleted"},
 	"deleted-hard-final": {
-		want:    []string{"Failed", "asked 15:16:03 for 15:16:04", "started 15:14:21", "ended 137 Error 15:14:21-15:16:03"},
+		want: []string{
+			"Failed", "asked 15:16:03 for 15:16:04", "started 15:14:21", "ended 137 Error 15:14:21-15:16:03",
+		},
 		verdict: "Lost PodDeleted",
 	},
 	"deleted-exit-1-final": {
-		want:    []string{"Failed", "asked 15:28:48 for 15:28:49", "started 15:27:26", "ended 1 Error 15:27:26-15:28:48"},
+		want: []string{
+			"Failed", "asked 15:28:48 for 15:28:49", "started 15:27:26", "ended 1 Error 15:27:26-15:28:48",
+		},
 		verdict: "Lost PodDeleted",
 	},
 	"deleted-exit-0-final": {
@@ -245,7 +262,9 @@ var deletionFacts = map[string]factCase{
 		verdict: "Succeeded ",
 	},
 	"deleted-forced": {
-		want:    []string{"Failed", "asked 15:15:59 for 15:15:59", "started 15:14:22", "ended 137 Error 15:14:22-15:16:01"},
+		want: []string{
+			"Failed", "asked 15:15:59 for 15:15:59", "started 15:14:22", "ended 137 Error 15:14:22-15:16:01",
+		},
 		verdict: "Lost PodDeleted",
 	},
 	"deleted-after-exit-3": {
@@ -274,13 +293,19 @@ var deletionFacts = map[string]factCase{
 		},
 		verdict: "Failed ExitCode"},
 	"deleted-after-exit-3-node-restarted": {
-		want:    []string{"Failed", "asked 15:28:48 for 15:28:48", "started 15:27:26", "ended 3 Error 15:27:26-15:27:26"},
+		want: []string{
+			"Failed", "asked 15:28:48 for 15:28:48", "started 15:27:26", "ended 3 Error 15:27:26-15:27:26",
+		},
 		verdict: "Failed ExitCode"},
 	"the node's clock is behind": {from: "deleted-killed", change: []podEdit{withDeletion("15:16:21", 20)},
-		want:    []string{"Failed", "asked 15:15:58 for 15:16:21", "started 15:14:21", "ended 143 Error 15:14:21-15:15:58"},
+		want: []string{
+			"Failed", "asked 15:15:58 for 15:16:21", "started 15:14:21", "ended 143 Error 15:14:21-15:15:58",
+		},
 		verdict: "Lost PodDeleted"},
 	"deleted-unstarted": {
-		want:    []string{"Failed", "asked 15:17:30 for 15:17:30", "ended 137 ContainerStatusUnknown ?-? " + lostByKubelet},
+		want: []string{
+			"Failed", "asked 15:17:30 for 15:17:30", "ended 137 ContainerStatusUnknown ?-? " + lostByKubelet,
+		},
 		verdict: "Lost PodDeleted",
 	},
 	"deleted-unstarted-init": {
@@ -289,7 +314,9 @@ var deletionFacts = map[string]factCase{
 	},
 	"deleted-unscheduled": {want: []string{"Failed", "asked 15:17:29 for 15:17:29"}, verdict: "Lost PodDeleted"},
 	"deleted-beside-container": {
-		want:    []string{"Failed", "asked 15:18:01 for 15:18:01", "started 15:14:23", "ended 6 Error 15:14:23-15:14:23"},
+		want: []string{
+			"Failed", "asked 15:18:01 for 15:18:01", "started 15:14:23", "ended 6 Error 15:14:23-15:14:23",
+		},
 		verdict: "Failed ExitCode",
 	},
 }
@@ -302,14 +329,23 @@ var disruptionFacts = map[string]factCase{
 		verdict: "Lost Disrupted",
 	},
 	"drained-after-exit-3": {
-		want:    []string{"Failed", "asked 15:27:37 for 15:27:37", "started 15:27:26", "ended 3 Error 15:27:26-15:27:26"},
+		want: []string{
+			"Failed", "asked 15:27:37 for 15:27:37", "started 15:27:26", "ended 3 Error 15:27:26-15:27:26",
+		},
 		verdict: "Failed ExitCode",
 	},
-	"preempted": {want: []string{"Failed  default-scheduler: preempting to accommodate a higher priority pod", "disrupted",
-		"asked 15:33:49 for 15:33:49", "started 15:33:44", "ended 143 Error 15:33:44-15:33:49"}, verdict: "Lost Disrupted"},
+	"preempted": {
+		want: []string{
+			"Failed  default-scheduler: preempting to accommodate a higher priority pod", "disrupted",
+			"asked 15:33:49 for 15:33:49", "started 15:33:44", "ended 143 Error 15:33:44-15:33:49",
+		},
+		verdict: "Lost Disrupted",
+	},
 	"tainted": {
-		want: []string{"Failed  Taint manager: deleting due to NoExecute taint", "disrupted", "asked 15:33:55 for 15:33:56",
-			"started 15:33:44", "ended 143 Error 15:33:44-15:33:55"},
+		want: []string{
+			"Failed  Taint manager: deleting due to NoExecute taint", "disrupted",
+			"asked 15:33:55 for 15:33:56", "started 15:33:44", "ended 143 Error 15:33:44-15:33:55",
+		},
 		verdict: "Lost Disrupted",
 	},
 	"evicted under pressure": {
@@ -361,13 +397,15 @@ var disruptionFacts = map[string]factCase{
 var refusalFacts = map[string]factCase{
 	"refused-node-affinity": {
 		want: []string{
-			"Failed NodeAffinity Pod was rejected: Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector",
+			"Failed NodeAffinity Pod was rejected: Predicate NodeAffinity failed: " +
+				"node(s) didn't match Pod's node affinity/selector",
 		},
 		verdict: "Lost Refused",
 	},
 	"refused-deleted": {
 		want: []string{
-			"Failed NodeAffinity Pod was rejected: Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector",
+			"Failed NodeAffinity Pod was rejected: Predicate NodeAffinity failed: " +
+				"node(s) didn't match Pod's node affinity/selector",
 			"asked 15:17:29 for 15:17:29",
 			"ended 137 ContainerStatusUnknown ?-? " + lostByKubelet,
 		},
@@ -375,7 +413,8 @@ var refusalFacts = map[string]factCase{
 	},
 	"refused-out-of-cpu": {
 		want: []string{
-			"Failed OutOfcpu Pod was rejected: Node didn't have enough resource: cpu, requested: 900000, used: 1500, capacity: 2000",
+			"Failed OutOfcpu Pod was rejected: Node didn't have enough resource: cpu, " +
+				"requested: 900000, used: 1500, capacity: 2000",
 		},
 		verdict: "Lost Refused",
 	},
@@ -463,20 +502,39 @@ var waitFacts = map[string]factCase{
 		want: []string{
 			"Pending",
 			`waits InvalidImageName fails=true never=true: Failed to apply default image tag "Not A:Valid//Image": ` +
-				`couldn't parse image name "Not A:Valid//Image": invalid reference format: repository name (/Image) must be lowercase`,
+				`couldn't parse image name "Not A:Valid//Image": invalid reference format: ` +
+				"repository name (/Image) must be lowercase",
 		},
 		verdict: "live",
 	},
-	"image-never-pull": {want: []string{"Pending",
-		`waits ErrImageNeverPull fails=true never=false: Container image "busybox:other" is not present with pull policy of Never`}, verdict: "live"},
-	"config-missing-secret": {
-		want:    []string{"Pending", `waits CreateContainerConfigError fails=true never=false: secret "nosuch" not found`},
+	"image-never-pull": {
+		want: []string{
+			"Pending", "waits ErrImageNeverPull fails=true never=false: " +
+				`Container image "busybox:other" is not present with pull policy of Never`,
+		},
 		verdict: "live",
 	},
-	"config-missing-key": {want: []string{"Pending",
-		"waits CreateContainerConfigError fails=true never=false: couldn't find key nokey in Secret default/some"}, verdict: "live"},
-	"config-non-root": {want: []string{"Pending", "waits CreateContainerConfigError fails=true never=false: " +
-		`container has runAsNonRoot and image will run as root (pod: "non-root_default(a41eb7f2-82ff-47ea-9bd8-b0161b6e59cb)", container: task)`}, verdict: "live"},
+	"config-missing-secret": {
+		want: []string{
+			"Pending", `waits CreateContainerConfigError fails=true never=false: secret "nosuch" not found`,
+		},
+		verdict: "live",
+	},
+	"config-missing-key": {
+		want: []string{
+			"Pending", "waits CreateContainerConfigError fails=true never=false: " +
+				"couldn't find key nokey in Secret default/some",
+		},
+		verdict: "live",
+	},
+	"config-non-root": {
+		want: []string{
+			"Pending", "waits CreateContainerConfigError fails=true never=false: " +
+				"container has runAsNonRoot and image will run as root " +
+				`(pod: "non-root_default(a41eb7f2-82ff-47ea-9bd8-b0161b6e59cb)", container: task)`,
+		},
+		verdict: "live",
+	},
 	"container not run": {
 		from:    "config-missing-key",
 		change:  []podEdit{withTaskState(waitingFor("RunContainerError", ""))},
@@ -494,27 +552,44 @@ var waitFacts = map[string]factCase{
 	"created, not yet running": {from: "config-missing-key", change: []podEdit{withTaskState(waitingFor("", ""))},
 		want: []string{"Pending", `starts ContainerCreating: node "node1" is setting up the Pod`}, verdict: "live"},
 	"init-image": {
-		want:    []string{"Pending", "waits ImagePullBackOff fails=true never=false: init container prepare: " + tagError404},
+		want: []string{
+			"Pending", "waits ImagePullBackOff fails=true never=false: init container prepare: " + tagError404,
+		},
 		verdict: "live",
 	},
-	"init-missing-secret": {want: []string{"Pending",
-		`waits CreateContainerConfigError fails=true never=false: init container prepare: secret "nosuch" not found`}, verdict: "live"},
+	"init-missing-secret": {
+		want: []string{
+			"Pending", "waits CreateContainerConfigError fails=true never=false: " +
+				`init container prepare: secret "nosuch" not found`,
+		},
+		verdict: "live",
+	},
 	"sidecar-image": {
-		want:    []string{"Pending", "waits ImagePullBackOff fails=true never=false: init container proxy: " + tagError404},
+		want: []string{
+			"Pending", "waits ImagePullBackOff fails=true never=false: init container proxy: " + tagError404,
+		},
 		verdict: "live",
 	},
 	"sidecar-crash-loop": {
-		want: []string{"Pending", "waits CrashLoopBackOff fails=true never=false: init container proxy: back-off 1m20s " +
-			"restarting failed container=proxy pod=sidecar-crash_default(72958767-2381-4964-95fa-c7ee3097b6f3)"},
+		want: []string{
+			"Pending", "waits CrashLoopBackOff fails=true never=false: init container proxy: back-off 1m20s " +
+				"restarting failed container=proxy pod=sidecar-crash_default(72958767-2381-4964-95fa-c7ee3097b6f3)",
+		},
 		verdict: "live",
 	},
 	"volume-missing": {
 		want:    []string{"Pending", `starts ContainerCreating: node "node1" is setting up the Pod`},
 		verdict: "live",
 	},
-	"unschedulable": {want: []string{"Pending", "waits Unschedulable fails=false never=false: " +
-		"0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector. no new claims to deallocate, preemption: " +
-		"0/1 nodes are available: 1 Preemption is not helpful for scheduling."}, verdict: "live"},
+	"unschedulable": {
+		want: []string{
+			"Pending", "waits Unschedulable fails=false never=false: " +
+				"0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector. " +
+				"no new claims to deallocate, preemption: " +
+				"0/1 nodes are available: 1 Preemption is not helpful for scheduling.",
+		},
+		verdict: "live",
+	},
 	"gated": {
 		want: []string{
 			"Pending",
@@ -584,7 +659,9 @@ func withSkew(skew time.Duration) podEdit {
 				shift(&c.LastTransitionTime)
 			}
 		}
-		for _, statuses := range [][]corev1.ContainerStatus{p.Status.InitContainerStatuses, p.Status.ContainerStatuses} {
+		for _, statuses := range [][]corev1.ContainerStatus{
+			p.Status.InitContainerStatuses, p.Status.ContainerStatuses,
+		} {
 			for i := range statuses {
 				if running := statuses[i].State.Running; running != nil {
 					shift(&running.StartedAt)
@@ -683,9 +760,11 @@ func TestTrimPodWhole(t *testing.T) {
 			ManagedFields: []metav1.ManagedFieldsEntry{
 				{Manager: "kubelet", Subresource: "status", Time: &metav1.Time{Time: reportedAt(pod)}},
 			},
-			CreationTimestamp: pod.CreationTimestamp, Finalizers: []string{v1alpha1.Finalizer}, OwnerReferences: pod.OwnerReferences,
+			CreationTimestamp: pod.CreationTimestamp, Finalizers: []string{v1alpha1.Finalizer},
+			OwnerReferences: pod.OwnerReferences,
 			Labels: map[string]string{
-				v1alpha1.LabelController: "c1", v1alpha1.LabelDAG: "nightly", v1alpha1.LabelRun: "01234567-89ab-cdef-0123-456789abcdef",
+				v1alpha1.LabelController: "c1", v1alpha1.LabelDAG: "nightly",
+				v1alpha1.LabelRun:  "01234567-89ab-cdef-0123-456789abcdef",
 				v1alpha1.LabelTask: "extract", v1alpha1.LabelAttempt: "1",
 			},
 			Annotations: map[string]string{v1alpha1.AnnotationRun: "nightly.run-1"},
@@ -697,8 +776,8 @@ func TestTrimPodWhole(t *testing.T) {
 			}, Containers: []corev1.Container{{Name: "task"}},
 		},
 		Status: corev1.PodStatus{
-			ObservedGeneration: 1, Phase: corev1.PodRunning, StartTime: pod.Status.StartTime, Conditions: []corev1.PodCondition{*podCondition(pod,
-				corev1.PodScheduled)},
+			ObservedGeneration: 1, Phase: corev1.PodRunning, StartTime: pod.Status.StartTime,
+			Conditions: []corev1.PodCondition{*podCondition(pod, corev1.PodScheduled)},
 			InitContainerStatuses: []corev1.ContainerStatus{
 				{Name: "proxy", State: pod.Status.InitContainerStatuses[0].State, Started: new(true)},
 			},
@@ -766,7 +845,9 @@ func TestOwnership(t *testing.T) {
 			"",
 		},
 		"owner in another version": {
-			ownedPod("c", runA, ownerLike(func(o *metav1.OwnerReference) { o.APIVersion = v1alpha1.GroupName + "/v2" })),
+			ownedPod("c", runA, ownerLike(func(o *metav1.OwnerReference) {
+				o.APIVersion = v1alpha1.GroupName + "/v2"
+			})),
 			true,
 			runA,
 		},
@@ -816,13 +897,19 @@ func TestSameFacts(t *testing.T) {
 		"nothing":          {func(*corev1.Pod) {}, true},
 		"resourceVersion":  {func(p *corev1.Pod) { p.ResourceVersion = "9" }, true},
 		"somebody's label": {func(p *corev1.Pod) { p.Labels = map[string]string{"a": "b"} }, true},
-		"readiness":        {func(p *corev1.Pod) { podCondition(p, corev1.PodReady).Status = corev1.ConditionFalse }, true},
+		"readiness": {
+			func(p *corev1.Pod) { podCondition(p, corev1.PodReady).Status = corev1.ConditionFalse },
+			true,
+		},
 		"sidecar": {
 			func(p *corev1.Pod) { p.Status.InitContainerStatuses = []corev1.ContainerStatus{{Name: "x"}} },
 			true,
 		},
-		"our label":          {func(p *corev1.Pod) { p.Labels = map[string]string{v1alpha1.LabelRun: runB} }, false},
-		"owner":              {func(p *corev1.Pod) { p.OwnerReferences = []metav1.OwnerReference{ownerLike(nil)} }, false},
+		"our label": {func(p *corev1.Pod) { p.Labels = map[string]string{v1alpha1.LabelRun: runB} }, false},
+		"owner": {
+			func(p *corev1.Pod) { p.OwnerReferences = []metav1.OwnerReference{ownerLike(nil)} },
+			false,
+		},
 		"another Pod":        {func(p *corev1.Pod) { p.UID = types.UID(runB) }, false},
 		"finalizer":          {func(p *corev1.Pod) { p.Finalizers = nil }, false},
 		"deleted":            {withDeletion("15:30:00", 30), false},

@@ -16,7 +16,9 @@ func startingPod(inits ...corev1.ContainerStatus) *corev1.Pod {
 		return corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reason}}
 	}
 	pod := &corev1.Pod{Spec: corev1.PodSpec{NodeName: "n1"}, Status: corev1.PodStatus{Phase: corev1.PodPending,
-		ContainerStatuses:     []corev1.ContainerStatus{{Name: v1alpha1.TaskContainer, State: waiting("ContainerCreating")}},
+		ContainerStatuses: []corev1.ContainerStatus{
+			{Name: v1alpha1.TaskContainer, State: waiting("ContainerCreating")},
+		},
 		InitContainerStatuses: inits,
 	}}
 	always := corev1.ContainerRestartPolicyAlways
@@ -50,19 +52,25 @@ func TestWhatAPodThatDoesNotStartWaitsFor(t *testing.T) {
 	}{
 		"a missing ConfigMap": {startingPod(), warning("FailedMount", mount),
 			&engine.Wait{Reason: "FailedMount", Message: mount, IsFailure: true}},
-		"a volume that cannot be attached is of the same kind": {startingPod(), warning("FailedAttachVolume", "no such disk"),
-			&engine.Wait{Reason: "FailedMount", Message: "FailedAttachVolume: no such disk", IsFailure: true}},
-		"a runtime that the node lacks": {startingPod(), warning("FailedCreatePodSandBox",
-			`no runtime for "kata" is configured`),
-			&engine.Wait{Reason: "FailedCreatePodSandBox", Message: `no runtime for "kata" is configured`, IsFailure: true}},
+		"a volume that cannot be attached is of the same kind": {
+			startingPod(), warning("FailedAttachVolume", "no such disk"),
+			&engine.Wait{Reason: "FailedMount", Message: "FailedAttachVolume: no such disk", IsFailure: true},
+		},
+		"a runtime that the node lacks": {
+			startingPod(), warning("FailedCreatePodSandBox", `no runtime for "kata" is configured`),
+			&engine.Wait{
+				Reason: "FailedCreatePodSandBox", Message: `no runtime for "kata" is configured`, IsFailure: true,
+			},
+		},
 		"a pull that takes long": {startingPod(), event("Normal", "Pulling", `Pulling image "x"`, ""),
 			&engine.Wait{Reason: "ContainerCreating", Message: `Pulling: Pulling image "x"`, IsRoutine: true}},
 		"a warning that says nothing of the start": {startingPod(), warning("DNSConfigForming", "limits exceeded"),
 			&engine.Wait{Reason: "ContainerCreating", Message: `node "n1" is setting up the Pod`, IsRoutine: true}},
 		"pull secrets that may not be needed": {startingPod(), warning("FailedToRetrieveImagePullSecret", "some"),
 			&engine.Wait{Reason: "ContainerCreating", Message: `node "n1" is setting up the Pod`, IsRoutine: true}},
-		"a node that is silent": {&corev1.Pod{Spec: corev1.PodSpec{NodeName: "n1"}}, StartEvent{},
-			&engine.Wait{Reason: "ContainerCreating", Message: `node "n1" has not reported the Pod yet`, IsRoutine: true}},
+		"a node that is silent": {&corev1.Pod{Spec: corev1.PodSpec{NodeName: "n1"}}, StartEvent{}, &engine.Wait{
+			Reason: "ContainerCreating", Message: `node "n1" has not reported the Pod yet`, IsRoutine: true,
+		}},
 		"a scheduler that is silent": {&corev1.Pod{}, StartEvent{},
 			&engine.Wait{Reason: "Unschedulable", Message: "no scheduler has considered the Pod yet", IsRoutine: true}},
 		"an init container that runs": {startingPod(corev1.ContainerStatus{Name: "first", State: done},
@@ -75,8 +83,8 @@ func TestWhatAPodThatDoesNotStartWaitsFor(t *testing.T) {
 		"a sidecar that is not ready": {startingPod(corev1.ContainerStatus{Name: "proxy", State: running}),
 			event("Warning", "Unhealthy", "Startup probe failed", "proxy"),
 			&engine.Wait{
-				Reason: "PodInitializing", Message: "sidecar proxy has not passed its startup probe: Startup probe failed",
-				IsRoutine: true,
+				Reason:  "PodInitializing",
+				Message: "sidecar proxy has not passed its startup probe: Startup probe failed", IsRoutine: true,
 			}},
 		"a sidecar that is ready": {startingPod(corev1.ContainerStatus{
 			Name: "proxy", State: running, Started: new(true),

@@ -41,7 +41,9 @@ func NewOrdered[K comparable](name string, metrics Metrics, order workqueue.Queu
 		TypedRateLimitingInterface: workqueue.NewTypedRateLimitingQueueWithConfig(
 			workqueue.NewTypedItemExponentialFailureRateLimiter[K](20*time.Millisecond, 30*time.Second),
 			workqueue.TypedRateLimitingQueueConfig[K]{
-				DelayingQueue: workqueue.NewTypedDelayingQueueWithConfig(workqueue.TypedDelayingQueueConfig[K]{Queue: waiting}),
+				DelayingQueue: workqueue.NewTypedDelayingQueueWithConfig(
+					workqueue.TypedDelayingQueueConfig[K]{Queue: waiting},
+				),
 			},
 		),
 	}

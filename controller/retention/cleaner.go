@@ -21,8 +21,8 @@ const workers = 2
 
 // History is what a Cleaner needs of the database. *store.History implements it.
 type History interface {
-	// IsRunOver reports whether a DagRun may be deleted: its run has ended or is unknown, and its schedule does not need
-	// it.
+	// IsRunOver reports whether a DagRun may be deleted: its run has ended or is unknown, and its schedule does not
+	// need it.
 	IsRunOver(ctx context.Context, uid, namespace, name string) (bool, error)
 	// Trim removes old history.
 	Trim(ctx context.Context, r store.Retention) error

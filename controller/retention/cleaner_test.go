@@ -80,7 +80,8 @@ func TestEvents(t *testing.T) {
 			dag: newDAG(ttl(60)), event: func(c *Cleaner) { c.RunFreed(queue.RunKey(uidOf("unknown"))) },
 		},
 		"a scheduled DagRun that is gone enqueues its DAG": {
-			dag: newDAG(ttl(60)), event: func(c *Cleaner) { c.RunDeleted(newRun("gone", scheduled(1))) }, limits: limits,
+			dag: newDAG(ttl(60)), event: func(c *Cleaner) { c.RunDeleted(newRun("gone", scheduled(1))) },
+			limits: limits,
 		},
 		"another DagRun that is gone enqueues nothing": {
 			dag: newDAG(ttl(60)), event: func(c *Cleaner) { c.RunDeleted(newRun("gone")) },

@@ -56,7 +56,8 @@ func TestSyncExpiry(t *testing.T) {
 			dag: newDAG(ttl(0)), run: newRun("r"), pods: []*corev1.Pod{newPod("r", true)},
 		},
 		"a Pod that only has the label of the run does not keep the DagRun": {
-			dag: newDAG(ttl(0)), run: newRun("r"), pods: []*corev1.Pod{newPod("r", false)}, deleted: deleted, counts: true,
+			dag: newDAG(ttl(0)), run: newRun("r"), pods: []*corev1.Pod{newPod("r", false)},
+			deleted: deleted, counts: true,
 		},
 		"a DagRun that the database needs stays": {
 			dag: newDAG(ttl(0)), run: newRun("r"), change: func(w *world) { w.history.isNeeded = true },
@@ -178,7 +179,9 @@ func TestSyncLimits(t *testing.T) {
 			dag: limits(10, 2), runs: join(runs("f", 2, v1alpha1.RunFailed), runs("x", 2, v1alpha1.RunCancelled)),
 			want: []string{"f1", "x1"},
 		},
-		"a limit of 0 keeps none": {dag: limits(0, 0), runs: runs("s", 2, v1alpha1.RunSucceeded), want: []string{"s2", "s1"}},
+		"a limit of 0 keeps none": {
+			dag: limits(0, 0), runs: runs("s", 2, v1alpha1.RunSucceeded), want: []string{"s2", "s1"},
+		},
 		"DagRuns that have not ended do not count": {
 			dag: limits(1, 1), runs: join(runs("s", 1, v1alpha1.RunSucceeded), runs("r", 3, v1alpha1.RunRunning)),
 		},

@@ -17,8 +17,8 @@ import (
 const (
 	// trimInterval is the time between two passes.
 	trimInterval = 10 * time.Minute
-	// trimPause is the pause after a batch, as a multiple of the time that the batch took: trimming takes a fifth of one
-	// connection.
+	// trimPause is the pause after a batch, as a multiple of the time that the batch took: trimming takes a fifth of
+	// one connection.
 	trimPause = 4
 )
 

@@ -224,7 +224,9 @@ func (w *world) look(breaks int) {
 		}
 		err := w.sync(w.Context(), w.name())
 		if after := w.observe(before); after.Cursor.After(before.Cursor) {
-			if _, err := w.leader.Schedules.Advance(w.Context(), stale.ScheduleUpdate); !errors.Is(err, store.ErrConflict) {
+			if _, err := w.leader.Schedules.Advance(
+				w.Context(), stale.ScheduleUpdate,
+			); !errors.Is(err, store.ErrConflict) {
 				w.Fatalf("the same due times are accounted for again: %v", err)
 			}
 		}

@@ -176,7 +176,8 @@ func TestPlansOfALongGap(t *testing.T) {
 		p := makePlan(f)
 		plans++
 		if isLast := p.After.Expression == "0 * * * *"; !p.hasMore || isLast != p.After.Cursor.Equal(f.now) {
-			t.Fatalf("plan %d has more: %t, cursor %s, schedule %q", plans, p.hasMore, p.After.Cursor, p.After.Expression)
+			t.Fatalf("plan %d has more: %t, cursor %s, schedule %q",
+				plans, p.hasMore, p.After.Cursor, p.After.Expression)
 		} else if isLast {
 			break
 		}

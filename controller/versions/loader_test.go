@@ -130,7 +130,9 @@ func TestLoadForRun(t *testing.T) {
 			UID:       fmt.Sprintf("00000000-0000-4000-8000-%012x", saves),
 			CreatedAt: time.Now(),
 		}
-		version, err := leader.DAGs.SaveVersion(t.Context(), row, []byte(spec), dag.Hash([]byte(spec)), tasks, time.Now())
+		version, err := leader.DAGs.SaveVersion(
+			t.Context(), row, []byte(spec), dag.Hash([]byte(spec)), tasks, time.Now(),
+		)
 		if err != nil {
 			t.Fatal(err)
 		}

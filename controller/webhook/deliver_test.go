@@ -55,7 +55,8 @@ type world struct {
 func newWorld(receiver transport) *world {
 	w := &world{outbox: &outbox{}, kube: fake.NewClientset(), events: record.NewFakeRecorder(10)}
 	w.Notifier = New(Config{
-		Outbox: w.outbox, Kube: w.kube, ControllerID: "c1", Events: w.events, Metrics: w, Log: slog.New(slog.DiscardHandler),
+		Outbox: w.outbox, Kube: w.kube, ControllerID: "c1", Events: w.events, Metrics: w,
+		Log: slog.New(slog.DiscardHandler),
 		Webhook: func(context.Context, int64) (*v1alpha1.Webhook, error) {
 			return &v1alpha1.Webhook{URL: "http://receiver.example/hook"}, nil
 		},
@@ -147,7 +148,9 @@ func TestDeliver(t *testing.T) {
 		"a version that cannot be read is read again": {
 			receiver: answers(204, ""),
 			change: func(w *world, _ *store.Notification) {
-				w.Webhook = func(context.Context, int64) (*v1alpha1.Webhook, error) { return nil, errors.New("no version") }
+				w.Webhook = func(context.Context, int64) (*v1alpha1.Webhook, error) {
+					return nil, errors.New("no version")
+				}
 			},
 			want:   recorded{Delivery: store.Delivery{Error: "no version"}, Retry: now.Add(2 * time.Second)},
 			result: "failed",
@@ -158,7 +161,8 @@ func TestDeliver(t *testing.T) {
 				w.Webhook = func(context.Context, int64) (*v1alpha1.Webhook, error) { return nil, nil }
 			},
 			want: recorded{
-				Delivery: store.Delivery{Error: "the DAG version of the run has no webhook"}, Retry: now.Add(2 * time.Second),
+				Delivery: store.Delivery{Error: "the DAG version of the run has no webhook"},
+				Retry:    now.Add(2 * time.Second),
 			},
 			result: "failed",
 		},
@@ -168,7 +172,8 @@ func TestDeliver(t *testing.T) {
 				w.Webhook = func(context.Context, int64) (*v1alpha1.Webhook, error) { return signed, nil }
 			},
 			want: recorded{
-				Delivery: store.Delivery{Error: `not sent: there is no Secret "hook" ` + whereTo}, Retry: now.Add(2 * time.Second),
+				Delivery: store.Delivery{Error: `not sent: there is no Secret "hook" ` + whereTo},
+				Retry:    now.Add(2 * time.Second),
 			},
 			result: "failed",
 		},
@@ -182,7 +187,8 @@ func TestDeliver(t *testing.T) {
 			},
 			want: recorded{
 				Delivery: store.Delivery{Error: `not sent: the controller may not read Secret "hook" ` + whereTo +
-					`. Install it with manifests/components/webhook-secrets, or grant it get on secrets in namespace "team"`},
+					". Install it with manifests/components/webhook-secrets, " +
+					`or grant it get on secrets in namespace "team"`},
 				Retry: now.Add(2 * time.Second),
 			},
 			result: "failed",
@@ -194,8 +200,10 @@ func TestDeliver(t *testing.T) {
 				_ = w.kube.Tracker().Add(newSecret(map[string][]byte{"other": []byte("x"), "key": {}}))
 			},
 			want: recorded{
-				Delivery: store.Delivery{Error: `not sent: there is no value for key "key" in Secret "hook" ` + whereTo},
-				Retry:    now.Add(2 * time.Second),
+				Delivery: store.Delivery{
+					Error: `not sent: there is no value for key "key" in Secret "hook" ` + whereTo,
+				},
+				Retry: now.Add(2 * time.Second),
 			},
 			result: "failed",
 		},

@@ -20,7 +20,8 @@ import (
 const (
 	// maxDeliveries bounds the deliveries that are under way.
 	maxDeliveries = 32
-	// maxDeliveriesPerDAG bounds those of one DAG. A receiver that hangs does not delay the notifications of other DAGs.
+	// maxDeliveriesPerDAG bounds those of one DAG. A receiver that hangs does not delay the notifications of other
+	// DAGs.
 	maxDeliveriesPerDAG = 4
 	// claimDuration is longer than a delivery takes: the read of a Secret, the request, and its record. The claims of a
 	// leader that died end by themselves.
@@ -33,8 +34,8 @@ type Outbox interface {
 	// means that nothing is due later.
 	Claim(ctx context.Context, claim store.NotificationClaim) (
 		claimed []store.Notification, next time.Time, err error)
-	// RecordDelivery records a delivery of a claimed notification. A delivery with an error is repeated at retry; a zero
-	// retry parks the notification.
+	// RecordDelivery records a delivery of a claimed notification. A delivery with an error is repeated at retry; a
+	// zero retry parks the notification.
 	RecordDelivery(ctx context.Context, n store.Notification, d store.Delivery, retry time.Time) error
 }
 

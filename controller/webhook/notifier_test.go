@@ -152,7 +152,8 @@ func TestRunBoundsDeliveries(t *testing.T) {
 		}
 		last := w.outbox.claims[len(w.outbox.claims)-1]
 		if last.Limit != 1 || last.PerDAG != maxDeliveriesPerDAG || len(last.Claimed) != maxDeliveries-1 {
-			t.Errorf("the last claim has limit %d, %d a DAG, and names %d under way", last.Limit, last.PerDAG, len(last.Claimed))
+			t.Errorf("the last claim has limit %d, %d a DAG, and names %d under way",
+				last.Limit, last.PerDAG, len(last.Claimed))
 		}
 		if took := last.Until.Sub(last.Now); took != claimDuration {
 			t.Errorf("the last claim holds for %s, want %s", took, claimDuration)

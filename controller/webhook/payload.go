@@ -88,7 +88,8 @@ func newPayload(controllerID string, n store.Notification) payload {
 		p.ID = notificationID(controllerID, r.UID, n.Event, t.Name, t.Index)
 		p.Task = &task{
 			Name: t.Name, Phase: t.Phase, Reason: t.Reason, Message: text.Shorten(t.Message, maxMessage),
-			Attempts: t.Attempts, ExitCode: t.ExitCode, StartedAt: timeOrNil(t.StartedAt), FinishedAt: timeOrNil(t.FinishedAt),
+			Attempts: t.Attempts, ExitCode: t.ExitCode,
+			StartedAt: timeOrNil(t.StartedAt), FinishedAt: timeOrNil(t.FinishedAt),
 		}
 		return p
 	}

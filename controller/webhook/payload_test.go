@@ -31,33 +31,38 @@ func TestPayload(t *testing.T) {
 			event: "RunFailed", run: ofRun,
 			want: `{"type":"dagrun","status":"failed","dagRunId":7,"taskName":"",` +
 				`"id":"` + notificationID("c1", "run-uid", "RunFailed", "", 0) + `","event":"RunFailed",` + common +
-				`,"run":{"name":"nightly-1","uid":"run-uid","phase":"Failed","reason":"TaskFailed","message":"task load failed",` +
+				`,"run":{"name":"nightly-1","uid":"run-uid","phase":"Failed","reason":"TaskFailed",` +
+				`"message":"task load failed",` +
 				`"startedAt":"2026-01-02T03:04:01Z","finishedAt":"2026-01-02T03:04:09Z",` +
 				`"tasks":{"total":5,"succeeded":1,"failed":1,"skipped":2,"cancelled":1}}}`,
 		},
 		"the end of a task says of its run only which it is": {
 			event: "TaskFailed", run: ofRun,
 			task: &store.NotifiedTask{
-				ID: 70, Index: 1, Attempts: 2, Name: "load", Phase: "Failed", Reason: "ExitCode", Message: "exit code 3",
-				ExitCode: &exitCode, StartedAt: at(2), FinishedAt: at(8),
+				ID: 70, Index: 1, Attempts: 2, Name: "load", Phase: "Failed", Reason: "ExitCode",
+				Message: "exit code 3", ExitCode: &exitCode, StartedAt: at(2), FinishedAt: at(8),
 			},
 			want: `{"type":"taskrun","status":"failed","dagRunId":7,"taskName":"load","taskId":70,` +
-				`"id":"` + notificationID("c1", "run-uid", "TaskFailed", "load", 1) + `","event":"TaskFailed",` + common +
+				`"id":"` + notificationID("c1", "run-uid", "TaskFailed", "load", 1) + `",` +
+				`"event":"TaskFailed",` + common +
 				`,"run":{"name":"nightly-1","uid":"run-uid"},` +
-				`"task":{"name":"load","phase":"Failed","reason":"ExitCode","message":"exit code 3","attempts":2,"exitCode":3,` +
+				`"task":{"name":"load","phase":"Failed","reason":"ExitCode","message":"exit code 3",` +
+				`"attempts":2,"exitCode":3,` +
 				`"startedAt":"2026-01-02T03:04:02Z","finishedAt":"2026-01-02T03:04:08Z"}}`,
 		},
 		"a task that never ran has no exit code and no times": {
 			event: "TaskSucceeded", run: ofRun, task: &store.NotifiedTask{ID: 71, Name: "save", Phase: "Succeeded"},
 			want: `{"type":"taskrun","status":"success","dagRunId":7,"taskName":"save","taskId":71,` +
-				`"id":"` + notificationID("c1", "run-uid", "TaskSucceeded", "save", 0) + `","event":"TaskSucceeded",` + common +
+				`"id":"` + notificationID("c1", "run-uid", "TaskSucceeded", "save", 0) + `",` +
+				`"event":"TaskSucceeded",` + common +
 				`,"run":{"name":"nightly-1","uid":"run-uid"},"task":{"name":"save","phase":"Succeeded","attempts":0}}`,
 		},
 		"a cancelled run has the status cancelled": {
 			event: "RunCancelled",
 			run:   store.Run{RunKey: ofRun.RunKey, DAGName: "nightly", VersionNumber: 4, Phase: "Cancelled"},
 			want: `{"type":"dagrun","status":"cancelled","dagRunId":7,"taskName":"",` +
-				`"id":"` + notificationID("c1", "run-uid", "RunCancelled", "", 0) + `","event":"RunCancelled",` + common +
+				`"id":"` + notificationID("c1", "run-uid", "RunCancelled", "", 0) + `",` +
+				`"event":"RunCancelled",` + common +
 				`,"run":{"name":"nightly-1","uid":"run-uid","phase":"Cancelled",` +
 				`"tasks":{"total":0,"succeeded":0,"failed":0,"skipped":0,"cancelled":0}}}`,
 		},

@@ -194,7 +194,8 @@ const minToken = 6
 // add adds the parts of a URL.
 func (r *redactor) add(u *url.URL) {
 	parts := strings.FieldsFunc(u.EscapedPath()+"/"+u.Path+"/"+u.Fragment, func(c rune) bool { return c == '/' })
-	parts = append(parts, strings.FieldsFunc(u.RawQuery, func(c rune) bool { return c == '&' || c == '=' || c == ';' })...)
+	parts = append(parts,
+		strings.FieldsFunc(u.RawQuery, func(c rune) bool { return c == '&' || c == '=' || c == ';' })...)
 	for _, values := range u.Query() {
 		parts = append(parts, values...)
 	}

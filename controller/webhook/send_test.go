@@ -93,7 +93,8 @@ func TestSend(t *testing.T) {
 		"a temporary redirect is followed": {server: plain, path: "307//" + token + "/ok", status: 202},
 		"a permanent redirect is followed": {server: plain, path: "308//" + token + "/ok", status: 202},
 		"a redirect that drops the body is not": {
-			server: plain, path: "302//" + token + "/ok", status: 302, err: "302 Found: of the redirects only 307 and 308",
+			server: plain, path: "302//" + token + "/ok", status: 302,
+			err: "302 Found: of the redirects only 307 and 308",
 		},
 		"a loop of redirects ends": {
 			server: plain, path: "307/loop", status: 307, err: "redirects more than 5 times",
@@ -191,7 +192,8 @@ func TestSendTakesNoProxy(t *testing.T) {
 	}
 	sender := newSenderPast(Guard{}, netip.MustParseAddrPort(u.Host))
 	got := sender.send(t.Context(), request{url: "http://169.254.169.254/", header: http.Header{}})
-	if got.err == nil || errors.Is(got.err, context.DeadlineExceeded) || !strings.Contains(got.err.Error(), "is refused") {
+	if got.err == nil || errors.Is(got.err, context.DeadlineExceeded) ||
+		!strings.Contains(got.err.Error(), "is refused") {
 		t.Errorf("%+v", got)
 	}
 }

@@ -75,8 +75,10 @@ func proper() map[string]exchange {
 			AnswerBody: []byte(`{"name": "a", "at": "2026-01-01T00:00:00Z", "free": {"any": 1}}`)},
 		"put": {Method: "PUT", Path: "/things/a", Header: header("If-Match", `"1"`, "Content-Type", "application/json"),
 			Body: []byte(`{"name": "a"}`), Status: 204, Answered: http.Header{}},
-		"yaml": {Method: "PUT", Path: "/things/a", Header: header("If-Match", `"1"`, "Content-Type", "application/yaml"),
-			Body: []byte("name: a"), Status: 204, Answered: http.Header{}},
+		"yaml": {
+			Method: "PUT", Path: "/things/a", Header: header("If-Match", `"1"`, "Content-Type", "application/yaml"),
+			Body: []byte("name: a"), Status: 204, Answered: http.Header{},
+		},
 		"all": {
 			Method: "GET", Path: "/things/all", Status: 200, Answered: header("Content-Type", "text/event-stream"),
 		},
@@ -138,10 +140,12 @@ func TestFaults(t *testing.T) {
 			"get", func(e *exchange) { e.Answered.Del("ETag") }, []string{"no test saw header ETag"},
 		},
 		"a type of content": {
-			"all", func(e *exchange) { e.Answered.Set("Content-Type", "text/html") }, []string{`"text/html" is not documented`},
+			"all", func(e *exchange) { e.Answered.Set("Content-Type", "text/html") },
+			[]string{`"text/html" is not documented`},
 		},
 		"content where there is none": {
-			"put", func(e *exchange) { e.Answered.Set("Content-Type", "text/html") }, []string{"text/html is not documented"},
+			"put", func(e *exchange) { e.Answered.Set("Content-Type", "text/html") },
+			[]string{"text/html is not documented"},
 		},
 		"a query parameter": {
 			"get", func(e *exchange) { e.Query += "&odd=1" }, []string{"query parameter odd is not documented"},
@@ -156,22 +160,27 @@ func TestFaults(t *testing.T) {
 			"put", func(e *exchange) { e.Header.Del("If-Match") }, []string{"header If-Match is required, but"},
 		},
 		"a header of a request": {
-			"put", func(e *exchange) { e.Header.Set("Idempotency-Key", "k") }, []string{"request header Idempotency-Key is not"},
+			"put", func(e *exchange) { e.Header.Set("Idempotency-Key", "k") },
+			[]string{"request header Idempotency-Key is not"},
 		},
 		"a field of a body": {
-			"put", func(e *exchange) { e.Body = []byte(`{"name": "a", "b": 1}`) }, []string{"body: /b: the field is not documented"},
+			"put", func(e *exchange) { e.Body = []byte(`{"name": "a", "b": 1}`) },
+			[]string{"body: /b: the field is not documented"},
 		},
 		"a field of a YAML body": {
-			"yaml", func(e *exchange) { e.Body = []byte("name: a\nb: 1") }, []string{"body: /b: the field is not documented"},
+			"yaml", func(e *exchange) { e.Body = []byte("name: a\nb: 1") },
+			[]string{"body: /b: the field is not documented"},
 		},
 		"a required body": {
 			"put", func(e *exchange) { e.Body = nil }, []string{"the body is required, but"},
 		},
 		"a type of body": {
-			"put", func(e *exchange) { e.Header.Set("Content-Type", "text/csv") }, []string{`"text/csv" is not documented`},
+			"put", func(e *exchange) { e.Header.Set("Content-Type", "text/csv") },
+			[]string{`"text/csv" is not documented`},
 		},
 		"a route": {
-			"nowhere", func(e *exchange) { e.Status = 200 }, []string{"GET /none: status 200 of a route that is not documented"},
+			"nowhere", func(e *exchange) { e.Status = 200 },
+			[]string{"GET /none: status 200 of a route that is not documented"},
 		},
 		"a problem that is none": {"nowhere", answers(`{}`), []string{"GET /none: status 404", "title"}},
 		"a status that nobody saw": {

@@ -32,14 +32,15 @@ func (c *checker) completeness() {
 			}
 			for _, h := range answer.Headers {
 				if !c.seen[seenHeader(operation, answer.Status, h.Name)] {
-					o.fault("status %s: no test saw header %s: test it in httpapi, or remove it from headers", answer.Status, h.Name)
+					o.fault("status %s: no test saw header %s: test it in httpapi, or remove it from headers",
+						answer.Status, h.Name)
 				}
 			}
 		}
 		for _, p := range operation.Parameters {
 			if p.In != "path" && !c.seen[seenParameter(operation, p.In, p.Name)] {
-				o.fault("no request of a test with %s parameter %s succeeded: test it in httpapi, or remove it from parameters",
-					p.In, p.Name)
+				o.fault("no request of a test with %s parameter %s succeeded: "+
+					"test it in httpapi, or remove it from parameters", p.In, p.Name)
 			}
 		}
 	}

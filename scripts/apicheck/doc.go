@@ -7,8 +7,8 @@
 // a field that is not documented is a fault. If the answer is 2xx, the query, the headers and the body of the request
 // must be documented, too. Of other contents, such as streams, only status, headers and type are checked.
 //
-// Conversely, the tests must see all that is documented: every status, query parameter and header. With -partial REASON,
-// for tests that did not all run, this is not checked.
+// Conversely, the tests must see all that is documented: every status, query parameter and header. With -partial
+// REASON, for tests that did not all run, this is not checked.
 //
 // The program prints a line for each fault, and exits with 1 if there is one.
 package main

@@ -90,8 +90,8 @@ var callers = map[string]string{
 func newPage(d *openapi.Document) (page, error) {
 	info := d.Root.Get("info")
 	p := page{
-		Title: info.Get("title").Text(), Version: info.Get("version").Text(), Intro: prose(info.Get("description").Text()),
-		Style: template.CSS(style),
+		Title: info.Get("title").Text(), Version: info.Get("version").Text(),
+		Intro: prose(info.Get("description").Text()), Style: template.CSS(style),
 	}
 	for _, tag := range d.Tags {
 		g := group{Name: tag.Name, Description: prose(tag.Description)}
@@ -142,7 +142,8 @@ func newRoute(o *openapi.Operation) (route, error) {
 	for _, a := range o.Answers {
 		shown := answer{Status: a.Status, Description: inline(a.Description)}
 		for _, h := range a.Headers {
-			shown.Headers = append(shown.Headers, field{code(h.Name), "header", false, describe(h.Description, h.Schema)})
+			shown.Headers = append(shown.Headers,
+				field{code(h.Name), "header", false, describe(h.Description, h.Schema)})
 		}
 		if a.Status >= "400" {
 			r.Errors = append(r.Errors, shown)
@@ -187,7 +188,9 @@ func code(text string) template.HTML {
 
 // inline marks what is between backticks as code.
 func inline(text string) template.HTML {
-	return template.HTML(codeSpan.ReplaceAllString(template.HTMLEscapeString(strings.TrimSpace(text)), "<code>$1</code>"))
+	return template.HTML(codeSpan.ReplaceAllString(
+		template.HTMLEscapeString(strings.TrimSpace(text)), "<code>$1</code>",
+	))
 }
 
 // prose makes paragraphs. An empty line separates them.

@@ -41,7 +41,8 @@ paths:
         "404": {description: There is none.}
 components:
   schemas:
-    Thing: {type: object, properties: {parent: {$ref: "#/components/schemas/Thing"}, at: {type: string, format: date-time}}}
+    Thing: {type: object, properties: {
+      parent: {$ref: "#/components/schemas/Thing"}, at: {type: string, format: date-time}}}
 `
 
 func TestRender(t *testing.T) {

@@ -112,7 +112,8 @@ func describe(description string, schema openapi.Value) template.HTML {
 			texts = append(texts, string(code(v.Text())))
 		}
 		if len(texts) > 0 {
-			html += template.HTML(` <span class="limit">` + before + " " + strings.Join(texts, ", ") + after + "</span>")
+			html += template.HTML(` <span class="limit">` +
+				before + " " + strings.Join(texts, ", ") + after + "</span>")
 		}
 	}
 	values := schema

@@ -14,17 +14,17 @@ const (
 	maxString     = 4096
 	// maxArgument is the longest argument or environment variable that Linux passes to a process.
 	maxArgument = 131072
-	// maxInt64 is the largest integer that JSON represents exactly. The API server reads a larger one as a float, so 2^63
-	// would pass a bound of 2^63-1 but not decode.
+	// maxInt64 is the largest integer that JSON represents exactly. The API server reads a larger one as a float, so
+	// 2^63 would pass a bound of 2^63-1 but not decode.
 	maxInt64 = 1<<53 - 1
 )
 
 const (
-	// quantity is the syntax of resource.ParseQuantity, without exponents of three digits and more: from 2^31 on they make
-	// it compute for minutes.
+	// quantity is the syntax of resource.ParseQuantity, without exponents of three digits and more: from 2^31 on they
+	// make it compute for minutes.
 	quantity = `^[+-]?([0-9]{1,32}(\.[0-9]{0,32})?|\.[0-9]{1,32})([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]{1,2})?$`
-	// dateTime is RFC 3339 as Go parses it. The format date-time also accepts lower case, leap seconds and times without a
-	// zone.
+	// dateTime is RFC 3339 as Go parses it. The format date-time also accepts lower case, leap seconds and times
+	// without a zone.
 	dateTime = `^[0-9]{4}-[0-9]{2}-[0-9]{2}T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?` +
 		`(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$`
 )

@@ -34,7 +34,9 @@ func (t goTypes) describe(schema *apiextensionsv1.JSONSchemaProps, name string) 
 			t.describe(inner, field.own)
 		case field.foreign != "" && len(inner.Properties) > 0:
 			strip(&property)
-			property.Description = strings.TrimSpace(schema.Properties[key].Description + "\nSee " + field.foreign + ".")
+			property.Description = strings.TrimSpace(
+				schema.Properties[key].Description + "\nSee " + field.foreign + ".",
+			)
 		}
 		schema.Properties[key] = property
 	}

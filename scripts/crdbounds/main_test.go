@@ -131,7 +131,9 @@ func TestDescriptions(t *testing.T) {
 		"an own scalar keeps its description": {
 			spec.Properties["parts"].Items.Schema.Properties["name"].Description, "Name is ours.",
 		},
-		"an own scalar of a foreign type keeps its description": {spec.Properties["since"].Description, "Since is ours."},
+		"an own scalar of a foreign type keeps its description": {
+			spec.Properties["since"].Description, "Since is ours.",
+		},
 		"an own field of a foreign struct refers to the type": {
 			spec.Properties["volumes"].Description, "Volumes are ours.\nSee core/v1 Volume.",
 		},
@@ -165,9 +167,11 @@ func TestBounds(t *testing.T) {
 		"an IntOrString gets the range of an int32":  {volume["port"], "maximum: 2147483647"},
 		"a quantity gets a pattern":                  {volume["size"], "[eE][+-]?[0-9]{1,2}"},
 		"a map gets a bound":                         {volume["attributes"], "maxProperties: 256"},
-		"the values of a map get a bound":            {*volume["attributes"].AdditionalProperties.Schema, "maxLength: 4096"},
-		"a date gets a pattern":                      {spec.Properties["since"], "pattern: ^[0-9]{4}-"},
-		"an enum needs no bound":                     {volume["policy"], "enum:"},
+		"the values of a map get a bound": {
+			*volume["attributes"].AdditionalProperties.Schema, "maxLength: 4096",
+		},
+		"a date gets a pattern":  {spec.Properties["since"], "pattern: ^[0-9]{4}-"},
+		"an enum needs no bound": {volume["policy"], "enum:"},
 	}
 	for name, tt := range tests {
 		raw, err := yaml.Marshal(tt.schema)
@@ -211,7 +215,8 @@ func TestBoundReportsWhatItCannotBound(t *testing.T) {
 				Type: "object", Properties: map[string]apiextensionsv1.JSONSchemaProps{"field": tt.schema},
 			}
 			err := bound("spec", "spec", &root)
-			if err == nil || !strings.Contains(err.Error(), tt.want) || !strings.HasPrefix(err.Error(), "spec.field: ") {
+			if err == nil || !strings.Contains(err.Error(), tt.want) ||
+				!strings.HasPrefix(err.Error(), "spec.field: ") {
 				t.Errorf("got %v, want an error at spec.field that says %q", err, tt.want)
 			}
 		})

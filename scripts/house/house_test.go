@@ -36,8 +36,12 @@ func TestImports(t *testing.T) {
 		"tests of engine may not import the store": {
 			"controller/engine", "kontroler/store", true, "controller/engine may not import kontroler/store",
 		},
-		"controller may import engine":                             {"controller", "kontroler/controller/engine", false, ""},
-		"a package without an entry belongs to the place above it": {"controller/new", "kontroler/controller", false, ""},
+		"controller may import engine": {
+			"controller", "kontroler/controller/engine", false, "",
+		},
+		"a package without an entry belongs to the place above it": {
+			"controller/new", "kontroler/controller", false, "",
+		},
 		"controller may not import httpapi": {
 			"controller", "kontroler/httpapi", false, "controller may not import kontroler/httpapi",
 		},
@@ -98,7 +102,9 @@ func TestSource(t *testing.T) {
 		want []string
 	}{
 		"documented code has no faults": {
-			"// Package x is good.\npackage x\n\n// A and B.\nconst (\n\tA = 1\n\tB = 2\n)\n\ntype inner int\n\nfunc (inner) M() {}\n\n// E is an error.\ntype E int\n\nfunc (E) Error() string { return \"\" }\n\n" + fits,
+			"// Package x is good.\npackage x\n\n// A and B.\nconst (\n\tA = 1\n\tB = 2\n)\n\n" +
+				"type inner int\n\nfunc (inner) M() {}\n\n" +
+				"// E is an error.\ntype E int\n\nfunc (E) Error() string { return \"\" }\n\n" + fits,
 			nil,
 		},
 		"a long function is a fault": {

@@ -57,7 +57,9 @@ func (p goPackage) measure() (size, error) {
 	var s size
 	fset, types, imports := token.NewFileSet(), map[string]*typeSize{}, map[string]bool{}
 	for _, name := range append(p.GoFiles, p.IgnoredGoFiles...) {
-		file, err := parser.ParseFile(fset, filepath.Join(p.Dir, name), nil, parser.ParseComments|parser.SkipObjectResolution)
+		file, err := parser.ParseFile(
+			fset, filepath.Join(p.Dir, name), nil, parser.ParseComments|parser.SkipObjectResolution,
+		)
 		if err != nil {
 			return s, err
 		}
@@ -194,5 +196,7 @@ func codeLines(file string) (int, error) {
 
 // isProduct reports whether a folder belongs to the product.
 func isProduct(place string) bool {
-	return slices.ContainsFunc(product, func(dir string) bool { return place == dir || strings.HasPrefix(place, dir+"/") })
+	return slices.ContainsFunc(product, func(dir string) bool {
+		return place == dir || strings.HasPrefix(place, dir+"/")
+	})
 }

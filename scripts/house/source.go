@@ -31,7 +31,9 @@ func (p goPackage) faults() ([]string, error) {
 	var faults []string
 	written, documented := false, false
 	for _, name := range slices.Concat(p.GoFiles, p.IgnoredGoFiles, p.TestGoFiles, p.XTestGoFiles) {
-		file, err := parser.ParseFile(fset, filepath.Join(p.Dir, name), nil, parser.ParseComments|parser.SkipObjectResolution)
+		file, err := parser.ParseFile(
+			fset, filepath.Join(p.Dir, name), nil, parser.ParseComments|parser.SkipObjectResolution,
+		)
 		if err != nil {
 			return nil, err
 		}
@@ -77,7 +79,8 @@ func funcFaults(fset *token.FileSet, file *ast.File) []string {
 			continue
 		}
 		if lines := fset.Position(fn.End()).Line - fset.Position(fn.Pos()).Line + 1; lines > maxLines {
-			faults = append(faults, at(fset, fn, fmt.Sprintf("%s has %d lines, at most %d", fn.Name.Name, lines, maxLines)))
+			faults = append(faults,
+				at(fset, fn, fmt.Sprintf("%s has %d lines, at most %d", fn.Name.Name, lines, maxLines)))
 		}
 	}
 	return faults

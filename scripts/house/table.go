@@ -99,7 +99,11 @@ var house = []place{
 		may:   all([]string{module + "/apis", module + "/controller/text", module + "/store!"}, client),
 		tests: ownDB,
 	},
-	{path: "controller/conditions", may: all([]string{module + "/controller/text", module + "/controller/queue", module + "/store!"}, wire, client)},
+	{
+		path: "controller/conditions",
+		may: all([]string{module + "/controller/text", module + "/controller/queue", module + "/store!"},
+			wire, client),
+	},
 	{path: "controller/kube", may: all(wire, client)},
 	{path: "controller/informer", may: all([]string{module + "/controller/kube"}, client)},
 	{
@@ -117,8 +121,8 @@ var house = []place{
 	{
 		path: "controller/podevents",
 		may: all([]string{
-			module + "/controller/fault", module + "/controller/kube", module + "/controller/names", module + "/controller/pod",
-			module + "/controller/text", module + "/controller/wait", module + "/store!",
+			module + "/controller/fault", module + "/controller/kube", module + "/controller/names",
+			module + "/controller/pod", module + "/controller/text", module + "/controller/wait", module + "/store!",
 		}, client),
 		tests: wire,
 	},
@@ -153,15 +157,18 @@ var house = []place{
 	},
 	{
 		path: "controller/retention",
-		may: all([]string{module + "/controller/fault", module + "/controller/informer", module + "/controller/kube",
-			module + "/controller/pod", module + "/controller/queue", module + "/controller/wait", module + "/generated",
-			module + "/store!"}, wire, client),
+		may: all([]string{
+			module + "/controller/fault", module + "/controller/informer", module + "/controller/kube",
+			module + "/controller/pod", module + "/controller/queue", module + "/controller/wait",
+			module + "/generated", module + "/store!",
+		}, wire, client),
 	},
 	{path: "controller/fault"},
 	{path: "controller/wait"},
 	{
-		path:  "controller/leader",
-		may:   all([]string{module + "/controller/fault", module + "/controller/wait", module + "/store!"}, wire, client),
+		path: "controller/leader",
+		may: all([]string{module + "/controller/fault", module + "/controller/wait", module + "/store!"},
+			wire, client),
 		tests: []string{module + "/apis/clustertest"},
 	},
 	{
@@ -191,7 +198,8 @@ var house = []place{
 	{
 		path: "store",
 		may: []string{
-			module + "/store/internal/postgres", module + "/store/migrations", module + "/store/transition", "github.com/lib/pq",
+			module + "/store/internal/postgres", module + "/store/migrations", module + "/store/transition",
+			"github.com/lib/pq",
 		},
 		tests: ownDB,
 	},
@@ -205,11 +213,15 @@ var house = []place{
 	{
 		path: "httpapi/auth",
 		may: []string{
-			module + "/store!", module + "/store/accounts", "github.com/golang-jwt/jwt/v5", "golang.org/x/crypto/argon2!",
+			module + "/store!", module + "/store/accounts",
+			"github.com/golang-jwt/jwt/v5", "golang.org/x/crypto/argon2!",
 		},
 		tests: ownDB,
 	},
-	{path: "httpapi/objects", may: all([]string{module + "/apis", module + "/generated", module + "/httpapi/cluster"}, client)},
+	{
+		path: "httpapi/objects",
+		may:  all([]string{module + "/apis", module + "/generated", module + "/httpapi/cluster"}, client),
+	},
 	{path: "httpapi/strict"},
 	{path: "httpapi/manifest", may: all([]string{module + "/httpapi/strict"}, wire, wireTypes, yaml)},
 	{
@@ -260,13 +272,16 @@ var house = []place{
 	},
 	// Tests read the database through its views, not through package store.
 	{
-		path:  "e2e",
-		may:   all([]string{module + "/apis", module + "/generated"}, client, yaml, ownDB),
-		tests: []string{module + "/e2e/harness", module + "/e2e/completer", module + "/e2e/readme", module + "/e2e/site"},
+		path: "e2e",
+		may:  all([]string{module + "/apis", module + "/generated"}, client, yaml, ownDB),
+		tests: []string{
+			module + "/e2e/harness", module + "/e2e/completer", module + "/e2e/readme", module + "/e2e/site",
+		},
 	},
 	{
 		path: "e2e/harness",
-		may:  all([]string{module + "/apis", module + "/generated", module + "/e2e/completer"}, client, everyTest, ownDB),
+		may: all([]string{module + "/apis", module + "/generated", module + "/e2e/completer"},
+			client, everyTest, ownDB),
 	},
 	{
 		path: "e2e/manifests",

@@ -130,7 +130,9 @@ func newOperation(method, path string, item, value Value) *Operation {
 	body := value.Get("requestBody")
 	o.Body = Body{body.Get("description").Text(), body.Get("required").IsTrue(), mediaOf(body.Get("content"))}
 	for status, answer := range value.Get("responses").Fields() {
-		a := Answer{Status: status, Description: answer.Get("description").Text(), Content: mediaOf(answer.Get("content"))}
+		a := Answer{
+			Status: status, Description: answer.Get("description").Text(), Content: mediaOf(answer.Get("content")),
+		}
 		for name, header := range answer.Get("headers").Fields() {
 			a.Headers = append(a.Headers, Header{name, header.Get("description").Text(), header.Get("schema")})
 		}
@@ -187,7 +189,9 @@ func (d *Document) check() error {
 			fault("add responses")
 		}
 		for _, match := range placeholder.FindAllStringSubmatch(o.Path, -1) {
-			if !slices.ContainsFunc(o.Parameters, func(p Parameter) bool { return p.In == "path" && p.Name == match[1] }) {
+			if !slices.ContainsFunc(o.Parameters, func(p Parameter) bool {
+				return p.In == "path" && p.Name == match[1]
+			}) {
 				fault("add the path parameter %s", match[1])
 			}
 		}

@@ -41,7 +41,8 @@ func TestParse(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := d.Operations[0]
-	if o.String() != "PUT /things/{id}" || o.Role != "editor" || len(o.Parameters) != 1 || o.Parameters[0].Name != "id" {
+	if o.String() != "PUT /things/{id}" || o.Role != "editor" ||
+		len(o.Parameters) != 1 || o.Parameters[0].Name != "id" {
 		t.Errorf("operation %+v", o)
 	}
 	for _, answer := range o.Answers {

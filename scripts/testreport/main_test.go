@@ -47,7 +47,8 @@ func reportOf(t *testing.T, fails bool, flags ...string) (code int, out string) 
 	t.Helper()
 	dir := t.TempDir()
 	for name, text := range map[string]string{
-		"go.mod": "module sample\n\ngo 1.26\n", "sample_test.go": strings.ReplaceAll(sample, "FAILS", fmt.Sprint(fails)),
+		"go.mod":         "module sample\n\ngo 1.26\n",
+		"sample_test.go": strings.ReplaceAll(sample, "FAILS", fmt.Sprint(fails)),
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -71,9 +72,11 @@ func TestReport(t *testing.T) {
 		t.Errorf("exit code %d", code)
 	}
 	for _, want := range []string{
-		"[1/6] ok      N s 200 Pods  sample.TestAlone\n", "[2/6] ok      N s           sample.TestQuiet\n", "3 Pods  sample.TestMany/one",
-		"3 Pods  sample.TestMany/two", "sample.TestTable\n", "skip    N s           sample.TestSkipped", "no cluster", "[6/6] ok",
-		"   N s      200  sample.TestAlone\n", "   N s        3  sample.TestMany/one\n", "   N s      206  sample: 7 tests",
+		"[1/6] ok      N s 200 Pods  sample.TestAlone\n", "[2/6] ok      N s           sample.TestQuiet\n",
+		"3 Pods  sample.TestMany/one", "3 Pods  sample.TestMany/two", "sample.TestTable\n",
+		"skip    N s           sample.TestSkipped", "no cluster", "[6/6] ok",
+		"   N s      200  sample.TestAlone\n", "   N s        3  sample.TestMany/one\n",
+		"   N s      206  sample: 7 tests",
 	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in\n%s", want, out)

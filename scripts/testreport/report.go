@@ -46,8 +46,8 @@ func (t *test) isReported() bool { return t.hasPods || t.isFunction() && !t.hasS
 // event processes an event of a test or of a package.
 func (r *report) event(e event) {
 	if e.Test == "" {
-		// Output of the package: what it prints outside of tests, a panic, a build error. Its last lines only repeat the
-		// events.
+		// Output of the package: what it prints outside of tests, a panic, a build error. Its last lines only repeat
+		// the events.
 		if e.Output != "" && e.Output != "PASS\n" && !strings.HasPrefix(e.Output, "ok  \t") {
 			fmt.Fprint(r.out, e.Output)
 		}

@@ -73,7 +73,9 @@ func TestOrigin(t *testing.T) {
 		},
 		"a due time without the label does not count": {annotations: due("2026-01-01T00:00:00Z"), want: `Manual ""`},
 		"a DagRun of a schedule may have no due time": {labels: scheduled, want: `Schedule ""`},
-		"a due time that is no time is ignored":       {labels: scheduled, annotations: due("noon"), want: `Schedule ""`},
+		"a due time that is no time is ignored": {
+			labels: scheduled, annotations: due("noon"), want: `Schedule ""`,
+		},
 		"a due time in the year 0 is ignored": {
 			labels: scheduled, annotations: due("0000-01-01T00:00:00Z"), want: `Schedule ""`,
 		},
@@ -85,7 +87,9 @@ func TestOrigin(t *testing.T) {
 		},
 		"an empty requester does not count":         {annotations: requested(""), want: `Manual ""`},
 		"a requester of white space does not count": {annotations: requested(" \t\n"), want: `Manual ""`},
-		"white space around a requester is dropped": {annotations: requested(" Zoë Müller\n"), want: `API "Zoë Müller"`},
+		"white space around a requester is dropped": {
+			annotations: requested(" Zoë Müller\n"), want: `API "Zoë Müller"`,
+		},
 		"characters that do not print are replaced": {
 			annotations: requested("a\x00b\x1b[1m\u202ec"), want: "API \"a\uFFFDb\uFFFD[1m\uFFFDc\"",
 		},
@@ -95,7 +99,8 @@ func TestOrigin(t *testing.T) {
 			annotations: requested(strings.Repeat("ä", 1000)), want: `API "` + strings.Repeat("ä", 253) + `"`,
 		},
 		"white space before the cut is dropped": {
-			annotations: requested(strings.Repeat("a", 250) + "          b"), want: `API "` + strings.Repeat("a", 250) + `"`,
+			annotations: requested(strings.Repeat("a", 250) + "          b"),
+			want:        `API "` + strings.Repeat("a", 250) + `"`,
 		},
 	}
 	for name, test := range tests {

@@ -5,10 +5,10 @@
 // PostgreSQL and does not grow with the number of tasks.
 //
 // Invariants:
-//   - A manifest that was written for Kontroler v0.5 to v0.11 decodes into these types and keeps its meaning, except for
-//     dsl and WorkerPool.
-//   - Everything that the schema accepts decodes into these types. One object that the API server accepts and an informer
-//     cannot decode would stop that informer. This is the reason for the bounds and patterns below.
+//   - A manifest that was written for Kontroler v0.5 to v0.11 decodes into these types and keeps its meaning, except
+//     for dsl and WorkerPool.
+//   - Everything that the schema accepts decodes into these types. One object that the API server accepts and an
+//     informer cannot decode would stop that informer. This is the reason for the bounds and patterns below.
 //
 // The kubebuilder markers define the schema. `make generate` turns them into the CustomResourceDefinitions in
 // manifests/crd.

@@ -12,7 +12,8 @@ var (
 	oldDAGFinalizers  = []string{"dag.finalizer.kontroler.greedykomodo", "kontroler.greedykomodo/dag.finalizer"}
 	oldRunFinalizers  = []string{"dagrun.finalizer.kontroler.greedykomodo", "kontroler.greedykomodo/dagrun.finalizer"}
 	oldTaskFinalizers = []string{
-		"dagTask.finalizer.kontroler.greedykomodo", "dagtask.finalizer.kontroler.greedykomodo", "kontroler.greedykomodo/dagtask.finalizer",
+		"dagTask.finalizer.kontroler.greedykomodo", "dagtask.finalizer.kontroler.greedykomodo",
+		"kontroler.greedykomodo/dagtask.finalizer",
 	}
 )
 

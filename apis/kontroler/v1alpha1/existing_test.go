@@ -18,11 +18,15 @@ func TestIsOtherKontrolers(t *testing.T) {
 		status     v1alpha1.DagRunStatus
 		want       bool
 	}{
-		"new":                            {want: false},
-		"with its run id":                {status: v1alpha1.DagRunStatus{DagRunID: 5}, want: true},
-		"with a phase of its own":        {status: v1alpha1.DagRunStatus{Phase: "Successful"}, want: true},
-		"with its finalizer alone":       {finalizers: []string{"kontroler.greedykomodo/dagrun.finalizer"}, want: false},
-		"with the older finalizer alone": {finalizers: []string{"dagrun.finalizer.kontroler.greedykomodo"}, want: false},
+		"new":                     {want: false},
+		"with its run id":         {status: v1alpha1.DagRunStatus{DagRunID: 5}, want: true},
+		"with a phase of its own": {status: v1alpha1.DagRunStatus{Phase: "Successful"}, want: true},
+		"with its finalizer alone": {
+			finalizers: []string{"kontroler.greedykomodo/dagrun.finalizer"}, want: false,
+		},
+		"with the older finalizer alone": {
+			finalizers: []string{"dagrun.finalizer.kontroler.greedykomodo"}, want: false,
+		},
 		"with the condition Admitted that records it": {
 			status: v1alpha1.DagRunStatus{Conditions: admitted("OtherKontroler")}, want: true,
 		},

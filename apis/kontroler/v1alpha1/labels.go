@@ -29,12 +29,12 @@ const (
 	LabelScheduled = GroupName + "/scheduled"
 	// AnnotationScheduledAt is when such a DagRun was due, in RFC 3339 and UTC.
 	AnnotationScheduledAt = GroupName + "/scheduled-at"
-	// AnnotationRequestedBy names who asked for a DagRun. Kontroler's server writes the name of its user. Nothing verifies
-	// it: whoever may create DagRuns can claim any name.
+	// AnnotationRequestedBy names who asked for a DagRun. Kontroler's server writes the name of its user. Nothing
+	// verifies it: whoever may create DagRuns can claim any name.
 	AnnotationRequestedBy = GroupName + "/requested-by"
 
-	// AnnotationRequest identifies a request for a DagRun: a hash of what was asked for. Kontroler's server compares it when
-	// the request is repeated.
+	// AnnotationRequest identifies a request for a DagRun: a hash of what was asked for. Kontroler's server compares it
+	// when the request is repeated.
 	AnnotationRequest = GroupName + "/request"
 
 	// Finalizer is on the Pods of tasks. It is removed after the outcome of the Pod is committed.

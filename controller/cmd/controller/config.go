@@ -114,8 +114,9 @@ var settings = []process.Setting[config]{
 	},
 	{
 		Flag: "lease-namespace", Placeholder: "NAMESPACE", Env: "KONTROLER_LEASE_NAMESPACE", Mark: forUninstall,
-		Set:  setLeaseNamespace,
-		Help: "the namespace of the Lease (default the namespace of this Pod, else \"default\"; uninstall looks in all)",
+		Set: setLeaseNamespace,
+		Help: "the namespace of the Lease (default the namespace of this Pod, else \"default\"; " +
+			"uninstall looks in all)",
 	},
 	{
 		Flag: "lease-duration", Placeholder: "DURATION", Env: "KONTROLER_LEASE_DURATION", Default: "15s",
@@ -218,7 +219,8 @@ func setReaderRoles(c *config, value string) error {
 		role = strings.TrimSpace(role)
 		// PostgreSQL takes the name public for all roles, quoted or not, and none for no role.
 		isReserved := role == "public" || role == "none"
-		isName := role != "" && len(role) <= 63 && utf8.ValidString(role) && !strings.ContainsFunc(role, unicode.IsControl)
+		isName := role != "" && len(role) <= 63 && utf8.ValidString(role) &&
+			!strings.ContainsFunc(role, unicode.IsControl)
 		switch {
 		case isReserved || !isName:
 			invalid = append(invalid, strconv.Quote(role))

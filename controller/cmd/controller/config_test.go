@@ -14,8 +14,8 @@ import (
 func defaults(change func(*config)) config {
 	c := config{
 		databaseURL: "postgres://db/k", leaderElect: true, leaseDuration: 15 * time.Second, healthAddress: ":8081",
-		metricsAddress: ":8080", logLevel: slog.LevelInfo, maxPods: 2000, startGrace: 5 * time.Minute, historyRetention: 90 * 24 * time.Hour,
-		logLimit: 8 << 20,
+		metricsAddress: ":8080", logLevel: slog.LevelInfo, maxPods: 2000, startGrace: 5 * time.Minute,
+		historyRetention: 90 * 24 * time.Hour, logLimit: 8 << 20,
 	}
 	if change != nil {
 		change(&c)
@@ -60,22 +60,32 @@ func TestParseConfig(t *testing.T) {
 				databaseURL: "postgresql://u:p@h/d", kubeconfig: "/k", namespaces: []string{
 					"b", "a",
 				}, class: "gpu", leaseNamespace: "ops", readerRoles: []string{"reporting", `the "Auditors"`},
-				leaseDuration: time.Minute, metricsAddress: "127.0.0.1:0", logFormat: "json", logLevel: slog.LevelDebug, kubeAPIQPS: 0.5,
-				maxPods: 1, startGrace: time.Second, webhookDeny: "10.0.0.0/8,fd00::/8", logLimit: 64 << 10, adoptCluster: true, acceptRestored: true,
+				leaseDuration: time.Minute, metricsAddress: "127.0.0.1:0",
+				logFormat: "json", logLevel: slog.LevelDebug, kubeAPIQPS: 0.5,
+				maxPods: 1, startGrace: time.Second, webhookDeny: "10.0.0.0/8,fd00::/8", logLimit: 64 << 10,
+				adoptCluster: true, acceptRestored: true,
 			},
 		},
 		"every variable is read": {
 			env: map[string]string{
-				"DATABASE_URL": "host=/run dbname=k", "KONTROLER_KUBECONFIG": "/k", "KONTROLER_NAMESPACES": "a", "KONTROLER_CONTROLLER_CLASS": "gpu", "KONTROLER_READER_ROLES": "reporting",
-				"KONTROLER_LEADER_ELECT": "false", "KONTROLER_LEASE_NAMESPACE": "ops", "KONTROLER_LEASE_DURATION": "3s", "KONTROLER_HEALTH_ADDRESS": "",
-				"KONTROLER_METRICS_ADDRESS": "[::1]:1", "KONTROLER_LOG_FORMAT": "text", "KONTROLER_LOG_LEVEL": "warn", "KONTROLER_KUBE_API_QPS": "7",
-				"KONTROLER_MAX_PODS": "9", "KONTROLER_LOG_LIMIT": "1000000", "KONTROLER_LOG_ARCHIVE": "off", "KONTROLER_START_GRACE": "1s", "KONTROLER_HISTORY_RETENTION": "1h", "KONTROLER_WEBHOOK_DENY": "192.0.2.1", "KONTROLER_ADOPT_CLUSTER": "true", "KONTROLER_ACCEPT_RESTORED_DATABASE": "1",
+				"DATABASE_URL": "host=/run dbname=k", "KONTROLER_KUBECONFIG": "/k", "KONTROLER_NAMESPACES": "a",
+				"KONTROLER_CONTROLLER_CLASS": "gpu", "KONTROLER_READER_ROLES": "reporting",
+				"KONTROLER_LEADER_ELECT": "false", "KONTROLER_LEASE_NAMESPACE": "ops",
+				"KONTROLER_LEASE_DURATION": "3s", "KONTROLER_HEALTH_ADDRESS": "",
+				"KONTROLER_METRICS_ADDRESS": "[::1]:1", "KONTROLER_LOG_FORMAT": "text",
+				"KONTROLER_LOG_LEVEL": "warn", "KONTROLER_KUBE_API_QPS": "7",
+				"KONTROLER_MAX_PODS": "9", "KONTROLER_LOG_LIMIT": "1000000", "KONTROLER_LOG_ARCHIVE": "off",
+				"KONTROLER_START_GRACE": "1s", "KONTROLER_HISTORY_RETENTION": "1h",
+				"KONTROLER_WEBHOOK_DENY": "192.0.2.1", "KONTROLER_ADOPT_CLUSTER": "true",
+				"KONTROLER_ACCEPT_RESTORED_DATABASE": "1",
 			},
 			want: config{
-				databaseURL: "host=/run dbname=k", kubeconfig: "/k", namespaces: []string{"a"}, class: "gpu", leaseNamespace: "ops",
-				readerRoles:   []string{"reporting"},
-				leaseDuration: 3 * time.Second, metricsAddress: "[::1]:1", logFormat: "text", logLevel: slog.LevelWarn, kubeAPIQPS: 7,
-				maxPods: 9, startGrace: time.Second, historyRetention: time.Hour, webhookDeny: "192.0.2.1", adoptCluster: true, acceptRestored: true,
+				databaseURL: "host=/run dbname=k", kubeconfig: "/k", namespaces: []string{"a"},
+				class: "gpu", leaseNamespace: "ops", readerRoles: []string{"reporting"},
+				leaseDuration: 3 * time.Second, metricsAddress: "[::1]:1",
+				logFormat: "text", logLevel: slog.LevelWarn, kubeAPIQPS: 7,
+				maxPods: 9, startGrace: time.Second, historyRetention: time.Hour, webhookDeny: "192.0.2.1",
+				adoptCluster: true, acceptRestored: true,
 			},
 		},
 		"a flag wins over its variable, even an invalid one": {
@@ -133,7 +143,9 @@ func TestParseConfigReportsEveryFault(t *testing.T) {
 		want []string
 	}{
 		"a database is required": {
-			want: []string{"no database. Set DATABASE_URL (or --database-url) to postgres://user:password@host/database"},
+			want: []string{
+				"no database. Set DATABASE_URL (or --database-url) to postgres://user:password@host/database",
+			},
 		},
 		"every fault is reported": {
 			args: []string{
@@ -162,7 +174,8 @@ func TestParseConfigReportsEveryFault(t *testing.T) {
 				"flag provided but not defined: -nonsense",
 				`unexpected argument "stray"`,
 				errDatabaseURLAt("DATABASE_URL"),
-				`--reader-roles: not a name of a database role: "public", "", "none", "a\nb", "` + strings.Repeat("r", 64) + `"`,
+				`--reader-roles: not a name of a database role: "public", "", "none", "a\nb", "` +
+					strings.Repeat("r", 64) + `"`,
 				`--namespaces: not a name of a namespace: "B", "c_d"`,
 				"KONTROLER_CONTROLLER_CLASS: a class has at most 63 characters, not 64",
 				`--max-pods: "0" is not a whole number from 1 up`,
@@ -188,7 +201,8 @@ func TestParseConfigReportsEveryFault(t *testing.T) {
 		"uninstall requires a database or --all": {
 			args: []string{"uninstall"},
 			want: []string{
-				"no database. Set DATABASE_URL (or --database-url) to postgres://user:password@host/database, or use --all",
+				"no database. Set DATABASE_URL (or --database-url) to postgres://user:password@host/database, " +
+					"or use --all",
 			},
 		},
 		"uninstall does not have the flags of the controller": {

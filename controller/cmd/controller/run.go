@@ -35,8 +35,8 @@ func runController(ctx context.Context, cfg config, log *slog.Logger) error {
 		return stopped(ctx, err)
 	}
 	for _, absent := range install.AbsentNamespaces(ctx, clients.kube, cfg.namespaces) {
-		log.Warn("a namespace does not exist. Its DAGs run once it is created. Check KONTROLER_NAMESPACES (--namespaces)",
-			"namespace", absent)
+		log.Warn("a namespace does not exist. Its DAGs run once it is created. "+
+			"Check KONTROLER_NAMESPACES (--namespaces)", "namespace", absent)
 	}
 	health := process.NewHealth("database", "caches")
 	health.Set("database", func() string { return "no answer yet" })
@@ -55,8 +55,9 @@ func runController(ctx context.Context, cfg config, log *slog.Logger) error {
 	defer db.Close()
 	id := identity.ControllerID
 	elector, err := leader.New(leader.Config{
-		Leases: clients.lease.CoordinationV1(), ID: id, Namespace: leases, Holder: holder(), LeaseDuration: cfg.leaseDuration,
-		TakeImmediately: !cfg.leaderElect, AcceptRestored: cfg.acceptRestored, Epochs: db, Metrics: collected, Log: log,
+		Leases: clients.lease.CoordinationV1(), ID: id, Namespace: leases, Holder: holder(),
+		LeaseDuration: cfg.leaseDuration, TakeImmediately: !cfg.leaderElect, AcceptRestored: cfg.acceptRestored,
+		Epochs: db, Metrics: collected, Log: log,
 	})
 	if err != nil {
 		return err
@@ -80,8 +81,8 @@ func runController(ctx context.Context, cfg config, log *slog.Logger) error {
 	}
 	health.Set("database", databaseFault(elector.DatabaseAway))
 	health.Set("caches", cachesFault(c.Synced))
-	log.Info("started", "controller", id, "version", version.String(), "kubernetes", cluster.Version, "class", cfg.class,
-		"namespaces", strings.Join(cfg.namespaces, ","), "maxPods", cfg.maxPods)
+	log.Info("started", "controller", id, "version", version.String(), "kubernetes", cluster.Version,
+		"class", cfg.class, "namespaces", strings.Join(cfg.namespaces, ","), "maxPods", cfg.maxPods)
 	return elector.Run(ctx, func(ctx context.Context, epoch int64) error {
 		term, err := db.Lead(ctx, store.Term{
 			ControllerID: id, Epoch: epoch, IdleTimeout: cfg.leaseDuration / 3, Hook: fault.Point,
@@ -205,10 +206,11 @@ func advice(err error) string {
 	text := strings.Join(strings.Fields(err.Error()), " ")
 	switch {
 	case errors.Is(err, store.ErrOtherCluster):
-		return text + ". Use another database, or take this one over with --adopt-cluster if that cluster no longer exists"
+		return text + ". Use another database, or take this one over with --adopt-cluster " +
+			"if that cluster no longer exists"
 	case errors.Is(err, store.ErrRestored):
-		return text + ". It lacks what happened since the backup. To continue, start with --accept-restored-database; " +
-			"Pods that the database does not know are deleted"
+		return text + ". It lacks what happened since the backup. " +
+			"To continue, start with --accept-restored-database; Pods that the database does not know are deleted"
 	}
 	return text
 }
