@@ -49,7 +49,9 @@ func (w *podWriter) act(
 	decision engine.Decision,
 ) error {
 	w.logs.OpenBefore(ctx, f.graph.Spec().Logs, row.Namespace, decision.Delete)
-	stopped := queue.Parallel(len(decision.Delete), func(i int) error { return w.stopPod(ctx, row, decision.Delete[i]) })
+	stopped := queue.Parallel(len(decision.Delete), func(i int) error {
+		return w.stopPod(ctx, row, decision.Delete[i])
+	})
 	creates := decision.Create
 	if len(creates) == 0 {
 		return stopped

@@ -51,8 +51,8 @@ type facts struct {
 	postponed []string
 	// hasMore reports that there was more than one sync takes.
 	hasMore bool
-	// nextDue is when a row is due that the snapshot lacks, or the claim of the workspace is to be read again. Zero means
-	// never.
+	// nextDue is when a row is due that the snapshot lacks, or the claim of the workspace is to be read again. Zero
+	// means never.
 	nextDue time.Time
 	// uncreated counts the Decided attempts that are not blocked. The snapshot has the first hundred.
 	uncreated int

@@ -44,8 +44,8 @@ type term struct {
 // newTerm makes the parts of a term. fail ends it.
 func newTerm(controller *Controller, db *store.Leader, fail context.CancelCauseFunc) *term {
 	c := &core{
-		cfg: &controller.cfg, cached: controller.cached, db: db, clock: clock.New(), events: controller.events, fail: fail,
-		notices: controller.notices,
+		cfg: &controller.cfg, cached: controller.cached, db: db, clock: clock.New(), events: controller.events,
+		fail: fail, notices: controller.notices,
 	}
 	metrics := c.cfg.Metrics
 	t := &term{core: c, backlog: newBacklog(c.cfg), conditions: newDAGConditions(c)}
@@ -204,7 +204,8 @@ func (t *term) resume(ctx context.Context) error {
 		for _, key := range keys {
 			after = key.ID
 			if !t.cfg.watches(key.Namespace) {
-				t.cfg.Log.Warn("run is in a namespace outside --namespaces; it stays paused until that namespace is included",
+				t.cfg.Log.Warn(
+					"run is in a namespace outside --namespaces; it stays paused until that namespace is included",
 					"namespace", key.Namespace, "run", key.Name)
 				continue
 			}
@@ -266,8 +267,8 @@ func (t *term) work(ctx context.Context) {
 	start(1, func() { t.retention.Run(ctx, working) })
 	for _, loop := range []func(context.Context){
 		func(ctx context.Context) { t.backlog.alarms.Watch(ctx, t.now, t.backlog.queue.Add) },
-		t.scheduler.Run, t.dags.watchClaims, t.status.projectProgress, t.status.correctOutage, t.maintain, t.podEvents.Run,
-		t.db.Notify, t.logs.Run, t.gatekeeper.probeNamespaces,
+		t.scheduler.Run, t.dags.watchClaims, t.status.projectProgress, t.status.correctOutage, t.maintain,
+		t.podEvents.Run, t.db.Notify, t.logs.Run, t.gatekeeper.probeNamespaces,
 	} {
 		loops.Go(func() { loop(ctx) })
 	}

@@ -32,12 +32,14 @@ func TestWhatALiveDagRunSays(t *testing.T) {
 				},
 			},
 			reason:  "ImagePullBackOff",
-			message: "pull waits: ImagePullBackOff: no such tag; big waits: Unschedulable: 0/3 nodes", pending: 2, still: true,
+			message: "pull waits: ImagePullBackOff: no such tag; big waits: Unschedulable: 0/3 nodes",
+			pending: 2, still: true,
 		},
 		"one waits, one failed, and there are more": {
 			row: store.Run{Counts: store.Counts{Active: 3, Failed: 2}},
 			progress: store.RunProgress{
-				Pending: 2, WaitingTotal: 2, Waiting: []store.TaskReason{waits("pull", "ImagePullBackOff", "x")}, Failed: extract,
+				Pending: 2, WaitingTotal: 2, Waiting: []store.TaskReason{waits("pull", "ImagePullBackOff", "x")},
+				Failed: extract,
 			},
 			reason:  "ImagePullBackOff",
 			message: "pull waits: ImagePullBackOff: x; extract failed: exit code 3; 2 more", pending: 2, runs: 1,
@@ -59,7 +61,9 @@ func TestWhatALiveDagRunSays(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			status := v1alpha1.DagRunStatus{Tasks: &v1alpha1.TaskCounts{}}
 			addProgress(&status, c.row, c.progress)
-			got := []any{status.Reason, status.Message, status.Tasks.Pending, status.Tasks.Running, isStandstill(&status)}
+			got := []any{
+				status.Reason, status.Message, status.Tasks.Pending, status.Tasks.Running, isStandstill(&status),
+			}
 			if diff := cmp.Diff([]any{c.reason, c.message, c.pending, c.runs, c.still}, got); diff != "" {
 				t.Errorf("reason, message, pending, running, still (-want +got):\n%s", diff)
 			}

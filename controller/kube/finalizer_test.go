@@ -38,13 +38,15 @@ func TestRemoveFinalizer(t *testing.T) {
 			requests: []string{"patch"}, hasChanged: true,
 		},
 		"a Pod that no longer exists needs nothing": {
-			finalizers: []string{v1alpha1.Finalizer}, patched: apierrors.NewNotFound(pods, "p"), requests: []string{"patch"},
+			finalizers: []string{v1alpha1.Finalizer}, patched: apierrors.NewNotFound(pods, "p"),
+			requests: []string{"patch"},
 		},
 		"a Pod that is gone after a conflict needs nothing": {
 			finalizers: []string{v1alpha1.Finalizer}, patched: conflict, requests: []string{"patch", "get"},
 		},
 		"a Pod whose name another Pod has needs nothing": {
-			finalizers: []string{v1alpha1.Finalizer}, patched: invalid, liveUID: "u2", requests: []string{"patch", "get"},
+			finalizers: []string{v1alpha1.Finalizer}, patched: invalid, liveUID: "u2",
+			requests: []string{"patch", "get"},
 		},
 		"a patch that makes the same Pod invalid is an error": {
 			finalizers: []string{v1alpha1.Finalizer}, patched: invalid, liveUID: "u1",

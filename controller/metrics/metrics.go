@@ -61,7 +61,8 @@ func (r registry) histogram(name, help string, buckets []float64, labels ...stri
 // New makes the metrics, those of the Go runtime and of the process with them.
 func New() *Metrics {
 	registry := registry{prometheus.NewRegistry()}
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	registry.MustRegister(collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m := &Metrics{
 		registry: registry.Registry,
 		apiRequests: registry.counter("kontroler_api_requests_total",
@@ -79,12 +80,14 @@ func New() *Metrics {
 		removed: registry.counter("kontroler_history_removed_total",
 			"Rows and partitions of history that were removed, by kind.", "kind"),
 		deliveries: registry.counter("kontroler_deliveries_total",
-			"Tries to deliver a notification, by result: delivered, failed, parked (failed for the last time).", "result"),
+			"Tries to deliver a notification, by result: delivered, failed, parked (failed for the last time).",
+			"result"),
 		liveAttempts: registry.gauge("kontroler_live_attempts",
 			"Attempts whose Pod has not ended: what --max-pods bounds.").WithLabelValues(),
 		podEvents: registry.counter("kontroler_pod_events_total",
 			"Events of Pods: kept, or dropped because the database refuses them.", "result"),
-		epoch:  registry.gauge("kontroler_epoch", "Epoch of the last term of leadership of this process.").WithLabelValues(),
+		epoch: registry.gauge("kontroler_epoch",
+			"Epoch of the last term of leadership of this process.").WithLabelValues(),
 		leader: registry.gauge("kontroler_leader", "Whether this process leads.").WithLabelValues(),
 		logs:   registry.counter("kontroler_logs_total", "Logs of tasks, by state: Captured, Lost.", "state"),
 		logBytes: registry.counter("kontroler_log_bytes_total",
