@@ -81,7 +81,8 @@ func parseObjectFilter(values url.Values) (filter dags.Filter, err error) {
 	filter.IsDeleted = deleted == "true"
 	isNarrowed := filter.Labels != nil || filter.Suspended != nil || filter.Valid != "" || filter.LastRun != nil
 	if filter.IsDeleted && isNarrowed {
-		return filter, fault(badRequest, "deleted goes with search and namespace only: nothing else is known of such DAGs.")
+		return filter, fault(badRequest,
+			"deleted goes with search and namespace only: nothing else is known of such DAGs.")
 	}
 	return filter, err
 }

@@ -57,7 +57,8 @@ func readBody(c *call, types ...string) (media string, body []byte, err error) {
 	media, params, err := mime.ParseMediaType(c.Header.Get("Content-Type"))
 	if charset := params["charset"]; err != nil || !slices.Contains(types, media) ||
 		charset != "" && !strings.EqualFold(charset, "utf-8") {
-		return "", nil, fault(unsupportedMediaType, "The Content-Type must be "+strings.Join(types, " or ")+", in UTF-8.")
+		return "", nil, fault(unsupportedMediaType,
+			"The Content-Type must be "+strings.Join(types, " or ")+", in UTF-8.")
 	}
 	body, err = io.ReadAll(c.Body)
 	if tooBig, ok := errors.AsType[*http.MaxBytesError](err); ok {

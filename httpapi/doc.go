@@ -3,8 +3,8 @@
 // scripts/generate makes docs.html from openapi.yaml, and scripts/apicheck compares openapi.yaml with the traffic of
 // the tests.
 //
-// A request goes through ServeHTTP, dispatch, adapt and admit to its handler. Handlers stand in one file a resource, and
-// are thin: they read the request, check the scope or the role, and call one of these packages.
+// A request goes through ServeHTTP, dispatch, adapt and admit to its handler. Handlers stand in one file a resource,
+// and are thin: they read the request, check the scope or the role, and call one of these packages.
 //
 //	auth      who calls: passwords, sessions, tokens, roles, proxies
 //	answer    the JSON of answers, made of rows
@@ -22,7 +22,8 @@
 //
 //   - A handler returns an error, and one table turns it into a problem (RFC 9457). A mistake of the client is never
 //     a 5xx. The text of an unexpected error is logged and not sent.
-//   - A body is JSON in UTF-8, or YAML if it is a manifest. Duplicate and unknown fields are refused, as are unknown query parameters.
+//   - A body is JSON in UTF-8, or YAML if it is a manifest. Duplicate and unknown fields are refused, as are unknown
+//     query parameters.
 //   - A response is encoded before its status is sent.
 //   - A stream has no request timeout, but a deadline for each write, and none between two writes. It reads its
 //     credential again, and ends when the server stops.

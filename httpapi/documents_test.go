@@ -122,12 +122,13 @@ func TestRefusalsOfEveryRoute(t *testing.T) {
 			pattern := method + " " + path
 			for name, test := range tests {
 				isLogin := strings.HasSuffix(path, "/login") // It takes no other credential.
-				if !statuses[fmt.Sprint(test.status)] || !strings.Contains(test.methods, method) || isLogin && test.status == 401 {
+				if !statuses[fmt.Sprint(test.status)] || !strings.Contains(test.methods, method) ||
+					isLogin && test.status == 401 {
 					continue
 				}
 				q := request{
-					method: method, path: strings.ReplaceAll(h.colors[0].pathOf(pattern), "{id}", "999"), token: test.token,
-					header: []string{`If-Match: "1"`},
+					method: method, path: strings.ReplaceAll(h.colors[0].pathOf(pattern), "{id}", "999"),
+					token: test.token, header: []string{`If-Match: "1"`},
 				}
 				if q.body = test.body; method == "GET" {
 					q.body = ""
@@ -200,7 +201,8 @@ func (h *history) retry(c *color) string {
 	end, code := run.AdmittedAt.Add(time.Second), int32(3)
 	h.must(h.leader.Commit(h.Context(), run.ID, []transition.Transition{
 		transition.AttemptEnded{
-			Attempt: first, Phase: "Failed", Reason: "ExitCode", ExitCode: &code, StartedAt: run.AdmittedAt, FinishedAt: end,
+			Attempt: first, Phase: "Failed", Reason: "ExitCode", ExitCode: &code,
+			StartedAt: run.AdmittedAt, FinishedAt: end,
 		},
 		transition.TaskBackedOff{Task: task, Reason: "BackingOff", Due: end, Retries: 1},
 	}, nil))

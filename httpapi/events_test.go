@@ -641,7 +641,8 @@ func TestAThousandListeners(t *testing.T) {
 		float64(runtime.NumGoroutine()-goroutines)/1000,
 		(during.HeapInuse+during.StackInuse-before.HeapInuse-before.StackInuse)/1000/1024)
 	run := h.admit(h.colors[0])
-	h.must(h.leader.Commit(t.Context(), run.ID, []transition.Transition{transition.RunStarted{At: run.AdmittedAt}}, nil))
+	h.must(h.leader.Commit(t.Context(), run.ID,
+		[]transition.Transition{transition.RunStarted{At: run.AdmittedAt}}, nil))
 	h.exec(`NOTIFY kontroler_changes`)
 	for _, f := range followers {
 		f.until(isOf(run.UID, "Running"))

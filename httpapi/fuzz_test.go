@@ -19,8 +19,9 @@ func FuzzDecode(f *testing.F) {
 		Grants []accounts.Grant `json:"grants"`
 	}
 	for _, seed := range []string{
-		`{"name": "a", "grants": [{"namespace": "*", "role": "viewer"}]}`, `{"name": "a", "name": "b"}`, `null`, `[]`, `{`,
-		`{"grants": [[]]}`, `{"Name": 1}`, `"\ud800"`, `1e999`, `{} {}`, strings.Repeat("[", 100), `{"grants": [null]}`,
+		`{"name": "a", "grants": [{"namespace": "*", "role": "viewer"}]}`, `{"name": "a", "name": "b"}`, `null`, `[]`,
+		`{`, `{"grants": [[]]}`, `{"Name": 1}`, `"\ud800"`, `1e999`, `{} {}`, strings.Repeat("[", 100),
+		`{"grants": [null]}`,
 	} {
 		f.Add([]byte(seed))
 	}

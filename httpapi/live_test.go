@@ -38,7 +38,8 @@ func TestReadADAG(t *testing.T) {
 	l := newLiveHistory(t)
 	c := l.colors[0]
 	base := "/api/v1/namespaces/" + c.namespace + "/dags"
-	live, err := l.clients.Kontroler.KontrolerV1alpha1().DAGs(c.namespace).Get(t.Context(), c.dag(), metav1.GetOptions{})
+	live, err := l.clients.Kontroler.KontrolerV1alpha1().DAGs(c.namespace).Get(
+		t.Context(), c.dag(), metav1.GetOptions{})
 	l.must(err)
 	var runs []any
 	for _, run := range l.get(c, "/api/v1/runs")["items"].([]any) {
@@ -65,7 +66,8 @@ func TestReadADAG(t *testing.T) {
 		t.Errorf("in the list (-want +got):\n%s", diff)
 	}
 	bad := list["items"].([]any)[0].(map[string]any)
-	if bad["name"] != "bad-amber" || bad["valid"] != false || bad["message"] != "no amber" || len(bad["runs"].([]any)) != 0 {
+	if bad["name"] != "bad-amber" || bad["valid"] != false || bad["message"] != "no amber" ||
+		len(bad["runs"].([]any)) != 0 {
 		t.Errorf("a DAG that is not valid: %v", bad)
 	}
 	a := l.do(request{method: "GET", path: base + "/etl-amber", token: c.token})
@@ -106,25 +108,29 @@ func TestListDAGs(t *testing.T) {
 	root := l.login("root", rootPassword)
 	const all = "bad-amber etl-amber foreign-amber rests-amber"
 	for name, tt := range map[string]struct{ token, query, want string }{
-		"the caller's":                          {c.token, "", all},
-		"of an administrator":                   {root, "", all + " bad-cobalt etl-cobalt"},
-		"of a namespace":                        {root, "?namespace=" + l.colors[1].namespace, "bad-cobalt etl-cobalt"},
-		"of a foreign namespace":                {c.token, "?namespace=" + l.colors[1].namespace, ""},
-		"with a part of the name":               {c.token, "?search=l-am", "etl-amber"},
-		"with a label":                          {c.token, "?label=color%3Dgrey", "rests-amber"},
-		"without a label":                       {c.token, "?label=color%20notin%20(grey,blue)", "bad-amber etl-amber foreign-amber"},
-		"suspended":                             {c.token, "?suspended=true", "rests-amber"},
-		"not suspended and of a part of a name": {c.token, "?suspended=false&search=e", "bad-amber etl-amber foreign-amber"},
-		"valid":                                 {c.token, "?valid=true", "etl-amber"},
-		"not valid":                             {c.token, "?valid=false", "bad-amber"},
-		"not judged":                            {c.token, "?valid=unknown", "foreign-amber rests-amber"},
-		"whose last run is live":                {root, "?lastRun=Live", "etl-amber etl-cobalt"},
-		"whose last run is live, of a caller":   {c.token, "?lastRun=Running", "etl-amber"},
-		"whose last run has failed":             {c.token, "?lastRun=Failed", ""},
-		"deleted":                               {c.token, "?deleted=true", "gone-a gone-b gone-c"},
-		"deleted, with a part of the name":      {c.token, "?deleted=true&search=e-b", "gone-b"},
-		"deleted in a foreign namespace":        {l.colors[1].token, "?deleted=true", ""},
-		"that exist":                            {c.token, "?deleted=false&search=gone", ""},
+		"the caller's":            {c.token, "", all},
+		"of an administrator":     {root, "", all + " bad-cobalt etl-cobalt"},
+		"of a namespace":          {root, "?namespace=" + l.colors[1].namespace, "bad-cobalt etl-cobalt"},
+		"of a foreign namespace":  {c.token, "?namespace=" + l.colors[1].namespace, ""},
+		"with a part of the name": {c.token, "?search=l-am", "etl-amber"},
+		"with a label":            {c.token, "?label=color%3Dgrey", "rests-amber"},
+		"without a label": {
+			c.token, "?label=color%20notin%20(grey,blue)", "bad-amber etl-amber foreign-amber",
+		},
+		"suspended": {c.token, "?suspended=true", "rests-amber"},
+		"not suspended and of a part of a name": {
+			c.token, "?suspended=false&search=e", "bad-amber etl-amber foreign-amber",
+		},
+		"valid":                               {c.token, "?valid=true", "etl-amber"},
+		"not valid":                           {c.token, "?valid=false", "bad-amber"},
+		"not judged":                          {c.token, "?valid=unknown", "foreign-amber rests-amber"},
+		"whose last run is live":              {root, "?lastRun=Live", "etl-amber etl-cobalt"},
+		"whose last run is live, of a caller": {c.token, "?lastRun=Running", "etl-amber"},
+		"whose last run has failed":           {c.token, "?lastRun=Failed", ""},
+		"deleted":                             {c.token, "?deleted=true", "gone-a gone-b gone-c"},
+		"deleted, with a part of the name":    {c.token, "?deleted=true&search=e-b", "gone-b"},
+		"deleted in a foreign namespace":      {l.colors[1].token, "?deleted=true", ""},
+		"that exist":                          {c.token, "?deleted=false&search=gone", ""},
 	} {
 		body := l.want(200, request{method: "GET", path: "/api/v1/dags" + tt.query, token: tt.token})
 		if got := strings.Join(itemsOf(body, "name"), " "); got != tt.want {
@@ -234,7 +240,9 @@ func TestDagTasks(t *testing.T) {
 		})
 	}
 	for _, path := range []string{"/api/v1/dagtasks", base} {
-		for query, want := range map[string]int{"?search=ed-a": 1, "?search=x": 0, "?label=color": 2, "?label=!color": 1} {
+		for query, want := range map[string]int{
+			"?search=ed-a": 1, "?search=x": 0, "?label=color": 2, "?label=!color": 1,
+		} {
 			if got := len(itemsOf(l.get(c, path+query), "name")); got != want {
 				t.Errorf("%s%s: %d DagTasks, want %d", path, query, got, want)
 			}
@@ -359,9 +367,10 @@ func TestAPIServerAway(t *testing.T) {
 	for _, pattern := range readingRoutes {
 		path := c.pathOf(pattern)
 		want := http.StatusOK
-		isHistory := slices.ContainsFunc([]string{"/versions", "/diff", "/ticks", "/grid", "/statistics"}, func(part string) bool {
-			return strings.Contains(pattern, part)
-		})
+		isHistory := slices.ContainsFunc([]string{"/versions", "/diff", "/ticks", "/grid", "/statistics"},
+			func(part string) bool {
+				return strings.Contains(pattern, part)
+			})
 		needsCluster := slices.ContainsFunc([]string{"/dags", "/dagtasks", "/upcoming", "/pending", "/v1/namespaces"},
 			func(part string) bool {
 				return strings.Contains(pattern, part+"/{name}") || strings.HasSuffix(pattern, part)
@@ -417,7 +426,8 @@ func TestBadParametersOfLists(t *testing.T) {
 		"/api/v1/pending?limit=1":                             "limit",
 	} {
 		a := h.do(request{method: "GET", path: path, token: c.token})
-		if detail, _ := withoutID(t, a.body)["detail"].(string); a.StatusCode != 400 || !strings.Contains(detail, parameter) {
+		if detail, _ := withoutID(t, a.body)["detail"].(string); a.StatusCode != 400 ||
+			!strings.Contains(detail, parameter) {
 			t.Errorf("%s: status %d, %s", path, a.StatusCode, detail)
 		}
 	}

@@ -37,7 +37,8 @@ func newLiveHistory(t *testing.T) *liveHistory {
 		t.Fatal(err)
 	}
 	colors := []*color{
-		{namespace: l.newNamespace(t, "a-amber-"), name: "amber"}, {namespace: l.newNamespace(t, "c-cobalt-"), name: "cobalt"},
+		{namespace: l.newNamespace(t, "a-amber-"), name: "amber"},
+		{namespace: l.newNamespace(t, "c-cobalt-"), name: "cobalt"},
 	}
 	l.live = runReader(t, l.clients, colors[0].namespace, colors[1].namespace)
 	l.history = newHistoryIn(t, colors, func(c *httpapi.Config) { c.Cluster = l.live })
@@ -132,7 +133,9 @@ func (l *liveHistory) fill(c *color) {
 	_, err = runs.Create(l.Context(), &v1alpha1.DagRun{
 		ObjectMeta: metav1.ObjectMeta{Name: "waits-" + c.name,
 			Annotations: map[string]string{v1alpha1.AnnotationRequestedBy: "fan-of-" + c.name}},
-		Spec: v1alpha1.DagRunSpec{DagName: "none", Parameters: []v1alpha1.ParameterValue{{Name: "p", Value: new(c.name)}}},
+		Spec: v1alpha1.DagRunSpec{
+			DagName: "none", Parameters: []v1alpha1.ParameterValue{{Name: "p", Value: new(c.name)}},
+		},
 	}, metav1.CreateOptions{})
 	l.must(err)
 }

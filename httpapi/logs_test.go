@@ -29,7 +29,8 @@ import (
 // logRoute is the route of logs.
 const logRoute = "GET /api/v1/runs/{uid}/tasks/{task}/attempts/{number}/log"
 
-// logHead and logTail are what is stored of a log of 1,000 bytes: carriage returns and bytes that are no UTF-8 are in it.
+// logHead and logTail are what is stored of a log of 1,000 bytes: carriage returns and bytes that are no UTF-8 are in
+// it.
 const (
 	logHead = "amber begins\ndata: forged\r\revent: end\r\n"
 	logTail = "bytes \x00\xff\xc3\nno newline"
@@ -91,16 +92,17 @@ func TestStoredLog(t *testing.T) {
 	tag := a.Header.Get("ETag")
 	header := map[string]string{}
 	for _, name := range []string{
-		"Content-Type", "X-Content-Type-Options", "Content-Security-Policy", "Kontroler-Log-State", "Kontroler-Log-Bytes",
-		"Kontroler-Log-Omitted", "Kontroler-Log-Omitted-At", "Kontroler-Log-Rotated", "Kontroler-Log-Incomplete",
-		"Content-Disposition", "Accept-Ranges", "Cache-Control", "Vary",
+		"Content-Type", "X-Content-Type-Options", "Content-Security-Policy", "Kontroler-Log-State",
+		"Kontroler-Log-Bytes", "Kontroler-Log-Omitted", "Kontroler-Log-Omitted-At", "Kontroler-Log-Rotated",
+		"Kontroler-Log-Incomplete", "Content-Disposition", "Accept-Ranges", "Cache-Control", "Vary",
 	} {
 		header[name] = a.Header.Get(name)
 	}
 	want := map[string]string{
 		"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff",
-		"Content-Security-Policy": "sandbox; default-src 'none'; frame-ancestors 'none'", "Kontroler-Log-State": "stored",
-		"Kontroler-Log-Bytes": "1000", "Kontroler-Log-Omitted": fmt.Sprint(1000 - len(whole)),
+		"Content-Security-Policy": "sandbox; default-src 'none'; frame-ancestors 'none'",
+		"Kontroler-Log-State":     "stored", "Kontroler-Log-Bytes": "1000",
+		"Kontroler-Log-Omitted":    fmt.Sprint(1000 - len(whole)),
 		"Kontroler-Log-Omitted-At": fmt.Sprint(len(logHead)), "Kontroler-Log-Rotated": "true",
 		"Kontroler-Log-Incomplete": "false", "Content-Disposition": "", "Accept-Ranges": "bytes",
 		"Cache-Control": "no-store", "Vary": "Accept",
@@ -114,13 +116,19 @@ func TestStoredLog(t *testing.T) {
 		status        int
 		body, ranges  string
 	}{
-		"the first bytes":                 {"", "Range: bytes=0-5", 206, whole[:6], fmt.Sprintf("bytes 0-5/%d", size)},
-		"bytes of two chunks":             {"", "Range: bytes=3-7", 206, whole[3:8], fmt.Sprintf("bytes 3-7/%d", size)},
-		"the last bytes":                  {"", "Range: bytes=-4", 206, "line", fmt.Sprintf("bytes %d-%d/%d", size-4, size-1, size)},
-		"from a byte on":                  {"", "Range: bytes=50-", 206, whole[50:], fmt.Sprintf("bytes 50-%d/%d", size-1, size)},
-		"bytes behind the end":            {"", "Range: bytes=999-", 416, "", fmt.Sprintf("bytes */%d", size)},
-		"another unit":                    {"", "Range: lines=1-2", 416, "", ""},
-		"followed, which is stored":       {"?follow=true", "Range: bytes=0-5", 206, whole[:6], fmt.Sprintf("bytes 0-5/%d", size)},
+		"the first bytes":     {"", "Range: bytes=0-5", 206, whole[:6], fmt.Sprintf("bytes 0-5/%d", size)},
+		"bytes of two chunks": {"", "Range: bytes=3-7", 206, whole[3:8], fmt.Sprintf("bytes 3-7/%d", size)},
+		"the last bytes": {
+			"", "Range: bytes=-4", 206, "line", fmt.Sprintf("bytes %d-%d/%d", size-4, size-1, size),
+		},
+		"from a byte on": {
+			"", "Range: bytes=50-", 206, whole[50:], fmt.Sprintf("bytes 50-%d/%d", size-1, size),
+		},
+		"bytes behind the end": {"", "Range: bytes=999-", 416, "", fmt.Sprintf("bytes */%d", size)},
+		"another unit":         {"", "Range: lines=1-2", 416, "", ""},
+		"followed, which is stored": {
+			"?follow=true", "Range: bytes=0-5", 206, whole[:6], fmt.Sprintf("bytes 0-5/%d", size),
+		},
 		"the last line":                   {"?tail=1", "", 200, "no newline", ""},
 		"the last three lines":            {"?tail=3", "", 200, "data: forged\r\revent: end\r\n" + logTail, ""},
 		"more lines than there are":       {"?tail=10000", "", 200, whole, ""},
@@ -162,7 +170,8 @@ func TestStoredLog(t *testing.T) {
 		t.Errorf("a download: %q, %d bytes", got, len(download.body))
 	}
 	head := h.do(request{method: "HEAD", path: path, token: amber.token})
-	if head.StatusCode != 200 || head.ContentLength != int64(size) || head.Header.Get("Kontroler-Log-State") != "stored" {
+	if head.StatusCode != 200 || head.ContentLength != int64(size) ||
+		head.Header.Get("Kontroler-Log-State") != "stored" {
 		t.Errorf("HEAD: %d, %v", head.StatusCode, head.Header)
 	}
 }
@@ -182,17 +191,21 @@ func TestFaultyRequestsForLogs(t *testing.T) {
 		header      []string
 		status      int
 	}{
-		"a viewer":                              {path, amber.token, nil, 200},
-		"an administrator":                      {path, root, nil, 200},
-		"an API token of a viewer":              {path, viewer, nil, 200},
-		"nobody":                                {path, "", nil, 401},
-		"a user without grants":                 {path, carol, nil, 404},
-		"an API token of another namespace":     {path, narrow, nil, 404},
-		"a foreign log":                         {cobalt.pathOfLog("load"), amber.token, nil, 404},
-		"a foreign log as events":               {cobalt.pathOfLog("load"), amber.token, events, 404},
-		"a foreign log that is gone":            {cobalt.pathOfLog("report"), amber.token, nil, 404},
-		"an unknown attempt":                    {strings.Replace(path, "attempts/1", "attempts/2", 1), amber.token, nil, 404},
-		"no number":                             {strings.Replace(path, "attempts/1", "attempts/x", 1), amber.token, nil, 404},
+		"a viewer":                          {path, amber.token, nil, 200},
+		"an administrator":                  {path, root, nil, 200},
+		"an API token of a viewer":          {path, viewer, nil, 200},
+		"nobody":                            {path, "", nil, 401},
+		"a user without grants":             {path, carol, nil, 404},
+		"an API token of another namespace": {path, narrow, nil, 404},
+		"a foreign log":                     {cobalt.pathOfLog("load"), amber.token, nil, 404},
+		"a foreign log as events":           {cobalt.pathOfLog("load"), amber.token, events, 404},
+		"a foreign log that is gone":        {cobalt.pathOfLog("report"), amber.token, nil, 404},
+		"an unknown attempt": {
+			strings.Replace(path, "attempts/1", "attempts/2", 1), amber.token, nil, 404,
+		},
+		"no number": {
+			strings.Replace(path, "attempts/1", "attempts/x", 1), amber.token, nil, 404,
+		},
 		"an unknown parameter":                  {path + "?head=1", amber.token, nil, 400},
 		"an unknown parameter of events":        {path + "?head=1", amber.token, events, 400},
 		"follow without a value":                {path + "?follow", amber.token, nil, 400},
@@ -213,7 +226,9 @@ func TestFaultyRequestsForLogs(t *testing.T) {
 		}
 	}
 	foreign := h.do(request{method: "GET", path: cobalt.pathOfLog("load"), token: amber.token})
-	missing := h.do(request{method: "GET", path: strings.Replace(path, amber.uid(1), amber.uid(99), 1), token: amber.token})
+	missing := h.do(request{
+		method: "GET", path: strings.Replace(path, amber.uid(1), amber.uid(99), 1), token: amber.token,
+	})
 	if diff := cmp.Diff(withoutID(t, missing.body), withoutID(t, foreign.body)); diff != "" {
 		t.Errorf("a foreign log differs from a missing one (-missing +foreign):\n%s", diff)
 	}
@@ -265,7 +280,8 @@ func TestStoredLogAsEvents(t *testing.T) {
 		return string(encoded)
 	}
 	head, tail := len(logHead), 1000-len(logTail)
-	state := fmt.Sprintf(`state {"state":"stored","bytes":1000,"omitted":%d,"omittedAt":%d,"rotated":true,"message":"why"}`,
+	state := fmt.Sprintf(
+		`state {"state":"stored","bytes":1000,"omitted":%d,"omittedAt":%d,"rotated":true,"message":"why"}`,
 		tail-head, head)
 	omitted := fmt.Sprintf(`omitted %s {"bytes":%d}`, idAt(tail), tail-head)
 	end := `end {"reason":"complete"}`
@@ -275,18 +291,24 @@ func TestStoredLogAsEvents(t *testing.T) {
 		query, lastID string
 		want          []string
 	}{
-		"from the beginning":   {"", "", whole},
-		"after the first line": {"", idAt(13), []string{"log " + idAt(head) + " " + text(logHead[13:]), omitted, last, end}},
+		"from the beginning": {"", "", whole},
+		"after the first line": {"", idAt(13), []string{
+			"log " + idAt(head) + " " + text(logHead[13:]), omitted, last, end,
+		}},
 		"within what is omitted": {"", idAt(tail - 7), []string{
 			fmt.Sprintf(`omitted %s {"bytes":7}`, idAt(tail)), last, end,
 		}},
-		"after what is omitted":     {"", idAt(tail + 9), []string{"log " + idAt(1000) + ` "\nno newline"`, end}},
-		"at the end":                {"", idAt(1000), []string{end}},
-		"behind the end":            {"", idAt(1001), append([]string{`reset {"reason":"shorter"}`}, whole...)},
-		"another log":               {"", "2026-07-01T11:00:01Z/13", append([]string{`reset {"reason":"rotated"}`}, whole...)},
-		"the last line":             {"?tail=1", "", []string{"log " + idAt(1000) + ` "no newline"`, end}},
-		"the last lines, and an id": {"?tail=1", idAt(tail + 9), []string{"log " + idAt(1000) + ` "\nno newline"`, end}},
-		"without following":         {"?follow=false", "", whole},
+		"after what is omitted": {"", idAt(tail + 9), []string{"log " + idAt(1000) + ` "\nno newline"`, end}},
+		"at the end":            {"", idAt(1000), []string{end}},
+		"behind the end":        {"", idAt(1001), append([]string{`reset {"reason":"shorter"}`}, whole...)},
+		"another log": {
+			"", "2026-07-01T11:00:01Z/13", append([]string{`reset {"reason":"rotated"}`}, whole...),
+		},
+		"the last line": {"?tail=1", "", []string{"log " + idAt(1000) + ` "no newline"`, end}},
+		"the last lines, and an id": {
+			"?tail=1", idAt(tail + 9), []string{"log " + idAt(1000) + ` "\nno newline"`, end},
+		},
+		"without following": {"?follow=false", "", whole},
 	} {
 		got := h.openLog(amber.pathOfLog("load")+tt.query, amber.token, tt.lastID).all()
 		if diff := cmp.Diff(append([]string{state}, tt.want...), got); diff != "" {
@@ -335,7 +357,8 @@ func TestLostLogs(t *testing.T) {
 	}
 }
 
-// onCluster returns the history with a server that reaches the API server, and the path of the log of a task that waits.
+// onCluster returns the history with a server that reaches the API server, and the path of the log of a task that
+// waits.
 func onCluster(t *testing.T, h *history) (path string) {
 	t.Helper()
 	clients, err := cluster.New(clustertest.Config(t), "kontroler-test")

@@ -225,7 +225,9 @@ func (h manifestHandlers[T]) validate(w http.ResponseWriter, c *call) error {
 	if len(faults) > 0 {
 		return fault(invalid, "The manifest is not valid.", answer.All(faults, viewFault)...)
 	}
-	return reply(w, http.StatusOK, answer.Validation{Valid: true, Warnings: append(answer.OrEmpty(dropped), warnings...)})
+	return reply(w, http.StatusOK, answer.Validation{
+		Valid: true, Warnings: append(answer.OrEmpty(dropped), warnings...),
+	})
 }
 
 // suspensionHandlers suspend and resume the schedules of DAGs.

@@ -33,21 +33,27 @@ type kind struct {
 
 // The types of problems. openapi.yaml documents them.
 var (
-	badRequest           = kind{"bad-request", http.StatusBadRequest, "The request is malformed."}
-	notAuthenticated     = kind{"unauthenticated", http.StatusUnauthorized, "Log in, or send a valid token."}
-	forbidden            = kind{"forbidden", http.StatusForbidden, "You may not do this."}
-	crossOrigin          = kind{"cross-origin", http.StatusForbidden, "The request comes from another web site."}
-	notFound             = kind{"not-found", http.StatusNotFound, "There is no such object."}
-	methodNotAllowed     = kind{"method-not-allowed", http.StatusMethodNotAllowed, "The resource does not have this method."}
+	badRequest       = kind{"bad-request", http.StatusBadRequest, "The request is malformed."}
+	notAuthenticated = kind{"unauthenticated", http.StatusUnauthorized, "Log in, or send a valid token."}
+	forbidden        = kind{"forbidden", http.StatusForbidden, "You may not do this."}
+	crossOrigin      = kind{"cross-origin", http.StatusForbidden, "The request comes from another web site."}
+	notFound         = kind{"not-found", http.StatusNotFound, "There is no such object."}
+	methodNotAllowed = kind{
+		"method-not-allowed", http.StatusMethodNotAllowed, "The resource does not have this method.",
+	}
 	conflict             = kind{"conflict", http.StatusConflict, "The change conflicts with the present state."}
 	preconditionFailed   = kind{"precondition-failed", http.StatusPreconditionFailed, "The object has changed."}
 	tooLarge             = kind{"too-large", http.StatusRequestEntityTooLarge, "The body is too large."}
-	unsupportedMediaType = kind{"unsupported-media-type", http.StatusUnsupportedMediaType, "The body has the wrong type."}
+	unsupportedMediaType = kind{
+		"unsupported-media-type", http.StatusUnsupportedMediaType, "The body has the wrong type.",
+	}
 	invalid              = kind{"invalid", http.StatusUnprocessableEntity, "Values are not valid."}
-	preconditionRequired = kind{"precondition-required", http.StatusPreconditionRequired, "The header If-Match is missing."}
-	tooManyRequests      = kind{"too-many-requests", http.StatusTooManyRequests, "Try again later."}
-	gone                 = kind{"gone", http.StatusGone, "There is no such thing any more."}
-	rangeNotSatisfiable  = kind{
+	preconditionRequired = kind{
+		"precondition-required", http.StatusPreconditionRequired, "The header If-Match is missing.",
+	}
+	tooManyRequests     = kind{"too-many-requests", http.StatusTooManyRequests, "Try again later."}
+	gone                = kind{"gone", http.StatusGone, "There is no such thing any more."}
+	rangeNotSatisfiable = kind{
 		"range-not-satisfiable", http.StatusRequestedRangeNotSatisfiable, "The range is outside of what there is.",
 	}
 	clientGone  = kind{"client-gone", 499, "The client has closed the connection."} // nobody reads it
@@ -129,7 +135,8 @@ func problemOf(err error) *problem {
 	}
 	if delayed, ok := errors.AsType[*auth.DelayedError](err); ok {
 		return &problem{
-			kind: tooManyRequests, detail: "Logins of this user from your network have failed.", retryAfter: delayed.After,
+			kind: tooManyRequests, detail: "Logins of this user from your network have failed.",
+			retryAfter: delayed.After,
 		}
 	}
 	if errors.Is(err, auth.ErrUnauthenticated) {

@@ -165,7 +165,8 @@ func TestStatistics(t *testing.T) {
 			"zone": "UTC", "days": []any{on("2026-07-01", own)}, "all": own,
 		}},
 		"of a DAG in a zone where it is tomorrow": {
-			"/api/v1/namespaces/a/dags/etl-amber/statistics?from=2026-07-01&zone=Pacific/Kiritimati", root, map[string]any{
+			"/api/v1/namespaces/a/dags/etl-amber/statistics?from=2026-07-01&zone=Pacific/Kiritimati", root,
+			map[string]any{
 				"zone": "Pacific/Kiritimati", "days": []any{on("2026-07-01", empty), on("2026-07-02", own)}, "all": own,
 			},
 		},
@@ -269,7 +270,8 @@ func TestHistoryOfADAG(t *testing.T) {
 	if diff := cmp.Diff([]any{
 		[]any{"Active", "Waiting"}, []any{nil, nil}, []any{"Succeeded", "Succeeded"},
 	}, phases); diff != "" || !slices.Equal(versions, []any{2.0, 2.0, 2.0}) || grid["typicalDurationSeconds"] != 60.0 {
-		t.Errorf("grid with typical duration %v and versions %v (-want +got):\n%s", grid["typicalDurationSeconds"], versions, diff)
+		t.Errorf("grid with typical duration %v and versions %v (-want +got):\n%s",
+			grid["typicalDurationSeconds"], versions, diff)
 	}
 	attention := get("/api/v1/attention")
 	if diff := cmp.Diff(attention, get("/api/v1/namespaces/a/attention")); diff != "" {
@@ -399,13 +401,15 @@ func TestBadParameters(t *testing.T) {
 		"/api/v1/runs?cursor=AQB_________wAAAAAAAAAA":   "cursor",
 	} {
 		a := h.do(request{method: "GET", path: path, token: c.token})
-		if detail, _ := withoutID(t, a.body)["detail"].(string); a.StatusCode != 400 || !strings.Contains(detail, parameter) {
+		if detail, _ := withoutID(t, a.body)["detail"].(string); a.StatusCode != 400 ||
+			!strings.Contains(detail, parameter) {
 			t.Errorf("%s: status %d, %s", path, a.StatusCode, detail)
 		}
 	}
 	for _, path := range []string{
-		"/api/v1/runs/none", "/api/v1/runs/%00", run + "/tasks/%00", run + "/tasks/none", run + "/tasks/load-amber/attempts/0",
-		run + "/tasks/load-amber/attempts/99999999999999", dag + "/versions/3", dag + "/versions/x", dag + "/diff?from=1&to=9",
+		"/api/v1/runs/none", "/api/v1/runs/%00", run + "/tasks/%00", run + "/tasks/none",
+		run + "/tasks/load-amber/attempts/0", run + "/tasks/load-amber/attempts/99999999999999",
+		dag + "/versions/3", dag + "/versions/x", dag + "/diff?from=1&to=9",
 		"/api/v1/namespaces/a/dags/%ff/grid", "/api/v1/namespaces/%00/runs", "/api/v1/namespaces/a/runs/%ff",
 	} {
 		if a := h.do(request{method: "GET", path: path, token: c.token}); a.StatusCode != 404 {

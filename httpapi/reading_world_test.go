@@ -184,7 +184,8 @@ func (h *history) newRun(c *color) store.NewRun {
 	c.runs++
 	return store.NewRun{
 		UID: c.uid(c.runs), Namespace: c.namespace, Name: c.run(), DAGName: c.dag(), DAGID: c.version.DAGID,
-		VersionID: c.version.ID, CreatedAt: h.ago(time.Hour), AdmittedAt: h.ago(time.Hour - time.Duration(c.runs)*time.Minute),
+		VersionID: c.version.ID, CreatedAt: h.ago(time.Hour),
+		AdmittedAt: h.ago(time.Hour - time.Duration(c.runs)*time.Minute),
 		Parameters: fmt.Appendf(nil, `[{"name": "color", "value": %q}]`, c.name),
 		Origin:     store.Origin{Trigger: "API", RequestedBy: "fan-of-" + c.name},
 	}
@@ -206,7 +207,9 @@ func (h *history) decide(run store.Run, c *color, position int32, more ...transi
 	h.must(err)
 	task = tasks[0].ID
 	h.must(h.leader.Commit(h.Context(), run.ID, append(more, transition.TaskActive{Task: task, At: run.AdmittedAt},
-		transition.AttemptDecided{Task: task, Number: 1, PodName: fmt.Sprint(run.Name, "-", position), At: run.AdmittedAt}), nil))
+		transition.AttemptDecided{
+			Task: task, Number: 1, PodName: fmt.Sprint(run.Name, "-", position), At: run.AdmittedAt,
+		}), nil))
 	attempts, err := h.views.Attempts(h.Context(), task, 0, 1)
 	h.must(err)
 	return task, attempts[0].ID
@@ -260,7 +263,9 @@ func (h *history) wait(c *color) {
 	_, attempt := h.decide(run, c, 0, transition.RunStarted{At: run.AdmittedAt})
 	pod := c.uid(1000)
 	h.must(h.leader.Commit(h.Context(), run.ID, []transition.Transition{
-		transition.AttemptPending{Attempt: attempt, PodUID: pod, Node: "node-" + c.name, At: run.AdmittedAt, Due: h.ago(0)},
+		transition.AttemptPending{
+			Attempt: attempt, PodUID: pod, Node: "node-" + c.name, At: run.AdmittedAt, Due: h.ago(0),
+		},
 	}, nil))
 	h.must(h.leader.Commit(h.Context(), run.ID, []transition.Transition{transition.AttemptWaits{
 		Attempt: attempt, Reason: "ImagePullBackOff", Message: "no image " + c.name, At: run.AdmittedAt, Due: h.ago(0),

@@ -120,7 +120,8 @@ func (h runHandlers) reply(w http.ResponseWriter, c *call, run view.Run) error {
 	return reply(w, http.StatusOK, answer.RunDetail{Run: shown[0], Version: versions[run.VersionID]})
 }
 
-// readNewest answers with the newest run of a name. If no run has had that name, it is the DagRun, which may be pending.
+// readNewest answers with the newest run of a name. If no run has had that name, it is the DagRun, which may be
+// pending.
 func (h runHandlers) readNewest(w http.ResponseWriter, c *call) error {
 	if _, err := query(c); err != nil {
 		return err

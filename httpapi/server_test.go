@@ -143,10 +143,12 @@ func TestLoginByBasic(t *testing.T) {
 		"with a body":             {header: basic("ann", annPassword), body: `{"cookie": true}`, want: 200},
 		"with a wrong password":   {header: basic("ann", "x"), want: 401},
 		"with the password twice": {header: basic("ann", annPassword), body: `{"password": "x"}`, want: 400},
-		"with another scheme":     {header: "Authorization: Digest x", body: `{"user": "ann", "password": "x"}`, want: 400},
-		"with an empty password":  {header: basic("ann", ""), want: 400},
-		"with nothing":            {body: `{}`, want: 400},
-		"not at another route":    {path: "/api/v1/auth/password", header: basic("ann", annPassword), want: 401},
+		"with another scheme": {
+			header: "Authorization: Digest x", body: `{"user": "ann", "password": "x"}`, want: 400,
+		},
+		"with an empty password": {header: basic("ann", ""), want: 400},
+		"with nothing":           {body: `{}`, want: 400},
+		"not at another route":   {path: "/api/v1/auth/password", header: basic("ann", annPassword), want: 401},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -167,7 +169,8 @@ func TestLoginByBasic(t *testing.T) {
 func TestCookies(t *testing.T) {
 	w := newWorld(t)
 	login := request{
-		method: "POST", path: "/api/v1/auth/login", body: fmt.Sprintf(`{"user": "ann", "password": %q, "cookie": true}`, annPassword),
+		method: "POST", path: "/api/v1/auth/login",
+		body: fmt.Sprintf(`{"user": "ann", "password": %q, "cookie": true}`, annPassword),
 	}
 	proxies, err := auth.ParseProxies("127.0.0.0/8", false)
 	if err != nil {
@@ -178,9 +181,17 @@ func TestCookies(t *testing.T) {
 		header  []string
 		want    string // the attributes of the cookie
 	}{
-		"over TLS":      {w.replica(), nil, "__Host-kontroler; Path=/; Expires=Thu, 02 Jul 2026 00:00:00 GMT; HttpOnly; Secure; SameSite=Strict"},
-		"without TLS":   {w.plain(), nil, "kontroler; Path=/; Expires=Thu, 02 Jul 2026 00:00:00 GMT; HttpOnly; SameSite=Strict"},
-		"forged header": {w.plain(), []string{"X-Forwarded-Proto: https"}, "kontroler; Path=/; Expires=Thu, 02 Jul 2026 00:00:00 GMT; HttpOnly; SameSite=Strict"},
+		"over TLS": {
+			w.replica(), nil,
+			"__Host-kontroler; Path=/; Expires=Thu, 02 Jul 2026 00:00:00 GMT; HttpOnly; Secure; SameSite=Strict",
+		},
+		"without TLS": {
+			w.plain(), nil, "kontroler; Path=/; Expires=Thu, 02 Jul 2026 00:00:00 GMT; HttpOnly; SameSite=Strict",
+		},
+		"forged header": {
+			w.plain(), []string{"X-Forwarded-Proto: https"},
+			"kontroler; Path=/; Expires=Thu, 02 Jul 2026 00:00:00 GMT; HttpOnly; SameSite=Strict",
+		},
 		"behind a proxy that ends TLS": {
 			w.plain(func(c *httpapi.Config) { c.Proxies = proxies }), []string{"X-Forwarded-Proto: https"},
 			"__Host-kontroler; Path=/; Expires=Thu, 02 Jul 2026 00:00:00 GMT; HttpOnly; Secure; SameSite=Strict",
@@ -203,7 +214,8 @@ func TestCookies(t *testing.T) {
 			cookie := append(slices.Clone(test.header), "Cookie: "+name+"="+value)
 			test.replica.want(200, request{method: "GET", path: "/api/v1/auth/me", header: cookie})
 			out := test.replica.do(request{method: "POST", path: "/api/v1/auth/logout", header: cookie})
-			if cleared := out.Header.Get("Set-Cookie"); out.StatusCode != 204 || !strings.HasPrefix(cleared, name+"=; ") {
+			if cleared := out.Header.Get("Set-Cookie"); out.StatusCode != 204 ||
+				!strings.HasPrefix(cleared, name+"=; ") {
 				t.Errorf("logout: %d, cookie %q", out.StatusCode, cleared)
 			}
 			test.replica.want(401, request{method: "GET", path: "/api/v1/auth/me", header: cookie})
@@ -221,23 +233,28 @@ func TestOtherOriginsAreRefused(t *testing.T) {
 		want int
 	}{
 		"a login from another site": {
-			request{method: "POST", path: "/api/v1/auth/login", body: login, header: []string{"Sec-Fetch-Site: cross-site"}}, 403,
+			request{method: "POST", path: "/api/v1/auth/login", body: login,
+				header: []string{"Sec-Fetch-Site: cross-site"}}, 403,
 		},
 		"a login from another origin of an old browser": {
-			request{method: "POST", path: "/api/v1/auth/login", body: login, header: []string{"Origin: https://evil.example"}}, 403,
+			request{method: "POST", path: "/api/v1/auth/login", body: login,
+				header: []string{"Origin: https://evil.example"}}, 403,
 		},
 		"a login from a sibling of the site": {
-			request{method: "POST", path: "/api/v1/auth/login", body: login, header: []string{"Sec-Fetch-Site: same-site"}}, 403,
+			request{method: "POST", path: "/api/v1/auth/login", body: login,
+				header: []string{"Sec-Fetch-Site: same-site"}}, 403,
 		},
 		"a login from the own origin": {
-			request{method: "POST", path: "/api/v1/auth/login", body: login, header: []string{"Sec-Fetch-Site: same-origin"}}, 200,
+			request{method: "POST", path: "/api/v1/auth/login", body: login,
+				header: []string{"Sec-Fetch-Site: same-origin"}}, 200,
 		},
 		"a logout from another site, with a cookie": {
 			request{method: "POST", path: "/api/v1/auth/logout",
 				header: []string{"Cookie: __Host-kontroler=" + token, "Sec-Fetch-Site: cross-site"}}, 403,
 		},
 		"a read from another site, whose answer its page cannot see": {
-			request{method: "GET", path: "/api/v1/auth/me", token: token, header: []string{"Sec-Fetch-Site: cross-site"}}, 200,
+			request{method: "GET", path: "/api/v1/auth/me", token: token,
+				header: []string{"Sec-Fetch-Site: cross-site"}}, 200,
 		},
 	}
 	for name, test := range tests {
@@ -280,7 +297,8 @@ func TestBadRequests(t *testing.T) {
 		"an unknown field":    {create(`{"name": "bob", "role": "x"}`), 400, "bad-request", []string{"/role"}},
 		"a field in capitals": {create(`{"Name": "bob"}`), 400, "bad-request", []string{"/Name"}},
 		"duplicate and unknown fields further down": {
-			create(`{"name": "bob", "name": "eve", "grants": [{"namespace": "a"}, {"a/b~": 1, "role": "x", "role": "y"}]}`), 400,
+			create(`{"name": "bob", "name": "eve", ` +
+				`"grants": [{"namespace": "a"}, {"a/b~": 1, "role": "x", "role": "y"}]}`), 400,
 			"bad-request", []string{"/name", "/grants/1/a~1b~0", "/grants/1/role"},
 		},
 		"a value of the wrong type": {create(`{"admin": "yes"}`), 400, "bad-request", []string{"/admin"}},
@@ -293,11 +311,13 @@ func TestBadRequests(t *testing.T) {
 			create(`{"name": "` + strings.Repeat("a", 64<<10) + `"}`), 413, "too-large", nil,
 		},
 		"a wrong content type": {
-			create(`{"name": "bob"}`, "Content-Type: application/x-www-form-urlencoded"), 415, "unsupported-media-type", nil,
+			create(`{"name": "bob"}`, "Content-Type: application/x-www-form-urlencoded"), 415,
+			"unsupported-media-type", nil,
 		},
 		"no content type": {create(`{"name": "bob"}`, "Content-Type: "), 415, "unsupported-media-type", nil},
 		"another charset": {
-			create(`{"name": "bob"}`, "Content-Type: application/json; charset=utf-16"), 415, "unsupported-media-type", nil,
+			create(`{"name": "bob"}`, "Content-Type: application/json; charset=utf-16"), 415,
+			"unsupported-media-type", nil,
 		},
 		"a name that is taken": {
 			create(`{"name": "ann", "password": "correct horse battery"}`), 409, "conflict", nil,
@@ -327,15 +347,16 @@ func TestBadRequests(t *testing.T) {
 		"a time that is no time":          {get("/api/v1/audit?from=yesterday"), 400, "bad-request", nil},
 		"NUL in a filter":                 {get("/api/v1/audit?user=%00"), 400, "bad-request", nil},
 		"an If-Match is missing": {
-			request{method: "PUT", path: "/api/v1/users/ann", token: root, body: `{}`}, 428, "precondition-required", nil,
+			request{method: "PUT", path: "/api/v1/users/ann", token: root, body: `{}`}, 428,
+			"precondition-required", nil,
 		},
 		"an If-Match that is no generation": {
-			request{method: "PUT", path: "/api/v1/users/ann", token: root, body: `{}`, header: []string{"If-Match: *"}}, 400,
-			"bad-request", nil,
+			request{method: "PUT", path: "/api/v1/users/ann", token: root, body: `{}`,
+				header: []string{"If-Match: *"}}, 400, "bad-request", nil,
 		},
 		"an If-Match of another generation": {
-			request{method: "PUT", path: "/api/v1/users/ann", token: root, body: `{}`, header: []string{`If-Match: "7"`}}, 412,
-			"precondition-failed", nil,
+			request{method: "PUT", path: "/api/v1/users/ann", token: root, body: `{}`,
+				header: []string{`If-Match: "7"`}}, 412, "precondition-failed", nil,
 		},
 		"a token that expires too late": {
 			request{method: "POST", path: "/api/v1/auth/tokens", token: root,
@@ -401,13 +422,16 @@ func TestTheLifeOfAUser(t *testing.T) {
 	const first, second, third = "bob's first passphrase", "bob's second passphrase", "bob's third passphrase"
 	created := r.do(q("POST", "/api/v1/users", fmt.Sprintf(
 		`{"name": "bob", "password": %q, "grants": [{"namespace": "a", "role": "editor"}]}`, first)))
-	if created.StatusCode != 201 || created.Header.Get("Location") != "/api/v1/users/bob" || created.Header.Get("ETag") != `"1"` {
+	if created.StatusCode != 201 || created.Header.Get("Location") != "/api/v1/users/bob" ||
+		created.Header.Get("ETag") != `"1"` {
 		t.Fatalf("status %d, header %v: %s", created.StatusCode, created.Header, created.body)
 	}
 	bob := r.login("bob", first)
 	secret, id := r.apiToken(bob, "ci", `"grants": [{"namespace": "*", "role": "operator"}]`)
 	me := r.want(200, request{method: "GET", path: "/api/v1/auth/me", token: secret})
-	wantMe := map[string]any{"name": "bob", "admin": false, "grants": []any{map[string]any{"namespace": "a", "role": "operator"}}}
+	wantMe := map[string]any{
+		"name": "bob", "admin": false, "grants": []any{map[string]any{"namespace": "a", "role": "operator"}},
+	}
 	if diff := cmp.Diff(wantMe, me["user"]); diff != "" || fmt.Sprint(me["tokenId"]) != id {
 		t.Errorf("token %v, user (-want +got):\n%s", me["tokenId"], diff)
 	}
@@ -438,7 +462,9 @@ func TestTheLifeOfAUser(t *testing.T) {
 	r.want(200, q("PUT", "/api/v1/users/bob", `{"disabled": true, "admin": true}`, `If-Match: 2`))
 	r.want(401, request{method: "GET", path: "/api/v1/auth/me", token: bob})
 	r.want(401, request{method: "GET", path: "/api/v1/auth/me", token: secret})
-	r.want(401, request{method: "POST", path: "/api/v1/auth/login", body: fmt.Sprintf(`{"user": "bob", "password": %q}`, third)})
+	r.want(401, request{
+		method: "POST", path: "/api/v1/auth/login", body: fmt.Sprintf(`{"user": "bob", "password": %q}`, third),
+	})
 	r.want(409, q("DELETE", "/api/v1/users/root", "")) // the last enabled administrator
 	r.want(409, q("PUT", "/api/v1/users/root", `{}`, `If-Match: "1"`))
 	tokens := r.want(200, q("GET", "/api/v1/users/bob/tokens", ""))
@@ -485,7 +511,8 @@ func TestPages(t *testing.T) {
 	r := w.replica()
 	root := r.login("root", rootPassword)
 	for i := range 5 {
-		if err := w.db.Users.Create(t.Context(), fmt.Sprint("u", i), accounts.Access{}, "h", w.clock.now()); err != nil {
+		if err := w.db.Users.Create(
+			t.Context(), fmt.Sprint("u", i), accounts.Access{}, "h", w.clock.now()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -592,7 +619,8 @@ func TestLoginsThatFindNoPlace(t *testing.T) {
 		go func() {
 			<-begin
 			statuses <- r.do(request{
-				method: "POST", path: "/api/v1/auth/login", body: fmt.Sprintf(`{"user": "nobody-%d", "password": "guess"}`, i),
+				method: "POST", path: "/api/v1/auth/login",
+				body: fmt.Sprintf(`{"user": "nobody-%d", "password": "guess"}`, i),
 			}).StatusCode
 		}()
 	}
@@ -619,8 +647,12 @@ func TestNoSecretIsLogged(t *testing.T) {
 	const typed, wrong, next = "passphrase-typed-as-a-name", "wrong-passphrase", "next-passphrase"
 	basic := "Authorization: Basic " + "YW5uOndyb25nLXBhc3NwaHJhc2U=" // ann:wrong-passphrase
 	r.do(request{method: "POST", path: "/api/v1/auth/login", header: []string{basic}})
-	r.do(request{method: "POST", path: "/api/v1/auth/login", body: `{"user": "` + typed + `", "password": "` + wrong + `"}`})
-	r.do(request{method: "POST", path: "/api/v1/auth/login", body: `{"user": "ann", "password": "` + wrong + `", "x": 1}`})
+	r.do(request{
+		method: "POST", path: "/api/v1/auth/login", body: `{"user": "` + typed + `", "password": "` + wrong + `"}`,
+	})
+	r.do(request{
+		method: "POST", path: "/api/v1/auth/login", body: `{"user": "ann", "password": "` + wrong + `", "x": 1}`,
+	})
 	r.do(request{method: "GET", path: "/api/v1/auth/me?token=" + secret, token: secret})
 	r.do(request{method: "GET", path: "/api/v1/auth/me", header: []string{"Cookie: __Host-kontroler=" + session}})
 	r.do(request{method: "PUT", path: "/api/v1/auth/password", token: session,
@@ -654,7 +686,9 @@ func TestDatabaseAway(t *testing.T) {
 	w.db = w.open()
 	isPrepared := false
 	r := w.replica(func(c *httpapi.Config) { c.IsPrepared = func() bool { return isPrepared } })
-	login := request{method: "POST", path: "/api/v1/auth/login", body: fmt.Sprintf(`{"user": "ann", "password": %q}`, annPassword)}
+	login := request{
+		method: "POST", path: "/api/v1/auth/login", body: fmt.Sprintf(`{"user": "ann", "password": %q}`, annPassword),
+	}
 	r.want(503, login) // before the schema is there
 	if a := r.do(request{method: "GET", path: "/openapi.yaml"}); a.StatusCode != 200 {
 		t.Errorf("the document needs the database: %d", a.StatusCode)
@@ -693,11 +727,13 @@ func TestSlowAndHalfClosedClients(t *testing.T) {
 		want string // the first line of the answer
 	}{
 		"a body that ends early": {
-			"POST /api/v1/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{",
+			"POST /api/v1/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n" +
+				"Content-Length: 100\r\n\r\n{",
 			"HTTP/1.1 400 Bad Request",
 		},
 		"a chunked body that is too large": {
-			"POST /api/v1/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n" +
+			"POST /api/v1/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n" +
+				"Transfer-Encoding: chunked\r\n\r\n" +
 				"20000\r\n" + strings.Repeat(" ", 0x20000) + "\r\n0\r\n\r\n",
 			"HTTP/1.1 413 Request Entity Too Large",
 		},

@@ -56,7 +56,8 @@ func TestTrigger(t *testing.T) {
 	for key := range want {
 		got[key] = run.Annotations[key]
 	}
-	if diff := cmp.Diff(want, got); diff != "" || !metav1.IsControlledBy(run, d) || run.Labels[v1alpha1.LabelDAG] != "etl" {
+	if diff := cmp.Diff(want, got); diff != "" || !metav1.IsControlledBy(run, d) ||
+		run.Labels[v1alpha1.LabelDAG] != "etl" {
 		t.Errorf("DagRun %+v, annotations (-want +got):\n%s", run.ObjectMeta, diff)
 	}
 	if p := run.Spec.Parameters; len(p) != 1 || *p[0].Value != "2026-11-26" {
@@ -67,7 +68,8 @@ func TestTrigger(t *testing.T) {
 	}
 	f.want(201, f.trigger(`{"name": "mine"}`))
 	f.want(409, f.trigger(`{"name": "mine"}`))
-	f.want(201, f.as("editor", "POST", f.path("/dags/etl/runs"), `{"parameters": [{"name": "password", "fromSecret": "mine"}]}`))
+	f.want(201, f.as("editor", "POST", f.path("/dags/etl/runs"),
+		`{"parameters": [{"name": "password", "fromSecret": "mine"}]}`))
 }
 
 func TestRefusedTriggers(t *testing.T) {
@@ -87,27 +89,54 @@ func TestRefusedTriggers(t *testing.T) {
 		want int
 		says string // in the problem
 	}{
-		"an unknown parameter":            {f.trigger(`{"parameters": [{"name": "night", "value": "x"}]}`), 422, `"/parameters/0/name"`},
-		"a parameter twice":               {f.trigger(`{"parameters": [{"name": "day", "value": "x"}, {"name": "day", "value": "y"}]}`), 422, `"/parameters/1/name"`},
-		"a plain value for a secret":      {f.trigger(`{"parameters": [{"name": "password", "value": "hunter2"}]}`), 422, `"/parameters/0/value"`},
-		"a Secret by an operator":         {f.trigger(`{"parameters": [{"name": "password", "fromSecret": "x"}]}`), 403, "whoever names a Secret can read it"},
-		"a key of a Secret":               {f.trigger(`{"parameters": [{"name": "password", "secretKeyRef": {"name": "x", "key": "y"}}]}`), 403, "role editor"},
-		"an unknown field":                {f.trigger(`{"parameter": []}`), 400, `"/parameter"`},
-		"a value of the wrong type":       {f.trigger(`{"parameters": [{"name": "day", "value": 1}]}`), 400, `"/parameters/0/value"`},
-		"YAML":                            {f.trigger(`parameters: []`, yamlBody), 415, "application/json"},
-		"a name that is none":             {f.trigger(`{"name": "Run 1"}`), 422, `"/name"`},
-		"a name beside a key":             {f.trigger(`{"name": "mine"}`, "Idempotency-Key: k"), 422, `"/name"`},
-		"a key that is too long":          {f.trigger(`{}`, "Idempotency-Key: "+strings.Repeat("k", 256)), 400, "Idempotency-Key"},
-		"a key with a space":              {f.trigger(`{}`, "Idempotency-Key: a b"), 400, "Idempotency-Key"},
-		"a key that is empty":             {f.trigger(`{}`, "Idempotency-Key:  "), 400, "Idempotency-Key"},
-		"a DAG that does not exist":       {on("none", `{}`), 404, "no such object"},
-		"a DAG whose name is none":        {on("..%2Fetl", `{}`), 404, "no such object"},
-		"a DAG that is not valid":         {on("broken", `{}`), 409, "spec.task[0].taskRef.name"},
-		"a DAG that is being deleted":     {on("held", `{}`), 409, "being deleted"},
-		"an unknown query parameter":      {f.as("operator", "POST", f.path("/dags/etl/runs?dry=true"), `{}`), 400, "dryRun"},
-		"a dry run that is neither":       {f.as("operator", "POST", f.path("/dags/etl/runs?dryRun=yes"), `{}`), 400, "dryRun"},
-		"a value longer than Linux takes": {f.trigger(`{"parameters": [{"name": "day", "value": "` + strings.Repeat("x", 140000) + `"}]}`), 422, `"/parameters/0/value"`},
-		"a body that is too large":        {f.trigger(`{"parameters": [{"name": "day", "value": "` + strings.Repeat("x", 2<<20) + `"}]}`), 413, "2097152"},
+		"an unknown parameter": {
+			f.trigger(`{"parameters": [{"name": "night", "value": "x"}]}`), 422, `"/parameters/0/name"`,
+		},
+		"a parameter twice": {
+			f.trigger(`{"parameters": [{"name": "day", "value": "x"}, {"name": "day", "value": "y"}]}`), 422,
+			`"/parameters/1/name"`,
+		},
+		"a plain value for a secret": {
+			f.trigger(`{"parameters": [{"name": "password", "value": "hunter2"}]}`), 422, `"/parameters/0/value"`,
+		},
+		"a Secret by an operator": {
+			f.trigger(`{"parameters": [{"name": "password", "fromSecret": "x"}]}`), 403,
+			"whoever names a Secret can read it",
+		},
+		"a key of a Secret": {
+			f.trigger(`{"parameters": [{"name": "password", "secretKeyRef": {"name": "x", "key": "y"}}]}`), 403,
+			"role editor",
+		},
+		"an unknown field": {f.trigger(`{"parameter": []}`), 400, `"/parameter"`},
+		"a value of the wrong type": {
+			f.trigger(`{"parameters": [{"name": "day", "value": 1}]}`), 400, `"/parameters/0/value"`,
+		},
+		"YAML":                {f.trigger(`parameters: []`, yamlBody), 415, "application/json"},
+		"a name that is none": {f.trigger(`{"name": "Run 1"}`), 422, `"/name"`},
+		"a name beside a key": {f.trigger(`{"name": "mine"}`, "Idempotency-Key: k"), 422, `"/name"`},
+		"a key that is too long": {
+			f.trigger(`{}`, "Idempotency-Key: "+strings.Repeat("k", 256)), 400, "Idempotency-Key",
+		},
+		"a key with a space":          {f.trigger(`{}`, "Idempotency-Key: a b"), 400, "Idempotency-Key"},
+		"a key that is empty":         {f.trigger(`{}`, "Idempotency-Key:  "), 400, "Idempotency-Key"},
+		"a DAG that does not exist":   {on("none", `{}`), 404, "no such object"},
+		"a DAG whose name is none":    {on("..%2Fetl", `{}`), 404, "no such object"},
+		"a DAG that is not valid":     {on("broken", `{}`), 409, "spec.task[0].taskRef.name"},
+		"a DAG that is being deleted": {on("held", `{}`), 409, "being deleted"},
+		"an unknown query parameter": {
+			f.as("operator", "POST", f.path("/dags/etl/runs?dry=true"), `{}`), 400, "dryRun",
+		},
+		"a dry run that is neither": {
+			f.as("operator", "POST", f.path("/dags/etl/runs?dryRun=yes"), `{}`), 400, "dryRun",
+		},
+		"a value longer than Linux takes": {
+			f.trigger(`{"parameters": [{"name": "day", "value": "` + strings.Repeat("x", 140000) + `"}]}`), 422,
+			`"/parameters/0/value"`,
+		},
+		"a body that is too large": {
+			f.trigger(`{"parameters": [{"name": "day", "value": "` + strings.Repeat("x", 2<<20) + `"}]}`), 413,
+			"2097152",
+		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -119,7 +148,8 @@ func TestRefusedTriggers(t *testing.T) {
 			}
 			for _, q := range []request{test.q, dry} {
 				a := r.do(q)
-				if a.StatusCode != test.want || !strings.Contains(string(a.body), test.says) || strings.Contains(string(a.body), "hunter2") {
+				if a.StatusCode != test.want || !strings.Contains(string(a.body), test.says) ||
+					strings.Contains(string(a.body), "hunter2") {
 					t.Errorf("%s: status %d, want %d %s: %s", q.path, a.StatusCode, test.want, test.says, a.body)
 				}
 			}
@@ -182,15 +212,18 @@ func TestIdempotencyKeys(t *testing.T) {
 	check(f.do(f.trigger(other, key)), 422, false)
 	check(f.do(f.trigger(`{}`, key)), 422, false)
 	name := first["name"].(string)
-	f.admit(f.dagRun(name), `[{"name": "day", "value": "monday"}, {"name": "password", "secret": "database", "key": "secret"}]`)
+	f.admit(f.dagRun(name),
+		`[{"name": "day", "value": "monday"}, {"name": "password", "secret": "database", "key": "secret"}]`)
 	f.deleteRun(name)
 	check(f.do(f.trigger(body, key)), 200, true)
 	check(f.do(f.trigger(other, key)), 422, true)
 	check(f.do(f.trigger(`{}`, key)), 422, true)
 	// The DAG has changed, and then it is gone. The run was what it was.
-	f.patchAs("kubectl", "etl", `{"spec": {"parameters": [{"name": "day", "defaultValue": "x"}, {"name": "password", "defaultValue": "y"}]}}`)
+	f.patchAs("kubectl", "etl", `{"spec": {"parameters": [`+
+		`{"name": "day", "defaultValue": "x"}, {"name": "password", "defaultValue": "y"}]}}`)
 	check(f.do(f.trigger(body, key)), 200, true)
-	if err := f.clients.Kontroler.KontrolerV1alpha1().DAGs(f.namespace).Delete(t.Context(), "etl", metav1.DeleteOptions{}); err != nil {
+	if err := f.clients.Kontroler.KontrolerV1alpha1().DAGs(f.namespace).Delete(
+		t.Context(), "etl", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	check(f.do(f.trigger(body, key)), 200, true)
@@ -204,7 +237,8 @@ func TestIdempotencyKeys(t *testing.T) {
 	taken := f.dagRun(a["name"].(string)).DeepCopy()
 	f.deleteRun(taken.Name)
 	taken.ObjectMeta = metav1.ObjectMeta{Name: taken.Name, Namespace: f.namespace}
-	if _, err := f.clients.Kontroler.KontrolerV1alpha1().DagRuns(f.namespace).Create(t.Context(), taken, metav1.CreateOptions{}); err != nil {
+	if _, err := f.clients.Kontroler.KontrolerV1alpha1().DagRuns(f.namespace).Create(
+		t.Context(), taken, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	f.want(409, f.as("operator", "POST", f.path("/dags/other/runs"), `{}`, key))
@@ -219,7 +253,8 @@ type losing struct {
 
 func (l *losing) RoundTrip(r *http.Request) (*http.Response, error) {
 	resp, err := l.RoundTripper.RoundTrip(r)
-	if err == nil && r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/dagruns") && l.isDone.CompareAndSwap(false, true) {
+	if err == nil && r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/dagruns") &&
+		l.isDone.CompareAndSwap(false, true) {
 		resp.Body.Close()
 		return nil, errors.New("the connection was reset")
 	}
@@ -278,7 +313,8 @@ func TestRaceForAKey(t *testing.T) {
 func TestAgain(t *testing.T) {
 	f := newFactory(t)
 	f.createDAG("etl")
-	first := f.want(201, f.as("editor", "POST", f.path("/dags/etl/runs"), `{"parameters": [{"name": "day", "value": "monday"}]}`))
+	first := f.want(201, f.as("editor", "POST", f.path("/dags/etl/runs"),
+		`{"parameters": [{"name": "day", "value": "monday"}]}`))
 	f.admit(f.dagRun(first["name"].(string)),
 		`[{"name": "day", "value": "monday"}, {"name": "password", "secret": "database", "key": "secret"}]`)
 	again := func(role, body string, header ...string) request {
@@ -299,7 +335,8 @@ func TestAgain(t *testing.T) {
 	if got := parametersOf(f.want(201, again("operator", `{}`))); got != "day=monday" {
 		t.Errorf("the same: %s", got)
 	}
-	if got := parametersOf(f.want(201, again("operator", `{"parameters": [{"name": "day", "value": "friday"}]}`))); got != "day=friday" {
+	if got := parametersOf(f.want(201, again("operator",
+		`{"parameters": [{"name": "day", "value": "friday"}]}`))); got != "day=friday" {
 		t.Errorf("changed: %s", got)
 	}
 	f.want(403, again("operator", `{"parameters": [{"name": "password", "fromSecret": "x"}]}`))
@@ -312,14 +349,18 @@ func TestAgain(t *testing.T) {
 	}
 	f.want(422, f.trigger(`{}`, "Idempotency-Key: k"))
 	// The default Secret is another now: the run's own takes an editor.
-	f.patchAs("kubectl", "etl", `{"spec": {"parameters": [{"name": "day", "defaultValue": "x"}, {"name": "password", "defaultFromSecret": "newer"}]}}`)
+	f.patchAs("kubectl", "etl", `{"spec": {"parameters": [`+
+		`{"name": "day", "defaultValue": "x"}, {"name": "password", "defaultFromSecret": "newer"}]}}`)
 	f.want(403, again("operator", `{}`))
-	if got := parametersOf(f.want(201, again("editor", `{}`))); !strings.Contains(got, "password from &{database secret}") {
+	if got := parametersOf(
+		f.want(201, again("editor", `{}`))); !strings.Contains(got, "password from &{database secret}") {
 		t.Errorf("the Secret of the run: %s", got)
 	}
-	f.patchAs("kubectl", "etl", `{"spec": {"parameters": [{"name": "password", "defaultFromSecret": "database"}], "task": [{"name": "load", "image": "alpine"}]}}`)
+	f.patchAs("kubectl", "etl", `{"spec": {"parameters": [{"name": "password", "defaultFromSecret": "database"}], `+
+		`"task": [{"name": "load", "image": "alpine"}]}}`)
 	lost := f.want(422, again("operator", `{}`))
-	if text := fmt.Sprint(lost["errors"]); !strings.Contains(text, `"day"`) || !slices.Equal(pointers(lost), []string{"/parameters"}) {
+	if text := fmt.Sprint(lost["errors"]); !strings.Contains(text, `"day"`) ||
+		!slices.Equal(pointers(lost), []string{"/parameters"}) {
 		t.Errorf("lost: %v", lost)
 	}
 	f.patchAs("kubectl", "etl", `{"spec": {"task": [{"name": "load", "taskRef": {"name": "none"}}]}}`)
@@ -396,7 +437,8 @@ func TestCancelAndDeleteRuns(t *testing.T) {
 	f.want(200, f.as("viewer", "GET", "/api/v1/runs/"+ended, ""))
 }
 
-// TestRefusalsOfKubernetes meets a full quota, a missing namespace, a missing permission and an API server that is away.
+// TestRefusalsOfKubernetes meets a full quota, a missing namespace, a missing permission and an API server that is
+// away.
 func TestRefusalsOfKubernetes(t *testing.T) {
 	f := newFactory(t)
 	f.createDAG("etl")

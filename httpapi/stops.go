@@ -19,7 +19,8 @@ type target struct {
 	live            *v1alpha1.DagRun // nil: it is gone
 }
 
-// find finds the run of the path by its UID, or by its name. The API server cannot find by UID, so the row has the name.
+// find finds the run of the path by its UID, or by its name. The API server cannot find by UID, so the row has the
+// name.
 func (h stopHandlers) find(c *call, needed auth.Role) (t target, err error) {
 	if _, err := query(c); err != nil {
 		return t, err

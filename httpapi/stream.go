@@ -32,8 +32,8 @@ func beginStream(w http.ResponseWriter, c *call, timeout time.Duration) *stream 
 	return s
 }
 
-// newStream makes the answer to a request a stream, which has neither header nor status yet. From now on the request has
-// no time limit, and the context of c ends when the client has gone. The caller must end the stream.
+// newStream makes the answer to a request a stream, which has neither header nor status yet. From now on the request
+// has no time limit, and the context of c ends when the client has gone. The caller must end the stream.
 func newStream(w http.ResponseWriter, c *call, timeout time.Duration) *stream {
 	c.Request, c.isStream = c.arrived, true
 	return &stream{w, http.NewResponseController(w), timeout}

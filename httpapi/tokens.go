@@ -74,7 +74,9 @@ func (h tokenHandlers) create(w http.ResponseWriter, c *call) error {
 		faults = append(faults, fieldError{Pointer: "/grants", Detail: "without a grant the token allows nothing"})
 	}
 	if !body.ExpiresAt.After(now) || body.ExpiresAt.Sub(now) > maxTokenLifetime {
-		faults = append(faults, fieldError{Pointer: "/expiresAt", Detail: "it must be in the future, and in 366 days at most"})
+		faults = append(faults, fieldError{
+			Pointer: "/expiresAt", Detail: "it must be in the future, and in 366 days at most",
+		})
 	}
 	if len(faults) > 0 {
 		return fault(invalid, "The API token is not valid.", faults...)
@@ -120,7 +122,9 @@ func (h tokenHandlers) deleteOf(w http.ResponseWriter, c *call, u accounts.User)
 	if err != nil {
 		return err
 	}
-	i := slices.IndexFunc(tokens, func(t accounts.Token) bool { return strconv.FormatInt(t.ID, 10) == c.PathValue("id") })
+	i := slices.IndexFunc(tokens, func(t accounts.Token) bool {
+		return strconv.FormatInt(t.ID, 10) == c.PathValue("id")
+	})
 	if i < 0 {
 		return accounts.ErrNotFound
 	}

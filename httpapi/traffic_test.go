@@ -47,7 +47,8 @@ func recorded(t *testing.T, next http.Handler) http.Handler {
 		answering.Add(1)
 		defer answering.Done()
 		e := exchange{
-			Test: t.Name(), Method: r.Method, Path: r.URL.EscapedPath(), Query: r.URL.RawQuery, Header: publicHeader(r.Header),
+			Test: t.Name(), Method: r.Method, Path: r.URL.EscapedPath(), Query: r.URL.RawQuery,
+			Header: publicHeader(r.Header),
 		}
 		body := &readBody{ReadCloser: r.Body}
 		r.Body = body

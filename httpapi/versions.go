@@ -92,7 +92,9 @@ func (h versionHandlers) diff(w http.ResponseWriter, c *call) error {
 			return err
 		}
 	}
-	return reply(w, http.StatusOK, answer.Diff{From: numbers[0], To: numbers[1], Changes: diff.Values(specs[0], specs[1])})
+	return reply(w, http.StatusOK, answer.Diff{
+		From: numbers[0], To: numbers[1], Changes: diff.Values(specs[0], specs[1]),
+	})
 }
 
 // specOf returns the number and the spec of the version that a parameter names.
@@ -107,7 +109,8 @@ func (h versionHandlers) specOf(
 		return 0, nil, err
 	}
 	if !found {
-		return 0, nil, fault(notFound, fmt.Sprintf("There is no version %d. Versions that no run uses are removed.", number))
+		return 0, nil, fault(notFound,
+			fmt.Sprintf("There is no version %d. Versions that no run uses are removed.", number))
 	}
 	if err := json.Unmarshal(version.Spec, &spec); err != nil {
 		return 0, nil, fmt.Errorf("decoding version %d of DAG %d: %w", number, dag.ID, err)

@@ -46,7 +46,8 @@ func (b *base) objectOfPath(c *call, needed auth.Role) (name string, err error) 
 // checkName returns the problem of a name that no object can have. A name is in the audit before Kubernetes sees it.
 func checkName(pointer, name string) error {
 	if reasons := validation.IsDNS1123Subdomain(name); len(reasons) > 0 {
-		return fault(invalid, "The name is not valid.", fieldError{Pointer: pointer, Detail: strings.Join(reasons, "; ")})
+		return fault(invalid, "The name is not valid.",
+			fieldError{Pointer: pointer, Detail: strings.Join(reasons, "; ")})
 	}
 	return nil
 }

@@ -69,7 +69,8 @@ func TestLifeOfADAG(t *testing.T) {
 	f.want(400, f.as("operator", "POST", path+"/resume", `{}`))
 	f.want(412, f.as("editor", "DELETE", path, "", `If-Match: "1"`))
 	f.want(400, f.as("editor", "DELETE", path, "", `If-Match: "0"`))
-	f.want(422, put("apiVersion: kontroler.greedykomodo/v1alpha1\nkind: DAG\nmetadata: {name: etl}\nspec: {}\n", `If-Match: "4"`))
+	f.want(422, put("apiVersion: kontroler.greedykomodo/v1alpha1\nkind: DAG\nmetadata: {name: etl}\nspec: {}\n",
+		`If-Match: "4"`))
 	f.patchAs("policy", "etl", `{"metadata": {"finalizers": null}}`)
 	f.want(204, f.as("editor", "DELETE", path, "", `If-Match: "4"`))
 	f.want(404, f.as("editor", "DELETE", path, ""))
@@ -93,8 +94,8 @@ func (f *factory) checkLife(path string) {
 		"editor: dag.create succeeded", "editor: dag.create conflict", "editor: dag.update precondition-failed",
 		"editor: dag.update succeeded", "editor: dag.update precondition-failed", "operator: dag.suspend succeeded",
 		"operator: dag.suspend succeeded", "operator: dag.trigger succeeded", "operator: dag.resume succeeded",
-		"editor: dag.update invalid", "editor: dag.delete succeeded", "editor: dag.update not-found", "operator: dag.suspend not-found",
-		"operator: dag.trigger not-found",
+		"editor: dag.update invalid", "editor: dag.delete succeeded", "editor: dag.update not-found",
+		"operator: dag.suspend not-found", "operator: dag.trigger not-found",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		f.Errorf("audit of %s (-want +got):\n%s", path, diff)
@@ -154,8 +155,9 @@ func TestOtherControllers(t *testing.T) {
 	f.patchAs("nobody", "etl", `{"status": {"controller": ""}, "spec": {"controllerClass": "green"}}`)
 	f.patchAs("nobody", "etl", `{"status": {"controller": ""}}`, "status")
 	f.want(409, f.as("operator", "POST", f.path("/dags/etl/resume"), ""))
-	_, err := f.clients.Kontroler.KontrolerV1alpha1().DagRuns(f.namespace).Patch(f.Context(), "before", types.MergePatchType,
-		[]byte(`{"status": {"controller": "other"}}`), metav1.PatchOptions{}, "status")
+	_, err := f.clients.Kontroler.KontrolerV1alpha1().DagRuns(f.namespace).Patch(
+		f.Context(), "before", types.MergePatchType, []byte(`{"status": {"controller": "other"}}`),
+		metav1.PatchOptions{}, "status")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,21 +181,43 @@ func TestFaultsOfManifests(t *testing.T) {
 			replace("alpine,", "alpine, runAfter: [none],") + "  maxParallel: -1\n", yamlBody, 422,
 			[]string{"/spec/maxParallel", "/spec/task/0/runAfter/0"},
 		},
-		"what only Kubernetes refuses":  {replace("name: etl", "name: Etl"), yamlBody, 422, []string{"/metadata/name"}},
-		"a name that the audit refuses": {replace("name: etl", `name: "e\0l"`), yamlBody, 422, []string{"/metadata/name"}},
-		"a label of Kubernetes":         {replace("name: etl", "name: etl\n  labels: {a: b c}"), yamlBody, 422, []string{"/metadata/labels"}},
-		"an unknown field":              {replace("schedule:", "shedule:"), yamlBody, 400, []string{"/spec/shedule"}},
-		"another namespace":             {replace("name: etl", "name: etl\n  namespace: kube-system"), yamlBody, 422, []string{"/metadata/namespace"}},
-		"another class":                 {replace("spec:", "spec:\n  controllerClass: green"), yamlBody, 422, []string{"/spec/controllerClass"}},
-		"no task":                       {"apiVersion: kontroler.greedykomodo/v1alpha1\nkind: DAG\nmetadata: {name: etl}\nspec: {}\n", yamlBody, 422, []string{"/spec/task", "/spec"}},
-		"a DagTask that is not there":   {replace("image: alpine", "taskRef: {name: none}"), yamlBody, 422, []string{"/spec/task/0/taskRef/name"}},
-		"a version that is not there":   {replace("image: alpine", "taskRef: {name: shared, version: 7}"), yamlBody, 422, []string{"/spec/task/0/taskRef/version"}},
-		"YAML as JSON":                  {manifestOf("etl"), "Content-Type: application/json", 400, nil},
-		"another type":                  {manifestOf("etl"), "Content-Type: text/plain", 415, nil},
-		"a patch":                       {`{}`, "Content-Type: application/merge-patch+json", 415, nil},
-		"a manifest that is too large":  {manifestOf("etl") + "#" + strings.Repeat("x", 2<<20), yamlBody, 413, nil},
-		"an object that etcd refuses":   {replace("image: alpine", "image: alpine, script: "+strings.Repeat("x", 2000<<10)), yamlBody, 0, nil},
-		"a broken replacement of a DAG": {strings.ReplaceAll(manifestOf("existing"), "image: alpine,", ""), yamlBody, 422, []string{"/spec/task/0/image", "/spec/task/0"}},
+		"what only Kubernetes refuses": {replace("name: etl", "name: Etl"), yamlBody, 422, []string{"/metadata/name"}},
+		"a name that the audit refuses": {
+			replace("name: etl", `name: "e\0l"`), yamlBody, 422, []string{"/metadata/name"},
+		},
+		"a label of Kubernetes": {
+			replace("name: etl", "name: etl\n  labels: {a: b c}"), yamlBody, 422, []string{"/metadata/labels"},
+		},
+		"an unknown field": {replace("schedule:", "shedule:"), yamlBody, 400, []string{"/spec/shedule"}},
+		"another namespace": {
+			replace("name: etl", "name: etl\n  namespace: kube-system"), yamlBody, 422,
+			[]string{"/metadata/namespace"},
+		},
+		"another class": {
+			replace("spec:", "spec:\n  controllerClass: green"), yamlBody, 422, []string{"/spec/controllerClass"},
+		},
+		"no task": {
+			"apiVersion: kontroler.greedykomodo/v1alpha1\nkind: DAG\nmetadata: {name: etl}\nspec: {}\n", yamlBody, 422,
+			[]string{"/spec/task", "/spec"},
+		},
+		"a DagTask that is not there": {
+			replace("image: alpine", "taskRef: {name: none}"), yamlBody, 422, []string{"/spec/task/0/taskRef/name"},
+		},
+		"a version that is not there": {
+			replace("image: alpine", "taskRef: {name: shared, version: 7}"), yamlBody, 422,
+			[]string{"/spec/task/0/taskRef/version"},
+		},
+		"YAML as JSON":                 {manifestOf("etl"), "Content-Type: application/json", 400, nil},
+		"another type":                 {manifestOf("etl"), "Content-Type: text/plain", 415, nil},
+		"a patch":                      {`{}`, "Content-Type: application/merge-patch+json", 415, nil},
+		"a manifest that is too large": {manifestOf("etl") + "#" + strings.Repeat("x", 2<<20), yamlBody, 413, nil},
+		"an object that etcd refuses": {
+			replace("image: alpine", "image: alpine, script: "+strings.Repeat("x", 2000<<10)), yamlBody, 0, nil,
+		},
+		"a broken replacement of a DAG": {
+			strings.ReplaceAll(manifestOf("existing"), "image: alpine,", ""), yamlBody, 422,
+			[]string{"/spec/task/0/image", "/spec/task/0"},
+		},
 	}
 	for name, test := range tests {
 		for _, route := range []string{"/dags", "/dags/validate"} {
@@ -231,7 +255,8 @@ func TestValidate(t *testing.T) {
 		return f.as("editor", "POST", f.path("/%s/validate", kind), body, yamlBody)
 	}
 	f.want(201, f.as("editor", "POST", f.path("/dagtasks"), taskManifest("shared", "image: alpine"), yamlBody))
-	ok := f.want(200, validate("dags", strings.ReplaceAll(manifestOf("etl"), "image: alpine", "taskRef: {name: shared}")))
+	ok := f.want(200, validate("dags",
+		strings.ReplaceAll(manifestOf("etl"), "image: alpine", "taskRef: {name: shared}")))
 	if diff := cmp.Diff(map[string]any{"valid": true, "warnings": []any{}}, ok); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -241,8 +266,8 @@ func TestValidate(t *testing.T) {
 		!strings.Contains(warnings, "scriptInjectorImage") {
 		t.Errorf("warnings %s", warnings)
 	}
-	if list, err := f.clients.Kontroler.KontrolerV1alpha1().DAGs(f.namespace).List(t.Context(), metav1.ListOptions{}); err != nil ||
-		len(list.Items) != 0 {
+	if list, err := f.clients.Kontroler.KontrolerV1alpha1().DAGs(f.namespace).List(
+		t.Context(), metav1.ListOptions{}); err != nil || len(list.Items) != 0 {
 		t.Errorf("stored %v, %v", list.Items, err)
 	}
 	f.createDAG("etl")
@@ -252,7 +277,8 @@ func TestValidate(t *testing.T) {
 
 // taskManifest returns the manifest of a DagTask.
 func taskManifest(name, spec string) string {
-	return fmt.Sprintf("apiVersion: kontroler.greedykomodo/v1alpha1\nkind: DagTask\nmetadata: {name: %s}\nspec: {%s}\n", name, spec)
+	return fmt.Sprintf(
+		"apiVersion: kontroler.greedykomodo/v1alpha1\nkind: DagTask\nmetadata: {name: %s}\nspec: {%s}\n", name, spec)
 }
 
 func TestLifeOfADagTask(t *testing.T) {
@@ -261,7 +287,8 @@ func TestLifeOfADagTask(t *testing.T) {
 	put := func(spec, query string, header ...string) request {
 		return f.as("editor", "PUT", path+query, taskManifest("shared", spec), append(header, yamlBody)...)
 	}
-	created := f.do(f.as("editor", "POST", f.path("/dagtasks"), taskManifest("shared", "image: alpine, version: 1"), yamlBody))
+	created := f.do(f.as("editor", "POST", f.path("/dagtasks"),
+		taskManifest("shared", "image: alpine, version: 1"), yamlBody))
 	if created.StatusCode != 201 || created.Header.Get("Location") != path {
 		t.Fatalf("status %d: %s", created.StatusCode, created.body)
 	}
@@ -289,8 +316,8 @@ func TestLifeOfADagTask(t *testing.T) {
 // patchTask changes the live DagTask shared as another manager.
 func (f *factory) patchTask(body string) {
 	f.Helper()
-	_, err := f.clients.Kontroler.KontrolerV1alpha1().DagTasks(f.namespace).Patch(f.Context(), "shared", types.MergePatchType,
-		[]byte(body), metav1.PatchOptions{FieldManager: "flux"})
+	_, err := f.clients.Kontroler.KontrolerV1alpha1().DagTasks(f.namespace).Patch(
+		f.Context(), "shared", types.MergePatchType, []byte(body), metav1.PatchOptions{FieldManager: "flux"})
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -107,7 +107,8 @@ func (f *factory) newNamespace(t *testing.T) string {
 	}
 	t.Cleanup(func() {
 		background := metav1.DeletePropagationBackground
-		_ = namespaces.Delete(context.WithoutCancel(t.Context()), created.Name, metav1.DeleteOptions{PropagationPolicy: &background})
+		_ = namespaces.Delete(context.WithoutCancel(t.Context()), created.Name,
+			metav1.DeleteOptions{PropagationPolicy: &background})
 	})
 	return created.Name
 }
@@ -189,7 +190,8 @@ func (f *factory) rowOf(run *v1alpha1.DagRun, values string) store.NewRun {
 		f.Fatal(err)
 	}
 	version, err := f.leader.DAGs.SaveVersion(f.Context(), store.DAG{
-		Namespace: f.namespace, Name: run.Spec.DagName, UID: string(run.OwnerReferences[0].UID), CreatedAt: f.clock.now(),
+		Namespace: f.namespace, Name: run.Spec.DagName, UID: string(run.OwnerReferences[0].UID),
+		CreatedAt: f.clock.now(),
 	}, spec, [32]byte{1}, 1, f.clock.now())
 	if err != nil {
 		f.Fatal(err)

@@ -15,7 +15,9 @@ const changesRetention = 48 * time.Hour
 
 // changesTable has a partition for each day. Binaries before version 9 of the schema partition it by month, unless a
 // relation with the name of the partition exists. Empty placeholder tables with these names prevent that.
-var changesTable = partitionedTable{table: "changes", key: "at", columns: "id, xid, run_id, kind, at, namespace, dag_id"}
+var changesTable = partitionedTable{
+	table: "changes", key: "at", columns: "id, xid, run_id, kind, at, namespace, dag_id",
+}
 
 const (
 	dayLayout   = "changes_2006_01_02"

@@ -40,11 +40,11 @@ func TestTaskTransitions(t *testing.T) {
 		},
 		"TaskSkipped": {
 			do: func(task int64) []transition.Transition {
-				return []transition.Transition{transition.TaskSkipped{Task: task, Message: "needs x", ChildrenPending: true,
-					At: at(5)}}
+				return []transition.Transition{transition.TaskSkipped{Task: task, Message: "needs x",
+					ChildrenPending: true, At: at(5)}}
 			},
-			from: []string{"Waiting"}, want: store.Task{Phase: "Skipped", Reason: "ParentFailed", Message: "needs x", Unmet: 2,
-				ChildrenPending: true, FinishedAt: at(5)},
+			from: []string{"Waiting"}, want: store.Task{Phase: "Skipped", Reason: "ParentFailed", Message: "needs x",
+				Unmet: 2, ChildrenPending: true, FinishedAt: at(5)},
 		},
 		"TaskActive": {
 			do: func(task int64) []transition.Transition {
@@ -54,8 +54,8 @@ func TestTaskTransitions(t *testing.T) {
 		},
 		"TaskBackedOff": {
 			do: func(task int64) []transition.Transition {
-				return []transition.Transition{transition.TaskBackedOff{Task: task, Reason: "BackingOff", Message: "why",
-					Due: at(9), Retries: 3, Restarts: 4}}
+				return []transition.Transition{transition.TaskBackedOff{Task: task, Reason: "BackingOff",
+					Message: "why", Due: at(9), Retries: 3, Restarts: 4}}
 			},
 			from: []string{"Active"}, want: store.Task{Phase: "Ready", Reason: "BackingOff", Message: "why", Retries: 3,
 				Restarts: 4, DueAt: at(9)},
@@ -68,16 +68,16 @@ func TestTaskTransitions(t *testing.T) {
 		},
 		"TaskFailed": {
 			do: func(task int64) []transition.Transition {
-				return []transition.Transition{transition.TaskFailed{Task: task, Reason: "RetriesSpent", Message: "m\x00n\xff",
-					ChildrenPending: true, At: at(5)}}
+				return []transition.Transition{transition.TaskFailed{Task: task, Reason: "RetriesSpent",
+					Message: "m\x00n\xff", ChildrenPending: true, At: at(5)}}
 			},
-			from: []string{"Active"}, want: store.Task{Phase: "Failed", Reason: "RetriesSpent", Message: "m\uFFFDn\uFFFD",
-				ChildrenPending: true, FinishedAt: at(5)},
+			from: []string{"Active"}, want: store.Task{Phase: "Failed", Reason: "RetriesSpent",
+				Message: "m\uFFFDn\uFFFD", ChildrenPending: true, FinishedAt: at(5)},
 		},
 		"TaskCancelled": {
 			do: func(task int64) []transition.Transition {
-				return []transition.Transition{transition.TaskCancelled{Task: task, Reason: "UserCancelled", Message: "m",
-					At: at(5)}}
+				return []transition.Transition{transition.TaskCancelled{Task: task, Reason: "UserCancelled",
+					Message: "m", At: at(5)}}
 			},
 			from: []string{"Active"}, want: store.Task{Phase: "Cancelled", Reason: "UserCancelled", Message: "m",
 				FinishedAt: at(5)},
@@ -86,7 +86,8 @@ func TestTaskTransitions(t *testing.T) {
 			do: func(task int64) []transition.Transition {
 				return []transition.Transition{transition.TaskChildrenSkipped{Task: task}}
 			},
-			cascade: true, from: []string{"Skipped", "Failed"}, want: store.Task{Phase: "Skipped", Unmet: 2, FinishedAt: t0},
+			cascade: true, from: []string{"Skipped", "Failed"},
+			want: store.Task{Phase: "Skipped", Unmet: 2, FinishedAt: t0},
 		},
 		"TaskChildrenSkipped of one that is not": {do: func(task int64) []transition.Transition {
 			return []transition.Transition{transition.TaskChildrenSkipped{Task: task}}
@@ -139,8 +140,8 @@ func TestAttemptTransitions(t *testing.T) {
 	}{
 		"AttemptPending": {
 			do: func(a int64) []transition.Transition {
-				return []transition.Transition{transition.AttemptPending{Attempt: a, PodUID: uid(8), Node: "n1", At: at(5),
-					Due: at(10)}}
+				return []transition.Transition{transition.AttemptPending{Attempt: a, PodUID: uid(8), Node: "n1",
+					At: at(5), Due: at(10)}}
 			}, from: []string{"Decided"},
 			want: map[string]store.Attempt{"Decided": with(func(a *store.Attempt) {
 				a.Phase, a.PodUID, a.Node, a.CreatedAt, a.DueAt = "Pending", uid(8), "n1", at(5), at(10)
@@ -156,17 +157,18 @@ func TestAttemptTransitions(t *testing.T) {
 		},
 		"AttemptRunning with a UID": {
 			do: func(a int64) []transition.Transition {
-				return []transition.Transition{transition.AttemptRunning{Attempt: a, PodUID: uid(8), Node: "n1", StartedAt: at(5),
-					Due: at(9)}}
+				return []transition.Transition{transition.AttemptRunning{Attempt: a, PodUID: uid(8), Node: "n1",
+					StartedAt: at(5), Due: at(9)}}
 			}, from: []string{"Decided", "Pending"},
 			want: map[string]store.Attempt{"Decided": with(func(a *store.Attempt) {
-				a.Phase, a.PodUID, a.Node, a.CreatedAt, a.StartedAt, a.DueAt = "Running", uid(8), "n1", at(0), at(5), at(9)
+				a.Phase, a.PodUID, a.Node, a.CreatedAt, a.StartedAt, a.DueAt =
+					"Running", uid(8), "n1", at(0), at(5), at(9)
 			})},
 		},
 		"AttemptWaits": {
 			do: func(a int64) []transition.Transition {
-				return []transition.Transition{transition.AttemptWaits{Attempt: a, Reason: "Unschedulable", Message: "m", At: at(5),
-					Due: at(9)}}
+				return []transition.Transition{transition.AttemptWaits{Attempt: a, Reason: "Unschedulable",
+					Message: "m", At: at(5), Due: at(9)}}
 			}, from: unended,
 			want: map[string]store.Attempt{"Pending": with(func(a *store.Attempt) {
 				a.Phase, a.Reason, a.Message = "Pending", "Unschedulable", "m"
@@ -186,10 +188,12 @@ func TestAttemptTransitions(t *testing.T) {
 		},
 		"AttemptStopping": {
 			do: func(a int64) []transition.Transition {
-				return []transition.Transition{transition.AttemptStopping{Attempt: a, Reason: "Timeout", Message: "m", Due: at(9)}}
+				return []transition.Transition{transition.AttemptStopping{Attempt: a, Reason: "Timeout",
+					Message: "m", Due: at(9)}}
 			}, from: unended,
 			want: map[string]store.Attempt{"Running": with(func(a *store.Attempt) {
-				a.Phase, a.Stop, a.Reason, a.Message, a.StartedAt, a.DueAt = "Stopping", "Timeout", "Timeout", "m", t0, at(9)
+				a.Phase, a.Stop, a.Reason, a.Message, a.StartedAt, a.DueAt =
+					"Stopping", "Timeout", "Timeout", "m", t0, at(9)
 			})},
 		},
 		"AttemptEnded": {
@@ -199,11 +203,13 @@ func TestAttemptTransitions(t *testing.T) {
 			}, from: live,
 			want: map[string]store.Attempt{
 				"Decided": with(func(a *store.Attempt) {
-					a.Phase, a.Reason, a.Message, a.ExitCode, a.PodUID, a.Node = "Failed", "ExitCode", "m", &code, "", "n1"
+					a.Phase, a.Reason, a.Message, a.ExitCode, a.PodUID, a.Node =
+						"Failed", "ExitCode", "m", &code, "", "n1"
 					a.ReasonAt, a.MessageAt, a.FinishedAt = at(6), at(6), at(6)
 				}),
 				"Running": with(func(a *store.Attempt) {
-					a.Phase, a.Reason, a.Message, a.ExitCode, a.Node, a.StartedAt = "Failed", "ExitCode", "m", &code, "n1", t0
+					a.Phase, a.Reason, a.Message, a.ExitCode, a.Node, a.StartedAt =
+						"Failed", "ExitCode", "m", &code, "n1", t0
 					a.ReasonAt, a.MessageAt, a.FinishedAt = at(6), at(6), at(6)
 				}),
 			},
@@ -333,15 +339,15 @@ func TestMergedAttempt(t *testing.T) {
 				transition.AttemptWaits{Attempt: a, Reason: "Unschedulable", Message: "m", At: at(5), Due: at(9)},
 				transition.AttemptPending{Attempt: a, PodUID: uid(8), Node: "n1", At: at(5), Due: at(7)},
 			}
-		}, store.Attempt{Phase: "Pending", Reason: "Unschedulable", Message: "m", PodUID: uid(8), Node: "n1", ReasonAt: at(5),
-			MessageAt: at(5), DueAt: at(9), CreatedAt: at(5)}},
+		}, store.Attempt{Phase: "Pending", Reason: "Unschedulable", Message: "m", PodUID: uid(8), Node: "n1",
+			ReasonAt: at(5), MessageAt: at(5), DueAt: at(9), CreatedAt: at(5)}},
 		"it runs, and is stopped": {"Pending", func(a int64) []transition.Transition {
 			return []transition.Transition{
 				transition.AttemptRunning{Attempt: a, PodUID: uid(7), StartedAt: at(5), Due: at(7)},
 				transition.AttemptStopping{Attempt: a, Reason: "Timeout", Message: "m", Due: at(9)},
 			}
-		}, store.Attempt{Phase: "Stopping", Stop: "Timeout", Reason: "Timeout", Message: "m", PodUID: uid(7), DueAt: at(9),
-			CreatedAt: t0, StartedAt: at(5)}},
+		}, store.Attempt{Phase: "Stopping", Stop: "Timeout", Reason: "Timeout", Message: "m", PodUID: uid(7),
+			DueAt: at(9), CreatedAt: t0, StartedAt: at(5)}},
 		"it is due at another time, and ends": {"Running", func(a int64) []transition.Transition {
 			return []transition.Transition{
 				transition.AttemptDue{Attempt: a, Due: at(7)},
@@ -440,7 +446,8 @@ func TestRunTransitions(t *testing.T) {
 	t.Run("RunStopping twice", func(t *testing.T) {
 		run := f.admit()
 		f.mustCommit(run.ID, transition.RunStopping{Reason: "Deleted"})
-		if err := f.commit(run.ID, transition.RunStopping{Reason: "UserCancelled"}); !errors.Is(err, store.ErrConflict) {
+		if err := f.commit(
+			run.ID, transition.RunStopping{Reason: "UserCancelled"}); !errors.Is(err, store.ErrConflict) {
 			t.Errorf("error %v, want ErrConflict", err)
 		}
 	})

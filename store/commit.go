@@ -115,7 +115,9 @@ func (l *Leader) Commit(ctx context.Context, runID int64, transitions []transiti
 	case c.unstarted == nil && c.live == nil && len(notices) == 0:
 		err = l.pool.writeAtOnce(ctx, func(q querier) (int64, error) { return c.apply(ctx, q, l.pool.term, runID) })
 	default:
-		err = l.pool.write(ctx, func(q querier) (int64, error) { return c.applyAll(ctx, q, l.pool.term, runID, notices) })
+		err = l.pool.write(ctx, func(q querier) (int64, error) {
+			return c.applyAll(ctx, q, l.pool.term, runID, notices)
+		})
 	}
 	if err != nil {
 		return fmt.Errorf("committing run %d: %w", runID, err)
@@ -143,7 +145,8 @@ func (c *changes) applyAll(
 		return 0, err
 	}
 	if s := c.live; s != nil {
-		if _, err := q.ExecContext(ctx, sqlLiveStopped, runID, s.Reason, clean(s.Message), timestamp(s.Due)); err != nil {
+		if _, err := q.ExecContext(ctx, sqlLiveStopped,
+			runID, s.Reason, clean(s.Message), timestamp(s.Due)); err != nil {
 			return 0, fmt.Errorf("LiveStopped: %w", err)
 		}
 	}

@@ -135,7 +135,8 @@ func (d *DAGs) MarkDeleted(ctx context.Context, namespace, name, uid string, now
 // it changed a row, the change is recorded for readers.
 func (p *termPool) markDeleted(ctx context.Context, statement, namespace string, args ...any) error {
 	return p.write(ctx, func(q querier) (int64, error) {
-		deleted, err := postgres.ReadRows(ctx, q, postgres.ScanOne[int64], statement, append([]any{namespace}, args...)...)
+		deleted, err := postgres.ReadRows(ctx, q, postgres.ScanOne[int64], statement,
+			append([]any{namespace}, args...)...)
 		if err != nil || len(deleted) == 0 {
 			return 0, err
 		}

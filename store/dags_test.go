@@ -21,13 +21,14 @@ func TestSaveVersion(t *testing.T) {
 		change bool
 		row    string
 	}{
-		{name: "the same", dag: store.DAG{Namespace: "default", Name: "d", UID: uid(1), CreatedAt: t0}, hash: 1, number: 1,
-			row: uid(1) + " f"},
-		{name: "another", dag: store.DAG{Namespace: "default", Name: "d", UID: uid(1), CreatedAt: t0}, hash: 2, number: 2,
-			change: true, row: uid(1) + " f"},
+		{name: "the same", dag: store.DAG{Namespace: "default", Name: "d", UID: uid(1), CreatedAt: t0}, hash: 1,
+			number: 1, row: uid(1) + " f"},
+		{name: "another", dag: store.DAG{Namespace: "default", Name: "d", UID: uid(1), CreatedAt: t0}, hash: 2,
+			number: 2, change: true, row: uid(1) + " f"},
 		{name: "the first again", dag: store.DAG{Namespace: "default", Name: "d", UID: uid(1), CreatedAt: t0}, hash: 1,
 			number: 3, change: true, row: uid(1) + " f"},
-		{name: "deleted and made again", dag: again, delete: uid(1), hash: 1, number: 3, change: true, row: uid(2) + " f"},
+		{name: "deleted and made again", dag: again, delete: uid(1), hash: 1, number: 3, change: true,
+			row: uid(2) + " f"},
 		{name: "a late deletion of the old one", dag: again, delete: uid(1), hash: 1, number: 3, row: uid(2) + " f"},
 		{name: "another namespace", dag: store.DAG{Namespace: "other", Name: "d", UID: uid(3), CreatedAt: t0}, hash: 1,
 			number: 1, change: true, row: uid(3) + " f"},
@@ -40,15 +41,16 @@ func TestSaveVersion(t *testing.T) {
 				}
 			}
 			before := f.text(`SELECT count(*) FROM kontroler.changes WHERE kind = 'dag'`)
-			version, err := f.leader.DAGs.SaveVersion(t.Context(), step.dag, []byte(`{"task":[{"name":"a"}]}`), hash(step.hash),
-				1, at(1))
+			version, err := f.leader.DAGs.SaveVersion(t.Context(), step.dag, []byte(`{"task":[{"name":"a"}]}`),
+				hash(step.hash), 1, at(1))
 			if err != nil {
 				t.Fatal(err)
 			}
 			if version.Number != step.number {
 				t.Errorf("version %d, want %d", version.Number, step.number)
 			}
-			if changed := before != f.text(`SELECT count(*) FROM kontroler.changes WHERE kind = 'dag'`); changed != step.change {
+			if changed := before != f.text(
+				`SELECT count(*) FROM kontroler.changes WHERE kind = 'dag'`); changed != step.change {
 				t.Errorf("change row: %t, want %t", changed, step.change)
 			}
 			row := f.text(`SELECT uid || CASE WHEN deleted_at IS NULL THEN ' f' ELSE ' t' END FROM kontroler.dags

@@ -37,8 +37,8 @@ func TestSaveTaskVersion(t *testing.T) {
 		{name: "the first again", task: read(3, 0), hash: 1, number: 3, newest: 3, spec: 1, change: true},
 		{name: "stated, ahead", task: read(4, 7), hash: 3, number: 7, newest: 7, spec: 3, change: true},
 		{name: "read again as stated", task: read(4, 7), hash: 3, number: 7, newest: 7, spec: 3},
-		{name: "the stated number with another spec", task: read(5, 7), hash: 4, number: 7, newest: 7, spec: 3, taken: true,
-			change: true},
+		{name: "the stated number with another spec", task: read(5, 7), hash: 4, number: 7, newest: 7, spec: 3,
+			taken: true, change: true},
 		{name: "which is told again", task: read(5, 7), hash: 4, number: 7, newest: 7, spec: 3, taken: true},
 		{name: "stated, a gap is filled", task: read(6, 5), hash: 4, number: 5, newest: 7, spec: 4, change: true},
 		{name: "no longer stated, the same", task: read(7, 0), hash: 4, number: 5, newest: 7, spec: 4, change: true},
@@ -69,8 +69,8 @@ func TestSaveTaskVersion(t *testing.T) {
 				}
 			}
 			before := f.text(`SELECT count(*) FROM kontroler.changes`)
-			v, taken, err := f.leader.DagTasks.SaveVersion(t.Context(), step.task, []byte(specs[step.hash]), hash(step.hash),
-				at(1))
+			v, taken, err := f.leader.DagTasks.SaveVersion(t.Context(), step.task, []byte(specs[step.hash]),
+				hash(step.hash), at(1))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -109,7 +109,9 @@ func TestSaveTaskVersion(t *testing.T) {
 // TestSaveTaskVersionAtOnce checks that concurrent calls save a version once.
 func TestSaveTaskVersionAtOnce(t *testing.T) {
 	f := newFixture(t)
-	task := store.DagTask{Namespace: "default", Name: "t", UID: uid(1), Generation: 1, CreatedAt: t0.Add(time.Nanosecond)}
+	task := store.DagTask{
+		Namespace: "default", Name: "t", UID: uid(1), Generation: 1, CreatedAt: t0.Add(time.Nanosecond),
+	}
 	done := make(chan error)
 	for range 8 {
 		go func() {

@@ -33,7 +33,8 @@ const (
 	sqlEpochMake = `
 INSERT INTO kontroler.epochs (shard, epoch, holder, taken_at) VALUES ($1, 0, '', now()) ON CONFLICT (shard) DO NOTHING`
 	sqlEpochRead = `SELECT epoch FROM kontroler.epochs WHERE shard = $1`
-	sqlEpochTake = `UPDATE kontroler.epochs SET epoch = $3, holder = $4, taken_at = now() WHERE shard = $1 AND epoch = $2`
+	sqlEpochTake = `
+UPDATE kontroler.epochs SET epoch = $3, holder = $4, taken_at = now() WHERE shard = $1 AND epoch = $2`
 	sqlEpochLock = `SELECT epoch FROM kontroler.epochs WHERE shard = $1 FOR SHARE`
 
 	sqlSessions = `SELECT pid, application_name FROM pg_stat_activity

@@ -143,7 +143,8 @@ func TestFenceHoldsInOneStatement(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t)
 			run := f.admit(0)
-			const content = `SELECT string_agg(r.id || ' ' || r.hold, ',') || ' ' || (SELECT count(*) FROM kontroler.tasks) || ' '
+			const content = `SELECT string_agg(r.id || ' ' || r.hold, ',') || ' '
+       || (SELECT count(*) FROM kontroler.tasks) || ' '
        || (SELECT count(*) FROM kontroler.changes) FROM kontroler.runs r`
 			before := f.text(content)
 			successor, err := f.raw.Begin()

@@ -154,7 +154,8 @@ AND kind = 'run'`, before); told != "302" {
 func (f *fixture) beside(ctx context.Context, run int64) error {
 	raw := openRaw(f.T, f.url+"&lock_timeout=1000")
 	for ctx.Err() == nil {
-		if _, err := raw.Exec(`UPDATE kontroler.attempts SET message = message || '.' WHERE run_id = $1`, run); err != nil {
+		if _, err := raw.Exec(
+			`UPDATE kontroler.attempts SET message = message || '.' WHERE run_id = $1`, run); err != nil {
 			return err
 		}
 		var n int
@@ -374,8 +375,8 @@ func TestTrimGivesWay(t *testing.T) {
 	if err := <-beside; err != nil {
 		t.Errorf("work beside it: %v", err)
 	}
-	if !errors.Is(err, store.ErrConflict) || removed["partition"] != 2*len(store.Partitioned())-2 || removed["run"] != 1 ||
-		removed["row"] != 1501 {
+	if !errors.Is(err, store.ErrConflict) || removed["partition"] != 2*len(store.Partitioned())-2 ||
+		removed["run"] != 1 || removed["row"] != 1501 {
 		t.Errorf("beside a reader of Events: removed %v, %v", removed, err)
 	}
 	if err := reader.Rollback(); err != nil {
@@ -390,7 +391,8 @@ func TestTrimGivesWay(t *testing.T) {
 func TestDefaultPartitions(t *testing.T) {
 	f := newFixture(t)
 	for table, key := range store.Partitioned() {
-		n := f.text(`SELECT count(*) FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+		n := f.text(`SELECT count(*)
+FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
 WHERE i.indrelid = ('kontroler.' || $1 || '_default')::regclass AND a.attname = $2`, table, key)
 		if n == "0" {
 			t.Errorf("%s_default has no index on %s: retention would read all of it", table, key)
@@ -407,7 +409,8 @@ func TestStretches(t *testing.T) {
 		t.Helper()
 		next := s
 		next.Cursor = at(to)
-		s = f.advance(s, next, []store.Tick{{From: at(from), To: at(to), Count: to - from + 1, Outcome: "Suspended"}}, nil)
+		s = f.advance(s, next,
+			[]store.Tick{{From: at(from), To: at(to), Count: to - from + 1, Outcome: "Suspended"}}, nil)
 	}
 	suspended(1, 2)
 	f.exec(`DELETE FROM kontroler.ticks`)

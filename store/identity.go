@@ -36,7 +36,8 @@ func (e *OtherClusterError) Error() string {
 func (e *OtherClusterError) Is(target error) bool { return target == ErrOtherCluster }
 
 const (
-	sqlIdentity     = `SELECT controller_id, created_at, coalesce(cluster_uid, '') FROM kontroler.identity WHERE singleton`
+	sqlIdentity = `
+SELECT controller_id, created_at, coalesce(cluster_uid, '') FROM kontroler.identity WHERE singleton`
 	sqlIdentityMake = `INSERT INTO kontroler.identity (controller_id) VALUES ($1) ON CONFLICT (singleton) DO NOTHING`
 	sqlClusterLock  = `SELECT coalesce(cluster_uid, '') FROM kontroler.identity WHERE singleton FOR UPDATE`
 	sqlClusterBind  = `UPDATE kontroler.identity SET cluster_uid = $1 WHERE singleton`

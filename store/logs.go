@@ -130,7 +130,8 @@ func (db *DB) CopyLog(ctx context.Context, to io.Writer, log Log) error {
 		var data []byte
 		err := db.pool.QueryRowContext(ctx, sqlLogChunkRead, log.AttemptID, timestamp(log.At), seq).Scan(&data)
 		if errors.Is(err, sql.ErrNoRows) {
-			return fmt.Errorf("reading the log of attempt %d: chunk %d is gone: %w", log.AttemptID, seq, io.ErrUnexpectedEOF)
+			return fmt.Errorf("reading the log of attempt %d: chunk %d is gone: %w",
+				log.AttemptID, seq, io.ErrUnexpectedEOF)
 		}
 		if err != nil {
 			return fmt.Errorf("reading the log of attempt %d: %w", log.AttemptID, postgres.Classify(ctx, err))

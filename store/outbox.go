@@ -55,8 +55,8 @@ type Delivery struct {
 // NotificationClaim says how many notifications may be claimed, and until when.
 type NotificationClaim struct {
 	Now, Until time.Time
-	// Limit is how many notifications may be claimed now. PerDAG is how many of one DAG may be claimed, those in Claimed
-	// included.
+	// Limit is how many notifications may be claimed now. PerDAG is how many of one DAG may be claimed, those in
+	// Claimed included.
 	Limit, PerDAG int
 	// Claimed are being delivered. They are not claimed again, whatever their rows say.
 	Claimed []Notification

@@ -74,7 +74,9 @@ func TestNotificationWritten(t *testing.T) {
 		t.Fatalf("claimed %+v", claimed)
 	}
 	zero := int32(0)
-	want := &store.NotifiedTask{ID: task, Attempts: 1, Name: "a", Phase: "Succeeded", ExitCode: &zero, FinishedAt: at(9)}
+	want := &store.NotifiedTask{
+		ID: task, Attempts: 1, Name: "a", Phase: "Succeeded", ExitCode: &zero, FinishedAt: at(9),
+	}
 	if diff := cmp.Diff(want, claimed[0].Task); diff != "" {
 		t.Errorf("the task (-want +got):\n%s", diff)
 	}
@@ -138,8 +140,9 @@ func TestNotificationOrder(t *testing.T) {
 		t.Errorf("claimed %+v, next %s", rest, next)
 	}
 	want := "1 500 no\uFFFD busy 7, 3 NULL no  0, 1 204   0"
-	if got := f.text(`SELECT string_agg(concat_ws(' ', try, coalesce(status::text, 'NULL'), error, response, duration_ms),
-', ' ORDER BY at) FROM kontroler_v1.deliveries`); got != want {
+	if got := f.text(`SELECT string_agg(
+    concat_ws(' ', try, coalesce(status::text, 'NULL'), error, response, duration_ms), ', ' ORDER BY at)
+FROM kontroler_v1.deliveries`); got != want {
 		t.Errorf("the log is %q, want %q", got, want)
 	}
 }

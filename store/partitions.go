@@ -34,8 +34,8 @@ var partitioned = []partitionedTable{
 	},
 	{
 		table: "logs", key: "at", isOfRuns: true,
-		columns: "attempt_id, at, state, message, bytes, omitted_at, omitted, begins_at, ends_at, rotated, incomplete, " +
-			"chunks, captured_at",
+		columns: "attempt_id, at, state, message, bytes, omitted_at, omitted, begins_at, ends_at, rotated, " +
+			"incomplete, chunks, captured_at",
 	},
 	{table: "log_chunks", key: "at", isOfRuns: true, columns: "attempt_id, at, seq, size, data"},
 }
@@ -79,13 +79,15 @@ func (h *History) createPartition(ctx context.Context, p partitionedTable, name 
 	return h.pool.inTx(ctx, func(q querier) error {
 		return postgres.ExecAll(ctx, q,
 			sqlPartitionWait,
-			fmt.Sprintf(`CREATE TABLE %s (LIKE %s INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE, CHECK (%s))`,
+			fmt.Sprintf(
+				`CREATE TABLE %s (LIKE %s INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE, CHECK (%s))`,
 				name, parent, isWithin),
 			fmt.Sprintf(`LOCK TABLE %s_default IN ACCESS EXCLUSIVE MODE`, parent),
 			fmt.Sprintf(`
 WITH moved AS (DELETE FROM %[1]s_default WHERE %[2]s RETURNING %[3]s)
 INSERT INTO %[4]s (%[3]s) SELECT %[3]s FROM moved`, parent, isWithin, columns, name),
-			fmt.Sprintf(`ALTER TABLE %s ATTACH PARTITION %s FOR VALUES FROM ('%s') TO ('%s')`, parent, name, lower, upper),
+			fmt.Sprintf(`ALTER TABLE %s ATTACH PARTITION %s FOR VALUES FROM ('%s') TO ('%s')`,
+				parent, name, lower, upper),
 		)
 	})
 }

@@ -12,8 +12,8 @@ import (
 func TestMaintain(t *testing.T) {
 	f := newFixture(t) // which has written a change already
 	now := time.Now().UTC()
-	f.exec(`INSERT INTO kontroler.ticks (dag_id, due_from, due_to, count, outcome, decided_at) VALUES (1, $1, $1, 1, 'Ran',
-$1), (1, $2, $2, 1, 'Ran', $2)`,
+	f.exec(`INSERT INTO kontroler.ticks (dag_id, due_from, due_to, count, outcome, decided_at)
+VALUES (1, $1, $1, 1, 'Ran', $1), (1, $2, $2, 1, 'Ran', $2)`,
 		now, now.AddDate(-1, 0, 0))
 	f.saveLog(store.Log{AttemptID: 1, At: now, State: store.LogCaptured, Bytes: 1}, "x")
 	before := f.text(`SELECT string_agg(id::text || xid, ',' ORDER BY id) FROM kontroler.changes WHERE id = 1`)

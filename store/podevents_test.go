@@ -15,8 +15,8 @@ import (
 // podEvent returns an Event of the fixture's attempt, n seconds after t0, with a count.
 func podEvent(run string, reason string, n int, count int32) store.PodEvent {
 	return store.PodEvent{
-		Pod: store.Pod{UID: uid(7), RunUID: run, Name: "p"}, Type: "Normal", Reason: reason, Message: "m", Source: "kubelet",
-		Count: count, FirstAt: at(n), LastAt: at(n + int(count) - 1),
+		Pod: store.Pod{UID: uid(7), RunUID: run, Name: "p"}, Type: "Normal", Reason: reason, Message: "m",
+		Source: "kubelet", Count: count, FirstAt: at(n), LastAt: at(n + int(count) - 1),
 	}
 }
 

@@ -180,14 +180,17 @@ func TestChangesNameTheirObjects(t *testing.T) {
 			return ""
 		}, ofRun(run)},
 		{"a workspace", func() string { must(f.leader.RecordWorkspace(ctx, run, uid(5))); return "" }, ofRun(run)},
-		{"an Event of a Pod", func() string { f.keep(1, podEvent(f.runUID(run), "Started", 1, 1)); return "" }, ofRun(run)},
+		{"an Event of a Pod", func() string {
+			f.keep(1, podEvent(f.runUID(run), "Started", 1, 1))
+			return ""
+		}, ofRun(run)},
 		{"an outcome with a notification", func() string {
 			must(f.endTask(run, task, attempt, "TaskSucceeded"))
 			return ""
 		}, ofRun(run)},
 		{"a log", func() string {
-			must(f.leader.Logs.Save(ctx, run, store.Log{AttemptID: attempt, At: at(9), State: store.LogLost, Message: "m",
-				CapturedAt: at(9)}, nil))
+			must(f.leader.Logs.Save(ctx, run, store.Log{AttemptID: attempt, At: at(9), State: store.LogLost,
+				Message: "m", CapturedAt: at(9)}, nil))
 			return ""
 		}, ofRun(run)},
 		{"a stray Pod", func() string { must(f.leader.MarkStray(ctx, run, attempt, uid(8))); return "" }, ofRun(run)},
@@ -196,7 +199,10 @@ func TestChangesNameTheirObjects(t *testing.T) {
 			f.note(claimed[0], store.Delivery{At: at(20), Status: 200}, time.Time{})
 			return ""
 		}, ofRun(run)},
-		{"a run that is discarded", func() string { must(f.leader.Discard(ctx, pending.ID)); return "" }, ofRun(pending.ID)},
+		{"a run that is discarded", func() string {
+			must(f.leader.Discard(ctx, pending.ID))
+			return ""
+		}, ofRun(pending.ID)},
 		{"a schedule that advances", func() string {
 			next := schedule
 			next.Cursor = at(2)
@@ -280,7 +286,9 @@ func TestOrigins(t *testing.T) {
 		"a run of a schedule": {
 			origin: store.Origin{Trigger: "Schedule", DueAt: at(5)}, want: "Schedule - 2025-03-01 12:00:05",
 		},
-		"a run of a schedule whose due time is not known": {origin: store.Origin{Trigger: "Schedule"}, want: "Schedule - -"},
+		"a run of a schedule whose due time is not known": {
+			origin: store.Origin{Trigger: "Schedule"}, want: "Schedule - -",
+		},
 		"a run that a user of the API requested": {
 			origin: store.Origin{Trigger: "API", RequestedBy: "Zoë"}, want: "API Zoë -",
 		},
@@ -305,7 +313,8 @@ func TestOrigins(t *testing.T) {
 				continue
 			}
 			got := f.text(`SELECT concat_ws(' ', coalesce(trigger, '-'), coalesce(requested_by, '-'),
-coalesce(to_char(due_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'), '-')) FROM kontroler_v1.runs WHERE id = $1`, row.ID)
+coalesce(to_char(due_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'), '-'))
+FROM kontroler_v1.runs WHERE id = $1`, row.ID)
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("%s, refused %t: row (-want +got):\n%s", name, isRefused, diff)
 			}
@@ -395,7 +404,8 @@ func TestChangesAfterARestore(t *testing.T) {
 	}
 	f.url, f.db, f.raw = server.URL(), storetest.Open(t, server.URL()), openRaw(t, server.URL())
 	f.exec(`VACUUM ANALYZE`) // as after any restore
-	if n := f.text(`SELECT count(*) FROM kontroler.changes WHERE xid > pg_snapshot_xmax(pg_current_snapshot())`); n != "2" {
+	if n := f.text(`SELECT count(*) FROM kontroler.changes
+WHERE xid > pg_snapshot_xmax(pg_current_snapshot())`); n != "2" {
 		t.Fatalf("%s changes are ahead of the server, want 2", n)
 	}
 	if err := f.lead(); err != nil {

@@ -52,8 +52,8 @@ type NewRun struct {
 type Origin struct {
 	// Trigger is Schedule, API or Manual.
 	Trigger string
-	// RequestedBy is the name of the requester: not empty if Trigger is API, else empty. PostgreSQL indexes at most 2,700
-	// bytes.
+	// RequestedBy is the name of the requester: not empty if Trigger is API, else empty. PostgreSQL indexes at most
+	// 2,700 bytes.
 	RequestedBy string
 	// DueAt is the due time. It is zero unless Trigger is Schedule.
 	DueAt time.Time
@@ -68,16 +68,18 @@ type NewTask struct {
 }
 
 const (
-	runColumns = `r.id, r.uid::text, r.namespace, r.name, r.dag_name, coalesce(r.dag_id, 0), coalesce(r.dag_version_id, 0),
-       coalesce(v.version, 0), r.phase, r.reason, r.message, r.stop, r.hold, r.parameters,
+	runColumns = `r.id, r.uid::text, r.namespace, r.name, r.dag_name,
+       coalesce(r.dag_id, 0), coalesce(r.dag_version_id, 0), coalesce(v.version, 0),
+       r.phase, r.reason, r.message, r.stop, r.hold, r.parameters,
        r.total, r.waiting, r.ready, r.active, r.succeeded, r.failed, r.skipped, r.cancelled,
        r.created_at, r.admitted_at, r.started_at, r.deadline_at, r.finished_at, coalesce(r.workspace_uid::text, '')`
 	sqlRunByUID = `
 SELECT ` + runColumns + `
 FROM kontroler.runs r LEFT JOIN kontroler.dag_versions v ON v.id = r.dag_version_id
 WHERE r.uid = $1`
-	// sqlRunAdmit writes a run and its tasks, and the change for readers, as one transaction. It returns no row if there
-	// is a run with this UID. A run that is refused because its DAG is invalid now belongs to that DAG, if it has a row.
+	// sqlRunAdmit writes a run and its tasks, and the change for readers, as one transaction. It returns no row if
+	// there is a run with this UID. A run that is refused because its DAG is invalid now belongs to that DAG, if it has
+	// a row.
 	sqlRunAdmit = `
 WITH fence AS (
     SELECT e.epoch FROM kontroler.epochs e WHERE e.shard = $7 FOR SHARE

@@ -25,7 +25,8 @@ type Schedule struct {
 	Expression, TimeZone string
 	// Cursor is the last due time in the ledger, or the time when the schedule began.
 	Cursor time.Time
-	// HeldAs is the outcome of due times until the next sync: Suspended, Missed or Unknown. If it is empty, they may run.
+	// HeldAs is the outcome of due times until the next sync: Suspended, Missed or Unknown. If it is empty, they may
+	// run.
 	HeldAs string
 	// StretchFrom and StretchOutcome name the last row of the ledger if it is a stretch, which later ticks may extend.
 	StretchFrom    time.Time

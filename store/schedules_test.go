@@ -59,15 +59,17 @@ func TestAdvance(t *testing.T) {
 		t.Errorf("%+v", second)
 	}
 	// After the same update again nothing is written, because the cursor has moved.
-	if _, err := f.leader.Schedules.Advance(t.Context(),
-		store.ScheduleUpdate{Before: first, After: next, Ticks: ticks, Now: at(100)}); !errors.Is(err, store.ErrConflict) {
+	if _, err := f.leader.Schedules.Advance(t.Context(), store.ScheduleUpdate{
+		Before: first, After: next, Ticks: ticks, Now: at(100),
+	}); !errors.Is(err, store.ErrConflict) {
 		t.Errorf("the same update again: %v", err)
 	}
 	// Later ticks extend the row of a stretch.
 	for n := 4; n < 8; n += 2 {
 		next = second
 		next.Cursor = at(n + 1)
-		second = f.advance(second, next, []store.Tick{{From: at(n), To: at(n + 1), Count: 2, Outcome: "Suspended"}}, nil)
+		second = f.advance(second, next,
+			[]store.Tick{{From: at(n), To: at(n + 1), Count: 2, Outcome: "Suspended"}}, nil)
 	}
 	if want := "1 2 2 Missed, 3 3 1 Ran d-3, 4 7 4 Suspended"; f.ledger() != want {
 		t.Errorf("the ledger is %s, want %s", f.ledger(), want)
@@ -153,7 +155,8 @@ func TestAdvanceTogether(t *testing.T) {
 			name = "\x00"
 		}
 		together.Go(func() {
-			_, errs[i] = f.leader.Schedules.Advance(t.Context(), store.ScheduleUpdate{Before: begun[i], After: after, Now: t0,
+			_, errs[i] = f.leader.Schedules.Advance(t.Context(), store.ScheduleUpdate{
+				Before: begun[i], After: after, Now: t0,
 				Ticks: []store.Tick{{From: at(1), To: at(1), Count: 1, Outcome: "Missed"},
 					{From: at(2), To: at(2), Count: 1, Outcome: "Ran", RunName: name}}})
 		})

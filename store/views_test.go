@@ -16,10 +16,10 @@ func TestReadContract(t *testing.T) {
 	want := map[string]string{
 		"dags":     "id namespace name uid created_at deleted_at version",
 		"versions": "id dag_id version spec tasks created_at",
-		"runs": "id uid namespace name dag_name dag_id dag_version_id phase reason message stop hold parameters total " +
-			"waiting ready active " +
-			"succeeded failed skipped cancelled created_at admitted_at started_at deadline_at finished_at workspace_uid " +
-			"trigger requested_by due_at",
+		"runs": "id uid namespace name dag_name dag_id dag_version_id phase reason message stop hold parameters " +
+			"total waiting ready active " +
+			"succeeded failed skipped cancelled created_at admitted_at started_at deadline_at finished_at " +
+			"workspace_uid trigger requested_by due_at",
 		"tasks": "id run_id position index name phase reason message unmet attempts retries restarts due_at " +
 			"ready_at started_at finished_at reason_at",
 		"attempts": "id run_id task_id number phase reason message stop pod_name pod_uid node exit_code due_at " +
@@ -43,13 +43,14 @@ func TestReadContract(t *testing.T) {
 	got := map[string]string{}
 	tables := map[string]string{"versions": "dag_versions", "schema": "schema_migrations"}
 	for view := range want {
-		got[view] = f.text(`SELECT string_agg(column_name, ' ' ORDER BY ordinal_position) FROM information_schema.columns
-WHERE table_schema = 'kontroler_v1' AND table_name = $1`, view)
+		got[view] = f.text(`SELECT string_agg(column_name, ' ' ORDER BY ordinal_position)
+FROM information_schema.columns WHERE table_schema = 'kontroler_v1' AND table_name = $1`, view)
 		table := tables[view]
 		if table == "" {
 			table = view
 		}
-		viewed, rows := f.text(`SELECT count(*) FROM kontroler_v1.`+view), f.text(`SELECT count(*) FROM kontroler.`+table)
+		viewed, rows := f.text(`SELECT count(*) FROM kontroler_v1.`+view),
+			f.text(`SELECT count(*) FROM kontroler.`+table)
 		if viewed != rows && view != "schema" { // its row has the version of the newest migration
 			t.Errorf("view %s has %s rows, its table %s", view, viewed, rows)
 		}
@@ -83,8 +84,8 @@ func TestReasonsOfTasks(t *testing.T) {
 	)
 	rows := map[int]string{}
 	for position := range 10 {
-		rows[position] = f.text(`SELECT phase || '|' || reason || '|' || message FROM kontroler_v1.tasks WHERE run_id = $1
-AND position = $2`, run, position)
+		rows[position] = f.text(`SELECT phase || '|' || reason || '|' || message
+FROM kontroler_v1.tasks WHERE run_id = $1 AND position = $2`, run, position)
 	}
 	want := map[int]string{
 		0: "Ready|BackingOff|", 1: "Active||", 2: "Active||", 3: "Active||", 4: "Failed|RetriesSpent|",
@@ -140,8 +141,8 @@ AND phase = 'Active'`,
 AND phase = 'Running'`,
 		"a Running attempt without a Pod": `UPDATE kontroler.attempts SET pod_uid = NULL WHERE run_id = %d
 AND phase = 'Running'`,
-		"a Stopping attempt without a reason": `UPDATE kontroler.attempts SET phase = 'Stopping', stop = '' WHERE run_id = %d
-AND phase = 'Running'`,
+		"a Stopping attempt without a reason": `UPDATE kontroler.attempts SET phase = 'Stopping', stop = ''
+WHERE run_id = %d AND phase = 'Running'`,
 		"an unknown phase": `UPDATE kontroler.attempts SET phase = 'Odd' WHERE run_id = %d
 AND phase = 'Running'`,
 		"two attempts under one Pod name": `UPDATE kontroler.attempts SET pod_name = 'p' WHERE run_id = %d`,

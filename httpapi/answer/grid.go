@@ -32,8 +32,8 @@ type GridRun struct {
 	Restarted []int `json:"restarted"`
 }
 
-// OfGrid makes a grid of the newest runs of a DAG and their tasks, which are in the same order. versions are the numbers
-// of versions by their ids.
+// OfGrid makes a grid of the newest runs of a DAG and their tasks, which are in the same order. versions are the
+// numbers of versions by their ids.
 func OfGrid(runs []view.Run, versions map[int64]int64, tasks []view.RunTasks) Grid {
 	grid := Grid{Tasks: []string{}, Runs: make([]GridRun, len(runs))}
 	columns := map[string]int{}
@@ -53,8 +53,9 @@ func OfGrid(runs []view.Run, versions map[int64]int64, tasks []view.RunTasks) Gr
 			phases[column(of.Names[at])] = &of.Phases[at]
 		}
 		grid.Runs[i] = GridRun{
-			UID: run.UID, Name: run.Name, Phase: run.Phase, Version: versions[run.VersionID], AdmittedAt: run.AdmittedAt,
-			StartedAt: optional(run.StartedAt), FinishedAt: optional(run.FinishedAt), Phases: phases,
+			UID: run.UID, Name: run.Name, Phase: run.Phase, Version: versions[run.VersionID],
+			AdmittedAt: run.AdmittedAt,
+			StartedAt:  optional(run.StartedAt), FinishedAt: optional(run.FinishedAt), Phases: phases,
 			Retried: All(of.Retried, column), Restarted: All(of.Restarted, column),
 		}
 	}

@@ -94,7 +94,8 @@ func (w *world) replica() *auth.Logins {
 	w.Helper()
 	return &auth.Logins{
 		DB: w.db, Authenticator: auth.NewAuthenticator(w.db, w.keys(), idle, w.clock.now), Hasher: auth.NewHasher(),
-		Delays: auth.NewDelays(), Lifetime: 12 * time.Hour, Now: w.clock.now, Log: slog.New(slog.NewTextHandler(w.logs, nil)),
+		Delays: auth.NewDelays(), Lifetime: 12 * time.Hour, Now: w.clock.now,
+		Log: slog.New(slog.NewTextHandler(w.logs, nil)),
 	}
 }
 
@@ -194,10 +195,16 @@ func TestTokensOfSessions(t *testing.T) {
 		"no token":                             {"", "not valid"},
 		"a text that is no token":              {"a.b.c", "not valid"},
 		"alg none":                             {none, "not valid"},
-		"alg none with the genuine signature":  {strings.Join(strings.Split(none, ".")[:2], ".") + "." + parts[2], "not valid"},
-		"the genuine token without signature":  {parts[0] + "." + parts[1] + ".", "not valid"},
-		"another hash with the same key":       {sign(jwt.SigningMethodHS512, header, claims(nil), []byte(keyA)), "not valid"},
-		"another key under the known kid":      {sign(jwt.SigningMethodHS256, header, claims(nil), []byte(keyB)), "not valid"},
+		"alg none with the genuine signature": {
+			strings.Join(strings.Split(none, ".")[:2], ".") + "." + parts[2], "not valid",
+		},
+		"the genuine token without signature": {parts[0] + "." + parts[1] + ".", "not valid"},
+		"another hash with the same key": {
+			sign(jwt.SigningMethodHS512, header, claims(nil), []byte(keyA)), "not valid",
+		},
+		"another key under the known kid": {
+			sign(jwt.SigningMethodHS256, header, claims(nil), []byte(keyB)), "not valid",
+		},
 		"an unknown kid": {
 			sign(jwt.SigningMethodHS256, map[string]any{"kid": "ffff"}, claims(nil), []byte(keyA)), "not valid",
 		},
@@ -206,13 +213,16 @@ func TestTokensOfSessions(t *testing.T) {
 			sign(jwt.SigningMethodHS256, map[string]any{"kid": []int{1}}, claims(nil), []byte(keyA)), "not valid",
 		},
 		"another issuer": {
-			sign(jwt.SigningMethodHS256, header, claims(func(c jwt.MapClaims) { c["iss"] = "x" }), []byte(keyA)), "not valid",
+			sign(jwt.SigningMethodHS256, header, claims(func(c jwt.MapClaims) { c["iss"] = "x" }), []byte(keyA)),
+			"not valid",
 		},
 		"another audience": {
-			sign(jwt.SigningMethodHS256, header, claims(func(c jwt.MapClaims) { c["aud"] = "x" }), []byte(keyA)), "not valid",
+			sign(jwt.SigningMethodHS256, header, claims(func(c jwt.MapClaims) { c["aud"] = "x" }), []byte(keyA)),
+			"not valid",
 		},
 		"no expiry": {
-			sign(jwt.SigningMethodHS256, header, claims(func(c jwt.MapClaims) { delete(c, "exp") }), []byte(keyA)), "not valid",
+			sign(jwt.SigningMethodHS256, header, claims(func(c jwt.MapClaims) { delete(c, "exp") }), []byte(keyA)),
+			"not valid",
 		},
 		"an expiry in the past": {
 			sign(jwt.SigningMethodHS256, header, claims(func(c jwt.MapClaims) { c["exp"] = w.clock.now().Unix() - 1 }),
@@ -223,10 +233,12 @@ func TestTokensOfSessions(t *testing.T) {
 				[]byte(keyA)), "not valid",
 		},
 		"no session": {
-			sign(jwt.SigningMethodHS256, header, claims(func(c jwt.MapClaims) { delete(c, "jti") }), []byte(keyA)), "not valid",
+			sign(jwt.SigningMethodHS256, header, claims(func(c jwt.MapClaims) { delete(c, "jti") }), []byte(keyA)),
+			"not valid",
 		},
 		"a session that does not exist": {
-			sign(jwt.SigningMethodHS256, header, claims(func(c jwt.MapClaims) { c["jti"] = "x" }), []byte(keyA)), "has ended",
+			sign(jwt.SigningMethodHS256, header, claims(func(c jwt.MapClaims) { c["jti"] = "x" }), []byte(keyA)),
+			"has ended",
 		},
 		"an API token that does not exist": {"kontroler_ABCDEFGHIJKLMNOPQRSTUVWXYZ", "has ended"},
 	}
@@ -243,7 +255,8 @@ func TestTokensOfSessions(t *testing.T) {
 			}
 		})
 	}
-	if claimed, err := base64.RawURLEncoding.DecodeString(parts[1]); err != nil || bytes.Contains(claimed, []byte(password)) {
+	if claimed, err := base64.RawURLEncoding.DecodeString(parts[1]); err != nil ||
+		bytes.Contains(claimed, []byte(password)) {
 		t.Errorf("claims %s, %v", claimed, err)
 	}
 }
@@ -436,10 +449,11 @@ func TestLogin(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			recorded := ""
-			_, _, err := l.Login(t.Context(), test.user, test.password, home, func(u accounts.User, action action) error {
-				recorded = u.Name
-				return action(t.Context())
-			})
+			_, _, err := l.Login(t.Context(), test.user, test.password, home,
+				func(u accounts.User, action action) error {
+					recorded = u.Name
+					return action(t.Context())
+				})
 			if !errors.Is(err, auth.ErrUnauthenticated) || !strings.Contains(err.Error(), "user or password is wrong") {
 				t.Errorf("got %v", err)
 			}
@@ -546,7 +560,8 @@ func TestChangePassword(t *testing.T) {
 	token, _ := w.login(l, "ann")
 	other, _ := w.login(l, "ann")
 	p := w.accepted(l, token)
-	if err := l.ChangePassword(t.Context(), p, "wrong", "another password", home); !errors.Is(err, auth.ErrUnauthenticated) {
+	if err := l.ChangePassword(
+		t.Context(), p, "wrong", "another password", home); !errors.Is(err, auth.ErrUnauthenticated) {
 		t.Errorf("with a wrong password: %v", err)
 	}
 	if err := l.ChangePassword(t.Context(), p, password, "another password", home); err != nil {

@@ -17,8 +17,8 @@
 //     expiry. An API token is a random text, found by its hash.
 //   - Every request reads the row of its session or API token, at most MaxStale ago. After that time a logout, a new
 //     password, a change of rights and the end of a user hold on every replica.
-//   - An answer that goes on, such as a stream of events, reads the row again and again. It ends or narrows with the row,
-//     and is no use of a session, which ends when no request has used it for its time.
+//   - An answer that goes on, such as a stream of events, reads the row again and again. It ends or narrows with the
+//     row, and is no use of a session, which ends when no request has used it for its time.
 //   - What an API token may do is the intersection of its own rights with those of its user at that moment.
 //   - An unknown user costs a caller the same time as a wrong password.
 //   - Failed logins delay further ones of the same user from the same network. They delay nobody else.

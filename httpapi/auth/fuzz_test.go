@@ -24,7 +24,8 @@ func FuzzToken(f *testing.F) {
 	now := time.Date(2026, 7, 1, 0, 0, 0, 0, time.UTC)
 	sign := func(key string) string {
 		token := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.RegisteredClaims{
-			Issuer: "kontroler", Audience: jwt.ClaimStrings{"kontroler-api"}, ID: "s", ExpiresAt: jwt.NewNumericDate(now.Add(time.Hour)),
+			Issuer: "kontroler", Audience: jwt.ClaimStrings{"kontroler-api"}, ID: "s",
+			ExpiresAt: jwt.NewNumericDate(now.Add(time.Hour)),
 		})
 		token.Header["kid"] = keys.SigningID()
 		text, err := token.SignedString([]byte(key))
@@ -34,7 +35,9 @@ func FuzzToken(f *testing.F) {
 		return text
 	}
 	genuine := sign(keyA)
-	for _, seed := range []string{genuine, sign(keyB), "", "..", "a.b.c", "eyJhbGciOiJub25lIn0.eyJqdGkiOiJzIn0.", genuine + "A", genuine + "="} {
+	for _, seed := range []string{
+		genuine, sign(keyB), "", "..", "a.b.c", "eyJhbGciOiJub25lIn0.eyJqdGkiOiJzIn0.", genuine + "A", genuine + "=",
+	} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, token string) {

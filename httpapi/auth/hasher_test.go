@@ -34,10 +34,12 @@ func TestHasher(t *testing.T) {
 		matches, isWeak bool
 		hasError        bool
 	}{
-		"the password":                {hash: hash, password: password, matches: true},
-		"another password":            {hash: hash, password: password + " "},
-		"an unknown user":             {hash: "", password: password},
-		"a cheaper hash":              {hash: auth.EncodeWeak(password), password: password, matches: true, isWeak: true},
+		"the password":     {hash: hash, password: password, matches: true},
+		"another password": {hash: hash, password: password + " "},
+		"an unknown user":  {hash: "", password: password},
+		"a cheaper hash": {
+			hash: auth.EncodeWeak(password), password: password, matches: true, isWeak: true,
+		},
 		"a hash of another algorithm": {hash: "$2a$10$abcdefghijklmnopqrstuv", password: password, hasError: true},
 		"a hash that would take all memory": {
 			hash: strings.Replace(hash, "m=19456", "m=4294967295", 1), password: password, hasError: true,

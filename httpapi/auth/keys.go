@@ -61,7 +61,8 @@ func parseKeys(content []byte) (byID map[string][]byte, signing string, err erro
 			continue
 		}
 		if len(key) < minKey {
-			return nil, "", fmt.Errorf("line %d: the key has %d bytes and needs %d. Make one with: openssl rand -base64 48",
+			return nil, "", fmt.Errorf(
+				"line %d: the key has %d bytes and needs %d. Make one with: openssl rand -base64 48",
 				number, len(key), minKey)
 		}
 		sum := sha256.Sum256(append([]byte("kontroler kid "), key...))

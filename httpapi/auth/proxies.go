@@ -33,8 +33,8 @@ func ParseProxies(list string, hasClientCA bool) (Proxies, error) {
 			continue
 		}
 		if strings.ContainsAny(entry, " \t") || strings.Contains(entry, "/") && !strings.Contains(entry, "://") {
-			return Proxies{}, fmt.Errorf("%q is neither a network such as 10.0.0.0/8 nor a name in a client certificate",
-				entry)
+			return Proxies{}, fmt.Errorf(
+				"%q is neither a network such as 10.0.0.0/8 nor a name in a client certificate", entry)
 		}
 		if !hasClientCA {
 			return Proxies{}, fmt.Errorf("%q is the name in a client certificate, which needs --client-ca", entry)

@@ -23,17 +23,23 @@ func TestCredential(t *testing.T) {
 		want    string
 		why     string
 	}{
-		"a bearer token":                  {headers: []string{"Authorization: Bearer abc"}, want: "abc"},
-		"the scheme in another case":      {headers: []string{"Authorization: bEARER abc"}, want: "abc"},
-		"the header wins over the cookie": {headers: []string{"Authorization: Bearer abc", "Cookie: kontroler=x"}, want: "abc"},
+		"a bearer token":             {headers: []string{"Authorization: Bearer abc"}, want: "abc"},
+		"the scheme in another case": {headers: []string{"Authorization: bEARER abc"}, want: "abc"},
+		"the header wins over the cookie": {
+			headers: []string{"Authorization: Bearer abc", "Cookie: kontroler=x"}, want: "abc",
+		},
 		"a faulty header is not replaced by the cookie": {
 			headers: []string{"Authorization: Basic YTpi", "Cookie: kontroler=x"}, why: "Only the login accepts Basic",
 		},
-		"two headers":                         {headers: []string{"Authorization: Bearer a", "Authorization: Bearer b"}, why: "more than one"},
-		"a header without a token":            {headers: []string{"Authorization: Bearer "}, why: "must be: Bearer TOKEN"},
-		"the cookie of plain HTTP":            {headers: []string{"Cookie: kontroler=x"}, want: "x"},
-		"the cookie of HTTPS":                 {headers: []string{"Cookie: __Host-kontroler=x"}, isHTTPS: true, want: "x"},
-		"the cookie of plain HTTP over HTTPS": {headers: []string{"Cookie: kontroler=x"}, isHTTPS: true, why: "neither"},
+		"two headers": {
+			headers: []string{"Authorization: Bearer a", "Authorization: Bearer b"}, why: "more than one",
+		},
+		"a header without a token": {headers: []string{"Authorization: Bearer "}, why: "must be: Bearer TOKEN"},
+		"the cookie of plain HTTP": {headers: []string{"Cookie: kontroler=x"}, want: "x"},
+		"the cookie of HTTPS":      {headers: []string{"Cookie: __Host-kontroler=x"}, isHTTPS: true, want: "x"},
+		"the cookie of plain HTTP over HTTPS": {
+			headers: []string{"Cookie: kontroler=x"}, isHTTPS: true, why: "neither",
+		},
 		"the cookie of HTTPS over plain HTTP": {headers: []string{"Cookie: __Host-kontroler=x"}, why: "neither"},
 		"nothing":                             {why: "neither a header Authorization nor the cookie"},
 		"an empty cookie":                     {headers: []string{"Cookie: kontroler="}, why: "neither"},
@@ -46,7 +52,8 @@ func TestCredential(t *testing.T) {
 				r.Header.Add(name, value)
 			}
 			got, err := auth.Credential(r, test.isHTTPS)
-			if got != test.want || (err != nil) != (test.why != "") || err != nil && !strings.Contains(err.Error(), test.why) {
+			if got != test.want || (err != nil) != (test.why != "") ||
+				err != nil && !strings.Contains(err.Error(), test.why) {
 				t.Errorf("got %q, %v", got, err)
 			}
 		})
@@ -69,7 +76,8 @@ func TestCookie(t *testing.T) {
 		},
 		"after a logout": {
 			func(w http.ResponseWriter) { auth.ClearCookie(w, true) },
-			"__Host-kontroler=; Path=/; Expires=Thu, 01 Jan 1970 00:00:01 GMT; Max-Age=0; HttpOnly; Secure; SameSite=Strict",
+			"__Host-kontroler=; Path=/; Expires=Thu, 01 Jan 1970 00:00:01 GMT; Max-Age=0; HttpOnly; Secure; " +
+				"SameSite=Strict",
 		},
 	}
 	for name, test := range tests {
@@ -84,7 +92,9 @@ func TestCookie(t *testing.T) {
 }
 
 func TestClient(t *testing.T) {
-	certificate := &x509.Certificate{DNSNames: []string{"Proxy.example"}, URIs: []*url.URL{{Scheme: "spiffe", Host: "x", Path: "/proxy"}}}
+	certificate := &x509.Certificate{
+		DNSNames: []string{"Proxy.example"}, URIs: []*url.URL{{Scheme: "spiffe", Host: "x", Path: "/proxy"}},
+	}
 	tests := map[string]struct {
 		proxies string
 		peer    string
@@ -95,7 +105,8 @@ func TestClient(t *testing.T) {
 		noChain bool
 	}{
 		"without proxies the peer is the client": {
-			peer: "203.0.113.9:1", headers: map[string][]string{"X-Forwarded-For": {"1.1.1.1"}, "X-Forwarded-Proto": {"https"}},
+			peer:    "203.0.113.9:1",
+			headers: map[string][]string{"X-Forwarded-For": {"1.1.1.1"}, "X-Forwarded-Proto": {"https"}},
 			address: "203.0.113.9",
 		},
 		"a peer that is no proxy is not believed": {
@@ -118,12 +129,12 @@ func TestClient(t *testing.T) {
 		},
 		"a proxy without the header": {proxies: "10.0.0.0/8", peer: "10.1.1.1:1", address: "10.1.1.1"},
 		"only proxies": {
-			proxies: "10.0.0.0/8", peer: "10.1.1.1:1", headers: map[string][]string{"X-Forwarded-For": {"10.3.3.3, 10.2.2.2"}},
-			address: "10.3.3.3",
+			proxies: "10.0.0.0/8", peer: "10.1.1.1:1",
+			headers: map[string][]string{"X-Forwarded-For": {"10.3.3.3, 10.2.2.2"}}, address: "10.3.3.3",
 		},
 		"an address with a port, in IPv6": {
-			proxies: "fd00::1", peer: "[fd00::1]:1", headers: map[string][]string{"X-Forwarded-For": {"[2001:db8::5]:443"}},
-			address: "2001:db8::5",
+			proxies: "fd00::1", peer: "[fd00::1]:1",
+			headers: map[string][]string{"X-Forwarded-For": {"[2001:db8::5]:443"}}, address: "2001:db8::5",
 		},
 		"an IPv4 address in IPv6": {
 			proxies: "::ffff:10.1.1.1", peer: "[::ffff:10.1.1.1]:1",
@@ -180,7 +191,8 @@ func TestParseProxiesRefuses(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			if _, err := auth.ParseProxies(test.list, test.hasClientCA); err == nil || !strings.Contains(err.Error(), test.want) {
+			if _, err := auth.ParseProxies(test.list, test.hasClientCA); err == nil ||
+				!strings.Contains(err.Error(), test.want) {
 				t.Errorf("got %v", err)
 			}
 		})
@@ -215,17 +227,23 @@ func TestIntersect(t *testing.T) {
 	}
 	root := accounts.Access{Admin: true}
 	tests := map[string]struct{ user, token, want accounts.Access }{
-		"a token of an administrator":                     {root, grants("a=operator"), grants("a=operator")},
-		"a token that asks to be administrator":           {grants("a=viewer"), root, grants("a=viewer")},
-		"both are administrators":                         {root, root, accounts.Access{Admin: true, Grants: grants("*=editor").Grants}},
-		"the lower role holds":                            {grants("a=editor", "b=viewer"), grants("a=viewer", "b=editor"), grants("a=viewer", "b=viewer")},
+		"a token of an administrator":           {root, grants("a=operator"), grants("a=operator")},
+		"a token that asks to be administrator": {grants("a=viewer"), root, grants("a=viewer")},
+		"both are administrators": {
+			root, root, accounts.Access{Admin: true, Grants: grants("*=editor").Grants},
+		},
+		"the lower role holds": {
+			grants("a=editor", "b=viewer"), grants("a=viewer", "b=editor"), grants("a=viewer", "b=viewer"),
+		},
 		"all namespaces of a token are those of its user": {grants("a=editor"), grants("*=viewer"), grants("a=viewer")},
 		"a namespace that the user does not have":         {grants("a=editor"), grants("b=editor"), accounts.Access{}},
 		"a user without rights":                           {accounts.Access{}, grants("*=editor"), accounts.Access{}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			for _, got := range []accounts.Access{auth.Intersect(test.token, test.user), auth.Intersect(test.user, test.token)} {
+			for _, got := range []accounts.Access{
+				auth.Intersect(test.token, test.user), auth.Intersect(test.user, test.token),
+			} {
 				if diff := cmp.Diff(test.want, got); diff != "" {
 					t.Errorf("rights (-want +got):\n%s", diff)
 				}

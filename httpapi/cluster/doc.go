@@ -13,15 +13,15 @@
 //
 //   - It reads no Secret.
 //   - client-go's own limit of requests is off. The API server bounds the server by its priority and fairness.
-//   - The server works while the API server is away: what needs it fails by itself with an *Error, and the rest goes on.
-//     A Reader never answers from a watch that has stopped. It recovers by itself, at most ten seconds after the API
-//     server answers again.
+//   - The server works while the API server is away: what needs it fails by itself with an *Error, and the rest goes
+//     on. A Reader never answers from a watch that has stopped. It recovers by itself, at most ten seconds after the
+//     API server answers again.
 //   - An API server that vanishes without closing its connections is noticed after 45 seconds, by HTTP/2's pings.
 //   - An object that is being deleted counts as deleted, even if a finalizer holds it.
-//   - The watch keeps about 2 KiB of a DAG and 1 KiB of a DagTask: no tasks, parameters or annotations. Labels, the names
-//     of the DagTasks of a DAG and the message of its condition Valid (32 KiB at most) come on top. At a start, and after a
-//     watch that was away for long, whole objects pass through memory one by one if the API server streams lists
-//     (Kubernetes 1.34), else in one list.
+//   - The watch keeps about 2 KiB of a DAG and 1 KiB of a DagTask: no tasks, parameters or annotations. Labels, the
+//     names of the DagTasks of a DAG and the message of its condition Valid (32 KiB at most) come on top. At a start,
+//     and after a watch that was away for long, whole objects pass through memory one by one if the API server streams
+//     lists (Kubernetes 1.34), else in one list.
 //
 // # Permissions
 //

@@ -66,7 +66,9 @@ func newFeed[T object, L runtime.Object](
 	f.reflector = cache.NewReflectorWithOptions(lister, kind, f, cache.ReflectorOptions{
 		Name: "server-" + resource,
 		// A try each ten seconds at least: users wait for it.
-		Backoff: &wait.Backoff{Duration: 500 * time.Millisecond, Factor: 2, Jitter: 0.5, Steps: 10, Cap: 6 * time.Second},
+		Backoff: &wait.Backoff{
+			Duration: 500 * time.Millisecond, Factor: 2, Jitter: 0.5, Steps: 10, Cap: 6 * time.Second,
+		},
 	})
 	return f
 }

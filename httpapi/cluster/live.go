@@ -174,5 +174,6 @@ func (r *Reader) pendingIn(ctx context.Context, namespace, selector string) (pen
 
 // isPending reports whether a controller is to make a run of a DagRun.
 func isPending(run *v1alpha1.DagRun) bool {
-	return run.Status.RunID == 0 && !run.Status.Phase.Ended() && run.DeletionTimestamp == nil && !run.IsOtherKontrolers()
+	return run.Status.RunID == 0 && !run.Status.Phase.Ended() && run.DeletionTimestamp == nil &&
+		!run.IsOtherKontrolers()
 }

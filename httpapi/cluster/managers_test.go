@@ -37,7 +37,8 @@ func TestManagers(t *testing.T) {
 			{Manager: "x"}, entry("y", `[`, 1),
 		}, "", nil},
 		"the last of several": {[]metav1.ManagedFieldsEntry{
-			entry("kubectl", spec, 1), entry("argocd", spec, 3), entry("argocd", `{"f:metadata": {}}`, 5), entry("helm", spec, 2),
+			entry("kubectl", spec, 1), entry("argocd", spec, 3), entry("argocd", `{"f:metadata": {}}`, 5),
+			entry("helm", spec, 2),
 		}, "argocd", []string{"argocd", "helm", "kubectl"}},
 		"not the server beside another one": {[]metav1.ManagedFieldsEntry{
 			entry(own, spec, 4), entry("argocd", spec, 3), entry(own, spec, 5),

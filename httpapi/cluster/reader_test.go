@@ -187,7 +187,8 @@ func TestWatch(t *testing.T) {
 	want := v1alpha1.DAGSpec{
 		Schedule: "@hourly", Task: []v1alpha1.Task{{TaskRef: &v1alpha1.TaskRef{Name: "shared"}}},
 	}
-	if diff := gocmp.Diff(want, kept.Spec); diff != "" || kept.Annotations != nil || cluster.Manager(kept) != "argocd-controller" {
+	if diff := gocmp.Diff(want, kept.Spec); diff != "" || kept.Annotations != nil ||
+		cluster.Manager(kept) != "argocd-controller" {
 		t.Errorf("kept of a DAG, with manager %q and annotations %v (-want +got):\n%s", cluster.Manager(kept),
 			kept.Annotations, diff)
 	}
@@ -227,7 +228,8 @@ func TestWatchDagTasks(t *testing.T) {
 	f.must(err)
 	f.await("the DagTask is there", func() bool {
 		found, err := r.DagTasks(scope{f.namespace})
-		return err == nil && len(found) == 1 && found[0].Spec.Image == "" && cluster.Manager(found[0]) == cluster.OwnManager
+		return err == nil && len(found) == 1 && found[0].Spec.Image == "" &&
+			cluster.Manager(found[0]) == cluster.OwnManager
 	})
 	if _, found, err := r.DagTask("default", "shared"); found || err != nil {
 		t.Errorf("in another namespace: found %t, %v", found, err)
@@ -374,7 +376,8 @@ func TestNotPermitted(t *testing.T) {
 	r := f.reader(config, f.namespace)
 	f.await("the permission is named", func() bool {
 		got := names(r, scope{f.namespace})
-		return strings.Contains(got, "error: Kubernetes does not let the server ") && strings.Contains(got, " dags in namespace "+f.namespace)
+		return strings.Contains(got, "error: Kubernetes does not let the server ") &&
+			strings.Contains(got, " dags in namespace "+f.namespace)
 	})
 	for verb, err := range map[string]error{
 		"get dags": func() error {
@@ -469,10 +472,14 @@ func TestPending(t *testing.T) {
 		scope  scope
 		want   string
 	}{
-		"a namespace":              {f.reader(present.record(f.config)), scope{f.namespace}, "new waits"},
-		"two namespaces":           {f.reader(f.config), scope{f.namespace, other}, "new new waits"},
-		"many namespaces":          {f.reader(f.config), scope{f.namespace, other, "c", "d", "e", "f"}, "new new waits"},
-		"two that are served":      {f.reader(f.config, f.namespace, other), scope{f.namespace, other}, "new new waits"},
+		"a namespace":    {f.reader(present.record(f.config)), scope{f.namespace}, "new waits"},
+		"two namespaces": {f.reader(f.config), scope{f.namespace, other}, "new new waits"},
+		"many namespaces": {
+			f.reader(f.config), scope{f.namespace, other, "c", "d", "e", "f"}, "new new waits",
+		},
+		"two that are served": {
+			f.reader(f.config, f.namespace, other), scope{f.namespace, other}, "new new waits",
+		},
 		"all that are served":      {f.reader(f.config, f.namespace), nil, "new waits"},
 		"one that is not served":   {f.reader(f.config, f.namespace), scope{other}, ""},
 		"by an API server of 1.30": {f.reader(old.record(f.config), f.namespace), scope{f.namespace}, "new waits"},

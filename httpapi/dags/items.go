@@ -78,7 +78,8 @@ type DagTaskDetail struct {
 	Manifest json.RawMessage `json:"manifest"`
 }
 
-// objectOf shows what DAGs and DagTasks have in common. controllerID is the id of the controller whose database this is.
+// objectOf shows what DAGs and DagTasks have in common. controllerID is the id of the controller whose database this
+// is.
 func objectOf(o metav1.Object, claimant, controllerID string, conditions []metav1.Condition) Object {
 	shown := Object{
 		Namespace: o.GetNamespace(), Name: o.GetName(), UID: string(o.GetUID()), Generation: o.GetGeneration(),
@@ -132,7 +133,8 @@ func nextDue(d *v1alpha1.DAG) *time.Time {
 func deletedOf(row view.DAG) DAG {
 	return DAG{
 		Object: Object{
-			Namespace: row.Namespace, Name: row.Name, UID: row.UID, CreatedAt: row.CreatedAt, Labels: map[string]string{},
+			Namespace: row.Namespace, Name: row.Name, UID: row.UID, CreatedAt: row.CreatedAt,
+			Labels: map[string]string{},
 		},
 		DeletedAt: optional(row.DeletedAt), Runs: []LastRun{},
 	}
@@ -146,7 +148,9 @@ func dagTaskOf(t *v1alpha1.DagTask, controllerID string) DagTask {
 func (d *DAG) add(recent view.Recent) {
 	d.TypicalDurationSeconds = recent.TypicalDuration.Seconds()
 	for _, r := range recent.Runs {
-		d.Runs = append(d.Runs, LastRun{r.UID, r.Name, r.Phase, r.CreatedAt, optional(r.StartedAt), optional(r.FinishedAt)})
+		d.Runs = append(d.Runs, LastRun{
+			r.UID, r.Name, r.Phase, r.CreatedAt, optional(r.StartedAt), optional(r.FinishedAt),
+		})
 	}
 }
 

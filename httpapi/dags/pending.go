@@ -55,7 +55,8 @@ func (r *Reader) Pending(ctx context.Context, scope view.Scope, before time.Time
 		}
 	}
 	slices.SortFunc(list.Runs, func(a, b Pending) int {
-		return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+		return cmp.Or(
+			a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 	})
 	return list, nil
 }

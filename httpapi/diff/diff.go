@@ -13,8 +13,8 @@ type Change struct {
 	After  *any     `json:"after,omitempty"`
 }
 
-// Values returns the changes between two JSON values, as encoding/json decodes them. Items of lists are matched by their
-// names. The order of such a list does not count. Other lists are compared as a whole.
+// Values returns the changes between two JSON values, as encoding/json decodes them. Items of lists are matched by
+// their names. The order of such a list does not count. Other lists are compared as a whole.
 func Values(before, after any) []Change { return appendChanges([]string{}, before, after, []Change{}) }
 
 func appendChanges(path []string, before, after any, changes []Change) []Change {

@@ -47,8 +47,8 @@ const (
 	TooOld Reset = "too-old"
 	// Unknown means that the text is no ID.
 	Unknown Reset = "unknown"
-	// Gap means that what changed cannot be listed. There is too much of it, or an earlier version of the controller wrote
-	// it without saying what it concerns, or the snapshot is ahead of the database, which was restored.
+	// Gap means that what changed cannot be listed. There is too much of it, or an earlier version of the controller
+	// wrote it without saying what it concerns, or the snapshot is ahead of the database, which was restored.
 	Gap Reset = "gap"
 	// TooSlow means that the subscriber did not take its batches.
 	TooSlow Reset = "too-slow"

@@ -160,9 +160,9 @@ SELECT n, ('00000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid, 'a', 'et
 const insertChange = `INSERT INTO kontroler.changes (kind, namespace, dag_id, run_id)
 SELECT 'run', 'a', r.dag_id, r.id FROM kontroler.runs r WHERE r.id = $1`
 
-// TestNothingIsSkippedAndNothingTwice writes one change to each run, in transactions that begin, commit and roll back in
-// any order, with and without notifications. A client follows meanwhile. It loses its connection again and again, and
-// continues from its last ID at the other of two replicas.
+// TestNothingIsSkippedAndNothingTwice writes one change to each run, in transactions that begin, commit and roll back
+// in any order, with and without notifications. A client follows meanwhile. It loses its connection again and again,
+// and continues from its last ID at the other of two replicas.
 func TestNothingIsSkippedAndNothingTwice(t *testing.T) {
 	f := newFixture(t)
 	const runs = 600
@@ -281,14 +281,18 @@ func TestResume(t *testing.T) {
 		want  []events.Event
 		reset events.Reset
 	}{
-		"the ID before the changes":                 {id: id, want: two},
-		"an ID that is an hour old":                 {id: fmt.Sprint(t0.Add(-time.Hour).Unix(), "/", snapshot), want: two},
+		"the ID before the changes": {id: id, want: two},
+		"an ID that is an hour old": {
+			id: fmt.Sprint(t0.Add(-time.Hour).Unix(), "/", snapshot), want: two,
+		},
 		"an ID that is older than an hour":          {id: old, reset: events.TooOld},
 		"an ID of a database from before a restore": {id: seconds + "/99999999999:99999999999:", reset: events.Gap},
 		"no ID":                                  {id: "7", reset: events.Unknown},
 		"another text":                           {id: "yesterday", reset: events.Unknown},
 		"a text that only looks like a snapshot": {id: seconds + "/3:2:1", reset: events.Unknown},
-		"a number that is too large for PostgreSQL": {id: seconds + "/1:" + strings.Repeat("9", 40) + ":", reset: events.Gap},
+		"a number that is too large for PostgreSQL": {
+			id: seconds + "/1:" + strings.Repeat("9", 40) + ":", reset: events.Gap,
+		},
 		"SQL":                     {id: seconds + "/1:2:'; DROP TABLE x", reset: events.Unknown},
 		"a text that is too long": {id: id + strings.Repeat("1", 8<<10), reset: events.Unknown},
 	}
@@ -328,8 +332,10 @@ func TestEvents(t *testing.T) {
 	var version store.Version
 	var run, refused store.Run
 	newRun := func(n int) store.NewRun {
-		return store.NewRun{UID: uid(n), Namespace: "a", Name: fmt.Sprint("etl-", n), DAGName: "etl", DAGID: version.DAGID,
-			VersionID: version.ID, CreatedAt: t0, AdmittedAt: t0}
+		return store.NewRun{
+			UID: uid(n), Namespace: "a", Name: fmt.Sprint("etl-", n), DAGName: "etl", DAGID: version.DAGID,
+			VersionID: version.ID, CreatedAt: t0, AdmittedAt: t0,
+		}
 	}
 	steps := []struct {
 		name string

@@ -67,10 +67,14 @@ func TestDAG(t *testing.T) {
 		body   string
 		format manifest.Format
 	}{
-		"YAML":                     {etl, manifest.YAML},
-		"output of kubectl":        {got, manifest.YAML},
-		"a document with markers":  {"---\n" + etl + "---\n", manifest.YAML},
-		"anchors, aliases, merges": {strings.ReplaceAll(etl, "- name: load\n    image: alpine", "- &t\n    name: load\n    image: alpine\n  - <<: *t\n    name: report"), manifest.YAML},
+		"YAML":                    {etl, manifest.YAML},
+		"output of kubectl":       {got, manifest.YAML},
+		"a document with markers": {"---\n" + etl + "---\n", manifest.YAML},
+		"anchors, aliases, merges": {
+			strings.ReplaceAll(etl, "- name: load\n    image: alpine",
+				"- &t\n    name: load\n    image: alpine\n  - <<: *t\n    name: report"),
+			manifest.YAML,
+		},
 		"JSON": {`{"apiVersion": "kontroler.greedykomodo/v1alpha1", "kind": "DAG", "metadata": {"name": "etl"},
 			"spec": {"task": [{"name": "load", "image": "alpine"}]}}`, manifest.JSON},
 		"JSON as YAML": {`{"apiVersion": "kontroler.greedykomodo/v1alpha1", "kind": "DAG", "metadata": {"name": "etl"},
@@ -114,30 +118,54 @@ func TestFaults(t *testing.T) {
 		isMalformed bool
 		want        []string // pointer and line of each fault
 	}{
-		"an empty body":                            {"", true, nil},
-		"an empty document":                        {"---\n# nothing\n", true, nil},
-		"an empty document first":                  {"---\n---\n" + etl, true, []string{" 3"}},
-		"no object":                                {"- a\n", true, []string{" 1"}},
-		"a syntax error":                           {replace("kind: DAG", "kind: [DAG"), true, []string{" 1"}}, // The parser names the line before.
-		"a tab":                                    {replace("  name: etl", "\tname: etl"), true, []string{" 4"}},
-		"two documents":                            {etl + "---\n" + etl, true, []string{" 13"}},
-		"a list of objects":                        {replace("kind: DAG", "kind: List"), false, []string{"/kind 2"}},
-		"an unknown field":                         {replace("    image: alpine", "    imaeg: alpine"), true, []string{"/spec/task/0/imaeg 8"}},
-		"a field in capitals":                      {replace("    image: alpine", "    Image: alpine"), true, []string{"/spec/task/0/Image 8"}},
-		"a duplicate field":                        {replace("    image: alpine", "    image: alpine\n    image: busybox"), true, []string{"/spec/task/0/image 9"}},
-		"a duplicate in quotes":                    {replace("    image: alpine", "    image: alpine\n    'image': busybox"), true, []string{"/spec/task/0/image 9"}},
-		"a value of the wrong type":                {replace("image: alpine", "image: 3"), true, []string{"/spec/task/0/image 8"}},
-		"a number with a fraction":                 {replace("spec:", "spec:\n  maxParallel: 1.5"), true, []string{"/spec/maxParallel 6"}},
-		"a number that is too large":               {replace("spec:", "spec:\n  maxParallel: 3000000000"), true, []string{"/spec/maxParallel 6"}},
-		"a word that YAML 1.1 takes for a boolean": {replace("image: alpine", "image: yes"), true, []string{"/spec/task/0/image 8"}},
-		"a quantity that is none":                  {replace("500m", "much"), true, []string{"/spec/task/0/podTemplate/resources/limits/cpu 11"}},
-		"an unknown field of a Pod":                {replace("limits:", "limit:"), true, []string{"/spec/task/0/podTemplate/resources/limit 11"}},
-		"another API":                              {replace("v1alpha1", "v1"), false, []string{"/apiVersion 1"}},
-		"another namespace":                        {replace("  name: etl", "  name: etl\n  namespace: team-b"), false, []string{"/metadata/namespace 5"}},
-		"no name":                                  {replace("  name: etl", "  generateName: etl"), false, []string{"/metadata/name 3"}},
-		"a key that is no text":                    {replace("  name: etl", "  [a, b]: c"), true, []string{" 0"}},
-		"binary":                                   {"\x00\x01", true, []string{" 0"}},
-		"an unknown anchor":                        {replace("alpine", "*none"), true, []string{" 0"}},
+		"an empty body":           {"", true, nil},
+		"an empty document":       {"---\n# nothing\n", true, nil},
+		"an empty document first": {"---\n---\n" + etl, true, []string{" 3"}},
+		"no object":               {"- a\n", true, []string{" 1"}},
+		"a syntax error": {
+			replace("kind: DAG", "kind: [DAG"), true, []string{" 1"}, // The parser names the line before.
+		},
+		"a tab":             {replace("  name: etl", "\tname: etl"), true, []string{" 4"}},
+		"two documents":     {etl + "---\n" + etl, true, []string{" 13"}},
+		"a list of objects": {replace("kind: DAG", "kind: List"), false, []string{"/kind 2"}},
+		"an unknown field": {
+			replace("    image: alpine", "    imaeg: alpine"), true, []string{"/spec/task/0/imaeg 8"},
+		},
+		"a field in capitals": {
+			replace("    image: alpine", "    Image: alpine"), true, []string{"/spec/task/0/Image 8"},
+		},
+		"a duplicate field": {
+			replace("    image: alpine", "    image: alpine\n    image: busybox"), true,
+			[]string{"/spec/task/0/image 9"},
+		},
+		"a duplicate in quotes": {
+			replace("    image: alpine", "    image: alpine\n    'image': busybox"), true,
+			[]string{"/spec/task/0/image 9"},
+		},
+		"a value of the wrong type": {replace("image: alpine", "image: 3"), true, []string{"/spec/task/0/image 8"}},
+		"a number with a fraction": {
+			replace("spec:", "spec:\n  maxParallel: 1.5"), true, []string{"/spec/maxParallel 6"},
+		},
+		"a number that is too large": {
+			replace("spec:", "spec:\n  maxParallel: 3000000000"), true, []string{"/spec/maxParallel 6"},
+		},
+		"a word that YAML 1.1 takes for a boolean": {
+			replace("image: alpine", "image: yes"), true, []string{"/spec/task/0/image 8"},
+		},
+		"a quantity that is none": {
+			replace("500m", "much"), true, []string{"/spec/task/0/podTemplate/resources/limits/cpu 11"},
+		},
+		"an unknown field of a Pod": {
+			replace("limits:", "limit:"), true, []string{"/spec/task/0/podTemplate/resources/limit 11"},
+		},
+		"another API": {replace("v1alpha1", "v1"), false, []string{"/apiVersion 1"}},
+		"another namespace": {
+			replace("  name: etl", "  name: etl\n  namespace: team-b"), false, []string{"/metadata/namespace 5"},
+		},
+		"no name":               {replace("  name: etl", "  generateName: etl"), false, []string{"/metadata/name 3"}},
+		"a key that is no text": {replace("  name: etl", "  [a, b]: c"), true, []string{" 0"}},
+		"binary":                {"\x00\x01", true, []string{" 0"}},
+		"an unknown anchor":     {replace("alpine", "*none"), true, []string{" 0"}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -158,13 +186,15 @@ func TestFaults(t *testing.T) {
 }
 
 func TestPlace(t *testing.T) {
-	if _, _, err := manifest.DAG([]byte(etl), manifest.YAML, manifest.Place{Namespace: "team-a", Name: "elt"}); err == nil {
+	if _, _, err := manifest.DAG(
+		[]byte(etl), manifest.YAML, manifest.Place{Namespace: "team-a", Name: "elt"}); err == nil {
 		t.Error("a manifest of another name is taken")
 	}
 	if _, _, err := manifest.DagTask([]byte(etl), manifest.YAML, here); err == nil {
 		t.Error("a DAG is taken for a DagTask")
 	}
-	task := "apiVersion: kontroler.greedykomodo/v1alpha1\nkind: DagTask\nmetadata: {name: t}\nspec: {image: a, version: 2}\n"
+	task := "apiVersion: kontroler.greedykomodo/v1alpha1\nkind: DagTask\nmetadata: {name: t}\n" +
+		"spec: {image: a, version: 2}\n"
 	read, _, err := manifest.DagTask([]byte(task), manifest.YAML, here)
 	if err != nil || read.Spec.Image != "a" || *read.Spec.Version != 2 {
 		t.Errorf("read %+v, %v", read, err)
@@ -181,14 +211,18 @@ func TestBombs(t *testing.T) {
 		body   string
 		format manifest.Format
 	}{
-		"a billion laughs":               {laughs, manifest.YAML},
-		"one long text, many times":      {"a: &a " + strings.Repeat("x", 1<<20) + "\nb: [" + strings.Repeat("*a, ", 1000) + "]", manifest.YAML},
+		"a billion laughs": {laughs, manifest.YAML},
+		"one long text, many times": {
+			"a: &a " + strings.Repeat("x", 1<<20) + "\nb: [" + strings.Repeat("*a, ", 1000) + "]", manifest.YAML,
+		},
 		"an anchor that contains itself": {"a: &a [*a]", manifest.YAML},
 		"a deep list":                    {strings.Repeat("[", 1000), manifest.YAML},
 		"a deep mapping":                 {strings.Repeat("{a: ", 1000) + strings.Repeat("}", 1000), manifest.YAML},
 		"a deep object":                  {strings.Repeat(`{"metadata":`, 1000), manifest.JSON},
 		"a body that is too large":       {strings.Repeat(" ", manifest.MaxBytes+1), manifest.JSON},
-		"a merge of merges":              {"a: &a {x: 1}\nb: &b {<<: [*a, *a]}\nc: {<<: [*b, *b, *a]}\n", manifest.YAML},
+		"a merge of merges": {
+			"a: &a {x: 1}\nb: &b {<<: [*a, *a]}\nc: {<<: [*b, *b, *a]}\n", manifest.YAML,
+		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

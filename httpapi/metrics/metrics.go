@@ -55,7 +55,8 @@ func New() *Metrics {
 			Name: "kontroler_event_resets_total", Help: "Resets that were sent to streams of events, by reason.",
 		}, []string{"reason"}),
 	}
-	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	m.registry.MustRegister(
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		m.requests, m.seconds, m.logins, m.database, m.Streams, m.Events, m.Resets)
 	return m
 }

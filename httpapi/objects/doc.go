@@ -3,7 +3,8 @@
 // # Invariants
 //
 //   - Every failed request is a *Refusal, which says whose mistake it is.
-//   - An object is changed only as it was read: by its UID, and by its resource version if the change replaces the spec.
+//   - An object is changed only as it was read: by its UID, and by its resource version if the change replaces the
+//     spec.
 //   - Status, finalizers and owner references of an object stay, and so do the labels and annotations of managers that
 //     did not write its spec.
 //   - A DAG is compiled as the controller does, with the DagTasks as they are now.

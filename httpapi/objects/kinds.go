@@ -88,8 +88,8 @@ func (k *Kind[T]) Get(ctx context.Context, namespace, name string) (T, error) {
 	return object, k.client.explain(ctx, err, request{"get", k.resource, namespace, name})
 }
 
-// Check returns all faults of a manifest, and warnings: what Kontroler and what Kubernetes would say. Nothing is stored.
-// live is the object that the manifest is to replace, or nil.
+// Check returns all faults of a manifest, and warnings: what Kontroler and what Kubernetes would say. Nothing is
+// stored. live is the object that the manifest is to replace, or nil.
 func (k *Kind[T]) Check(ctx context.Context, given T, live *T) ([]Fault, []string, error) {
 	found, warnings, err := k.check(ctx, given)
 	if err != nil {

@@ -27,7 +27,8 @@ func keepOthers(live, given metav1.Object) {
 				Annotations map[string]json.RawMessage `json:"f:annotations"`
 			} `json:"f:metadata"`
 		}
-		if err := json.Unmarshal(entry.FieldsV1.GetRawBytes(), &fields); err == nil { // Kubernetes writes no other form.
+		// Kubernetes writes no other form.
+		if err := json.Unmarshal(entry.FieldsV1.GetRawBytes(), &fields); err == nil {
 			maps.Copy(labels, fields.Metadata.Labels)
 			maps.Copy(annotations, fields.Metadata.Annotations)
 		}
@@ -49,8 +50,8 @@ func with(given, live map[string]string, keys map[string]json.RawMessage) map[st
 	return joined
 }
 
-// IsForeign reports whether a DAG belongs to another controller than the one with this id and class: another has claimed
-// it, or nobody has and its class is another.
+// IsForeign reports whether a DAG belongs to another controller than the one with this id and class: another has
+// claimed it, or nobody has and its class is another.
 func IsForeign(d *v1alpha1.DAG, controllerID, class string) bool {
 	if d.Status.Controller != "" {
 		return d.Status.Controller != controllerID

@@ -28,9 +28,9 @@ func newLineReader(r io.Reader) *lineReader {
 	return &lineReader{buffered: bufio.NewReaderSize(r, MaxPiece+maxTime+1)}
 }
 
-// next returns a line with its newline, or the next part of one that is longer than MaxPiece. at is the time of the line
-// where it begins, and zero elsewhere. The content is valid until the next call. The error is io.EOF at the end, and an
-// errNote if there is a line without a time.
+// next returns a line with its newline, or the next part of one that is longer than MaxPiece. at is the time of the
+// line where it begins, and zero elsewhere. The content is valid until the next call. The error is io.EOF at the end,
+// and an errNote if there is a line without a time.
 func (r *lineReader) next() (at time.Time, content []byte, err error) {
 	line, err := r.buffered.ReadSlice('\n')
 	if len(line) == 0 && err != nil {

@@ -18,10 +18,12 @@ var t0 = time.Date(2026, 7, 1, 12, 0, 0, 123456000, time.UTC)
 
 func TestParsePosition(t *testing.T) {
 	for text, want := range map[string]podlog.Position{
-		"2026-07-01T12:00:00.123456Z/0":            {Begins: t0},
-		"2026-07-01T12:00:00.123456Z/9000000000":   {Begins: t0, Offset: 9_000_000_000},
-		"2026-07-01T14:00:00.123456789+02:00/12":   {Begins: t0, Offset: 12},
-		"0001-01-02T00:00:00Z/9223372036854775807": {Begins: time.Date(1, 1, 2, 0, 0, 0, 0, time.UTC), Offset: 1<<63 - 1},
+		"2026-07-01T12:00:00.123456Z/0":          {Begins: t0},
+		"2026-07-01T12:00:00.123456Z/9000000000": {Begins: t0, Offset: 9_000_000_000},
+		"2026-07-01T14:00:00.123456789+02:00/12": {Begins: t0, Offset: 12},
+		"0001-01-02T00:00:00Z/9223372036854775807": {
+			Begins: time.Date(1, 1, 2, 0, 0, 0, 0, time.UTC), Offset: 1<<63 - 1,
+		},
 	} {
 		got, ok := podlog.ParsePosition(text)
 		if diff := cmp.Diff(want, got); !ok || diff != "" {
@@ -54,16 +56,22 @@ func TestResume(t *testing.T) {
 		log  view.Log
 		want podlog.Reset
 	}{
-		"the beginning of any log":              {podlog.Position{}, view.Log{IsIncomplete: true}, ""},
-		"the same beginning":                    {from, view.Log{BeginsAt: t0, Bytes: 200}, ""},
-		"the end":                               {from, view.Log{BeginsAt: t0, Bytes: 100}, ""},
-		"another beginning":                     {from, view.Log{BeginsAt: t0.Add(time.Second), Bytes: 200}, podlog.Rotated},
-		"an empty log":                          {from, view.Log{}, podlog.Rotated},
-		"a log that ends before":                {from, view.Log{BeginsAt: t0, Bytes: 99}, podlog.Shorter},
-		"a log that may lack lines":             {from, view.Log{BeginsAt: t0, Bytes: 200, IsIncomplete: true}, podlog.Incomplete},
-		"a log that may lack its first lines":   {from, view.Log{BeginsAt: t0, Bytes: 200, IsRotated: true}, ""},
-		"within what is omitted":                {from, view.Log{BeginsAt: t0, Bytes: 200, OmittedAt: 50, Omitted: 100}, ""},
-		"another beginning that may lack lines": {from, view.Log{BeginsAt: t0.Add(time.Second), Bytes: 200, IsIncomplete: true}, podlog.Rotated},
+		"the beginning of any log": {podlog.Position{}, view.Log{IsIncomplete: true}, ""},
+		"the same beginning":       {from, view.Log{BeginsAt: t0, Bytes: 200}, ""},
+		"the end":                  {from, view.Log{BeginsAt: t0, Bytes: 100}, ""},
+		"another beginning":        {from, view.Log{BeginsAt: t0.Add(time.Second), Bytes: 200}, podlog.Rotated},
+		"an empty log":             {from, view.Log{}, podlog.Rotated},
+		"a log that ends before":   {from, view.Log{BeginsAt: t0, Bytes: 99}, podlog.Shorter},
+		"a log that may lack lines": {
+			from, view.Log{BeginsAt: t0, Bytes: 200, IsIncomplete: true}, podlog.Incomplete,
+		},
+		"a log that may lack its first lines": {from, view.Log{BeginsAt: t0, Bytes: 200, IsRotated: true}, ""},
+		"within what is omitted": {
+			from, view.Log{BeginsAt: t0, Bytes: 200, OmittedAt: 50, Omitted: 100}, "",
+		},
+		"another beginning that may lack lines": {
+			from, view.Log{BeginsAt: t0.Add(time.Second), Bytes: 200, IsIncomplete: true}, podlog.Rotated,
+		},
 	} {
 		if got := tt.at.InArchive(tt.log); got != tt.want {
 			t.Errorf("%s: %q, want %q", name, got, tt.want)
@@ -85,7 +93,8 @@ func TestResume(t *testing.T) {
 func TestStoredPlaces(t *testing.T) {
 	log := view.Log{Bytes: 1000, OmittedAt: 100, Omitted: 700}
 	for offset, want := range map[int64][2]int64{
-		0: {0, 0}, 99: {99, 0}, 100: {100, 700}, 101: {100, 699}, 799: {100, 1}, 800: {100, 0}, 801: {101, 0}, 1000: {300, 0},
+		0: {0, 0}, 99: {99, 0}, 100: {100, 700}, 101: {100, 699}, 799: {100, 1}, 800: {100, 0}, 801: {101, 0},
+		1000: {300, 0},
 	} {
 		place, missing := podlog.StoredAt(log, offset)
 		if got := [2]int64{place, missing}; got != want {
@@ -204,15 +213,17 @@ func TestPieces(t *testing.T) {
 	for name, tt := range map[string]struct {
 		parts, want []string
 	}{
-		"nothing":                                {nil, nil},
-		"lines":                                  {[]string{"a\nb\n", "c\n"}, []string{"a\nb\n", "c\n"}},
-		"a line that arrives in parts":           {[]string{"a", "b", "c\nd"}, []string{"abc\n", "d"}},
-		"a line as long as a piece":              {[]string{full[1:] + "\n"}, []string{full[1:] + "\n"}},
-		"a line that is longer":                  {[]string{full + "yz\n"}, []string{full, "yz\n"}},
-		"lines that are longer than a piece":     {[]string{"a\n" + full + "\n"}, []string{"a\n", full, "\n"}},
-		"a character at the limit":               {[]string{full[1:] + "ö\n"}, []string{full[1:], "ö\n"}},
-		"a long character at the limit":          {[]string{full[3:] + "😀\n"}, []string{full[3:], "😀\n"}},
-		"no character at the limit":              {[]string{full[1:] + "\xff\xff\n"}, []string{full[1:] + "\xff", "\xff\n"}},
+		"nothing":                            {nil, nil},
+		"lines":                              {[]string{"a\nb\n", "c\n"}, []string{"a\nb\n", "c\n"}},
+		"a line that arrives in parts":       {[]string{"a", "b", "c\nd"}, []string{"abc\n", "d"}},
+		"a line as long as a piece":          {[]string{full[1:] + "\n"}, []string{full[1:] + "\n"}},
+		"a line that is longer":              {[]string{full + "yz\n"}, []string{full, "yz\n"}},
+		"lines that are longer than a piece": {[]string{"a\n" + full + "\n"}, []string{"a\n", full, "\n"}},
+		"a character at the limit":           {[]string{full[1:] + "ö\n"}, []string{full[1:], "ö\n"}},
+		"a long character at the limit":      {[]string{full[3:] + "😀\n"}, []string{full[3:], "😀\n"}},
+		"no character at the limit": {
+			[]string{full[1:] + "\xff\xff\n"}, []string{full[1:] + "\xff", "\xff\n"},
+		},
 		"half a character of the log at its end": {[]string{"a\xc3"}, []string{"a\xc3"}},
 	} {
 		if diff := cmp.Diff(tt.want, pieces(t, tt.parts...)); diff != "" {

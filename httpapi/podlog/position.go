@@ -74,8 +74,8 @@ func (p Position) inArchive(log view.Log) Reset {
 	return ""
 }
 
-// stored returns where an offset of a log is in what is stored of it, and how many bytes after the offset are not stored
-// before that.
+// stored returns where an offset of a log is in what is stored of it, and how many bytes after the offset are not
+// stored before that.
 func stored(log view.Log, offset int64) (place, missing int64) {
 	switch end := log.OmittedAt + log.Omitted; {
 	case log.Omitted == 0 || offset < log.OmittedAt:

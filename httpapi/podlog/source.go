@@ -51,8 +51,8 @@ const (
 )
 
 var (
-	errNotStored = &GoneError{NotStored, "The Pod is gone, and its log is not stored. Logs of the DAG or of the controller " +
-		"are off, or the log was removed after its retention."}
+	errNotStored = &GoneError{NotStored, "The Pod is gone, and its log is not stored. Logs of the DAG or of the " +
+		"controller are off, or the log was removed after its retention."}
 	errNeverStarted = &GoneError{NeverStarted, "The container of the attempt has never started."}
 )
 
@@ -101,8 +101,8 @@ func (l *Logs) findStored(ctx context.Context, attempt view.Attempt) (place Plac
 	return Place{Source: Stored, Log: log}, true, nil
 }
 
-// findWithoutPod returns where the log of an attempt is that has no Pod, or not yet, or no longer. The log may have been stored since it was
-// looked for, because the Pod goes after that.
+// findWithoutPod returns where the log of an attempt is that has no Pod, or not yet, or no longer. The log may have
+// been stored since it was looked for, because the Pod goes after that.
 func (l *Logs) findWithoutPod(ctx context.Context, attempt view.Attempt) (Place, error) {
 	if attempt.FinishedAt.IsZero() {
 		return Place{Source: Waiting}, nil // for the controller, which will record what happened to the Pod

@@ -94,7 +94,9 @@ func (c *Counts) Read(scope view.Scope, from, before time.Time) ([]view.Quarter,
 // bounds returns where the counts of the quarter-hours from first on and before end are.
 func bounds(counts []count, first, end int32) (low, high int) {
 	where := func(quarter int32) int {
-		at, _ := slices.BinarySearchFunc(counts, quarter, func(n count, q int32) int { return cmp.Compare(n.quarter, q) })
+		at, _ := slices.BinarySearchFunc(counts, quarter, func(n count, q int32) int {
+			return cmp.Compare(n.quarter, q)
+		})
 		return at
 	}
 	return where(first), where(end)

@@ -127,7 +127,8 @@ WITH r AS (
     INSERT INTO kontroler.runs (uid, namespace, name, dag_name, phase, dag_version_id, created_at, admitted_at,
                                 finished_at)
     SELECT gen_random_uuid(), $1, $2, 'd', $3,
-           CASE WHEN $3 = 'Running' THEN (SELECT min(id) FROM kontroler.dag_versions) END, $4::timestamptz, $4, CASE WHEN $3 <> 'Running' THEN $4::timestamptz END
+           CASE WHEN $3 = 'Running' THEN (SELECT min(id) FROM kontroler.dag_versions) END, $4::timestamptz, $4,
+           CASE WHEN $3 <> 'Running' THEN $4::timestamptz END
     RETURNING id)
 INSERT INTO kontroler.changes (kind, run_id, namespace) SELECT 'run', id, $1 FROM r`,
 		namespace, fmt.Sprint("r", f.runs), phase, end)
@@ -230,7 +231,8 @@ func (f *fixture) compare(step string) {
 			f.Fatal(err)
 		}
 		scope, window := scopes[f.random.IntN(len(scopes))], windows[f.random.IntN(len(windows))]
-		first, last := view.DateOf(window[0].AddDate(0, 0, f.random.IntN(3)), time.UTC), view.DateOf(window[1], time.UTC)
+		first, last := view.DateOf(window[0].AddDate(0, 0, f.random.IntN(3)), time.UTC),
+			view.DateOf(window[1], time.UTC)
 		if diff := cmp.Diff(f.byRows(scope.Has, zone, first, last), f.byCounts(scope, zone, first, last)); diff != "" {
 			f.Fatalf("%s, %s, scope %v: rows and counts differ (-rows +counts):\n%s", step, name, scope, diff)
 		}
@@ -469,7 +471,8 @@ func TestCost(t *testing.T) {
 		t.Errorf("a count is %d bytes", quarters.BytesOfOne)
 	}
 	for took, want := range map[time.Duration]time.Duration{
-		time.Millisecond: quarters.PollEvery, 200 * time.Millisecond: 3800 * time.Millisecond, time.Second: quarters.MaxPause,
+		time.Millisecond: quarters.PollEvery, 200 * time.Millisecond: 3800 * time.Millisecond,
+		time.Second: quarters.MaxPause,
 	} {
 		if got := quarters.Pause(took, false); got != want {
 			t.Errorf("a pause of %s after %s, want %s", got, took, want)

@@ -4,9 +4,9 @@
 // # Repetition
 //
 // With a key, the name of the DagRun derives from the DAG, the user and the key. A repeat finds it by that name: its
-// DagRun while it exists, later its row. There is no table of keys, so a key is as old as the history of its run. What was
-// asked for is compared by a hash on the DagRun. A row has no hash: then the parameters of the run are compared with those
-// that the request gives with the version of that run.
+// DagRun while it exists, later its row. There is no table of keys, so a key is as old as the history of its run. What
+// was asked for is compared by a hash on the DagRun. A row has no hash: then the parameters of the run are compared
+// with those that the request gives with the version of that run.
 //
 // # Invariants
 //

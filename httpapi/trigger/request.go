@@ -87,7 +87,8 @@ func (r *Request) newRun(d *v1alpha1.DAG, overrides []v1alpha1.ParameterValue, h
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: d.Namespace, Name: r.name(), Labels: map[string]string{},
 			Annotations: map[string]string{
-				v1alpha1.AnnotationDAG: d.Name, v1alpha1.AnnotationRequestedBy: r.User, v1alpha1.AnnotationRequest: hash,
+				v1alpha1.AnnotationDAG: d.Name, v1alpha1.AnnotationRequestedBy: r.User,
+				v1alpha1.AnnotationRequest: hash,
 			},
 			OwnerReferences: []metav1.OwnerReference{{
 				APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "DAG",

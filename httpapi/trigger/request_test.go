@@ -20,14 +20,19 @@ func TestNames(t *testing.T) {
 		r      trigger.Request
 		prefix string
 	}{
-		"a short DAG":                 {trigger.Request{DAG: "etl", UserID: 1, Key: "k"}, "etl-"},
-		"a DAG with the longest name": {trigger.Request{DAG: strings.Repeat("a", 253), UserID: 1, Key: "k"}, strings.Repeat("a", 46) + "-"},
-		"a cut behind a dot":          {trigger.Request{DAG: strings.Repeat("a", 45) + ".b", UserID: 1, Key: "k"}, strings.Repeat("a", 45) + "-"},
+		"a short DAG": {trigger.Request{DAG: "etl", UserID: 1, Key: "k"}, "etl-"},
+		"a DAG with the longest name": {
+			trigger.Request{DAG: strings.Repeat("a", 253), UserID: 1, Key: "k"}, strings.Repeat("a", 46) + "-",
+		},
+		"a cut behind a dot": {
+			trigger.Request{DAG: strings.Repeat("a", 45) + ".b", UserID: 1, Key: "k"}, strings.Repeat("a", 45) + "-",
+		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			got := trigger.NameOf(&test.r)
-			if faults := validation.IsDNS1123Label(got); len(faults) > 0 || !strings.HasPrefix(got, test.prefix) || got != trigger.NameOf(&test.r) {
+			if faults := validation.IsDNS1123Label(got); len(faults) > 0 || !strings.HasPrefix(got, test.prefix) ||
+				got != trigger.NameOf(&test.r) {
 				t.Errorf("name %q: %v", got, faults)
 			}
 		})
@@ -73,8 +78,10 @@ func secret(name, of string) []v1alpha1.ParameterValue {
 func TestOverrides(t *testing.T) {
 	today := "today"
 	graph, faults := dag.Compile(&v1alpha1.DAGSpec{
-		Parameters: []v1alpha1.Parameter{{Name: "day", DefaultValue: &today}, {Name: "password", DefaultFromSecret: "database"}},
-		Task:       []v1alpha1.Task{{Name: "load", TaskTemplate: v1alpha1.TaskTemplate{Image: "alpine"}}},
+		Parameters: []v1alpha1.Parameter{
+			{Name: "day", DefaultValue: &today}, {Name: "password", DefaultFromSecret: "database"},
+		},
+		Task: []v1alpha1.Task{{Name: "load", TaskTemplate: v1alpha1.TaskTemplate{Image: "alpine"}}},
 	})
 	if len(faults) > 0 {
 		t.Fatal(faults)
@@ -86,18 +93,31 @@ func TestOverrides(t *testing.T) {
 		faults           []string
 		reason           objects.Reason
 	}{
-		"nothing":                             {},
-		"a given parameter":                   {given: plain("day", "monday"), want: plain("day", "monday")},
-		"a given parameter with the default":  {given: plain("day", "today"), want: plain("day", "today")},
-		"an inherited parameter":              {inherited: plain("day", "monday"), want: plain("day", "monday")},
-		"an inherited default":                {inherited: append(plain("day", "today"), secret("password", "database")...)},
-		"a given one instead of an inherited": {given: plain("day", "friday"), inherited: plain("day", "monday"), want: plain("day", "friday")},
-		"an inherited Secret":                 {inherited: secret("password", "old"), mayNameSecrets: true, want: secret("password", "old")},
-		"an inherited Secret of an operator":  {inherited: secret("password", "old"), reason: objects.NotAllowed},
-		"a given Secret of an operator":       {given: secret("password", "database"), reason: objects.NotAllowed},
-		"a lost parameter":                    {given: plain("day", "friday"), inherited: plain("night", "x"), faults: []string{"parameters"}, reason: objects.Invalid},
-		"an unknown parameter":                {given: plain("night", "x"), faults: []string{"parameters[0].name"}, reason: objects.Invalid},
-		"another kind":                        {inherited: plain("password", "x"), faults: []string{"parameters"}, reason: objects.Invalid},
+		"nothing":                            {},
+		"a given parameter":                  {given: plain("day", "monday"), want: plain("day", "monday")},
+		"a given parameter with the default": {given: plain("day", "today"), want: plain("day", "today")},
+		"an inherited parameter":             {inherited: plain("day", "monday"), want: plain("day", "monday")},
+		"an inherited default": {
+			inherited: append(plain("day", "today"), secret("password", "database")...),
+		},
+		"a given one instead of an inherited": {
+			given: plain("day", "friday"), inherited: plain("day", "monday"), want: plain("day", "friday"),
+		},
+		"an inherited Secret": {
+			inherited: secret("password", "old"), mayNameSecrets: true, want: secret("password", "old"),
+		},
+		"an inherited Secret of an operator": {inherited: secret("password", "old"), reason: objects.NotAllowed},
+		"a given Secret of an operator":      {given: secret("password", "database"), reason: objects.NotAllowed},
+		"a lost parameter": {
+			given: plain("day", "friday"), inherited: plain("night", "x"), faults: []string{"parameters"},
+			reason: objects.Invalid,
+		},
+		"an unknown parameter": {
+			given: plain("night", "x"), faults: []string{"parameters[0].name"}, reason: objects.Invalid,
+		},
+		"another kind": {
+			inherited: plain("password", "x"), faults: []string{"parameters"}, reason: objects.Invalid,
+		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -130,7 +150,9 @@ func TestNoValueInErrors(t *testing.T) {
 		Parameters: []v1alpha1.Parameter{{Name: "password", DefaultFromSecret: "database"}},
 		Task:       []v1alpha1.Task{{Name: "load", TaskTemplate: v1alpha1.TaskTemplate{Image: "alpine"}}},
 	})
-	for _, r := range []trigger.Request{{Given: plain("password", "hunter2")}, {Inherited: plain("password", "hunter2")}} {
+	for _, r := range []trigger.Request{
+		{Given: plain("password", "hunter2")}, {Inherited: plain("password", "hunter2")},
+	} {
 		_, err := trigger.OverridesOf(&r, graph)
 		refusal, ok := errors.AsType[*objects.Refusal](err)
 		if !ok || strings.Contains(fmt.Sprintf("%v %+v", err, *refusal), "hunter2") {

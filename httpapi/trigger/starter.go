@@ -40,8 +40,8 @@ func runOf(r *v1alpha1.DagRun) *Run {
 	return &Run{r.Namespace, r.Name, string(r.UID), r.Status.RunID != 0}
 }
 
-// Start creates the DagRun of a request, if its DAG as it is now takes the parameters. Another request with the same key
-// may come first: isNew reports that the DagRun is of this one.
+// Start creates the DagRun of a request, if its DAG as it is now takes the parameters. Another request with the same
+// key may come first: isNew reports that the DagRun is of this one.
 func (s *Starter) Start(ctx context.Context, r *Request) (run *Run, isNew bool, err error) {
 	wanted, err := s.prepare(ctx, r)
 	if err != nil {
@@ -91,7 +91,8 @@ func (s *Starter) prepare(ctx context.Context, r *Request) (*v1alpha1.DagRun, er
 	}
 	if len(faults) > 0 {
 		return nil, &objects.Refusal{
-			Reason: objects.Denied, Detail: fmt.Sprintf("The DAG is not valid: %s. Correct it first.", summaryOf(faults)),
+			Reason: objects.Denied,
+			Detail: fmt.Sprintf("The DAG is not valid: %s. Correct it first.", summaryOf(faults)),
 		}
 	}
 	overrides, err := r.overrides(graph)
@@ -118,8 +119,8 @@ func summaryOf(faults field.ErrorList) string {
 	return strings.Join(texts, "; ")
 }
 
-// overrides returns the parameters of the DagRun: the given ones, and the inherited ones that differ from the defaults of
-// the DAG. Fields of faults are those of the request.
+// overrides returns the parameters of the DagRun: the given ones, and the inherited ones that differ from the defaults
+// of the DAG. Fields of faults are those of the request.
 func (r *Request) overrides(graph *dag.Graph) ([]v1alpha1.ParameterValue, error) {
 	defaults, _ := graph.Resolve(nil) // The defaults of a graph are valid.
 	overrides := slices.Clone(r.Given)
@@ -137,7 +138,8 @@ func (r *Request) overrides(graph *dag.Graph) ([]v1alpha1.ParameterValue, error)
 		for i := len(r.Given); i < len(overrides); i++ {
 			if strings.HasPrefix(f.Field, root.Index(i).String()) {
 				fault = objects.Fault{
-					Field: "parameters", Detail: fmt.Sprintf("parameter %q of the run: %s", overrides[i].Name, f.Detail),
+					Field:  "parameters",
+					Detail: fmt.Sprintf("parameter %q of the run: %s", overrides[i].Name, f.Detail),
 				}
 			}
 		}
@@ -160,8 +162,8 @@ func (r *Request) checkSecrets(overrides []v1alpha1.ParameterValue) error {
 	if i < 0 || r.MayNameSecrets {
 		return nil
 	}
-	return &objects.Refusal{Reason: objects.NotAllowed, Detail: fmt.Sprintf("You need the role editor in namespace %s to "+
-		"choose the Secret of parameter %q: whoever names a Secret can read it.", r.Namespace, overrides[i].Name)}
+	return &objects.Refusal{Reason: objects.NotAllowed, Detail: fmt.Sprintf("You need the role editor in namespace %s "+
+		"to choose the Secret of parameter %q: whoever names a Secret can read it.", r.Namespace, overrides[i].Name)}
 }
 
 // errKeyUsed is the answer for a key that another request has.
@@ -215,7 +217,8 @@ func (s *Starter) isSameAsRow(ctx context.Context, r *Request, row view.Run) (bo
 	}
 	was, err := valuesOf(row)
 	if err != nil || len(was) == 0 {
-		return err == nil && (row.VersionID == 0 || row.Phase == string(v1alpha1.RunFailed) || len(r.merged()) == 0), err
+		return err == nil &&
+			(row.VersionID == 0 || row.Phase == string(v1alpha1.RunFailed) || len(r.merged()) == 0), err
 	}
 	version, found, err := s.Views.VersionByID(ctx, row.VersionID)
 	if err != nil || !found {

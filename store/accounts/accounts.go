@@ -80,8 +80,8 @@ func (db *DB) Migrate(ctx context.Context) error {
 	}
 	err = migrations.Set{Files: dir, Schema: "kontroler_server", Lock: lockKey}.Apply(ctx, db.url)
 	if pq.As(err, pqerror.InsufficientPrivilege) != nil {
-		return fmt.Errorf("%w: %w. As the owner of the database run: CREATE SCHEMA kontroler_server AUTHORIZATION <the user "+
-			"of the server>", ErrForbidden, err)
+		return fmt.Errorf("%w: %w. As the owner of the database run: CREATE SCHEMA kontroler_server AUTHORIZATION "+
+			"<the user of the server>", ErrForbidden, err)
 	}
 	return err
 }
@@ -100,7 +100,8 @@ func (db *DB) Clean(ctx context.Context, now time.Time, retention time.Duration)
 	for _, s := range steps {
 		for n := cleanBatch; n == cleanBatch; {
 			var err error
-			if n, err = postgres.Affected(db.pool.ExecContext(ctx, s.statement, s.before.UTC(), cleanBatch)); err != nil {
+			if n, err = postgres.Affected(
+				db.pool.ExecContext(ctx, s.statement, s.before.UTC(), cleanBatch)); err != nil {
 				return postgres.Classify(ctx, err)
 			}
 		}

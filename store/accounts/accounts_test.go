@@ -174,16 +174,20 @@ func TestSessionsBeginOnlyWithTheCheckedPassword(t *testing.T) {
 	db, _ := open(t)
 	create(t, db, "root", accounts.Access{Admin: true})
 	tests := map[string]func(u accounts.User) error{
-		"the password has changed": func(u accounts.User) error { return db.Users.SetPassword(t.Context(), u.ID, "new", "", now) },
-		"the user was disabled":    func(u accounts.User) error { return db.Users.Update(t.Context(), u.Name, 1, u.Access, true) },
-		"the user was deleted":     func(u accounts.User) error { return db.Users.Delete(t.Context(), u.Name) },
+		"the password has changed": func(u accounts.User) error {
+			return db.Users.SetPassword(t.Context(), u.ID, "new", "", now)
+		},
+		"the user was disabled": func(u accounts.User) error {
+			return db.Users.Update(t.Context(), u.Name, 1, u.Access, true)
+		},
+		"the user was deleted": func(u accounts.User) error { return db.Users.Delete(t.Context(), u.Name) },
 	}
 	for name, change := range tests {
 		t.Run(name, func(t *testing.T) {
 			u := create(t, db, "u"+strings.ReplaceAll(name, " ", "-"), accounts.Access{})
 			must(t)(change(u))
-			err := db.Sessions.Create(t.Context(), accounts.Session{ID: name, User: u, CreatedAt: now, ExpiresAt: now.Add(1)},
-				"hash of "+u.Name)
+			err := db.Sessions.Create(t.Context(),
+				accounts.Session{ID: name, User: u, CreatedAt: now, ExpiresAt: now.Add(1)}, "hash of "+u.Name)
 			if !errors.Is(err, accounts.ErrNotFound) {
 				t.Errorf("got %v", err)
 			}
@@ -245,8 +249,8 @@ func TestTokens(t *testing.T) {
 	u, other := create(t, db, "ann", accounts.Access{}), create(t, db, "bob", accounts.Access{})
 	hash := func(i int) []byte { return append(make([]byte, 31), byte(i)) }
 	token := accounts.Token{
-		Name: "ci", Access: accounts.Access{Grants: []accounts.Grant{{Namespace: "a", Role: "operator"}}}, CreatedAt: now,
-		ExpiresAt: now.Add(time.Hour),
+		Name: "ci", Access: accounts.Access{Grants: []accounts.Grant{{Namespace: "a", Role: "operator"}}},
+		CreatedAt: now, ExpiresAt: now.Add(time.Hour),
 	}
 	id, err := db.Tokens.Create(t.Context(), u.ID, token, hash(0))
 	must(t)(err)

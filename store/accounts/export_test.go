@@ -45,7 +45,7 @@ func Queries(now time.Time) map[string]Query {
 		"audit, after":       filter(AuditFilter{}, at, ">", "ASC"),
 		"audit, of a time":   filter(AuditFilter{From: now.Add(-time.Minute), To: now}, AuditPosition{}, "<", "DESC"),
 		"audit, of a user":   filter(AuditFilter{User: "user-7"}, at, "<", "DESC"),
-		"audit, of an object": filter(AuditFilter{Object: "users/user-7", From: now.Add(-10 * time.Hour)}, AuditPosition{}, "<",
-			"DESC"),
+		"audit, of an object": filter(
+			AuditFilter{Object: "users/user-7", From: now.Add(-10 * time.Hour)}, AuditPosition{}, "<", "DESC"),
 	}
 }

@@ -76,8 +76,9 @@ RETURNING id`
 	sqlToken = `
 SELECT ` + userColumns + `, ` + tokenColumns + `
 FROM kontroler_server.tokens t JOIN ` + userTables + ` ON u.id = t.user_id WHERE t.hash = $1`
-	sqlTokens      = `SELECT ` + tokenColumns + ` FROM kontroler_server.tokens t WHERE t.user_id = $1 ORDER BY t.name`
-	sqlTokenSeen   = `UPDATE kontroler_server.tokens SET seen_at = $2 WHERE id = $1 AND (seen_at IS NULL OR seen_at < $2)`
+	sqlTokens    = `SELECT ` + tokenColumns + ` FROM kontroler_server.tokens t WHERE t.user_id = $1 ORDER BY t.name`
+	sqlTokenSeen = `
+UPDATE kontroler_server.tokens SET seen_at = $2 WHERE id = $1 AND (seen_at IS NULL OR seen_at < $2)`
 	sqlTokenDelete = `DELETE FROM kontroler_server.tokens WHERE user_id = $1 AND id = $2`
 	sqlTokenClean  = `
 DELETE FROM kontroler_server.tokens WHERE id = ANY (ARRAY(
@@ -88,8 +89,8 @@ DELETE FROM kontroler_server.tokens WHERE id = ANY (ARRAY(
 // another password now, or is disabled or deleted, the error is ErrNotFound.
 func (db Sessions) Create(ctx context.Context, s Session, hash string) error {
 	return postgres.InTx(ctx, db.pool, func(tx *sql.Tx) error {
-		n, err := postgres.Affected(tx.ExecContext(ctx, sqlSessionMake, s.ID, s.User.ID, hash, s.Address, s.CreatedAt.UTC(),
-			s.ExpiresAt.UTC()))
+		n, err := postgres.Affected(tx.ExecContext(ctx, sqlSessionMake,
+			s.ID, s.User.ID, hash, s.Address, s.CreatedAt.UTC(), s.ExpiresAt.UTC()))
 		if err != nil {
 			return err
 		}
@@ -148,8 +149,8 @@ func (db Tokens) Get(ctx context.Context, hash []byte) (Token, error) {
 // List returns the tokens of a user in the order of their names, also those that have expired.
 func (db Tokens) List(ctx context.Context, userID int64) ([]Token, error) {
 	return postgres.ReadRows(ctx, db.pool, func(rows *sql.Rows) (t Token, err error) {
-		err = rows.Scan(&t.ID, &t.Name, &t.Access.Admin, jsonGrants{&t.Access.Grants}, utc(&t.CreatedAt), utc(&t.ExpiresAt),
-			utc(&t.SeenAt))
+		err = rows.Scan(&t.ID, &t.Name, &t.Access.Admin, jsonGrants{&t.Access.Grants},
+			utc(&t.CreatedAt), utc(&t.ExpiresAt), utc(&t.SeenAt))
 		return t, err
 	}, sqlTokens, userID)
 }

@@ -46,8 +46,9 @@ const (
 
 	sqlUser        = `SELECT ` + userColumns + ` FROM ` + userTables + ` WHERE u.name = $1`
 	sqlUsersAfter  = `SELECT ` + userColumns + ` FROM ` + userTables + ` WHERE u.name > $1 ORDER BY u.name LIMIT $2`
-	sqlUsersBefore = `SELECT ` + userColumns + ` FROM ` + userTables + ` WHERE u.name < $1 ORDER BY u.name DESC LIMIT $2`
-	sqlUserMake    = `
+	sqlUsersBefore = `
+SELECT ` + userColumns + ` FROM ` + userTables + ` WHERE u.name < $1 ORDER BY u.name DESC LIMIT $2`
+	sqlUserMake = `
 INSERT INTO kontroler_server.users (name, admin, grants, created_at) VALUES ($1, $2, $3, $4) RETURNING id`
 	sqlUserAny       = `SELECT EXISTS (SELECT FROM kontroler_server.users)`
 	sqlUserFirstLock = `LOCK TABLE kontroler_server.users IN SHARE ROW EXCLUSIVE MODE`
@@ -170,7 +171,8 @@ func (db Users) Update(ctx context.Context, name string, generation int64, acces
 		case u.Generation != generation:
 			return ErrStale
 		}
-		if _, err := tx.ExecContext(ctx, sqlUserSet, u.ID, access.Admin, grantsValue(access.Grants), disabled); err != nil {
+		if _, err := tx.ExecContext(ctx, sqlUserSet,
+			u.ID, access.Admin, grantsValue(access.Grants), disabled); err != nil {
 			return err
 		}
 		if disabled {

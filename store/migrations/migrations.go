@@ -176,7 +176,8 @@ func (s Set) appliedVersion(ctx context.Context, tx *sql.Tx, migrations []migrat
 			return 0, err
 		}
 		if version <= newest && migrations[version-1].checksum != checksum {
-			return 0, fmt.Errorf("%s is not the migration that was applied under this number", migrations[version-1].name)
+			return 0, fmt.Errorf("%s is not the migration that was applied under this number",
+				migrations[version-1].name)
 		}
 		applied, oldest = version, max(oldest, compatible)
 	}

@@ -50,8 +50,9 @@ func checkReader(t *testing.T, url, asRole string) {
 		}
 	}
 	for _, statement := range []string{
-		`SELECT * FROM kontroler.runs`, `DELETE FROM kontroler_v1.runs`, `UPDATE kontroler_v1.runs SET phase = 'Failed'`,
-		`INSERT INTO kontroler_v1.changes (kind) VALUES ('dag')`, `CREATE VIEW kontroler_v1.own AS SELECT 1`,
+		`SELECT * FROM kontroler.runs`, `DELETE FROM kontroler_v1.runs`,
+		`UPDATE kontroler_v1.runs SET phase = 'Failed'`, `INSERT INTO kontroler_v1.changes (kind) VALUES ('dag')`,
+		`CREATE VIEW kontroler_v1.own AS SELECT 1`,
 	} {
 		if err := exec(t, asRole, statement); pq.As(err, pqerror.InsufficientPrivilege) == nil {
 			t.Errorf("%s: %v, want that the reader may not", statement, err)
@@ -123,7 +124,8 @@ func TestGrantReadersToMissingRoles(t *testing.T) {
 			if diff := cmp.Diff(tt.want, missing.Error()); diff != "" {
 				t.Errorf("error (-want +got):\n%s", diff)
 			}
-			if err := exec(t, asRole, `SELECT * FROM kontroler_v1.runs`); pq.As(err, pqerror.InsufficientPrivilege) == nil {
+			if err := exec(
+				t, asRole, `SELECT * FROM kontroler_v1.runs`); pq.As(err, pqerror.InsufficientPrivilege) == nil {
 				t.Errorf("the role that exists was granted something: %v", err)
 			}
 		})

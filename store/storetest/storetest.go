@@ -254,7 +254,8 @@ func fillTemplate(ctx context.Context, server, name string) error {
 		return err
 	}
 	// RENAME waits until the closed sessions have ended on the server, too.
-	return admin(ctx, server, "ALTER DATABASE "+half+" ALLOW_CONNECTIONS false", "ALTER DATABASE "+half+" RENAME TO "+name)
+	return admin(ctx, server,
+		"ALTER DATABASE "+half+" ALLOW_CONNECTIONS false", "ALTER DATABASE "+half+" RENAME TO "+name)
 }
 
 // collationOf returns the options of CREATE DATABASE for a database that sorts text as a language does, not by bytes:

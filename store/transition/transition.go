@@ -102,8 +102,8 @@ type (
 		PodUID, Node   string
 		StartedAt, Due time.Time
 	}
-	// AttemptWaits states why a Decided, Pending or Running attempt does not run. The time of the reason stays while the
-	// reason does.
+	// AttemptWaits states why a Decided, Pending or Running attempt does not run. The time of the reason stays while
+	// the reason does.
 	AttemptWaits struct {
 		Attempt         int64
 		Reason, Message string

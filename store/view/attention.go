@@ -39,8 +39,8 @@ LEFT JOIN LATERAL (
     SELECT x.name, x.reason, x.message FROM kontroler_v1.tasks x
     WHERE x.run_id = r.id AND x.phase = 'Failed' ORDER BY x.position LIMIT 1) t ON true
 ORDER BY r.finished_at DESC, r.id DESC`
-	// A task that its run's maxParallel holds waits as intended; a task that backs off waits until it is due. Tasks whose
-	// attempt waits are found by their live attempts.
+	// A task that its run's maxParallel holds waits as intended; a task that backs off waits until it is due. Tasks
+	// whose attempt waits are found by their live attempts.
 	sqlWaiting = `
 SELECT w.uid, w.namespace, w.name, w.dag_name, w.task, w.phase, w.reason, w.message, w.since FROM (
     SELECT r.uid::text, r.namespace, r.name, r.dag_name, t.name AS task, t.phase, t.reason, t.message, t.due_at AS since
@@ -59,7 +59,8 @@ SELECT w.uid, w.namespace, w.name, w.dag_name, w.task, w.phase, w.reason, w.mess
 	sqlMissed = `
 SELECT r.namespace, r.name, ` + tickColumns + `
 FROM kontroler_v1.dags r CROSS JOIN LATERAL (
-    (SELECT x.* FROM kontroler_v1.ticks x WHERE x.dag_id = r.id AND x.due_from >= $3 ORDER BY x.due_from DESC LIMIT 1000)
+    (SELECT x.* FROM kontroler_v1.ticks x WHERE x.dag_id = r.id AND x.due_from >= $3
+     ORDER BY x.due_from DESC LIMIT 1000)
     UNION ALL
     (SELECT x.* FROM kontroler_v1.ticks x WHERE x.dag_id = r.id AND x.due_from < $3 ORDER BY x.due_from DESC LIMIT 1)) t
 WHERE t.outcome IN ('Missed', 'TooLate', 'Unknown') AND t.due_to >= $3` + inScope + `
@@ -90,8 +91,8 @@ func (db *DB) Waiting(ctx context.Context, scope Scope, before time.Time) ([]Wai
 // Missed lists the due times from a time on that did not run, the newest first, at most MaxRows.
 func (db *DB) Missed(ctx context.Context, scope Scope, since time.Time) ([]MissedTick, error) {
 	ticks, err := postgres.ReadRows(ctx, db.pool, func(rows *sql.Rows) (m MissedTick, err error) {
-		err = rows.Scan(&m.Namespace, &m.DAG, nullTime(&m.From), nullTime(&m.To), &m.Count, &m.Outcome, &m.RunID, &m.RunName,
-			&m.RunUID, nullTime(&m.DecidedAt))
+		err = rows.Scan(&m.Namespace, &m.DAG, nullTime(&m.From), nullTime(&m.To), &m.Count, &m.Outcome,
+			&m.RunID, &m.RunName, &m.RunUID, nullTime(&m.DecidedAt))
 		return m, err
 	}, sqlMissed, scope.isAll, scope.namespaces, since, MaxRows)
 	return ticks, db.classify(ctx, "listing the due times that were missed", err)

@@ -41,8 +41,10 @@ func TestIdentity(t *testing.T) {
 		before string // a statement of the owner of the first database
 		help   []string
 	}{
-		"a role without a grant":      {url: withoutGrant, help: []string{role, "--reader-roles="}},
-		"a database without a schema": {url: emptyDatabase, help: []string{"kontroler_v1", "controller of this version"}},
+		"a role without a grant": {url: withoutGrant, help: []string{role, "--reader-roles="}},
+		"a database without a schema": {
+			url: emptyDatabase, help: []string{"kontroler_v1", "controller of this version"},
+		},
 	} {
 		_, err := open(t, tt.url).Identity(t.Context())
 		contract, ok := errors.AsType[*view.ContractError](err)
@@ -105,7 +107,8 @@ func FuzzCursor(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		query, err := view.RunsQuery(view.RunFilter{Scope: view.AllNamespaces()}, view.PageRequest{Cursor: view.Cursor(text)})
+		query, err := view.RunsQuery(
+			view.RunFilter{Scope: view.AllNamespaces()}, view.PageRequest{Cursor: view.Cursor(text)})
 		if err != nil && !errors.Is(err, view.ErrCursor) || err == nil && query.SQL == "" {
 			t.Errorf("%q: %v", text, err)
 		}
@@ -139,7 +142,8 @@ func TestChanges(t *testing.T) {
 	f.exec(`INSERT INTO kontroler.changes (kind) VALUES ('dag')`)
 	got, isReset := read(10)
 	want := []view.Change{
-		{ID: 1, Kind: "run", Namespace: "n", DAGID: 3, RunID: 4}, {ID: 2, Kind: "dag", Namespace: "n"}, {ID: 3, Kind: "dag"},
+		{ID: 1, Kind: "run", Namespace: "n", DAGID: 3, RunID: 4}, {ID: 2, Kind: "dag", Namespace: "n"},
+		{ID: 3, Kind: "dag"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" || isReset {
 		t.Errorf("changes, reset %t (-want +got):\n%s", isReset, diff)
@@ -185,7 +189,8 @@ func TestChangesBetween(t *testing.T) {
 			}
 			defer tx.Rollback()
 			w := writer{tx: tx}
-			err = tx.QueryRow(`INSERT INTO kontroler.changes (kind, namespace) VALUES ('dag', 'n') RETURNING id`).Scan(&w.id)
+			err = tx.QueryRow(
+				`INSERT INTO kontroler.changes (kind, namespace) VALUES ('dag', 'n') RETURNING id`).Scan(&w.id)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -224,10 +229,12 @@ func TestChangesBetween(t *testing.T) {
 		}
 	}
 	first, last := moments[0].snapshot, moments[len(moments)-1].snapshot
-	if changes, isReset, err := f.db.ChangesBetween(t.Context(), first, last, 10); len(changes) > 0 || !isReset || err != nil {
+	if changes, isReset, err := f.db.ChangesBetween(
+		t.Context(), first, last, 10); len(changes) > 0 || !isReset || err != nil {
 		t.Errorf("more changes than the limit: %d, reset %t, %v", len(changes), isReset, err)
 	}
-	if _, isReset, err := f.db.ChangesBetween(t.Context(), "99999999999:99999999999:", last, 10); !isReset || err != nil {
+	if _, isReset, err := f.db.ChangesBetween(
+		t.Context(), "99999999999:99999999999:", last, 10); !isReset || err != nil {
 		t.Errorf("a snapshot that is ahead: reset %t, %v", isReset, err)
 	}
 	if _, _, err := f.db.ChangesBetween(t.Context(), "3:2:1", last, 10); !errors.Is(err, store.ErrRejected) {

@@ -12,7 +12,8 @@ func TestVersionsOfADagTask(t *testing.T) {
 	leader, _ := f.lead()
 	for i, spec := range []string{`{"image": "one"}`, `{"image": "two"}`} {
 		task := store.DagTask{Namespace: "team", Name: "shared", UID: uid(1), Generation: int64(i + 1), CreatedAt: t0}
-		if _, _, err := leader.DagTasks.SaveVersion(t.Context(), task, []byte(spec), [32]byte{byte(i)}, at(i)); err != nil {
+		if _, _, err := leader.DagTasks.SaveVersion(
+			t.Context(), task, []byte(spec), [32]byte{byte(i)}, at(i)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -21,8 +22,12 @@ func TestVersionsOfADagTask(t *testing.T) {
 		number          int64
 		want            view.TaskVersion
 	}{
-		"an old version":             {"team", "shared", 1, view.TaskVersion{Number: 1, Newest: 2, Spec: []byte(`{"image": "one"}`)}},
-		"the newest version":         {"team", "shared", 2, view.TaskVersion{Number: 2, Newest: 2, Spec: []byte(`{"image": "two"}`)}},
+		"an old version": {
+			"team", "shared", 1, view.TaskVersion{Number: 1, Newest: 2, Spec: []byte(`{"image": "one"}`)},
+		},
+		"the newest version": {
+			"team", "shared", 2, view.TaskVersion{Number: 2, Newest: 2, Spec: []byte(`{"image": "two"}`)},
+		},
 		"a version it does not have": {"team", "shared", 3, view.TaskVersion{Newest: 2}},
 		"another namespace":          {"other", "shared", 1, view.TaskVersion{}},
 	}

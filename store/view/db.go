@@ -101,8 +101,8 @@ func (db *DB) Identity(ctx context.Context) (Identity, error) {
 	err := db.pool.QueryRowContext(ctx, sqlIdentity).
 		Scan(&identity.Version, &role, &identity.ControllerID, &identity.ClusterUID)
 	if err == nil && identity.Version < MinVersion {
-		return Identity{}, &ContractError{fmt.Sprintf("the schema of the database is at version %d, this binary needs %d. "+
-			"Start a newer controller", identity.Version, MinVersion)}
+		return Identity{}, &ContractError{fmt.Sprintf("the schema of the database is at version %d, this binary needs "+
+			"%d. Start a newer controller", identity.Version, MinVersion)}
 	}
 	var denied []string
 	if err == nil {

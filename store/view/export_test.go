@@ -60,13 +60,15 @@ func Queries(s Sample) map[string]Query {
 		"sqlTicks":            {sqlTicks, []any{s.DAGID, s.Now, MaxPage}},
 		"sqlSnapshot":         {sqlSnapshot, nil},
 		"sqlChanges":          {sqlChanges, []any{"290000:290100:290000,290007", MaxPage}},
-		"sqlChangesBetween":   {sqlChangesBetween, []any{"290000:290100:290000,290007", "290200:290300:290250", MaxPage}},
-		"sqlRunsChanged":      {sqlRunsChanged, []any{[]int64{s.RunID, s.RunID + 1, s.RunID + 2}}},
-		"sqlDAGNames":         {sqlDAGNames, []any{[]int64{s.DAGID, s.DAGID + 1}}},
-		"sqlQuarters":         {sqlQuarters, []any{month, month.AddDate(0, 0, 1)}},
-		"sqlQuartersOfDAG":    {sqlQuartersOfDAG, []any{month, s.Now, s.DAGID}},
-		"sqlLaterEnd":         {sqlLaterEnd, []any{month, 1000}},
-		"sqlEndsOfRuns":       {sqlEndsOfRuns, []any{upTo(maxRunsOfEnds)}},
+		"sqlChangesBetween": {
+			sqlChangesBetween, []any{"290000:290100:290000,290007", "290200:290300:290250", MaxPage},
+		},
+		"sqlRunsChanged":   {sqlRunsChanged, []any{[]int64{s.RunID, s.RunID + 1, s.RunID + 2}}},
+		"sqlDAGNames":      {sqlDAGNames, []any{[]int64{s.DAGID, s.DAGID + 1}}},
+		"sqlQuarters":      {sqlQuarters, []any{month, month.AddDate(0, 0, 1)}},
+		"sqlQuartersOfDAG": {sqlQuartersOfDAG, []any{month, s.Now, s.DAGID}},
+		"sqlLaterEnd":      {sqlLaterEnd, []any{month, 1000}},
+		"sqlEndsOfRuns":    {sqlEndsOfRuns, []any{upTo(maxRunsOfEnds)}},
 	}
 }
 

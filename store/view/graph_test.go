@@ -15,8 +15,8 @@ func TestAttemptsOfARun(t *testing.T) {
 	const each, tasks = 250, 252
 	f.exec(fmt.Sprintf(`
 SET session_replication_role = replica; -- no checks of foreign keys: no query needs the rows of the DAG
-INSERT INTO kontroler.runs (id, uid, namespace, name, dag_name, dag_id, dag_version_id, phase, total, active, created_at,
-    admitted_at)
+INSERT INTO kontroler.runs (id, uid, namespace, name, dag_name, dag_id, dag_version_id, phase, total, active,
+    created_at, admitted_at)
 OVERRIDING SYSTEM VALUE SELECT n, gen_random_uuid(), 'team', 'run-' || n, 'etl', 1, 1, 'Running', %[2]d, %[2]d, now(),
     now()
 FROM generate_series(1, 2) n;
@@ -52,8 +52,8 @@ func TestCells(t *testing.T) {
 	f := newFixture(t)
 	f.exec(`
 SET session_replication_role = replica; -- no checks of foreign keys: no query needs the rows of the DAG
-INSERT INTO kontroler.runs (id, uid, namespace, name, dag_name, dag_id, dag_version_id, phase, total, active, created_at,
-    admitted_at)
+INSERT INTO kontroler.runs (id, uid, namespace, name, dag_name, dag_id, dag_version_id, phase, total, active,
+    created_at, admitted_at)
 OVERRIDING SYSTEM VALUE SELECT n, gen_random_uuid(), 'team', 'run-' || n, 'etl', 1, 1, 'Running', 2, 2, now(), now()
 FROM generate_series(1, 3) n;
 INSERT INTO kontroler.tasks (run_id, position, name, phase, unmet, retries, restarts, finished_at) VALUES

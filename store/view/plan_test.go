@@ -28,13 +28,15 @@ SELECT 'team-' || d % 40, 'dag-' || d, gen_random_uuid(), now() FROM generate_se
 INSERT INTO kontroler.dag_versions (dag_id, version, hash, spec, tasks, created_at)
 SELECT d.id, v, sha256((d.id || '/' || v)::bytea), '{"task": []}', 5, now() FROM kontroler.dags d,
        generate_series(1, 20) v;
-INSERT INTO kontroler.runs (uid, namespace, name, dag_name, dag_id, dag_version_id, phase, total, ready, succeeded, failed,
-    cancelled, created_at, admitted_at, finished_at, trigger, requested_by)
+INSERT INTO kontroler.runs (uid, namespace, name, dag_name, dag_id, dag_version_id, phase, total, ready, succeeded,
+    failed, cancelled, created_at, admitted_at, finished_at, trigger, requested_by)
 SELECT gen_random_uuid(), d.namespace, d.name || '-' || substr(md5(n::text), 1, 10), d.name, d.id, d.id * 20, phase, 1,
-       (phase = 'Running')::int, (phase = 'Succeeded')::int, (phase = 'Failed')::int, (phase = 'Cancelled')::int, at, at,
-       CASE WHEN phase <> 'Running' THEN at + interval '1 minute' END, CASE WHEN n % 1000 = 9 THEN 'API' ELSE 'Schedule' END,
+       (phase = 'Running')::int, (phase = 'Succeeded')::int, (phase = 'Failed')::int, (phase = 'Cancelled')::int,
+       at, at, CASE WHEN phase <> 'Running' THEN at + interval '1 minute' END,
+       CASE WHEN n % 1000 = 9 THEN 'API' ELSE 'Schedule' END,
        CASE WHEN n % 1000 = 9 THEN 'alice' END
-FROM (SELECT n, now() - (200000 - n) * interval '1 minute' AS at, CASE WHEN n % 2 = 0 THEN 1 ELSE 1 + n / 2 % 200 END AS dag,
+FROM (SELECT n, now() - (200000 - n) * interval '1 minute' AS at,
+             CASE WHEN n % 2 = 0 THEN 1 ELSE 1 + n / 2 % 200 END AS dag,
              CASE WHEN n > 199700 THEN 'Running' WHEN n % 500 = 7 THEN 'Failed' WHEN n % 500 = 8 THEN 'Cancelled'
              ELSE 'Succeeded' END AS phase FROM generate_series(1, 200000) n) n
 JOIN kontroler.dags d ON d.id = n.dag ORDER BY n;
@@ -42,7 +44,8 @@ INSERT INTO kontroler.tasks (run_id, position, name, phase, unmet, attempts, due
 SELECT r.id, 0, 'a', CASE WHEN r.phase = 'Running' THEN 'Ready' ELSE 'Succeeded' END, 0, 1,
        CASE WHEN r.phase = 'Running' THEN now() END, r.finished_at FROM kontroler.runs r;
 INSERT INTO kontroler.attempts (run_id, task_id, number, phase, pod_name, decided_at, finished_at)
-SELECT t.run_id, t.id, 1, 'Succeeded', 'p', t.finished_at, t.finished_at FROM kontroler.tasks t WHERE t.phase = 'Succeeded';
+SELECT t.run_id, t.id, 1, 'Succeeded', 'p', t.finished_at, t.finished_at
+FROM kontroler.tasks t WHERE t.phase = 'Succeeded';
 INSERT INTO kontroler.pod_events (attempt_id, at, key, container, type, reason, message, source, count, first_at,
     last_at)
 SELECT a.id, a.decided_at, gen_random_uuid(), '', 'Normal', 'Started', 'm', 'kubelet', 1, a.decided_at, a.decided_at
@@ -122,7 +125,9 @@ func TestPlans(t *testing.T) {
 		"a time":                  {view.RunFilter{Scope: many, Until: s.Now.AddDate(0, -1, 0)}, "runs_by_namespace"},
 		"a DAG":                   {view.RunFilter{Scope: one, DAG: s.DAG}, "runs_by_dag"},
 		"a DAG of all namespaces": {view.RunFilter{Scope: view.AllNamespaces(), DAG: s.DAG}, "runs_by_dag"},
-		"failed":                  {view.RunFilter{Scope: many, Phases: []string{"Failed"}}, "runs_unsuccessful_by_namespace"},
+		"failed": {
+			view.RunFilter{Scope: many, Phases: []string{"Failed"}}, "runs_unsuccessful_by_namespace",
+		},
 		"failed or cancelled": {
 			view.RunFilter{Scope: one, Phases: []string{"Failed", "Cancelled"}}, "runs_unsuccessful_by_namespace",
 		},

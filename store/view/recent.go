@@ -31,8 +31,8 @@ type RecentRun struct {
 }
 
 var sqlRecent = fmt.Sprintf(`
-SELECT d.namespace, d.name, t.seconds, coalesce(n.uid::text, ''), coalesce(n.name, ''), coalesce(n.phase, ''), n.created_at,
-       n.started_at, n.finished_at
+SELECT d.namespace, d.name, t.seconds, coalesce(n.uid::text, ''), coalesce(n.name, ''), coalesce(n.phase, ''),
+       n.created_at, n.started_at, n.finished_at
 FROM unnest($1::text[], $2::text[]) AS k (namespace, name)
 JOIN kontroler_v1.dags d ON d.namespace = k.namespace AND d.name = k.name
 CROSS JOIN LATERAL (`+typicalDurationOf+`) t

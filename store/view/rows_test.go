@@ -70,21 +70,22 @@ func TestRowsOfARun(t *testing.T) {
 		transition.AttemptDecided{Task: a, Number: 1, PodName: "pod-1", At: at(2)})
 	commit(transition.AttemptRunning{Attempt: 1, PodUID: uid(3), Node: "node", StartedAt: at(3), Due: at(99)})
 	_, err = leader.PodEvents.Save(ctx, []store.PodEvent{{
-		Pod: store.Pod{UID: uid(3), RunUID: uid(2), Name: "pod-1"}, Container: "task", Type: "Normal", Reason: "Started",
-		Message: "m", Source: "kubelet", Count: 2, FirstAt: at(3), LastAt: at(4),
+		Pod: store.Pod{UID: uid(3), RunUID: uid(2), Name: "pod-1"}, Container: "task", Type: "Normal",
+		Reason: "Started", Message: "m", Source: "kubelet", Count: 2, FirstAt: at(3), LastAt: at(4),
 	}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	commit(transition.AttemptEnded{Attempt: 1, Phase: "Failed", Reason: "ExitCode", Message: "exit code 3",
 		ExitCode: &code, FinishedAt: at(5)},
-		transition.TaskBackedOff{Task: a, Reason: "BackingOff", Message: "again", Due: time.Now().Add(time.Hour).Truncate(0),
-			Retries: 1})
+		transition.TaskBackedOff{Task: a, Reason: "BackingOff", Message: "again",
+			Due: time.Now().Add(time.Hour).Truncate(0), Retries: 1})
 
 	run, found, err := f.db.Run(ctx, uid(2))
 	check(t, "the run", err, view.Run{
-		ID: row.ID, UID: uid(2), Namespace: "team", Name: "etl-1", DAG: "etl", DAGID: version.DAGID, VersionID: version.ID,
-		Phase: "Running", Parameters: []byte(`[{"name": "p"}]`), Counts: view.Counts{Total: 2, Waiting: 1, Ready: 1},
+		ID: row.ID, UID: uid(2), Namespace: "team", Name: "etl-1", DAG: "etl", DAGID: version.DAGID,
+		VersionID: version.ID, Phase: "Running", Parameters: []byte(`[{"name": "p"}]`),
+		Counts:    view.Counts{Total: 2, Waiting: 1, Ready: 1},
 		CreatedAt: t0, AdmittedAt: at(1), StartedAt: at(2), DeadlineAt: at(61), Trigger: "Schedule", DueAt: t0,
 	}, run)
 	if !found {
@@ -105,7 +106,8 @@ func TestRowsOfARun(t *testing.T) {
 	attempts, err := f.db.Attempts(ctx, a, 0, 10)
 	check(t, "the attempts", err, []view.Attempt{{
 		ID: 1, TaskID: a, Number: 1, Phase: "Failed", Reason: "ExitCode", Message: "exit code 3", PodName: "pod-1",
-		PodUID: uid(3), Node: "node", ExitCode: &code, DecidedAt: at(2), CreatedAt: at(2), StartedAt: at(3), FinishedAt: at(5),
+		PodUID: uid(3), Node: "node", ExitCode: &code, DecidedAt: at(2), CreatedAt: at(2), StartedAt: at(3),
+		FinishedAt: at(5),
 	}}, attempts)
 	ofRun, hasMore, err := f.db.RunAttempts(ctx, row.ID)
 	check(t, "the attempts of the run", err, []view.RunAttempt{
@@ -132,10 +134,12 @@ func TestRowsOfADAG(t *testing.T) {
 	}
 	after := before
 	after.DAGUID, after.Expression, after.Cursor = uid(1), "@every 1m", at(240)
-	_, err = leader.Schedules.Advance(ctx, store.ScheduleUpdate{Before: before, After: after, Now: at(250), Ticks: []store.Tick{
-		{From: at(60), To: at(180), Count: 3, Outcome: "Missed"},
-		{From: at(240), To: at(240), Count: 1, Outcome: "Ran", RunName: "etl-4"},
-	}})
+	_, err = leader.Schedules.Advance(ctx, store.ScheduleUpdate{
+		Before: before, After: after, Now: at(250), Ticks: []store.Tick{
+			{From: at(60), To: at(180), Count: 3, Outcome: "Missed"},
+			{From: at(240), To: at(240), Count: 1, Outcome: "Ran", RunName: "etl-4"},
+		},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

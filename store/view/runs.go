@@ -50,7 +50,8 @@ type RunFilter struct {
 }
 
 const (
-	runColumns = `r.id, r.uid::text, r.namespace, r.name, r.dag_name, coalesce(r.dag_id, 0), coalesce(r.dag_version_id, 0),
+	runColumns = `r.id, r.uid::text, r.namespace, r.name, r.dag_name,
+       coalesce(r.dag_id, 0), coalesce(r.dag_version_id, 0),
        r.phase, r.reason, r.message, r.stop, r.hold, r.parameters,
        r.total, r.waiting, r.ready, r.active, r.succeeded, r.failed, r.skipped, r.cancelled,
        r.created_at, r.admitted_at, r.started_at, r.deadline_at, r.finished_at,
@@ -128,7 +129,8 @@ const (
     WITH RECURSIVE n AS (
         (SELECT x.namespace FROM kontroler_v1.runs x ORDER BY x.namespace LIMIT 1)
         UNION ALL
-        SELECT (SELECT x.namespace FROM kontroler_v1.runs x WHERE x.namespace > n.namespace ORDER BY x.namespace LIMIT 1)
+        SELECT (SELECT x.namespace FROM kontroler_v1.runs x WHERE x.namespace > n.namespace
+                ORDER BY x.namespace LIMIT 1)
         FROM n WHERE n.namespace IS NOT NULL)
     SELECT n.namespace AS key FROM n WHERE n.namespace IS NOT NULL) s`
 	ofDAGs = `(SELECT d.id AS key FROM kontroler_v1.dags d WHERE d.name = %s%s) s`
@@ -193,7 +195,8 @@ func runsQuery(filter RunFilter, from position, limit int) (query string, args [
 	page := fmt.Sprintf(`ORDER BY admitted_at %[1]s, id %[1]s LIMIT %[2]s`, order, parameter(limit))
 	branches := make([]string, len(groups))
 	for i, group := range groups {
-		branches[i] = `(SELECT r.id, r.admitted_at FROM kontroler_v1.runs r WHERE ` + where + group + "\n     " + page + `)`
+		branches[i] = `(SELECT r.id, r.admitted_at FROM kontroler_v1.runs r WHERE ` + where + group +
+			"\n     " + page + `)`
 	}
 	return `
 SELECT ` + runColumns + `

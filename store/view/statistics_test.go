@@ -48,7 +48,8 @@ func TestByDay(t *testing.T) {
 			end := time.Date(tt.last.Year, tt.last.Month, tt.last.Day+3, 0, 0, 0, 0, time.UTC)
 			// Runs end at random seconds, many of them at the full hour.
 			f.exec(`SELECT setseed(0.5)`)
-			f.exec(`UPDATE kontroler.runs SET admitted_at = $1, finished_at = CASE WHEN id % 3 = 0 THEN date_trunc('hour', at) ELSE at END
+			f.exec(`UPDATE kontroler.runs SET admitted_at = $1,
+    finished_at = CASE WHEN id % 3 = 0 THEN date_trunc('hour', at) ELSE at END
 FROM (SELECT id AS of, $1::timestamptz + random() * ($2::timestamptz - $1::timestamptz) AS at FROM kontroler.runs) a
 WHERE of = id AND finished_at IS NOT NULL`, begin, end)
 			quarters, err := f.db.Quarters(t.Context(), begin, end)
@@ -93,8 +94,8 @@ WHERE finished_at IS NOT NULL AND ($1 = 0 OR dag_id = $1)`, dag)
 			f.Fatal(err)
 		}
 		for i := range days {
-			if at.In(place).Format(time.DateOnly) != fmt.Sprintf("%04d-%02d-%02d", days[i].Date.Year, days[i].Date.Month,
-				days[i].Date.Day) {
+			if at.In(place).Format(time.DateOnly) != fmt.Sprintf("%04d-%02d-%02d",
+				days[i].Date.Year, days[i].Date.Month, days[i].Date.Day) {
 				continue
 			}
 			switch phase {

@@ -48,8 +48,8 @@ type PodEvent struct {
 }
 
 const (
-	taskColumns = `t.id, t.position, t.index, t.name, t.phase, t.reason, t.message, t.unmet, t.attempts, t.retries, t.restarts,
-       t.due_at, t.ready_at, t.started_at, t.finished_at`
+	taskColumns = `t.id, t.position, t.index, t.name, t.phase, t.reason, t.message, t.unmet, t.attempts, t.retries,
+       t.restarts, t.due_at, t.ready_at, t.started_at, t.finished_at`
 	sqlTasks = `
 SELECT ` + taskColumns + `
 FROM kontroler_v1.tasks t WHERE t.run_id = $1 AND (t.position, t.index) > ($2, $3)
@@ -107,7 +107,8 @@ func (db TaskReader) Task(ctx context.Context, runID int64, name string) (task T
 
 func scanTask(rows *sql.Rows) (t Task, err error) {
 	err = rows.Scan(&t.ID, &t.Position, &t.Index, &t.Name, &t.Phase, &t.Reason, &t.Message, &t.Unmet, &t.Attempts,
-		&t.Retries, &t.Restarts, nullTime(&t.DueAt), nullTime(&t.ReadyAt), nullTime(&t.StartedAt), nullTime(&t.FinishedAt))
+		&t.Retries, &t.Restarts, nullTime(&t.DueAt), nullTime(&t.ReadyAt), nullTime(&t.StartedAt),
+		nullTime(&t.FinishedAt))
 	return t, err
 }
 

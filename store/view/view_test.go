@@ -87,8 +87,8 @@ SELECT id, 1, sha256(id::text::bytea), '{}', 1, $1 FROM kontroler.dags`, t0)
 		}
 		dag := 1 + random.IntN(8) // the eighth has no row
 		f.exec(`
-INSERT INTO kontroler.runs (uid, namespace, name, dag_name, dag_id, dag_version_id, phase, total, ready, succeeded, failed,
-    cancelled, created_at, admitted_at, finished_at, trigger, requested_by)
+INSERT INTO kontroler.runs (uid, namespace, name, dag_name, dag_id, dag_version_id, phase, total, ready, succeeded,
+    failed, cancelled, created_at, admitted_at, finished_at, trigger, requested_by)
 SELECT $1, coalesce(d.namespace, 'alone'), coalesce(d.name, 'none') || '-' || $2, coalesce(d.name, 'none'), d.id,
        coalesce(v.id, (SELECT min(id) FROM kontroler.dag_versions)), p, 1, (p IN ('Pending', 'Running'))::int,
        (p = 'Succeeded')::int, (p = 'Failed')::int, (p = 'Cancelled')::int, $4, $4, $5, nullif($6, ''), $7
@@ -102,8 +102,9 @@ LEFT JOIN kontroler.dag_versions v ON v.dag_id = d.id`,
 func (f *fixture) allRuns() []view.Run {
 	f.Helper()
 	var all []view.Run
-	rows, err := f.raw.Query(`SELECT id, uid, namespace, name, dag_name, coalesce(dag_id, 0), phase, coalesce(trigger, ''),
-coalesce(requested_by, ''), admitted_at FROM kontroler.runs ORDER BY admitted_at DESC, id DESC`)
+	rows, err := f.raw.Query(`SELECT id, uid, namespace, name, dag_name, coalesce(dag_id, 0), phase,
+coalesce(trigger, ''), coalesce(requested_by, ''), admitted_at
+FROM kontroler.runs ORDER BY admitted_at DESC, id DESC`)
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -185,7 +186,8 @@ func TestRuns(t *testing.T) {
 		},
 		"several namespaces": {view.RunFilter{Scope: teams}, isTeam},
 		"a DAG in all namespaces": {
-			view.RunFilter{Scope: view.AllNamespaces(), DAG: "dag-1"}, func(r view.Run) bool { return r.DAG == "dag-1" },
+			view.RunFilter{Scope: view.AllNamespaces(), DAG: "dag-1"},
+			func(r view.Run) bool { return r.DAG == "dag-1" },
 		},
 		"a DAG in several namespaces": {
 			view.RunFilter{Scope: teams, DAG: "dag-1"}, func(r view.Run) bool { return isTeam(r) && r.DAG == "dag-1" },
@@ -202,7 +204,8 @@ func TestRuns(t *testing.T) {
 			func(r view.Run) bool { return r.Phase != "Pending" && r.Phase != "Succeeded" },
 		},
 		"all phases": {
-			view.RunFilter{Scope: teams, Phases: []string{"Pending", "Cancelled", "Running", "Failed", "Succeeded"}}, isTeam,
+			view.RunFilter{Scope: teams, Phases: []string{"Pending", "Cancelled", "Running", "Failed", "Succeeded"}},
+			isTeam,
 		},
 		"the live phases of a DAG": {
 			view.RunFilter{Scope: teams, DAG: "dag-2", Phases: []string{"Pending", "Running"}},

@@ -22,8 +22,8 @@ const firstUser = "admin"
 const byCommandLine = "(command line)"
 
 // errNoPassword means that there is no user, and no password for the first one.
-var errNoPassword = errors.New("there is no user yet. Set --admin-password-file to a file that contains the password of " +
-	"the first user, admin, or start the server once on a terminal, where it makes a password and shows it")
+var errNoPassword = errors.New("there is no user yet. Set --admin-password-file to a file that contains the password " +
+	"of the first user, admin, or start the server once on a terminal, where it makes a password and shows it")
 
 // createFirstUser creates the first user if there is none. A password that it makes is written to terminal.
 func createFirstUser(
@@ -54,7 +54,8 @@ func createFirstUser(
 	}
 	log.Info("created the first user", "user", firstUser)
 	if isMade {
-		fmt.Fprintf(terminal, "\n  The first user is %s with password %s\n  It is shown only once.\n\n", firstUser, password)
+		fmt.Fprintf(terminal, "\n  The first user is %s with password %s\n  It is shown only once.\n\n",
+			firstUser, password)
 	}
 	return nil
 }

@@ -58,7 +58,8 @@ var settings = []process.Setting[config]{
 		Flag: "database-url", Placeholder: "URL", Env: "DATABASE_URL", Mark: inBoth,
 		Set: process.DatabaseURL(func(c *config) *string { return &c.databaseURL }),
 		Help: "the PostgreSQL database of the controller: postgres://user:password@host/database?sslmode=…\n" +
-			"Required. The user reads the views of schema kontroler_v1. Prefer the variable: other users of a machine\n" +
+			"Required. The user reads the views of schema kontroler_v1. Prefer the variable: " +
+			"other users of a machine\n" +
 			"can read its command lines. If the URL has no password, that of PGPASSWORD is used",
 	},
 	{
@@ -79,8 +80,9 @@ var settings = []process.Setting[config]{
 	},
 	{
 		Flag: "controller-class", Placeholder: "CLASS", Env: "KONTROLER_CONTROLLER_CLASS",
-		Set:  process.Class(func(c *config) *string { return &c.class }),
-		Help: "the class of the controller. DAGs and DagTasks that the server creates state it (default the empty class)",
+		Set: process.Class(func(c *config) *string { return &c.class }),
+		Help: "the class of the controller. DAGs and DagTasks that the server creates state it " +
+			"(default the empty class)",
 	},
 	{
 		Flag: "listen-address", Placeholder: "[HOST]:PORT", Env: "KONTROLER_LISTEN_ADDRESS", Default: ":8443",
@@ -101,7 +103,8 @@ var settings = []process.Setting[config]{
 	{
 		Flag: "admin-password-file", Placeholder: "FILE", Env: "KONTROLER_ADMIN_PASSWORD_FILE",
 		Set: process.Text(func(c *config) *string { return &c.adminPasswordFile }),
-		Help: "the password of the first user, admin. It is read only while there is no user. On a terminal it may be\n" +
+		Help: "the password of the first user, admin. It is read only while there is no user. " +
+			"On a terminal it may be\n" +
 			"missing: the server makes a password and shows it once",
 	},
 	{
@@ -127,7 +130,8 @@ var settings = []process.Setting[config]{
 	{
 		Flag: "tls-cert", Placeholder: "FILE", Env: "KONTROLER_TLS_CERT",
 		Set: process.Text(func(c *config) *string { return &c.tlsCert }),
-		Help: "the certificate of the API, with its chain, in PEM. Without it the API is plain HTTP. Files of TLS are read\n" +
+		Help: "the certificate of the API, with its chain, in PEM. Without it the API is plain HTTP. " +
+			"Files of TLS are read\n" +
 			"again when they change",
 	},
 	{
@@ -138,13 +142,15 @@ var settings = []process.Setting[config]{
 	{
 		Flag: "client-ca", Placeholder: "FILE", Env: "KONTROLER_CLIENT_CA",
 		Set: process.Text(func(c *config) *string { return &c.clientCA }),
-		Help: "the authorities of client certificates, in PEM. Every client of the API must have a certificate of theirs.\n" +
+		Help: "the authorities of client certificates, in PEM. " +
+			"Every client of the API must have a certificate of theirs.\n" +
 			"It admits the connection, and does not log in",
 	},
 	{
 		Flag: "trusted-proxies", Placeholder: "LIST", Env: "KONTROLER_TRUSTED_PROXIES",
 		Set: process.Text(func(c *config) *string { return &c.trustedProxies }),
-		Help: "proxies whose headers X-Forwarded-For and X-Forwarded-Proto count: networks (10.0.0.0/8), or DNS names and\n" +
+		Help: "proxies whose headers X-Forwarded-For and X-Forwarded-Proto count: " +
+			"networks (10.0.0.0/8), or DNS names and\n" +
 			"URIs in their client certificates, separated by commas (default none)",
 	},
 	{
@@ -229,7 +235,8 @@ func (c *config) checkSetPassword(faults *process.Faults) {
 
 func (c *config) checkServer(faults *process.Faults) {
 	if c.databaseURL == "" && !errors.Is(faults, process.ErrDatabaseURL) {
-		faults.Add(errors.New("no database. Set DATABASE_URL (or --database-url) to postgres://user:password@host/database"))
+		faults.Add(errors.New("no database. Set DATABASE_URL (or --database-url) to " +
+			"postgres://user:password@host/database"))
 	}
 	if c.listenAddress == "" {
 		faults.Add(errors.New("--listen-address: the API needs an address"))

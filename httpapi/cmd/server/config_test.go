@@ -40,14 +40,16 @@ func TestParseConfig(t *testing.T) {
 	key, cert, certKey, ca := files(t)
 	kube := writeFile(t, kubeconfig)
 	defaults := config{
-		kubeconfig: kube, listenAddress: ":8443", healthAddress: ":8081", databaseURL: "postgres://db/k", authDatabaseURL: "postgres://db/k",
-		jwtKeyFile: key, sessionLifetime: 12 * time.Hour, sessionIdle: 2 * time.Hour, auditRetention: 8760 * time.Hour,
+		kubeconfig: kube, listenAddress: ":8443", healthAddress: ":8081",
+		databaseURL: "postgres://db/k", authDatabaseURL: "postgres://db/k", jwtKeyFile: key,
+		sessionLifetime: 12 * time.Hour, sessionIdle: 2 * time.Hour, auditRetention: 8760 * time.Hour,
 	}
 	full := config{
 		kubeconfig: kube, namespaces: []string{"a", "b"}, class: "blue",
-		listenAddress: "127.0.0.1:0", databaseURL: "postgres://db/k", authDatabaseURL: "postgres://auth/k", jwtKeyFile: key,
-		adminPasswordFile: "/p", sessionLifetime: time.Hour, sessionIdle: time.Minute, tlsCert: cert, tlsKey: certKey,
-		clientCA: ca, trustedProxies: "10.0.0.0/8,proxy.example", logFormat: "json", logLevel: 4,
+		listenAddress: "127.0.0.1:0", databaseURL: "postgres://db/k", authDatabaseURL: "postgres://auth/k",
+		jwtKeyFile: key, adminPasswordFile: "/p", sessionLifetime: time.Hour, sessionIdle: time.Minute,
+		tlsCert: cert, tlsKey: certKey, clientCA: ca, trustedProxies: "10.0.0.0/8,proxy.example",
+		logFormat: "json", logLevel: 4,
 	}
 	tests := map[string]struct {
 		args []string
@@ -63,9 +65,10 @@ func TestParseConfig(t *testing.T) {
 		"every flag is read": {
 			args: []string{
 				"--kubeconfig", kube, "--namespaces=a, b,a", "--controller-class=blue",
-				"--database-url=postgres://db/k", "--auth-database-url=postgres://auth/k", "--listen-address=127.0.0.1:0",
-				"--health-address=", "--jwt-key-file", key, "--admin-password-file=/p", "--session-lifetime=1h", "--session-idle=1m",
-				"--audit-retention=0", "--tls-cert", cert, "--tls-key", certKey, "--client-ca", ca,
+				"--database-url=postgres://db/k", "--auth-database-url=postgres://auth/k",
+				"--listen-address=127.0.0.1:0", "--health-address=", "--jwt-key-file", key, "--admin-password-file=/p",
+				"--session-lifetime=1h", "--session-idle=1m", "--audit-retention=0",
+				"--tls-cert", cert, "--tls-key", certKey, "--client-ca", ca,
 				"--trusted-proxies=10.0.0.0/8,proxy.example", "--log-format=json", "--log-level=warn",
 			},
 			want: full,
@@ -75,8 +78,9 @@ func TestParseConfig(t *testing.T) {
 				"KONTROLER_KUBECONFIG": kube, "KUBECONFIG": "/nothing", "KONTROLER_NAMESPACES": "a,b",
 				"KONTROLER_CONTROLLER_CLASS": "blue",
 				"DATABASE_URL":               "postgres://db/k", "KONTROLER_AUTH_DATABASE_URL": "postgres://auth/k",
-				"KONTROLER_LISTEN_ADDRESS": "127.0.0.1:0", "KONTROLER_HEALTH_ADDRESS": "", "KONTROLER_JWT_KEY_FILE": key,
-				"KONTROLER_ADMIN_PASSWORD_FILE": "/p", "KONTROLER_SESSION_LIFETIME": "1h", "KONTROLER_SESSION_IDLE": "1m",
+				"KONTROLER_LISTEN_ADDRESS": "127.0.0.1:0", "KONTROLER_HEALTH_ADDRESS": "",
+				"KONTROLER_JWT_KEY_FILE": key, "KONTROLER_ADMIN_PASSWORD_FILE": "/p",
+				"KONTROLER_SESSION_LIFETIME": "1h", "KONTROLER_SESSION_IDLE": "1m",
 				"KONTROLER_AUDIT_RETENTION": "0", "KONTROLER_TLS_CERT": cert, "KONTROLER_TLS_KEY": certKey,
 				"KONTROLER_CLIENT_CA": ca, "KONTROLER_TRUSTED_PROXIES": "10.0.0.0/8,proxy.example",
 				"KONTROLER_LOG_FORMAT": "json", "KONTROLER_LOG_LEVEL": "warn",
@@ -84,9 +88,11 @@ func TestParseConfig(t *testing.T) {
 			want: full,
 		},
 		"set-password has a user and a file": {
-			args: []string{"set-password", "ann", "--password-file=/p"}, env: map[string]string{"DATABASE_URL": "postgres://db/k"},
+			args: []string{"set-password", "ann", "--password-file=/p"},
+			env:  map[string]string{"DATABASE_URL": "postgres://db/k"},
 			want: config{
-				setPassword: true, user: "ann", passwordFile: "/p", databaseURL: "postgres://db/k", authDatabaseURL: "postgres://db/k",
+				setPassword: true, user: "ann", passwordFile: "/p",
+				databaseURL: "postgres://db/k", authDatabaseURL: "postgres://db/k",
 			},
 		},
 		"set-password may have its flags first": {
@@ -102,7 +108,8 @@ func TestParseConfig(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if (got.certificates != nil) != (test.want.tlsCert != "") || (got.keys != nil) != (test.want.jwtKeyFile != "") {
+			if (got.certificates != nil) != (test.want.tlsCert != "") ||
+				(got.keys != nil) != (test.want.jwtKeyFile != "") {
 				t.Errorf("certificates %v, keys %v", got.certificates, got.keys)
 			}
 			if diff := cmp.Diff(test.want, got, cmp.AllowUnexported(config{}),
@@ -130,8 +137,9 @@ func TestParseConfigReportsEveryFault(t *testing.T) {
 		},
 		"every fault is reported": {
 			args: []string{
-				"--nonsense", "stray", "--listen-address=", "--health-address=x", "--session-lifetime=1s", "--session-idle=forever",
-				"--audit-retention=1h", "--jwt-key-file=/nothing/keys", "--tls-cert=/nothing/cert", "--tls-key=/nothing/key",
+				"--nonsense", "stray", "--listen-address=", "--health-address=x",
+				"--session-lifetime=1s", "--session-idle=forever", "--audit-retention=1h",
+				"--jwt-key-file=/nothing/keys", "--tls-cert=/nothing/cert", "--tls-key=/nothing/key",
 				"--trusted-proxies=10.0.0.0/8,proxy.example", "--password-file=/p", "--namespaces=a,_,b/c",
 				"--controller-class", strings.Repeat("c", 64), "--kubeconfig=/nothing/config",
 			},
@@ -152,7 +160,8 @@ func TestParseConfigReportsEveryFault(t *testing.T) {
 				`--audit-retention: "1h" is neither 0 nor a duration of at least 24h (for 90 days write 2160h)`,
 				`KONTROLER_LOG_LEVEL: "loud" is not debug, info, warn or error`,
 				"--listen-address: the API needs an address",
-				"reading the kubeconfig: stat /nothing/config: no such file or directory. Check --kubeconfig (or KUBECONFIG)",
+				"reading the kubeconfig: stat /nothing/config: no such file or directory. " +
+					"Check --kubeconfig (or KUBECONFIG)",
 				"--jwt-key-file: reading the key file: open /nothing/keys: no such file or directory",
 				"--tls-cert: open /nothing/cert: no such file or directory",
 				"--tls-key: open /nothing/key: no such file or directory",
@@ -161,11 +170,14 @@ func TestParseConfigReportsEveryFault(t *testing.T) {
 		},
 		"files that are not what they should be": {
 			env: map[string]string{"KUBECONFIG": kube},
-			args: []string{"--database-url=postgres://db/k", "--jwt-key-file", cert, "--tls-cert", cert, "--tls-key", certKey,
-				"--client-ca", key, "--session-idle=13h"},
+			args: []string{
+				"--database-url=postgres://db/k", "--jwt-key-file", cert, "--tls-cert", cert, "--tls-key", certKey,
+				"--client-ca", key, "--session-idle=13h",
+			},
 			want: []string{
 				"--session-idle is longer than --session-lifetime",
-				"--jwt-key-file: " + cert + ": line 1: the key has 27 bytes and needs 32. Make one with: openssl rand -base64 48",
+				"--jwt-key-file: " + cert + ": line 1: the key has 27 bytes and needs 32. " +
+					"Make one with: openssl rand -base64 48",
 				"--client-ca: the file contains no certificate in PEM",
 			},
 		},
@@ -188,7 +200,9 @@ func TestParseConfigReportsEveryFault(t *testing.T) {
 			},
 		},
 		"set-password has one user and not the flags of the server": {
-			args: []string{"set-password", "ann", "bob", "--password-file=/p", "--database-url=postgres://db/k", "--tls-key=x"},
+			args: []string{
+				"set-password", "ann", "bob", "--password-file=/p", "--database-url=postgres://db/k", "--tls-key=x",
+			},
 			want: []string{"flag provided but not defined: -tls-key", `unexpected argument "bob"`},
 		},
 	}

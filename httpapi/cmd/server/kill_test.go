@@ -155,16 +155,19 @@ func (s *site) trigger(base, token string) (status int, run struct{ UID, Name st
 	return resp.StatusCode, run, json.NewDecoder(resp.Body).Decode(&run)
 }
 
-// TestKilledWithinATrigger kills a server by SIGKILL before or after the API server has created the DagRun of a trigger,
-// always before the answer. The same request to another replica has one run as its result. The audit has the intent of
-// both.
+// TestKilledWithinATrigger kills a server by SIGKILL before or after the API server has created the DagRun of a
+// trigger, always before the answer. The same request to another replica has one run as its result. The audit has the
+// intent of both.
 func TestKilledWithinATrigger(t *testing.T) {
-	for name, isCreated := range map[string]bool{"before the DagRun is created": false, "after the DagRun was created": true} {
+	for name, isCreated := range map[string]bool{
+		"before the DagRun is created": false, "after the DagRun was created": true,
+	} {
 		t.Run(name, func(t *testing.T) {
 			s := newSite(t)
 			d := &v1alpha1.DAG{ObjectMeta: metav1.ObjectMeta{Name: "etl"}}
 			d.Spec.Task = []v1alpha1.Task{{Name: "load", TaskTemplate: v1alpha1.TaskTemplate{Image: "busybox"}}}
-			if _, err := s.clients.KontrolerV1alpha1().DAGs(s.namespace).Create(t.Context(), d, metav1.CreateOptions{}); err != nil {
+			if _, err := s.clients.KontrolerV1alpha1().DAGs(s.namespace).Create(
+				t.Context(), d, metav1.CreateOptions{}); err != nil {
 				t.Fatal(err)
 			}
 			proxy, victim := toCluster(t), make(chan *os.Process, 1)
@@ -208,8 +211,8 @@ func TestKilledWithinATrigger(t *testing.T) {
 	}
 }
 
-// checkIntents checks that the audit has the trigger whose server was killed, without an outcome. The repeat is in it only
-// if it was what created the DagRun.
+// checkIntents checks that the audit has the trigger whose server was killed, without an outcome. The repeat is in it
+// only if it was what created the DagRun.
 func (s *site) checkIntents(base, token string, isCreated bool) {
 	s.Helper()
 	req, err := http.NewRequestWithContext(s.Context(), http.MethodGet,

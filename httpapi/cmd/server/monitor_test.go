@@ -37,7 +37,8 @@ func TestMonitor(t *testing.T) {
 				want: "no privilege. Besides, no privilege"},
 		},
 		"a privilege that comes in time starts the minute anew": {
-			{view: broken}, {after: 59 * time.Second}, {after: time.Second, view: broken}, {after: 59 * time.Second, view: broken},
+			{view: broken}, {after: 59 * time.Second}, {after: time.Second, view: broken},
+			{after: 59 * time.Second, view: broken},
 		},
 		"an outage in between starts the minute anew": {
 			{view: broken}, {after: 59 * time.Second, prepare: away, view: away}, {after: time.Second, view: broken},
@@ -47,7 +48,8 @@ func TestMonitor(t *testing.T) {
 		},
 		"a schema that is too new ends the process immediately": {
 			{prepare: &migrations.TooNewError{Binary: 1, Oldest: 2, Schema: 2},
-				want: "the schema is at version 2, which needs a binary of schema version 2 or newer; this one has schema version 1. Use a newer release"},
+				want: "the schema is at version 2, which needs a binary of schema version 2 or newer; " +
+					"this one has schema version 1. Use a newer release"},
 		},
 		"no password for the first user ends the process immediately": {
 			{prepare: &configError{errNoPassword}, want: errNoPassword.Error()},

@@ -135,7 +135,8 @@ func serveAPI(ctx context.Context, cfg config, listener net.Listener, api http.H
 	server := &http.Server{
 		Handler: api, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: time.Minute,
 		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10, DisableGeneralOptionsHandler: true,
-		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug), // what clients do wrong before a request is complete
+		// what clients do wrong before a request is complete
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	if cfg.certificates != nil {
 		server.TLSConfig = cfg.certificates.serverConfig()

@@ -251,7 +251,8 @@ func TestServe(t *testing.T) {
 	overwrite(t, certKey, keyPEM)
 	overwrite(t, ca, clients.PEM)
 	args := []string{
-		"--database-url", databaseURL, "--jwt-key-file", key, "--tls-cert", cert, "--tls-key", certKey, "--client-ca", ca,
+		"--database-url", databaseURL, "--jwt-key-file", key, "--tls-cert", cert, "--tls-key", certKey,
+		"--client-ca", ca,
 	}
 	p := start(t, os.Stderr, append(args, "--admin-password-file", writeFile(t, adminPassword+"\n"))...)
 	api, health := p.ready(t)
@@ -337,8 +338,8 @@ func TestDrain(t *testing.T) {
 	}
 	defer conn.Close()
 	body := fmt.Sprintf(`{"user": "admin", "password": %q}`, adminPassword)
-	head := fmt.Sprintf("POST /api/v1/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nExpect: 100-continue\r\n"+
-		"Content-Length: %d\r\n\r\n", len(body))
+	head := fmt.Sprintf("POST /api/v1/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"+
+		"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n", len(body))
 	if _, err := io.WriteString(conn, head); err != nil {
 		t.Fatal(err)
 	}
@@ -381,7 +382,9 @@ func TestFirstUser(t *testing.T) {
 		want string
 	}{
 		"without a password and a terminal": {want: "Set --admin-password-file to a file"},
-		"with a file that does not exist":   {[]string{"--admin-password-file=/nothing"}, "--admin-password-file: open /nothing"},
+		"with a file that does not exist": {
+			[]string{"--admin-password-file=/nothing"}, "--admin-password-file: open /nothing",
+		},
 		"with a password that is too short": {
 			[]string{"--admin-password-file", writeFile(t, "geheim")}, "the password has fewer than 12 characters",
 		},
@@ -480,14 +483,15 @@ func TestSetPassword(t *testing.T) {
 	}
 	var audited string
 	if err := owner.QueryRow(`SELECT user_name || ' ' || action || ' ' || object || ' ' || outcome
-FROM kontroler_server.audit`).Scan(&audited); err != nil || audited != "(command line) user.password users/ann succeeded" {
+FROM kontroler_server.audit`).Scan(&audited); err != nil ||
+		audited != "(command line) user.password users/ann succeeded" {
 		t.Errorf("audit %q, %v", audited, err)
 	}
 	key, _, _, _ := files(t)
 	p := start(t, os.Stderr, "--database-url", databaseURL, "--jwt-key-file", key)
 	api, _ := p.ready(t)
-	if status := loginAs(t, &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{}}}, "http://"+api, "ann",
-		"the new passphrase"); status != 200 {
+	if status := loginAs(t, &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{}}},
+		"http://"+api, "ann", "the new passphrase"); status != 200 {
 		t.Errorf("login: %d", status)
 	}
 	if err := p.end(); err != nil {

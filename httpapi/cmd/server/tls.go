@@ -74,7 +74,8 @@ func newTLSConfig(contents [][]byte) (*tls.Config, error) {
 		return nil, fmt.Errorf("--tls-cert and --tls-key: %w", err)
 	}
 	config := &tls.Config{
-		MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{certificate}, NextProtos: []string{"h2", "http/1.1"},
+		MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{certificate},
+		NextProtos: []string{"h2", "http/1.1"},
 		// A resumed connection would skip the check of a certificate against authorities that have changed since.
 		SessionTicketsDisabled: len(contents) > 2,
 	}

@@ -79,7 +79,8 @@ func (c *conn) firstUse() error {
 // (25006; a standby answers a BEGIN READ WRITE with 0A000), or its prepared statements are gone (26000, behind a pooler
 // that changed the server) or have other types now (0A000).
 func isUselessAfter(err error) bool {
-	return pq.As(err, pqerror.ReadOnlySQLTransaction, pqerror.InvalidSQLStatementName, pqerror.FeatureNotSupported) != nil
+	return pq.As(err,
+		pqerror.ReadOnlySQLTransaction, pqerror.InvalidSQLStatementName, pqerror.FeatureNotSupported) != nil
 }
 
 // noted returns the error of an answer, and marks the connection as useless if the error means that.

@@ -19,8 +19,9 @@ func TestListen(t *testing.T) {
 	tests := map[string]string{
 		"a URL":               parsed.String(),
 		"a URL with settings": parsed.String() + "&connect_timeout=3&application_name=mine",
-		"a list of settings": "host=" + parsed.Hostname() + " port=" + parsed.Port() + " user=" + parsed.User.Username() +
-			" password='" + password + "' dbname=" + parsed.Path[1:] + " sslmode=disable",
+		"a list of settings": "host=" + parsed.Hostname() + " port=" + parsed.Port() +
+			" user=" + parsed.User.Username() + " password='" + password + "' dbname=" + parsed.Path[1:] +
+			" sslmode=disable",
 	}
 	for name, dsn := range tests {
 		t.Run(name, func(t *testing.T) {
