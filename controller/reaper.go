@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -20,14 +19,13 @@ import (
 	"kontroler/controller/pod"
 	"kontroler/controller/queue"
 	"kontroler/store"
-	"kontroler/store/transition"
 )
 
 // podFinisher ends Pods whose outcome is counted.
 type podFinisher struct {
 	*core
 	queue   *queue.Queue[cache.ObjectName]
-	counted *countedEnds
+	counted *queue.Counted
 	// released are Pods whose deletion was requested, until the cache shows it.
 	released *informer.UIDSet
 	backlog  *backlog
@@ -37,7 +35,7 @@ type podFinisher struct {
 // finalizer. The row of the attempt is all that it needs to know, also after a crash. A Pod that appears for an attempt
 // that has already ended is a stray. It is recorded and deleted.
 func (f *podFinisher) sync(ctx context.Context, key cache.ObjectName) error {
-	counted := f.counted.take(key)
+	counted := f.counted.Take(key)
 	p, err := f.currentPod(ctx, key)
 	if err != nil || p == nil || f.released.Has(p.UID) {
 		return err
@@ -70,45 +68,6 @@ func (f *podFinisher) sync(ctx context.Context, key cache.ObjectName) error {
 		return err
 	}
 	return f.release(ctx, p)
-}
-
-// countedEnds are the attempts whose ends this term has just committed, by the names of their Pods. Their rows need not
-// be read. Each is taken once: what is not finished then is finished by its row.
-type countedEnds struct {
-	mu       sync.Mutex
-	attempts map[cache.ObjectName]store.Attempt
-}
-
-func newCountedEnds() *countedEnds {
-	return &countedEnds{attempts: map[cache.ObjectName]store.Attempt{}}
-}
-
-// put adds the attempts whose Pods a committed decision leaves to be finished. The caller enqueues these Pods.
-func (c *countedEnds) put(namespace string, attempts []engine.Attempt, decision engine.Decision) {
-	ends := map[int64]transition.AttemptEnded{}
-	for _, t := range decision.Transitions {
-		if end, ok := t.(transition.AttemptEnded); ok {
-			ends[end.Attempt] = end
-		}
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, a := range attempts {
-		if end, ok := ends[a.ID]; ok && slices.Contains(decision.Reap, a.PodName) {
-			c.attempts[cache.NewObjectName(namespace, a.PodName)] = store.Attempt{
-				ID: end.Attempt, Phase: end.Phase, Reason: end.Reason, PodName: a.PodName, PodUID: end.PodUID,
-				StartedAt: end.StartedAt, FinishedAt: end.FinishedAt,
-			}
-		}
-	}
-}
-
-// take removes and returns the attempt of a Pod. It is zero if there is none.
-func (c *countedEnds) take(pod cache.ObjectName) store.Attempt {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	defer delete(c.attempts, pod)
-	return c.attempts[pod]
 }
 
 // finishUnknown ends a Pod of ours that is in no row: the history of its run was lost. A Pod of a live run stays: the

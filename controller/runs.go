@@ -145,11 +145,7 @@ func (o order) stops(row store.Run, now time.Time) bool {
 
 // advance gathers the rest, decides, commits, acts.
 func (r *runReconciler) advance(
-	ctx context.Context,
-	rows store.Snapshot,
-	dagRun *v1alpha1.DagRun,
-	changes *queue.Changes,
-	now time.Time,
+	ctx context.Context, rows store.Snapshot, dagRun *v1alpha1.DagRun, changes *queue.Changes, now time.Time,
 ) error {
 	row, order := rows.Run, orderOf(dagRun)
 	key := queue.RunKey(row.UID)
@@ -238,7 +234,7 @@ func (r *runReconciler) commit(ctx context.Context, row store.Run, graph *dag.Gr
 
 // enqueueFinished enqueues Pods whose outcome is counted, and Pods of no live attempt.
 func (r *runReconciler) enqueueFinished(row store.Run, facts *facts, decision engine.Decision) {
-	r.pods.counted.put(row.Namespace, facts.snapshot.Attempts, decision)
+	r.pods.counted.Put(row.Namespace, facts.snapshot.Attempts, decision)
 	for _, names := range [][]string{decision.Reap, facts.strangers} {
 		for _, name := range names {
 			r.pods.queue.Add(cache.NewObjectName(row.Namespace, name))

@@ -69,7 +69,7 @@ func newTerm(controller *Controller, db *store.Leader, fail context.CancelCauseF
 		workspaces:  workspaces,
 	}
 	t.pods = &podFinisher{core: c, queue: queue.New[cache.ObjectName]("pods", metrics),
-		counted: newCountedEnds(), released: informer.NewUIDSet(), backlog: t.backlog}
+		counted: queue.NewCounted(), released: informer.NewUIDSet(), backlog: t.backlog}
 	t.admissions = &admitter{
 		core:    c,
 		queue:   queue.New[queue.RunKey]("admissions", metrics),

@@ -5,6 +5,8 @@ const module = "kontroler"
 
 // Limits of sizes. What exceeds them should be split.
 const (
+	maxColumns      = 120  // of a line
+	tabColumns      = 4    // of a tab
 	maxLines        = 80   // of a function, signature and braces included
 	maxPackageLines = 3500 // of a package, without comments, blank lines and tests
 	maxFields       = 12   // of a type
@@ -126,7 +128,9 @@ var house = []place{
 		}, client),
 		tests: wire,
 	},
-	{path: "controller/queue", may: all([]string{module + "/controller/engine", module + "/store!"}, client)},
+	{path: "controller/queue", may: all([]string{
+		module + "/controller/engine", module + "/store!", module + "/store/transition",
+	}, client)},
 	{
 		path: "controller/logs",
 		may: all(

@@ -1,0 +1,50 @@
+package queue
+
+import (
+	"slices"
+	"sync"
+
+	"k8s.io/client-go/tools/cache"
+
+	"kontroler/controller/engine"
+	"kontroler/store"
+	"kontroler/store/transition"
+)
+
+// Counted are the attempts whose ends this term has just committed, by the names of their Pods. Whoever finishes such a
+// Pod need not read its row. Each is taken once: what is not finished then is finished by its row.
+type Counted struct {
+	mu       sync.Mutex
+	attempts map[cache.ObjectName]store.Attempt
+}
+
+// NewCounted makes an empty set.
+func NewCounted() *Counted { return &Counted{attempts: map[cache.ObjectName]store.Attempt{}} }
+
+// Put adds the attempts whose Pods a committed decision leaves to be finished. The caller enqueues these Pods.
+func (c *Counted) Put(namespace string, attempts []engine.Attempt, decision engine.Decision) {
+	ends := map[int64]transition.AttemptEnded{}
+	for _, t := range decision.Transitions {
+		if end, ok := t.(transition.AttemptEnded); ok {
+			ends[end.Attempt] = end
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, a := range attempts {
+		if end, ok := ends[a.ID]; ok && slices.Contains(decision.Reap, a.PodName) {
+			c.attempts[cache.NewObjectName(namespace, a.PodName)] = store.Attempt{
+				ID: end.Attempt, Phase: end.Phase, Reason: end.Reason, PodName: a.PodName, PodUID: end.PodUID,
+				StartedAt: end.StartedAt, FinishedAt: end.FinishedAt,
+			}
+		}
+	}
+}
+
+// Take removes and returns the attempt of a Pod. It is zero if there is none.
+func (c *Counted) Take(pod cache.ObjectName) store.Attempt {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	defer delete(c.attempts, pod)
+	return c.attempts[pod]
+}
