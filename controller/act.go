@@ -42,11 +42,7 @@ type podWriter struct {
 
 // act deletes and creates the Pods of a committed decision. A failed deletion does not keep Pods from being created.
 func (w *podWriter) act(
-	ctx context.Context,
-	row store.Run,
-	f *facts,
-	slots *queue.Grant,
-	decision engine.Decision,
+	ctx context.Context, row store.Run, f *facts, slots *queue.Grant, decision engine.Decision,
 ) error {
 	w.logs.OpenBefore(ctx, f.graph.Spec().Logs, row.Namespace, decision.Delete)
 	stopped := queue.Parallel(len(decision.Delete), func(i int) error {

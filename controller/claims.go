@@ -61,9 +61,7 @@ func (r *dagReconciler) claim(ctx context.Context, d *v1alpha1.DAG) (*v1alpha1.D
 }
 
 func (r *dagReconciler) patchClaim(
-	ctx context.Context,
-	d *v1alpha1.DAG,
-	controller, namespace string,
+	ctx context.Context, d *v1alpha1.DAG, controller, namespace string,
 ) (*v1alpha1.DAG, error) {
 	body, err := json.Marshal(map[string]any{
 		"metadata": map[string]any{"uid": d.UID, "resourceVersion": d.ResourceVersion},

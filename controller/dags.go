@@ -155,10 +155,7 @@ func (r *dagReconciler) dagGone(ctx context.Context, key cache.ObjectName) error
 }
 
 func (r *dagReconciler) saveVersion(
-	ctx context.Context,
-	d *v1alpha1.DAG,
-	encoded []byte,
-	tasks int,
+	ctx context.Context, d *v1alpha1.DAG, encoded []byte, tasks int,
 ) (store.Version, error) {
 	row := store.DAG{Namespace: d.Namespace, Name: d.Name, UID: string(d.UID), CreatedAt: d.CreationTimestamp.UTC()}
 	version, err := r.db.DAGs.SaveVersion(ctx, row, encoded, dag.Hash(encoded), tasks, r.now())

@@ -60,11 +60,7 @@ type facts struct {
 
 // read reads the run of a key and the rows that a decision about changes is about. found reports whether there is one.
 func (g *gatherer) read(
-	ctx context.Context,
-	key queue.RunKey,
-	dagRun *v1alpha1.DagRun,
-	changes *queue.Changes,
-	now time.Time,
+	ctx context.Context, key queue.RunKey, dagRun *v1alpha1.DagRun, changes *queue.Changes, now time.Time,
 ) (rows store.Snapshot, found bool, err error) {
 	maps.Copy(changes.Pods, g.workspaces.due(key, now))
 	rows, found, err = g.db.Gather(ctx, string(key), store.GatherRequest{
@@ -85,11 +81,7 @@ func (g *gatherer) read(
 // gather adds the Pods of a run, and the rows that the decision also needs. It writes neither to the database nor to
 // the cluster.
 func (g *gatherer) gather(
-	ctx context.Context,
-	rows store.Snapshot,
-	graph *dag.Graph,
-	changes *queue.Changes,
-	now time.Time,
+	ctx context.Context, rows store.Snapshot, graph *dag.Graph, changes *queue.Changes, now time.Time,
 ) (*facts, error) {
 	row := rows.Run
 	g.runVersions.Store(queue.RunKey(row.UID), row.VersionID)
@@ -144,10 +136,7 @@ func (g *gatherer) childrenOfEnded(key queue.RunKey, dagRun *v1alpha1.DagRun, ch
 
 // snapshotOf makes the snapshot of rows, as yet without Pods.
 func (g *gatherer) snapshotOf(
-	row store.Run,
-	graph *dag.Graph,
-	rows store.Snapshot,
-	changes *queue.Changes,
+	row store.Run, graph *dag.Graph, rows store.Snapshot, changes *queue.Changes,
 ) engine.Snapshot {
 	s := engine.Snapshot{
 		Graph: graph, Run: engineRun(row), Refusals: changes.Refusals, StartGrace: g.cfg.StartGrace,
@@ -252,11 +241,7 @@ func engineAttempt(a store.Attempt, position int, changes *queue.Changes) engine
 
 // gatherPods finds the Pod of each attempt: in the cache, or by a live read where the cache does not prove anything.
 func (g *gatherer) gatherPods(
-	ctx context.Context,
-	row store.Run,
-	f *facts,
-	changes *queue.Changes,
-	now time.Time,
+	ctx context.Context, row store.Run, f *facts, changes *queue.Changes, now time.Time,
 ) error {
 	known := make(map[string]bool, len(f.snapshot.Attempts))
 	var ask []engine.Attempt

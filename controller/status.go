@@ -190,10 +190,7 @@ func setEnded(status *v1alpha1.DagRunStatus, at metav1.Time, generation int64) {
 
 // patchStatus replaces the status of a DagRun, with its UID as precondition and, if it is not empty, a resourceVersion.
 func (s *statusWriter) patchStatus(
-	ctx context.Context,
-	run *v1alpha1.DagRun,
-	status v1alpha1.DagRunStatus,
-	resourceVersion string,
+	ctx context.Context, run *v1alpha1.DagRun, status v1alpha1.DagRunStatus, resourceVersion string,
 ) (*v1alpha1.DagRun, error) {
 	type operation struct {
 		Op    string `json:"op"`
@@ -284,9 +281,7 @@ func (s *statusWriter) recordEnd(ctx context.Context, run *v1alpha1.DagRun, stat
 
 // recordEvent writes an Event of a DagRun. Its name is derived from what it is about, so a repeat writes nothing.
 func (s *statusWriter) recordEvent(
-	ctx context.Context,
-	run *v1alpha1.DagRun,
-	about, kind, reason, message string,
+	ctx context.Context, run *v1alpha1.DagRun, about, kind, reason, message string,
 ) error {
 	object, err := reference.GetReference(scheme.Scheme, run)
 	if err != nil {

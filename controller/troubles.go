@@ -34,11 +34,7 @@ func newDAGConditions(c *core) *dagConditions {
 
 // noteDAG records the result of a sync in the condition of a DAG. It returns err.
 func (c *dagConditions) noteDAG(
-	ctx context.Context,
-	name cache.ObjectName,
-	condition string,
-	of *conditions.Troubles[cache.ObjectName],
-	err error,
+	ctx context.Context, name cache.ObjectName, condition string, of *conditions.Troubles[cache.ObjectName], err error,
 ) error {
 	if of.Note(name, err, c.now()) {
 		setErr := c.setDAGCondition(ctx, name, condition, of.Condition(name, c.now()))
@@ -53,10 +49,7 @@ func (c *dagConditions) noteDAG(
 // setDAGCondition sets a condition that a DAG has only while it is False, or removes it. A new condition is also an
 // Event.
 func (c *dagConditions) setDAGCondition(
-	ctx context.Context,
-	name cache.ObjectName,
-	kind string,
-	condition *metav1.Condition,
+	ctx context.Context, name cache.ObjectName, kind string, condition *metav1.Condition,
 ) error {
 	cached, ok := c.cached.dags.Get(name)
 	if !ok || conditions.Says(cached.Status.Conditions, kind, condition) {

@@ -114,10 +114,7 @@ func (ws *workspaces) lacksWorkspace(row store.Run, graph *dag.Graph) bool {
 
 // makeWorkspace makes sure that the claim of a run exists before a Pod uses it. If not, the attempt has a refusal.
 func (ws *workspaces) makeWorkspace(
-	ctx context.Context,
-	row store.Run,
-	w *v1alpha1.Workspace,
-	c engine.Create,
+	ctx context.Context, row store.Run, w *v1alpha1.Workspace, c engine.Create,
 ) (made bool, err error) {
 	name := names.Workspace(ws.cfg.ID, row.UID, row.Name)
 	if row.WorkspaceUID != "" {

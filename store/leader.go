@@ -16,11 +16,11 @@ type Term struct {
 	ControllerID string
 	Shard        int
 	Epoch        int64
-	// IdleTimeout is the time after which the server ends an idle transaction of this leader. It must be shorter than the
-	// time after which another may lead. Zero means 5 s.
+	// IdleTimeout is the time after which the server ends an idle transaction of this leader. It must be shorter than
+	// the time after which another may lead. Zero means 5 s.
 	IdleTimeout time.Duration
-	// Hook is called with the state of each transaction: "transaction-open" behind the fence, "transaction-commit" before
-	// the commit, or before the one statement that the transaction consists of. It is nil except in crash tests.
+	// Hook is called with the state of each transaction: "transaction-open" behind the fence, "transaction-commit"
+	// before the commit, or before the one statement that the transaction consists of. It is nil except in crash tests.
 	Hook func(point string)
 	// RoundTrip, if it is not nil, is called with each message that the leader sends to the database.
 	RoundTrip func()

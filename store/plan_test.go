@@ -225,7 +225,8 @@ func (f *fixture) checkPrepared(tables string) {
 				most = max(most, n)
 			}
 			nulls := strings.TrimSuffix(strings.Repeat("NULL, ", most), ", ")
-			checkPlan(t, statement, f.plan(raw, fmt.Sprintf("PREPARE p AS %s; EXPLAIN EXECUTE p(%s)", statement, nulls)))
+			plan := f.plan(raw, fmt.Sprintf("PREPARE p AS %s; EXPLAIN EXECUTE p(%s)", statement, nulls))
+			checkPlan(t, statement, plan)
 		})
 	}
 }
@@ -419,10 +420,13 @@ func outcome(slice store.Snapshot) []transition.Transition {
 	attempt, now, zero := slice.Attempts[0], time.Now(), int32(0)
 	next := slice.Tasks[slices.IndexFunc(slice.Tasks, func(t store.Task) bool { return t.Phase == "Ready" })]
 	return []transition.Transition{
-		transition.AttemptEnded{Attempt: attempt.ID, Phase: "Succeeded", ExitCode: &zero, Node: "node-1", FinishedAt: now},
+		transition.AttemptEnded{
+			Attempt: attempt.ID, Phase: "Succeeded", ExitCode: &zero, Node: "node-1", FinishedAt: now,
+		},
 		transition.TaskSucceeded{Task: attempt.TaskID, At: now},
 		transition.TaskActive{Task: next.ID, At: now},
-		transition.AttemptDecided{Task: next.ID, Number: next.Attempts + 1, PodName: fmt.Sprintf("pod-%d", next.Position),
-			At: now},
+		transition.AttemptDecided{
+			Task: next.ID, Number: next.Attempts + 1, PodName: fmt.Sprintf("pod-%d", next.Position), At: now,
+		},
 	}
 }

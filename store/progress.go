@@ -15,8 +15,8 @@ import (
 type RunProgress struct {
 	// Pending is the number of live attempts whose container has not started.
 	Pending int
-	// Waiting are the first tasks that wait for something outside the graph: those with an attempt first, then those whose
-	// next attempt is backing off. WaitingTotal counts all such tasks.
+	// Waiting are the first tasks that wait for something outside the graph: those with an attempt first, then those
+	// whose next attempt is backing off. WaitingTotal counts all such tasks.
 	Waiting      []TaskReason
 	WaitingTotal int
 	// Failed are the first failed tasks, by position.

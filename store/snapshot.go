@@ -85,14 +85,14 @@ const DecidedLimit = 100
 // Snapshot is a run and the part of it that a sync works on.
 type Snapshot struct {
 	Run Run
-	// Attempts are live attempts, by ID: those of the requested Pods, those that are due, and the first DecidedLimit that
-	// are Decided.
+	// Attempts are live attempts, by ID: those of the requested Pods, those that are due, and the first DecidedLimit
+	// that are Decided.
 	Attempts []Attempt
-	// Tasks are the tasks of Attempts, the Ready tasks that are due (the first by due time, then by position), the tasks
-	// with ChildrenPending, and those at the requested positions; by position.
+	// Tasks are the tasks of Attempts, the Ready tasks that are due (the first by due time, then by position), the
+	// tasks with ChildrenPending, and those at the requested positions; by position.
 	Tasks []Task
-	// NextDue is the first time after Now at which a Ready task is due, or a live attempt that is not in Attempts. It is
-	// zero if there is none.
+	// NextDue is the first time after Now at which a Ready task is due, or a live attempt that is not in Attempts. It
+	// is zero if there is none.
 	NextDue time.Time
 	// Decided counts the Decided attempts, up to DecidedLimit+1. If it exceeds DecidedLimit, some of them are not in
 	// Attempts.
@@ -110,8 +110,8 @@ const (
 	// thisRun is the id of the run with the UID $1.
 	thisRun = `(SELECT id FROM run)`
 
-	// LIMIT makes the planner look up each name by itself. The condition on the phase is outside: inside, the planner may
-	// scan all attempts of the run, or all live ones, while they are few.
+	// LIMIT makes the planner look up each name by itself. The condition on the phase is outside: inside, the planner
+	// may scan all attempts of the run, or all live ones, while they are few.
 	attemptsByPods = `
 SELECT found.* FROM unnest($2::text[]) AS n (pod_name)
 CROSS JOIN LATERAL (SELECT ` + attemptColumns + ` FROM kontroler.attempts a

@@ -32,8 +32,9 @@ func (f *fixture) busy() int64 {
 	}
 	var runs []transition.Transition
 	for i, due := range []time.Time{{}, at(30), at(20), at(40), {}} { // p5 and p6 stay Decided
-		runs = append(runs, transition.AttemptRunning{Attempt: attempts[i].ID, PodUID: uid(i), Node: "n", StartedAt: at(3),
-			Due: due})
+		runs = append(runs, transition.AttemptRunning{
+			Attempt: attempts[i].ID, PodUID: uid(i), Node: "n", StartedAt: at(3), Due: due,
+		})
 	}
 	f.mustCommit(run, append(runs,
 		transition.AttemptEnded{Attempt: attempts[4].ID, Phase: "Failed", Reason: "ExitCode", FinishedAt: at(4)},
@@ -87,7 +88,9 @@ func TestGather(t *testing.T) {
 			result{[]string{"p2", "p5", "p6"}, []int{2, 4, 5, 6, 7, 9}, at(40), 2},
 		},
 		"MaxReady keeps the Ready tasks that are due for longest": {
-			with(func(w *store.GatherRequest) { w.Now, w.MaxReady, w.MaxChildrenPending, w.MaxAttempts = at(60), 1, 1, 0 }),
+			with(func(w *store.GatherRequest) {
+				w.Now, w.MaxReady, w.MaxChildrenPending, w.MaxAttempts = at(60), 1, 1, 0
+			}),
 			result{[]string{"p5", "p6"}, []int{4, 5, 6, 7}, time.Time{}, 2},
 		},
 		"all Ready tasks that are due are returned": {
@@ -205,7 +208,8 @@ func TestProgress(t *testing.T) {
 	f := newFixture(t)
 	id := f.busy()
 	decided := f.gather(id, store.GatherRequest{Pods: []string{"p5"}, Now: at(10)}).Attempts[0]
-	f.mustCommit(id, transition.AttemptWaits{Attempt: decided.ID, Reason: "QuotaExceeded", Message: "1 of 1", At: at(6)})
+	f.mustCommit(id,
+		transition.AttemptWaits{Attempt: decided.ID, Reason: "QuotaExceeded", Message: "1 of 1", At: at(6)})
 	runUID := f.text(`SELECT uid FROM kontroler.runs WHERE id = $1`, id)
 	quota := store.TaskReason{Task: "t5", Reason: "QuotaExceeded", Message: "1 of 1"}
 	backingOff := store.TaskReason{Task: "t0", Reason: "BackingOff"}
@@ -216,7 +220,9 @@ func TestProgress(t *testing.T) {
 		want  store.RunProgress
 	}{
 		"attempts that wait come before tasks that back off": {10, 3,
-			store.RunProgress{Pending: 2, Waiting: []store.TaskReason{quota, backingOff}, WaitingTotal: 2, Failed: failed}},
+			store.RunProgress{
+				Pending: 2, Waiting: []store.TaskReason{quota, backingOff}, WaitingTotal: 2, Failed: failed,
+			}},
 		"a limit bounds what is named, not what is counted": {10, 1,
 			store.RunProgress{Pending: 2, Waiting: []store.TaskReason{quota}, WaitingTotal: 2, Failed: failed}},
 		"a task whose backoff is over does not wait": {60, 3,

@@ -7,7 +7,7 @@
 // the size of the run.
 //
 //	run      Pending ──► Running ──► Succeeded      no task failed
-//	                             ├─► Failed         a task failed, or the deadline passed, or the version is unreadable
+//	                             ├─► Failed         a task failed, the deadline passed, or the version is unreadable
 //	                             └─► Cancelled      spec.cancel, or the DagRun was deleted
 //
 //	task     Waiting ──► Ready ──► Active ──► Succeeded

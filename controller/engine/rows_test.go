@@ -426,11 +426,7 @@ func (c *changes) LiveStopped(stop, message string, due time.Time) {
 }
 
 func (c *changes) AttemptEnded(
-	attempt int64,
-	phase, reason, message string,
-	exitCode *int32,
-	podUID, _ string,
-	startedAt, finishedAt time.Time,
+	attempt int64, phase, reason, message string, exitCode *int32, podUID, _ string, startedAt, finishedAt time.Time,
 ) {
 	c.attempt(opEnded, attempt, func(a *attemptRow) error {
 		if slices.Contains(liveAttempt, phase) {

@@ -5,7 +5,7 @@
 //	KONTROLER_FAULT=kill:run-committed:3           SIGKILL when it passes run-committed for the third time
 //	KONTROLER_FAULT=stop:transaction-open:1        SIGSTOP when it passes transaction-open for the first time
 //	KONTROLER_FAULT=kill:pod-create:2@run-claimed  the count begins when run-claimed is passed for the first time
-//	KONTROLER_FAULT_FILE=/path                     a file that receives the name of the point before the signal is sent
+//	KONTROLER_FAULT_FILE=/path                     a file that receives the name of the point before the signal
 //
 // The clock of such a process can differ from the machine's:
 //

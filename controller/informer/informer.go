@@ -30,11 +30,7 @@ type Set[T Object] struct {
 // AddTo adds an informer that lists and watches by a client. selector is a label selector; empty selects all objects.
 // trim drops from each object what nobody reads, before it is cached.
 func AddTo[T Object, L runtime.Object](
-	s *Set[T],
-	from Client[L],
-	selector string,
-	trim cache.TransformFunc,
-	indexers cache.Indexers,
+	s *Set[T], from Client[L], selector string, trim cache.TransformFunc, indexers cache.Indexers,
 ) {
 	var kind T
 	informer := cache.NewSharedIndexInformer(&cache.ListWatch{

@@ -258,11 +258,7 @@ func (e *Elector) campaign(ctx context.Context, lock *leaseLock) (won, lost <-ch
 // runTerm leads until lead has returned, the drain timeout has passed, or the Lease is lost. It does not wait for
 // lead after the loss of the Lease.
 func (e *Elector) runTerm(
-	ctx context.Context,
-	lock *leaseLock,
-	lost <-chan struct{},
-	lead func(context.Context),
-	done <-chan error,
+	ctx context.Context, lock *leaseLock, lost <-chan struct{}, lead func(context.Context), done <-chan error,
 ) error {
 	e.term.Store(lock)
 	leading, cancel := context.WithCancel(ctx)

@@ -115,12 +115,7 @@ type election struct {
 }
 
 func elect(
-	t *testing.T,
-	kube kubernetes.Interface,
-	holder string,
-	db *epochs,
-	record *terms,
-	change ...func(*leader.Config),
+	t *testing.T, kube kubernetes.Interface, holder string, db *epochs, record *terms, change ...func(*leader.Config),
 ) *election {
 	t.Helper()
 	cfg := leader.Config{

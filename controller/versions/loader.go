@@ -62,10 +62,7 @@ func (l *Loader) Cached(versionID int64) (*dag.Graph, bool) { return l.cache.get
 // LoadForRun returns the version of a run with so many tasks. The graph is blank if the version is unreadable, which
 // unreadable explains, or if it cannot be loaded now and the run is to be stopped anyway.
 func (l *Loader) LoadForRun(
-	ctx context.Context,
-	versionID int64,
-	tasks int,
-	stops bool,
+	ctx context.Context, versionID int64, tasks int, stops bool,
 ) (graph *dag.Graph, unreadable string, err error) {
 	graph, err = l.Load(ctx, versionID)
 	switch {

@@ -20,9 +20,9 @@ const (
 	answerTimeout    = statementTimeout + 15*time.Second
 )
 
-// Open opens a pool of at most maxOpen connections. It does not connect yet. sent, if it is not nil, is called with each
-// message to the server, after which the driver waits for an answer. configure changes the settings of the URL. An error
-// never contains the URL.
+// Open opens a pool of at most maxOpen connections. It does not connect yet. sent, if it is not nil, is called with
+// each message to the server, after which the driver waits for an answer. configure changes the settings of the URL. An
+// error never contains the URL.
 func Open(url string, maxOpen int, sent func(), configure func(*pq.Config)) (*sql.DB, error) {
 	return open(url, maxOpen, dialer{answerTimeout, sent}, configure)
 }
@@ -48,8 +48,8 @@ func open(url string, maxOpen int, dialer dialer, configure func(*pq.Config)) (*
 	cfg, err := pq.NewConfig(url)
 	if err != nil {
 		// The parser's text may contain a part of the password.
-		return nil, errors.New("the database URL is neither a valid postgres:// URL (special characters in a password " +
-			"are written %XX) nor a valid list of key=value settings")
+		return nil, errors.New("the database URL is neither a valid postgres:// URL (special characters in a " +
+			"password are written %XX) nor a valid list of key=value settings")
 	}
 	cfg.BinaryParameters = true // parameters travel with the statement, in one round trip
 	if cfg.ConnectTimeout <= 0 {
