@@ -51,13 +51,14 @@ func TestDagTask(t *testing.T) {
 	w.WaitRun("first", v1alpha1.RunSucceeded, patience)
 	w.Start("second", "dag")
 	w.WaitRun("second", v1alpha1.RunSucceeded, patience)
-	if got, want := w.File("said"), "hello moon moon here\nhello world world\nbye moon moon here\nhello world world\n"; got != want {
+	if got, want := w.File("said"),
+		"hello moon moon here\nhello world world\nbye moon moon here\nhello world world\n"; got != want {
 		t.Errorf("said\n%swant\n%s", got, want)
 	}
-	pinned := w.Strings(
-		`SELECT string_agg((task->'taskRef'->>'version') || ' ' || (task->'backoff'->>'limit'), ', ' ORDER BY task->>'name')
-FROM kontroler_v1.versions v JOIN kontroler_v1.dags d ON d.id = v.dag_id, jsonb_array_elements(v.spec->'task') task WHERE d.name = 'dag' GROUP BY v.id ORDER BY v.id`,
-	)
+	pinned := w.Strings(`
+SELECT string_agg((task->'taskRef'->>'version') || ' ' || (task->'backoff'->>'limit'), ', ' ORDER BY task->>'name')
+FROM kontroler_v1.versions v JOIN kontroler_v1.dags d ON d.id = v.dag_id, jsonb_array_elements(v.spec->'task') task
+WHERE d.name = 'dag' GROUP BY v.id ORDER BY v.id`)
 	if got := strings.Join(pinned, "; "); got != "1 3, 1 3; 2 3, 1 3" {
 		t.Errorf("the versions of the DAG pin %s", got)
 	}

@@ -53,8 +53,9 @@ func (w *world) tryLog(run, task string, number int) (logRow, bool) {
 			&row.Incomplete,
 		)
 	}, `SELECT a.id, l.state, l.message, l.bytes, l.omitted_at, l.omitted, l.rotated, l.incomplete
-		FROM kontroler_v1.runs r JOIN kontroler_v1.tasks t ON t.run_id = r.id JOIN kontroler_v1.attempts a ON a.task_id = t.id
-		JOIN kontroler_v1.logs l ON l.attempt_id = a.id WHERE r.name = $1 AND t.name = $2 AND a.number = $3`, run, task, number)
+		FROM kontroler_v1.runs r JOIN kontroler_v1.tasks t ON t.run_id = r.id
+		JOIN kontroler_v1.attempts a ON a.task_id = t.id JOIN kontroler_v1.logs l ON l.attempt_id = a.id
+		WHERE r.name = $1 AND t.name = $2 AND a.number = $3`, run, task, number)
 	if err != nil || rows > 1 {
 		w.T.Fatalf("%d logs of attempt %d of %s: %v", rows, number, task, err)
 	}
@@ -264,7 +265,8 @@ func TestLogsRotated(t *testing.T) {
 	// A small log counts as rotated if it begins more than ten seconds after its container.
 	task := sh(
 		"task",
-		"echo the true head; "+until("write")+"; yes 'one line of many, all of them the same' | head -c 11000000; sleep 11; "+
+		"echo the true head; "+until("write")+
+			"; yes 'one line of many, all of them the same' | head -c 11000000; sleep 11; "+
 			until("go")+"; echo the end",
 	)
 	for policy, name := range map[v1alpha1.LogPolicy]string{
@@ -340,9 +342,8 @@ func TestLogsNotKept(t *testing.T) {
 	w.WaitRun("unread", v1alpha1.RunSucceeded, patience)
 	w.CheckPodsGone(w.Run("unread").UID)
 	want := []string{"lost"}
-	rows := w.Strings(
-		`SELECT r.name FROM kontroler_v1.logs l JOIN kontroler_v1.attempts a ON a.id = l.attempt_id JOIN kontroler_v1.runs r ON r.id = a.run_id`,
-	)
+	rows := w.Strings(`SELECT r.name FROM kontroler_v1.logs l JOIN kontroler_v1.attempts a ON a.id = l.attempt_id
+JOIN kontroler_v1.runs r ON r.id = a.run_id`)
 	if diff := gocmp.Diff(want, rows); diff != "" {
 		t.Errorf("runs with logs (-want +got):\n%s", diff)
 	}

@@ -109,7 +109,9 @@ func (w *world) cluster(args ...string) {
 // onSpare allows a task to run on a spare node.
 func onSpare(node string) taskOption {
 	return func(t *v1alpha1.Task) {
-		t.PodTemplate.Tolerations = []corev1.Toleration{{Key: spareTaint, Operator: corev1.TolerationOpEqual, Value: node}}
+		t.PodTemplate.Tolerations = []corev1.Toleration{
+			{Key: spareTaint, Operator: corev1.TolerationOpEqual, Value: node},
+		}
 	}
 }
 

@@ -35,7 +35,8 @@ func (w *world) podEvents(run, task string) map[string]int {
 		err := rows.Scan(&text, &count)
 		kept[text] += count
 		return err
-	}, `SELECT concat_ws(' | ', type, reason, container, message, source), count FROM kontroler_v1.pod_events WHERE attempt_id = $1`, attempts[0].ID)
+	}, `SELECT concat_ws(' | ', type, reason, container, message, source), count
+FROM kontroler_v1.pod_events WHERE attempt_id = $1`, attempts[0].ID)
 	if err != nil {
 		w.T.Fatal(err)
 	}
@@ -177,7 +178,8 @@ func (w *world) createEvent(about corev1.ObjectReference, reason, message string
 	_, err := w.Kube.CoreV1().Events(w.Namespace).Create(w.T.Context(), &corev1.Event{
 		ObjectMeta:     metav1.ObjectMeta{GenerateName: "told-", Namespace: w.Namespace},
 		InvolvedObject: about, Type: "Warning", Reason: reason, Message: message, Count: 1,
-		FirstTimestamp: metav1.NewTime(at), LastTimestamp: metav1.NewTime(at), Source: corev1.EventSource{Component: "test"},
+		FirstTimestamp: metav1.NewTime(at), LastTimestamp: metav1.NewTime(at),
+		Source: corev1.EventSource{Component: "test"},
 	}, metav1.CreateOptions{})
 	return err
 }
@@ -190,7 +192,9 @@ func TestPodEventsOfManyAndOfOthers(t *testing.T) {
 	other := w.NewDatabase()
 	w.Controller(on(other), flags("--controller-class=other"))
 	w.ApplyDAG("dag", sh("a", until("go")))
-	w.ApplySpec("dag-other", v1alpha1.DAGSpec{ControllerClass: "other", Task: []v1alpha1.Task{sh("other", until("go"))}})
+	w.ApplySpec("dag-other", v1alpha1.DAGSpec{
+		ControllerClass: "other", Task: []v1alpha1.Task{sh("other", until("go"))},
+	})
 	w.Start("run", "dag")
 	w.Start("run-other", "dag-other")
 	pod, theirs := w.WaitPod("run", "a", running), w.WaitPod("run-other", "other", running)
@@ -225,24 +229,25 @@ func TestPodEventsOfManyAndOfOthers(t *testing.T) {
 	}
 	w.waitPodEvents("run", "a", map[string]int{"Warning | Last": 1})
 	w.Eventually("the first and the newest Events to be kept", patience, func(context.Context) (bool, string) {
-		numbers := w.Strings(`SELECT left(message, 4) FROM kontroler_v1.pod_events WHERE reason = 'Told' ORDER BY first_at`)
-		return len(numbers) > 20 && numbers[9] == "0009" && numbers[len(numbers)-1] == "0999", strings.Join(numbers, " ")
+		numbers := w.Strings(
+			`SELECT left(message, 4) FROM kontroler_v1.pod_events WHERE reason = 'Told' ORDER BY first_at`)
+		return len(numbers) > 20 && numbers[9] == "0009" && numbers[len(numbers)-1] == "0999",
+			strings.Join(numbers, " ")
 	})
 	if rows := w.podEvents("run", "a"); len(rows) != 30 {
 		t.Errorf("%d rows are kept", len(rows))
 	}
-	if rows := w.Strings(`SELECT p.reason FROM kontroler.pod_events p JOIN kontroler_v1.attempts a ON a.id = p.attempt_id WHERE a.pod_name <> $1 OR p.reason = 'NotMine'`,
-		pod.Name); len(
-		rows,
-	) > 0 {
+	if rows := w.Strings(`SELECT p.reason
+FROM kontroler.pod_events p JOIN kontroler_v1.attempts a ON a.id = p.attempt_id
+WHERE a.pod_name <> $1 OR p.reason = 'NotMine'`, pod.Name); len(rows) > 0 {
 		t.Errorf("Events of others are kept: %v", rows)
 	}
 	w.Open("go")
 	w.WaitRun("run", v1alpha1.RunSucceeded, patience)
 	w.WaitRun("run-other", v1alpha1.RunSucceeded, patience)
-	stored := other.Strings(
-		`SELECT DISTINCT pod_name || ' ' || e.reason FROM kontroler_v1.pod_events e JOIN kontroler_v1.attempts a ON a.id = e.attempt_id WHERE e.reason NOT IN ('Killing', 'Pulling') ORDER BY 1`,
-	)
+	stored := other.Strings(`SELECT DISTINCT pod_name || ' ' || e.reason
+FROM kontroler_v1.pod_events e JOIN kontroler_v1.attempts a ON a.id = e.attempt_id
+WHERE e.reason NOT IN ('Killing', 'Pulling') ORDER BY 1`)
 	var want []string
 	for _, reason := range []string{"Created", "NotMine", "Pulled", "Scheduled", "Started"} {
 		want = append(want, theirs.Name+" "+reason)

@@ -51,7 +51,9 @@ func TestOverridesAndPodTemplateReachEveryAttempt(t *testing.T) {
 	}
 	w.Open("go")
 	w.WaitRun("run", v1alpha1.RunSucceeded, patience)
-	w.CheckFinal("run", "Succeeded", map[string]string{"first": "Succeeded", "middle": "Succeeded", "last": "Succeeded 2"})
+	w.CheckFinal("run", "Succeeded", map[string]string{
+		"first": "Succeeded", "middle": "Succeeded", "last": "Succeeded 2",
+	})
 	w.CheckOnce("first", "middle", "last")
 	if is, want := w.File("seen"), strings.Repeat("salut kept by-template 4711\n", 2); is != want {
 		t.Errorf("the attempts saw %q, want %q", is, want)
@@ -180,7 +182,8 @@ spec:
     parameters: [WHO]
     podTemplate: &user
       securityContext: {runAsUser: 12345, runAsGroup: 12345, runAsNonRoot: true}
-      containerSecurityContext: {readOnlyRootFilesystem: true, allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}
+      containerSecurityContext: {readOnlyRootFilesystem: true, allowPrivilegeEscalation: false,
+        capabilities: {drop: [ALL]}}
       volumes: [{name: dir, hostPath: {path: $DIR}}]
       volumeMounts: [{name: dir, mountPath: /dir}]
   - name: plain

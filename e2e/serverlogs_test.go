@@ -334,7 +334,8 @@ func TestServerLogs(t *testing.T) {
 	s := w.server()
 	const long = 200_000
 	w.ApplyDAG("dag", sh("task", `echo first; `+until("go")+
-		`; printf 'data: forged\r\revent: end\r\n'; printf 'bytes \001\377\303\050\n\n'; head -c 200000 /dev/zero | tr '\0' x; echo; `+
+		`; printf 'data: forged\r\revent: end\r\n'; printf 'bytes \001\377\303\050\n\n'; `+
+		`head -c 200000 /dev/zero | tr '\0' x; echo; `+
 		until("on")+`; seq 1 20000; `+until("end")+`; printf last`))
 	w.Start("run", "dag")
 	path := s.pathOf("run", "task", 1)
@@ -374,11 +375,12 @@ func TestServerLogs(t *testing.T) {
 	third.until("\n20000\n")
 	w.Open("end")
 	whole := "first\n" + middle + numbers.String() + "last"
-	if e := third.rest(); e.name != "end" || e.data["reason"] != "complete" || third.text.String() != numbers.String()+"last" ||
-		len(third.resets) > 0 {
+	if e := third.rest(); e.name != "end" || e.data["reason"] != "complete" ||
+		third.text.String() != numbers.String()+"last" || len(third.resets) > 0 {
 		t.Errorf("at the end of the Pod: %v, resets %q, %q", e, third.resets, cut(third.text.String()))
 	}
-	if e := follower.rest(); e.data["reason"] != "complete" || follower.text.String() != asText(whole) || len(follower.resets) > 0 {
+	if e := follower.rest(); e.data["reason"] != "complete" || follower.text.String() != asText(whole) ||
+		len(follower.resets) > 0 {
 		t.Errorf("followed from the start: %v, resets %q, %q", e, follower.resets, cut(follower.text.String()))
 	}
 	if got := <-plain; got != "<nil> "+whole {
@@ -403,7 +405,8 @@ func TestServerLogsRotated(t *testing.T) {
 	w.Controller()
 	s := w.server()
 	w.ApplyDAG("dag", sh("task", "echo the true head; "+until("write")+
-		"; yes 'one line of many, all of them the same' | head -c 11000000; sleep 11; "+until("go")+"; echo goes on; "+until("end")+"; echo the end"))
+		"; yes 'one line of many, all of them the same' | head -c 11000000; sleep 11; "+until("go")+
+		"; echo goes on; "+until("end")+"; echo the end"))
 	w.Start("run", "dag")
 	path := s.pathOf("run", "task", 1)
 	follower := s.open(path, "")
@@ -428,11 +431,13 @@ func TestServerLogsRotated(t *testing.T) {
 		strings.Contains(again.text.String(), "the true head") || !strings.HasSuffix(again.text.String(), "the end\n") {
 		t.Errorf("after the rotation: %v, resets %q, %q", e, again.resets, cut(again.text.String()))
 	}
-	// A kubelet may skip lines of whoever follows a log through its rotation, the last ones too. The last event says so.
+	// A kubelet may skip lines of whoever follows a log through its rotation, the last ones too. The last event says
+	// so.
 	if e := <-followed; e.data["reason"] != "complete" || e.data["rotated"] != true ||
 		!strings.HasPrefix(follower.text.String(), "the true head\n") ||
 		!near(int64(len(follower.text.String())), 11_000_000) {
-		t.Errorf("followed meanwhile: %v, resets %q, %d bytes, %q", e, follower.resets, len(follower.text.String()), cut(follower.text.String()))
+		t.Errorf("followed meanwhile: %v, resets %q, %d bytes, %q",
+			e, follower.resets, len(follower.text.String()), cut(follower.text.String()))
 	}
 	row := w.log("run", "task", 1)
 	w.CheckPodsGone(w.Run("run").UID)
@@ -441,7 +446,8 @@ func TestServerLogsRotated(t *testing.T) {
 		t.Errorf("stored: %v, %d bytes", answer.Header, len(body))
 	}
 	late := s.open(path, early)
-	if e := late.rest(); e.data["reason"] != "complete" || fmt.Sprint(late.resets) != "[rotated]" || late.text.String() != row.content {
+	if e := late.rest(); e.data["reason"] != "complete" || fmt.Sprint(late.resets) != "[rotated]" ||
+		late.text.String() != row.content {
 		t.Errorf("the archive: %v, resets %q, %d bytes", e, late.resets, len(late.text.String()))
 	}
 }

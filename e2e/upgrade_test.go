@@ -28,7 +28,8 @@ func TestUpgrade(t *testing.T) {
 	w.CheckEpochs("2")
 	w.Eventually("the logs of all five containers", patience, func(context.Context) (bool, string) {
 		logs := w.Strings(`SELECT t.name || ' ' || l.state || ' ' || (l.bytes > 0) FROM kontroler_v1.logs l
-			JOIN kontroler_v1.attempts a ON a.id = l.attempt_id JOIN kontroler_v1.tasks t ON t.id = a.task_id ORDER BY a.id`)
+			JOIN kontroler_v1.attempts a ON a.id = l.attempt_id
+			JOIN kontroler_v1.tasks t ON t.id = a.task_id ORDER BY a.id`)
 		return len(logs) == 5 && logs[0] == "a Captured true", strings.Join(logs, ", ")
 	})
 }

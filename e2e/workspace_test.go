@@ -61,7 +61,10 @@ func TestWorkspace(t *testing.T) {
 			"cp /workspace/before /workspace/file; echo write >> /workspace/file; "+until("go"),
 			func(t *v1alpha1.Task) {
 				t.PodTemplate.InitContainers = []corev1.Container{
-					{Name: "first", Image: "busybox:1.36", Command: []string{"sh", "-c", "echo init > /workspace/before"}},
+					{
+						Name: "first", Image: "busybox:1.36",
+						Command: []string{"sh", "-c", "echo init > /workspace/before"},
+					},
 				}
 			},
 		),
@@ -78,7 +81,9 @@ func TestWorkspace(t *testing.T) {
 		t.Errorf("the claim's access modes are %v", modes)
 	}
 	w.Open("go")
-	w.CheckFinal("run", "Succeeded", map[string]string{"write": "Succeeded", "again": "Succeeded 2", "read": "Succeeded"})
+	w.CheckFinal("run", "Succeeded", map[string]string{
+		"write": "Succeeded", "again": "Succeeded 2", "read": "Succeeded",
+	})
 	if diff := gocmp.Diff("init\nwrite\nagain\nagain\n", w.File("read")); diff != "" {
 		t.Errorf("what was read (-want +got):\n%s", diff)
 	}
@@ -131,7 +136,8 @@ func TestWorkspaceOnTwoNodes(t *testing.T) {
 	w.Start("many", "many")
 	away, beside := w.WaitPod("many", "read", running), w.WaitPod("many", "beside", running)
 	if away.Spec.NodeName != node || beside.Spec.NodeName == node {
-		t.Errorf("the Pods run on %s and %s, want the first alone on %s", away.Spec.NodeName, beside.Spec.NodeName, node)
+		t.Errorf("the Pods run on %s and %s, want the first alone on %s",
+			away.Spec.NodeName, beside.Spec.NodeName, node)
 	}
 	if is := w.File("read"); is != "here\n" {
 		t.Errorf("the other node reads %q", is)
@@ -140,7 +146,8 @@ func TestWorkspaceOnTwoNodes(t *testing.T) {
 	// Half of the tasks prefer the spare node, half avoid it. All run where the first one runs.
 	elsewhere := func(t *v1alpha1.Task) {
 		rather(node)(t)
-		expression := &t.PodTemplate.Affinity.NodeAffinity.PreferredDuringSchedulingIgnoredDuringExecution[0].Preference.MatchExpressions[0]
+		expression := &t.PodTemplate.Affinity.NodeAffinity.
+			PreferredDuringSchedulingIgnoredDuringExecution[0].Preference.MatchExpressions[0]
 		expression.Operator = corev1.NodeSelectorOpNotIn
 	}
 	w.ApplySpec("one", v1alpha1.DAGSpec{Workspace: workspace(), Task: []v1alpha1.Task{
@@ -207,16 +214,20 @@ func TestWorkspaceThatCannotBind(t *testing.T) {
 	// The controller manager does not have this plugin. It says so when the scheduler has chosen a node.
 	w.class(failing, "kubernetes.io/none", storagev1.VolumeBindingWaitForFirstConsumer)
 	for name, class := range map[string]string{"missing": missing, "failing": failing, "none": ""} {
-		w.ApplySpec(name, v1alpha1.DAGSpec{Workspace: ofClass(class), Task: []v1alpha1.Task{sh(name, "> /workspace/file")}})
+		w.ApplySpec(name, v1alpha1.DAGSpec{
+			Workspace: ofClass(class), Task: []v1alpha1.Task{sh(name, "> /workspace/file")},
+		})
 		w.Start(name, name)
 	}
 	for name, why := range map[string]string{
-		"missing": fmt.Sprintf("%q not found", missing), "failing": "kubernetes.io/none", "none": "no storage class is set",
+		"missing": fmt.Sprintf("%q not found", missing), "failing": "kubernetes.io/none",
+		"none": "no storage class is set",
 	} {
 		w.Eventually("task "+name+" to say why it waits", patience, func(context.Context) (bool, string) {
 			task, _ := w.TryTask(name, name)
 			return task.Phase == "Active" && task.Reason == "Unschedulable" && strings.Contains(task.Message, why) &&
-				strings.Contains(task.Message, "claim "+w.Claim(name).Name), task.Phase + " " + task.Reason + " " + task.Message
+					strings.Contains(task.Message, "claim "+w.Claim(name).Name),
+				task.Phase + " " + task.Reason + " " + task.Message
 		})
 		t.Logf("%s: %s", name, w.Task(name, name).Message)
 	}
@@ -250,7 +261,8 @@ func TestWorkspaceQuota(t *testing.T) {
 	w.Start("second", "dag")
 	w.Eventually("the second run to wait for the quota", patience, func(context.Context) (bool, string) {
 		task, _ := w.TryTask("second", "a")
-		return task.Reason == "QuotaExceeded" && strings.Contains(task.Message, "workspace"), task.Reason + " " + task.Message
+		return task.Reason == "QuotaExceeded" && strings.Contains(task.Message, "workspace"),
+			task.Reason + " " + task.Message
 	})
 	w.ApplyDAG("plain", sh("c", ""))
 	w.Start("plain", "plain")

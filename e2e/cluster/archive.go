@@ -170,8 +170,8 @@ func nameOf(d v1.Descriptor) (string, error) {
 	if ref == "" {
 		ref = d.Annotations[refNameKey]
 		if !strings.ContainsAny(ref, ":/") {
-			return "", fmt.Errorf("image %s has no name: annotation %s is %q. Save it under a name with a tag", d.Digest,
-				refNameKey, ref)
+			return "", fmt.Errorf("image %s has no name: annotation %s is %q. Save it under a name with a tag",
+				d.Digest, refNameKey, ref)
 		}
 	}
 	if _, err := name.NewTag(ref); err != nil {

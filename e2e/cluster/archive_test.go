@@ -33,7 +33,8 @@ func TestReadArchive(t *testing.T) {
 		},
 		"the full name that docker writes comes before the tag": {
 			archive: func(t *testing.T) []byte {
-				return archiveOf(t, imageFor(t, here), map[string]string{refNameKey: "v1", fullNameKey: "docker.io/team/app:v1"})
+				return archiveOf(t, imageFor(t, here),
+					map[string]string{refNameKey: "v1", fullNameKey: "docker.io/team/app:v1"})
 			},
 			names: []string{"docker.io/team/app:v1"},
 		},
@@ -225,7 +226,8 @@ func TestReadArchiveWritesOnlyBlobs(t *testing.T) {
 
 func imageFor(t *testing.T, architecture string) v1.Image {
 	t.Helper()
-	image, err := addFiles(empty.Image, []file{{path: "/app", mode: 0o755, data: []byte("program for " + architecture)}},
+	image, err := addFiles(empty.Image,
+		[]file{{path: "/app", mode: 0o755, data: []byte("program for " + architecture)}},
 		v1.Config{Entrypoint: []string{"/app"}})
 	if err != nil {
 		t.Fatal(err)

@@ -239,7 +239,9 @@ func addLoopback(inside *netlink.Handle, call *cniCall) ([]byte, error) {
 	return json.Marshal(cniResult{
 		CNIVersion: call.config.CNIVersion,
 		Interfaces: []cniInterface{{Name: "lo", MAC: "00:00:00:00:00:00", Sandbox: call.netns}},
-		IPs:        []cniIP{{Version: ipVersion(call.config.CNIVersion), Address: netip.MustParsePrefix("127.0.0.1/8")}},
+		IPs: []cniIP{{
+			Version: ipVersion(call.config.CNIVersion), Address: netip.MustParsePrefix("127.0.0.1/8"),
+		}},
 	})
 }
 
@@ -262,7 +264,8 @@ const hostLinkPrefix = "pod"
 // connect lays the cable of an attachment.
 func (p *cni) connect(ns netns.NsHandle, inside *netlink.Handle, call *cniCall) (result *cniResult, err error) {
 	attrs := netlink.NewLinkAttrs()
-	attrs.Name, attrs.Flags, attrs.NumTxQueues, attrs.NumRxQueues = hostLink(call.container, call.ifname), net.FlagUp, 1, 1
+	attrs.Name, attrs.Flags, attrs.NumTxQueues, attrs.NumRxQueues =
+		hostLink(call.container, call.ifname), net.FlagUp, 1, 1
 	cable := &netlink.Veth{
 		LinkAttrs: attrs, PeerName: call.ifname, PeerNamespace: netlink.NsFd(int(ns)),
 		PeerNumTxQueues: 1, PeerNumRxQueues: 1,

@@ -267,10 +267,12 @@ func TestCNIRefusals(t *testing.T) {
 		call string
 		code int
 	}{
-		"an unknown version":    {"cluster\x00CNI_COMMAND=ADD\x00\x00{\"cniVersion\":\"9.0.0\"}", cniBadVersion},
-		"no container":          {"cluster\x00CNI_COMMAND=ADD" + config, cniBadEnvironment},
-		"no network namespace":  {"cluster\x00CNI_COMMAND=ADD" + attachment + config, cniBadEnvironment},
-		"an unknown command":    {"cluster\x00CNI_COMMAND=X" + attachment + "\x00CNI_NETNS=c" + config, cniBadEnvironment},
+		"an unknown version":   {"cluster\x00CNI_COMMAND=ADD\x00\x00{\"cniVersion\":\"9.0.0\"}", cniBadVersion},
+		"no container":         {"cluster\x00CNI_COMMAND=ADD" + config, cniBadEnvironment},
+		"no network namespace": {"cluster\x00CNI_COMMAND=ADD" + attachment + config, cniBadEnvironment},
+		"an unknown command": {
+			"cluster\x00CNI_COMMAND=X" + attachment + "\x00CNI_NETNS=c" + config, cniBadEnvironment,
+		},
 		"a configuration cut":   {"cluster\x00CNI_COMMAND=ADD\x00\x00{\"cniVersion", cniBadContent},
 		"a call without an end": {"cluster\x00CNI_COMMAND=ADD", cniBadContent},
 	} {

@@ -23,8 +23,10 @@ var components = map[string]func() int{
 	"kube-controller-manager": cobraMain(controllermanager.NewControllerManagerCommand),
 	"kube-scheduler":          cobraMain(func() *cobra.Command { return scheduler.NewSchedulerCommand() }),
 	"kube-proxy":              cobraMain(proxy.NewProxyCommand),
-	"kubelet":                 cobraMain(func() *cobra.Command { return kubelet.NewKubeletCommand(context.Background()) }),
-	"kubectl":                 cobraMain(kubectl.NewDefaultKubectlCommand),
+	"kubelet": cobraMain(func() *cobra.Command {
+		return kubelet.NewKubeletCommand(context.Background())
+	}),
+	"kubectl": cobraMain(kubectl.NewDefaultKubectlCommand),
 }
 
 // cobraMain delays making a component's command, and with it the component's

@@ -183,7 +183,8 @@ func TestFrontRuntime(t *testing.T) {
 	for _, command := range []string{"kill", "delete"} {
 		status, _, stderr := run("--root", "x", command, "one")
 		if status != 3 || !strings.Contains(stderr, gone) || !strings.Contains(stderr, "container does not exist") {
-			t.Errorf("%s: %d, %q, want status 3, what crun says, and that the container does not exist", command, status, stderr)
+			t.Errorf("%s: %d, %q, want status 3, what crun says, and that the container does not exist",
+				command, status, stderr)
 		}
 	}
 	writeScript(t, filepath.Join(dir, "crun"), `head -c 1000000 /dev/zero; exit 0`)

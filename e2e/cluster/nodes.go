@@ -29,7 +29,8 @@ func nodeReady(ctx context.Context, client kubernetes.Interface, n Node, since t
 	}
 	for _, condition := range node.Status.Conditions {
 		if condition.Type == corev1.NodeReady {
-			return condition.Status == corev1.ConditionTrue && !condition.LastHeartbeatTime.Add(time.Second).Before(since)
+			return condition.Status == corev1.ConditionTrue &&
+				!condition.LastHeartbeatTime.Add(time.Second).Before(since)
 		}
 	}
 	return false

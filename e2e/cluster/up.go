@@ -103,7 +103,8 @@ func upCommand(ctx context.Context, args []string) error {
 		cleanup, cancel := context.WithTimeout(context.WithoutCancel(ctx), downTimeout)
 		defer cancel()
 		if downErr := removeFailed(cleanup, c); downErr != nil {
-			return fmt.Errorf("starting cluster %s: %w\nand cleaning up failed: %w; run down %s", c.Name, err, downErr, c.Dir)
+			return fmt.Errorf("starting cluster %s: %w\nand cleaning up failed: %w; run down %s",
+				c.Name, err, downErr, c.Dir)
 		}
 		return fmt.Errorf(
 			"starting cluster %s: %w\nlogs are in %s; nothing was left running, so up may be tried again",

@@ -54,7 +54,9 @@ func serveVolumes(ctx context.Context, c *Cluster) error {
 	}
 	reclaim, bind := corev1.PersistentVolumeReclaimDelete, storagev1.VolumeBindingImmediate
 	_, err = client.StorageV1().StorageClasses().Create(ctx, &storagev1.StorageClass{
-		ObjectMeta:  metav1.ObjectMeta{Name: defaultClass, Annotations: map[string]string{annotationDefaultClass: "true"}},
+		ObjectMeta: metav1.ObjectMeta{
+			Name: defaultClass, Annotations: map[string]string{annotationDefaultClass: "true"},
+		},
 		Provisioner: volumeProvisioner, ReclaimPolicy: &reclaim, VolumeBindingMode: &bind,
 	}, metav1.CreateOptions{})
 	if err != nil && !apierrors.IsAlreadyExists(err) {
@@ -139,7 +141,8 @@ func (v *volumes) provision(ctx context.Context, key volumeKey) error {
 	if err := os.Chmod(path, 0o777); err != nil {
 		return fmt.Errorf("making the volume of claim %s: %w", key, err)
 	}
-	_, err = v.client.CoreV1().PersistentVolumes().Create(ctx, newVolume(name, path, claim, class), metav1.CreateOptions{})
+	_, err = v.client.CoreV1().PersistentVolumes().Create(ctx,
+		newVolume(name, path, claim, class), metav1.CreateOptions{})
 	if err != nil && !apierrors.IsAlreadyExists(err) {
 		return fmt.Errorf("making the volume of claim %s: %w", key, err)
 	}
@@ -156,7 +159,9 @@ func newVolume(
 		policy = *class.ReclaimPolicy
 	}
 	return &corev1.PersistentVolume{
-		ObjectMeta: metav1.ObjectMeta{Name: name, Annotations: map[string]string{annotationProvisionedBy: volumeProvisioner}},
+		ObjectMeta: metav1.ObjectMeta{
+			Name: name, Annotations: map[string]string{annotationProvisionedBy: volumeProvisioner},
+		},
 		Spec: corev1.PersistentVolumeSpec{
 			Capacity: corev1.ResourceList{
 				corev1.ResourceStorage: claim.Spec.Resources.Requests[corev1.ResourceStorage],
@@ -165,7 +170,8 @@ func newVolume(
 			PersistentVolumeReclaimPolicy: policy,
 			StorageClassName:              class.Name,
 			ClaimRef: &corev1.ObjectReference{
-				APIVersion: "v1", Kind: "PersistentVolumeClaim", Namespace: claim.Namespace, Name: claim.Name, UID: claim.UID,
+				APIVersion: "v1", Kind: "PersistentVolumeClaim",
+				Namespace: claim.Namespace, Name: claim.Name, UID: claim.UID,
 			},
 			PersistentVolumeSource: corev1.PersistentVolumeSource{
 				HostPath: &corev1.HostPathVolumeSource{Path: path, Type: &directory},
@@ -183,8 +189,10 @@ func (v *volumes) reclaim(ctx context.Context, key volumeKey) error {
 	if err != nil {
 		return fmt.Errorf("reading volume %s: %w", key.Name, err)
 	}
-	if volume.Annotations[annotationProvisionedBy] != volumeProvisioner || volume.Status.Phase != corev1.VolumeReleased ||
-		volume.Spec.PersistentVolumeReclaimPolicy != corev1.PersistentVolumeReclaimDelete || volume.DeletionTimestamp != nil {
+	if volume.Annotations[annotationProvisionedBy] != volumeProvisioner ||
+		volume.Status.Phase != corev1.VolumeReleased ||
+		volume.Spec.PersistentVolumeReclaimPolicy != corev1.PersistentVolumeReclaimDelete ||
+		volume.DeletionTimestamp != nil {
 		return nil
 	}
 	if err := os.RemoveAll(v.cluster.path("volumes", filepath.Base(volume.Name))); err != nil {

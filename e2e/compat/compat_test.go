@@ -64,7 +64,8 @@ func checkFixture(t *testing.T, c cluster, manifest []byte) {
 	}
 	want, got := dropEmpty(written.Object["spec"]), dropEmpty(again["spec"])
 	if diff := cmp.Diff(want, got, cmp.FilterValues(sameValue, cmp.Comparer(sameValue)), ignoreDefaults); diff != "" {
-		t.Errorf("%s lost something on its way through the API server and the Go types (-written +decoded):\n%s", name, diff)
+		t.Errorf("%s lost something on its way through the API server and the Go types (-written +decoded):\n%s",
+			name, diff)
 	}
 	if generation := again["metadata"].(map[string]any)["generation"]; generation != int64(1) {
 		t.Errorf("%s has generation %v after the same manifest was applied twice, want 1", name, generation)
@@ -145,7 +146,8 @@ func TestLargeDAG(t *testing.T) {
 // largeDAG returns a DAG that is a tree of small tasks.
 func largeDAG(name string, tasks int) []byte {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "apiVersion: kontroler.greedykomodo/v1alpha1\nkind: DAG\nmetadata: {name: %s}\nspec:\n  task:\n", name)
+	fmt.Fprintf(&b,
+		"apiVersion: kontroler.greedykomodo/v1alpha1\nkind: DAG\nmetadata: {name: %s}\nspec:\n  task:\n", name)
 	for i := range tasks {
 		fmt.Fprintf(&b, "  - {name: task-%d, image: \"busybox:1.36\", command: [\"true\"]", i)
 		if i > 0 {
@@ -262,7 +264,8 @@ func TestClientSideApply(t *testing.T) {
 			}
 			c := connect(t)
 			annotated := &unstructured.Unstructured{Object: map[string]any{}}
-			annotated.SetAnnotations(map[string]string{"kubectl.kubernetes.io/last-applied-configuration": string(applied)})
+			annotated.SetAnnotations(
+				map[string]string{"kubectl.kubernetes.io/last-applied-configuration": string(applied)})
 			patch, err := json.Marshal(annotated.Object)
 			if err != nil {
 				t.Fatal(err)

@@ -15,7 +15,8 @@ import (
 
 // old returns a task with the fields of old manifests and more, in YAML flow style.
 func old(fields string) string {
-	return `{name: a, image: "busybox:1.36", backoff: {limit: 0}, conditional: {enabled: false, retryCodes: []}, ` + fields + `}`
+	return `{name: a, image: "busybox:1.36", backoff: {limit: 0}, conditional: {enabled: false, retryCodes: []}, ` +
+		fields + `}`
 }
 
 // scheduled returns a DAG with a schedule and more fields.
@@ -36,22 +37,27 @@ var existingForms = map[string]struct {
 		warnings: []string{"spec.task[0].script: replaces command and args, which have no effect: remove them"}},
 	"a zone before the schedule": {manifest: scheduled("CRON_TZ=Europe/Berlin 0 9 * * 1-5", ""),
 		warnings: []string{
-			`spec.schedule: CRON_TZ=Europe/Berlin counts as timeZone: write timeZone: "Europe/Berlin" and schedule: "0 9 * * 1-5"`,
+			`spec.schedule: CRON_TZ=Europe/Berlin counts as timeZone: ` +
+				`write timeZone: "Europe/Berlin" and schedule: "0 9 * * 1-5"`,
 		}},
 	"TZ, the same as timeZone": {manifest: scheduled("TZ=Europe/Berlin 0 9 * * *", ", timeZone: Europe/Berlin"),
 		warnings: []string{
-			`spec.schedule: TZ=Europe/Berlin counts as timeZone: write timeZone: "Europe/Berlin" and schedule: "0 9 * * *"`,
+			`spec.schedule: TZ=Europe/Berlin counts as timeZone: ` +
+				`write timeZone: "Europe/Berlin" and schedule: "0 9 * * *"`,
 		}},
 	"TZ, another than timeZone": {manifest: scheduled("TZ=Europe/Berlin 0 9 * * *", ", timeZone: UTC"),
-		invalid: `spec.schedule: Invalid value: "TZ=Europe/Berlin 0 9 * * *": TZ= names a different zone than timeZone "UTC": remove one of them`},
+		invalid: `spec.schedule: Invalid value: "TZ=Europe/Berlin 0 9 * * *": ` +
+			`TZ= names a different zone than timeZone "UTC": remove one of them`},
 	"a schedule that is never due": {manifest: scheduled("0 0 31 2 *", ""),
 		warnings: []string{"spec.schedule: is never due, because no date matches it: correct it or remove it"}},
 	"a parameter that begins with a digit": {
 		manifest: dag(
-			`{parameters: [{name: 1st, defaultValue: "1"}], task: [` + old(`command: ["true"], parameters: [1st]`) + `]}`,
+			`{parameters: [{name: 1st, defaultValue: "1"}], task: [` +
+				old(`command: ["true"], parameters: [1st]`) + `]}`,
 		),
 		warnings: []string{
-			`spec.parameters[0].name: "1st" is rejected in Pods before Kubernetes 1.34: begin it with a letter, and use letters, digits and _ only`,
+			`spec.parameters[0].name: "1st" is rejected in Pods before Kubernetes 1.34: ` +
+				`begin it with a letter, and use letters, digits and _ only`,
 		}},
 	"a value of 100,000 characters": {
 		manifest: dag(
@@ -71,12 +77,14 @@ var existingForms = map[string]struct {
 				`command: ["true"]`,
 			) + `]}`,
 		),
-		invalid: "spec.parameters[0].defaultValue: Too long: must be at most 131069 bytes, because Linux accepts no longer environment variable: put it into a ConfigMap or Secret"},
+		invalid: "spec.parameters[0].defaultValue: Too long: must be at most 131069 bytes, " +
+			"because Linux accepts no longer environment variable: put it into a ConfigMap or Secret"},
 	"a negative limit": {manifest: task(`{name: a, image: i, command: ["true"], backoff: {limit: -1}}`),
 		warnings: []string{"spec.task[0].backoff.limit: -1 counts as 0, no retries: write 0"}},
 	"a limit for ever": {manifest: task(`{name: a, image: i, command: ["true"], backoff: {limit: 3000000000}}`),
 		warnings: []string{
-			"spec.task[0].backoff.limit: 3000000000 retries take days or longer before the task is Failed: write 1000 or less",
+			"spec.task[0].backoff.limit: 3000000000 retries take days or longer before the task is Failed: " +
+				"write 1000 or less",
 		}},
 	"retry codes out of range": {
 		manifest: task(`{name: a, image: i, command: ["true"], conditional: {enabled: true, retryCodes: [-1, 256]}}`),
@@ -86,17 +94,19 @@ var existingForms = map[string]struct {
 	},
 	"claims of a workspace": {
 		manifest: dag(
-			`{workspace: {enable: true, pvc: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}, claims: [{name: c}]}}}, task: [` + old(
-				`command: ["true"]`,
-			) + `]}`,
+			`{workspace: {enable: true, pvc: {accessModes: [ReadWriteOnce], ` +
+				`resources: {requests: {storage: 1Gi}, claims: [{name: c}]}}}, task: [` +
+				old(`command: ["true"]`) + `]}`,
 		),
 		warnings: []string{
 			"spec.workspace.pvc.resources.claims: has no effect, because a PersistentVolumeClaim has none: remove it",
 		}},
 	"the workspace elsewhere too": {
 		manifest: dag(
-			`{workspace: {enable: true, pvc: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}, task: [` +
-				old(`command: ["true"], podTemplate: {volumeMounts: [{name: workspace, mountPath: /data, subPath: d}]}`) + `]}`,
+			`{workspace: {enable: true, pvc: {accessModes: [ReadWriteOnce], ` +
+				`resources: {requests: {storage: 1Gi}}}}, task: [` +
+				old(`command: ["true"], podTemplate: {`+
+					`volumeMounts: [{name: workspace, mountPath: /data, subPath: d}]}`) + `]}`,
 		)},
 	"a backup of a DAG": {
 		manifest: strings.Replace(task(old(`command: ["true"]`)), "metadata: {name: x}", backupMetadata, 1) +
@@ -132,36 +142,41 @@ var existingForms = map[string]struct {
 	},
 	"a parameter named twice by a task": {
 		manifest: dag(
-			`{parameters: [{name: A, defaultValue: "1"}], task: [` + old(`command: ["true"], parameters: [A, A]`) + `]}`,
+			`{parameters: [{name: A, defaultValue: "1"}], task: [` +
+				old(`command: ["true"], parameters: [A, A]`) + `]}`,
 		),
 		invalid: `spec.task[0].parameters[1]: Duplicate value: "A": must be given once`},
 	"a task name that is no DNS label": {manifest: task(`{name: Build_App, image: i, command: ["true"]}`),
 		refused: `spec.task[0].name: Invalid value: "Build_App": must be a DNS label, such as build-app`},
 	"a mount at /kontroler": {
 		manifest: pod(`{volumes: [{name: v, emptyDir: {}}], volumeMounts: [{name: v, mountPath: /kontroler}]}`),
-		invalid:  "spec.task[0].podTemplate.volumeMounts[0].mountPath: Forbidden: /kontroler is reserved for the controller: mount the volume elsewhere"},
+		invalid: "spec.task[0].podTemplate.volumeMounts[0].mountPath: Forbidden: " +
+			"/kontroler is reserved for the controller: mount the volume elsewhere"},
 	"a mount of the script's volume": {
 		manifest: pod(`{volumeMounts: [{name: shared-scripts, mountPath: /scripts-again}]}`),
-		invalid:  `spec.task[0].podTemplate.volumeMounts[0].name: Not found: "shared-scripts": podTemplate.volumes has no volume of this name; the script is /kontroler/script`,
+		invalid: `spec.task[0].podTemplate.volumeMounts[0].name: Not found: "shared-scripts": ` +
+			`podTemplate.volumes has no volume of this name; the script is /kontroler/script`,
 	},
 	"a webhook without a scheme": {
 		manifest: dag(
-			`{webhook: {url: "hooks.tools.svc:8080/kontroler", verifySSL: false}, task: [` + old(`command: ["true"]`) + `]}`,
+			`{webhook: {url: "hooks.tools.svc:8080/kontroler", verifySSL: false}, task: [` +
+				old(`command: ["true"]`) + `]}`,
 		),
 		invalid: "spec.webhook.url: Invalid value: must be an http or https URL, scheme and host included",
 	},
 	"a block volume": {
 		manifest: dag(
-			`{workspace: {enable: true, pvc: {volumeMode: Block, resources: {requests: {storage: 1Gi}}}}, task: [` + old(
-				`command: ["true"]`,
-			) + `]}`,
+			`{workspace: {enable: true, pvc: {volumeMode: Block, resources: {requests: {storage: 1Gi}}}}, task: [` +
+				old(`command: ["true"]`) + `]}`,
 		),
 		invalid: `spec.workspace.pvc.volumeMode: Invalid value: "Block": must be Filesystem, or left out`},
 	"whitespace in an image": {manifest: task(`{name: a, image: "busybox:1.36 ", command: ["true"]}`),
-		invalid: `spec.task[0].image: Invalid value: "busybox:1.36 ": must not have leading or trailing whitespace: remove it`},
+		invalid: `spec.task[0].image: Invalid value: "busybox:1.36 ": ` +
+			`must not have leading or trailing whitespace: remove it`},
 	"tolerationSeconds without NoExecute": {
 		manifest: pod(`{tolerations: [{key: k, operator: Exists, effect: NoSchedule, tolerationSeconds: 5}]}`),
-		invalid:  `spec.task[0].podTemplate.tolerations[0].effect: Invalid value: "NoSchedule": must be NoExecute where tolerationSeconds is set: leave tolerationSeconds out`},
+		invalid: `spec.task[0].podTemplate.tolerations[0].effect: Invalid value: "NoSchedule": ` +
+			`must be NoExecute where tolerationSeconds is set: leave tolerationSeconds out`},
 }
 
 // backupMetadata is the metadata of an old object in the output of `kubectl get -o yaml`, without fields that kubectl
@@ -236,8 +251,8 @@ func judge(object any) (faults string, warnings []string) {
 func (c cluster) dropFinalizers(t *testing.T, kind string, names ...string) {
 	for _, name := range names {
 		_, err := c.resource(kind).
-			Patch(context.WithoutCancel(t.Context()), name, types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`),
-				metav1.PatchOptions{})
+			Patch(context.WithoutCancel(t.Context()), name, types.MergePatchType,
+				[]byte(`{"metadata":{"finalizers":null}}`), metav1.PatchOptions{})
 		if err != nil {
 			t.Error(err)
 		}

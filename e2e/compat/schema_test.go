@@ -102,11 +102,17 @@ func TestRefusals(t *testing.T) {
 		},
 		"a parameter without a value": {
 			dag(`{task: [{name: a, image: i}], parameters: [{name: p}]}`),
-			[]string{"spec.parameters[0]", "exactly one of defaultValue, defaultFromSecret and defaultSecretKeyRef is required"},
+			[]string{
+				"spec.parameters[0]",
+				"exactly one of defaultValue, defaultFromSecret and defaultSecretKeyRef is required",
+			},
 		},
 		"a parameter with two values": {
 			dag(`{task: [{name: a, image: i}], parameters: [{name: p, defaultValue: v, defaultFromSecret: s}]}`),
-			[]string{"spec.parameters[0]", "exactly one of defaultValue, defaultFromSecret and defaultSecretKeyRef is required"},
+			[]string{
+				"spec.parameters[0]",
+				"exactly one of defaultValue, defaultFromSecret and defaultSecretKeyRef is required",
+			},
 		},
 		"an override without a value": {
 			manifest("DagRun", `{dagName: d, parameters: [{name: p}]}`),
@@ -184,7 +190,9 @@ func TestAcceptedIsDecoded(t *testing.T) {
 			[]string{"9007199254740992", "9223372036854775807", "9223372036854775808", "1e19", "1e300", "-1e19", "0.5"},
 		},
 		memory: {
-			[]string{`"64Mi"`, `"1."`, `"+.5m"`, `"1e99"`, `"1E-9"`, `"2k"`, "1000", "1e9", `"0.5Gi"`, "9007199254740991"},
+			[]string{
+				`"64Mi"`, `"1."`, `"+.5m"`, `"1e99"`, `"1E-9"`, `"2k"`, "1000", "1e9", `"0.5Gi"`, "9007199254740991",
+			},
 			[]string{
 				`"1e100"`,
 				`"1e2147483648"`,
@@ -295,10 +303,12 @@ func TestStatusDates(t *testing.T) {
 	for date, accepted := range tests {
 		for _, format := range []string{
 			`{"status":{"startTime":%q}}`,
-			`{"status":{"conditions":[{"type":"Failed","status":"True","reason":"R","message":"","lastTransitionTime":%q}]}}`,
+			`{"status":{"conditions":[{"type":"Failed","status":"True","reason":"R","message":"",` +
+				`"lastTransitionTime":%q}]}}`,
 		} {
 			patch := fmt.Appendf(nil, format, date)
-			_, err := c.resource("DagRun").Patch(t.Context(), "x", types.MergePatchType, patch, metav1.PatchOptions{}, "status")
+			_, err := c.resource("DagRun").Patch(t.Context(), "x", types.MergePatchType, patch,
+				metav1.PatchOptions{}, "status")
 			if (err == nil) != accepted {
 				t.Errorf("%s: accepted %v, want %v: %v", patch, err == nil, accepted, err)
 			}
@@ -360,7 +370,8 @@ func TestRunIsImmutable(t *testing.T) {
 			if _, err := c.apply(t.Context(), []byte(manifest("DagRun", tt.from))); err != nil {
 				t.Fatal(err)
 			}
-			_, err := c.resource("DagRun").Patch(t.Context(), "x", types.MergePatchType, []byte(tt.patch), metav1.PatchOptions{})
+			_, err := c.resource("DagRun").Patch(t.Context(), "x", types.MergePatchType, []byte(tt.patch),
+				metav1.PatchOptions{})
 			switch {
 			case tt.want == "" && err != nil:
 				t.Errorf("refused: %v", err)
@@ -378,7 +389,8 @@ func TestLargestRun(t *testing.T) {
 	run := &v1alpha1.DagRun{ObjectMeta: metav1.ObjectMeta{Name: "large"}, Spec: v1alpha1.DagRunSpec{DagName: "d"}}
 	value := strings.Repeat("v", 4000)
 	for i := range 256 {
-		run.Spec.Parameters = append(run.Spec.Parameters, v1alpha1.ParameterValue{Name: fmt.Sprintf("p%d", i), Value: &value})
+		run.Spec.Parameters = append(run.Spec.Parameters,
+			v1alpha1.ParameterValue{Name: fmt.Sprintf("p%d", i), Value: &value})
 	}
 	run, err := runs.Create(t.Context(), run, metav1.CreateOptions{})
 	if err != nil {

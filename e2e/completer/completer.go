@@ -15,8 +15,8 @@ import (
 type Options struct {
 	// Namespace limits the Completer to one namespace. Empty means all.
 	Namespace string
-	// Node is the name of the node to which Pods are bound. If it is empty, Pods end immediately and unbound: that takes
-	// one request for each Pod, and a deletion has no grace period.
+	// Node is the name of the node to which Pods are bound. If it is empty, Pods end immediately and unbound: that
+	// takes one request for each Pod, and a deletion has no grace period.
 	Node string
 	// Requests limits the concurrent requests.
 	Requests int

@@ -73,7 +73,9 @@ func renew(
 	if lease == nil {
 		made, err := leases.Create(ctx, &coordinationv1.Lease{
 			ObjectMeta: metav1.ObjectMeta{Namespace: corev1.NamespaceNodeLease, Name: node},
-			Spec:       coordinationv1.LeaseSpec{HolderIdentity: &node, LeaseDurationSeconds: &seconds, RenewTime: &now},
+			Spec: coordinationv1.LeaseSpec{
+				HolderIdentity: &node, LeaseDurationSeconds: &seconds, RenewTime: &now,
+			},
 		}, metav1.CreateOptions{})
 		if err == nil {
 			return made, nil

@@ -156,7 +156,8 @@ func (p *player) run(ctx context.Context, steps []step) error {
 		return p.end(ctx, p.ended(int32(code), "Error"))
 	case errors.Is(err, errDeadline):
 		status := p.ended(killed, "Error")
-		status.Reason, status.Message = "DeadlineExceeded", "Pod was active on the node longer than the specified deadline"
+		status.Reason, status.Message =
+			"DeadlineExceeded", "Pod was active on the node longer than the specified deadline"
 		return p.end(ctx, status)
 	case errors.Is(err, errStopped):
 		return p.end(ctx, p.ended(killed, "Error"))

@@ -20,8 +20,8 @@ func TestMissingDAG(t *testing.T) {
 		s := w.DagRun("run").Status
 		admitted := meta.FindStatusCondition(s.Conditions, v1alpha1.RunConditionAdmitted)
 		return s.Phase == v1alpha1.RunPending && s.Reason == "DagNotFound" && strings.Contains(s.Message, `"late"`) &&
-				admitted != nil && admitted.Status == metav1.ConditionFalse && admitted.Reason == "DagNotFound", fmt.Sprintf("%+v",
-				s)
+				admitted != nil && admitted.Status == metav1.ConditionFalse && admitted.Reason == "DagNotFound",
+			fmt.Sprintf("%+v", s)
 	})
 	w.ApplyDAG("late", play("a", ""))
 	w.WaitRun("run", v1alpha1.RunSucceeded, patience)
@@ -89,8 +89,12 @@ func TestRefusedOverrides(t *testing.T) {
 		override v1alpha1.ParameterValue
 		says     string
 	}{
-		"unknown":         {v1alpha1.ParameterValue{Name: "TYPO", Value: &x}, `spec.parameters[0].name: Not found: "TYPO"`},
-		"secret-to-plain": {v1alpha1.ParameterValue{Name: "SECRET", Value: &x}, `parameter "SECRET" is a secret parameter`},
+		"unknown": {
+			v1alpha1.ParameterValue{Name: "TYPO", Value: &x}, `spec.parameters[0].name: Not found: "TYPO"`,
+		},
+		"secret-to-plain": {
+			v1alpha1.ParameterValue{Name: "SECRET", Value: &x}, `parameter "SECRET" is a secret parameter`,
+		},
 		"plain-to-secret": {
 			v1alpha1.ParameterValue{Name: "PLAIN", FromSecret: "s"}, `parameter "PLAIN" is a plain parameter`,
 		},

@@ -137,7 +137,9 @@ func TestRunUsesTheDAGAppliedWithIt(t *testing.T) {
 	for i := 1; i <= 6; i++ {
 		run, change := fmt.Sprintf("run-%d", i), fmt.Sprintf("change-%d", i)
 		w.Apply(
-			w.Manifest("DAG", "changing", v1alpha1.DAGSpec{Task: []v1alpha1.Task{play("a", ""), play(change, "", after("a"))}}) +
+			w.Manifest("DAG", "changing", v1alpha1.DAGSpec{
+				Task: []v1alpha1.Task{play("a", ""), play(change, "", after("a"))},
+			}) +
 				w.Manifest("DagRun", run, v1alpha1.DagRunSpec{DagName: "changing"}),
 		)
 		// A run that is admitted late has the DAG of that moment, which must not be the next one here.

@@ -252,7 +252,8 @@ func TestMaxPodsInTurns(t *testing.T) {
 	}
 	// The first run had both slots. Afterwards each waiting run gets one before any run gets another.
 	order := w.Strings(
-		`SELECT r.name FROM kontroler_v1.attempts a JOIN kontroler_v1.runs r ON r.id = a.run_id ORDER BY a.decided_at, a.id`,
+		`SELECT r.name FROM kontroler_v1.attempts a JOIN kontroler_v1.runs r ON r.id = a.run_id
+ORDER BY a.decided_at, a.id`,
 	)
 	left := map[string]int{"one": tasksEach - most, "two": tasksEach, "three": tasksEach}
 	got := map[string]int{}
@@ -261,7 +262,8 @@ func TestMaxPodsInTurns(t *testing.T) {
 		left[run]--
 		for _, other := range runs {
 			if left[other] > 0 && got[run] > got[other]+2 {
-				t.Fatalf("slot %d went to run %s, its %dth, when %s had %d: %v", i+1, run, got[run], other, got[other], order)
+				t.Fatalf("slot %d went to run %s, its %dth, when %s had %d: %v",
+					i+1, run, got[run], other, got[other], order)
 			}
 		}
 	}

@@ -17,7 +17,9 @@ func TestTakeoverByAnotherClock(t *testing.T) {
 			long.TimeoutSeconds = new(int64(300))
 			failing := play("failing", "await fail; exit 1")
 			failing.Backoff = &v1alpha1.Backoff{Limit: new(int64(1))}
-			w.ApplySpec("dag", v1alpha1.DAGSpec{ActiveDeadlineSeconds: new(int64(300)), Task: []v1alpha1.Task{long, failing}})
+			w.ApplySpec("dag", v1alpha1.DAGSpec{
+				ActiveDeadlineSeconds: new(int64(300)), Task: []v1alpha1.Task{long, failing},
+			})
 			w.Start("run", "dag")
 			w.WaitAttempt("run", "long", 1, "Running")
 			w.WaitAttempt("run", "failing", 1, "Running")

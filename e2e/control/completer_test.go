@@ -83,10 +83,13 @@ func TestCompleterPlaysScripts(t *testing.T) {
 	w.makePod("held", "once word exit 5; hold go", nil)
 	w.makePod("pending", "pend ImagePullBackOff", nil)
 	w.makePod("late", "sleep 1000", func(p *corev1.Pod) { p.Spec.ActiveDeadlineSeconds = new(int64(1)) })
-	w.makePod("nowhere", "", func(p *corev1.Pod) { p.Spec.NodeSelector = map[string]string{corev1.LabelHostname: "none"} })
+	w.makePod("nowhere", "", func(p *corev1.Pod) {
+		p.Spec.NodeSelector = map[string]string{corev1.LabelHostname: "none"}
+	})
 	for name, want := range map[string]string{
-		"empty": "Succeeded exit 0", "other": "Succeeded exit 0", "exit": "Failed exit 3", "gate": "Running running", "held": "Failed exit 5",
-		"pending": "Pending ImagePullBackOff", "late": "Failed exit 137 DeadlineExceeded", "nowhere": "Pending unbound",
+		"empty": "Succeeded exit 0", "other": "Succeeded exit 0", "exit": "Failed exit 3",
+		"gate": "Running running", "held": "Failed exit 5", "pending": "Pending ImagePullBackOff",
+		"late": "Failed exit 137 DeadlineExceeded", "nowhere": "Pending unbound",
 	} {
 		w.waitPlayed(name, want)
 	}

@@ -30,8 +30,9 @@ func TestKilledAt(t *testing.T) {
 		// A Pod that a timeout or a cancel stops.
 		"timeout pod-stop:1", "timeout pod-stopped:1", "cancel pod-stop:1", "cancel pod-stopped:1",
 		// The end.
-		"run-end-committed:1", "failure run-end-committed:1", "cancel run-end-committed:1", "delete run-end-committed:1",
-		"end-report:1", "end-recorded:1", "end-reported:1", "refused end-recorded:1", "cancel end-reported:1",
+		"run-end-committed:1", "failure run-end-committed:1", "cancel run-end-committed:1",
+		"delete run-end-committed:1", "end-report:1", "end-recorded:1", "end-reported:1",
+		"refused end-recorded:1", "cancel end-reported:1",
 	} {
 		t.Run(fault, func(t *testing.T) {
 			newWorld(t).KilledAt(harness.SceneOf(fault, play), fault)
@@ -45,8 +46,9 @@ func TestKilledAgainAndAgain(t *testing.T) {
 	scene := harness.Scenes(play)["long"]
 	w.Prepare(scene)
 	for _, fault := range []string{
-		"version-committed:1", "run-admitted:1", "run-claimed:1", "run-committed:1", "pod-create:1", "term-resumed:1", "pod-created:1", "run-committed:2",
-		"reap:1", "pod-created:1", "pod-released:1", "pod-deleted:1", "pod-created:1", "run-end-committed:1",
+		"version-committed:1", "run-admitted:1", "run-claimed:1", "run-committed:1", "pod-create:1",
+		"term-resumed:1", "pod-created:1", "run-committed:2", "reap:1", "pod-created:1", "pod-released:1",
+		"pod-deleted:1", "pod-created:1", "run-end-committed:1",
 	} {
 		w.DieAt(fault, nil)
 	}

@@ -81,7 +81,8 @@ func TestCustomResourcesOfTheReleaseBefore(t *testing.T) {
 	for name, object := range taken {
 		for _, field := range []string{"spec", "metadata"} {
 			if diff := gocmp.Diff(object[field], kept[name][field], ignoreVersions); diff != "" {
-				t.Errorf("%s of %s, before and after the controllers of this release (-before +after):\n%s", field, name, diff)
+				t.Errorf("%s of %s, before and after the controllers of this release (-before +after):\n%s",
+					field, name, diff)
 			}
 		}
 	}

@@ -144,12 +144,14 @@ func TestDagTaskVersions(t *testing.T) {
 		t.PodTemplate.VolumeMounts = []corev1.VolumeMount{{Name: "nowhere", MountPath: "/dir"}}
 	})) +
 		w.Manifest("DAG", "breaking", v1alpha1.DAGSpec{Task: []v1alpha1.Task{fromDagTask("a", "broken", 0)}}))
-	w.WaitValid("DagTask", "broken", metav1.ConditionFalse, `spec.podTemplate.volumeMounts[0].name: Not found: "nowhere"`)
+	w.WaitValid("DagTask", "broken", metav1.ConditionFalse,
+		`spec.podTemplate.volumeMounts[0].name: Not found: "nowhere"`)
 	w.WaitValid(
 		"DAG",
 		"breaking",
 		metav1.ConditionFalse,
-		`spec.task[0].taskRef.name: Invalid value: "broken": the DagTask cannot be used: spec.podTemplate.volumeMounts[0].name`,
+		`spec.task[0].taskRef.name: Invalid value: "broken": the DagTask cannot be used: `+
+			`spec.podTemplate.volumeMounts[0].name`,
 	)
 }
 

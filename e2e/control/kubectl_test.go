@@ -64,7 +64,8 @@ func TestKubectl(t *testing.T) {
 		return strings.Contains(events, "Normal") && strings.Contains(events, "Succeeded") &&
 			strings.Contains(events, "2/2 tasks done"), is
 	})
-	if is := w.Kubectl("get", "kontroler", "-o", "name"); !strings.Contains(is, "dag.kontroler.greedykomodo/pipeline") ||
+	if is := w.Kubectl("get", "kontroler",
+		"-o", "name"); !strings.Contains(is, "dag.kontroler.greedykomodo/pipeline") ||
 		!strings.Contains(is, "dagrun.kontroler.greedykomodo/good") {
 		t.Errorf("the category kontroler has %q", is)
 	}

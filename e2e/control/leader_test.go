@@ -212,7 +212,8 @@ func TestLeaderHandsOver(t *testing.T) {
 	}
 	w.Open("a")
 	standby.WaitLeads()
-	t.Logf("the standby took the epoch %s after the exit of the leader", w.TakenAt().Sub(stopped).Round(time.Millisecond))
+	t.Logf("the standby took the epoch %s after the exit of the leader",
+		w.TakenAt().Sub(stopped).Round(time.Millisecond))
 	w.CheckFinal("run", "Succeeded", all("Succeeded", "a", "b"))
 	w.CheckOnce("a", "b")
 	w.CheckStarts("run")

@@ -25,7 +25,8 @@ func TestLabelStrippedFromALivePod(t *testing.T) {
 		var is []string
 		ok := true
 		for _, pod := range w.Pods("run") {
-			ok = ok && pod.Labels[v1alpha1.LabelController] != "" && pod.Labels[v1alpha1.LabelRun] == string(w.DagRun("run").UID)
+			ok = ok && pod.Labels[v1alpha1.LabelController] != "" &&
+				pod.Labels[v1alpha1.LabelRun] == string(w.DagRun("run").UID)
 			is = append(is, fmt.Sprint(pod.Labels))
 		}
 		return ok && len(is) == 2, strings.Join(is, ", ")
@@ -264,7 +265,9 @@ func TestForgedPodsAreLeftAlone(t *testing.T) {
 		pod, err := w.Kube.CoreV1().Pods(w.Namespace).Create(t.Context(), &corev1.Pod{
 			ObjectMeta: metav1.ObjectMeta{Name: forged, Labels: labels},
 			Spec: corev1.PodSpec{RestartPolicy: corev1.RestartPolicyNever, TerminationGracePeriodSeconds: new(int64),
-				Containers: []corev1.Container{{Name: v1alpha1.TaskContainer, Image: "busybox:1.36", Command: []string{"true"}}}},
+				Containers: []corev1.Container{{
+					Name: v1alpha1.TaskContainer, Image: "busybox:1.36", Command: []string{"true"},
+				}}},
 		}, metav1.CreateOptions{})
 		if err != nil {
 			t.Fatal(err)

@@ -36,7 +36,8 @@ func TestSoak(t *testing.T) {
 	few := int32(3)
 	for i := range dags {
 		w.ApplySpec(fmt.Sprintf("dag-%d", i), v1alpha1.DAGSpec{
-			Schedule: "@every 5s", CatchUp: v1alpha1.CatchUpAll, SuccessfulRunsHistoryLimit: &few, FailedRunsHistoryLimit: &few,
+			Schedule: "@every 5s", CatchUp: v1alpha1.CatchUpAll,
+			SuccessfulRunsHistoryLimit: &few, FailedRunsHistoryLimit: &few,
 			Task: []v1alpha1.Task{
 				play(fmt.Sprintf("a%d", i), ""),
 				play(fmt.Sprintf("b%d", i), "sleep 1", after(fmt.Sprintf("a%d", i))),

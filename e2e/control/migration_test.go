@@ -87,7 +87,8 @@ func (w *world) waitCRDs() {
 }
 
 // oldTask has the fields of a task in old manifests.
-const oldTask = `image: "busybox:1.36", command: ["true"], backoff: {limit: 0}, conditional: {enabled: false, retryCodes: []}`
+const oldTask = `image: "busybox:1.36", command: ["true"], backoff: {limit: 0}, ` +
+	`conditional: {enabled: false, retryCodes: []}`
 
 // oldObject returns the manifest of an object with finalizers.
 func oldObject(kind, name, spec string, finalizers ...string) string {
@@ -111,7 +112,8 @@ func (w *world) makeOldObjects() {
 		oldObject(
 			"DAG",
 			"forever",
-			`{task: [{name: a, image: i, command: ["true"], backoff: {limit: 3000000000}, conditional: {enabled: true, retryCodes: [-3000000000]}}]}`,
+			`{task: [{name: a, image: i, command: ["true"], backoff: {limit: 3000000000}, `+
+				`conditional: {enabled: true, retryCodes: [-3000000000]}}]}`,
 		) +
 		oldObject("DAG", "deleted", `{task: [{name: a, `+oldTask+`}]}`, "dag.finalizer.kontroler.greedykomodo") +
 		oldObject("DagTask", "live", `{`+oldTask+`}`, "dagTask.finalizer.kontroler.greedykomodo") +
@@ -124,7 +126,9 @@ func (w *world) makeOldObjects() {
 		oldObject("DagRun", "deleted-and-held", run, oldRunFinalizer, "example.com/audit") +
 		oldObject("DagRun", "new", run, oldRunFinalizer))
 	w.patchStatus("dag", "etl", `{"phase":"Successful","message":"DAG reconciled successfully"}`)
-	for i, name := range []string{"ran", "ran-without-finalizer", "of-no-dag", "deleted", "deleted-and-held", "taken-on"} {
+	for i, name := range []string{
+		"ran", "ran-without-finalizer", "of-no-dag", "deleted", "deleted-and-held", "taken-on",
+	} {
 		w.patchStatus("dagrun", name, fmt.Sprintf(`{"dagRunId":%d}`, i+1))
 	}
 	w.Kubectl("delete", "--wait=false", "dag/deleted", "dagtask/deleted", "dagrun/deleted", "dagrun/deleted-and-held")
@@ -155,7 +159,8 @@ func (w *world) documented(has string) string {
 	}
 	cmd := exec.CommandContext(w.T.Context(), "bash", "-euo", "pipefail", "-c", blocks[0])
 	cmd.Dir = w.Dir
-	cmd.Env = append(os.Environ(), "KUBECONFIG="+w.Kubeconfig, "PATH="+filepath.Dir(w.KubectlPath)+":"+os.Getenv("PATH"))
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+w.Kubeconfig,
+		"PATH="+filepath.Dir(w.KubectlPath)+":"+os.Getenv("PATH"))
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		w.T.Fatalf("%s%v\n%s", blocks[0], err, out)
@@ -179,7 +184,8 @@ func (w *world) waitHistory(name string) *v1alpha1.DagRun {
 	w.Eventually("DagRun "+name+" to be history", patience, func(context.Context) (bool, string) {
 		run = w.DagRun(name)
 		c := meta.FindStatusCondition(run.Status.Conditions, v1alpha1.RunConditionAdmitted)
-		return c != nil && c.Status == metav1.ConditionFalse && c.Reason == "OtherKontroler", fmt.Sprintf("%+v", run.Status)
+		return c != nil && c.Status == metav1.ConditionFalse && c.Reason == "OtherKontroler",
+			fmt.Sprintf("%+v", run.Status)
 	})
 	return run
 }
@@ -317,11 +323,15 @@ func TestMigrationOfOlderVersionsAndBack(t *testing.T) {
 			`{dagName: etl, parameters: []}`,
 		),
 	)
-	left := `{apiVersion: v1, kind: Pod, metadata: {name: left, labels: {managed-by: kontroler}, finalizers: [kontroler/logcollection]}, spec: {containers: [{name: a, image: i}]}}
+	left := `{apiVersion: v1, kind: Pod, metadata: {name: left, labels: {managed-by: kontroler},
+  finalizers: [kontroler/logcollection]}, spec: {containers: [{name: a, image: i}]}}
 ---
-{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: ran-pvc, finalizers: [kontroler.greedykomodo/pvc.finalizer]}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}
+{apiVersion: v1, kind: PersistentVolumeClaim,
+  metadata: {name: ran-pvc, finalizers: [kontroler.greedykomodo/pvc.finalizer]},
+  spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}
 ---
-{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: of-others}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}`
+{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: of-others},
+  spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}`
 	w.Eventually(
 		"what is left to be made",
 		patience,
@@ -355,7 +365,8 @@ func TestMigrationOfOlderVersionsAndBack(t *testing.T) {
 		t.Errorf("DagRuns that are left: %s", is)
 	}
 	next := w.DAG("etl").Status.NextScheduleTime.UTC().Format("2006-01-02T15:04:05Z")
-	if is, want := w.documented("SET nexttime"), fmt.Sprintf("UPDATE dags SET nexttime = '%s' WHERE namespace = '%s' AND name = 'etl';\n",
+	if is, want := w.documented("SET nexttime"), fmt.Sprintf(
+		"UPDATE dags SET nexttime = '%s' WHERE namespace = '%s' AND name = 'etl';\n",
 		next, w.Namespace); is != want {
 		t.Errorf("for the old database: %q, want %q", is, want)
 	}

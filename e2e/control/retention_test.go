@@ -81,8 +81,8 @@ func TestTimeToLive(t *testing.T) {
 		w.WaitRun(name, v1alpha1.RunSucceeded, patience)
 	}
 	w.Kubectl("delete", "dag", "gone")
-	// A changed time to live also counts from the end of the run. DagRuns that are wrongly deleted would be deleted before
-	// those that the test waits for.
+	// A changed time to live also counts from the end of the run. DagRuns that are wrongly deleted would be deleted
+	// before those that the test waits for.
 	w.Kubectl("patch", "dag", "long", "--type=merge", "-p", `{"spec":{"ttlSecondsAfterFinished":1}}`)
 	w.waitDeleted("long")
 	w.Start("none-again", "none")
@@ -118,10 +118,11 @@ func (w *world) checkRowsOf(run, task string) {
 func (w *world) waitKept(dag string, want ...string) {
 	w.T.Helper()
 	slices.Sort(want)
-	w.Eventually(fmt.Sprintf("the schedule of %s to keep %v", dag, want), patience, func(context.Context) (bool, string) {
-		is := w.scheduledRuns(dag)
-		return slices.Equal(want, is), fmt.Sprint(is)
-	})
+	w.Eventually(fmt.Sprintf("the schedule of %s to keep %v", dag, want), patience,
+		func(context.Context) (bool, string) {
+			is := w.scheduledRuns(dag)
+			return slices.Equal(want, is), fmt.Sprint(is)
+		})
 }
 
 // A schedule keeps its newest DagRuns, and counts those that succeeded and the others separately. With limits of 0 it
@@ -159,7 +160,8 @@ func TestHistoryLimits(t *testing.T) {
 	)
 	w.waitKept("tick", w.Newest("tick", "Succeeded", 1)...)
 	before := w.Ticks("tick", "Ran", "Failed")
-	w.Kubectl("patch", "dag", "tick", "--type=merge", "-p", `{"spec":{"successfulRunsHistoryLimit":0,"suspended":false}}`)
+	w.Kubectl("patch", "dag", "tick", "--type=merge", "-p",
+		`{"spec":{"successfulRunsHistoryLimit":0,"suspended":false}}`)
 	w.waitTicks("tick", "Ran", "Failed", before+3)
 	w.rest("tick")
 	w.checkRows("tick", 3*time.Second)
@@ -216,7 +218,9 @@ func TestHistoryRetention(t *testing.T) {
 	c := w.Controller(longLease)
 	w.ApplyDAG("dag", play("a", ""), play("b", "", after("a")))
 	w.ApplyDAG("live", play("c", until("go")))
-	w.scheduled("forbid", "@every 3s", "", func(s *v1alpha1.DAGSpec) { s.ConcurrencyPolicy = v1alpha1.ForbidConcurrent })
+	w.scheduled("forbid", "@every 3s", "", func(s *v1alpha1.DAGSpec) {
+		s.ConcurrencyPolicy = v1alpha1.ForbidConcurrent
+	})
 	for _, run := range []string{"old", "older", "recent"} {
 		w.Start(run, "dag")
 		w.WaitRun(run, v1alpha1.RunSucceeded, patience)
@@ -228,15 +232,14 @@ func TestHistoryRetention(t *testing.T) {
 	w.checkLedger("forbid", 3*time.Second)
 	c.Stop()
 	w.DieAt("end-report:1", func() { w.Start("untold", "dag") })
-	w.Exec(
-		`UPDATE kontroler.runs SET finished_at = finished_at - interval '2 hours' WHERE name IN ('old', 'older', 'untold') OR dag_name = 'forbid'`,
-	)
-	w.Exec(
-		`UPDATE kontroler.runs SET created_at = created_at - interval '1 year', admitted_at = admitted_at - interval '1 year' WHERE name = 'live'`,
-	)
+	w.Exec(`UPDATE kontroler.runs SET finished_at = finished_at - interval '2 hours'
+WHERE name IN ('old', 'older', 'untold') OR dag_name = 'forbid'`)
+	w.Exec(`UPDATE kontroler.runs
+SET created_at = created_at - interval '1 year', admitted_at = admitted_at - interval '1 year' WHERE name = 'live'`)
 	// The schedule does not know yet that its last run has ended.
 	w.Exec(`INSERT INTO kontroler.scheduled_runs (dag_id, due_at, run_name, dag_uid, run_uid)
-SELECT s.dag_id, t.due_from, t.run_name, s.dag_uid, t.run_uid FROM kontroler.ticks t JOIN kontroler.schedules s ON s.dag_id = t.dag_id
+SELECT s.dag_id, t.due_from, t.run_name, s.dag_uid, t.run_uid
+FROM kontroler.ticks t JOIN kontroler.schedules s ON s.dag_id = t.dag_id
 WHERE t.outcome = 'Ran' ORDER BY t.due_from DESC LIMIT 1 ON CONFLICT DO NOTHING`)
 	before := w.DagRun("old").ResourceVersion
 	ran := w.Ticks("forbid", "Ran", "")
@@ -248,16 +251,15 @@ WHERE t.outcome = 'Ran' ORDER BY t.due_from DESC LIMIT 1 ON CONFLICT DO NOTHING`
 	}
 	w.Controller(takeOver, retention)
 	w.Eventually("the old rows to be gone", patience, func(context.Context) (bool, string) {
-		left := w.Strings(
-			`SELECT name FROM kontroler.runs WHERE name IN ('old', 'older') OR dag_name = 'forbid' AND finished_at < now() - interval '1 hour'`,
-		)
+		left := w.Strings(`SELECT name FROM kontroler.runs
+WHERE name IN ('old', 'older') OR dag_name = 'forbid' AND finished_at < now() - interval '1 hour'`)
 		return len(left) == 0, fmt.Sprint(left)
 	})
-	w.WaitRun("untold", v1alpha1.RunSucceeded, patience) // the status comes from the rows, which may be removed afterwards
+	// The status comes from the rows, which may be removed afterwards.
+	w.WaitRun("untold", v1alpha1.RunSucceeded, patience)
 	w.CheckFinal("recent", "Succeeded", all("Succeeded", "a", "b"))
-	if orphans := w.Strings(`SELECT t.name FROM kontroler.tasks t LEFT JOIN kontroler.runs r ON r.id = t.run_id WHERE r.id IS NULL`); len(
-		orphans,
-	) > 0 {
+	if orphans := w.Strings(`SELECT t.name FROM kontroler.tasks t LEFT JOIN kontroler.runs r ON r.id = t.run_id
+WHERE r.id IS NULL`); len(orphans) > 0 {
 		t.Errorf("tasks of runs that are gone: %v", orphans)
 	}
 	w.suspend("forbid", false)

@@ -89,23 +89,26 @@ func (w *world) scheduledRuns(dag string) (names []string) {
 func (w *world) checkRows(dag string, every time.Duration) (ran []string) {
 	w.T.Helper()
 	w.Eventually("the runs of "+dag+" to end", patience, func(context.Context) (bool, string) {
-		live := w.Strings(`SELECT name FROM kontroler_v1.runs WHERE dag_name = $1 AND phase IN ('Pending', 'Running')`, dag)
-		missing := w.Strings(`SELECT t.due_from::text FROM kontroler_v1.ticks t JOIN kontroler_v1.dags d ON d.id = t.dag_id
+		live := w.Strings(
+			`SELECT name FROM kontroler_v1.runs WHERE dag_name = $1 AND phase IN ('Pending', 'Running')`, dag)
+		missing := w.Strings(`SELECT t.due_from::text
+FROM kontroler_v1.ticks t JOIN kontroler_v1.dags d ON d.id = t.dag_id
 WHERE d.name = $1 AND t.outcome = 'Ran' AND t.run_id IS NULL`, dag)
 		return len(live)+len(missing) == 0, fmt.Sprint(live, missing)
 	})
 	broken := w.Strings(`
 SELECT due_from || ' after ' || before FROM (
-    SELECT t.*, lag(t.due_to) OVER (ORDER BY t.due_from) AS before FROM kontroler_v1.ticks t JOIN kontroler_v1.dags d ON d.id = t.dag_id WHERE d.name = $1) t
-WHERE due_from - before <> make_interval(secs => $2) OR due_to - due_from <> make_interval(secs => $2 * (count - 1))`, dag, every.Seconds())
+    SELECT t.*, lag(t.due_to) OVER (ORDER BY t.due_from) AS before
+    FROM kontroler_v1.ticks t JOIN kontroler_v1.dags d ON d.id = t.dag_id WHERE d.name = $1) t
+WHERE due_from - before <> make_interval(secs => $2) OR due_to - due_from <> make_interval(secs => $2 * (count - 1))`,
+		dag, every.Seconds())
 	if len(broken) > 0 {
 		w.T.Errorf("the ledger of %s has gaps or overlaps at %v", dag, broken)
 	}
-	ran = w.Strings(
-		`SELECT run_name FROM kontroler_v1.ticks t JOIN kontroler_v1.dags d ON d.id = t.dag_id WHERE d.name = $1 AND outcome = 'Ran' ORDER BY 1`,
-		dag,
-	)
-	rows := w.Strings(`SELECT name FROM kontroler_v1.runs WHERE dag_name = $1 AND name NOT LIKE 'mine%' ORDER BY 1`, dag)
+	ran = w.Strings(`SELECT run_name FROM kontroler_v1.ticks t JOIN kontroler_v1.dags d ON d.id = t.dag_id
+WHERE d.name = $1 AND outcome = 'Ran' ORDER BY 1`, dag)
+	rows := w.Strings(
+		`SELECT name FROM kontroler_v1.runs WHERE dag_name = $1 AND name NOT LIKE 'mine%' ORDER BY 1`, dag)
 	slices.Sort(ran)
 	slices.Sort(rows)
 	if !slices.Equal(ran, rows) || len(ran) == 0 {
@@ -127,7 +130,8 @@ func TestSchedule(t *testing.T) {
 	w.rest("tick")
 	ran := w.Ticks("tick", "Ran", "")
 	w.Eventually("a due time to pass", patience, func(context.Context) (bool, string) {
-		passed := w.Strings(`SELECT dag_id::text FROM kontroler_v1.schedules WHERE now() > cursor + interval '4 seconds'`)
+		passed := w.Strings(
+			`SELECT dag_id::text FROM kontroler_v1.schedules WHERE now() > cursor + interval '4 seconds'`)
 		return len(passed) == 1, fmt.Sprint(passed)
 	})
 	if now := w.Ticks("tick", "Ran", ""); now != ran {
@@ -277,7 +281,8 @@ func TestScheduleOfDAGTakenOver(t *testing.T) {
 		return got >= 2, fmt.Sprint(got)
 	})
 	w.rest("tick")
-	if early := two.Strings(`SELECT due_from::text FROM kontroler_v1.ticks WHERE due_from < $1`, taken); len(early) > 0 {
+	if early := two.Strings(
+		`SELECT due_from::text FROM kontroler_v1.ticks WHERE due_from < $1`, taken); len(early) > 0 {
 		t.Errorf("the new controller accounts for due times before its claim: %v", early)
 	}
 	const ran = `SELECT run_name FROM kontroler_v1.ticks WHERE outcome = 'Ran'`
@@ -302,7 +307,8 @@ func TestScheduleOfDAGMadeAgain(t *testing.T) {
 	w.Kubectl("delete", "dag", "tick")
 	before := w.Strings(`SELECT run_name FROM kontroler_v1.ticks WHERE outcome = 'Ran'`)
 	w.Eventually("due times to pass", patience, func(context.Context) (bool, string) {
-		passed := w.Strings(`SELECT dag_id::text FROM kontroler_v1.schedules WHERE now() > cursor + interval '10 seconds'`)
+		passed := w.Strings(
+			`SELECT dag_id::text FROM kontroler_v1.schedules WHERE now() > cursor + interval '10 seconds'`)
 		return len(passed) == 1, fmt.Sprint(passed)
 	})
 	w.scheduled("tick", "@every 3s", "say again", nil)
@@ -318,9 +324,8 @@ func TestScheduleOfDAGMadeAgain(t *testing.T) {
 		t.Errorf("runs of due times before the DAG was recreated: %v, want %v", after, before)
 	}
 	// The ledger does not mention the time in which the DAG did not exist.
-	if between := w.Strings(`SELECT due_from::text FROM kontroler_v1.ticks WHERE outcome IN ('Missed', 'TooLate')`); len(
-		between,
-	) > 0 {
+	if between := w.Strings(
+		`SELECT due_from::text FROM kontroler_v1.ticks WHERE outcome IN ('Missed', 'TooLate')`); len(between) > 0 {
 		t.Errorf("the ledger has due times at which the DAG did not exist: %v", between)
 	}
 }

@@ -49,11 +49,12 @@ func TestStartRefusals(t *testing.T) {
 			[]processOption{environment("DATABASE_URL=")}, 2, []string{"DATABASE_URL", "postgres://"},
 		},
 		"another kind of database": {
-			[]processOption{environment("DATABASE_URL=mysql://x:secret-word@y/z")}, 2, []string{"DATABASE_URL", "postgres://"},
+			[]processOption{environment("DATABASE_URL=mysql://x:secret-word@y/z")}, 2,
+			[]string{"DATABASE_URL", "postgres://"},
 		},
 		"no such database": {
-			[]processOption{environment("DATABASE_URL=" + strings.Replace(w.URL, "/kontroler_test_", "/no_such_", 1))}, 1,
-			[]string{"no_such_", "DATABASE_URL"},
+			[]processOption{environment("DATABASE_URL=" + strings.Replace(w.URL, "/kontroler_test_", "/no_such_", 1))},
+			1, []string{"no_such_", "DATABASE_URL"},
 		},
 		"no API server": {
 			[]processOption{w.withServer("https://127.0.0.1:1")}, 1, []string{"https://127.0.0.1:1", "kubeconfig"},

@@ -32,12 +32,15 @@ func refusals() map[string]refusal {
 			begin: func(w *world) {
 				w.Kubectl("label", "namespace", w.Namespace, "pod-security.kubernetes.io/enforce=restricted")
 			},
-			end:    func(w *world) { w.Kubectl("label", "namespace", w.Namespace, "pod-security.kubernetes.io/enforce-") },
+			end: func(w *world) {
+				w.Kubectl("label", "namespace", w.Namespace, "pod-security.kubernetes.io/enforce-")
+			},
 			reason: "CreateRefused", words: "violates PodSecurity",
 		},
 		"LimitRange": {
-			manifests: `{apiVersion: v1, kind: LimitRange, metadata: {name: large}, spec: {limits: [{type: Pod, min: {memory: 1Gi}}]}}`,
-			reason:    "CreateRefused", words: "minimum memory usage per Pod",
+			manifests: `{apiVersion: v1, kind: LimitRange, metadata: {name: large}, ` +
+				`spec: {limits: [{type: Pod, min: {memory: 1Gi}}]}}`,
+			reason: "CreateRefused", words: "minimum memory usage per Pod",
 		},
 		"admission policy": {
 			manifests: `
@@ -85,7 +88,8 @@ func (w *world) refuse(r refusal) {
 		w.Apply(r.manifests)
 	}
 	probe := fmt.Sprintf(
-		`{apiVersion: v1, kind: Pod, metadata: {name: probe, namespace: %s}, spec: {containers: [{name: a, image: i}]}}`,
+		`{apiVersion: v1, kind: Pod, metadata: {name: probe, namespace: %s}, `+
+			`spec: {containers: [{name: a, image: i}]}}`,
 		w.Namespace,
 	)
 	w.Eventually("the namespace to refuse Pods", patience, func(context.Context) (bool, string) {
@@ -149,7 +153,8 @@ func TestNamespaceThatRefusesPodsDoesNotBlockOthers(t *testing.T) {
 			for i := range runs {
 				run := fmt.Sprintf("refused-%d", i)
 				if row := w.Run(run); row.Phase != "Running" || row.Active == 0 {
-					t.Errorf("run %s is %s with %d active tasks, although nothing has changed for it", run, row.Phase, row.Active)
+					t.Errorf("run %s is %s with %d active tasks, although nothing has changed for it",
+						run, row.Phase, row.Active)
 				}
 				w.Eventually("DagRun "+run+" to say why it waits", patience, func(context.Context) (bool, string) {
 					s := w.DagRun(run).Status
@@ -209,7 +214,8 @@ func TestPolicyThatAlwaysRefusesATask(t *testing.T) {
 func (w *world) refuseDagRuns() {
 	w.T.Helper()
 	w.Apply(
-		`{apiVersion: v1, kind: ResourceQuota, metadata: {name: none}, spec: {hard: {count/dagruns.kontroler.greedykomodo: "0"}}}`,
+		`{apiVersion: v1, kind: ResourceQuota, metadata: {name: none}, ` +
+			`spec: {hard: {count/dagruns.kontroler.greedykomodo: "0"}}}`,
 	)
 	w.Eventually("DagRuns to be refused", patience, func(context.Context) (bool, string) {
 		out, err := w.RunKubectl(

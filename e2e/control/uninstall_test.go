@@ -32,7 +32,8 @@ func TestUninstall(t *testing.T) {
 	}
 	c.Stop()
 	gone := environment("DATABASE_URL=" + strings.Replace(w.URL, "/kontroler_test_", "/no_such_", 1))
-	if out, err := w.Uninstall(gone); err == nil || !strings.Contains(out, "If the database no longer exists, use --all") {
+	if out, err := w.Uninstall(gone); err == nil ||
+		!strings.Contains(out, "If the database no longer exists, use --all") {
 		t.Errorf("uninstall without the database: %v %s", err, out)
 	}
 	if is := w.countFinalizers("run"); is != 2 {

@@ -26,7 +26,8 @@ func (u *upgrade) start(n int) {
 	for range n {
 		name := fmt.Sprintf("diamond-%d", len(u.runs))
 		u.ApplyDAG(name,
-			play("a", until("a")), play("b", once(name, "exit 3"), after("a"), retries(1)), play("c", until("c"), after("a")),
+			play("a", until("a")), play("b", once(name, "exit 3"), after("a"), retries(1)),
+			play("c", until("c"), after("a")),
 			play("d", until("d"), after("b", "c")), play("e", until("e"), after("d")))
 		u.Start(name, name)
 		u.runs = append(u.runs, name)
@@ -120,7 +121,8 @@ func TestSchemaTooNew(t *testing.T) {
 	w := newWorld(t)
 	w.Controller().Stop()
 	known, _ := w.schema()
-	note := `INSERT INTO kontroler.schema_migrations (version, name, oldest_compatible, checksum) VALUES ($1, $2, $3, '')`
+	note := `INSERT INTO kontroler.schema_migrations (version, name, oldest_compatible, checksum)
+VALUES ($1, $2, $3, '')`
 	w.Exec(note, known+1, "compatible", 1)
 	w.Controller().Stop()
 	w.Exec(note, known+2, "incompatible", known+2)

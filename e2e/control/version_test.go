@@ -16,7 +16,8 @@ import (
 func (w *world) corrupt(dag string) {
 	w.T.Helper()
 	n := w.Exec(
-		`UPDATE kontroler.dag_versions v SET spec = '{"task": "lost"}' FROM kontroler.dags d WHERE d.id = v.dag_id AND d.name = $1`,
+		`UPDATE kontroler.dag_versions v SET spec = '{"task": "lost"}' FROM kontroler.dags d
+WHERE d.id = v.dag_id AND d.name = $1`,
 		dag,
 	)
 	if n != 1 {
@@ -59,7 +60,8 @@ func TestVersionThatCannotBeRead(t *testing.T) {
 	})
 	w.Controller()
 	for run, want := range map[string]string{
-		"stopped": "Failed VersionUnreadable", "cancelled": "Cancelled UserCancelled", "deleted": "Cancelled Deleted", "late": "Failed DeadlineExceeded",
+		"stopped": "Failed VersionUnreadable", "cancelled": "Cancelled UserCancelled",
+		"deleted": "Cancelled Deleted", "late": "Failed DeadlineExceeded",
 	} {
 		w.Eventually("the end of run "+run, patience, func(context.Context) (bool, string) {
 			row := w.Run(run)

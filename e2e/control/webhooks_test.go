@@ -32,10 +32,9 @@ JOIN kontroler_v1.runs r ON r.id = n.run_id WHERE r.name = $1 AND d.error <> ''`
 func (w *world) waitSettled(run string) {
 	w.T.Helper()
 	w.Eventually("the notifications of "+run+" to be settled", patience, func(context.Context) (bool, string) {
-		pending := w.Strings(
-			`SELECT n.event FROM kontroler_v1.notifications n JOIN kontroler_v1.runs r ON r.id = n.run_id WHERE r.name = $1 AND n.state = 'Pending'`,
-			run,
-		)
+		pending := w.Strings(`SELECT n.event
+FROM kontroler_v1.notifications n JOIN kontroler_v1.runs r ON r.id = n.run_id
+WHERE r.name = $1 AND n.state = 'Pending'`, run)
 		return len(pending) == 0, fmt.Sprint(w.Notifications())
 	})
 }
@@ -55,7 +54,9 @@ func TestNotifications(t *testing.T) {
 	v := w.NewReceiver(false)
 	c := w.Controller(w.ReadsSecrets())
 	w.Apply(`{apiVersion: v1, kind: Secret, metadata: {name: hook}, stringData: {key: s3cret}}`)
-	hook := v1alpha1.Webhook{URL: v.URL + "/t0ken-of-the-url", SecretRef: &v1alpha1.SecretKeyRef{Name: "hook", Key: "key"}}
+	hook := v1alpha1.Webhook{
+		URL: v.URL + "/t0ken-of-the-url", SecretRef: &v1alpha1.SecretKeyRef{Name: "hook", Key: "key"},
+	}
 	w.applyHooked(
 		"dag",
 		hook,
@@ -73,8 +74,9 @@ func TestNotifications(t *testing.T) {
 	if got[1] > got[2] {
 		got[1], got[2] = got[2], got[1] // b and c end in either order
 	}
-	if diff := gocmp.Diff([]string{"TaskSucceeded a", "TaskSucceeded b", "TaskSucceeded c", "TaskFailed d", "RunFailed"},
-		got); diff != "" {
+	if diff := gocmp.Diff([]string{
+		"TaskSucceeded a", "TaskSucceeded b", "TaskSucceeded c", "TaskFailed d", "RunFailed",
+	}, got); diff != "" {
 		t.Errorf("notifications (-want +got):\n%s", diff)
 	}
 	for _, n := range all {
@@ -89,15 +91,17 @@ func TestNotifications(t *testing.T) {
 
 	value := "x"
 	w.Start("refused", "dag", v1alpha1.ParameterValue{Name: "unknown", Value: &value})
-	if refused := v.Wait("refused", 1)[0]; refused.String() != "RunFailed" || refused.Run.Reason != "InvalidParameters" {
+	if refused := v.Wait("refused", 1)[0]; refused.String() != "RunFailed" ||
+		refused.Run.Reason != "InvalidParameters" {
 		t.Errorf("a refused run: %s", refused.Body)
 	}
-	w.applyHooked("long", v1alpha1.Webhook{URL: v.URL, Events: runEvents}, play("a", ""), play("b", forever, after("a")))
+	w.applyHooked("long", v1alpha1.Webhook{URL: v.URL, Events: runEvents},
+		play("a", ""), play("b", forever, after("a")))
 	w.Start("cancelled", "long")
 	w.WaitAttempt("cancelled", "b", 1, "Running")
 	w.Cancel("cancelled")
-	if cancelled := v.Wait("cancelled", 1)[0]; cancelled.String() != "RunCancelled" || cancelled.Status != "cancelled" ||
-		cancelled.Header.Get("Kontroler-Signature") != "" {
+	if cancelled := v.Wait("cancelled", 1)[0]; cancelled.String() != "RunCancelled" ||
+		cancelled.Status != "cancelled" || cancelled.Header.Get("Kontroler-Signature") != "" {
 		t.Errorf("a cancelled run: %s", cancelled.Body)
 	}
 	w.ApplyDAG("silent", play("a", ""))
@@ -129,8 +133,8 @@ func (w *world) checkNotification(n notification) {
 		is[name] = n.Header.Get(name)
 	}
 	want := map[string]string{
-		"Content-Type": "application/json", "Kontroler-Event": n.Event, "Kontroler-Delivery": n.ID, "Kontroler-Signature": signature("s3cret",
-			n),
+		"Content-Type": "application/json", "Kontroler-Event": n.Event,
+		"Kontroler-Delivery": n.ID, "Kontroler-Signature": signature("s3cret", n),
 	}
 	if diff := gocmp.Diff(want, is); diff != "" {
 		w.T.Errorf("headers of %s (-want +got):\n%s", n, diff)
@@ -189,15 +193,11 @@ func TestNotificationFailures(t *testing.T) {
 	}
 	w.Controller(w.ReadsSecrets(), flags("--webhook-deny=192.0.2.0/24"))
 	hooks := map[string]v1alpha1.Webhook{
-		"hang": {
-			URL: v.URL + "/hang",
-		}, "fails": {URL: v.URL + "/fails"}, "redirects": {URL: v.URL + "/redirects"}, "to-loopback": {URL: v.URL + "/to-loopback"},
-		"loopback": {
-			URL: "http://127.0.0.1:1/t0ken",
-		}, "metadata": {URL: "http://169.254.169.254/"}, "denied": {URL: "http://192.0.2.1/"},
-		"secure": {
-			URL: secure.URL,
-		}, "untrusted": {URL: secure.URL, VerifySSL: true}, "unverifiable": {URL: v.URL, VerifySSL: true},
+		"hang": {URL: v.URL + "/hang"}, "fails": {URL: v.URL + "/fails"},
+		"redirects": {URL: v.URL + "/redirects"}, "to-loopback": {URL: v.URL + "/to-loopback"},
+		"loopback": {URL: "http://127.0.0.1:1/t0ken"}, "metadata": {URL: "http://169.254.169.254/"},
+		"denied": {URL: "http://192.0.2.1/"}, "secure": {URL: secure.URL},
+		"untrusted": {URL: secure.URL, VerifySSL: true}, "unverifiable": {URL: v.URL, VerifySSL: true},
 		"signed": {URL: v.URL + "/signed", SecretRef: &v1alpha1.SecretKeyRef{Name: "later", Key: "key"}},
 	}
 	for name, hook := range hooks {
@@ -205,19 +205,19 @@ func TestNotificationFailures(t *testing.T) {
 		w.Start(name, name)
 	}
 	for run, text := range map[string]string{
-		"hang": "no answer within 10 seconds", "fails": "the receiver answered 500", "to-loopback": "is refused: loopback", "loopback": "address 127.0.0.1 is refused: loopback",
-		"metadata": "a cloud's metadata", "denied": "address 192.0.2.1 is refused: --webhook-deny has 192.0.2.0/24", "untrusted": "failed to verify certificate",
-		"unverifiable": "verifySSL is set", "signed": `there is no Secret "later"`,
+		"hang": "no answer within 10 seconds", "fails": "the receiver answered 500",
+		"to-loopback": "is refused: loopback", "loopback": "address 127.0.0.1 is refused: loopback",
+		"metadata": "a cloud's metadata", "denied": "address 192.0.2.1 is refused: --webhook-deny has 192.0.2.0/24",
+		"untrusted": "failed to verify certificate", "unverifiable": "verifySSL is set",
+		"signed": `there is no Secret "later"`,
 	} {
 		w.waitError(run, text)
 	}
 	w.Apply(`{apiVersion: v1, kind: Secret, metadata: {name: later}, stringData: {key: s3cret}}`)
 	for run, reached := range map[string]*receiver{"fails": v, "redirects": v, "secure": secure, "signed": v} {
 		w.waitSettled(run)
-		states := w.Strings(
-			`SELECT DISTINCT n.state FROM kontroler_v1.notifications n JOIN kontroler_v1.runs r ON r.id = n.run_id WHERE r.name = $1`,
-			run,
-		)
+		states := w.Strings(`SELECT DISTINCT n.state
+FROM kontroler_v1.notifications n JOIN kontroler_v1.runs r ON r.id = n.run_id WHERE r.name = $1`, run)
 		if len(states) != 1 || states[0] != "Delivered" {
 			t.Errorf("%s: %v", run, w.Notifications())
 		}
@@ -235,10 +235,9 @@ func TestNotificationFailures(t *testing.T) {
 	if all := v.Of("fails"); string(all[0].Body) != string(all[2].Body) || all[0].ID != all[2].ID {
 		t.Errorf("two deliveries differ:\n%s\n%s", all[0].Body, all[2].Body)
 	}
-	if log := w.Strings(`SELECT d.try || ' ' || coalesce(d.status, 0) || ' ' || d.error || ' ' || d.response FROM kontroler_v1.deliveries d
-JOIN kontroler_v1.notifications n ON n.id = d.notification_id JOIN kontroler_v1.runs r ON r.id = n.run_id WHERE r.name = 'fails' ORDER BY n.id, d.try`); len(
-		log,
-	) != 4 ||
+	if log := w.Strings(`SELECT d.try || ' ' || coalesce(d.status, 0) || ' ' || d.error || ' ' || d.response
+FROM kontroler_v1.deliveries d JOIN kontroler_v1.notifications n ON n.id = d.notification_id
+JOIN kontroler_v1.runs r ON r.id = n.run_id WHERE r.name = 'fails' ORDER BY n.id, d.try`); len(log) != 4 ||
 		log[0] != "1 500 the receiver answered 500 Internal Server Error not now" ||
 		strings.TrimSpace(log[2]) != "3 200" {
 		t.Errorf("the deliveries are %q", log)

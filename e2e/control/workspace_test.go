@@ -9,8 +9,8 @@ import (
 // A controller is killed around the creation and the deletion of a claim. One claim is created, and none is left.
 func TestWorkspaceKilledAt(t *testing.T) {
 	for _, fault := range []string{
-		"claim-create:1", "claim-created:1", "claim-recorded:1", "run-end-committed:1", "claim-delete:1", "claim-deleted:1",
-		"end-recorded:1",
+		"claim-create:1", "claim-created:1", "claim-recorded:1", "run-end-committed:1", "claim-delete:1",
+		"claim-deleted:1", "end-recorded:1",
 	} {
 		t.Run(fault, func(t *testing.T) {
 			w := newWorld(t)

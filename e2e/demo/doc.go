@@ -1,5 +1,5 @@
-// Command demo shows Kontroler at work: it starts a real Kubernetes node, a throwaway PostgreSQL, the controller and the
-// server, runs manifests/examples/demo.yaml and follows the run in the terminal. Then it shows where the UI and the
+// Command demo shows Kontroler at work: it starts a real Kubernetes node, a throwaway PostgreSQL, the controller and
+// the server, runs manifests/examples/demo.yaml and follows the run in the terminal. Then it shows where the UI and the
 // server are, and how to sign in. `make demo` builds and runs it at the top of the repository.
 //
 //	ONCE=1           exits when the run has ended, with 0 if it succeeded
@@ -7,9 +7,9 @@
 //	NO_COLOR=1       prints no colours
 //
 // The flag -ui names the directory of the UI. scripts/demo builds it if it finds Node; without it the demo has no UI.
-// The demo itself serves the UI, and passes the API on. It does not start nginx of the shipped image: that needs root, a
-// root file system of its own and a package to download, and with CLUSTER=current the demo needs none of them. The suite
-// web has nginx.
+// The demo itself serves the UI, and passes the API on. It does not start nginx of the shipped image: that needs root,
+// a root file system of its own and a package to download, and with CLUSTER=current the demo needs none of them. The
+// suite web has nginx.
 //
 // It reads what every user can read: the views of schema kontroler_v1, the status of the DagRun and the logs of the
 // Pods.

@@ -34,7 +34,8 @@ func (d *demo) follow(ctx context.Context, g *graph, run *v1alpha1.DagRun) (*sna
 		}
 		switch waited := time.Since(began); {
 		case now == nil && waited > admitTimeout:
-			return nil, withLog(fmt.Errorf("DagRun %q was not admitted within %s", run.Name, admitTimeout), d.controller.log)
+			return nil, withLog(
+				fmt.Errorf("DagRun %q was not admitted within %s", run.Name, admitTimeout), d.controller.log)
 		case waited > runTimeout:
 			return nil, withLog(fmt.Errorf("DagRun %q has not ended after %s", run.Name, runTimeout), d.controller.log)
 		}

@@ -198,7 +198,8 @@ func straighten(row []box, connected func(*box) []int, other []box) {
 		want -= float64((row[i].width-1)/2 + offset)
 		offset += row[i].width + between
 		blocks = append(blocks, block{want, 1})
-		for n := len(blocks); n > 1 && blocks[n-2].sum/float64(blocks[n-2].count) > blocks[n-1].sum/float64(blocks[n-1].count); n-- {
+		for n := len(blocks); n > 1 &&
+			blocks[n-2].sum/float64(blocks[n-2].count) > blocks[n-1].sum/float64(blocks[n-1].count); n-- {
 			blocks[n-2].sum += blocks[n-1].sum
 			blocks[n-2].count += blocks[n-1].count
 			blocks = blocks[:n-1]

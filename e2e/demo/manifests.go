@@ -25,7 +25,8 @@ import (
 	"kontroler/apis/kontroler/v1alpha1"
 )
 
-// fieldManager is the name under which the server writes, so that the UI replaces a DAG of the demo like one of its own.
+// fieldManager is the name under which the server writes, so that the UI replaces a DAG of the demo like one of its
+// own.
 const fieldManager = "kontroler-server"
 
 var (
@@ -122,7 +123,8 @@ func (d *demo) applyDemo(ctx context.Context, _ func(string)) (string, error) {
 			return "", fmt.Errorf("applying %s %q: %w", object.GetKind(), object.GetName(), err)
 		}
 	}
-	return "namespace, Secret and DAGs of " + filepath.Base(demoManifest) + " and " + filepath.Base(flawed) + " applied", nil
+	return "namespace, Secret and DAGs of " + filepath.Base(demoManifest) + " and " + filepath.Base(flawed) +
+		" applied", nil
 }
 
 // deleteRuns deletes the DAGs, so that no schedule creates another run, and then the runs. It waits until the
@@ -139,15 +141,15 @@ func (d *demo) deleteRuns(ctx context.Context) error {
 		return fmt.Errorf("deleting the runs: %w", err)
 	}
 	for {
-		pods, err := d.node.kube.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: v1alpha1.LabelRun})
+		pods, err := d.node.kube.CoreV1().Pods(namespace).List(ctx,
+			metav1.ListOptions{LabelSelector: v1alpha1.LabelRun})
 		if err == nil && len(pods.Items) == 0 {
 			return nil
 		}
 		select {
 		case <-d.controller.done:
-			return errors.New(
-				"the controller ended before it let all Pods go: run `bin/controller uninstall --all --namespaces " + namespace + "`",
-			)
+			return errors.New("the controller ended before it let all Pods go: " +
+				"run `bin/controller uninstall --all --namespaces " + namespace + "`")
 		case <-ctx.Done():
 			return fmt.Errorf("waiting for the Pods to be gone: %w", errors.Join(ctx.Err(), err))
 		case <-time.After(200 * time.Millisecond):

@@ -61,8 +61,8 @@ func list(g *graph, notes []note, width int) []line {
 			}
 			n := notes[task]
 			one := line{
-				{styleDim, fmt.Sprintf(" %3s ", number)}, {n.mark.style, n.mark.glyph}, {stylePlain, " " + g.nodes[task].name},
-				{styleDim, "  " + n.text},
+				{styleDim, fmt.Sprintf(" %3s ", number)}, {n.mark.style, n.mark.glyph},
+				{stylePlain, " " + g.nodes[task].name}, {styleDim, "  " + n.text},
 			}
 			if parents := g.names(g.nodes[task].parents); len(parents) > 0 {
 				one = append(one, span{styleDim, "  ← " + strings.Join(parents, ", ")})
@@ -176,9 +176,11 @@ func arrive(bundles, ports []*bundle, at *box) {
 	for i, b := range ports {
 		want := at.centre() + 2*i - (len(ports) - 1)
 		taken := func(column int) bool {
-			return column < at.left || column >= at.left+at.width || slices.ContainsFunc(bundles, func(other *bundle) bool {
-				return other != b && (slices.Contains(other.parents, column) || slices.Contains(other.children, column))
-			})
+			return column < at.left || column >= at.left+at.width ||
+				slices.ContainsFunc(bundles, func(other *bundle) bool {
+					return other != b &&
+						(slices.Contains(other.parents, column) || slices.Contains(other.children, column))
+				})
 		}
 		column := want
 		for away := 0; taken(column) && away < at.width; away++ {

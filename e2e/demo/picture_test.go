@@ -107,8 +107,9 @@ func TestPicture(t *testing.T) {
   ● b   ● y
   1.0s  1.0s`},
 		"demo": {
-			dag: "extract; rates; shop-1: extract; shop-2: extract; shop-3: extract; shop-4: extract; shop-5: extract; shop-6: extract; " +
-				"join: shop-1 shop-2 shop-3 shop-4 shop-5 shop-6; check: join; report: join; publish: check report rates",
+			dag: "extract; rates; shop-1: extract; shop-2: extract; shop-3: extract; shop-4: extract; " +
+				"shop-5: extract; shop-6: extract; join: shop-1 shop-2 shop-3 shop-4 shop-5 shop-6; " +
+				"check: join; report: join; publish: check report rates",
 			want: `
                           ● extract                        ● rates
                             1.0s                            1.0s

@@ -83,7 +83,9 @@ func highlights(s *snapshot, logs []attemptLog, width int) []line {
 		kept := logs[at].Lines
 		for _, text := range kept[max(0, len(kept)-shownLines):] {
 			lines = append(lines,
-				line{{m.style, " " + m.glyph + " "}, {styleDim, pad(who, names+11) + "  "}, {stylePlain, text}}.cut(width))
+				line{
+					{m.style, " " + m.glyph + " "}, {styleDim, pad(who, names+11) + "  "}, {stylePlain, text},
+				}.cut(width))
 		}
 	}
 	return lines
@@ -169,10 +171,13 @@ func (d *demo) printNext() {
 	d.command(psql() + " -c 'SELECT name, phase, reason FROM kontroler_v1.tasks'")
 	d.out.heading("The server")
 	d.command("export URL=" + d.server.url + "/api/v1")
-	d.command(fmt.Sprintf("TOKEN=$(curl -s -u %s:%s -X POST $URL/auth/login | jq -r .token)", d.server.user, d.server.password))
+	d.command(fmt.Sprintf("TOKEN=$(curl -s -u %s:%s -X POST $URL/auth/login | jq -r .token)",
+		d.server.user, d.server.password))
 	d.command(`curl -s -H "Authorization: Bearer $TOKEN" "$URL/runs?limit=3"`)
 	d.out.line(nil)
-	d.out.line(line{{styleDim, " The controller and the server write to " + filepath.Join(d.dir, "{controller,server}.log")}})
+	d.out.line(line{{
+		styleDim, " The controller and the server write to " + filepath.Join(d.dir, "{controller,server}.log"),
+	}})
 	d.printUI()
 	d.out.print(" Press Ctrl-C to stop everything.")
 }
@@ -188,7 +193,9 @@ func (d *demo) printUI() {
 	d.out.print("   user        " + d.server.user)
 	d.out.print("   password    " + d.server.password)
 	if d.ui != "" {
-		d.out.line(line{{styleDim, "   Trigger the DAG invoices. A task fails: its log says why. Correct the DAG, and run it again."}})
+		d.out.line(line{{
+			styleDim, "   Trigger the DAG invoices. A task fails: its log says why. Correct the DAG, and run it again.",
+		}})
 	}
 	d.out.line(nil)
 }

@@ -65,7 +65,8 @@ SELECT t.name, a.number, a.phase, a.reason, a.message, a.exit_code, a.started_at
 FROM kontroler_v1.attempts a JOIN kontroler_v1.tasks t ON t.id = a.task_id
 WHERE a.run_id = $1 ORDER BY a.finished_at NULLS LAST, a.id`
 	sqlSchedules = `
-SELECT d.name, s.schedule, s.last_due, (SELECT count(*) FROM kontroler_v1.ticks t WHERE t.dag_id = s.dag_id AND t.outcome = 'Ran')
+SELECT d.name, s.schedule, s.last_due,
+       (SELECT count(*) FROM kontroler_v1.ticks t WHERE t.dag_id = s.dag_id AND t.outcome = 'Ran')
 FROM kontroler_v1.schedules s JOIN kontroler_v1.dags d ON d.id = s.dag_id ORDER BY d.name`
 )
 
@@ -144,8 +145,9 @@ func query[T any](
 }
 
 const sqlRows = `
-SELECT (SELECT count(*) FROM kontroler_v1.dags) + (SELECT count(*) FROM kontroler_v1.versions) + (SELECT count(*) FROM kontroler_v1.runs) +
-       (SELECT count(*) FROM kontroler_v1.tasks) + (SELECT count(*) FROM kontroler_v1.attempts) + (SELECT count(*) FROM kontroler_v1.ticks) +
+SELECT (SELECT count(*) FROM kontroler_v1.dags) + (SELECT count(*) FROM kontroler_v1.versions) +
+       (SELECT count(*) FROM kontroler_v1.runs) + (SELECT count(*) FROM kontroler_v1.tasks) +
+       (SELECT count(*) FROM kontroler_v1.attempts) + (SELECT count(*) FROM kontroler_v1.ticks) +
        (SELECT count(*) FROM kontroler_v1.changes)`
 
 // count returns the number of rows in the database.

@@ -59,7 +59,9 @@ func (d *demo) startServer(ctx context.Context, _ func(string)) (string, error) 
 	}
 	s := &server{url: "http://" + address, user: "admin", password: rand.Text()}
 	args := []string{"--listen-address", address, "--health-address", health}
-	for flag, content := range map[string]string{"jwt-key-file": rand.Text() + rand.Text(), "admin-password-file": s.password} {
+	for flag, content := range map[string]string{
+		"jwt-key-file": rand.Text() + rand.Text(), "admin-password-file": s.password,
+	} {
 		file := filepath.Join(d.dir, flag)
 		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
 			return "", fmt.Errorf("making a file of the server: %w", err)

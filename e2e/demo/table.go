@@ -121,7 +121,8 @@ func scheduleLine(s *scheduleRow, now time.Time) line {
 func header(r *runRow, now time.Time, width int) line {
 	m := markOfRun(r.Phase)
 	left := line{
-		{stylePlain, " "}, {styleBold, r.Name}, {stylePlain, "  "}, {m.style, m.glyph + " " + r.Phase}, {stylePlain, "  "},
+		{stylePlain, " "}, {styleBold, r.Name}, {stylePlain, "  "}, {m.style, m.glyph + " " + r.Phase},
+		{stylePlain, "  "},
 	}
 	right := fmt.Sprintf("  %d/%d tasks %7s", r.Done, r.Total, lasted(r.Admitted, r.Finished, now))
 	room := width - left.count() - count(right)

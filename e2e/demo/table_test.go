@@ -17,7 +17,8 @@ func at(seconds float64) time.Time { return began.Add(time.Duration(seconds * fl
 func midway() (*graph, *snapshot) {
 	g := newGraph(
 		tasks(
-			"extract; rates; shop-1: extract; shop-2: extract; shop-3: extract; join: shop-1 shop-2 shop-3; publish: join rates; broken; never: broken; late",
+			"extract; rates; shop-1: extract; shop-2: extract; shop-3: extract; join: shop-1 shop-2 shop-3; " +
+				"publish: join rates; broken; never: broken; late",
 		),
 	)
 	return g, &snapshot{
@@ -38,10 +39,13 @@ func midway() (*graph, *snapshot) {
 			{Name: "join", Phase: "Waiting"},
 			{Name: "publish", Phase: "Waiting"},
 			{
-				Name: "broken", Phase: "Failed", Reason: "NotRetryable", Message: "exit code 1", Attempts: 1, Started: at(0),
+				Name: "broken", Phase: "Failed", Reason: "NotRetryable", Message: "exit code 1",
+				Attempts: 1, Started: at(0), Finished: at(65),
+			},
+			{
+				Name: "never", Phase: "Skipped", Reason: "ParentFailed", Message: "parent broken failed",
 				Finished: at(65),
 			},
-			{Name: "never", Phase: "Skipped", Reason: "ParentFailed", Message: "parent broken failed", Finished: at(65)},
 			{Name: "late", Phase: "Ready", Reason: "Throttled", Message: "the controller has --max-pods Pods"},
 		},
 		Attempts: []attemptRow{
@@ -50,12 +54,12 @@ func midway() (*graph, *snapshot) {
 				Finished: at(3),
 			},
 			{
-				Task: "shop-2", Number: 1, Phase: "Failed", ExitCode: sql.NullInt32{Int32: 75, Valid: true}, Started: at(5),
-				Finished: at(6),
+				Task: "shop-2", Number: 1, Phase: "Failed", ExitCode: sql.NullInt32{Int32: 75, Valid: true},
+				Started: at(5), Finished: at(6),
 			},
 			{
-				Task: "broken", Number: 1, Phase: "Failed", ExitCode: sql.NullInt32{Int32: 1, Valid: true}, Started: at(1),
-				Finished: at(64),
+				Task: "broken", Number: 1, Phase: "Failed", ExitCode: sql.NullInt32{Int32: 1, Valid: true},
+				Started: at(1), Finished: at(64),
 			},
 			{Task: "shop-2", Number: 2, Phase: "Running", Started: at(70)},
 		},
@@ -209,7 +213,9 @@ func TestHighlights(t *testing.T) {
 		{Task: "extract", Number: 1},
 		{
 			Task: "shop-2", Number: 1,
-			Lines: []string{"connecting", "busy, and this line is longer than eighty columns, which is what a terminal has"},
+			Lines: []string{
+				"connecting", "busy, and this line is longer than eighty columns, which is what a terminal has",
+			},
 		},
 	}
 	want := `

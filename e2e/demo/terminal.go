@@ -15,7 +15,8 @@ import (
 
 // ansi are the escape sequences of the styles.
 var ansi = map[style]string{
-	styleDim: "\x1b[2m", styleBold: "\x1b[1m", styleGood: "\x1b[32m", styleBusy: "\x1b[36m", styleRetry: "\x1b[33m", styleBad: "\x1b[31m",
+	styleDim: "\x1b[2m", styleBold: "\x1b[1m", styleGood: "\x1b[32m", styleBusy: "\x1b[36m",
+	styleRetry: "\x1b[33m", styleBad: "\x1b[31m",
 }
 
 const (
@@ -191,8 +192,8 @@ func (t *terminal) busy(ctx context.Context, doing string, began time.Time, p *p
 		case t.live:
 			t.redraw([]line{
 				line{
-					{styleBusy, " " + spinner[turn%len(spinner)] + " "}, {stylePlain, doing}, {stylePlain, " " + seconds(took)},
-					{styleDim, "  " + said},
+					{styleBusy, " " + spinner[turn%len(spinner)] + " "}, {stylePlain, doing},
+					{stylePlain, " " + seconds(took)}, {styleDim, "  " + said},
 				}.cut(t.columns()),
 			})
 		case said != "" && time.Since(spoken) >= speakEvery:

@@ -52,7 +52,8 @@ func TestSite(t *testing.T) {
 		answer.Body.Close()
 		got := <-asked
 		if got.URL.Path != path || "http://"+got.Host != site.URL || got.Header.Get("X-Forwarded-For") != "127.0.0.1" {
-			t.Errorf("%s: the server is asked for %s at %s by %s", path, got.URL, got.Host, got.Header.Get("X-Forwarded-For"))
+			t.Errorf("%s: the server is asked for %s at %s by %s",
+				path, got.URL, got.Host, got.Header.Get("X-Forwarded-For"))
 		}
 	}
 }

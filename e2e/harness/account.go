@@ -65,7 +65,8 @@ func readAccount(directory, rendered string) (*account, error) {
 			a.manifests += text
 		}
 	}
-	if a.ServiceAccount == nil || len(bound) == 0 || len(a.clusterRoles) != len(bound) || len(a.roles) != len(a.bindings) {
+	if a.ServiceAccount == nil || len(bound) == 0 || len(a.clusterRoles) != len(bound) ||
+		len(a.roles) != len(a.bindings) {
 		return nil, fmt.Errorf("a ServiceAccount: %t; ClusterRoles: %d of %q; Roles: %d, RoleBindings: %d",
 			a.ServiceAccount != nil, len(a.clusterRoles), bound, len(a.roles), len(a.bindings))
 	}

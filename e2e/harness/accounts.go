@@ -55,7 +55,8 @@ func InstallAccounts(ctx context.Context, kubectl, kubeconfig, dir string) (*Acc
 	manifests := fmt.Sprintf("{apiVersion: v1, kind: Namespace, metadata: {name: %s}}\n", accountsNamespace)
 	names := map[string]*string{"controller": &a.Controller, "webhooks": &a.Webhooks, "uninstall": &a.Uninstall}
 	for name := range names {
-		rendered, err := runKubectl(kubectl, kubeconfig, "", "kustomize", filepath.Join(Root(), "e2e", "accounts", name))
+		rendered, err := runKubectl(kubectl, kubeconfig, "",
+			"kustomize", filepath.Join(Root(), "e2e", "accounts", name))
 		if err != nil {
 			return nil, fmt.Errorf("rendering e2e/accounts/%s: %w\n%s", name, err, rendered)
 		}
@@ -99,7 +100,8 @@ func (a *Accounts) GrantLease(ctx context.Context, namespace string) error {
 		for _, binding := range account.bindings {
 			binding = binding.DeepCopy()
 			binding.Namespace = namespace
-			if _, err := a.kube.RbacV1().RoleBindings(namespace).Create(ctx, binding, metav1.CreateOptions{}); err != nil {
+			if _, err := a.kube.RbacV1().RoleBindings(namespace).Create(ctx,
+				binding, metav1.CreateOptions{}); err != nil {
 				return err
 			}
 		}

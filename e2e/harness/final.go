@@ -147,7 +147,8 @@ func orderFaults(task TaskRow, attempts []AttemptRow, parents []string, byName m
 			continue
 		}
 		if parent.Phase != "Succeeded" {
-			faults = append(faults, fmt.Sprintf("%s started although its parent %s is %s", task.Name, name, parent.Phase))
+			faults = append(faults,
+				fmt.Sprintf("%s started although its parent %s is %s", task.Name, name, parent.Phase))
 		}
 		if attempts[0].DecidedAt.Before(parent.FinishedAt) {
 			faults = append(faults, fmt.Sprintf("%s was decided at %s, before the end of its parent %s at %s",
@@ -192,8 +193,8 @@ func (w *World) CheckStatus(row RunRow) {
 		)
 	}
 	want := v1alpha1.TaskCounts{
-		Total: int32(row.Total), Succeeded: int32(row.Succeeded), Failed: int32(row.Failed), Skipped: int32(row.Skipped),
-		Cancelled: int32(row.Cancelled),
+		Total: int32(row.Total), Succeeded: int32(row.Succeeded), Failed: int32(row.Failed),
+		Skipped: int32(row.Skipped), Cancelled: int32(row.Cancelled),
 	}
 	if row.Total > 0 && (s.Tasks == nil || *s.Tasks != want) {
 		w.T.Errorf("DagRun %s counts %+v, want %+v", row.Name, s.Tasks, want)
@@ -235,7 +236,9 @@ func (d *Database) MaxConcurrent(run string) int {
 			edges = append(edges, edge{a.DecidedAt.UnixMicro(), 1}, edge{end.UnixMicro(), -1})
 		}
 	}
-	slices.SortFunc(edges, func(a, b edge) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.delta, b.delta)) })
+	slices.SortFunc(edges, func(a, b edge) int {
+		return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.delta, b.delta))
+	})
 	most, now := 0, 0
 	for _, e := range edges {
 		now += e.delta

@@ -24,8 +24,9 @@ func (d *Database) MaxLive() int {
 // TaskVersions returns the stored versions of a DagTask. An asterisk marks its current version.
 func (d *Database) TaskVersions(name string) string {
 	return strings.Join(
-		d.Strings(`SELECT v.version || CASE WHEN v.version = t.version THEN '*' ELSE '' END FROM kontroler_v1.dag_tasks t
-JOIN kontroler_v1.dag_task_versions v ON v.dag_task_id = t.id WHERE t.name = $1 ORDER BY v.version`, name),
+		d.Strings(`SELECT v.version || CASE WHEN v.version = t.version THEN '*' ELSE '' END
+FROM kontroler_v1.dag_tasks t JOIN kontroler_v1.dag_task_versions v ON v.dag_task_id = t.id
+WHERE t.name = $1 ORDER BY v.version`, name),
 		" ",
 	)
 }
@@ -38,7 +39,8 @@ func (d *Database) CheckEpochs(want string) {
 	}
 	d.w.Eventually("the sessions of earlier epochs to end", Patience, func(context.Context) (bool, string) {
 		sessions := d.Strings(`SELECT DISTINCT application_name FROM pg_stat_activity
-			WHERE datname = current_database() AND application_name ~ '^kontroler [a-z0-9]{10} ' AND application_name !~ $1`, " "+want+"$")
+			WHERE datname = current_database()
+			AND application_name ~ '^kontroler [a-z0-9]{10} ' AND application_name !~ $1`, " "+want+"$")
 		return len(sessions) == 0, strings.Join(sessions, ", ")
 	})
 }
@@ -56,7 +58,8 @@ func (d *Database) TakenAt() time.Time {
 // Newest returns the names of the newest n scheduled runs of a DAG that have a phase, newest first.
 func (d *Database) Newest(dag, phase string, n int) []string {
 	names := d.Strings(
-		`SELECT t.run_name FROM kontroler_v1.ticks t JOIN kontroler_v1.dags d ON d.id = t.dag_id JOIN kontroler_v1.runs r ON r.id = t.run_id
+		`SELECT t.run_name FROM kontroler_v1.ticks t JOIN kontroler_v1.dags d ON d.id = t.dag_id
+JOIN kontroler_v1.runs r ON r.id = t.run_id
 WHERE d.name = $1 AND r.phase = $2 ORDER BY t.due_from DESC LIMIT $3`,
 		dag,
 		phase,
@@ -68,7 +71,8 @@ WHERE d.name = $1 AND r.phase = $2 ORDER BY t.due_from DESC LIMIT $3`,
 // Ticks counts the ticks of a DAG with an outcome and a run in a phase. An empty phase counts them all.
 func (d *Database) Ticks(dag, outcome, phase string) int {
 	return len(d.Strings(`SELECT t.due_from::text FROM kontroler_v1.ticks t JOIN kontroler_v1.dags d ON d.id = t.dag_id
-LEFT JOIN kontroler_v1.runs r ON r.id = t.run_id WHERE d.name = $1 AND t.outcome = $2 AND ($3 = '' OR r.phase = $3)`, dag, outcome, phase))
+LEFT JOIN kontroler_v1.runs r ON r.id = t.run_id
+WHERE d.name = $1 AND t.outcome = $2 AND ($3 = '' OR r.phase = $3)`, dag, outcome, phase))
 }
 
 // Notifications returns the event, state, tries and last error of each notification.

@@ -31,8 +31,8 @@ func listenApart(t *testing.T) net.Listener {
 		runtime.LockOSThread()
 		listener, err := listenInNamespace(os.Getpid()*8 + int(links.Add(1)))
 		made <- result{listener, err}
-		// The thread must not serve other goroutines. It must not end either: the processes that it started would end with
-		// it, see EndWithParent.
+		// The thread must not serve other goroutines. It must not end either: the processes that it started would end
+		// with it, see EndWithParent.
 		select {}
 	}()
 	r := <-made

@@ -93,8 +93,8 @@ func (w *World) WaitPodGone(name string) {
 	w.T.Helper()
 	w.Eventually("Pod "+name+" to be gone", Patience, func(ctx context.Context) (bool, string) {
 		pod, err := w.Kube.CoreV1().Pods(w.Namespace).Get(ctx, name, metav1.GetOptions{})
-		return apierrors.IsNotFound(err), fmt.Sprintf("finalizers %v, deletion %v, %v", pod.Finalizers, pod.DeletionTimestamp,
-			err)
+		return apierrors.IsNotFound(err),
+			fmt.Sprintf("finalizers %v, deletion %v, %v", pod.Finalizers, pod.DeletionTimestamp, err)
 	})
 }
 
@@ -104,7 +104,8 @@ func (w *World) CheckPodsGone(uid string) {
 	w.Eventually("the Pods of the ended run to be gone", Patience, func(context.Context) (bool, string) {
 		var left []string
 		for _, pod := range w.podsOf(uid) {
-			left = append(left, fmt.Sprintf("%s (finalizers %v, deletion %v)", pod.Name, pod.Finalizers, pod.DeletionTimestamp))
+			left = append(left,
+				fmt.Sprintf("%s (finalizers %v, deletion %v)", pod.Name, pod.Finalizers, pod.DeletionTimestamp))
 		}
 		return len(left) == 0, strings.Join(left, ", ")
 	})

@@ -71,7 +71,8 @@ func (w *World) Launch(options ...ProcessOption) *Controller {
 		w.T.Fatal(err)
 	}
 	defer log.Close()
-	c.cmd = exec.Command(w.Binary, "--namespaces="+w.Namespace, "--lease-namespace="+w.Namespace, "--lease-duration=15s",
+	c.cmd = exec.Command(w.Binary,
+		"--namespaces="+w.Namespace, "--lease-namespace="+w.Namespace, "--lease-duration=15s",
 		"--health-address="+c.address, "--metrics-address="+c.address, "--log-format=text")
 	c.cmd.Env = append(os.Environ(), "KUBECONFIG="+w.Accounts.Controller, "DATABASE_URL="+w.URL,
 		"GORACE=halt_on_error=0 exitcode=0")

@@ -95,9 +95,11 @@ func (d *Database) TryRun(name string) (RunRow, bool) {
 	err := d.Query(func(rows *sql.Rows) error {
 		found = true
 		return rows.Scan(&r.ID, &r.UID, &r.Name, &r.DAG, &r.Phase, &r.Reason, &r.Message, &r.Stop, &r.Version,
-			&r.Total, &r.Waiting, &r.Ready, &r.Active, &r.Succeeded, &r.Failed, &r.Skipped, &r.Cancelled, &r.Spec, &r.Finished)
+			&r.Total, &r.Waiting, &r.Ready, &r.Active, &r.Succeeded, &r.Failed, &r.Skipped, &r.Cancelled,
+			&r.Spec, &r.Finished)
 	}, `SELECT r.id, r.uid, r.name, r.dag_name, r.phase, r.reason, r.message, r.stop, coalesce(v.version, 0),
-		r.total, r.waiting, r.ready, r.active, r.succeeded, r.failed, r.skipped, r.cancelled, v.spec, coalesce(r.finished_at, 'epoch')
+		r.total, r.waiting, r.ready, r.active, r.succeeded, r.failed, r.skipped, r.cancelled,
+		v.spec, coalesce(r.finished_at, 'epoch')
 		FROM kontroler_v1.runs r LEFT JOIN kontroler_v1.versions v ON v.id = r.dag_version_id
 		WHERE r.namespace = $1 AND r.name = $2 ORDER BY r.id DESC LIMIT 1`, d.w.Namespace, name)
 	return r, found && err == nil
@@ -124,8 +126,8 @@ func (d *Database) Tasks(run string) []TaskRow {
 	err := d.Query(func(rows *sql.Rows) error {
 		var t TaskRow
 		defer func() { tasks = append(tasks, t) }()
-		return rows.Scan(&t.ID, &t.Position, &t.Name, &t.Phase, &t.Reason, &t.Message, &t.Attempts, &t.Retries, &t.Restarts,
-			&t.ReadyAt, &t.StartedAt, &t.FinishedAt)
+		return rows.Scan(&t.ID, &t.Position, &t.Name, &t.Phase, &t.Reason, &t.Message,
+			&t.Attempts, &t.Retries, &t.Restarts, &t.ReadyAt, &t.StartedAt, &t.FinishedAt)
 	}, `SELECT id, position, name, phase, reason, message, attempts, retries, restarts,
 		coalesce(ready_at, 'epoch'), coalesce(started_at, 'epoch'), coalesce(finished_at, 'epoch')
 		FROM kontroler_v1.tasks WHERE run_id = $1 ORDER BY position, index`, r.ID)
@@ -210,7 +212,8 @@ func (d *Database) Contents() string {
 		var table string
 		defer func() { tables = append(tables, table) }()
 		return rows.Scan(&table)
-	}, `SELECT format('%I.%I', schemaname, tablename) FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')`)
+	}, `SELECT format('%I.%I', schemaname, tablename) FROM pg_tables
+		WHERE schemaname NOT IN ('pg_catalog', 'information_schema')`)
 	if err != nil {
 		d.t.Fatal(err)
 	}

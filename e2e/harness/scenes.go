@@ -191,7 +191,8 @@ func (w *World) CheckScene(s Scene) {
 	for _, task := range w.Tasks(TheRun) {
 		// If the DagRun was deleted, the garbage collector deletes Pods too.
 		if task.Restarts != 0 && s.event != "" {
-			w.T.Errorf("task %s has %d restarts, but a crash of the controller must not cost one", task.Name, task.Restarts)
+			w.T.Errorf("task %s has %d restarts, but a crash of the controller must not cost one",
+				task.Name, task.Restarts)
 		}
 	}
 	w.CheckEvent(row.UID, s.event)

@@ -204,7 +204,8 @@ func UpCluster(cleanup func(func()), dir string, options ...string) (string, err
 	if os.Geteuid() != 0 {
 		return "", errNoCluster
 	}
-	up := exec.Command(ClusterTool(), append([]string{"up", dir, "--owner-pid", strconv.Itoa(os.Getpid())}, options...)...)
+	up := exec.Command(ClusterTool(),
+		append([]string{"up", dir, "--owner-pid", strconv.Itoa(os.Getpid())}, options...)...)
 	up.Stdout, up.Stderr = os.Stderr, os.Stderr
 	if err := up.Run(); err != nil {
 		return "", fmt.Errorf("starting a cluster: %w", err)
@@ -302,7 +303,8 @@ func (s *Suite) findController() error {
 		return nil
 	}
 	s.Binary = filepath.Join(s.Dir, "controller")
-	build := exec.Command("go", "build", "-race", "-tags", "faults", "-o", s.Binary, "kontroler/controller/cmd/controller")
+	build := exec.Command("go", "build", "-race", "-tags", "faults", "-o", s.Binary,
+		"kontroler/controller/cmd/controller")
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("building the controller: %w\n%s", err, out)
 	}
@@ -358,8 +360,8 @@ func (s *Suite) checkDirIsShared() error {
 func (s *Suite) installCRDs() error {
 	for _, args := range [][]string{
 		{"apply", "--server-side", "--force-conflicts", "-k", filepath.Join(Root(), "manifests", "crd")},
-		{"wait", "--for=condition=Established", "--timeout=60s",
-			"crd/dags." + v1alpha1.GroupName, "crd/dagruns." + v1alpha1.GroupName, "crd/dagtasks." + v1alpha1.GroupName},
+		{"wait", "--for=condition=Established", "--timeout=60s", "crd/dags." + v1alpha1.GroupName,
+			"crd/dagruns." + v1alpha1.GroupName, "crd/dagtasks." + v1alpha1.GroupName},
 	} {
 		if out, err := s.RunKubectl("", args...); err != nil {
 			return fmt.Errorf("installing the CRDs: %w\n%s", err, out)

@@ -104,7 +104,8 @@ var notForNames = regexp.MustCompile(`[^a-z0-9]+`)
 // newNamespace makes a namespace whose name contains that of the test. It is deleted after the test.
 func (w *World) newNamespace() string {
 	w.T.Helper()
-	name := strings.Trim(notForNames.ReplaceAllString(strings.ToLower(strings.TrimPrefix(w.T.Name(), "Test")), "-"), "-")
+	name := strings.Trim(
+		notForNames.ReplaceAllString(strings.ToLower(strings.TrimPrefix(w.T.Name(), "Test")), "-"), "-")
 	name = "e2e-" + name[:min(len(name), 30)] + "-"
 	made, err := w.Kube.CoreV1().Namespaces().Create(w.T.Context(),
 		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: name}}, metav1.CreateOptions{})
@@ -246,11 +247,12 @@ func (w *World) Manifest(kind, name string, spec any) string {
 func (w *World) Eventually(what string, timeout time.Duration, check func(ctx context.Context) (ok bool, is string)) {
 	w.T.Helper()
 	var last string
-	err := wait.PollUntilContextTimeout(w.T.Context(), pollEach, timeout, true, func(ctx context.Context) (bool, error) {
-		ok, is := check(ctx)
-		last = is
-		return ok, nil
-	})
+	err := wait.PollUntilContextTimeout(w.T.Context(), pollEach, timeout, true,
+		func(ctx context.Context) (bool, error) {
+			ok, is := check(ctx)
+			last = is
+			return ok, nil
+		})
 	if err != nil {
 		w.T.Fatalf("waiting for %s: not within %s; it is %s", what, timeout, last)
 	}
@@ -300,7 +302,8 @@ func (w *World) WaitTask(run, task, phase, reason string) TaskRow {
 		if row, ok = w.TryTask(run, task); !ok {
 			return false, "missing"
 		}
-		return row.Phase == phase && (reason == "*" || row.Reason == reason), row.Phase + " " + row.Reason + " " + row.Message
+		return row.Phase == phase && (reason == "*" || row.Reason == reason),
+			row.Phase + " " + row.Reason + " " + row.Message
 	})
 	return row
 }
@@ -399,8 +402,9 @@ func (w *World) Cancel(run string) {
 // WaitReason waits until a DagRun has a phase and a reason.
 func (w *World) WaitReason(run string, phase v1alpha1.RunPhase, reason string) {
 	w.T.Helper()
-	w.Eventually(fmt.Sprintf("DagRun %s to be %s %q", run, phase, reason), Patience, func(context.Context) (bool, string) {
-		s := w.DagRun(run).Status
-		return s.Phase == phase && s.Reason == reason, fmt.Sprintf("%s %q: %s", s.Phase, s.Reason, s.Message)
-	})
+	w.Eventually(fmt.Sprintf("DagRun %s to be %s %q", run, phase, reason), Patience,
+		func(context.Context) (bool, string) {
+			s := w.DagRun(run).Status
+			return s.Phase == phase && s.Reason == reason, fmt.Sprintf("%s %q: %s", s.Phase, s.Reason, s.Message)
+		})
 }

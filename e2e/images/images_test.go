@@ -81,7 +81,9 @@ func checkUI(t *testing.T, first, second, version string) {
 		t.Error("two builds of the same commit differ")
 	}
 	image := readArchive(t, filepath.Join(first, file))
-	if want := []string{"localhost/kontroler-ui:" + version, "localhost/kontroler-ui:dev"}; !cmp.Equal(image.names, want) {
+	if want := []string{
+		"localhost/kontroler-ui:" + version, "localhost/kontroler-ui:dev",
+	}; !cmp.Equal(image.names, want) {
 		t.Errorf("the names are %v, want %v", image.names, want)
 	}
 	if image.config.Config.User != "101:101" || image.config.Config.StopSignal != "SIGQUIT" {
@@ -189,7 +191,9 @@ func checkImage(t *testing.T, program string, image archive, version, commit str
 		}
 	}
 	want := shape{
-		Names:      []string{"localhost/kontroler-" + program + ":" + version, "localhost/kontroler-" + program + ":dev"},
+		Names: []string{
+			"localhost/kontroler-" + program + ":" + version, "localhost/kontroler-" + program + ":dev",
+		},
 		OS:         "linux",
 		User:       "65532:65532",
 		Entrypoint: []string{"/" + program},

@@ -49,7 +49,9 @@ func (a answer) decode(t *testing.T, into any) {
 // curl makes a command that sends a request. The path begins behind /api/v1.
 func (p *person) curl(t *testing.T, method, path string, args ...string) *exec.Cmd {
 	t.Helper()
-	all := append([]string{"--silent", "--show-error", "--no-buffer", "--max-time", "120", "--request", method}, p.options...)
+	all := append([]string{
+		"--silent", "--show-error", "--no-buffer", "--max-time", "120", "--request", method,
+	}, p.options...)
 	if p.token != "" {
 		all = append(all, "--header", "Authorization: Bearer "+p.token)
 	}

@@ -23,8 +23,8 @@ type database struct {
 	address string // HOST:PORT for Pods
 }
 
-// startDatabase starts a PostgreSQL with a database kontroler, the role that owns it, and that of the server. Both roles
-// have the same password.
+// startDatabase starts a PostgreSQL with a database kontroler, the role that owns it, and that of the server. Both
+// roles have the same password.
 func startDatabase(t *testing.T, host net.IP, ca tlstest.Authority, password string) database {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "kontroler-install-")
@@ -60,7 +60,8 @@ func startDatabase(t *testing.T, host net.IP, ca tlstest.Authority, password str
 	t.Cleanup(func() { db.Close() })
 	for _, statement := range []string{
 		"ALTER SYSTEM SET ssl = on", "SELECT pg_reload_conf()",
-		"CREATE ROLE kontroler LOGIN PASSWORD " + pq.QuoteLiteral(password), "CREATE DATABASE kontroler OWNER kontroler",
+		"CREATE ROLE kontroler LOGIN PASSWORD " + pq.QuoteLiteral(password),
+		"CREATE DATABASE kontroler OWNER kontroler",
 		"CREATE ROLE kontroler_server LOGIN PASSWORD " + pq.QuoteLiteral(password),
 	} {
 		if _, err := db.Exec(statement); err != nil {

@@ -2,8 +2,8 @@ package install_test
 
 import "testing"
 
-// Kontroler is installed from its images, runs DAGs, serves people, moves to production, survives its leader, is upgraded, and leaves
-// nothing behind.
+// Kontroler is installed from its images, runs DAGs, serves people, moves to production, survives its leader, is
+// upgraded, and leaves nothing behind.
 func TestInstall(t *testing.T) {
 	s := newSite(t)
 	step := func(name string, run func(t *testing.T)) {

@@ -30,7 +30,8 @@ func (s *site) peopleLive(t *testing.T, at api, prefix string) {
 		t.Cleanup(func() { s.shell(t, "kubectl delete namespace --wait=false "+a.namespace) })
 		const password = "trombone zebra lantern"
 		admin.do(t, http.StatusCreated, http.MethodPost, "/users", fmt.Sprintf(
-			`{"name": %q, "password": %q, "grants": [{"namespace": %q, "role": "editor"}]}`, name, password, a.namespace))
+			`{"name": %q, "password": %q, "grants": [{"namespace": %q, "role": "editor"}]}`,
+			name, password, a.namespace))
 		a.person = at.login(t, name, password)
 		authors = append(authors, a)
 	}
@@ -218,8 +219,8 @@ var lists = []string{
 // requestID is what two answers to the same request differ in.
 var requestID = regexp.MustCompile(`"requestId":"[a-z0-9]+"`)
 
-// lookAt reads everything that a person may read, and tries to read and to write what is another's: the answer is the one
-// for what does not exist.
+// lookAt reads everything that a person may read, and tries to read and to write what is another's: the answer is the
+// one for what does not exist.
 func (a *author) lookAt(t *testing.T, other *author) {
 	for _, list := range lists {
 		got := a.do(t, http.StatusOK, http.MethodGet, list, "")
@@ -242,8 +243,10 @@ func (a *author) lookAt(t *testing.T, other *author) {
 		http.MethodDelete: {"/namespaces/NAMESPACE/dags/DAG", "/runs/RUN"},
 	} {
 		for _, path := range paths {
-			foreign := strings.NewReplacer("NAMESPACE", other.namespace, "DAG", other.dag, "RUN", other.uids[0]).Replace(path)
-			absent := strings.NewReplacer("NAMESPACE", "no-such-namespace", "DAG", "no-such-dag", "RUN", noUID).Replace(path)
+			foreign := strings.NewReplacer(
+				"NAMESPACE", other.namespace, "DAG", other.dag, "RUN", other.uids[0]).Replace(path)
+			absent := strings.NewReplacer(
+				"NAMESPACE", "no-such-namespace", "DAG", "no-such-dag", "RUN", noUID).Replace(path)
 			answers := [2]string{}
 			for i, path := range []string{foreign, absent} {
 				got := a.do(t, http.StatusNotFound, method, path, "")

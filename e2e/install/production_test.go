@@ -77,8 +77,8 @@ func (s *site) kustomization(t *testing.T, resource, tag string, examples ...rea
 	return dir
 }
 
-// listing makes the server list before it watches, as it does if the API server streams no lists (before Kubernetes 1.34).
-// The server of the quickstart has them streamed. So each permission of the server is needed.
+// listing makes the server list before it watches, as it does if the API server streams no lists (before Kubernetes
+// 1.34). The server of the quickstart has them streamed. So each permission of the server is needed.
 var listing = readme.Example{
 	"kustomization.yaml": {"patches: [{path: listing.yaml}]\n"},
 	"listing.yaml": {`
@@ -352,8 +352,8 @@ func (p *production) upgrade(t *testing.T) {
 	}
 }
 
-// keepReading sends requests, one after the other, each by a connection of its own. The function that it returns ends that,
-// and returns how many were answered. Each must be.
+// keepReading sends requests, one after the other, each by a connection of its own. The function that it returns ends
+// that, and returns how many were answered. Each must be.
 func (p *production) keepReading(t *testing.T) func() int {
 	t.Helper()
 	admin := p.loginAsAdmin(t, p.api(t))

@@ -46,7 +46,8 @@ func (s *site) quickstartCommand(t *testing.T) string {
 func (s *site) quickstart(t *testing.T) {
 	script := s.installCommands(t)
 	if len(registryLine.FindAllString(script, -1)) != 1 || strings.Count(script, push) != 1 {
-		t.Fatalf("section Install of README.md does not have one line export REGISTRY=… and one line %s\n%s", push, script)
+		t.Fatalf("section Install of README.md does not have one line export REGISTRY=… and one line %s\n%s",
+			push, script)
 	}
 	script = registryLine.ReplaceAllString(script, "export REGISTRY="+s.registry)
 	if s.cluster != "" {

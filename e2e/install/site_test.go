@@ -64,7 +64,8 @@ func newSite(t *testing.T) *site {
 	} else {
 		s.registry = os.Getenv("REGISTRY")
 		if os.Getenv("CLUSTER") != "current" || s.registry == "" {
-			missing(t, "to install into your cluster, set CLUSTER=current and REGISTRY=HOST/PATH. The images are pushed there")
+			missing(t,
+				"to install into your cluster, set CLUSTER=current and REGISTRY=HOST/PATH. The images are pushed there")
 		}
 	}
 	s.refuseInstalled(t)
@@ -178,7 +179,8 @@ func (s *site) explain(t *testing.T) {
 	for _, command := range []string{
 		"kubectl get all -n " + namespace + " -o wide", "kubectl describe pods -n " + namespace,
 		"kubectl logs -n " + namespace + " -l app.kubernetes.io/name=kontroler --all-containers --prefix --tail=30",
-		"kubectl get dags,dagruns,pods -n " + dags + " -o wide", "kubectl get events --sort-by=.lastTimestamp -n " + dags + " | tail -n 40",
+		"kubectl get dags,dagruns,pods -n " + dags + " -o wide",
+		"kubectl get events --sort-by=.lastTimestamp -n " + dags + " | tail -n 40",
 	} {
 		out, _ := s.try(command)
 		t.Logf("%s\n%s", command, out)

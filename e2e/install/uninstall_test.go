@@ -10,7 +10,8 @@ import (
 	"kontroler/e2e/readme"
 )
 
-const showTries = `echo "failed tries: $(kubectl get job kontroler-uninstall -n kontroler -o jsonpath={.status.failed})."`
+const showTries = `echo "failed tries: ` +
+	`$(kubectl get job kontroler-uninstall -n kontroler -o jsonpath={.status.failed})."`
 
 // uninstallCommands returns the commands of manifests/README.md, with other directories.
 func uninstallCommands(dirs map[string]string) ([]string, error) {
@@ -42,7 +43,8 @@ apiVersion: kontroler.greedykomodo/v1alpha1
 kind: DagRun
 metadata: {name: endless-1}
 spec: {dagName: endless}`)
-	const itsPods = "kubectl get pods -n " + dags + " -l " + v1alpha1.LabelRun + " --no-headers 2>&1 | grep ^endless-1- || true"
+	const itsPods = "kubectl get pods -n " + dags + " -l " + v1alpha1.LabelRun +
+		" --no-headers 2>&1 | grep ^endless-1- || true"
 	s.eventually(t, "the Pod of endless-1 to run", func() (bool, string) {
 		out := s.shell(t, itsPods)
 		return strings.Contains(out, "Running"), out

@@ -59,7 +59,8 @@ func (s *site) wrongInput(t *testing.T) {
 		{"the database does not answer", environment(
 			"DATABASE_URL", "postgres://kontroler@127.0.0.1:1/kontroler?sslmode=disable"), "0/1 Running"},
 		{"the password is wrong", environment("PGPASSWORD", "wrong"), "0/1 CrashLoopBackOff"},
-		{"the database is that of another cluster", environment("DATABASE_URL", databaseURL(own)), "0/1 CrashLoopBackOff"},
+		{"the database is that of another cluster", environment("DATABASE_URL", databaseURL(own)),
+			"0/1 CrashLoopBackOff"},
 		{"a newer Kontroler has used the database", environment("DATABASE_URL", databaseURL("newer")),
 			"0/1 CrashLoopBackOff"},
 	}
@@ -110,7 +111,8 @@ spec: {dagName: diamond}`)
 	s.shell(t, "kubectl wait --for=condition=Succeeded dagrun/diamond-2 --timeout=2m -n "+dags)
 }
 
-// symptoms returns the symptoms of the table What if of manifests/README.md by cause: literal texts, which are in backticks.
+// symptoms returns the symptoms of the table What if of manifests/README.md by cause: literal texts, which are in
+// backticks.
 func (s *site) symptoms(t *testing.T) map[string][]string {
 	t.Helper()
 	rows, err := readme.Rows(filepath.Join(root, "manifests", "README.md"), "What if")
@@ -173,7 +175,8 @@ func (s *site) wrongPod(t *testing.T, m mistake) *corev1.Pod {
 	pod := &corev1.Pod{
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"},
 		ObjectMeta: metav1.ObjectMeta{
-			Name: "wrong-" + strings.Trim(regexp.MustCompile(`[^a-z]+`).ReplaceAllString(strings.ToLower(m.cause), "-"), "-"),
+			Name: "wrong-" + strings.Trim(
+				regexp.MustCompile(`[^a-z]+`).ReplaceAllString(strings.ToLower(m.cause), "-"), "-"),
 		},
 		Spec: deployment.Spec.Template.Spec,
 	}
@@ -201,7 +204,8 @@ func databaseURL(name string) string {
 // sql executes a statement in a database of the quickstart's PostgreSQL.
 func (s *site) sql(t *testing.T, database, statement string) {
 	t.Helper()
-	const psql = "kubectl exec -i kontroler-postgres-0 -n %s -- psql -v ON_ERROR_STOP=1 -U kontroler -d %s <<'SQL'\n%s\nSQL"
+	const psql = "kubectl exec -i kontroler-postgres-0 -n %s -- " +
+		"psql -v ON_ERROR_STOP=1 -U kontroler -d %s <<'SQL'\n%s\nSQL"
 	s.shell(t, fmt.Sprintf(psql, namespace, database, statement))
 }
 

@@ -216,7 +216,8 @@ func TestRestricted(t *testing.T) {
 				pod.Spec.ServiceAccountName = "default"
 				c.createAccount(t, in, "default")
 				tests[name](&pod.Spec)
-				if err := c.create(t, in, pod); !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "restricted") {
+				if err := c.create(t, in, pod); !apierrors.IsForbidden(err) ||
+					!strings.Contains(err.Error(), "restricted") {
 					t.Errorf("the API server answers %v, want that the Pod violates restricted", err)
 				}
 			})
@@ -230,7 +231,8 @@ func TestReadOnlyFileSystems(t *testing.T) {
 		for _, template := range templates(t, install(t, name)) {
 			for _, container := range template.Spec.Containers {
 				if readOnly := container.SecurityContext.ReadOnlyRootFilesystem; readOnly == nil || !*readOnly {
-					t.Errorf("%s: container %s of %s can write to its file system", name, container.Name, template.GenerateName)
+					t.Errorf("%s: container %s of %s can write to its file system",
+						name, container.Name, template.GenerateName)
 				}
 			}
 		}

@@ -163,7 +163,9 @@ func TestKinds(t *testing.T) {
 		"Deployment kontroler/kontroler-server", "Service kontroler/kontroler-server",
 		"Service kontroler/kontroler-server-metrics", "ServiceAccount kontroler/kontroler-server",
 	}
-	serverEverywhere := slices.Concat(server, []string{"ClusterRole kontroler-server", "ClusterRoleBinding kontroler-server"})
+	serverEverywhere := slices.Concat(server, []string{
+		"ClusterRole kontroler-server", "ClusterRoleBinding kontroler-server",
+	})
 	serverInTeams := slices.Concat(server, []string{
 		"Role team-a/kontroler-server", "RoleBinding team-a/kontroler-server",
 		"Role team-b/kontroler-server", "RoleBinding team-b/kontroler-server",
@@ -256,8 +258,10 @@ func TestNamespacedInAnotherNamespace(t *testing.T) {
 		"resources: [ops, team-a]\ncomponents: [../kontroler/manifests/components/namespaced]\n")
 	objects := render(t, dir)
 	for name, rights := range map[string][]string{
-		"kontroler-controller": {"create pods in namespace team-a", "update leases.coordination.k8s.io in namespace ops"},
-		"kontroler-server":     {"get pods/log in namespace team-a"},
+		"kontroler-controller": {
+			"create pods in namespace team-a", "update leases.coordination.k8s.io in namespace ops",
+		},
+		"kontroler-server": {"get pods/log in namespace team-a"},
 	} {
 		got := grants(t, objects, account{namespace: "ops", name: name})
 		for _, want := range rights {
@@ -276,7 +280,8 @@ func TestImage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	changed := strings.NewReplacer("localhost/", "registry.example.com/", "newTag: dev", "newTag: v1.0.0").Replace(string(text))
+	changed := strings.NewReplacer(
+		"localhost/", "registry.example.com/", "newTag: dev", "newTag: v1.0.0").Replace(string(text))
 	write(t, file, changed)
 	write(t, filepath.Join(dir, "kustomization.yaml"),
 		"resources: [../kontroler/manifests/overlays/production, ../kontroler/manifests/uninstall]\n")

@@ -98,8 +98,8 @@ func TestRightsOfTheServer(t *testing.T) {
 // The uninstaller has an account of its own, which can do nothing but find Pods and Leases and patch Pods.
 func TestRightsOfTheUninstaller(t *testing.T) {
 	want := []string{
-		"get pods in all namespaces", "list leases.coordination.k8s.io in all namespaces", "list pods in all namespaces",
-		"patch pods in all namespaces",
+		"get pods in all namespaces", "list leases.coordination.k8s.io in all namespaces",
+		"list pods in all namespaces", "patch pods in all namespaces",
 	}
 	objects := install(t, "uninstall")
 	if diff := cmp.Diff(want, grants(t, objects, account{namespace, "kontroler-uninstall"})); diff != "" {
@@ -240,7 +240,8 @@ func expand(rules []rbacv1.PolicyRule, namespace string) []string {
 
 func convert(t *testing.T, object *unstructured.Unstructured, into any) {
 	t.Helper()
-	if err := runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(object.Object, into, false); err != nil {
+	if err := runtime.DefaultUnstructuredConverter.
+		FromUnstructuredWithValidation(object.Object, into, false); err != nil {
 		t.Fatalf("%s: %v", describe(object), err)
 	}
 }
@@ -261,7 +262,8 @@ func TestAggregatedRoles(t *testing.T) {
 			}
 		}
 	}
-	reads, writes := []string{"get", "list", "watch"}, []string{"create", "update", "patch", "delete", "deletecollection"}
+	reads, writes := []string{"get", "list", "watch"},
+		[]string{"create", "update", "patch", "delete", "deletecollection"}
 	for role, allowed := range map[string][]string{
 		"view": reads, "edit": slices.Concat(reads, writes), "admin": slices.Concat(reads, writes),
 	} {
@@ -309,9 +311,12 @@ func (c cluster) checkAccess(t *testing.T, user, in, verb, resource, subresource
 	defer cancel()
 	err := wait.PollUntilContextCancel(ctx, 50*time.Millisecond, true, func(ctx context.Context) (bool, error) {
 		review, err := c.kube.AuthorizationV1().SubjectAccessReviews().Create(ctx, &authorizationv1.SubjectAccessReview{
-			Spec: authorizationv1.SubjectAccessReviewSpec{User: user, ResourceAttributes: &authorizationv1.ResourceAttributes{
-				Namespace: in, Verb: verb, Group: "kontroler.greedykomodo", Resource: resource, Subresource: subresource,
-			}},
+			Spec: authorizationv1.SubjectAccessReviewSpec{
+				User: user, ResourceAttributes: &authorizationv1.ResourceAttributes{
+					Namespace: in, Verb: verb, Group: "kontroler.greedykomodo",
+					Resource: resource, Subresource: subresource,
+				},
+			},
 		}, metav1.CreateOptions{})
 		return err == nil && review.Status.Allowed == want, err
 	})

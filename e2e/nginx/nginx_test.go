@@ -26,7 +26,8 @@ func before(t *testing.T, variables ...string) *site.Site {
 	t.Helper()
 	address := site.NewAddress()
 	site.StartServer(t, storetest.URL(t), address, "--trusted-proxies=127.0.0.0/8")
-	return site.Start(t, "", append([]string{"KONTROLER_SERVER_URL=http://" + address + ":8443"}, variables...)...).Ready()
+	return site.Start(t, "",
+		append([]string{"KONTROLER_SERVER_URL=http://" + address + ":8443"}, variables...)...).Ready()
 }
 
 // Each file of the bundle has the policy. The files whose names have a hash are kept for a year, the others not at all.
@@ -125,8 +126,8 @@ func TestForwarding(t *testing.T) {
 	}{
 		"nginx trusts nobody": {forwarded: "203.0.113.7", want: "127.0.0.1"},
 		"nginx trusts a proxy": {
-			variables: []string{"KONTROLER_TRUSTED_PROXIES=127.0.0.0/8, fd00::/8"}, forwarded: "198.51.100.1, 203.0.113.7",
-			want: "203.0.113.7", isSecure: true,
+			variables: []string{"KONTROLER_TRUSTED_PROXIES=127.0.0.0/8, fd00::/8"},
+			forwarded: "198.51.100.1, 203.0.113.7", want: "203.0.113.7", isSecure: true,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -141,7 +142,8 @@ func TestForwarding(t *testing.T) {
 			if cookie.Secure != test.isSecure {
 				t.Errorf("the cookie is %s", cookie)
 			}
-			audit := do(t, s, "GET", "/api/v1/audit", "", "Cookie: "+cookie.Name+"="+cookie.Value, "X-Forwarded-Proto: https")
+			audit := do(t, s, "GET", "/api/v1/audit", "",
+				"Cookie: "+cookie.Name+"="+cookie.Value, "X-Forwarded-Proto: https")
 			var list struct{ Items []struct{ Address string } }
 			if err := json.Unmarshal([]byte(audit.body), &list); err != nil || len(list.Items) == 0 {
 				t.Fatalf("the audit is %s: %v", audit.body, err)
@@ -230,8 +232,8 @@ func TestMTLS(t *testing.T) {
 	issue("site", browsers, "ui.example")
 	insideCA := put("inside.crt", inside.PEM)
 	put("browsers.crt", browsers.PEM)
-	site.StartServer(t, storetest.URL(t), address, "--tls-cert="+serverCert, "--tls-key="+serverKey, "--client-ca="+insideCA,
-		"--trusted-proxies=proxy.example")
+	site.StartServer(t, storetest.URL(t), address, "--tls-cert="+serverCert, "--tls-key="+serverKey,
+		"--client-ca="+insideCA, "--trusted-proxies=proxy.example")
 	start := func(serverName string) *site.Site {
 		t.Helper()
 		return site.Start(t, files, "KONTROLER_SERVER_URL=https://"+address+":8443",
@@ -263,7 +265,8 @@ func TestMTLS(t *testing.T) {
 		}
 	}
 	wrong := start("other.example")
-	if status, err := get(wrong, browsers.Client(t, &browsers), "/api/v1/runs"); status != http.StatusServiceUnavailable {
+	if status, err := get(wrong, browsers.Client(t, &browsers),
+		"/api/v1/runs"); status != http.StatusServiceUnavailable {
 		t.Errorf("the API of a server with another name is %d, %v", status, err)
 	}
 }
@@ -328,8 +331,9 @@ func TestCertificateChanges(t *testing.T) {
 // The entry point reports all faults of the environment, and exits.
 func TestEnvironment(t *testing.T) {
 	t.Parallel()
-	s := site.Start(t, "", "KONTROLER_SERVER_URL=server;8443", "KONTROLER_SERVER_NAME=a b", "KONTROLER_TLS_CERT=/nothing",
-		"KONTROLER_PROXY_KEY=relative", "KONTROLER_TRUSTED_PROXIES=10.0.0.0/8;", "KONTROLER_LISTEN_ADDRESS=8080",
+	s := site.Start(t, "", "KONTROLER_SERVER_URL=server;8443", "KONTROLER_SERVER_NAME=a b",
+		"KONTROLER_TLS_CERT=/nothing", "KONTROLER_PROXY_KEY=relative",
+		"KONTROLER_TRUSTED_PROXIES=10.0.0.0/8;", "KONTROLER_LISTEN_ADDRESS=8080",
 		"KONTROLER_CLIENT_CA=/tmp/a\nb")
 	code := s.Wait()
 	for _, want := range []string{

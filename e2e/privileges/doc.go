@@ -3,8 +3,9 @@
 //	for d in e2e/accounts/*/; do kubectl kustomize "$d"; echo ---; done | privileges [-partial WHY] AUDITLOG...
 //	kubectl kustomize manifests/server | privileges [-partial WHY] AUDITLOG...
 //
-// The first line is for the controller and the uninstaller, after the end-to-end tests. The second one is for the server,
-// after the suite install, whose people use all of the API. It reads their roles from standard input, and the audit logs of all clusters in which tests ran. It fails if
+// The first line is for the controller and the uninstaller, after the end-to-end tests. The second one is for the
+// server, after the suite install, whose people use all of the API. It reads their roles from standard input, and the
+// audit logs of all clusters in which tests ran. It fails if
 //
 //   - a request was denied, unless provoked.go says which test provokes it;
 //   - a verb is granted that no test needed. With -partial, when only some tests ran, it does not judge that.

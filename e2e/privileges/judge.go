@@ -89,7 +89,8 @@ func (u *usage) unused(component string) []action {
 	return never
 }
 
-// notProvoked returns the entries of provoked that did not happen. Those of components that are not judged are left out.
+// notProvoked returns the entries of provoked that did not happen. Those of components that are not judged are left
+// out.
 func (u *usage) notProvoked() []provocation {
 	return slices.DeleteFunc(slices.Clone(provoked), func(p provocation) bool {
 		return u.provocations[p] > 0 || u.roles.granted[p.component] == nil

@@ -64,7 +64,8 @@ func run(manifests io.Reader, logs []string, partial string, out io.Writer) (boo
 		fmt.Fprintf(out, "privileges: unused verbs are not judged: %s\n", partial)
 	case ok:
 		for _, component := range slices.Sorted(maps.Keys(r.granted)) {
-			fmt.Fprintf(out, "privileges: %s has %d verbs, and used all of them\n", component, len(r.granted[component]))
+			fmt.Fprintf(out, "privileges: %s has %d verbs, and used all of them\n",
+				component, len(r.granted[component]))
 		}
 	}
 	return ok, nil
@@ -93,7 +94,8 @@ func (u *usage) reportUnused(out io.Writer) bool {
 	for _, component := range slices.Sorted(maps.Keys(u.roles.granted)) {
 		for _, a := range u.unused(component) {
 			if ok {
-				fmt.Fprintln(out, "Verbs that are granted and that no test needed. Remove them from manifests (for the controller",
+				fmt.Fprintln(out,
+					"Verbs that are granted and that no test needed. Remove them from manifests (for the controller",
 					"also from controller/install/permissions.go),\nor add a test that needs them.")
 			}
 			ok = false

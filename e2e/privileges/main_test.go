@@ -40,7 +40,8 @@ subjects: [{kind: ServiceAccount, name: c, namespace: ns}]
 // sent returns a request of the account for an object.
 func sent(verb, decision string, object objectRef) request {
 	return request{
-		Verb: verb, RequestURI: "/the/request", User: user{"system:serviceaccount:ns:c"}, ObjectRef: &object, ReceivedAt: "12:00",
+		Verb: verb, RequestURI: "/the/request", User: user{"system:serviceaccount:ns:c"},
+		ObjectRef: &object, ReceivedAt: "12:00",
 		Annotations: map[string]string{decisionAnnotation: decision},
 	}
 }
@@ -79,7 +80,9 @@ func TestJudgement(t *testing.T) {
 	}{
 		"all verbs were used, and only provoked requests denied": {
 			requests: all, isRight: true,
-			report: []string{"5 requests in 4 namespaces, 2 of them denied as a test wants", "controller has 3 verbs, and used all"},
+			report: []string{
+				"5 requests in 4 namespaces, 2 of them denied as a test wants", "controller has 3 verbs, and used all",
+			},
 		},
 		"a verb was not used": {
 			requests: []request{patched, gotSystem, provokedSecret, provokedLease},
@@ -140,7 +143,9 @@ func TestJudgement(t *testing.T) {
 func TestAnotherComponent(t *testing.T) {
 	manifests := strings.ReplaceAll(account, "component: controller", "component: server") + role + binding
 	used := []request{
-		sent("patch", "allow", objectRef{APIGroup: "kontroler.greedykomodo", Resource: "dags", Namespace: "a", Name: "dag"}),
+		sent("patch", "allow", objectRef{
+			APIGroup: "kontroler.greedykomodo", Resource: "dags", Namespace: "a", Name: "dag",
+		}),
 		sent("patch", "allow", objectRef{
 			APIGroup: "kontroler.greedykomodo", Resource: "dags", Subresource: "status", Namespace: "a", Name: "dag",
 		}),

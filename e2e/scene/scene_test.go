@@ -59,7 +59,8 @@ func TestScene(t *testing.T) {
 	}
 }
 
-// apply applies the example under a name, as the demo does: under the name of the server, so that the UI may replace it.
+// apply applies the example under a name, as the demo does: under the name of the server, so that the UI may replace
+// it.
 func apply(w *harness.World, name string) {
 	w.T.Helper()
 	manifest := harness.Example(w.T, "invoices.yaml")
@@ -83,7 +84,8 @@ func addUsers(t *testing.T, page, namespace string) {
 	call(t, page, "", "auth/login", map[string]any{"user": "admin", "password": site.Password}, &session)
 	for name, role := range map[string]string{"vera": "viewer", "otto": "operator", "edda": "editor"} {
 		call(t, page, session.Token, "users", map[string]any{
-			"name": name, "password": site.Password, "grants": []map[string]string{{"namespace": namespace, "role": role}},
+			"name": name, "password": site.Password,
+			"grants": []map[string]string{{"namespace": namespace, "role": role}},
 		}, nil)
 	}
 }
@@ -95,7 +97,8 @@ func call(t *testing.T, page, token, path string, body, into any) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, page+"api/v1/"+path, bytes.NewReader(encoded))
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost,
+		page+"api/v1/"+path, bytes.NewReader(encoded))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,6 @@
 //
 // The root file system of the image is the directory TEST_UI_ROOT, which the suites unpack from the archive that
 // scripts/images has built; TEST_SERVER is the server's binary. nginx runs read-only, as user 101, in a mount and a
-// process namespace of its own, which needs root. Whatever listens, listens on an address of 127/8 that the test has for
-// itself.
+// process namespace of its own, which needs root. Whatever listens, listens on an address of 127/8 that the test has
+// for itself.
 package site

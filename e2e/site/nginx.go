@@ -46,7 +46,9 @@ func Start(t testing.TB, files string, variables ...string) *Site {
 // Ready waits until nginx serves.
 func (s *Site) Ready() *Site {
 	s.t.Helper()
-	Until(s.t, "nginx is healthy", func() bool { return statusOf("http://"+s.Address+":8081/healthz") == http.StatusOK })
+	Until(s.t, "nginx is healthy", func() bool {
+		return statusOf("http://"+s.Address+":8081/healthz") == http.StatusOK
+	})
 	return s
 }
 
@@ -73,8 +75,8 @@ func StartFront(t testing.TB, files, address, servers string) *Process {
 }
 
 // script runs a command in an image. $root is its root directory, $hosts its /etc/hosts. The root becomes read-only;
-// /tmp is empty but for the files. The shell stays, because it ends with its parent: a process that has changed its user
-// does not. The shell is the first process of the namespace, so all others end with it.
+// /tmp is empty but for the files. The shell stays, because it ends with its parent: a process that has changed its
+// user does not. The shell is the first process of the namespace, so all others end with it.
 const script = `
 mount --bind "$root" "$root" && cd "$root" && mount --rbind /dev dev && mount -t proc proc proc &&
 mount -t tmpfs -o mode=1777 tmpfs tmp && mkdir tmp/files && mount --bind "$files" tmp/files &&

@@ -38,7 +38,8 @@ func newObjects(t testing.TB, root string) *objects {
 		t.Fatal(err)
 	}
 	o := &objects{TB: t, core: core, client: client}
-	o.namespace, o.manyNamespace, o.fewNamespace = o.newNamespace("shop-"), o.newNamespace("many-"), o.newNamespace("few-")
+	o.namespace, o.manyNamespace, o.fewNamespace =
+		o.newNamespace("shop-"), o.newNamespace("many-"), o.newNamespace("few-")
 	return o
 }
 
@@ -62,17 +63,24 @@ func (o *objects) newNamespace(prefix string) string {
 func (o *objects) dag(name, schedule string, tasks []task, fault string) {
 	o.Helper()
 	value := "de"
-	dag := &v1alpha1.DAG{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"team": "shop"}}, Spec: v1alpha1.DAGSpec{
-		Schedule: schedule,
-		Parameters: []v1alpha1.Parameter{
-			{Name: "MARKET", DefaultValue: &value}, {Name: "NOTE", DefaultValue: new(string)}, {Name: "TOKEN", DefaultFromSecret: "market-es"},
+	dag := &v1alpha1.DAG{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"team": "shop"}},
+		Spec: v1alpha1.DAGSpec{
+			Schedule: schedule,
+			Parameters: []v1alpha1.Parameter{
+				{Name: "MARKET", DefaultValue: &value}, {Name: "NOTE", DefaultValue: new(string)},
+				{Name: "TOKEN", DefaultFromSecret: "market-es"},
+			},
 		},
-	}}
+	}
 	for _, each := range tasks {
 		dag.Spec.Task = append(dag.Spec.Task, v1alpha1.Task{Name: each.name, RunAfter: each.after,
-			TaskTemplate: v1alpha1.TaskTemplate{Image: "registry.internal/import:5.2", Command: []string{"import", "--market"}}})
+			TaskTemplate: v1alpha1.TaskTemplate{
+				Image: "registry.internal/import:5.2", Command: []string{"import", "--market"},
+			}})
 	}
-	made, err := o.client.KontrolerV1alpha1().DAGs(o.namespace).Create(o.Context(), dag, metav1.CreateOptions{FieldManager: "kubectl"})
+	made, err := o.client.KontrolerV1alpha1().DAGs(o.namespace).Create(o.Context(), dag,
+		metav1.CreateOptions{FieldManager: "kubectl"})
 	if err != nil {
 		o.Fatal(err)
 	}
@@ -104,7 +112,8 @@ func (o *objects) fill(more int) {
 	o.dag("orders-hourly", "0 * * * *", pipeline, "")
 	o.dag("price-feed-import", "*/10 * * * *", pipeline[:2], "")
 	o.dag(longName, "", pipeline[:1], "")
-	o.dag("churn-model-train", "0 1 * * 1", pipeline[:1], `spec.task[2].runAfter[0]: Not found: "featurize": no task has this name `+hostile)
+	o.dag("churn-model-train", "0 1 * * 1", pipeline[:1],
+		`spec.task[2].runAfter[0]: Not found: "featurize": no task has this name `+hostile)
 	for i := range more {
 		o.dag(fmt.Sprintf("etl-%03d", i), "", pipeline[:1], "")
 	}

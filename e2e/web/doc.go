@@ -1,6 +1,6 @@
-// Package web tests the UI in a browser: the image, as package e2e/site runs it, before the real server with real rows. The
-// tests themselves are in web/browser, and drive Debian's Chromium by playwright-core. This package starts what they need
-// and runs them.
+// Package web tests the UI in a browser: the image, as package e2e/site runs it, before the real server with real rows.
+// The tests themselves are in web/browser, and drive Debian's Chromium by playwright-core. This package starts what
+// they need and runs them.
 //
 //	web_test.go      the users, and npm
 //	sites_test.go    the ways to the page: the image, a static file server under a sub-path, a proxy that ends TLS,

@@ -23,8 +23,8 @@ const (
 	logLines            = 100_000
 )
 
-// many is a namespace with many rows, which are inserted directly. The triggers that check foreign keys are off: the keys
-// hold. Everything in it is older than what the other namespaces have.
+// many is a namespace with many rows, which are inserted directly. The triggers that check foreign keys are off: the
+// keys hold. Everything in it is older than what the other namespaces have.
 type many struct {
 	testing.TB
 	leader    *store.Leader
@@ -95,12 +95,14 @@ func (m *many) dag(name string, count, tasks, layer int) {
 		if i >= layer {
 			after = fmt.Sprintf(`"%s"`, taskName(i-layer))
 		}
-		specs[i] = fmt.Sprintf(`{"name": %q, "image": "registry.internal/import:5.2", "runAfter": [%s]}`, taskName(i), after)
+		specs[i] = fmt.Sprintf(`{"name": %q, "image": "registry.internal/import:5.2", "runAfter": [%s]}`,
+			taskName(i), after)
 	}
 	m.exec(`
 WITH made AS (
     INSERT INTO kontroler.dags (namespace, name, uid, created_at)
-    SELECT $1, $2 || '-' || to_char(n, 'FM0000'), gen_random_uuid(), now() - interval '90 days' FROM generate_series(1, $3::int) n
+    SELECT $1, $2 || '-' || to_char(n, 'FM0000'), gen_random_uuid(), now() - interval '90 days'
+    FROM generate_series(1, $3::int) n
     RETURNING id, name, created_at)
 INSERT INTO kontroler.dag_versions (dag_id, version, hash, spec, tasks, created_at)
 SELECT id, 1, sha256(name::bytea), $4::jsonb, $5, created_at FROM made`,
@@ -113,13 +115,15 @@ func taskName(i int) string { return fmt.Sprintf("step-%04d", i) }
 func (m *many) runs(name string, count int, phase string) {
 	m.Helper()
 	m.exec(`
-INSERT INTO kontroler.runs (uid, namespace, name, dag_name, dag_id, dag_version_id, phase, total, succeeded, failed, skipped,
-    waiting, active, created_at, admitted_at, started_at, finished_at, trigger, parameters)
+INSERT INTO kontroler.runs (uid, namespace, name, dag_name, dag_id, dag_version_id, phase, total, succeeded, failed,
+    skipped, waiting, active, created_at, admitted_at, started_at, finished_at, trigger, parameters)
 SELECT gen_random_uuid(), d.namespace, d.name || '-' || to_char(n, 'FM0000'), d.name, d.id, v.id, phase, v.tasks,
        CASE phase WHEN 'Succeeded' THEN v.tasks WHEN 'Failed' THEN v.tasks - 2 ELSE v.tasks / 2 END,
        (phase = 'Failed')::int, (phase = 'Failed')::int,
-       CASE phase WHEN 'Running' THEN v.tasks - v.tasks / 2 - $4 ELSE 0 END, CASE phase WHEN 'Running' THEN $4 ELSE 0 END,
-       at, at, at, CASE WHEN phase <> 'Running' THEN at + interval '1 second' * (60 + (n * 37) % 240) END, 'Manual', '[]'
+       CASE phase WHEN 'Running' THEN v.tasks - v.tasks / 2 - $4 ELSE 0 END,
+       CASE phase WHEN 'Running' THEN $4 ELSE 0 END,
+       at, at, at, CASE WHEN phase <> 'Running' THEN at + interval '1 second' * (60 + (n * 37) % 240) END,
+       'Manual', '[]'
 FROM kontroler.dags d JOIN kontroler.dag_versions v ON v.dag_id = d.id, generate_series(1, $3::int) n,
      LATERAL (SELECT now() - (7 + $3 - n) * interval '1 day' AS at,
               CASE WHEN $5 = 'Succeeded' AND (n % 7 = 3 OR d.id % 11 = 4) THEN 'Failed' ELSE $5 END AS phase) s
@@ -130,22 +134,26 @@ WHERE d.namespace = $1 AND d.name LIKE $2 || '-%' ORDER BY n, d.id`, m.namespace
 func (m *many) tasks() {
 	m.Helper()
 	m.exec(`
-INSERT INTO kontroler.tasks (run_id, position, name, phase, unmet, parents, attempts, retries, ready_at, started_at, finished_at)
+INSERT INTO kontroler.tasks (run_id, position, name, phase, unmet, parents, attempts, retries,
+    ready_at, started_at, finished_at)
 SELECT r.id, p, 'step-' || to_char(p, 'FM0000'), state, (state = 'Waiting')::int,
        CASE WHEN p < layer THEN '{}'::int[] ELSE ARRAY[p - layer] END, (state NOT IN ('Waiting', 'Skipped'))::int, 0,
        CASE WHEN state <> 'Waiting' THEN r.started_at + interval '1 second' * (p / layer) END,
        CASE WHEN state NOT IN ('Waiting', 'Skipped') THEN r.started_at + interval '1 second' * (p / layer + 1) END,
-       CASE WHEN state NOT IN ('Waiting', 'Active') THEN r.started_at + interval '1 second' * (p / layer + 2 + p % 5) END
+       CASE WHEN state NOT IN ('Waiting', 'Active')
+            THEN r.started_at + interval '1 second' * (p / layer + 2 + p % 5) END
 FROM kontroler.runs r, generate_series(0, r.total - 1) p,
      LATERAL (SELECT CASE r.total WHEN $2 THEN $3 WHEN $4 THEN 10 ELSE 1 END AS layer) l,
      LATERAL (SELECT CASE r.phase WHEN 'Running' THEN
-                          CASE WHEN p < r.succeeded THEN 'Succeeded' WHEN p < r.succeeded + r.active THEN 'Active' ELSE 'Waiting' END
+                          CASE WHEN p < r.succeeded THEN 'Succeeded'
+                               WHEN p < r.succeeded + r.active THEN 'Active' ELSE 'Waiting' END
                       WHEN 'Failed' THEN
                           CASE r.total - p WHEN 2 THEN 'Failed' WHEN 1 THEN 'Skipped' ELSE 'Succeeded' END
                       ELSE 'Succeeded' END AS state) s
 WHERE r.namespace = $1`, m.namespace, layeredTasks, tasksOfLayer, gridTasks)
 	m.exec(`
-INSERT INTO kontroler.attempts (run_id, task_id, number, phase, pod_name, pod_uid, node, decided_at, started_at, finished_at)
+INSERT INTO kontroler.attempts (run_id, task_id, number, phase, pod_name, pod_uid, node,
+    decided_at, started_at, finished_at)
 SELECT t.run_id, t.id, 1, CASE t.phase WHEN 'Active' THEN 'Running' ELSE t.phase END, 'pod-' || t.id, gen_random_uuid(),
        'worker-' || t.id % 12, t.ready_at, t.started_at, t.finished_at
 FROM kontroler.tasks t JOIN kontroler.runs r ON r.id = t.run_id WHERE r.namespace = $1 AND t.attempts = 1`, m.namespace)
@@ -170,7 +178,8 @@ func (m *many) log() {
 	var at time.Time
 	var run, attempt int64
 	var uid string
-	const newest = ` FROM kontroler.attempts a JOIN kontroler.tasks t ON t.id = a.task_id JOIN kontroler.runs r ON r.id = t.run_id
+	const newest = ` FROM kontroler.attempts a JOIN kontroler.tasks t ON t.id = a.task_id
+JOIN kontroler.runs r ON r.id = t.run_id
 WHERE r.namespace = $1 AND r.dag_name = 'grid-0001' AND t.position = 0 ORDER BY r.id DESC LIMIT 1`
 	m.one(&run, `SELECT r.id`+newest, m.namespace)
 	m.one(&uid, `SELECT r.uid`+newest, m.namespace)

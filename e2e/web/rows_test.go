@@ -75,7 +75,9 @@ func newRows(t testing.TB, database string, cluster *objects) *rows {
 		r.play(version, pipeline, r.now.Add(-time.Duration(i)*time.Hour), i)
 	}
 	r.live(version)
-	feed := []task{{"fetch-feed", nil, 12}, {"parse-feed", []string{"fetch-feed"}, 4}, {"load-feed", []string{"parse-feed"}, 3}}
+	feed := []task{
+		{"fetch-feed", nil, 12}, {"parse-feed", []string{"fetch-feed"}, 4}, {"load-feed", []string{"parse-feed"}, 3},
+	}
 	r.play(r.save("price-feed-import", feed), feed, r.now.Add(-12*time.Minute), 9)
 	long := []task{{"a", nil, 600}, {"b", []string{"a"}, 300}}
 	r.play(r.save(longName, long), long, r.now.Add(-3*time.Hour), 1)
@@ -105,7 +107,10 @@ type saved struct {
 
 func (r *rows) save(name string, tasks []task) saved {
 	r.Helper()
-	dag := store.DAG{Namespace: r.namespace, Name: name, UID: r.uid(9_000_000 + len(r.known)), CreatedAt: r.now.Add(-72 * time.Hour)}
+	dag := store.DAG{
+		Namespace: r.namespace, Name: name, UID: r.uid(9_000_000 + len(r.known)),
+		CreatedAt: r.now.Add(-72 * time.Hour),
+	}
 	var version store.Version
 	for number, image := range []string{"registry.internal/import:5.1", "registry.internal/import:5.2"} {
 		specs := []map[string]any{}
@@ -129,8 +134,10 @@ func (r *rows) uid(n int) string { return fmt.Sprintf("%08x-0000-4000-8000-%012d
 func (r *rows) admit(dag saved, tasks []task, at time.Time, origin store.Origin) store.Run {
 	r.Helper()
 	r.runs++
-	parameters, err := json.Marshal([]map[string]string{{"name": "MARKET", "value": "es"}, {"name": "NOTE", "value": hostile},
-		{"name": "TOKEN", "secret": "market-es", "key": "token"}})
+	parameters, err := json.Marshal([]map[string]string{
+		{"name": "MARKET", "value": "es"}, {"name": "NOTE", "value": hostile},
+		{"name": "TOKEN", "secret": "market-es", "key": "token"},
+	})
 	r.must(err)
 	made := []store.NewTask{}
 	for position, each := range tasks {
@@ -145,9 +152,9 @@ func (r *rows) admit(dag saved, tasks []task, at time.Time, origin store.Origin)
 		made = append(made, store.NewTask{Position: position, Name: each.name, Parents: parents})
 	}
 	run, err := r.leader.Admit(r.Context(), store.NewRun{
-		UID: r.uid(r.runs), Namespace: r.namespace, Name: fmt.Sprintf("%.50s-%04d", dag.name, r.runs), DAGName: dag.name,
-		DAGID: dag.version.DAGID, VersionID: dag.version.ID, CreatedAt: at, AdmittedAt: at, Parameters: parameters,
-		Origin: origin,
+		UID: r.uid(r.runs), Namespace: r.namespace, Name: fmt.Sprintf("%.50s-%04d", dag.name, r.runs),
+		DAGName: dag.name, DAGID: dag.version.DAGID, VersionID: dag.version.ID,
+		CreatedAt: at, AdmittedAt: at, Parameters: parameters, Origin: origin,
 	}, made)
 	r.must(err)
 	r.commit(run, transition.RunStarted{At: at})
@@ -168,7 +175,9 @@ func (r *rows) id(run store.Run, position int) int64 {
 }
 
 // begin makes an attempt of a Ready task, with a Pod that runs from a time.
-func (r *rows) begin(run store.Run, position, number int, at, started time.Time, before ...transition.Transition) (task, attempt int64) {
+func (r *rows) begin(
+	run store.Run, position, number int, at, started time.Time, before ...transition.Transition,
+) (task, attempt int64) {
 	r.Helper()
 	task = r.id(run, position)
 	r.commit(run, append(before, transition.TaskActive{Task: task, At: at}, transition.AttemptDecided{
@@ -177,8 +186,10 @@ func (r *rows) begin(run store.Run, position, number int, at, started time.Time,
 	r.must(err)
 	attempt = attempts[0].ID
 	if !started.IsZero() {
-		r.commit(run, transition.AttemptRunning{Attempt: attempt, PodUID: r.uid(int(attempt) + 500_000), Node: "worker-7",
-			StartedAt: started, Due: r.now.Add(time.Hour)})
+		r.commit(run, transition.AttemptRunning{
+			Attempt: attempt, PodUID: r.uid(int(attempt) + 500_000), Node: "worker-7",
+			StartedAt: started, Due: r.now.Add(time.Hour),
+		})
 	}
 	return task, attempt
 }
@@ -212,8 +223,10 @@ func (r *rows) play(dag saved, tasks []task, at time.Time, number int) {
 		if number%9 == 0 && position == len(tasks)-2 {
 			code := int32(2)
 			why = fmt.Sprintf("%s failed: exit code 2: column %s is missing", each.name, hostile)
-			r.commit(run, transition.AttemptEnded{Attempt: attempt, Phase: "Failed", Reason: "ExitCode", Message: why, ExitCode: &code,
-				FinishedAt: ends[each.name]}, transition.TaskFailed{Task: task, Reason: "RetriesSpent", Message: why, At: ends[each.name]})
+			r.commit(run, transition.AttemptEnded{
+				Attempt: attempt, Phase: "Failed", Reason: "ExitCode", Message: why, ExitCode: &code,
+				FinishedAt: ends[each.name],
+			}, transition.TaskFailed{Task: task, Reason: "RetriesSpent", Message: why, At: ends[each.name]})
 			failed[each.name] = true
 			r.log(run, attempt, ends[each.name], 200)
 			r.known["failed:"+dag.name] = run.UID
@@ -244,7 +257,8 @@ func (r *rows) live(dag saved) {
 		}
 		end := from.Add(time.Duration(seconds) * time.Second)
 		task, attempt := r.begin(run, position, 1, from, from.Add(2*time.Second))
-		r.commit(run, transition.AttemptEnded{Attempt: attempt, Phase: "Succeeded", FinishedAt: end}, transition.TaskSucceeded{Task: task, At: end})
+		r.commit(run, transition.AttemptEnded{Attempt: attempt, Phase: "Succeeded", FinishedAt: end},
+			transition.TaskSucceeded{Task: task, At: end})
 		return end
 	}
 	extracted := finish(0, at, 68, false)
@@ -257,8 +271,12 @@ func (r *rows) live(dag saved) {
 	// import-it: lost once, runs again.
 	task, attempt := r.begin(run, 4, 1, extracted, extracted.Add(3*time.Second))
 	lostAt := extracted.Add(134 * time.Second)
-	r.commit(run, transition.AttemptEnded{Attempt: attempt, Phase: "Lost", Reason: "Disrupted", Message: "its Pod was disrupted (drain)", FinishedAt: lostAt},
-		transition.TaskBackedOff{Task: task, Reason: "BackingOff", Message: "restart 1: Disrupted", Due: lostAt, Restarts: 1})
+	r.commit(run, transition.AttemptEnded{
+		Attempt: attempt, Phase: "Lost", Reason: "Disrupted", Message: "its Pod was disrupted (drain)",
+		FinishedAt: lostAt,
+	}, transition.TaskBackedOff{
+		Task: task, Reason: "BackingOff", Message: "restart 1: Disrupted", Due: lostAt, Restarts: 1,
+	})
 	r.begin(run, 4, 2, lostAt.Add(20*time.Second), lostAt.Add(24*time.Second))
 	// import-es: failed twice, waits for its next attempt.
 	code := int32(75)
@@ -270,9 +288,13 @@ func (r *rows) live(dag saved) {
 		if number == 2 {
 			due = r.now.Add(20 * time.Minute)
 		}
-		r.commit(run, transition.AttemptEnded{Attempt: attempt, Phase: "Failed", Reason: "ExitCode", Message: "exit code 75: upstream answered 503 " + hostile,
-			ExitCode: &code, FinishedAt: end}, transition.TaskBackedOff{Task: task, Reason: "BackingOff",
-			Message: "exit code 75: upstream answered 503", Due: due, Retries: number})
+		r.commit(run, transition.AttemptEnded{
+			Attempt: attempt, Phase: "Failed", Reason: "ExitCode",
+			Message: "exit code 75: upstream answered 503 " + hostile, ExitCode: &code, FinishedAt: end,
+		}, transition.TaskBackedOff{
+			Task: task, Reason: "BackingOff", Message: "exit code 75: upstream answered 503",
+			Due: due, Retries: number,
+		})
 		r.log(run, attempt, end, 5000)
 		from = due
 	}
@@ -282,9 +304,11 @@ func (r *rows) live(dag saved) {
 	r.commit(run, transition.AttemptPending{Attempt: attempt, PodUID: pod, At: extracted, Due: r.now.Add(time.Hour)})
 	r.commit(run, transition.AttemptWaits{Attempt: attempt, Reason: "Unschedulable",
 		Message: "0/12 nodes are available: 12 Insufficient memory.", At: extracted, Due: r.now.Add(time.Hour)})
-	_, err := r.leader.PodEvents.Save(r.Context(), []store.PodEvent{{Pod: store.Pod{UID: pod, RunUID: run.UID,
-		Name: fmt.Sprintf("%s-6-1", run.Name)}, Type: "Warning", Reason: "FailedScheduling", Message: "0/12 nodes are available " + hostile,
-		Source: "default-scheduler", Count: 7, FirstAt: extracted, LastAt: r.now.Add(-time.Minute)}})
+	_, err := r.leader.PodEvents.Save(r.Context(), []store.PodEvent{{
+		Pod:  store.Pod{UID: pod, RunUID: run.UID, Name: fmt.Sprintf("%s-6-1", run.Name)},
+		Type: "Warning", Reason: "FailedScheduling", Message: "0/12 nodes are available " + hostile,
+		Source: "default-scheduler", Count: 7, FirstAt: extracted, LastAt: r.now.Add(-time.Minute),
+	}})
 	r.must(err)
 	// import-nl runs.
 	r.begin(run, 7, 1, extracted, extracted.Add(38*time.Second))
@@ -323,10 +347,15 @@ func (r *rows) missTicks(dag saved) {
 	r.must(err)
 	after := before
 	after.DAGUID, after.Expression, after.Cursor = r.uid(9_000_000), "0 * * * *", r.now.Add(-time.Hour)
-	_, err = r.leader.Schedules.Advance(r.Context(), store.ScheduleUpdate{Before: before, After: after, Now: r.now, Ticks: []store.Tick{
-		{From: r.now.Add(-20 * time.Hour), To: r.now.Add(-17 * time.Hour), Count: 4, Outcome: "Missed"},
-		{From: r.now.Add(-time.Hour), To: r.now.Add(-time.Hour), Count: 1, Outcome: "Ran", RunName: "orders-hourly-0022"},
-	}})
+	_, err = r.leader.Schedules.Advance(r.Context(), store.ScheduleUpdate{
+		Before: before, After: after, Now: r.now, Ticks: []store.Tick{
+			{From: r.now.Add(-20 * time.Hour), To: r.now.Add(-17 * time.Hour), Count: 4, Outcome: "Missed"},
+			{
+				From: r.now.Add(-time.Hour), To: r.now.Add(-time.Hour), Count: 1, Outcome: "Ran",
+				RunName: "orders-hourly-0022",
+			},
+		},
+	})
 	r.must(err)
 }
 
@@ -345,7 +374,8 @@ func (r *rows) log(run store.Run, attempt int64, at time.Time, lines int) {
 		case i%97 == 5:
 			fmt.Fprintf(&text, "DEBUG %s\n", strings.Repeat("a long line that wraps ", 20))
 		default:
-			fmt.Fprintf(&text, "\x1b[36mINFO\x1b[0m  GET /orders?page=%d  \x1b[32m200\x1b[0m in %d ms, 250 orders\n", i, 100+i%30)
+			fmt.Fprintf(&text, "\x1b[36mINFO\x1b[0m  GET /orders?page=%d  \x1b[32m200\x1b[0m in %d ms, 250 orders\n",
+				i, 100+i%30)
 		}
 	}
 	storeLog(r.TB, r.leader, run.ID, attempt, at, text.String())

@@ -34,8 +34,8 @@ func startSites(t testing.TB, server string, facts map[string]any) {
 	facts["mutual"] = startMutual(t, url, facts)
 }
 
-// startSubPath serves the bundle under a sub-path with busybox. An nginx only joins it and the API to one origin, because
-// busybox passes no more than the first request of a connection on. It returns the address of the page.
+// startSubPath serves the bundle under a sub-path with busybox. An nginx only joins it and the API to one origin,
+// because busybox passes no more than the first request of a connection on. It returns the address of the page.
 func startSubPath(t testing.TB, server string) string {
 	t.Helper()
 	home, static, front := t.TempDir(), site.NewAddress(), site.NewAddress()
@@ -57,8 +57,8 @@ location %sapi/ { proxy_pass http://%s:8443/api/; }
 	return "http://" + front + ":8080" + subPath
 }
 
-// startBehindProxy starts the image behind an nginx that ends TLS, as an ingress does. It returns the address of the page
-// and that of the proxy.
+// startBehindProxy starts the image behind an nginx that ends TLS, as an ingress does. It returns the address of the
+// page and that of the proxy.
 func startBehindProxy(t testing.TB, url string) (page, proxy string) {
 	t.Helper()
 	files, front := t.TempDir(), site.NewAddress()
@@ -76,8 +76,8 @@ location / { proxy_pass http://%[3]s:8080; }
 	return "https://" + front + ":8443/", front
 }
 
-// startMutual starts the image with TLS and client certificates. It adds the files of a right and of a wrong certificate
-// to facts, and returns the address of the page.
+// startMutual starts the image with TLS and client certificates. It adds the files of a right and of a wrong
+// certificate to facts, and returns the address of the page.
 func startMutual(t testing.TB, url string, facts map[string]any) string {
 	t.Helper()
 	files, browsers := t.TempDir(), tlstest.New(t)

@@ -96,8 +96,8 @@ func (w *world) npm(arguments ...string) *exec.Cmd {
 		command = exec.CommandContext(w.Context(), "sh", "-c", replaced)
 	}
 	command.Dir = filepath.Join(w.root, "web")
-	command.Env = append(os.Environ(), fmt.Sprint("KONTROLER_WEB=", w.facts["site"]), "KONTROLER_WEB_FACTS="+string(facts),
-		"KONTROLER_WEB_PASSWORD="+site.Password)
+	command.Env = append(os.Environ(), fmt.Sprint("KONTROLER_WEB=", w.facts["site"]),
+		"KONTROLER_WEB_FACTS="+string(facts), "KONTROLER_WEB_PASSWORD="+site.Password)
 	command.Stdout, command.Stderr = os.Stdout, os.Stderr
 	return command
 }
