@@ -124,7 +124,8 @@ INSERT INTO kontroler.dags (namespace, name, uid, created_at) VALUES ('%s', '%s'
 INSERT INTO kontroler.dag_versions (dag_id, version, hash, spec, tasks, created_at)
 SELECT d.id, 1, sha256(d.name::bytea), CASE WHEN d.name = '%s' THEN '{"task": [%s]}'::jsonb ELSE '{"task": [%s]}' END,
        CASE WHEN d.name = '%[5]s' THEN %[8]d ELSE 10 END, d.created_at FROM kontroler.dags d`,
-		namespaces, smallDAGs, bigPlace, bigDAG, bigDAG, strings.Join(big, ","), strings.Join(small, ","), bigTasks) + triggersOn)
+		namespaces, smallDAGs, bigPlace, bigDAG, bigDAG, strings.Join(big, ","), strings.Join(small, ","),
+		bigTasks) + triggersOn)
 	h.exec(triggersOff + fmt.Sprintf(`
 INSERT INTO kontroler.runs (uid, namespace, name, dag_name, dag_id, dag_version_id, phase, total, waiting, ready,
     succeeded, failed, skipped, cancelled, created_at, admitted_at, started_at, finished_at, trigger, requested_by, parameters)

@@ -101,7 +101,8 @@ func (r *rig) logIdle(state string) {
 	after, took := r.count(), time.Since(began)
 	usage := after.usage.since(before.usage)
 	percent := func(part string) float64 { return 100 * usage[part].Seconds() / took.Seconds() }
-	r.b.Logf("%-20s %.0f MiB resident, %.2f %% of a core, PostgreSQL %.2f %%, %.1f requests and %.0f transactions a minute",
+	r.b.Logf("%-20s %.0f MiB resident, %.2f %% of a core, PostgreSQL %.2f %%, "+
+		"%.1f requests and %.0f transactions a minute",
 		state, r.metric("process_resident_memory_bytes")/1024/1024, percent("controller"), percent("postgres"),
 		(after.requests-before.requests)/took.Minutes(), (after.transactions-before.transactions)/took.Minutes())
 }

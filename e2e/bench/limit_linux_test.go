@@ -79,7 +79,9 @@ func (r *rig) startRun(name string) error {
 		},
 		Spec: corev1.PodSpec{
 			RestartPolicy: corev1.RestartPolicyNever,
-			Containers:    []corev1.Container{{Name: v1alpha1.TaskContainer, Image: "busybox:1.36", Command: []string{"true"}}},
+			Containers: []corev1.Container{
+				{Name: v1alpha1.TaskContainer, Image: "busybox:1.36", Command: []string{"true"}},
+			},
 		},
 	}, metav1.CreateOptions{})
 	if err != nil {

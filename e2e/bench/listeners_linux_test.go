@@ -34,8 +34,8 @@ type listeners struct {
 	took  []time.Duration
 }
 
-// measureListeners opens 1,000 streams of events, and measures how long after its commit they hear of a change of a run,
-// and a kind of request beside them.
+// measureListeners opens 1,000 streams of events, and measures how long after its commit they hear of a change of a
+// run, and a kind of request beside them.
 func (s *visitor) measureListeners(beside kind) {
 	s.b.Helper()
 	before := s.resident()

@@ -38,7 +38,8 @@ func (r *rig) rawRun(w *objects, s shape, name string, request func(func() error
 	request(func() (err error) {
 		// The controller, which also runs, ignores a DagRun with a phase.
 		run, err = r.client.KontrolerV1alpha1().DagRuns(r.namespace).Create(r.b.Context(), &v1alpha1.DagRun{
-			ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1alpha1.DagRunSpec{DagName: "raw"}}, metav1.CreateOptions{})
+			ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1alpha1.DagRunSpec{DagName: "raw"},
+		}, metav1.CreateOptions{})
 		return err
 	})
 	if run == nil {
@@ -90,8 +91,8 @@ func (r *rig) rawStatus(run *v1alpha1.DagRun, phase v1alpha1.RunPhase) error {
 	if err != nil {
 		return err
 	}
-	_, err = r.client.KontrolerV1alpha1().DagRuns(r.namespace).Patch(r.b.Context(), run.Name, types.JSONPatchType, patch,
-		metav1.PatchOptions{}, "status")
+	_, err = r.client.KontrolerV1alpha1().DagRuns(r.namespace).Patch(r.b.Context(), run.Name, types.JSONPatchType,
+		patch, metav1.PatchOptions{}, "status")
 	return err
 }
 

@@ -98,7 +98,9 @@ func BenchmarkRelease(b *testing.B) {
 			r.each(len(pods), rawRequests, func(i int) error { return way.release(b.Context(), r, pods[i]) })
 			took, used := time.Since(start), r.usage().since(before)
 			r.await("the last Pod to be gone", time.Minute, func() bool { return w.count() == 0 })
-			perPod := func(part string) float64 { return float64(used[part].Microseconds()) / 1000 / float64(len(pods)) }
+			perPod := func(part string) float64 {
+				return float64(used[part].Microseconds()) / 1000 / float64(len(pods))
+			}
 			b.Logf("%-32s %6.2f ms per Pod; CPU ms per Pod: API server %.2f, etcd %.2f, client %.2f", way.name,
 				took.Seconds()*1000/float64(len(pods)), perPod("kube-apiserver"), perPod("etcd"), perPod("completer"))
 		}

@@ -113,7 +113,8 @@ func (r *rig) connect() {
 	r.b.Helper()
 	kubectl := filepath.Join(r.cluster, "bin", "kubectl")
 	r.run(kubectl, "--kubeconfig", r.kubeconfig(), "apply", "--server-side", "--force-conflicts", "-k", crdDir)
-	r.run(kubectl, "--kubeconfig", r.kubeconfig(), "wait", "--for=condition=Established", "--timeout=60s", "crd", "--all")
+	r.run(kubectl, "--kubeconfig", r.kubeconfig(), "wait", "--for=condition=Established", "--timeout=60s", "crd",
+		"--all")
 	config, err := clientcmd.BuildConfigFromFlags("", r.clientKubeconfig())
 	if err != nil {
 		r.b.Fatal(err)

@@ -166,8 +166,12 @@ func (r *rig) makeDAGs(n int, due time.Time) {
 	r.each(n, 16, func(i int) error {
 		_, err := r.client.KontrolerV1alpha1().DAGs(r.namespace).Create(r.b.Context(), &v1alpha1.DAG{
 			ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("dag-%05d", i)},
-			Spec: v1alpha1.DAGSpec{Schedule: fmt.Sprintf("%d %d * * *", due.Minute(), due.Hour()), Task: []v1alpha1.Task{
-				{Name: "task", TaskTemplate: v1alpha1.TaskTemplate{Image: "busybox:1.36", Command: []string{"true"}}}}},
+			Spec: v1alpha1.DAGSpec{
+				Schedule: fmt.Sprintf("%d %d * * *", due.Minute(), due.Hour()),
+				Task: []v1alpha1.Task{
+					{Name: "task", TaskTemplate: v1alpha1.TaskTemplate{Image: "busybox:1.36", Command: []string{"true"}}},
+				},
+			},
 		}, metav1.CreateOptions{})
 		if err != nil {
 			return fmt.Errorf("creating a DAG: %w", err)

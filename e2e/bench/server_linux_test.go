@@ -101,7 +101,8 @@ func startServer(b testing.TB, d *database, kubeconfig string, flags ...string) 
 	dir := b.TempDir()
 	s := &apiServer{database: d}
 	program := filepath.Join(dir, "server")
-	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", program, "kontroler/httpapi/cmd/server")
+	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", program,
+		"kontroler/httpapi/cmd/server")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0") // as scripts/build does
 	if out, err := build.CombinedOutput(); err != nil {
 		b.Fatalf("building the server: %v\n%s", err, out)
@@ -259,7 +260,8 @@ func (s *visitor) kinds() []kind {
 			"/api/v1/namespaces/%s/dags/%s/grid?runs=%d", bigPlace, bigDAG, bigRuns))},
 		{"statistics of 30 days", fixed("/api/v1/statistics?zone=Europe%2FBerlin")},
 		{"statistics of a year", func() string {
-			return "/api/v1/statistics?zone=America%2FNew_York&from=" + time.Now().AddDate(0, 0, -364).Format(time.DateOnly)
+			return "/api/v1/statistics?zone=America%2FNew_York&from=" +
+				time.Now().AddDate(0, 0, -364).Format(time.DateOnly)
 		}},
 		{"statistics of a DAG", func() string { path, _ := s.dag(); return path + "/statistics" }},
 		{"attention", fixed("/api/v1/attention")},
@@ -301,7 +303,8 @@ func (s *visitor) measure(k kind) {
 		}
 		beside = fmt.Sprintf("%8.2f %8.2f", quantile(raw, 0.5), quantile(raw, 0.99))
 	}
-	s.b.Logf("%-34s %8.2f %8.2f %8.2f   %s", k.name, quantile(took, 0.5), quantile(took, 0.99), quantile(took, 1), beside)
+	s.b.Logf("%-34s %8.2f %8.2f %8.2f   %s", k.name, quantile(took, 0.5), quantile(took, 0.99), quantile(took, 1),
+		beside)
 }
 
 // measureLogins logs in again and again. A password is hashed for that, on purpose slowly.

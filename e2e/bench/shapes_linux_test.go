@@ -124,7 +124,8 @@ func (r result) String() string {
 	text := fmt.Sprintf("%-9s %5d tasks in %6.2f s: %6.1f tasks/s, %6.2f ms per level", r.What, r.Tasks, r.Seconds,
 		r.TasksPerSecond, r.MsPerLevel)
 	if r.What == "kontroler" {
-		text += fmt.Sprintf(", %.2f requests, %.2f transactions, %.2f round trips, %.0f KiB allocated per task, %.0f MiB at peak",
+		text += fmt.Sprintf(
+			", %.2f requests, %.2f transactions, %.2f round trips, %.0f KiB allocated per task, %.0f MiB at peak",
 			r.Requests, r.Transactions, r.RoundTrips, r.AllocatedKiB, r.PeakMiB)
 	}
 	text += ", CPU ms per task:"
@@ -321,7 +322,8 @@ func (r *rig) watchObjects() *objects {
 	r.b.Helper()
 	w := &objects{}
 	w.reset()
-	runs := externalversions.NewSharedInformerFactoryWithOptions(r.client, 0, externalversions.WithNamespace(r.namespace))
+	runs := externalversions.NewSharedInformerFactoryWithOptions(r.client, 0,
+		externalversions.WithNamespace(r.namespace))
 	pods := informers.NewSharedInformerFactoryWithOptions(r.kube, 0, informers.WithNamespace(r.namespace))
 	ctx, cancel := context.WithCancel(r.b.Context())
 	for _, watched := range []struct {

@@ -66,7 +66,8 @@ func TestExamples(t *testing.T) {
 		"Database": []string{
 			"postgres://kontroler@db.example.com/kontroler?sslmode=verify-full&sslrootcert=/etc/kontroler/ca.crt",
 			"kontroler-database-ca", "/etc/kontroler",
-			"postgres://kontroler_server@db.example.com/kontroler?sslmode=verify-full&sslrootcert=/etc/kontroler/ca.crt",
+			"postgres://kontroler_server@db.example.com/kontroler?sslmode=verify-full"+
+				"&sslrootcert=/etc/kontroler/ca.crt",
 			"kontroler-database-ca", "/etc/kontroler",
 		},
 		"Flags": []string{"gpu", "720h", "gpu", "8h"},
