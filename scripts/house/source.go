@@ -5,11 +5,13 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"os"
 	"path"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // goPackage is a package as go list prints it. place is its folder, relative to the top of the repository.
@@ -31,14 +33,19 @@ func (p goPackage) faults() ([]string, error) {
 	var faults []string
 	written, documented := false, false
 	for _, name := range slices.Concat(p.GoFiles, p.IgnoredGoFiles, p.TestGoFiles, p.XTestGoFiles) {
-		file, err := parser.ParseFile(
-			fset, filepath.Join(p.Dir, name), nil, parser.ParseComments|parser.SkipObjectResolution,
-		)
+		source, err := os.ReadFile(filepath.Join(p.Dir, name))
+		if err != nil {
+			return nil, err
+		}
+		file, err := parser.ParseFile(fset, name, source, parser.ParseComments|parser.SkipObjectResolution)
 		if err != nil {
 			return nil, err
 		}
 		test := strings.HasSuffix(name, "_test.go")
 		found := importFaults(fset, file, p.place, p.Module.Path == module, test)
+		if !ast.IsGenerated(file) {
+			found = append(found, lineFaults(fset, file, string(source))...)
+		}
 		if !test && !ast.IsGenerated(file) {
 			written = true
 			documented = documented || file.Doc != nil
@@ -68,6 +75,36 @@ func importFaults(fset *token.FileSet, file *ast.File, dir string, root, test bo
 		}
 	}
 	return faults
+}
+
+// lineFaults returns a fault for each line that is too wide. Raw strings and marker comments are not broken.
+func lineFaults(fset *token.FileSet, file *ast.File, source string) []string {
+	isRaw := map[int]bool{}
+	ast.Inspect(file, func(node ast.Node) bool {
+		if literal, ok := node.(*ast.BasicLit); ok && strings.HasPrefix(literal.Value, "`") {
+			for line := fset.Position(literal.Pos()).Line; line <= fset.Position(literal.End()).Line; line++ {
+				isRaw[line] = true
+			}
+		}
+		return true
+	})
+	var faults []string
+	number := 0
+	for line := range strings.Lines(source) {
+		number++
+		if isRaw[number] || strings.HasPrefix(strings.TrimSpace(line), "// +") {
+			continue
+		}
+		if columns := width(strings.TrimRight(line, "\n")); columns > maxColumns {
+			faults = append(faults, fmt.Sprintf("%d: %d columns, at most %d", number, columns, maxColumns))
+		}
+	}
+	return faults
+}
+
+// width returns the columns of a line. Tabs, which begin it, take tabColumns each.
+func width(line string) int {
+	return utf8.RuneCountInString(line) + strings.Count(line, "\t")*(tabColumns-1)
 }
 
 // funcFaults returns a fault for each function that is too long.
