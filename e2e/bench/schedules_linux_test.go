@@ -168,9 +168,10 @@ func (r *rig) makeDAGs(n int, due time.Time) {
 			ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("dag-%05d", i)},
 			Spec: v1alpha1.DAGSpec{
 				Schedule: fmt.Sprintf("%d %d * * *", due.Minute(), due.Hour()),
-				Task: []v1alpha1.Task{
-					{Name: "task", TaskTemplate: v1alpha1.TaskTemplate{Image: "busybox:1.36", Command: []string{"true"}}},
-				},
+				Task: []v1alpha1.Task{{
+					Name:         "task",
+					TaskTemplate: v1alpha1.TaskTemplate{Image: "busybox:1.36", Command: []string{"true"}},
+				}},
 			},
 		}, metav1.CreateOptions{})
 		if err != nil {

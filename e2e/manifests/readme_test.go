@@ -66,7 +66,7 @@ func TestExamples(t *testing.T) {
 		"Database": []string{
 			"postgres://kontroler@db.example.com/kontroler?sslmode=verify-full&sslrootcert=/etc/kontroler/ca.crt",
 			"kontroler-database-ca", "/etc/kontroler",
-			"postgres://kontroler_server@db.example.com/kontroler?sslmode=verify-full"+
+			"postgres://kontroler_server@db.example.com/kontroler?sslmode=verify-full" +
 				"&sslrootcert=/etc/kontroler/ca.crt",
 			"kontroler-database-ca", "/etc/kontroler",
 		},
