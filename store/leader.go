@@ -22,7 +22,7 @@ type Term struct {
 	// Hook is called with the state of each transaction: "transaction-open" behind the fence, "transaction-commit"
 	// before the commit, or before the one statement that the transaction consists of. It is nil except in crash tests.
 	Hook func(point string)
-	// RoundTrip, if it is not nil, is called with each message that the leader sends to the database.
+	// RoundTrip, if it is not nil, is called with each round trip of the leader to the database.
 	RoundTrip func()
 }
 
@@ -81,7 +81,8 @@ func (db *DB) Lead(ctx context.Context, term Term) (*Leader, error) {
 		return nil, fmt.Errorf("leading epoch %d of shard %d: %w", term.Epoch, term.Shard, err)
 	}
 	return &Leader{
-		pool: p, DAGs: &DAGs{p}, DagTasks: &DagTasks{p}, Schedules: &Schedules{pool: p}, Logs: &Logs{p},
+		pool: p, DAGs: &DAGs{p}, DagTasks: &DagTasks{p}, Schedules: &Schedules{pool: p},
+		Logs:      &Logs{pool: p, saves: make(chan struct{}, max(1, db.config.MaxOpen/2))},
 		PodEvents: &PodEvents{p}, Outbox: &Outbox{p}, History: &History{p},
 	}, nil
 }

@@ -12,7 +12,12 @@ import (
 )
 
 // Logs stores the logs of attempts.
-type Logs struct{ pool *termPool }
+type Logs struct {
+	pool *termPool
+	// saves has a place for each log that may be saved at the same time. A large log takes a connection for long; the
+	// others are for what runs wait for.
+	saves chan struct{}
+}
 
 // Log describes the log of an attempt. Of its Bytes, Omitted ones from OmittedAt on are not stored.
 type Log struct {
@@ -86,6 +91,12 @@ func (l *Logs) Owner(ctx context.Context, runUID string, attempt Attempt) (o Log
 
 // Save writes a log and its chunks, in one transaction, unless the attempt has a log.
 func (l *Logs) Save(ctx context.Context, runID int64, log Log, chunks []LogChunk) error {
+	select {
+	case l.saves <- struct{}{}:
+	case <-ctx.Done():
+		return fmt.Errorf("saving the log of attempt %d: %w", log.AttemptID, ctx.Err())
+	}
+	defer func() { <-l.saves }()
 	err := l.pool.write(ctx, func(q querier) (int64, error) {
 		at := timestamp(log.At)
 		n, err := postgres.Affected(q.ExecContext(ctx, sqlLogMake,
