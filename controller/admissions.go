@@ -178,6 +178,8 @@ func (a *admitter) claimRun(ctx context.Context, row store.Run, run *v1alpha1.Da
 
 // liveRun reads the DagRun of a row past the cache. nil: it is gone.
 func (c *core) liveRun(ctx context.Context, row store.Run) (*v1alpha1.DagRun, error) {
+	ctx, cancel := context.WithTimeout(ctx, liveReadTimeout)
+	defer cancel()
 	run, err := c.cfg.Client.KontrolerV1alpha1().DagRuns(row.Namespace).Get(ctx, row.Name, metav1.GetOptions{})
 	switch {
 	case apierrors.IsNotFound(err), err == nil && string(run.UID) != row.UID:

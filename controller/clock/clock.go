@@ -49,8 +49,9 @@ func (c *Clock) at(local time.Time) time.Time {
 func (c *Clock) Set(asked, answered, database time.Time) (adopted bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	read := asked.Add(answered.Sub(asked) / 2)
-	if off := database.Sub(c.at(read)); off.Abs() <= tolerance {
+	uncertain := answered.Sub(asked) / 2 // the database may have read its clock at any time in between
+	read := asked.Add(uncertain)
+	if off := database.Sub(c.at(read)); off.Abs() <= tolerance+uncertain {
 		return false
 	}
 	c.read, c.database = read, database
