@@ -26,12 +26,15 @@ type RunProgress struct {
 // TaskReason is the name of a task and the reason of its phase.
 type TaskReason struct{ Task, Reason, Message string }
 
+// sqlRunProgress looks for what a run waits for, and for what has failed, only if there is any: its cost must not grow
+// with the run.
 const sqlRunProgress = `
 SELECT ` + runColumns + `, pending.n, pending.waiting + backing_off.n,
        (SELECT coalesce(json_agg(w), '[]') FROM (
            SELECT t.name AS task, a.reason, a.message FROM (
                SELECT x.id, x.task_id, x.reason, x.message FROM kontroler.attempts x
-               WHERE x.run_id = r.id AND x.phase IN ('Decided', 'Pending') AND x.reason <> '' ORDER BY x.id LIMIT $3) a
+               WHERE x.run_id = r.id AND x.phase IN ('Decided', 'Pending') AND x.reason <> ''
+               ORDER BY x.id LIMIT CASE WHEN pending.waiting > 0 THEN $3::integer ELSE 0 END) a
            JOIN kontroler.tasks t ON t.id = a.task_id ORDER BY a.id) w),
        (SELECT coalesce(json_agg(w), '[]') FROM (
            SELECT t.name AS task, t.reason, t.message FROM kontroler.tasks t
@@ -39,7 +42,8 @@ SELECT ` + runColumns + `, pending.n, pending.waiting + backing_off.n,
            ORDER BY t.due_at, t.position LIMIT $3) w),
        (SELECT coalesce(json_agg(f), '[]') FROM (
            SELECT t.name AS task, t.reason, t.message FROM kontroler.tasks t
-           WHERE t.run_id = r.id AND t.phase = 'Failed' ORDER BY t.position, t.index LIMIT $3) f)
+           WHERE t.run_id = r.id AND t.phase = 'Failed'
+           ORDER BY t.position, t.index LIMIT least($3::integer, r.failed)) f)
 FROM kontroler.runs r LEFT JOIN kontroler.dag_versions v ON v.id = r.dag_version_id
 CROSS JOIN LATERAL (
     SELECT count(*) AS n, count(*) FILTER (WHERE a.reason <> '') AS waiting
