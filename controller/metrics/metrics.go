@@ -96,7 +96,7 @@ func New() *Metrics {
 			"Logs that are read while their container runs, or were and are not stored yet.").WithLabelValues(),
 		databaseUp: registry.gauge("kontroler_database_up", "Whether the database answers.").WithLabelValues(),
 		roundTrips: registry.counter("kontroler_database_round_trips_total",
-			"Messages to the database, each of which is answered.").WithLabelValues(),
+			"Round trips of the leader to the database.").WithLabelValues(),
 	}
 	start := prometheus.NewHistogram(prometheus.HistogramOpts{
 		Name:    "kontroler_task_start_latency_seconds",
@@ -199,7 +199,7 @@ func (m *Metrics) PodEvents(result string, n int) {
 	}
 }
 
-// DatabaseRoundTrip counts a message to the database.
+// DatabaseRoundTrip counts a round trip of the leader to the database.
 func (m *Metrics) DatabaseRoundTrip() {
 	if m != nil {
 		m.roundTrips.Inc()

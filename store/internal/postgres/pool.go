@@ -20,11 +20,10 @@ const (
 	answerTimeout    = statementTimeout + 15*time.Second
 )
 
-// Open opens a pool of at most maxOpen connections. It does not connect yet. sent, if it is not nil, is called with
-// each message to the server, after which the driver waits for an answer. configure changes the settings of the URL. An
-// error never contains the URL.
-func Open(url string, maxOpen int, sent func(), configure func(*pq.Config)) (*sql.DB, error) {
-	return open(url, maxOpen, dialer{answerTimeout, sent}, configure)
+// Open opens a pool of at most maxOpen connections. It does not connect yet. roundTrip, if it is not nil, is called
+// with each round trip to the server. configure changes the settings of the URL. An error never contains the URL.
+func Open(url string, maxOpen int, roundTrip func(), configure func(*pq.Config)) (*sql.DB, error) {
+	return open(url, maxOpen, dialer{answerTimeout, roundTrip}, configure)
 }
 
 // OpenQuick opens a pool whose statements may take that long. A server that has vanished is noticed after half as long
@@ -112,8 +111,8 @@ func begin(ctx context.Context, pool *sql.DB) (*sql.Tx, error) {
 type dialer struct {
 	// answerTimeout is how long an answer may take. Zero means any time; keep-alives detect a server that vanishes.
 	answerTimeout time.Duration
-	// sent is called with each message to the server. It may be nil.
-	sent func()
+	// roundTrip is called with the first read after each write. It may be nil.
+	roundTrip func()
 }
 
 func (d dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
@@ -137,6 +136,7 @@ func (d dialer) DialTimeout(network, address string, timeout time.Duration) (net
 type boundedConn struct {
 	net.Conn
 	dialer
+	hasWritten  bool // since the last read
 	hasDeadline bool // the driver has set a deadline of its own, while it connects
 }
 
@@ -146,6 +146,10 @@ func (c *boundedConn) SetDeadline(t time.Time) error {
 }
 
 func (c *boundedConn) Read(p []byte) (int, error) {
+	if c.hasWritten && c.roundTrip != nil {
+		c.roundTrip()
+	}
+	c.hasWritten = false
 	if !c.hasDeadline {
 		if err := c.Conn.SetReadDeadline(time.Now().Add(c.answerTimeout)); err != nil {
 			return 0, err
@@ -155,9 +159,7 @@ func (c *boundedConn) Read(p []byte) (int, error) {
 }
 
 func (c *boundedConn) Write(p []byte) (int, error) {
-	if c.sent != nil {
-		c.sent()
-	}
+	c.hasWritten = true
 	if !c.hasDeadline {
 		if err := c.Conn.SetWriteDeadline(time.Now().Add(c.answerTimeout)); err != nil {
 			return 0, err
