@@ -59,6 +59,7 @@ type facts struct {
 }
 
 // read reads the run of a key and the rows that a decision about changes is about. found reports whether there is one.
+// It adds the Pods whose claim is due to the changes, so that they are kept if the sync fails.
 func (g *gatherer) read(
 	ctx context.Context, key queue.RunKey, dagRun *v1alpha1.DagRun, changes *queue.Changes, now time.Time,
 ) (rows store.Snapshot, found bool, err error) {

@@ -32,8 +32,8 @@ type podFinisher struct {
 }
 
 // sync ends a Pod whose attempt has ended in the database: it stores the log, deletes the Pod and removes the
-// finalizer. The row of the attempt is all that it needs to know, also after a crash. A Pod that appears for an attempt
-// that has already ended is a stray. It is recorded and deleted.
+// finalizer. The row of the attempt is all that it needs to know, also after a crash. It is not read if this term has
+// just written it. A Pod that appears for an attempt that has already ended is a stray. It is recorded and deleted.
 func (f *podFinisher) sync(ctx context.Context, key cache.ObjectName) error {
 	counted := f.counted.Take(key)
 	p, err := f.currentPod(ctx, key)

@@ -47,6 +47,39 @@ var finishedPods = map[string]roadCase{
 			Requests: []string{"get log of pod a.1", "delete pod a.1", "patch pod a.1"},
 		},
 	},
+	"after a restart, its row says all about a Pod": {
+		config: archiving,
+		before: func(f *fixture) {
+			f.ended(0)
+			f.restart()
+			f.api.answer("get log of pod a.1", answer{text: "2026-01-01T00:00:00Z a line\n"})
+		},
+		of: "a.1",
+		want: world{
+			Rows: []string{
+				"run r is Succeeded", "task a is Succeeded", "attempt a.1 is Succeeded", "log of a.1 is Captured",
+			},
+			Objects:  []string{"dagrun r is Running, claimed"},
+			Requests: []string{"get log of pod a.1", "delete pod a.1", "patch pod a.1"},
+		},
+	},
+	"a Pod whose log could not be read at first is finished by its row": {
+		config: archiving,
+		before: func(f *fixture) {
+			f.ended(0)
+			f.api.answer("get log of pod a.1", answer{err: unavailable})
+			must(f.T, f.pods.sync(f.Context(), f.podKey("a.1")))
+			f.api.answer("get log of pod a.1", answer{text: "2026-01-01T00:00:00Z a line\n"})
+		},
+		of: "a.1",
+		want: world{
+			Rows: []string{
+				"run r is Succeeded", "task a is Succeeded", "attempt a.1 is Succeeded", "log of a.1 is Captured",
+			},
+			Objects:  []string{"dagrun r is Running, claimed"},
+			Requests: []string{"get log of pod a.1", "delete pod a.1", "patch pod a.1"},
+		},
+	},
 	"a Pod whose log cannot be read yet stays": {
 		config: archiving,
 		before: func(f *fixture) {
@@ -246,6 +279,7 @@ var strays = map[string]roadCase{
 		before: func(f *fixture) {
 			f.ended(0)
 			f.road.exec(f.T, `UPDATE kontroler.attempts SET pod_name = 'another' WHERE pod_name = $1`, f.nameOf("a.1"))
+			f.restart() // its end is not remembered
 		},
 		of: "a.1",
 		want: world{

@@ -1,7 +1,6 @@
 package queue
 
 import (
-	"slices"
 	"sync"
 
 	"k8s.io/client-go/tools/cache"
@@ -23,16 +22,19 @@ func NewCounted() *Counted { return &Counted{attempts: map[cache.ObjectName]stor
 
 // Put adds the attempts whose Pods a committed decision leaves to be finished. The caller enqueues these Pods.
 func (c *Counted) Put(namespace string, attempts []engine.Attempt, decision engine.Decision) {
-	ends := map[int64]transition.AttemptEnded{}
+	ends, reaped := map[int64]transition.AttemptEnded{}, map[string]bool{}
 	for _, t := range decision.Transitions {
 		if end, ok := t.(transition.AttemptEnded); ok {
 			ends[end.Attempt] = end
 		}
 	}
+	for _, name := range decision.Reap {
+		reaped[name] = true
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, a := range attempts {
-		if end, ok := ends[a.ID]; ok && slices.Contains(decision.Reap, a.PodName) {
+		if end, ok := ends[a.ID]; ok && reaped[a.PodName] {
 			c.attempts[cache.NewObjectName(namespace, a.PodName)] = store.Attempt{
 				ID: end.Attempt, Phase: end.Phase, Reason: end.Reason, PodName: a.PodName, PodUID: end.PodUID,
 				StartedAt: end.StartedAt, FinishedAt: end.FinishedAt,
