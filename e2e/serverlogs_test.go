@@ -431,11 +431,11 @@ func TestServerLogsRotated(t *testing.T) {
 		strings.Contains(again.text.String(), "the true head") || !strings.HasSuffix(again.text.String(), "the end\n") {
 		t.Errorf("after the rotation: %v, resets %q, %q", e, again.resets, cut(again.text.String()))
 	}
-	// A kubelet may skip lines of whoever follows a log through its rotation, the last ones too. The last event says
-	// so.
+	// A kubelet may skip lines of whoever follows a log through its rotation, the more the slower it reads. The last
+	// event says so.
 	if e := <-followed; e.data["reason"] != "complete" || e.data["rotated"] != true ||
-		!strings.HasPrefix(follower.text.String(), "the true head\n") ||
-		!near(int64(len(follower.text.String())), 11_000_000) {
+		!strings.HasPrefix(follower.text.String(), "the true head\none line of many") ||
+		len(follower.text.String()) > 11_000_100 {
 		t.Errorf("followed meanwhile: %v, resets %q, %d bytes, %q",
 			e, follower.resets, len(follower.text.String()), cut(follower.text.String()))
 	}
