@@ -4,7 +4,7 @@
 //	priority.go  an order of keys: urgent keys first
 //	alarms.go    keys that are due at a time
 //	pending.go   what changed of a run since its last sync
-//	counted.go   attempts that have just ended, for who finishes their Pods
+//	counted.go   attempts that have just ended, for whoever finishes their Pods
 //	slots.go     --max-pods, shared between runs round robin
 //	gates.go     namespaces that refuse objects: one create at a time probes them
 //

@@ -138,8 +138,8 @@ SELECT gen_random_uuid(), d.namespace, d.name || '-' || substr(md5(n::text), 1, 
        '[{"name": "day", "value": "2026-07-01"}, {"name": "bucket", "value": "s3://warehouse/raw"}]'
 FROM (SELECT n, now() - (%[1]d - n + 1) * (interval '1 year' / %[1]d) AS at,
              1 + (hashint4(n) & 2147483647) %% %[2]d AS dag,
-             CASE WHEN n > %[1]d - %[5]d THEN 'Running' WHEN n %% 50 = 7 THEN 'Failed' WHEN n %% 500 = 8 THEN 'Cancelled'
-             ELSE 'Succeeded' END AS phase FROM generate_series(1, %[1]d) n) n
+             CASE WHEN n > %[1]d - %[5]d THEN 'Running' WHEN n %% 50 = 7 THEN 'Failed'
+             WHEN n %% 500 = 8 THEN 'Cancelled' ELSE 'Succeeded' END AS phase FROM generate_series(1, %[1]d) n) n
 JOIN kontroler.dags d ON d.name = 'dag-' || n.dag JOIN kontroler.dag_versions v ON v.dag_id = d.id ORDER BY n;
 INSERT INTO kontroler.runs (uid, namespace, name, dag_name, dag_id, dag_version_id, phase, total, succeeded, created_at,
     admitted_at, started_at, finished_at, trigger)

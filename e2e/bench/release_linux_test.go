@@ -26,10 +26,7 @@ var releases = []struct {
 	name    string
 	release release
 }{
-	{"delete, strategic merge patch", deleteAndPatch(types.StrategicMergePatchType, func(pod *corev1.Pod) any {
-		return map[string]any{"metadata": map[string]any{
-			"uid": pod.UID, "$deleteFromPrimitiveList/finalizers": []string{v1alpha1.Finalizer}}}
-	})},
+	{"delete, strategic merge patch", deleteAndPatch(types.StrategicMergePatchType, withoutFinalizer)},
 	{"delete, merge patch", deleteAndPatch(types.MergePatchType, func(pod *corev1.Pod) any {
 		return map[string]any{"metadata": map[string]any{"uid": pod.UID, "finalizers": []string{}}}
 	})},
@@ -100,10 +97,15 @@ func deleteBatchAndPatch() release {
 	}
 }
 
+// withoutFinalizer is the strategic merge patch that removes the finalizer of a Pod.
+func withoutFinalizer(pod *corev1.Pod) any {
+	return map[string]any{"metadata": map[string]any{
+		"uid": pod.UID, "$deleteFromPrimitiveList/finalizers": []string{v1alpha1.Finalizer}}}
+}
+
 // patchFinalizer removes the finalizer as the controller does.
 func patchFinalizer(ctx context.Context, r *rig, pod *corev1.Pod) error {
-	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
-		"uid": pod.UID, "$deleteFromPrimitiveList/finalizers": []string{v1alpha1.Finalizer}}})
+	patch, err := json.Marshal(withoutFinalizer(pod))
 	if err != nil {
 		return err
 	}
