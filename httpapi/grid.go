@@ -3,7 +3,6 @@ package httpapi
 import (
 	"fmt"
 	"net/http"
-	"strconv"
 
 	"kontroler/httpapi/answer"
 	"kontroler/store/view"
@@ -25,7 +24,7 @@ func (h gridHandlers) read(w http.ResponseWriter, c *call) error {
 	}
 	count := defaultGridRuns
 	if text := values.Get("runs"); text != "" {
-		if count, err = strconv.Atoi(text); err != nil || count < 1 || count > maxGridRuns {
+		if count, err = parseNumber(text, maxGridRuns); err != nil {
 			return fault(badRequest, fmt.Sprintf("runs must be a number from 1 to %d.", maxGridRuns))
 		}
 	}

@@ -60,7 +60,7 @@ func (h *logHandlers) read(w http.ResponseWriter, c *call) error {
 	a := &logAnswer{logHandlers: h, call: c}
 	a.request.Follow = follow == "true" || isStream && follow == ""
 	if tail := values.Get("tail"); tail != "" {
-		if a.request.Tail, err = strconv.Atoi(tail); err != nil || a.request.Tail < 1 || a.request.Tail > maxTail {
+		if a.request.Tail, err = parseNumber(tail, maxTail); err != nil {
 			return fault(badRequest, fmt.Sprintf("tail must be a number from 1 to %d.", maxTail))
 		}
 	}

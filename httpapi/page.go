@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -58,17 +59,28 @@ func query(c *call, known ...string) (url.Values, error) {
 // errCursor is the answer for a cursor that no page has returned.
 var errCursor = fault(badRequest, "cursor must be the next or previous of another page of this list.")
 
+var errNumber = errors.New("not a number, or not within its bounds")
+
 // parseLimit reads the parameter limit.
 func parseLimit(values url.Values) (int, error) {
 	text := values.Get("limit")
 	if text == "" {
 		return defaultLimit, nil
 	}
-	limit, err := strconv.Atoi(text)
-	if err != nil || limit < 1 || limit > maxLimit {
+	limit, err := parseNumber(text, maxLimit)
+	if err != nil {
 		return 0, fault(badRequest, fmt.Sprintf("limit must be a number from 1 to %d.", maxLimit))
 	}
 	return limit, nil
+}
+
+// parseNumber reads a number from 1 to most. It accepts one text for each number: no sign and no leading zero.
+func parseNumber[N int | int64](text string, most N) (N, error) {
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n < 1 || n > int64(most) || strconv.FormatInt(n, 10) != text {
+		return 0, errNumber
+	}
+	return N(n), nil
 }
 
 // parsePosition reads the parameters limit and cursor.

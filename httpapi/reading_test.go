@@ -373,6 +373,8 @@ func TestBadParameters(t *testing.T) {
 		"/api/v1/runs?from=0001-01-01T00:00:00%2B23:59": "from",
 		"/api/v1/runs?limit=201":                        "limit",
 		"/api/v1/runs?limit=0":                          "limit",
+		"/api/v1/runs?limit=05":                         "limit",
+		"/api/v1/runs?limit=%2B5":                       "limit",
 		"/api/v1/runs?cursor=AAAA":                      "cursor",
 		"/api/v1/runs?dag=%00":                          "dag",
 		"/api/v1/runs?requestedBy=%ff":                  "requestedBy",
@@ -409,7 +411,8 @@ func TestBadParameters(t *testing.T) {
 	for _, path := range []string{
 		"/api/v1/runs/none", "/api/v1/runs/%00", run + "/tasks/%00", run + "/tasks/none",
 		run + "/tasks/load-amber/attempts/0", run + "/tasks/load-amber/attempts/99999999999999",
-		dag + "/versions/3", dag + "/versions/x", dag + "/diff?from=1&to=9",
+		run + "/tasks/load-amber/attempts/01", run + "/tasks/load-amber/attempts/+1",
+		dag + "/versions/3", dag + "/versions/x", dag + "/versions/01", dag + "/diff?from=1&to=9",
 		"/api/v1/namespaces/a/dags/%ff/grid", "/api/v1/namespaces/%00/runs", "/api/v1/namespaces/a/runs/%ff",
 	} {
 		if a := h.do(request{method: "GET", path: path, token: c.token}); a.StatusCode != 404 {

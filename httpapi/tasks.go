@@ -2,8 +2,8 @@ package httpapi
 
 import (
 	"context"
+	"math"
 	"net/http"
-	"strconv"
 
 	"kontroler/httpapi/answer"
 	"kontroler/store/view"
@@ -144,11 +144,11 @@ func (h taskHandlers) findAttempt(c *call) (view.Run, view.Attempt, error) {
 	if err != nil {
 		return view.Run{}, view.Attempt{}, err
 	}
-	number, err := strconv.ParseInt(c.PathValue("number"), 10, 32)
+	number, err := parseNumber(c.PathValue("number"), math.MaxInt32)
 	if err != nil {
 		return view.Run{}, view.Attempt{}, errUnknown()
 	}
-	attempt, found, err := h.views.Attempt(c.Context(), task.ID, int(number))
+	attempt, found, err := h.views.Attempt(c.Context(), task.ID, number)
 	if err == nil && !found {
 		err = errUnknown()
 	}

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"fmt"
+	"math"
 	"net/http"
 	"strconv"
 	"strings"
@@ -216,8 +217,8 @@ func ifMatch(c *call) (int64, error) {
 	if text == "" {
 		return 0, fault(preconditionRequired, "Read the object, and send its generation in the header If-Match.")
 	}
-	generation, err := strconv.ParseInt(strings.Trim(text, `"`), 10, 64)
-	if err != nil || generation < 1 {
+	generation, err := parseNumber(strings.Trim(text, `"`), int64(math.MaxInt64))
+	if err != nil {
 		return 0, fault(badRequest, "The header If-Match must be the generation of the object.")
 	}
 	return generation, nil

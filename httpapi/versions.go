@@ -3,9 +3,9 @@ package httpapi
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"net/http"
 	"net/url"
-	"strconv"
 	"time"
 
 	"kontroler/httpapi/answer"
@@ -43,7 +43,7 @@ func (h versionHandlers) read(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	number, err := strconv.ParseInt(c.PathValue("version"), 10, 64)
+	number, err := parseNumber(c.PathValue("version"), int64(math.MaxInt64))
 	if err != nil {
 		return errUnknown()
 	}
@@ -101,7 +101,7 @@ func (h versionHandlers) diff(w http.ResponseWriter, c *call) error {
 func (h versionHandlers) specOf(
 	c *call, dag view.DAG, values url.Values, name string,
 ) (number int64, spec any, err error) {
-	if number, err = strconv.ParseInt(values.Get(name), 10, 64); err != nil {
+	if number, err = parseNumber(values.Get(name), int64(math.MaxInt64)); err != nil {
 		return 0, nil, fault(badRequest, name+" must be the number of a version.")
 	}
 	version, found, err := h.views.Version(c.Context(), dag.ID, number)
