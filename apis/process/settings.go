@@ -84,6 +84,18 @@ type Args struct {
 	Help bool
 }
 
+// badSyntax begins the error of package flag for an argument like ---x. Unlike a flag that is not known, such an
+// argument is not taken from the list.
+const badSyntax = "bad flag syntax: "
+
+// Unexpected is the fault of an operand that is not expected. It does not quote what may be a database URL.
+func Unexpected(operand string) error {
+	if strings.Contains(operand, "://") || strings.Contains(operand, "password=") {
+		return errors.New("unexpected argument. A database URL is the value of a flag or of its environment variable")
+	}
+	return fmt.Errorf("unexpected argument %q", operand)
+}
+
 // ParseArgs reads the arguments of a process. switches are further boolean flags, without an environment variable.
 // Flags and operands may be mixed. A flag that is not known is a fault.
 func ParseArgs[C any](settings []Setting[C], switches map[string]*bool, args []string, faults *Faults) Args {
@@ -103,6 +115,10 @@ func ParseArgs[C any](settings []Setting[C], switches map[string]*bool, args []s
 		case errors.Is(err, flag.ErrHelp):
 			parsed.Help = true
 			return parsed
+		case err != nil && strings.HasPrefix(err.Error(), badSyntax):
+			name, _, _ := strings.Cut(args[0], "=") // the value may be a database URL
+			faults.Add(errors.New(badSyntax + name))
+			args = args[1:]
 		case err != nil:
 			faults.Add(err)
 			if len(args) > 0 && !strings.HasPrefix(args[0], "-") {

@@ -191,7 +191,7 @@ func parseConfig(args []string, env func(string) (string, bool)) (config, error)
 		return c, nil
 	}
 	for _, operand := range given.Operands {
-		faults.Add(fmt.Errorf("unexpected argument %q", operand))
+		faults.Add(process.Unexpected(operand))
 	}
 	process.Apply(&c, own, given.Values, env, faults)
 	if c.kubeconfig == "" {

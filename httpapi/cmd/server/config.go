@@ -201,7 +201,7 @@ func parseConfig(args []string, env func(string) (string, bool)) (config, error)
 		c.user, given.Operands = given.Operands[0], given.Operands[1:]
 	}
 	for _, operand := range given.Operands {
-		faults.Add(fmt.Errorf("unexpected argument %q", operand))
+		faults.Add(process.Unexpected(operand))
 	}
 	process.Apply(&c, own, given.Values, env, faults)
 	if c.authDatabaseURL == "" {
