@@ -294,11 +294,13 @@ func rewind(ctx context.Context, q querier, r Rewind) error {
 	if len(undecided) == 0 {
 		return nil
 	}
-	for _, statement := range []string{sqlScheduledRunsUnmade, sqlTicksRemove} {
-		removed, err := q.ExecContext(ctx, statement, id, timestamps(undecided))
-		if err := postgres.Expect(len(undecided), removed, err); err != nil {
-			return err
-		}
+	removed, err := q.ExecContext(ctx, sqlScheduledRunsUnmade, id, timestamps(undecided))
+	if err := postgres.Expect(len(undecided), removed, err); err != nil {
+		return err
+	}
+	// Retention may have removed their ticks.
+	if _, err := q.ExecContext(ctx, sqlTicksRemove, id, timestamps(undecided)); err != nil {
+		return err
 	}
 	if _, err := q.ExecContext(ctx, sqlScheduledRunsKept, id); err != nil {
 		return err

@@ -125,6 +125,27 @@ func TestScheduledRuns(t *testing.T) {
 	}
 }
 
+// TestRewindAfterRetention: a due time can be decided anew although retention has removed its tick.
+func TestRewindAfterRetention(t *testing.T) {
+	f := newFixture(t)
+	first := f.schedule()
+	next := first
+	next.Cursor = at(1)
+	second := f.advance(first, next, []store.Tick{
+		{From: at(1), To: at(1), Count: 1, Outcome: "Ran", RunName: "r1"},
+	}, nil)
+	f.exec(`DELETE FROM kontroler.ticks`)
+	if err := f.leader.Schedules.Rewind(t.Context(), store.Rewind{
+		Schedule: second, Uncreated: []time.Time{at(1)}, CursorBefore: func(time.Time) time.Time { return t0 },
+	}); err != nil {
+		t.Fatal(err)
+	}
+	rewound, _, err := f.leader.Schedules.Read(t.Context(), "default", "d")
+	if err != nil || !rewound.Cursor.Equal(t0) {
+		t.Errorf("the cursor is at %s: %v", rewound.Cursor, err)
+	}
+}
+
 // TestAdvanceTogether checks that concurrent updates share transactions. An update whose cursor has moved fails alone,
 // and so does one with values that the database rejects.
 func TestAdvanceTogether(t *testing.T) {
