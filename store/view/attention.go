@@ -40,7 +40,8 @@ LEFT JOIN LATERAL (
     WHERE x.run_id = r.id AND x.phase = 'Failed' ORDER BY x.position LIMIT 1) t ON true
 ORDER BY r.finished_at DESC, r.id DESC`
 	// A task that its run's maxParallel holds waits as intended; a task that backs off waits until it is due. Tasks
-	// whose attempt waits are found by their live attempts.
+	// whose attempt waits are found by their live attempts. One that is being stopped does not
+	// wait for anything: it has a reason, without a time since when.
 	sqlWaiting = `
 SELECT w.uid, w.namespace, w.name, w.dag_name, w.task, w.phase, w.reason, w.message, w.since FROM (
     SELECT r.uid::text, r.namespace, r.name, r.dag_name, t.name AS task, t.phase, t.reason, t.message, t.due_at AS since
@@ -52,7 +53,8 @@ SELECT w.uid, w.namespace, w.name, w.dag_name, w.task, w.phase, w.reason, w.mess
     FROM kontroler_v1.runs r
     JOIN kontroler_v1.attempts a ON a.run_id = r.id AND a.phase IN ('Decided', 'Pending', 'Running', 'Stopping')
     JOIN kontroler_v1.tasks t ON t.id = a.task_id
-    CROSS JOIN LATERAL (SELECT coalesce(t.reason_at, a.decided_at) AS since) s
+    CROSS JOIN LATERAL (
+        SELECT coalesce(t.reason_at, CASE WHEN a.phase IN ('Decided', 'Pending') THEN a.decided_at END) AS since) s
     WHERE r.phase IN ('Pending', 'Running') AND t.phase = 'Active' AND t.reason <> '' AND s.since < $3` + inScope + `
 ) w ORDER BY w.since, w.uid, w.task LIMIT $4`
 	// Of the rows that begin before the time only the last can end after it: rows of a DAG do not overlap.

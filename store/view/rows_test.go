@@ -76,6 +76,10 @@ func TestRowsOfARun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	commit(transition.AttemptStopping{Attempt: 1, Reason: "Timeout", Message: "timed out"})
+	if waiting, err := f.db.Waiting(ctx, view.AllNamespaces(), time.Now()); err != nil || len(waiting) > 0 {
+		t.Errorf("a task that is being stopped waits: %v, %v", waiting, err)
+	}
 	commit(transition.AttemptEnded{Attempt: 1, Phase: "Failed", Reason: "ExitCode", Message: "exit code 3",
 		ExitCode: &code, FinishedAt: at(5)},
 		transition.TaskBackedOff{Task: a, Reason: "BackingOff", Message: "again",
@@ -105,9 +109,9 @@ func TestRowsOfARun(t *testing.T) {
 	}, states)
 	attempts, err := f.db.Attempts(ctx, a, 0, 10)
 	check(t, "the attempts", err, []view.Attempt{{
-		ID: 1, TaskID: a, Number: 1, Phase: "Failed", Reason: "ExitCode", Message: "exit code 3", PodName: "pod-1",
-		PodUID: uid(3), Node: "node", ExitCode: &code, DecidedAt: at(2), CreatedAt: at(2), StartedAt: at(3),
-		FinishedAt: at(5),
+		ID: 1, TaskID: a, Number: 1, Phase: "Failed", Reason: "ExitCode", Message: "exit code 3", Stop: "Timeout",
+		PodName: "pod-1", PodUID: uid(3), Node: "node", ExitCode: &code, DecidedAt: at(2), CreatedAt: at(2),
+		StartedAt: at(3), FinishedAt: at(5),
 	}}, attempts)
 	ofRun, hasMore, err := f.db.RunAttempts(ctx, row.ID)
 	check(t, "the attempts of the run", err, []view.RunAttempt{
