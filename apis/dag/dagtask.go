@@ -111,12 +111,12 @@ type expansion struct {
 	faults   faults
 }
 
-// expand merges the DagTasks into the tasks. A task whose DagTask is not available gets one fault. Its podTemplate is
-// dropped, because it may depend on that of the DagTask.
+// expand merges the DagTasks into the tasks. A task whose DagTask is not available gets one fault. The tasks
+// beyond a limit share one. Their podTemplate is dropped, because it may depend on that of the DagTask.
 func (e *expansion) expand() {
 	e.spec = *e.given
 	e.spec.Task = slices.Clone(e.given.Task)
-	beyond := false
+	beyond, isFull := false, false
 	for i := range e.spec.Task {
 		t := &e.spec.Task[i]
 		if t.TaskRef == nil || t.TaskRef.Version < 0 || len(validation.IsDNS1123Subdomain(t.TaskRef.Name)) > 0 {
@@ -125,11 +125,14 @@ func (e *expansion) expand() {
 		path := field.NewPath("spec", "task").Index(i).Child("taskRef")
 		d, ok := e.resolved[*t.TaskRef]
 		switch {
-		case !ok && !beyond:
-			beyond = true
-			e.faults.add(field.Forbidden(path,
-				fmt.Sprintf("a DAG names at most %d DagTasks or versions of them", maxTaskRefs)))
+		case isFull:
+			t.PodTemplate = nil
 		case !ok:
+			if !beyond {
+				e.faults.add(field.Forbidden(path,
+					fmt.Sprintf("a DAG names at most %d DagTasks or versions of them", maxTaskRefs)))
+			}
+			beyond, t.PodTemplate = true, nil
 		case d.Version == 0:
 			e.faults.add(unresolved(path, t.TaskRef, d))
 			t.PodTemplate = nil
@@ -138,7 +141,7 @@ func (e *expansion) expand() {
 				e.faults.add(invalid(path, t.TaskRef.Name, "cannot be merged: "+err.Error()))
 				t.PodTemplate = nil
 			}
-			if e.bytes > maxMergedBytes {
+			if isFull = e.bytes > maxMergedBytes; isFull {
 				e.faults.add(
 					&field.Error{
 						Type:     field.ErrorTypeTooLong,
@@ -151,7 +154,6 @@ func (e *expansion) expand() {
 						),
 					},
 				)
-				return
 			}
 		}
 	}

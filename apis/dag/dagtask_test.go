@@ -379,6 +379,16 @@ func TestCompileWithBounds(t *testing.T) {
 		!strings.HasPrefix(faults[0].Error(), "spec.task[256].taskRef: Forbidden: a DAG names at most 256 DagTasks") {
 		t.Errorf("%d refs; %v", len(refs), faults)
 	}
+	// What they cannot name cannot be missed in them.
+	mounts := &v1alpha1.PodTemplate{VolumeMounts: []corev1.VolumeMount{{Name: "v", MountPath: "/v"}}}
+	for i, ref := range refs {
+		to[ref] = version(t, 1, `{image: i, podTemplate: {volumes: [{name: v, emptyDir: {}}]}}`)
+		many.Task[i].PodTemplate = mounts
+	}
+	many.Task[len(refs)].PodTemplate = mounts
+	if _, faults := dag.CompileWith(many, to); len(faults) != 1 {
+		t.Errorf("mounts of volumes of DagTasks, also beyond the limit: %v", faults)
+	}
 	for i := range many.Task {
 		many.Task[i].TaskRef = ref("x", 0)
 		many.Task[i].PodTemplate = &v1alpha1.PodTemplate{Env: []corev1.EnvVar{{Name: "A", Value: "2"}}}
@@ -391,8 +401,9 @@ func TestCompileWithBounds(t *testing.T) {
 	if graph, faults := dag.CompileWith(many, to); graph == nil {
 		t.Errorf("10,000 tasks of a usual size: %v", faults)
 	}
-	to = resolved{*ref("x", 0): version(t, 1, `{image: i, script: `+strings.Repeat("x", 128<<10)+`}`)}
-	for _, pod := range []*v1alpha1.PodTemplate{nil, {ServiceAccountName: "s"}} {
+	to = resolved{*ref("x", 0): version(t, 1, `{image: i, podTemplate: {volumes: [{name: v, emptyDir: {}}]},
+		script: `+strings.Repeat("x", 128<<10)+`}`)}
+	for _, pod := range []*v1alpha1.PodTemplate{nil, {ServiceAccountName: "s"}, mounts} {
 		for i := range many.Task {
 			many.Task[i].PodTemplate = pod
 		}
