@@ -5,7 +5,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
@@ -50,9 +49,9 @@ type watched struct {
 // add adds the objects that clients list and watch: of the Pods, those of the controller with this id.
 func (c *caches) add(from watched, id string) {
 	mine := labels.SelectorFromSet(labels.Set{v1alpha1.LabelController: id}).String()
-	informer.AddTo(&c.dags, from.dags, "", trimDAG, cache.Indexers{informer.ByTask: indexTask})
-	informer.AddTo(&c.dagTasks, from.dagTasks, "", trimTask, cache.Indexers{})
-	informer.AddTo(&c.dagRuns, from.dagRuns, "", trimRun, cache.Indexers{
+	informer.AddTo(&c.dags, from.dags, "", informer.TrimDAG, cache.Indexers{informer.ByTask: indexTask})
+	informer.AddTo(&c.dagTasks, from.dagTasks, "", informer.TrimDagTask, cache.Indexers{})
+	informer.AddTo(&c.dagRuns, from.dagRuns, "", informer.TrimDagRun, cache.Indexers{
 		informer.ByUID: indexUID, informer.ByDAG: indexDAG, informer.BySchedule: indexSchedule,
 	})
 	informer.AddTo(&c.pods, from.pods, mine, pod.Trim, cache.Indexers{
@@ -110,61 +109,6 @@ func indexRun(obj any) ([]string, error) {
 		return []string{uid}, nil
 	}
 	return nil, nil
-}
-
-// trimMeta drops metadata that is not read.
-func trimMeta(obj any) (any, error) {
-	if object, err := meta.Accessor(obj); err == nil {
-		object.SetManagedFields(nil)
-		object.SetAnnotations(nil)
-	}
-	return obj, nil
-}
-
-// trimRun keeps the due time of a scheduled run, by which history limits sort. The parameters and the requester of an
-// admitted run are in its row.
-func trimRun(obj any) (any, error) {
-	run, ok := obj.(*v1alpha1.DagRun)
-	if !ok {
-		return trimMeta(obj)
-	}
-	kept := []string{v1alpha1.AnnotationScheduledAt, v1alpha1.AnnotationRequestedBy}
-	if run.Status.RunID != 0 {
-		run.Spec.Parameters, kept = nil, kept[:1]
-	}
-	annotations := run.Annotations
-	trimmed, err := trimMeta(obj)
-	for _, key := range kept {
-		if value, found := annotations[key]; found {
-			metav1.SetMetaDataAnnotation(&run.ObjectMeta, key, value)
-		}
-	}
-	return trimmed, err
-}
-
-// trimDAG also drops the tasks, of which there may be thousands: a DAG is compiled from a live read. It keeps the names
-// of its DagTasks, each once.
-func trimDAG(obj any) (any, error) {
-	if d, ok := obj.(*v1alpha1.DAG); ok {
-		var tasks []v1alpha1.Task
-		seen := map[string]bool{}
-		for i := range d.Spec.Task {
-			if ref := d.Spec.Task[i].TaskRef; ref != nil && !seen[ref.Name] {
-				seen[ref.Name] = true
-				tasks = append(tasks, v1alpha1.Task{TaskRef: &v1alpha1.TaskRef{Name: ref.Name}})
-			}
-		}
-		d.Spec.Task, d.Spec.Parameters = tasks, nil
-	}
-	return trimMeta(obj)
-}
-
-// trimTask also drops the spec: a DagTask is stored from a live read.
-func trimTask(obj any) (any, error) {
-	if task, ok := obj.(*v1alpha1.DagTask); ok {
-		task.Spec = v1alpha1.DagTaskSpec{}
-	}
-	return trimMeta(obj)
 }
 
 // watch feeds the queues from the caches. Objects that are cached already are delivered first.

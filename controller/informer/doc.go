@@ -2,6 +2,7 @@
 //
 //	informer.go  Set, the cache of one kind
 //	indexes.go   the names of the indexes
+//	trim.go      what the caches keep of DAGs, DagTasks and DagRuns
 //	uidset.go    UIDSet, objects on which an action must not be repeated
 //
 // Cached objects are shared: nobody changes them. A cache may lag behind the API server. UIDSet bridges that gap where

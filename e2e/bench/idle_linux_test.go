@@ -3,6 +3,7 @@ package bench_test
 import (
 	"flag"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -25,8 +26,8 @@ var (
 const settleTime = 30 * time.Second
 
 // BenchmarkIdle measures a controller that has nothing to do: with many DAGs, which it has recorded itself, and after a
-// restart with many DagRuns that have ended too. The DAGs have schedules, and none is due. The DagRuns and their rows
-// are copies of one that the controller has run.
+// restart with many DagRuns that have ended too. The DAGs have schedules, and none is due. The DagRuns look as if these
+// schedules had created them; their status and rows are copies of one that the controller has run.
 func BenchmarkIdle(b *testing.B) {
 	r := newRig(b)
 	w := r.watchObjects()
@@ -54,25 +55,40 @@ func BenchmarkIdle(b *testing.B) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// copyRun creates copies of a DagRun that has ended, and of its row. The controller is stopped: it would run them.
+// copyRun creates copies of a DagRun that has ended, and of its row. Each belongs to one of the DAGs of makeDAGs, in
+// turn. The controller is stopped: it would run them.
 func (r *rig) copyRun(d *database, name string, n int) {
 	r.b.Helper()
-	dagRuns := r.client.KontrolerV1alpha1().DagRuns(r.namespace)
+	kontroler := r.client.KontrolerV1alpha1()
+	dagRuns := kontroler.DagRuns(r.namespace)
 	original, err := dagRuns.Get(r.b.Context(), name, metav1.GetOptions{})
 	if err != nil {
 		r.b.Fatal(err)
 	}
+	dags, err := kontroler.DAGs(r.namespace).List(r.b.Context(), metav1.ListOptions{})
+	if err != nil {
+		r.b.Fatal(err)
+	}
+	scheduled := slices.DeleteFunc(dags.Items, func(d v1alpha1.DAG) bool { return d.Spec.Schedule == "" })
 	var (
 		mu          sync.Mutex
 		uids, names []string
 	)
 	r.each(n, 16, func(i int) error {
+		dag, daysAgo := &scheduled[i%len(scheduled)], 1+i/len(scheduled)
+		dueAt := time.Now().UTC().Truncate(time.Hour).AddDate(0, 0, -daysAgo)
 		copied := &v1alpha1.DagRun{
 			ObjectMeta: metav1.ObjectMeta{
-				Name: fmt.Sprintf("copy-%06d", i), Labels: original.Labels, Annotations: original.Annotations,
-				Finalizers: original.Finalizers, OwnerReferences: original.OwnerReferences,
+				Name:   fmt.Sprintf("%s-%010d", dag.Name, daysAgo),
+				Labels: map[string]string{v1alpha1.LabelDAG: dag.Name, v1alpha1.LabelScheduled: "true"},
+				Annotations: map[string]string{
+					v1alpha1.AnnotationDAG: dag.Name, v1alpha1.AnnotationScheduledAt: dueAt.Format(time.RFC3339),
+				},
+				OwnerReferences: []metav1.OwnerReference{
+					*metav1.NewControllerRef(dag, v1alpha1.SchemeGroupVersion.WithKind("DAG")),
+				},
 			},
-			Spec: original.Spec,
+			Spec: v1alpha1.DagRunSpec{DagName: dag.Name},
 		}
 		made, err := dagRuns.Create(r.b.Context(), copied, metav1.CreateOptions{})
 		if err != nil {

@@ -107,7 +107,12 @@ var house = []place{
 			wire, client),
 	},
 	{path: "controller/kube", may: all(wire, client)},
-	{path: "controller/informer", may: all([]string{module + "/controller/kube"}, client)},
+	{
+		path: "controller/informer",
+		may: all([]string{
+			module + "/controller/informer/informertest", module + "/controller/kube", module + "/controller/wait",
+		}, wire, client),
+	},
 	{
 		path: "controller/informer/informertest",
 		may:  all([]string{module + "/controller/informer", module + "/controller/wait"}, client),
