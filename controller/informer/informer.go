@@ -2,7 +2,9 @@ package informer
 
 import (
 	"context"
+	"sync/atomic"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
@@ -24,7 +26,14 @@ type Client[L runtime.Object] interface {
 // Set is the cache of one kind, fed by one informer a namespace, or by one for all. What it returns is shared and
 // read-only.
 type Set[T Object] struct {
-	informers []cache.SharedIndexInformer
+	informers []*namespaced
+}
+
+// namespaced is the informer of one namespace, or of all.
+type namespaced struct {
+	cache.SharedIndexInformer
+	// isForbidden reports that the API server has refused a list or a watch.
+	isForbidden atomic.Bool
 }
 
 // AddTo adds an informer that lists and watches by a client. selector is a label selector; empty selects all objects.
@@ -33,7 +42,7 @@ func AddTo[T Object, L runtime.Object](
 	s *Set[T], from Client[L], selector string, trim cache.TransformFunc, indexers cache.Indexers,
 ) {
 	var kind T
-	informer := cache.NewSharedIndexInformer(&cache.ListWatch{
+	informer := &namespaced{SharedIndexInformer: cache.NewSharedIndexInformer(&cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
 			options.LabelSelector = selector
 			return from.List(ctx, options)
@@ -42,8 +51,15 @@ func AddTo[T Object, L runtime.Object](
 			options.LabelSelector = selector
 			return from.Watch(ctx, options)
 		},
-	}, kind, 0, indexers)
-	_ = informer.SetTransform(trim) // fails only once the informer runs
+	}, kind, 0, indexers)}
+	// These fail only once the informer runs.
+	_ = informer.SetTransform(trim)
+	_ = informer.SetWatchErrorHandlerWithContext(func(ctx context.Context, r *cache.Reflector, err error) {
+		if apierrors.IsForbidden(err) {
+			informer.isForbidden.Store(true)
+		}
+		cache.DefaultWatchErrorHandler(ctx, r, err)
+	})
 	s.informers = append(s.informers, informer)
 }
 
@@ -54,14 +70,21 @@ func (s *Set[T]) Run(ctx context.Context) {
 	}
 }
 
-// HasSynced reports whether every informer has delivered its first list.
+// HasSynced reports whether every informer has delivered its first list. A namespace that forbids it to list is not
+// waited for, unless all do: it may be gone, and others must not wait for it. Its objects are delivered once it grants
+// the right.
 func (s *Set[T]) HasSynced() bool {
+	forbidden := 0
 	for _, informer := range s.informers {
-		if !informer.HasSynced() {
+		switch {
+		case informer.HasSynced():
+		case informer.isForbidden.Load():
+			forbidden++
+		default:
 			return false
 		}
 	}
-	return true
+	return forbidden == 0 || forbidden < len(s.informers)
 }
 
 // Get returns the cached object of a name.

@@ -3,7 +3,6 @@ package install
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -72,14 +71,58 @@ func requiredPermissions(cfg PreflightConfig) []permission {
 	return all
 }
 
-// checkPermissions asks the API server for every verb of every permission. The error names all that are missing.
-func checkPermissions(ctx context.Context, kube kubernetes.Interface, required []permission) error {
+// checkPermissions asks the API server for every verb of every permission. The error names all that are missing. A
+// named namespace that grants nothing is closed, which is no error while another one grants something: whoever deletes
+// a namespace deletes its Role too, and must not stop the others.
+func checkPermissions(ctx context.Context, cfg PreflightConfig) (closed []string, err error) {
+	required := requiredPermissions(cfg)
+	missing, err := missingPermissions(ctx, cfg.Kube, required)
+	if err != nil {
+		return nil, fmt.Errorf("checking the permissions of this user: %w", err)
+	}
+	for _, namespace := range cfg.Namespaces {
+		if namespace != cfg.LeaseNamespace && verbsIn(namespace, missing) == verbsIn(namespace, required) {
+			closed = append(closed, namespace)
+		}
+	}
+	if len(closed) < len(cfg.Namespaces) {
+		missing = slices.DeleteFunc(missing, func(p permission) bool { return slices.Contains(closed, p.namespace) })
+	}
+	if len(missing) == 0 {
+		return closed, nil
+	}
+	var lines []string
+	remedy := "Apply manifests/controller, or limit the controller with --namespaces"
+	for _, p := range missing {
+		lines = append(lines, p.String())
+		if p.resource == podLogs {
+			remedy = "Apply manifests/controller, limit the controller with --namespaces, " +
+				"or run it without logs with --log-archive=off"
+		}
+	}
+	return nil, fmt.Errorf("missing permissions: %s. %s", strings.Join(lines, "; "), remedy)
+}
+
+// verbsIn counts the verbs of permissions in a namespace.
+func verbsIn(namespace string, permissions []permission) int {
+	n := 0
+	for _, p := range permissions {
+		if p.namespace == namespace {
+			n += len(p.verbs)
+		}
+	}
+	return n
+}
+
+// missingPermissions returns what this client lacks of the required permissions.
+func missingPermissions(
+	ctx context.Context, kube kubernetes.Interface, required []permission,
+) (missing []permission, err error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	var (
 		mu      sync.Mutex
-		failed  error
-		missing = map[int][]string{} // verbs, by the position of their permission
+		denied  = make([][]string, len(required)) // verbs, by the position of their permission
 		reviews sync.WaitGroup
 		slots   = make(chan struct{}, reviewsAtOnce)
 	)
@@ -88,34 +131,28 @@ func checkPermissions(ctx context.Context, kube kubernetes.Interface, required [
 			reviews.Go(func() {
 				slots <- struct{}{}
 				defer func() { <-slots }()
-				allowed, err := isAllowed(ctx, kube, p, verb)
+				allowed, reviewErr := isAllowed(ctx, kube, p, verb)
 				mu.Lock()
 				defer mu.Unlock()
-				if err != nil {
-					failed = err
+				if reviewErr != nil {
+					err = reviewErr
 				} else if !allowed {
-					missing[i] = append(missing[i], verb)
+					denied[i] = append(denied[i], verb)
 				}
 			})
 		}
 	}
 	reviews.Wait()
-	if failed != nil {
-		return fmt.Errorf("checking the permissions of this user: %w", failed)
-	}
-	var lines []string
-	remedy := "Apply manifests/controller, or limit the controller with --namespaces"
-	for _, i := range slices.Sorted(maps.Keys(missing)) {
-		lines = append(lines, required[i].describe(missing[i]))
-		if required[i].resource == podLogs {
-			remedy = "Apply manifests/controller, limit the controller with --namespaces, " +
-				"or run it without logs with --log-archive=off"
+	for i, p := range required {
+		if len(denied[i]) > 0 {
+			slices.SortFunc(denied[i], func(a, b string) int {
+				return slices.Index(p.verbs, a) - slices.Index(p.verbs, b) // they came in any order
+			})
+			p.verbs = denied[i]
+			missing = append(missing, p)
 		}
 	}
-	if len(lines) == 0 {
-		return nil
-	}
-	return fmt.Errorf("missing permissions: %s. %s", strings.Join(lines, "; "), remedy)
+	return missing, err
 }
 
 // isAllowed reports whether this client has a verb of a permission.
@@ -134,11 +171,10 @@ func isAllowed(ctx context.Context, kube kubernetes.Interface, p permission, ver
 	return review.Status.Allowed, nil
 }
 
-// describe names verbs of a permission and its resource as kubectl auth can-i takes them: "create pods in namespace a".
-func (p permission) describe(verbs []string) string {
-	slices.SortFunc(verbs, func(a, b string) int { return slices.Index(p.verbs, a) - slices.Index(p.verbs, b) })
+// String names a permission as kubectl auth can-i takes it: "create, delete pods in namespace a".
+func (p permission) String() string {
 	resource, subresource, hasSubresource := strings.Cut(p.resource, "/")
-	text := strings.Join(verbs, ", ") + " " + resource
+	text := strings.Join(p.verbs, ", ") + " " + resource
 	if p.group != "" {
 		text += "." + p.group
 	}

@@ -48,10 +48,12 @@ type Cluster struct {
 	UID string
 	// Version of the API server, such as v1.36.3.
 	Version string
+	// ClosedNamespaces are the named namespaces that grant the controller nothing. Others grant what it needs.
+	ClosedNamespaces []string
 }
 
 // Preflight checks that a controller can work: the API server answers, serves the custom resources, and grants all
-// permissions. An error is one line that says what to do.
+// permissions, but for named namespaces that grant none. An error is one line that says what to do.
 func Preflight(ctx context.Context, cfg PreflightConfig) (Cluster, error) {
 	serverVersion, err := serverVersion(ctx, cfg.Kube)
 	if err != nil {
@@ -60,7 +62,8 @@ func Preflight(ctx context.Context, cfg PreflightConfig) (Cluster, error) {
 	if err := awaitResources(ctx, cfg.Kube); err != nil {
 		return Cluster{}, err
 	}
-	if err := checkPermissions(ctx, cfg.Kube, requiredPermissions(cfg)); err != nil {
+	closed, err := checkPermissions(ctx, cfg)
+	if err != nil {
 		return Cluster{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
@@ -70,7 +73,7 @@ func Preflight(ctx context.Context, cfg PreflightConfig) (Cluster, error) {
 		return Cluster{}, fmt.Errorf("reading the UID of namespace %s, which identifies the cluster: %w",
 			metav1.NamespaceSystem, err)
 	}
-	return Cluster{UID: string(system.UID), Version: serverVersion}, nil
+	return Cluster{UID: string(system.UID), Version: serverVersion, ClosedNamespaces: closed}, nil
 }
 
 // AbsentNamespaces returns which of the namespaces do not exist. The controller may not read namespaces. Therefore it

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -27,6 +28,7 @@ type cluster struct {
 	resources  []string // resources of Kontroler's group; nil means that the group does not exist
 	isExisting bool     // the resources are those of the existing Kontroler
 	denied     []string // permissions that are not granted: "verb resource/subresource"
+	closed     []string // namespaces in which nothing is granted
 }
 
 // healthy returns an API server with all resources, less some permissions.
@@ -79,7 +81,7 @@ func (c cluster) review(w http.ResponseWriter, r *http.Request) {
 	}
 	a := review.Spec.ResourceAttributes
 	asked := strings.TrimSuffix(a.Verb+" "+a.Resource+"/"+a.Subresource, "/")
-	review.Status.Allowed = true
+	review.Status.Allowed = !slices.Contains(c.closed, a.Namespace)
 	for _, denied := range c.denied {
 		review.Status.Allowed = review.Status.Allowed && denied != asked
 	}
@@ -112,6 +114,7 @@ func TestPreflight(t *testing.T) {
 		namespaces []string
 		readsLogs  bool
 		want       string // the error
+		wantClosed []string
 	}{
 		"a server that does not listen cannot be reached": {
 			want: "the API server at http://127.0.0.1:1 cannot be reached: " +
@@ -168,6 +171,36 @@ func TestPreflight(t *testing.T) {
 				"patch dagruns.kontroler.greedykomodo/status in namespace b; " +
 				"patch dagtasks.kontroler.greedykomodo in namespace b; create pods in namespace b. " + grant,
 		},
+		"a named namespace that grants nothing does not stop the others": {
+			server:     cluster{version: version, resources: allResources, closed: []string{"b"}},
+			namespaces: []string{"a", "b"},
+			wantClosed: []string{"b"},
+		},
+		"what another named namespace lacks is named alone": {
+			server: cluster{version: version, resources: allResources, denied: []string{"create pods"},
+				closed: []string{"b"}},
+			namespaces: []string{"a", "b"},
+			want:       "missing permissions: create pods in namespace a. " + grant,
+		},
+		"named namespaces that all grant nothing are named": {
+			server:     cluster{version: version, resources: allResources, closed: []string{"a"}},
+			namespaces: []string{"a"},
+			want: "missing permissions: get, list, watch, patch dags.kontroler.greedykomodo in namespace a; " +
+				"patch dags.kontroler.greedykomodo/status in namespace a; " +
+				"get, list, watch, create, patch, delete dagruns.kontroler.greedykomodo in namespace a; " +
+				"patch dagruns.kontroler.greedykomodo/status in namespace a; " +
+				"get, list, watch, patch dagtasks.kontroler.greedykomodo in namespace a; " +
+				"patch dagtasks.kontroler.greedykomodo/status in namespace a; " +
+				"get, list, watch, create, patch, delete pods in namespace a; " +
+				"get, create, delete persistentvolumeclaims in namespace a; " +
+				"list, watch, create, patch events in namespace a. " + grant,
+		},
+		"the namespace of the Lease must grant it": {
+			server:     cluster{version: version, resources: allResources, closed: []string{"ops"}},
+			namespaces: []string{"a"},
+			want: "missing permissions: get, create, update leases.coordination.k8s.io in namespace ops. " +
+				grant,
+		},
 		"a controller of all namespaces needs its permissions in all namespaces": {
 			server: healthy("create pods", "get namespaces"), readsLogs: true,
 			want: "missing permissions: get namespaces kube-system; create pods in all namespaces. " + grant,
@@ -195,7 +228,7 @@ func TestPreflight(t *testing.T) {
 			got, err := install.Preflight(t.Context(), install.PreflightConfig{
 				Kube: kube, Namespaces: test.namespaces, LeaseNamespace: "ops", ReadsLogs: test.readsLogs,
 			})
-			want, message := install.Cluster{UID: "the-uid", Version: "v1.36.3"}, ""
+			want, message := install.Cluster{UID: "the-uid", Version: "v1.36.3", ClosedNamespaces: test.wantClosed}, ""
 			if err != nil {
 				want, message = install.Cluster{}, err.Error()
 			}

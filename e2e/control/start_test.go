@@ -1,6 +1,7 @@
 package control_test
 
 import (
+	"context"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -101,13 +102,7 @@ metadata: {name: weak}
 roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: weak}
 subjects: [{kind: ServiceAccount, name: weak, namespace: $NS}]
 `)
-	token, err := w.Kube.CoreV1().
-		ServiceAccounts(w.Namespace).
-		CreateToken(t.Context(), "weak", &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	process := w.Launch(flags("--log-archive=on"), w.withToken(token.Status.Token))
+	process := w.Launch(flags("--log-archive=on"), w.withToken(w.tokenOf("weak")))
 	checkRefusal(
 		t,
 		process,
@@ -136,6 +131,28 @@ func TestWithoutWatchLists(t *testing.T) {
 	w.Controller(environment("KUBE_FEATURE_WatchListClient=false"))
 	w.Start("run", "dag")
 	w.CheckFinal("run", "Succeeded", all("Succeeded", "a"))
+}
+
+// tokenOf returns a token of a service account.
+func (w *world) tokenOf(account string) string {
+	w.T.Helper()
+	token, err := w.Kube.CoreV1().
+		ServiceAccounts(w.Namespace).
+		CreateToken(w.T.Context(), account, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
+	if err != nil {
+		w.T.Fatal(err)
+	}
+	return token.Status.Token
+}
+
+// awaitRight waits until the API server grants a service account a verb. It learns of a binding from a watch.
+func (w *world) awaitRight(account string, verb ...string) {
+	w.T.Helper()
+	args := append([]string{"auth", "can-i", "--as=system:serviceaccount:" + w.Namespace + ":" + account}, verb...)
+	w.Eventually(account+" may "+strings.Join(verb, " "), patience, func(context.Context) (bool, string) {
+		out, err := w.RunKubectl("", args...)
+		return err == nil, out
+	})
 }
 
 // withToken makes a controller use a token.

@@ -467,3 +467,76 @@ func TestWaitingTaskNamesItsParents(t *testing.T) {
 	w.Open("gate")
 	w.WaitRun("run", v1alpha1.RunSucceeded, patience)
 }
+
+// TestNamespaceThatIsGone: whoever deletes a named namespace deletes the Role of the controller too. A controller that
+// starts afterwards works in its other namespaces, and in this one when it is there again.
+func TestNamespaceThatIsGone(t *testing.T) {
+	w := newWorld(t)
+	other := w.InSecondNamespace()
+	w.Apply(`
+{apiVersion: v1, kind: ServiceAccount, metadata: {name: tenants}}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: tenants-lease}
+rules: [{apiGroups: [coordination.k8s.io], resources: [leases], verbs: [get, create, update]}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: tenants-lease}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: tenants-lease}
+subjects: [{kind: ServiceAccount, name: tenants, namespace: $NS}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: $NS}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: e2e-kontroler-controller-cluster}
+subjects: [{kind: ServiceAccount, name: tenants, namespace: $NS}]
+`)
+	t.Cleanup(func() {
+		if out, err := w.RunKubectl("", "delete", "clusterrolebinding", w.Namespace); err != nil {
+			t.Errorf("kubectl delete clusterrolebinding: %v\n%s", err, out)
+		}
+	})
+	grant := func(in *world) {
+		in.Apply(`
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: tenants}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: e2e-kontroler-controller}
+subjects: [{kind: ServiceAccount, name: tenants, namespace: ` + w.Namespace + `}]
+`)
+	}
+	grant(w)
+	grant(&world{other})
+	w.awaitRight("tenants", "get", "nodes")
+	w.awaitRight("tenants", "update", "leases.coordination.k8s.io", "--namespace="+w.Namespace)
+	for _, namespace := range []string{w.Namespace, other.Namespace} {
+		w.awaitRight("tenants", "create", "pods", "--namespace="+namespace)
+	}
+	options := []processOption{
+		flags("--namespaces=" + w.Namespace + "," + other.Namespace), w.withToken(w.tokenOf("tenants")),
+	}
+	controller := w.Controller(options...)
+	other.ApplyDAG("dag", play("a", ""))
+	other.Start("before", "dag")
+	other.WaitRun("before", v1alpha1.RunSucceeded, patience)
+	other.CheckPodsGone(string(other.DagRun("before").UID))
+	controller.Stop()
+	other.Kubectl("delete", "namespace", other.Namespace)
+
+	controller = w.Controller(options...)
+	if log := controller.Log(); !strings.Contains(log, "grants the controller nothing") ||
+		!strings.Contains(log, other.Namespace) {
+		t.Errorf("the log does not name the namespace that grants nothing:\n%s", log)
+	}
+	w.ApplyDAG("dag", play("a", ""))
+	w.Start("run", "dag")
+	w.WaitRun("run", v1alpha1.RunSucceeded, patience)
+
+	w.Apply("{apiVersion: v1, kind: Namespace, metadata: {name: " + other.Namespace + "}}")
+	grant(&world{other})
+	other.ApplyDAG("dag", play("a", ""))
+	other.Start("after", "dag")
+	other.WaitRun("after", v1alpha1.RunSucceeded, patience)
+}

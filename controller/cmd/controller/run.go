@@ -34,6 +34,11 @@ func runController(ctx context.Context, cfg config, log *slog.Logger) error {
 	if err != nil {
 		return stopped(ctx, err)
 	}
+	for _, closed := range cluster.ClosedNamespaces {
+		log.Error("a namespace grants the controller nothing: it does not exist, or has no Role for the controller. "+
+			"Its DAGs run once it has one (manifests/components/namespaced/role). "+
+			"Check KONTROLER_NAMESPACES (--namespaces)", "namespace", closed)
+	}
 	for _, absent := range install.AbsentNamespaces(ctx, clients.kube, cfg.namespaces) {
 		log.Warn("a namespace does not exist. Its DAGs run once it is created. "+
 			"Check KONTROLER_NAMESPACES (--namespaces)", "namespace", absent)
