@@ -45,7 +45,7 @@ func (a *admitter) reconcileAdmission(ctx context.Context, key queue.RunKey) err
 	}
 	row, found, err := a.db.RunByUID(ctx, string(key))
 	if err != nil {
-		return fmt.Errorf("reading run %s: %w", key, err)
+		return err
 	}
 	if !found {
 		if row, found, err = a.admit(ctx, dagRun); err != nil || !found {
@@ -88,7 +88,7 @@ func (a *admitter) admit(ctx context.Context, run *v1alpha1.DagRun) (row store.R
 	}
 	row, err = a.writeRun(ctx, run, c)
 	if err != nil {
-		return store.Run{}, false, fmt.Errorf("admitting DagRun %s/%s: %w", run.Namespace, run.Name, err)
+		return store.Run{}, false, err
 	}
 	fault.Point("run-admitted")
 	a.cfg.Log.Info("run admitted", "namespace", run.Namespace, "run", run.Name, "dag", run.Spec.DagName,

@@ -148,10 +148,7 @@ func (r *dagReconciler) compile(ctx context.Context, key cache.ObjectName) (*com
 
 func (r *dagReconciler) dagGone(ctx context.Context, key cache.ObjectName) error {
 	r.versions.Drop(key)
-	if err := r.db.DAGs.MarkDeleted(ctx, key.Namespace, key.Name, "", r.now()); err != nil {
-		return fmt.Errorf("recording the deletion of DAG %s: %w", key, err)
-	}
-	return nil
+	return r.db.DAGs.MarkDeleted(ctx, key.Namespace, key.Name, "", r.now())
 }
 
 func (r *dagReconciler) saveVersion(
@@ -160,7 +157,7 @@ func (r *dagReconciler) saveVersion(
 	row := store.DAG{Namespace: d.Namespace, Name: d.Name, UID: string(d.UID), CreatedAt: d.CreationTimestamp.UTC()}
 	version, err := r.db.DAGs.SaveVersion(ctx, row, encoded, dag.Hash(encoded), tasks, r.now())
 	if err != nil {
-		return store.Version{}, fmt.Errorf("storing a version of DAG %s/%s: %w", d.Namespace, d.Name, err)
+		return store.Version{}, err
 	}
 	fault.Point("version-committed")
 	return version, nil

@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"kontroler/store/internal/postgres"
@@ -49,7 +50,7 @@ func (db *DB) Identity(ctx context.Context) (Identity, error) {
 	var identity Identity
 	for range 2 {
 		row := db.pool.QueryRowContext(ctx, sqlIdentity)
-		err := row.Scan(&identity.ControllerID, &identity.CreatedAt, &identity.ClusterUID)
+		err := row.Scan(&identity.ControllerID, nullTime(&identity.CreatedAt), &identity.ClusterUID)
 		if err == nil {
 			return identity, nil
 		}
@@ -89,21 +90,11 @@ func (db *DB) BindCluster(ctx context.Context, clusterUID string, adopt bool) er
 	return nil
 }
 
-// newControllerID returns ten random characters. It skips bytes that would make some characters more likely than
-// others.
+// newControllerID returns ten random characters, of which the first is a letter.
 func newControllerID() string {
-	const letters, all = "abcdefghijklmnopqrstuvwxyz", "abcdefghijklmnopqrstuvwxyz0123456789"
-	id := make([]byte, 0, 10)
-	for len(id) < 10 {
-		from := all
-		if len(id) == 0 {
-			from = letters
-		}
-		var b [1]byte
-		rand.Read(b[:]) // it never returns an error
-		if int(b[0]) < 256-256%len(from) {
-			id = append(id, from[int(b[0])%len(from)])
+	for {
+		if id := strings.ToLower(rand.Text()[:10]); id[0] >= 'a' {
+			return id
 		}
 	}
-	return string(id)
 }

@@ -52,21 +52,8 @@ func Decode(encoded []byte) (*v1alpha1.DAGSpec, error) {
 	return spec, nil
 }
 
-// containsNUL reports whether a string in the JSON text contains a NUL, which is always written \u0000. An even number
-// of backslashes before the u means that the backslash itself is escaped.
+// containsNUL reports whether a string in the JSON text contains a NUL, which is always written \u0000. In JSON every
+// backslash begins an escape, so a pair of them escapes nothing that follows.
 func containsNUL(encoded []byte) bool {
-	for {
-		at := bytes.Index(encoded, []byte(`\u0000`))
-		if at < 0 {
-			return false
-		}
-		backslashes := 1
-		for i := at - 1; i >= 0 && encoded[i] == '\\'; i-- {
-			backslashes++
-		}
-		if backslashes%2 == 1 {
-			return true
-		}
-		encoded = encoded[at+len(`\u0000`):]
-	}
+	return bytes.Contains(bytes.ReplaceAll(encoded, []byte(`\\`), nil), []byte(`\u0000`))
 }

@@ -2,6 +2,7 @@ package dag
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -109,15 +110,9 @@ func inRange[T int32 | int64](f *faults, path *field.Path, value *T, low, high T
 
 // oneOf checks that an optional word is one of words.
 func oneOf[T ~string](f *faults, path *field.Path, value T, words ...T) {
-	if value == "" {
-		return
+	if value != "" && !slices.Contains(words, value) {
+		f.add(field.NotSupported(path, cut(string(value)), words))
 	}
-	for _, word := range words {
-		if value == word {
-			return
-		}
-	}
-	f.add(field.NotSupported(path, cut(string(value)), words))
 }
 
 // wellFormed adds the messages of a check of apimachinery as a fault.

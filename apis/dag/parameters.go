@@ -153,12 +153,7 @@ func (s source) used() string {
 
 // check adds the faults of the source of a parameter. It reports whether exactly one field is set.
 func (s source) check(f *faults, path *field.Path, name string) bool {
-	count := 0
-	for _, set := range []bool{s.plain != nil, s.secret != "", s.ref != nil} {
-		if set {
-			count++
-		}
-	}
+	count := countSet(s.plain != nil, s.secret != "", s.ref != nil)
 	if count != 1 {
 		rule := fmt.Sprintf("exactly one of %s, %s and %s is required", s.plainField, s.secretField, s.refField)
 		if count == 0 {

@@ -233,14 +233,10 @@ func (c *compiler) checkContainer(t *v1alpha1.TaskTemplate, path *field.Path) {
 	withoutNUL(f, path.Child("image"), t.Image)
 	withoutNUL(f, path.Child("script"), t.Script)
 	for i, word := range t.Command {
-		if strings.IndexByte(word, 0) >= 0 {
-			withoutNUL(f, path.Child("command").Index(i), word)
-		}
+		withoutNUL(f, path.Child("command").Index(i), word)
 	}
 	for i, word := range t.Args {
-		if strings.IndexByte(word, 0) >= 0 {
-			withoutNUL(f, path.Child("args").Index(i), word)
-		}
+		withoutNUL(f, path.Child("args").Index(i), word)
 	}
 	inRange(f, path.Child("timeoutSeconds"), t.TimeoutSeconds, 1, maxSeconds)
 }
