@@ -131,8 +131,8 @@ func (d *DAGs) MarkDeleted(ctx context.Context, namespace, name, uid string, now
 	return nil
 }
 
-// markDeleted runs a statement that marks an object as deleted, and returns the id of a DAG or zero for a DagTask. If
-// it changed a row, the change is recorded for readers.
+// markDeleted runs a statement that marks an object as deleted. The statement returns the id of the DAG, or zero for a
+// DagTask. If it changed a row, the change is recorded for readers.
 func (p *termPool) markDeleted(ctx context.Context, statement, namespace string, args ...any) error {
 	return p.write(ctx, func(q querier) (int64, error) {
 		deleted, err := postgres.ReadRows(ctx, q, postgres.ScanOne[int64], statement,

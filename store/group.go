@@ -11,7 +11,8 @@ const groupLimit = 200
 var errGroupPanicked = errors.New("a request in the same transaction panicked")
 
 // group lets concurrent requests share a transaction. While one transaction runs, further requests wait; the next
-// transaction serves all of them, up to groupLimit. A request without company does not wait.
+// transaction serves all of them, up to groupLimit. A request that finds no transaction running starts
+// one.
 type group[In, Out any] struct {
 	mu      sync.Mutex
 	waiting []*request[In, Out]

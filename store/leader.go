@@ -51,8 +51,8 @@ type Leader struct {
 	History   *History
 }
 
-// Lead opens the sessions of a term and checks that its epoch has not passed. If kontroler.changes is of another
-// server, Lead empties it; ErrConflict means that a reader holds the table.
+// Lead opens the sessions of a term and checks that its epoch has not passed. If another server wrote
+// kontroler.changes, Lead empties it; ErrConflict means that a reader holds the table.
 func (db *DB) Lead(ctx context.Context, term Term) (*Leader, error) {
 	if term.IdleTimeout <= 0 {
 		term.IdleTimeout = 5 * time.Second
@@ -98,7 +98,7 @@ const sqlClock = `SELECT clock_timestamp()`
 // Clock reads the database's clock, which is the same for all leaders.
 func (l *Leader) Clock(ctx context.Context) (time.Time, error) {
 	var now time.Time
-	if err := l.pool.db.QueryRowContext(ctx, sqlClock).Scan(&now); err != nil {
+	if err := l.pool.db.QueryRowContext(ctx, sqlClock).Scan(nullTime(&now)); err != nil {
 		return time.Time{}, fmt.Errorf("reading the database's clock: %w", postgres.Classify(ctx, err))
 	}
 	return now, nil

@@ -11,7 +11,7 @@ import (
 	"kontroler/store/internal/postgres"
 )
 
-// RunProgress is what a live run waits for, and what of it has failed.
+// RunProgress says what a live run waits for and which of its tasks have failed.
 type RunProgress struct {
 	// Pending is the number of live attempts whose container has not started.
 	Pending int
@@ -26,8 +26,7 @@ type RunProgress struct {
 // TaskReason is the name of a task and the reason of its phase.
 type TaskReason struct{ Task, Reason, Message string }
 
-// sqlRunProgress looks for what a run waits for, and for what has failed, only if there is any: its cost must not grow
-// with the run.
+// sqlRunProgress reads names only if the counts say that there are some: its cost must not grow with the run.
 const sqlRunProgress = `
 SELECT ` + runColumns + `, pending.n, pending.waiting + backing_off.n,
        (SELECT coalesce(json_agg(w), '[]') FROM (

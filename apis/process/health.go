@@ -69,7 +69,8 @@ func answer(w http.ResponseWriter, status int, body string) {
 	_, _ = w.Write([]byte(body)) // an error means that the client has gone
 }
 
-// Probes are the addresses of what is served for probes and Prometheus. They may be equal. Empty means nowhere.
+// Probes are the addresses of /healthz and /readyz, and of /metrics. They may be equal. An empty address serves
+// nothing.
 type Probes struct {
 	Health, Metrics string
 	// Flags names the flags of the addresses, for errors.

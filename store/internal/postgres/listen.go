@@ -64,7 +64,7 @@ func withDefaults(dsn string, settings map[string]string) string {
 	}
 	parsed, err := url.Parse(dsn)
 	if err != nil {
-		return dsn // with several hosts, which only the driver understands
+		return dsn // the driver reports the error
 	}
 	query := parsed.Query()
 	for name, value := range settings {
