@@ -39,6 +39,12 @@ func (k *gatekeeper) passGate(gates *queue.Gates, row store.Run, c engine.Create
 	return pass
 }
 
+// forget removes a run that has ended from those that wait.
+func (k *gatekeeper) forget(key queue.RunKey) {
+	k.pods.Forget(key)
+	k.claims.Forget(key)
+}
+
 func templateOf(row store.Run, c engine.Create) queue.Template {
 	return queue.Template{Version: row.VersionID, Task: c.Task}
 }

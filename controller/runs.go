@@ -260,6 +260,7 @@ func (r *runReconciler) requeue(key queue.RunKey, facts *facts, decision engine.
 // settle leaves to the final status what is left to do for a run that has ended.
 func (r *runReconciler) settle(key queue.RunKey, dagRun *v1alpha1.DagRun) {
 	r.backlog.slots.Forget(key)
+	r.podWriter.gatekeeper.forget(key)
 	r.workspaces.forget(key)
 	r.backlog.alarms.Drop(key)
 	r.gatherer.runVersions.Delete(key)

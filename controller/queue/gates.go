@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -184,7 +185,21 @@ func (g *Gates) Probe(now time.Time) {
 	}
 }
 
-// reserveFree lets the run at the head of the ring send a create.
+// Forget removes a run that has ended. If it has a turn that it has not used, the next run gets it.
+func (g *Gates) Forget(key RunKey) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, gate := range g.closed {
+		gate.ring = slices.DeleteFunc(gate.ring, func(waiting RunKey) bool { return waiting == key })
+		delete(gate.waiting, key)
+		if gate.tickets[key] > 0 {
+			delete(gate.tickets, key)
+			g.grant(gate)
+		}
+	}
+}
+
+// grant lets the run at the head of the ring send a create.
 func (g *Gates) grant(gate *gate) {
 	if len(gate.ring) == 0 {
 		return
@@ -213,7 +228,7 @@ func (g *gate) refusal(t Template) (engine.Refusal, bool) {
 	return engine.Refusal{Reason: engine.ReasonCreateRefused, Message: message}, refused
 }
 
-// Wait puts a run at the end of the ring, once.
+// wait puts a run at the end of the ring, once.
 func (g *gate) wait(key RunKey) {
 	if !g.waiting[key] {
 		g.waiting[key] = true

@@ -108,6 +108,19 @@ func TestAProbeThatNobodySendsIsTheNextRuns(t *testing.T) {
 	}
 }
 
+// Runs that end while they wait do not delay those behind them, whether their turn has come or not.
+func TestRunsThatHaveEndedDoNotDelayAProbe(t *testing.T) {
+	w, any := newGateWorld(t), Template{}
+	w.Refused("n", "a", any, quotaFull, w.now)
+	for _, key := range []RunKey{"b", "c"} {
+		w.wants(false, key, any)
+	}
+	w.Forget("b")
+	w.after(time.Second) // the turn of a
+	w.Forget("a")
+	w.wants(true, "c", any)
+}
+
 func TestANamespaceForWhichNobodyWaitsIsForgotten(t *testing.T) {
 	w, any := newGateWorld(t), Template{}
 	w.Refused("n", "a", any, quotaFull, w.now)
