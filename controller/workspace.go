@@ -156,9 +156,11 @@ func (ws *workspaces) adopts(row store.Run, claim *corev1.PersistentVolumeClaim,
 		ws.gatekeeper.refuse(row, c, engine.Refusal{Reason: engine.ReasonNameTaken, IsPermanent: true,
 			Message: fmt.Sprintf("a claim %q that is not this run's has the name of its workspace", claim.Name)})
 	case claim.DeletionTimestamp != nil:
-		// No Pod has used it. It is created again once it is gone.
-		ws.gatekeeper.refuse(row, c, engine.Refusal{Reason: engine.ReasonCreateFailed,
-			Message: fmt.Sprintf("claim %q of the workspace is being deleted; it will be created again", claim.Name)})
+		// No Pod has used it. It is created again once it is gone. A refusal enqueues the run at once: it is told once.
+		if c.Reason != engine.ReasonCreateFailed {
+			ws.gatekeeper.refuse(row, c, engine.Refusal{Reason: engine.ReasonCreateFailed, Message: fmt.Sprintf(
+				"claim %q of the workspace is being deleted; it will be created again", claim.Name)})
+		}
 		ws.backlog.queue.AddAfter(queue.RunKey(row.UID), claimRetry)
 	default:
 		return true
