@@ -30,6 +30,7 @@ func (d *decision) updateAttempt(a *Attempt) error {
 		d.requeueUnknown(a.Due)
 		return nil
 	}
+	d.leaveDecided(a)
 	switch {
 	case a.Phase == AttemptStopping || d.Run.Stop != "":
 		d.updateStopping(a, p)
@@ -41,8 +42,17 @@ func (d *decision) updateAttempt(a *Attempt) error {
 	return nil
 }
 
+// leaveDecided makes room for another start if an attempt was Decided. It has a Pod now, or has ended. Without this, a
+// run all of whose Decided attempts end at once would have nothing that syncs it again.
+func (d *decision) leaveDecided(a *Attempt) {
+	if a.Phase == AttemptDecided {
+		d.MaxStarts++
+	}
+}
+
 // endAttempt ends an attempt and counts its outcome. No other code does.
 func (d *decision) endAttempt(a *Attempt, task *Task, p *Pod, end End) {
+	d.leaveDecided(a)
 	uid, node := "", ""
 	if p != nil {
 		uid, node = p.UID, p.Node

@@ -216,6 +216,25 @@ func TestStart(t *testing.T) {
 				transition.RunHeld{Reason: "QuotaExceeded"},
 			},
 		}},
+		"an attempt with a Pod makes room in a namespace that rejects Pods": {
+			graph: "a b",
+			snapshot: func(s *engine.Snapshot) {
+				a := addAttempt(s, 0, engine.AttemptDecided)
+				ready(s, 0, 1)
+				s.Pods[a.PodName] = &engine.Pod{UID: "u", Phase: "Pending"}
+				s.MaxStarts, s.StartHold, s.Run.Hold = 0, "QuotaExceeded", "QuotaExceeded"
+			},
+			want: engine.Decision{
+				Transitions: transitions{
+					transition.AttemptPending{Attempt: 100, PodUID: "u", At: at(0), Due: at(5)},
+					transition.TaskActive{Task: 11, At: at(0)},
+					transition.AttemptDecided{Task: 11, Number: 1, PodName: "b-1", At: at(0)},
+					transition.RunHeld{},
+				},
+				Create:    []engine.Create{{Task: 1, Number: 1, PodName: "b-1", Ready: at(0)}},
+				RequeueAt: at(5),
+			},
+		},
 		"a task that is in the snapshot twice starts once": {graph: "a", snapshot: func(s *engine.Snapshot) {
 			ready(s, 0, 0)
 			count(s)

@@ -16,6 +16,8 @@ type gathered struct {
 	strangers []string
 	nextDue   time.Time
 	more      bool
+	// maxDecided is how many attempts may be Decided after the sync.
+	maxDecided int
 }
 
 // gather makes the snapshot of a sync within the limits.
@@ -93,7 +95,11 @@ func (w *world) gatherAttempts(g *gathered, c change) {
 		}
 	}
 	slices.Sort(g.strangers)
-	g.snapshot.MaxStarts = max(0, w.limits.starts-decided)
+	g.maxDecided = w.limits.starts
+	if w.now.Before(w.quotaAt) {
+		g.maxDecided, g.snapshot.StartHold = 1, engine.ReasonQuotaExceeded
+	}
+	g.snapshot.MaxStarts = max(0, g.maxDecided-decided)
 }
 
 // gatherTasks adds Ready tasks that are due, longest due first, and tasks with ChildrenPending.
@@ -145,7 +151,7 @@ func (w *world) askPod(g *gathered, c change, a engine.Attempt) error {
 
 // commit applies the transitions and checks the ends of attempts against the cluster.
 func (w *world) commit(c *changes, g *gathered) error {
-	live, slots := len(w.rows.live), w.slots()
+	live, decided, slots := len(w.rows.live), countDecided(w.rows.live), w.slots()
 	if err := c.commit(); err != nil {
 		return err
 	}
@@ -158,8 +164,11 @@ func (w *world) commit(c *changes, g *gathered) error {
 			return err
 		}
 	}
-	if more := len(w.rows.live) - live + len(c.ended); more > min(slots, g.snapshot.MaxStarts) {
-		return fmt.Errorf("%d attempts decided, %d slots, %d starts", more, slots, g.snapshot.MaxStarts)
+	if more := len(w.rows.live) - live + len(c.ended); more > slots {
+		return fmt.Errorf("%d attempts decided, %d slots", more, slots)
+	}
+	if after := countDecided(w.rows.live); after > max(decided, g.maxDecided) {
+		return fmt.Errorf("%d attempts are Decided, %d before, want at most %d", after, decided, g.maxDecided)
 	}
 	if limit := w.graph.Spec().MaxParallel; limit != nil && w.rows.run.Active > int(*limit) {
 		return fmt.Errorf("%d active tasks, maxParallel %d", w.rows.run.Active, *limit)
@@ -340,6 +349,8 @@ func (w *world) checkReminders(g *gathered) {
 			}
 		case w.rows.run.Hold == "" && g.snapshot.MaxStarts > 0:
 			w.fail("task %d is Ready and not held, and no sync is scheduled", t.Position)
+		case g.snapshot.StartHold != "" && w.rows.run.Active == 0:
+			w.fail("task %d is Ready and held, and no attempt waits for the namespace", t.Position)
 		}
 	}
 	if r := w.rows.run; r.Stop == "" && !r.Deadline.IsZero() && !isScheduled(r.Deadline) {
@@ -399,4 +410,15 @@ func (w *world) checkFinal() error {
 		return fmt.Errorf("run is %s %s, not %s %s", run.Phase, w.rows.reason, phase, reason)
 	}
 	return nil
+}
+
+// countDecided counts the attempts that have no Pod yet.
+func countDecided(live map[int64]*attemptRow) int {
+	n := 0
+	for _, a := range live {
+		if a.Phase == engine.AttemptDecided {
+			n++
+		}
+	}
+	return n
 }
