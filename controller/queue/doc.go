@@ -1,4 +1,4 @@
-// Package queue is when and in which order keys are synced.
+// Package queue decides when and in which order keys are synced.
 //
 //	queue.go     the workqueue contract, in one function
 //	priority.go  an order of keys: urgent keys first
@@ -7,6 +7,7 @@
 //	counted.go   attempts that have just ended, for whoever finishes their Pods
 //	slots.go     --max-pods, shared between runs round robin
 //	gates.go     namespaces that refuse objects: one create at a time probes them
+//	parallel.go  requests of one sync, several at a time
 //
 // A key is synced by one worker at a time. Everything here may be lost at any instant: rows and a fresh list rebuild
 // it.

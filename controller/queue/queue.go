@@ -56,7 +56,8 @@ func (q *Queue[K]) Work(ctx context.Context, sync func(context.Context, K) error
 	for {
 		key, down := q.Get()
 		if down || q.ShuttingDown() {
-			return // the next term enqueues what is left
+			q.metrics.QueueDepth(q.name, 0) // the next term enqueues what is left
+			return
 		}
 		began := time.Now()
 		err := Guard(key, func() error { return sync(ctx, key) })
