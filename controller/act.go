@@ -124,7 +124,7 @@ func (w *podWriter) existing(ctx context.Context, row store.Run, c engine.Create
 	w.gatekeeper.refuse(row, c, engine.Refusal{
 		Reason:      engine.ReasonNameTaken,
 		IsPermanent: true,
-		Message:     fmt.Sprintf("a Pod %q that is not this run's has its name", c.PodName),
+		Message:     fmt.Sprintf("the name %q is taken by a Pod that does not belong to this run", c.PodName),
 	})
 	return nil, nil
 }

@@ -74,7 +74,7 @@ func (r *dagReconciler) patchClaim(
 		DAGs(d.Namespace).
 		Patch(ctx, d.Name, types.MergePatchType, body, metav1.PatchOptions{}, "status")
 	if err != nil {
-		return nil, fmt.Errorf("claiming DAG %s/%s: %w", d.Namespace, d.Name, err)
+		return nil, fmt.Errorf("patching the claim of DAG %s/%s: %w", d.Namespace, d.Name, err)
 	}
 	return claimed, nil
 }

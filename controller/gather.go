@@ -104,8 +104,8 @@ func (g *gatherer) gather(
 }
 
 // childrenOfEnded returns the positions of tasks that a decision will probably need: the children of those whose Pods
-// have ended. Reading them with the rest saves a round trip. gatherMissing reads what they lack: everything, until the
-// first sync of the run in this term.
+// have ended. Reading them with the rest saves a round trip. gatherMissing reads the others. Before the first sync of a
+// run in this term, these are all.
 func (g *gatherer) childrenOfEnded(key queue.RunKey, dagRun *v1alpha1.DagRun, changes *queue.Changes) []int32 {
 	version, isKnown := g.runVersions.Load(key)
 	if dagRun == nil || !isKnown {

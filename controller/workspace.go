@@ -63,7 +63,7 @@ type workspace struct {
 	isBound, isLost bool
 	why             string
 	next            time.Time
-	waiting         map[string]struct{} // Pods without a node, to be explained then
+	waiting         map[string]struct{} // Pods without a node, whose reason is completed then
 }
 
 func (ws *workspaces) of(key queue.RunKey) *workspace {
@@ -154,7 +154,7 @@ func (ws *workspaces) adopts(row store.Run, claim *corev1.PersistentVolumeClaim,
 	switch {
 	case pod.OwnerUID(claim) != row.UID:
 		ws.gatekeeper.refuse(row, c, engine.Refusal{Reason: engine.ReasonNameTaken, IsPermanent: true,
-			Message: fmt.Sprintf("a claim %q that is not this run's has the name of its workspace", claim.Name)})
+			Message: fmt.Sprintf("the name %q is taken by a claim that does not belong to this run", claim.Name)})
 	case claim.DeletionTimestamp != nil:
 		// No Pod has used it. It is created again once it is gone. A refusal enqueues the run at once: it is told once.
 		if c.Reason != engine.ReasonCreateFailed {

@@ -1755,7 +1755,7 @@ func TestRetry(t *testing.T) {
 			transition.TaskFailed{
 				Task:   10,
 				Reason: "NotRetryable",
-				Message: "StartFailed: an init container failed: exit code 3 no such table; " +
+				Message: "StartFailed: an init container failed with exit code 3: no such table; " +
 					"not among conditional.retryCodes",
 				At: at(0),
 			},
@@ -1767,7 +1767,7 @@ func TestRetry(t *testing.T) {
 			transition.TaskBackedOff{
 				Task:     10,
 				Reason:   "BackingOff",
-				Message:  "retry 1 of 1: StartFailed: an init container failed: exit code 3 no such table",
+				Message:  "retry 1 of 1: StartFailed: an init container failed with exit code 3: no such table",
 				Due:      at(10),
 				Retries:  1,
 				Restarts: 4,

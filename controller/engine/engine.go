@@ -15,8 +15,6 @@ const (
 	RestartsResetAfter = 10 * time.Minute
 	// NodeLostAfter is how long after its deletionTimestamp a Pod on a lost node counts as lost.
 	NodeLostAfter = time.Minute
-	// DefaultStartGrace is the default of Snapshot.StartGrace.
-	DefaultStartGrace = 5 * time.Minute
 
 	restartDelay    = time.Second
 	restartDelayMax = 5 * time.Minute

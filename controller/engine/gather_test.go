@@ -25,7 +25,7 @@ func (w *world) gather(c change) (*gathered, error) {
 	g := &gathered{snapshot: engine.Snapshot{
 		Graph: w.graph, Run: w.rows.run, Pods: map[string]*engine.Pod{}, Refusals: c.refusals,
 		CancelRequested: w.cancel, DagRunDeleted: w.deleted,
-		Slots: w.slots(), StartGrace: engine.DefaultStartGrace, PodName: podName,
+		Slots: w.slots(), StartGrace: startGrace, PodName: podName,
 	}}
 	have := map[int]bool{}
 	add := func(position int) {

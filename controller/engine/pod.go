@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 )
@@ -152,10 +153,10 @@ func disrupted(_ Attempt, p *Pod, e *End) bool {
 		// This comes before Disrupted, because Kubernetes also sets DisruptionTarget on the Pods of a lost node.
 		return e.set(AttemptLost, ReasonNodeLost, fmt.Sprintf("node %q is lost", p.Node))
 	case p.Disrupted && p.Reason == "Evicted":
-		return e.set(AttemptLost, ReasonEvicted, orElse(p.Message, "its Pod was evicted"))
+		return e.set(AttemptLost, ReasonEvicted, cmp.Or(p.Message, "its Pod was evicted"))
 	case p.Disrupted:
 		return e.set(AttemptLost, ReasonDisrupted,
-			orElse(p.Message, "its Pod was disrupted (drain, preemption or taint)"))
+			cmp.Or(p.Message, "its Pod was disrupted (drain, preemption or taint)"))
 	case p.DeletionAsked.IsZero():
 		return false
 	case p.Terminated != nil && !p.Terminated.Finished.IsZero() && p.DeletionAsked.After(p.Terminated.Finished):
@@ -169,13 +170,13 @@ func terminated(_ Attempt, p *Pod, e *End) bool {
 	switch {
 	case p.Reason == "Evicted" && (t != nil || p.InitFailed != nil || !p.Started.IsZero()):
 		return e.set(AttemptFailed, ReasonStorageLimit,
-			orElse(p.Message, "its Pod exceeded its ephemeral storage limit"))
+			cmp.Or(p.Message, "its Pod exceeded its ephemeral storage limit"))
 	case t == nil:
 		return false
 	case p.Reason == "DeadlineExceeded":
-		return e.set(AttemptFailed, ReasonTimeout, orElse(p.Message, "its Pod was active longer than its deadline"))
+		return e.set(AttemptFailed, ReasonTimeout, cmp.Or(p.Message, "its Pod was active longer than its deadline"))
 	case t.isUnknown():
-		return e.set(AttemptLost, ReasonNodeLost, orElse(t.Message, "the node lost track of the container"))
+		return e.set(AttemptLost, ReasonNodeLost, cmp.Or(t.Message, "the node lost track of the container"))
 	case t.Reason == "OOMKilled":
 		return e.set(AttemptFailed, ReasonOOMKilled, fmt.Sprintf("exit code %d: out of memory", t.ExitCode))
 	case (t.Reason == "StartError" || t.Reason == "ContainerCannotRun") && t.Message != "":
@@ -193,21 +194,14 @@ func failed(_ Attempt, p *Pod, e *End) bool {
 	case p.Phase != "Failed" && p.Phase != "Succeeded":
 		return false
 	case p.Reason == "DeadlineExceeded":
-		return e.set(AttemptFailed, ReasonTimeout, orElse(p.Message, "its Pod was active longer than its deadline"))
+		return e.set(AttemptFailed, ReasonTimeout, cmp.Or(p.Message, "its Pod was active longer than its deadline"))
 	case p.InitFailed != nil:
-		message := fmt.Sprintf("an init container failed: exit code %d %s", p.InitFailed.ExitCode, p.InitFailed.Message)
+		message := fmt.Sprintf("an init container failed with exit code %d: %s", p.InitFailed.ExitCode, p.InitFailed.Message)
 		return e.set(AttemptFailed, ReasonStartFailed, message)
 	}
-	return e.set(AttemptLost, ReasonRefused, orElse(p.Message, "its Pod failed without running the task: "+p.Reason))
+	return e.set(AttemptLost, ReasonRefused, cmp.Or(p.Message, "its Pod failed without running the task: "+p.Reason))
 }
 
 func gone(_ Attempt, _ *Pod, e *End) bool {
 	return e.set(AttemptLost, ReasonPodDeleted, "its Pod is gone")
-}
-
-func orElse(s, otherwise string) string {
-	if s != "" {
-		return s
-	}
-	return otherwise
 }

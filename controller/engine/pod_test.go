@@ -453,7 +453,7 @@ func TestFindEndDetails(t *testing.T) {
 			engine.End{
 				Phase:    "Failed",
 				Reason:   "StartFailed",
-				Message:  "an init container failed: exit code 3 no such table",
+				Message:  "an init container failed with exit code 3: no such table",
 				Finished: at(100),
 			}},
 		"a refusal has the message of the kubelet": {

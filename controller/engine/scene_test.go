@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -24,6 +25,9 @@ type scene struct {
 }
 
 type transitions = []transition.Transition
+
+// startGrace is that of all scenes and worlds.
+const startGrace = 5 * time.Minute
 
 // compile makes a graph of "a b<a c<a,b".
 func compile(t testing.TB, graph string, change func(*v1alpha1.DAGSpec)) *dag.Graph {
@@ -55,7 +59,7 @@ func newSnapshot(g *dag.Graph) *engine.Snapshot {
 		Graph: g, Run: engine.Run{
 			Phase: engine.RunRunning, Total: g.Len(),
 		}, Pods: map[string]*engine.Pod{}, Refusals: map[string]engine.Refusal{},
-		MaxStarts: 100, Slots: 100, StartGrace: engine.DefaultStartGrace,
+		MaxStarts: 100, Slots: 100, StartGrace: startGrace,
 		PodName: func(task string, _, number int) string { return fmt.Sprintf("%s-%d", task, number) },
 	}
 	for i := range g.Len() {
