@@ -155,11 +155,7 @@ func (a *admitter) claimRun(ctx context.Context, row store.Run, run *v1alpha1.Da
 				"run", row.Name, "controller", s.Controller)
 			return false, a.db.Discard(ctx, row.ID)
 		}
-		status := a.status.project(row, run)
-		if status.Phase == v1alpha1.RunPending {
-			status.Phase = v1alpha1.RunRunning
-		}
-		patched, err := a.status.patchStatus(ctx, run, status, run.ResourceVersion)
+		patched, err := a.status.patchStatus(ctx, run, a.status.project(row, run), run.ResourceVersion)
 		if err == nil {
 			fault.Point("run-claimed")
 			a.status.projections.lastRun(dagOf(row))
@@ -196,6 +192,7 @@ func (a *admitter) dagNotFound(ctx context.Context, run *v1alpha1.DagRun) error 
 	if a.cfg.Class != "" || run.Status.Reason == engine.ReasonDagNotFound && !run.Spec.Cancel {
 		return nil
 	}
+	now := metav1.NewTime(a.now())
 	message := fmt.Sprintf("there is no DAG %q in namespace %q; the run starts when there is", run.Spec.DagName,
 		run.Namespace)
 	status := v1alpha1.DagRunStatus{
@@ -203,18 +200,14 @@ func (a *admitter) dagNotFound(ctx context.Context, run *v1alpha1.DagRun) error 
 		Reason:             engine.ReasonDagNotFound,
 		Message:            message,
 		ObservedGeneration: run.Generation,
+		Conditions: []metav1.Condition{{
+			Type: v1alpha1.RunConditionAdmitted, Status: metav1.ConditionFalse, Reason: engine.ReasonDagNotFound,
+			Message: message, LastTransitionTime: now, ObservedGeneration: run.Generation,
+		}},
 	}
 	if run.Spec.Cancel {
 		status.Phase, status.Reason = v1alpha1.RunCancelled, engine.ReasonUserCancelled
 		status.Message = "cancelled by spec.cancel before there was a DAG"
-	}
-	status.Conditions = []metav1.Condition{
-		{Type: v1alpha1.RunConditionAdmitted, Status: metav1.ConditionFalse, Reason: engine.ReasonDagNotFound,
-			Message: message, LastTransitionTime: metav1.NewTime(a.now()), ObservedGeneration: run.Generation},
-	}
-	if run.Spec.Cancel {
-		now := metav1.NewTime(a.now())
-		status.CompletionTime = &now
 		setEnded(&status, now, run.Generation)
 	}
 	_, err := a.status.patchStatus(ctx, run, status, run.ResourceVersion)
@@ -226,10 +219,9 @@ func (a *admitter) historyLost(ctx context.Context, run *v1alpha1.DagRun) error 
 	message := fmt.Sprintf("its row %d is not in the database: what it did is not known, and it is not run again",
 		run.Status.RunID)
 	status := *run.Status.DeepCopy()
-	now := metav1.NewTime(a.now())
 	status.Phase, status.Reason, status.Message = v1alpha1.RunFailed, engine.ReasonHistoryLost, message
-	status.CompletionTime, status.ObservedGeneration = &now, run.Generation
-	setEnded(&status, now, run.Generation)
+	status.ObservedGeneration = run.Generation
+	setEnded(&status, metav1.NewTime(a.now()), run.Generation)
 	if err := a.status.recordEnd(ctx, run, status); err != nil {
 		return err
 	}

@@ -14,7 +14,6 @@ import (
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/record"
 
-	"kontroler/controller/engine"
 	"kontroler/controller/fault"
 	"kontroler/controller/metrics"
 	"kontroler/controller/wait"
@@ -23,15 +22,15 @@ import (
 	"kontroler/store"
 )
 
-// Config is what a controller needs to know. Zero values of the optional fields take the defaults named beside them.
+// Config is what a controller needs to know.
 type Config struct {
 	// Kube and Client speak to the cluster; Kube in protobuf.
 	Kube   kubernetes.Interface
 	Client versioned.Interface
 	// ID is the controller's id, from its database.
 	ID string
-	// Since is when the id was made. What was due before is none of this controller's: DAGs may be older, and have been
-	// another controller's, or the existing Kontroler's.
+	// Since is when the controller got its id. Due times before it are not this controller's: another controller, or the
+	// existing Kontroler, may have run them.
 	Since time.Time
 	// Namespaces that it works in; empty: all.
 	Namespaces []string
@@ -39,9 +38,9 @@ type Config struct {
 	Class string
 	// LeaseNamespace is where its Lease is, by which others judge its claims.
 	LeaseNamespace string
-	// MaxPods bounds its live Pods; default 2,000.
+	// MaxPods bounds its live Pods.
 	MaxPods int
-	// StartGrace is how long an attempt may fail to start; default engine.DefaultStartGrace.
+	// StartGrace is how long an attempt may fail to start.
 	StartGrace time.Duration
 	// HistoryRetention is how long rows and logs are kept after their end; 0: for ever.
 	HistoryRetention time.Duration
@@ -49,9 +48,7 @@ type Config struct {
 	WebhookDeny string
 	// LogLimit is how many bytes of a task's log are kept; 0: none, logs are not read.
 	LogLimit int64
-	// Workers is how many runs are synced at once; default 8.
-	Workers int
-	// Writes counts the requests that changed something; what progress patches are rationed by.
+	// Writes counts the requests that changed something. One progress patch is allowed for every ten of them.
 	Writes func() uint64
 	// DatabaseAway says since when the database has not answered.
 	DatabaseAway func() (since time.Time, away bool)
@@ -65,46 +62,31 @@ type Controller struct {
 	cached    *caches
 	events    record.EventRecorder
 	broadcast record.EventBroadcaster
-	led       atomic.Bool // this process was a leader
-	notices   *outageNotices
+	led       atomic.Bool   // this process was a leader
 	guard     webhook.Guard // of WebhookDeny
 }
 
 // New checks the configuration and makes a controller. Nothing runs yet.
 func New(cfg Config) (*Controller, error) {
-	if cfg.Kube == nil || cfg.Client == nil || cfg.ID == "" || cfg.Log == nil || cfg.Metrics == nil {
-		return nil, errors.New("controller: Kube, Client, ID, Log and Metrics are required")
-	}
-	if cfg.MaxPods == 0 {
-		cfg.MaxPods = 2000
-	}
-	if cfg.StartGrace == 0 {
-		cfg.StartGrace = engine.DefaultStartGrace
-	}
-	if cfg.Workers == 0 {
-		cfg.Workers = 8
-	}
-	if cfg.Writes == nil {
-		cfg.Writes = func() uint64 { return 0 }
-	}
-	if cfg.DatabaseAway == nil {
-		cfg.DatabaseAway = func() (time.Time, bool) { return time.Time{}, false }
+	if cfg.Kube == nil || cfg.Client == nil || cfg.ID == "" || cfg.MaxPods == 0 || cfg.StartGrace == 0 ||
+		cfg.Writes == nil || cfg.DatabaseAway == nil || cfg.Log == nil || cfg.Metrics == nil {
+		return nil, errors.New(
+			"controller: Kube, Client, ID, MaxPods, StartGrace, Writes, DatabaseAway, Log and Metrics are required")
 	}
 	guard, err := webhook.NewGuard(cfg.WebhookDeny)
 	if err != nil {
 		return nil, fmt.Errorf("controller: WebhookDeny: %w", err)
 	}
-	c := &Controller{cfg: cfg, cached: newCaches(&cfg), notices: &outageNotices{}, guard: guard}
+	c := &Controller{cfg: cfg, cached: newCaches(&cfg), guard: guard}
 	c.broadcast, c.events = newEvents(cfg.Kube)
 	return c, nil
 }
 
 // Start starts the watches, which end with ctx. A standby keeps its caches warm.
-func (c *Controller) Start(ctx context.Context) error {
+func (c *Controller) Start(ctx context.Context) {
 	c.cached.run(ctx)
 	context.AfterFunc(ctx, c.broadcast.Shutdown)
 	go c.showOutage(ctx)
-	return nil
 }
 
 // Synced reports whether every watch has delivered its first list.
@@ -116,6 +98,7 @@ func (c *Controller) Lead(ctx context.Context, db *store.Leader) error {
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
 	c.led.Store(true)
+	defer c.cfg.Metrics.LiveAttempts(0) // the next leader counts them
 	t := newTerm(c, db, fail)
 	defer t.shutDown()
 	if !cache.WaitForCacheSync(ctx.Done(), c.Synced) {
@@ -131,10 +114,10 @@ func (c *Controller) Lead(ctx context.Context, db *store.Leader) error {
 	}
 	fault.Point("term-resumed")
 	release, err := t.watch()
+	defer release()
 	if err != nil {
 		return err
 	}
-	defer release()
 	t.work(ctx)
 	if cause := context.Cause(ctx); errors.Is(cause, store.ErrFenced) {
 		return cause

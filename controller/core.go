@@ -18,7 +18,7 @@ import (
 	"kontroler/store"
 )
 
-// core is what every part of a term uses: configuration, caches, the database and its clock, and the rooms.
+// core is what every part of a term uses: configuration, caches, the database and its clock, and the packages below.
 type core struct {
 	cfg       *Config
 	cached    *caches
@@ -26,7 +26,6 @@ type core struct {
 	clock     *clock.Clock
 	events    record.EventRecorder
 	fail      context.CancelCauseFunc // ends the term; the first error counts
-	notices   *outageNotices
 	scheduler *schedule.Scheduler
 	retention *retention.Cleaner
 	notifier  *webhook.Notifier

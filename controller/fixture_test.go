@@ -167,7 +167,9 @@ func (r *road) newFixture(t *testing.T, change func(*Config)) *fixture {
 	f.config = Config{
 		Kube: kubernetes.NewForConfigOrDie(config), Client: versioned.NewForConfigOrDie(config),
 		ID: r.id, Namespaces: []string{r.namespace}, Class: r.namespace, LeaseNamespace: r.namespace,
-		Metrics: metrics.New(), Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		MaxPods: 2000, StartGrace: 5 * time.Minute, Writes: func() uint64 { return 0 },
+		DatabaseAway: func() (since time.Time, away bool) { return time.Time{}, false },
+		Metrics:      metrics.New(), Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}
 	if change != nil {
 		change(&f.config)
@@ -618,11 +620,9 @@ func (f *fixture) enqueued() (enqueued []string) {
 	drain(&enqueued, f.status.queue, func(key queue.RunKey) string { return "final status of " + f.word(string(key)) })
 	enqueued = append(enqueued, f.delays...)
 	f.delays = nil
-	for {
-		what, ok := f.status.projections.oldest()
-		if !ok {
-			break
-		}
+	for f.status.projections.Len() > 0 {
+		what, _ := f.status.projections.Get()
+		f.status.projections.Done(what)
 		if what.run != "" {
 			enqueued = append(enqueued, "progress of "+f.word(string(what.run)))
 		} else {

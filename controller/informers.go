@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -111,31 +112,14 @@ func indexRun(obj any) ([]string, error) {
 	return nil, nil
 }
 
-// watch feeds the queues from the caches. Objects that are cached already are delivered first.
+// watch feeds the queues from the caches. Objects that are cached already are delivered first. release is valid also
+// with an error.
 func (t *term) watch() (release func(), err error) {
-	dags, err := t.cached.dags.Handle(t.dagChanged, t.dagDeleted)
-	if err != nil {
-		return nil, err
-	}
-	tasks, err := t.cached.dagTasks.Handle(t.taskChanged, t.taskDeleted)
-	if err != nil {
-		dags()
-		return nil, err
-	}
-	runs, err := t.cached.dagRuns.Handle(t.runChanged, t.runDeleted)
-	if err != nil {
-		dags()
-		tasks()
-		return nil, err
-	}
-	pods, err := t.cached.pods.Handle(t.podChanged, t.podDeleted)
-	if err != nil {
-		dags()
-		tasks()
-		runs()
-		return nil, err
-	}
-	return func() { dags(); tasks(); runs(); pods() }, nil
+	dags, dagsErr := t.cached.dags.Handle(t.dagChanged, t.dagDeleted)
+	tasks, tasksErr := t.cached.dagTasks.Handle(t.taskChanged, t.taskDeleted)
+	runs, runsErr := t.cached.dagRuns.Handle(t.runChanged, t.runDeleted)
+	pods, podsErr := t.cached.pods.Handle(t.podChanged, t.podDeleted)
+	return func() { dags(); tasks(); runs(); pods() }, errors.Join(dagsErr, tasksErr, runsErr, podsErr)
 }
 
 // dagChanged enqueues a DAG, and the DagRuns that wait for it.
@@ -208,6 +192,9 @@ func (t *term) runChanged(old, run *v1alpha1.DagRun) {
 		t.status.reported.Remove(run.UID)
 		t.retention.RunEnded(run)
 		return
+	}
+	if run.Status.Reason == reasonDatabaseUnavailable {
+		t.status.projections.progress(queue.RunKey(run.UID)) // its row says what it does
 	}
 	if old != nil && old.UID == run.UID && old.Spec.Cancel == run.Spec.Cancel && isDeleted(old) == isDeleted(run) {
 		return

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -14,7 +13,6 @@ import (
 
 	"kontroler/apis/kontroler/v1alpha1"
 	"kontroler/controller/kube"
-	"kontroler/controller/queue"
 	"kontroler/controller/wait"
 )
 
@@ -25,31 +23,9 @@ const (
 	outageRate = 5
 )
 
-// outageNotices are the DagRuns whose status reports the database outage.
-type outageNotices struct {
-	mu   sync.Mutex
-	keys map[queue.RunKey]bool
-}
-
-func (r *outageNotices) add(key queue.RunKey) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.keys == nil {
-		r.keys = map[queue.RunKey]bool{}
-	}
-	r.keys[key] = true
-}
-
-func (r *outageNotices) take() map[queue.RunKey]bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	keys := r.keys
-	r.keys = nil
-	return keys
-}
-
 // showOutage shows in live DagRuns, oldest first, that nothing moves because the database does not answer. The last
-// leader does so, also after it has released the Lease: nobody can lead meanwhile, and there may be new DagRuns.
+// leader does so, also after it has released the Lease: nobody can lead meanwhile, and there may be new DagRuns. What a
+// DagRun shows is corrected by its progress once the database is back.
 func (c *Controller) showOutage(ctx context.Context) {
 	for wait.For(ctx, time.Second) {
 		since, away := c.cfg.DatabaseAway()
@@ -57,23 +33,10 @@ func (c *Controller) showOutage(ctx context.Context) {
 			continue
 		}
 		for _, run := range c.withoutNotice() {
-			c.notices.add(queue.RunKey(run.UID))
 			if err := c.patchOutage(ctx, run, since); err != nil && ctx.Err() == nil {
 				c.cfg.Log.Warn("patching a DagRun with the database outage failed", "namespace", run.Namespace,
 					"run", run.Name, "error", err)
 			}
-		}
-	}
-}
-
-// correctOutage restores the status of the DagRuns once the database is back.
-func (s *statusWriter) correctOutage(ctx context.Context) {
-	for wait.For(ctx, time.Second) {
-		if _, away := s.cfg.DatabaseAway(); away {
-			continue
-		}
-		for key := range s.notices.take() {
-			s.projections.progress(key)
 		}
 	}
 }

@@ -67,7 +67,7 @@ func (s *statusWriter) noteRun(key queue.RunKey, err error) {
 	}
 }
 
-// reconcileRun brings a run forward that has a row. Without one, or before its claim, it is the admissions' turn.
+// reconcileRun brings a run forward that has a row. Without one, or before its claim, it is enqueued for admission.
 func (r *runReconciler) reconcileRun(ctx context.Context, key queue.RunKey, changes *queue.Changes) error {
 	now, dagRun := r.now(), r.cached.cachedRun(key)
 	rows, found, err := r.gatherer.read(ctx, key, dagRun, changes, now)
@@ -197,8 +197,7 @@ func (r *runReconciler) advance(
 	err = r.podWriter.act(ctx, row, facts, slots, decision)
 	r.requeue(key, facts, decision)
 	// An earlier commit whose answer was lost, or whose process ended, may not show yet.
-	isOutdated := changes.IsFull || dagRun != nil && dagRun.Status.Reason == reasonDatabaseUnavailable
-	if isOutdated || changeStatus(decision.Transitions) {
+	if changes.IsFull || changeStatus(decision.Transitions) {
 		r.status.projections.progress(key)
 	}
 	return err
@@ -242,7 +241,7 @@ func (r *runReconciler) enqueueFinished(row store.Run, facts *facts, decision en
 	}
 }
 
-// requeue is when the run is synced again although nothing happens.
+// requeue schedules the next sync of a run to which nothing happens.
 func (r *runReconciler) requeue(key queue.RunKey, facts *facts, decision engine.Decision) {
 	if decision.Requeue || facts.hasMore {
 		r.backlog.queue.Add(key)
@@ -257,12 +256,11 @@ func (r *runReconciler) requeue(key queue.RunKey, facts *facts, decision engine.
 	}
 }
 
-// settle leaves to the final status what is left to do for a run that has ended.
+// settle forgets a run that has ended, and enqueues its final status.
 func (r *runReconciler) settle(key queue.RunKey, dagRun *v1alpha1.DagRun) {
 	r.backlog.slots.Forget(key)
 	r.podWriter.gatekeeper.forget(key)
 	r.workspaces.forget(key)
-	r.backlog.alarms.Drop(key)
 	r.gatherer.runVersions.Delete(key)
 	switch {
 	case dagRun == nil:

@@ -3,6 +3,9 @@ package controller
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -239,6 +242,21 @@ var outcomes = map[string]roadCase{
 			Rows:     []string{"run r is Succeeded", "task a is Succeeded", "attempt a.1 is Succeeded"},
 			Objects:  []string{"dagrun r is Running, claimed", "pod a.1"},
 			Enqueued: []string{"finished pod a.1", "final status of r"},
+		},
+	},
+	"a Pod that appears while its run ends keeps the alarm that it sets": {
+		before: func(f *fixture) {
+			f.running(single)
+			f.exit("a.1", 0)
+			f.road.beforeCommit = func() {
+				f.backlog.appeared(string(f.key("r")), f.nameOf("a.2"), f.time.Add(startTime))
+			}
+		},
+		want: world{
+			Rows:     []string{"run r is Succeeded", "task a is Succeeded", "attempt a.1 is Succeeded"},
+			Objects:  []string{"dagrun r is Running, claimed", "pod a.1"},
+			Enqueued: []string{"finished pod a.1", "final status of r", "alarm in 500ms"},
+			Pending:  []string{"pod a.2"},
 		},
 	},
 	"a failure skips the children and ends the run": {
@@ -531,13 +549,38 @@ var repeats = map[string]roadCase{
 		want: world{
 			Rows: []string{
 				"run r is Failed, TaskFailed: 1 task failed",
-				`task a is Failed, RetriesSpent: NameTaken: a Pod "a.1" that is not this run's has its name`,
-				`attempt a.1 is Failed, NameTaken: a Pod "a.1" that is not this run's has its name`,
+				`task a is Failed, RetriesSpent: NameTaken: the name "a.1" is taken by a Pod that does not belong to this run`,
+				`attempt a.1 is Failed, NameTaken: the name "a.1" is taken by a Pod that does not belong to this run`,
 			},
 			Objects:  []string{"dagrun r is Running, claimed", "pod a.1, without finalizer, without labels"},
 			Enqueued: []string{"final status of r"},
 		},
 	},
+}
+
+// A claim that no row records and that is being deleted is created again once it is gone. Until then each run asks
+// every few seconds, and tells it once.
+func TestClaimThatIsBeingDeleted(t *testing.T) {
+	f := newRoad(t).newFixture(t, nil)
+	f.admittedRun(withWorkspace)
+	f.api.answer("create claim of r", answer{
+		err: apierrors.NewAlreadyExists(corev1.Resource("persistentvolumeclaims"), "claim")})
+	f.api.answer("get claim of r", answer{text: fmt.Sprintf(`{"kind":"PersistentVolumeClaim","apiVersion":"v1","metadata":
+		{"name":"claim","deletionTimestamp":"2026-01-01T00:00:00Z","ownerReferences":[{"kind":"DagRun","uid":%q,
+		"apiVersion":"kontroler.greedykomodo/v1alpha1","name":"r","controller":true}]}}`, f.key("r"))})
+	for i, want := range [][]string{{"run r", "run r in 5s"}, {"run r in 5s"}, {"run r in 5s"}} {
+		f.enqueued()
+		must(t, f.runs.syncRun(t.Context(), f.key("r")))
+		var got []string
+		for _, what := range f.enqueued() {
+			if strings.HasPrefix(what, "run r") {
+				got = append(got, what)
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("sync %d enqueues %q, want %q", i+1, got, want)
+		}
+	}
 }
 
 // lostCommits are transactions that failed, or may have.

@@ -1,11 +1,11 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"strings"
-	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -18,6 +18,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/record"
 	"k8s.io/client-go/tools/reference"
+	"k8s.io/client-go/util/workqueue"
 
 	"kontroler/apis/kontroler/v1alpha1"
 	"kontroler/controller/conditions"
@@ -49,7 +50,7 @@ func newEvents(kube kubernetes.Interface) (record.EventBroadcaster, record.Event
 type statusWriter struct {
 	*core
 	queue       *queue.Queue[queue.RunKey] // runs that ended and whose final status is due
-	projections *projections
+	projections projections
 	// reported are the DagRuns whose final status was written. Each leaves when the cache shows it, when the DagRun is
 	// gone, or when the write failed.
 	reported   *informer.UIDSet
@@ -57,7 +58,8 @@ type statusWriter struct {
 	workspaces *workspaces
 }
 
-// project returns the status of a DagRun that follows from its row.
+// project returns the status of a DagRun that follows from its row. A run is Running from its claim on, although its
+// row is Pending until its first commit.
 func (s *statusWriter) project(row store.Run, run *v1alpha1.DagRun) v1alpha1.DagRunStatus {
 	admitted := metav1.NewTime(row.AdmittedAt)
 	status := v1alpha1.DagRunStatus{
@@ -94,11 +96,12 @@ func (s *statusWriter) project(row store.Run, run *v1alpha1.DagRun) v1alpha1.Dag
 		status.Tasks, status.Progress = nil, ""
 	}
 	status.Conditions = []metav1.Condition{ok}
+	if status.Phase == v1alpha1.RunPending {
+		status.Phase = v1alpha1.RunRunning
+	}
 	if status.Phase.Ended() {
-		finished := metav1.NewTime(row.FinishedAt)
-		status.CompletionTime = &finished
 		status.Duration = duration.HumanDuration(row.FinishedAt.Sub(row.AdmittedAt))
-		setEnded(&status, finished, run.Generation)
+		setEnded(&status, metav1.NewTime(row.FinishedAt), run.Generation)
 	}
 	return status
 }
@@ -164,27 +167,19 @@ func refused(row store.Run) bool {
 	return row.Reason == engine.ReasonInvalidDag || row.Reason == engine.ReasonInvalidParameters
 }
 
-// setEnded adds the conditions Succeeded and Failed, for kubectl wait.
+// setEnded adds to the status of a DagRun that has ended when it did, and the conditions Succeeded and Failed, for
+// kubectl wait.
 func setEnded(status *v1alpha1.DagRunStatus, at metav1.Time, generation int64) {
-	is := func(phase v1alpha1.RunPhase) metav1.ConditionStatus {
+	status.CompletionTime = &at
+	for _, phase := range []v1alpha1.RunPhase{v1alpha1.RunSucceeded, v1alpha1.RunFailed} {
+		is := metav1.ConditionFalse
 		if status.Phase == phase {
-			return metav1.ConditionTrue
+			is = metav1.ConditionTrue
 		}
-		return metav1.ConditionFalse
-	}
-	reason := status.Reason
-	if reason == "" {
-		reason = string(status.Phase)
-	}
-	for _, kind := range []struct {
-		condition string
-		phase     v1alpha1.RunPhase
-	}{{v1alpha1.RunConditionSucceeded, v1alpha1.RunSucceeded}, {v1alpha1.RunConditionFailed, v1alpha1.RunFailed}} {
-		status.Conditions = append(
-			status.Conditions,
-			metav1.Condition{Type: kind.condition, Status: is(kind.phase), Reason: reason,
-				Message: status.Message, LastTransitionTime: at, ObservedGeneration: generation},
-		)
+		status.Conditions = append(status.Conditions, metav1.Condition{
+			Type: string(phase), Status: is, Reason: cmp.Or(status.Reason, string(status.Phase)),
+			Message: status.Message, LastTransitionTime: at, ObservedGeneration: generation,
+		})
 	}
 }
 
@@ -315,45 +310,19 @@ type projection struct {
 
 // projections are the statuses to patch, oldest first.
 type projections struct {
-	mu    sync.Mutex
-	order []projection
-	dirty map[projection]bool
+	workqueue.TypedInterface[projection]
 }
 
-func newProjections() *projections {
-	return &projections{dirty: map[projection]bool{}}
-}
-
-func (p *projections) add(what projection) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if !p.dirty[what] {
-		p.dirty[what] = true
-		p.order = append(p.order, what)
-	}
-}
+func newProjections() projections { return projections{workqueue.NewTyped[projection]()} }
 
 // progress records that the counters of a run changed, or what it waits for.
-func (p *projections) progress(key queue.RunKey) { p.add(projection{run: key}) }
+func (p projections) progress(key queue.RunKey) { p.Add(projection{run: key}) }
 
 // lastRun records that a run of a DAG is in another phase.
-func (p *projections) lastRun(dag cache.ObjectName) { p.add(projection{dag: dag}) }
-
-// oldest removes and returns what has waited longest.
-func (p *projections) oldest() (what projection, ok bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if len(p.order) == 0 {
-		return projection{}, false
-	}
-	what = p.order[0]
-	p.order = p.order[1:]
-	delete(p.dirty, what)
-	return what, true
-}
+func (p projections) lastRun(dag cache.ObjectName) { p.Add(projection{dag: dag}) }
 
 const (
-	// progressShare is one in so many writes that may be a progress patch.
+	// progressShare is how many writes earn one progress patch.
 	progressShare = 10
 	// progressTrickle is how often one progress patch is allowed whatever else is written.
 	progressTrickle = 10 * time.Second
@@ -361,7 +330,8 @@ const (
 )
 
 // projectProgress patches the status of live runs and the last runs of DAGs, oldest first, until ctx ends. One bucket
-// limits the patches: it gains a token for every ten writes and one every ten seconds.
+// limits the patches: it gains a token for every ten writes and one every ten seconds. While the database is away it
+// patches nothing.
 func (s *statusWriter) projectProgress(ctx context.Context) {
 	tokens, counted, trickled := 1.0, s.cfg.Writes(), time.Now()
 	for wait.For(ctx, progressEvery) {
@@ -371,33 +341,42 @@ func (s *statusWriter) projectProgress(ctx context.Context) {
 		if time.Since(trickled) >= progressTrickle {
 			tokens, trickled = min(tokens+1, 100), time.Now()
 		}
-		for tokens >= 1 {
-			what, ok := s.projections.oldest()
-			if !ok {
-				break
-			}
-			show := func() (bool, error) { return s.showProgress(ctx, what.run) }
-			if what.run == "" {
-				show = func() (bool, error) { return s.showLastRun(ctx, what.dag) }
-			}
-			sent, err := show()
-			if sent {
+		if _, away := s.cfg.DatabaseAway(); away {
+			continue
+		}
+		for tokens >= 1 && s.projections.Len() > 0 {
+			what, _ := s.projections.Get()
+			isCharged, err := s.show(ctx, what)
+			s.projections.Done(what)
+			if isCharged {
 				tokens--
 			}
 			if err != nil {
 				s.cfg.Log.Debug("patching a status failed; will be retried", "error", err)
-				s.projections.add(what) // after all others
+				s.projections.Add(what) // after all others
 				break
 			}
 		}
 	}
 }
 
-func (s *statusWriter) showProgress(ctx context.Context, key queue.RunKey) (sent bool, err error) {
-	run := s.cached.cachedRun(key)
+// show patches a status if it is out of date. isCharged reports that the patch takes a token: all do but those that
+// withdraw the notice that the database is away, which every live run may have.
+func (s *statusWriter) show(ctx context.Context, what projection) (isCharged bool, err error) {
+	if what.run == "" {
+		return s.showLastRun(ctx, what.dag)
+	}
+	run := s.cached.cachedRun(what.run)
 	if run == nil || run.Status.Phase.Ended() || run.Status.Controller != "" && run.Status.Controller != s.cfg.ID {
 		return false, nil
 	}
+	sent, err := s.showProgress(ctx, run)
+	return sent && run.Status.Reason != reasonDatabaseUnavailable, err
+}
+
+// showProgress patches the status of a live DagRun if it is out of date.
+func (s *statusWriter) showProgress(ctx context.Context, run *v1alpha1.DagRun) (sent bool, err error) {
+	key := queue.RunKey(run.UID)
 	row, progress, found, err := s.db.Progress(ctx, string(key), s.now(), tasksNamed)
 	if err != nil || v1alpha1.RunPhase(row.Phase).Ended() {
 		return false, err

@@ -17,6 +17,65 @@ func TestFinalStatus(t *testing.T) {
 	})
 }
 
+// A patch that withdraws the notice of an outage is free: every live run may have one.
+func TestProgress(t *testing.T) {
+	r := newRoad(t)
+	for name, c := range progresses {
+		t.Run(name, func(t *testing.T) {
+			f := r.newFixture(t, nil)
+			c.before(f)
+			f.showCluster()
+			isCharged := false
+			f.compare(c.want, func(ctx context.Context) (err error) {
+				f.term.runChanged(f.cached.cachedRun(f.key("r")), f.cached.cachedRun(f.key("r")))
+				for f.status.projections.Len() > 0 {
+					what, _ := f.status.projections.Get()
+					f.status.projections.Done(what)
+					isCharged, err = f.status.show(ctx, what)
+				}
+				return err
+			})
+			if isCharged {
+				t.Error("the patch takes a token")
+			}
+		})
+	}
+}
+
+// outage is the status of a DagRun while the database does not answer.
+const outage = `{"status":{"reason":"DatabaseUnavailable","message":"the controller's database has not answered"}}`
+
+// progresses are changes of the DagRun "r" that the informer shows.
+var progresses = map[string]roadCase{
+	"the notice of an outage is withdrawn when the informer shows it": {
+		before: func(f *fixture) {
+			f.running(single)
+			f.patchDagRun("r", outage, "status")
+		},
+		want: world{
+			Rows: []string{
+				"run r is Running",
+				"task a is Active, Pending: its Pod is being created",
+				"attempt a.1 is Decided",
+			},
+			Objects:  []string{"dagrun r is Running, claimed", "pod a.1"},
+			Requests: []string{"patch status of dagrun r"},
+			Pending:  []string{"created pod a.1"},
+		},
+	},
+	"a run that is claimed and whose first commit failed stays Running": {
+		before: func(f *fixture) {
+			f.admittedRun(single)
+			f.patchDagRun("r", outage, "status")
+		},
+		want: world{
+			Rows:     []string{"run r is Pending", "task a is Ready"},
+			Objects:  []string{"dagrun r is Running, claimed"},
+			Requests: []string{"patch status of dagrun r"},
+		},
+	},
+}
+
 // ended brings the DagRun "r" of one task to its end, which its status does not show.
 func (f *fixture) ended(code int32) {
 	f.Helper()

@@ -45,7 +45,7 @@ type term struct {
 func newTerm(controller *Controller, db *store.Leader, fail context.CancelCauseFunc) *term {
 	c := &core{
 		cfg: &controller.cfg, cached: controller.cached, db: db, clock: clock.New(), events: controller.events,
-		fail: fail, notices: controller.notices,
+		fail: fail,
 	}
 	metrics := c.cfg.Metrics
 	t := &term{core: c, backlog: newBacklog(c.cfg), conditions: newDAGConditions(c)}
@@ -112,7 +112,7 @@ func (t *term) newScheduler() *schedule.Scheduler {
 		Client:        t.cfg.Client,
 		ControllerID:  t.cfg.ID,
 		Since:         t.cfg.Since,
-		StatusWorkers: t.cfg.Workers,
+		StatusWorkers: workers,
 		Now:           t.now,
 		Log:           t.cfg.Log,
 		Events:        t.events,
@@ -242,32 +242,36 @@ func resumeDeleted[T informer.Object](
 	return nil
 }
 
-// resumePage is how many rows a start reads at once.
-const resumePage = 1000
+const (
+	// resumePage is how many rows a start reads at once.
+	resumePage = 1000
+	// workers is how many runs are synced at once.
+	workers = 8
+)
 
 // work runs the goroutines of the term until ctx ends, then drains them.
 func (t *term) work(ctx context.Context) {
 	working, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	var workers, loops sync.WaitGroup
+	var syncs, loops sync.WaitGroup
 	start := func(n int, run func()) {
 		for range n {
-			workers.Go(run)
+			syncs.Go(run)
 		}
 	}
-	start(t.cfg.Workers, func() { t.admissions.queue.Work(working, t.admissions.syncAdmission, t.failed) })
-	start(t.cfg.Workers, func() { t.backlog.queue.Work(working, t.runs.syncRun, t.failed) })
+	start(workers, func() { t.admissions.queue.Work(working, t.admissions.syncAdmission, t.failed) })
+	start(workers, func() { t.backlog.queue.Work(working, t.runs.syncRun, t.failed) })
 	start(4, func() { t.dags.queue.Work(working, t.dags.syncDAG, t.failed) })
 	start(4, func() { t.dags.taskQueue.Work(working, t.dags.syncTask, t.failed) })
 	t.scheduler.Start(working, start)
-	start(t.cfg.Workers+logs.ReadsAtOnce, func() { t.pods.queue.Work(working, t.pods.sync, t.failed) })
-	start(t.cfg.Workers, func() { t.status.queue.Work(working, t.status.syncFinalStatus, t.failed) })
+	start(workers+logs.ReadsAtOnce, func() { t.pods.queue.Work(working, t.pods.sync, t.failed) })
+	start(workers, func() { t.status.queue.Work(working, t.status.syncFinalStatus, t.failed) })
 	start(releaseWorkers, func() { t.releases.queue.Work(working, t.releases.syncRelease, t.failed) })
 	start(1, func() { t.notifier.Run(ctx, working) })
 	start(1, func() { t.retention.Run(ctx, working) })
 	for _, loop := range []func(context.Context){
 		func(ctx context.Context) { t.backlog.alarms.Watch(ctx, t.now, t.backlog.queue.Add) },
-		t.scheduler.Run, t.dags.watchClaims, t.status.projectProgress, t.status.correctOutage, t.maintain,
+		t.scheduler.Run, t.dags.watchClaims, t.status.projectProgress, t.maintain,
 		t.podEvents.Run, t.db.Notify, t.logs.Run, t.gatekeeper.probeNamespaces,
 	} {
 		loops.Go(func() { loop(ctx) })
@@ -275,7 +279,7 @@ func (t *term) work(ctx context.Context) {
 	<-ctx.Done()
 	t.shutDown()
 	drained := make(chan struct{})
-	go func() { workers.Wait(); close(drained) }()
+	go func() { syncs.Wait(); close(drained) }()
 	select {
 	case <-drained:
 	case <-time.After(10 * time.Second):

@@ -123,7 +123,7 @@ func (s *Set[T]) All(f func(T)) {
 }
 
 // Handle registers handlers with every informer. Objects that are cached already are delivered as added, with a zero
-// old. release removes the handlers.
+// old. release removes the handlers; it is valid also with an error, which an informer that has ended returns.
 func (s *Set[T]) Handle(changed func(old, new T), deleted func(T)) (release func(), err error) {
 	var undo []func()
 	release = func() {
@@ -148,8 +148,7 @@ func (s *Set[T]) Handle(changed func(old, new T), deleted func(T)) (release func
 			},
 		})
 		if err != nil {
-			release()
-			return nil, err
+			return release, err
 		}
 		undo = append(undo, func() { _ = informer.RemoveEventHandler(registration) })
 	}

@@ -81,9 +81,7 @@ func runController(ctx context.Context, cfg config, log *slog.Logger) error {
 	// The watches outlive ctx until the last term has ended.
 	watching, unwatch := context.WithCancel(context.WithoutCancel(ctx))
 	defer unwatch()
-	if err := c.Start(watching); err != nil {
-		return err
-	}
+	c.Start(watching)
 	health.Set("database", databaseFault(elector.DatabaseAway))
 	health.Set("caches", cachesFault(c.Synced))
 	log.Info("started", "controller", id, "version", version.String(), "kubernetes", cluster.Version,
