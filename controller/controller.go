@@ -29,8 +29,8 @@ type Config struct {
 	Client versioned.Interface
 	// ID is the controller's id, from its database.
 	ID string
-	// Since is when the controller got its id. Due times before it are not this controller's: another controller, or the
-	// existing Kontroler, may have run them.
+	// Since is when the controller got its id. Due times before it are not this controller's: another controller, or
+	// the existing Kontroler, may have run them.
 	Since time.Time
 	// Namespaces that it works in; empty: all.
 	Namespaces []string

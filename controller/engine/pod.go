@@ -196,8 +196,8 @@ func failed(_ Attempt, p *Pod, e *End) bool {
 	case p.Reason == "DeadlineExceeded":
 		return e.set(AttemptFailed, ReasonTimeout, cmp.Or(p.Message, "its Pod was active longer than its deadline"))
 	case p.InitFailed != nil:
-		message := fmt.Sprintf("an init container failed with exit code %d: %s", p.InitFailed.ExitCode, p.InitFailed.Message)
-		return e.set(AttemptFailed, ReasonStartFailed, message)
+		return e.set(AttemptFailed, ReasonStartFailed, fmt.Sprintf("an init container failed with exit code %d: %s",
+			p.InitFailed.ExitCode, p.InitFailed.Message))
 	}
 	return e.set(AttemptLost, ReasonRefused, cmp.Or(p.Message, "its Pod failed without running the task: "+p.Reason))
 }
