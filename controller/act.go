@@ -37,7 +37,6 @@ type podWriter struct {
 	*core
 	gatekeeper *gatekeeper
 	workspaces *workspaces
-	backlog    *backlog
 }
 
 // act deletes and creates the Pods of a committed decision. A failed deletion does not keep Pods from being created.

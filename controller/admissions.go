@@ -22,11 +22,10 @@ import (
 // admitter makes runs of DagRuns.
 type admitter struct {
 	*core
-	queue   *queue.Queue[queue.RunKey]
-	dags    *dagReconciler
-	runs    *runReconciler
-	status  *statusWriter
-	backlog *backlog
+	queue  *queue.Queue[queue.RunKey]
+	dags   *dagReconciler
+	runs   *runReconciler
+	status *statusWriter
 }
 
 // syncAdmission makes a run of a DagRun that has none: it admits, claims and hands the run over.

@@ -2,7 +2,6 @@ package controller
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"sync"
 	"time"
@@ -15,6 +14,7 @@ import (
 
 	"kontroler/apis/kontroler/v1alpha1"
 	"kontroler/controller/fault"
+	"kontroler/controller/kube"
 	"kontroler/controller/leader"
 	"kontroler/controller/wait"
 )
@@ -63,16 +63,9 @@ func (r *dagReconciler) claim(ctx context.Context, d *v1alpha1.DAG) (*v1alpha1.D
 func (r *dagReconciler) patchClaim(
 	ctx context.Context, d *v1alpha1.DAG, controller, namespace string,
 ) (*v1alpha1.DAG, error) {
-	body, err := json.Marshal(map[string]any{
-		"metadata": map[string]any{"uid": d.UID, "resourceVersion": d.ResourceVersion},
-		"status":   map[string]any{"controller": controller, "controllerNamespace": namespace},
+	claimed, err := kube.PatchStatus(ctx, r.cfg.Client.KontrolerV1alpha1().DAGs(d.Namespace), d, map[string]any{
+		"controller": controller, "controllerNamespace": namespace,
 	})
-	if err != nil {
-		return nil, fmt.Errorf("encoding a claim: %w", err)
-	}
-	claimed, err := r.cfg.Client.KontrolerV1alpha1().
-		DAGs(d.Namespace).
-		Patch(ctx, d.Name, types.MergePatchType, body, metav1.PatchOptions{}, "status")
 	if err != nil {
 		return nil, fmt.Errorf("patching the claim of DAG %s/%s: %w", d.Namespace, d.Name, err)
 	}

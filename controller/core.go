@@ -26,6 +26,7 @@ type core struct {
 	clock     *clock.Clock
 	events    record.EventRecorder
 	fail      context.CancelCauseFunc // ends the term; the first error counts
+	backlog   *backlog
 	scheduler *schedule.Scheduler
 	retention *retention.Cleaner
 	notifier  *webhook.Notifier

@@ -2,7 +2,6 @@ package controller
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -12,13 +11,13 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/client-go/tools/cache"
 
 	"kontroler/apis/dag"
 	"kontroler/apis/kontroler/v1alpha1"
 	"kontroler/controller/fault"
+	"kontroler/controller/kube"
 	"kontroler/controller/queue"
 	"kontroler/controller/text"
 	"kontroler/controller/versions"
@@ -34,12 +33,7 @@ type compiled struct {
 }
 
 // invalid says why the DAG cannot run. Empty: it can.
-func (c *compiled) invalid() string {
-	if len(c.faults) == 0 {
-		return ""
-	}
-	return faultMessage(c.faults)
-}
+func (c *compiled) invalid() string { return faultMessage(c.faults) }
 
 var (
 	errNoDAG   = errors.New("there is no such DAG")
@@ -189,16 +183,8 @@ func (r *dagReconciler) reportDAG(ctx context.Context, c *compiled) error {
 	if !changed && status.Version == d.Status.Version && status.ObservedGeneration == d.Status.ObservedGeneration {
 		return nil
 	}
-	// resourceVersion makes sure that a later write, such as a claim or a last run, is not undone.
-	body, err := json.Marshal(map[string]any{
-		"metadata": map[string]any{"uid": d.UID, "resourceVersion": d.ResourceVersion}, "status": status,
-	})
-	if err != nil {
-		return fmt.Errorf("encoding the status of DAG %s/%s: %w", d.Namespace, d.Name, err)
-	}
-	_, err = r.cfg.Client.KontrolerV1alpha1().
-		DAGs(d.Namespace).
-		Patch(ctx, d.Name, types.MergePatchType, body, metav1.PatchOptions{}, "status")
+	// The patch undoes no later write, such as a claim or a last run: that is a conflict.
+	_, err := kube.PatchStatus(ctx, r.cfg.Client.KontrolerV1alpha1().DAGs(d.Namespace), d, status)
 	if apierrors.IsNotFound(err) {
 		return nil
 	}
@@ -206,20 +192,20 @@ func (r *dagReconciler) reportDAG(ctx context.Context, c *compiled) error {
 		return fmt.Errorf("patching the status of DAG %s/%s: %w", d.Namespace, d.Name, err)
 	}
 	fault.Point("dag-reported")
-	observed := d.Status.ObservedGeneration == d.Generation
-	if valid.Status == metav1.ConditionFalse &&
-		!(observed && meta.IsStatusConditionFalse(d.Status.Conditions, v1alpha1.DAGValid)) {
-		r.events.Event(d, corev1.EventTypeWarning, "Invalid", text.Shorten(valid.Message, 1024))
-	}
-	if !observed {
-		r.warn(d, dag.Warnings(&d.Spec))
-	}
+	r.announce(d, valid, meta.FindStatusCondition(d.Status.Conditions, valid.Type), dag.Warnings(&d.Spec))
 	return nil
 }
 
-// warn writes an Event about fields of an object that are ignored or misleading. It is called once for each generation.
-func (r *dagReconciler) warn(about runtime.Object, warnings []string) {
-	if len(warnings) > 0 {
+// announce writes Events once for each generation of an object: that it is not valid, and which of its fields are
+// ignored or misleading. before is the condition that it had; nil: none.
+func (r *dagReconciler) announce(
+	about runtime.Object, valid metav1.Condition, before *metav1.Condition, warnings []string,
+) {
+	wasObserved := before != nil && before.ObservedGeneration == valid.ObservedGeneration
+	if valid.Status == metav1.ConditionFalse && !(wasObserved && before.Status == metav1.ConditionFalse) {
+		r.events.Event(about, corev1.EventTypeWarning, valid.Reason, text.Shorten(valid.Message, 1024))
+	}
+	if !wasObserved && len(warnings) > 0 {
 		r.events.Event(about, corev1.EventTypeWarning, "Discouraged", text.Shorten(strings.Join(warnings, "; "), 1024))
 	}
 }

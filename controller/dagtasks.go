@@ -2,16 +2,13 @@ package controller
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/client-go/tools/cache"
 
@@ -19,7 +16,6 @@ import (
 	"kontroler/apis/kontroler/v1alpha1"
 	"kontroler/controller/fault"
 	"kontroler/controller/kube"
-	"kontroler/controller/text"
 	"kontroler/store"
 )
 
@@ -180,29 +176,11 @@ func (r *dagReconciler) reportTask(ctx context.Context, s savedTask) error {
 	if equality.Semantic.DeepEqual(*status, task.Status) {
 		return nil
 	}
-	body, err := json.Marshal(
-		map[string]any{
-			"metadata": map[string]any{"uid": task.UID, "resourceVersion": task.ResourceVersion},
-			"status":   status,
-		},
-	)
-	if err != nil {
-		return fmt.Errorf("encoding the status of DagTask %s/%s: %w", task.Namespace, task.Name, err)
-	}
-	_, err = r.cfg.Client.KontrolerV1alpha1().
-		DagTasks(task.Namespace).
-		Patch(ctx, task.Name, types.MergePatchType, body, metav1.PatchOptions{}, "status")
+	_, err := kube.PatchStatus(ctx, r.cfg.Client.KontrolerV1alpha1().DagTasks(task.Namespace), task, status)
 	if err = kube.IgnoreNotFound(err); err != nil {
 		return fmt.Errorf("patching the status of DagTask %s/%s: %w", task.Namespace, task.Name, err)
 	}
 	fault.Point("task-reported")
-	observed := task.Status.ObservedGeneration == task.Generation
-	if valid.Status == metav1.ConditionFalse &&
-		!(observed && meta.IsStatusConditionFalse(task.Status.Conditions, v1alpha1.DagTaskValid)) {
-		r.events.Event(task, corev1.EventTypeWarning, reason, text.Shorten(message, 1024))
-	}
-	if !observed {
-		r.warn(task, dag.TaskWarnings(&task.Spec))
-	}
+	r.announce(task, valid, meta.FindStatusCondition(task.Status.Conditions, valid.Type), dag.TaskWarnings(&task.Spec))
 	return nil
 }

@@ -24,8 +24,7 @@ const probeEvery = 250 * time.Millisecond
 // gatekeeper holds back creates in namespaces that refuse them, and sorts refusals.
 type gatekeeper struct {
 	*core
-	backlog *backlog
-	pods    *queue.Gates
+	pods *queue.Gates
 	// claims are the gates of workspaces, which have quotas of their own.
 	claims *queue.Gates
 }

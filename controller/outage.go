@@ -3,13 +3,9 @@ package controller
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
-
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 
 	"kontroler/apis/kontroler/v1alpha1"
 	"kontroler/controller/kube"
@@ -69,19 +65,12 @@ func (c *Controller) patchOutage(ctx context.Context, run *v1alpha1.DagRun, sinc
 	if phase == "" {
 		phase = v1alpha1.RunPending
 	}
-	body, err := json.Marshal(map[string]any{
-		"metadata": map[string]any{"uid": run.UID, "resourceVersion": run.ResourceVersion},
-		"status": map[string]any{"phase": phase, "reason": reasonDatabaseUnavailable,
-			"message": fmt.Sprintf(
-				"the controller's database has not answered since %s; nothing is lost, the run goes on when it does",
-				since.UTC().Format(time.RFC3339),
-			)},
+	_, err := kube.PatchStatus(ctx, c.cfg.Client.KontrolerV1alpha1().DagRuns(run.Namespace), run, map[string]any{
+		"phase": phase, "reason": reasonDatabaseUnavailable,
+		"message": fmt.Sprintf(
+			"the controller's database has not answered since %s; nothing is lost, the run goes on when it does",
+			since.UTC().Format(time.RFC3339),
+		),
 	})
-	if err != nil {
-		return fmt.Errorf("encoding a status: %w", err)
-	}
-	_, err = c.cfg.Client.KontrolerV1alpha1().
-		DagRuns(run.Namespace).
-		Patch(ctx, run.Name, types.MergePatchType, body, metav1.PatchOptions{}, "status")
 	return kube.IgnoreNotFound(err)
 }

@@ -28,7 +28,6 @@ type podFinisher struct {
 	counted *queue.Counted
 	// released are Pods whose deletion was requested, until the cache shows it.
 	released *informer.UIDSet
-	backlog  *backlog
 }
 
 // sync ends a Pod whose attempt has ended in the database: it stores the log, deletes the Pod and removes the

@@ -29,7 +29,6 @@ const (
 // runReconciler syncs runs that were admitted.
 type runReconciler struct {
 	*core
-	backlog    *backlog
 	graphs     *versions.Loader
 	workspaces *workspaces
 	gatherer   *gatherer

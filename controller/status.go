@@ -425,16 +425,7 @@ func (s *statusWriter) showLastRun(ctx context.Context, name cache.ObjectName) (
 		shown.Time.Equal(&last.Time) {
 		return false, nil
 	}
-	// In a merge patch of a status the API server ignores the UID. The resourceVersion is that of one object.
-	body, err := json.Marshal(map[string]any{
-		"metadata": map[string]any{"uid": d.UID, "resourceVersion": d.ResourceVersion},
-		"status":   map[string]any{"lastRun": last},
-	})
-	if err != nil {
-		return false, fmt.Errorf("encoding a last run: %w", err)
-	}
-	_, err = s.cfg.Client.KontrolerV1alpha1().
-		DAGs(name.Namespace).
-		Patch(ctx, name.Name, types.MergePatchType, body, metav1.PatchOptions{}, "status")
+	dags := s.cfg.Client.KontrolerV1alpha1().DAGs(name.Namespace)
+	_, err = kube.PatchStatus(ctx, dags, d, map[string]any{"lastRun": last})
 	return true, kube.IgnoreNotFound(err)
 }

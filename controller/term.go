@@ -30,7 +30,6 @@ import (
 // term is one leadership. Everything in it may be lost at any instant.
 type term struct {
 	*core
-	backlog    *backlog
 	gatekeeper *gatekeeper
 	conditions *dagConditions
 	dags       *dagReconciler
@@ -45,18 +44,17 @@ type term struct {
 func newTerm(controller *Controller, db *store.Leader, fail context.CancelCauseFunc) *term {
 	c := &core{
 		cfg: &controller.cfg, cached: controller.cached, db: db, clock: clock.New(), events: controller.events,
-		fail: fail,
+		fail: fail, backlog: newBacklog(&controller.cfg),
 	}
 	metrics := c.cfg.Metrics
-	t := &term{core: c, backlog: newBacklog(c.cfg), conditions: newDAGConditions(c)}
-	t.gatekeeper = &gatekeeper{core: c, backlog: t.backlog,
+	t := &term{core: c, conditions: newDAGConditions(c)}
+	t.gatekeeper = &gatekeeper{core: c,
 		pods: queue.NewGates(t.backlog.queue.Add), claims: queue.NewGates(t.backlog.queue.Add)}
 	graphs := versions.New(db.DAGs, versions.CacheBytes)
 	workspaces := &workspaces{
 		core:       c,
 		gatekeeper: t.gatekeeper,
 		graphs:     graphs,
-		backlog:    t.backlog,
 		runs:       map[queue.RunKey]*workspace{},
 	}
 	t.dags = newDAGReconciler(c, graphs, t.conditions)
@@ -69,18 +67,17 @@ func newTerm(controller *Controller, db *store.Leader, fail context.CancelCauseF
 		workspaces:  workspaces,
 	}
 	t.pods = &podFinisher{core: c, queue: queue.New[cache.ObjectName]("pods", metrics),
-		counted: queue.NewCounted(), released: informer.NewUIDSet(), backlog: t.backlog}
+		counted: queue.NewCounted(), released: informer.NewUIDSet()}
 	t.admissions = &admitter{
-		core:    c,
-		queue:   queue.New[queue.RunKey]("admissions", metrics),
-		dags:    t.dags,
-		status:  t.status,
-		backlog: t.backlog,
+		core:   c,
+		queue:  queue.New[queue.RunKey]("admissions", metrics),
+		dags:   t.dags,
+		status: t.status,
 	}
-	t.runs = &runReconciler{core: c, backlog: t.backlog, graphs: graphs, workspaces: workspaces,
+	t.runs = &runReconciler{core: c, graphs: graphs, workspaces: workspaces,
 		gatherer: &gatherer{core: c, gatekeeper: t.gatekeeper, workspaces: workspaces, graphs: graphs,
 			deletions: informer.NewDeletions()},
-		podWriter: &podWriter{core: c, gatekeeper: t.gatekeeper, workspaces: workspaces, backlog: t.backlog},
+		podWriter: &podWriter{core: c, gatekeeper: t.gatekeeper, workspaces: workspaces},
 		status:    t.status, pods: t.pods, admissions: t.admissions}
 	t.admissions.runs = t.runs
 	t.releases = &releaser{core: c, queue: queue.New[releaseKey]("releases", metrics)}

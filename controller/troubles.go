@@ -2,13 +2,11 @@ package controller
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
 
 	"kontroler/apis/kontroler/v1alpha1"
@@ -62,14 +60,7 @@ func (c *dagConditions) setDAGCondition(
 	}
 	isNew := meta.FindStatusCondition(d.Status.Conditions, kind) == nil
 	conditions.Set(&d.Status.Conditions, kind, condition, d.Generation)
-	body, err := json.Marshal(
-		map[string]any{"metadata": map[string]any{"uid": d.UID, "resourceVersion": d.ResourceVersion},
-			"status": map[string]any{"conditions": d.Status.Conditions}},
-	)
-	if err != nil {
-		return fmt.Errorf("encoding the conditions of DAG %s: %w", name, err)
-	}
-	_, err = dags.Patch(ctx, name.Name, types.MergePatchType, body, metav1.PatchOptions{}, "status")
+	_, err = kube.PatchStatus(ctx, dags, d, map[string]any{"conditions": d.Status.Conditions})
 	if err = kube.IgnoreNotFound(err); err != nil {
 		return fmt.Errorf("patching the conditions of DAG %s: %w", name, err)
 	}

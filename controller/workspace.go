@@ -50,7 +50,6 @@ type workspaces struct {
 	*core
 	gatekeeper *gatekeeper
 	graphs     *versions.Loader
-	backlog    *backlog
 
 	mu   sync.Mutex
 	runs map[queue.RunKey]*workspace

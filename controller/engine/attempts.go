@@ -158,7 +158,7 @@ func (d *decision) updateStopping(a *Attempt, p *Pod) {
 		d.deletePod(a, p)
 		d.setDue(a, d.now.Add(stopRetry))
 	case d.now.Before(p.Deletion.Add(NodeLostAfter)):
-		d.updateDue(a, p.Deletion.Add(NodeLostAfter))
+		d.setDue(a, p.Deletion.Add(NodeLostAfter))
 	default:
 		d.setDue(a, d.now.Add(NodeLostAfter))
 	}
@@ -189,7 +189,7 @@ func (d *decision) updateRunning(a *Attempt, p *Pod) {
 		d.stopAttempt(a, p, ReasonTimeout, fmt.Sprintf("ran longer than timeoutSeconds (%d)", *timeout))
 		return
 	}
-	d.updateDue(a, due)
+	d.setDue(a, due)
 }
 
 // deletionCheck returns when to check whether the node of a Pod with a deletionTimestamp is lost. For any other Pod it

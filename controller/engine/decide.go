@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"sort"
 	"time"
 
 	"kontroler/store/transition"
@@ -114,12 +113,8 @@ func (d *decision) startTasks() {
 	}
 	hold := throttled
 	if d.Run.Stop == "" {
-		sort.Slice(d.ready, func(i, j int) bool {
-			a, b := d.tasks[d.ready[i]], d.tasks[d.ready[j]]
-			if !a.Due.Equal(b.Due) {
-				return a.Due.Before(b.Due)
-			}
-			return a.Position < b.Position
+		slices.SortFunc(d.ready, func(a, b int) int {
+			return cmp.Or(d.tasks[a].Due.Compare(d.tasks[b].Due), cmp.Compare(a, b))
 		})
 		room := len(d.ready)
 		if max := d.Graph.MaxParallel(); max > 0 {

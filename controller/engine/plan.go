@@ -23,19 +23,12 @@ func (p *plan) moveTask(t *Task, phase string) {
 	t.Phase = phase
 }
 
-// setDue sets when an attempt is due.
+// setDue sets when an attempt is due, and writes nothing if the row already says so.
 func (p *plan) setDue(a *Attempt, due time.Time) {
-	p.add(transition.AttemptDue{Attempt: a.ID, Due: due})
-	p.requeueAt(due)
-}
-
-// updateDue sets when an attempt is due, and writes nothing if the row already says so.
-func (p *plan) updateDue(a *Attempt, due time.Time) {
-	if due.Equal(a.Due) {
-		p.requeueAt(due)
-		return
+	if !due.Equal(a.Due) {
+		p.add(transition.AttemptDue{Attempt: a.ID, Due: due})
 	}
-	p.setDue(a, due)
+	p.requeueAt(due)
 }
 
 // setWaiting records why an attempt does not run. A new reason is written immediately, a new message for the same
@@ -43,7 +36,7 @@ func (p *plan) updateDue(a *Attempt, due time.Time) {
 func (p *plan) setWaiting(a *Attempt, reason, message string, due time.Time) {
 	messageDue := a.MessageAt.Add(messageInterval)
 	if reason == a.Reason && message != a.Message && p.now.Before(messageDue) {
-		p.updateDue(a, Earlier(due, messageDue))
+		p.setDue(a, Earlier(due, messageDue))
 		return
 	}
 	if reason != a.Reason || message != a.Message || !due.Equal(a.Due) {

@@ -1,3 +1,3 @@
-// Package kube interprets what the API server sends: the errors of its answers, its times. It sends one request itself:
-// RemoveFinalizer.
+// Package kube interprets what the API server sends: the errors of its answers, its times. It also sends what several
+// packages send: RemoveFinalizer and PatchStatus.
 package kube

@@ -119,23 +119,15 @@ func (p *Pending) Take(key RunKey, limit int) (taken *Changes, hasMore bool) {
 	return c, true
 }
 
-// Restore gives back what a failed sync took. Newer changes win.
+// Restore gives back what a failed sync took, which must not use it any more. Newer changes win.
 func (p *Pending) Restore(key RunKey, taken *Changes) {
 	p.with(key, func(c *Changes) {
-		c.IsFull, c.IsClaimed, c.HasSlot = c.IsFull ||
-			taken.IsFull, c.IsClaimed ||
-			taken.IsClaimed, c.HasSlot ||
-			taken.HasSlot
+		c.IsFull = c.IsFull || taken.IsFull
+		c.IsClaimed = c.IsClaimed || taken.IsClaimed
+		c.HasSlot = c.HasSlot || taken.HasSlot
 		maps.Copy(c.Pods, taken.Pods)
-		for name, uid := range taken.Created {
-			if _, isNewer := c.Created[name]; !isNewer {
-				c.Created[name] = uid
-			}
-		}
-		for name, r := range taken.Refusals {
-			if _, isNewer := c.Refusals[name]; !isNewer {
-				c.Refusals[name] = r
-			}
-		}
+		maps.Copy(taken.Created, c.Created)
+		maps.Copy(taken.Refusals, c.Refusals)
+		c.Created, c.Refusals = taken.Created, taken.Refusals
 	})
 }

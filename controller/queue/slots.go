@@ -14,8 +14,7 @@ type Slots struct {
 	max      int
 	pods     map[cache.ObjectName]struct{} // that are live
 	held     int                           // by syncs that may still send creates
-	reserved map[RunKey]int
-	kept     int // sum of reserved
+	reserved map[RunKey]bool               // one slot each
 	ring     []RunKey
 	waiting  map[RunKey]bool
 	wake     func(RunKey)
@@ -26,7 +25,7 @@ func NewSlots(max int, wake func(RunKey)) *Slots {
 	return &Slots{
 		max:      max,
 		pods:     map[cache.ObjectName]struct{}{},
-		reserved: map[RunKey]int{},
+		reserved: map[RunKey]bool{},
 		waiting:  map[RunKey]bool{},
 		wake:     wake,
 	}
@@ -42,9 +41,11 @@ type Grant struct {
 func (s *Slots) Take(key RunKey, want int) *Grant {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	got := min(want, s.reserved[key])
-	s.kept -= s.reserved[key]
-	delete(s.reserved, key)
+	got := 0
+	if s.reserved[key] {
+		got = min(want, 1)
+		delete(s.reserved, key)
+	}
 	if len(s.ring) == 0 && got < want {
 		got += max(0, min(want-got, s.free()-got))
 	}
@@ -96,7 +97,7 @@ func (s *Slots) Release(pods ...cache.ObjectName) {
 func (s *Slots) Wait(key RunKey) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.waiting[key] && s.reserved[key] == 0 {
+	if !s.waiting[key] && !s.reserved[key] {
 		s.waiting[key] = true
 		s.ring = append(s.ring, key)
 	}
@@ -113,7 +114,7 @@ func (s *Slots) InUse() int {
 	return len(s.pods)
 }
 
-func (s *Slots) free() int { return s.max - len(s.pods) - s.held - s.kept }
+func (s *Slots) free() int { return s.max - len(s.pods) - s.held - len(s.reserved) }
 
 // reserveFree reserves free slots for the runs at the head of the ring, one each.
 func (s *Slots) reserveFree() {
@@ -121,8 +122,7 @@ func (s *Slots) reserveFree() {
 		key := s.ring[0]
 		s.ring = s.ring[1:]
 		delete(s.waiting, key)
-		s.reserved[key]++
-		s.kept++
+		s.reserved[key] = true
 		s.wake(key)
 	}
 }

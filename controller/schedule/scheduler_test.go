@@ -237,7 +237,7 @@ func TestSyncStatus(t *testing.T) {
 	last, next := hour(1), hour(2)
 	shown := func(at time.Time) *metav1.Time { return &metav1.Time{Time: at} }
 	prefix := `patch dag daily ` +
-		`{"metadata":{"resourceVersion":"7","uid":"00000000-0000-4000-8000-000000000001"},"status":`
+		`{"metadata":{"resourceVersion":"7"},"status":`
 	for name, c := range map[string]struct {
 		timer  *timer
 		change func(*v1alpha1.DAG)

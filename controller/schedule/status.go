@@ -2,12 +2,10 @@ package schedule
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
 
 	"kontroler/controller/kube"
@@ -24,18 +22,9 @@ func (s *Scheduler) syncStatus(ctx context.Context, name cache.ObjectName) error
 	if isSameSecond(shown.LastScheduleTime, current.lastDue) && isSameSecond(shown.NextScheduleTime, current.nextDue) {
 		return nil
 	}
-	// In a merge patch of a status the API server ignores the UID. The resourceVersion is that of one object.
-	body, err := json.Marshal(map[string]any{
-		"metadata": map[string]any{"uid": d.UID, "resourceVersion": d.ResourceVersion},
-		"status": map[string]any{
-			"lastScheduleTime": timeOrNull(current.lastDue), "nextScheduleTime": timeOrNull(current.nextDue),
-		},
+	_, err := kube.PatchStatus(ctx, s.cfg.Client.KontrolerV1alpha1().DAGs(name.Namespace), d, map[string]any{
+		"lastScheduleTime": timeOrNull(current.lastDue), "nextScheduleTime": timeOrNull(current.nextDue),
 	})
-	if err != nil {
-		return fmt.Errorf("encoding the due times of DAG %s: %w", name, err)
-	}
-	dags := s.cfg.Client.KontrolerV1alpha1().DAGs(name.Namespace)
-	_, err = dags.Patch(ctx, name.Name, types.MergePatchType, body, metav1.PatchOptions{}, "status")
 	if err = kube.IgnoreNotFound(err); err != nil {
 		return fmt.Errorf("patching the due times of DAG %s: %w", name, err)
 	}
