@@ -26,6 +26,9 @@ const (
 	// claimDuration is longer than a delivery takes: the read of a Secret, the request, and its record. The claims of a
 	// leader that died end by themselves.
 	claimDuration = secretTimeout + sendTimeout + 15*time.Second
+	// idleClaim is when notifications are looked for even if none is known to be due. A commit whose answer was lost
+	// may become visible after the claim that Wake caused.
+	idleClaim = time.Minute
 )
 
 // Outbox holds the notifications. *store.Outbox implements it.
@@ -97,7 +100,7 @@ func (n *Notifier) Wake() {
 // Run claims notifications that are due and delivers them, until ctx ends. It returns when the deliveries under way
 // have ended. When working ends, they end early and without a record.
 //
-// Run claims at its start, after Wake, when a delivery has ended, and when a notification is due.
+// Run claims at its start, after Wake, when a delivery has ended, when a notification is due, and once a minute.
 func (n *Notifier) Run(ctx, working context.Context) {
 	var deliveries sync.WaitGroup
 	defer deliveries.Wait()
@@ -155,7 +158,7 @@ func (n *Notifier) await(
 }
 
 // claim claims as many notifications as may be delivered beside those under way. next is when the next claim is due at
-// the latest; zero means that nothing is due later.
+// the latest.
 func (n *Notifier) claim(ctx context.Context, underWay map[int64]store.Notification) (
 	claimed []store.Notification, next time.Time) {
 	now := n.Now()
@@ -174,6 +177,9 @@ func (n *Notifier) claim(ctx context.Context, underWay map[int64]store.Notificat
 	}
 	if len(claimed) > 0 {
 		fault.Point("notifications-claimed")
+	}
+	if next.IsZero() {
+		next = now.Add(idleClaim)
 	}
 	return claimed, next
 }

@@ -170,22 +170,30 @@ func TestRunClaims(t *testing.T) {
 		want   []int64 // delivered
 		failed []string
 	}{
-		"at the start, then not until something happens": {
+		"at the start, after the delivery, then once a minute": {
 			outbox: func(o *outbox) { o.pending = []pending{{Notification: ended(1, "nightly")}} },
-			after:  time.Hour, claims: 2, want: []int64{1}, // the second claim follows the delivery
+			after:  150 * time.Second, claims: 4, want: []int64{1},
+		},
+		"without Wake, for a commit that becomes visible late": {
+			then: func(w *world) {
+				w.outbox.mu.Lock()
+				defer w.outbox.mu.Unlock()
+				w.outbox.pending = []pending{{Notification: ended(1, "nightly")}}
+			},
+			after: 61 * time.Second, claims: 3, want: []int64{1},
 		},
 		"after Wake": {
 			then: func(w *world) {
 				w.outbox.pending = []pending{{Notification: ended(1, "nightly")}}
 				w.Wake()
 			},
-			after: time.Hour, claims: 3, want: []int64{1},
+			after: time.Second, claims: 3, want: []int64{1},
 		},
 		"when a notification is due, and not before": {
 			outbox: func(o *outbox) {
 				o.pending = []pending{{Notification: ended(1, "nightly"), dueAt: time.Now().Add(10 * time.Minute)}}
 			},
-			after: time.Hour, claims: 3, want: []int64{1},
+			after: 10*time.Minute + time.Second, claims: 3, want: []int64{1},
 		},
 		"again every second while the database is unavailable": {
 			outbox: func(o *outbox) { o.claimErr = store.ErrUnavailable },
