@@ -66,7 +66,7 @@ func (c *Cleaner) syncExpiry(ctx context.Context, key queue.RunKey) error {
 }
 
 // syncLimits deletes the DagRuns that the schedule of a DAG created beyond those that the DAG keeps.
-func (c *Cleaner) syncLimits(ctx context.Context, name cache.ObjectName) error {
+func (c *Cleaner) syncLimits(ctx context.Context, name cache.ObjectName) (err error) {
 	d, exists := c.DAGs.Get(name)
 	if !exists || d.DeletionTimestamp != nil {
 		return nil // the garbage collector deletes its DagRuns
@@ -84,12 +84,18 @@ func (c *Cleaner) syncLimits(ctx context.Context, name cache.ObjectName) error {
 	surplus := append(
 		beyond(d.Spec.SuccessfulRunsHistoryLimit, succeeded), beyond(d.Spec.FailedRunsHistoryLimit, others)...)
 	surplus = slices.DeleteFunc(surplus, func(run *v1alpha1.DagRun) bool { return c.hasPods(run.UID) })
-	for _, run := range surplus[:min(len(surplus), maxDeletesPerSync)] {
-		if err := c.deleteRun(ctx, run, "limit"); err != nil {
-			return err
+	deleted := 0
+	for _, run := range surplus {
+		failed := c.deleteRun(ctx, run, "limit")
+		if failed == nil {
+			deleted++
+		}
+		err = cmp.Or(err, failed) // one that cannot be deleted does not keep the others
+		if deleted == maxDeletesPerSync {
+			break
 		}
 	}
-	return nil
+	return err
 }
 
 // beyond returns the runs beyond a limit: all but the newest by due time. It sorts runs. A nil limit is the default.

@@ -224,6 +224,22 @@ func TestSyncLimits(t *testing.T) {
 	}
 }
 
+// A DagRun that a webhook keeps from being deleted does not keep the others.
+func TestSyncLimitsGoesOnAfterARefusal(t *testing.T) {
+	runs := []*v1alpha1.DagRun{newRun("s1", scheduled(1)), newRun("s2", scheduled(2)),
+		newRun("f1", scheduled(1), phase(v1alpha1.RunFailed))}
+	none := int32(0)
+	d := newDAG(func(s *v1alpha1.DAGSpec) { s.SuccessfulRunsHistoryLimit, s.FailedRunsHistoryLimit = &none, &none })
+	w := newWorld(t, []*v1alpha1.DAG{d}, runs, nil)
+	w.api.denied = "s2"
+	if err := w.syncLimits(t.Context(), nightly); err == nil {
+		t.Error("no error of a deletion that the API server refuses")
+	}
+	if got := len(w.api.deleted); got != 3 {
+		t.Errorf("%d deletions are requested, want 3", got)
+	}
+}
+
 func TestSyncLimitsIsBounded(t *testing.T) {
 	var runs []*v1alpha1.DagRun
 	for i := range 150 {

@@ -124,6 +124,7 @@ func fill[T informer.Object, L runtime.Object](t *testing.T, list L, indexers ca
 type apiServer struct {
 	mu      sync.Mutex
 	status  int      // of the answers; 0 means 200
+	denied  string   // the name of a DagRun whose deletion is forbidden
 	deleted []string // "namespace/name UID propagation"
 	seen    chan struct{}
 }
@@ -147,14 +148,18 @@ func (s *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.StatusNotFound: metav1.StatusReasonNotFound, http.StatusConflict: metav1.StatusReasonConflict,
 		http.StatusForbidden: metav1.StatusReasonForbidden,
 	}
+	code := s.status
+	if name == s.denied {
+		code = http.StatusForbidden
+	}
 	answer := metav1.Status{TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}, Status: metav1.StatusSuccess}
-	if s.status != 0 {
-		answer.Status, answer.Code, answer.Reason = metav1.StatusFailure, int32(s.status), reasons[s.status]
+	if code != 0 {
+		answer.Status, answer.Code, answer.Reason = metav1.StatusFailure, int32(code), reasons[code]
 		answer.Message = "no"
 	}
 	w.Header().Set("Content-Type", "application/json")
-	if s.status != 0 {
-		w.WriteHeader(s.status)
+	if code != 0 {
+		w.WriteHeader(code)
 	}
 	_ = json.NewEncoder(w).Encode(answer)
 }
