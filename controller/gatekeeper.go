@@ -61,11 +61,11 @@ func (k *gatekeeper) createFailed(row store.Run, c engine.Create, gates *queue.G
 		refusal.Reason = engine.ReasonQuotaExceeded
 	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause), apierrors.IsNotFound(err):
 		refusal.Reason = engine.ReasonNamespaceTerminating
-	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err), apierrors.IsRequestEntityTooLargeError(err):
+	case kube.IsInvalid(err), apierrors.IsRequestEntityTooLargeError(err):
 		refusal.Reason, refusal.IsPermanent = engine.ReasonCreateRefused, true
 	case kube.IsServerFault(err):
 		refusal.Reason = engine.ReasonCreateFailed
-	case kube.IsRefusal(err) && !apierrors.IsUnauthorized(err):
+	case kube.IsRefusal(err):
 		refusal.Reason = engine.ReasonCreateRefused
 	default:
 		return fmt.Errorf("creating pod %q: %w", c.PodName, err)

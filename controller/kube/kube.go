@@ -2,6 +2,7 @@ package kube
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -35,11 +36,21 @@ func IsRefusal(err error) bool {
 	}
 	switch code := status.Status().Code; {
 	case apierrors.IsTimeout(err), apierrors.IsServerTimeout(err), apierrors.IsTooManyRequests(err),
-		apierrors.IsConflict(err):
+		apierrors.IsConflict(err), apierrors.IsUnauthorized(err):
 		return false
 	default:
 		return code >= 400
 	}
+}
+
+// IsInvalid reports that the API server can never accept an object: a field has a value that it does not take. The denial
+// of a ValidatingAdmissionPolicy, which is Invalid too unless the policy says otherwise, names no field.
+func IsInvalid(err error) bool {
+	var status apierrors.APIStatus
+	if !apierrors.IsInvalid(err) || !errors.As(err, &status) || status.Status().Details == nil {
+		return false
+	}
+	return slices.ContainsFunc(status.Status().Details.Causes, func(c metav1.StatusCause) bool { return c.Field != "" })
 }
 
 // IsServerFault reports whether the API server, or an admission webhook, has failed. The failure may last.

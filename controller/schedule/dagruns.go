@@ -59,7 +59,7 @@ func (r dagRuns) create(ctx context.Context, d *v1alpha1.DAG, run store.Schedule
 	switch {
 	case err == nil:
 		return string(created.UID), nil
-	case apierrors.IsInvalid(err), apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
+	case kube.IsInvalid(err), apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
 		return "", &impossibleError{err}
 	case apierrors.IsAlreadyExists(err):
 	case kube.IsRefusal(err):

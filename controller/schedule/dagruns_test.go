@@ -11,6 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"kontroler/apis/kontroler/v1alpha1"
 	"kontroler/store"
@@ -65,8 +66,17 @@ func TestCreate(t *testing.T) {
 			message: "another DagRun has its name",
 		},
 		"an invalid DagRun can never be created": {
-			answer:  apierrors.NewInvalid(runKind, "daily-1", nil),
-			message: `DagRun.kontroler.greedykomodo "daily-1" is invalid`,
+			answer: apierrors.NewInvalid(runKind, "daily-1", field.ErrorList{
+				field.Required(field.NewPath("spec", "other"), ""),
+			}),
+			message: `DagRun.kontroler.greedykomodo "daily-1" is invalid: spec.other: Required value`,
+		},
+		"a policy that names no reason refuses": {
+			answer:    apierrors.NewInvalid(runKind, "daily-1", nil),
+			isRefused: true, isPossible: true, message: "DagRun.kontroler.greedykomodo is invalid",
+		},
+		"an expired token says nothing of the DagRun": {
+			answer: apierrors.NewUnauthorized("expired"), isPossible: true, message: "expired",
 		},
 		"a namespace that is being deleted takes no DagRun": {
 			answer:  terminating(),

@@ -73,6 +73,7 @@ type fixture struct {
 	events *record.FakeRecorder
 
 	condition *metav1.Condition // as it was set last
+	setError  error             // of setting it
 	retired   []string          // UIDs
 	delayed   *delayed
 }
@@ -120,8 +121,10 @@ func (f *fixture) lead(db *store.Leader) {
 			if kind != v1alpha1.DAGScheduled {
 				f.Errorf("condition %s is set", kind)
 			}
-			f.condition = condition
-			return nil
+			if f.setError == nil {
+				f.condition = condition
+			}
+			return f.setError
 		},
 		Synced: func(context.Context, cache.ObjectName, error) {}, Failed: func(error) {},
 		Retire: func(uid queue.RunKey) { f.retired = append(f.retired, string(uid)) },

@@ -165,9 +165,13 @@ func (s *Scheduler) reconcile(ctx context.Context, name cache.ObjectName) error 
 	case next == nil:
 		return nil
 	}
+	// The timer comes last: a sync that finds one has nothing left to do.
+	if err := s.reportAccepted(ctx, name); err != nil {
+		return err
+	}
 	s.timers.set(name, *next)
 	s.scheduleStatus.Add(name)
-	return s.reportAccepted(ctx, name)
+	return nil
 }
 
 // account gathers, decides, commits, acts. It returns the timer to set; nil: the DAG has no schedule, or no row yet.

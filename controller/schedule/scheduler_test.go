@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/client-go/tools/cache"
 
 	"kontroler/apis/kontroler/v1alpha1"
@@ -123,11 +124,27 @@ func TestRefusedDagRunIsRetriedLater(t *testing.T) {
 	}
 }
 
+// A refusal that is over is withdrawn by the next sync if the API server did not take it back at once.
+func TestRefusalIsWithdrawnAgain(t *testing.T) {
+	f, d, _ := everyMinute(t)
+	f.refusals.add(cache.MetaObjectToName(d), f.now)
+	f.now = f.now.Add(time.Minute)
+	f.setError = errors.New("the object has changed")
+	if err := f.syncAll(d); !errors.Is(err, f.setError) {
+		t.Fatalf("the error of a condition that cannot be set is %v", err)
+	}
+	f.setError, f.condition = nil, &metav1.Condition{}
+	f.must(f.syncAll(d))
+	if f.condition != nil || f.refusals.has(cache.MetaObjectToName(d)) {
+		t.Errorf("the schedule still counts as refused")
+	}
+}
+
 func TestDagRunThatCannotBeCreatedIsMissed(t *testing.T) {
 	f, d, ledger := everyMinute(t)
 	f.api.fail = func(request string) error {
 		if strings.HasPrefix(request, "create") {
-			return apierrors.NewInvalid(runKind, "tick", nil)
+			return apierrors.NewInvalid(runKind, "tick", field.ErrorList{field.Required(field.NewPath("spec"), "")})
 		}
 		return nil
 	}
@@ -138,7 +155,7 @@ func TestDagRunThatCannotBeCreatedIsMissed(t *testing.T) {
 	}
 	event := <-f.events.Events
 	const begin = "Warning ScheduleMissed DagRun tick-"
-	const end = `, due at 2026-03-01T00:01:00Z, cannot be created: DagRun.kontroler.greedykomodo "tick" is invalid`
+	const end = `, due at 2026-03-01T00:01:00Z, cannot be created: DagRun.kontroler.greedykomodo "tick" is invalid: spec: Required value`
 	if !strings.HasPrefix(event, begin) || !strings.HasSuffix(event, end) {
 		t.Errorf("Event %q, want %s…%s", event, begin, end)
 	}

@@ -49,7 +49,7 @@ kind: ValidatingAdmissionPolicy
 metadata: {name: $NS}
 spec:
   matchConstraints: {resourceRules: [{apiGroups: [""], apiVersions: [v1], operations: [CREATE], resources: [pods]}]}
-  validations: [{expression: "false", message: not on Fridays, reason: Forbidden}]
+  validations: [{expression: "false", message: not on Fridays}]
 ---
 apiVersion: admissionregistration.k8s.io/v1
 kind: ValidatingAdmissionPolicyBinding
