@@ -35,7 +35,7 @@ func (c *dagConditions) noteDAG(
 	ctx context.Context, name cache.ObjectName, condition string, of *conditions.Troubles[cache.ObjectName], err error,
 ) error {
 	if of.Note(name, err, c.now()) {
-		setErr := c.setDAGCondition(ctx, name, condition, of.Condition(name, c.now()))
+		setErr := c.setCondition(ctx, name, condition, of.Condition(name, c.now()), conditions.ReasonSyncFailed)
 		if setErr != nil && ctx.Err() == nil {
 			c.cfg.Log.Warn("setting the condition of a DAG failed", "namespace", name.Namespace, "dag", name.Name,
 				"error", setErr)
@@ -44,10 +44,17 @@ func (c *dagConditions) noteDAG(
 	return err
 }
 
-// setDAGCondition sets a condition that a DAG has only while it is False, or removes it. A new condition is also an
-// Event.
+// setDAGCondition sets a condition that a DAG has only while it is False; nil removes it.
 func (c *dagConditions) setDAGCondition(
 	ctx context.Context, name cache.ObjectName, kind string, condition *metav1.Condition,
+) error {
+	return c.setCondition(ctx, name, kind, condition, "")
+}
+
+// setCondition sets a condition, or removes one that has the reason removable; an empty reason stands for any. A new
+// condition is also an Event.
+func (c *dagConditions) setCondition(
+	ctx context.Context, name cache.ObjectName, kind string, condition *metav1.Condition, removable string,
 ) error {
 	cached, ok := c.cached.dags.Get(name)
 	if !ok || conditions.Says(cached.Status.Conditions, kind, condition) {
@@ -58,13 +65,16 @@ func (c *dagConditions) setDAGCondition(
 	if err != nil || d.Status.Controller != c.cfg.ID || conditions.Says(d.Status.Conditions, kind, condition) {
 		return kube.IgnoreNotFound(err)
 	}
-	isNew := meta.FindStatusCondition(d.Status.Conditions, kind) == nil
+	shown := meta.FindStatusCondition(d.Status.Conditions, kind)
+	if condition == nil && removable != "" && shown.Reason != removable {
+		return nil // it says something else by now
+	}
 	conditions.Set(&d.Status.Conditions, kind, condition, d.Generation)
 	_, err = kube.PatchStatus(ctx, dags, d, map[string]any{"conditions": d.Status.Conditions})
 	if err = kube.IgnoreNotFound(err); err != nil {
 		return fmt.Errorf("patching the conditions of DAG %s: %w", name, err)
 	}
-	if condition != nil && isNew {
+	if condition != nil && shown == nil {
 		c.events.Event(d, corev1.EventTypeWarning, condition.Reason, text.Shorten(condition.Message, 1024))
 	}
 	return nil
@@ -73,10 +83,14 @@ func (c *dagConditions) setDAGCondition(
 // showTrouble shows in a DagRun without a row, or without a claim, why it is not admitted.
 func (s *statusWriter) showTrouble(ctx context.Context, run *v1alpha1.DagRun) (sent bool, err error) {
 	condition := s.troubles.Condition(queue.RunKey(run.UID), s.now())
-	if conditions.Says(run.Status.Conditions, v1alpha1.ConditionReconciled, condition) {
+	hasNotice := run.Status.Reason == reasonDatabaseUnavailable
+	if conditions.Says(run.Status.Conditions, v1alpha1.ConditionReconciled, condition) && !hasNotice {
 		return false, nil
 	}
 	status := *run.Status.DeepCopy()
+	if hasNotice {
+		status.Reason, status.Message = "", ""
+	}
 	conditions.Set(&status.Conditions, v1alpha1.ConditionReconciled, condition, run.Generation)
 	_, err = s.patchStatus(ctx, run, status, run.ResourceVersion)
 	return true, kube.IgnoreNotFound(err)

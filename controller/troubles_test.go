@@ -1,11 +1,17 @@
 package controller
 
 import (
+	"errors"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/cache"
 
 	"kontroler/apis/kontroler/v1alpha1"
+	"kontroler/controller/conditions"
 	"kontroler/controller/engine"
 	"kontroler/store"
 )
@@ -68,5 +74,44 @@ func TestWhatALiveDagRunSays(t *testing.T) {
 				t.Errorf("reason, message, pending, running, still (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// A refusal of the API server that follows failures stays on the DAG when the failures are over.
+func TestTroubleIsWithdrawnByItsReason(t *testing.T) {
+	f := newRoad(t).newFixture(t, nil)
+	f.newDAG(single)
+	f.showCluster()
+	name := cache.NewObjectName(f.road.namespace, "d"+f.suffix)
+	reasonAfter := func() string {
+		dags := f.road.client.KontrolerV1alpha1().DAGs(name.Namespace)
+		d, err := dags.Get(t.Context(), name.Name, metav1.GetOptions{})
+		must(t, err)
+		f.showCluster()
+		if shown := meta.FindStatusCondition(d.Status.Conditions, v1alpha1.DAGScheduled); shown != nil {
+			return shown.Reason
+		}
+		return ""
+	}
+	note := func(err error) {
+		_ = f.conditions.noteDAG(t.Context(), name, v1alpha1.DAGScheduled, f.conditions.scheduleTroubles, err)
+	}
+	for range 2 {
+		note(errors.New("timeout"))
+		f.time = f.time.Add(time.Minute)
+	}
+	if got := reasonAfter(); got != conditions.ReasonSyncFailed {
+		t.Fatalf("after failures that last the reason is %q", got)
+	}
+	must(t, f.conditions.setDAGCondition(t.Context(), name, v1alpha1.DAGScheduled, &metav1.Condition{
+		Status: metav1.ConditionFalse, Reason: "CreateRefused", Message: "the quota is exceeded"}))
+	f.showCluster()
+	note(nil)
+	if got := reasonAfter(); got != "CreateRefused" {
+		t.Errorf("after the refusal the reason is %q", got)
+	}
+	must(t, f.conditions.setDAGCondition(t.Context(), name, v1alpha1.DAGScheduled, nil))
+	if got := reasonAfter(); got != "" {
+		t.Errorf("after the refusal is over the reason is %q", got)
 	}
 }

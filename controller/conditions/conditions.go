@@ -17,8 +17,9 @@ import (
 
 const (
 	// troubleLasts is how long the syncs of an object must fail before its condition says so.
-	troubleLasts  = 5 * time.Second
-	reasonTrouble = "SyncFailed"
+	troubleLasts = 5 * time.Second
+	// ReasonSyncFailed is the reason of a condition that Troubles make.
+	ReasonSyncFailed = "SyncFailed"
 )
 
 // Troubles are the objects whose syncs fail, with the last error. Without them only the log would have the error.
@@ -66,7 +67,7 @@ func (t *Troubles[K]) Condition(key K, now time.Time) *metav1.Condition {
 	return &metav1.Condition{
 		Type:               v1alpha1.ConditionReconciled,
 		Status:             metav1.ConditionFalse,
-		Reason:             reasonTrouble,
+		Reason:             ReasonSyncFailed,
 		Message:            known.message,
 		LastTransitionTime: metav1.NewTime(known.since),
 	}

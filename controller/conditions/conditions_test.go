@@ -20,7 +20,7 @@ func TestTroublesShowOnceTheyLast(t *testing.T) {
 	if !troubles.Note("a", failure, now) {
 		t.Error("a failure that lasts is not told")
 	}
-	if c := troubles.Condition("a", now); c == nil || c.Message != failure.Error() || c.Reason != reasonTrouble {
+	if c := troubles.Condition("a", now); c == nil || c.Message != failure.Error() || c.Reason != ReasonSyncFailed {
 		t.Errorf("the condition is %+v", c)
 	}
 	for name, passing := range map[string]error{
