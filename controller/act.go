@@ -149,15 +149,9 @@ func (w *podWriter) stopPod(ctx context.Context, row store.Run, d engine.Delete)
 	return nil
 }
 
-// relabelAll restores the labels of our Pods that lost them. It comes before the commit: if this process ends after it,
-// the Pod of an ended attempt is found by its label alone.
+// relabelAll restores the labels of our Pods that lost them.
 func (w *podWriter) relabelAll(ctx context.Context, row store.Run, pods []*corev1.Pod) error {
-	for _, pod := range pods {
-		if err := w.relabel(ctx, row, pod); err != nil {
-			return err
-		}
-	}
-	return nil
+	return queue.Parallel(len(pods), func(i int) error { return w.relabel(ctx, row, pods[i]) })
 }
 
 // relabel restores the labels of a Pod of ours. Without them no watch shows it.

@@ -132,6 +132,9 @@ func (t *term) dagChanged(old, dag *v1alpha1.DAG) {
 		return
 	}
 	t.dags.queue.Add(cache.MetaObjectToName(dag))
+	if last := dag.Status.LastRun; last == nil || !last.Phase.Ended() {
+		t.status.projections.lastRun(cache.MetaObjectToName(dag)) // an earlier leader may have ended before it said so
+	}
 	for _, run := range t.cached.dagRuns.By(informer.ByDAG, dag.Namespace+"/"+dag.Name) {
 		if run.Status.RunID == 0 && !run.Status.Phase.Ended() && !run.IsOtherKontrolers() {
 			t.admissions.queue.Add(queue.RunKey(run.UID))
@@ -190,11 +193,16 @@ func (t *term) runChanged(old, run *v1alpha1.DagRun) {
 	}
 	if run.Status.Phase.Ended() {
 		t.status.reported.Remove(run.UID)
+		t.status.unclaimed.Remove(run.UID)
 		t.retention.RunEnded(run)
 		return
 	}
 	if run.Status.Reason == reasonDatabaseUnavailable {
 		t.status.projections.progress(queue.RunKey(run.UID)) // its row says what it does
+	}
+	if run.Status.RunID != 0 && (old == nil || t.status.unclaimed.Has(run.UID)) {
+		t.status.unclaimed.Remove(run.UID)
+		t.status.projections.progress(queue.RunKey(run.UID))
 	}
 	if old != nil && old.UID == run.UID && old.Spec.Cancel == run.Spec.Cancel && isDeleted(old) == isDeleted(run) {
 		return
@@ -210,6 +218,7 @@ func (t *term) runChanged(old, run *v1alpha1.DagRun) {
 
 func (t *term) runDeleted(run *v1alpha1.DagRun) {
 	t.status.reported.Remove(run.UID)
+	t.status.unclaimed.Remove(run.UID)
 	t.retention.RunDeleted(run)
 	if other := run.Status.Controller; other == "" || other == t.cfg.ID {
 		t.backlog.queue.Add(queue.RunKey(run.UID))

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/tools/cache"
 
 	"kontroler/apis/dag"
@@ -51,6 +53,7 @@ func (r *runReconciler) syncRun(ctx context.Context, key queue.RunKey) error {
 			changes.IsFull = true
 		}
 		r.backlog.pending.Restore(key, changes)
+		r.backlog.slots.Forget(key) // others may use what is reserved while this run fails
 		return err
 	}
 	if hasMore {
@@ -75,6 +78,7 @@ func (r *runReconciler) reconcileRun(ctx context.Context, key queue.RunKey, chan
 	case err != nil:
 		return err
 	case !found:
+		r.backlog.slots.Forget(key)
 		r.gatherer.runVersions.Delete(key)
 		r.releaseUnknown(key, changes)
 		if dagRun != nil {
@@ -172,7 +176,9 @@ func (r *runReconciler) advance(
 		return fmt.Errorf("deciding run %s/%s: %w", row.Namespace, row.Name, err)
 	}
 
-	if err := r.podWriter.relabelAll(ctx, row, facts.unlabelled); err != nil {
+	// If this process ends after the commit, the Pod of an ended attempt is found by its label alone.
+	ending, living := partition(facts.unlabelled, decision.Reap)
+	if err := r.podWriter.relabelAll(ctx, row, ending); err != nil {
 		return err
 	}
 	if err := r.commit(ctx, row, graph, decision); err != nil {
@@ -181,7 +187,11 @@ func (r *runReconciler) advance(
 		}
 		return err
 	}
-	clear(changes.Refusals) // the engine has consumed them; if a later step fails, the creates are retried
+	// The decision has used them up. If a later step fails, the next sync repeats it: it gathers each attempt that is
+	// Decided or due, and those that were postponed are pending by name.
+	wasFull := changes.IsFull
+	changes.IsFull = false
+	clear(changes.Refusals)
 	for _, name := range decision.Ended {
 		r.backlog.slots.Release(cache.NewObjectName(row.Namespace, name))
 	}
@@ -193,13 +203,28 @@ func (r *runReconciler) advance(
 		return nil
 	}
 	r.logs.Follow(facts.graph.Spec().Logs, row.Namespace, maps.Keys(facts.snapshot.Pods))
-	err = r.podWriter.act(ctx, row, facts, slots, decision)
+	err = errors.Join(r.podWriter.act(ctx, row, facts, slots, decision), r.podWriter.relabelAll(ctx, row, living))
 	r.requeue(key, facts, decision)
 	// An earlier commit whose answer was lost, or whose process ended, may not show yet.
-	if changes.IsFull || changeStatus(decision.Transitions) {
+	if wasFull {
+		r.status.projections.lastRun(dagOf(row))
+	}
+	if wasFull || changeStatus(decision.Transitions) {
 		r.status.projections.progress(key)
 	}
 	return err
+}
+
+// partition returns the Pods that have one of the names, and the others.
+func partition(pods []*corev1.Pod, names []string) (named, others []*corev1.Pod) {
+	for _, p := range pods {
+		if slices.Contains(names, p.Name) {
+			named = append(named, p)
+		} else {
+			others = append(others, p)
+		}
+	}
+	return named, others
 }
 
 // takeSlots takes as many slots as the run could use, after those of its live Pods.

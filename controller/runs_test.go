@@ -11,6 +11,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/client-go/tools/cache"
 
 	"kontroler/apis/kontroler/v1alpha1"
 	"kontroler/controller/engine"
@@ -436,14 +438,15 @@ var refusals = map[string]roadCase{
 		before: func(f *fixture) {
 			f.admittedRun(single)
 			pod := corev1.SchemeGroupVersion.WithKind("Pod").GroupKind()
-			f.api.answer("create pod a.1", answer{err: apierrors.NewInvalid(pod, f.nameOf("a.1"), nil)})
+			f.api.answer("create pod a.1", answer{err: apierrors.NewInvalid(pod, f.nameOf("a.1"),
+				field.ErrorList{field.Required(field.NewPath("spec"), "")})})
 			f.synced("r")
 		},
 		want: world{
 			Rows: []string{
 				"run r is Failed, TaskFailed: 1 task failed",
-				"task a is Failed, RetriesSpent: StartFailed: Pod is invalid",
-				"attempt a.1 is Failed, StartFailed: Pod is invalid",
+				"task a is Failed, RetriesSpent: StartFailed: Pod is invalid: spec: Required value",
+				"attempt a.1 is Failed, StartFailed: Pod is invalid: spec: Required value",
 			},
 			Objects:  []string{"dagrun r is Running, claimed"},
 			Enqueued: []string{"final status of r"},
@@ -583,6 +586,42 @@ func TestClaimThatIsBeingDeleted(t *testing.T) {
 	}
 }
 
+// A run whose syncs fail gives back the slot that is reserved for it.
+func TestReservedSlotOfAFailingRun(t *testing.T) {
+	f := newRoad(t).newFixture(t, func(c *Config) { c.MaxPods = 1 })
+	f.admittedRun(single)
+	f.hide("r")
+	f.api.answer("get dagrun r", answer{err: apierrors.NewForbidden(corev1.Resource("dagruns"), "r", errors.New("no"))})
+	other := cache.NewObjectName("other", "pod")
+	f.backlog.slots.Seen(other)
+	f.backlog.slots.Wait(f.key("r"))
+	f.backlog.slots.Release(other)
+	if err := f.runs.syncRun(t.Context(), f.key("r")); err == nil {
+		t.Fatal("the sync succeeds")
+	}
+	if got := f.backlog.slots.Take("another", 1).Remaining(); got != 1 {
+		t.Errorf("another run may create %d Pods, want 1", got)
+	}
+}
+
+// A Pod that was released takes no slot, although a sidecar of it still runs. Its deletion may come before the handlers.
+func TestResumeCountsNoReleasedPods(t *testing.T) {
+	f := newRoad(t).newFixture(t, nil)
+	f.running(single)
+	f.start("a.1")
+	f.restart()
+	must(t, f.term.resume(t.Context()))
+	if got := f.backlog.slots.InUse(); got != 1 {
+		t.Errorf("a running Pod takes %d slots", got)
+	}
+	f.patchPod("a.1", `{"metadata":{"finalizers":null}}`)
+	f.restart()
+	must(t, f.term.resume(t.Context()))
+	if got := f.backlog.slots.InUse(); got != 0 {
+		t.Errorf("a released Pod takes %d slots", got)
+	}
+}
+
 // lostCommits are transactions that failed, or may have.
 var lostCommits = map[string]roadCase{
 	"a run that another process changed is gathered whole next time": {
@@ -646,7 +685,7 @@ var lostCommits = map[string]roadCase{
 			},
 			Objects:  []string{"dagrun r is Running, claimed", "pod a.1", "pod b.1"},
 			Requests: []string{"create pod b.1"},
-			Enqueued: []string{"finished pod a.1", "progress of r"},
+			Enqueued: []string{"finished pod a.1", "last run of d", "progress of r"},
 			Pending:  []string{"created pod b.1"},
 		},
 	},
@@ -709,6 +748,58 @@ var stops = map[string]roadCase{
 			Objects:  []string{"dagrun r is Running, claimed", "pod a.1 is being deleted"},
 			Requests: []string{"delete pod a.1"},
 			Enqueued: []string{"run r", "progress of r"},
+		},
+	},
+	"a deletion that is refused is repeated at its time, and not everything of the run is gathered again": {
+		before: func(f *fixture) {
+			f.running(single)
+			f.start("a.1")
+			f.synced("r")
+			f.patchDagRun("r", `{"spec":{"cancel":true}}`)
+			f.showCluster()
+			f.synced("r")
+			f.restart()
+			f.backlog.pending.Full(f.key("r"))
+			f.api.answer("delete pod a.1", answer{err: apierrors.NewTooManyRequestsError("busy")})
+		},
+		want: world{
+			Err: `deleting pod "a.1": Too many requests: busy`,
+			Rows: []string{
+				"run r is Running, stopping: UserCancelled",
+				"task a is Active, UserCancelled: cancelled by spec.cancel",
+				"attempt a.1 is Stopping, UserCancelled: cancelled by spec.cancel",
+			},
+			Objects:  []string{"dagrun r is Running, claimed", "pod a.1"},
+			Requests: []string{"delete pod a.1"},
+			Enqueued: []string{"last run of d", "progress of r", "alarm in 30s"},
+		},
+	},
+	"a Pod whose labels cannot be restored does not keep the outcomes of others": {
+		before: func(f *fixture) {
+			f.running(`
+task: [{name: a, image: busybox}, {name: b, image: busybox}]`)
+			f.start("a.1")
+			f.synced("r")
+			f.exit("b.1", 0)
+			f.patchPod("a.1", `{"metadata":{"labels":null}}`)
+			f.showCluster()
+			f.touch("r", "a.1")
+			f.api.answer("patch pod a.1", answer{err: apierrors.NewForbidden(corev1.Resource("pods"), f.nameOf("a.1"),
+				errors.New("no"))})
+		},
+		want: world{
+			Err: `restoring the labels of pod "a.1": pods "a.1" is forbidden: no`,
+			Rows: []string{
+				"run r is Running",
+				"task a is Active",
+				"task b is Succeeded",
+				"attempt a.1 is Running",
+				"attempt b.1 is Succeeded",
+			},
+			Objects:  []string{"dagrun r is Running, claimed", "pod a.1, without labels", "pod b.1"},
+			Requests: []string{"get pod a.1", "patch pod a.1"},
+			Enqueued: []string{"finished pod b.1", "progress of r"},
+			Pending:  []string{"pod a.1", "pod b.1"},
 		},
 	},
 	"a DagRun that is gone cancels its run": {

@@ -53,7 +53,9 @@ type statusWriter struct {
 	projections projections
 	// reported are the DagRuns whose final status was written. Each leaves when the cache shows it, when the DagRun is
 	// gone, or when the write failed.
-	reported   *informer.UIDSet
+	reported *informer.UIDSet
+	// unclaimed are the DagRuns whose progress is due once the cache shows their claim.
+	unclaimed  *informer.UIDSet
 	troubles   *conditions.Troubles[queue.RunKey]
 	workspaces *workspaces
 }
@@ -380,6 +382,9 @@ func (s *statusWriter) showProgress(ctx context.Context, run *v1alpha1.DagRun) (
 	row, progress, found, err := s.db.Progress(ctx, string(key), s.now(), tasksNamed)
 	if err != nil || v1alpha1.RunPhase(row.Phase).Ended() {
 		return false, err
+	}
+	if found && run.Status.Controller == "" {
+		s.unclaimed.Add(run.UID)
 	}
 	if !found || run.Status.Controller == "" {
 		return s.showTrouble(ctx, run)

@@ -3,10 +3,12 @@ package controller
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/tools/cache"
 
 	"kontroler/apis/kontroler/v1alpha1"
 )
@@ -63,6 +65,18 @@ var progresses = map[string]roadCase{
 			Pending:  []string{"created pod a.1"},
 		},
 	},
+	"the notice is withdrawn from a DagRun that has no row": {
+		before: func(f *fixture) {
+			f.newDAG(single)
+			f.newDagRun("r", nil)
+			f.patchDagRun("r", outage, "status")
+			f.patchDagRun("r", `{"status":{"phase":"Pending"}}`, "status")
+		},
+		want: world{
+			Objects:  []string{"dagrun r is Pending"},
+			Requests: []string{"patch status of dagrun r"},
+		},
+	},
 	"a run that is claimed and whose first commit failed stays Running": {
 		before: func(f *fixture) {
 			f.admittedRun(single)
@@ -74,6 +88,36 @@ var progresses = map[string]roadCase{
 			Requests: []string{"patch status of dagrun r"},
 		},
 	},
+}
+
+// What a run waits for is shown once the cache shows its claim, if the claim was not there yet.
+func TestProgressBeforeTheClaimIsCached(t *testing.T) {
+	f := newRoad(t).newFixture(t, nil)
+	f.newDAG(single)
+	f.newDagRun("r", nil)
+	before := f.cached.cachedRun(f.key("r"))
+	must(t, f.admissions.syncAdmission(t.Context(), f.key("r")))
+	_, err := f.status.show(t.Context(), projection{run: f.key("r")})
+	must(t, err)
+	f.showCluster()
+	f.enqueued()
+	f.term.runChanged(before, f.cached.cachedRun(f.key("r")))
+	if got := f.enqueued(); !slices.Equal(got, []string{"progress of r"}) {
+		t.Errorf("the claim enqueues %q", got)
+	}
+}
+
+// A leader may end after it has reported the end of a run, and before it has shown that run in its DAG.
+func TestLastRunIsShownByTheNextLeader(t *testing.T) {
+	f := newRoad(t).newFixture(t, nil)
+	f.ended(0)
+	must(t, f.status.syncFinalStatus(t.Context(), f.key("r")))
+	f.restart()
+	d, _ := f.cached.dags.Get(cache.NewObjectName(f.road.namespace, "d"+f.suffix))
+	f.term.dagChanged(nil, d)
+	if got := f.enqueued(); !slices.Contains(got, "last run of d") {
+		t.Errorf("the DAG enqueues %q", got)
+	}
 }
 
 // ended brings the DagRun "r" of one task to its end, which its status does not show.

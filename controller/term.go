@@ -1,9 +1,11 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -63,6 +65,7 @@ func newTerm(controller *Controller, db *store.Leader, fail context.CancelCauseF
 		queue:       queue.New[queue.RunKey]("ends", metrics),
 		projections: newProjections(),
 		reported:    informer.NewUIDSet(),
+		unclaimed:   informer.NewUIDSet(),
 		troubles:    conditions.NewTroubles[queue.RunKey](),
 		workspaces:  workspaces,
 	}
@@ -176,8 +179,7 @@ func (t *term) newLogs(graphs *versions.Loader) *logs.Keeper {
 	})
 }
 
-// resume enqueues every live run, and the objects that were deleted while nobody led. It needs the rows and a fresh
-// list, nothing else. Partitions are made before the first write. If something holds the table, as a backup does, the
+// resume enqueues every live run. It needs the rows and a fresh list, nothing else. Partitions are made before the first write. If something holds the table, as a backup does, the
 // default partition takes the rows.
 func (t *term) resume(ctx context.Context) error {
 	if err := t.clock.ReadFrom(ctx, t.db, t.cfg.Log); err != nil {
@@ -189,7 +191,7 @@ func (t *term) resume(ctx context.Context) error {
 		return fmt.Errorf("maintaining the database: %w", err)
 	}
 	t.cached.pods.All(func(p *corev1.Pod) {
-		if pod.IsLive(p) {
+		if pod.IsLive(p) && slices.Contains(p.Finalizers, v1alpha1.Finalizer) {
 			t.backlog.slots.Seen(cache.MetaObjectToName(p))
 		}
 	})
@@ -211,14 +213,26 @@ func (t *term) resume(ctx context.Context) error {
 		}
 		more = len(keys) == resumePage
 	}
-	if err := resumeDeleted(ctx, t.cfg, t.db.DAGs.List, &t.cached.dags, t.dags.queue); err != nil {
-		return err
-	}
-	return resumeDeleted(ctx, t.cfg, t.db.DagTasks.List, &t.cached.dagTasks, t.dags.taskQueue)
+	return nil
 }
 
-// resumeDeleted enqueues the objects of a kind that have a row and no longer exist.
-func resumeDeleted[T informer.Object](
+// findDeleted enqueues the DAGs and DagTasks that were deleted while nobody led. It comes after the handlers, which see
+// later deletions.
+func (t *term) findDeleted(ctx context.Context) {
+	for {
+		err := cmp.Or(enqueueDeleted(ctx, t.cfg, t.db.DAGs.List, &t.cached.dags, t.dags.queue),
+			enqueueDeleted(ctx, t.cfg, t.db.DagTasks.List, &t.cached.dagTasks, t.dags.taskQueue))
+		if err == nil || !wait.For(ctx, time.Second) {
+			return
+		}
+		if !store.IsUnavailable(err) {
+			t.failed(err)
+		}
+	}
+}
+
+// enqueueDeleted enqueues the objects of a kind that have a row and no longer exist.
+func enqueueDeleted[T informer.Object](
 	ctx context.Context, cfg *Config, list func(context.Context, int64, int) ([]store.ObjectKey, error),
 	cached *informer.Set[T], deleted *queue.Queue[cache.ObjectName],
 ) error {
@@ -269,7 +283,7 @@ func (t *term) work(ctx context.Context) {
 	for _, loop := range []func(context.Context){
 		func(ctx context.Context) { t.backlog.alarms.Watch(ctx, t.now, t.backlog.queue.Add) },
 		t.scheduler.Run, t.dags.watchClaims, t.status.projectProgress, t.maintain,
-		t.podEvents.Run, t.db.Notify, t.logs.Run, t.gatekeeper.probeNamespaces,
+		t.podEvents.Run, t.db.Notify, t.logs.Run, t.gatekeeper.probeNamespaces, t.findDeleted,
 	} {
 		loops.Go(func() { loop(ctx) })
 	}

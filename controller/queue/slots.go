@@ -104,7 +104,7 @@ func (s *Slots) Wait(key RunKey) {
 	s.reserveFree()
 }
 
-// Forget frees the slots that are reserved for a run that has ended.
+// Forget frees the slot that is reserved for a run. A place in the ring stays.
 func (s *Slots) Forget(key RunKey) { s.Take(key, 0).Settle() }
 
 // InUse is the number of live Pods, as far as this term knows.
