@@ -604,7 +604,8 @@ func TestReservedSlotOfAFailingRun(t *testing.T) {
 	}
 }
 
-// A Pod that was released takes no slot, although a sidecar of it still runs. Its deletion may come before the handlers.
+// A Pod that was released takes no slot, although a sidecar of it still runs. Its deletion may come before the
+// handlers.
 func TestResumeCountsNoReleasedPods(t *testing.T) {
 	f := newRoad(t).newFixture(t, nil)
 	f.running(single)
