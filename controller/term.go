@@ -179,8 +179,8 @@ func (t *term) newLogs(graphs *versions.Loader) *logs.Keeper {
 	})
 }
 
-// resume enqueues every live run. It needs the rows and a fresh list, nothing else. Partitions are made before the first
-// write. If something holds the table, as a backup does, the default partition takes the rows.
+// resume enqueues every live run. It needs the rows and a fresh list, nothing else. Partitions are made before the
+// first write. If something holds the table, as a backup does, the default partition takes the rows.
 func (t *term) resume(ctx context.Context) error {
 	if err := t.clock.ReadFrom(ctx, t.db, t.cfg.Log); err != nil {
 		return err

@@ -30,7 +30,8 @@ func TestAnswersToCreates(t *testing.T) {
 		},
 		"a quota": {answer: apierrors.NewForbidden(pods, "p", errors.New("exceeded quota")), isRefusal: true},
 		"a webhook that fails": {
-			answer: apierrors.NewInternalError(errors.New("failed calling webhook")), isRefusal: true, isServerFault: true,
+			answer:    apierrors.NewInternalError(errors.New("failed calling webhook")),
+			isRefusal: true, isServerFault: true,
 		},
 		"a token that has expired": {answer: apierrors.NewUnauthorized("expired")},
 		"a busy API server":        {answer: apierrors.NewTooManyRequestsError("busy")},
