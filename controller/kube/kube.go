@@ -43,8 +43,8 @@ func IsRefusal(err error) bool {
 	}
 }
 
-// IsInvalid reports that the API server can never accept an object: a field has a value that it does not take. The denial
-// of a ValidatingAdmissionPolicy, which is Invalid too unless the policy says otherwise, names no field.
+// IsInvalid reports that the API server can never accept an object: a field has a value that it does not take. The
+// denial of a ValidatingAdmissionPolicy, which is Invalid too unless the policy says otherwise, names no field.
 func IsInvalid(err error) bool {
 	var status apierrors.APIStatus
 	if !apierrors.IsInvalid(err) || !errors.As(err, &status) || status.Status().Details == nil {
