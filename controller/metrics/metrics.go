@@ -12,8 +12,8 @@ import (
 	"kontroler/store/transition"
 )
 
-// Metrics is what a controller tells Prometheus, in a registry of its own. A nil *Metrics measures nothing. Label
-// values come from small sets: resources, queues, phases, reasons; never a name that a user chose.
+// Metrics is what a controller tells Prometheus, in a registry of its own. Label values come from
+// small sets: resources, queues, phases, reasons; never a name that a user chose.
 type Metrics struct {
 	registry      *prometheus.Registry
 	apiRequests   *prometheus.CounterVec
@@ -24,7 +24,7 @@ type Metrics struct {
 	runsEnded     *prometheus.CounterVec
 	attemptsEnded *prometheus.CounterVec
 	deliveries    *prometheus.CounterVec
-	startSeconds  prometheus.Histogram
+	startSeconds  prometheus.Observer
 	runsDeleted   *prometheus.CounterVec
 	removed       *prometheus.CounterVec
 	podEvents     *prometheus.CounterVec
@@ -63,7 +63,7 @@ func New() *Metrics {
 	registry := registry{prometheus.NewRegistry()}
 	registry.MustRegister(collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	m := &Metrics{
+	return &Metrics{
 		registry: registry.Registry,
 		apiRequests: registry.counter("kontroler_api_requests_total",
 			"Requests to the Kubernetes API server.", "verb", "resource", "code"),
@@ -75,6 +75,9 @@ func New() *Metrics {
 		runsEnded:  registry.counter("kontroler_runs_ended_total", "Runs that ended, by phase.", "phase"),
 		attemptsEnded: registry.counter("kontroler_attempts_ended_total",
 			"Attempts that ended, by phase and reason.", "phase", "reason"),
+		startSeconds: registry.histogram("kontroler_task_start_latency_seconds",
+			"Time from a task being ready to its Pod being created.",
+			prometheus.ExponentialBuckets(0.005, 2, 17)).WithLabelValues(),
 		runsDeleted: registry.counter("kontroler_dagruns_deleted_total",
 			"DagRuns that were deleted, by what ended their time: ttl, limit.", "by"),
 		removed: registry.counter("kontroler_history_removed_total",
@@ -98,14 +101,6 @@ func New() *Metrics {
 		roundTrips: registry.counter("kontroler_database_round_trips_total",
 			"Round trips of the leader to the database.").WithLabelValues(),
 	}
-	start := prometheus.NewHistogram(prometheus.HistogramOpts{
-		Name:    "kontroler_task_start_latency_seconds",
-		Help:    "Time from a task being ready to its Pod being created.",
-		Buckets: prometheus.ExponentialBuckets(0.005, 2, 17),
-	})
-	registry.MustRegister(start)
-	m.startSeconds = start
-	return m
 }
 
 // Handler serves the metrics.
@@ -115,16 +110,11 @@ func (m *Metrics) Handler() http.Handler {
 
 // APIRequest counts a request to the API server.
 func (m *Metrics) APIRequest(verb, resource, code string) {
-	if m != nil {
-		m.apiRequests.WithLabelValues(verb, resource, code).Inc()
-	}
+	m.apiRequests.WithLabelValues(verb, resource, code).Inc()
 }
 
 // SyncDone counts a sync of a queue's key. An unreachable database is told apart from other errors.
 func (m *Metrics) SyncDone(queue string, d time.Duration, err error) {
-	if m == nil {
-		return
-	}
 	result := "success"
 	switch {
 	case store.IsUnavailable(err):
@@ -138,108 +128,70 @@ func (m *Metrics) SyncDone(queue string, d time.Duration, err error) {
 
 // QueueDepth notes how many keys wait in a queue.
 func (m *Metrics) QueueDepth(queue string, n int) {
-	if m != nil {
-		m.queueDepth.WithLabelValues(queue).Set(float64(n))
-	}
+	m.queueDepth.WithLabelValues(queue).Set(float64(n))
 }
 
 // LiveAttempts notes how many attempts have a Pod that has not ended.
 func (m *Metrics) LiveAttempts(n int) {
-	if m != nil {
-		m.liveAttempts.Set(float64(n))
-	}
-}
-
-// RunEnded counts a run, once its end is committed.
-func (m *Metrics) RunEnded(phase string) {
-	if m != nil {
-		m.runsEnded.WithLabelValues(phase).Inc()
-	}
-}
-
-// AttemptEnded counts an attempt, once its end is committed.
-func (m *Metrics) AttemptEnded(phase, reason string) {
-	if m != nil {
-		m.attemptsEnded.WithLabelValues(phase, reason).Inc()
-	}
+	m.liveAttempts.Set(float64(n))
 }
 
 // DagRunDeleted counts a DagRun whose time was over.
 func (m *Metrics) DagRunDeleted(by string) {
-	if m != nil {
-		m.runsDeleted.WithLabelValues(by).Inc()
-	}
+	m.runsDeleted.WithLabelValues(by).Inc()
 }
 
 // HistoryRemoved counts what retention removed.
 func (m *Metrics) HistoryRemoved(kind string, n int) {
-	if m != nil && n > 0 {
+	if n > 0 {
 		m.removed.WithLabelValues(kind).Add(float64(n))
 	}
 }
 
 // Delivery counts a try to deliver a notification, once it is noted.
 func (m *Metrics) Delivery(result string) {
-	if m != nil {
-		m.deliveries.WithLabelValues(result).Inc()
-	}
+	m.deliveries.WithLabelValues(result).Inc()
 }
 
 // PodCreated notes how long a task that was ready waited for its Pod.
 func (m *Metrics) PodCreated(sinceReady time.Duration) {
-	if m != nil {
-		m.startSeconds.Observe(sinceReady.Seconds())
-	}
+	m.startSeconds.Observe(sinceReady.Seconds())
 }
 
 // PodEvents counts Events of Pods by what became of them: kept, dropped.
 func (m *Metrics) PodEvents(result string, n int) {
-	if m != nil {
-		m.podEvents.WithLabelValues(result).Add(float64(n))
-	}
+	m.podEvents.WithLabelValues(result).Add(float64(n))
 }
 
 // DatabaseRoundTrip counts a round trip of the leader to the database.
 func (m *Metrics) DatabaseRoundTrip() {
-	if m != nil {
-		m.roundTrips.Inc()
-	}
+	m.roundTrips.Inc()
 }
 
 // Epoch notes the epoch of this process's last term.
 func (m *Metrics) Epoch(epoch int64) {
-	if m != nil {
-		m.epoch.Set(float64(epoch))
-	}
+	m.epoch.Set(float64(epoch))
 }
 
 // Leader notes whether this process leads.
 func (m *Metrics) Leader(leads bool) {
-	if m != nil {
-		m.leader.Set(boolean(leads))
-	}
+	m.leader.Set(boolean(leads))
 }
 
 // LogKept counts a log, once it is committed.
 func (m *Metrics) LogKept(state string, bytes int) {
-	if m != nil {
-		m.logs.WithLabelValues(state).Inc()
-		m.logBytes.Add(float64(bytes))
-	}
+	m.logs.WithLabelValues(state).Inc()
+	m.logBytes.Add(float64(bytes))
 }
 
 // LogStreams notes how many streams there are.
 func (m *Metrics) LogStreams(n int) {
-	if m != nil {
-		m.logStreams.Set(float64(n))
-	}
+	m.logStreams.Set(float64(n))
 }
 
 // DatabaseUp notes whether the database answers.
 func (m *Metrics) DatabaseUp(up bool) {
-	if m != nil {
-		m.databaseUp.Set(boolean(up))
-	}
+	m.databaseUp.Set(boolean(up))
 }
 
 func boolean(b bool) float64 {
@@ -254,9 +206,9 @@ func (m *Metrics) Committed(transitions []transition.Transition) {
 	for _, t := range transitions {
 		switch t := t.(type) {
 		case transition.AttemptEnded:
-			m.AttemptEnded(t.Phase, t.Reason)
+			m.attemptsEnded.WithLabelValues(t.Phase, t.Reason).Inc()
 		case transition.RunEnded:
-			m.RunEnded(t.Phase)
+			m.runsEnded.WithLabelValues(t.Phase).Inc()
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"kontroler/controller/metrics"
 	"kontroler/store"
+	"kontroler/store/transition"
 )
 
 // scrape returns the lines that metrics answers whose names begin so.
@@ -34,8 +35,10 @@ func measure(m *metrics.Metrics) {
 	m.SyncDone("runs", time.Millisecond, fmt.Errorf("syncing: %w", store.ErrUnavailable))
 	m.QueueDepth("runs", 4)
 	m.LiveAttempts(5)
-	m.RunEnded("Succeeded")
-	m.AttemptEnded("Failed", "ExitCode")
+	m.Committed([]transition.Transition{
+		transition.RunEnded{Phase: "Succeeded"},
+		transition.AttemptEnded{Phase: "Failed", Reason: "ExitCode"},
+	})
 	m.DagRunDeleted("ttl")
 	m.HistoryRemoved("run", 3)
 	m.HistoryRemoved("task", 0)
@@ -89,5 +92,3 @@ func TestMetrics(t *testing.T) {
 		t.Error("the metrics of runtime and process are missing")
 	}
 }
-
-func TestNilMetricsMeasureNothing(t *testing.T) { measure(nil) }
