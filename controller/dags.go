@@ -46,7 +46,7 @@ type dagReconciler struct {
 	queue, taskQueue *queue.Queue[cache.ObjectName] // of DAGs, of DagTasks
 	graphs           *versions.Loader
 	conditions       *dagConditions
-	versions         *versions.Saved
+	versions         versions.Saved
 	leases           *otherLeases
 	// compiles and saves read an object live and store it.
 	compiles *versions.Shared[cache.ObjectName, *compiled]
@@ -55,7 +55,7 @@ type dagReconciler struct {
 
 func newDAGReconciler(c *core, graphs *versions.Loader, conditions *dagConditions) *dagReconciler {
 	return &dagReconciler{
-		core: c, graphs: graphs, conditions: conditions, versions: versions.NewSaved(), leases: newOtherLeases(),
+		core: c, graphs: graphs, conditions: conditions, leases: newOtherLeases(),
 		queue:     queue.New[cache.ObjectName]("dags", c.cfg.Metrics),
 		taskQueue: queue.New[cache.ObjectName]("dagtasks", c.cfg.Metrics),
 		compiles:  versions.NewShared[cache.ObjectName, *compiled](),

@@ -34,7 +34,7 @@ type gatherer struct {
 	gatekeeper *gatekeeper
 	workspaces *workspaces
 	graphs     *versions.Loader
-	deletions  *informer.Deletions
+	deletions  informer.Deletions
 	// runVersions are the versions of the live runs that this term has synced: int64 by queue.RunKey.
 	runVersions sync.Map
 }

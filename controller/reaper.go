@@ -27,7 +27,7 @@ type podFinisher struct {
 	queue   *queue.Queue[cache.ObjectName]
 	counted *queue.Counted
 	// released are Pods whose deletion was requested, until the cache shows it.
-	released *informer.UIDSet
+	released informer.UIDSet
 }
 
 // sync ends a Pod whose attempt has ended in the database: it stores the log, deletes the Pod and removes the

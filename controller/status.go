@@ -53,9 +53,9 @@ type statusWriter struct {
 	projections projections
 	// reported are the DagRuns whose final status was written. Each leaves when the cache shows it, when the DagRun is
 	// gone, or when the write failed.
-	reported *informer.UIDSet
+	reported informer.UIDSet
 	// unclaimed are the DagRuns whose progress is due once the cache shows their claim.
-	unclaimed  *informer.UIDSet
+	unclaimed  informer.UIDSet
 	troubles   *conditions.Troubles[queue.RunKey]
 	workspaces *workspaces
 }

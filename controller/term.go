@@ -64,13 +64,11 @@ func newTerm(controller *Controller, db *store.Leader, fail context.CancelCauseF
 		core:        c,
 		queue:       queue.New[queue.RunKey]("ends", metrics),
 		projections: newProjections(),
-		reported:    informer.NewUIDSet(),
-		unclaimed:   informer.NewUIDSet(),
 		troubles:    conditions.NewTroubles[queue.RunKey](),
 		workspaces:  workspaces,
 	}
 	t.pods = &podFinisher{core: c, queue: queue.New[cache.ObjectName]("pods", metrics),
-		counted: queue.NewCounted(), released: informer.NewUIDSet()}
+		counted: queue.NewCounted()}
 	t.admissions = &admitter{
 		core:   c,
 		queue:  queue.New[queue.RunKey]("admissions", metrics),
@@ -78,8 +76,7 @@ func newTerm(controller *Controller, db *store.Leader, fail context.CancelCauseF
 		status: t.status,
 	}
 	t.runs = &runReconciler{core: c, graphs: graphs, workspaces: workspaces,
-		gatherer: &gatherer{core: c, gatekeeper: t.gatekeeper, workspaces: workspaces, graphs: graphs,
-			deletions: informer.NewDeletions()},
+		gatherer:  &gatherer{core: c, gatekeeper: t.gatekeeper, workspaces: workspaces, graphs: graphs},
 		podWriter: &podWriter{core: c, gatekeeper: t.gatekeeper, workspaces: workspaces},
 		status:    t.status, pods: t.pods, admissions: t.admissions}
 	t.admissions.runs = t.runs

@@ -15,14 +15,10 @@ const clocksApart = 10 * time.Minute
 
 // Deletions remembers when this process first saw that a cached Pod is being deleted. The API server's clock sets the
 // deletionTimestamp. Compared with this process's clock, it could make a node count as lost during its Pod's grace
-// period.
+// period. The zero value remembers none.
 type Deletions struct {
-	mu   sync.Mutex
-	seen map[types.UID]time.Time
+	seen sync.Map // time.Time, by UID
 }
-
-// NewDeletions makes an empty set.
-func NewDeletions() *Deletions { return &Deletions{seen: map[types.UID]time.Time{}} }
 
 // GraceOver returns when the grace period of a deleted, cached Pod ends by this process's clock: its length after the
 // deletion was first seen, but no later than LatestGrace. After a restart that bound keeps a grace period of hours from
@@ -31,18 +27,12 @@ func (d *Deletions) GraceOver(pod *corev1.Pod, now time.Time) time.Time {
 	if pod.DeletionTimestamp == nil {
 		return time.Time{}
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	seen, known := d.seen[pod.UID]
-	if !known {
-		seen = now
-		d.seen[pod.UID] = now
-	}
+	seen, _ := d.seen.LoadOrStore(pod.UID, now)
 	var grace time.Duration
 	if seconds := pod.DeletionGracePeriodSeconds; seconds != nil {
 		grace = time.Duration(*seconds) * time.Second
 	}
-	over := seen.Add(grace)
+	over := seen.(time.Time).Add(grace)
 	if latest := LatestGrace(pod); latest.Before(over) {
 		return latest
 	}
@@ -59,8 +49,4 @@ func LatestGrace(pod *corev1.Pod) time.Time {
 }
 
 // Drop forgets a Pod that is gone.
-func (d *Deletions) Drop(pod types.UID) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	delete(d.seen, pod)
-}
+func (d *Deletions) Drop(pod types.UID) { d.seen.Delete(pod) }

@@ -24,7 +24,7 @@ func TestGraceIsOverByOneClock(t *testing.T) {
 			want: -20 * time.Minute}, // an hour ago, a grace of half of one, ten minutes for the clocks
 	} {
 		t.Run(name, func(t *testing.T) {
-			d, seen := NewDeletions(), now.Add(-c.seenAgo)
+			d, seen := new(Deletions), now.Add(-c.seenAgo)
 			deleted := metav1.NewTime(seen.Add(c.ahead + c.grace))
 			pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{
 				UID: "u", DeletionTimestamp: &deleted, DeletionGracePeriodSeconds: new(int64(c.grace / time.Second)),
@@ -33,7 +33,8 @@ func TestGraceIsOverByOneClock(t *testing.T) {
 			if got := d.GraceOver(pod, now).Sub(now); got != c.want {
 				t.Errorf("the grace is over in %s, want in %s", got, c.want)
 			}
-			if d.Drop("u"); len(d.seen) > 0 {
+			d.Drop("u")
+			if _, isRemembered := d.seen.Load(pod.UID); isRemembered {
 				t.Error("a Pod that is gone is remembered")
 			}
 		})

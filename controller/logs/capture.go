@@ -49,10 +49,13 @@ func (k *Keeper) capture(
 	if attempt.Reason == engine.ReasonNodeLost {
 		patience = 0
 	}
-	if now := k.cfg.Now(); err != nil && !isTooSlow && now.Before(k.failures.since(p.UID, now).Add(patience)) {
-		k.cfg.Log.Debug("log will be read again", "namespace", p.Namespace, "pod", p.Name, "error", err)
-		k.cfg.EnqueueAfter(cache.MetaObjectToName(p), retry)
-		return false, nil
+	if now := k.cfg.Now(); err != nil && !isTooSlow {
+		first, _ := k.failedSince.LoadOrStore(p.UID, now)
+		if now.Before(first.(time.Time).Add(patience)) {
+			k.cfg.Log.Debug("log will be read again", "namespace", p.Namespace, "pod", p.Name, "error", err)
+			k.cfg.EnqueueAfter(cache.MetaObjectToName(p), retry)
+			return false, nil
+		}
 	}
 	result := log.Finish()
 	row := describe(p, attempt, result, time.Time{}, k.cfg.Limit)

@@ -6,7 +6,7 @@
 //
 //	keeper.go   what the controller calls
 //	capture.go  a log is read after its container has ended
-//	turns.go    how many logs are read at the same time; when reading a log first failed
+//	turns.go    how many logs are read at the same time
 //	streams.go  which Pods have a stream
 //	follow.go   a stream, from its first byte to its last
 //	read.go     requests for logs

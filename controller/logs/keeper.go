@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -58,17 +59,16 @@ type Config struct {
 
 // Keeper reads and stores the logs of one term of leadership.
 type Keeper struct {
-	cfg      Config
-	turns    *turns
-	failures *failures
-	streams  *streams
+	cfg     Config
+	turns   *turns
+	streams *streams
+	// failedSince is when reading the log of a Pod first failed, a time.Time by UID.
+	failedSince sync.Map
 }
 
 // New makes a Keeper. It reads nothing yet; streams are read by Run.
 func New(cfg Config) *Keeper {
-	return &Keeper{
-		cfg: cfg, turns: newTurns(cfg.Enqueue), failures: newFailures(), streams: newStreams(cfg.Limit, cfg.Metrics),
-	}
+	return &Keeper{cfg: cfg, turns: newTurns(cfg.Enqueue), streams: newStreams(cfg.Limit, cfg.Metrics)}
 }
 
 // Keep stores the log of an attempt that has ended, if its container ran on a node and its DAG does not switch logs
@@ -107,7 +107,7 @@ func (k *Keeper) Keep(ctx context.Context, p *corev1.Pod, runUID string, attempt
 // Forget drops what is remembered of a Pod that is released or gone. A stream of it ends.
 func (k *Keeper) Forget(uid types.UID) {
 	k.streams.drop(uid)
-	k.failures.forget(uid)
+	k.failedSince.Delete(uid)
 }
 
 // save commits a log. A log that the database rejects is stored as lost, so that it does not hold its Pod back

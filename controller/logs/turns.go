@@ -5,7 +5,6 @@ import (
 	"sync"
 	"time"
 
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
 )
 
@@ -71,29 +70,4 @@ func (t *turns) giveBack(node string) {
 		t.enqueue(pods[0])
 		return
 	}
-}
-
-// failures remembers when reading the log of a Pod first failed.
-type failures struct {
-	mu    sync.Mutex
-	first map[types.UID]time.Time
-}
-
-func newFailures() *failures { return &failures{first: map[types.UID]time.Time{}} }
-
-// since records a failed read and returns when the first one of the Pod was.
-func (f *failures) since(uid types.UID, now time.Time) time.Time {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if first, failed := f.first[uid]; failed {
-		return first
-	}
-	f.first[uid] = now
-	return now
-}
-
-func (f *failures) forget(uid types.UID) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	delete(f.first, uid)
 }

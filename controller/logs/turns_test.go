@@ -3,10 +3,8 @@ package logs
 import (
 	"fmt"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
 )
 
@@ -72,19 +70,5 @@ func TestAPodThatAsksTwiceWaitsOnce(t *testing.T) {
 	turns.giveBack("node")
 	if diff := cmp.Diff([]cache.ObjectName{podName("waiting", 0)}, enqueued); diff != "" {
 		t.Errorf("enqueued (-want +got):\n%s", diff)
-	}
-}
-
-func TestTheFirstFailureOfAPodIsRemembered(t *testing.T) {
-	start := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	f := newFailures()
-	since := func(pod types.UID, after time.Duration) time.Duration {
-		return f.since(pod, start.Add(after)).Sub(start)
-	}
-	got := []time.Duration{since("a", 1), since("a", 2), since("b", 3)}
-	f.forget("a")
-	got = append(got, since("a", 4), since("b", 5))
-	if diff := cmp.Diff([]time.Duration{1, 1, 3, 4, 3}, got); diff != "" {
-		t.Errorf("first failures of a, a, b and, once a is forgotten, a, b (-want +got):\n%s", diff)
 	}
 }

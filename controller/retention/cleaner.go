@@ -70,7 +70,7 @@ type Cleaner struct {
 	// limits are DAGs that may have more DagRuns than they keep.
 	limits *queue.Queue[cache.ObjectName]
 	// deleting are the DagRuns whose deletion was requested, until the cache shows it.
-	deleting *informer.UIDSet
+	deleting informer.UIDSet
 }
 
 // New makes a Cleaner. Run starts it. ShutDown must be called even if it was never started.
@@ -80,7 +80,6 @@ func New(cfg Config) *Cleaner {
 		expiries:    queue.New[queue.RunKey]("expiries", cfg.Metrics),
 		expiryTimes: queue.NewAlarms[queue.RunKey](),
 		limits:      queue.New[cache.ObjectName]("limits", cfg.Metrics),
-		deleting:    informer.NewUIDSet(),
 	}
 }
 

@@ -12,10 +12,9 @@ import (
 )
 
 // Saved has the stored version of each DAG object at a generation, so that an unchanged DAG is neither compiled
-// nor stored again.
+// nor stored again. The zero value is empty.
 type Saved struct {
-	mu    sync.Mutex
-	byDAG map[cache.ObjectName]savedVersion
+	byDAG sync.Map // savedVersion, by cache.ObjectName
 }
 
 type savedVersion struct {
@@ -24,16 +23,10 @@ type savedVersion struct {
 	version    store.Version
 }
 
-// NewSaved makes an empty set.
-func NewSaved() *Saved {
-	return &Saved{byDAG: map[cache.ObjectName]savedVersion{}}
-}
-
 // Get returns the version of a DAG, if this term has stored its generation.
-func (c *Saved) Get(key cache.ObjectName, d *v1alpha1.DAG) (store.Version, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	saved, ok := c.byDAG[key]
+func (s *Saved) Get(key cache.ObjectName, d *v1alpha1.DAG) (store.Version, bool) {
+	found, _ := s.byDAG.Load(key)
+	saved, ok := found.(savedVersion)
 	if !ok || saved.uid != d.UID || saved.generation != d.Generation {
 		return store.Version{}, false
 	}
@@ -41,19 +34,13 @@ func (c *Saved) Get(key cache.ObjectName, d *v1alpha1.DAG) (store.Version, bool)
 }
 
 // Put records the version of a DAG. It ignores DAGs with a taskRef: they may change without a new generation.
-func (c *Saved) Put(key cache.ObjectName, d *v1alpha1.DAG, version store.Version) {
+func (s *Saved) Put(key cache.ObjectName, d *v1alpha1.DAG, version store.Version) {
 	if slices.ContainsFunc(d.Spec.Task, func(task v1alpha1.Task) bool { return task.TaskRef != nil }) {
 		return
 	}
 	version.Spec = nil
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.byDAG[key] = savedVersion{d.UID, d.Generation, version}
+	s.byDAG.Store(key, savedVersion{d.UID, d.Generation, version})
 }
 
 // Drop forgets a DAG.
-func (c *Saved) Drop(key cache.ObjectName) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.byDAG, key)
-}
+func (s *Saved) Drop(key cache.ObjectName) { s.byDAG.Delete(key) }
