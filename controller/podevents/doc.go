@@ -6,7 +6,6 @@
 //	write.go    writes Events to the database in batches
 //	backlog.go  Events between the readers and the database: matched to Pods, merged, batched
 //	event.go    an Event of the API as a row
-//	gone.go     Pods that no longer exist and whose Events may still arrive
 //	starts.go   the newest Event about the start of a Pod
 //
 // The first three do I/O; the others are pure. The package reads Events and Pods and writes Events to the database. It

@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
+	"k8s.io/utils/lru"
 
 	"kontroler/controller/pod"
 	"kontroler/store"
@@ -51,13 +52,14 @@ type Config struct {
 type Keeper struct {
 	cfg     Config
 	backlog *backlog
-	gone    *gonePods
-	starts  *startEvents
+	// gone has the store.Pod of the latest Pods that no longer exist, by UID. Their Events may arrive after them.
+	gone   *lru.Cache
+	starts *startEvents
 }
 
 // New makes a Keeper. Run starts it.
 func New(cfg Config) *Keeper {
-	k := &Keeper{cfg: cfg, gone: newGonePods(), starts: newStartEvents()}
+	k := &Keeper{cfg: cfg, gone: lru.New(2 * recentPods), starts: newStartEvents()}
 	k.backlog = newBacklog(k.find)
 	return k
 }
@@ -87,7 +89,7 @@ func (k *Keeper) Started(podUID types.UID) { k.starts.forget(podUID) }
 func (k *Keeper) Gone(p *corev1.Pod) {
 	k.starts.forget(p.UID)
 	if named, isOurs := k.attemptPod(p); isOurs {
-		k.gone.add(named)
+		k.gone.Add(p.UID, named)
 	}
 }
 
@@ -98,7 +100,10 @@ func (k *Keeper) find(uid types.UID) (store.Pod, bool) {
 			return named, true
 		}
 	}
-	return k.gone.get(uid)
+	if gone, ok := k.gone.Get(uid); ok {
+		return gone.(store.Pod), true
+	}
+	return store.Pod{}, false
 }
 
 // attemptPod names a Pod for the database if this controller created it.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"kontroler/controller/fault"
 	"kontroler/controller/wait"
 	"kontroler/store"
@@ -15,15 +17,19 @@ const (
 	writeInterval = time.Second
 	// writeRetry is the pause after a failed write.
 	writeRetry = time.Second
+	// recentPods is how many Pods are loaded when a term begins. Twice as many are remembered.
+	recentPods = 5000
 )
 
 // loadRecentPods remembers the Pods of the newest attempts. It retries until the database answers, and returns false
 // when ctx ends before.
 func (k *Keeper) loadRecentPods(ctx context.Context) bool {
 	for {
-		pods, err := k.cfg.Database.RecentPods(ctx, podsRemembered)
+		pods, err := k.cfg.Database.RecentPods(ctx, recentPods)
 		if err == nil {
-			k.gone.add(pods...)
+			for _, p := range pods {
+				k.gone.Add(types.UID(p.UID), p)
+			}
 			return true
 		}
 		if !k.pauseAfter(ctx, err, "reading recent Pods from the database failed; will be retried") {
