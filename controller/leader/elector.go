@@ -17,9 +17,6 @@ import (
 	"kontroler/store"
 )
 
-// DefaultLeaseDuration is how long a Lease is valid without a renewal.
-const DefaultLeaseDuration = 15 * time.Second
-
 // Shard is the shard of a leader's runs. It exists so that several leaders can share the runs in the future.
 const Shard = 0
 
@@ -52,13 +49,7 @@ type Metrics interface {
 	DatabaseUp(up bool)
 }
 
-type noMetrics struct{}
-
-func (noMetrics) Epoch(int64)     {}
-func (noMetrics) Leader(bool)     {}
-func (noMetrics) DatabaseUp(bool) {}
-
-// Config configures an Elector. LeaseDuration, Metrics and the booleans are optional.
+// Config configures an Elector. Only the booleans are optional.
 type Config struct {
 	// Leases should have no rate limit, because a renewal must not wait behind other requests.
 	Leases coordinationclient.LeasesGetter
@@ -66,16 +57,15 @@ type Config struct {
 	ID, Namespace string
 	// Holder identifies this process among the replicas of the controller.
 	Holder string
-	// LeaseDuration is in whole seconds, at least three. The default is DefaultLeaseDuration.
+	// LeaseDuration is how long a Lease is valid without a renewal, in whole seconds, at least three.
 	LeaseDuration time.Duration
 	// TakeImmediately takes the Lease without waiting, even from another holder.
 	TakeImmediately bool
 	// AcceptRestored continues with a database whose epoch is behind that of the Lease.
 	AcceptRestored bool
 	Epochs         Epochs
-	// Metrics may be nil.
-	Metrics Metrics
-	Log     *slog.Logger
+	Metrics        Metrics
+	Log            *slog.Logger
 }
 
 // Elector makes this process the leader of its controller, first by the Lease, then by an epoch of the database. The
@@ -91,15 +81,9 @@ type Elector struct {
 
 // New validates the configuration. It sends no request.
 func New(cfg Config) (*Elector, error) {
-	if cfg.Metrics == nil {
-		cfg.Metrics = noMetrics{}
-	}
-	if cfg.LeaseDuration == 0 {
-		cfg.LeaseDuration = DefaultLeaseDuration
-	}
 	if cfg.Leases == nil || cfg.ID == "" || cfg.Namespace == "" || cfg.Holder == "" || cfg.Epochs == nil ||
-		cfg.Log == nil {
-		return nil, errors.New("elector: Leases, ID, Namespace, Holder, Epochs and Log are required")
+		cfg.Metrics == nil || cfg.Log == nil {
+		return nil, errors.New("elector: Leases, ID, Namespace, Holder, Epochs, Metrics and Log are required")
 	}
 	if cfg.LeaseDuration < 3*time.Second || cfg.LeaseDuration%time.Second != 0 {
 		return nil, fmt.Errorf("elector: a lease duration is in whole seconds, at least three: %s", cfg.LeaseDuration)
@@ -107,14 +91,8 @@ func New(cfg Config) (*Elector, error) {
 	return &Elector{Config: cfg, renewDeadline: cfg.LeaseDuration * 2 / 3, retryPeriod: cfg.LeaseDuration * 2 / 15}, nil
 }
 
-// Fresh reports whether this process is in a term and has renewed the Lease within the renew deadline, two thirds of
-// its duration. No other process can hold the Lease then.
-func (e *Elector) Fresh() bool {
-	lock := e.term.Load()
-	return lock != nil && lock.isFresh()
-}
-
-// Stale reports whether this process is in a term and has not renewed the Lease in time. It must then stop immediately.
+// Stale reports whether this process is in a term and has not renewed the Lease within the renew deadline, two thirds
+// of its duration. It must then stop immediately: another process may hold the Lease.
 func (e *Elector) Stale() bool {
 	lock := e.term.Load()
 	return lock != nil && !lock.isFresh()
@@ -157,14 +135,19 @@ func (e *Elector) lead(ctx context.Context, lead func(context.Context, int64) er
 	// The campaign outlives ctx, so that the Lease is renewed while the term drains.
 	campaigning, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	lock := e.newLock()
 	taken := make(chan string, 1)
-	lock.takenBy = func(other string) {
-		select {
-		case taken <- other:
-		default:
-		}
-		stop()
+	lock := &leaseLock{
+		identity:        e.Holder,
+		freshFor:        e.renewDeadline,
+		takeImmediately: e.TakeImmediately,
+		takenBy: func(other string) {
+			select {
+			case taken <- other:
+			default:
+			}
+			stop()
+		},
+		lease: newLease(e.Leases, e.ID, e.Namespace, e.renewDeadline/2),
 	}
 	won, lost, err := e.campaign(campaigning, lock)
 	if err != nil {
@@ -219,15 +202,6 @@ func (e *Elector) termError(ctx context.Context, err error) error {
 		return fmt.Errorf("%w: %w", errGaveUp, err)
 	}
 	return err
-}
-
-func (e *Elector) newLock() *leaseLock {
-	return &leaseLock{
-		identity:        e.Holder,
-		freshFor:        e.renewDeadline,
-		takeImmediately: e.TakeImmediately,
-		lease:           newLease(e.Leases, e.ID, e.Namespace, e.renewDeadline/2),
-	}
 }
 
 // campaign waits for the Lease and renews it until ctx ends or the Lease is lost. It closes won when it has the

@@ -107,6 +107,12 @@ func (r *terms) lead(ctx context.Context, epoch int64) error {
 	return r.err
 }
 
+type noMetrics struct{}
+
+func (noMetrics) Epoch(int64)     {}
+func (noMetrics) Leader(bool)     {}
+func (noMetrics) DatabaseUp(bool) {}
+
 // election is a running elector in a bubble of simulated time.
 type election struct {
 	*leader.Elector
@@ -120,7 +126,8 @@ func elect(
 	t.Helper()
 	cfg := leader.Config{
 		Leases: kube.CoordinationV1(), ID: "c0ntr0ller", Namespace: leaseNS, Holder: holder,
-		Epochs: db, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		LeaseDuration: 15 * time.Second, Epochs: db, Metrics: noMetrics{},
+		Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	}
 	for _, f := range change {
 		f(&cfg)
@@ -604,14 +611,14 @@ func TestNewElectorRefuses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			_, err := leader.New(leader.Config{
 				Leases: fake.NewClientset().CoordinationV1(), ID: "c", Namespace: "n", Holder: "h", Epochs: &epochs{},
-				Log: slog.New(slog.DiscardHandler), LeaseDuration: d,
+				Metrics: noMetrics{}, Log: slog.New(slog.DiscardHandler), LeaseDuration: d,
 			})
 			if err == nil {
 				t.Errorf("%s is accepted", d)
 			}
 		})
 	}
-	if _, err := leader.New(leader.Config{}); err == nil {
+	if _, err := leader.New(leader.Config{LeaseDuration: 3 * time.Second}); err == nil {
 		t.Error("an empty configuration is accepted")
 	}
 }
@@ -631,7 +638,7 @@ func TestElectorOnARealAPIServer(t *testing.T) {
 		elector, err := leader.New(leader.Config{
 			Leases: kube.CoordinationV1(), ID: id, Namespace: metav1.NamespaceDefault, Holder: holder,
 			LeaseDuration: 3 * time.Second, TakeImmediately: immediately,
-			Epochs: db, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+			Epochs: db, Metrics: noMetrics{}, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -93,14 +93,14 @@ type gatedTransport struct {
 
 // RoundTrip sends the request, or ends the process.
 func (t *gatedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
-	req := parseRequest(r.Method, r.URL)
-	if req.resource != "leases" && t.gate.exitIfStale(req.verb+" "+req.resource) {
+	verb, resource := parseRequest(r.Method, r.URL)
+	if resource != "leases" && t.gate.exitIfStale(verb+" "+resource) {
 		if r.Body != nil {
 			r.Body.Close()
 		}
 		return nil, errStale
 	}
-	if req.isWrite() {
+	if r.Method != http.MethodGet {
 		t.gate.writes.Add(1)
 	}
 	resp, err := t.next.RoundTrip(r)
@@ -108,58 +108,50 @@ func (t *gatedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err == nil {
 		code = strconv.Itoa(resp.StatusCode)
 	}
-	t.gate.count(req.verb, req.resource, code)
+	t.gate.count(verb, resource, code)
 	return resp, err
 }
 
 // WrappedRoundTripper returns the transport behind the gate. client-go looks for it to find features of a transport.
 func (t *gatedTransport) WrappedRoundTripper() http.RoundTripper { return t.next }
 
-// request describes a request to the API server in the terms of an RBAC rule.
-type request struct {
-	verb     string
-	resource string // with its subresource, such as pods/log; empty if the request has none
-}
-
-func (r request) isWrite() bool { return r.verb != "get" && r.verb != "list" && r.verb != "watch" }
-
-// parseRequest parses the path of a request: /api/v1/… or /apis/group/version/…, with or without a prefix.
-func parseRequest(method string, u *url.URL) request {
+// parseRequest describes a request in the terms of an RBAC rule. resource is with its subresource, such as pods/log; it
+// is empty if the request has none. The path is /api/v1/… or /apis/group/version/…, with or without a prefix.
+func parseRequest(method string, u *url.URL) (verb, resource string) {
 	segments := strings.Split(strings.Trim(u.Path, "/"), "/")
-	var resource []string
+	var path []string
 	if at := slices.IndexFunc(segments, func(s string) bool { return s == "api" || s == "apis" }); at >= 0 {
-		resource = segments[min(at+2+len(segments[at])-len("api"), len(segments)):]
+		path = segments[min(at+2+len(segments[at])-len("api"), len(segments)):]
 	}
-	if len(resource) > 2 && resource[0] == "namespaces" {
-		resource = resource[2:]
+	if len(path) > 2 && path[0] == "namespaces" {
+		path = path[2:]
 	}
-	hasName := len(resource) > 1
-	var r request
+	hasName := len(path) > 1
 	switch method {
 	case http.MethodPost:
-		r.verb = "create"
+		verb = "create"
 	case http.MethodPut:
-		r.verb = "update"
+		verb = "update"
 	case http.MethodPatch:
-		r.verb = "patch"
+		verb = "patch"
 	case http.MethodDelete:
-		r.verb = "delete"
+		verb = "delete"
 		if !hasName {
-			r.verb = "deletecollection"
+			verb = "deletecollection"
 		}
 	default:
-		r.verb = "get"
+		verb = "get"
 		if watch := u.Query().Get("watch"); watch == "true" || watch == "1" {
-			r.verb = "watch"
-		} else if len(resource) == 1 {
-			r.verb = "list"
+			verb = "watch"
+		} else if len(path) == 1 {
+			verb = "list"
 		}
 	}
-	if len(resource) > 0 {
-		r.resource = resource[0]
+	if len(path) > 0 {
+		resource = path[0]
 	}
-	if len(resource) > 2 {
-		r.resource += "/" + resource[2]
+	if len(path) > 2 {
+		resource += "/" + path[2]
 	}
-	return r
+	return verb, resource
 }

@@ -2,7 +2,6 @@ package leader
 
 import (
 	"context"
-	"errors"
 	"maps"
 	"strconv"
 	"time"
@@ -63,12 +62,9 @@ func (l *lease) create(ctx context.Context, spec coordinationv1.LeaseSpec) error
 	return nil
 }
 
-// update writes a spec with the resourceVersion of the last read or write. It fails with a conflict if somebody else
-// has written since.
+// update writes a spec with the resourceVersion of the last read or write, one of which must have succeeded. It fails
+// with a conflict if somebody else has written since.
 func (l *lease) update(ctx context.Context, spec coordinationv1.LeaseSpec) error {
-	if l.object == nil {
-		return errors.New("the lease was not read yet")
-	}
 	object := l.object.DeepCopy()
 	object.Spec = spec
 	l.mark(object)
