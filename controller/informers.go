@@ -144,7 +144,7 @@ func (t *term) dagChanged(old, dag *v1alpha1.DAG) {
 
 func (t *term) dagDeleted(dag *v1alpha1.DAG) {
 	t.dags.queue.Add(cache.MetaObjectToName(dag))
-	t.scheduler.Deleted(dag)
+	t.scheduler.Enqueue(cache.MetaObjectToName(dag)) // to drop its timer
 }
 
 // taskChanged enqueues a DagTask, and the DAGs that name it.

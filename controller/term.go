@@ -95,7 +95,7 @@ func (t *term) newPodEvents() *podevents.Keeper {
 		Namespaces:   t.cfg.namespaces(),
 		CachedPod:    t.cached.cachedPod,
 		Enqueue:      t.backlog.touched,
-		Fenced:       t.fail,
+		Failed:       t.failed,
 		Now:          t.now,
 		Metrics:      t.cfg.Metrics,
 		Log:          t.cfg.Log,
@@ -164,7 +164,7 @@ func (t *term) newLogs(graphs *versions.Loader) *logs.Keeper {
 	return logs.New(logs.Config{
 		Kube:         t.cfg.Kube.CoreV1(),
 		Logs:         t.db.Logs,
-		Pods:         &t.cached.pods,
+		CachedPod:    t.cached.pods.Get,
 		Limit:        t.cfg.LogLimit,
 		Policy:       graphs.LogPolicy,
 		Enqueue:      t.pods.queue.Add,
@@ -179,7 +179,7 @@ func (t *term) newLogs(graphs *versions.Loader) *logs.Keeper {
 // resume enqueues every live run. It needs the rows and a fresh list, nothing else. Partitions are made before the
 // first write. If something holds the table, as a backup does, the default partition takes the rows.
 func (t *term) resume(ctx context.Context) error {
-	if err := t.clock.ReadFrom(ctx, t.db, t.cfg.Log); err != nil {
+	if err := t.clock.ReadFrom(ctx, t.db.Clock, t.cfg.Log); err != nil {
 		return err
 	}
 	if err := t.db.History.Maintain(ctx, t.now()); errors.Is(err, store.ErrConflict) || store.IsUnavailable(err) {
@@ -310,7 +310,7 @@ func (t *term) shutDown() {
 // maintain reads the clock and makes the partitions of the coming month, every minute.
 func (t *term) maintain(ctx context.Context) {
 	for wait.For(ctx, time.Minute) {
-		if err := t.clock.ReadFrom(ctx, t.db, t.cfg.Log); err != nil && ctx.Err() == nil {
+		if err := t.clock.ReadFrom(ctx, t.db.Clock, t.cfg.Log); err != nil && ctx.Err() == nil {
 			t.failed(err)
 		}
 		if err := t.db.History.Maintain(ctx, t.now()); err != nil && ctx.Err() == nil {

@@ -58,15 +58,11 @@ func (c *Clock) Set(asked, answered, database time.Time) (adopted bool) {
 	return true
 }
 
-// Database is what the clock is read from. *store.Leader implements it.
-type Database interface {
-	Clock(ctx context.Context) (time.Time, error)
-}
-
-// ReadFrom sets the clock by the database. It logs a large difference when it adopts one.
-func (c *Clock) ReadFrom(ctx context.Context, db Database, log *slog.Logger) error {
+// ReadFrom sets the clock by the database's, which read returns. It logs a large difference when it adopts one. Its
+// error is that of read.
+func (c *Clock) ReadFrom(ctx context.Context, read func(context.Context) (time.Time, error), log *slog.Logger) error {
 	asked := c.local()
-	reading, err := db.Clock(ctx)
+	reading, err := read(ctx)
 	if err != nil {
 		return err
 	}

@@ -21,12 +21,6 @@ import (
 	"kontroler/store"
 )
 
-// Pods is the cache of Pods. *informer.Set[*corev1.Pod] is one.
-type Pods interface {
-	// Get returns the cached Pod of a name, and whether there is one.
-	Get(name cache.ObjectName) (*corev1.Pod, bool)
-}
-
 // Metrics counts logs.
 type Metrics interface {
 	// LogKept is called after each commit of a log, with its state (store.LogCaptured or store.LogLost) and the
@@ -41,7 +35,8 @@ type Config struct {
 	// Kube reads logs.
 	Kube corev1client.PodsGetter
 	Logs *store.Logs
-	Pods Pods
+	// CachedPod returns the Pod of a name from the cache.
+	CachedPod func(cache.ObjectName) (*corev1.Pod, bool)
 	// Limit is how many bytes of a log are stored. 0: logs are not read.
 	Limit int64
 	// Policy returns spec.logs of a version of a DAG. Keep returns its errors.
@@ -154,7 +149,7 @@ func startedAt(p *corev1.Pod, attempt store.Attempt) time.Time {
 
 // cached returns a Pod as the cache has it now, nil if it is gone.
 func (k *Keeper) cached(p *corev1.Pod) *corev1.Pod {
-	now, ok := k.cfg.Pods.Get(cache.MetaObjectToName(p))
+	now, ok := k.cfg.CachedPod(cache.MetaObjectToName(p))
 	if !ok || now.UID != p.UID {
 		return nil
 	}

@@ -47,7 +47,7 @@ func (k *Keeper) OpenBefore(ctx context.Context, policy v1alpha1.LogPolicy, name
 	}
 	var opening []*stream
 	for _, d := range deletes {
-		p, ok := k.cfg.Pods.Get(cache.NewObjectName(namespace, d.PodName))
+		p, ok := k.cfg.CachedPod(cache.NewObjectName(namespace, d.PodName))
 		if !ok || string(p.UID) != d.PodUID || !isRunning(p) {
 			continue
 		}
@@ -74,7 +74,7 @@ func (k *Keeper) Follow(policy v1alpha1.LogPolicy, namespace string, pods iter.S
 		return
 	}
 	for name := range pods {
-		if p, ok := k.cfg.Pods.Get(cache.NewObjectName(namespace, name)); ok && isRunning(p) {
+		if p, ok := k.cfg.CachedPod(cache.NewObjectName(namespace, name)); ok && isRunning(p) {
 			k.streams.open(p, k.cfg.Limit, maxFollowed)
 		}
 	}

@@ -232,7 +232,7 @@ func newWorld(t *testing.T, d *database, limit int64, script ...answer) *world {
 	t.Cleanup(server.Close)
 	kube := kubernetes.NewForConfigOrDie(&rest.Config{Host: server.URL, QPS: -1})
 	w.keeper = logs.New(logs.Config{
-		Kube: kube.CoreV1(), Logs: d.leader.Logs, Pods: w.pods, Limit: limit,
+		Kube: kube.CoreV1(), Logs: d.leader.Logs, CachedPod: w.pods.Get, Limit: limit,
 		Policy: func(context.Context, int64) (v1alpha1.LogPolicy, error) {
 			if w.onPolicy != nil {
 				w.onPolicy()

@@ -7,6 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"kontroler/controller/engine"
 	"kontroler/controller/names"
 	"kontroler/store"
 )
@@ -90,7 +91,7 @@ func (b *backlog) add(e store.PodEvent) {
 	key := statementOf(e)
 	if other, ok := b.waiting[key]; ok {
 		e.Count = max(e.Count, other.Count)
-		e.FirstAt, e.LastAt = earlier(e.FirstAt, other.FirstAt), later(e.LastAt, other.LastAt)
+		e.FirstAt, e.LastAt = engine.Earlier(e.FirstAt, other.FirstAt), later(e.LastAt, other.LastAt)
 	} else {
 		b.order = append(b.order, key)
 	}

@@ -7,6 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"kontroler/controller/engine"
 	"kontroler/controller/kube"
 	"kontroler/controller/text"
 	"kontroler/store"
@@ -24,9 +25,9 @@ func fromAPI(e *corev1.Event) store.PodEvent {
 	if row.Source == "" {
 		row.Source = text.Clean(e.ReportingController)
 	}
-	row.FirstAt = earlier(row.FirstAt, storable(metav1.Time(e.EventTime)))
+	row.FirstAt = engine.Earlier(row.FirstAt, storable(metav1.Time(e.EventTime)))
 	if row.FirstAt.IsZero() {
-		row.FirstAt = earlier(storable(e.CreationTimestamp), row.LastAt)
+		row.FirstAt = engine.Earlier(storable(e.CreationTimestamp), row.LastAt)
 	}
 	if series := e.Series; series != nil {
 		row.Count = max(row.Count, series.Count)
@@ -53,14 +54,6 @@ func storable(t metav1.Time) time.Time {
 		return time.Time{}
 	}
 	return kube.UTC(t)
-}
-
-// earlier returns the earlier of two times. A zero time does not count.
-func earlier(a, b time.Time) time.Time {
-	if a.IsZero() || !b.IsZero() && b.Before(a) {
-		return b
-	}
-	return a
 }
 
 // later returns the later of two times.

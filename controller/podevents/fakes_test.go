@@ -2,6 +2,7 @@ package podevents
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -65,6 +66,7 @@ type fixture struct {
 	cached   map[types.UID]*corev1.Pod
 	enqueued []string
 	fenced   int
+	failed   []string // the other errors of the database
 	endTerm  func()
 	dropped  int
 	log      recorder
@@ -80,9 +82,16 @@ func newFixture(api *fakeAPI, database *fakeDatabase, cached ...*corev1.Pod) *fi
 		Events: api, Database: database, ControllerID: controllerID, Namespaces: []string{"n"}, Metrics: f,
 		CachedPod: func(uid types.UID) (*corev1.Pod, bool) { p, ok := f.cached[uid]; return p, ok },
 		Enqueue:   func(runUID, podName string) { f.enqueued = append(f.enqueued, runUID+" "+podName) },
-		Fenced:    func(error) { f.fenced++; f.endTerm() },
-		Now:       time.Now,
-		Log:       slog.New(&f.log),
+		Failed: func(err error) {
+			if errors.Is(err, store.ErrFenced) {
+				f.fenced++
+				f.endTerm()
+				return
+			}
+			f.failed = append(f.failed, err.Error())
+		},
+		Now: time.Now,
+		Log: slog.New(&f.log),
 	})
 	return f
 }

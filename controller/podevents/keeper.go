@@ -41,8 +41,8 @@ type Config struct {
 	CachedPod func(types.UID) (*corev1.Pod, bool)
 	// Enqueue enqueues a run because an Event reports a failure to start its Pod.
 	Enqueue func(runUID, podName string)
-	// Fenced ends the term. It is called with an error that wraps store.ErrFenced.
-	Fenced  func(error)
+	// Failed is called with each error of the database before the work is retried, except while it is unavailable.
+	Failed  func(error)
 	Now     func() time.Time
 	Metrics Metrics
 	Log     *slog.Logger

@@ -36,7 +36,7 @@ func TestRunStoresEvents(t *testing.T) {
 	cached := []*corev1.Pod{waitingPod("u")}
 	type result struct {
 		Stored, LargestBatch, Attempts, Dropped, Fenced int
-		Log                                             []string
+		Failed, Log                                     []string
 	}
 	for name, tt := range map[string]struct {
 		events       []corev1.Event
@@ -60,16 +60,16 @@ func TestRunStoresEvents(t *testing.T) {
 		"an Event of another controller's Pod is dismissed": {
 			events: one, cached: []*corev1.Pod{foreignPod},
 		},
-		"Events wait while the database is away, and nothing is logged": {
+		"Events wait while the database is away, and nothing is reported": {
 			events: one, cached: cached,
 			recentErrors: []error{store.ErrUnavailable}, storeErrors: []error{store.ErrUnavailable},
 			want: result{Stored: 1, LargestBatch: 1, Attempts: 2},
 		},
-		"Events are stored again after a conflict, which is logged": {
+		"Events are stored again after a conflict, which is reported": {
 			events: one, cached: cached, storeErrors: []error{store.ErrConflict},
 			want: result{
 				Stored: 1, LargestBatch: 1, Attempts: 2,
-				Log: []string{"storing Events of Pods failed; will be retried"},
+				Failed: []string{"storing Events of Pods: " + store.ErrConflict.Error()},
 			},
 		},
 		"an Event that the database rejects is dropped": {
@@ -92,7 +92,7 @@ func TestRunStoresEvents(t *testing.T) {
 			storeErrors: []error{store.ErrRejected, nil, store.ErrConflict},
 			want: result{
 				Stored: 4, LargestBatch: 2, Attempts: 4,
-				Log: []string{"storing Events of Pods failed; will be retried"},
+				Failed: []string{"storing Events of Pods: " + store.ErrConflict.Error()},
 			},
 		},
 		"a fenced leader ends its term, and nothing is logged": {
@@ -103,11 +103,11 @@ func TestRunStoresEvents(t *testing.T) {
 			events: one, cached: cached, recentErrors: []error{store.ErrFenced},
 			want: result{Fenced: 1},
 		},
-		"recent Pods are read again after an error, which is logged": {
+		"recent Pods are read again after an error, which is reported": {
 			events: one, recent: []store.Pod{formerPod}, recentErrors: []error{errors.New("odd")},
 			want: result{
 				Stored: 1, LargestBatch: 1, Attempts: 1,
-				Log: []string{"reading recent Pods from the database failed; will be retried"},
+				Failed: []string{"reading recent Pods from the database: odd"},
 			},
 		},
 	} {
@@ -121,7 +121,8 @@ func TestRunStoresEvents(t *testing.T) {
 				f.endTerm = cancel
 				f.Run(ctx)
 				got := result{
-					len(database.stored), database.largestBatch, database.attempts, f.dropped, f.fenced, f.log.messages,
+					len(database.stored), database.largestBatch, database.attempts, f.dropped, f.fenced,
+					f.failed, f.log.messages,
 				}
 				if diff := cmp.Diff(tt.want, got); diff != "" {
 					t.Errorf("(-want +got):\n%s", diff)

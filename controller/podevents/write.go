@@ -3,6 +3,7 @@ package podevents
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -32,7 +33,7 @@ func (k *Keeper) loadRecentPods(ctx context.Context) bool {
 			}
 			return true
 		}
-		if !k.pauseAfter(ctx, err, "reading recent Pods from the database failed; will be retried") {
+		if !k.pauseAfter(ctx, err, "reading recent Pods from the database") {
 			return false
 		}
 	}
@@ -64,7 +65,7 @@ func (k *Keeper) writeBatch(ctx context.Context) (mayHaveMore bool) {
 	}
 	if left, err := k.store(ctx, batch); err != nil {
 		k.backlog.restore(left)
-		k.pauseAfter(ctx, err, "storing Events of Pods failed; will be retried")
+		k.pauseAfter(ctx, err, "storing Events of Pods")
 		return false
 	}
 	return len(batch) == batchSize
@@ -94,14 +95,11 @@ func (k *Keeper) store(ctx context.Context, events []store.PodEvent) (left []sto
 	return k.store(ctx, events[half:])
 }
 
-// pauseAfter reports a failure of the database and waits before the next attempt. It returns false when ctx ends
-// before. It does not log that the database is away: the controller does.
-func (k *Keeper) pauseAfter(ctx context.Context, err error, message string) bool {
-	switch {
-	case errors.Is(err, store.ErrFenced):
-		k.cfg.Fenced(err)
-	case ctx.Err() == nil && !store.IsUnavailable(err):
-		k.cfg.Log.Warn(message, "error", err)
+// pauseAfter reports an error of the database and what failed with it, and waits before the next attempt. It returns
+// false when ctx ends before.
+func (k *Keeper) pauseAfter(ctx context.Context, err error, failed string) bool {
+	if ctx.Err() == nil && !store.IsUnavailable(err) {
+		k.cfg.Failed(fmt.Errorf("%s: %w", failed, err))
 	}
 	return wait.For(ctx, writeRetry)
 }

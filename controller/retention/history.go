@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -21,9 +23,6 @@ const (
 	// one connection.
 	trimPause = 4
 )
-
-// trimmed are the kinds of history, in the order in which the log names them.
-var trimmed = []string{"run", "task", "attempt", "notification", "version", "schedule", "partition", "row"}
 
 // trim removes old history, immediately and then at every trimInterval, until ctx ends.
 func (c *Cleaner) trim(ctx context.Context) {
@@ -47,7 +46,9 @@ func (c *Cleaner) trimOnce(ctx context.Context) error {
 			fault.Point("history-trimmed")
 			for kind, n := range removed {
 				c.Metrics.HistoryRemoved(kind, n)
-				total[kind] += n
+				if n > 0 {
+					total[kind] += n
+				}
 			}
 			wait.For(ctx, trimPause*took)
 			return ctx.Err()
@@ -57,10 +58,8 @@ func (c *Cleaner) trimOnce(ctx context.Context) error {
 	if c.HistoryRetention > 0 {
 		err = errors.Join(err, c.History.Trim(ctx, retention))
 	}
-	for _, kind := range trimmed {
-		if n := total[kind]; n > 0 {
-			log = append(log, kind+"s", n)
-		}
+	for _, kind := range slices.Sorted(maps.Keys(total)) {
+		log = append(log, kind+"s", total[kind])
 	}
 	if len(log) > 0 {
 		c.Log.Info("history trimmed", log...)

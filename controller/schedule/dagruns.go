@@ -34,8 +34,6 @@ type refusedError struct{ error }
 // impossibleError is why a DagRun can never be created.
 type impossibleError struct{ error }
 
-func (e *impossibleError) Unwrap() error { return e.error }
-
 var errNameTaken = errors.New("another DagRun has its name")
 
 // read reads a DagRun past the cache. Nil: it does not exist.

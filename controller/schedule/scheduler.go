@@ -103,9 +103,6 @@ func (s *Scheduler) Changed(old, d *v1alpha1.DAG) {
 	}
 }
 
-// Deleted enqueues the schedule of a DAG that is gone, so that its timer is dropped.
-func (s *Scheduler) Deleted(d *v1alpha1.DAG) { s.Enqueue(cache.MetaObjectToName(d)) }
-
 // PassOver accounts for the due times of a DAG that this controller had before and does not have now: they may have run
 // elsewhere, and do not run here. It must come before the claim, so that the schedule continues from then on.
 func (s *Scheduler) PassOver(ctx context.Context, d *v1alpha1.DAG) error {

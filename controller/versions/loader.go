@@ -17,19 +17,14 @@ const CacheBytes = 64 << 20
 // ErrUnreadable is the error of a stored version that cannot be made a graph. Trying again does not help.
 var ErrUnreadable = errors.New("the version cannot be read")
 
-// Database is where versions are stored. *store.DAGs implements it.
-type Database interface {
-	Version(ctx context.Context, id int64) (version store.Version, found bool, err error)
-}
-
 // Loader loads versions.
 type Loader struct {
-	db    Database
+	db    *store.DAGs
 	cache *graphCache
 }
 
 // New makes a Loader that caches versions up to a number of bytes.
-func New(db Database, cacheBytes int64) *Loader {
+func New(db *store.DAGs, cacheBytes int64) *Loader {
 	return &Loader{db: db, cache: newGraphCache(cacheBytes)}
 }
 

@@ -43,12 +43,9 @@ func NewGuard(list string) (Guard, error) {
 }
 
 // refusedError says why an address is refused.
-type refusedError struct {
-	addr netip.Addr
-	why  string
-}
+type refusedError string
 
-func (e *refusedError) Error() string { return fmt.Sprintf("address %s is refused: %s", e.addr, e.why) }
+func (e refusedError) Error() string { return string(e) }
 
 // control checks the address of a connection that a net.Dialer is about to make.
 func (g Guard) control(_, address string, _ syscall.RawConn) error {
@@ -63,7 +60,7 @@ func (g Guard) control(_, address string, _ syscall.RawConn) error {
 func (g Guard) check(addr netip.Addr) error {
 	for _, form := range forms(addr) {
 		if why := g.refusal(form); why != "" {
-			return &refusedError{addr, why}
+			return refusedError(fmt.Sprintf("address %s is refused: %s", addr, why))
 		}
 	}
 	return nil

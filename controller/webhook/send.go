@@ -15,6 +15,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"kontroler/controller/text"
 )
 
 const (
@@ -89,7 +91,7 @@ func (s *sender) send(ctx context.Context, r request) answer {
 		if parseErr == nil {
 			secrets.add(next) // the body of the answer may repeat it
 		}
-		a.text = cut(secrets.redact(printable(a.text)))
+		a.text = text.Shorten(secrets.redact(printable(a.text)), maxKept)
 		switch {
 		case err != nil:
 			a.err = errors.New(secrets.redact(describe(ctx, err)))
@@ -148,7 +150,7 @@ func post(ctx context.Context, transport http.RoundTripper, to *url.URL, r reque
 
 // describe describes the error of a request in one line.
 func describe(ctx context.Context, err error) string {
-	if refused, ok := errors.AsType[*refusedError](err); ok {
+	if refused, ok := errors.AsType[refusedError](err); ok {
 		return refused.Error()
 	}
 	if cause := context.Cause(ctx); cause != nil {
@@ -178,11 +180,6 @@ func printable(s string) string {
 		return r
 	}, s)
 	return strings.TrimSpace(s)
-}
-
-// cut shortens a text to maxKept.
-func cut(s string) string {
-	return strings.ToValidUTF8(s[:min(len(s), maxKept)], "")
 }
 
 // redactor holds the parts of URLs that may be tokens. Receivers like to repeat the URL in their answer.

@@ -128,8 +128,9 @@ var house = []place{
 	{
 		path: "controller/podevents",
 		may: all([]string{
-			module + "/controller/fault", module + "/controller/kube", module + "/controller/names",
-			module + "/controller/pod", module + "/controller/text", module + "/controller/wait", module + "/store!",
+			module + "/controller/engine", module + "/controller/fault", module + "/controller/kube",
+			module + "/controller/names", module + "/controller/pod", module + "/controller/text",
+			module + "/controller/wait", module + "/store!",
 		}, client),
 		tests: wire,
 	},
