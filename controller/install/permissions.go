@@ -1,6 +1,7 @@
 package install
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -120,39 +121,31 @@ func missingPermissions(
 ) (missing []permission, err error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	var (
-		mu      sync.Mutex
-		denied  = make([][]string, len(required)) // verbs, by the position of their permission
-		reviews sync.WaitGroup
-		slots   = make(chan struct{}, reviewsAtOnce)
-	)
+	var reviews sync.WaitGroup
+	denied, errs := make([][]string, len(required)), make([]error, len(required)) // by the position of their permission
+	slots := make(chan struct{}, reviewsAtOnce)
 	for i, p := range required {
-		for _, verb := range p.verbs {
-			reviews.Go(func() {
-				slots <- struct{}{}
-				defer func() { <-slots }()
-				allowed, reviewErr := isAllowed(ctx, kube, p, verb)
-				mu.Lock()
-				defer mu.Unlock()
-				if reviewErr != nil {
-					err = reviewErr
+		reviews.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			for _, verb := range p.verbs {
+				allowed, err := isAllowed(ctx, kube, p, verb)
+				if err != nil {
+					errs[i] = err
 				} else if !allowed {
 					denied[i] = append(denied[i], verb)
 				}
-			})
-		}
+			}
+		})
 	}
 	reviews.Wait()
 	for i, p := range required {
 		if len(denied[i]) > 0 {
-			slices.SortFunc(denied[i], func(a, b string) int {
-				return slices.Index(p.verbs, a) - slices.Index(p.verbs, b) // they came in any order
-			})
 			p.verbs = denied[i]
 			missing = append(missing, p)
 		}
 	}
-	return missing, err
+	return missing, cmp.Or(errs...)
 }
 
 // isAllowed reports whether this client has a verb of a permission.

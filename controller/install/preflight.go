@@ -16,7 +16,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/version"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/rest"
 
 	"kontroler/apis/kontroler/v1alpha1"
 	"kontroler/controller/wait"
@@ -140,11 +139,7 @@ func unreachable(err error) error {
 func get(ctx context.Context, kube kubernetes.Interface, path string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	client := kube.Discovery().RESTClient()
-	if none, ok := client.(*rest.RESTClient); ok && none == nil {
-		return nil, errors.New("the client has no connection")
-	}
-	return client.Get().AbsPath(path).SetHeader("Accept", "application/json").Do(ctx).Raw()
+	return kube.Discovery().RESTClient().Get().AbsPath(path).SetHeader("Accept", "application/json").Do(ctx).Raw()
 }
 
 // awaitResources checks that the custom resources are served. It retries for servingTimeout.

@@ -50,26 +50,21 @@ func Uninstall(ctx context.Context, cfg UninstallConfig) (changed int, err error
 	}
 	failed := 0
 	for _, namespace := range namespaces {
-		options := metav1.ListOptions{LabelSelector: cfg.selector(), Limit: 500}
-		for {
-			pods, err := cfg.Kube.CoreV1().Pods(namespace).List(ctx, options)
+		// Not in pages: the token of the next one expires while the Pods of a page are changed.
+		pods, err := cfg.Kube.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: cfg.selector()})
+		if err != nil {
+			return changed, fmt.Errorf("listing the Pods with label %s: %w", cfg.selector(), err)
+		}
+		for i := range pods.Items {
+			p := &pods.Items[i]
+			hasChanged, err := kube.RemoveFinalizer(ctx, cfg.Kube, p)
+			if hasChanged {
+				changed++
+			}
 			if err != nil {
-				return changed, fmt.Errorf("listing the Pods with label %s: %w", cfg.selector(), err)
-			}
-			for i := range pods.Items {
-				p := &pods.Items[i]
-				hasChanged, err := kube.RemoveFinalizer(ctx, cfg.Kube, p)
-				if hasChanged {
-					changed++
-				}
-				if err != nil {
-					failed++
-					cfg.Log.Error("cannot remove the finalizer from a Pod",
-						"namespace", p.Namespace, "pod", p.Name, "error", err)
-				}
-			}
-			if options.Continue = pods.Continue; options.Continue == "" {
-				break
+				failed++
+				cfg.Log.Error("cannot remove the finalizer from a Pod",
+					"namespace", p.Namespace, "pod", p.Name, "error", err)
 			}
 		}
 	}
