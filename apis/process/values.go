@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Text sets a text.
@@ -26,6 +27,20 @@ func Boolean[C any](field func(*C) *bool) func(*C, string) error {
 			return fmt.Errorf("%q is neither true nor false", value)
 		}
 		*field(c) = on
+		return nil
+	}
+}
+
+// Duration sets a duration for which isValid returns true. The error says that any other value is what.
+func Duration[C any](
+	field func(*C) *time.Duration, isValid func(time.Duration) bool, what string,
+) func(*C, string) error {
+	return func(c *C, value string) error {
+		d, err := time.ParseDuration(value)
+		if err != nil || !isValid(d) {
+			return fmt.Errorf("%q is %s", value, what)
+		}
+		*field(c) = d
 		return nil
 	}
 }

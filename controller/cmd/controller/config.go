@@ -85,12 +85,17 @@ var settings = []process.Setting[config]{
 		Help: "maximum number of live Pods; further tasks wait, with reason Throttled",
 	},
 	{
-		Flag: "start-grace", Placeholder: "DURATION", Env: "KONTROLER_START_GRACE", Default: "5m", Set: setStartGrace,
+		Flag: "start-grace", Placeholder: "DURATION", Env: "KONTROLER_START_GRACE", Default: "5m",
+		Set: process.Duration(func(c *config) *time.Duration { return &c.startGrace },
+			func(d time.Duration) bool { return d >= time.Second && d <= 24*time.Hour },
+			"not a duration from 1s to 24h"),
 		Help: "how long a Pod may fail to start, for example without its image, before its attempt fails: 1s to 24h",
 	},
 	{
 		Flag: "history-retention", Placeholder: "DURATION", Env: "KONTROLER_HISTORY_RETENTION", Default: "2160h",
-		Set:  setHistoryRetention,
+		Set: process.Duration(func(c *config) *time.Duration { return &c.historyRetention },
+			func(d time.Duration) bool { return d == 0 || d >= time.Hour },
+			"neither 0 nor a duration of at least 1h (for 90 days write 2160h)"),
 		Help: "how long rows and logs stay in PostgreSQL after the end of a run: at least 1h; 0 means for ever",
 	},
 	{
@@ -120,7 +125,9 @@ var settings = []process.Setting[config]{
 	},
 	{
 		Flag: "lease-duration", Placeholder: "DURATION", Env: "KONTROLER_LEASE_DURATION", Default: "15s",
-		Set:  setLeaseDuration,
+		Set: process.Duration(func(c *config) *time.Duration { return &c.leaseDuration },
+			func(d time.Duration) bool { return d >= 3*time.Second && d <= 2*time.Minute && d%time.Second == 0 },
+			"not a number of whole seconds from 3s to 2m"),
 		Help: "how long a standby waits for a leader that does not renew its Lease: whole seconds, 3s to 2m",
 	},
 	{
@@ -243,24 +250,6 @@ func setMaxPods(c *config, value string) error {
 	return nil
 }
 
-func setStartGrace(c *config, value string) error {
-	d, err := time.ParseDuration(value)
-	if err != nil || d < time.Second || d > 24*time.Hour {
-		return fmt.Errorf("%q is not a duration from 1s to 24h", value)
-	}
-	c.startGrace = d
-	return nil
-}
-
-func setHistoryRetention(c *config, value string) error {
-	d, err := time.ParseDuration(value)
-	if err != nil || d != 0 && d < time.Hour {
-		return fmt.Errorf("%q is neither 0 nor a duration of at least 1h (for 90 days write 2160h)", value)
-	}
-	c.historyRetention = d
-	return nil
-}
-
 func setWebhookDeny(c *config, value string) error {
 	if _, err := webhook.NewGuard(value); err != nil {
 		return err
@@ -295,15 +284,6 @@ func setLeaseNamespace(c *config, value string) error {
 		return fmt.Errorf("%q is not a name of a namespace", value)
 	}
 	c.leaseNamespace = value
-	return nil
-}
-
-func setLeaseDuration(c *config, value string) error {
-	d, err := time.ParseDuration(value)
-	if err != nil || d < 3*time.Second || d > 2*time.Minute || d%time.Second != 0 {
-		return fmt.Errorf("%q is not a number of whole seconds from 3s to 2m", value)
-	}
-	c.leaseDuration = d
 	return nil
 }
 

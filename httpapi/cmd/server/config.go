@@ -114,17 +114,19 @@ var settings = []process.Setting[config]{
 	},
 	{
 		Flag: "session-lifetime", Placeholder: "DURATION", Env: "KONTROLER_SESSION_LIFETIME", Default: "12h",
-		Set:  duration(func(c *config) *time.Duration { return &c.sessionLifetime }, time.Minute, 30*24*time.Hour),
+		Set:  sessionDuration(func(c *config) *time.Duration { return &c.sessionLifetime }),
 		Help: "how long a session lasts after the login: 1m to 720h",
 	},
 	{
 		Flag: "session-idle", Placeholder: "DURATION", Env: "KONTROLER_SESSION_IDLE", Default: "2h",
-		Set:  duration(func(c *config) *time.Duration { return &c.sessionIdle }, time.Minute, 30*24*time.Hour),
+		Set:  sessionDuration(func(c *config) *time.Duration { return &c.sessionIdle }),
 		Help: "how long a session lasts without being used: 1m to 720h",
 	},
 	{
 		Flag: "audit-retention", Placeholder: "DURATION", Env: "KONTROLER_AUDIT_RETENTION", Default: "8760h",
-		Set:  setAuditRetention,
+		Set: process.Duration(func(c *config) *time.Duration { return &c.auditRetention },
+			func(d time.Duration) bool { return d == 0 || d >= 24*time.Hour },
+			"neither 0 nor a duration of at least 24h (for 90 days write 2160h)"),
 		Help: "how long the audit is kept: at least 24h; 0 means for ever",
 	},
 	{
@@ -275,22 +277,8 @@ func openCluster(kubeconfig string) (cluster.Clients, error) {
 	return cluster.New(rest, "kontroler-server/"+version.String())
 }
 
-func duration(field func(*config) *time.Duration, least, most time.Duration) func(*config, string) error {
-	return func(c *config, value string) error {
-		d, err := time.ParseDuration(value)
-		if err != nil || d < least || d > most {
-			return fmt.Errorf("%q is not a duration from 1m to 720h", value)
-		}
-		*field(c) = d
-		return nil
-	}
-}
-
-func setAuditRetention(c *config, value string) error {
-	d, err := time.ParseDuration(value)
-	if err != nil || d != 0 && d < 24*time.Hour {
-		return fmt.Errorf("%q is neither 0 nor a duration of at least 24h (for 90 days write 2160h)", value)
-	}
-	c.auditRetention = d
-	return nil
+func sessionDuration(field func(*config) *time.Duration) func(*config, string) error {
+	return process.Duration(field,
+		func(d time.Duration) bool { return d >= time.Minute && d <= 30*24*time.Hour },
+		"not a duration from 1m to 720h")
 }
