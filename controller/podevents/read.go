@@ -28,18 +28,22 @@ const (
 var errBacklogFull = errors.New("the backlog of Events is full")
 
 // read lists and watches the Events of a namespace's Pods until ctx ends. When the watch breaks, or the backlog is
-// full, it starts again with a list.
+// full, it starts again with a list. A missing permission is logged when it begins: a namespace may stay closed.
 func (k *Keeper) read(ctx context.Context, namespace string) {
+	wasForbidden := false
 	for retry := readRetry; ; retry = min(2*retry, readRetryMax) {
 		began := time.Now()
 		version, err := k.list(ctx, namespace)
 		for err == nil {
+			wasForbidden = false
 			version, err = k.watch(ctx, namespace, version)
 		}
 		if time.Since(began) > readRetryMax {
 			retry = readRetry
 		}
-		isExpected := apierrors.IsResourceExpired(err) || apierrors.IsGone(err) || errors.Is(err, errBacklogFull)
+		isExpected := apierrors.IsResourceExpired(err) || apierrors.IsGone(err) || errors.Is(err, errBacklogFull) ||
+			wasForbidden && apierrors.IsForbidden(err)
+		wasForbidden = apierrors.IsForbidden(err)
 		if ctx.Err() == nil && !isExpected {
 			k.cfg.Log.Warn("reading Events of Pods failed; will be retried",
 				"namespace", namespace, "error", err, "in", retry)

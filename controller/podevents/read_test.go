@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
 )
@@ -19,6 +20,11 @@ import (
 // expired is the answer to a resourceVersion that the API server no longer has.
 func expired() *metav1.Status {
 	return &metav1.Status{Status: metav1.StatusFailure, Code: http.StatusGone, Reason: metav1.StatusReasonExpired}
+}
+
+// forbidden is the answer to a user who may not read Events.
+func forbidden() error {
+	return apierrors.NewForbidden(corev1.Resource("events"), "", errors.New("no Role grants it"))
 }
 
 // change is a change of an Event in a watch.
@@ -65,10 +71,20 @@ func TestReadFollowsEventsWithoutGaps(t *testing.T) {
 			requests: []string{`0s list ""`, `0s watch "7"`, `1s list ""`, `1s watch "20"`},
 		},
 		"a watch that fails is logged and followed by a list": {
-			answers:  []answer{{version: "7"}, {err: errors.New("forbidden")}, {version: "8"}},
+			answers:  []answer{{version: "7"}, {err: errors.New("broken")}, {version: "8"}},
 			duration: time.Second,
 			requests: []string{`0s list ""`, `0s watch "7"`, `1s list ""`, `1s watch "8"`},
 			log:      []string{failed},
+		},
+		"a permission that is missing is logged once until it was there": {
+			answers: []answer{
+				{err: forbidden()}, {err: forbidden()}, {version: "7"}, {err: forbidden()}, {err: forbidden()},
+			},
+			duration: 15 * time.Second,
+			requests: []string{
+				`0s list ""`, `1s list ""`, `3s list ""`, `3s watch "7"`, `7s list ""`, `15s list ""`, `15s watch ""`,
+			},
+			log: []string{failed, failed},
 		},
 		"a list that fails is retried less and less often, but every minute": {
 			answers:  slices.Repeat([]answer{{err: errors.New("away")}}, 8),
