@@ -55,7 +55,7 @@ type Config struct {
 	HistoryRetention time.Duration
 	// Now is the database's time.
 	Now func() time.Time
-	// Failed is called with each error before the work is retried, except while the database is unavailable.
+	// Failed is called with each error before the work is retried, unless an outage of the database caused it.
 	Failed  func(error)
 	Metrics Metrics
 	Log     *slog.Logger

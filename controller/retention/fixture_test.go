@@ -166,12 +166,13 @@ func (s *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // history is a History in memory.
 type history struct {
-	isNeeded bool // by the database
-	err      error
-	calls    []string        // of Trim and TrimChanges
-	removed  []store.Removed // by the batches of each call
-	spared   []string        // UIDs that were asked for
-	sparing  map[string]bool
+	isNeeded  bool // by the database
+	err       error
+	failsOnce bool            // with err, which is of all calls otherwise
+	calls     []string        // of Trim and TrimChanges
+	removed   []store.Removed // by the batches of each call
+	spared    []string        // UIDs that were asked for
+	sparing   map[string]bool
 }
 
 func (h *history) IsRunOver(context.Context, string, string, string) (bool, error) {
@@ -197,7 +198,11 @@ func (h *history) trim(what string, r store.Retention) error {
 			return err
 		}
 	}
-	return h.err
+	err := h.err
+	if h.failsOnce {
+		h.err = nil
+	}
+	return err
 }
 
 // newDAG makes DAG "nightly" of namespace "team".

@@ -19,18 +19,27 @@ import (
 const (
 	// trimInterval is the time between two passes.
 	trimInterval = 10 * time.Minute
+	// outageRetry is the time until a pass is repeated that an outage of the database ended.
+	outageRetry = time.Minute
 	// trimPause is the pause after a batch, as a multiple of the time that the batch took: trimming takes a fifth of
 	// one connection.
 	trimPause = 4
 )
 
-// trim removes old history, immediately and then at every trimInterval, until ctx ends.
+// trim removes old history, immediately and then at every trimInterval, until ctx ends. A pass that an outage of the
+// database ends is repeated after outageRetry. If it ends so again, it is reported: an outage of the server would have
+// ended the term, so it may be a statement of the pass that times out.
 func (c *Cleaner) trim(ctx context.Context) {
+	wasAway := false
 	for {
-		if err := c.trimOnce(ctx); err != nil && ctx.Err() == nil {
+		err := c.trimOnce(ctx)
+		isAway, next := store.IsUnavailable(err), trimInterval
+		if isAway && !wasAway {
+			next = outageRetry
+		} else if err != nil && ctx.Err() == nil {
 			c.Failed(fmt.Errorf("next try in %s: %w", trimInterval, err))
 		}
-		if !wait.For(ctx, trimInterval) {
+		if wasAway = isAway; !wait.For(ctx, next) {
 			return
 		}
 	}

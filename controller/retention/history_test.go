@@ -82,19 +82,40 @@ func TestTrimOnce(t *testing.T) {
 	}
 }
 
-// History is trimmed at the start and then every ten minutes. An error is reported each time.
+// History is trimmed at the start and then every ten minutes. An error is reported each time. The database may be
+// unavailable for a moment: then the pass is repeated after a minute.
 func TestTrim(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newTrimmer(t)
-		w.HistoryRetention, w.history.err = 0, errors.New("broken")
-		ctx, cancel := context.WithTimeout(t.Context(), 25*time.Minute)
-		defer cancel()
-		w.trim(ctx)
-		const message = "next try in 10m0s: broken"
-		if diff := cmp.Diff([]string{message, message, message}, w.failed); diff != "" {
-			t.Errorf("errors (-want +got):\n%s", diff)
-		}
-	})
+	for name, test := range map[string]struct {
+		err     error
+		isOnce  bool // only the first pass fails
+		passes  int  // in 25 minutes
+		reports int
+	}{
+		"every ten minutes":                                 {passes: 3},
+		"an error is reported":                              {err: errors.New("broken"), passes: 3, reports: 3},
+		"an outage is not reported":                         {err: store.ErrUnavailable, isOnce: true, passes: 4},
+		"an outage that lasts may be the fault of the pass": {err: store.ErrUnavailable, passes: 4, reports: 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newTrimmer(t)
+				w.HistoryRetention, w.history.err, w.history.failsOnce = 0, test.err, test.isOnce
+				ctx, cancel := context.WithTimeout(t.Context(), 25*time.Minute)
+				defer cancel()
+				w.trim(ctx)
+				var want []string
+				for range test.reports {
+					want = append(want, "next try in 10m0s: "+test.err.Error())
+				}
+				if diff := cmp.Diff(want, w.failed); diff != "" {
+					t.Errorf("errors (-want +got):\n%s", diff)
+				}
+				if got := len(w.history.calls); got != test.passes {
+					t.Errorf("%d passes, want %d", got, test.passes)
+				}
+			})
+		})
+	}
 }
 
 // The database asks whether the rows of a run are needed before it removes them.
