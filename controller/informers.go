@@ -278,7 +278,7 @@ func (t *term) podDeleted(p *corev1.Pod) {
 	t.podEvents.Gone(p)
 	t.runs.gatherer.deletions.Drop(p.UID)
 	t.retention.RunFreed(queue.RunKey(uid))
-	t.logs.Forget(p.UID)
+	t.logs.Forget(p)
 	if t.pods.released.Has(p.UID) {
 		t.pods.released.Remove(p.UID)
 		return

@@ -133,7 +133,7 @@ func (f *podFinisher) currentPod(ctx context.Context, key cache.ObjectName) (*co
 // release deletes a Pod. Events of the Pod that the watch shows from now on need no sync.
 func (f *podFinisher) release(ctx context.Context, pod *corev1.Pod) error {
 	f.released.Add(pod.UID)
-	f.logs.Forget(pod.UID)
+	f.logs.Forget(pod)
 	if err := f.deletePod(ctx, pod); err != nil {
 		f.released.Remove(pod.UID)
 		return err

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/types"
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/tools/cache"
 
@@ -100,9 +99,10 @@ func (k *Keeper) Keep(ctx context.Context, p *corev1.Pod, runUID string, attempt
 }
 
 // Forget drops what is remembered of a Pod that is released or gone. A stream of it ends.
-func (k *Keeper) Forget(uid types.UID) {
-	k.streams.drop(uid)
-	k.failedSince.Delete(uid)
+func (k *Keeper) Forget(p *corev1.Pod) {
+	k.streams.drop(p.UID)
+	k.failedSince.Delete(p.UID)
+	k.turns.forget(p.Spec.NodeName, cache.MetaObjectToName(p))
 }
 
 // save commits a log. A log that the database rejects is stored as lost, so that it does not hold its Pod back

@@ -309,7 +309,7 @@ func TestForgetEndsTheStreamOfAPod(t *testing.T) {
 	if streams := w.metrics.streams.Load(); streams != 1 {
 		t.Fatalf("%d streams", streams)
 	}
-	w.keeper.Forget(p.UID)
+	w.keeper.Forget(p)
 	w.awaitStream()
 	if streams := w.metrics.streams.Load(); streams != 0 {
 		t.Errorf("%d streams", streams)
@@ -347,7 +347,7 @@ func TestForgetWhileALogIsStored(t *testing.T) {
 		w.follow(p)
 		w.awaitStream()
 		var forgetting sync.WaitGroup
-		w.onPolicy = func() { forgetting.Go(func() { w.keeper.Forget(p.UID) }) }
+		w.onPolicy = func() { forgetting.Go(func() { w.keeper.Forget(p) }) }
 		w.keep(p)
 		forgetting.Wait()
 		if diff := cmp.Diff(storedLog{State: store.LogCaptured, Content: "a\n"}, w.stored()); diff != "" {

@@ -45,11 +45,23 @@ func (t *turns) take(node string, pod cache.ObjectName) bool {
 	}
 	t.taken++
 	t.byNode[node]++
+	t.stopWaiting(node, pod)
+	return true
+}
+
+// forget removes a Pod that is gone, so that no turn is given to it.
+func (t *turns) forget(node string, pod cache.ObjectName) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.stopWaiting(node, pod)
+}
+
+// stopWaiting removes a Pod from those that wait. The caller holds mu.
+func (t *turns) stopWaiting(node string, pod cache.ObjectName) {
 	others := slices.DeleteFunc(t.waiting[node], func(waiting cache.ObjectName) bool { return waiting == pod })
 	if t.waiting[node] = others; len(others) == 0 {
 		delete(t.waiting, node)
 	}
-	return true
 }
 
 // giveBack ends a turn and enqueues one Pod that waits, of any node that has fewer turns than it may have.

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/cache"
 )
 
@@ -70,5 +72,29 @@ func TestAPodThatAsksTwiceWaitsOnce(t *testing.T) {
 	turns.giveBack("node")
 	if diff := cmp.Diff([]cache.ObjectName{podName("waiting", 0)}, enqueued); diff != "" {
 		t.Errorf("enqueued (-want +got):\n%s", diff)
+	}
+}
+
+// A turn that is given back goes to the Pod that waits, not to one that is gone.
+func TestAPodThatIsGoneTakesNoTurn(t *testing.T) {
+	var enqueued []cache.ObjectName
+	keeper := New(Config{Enqueue: func(pod cache.ObjectName) { enqueued = append(enqueued, pod) }})
+	for i := range readsPerNode {
+		keeper.turns.take("node", podName("reading", i))
+	}
+	keeper.turns.take("node", podName("gone", 0))
+	keeper.turns.take("node", podName("waiting", 0))
+	keeper.turns.take("removed-node", podName("gone", 1))
+	for i, node := range []string{"node", "removed-node"} {
+		gone := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: podName("gone", i).Name}}
+		gone.Spec.NodeName = node
+		keeper.Forget(gone)
+	}
+	keeper.turns.giveBack("node")
+	if diff := cmp.Diff([]cache.ObjectName{podName("waiting", 0)}, enqueued); diff != "" {
+		t.Errorf("enqueued (-want +got):\n%s", diff)
+	}
+	if len(keeper.turns.waiting) > 0 {
+		t.Errorf("still waiting: %v", keeper.turns.waiting)
 	}
 }
