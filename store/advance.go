@@ -62,13 +62,13 @@ func fail[In, Out any](requests []*request[In, Out], err error) {
 // advance serves requests in one transaction. It writes nothing for a request whose guard fails, and answers
 // ErrConflict.
 func (s *Schedules) advance(ctx context.Context, requests []*updateRequest) error {
-	return s.pool.write(ctx, func(q querier) (int64, error) {
+	return s.pool.write(ctx, func(q querier) error {
 		advanced, err := writeSchedules(ctx, q, requests)
 		if err != nil || len(advanced) == 0 {
-			return 0, err
+			return err
 		}
 		if err := writeScheduledRuns(ctx, q, advanced); err != nil {
-			return 0, err
+			return err
 		}
 		ids := make([]int64, len(advanced))
 		for i, r := range advanced {

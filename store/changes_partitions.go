@@ -164,11 +164,11 @@ func (t *trim) changesPartition(ctx context.Context, name string) error {
 		return nil
 	}
 	for n, last := trimRows, int64(0); n == trimRows; {
-		_, err := t.batch(ctx, func(q querier, removed Removed) (int64, error) {
+		_, err := t.batch(ctx, func(q querier, removed Removed) error {
 			row := q.QueryRowContext(ctx, fmt.Sprintf(trimChanges, name), last, trimRows, timestamp(t.before))
 			err := row.Scan(&n, &last)
 			removed["row"] = n
-			return 0, err
+			return err
 		})
 		if err != nil {
 			return fmt.Errorf("removing rows of %s: %w", name, err)

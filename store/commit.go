@@ -79,10 +79,9 @@ WITH fence AS (
 ), change AS (
     INSERT INTO kontroler.changes (kind, run_id, namespace, dag_id)
     SELECT 'run', r.id, r.namespace, r.dag_id FROM kontroler.runs r WHERE r.id = $1
-    RETURNING id
 )
-SELECT (SELECT id FROM change), kontroler.check_write((SELECT epoch FROM fence), $3,
-                                        rows.n + (SELECT count(*) FROM run), $22 + $21::boolean::integer)::text
+SELECT kontroler.check_write((SELECT epoch FROM fence), $3,
+                             rows.n + (SELECT count(*) FROM run), $22 + $21::boolean::integer)::text
 FROM rows`
 
 const (
@@ -113,9 +112,9 @@ func (l *Leader) Commit(ctx context.Context, runID int64, transitions []transiti
 	switch {
 	case err != nil:
 	case c.unstarted == nil && c.live == nil && len(notices) == 0:
-		err = l.pool.writeAtOnce(ctx, func(q querier) (int64, error) { return c.apply(ctx, q, l.pool.term, runID) })
+		err = l.pool.writeAtOnce(ctx, func(q querier) error { return c.apply(ctx, q, l.pool.term, runID) })
 	default:
-		err = l.pool.write(ctx, func(q querier) (int64, error) {
+		err = l.pool.write(ctx, func(q querier) error {
 			return c.applyAll(ctx, q, l.pool.term, runID, notices)
 		})
 	}
@@ -126,54 +125,51 @@ func (l *Leader) Commit(ctx context.Context, runID int64, transitions []transiti
 }
 
 // applyAll also writes the transitions of many rows, and the notices.
-func (c *changes) applyAll(
-	ctx context.Context, q querier, term Term, runID int64, notices []Notice,
-) (change int64, err error) {
+func (c *changes) applyAll(ctx context.Context, q querier, term Term, runID int64, notices []Notice) error {
 	if u := c.unstarted; u != nil {
 		var waiting, ready int
 		row := q.QueryRowContext(ctx, sqlUnstartedCancelled, runID, u.Reason, clean(u.Message), timestamp(u.At))
 		if err := row.Scan(&waiting, &ready); err != nil {
-			return 0, fmt.Errorf("UnstartedCancelled: %w", err)
+			return fmt.Errorf("UnstartedCancelled: %w", err)
 		}
 		if _, err := q.ExecContext(ctx, sqlChildrenForgotten, runID); err != nil {
-			return 0, fmt.Errorf("UnstartedCancelled: %w", err)
+			return fmt.Errorf("UnstartedCancelled: %w", err)
 		}
 		n := &c.tasks.counts
 		n.Waiting, n.Ready, n.Cancelled = n.Waiting-waiting, n.Ready-ready, n.Cancelled+waiting+ready
 	}
-	if change, err = c.apply(ctx, q, term, runID); err != nil {
-		return 0, err
+	if err := c.apply(ctx, q, term, runID); err != nil {
+		return err
 	}
 	if s := c.live; s != nil {
 		if _, err := q.ExecContext(ctx, sqlLiveStopped,
 			runID, s.Reason, clean(s.Message), timestamp(s.Due)); err != nil {
-			return 0, fmt.Errorf("LiveStopped: %w", err)
+			return fmt.Errorf("LiveStopped: %w", err)
 		}
 	}
 	if err := writeNotices(ctx, q, runID, notices); err != nil {
-		return 0, fmt.Errorf("notifications: %w", err)
+		return fmt.Errorf("notifications: %w", err)
 	}
-	return change, nil
+	return nil
 }
 
-// apply runs sqlCommit and returns the id of the change.
-func (c *changes) apply(ctx context.Context, q querier, term Term, runID int64) (change int64, err error) {
+// apply runs sqlCommit.
+func (c *changes) apply(ctx context.Context, q querier, term Term, runID int64) error {
 	r, n := &c.run, &c.tasks.counts
 	changesRun := r.any || *n != (Counts{})
 	rows := len(c.attempts.rows) + len(c.tasks.rows) + c.tasks.decided()
 	attempts, err := json.Marshal(c.attempts.rows)
 	if err != nil {
-		return 0, fmt.Errorf("encoding attempts: %w", err)
+		return fmt.Errorf("encoding attempts: %w", err)
 	}
 	tasks, err := json.Marshal(c.tasks.rows)
 	if err != nil {
-		return 0, fmt.Errorf("encoding tasks: %w", err)
+		return fmt.Errorf("encoding tasks: %w", err)
 	}
 	from, to := r.phases()
 	row := q.QueryRowContext(ctx, sqlCommit, runID, term.Shard, term.Epoch, string(attempts), string(tasks),
 		from, to, r.reason, r.message, r.stop, r.hold, timestamp(r.started), timestamp(r.finished),
 		n.Waiting, n.Ready, n.Active, n.Succeeded, n.Failed, n.Skipped, n.Cancelled, changesRun, rows)
 	var checked string
-	err = row.Scan(&change, &checked)
-	return change, err
+	return row.Scan(&checked)
 }

@@ -97,15 +97,15 @@ func (d *DAGs) SaveVersion(
 func (d *DAGs) saveVersion(
 	ctx context.Context, dag DAG, spec []byte, hash [32]byte, tasks int, now time.Time,
 ) (version Version, err error) {
-	err = d.pool.write(ctx, func(q querier) (int64, error) {
+	err = d.pool.write(ctx, func(q querier) error {
 		var dagID int64
 		row := q.QueryRowContext(ctx, sqlDAGSave, dag.Namespace, dag.Name, dag.UID, timestamp(dag.CreatedAt))
 		if err := row.Scan(&dagID); err != nil {
-			return 0, err
+			return err
 		}
 		n, found, err := readNewestVersion(ctx, q, dag.Namespace, dag.Name)
 		if err != nil {
-			return 0, err
+			return err
 		}
 		version = n.version
 		if !found || string(n.hash) != string(hash[:]) {
@@ -114,7 +114,7 @@ func (d *DAGs) saveVersion(
 			version = Version{}
 			err := row.Scan(&version.ID, &version.DAGID, &version.Number, &version.Tasks, &version.Spec)
 			if err != nil {
-				return 0, err
+				return err
 			}
 		}
 		return recordObjectChange(ctx, q, dag.Namespace, dagID)
@@ -134,11 +134,11 @@ func (d *DAGs) MarkDeleted(ctx context.Context, namespace, name, uid string, now
 // markDeleted runs a statement that marks an object as deleted. The statement returns the id of the DAG, or zero for a
 // DagTask. If it changed a row, the change is recorded for readers.
 func (p *termPool) markDeleted(ctx context.Context, statement, namespace string, args ...any) error {
-	return p.write(ctx, func(q querier) (int64, error) {
+	return p.write(ctx, func(q querier) error {
 		deleted, err := postgres.ReadRows(ctx, q, postgres.ScanOne[int64], statement,
 			append([]any{namespace}, args...)...)
 		if err != nil || len(deleted) == 0 {
-			return 0, err
+			return err
 		}
 		return recordObjectChange(ctx, q, namespace, deleted[0])
 	})

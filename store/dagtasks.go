@@ -116,16 +116,16 @@ func (d *DagTasks) SaveVersion(
 func (d *DagTasks) saveVersion(
 	ctx context.Context, task DagTask, spec []byte, hash [32]byte, now time.Time,
 ) (v TaskVersion, isTaken bool, err error) {
-	err = d.pool.write(ctx, func(q querier) (int64, error) {
+	err = d.pool.write(ctx, func(q querier) error {
 		var id int64
 		err := q.QueryRowContext(ctx, sqlTaskSave,
 			task.Namespace, task.Name, task.UID, task.Generation, timestamp(task.CreatedAt)).Scan(&id)
 		if err != nil {
-			return 0, err
+			return err
 		}
 		r, _, err := readTaskVersion(ctx, q, task.Namespace, task.Name, task.Version)
 		if err != nil {
-			return 0, err
+			return err
 		}
 		isSame := string(r.hash) == string(hash[:])
 		v, isTaken = r.version, task.Version != 0 && r.version.Number != 0 && !isSame
@@ -137,12 +137,12 @@ func (d *DagTasks) saveVersion(
 			v.Newest = max(v.Newest, v.Number)
 			row := q.QueryRowContext(ctx, sqlTaskVersionSave, id, v.Number, hash[:], string(spec), timestamp(now))
 			if err := row.Scan(&v.Spec); err != nil {
-				return 0, err
+				return err
 			}
 		}
 		if v.Number != r.number {
 			if _, err := q.ExecContext(ctx, sqlTaskVersionSet, id, v.Number); err != nil {
-				return 0, err
+				return err
 			}
 		}
 		return recordObjectChange(ctx, q, task.Namespace, 0)

@@ -32,7 +32,7 @@ func Queries(s Sample) map[string]Query {
 	all := map[string]Query{
 		"sqlAttemptByPod":    {sqlAttemptByPod, []any{s.RunUID, s.Pod}},
 		"sqlAttemptStray":    {sqlAttemptStray, []any{s.RunID, s.AttemptID, s.RunUID}},
-		"sqlRunChanged":      {sqlRunChanged, []any{s.RunID}},
+		"sqlRunsChanged":     {sqlRunsChanged, []any{[]int64{s.RunID}}},
 		"sqlObjectChanged":   {sqlObjectChanged, []any{s.Namespace, 7}},
 		"sqlDAGsChanged":     {sqlDAGsChanged, []any{[]int64{7, 8}}},
 		"sqlChangesForeign":  {sqlChangesForeign, nil},
@@ -49,7 +49,7 @@ func Queries(s Sample) map[string]Query {
 		"sqlGatherAll":       {sqlGatherAll, gatherArgs},
 		"sqlIdentity":        {sqlIdentity, nil},
 		"sqlIdentityMake":    {sqlIdentityMake, []any{"abcdefghij"}},
-		"sqlNotify":          {sqlNotify, []any{"1"}},
+		"sqlNotify":          {sqlNotify, nil},
 		"sqlPartitionExists": {sqlPartitionExists, []any{"kontroler.changes_2025_01"}},
 		"sqlPing":            {sqlPing, nil},
 		"sqlRunAdmit": {sqlRunAdmit, []any{s.RunUID, s.Namespace, "r", s.DAG, nil, s.VersionID, 0, "Pending", "", "",
@@ -80,7 +80,6 @@ func Queries(s Sample) map[string]Query {
 			Name: s.Pod}, Count: 1, FirstAt: s.Now, LastAt: s.Now}})},
 		"sqlPodEventsTrim": {sqlPodEventsTrim, []any{[]int64{s.AttemptID}, timestamps([]time.Time{s.Now}),
 			podEventsFirst, podEventsNewest}},
-		"sqlPodEventsChange": {sqlPodEventsChange, []any{[]int64{s.RunID}}},
 		"sqlPodsRecent":      {sqlPodsRecent, []any{5000}},
 		"sqlTaskVersionRead": {sqlTaskVersionRead, []any{s.Namespace, "task-7", 1}},
 		"sqlTaskSave":        {sqlTaskSave, []any{s.Namespace, "task-7", s.RunUID, 1, now}},
@@ -173,10 +172,10 @@ func (l *Leader) GatherIn(ctx context.Context, tx *sql.Tx, uid string, request G
 // ApplyIn is Commit in a transaction.
 func (l *Leader) ApplyIn(ctx context.Context, tx *sql.Tx, runID int64, transitions []transition.Transition) error {
 	c, err := newChanges(transitions)
-	if err == nil {
-		_, err = c.apply(ctx, l.pool.prepared.InTx(tx), l.pool.term, runID)
+	if err != nil {
+		return err
 	}
-	return err
+	return c.apply(ctx, l.pool.prepared.InTx(tx), l.pool.term, runID)
 }
 
 // AttemptsByPods reads the attempts of a run, live or ended, that have these Pod names, by ID.

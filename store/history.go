@@ -66,8 +66,7 @@ WHERE d.id = ANY (ARRAY(SELECT n.id FROM kontroler.notifications n WHERE n.run_i
 WITH gone AS (
     DELETE FROM kontroler.runs r WHERE r.id = ANY ($1::bigint[]) AND r.finished_at IS NOT NULL
     RETURNING r.id, r.namespace, r.dag_id)
-INSERT INTO kontroler.changes (kind, run_id, namespace, dag_id) SELECT 'run', id, namespace, dag_id FROM gone
-RETURNING id`
+INSERT INTO kontroler.changes (kind, run_id, namespace, dag_id) SELECT 'run', id, namespace, dag_id FROM gone`
 
 	// A version is removed if a newer one was created before $2 and no run pins it.
 	sqlTrimVersions = `
@@ -148,14 +147,13 @@ type trim struct {
 	oldest time.Time
 }
 
-// batch runs one transaction and then calls AfterBatch. fn counts in removed what it removes, and returns the id of the
-// row that it added to kontroler.changes, or zero.
+// batch runs one transaction and then calls AfterBatch. fn counts in removed what it removes.
 func (t *trim) batch(
-	ctx context.Context, fn func(q querier, removed Removed) (change int64, err error),
+	ctx context.Context, fn func(q querier, removed Removed) error,
 ) (removed Removed, err error) {
 	began := time.Now()
 	removed = Removed{}
-	if err := t.pool.write(ctx, func(q querier) (int64, error) { return fn(q, removed) }); err != nil {
+	if err := t.pool.write(ctx, func(q querier) error { return fn(q, removed) }); err != nil {
 		return nil, err
 	}
 	return removed, t.AfterBatch(removed, time.Since(began))
@@ -201,22 +199,16 @@ func (t *trim) runs(ctx context.Context) error {
 
 // wholeRuns removes runs in one batch.
 func (t *trim) wholeRuns(ctx context.Context, ids []int64) error {
-	_, err := t.batch(ctx, func(q querier, removed Removed) (change int64, err error) {
+	_, err := t.batch(ctx, func(q querier, removed Removed) (err error) {
 		if removed["attempt"], err = postgres.Affected(q.ExecContext(ctx, sqlTrimAttempts, ids)); err != nil {
-			return 0, err
+			return err
 		}
 		if removed["task"], err = postgres.Affected(q.ExecContext(ctx, sqlTrimTasks, ids)); err != nil {
-			return 0, err
-		}
-		changes, err := postgres.ReadRows(ctx, q, postgres.ScanOne[int64], sqlTrimEnded, ids)
-		if err != nil {
-			return 0, err
-		}
-		if len(changes) != len(ids) {
-			return 0, fmt.Errorf("%w: %d of %d runs can be removed", ErrConflict, len(changes), len(ids))
+			return err
 		}
 		removed["run"] = len(ids)
-		return slices.Max(changes), nil
+		runs, err := q.ExecContext(ctx, sqlTrimEnded, ids)
+		return postgres.Expect(len(ids), runs, err)
 	})
 	return err
 }
@@ -228,9 +220,9 @@ func (t *trim) largeRun(ctx context.Context, id int64) error {
 		{"notification", sqlTrimRunNotices}, {"attempt", sqlTrimRunAttempts}, {"task", sqlTrimRunTasks},
 	} {
 		for n := trimRows; n == trimRows; {
-			removed, err := t.batch(ctx, func(q querier, removed Removed) (change int64, err error) {
+			removed, err := t.batch(ctx, func(q querier, removed Removed) (err error) {
 				removed[step.kind], err = postgres.Affected(q.ExecContext(ctx, step.sql, id, trimRows))
-				return 0, err
+				return err
 			})
 			if err != nil {
 				return err
@@ -259,10 +251,10 @@ func (t *trim) versions(ctx context.Context) error {
 		if len(old) == 0 {
 			continue
 		}
-		_, err = t.batch(ctx, func(q querier, removed Removed) (change int64, err error) {
+		_, err = t.batch(ctx, func(q querier, removed Removed) error {
 			dags, err := postgres.ReadRows(ctx, q, postgres.ScanOne[int64], sqlTrimVersionRows, old)
 			if err != nil {
-				return 0, err
+				return err
 			}
 			removed["version"] = len(dags)
 			return recordDAGChanges(ctx, q, dags...)
@@ -282,14 +274,14 @@ func (t *trim) schedules(ctx context.Context) error {
 			return err
 		}
 		for _, dag := range dags {
-			_, err := t.batch(ctx, func(q querier, removed Removed) (change int64, err error) {
+			_, err := t.batch(ctx, func(q querier, removed Removed) error {
 				if _, err := q.ExecContext(ctx, sqlTrimScheduledRuns, dag); err != nil {
-					return 0, err
+					return err
 				}
 				removed["schedule"] = 1
 				result, err := q.ExecContext(ctx, sqlTrimSchedule, dag, timestamp(t.before))
 				if err := postgres.Expect(1, result, err); err != nil {
-					return 0, err // no row means that the DAG was created again
+					return err // no row means that the DAG was created again
 				}
 				return recordDAGChanges(ctx, q, dag)
 			})
@@ -346,9 +338,9 @@ func (t *trim) partitions(ctx context.Context) error {
 
 // drop drops a partition.
 func (t *trim) drop(ctx context.Context, name string) error {
-	_, err := t.batch(ctx, func(q querier, removed Removed) (int64, error) {
+	_, err := t.batch(ctx, func(q querier, removed Removed) error {
 		removed["partition"] = 1
-		return 0, postgres.ExecAll(ctx, q, sqlDropWait, `DROP TABLE kontroler.`+name)
+		return postgres.ExecAll(ctx, q, sqlDropWait, `DROP TABLE kontroler.`+name)
 	})
 	if err != nil {
 		return fmt.Errorf("dropping partition %s: %w", name, err)
@@ -360,10 +352,10 @@ func (t *trim) drop(ctx context.Context, name string) error {
 func (t *trim) defaultPartitions(ctx context.Context) error {
 	for _, table := range partitioned {
 		for n := trimRows; n == trimRows; {
-			removed, err := t.batch(ctx, func(q querier, removed Removed) (change int64, err error) {
+			removed, err := t.batch(ctx, func(q querier, removed Removed) (err error) {
 				removed["row"], err = postgres.Affected(
 					q.ExecContext(ctx, trimDefault(table), timestamp(t.firstMonth(table)), trimRows))
-				return 0, err
+				return err
 			})
 			if err != nil {
 				return fmt.Errorf("removing rows of %s_default: %w", table.table, err)

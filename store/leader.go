@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/lib/pq"
@@ -71,7 +70,7 @@ func (db *DB) Lead(ctx context.Context, term Term) (*Leader, error) {
 	if err != nil {
 		return nil, fmt.Errorf("leading: %w", err)
 	}
-	p := &termPool{db: pool, term: term, hasChanged: make(chan struct{}, 1)}
+	p := &termPool{db: pool, term: term, hasWritten: make(chan struct{}, 1)}
 	p.prepared, err = postgres.Prepare(ctx, pool, preparedStatements())
 	if err == nil {
 		err = p.inTx(ctx, func(q querier) error { return emptyForeignChanges(ctx, q) })
@@ -104,43 +103,34 @@ func (l *Leader) Clock(ctx context.Context) (time.Time, error) {
 	return now, nil
 }
 
-// NotifyChannel is the channel on which Notify sends the highest committed change id.
+// NotifyChannel is the channel on which Notify sends. A notification has no payload.
 const NotifyChannel = "kontroler_changes"
 
 // notifyInterval is the shortest time between two notifications.
 const notifyInterval = 100 * time.Millisecond
 
-const sqlNotify = `SELECT pg_notify('` + NotifyChannel + `', $1)`
+const sqlNotify = `SELECT pg_notify('` + NotifyChannel + `', '')`
 
-// committed wakes Notify for a change that has been committed. It does not block.
-func (p *termPool) committed(change int64) {
-	highest := p.highestChange.Load()
-	for change > highest && !p.highestChange.CompareAndSwap(highest, change) {
-		highest = p.highestChange.Load()
-	}
+// wakeNotify wakes Notify after a commit. It does not block.
+func (p *termPool) wakeNotify() {
 	select {
-	case p.hasChanged <- struct{}{}:
+	case p.hasWritten <- struct{}{}:
 	default:
 	}
 }
 
-// Notify sends the highest change id that this leader has committed to NotifyChannel, when there is a new one and at
-// most ten times a second, until ctx ends. It runs apart from the commits, which a NOTIFY in their transactions would
-// serialize. A notification is a hint: if the database does not accept one, the next one has its id or a higher one.
+// Notify notifies NotifyChannel after this leader has written, at most ten times a second, until ctx ends. It runs
+// apart from the commits, which a NOTIFY in their transactions would serialize. A notification is a hint: there may be
+// new rows in kontroler.changes. If the database does not accept one, Notify tries again.
 func (l *Leader) Notify(ctx context.Context) {
-	notified := int64(0)
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-l.pool.hasChanged:
+		case <-l.pool.hasWritten:
 		}
-		if highest := l.pool.highestChange.Load(); highest > notified {
-			if _, err := l.pool.db.ExecContext(ctx, sqlNotify, strconv.FormatInt(highest, 10)); err == nil {
-				notified = highest
-			} else {
-				l.pool.committed(highest)
-			}
+		if _, err := l.pool.db.ExecContext(ctx, sqlNotify); err != nil {
+			l.pool.wakeNotify()
 		}
 		select {
 		case <-ctx.Done():

@@ -97,22 +97,22 @@ func (l *Logs) Save(ctx context.Context, runID int64, log Log, chunks []LogChunk
 		return fmt.Errorf("saving the log of attempt %d: %w", log.AttemptID, ctx.Err())
 	}
 	defer func() { <-l.saves }()
-	err := l.pool.write(ctx, func(q querier) (int64, error) {
+	err := l.pool.write(ctx, func(q querier) error {
 		at := timestamp(log.At)
 		n, err := postgres.Affected(q.ExecContext(ctx, sqlLogMake,
 			log.AttemptID, at, log.State, clean(log.Message), log.Bytes, log.OmittedAt, log.Omitted,
 			timestamp(log.BeginsAt), timestamp(log.EndsAt), log.IsRotated, log.IsIncomplete, len(chunks),
 			timestamp(log.CapturedAt)))
 		if err != nil || n == 0 {
-			return 0, err
+			return err
 		}
 		for seq, chunk := range chunks {
 			_, err := q.ExecContext(ctx, sqlLogChunkMake, log.AttemptID, at, seq, chunk.Size, chunk.Gzip)
 			if err != nil {
-				return 0, err
+				return err
 			}
 		}
-		return recordRunChange(ctx, q, runID)
+		return recordRunChanges(ctx, q, runID)
 	})
 	if err != nil {
 		return fmt.Errorf("saving the log of attempt %d: %w", log.AttemptID, err)

@@ -189,28 +189,28 @@ func (o *Outbox) RecordDelivery(ctx context.Context, n Notification, d Delivery,
 	case retry.IsZero():
 		state, settled = "Parked", ended
 	}
-	err := o.pool.write(ctx, func(q querier) (int64, error) {
+	err := o.pool.write(ctx, func(q querier) error {
 		locked, err := postgres.ReadRows(ctx, q, postgres.ScanOne[int64], sqlNotificationRun, n.Run.ID)
 		if err != nil || len(locked) == 0 {
-			return 0, err
+			return err
 		}
 		recorded, err := postgres.Affected(q.ExecContext(ctx, sqlNotificationNote, n.ID, n.Try, timestamp(n.Until),
 			state, timestamp(retry), clean(d.Error), timestamp(settled)))
 		if err != nil || recorded == 0 {
-			return 0, err
+			return err
 		}
 		status := sql.NullInt64{Int64: int64(d.Status), Valid: d.Status != 0}
 		_, err = q.ExecContext(ctx, sqlDeliveryMake,
 			n.ID, n.Try, timestamp(d.At), status, clean(d.Error), clean(d.Response), d.Duration.Milliseconds())
 		if err != nil {
-			return 0, err
+			return err
 		}
 		if state != "Pending" {
 			if _, err := q.ExecContext(ctx, sqlNotificationFollows, n.Run.ID, timestamp(ended)); err != nil {
-				return 0, err
+				return err
 			}
 		}
-		return recordRunChange(ctx, q, n.Run.ID)
+		return recordRunChanges(ctx, q, n.Run.ID)
 	})
 	if err != nil {
 		return fmt.Errorf("recording the delivery of notification %d: %w", n.ID, err)

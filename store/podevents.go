@@ -69,12 +69,6 @@ WITH ranked AS (
         WHERE p.attempt_id = c.id AND p.at = c.at) found)
 DELETE FROM kontroler.pod_events p USING ranked r
 WHERE p.attempt_id = r.attempt_id AND p.key = r.key AND p.at = r.at AND r.first > $3 AND r.newest > $4`
-	sqlPodEventsChange = `
-WITH recorded AS (
-    INSERT INTO kontroler.changes (kind, run_id, namespace, dag_id)
-    SELECT 'run', r.id, r.namespace, r.dag_id FROM kontroler.runs r WHERE r.id = ANY ($1::bigint[])
-    RETURNING id)
-SELECT coalesce(max(id), 0) FROM recorded`
 	sqlPodsRecent = `
 SELECT a.pod_uid, r.uid, a.pod_name
 FROM (SELECT x.run_id, x.pod_uid, x.pod_name FROM kontroler.attempts x ORDER BY x.id DESC LIMIT $1) a
@@ -86,9 +80,9 @@ WHERE a.pod_uid IS NOT NULL`
 // the same text and Pod. Saving an Event again is harmless. Events of Pods without an attempt are ignored, as are rows
 // beyond the limits of an attempt.
 func (p *PodEvents) Save(ctx context.Context, events []PodEvent) (saved int, err error) {
-	err = p.pool.write(ctx, func(q querier) (change int64, err error) {
-		saved, change, err = savePodEvents(ctx, q, events)
-		return change, err
+	err = p.pool.write(ctx, func(q querier) (err error) {
+		saved, err = savePodEvents(ctx, q, events)
+		return err
 	})
 	if err != nil {
 		return 0, fmt.Errorf("saving %d Events of Pods: %w", len(events), err)
@@ -96,7 +90,7 @@ func (p *PodEvents) Save(ctx context.Context, events []PodEvent) (saved int, err
 	return saved, nil
 }
 
-func savePodEvents(ctx context.Context, q querier, events []PodEvent) (saved int, change int64, err error) {
+func savePodEvents(ctx context.Context, q querier, events []PodEvent) (saved int, err error) {
 	var attempts, runs []int64
 	var at []time.Time
 	_, err = postgres.ReadRows(ctx, q, func(rows *sql.Rows) (none struct{}, err error) {
@@ -108,14 +102,13 @@ func savePodEvents(ctx context.Context, q querier, events []PodEvent) (saved int
 		return none, err
 	}, sqlPodEventsSave, podEventArgs(events)...)
 	if err != nil || saved == 0 {
-		return 0, 0, err
+		return 0, err
 	}
 	_, err = q.ExecContext(ctx, sqlPodEventsTrim, attempts, timestamps(at), podEventsFirst, podEventsNewest)
 	if err != nil {
-		return 0, 0, err
+		return 0, err
 	}
-	err = q.QueryRowContext(ctx, sqlPodEventsChange, runs).Scan(&change)
-	return saved, change, err
+	return saved, recordRunChanges(ctx, q, runs...)
 }
 
 // podEventArgs returns the arguments of sqlPodEventsSave. An Event without valid UIDs belongs to no attempt and is left

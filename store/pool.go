@@ -5,8 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"slices"
-	"sync/atomic"
 
 	"kontroler/store/internal/postgres"
 )
@@ -25,7 +23,7 @@ var planSettings = map[string]string{
 // preparedStatements are the statements of every sync and every tick.
 func preparedStatements() []string {
 	return []string{
-		sqlEpochLock, sqlRunChanged, sqlDAGsChanged, sqlCommit, sqlRunByUID, sqlRunAdmit, sqlRunProgress, sqlGather,
+		sqlEpochLock, sqlRunsChanged, sqlDAGsChanged, sqlCommit, sqlRunByUID, sqlRunAdmit, sqlRunProgress, sqlGather,
 		sqlTasksAt, sqlAttemptByPod, sqlNotificationsMake,
 		sqlLogOwner, sqlLogMake, sqlLogChunkMake,
 		sqlScheduleRead, sqlScheduledRuns, sqlScheduleMove, sqlScheduledRunMake, sqlScheduledRunEnded,
@@ -39,10 +37,8 @@ type termPool struct {
 	term Term
 	// prepared are the preparedStatements.
 	prepared postgres.Prepared
-	// highestChange is the highest id in kontroler.changes that this leader has committed. A value in hasChanged wakes
-	// Notify.
-	highestChange atomic.Int64
-	hasChanged    chan struct{}
+	// hasWritten wakes Notify.
+	hasWritten chan struct{}
 }
 
 // reader runs reads outside of a transaction.
@@ -64,32 +60,27 @@ func (p *termPool) inTx(ctx context.Context, fn func(querier) error) error {
 	})
 }
 
-// write runs fn in a fenced transaction and then notifies the readers of changes. fn returns the id of the row that it
-// added to kontroler.changes, or zero if it added none.
-func (p *termPool) write(ctx context.Context, fn func(querier) (change int64, err error)) error {
-	var change int64
-	err := p.inTx(ctx, func(q querier) (err error) {
-		change, err = fn(q)
-		return err
-	})
-	if err == nil && change != 0 {
-		p.committed(change)
+// write runs fn in a fenced transaction and then notifies the readers of changes.
+func (p *termPool) write(ctx context.Context, fn func(querier) error) error {
+	err := p.inTx(ctx, fn)
+	if err == nil {
+		p.wakeNotify()
 	}
 	return err
 }
 
 // writeAtOnce runs fn, which runs one statement, and then notifies the readers of changes. The statement is a
 // transaction of its own, and fences and checks itself. It may return no row: sql.ErrNoRows.
-func (p *termPool) writeAtOnce(ctx context.Context, fn func(querier) (change int64, err error)) error {
+func (p *termPool) writeAtOnce(ctx context.Context, fn func(querier) error) error {
 	p.term.at("transaction-commit")
-	change, err := fn(p.reader())
+	err := fn(p.reader())
 	if errors.Is(err, sql.ErrNoRows) {
 		return err
 	}
 	if err != nil {
 		return postgres.ClassifyAtOnce(ctx, err)
 	}
-	p.committed(change)
+	p.wakeNotify()
 	return nil
 }
 
@@ -109,48 +100,35 @@ func (p *termPool) fence(ctx context.Context, q querier) error {
 }
 
 const (
-	sqlRunChanged = `
+	sqlRunsChanged = `
 INSERT INTO kontroler.changes (kind, run_id, namespace, dag_id)
-SELECT 'run', r.id, r.namespace, r.dag_id FROM kontroler.runs r WHERE r.id = $1
-RETURNING id`
+SELECT 'run', r.id, r.namespace, r.dag_id FROM kontroler.runs r WHERE r.id = ANY ($1::bigint[])`
 	sqlObjectChanged = `
-INSERT INTO kontroler.changes (kind, namespace, dag_id) VALUES ('dag', $1, $2) RETURNING id`
+INSERT INTO kontroler.changes (kind, namespace, dag_id) VALUES ('dag', $1, $2)`
 	sqlDAGsChanged = `
 INSERT INTO kontroler.changes (kind, namespace, dag_id)
-SELECT 'dag', d.namespace, d.id FROM kontroler.dags d WHERE d.id = ANY ($1::bigint[])
-RETURNING id`
+SELECT 'dag', d.namespace, d.id FROM kontroler.dags d WHERE d.id = ANY ($1::bigint[])`
 )
 
-// recordRunChange records for readers that a run has changed. It returns zero for a run that is gone: its removal has
-// been recorded.
-func recordRunChange(ctx context.Context, q querier, runID int64) (change int64, err error) {
-	return optionalID(q.QueryRowContext(ctx, sqlRunChanged, runID))
+// recordRunChanges records for readers that runs have changed. The removal of a run that is gone has been recorded.
+func recordRunChanges(ctx context.Context, q querier, runIDs ...int64) error {
+	_, err := q.ExecContext(ctx, sqlRunsChanged, runIDs)
+	return err
 }
 
 // recordObjectChange records for readers that a DAG has changed, or a DagTask if dagID is zero.
-func recordObjectChange(ctx context.Context, q querier, namespace string, dagID int64) (change int64, err error) {
-	err = q.QueryRowContext(ctx, sqlObjectChanged, namespace, nullID(dagID)).Scan(&change)
-	return change, err
+func recordObjectChange(ctx context.Context, q querier, namespace string, dagID int64) error {
+	_, err := q.ExecContext(ctx, sqlObjectChanged, namespace, nullID(dagID))
+	return err
 }
 
 // recordDAGChanges records for readers that DAGs, their versions or their schedules have changed.
-func recordDAGChanges(ctx context.Context, q querier, dagIDs ...int64) (change int64, err error) {
+func recordDAGChanges(ctx context.Context, q querier, dagIDs ...int64) error {
 	if len(dagIDs) == 0 {
-		return 0, nil
+		return nil
 	}
-	changes, err := postgres.ReadRows(ctx, q, postgres.ScanOne[int64], sqlDAGsChanged, dagIDs)
-	if err != nil || len(changes) == 0 {
-		return 0, err
-	}
-	return slices.Max(changes), nil
-}
-
-// optionalID returns the id in a row, or zero if there is no row.
-func optionalID(row *sql.Row) (id int64, err error) {
-	if err := row.Scan(&id); err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return 0, err
-	}
-	return id, nil
+	_, err := q.ExecContext(ctx, sqlDAGsChanged, dagIDs)
+	return err
 }
 
 // querier runs statements, in a transaction or on a pool.

@@ -101,15 +101,13 @@ WITH fence AS (
 ), change AS (
     INSERT INTO kontroler.changes (kind, run_id, namespace, dag_id)
     SELECT 'run', r.id, r.namespace, r.dag_id FROM r
-    RETURNING id
 )
-SELECT change.id, ` + runColumns + `
-FROM change CROSS JOIN r LEFT JOIN kontroler.dag_versions v ON v.id = r.dag_version_id
+SELECT ` + runColumns + `
+FROM r LEFT JOIN kontroler.dag_versions v ON v.id = r.dag_version_id
 WHERE kontroler.check_write((SELECT epoch FROM fence), $19, (SELECT count(*) FROM tasks), $12)::text = ''`
 	sqlRunDiscard = `
 WITH gone AS (DELETE FROM kontroler.runs WHERE id = $1 AND phase = 'Pending' RETURNING id, namespace, dag_id)
-INSERT INTO kontroler.changes (kind, run_id, namespace, dag_id) SELECT 'run', id, namespace, dag_id FROM gone
-RETURNING id`
+INSERT INTO kontroler.changes (kind, run_id, namespace, dag_id) SELECT 'run', id, namespace, dag_id FROM gone`
 	sqlRunWorkspace = `
 UPDATE kontroler.runs SET workspace_uid = $2
 WHERE id = $1 AND phase IN ('Pending', 'Running') AND coalesce(workspace_uid, $2) = $2`
@@ -168,15 +166,17 @@ func (l *Leader) Refuse(ctx context.Context, run NewRun, reason, message string)
 func (p *termPool) writeNewRun(
 	ctx context.Context, run NewRun, phase, reason, message string, tasks []NewTask,
 ) (written Run, err error) {
-	insert := func(q querier) (change int64, err error) {
-		written, change, err = insertRun(ctx, q, p.term, run, phase, reason, message, tasks)
-		if err != nil || phase != "Failed" || !run.NotifyFailed {
-			return change, err
-		}
-		return change, writeNotices(ctx, q, written.ID, []Notice{{Event: "RunFailed", At: run.AdmittedAt}})
+	insert := func(q querier) (err error) {
+		written, err = insertRun(ctx, q, p.term, run, phase, reason, message, tasks)
+		return err
 	}
 	if run.NotifyFailed && phase == "Failed" {
-		err = p.write(ctx, insert)
+		err = p.write(ctx, func(q querier) error {
+			if err := insert(q); err != nil {
+				return err
+			}
+			return writeNotices(ctx, q, written.ID, []Notice{{Event: "RunFailed", At: run.AdmittedAt}})
+		})
 	} else {
 		err = p.writeAtOnce(ctx, insert)
 	}
@@ -190,7 +190,7 @@ func (p *termPool) writeNewRun(
 // insertRun writes the row of a run, its tasks and a change. sql.ErrNoRows means that there is one with its UID.
 func insertRun(
 	ctx context.Context, q querier, term Term, run NewRun, phase, reason, message string, tasks []NewTask,
-) (written Run, change int64, err error) {
+) (Run, error) {
 	ready := 0
 	positions, names, parents := make([]int64, len(tasks)), make([]string, len(tasks)), make([]string, len(tasks))
 	for i, t := range tasks {
@@ -216,26 +216,25 @@ func insertRun(
 		timestamp(run.CreatedAt), timestamp(run.AdmittedAt), timestamp(deadline), timestamp(finished), term.Epoch,
 		positions, names, parents,
 		nullText(run.Origin.Trigger), nullText(clean(run.Origin.RequestedBy)), timestamp(run.Origin.DueAt))
-	err = row.Scan(append([]any{&change}, runFields(&written)...)...)
-	return written, change, err
+	return scanRun(row)
 }
 
 // Discard removes a run that is still Pending, with its tasks. A run that does not exist is no error. A run that has
 // begun is ErrConflict.
 func (l *Leader) Discard(ctx context.Context, runID int64) error {
-	err := l.pool.write(ctx, func(q querier) (int64, error) {
-		change, err := optionalID(q.QueryRowContext(ctx, sqlRunDiscard, runID))
-		if err != nil || change != 0 {
-			return change, err
+	err := l.pool.write(ctx, func(q querier) error {
+		discarded, err := postgres.Affected(q.ExecContext(ctx, sqlRunDiscard, runID))
+		if err != nil || discarded > 0 {
+			return err
 		}
 		var hasBegun bool
 		if err := q.QueryRowContext(ctx, sqlRunExists, runID).Scan(&hasBegun); err != nil {
-			return 0, err
+			return err
 		}
 		if hasBegun {
-			return 0, fmt.Errorf("%w: it has begun", ErrConflict)
+			return fmt.Errorf("%w: it has begun", ErrConflict)
 		}
-		return 0, nil
+		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("discarding run %d: %w", runID, err)
@@ -246,12 +245,12 @@ func (l *Leader) Discard(ctx context.Context, runID int64) error {
 // RecordWorkspace records the claim that a live run's Pods will use. ErrConflict means that the run has another claim,
 // or has ended.
 func (l *Leader) RecordWorkspace(ctx context.Context, runID int64, uid string) error {
-	err := l.pool.write(ctx, func(q querier) (int64, error) {
+	err := l.pool.write(ctx, func(q querier) error {
 		updated, err := q.ExecContext(ctx, sqlRunWorkspace, runID, uid)
 		if err := postgres.Expect(1, updated, err); err != nil {
-			return 0, err
+			return err
 		}
-		return recordRunChange(ctx, q, runID)
+		return recordRunChanges(ctx, q, runID)
 	})
 	if err != nil {
 		return fmt.Errorf("recording the workspace of run %d: %w", runID, err)

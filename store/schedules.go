@@ -214,12 +214,12 @@ func (s *Schedules) recordRuns(ctx context.Context, requests []*request[createdR
 	for i, r := range requests {
 		ids[i], dues[i], uids[i] = r.in.dagID, r.in.due, r.in.uid
 	}
-	return s.pool.write(ctx, func(q querier) (int64, error) {
+	return s.pool.write(ctx, func(q querier) error {
 		if _, err := q.ExecContext(ctx, sqlScheduledRunCreated, ids, timestamps(dues), uids); err != nil {
-			return 0, err
+			return err
 		}
 		if _, err := q.ExecContext(ctx, sqlTickCreated, ids, timestamps(dues), uids); err != nil {
-			return 0, err
+			return err
 		}
 		return recordDAGChanges(ctx, q, ids...)
 	})
@@ -227,9 +227,9 @@ func (s *Schedules) recordRuns(ctx context.Context, requests []*request[createdR
 
 // DropRun records that a tick's DagRun can never be created. Its due time becomes Missed.
 func (s *Schedules) DropRun(ctx context.Context, dagID int64, due time.Time) error {
-	err := s.pool.write(ctx, func(q querier) (int64, error) {
+	err := s.pool.write(ctx, func(q querier) error {
 		if err := dropUncreated(ctx, q, dagID, []time.Time{due}); err != nil {
-			return 0, err
+			return err
 		}
 		return recordDAGChanges(ctx, q, dagID)
 	})
@@ -264,9 +264,9 @@ type Rewind struct {
 // that they are decided anew. A due time before a later one that is settled cannot be decided anew; it becomes Missed.
 // Runs that were to be replaced stay. ErrConflict means that the cursor is not at r.Schedule.Cursor.
 func (s *Schedules) Rewind(ctx context.Context, r Rewind) error {
-	err := s.pool.write(ctx, func(q querier) (int64, error) {
+	err := s.pool.write(ctx, func(q querier) error {
 		if err := rewind(ctx, q, r); err != nil {
-			return 0, err
+			return err
 		}
 		return recordDAGChanges(ctx, q, r.Schedule.DAGID)
 	})
@@ -312,10 +312,10 @@ func rewind(ctx context.Context, q querier, r Rewind) error {
 
 // End records that the schedule of a DAG creates no more runs. Due times that are Ran and have no DagRun become Missed.
 func (s *Schedules) End(ctx context.Context, namespace, name string) error {
-	err := s.pool.write(ctx, func(q querier) (int64, error) {
+	err := s.pool.write(ctx, func(q querier) error {
 		missed, err := postgres.ReadRows(ctx, q, postgres.ScanOne[int64], sqlScheduleEnded, namespace, name)
 		if err != nil {
-			return 0, err
+			return err
 		}
 		return recordDAGChanges(ctx, q, missed...)
 	})

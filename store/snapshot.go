@@ -291,12 +291,12 @@ func (l *Leader) AttemptByPod(ctx context.Context, runUID, podName string) (a At
 
 // MarkStray records the UID of a Pod that appeared after its attempt had ended. A live attempt is ErrConflict.
 func (l *Leader) MarkStray(ctx context.Context, runID, attemptID int64, podUID string) error {
-	err := l.pool.write(ctx, func(q querier) (int64, error) {
+	err := l.pool.write(ctx, func(q querier) error {
 		marked, err := q.ExecContext(ctx, sqlAttemptStray, runID, attemptID, podUID)
 		if err := postgres.Expect(1, marked, err); err != nil {
-			return 0, err
+			return err
 		}
-		return recordRunChange(ctx, q, runID)
+		return recordRunChanges(ctx, q, runID)
 	})
 	if err != nil {
 		return fmt.Errorf("marking a stray pod of attempt %d: %w", attemptID, err)
