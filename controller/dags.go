@@ -142,7 +142,7 @@ func (r *dagReconciler) compile(ctx context.Context, key cache.ObjectName) (*com
 
 func (r *dagReconciler) dagGone(ctx context.Context, key cache.ObjectName) error {
 	r.versions.Drop(key)
-	return r.db.DAGs.MarkDeleted(ctx, key.Namespace, key.Name, "", r.now())
+	return r.db.DAGs.MarkDeleted(ctx, key.Namespace, key.Name, r.now())
 }
 
 func (r *dagReconciler) saveVersion(

@@ -99,7 +99,7 @@ func TestListDAGs(t *testing.T) {
 		row := store.DAG{Namespace: c.namespace, Name: name, UID: c.uid(2000), CreatedAt: l.ago(time.Hour)}
 		_, err := l.leader.DAGs.SaveVersion(t.Context(), row, []byte(`{}`), [32]byte{9}, 1, l.ago(time.Hour))
 		l.must(err)
-		l.must(l.leader.DAGs.MarkDeleted(t.Context(), c.namespace, name, "", l.ago(time.Minute)))
+		l.must(l.leader.DAGs.MarkDeleted(t.Context(), c.namespace, name, l.ago(time.Minute)))
 	}
 	l.await("the watch has the last change", func() bool {
 		d, found, err := l.live.DAG(c.namespace, "rests-amber")

@@ -43,8 +43,7 @@ RETURNING d.id`
 INSERT INTO kontroler.dag_versions (dag_id, version, hash, spec, tasks, created_at) VALUES ($1, $2, $3, $4, $5, $6)
 RETURNING id, dag_id, version, tasks, spec`
 	sqlDAGDelete = `
-UPDATE kontroler.dags SET deleted_at = $4
-WHERE namespace = $1 AND name = $2 AND ($3 = '' OR uid::text = $3) AND deleted_at IS NULL
+UPDATE kontroler.dags SET deleted_at = $3 WHERE namespace = $1 AND name = $2 AND deleted_at IS NULL
 RETURNING id`
 	sqlDAGs = `
 SELECT d.id, d.namespace, d.name FROM kontroler.dags d
@@ -122,10 +121,9 @@ func (d *DAGs) saveVersion(
 	return version, err
 }
 
-// MarkDeleted records that a DAG object is gone. A uid of "" means whichever object had the name. Another object with
-// the name stays, and so does an earlier record.
-func (d *DAGs) MarkDeleted(ctx context.Context, namespace, name, uid string, now time.Time) error {
-	if err := d.pool.markDeleted(ctx, sqlDAGDelete, namespace, name, uid, timestamp(now)); err != nil {
+// MarkDeleted records that a DAG object is gone. An earlier record stays.
+func (d *DAGs) MarkDeleted(ctx context.Context, namespace, name string, now time.Time) error {
+	if err := d.pool.markDeleted(ctx, sqlDAGDelete, namespace, name, now); err != nil {
 		return fmt.Errorf("marking DAG %s/%s as deleted: %w", namespace, name, err)
 	}
 	return nil
@@ -133,10 +131,10 @@ func (d *DAGs) MarkDeleted(ctx context.Context, namespace, name, uid string, now
 
 // markDeleted runs a statement that marks an object as deleted. The statement returns the id of the DAG, or zero for a
 // DagTask. If it changed a row, the change is recorded for readers.
-func (p *termPool) markDeleted(ctx context.Context, statement, namespace string, args ...any) error {
+func (p *termPool) markDeleted(ctx context.Context, statement, namespace, name string, now time.Time) error {
 	return p.write(ctx, func(q querier) error {
-		deleted, err := postgres.ReadRows(ctx, q, postgres.ScanOne[int64], statement,
-			append([]any{namespace}, args...)...)
+		deleted, err := postgres.ReadRows(
+			ctx, q, postgres.ScanOne[int64], statement, namespace, name, timestamp(now))
 		if err != nil || len(deleted) == 0 {
 			return err
 		}

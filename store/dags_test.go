@@ -16,7 +16,7 @@ func TestSaveVersion(t *testing.T) {
 		name   string
 		dag    store.DAG
 		hash   byte
-		delete string // the UID of the DAG to mark as deleted before
+		delete bool // mark the DAG as deleted before
 		number int64
 		change bool
 		row    string
@@ -27,16 +27,15 @@ func TestSaveVersion(t *testing.T) {
 			number: 2, change: true, row: uid(1) + " f"},
 		{name: "the first again", dag: store.DAG{Namespace: "default", Name: "d", UID: uid(1), CreatedAt: t0}, hash: 1,
 			number: 3, change: true, row: uid(1) + " f"},
-		{name: "deleted and made again", dag: again, delete: uid(1), hash: 1, number: 3, change: true,
+		{name: "deleted and made again", dag: again, delete: true, hash: 1, number: 3, change: true,
 			row: uid(2) + " f"},
-		{name: "a late deletion of the old one", dag: again, delete: uid(1), hash: 1, number: 3, row: uid(2) + " f"},
 		{name: "another namespace", dag: store.DAG{Namespace: "other", Name: "d", UID: uid(3), CreatedAt: t0}, hash: 1,
 			number: 1, change: true, row: uid(3) + " f"},
 	}
 	for _, step := range steps {
 		t.Run(step.name, func(t *testing.T) {
-			if step.delete != "" {
-				if err := f.leader.DAGs.MarkDeleted(t.Context(), "default", "d", step.delete, at(50)); err != nil {
+			if step.delete {
+				if err := f.leader.DAGs.MarkDeleted(t.Context(), "default", "d", at(50)); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -91,7 +90,7 @@ func TestDAGs(t *testing.T) {
 	if diff := cmp.Diff([]string{"default/d", "other/e"}, append(first, second...)); diff != "" {
 		t.Errorf("DAGs, page by page (-want +got):\n%s", diff)
 	}
-	if err := f.leader.DAGs.MarkDeleted(t.Context(), "default", "d", "", at(50)); err != nil {
+	if err := f.leader.DAGs.MarkDeleted(t.Context(), "default", "d", at(50)); err != nil {
 		t.Fatal(err)
 	}
 	if names, _ := list(0, 10); len(names) != 1 || names[0] != "other/e" {
@@ -102,7 +101,7 @@ func TestDAGs(t *testing.T) {
 func TestDAGDeleted(t *testing.T) {
 	f := newFixture(t)
 	for range 2 {
-		if err := f.leader.DAGs.MarkDeleted(t.Context(), "default", "d", uid(1), at(50)); err != nil {
+		if err := f.leader.DAGs.MarkDeleted(t.Context(), "default", "d", at(50)); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -162,7 +162,7 @@ func (d *DagTasks) Version(ctx context.Context, namespace, name string, number i
 
 // MarkDeleted records that a DagTask object is gone. An earlier record stays.
 func (d *DagTasks) MarkDeleted(ctx context.Context, namespace, name string, now time.Time) error {
-	if err := d.pool.markDeleted(ctx, sqlTaskDelete, namespace, name, timestamp(now)); err != nil {
+	if err := d.pool.markDeleted(ctx, sqlTaskDelete, namespace, name, now); err != nil {
 		return fmt.Errorf("marking DagTask %s/%s as deleted: %w", namespace, name, err)
 	}
 	return nil

@@ -39,7 +39,7 @@ func Queries(s Sample) map[string]Query {
 		"sqlClock":           {sqlClock, nil},
 		"sqlClusterBind":     {sqlClusterBind, []any{"uid"}},
 		"sqlClusterLock":     {sqlClusterLock, nil},
-		"sqlDAGDelete":       {sqlDAGDelete, []any{s.Namespace, s.DAG, s.RunUID, now}},
+		"sqlDAGDelete":       {sqlDAGDelete, []any{s.Namespace, s.DAG, now}},
 		"sqlDAGSave":         {sqlDAGSave, []any{s.Namespace, s.DAG, s.RunUID, now}},
 		"sqlEpochLock":       {sqlEpochLock, []any{0}},
 		"sqlEpochMake":       {sqlEpochMake, []any{0}},
@@ -91,8 +91,6 @@ func Queries(s Sample) map[string]Query {
 		"sqlLogMake": {sqlLogMake,
 			[]any{s.AttemptID, now, LogCaptured, "", 1, 0, 0, now, now, false, false, 1, now}},
 		"sqlLogChunkMake": {sqlLogChunkMake, []any{s.AttemptID, now, 0, 1, []byte("x")}},
-		"sqlLogRead":      {sqlLogRead, []any{s.AttemptID, now}},
-		"sqlLogChunkRead": {sqlLogChunkRead, []any{s.AttemptID, now, 0}},
 
 		"sqlScheduleRead": {sqlScheduleRead, []any{s.Namespace, s.DAG}},
 		"sqlScheduleMake": {sqlScheduleMake, []any{ids, uids, text, text, times, text, times, text, times}},
@@ -158,6 +156,9 @@ var NotExplained = []string{
 	"sqlMigrateLock", "sqlMigrateSchema", "sqlMigrateCreate", "sqlMigrateExists", "sqlMigrateMake", "sqlMigrateList",
 	"sqlMigrateNote", "sqlReadersMissing", "sqlReadersRefused",
 }
+
+// Term returns the leader's term.
+func (l *Leader) Term() Term { return l.pool.term }
 
 // InTx runs fn in a fenced transaction of the leader.
 func (l *Leader) InTx(ctx context.Context, fn func(*sql.Tx) error) error {

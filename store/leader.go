@@ -89,9 +89,6 @@ func (db *DB) Lead(ctx context.Context, term Term) (*Leader, error) {
 // Close closes the leader's sessions.
 func (l *Leader) Close() error { return l.pool.db.Close() }
 
-// Term returns the leader's term.
-func (l *Leader) Term() Term { return l.pool.term }
-
 const sqlClock = `SELECT clock_timestamp()`
 
 // Clock reads the database's clock, which is the same for all leaders.

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"io"
 	"time"
 
 	"kontroler/store/internal/postgres"
@@ -32,7 +31,6 @@ type Log struct {
 	// IsRotated means that lines before the first may be missing. IsIncomplete means that other lines may be missing;
 	// Message says where.
 	IsRotated, IsIncomplete bool
-	Chunks                  int
 	CapturedAt              time.Time
 }
 
@@ -56,8 +54,6 @@ type LogOwner struct {
 }
 
 const (
-	logColumns = `l.attempt_id, l.at, l.state, l.message, l.bytes, l.omitted_at, l.omitted, l.begins_at, l.ends_at,
-       l.rotated, l.incomplete, l.chunks, l.captured_at`
 	sqlLogOwner = `
 SELECT r.id, coalesce(r.dag_version_id, 0),
        EXISTS (SELECT FROM kontroler.logs l WHERE l.attempt_id = $2 AND l.at = $3)
@@ -67,9 +63,6 @@ INSERT INTO kontroler.logs (attempt_id, at, state, message, bytes, omitted_at, o
                             incomplete, chunks, captured_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT DO NOTHING`
 	sqlLogChunkMake = `INSERT INTO kontroler.log_chunks (attempt_id, at, seq, size, data) VALUES ($1, $2, $3, $4, $5)`
-	sqlLogRead      = `SELECT ` + logColumns + ` FROM kontroler.logs l WHERE l.attempt_id = $1 AND l.at = $2`
-	sqlLogChunkRead = `
-SELECT c.data FROM kontroler.log_chunks c WHERE c.attempt_id = $1 AND c.at = $2 AND c.seq = $3`
 )
 
 // Owner reads the run of an attempt that has ended. found reports whether the run exists.
@@ -116,40 +109,6 @@ func (l *Logs) Save(ctx context.Context, runID int64, log Log, chunks []LogChunk
 	})
 	if err != nil {
 		return fmt.Errorf("saving the log of attempt %d: %w", log.AttemptID, err)
-	}
-	return nil
-}
-
-// Log reads the log of an attempt that ended at a time. found reports whether it exists.
-func (db *DB) Log(ctx context.Context, attemptID int64, finishedAt time.Time) (log Log, found bool, err error) {
-	err = db.pool.QueryRowContext(ctx, sqlLogRead, attemptID, timestamp(finishedAt)).Scan(&log.AttemptID,
-		nullTime(&log.At), &log.State, &log.Message, &log.Bytes, &log.OmittedAt, &log.Omitted, nullTime(&log.BeginsAt),
-		nullTime(&log.EndsAt), &log.IsRotated, &log.IsIncomplete, &log.Chunks, nullTime(&log.CapturedAt))
-	if errors.Is(err, sql.ErrNoRows) {
-		return Log{}, false, nil
-	}
-	if err != nil {
-		return Log{}, false, fmt.Errorf("reading the log of attempt %d: %w", attemptID, postgres.Classify(ctx, err))
-	}
-	return log, true, nil
-}
-
-// CopyLog writes the content of a log as one gzip stream, chunk by chunk. A log without content writes nothing. If
-// retention removes the log meanwhile, the error is io.ErrUnexpectedEOF.
-func (db *DB) CopyLog(ctx context.Context, to io.Writer, log Log) error {
-	for seq := range log.Chunks {
-		var data []byte
-		err := db.pool.QueryRowContext(ctx, sqlLogChunkRead, log.AttemptID, timestamp(log.At), seq).Scan(&data)
-		if errors.Is(err, sql.ErrNoRows) {
-			return fmt.Errorf("reading the log of attempt %d: chunk %d is gone: %w",
-				log.AttemptID, seq, io.ErrUnexpectedEOF)
-		}
-		if err != nil {
-			return fmt.Errorf("reading the log of attempt %d: %w", log.AttemptID, postgres.Classify(ctx, err))
-		}
-		if _, err := to.Write(data); err != nil {
-			return err
-		}
 	}
 	return nil
 }

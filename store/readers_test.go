@@ -230,11 +230,11 @@ func TestChangesNameTheirObjects(t *testing.T) {
 			return ""
 		}, "none"},
 		{"a DAG that is deleted", func() string {
-			must(f.leader.DAGs.MarkDeleted(ctx, "default", "d", "", at(1)))
+			must(f.leader.DAGs.MarkDeleted(ctx, "default", "d", at(1)))
 			return ""
 		}, ofDAG},
 		{"a DAG that is deleted again", func() string {
-			must(f.leader.DAGs.MarkDeleted(ctx, "default", "d", "", at(1)))
+			must(f.leader.DAGs.MarkDeleted(ctx, "default", "d", at(1)))
 			return ""
 		}, "none"},
 		{"a DagTask", func() string {

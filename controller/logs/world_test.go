@@ -26,6 +26,7 @@ import (
 	"kontroler/controller/logs"
 	"kontroler/store"
 	"kontroler/store/storetest"
+	"kontroler/store/view"
 )
 
 // start is when containers start, finish when their attempts end.
@@ -99,18 +100,22 @@ func (m *metrics) LogStreams(n int)            { m.streams.Store(int64(n)) }
 
 // database is a database with a leader.
 type database struct {
-	db      *store.DB
 	leader  *store.Leader
+	views   *view.DB
 	version store.Version
 	runs    atomic.Int64
 }
 
 func newDatabase(t *testing.T) *database {
 	t.Helper()
-	db := storetest.New(t)
-	d := &database{db: db, leader: storetest.Lead(t, db)}
+	url := storetest.URL(t)
+	views, err := view.Open(view.Config{URL: url})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { views.Close() })
+	d := &database{leader: storetest.Lead(t, storetest.Open(t, url)), views: views}
 	dag, spec := store.DAG{Namespace: "default", Name: "d", UID: uid(0), CreatedAt: start}, []byte(`{"task": []}`)
-	var err error
 	if d.version, err = d.leader.DAGs.SaveVersion(t.Context(), dag, spec, [32]byte{1}, 1, start); err != nil {
 		t.Fatal(err)
 	}
@@ -325,7 +330,7 @@ type storedLog struct {
 // stored reads the log of the attempt. It is zero if there is none.
 func (w *world) stored() storedLog {
 	w.Helper()
-	row, found, err := w.db.Log(w.Context(), w.attempt.ID, w.attempt.FinishedAt)
+	row, found, err := w.views.Log(w.Context(), view.Attempt{ID: w.attempt.ID, FinishedAt: w.attempt.FinishedAt})
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -333,8 +338,12 @@ func (w *world) stored() storedLog {
 		return storedLog{}
 	}
 	var packed bytes.Buffer
-	if err := w.db.CopyLog(w.Context(), &packed, row); err != nil {
-		w.Fatal(err)
+	for n := range row.Chunks {
+		chunk, err := w.views.LogChunk(w.Context(), row, n)
+		if err != nil {
+			w.Fatal(err)
+		}
+		packed.Write(chunk)
 	}
 	var content []byte
 	if packed.Len() > 0 {

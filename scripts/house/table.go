@@ -153,7 +153,7 @@ var house = []place{
 			wire,
 			client,
 		),
-		tests: ownDB,
+		tests: all(ownDB, []string{module + "/store/view"}),
 	},
 	{
 		path:  "controller/install",
@@ -211,7 +211,7 @@ var house = []place{
 			module + "/store/internal/postgres", module + "/store/migrations", module + "/store/transition",
 			"github.com/lib/pq",
 		},
-		tests: ownDB,
+		tests: all(ownDB, []string{module + "/store/view"}),
 	},
 	// The server reads the views through this package, and no table through package store.
 	{

@@ -147,7 +147,7 @@ func TestRowsOfADAG(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := leader.DAGs.MarkDeleted(ctx, "team", "etl", "", at(300)); err != nil {
+	if err := leader.DAGs.MarkDeleted(ctx, "team", "etl", at(300)); err != nil {
 		t.Fatal(err)
 	}
 
