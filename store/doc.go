@@ -29,7 +29,7 @@
 //     long for a lock on a table that others use. A run that is larger than a batch loses its attempts first and its
 //     own row last, so that a reader may see fewer tasks than the run counts. The removal of its row is a change.
 //   - Errors are classified by SQLSTATE and type, never by text. Times are stored in microseconds and returned in UTC.
-//     A zero time.Time is NULL.
+//     A zero time.Time is NULL. UIDs are UUIDs, which the callers check; another text is ErrRejected.
 //
 // # Readers
 //

@@ -67,9 +67,6 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT DO N
 
 // Owner reads the run of an attempt that has ended. found reports whether the run exists.
 func (l *Logs) Owner(ctx context.Context, runUID string, attempt Attempt) (o LogOwner, found bool, err error) {
-	if !isUUID(runUID) {
-		return LogOwner{}, false, nil
-	}
 	row := l.pool.reader().QueryRowContext(ctx, sqlLogOwner, runUID, attempt.ID, timestamp(attempt.FinishedAt))
 	err = row.Scan(&o.RunID, &o.VersionID, &o.HasLog)
 	if errors.Is(err, sql.ErrNoRows) {

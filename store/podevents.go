@@ -111,16 +111,12 @@ func savePodEvents(ctx context.Context, q querier, events []PodEvent) (saved int
 	return saved, recordRunChanges(ctx, q, runs...)
 }
 
-// podEventArgs returns the arguments of sqlPodEventsSave. An Event without valid UIDs belongs to no attempt and is left
-// out.
+// podEventArgs returns the arguments of sqlPodEventsSave.
 func podEventArgs(events []PodEvent) []any {
 	var podUIDs, runUIDs, pods, keys, containers, types, reasons, messages, sources []string
 	var counts []int64
 	var first, last []time.Time
 	for _, e := range events {
-		if !isUUID(e.Pod.UID) || !isUUID(e.Pod.RunUID) {
-			continue
-		}
 		text := []string{clean(e.Container), clean(e.Type), clean(e.Reason), clean(e.Message), clean(e.Source)}
 		podUIDs, runUIDs, pods = append(podUIDs, e.Pod.UID), append(runUIDs, e.Pod.RunUID), append(pods, e.Pod.Name)
 		keys, containers, types = append(keys, textKey(text)), append(containers, text[0]), append(types, text[1])

@@ -57,9 +57,6 @@ WHERE r.uid = $1`
 func (l *Leader) Progress(
 	ctx context.Context, uid string, now time.Time, limit int,
 ) (run Run, p RunProgress, found bool, err error) {
-	if !isUUID(uid) {
-		return Run{}, RunProgress{}, false, nil
-	}
 	var waiting, backingOff, failed []byte
 	fields := append(runFields(&run), &p.Pending, &p.WaitingTotal, &waiting, &backingOff, &failed)
 	err = l.pool.reader().QueryRowContext(ctx, sqlRunProgress, uid, timestamp(now), limit).Scan(fields...)

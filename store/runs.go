@@ -260,9 +260,6 @@ func (l *Leader) RecordWorkspace(ctx context.Context, runID int64, uid string) e
 
 // RunByUID reads the run of a DagRun. found reports whether it exists.
 func (l *Leader) RunByUID(ctx context.Context, uid string) (run Run, found bool, err error) {
-	if !isUUID(uid) {
-		return Run{}, false, nil
-	}
 	run, err = scanRun(l.pool.reader().QueryRowContext(ctx, sqlRunByUID, uid))
 	if errors.Is(err, sql.ErrNoRows) {
 		return Run{}, false, nil

@@ -181,9 +181,6 @@ WHERE a.id = $2 AND a.run_id + 0 = $1 AND a.phase IN ('Succeeded', 'Failed', 'Lo
 // Gather reads a run and those of its rows that a sync needs, in one statement. found reports whether the run exists.
 // The cost does not grow with the run.
 func (l *Leader) Gather(ctx context.Context, uid string, request GatherRequest) (s Snapshot, found bool, err error) {
-	if !isUUID(uid) {
-		return Snapshot{}, false, nil
-	}
 	s, err = gather(ctx, l.pool.reader(), uid, request)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Snapshot{}, false, nil
@@ -276,9 +273,6 @@ func (l *Leader) FailedTasks(ctx context.Context, runID int64, limit int) ([]Tas
 
 // AttemptByPod reads the attempt of a Pod in the run with this UID, live or ended. found reports whether it exists.
 func (l *Leader) AttemptByPod(ctx context.Context, runUID, podName string) (a Attempt, found bool, err error) {
-	if !isUUID(runUID) {
-		return Attempt{}, false, nil
-	}
 	attempts, err := readEncoded[Attempt](ctx, l.pool.reader(), sqlAttemptByPod, runUID, podName)
 	if err != nil {
 		return Attempt{}, false, fmt.Errorf("reading the attempt of pod %q: %w", podName, err)
