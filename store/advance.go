@@ -44,10 +44,7 @@ func (s *Schedules) Advance(ctx context.Context, u ScheduleUpdate) (Schedule, er
 			fail(requests[i:i+1], s.advance(ctx, requests[i:i+1]))
 		}
 	})
-	if err != nil {
-		return Schedule{}, fmt.Errorf("accounting for schedule %d: %w", u.After.DAGID, err)
-	}
-	return saved, nil
+	return saved, postgres.Failed(ctx, err, "accounting for schedule %d", u.After.DAGID)
 }
 
 // fail gives requests the error of their transaction. Without one, they keep the errors that they have.

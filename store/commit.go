@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"kontroler/store/internal/postgres"
 	"kontroler/store/transition"
 )
 
@@ -118,10 +119,7 @@ func (l *Leader) Commit(ctx context.Context, runID int64, transitions []transiti
 			return c.applyAll(ctx, q, l.pool.term, runID, notices)
 		})
 	}
-	if err != nil {
-		return fmt.Errorf("committing run %d: %w", runID, err)
-	}
-	return nil
+	return postgres.Failed(ctx, err, "committing run %d", runID)
 }
 
 // applyAll also writes the transitions of many rows, and the notices.

@@ -3,8 +3,6 @@ package store
 import (
 	"context"
 	"database/sql"
-	"errors"
-	"fmt"
 	"time"
 
 	"kontroler/store/internal/postgres"
@@ -63,12 +61,9 @@ func readNewestVersion(
 	ctx context.Context, q querier, namespace, name string,
 ) (n newestVersion, found bool, err error) {
 	v := &n.version
-	err = q.QueryRowContext(ctx, sqlVersionNewest, namespace, name).Scan(
+	found, err = postgres.ScanRow(ctx, q.QueryRowContext(ctx, sqlVersionNewest, namespace, name),
 		&n.uid, nullTime(&n.createdAt), &n.isDeleted, &v.ID, &v.DAGID, &v.Number, &v.Tasks, &v.Spec, &n.hash)
-	if errors.Is(err, sql.ErrNoRows) {
-		return newestVersion{}, false, nil
-	}
-	return n, err == nil, err
+	return n, found, err
 }
 
 // SaveVersion returns the newest version of a DAG if it has this hash, the SHA-256 of spec. Otherwise it saves spec as
@@ -86,11 +81,7 @@ func (d *DAGs) SaveVersion(
 	if err == nil {
 		version, err = d.saveVersion(ctx, dag, spec, hash, tasks, now)
 	}
-	if err != nil {
-		err = postgres.Classify(ctx, err)
-		return Version{}, fmt.Errorf("saving a version of DAG %s/%s: %w", dag.Namespace, dag.Name, err)
-	}
-	return version, nil
+	return version, postgres.Failed(ctx, err, "saving a version of DAG %s/%s", dag.Namespace, dag.Name)
 }
 
 func (d *DAGs) saveVersion(
@@ -123,10 +114,8 @@ func (d *DAGs) saveVersion(
 
 // MarkDeleted records that a DAG object is gone. An earlier record stays.
 func (d *DAGs) MarkDeleted(ctx context.Context, namespace, name string, now time.Time) error {
-	if err := d.pool.markDeleted(ctx, sqlDAGDelete, namespace, name, now); err != nil {
-		return fmt.Errorf("marking DAG %s/%s as deleted: %w", namespace, name, err)
-	}
-	return nil
+	err := d.pool.markDeleted(ctx, sqlDAGDelete, namespace, name, now)
+	return postgres.Failed(ctx, err, "marking DAG %s/%s as deleted", namespace, name)
 }
 
 // markDeleted runs a statement that marks an object as deleted. The statement returns the id of the DAG, or zero for a
@@ -151,10 +140,7 @@ type ObjectKey struct {
 // List returns up to limit DAGs that are not marked as deleted and whose ID is above afterID, by ID.
 func (d *DAGs) List(ctx context.Context, afterID int64, limit int) ([]ObjectKey, error) {
 	dags, err := postgres.ReadRows(ctx, d.pool.db, scanObjectKey, sqlDAGs, afterID, limit)
-	if err != nil {
-		return nil, fmt.Errorf("listing DAGs: %w", err)
-	}
-	return dags, nil
+	return dags, postgres.Failed(ctx, err, "listing DAGs")
 }
 
 func scanObjectKey(rows *sql.Rows) (k ObjectKey, err error) {
@@ -164,12 +150,7 @@ func scanObjectKey(rows *sql.Rows) (k ObjectKey, err error) {
 
 // Version returns a version. found reports whether it exists. ErrCorrupt means that its row cannot be read.
 func (d *DAGs) Version(ctx context.Context, id int64) (v Version, found bool, err error) {
-	err = d.pool.db.QueryRowContext(ctx, sqlVersionByID, id).Scan(&v.ID, &v.DAGID, &v.Number, &v.Tasks, &v.Spec)
-	if errors.Is(err, sql.ErrNoRows) {
-		return Version{}, false, nil
-	}
-	if err != nil {
-		return Version{}, false, fmt.Errorf("reading version %d: %w", id, postgres.Classify(ctx, err))
-	}
-	return v, true, nil
+	found, err = postgres.ScanRow(ctx, d.pool.db.QueryRowContext(ctx, sqlVersionByID, id),
+		&v.ID, &v.DAGID, &v.Number, &v.Tasks, &v.Spec)
+	return v, found, postgres.Failed(ctx, err, "reading version %d", id)
 }

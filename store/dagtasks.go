@@ -2,9 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
-	"errors"
-	"fmt"
 	"time"
 
 	"kontroler/store/internal/postgres"
@@ -79,12 +76,9 @@ func readTaskVersion(
 	ctx context.Context, q querier, namespace, name string, number int64,
 ) (r taskRow, found bool, err error) {
 	v := &r.version
-	err = q.QueryRowContext(ctx, sqlTaskVersionRead, namespace, name, number).Scan(&r.uid, &r.generation,
-		nullTime(&r.createdAt), &r.isDeleted, &r.number, &v.Number, &v.Spec, &r.hash, &v.Newest)
-	if errors.Is(err, sql.ErrNoRows) {
-		return taskRow{}, false, nil
-	}
-	return r, err == nil, err
+	found, err = postgres.ScanRow(ctx, q.QueryRowContext(ctx, sqlTaskVersionRead, namespace, name, number), &r.uid,
+		&r.generation, nullTime(&r.createdAt), &r.isDeleted, &r.number, &v.Number, &v.Spec, &r.hash, &v.Newest)
+	return r, found, err
 }
 
 // SaveVersion saves spec, whose SHA-256 is hash, and returns the version that the DagTask has then. If the DagTask
@@ -107,8 +101,8 @@ func (d *DagTasks) SaveVersion(
 		v, isTaken, err = d.saveVersion(ctx, task, spec, hash, now)
 	}
 	if err != nil {
-		err = postgres.Classify(ctx, err)
-		return TaskVersion{}, false, fmt.Errorf("saving a version of DagTask %s/%s: %w", task.Namespace, task.Name, err)
+		err = postgres.Failed(ctx, err, "saving a version of DagTask %s/%s", task.Namespace, task.Name)
+		return TaskVersion{}, false, err // a caller that goes on after ErrRejected must not see v
 	}
 	return v, isTaken, nil
 }
@@ -153,26 +147,17 @@ func (d *DagTasks) saveVersion(
 // Version reads a version of a DagTask. Its Number is 0 if the version does not exist.
 func (d *DagTasks) Version(ctx context.Context, namespace, name string, number int64) (TaskVersion, error) {
 	r, _, err := readTaskVersion(ctx, d.pool.db, namespace, name, number)
-	if err != nil {
-		err = postgres.Classify(ctx, err)
-		return TaskVersion{}, fmt.Errorf("reading version %d of DagTask %s/%s: %w", number, namespace, name, err)
-	}
-	return r.version, nil
+	return r.version, postgres.Failed(ctx, err, "reading version %d of DagTask %s/%s", number, namespace, name)
 }
 
 // MarkDeleted records that a DagTask object is gone. An earlier record stays.
 func (d *DagTasks) MarkDeleted(ctx context.Context, namespace, name string, now time.Time) error {
-	if err := d.pool.markDeleted(ctx, sqlTaskDelete, namespace, name, now); err != nil {
-		return fmt.Errorf("marking DagTask %s/%s as deleted: %w", namespace, name, err)
-	}
-	return nil
+	err := d.pool.markDeleted(ctx, sqlTaskDelete, namespace, name, now)
+	return postgres.Failed(ctx, err, "marking DagTask %s/%s as deleted", namespace, name)
 }
 
 // List returns up to limit DagTasks that are not marked as deleted and whose ID is above afterID, by ID.
 func (d *DagTasks) List(ctx context.Context, afterID int64, limit int) ([]ObjectKey, error) {
 	tasks, err := postgres.ReadRows(ctx, d.pool.db, scanObjectKey, sqlDagTasks, afterID, limit)
-	if err != nil {
-		return nil, fmt.Errorf("listing DagTasks: %w", err)
-	}
-	return tasks, nil
+	return tasks, postgres.Failed(ctx, err, "listing DagTasks")
 }

@@ -100,9 +100,9 @@ func TestSaveTaskVersion(t *testing.T) {
 		t.Fatal(err)
 	}
 	last.Generation, last.Version = 2, 0
-	_, _, err := f.leader.DagTasks.SaveVersion(t.Context(), last, []byte(`{}`), hash(2), at(1))
-	if !errors.Is(err, store.ErrRejected) {
-		t.Errorf("a version after the last number: %v", err)
+	v, _, err := f.leader.DagTasks.SaveVersion(t.Context(), last, []byte(`{}`), hash(2), at(1))
+	if !errors.Is(err, store.ErrRejected) || v.Number != 0 {
+		t.Errorf("a version after the last number: %+v, %v", v, err)
 	}
 }
 

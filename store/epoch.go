@@ -54,10 +54,7 @@ func (db *DB) TakeEpoch(ctx context.Context, shard int, holder string, atLeast i
 		return 0, err
 	}
 	epoch, err := db.takeEpoch(ctx, identity.ControllerID, shard, holder, atLeast, accept)
-	if err != nil {
-		return 0, fmt.Errorf("taking the epoch of shard %d: %w", shard, postgres.Classify(ctx, err))
-	}
-	return epoch, nil
+	return epoch, postgres.Failed(ctx, err, "taking the epoch of shard %d", shard)
 }
 
 func (db *DB) takeEpoch(

@@ -167,7 +167,8 @@ func (l *Leader) InTx(ctx context.Context, fn func(*sql.Tx) error) error {
 
 // GatherIn is Gather in a transaction.
 func (l *Leader) GatherIn(ctx context.Context, tx *sql.Tx, uid string, request GatherRequest) (Snapshot, error) {
-	return gather(ctx, l.pool.prepared.InTx(tx), uid, request)
+	snapshot, _, err := gather(ctx, l.pool.prepared.InTx(tx), uid, request)
+	return snapshot, err
 }
 
 // ApplyIn is Commit in a transaction.

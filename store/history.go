@@ -98,10 +98,8 @@ SELECT NOT EXISTS (SELECT FROM kontroler.runs r WHERE r.uid = $1 AND r.finished_
 // IsRunOver reports whether nothing here needs a DagRun any more: its run has ended or is unknown, and no schedule may
 // look it up by name and create it again.
 func (h *History) IsRunOver(ctx context.Context, uid, namespace, name string) (isOver bool, err error) {
-	if err := h.pool.db.QueryRowContext(ctx, sqlRunOver, uid, namespace, name).Scan(&isOver); err != nil {
-		return false, fmt.Errorf("reading whether run %s/%s is over: %w", namespace, name, postgres.Classify(ctx, err))
-	}
-	return isOver, nil
+	err = h.pool.db.QueryRowContext(ctx, sqlRunOver, uid, namespace, name).Scan(&isOver)
+	return isOver, postgres.Failed(ctx, err, "reading whether run %s/%s is over", namespace, name)
 }
 
 // Trim removes the history that is older than r allows: runs with their tasks and attempts, replaced versions that no
@@ -302,11 +300,8 @@ func (t *trim) firstMonth(table partitionedTable) time.Time {
 
 // readOldest reads the admission of the oldest run that is left.
 func (t *trim) readOldest(ctx context.Context) error {
-	err := t.pool.db.QueryRowContext(ctx, sqlTrimOldest).Scan(nullTime(&t.oldest))
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil
-	}
-	return postgres.Classify(ctx, err)
+	_, err := postgres.ScanRow(ctx, t.pool.db.QueryRowContext(ctx, sqlTrimOldest), nullTime(&t.oldest))
+	return err
 }
 
 // partitions drops the partitions of whole months. A drop locks the table for an instant. It waits for the lock so
@@ -342,10 +337,7 @@ func (t *trim) drop(ctx context.Context, name string) error {
 		removed["partition"] = 1
 		return postgres.ExecAll(ctx, q, sqlDropWait, `DROP TABLE kontroler.`+name)
 	})
-	if err != nil {
-		return fmt.Errorf("dropping partition %s: %w", name, err)
-	}
-	return nil
+	return postgres.Failed(ctx, err, "dropping partition %s", name)
 }
 
 // defaultPartitions removes the rows of past months from the default partitions.

@@ -84,10 +84,7 @@ func (db *DB) BindCluster(ctx context.Context, clusterUID string, adopt bool) er
 		_, err := tx.ExecContext(ctx, sqlClusterBind, clusterUID)
 		return err
 	})
-	if err != nil {
-		return fmt.Errorf("binding the database to its cluster: %w", err)
-	}
-	return nil
+	return postgres.Failed(ctx, err, "binding the database to its cluster")
 }
 
 // newControllerID returns ten random characters, of which the first is a letter.

@@ -92,12 +92,9 @@ func (l *Leader) Close() error { return l.pool.db.Close() }
 const sqlClock = `SELECT clock_timestamp()`
 
 // Clock reads the database's clock, which is the same for all leaders.
-func (l *Leader) Clock(ctx context.Context) (time.Time, error) {
-	var now time.Time
-	if err := l.pool.db.QueryRowContext(ctx, sqlClock).Scan(nullTime(&now)); err != nil {
-		return time.Time{}, fmt.Errorf("reading the database's clock: %w", postgres.Classify(ctx, err))
-	}
-	return now, nil
+func (l *Leader) Clock(ctx context.Context) (now time.Time, err error) {
+	err = l.pool.db.QueryRowContext(ctx, sqlClock).Scan(nullTime(&now))
+	return now, postgres.Failed(ctx, err, "reading the database's clock")
 }
 
 // NotifyChannel is the channel on which Notify sends. A notification has no payload.

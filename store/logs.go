@@ -2,8 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"fmt"
 	"time"
 
@@ -68,15 +66,8 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT DO N
 // Owner reads the run of an attempt that has ended. found reports whether the run exists.
 func (l *Logs) Owner(ctx context.Context, runUID string, attempt Attempt) (o LogOwner, found bool, err error) {
 	row := l.pool.reader().QueryRowContext(ctx, sqlLogOwner, runUID, attempt.ID, timestamp(attempt.FinishedAt))
-	err = row.Scan(&o.RunID, &o.VersionID, &o.HasLog)
-	if errors.Is(err, sql.ErrNoRows) {
-		return LogOwner{}, false, nil
-	}
-	if err != nil {
-		err = postgres.Classify(ctx, err)
-		return LogOwner{}, false, fmt.Errorf("reading the run of attempt %d: %w", attempt.ID, err)
-	}
-	return o, true, nil
+	found, err = postgres.ScanRow(ctx, row, &o.RunID, &o.VersionID, &o.HasLog)
+	return o, found, postgres.Failed(ctx, err, "reading the run of attempt %d", attempt.ID)
 }
 
 // Save writes a log and its chunks, in one transaction, unless the attempt has a log.
@@ -104,8 +95,5 @@ func (l *Logs) Save(ctx context.Context, runID int64, log Log, chunks []LogChunk
 		}
 		return recordRunChanges(ctx, q, runID)
 	})
-	if err != nil {
-		return fmt.Errorf("saving the log of attempt %d: %w", log.AttemptID, err)
-	}
-	return nil
+	return postgres.Failed(ctx, err, "saving the log of attempt %d", log.AttemptID)
 }

@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"database/sql"
-	"fmt"
 	"time"
 
 	"kontroler/store/internal/postgres"
@@ -153,10 +152,7 @@ func (o *Outbox) Claim(
 		}
 		return q.QueryRowContext(ctx, sqlNotificationNext, timestamp(claim.Now)).Scan(nullTime(&next))
 	})
-	if err != nil {
-		return nil, time.Time{}, fmt.Errorf("claiming notifications: %w", err)
-	}
-	return claimed, next, nil
+	return claimed, next, postgres.Failed(ctx, err, "claiming notifications")
 }
 
 func scanNotification(rows *sql.Rows) (Notification, error) {
@@ -212,8 +208,5 @@ func (o *Outbox) RecordDelivery(ctx context.Context, n Notification, d Delivery,
 		}
 		return recordRunChanges(ctx, q, n.Run.ID)
 	})
-	if err != nil {
-		return fmt.Errorf("recording the delivery of notification %d: %w", n.ID, err)
-	}
-	return nil
+	return postgres.Failed(ctx, err, "recording the delivery of notification %d", n.ID)
 }

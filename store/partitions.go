@@ -95,10 +95,7 @@ INSERT INTO %[4]s (%[3]s) SELECT %[3]s FROM moved`, parent, isWithin, columns, n
 // partitionsOf returns the names of a table's partitions, sorted.
 func (p *termPool) partitionsOf(ctx context.Context, table string) ([]string, error) {
 	names, err := postgres.ReadRows(ctx, p.db, postgres.ScanOne[string], sqlPartitions, "kontroler."+table)
-	if err != nil {
-		return nil, fmt.Errorf("listing the partitions of %s: %w", table, err)
-	}
-	return names, nil
+	return names, postgres.Failed(ctx, err, "listing the partitions of %s", table)
 }
 
 // dayOf returns the beginning of a time's day, in UTC.

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"database/sql"
 	"encoding/hex"
-	"fmt"
 	"strconv"
 	"time"
 
@@ -84,10 +83,7 @@ func (p *PodEvents) Save(ctx context.Context, events []PodEvent) (saved int, err
 		saved, err = savePodEvents(ctx, q, events)
 		return err
 	})
-	if err != nil {
-		return 0, fmt.Errorf("saving %d Events of Pods: %w", len(events), err)
-	}
-	return saved, nil
+	return saved, postgres.Failed(ctx, err, "saving %d Events of Pods", len(events))
 }
 
 func savePodEvents(ctx context.Context, q querier, events []PodEvent) (saved int, err error) {
@@ -145,8 +141,5 @@ func (p *PodEvents) RecentPods(ctx context.Context, limit int) ([]Pod, error) {
 		err = rows.Scan(&pod.UID, &pod.RunUID, &pod.Name)
 		return pod, err
 	}, sqlPodsRecent, limit)
-	if err != nil {
-		return nil, fmt.Errorf("listing the Pods of the newest attempts: %w", err)
-	}
-	return pods, nil
+	return pods, postgres.Failed(ctx, err, "listing the Pods of the newest attempts")
 }

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -59,13 +58,9 @@ func (l *Leader) Progress(
 ) (run Run, p RunProgress, found bool, err error) {
 	var waiting, backingOff, failed []byte
 	fields := append(runFields(&run), &p.Pending, &p.WaitingTotal, &waiting, &backingOff, &failed)
-	err = l.pool.reader().QueryRowContext(ctx, sqlRunProgress, uid, timestamp(now), limit).Scan(fields...)
-	if errors.Is(err, sql.ErrNoRows) {
-		return Run{}, RunProgress{}, false, nil
-	}
-	if err != nil {
-		err = postgres.Classify(ctx, err)
-		return Run{}, RunProgress{}, false, fmt.Errorf("reading the progress of the run with UID %s: %w", uid, err)
+	row := l.pool.reader().QueryRowContext(ctx, sqlRunProgress, uid, timestamp(now), limit)
+	if found, err = postgres.ScanRow(ctx, row, fields...); !found {
+		return run, p, false, postgres.Failed(ctx, err, "reading the progress of the run with UID %s", uid)
 	}
 	var later []TaskReason
 	if err := errors.Join(json.Unmarshal(waiting, &p.Waiting), json.Unmarshal(backingOff, &later),

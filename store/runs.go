@@ -131,35 +131,22 @@ type NewestRun struct {
 // NewestRun reads the newest run of a DAG. found reports whether it exists.
 func (l *Leader) NewestRun(ctx context.Context, namespace, dag string) (run NewestRun, found bool, err error) {
 	row := l.pool.reader().QueryRowContext(ctx, sqlRunNewest, namespace, dag)
-	err = row.Scan(&run.Name, &run.Phase, nullTime(&run.At))
-	if errors.Is(err, sql.ErrNoRows) {
-		return NewestRun{}, false, nil
-	}
-	if err != nil {
-		err = postgres.Classify(ctx, err)
-		return NewestRun{}, false, fmt.Errorf("reading the newest run of DAG %s/%s: %w", namespace, dag, err)
-	}
-	return run, true, nil
+	found, err = postgres.ScanRow(ctx, row, &run.Name, &run.Phase, nullTime(&run.At))
+	return run, found, postgres.Failed(ctx, err, "reading the newest run of DAG %s/%s", namespace, dag)
 }
 
 // Admit writes a run and its tasks in one transaction. If a run with its UID exists, in whatever phase, Admit returns
 // it unchanged.
 func (l *Leader) Admit(ctx context.Context, run NewRun, tasks []NewTask) (Run, error) {
 	admitted, err := l.pool.writeNewRun(ctx, run, "Pending", "", "", tasks)
-	if err != nil {
-		return Run{}, fmt.Errorf("admitting run %s/%s: %w", run.Namespace, run.Name, err)
-	}
-	return admitted, nil
+	return admitted, postgres.Failed(ctx, err, "admitting run %s/%s", run.Namespace, run.Name)
 }
 
 // Refuse writes a run that has Failed and has no tasks. If a run with its UID exists, in whatever phase, Refuse returns
 // it unchanged.
 func (l *Leader) Refuse(ctx context.Context, run NewRun, reason, message string) (Run, error) {
 	refused, err := l.pool.writeNewRun(ctx, run, "Failed", reason, message, nil)
-	if err != nil {
-		return Run{}, fmt.Errorf("refusing run %s/%s: %w", run.Namespace, run.Name, err)
-	}
-	return refused, nil
+	return refused, postgres.Failed(ctx, err, "refusing run %s/%s", run.Namespace, run.Name)
 }
 
 // writeNewRun writes a run, or reads the one with its UID.
@@ -236,10 +223,7 @@ func (l *Leader) Discard(ctx context.Context, runID int64) error {
 		}
 		return nil
 	})
-	if err != nil {
-		return fmt.Errorf("discarding run %d: %w", runID, err)
-	}
-	return nil
+	return postgres.Failed(ctx, err, "discarding run %d", runID)
 }
 
 // RecordWorkspace records the claim that a live run's Pods will use. ErrConflict means that the run has another claim,
@@ -252,22 +236,13 @@ func (l *Leader) RecordWorkspace(ctx context.Context, runID int64, uid string) e
 		}
 		return recordRunChanges(ctx, q, runID)
 	})
-	if err != nil {
-		return fmt.Errorf("recording the workspace of run %d: %w", runID, err)
-	}
-	return nil
+	return postgres.Failed(ctx, err, "recording the workspace of run %d", runID)
 }
 
 // RunByUID reads the run of a DagRun. found reports whether it exists.
 func (l *Leader) RunByUID(ctx context.Context, uid string) (run Run, found bool, err error) {
-	run, err = scanRun(l.pool.reader().QueryRowContext(ctx, sqlRunByUID, uid))
-	if errors.Is(err, sql.ErrNoRows) {
-		return Run{}, false, nil
-	}
-	if err != nil {
-		return Run{}, false, fmt.Errorf("reading the run with UID %s: %w", uid, postgres.Classify(ctx, err))
-	}
-	return run, true, nil
+	found, err = postgres.ScanRow(ctx, l.pool.reader().QueryRowContext(ctx, sqlRunByUID, uid), runFields(&run)...)
+	return run, found, postgres.Failed(ctx, err, "reading the run with UID %s", uid)
 }
 
 func scanRun(row *sql.Row) (r Run, err error) {
@@ -293,8 +268,5 @@ func (l *Leader) LiveRuns(ctx context.Context, shard int, afterID int64, limit i
 		err = rows.Scan(&k.ID, &k.UID, &k.Namespace, &k.Name)
 		return k, err
 	}, sqlRunsLive, shard, afterID, limit)
-	if err != nil {
-		return nil, fmt.Errorf("listing live runs: %w", err)
-	}
-	return runs, nil
+	return runs, postgres.Failed(ctx, err, "listing live runs")
 }

@@ -3,8 +3,6 @@ package store
 import (
 	"context"
 	"database/sql"
-	"errors"
-	"fmt"
 	"time"
 
 	"kontroler/store/internal/postgres"
@@ -163,17 +161,10 @@ SELECT 'dag', d.namespace, d.id FROM unknown u JOIN kontroler.dags d ON d.id = u
 
 // Read reads the schedule of a DAG. found reports whether the DAG has a row.
 func (s *Schedules) Read(ctx context.Context, namespace, name string) (row Schedule, found bool, err error) {
-	err = s.pool.reader().QueryRowContext(ctx, sqlScheduleRead, namespace, name).Scan(
+	found, err = postgres.ScanRow(ctx, s.pool.reader().QueryRowContext(ctx, sqlScheduleRead, namespace, name),
 		&row.DAGID, &row.DAGUID, &row.Expression, &row.TimeZone, nullTime(&row.Cursor), &row.HeldAs,
 		nullTime(&row.StretchFrom), &row.StretchOutcome, nullTime(&row.LastDue))
-	if errors.Is(err, sql.ErrNoRows) {
-		return Schedule{}, false, nil
-	}
-	if err != nil {
-		err = postgres.Classify(ctx, err)
-		return Schedule{}, false, fmt.Errorf("reading the schedule of DAG %s/%s: %w", namespace, name, err)
-	}
-	return row, true, nil
+	return row, found, postgres.Failed(ctx, err, "reading the schedule of DAG %s/%s", namespace, name)
 }
 
 // Runs lists the runs of a DAG object's schedule that are not known to have ended, oldest first.
@@ -182,10 +173,7 @@ func (s *Schedules) Runs(ctx context.Context, dagID int64, dagUID string) ([]Sch
 		err = rows.Scan(nullTime(&r.DueAt), &r.Name, &r.UID, &r.IsReplaced, &r.RowUID, &r.Phase)
 		return r, err
 	}, sqlScheduledRuns, dagID, dagUID)
-	if err != nil {
-		return nil, fmt.Errorf("listing the runs of schedule %d: %w", dagID, err)
-	}
-	return runs, nil
+	return runs, postgres.Failed(ctx, err, "listing the runs of schedule %d", dagID)
 }
 
 // createdRun is a tick whose DagRun exists.
@@ -203,10 +191,7 @@ func (s *Schedules) RecordRun(ctx context.Context, dagID int64, due time.Time, u
 			r.err = err
 		}
 	})
-	if err != nil {
-		return fmt.Errorf("recording the run of schedule %d due at %s: %w", dagID, due, err)
-	}
-	return nil
+	return postgres.Failed(ctx, err, "recording the run of schedule %d due at %s", dagID, due)
 }
 
 func (s *Schedules) recordRuns(ctx context.Context, requests []*request[createdRun, struct{}]) error {
@@ -233,10 +218,7 @@ func (s *Schedules) DropRun(ctx context.Context, dagID int64, due time.Time) err
 		}
 		return recordDAGChanges(ctx, q, dagID)
 	})
-	if err != nil {
-		return fmt.Errorf("dropping the run of schedule %d due at %s: %w", dagID, due, err)
-	}
-	return nil
+	return postgres.Failed(ctx, err, "dropping the run of schedule %d due at %s", dagID, due)
 }
 
 func dropUncreated(ctx context.Context, q querier, dagID int64, dues []time.Time) error {
@@ -270,17 +252,14 @@ func (s *Schedules) Rewind(ctx context.Context, r Rewind) error {
 		}
 		return recordDAGChanges(ctx, q, r.Schedule.DAGID)
 	})
-	if err != nil {
-		return fmt.Errorf("rewinding schedule %d: %w", r.Schedule.DAGID, err)
-	}
-	return nil
+	return postgres.Failed(ctx, err, "rewinding schedule %d", r.Schedule.DAGID)
 }
 
 func rewind(ctx context.Context, q querier, r Rewind) error {
 	id := r.Schedule.DAGID
 	var settled time.Time
-	err := q.QueryRowContext(ctx, sqlTickLastSettled, id, timestamps(r.Uncreated)).Scan(nullTime(&settled))
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+	row := q.QueryRowContext(ctx, sqlTickLastSettled, id, timestamps(r.Uncreated))
+	if _, err := postgres.ScanRow(ctx, row, nullTime(&settled)); err != nil {
 		return err
 	}
 	missed := 0
@@ -319,8 +298,5 @@ func (s *Schedules) End(ctx context.Context, namespace, name string) error {
 		}
 		return recordDAGChanges(ctx, q, missed...)
 	})
-	if err != nil {
-		return fmt.Errorf("ending the schedule of DAG %s/%s: %w", namespace, name, err)
-	}
-	return nil
+	return postgres.Failed(ctx, err, "ending the schedule of DAG %s/%s", namespace, name)
 }

@@ -2,9 +2,7 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -181,18 +179,13 @@ WHERE a.id = $2 AND a.run_id + 0 = $1 AND a.phase IN ('Succeeded', 'Failed', 'Lo
 // Gather reads a run and those of its rows that a sync needs, in one statement. found reports whether the run exists.
 // The cost does not grow with the run.
 func (l *Leader) Gather(ctx context.Context, uid string, request GatherRequest) (s Snapshot, found bool, err error) {
-	s, err = gather(ctx, l.pool.reader(), uid, request)
-	if errors.Is(err, sql.ErrNoRows) {
-		return Snapshot{}, false, nil
-	}
-	if err != nil {
-		err = postgres.Classify(ctx, err)
-		return Snapshot{}, false, fmt.Errorf("reading what changed of the run with UID %s: %w", uid, err)
-	}
-	return s, true, nil
+	s, found, err = gather(ctx, l.pool.reader(), uid, request)
+	return s, found, postgres.Failed(ctx, err, "reading what changed of the run with UID %s", uid)
 }
 
-func gather(ctx context.Context, q querier, uid string, request GatherRequest) (snapshot Snapshot, err error) {
+func gather(
+	ctx context.Context, q querier, uid string, request GatherRequest,
+) (snapshot Snapshot, found bool, err error) {
 	statement := sqlGather
 	if request.All {
 		statement = sqlGatherAll
@@ -203,21 +196,21 @@ func gather(ctx context.Context, q querier, uid string, request GatherRequest) (
 	}
 	var attempts, tasks []byte
 	fields := append(runFields(&snapshot.Run), &attempts, &tasks, nullTime(&snapshot.NextDue), &snapshot.Decided)
-	err = q.QueryRowContext(ctx, statement, uid, texts(request.Pods), timestamp(request.Now), request.MaxAttempts,
-		DecidedLimit, request.MaxReady, request.MaxChildrenPending, positions).Scan(fields...)
-	if err != nil {
-		return Snapshot{}, err
+	row := q.QueryRowContext(ctx, statement, uid, texts(request.Pods), timestamp(request.Now), request.MaxAttempts,
+		DecidedLimit, request.MaxReady, request.MaxChildrenPending, positions)
+	if found, err = postgres.ScanRow(ctx, row, fields...); !found {
+		return Snapshot{}, false, err
 	}
 	if snapshot.Attempts, err = decodeRows[Attempt](attempts); err != nil {
-		return Snapshot{}, err
+		return Snapshot{}, false, err
 	}
 	if snapshot.Tasks, err = decodeRows[Task](tasks); err != nil {
-		return Snapshot{}, err
+		return Snapshot{}, false, err
 	}
 	// The parts of the query overlap.
 	snapshot.Attempts = slices.CompactFunc(snapshot.Attempts, func(a, b Attempt) bool { return a.ID == b.ID })
 	snapshot.Tasks = slices.CompactFunc(snapshot.Tasks, func(a, b Task) bool { return a.ID == b.ID })
-	return snapshot, nil
+	return snapshot, true, nil
 }
 
 // decodeRows decodes rows that PostgreSQL has encoded as JSON: several sets of them arrive in one answer.
@@ -256,29 +249,20 @@ func (l *Leader) TasksAt(ctx context.Context, runID int64, positions []int32) ([
 		return nil, nil
 	}
 	tasks, err := readEncoded[Task](ctx, l.pool.reader(), sqlTasksAt, runID, positions)
-	if err != nil {
-		return nil, fmt.Errorf("reading tasks of run %d: %w", runID, err)
-	}
-	return tasks, nil
+	return tasks, postgres.Failed(ctx, err, "reading tasks of run %d", runID)
 }
 
 // FailedTasks returns the first failed tasks of a run, by position, at most limit of them.
 func (l *Leader) FailedTasks(ctx context.Context, runID int64, limit int) ([]Task, error) {
 	tasks, err := readEncoded[Task](ctx, l.pool.reader(), sqlTasksFailed, runID, limit)
-	if err != nil {
-		return nil, fmt.Errorf("reading failed tasks of run %d: %w", runID, err)
-	}
-	return tasks, nil
+	return tasks, postgres.Failed(ctx, err, "reading failed tasks of run %d", runID)
 }
 
 // AttemptByPod reads the attempt of a Pod in the run with this UID, live or ended. found reports whether it exists.
 func (l *Leader) AttemptByPod(ctx context.Context, runUID, podName string) (a Attempt, found bool, err error) {
 	attempts, err := readEncoded[Attempt](ctx, l.pool.reader(), sqlAttemptByPod, runUID, podName)
-	if err != nil {
-		return Attempt{}, false, fmt.Errorf("reading the attempt of pod %q: %w", podName, err)
-	}
-	if len(attempts) == 0 {
-		return Attempt{}, false, nil
+	if err != nil || len(attempts) == 0 {
+		return Attempt{}, false, postgres.Failed(ctx, err, "reading the attempt of pod %q", podName)
 	}
 	return attempts[0], true, nil
 }
@@ -292,8 +276,5 @@ func (l *Leader) MarkStray(ctx context.Context, runID, attemptID int64, podUID s
 		}
 		return recordRunChanges(ctx, q, runID)
 	})
-	if err != nil {
-		return fmt.Errorf("marking a stray pod of attempt %d: %w", attemptID, err)
-	}
-	return nil
+	return postgres.Failed(ctx, err, "marking a stray pod of attempt %d", attemptID)
 }

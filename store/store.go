@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 
 	"github.com/lib/pq"
 
@@ -79,10 +78,8 @@ const sqlPing = `SELECT 1`
 // Ping asks the database for one answer.
 func (db *DB) Ping(ctx context.Context) error {
 	var one int
-	if err := db.pool.QueryRowContext(ctx, sqlPing).Scan(&one); err != nil {
-		return fmt.Errorf("asking the database for an answer: %w", postgres.Classify(ctx, err))
-	}
-	return nil
+	err := db.pool.QueryRowContext(ctx, sqlPing).Scan(&one)
+	return postgres.Failed(ctx, err, "asking the database for an answer")
 }
 
 // Migrate migrates the schema to the newest version that this binary knows. Any number of processes may call it at the

@@ -145,7 +145,7 @@ func (db reader) classify(ctx context.Context, doing string, err error) error {
 			err = notGranted(role)
 		}
 	}
-	return fmt.Errorf("%s: %w", doing, postgres.Classify(ctx, err))
+	return postgres.Failed(ctx, err, "%s", doing)
 }
 
 // nullTime scans NULL as the zero time and anything else as UTC.

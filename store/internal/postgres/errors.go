@@ -138,3 +138,11 @@ func kindOfState(code pqerror.Code) error {
 	}
 	return nil
 }
+
+// Failed adds to an error its kind and what was being done. It returns nil for nil.
+func Failed(ctx context.Context, err error, format string, args ...any) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", fmt.Sprintf(format, args...), Classify(ctx, err))
+}

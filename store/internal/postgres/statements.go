@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -94,6 +95,15 @@ func ReadRows[T any](
 		all = append(all, one)
 	}
 	return all, Classify(ctx, rows.Err())
+}
+
+// ScanRow scans the row of a query. found reports whether there is one.
+func ScanRow(ctx context.Context, row *sql.Row, to ...any) (found bool, err error) {
+	err = row.Scan(to...)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	return err == nil, Classify(ctx, err)
 }
 
 // NullTime scans NULL as the zero time and anything else as UTC.
