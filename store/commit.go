@@ -86,16 +86,18 @@ SELECT kontroler.check_write((SELECT epoch FROM fence), $3,
 FROM rows`
 
 const (
-	// A Waiting task has unmet parents, a Ready task has none. The returned unmet tells them apart.
+	// A Waiting task has unmet parents, a Ready task has none. The returned unmet tells them apart. Children that are
+	// cancelled are no longer to be skipped.
 	sqlUnstartedCancelled = `
-WITH c AS (
+WITH forgotten AS (
+    UPDATE kontroler.tasks t SET cascade = false
+    WHERE t.run_id = $1 AND t.cascade AND t.phase IN ('Failed', 'Skipped')
+), c AS (
     UPDATE kontroler.tasks t SET phase = 'Cancelled', reason = $2, message = $3, due_at = NULL, cascade = false,
            finished_at = $4::timestamptz
     WHERE t.run_id = $1 AND t.phase IN ('Waiting', 'Ready')
     RETURNING t.unmet)
 SELECT count(*) FILTER (WHERE unmet > 0), count(*) FILTER (WHERE unmet = 0) FROM c`
-	sqlChildrenForgotten = `
-UPDATE kontroler.tasks t SET cascade = false WHERE t.run_id = $1 AND t.cascade`
 	sqlLiveStopped = `
 UPDATE kontroler.attempts a SET phase = 'Stopping', stop = $2, reason = $2, message = $3, reason_at = NULL,
        message_at = NULL, due_at = $4::timestamptz
@@ -128,9 +130,6 @@ func (c *changes) applyAll(ctx context.Context, q querier, term Term, runID int6
 		var waiting, ready int
 		row := q.QueryRowContext(ctx, sqlUnstartedCancelled, runID, u.Reason, clean(u.Message), timestamp(u.At))
 		if err := row.Scan(&waiting, &ready); err != nil {
-			return fmt.Errorf("UnstartedCancelled: %w", err)
-		}
-		if _, err := q.ExecContext(ctx, sqlChildrenForgotten, runID); err != nil {
 			return fmt.Errorf("UnstartedCancelled: %w", err)
 		}
 		n := &c.tasks.counts

@@ -51,14 +51,8 @@ WHERE (r.finished_at, r.id) > ($1, $2) AND r.finished_at < $3
   AND NOT EXISTS (SELECT FROM kontroler.scheduled_runs s WHERE s.run_name = r.name AND s.run_uid IS NULL)
   AND NOT EXISTS (SELECT FROM kontroler.notifications n WHERE n.run_id = r.id AND n.state = 'Pending')
 ORDER BY r.finished_at, r.id LIMIT $4`
-	sqlTrimRunAttempts = `
-DELETE FROM kontroler.attempts d
-WHERE d.id = ANY (ARRAY(SELECT a.id FROM kontroler.attempts a WHERE a.run_id = $1 LIMIT $2))`
-	sqlTrimRunTasks = `
-DELETE FROM kontroler.tasks d WHERE d.id = ANY (ARRAY(SELECT t.id FROM kontroler.tasks t WHERE t.run_id = $1 LIMIT $2))`
-	sqlTrimRunNotices = `
-DELETE FROM kontroler.notifications d
-WHERE d.id = ANY (ARRAY(SELECT n.id FROM kontroler.notifications n WHERE n.run_id = $1 LIMIT $2))`
+	trimOfRun = `
+DELETE FROM kontroler.%[1]s d WHERE d.id = ANY (ARRAY(SELECT x.id FROM kontroler.%[1]s x WHERE x.run_id = $1 LIMIT $2))`
 	sqlTrimOldest   = `SELECT r.admitted_at FROM kontroler.runs r ORDER BY r.id LIMIT 1`
 	sqlTrimAttempts = `DELETE FROM kontroler.attempts a WHERE a.run_id = ANY ($1::bigint[])`
 	sqlTrimTasks    = `DELETE FROM kontroler.tasks t WHERE t.run_id = ANY ($1::bigint[])`
@@ -82,8 +76,8 @@ RETURNING v.dag_id`
 	sqlTrimSchedules = `
 SELECT s.dag_id FROM kontroler.schedules s JOIN kontroler.dags d ON d.id = s.dag_id
 WHERE d.deleted_at < $1 ORDER BY s.dag_id LIMIT 100`
-	sqlTrimScheduledRuns = `DELETE FROM kontroler.scheduled_runs WHERE dag_id = $1`
-	sqlTrimSchedule      = `
+	sqlTrimSchedule = `
+WITH runs AS (DELETE FROM kontroler.scheduled_runs WHERE dag_id = $1)
 DELETE FROM kontroler.schedules s USING kontroler.dags d WHERE s.dag_id = $1 AND d.id = s.dag_id AND d.deleted_at < $2`
 
 	// Other sessions that need the table queue behind a drop that waits for its lock, for this time at most.
@@ -214,18 +208,17 @@ func (t *trim) wholeRuns(ctx context.Context, ids []int64) error {
 // largeRun removes a run in several batches: notifications, attempts, then tasks, which have no references left, then
 // the run.
 func (t *trim) largeRun(ctx context.Context, id int64) error {
-	for _, step := range []struct{ kind, sql string }{
-		{"notification", sqlTrimRunNotices}, {"attempt", sqlTrimRunAttempts}, {"task", sqlTrimRunTasks},
-	} {
+	for _, kind := range []string{"notification", "attempt", "task"} {
 		for n := trimRows; n == trimRows; {
 			removed, err := t.batch(ctx, func(q querier, removed Removed) (err error) {
-				removed[step.kind], err = postgres.Affected(q.ExecContext(ctx, step.sql, id, trimRows))
+				removed[kind], err = postgres.Affected(
+					q.ExecContext(ctx, fmt.Sprintf(trimOfRun, kind+"s"), id, trimRows))
 				return err
 			})
 			if err != nil {
 				return err
 			}
-			n = removed[step.kind]
+			n = removed[kind]
 		}
 	}
 	return t.wholeRuns(ctx, []int64{id})
@@ -273,9 +266,6 @@ func (t *trim) schedules(ctx context.Context) error {
 		}
 		for _, dag := range dags {
 			_, err := t.batch(ctx, func(q querier, removed Removed) error {
-				if _, err := q.ExecContext(ctx, sqlTrimScheduledRuns, dag); err != nil {
-					return err
-				}
 				removed["schedule"] = 1
 				result, err := q.ExecContext(ctx, sqlTrimSchedule, dag, timestamp(t.before))
 				if err := postgres.Expect(1, result, err); err != nil {

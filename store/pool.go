@@ -27,7 +27,7 @@ func preparedStatements() []string {
 		sqlTasksAt, sqlAttemptByPod, sqlNotificationsMake,
 		sqlLogOwner, sqlLogMake, sqlLogChunkMake,
 		sqlScheduleRead, sqlScheduledRuns, sqlScheduleMove, sqlScheduledRunMake, sqlScheduledRunEnded,
-		sqlScheduledRunCreated, sqlTickMake, sqlTickCreated,
+		sqlScheduledRunCreated, sqlTickMake,
 	}
 }
 

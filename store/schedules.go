@@ -106,9 +106,12 @@ WHERE s.dag_id = c.dag_id`
 DELETE FROM kontroler.scheduled_runs s USING unnest($1::bigint[], $2::timestamptz[]) AS c (dag_id, due_at)
 WHERE s.dag_id = c.dag_id AND s.due_at = c.due_at`
 	sqlScheduledRunCreated = `
-UPDATE kontroler.scheduled_runs s SET run_uid = c.uid FROM unnest($1::bigint[], $2::timestamptz[], $3::uuid[])
-       AS c (dag_id, due_at, uid)
-WHERE s.dag_id = c.dag_id AND s.due_at = c.due_at`
+WITH created AS (
+    SELECT c.* FROM unnest($1::bigint[], $2::timestamptz[], $3::uuid[]) AS c (dag_id, due_at, uid)
+), ticks AS (
+    UPDATE kontroler.ticks t SET run_uid = c.uid FROM created c
+    WHERE t.dag_id = c.dag_id AND t.due_from = c.due_at AND t.outcome = 'Ran')
+UPDATE kontroler.scheduled_runs s SET run_uid = c.uid FROM created c WHERE s.dag_id = c.dag_id AND s.due_at = c.due_at`
 	sqlTickMake = `
 INSERT INTO kontroler.ticks (dag_id, due_from, due_to, count, outcome, run_name, decided_at)
 SELECT c.* FROM unnest($1::bigint[], $2::timestamptz[], $3::timestamptz[], $4::integer[], $5::text[], $6::text[],
@@ -119,21 +122,17 @@ FROM unnest($1::bigint[], $2::timestamptz[], $3::timestamptz[], $4::integer[], $
      AS c (dag_id, due_from, due_to, count, outcome)
 WHERE t.dag_id = c.dag_id AND t.due_from = c.due_from AND t.due_to < c.due_to AND t.outcome = c.outcome
 RETURNING t.dag_id`
-	sqlTickCreated = `
-UPDATE kontroler.ticks t SET run_uid = c.uid FROM unnest($1::bigint[], $2::timestamptz[], $3::uuid[])
-     AS c (dag_id, due_from, uid)
-WHERE t.dag_id = c.dag_id AND t.due_from = c.due_from AND t.outcome = 'Ran'`
-	sqlTicksDropped = `
-UPDATE kontroler.ticks SET outcome = 'Missed', run_name = NULL
-WHERE dag_id = $1 AND due_from = ANY ($2::timestamptz[]) AND outcome = 'Ran' AND run_uid IS NULL`
-	sqlTicksRemove = `
-DELETE FROM kontroler.ticks WHERE dag_id = $1 AND due_from = ANY ($2::timestamptz[]) AND outcome = 'Ran'
-    AND run_uid IS NULL`
 	sqlTickLastSettled = `
 SELECT t.due_to FROM kontroler.ticks t WHERE t.dag_id = $1 AND t.due_from <> ALL ($2::timestamptz[])
        ORDER BY t.due_from DESC LIMIT 1`
-	sqlScheduledRunsUnmade = `
+	uncreatedTicks = `dag_id = $1 AND due_from = ANY ($2::timestamptz[]) AND outcome = 'Ran' AND run_uid IS NULL`
+	uncreatedRuns  = `
 DELETE FROM kontroler.scheduled_runs s WHERE s.dag_id = $1 AND s.due_at = ANY ($2::timestamptz[]) AND s.run_uid IS NULL`
+	sqlScheduledRunsDropped = `
+WITH ticks AS (
+    UPDATE kontroler.ticks SET outcome = 'Missed', run_name = NULL WHERE ` + uncreatedTicks + `)` + uncreatedRuns
+	sqlScheduledRunsTakenBack = `
+WITH ticks AS (DELETE FROM kontroler.ticks WHERE ` + uncreatedTicks + `)` + uncreatedRuns
 	sqlScheduledRunsKept = `UPDATE kontroler.scheduled_runs SET replaced = false WHERE dag_id = $1 AND replaced`
 	// The last row of the ledger may be a stretch, which goes on then. The newest run is an earlier one.
 	sqlScheduleRewind = `
@@ -203,9 +202,6 @@ func (s *Schedules) recordRuns(ctx context.Context, requests []*request[createdR
 		if _, err := q.ExecContext(ctx, sqlScheduledRunCreated, ids, timestamps(dues), uids); err != nil {
 			return err
 		}
-		if _, err := q.ExecContext(ctx, sqlTickCreated, ids, timestamps(dues), uids); err != nil {
-			return err
-		}
 		return recordDAGChanges(ctx, q, ids...)
 	})
 }
@@ -225,10 +221,7 @@ func dropUncreated(ctx context.Context, q querier, dagID int64, dues []time.Time
 	if len(dues) == 0 {
 		return nil
 	}
-	if _, err := q.ExecContext(ctx, sqlScheduledRunsUnmade, dagID, timestamps(dues)); err != nil {
-		return err
-	}
-	_, err := q.ExecContext(ctx, sqlTicksDropped, dagID, timestamps(dues))
+	_, err := q.ExecContext(ctx, sqlScheduledRunsDropped, dagID, timestamps(dues))
 	return err
 }
 
@@ -273,12 +266,9 @@ func rewind(ctx context.Context, q querier, r Rewind) error {
 	if len(undecided) == 0 {
 		return nil
 	}
-	removed, err := q.ExecContext(ctx, sqlScheduledRunsUnmade, id, timestamps(undecided))
+	// Only the runs are counted: retention may have removed their ticks.
+	removed, err := q.ExecContext(ctx, sqlScheduledRunsTakenBack, id, timestamps(undecided))
 	if err := postgres.Expect(len(undecided), removed, err); err != nil {
-		return err
-	}
-	// Retention may have removed their ticks.
-	if _, err := q.ExecContext(ctx, sqlTicksRemove, id, timestamps(undecided)); err != nil {
 		return err
 	}
 	if _, err := q.ExecContext(ctx, sqlScheduledRunsKept, id); err != nil {
