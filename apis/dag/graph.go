@@ -98,7 +98,7 @@ func (c *compiler) link() *Graph {
 	var left []bool
 	g.order, left = sortTasks(g.parents, g.children)
 	if left != nil {
-		c.checkCycles(g.children, left)
+		c.checkCycles(g.parents, g.children, left)
 	}
 	return g
 }
