@@ -22,7 +22,6 @@ type changes struct {
 
 // runChange is the change of the run's row.
 type runChange struct {
-	any                    bool
 	started, finished      time.Time
 	stop, hold             sql.NullString
 	phase, reason, message sql.NullString
@@ -38,7 +37,8 @@ func newChanges(transitions []transition.Transition) (*changes, error) {
 	ordered := slices.Clone(transitions)
 	slices.SortStableFunc(ordered, func(a, b transition.Transition) int { return rank(a) - rank(b) })
 	for _, t := range ordered {
-		if err := c.add(t); err != nil {
+		c.add(t)
+		if err := cmp.Or(c.tasks.err, c.attempts.err); err != nil {
 			return nil, fmt.Errorf("%T: %w", t, err)
 		}
 	}
@@ -68,15 +68,15 @@ func rank(t transition.Transition) int {
 	return 5
 }
 
-func (c *changes) add(t transition.Transition) error {
+func (c *changes) add(t transition.Transition) {
 	switch t := t.(type) {
 	case transition.RunStarted:
-		c.run.any, c.run.started = true, t.At
+		c.run.started = t.At
 	case transition.RunStopping:
-		c.run.any, c.run.stop = true, sql.NullString{String: t.Reason, Valid: true}
+		c.run.stop = sql.NullString{String: t.Reason, Valid: true}
 	case transition.RunHeld:
 		if !c.run.hasEnded() { // a run that ends is not held
-			c.run.any, c.run.hold = true, sql.NullString{String: t.Reason, Valid: true}
+			c.run.hold = sql.NullString{String: t.Reason, Valid: true}
 		}
 	case transition.RunEnded:
 		c.run.end(t)
@@ -86,18 +86,17 @@ func (c *changes) add(t transition.Transition) error {
 		c.live = &t
 	case transition.AttemptPending, transition.AttemptRunning, transition.AttemptWaits, transition.AttemptDue,
 		transition.AttemptStopping, transition.AttemptEnded:
-		return c.attempts.add(t)
+		c.attempts.add(t)
 	default:
-		return c.tasks.add(t)
+		c.tasks.add(t)
 	}
-	return nil
 }
 
 func (r *runChange) hasEnded() bool { return !r.finished.IsZero() }
 
 // end also clears the reason why Ready tasks did not start.
 func (r *runChange) end(t transition.RunEnded) {
-	r.any, r.finished = true, t.At
+	r.finished = t.At
 	r.hold = sql.NullString{Valid: true}
 	r.phase = sql.NullString{String: t.Phase, Valid: true}
 	r.reason = sql.NullString{String: t.Reason, Valid: true}
@@ -145,10 +144,11 @@ type taskChanges struct {
 	rows   []*taskChange
 	byID   map[int64]*taskChange
 	counts Counts
+	err    error // the conflict
 }
 
-// move returns the change of a task that goes from one phase to another.
-func (c *taskChanges) move(id int64, from, to string) (*taskChange, error) {
+// move returns the change of a task that goes from one phase to another. After a conflict, nothing reads the change.
+func (c *taskChanges) move(id int64, from, to string) *taskChange {
 	t := c.byID[id]
 	switch {
 	case t == nil:
@@ -156,14 +156,15 @@ func (c *taskChanges) move(id int64, from, to string) (*taskChange, error) {
 		c.rows = append(c.rows, t)
 		c.byID[id] = t
 	case from == "" || t.To != from:
-		return nil, fmt.Errorf("%w: task %d is %s in the same commit", ErrConflict, id, t.To)
+		c.err = fmt.Errorf("%w: task %d is %s in the same commit", ErrConflict, id, t.To)
+		return &taskChange{}
 	}
 	t.To = to
 	if from != to {
 		*c.counts.of(from)--
 		*c.counts.of(to)++
 	}
-	return t, nil
+	return t
 }
 
 // of returns the counter of a phase.
@@ -186,64 +187,53 @@ func (c *Counts) of(phase string) *int {
 }
 
 // add applies a transition.
-func (c *taskChanges) add(t transition.Transition) (err error) {
-	var row *taskChange
+func (c *taskChanges) add(t transition.Transition) {
 	switch t := t.(type) {
 	case transition.TaskUnblocked:
-		if row, err = c.move(t.Task, "Waiting", "Waiting"); err == nil {
-			row.Met += t.Met
-		}
+		row := c.move(t.Task, "Waiting", "Waiting")
+		row.Met += t.Met
 	case transition.TaskReady:
-		if row, err = c.move(t.Task, "Waiting", "Ready"); err == nil {
-			row.Ready, row.Due = stored(t.At), stored(t.At)
-		}
+		row := c.move(t.Task, "Waiting", "Ready")
+		row.Ready, row.Due = stored(t.At), stored(t.At)
 	case transition.TaskActive:
-		if row, err = c.move(t.Task, "Ready", "Active"); err == nil {
-			row.Reason, row.Message, row.Due, row.Started = "", "", time.Time{}, stored(t.At)
-		}
+		row := c.move(t.Task, "Ready", "Active")
+		row.Reason, row.Message, row.Due, row.Started = "", "", time.Time{}, stored(t.At)
 	case transition.AttemptDecided:
-		row = c.byID[t.Task]
+		row := c.byID[t.Task]
 		if row == nil || row.To != "Active" || row.Number != 0 {
-			return fmt.Errorf("%w: task %d does not become Active in the same commit", ErrConflict, t.Task)
+			c.err = fmt.Errorf("%w: task %d does not become Active in the same commit", ErrConflict, t.Task)
+			return
 		}
 		row.Number, row.PodName, row.Decided = t.Number, t.PodName, stored(t.At)
 	case transition.TaskBackedOff:
-		if row, err = c.move(t.Task, "Active", "Ready"); err == nil {
-			row.Reason, row.Message, row.Due = t.Reason, clean(t.Message), stored(t.Due)
-			row.Retries, row.Restarts = &t.Retries, &t.Restarts
-		}
+		row := c.move(t.Task, "Active", "Ready")
+		row.Reason, row.Message, row.Due = t.Reason, clean(t.Message), stored(t.Due)
+		row.Retries, row.Restarts = &t.Retries, &t.Restarts
 	case transition.TaskChildrenSkipped:
-		_, err = c.move(t.Task, "", "")
+		c.move(t.Task, "", "")
 	default:
-		return c.end(t)
+		c.end(t)
 	}
-	return err
 }
 
 // end applies a transition after which nothing happens to a task.
-func (c *taskChanges) end(t transition.Transition) (err error) {
-	var row *taskChange
+func (c *taskChanges) end(t transition.Transition) {
 	switch t := t.(type) {
 	case transition.TaskSkipped:
-		if row, err = c.move(t.Task, "Waiting", "Skipped"); err == nil {
-			row.Reason, row.Message, row.Ended = "ParentFailed", clean(t.Message), stored(t.At)
-			row.ChildrenPending = t.ChildrenPending
-		}
+		row := c.move(t.Task, "Waiting", "Skipped")
+		row.Reason, row.Message, row.Ended = "ParentFailed", clean(t.Message), stored(t.At)
+		row.ChildrenPending = t.ChildrenPending
 	case transition.TaskSucceeded:
-		if row, err = c.move(t.Task, "Active", "Succeeded"); err == nil {
-			row.Ended = stored(t.At)
-		}
+		row := c.move(t.Task, "Active", "Succeeded")
+		row.Ended = stored(t.At)
 	case transition.TaskFailed:
-		if row, err = c.move(t.Task, "Active", "Failed"); err == nil {
-			row.Reason, row.Message, row.Ended = t.Reason, clean(t.Message), stored(t.At)
-			row.ChildrenPending = t.ChildrenPending
-		}
+		row := c.move(t.Task, "Active", "Failed")
+		row.Reason, row.Message, row.Ended = t.Reason, clean(t.Message), stored(t.At)
+		row.ChildrenPending = t.ChildrenPending
 	case transition.TaskCancelled:
-		if row, err = c.move(t.Task, "Active", "Cancelled"); err == nil {
-			row.Reason, row.Message, row.Ended = t.Reason, clean(t.Message), stored(t.At)
-		}
+		row := c.move(t.Task, "Active", "Cancelled")
+		row.Reason, row.Message, row.Ended = t.Reason, clean(t.Message), stored(t.At)
 	}
-	return err
 }
 
 // decided counts the attempts that are decided.
@@ -294,11 +284,12 @@ const (
 type attemptChanges struct {
 	rows []*attemptChange
 	byID map[int64]*attemptChange
+	err  error // the conflict
 }
 
 // move returns the change of an attempt that is in one of the first livePhases up to last, and goes to a phase. Empty:
-// it keeps its phase.
-func (c *attemptChanges) move(id int64, last int, to string) (*attemptChange, error) {
+// it keeps its phase. After a conflict, nothing reads the change.
+func (c *attemptChanges) move(id int64, last int, to string) *attemptChange {
 	a := c.byID[id]
 	switch {
 	case a == nil:
@@ -309,13 +300,14 @@ func (c *attemptChanges) move(id int64, last int, to string) (*attemptChange, er
 		a.Last = min(a.Last, last)
 	default:
 		if phase := slices.Index(livePhases, a.To) + 1; phase == 0 || phase > last {
-			return nil, fmt.Errorf("%w: attempt %d is %s in the same commit", ErrConflict, id, a.To)
+			c.err = fmt.Errorf("%w: attempt %d is %s in the same commit", ErrConflict, id, a.To)
+			return &attemptChange{}
 		}
 	}
 	if to != "" {
 		a.To = to
 	}
-	return a, nil
+	return a
 }
 
 func (a *attemptChange) setReason(reason, message string, at time.Time) {
@@ -328,46 +320,36 @@ func (a *attemptChange) setPod(uid, node string) {
 }
 
 // add applies a transition.
-func (c *attemptChanges) add(t transition.Transition) (err error) {
-	var a *attemptChange
+func (c *attemptChanges) add(t transition.Transition) {
 	switch t := t.(type) {
 	case transition.AttemptPending:
-		if a, err = c.move(t.Attempt, decidedPhase, "Pending"); err == nil {
-			a.setReason("", "", time.Time{})
-			a.setPod(t.PodUID, t.Node)
-			a.Seen, a.Due = stored(t.At), stored(t.Due)
-		}
+		a := c.move(t.Attempt, decidedPhase, "Pending")
+		a.setReason("", "", time.Time{})
+		a.setPod(t.PodUID, t.Node)
+		a.Seen, a.Due = stored(t.At), stored(t.Due)
 	case transition.AttemptRunning:
-		if a, err = c.move(t.Attempt, pendingPhase, "Running"); err == nil {
-			a.setReason("", "", time.Time{})
-			a.setPod(t.PodUID, t.Node)
-			a.Started, a.Due = stored(t.StartedAt), stored(t.Due)
-		}
+		a := c.move(t.Attempt, pendingPhase, "Running")
+		a.setReason("", "", time.Time{})
+		a.setPod(t.PodUID, t.Node)
+		a.Started, a.Due = stored(t.StartedAt), stored(t.Due)
 	case transition.AttemptWaits:
-		if a, err = c.move(t.Attempt, runningPhase, ""); err == nil {
-			a.setReason(t.Reason, t.Message, t.At)
-			a.Due = stored(t.Due)
-		}
+		a := c.move(t.Attempt, runningPhase, "")
+		a.setReason(t.Reason, t.Message, t.At)
+		a.Due = stored(t.Due)
 	case transition.AttemptDue:
-		if a, err = c.move(t.Attempt, stoppingPhase, ""); err == nil {
-			a.Due = stored(t.Due)
-		}
+		a := c.move(t.Attempt, stoppingPhase, "")
+		a.Due = stored(t.Due)
 	case transition.AttemptStopping:
-		if a, err = c.move(t.Attempt, runningPhase, "Stopping"); err == nil {
-			a.setReason(t.Reason, t.Message, time.Time{})
-			a.Stop, a.Due = t.Reason, stored(t.Due)
-		}
+		a := c.move(t.Attempt, runningPhase, "Stopping")
+		a.setReason(t.Reason, t.Message, time.Time{})
+		a.Stop, a.Due = t.Reason, stored(t.Due)
 	case transition.AttemptEnded:
-		return c.end(t)
+		c.end(t)
 	}
-	return err
 }
 
-func (c *attemptChanges) end(t transition.AttemptEnded) error {
-	a, err := c.move(t.Attempt, stoppingPhase, t.Phase)
-	if err != nil {
-		return err
-	}
+func (c *attemptChanges) end(t transition.AttemptEnded) {
+	a := c.move(t.Attempt, stoppingPhase, t.Phase)
 	a.setReason(t.Reason, t.Message, t.FinishedAt)
 	a.setPod(t.PodUID, t.Node)
 	a.ExitCode = t.ExitCode
@@ -375,5 +357,4 @@ func (c *attemptChanges) end(t transition.AttemptEnded) error {
 		a.Started = stored(t.StartedAt)
 	}
 	a.Due, a.Ended = time.Time{}, stored(t.FinishedAt)
-	return nil
 }

@@ -153,7 +153,7 @@ func (c *changes) applyAll(ctx context.Context, q querier, term Term, runID int6
 // apply runs sqlCommit.
 func (c *changes) apply(ctx context.Context, q querier, term Term, runID int64) error {
 	r, n := &c.run, &c.tasks.counts
-	changesRun := r.any || *n != (Counts{})
+	changesRun := *r != (runChange{}) || *n != (Counts{})
 	rows := len(c.attempts.rows) + len(c.tasks.rows) + c.tasks.decided()
 	attempts, err := json.Marshal(c.attempts.rows)
 	if err != nil {
