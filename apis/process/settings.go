@@ -41,39 +41,6 @@ func Usage[C any](settings []Setting[C]) string {
 	return b.String()
 }
 
-// Faults are the errors of a configuration, one on each line.
-type Faults struct {
-	Program string // stands at the beginning of each line
-	Errors  []error
-}
-
-// Add adds an error, unless it is nil.
-func (f *Faults) Add(err error) {
-	if err != nil {
-		f.Errors = append(f.Errors, err)
-	}
-}
-
-// Error returns the faults, each on a line.
-func (f *Faults) Error() string {
-	lines := make([]string, len(f.Errors))
-	for i, err := range f.Errors {
-		lines[i] = f.Program + ": " + err.Error()
-	}
-	return strings.Join(lines, "\n")
-}
-
-// Unwrap returns the errors.
-func (f *Faults) Unwrap() []error { return f.Errors }
-
-// Err returns the faults as an error, nil if there are none.
-func (f *Faults) Err() error {
-	if len(f.Errors) == 0 {
-		return nil
-	}
-	return f
-}
-
 // Args are the arguments of a process, by kind.
 type Args struct {
 	// Values are the texts of the settings that were given.
@@ -97,10 +64,12 @@ func Unexpected(operand string) error {
 }
 
 // ParseArgs reads the arguments of a process. switches are further boolean flags, without an environment variable.
-// Flags and operands may be mixed. A flag that is not known is a fault.
-func ParseArgs[C any](settings []Setting[C], switches map[string]*bool, args []string, faults *Faults) Args {
-	parsed := Args{Values: map[string]string{}}
-	set := flag.NewFlagSet(faults.Program, flag.ContinueOnError)
+// Flags and operands may be mixed. A flag that is not known is a fault. faults joins all faults.
+func ParseArgs[C any](
+	settings []Setting[C], switches map[string]*bool, args []string,
+) (parsed Args, faults error) {
+	parsed.Values = map[string]string{}
+	set := flag.NewFlagSet("", flag.ContinueOnError)
 	set.SetOutput(io.Discard)
 	for name, value := range switches {
 		set.BoolVar(value, name, false, "")
@@ -114,18 +83,18 @@ func ParseArgs[C any](settings []Setting[C], switches map[string]*bool, args []s
 		switch {
 		case errors.Is(err, flag.ErrHelp):
 			parsed.Help = true
-			return parsed
+			return parsed, faults
 		case err != nil && strings.HasPrefix(err.Error(), badSyntax):
 			name, _, _ := strings.Cut(args[0], "=") // the value may be a database URL
-			faults.Add(errors.New(badSyntax + name))
+			faults = errors.Join(faults, errors.New(badSyntax+name))
 			args = args[1:]
 		case err != nil:
-			faults.Add(err)
+			faults = errors.Join(faults, err)
 			if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
 				args = args[1:] // most likely the value of the unknown flag
 			}
 		case len(args) == 0:
-			return parsed
+			return parsed, faults
 		default:
 			parsed.Operands = append(parsed.Operands, args[0])
 			args = args[1:]
@@ -134,14 +103,14 @@ func ParseArgs[C any](settings []Setting[C], switches map[string]*bool, args []s
 }
 
 // Apply sets a configuration from the values of flags, the environment, and the defaults. The flag wins over its
-// variable. An empty variable counts as unset, except where the empty text is a value.
+// variable. An empty variable counts as unset, except where the empty text is a value. faults joins all faults.
 func Apply[C any](
-	c *C, settings []Setting[C], values map[string]string, env func(string) (string, bool), faults *Faults,
-) {
+	c *C, settings []Setting[C], values map[string]string, env func(string) (string, bool),
+) (faults error) {
 	for _, s := range settings {
 		source, value := "--"+s.Flag, s.Default
 		if fromEnv, ok := env(s.Env); ok {
-			if fromEnv != "" || s.Placeholder != "" && s.Default == "" || strings.HasSuffix(s.Flag, "-address") {
+			if fromEnv != "" || strings.HasSuffix(s.Flag, "-address") {
 				source, value = s.Env, fromEnv
 			}
 		}
@@ -149,9 +118,10 @@ func Apply[C any](
 			source, value = "--"+s.Flag, fromFlag
 		}
 		if err := s.Set(c, value); err != nil {
-			faults.Add(fmt.Errorf("%s: %w", source, err))
+			faults = errors.Join(faults, fmt.Errorf("%s: %w", source, err))
 		}
 	}
+	return faults
 }
 
 // rawFlag keeps the text of a flag. Apply parses it, so that it can report every fault.

@@ -29,14 +29,13 @@ func TestParseArgs(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			faults := &process.Faults{Program: "program"}
-			got := process.ParseArgs(settings, nil, test.args, faults)
+			got, faults := process.ParseArgs(settings, nil, test.args)
 			if diff := cmp.Diff(test.want, got); diff != "" {
 				t.Errorf("arguments (-want +got):\n%s", diff)
 			}
 			var texts []string
-			for _, err := range faults.Errors {
-				texts = append(texts, strings.TrimPrefix(err.Error(), "bad flag syntax: "))
+			if faults != nil {
+				texts = strings.Split(strings.ReplaceAll(faults.Error(), "bad flag syntax: ", ""), "\n")
 			}
 			if diff := cmp.Diff(test.wantFaults, texts); diff != "" {
 				t.Errorf("faults (-want +got):\n%s", diff)

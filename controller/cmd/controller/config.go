@@ -184,7 +184,6 @@ func usage() string { return usageHead + process.Usage(settings) }
 // parseConfig reads flags and environment. Its error names every fault.
 func parseConfig(args []string, env func(string) (string, bool)) (config, error) {
 	var c config
-	faults := &process.Faults{Program: "controller"}
 	own, switches := settings, map[string]*bool{"version": &c.version}
 	if len(args) > 0 && args[0] == "uninstall" {
 		c.uninstall, args = true, args[1:]
@@ -193,14 +192,14 @@ func parseConfig(args []string, env func(string) (string, bool)) (config, error)
 		})
 		switches["all"] = &c.all
 	}
-	given := process.ParseArgs(own, switches, args, faults)
+	given, faults := process.ParseArgs(own, switches, args)
 	if c.help = given.Help; c.help || c.version {
 		return c, nil
 	}
 	for _, operand := range given.Operands {
-		faults.Add(process.Unexpected(operand))
+		faults = errors.Join(faults, process.Unexpected(operand))
 	}
-	process.Apply(&c, own, given.Values, env, faults)
+	faults = errors.Join(faults, process.Apply(&c, own, given.Values, env))
 	if c.kubeconfig == "" {
 		c.kubeconfig, _ = env("KUBECONFIG")
 	}
@@ -209,10 +208,10 @@ func parseConfig(args []string, env func(string) (string, bool)) (config, error)
 		if c.uninstall {
 			missing += ", or use --all"
 		}
-		faults.Add(errors.New(missing))
+		faults = errors.Join(faults, errors.New(missing))
 	}
-	if err := faults.Err(); err != nil {
-		return config{}, err
+	if faults != nil {
+		return config{}, faults
 	}
 	return c, nil
 }

@@ -7,6 +7,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"strings"
 
 	_ "time/tzdata" // for the time zones of schedules, which the image may lack
 
@@ -26,7 +27,8 @@ func run(args []string, env func(string) (string, bool)) int {
 	cfg, err := parseConfig(args, env)
 	switch {
 	case err != nil:
-		fmt.Fprintf(os.Stderr, "%s\ncontroller: run controller --help for all flags\n", err)
+		faults := err.Error() + "\nrun controller --help for all flags"
+		fmt.Fprintln(os.Stderr, "controller: "+strings.ReplaceAll(faults, "\n", "\ncontroller: "))
 		return exitConfig
 	case cfg.help:
 		fmt.Print(usage())

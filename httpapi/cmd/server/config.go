@@ -184,7 +184,6 @@ func usage() string { return usageHead + process.Usage(settings) }
 // parseConfig reads flags, environment and files. Its error names every fault.
 func parseConfig(args []string, env func(string) (string, bool)) (config, error) {
 	var c config
-	faults := &process.Faults{Program: "server"}
 	c.setPassword = len(args) > 0 && args[0] == "set-password"
 	if c.setPassword {
 		args = args[1:]
@@ -195,7 +194,7 @@ func parseConfig(args []string, env func(string) (string, bool)) (config, error)
 		}
 		return s.Mark == onlyThere
 	})
-	given := process.ParseArgs(own, map[string]*bool{"version": &c.version}, args, faults)
+	given, faults := process.ParseArgs(own, map[string]*bool{"version": &c.version}, args)
 	if c.help = given.Help; c.help || c.version {
 		return c, nil
 	}
@@ -203,9 +202,9 @@ func parseConfig(args []string, env func(string) (string, bool)) (config, error)
 		c.user, given.Operands = given.Operands[0], given.Operands[1:]
 	}
 	for _, operand := range given.Operands {
-		faults.Add(process.Unexpected(operand))
+		faults = errors.Join(faults, process.Unexpected(operand))
 	}
-	process.Apply(&c, own, given.Values, env, faults)
+	faults = errors.Join(faults, process.Apply(&c, own, given.Values, env))
 	if c.authDatabaseURL == "" {
 		c.authDatabaseURL = c.databaseURL
 	}
@@ -213,59 +212,65 @@ func parseConfig(args []string, env func(string) (string, bool)) (config, error)
 		c.kubeconfig, _ = env("KUBECONFIG")
 	}
 	if c.setPassword {
-		c.checkSetPassword(faults)
+		faults = c.checkSetPassword(faults)
 	} else {
-		c.checkServer(faults)
+		faults = c.checkServer(faults)
 	}
-	if err := faults.Err(); err != nil {
-		return config{}, err
+	if faults != nil {
+		return config{}, faults
 	}
 	return c, nil
 }
 
-func (c *config) checkSetPassword(faults *process.Faults) {
+// checkSetPassword adds faults to those that are known.
+func (c *config) checkSetPassword(faults error) error {
 	if c.authDatabaseURL == "" && !errors.Is(faults, process.ErrDatabaseURL) {
-		faults.Add(errors.New("no database. Set DATABASE_URL or KONTROLER_AUTH_DATABASE_URL as for the server"))
+		faults = errors.Join(faults,
+			errors.New("no database. Set DATABASE_URL or KONTROLER_AUTH_DATABASE_URL as for the server"))
 	}
 	if !auth.IsUserName(c.user) {
-		faults.Add(errors.New("no user. Write: server set-password USER --password-file FILE"))
+		faults = errors.Join(faults, errors.New("no user. Write: server set-password USER --password-file FILE"))
 	}
 	if c.passwordFile == "" {
-		faults.Add(errors.New("no password. Set --password-file to a file that contains it"))
+		faults = errors.Join(faults, errors.New("no password. Set --password-file to a file that contains it"))
 	}
+	return faults
 }
 
-func (c *config) checkServer(faults *process.Faults) {
+// checkServer adds faults to those that are known.
+func (c *config) checkServer(faults error) error {
 	if c.databaseURL == "" && !errors.Is(faults, process.ErrDatabaseURL) {
-		faults.Add(errors.New("no database. Set DATABASE_URL (or --database-url) to " +
+		faults = errors.Join(faults, errors.New("no database. Set DATABASE_URL (or --database-url) to "+
 			"postgres://user:password@host/database"))
 	}
 	if c.listenAddress == "" {
-		faults.Add(errors.New("--listen-address: the API needs an address"))
+		faults = errors.Join(faults, errors.New("--listen-address: the API needs an address"))
 	}
 	if c.sessionIdle > c.sessionLifetime && c.sessionLifetime > 0 {
-		faults.Add(errors.New("--session-idle is longer than --session-lifetime"))
+		faults = errors.Join(faults, errors.New("--session-idle is longer than --session-lifetime"))
 	}
 	var err error
 	c.clients, err = openCluster(c.kubeconfig)
-	faults.Add(err)
+	faults = errors.Join(faults, err)
 	if c.jwtKeyFile == "" {
-		faults.Add(errors.New("no keys. Make a key with: openssl rand -base64 48 > FILE, and set --jwt-key-file"))
+		faults = errors.Join(faults,
+			errors.New("no keys. Make a key with: openssl rand -base64 48 > FILE, and set --jwt-key-file"))
 	} else if c.keys, err = auth.OpenKeys(c.jwtKeyFile); err != nil {
-		faults.Add(fmt.Errorf("--jwt-key-file: %w", err))
+		faults = errors.Join(faults, fmt.Errorf("--jwt-key-file: %w", err))
 	}
 	switch {
 	case (c.tlsCert == "") != (c.tlsKey == ""):
-		faults.Add(errors.New("--tls-cert and --tls-key need each other"))
+		faults = errors.Join(faults, errors.New("--tls-cert and --tls-key need each other"))
 	case c.tlsCert == "" && c.clientCA != "":
-		faults.Add(errors.New("--client-ca needs --tls-cert and --tls-key"))
+		faults = errors.Join(faults, errors.New("--client-ca needs --tls-cert and --tls-key"))
 	case c.tlsCert != "":
 		c.certificates, err = openCertificates(c.tlsCert, c.tlsKey, c.clientCA)
-		faults.Add(err)
+		faults = errors.Join(faults, err)
 	}
 	if c.proxies, err = auth.ParseProxies(c.trustedProxies, c.clientCA != ""); err != nil {
-		faults.Add(fmt.Errorf("--trusted-proxies: %w", err))
+		faults = errors.Join(faults, fmt.Errorf("--trusted-proxies: %w", err))
 	}
+	return faults
 }
 
 // openCluster makes the clients of the cluster. It sends no request.

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 
 	"kontroler/apis/process"
 )
@@ -26,7 +27,8 @@ func run(args []string, env func(string) (string, bool)) int {
 	cfg, err := parseConfig(args, env)
 	switch {
 	case err != nil:
-		fmt.Fprintf(os.Stderr, "%s\nserver: run server --help for all flags\n", err)
+		faults := err.Error() + "\nrun server --help for all flags"
+		fmt.Fprintln(os.Stderr, "server: "+strings.ReplaceAll(faults, "\n", "\nserver: "))
 		return exitConfig
 	case cfg.help:
 		fmt.Print(usage())
