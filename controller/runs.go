@@ -297,7 +297,7 @@ func (r *runReconciler) settle(key queue.RunKey, dagRun *v1alpha1.DagRun) {
 
 // syncFinalStatus deletes the workspace of a run that has ended and writes the final status of its DagRun.
 func (s *statusWriter) syncFinalStatus(ctx context.Context, key queue.RunKey) error {
-	row, found, err := s.db.RunByUID(ctx, string(key))
+	row, progress, found, err := s.db.Progress(ctx, string(key), s.now(), tasksNamed)
 	if err != nil || !found || !v1alpha1.RunPhase(row.Phase).Ended() {
 		return err
 	}
@@ -313,5 +313,5 @@ func (s *statusWriter) syncFinalStatus(ctx context.Context, key queue.RunKey) er
 	if err := s.workspaces.dropWorkspace(ctx, row, dagRun, s.queue.NumRequeues(key)); err != nil {
 		return err
 	}
-	return s.reportEnd(ctx, row, dagRun)
+	return s.reportEnd(ctx, nameFailures(row, progress.Failed), dagRun)
 }

@@ -210,10 +210,6 @@ func (s *statusWriter) patchStatus(
 // reportEnd writes the final status of a DagRun and the Event of its end.
 func (s *statusWriter) reportEnd(ctx context.Context, row store.Run, run *v1alpha1.DagRun) error {
 	fault.Point("end-report")
-	row, err := s.nameFailures(ctx, row)
-	if err != nil {
-		return err
-	}
 	status, guard := s.project(row, run), ""
 	switch {
 	case run.IsOtherKontrolers():
@@ -244,22 +240,18 @@ func (s *statusWriter) reportEnd(ctx context.Context, row store.Run, run *v1alph
 const tasksNamed = 3
 
 // nameFailures adds the names of failed tasks, and why they failed, to the message of the row.
-func (s *statusWriter) nameFailures(ctx context.Context, row store.Run) (store.Run, error) {
+func nameFailures(row store.Run, failed []store.TaskReason) store.Run {
 	if row.Reason != engine.ReasonTaskFailed {
-		return row, nil
+		return row
 	}
-	tasks, err := s.db.FailedTasks(ctx, row.ID, tasksNamed)
-	if err != nil {
-		return row, err
-	}
-	for i, task := range tasks {
+	for i, task := range failed {
 		separator := "; "
 		if i == 0 {
 			separator = ": "
 		}
-		row.Message += separator + task.Name + " (" + text.Shorten(task.Message, 256) + ")"
+		row.Message += separator + task.Task + " (" + text.Shorten(task.Message, 256) + ")"
 	}
-	return row, nil
+	return row
 }
 
 // dagOf returns the name of the DAG of a run.

@@ -69,7 +69,6 @@ func Queries(s Sample) map[string]Query {
 		"sqlSessionEnd":         {sqlSessionEnd, []any{1, "x"}},
 		"sqlSessions":           {sqlSessions, []any{"x"}},
 		"sqlTasksAt":            {sqlTasksAt, []any{s.RunID, []int32{0, 1}}},
-		"sqlTasksFailed":        {sqlTasksFailed, []any{s.RunID, 3}},
 		"sqlDAGs":               {sqlDAGs, []any{0, 1000}},
 		"sqlVersionByID":        {sqlVersionByID, []any{s.VersionID}},
 		"sqlVersionNewest":      {sqlVersionNewest, []any{s.Namespace, s.DAG}},

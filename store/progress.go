@@ -10,7 +10,7 @@ import (
 	"kontroler/store/internal/postgres"
 )
 
-// RunProgress says what a live run waits for and which of its tasks have failed.
+// RunProgress says what a run waits for and which of its tasks have failed.
 type RunProgress struct {
 	// Pending is the number of live attempts whose container has not started.
 	Pending int

@@ -163,10 +163,6 @@ attempts AS MATERIALIZED (`
 SELECT coalesce(json_agg(found ORDER BY found.position), '[]') FROM unnest($2::integer[]) AS n (position)
 CROSS JOIN LATERAL (SELECT ` + taskColumns + ` FROM kontroler.tasks t
                     WHERE t.run_id = $1 AND t.position = n.position AND t.index = 0 LIMIT 1) found`
-	sqlTasksFailed = `
-SELECT coalesce(json_agg(f ORDER BY f.position, f.index), '[]') FROM (
-    SELECT ` + taskColumns + ` FROM kontroler.tasks t
-    WHERE t.run_id = $1 AND t.phase = 'Failed' ORDER BY t.position, t.index LIMIT $2) f`
 	sqlAttemptByPod = `
 SELECT coalesce(json_agg(f), '[]') FROM (
     SELECT ` + attemptColumns + ` FROM kontroler.attempts a
@@ -250,12 +246,6 @@ func (l *Leader) TasksAt(ctx context.Context, runID int64, positions []int32) ([
 	}
 	tasks, err := readEncoded[Task](ctx, l.pool.reader(), sqlTasksAt, runID, positions)
 	return tasks, postgres.Failed(ctx, err, "reading tasks of run %d", runID)
-}
-
-// FailedTasks returns the first failed tasks of a run, by position, at most limit of them.
-func (l *Leader) FailedTasks(ctx context.Context, runID int64, limit int) ([]Task, error) {
-	tasks, err := readEncoded[Task](ctx, l.pool.reader(), sqlTasksFailed, runID, limit)
-	return tasks, postgres.Failed(ctx, err, "reading failed tasks of run %d", runID)
 }
 
 // AttemptByPod reads the attempt of a Pod in the run with this UID, live or ended. found reports whether it exists.

@@ -243,18 +243,3 @@ func TestProgress(t *testing.T) {
 		t.Errorf("a run that does not exist: found %t, %v", found, err)
 	}
 }
-
-func TestFailedTasks(t *testing.T) {
-	f := newFixture(t)
-	run := f.busy()
-	failed, err := f.leader.FailedTasks(t.Context(), run, 3)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(failed) != 1 || failed[0].Position != 4 || failed[0].Reason != "RetriesSpent" {
-		t.Errorf("failed tasks: %+v", failed)
-	}
-	if none, err := f.leader.FailedTasks(t.Context(), run, 0); err != nil || len(none) != 0 {
-		t.Errorf("limit 0: %v, %v", none, err)
-	}
-}
