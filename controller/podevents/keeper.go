@@ -122,19 +122,19 @@ func (k *Keeper) take(e *corev1.Event) (accepted bool) {
 	return accepted
 }
 
-// noteStart remembers an Event about the start of a Pod. If it reports a new failure, it enqueues the run, which shows
-// it.
+// noteStart remembers an Event about the start of a Pod. If it changes why the Pod does not start, it enqueues the run,
+// which shows it.
 func (k *Keeper) noteStart(e *store.PodEvent) {
 	uid := types.UID(e.Pod.UID)
 	if !k.isStarting(uid) {
 		return
 	}
-	isNewFailure := k.starts.note(e)
+	changesReason := k.starts.note(e)
 	if !k.isStarting(uid) {
 		k.starts.forget(uid) // the Pod started, or is gone, since it was checked
 		return
 	}
-	if isNewFailure {
+	if changesReason {
 		k.cfg.Enqueue(e.Pod.RunUID, e.Pod.Name)
 	}
 }

@@ -18,9 +18,9 @@ type startEvents struct {
 
 func newStartEvents() *startEvents { return &startEvents{byPod: map[types.UID]pod.StartEvent{}} }
 
-// note takes an Event and reports whether it is a new failure to start. Events arrive in any order: one that is older
-// than the newest is ignored.
-func (s *startEvents) note(e *store.PodEvent) (isNewFailure bool) {
+// note takes an Event and reports whether it changes why the Pod does not start: a failure begins, says something else,
+// or is over. Events arrive in any order: one that is older than the newest is ignored.
+func (s *startEvents) note(e *store.PodEvent) (changesReason bool) {
 	event, isAboutStart := pod.StartEventOf(e.Type, e.Reason, e.Message, e.Container, e.LastAt)
 	if !isAboutStart {
 		return false
@@ -33,7 +33,7 @@ func (s *startEvents) note(e *store.PodEvent) (isNewFailure bool) {
 		return false
 	}
 	s.byPod[uid] = event
-	return event.Fails && (event.Reason != known.Reason || event.Message != known.Message)
+	return event.Fails != known.Fails || event.Fails && (event.Reason != known.Reason || event.Message != known.Message)
 }
 
 // newest returns the newest Event about the start of a Pod; zero: none is known.

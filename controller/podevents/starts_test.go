@@ -17,8 +17,8 @@ func TestTheNewestEventAboutAStartIsRemembered(t *testing.T) {
 	failure := event{"Warning", "FailedMount", "no such ConfigMap", 10}
 	const reported, notReported = true, false
 	type step struct {
-		event        event
-		isNewFailure bool
+		event         event
+		changesReason bool
 	}
 	for name, tt := range map[string]struct {
 		steps []step
@@ -33,14 +33,18 @@ func TestTheNewestEventAboutAStartIsRemembered(t *testing.T) {
 			[]step{{failure, reported}, {event{"Warning", "FailedMount", "no such Secret", 12}, reported}},
 			event{"Warning", "FailedMount", "no such Secret", 12}, true,
 		},
-		"progress after a failure replaces it": {
-			[]step{{failure, reported}, {event{"Normal", "Pulling", "image", 11}, notReported}},
+		"progress after a failure replaces it, and is reported once": {
+			[]step{
+				{failure, reported},
+				{event{"Normal", "Pulling", "image", 10}, reported},
+				{event{"Normal", "Pulling", "image", 11}, notReported},
+			},
 			event{"Normal", "Pulling", "image", 11}, false,
 		},
 		"a failure that returns after progress is reported again": {
 			[]step{
 				{failure, reported},
-				{event{"Normal", "Pulling", "image", 11}, notReported},
+				{event{"Normal", "Pulling", "image", 11}, reported},
 				{event{"Warning", "FailedMount", "no such ConfigMap", 12}, reported},
 			},
 			event{"Warning", "FailedMount", "no such ConfigMap", 12}, true,
@@ -61,8 +65,8 @@ func TestTheNewestEventAboutAStartIsRemembered(t *testing.T) {
 				got := starts.note(&store.PodEvent{
 					Pod: store.Pod{UID: "u"}, Type: e.kind, Reason: e.reason, Message: e.message, LastAt: at(e.second),
 				})
-				if got != step.isNewFailure {
-					t.Errorf("%v is a new failure: %t, want %t", e, got, step.isNewFailure)
+				if got != step.changesReason {
+					t.Errorf("%v changes the reason: %t, want %t", e, got, step.changesReason)
 				}
 			}
 			want := pod.StartEvent{
