@@ -206,10 +206,13 @@ func (s *Schedules) recordRuns(ctx context.Context, requests []*request[createdR
 	})
 }
 
-// DropRun records that a tick's DagRun can never be created. Its due time becomes Missed.
+// DropRun records that a tick's DagRun can never be created. Its due time becomes Missed, and it replaces no run.
 func (s *Schedules) DropRun(ctx context.Context, dagID int64, due time.Time) error {
 	err := s.pool.write(ctx, func(q querier) error {
 		if err := dropUncreated(ctx, q, dagID, []time.Time{due}); err != nil {
+			return err
+		}
+		if _, err := q.ExecContext(ctx, sqlScheduledRunsKept, dagID); err != nil {
 			return err
 		}
 		return recordDAGChanges(ctx, q, dagID)

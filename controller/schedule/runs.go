@@ -125,7 +125,10 @@ func (s *Scheduler) createRuns(
 		if run.UID != "" {
 			continue
 		}
-		err := s.createAndNote(ctx, d, row.DAGID, run)
+		isDropped, err := s.createAndNote(ctx, d, row.DAGID, run)
+		if isDropped {
+			keepReplaced(runs)
+		}
 		if _, isRefused := errors.AsType[*refusedError](err); isRefused {
 			if failed := s.takeBack(ctx, row, dueTimesWithoutRun(runs[i:])); failed != nil {
 				return failed // the next sync finds the due times, and is refused again
@@ -169,9 +172,18 @@ func dueTimesWithoutRun(runs []store.ScheduledRun) (dueTimes []time.Time) {
 	return dueTimes
 }
 
-// createAndNote creates the DagRun of a tick and notes its UID. If the DagRun can never be created, its due time is
-// Missed.
-func (s *Scheduler) createAndNote(ctx context.Context, d *v1alpha1.DAG, dagID int64, run store.ScheduledRun) error {
+// keepReplaced keeps the runs that were to be replaced: the one that was to replace them cannot be created.
+func keepReplaced(runs []store.ScheduledRun) {
+	for i := range runs {
+		runs[i].IsReplaced = false
+	}
+}
+
+// createAndNote creates the DagRun of a tick and notes its UID. If the DagRun can never be created, it is dropped: its
+// due time is Missed.
+func (s *Scheduler) createAndNote(
+	ctx context.Context, d *v1alpha1.DAG, dagID int64, run store.ScheduledRun,
+) (isDropped bool, err error) {
 	uid, err := s.dagRuns.create(ctx, d, run)
 	if impossible, ok := errors.AsType[*impossibleError](err); ok {
 		s.cfg.Log.Warn("scheduled DagRun cannot be created", "namespace", d.Namespace, "dag", d.Name, "run", run.Name,
@@ -179,13 +191,14 @@ func (s *Scheduler) createAndNote(ctx context.Context, d *v1alpha1.DAG, dagID in
 		due := formatDueAt(run.DueAt)
 		message := fmt.Sprintf("DagRun %s, due at %s, cannot be created: %v", run.Name, due, impossible)
 		s.cfg.Events.Event(d, corev1.EventTypeWarning, "ScheduleMissed", text.Shorten(message, 1024))
-		return s.cfg.Schedules.DropRun(ctx, dagID, run.DueAt)
+		err := s.cfg.Schedules.DropRun(ctx, dagID, run.DueAt)
+		return err == nil, err
 	}
 	if err != nil {
-		return fmt.Errorf("creating scheduled DagRun %s/%s: %w", d.Namespace, run.Name, err)
+		return false, fmt.Errorf("creating scheduled DagRun %s/%s: %w", d.Namespace, run.Name, err)
 	}
 	fault.Point("tick-created")
-	return s.noteCreated(ctx, dagID, run.DueAt, uid)
+	return false, s.noteCreated(ctx, dagID, run.DueAt, uid)
 }
 
 // cancelReplaced cancels the runs that newer ones replace.

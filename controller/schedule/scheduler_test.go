@@ -161,6 +161,36 @@ func TestDagRunThatCannotBeCreatedIsMissed(t *testing.T) {
 	}
 }
 
+// A run that cannot be created replaces none.
+func TestDagRunThatCannotBeCreatedReplacesNone(t *testing.T) {
+	f, d, ledger := everyMinute(t)
+	d.Spec.ConcurrencyPolicy = v1alpha1.ReplaceConcurrent
+	f.now = f.now.Add(time.Minute)
+	f.must(f.syncAll(d))
+	for _, run := range f.api.runs {
+		f.cached[queue.RunKey(run.UID)] = run
+	}
+	f.api.fail = func(request string) error {
+		if strings.HasPrefix(request, "create") {
+			return apierrors.NewInvalid(runKind, "tick", field.ErrorList{field.Required(field.NewPath("spec"), "")})
+		}
+		return nil
+	}
+	f.api.requests = nil
+	for range 2 { // in the second sync the ledger decides
+		f.now = f.now.Add(time.Minute)
+		f.must(f.syncAll(d))
+	}
+	if diff := cmp.Diff([]string{"1 Ran", "1 Missed", "1 Missed"}, ledger()); diff != "" {
+		t.Errorf("ledger (-want +got):\n%s", diff)
+	}
+	for _, request := range f.api.requests {
+		if strings.HasPrefix(request, "patch dagrun") {
+			t.Errorf("a run is cancelled: %s", request)
+		}
+	}
+}
+
 // A leader that dies between the commit and the DagRun leaves a tick without one. The next takes it back, and decides
 // anew.
 func TestDagRunThatWasNotCreatedIsDecidedAnew(t *testing.T) {
