@@ -48,14 +48,18 @@ func newClients(cfg config, gate *leader.Gate) (clients, error) {
 		limiter := flowcontrol.NewTokenBucketRateLimiter(qps, max(1, int(2*qps)))
 		base.RateLimiter, protobuf.RateLimiter = limiter, limiter
 	}
+	shared, err := rest.HTTPClientFor(base) // client-go shares no connections between two configurations with a Dial
+	if err != nil {
+		return clients{}, fmt.Errorf("making an HTTP client: %w", err)
+	}
 	var c clients
-	if c.kube, err = kubernetes.NewForConfig(protobuf); err != nil {
+	if c.kube, err = kubernetes.NewForConfigAndClient(protobuf, shared); err != nil {
 		return clients{}, fmt.Errorf("making a Kubernetes client: %w", err)
 	}
 	if c.lease, err = kubernetes.NewForConfig(unlimited); err != nil {
 		return clients{}, fmt.Errorf("making a Kubernetes client: %w", err)
 	}
-	if c.dags, err = versioned.NewForConfig(base); err != nil {
+	if c.dags, err = versioned.NewForConfigAndClient(base, shared); err != nil {
 		return clients{}, fmt.Errorf("making a client for DAGs: %w", err)
 	}
 	return c, nil
