@@ -14,7 +14,8 @@
 // ran or overlapped, or a stretch of due times that did not run. The cursor is the last due time in the ledger.
 //
 // Invariants:
-//   - Every due time after the cursor and not after now is in exactly one tick, in order, once no decision has more.
+//   - Every due time up to the cursor is in exactly one tick, in order. A sync ends with the cursor at the last due
+//     time up to now, unless it has more to decide.
 //   - One transaction writes the ticks and moves the cursor. Only then are DagRuns created. What a crash leaves between
 //     the two is found again: the DagRun exists, or its due time is taken back and decided anew.
 //   - A decision does not move the cursor back, whatever the clock does: no due time is accounted for twice, so none
