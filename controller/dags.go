@@ -203,10 +203,11 @@ func (r *dagReconciler) announce(
 ) {
 	wasObserved := before != nil && before.ObservedGeneration == valid.ObservedGeneration
 	if valid.Status == metav1.ConditionFalse && !(wasObserved && before.Status == metav1.ConditionFalse) {
-		r.events.Event(about, corev1.EventTypeWarning, valid.Reason, text.Shorten(valid.Message, 1024))
+		r.events.Event(about, corev1.EventTypeWarning, valid.Reason, text.Shorten(valid.Message, text.MaxBytes))
 	}
 	if !wasObserved && len(warnings) > 0 {
-		r.events.Event(about, corev1.EventTypeWarning, "Discouraged", text.Shorten(strings.Join(warnings, "; "), 1024))
+		message := text.Shorten(strings.Join(warnings, "; "), text.MaxBytes)
+		r.events.Event(about, corev1.EventTypeWarning, "Discouraged", message)
 	}
 }
 

@@ -53,7 +53,7 @@ func templateOf(row store.Run, c engine.Create) queue.Template {
 func (k *gatekeeper) createFailed(row store.Run, c engine.Create, gates *queue.Gates, err error) error {
 	// Without the name of the Pod the text is the same for every attempt.
 	refusal := engine.Refusal{
-		Message: text.Shorten(strings.ReplaceAll(err.Error(), strconv.Quote(c.PodName)+" ", ""), 1024),
+		Message: text.Shorten(strings.ReplaceAll(err.Error(), strconv.Quote(c.PodName)+" ", ""), text.MaxBytes),
 	}
 	switch {
 	// The one error text that is matched: only the text tells an exceeded quota from any other 403.

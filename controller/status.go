@@ -281,7 +281,7 @@ func (s *statusWriter) recordEvent(
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: run.Namespace, Name: names.RunEvent(string(run.UID), run.Name, about),
 		},
-		InvolvedObject: *object, Type: kind, Reason: reason, Message: text.Shorten(message, 1024),
+		InvolvedObject: *object, Type: kind, Reason: reason, Message: text.Shorten(message, text.MaxBytes),
 		FirstTimestamp: now, LastTimestamp: now, Count: 1,
 		Source: corev1.EventSource{Component: component}, ReportingController: component,
 	}, metav1.CreateOptions{})

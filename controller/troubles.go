@@ -75,7 +75,7 @@ func (c *dagConditions) setCondition(
 		return fmt.Errorf("patching the conditions of DAG %s: %w", name, err)
 	}
 	if condition != nil && shown == nil {
-		c.events.Event(d, corev1.EventTypeWarning, condition.Reason, text.Shorten(condition.Message, 1024))
+		c.events.Event(d, corev1.EventTypeWarning, condition.Reason, text.Shorten(condition.Message, text.MaxBytes))
 	}
 	return nil
 }

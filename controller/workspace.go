@@ -337,7 +337,8 @@ func (ws *workspaces) dropWorkspace(ctx context.Context, row store.Run, run *v1a
 		run,
 		corev1.EventTypeWarning,
 		"WorkspaceKept",
-		text.Shorten(fmt.Sprintf("claim %q cannot be deleted and stays until the DagRun is: %v", name, err), 1024),
+		text.Shorten(fmt.Sprintf("claim %q cannot be deleted and stays until the DagRun is: %v", name, err),
+			text.MaxBytes),
 	)
 	return nil
 }

@@ -190,7 +190,7 @@ func (s *Scheduler) createAndNote(
 			"due", run.DueAt, "error", impossible)
 		due := formatDueAt(run.DueAt)
 		message := fmt.Sprintf("DagRun %s, due at %s, cannot be created: %v", run.Name, due, impossible)
-		s.cfg.Events.Event(d, corev1.EventTypeWarning, "ScheduleMissed", text.Shorten(message, 1024))
+		s.cfg.Events.Event(d, corev1.EventTypeWarning, "ScheduleMissed", text.Shorten(message, text.MaxBytes))
 		err := s.cfg.Schedules.DropRun(ctx, dagID, run.DueAt)
 		return err == nil, err
 	}

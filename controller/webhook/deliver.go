@@ -25,7 +25,7 @@ const (
 	// secretTimeout bounds the read of a Secret before a request.
 	secretTimeout = 5 * time.Second
 	// maxError bounds the error of a delivery and the message of an Event, in bytes.
-	maxError = 1024
+	maxError = text.MaxBytes
 	// retryFor is how long after the end of its task or run a notification is retried.
 	retryFor = 24 * time.Hour
 	// firstDelay is the time between the first try and the second. It doubles from try to try.
