@@ -1,9 +1,10 @@
 // Package informer caches the objects of a kind across namespaces.
 //
-//	informer.go  Set, the cache of one kind
-//	indexes.go   the names of the indexes
-//	trim.go      what the caches keep of DAGs, DagTasks and DagRuns
-//	uidset.go    UIDSet, objects on which an action must not be repeated
+//	informer.go   Set, the cache of one kind
+//	indexes.go    the names of the indexes
+//	trim.go       what the caches keep of DAGs, DagTasks and DagRuns
+//	deletions.go  since when a Pod is being deleted
+//	uidset.go     UIDSet, objects on which an action must not be repeated
 //
 // Cached objects are shared: nobody changes them. A cache may lag behind the API server. UIDSet bridges that gap where
 // an action must not be repeated before its effect is visible. Deletions knows since when a Pod is being deleted.

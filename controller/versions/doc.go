@@ -1,6 +1,7 @@
 // Package versions loads the stored versions of DAGs, and caches those that are used.
 //
-//	loader.go         the stored versions, with their cache (cache.go)
+//	loader.go         the stored versions
+//	cache.go          those that are in memory
 //	savedversions.go  which version is the spec of an object as it is now
 //	shared.go         reads that many callers want at the same time
 //
