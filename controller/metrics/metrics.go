@@ -12,8 +12,7 @@ import (
 	"kontroler/store/transition"
 )
 
-// Metrics is what a controller tells Prometheus, in a registry of its own. Label values come from
-// small sets: resources, queues, phases, reasons; never a name that a user chose.
+// Metrics are the metrics of a controller, in a registry of their own.
 type Metrics struct {
 	registry      *prometheus.Registry
 	apiRequests   *prometheus.CounterVec
@@ -79,7 +78,7 @@ func New() *Metrics {
 			"Time from a task being ready to its Pod being created.",
 			prometheus.ExponentialBuckets(0.005, 2, 17)).WithLabelValues(),
 		runsDeleted: registry.counter("kontroler_dagruns_deleted_total",
-			"DagRuns that were deleted, by what ended their time: ttl, limit.", "by"),
+			"DagRuns that were deleted, by reason: ttl, limit.", "by"),
 		removed: registry.counter("kontroler_history_removed_total",
 			"Rows and partitions of history that were removed, by kind.", "kind"),
 		deliveries: registry.counter("kontroler_deliveries_total",
@@ -88,7 +87,7 @@ func New() *Metrics {
 		liveAttempts: registry.gauge("kontroler_live_attempts",
 			"Attempts whose Pod has not ended: what --max-pods bounds.").WithLabelValues(),
 		podEvents: registry.counter("kontroler_pod_events_total",
-			"Events of Pods: kept, or dropped because the database refuses them.", "result"),
+			"Events of Pods: kept, or dropped because the database rejects them.", "result"),
 		epoch: registry.gauge("kontroler_epoch",
 			"Epoch of the last term of leadership of this process.").WithLabelValues(),
 		leader: registry.gauge("kontroler_leader", "Whether this process leads.").WithLabelValues(),
@@ -113,7 +112,7 @@ func (m *Metrics) APIRequest(verb, resource, code string) {
 	m.apiRequests.WithLabelValues(verb, resource, code).Inc()
 }
 
-// SyncDone counts a sync of a queue's key. An unreachable database is told apart from other errors.
+// SyncDone counts a sync of a queue's key. An unreachable database counts apart from other errors.
 func (m *Metrics) SyncDone(queue string, d time.Duration, err error) {
 	result := "success"
 	switch {
@@ -126,17 +125,17 @@ func (m *Metrics) SyncDone(queue string, d time.Duration, err error) {
 	m.syncSeconds.WithLabelValues(queue).Observe(d.Seconds())
 }
 
-// QueueDepth notes how many keys wait in a queue.
+// QueueDepth sets how many keys wait in a queue.
 func (m *Metrics) QueueDepth(queue string, n int) {
 	m.queueDepth.WithLabelValues(queue).Set(float64(n))
 }
 
-// LiveAttempts notes how many attempts have a Pod that has not ended.
+// LiveAttempts sets how many attempts have a Pod that has not ended.
 func (m *Metrics) LiveAttempts(n int) {
 	m.liveAttempts.Set(float64(n))
 }
 
-// DagRunDeleted counts a DagRun whose time was over.
+// DagRunDeleted counts a deleted DagRun, by reason: ttl, limit.
 func (m *Metrics) DagRunDeleted(by string) {
 	m.runsDeleted.WithLabelValues(by).Inc()
 }
@@ -148,17 +147,17 @@ func (m *Metrics) HistoryRemoved(kind string, n int) {
 	}
 }
 
-// Delivery counts a try to deliver a notification, once it is noted.
+// Delivery counts a try to deliver a notification, once it is recorded.
 func (m *Metrics) Delivery(result string) {
 	m.deliveries.WithLabelValues(result).Inc()
 }
 
-// PodCreated notes how long a task that was ready waited for its Pod.
+// PodCreated observes how long a task that was ready waited for its Pod.
 func (m *Metrics) PodCreated(sinceReady time.Duration) {
 	m.startSeconds.Observe(sinceReady.Seconds())
 }
 
-// PodEvents counts Events of Pods by what became of them: kept, dropped.
+// PodEvents counts Events of Pods by result: kept, dropped.
 func (m *Metrics) PodEvents(result string, n int) {
 	m.podEvents.WithLabelValues(result).Add(float64(n))
 }
@@ -168,12 +167,12 @@ func (m *Metrics) DatabaseRoundTrip() {
 	m.roundTrips.Inc()
 }
 
-// Epoch notes the epoch of this process's last term.
+// Epoch sets the epoch of this process's last term.
 func (m *Metrics) Epoch(epoch int64) {
 	m.epoch.Set(float64(epoch))
 }
 
-// Leader notes whether this process leads.
+// Leader sets whether this process leads.
 func (m *Metrics) Leader(leads bool) {
 	m.leader.Set(boolean(leads))
 }
@@ -184,12 +183,12 @@ func (m *Metrics) LogKept(state string, bytes int) {
 	m.logBytes.Add(float64(bytes))
 }
 
-// LogStreams notes how many streams there are.
+// LogStreams sets how many streams there are.
 func (m *Metrics) LogStreams(n int) {
 	m.logStreams.Set(float64(n))
 }
 
-// DatabaseUp notes whether the database answers.
+// DatabaseUp sets whether the database answers.
 func (m *Metrics) DatabaseUp(up bool) {
 	m.databaseUp.Set(boolean(up))
 }
