@@ -69,7 +69,7 @@ func New(cfg Config) *Scheduler {
 	return &Scheduler{
 		cfg: cfg, dagRuns: dagRuns{cfg.Client.KontrolerV1alpha1()}, timers: newTimers(), refusals: newRefusals(),
 		schedules:      queue.New[cache.ObjectName]("schedules", cfg.Metrics),
-		scheduleStatus: queue.New[cache.ObjectName]("shows", cfg.Metrics),
+		scheduleStatus: queue.New[cache.ObjectName]("schedule-status", cfg.Metrics),
 	}
 }
 
