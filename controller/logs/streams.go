@@ -125,8 +125,8 @@ func newStreams(limit int64, metrics Metrics) *streams {
 	}
 }
 
-// open returns the stream of a Pod. If it has none, one is requested, unless there are most or more: then it returns
-// nil.
+// open returns the stream of a Pod. If it has none, one is requested. It returns nil if there are `most` streams or
+// more.
 func (s *streams) open(p *corev1.Pod, limit int64, most int) *stream {
 	s.mu.Lock()
 	defer s.mu.Unlock()

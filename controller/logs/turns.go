@@ -14,7 +14,8 @@ const (
 	ReadsAtOnce = 16
 	// readsPerNode bounds those of one node. A node that does not answer must not take all turns.
 	readsPerNode = 4
-	// turnRetry is when a Pod asks for its turn again by itself. The Pod whose end was to enqueue it may be gone.
+	// turnRetry is when a waiting Pod is enqueued even if no turn was given back to it: the turn may have gone to a Pod
+	// that no longer exists.
 	turnRetry = 10 * time.Second
 )
 
