@@ -159,13 +159,14 @@ func (e *Elector) lead(ctx context.Context, lead func(context.Context, int64) er
 		err = e.runTerm(ctx, lock, lost, func(ctx context.Context) { done <- e.takeAndLead(ctx, lock, lead) }, done)
 	case <-ctx.Done():
 	}
-	// After these two errors the term stays set: the gate ends the process once the Lease is stale, and the Lease
-	// expires. If lead hangs because the database is away, the Lease is released nevertheless.
+	// If lead hangs because the database is away, the Lease is released nevertheless.
 	isHung := errors.Is(err, errNotDrained) && errors.Is(err, errDatabaseAway)
 	switch {
 	case errors.Is(err, errNotDrained) && !isHung:
+		// The term stays set: the gate ends the process once the Lease is stale, and the Lease expires.
 		return err
 	case errors.Is(err, ErrLeaseLost):
+		// The term stays set for the same reason.
 		select {
 		case other := <-taken:
 			return fmt.Errorf("%w: %s is now held by %q", err, lock.Describe(), other)

@@ -55,8 +55,8 @@ func Hash(parts ...string) string {
 	return base32Lower.EncodeToString(h.Sum(nil))[:hashChars]
 }
 
-// readable joins two names to the prefix of a DNS label. Where they do not fit, the longer one is cut first, and none
-// below half of the room.
+// readable joins two names to the prefix of a DNS label. If they do not fit, the longer one is cut first. Neither is
+// cut to less than half of the room.
 func readable(a, b string) string {
 	a, b = asLabel(a), asLabel(b)
 	if a == "" || b == "" {
