@@ -54,15 +54,15 @@ func newBacklog(cfg *Config) *backlog {
 	return b
 }
 
-// failed logs the error of a sync. An error that says that another leader has taken over ends the term.
+// failed logs the error of work that is retried. An error that says that another leader has taken over ends the term.
 func (c *core) failed(err error) {
 	switch {
 	case errors.Is(err, store.ErrFenced):
 		c.fail(err)
 	case apierrors.IsConflict(err):
-		c.cfg.Log.Debug("will be synced again", "error", err)
+		c.cfg.Log.Debug("failed; will be retried", "error", err)
 	default:
-		c.cfg.Log.Warn("will be synced again", "error", err)
+		c.cfg.Log.Warn("failed; will be retried", "error", err)
 	}
 }
 
