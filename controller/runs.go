@@ -166,12 +166,10 @@ func (r *runReconciler) advance(
 		r.cfg.Metrics.LiveAttempts(r.backlog.slots.InUse())
 	}()
 
-	snapshot := facts.snapshot
-	snapshot.Slots = slots.Remaining()
-	snapshot.DagRunDeleted, snapshot.DagRunEnded = order.isDeleted, order.hasEnded
-	snapshot.CancelRequested = order.isCancelled
-	snapshot.Unreadable = unreadable
-	decision, err := engine.Decide(snapshot, now)
+	facts.snapshot.Slots, facts.snapshot.Unreadable = slots.Remaining(), unreadable
+	facts.snapshot.DagRunDeleted, facts.snapshot.DagRunEnded = order.isDeleted, order.hasEnded
+	facts.snapshot.CancelRequested = order.isCancelled
+	decision, err := engine.Decide(facts.snapshot, now)
 	if err != nil {
 		return fmt.Errorf("deciding run %s/%s: %w", row.Namespace, row.Name, err)
 	}
@@ -205,14 +203,19 @@ func (r *runReconciler) advance(
 	r.logs.Follow(facts.graph.Spec().Logs, row.Namespace, maps.Keys(facts.snapshot.Pods))
 	err = errors.Join(r.podWriter.act(ctx, row, facts, slots, decision), r.podWriter.relabelAll(ctx, row, living))
 	r.requeue(key, facts, decision)
-	// An earlier commit whose answer was lost, or whose process ended, may not show yet.
+	r.enqueueStatus(row, decision, wasFull)
+	return err
+}
+
+// enqueueStatus enqueues what the objects are to show of a live run. wasFull reports that an earlier commit may not show
+// yet: its answer was lost, or its process ended.
+func (r *runReconciler) enqueueStatus(row store.Run, decision engine.Decision, wasFull bool) {
 	if wasFull {
 		r.status.projections.lastRun(dagOf(row))
 	}
 	if wasFull || changeStatus(decision.Transitions) {
-		r.status.projections.progress(key)
+		r.status.projections.progress(queue.RunKey(row.UID))
 	}
-	return err
 }
 
 // partition returns the Pods that have one of the names, and the others.
