@@ -207,8 +207,8 @@ func (r *runReconciler) advance(
 	return err
 }
 
-// enqueueStatus enqueues what the objects are to show of a live run. wasFull reports that an earlier commit may not show
-// yet: its answer was lost, or its process ended.
+// enqueueStatus enqueues what the objects are to show of a live run. wasFull reports that an earlier commit may not
+// show yet: its answer was lost, or its process ended.
 func (r *runReconciler) enqueueStatus(row store.Run, decision engine.Decision, wasFull bool) {
 	if wasFull {
 		r.status.projections.lastRun(dagOf(row))
