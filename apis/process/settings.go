@@ -21,6 +21,13 @@ type Setting[C any] struct {
 	Set  func(*C, string) error
 }
 
+// FaultLines returns the faults of a configuration, which ParseArgs and Apply join, and how to get help: a line each,
+// which begins with the name of the program.
+func FaultLines(program string, faults error) string {
+	lines := faults.Error() + "\nrun " + program + " --help for all flags"
+	return program + ": " + strings.ReplaceAll(lines, "\n", "\n"+program+": ")
+}
+
 // Usage describes settings, in their order.
 func Usage[C any](settings []Setting[C]) string {
 	var b strings.Builder

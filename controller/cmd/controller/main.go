@@ -7,7 +7,6 @@ package main
 import (
 	"fmt"
 	"os"
-	"strings"
 
 	_ "time/tzdata" // for the time zones of schedules, which the image may lack
 
@@ -27,8 +26,7 @@ func run(args []string, env func(string) (string, bool)) int {
 	cfg, err := parseConfig(args, env)
 	switch {
 	case err != nil:
-		faults := err.Error() + "\nrun controller --help for all flags"
-		fmt.Fprintln(os.Stderr, "controller: "+strings.ReplaceAll(faults, "\n", "\ncontroller: "))
+		fmt.Fprintln(os.Stderr, process.FaultLines("controller", err))
 		return exitConfig
 	case cfg.help:
 		fmt.Print(usage())

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"strings"
 
 	"kontroler/apis/process"
 )
@@ -27,8 +26,7 @@ func run(args []string, env func(string) (string, bool)) int {
 	cfg, err := parseConfig(args, env)
 	switch {
 	case err != nil:
-		faults := err.Error() + "\nrun server --help for all flags"
-		fmt.Fprintln(os.Stderr, "server: "+strings.ReplaceAll(faults, "\n", "\nserver: "))
+		fmt.Fprintln(os.Stderr, process.FaultLines("server", err))
 		return exitConfig
 	case cfg.help:
 		fmt.Print(usage())
