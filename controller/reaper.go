@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -57,7 +56,7 @@ func (f *podFinisher) sync(ctx context.Context, key cache.ObjectName) error {
 	}
 	f.backlog.slots.Release(key) // also if the answer to the commit was lost
 	if attempt.PodUID != string(p.UID) {
-		if !pod.IsOurs(p, f.cfg.ID, uid) || attempt.PodUID != "" && !slices.Contains(p.Finalizers, v1alpha1.Finalizer) {
+		if !pod.IsOurs(p, f.cfg.ID, uid) || attempt.PodUID != "" && !kube.HasFinalizer(p) {
 			return nil
 		}
 		if err := f.recordStray(ctx, p, uid, attempt); err != nil {
@@ -72,7 +71,7 @@ func (f *podFinisher) sync(ctx context.Context, key cache.ObjectName) error {
 // finishUnknown ends a Pod of ours that is in no row: the history of its run was lost. A Pod of a live run stays: the
 // attempt with its name is not decided yet, and will find it.
 func (f *podFinisher) finishUnknown(ctx context.Context, p *corev1.Pod, runUID string) error {
-	if !pod.IsOurs(p, f.cfg.ID, runUID) || !slices.Contains(p.Finalizers, v1alpha1.Finalizer) {
+	if !pod.IsOurs(p, f.cfg.ID, runUID) || !kube.HasFinalizer(p) {
 		return nil
 	}
 	run, found, err := f.db.RunByUID(ctx, runUID)

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -16,6 +15,7 @@ import (
 	"kontroler/controller/clock"
 	"kontroler/controller/conditions"
 	"kontroler/controller/informer"
+	"kontroler/controller/kube"
 	"kontroler/controller/leader"
 	"kontroler/controller/logs"
 	"kontroler/controller/pod"
@@ -188,7 +188,7 @@ func (t *term) resume(ctx context.Context) error {
 		return fmt.Errorf("maintaining the database: %w", err)
 	}
 	t.cached.pods.All(func(p *corev1.Pod) {
-		if pod.IsLive(p) && slices.Contains(p.Finalizers, v1alpha1.Finalizer) {
+		if pod.IsLive(p) && kube.HasFinalizer(p) {
 			t.backlog.slots.Seen(cache.MetaObjectToName(p))
 		}
 	})

@@ -15,10 +15,13 @@ import (
 	"kontroler/apis/kontroler/v1alpha1"
 )
 
+// HasFinalizer reports whether a Pod has Kontroler's finalizer.
+func HasFinalizer(pod *corev1.Pod) bool { return slices.Contains(pod.Finalizers, v1alpha1.Finalizer) }
+
 // RemoveFinalizer removes Kontroler's finalizer from a Pod, and no other. It reports whether it sent a patch that was
 // accepted. If the Pod no longer exists, or another Pod has its name, there is nothing to do and no error.
 func RemoveFinalizer(ctx context.Context, client kubernetes.Interface, pod *corev1.Pod) (hasChanged bool, err error) {
-	if !slices.Contains(pod.Finalizers, v1alpha1.Finalizer) {
+	if !HasFinalizer(pod) {
 		return false, nil
 	}
 	body, err := json.Marshal(map[string]any{"metadata": map[string]any{

@@ -465,7 +465,7 @@ func IsOurs(p *corev1.Pod, controllerID, runUID string) bool {
 // BelongsTo reports whether a Pod belongs to a run although its labels may have been removed: the run owns it, and it
 // has our finalizer. It is meant for Pods whose name this controller derived.
 func BelongsTo(p *corev1.Pod, controllerID, runUID string) bool {
-	return IsOurs(p, controllerID, runUID) || OwnerUID(p) == runUID && slices.Contains(p.Finalizers, v1alpha1.Finalizer)
+	return IsOurs(p, controllerID, runUID) || OwnerUID(p) == runUID && kube.HasFinalizer(p)
 }
 
 // RunUID returns the UID of the run of a Pod, from its owner or else from its label. Anybody may edit the label, so
