@@ -192,21 +192,25 @@ func (r *dagReconciler) reportDAG(ctx context.Context, c *compiled) error {
 		return fmt.Errorf("patching the status of DAG %s/%s: %w", d.Namespace, d.Name, err)
 	}
 	fault.Point("dag-reported")
-	r.announce(d, valid, meta.FindStatusCondition(d.Status.Conditions, valid.Type), dag.Warnings(&d.Spec))
+	r.announce(d, valid, d.Status.Conditions, func() []string { return dag.Warnings(&d.Spec) })
 	return nil
 }
 
 // announce writes Events once for each generation of an object: that it is not valid, and which of its fields are
-// ignored or misleading. before is the condition that it had; nil: none.
+// ignored or misleading, which warnings returns. conditionsBefore are those that it had.
 func (r *dagReconciler) announce(
-	about runtime.Object, valid metav1.Condition, before *metav1.Condition, warnings []string,
+	about runtime.Object, valid metav1.Condition, conditionsBefore []metav1.Condition, warnings func() []string,
 ) {
+	before := meta.FindStatusCondition(conditionsBefore, valid.Type)
 	wasObserved := before != nil && before.ObservedGeneration == valid.ObservedGeneration
 	if valid.Status == metav1.ConditionFalse && !(wasObserved && before.Status == metav1.ConditionFalse) {
 		r.events.Event(about, corev1.EventTypeWarning, valid.Reason, text.Shorten(valid.Message, text.MaxBytes))
 	}
-	if !wasObserved && len(warnings) > 0 {
-		message := text.Shorten(strings.Join(warnings, "; "), text.MaxBytes)
+	if wasObserved {
+		return
+	}
+	if found := warnings(); len(found) > 0 {
+		message := text.Shorten(strings.Join(found, "; "), text.MaxBytes)
 		r.events.Event(about, corev1.EventTypeWarning, "Discouraged", message)
 	}
 }

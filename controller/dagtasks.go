@@ -181,6 +181,6 @@ func (r *dagReconciler) reportTask(ctx context.Context, s savedTask) error {
 		return fmt.Errorf("patching the status of DagTask %s/%s: %w", task.Namespace, task.Name, err)
 	}
 	fault.Point("task-reported")
-	r.announce(task, valid, meta.FindStatusCondition(task.Status.Conditions, valid.Type), dag.TaskWarnings(&task.Spec))
+	r.announce(task, valid, task.Status.Conditions, func() []string { return dag.TaskWarnings(&task.Spec) })
 	return nil
 }
