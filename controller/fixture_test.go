@@ -620,15 +620,12 @@ func (f *fixture) enqueued() (enqueued []string) {
 	drain(&enqueued, f.status.queue, func(key queue.RunKey) string { return "final status of " + f.word(string(key)) })
 	enqueued = append(enqueued, f.delays...)
 	f.delays = nil
-	for f.status.projections.Len() > 0 {
-		what, _ := f.status.projections.Get()
-		f.status.projections.Done(what)
+	drain(&enqueued, f.status.projections, func(what projection) string {
 		if what.run != "" {
-			enqueued = append(enqueued, "progress of "+f.word(string(what.run)))
-		} else {
-			enqueued = append(enqueued, "last run of "+f.word(what.dag.Name))
+			return "progress of " + f.word(string(what.run))
 		}
-	}
+		return "last run of " + f.word(what.dag.Name)
+	})
 	due, wait := f.backlog.alarms.Due(f.time)
 	for _, key := range due {
 		enqueued = append(enqueued, "run "+f.word(string(key))+" by its alarm")
@@ -662,7 +659,7 @@ func (f *fixture) pending() (pending []string) {
 	return pending
 }
 
-func drain[K comparable](into *[]string, q *queue.Queue[K], word func(K) string) {
+func drain[K comparable](into *[]string, q workqueue.TypedInterface[K], word func(K) string) {
 	var words []string
 	for q.Len() > 0 {
 		key, _ := q.Get()

@@ -185,8 +185,8 @@ func (r *runReconciler) advance(
 		}
 		return err
 	}
-	// The decision has used them up. If a later step fails, the next sync repeats it: it gathers each attempt that is
-	// Decided or due, and those that were postponed are pending by name.
+	// The commit has used the changes. If a request fails below, the next sync repeats it: that sync gathers each
+	// attempt that is Decided or due. What was postponed is pending by name.
 	wasFull := changes.IsFull
 	changes.IsFull = false
 	clear(changes.Refusals)

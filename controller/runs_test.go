@@ -552,7 +552,8 @@ var repeats = map[string]roadCase{
 		want: world{
 			Rows: []string{
 				"run r is Failed, TaskFailed: 1 task failed",
-				`task a is Failed, RetriesSpent: NameTaken: the name "a.1" is taken by a Pod that does not belong to this run`,
+				`task a is Failed, RetriesSpent: NameTaken: the name "a.1" is taken by a Pod that does not belong ` +
+					"to this run",
 				`attempt a.1 is Failed, NameTaken: the name "a.1" is taken by a Pod that does not belong to this run`,
 			},
 			Objects:  []string{"dagrun r is Running, claimed", "pod a.1, without finalizer, without labels"},
@@ -568,8 +569,8 @@ func TestClaimThatIsBeingDeleted(t *testing.T) {
 	f.admittedRun(withWorkspace)
 	f.api.answer("create claim of r", answer{
 		err: apierrors.NewAlreadyExists(corev1.Resource("persistentvolumeclaims"), "claim")})
-	f.api.answer("get claim of r", answer{text: fmt.Sprintf(`{"kind":"PersistentVolumeClaim","apiVersion":"v1","metadata":
-		{"name":"claim","deletionTimestamp":"2026-01-01T00:00:00Z","ownerReferences":[{"kind":"DagRun","uid":%q,
+	f.api.answer("get claim of r", answer{text: fmt.Sprintf(`{"kind":"PersistentVolumeClaim","apiVersion":"v1",
+		"metadata":{"name":"claim","deletionTimestamp":"2026-01-01T00:00:00Z","ownerReferences":[{"kind":"DagRun","uid":%q,
 		"apiVersion":"kontroler.greedykomodo/v1alpha1","name":"r","controller":true}]}}`, f.key("r"))})
 	for i, want := range [][]string{{"run r", "run r in 5s"}, {"run r in 5s"}, {"run r in 5s"}} {
 		f.enqueued()

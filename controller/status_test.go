@@ -21,27 +21,16 @@ func TestFinalStatus(t *testing.T) {
 
 // A patch that withdraws the notice of an outage is free: every live run may have one.
 func TestProgress(t *testing.T) {
-	r := newRoad(t)
-	for name, c := range progresses {
-		t.Run(name, func(t *testing.T) {
-			f := r.newFixture(t, nil)
-			c.before(f)
-			f.showCluster()
-			isCharged := false
-			f.compare(c.want, func(ctx context.Context) (err error) {
-				f.term.runChanged(f.cached.cachedRun(f.key("r")), f.cached.cachedRun(f.key("r")))
-				for f.status.projections.Len() > 0 {
-					what, _ := f.status.projections.Get()
-					f.status.projections.Done(what)
-					isCharged, err = f.status.show(ctx, what)
-				}
-				return err
-			})
-			if isCharged {
-				t.Error("the patch takes a token")
-			}
-		})
-	}
+	newRoad(t).try(t, progresses, func(ctx context.Context, f *fixture, of string) error {
+		f.showCluster()
+		run := f.cached.cachedRun(f.key(of))
+		f.term.runChanged(run, run)
+		isCharged, err := f.status.show(ctx, projection{run: f.key(of)})
+		if isCharged {
+			f.Error("the patch takes a token")
+		}
+		return err
+	})
 }
 
 // outage is the status of a DagRun while the database does not answer.
@@ -62,6 +51,7 @@ var progresses = map[string]roadCase{
 			},
 			Objects:  []string{"dagrun r is Running, claimed", "pod a.1"},
 			Requests: []string{"patch status of dagrun r"},
+			Enqueued: []string{"progress of r"},
 			Pending:  []string{"created pod a.1"},
 		},
 	},
@@ -75,6 +65,7 @@ var progresses = map[string]roadCase{
 		want: world{
 			Objects:  []string{"dagrun r is Pending"},
 			Requests: []string{"patch status of dagrun r"},
+			Enqueued: []string{"progress of r"},
 		},
 	},
 	"a run that is claimed and whose first commit failed stays Running": {
@@ -86,6 +77,7 @@ var progresses = map[string]roadCase{
 			Rows:     []string{"run r is Pending", "task a is Ready"},
 			Objects:  []string{"dagrun r is Running, claimed"},
 			Requests: []string{"patch status of dagrun r"},
+			Enqueued: []string{"progress of r"},
 		},
 	},
 }

@@ -39,7 +39,7 @@ type Config struct {
 	Namespaces []string
 	// CachedPod returns the Pod with a UID from the cache of Pods.
 	CachedPod func(types.UID) (*corev1.Pod, bool)
-	// Enqueue enqueues a run because an Event reports a failure to start its Pod.
+	// Enqueue enqueues a run because an Event changes why its Pod does not start.
 	Enqueue func(runUID, podName string)
 	// Failed is called with each error of the database before the work is retried, except while it is unavailable.
 	Failed  func(error)

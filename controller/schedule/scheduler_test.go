@@ -155,7 +155,8 @@ func TestDagRunThatCannotBeCreatedIsMissed(t *testing.T) {
 	}
 	event := <-f.events.Events
 	const begin = "Warning ScheduleMissed DagRun tick-"
-	const end = `, due at 2026-03-01T00:01:00Z, cannot be created: DagRun.kontroler.greedykomodo "tick" is invalid: spec: Required value`
+	const end = `, due at 2026-03-01T00:01:00Z, cannot be created: ` +
+		`DagRun.kontroler.greedykomodo "tick" is invalid: spec: Required value`
 	if !strings.HasPrefix(event, begin) || !strings.HasSuffix(event, end) {
 		t.Errorf("Event %q, want %s…%s", event, begin, end)
 	}
