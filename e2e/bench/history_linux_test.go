@@ -105,7 +105,7 @@ func newHistory(b testing.TB, n int) *history {
 	return h
 }
 
-// fill inserts the rows. The triggers that check foreign keys are off: the keys hold.
+// fill inserts the rows, also beside DAGs and runs that exist. The triggers that check foreign keys are off: the keys hold.
 func (h *history) fill() {
 	h.b.Helper()
 	small, big := make([]string, 10), make([]string, bigTasks)
@@ -123,7 +123,8 @@ SELECT 'team-' || d %% %d, 'dag-' || d, gen_random_uuid(), now() - interval '1 y
 INSERT INTO kontroler.dags (namespace, name, uid, created_at) VALUES ('%s', '%s', gen_random_uuid(), now());
 INSERT INTO kontroler.dag_versions (dag_id, version, hash, spec, tasks, created_at)
 SELECT d.id, 1, sha256(d.name::bytea), CASE WHEN d.name = '%s' THEN '{"task": [%s]}'::jsonb ELSE '{"task": [%s]}' END,
-       CASE WHEN d.name = '%[5]s' THEN %[8]d ELSE 10 END, d.created_at FROM kontroler.dags d`,
+       CASE WHEN d.name = '%[5]s' THEN %[8]d ELSE 10 END, d.created_at
+FROM kontroler.dags d WHERE NOT EXISTS (SELECT FROM kontroler.dag_versions v WHERE v.dag_id = d.id)`,
 		namespaces, smallDAGs, bigPlace, bigDAG, bigDAG, strings.Join(big, ","), strings.Join(small, ","),
 		bigTasks) + triggersOn)
 	h.exec(triggersOff + fmt.Sprintf(`
