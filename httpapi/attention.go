@@ -24,10 +24,7 @@ const (
 )
 
 func (h attentionHandlers) read(w http.ResponseWriter, c *call) error {
-	if _, err := query(c); err != nil {
-		return err
-	}
-	scope, err := scopeOfPath(c)
+	_, scope, err := pathQuery(c)
 	if err != nil {
 		return err
 	}

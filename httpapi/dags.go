@@ -97,10 +97,7 @@ func (h dagHandlers) readTask(w http.ResponseWriter, c *call) error {
 
 // readObject answers with the object of the path. Its generation is the ETag.
 func readObject[T any](w http.ResponseWriter, c *call, read objectReader[T], generation func(T) int64) error {
-	if _, err := query(c); err != nil {
-		return err
-	}
-	if _, err := scopeOfPath(c); err != nil {
+	if _, _, err := pathQuery(c); err != nil {
 		return err
 	}
 	name := c.PathValue("name")
@@ -121,10 +118,7 @@ func readObject[T any](w http.ResponseWriter, c *call, read objectReader[T], gen
 }
 
 func (h dagHandlers) users(w http.ResponseWriter, c *call) error {
-	if _, err := query(c); err != nil {
-		return err
-	}
-	if _, err := scopeOfPath(c); err != nil {
+	if _, _, err := pathQuery(c); err != nil {
 		return err
 	}
 	users, found, err := h.dags.Users(c.PathValue("ns"), c.PathValue("name"))
@@ -160,11 +154,7 @@ func (h dagHandlers) namespaces(w http.ResponseWriter, c *call) error {
 }
 
 func (h dagHandlers) upcoming(w http.ResponseWriter, c *call) error {
-	values, err := query(c, "limit")
-	if err != nil {
-		return err
-	}
-	scope, err := scopeOfPath(c)
+	values, scope, err := pathQuery(c, "limit")
 	if err != nil {
 		return err
 	}
@@ -180,10 +170,7 @@ func (h dagHandlers) upcoming(w http.ResponseWriter, c *call) error {
 }
 
 func (h dagHandlers) pending(w http.ResponseWriter, c *call) error {
-	if _, err := query(c); err != nil {
-		return err
-	}
-	scope, err := scopeOfPath(c)
+	_, scope, err := pathQuery(c)
 	if err != nil {
 		return err
 	}

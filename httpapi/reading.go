@@ -45,6 +45,14 @@ func scopeOfPath(c *call) (view.Scope, error) {
 	return scope.Only(namespace), nil
 }
 
+// pathQuery returns the parameters of a request, and the scope of its path.
+func pathQuery(c *call, known ...string) (values url.Values, scope view.Scope, err error) {
+	if values, err = query(c, known...); err == nil {
+		scope, err = scopeOfPath(c)
+	}
+	return values, scope, err
+}
+
 // scopedQuery returns the parameters of a list, and the part of the scope that the path or the parameter namespace
 // selects.
 func scopedQuery(c *call, known ...string) (url.Values, view.Scope, error) {

@@ -123,10 +123,7 @@ func (h runHandlers) reply(w http.ResponseWriter, c *call, run view.Run) error {
 // readNewest answers with the newest run of a name. If no run has had that name, it is the DagRun, which may be
 // pending.
 func (h runHandlers) readNewest(w http.ResponseWriter, c *call) error {
-	if _, err := query(c); err != nil {
-		return err
-	}
-	if _, err := scopeOfPath(c); err != nil {
+	if _, _, err := pathQuery(c); err != nil {
 		return err
 	}
 	namespace, name := c.PathValue("ns"), c.PathValue("name")
