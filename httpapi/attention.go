@@ -66,7 +66,7 @@ func (h attentionHandlers) addLive(shown *answer.Attention, c *call, scope view.
 	if err != nil {
 		return err
 	}
-	shown.Invalid = new(answer.Begin(invalid, maxLimit, answer.Same))
+	shown.Invalid = new(answer.OfInvalid(invalid, maxLimit))
 	shown.Pending = new(answer.OfPending(pending, maxLimit))
 	return nil
 }

@@ -1,11 +1,9 @@
 package httpapi
 
 import (
-	"cmp"
 	"context"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"time"
 
@@ -13,6 +11,7 @@ import (
 
 	"kontroler/httpapi/answer"
 	"kontroler/httpapi/auth"
+	"kontroler/httpapi/cluster"
 	"kontroler/httpapi/dags"
 	"kontroler/store/view"
 )
@@ -33,7 +32,7 @@ func (h dagHandlers) listTasks(w http.ResponseWriter, c *call) error {
 // objectLister lists at most limit objects beside a place. objectReader reads one.
 type (
 	objectLister[T any] func(
-		ctx context.Context, scope view.Scope, filter dags.Filter, at dags.Place, limit int) ([]T, error)
+		ctx context.Context, scope view.Scope, filter dags.Filter, at dags.Place, limit int) (cluster.List[T], error)
 	objectReader[T any] func(ctx context.Context, namespace, name string) (T, bool, error)
 )
 
@@ -49,9 +48,20 @@ func listObjects[T any](
 	if err != nil {
 		return err
 	}
-	return replyPage(w, values, name, answer.Same, func(at position[view.DAGName], limit int) ([]T, error) {
-		return list(c.Context(), scope, filter, dags.Place{From: at.Key, IsBackward: at.Backward}, limit)
-	})
+	at, limit, err := parsePosition[view.DAGName](values)
+	if err != nil {
+		return err
+	}
+	found, err := list(c.Context(), scope, filter, dags.Place{From: at.Key, IsBackward: at.Backward}, limit+1)
+	if err != nil {
+		return err
+	}
+	shown, err := makePage(found.Items, at, limit, name, answer.Same)
+	if err != nil {
+		return err
+	}
+	shown.Unavailable = found.Unavailable
+	return reply(w, http.StatusOK, shown)
 }
 
 // parseObjectFilter reads the parameters that filter DAGs and DagTasks.
@@ -135,22 +145,17 @@ func (h dagHandlers) namespaces(w http.ResponseWriter, c *call) error {
 	if _, err := query(c); err != nil {
 		return err
 	}
-	scope := scopeOf(c.principal.Access)
-	counts, err := h.dags.Count(scope)
+	found, err := h.dags.Namespaces(scopeOf(c.principal.Access))
 	if err != nil {
 		return err
 	}
-	granted, _ := scope.Names()
-	for _, namespace := range granted {
-		counts[namespace] += 0
-	}
-	namespaces := []answer.Namespace{}
-	for name, count := range counts {
-		role := auth.RoleNames[auth.RoleIn(c.principal.Access, name)]
-		namespaces = append(namespaces, answer.Namespace{Name: name, Role: role, DAGs: count})
-	}
-	slices.SortFunc(namespaces, func(a, b answer.Namespace) int { return cmp.Compare(a.Name, b.Name) })
-	return reply(w, http.StatusOK, items[answer.Namespace]{namespaces})
+	return reply(w, http.StatusOK, cluster.List[answer.Namespace]{
+		Items: answer.All(found.Items, func(n dags.Namespace) answer.Namespace {
+			role := auth.RoleNames[auth.RoleIn(c.principal.Access, n.Name)]
+			return answer.Namespace{Name: n.Name, Role: role, DAGs: n.DAGs}
+		}),
+		Unavailable: found.Unavailable,
+	})
 }
 
 func (h dagHandlers) upcoming(w http.ResponseWriter, c *call) error {
@@ -166,7 +171,7 @@ func (h dagHandlers) upcoming(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	return reply(w, http.StatusOK, items[dags.Due]{upcoming})
+	return reply(w, http.StatusOK, upcoming)
 }
 
 func (h dagHandlers) pending(w http.ResponseWriter, c *call) error {

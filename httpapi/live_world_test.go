@@ -15,6 +15,7 @@ import (
 	"kontroler/apis/kontroler/v1alpha1"
 	"kontroler/httpapi"
 	"kontroler/httpapi/cluster"
+	"kontroler/httpapi/metrics"
 	"kontroler/store/accounts"
 )
 
@@ -52,7 +53,7 @@ func newLiveHistory(t *testing.T) *liveHistory {
 		n := 0
 		for _, c := range colors {
 			found, err := l.live.DAGs(scopeOfOne(c.namespace))
-			for _, d := range found {
+			for _, d := range found.Items {
 				if err == nil && len(d.Status.Conditions) > 0 {
 					n++
 				}
@@ -76,7 +77,7 @@ func (s scopeOfOne) Names() ([]string, bool)   { return []string{string(s)}, fal
 // runReader runs a Reader until the test has ended.
 func runReader(t *testing.T, clients cluster.Clients, namespaces ...string) *cluster.Reader {
 	t.Helper()
-	r := cluster.NewReader(clients, namespaces, slog.New(slog.DiscardHandler))
+	r := cluster.NewReader(clients, namespaces, metrics.New().ClusterUp, slog.New(slog.DiscardHandler))
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = r.Run(ctx) })

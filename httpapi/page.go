@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"kontroler/httpapi/answer"
+	"kontroler/httpapi/cluster"
 )
 
 // The number of rows of a page.
@@ -21,11 +22,13 @@ const (
 	maxLimit     = 200
 )
 
-// page is a page of a list. The cursors lead to the next and the previous page, and are missing where there is none.
+// page is a page of a list. The cursors lead to the next and the previous page, and are missing where there is none. A
+// list of the cluster has nothing of the namespaces that are Unavailable.
 type page[T any] struct {
-	Items    []T    `json:"items"`
-	Next     string `json:"next,omitempty"`
-	Previous string `json:"previous,omitempty"`
+	Items       []T                   `json:"items"`
+	Next        string                `json:"next,omitempty"`
+	Previous    string                `json:"previous,omitempty"`
+	Unavailable []cluster.Unavailable `json:"unavailableNamespaces,omitempty"`
 }
 
 // position is where a page begins: beside the row with Key, forwards or backwards, or at the first row.

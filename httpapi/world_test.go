@@ -209,7 +209,7 @@ func (w *world) unstarted(change ...func(*httpapi.Config)) *replica {
 // noCluster is a cluster whose API server does not answer.
 func noCluster(t *testing.T) *cluster.Reader {
 	t.Helper()
-	return cluster.NewReader(clientsOfNowhere(t), nil, slog.New(slog.DiscardHandler))
+	return cluster.NewReader(clientsOfNowhere(t), nil, metrics.New().ClusterUp, slog.New(slog.DiscardHandler))
 }
 
 func clientsOfNowhere(t *testing.T) cluster.Clients {

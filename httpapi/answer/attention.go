@@ -3,6 +3,7 @@ package answer
 import (
 	"time"
 
+	"kontroler/httpapi/cluster"
 	"kontroler/httpapi/dags"
 	"kontroler/store/view"
 )
@@ -18,10 +19,12 @@ type Attention struct {
 	Unavailable string                   `json:"unavailable,omitempty"`
 }
 
-// Beginning is the beginning of a list. HasMore says that there are more items.
+// Beginning is the beginning of a list. HasMore says that there are more items. It has no items of the namespaces that
+// are Unavailable.
 type Beginning[T any] struct {
-	Items   []T  `json:"items"`
-	HasMore bool `json:"hasMore"`
+	Items       []T                   `json:"items"`
+	HasMore     bool                  `json:"hasMore"`
+	Unavailable []cluster.Unavailable `json:"unavailableNamespaces,omitempty"`
 }
 
 // WaitingTask is a task of a live run that has had a reason not to run for five minutes.

@@ -19,6 +19,14 @@ func (e *Error) Error() string { return fmt.Sprintf("%s (%v)", e.Detail, e.cause
 
 func (e *Error) Unwrap() error { return e.cause }
 
+// detailOf returns the Detail of an *Error, or nothing.
+func detailOf(err error) string {
+	if failed, ok := errors.AsType[*Error](err); ok {
+		return failed.Detail
+	}
+	return ""
+}
+
 // request is what was asked of the API server. Namespace is empty if it was all.
 type request struct{ verb, resource, namespace string }
 
@@ -37,6 +45,9 @@ func (r request) failed(err error) error {
 		return nil
 	case errors.Is(err, context.Canceled):
 		return fmt.Errorf("asking to %s: %w", r, err)
+	case apierrors.IsForbidden(err) && r.namespace != "":
+		detail = fmt.Sprintf("Kubernetes does not let the server %s. "+
+			"The namespace is gone, or lacks the server's Role (manifests/README.md).", r)
 	case apierrors.IsForbidden(err):
 		detail = fmt.Sprintf("Kubernetes does not let the server %s. Its roles are in manifests/server.", r)
 	case apierrors.IsUnauthorized(err):

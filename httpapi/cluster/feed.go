@@ -2,12 +2,10 @@ package cluster
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"log/slog"
-	"sync"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -30,41 +28,40 @@ type client[L runtime.Object] interface {
 // feed keeps the part of an index that is a namespace, or all of it, as the API server has it. It is the store of a
 // reflector.
 type feed[T object] struct {
+	*source
 	index     *index[T]
-	namespace string // empty means all
-	resource  string
 	trim      cache.TransformFunc
-	log       *slog.Logger
 	reflector *cache.Reflector
-
-	mu        sync.Mutex
-	hasListed bool
-	// failed is why the watch does not work now.
-	failed error
+	// isStreaming means that a list comes through a watch. Only the reflector uses it.
+	isStreaming bool
 }
 
 // newFeed makes a feed that lists and watches by a client.
-func newFeed[T object, L runtime.Object](
-	x *index[T], from client[L], namespace, resource string, trim cache.TransformFunc, log *slog.Logger,
-) *feed[T] {
-	f := &feed[T]{index: x, namespace: namespace, resource: resource, trim: trim, log: log}
+func newFeed[T object, L runtime.Object](x *index[T], from client[L], s *source, trim cache.TransformFunc) *feed[T] {
+	f := &feed[T]{source: s, index: x, trim: trim}
 	lister := &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+			f.isStreaming = false
 			list, err := from.List(ctx, options)
 			if err != nil {
-				f.report("list", err)
+				f.note(err)
 			}
 			return list, err
 		},
 		WatchFuncWithContext: func(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
 			changes, err := from.Watch(ctx, options)
-			f.report("watch", err)
+			isStreaming := options.SendInitialEvents != nil
+			f.isStreaming = isStreaming && err == nil
+			// The reflector lists next if the API server streams no lists.
+			if !f.isStreaming && !(isStreaming && apierrors.IsInvalid(err)) {
+				f.note(err)
+			}
 			return changes, err
 		},
 	}
 	var kind T
 	f.reflector = cache.NewReflectorWithOptions(lister, kind, f, cache.ReflectorOptions{
-		Name: "server-" + resource,
+		Name: "server-" + s.resource,
 		// A try each ten seconds at least: users wait for it.
 		Backoff: &wait.Backoff{
 			Duration: 500 * time.Millisecond, Factor: 2, Jitter: 0.5, Steps: 10, Cap: 6 * time.Second,
@@ -73,39 +70,9 @@ func newFeed[T object, L runtime.Object](
 	return f
 }
 
-// report records whether a request of the watch succeeded. It logs a change.
-func (f *feed[T]) report(verb string, err error) {
-	if errors.Is(err, context.Canceled) {
-		return // the server stops
-	}
-	failed := request{verb, f.resource, f.namespace}.failed(err)
-	f.mu.Lock()
-	before := f.failed
-	f.failed = failed
-	f.mu.Unlock()
-	switch {
-	case failed != nil && before == nil:
-		f.log.Warn("live objects cannot be read", "resource", f.resource, "namespace", f.namespace, "error", failed)
-	case failed == nil && before != nil:
-		f.log.Info("live objects can be read again", "resource", f.resource, "namespace", f.namespace)
-	}
-}
-
-// fault returns why the objects are not known, or nil.
-func (f *feed[T]) fault() error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.failed == nil && !f.hasListed {
-		return &Error{"The server has not read the " + f.resource + " of the cluster yet.", errNoList}
-	}
-	return f.failed
-}
-
-// isWaiting reports whether the first list is under way, as far as is known.
-func (f *feed[T]) isWaiting() bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.failed == nil && !f.hasListed
+// run lists and watches until ctx ends.
+func (f *feed[T]) run(ctx context.Context) {
+	f.reflector.RunWithContext(ctx)
 }
 
 // Transformer trims what the reflector keeps during a list.
@@ -151,9 +118,9 @@ func (f *feed[T]) Replace(list []any, _ string) error {
 		}
 	}
 	f.index.replace(f.namespace, objects)
-	f.mu.Lock()
-	f.hasListed = true
-	f.mu.Unlock()
+	if f.isStreaming {
+		f.note(nil)
+	}
 	return nil
 }
 

@@ -4,10 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"sync"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 
 	"kontroler/apis/kontroler/v1alpha1"
@@ -19,6 +21,8 @@ const (
 	// listPage is how many DagRuns one request lists, and maxListPages how many requests a list takes at most.
 	listPage     = 500
 	maxListPages = 10
+	// maxLists is how many namespaces are listed at a time.
+	maxLists = 10
 )
 
 // LiveDAG reads a DAG past the watch. manifest is the object as the API server has it, without its managed fields.
@@ -91,32 +95,48 @@ func withoutManagedFields(raw []byte) (json.RawMessage, error) {
 	return json.Marshal(object)
 }
 
-// Pending lists the DagRuns of a scope that have no row as far as they say: no controller has seen them, or they wait
-// for their DAG. hasMore reports that there may be more, because the list was too long.
-func (r *Reader) Pending(ctx context.Context, scope Scope) (runs []*v1alpha1.DagRun, hasMore bool, err error) {
+// Pending are the DagRuns of a scope that have no row as far as they say: no controller has seen them, or they wait for
+// their DAG. HasMore reports that there may be more, because a list was too long.
+type Pending struct {
+	List[*v1alpha1.DagRun]
+	HasMore bool
+}
+
+// Pending lists the DagRuns without a row.
+func (r *Reader) Pending(ctx context.Context, scope Scope) (found Pending, err error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	seen := map[string]bool{}
-	for _, namespace := range r.listed(scope) {
-		// A DagRun that a controller sees between the two lists is in both.
-		for _, phase := range []string{"", string(v1alpha1.RunPending)} {
-			found, err := r.pendingIn(ctx, namespace, "status.phase="+phase)
-			if err != nil {
-				return nil, false, err
+	namespaces := r.listed(scope)
+	lists, outcomes := make([]pendingRuns, len(namespaces)), make([]outcome, len(namespaces))
+	var wg sync.WaitGroup
+	turns := make(chan struct{}, maxLists)
+	for i, namespace := range namespaces { // together, so that none waits for one that does not answer
+		wg.Go(func() {
+			turns <- struct{}{}
+			defer func() { <-turns }()
+			var err error
+			lists[i], err = r.pendingIn(ctx, namespace)
+			outcomes[i] = outcome{namespace, request{"list", "dagruns", namespace}.failed(err)}
+			if source, ok := r.dagRuns[namespace]; ok {
+				source.note(err)
 			}
-			hasMore = hasMore || found.isCut
-			for _, run := range found.runs {
-				if scope.Has(run.Namespace) && r.Serves(run.Namespace) && !seen[string(run.UID)] {
-					seen[string(run.UID)] = true
-					runs = append(runs, run)
-				}
-			}
-			if found.isOfAll {
-				break
+		})
+	}
+	wg.Wait()
+	if found.Unavailable, err = unavailable(outcomes); err != nil {
+		return Pending{}, err
+	}
+	seen := map[types.UID]bool{}
+	for _, list := range lists {
+		found.HasMore = found.HasMore || list.isCut
+		for _, run := range list.runs {
+			if scope.Has(run.Namespace) && r.Serves(run.Namespace) && !seen[run.UID] {
+				seen[run.UID] = true
+				found.Items = append(found.Items, run)
 			}
 		}
 	}
-	return runs, hasMore, nil
+	return found, nil
 }
 
 // listed returns the namespaces to list for a scope. A scope of many namespaces is found in a list of all.
@@ -142,9 +162,26 @@ type pendingRuns struct {
 	isCut, isOfAll bool
 }
 
-// pendingIn lists the DagRuns of a namespace that are pending, of those that a field selector selects. An API server
-// that does not know the field, before Kubernetes 1.31 or with older definitions, lists all of them.
-func (r *Reader) pendingIn(ctx context.Context, namespace, selector string) (pending pendingRuns, err error) {
+// pendingIn lists the DagRuns of a namespace, or of all if it is empty, that are pending. One that a controller sees
+// between the two lists is in both.
+func (r *Reader) pendingIn(ctx context.Context, namespace string) (pending pendingRuns, err error) {
+	for _, phase := range []string{"", string(v1alpha1.RunPending)} {
+		found, err := r.pendingBy(ctx, namespace, "status.phase="+phase)
+		if err != nil {
+			return pendingRuns{}, err
+		}
+		pending.runs = append(pending.runs, found.runs...)
+		pending.isCut = pending.isCut || found.isCut
+		if found.isOfAll {
+			break
+		}
+	}
+	return pending, nil
+}
+
+// pendingBy lists those that a field selector selects. An API server that does not know the field, before Kubernetes
+// 1.31 or with older definitions, lists all of them.
+func (r *Reader) pendingBy(ctx context.Context, namespace, selector string) (pending pendingRuns, err error) {
 	options := metav1.ListOptions{FieldSelector: selector, Limit: listPage}
 	for range maxListPages {
 		list, err := r.clients.Kontroler.KontrolerV1alpha1().DagRuns(namespace).List(ctx, options)
@@ -157,7 +194,7 @@ func (r *Reader) pendingIn(ctx context.Context, namespace, selector string) (pen
 			return pending, nil // the list took longer than the API server keeps it
 		}
 		if err != nil {
-			return pendingRuns{}, request{"list", "dagruns", namespace}.failed(err)
+			return pendingRuns{}, err
 		}
 		for i := range list.Items {
 			if isPending(&list.Items[i]) {

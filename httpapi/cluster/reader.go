@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"slices"
 	"sync"
@@ -12,15 +11,6 @@ import (
 	"kontroler/apis/kontroler/v1alpha1"
 )
 
-// errNoList is the cause of an Error before the first list has come.
-var errNoList = errors.New("the first list has not come")
-
-// Scope are the namespaces that a caller may see. Names are those, unless isAll.
-type Scope interface {
-	Has(namespace string) bool
-	Names() (names []string, isAll bool)
-}
-
 // Reader reads DAGs, DagTasks and DagRuns. It watches DAGs and DagTasks. What it returns is shared and read-only.
 type Reader struct {
 	clients    Clients
@@ -29,19 +19,22 @@ type Reader struct {
 	dagTasks   index[*v1alpha1.DagTask]
 	dagFeeds   []*feed[*v1alpha1.DAG]
 	taskFeeds  []*feed[*v1alpha1.DagTask]
+	dagRuns    map[string]*source // by namespace; empty means all
 }
 
 // NewReader makes a Reader of some namespaces, or of all if there are none. It sends no request.
-func NewReader(clients Clients, namespaces []string, log *slog.Logger) *Reader {
-	r := &Reader{clients: clients, namespaces: namespaces}
+func NewReader(clients Clients, namespaces []string, report Report, log *slog.Logger) *Reader {
+	r := &Reader{clients: clients, namespaces: namespaces, dagRuns: map[string]*source{}}
 	if len(namespaces) == 0 {
 		namespaces = []string{metav1.NamespaceAll}
 	}
 	for _, namespace := range namespaces {
 		kontroler := clients.Kontroler.KontrolerV1alpha1()
-		r.dagFeeds = append(r.dagFeeds, newFeed(&r.dags, kontroler.DAGs(namespace), namespace, "dags", trimDAG, log))
-		r.taskFeeds = append(r.taskFeeds,
-			newFeed(&r.dagTasks, kontroler.DagTasks(namespace), namespace, "dagtasks", trimDagTask, log))
+		dags := newSource(request{"list and watch", "dags", namespace}, report, log)
+		r.dagFeeds = append(r.dagFeeds, newFeed(&r.dags, kontroler.DAGs(namespace), dags, trimDAG))
+		tasks := newSource(request{"list and watch", "dagtasks", namespace}, report, log)
+		r.taskFeeds = append(r.taskFeeds, newFeed(&r.dagTasks, kontroler.DagTasks(namespace), tasks, trimDagTask))
+		r.dagRuns[namespace] = newSource(request{"list", "dagruns", namespace}, report, log)
 	}
 	return r
 }
@@ -50,10 +43,10 @@ func NewReader(clients Clients, namespaces []string, log *slog.Logger) *Reader {
 func (r *Reader) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	for _, f := range r.dagFeeds {
-		wg.Go(func() { f.reflector.RunWithContext(ctx) })
+		wg.Go(func() { f.run(ctx) })
 	}
 	for _, f := range r.taskFeeds {
-		wg.Go(func() { f.reflector.RunWithContext(ctx) })
+		wg.Go(func() { f.run(ctx) })
 	}
 	wg.Wait()
 	return nil
@@ -79,7 +72,7 @@ func (r *Reader) Namespaces() []string { return slices.Clone(r.namespaces) }
 
 // DAGs returns the DAGs of a scope without their tasks, by namespace and name. Each task that they have stands for a
 // DagTask, and has its name only.
-func (r *Reader) DAGs(scope Scope) ([]*v1alpha1.DAG, error) {
+func (r *Reader) DAGs(scope Scope) (List[*v1alpha1.DAG], error) {
 	return inScope(&r.dags, r.dagFeeds, scope.Has)
 }
 
@@ -89,31 +82,11 @@ func (r *Reader) DAG(namespace, name string) (dag *v1alpha1.DAG, found bool, err
 }
 
 // DagTasks returns the DagTasks of a scope without their specs, by namespace and name.
-func (r *Reader) DagTasks(scope Scope) ([]*v1alpha1.DagTask, error) {
+func (r *Reader) DagTasks(scope Scope) (List[*v1alpha1.DagTask], error) {
 	return inScope(&r.dagTasks, r.taskFeeds, scope.Has)
 }
 
 // DagTask returns a DagTask as DagTasks does.
 func (r *Reader) DagTask(namespace, name string) (task *v1alpha1.DagTask, found bool, err error) {
 	return inNamespace(&r.dagTasks, r.taskFeeds, namespace, name)
-}
-
-// inScope returns the objects of the namespaces that has reports. An error of a feed counts only if it has one of them.
-func inScope[T object](x *index[T], feeds []*feed[T], has func(string) bool) ([]T, error) {
-	for _, f := range feeds {
-		if err := f.fault(); err != nil && (f.namespace == "" || has(f.namespace)) {
-			return nil, err
-		}
-	}
-	return x.all(has), nil
-}
-
-func inNamespace[T object](x *index[T], feeds []*feed[T], namespace, name string) (object T, found bool, err error) {
-	for _, f := range feeds {
-		if err := f.fault(); err != nil && (f.namespace == "" || f.namespace == namespace) {
-			return object, false, err
-		}
-	}
-	object, found = x.get(namespace, name)
-	return object, found, nil
 }

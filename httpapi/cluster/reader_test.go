@@ -61,23 +61,37 @@ func (f *fixture) must(err error) {
 
 func (f *fixture) newNamespace() string {
 	f.Helper()
-	namespaces := f.clients.Core.CoreV1().Namespaces()
-	created, err := namespaces.Create(f.Context(), &corev1.Namespace{
-		ObjectMeta: metav1.ObjectMeta{GenerateName: "live-"},
-	}, metav1.CreateOptions{})
-	f.must(err)
+	name := f.createNamespace("")
 	f.Cleanup(func() {
-		if err := namespaces.Delete(context.Background(), created.Name, metav1.DeleteOptions{}); err != nil {
+		err := f.clients.Core.CoreV1().Namespaces().Delete(context.Background(), name, metav1.DeleteOptions{})
+		if err != nil {
 			f.Error(err)
 		}
 	})
+	return name
+}
+
+// createNamespace creates a namespace of a name, or of a new name if it is empty.
+func (f *fixture) createNamespace(name string) string {
+	f.Helper()
+	created, err := f.clients.Core.CoreV1().Namespaces().Create(f.Context(), &corev1.Namespace{
+		ObjectMeta: metav1.ObjectMeta{Name: name, GenerateName: "live-"},
+	}, metav1.CreateOptions{})
+	f.must(err)
 	return created.Name
 }
 
 // reader runs a Reader with the clients of a configuration.
 func (f *fixture) reader(config *rest.Config, namespaces ...string) *cluster.Reader {
 	f.Helper()
-	r := cluster.NewReader(clientsOf(f.T, config), namespaces, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	return f.readerWith(config, func(string, string, bool) {}, slog.New(slog.DiscardHandler), namespaces...)
+}
+
+func (f *fixture) readerWith(
+	config *rest.Config, report cluster.Report, log *slog.Logger, namespaces ...string,
+) *cluster.Reader {
+	f.Helper()
+	r := cluster.NewReader(clientsOf(f.T, config), namespaces, report, log)
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = r.Run(ctx) })
@@ -129,17 +143,10 @@ func (f *fixture) create(d *v1alpha1.DAG, manager string) *v1alpha1.DAG {
 	return created
 }
 
-// names returns the names of the DAGs of a scope, or the text of an error.
+// names shows the DAGs of a scope.
 func names(r *cluster.Reader, s scope) string {
 	found, err := r.DAGs(s)
-	if err != nil {
-		return detail(err)
-	}
-	var all []string
-	for _, d := range found {
-		all = append(all, d.Namespace+"/"+d.Name)
-	}
-	return strings.Join(all, " ")
+	return show(found, err)
 }
 
 // detail returns what an Error says to users.
@@ -228,8 +235,8 @@ func TestWatchDagTasks(t *testing.T) {
 	f.must(err)
 	f.await("the DagTask is there", func() bool {
 		found, err := r.DagTasks(scope{f.namespace})
-		return err == nil && len(found) == 1 && found[0].Spec.Image == "" &&
-			cluster.Manager(found[0]) == cluster.OwnManager
+		return err == nil && len(found.Items) == 1 && found.Items[0].Spec.Image == "" &&
+			cluster.Manager(found.Items[0]) == cluster.OwnManager
 	})
 	if _, found, err := r.DagTask("default", "shared"); found || err != nil {
 		t.Errorf("in another namespace: found %t, %v", found, err)
@@ -279,16 +286,16 @@ type gate struct {
 }
 
 // newGate returns a gate that is shut, and a configuration that goes through it.
-func (f *fixture) newGate() (*gate, *rest.Config) {
+func (f *fixture) newGate(config *rest.Config) (*gate, *rest.Config) {
 	f.Helper()
-	server, err := url.Parse(f.config.Host)
+	server, err := url.Parse(config.Host)
 	f.must(err)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	f.must(err)
 	g := &gate{fixture: f, address: listener.Addr().String(), target: server.Host}
 	f.must(listener.Close())
 	f.Cleanup(g.shut)
-	config := rest.CopyConfig(f.config)
+	config = rest.CopyConfig(config)
 	config.Host = "https://" + g.address
 	if config.TLSClientConfig.ServerName == "" {
 		config.TLSClientConfig.ServerName = server.Hostname()
@@ -339,7 +346,7 @@ func (g *gate) shut() {
 func TestAPIServerAway(t *testing.T) {
 	f := newFixture(t)
 	f.create(f.dag(f.namespace, "a"), "kubectl")
-	g, config := f.newGate()
+	g, config := f.newGate(f.config)
 	r := f.reader(config, f.namespace)
 	own := scope{f.namespace}
 	const away = "error: The Kubernetes API does not answer."
@@ -356,7 +363,7 @@ func TestAPIServerAway(t *testing.T) {
 	if got := detail(err); got != away {
 		t.Errorf("one DAG: %s", got)
 	}
-	if _, _, err := r.Pending(t.Context(), own); detail(err) != away {
+	if _, err := r.Pending(t.Context(), own); detail(err) != away {
 		t.Errorf("DagRuns: %v", err)
 	}
 	if _, err := r.DagTasks(own); err != nil && detail(err) != away {
@@ -376,8 +383,8 @@ func TestNotPermitted(t *testing.T) {
 	r := f.reader(config, f.namespace)
 	f.await("the permission is named", func() bool {
 		got := names(r, scope{f.namespace})
-		return strings.Contains(got, "error: Kubernetes does not let the server ") &&
-			strings.Contains(got, " dags in namespace "+f.namespace)
+		return strings.HasPrefix(got,
+			"error: Kubernetes does not let the server list and watch dags in namespace "+f.namespace+".")
 	})
 	for verb, err := range map[string]error{
 		"get dags": func() error {
@@ -389,12 +396,12 @@ func TestNotPermitted(t *testing.T) {
 			return err
 		}(),
 		"list dagruns": func() error {
-			_, _, err := r.Pending(t.Context(), scope{f.namespace})
+			_, err := r.Pending(t.Context(), scope{f.namespace})
 			return err
 		}(),
 	} {
 		want := "error: Kubernetes does not let the server " + verb + " in namespace " + f.namespace +
-			". Its roles are in manifests/server."
+			". The namespace is gone, or lacks the server's Role (manifests/README.md)."
 		if got := detail(err); got != want {
 			t.Errorf("%q, want %q", got, want)
 		}
@@ -484,11 +491,11 @@ func TestPending(t *testing.T) {
 		"one that is not served":   {f.reader(f.config, f.namespace), scope{other}, ""},
 		"by an API server of 1.30": {f.reader(old.record(f.config), f.namespace), scope{f.namespace}, "new waits"},
 	} {
-		runs, hasMore, err := tt.reader.Pending(t.Context(), tt.scope)
-		if err != nil || hasMore {
-			t.Errorf("%s: hasMore %t, %v", name, hasMore, err)
+		found, err := tt.reader.Pending(t.Context(), tt.scope)
+		if err != nil || found.HasMore || found.Unavailable != nil {
+			t.Errorf("%s: hasMore %t, unavailable %v, %v", name, found.HasMore, found.Unavailable, err)
 		}
-		if got := runNames(runs); got != tt.want {
+		if got := runNames(found.Items); got != tt.want {
 			t.Errorf("%s: %q, want %q", name, got, tt.want)
 		}
 	}

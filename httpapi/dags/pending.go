@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"kontroler/apis/kontroler/v1alpha1"
+	"kontroler/httpapi/cluster"
 	"kontroler/store/view"
 )
 
@@ -28,19 +29,19 @@ type Pending struct {
 
 // PendingList lists DagRuns without a row. HasMore says that there may be more.
 type PendingList struct {
-	Runs    []Pending
+	cluster.List[Pending]
 	HasMore bool
 }
 
 // Pending lists the DagRuns of a scope that were created before a time and have no row, the oldest first. The zero time
 // means no bound.
 func (r *Reader) Pending(ctx context.Context, scope view.Scope, before time.Time) (list PendingList, err error) {
-	live, hasMore, err := r.Cluster.Pending(ctx, scope)
+	live, err := r.Cluster.Pending(ctx, scope)
 	if err != nil {
 		return PendingList{}, err
 	}
-	uids := make([]string, len(live))
-	for i, run := range live {
+	uids := make([]string, len(live.Items))
+	for i, run := range live.Items {
 		uids[i] = string(run.UID)
 	}
 	// The status of a DagRun is written after its row.
@@ -48,13 +49,13 @@ func (r *Reader) Pending(ctx context.Context, scope view.Scope, before time.Time
 	if err != nil {
 		return PendingList{}, err
 	}
-	list = PendingList{Runs: []Pending{}, HasMore: hasMore}
-	for _, run := range live {
+	list.HasMore, list.Unavailable = live.HasMore, live.Unavailable
+	for _, run := range live.Items {
 		if !admitted[string(run.UID)] && (before.IsZero() || run.CreationTimestamp.Time.Before(before)) {
-			list.Runs = append(list.Runs, pendingOf(run))
+			list.Items = append(list.Items, pendingOf(run))
 		}
 	}
-	slices.SortFunc(list.Runs, func(a, b Pending) int {
+	slices.SortFunc(list.Items, func(a, b Pending) int {
 		return cmp.Or(
 			a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 	})

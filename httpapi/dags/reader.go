@@ -2,6 +2,7 @@ package dags
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -59,10 +60,7 @@ type Place struct {
 
 // pageOf returns at most limit of the objects beside a place. They are sorted by namespace and name.
 func pageOf[T any](objects []T, at Place, limit int, nameOf func(T) (namespace, name string)) []T {
-	place, found := slices.BinarySearchFunc(objects, at.From, func(o T, from view.DAGName) int {
-		namespace, name := nameOf(o)
-		return cluster.CompareNames(namespace, name, from.Namespace, from.Name)
-	})
+	place, found := find(objects, at.From, nameOf)
 	if at.IsBackward {
 		return objects[max(0, place-limit):place]
 	}
@@ -72,28 +70,39 @@ func pageOf[T any](objects []T, at Place, limit int, nameOf func(T) (namespace, 
 	return objects[place:min(len(objects), place+limit)]
 }
 
+// find returns where a name is among objects that are sorted by namespace and name, or would be.
+func find[T any](objects []T, wanted view.DAGName, nameOf func(T) (namespace, name string)) (place int, found bool) {
+	return slices.BinarySearchFunc(objects, wanted, func(o T, wanted view.DAGName) int {
+		namespace, name := nameOf(o)
+		return cluster.CompareNames(namespace, name, wanted.Namespace, wanted.Name)
+	})
+}
+
 // DAGs lists at most limit DAGs beside a place, by namespace and name, each with its last runs.
-func (r *Reader) DAGs(ctx context.Context, scope view.Scope, filter Filter, at Place, limit int) ([]DAG, error) {
+func (r *Reader) DAGs(
+	ctx context.Context, scope view.Scope, filter Filter, at Place, limit int,
+) (shown cluster.List[DAG], err error) {
 	live, err := r.Cluster.DAGs(scope)
 	if err != nil {
-		return nil, err
+		return shown, err
 	}
-	var shown []DAG
+	shown.Unavailable = live.Unavailable
 	if filter.IsDeleted {
-		shown, err = r.deleted(ctx, scope, filter, at, limit)
+		shown.Items, err = r.deleted(ctx, scope, filter, at, limit, live)
 	} else {
-		matching := slices.DeleteFunc(live, func(d *v1alpha1.DAG) bool { return !filter.hasDAG(d) })
+		matching := slices.DeleteFunc(live.Items, func(d *v1alpha1.DAG) bool { return !filter.hasDAG(d) })
 		if matching, err = r.byLastRun(ctx, scope, filter, matching); err != nil {
-			return nil, err
+			return shown, err
 		}
-		page := pageOf(matching, at, limit, func(d *v1alpha1.DAG) (string, string) { return d.Namespace, d.Name })
-		shown, err = viewAll(ctx, r, page, dagOf)
+		shown.Items, err = viewAll(ctx, r, pageOf(matching, at, limit, nameOfDAG), dagOf)
 	}
 	if err != nil {
-		return nil, err
+		return shown, err
 	}
-	return shown, r.addRecent(ctx, shown)
+	return shown, r.addRecent(ctx, shown.Items)
 }
+
+func nameOfDAG(d *v1alpha1.DAG) (namespace, name string) { return d.Namespace, d.Name }
 
 // byLastRun returns those of some DAGs of a scope whose last run the filter selects.
 func (r *Reader) byLastRun(
@@ -134,9 +143,11 @@ func (r *Reader) addRecent(ctx context.Context, shown []DAG) error {
 	return err
 }
 
-// deleted lists the rows of DAGs that were deleted and have no live object. A DAG that was created again and has never
-// been valid still has the row of the one before.
-func (r *Reader) deleted(ctx context.Context, scope view.Scope, filter Filter, at Place, limit int) ([]DAG, error) {
+// deleted lists the rows of DAGs that were deleted and have no live object, as far as that is known. A DAG that was
+// created again and has never been valid still has the row of the one before.
+func (r *Reader) deleted(
+	ctx context.Context, scope view.Scope, filter Filter, at Place, limit int, live cluster.List[*v1alpha1.DAG],
+) ([]DAG, error) {
 	var shown []DAG
 	for len(shown) < limit {
 		rows, err := r.Views.Deleted(ctx, scope, filter.Search, at.From, at.IsBackward, limit)
@@ -145,11 +156,8 @@ func (r *Reader) deleted(ctx context.Context, scope view.Scope, filter Filter, a
 		}
 		var found []DAG
 		for _, row := range rows {
-			_, isLive, err := r.Cluster.DAG(row.Namespace, row.Name)
-			if err != nil {
-				return nil, err
-			}
-			if !isLive {
+			name := view.DAGName{Namespace: row.Namespace, Name: row.Name}
+			if _, isLive := find(live.Items, name, nameOfDAG); !isLive && !live.Lacks(row.Namespace) {
 				found = append(found, deletedOf(row))
 			}
 		}
@@ -200,14 +208,18 @@ func (r *Reader) DAG(ctx context.Context, namespace, name string) (detail DAGDet
 // DagTasks lists at most limit DagTasks beside a place, by namespace and name.
 func (r *Reader) DagTasks(
 	ctx context.Context, scope view.Scope, filter Filter, at Place, limit int,
-) ([]DagTask, error) {
+) (shown cluster.List[DagTask], err error) {
 	live, err := r.Cluster.DagTasks(scope)
 	if err != nil {
-		return nil, err
+		return shown, err
 	}
-	matching := slices.DeleteFunc(live, func(t *v1alpha1.DagTask) bool { return !filter.hasMeta(t.Name, t.Labels) })
+	shown.Unavailable = live.Unavailable
+	matching := slices.DeleteFunc(live.Items, func(t *v1alpha1.DagTask) bool {
+		return !filter.hasMeta(t.Name, t.Labels)
+	})
 	page := pageOf(matching, at, limit, func(t *v1alpha1.DagTask) (string, string) { return t.Namespace, t.Name })
-	return viewAll(ctx, r, page, dagTaskOf)
+	shown.Items, err = viewAll(ctx, r, page, dagTaskOf)
+	return shown, err
 }
 
 // DagTask reads one DagTask.
@@ -236,7 +248,7 @@ func (r *Reader) Users(namespace, name string) (users []Name, found bool, err er
 	}
 	all, err := r.Cluster.DAGs(view.Namespaces(namespace))
 	users = []Name{}
-	for _, d := range all {
+	for _, d := range all.Items {
 		if slices.ContainsFunc(d.Spec.Task, func(t v1alpha1.Task) bool { return t.TaskRef.Name == name }) {
 			users = append(users, Name{d.Namespace, d.Name})
 		}
@@ -244,19 +256,35 @@ func (r *Reader) Users(namespace, name string) (users []Name, found bool, err er
 	return users, err == nil, err
 }
 
-// Count returns the number of DAGs of each namespace of a scope that has one, or that the server is told to serve.
-func (r *Reader) Count(scope view.Scope) (map[string]int, error) {
+// Namespace is a namespace. DAGs is the number of its DAGs, nil if it is not known.
+type Namespace struct {
+	Name string
+	DAGs *int
+}
+
+// Namespaces lists the namespaces of a scope that have DAGs, that the scope names, or that the server is told to serve,
+// by name.
+func (r *Reader) Namespaces(scope view.Scope) (list cluster.List[Namespace], err error) {
 	live, err := r.Cluster.DAGs(scope)
+	names, _ := scope.Names()
 	counts := map[string]int{}
-	for _, namespace := range r.Cluster.Namespaces() {
+	for _, namespace := range append(names, r.Cluster.Namespaces()...) {
 		if scope.Has(namespace) {
 			counts[namespace] = 0
 		}
 	}
-	for _, d := range live {
+	for _, d := range live.Items {
 		counts[d.Namespace]++
 	}
-	return counts, err
+	for _, name := range slices.Sorted(maps.Keys(counts)) {
+		namespace := Namespace{Name: name}
+		if !live.Lacks(name) {
+			namespace.DAGs = new(counts[name])
+		}
+		list.Items = append(list.Items, namespace)
+	}
+	list.Unavailable = live.Unavailable
+	return list, err
 }
 
 // Due is a due time to come.
@@ -267,16 +295,16 @@ type Due struct {
 }
 
 // Upcoming lists the next due times of the DAGs of a scope, soonest first, at most limit.
-func (r *Reader) Upcoming(scope view.Scope, limit int) ([]Due, error) {
+func (r *Reader) Upcoming(scope view.Scope, limit int) (cluster.List[Due], error) {
 	live, err := r.Cluster.DAGs(scope)
 	upcoming := []Due{}
-	for _, d := range live {
+	for _, d := range live.Items {
 		if at := nextDue(d); at != nil {
 			upcoming = append(upcoming, Due{d.Namespace, d.Name, *at})
 		}
 	}
 	slices.SortStableFunc(upcoming, func(a, b Due) int { return a.DueAt.Compare(b.DueAt) })
-	return upcoming[:min(limit, len(upcoming))], err
+	return cluster.List[Due]{Items: upcoming[:min(limit, len(upcoming))], Unavailable: live.Unavailable}, err
 }
 
 // Invalid is a DAG that does not run because its spec is wrong.
@@ -287,14 +315,15 @@ type Invalid struct {
 }
 
 // Invalid lists the DAGs of a scope that are not valid, by namespace and name.
-func (r *Reader) Invalid(scope view.Scope) ([]Invalid, error) {
+func (r *Reader) Invalid(scope view.Scope) (cluster.List[Invalid], error) {
 	live, err := r.Cluster.DAGs(scope)
-	invalid := []Invalid{}
-	for _, d := range live {
+	list := cluster.List[Invalid]{Items: []Invalid{}, Unavailable: live.Unavailable}
+	for _, d := range live.Items {
 		if validity(d) == "false" {
 			valid := verdict(d.Status.Conditions, d.Generation)
-			invalid = append(invalid, Invalid{Name{d.Namespace, d.Name}, valid.Message, valid.LastTransitionTime.UTC()})
+			since := valid.LastTransitionTime.UTC()
+			list.Items = append(list.Items, Invalid{Name{d.Namespace, d.Name}, valid.Message, since})
 		}
 	}
-	return invalid, err
+	return list, err
 }

@@ -22,6 +22,7 @@ type Metrics struct {
 	seconds  *prometheus.HistogramVec
 	logins   *prometheus.CounterVec
 	database *prometheus.GaugeVec
+	cluster  *prometheus.GaugeVec
 	// Streams are the open streams of events, Events what was sent to them, Resets the resets by reason.
 	Streams prometheus.Gauge
 	Events  prometheus.Counter
@@ -45,6 +46,10 @@ func New() *Metrics {
 		database: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "kontroler_server_database_up", Help: "1 if the database can be used: accounts, views.",
 		}, []string{"database"}),
+		cluster: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "kontroler_server_cluster_up",
+			Help: "1 if live objects can be read, by resource and namespace of --namespaces, empty for all.",
+		}, []string{"resource", "namespace"}),
 		Streams: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "kontroler_event_streams", Help: "Streams of events that are open.",
 		}),
@@ -57,7 +62,7 @@ func New() *Metrics {
 	}
 	m.registry.MustRegister(
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		m.requests, m.seconds, m.logins, m.database, m.Streams, m.Events, m.Resets)
+		m.requests, m.seconds, m.logins, m.database, m.cluster, m.Streams, m.Events, m.Resets)
 	return m
 }
 
@@ -68,11 +73,20 @@ func (m *Metrics) Handler() http.Handler {
 
 // DatabaseUp records whether a database can be used.
 func (m *Metrics) DatabaseUp(database string, isUp bool) {
+	set(m.database.WithLabelValues(database), isUp)
+}
+
+// ClusterUp records whether a kind can be read in a namespace, or in all if it is empty.
+func (m *Metrics) ClusterUp(resource, namespace string, isUp bool) {
+	set(m.cluster.WithLabelValues(resource, namespace), isUp)
+}
+
+func set(gauge prometheus.Gauge, isUp bool) {
 	value := 0.0
 	if isUp {
 		value = 1
 	}
-	m.database.WithLabelValues(database).Set(value)
+	gauge.Set(value)
 }
 
 // Request counts a request. How long a stream took is not measured.

@@ -250,8 +250,8 @@ var house = []place{
 	{path: "httpapi/diff"},
 	{
 		path: "httpapi/answer",
-		may: all([]string{module + "/httpapi/dags", module + "/httpapi/diff", module + "/store/accounts"},
-			[]string{module + "/store/view", "k8s.io/apimachinery/pkg/apis/meta/v1"}, wire),
+		may: all([]string{module + "/httpapi/cluster", module + "/httpapi/dags", module + "/httpapi/diff"},
+			[]string{module + "/store/accounts", module + "/store/view", "k8s.io/apimachinery/pkg/apis/meta/v1"}, wire),
 	},
 	{path: "httpapi/metrics", may: all([]string{module + "/httpapi/auth"}, prometheus)},
 	{

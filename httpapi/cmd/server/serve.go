@@ -43,8 +43,8 @@ func serve(ctx context.Context, cfg config, terminal *os.File, log *slog.Logger)
 		return fmt.Errorf("%w. Check DATABASE_URL (or --database-url)", err)
 	}
 	defer views.Close()
-	live := cluster.NewReader(cfg.clients, cfg.namespaces, log)
 	counters, health := metrics.New(), process.NewHealth(accountsDatabase, viewsDatabase, "cluster", "server")
+	live := cluster.NewReader(cfg.clients, cfg.namespaces, counters.ClusterUp, log)
 	health.Set("cluster", live.Waiting)
 	watched := newMonitor(preparation(db, cfg, terminal, log), func(ctx context.Context) error {
 		_, err := views.Identity(ctx)

@@ -270,9 +270,14 @@ func TestServe(t *testing.T) {
 		body != "accounts: ok\nviews: ok\ncluster: ok\nserver: ok\n" {
 		t.Errorf("readyz: %d %s", status, body)
 	}
-	if _, body := get(t, http.DefaultClient, "http://"+health+"/metrics"); !strings.Contains(body,
-		`kontroler_server_database_up{database="views"} 1`) {
-		t.Errorf("metrics:\n%s", body)
+	_, metrics := get(t, http.DefaultClient, "http://"+health+"/metrics")
+	for _, line := range []string{
+		`kontroler_server_database_up{database="views"} 1`,
+		`kontroler_server_cluster_up{namespace="",resource="dags"} 0`, // nobody answers there
+	} {
+		if !strings.Contains(metrics, line) {
+			t.Errorf("%s is missing in the metrics:\n%s", line, metrics)
+		}
 	}
 	p.endWithStream(t, client, "https://"+api)
 	// A later start needs no password for the first user.

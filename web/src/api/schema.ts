@@ -1979,6 +1979,7 @@ export interface components {
             items: components["schemas"]["DAG"][];
             next?: components["schemas"]["Cursor"];
             previous?: components["schemas"]["Cursor"];
+            unavailableNamespaces?: components["schemas"]["UnavailableNamespaces"];
         };
         DAG: {
             namespace: string;
@@ -2071,6 +2072,7 @@ export interface components {
             items: components["schemas"]["DagTask"][];
             next?: components["schemas"]["Cursor"];
             previous?: components["schemas"]["Cursor"];
+            unavailableNamespaces?: components["schemas"]["UnavailableNamespaces"];
         };
         DagTask: {
             namespace: string;
@@ -2129,6 +2131,7 @@ export interface components {
         };
         NamespaceList: {
             items: components["schemas"]["NamespaceOfCaller"][];
+            unavailableNamespaces?: components["schemas"]["UnavailableNamespaces"];
         };
         NamespaceOfCaller: {
             name: string;
@@ -2137,11 +2140,21 @@ export interface components {
              * @enum {string}
              */
             role: "viewer" | "operator" | "editor";
-            /** @description The number of DAGs that exist. */
-            dags: number;
+            /** @description The number of DAGs that exist. It is missing if the namespace is unavailable. */
+            dags?: number;
         };
+        /**
+         * @description The namespaces whose objects are missing in the list, because the server cannot read them now, and why. The field is
+         *     missing if there are none. If the server can read none of the namespaces, the answer is 503.
+         */
+        UnavailableNamespaces: {
+            namespace: string;
+            /** @description Such as a permission that the server lacks, or that the cluster does not answer. */
+            detail: string;
+        }[];
         UpcomingList: {
             items: components["schemas"]["Upcoming"][];
+            unavailableNamespaces?: components["schemas"]["UnavailableNamespaces"];
         };
         Upcoming: {
             namespace: string;
@@ -2153,6 +2166,7 @@ export interface components {
         PendingList: {
             items: components["schemas"]["PendingRun"][];
             hasMore: boolean;
+            unavailableNamespaces?: components["schemas"]["UnavailableNamespaces"];
         };
         PendingRun: {
             namespace: string;
@@ -2171,6 +2185,7 @@ export interface components {
         InvalidList: {
             items: components["schemas"]["InvalidDAG"][];
             hasMore: boolean;
+            unavailableNamespaces?: components["schemas"]["UnavailableNamespaces"];
         };
         InvalidDAG: {
             namespace: string;
