@@ -437,8 +437,7 @@ func TestCancelAndDeleteRuns(t *testing.T) {
 	f.want(200, f.as("viewer", "GET", "/api/v1/runs/"+ended, ""))
 }
 
-// TestRefusalsOfKubernetes meets a full quota, a missing namespace, a missing permission and an API server that is
-// away.
+// TestRefusalsOfKubernetes meets a full quota, a missing namespace and a missing permission.
 func TestRefusalsOfKubernetes(t *testing.T) {
 	f := newFactory(t)
 	f.createDAG("etl")
@@ -463,27 +462,59 @@ func TestRefusalsOfKubernetes(t *testing.T) {
 			t.Errorf("%s %s: status %d: %s", q.method, q.path, a.StatusCode, a.body)
 		}
 	}
-	away := f.world.replica() // Nobody answers there.
-	for pattern := range writingRoutes {
-		method, path, _ := strings.Cut(pattern, " ")
-		path = strings.NewReplacer("{ns}", f.namespace, "{name}", "etl").Replace(path)
-		if strings.Contains(path, "{uid}") {
-			continue // They begin with the row.
-		}
-		q := f.as("editor", method, path, "", `If-Match: "1"`)
-		switch {
-		case strings.HasSuffix(path, "/dags/etl/runs"):
-			q.body = `{}`
-		case method == "PUT" || strings.HasSuffix(path, "s") || strings.HasSuffix(path, "/validate"):
-			q.body, q.header = manifestOf("etl"), append(q.header, yamlBody)
-			if strings.Contains(path, "dagtasks") {
-				q.body = taskManifest("etl", "image: alpine")
+}
+
+// TestClusterWithoutKinds: what writes to Kubernetes is 503 while the API server is away, or has no definition of
+// Kontroler's kinds. No object counts as absent for that.
+func TestClusterWithoutKinds(t *testing.T) {
+	f := newFactory(t)
+	f.createDAG("etl")
+	run := f.dagRun(f.want(201, f.as("operator", "POST", f.path("/dags/etl/runs"), `{}`))["name"].(string))
+	f.admit(run, `[]`)
+	config := rest.CopyConfig(clustertest.Config(t))
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper {
+		return withoutKinds{next, []string{"dags", "dagtasks", "dagruns"}}
+	})
+	for name, broken := range map[string]*replica{
+		"the API server is away": f.world.replica(), // Nobody answers there.
+		"the kinds are missing":  f.world.replica(func(c *httpapi.Config) { c.Clients = connect(t, config) }),
+	} {
+		for pattern := range writingRoutes {
+			method, path, _ := strings.Cut(pattern, " ")
+			path = strings.NewReplacer("{ns}", f.namespace, "{name}", "etl", "{uid}", string(run.UID)).Replace(path)
+			q := f.as("editor", method, path, "", `If-Match: "1"`)
+			switch {
+			case strings.HasSuffix(path, "/dags/etl/runs"), strings.HasSuffix(path, "/again"):
+				q.body = `{}`
+			case method == "PUT" || strings.HasSuffix(path, "s") || strings.HasSuffix(path, "/validate"):
+				q.body, q.header = manifestOf("etl"), append(q.header, yamlBody)
+				if strings.Contains(path, "dagtasks") {
+					q.body = taskManifest("etl", "image: alpine")
+				}
+			}
+			if a := broken.do(q); a.StatusCode != 503 {
+				t.Errorf("%s, %s: status %d: %s", name, pattern, a.StatusCode, a.body)
 			}
 		}
-		if a := away.do(q); a.StatusCode != 503 {
-			t.Errorf("%s: status %d: %s", pattern, a.StatusCode, a.body)
+		withKey := f.as("operator", "POST", f.path("/dags/etl/runs"), `{}`, "Idempotency-Key: x")
+		if a := broken.do(withKey); a.StatusCode != 503 {
+			t.Errorf("%s, a trigger with a key: status %d: %s", name, a.StatusCode, a.body)
 		}
 	}
+}
+
+// withoutKinds makes the API server answer as if some kinds had no definitions: paths have others.
+type withoutKinds struct {
+	http.RoundTripper
+	kinds []string
+}
+
+func (x withoutKinds) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	for _, kind := range x.kinds {
+		r.URL.Path = strings.Replace(r.URL.Path, "/"+kind, "/removed"+kind, 1)
+	}
+	return x.RoundTripper.RoundTrip(r)
 }
 
 // fillQuota gives the namespace a quota for DagRuns that is used up.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // Error means that the API server did not do what the server needs. A later try may succeed.
@@ -25,6 +26,18 @@ func detailOf(err error) string {
 		return failed.Detail
 	}
 	return ""
+}
+
+// IsAbsent reports whether an error says that an object, or its namespace, does not exist. The API server also answers
+// 404 for a kind whose definition is missing; that is another error.
+func IsAbsent(err error) bool {
+	var answer apierrors.APIStatus
+	if !apierrors.IsNotFound(err) || !errors.As(err, &answer) {
+		return false
+	}
+	details := answer.Status().Details
+	return details != nil && details.Name != "" &&
+		!apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse)
 }
 
 // request is what was asked of the API server. Namespace is empty if it was all.

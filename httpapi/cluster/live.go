@@ -57,9 +57,13 @@ func read[T any, P interface {
 	}
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	raw, err := r.clients.Kontroler.KontrolerV1alpha1().RESTClient().Get().
-		Namespace(namespace).Resource(resource).Name(name).SetHeader("Accept", "application/json").Do(ctx).Raw()
-	if apierrors.IsNotFound(err) {
+	result := r.clients.Kontroler.KontrolerV1alpha1().RESTClient().Get().
+		Namespace(namespace).Resource(resource).Name(name).SetHeader("Accept", "application/json").Do(ctx)
+	raw, err := result.Raw()
+	if err != nil {
+		err = result.Error() // The error of Raw does not say what is absent.
+	}
+	if IsAbsent(err) {
 		return nil, nil, false, nil
 	}
 	if err != nil {

@@ -354,3 +354,43 @@ func TestOneNamespaceFails(t *testing.T) {
 		})
 	}
 }
+
+// TestKindsAreRemoved: without the definitions of its kinds the cluster has none. No object counts as deleted for that.
+func TestKindsAreRemoved(t *testing.T) {
+	f := newFixture(t)
+	f.fill(f.namespace)
+	x := &faulty{namespace: f.namespace}
+	config := rest.CopyConfig(f.config)
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper {
+		x.RoundTripper = next
+		return x
+	})
+	// The API server answers as for a kind that was removed: the path has another one.
+	x.set(func(r *http.Request) (*http.Response, error) {
+		r = r.Clone(r.Context())
+		for _, kind := range []string{"dags", "dagtasks", "dagruns"} {
+			r.URL.Path = strings.Replace(r.URL.Path, "/"+kind, "/removed"+kind, 1)
+		}
+		return x.RoundTripper.RoundTrip(r)
+	})
+	r := f.reader(config, f.namespace)
+	const removed = "error: The cluster has no %s. Their definitions are in manifests/crd."
+	f.awaitAll("the kinds are missing", r, scope{f.namespace}, map[string]string{
+		"dags":     fmt.Sprintf(removed, "dags"),
+		"dagtasks": fmt.Sprintf(removed, "dagtasks"),
+		"dagruns":  fmt.Sprintf(removed, "dagruns"),
+	})
+	_, _, _, dagErr := r.LiveDAG(t.Context(), f.namespace, "a")
+	_, _, _, taskErr := r.LiveDagTask(t.Context(), f.namespace, "a")
+	_, _, runErr := r.LiveRun(t.Context(), f.namespace, "a")
+	for kind, err := range map[string]error{"dags": dagErr, "dagtasks": taskErr, "dagruns": runErr} {
+		if err == nil || detail(err) != fmt.Sprintf(removed, kind) {
+			t.Errorf("one of the %s: %v", kind, err)
+		}
+	}
+	x.set(nil)
+	own := f.namespace + "/a"
+	f.awaitAll("the kinds are back", r, scope{f.namespace}, map[string]string{
+		"dags": own, "dagtasks": own, "dagruns": own,
+	})
+}

@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"kontroler/apis/kontroler/v1alpha1"
+	"kontroler/httpapi/cluster"
 )
 
 // Reason classifies a Refusal.
@@ -82,8 +83,12 @@ func (c Client) explain(ctx context.Context, err error, r request) error {
 	}
 	status := answer.Status()
 	switch {
+	case cluster.IsAbsent(err) && status.Details.Kind == "namespaces":
+		return refuse(Absent, "There is no such namespace.")
+	case cluster.IsAbsent(err):
+		return refuse(Absent, "There is no such object, or you may not see it.")
 	case apierrors.IsNotFound(err):
-		return refuse(absence(status, r))
+		return refuse(Away, fmt.Sprintf("Kubernetes does not have the resource %s. Apply manifests/crd.", r.resource))
 	case apierrors.IsAlreadyExists(err):
 		return refuse(Exists, fmt.Sprintf("There is already one of the name %s.", r.name))
 	case apierrors.IsConflict(err):
@@ -112,16 +117,6 @@ func mayHaveHappened(verb string) string {
 		return ""
 	}
 	return " The change may have been made: look before you repeat it, or repeat a trigger with its Idempotency-Key."
-}
-
-func absence(status metav1.Status, r request) (Reason, string) {
-	switch {
-	case status.Details == nil || status.Details.Name == "":
-		return Away, fmt.Sprintf("Kubernetes does not have the resource %s. Apply manifests/crd.", r.resource)
-	case status.Details.Kind == "namespaces":
-		return Absent, "There is no such namespace."
-	}
-	return Absent, "There is no such object, or you may not see it."
 }
 
 // explainForbidden tells a permission that the server lacks from a quota, a policy or a webhook that denies a change.
