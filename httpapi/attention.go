@@ -52,21 +52,18 @@ func (h attentionHandlers) read(w http.ResponseWriter, c *call) error {
 	return reply(w, http.StatusOK, shown)
 }
 
-// addLive adds what the cluster knows. While it does not answer, the rest is shown without it.
+// addLive adds what the cluster knows. What it does not answer is left out.
 func (h attentionHandlers) addLive(shown *answer.Attention, c *call, scope view.Scope) error {
 	invalid, err := h.dags.Invalid(scope)
-	var pending dags.PendingList
 	if err == nil {
-		pending, err = h.dags.Pending(c.Context(), scope, h.now().Add(-longPending))
+		shown.Invalid = new(answer.OfInvalid(invalid, maxLimit))
+		var pending dags.PendingList
+		if pending, err = h.dags.Pending(c.Context(), scope, h.now().Add(-longPending)); err == nil {
+			shown.Pending = new(answer.OfPending(pending, maxLimit))
+		}
 	}
 	if away, ok := errors.AsType[*cluster.Error](err); ok {
-		shown.Unavailable = away.Detail
-		return nil
+		shown.Unavailable, err = away.Detail, nil
 	}
-	if err != nil {
-		return err
-	}
-	shown.Invalid = new(answer.OfInvalid(invalid, maxLimit))
-	shown.Pending = new(answer.OfPending(pending, maxLimit))
-	return nil
+	return err
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"k8s.io/client-go/rest"
 
 	"kontroler/apis/clustertest"
@@ -150,5 +151,29 @@ func TestClosedNamespace(t *testing.T) {
 			return slices.Equal(itemsOf(body, list.field), append(slices.Clone(list.open), list.closed...)) &&
 				body["unavailableNamespaces"] == nil
 		})
+	}
+}
+
+// TestClosedKind: what needs attention lacks the kind that the server may not read, and says so.
+func TestClosedKind(t *testing.T) {
+	h := newClosedHistory(t)
+	config := rest.CopyConfig(h.config)
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return withoutKinds{next, []string{"dagruns"}} })
+	h.serve(config)
+	var attention map[string]any
+	h.await("the DAGs are read", func() bool {
+		attention = h.want(200, request{method: "GET", path: "/api/v1/attention", token: h.tokens["root"]})
+		return attention["invalid"] != nil
+	})
+	want := map[string]any{
+		"names": []string{"bad-amber", "bad-cobalt"}, "pending": nil,
+		"unavailable": "The cluster has no dagruns. Their definitions are in manifests/crd.",
+	}
+	got := map[string]any{
+		"names":   itemsOf(attention["invalid"].(map[string]any), "name"),
+		"pending": attention["pending"], "unavailable": attention["unavailable"],
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("what needs attention (-want +got):\n%s", diff)
 	}
 }

@@ -13,7 +13,7 @@ type Attention struct {
 	Failed  Beginning[Run]         `json:"failed"`
 	Waiting Beginning[WaitingTask] `json:"waiting"`
 	Missed  Beginning[MissedTime]  `json:"missed"`
-	// Invalid and Pending are from the cluster. They are missing while it does not answer; Unavailable says why.
+	// Invalid and Pending are from the cluster. What it does not answer is missing; Unavailable says why.
 	Invalid     *Beginning[dags.Invalid] `json:"invalid,omitempty"`
 	Pending     *Beginning[dags.Pending] `json:"pending,omitempty"`
 	Unavailable string                   `json:"unavailable,omitempty"`

@@ -2200,7 +2200,7 @@ export interface components {
             missed: components["schemas"]["MissedList"];
             invalid?: components["schemas"]["InvalidList"];
             pending?: components["schemas"]["PendingList"];
-            /** @description Why invalid and pending are missing: the cluster does not answer. */
+            /** @description Why pending, or invalid and pending, are missing: the cluster does not answer. */
             unavailable?: string;
         };
         /** @description Runs that failed within the last day, at most 200. */
