@@ -6,6 +6,7 @@
 //	scope.go    lists of the namespaces that can be read
 //	source.go   whether a kind can be read in a namespace
 //	feed.go     what a watch delivers
+//	watch.go    how a watch begins
 //	index.go    the objects of a kind, by namespace and name
 //	trim.go     what is kept of an object
 //	live.go     reads past the watch: one object, DagRuns without a row
@@ -20,8 +21,8 @@
 //   - A namespace that cannot be read, because it grants nothing, is gone, or is not answered for, takes no other one
 //     with it: a List has what is in the others, and names it. If none can be read, that is an *Error. A change is
 //     logged once, and reported to the metrics.
-//   - A Reader never answers from a watch that has stopped. A list that comes through a watch counts when it is
-//     complete.
+//   - A Reader answers from a watch that is open, or that is being opened again, which takes a minute at most. A list
+//     that comes through a watch counts when it is complete.
 //   - An API server that vanishes without closing its connections is noticed after 45 seconds, by HTTP/2's pings.
 //   - An object that is being deleted counts as deleted, even if a finalizer holds it.
 //   - The watch keeps about 2 KiB of a DAG and 1 KiB of a DagTask: no tasks, parameters or annotations. Labels, the

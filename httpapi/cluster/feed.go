@@ -42,6 +42,8 @@ func newFeed[T object, L runtime.Object](x *index[T], from client[L], s *source,
 	lister := &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
 			f.isStreaming = false
+			ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+			defer cancel()
 			list, err := from.List(ctx, options)
 			if err != nil {
 				f.note(err)
@@ -49,7 +51,7 @@ func newFeed[T object, L runtime.Object](x *index[T], from client[L], s *source,
 			return list, err
 		},
 		WatchFuncWithContext: func(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
-			changes, err := from.Watch(ctx, options)
+			changes, err := begin(ctx, from, options)
 			isStreaming := options.SendInitialEvents != nil
 			f.isStreaming = isStreaming && err == nil
 			// The reflector lists next if the API server streams no lists.

@@ -3,6 +3,7 @@ package cluster_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -315,11 +316,12 @@ func TestOneNamespaceFails(t *testing.T) {
 			answering(http.StatusNotFound), "The cluster has no dags. Their definitions are in manifests/crd.",
 			"The cluster has no dagruns. Their definitions are in manifests/crd.",
 		},
-		"429":       {answering(http.StatusTooManyRequests, "Retry-After: 1"), away, away},
-		"500":       {answering(http.StatusInternalServerError), away, away},
-		"503":       {answering(http.StatusServiceUnavailable), away, away},
-		"504":       {answering(http.StatusGatewayTimeout), away, away},
-		"no answer": {hanging, notYet, away},
+		"429":                     {answering(http.StatusTooManyRequests, "Retry-After: 1"), away, away},
+		"500":                     {answering(http.StatusInternalServerError), away, away},
+		"503":                     {answering(http.StatusServiceUnavailable), away, away},
+		"504":                     {answering(http.StatusGatewayTimeout), away, away},
+		"no answer":               {hanging, notYet, away},
+		"a connection that broke": {func(*http.Request) (*http.Response, error) { return nil, io.EOF }, away, away},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -344,7 +346,7 @@ func TestOneNamespaceFails(t *testing.T) {
 				t.Errorf("DagRuns: %s, want %s", got, want+tt.dagRuns)
 			}
 			if tt.dags == notYet {
-				return
+				return // TestNoAnswer waits for it.
 			}
 			x.set(nil)
 			f.await("all are read", func() bool {
@@ -393,4 +395,41 @@ func TestKindsAreRemoved(t *testing.T) {
 	f.awaitAll("the kinds are back", r, scope{f.namespace}, map[string]string{
 		"dags": own, "dagtasks": own, "dagruns": own,
 	})
+}
+
+// timeout is the error of a connection that could not be opened in time.
+type timeout struct{ error }
+
+func (timeout) Timeout() bool   { return true }
+func (timeout) Temporary() bool { return true }
+
+// TestWatchBreaks: a Reader answers nothing from a watch that broke, also if nothing but a load balancer is left of the
+// API server.
+func TestWatchBreaks(t *testing.T) {
+	for name, err := range map[string]error{
+		"connections that are closed": io.EOF, "connections that time out": timeout{errors.New("i/o timeout")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t)
+			f.fill(f.namespace)
+			gate, config := f.newGate(f.config)
+			gate.open()
+			x := &faulty{namespace: f.namespace}
+			config.Wrap(func(next http.RoundTripper) http.RoundTripper {
+				x.RoundTripper = next
+				return x
+			})
+			r := f.reader(config, f.namespace)
+			f.await("the DAG is read", func() bool { return names(r, scope{f.namespace}) == f.namespace+"/a" })
+			x.set(func(*http.Request) (*http.Response, error) { return nil, err })
+			gate.shut()
+			gate.open()
+			f.await("nothing is read", func() bool {
+				return names(r, scope{f.namespace}) == "error: The Kubernetes API does not answer."
+			})
+			x.set(nil)
+			f.await("the DAG is read again", func() bool { return names(r, scope{f.namespace}) == f.namespace+"/a" })
+		})
+	}
 }

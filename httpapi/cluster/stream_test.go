@@ -72,6 +72,42 @@ func kindOf(r *http.Request) string {
 	return "DagTask"
 }
 
+// TestNoAnswer: a namespace of which the API server says nothing delays the start for a minute.
+func TestNoAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, k := scripted(func(r *http.Request) (*http.Response, error) {
+			switch {
+			case strings.Contains(r.URL.Path, "/namespaces/silent/"):
+				return hanging(r)
+			case r.URL.Query().Get("sendInitialEvents") != "": // as an API server before 1.34
+				return body(r, http.StatusUnprocessableEntity, notStreamed)
+			case r.URL.Query().Get("watch") != "":
+				return body(r, http.StatusOK, "")
+			}
+			return body(r, http.StatusOK, fmt.Sprintf(emptyList, kindOf(r)+"List"))
+		}).reader(t, "good", "silent")
+		time.Sleep(time.Minute - time.Second)
+		synctest.Wait()
+		if r.Waiting() == "" {
+			t.Error("the start waits for less than a minute")
+		}
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if why := r.Waiting(); why != "" {
+			t.Errorf("the start waits for %q", why)
+		}
+		const want = "not silent: The Kubernetes API does not answer."
+		if got := names(r, scope{"good", "silent"}); got != want {
+			t.Errorf("DAGs: %q, want %q", got, want)
+		}
+		for namespace, want := range map[string]int{"good": 0, "silent": 1} {
+			if n := k.lines("live objects cannot be read", "dags", namespace); n != want {
+				t.Errorf("the log says %d times that namespace %s cannot be read, want %d", n, namespace, want)
+			}
+		}
+	})
+}
+
 // TestStreamedList: a list that comes through a watch counts when it is complete. Until then a Reader answers nothing
 // of what it knew before the API server was away.
 func TestStreamedList(t *testing.T) {
