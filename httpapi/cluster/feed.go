@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
+	"k8s.io/klog/v2"
 )
 
 // object is what an index holds.
@@ -74,7 +75,8 @@ func newFeed[T object, L runtime.Object](x *index[T], from client[L], s *source,
 
 // run lists and watches until ctx ends.
 func (f *feed[T]) run(ctx context.Context) {
-	f.reflector.RunWithContext(ctx)
+	sink := klog.Background().WithName("reflector").GetSink() // The name makes it a copy, which klog.New may change.
+	f.reflector.RunWithContext(klog.NewContext(ctx, klog.New(quiet{sink, f.source})))
 }
 
 // Transformer trims what the reflector keeps during a list.

@@ -17,6 +17,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
+	"k8s.io/klog/v2"
 
 	"kontroler/apis/clustertest"
 	"kontroler/apis/kontroler/v1alpha1"
@@ -58,6 +59,8 @@ func (k *told) lines(message, resource, namespace string) (n int) {
 	}
 	return n
 }
+
+func (k *told) has(text string) bool { return strings.Contains(k.String(), text) }
 
 // String returns the log.
 func (k *told) String() string {
@@ -354,6 +357,34 @@ func TestOneNamespaceFails(t *testing.T) {
 				return len(strings.Fields(names(r, both))) == 2 && err == nil && len(pending.Items) == 2
 			})
 		})
+	}
+}
+
+// TestLogOfAFault: what keeps a kind from being read is logged once, however often it is tried.
+func TestLogOfAFault(t *testing.T) {
+	f := newFixture(t)
+	tried := make(chan struct{}, 100)
+	x := &faulty{namespace: f.namespace, how: func(r *http.Request) (*http.Response, error) {
+		if strings.HasSuffix(r.URL.Path, "/dags") {
+			tried <- struct{}{}
+		}
+		return answering(http.StatusForbidden)(r)
+	}}
+	config := rest.CopyConfig(f.config)
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper {
+		x.RoundTripper = next
+		return x
+	})
+	k := &told{}
+	log := slog.New(slog.NewTextHandler(k, nil))
+	klog.SetSlogLogger(log)
+	t.Cleanup(klog.ClearLogger)
+	f.readerWith(config, k.report, log, f.namespace)
+	for range 2 * 3 { // A try watches and then lists.
+		<-tried
+	}
+	if n := k.lines("live objects cannot be read", "dags", f.namespace); n != 1 || k.has("Failed to watch") {
+		t.Errorf("the log says %d times that the DAGs cannot be read:\n%s", n, k)
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+
+	"k8s.io/klog/v2"
 )
 
 // errNotRead is the cause of an Error before anything was read.
@@ -55,4 +57,25 @@ func (s *source) note(err error) {
 	case failed == nil && before != nil && !errors.Is(before, errNotRead):
 		s.log.Info("live objects can be read again", "resource", s.resource, "namespace", s.namespace)
 	}
+}
+
+// quiet is the log of client-go, without the errors of a source that has logged why it cannot be read.
+type quiet struct {
+	klog.LogSink
+	source *source
+}
+
+// Error logs an error.
+func (q quiet) Error(err error, message string, keysAndValues ...any) {
+	if q.source.fault() == nil || q.source.isWaiting() {
+		q.LogSink.Error(err, message, keysAndValues...)
+	}
+}
+
+// WithName returns a log with a longer name.
+func (q quiet) WithName(name string) klog.LogSink { return quiet{q.LogSink.WithName(name), q.source} }
+
+// WithValues returns a log with more values.
+func (q quiet) WithValues(keysAndValues ...any) klog.LogSink {
+	return quiet{q.LogSink.WithValues(keysAndValues...), q.source}
 }
