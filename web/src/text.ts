@@ -46,6 +46,7 @@ export const text = {
     crash: "This page has failed",
     crashAdvice: "Reload it. Nothing was changed on the server by that.",
     reload: "Reload",
+    lacks: (namespace: string) => `Not all of namespace ${namespace} is shown`,
   },
   phase: {
     succeeded: "Succeeded", running: "Running", waiting: "Waiting", failed: "Failed", skipped: "Skipped",
@@ -77,6 +78,7 @@ export const text = {
   },
   home: {
     attention: "Needs attention", nothingWrong: "Nothing needs attention",
+    unknown: "Not everything that needs attention is known",
     nothingWrongHint: "No run failed within a day, nothing is stuck, no due time was missed.",
     running: "Running", allRuns: "All runs", noneRunning: "Nothing is running",
     next: "Next due", noneDue: "No DAG has a schedule that is due soon",

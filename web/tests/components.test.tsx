@@ -5,7 +5,7 @@ import { Problem } from "../src/api/problem";
 import Graph, { kinOf } from "../src/graph/graph";
 import { Bars, Progress } from "../src/parts/bars";
 import { Keyed } from "../src/parts/keyed";
-import { ProblemNotice } from "../src/parts/states";
+import { Lacks, ProblemNotice } from "../src/parts/states";
 import { Said } from "../src/parts/values";
 import { draftOf } from "../src/editor/write";
 
@@ -26,6 +26,14 @@ describe("a problem", () => {
     render(() => <ProblemNotice problem={new Problem("unreachable", {})} isWrite />);
     expect(screen.getByRole("alert").textContent).toContain("It may have been done");
   });
+});
+
+it("lists name each namespace that they lack once, with the reason", () => {
+  const one = { namespace: "a", detail: "It is gone." }, other = { namespace: "b", detail: "It forbids." };
+  render(() => <Lacks lists={[{ unavailableNamespaces: [one, other] }, undefined, {}, { unavailableNamespaces: [one] }]} />);
+  expect(screen.getAllByRole("status").map((notice) => notice.textContent)).toEqual([
+    "Not all of namespace a is shownIt is gone.", "Not all of namespace b is shownIt forbids.",
+  ]);
 });
 
 it("a text of somebody else is text, and cannot reorder what stands beside it", () => {

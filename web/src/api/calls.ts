@@ -1,7 +1,8 @@
 import { call, path, read, type Query } from "./client";
 import type {
   Attempt, Attention, Created, DAG, DAGDetail, DagTask, DagTaskDetail, Diff, Grant, Grid, Manifest, Me, Namespace, Page,
-  ParameterValue, PendingRun, PodEvent, Run, RunAttempts, RunDetail, RunGraph, Statistics, Task, Tick, Token, Upcoming, User, Version,
+  ParameterValue, PendingRun, PodEvent, Run, RunAttempts, RunDetail, RunGraph, Some, Statistics, Task, Tick, Token, Upcoming,
+  User, Version,
 } from "./types";
 
 /** scoped returns the path of a list of a namespace, or of all if it is empty. */
@@ -57,7 +58,7 @@ export const users = {
 export const home = {
   attention: (namespace: string, signal?: AbortSignal) => read<Attention>(scoped(namespace, "attention"), {}, signal),
   upcoming: (namespace: string, limit: number, signal?: AbortSignal) =>
-    read<{ items: Upcoming[] }>(scoped(namespace, "upcoming"), { limit }, signal),
+    read<Page<Upcoming>>(scoped(namespace, "upcoming"), { limit }, signal),
   statistics: (namespace: string, zone: string, signal?: AbortSignal) =>
     read<Statistics>(scoped(namespace, "statistics"), { zone }, signal),
   namespaces: (signal?: AbortSignal) => read<{ items: Namespace[] }>("namespaces", {}, signal),
@@ -108,7 +109,7 @@ export const runs = {
   byName: (namespace: string, name: string, signal?: AbortSignal) =>
     read<RunDetail | PendingRun>(path("namespaces", namespace, "runs", name), {}, signal),
   pending: (namespace: string, signal?: AbortSignal) =>
-    read<{ items: PendingRun[] }>(scoped(namespace, "pending"), {}, signal),
+    read<Some<PendingRun>>(scoped(namespace, "pending"), {}, signal),
   graph: (uid: string, signal?: AbortSignal) => read<RunGraph>(path("runs", uid, "graph"), {}, signal),
   allAttempts: (uid: string, signal?: AbortSignal) => read<RunAttempts>(path("runs", uid, "attempts"), {}, signal),
   tasks: (uid: string, query: Query, signal?: AbortSignal) => read<Page<Task>>(path("runs", uid, "tasks"), query, signal),

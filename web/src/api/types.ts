@@ -25,8 +25,16 @@ export type TaskCounts = Schemas["TaskCounts"];
 export type WaitingTask = Schemas["WaitingTask"];
 export type MissedTick = Schemas["MissedTick"];
 
+/** Unavailable is a namespace that the server cannot read now, and why. */
+export type Unavailable = Schemas["UnavailableNamespaces"][number];
+
+/** Incomplete is a list that may lack what is in namespaces that are unavailable. */
+export interface Incomplete {
+  unavailableNamespaces?: Unavailable[];
+}
+
 /** Page is a part of a list. next and previous are cursors. */
-export interface Page<T> {
+export interface Page<T> extends Incomplete {
   items: T[];
   next?: string;
   previous?: string;
@@ -114,7 +122,7 @@ export type DagTaskDetail = DagTask & { manifest: Manifest };
 export interface Namespace {
   name: string;
   role?: Role;
-  dags: number;
+  dags?: number;
 }
 
 export interface Upcoming {
@@ -135,7 +143,7 @@ export interface PendingRun {
   admitted: false;
 }
 
-export interface Some<T> {
+export interface Some<T> extends Incomplete {
   items: T[];
   hasMore: boolean;
 }

@@ -1,5 +1,6 @@
 import { createSignal, For, Show, type JSX } from "solid-js";
 import type { Problem } from "../api/problem";
+import type { Incomplete } from "../api/types";
 import type { Reading } from "../reading";
 import { text } from "../text";
 import { Icon, Mark } from "./icons";
@@ -54,6 +55,24 @@ export function Loaded<T>(props: {
         {props.children(() => props.reading.data() as T)}
       </Show>
     </>
+  );
+}
+
+/** Lacks says which namespaces are missing in lists, and why: each once. */
+export function Lacks(props: { lists: (Incomplete | undefined)[] }): JSX.Element {
+  const each = () => {
+    const all = props.lists.flatMap((list) => list?.unavailableNamespaces ?? []);
+    return all.filter((one, index) => all.findIndex((other) => other.namespace === one.namespace) === index);
+  };
+  return <For each={each()}>{(one) => <Notice title={text.problem.lacks(one.namespace)} detail={one.detail} />}</For>;
+}
+
+/** Notice says what a view lacks. */
+export function Notice(props: { title: string; detail: string }): JSX.Element {
+  return (
+    <div class="notice before-list" role="status">
+      <div><h2>{props.title}</h2><p>{props.detail}</p></div>
+    </div>
   );
 }
 

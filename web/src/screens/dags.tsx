@@ -7,7 +7,7 @@ import { Icon, Mark } from "../parts/icons";
 import { Keyed } from "../parts/keyed";
 import { NewButton } from "../parts/new";
 import { Pager } from "../parts/pager";
-import { Code, Empty, Loaded } from "../parts/states";
+import { Code, Empty, Lacks, Loaded } from "../parts/states";
 import { say, sayProblem } from "../parts/toasts";
 import { Ago, In, Said, Took } from "../parts/values";
 import { lookOfRun, type Look } from "../phases";
@@ -81,13 +81,16 @@ export default function DAGs(): JSX.Element {
           )}</For>
         </div>
       </div>
+      <Lacks lists={[list.data()]} />
       <Loaded reading={list} rows={8}>{(page) => (
         <Show when={page().items.length} fallback={
           <Show when={isFiltered()} fallback={
-            <Empty title={text.home.welcome} hint={text.home.welcomeHint}>
-              <Code value={"kubectl apply -f manifests/examples/hello.yaml"} />
-              <NewButton kind="DAG" />
-            </Empty>
+            <Show when={!page().unavailableNamespaces}>
+              <Empty title={text.home.welcome} hint={text.home.welcomeHint}>
+                <Code value={"kubectl apply -f manifests/examples/hello.yaml"} />
+                <NewButton kind="DAG" />
+              </Empty>
+            </Show>
           }>
             <Empty title={text.dags.none} hint={text.dags.noneHint}>
               <button class="btn" type="button" onClick={() => setParams({ search: "", label: "", show: "", cursor: "" })}>{text.dags.clear}</button>

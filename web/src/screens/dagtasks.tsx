@@ -5,7 +5,7 @@ import { NewButton } from "../parts/new";
 import { Keyed } from "../parts/keyed";
 import { Pager } from "../parts/pager";
 import { RemoveButton } from "../parts/remove";
-import { CopyButton, Empty, Loaded } from "../parts/states";
+import { CopyButton, Empty, Lacks, Loaded } from "../parts/states";
 import { Ago } from "../parts/values";
 import { createReading } from "../reading";
 import { go, param, place, to } from "../router";
@@ -28,9 +28,12 @@ function List(): JSX.Element {
   return (
     <>
       <div class="head"><h1>{text.dagTasks.title}</h1><NewButton kind="DagTask" /></div>
+      <Lacks lists={[list.data()]} />
       <Loaded reading={list}>{(page) => (
         <Show when={page().items.length} fallback={
-          <Empty title={text.dagTasks.none} hint={text.dagTasks.noneHint}><NewButton kind="DagTask" /></Empty>
+          <Show when={!page().unavailableNamespaces}>
+            <Empty title={text.dagTasks.none} hint={text.dagTasks.noneHint}><NewButton kind="DagTask" /></Empty>
+          </Show>
         }>
           <div class="panel below-head">
             <table class="table">

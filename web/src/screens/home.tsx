@@ -5,7 +5,7 @@ import { NewButton } from "../parts/new";
 import { Mark } from "../parts/icons";
 import { Progress } from "../parts/bars";
 import { Keyed } from "../parts/keyed";
-import { Code, Empty, Loaded } from "../parts/states";
+import { Code, Empty, Lacks, Loaded, Notice } from "../parts/states";
 import { Ago, At, In, Said, Took } from "../parts/values";
 import { createReading } from "../reading";
 import { param, to } from "../router";
@@ -94,7 +94,7 @@ export default function Home(): JSX.Element {
     const count = list().length;
     document.title = `${count ? `(${count}) ` : ""}${text.shell.title(text.shell.home)}`;
   });
-  const isNew = () => anyDag.data()?.items.length === 0 && !running.data()?.items.length &&
+  const isNew = () => anyDag.data()?.items.length === 0 && !anyDag.data()?.unavailableNamespaces && !running.data()?.items.length &&
     statistics.data()?.all.successRate === null;
   return (
     <div class="home">
@@ -109,6 +109,10 @@ export default function Home(): JSX.Element {
       </Show>
       <section class="panel attention" aria-labelledby="h-attention">
         <header><h2 id="h-attention">{text.home.attention}</h2><span class="n">{list().length || ""}</span></header>
+        <div class="pad lacks">
+          <Lacks lists={[attention.data()?.invalid, attention.data()?.pending, upcoming.data()]} />
+          <Show when={attention.data()?.unavailable}>{(why) => <Notice title={text.home.unknown} detail={why()} />}</Show>
+        </div>
         <Loaded reading={attention}>{(data) => (
           <Show when={list().length} fallback={
             <p class="calm"><Mark look="succeeded" /><span><b>{text.home.nothingWrong}.</b> <span class="dim">{text.home.nothingWrongHint}</span></span></p>

@@ -6,7 +6,7 @@ import { Confirm } from "../parts/dialog";
 import { Icon, Mark } from "../parts/icons";
 import { Keyed } from "../parts/keyed";
 import { Pager } from "../parts/pager";
-import { Empty, Loaded } from "../parts/states";
+import { Empty, Lacks, Loaded } from "../parts/states";
 import { Ago, At, Said, Took } from "../parts/values";
 import { lookOfRun, type Look } from "../phases";
 import { createReading } from "../reading";
@@ -78,6 +78,7 @@ export default function Runs(): JSX.Element {
         </details>
         <Show when={isFiltered()}><button class="btn quiet" type="button" onClick={clear}>{text.runs.clear}</button></Show>
       </div>
+      <Lacks lists={[pending.data()]} />
       <Show when={pending.data()?.items.length}><PendingTable runs={pending.data()?.items ?? []} /></Show>
       <Loaded reading={list} rows={10}>{(page) => (
         <Show when={page().items.length} fallback={
