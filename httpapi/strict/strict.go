@@ -14,6 +14,10 @@ import (
 // MaxFaults is how many faults are reported.
 const MaxFaults = 100
 
+// maxPointer is the length in bytes from which on a name is left out of a pointer. Names of that length belong to no
+// type: the caller chose them, and up to MaxFaults pointers repeat them.
+const maxPointer = 1024
+
 // Fault says what is wrong with a value.
 type Fault struct {
 	// Pointer is a JSON pointer (RFC 6901). Empty means the whole text.
@@ -27,7 +31,7 @@ type Fault struct {
 func Check(text []byte, t reflect.Type, maxDepth int) ([]Fault, error) {
 	c := checker{decoder: json.NewDecoder(bytes.NewReader(text)), maxDepth: maxDepth}
 	c.decoder.UseNumber()
-	if err := c.value(t, "", 0); err != nil {
+	if err := c.value(t, nil, 0); err != nil {
 		return nil, err
 	}
 	if _, err := c.decoder.Token(); !errors.Is(err, io.EOF) {
@@ -41,20 +45,39 @@ func Pointer(parent, name string) string {
 	return parent + "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
 }
 
+// place is where a value is: its name, or its index, in its parent. Nil is the whole text. Only faults need the pointer
+// of a place. If each value had one, a long name with many fields would be copied for each of them.
+type place struct {
+	parent *place
+	name   string
+}
+
+// pointer returns the JSON pointer of a place. An ellipsis stands for a name that is too long.
+func (p *place) pointer() string {
+	if p == nil {
+		return ""
+	}
+	name := p.name
+	if len(name) > maxPointer {
+		name = "…"
+	}
+	return Pointer(p.parent.pointer(), name)
+}
+
 type checker struct {
 	decoder  *json.Decoder
 	maxDepth int
 	faults   []Fault
 }
 
-func (c *checker) fault(pointer, detail string) {
+func (c *checker) fault(at *place, detail string) {
 	if len(c.faults) < MaxFaults {
-		c.faults = append(c.faults, Fault{pointer, detail})
+		c.faults = append(c.faults, Fault{at.pointer(), detail})
 	}
 }
 
 // value checks the next value, which is to be a t. Nil means that anything is allowed.
-func (c *checker) value(t reflect.Type, pointer string, depth int) error {
+func (c *checker) value(t reflect.Type, at *place, depth int) error {
 	token, err := c.decoder.Token()
 	if errors.Is(err, io.EOF) {
 		return errors.New("it ends too early")
@@ -75,20 +98,20 @@ func (c *checker) value(t reflect.Type, pointer string, depth int) error {
 	switch token {
 	case json.Delim('{'):
 		if !isOwn && !isKind(t, reflect.Struct, reflect.Map) {
-			c.fault(pointer, "an object does not belong here")
+			c.fault(at, "an object does not belong here")
 			t = nil
 		}
-		err = c.object(t, pointer, depth)
+		err = c.object(t, at, depth)
 	case json.Delim('['):
 		if !isOwn && !isKind(t, reflect.Slice) {
-			c.fault(pointer, "an array does not belong here")
+			c.fault(at, "an array does not belong here")
 			t = nil
 		}
 		for i := 0; err == nil && c.decoder.More(); i++ {
-			err = c.value(elementOf(t, isOwn), pointer+"/"+strconv.Itoa(i), depth+1)
+			err = c.value(elementOf(t, isOwn), &place{at, strconv.Itoa(i)}, depth+1)
 		}
 	default:
-		c.scalar(t, isOwn, token, pointer)
+		c.scalar(t, isOwn, token, at)
 		return nil
 	}
 	if err == nil {
@@ -97,7 +120,7 @@ func (c *checker) value(t reflect.Type, pointer string, depth int) error {
 	return err
 }
 
-func (c *checker) object(t reflect.Type, pointer string, depth int) error {
+func (c *checker) object(t reflect.Type, parent *place, depth int) error {
 	seen := map[string]bool{}
 	for c.decoder.More() {
 		token, err := c.decoder.Token()
@@ -105,7 +128,7 @@ func (c *checker) object(t reflect.Type, pointer string, depth int) error {
 			return err
 		}
 		name, _ := token.(string) // The decoder accepts nothing else.
-		at := Pointer(pointer, name)
+		at := &place{parent, name}
 		if seen[name] {
 			c.fault(at, "the field is there twice")
 		}
@@ -122,7 +145,7 @@ func (c *checker) object(t reflect.Type, pointer string, depth int) error {
 }
 
 // scalar checks a value that is no object and no array. Null is the zero value of every type.
-func (c *checker) scalar(t reflect.Type, isOwn bool, token json.Token, pointer string) {
+func (c *checker) scalar(t reflect.Type, isOwn bool, token json.Token, at *place) {
 	if t == nil || token == nil {
 		return
 	}
@@ -132,25 +155,25 @@ func (c *checker) scalar(t reflect.Type, isOwn bool, token json.Token, pointer s
 			err = json.Unmarshal(text, reflect.New(t).Interface())
 		}
 		if err != nil {
-			c.fault(pointer, "the value does not belong here")
+			c.fault(at, "the value does not belong here")
 		}
 		return
 	}
 	switch token := token.(type) {
 	case string:
 		if !isKind(t, reflect.String) {
-			c.fault(pointer, "a string does not belong here")
+			c.fault(at, "a string does not belong here")
 		}
 	case bool:
 		if !isKind(t, reflect.Bool) {
-			c.fault(pointer, "a boolean does not belong here")
+			c.fault(at, "a boolean does not belong here")
 		}
 	case json.Number:
-		c.number(t, token, pointer)
+		c.number(t, token, at)
 	}
 }
 
-func (c *checker) number(t reflect.Type, number json.Number, pointer string) {
+func (c *checker) number(t reflect.Type, number json.Number, at *place) {
 	var err error
 	switch {
 	case isKind(t, reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64):
@@ -160,11 +183,11 @@ func (c *checker) number(t reflect.Type, number json.Number, pointer string) {
 	case isKind(t, reflect.Float32, reflect.Float64):
 		_, err = strconv.ParseFloat(number.String(), t.Bits())
 	default:
-		c.fault(pointer, "a number does not belong here")
+		c.fault(at, "a number does not belong here")
 		return
 	}
 	if err != nil {
-		c.fault(pointer, "the number does not belong here: it has a fraction, or is too large or too small")
+		c.fault(at, "the number does not belong here: it has a fraction, or is too large or too small")
 	}
 }
 

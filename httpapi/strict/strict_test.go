@@ -91,6 +91,32 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+// TestLongNames: a long name with many fields costs no more than its text, and is not repeated in each fault.
+func TestLongNames(t *testing.T) {
+	var fields []string
+	for i := range 20_000 {
+		fields = append(fields, fmt.Sprintf(`"%d":1`, i))
+	}
+	text := []byte(`{"` + strings.Repeat("a", 200_000) + `":{` + strings.Join(fields, ",") + `},"labels":{"` +
+		strings.Repeat("b", 200_000) + `":` + strings.Repeat("[", 50) + strings.Repeat("]", 50) + `}}`)
+	var faults []strict.Fault
+	bytes := testing.Benchmark(func(b *testing.B) {
+		b.ReportAllocs()
+		for range b.N {
+			var err error
+			if faults, err = strict.Check(text, reflect.TypeFor[outer](), 100); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}).AllocedBytesPerOp()
+	if limit := 100 * int64(len(text)); bytes > limit {
+		t.Errorf("checking %d bytes allocated %d, more than %d", len(text), bytes, limit)
+	}
+	if len(faults) != 2 || faults[0].Pointer != "/…" || faults[1].Pointer != "/labels/…" {
+		t.Errorf("got %.200v, want a fault at each long name", faults)
+	}
+}
+
 func TestManyFaults(t *testing.T) {
 	faults, err := strict.Check([]byte("["+strings.Repeat("1,", 10000)+"1]"), reflect.TypeFor[[]string](), 32)
 	if err != nil || len(faults) != strict.MaxFaults {
