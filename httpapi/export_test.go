@@ -1,6 +1,10 @@
 package httpapi
 
-import "time"
+import (
+	"net/http"
+	"net/http/httptest"
+	"time"
+)
 
 // OpenAPI is the document that is served.
 var OpenAPI = openAPI
@@ -44,4 +48,11 @@ func (s *Server) Callers() map[string]string {
 		callers[r.pattern] = words[r.access]
 	}
 	return callers
+}
+
+// Abort serves a request whose handler aborts the answer under way. It panics as the handler does.
+func (s *Server) Abort(r *http.Request) {
+	w := &recorder{ResponseWriter: httptest.NewRecorder(), status: http.StatusOK}
+	defer s.finish(w, &call{Request: r, route: "/aborted"}, s.now())
+	panic(http.ErrAbortHandler)
 }

@@ -153,13 +153,12 @@ func (s *Server) fail(w http.ResponseWriter, c *call, err error) {
 	p.write(w, c.id, s.log)
 }
 
-// finish logs and measures a request. A panic of its handler is an internal error.
+// finish logs and measures a request. A panic of its handler is an internal error, unless it aborts the answer.
 func (s *Server) finish(w *recorder, c *call, began time.Time) {
-	if cause := recover(); cause != nil {
-		err, isError := cause.(error)
-		if isError && errors.Is(err, http.ErrAbortHandler) {
-			panic(cause)
-		}
+	cause := recover()
+	err, _ := cause.(error)
+	isAborted := errors.Is(err, http.ErrAbortHandler)
+	if cause != nil && !isAborted {
 		s.log.Error("a handler panicked", "requestId", c.id, "panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
 		if w.status == 0 {
 			problemOf(errors.New("panic")).write(w, c.id, s.log)
@@ -169,6 +168,9 @@ func (s *Server) finish(w *recorder, c *call, began time.Time) {
 	s.metrics.Request(c.Method, c.route, w.status, took, c.isStream)
 	s.log.Info("request", "requestId", c.id, "method", c.Method, "path", c.URL.Path, "status", w.status,
 		"durationMs", took.Milliseconds(), "user", c.principal.User, "address", c.address.String())
+	if isAborted {
+		panic(cause)
+	}
 }
 
 // recorder remembers the status of an answer.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -771,6 +772,28 @@ func TestEveryAnswerHasTheHeadersOfSecurity(t *testing.T) {
 				t.Errorf("%s of %s is %q", name, path, got)
 			}
 		}
+	}
+}
+
+// TestAbortedAnswer: a request whose answer is aborted is counted and logged, and its connection is closed.
+func TestAbortedAnswer(t *testing.T) {
+	counters := metrics.New()
+	w := newWorld(t)
+	r := w.replica(func(c *httpapi.Config) { c.Metrics = counters })
+	func() {
+		defer func() {
+			if cause := recover(); cause != http.ErrAbortHandler {
+				t.Errorf("the connection is closed by %v, want ErrAbortHandler", cause)
+			}
+		}()
+		r.api.Abort(httptest.NewRequest("GET", "/a/log", nil))
+	}()
+	if want := `kontroler_http_requests_total{method="GET",route="/aborted",status="200"} 1`; !strings.Contains(
+		scrape(t, counters.Handler()), want) {
+		t.Errorf("no %s", want)
+	}
+	if log := w.log.String(); !strings.Contains(log, `"path":"/a/log"`) || strings.Contains(log, "panicked") {
+		t.Errorf("the request is not logged as others are:\n%s", log)
 	}
 }
 

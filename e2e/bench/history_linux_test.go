@@ -105,7 +105,7 @@ func newHistory(b testing.TB, n int) *history {
 	return h
 }
 
-// fill inserts the rows, also beside DAGs and runs that exist. The triggers that check foreign keys are off: the keys hold.
+// fill inserts the rows, also beside rows that exist. The triggers that check foreign keys are off: the keys hold.
 func (h *history) fill() {
 	h.b.Helper()
 	small, big := make([]string, 10), make([]string, bigTasks)
