@@ -44,7 +44,8 @@
 //
 // # Invariants
 //
-//   - Nothing is created or deleted in the cluster that was not committed before.
+//   - A Pod is created or deleted only after the commit that decided it. Pods that are in no row are the exception. The
+//     claim of a workspace is created first, and is recorded before a Pod uses it.
 //   - Two writers of one run cannot both succeed, because a row is only written in the phase that the writer expects.
 //     The worker that syncs a run decides for it. The reaper also writes: it records what the cluster has already done.
 //   - What is in memory can be lost at any instant. Rows and a fresh list rebuild it.

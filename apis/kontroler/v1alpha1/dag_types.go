@@ -427,7 +427,7 @@ type DAGStatus struct {
 	// +optional
 	LastRun *LastRun `json:"lastRun,omitempty"`
 
-	// LastScheduleTime is when the schedule last created a run.
+	// LastScheduleTime is the due time of the newest run that the schedule created.
 	// +optional
 	LastScheduleTime *metav1.Time `json:"lastScheduleTime,omitempty"`
 
