@@ -223,12 +223,18 @@ func TestBombs(t *testing.T) {
 		"a merge of merges": {
 			"a: &a {x: 1}\nb: &b {<<: [*a, *a]}\nc: {<<: [*b, *b, *a]}\n", manifest.YAML,
 		},
+		"a long name with a field that is there many times": {
+			"? " + strings.Repeat("x", 1<<20) + "\n: {" + strings.Repeat("a: 1, ", 1000) + "}\n", manifest.YAML,
+		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			_, _, err := manifest.DAG([]byte(test.body), test.format, here)
 			if _, ok := errors.AsType[*manifest.Error](err); !ok {
 				t.Errorf("error %v", err)
+			}
+			if size := len(explain(err)); size > 1<<20 {
+				t.Errorf("the error has %d bytes", size)
 			}
 		})
 	}

@@ -14,8 +14,8 @@ import (
 // MaxFaults is how many faults are reported.
 const MaxFaults = 100
 
-// maxPointer is the length in bytes from which on a name is left out of a pointer. Names of that length belong to no
-// type: the caller chose them, and up to MaxFaults pointers repeat them.
+// maxPointer is the length in bytes beyond which a pointer has an ellipsis instead of each further name. The types have
+// no such names: the caller chose them, and up to MaxFaults pointers repeat them.
 const maxPointer = 1024
 
 // Fault says what is wrong with a value.
@@ -40,8 +40,11 @@ func Check(text []byte, t reflect.Type, maxDepth int) ([]Fault, error) {
 	return c.faults, nil
 }
 
-// Pointer appends a name to a JSON pointer.
+// Pointer appends a name to a JSON pointer, or an ellipsis if the pointer would be longer than maxPointer.
 func Pointer(parent, name string) string {
+	if len(parent)+len(name) > maxPointer {
+		name = "…"
+	}
 	return parent + "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
 }
 
@@ -52,16 +55,12 @@ type place struct {
 	name   string
 }
 
-// pointer returns the JSON pointer of a place. An ellipsis stands for a name that is too long.
+// pointer returns the JSON pointer of a place.
 func (p *place) pointer() string {
 	if p == nil {
 		return ""
 	}
-	name := p.name
-	if len(name) > maxPointer {
-		name = "…"
-	}
-	return Pointer(p.parent.pointer(), name)
+	return Pointer(p.parent.pointer(), p.name)
 }
 
 type checker struct {
