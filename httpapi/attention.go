@@ -56,7 +56,7 @@ func (h attentionHandlers) read(w http.ResponseWriter, c *call) error {
 func (h attentionHandlers) addLive(shown *answer.Attention, c *call, scope view.Scope) error {
 	invalid, err := h.dags.Invalid(scope)
 	if err == nil {
-		shown.Invalid = new(answer.OfInvalid(invalid, maxLimit))
+		shown.Invalid = new(answer.OfLive(invalid, maxLimit))
 		var pending dags.PendingList
 		if pending, err = h.dags.Pending(c.Context(), scope, h.now().Add(-longPending)); err == nil {
 			shown.Pending = new(answer.OfPending(pending, maxLimit))

@@ -13,17 +13,17 @@ type Namespace struct {
 	DAGs *int   `json:"dags,omitempty"`
 }
 
-// OfInvalid returns the first DAGs that are not valid, at most limit.
-func OfInvalid(invalid cluster.List[dags.Invalid], limit int) Beginning[dags.Invalid] {
-	list := Begin(invalid.Items, limit, Same)
-	list.Unavailable = invalid.Unavailable
+// OfLive returns the beginning of a list of the cluster, at most limit items.
+func OfLive[T any](live cluster.List[T], limit int) Beginning[T] {
+	list := Begin(live.Items, limit, Same)
+	list.Unavailable = live.Unavailable
 	return list
 }
 
 // OfPending returns the first DagRuns without a run, at most limit.
 func OfPending(pending dags.PendingList, limit int) Beginning[dags.Pending] {
-	list := Begin(pending.Items, limit, Same)
-	list.HasMore, list.Unavailable = list.HasMore || pending.HasMore, pending.Unavailable
+	list := OfLive(pending.List, limit)
+	list.HasMore = list.HasMore || pending.HasMore
 	return list
 }
 
