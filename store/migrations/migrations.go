@@ -6,13 +6,16 @@ import (
 	"database/sql"
 	"embed"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io/fs"
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/lib/pq"
+	"github.com/lib/pq/pqerror"
 
 	"kontroler/store/internal/postgres"
 )
@@ -45,8 +48,28 @@ func (e *TooNewError) Error() string {
 		"schema version %d. Use a newer release", e.Schema, e.Oldest, e.Binary)
 }
 
+// LockedError means that a migration needs a lock that a transaction of another session holds. It matches
+// postgres.ErrUnavailable: whoever waits for a database also waits for this.
+type LockedError struct{ Migration string }
+
+func (e *LockedError) Error() string {
+	return fmt.Sprintf("migration %s needs a lock that a transaction of another session holds. Wait for that "+
+		"transaction or end its session: it is among the oldest by xact_start in pg_stat_activity", e.Migration)
+}
+
+// Is makes the error match postgres.ErrUnavailable.
+func (e *LockedError) Is(target error) bool { return target == postgres.ErrUnavailable }
+
+// Whoever needs a table that a migration waits for stands behind the migration: with a long transaction before it,
+// running controllers could not commit. A migration therefore waits a second, and lets the others go on for four.
+const (
+	lockTimeout = `SET LOCAL lock_timeout = '1s'`
+	lockPause   = 4 * time.Second
+)
+
 // The statements name the schema as $schema; see Set.sql.
 const (
+	sqlMigrateCoding = `SELECT current_setting('server_encoding')`
 	sqlMigrateLock   = `SELECT pg_advisory_xact_lock($1)`
 	sqlMigrateSchema = `SELECT to_regnamespace('$schema') IS NOT NULL`
 	sqlMigrateExists = `SELECT to_regclass('$schema.schema_migrations') IS NOT NULL`
@@ -94,8 +117,9 @@ func open(url string) (*sql.DB, error) {
 
 // Apply migrates the database at url to the newest version that this binary knows, with one transaction for each
 // migration. It returns when all migrations have run, here or in another process. If the schema is too new for this
-// binary, Apply returns a *TooNewError and changes nothing. The database user needs the privilege to create the schema
-// only if the schema does not exist.
+// binary, Apply returns a *TooNewError and changes nothing. If another session holds a lock that a migration needs, it
+// returns a *LockedError after lockPause, and is to be called again. The database user needs the privilege to create
+// the schema only if the schema does not exist.
 func (s Set) Apply(ctx context.Context, url string) error {
 	migrations, err := read(s.Files)
 	if err != nil {
@@ -106,14 +130,37 @@ func (s Set) Apply(ctx context.Context, url string) error {
 		return err
 	}
 	defer pool.Close()
+	if err := checkEncoding(ctx, pool); err != nil {
+		return err
+	}
 	for isDone := false; !isDone; {
 		err := postgres.InTx(ctx, pool, func(tx *sql.Tx) (err error) {
 			isDone, err = s.applyNext(ctx, tx, migrations)
 			return err
 		})
+		if _, isLocked := errors.AsType[*LockedError](err); isLocked {
+			select {
+			case <-ctx.Done():
+			case <-time.After(lockPause):
+			}
+		}
 		if err != nil {
 			return fmt.Errorf("migrating the schema: %w", err)
 		}
+	}
+	return nil
+}
+
+// checkEncoding returns an error if the database cannot store every text: a run whose message has a letter that its
+// encoding lacks could not be written.
+func checkEncoding(ctx context.Context, pool *sql.DB) error {
+	var encoding string
+	if err := pool.QueryRowContext(ctx, sqlMigrateCoding).Scan(&encoding); err != nil {
+		return postgres.Failed(ctx, err, "reading the encoding of the database")
+	}
+	if encoding != "UTF8" {
+		return fmt.Errorf("the encoding of the database is %s. "+
+			"Use one that was created with ENCODING 'UTF8' TEMPLATE template0", encoding)
 	}
 	return nil
 }
@@ -131,7 +178,10 @@ func (s Set) applyNext(ctx context.Context, tx *sql.Tx, migrations []migration) 
 		return true, err
 	}
 	m := migrations[applied]
-	if _, err := tx.ExecContext(ctx, m.sql); err != nil {
+	if _, err := tx.ExecContext(ctx, lockTimeout+";\n"+m.sql); err != nil {
+		if pq.As(err, pqerror.LockNotAvailable) != nil {
+			return false, &LockedError{Migration: m.name}
+		}
 		return false, fmt.Errorf("%s: %w", m.name, err)
 	}
 	_, err = tx.ExecContext(ctx, s.sql(sqlMigrateNote), m.version, m.name, m.oldest, m.checksum)

@@ -3,11 +3,13 @@ package migrations_test
 import (
 	"database/sql"
 	"errors"
+	"strings"
 	"sync"
 	"testing"
 
 	_ "github.com/lib/pq"
 
+	"kontroler/store/internal/postgres"
 	"kontroler/store/migrations"
 	"kontroler/store/storetest"
 )
@@ -113,5 +115,53 @@ SELECT coalesce(string_agg(tablename, ',' ORDER BY tablename), '') FROM pg_table
 				t.Errorf("tables %q, want %q", got, tt.want)
 			}
 		})
+	}
+}
+
+// A migration that cannot get a lock lets those who wait behind it go on, and is repeated.
+func TestApplyBehindALock(t *testing.T) {
+	url := storetest.EmptyURL(t)
+	files := map[string]string{"0001_one.sql": "-- oldest-compatible: 1\n\nCREATE TABLE kontroler.one (a int)"}
+	if err := migrations.ApplyFiles(t.Context(), url, files); err != nil {
+		t.Fatal(err)
+	}
+	db, err := sql.Open("postgres", url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	reader, err := db.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Rollback()
+	if _, err := reader.ExecContext(t.Context(), "SELECT a FROM kontroler.one"); err != nil {
+		t.Fatal(err)
+	}
+	files["0002_two.sql"] = "-- oldest-compatible: 1\n\nALTER TABLE kontroler.one ADD b int"
+	err = migrations.ApplyFiles(t.Context(), url, files)
+	locked, isLocked := errors.AsType[*migrations.LockedError](err)
+	if !isLocked || locked.Migration != "0002_two" || !errors.Is(err, postgres.ErrUnavailable) {
+		t.Errorf("while a reader holds a lock: error %v, want a LockedError that matches ErrUnavailable", err)
+	}
+	if err := reader.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	if err := migrations.ApplyFiles(t.Context(), url, files); err != nil {
+		t.Errorf("after the reader has ended: %v", err)
+	}
+	if got := text(t, url, "SELECT max(version) FROM kontroler.schema_migrations"); got != "2" {
+		t.Errorf("the schema is at version %s, want 2", got)
+	}
+}
+
+func TestApplyToAnotherEncoding(t *testing.T) {
+	url := storetest.LatinURL(t)
+	err := migrations.Apply(t.Context(), url)
+	if err == nil || !strings.Contains(err.Error(), "the encoding of the database is LATIN1") {
+		t.Errorf("error %v", err)
+	}
+	if got := text(t, url, "SELECT to_regnamespace('kontroler') IS NULL"); got != "true" {
+		t.Error("the schema was created")
 	}
 }

@@ -78,6 +78,12 @@ func EmptyURL(t testing.TB) string {
 	return create(t, server, "template0"+collation)
 }
 
+// LatinURL returns the URL of an empty database for this test alone whose encoding is LATIN1.
+func LatinURL(t testing.TB) string {
+	t.Helper()
+	return create(t, shared(t), "template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'")
+}
+
 // NewRole creates a role that may log in, for this test alone, and returns its name and the URL with which it reaches a
 // database. When the test ends, the role is dropped with its privileges in this database.
 func NewRole(t testing.TB, database string) (role, url string) {
