@@ -199,6 +199,9 @@ func TestReadARun(t *testing.T) {
 	if listed["uid"] != c.live || listed["typicalDurationSeconds"] != 60.0 || ended["typicalDurationSeconds"] != nil {
 		t.Errorf("in lists: live %v, ended %v", listed, ended)
 	}
+	if _, isListed := listed["parameters"]; isListed {
+		t.Errorf("a list has parameters, which may have a megabyte each: %v", listed)
+	}
 	for field, want := range map[string]any{
 		"uid": c.live, "phase": "Running", "version": 2.0, "typicalDurationSeconds": 60.0, "trigger": "API",
 		"requestedBy": "fan-of-amber", "dag": "etl-amber", "namespace": "a",

@@ -117,7 +117,9 @@ func (h runHandlers) reply(w http.ResponseWriter, c *call, run view.Run) error {
 	if err != nil {
 		return err
 	}
-	return reply(w, http.StatusOK, answer.RunDetail{Run: shown[0], Version: versions[run.VersionID]})
+	return reply(w, http.StatusOK, answer.RunDetail{
+		Run: shown[0], Parameters: run.Parameters, Version: versions[run.VersionID],
+	})
 }
 
 // readNewest answers with the newest run of a name. If no run has had that name, it is the DagRun, which may be
@@ -144,7 +146,7 @@ func (h runHandlers) readNewest(w http.ResponseWriter, c *call) error {
 	if !found {
 		return errUnknown()
 	}
-	return reply(w, http.StatusOK, answer.RunDetail{Run: answer.OfUnadmitted(live)})
+	return reply(w, http.StatusOK, answer.RunDetail{Run: answer.OfUnadmitted(live), Parameters: live.Parameters})
 }
 
 func (h runHandlers) attempts(w http.ResponseWriter, c *call) error {

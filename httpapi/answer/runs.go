@@ -11,18 +11,17 @@ import (
 // Run is a run. Times that have not come are missing.
 type Run struct {
 	// Admitted says that the run has a row. Without one it is what the DagRun says.
-	Admitted   bool            `json:"admitted"`
-	UID        string          `json:"uid"`
-	Namespace  string          `json:"namespace"`
-	Name       string          `json:"name"`
-	DAG        string          `json:"dag"`
-	Phase      string          `json:"phase"`
-	Reason     string          `json:"reason,omitempty"`
-	Message    string          `json:"message,omitempty"`
-	Stop       string          `json:"stop,omitempty"` // why a live run is being stopped
-	Hold       string          `json:"hold,omitempty"` // why the Ready tasks of a live run do not start
-	Parameters json.RawMessage `json:"parameters"`
-	Tasks      TaskCounts      `json:"tasks"`
+	Admitted  bool       `json:"admitted"`
+	UID       string     `json:"uid"`
+	Namespace string     `json:"namespace"`
+	Name      string     `json:"name"`
+	DAG       string     `json:"dag"`
+	Phase     string     `json:"phase"`
+	Reason    string     `json:"reason,omitempty"`
+	Message   string     `json:"message,omitempty"`
+	Stop      string     `json:"stop,omitempty"` // why a live run is being stopped
+	Hold      string     `json:"hold,omitempty"` // why the Ready tasks of a live run do not start
+	Tasks     TaskCounts `json:"tasks"`
 	// Trigger is Schedule, API or Manual. RequestedBy and DueAt are what the DagRun claims.
 	Trigger     string     `json:"trigger,omitempty"`
 	RequestedBy string     `json:"requestedBy,omitempty"`
@@ -42,6 +41,7 @@ type Run struct {
 // RunDetail is one run.
 type RunDetail struct {
 	Run
+	Parameters json.RawMessage `json:"parameters"`
 	// Version is the version of its DAG. It is missing if the run was refused before it had one.
 	Version int64 `json:"version,omitempty"`
 }
@@ -62,7 +62,7 @@ type TaskCounts struct {
 func OfRun(r view.Run) Run {
 	return Run{
 		Admitted: true, UID: r.UID, Namespace: r.Namespace, Name: r.Name, DAG: r.DAG, Phase: r.Phase, Reason: r.Reason,
-		Message: r.Message, Stop: r.Stop, Hold: r.Hold, Parameters: r.Parameters, Tasks: TaskCounts(r.Counts),
+		Message: r.Message, Stop: r.Stop, Hold: r.Hold, Tasks: TaskCounts(r.Counts),
 		Trigger: r.Trigger, RequestedBy: r.RequestedBy, DueAt: optional(r.DueAt), CreatedAt: r.CreatedAt,
 		AdmittedAt: &r.AdmittedAt, StartedAt: optional(r.StartedAt), DeadlineAt: optional(r.DeadlineAt),
 		FinishedAt: optional(r.FinishedAt),
@@ -82,7 +82,7 @@ func All[R, T any](rows []R, view func(R) T) []T {
 func OfUnadmitted(r dags.Run) Run {
 	return Run{
 		UID: r.UID, Namespace: r.Namespace, Name: r.Name, DAG: r.DAG, Phase: r.Phase, Reason: r.Reason,
-		Message: r.Message, Parameters: r.Parameters, Trigger: r.Trigger, RequestedBy: r.RequestedBy,
+		Message: r.Message, Trigger: r.Trigger, RequestedBy: r.RequestedBy,
 		DueAt: optional(r.DueAt), CreatedAt: r.CreatedAt, FinishedAt: optional(r.FinishedAt),
 	}
 }

@@ -18,7 +18,7 @@ type Run struct {
 	DAGID, VersionID             int64
 	Phase, Reason, Message, Stop string
 	Hold                         string
-	// Parameters is JSON.
+	// Parameters is JSON. Only Run and NewestRun read it: it may have more than a megabyte.
 	Parameters                        []byte
 	Counts                            Counts
 	CreatedAt, AdmittedAt             time.Time
@@ -52,14 +52,14 @@ type RunFilter struct {
 const (
 	runColumns = `r.id, r.uid::text, r.namespace, r.name, r.dag_name,
        coalesce(r.dag_id, 0), coalesce(r.dag_version_id, 0),
-       r.phase, r.reason, r.message, r.stop, r.hold, r.parameters,
+       r.phase, r.reason, r.message, r.stop, r.hold,
        r.total, r.waiting, r.ready, r.active, r.succeeded, r.failed, r.skipped, r.cancelled,
        r.created_at, r.admitted_at, r.started_at, r.deadline_at, r.finished_at,
        coalesce(r.trigger, ''), coalesce(r.requested_by, ''), r.due_at`
 	sqlRunByUID = `
-SELECT ` + runColumns + ` FROM kontroler_v1.runs r WHERE r.uid = $1`
+SELECT ` + runColumns + `, r.parameters FROM kontroler_v1.runs r WHERE r.uid = $1`
 	sqlRunNewest = `
-SELECT ` + runColumns + ` FROM kontroler_v1.runs r
+SELECT ` + runColumns + `, r.parameters FROM kontroler_v1.runs r
 WHERE r.namespace = $1 AND r.name = $2 ORDER BY r.id DESC LIMIT 1`
 )
 
@@ -77,7 +77,10 @@ func (db *DB) NewestRun(ctx context.Context, namespace, name string) (run Run, f
 }
 
 func (db *DB) oneRun(ctx context.Context, query string, args ...any) (Run, bool, error) {
-	runs, err := postgres.ReadRows(ctx, db.pool, scanRun, query, args...)
+	runs, err := postgres.ReadRows(ctx, db.pool, func(rows *sql.Rows) (r Run, err error) {
+		err = rows.Scan(append(r.columns(), &r.Parameters)...)
+		return r, err
+	}, query, args...)
 	if err != nil {
 		return Run{}, false, db.classify(ctx, "reading a run", err)
 	}
@@ -109,12 +112,12 @@ func scanRun(rows *sql.Rows) (r Run, err error) {
 	return r, err
 }
 
-// columns returns where the columns of a run are scanned to.
+// columns returns where runColumns are scanned to.
 func (r *Run) columns() []any {
 	c := &r.Counts
 	return []any{
 		&r.ID, &r.UID, &r.Namespace, &r.Name, &r.DAG, &r.DAGID, &r.VersionID,
-		&r.Phase, &r.Reason, &r.Message, &r.Stop, &r.Hold, &r.Parameters,
+		&r.Phase, &r.Reason, &r.Message, &r.Stop, &r.Hold,
 		&c.Total, &c.Waiting, &c.Ready, &c.Active, &c.Succeeded, &c.Failed, &c.Skipped, &c.Cancelled,
 		nullTime(&r.CreatedAt), nullTime(&r.AdmittedAt), nullTime(&r.StartedAt), nullTime(&r.DeadlineAt),
 		nullTime(&r.FinishedAt), &r.Trigger, &r.RequestedBy, nullTime(&r.DueAt),

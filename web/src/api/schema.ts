@@ -316,7 +316,8 @@ export interface paths {
         };
         /**
          * List runs, newest admission first
-         * @description The runs of all namespaces that the caller may see. Filters combine.
+         * @description The runs of all namespaces that the caller may see. Filters combine. Lists have no parameters:
+         *     `GET /api/v1/runs/{uid}` has them.
          */
         get: operations["listRuns"];
         put?: never;
@@ -1705,7 +1706,6 @@ export interface components {
             stop?: string;
             /** @description Why the Ready tasks of a live run do not start. */
             hold?: string;
-            parameters: components["schemas"]["RunParameter"][];
             tasks: components["schemas"]["TaskCounts"];
             /**
              * @description Not present in runs of an earlier version.
