@@ -57,12 +57,14 @@ SELECT w.uid, w.namespace, w.name, w.dag_name, w.task, w.phase, w.reason, w.mess
         SELECT coalesce(t.reason_at, CASE WHEN a.phase IN ('Decided', 'Pending') THEN a.decided_at END) AS since) s
     WHERE r.phase IN ('Pending', 'Running') AND t.phase = 'Active' AND t.reason <> '' AND s.since < $3` + inScope + `
 ) w ORDER BY w.since, w.uid, w.task LIMIT $4`
-	// Of the rows that begin before the time only the last can end after it: rows of a DAG do not overlap.
+	// Of the rows that begin before the time only the last can end after it: rows of a DAG do not overlap. A day of
+	// minutes has 1,440 rows.
 	sqlMissed = `
 SELECT r.namespace, r.name, ` + tickColumns + `
 FROM kontroler_v1.dags r CROSS JOIN LATERAL (
-    (SELECT x.* FROM kontroler_v1.ticks x WHERE x.dag_id = r.id AND x.due_from >= $3
-     ORDER BY x.due_from DESC LIMIT 1000)
+    (SELECT x.* FROM kontroler_v1.ticks x
+     WHERE x.dag_id = r.id AND x.due_from >= $3 AND x.outcome IN ('Missed', 'TooLate', 'Unknown')
+     ORDER BY x.due_from DESC LIMIT $4)
     UNION ALL
     (SELECT x.* FROM kontroler_v1.ticks x WHERE x.dag_id = r.id AND x.due_from < $3 ORDER BY x.due_from DESC LIMIT 1)) t
 WHERE t.outcome IN ('Missed', 'TooLate', 'Unknown') AND t.due_to >= $3` + inScope + `
