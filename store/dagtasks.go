@@ -37,7 +37,7 @@ SELECT t.uid::text, t.generation, t.created_at, t.deleted_at IS NOT NULL, coales
        coalesce((SELECT max(n.version) FROM kontroler.dag_task_versions n WHERE n.dag_task_id = t.id), 0)
 FROM kontroler.dag_tasks t
 LEFT JOIN kontroler.dag_task_versions v
-       ON v.dag_task_id = t.id AND v.version = CASE WHEN $3 = 0 THEN t.version ELSE $3 END
+       ON v.dag_task_id = t.id AND v.version = CASE WHEN $3::bigint = 0 THEN t.version ELSE $3::bigint END
 WHERE t.namespace = $1 AND t.name = $2`
 	sqlTaskSave = `
 INSERT INTO kontroler.dag_tasks AS t (namespace, name, uid, generation, created_at) VALUES ($1, $2, $3, $4, $5)

@@ -89,9 +89,13 @@ func TestSaveTaskVersion(t *testing.T) {
 			}
 		})
 	}
-	for name, number := range map[string]int64{"t": 6, "nobody": 0} {
-		if v, err := f.leader.DagTasks.Version(t.Context(), "default", name, number); err != nil || v.Number != 0 {
-			t.Errorf("version %d of %s: %+v, %v", number, name, v, err)
+	for _, absent := range []struct {
+		name   string
+		number int64
+	}{{"t", 6}, {"t", 3_000_000_000}, {"nobody", 0}} {
+		v, err := f.leader.DagTasks.Version(t.Context(), "default", absent.name, absent.number)
+		if err != nil || v.Number != 0 {
+			t.Errorf("version %d of %s: %+v, %v", absent.number, absent.name, v, err)
 		}
 	}
 	last := store.DagTask{Namespace: "default", Name: "last", UID: uid(4), Generation: 1, CreatedAt: t0,

@@ -21,7 +21,7 @@ const sqlTaskVersion = `
 SELECT coalesce(v.version, 0), v.spec,
        coalesce((SELECT max(n.version) FROM kontroler_v1.dag_task_versions n WHERE n.dag_task_id = t.id), 0)
 FROM kontroler_v1.dag_tasks t
-LEFT JOIN kontroler_v1.dag_task_versions v ON v.dag_task_id = t.id AND v.version = $3
+LEFT JOIN kontroler_v1.dag_task_versions v ON v.dag_task_id = t.id AND v.version = $3::bigint
 WHERE t.namespace = $1 AND t.name = $2`
 
 // TaskVersion reads a version of a DagTask, also of one that is deleted.

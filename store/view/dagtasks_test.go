@@ -29,6 +29,7 @@ func TestVersionsOfADagTask(t *testing.T) {
 			"team", "shared", 2, view.TaskVersion{Number: 2, Newest: 2, Spec: []byte(`{"image": "two"}`)},
 		},
 		"a version it does not have": {"team", "shared", 3, view.TaskVersion{Newest: 2}},
+		"a version that none has":    {"team", "shared", 3_000_000_000, view.TaskVersion{Newest: 2}},
 		"another namespace":          {"other", "shared", 1, view.TaskVersion{}},
 	}
 	for name, test := range tests {
