@@ -17,8 +17,8 @@ type History struct{ pool *termPool }
 
 // Retention says what Trim removes.
 type Retention struct {
-	// Now is the leader's clock. Trim removes what ended before Now - Keep. It uses the database's clock if that is
-	// behind, so that a wrong clock of the leader removes nothing.
+	// Now is the time of the leader's machine. Trim removes what ended before Now - Keep. It uses the database's clock
+	// if that is behind, so that one wrong clock of the two removes nothing too early.
 	Now  time.Time
 	Keep time.Duration
 	// Retain reports whether the run of the DagRun with this UID stays for a later pass.

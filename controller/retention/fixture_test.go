@@ -186,6 +186,9 @@ func (h *history) TrimChanges(_ context.Context, r store.Retention) error {
 }
 
 func (h *history) trim(what string, r store.Retention) error {
+	if machine := time.Now(); machine.Sub(r.Now).Abs() > time.Minute {
+		return fmt.Errorf("the time is %s, want that of the machine, %s", r.Now, machine)
+	}
 	h.calls = append(h.calls, fmt.Sprintf("%s older than %s", what, r.Keep))
 	for _, uid := range h.spared {
 		if h.sparing == nil {

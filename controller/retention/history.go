@@ -50,7 +50,9 @@ func (c *Cleaner) trim(ctx context.Context) {
 func (c *Cleaner) trimOnce(ctx context.Context) error {
 	total, log := store.Removed{}, []any{}
 	retention := store.Retention{
-		Now: c.Now(), Keep: c.HistoryRetention, Retain: c.isRetained,
+		// The time of the machine, and not Now: Trim compares it with that of the database, and removes nothing that is
+		// too young by either.
+		Now: fault.Now(), Keep: c.HistoryRetention, Retain: c.isRetained,
 		AfterBatch: func(removed store.Removed, took time.Duration) error {
 			fault.Point("history-trimmed")
 			for kind, n := range removed {
