@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -550,6 +551,15 @@ func TestDelays(t *testing.T) {
 	}
 	if waits != 15 {
 		t.Errorf("%d of 20 concurrent logins must wait, want 15", waits)
+	}
+	// Logins whose password was not checked take no room.
+	for i := range 60_000 {
+		user := strconv.Itoa(i)
+		d.Begin(user, "n", at)
+		d.Abandon(user, "n")
+	}
+	if d.Begin("bob", "n", at) == 0 {
+		t.Error("abandoned logins make failed ones forgotten")
 	}
 }
 

@@ -64,12 +64,17 @@ func (d *Delays) Succeed(user, network string) {
 	delete(d.pairs, key(user, network))
 }
 
-// Abandon takes back a login that was begun and whose password was not checked.
+// Abandon takes back a login that was begun and whose password was not checked. A pair without a failure takes no room
+// from those that have some.
 func (d *Delays) Abandon(user, network string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if pair := d.pairs[key(user, network)]; pair != nil && pair.count > 0 {
-		pair.count--
+	pair := d.pairs[key(user, network)]
+	if pair == nil {
+		return
+	}
+	if pair.count--; pair.count <= 0 {
+		delete(d.pairs, key(user, network))
 	}
 }
 

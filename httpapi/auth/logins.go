@@ -84,15 +84,15 @@ func (l *Logins) ChangePassword(ctx context.Context, p Principal, current, next 
 // others, costs neither a row nor a query: callers that are not known could fill the audit otherwise.
 func (l *Logins) attempt(name string, address netip.Addr, check func(*Turn) error) error {
 	network := Network(address)
+	turn, err := l.Hasher.Enter(network)
+	if err != nil {
+		return err
+	}
+	defer turn.End()
 	if wait := l.Delays.Begin(name, network, l.Now()); wait > 0 {
 		return &DelayedError{After: wait}
 	}
-	turn, err := l.Hasher.Enter(network)
-	if err == nil {
-		defer turn.End()
-		err = check(turn)
-	}
-	switch {
+	switch err = check(turn); {
 	case err == nil:
 		l.Delays.Succeed(name, network)
 	case !errors.Is(err, ErrUnauthenticated):
