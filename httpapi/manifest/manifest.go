@@ -89,6 +89,10 @@ func decode[S any](body []byte, format Format, kind string, place Place) (docume
 	}
 	lines := func(string) int { return 0 }
 	if format == YAML {
+		if len(body) > largeBytes {
+			large.Lock()
+			defer large.Unlock()
+		}
 		tree, err := parse(body)
 		if err != nil {
 			return read, nil, err

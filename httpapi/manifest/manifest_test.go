@@ -3,6 +3,7 @@ package manifest_test
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -237,6 +238,21 @@ func TestBombs(t *testing.T) {
 				t.Errorf("the error has %d bytes", size)
 			}
 		})
+	}
+}
+
+// A document of two megabytes has a million elements. It is refused before they take a hundred times as much memory.
+func TestManyElements(t *testing.T) {
+	body := []byte("spec: [" + strings.Repeat("0,", 1<<20-10) + "]")
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, _, err := manifest.DAG(body, manifest.YAML, here)
+	runtime.ReadMemStats(&after)
+	if !strings.Contains(explain(err), "Send it as JSON") {
+		t.Errorf("error %v", err)
+	}
+	if taken := after.TotalAlloc - before.TotalAlloc; taken > manifest.MaxBytes {
+		t.Errorf("it took %d bytes", taken)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 
 	"sigs.k8s.io/yaml"
 	tree "sigs.k8s.io/yaml/goyaml.v3"
@@ -15,8 +16,19 @@ import (
 	"kontroler/httpapi/strict"
 )
 
-// maxExpanded bounds the size that the aliases of a document expand to, in bytes and nodes.
-const maxExpanded = 2 * MaxBytes
+const (
+	// maxExpanded bounds the size that the aliases of a document expand to, in bytes and nodes.
+	maxExpanded = 2 * MaxBytes
+	// maxIndicators bounds the characters of a document that may begin a node: a node takes some 400 bytes of memory
+	// while it is read, two hundred times its text. A fifth of the largest object that etcd takes is beyond what scripts
+	// and JSON within strings have.
+	maxIndicators = 300_000
+	// largeBytes is the size from which one document at a time is read.
+	largeBytes = 64 << 10
+)
+
+// large is locked while a large document is read, so that a few of them do not exhaust the memory.
+var large sync.Mutex
 
 // yamlDocument is a document of YAML.
 type yamlDocument struct {
@@ -26,6 +38,10 @@ type yamlDocument struct {
 
 // parse parses a body that has one document and bounds what it expands to. Empty documents after it are ignored.
 func parse(body []byte) (yamlDocument, error) {
+	if indicators(body) > maxIndicators {
+		return yamlDocument{}, malformed(fmt.Sprintf("The YAML has more than %d of the characters , : - ? [ and {. "+
+			"Send it as JSON.", maxIndicators))
+	}
 	decoder := tree.NewDecoder(bytes.NewReader(body))
 	var d yamlDocument
 	for isFirst := true; ; isFirst = false {
@@ -59,6 +75,18 @@ func parse(body []byte) (yamlDocument, error) {
 	}
 	d.hasMerge = v.hasMerge
 	return d, nil
+}
+
+// indicators counts the characters with which YAML begins the elements of lists and mappings: it has at most twice as
+// many nodes. Those within strings count too.
+func indicators(body []byte) (n int) {
+	for _, c := range body {
+		switch c {
+		case ',', ':', '-', '?', '[', '{':
+			n++
+		}
+	}
+	return n
 }
 
 // json converts the body of the document as kubectl does.
