@@ -124,8 +124,9 @@ func TestStoredLog(t *testing.T) {
 		"from a byte on": {
 			"", "Range: bytes=50-", 206, whole[50:], fmt.Sprintf("bytes 50-%d/%d", size-1, size),
 		},
-		"bytes behind the end": {"", "Range: bytes=999-", 416, "", fmt.Sprintf("bytes */%d", size)},
-		"another unit":         {"", "Range: lines=1-2", 416, "", ""},
+		"more ranges than are answered": {"", "Range: bytes=0-0" + strings.Repeat(",2-2", 16), 200, whole, ""},
+		"bytes behind the end":          {"", "Range: bytes=999-", 416, "", fmt.Sprintf("bytes */%d", size)},
+		"another unit":                  {"", "Range: lines=1-2", 416, "", ""},
 		"followed, which is stored": {
 			"?follow=true", "Range: bytes=0-5", 206, whole[:6], fmt.Sprintf("bytes 0-5/%d", size),
 		},
