@@ -180,17 +180,26 @@ func (h manifestHandlers[T]) delete(w http.ResponseWriter, c *call) error {
 			return err
 		}
 	}
-	live, err := h.find(c.Context(), c, name)
+	found, err := h.find(c.Context(), c, name)
 	if err != nil {
 		return err
 	}
-	if generation != 0 {
-		if err := checkGeneration(live, generation); err != nil {
-			return err
-		}
-	}
 	err = h.audited(c, h.action("delete"), h.auditName(c, name), func(ctx context.Context) error {
-		return h.kind.Delete(ctx, live)
+		return whileChanged(ctx, func() error {
+			live, err := h.find(ctx, c, name)
+			if err != nil {
+				return err
+			}
+			if live.GetUID() != found.GetUID() {
+				return fault(conflict, "Another object has the name now.")
+			}
+			if generation != 0 {
+				if err := checkGeneration(live, generation); err != nil {
+					return err
+				}
+			}
+			return h.kind.Delete(ctx, live)
+		})
 	})
 	if err != nil {
 		return err
@@ -211,11 +220,8 @@ func (h manifestHandlers[T]) validate(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	existing, err := h.kind.Get(c.Context(), c.PathValue("ns"), given.GetName())
-	live := &existing
-	if refusal, ok := errors.AsType[*objects.Refusal](err); ok && refusal.Reason == objects.Absent {
-		live = nil
-	} else if err != nil {
+	live, err := h.existing(c, given.GetName())
+	if err != nil {
 		return err
 	}
 	faults, warnings, err := h.kind.Check(c.Context(), given, live)
@@ -228,6 +234,18 @@ func (h manifestHandlers[T]) validate(w http.ResponseWriter, c *call) error {
 	return reply(w, http.StatusOK, answer.Validation{
 		Valid: true, Warnings: append(answer.OrEmpty(dropped), warnings...),
 	})
+}
+
+// existing returns the live object of a name, or nil if there is none. It may be a name that no object can have.
+func (h manifestHandlers[T]) existing(c *call, name string) (*T, error) {
+	if checkName("", name) != nil {
+		return nil, nil
+	}
+	live, err := h.kind.Get(c.Context(), c.PathValue("ns"), name)
+	if refusal, ok := errors.AsType[*objects.Refusal](err); ok && refusal.Reason == objects.Absent {
+		return nil, nil
+	}
+	return &live, err
 }
 
 // suspensionHandlers suspend and resume the schedules of DAGs.

@@ -3,14 +3,17 @@ package httpapi_test
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"kontroler/apis/clustertest"
 	"kontroler/httpapi"
 )
 
@@ -165,6 +168,43 @@ func TestOtherControllers(t *testing.T) {
 	f.want(409, f.as("editor", "DELETE", f.path("/runs/before"), ""))
 }
 
+// meddling makes a change before the first request of a method is sent.
+type meddling struct {
+	http.RoundTripper
+	method string
+	change func()
+	once   sync.Once
+}
+
+func (m *meddling) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Method == m.method {
+		m.once.Do(m.change)
+	}
+	return m.RoundTripper.RoundTrip(r)
+}
+
+// TestDeleteDuringAChange changes a DAG after the server has compared its generation with If-Match.
+func TestDeleteDuringAChange(t *testing.T) {
+	for name, test := range map[string]struct {
+		change      string
+		subresource []string
+		want        int
+	}{
+		"of the spec":   {`{"spec": {"suspended": true}}`, nil, 412},
+		"of the status": {`{"status": {"message": "new"}}`, []string{"status"}, 204},
+	} {
+		t.Run(name, func(t *testing.T) {
+			config := clustertest.Config(t)
+			meddler := &meddling{method: "DELETE"}
+			config.Wrap(func(next http.RoundTripper) http.RoundTripper { meddler.RoundTripper = next; return meddler })
+			f := newFactory(t, func(c *httpapi.Config) { c.Clients = connect(t, config) })
+			f.createDAG("etl")
+			meddler.change = func() { f.patchAs("kubectl", "etl", test.change, test.subresource...) }
+			f.want(test.want, f.as("editor", "DELETE", f.path("/dags/etl"), "", `If-Match: "1"`))
+		})
+	}
+}
+
 // TestFaultsOfManifests sends manifests that are wrong, to be created and to be validated. Neither stores anything.
 func TestFaultsOfManifests(t *testing.T) {
 	f := newFactory(t)
@@ -185,6 +225,7 @@ func TestFaultsOfManifests(t *testing.T) {
 		"a name that the audit refuses": {
 			replace("name: etl", `name: "e\0l"`), yamlBody, 422, []string{"/metadata/name"},
 		},
+		"a name with a slash": {replace("name: etl", "name: a/b"), yamlBody, 422, []string{"/metadata/name"}},
 		"a label of Kubernetes": {
 			replace("name: etl", "name: etl\n  labels: {a: b c}"), yamlBody, 422, []string{"/metadata/labels"},
 		},
@@ -206,6 +247,10 @@ func TestFaultsOfManifests(t *testing.T) {
 		"a version that is not there": {
 			replace("image: alpine", "taskRef: {name: shared, version: 7}"), yamlBody, 422,
 			[]string{"/spec/task/0/taskRef/version"},
+		},
+		"a version that no DagTask has": {
+			replace("image: alpine", "taskRef: {name: shared, version: 3000000000}"), yamlBody, 422,
+			[]string{"/spec/task/0/taskRef/version", "/spec/task/0/taskRef/version"},
 		},
 		"YAML as JSON":                 {manifestOf("etl"), "Content-Type: application/json", 400, nil},
 		"another type":                 {manifestOf("etl"), "Content-Type: text/plain", 415, nil},

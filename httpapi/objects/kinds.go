@@ -187,11 +187,11 @@ func (k *Kind[T]) update(ctx context.Context, live, given T, dryRun []string) (T
 	return updated, k.client.explain(ctx, err, k.request("update", live))
 }
 
-// Delete deletes a live object, with what it owns. It does not delete another one that has its name now.
+// Delete deletes a live object, with what it owns, if it is still as it was read.
 func (k *Kind[T]) Delete(ctx context.Context, live T) error {
-	uid := live.GetUID()
+	uid, version := live.GetUID(), live.GetResourceVersion()
 	err := k.in(live.GetNamespace()).Delete(ctx, live.GetName(), metav1.DeleteOptions{
-		Preconditions: &metav1.Preconditions{UID: &uid},
+		Preconditions: &metav1.Preconditions{UID: &uid, ResourceVersion: &version},
 	})
 	return k.client.explain(ctx, err, k.request("delete", live))
 }
