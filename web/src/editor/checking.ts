@@ -36,6 +36,7 @@ export function createChecking(kind: Kind, namespace: Accessor<string>, text: Ac
   const [answer, setAnswer] = createSignal<Answer>();
   const [state, setState] = createSignal<"waiting" | "checking" | "checked" | Problem>("waiting");
   let current: AbortController | undefined;
+  let reading: ReturnType<typeof setTimeout> | undefined, checking: ReturnType<typeof setTimeout> | undefined;
   const readNow = () => (source().text === text() ? source() : setSource(read(text())));
 
   const faults = createMemo((): Fault[] => {
@@ -52,6 +53,7 @@ export function createChecking(kind: Kind, namespace: Accessor<string>, text: Ac
   };
   const check = async (): Promise<boolean> => {
     const asked = readNow();
+    clearTimeout(checking); // A check that is still due would abort this one.
     current?.abort();
     if (asked.faults.length) return false;
     const mine = (current = new AbortController());
@@ -73,7 +75,6 @@ export function createChecking(kind: Kind, namespace: Accessor<string>, text: Ac
     return true;
   };
 
-  let reading: ReturnType<typeof setTimeout> | undefined, checking: ReturnType<typeof setTimeout> | undefined;
   createEffect(
     on([text, namespace], () => {
       clearTimeout(reading);
