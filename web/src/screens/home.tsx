@@ -89,6 +89,11 @@ export default function Home(): JSX.Element {
     () => ({ ns: namespace(), zone: zone() }), ({ ns, zone }, signal) => home.statistics(ns, zone, signal),
     (change) => change.kind === "run" && change.phase !== "Running");
   const anyDag = createReading(namespace, (ns, signal) => dags.list({ namespace: ns, limit: 1 }, signal));
+  /** isPartial is true if parts of what needs attention are not known. */
+  const isPartial = () => {
+    const data = attention.data();
+    return Boolean(data?.unavailable || [data?.invalid, data?.pending].some((part) => part?.unavailableNamespaces));
+  };
   const list = createMemo(() => (attention.data() ? concerns(attention.data() as Attention) : []));
   createEffect(() => {
     const count = list().length;
@@ -114,7 +119,7 @@ export default function Home(): JSX.Element {
           <Show when={attention.data()?.unavailable}>{(why) => <Notice title={text.home.unknown} detail={why()} />}</Show>
         </div>
         <Loaded reading={attention}>{(data) => (
-          <Show when={list().length} fallback={
+          <Show when={list().length} fallback={isPartial() ? undefined :
             <p class="calm"><Mark look="succeeded" /><span><b>{text.home.nothingWrong}.</b> <span class="dim">{text.home.nothingWrongHint}</span></span></p>
           }>
             <ul>
