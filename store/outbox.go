@@ -83,13 +83,15 @@ FROM kontroler.runs r, unnest($3::bigint[], $4::text[]) WITH ORDINALITY AS c (ta
 WHERE r.id = $1 ORDER BY c.n`
 	sqlNotificationsClaim = dueDAGs + `,
 picked AS (
-    SELECT f.id FROM due d CROSS JOIN LATERAL (
-        SELECT n.id, n.due_at FROM kontroler.notifications n
-        WHERE n.dag_id = d.dag_id AND n.due_at <= $1 AND n.id <> ALL ($3::bigint[])
-        ORDER BY n.due_at, n.id
-        LIMIT greatest(0, $5 - (SELECT count(*) FROM unnest($4::bigint[]) AS b (dag_id) WHERE b.dag_id = d.dag_id))
-        FOR UPDATE SKIP LOCKED) f
-    ORDER BY f.due_at, f.id LIMIT $6),
+    SELECT s.id FROM (
+        SELECT f.id, f.due_at, b.n + row_number() OVER (PARTITION BY d.dag_id ORDER BY f.due_at, f.id) AS share
+        FROM due d
+        CROSS JOIN LATERAL (SELECT count(*) AS n FROM unnest($4::bigint[]) AS b (dag_id) WHERE b.dag_id = d.dag_id) b
+        CROSS JOIN LATERAL (
+            SELECT n.id, n.due_at FROM kontroler.notifications n
+            WHERE n.dag_id = d.dag_id AND n.due_at <= $1 AND n.id <> ALL ($3::bigint[])
+            ORDER BY n.due_at, n.id LIMIT greatest(0, $5 - b.n) FOR UPDATE SKIP LOCKED) f) s
+    ORDER BY s.share, s.due_at, s.id LIMIT $6),
 claimed AS (
     UPDATE kontroler.notifications n SET due_at = $2, tries = n.tries + 1 FROM picked p WHERE n.id = p.id
     RETURNING n.id, n.run_id, n.task_id, n.event, n.tries, n.due_at, n.created_at)
@@ -135,7 +137,8 @@ func writeNotices(ctx context.Context, q querier, runID int64, notices []Notice)
 }
 
 // Claim claims notifications that are due, until claim.Until: the first undelivered one of each run, within the limits
-// of the claim, those that have been due for longest first. next is the time when another notification is due or a
+// of the claim. DAGs with the fewest under way come first, so that receivers that hang do not delay those of other
+// DAGs, and then those that have been due for longest. next is the time when another notification is due or a
 // claim ends; zero if there is none. The claims of a leader that is gone end by themselves.
 func (o *Outbox) Claim(
 	ctx context.Context, claim NotificationClaim,

@@ -147,6 +147,43 @@ FROM kontroler_v1.deliveries`); got != want {
 	}
 }
 
+// toAnotherDAG makes a run that of DAG e.
+func (f *fixture) toAnotherDAG(run int64) {
+	f.Helper()
+	f.exec(`INSERT INTO kontroler.dags (namespace, name, uid, created_at) VALUES ('default', 'e', $1, now())`, uid(2))
+	for _, table := range []string{"runs SET dag_id = (SELECT id FROM kontroler.dags WHERE name = 'e') WHERE id",
+		"notifications SET dag_id = (SELECT id FROM kontroler.dags WHERE name = 'e') WHERE run_id"} {
+		f.exec(`UPDATE kontroler.`+table+` = $1`, run)
+	}
+}
+
+// TestNotificationsOfADAGWithOthersUnderWay checks that a DAG whose receiver hangs does not take a place from one that
+// has none, however long its notifications have been due.
+func TestNotificationsOfADAGWithOthersUnderWay(t *testing.T) {
+	f := newFixture(t)
+	ids := make([]int64, 3)
+	for i := range ids {
+		r := f.newRun()
+		r.AdmittedAt, r.NotifyFailed = at(i), true
+		run, err := f.leader.Refuse(t.Context(), r, "InvalidParameters", "m")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids[i] = run.ID
+	}
+	f.toAnotherDAG(ids[2])
+	var underWay []store.Notification
+	for _, want := range []int64{ids[0], ids[2], ids[1]} {
+		claimed, _, err := f.leader.Outbox.Claim(t.Context(), store.NotificationClaim{
+			Now: at(20), Until: at(30), Limit: 1, PerDAG: 4, Claimed: underWay,
+		})
+		if err != nil || len(claimed) != 1 || claimed[0].Run.ID != want {
+			t.Fatalf("with %d under way: %+v, %v, want the run %d", len(underWay), claimed, err, want)
+		}
+		underWay = append(underWay, claimed...)
+	}
+}
+
 // TestNotificationShares checks that a DAG gets its share, that the longest due come first, and that rows locked by
 // another transaction are skipped.
 func TestNotificationShares(t *testing.T) {
@@ -163,12 +200,7 @@ func TestNotificationShares(t *testing.T) {
 	for n := range 4 {
 		refuse(n)
 	}
-	f.exec(`INSERT INTO kontroler.dags (namespace, name, uid, created_at) VALUES ('default', 'e', $1, now())`, uid(2))
-	other := refuse(9)
-	for _, table := range []string{"runs SET dag_id = (SELECT id FROM kontroler.dags WHERE name = 'e') WHERE id",
-		"notifications SET dag_id = (SELECT id FROM kontroler.dags WHERE name = 'e') WHERE run_id"} {
-		f.exec(`UPDATE kontroler.`+table+` = $1`, other)
-	}
+	f.toAnotherDAG(refuse(9))
 	quiet := f.newRun() // nobody asked
 	if _, err := f.leader.Refuse(t.Context(), quiet, "InvalidDag", "m"); err != nil {
 		t.Fatal(err)
