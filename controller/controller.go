@@ -63,6 +63,7 @@ type Controller struct {
 	events    record.EventRecorder
 	broadcast record.EventBroadcaster
 	led       atomic.Bool   // this process was a leader
+	leads     atomic.Bool   // it is one
 	guard     webhook.Guard // of WebhookDeny
 }
 
@@ -98,6 +99,8 @@ func (c *Controller) Lead(ctx context.Context, db *store.Leader) error {
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
 	c.led.Store(true)
+	c.leads.Store(true)
+	defer c.leads.Store(false)
 	defer c.cfg.Metrics.LiveAttempts(0) // the next leader counts them
 	t := newTerm(c, db, fail)
 	defer t.shutDown()

@@ -7,8 +7,11 @@ import (
 	"slices"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"kontroler/apis/kontroler/v1alpha1"
 	"kontroler/controller/kube"
+	"kontroler/controller/leader"
 	"kontroler/controller/wait"
 )
 
@@ -20,12 +23,12 @@ const (
 )
 
 // showOutage shows in live DagRuns, oldest first, that nothing moves because the database does not answer. The last
-// leader does so, also after it has released the Lease: nobody can lead meanwhile, and there may be new DagRuns. What a
+// leader does so, also after it has released the Lease, until another process leads: there may be new DagRuns. What a
 // DagRun shows is corrected by its progress once the database is back.
 func (c *Controller) showOutage(ctx context.Context) {
 	for wait.For(ctx, time.Second) {
 		since, away := c.cfg.DatabaseAway()
-		if !away || !c.led.Load() || time.Since(since) < outageAfter {
+		if !away || !c.led.Load() || time.Since(since) < outageAfter || c.hasSuccessor(ctx) {
 			continue
 		}
 		for _, run := range c.withoutNotice() {
@@ -35,6 +38,18 @@ func (c *Controller) showOutage(ctx context.Context) {
 			}
 		}
 	}
+}
+
+// hasSuccessor reports whether another process may lead: that one reaches the database.
+func (c *Controller) hasSuccessor(ctx context.Context) bool {
+	if c.leads.Load() {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, liveReadTimeout)
+	defer cancel()
+	lease, err := c.cfg.Kube.CoordinationV1().Leases(c.cfg.LeaseNamespace).
+		Get(ctx, leader.LeaseName(c.cfg.ID), metav1.GetOptions{})
+	return err != nil || lease.Spec.HolderIdentity != nil && *lease.Spec.HolderIdentity != ""
 }
 
 // withoutNotice returns the oldest live DagRuns of this controller that do not show the outage yet.
