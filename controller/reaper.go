@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -68,6 +69,9 @@ func (f *podFinisher) sync(ctx context.Context, key cache.ObjectName) error {
 	return f.release(ctx, p)
 }
 
+// unknownRetry is when a Pod that is in no row is looked at again while its run is live.
+const unknownRetry = time.Minute
+
 // finishUnknown ends a Pod of ours that is in no row: the history of its run was lost. A Pod of a live run stays: the
 // attempt with its name is not decided yet, and will find it.
 func (f *podFinisher) finishUnknown(ctx context.Context, p *corev1.Pod, runUID string) error {
@@ -79,6 +83,7 @@ func (f *podFinisher) finishUnknown(ctx context.Context, p *corev1.Pod, runUID s
 		return fmt.Errorf("reading the run of pod %s/%s: %w", p.Namespace, p.Name, err)
 	}
 	if found && !v1alpha1.RunPhase(run.Phase).Ended() {
+		f.queue.AddAfter(cache.MetaObjectToName(p), unknownRetry) // The run may end without that attempt.
 		return nil
 	}
 	f.cfg.Log.Warn("deleting a Pod that is in no row: its history was lost", "namespace", p.Namespace, "pod", p.Name)
