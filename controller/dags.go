@@ -142,6 +142,7 @@ func (r *dagReconciler) compile(ctx context.Context, key cache.ObjectName) (*com
 
 func (r *dagReconciler) dagGone(ctx context.Context, key cache.ObjectName) error {
 	r.versions.Drop(key)
+	r.scheduler.Enqueue(key) // The DAG may have been deleted while nobody led.
 	return r.db.DAGs.MarkDeleted(ctx, key.Namespace, key.Name, r.now())
 }
 
