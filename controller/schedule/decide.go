@@ -150,15 +150,18 @@ func (s state) isTooLate(at, now time.Time) bool {
 	return s.deadline != nil && now.Sub(at) > max(*s.deadline, punctual)
 }
 
-// addToStretch adds a due time to the last tick if that has the same outcome. Else it begins a new tick.
+// addToStretch adds a due time to the last tick if that has the same outcome and month: a tick is removed with its
+// first due time. Else it begins a new tick.
 func (d *decision) addToStretch(at time.Time, outcome string) {
-	if n := len(d.ticks); n > 0 && d.ticks[n-1].Outcome == outcome {
+	if n := len(d.ticks); n > 0 && d.ticks[n-1].Outcome == outcome && isSameMonth(d.ticks[n-1].From, at) {
 		d.ticks[n-1].To = at
 		d.ticks[n-1].Count++
 		return
 	}
 	d.ticks = append(d.ticks, store.Tick{From: at, To: at, Count: 1, Outcome: outcome})
 }
+
+func isSameMonth(a, b time.Time) bool { return a.Year() == b.Year() && a.Month() == b.Month() }
 
 // parse parses a schedule as its row has it. Without a zone it is in UTC.
 func parse(expression, zone string) (cron.Schedule, error) {
