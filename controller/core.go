@@ -66,5 +66,12 @@ func (c *core) failed(err error) {
 	}
 }
 
+// isOutage reports whether an error comes from an outage of the database, which readiness and DagRuns show. A database
+// that answers and cannot do what a sync needs, because its disk is full or a table is locked, is a fault of that sync.
+func (c *core) isOutage(err error) bool {
+	_, isAway := c.cfg.DatabaseAway()
+	return isAway && store.IsUnavailable(err)
+}
+
 // now is the time of the database, by which everything is due.
 func (c *core) now() time.Time { return c.clock.Now() }

@@ -64,7 +64,7 @@ func (r *runReconciler) syncRun(ctx context.Context, key queue.RunKey) error {
 
 // noteRun records the error of a sync, or its success. The DagRun shows an error that lasts.
 func (s *statusWriter) noteRun(key queue.RunKey, err error) {
-	if s.troubles.Note(key, err, s.now()) {
+	if !s.isOutage(err) && s.troubles.Note(key, err, s.now()) {
 		s.projections.progress(key)
 	}
 }

@@ -34,7 +34,7 @@ func newDAGConditions(c *core) *dagConditions {
 func (c *dagConditions) noteDAG(
 	ctx context.Context, name cache.ObjectName, condition string, of *conditions.Troubles[cache.ObjectName], err error,
 ) error {
-	if of.Note(name, err, c.now()) {
+	if !c.isOutage(err) && of.Note(name, err, c.now()) {
 		setErr := c.setCondition(ctx, name, condition, of.Condition(name, c.now()), conditions.ReasonSyncFailed)
 		if setErr != nil && ctx.Err() == nil {
 			c.cfg.Log.Warn("setting the condition of a DAG failed", "namespace", name.Namespace, "dag", name.Name,

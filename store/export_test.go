@@ -27,7 +27,7 @@ type Sample struct {
 // Queries lists every query of package store by the name of its constant.
 func Queries(s Sample) map[string]Query {
 	now, pods := timestamp(s.Now), []string{s.Pod}
-	ids, uids, text, times := []int64{1}, []string{s.RunUID}, []string{"x"}, timestamps([]time.Time{s.Now})
+	ids, text, times := []int64{1}, []string{"x"}, timestamps([]time.Time{s.Now})
 	gatherArgs := []any{s.RunUID, pods, now, 500, DecidedLimit, 100, 100, []int32{1}}
 	all := map[string]Query{
 		"sqlAttemptByPod":    {sqlAttemptByPod, []any{s.RunUID, s.Pod}},
@@ -90,17 +90,15 @@ func Queries(s Sample) map[string]Query {
 			[]any{s.AttemptID, now, LogCaptured, "", 1, 0, 0, now, now, false, false, 1, now}},
 		"sqlLogChunkMake": {sqlLogChunkMake, []any{s.AttemptID, now, 0, 1, []byte("x")}},
 
-		"sqlScheduleRead": {sqlScheduleRead, []any{s.Namespace, s.DAG}},
-		"sqlScheduleMake": {sqlScheduleMake, []any{ids, uids, text, text, times, text, times, text, times}},
-		"sqlScheduleMove": {sqlScheduleMove,
-			[]any{ids, uids, text, text, times, text, times, text, times, times}},
+		"sqlScheduleRead":           {sqlScheduleRead, []any{s.Namespace, s.DAG}},
+		"sqlScheduleMake":           {sqlScheduleMake, []any{1, s.RunUID, "x", "x", now, "x", now, "x", now}},
+		"sqlScheduleMove":           {sqlScheduleMove, []any{1, s.RunUID, "x", "x", now, "x", now, "x", now, now}},
 		"sqlScheduledRuns":          {sqlScheduledRuns, []any{1, s.RunUID}},
-		"sqlScheduledRunMake":       {sqlScheduledRunMake, []any{ids, times, text, uids}},
-		"sqlScheduledRunsReplaced":  {sqlScheduledRunsReplaced, []any{ids}},
-		"sqlScheduledRunEnded":      {sqlScheduledRunEnded, []any{ids, times}},
-		"sqlScheduledRunCreated":    {sqlScheduledRunCreated, []any{ids, times, uids}},
-		"sqlTickMake":               {sqlTickMake, []any{ids, times, times, ids, text, text, times}},
-		"sqlTickExtend":             {sqlTickExtend, []any{ids, times, times, ids, text}},
+		"sqlScheduledRunsReplaced":  {sqlScheduledRunsReplaced, []any{1}},
+		"sqlScheduledRunEnded":      {sqlScheduledRunEnded, []any{1, times}},
+		"sqlScheduledRunCreated":    {sqlScheduledRunCreated, []any{1, now, s.RunUID}},
+		"sqlTickMake":               {sqlTickMake, []any{1, times, times, ids, text, text, now, s.RunUID}},
+		"sqlTickExtend":             {sqlTickExtend, []any{1, now, now, 1, "x"}},
 		"sqlTickLastSettled":        {sqlTickLastSettled, []any{1, times}},
 		"sqlScheduledRunsDropped":   {sqlScheduledRunsDropped, []any{1, times}},
 		"sqlScheduledRunsTakenBack": {sqlScheduledRunsTakenBack, []any{1, times}},
@@ -108,8 +106,7 @@ func Queries(s Sample) map[string]Query {
 		"sqlScheduleRewind":         {sqlScheduleRewind, []any{1, now, now}},
 		"sqlScheduleEnded":          {sqlScheduleEnded, []any{s.Namespace, s.DAG}},
 		"sqlSchedulesUnknown":       {sqlSchedulesUnknown, nil},
-		"sqlScheduledRunsLeft":      {sqlScheduledRunsLeft, []any{ids, uids}},
-		"sqlScheduleStretch":        {sqlScheduleStretch, []any{ids, times}},
+		"sqlScheduledRunsLeft":      {sqlScheduledRunsLeft, []any{1, s.RunUID}},
 
 		"sqlTrimClock":       {sqlTrimClock, []any{now}},
 		"sqlTrimRuns":        {sqlTrimRuns, []any{timestamp(s.Old), 0, now, trimRuns, trimRows}},
@@ -148,8 +145,8 @@ func Queries(s Sample) map[string]Query {
 // tables that do not grow.
 var NotExplained = []string{
 	"sqlPartitionWait", "sqlDropWait", "sqlChangesEmpty",
-	"sqlMigrateLock", "sqlMigrateSchema", "sqlMigrateCreate", "sqlMigrateExists", "sqlMigrateMake", "sqlMigrateList",
-	"sqlMigrateNote", "sqlReadersMissing", "sqlReadersRefused",
+	"sqlMigrateCoding", "sqlMigrateLock", "sqlMigrateSchema", "sqlMigrateCreate", "sqlMigrateExists", "sqlMigrateMake",
+	"sqlMigrateList", "sqlMigrateNote", "sqlReadersMissing", "sqlReadersRefused",
 }
 
 // Term returns the leader's term.

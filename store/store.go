@@ -63,9 +63,9 @@ func Open(ctx context.Context, config Config) (*DB, error) {
 		return nil, err
 	}
 	db := &DB{config: config, pool: pool}
-	if err := db.Ping(ctx); err != nil {
+	if err := pool.PingContext(ctx); err != nil {
 		pool.Close()
-		return nil, err
+		return nil, postgres.Failed(ctx, err, "connecting to the database")
 	}
 	return db, nil
 }
@@ -73,12 +73,12 @@ func Open(ctx context.Context, config Config) (*DB, error) {
 // Close closes the pool. Leaders have pools of their own, which stay open.
 func (db *DB) Close() error { return db.pool.Close() }
 
-const sqlPing = `SELECT 1`
+// sqlPing locks no row. It fails where nothing can be written.
+const sqlPing = `SELECT FROM kontroler.epochs WHERE false FOR SHARE`
 
-// Ping asks the database for one answer.
+// Ping checks that the database answers, and is not read-only. The schema must exist.
 func (db *DB) Ping(ctx context.Context) error {
-	var one int
-	err := db.pool.QueryRowContext(ctx, sqlPing).Scan(&one)
+	_, err := db.pool.ExecContext(ctx, sqlPing)
 	return postgres.Failed(ctx, err, "asking the database for an answer")
 }
 

@@ -73,11 +73,10 @@ func (t *Troubles[K]) Condition(key K, now time.Time) *metav1.Condition {
 	}
 }
 
-// isPassing reports an error that says nothing about the object: the database is unavailable, which has a reason of its
-// own, another leader has taken over, or somebody else wrote at the same time.
+// isPassing reports an error that says nothing about the object: another leader has taken over, or somebody else wrote
+// at the same time.
 func isPassing(err error) bool {
-	return store.IsUnavailable(err) || errors.Is(err, store.ErrFenced) || errors.Is(err, store.ErrConflict) ||
-		apierrors.IsConflict(err) ||
+	return errors.Is(err, store.ErrFenced) || errors.Is(err, store.ErrConflict) || apierrors.IsConflict(err) ||
 		errors.Is(err, context.Canceled)
 }
 

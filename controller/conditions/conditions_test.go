@@ -24,8 +24,7 @@ func TestTroublesShowOnceTheyLast(t *testing.T) {
 		t.Errorf("the condition is %+v", c)
 	}
 	for name, passing := range map[string]error{
-		"the database is away": fmt.Errorf("reading: %w",
-			store.ErrUnavailable), "a conflict": store.ErrConflict, "another leader": store.ErrFenced,
+		"a conflict": fmt.Errorf("writing: %w", store.ErrConflict), "another leader": store.ErrFenced,
 	} {
 		if troubles.Note("b", passing, now) || troubles.Note("b", passing, now.Add(time.Hour)) {
 			t.Errorf("%s counts as a trouble of the object", name)
