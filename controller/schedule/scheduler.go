@@ -18,7 +18,7 @@ import (
 	"kontroler/store"
 )
 
-// syncWorkers is how many schedules are synced at once. Concurrent syncs share transactions.
+// syncWorkers is how many schedules are synced at once.
 const syncWorkers = 32
 
 // Config is what a Scheduler depends on. All fields are required.
@@ -189,7 +189,10 @@ func (s *Scheduler) account(ctx context.Context, d *v1alpha1.DAG) (next *timer, 
 	if uncreated, err := s.findUncreated(ctx, d, row.DAGID, live); err != nil {
 		return nil, false, err
 	} else if len(uncreated) > 0 {
-		return nil, true, s.takeBack(ctx, row, uncreated)
+		if err := s.takeBack(ctx, row, uncreated); err != nil {
+			return nil, false, err
+		}
+		return s.account(ctx, d) // All runs that are left have a UID. If the create fails again, this sync fails.
 	}
 	p := makePlan(facts{dag: d, row: row, live: live, settled: settled, since: s.cfg.Since, now: s.cfg.Now()})
 	if s.refusals.has(cache.MetaObjectToName(d)) {
