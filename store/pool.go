@@ -26,7 +26,7 @@ func preparedStatements() []string {
 		sqlEpochLock, sqlRunsChanged, sqlDAGsChanged, sqlCommit, sqlRunByUID, sqlRunAdmit, sqlRunProgress, sqlGather,
 		sqlTasksAt, sqlAttemptByPod, sqlNotificationsMake,
 		sqlLogOwner, sqlLogMake, sqlLogChunkMake,
-		sqlScheduleRead, sqlScheduledRuns, sqlScheduleMove, sqlScheduledRunMake, sqlScheduledRunEnded,
+		sqlScheduleRead, sqlScheduledRuns, sqlScheduleMove, sqlScheduledRunEnded,
 		sqlScheduledRunCreated, sqlTickMake,
 	}
 }

@@ -9,12 +9,7 @@ import (
 )
 
 // Schedules stores the schedules of DAGs, their runs, and their ledgers: what happened to each due time.
-type Schedules struct {
-	pool *termPool
-	// Requests that share transactions.
-	updates group[ScheduleUpdate, Schedule]
-	created group[createdRun, struct{}]
-}
+type Schedules struct{ pool *termPool }
 
 // Schedule is the stored schedule of a DAG. A DAG without a stored schedule has only a DAGID.
 type Schedule struct {
@@ -63,18 +58,11 @@ FROM kontroler.dags d LEFT JOIN kontroler.schedules s ON s.dag_id = d.id WHERE d
 	sqlScheduleMake = `
 INSERT INTO kontroler.schedules (dag_id, dag_uid, schedule, time_zone, cursor, held, stretch_from, stretch_outcome,
                                  last_due)
-SELECT c.* FROM unnest($1::bigint[], $2::uuid[], $3::text[], $4::text[], $5::timestamptz[], $6::text[],
-                       $7::timestamptz[], $8::text[], $9::timestamptz[]) AS c
-ON CONFLICT (dag_id) DO NOTHING
-RETURNING dag_id`
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (dag_id) DO NOTHING`
 	sqlScheduleMove = `
-UPDATE kontroler.schedules s SET dag_uid = c.dag_uid, schedule = c.schedule, time_zone = c.time_zone, cursor = c.cursor,
-       held = c.held, stretch_from = c.stretch_from, stretch_outcome = c.stretch_outcome, last_due = c.last_due
-FROM unnest($1::bigint[], $2::uuid[], $3::text[], $4::text[], $5::timestamptz[], $6::text[], $7::timestamptz[],
-            $8::text[], $9::timestamptz[], $10::timestamptz[])
-     AS c (dag_id, dag_uid, schedule, time_zone, cursor, held, stretch_from, stretch_outcome, last_due, was)
-WHERE s.dag_id = c.dag_id AND s.cursor = c.was AND s.cursor <= c.cursor
-RETURNING s.dag_id`
+UPDATE kontroler.schedules s SET dag_uid = $2, schedule = $3, time_zone = $4, cursor = $5, held = $6,
+       stretch_from = $7, stretch_outcome = $8, last_due = $9
+WHERE s.dag_id = $1 AND s.cursor = $10 AND s.cursor <= $5`
 	sqlScheduledRuns = `
 SELECT s.due_at, s.run_name, coalesce(s.run_uid::text, ''), s.replaced, coalesce(r.uid::text, n.uid::text, ''),
        coalesce(r.phase, n.phase, '')
@@ -85,43 +73,33 @@ LEFT JOIN LATERAL (
     SELECT x.uid, x.phase FROM kontroler.runs x
     WHERE s.run_uid IS NULL AND x.namespace = d.namespace AND x.name = s.run_name ORDER BY x.id DESC LIMIT 1) n ON true
 WHERE s.dag_id = $1 AND s.dag_uid = $2 ORDER BY s.due_at`
-	sqlScheduledRunMake = `
-INSERT INTO kontroler.scheduled_runs (dag_id, due_at, run_name, dag_uid)
-SELECT c.* FROM unnest($1::bigint[], $2::timestamptz[], $3::text[], $4::uuid[]) AS c`
 	sqlScheduledRunsReplaced = `
-UPDATE kontroler.scheduled_runs SET replaced = true WHERE dag_id = ANY ($1::bigint[]) AND NOT replaced`
+UPDATE kontroler.scheduled_runs SET replaced = true WHERE dag_id = $1 AND NOT replaced`
 	sqlScheduledRunsLeft = `
 WITH gone AS (
-    DELETE FROM kontroler.scheduled_runs s USING unnest($1::bigint[], $2::uuid[]) AS c (dag_id, dag_uid)
-    WHERE s.dag_id = c.dag_id AND s.dag_uid <> c.dag_uid
+    DELETE FROM kontroler.scheduled_runs s WHERE s.dag_id = $1 AND s.dag_uid <> $2
     RETURNING s.dag_id, s.due_at, s.run_uid)
 UPDATE kontroler.ticks t SET outcome = 'Missed', run_name = NULL
 FROM gone g WHERE g.run_uid IS NULL AND t.dag_id = g.dag_id AND t.due_from = g.due_at AND t.outcome = 'Ran'
     AND t.run_uid IS NULL`
-	sqlScheduleStretch = `
-UPDATE kontroler.schedules s SET stretch_from = c.since FROM unnest($1::bigint[], $2::timestamptz[])
-     AS c (dag_id, since)
-WHERE s.dag_id = c.dag_id`
 	sqlScheduledRunEnded = `
-DELETE FROM kontroler.scheduled_runs s USING unnest($1::bigint[], $2::timestamptz[]) AS c (dag_id, due_at)
-WHERE s.dag_id = c.dag_id AND s.due_at = c.due_at`
+DELETE FROM kontroler.scheduled_runs s WHERE s.dag_id = $1 AND s.due_at = ANY ($2::timestamptz[])`
 	sqlScheduledRunCreated = `
-WITH created AS (
-    SELECT c.* FROM unnest($1::bigint[], $2::timestamptz[], $3::uuid[]) AS c (dag_id, due_at, uid)
-), ticks AS (
-    UPDATE kontroler.ticks t SET run_uid = c.uid FROM created c
-    WHERE t.dag_id = c.dag_id AND t.due_from = c.due_at AND t.outcome = 'Ran')
-UPDATE kontroler.scheduled_runs s SET run_uid = c.uid FROM created c WHERE s.dag_id = c.dag_id AND s.due_at = c.due_at`
+WITH tick AS (
+    UPDATE kontroler.ticks t SET run_uid = $3 WHERE t.dag_id = $1 AND t.due_from = $2 AND t.outcome = 'Ran')
+UPDATE kontroler.scheduled_runs s SET run_uid = $3 WHERE s.dag_id = $1 AND s.due_at = $2`
 	sqlTickMake = `
+WITH c AS (
+    SELECT * FROM unnest($2::timestamptz[], $3::timestamptz[], $4::integer[], $5::text[], $6::text[])
+        AS c (due_from, due_to, count, outcome, run_name)
+), runs AS (
+    INSERT INTO kontroler.scheduled_runs (dag_id, due_at, run_name, dag_uid)
+    SELECT $1::bigint, c.due_from, c.run_name, $8::uuid FROM c WHERE c.run_name IS NOT NULL)
 INSERT INTO kontroler.ticks (dag_id, due_from, due_to, count, outcome, run_name, decided_at)
-SELECT c.* FROM unnest($1::bigint[], $2::timestamptz[], $3::timestamptz[], $4::integer[], $5::text[], $6::text[],
-       $7::timestamptz[]) AS c`
+SELECT $1::bigint, c.due_from, c.due_to, c.count, c.outcome, c.run_name, $7::timestamptz FROM c`
 	sqlTickExtend = `
-UPDATE kontroler.ticks t SET due_to = c.due_to, count = t.count + c.count
-FROM unnest($1::bigint[], $2::timestamptz[], $3::timestamptz[], $4::integer[], $5::text[])
-     AS c (dag_id, due_from, due_to, count, outcome)
-WHERE t.dag_id = c.dag_id AND t.due_from = c.due_from AND t.due_to < c.due_to AND t.outcome = c.outcome
-RETURNING t.dag_id`
+UPDATE kontroler.ticks t SET due_to = $3, count = t.count + $4
+WHERE t.dag_id = $1 AND t.due_from = $2 AND t.due_to < $3 AND t.outcome = $5`
 	sqlTickLastSettled = `
 SELECT t.due_to FROM kontroler.ticks t WHERE t.dag_id = $1 AND t.due_from <> ALL ($2::timestamptz[])
        ORDER BY t.due_from DESC LIMIT 1`
@@ -175,35 +153,15 @@ func (s *Schedules) Runs(ctx context.Context, dagID int64, dagUID string) ([]Sch
 	return runs, postgres.Failed(ctx, err, "listing the runs of schedule %d", dagID)
 }
 
-// createdRun is a tick whose DagRun exists.
-type createdRun struct {
-	dagID int64
-	due   time.Time
-	uid   string
-}
-
-// RecordRun stores the UID of a tick's DagRun. Concurrent calls share a transaction.
+// RecordRun stores the UID of a tick's DagRun.
 func (s *Schedules) RecordRun(ctx context.Context, dagID int64, due time.Time, uid string) error {
-	_, err := s.created.do(createdRun{dagID, due, uid}, func(requests []*request[createdRun, struct{}]) {
-		err := s.recordRuns(ctx, requests)
-		for _, r := range requests {
-			r.err = err
-		}
-	})
-	return postgres.Failed(ctx, err, "recording the run of schedule %d due at %s", dagID, due)
-}
-
-func (s *Schedules) recordRuns(ctx context.Context, requests []*request[createdRun, struct{}]) error {
-	ids, dues, uids := make([]int64, len(requests)), make([]time.Time, len(requests)), make([]string, len(requests))
-	for i, r := range requests {
-		ids[i], dues[i], uids[i] = r.in.dagID, r.in.due, r.in.uid
-	}
-	return s.pool.write(ctx, func(q querier) error {
-		if _, err := q.ExecContext(ctx, sqlScheduledRunCreated, ids, timestamps(dues), uids); err != nil {
+	err := s.pool.write(ctx, func(q querier) error {
+		if _, err := q.ExecContext(ctx, sqlScheduledRunCreated, dagID, timestamp(due), uid); err != nil {
 			return err
 		}
-		return recordDAGChanges(ctx, q, ids...)
+		return recordDAGChanges(ctx, q, dagID)
 	})
+	return postgres.Failed(ctx, err, "recording the run of schedule %d due at %s", dagID, due)
 }
 
 // DropRun records that a tick's DagRun can never be created. Its due time becomes Missed, and it replaces no run.

@@ -2,8 +2,6 @@ package store_test
 
 import (
 	"errors"
-	"fmt"
-	"sync"
 	"testing"
 	"time"
 
@@ -144,68 +142,4 @@ func TestRewindAfterRetention(t *testing.T) {
 	if err != nil || !rewound.Cursor.Equal(t0) {
 		t.Errorf("the cursor is at %s: %v", rewound.Cursor, err)
 	}
-}
-
-// TestAdvanceTogether checks that concurrent updates share transactions. An update whose cursor has moved fails alone,
-// and so does one with values that the database rejects.
-func TestAdvanceTogether(t *testing.T) {
-	f := newFixture(t)
-	const n = 30
-	begun := make([]store.Schedule, n)
-	for i := range n {
-		name := fmt.Sprint("d-", i)
-		version, err := f.leader.DAGs.SaveVersion(t.Context(),
-			store.DAG{Namespace: "default", Name: name, UID: uid(100 + i), CreatedAt: t0}, []byte(`{}`), hash(1), 1, t0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		before := store.Schedule{DAGID: version.DAGID}
-		after := store.Schedule{DAGID: version.DAGID, DAGUID: uid(100 + i), Expression: "@every 1s", Cursor: t0}
-		begun[i] = f.saved(store.ScheduleUpdate{Before: before, After: after, Now: t0})
-	}
-	const moved, refused = 7, 11
-	ahead := begun[moved]
-	ahead.Cursor = at(1)
-	f.saved(store.ScheduleUpdate{Before: begun[moved], After: ahead, Now: t0})
-	var together sync.WaitGroup
-	errs := make([]error, n)
-	for i := range n {
-		after, name := begun[i], fmt.Sprint("run-", i)
-		after.Cursor = at(2)
-		if i == refused {
-			name = "\x00"
-		}
-		together.Go(func() {
-			_, errs[i] = f.leader.Schedules.Advance(t.Context(), store.ScheduleUpdate{
-				Before: begun[i], After: after, Now: t0,
-				Ticks: []store.Tick{{From: at(1), To: at(1), Count: 1, Outcome: "Missed"},
-					{From: at(2), To: at(2), Count: 1, Outcome: "Ran", RunName: name}}})
-		})
-	}
-	together.Wait()
-	for i, err := range errs {
-		switch {
-		case i == moved && !errors.Is(err, store.ErrConflict), i == refused && !errors.Is(err, store.ErrRejected),
-			i != moved && i != refused && err != nil:
-			t.Errorf("schedule %d: %v", i, err)
-		}
-	}
-	for query, want := range map[string]string{
-		`SELECT count(*) FROM kontroler_v1.ticks WHERE outcome = 'Ran'`: fmt.Sprint(n - 2),
-		`SELECT count(*) FROM kontroler.scheduled_runs`:                 fmt.Sprint(n - 2),
-		`SELECT count(*) FROM kontroler.ticks`:                          fmt.Sprint(2 * (n - 2)),
-	} {
-		if got := f.text(query); got != want {
-			t.Errorf("%s: %s, want %s", query, got, want)
-		}
-	}
-}
-
-func (f *fixture) saved(a store.ScheduleUpdate) store.Schedule {
-	f.Helper()
-	saved, err := f.leader.Schedules.Advance(f.Context(), a)
-	if err != nil {
-		f.Fatal(err)
-	}
-	return saved
 }
