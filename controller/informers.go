@@ -6,9 +6,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
 
 	"kontroler/apis/kontroler/v1alpha1"
@@ -53,10 +51,10 @@ func (c *caches) add(from watched, id string) {
 	informer.AddTo(&c.dags, from.dags, "", informer.TrimDAG, cache.Indexers{informer.ByTask: indexTask})
 	informer.AddTo(&c.dagTasks, from.dagTasks, "", informer.TrimDagTask, cache.Indexers{})
 	informer.AddTo(&c.dagRuns, from.dagRuns, "", informer.TrimDagRun, cache.Indexers{
-		informer.ByUID: indexUID, informer.ByDAG: indexDAG, informer.BySchedule: indexSchedule,
+		informer.ByUID: informer.IndexUID, informer.ByDAG: indexDAG, informer.BySchedule: indexSchedule,
 	})
 	informer.AddTo(&c.pods, from.pods, mine, pod.Trim, cache.Indexers{
-		informer.ByUID: indexUID, informer.ByRun: indexRun,
+		informer.ByUID: informer.IndexUID, informer.ByRun: indexRun,
 	})
 }
 
@@ -72,17 +70,6 @@ func (c *caches) run(ctx context.Context) {
 func (c *caches) hasSynced() bool {
 	return c.dags.HasSynced() && c.dagTasks.HasSynced() && c.dagRuns.HasSynced() && c.pods.HasSynced()
 }
-
-// cachedPod returns the Pod with a UID from the cache.
-func (c *caches) cachedPod(uid types.UID) (*corev1.Pod, bool) {
-	found := c.pods.By(informer.ByUID, string(uid))
-	if len(found) == 0 {
-		return nil, false
-	}
-	return found[0], true
-}
-
-func indexUID(obj any) ([]string, error) { return []string{string(obj.(metav1.Object).GetUID())}, nil }
 
 func indexDAG(obj any) ([]string, error) {
 	run := obj.(*v1alpha1.DagRun)

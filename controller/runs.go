@@ -9,6 +9,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
 
 	"kontroler/apis/dag"
@@ -118,10 +119,8 @@ func (r *runReconciler) releaseUnknown(key queue.RunKey, changes *queue.Changes)
 
 // cachedRun returns the cached DagRun of a key; nil: there is none.
 func (c *caches) cachedRun(key queue.RunKey) *v1alpha1.DagRun {
-	for _, run := range c.dagRuns.By(informer.ByUID, string(key)) {
-		return run
-	}
-	return nil
+	run, _ := c.dagRuns.WithUID(types.UID(key))
+	return run
 }
 
 // order is what the DagRun of a run asks for.

@@ -93,7 +93,7 @@ func (t *term) newPodEvents() *podevents.Keeper {
 		Database:     t.db.PodEvents,
 		ControllerID: t.cfg.ID,
 		Namespaces:   t.cfg.namespaces(),
-		CachedPod:    t.cached.cachedPod,
+		CachedPod:    t.cached.pods.WithUID,
 		Enqueue:      t.backlog.touched,
 		Failed:       t.failed,
 		Now:          t.now,

@@ -7,6 +7,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
 )
@@ -92,6 +93,17 @@ func (s *Set[T]) Get(name cache.ObjectName) (T, bool) {
 	for _, informer := range s.informers {
 		if obj, ok, _ := informer.GetIndexer().GetByKey(name.String()); ok {
 			return obj.(T), true
+		}
+	}
+	var none T
+	return none, false
+}
+
+// WithUID returns the cached object that has a UID. The Set has the index ByUID.
+func (s *Set[T]) WithUID(uid types.UID) (T, bool) {
+	for _, object := range s.By(ByUID, firstOf(uid)) {
+		if object.GetUID() == uid {
+			return object, true
 		}
 	}
 	var none T

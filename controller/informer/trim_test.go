@@ -3,6 +3,7 @@ package informer_test
 import (
 	"maps"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -58,20 +59,25 @@ func TestTrimDagRun(t *testing.T) {
 func TestTrimDagRunThatHasEnded(t *testing.T) {
 	completed := metav1.Unix(1_800_000_000, 0)
 	owner := []metav1.OwnerReference{{Kind: "DAG", Name: "d", UID: "d-uid", Controller: new(true)}}
+	due := metav1.NewTime(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
 	for name, tt := range map[string]struct {
 		labels, wantLabels map[string]string
+		wantStart          *metav1.Time
 	}{
 		"a run of a schedule": {
 			map[string]string{v1alpha1.LabelDAG: "d", v1alpha1.LabelScheduled: "true"},
-			map[string]string{v1alpha1.LabelScheduled: "true"},
+			map[string]string{v1alpha1.LabelScheduled: "true"}, &due,
 		},
-		"a run that somebody created": {map[string]string{v1alpha1.LabelDAG: "d"}, nil},
+		"a run that somebody created": {map[string]string{v1alpha1.LabelDAG: "d"}, nil, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			trimmed, err := informer.TrimDagRun(&v1alpha1.DagRun{
-				TypeMeta:   metav1.TypeMeta{Kind: "DagRun"},
-				ObjectMeta: metav1.ObjectMeta{Name: "r", UID: "r-uid", Labels: tt.labels, OwnerReferences: owner},
-				Spec:       v1alpha1.DagRunSpec{DagName: "d"},
+				TypeMeta: metav1.TypeMeta{Kind: "DagRun"},
+				ObjectMeta: metav1.ObjectMeta{
+					Name: "r", UID: "r-uid", Labels: tt.labels, OwnerReferences: owner,
+					Annotations: map[string]string{v1alpha1.AnnotationScheduledAt: "2026-01-01T00:00:00Z"},
+				},
+				Spec: v1alpha1.DagRunSpec{DagName: "d"},
 				Status: v1alpha1.DagRunStatus{
 					Phase: v1alpha1.RunFailed, Controller: "c", RunID: 7, CompletionTime: &completed,
 					Reason: "TaskFailed", Message: "task a failed", Tasks: &v1alpha1.TaskCounts{Total: 1, Failed: 1},
@@ -86,7 +92,16 @@ func TestTrimDagRunThatHasEnded(t *testing.T) {
 				Spec:       v1alpha1.DagRunSpec{DagName: "d"},
 				Status: v1alpha1.DagRunStatus{
 					Phase: v1alpha1.RunFailed, Controller: "c", RunID: 7, CompletionTime: &completed,
+					StartTime: tt.wantStart,
 				},
+			}
+			if again, err := informer.TrimDagRun(trimmed.(*v1alpha1.DagRun).DeepCopy()); err != nil {
+				t.Error(err)
+			} else if diff := cmp.Diff(trimmed, again); diff != "" {
+				t.Errorf("a second time (-first +second)\n%s", diff)
+			}
+			if got := informer.DueAt(trimmed.(*v1alpha1.DagRun)); tt.wantStart != nil && !got.Equal(due.Time) {
+				t.Errorf("it was due at %s", got)
 			}
 			if diff := cmp.Diff(want, trimmed); diff != "" {
 				t.Errorf("-want +got\n%s", diff)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
 
 	"kontroler/apis/kontroler/v1alpha1"
@@ -152,8 +153,6 @@ func (c *Cleaner) enqueueSchedule(run *v1alpha1.DagRun) {
 
 // cachedRun returns the DagRun of a key, or nil if the cache does not have it.
 func (c *Cleaner) cachedRun(key queue.RunKey) *v1alpha1.DagRun {
-	for _, run := range c.DagRuns.By(informer.ByUID, string(key)) {
-		return run
-	}
-	return nil
+	run, _ := c.DagRuns.WithUID(types.UID(key))
+	return run
 }

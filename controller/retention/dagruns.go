@@ -104,10 +104,8 @@ func beyond(limit *int32, runs []*v1alpha1.DagRun) []*v1alpha1.DagRun {
 	if limit != nil {
 		kept = int(*limit)
 	}
-	dueAt := func(run *v1alpha1.DagRun) string { return run.Annotations[v1alpha1.AnnotationScheduledAt] }
 	slices.SortFunc(runs, func(a, b *v1alpha1.DagRun) int {
-		// RFC 3339 in UTC sorts as text.
-		return cmp.Or(-cmp.Compare(dueAt(a), dueAt(b)), cmp.Compare(a.Name, b.Name))
+		return cmp.Or(informer.DueAt(b).Compare(informer.DueAt(a)), cmp.Compare(a.Name, b.Name))
 	})
 	return runs[min(len(runs), kept):]
 }

@@ -68,7 +68,7 @@ func newWorld(t *testing.T, dags []*v1alpha1.DAG, runs []*v1alpha1.DagRun, pods 
 		History: w.history,
 		DAGs:    fill[*v1alpha1.DAG](t, &dagList, cache.Indexers{}),
 		DagRuns: fill[*v1alpha1.DagRun](t, &runList, cache.Indexers{
-			informer.ByUID: by(func(run *v1alpha1.DagRun) string { return string(run.UID) }),
+			informer.ByUID: informer.IndexUID,
 			informer.ByDAG: by(func(run *v1alpha1.DagRun) string { return run.Namespace + "/" + run.Spec.DagName }),
 			informer.BySchedule: by(func(run *v1alpha1.DagRun) string {
 				if owner := run.ScheduleOwner(); owner != nil {
