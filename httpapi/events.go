@@ -11,6 +11,7 @@ import (
 
 	"kontroler/httpapi/auth"
 	"kontroler/httpapi/events"
+	"kontroler/httpapi/stream"
 	"kontroler/store/accounts"
 	"kontroler/store/view"
 )
@@ -45,7 +46,7 @@ const maxWrite = 32 << 10
 type follower struct {
 	*eventHandlers
 	subscription *events.Subscription
-	stream       *stream
+	stream       *stream.Stream
 	credential   string
 	namespace    string // empty means all of the caller's
 	access       accounts.Access
@@ -70,7 +71,7 @@ func (h *eventHandlers) follow(w http.ResponseWriter, c *call) error {
 	}
 	f.setAccess(c.principal.Access)
 	if c.Method == http.MethodHead {
-		describeStream(w.Header())
+		stream.Describe(w.Header())
 		return reply(w, http.StatusOK, nil)
 	}
 	f.subscription, err = h.feed.Subscribe(c.Context(), c.principal.UserID, c.Header.Get("Last-Event-ID"))
@@ -79,7 +80,7 @@ func (h *eventHandlers) follow(w http.ResponseWriter, c *call) error {
 	}
 	defer f.subscription.Close()
 	f.stream = beginStream(w, c, h.pace.write)
-	defer f.stream.end()
+	defer f.stream.End()
 	h.metrics.Streams.Inc()
 	defer h.metrics.Streams.Dec()
 	f.run(c.Context())
@@ -100,7 +101,7 @@ func (f *follower) run(ctx context.Context) {
 	defer heartbeat.Stop()
 	defer recheck.Stop()
 	// Clients come back at different times after a restart.
-	err := f.stream.write(fmt.Appendf(nil, "retry: %d\n\n", 1000+rand.IntN(2000)))
+	err := f.stream.Send(fmt.Appendf(nil, "retry: %d\n\n", 1000+rand.IntN(2000)))
 	for err == nil {
 		pending := f.subscription.HasPending()
 		if !f.isVerified {
@@ -114,7 +115,7 @@ func (f *follower) run(ctx context.Context) {
 		case <-pending:
 			err = f.pass(f.subscription.Take())
 		case <-heartbeat.C:
-			err = f.stream.write(f.appendID([]byte(": heartbeat\n")))
+			err = f.stream.Send(f.appendID([]byte(": heartbeat\n")))
 		case <-recheck.C:
 			err = f.recheck(ctx)
 		}
@@ -130,8 +131,8 @@ func (f *follower) recheck(ctx context.Context) error {
 	defer cancel()
 	principal, err := f.authenticator.Recheck(ctx, f.credential)
 	if errors.Is(err, auth.ErrUnauthenticated) {
-		text, err := appendEvent(nil, "end", "", map[string]string{"detail": problemOf(err).detail})
-		return errors.Join(errStreamEnds, err, f.stream.write(text))
+		text, err := stream.AppendEvent(nil, "end", "", map[string]string{"detail": problemOf(err).detail})
+		return errors.Join(errStreamEnds, err, f.stream.Send(text))
 	}
 	if f.isVerified = err == nil; !f.isVerified {
 		return nil // The database does not answer.
@@ -145,7 +146,7 @@ func (f *follower) recheck(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return f.stream.write(text)
+	return f.stream.Send(text)
 }
 
 // pass sends batches, without what the caller may not see.
@@ -172,11 +173,11 @@ func (f *follower) pass(batches []events.Batch) (err error) {
 			if i == len(visible)-1 {
 				id = batch.ID // A client that lost the connection before begins with the batch again.
 			}
-			if text, err = appendEvent(text, "change", id, e); err != nil {
+			if text, err = stream.AppendEvent(text, "change", id, e); err != nil {
 				return err
 			}
 			if len(text) > maxWrite {
-				if err := f.stream.write(text); err != nil {
+				if err := f.stream.Send(text); err != nil {
 					return err
 				}
 				text = text[:0]
@@ -186,12 +187,12 @@ func (f *follower) pass(batches []events.Batch) (err error) {
 	if len(text) == 0 {
 		return nil
 	}
-	return f.stream.write(text)
+	return f.stream.Send(text)
 }
 
 func (f *follower) appendReset(text []byte, reason events.Reset, id string) ([]byte, error) {
 	f.metrics.Resets.WithLabelValues(string(reason)).Inc()
-	return appendEvent(text, "reset", id, map[string]events.Reset{"reason": reason})
+	return stream.AppendEvent(text, "reset", id, map[string]events.Reset{"reason": reason})
 }
 
 // appendID appends the last ID without an event.

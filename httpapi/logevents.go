@@ -9,6 +9,7 @@ import (
 
 	"kontroler/httpapi/auth"
 	"kontroler/httpapi/podlog"
+	"kontroler/httpapi/stream"
 )
 
 // guard returns a context that ends when the client has gone, when the server stops, and when the caller may no longer
@@ -98,11 +99,11 @@ func (a *logAnswer) events(w http.ResponseWriter) error {
 	}
 	w.Header().Set("Vary", "Accept")
 	if a.call.Method == http.MethodHead {
-		describeStream(w.Header())
+		stream.Describe(w.Header())
 		return reply(w, http.StatusOK, nil)
 	}
 	s := beginStream(w, a.call, a.pace.write)
-	defer s.end()
+	defer s.End()
 	sink := &eventSink{stream: s}
 	ctx, stop := a.guard(sink.beat)
 	defer stop()
@@ -122,7 +123,7 @@ func (a *logAnswer) events(w http.ResponseWriter) error {
 // eventSink writes a log as events.
 type eventSink struct {
 	mu     sync.Mutex
-	stream *stream
+	stream *stream.Stream
 	pieces podlog.Pieces
 	// at is where the next piece is.
 	at   podlog.Position
@@ -133,7 +134,7 @@ type eventSink struct {
 func (s *eventSink) beat() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_ = s.stream.write([]byte(": heartbeat\n\n")) // The next write finds that the client has gone.
+	_ = s.stream.Send([]byte(": heartbeat\n\n")) // The next write finds that the client has gone.
 }
 
 // Begin sends where the log is read from.
@@ -199,7 +200,7 @@ func (s *eventSink) finish(end podlog.End, err error) error {
 // emit appends an event with a piece.
 func (s *eventSink) emit(piece []byte) (err error) {
 	s.at.Offset += int64(len(piece))
-	if s.text, err = appendEvent(s.text, "log", s.at.String(), string(piece)); err != nil {
+	if s.text, err = stream.AppendEvent(s.text, "log", s.at.String(), string(piece)); err != nil {
 		return err
 	}
 	if len(s.text) < maxWrite {
@@ -210,7 +211,7 @@ func (s *eventSink) emit(piece []byte) (err error) {
 
 // send appends an event, and sends all that was appended.
 func (s *eventSink) send(event, id string, data any) (err error) {
-	if s.text, err = appendEvent(s.text, event, id, data); err != nil {
+	if s.text, err = stream.AppendEvent(s.text, event, id, data); err != nil {
 		return err
 	}
 	return s.sendText()
@@ -222,7 +223,7 @@ func (s *eventSink) sendText() error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	err := s.stream.write(s.text)
+	err := s.stream.Send(s.text)
 	s.text = s.text[:0]
 	return err
 }

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"kontroler/httpapi/podlog"
+	"kontroler/httpapi/stream"
 	"kontroler/store/view"
 )
 
@@ -107,13 +108,13 @@ func (a *logAnswer) text(w http.ResponseWriter) error {
 		return reply(w, http.StatusOK, nil)
 	}
 	s := newStream(w, a.call, a.pace.write)
-	defer s.end()
+	defer s.End()
 	ctx, stop := a.guard(nil)
 	defer stop()
 	if isStored {
 		return a.serve(ctx, s, place)
 	}
-	sink := &textSink{answer: a, stream: s, buffered: bufio.NewWriterSize(streamWriter{s}, podlog.MaxPiece)}
+	sink := &textSink{answer: a, stream: s, buffered: bufio.NewWriterSize(s, podlog.MaxPiece)}
 	_, err = a.logs.Copy(ctx, a.request, sink)
 	if err == nil {
 		err = sink.Flush()
@@ -162,20 +163,20 @@ func (a *logAnswer) describe(header http.Header, place podlog.Place) {
 const maxRanges = 16
 
 // serve answers with what is stored of a log, or with ranges of it.
-func (a *logAnswer) serve(ctx context.Context, s *stream, place podlog.Place) error {
+func (a *logAnswer) serve(ctx context.Context, s *stream.Stream, place podlog.Place) error {
 	log := place.Log
 	archive, err := podlog.OpenArchive(ctx, a.views, log)
 	if err != nil {
 		return err
 	}
-	header := s.w.Header()
+	header := s.Answer.Header()
 	before := header.Clone()
 	a.describe(header, place)
 	header.Set("ETag", fmt.Sprintf(`"%d-%d"`, log.AttemptID, log.CapturedAt.UnixMicro()))
 	if strings.Count(a.call.Header.Get("Range"), ",") >= maxRanges {
 		a.call.Header.Del("Range") // RFC 9110, section 14.2, allows it.
 	}
-	content, answer := &failing{ReadSeeker: archive}, &rangeAnswer{ResponseWriter: s.w, stream: s}
+	content, answer := &failing{ReadSeeker: archive}, &rangeAnswer{ResponseWriter: s.Answer, stream: s}
 	http.ServeContent(answer, a.call.Request, "", log.CapturedAt, content)
 	if content.err != nil {
 		a.abort(content.err)
@@ -210,7 +211,7 @@ func (f *failing) Read(p []byte) (int, error) {
 // rangeAnswer passes an answer on, unless it is an error: that becomes a problem.
 type rangeAnswer struct {
 	http.ResponseWriter
-	stream  *stream
+	stream  *stream.Stream
 	refused int
 }
 
@@ -226,17 +227,7 @@ func (r *rangeAnswer) Write(p []byte) (int, error) {
 	if r.refused != 0 {
 		return len(p), nil
 	}
-	return streamWriter{r.stream}.Write(p)
-}
-
-// streamWriter writes to a stream.
-type streamWriter struct{ *stream }
-
-func (w streamWriter) Write(p []byte) (int, error) {
-	if err := w.write(p); err != nil {
-		return 0, err
-	}
-	return len(p), nil
+	return r.stream.Write(p)
 }
 
 // errAnew ends an answer in plain text that would have to begin anew.
@@ -245,7 +236,7 @@ var errAnew = errors.New("the log begins anew")
 // textSink writes a log as plain text.
 type textSink struct {
 	answer   *logAnswer
-	stream   *stream
+	stream   *stream.Stream
 	buffered *bufio.Writer
 	hasBegun bool
 	written  int64
@@ -257,9 +248,9 @@ func (s *textSink) Begin(place podlog.Place) error {
 		return nil
 	}
 	s.hasBegun = true
-	s.answer.describe(s.stream.w.Header(), place)
-	s.stream.w.WriteHeader(http.StatusOK)
-	return s.stream.write(nil)
+	s.answer.describe(s.stream.Answer.Header(), place)
+	s.stream.Answer.WriteHeader(http.StatusOK)
+	return s.stream.Send(nil)
 }
 
 // Reset fails unless nothing was sent.

@@ -19,6 +19,7 @@ import (
 	"kontroler/httpapi/objects"
 	"kontroler/httpapi/podlog"
 	"kontroler/httpapi/quarters"
+	"kontroler/httpapi/turns"
 	"kontroler/store"
 	"kontroler/store/accounts"
 	"kontroler/store/view"
@@ -113,6 +114,8 @@ var sentinels = []struct {
 	{events.ErrTooMany, tooManyRequests, "You have " + strconv.Itoa(events.MaxStreams) +
 		" open streams of events. Close one first."},
 	{events.ErrStopped, unavailable, "The server is starting or stopping."},
+	{turns.ErrTooMany, tooManyRequests, "You have " + strconv.Itoa(turns.MaxRequests) +
+		" requests under way. Wait for their answers."},
 	{podlog.ErrTooMany, tooManyRequests, "You read " + strconv.Itoa(podlog.MaxStreams) + " logs. Close one first."},
 	{view.ErrLogRemoved, gone, "The log was removed after its retention."},
 	{auth.ErrBusy, unavailable, "Too many passwords are being checked."},

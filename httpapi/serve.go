@@ -34,6 +34,8 @@ type call struct {
 	// arrived is the request without requestTimeout. A stream goes on with it.
 	arrived  *http.Request
 	isStream bool
+	// release ends the turn of the request. A stream ends it when it begins: streams have a limit of their own.
+	release func()
 }
 
 type callKey struct{}
@@ -41,7 +43,7 @@ type callKey struct{}
 // ServeHTTP answers a request: it logs and measures it, and passes it to its route.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := s.now()
-	c := &call{id: strings.ToLower(rand.Text()[:16])}
+	c := &call{id: strings.ToLower(rand.Text()[:16]), release: func() {}}
 	c.address, c.isHTTPS = s.proxies.Client(r)
 	c.Request = r.WithContext(context.WithValue(r.Context(), callKey{}, c))
 	answer := &recorder{ResponseWriter: w}
@@ -105,7 +107,11 @@ func (s *Server) adapt(r route) http.Handler {
 		c.Request, c.arrived, c.route = req.WithContext(ctx), req, routePath
 		c.Body = http.MaxBytesReader(w, req.Body, maxBody)
 		err := s.admit(c, r.access)
+		if err == nil && c.principal.UserID != 0 {
+			c.release, err = s.turns.Take(c.Context(), c.principal.UserID)
+		}
 		if err == nil {
+			defer c.release()
 			err = r.handler(w, c)
 		}
 		if err != nil {
@@ -217,12 +223,14 @@ func reply(w http.ResponseWriter, status int, value any) error {
 // audited runs an action of the caller between two writes to the audit.
 func (b *base) audited(c *call, action, object string, run func(context.Context) error) error {
 	p := c.principal
-	return b.auditedFor(c, accounts.AuditEntry{UserID: p.UserID, User: p.User, TokenID: p.TokenID}, action, object, run)
+	who := accounts.AuditEntry{UserID: p.UserID, User: p.User, TokenID: p.TokenID}
+	return b.auditedFor(c, who, action, object, true, run)
 }
 
-// auditedFor runs an action of who is named by an entry of the audit.
+// auditedFor runs an action of who is named by an entry of the audit. If keep is false, the audit does not keep a
+// failure.
 func (b *base) auditedFor(
-	c *call, who accounts.AuditEntry, action, object string, run func(context.Context) error,
+	c *call, who accounts.AuditEntry, action, object string, keep bool, run func(context.Context) error,
 ) error {
 	who.At, who.RequestID, who.Address, who.Action, who.Object = b.now(), c.id, c.address.String(), action, object
 	id, err := b.accounts.Audit.Begin(c.Context(), who)
@@ -236,7 +244,11 @@ func (b *base) auditedFor(
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Context()), auditTimeout)
 	defer cancel()
-	if failed := b.accounts.Audit.End(ctx, id, outcome, b.now()); failed != nil {
+	end := func() error { return b.accounts.Audit.End(ctx, id, outcome, b.now()) }
+	if err != nil && !keep {
+		end = func() error { return b.accounts.Audit.Discard(ctx, id) }
+	}
+	if failed := end(); failed != nil {
 		b.log.Error("the outcome is missing in the audit", "requestId", c.id, "action", action, "object", object,
 			"outcome", outcome, "error", failed)
 	}

@@ -15,6 +15,7 @@ import (
 	"kontroler/httpapi/objects"
 	"kontroler/httpapi/podlog"
 	"kontroler/httpapi/quarters"
+	"kontroler/httpapi/turns"
 	"kontroler/store/accounts"
 	"kontroler/store/view"
 )
@@ -51,6 +52,7 @@ type Server struct {
 	protection *http.CrossOriginProtection
 	proxies    auth.Proxies
 	isPrepared func() bool
+	turns      *turns.Turns
 	events     *eventHandlers
 	logs       *logHandlers
 }
@@ -88,6 +90,7 @@ func New(config Config) *Server {
 	s := &Server{
 		base: b, mux: http.NewServeMux(), protection: http.NewCrossOriginProtection(), proxies: config.Proxies,
 		isPrepared: config.IsPrepared,
+		turns:      turns.New(),
 		events:     &eventHandlers{b, events.NewFeed(config.Views, config.Now, config.Log), defaultPace},
 		logs: &logHandlers{
 			base: b, pace: defaultPace, stopping: make(chan struct{}),

@@ -635,8 +635,38 @@ func TestLoginsThatFindNoPlace(t *testing.T) {
 	}
 	root := r.login("root", rootPassword)
 	list := r.want(200, request{method: "GET", path: "/api/v1/audit?limit=200&user=(unknown)", token: root})
-	if rows := len(list["items"].([]any)); rows != counts[401] {
+	// Those of unknown users are kept at the rate of one user's.
+	if rows := len(list["items"].([]any)); rows != min(counts[401], 5) {
 		t.Errorf("the audit has %d logins of unknown users, %d passwords were checked", rows, counts[401])
+	}
+}
+
+// TestAuditOfFailedPasswords checks that nobody can fill the audit with passwords that are wrong.
+func TestAuditOfFailedPasswords(t *testing.T) {
+	r := newWorld(t).replica()
+	for i := range 12 {
+		r.want(401, request{
+			method: "POST", path: "/api/v1/auth/login",
+			body: fmt.Sprintf(`{"user": "nobody-%d", "password": "guess"}`, i),
+		})
+	}
+	ann := r.login("ann", annPassword)
+	for i := range 12 {
+		status := 422
+		if i >= 5 {
+			status = 429
+		}
+		r.want(status, request{
+			method: "PUT", path: "/api/v1/auth/password", token: ann,
+			body: `{"currentPassword": "wrong", "newPassword": "trombone zebra lantern"}`,
+		})
+	}
+	root := r.login("root", rootPassword)
+	for query, want := range map[string]int{"user=(unknown)": 5, "user=ann": 6} { // The sixth row is the login of ann.
+		list := r.want(200, request{method: "GET", path: "/api/v1/audit?limit=200&" + query, token: root})
+		if rows := len(list["items"].([]any)); rows != want {
+			t.Errorf("%s: the audit has %d rows, want %d", query, rows, want)
+		}
 	}
 }
 

@@ -29,9 +29,9 @@ func (h sessionHandlers) login(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	record := func(u accounts.User, action func(context.Context) error) error {
+	record := func(u accounts.User, keep bool, action func(context.Context) error) error {
 		who := accounts.AuditEntry{UserID: u.ID, User: u.Name}
-		return h.auditedFor(c, who, "auth.login", "users/"+u.Name, action)
+		return h.auditedFor(c, who, "auth.login", "users/"+u.Name, keep, action)
 	}
 	token, s, err := h.logins.Login(c.Context(), body.User, body.Password, c.address, record)
 	h.metrics.Login(err)
@@ -110,14 +110,17 @@ func (h sessionHandlers) changePassword(w http.ResponseWriter, c *call) error {
 	if err := auth.CheckPassword(c.principal.User, body.NewPassword); err != nil {
 		return fault(invalid, "The new password is refused.", fieldError{Pointer: "/newPassword", Detail: err.Error()})
 	}
-	err = h.audited(c, "auth.password", "users/"+c.principal.User, func(ctx context.Context) error {
-		err := h.logins.ChangePassword(ctx, c.principal, body.CurrentPassword, body.NewPassword, c.address)
-		if errors.Is(err, auth.ErrUnauthenticated) {
-			return fault(invalid, "The current password is wrong.",
-				fieldError{Pointer: "/currentPassword", Detail: "it is wrong"})
-		}
-		return err
-	})
+	record := func(u accounts.User, _ bool, action func(context.Context) error) error {
+		return h.audited(c, "auth.password", "users/"+u.Name, func(ctx context.Context) error {
+			err := action(ctx)
+			if errors.Is(err, auth.ErrUnauthenticated) {
+				wrong := fieldError{Pointer: "/currentPassword", Detail: "it is wrong"}
+				err = errors.Join(fault(invalid, "The current password is wrong.", wrong), err)
+			}
+			return err
+		})
+	}
+	err = h.logins.ChangePassword(c.Context(), c.principal, body.CurrentPassword, body.NewPassword, c.address, record)
 	if err != nil {
 		return err
 	}

@@ -451,7 +451,7 @@ func TestLogin(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			recorded := ""
 			_, _, err := l.Login(t.Context(), test.user, test.password, home,
-				func(u accounts.User, action action) error {
+				func(u accounts.User, _ bool, action action) error {
 					recorded = u.Name
 					return action(t.Context())
 				})
@@ -464,7 +464,8 @@ func TestLogin(t *testing.T) {
 		})
 	}
 	failed := errors.New("no audit")
-	_, _, err := l.Login(t.Context(), "ann", password, home, func(accounts.User, action) error { return failed })
+	_, _, err := l.Login(t.Context(), "ann", password, home,
+		func(accounts.User, bool, action) error { return failed })
 	if !errors.Is(err, failed) {
 		t.Errorf("a login that cannot be recorded: %v", err)
 	}
@@ -571,10 +572,10 @@ func TestChangePassword(t *testing.T) {
 	other, _ := w.login(l, "ann")
 	p := w.accepted(l, token)
 	if err := l.ChangePassword(
-		t.Context(), p, "wrong", "another password", home); !errors.Is(err, auth.ErrUnauthenticated) {
+		t.Context(), p, "wrong", "another password", home, plainly(t)); !errors.Is(err, auth.ErrUnauthenticated) {
 		t.Errorf("with a wrong password: %v", err)
 	}
-	if err := l.ChangePassword(t.Context(), p, password, "another password", home); err != nil {
+	if err := l.ChangePassword(t.Context(), p, password, "another password", home, plainly(t)); err != nil {
 		t.Fatal(err)
 	}
 	w.clock.add(auth.MaxStale)

@@ -21,7 +21,8 @@
 //     row, and is no use of a session, which ends when no request has used it for its time.
 //   - What an API token may do is the intersection of its own rights with those of its user at that moment.
 //   - An unknown user costs a caller the same time as a wrong password.
-//   - Failed logins delay further ones of the same user from the same network. They delay nobody else.
+//   - Failed logins delay further ones of the same user from the same network. They delay nobody else. Those of unknown
+//     users are recorded at the rate at which one user's could follow each other.
 //   - Hashing a password takes memory, so few hashes are computed at a time, and few callers wait. One network cannot
 //     take all places. A login that finds no place, or must wait longer, reads and writes no row.
 //   - No password, token or key is in an error or in a log.

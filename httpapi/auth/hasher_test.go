@@ -16,7 +16,7 @@ type action = func(context.Context) error
 
 // plainly records nothing.
 func plainly(t *testing.T) auth.Record {
-	return func(_ accounts.User, run action) error { return run(t.Context()) }
+	return func(_ accounts.User, _ bool, run action) error { return run(t.Context()) }
 }
 
 func TestHasher(t *testing.T) {

@@ -25,8 +25,9 @@ func (e *DelayedError) Error() string {
 	return fmt.Sprintf("too many failed logins. The next one may begin in %s", e.After)
 }
 
-// Record runs an action of a user and records it. It returns the error of the action, or its own.
-type Record func(u accounts.User, action func(context.Context) error) error
+// Record runs an action of a user and records it. It returns the error of the action, or its own. If keep is false, the
+// record of a failed action is removed afterwards, which takes as long as to complete it.
+type Record func(u accounts.User, keep bool, action func(context.Context) error) error
 
 // Logins checks passwords.
 type Logins struct {
@@ -45,8 +46,10 @@ type Logins struct {
 const UnknownUser = "(unknown)"
 
 // Login checks a password, begins a session, and records both. A user who does not exist is recorded as UnknownUser:
-// people type passwords where a name belongs. Such a login takes the same steps, and so the same time. An error matches
-// ErrUnauthenticated or ErrBusy, is a *DelayedError, or that of the database or of record.
+// people type passwords where a name belongs. Such a login takes the same steps, and so the same time. Of the logins of
+// unknown users from a network, as many are kept in the record as one user could have failed: anybody could fill the
+// database otherwise. An error matches ErrUnauthenticated or ErrBusy, is a *DelayedError, or that of the database or of
+// record.
 func (l *Logins) Login(ctx context.Context, name, password string, address netip.Addr, record Record) (
 	token string, s accounts.Session, err error) {
 	err = l.attempt(name, address, func(turn *Turn) error {
@@ -54,7 +57,8 @@ func (l *Logins) Login(ctx context.Context, name, password string, address netip
 		if err != nil {
 			return err
 		}
-		return record(u, func(ctx context.Context) error {
+		keep := u.ID != 0 || l.Delays.Begin(UnknownUser, Network(address), l.Now()) == 0
+		return record(u, keep, func(ctx context.Context) error {
 			hash, err := l.check(ctx, u, turn, password)
 			if err != nil {
 				return err
@@ -66,17 +70,22 @@ func (l *Logins) Login(ctx context.Context, name, password string, address netip
 	return token, s, err
 }
 
-// ChangePassword sets the password of a principal who knows the present one. Its other sessions end.
-func (l *Logins) ChangePassword(ctx context.Context, p Principal, current, next string, address netip.Addr) error {
+// ChangePassword sets the password of a principal who knows the present one, and records it. Its other sessions end.
+func (l *Logins) ChangePassword(
+	ctx context.Context, p Principal, current, next string, address netip.Addr, record Record,
+) error {
+	u := accounts.User{ID: p.UserID, Name: p.User}
 	return l.attempt(p.User, address, func(turn *Turn) error {
-		if _, err := l.check(ctx, accounts.User{ID: p.UserID, Name: p.User}, turn, current); err != nil {
-			return err
-		}
-		hash, err := turn.Hash(ctx, next)
-		if err != nil {
-			return err
-		}
-		return l.DB.Users.SetPassword(ctx, p.UserID, hash, p.SessionID, l.Now())
+		return record(u, true, func(ctx context.Context) error {
+			if _, err := l.check(ctx, u, turn, current); err != nil {
+				return err
+			}
+			hash, err := turn.Hash(ctx, next)
+			if err != nil {
+				return err
+			}
+			return l.DB.Users.SetPassword(ctx, p.UserID, hash, p.SessionID, l.Now())
+		})
 	})
 }
 

@@ -45,6 +45,7 @@ const (
 	sqlAuditMake = `
 INSERT INTO kontroler_server.audit (at, request_id, user_id, user_name, token_id, address, action, object)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING id`
+	sqlAuditDrop  = `DELETE FROM kontroler_server.audit WHERE id = $1`
 	sqlAuditEnd   = `UPDATE kontroler_server.audit SET outcome = $2, ended_at = $3 WHERE id = $1`
 	sqlAuditClean = `
 DELETE FROM kontroler_server.audit WHERE id = ANY (ARRAY(
@@ -65,6 +66,12 @@ func (db Audit) Begin(ctx context.Context, e AuditEntry) (id int64, err error) {
 // End records the outcome of an action.
 func (db Audit) End(ctx context.Context, id int64, outcome string, now time.Time) error {
 	_, err := db.pool.ExecContext(ctx, sqlAuditEnd, id, outcome, now.UTC())
+	return postgres.Classify(ctx, err)
+}
+
+// Discard removes the row of an action.
+func (db Audit) Discard(ctx context.Context, id int64) error {
+	_, err := db.pool.ExecContext(ctx, sqlAuditDrop, id)
 	return postgres.Classify(ctx, err)
 }
 

@@ -43,11 +43,17 @@ func serve(ctx context.Context, cfg config, terminal *os.File, log *slog.Logger)
 		return fmt.Errorf("%w. Check DATABASE_URL (or --database-url)", err)
 	}
 	defer views.Close()
+	// The monitor has a connection of its own: a pool that is busy is no database that is away.
+	checked, err := view.Open(view.Config{URL: cfg.databaseURL, MaxOpen: 1})
+	if err != nil {
+		return err
+	}
+	defer checked.Close()
 	counters, health := metrics.New(), process.NewHealth(accountsDatabase, viewsDatabase, "cluster", "server")
 	live := cluster.NewReader(cfg.clients, cfg.namespaces, counters.ClusterUp, log)
 	health.Set("cluster", live.Waiting)
 	watched := newMonitor(preparation(db, cfg, terminal, log), func(ctx context.Context) error {
-		_, err := views.Identity(ctx)
+		_, err := checked.Identity(ctx)
 		return withHint(err, "DATABASE_URL (or --database-url)")
 	}, counters.DatabaseUp, time.Now, log)
 	health.Set(accountsDatabase, watched.fault(accountsDatabase))
