@@ -119,7 +119,12 @@ func (r *Reader) Pending(ctx context.Context, scope Scope) (found Pending, err e
 			turns <- struct{}{}
 			defer func() { <-turns }()
 			var err error
-			lists[i], err = r.pendingIn(ctx, namespace)
+			lists[i], err = r.sharedList(namespace).do(func() (pendingRuns, error) {
+				// Callers who leave do not fail those who stay.
+				ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestTimeout)
+				defer cancel()
+				return r.pendingIn(ctx, namespace)
+			})
 			outcomes[i] = outcome{namespace, request{"list", "dagruns", namespace}.failed(err)}
 			if source, ok := r.dagRuns[namespace]; ok {
 				source.note(err)
@@ -164,6 +169,49 @@ func (r *Reader) listed(scope Scope) (namespaces []string) {
 type pendingRuns struct {
 	runs           []*v1alpha1.DagRun
 	isCut, isOfAll bool
+}
+
+// sharedList makes one list at a time. All callers who asked before a list begins share it, so it lacks nothing that
+// existed when they asked.
+type sharedList struct {
+	mu     sync.Mutex
+	next   *flight       // the list that the next caller begins; nil if nobody waits for one
+	making chan struct{} // full while a list is made
+}
+
+func newSharedList() *sharedList { return &sharedList{making: make(chan struct{}, 1)} }
+
+type flight struct {
+	isDone bool
+	runs   pendingRuns
+	err    error
+}
+
+// do returns the result of a list that begins after this call.
+func (s *sharedList) do(list func() (pendingRuns, error)) (pendingRuns, error) {
+	s.mu.Lock()
+	if s.next == nil {
+		s.next = &flight{}
+	}
+	own := s.next
+	s.mu.Unlock()
+	s.making <- struct{}{}
+	defer func() { <-s.making }()
+	if own.isDone {
+		return own.runs, own.err
+	}
+	s.mu.Lock()
+	s.next = nil // Whoever asks from now on needs a later list.
+	s.mu.Unlock()
+	own.runs, own.err = list()
+	own.isDone = true
+	return own.runs, own.err
+}
+
+// sharedList returns that of a namespace, or of all if it is empty.
+func (r *Reader) sharedList(namespace string) *sharedList {
+	shared, _ := r.pending.LoadOrStore(namespace, newSharedList())
+	return shared.(*sharedList)
 }
 
 // pendingIn lists the DagRuns of a namespace, or of all if it is empty, that are pending. One that a controller sees

@@ -20,6 +20,7 @@ type Reader struct {
 	dagFeeds   []*feed[*v1alpha1.DAG]
 	taskFeeds  []*feed[*v1alpha1.DagTask]
 	dagRuns    map[string]*source // by namespace; empty means all
+	pending    sync.Map           // *sharedList by namespace; empty means all
 }
 
 // NewReader makes a Reader of some namespaces, or of all if there are none. It sends no request.
