@@ -202,8 +202,8 @@ func beats(n int) func(message) bool {
 	}
 }
 
-// beatsFromNow returns a condition: it was asked of n heartbeats that were sent after this call. On a busy machine, many
-// older ones may wait to be read; one that had to be waited for ends them.
+// beatsFromNow returns a condition: it was asked of n heartbeats that were sent after this call. On a busy machine,
+// many older ones may wait to be read; one that had to be waited for ends them.
 func beatsFromNow(n int) func(message) bool {
 	isLast, last, isFresh := beats(n), time.Now(), false
 	return func(m message) bool {

@@ -180,23 +180,25 @@ func (h manifestHandlers[T]) delete(w http.ResponseWriter, c *call) error {
 			return err
 		}
 	}
-	found, err := h.find(c.Context(), c, name)
+	find := func(ctx context.Context) (T, error) {
+		live, err := h.find(ctx, c, name)
+		if err == nil && generation != 0 {
+			err = checkGeneration(live, generation)
+		}
+		return live, err
+	}
+	found, err := find(c.Context())
 	if err != nil {
 		return err
 	}
 	err = h.audited(c, h.action("delete"), h.auditName(c, name), func(ctx context.Context) error {
 		return whileChanged(ctx, func() error {
-			live, err := h.find(ctx, c, name)
+			live, err := find(ctx)
 			if err != nil {
 				return err
 			}
 			if live.GetUID() != found.GetUID() {
 				return fault(conflict, "Another object has the name now.")
-			}
-			if generation != 0 {
-				if err := checkGeneration(live, generation); err != nil {
-					return err
-				}
 			}
 			return h.kind.Delete(ctx, live)
 		})

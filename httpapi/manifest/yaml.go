@@ -20,8 +20,8 @@ const (
 	// maxExpanded bounds the size that the aliases of a document expand to, in bytes and nodes.
 	maxExpanded = 2 * MaxBytes
 	// maxIndicators bounds the characters of a document that may begin a node: a node takes some 400 bytes of memory
-	// while it is read, two hundred times its text. A fifth of the largest object that etcd takes is beyond what scripts
-	// and JSON within strings have.
+	// while it is read, two hundred times its text. A fifth of the largest object that etcd takes is beyond what
+	// scripts and JSON within strings have.
 	maxIndicators = 300_000
 	// largeBytes is the size from which one document at a time is read.
 	largeBytes = 64 << 10
