@@ -110,7 +110,8 @@ func (w *podWriter) createPod(ctx context.Context, s starts, c engine.Create) er
 	return nil
 }
 
-// existing returns the Pod that has the name of an attempt's Pod. nil: it is not the run's, and the attempt fails.
+// existing returns the Pod that has the name of an attempt's Pod. If it does not belong to the run, existing returns
+// nil and the attempt fails.
 func (w *podWriter) existing(ctx context.Context, row store.Run, c engine.Create) (*corev1.Pod, error) {
 	p, err := w.cfg.Kube.CoreV1().Pods(row.Namespace).Get(ctx, c.PodName, metav1.GetOptions{})
 	if err != nil {
@@ -148,7 +149,7 @@ func (w *podWriter) stopPods(ctx context.Context, row store.Run, deletes []engin
 	})
 }
 
-// goneRetry is when a run is synced again whose Pod or DagRun is gone. The cache may show it late.
+// goneRetry is the delay before a run whose Pod or DagRun is gone is synced again. The cache may lag.
 const goneRetry = time.Second
 
 // stopPod deletes a Pod whose stop is committed, with its own grace period.
@@ -188,7 +189,7 @@ func (w *podWriter) relabel(ctx context.Context, row store.Run, pod *corev1.Pod)
 		return fmt.Errorf("restoring the labels of pod %q: %w", pod.Name, err)
 	}
 	fault.Point("relabelled")
-	w.cfg.Log.Warn("a Pod had lost its labels", "namespace", pod.Namespace, "pod", pod.Name, "run", row.Name)
+	w.cfg.Log.Warn("restored labels that a Pod had lost", "namespace", pod.Namespace, "pod", pod.Name, "run", row.Name)
 	return nil
 }
 

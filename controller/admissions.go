@@ -19,7 +19,7 @@ import (
 	"kontroler/store"
 )
 
-// admitter makes runs of DagRuns.
+// admitter turns DagRuns into runs.
 type admitter struct {
 	*core
 	queue  *queue.Queue[queue.RunKey]
@@ -28,7 +28,7 @@ type admitter struct {
 	status *statusWriter
 }
 
-// syncAdmission makes a run of a DagRun that has none: it admits, claims and hands the run over.
+// syncAdmission turns a DagRun into a run: it admits and claims the DagRun, and enqueues the run.
 func (a *admitter) syncAdmission(ctx context.Context, key queue.RunKey) error {
 	err := queue.Guard(key, func() error { return a.reconcileAdmission(ctx, key) })
 	a.status.noteRun(key, err)
@@ -65,8 +65,8 @@ func (a *admitter) reconcileAdmission(ctx context.Context, key queue.RunKey) err
 	return nil
 }
 
-// admit writes the row of a DagRun, from its DAG as it is now. found reports that there is one: not for a DagRun that
-// is not ours to run, waits for its DAG, or had a row that is gone.
+// admit writes the row of a DagRun, from its DAG as it is now. found is false for a DagRun that is not ours to run,
+// that waits for its DAG, or whose row is gone.
 func (a *admitter) admit(ctx context.Context, run *v1alpha1.DagRun) (row store.Run, found bool, err error) {
 	switch {
 	case run.IsOtherKontrolers():
@@ -95,7 +95,7 @@ func (a *admitter) admit(ctx context.Context, run *v1alpha1.DagRun) (row store.R
 	return row, true, nil
 }
 
-// writeRun writes the row of a run: with its tasks, or refused.
+// writeRun writes the row of a run, with its tasks or as refused.
 func (a *admitter) writeRun(ctx context.Context, run *v1alpha1.DagRun, c *compiled) (store.Run, error) {
 	row := store.NewRun{
 		UID: string(run.UID), Namespace: run.Namespace, Name: run.Name, DAGName: run.Spec.DagName,
@@ -141,9 +141,9 @@ func (c *core) hasClaim(run *v1alpha1.DagRun, row store.Run) bool {
 	return run.Status.Controller == c.cfg.ID && run.Status.RunID == row.ID
 }
 
-// claimRun makes the DagRun name this controller and this row, before the first Pod. Of several controllers the first
-// patch wins. The others delete their rows. isOurs reports whether the run is to be synced: its DagRun is claimed, or
-// is gone.
+// claimRun records this controller and this row in the DagRun, before the first Pod. If several controllers try, the
+// first patch wins and the others delete their rows. isOurs reports whether the run is to be synced, because its DagRun
+// is claimed or gone.
 func (a *admitter) claimRun(ctx context.Context, row store.Run, run *v1alpha1.DagRun) (isOurs bool, err error) {
 	for range 3 {
 		switch s := run.Status; {
@@ -171,7 +171,7 @@ func (a *admitter) claimRun(ctx context.Context, row store.Run, run *v1alpha1.Da
 	return false, fmt.Errorf("claiming DagRun %s/%s: it keeps changing", row.Namespace, row.Name)
 }
 
-// liveRun reads the DagRun of a row past the cache. nil: it is gone.
+// liveRun reads the DagRun of a row live. It returns nil if the DagRun is gone.
 func (c *core) liveRun(ctx context.Context, row store.Run) (*v1alpha1.DagRun, error) {
 	ctx, cancel := context.WithTimeout(ctx, liveReadTimeout)
 	defer cancel()
@@ -185,8 +185,8 @@ func (c *core) liveRun(ctx context.Context, row store.Run) (*v1alpha1.DagRun, er
 	return run, nil
 }
 
-// dagNotFound shows that a DagRun waits for its DAG. Only controllers of the empty class do: the class of a DAG that
-// does not exist is unknown.
+// dagNotFound shows that a DagRun waits for its DAG. Only controllers of the empty class do so, because the class of a
+// missing DAG is unknown.
 func (a *admitter) dagNotFound(ctx context.Context, run *v1alpha1.DagRun) error {
 	if a.cfg.Class != "" || run.Status.Reason == engine.ReasonDagNotFound && !run.Spec.Cancel {
 		return nil

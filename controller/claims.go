@@ -20,7 +20,7 @@ import (
 )
 
 const (
-	// claimVoidAfter is how long past its Lease's expiry a controller's claims are void.
+	// claimVoidAfter is how long after its Lease expires a controller loses its claims.
 	claimVoidAfter = 5 * time.Minute
 	// claimUnchanged is how long the Lease of a leader may go without a change: many times its renewal interval.
 	claimUnchanged = 30 * time.Second
@@ -28,8 +28,8 @@ const (
 	claimsEvery = 10 * time.Second
 )
 
-// claim claims a DAG of this controller's class that nobody has claimed, or whose claim is void. Of several controllers
-// the first patch wins. It returns the DAG as it is then.
+// claim claims a DAG of this controller's class that is unclaimed, or whose claim has lapsed. If several controllers
+// try, the first patch wins. It returns the DAG as it is then.
 func (r *dagReconciler) claim(ctx context.Context, d *v1alpha1.DAG) (*v1alpha1.DAG, bool, error) {
 	mine, ofClass := d.Status.Controller == r.cfg.ID, d.Spec.ControllerClass == r.cfg.Class
 	switch {
@@ -72,7 +72,7 @@ func (r *dagReconciler) patchClaim(
 	return claimed, nil
 }
 
-// claimVoid reports whether the claims of another controller are void: its Lease is gone, or expired long ago.
+// claimVoid reports whether the claims of another controller have lapsed: its Lease is gone, or expired long ago.
 func (r *dagReconciler) claimVoid(ctx context.Context, namespace, id string) (bool, error) {
 	if namespace == "" {
 		namespace = r.cfg.LeaseNamespace
@@ -95,8 +95,8 @@ func (r *dagReconciler) claimVoid(ctx context.Context, namespace, id string) (bo
 	return r.leases.isVoid(lease, r.now()), nil
 }
 
-// otherLeases are the Leases of other controllers as this one has seen them. The clocks that set their times may differ
-// from this one by minutes, so a Lease that changes is not void, whatever its times say.
+// otherLeases are the Leases of other controllers as this one has seen them. Their times come from clocks that may
+// differ from this one's by minutes, so a Lease that changes is held, whatever its times say.
 type otherLeases struct {
 	mu   sync.Mutex
 	seen map[types.UID]seenLease
@@ -109,8 +109,8 @@ type seenLease struct {
 
 func newOtherLeases() *otherLeases { return &otherLeases{seen: map[types.UID]seenLease{}} }
 
-// isVoid reports whether a Lease expired long ago: by its own times, if it has not changed for a while; or because it
-// has not changed for so long that its times do not matter.
+// isVoid reports whether a Lease expired long ago. Its own times count only if it has not changed for a while. If it
+// has not changed for very long, its times do not matter.
 func (o *otherLeases) isVoid(lease *coordinationv1.Lease, now time.Time) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()

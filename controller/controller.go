@@ -22,35 +22,36 @@ import (
 	"kontroler/store"
 )
 
-// Config is what a controller needs to know.
+// Config configures a controller.
 type Config struct {
-	// Kube and Client speak to the cluster; Kube in protobuf.
+	// Kube and Client are clients of the API server. Kube uses protobuf.
 	Kube   kubernetes.Interface
 	Client versioned.Interface
 	// ID is the controller's id, from its database.
 	ID string
-	// Since is when the controller got its id. Due times before it are not this controller's: another controller, or
-	// the existing Kontroler, may have run them.
+	// Since is when the controller got its id. Earlier due times do not run here, because another controller, or the
+	// existing Kontroler, may have run them.
 	Since time.Time
-	// Namespaces that it works in; empty: all.
+	// Namespaces are the namespaces to work in. Empty means all.
 	Namespaces []string
-	// Class of the DAGs that it may claim.
+	// Class is the class of the DAGs to claim.
 	Class string
-	// LeaseNamespace is where its Lease is, by which others judge its claims.
+	// LeaseNamespace is the namespace of its Lease. Other controllers read the Lease to check that this one is alive.
 	LeaseNamespace string
-	// MaxPods bounds its live Pods.
+	// MaxPods is the maximum number of live Pods.
 	MaxPods int
 	// StartGrace is how long an attempt may fail to start.
 	StartGrace time.Duration
-	// HistoryRetention is how long rows and logs are kept after their end; 0: for ever.
+	// HistoryRetention is how long rows and logs are kept after their end. 0 means for ever.
 	HistoryRetention time.Duration
-	// WebhookDeny are the networks that webhooks may not reach beside those that none may: CIDRs, separated by commas.
+	// WebhookDeny lists further networks that webhooks may not reach: CIDRs, separated by commas.
 	WebhookDeny string
-	// LogLimit is how many bytes of a task's log are kept; 0: none, logs are not read.
+	// LogLimit is how many bytes of a task's log are kept. 0 means that logs are not read.
 	LogLimit int64
-	// Writes counts the requests that changed something. One progress patch is allowed for every ten of them.
+	// Writes returns the number of requests that changed something. One progress patch is allowed for every ten of
+	// them.
 	Writes func() uint64
-	// DatabaseAway says since when the database has not answered.
+	// DatabaseAway reports whether the database does not answer, and since when.
 	DatabaseAway func() (since time.Time, away bool)
 	Metrics      *metrics.Metrics
 	Log          *slog.Logger
@@ -64,7 +65,7 @@ type Controller struct {
 	broadcast record.EventBroadcaster
 	led       atomic.Bool   // this process was a leader
 	leads     atomic.Bool   // it is one
-	guard     webhook.Guard // of WebhookDeny
+	guard     webhook.Guard // made from WebhookDeny
 }
 
 // New checks the configuration and makes a controller. Nothing runs yet.
@@ -133,7 +134,7 @@ func (cfg *Config) watches(namespace string) bool {
 	return len(cfg.Namespaces) == 0 || slices.Contains(cfg.Namespaces, namespace)
 }
 
-// namespaces returns the namespaces to watch: one that stands for all, if none are named.
+// namespaces returns the namespaces to watch, or metav1.NamespaceAll if none are named.
 func (cfg *Config) namespaces() []string {
 	if len(cfg.Namespaces) == 0 {
 		return []string{metav1.NamespaceAll}

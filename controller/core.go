@@ -34,13 +34,13 @@ type core struct {
 	podEvents *podevents.Keeper
 }
 
-// backlog is the runs to sync, with what changed of them.
+// backlog holds the runs to sync, and what changed in each.
 type backlog struct {
 	queue   *queue.Queue[queue.RunKey]
 	pending *queue.Pending
-	// alarms are when runs are due: a deadline, a timeout, a retry.
+	// alarms hold when runs are due: for a deadline, a timeout or a retry.
 	alarms *queue.Alarms[queue.RunKey]
-	// slots are the Pods that may live at the same time. A run that gets one is enqueued.
+	// slots limit the live Pods. A run that gets a slot is enqueued.
 	slots *queue.Slots
 }
 
@@ -54,7 +54,7 @@ func newBacklog(cfg *Config) *backlog {
 	return b
 }
 
-// failed logs the error of work that is retried. An error that says that another leader has taken over ends the term.
+// failed logs an error of work that is retried. store.ErrFenced ends the term.
 func (c *core) failed(err error) {
 	switch {
 	case errors.Is(err, store.ErrFenced):
@@ -73,5 +73,5 @@ func (c *core) isOutage(err error) bool {
 	return isAway && store.IsUnavailable(err)
 }
 
-// now is the time of the database, by which everything is due.
+// now returns the time of the database, which decides what is due.
 func (c *core) now() time.Time { return c.clock.Now() }

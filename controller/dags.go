@@ -24,7 +24,7 @@ import (
 	"kontroler/store"
 )
 
-// compiled is a DAG that this controller has claimed: stored as a version, or faulty.
+// compiled is a DAG that this controller has claimed. It is stored as a version, or has faults.
 type compiled struct {
 	dag     *v1alpha1.DAG
 	graph   *dag.Graph
@@ -32,7 +32,7 @@ type compiled struct {
 	faults  field.ErrorList
 }
 
-// invalid says why the DAG cannot run. Empty: it can.
+// invalid returns why the DAG cannot run. It is empty if it can.
 func (c *compiled) invalid() string { return faultMessage(c.faults) }
 
 var (
@@ -88,8 +88,8 @@ func (r *dagReconciler) reconcileDAG(ctx context.Context, key cache.ObjectName) 
 }
 
 // compileDAG reads a DAG live, claims it, compiles it with the DagTasks that it names, and stores a new version if the
-// compiled spec changed. The sync of a DAG and the admission of a run both use it. Many runs of a DAG that are admitted
-// at the same time share it. Its errors are errNoDAG, errNotOurs, or worth a retry.
+// compiled spec changed. The sync of a DAG and the admission of a run both use it. Runs of a DAG that are admitted at
+// the same time share one call. Its errors are errNoDAG, errNotOurs, or worth a retry.
 func (r *dagReconciler) compileDAG(ctx context.Context, key cache.ObjectName) (*compiled, error) {
 	return r.compiles.Do(key, func() (*compiled, error) { return r.compile(ctx, key) })
 }
@@ -184,7 +184,7 @@ func (r *dagReconciler) reportDAG(ctx context.Context, c *compiled) error {
 	if !changed && status.Version == d.Status.Version && status.ObservedGeneration == d.Status.ObservedGeneration {
 		return nil
 	}
-	// The patch undoes no later write, such as a claim or a last run: that is a conflict.
+	// If there was a later write, such as a claim or a last run, the patch fails with a conflict.
 	_, err := kube.PatchStatus(ctx, r.cfg.Client.KontrolerV1alpha1().DAGs(d.Namespace), d, status)
 	if apierrors.IsNotFound(err) {
 		return nil
@@ -197,8 +197,8 @@ func (r *dagReconciler) reportDAG(ctx context.Context, c *compiled) error {
 	return nil
 }
 
-// announce writes Events once for each generation of an object: that it is not valid, and which of its fields are
-// ignored or misleading, which warnings returns. conditionsBefore are those that it had.
+// announce writes Events once for each generation of an object: one if it is not valid, and one with its warnings about
+// ignored or misleading fields. conditionsBefore are the conditions that it had.
 func (r *dagReconciler) announce(
 	about runtime.Object, valid metav1.Condition, conditionsBefore []metav1.Condition, warnings func() []string,
 ) {
@@ -216,7 +216,7 @@ func (r *dagReconciler) announce(
 	}
 }
 
-// faultMessage lists every fault, as far as a condition has room.
+// faultMessage lists the faults, cut to what a condition can hold.
 func faultMessage(faults field.ErrorList) string {
 	lines := make([]string, len(faults))
 	for i, f := range faults {

@@ -24,14 +24,14 @@ const maxTemplateBytes = 16 << 20
 
 // savedTask is a DagTask that was stored as a version, or is faulty.
 type savedTask struct {
-	task    *v1alpha1.DagTask // nil: there is none
+	task    *v1alpha1.DagTask // nil if there is none
 	version store.TaskVersion
 	// isTaken reports that its version is stored with another spec.
 	isTaken bool
 	faults  field.ErrorList
 }
 
-// invalid says why the DagTask differs from its stored version. Empty: it does not.
+// invalid returns why the DagTask differs from its stored version. Both results are empty if it does not.
 func (s *savedTask) invalid() (reason, message string) {
 	switch {
 	case len(s.faults) > 0:
@@ -138,8 +138,8 @@ func (r *dagReconciler) resolveTasks(ctx context.Context, d *v1alpha1.DAG) (map[
 	return resolved, nil
 }
 
-// reportTask updates the status of a DagTask. Of several controllers one does so: the first, as long as its Lease is
-// held. The others would write the same, except for version numbers.
+// reportTask updates the status of a DagTask. If several controllers watch it, only the first does so, as long as its
+// Lease is held. The others would write the same, except for version numbers.
 func (r *dagReconciler) reportTask(ctx context.Context, s savedTask) error {
 	task := s.task
 	reason, message := s.invalid()

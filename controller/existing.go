@@ -18,23 +18,23 @@ import (
 	"kontroler/controller/queue"
 )
 
-// The existing Kontroler has the same custom resources. Its DagRuns are history, and its finalizers do not hold deleted
-// objects. Every controller that watches an object acts on that, whichever controller the object belongs to. A repeat
+// The existing Kontroler has the same custom resources. Its DagRuns are not run again, and its finalizers are removed
+// from deleted objects. Every controller that watches an object does this, whichever controller owns it. A repetition
 // changes nothing.
 
-// isDisowned reports whether a DagRun shows already that it belongs to the existing Kontroler.
+// isDisowned reports whether a DagRun already shows that it belongs to the existing Kontroler.
 func isDisowned(run *v1alpha1.DagRun) bool {
 	admitted := meta.FindStatusCondition(run.Status.Conditions, v1alpha1.RunConditionAdmitted)
 	return admitted != nil && admitted.Reason == v1alpha1.RunReasonOtherKontroler
 }
 
-// releaser takes finalizers of the existing Kontroler off deleted objects.
+// releaser removes finalizers of the existing Kontroler from deleted objects.
 type releaser struct {
 	*core
 	queue *queue.Queue[releaseKey]
 }
 
-// disown shows in a DagRun of the existing Kontroler that it is not run here. Its earlier status stays.
+// disown adds to the status of a DagRun of the existing Kontroler that it does not run here.
 func (a *admitter) disown(ctx context.Context, run *v1alpha1.DagRun) error {
 	if isDisowned(run) || run.DeletionTimestamp != nil {
 		return nil
@@ -84,7 +84,7 @@ func isHeldByOld(o sharedObject) bool {
 	return o.GetDeletionTimestamp() != nil && slices.ContainsFunc(o.GetFinalizers(), isOld)
 }
 
-// releaseOld enqueues an object that is to be released.
+// releaseOld enqueues an object if it is to be released.
 func (r *releaser) releaseOld(resource string, o sharedObject) {
 	if isHeldByOld(o) {
 		r.queue.Add(releaseKey{resource, cache.MetaObjectToName(o)})
@@ -124,7 +124,7 @@ func (r *releaser) syncRelease(ctx context.Context, key releaseKey) error {
 	return nil
 }
 
-// cachedObject is the object of a key as the cache has it.
+// cachedObject returns the object of a key from the cache.
 func (r *releaser) cachedObject(key releaseKey) (o sharedObject, there bool) {
 	switch key.resource {
 	case "dags":

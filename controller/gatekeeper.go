@@ -18,10 +18,10 @@ import (
 	"kontroler/store"
 )
 
-// probeEvery is how often it is checked whether a probe is due.
+// probeEvery is the interval between checks for due probes.
 const probeEvery = 250 * time.Millisecond
 
-// gatekeeper holds back creates in namespaces that refuse them, and sorts refusals.
+// gatekeeper holds back creates in namespaces that refuse them, and classifies refusals.
 type gatekeeper struct {
 	*core
 	pods *queue.Gates
@@ -29,7 +29,7 @@ type gatekeeper struct {
 	claims *queue.Gates
 }
 
-// passGate reports whether a create may be sent. If not, the attempt waits, and shows once why.
+// passGate reports whether a create may be sent. If not, the attempt waits, and its reason is recorded once.
 func (k *gatekeeper) passGate(gates *queue.Gates, row store.Run, c engine.Create) bool {
 	why, pass := gates.Pass(row.Namespace, queue.RunKey(row.UID), templateOf(row, c))
 	if !pass && c.Reason != why.Reason {
@@ -48,15 +48,15 @@ func templateOf(row store.Run, c engine.Create) queue.Template {
 	return queue.Template{Version: row.VersionID, Task: c.Task}
 }
 
-// createFailed sorts the errors of a create. A refusal is for the engine to judge; anything else is returned and
-// retried. gates are those of the object that was to be created: the Pod, or its workspace.
+// createFailed classifies the error of a create. It passes a refusal to the engine, and returns any other error, which
+// is retried. gates are those of the object that was to be created: the Pod, or its workspace.
 func (k *gatekeeper) createFailed(row store.Run, c engine.Create, gates *queue.Gates, err error) error {
 	// Without the name of the Pod the text is the same for every attempt.
 	refusal := engine.Refusal{
 		Message: text.Shorten(strings.ReplaceAll(err.Error(), strconv.Quote(c.PodName)+" ", ""), text.MaxBytes),
 	}
 	switch {
-	// The one error text that is matched: only the text tells an exceeded quota from any other 403.
+	// The only error text that is matched: nothing else distinguishes an exceeded quota from any other 403.
 	case apierrors.IsForbidden(err) && strings.Contains(err.Error(), "exceeded quota"):
 		refusal.Reason = engine.ReasonQuotaExceeded
 	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause), apierrors.IsNotFound(err):
@@ -79,7 +79,7 @@ func (k *gatekeeper) createFailed(row store.Run, c engine.Create, gates *queue.G
 	return nil
 }
 
-// refuse leaves a refusal to the next sync.
+// refuse records a refusal for the next sync, and enqueues the run.
 func (k *gatekeeper) refuse(row store.Run, c engine.Create, r engine.Refusal) {
 	k.backlog.pending.Refused(queue.RunKey(row.UID), c.PodName, r)
 	k.backlog.queue.Add(queue.RunKey(row.UID))

@@ -43,7 +43,7 @@ type gatherer struct {
 type facts struct {
 	graph    *dag.Graph
 	snapshot engine.Snapshot
-	// strangers are changed Pods of no live attempt. They are finished, or not ours.
+	// strangers are changed Pods without a live attempt. They are finished, or not ours.
 	strangers []string
 	// unlabelled are Pods of ours whose labels somebody removed.
 	unlabelled []*corev1.Pod
@@ -51,15 +51,15 @@ type facts struct {
 	postponed []string
 	// hasMore reports that there was more than one sync takes.
 	hasMore bool
-	// nextDue is when a row is due that the snapshot lacks, or the claim of the workspace is to be read again. Zero
-	// means never.
+	// nextDue is when a row that the snapshot lacks is due, or when the claim of the workspace is to be read again.
+	// Zero means never.
 	nextDue time.Time
 	// uncreated counts the Decided attempts that are not blocked. The snapshot has the first hundred.
 	uncreated int
 }
 
-// read reads the run of a key and the rows that a decision about changes is about. found reports whether there is one.
-// It adds the Pods whose claim is due to the changes, so that they are kept if the sync fails.
+// read reads the run of a key and the rows that a decision about changes needs. found reports whether the run exists.
+// read adds Pods whose claim is due to the changes, so that they are kept if the sync fails.
 func (g *gatherer) read(
 	ctx context.Context, key queue.RunKey, dagRun *v1alpha1.DagRun, changes *queue.Changes, now time.Time,
 ) (rows store.Snapshot, found bool, err error) {
@@ -103,9 +103,9 @@ func (g *gatherer) gather(
 	return f, g.gatherMissing(ctx, row, f, now)
 }
 
-// childrenOfEnded returns the positions of tasks that a decision will probably need: the children of those whose Pods
-// have ended. Reading them with the rest saves a round trip. gatherMissing reads the others. Before the first sync of a
-// run in this term, these are all.
+// childrenOfEnded returns the positions of tasks that a decision will probably need: the children of tasks whose Pods
+// have ended. Reading them with the rest saves a round trip. gatherMissing reads the others. In the first sync of a run
+// in this term, it reads all of them.
 func (g *gatherer) childrenOfEnded(key queue.RunKey, dagRun *v1alpha1.DagRun, changes *queue.Changes) []int32 {
 	version, isKnown := g.runVersions.Load(key)
 	if dagRun == nil || !isKnown {
@@ -135,7 +135,7 @@ func (g *gatherer) childrenOfEnded(key queue.RunKey, dagRun *v1alpha1.DagRun, ch
 	return slices.Sorted(maps.Keys(children))
 }
 
-// snapshotOf makes the snapshot of rows, as yet without Pods.
+// snapshotOf makes a snapshot of rows. It has no Pods yet.
 func (g *gatherer) snapshotOf(
 	row store.Run, graph *dag.Graph, rows store.Snapshot, changes *queue.Changes,
 ) engine.Snapshot {
@@ -160,7 +160,7 @@ func (g *gatherer) snapshotOf(
 	return s
 }
 
-// closedFor returns why the namespace of a run takes no objects that its Pods need; empty: it does.
+// closedFor returns why the namespace of a run rejects objects that its Pods need. It is empty if it does not.
 func (g *gatherer) closedFor(row store.Run, graph *dag.Graph) string {
 	closed := ""
 	for _, gates := range g.gatesOf(row, graph) {
@@ -174,7 +174,7 @@ func (f *facts) creatable(row store.Run) int {
 	return min(startsPerSync, f.uncreated+row.Counts.Waiting+row.Counts.Ready)
 }
 
-// dueAttempts counts the attempts that are due. If there are as many as were asked for, there may be more.
+// dueAttempts counts the attempts that are due. If there are as many as were requested, there may be more.
 func dueAttempts(attempts []store.Attempt, now time.Time) int {
 	due := 0
 	for _, a := range attempts {
@@ -240,7 +240,7 @@ func engineAttempt(a store.Attempt, position int, changes *queue.Changes) engine
 	}
 }
 
-// gatherPods finds the Pod of each attempt: in the cache, or by a live read where the cache does not prove anything.
+// gatherPods finds the Pod of each attempt in the cache or, where the cache proves nothing, by a live read.
 func (g *gatherer) gatherPods(
 	ctx context.Context, row store.Run, f *facts, changes *queue.Changes, now time.Time,
 ) error {
@@ -298,7 +298,7 @@ func (g *gatherer) gatherBlocked(row store.Run, f *facts) {
 	f.uncreated -= len(f.snapshot.Blocked)
 }
 
-// podOf reports whether a Pod is that of an attempt: by label, owner and, once it was seen, UID.
+// podOf reports whether a Pod belongs to an attempt: by its UID once that is known, else by label and owner.
 func (g *gatherer) podOf(p *corev1.Pod, row store.Run, a engine.Attempt) bool {
 	if a.PodUID != "" {
 		return a.PodUID == string(p.UID)
@@ -306,7 +306,7 @@ func (g *gatherer) podOf(p *corev1.Pod, row store.Run, a engine.Attempt) bool {
 	return pod.BelongsTo(p, g.cfg.ID, row.UID)
 }
 
-// askPods reads Pods past the cache. Only such a read proves that a Pod is gone.
+// askPods reads Pods from the API server. Only a live read proves that a Pod is gone.
 func (g *gatherer) askPods(ctx context.Context, row store.Run, f *facts, ask []engine.Attempt) error {
 	var mu sync.Mutex
 	return queue.Parallel(len(ask), func(i int) error {

@@ -15,7 +15,7 @@ import (
 	"kontroler/controller/queue"
 )
 
-// caches hold the objects that are watched, trimmed to what is read of them. Of the Pods they hold those of this
+// caches hold the objects that are watched, trimmed to the fields that are read. They hold only the Pods of this
 // controller.
 type caches struct {
 	dags     informer.Set[*v1alpha1.DAG]
@@ -45,7 +45,7 @@ type watched struct {
 	pods     informer.Client[*corev1.PodList]
 }
 
-// add adds the objects that clients list and watch: of the Pods, those of the controller with this id.
+// add adds the objects that clients list and watch, but only the Pods of the controller with this id.
 func (c *caches) add(from watched, id string) {
 	mine := labels.SelectorFromSet(labels.Set{v1alpha1.LabelController: id}).String()
 	informer.AddTo(&c.dags, from.dags, "", informer.TrimDAG, cache.Indexers{informer.ByTask: indexTask})
@@ -99,7 +99,7 @@ func indexRun(obj any) ([]string, error) {
 	return nil, nil
 }
 
-// watch feeds the queues from the caches. Objects that are cached already are delivered first. release is valid also
+// watch feeds the queues from the caches. Objects that are cached already are delivered first. release is valid even
 // with an error.
 func (t *term) watch() (release func(), err error) {
 	dags, dagsErr := t.cached.dags.Handle(t.dagChanged, t.dagDeleted)
@@ -120,7 +120,7 @@ func (t *term) dagChanged(old, dag *v1alpha1.DAG) {
 	}
 	t.dags.queue.Add(cache.MetaObjectToName(dag))
 	if last := dag.Status.LastRun; last == nil || !last.Phase.Ended() {
-		t.status.projections.lastRun(cache.MetaObjectToName(dag)) // an earlier leader may have ended before it said so
+		t.status.projections.lastRun(cache.MetaObjectToName(dag)) // an earlier leader may have died before it did so
 	}
 	for _, run := range t.cached.dagRuns.By(informer.ByDAG, dag.Namespace+"/"+dag.Name) {
 		if run.Status.RunID == 0 && !run.Status.Phase.Ended() && !run.IsOtherKontrolers() {
@@ -165,7 +165,7 @@ func (t *term) taskTouched(task *v1alpha1.DagTask) {
 // isDeleted reports whether a DagRun is gone or being deleted, even if a finalizer holds it.
 func isDeleted(run *v1alpha1.DagRun) bool { return run == nil || run.DeletionTimestamp != nil }
 
-// runChanged enqueues a DagRun that may have to be admitted, cancelled or patched. One that has ended is left to
+// runChanged enqueues a DagRun that may have to be admitted, cancelled or patched. It passes a finished DagRun to
 // retention.
 func (t *term) runChanged(old, run *v1alpha1.DagRun) {
 	if old != nil && old.UID != run.UID {
@@ -185,7 +185,7 @@ func (t *term) runChanged(old, run *v1alpha1.DagRun) {
 		return
 	}
 	if run.Status.Reason == reasonDatabaseUnavailable {
-		t.status.projections.progress(queue.RunKey(run.UID)) // its row says what it does
+		t.status.projections.progress(queue.RunKey(run.UID)) // replaces the notice
 	}
 	if run.Status.RunID != 0 && (old == nil || t.status.unclaimed.Has(run.UID)) {
 		t.status.unclaimed.Remove(run.UID)
@@ -248,8 +248,8 @@ func (b *backlog) touched(runUID, pod string) {
 	}
 }
 
-// startTime is how long a new Pod may take to start before its run is synced for it. Most Pods have started or ended by
-// then, and the sync for that covers both.
+// startTime is how long a new Pod may take to start before its run is synced. Most Pods start or end sooner, and the
+// sync for that also covers their creation.
 const startTime = 500 * time.Millisecond
 
 // appeared records a Pod that has not started, and makes its run due.
@@ -258,7 +258,7 @@ func (b *backlog) appeared(runUID, pod string, due time.Time) {
 	b.alarms.Set(queue.RunKey(runUID), due)
 }
 
-// podDeleted also sees Pods that lost our label. Only a live read shows the difference.
+// podDeleted is also called for Pods that lost our label. Only a live read shows the difference.
 func (t *term) podDeleted(p *corev1.Pod) {
 	uid, _ := pod.RunUID(p)
 	t.backlog.slots.Release(cache.MetaObjectToName(p))
@@ -273,5 +273,5 @@ func (t *term) podDeleted(p *corev1.Pod) {
 	t.backlog.touched(uid, p.Name)
 }
 
-// liveReadTimeout bounds a read past the cache.
+// liveReadTimeout bounds a live read.
 const liveReadTimeout = 10 * time.Second

@@ -22,9 +22,9 @@ const (
 	outageRate = 5
 )
 
-// showOutage shows in live DagRuns, oldest first, that nothing moves because the database does not answer. The last
-// leader does so, also after it has released the Lease, until another process leads: there may be new DagRuns. What a
-// DagRun shows is corrected by its progress once the database is back.
+// showOutage reports a database outage in live DagRuns, oldest first. The last leader continues to do so after it has
+// released the Lease, until another process leads, because new DagRuns may appear. Progress patches replace the notices
+// once the database is back.
 func (c *Controller) showOutage(ctx context.Context) {
 	for wait.For(ctx, time.Second) {
 		since, away := c.cfg.DatabaseAway()
@@ -83,7 +83,7 @@ func (c *Controller) patchOutage(ctx context.Context, run *v1alpha1.DagRun, sinc
 	_, err := kube.PatchStatus(ctx, c.cfg.Client.KontrolerV1alpha1().DagRuns(run.Namespace), run, map[string]any{
 		"phase": phase, "reason": reasonDatabaseUnavailable,
 		"message": fmt.Sprintf(
-			"the controller's database has not answered since %s; nothing is lost, the run goes on when it does",
+			"the controller's database has not answered since %s; nothing is lost, and the run continues when it does",
 			since.UTC().Format(time.RFC3339),
 		),
 	})

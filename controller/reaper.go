@@ -21,7 +21,7 @@ import (
 	"kontroler/store"
 )
 
-// podFinisher ends Pods whose outcome is counted.
+// podFinisher finishes Pods whose outcome is counted.
 type podFinisher struct {
 	*core
 	queue   *queue.Queue[cache.ObjectName]
@@ -30,9 +30,9 @@ type podFinisher struct {
 	released informer.UIDSet
 }
 
-// sync ends a Pod whose attempt has ended in the database: it stores the log, deletes the Pod and removes the
-// finalizer. The row of the attempt is all that it needs to know, also after a crash. It is not read if this term has
-// just written it. A Pod that appears for an attempt that has already ended is a stray. It is recorded and deleted.
+// sync finishes a Pod whose attempt has ended in the database: it stores the log, deletes the Pod and removes the
+// finalizer. It needs only the row of the attempt, also after a crash, and does not read a row that this term has just
+// written. A Pod that appears after its attempt has ended is a stray, which is recorded and deleted.
 func (f *podFinisher) sync(ctx context.Context, key cache.ObjectName) error {
 	counted := f.counted.Take(key)
 	p, err := f.currentPod(ctx, key)
@@ -69,11 +69,11 @@ func (f *podFinisher) sync(ctx context.Context, key cache.ObjectName) error {
 	return f.release(ctx, p)
 }
 
-// unknownRetry is when a Pod that is in no row is looked at again while its run is live.
+// unknownRetry is the delay before a Pod that has no row is looked at again while its run is live.
 const unknownRetry = time.Minute
 
-// finishUnknown ends a Pod of ours that is in no row: the history of its run was lost. A Pod of a live run stays: the
-// attempt with its name is not decided yet, and will find it.
+// finishUnknown deletes a Pod of ours that has no row, because the history of its run was lost. A Pod of a live run
+// stays: the attempt with its name is not decided yet, and will adopt the Pod.
 func (f *podFinisher) finishUnknown(ctx context.Context, p *corev1.Pod, runUID string) error {
 	if !pod.IsOurs(p, f.cfg.ID, runUID) || !kube.HasFinalizer(p) {
 		return nil
@@ -86,7 +86,7 @@ func (f *podFinisher) finishUnknown(ctx context.Context, p *corev1.Pod, runUID s
 		f.queue.AddAfter(cache.MetaObjectToName(p), unknownRetry) // The run may end without that attempt.
 		return nil
 	}
-	f.cfg.Log.Warn("deleting a Pod that is in no row: its history was lost", "namespace", p.Namespace, "pod", p.Name)
+	f.cfg.Log.Warn("deleting a Pod that has no row: its history was lost", "namespace", p.Namespace, "pod", p.Name)
 	return f.release(ctx, p)
 }
 
@@ -119,7 +119,8 @@ func attemptEnded(a store.Attempt) bool {
 	return false
 }
 
-// currentPod returns a Pod from the cache, or reads it live: a Pod that lost our label is in no cache. nil: it is gone.
+// currentPod returns a Pod from the cache, or reads it live, because a Pod without our label is not cached. It returns
+// nil if the Pod is gone.
 func (f *podFinisher) currentPod(ctx context.Context, key cache.ObjectName) (*corev1.Pod, error) {
 	if pod, ok := f.cached.pods.Get(key); ok {
 		return pod, nil
@@ -134,7 +135,7 @@ func (f *podFinisher) currentPod(ctx context.Context, key cache.ObjectName) (*co
 	return pod, nil
 }
 
-// release deletes a Pod. Events of the Pod that the watch shows from now on need no sync.
+// release deletes a Pod. Changes that the watch shows from now on need no sync.
 func (f *podFinisher) release(ctx context.Context, pod *corev1.Pod) error {
 	f.released.Add(pod.UID)
 	f.logs.Forget(pod)
@@ -148,8 +149,8 @@ func (f *podFinisher) release(ctx context.Context, pod *corev1.Pod) error {
 	return nil
 }
 
-// deletePod deletes the Pod and removes the finalizer, with its UID as precondition. Until the finalizer is off, the
-// Pod shows what is left to do.
+// deletePod deletes the Pod and removes the finalizer, with its UID as precondition. Until the finalizer is removed,
+// the Pod itself records what is left to do.
 func (f *podFinisher) deletePod(ctx context.Context, pod *corev1.Pod) error {
 	fault.Point("reap")
 	if pod.DeletionTimestamp == nil {

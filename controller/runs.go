@@ -24,7 +24,7 @@ import (
 )
 
 const (
-	// outcomesPerSync and startsPerSync bound one sync. The rest is for the next one.
+	// outcomesPerSync and startsPerSync bound one sync. The next sync takes the rest.
 	outcomesPerSync = 500
 	startsPerSync   = 100
 )
@@ -41,9 +41,8 @@ type runReconciler struct {
 	admissions *admitter
 }
 
-// syncRun is one sync of a run that was admitted. If it fails, the changes that it took are for the next sync. It
-// answers the alarm of the run, whose time is void from here on: what a sync leaves to a later one, and what happens
-// meanwhile, sets it anew.
+// syncRun is one sync of an admitted run. If it fails, it puts back the changes that it took. It drops the alarm of the
+// run first. Work that is left to a later sync, and changes that arrive meanwhile, set a new one.
 func (r *runReconciler) syncRun(ctx context.Context, key queue.RunKey) error {
 	r.backlog.alarms.Drop(key)
 	changes, hasMore := r.backlog.pending.Take(key, outcomesPerSync)
@@ -63,14 +62,14 @@ func (r *runReconciler) syncRun(ctx context.Context, key queue.RunKey) error {
 	return nil
 }
 
-// noteRun records the error of a sync, or its success. The DagRun shows an error that lasts.
+// noteRun records the result of a sync. The DagRun shows an error that lasts.
 func (s *statusWriter) noteRun(key queue.RunKey, err error) {
 	if !s.isOutage(err) && s.troubles.Note(key, err, s.now()) {
 		s.projections.progress(key)
 	}
 }
 
-// reconcileRun brings a run forward that has a row. Without one, or before its claim, it is enqueued for admission.
+// reconcileRun advances a run that has a row. A run that has no row, or no claim yet, is enqueued for admission.
 func (r *runReconciler) reconcileRun(ctx context.Context, key queue.RunKey, changes *queue.Changes) error {
 	now, dagRun := r.now(), r.cached.cachedRun(key)
 	rows, found, err := r.gatherer.read(ctx, key, dagRun, changes, now)
@@ -105,7 +104,7 @@ func (r *runReconciler) reconcileRun(ctx context.Context, key queue.RunKey, chan
 	return r.advance(ctx, rows, dagRun, changes, now)
 }
 
-// releaseUnknown enqueues the Pods of a run without a row as finished: its history may be lost.
+// releaseUnknown enqueues the changed Pods of a run without a row as finished, because its history may be lost.
 func (r *runReconciler) releaseUnknown(key queue.RunKey, changes *queue.Changes) {
 	if len(changes.Pods) == 0 {
 		return
@@ -117,13 +116,13 @@ func (r *runReconciler) releaseUnknown(key queue.RunKey, changes *queue.Changes)
 	}
 }
 
-// cachedRun returns the cached DagRun of a key; nil: there is none.
+// cachedRun returns the cached DagRun of a key, or nil if there is none.
 func (c *caches) cachedRun(key queue.RunKey) *v1alpha1.DagRun {
 	run, _ := c.dagRuns.WithUID(types.UID(key))
 	return run
 }
 
-// order is what the DagRun of a run asks for.
+// order is what a DagRun requests of its run.
 type order struct {
 	isDeleted, isCancelled bool
 	// hasEnded reports that the DagRun has ended although its row is live. Status is written after the row, so the
@@ -145,7 +144,7 @@ func (o order) stops(row store.Run, now time.Time) bool {
 		!row.DeadlineAt.IsZero() && !now.Before(row.DeadlineAt)
 }
 
-// advance gathers the rest, decides, commits, acts.
+// advance gathers the rest, decides, commits and acts.
 func (r *runReconciler) advance(
 	ctx context.Context, rows store.Snapshot, dagRun *v1alpha1.DagRun, changes *queue.Changes, now time.Time,
 ) error {
@@ -173,7 +172,7 @@ func (r *runReconciler) advance(
 		return fmt.Errorf("deciding run %s/%s: %w", row.Namespace, row.Name, err)
 	}
 
-	// If this process ends after the commit, the Pod of an ended attempt is found by its label alone.
+	// If this process dies after the commit, the next one finds the Pods of ended attempts only by their labels.
 	ending, living := partition(facts.unlabelled, decision.Reap)
 	if err := r.podWriter.relabelAll(ctx, row, ending); err != nil {
 		return err
@@ -184,8 +183,8 @@ func (r *runReconciler) advance(
 		}
 		return err
 	}
-	// The commit has used the changes. If a request fails below, the next sync repeats it: that sync gathers each
-	// attempt that is Decided or due. What was postponed is pending by name.
+	// The commit has consumed the changes. If a request below fails, the next sync repeats it, because it gathers all
+	// attempts that are Decided or due. Postponed Pods are pending by name.
 	wasFull := changes.IsFull
 	changes.IsFull = false
 	clear(changes.Refusals)
@@ -206,8 +205,8 @@ func (r *runReconciler) advance(
 	return err
 }
 
-// enqueueStatus enqueues what the objects are to show of a live run. wasFull reports that an earlier commit may not
-// show yet: its answer was lost, or its process ended.
+// enqueueStatus enqueues the status updates of a live run and its DAG. wasFull reports that an earlier commit may not
+// be shown yet, because its answer was lost or its process died.
 func (r *runReconciler) enqueueStatus(row store.Run, decision engine.Decision, wasFull bool) {
 	if wasFull {
 		r.status.projections.lastRun(dagOf(row))
@@ -229,7 +228,7 @@ func partition(pods []*corev1.Pod, names []string) (named, others []*corev1.Pod)
 	return named, others
 }
 
-// takeSlots takes as many slots as the run could use, after those of its live Pods.
+// takeSlots counts the slots of the run's live Pods, then takes as many more as the run could use.
 func (r *runReconciler) takeSlots(row store.Run, facts *facts) *queue.Grant {
 	for name, p := range facts.snapshot.Pods {
 		if p.IsLive() {
@@ -267,7 +266,7 @@ func (r *runReconciler) enqueueFinished(row store.Run, facts *facts, decision en
 	}
 }
 
-// requeue schedules the next sync of a run to which nothing happens.
+// requeue schedules the next sync of a run in case nothing changes before.
 func (r *runReconciler) requeue(key queue.RunKey, facts *facts, decision engine.Decision) {
 	if decision.Requeue || facts.hasMore {
 		r.backlog.queue.Add(key)

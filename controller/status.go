@@ -51,8 +51,8 @@ type statusWriter struct {
 	*core
 	queue       *queue.Queue[queue.RunKey] // runs that ended and whose final status is due
 	projections projections
-	// reported are the DagRuns whose final status was written. Each leaves when the cache shows it, when the DagRun is
-	// gone, or when the write failed.
+	// reported are the DagRuns whose final status was written. Each is removed when the cache shows that status, when
+	// the DagRun is gone, or when the write failed.
 	reported informer.UIDSet
 	// unclaimed are the DagRuns whose progress is due once the cache shows their claim.
 	unclaimed  informer.UIDSet
@@ -60,8 +60,8 @@ type statusWriter struct {
 	workspaces *workspaces
 }
 
-// project returns the status of a DagRun that follows from its row. A run is Running from its claim on, although its
-// row is Pending until its first commit.
+// project derives the status of a DagRun from its row. The status is Running from the claim on, although the row is
+// Pending until the first commit.
 func (s *statusWriter) project(row store.Run, run *v1alpha1.DagRun) v1alpha1.DagRunStatus {
 	admitted := metav1.NewTime(row.AdmittedAt)
 	status := v1alpha1.DagRunStatus{
@@ -137,7 +137,7 @@ func addProgress(status *v1alpha1.DagRunStatus, row store.Run, progress store.Ru
 	}
 }
 
-// holdMessage says why the Ready tasks of a run do not start, if the reason is outside of the run. Empty: it is not.
+// holdMessage returns why the Ready tasks of a run do not start. It is empty unless the reason lies outside the run.
 func holdMessage(hold string) string {
 	switch hold {
 	case engine.HoldThrottled:
@@ -152,7 +152,7 @@ func holdMessage(hold string) string {
 	return ""
 }
 
-// isStandstill reports whether nothing of a live run makes progress.
+// isStandstill reports whether a live run makes no progress.
 func isStandstill(status *v1alpha1.DagRunStatus) bool {
 	return status.Reason != "" && status.Reason != engine.ReasonTaskFailed && status.Tasks.Running == 0
 }
@@ -169,8 +169,8 @@ func refused(row store.Run) bool {
 	return row.Reason == engine.ReasonInvalidDag || row.Reason == engine.ReasonInvalidParameters
 }
 
-// setEnded adds to the status of a DagRun that has ended when it did, and the conditions Succeeded and Failed, for
-// kubectl wait.
+// setEnded adds the completion time to the status of a DagRun, and the conditions Succeeded and Failed for kubectl
+// wait.
 func setEnded(status *v1alpha1.DagRunStatus, at metav1.Time, generation int64) {
 	status.CompletionTime = &at
 	for _, phase := range []v1alpha1.RunPhase{v1alpha1.RunSucceeded, v1alpha1.RunFailed} {
@@ -185,7 +185,7 @@ func setEnded(status *v1alpha1.DagRunStatus, at metav1.Time, generation int64) {
 	}
 }
 
-// patchStatus replaces the status of a DagRun, with its UID as precondition and, if it is not empty, a resourceVersion.
+// patchStatus replaces the status of a DagRun. Its UID is a precondition, and so is resourceVersion if it is not empty.
 func (s *statusWriter) patchStatus(
 	ctx context.Context, run *v1alpha1.DagRun, status v1alpha1.DagRunStatus, resourceVersion string,
 ) (*v1alpha1.DagRun, error) {
@@ -268,7 +268,7 @@ func (s *statusWriter) recordEnd(ctx context.Context, run *v1alpha1.DagRun, stat
 	return s.recordEvent(ctx, run, "end", kind, reason, message)
 }
 
-// recordEvent writes an Event of a DagRun. Its name is derived from what it is about, so a repeat writes nothing.
+// recordEvent writes an Event of a DagRun. Its name derives from its subject, so a repeated call writes nothing.
 func (s *statusWriter) recordEvent(
 	ctx context.Context, run *v1alpha1.DagRun, about, kind, reason, message string,
 ) error {
@@ -288,7 +288,7 @@ func (s *statusWriter) recordEvent(
 	switch {
 	case err == nil, apierrors.IsAlreadyExists(err):
 	case apierrors.IsForbidden(err), apierrors.IsNotFound(err), apierrors.IsInvalid(err):
-		// The namespace is terminating, or it takes no Events. The status matters more.
+		// The namespace is terminating, or accepts no Events. The status matters more.
 		s.cfg.Log.Warn("Event was refused", "namespace", run.Namespace, "run", run.Name, "error", err)
 	default:
 		return fmt.Errorf("creating an Event of DagRun %s/%s: %w", run.Namespace, run.Name, err)
@@ -312,20 +312,20 @@ func newProjections() projections { return projections{workqueue.NewTyped[projec
 // progress records that the counters of a run changed, or what it waits for.
 func (p projections) progress(key queue.RunKey) { p.Add(projection{run: key}) }
 
-// lastRun records that a run of a DAG is in another phase.
+// lastRun records that a run of a DAG has changed its phase.
 func (p projections) lastRun(dag cache.ObjectName) { p.Add(projection{dag: dag}) }
 
 const (
 	// progressShare is how many writes earn one progress patch.
 	progressShare = 10
-	// progressTrickle is how often one progress patch is allowed whatever else is written.
+	// progressTrickle is how often one progress patch is allowed regardless of other writes.
 	progressTrickle = 10 * time.Second
 	progressEvery   = 200 * time.Millisecond
 )
 
-// projectProgress patches the status of live runs and the last runs of DAGs, oldest first, until ctx ends. One bucket
-// limits the patches: it gains a token for every ten writes and one every ten seconds. While the database is away it
-// patches nothing.
+// projectProgress patches the status of live runs and the last runs of DAGs, oldest first, until ctx ends. A token
+// bucket limits the patches: it gains one token for every ten writes and one every ten seconds. Nothing is patched
+// while the database is unavailable.
 func (s *statusWriter) projectProgress(ctx context.Context) {
 	tokens, counted, trickled := 1.0, s.cfg.Writes(), time.Now()
 	for wait.For(ctx, progressEvery) {
@@ -354,8 +354,8 @@ func (s *statusWriter) projectProgress(ctx context.Context) {
 	}
 }
 
-// show patches a status if it is out of date. isCharged reports that the patch takes a token: all do but those that
-// withdraw the notice that the database is away, which every live run may have.
+// show patches a status if it is out of date. isCharged reports whether the patch costs a token. Patches that remove
+// the notice of a database outage are free, because every live run may have it.
 func (s *statusWriter) show(ctx context.Context, what projection) (isCharged bool, err error) {
 	if what.run == "" {
 		return s.showLastRun(ctx, what.dag)

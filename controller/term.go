@@ -29,7 +29,7 @@ import (
 	"kontroler/store"
 )
 
-// term is one leadership. Everything in it may be lost at any instant.
+// term is one term of leadership. Everything in it may be lost at any instant.
 type term struct {
 	*core
 	gatekeeper *gatekeeper
@@ -176,8 +176,8 @@ func (t *term) newLogs(graphs *versions.Loader) *logs.Keeper {
 	})
 }
 
-// resume enqueues every live run. It needs the rows and a fresh list, nothing else. Partitions are made before the
-// first write. If something holds the table, as a backup does, the default partition takes the rows.
+// resume enqueues every live run. It needs only the rows and a fresh list. It creates partitions before the first
+// write. If a table is locked, for example by a backup, the default partition takes the rows.
 func (t *term) resume(ctx context.Context) error {
 	if err := t.clock.ReadFrom(ctx, t.db.Clock, t.cfg.Log); err != nil {
 		return err
@@ -213,8 +213,8 @@ func (t *term) resume(ctx context.Context) error {
 	return nil
 }
 
-// findDeleted enqueues the DAGs and DagTasks that were deleted while nobody led. It comes after the handlers, which see
-// later deletions.
+// findDeleted enqueues the DAGs and DagTasks that were deleted while nobody led. It runs after the handlers are added,
+// which see later deletions.
 func (t *term) findDeleted(ctx context.Context) {
 	for {
 		err := cmp.Or(enqueueDeleted(ctx, t.cfg, t.db.DAGs.List, &t.cached.dags, t.dags.queue),
@@ -251,9 +251,9 @@ func enqueueDeleted[T informer.Object](
 }
 
 const (
-	// resumePage is how many rows a start reads at once.
+	// resumePage is how many rows a start reads at a time.
 	resumePage = 1000
-	// workers is how many runs are synced at once.
+	// workers is how many runs are synced concurrently.
 	workers = 8
 )
 

@@ -9,7 +9,7 @@ import (
 	"kontroler/store/transition"
 )
 
-// noticesOf returns the notifications that a webhook wants of the endings among transitions.
+// noticesOf returns the notifications of endings among transitions that a webhook subscribes to.
 func noticesOf(hook *v1alpha1.Webhook, transitions []transition.Transition) []store.Notice {
 	var notices []store.Notice
 	notify := func(task int64, event v1alpha1.WebhookEvent, at time.Time) {
@@ -30,7 +30,7 @@ func noticesOf(hook *v1alpha1.Webhook, transitions []transition.Transition) []st
 	return notices
 }
 
-// changeStatus reports whether the status of the run shows transitions: its counters change, or what it waits for.
+// changeStatus reports whether transitions change the status of the run: its counters, or what it waits for.
 func changeStatus(transitions []transition.Transition) bool {
 	for _, t := range transitions {
 		switch t.(type) {

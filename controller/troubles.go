@@ -44,15 +44,15 @@ func (c *dagConditions) noteDAG(
 	return err
 }
 
-// setDAGCondition sets a condition that a DAG has only while it is False; nil removes it.
+// setDAGCondition sets a condition that a DAG has only while it is False. A nil condition removes it.
 func (c *dagConditions) setDAGCondition(
 	ctx context.Context, name cache.ObjectName, kind string, condition *metav1.Condition,
 ) error {
 	return c.setCondition(ctx, name, kind, condition, "")
 }
 
-// setCondition sets a condition, or removes one that has the reason removable; an empty reason stands for any. A new
-// condition is also an Event.
+// setCondition sets a condition. If condition is nil, it removes one that has the reason removable, or any reason if
+// that is empty. A new condition also produces an Event.
 func (c *dagConditions) setCondition(
 	ctx context.Context, name cache.ObjectName, kind string, condition *metav1.Condition, removable string,
 ) error {
@@ -67,7 +67,7 @@ func (c *dagConditions) setCondition(
 	}
 	shown := meta.FindStatusCondition(d.Status.Conditions, kind)
 	if condition == nil && removable != "" && shown.Reason != removable {
-		return nil // it says something else by now
+		return nil // it has another reason by now
 	}
 	conditions.Set(&d.Status.Conditions, kind, condition, d.Generation)
 	_, err = kube.PatchStatus(ctx, dags, d, map[string]any{"conditions": d.Status.Conditions})

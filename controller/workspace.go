@@ -39,13 +39,14 @@ const (
 	// bindRecent does not count.
 	bindEvents = 100
 	bindRecent = 10 * time.Minute
-	// claimRetry is when the create of a claim is retried whose predecessor is being deleted.
+	// claimRetry is the delay before the create of a claim is retried while an older one is being deleted.
 	claimRetry = 5 * time.Second
-	// dropTries is how often deleting a claim may fail, in some 90 s, before the final status is written without it.
+	// dropTries is how often deleting a claim may fail, in about 90 s, before the final status is written anyway.
 	dropTries = 12
 )
 
-// workspaces makes and deletes the claims of runs. It has an entry for each live run, which the run's end removes.
+// workspaces makes and deletes the claims of runs. It has an entry for each live run, which is removed when the run
+// ends.
 type workspaces struct {
 	*core
 	gatekeeper *gatekeeper
@@ -62,7 +63,7 @@ type workspace struct {
 	isBound, isLost bool
 	why             string
 	next            time.Time
-	waiting         map[string]struct{} // Pods without a node, whose reason is completed then
+	waiting         map[string]struct{} // Pods without a node, whose reasons are completed at next
 }
 
 func (ws *workspaces) of(key queue.RunKey) *workspace {
@@ -93,7 +94,7 @@ func (ws *workspaces) setMade(key queue.RunKey, made bool) {
 	entry.isMade = made
 }
 
-// due removes and returns the Pods of a run whose claim is to be read.
+// due removes and returns the Pods that wait for the claim of a run, if the claim is to be read.
 func (ws *workspaces) due(key queue.RunKey, now time.Time) map[string]struct{} {
 	ws.mu.Lock()
 	entry := ws.runs[key]
@@ -111,7 +112,7 @@ func (ws *workspaces) lacksWorkspace(row store.Run, graph *dag.Graph) bool {
 	return graph.Workspace() != nil && !ws.made(queue.RunKey(row.UID))
 }
 
-// makeWorkspace makes sure that the claim of a run exists before a Pod uses it. If not, the attempt has a refusal.
+// makeWorkspace ensures that the claim of a run exists before a Pod uses it. If it cannot, the attempt has a refusal.
 func (ws *workspaces) makeWorkspace(
 	ctx context.Context, row store.Run, w *v1alpha1.Workspace, c engine.Create,
 ) (made bool, err error) {
@@ -147,15 +148,16 @@ func (ws *workspaces) makeWorkspace(
 	return true, nil
 }
 
-// adopts reports whether an unrecorded claim with the name of the workspace is the run's own: the process that created
-// it ended before it recorded it. If not, the attempt has a refusal.
+// adopts reports whether an unrecorded claim with the name of the workspace belongs to the run: a process created it
+// and died before recording it. If not, the attempt has a refusal.
 func (ws *workspaces) adopts(row store.Run, claim *corev1.PersistentVolumeClaim, c engine.Create) bool {
 	switch {
 	case pod.OwnerUID(claim) != row.UID:
 		ws.gatekeeper.refuse(row, c, engine.Refusal{Reason: engine.ReasonNameTaken, IsPermanent: true,
 			Message: fmt.Sprintf("the name %q is taken by a claim that does not belong to this run", claim.Name)})
 	case claim.DeletionTimestamp != nil:
-		// No Pod has used it. It is created again once it is gone. A refusal enqueues the run at once: it is told once.
+		// No Pod has used the claim, so it is created again once it is gone. The refusal enqueues the run, so it is
+		// recorded only once.
 		if c.Reason != engine.ReasonCreateFailed {
 			ws.gatekeeper.refuse(row, c, engine.Refusal{Reason: engine.ReasonCreateFailed, Message: fmt.Sprintf(
 				"claim %q of the workspace is being deleted; it will be created again", claim.Name)})
@@ -193,8 +195,8 @@ func workspaceLost(name string) string {
 	return fmt.Sprintf("the workspace is lost: its claim %q was deleted, and with it what earlier tasks wrote", name)
 }
 
-// gatherClaim adds to Pods without a node what their claim waits for. A scheduler only says that they wait for it, or
-// nothing while a volume is provisioned. If the claim is lost, the Pods fail.
+// gatherClaim adds to Pods without a node what their claim waits for. The scheduler says only that they wait for it,
+// and nothing while a volume is provisioned. If the claim is lost, the Pods fail.
 func (ws *workspaces) gatherClaim(ctx context.Context, row store.Run, f *facts, now time.Time) {
 	if f.graph.Workspace() == nil || row.WorkspaceUID == "" {
 		return
@@ -343,8 +345,8 @@ func (ws *workspaces) dropWorkspace(ctx context.Context, row store.Run, run *v1a
 	return nil
 }
 
-// keepsWorkspace reports whether a run that has ended has no claim, or keeps it. An unreadable version does not say.
-// The claim of a failed run stays then, because nothing brings it back.
+// keepsWorkspace reports whether a run that has ended has no claim, or keeps it. If its version is unreadable, the
+// claim of a failed run stays, because its data could not be restored.
 func (ws *workspaces) keepsWorkspace(ctx context.Context, row store.Run) (bool, error) {
 	graph, err := ws.graphs.Load(ctx, row.VersionID)
 	if errors.Is(err, versions.ErrUnreadable) {
@@ -357,7 +359,7 @@ func (ws *workspaces) keepsWorkspace(ctx context.Context, row store.Run) (bool, 
 	return w == nil || w.KeepOnFailure && row.Phase == engine.RunFailed, nil
 }
 
-// deleteClaim deletes the recorded claim, or an unrecorded one of a process that ended after it had created it.
+// deleteClaim deletes the recorded claim, or one that a process created and did not record before it died.
 func (ws *workspaces) deleteClaim(ctx context.Context, row store.Run, name string) error {
 	claims, uid := ws.cfg.Kube.CoreV1().PersistentVolumeClaims(row.Namespace), row.WorkspaceUID
 	if uid == "" {

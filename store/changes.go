@@ -10,7 +10,7 @@ import (
 	"kontroler/store/transition"
 )
 
-// changes is what one commit writes to one run: for each row one change, however many transitions it goes through.
+// changes is what one commit writes to one run: one change for each row, however many transitions the row goes through.
 type changes struct {
 	tasks    taskChanges
 	attempts attemptChanges
@@ -27,8 +27,9 @@ type runChange struct {
 	phase, reason, message sql.NullString
 }
 
-// newChanges merges transitions. Those of a row are applied in the order of its state machine, whatever their order
-// here. ErrConflict means that a transition does not start in the phase in which an earlier one has left its row.
+// newChanges merges transitions. The transitions of a row are applied in the order of its state machine, whatever their
+// order in the argument. ErrConflict means that a transition does not start in the phase in which an earlier one has
+// left its row.
 func newChanges(transitions []transition.Transition) (*changes, error) {
 	c := &changes{
 		tasks:    taskChanges{rows: []*taskChange{}, byID: map[int64]*taskChange{}},
@@ -94,7 +95,7 @@ func (c *changes) add(t transition.Transition) {
 
 func (r *runChange) hasEnded() bool { return !r.finished.IsZero() }
 
-// end also clears the reason why Ready tasks did not start.
+// end ends the run, and clears the reason why Ready tasks did not start.
 func (r *runChange) end(t transition.RunEnded) {
 	r.finished = t.At
 	r.hold = sql.NullString{Valid: true}
@@ -118,7 +119,8 @@ func (r *runChange) phases() (from []string, to sql.NullString) {
 // taskChange is the change of a task, as sqlCommit reads it.
 type taskChange struct {
 	ID int64 `json:"id"`
-	// From is the phase that the task must be in. Empty: it must have ChildrenPending, and keeps its phase and reason.
+	// From is the phase that the task must be in. If it is empty, the task must have ChildrenPending, and keeps its
+	// phase and reason.
 	From            string `json:"before"`
 	To              string `json:"phase"`
 	Met             int    `json:"met"` // parents that have succeeded
@@ -272,7 +274,7 @@ type attemptChange struct {
 // livePhases are the phases of a live attempt, in their order. An attempt never goes back.
 var livePhases = []string{"Decided", "Pending", "Running", "Stopping"}
 
-// The last phases, for attemptChange.
+// The values of attemptChange.Last.
 const (
 	decidedPhase = 1 + iota
 	pendingPhase
@@ -287,8 +289,8 @@ type attemptChanges struct {
 	err  error // the conflict
 }
 
-// move returns the change of an attempt that is in one of the first livePhases up to last, and goes to a phase. Empty:
-// it keeps its phase. After a conflict, nothing reads the change.
+// move returns the change of an attempt that is in one of the first livePhases up to last, and goes to a phase. If that
+// is empty, it keeps its phase. After a conflict, nothing reads the change.
 func (c *attemptChanges) move(id int64, last int, to string) *attemptChange {
 	a := c.byID[id]
 	switch {
@@ -314,7 +316,7 @@ func (a *attemptChange) setReason(reason, message string, at time.Time) {
 	a.HasReason, a.Reason, a.Message, a.ReasonAt = true, reason, clean(message), stored(at)
 }
 
-// setPod sets what is known of the Pod.
+// setPod sets what is known about the Pod.
 func (a *attemptChange) setPod(uid, node string) {
 	a.PodUID, a.Node = cmp.Or(uid, a.PodUID), cmp.Or(node, a.Node)
 }

@@ -86,8 +86,8 @@ SELECT kontroler.check_write((SELECT epoch FROM fence), $3,
 FROM rows`
 
 const (
-	// A Waiting task has unmet parents, a Ready task has none. The returned unmet tells them apart. Children that are
-	// cancelled are no longer to be skipped.
+	// A Waiting task has unmet parents, a Ready task has none: unmet distinguishes them. Cancelled children need not be
+	// skipped any more.
 	sqlUnstartedCancelled = `
 WITH forgotten AS (
     UPDATE kontroler.tasks t SET cascade = false

@@ -1,6 +1,6 @@
 // Package store keeps the truth of execution in PostgreSQL: what was decided, and what happened.
 //
-// DB serves what needs no leadership. Leader writes, in one term; its fields divide the writes by subject.
+// DB serves what needs no leadership. Leader writes in one term. Its fields divide the writes by subject.
 //
 // # Invariants
 //
@@ -8,8 +8,8 @@
 //     for these transactions. A transaction that gets the lock after it sees the higher epoch and returns ErrFenced. A
 //     WHERE condition on the epoch would not wait, and would be no fence.
 //   - The two writes that every run needs, its admission and its commits, are one statement each, and so one round
-//     trip. Such a statement is a transaction of its own. It calls kontroler.check_write, which fails it if the epoch
-//     has passed or if a guard has kept it from writing one of its rows.
+//     trip. Such a statement is a transaction of its own. It calls kontroler.check_write, which fails the statement if
+//     the epoch has passed or if a guard kept it from writing a row.
 //   - A leader's sessions carry controller id, shard and epoch in application_name, and a timeout for idle
 //     transactions. A successor ends these sessions before it takes the epoch. A stopped process delays it for that
 //     timeout at most.
@@ -24,7 +24,7 @@
 //     when the tables are still empty. Tests read the plan of every query, with default settings and as it is prepared,
 //     and count the rows that a sync reads.
 //   - A transaction that changes what a reader can see adds a row to kontroler.changes for its run. One goroutine sends
-//     NOTIFY apart from it, at most ten times a second. A claim of notifications is no such change.
+//     NOTIFY apart from it, at most ten times a second. Claiming notifications is not such a change.
 //   - History is removed in batches of a thousand rows, each a short transaction, and by partition. No statement waits
 //     long for a lock on a table that others use. A run that is larger than a batch loses its attempts first and its
 //     own row last, so that a reader may see fewer tasks than the run counts. The removal of its row is a change.
@@ -42,18 +42,18 @@
 //	    SELECT o.* FROM kontroler_v1.changes o WHERE o.xid = ANY (ARRAY(SELECT pg_snapshot_xip($1::pg_snapshot)))
 //	) c ON true ORDER BY c.xid, c.id
 //
-// The rows have the snapshot of the next query, and a change unless there is none. A transaction that a snapshot does
+// Each row has the snapshot for the next query, and a change unless there is none. A transaction that a snapshot does
 // not show either begins after it, from its xmax on, or was in progress in it. So each change is returned once, by the
 // first query after its commit, in whatever order transactions begin and end. Neither id nor xid is a cursor: both are
-// assigned before the commit, so that a lower one can appear after a higher one. To wait until no lower xid is open
-// (pg_snapshot_xmin) would hold back all news while one transaction stays open in any database of the server, a batch
-// job for example. The query has no LIMIT, because its snapshot covers all rows.
+// assigned before the commit, so that a lower one can appear after a higher one. Waiting until no lower xid is open
+// (pg_snapshot_xmin) would hold back all changes while a transaction stays open in any database of the server, for
+// example a batch job. The query has no LIMIT, because its snapshot covers all rows.
 //
 // A reader takes its first snapshot before it reads the runs. It reads them anew, after a new first snapshot, in two
 // cases: it was away for longer than two days, for which changes are kept whatever the retention of history, or its
-// snapshot is ahead of the present one. The latter follows a restore from a dump, which counts transactions anew. Lead
-// empties the table then. A hot standby does not serve this query, because its snapshots list no transactions in
-// progress.
+// snapshot is ahead of the present one. The latter happens after a restore from a dump, because the server counts
+// transactions anew. Lead then empties the table. A hot standby does not serve this query, because its snapshots list
+// no transactions in progress.
 //
 // A change has the kind run, or dag for a DAG, its versions, its schedule, or a DagTask. It has a namespace and, except
 // for a DagTask or a run that was refused before its DAG had a row, the id of a DAG; rows of binaries before version 12

@@ -47,7 +47,8 @@ WHERE datname = current_database() AND pid <> pg_backend_pid() AND starts_with(a
 // for the idle timeout of that session at most.
 //
 // atLeast is the epoch on the Lease. A database behind it was restored from a backup: TakeEpoch returns a
-// RestoredError, or, if accept is set, takes an epoch above both. Another taker at the same time is ErrConflict.
+// RestoredError, or, if accept is set, takes an epoch above both. If another process takes it at the same time, the
+// error is ErrConflict.
 func (db *DB) TakeEpoch(ctx context.Context, shard int, holder string, atLeast int64, accept bool) (int64, error) {
 	identity, err := db.Identity(ctx)
 	if err != nil {

@@ -205,8 +205,8 @@ func (t *trim) wholeRuns(ctx context.Context, ids []int64) error {
 	return err
 }
 
-// largeRun removes a run in several batches: notifications, attempts, then tasks, which have no references left, then
-// the run.
+// largeRun removes a run in several batches: notifications, attempts, tasks (which then have no references), and the
+// run.
 func (t *trim) largeRun(ctx context.Context, id int64) error {
 	for _, kind := range []string{"notification", "attempt", "task"} {
 		for n := trimRows; n == trimRows; {

@@ -10,18 +10,19 @@ import (
 	"kontroler/store/internal/postgres"
 )
 
-// Term is one leadership.
+// Term is one term of leadership.
 type Term struct {
 	ControllerID string
 	Shard        int
 	Epoch        int64
 	// IdleTimeout is the time after which the server ends an idle transaction of this leader. It must be shorter than
-	// the time after which another may lead. Zero means 5 s.
+	// the time after which another process may lead. Zero means 5 s.
 	IdleTimeout time.Duration
-	// Hook is called with the state of each transaction: "transaction-open" behind the fence, "transaction-commit"
-	// before the commit, or before the one statement that the transaction consists of. It is nil except in crash tests.
+	// Hook, if it is not nil, is called with the state of each transaction: "transaction-open" after the fence,
+	// "transaction-commit" before the commit, or before the one statement of the transaction. The controller sets it to
+	// fault.Point, which does nothing except in binaries for crash tests.
 	Hook func(point string)
-	// RoundTrip, if it is not nil, is called with each round trip of the leader to the database.
+	// RoundTrip, if it is not nil, is called on each round trip of the leader to the database.
 	RoundTrip func()
 }
 

@@ -11,12 +11,12 @@ import (
 // Logs stores the logs of attempts.
 type Logs struct {
 	pool *termPool
-	// saves has a place for each log that may be saved at the same time. A large log takes a connection for long; the
-	// others are for what runs wait for.
+	// saves has a place for each log that may be saved at the same time. A large log takes a connection for long. The
+	// other connections serve what runs wait for.
 	saves chan struct{}
 }
 
-// Log describes the log of an attempt. Of its Bytes, Omitted ones from OmittedAt on are not stored.
+// Log describes the log of an attempt. Omitted of its Bytes, from OmittedAt on, are not stored.
 type Log struct {
 	AttemptID int64
 	// At is the attempt's FinishedAt. It determines the partition.

@@ -71,8 +71,8 @@ WITH RECURSIVE due AS (
             WHERE n.due_at IS NOT NULL AND n.dag_id > d.dag_id ORDER BY n.dag_id LIMIT 1)
     FROM due d WHERE d.dag_id IS NOT NULL)`
 
-// Of the Pending notifications of a run exactly one, the first, has a due_at. Both writers lock the run's row: the
-// ending of a task changes the counters of the run, and RecordDelivery locks it explicitly.
+// Exactly one of a run's Pending notifications, the first, has a due_at. Both writers lock the run's row: the ending of
+// a task changes the counters of the run, and RecordDelivery locks it explicitly.
 const (
 	sqlNotificationsMake = `
 INSERT INTO kontroler.notifications (run_id, dag_id, task_id, event, created_at, due_at)
@@ -136,10 +136,10 @@ func writeNotices(ctx context.Context, q querier, runID int64, notices []Notice)
 	return postgres.Expect(len(notices), written, err)
 }
 
-// Claim claims notifications that are due, until claim.Until: the first undelivered one of each run, within the limits
-// of the claim. DAGs with the fewest under way come first, so that receivers that hang do not delay those of other
-// DAGs, and then those that have been due for longest. next is the time when another notification is due or a
-// claim ends; zero if there is none. The claims of a leader that is gone end by themselves.
+// Claim claims due notifications until claim.Until, within the limits of the claim. DAGs with the fewest under way come
+// first, so that receivers that hang do not delay other DAGs, and then those that have been due for longest. Only the
+// first undelivered one of each run is due. next is when another one is due or a claim ends; it is zero if there is
+// none. The claims of a leader that is gone end by themselves.
 func (o *Outbox) Claim(
 	ctx context.Context, claim NotificationClaim,
 ) (claimed []Notification, next time.Time, err error) {

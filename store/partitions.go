@@ -14,7 +14,7 @@ type partitionedTable struct {
 	table, key string
 	// isOfRuns means that a row stays as long as its run.
 	isOfRuns bool
-	// columns are all columns: a new partition takes over rows of the default partition.
+	// columns are all columns. A new partition copies them from the default partition.
 	columns string
 }
 
@@ -48,9 +48,9 @@ SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
 WHERE i.inhparent = to_regclass($1) ORDER BY c.relname`
 )
 
-// Maintain creates the missing partitions: of this month and the next one, and of kontroler.changes, of today and
-// tomorrow. Rows that are in the default partition move to them. Maintain waits for a lock for two seconds at most and
-// then returns ErrConflict. Nothing is lost then: the default partition takes every row.
+// Maintain creates the missing partitions for this month and the next one, and those of kontroler.changes for today and
+// tomorrow. Rows in the default partition move to them. Maintain waits for a lock for two seconds at most and then
+// returns ErrConflict. Nothing is lost then: the default partition takes every row.
 func (h *History) Maintain(ctx context.Context, now time.Time) error {
 	for _, p := range partitioned {
 		for _, from := range []time.Time{monthOf(now), monthOf(now).AddDate(0, 1, 0)} {
@@ -65,7 +65,7 @@ func (h *History) Maintain(ctx context.Context, now time.Time) error {
 }
 
 // createPartition fills a table and then attaches it as a partition. Attaching locks only the default partition, which
-// is scanned for rows of the new one. Readers and writers of the parent go on.
+// is scanned for rows of the new one. Readers and writers of the parent are not blocked.
 func (h *History) createPartition(ctx context.Context, p partitionedTable, name string, from, to time.Time) error {
 	name = "kontroler." + name
 	var exists bool

@@ -11,8 +11,7 @@ import (
 
 // planSettings are the planner's settings in a leader's sessions. Planning a sync's statements costs several times what
 // running them does, so each statement is planned once, without regard to its arguments. A plan made while the tables
-// are empty must serve when they are full: it uses indexes, row by row, which is what every statement here is written
-// for.
+// are empty must serve when they are full: it uses indexes, row by row, and every statement here is written for that.
 var planSettings = map[string]string{
 	"plan_cache_mode":  "force_generic_plan",
 	"enable_seqscan":   "off",
@@ -70,7 +69,7 @@ func (p *termPool) write(ctx context.Context, fn func(querier) error) error {
 }
 
 // writeAtOnce runs fn, which runs one statement, and then notifies the readers of changes. The statement is a
-// transaction of its own, and fences and checks itself. It may return no row: sql.ErrNoRows.
+// transaction of its own, and fences and checks itself. If it returns no row, the error is sql.ErrNoRows.
 func (p *termPool) writeAtOnce(ctx context.Context, fn func(querier) error) error {
 	p.term.at("transaction-commit")
 	err := fn(p.reader())
@@ -110,7 +109,8 @@ INSERT INTO kontroler.changes (kind, namespace, dag_id)
 SELECT 'dag', d.namespace, d.id FROM kontroler.dags d WHERE d.id = ANY ($1::bigint[])`
 )
 
-// recordRunChanges records for readers that runs have changed. The removal of a run that is gone has been recorded.
+// recordRunChanges records for readers that runs have changed. A run that is gone is skipped, because its removal has
+// been recorded.
 func recordRunChanges(ctx context.Context, q querier, runIDs ...int64) error {
 	_, err := q.ExecContext(ctx, sqlRunsChanged, runIDs)
 	return err

@@ -52,7 +52,7 @@ type NewRun struct {
 type Origin struct {
 	// Trigger is Schedule, API or Manual.
 	Trigger string
-	// RequestedBy is the name of the requester: not empty if Trigger is API, else empty. PostgreSQL indexes at most
+	// RequestedBy is the name of the requester. It is set if and only if Trigger is API. PostgreSQL indexes at most
 	// 2,700 bytes.
 	RequestedBy string
 	// DueAt is the due time. It is zero unless Trigger is Schedule.
@@ -174,7 +174,7 @@ func (p *termPool) writeNewRun(
 	return written, postgres.Classify(ctx, err)
 }
 
-// insertRun writes the row of a run, its tasks and a change. sql.ErrNoRows means that there is one with its UID.
+// insertRun writes the row of a run, its tasks and a change. sql.ErrNoRows means that a run with its UID exists.
 func insertRun(
 	ctx context.Context, q querier, term Term, run NewRun, phase, reason, message string, tasks []NewTask,
 ) (Run, error) {
@@ -206,8 +206,8 @@ func insertRun(
 	return scanRun(row)
 }
 
-// Discard removes a run that is still Pending, with its tasks. A run that does not exist is no error. A run that has
-// begun is ErrConflict.
+// Discard removes a run that is still Pending, with its tasks. A run that does not exist is no error. If the run has
+// begun, the error is ErrConflict.
 func (l *Leader) Discard(ctx context.Context, runID int64) error {
 	err := l.pool.write(ctx, func(q querier) error {
 		discarded, err := postgres.Affected(q.ExecContext(ctx, sqlRunDiscard, runID))

@@ -112,7 +112,7 @@ WITH ticks AS (
 	sqlScheduledRunsTakenBack = `
 WITH ticks AS (DELETE FROM kontroler.ticks WHERE ` + uncreatedTicks + `)` + uncreatedRuns
 	sqlScheduledRunsKept = `UPDATE kontroler.scheduled_runs SET replaced = false WHERE dag_id = $1 AND replaced`
-	// The last row of the ledger may be a stretch, which goes on then. The newest run is an earlier one.
+	// If the last row of the ledger is a stretch, it continues. The newest run is an earlier one then.
 	sqlScheduleRewind = `
 UPDATE kontroler.schedules s SET cursor = $3, stretch_from = t.due_from, stretch_outcome = coalesce(t.outcome, ''),
        last_due = (SELECT r.due_from FROM kontroler.ticks r WHERE r.dag_id = $1 AND r.outcome = 'Ran'
@@ -197,8 +197,8 @@ type Rewind struct {
 }
 
 // Rewind moves the cursor back before due times whose DagRuns were not created, and removes them from the ledger, so
-// that they are decided anew. A due time before a later one that is settled cannot be decided anew; it becomes Missed.
-// Runs that were to be replaced stay. ErrConflict means that the cursor is not at r.Schedule.Cursor.
+// that they are decided anew. A due time that precedes a settled one cannot be decided anew; it becomes Missed. Runs
+// that were to be replaced stay. ErrConflict means that the cursor is not at r.Schedule.Cursor.
 func (s *Schedules) Rewind(ctx context.Context, r Rewind) error {
 	err := s.pool.write(ctx, func(q querier) error {
 		if err := rewind(ctx, q, r); err != nil {

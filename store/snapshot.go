@@ -71,7 +71,7 @@ type GatherRequest struct {
 	Pods []string
 	All  bool
 	Now  time.Time
-	// Positions are those of further tasks to return.
+	// Positions are the positions of further tasks to return.
 	Positions []int32
 	// The maximum numbers of due attempts, of Ready tasks, and of tasks with ChildrenPending to return.
 	MaxAttempts, MaxReady, MaxChildrenPending int
@@ -238,8 +238,8 @@ func readEncoded[R any, P interface {
 	return decodeRows[R, P](encoded)
 }
 
-// TasksAt returns the tasks of a run at these different positions, by position, without positions that have no task. Of
-// a fanned-out task it returns the one with index 0.
+// TasksAt returns the tasks of a run at these positions, by position. The positions must differ; those without a task
+// are skipped. Of a fanned-out task it returns the one with index 0.
 func (l *Leader) TasksAt(ctx context.Context, runID int64, positions []int32) ([]Task, error) {
 	if len(positions) == 0 {
 		return nil, nil
@@ -257,7 +257,8 @@ func (l *Leader) AttemptByPod(ctx context.Context, runUID, podName string) (a At
 	return attempts[0], true, nil
 }
 
-// MarkStray records the UID of a Pod that appeared after its attempt had ended. A live attempt is ErrConflict.
+// MarkStray records the UID of a Pod that appeared after its attempt had ended. If the attempt is live, the error is
+// ErrConflict.
 func (l *Leader) MarkStray(ctx context.Context, runID, attemptID int64, podUID string) error {
 	err := l.pool.write(ctx, func(q querier) error {
 		marked, err := q.ExecContext(ctx, sqlAttemptStray, runID, attemptID, podUID)

@@ -27,7 +27,7 @@ type Clock struct {
 // New makes a clock that tells the machine's time until it is read from the database.
 func New() *Clock { return Following(fault.Now) }
 
-// Following makes a clock that follows local, in place of this process's clock. Tests stop the time with it.
+// Following makes a clock that follows local, in place of this process's clock. Tests use it to stop the time.
 func Following(local func() time.Time) *Clock {
 	now := local()
 	return &Clock{local: local, read: now, database: now}
@@ -58,8 +58,8 @@ func (c *Clock) Set(asked, answered, database time.Time) (adopted bool) {
 	return true
 }
 
-// ReadFrom sets the clock by the database's, which read returns. It logs a large difference when it adopts one. Its
-// error is that of read.
+// ReadFrom sets the clock to the database's time, which read returns. It logs a large difference that it adopts. It
+// returns the error of read.
 func (c *Clock) ReadFrom(ctx context.Context, read func(context.Context) (time.Time, error), log *slog.Logger) error {
 	asked := c.local()
 	reading, err := read(ctx)

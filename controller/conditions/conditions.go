@@ -56,7 +56,7 @@ func (t *Troubles[K]) Note(key K, err error, now time.Time) (changed bool) {
 	return changed
 }
 
-// Condition returns the condition of an object whose syncs have failed for long; nil: they have not.
+// Condition returns the condition of an object whose syncs have failed for troubleLasts, otherwise nil.
 func (t *Troubles[K]) Condition(key K, now time.Time) *metav1.Condition {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -73,14 +73,14 @@ func (t *Troubles[K]) Condition(key K, now time.Time) *metav1.Condition {
 	}
 }
 
-// isPassing reports an error that says nothing about the object: another leader has taken over, or somebody else wrote
-// at the same time.
+// isPassing reports whether an error says nothing about the object: another leader has taken over, or somebody else
+// wrote at the same time.
 func isPassing(err error) bool {
 	return errors.Is(err, store.ErrFenced) || errors.Is(err, store.ErrConflict) || apierrors.IsConflict(err) ||
 		errors.Is(err, context.Canceled)
 }
 
-// Set sets a condition. nil removes it.
+// Set sets a condition. A nil condition removes it.
 func Set(conditions *[]metav1.Condition, kind string, condition *metav1.Condition, generation int64) {
 	if condition == nil {
 		meta.RemoveStatusCondition(conditions, kind)
@@ -91,7 +91,7 @@ func Set(conditions *[]metav1.Condition, kind string, condition *metav1.Conditio
 	meta.SetStatusCondition(conditions, put)
 }
 
-// Says reports whether a condition has the wanted message; nil: it is to be absent.
+// Says reports whether a condition has the message of want, or is absent if want is nil.
 func Says(conditions []metav1.Condition, kind string, want *metav1.Condition) bool {
 	shown := meta.FindStatusCondition(conditions, kind)
 	if shown == nil || want == nil {

@@ -42,8 +42,8 @@ func (d *decision) updateAttempt(a *Attempt) error {
 	return nil
 }
 
-// leaveDecided makes room for another start if an attempt was Decided. It has a Pod now, or has ended. Without this, a
-// run all of whose Decided attempts end at once would have nothing that syncs it again.
+// leaveDecided allows another start if an attempt was Decided, because it has a Pod now or has ended. Without this, a
+// run whose Decided attempts all end in one sync would not be synced again.
 func (d *decision) leaveDecided(a *Attempt) {
 	if a.Phase == AttemptDecided {
 		d.MaxStarts++

@@ -43,8 +43,8 @@ func Decide(s Snapshot, now time.Time) (Decision, error) {
 		}
 	}
 	for i := range s.Tasks {
-		// A task that is in the snapshot only as a child of another task came without its own children. A later
-		// decision skips them.
+		// If a task is in the snapshot only as a child of another task, its own children are not. A later decision
+		// skips them.
 		if t := &s.Tasks[i]; t.ChildrenPending && d.hasAllChildren(t.Position) {
 			d.failed = append(d.failed, t.Position)
 		}
@@ -67,7 +67,7 @@ func Decide(s Snapshot, now time.Time) (Decision, error) {
 }
 
 // stopRun begins to stop the run, once, for the first reason that applies. Attempts whose end is in the same snapshot
-// end as their facts say.
+// end according to their facts.
 func (d *decision) stopRun() {
 	if d.Run.Stop != "" {
 		return

@@ -88,8 +88,8 @@ type Snapshot struct {
 	// Unreadable is why the version of the run cannot be read. If it is not empty, Graph is blank and the run is
 	// stopped.
 	Unreadable string
-	// MaxStarts is how many attempts this sync may decide, beside one for each Decided attempt that gets a Pod or ends.
-	// StartHold is the hold of the run if MaxStarts is less than what a sync usually starts.
+	// MaxStarts is how many attempts this sync may decide, in addition to one for each Decided attempt that gets a Pod
+	// or ends. StartHold is the hold of the run if MaxStarts is less than what a sync usually starts.
 	MaxStarts int
 	StartHold string
 	// Slots is how many Pods this sync may create, for new attempts and for those decided earlier.

@@ -20,9 +20,9 @@ type Deletions struct {
 	seen sync.Map // time.Time, by UID
 }
 
-// GraceOver returns when the grace period of a deleted, cached Pod ends by this process's clock: its length after the
-// deletion was first seen, but no later than LatestGrace. After a restart that bound keeps a grace period of hours from
-// starting again. Zero: the Pod is not deleted.
+// GraceOver returns when the grace period of a deleted, cached Pod ends by this process's clock: one grace period after
+// the deletion was first seen, but no later than LatestGrace. That bound keeps a grace period of hours from starting
+// again after a restart. The result is zero if the Pod is not deleted.
 func (d *Deletions) GraceOver(pod *corev1.Pod, now time.Time) time.Time {
 	if pod.DeletionTimestamp == nil {
 		return time.Time{}
@@ -39,8 +39,8 @@ func (d *Deletions) GraceOver(pod *corev1.Pod, now time.Time) time.Time {
 	return over
 }
 
-// LatestGrace returns when the grace period of a deleted Pod ends if the API server's clock is clocksApart behind.
-// Zero: the Pod is not deleted.
+// LatestGrace returns when the grace period of a deleted Pod ends if the API server's clock is clocksApart behind. It
+// is zero if the Pod is not deleted.
 func LatestGrace(pod *corev1.Pod) time.Time {
 	if pod.DeletionTimestamp == nil {
 		return time.Time{}

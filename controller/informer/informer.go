@@ -24,7 +24,7 @@ type Client[L runtime.Object] interface {
 	Watch(context.Context, metav1.ListOptions) (watch.Interface, error)
 }
 
-// Set is the cache of one kind, fed by one informer a namespace, or by one for all. What it returns is shared and
+// Set is the cache of one kind. One informer for each namespace feeds it, or one for all. What it returns is shared and
 // read-only.
 type Set[T Object] struct {
 	informers []*namespaced
@@ -37,8 +37,8 @@ type namespaced struct {
 	isForbidden atomic.Bool
 }
 
-// AddTo adds an informer that lists and watches by a client. selector is a label selector; empty selects all objects.
-// trim drops from each object what nobody reads, before it is cached.
+// AddTo adds an informer that lists and watches with a client. selector is a label selector; an empty one selects all
+// objects. trim drops unused fields of each object before it is cached.
 func AddTo[T Object, L runtime.Object](
 	s *Set[T], from Client[L], selector string, trim cache.TransformFunc, indexers cache.Indexers,
 ) {
@@ -71,9 +71,9 @@ func (s *Set[T]) Run(ctx context.Context) {
 	}
 }
 
-// HasSynced reports whether every informer has delivered its first list. A namespace that forbids it to list is not
-// waited for, unless all do: it may be gone, and others must not wait for it. Its objects are delivered once it grants
-// the right.
+// HasSynced reports whether every informer has delivered its first list. It does not wait for a namespace that forbids
+// listing, unless all do: the namespace may be gone, and must not delay the others. Its objects are delivered once
+// listing is allowed.
 func (s *Set[T]) HasSynced() bool {
 	forbidden := 0
 	for _, informer := range s.informers {
@@ -116,7 +116,7 @@ func (s *Set[T]) By(index, value string) []T {
 	for _, informer := range s.informers {
 		objs, err := informer.GetIndexer().ByIndex(index, value)
 		if err != nil {
-			continue // an index that does not exist is a fault of the caller, shown by every test
+			continue // an index that does not exist is a bug of the caller, which every test shows
 		}
 		for _, obj := range objs {
 			found = append(found, obj.(T))
@@ -135,7 +135,7 @@ func (s *Set[T]) All(f func(T)) {
 }
 
 // Handle registers handlers with every informer. Objects that are cached already are delivered as added, with a zero
-// old. release removes the handlers; it is valid also with an error, which an informer that has ended returns.
+// old. release removes the handlers. It is valid even with an error, which an informer that has stopped returns.
 func (s *Set[T]) Handle(changed func(old, new T), deleted func(T)) (release func(), err error) {
 	var undo []func()
 	release = func() {

@@ -19,9 +19,9 @@ func trimMeta(obj any) (any, error) {
 	return obj, nil
 }
 
-// TrimDagRun is the transform of the informers of DagRuns. It keeps the due time of a scheduled run, for DueAt. The
-// parameters and the requester of an admitted run are in its row. Of a run that has ended, of which there may be a
-// hundred thousand, it keeps what retention reads.
+// TrimDagRun is the transform of the informers of DagRuns. It keeps the due time of a scheduled run, for DueAt. It
+// drops the parameters and the requester of an admitted run, which are in its row. It trims ended runs, of which there
+// may be a hundred thousand, to what retention reads.
 func TrimDagRun(obj any) (any, error) {
 	run, ok := obj.(*v1alpha1.DagRun)
 	if !ok {
@@ -45,12 +45,12 @@ func TrimDagRun(obj any) (any, error) {
 	return trimmed, err
 }
 
-// scheduledLabels are the labels of all trimmed runs of schedules.
+// scheduledLabels are the labels that all trimmed runs of schedules share.
 var scheduledLabels = map[string]string{v1alpha1.LabelScheduled: "true"}
 
-// trimEnded drops what is not read of a run that has ended. The start time of a scheduled run becomes its due time: a
-// pointer takes a tenth of what a map of annotations takes. Texts that many runs have are shared. client-go trims what
-// it lists twice, and the second time changes nothing.
+// trimEnded drops the fields of an ended run that are not read. The start time of a scheduled run becomes its due time:
+// a pointer takes a tenth of what a map of annotations takes. Runs share texts that many of them have. client-go trims
+// what it lists twice, and the second time changes nothing.
 func trimEnded(run *v1alpha1.DagRun) {
 	start := run.Status.StartTime
 	if trigger, _, dueAt := run.Origin(); trigger != v1alpha1.TriggerSchedule {

@@ -73,7 +73,7 @@ func requiredPermissions(cfg PreflightConfig) []permission {
 }
 
 // checkPermissions asks the API server for every verb of every permission. The error names all that are missing. A
-// named namespace that grants nothing is closed, which is no error while another one grants something: whoever deletes
+// named namespace that grants nothing is closed. That is no error while another one grants something, because deleting
 // a namespace deletes its Role too, and must not stop the others.
 func checkPermissions(ctx context.Context, cfg PreflightConfig) (closed []string, err error) {
 	required := requiredPermissions(cfg)
@@ -115,7 +115,7 @@ func verbsIn(namespace string, permissions []permission) int {
 	return n
 }
 
-// missingPermissions returns what this client lacks of the required permissions.
+// missingPermissions returns the required permissions that this client lacks.
 func missingPermissions(
 	ctx context.Context, kube kubernetes.Interface, required []permission,
 ) (missing []permission, err error) {

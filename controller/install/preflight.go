@@ -30,7 +30,7 @@ const (
 	category = "kontroler"
 )
 
-// PreflightConfig says what the controller is going to do in the cluster.
+// PreflightConfig says what the controller will do in the cluster.
 type PreflightConfig struct {
 	Kube kubernetes.Interface
 	// Namespaces that the controller works in. Empty means all.
@@ -75,8 +75,8 @@ func Preflight(ctx context.Context, cfg PreflightConfig) (Cluster, error) {
 	return Cluster{UID: string(system.UID), Version: serverVersion, ClosedNamespaces: closed}, nil
 }
 
-// AbsentNamespaces returns which of the namespaces do not exist. The controller may not read namespaces. Therefore it
-// asks the API server whether it would create an Event there, which changes nothing.
+// AbsentNamespaces returns which of the namespaces do not exist. The controller may not read namespaces, so it creates
+// an Event in each as a dry run, which changes nothing.
 func AbsentNamespaces(ctx context.Context, kube kubernetes.Interface, namespaces []string) []string {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
@@ -86,7 +86,7 @@ func AbsentNamespaces(ctx context.Context, kube kubernetes.Interface, namespaces
 			ObjectMeta:     metav1.ObjectMeta{GenerateName: "kontroler-"},
 			InvolvedObject: corev1.ObjectReference{Namespace: namespace},
 		}, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
-		// Any other answer, a refusal too, comes from a namespace that exists.
+		// Any other answer, even a refusal, comes from a namespace that exists.
 		if apierrors.IsNotFound(err) {
 			absent = append(absent, namespace)
 		}
@@ -135,7 +135,8 @@ func unreachable(err error) error {
 	return fmt.Errorf("reading the version of the API server: %w. Check --kubeconfig (or KUBECONFIG)", err)
 }
 
-// get returns the body of the answer to a GET of a path. It does not decode it: what answers may not be an API server.
+// get returns the body of the answer to a GET of a path. It does not decode the body, because the server may not be an
+// API server.
 func get(ctx context.Context, kube kubernetes.Interface, path string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()

@@ -50,7 +50,7 @@ func Uninstall(ctx context.Context, cfg UninstallConfig) (changed int, err error
 	}
 	failed := 0
 	for _, namespace := range namespaces {
-		// Not in pages: the token of the next one expires while the Pods of a page are changed.
+		// The list is not paged: the continue token would expire while the Pods of a page are changed.
 		pods, err := cfg.Kube.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: cfg.selector()})
 		if err != nil {
 			return changed, fmt.Errorf("listing the Pods with label %s: %w", cfg.selector(), err)
@@ -74,7 +74,7 @@ func Uninstall(ctx context.Context, cfg UninstallConfig) (changed int, err error
 	return changed, nil
 }
 
-// checkStopped returns an error if a controller holds its Lease. It would add the finalizer to new Pods.
+// checkStopped returns an error if a controller holds its Lease, because it would add the finalizer to new Pods.
 func checkStopped(ctx context.Context, cfg UninstallConfig) error {
 	options := metav1.ListOptions{LabelSelector: cfg.selector()}
 	leases, err := cfg.Kube.CoordinationV1().Leases(cfg.LeaseNamespace).List(ctx, options)

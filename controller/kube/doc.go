@@ -1,3 +1,3 @@
-// Package kube interprets what the API server sends: the errors of its answers, its times. It also sends what several
-// packages send: RemoveFinalizer and PatchStatus.
+// Package kube interprets errors and times from the API server. It also has the requests that several packages send:
+// RemoveFinalizer and PatchStatus.
 package kube

@@ -10,7 +10,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// IsGone reports an answer to a request with a precondition: the object no longer exists, or another one has its name.
+// IsGone reports whether a request with a precondition failed because the object no longer exists, or another one has
+// its name.
 func IsGone(err error) bool { return apierrors.IsNotFound(err) || apierrors.IsConflict(err) }
 
 // IgnoreNotFound drops the error of a patch to an object that no longer exists. A conflict stays an error, so that the
@@ -43,8 +44,8 @@ func IsRefusal(err error) bool {
 	}
 }
 
-// IsInvalid reports that the API server can never accept an object: a field has a value that it does not take. The
-// denial of a ValidatingAdmissionPolicy, which is Invalid too unless the policy says otherwise, names no field.
+// IsInvalid reports whether the API server can never accept an object, because a field has an invalid value. The denial
+// of a ValidatingAdmissionPolicy, which is Invalid too unless the policy says otherwise, names no field.
 func IsInvalid(err error) bool {
 	var status apierrors.APIStatus
 	if !apierrors.IsInvalid(err) || !errors.As(err, &status) || status.Status().Details == nil {

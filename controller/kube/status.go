@@ -17,7 +17,7 @@ type Patcher[T metav1.Object] interface {
 // PatchStatus merges fields into the status of an object, and returns the object as the API server answers. If the
 // object has changed since it was read, or another one has its name, the error is a conflict.
 func PatchStatus[T metav1.Object](ctx context.Context, client Patcher[T], object T, fields any) (patched T, err error) {
-	// In a merge patch of a status the API server ignores the UID. The resourceVersion is that of one object.
+	// The API server ignores the UID in a merge patch of a status. The resourceVersion identifies the object, too.
 	body, err := json.Marshal(map[string]any{
 		"metadata": map[string]any{"resourceVersion": object.GetResourceVersion()}, "status": fields,
 	})

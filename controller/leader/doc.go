@@ -22,6 +22,6 @@
 // There the Gate ends the process if the Lease was not renewed in time, by the monotonic clock of the process: before
 // a request is sent, and again before its bytes are written to a connection.
 //
-// A leader whose database has been away for a lease duration gives up the Lease, so that a process with a better
+// A leader whose database has been unavailable for a lease duration gives up the Lease, so that a process with a better
 // connection can take over.
 package leader

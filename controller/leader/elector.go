@@ -104,12 +104,12 @@ func (e *Elector) DatabaseAway() (since time.Time, away bool) {
 }
 
 // Run campaigns and leads until ctx ends. When the database answers, it waits for the Lease, takes an epoch and calls
-// lead. The context of lead ends when the Lease is lost, when ctx ends, or when the database has been away for a
+// lead. The context of lead ends when the Lease is lost, when ctx ends, or when the database has been unavailable for a
 // lease duration. Within drainTimeout lead must return, or at least send nothing more to the cluster. The Lease is
 // renewed until then.
 //
-// If a term ends because the database is away, Run gives up the Lease and waits again. Run returns nil after ctx has
-// ended, lead has returned and the Lease is released. After any other end it returns an error, and the process must
+// If a term ends because the database is unavailable, Run gives up the Lease and waits again. Run returns nil after ctx
+// has ended, lead has returned and the Lease is released. After any other end it returns an error, and the process must
 // exit: ErrLeaseLost, store.ErrFenced, store.ErrRestored, or an error of lead.
 func (e *Elector) Run(ctx context.Context, lead func(ctx context.Context, epoch int64) error) error {
 	watching, stop := context.WithCancel(ctx)
@@ -159,7 +159,7 @@ func (e *Elector) lead(ctx context.Context, lead func(context.Context, int64) er
 		err = e.runTerm(ctx, lock, lost, func(ctx context.Context) { done <- e.takeAndLead(ctx, lock, lead) }, done)
 	case <-ctx.Done():
 	}
-	// If lead hangs because the database is away, the Lease is released nevertheless.
+	// If lead hangs because the database is unavailable, the Lease is released nevertheless.
 	isHung := errors.Is(err, errNotDrained) && errors.Is(err, errDatabaseAway)
 	switch {
 	case errors.Is(err, errNotDrained) && !isHung:
@@ -284,7 +284,7 @@ func (e *Elector) takeAndLead(ctx context.Context, lock *leaseLock, lead func(co
 		if err = lock.setEpoch(ctx, epoch); err == nil {
 			break
 		}
-		e.Log.Warn("writing the epoch to the Lease", "lease", lock.Describe(), "error", err)
+		e.Log.Warn("writing the epoch to the Lease failed; will be retried", "lease", lock.Describe(), "error", err)
 		if !wait.For(ctx, e.retryPeriod) {
 			return ctx.Err()
 		}
@@ -305,7 +305,7 @@ func (e *Elector) endTerm(ctx context.Context, lock *leaseLock) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), e.renewDeadline)
 	defer cancel()
 	if err := lock.release(ctx); err != nil && !errors.Is(err, errNotHolder) {
-		e.Log.Warn("releasing the Lease", "lease", lock.Describe(), "error", err)
+		e.Log.Warn("releasing the Lease failed", "lease", lock.Describe(), "error", err)
 		return
 	}
 	e.Log.Info("released the Lease", "lease", lock.Describe())

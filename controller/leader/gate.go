@@ -115,7 +115,7 @@ func (t *gatedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 // WrappedRoundTripper returns the transport behind the gate. client-go looks for it to find features of a transport.
 func (t *gatedTransport) WrappedRoundTripper() http.RoundTripper { return t.next }
 
-// parseRequest describes a request in the terms of an RBAC rule. resource is with its subresource, such as pods/log; it
+// parseRequest describes a request in the terms of an RBAC rule. resource includes the subresource, as in pods/log; it
 // is empty if the request has none. The path is /api/v1/… or /apis/group/version/…, with or without a prefix.
 func parseRequest(method string, u *url.URL) (verb, resource string) {
 	segments := strings.Split(strings.Trim(u.Path, "/"), "/")

@@ -18,9 +18,9 @@ import (
 const (
 	// answerTimeout bounds the wait for the first byte of a log, readTimeout the wait for its last.
 	answerTimeout, readTimeout = 10 * time.Second, time.Minute
-	// A node that does not answer is asked again every nodeRetry, for nodePatience after the first failure. A node
-	// that answers that there is no log is asked again every missingRetry, for missingPatience: a kubelet that has
-	// just started does not know its Pods yet.
+	// A request to a node that does not answer is retried every nodeRetry, for nodePatience after the first failure. If
+	// the node answers that there is no log, it is retried every missingRetry, for missingPatience, because a kubelet
+	// that has just started does not know its Pods yet.
 	nodePatience, nodeRetry       = 2 * time.Minute, 5 * time.Second
 	missingPatience, missingRetry = 3 * time.Second, time.Second
 )

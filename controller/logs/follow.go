@@ -14,9 +14,9 @@ import (
 )
 
 const (
-	// streamRetry is when a stream that broke is opened again.
+	// streamRetry is the delay before a stream that broke is opened again.
 	streamRetry = time.Second
-	// endPoll is how often a stream that ended looks whether its container has ended.
+	// endPoll is how often a stream that ended checks whether its container has ended.
 	endPoll = 100 * time.Millisecond
 )
 
@@ -55,8 +55,8 @@ func (k *Keeper) run(ctx context.Context, s *stream) {
 	k.cfg.Enqueue(cache.MetaObjectToName(s.pod))
 }
 
-// follow reads a log until its container has ended, then reads what is left of it. That a stream ends proves neither
-// that the container has ended nor that all of the log was read: API server and kubelet may restart.
+// follow reads a log until its container has ended, then reads what is left of it. The end of a stream proves neither
+// that the container has ended nor that all of the log was read, because API server and kubelet may restart.
 func (k *Keeper) follow(ctx context.Context, s *stream) {
 	ctx, cancel := untilClosed(ctx, s.quit)
 	defer cancel()

@@ -36,7 +36,7 @@ type Config struct {
 	Logs *store.Logs
 	// CachedPod returns the Pod of a name from the cache.
 	CachedPod func(cache.ObjectName) (*corev1.Pod, bool)
-	// Limit is how many bytes of a log are stored. 0: logs are not read.
+	// Limit is how many bytes of a log are stored. 0 means that logs are not read.
 	Limit int64
 	// Policy returns spec.logs of a version of a DAG. Keep returns its errors.
 	Policy func(ctx context.Context, versionID int64) (v1alpha1.LogPolicy, error)
@@ -98,7 +98,7 @@ func (k *Keeper) Keep(ctx context.Context, p *corev1.Pod, runUID string, attempt
 	return k.capture(ctx, p, owner.RunID, attempt)
 }
 
-// Forget drops what is remembered of a Pod that is released or gone. A stream of it ends.
+// Forget drops what is remembered of a Pod that is released or gone. Its stream ends.
 func (k *Keeper) Forget(p *corev1.Pod) {
 	k.streams.drop(p.UID)
 	k.failedSince.Delete(p.UID)
@@ -135,8 +135,8 @@ func (k *Keeper) save(ctx context.Context, p *corev1.Pod, runID int64, row store
 	return nil
 }
 
-// startedAt is when the task's container started on its node, by the attempt's row or by the Pod, whichever is later.
-// Zero: it did not start.
+// startedAt returns when the task's container started on its node, by the attempt's row or by the Pod, whichever is
+// later. It is zero if the container did not start.
 func startedAt(p *corev1.Pod, attempt store.Attempt) time.Time {
 	started := attempt.StartedAt
 	if task := pod.ContainerStatus(p.Status.ContainerStatuses, v1alpha1.TaskContainer); task != nil {

@@ -15,14 +15,14 @@ import (
 )
 
 var (
-	// errNoLog: the node answers that it has no log, or no longer has it.
+	// errNoLog means that the node has no log, or no longer has it.
 	errNoLog = errors.New("there is no log")
-	// errNotContinued: the node serves a log without the line at which an earlier stream of it ended.
+	// errNotContinued means that the node serves a log without the line at which an earlier stream of it ended.
 	errNotContinued = fmt.Errorf("%w: the node no longer has the lines that were read before", errNoLog)
 )
 
-// read reads the log of a Pod's task container, from where log ends. opened is called when the answer begins. A
-// kubelet that finds no log may say so in the body of a successful answer: that is errNoLog too.
+// read reads the log of a Pod's task container, from where log ends. opened is called when the answer begins. A kubelet
+// that finds no log may say so in the body of a successful answer. That is errNoLog, too.
 func (k *Keeper) read(ctx context.Context, p *corev1.Pod, log *podlog.Log, follow bool, opened func()) error {
 	options := &corev1.PodLogOptions{Container: v1alpha1.TaskContainer, Timestamps: true, Follow: follow}
 	if since := log.Since(); !since.IsZero() {
@@ -45,8 +45,7 @@ func (k *Keeper) read(ctx context.Context, p *corev1.Pod, log *podlog.Log, follo
 	return err
 }
 
-// isRotated reports whether the log that a node serves of a Pod's task container begins later than what was read of
-// it.
+// isRotated reports whether the log of a Pod's task container now begins later than what was read of it.
 func (k *Keeper) isRotated(ctx context.Context, p *corev1.Pod, log *podlog.Log) (bool, error) {
 	if log.Bytes() == 0 {
 		return false, nil
@@ -63,7 +62,7 @@ func (k *Keeper) isRotated(ctx context.Context, p *corev1.Pod, log *podlog.Log) 
 	return !served.Begins().Equal(log.Begins()), nil
 }
 
-// asNoLog makes an answer errNoLog that says that the Pod, its container or its log does not exist.
+// asNoLog wraps an error in errNoLog if it says that the Pod, its container or its log does not exist.
 func asNoLog(err error) error {
 	if apierrors.IsNotFound(err) || apierrors.IsBadRequest(err) {
 		return fmt.Errorf("%w: %w", errNoLog, err)

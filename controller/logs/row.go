@@ -21,7 +21,7 @@ const (
 	largeLog, largeDelay = 1 << 20, 2 * time.Second
 )
 
-// What the message of a row says. Its subject is the log.
+// The messages of a row. Their subject is the log.
 const (
 	saysEmpty   = "it is empty: nothing was written, or its node rotated it after the last line"
 	saysLate    = "it begins %s after its container: earlier lines may have been rotated away"

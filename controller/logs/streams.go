@@ -19,8 +19,8 @@ const (
 	// maxStreams bounds the streams, including those that have ended and are not stored yet. Follow opens none above
 	// maxFollowed: the rest is for Pods that are deleted.
 	maxStreams, maxFollowed = 250, 200
-	// streamMemory bounds what all streams hold, in compressed bytes. The first and the last block of each are held
-	// beside it. It is at least four times the limit of a log.
+	// streamMemory bounds what all streams hold, in compressed bytes, without the first and the last block of each. If
+	// four times the limit of a log is more, that is the bound.
 	streamMemory = 64 << 20
 	// openTimeout is how long OpenBefore delays the deletion of Pods.
 	openTimeout = time.Second
@@ -29,9 +29,8 @@ const (
 	followTimeout = time.Minute
 )
 
-// OpenDeleted opens a stream if a change of a Pod shows that somebody deletes it while its task runs. old is the Pod
-// before the change, nil if it is new. Whether the DAG wants its logs is known later: Keep asks. OpenDeleted does not
-// block.
+// OpenDeleted opens a stream if a change of a Pod shows that it is being deleted while its task runs. old is the Pod
+// before the change, nil if it is new. Keep checks later whether the DAG stores logs. OpenDeleted does not block.
 func (k *Keeper) OpenDeleted(old, p *corev1.Pod) {
 	wasDeleted := old != nil && old.DeletionTimestamp != nil
 	if k.cfg.Limit > 0 && p.DeletionTimestamp != nil && !wasDeleted && isRunning(p) {
@@ -39,8 +38,8 @@ func (k *Keeper) OpenDeleted(old, p *corev1.Pod) {
 	}
 }
 
-// OpenBefore opens streams of the Pods in a namespace that the controller is about to delete, unless policy, the
-// spec.logs of their DAG, is LogsOff. It returns when the streams are open, and after a second at the latest.
+// OpenBefore opens streams of Pods in a namespace that the controller is about to delete, unless policy, the spec.logs
+// of their DAG, is LogsOff. It returns when the streams are open, and after a second at the latest.
 func (k *Keeper) OpenBefore(ctx context.Context, policy v1alpha1.LogPolicy, namespace string, deletes []engine.Delete) {
 	if k.cfg.Limit == 0 || policy == v1alpha1.LogsOff {
 		return
@@ -67,8 +66,8 @@ func (k *Keeper) OpenBefore(ctx context.Context, policy v1alpha1.LogPolicy, name
 	}
 }
 
-// Follow opens streams of the Pods of these names in a namespace that run their task, if policy, the spec.logs of
-// their DAG, is LogsFollow. It does not block.
+// Follow opens streams of those of the named Pods in a namespace whose tasks run, if policy, the spec.logs of their
+// DAG, is LogsFollow. It does not block.
 func (k *Keeper) Follow(policy v1alpha1.LogPolicy, namespace string, pods iter.Seq[string]) {
 	if k.cfg.Limit == 0 || policy != v1alpha1.LogsFollow {
 		return
@@ -91,17 +90,17 @@ type stream struct {
 	outcome
 
 	// Guarded by streams.mu.
-	followUntil time.Time // zero: the attempt has not ended, as far as is known
+	followUntil time.Time // zero while the attempt is not known to have ended
 	isDropped   bool
 }
 
 // outcome is what the goroutine of a stream leaves behind. Others read it once the stream is done.
 type outcome struct {
 	result     podlog.Result
-	openedAt   time.Time // zero: the node never answered
-	err        error     // why the log may lack lines; nil: it was read to its end
+	openedAt   time.Time // zero if the node never answered
+	err        error     // why the log may lack lines; nil if it was read to its end
 	reachedEnd bool      // a read came to an end of the log
-	isRotated  bool      // the node rotated the log meanwhile: a kubelet may skip lines of a stream where it does
+	isRotated  bool      // the node rotated the log meanwhile, so the stream may lack lines there
 }
 
 // isUsable reports whether a stream that is done has the log. Otherwise the log is captured as if there were no
@@ -185,7 +184,7 @@ func (s *streams) drop(uid types.UID) {
 	}
 }
 
-// finish makes a stream done. If it was dropped meanwhile, it goes.
+// finish marks a stream as done, and removes it if it was dropped meanwhile.
 func (s *streams) finish(ended *stream) {
 	s.mu.Lock()
 	isDropped := ended.isDropped

@@ -14,8 +14,8 @@ const (
 	ReadsAtOnce = 16
 	// readsPerNode bounds those of one node. A node that does not answer must not take all turns.
 	readsPerNode = 4
-	// turnRetry is when a waiting Pod is enqueued even if no turn was given back to it: the turn may have gone to a Pod
-	// that no longer exists.
+	// turnRetry is the delay after which a waiting Pod is enqueued even if it got no turn, because the turn may have
+	// gone to a Pod that no longer exists.
 	turnRetry = 10 * time.Second
 )
 

@@ -57,7 +57,7 @@ func (r registry) histogram(name, help string, buckets []float64, labels ...stri
 	return h
 }
 
-// New makes the metrics, those of the Go runtime and of the process with them.
+// New makes the metrics, including those of the Go runtime and of the process.
 func New() *Metrics {
 	registry := registry{prometheus.NewRegistry()}
 	registry.MustRegister(collectors.NewGoCollector(),
@@ -67,7 +67,7 @@ func New() *Metrics {
 		apiRequests: registry.counter("kontroler_api_requests_total",
 			"Requests to the Kubernetes API server.", "verb", "resource", "code"),
 		syncs: registry.counter("kontroler_syncs_total",
-			"Syncs of a key of a queue, by result: success, unavailable (of the database), error.", "queue", "result"),
+			"Syncs of the keys of a queue, by result: success, unavailable (the database), error.", "queue", "result"),
 		syncSeconds: registry.histogram("kontroler_sync_duration_seconds",
 			"Duration of a sync.", prometheus.ExponentialBuckets(0.001, 2, 15), "queue"),
 		queueDepth: registry.gauge("kontroler_queue_depth", "Keys that wait in a queue.", "queue"),
@@ -85,7 +85,7 @@ func New() *Metrics {
 			"Tries to deliver a notification, by result: delivered, failed, parked (failed for the last time).",
 			"result"),
 		liveAttempts: registry.gauge("kontroler_live_attempts",
-			"Attempts whose Pod has not ended: what --max-pods bounds.").WithLabelValues(),
+			"Attempts whose Pod has not ended, which --max-pods limits.").WithLabelValues(),
 		podEvents: registry.counter("kontroler_pod_events_total",
 			"Events of Pods: kept, or dropped because the database rejects them.", "result"),
 		epoch: registry.gauge("kontroler_epoch",
@@ -95,7 +95,7 @@ func New() *Metrics {
 		logBytes: registry.counter("kontroler_log_bytes_total",
 			"Bytes of logs that were kept, before compression.").WithLabelValues(),
 		logStreams: registry.gauge("kontroler_log_streams",
-			"Logs that are read while their container runs, or were and are not stored yet.").WithLabelValues(),
+			"Log streams that are open, or have ended and are not stored yet.").WithLabelValues(),
 		databaseUp: registry.gauge("kontroler_database_up", "Whether the database answers.").WithLabelValues(),
 		roundTrips: registry.counter("kontroler_database_round_trips_total",
 			"Round trips of the leader to the database.").WithLabelValues(),
@@ -112,7 +112,7 @@ func (m *Metrics) APIRequest(verb, resource, code string) {
 	m.apiRequests.WithLabelValues(verb, resource, code).Inc()
 }
 
-// SyncDone counts a sync of a queue's key. An unreachable database counts apart from other errors.
+// SyncDone counts a sync of a queue's key. An unavailable database counts separately.
 func (m *Metrics) SyncDone(queue string, d time.Duration, err error) {
 	result := "success"
 	switch {

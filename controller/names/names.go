@@ -31,7 +31,7 @@ func Workspace(controllerID, runUID, runName string) string {
 	return withHash(cutLabel(asLabel(runName), prefixBytes), Hash(controllerID, runUID, "workspace"))
 }
 
-// ScheduledRun derives the name of the DagRun of a due time of a DAG object.
+// ScheduledRun derives the name of the DagRun that a DAG object gets at a due time.
 func ScheduledRun(dag, dagUID string, due time.Time) string {
 	hash := Hash(dagUID, dag, strconv.FormatInt(due.Unix(), 10))
 	return withHash(cutLabel(asLabel(dag), prefixBytes), hash)
@@ -45,8 +45,8 @@ func withHash(prefix, hash string) string {
 	return prefix + "-" + hash
 }
 
-// Hash returns ten characters of a hash over the parts. Each is preceded by its length, so that no two lists of parts
-// read the same.
+// Hash returns ten characters of a hash over the parts. Each is preceded by its length, so that different lists of
+// parts are never hashed as the same text.
 func Hash(parts ...string) string {
 	h := sha256.New()
 	for _, part := range parts {
@@ -56,7 +56,7 @@ func Hash(parts ...string) string {
 }
 
 // readable joins two names to the prefix of a DNS label. If they do not fit, the longer one is cut first. Neither is
-// cut to less than half of the room.
+// cut below half of the available length.
 func readable(a, b string) string {
 	a, b = asLabel(a), asLabel(b)
 	if a == "" || b == "" {
@@ -67,8 +67,8 @@ func readable(a, b string) string {
 	return a + "-" + cutLabel(b, room-len(a))
 }
 
-// asLabel maps a name to the characters of a DNS label: all others, and rows of them, become one '-'; none is left at
-// either end.
+// asLabel maps a name to the characters of a DNS label. Each sequence of other characters becomes one '-'. None is left
+// at either end.
 func asLabel(name string) string {
 	b := make([]byte, 0, len(name))
 	for i := range len(name) {

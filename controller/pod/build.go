@@ -128,7 +128,7 @@ func ownerOf(run Run) metav1.OwnerReference {
 	}
 }
 
-// taskContainer returns the container whose end decides the task. It takes over the lists of t.
+// taskContainer returns the container whose end decides the task. It shares the lists of t.
 func taskContainer(in Input, t *v1alpha1.PodTemplate) corev1.Container {
 	c := corev1.Container{
 		Name:            v1alpha1.TaskContainer,
@@ -185,7 +185,7 @@ func escapeEnv(value string) string {
 }
 
 // podDeadline returns the activeDeadlineSeconds of the Pod: that of the template, or timeout and start grace of the
-// task, whichever is less. With it an attempt also ends while the controller or the database is away.
+// task, whichever is less. With it, an attempt also ends while the controller or the database is unavailable.
 func podDeadline(in Input, template *int64) *int64 {
 	if in.Task.TimeoutSeconds == nil {
 		return template

@@ -121,9 +121,9 @@ func disruptedBefore(p *corev1.Pod, c *corev1.PodCondition, t *engine.Terminatio
 	return !endedBeforeDeletion(p) && kube.UTC(c.LastTransitionTime).Add(nodeAhead(p, t)).Sub(t.Finished) <= clockSlack
 }
 
-// endedBeforeDeletion reports whether the kubelet's last status, with the end of the task's container, does not know
-// of the deletion. The container then ended by itself before it. From Kubernetes 1.33 on, a deletion increases the
-// generation, so this compares no clocks.
+// endedBeforeDeletion reports whether the kubelet's last status, with the end of the task's container, predates the
+// deletion. The container then ended by itself. From Kubernetes 1.33 on, a deletion increases the generation, so this
+// compares no clocks.
 func endedBeforeDeletion(p *corev1.Pod) bool {
 	observed := p.Status.ObservedGeneration
 	return p.DeletionTimestamp != nil && observed != 0 && observed < p.Generation
@@ -499,7 +499,7 @@ func isUUID(s string) bool {
 
 // SameFacts reports whether two states of a Pod differ in nothing that the ownership checks, the reaper or the engine
 // use. Routine steps of a start are ignored, unless they name an init container, because most Pods pass them before
-// anybody would read about them.
+// anybody could read about them.
 func SameFacts(a, b *corev1.Pod) bool {
 	return a.UID == b.UID &&
 		slices.Equal(a.Finalizers, b.Finalizers) &&

@@ -32,13 +32,13 @@ type backlog struct {
 	batchReady chan struct{}
 
 	mu sync.Mutex
-	// waiting is what to write, by what it says; order is the order of arrival.
+	// waiting has the Events to write, by what they say. order is their order of arrival.
 	waiting   map[statement]store.PodEvent
 	order     []statement
 	unmatched []unmatchedEvent
 }
 
-// statement is what an Event says of which Pod, without counts and times.
+// statement is what an Event says about a Pod, without counts and times.
 type statement store.PodEvent
 
 func statementOf(e store.PodEvent) statement {

@@ -37,8 +37,8 @@ func fromAPI(e *corev1.Event) store.PodEvent {
 	return row
 }
 
-// containerOf returns the container that an Event is about. Its fieldPath is like spec.initContainers{name}; empty: the
-// Event is about the Pod.
+// containerOf returns the container that an Event is about. Its fieldPath is like spec.initContainers{name}. The result
+// is empty if the Event is about the Pod.
 func containerOf(fieldPath string) string {
 	_, name, ok := strings.Cut(fieldPath, "ontainers{")
 	if !ok {

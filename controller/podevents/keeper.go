@@ -85,7 +85,7 @@ func (k *Keeper) Newest(podUID types.UID) pod.StartEvent { return k.starts.newes
 // Started forgets the start of a Pod whose container has started.
 func (k *Keeper) Started(podUID types.UID) { k.starts.forget(podUID) }
 
-// Gone takes note that a Pod no longer exists. Events that still arrive are stored with its attempt.
+// Gone records that a Pod no longer exists. Events that still arrive are stored with its attempt.
 func (k *Keeper) Gone(p *corev1.Pod) {
 	k.starts.forget(p.UID)
 	if named, isOurs := k.attemptPod(p); isOurs {

@@ -36,7 +36,7 @@ func (s *startEvents) note(e *store.PodEvent) (changesReason bool) {
 	return event.Fails != known.Fails || event.Fails && (event.Reason != known.Reason || event.Message != known.Message)
 }
 
-// newest returns the newest Event about the start of a Pod; zero: none is known.
+// newest returns the newest Event about the start of a Pod, or the zero value if none is known.
 func (s *startEvents) newest(podUID types.UID) pod.StartEvent {
 	s.mu.Lock()
 	defer s.mu.Unlock()

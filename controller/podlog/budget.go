@@ -10,7 +10,7 @@ import (
 // no bound.
 type Budget struct {
 	mu   sync.Mutex
-	free int64 // less than zero if blocks were stored that had to be
+	free int64 // negative if required blocks exceeded the budget
 }
 
 // NewBudget makes a budget of a number of bytes.
@@ -40,7 +40,7 @@ func (b *Budget) giveBack(n int) {
 	b.free += int64(n)
 }
 
-// compressor needs a megabyte. Goroutines share them, so that there are not as many as logs.
+// compressor needs a megabyte. Logs share a pool of them, so that there are fewer than logs.
 type compressor struct {
 	out  bytes.Buffer
 	gzip *gzip.Writer

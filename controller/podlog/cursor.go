@@ -6,7 +6,8 @@ import "time"
 type cursor struct {
 	// first is the time of the first line, latest the latest time of all lines.
 	first, latest time.Time
-	// repeatFrom is the earliest time of the lines that a second stream must repeat: from the first line at latest on.
+	// repeatFrom is the earliest time of the lines that a second stream must repeat. They begin with the first line
+	// whose time is latest.
 	repeatFrom time.Time
 	// atLatest and outOfOrder count these lines: those at latest, and all that follow once one is earlier. Times are
 	// not in order, because the two outputs of a container get theirs independently.
@@ -15,7 +16,7 @@ type cursor struct {
 
 	// isResuming reports that the stream repeats what an earlier stream had.
 	isResuming bool
-	repeated   int // how many of the lines that must be repeated were
+	repeated   int // how many of the lines that must be repeated have been
 	hasGap     bool
 }
 

@@ -32,7 +32,7 @@ func NewAlarms[K comparable]() *Alarms[K] {
 	return &Alarms[K]{byKey: map[K]*alarm[K]{}, wake: make(chan struct{}, 1)}
 }
 
-// Set makes a key due at a time, unless it is due sooner already. Its sync then sets the next time.
+// Set makes a key due at a time, unless it is already due sooner. Its sync then sets the next time.
 func (a *Alarms[K]) Set(key K, at time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -3,8 +3,8 @@
 //	queue.go     the workqueue contract, in one function
 //	priority.go  an order of keys: urgent keys first
 //	alarms.go    keys that are due at a time
-//	pending.go   what changed of a run since its last sync
-//	counted.go   attempts that have just ended, for whoever finishes their Pods
+//	pending.go   what changed in a run since its last sync
+//	counted.go   attempts that have just ended, for the sync that finishes their Pods
 //	slots.go     --max-pods, shared between runs round robin
 //	gates.go     namespaces that refuse objects: one create at a time probes them
 //	parallel.go  requests of one sync, several at a time

@@ -9,7 +9,8 @@ import (
 )
 
 const (
-	// probeFirst and probeMax are between two probes of a namespace that refuses creates.
+	// probeFirst and probeMax are the shortest and the longest time between two probes of a namespace that refuses
+	// creates.
 	probeFirst, probeMax = time.Second, time.Minute
 	// reopening is how many creates may follow one that was accepted.
 	reopening = 2
@@ -36,23 +37,23 @@ type Template struct {
 }
 
 type gate struct {
-	// all is why the whole namespace is closed. Zero: it is not.
+	// all is why the whole namespace is closed. It is zero if it is not.
 	all engine.Refusal
-	// templates that a policy refuses, with its message.
+	// templates are those that a policy refuses, with its message.
 	templates map[Template]string
 	delay     time.Duration
 	next      time.Time // of the next probe
 	ring      []RunKey  // the runs that wait, the longest first
 	waiting   map[RunKey]bool
 	tickets   map[RunKey]int // creates that runs may send
-	// probed reports a probe without an answer, reopens that one was accepted since the last refusal.
+	// probed reports that a probe has no answer yet, reopens that one was accepted since the last refusal.
 	probed, reopens bool
 }
 
 // NewGates makes open gates. wake enqueues a run whose turn has come.
 func NewGates(wake func(RunKey)) *Gates { return &Gates{wake: wake, closed: map[string]*gate{}} }
 
-// Reason is why a namespace is closed as a whole. Empty: it is not.
+// Reason returns why a namespace is closed as a whole. It is empty if it is not.
 func (g *Gates) Reason(namespace string) string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -169,7 +170,7 @@ func (g *Gates) Accepted(namespace string, t Template) {
 	}
 }
 
-// Probe lets, in each namespace whose probe is due, the run that has waited longest send a create.
+// Probe lets the run that has waited longest send a create, in each namespace whose probe is due.
 func (g *Gates) Probe(now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -180,12 +181,12 @@ func (g *Gates) Probe(now time.Time) {
 			g.open(namespace, gate) // nobody waits: the next create shows whether it is still refused
 		default:
 			g.grant(gate)
-			gate.next = now.Add(gate.delay) // should that run send none
+			gate.next = now.Add(gate.delay) // in case that run sends none
 		}
 	}
 }
 
-// Forget removes a run that has ended. If it has a turn that it has not used, the next run gets it.
+// Forget removes a run that has ended. The next run gets a turn that it has not used.
 func (g *Gates) Forget(key RunKey) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

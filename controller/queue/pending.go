@@ -17,7 +17,7 @@ type Changes struct {
 	IsClaimed bool
 	// HasSlot reports that a slot is reserved for the run.
 	HasSlot bool
-	// Pods that changed, by name.
+	// Pods are the Pods that changed, by name.
 	Pods map[string]struct{}
 	// Created are Pods that this term created and that the cache does not show yet.
 	Created map[string]types.UID
@@ -33,7 +33,7 @@ func newChanges() *Changes {
 	}
 }
 
-// Pending holds the changes of runs beside the keys of the queue. A sync takes those of its run.
+// Pending holds what has changed in each run. A sync takes the changes of its run.
 type Pending struct {
 	mu   sync.Mutex
 	runs map[RunKey]*Changes
@@ -119,7 +119,7 @@ func (p *Pending) Take(key RunKey, limit int) (taken *Changes, hasMore bool) {
 	return c, true
 }
 
-// Restore gives back what a failed sync took, which must not use it any more. Newer changes win.
+// Restore puts back what a failed sync took. The sync must not use it afterwards. Newer changes win.
 func (p *Pending) Restore(key RunKey, taken *Changes) {
 	p.with(key, func(c *Changes) {
 		c.IsFull = c.IsFull || taken.IsFull

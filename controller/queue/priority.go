@@ -4,9 +4,10 @@ package queue
 type Priority[K comparable] struct {
 	isUrgent       func(K) bool
 	urgent, normal []K
-	// queued are the keys that wait; true: in urgent. Entries of normal that are not in queued as such are stale.
+	// queued has the waiting keys: true for those in urgent. An entry of normal is stale unless its key is queued as
+	// normal.
 	queued map[K]bool
-	// servedUrgent says that the last Pop was of urgent.
+	// servedUrgent reports that the last Pop served an urgent key.
 	servedUrgent bool
 }
 

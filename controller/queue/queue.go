@@ -27,12 +27,12 @@ type Queue[K comparable] struct {
 	metrics Metrics
 }
 
-// New makes a queue whose keys go first come, first served.
+// New makes a queue that serves its keys first in, first out.
 func New[K comparable](name string, metrics Metrics) *Queue[K] {
 	return NewOrdered(name, metrics, workqueue.DefaultQueue[K]())
 }
 
-// NewOrdered makes a queue with an order of its own.
+// NewOrdered makes a queue with another order.
 func NewOrdered[K comparable](name string, metrics Metrics, order workqueue.Queue[K]) *Queue[K] {
 	waiting := workqueue.NewTypedWithConfig(workqueue.TypedQueueConfig[K]{Queue: order})
 	return &Queue[K]{

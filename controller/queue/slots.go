@@ -31,7 +31,7 @@ func NewSlots(max int, wake func(RunKey)) *Slots {
 	}
 }
 
-// Grant is the slots of one sync. Only the goroutines of that sync use it.
+// Grant has the slots of one sync. Only the goroutines of that sync use it.
 type Grant struct {
 	*Slots
 	left int // guarded by slots.mu once Pods are created
@@ -54,7 +54,7 @@ func (s *Slots) Take(key RunKey, want int) *Grant {
 	return &Grant{Slots: s, left: got}
 }
 
-// Remaining is how many creates may still be sent. It is read before any create is sent.
+// Remaining returns how many creates may be sent. It must be called before any create is sent.
 func (g *Grant) Remaining() int { return g.left }
 
 // Use assigns a slot to a Pod that was created.
@@ -107,7 +107,7 @@ func (s *Slots) Wait(key RunKey) {
 // Forget frees the slot that is reserved for a run. A place in the ring stays.
 func (s *Slots) Forget(key RunKey) { s.Take(key, 0).Settle() }
 
-// InUse is the number of live Pods, as far as this term knows.
+// InUse returns the number of live Pods, as far as this term knows.
 func (s *Slots) InUse() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -129,8 +129,8 @@ func (c *Cleaner) RunEnded(run *v1alpha1.DagRun) {
 	c.enqueueSchedule(run)
 }
 
-// RunFreed does the same for the DagRun of a key, if the cache has it. Something that its deletion waited for is gone:
-// a Pod, or its schedule's need of it.
+// RunFreed does the same for the cached DagRun of a key. It is called when something that blocked the deletion is gone:
+// a Pod, or the need of a schedule.
 func (c *Cleaner) RunFreed(key queue.RunKey) {
 	if run := c.cachedRun(key); run != nil {
 		c.RunEnded(run)

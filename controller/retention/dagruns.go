@@ -21,8 +21,8 @@ import (
 )
 
 const (
-	// defaultHistoryLimit is how many DagRuns of a schedule are kept, of those that succeeded and of the others, if the
-	// DAG does not say.
+	// defaultHistoryLimit is how many succeeded DagRuns of a schedule are kept, and how many others, if the DAG sets no
+	// limit.
 	defaultHistoryLimit = 10
 	// maxDeletesPerSync bounds one sync of a DAG. The events of these deletions enqueue the DAG again.
 	maxDeletesPerSync = 100
@@ -65,7 +65,7 @@ func (c *Cleaner) syncExpiry(ctx context.Context, key queue.RunKey) error {
 	return c.deleteRun(ctx, run, "ttl")
 }
 
-// syncLimits deletes the DagRuns that the schedule of a DAG created beyond those that the DAG keeps.
+// syncLimits deletes the DagRuns of a DAG's schedule that exceed the limits of the DAG.
 func (c *Cleaner) syncLimits(ctx context.Context, name cache.ObjectName) (err error) {
 	d, exists := c.DAGs.Get(name)
 	if !exists || d.DeletionTimestamp != nil {
@@ -90,7 +90,7 @@ func (c *Cleaner) syncLimits(ctx context.Context, name cache.ObjectName) (err er
 		if failed == nil {
 			deleted++
 		}
-		err = cmp.Or(err, failed) // one that cannot be deleted does not keep the others
+		err = cmp.Or(err, failed) // continue with the others
 		if deleted == maxDeletesPerSync {
 			break
 		}
@@ -117,7 +117,7 @@ func (c *Cleaner) hasPods(uid types.UID) bool {
 }
 
 // deleteRun deletes a DagRun, unless the database still needs it. In a restored database its run may be live; RunEnded
-// enqueues it when that has ended. Or its schedule is about to look for it; RunFreed enqueues it afterwards.
+// enqueues the DagRun when the run has ended. Or its schedule is about to look it up; RunFreed enqueues it afterwards.
 func (c *Cleaner) deleteRun(ctx context.Context, run *v1alpha1.DagRun, reason string) error {
 	isOver, err := c.History.IsRunOver(ctx, string(run.UID), run.Namespace, run.Name)
 	if err != nil || !isOver {

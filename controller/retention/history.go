@@ -19,16 +19,16 @@ import (
 const (
 	// trimInterval is the time between two passes.
 	trimInterval = 10 * time.Minute
-	// outageRetry is the time until a pass is repeated that an outage of the database ended.
+	// outageRetry is the delay before a pass that a database outage ended is repeated.
 	outageRetry = time.Minute
 	// trimPause is the pause after a batch, as a multiple of the time that the batch took: trimming takes a fifth of
 	// one connection.
 	trimPause = 4
 )
 
-// trim removes old history, immediately and then at every trimInterval, until ctx ends. A pass that an outage of the
-// database ends is repeated after outageRetry. If it ends so again, it is reported: an outage of the server would have
-// ended the term, so it may be a statement of the pass that times out.
+// trim removes old history, immediately and then at every trimInterval, until ctx ends. A pass that a database outage
+// ends is repeated after outageRetry. If the outage seems to last, it is reported: a real one would have ended the
+// term, so a statement of the pass may be timing out.
 func (c *Cleaner) trim(ctx context.Context) {
 	wasAway := false
 	for {
@@ -45,13 +45,13 @@ func (c *Cleaner) trim(ctx context.Context) {
 	}
 }
 
-// trimOnce removes the changes of more than two days ago, and history that is older than HistoryRetention. It does the
-// second even if the first fails.
+// trimOnce removes changes that are older than two days, and history that is older than HistoryRetention. It does the
+// latter even if the former fails.
 func (c *Cleaner) trimOnce(ctx context.Context) error {
 	total, log := store.Removed{}, []any{}
 	retention := store.Retention{
-		// The time of the machine, and not Now: Trim compares it with that of the database, and removes nothing that is
-		// too young by either.
+		// This is the machine's time and not Now. Trim compares it with the database's time, and removes nothing that
+		// is too young by either clock.
 		Now: fault.Now(), Keep: c.HistoryRetention, Retain: c.isRetained,
 		AfterBatch: func(removed store.Removed, took time.Duration) error {
 			fault.Point("history-trimmed")

@@ -36,7 +36,7 @@ type impossibleError struct{ error }
 
 var errNameTaken = errors.New("another DagRun has its name")
 
-// read reads a DagRun past the cache. Nil: it does not exist.
+// read reads a DagRun live. It returns nil if the DagRun does not exist.
 func (r dagRuns) read(ctx context.Context, namespace, name string) (*v1alpha1.DagRun, error) {
 	found, err := r.client.DagRuns(namespace).Get(ctx, name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {

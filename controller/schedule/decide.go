@@ -40,12 +40,12 @@ type state struct {
 	schedule cron.Schedule
 	// cursor is the last due time in the ledger. Before the first one it is when the schedule began.
 	cursor time.Time
-	// heldAs is the outcome of all due times after the cursor if they may not run. Empty: they may.
+	// heldAs is the outcome of all due times after the cursor if they may not run. It is empty if they may.
 	heldAs string
-	// deadline is how late a run may start; less than punctual counts as punctual. Nil: it may start at any time.
+	// deadline is how late a run may start; less than punctual counts as punctual. Nil means at any time.
 	deadline *time.Duration
 	catchUp  v1alpha1.CatchUpPolicy
-	// limit is how many due times of a gap may run. Zero: defaultLimit.
+	// limit is how many due times of a gap may run. Zero means defaultLimit.
 	limit       int
 	concurrency v1alpha1.ConcurrencyPolicy
 	// hasLiveRun reports that a run of this schedule has not ended.
@@ -59,7 +59,7 @@ type decision struct {
 	// replacesRuns reports that the runs of earlier due times are to be cancelled.
 	replacesRuns bool
 	cursor       time.Time
-	// next is the next due time. Zero: there is none.
+	// next is the next due time. It is zero if there is none.
 	next time.Time
 	// hasMore reports that there are more due times up to now than one decision takes.
 	hasMore bool

@@ -16,13 +16,13 @@
 // Invariants:
 //   - Every due time up to the cursor is in exactly one tick, in order. A sync ends with the cursor at the last due
 //     time up to now, unless it has more to decide.
-//   - One transaction writes the ticks and moves the cursor. Only then are DagRuns created. What a crash leaves between
-//     the two is found again: the DagRun exists, or its due time is taken back and decided anew.
+//   - One transaction writes the ticks and moves the cursor. Only then are DagRuns created. After a crash between the
+//     two, the next sync finds the DagRun, or takes its due time back and decides it anew.
 //   - A decision does not move the cursor back, whatever the clock does: no due time is accounted for twice, so none
 //     runs twice. Only taking back a due time that has no DagRun moves it back.
 //   - The name of a DagRun derives from its DAG and its due time: a create that is repeated finds the same DagRun.
 //   - One decision reads a bounded number of due times: a gap of years takes several.
-//   - A gap makes no more runs than its limit. What does not run is a stretch: one tick for many due times.
+//   - A gap makes no more runs than its limit. Due times that do not run form a stretch: one tick for many of them.
 //
 // Daylight saving follows robfig/cron, as Kubernetes' CronJob does: a wall-clock time that is skipped is not due on
 // that day, and one that is repeated is due both times. "@every" counts elapsed time and is not affected.

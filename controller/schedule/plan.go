@@ -28,7 +28,7 @@ type plan struct {
 	store.ScheduleUpdate
 	// runs are the live runs and those of new ticks, oldest first.
 	runs []store.ScheduledRun
-	// next is the next due time. Zero: there is none, or the schedule is held, or hasMore.
+	// next is the next due time. It is zero if there is none, if the schedule is held, or if hasMore.
 	next time.Time
 	// hasMore reports that due times up to now are left for another plan.
 	hasMore bool
@@ -78,8 +78,8 @@ func makePlan(f facts) *plan {
 // isChange reports whether there is anything to commit.
 func (p *plan) isChange() bool { return len(p.Ticks) > 0 || len(p.Ended) > 0 || p.After != p.Before }
 
-// keepFirstRun leaves all due times after the first that runs for another plan. While the API server refuses DagRuns,
-// one due time at a time is tried.
+// keepFirstRun keeps the due times up to the first that runs, and leaves the others to another plan. While the API
+// server refuses DagRuns, one due time at a time is tried.
 func (p *plan) keepFirstRun() {
 	for i, tick := range p.Ticks {
 		if tick.RunName == "" || i == len(p.Ticks)-1 {
@@ -132,9 +132,9 @@ func stateOf(f facts) (row store.Schedule, s state) {
 	return row, s
 }
 
-// beginOf returns when a schedule begins that has no row for this DAG object. It begins with the DAG if no other
+// beginOf returns when a schedule without a row for this DAG object begins. It begins with the DAG if no other
 // controller can have run it before: the spec was never changed, the status names no due times, and the DAG is younger
-// than the controller's database. Else it begins now.
+// than the controller's database. Otherwise it begins now.
 func beginOf(d *v1alpha1.DAG, since, now time.Time) time.Time {
 	created := d.CreationTimestamp.UTC()
 	isNew := d.Generation == 1 && d.Status.NextScheduleTime == nil && d.Status.LastScheduleTime == nil
@@ -150,8 +150,7 @@ func differs(row store.Schedule, d *v1alpha1.DAG) bool {
 	return row.Expression != expression || row.TimeZone != zone
 }
 
-// heldAs returns the outcome of the due times of a DAG that may not run now: it is suspended or invalid. Empty: they
-// may run.
+// heldAs returns the outcome of the due times of a DAG that is suspended or invalid. It is empty if they may run.
 func heldAs(d *v1alpha1.DAG) string {
 	switch {
 	case d.Spec.Suspended:

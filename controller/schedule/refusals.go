@@ -36,7 +36,7 @@ func (r *refusals) add(name cache.ObjectName, now time.Time) (delay time.Duratio
 	return delay
 }
 
-// wait returns how long a schedule must still wait for its next try. Zero or less: it need not wait.
+// wait returns how long a schedule must still wait for its next try. It need not wait if that is zero or less.
 func (r *refusals) wait(name cache.ObjectName, now time.Time) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()

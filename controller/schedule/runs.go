@@ -91,8 +91,8 @@ func (s *Scheduler) findUncreated(ctx context.Context, d *v1alpha1.DAG, dagID in
 	return uncreated, nil
 }
 
-// noteCreated stores the UID of a DagRun that exists. The run may have ended before: until its UID is stored, its
-// DagRun is kept.
+// noteCreated stores the UID of a DagRun that exists, and calls Retire: the run may have ended, and its DagRun was kept
+// until its UID was stored.
 func (s *Scheduler) noteCreated(ctx context.Context, dagID int64, dueAt time.Time, uid string) error {
 	if err := s.cfg.Schedules.RecordRun(ctx, dagID, dueAt, uid); err != nil {
 		return err
@@ -172,7 +172,7 @@ func dueTimesWithoutRun(runs []store.ScheduledRun) (dueTimes []time.Time) {
 	return dueTimes
 }
 
-// keepReplaced keeps the runs that were to be replaced: the one that was to replace them cannot be created.
+// keepReplaced keeps the runs that were to be replaced, because their replacement cannot be created.
 func keepReplaced(runs []store.ScheduledRun) {
 	for i := range runs {
 		runs[i].IsReplaced = false

@@ -18,7 +18,7 @@ import (
 	"kontroler/store"
 )
 
-// syncWorkers is how many schedules are synced at once.
+// syncWorkers is how many schedules are synced concurrently.
 const syncWorkers = 32
 
 // Config is what a Scheduler depends on. All fields are required.
@@ -27,11 +27,11 @@ type Config struct {
 	Client    versioned.Interface
 	// ControllerID is the controller whose DAGs are scheduled.
 	ControllerID string
-	// Since is when the controller's database was made. Whatever was due before may have run elsewhere.
+	// Since is when the controller's database was made. Earlier due times may have run elsewhere.
 	Since time.Time
-	// StatusWorkers is how many DAGs are patched at once.
+	// StatusWorkers is how many DAGs are patched concurrently.
 	StatusWorkers int
-	// Now is the time of the database, by which everything is due.
+	// Now is the time of the database, which decides what is due.
 	Now     func() time.Time
 	Log     *slog.Logger
 	Events  record.EventRecorder
@@ -43,7 +43,7 @@ type Config struct {
 	CachedRun func(queue.RunKey) *v1alpha1.DagRun
 	// SetCondition sets a condition of a DAG, or removes it if the condition is nil.
 	SetCondition func(ctx context.Context, dag cache.ObjectName, kind string, condition *metav1.Condition) error
-	// Synced is called with the error of each sync of a schedule. Nil: it succeeded.
+	// Synced is called with the error of each sync of a schedule, nil after a success.
 	Synced func(ctx context.Context, dag cache.ObjectName, err error)
 	// Failed is called with each error after which a key is retried.
 	Failed func(error)
@@ -73,8 +73,8 @@ func New(cfg Config) *Scheduler {
 	}
 }
 
-// Start starts the workers by start, which runs n of each in the background. A worker returns after ShutDown, when it
-// has finished the sync that it is in. If ctx ends first, that sync is cut short.
+// Start starts the workers with start, which runs work n times in the background. A worker returns after ShutDown, when
+// it has finished the sync that it is in. If ctx ends first, that sync is cut short.
 func (s *Scheduler) Start(ctx context.Context, start func(n int, work func())) {
 	start(syncWorkers, func() { s.schedules.Work(ctx, s.sync, s.cfg.Failed) })
 	start(s.cfg.StatusWorkers, func() { s.scheduleStatus.Work(ctx, s.syncStatus, s.cfg.Failed) })
@@ -103,8 +103,9 @@ func (s *Scheduler) Changed(old, d *v1alpha1.DAG) {
 	}
 }
 
-// PassOver accounts for the due times of a DAG that this controller had before and does not have now: they may have run
-// elsewhere, and do not run here. It must come before the claim, so that the schedule continues from then on.
+// PassOver accounts for the due times of a DAG that this controller had earlier and does not have now. They do not run
+// here, because they may have run elsewhere. It must come before the claim, so that the schedule continues from then
+// on.
 func (s *Scheduler) PassOver(ctx context.Context, d *v1alpha1.DAG) error {
 	now := s.cfg.Now()
 	for hasMore := true; hasMore; {
@@ -171,8 +172,8 @@ func (s *Scheduler) reconcile(ctx context.Context, name cache.ObjectName) error 
 	return nil
 }
 
-// account gathers, decides, commits, acts. It returns the timer to set; nil: the DAG has no schedule, or no row yet.
-// hasMore reports that due times up to now are left. An error that wraps *refusedError means that the API server
+// account gathers, decides, commits and acts. It returns the timer to set, nil if the DAG has no schedule or no row
+// yet. hasMore reports that due times up to now are left. An error that wraps *refusedError means that the API server
 // refused a DagRun.
 //
 // While a DagRun of an earlier decision does not exist, account decides nothing new: it takes the due time back, so

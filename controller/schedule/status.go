@@ -39,7 +39,7 @@ func isSameSecond(shown *metav1.Time, at time.Time) bool {
 	return shown.Unix() == at.Unix()
 }
 
-// timeOrNull is a time as a merge patch sets it. Null removes the field.
+// timeOrNull returns a time for a merge patch. Null removes the field.
 func timeOrNull(at time.Time) any {
 	if at.IsZero() {
 		return nil

@@ -19,12 +19,13 @@ type timers struct {
 	alarms *queue.Alarms[cache.ObjectName]
 }
 
-// timer is the result of a sync. It holds for the DAG as it was then: its UID, its generation, and whether it was held.
+// timer is the result of a sync. It is valid for the DAG as it was then: its UID, its generation, and whether it was
+// held.
 type timer struct {
 	uid        types.UID
 	generation int64
 	heldAs     string
-	// lastDue is the due time of the newest run, nextDue the next due time. Zero: there is none.
+	// lastDue is the due time of the newest run, nextDue the next due time. Zero means none.
 	lastDue, nextDue time.Time
 }
 
@@ -32,7 +33,7 @@ func newTimer(d *v1alpha1.DAG, lastDue, nextDue time.Time) *timer {
 	return &timer{uid: d.UID, generation: d.Generation, heldAs: heldAs(d), lastDue: lastDue, nextDue: nextDue}
 }
 
-// isOf reports whether a timer holds for a DAG as it is now.
+// isOf reports whether a timer is valid for a DAG as it is now.
 func (t timer) isOf(d *v1alpha1.DAG) bool {
 	return t.uid == d.UID && t.generation == d.Generation && t.heldAs == heldAs(d)
 }

@@ -2,8 +2,8 @@
 //
 //	loader.go         the stored versions
 //	cache.go          those that are in memory
-//	savedversions.go  which version is the spec of an object as it is now
-//	shared.go         reads that many callers want at the same time
+//	savedversions.go  the stored versions of DAGs that have not changed
+//	shared.go         reads that concurrent callers share
 //
 // What was stored is trusted: a later, stricter check of DAGs does not apply to it. A version that cannot be read does
 // not keep its run from being stopped.

@@ -14,7 +14,7 @@ import (
 // CacheBytes bounds the versions in memory. It is enough for some 24,000 ordinary tasks.
 const CacheBytes = 64 << 20
 
-// ErrUnreadable is the error of a stored version that cannot be made a graph. Trying again does not help.
+// ErrUnreadable means that a stored version cannot be made into a graph. Trying again does not help.
 var ErrUnreadable = errors.New("the version cannot be read")
 
 // Loader loads versions.
@@ -28,8 +28,8 @@ func New(db *store.DAGs, cacheBytes int64) *Loader {
 	return &Loader{db: db, cache: newGraphCache(cacheBytes)}
 }
 
-// Load returns a version. Its errors are ErrUnreadable, or worth a retry. Only what is loaded is cached: there may be
-// many more DAGs than run.
+// Load returns a version. Its errors are ErrUnreadable, or worth a retry. Only loaded versions are cached, because
+// there may be many DAGs that do not run.
 func (l *Loader) Load(ctx context.Context, versionID int64) (*dag.Graph, error) {
 	if graph, ok := l.cache.get(versionID); ok {
 		return graph, nil
@@ -54,8 +54,8 @@ func (l *Loader) Load(ctx context.Context, versionID int64) (*dag.Graph, error) 
 // Cached returns a version if it is in memory.
 func (l *Loader) Cached(versionID int64) (*dag.Graph, bool) { return l.cache.get(versionID) }
 
-// LoadForRun returns the version of a run with so many tasks. The graph is blank if the version is unreadable, which
-// unreadable explains, or if it cannot be loaded now and the run is to be stopped anyway.
+// LoadForRun returns the version of a run that has this number of tasks. The graph is blank if the version is
+// unreadable (unreadable says why), or if it cannot be loaded now and the run is to be stopped anyway.
 func (l *Loader) LoadForRun(
 	ctx context.Context, versionID int64, tasks int, stops bool,
 ) (graph *dag.Graph, unreadable string, err error) {

@@ -30,7 +30,8 @@ const (
 	retryFor = 24 * time.Hour
 	// firstDelay is the time between the first try and the second. It doubles from try to try.
 	firstDelay = 2 * time.Second
-	// minTries is how often a notification is tried even if retryFor has passed, as when it waited for its predecessor.
+	// minTries is how often a notification is tried even if retryFor has passed, for example because it waited for its
+	// predecessor.
 	minTries = 5
 )
 
@@ -147,7 +148,7 @@ func (n *Notifier) send(ctx context.Context, notification store.Notification) an
 	return n.sender.send(ctx, request{url: hook.URL, verifySSL: hook.VerifySSL, header: header, body: body})
 }
 
-// signingKey reads the key that signs a request. It is read for each request and kept nowhere.
+// signingKey reads the key that signs a request. It is read for each request and never stored.
 func (n *Notifier) signingKey(ctx context.Context, namespace string, ref *v1alpha1.SecretKeyRef) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, secretTimeout)
 	defer cancel()

@@ -7,7 +7,7 @@
 //	guard.go     the addresses that the client may connect to
 //
 // The outbox is a table. A notification is written in the transaction that ends its task or run, and claimed by the
-// leader when it is due. Of each run only one notification is due at a time (package store), so a run's notifications
+// leader when it is due. Only one notification of a run is due at a time (package store), so a run's notifications
 // arrive in order.
 //
 // Invariants:

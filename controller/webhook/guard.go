@@ -7,9 +7,9 @@ import (
 	"syscall"
 )
 
-// Guard says which addresses webhooks may reach. The zero Guard refuses those that no webhook may reach: the addresses
-// of this machine and its link, and those at which clouds serve metadata. Private addresses are allowed, because most
-// receivers are Services of the cluster.
+// Guard decides which addresses webhooks may reach. The zero Guard refuses only those that are always refused: the
+// addresses of this machine and its link, and those at which clouds serve metadata. Private addresses are allowed,
+// because most receivers are Services of the cluster.
 type Guard struct {
 	denied []netip.Prefix
 }
@@ -66,7 +66,7 @@ func (g Guard) check(addr netip.Addr) error {
 	return nil
 }
 
-// metadata are the addresses at which clouds serve metadata and secrets, beside the link-local 169.254.169.254.
+// metadata are the addresses at which clouds serve metadata and secrets, except the link-local 169.254.169.254.
 var metadata = []netip.Addr{
 	netip.MustParseAddr("100.100.100.200"), netip.MustParseAddr("168.63.129.16"), netip.MustParseAddr("192.0.0.192"),
 	netip.MustParseAddr("fd00:ec2::254"), netip.MustParseAddr("fd00:ec2::23"), netip.MustParseAddr("fd20:ce::254"),

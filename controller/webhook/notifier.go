@@ -26,7 +26,7 @@ const (
 	// claimDuration is longer than a delivery takes: the read of a Secret, the request, and its record. The claims of a
 	// leader that died end by themselves.
 	claimDuration = secretTimeout + sendTimeout + 15*time.Second
-	// idleClaim is when notifications are looked for even if none is known to be due. A commit whose answer was lost
+	// idleClaim is how often notifications are claimed even if none is known to be due. A commit whose answer was lost
 	// may become visible after the claim that Wake caused.
 	idleClaim = time.Minute
 )
@@ -56,14 +56,14 @@ type Config struct {
 	Kube kubernetes.Interface
 	// ControllerID is part of each notification.
 	ControllerID string
-	// Guard refuses addresses. The zero Guard refuses those that no webhook may reach.
+	// Guard refuses addresses. The zero Guard refuses those that are always refused.
 	Guard Guard
 	// Webhook returns the webhook of a stored DAG version, or nil if the version has none.
 	Webhook func(ctx context.Context, versionID int64) (*v1alpha1.Webhook, error)
 	// DAG returns a DAG, for Events.
 	DAG    func(name cache.ObjectName) (*v1alpha1.DAG, bool)
 	Events record.EventRecorder
-	// Now is the database's time, which says what is due.
+	// Now is the database's time, which decides what is due.
 	Now func() time.Time
 	// Failed is called with each error of the outbox, except while the database is unavailable.
 	Failed  func(error)
@@ -89,7 +89,7 @@ func Wants(w *v1alpha1.Webhook, event v1alpha1.WebhookEvent) bool {
 	return w != nil && w.URL != "" && (len(w.Events) == 0 || slices.Contains(w.Events, event))
 }
 
-// Wake makes Run look for new notifications. Whoever has written one calls it. It does not block.
+// Wake makes Run claim new notifications. It must be called after one is written. It does not block.
 func (n *Notifier) Wake() {
 	select {
 	case n.wake <- struct{}{}:
@@ -157,8 +157,8 @@ func (n *Notifier) await(
 	}
 }
 
-// claim claims as many notifications as may be delivered beside those under way. next is when the next claim is due at
-// the latest.
+// claim claims as many notifications as may be delivered in addition to those under way. next is when the next claim is
+// due at the latest.
 func (n *Notifier) claim(ctx context.Context, underWay map[int64]store.Notification) (
 	claimed []store.Notification, next time.Time) {
 	now := n.Now()

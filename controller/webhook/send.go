@@ -32,7 +32,7 @@ const (
 // request is a notification to send.
 type request struct {
 	url string
-	// verifySSL requires https, with a certificate that the system trusts, of the URL and of those it redirects to.
+	// verifySSL requires https, with a certificate that the system trusts, for the URL and for those it redirects to.
 	verifySSL bool
 	header    http.Header
 	body      []byte
@@ -182,7 +182,7 @@ func printable(s string) string {
 	return strings.TrimSpace(s)
 }
 
-// redactor holds the parts of URLs that may be tokens. Receivers like to repeat the URL in their answer.
+// redactor holds the parts of URLs that may be tokens. Receivers often repeat the URL in their answer.
 type redactor []string
 
 // minToken is the length of the shortest part that may be a token, in bytes.

@@ -118,7 +118,7 @@ func one(ctx context.Context, row *sql.Row, to ...any) error {
 	return postgres.Classify(ctx, err)
 }
 
-// created returns the error of an INSERT. A name that is taken is ErrExists.
+// created returns the error of an INSERT. If the name is taken, it is ErrExists.
 func created(ctx context.Context, err error) error {
 	if pq.As(err, pqerror.UniqueViolation) != nil {
 		return ErrExists

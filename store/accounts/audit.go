@@ -24,7 +24,7 @@ type AuditEntry struct {
 	Address   string
 	Action    string
 	Object    string
-	// Outcome is empty if the server ended before it knew it.
+	// Outcome is empty if the server ended before the outcome was known.
 	Outcome string
 	EndedAt time.Time
 }

@@ -46,7 +46,7 @@ type Token struct {
 	Access    Access
 	CreatedAt time.Time
 	ExpiresAt time.Time
-	SeenAt    time.Time // as of Session; zero means never
+	SeenAt    time.Time // as in Session; zero means never
 }
 
 const (

@@ -107,12 +107,12 @@ func (db Users) Get(ctx context.Context, name string) (User, error) {
 	return u, postgres.Classify(ctx, err)
 }
 
-// After returns up to limit users in the order of their names, from the first name after that one.
+// After returns up to limit users whose names follow name, in order.
 func (db Users) After(ctx context.Context, name string, limit int) ([]User, error) {
 	return postgres.ReadRows(ctx, db.pool, scanUserRows, sqlUsersAfter, name, limit)
 }
 
-// Before returns the last users up to limit whose names are before that one, in the order of their names.
+// Before returns up to limit users whose names precede name most closely, in order.
 func (db Users) Before(ctx context.Context, name string, limit int) ([]User, error) {
 	users, err := postgres.ReadRows(ctx, db.pool, scanUserRows, sqlUsersBefore, name, limit)
 	slices.Reverse(users)
@@ -142,7 +142,7 @@ func (db Users) Exist(ctx context.Context) (exists bool, err error) {
 	return exists, err
 }
 
-// CreateFirst creates an administrator if there is no user. Of concurrent callers one creates it.
+// CreateFirst creates an administrator if there is no user. If callers are concurrent, one of them creates it.
 func (db Users) CreateFirst(ctx context.Context, name, hash string, now time.Time) (isCreated bool, err error) {
 	err = postgres.InTx(ctx, db.pool, func(tx *sql.Tx) error {
 		if _, err := tx.ExecContext(ctx, sqlUserFirstLock); err != nil {
@@ -220,7 +220,7 @@ func (db Users) PasswordHash(ctx context.Context, userID int64) (hash string, er
 	return hash, err
 }
 
-// SetPassword stores the hash of a new password and ends the sessions of the user, except keep. Empty keeps none.
+// SetPassword stores the hash of a new password and ends the sessions of the user, except keep, which may be empty.
 func (db Users) SetPassword(ctx context.Context, userID int64, hash, keep string, now time.Time) error {
 	return postgres.InTx(ctx, db.pool, func(tx *sql.Tx) error {
 		n, err := postgres.Affected(tx.ExecContext(ctx, sqlCredentialSet, userID, hash, now.UTC()))

@@ -49,7 +49,7 @@ func (e *TooNewError) Error() string {
 }
 
 // LockedError means that a migration needs a lock that a transaction of another session holds. It matches
-// postgres.ErrUnavailable: whoever waits for a database also waits for this.
+// postgres.ErrUnavailable, so that callers that wait for a database also wait for this.
 type LockedError struct{ Migration string }
 
 func (e *LockedError) Error() string {
@@ -60,8 +60,8 @@ func (e *LockedError) Error() string {
 // Is makes the error match postgres.ErrUnavailable.
 func (e *LockedError) Is(target error) bool { return target == postgres.ErrUnavailable }
 
-// Whoever needs a table that a migration waits for stands behind the migration: with a long transaction before it,
-// running controllers could not commit. A migration therefore waits a second, and lets the others go on for four.
+// Sessions that need a table queue behind a migration that waits for it. If a long transaction held the table, running
+// controllers could not commit. A migration therefore waits for one second, and lets the others continue for four.
 const (
 	lockTimeout = `SET LOCAL lock_timeout = '1s'`
 	lockPause   = 4 * time.Second
@@ -151,8 +151,8 @@ func (s Set) Apply(ctx context.Context, url string) error {
 	return nil
 }
 
-// checkEncoding returns an error if the database cannot store every text: a run whose message has a letter that its
-// encoding lacks could not be written.
+// checkEncoding returns an error if the database cannot store every text, because it could not store a run whose
+// message has a letter that its encoding lacks.
 func checkEncoding(ctx context.Context, pool *sql.DB) error {
 	var encoding string
 	if err := pool.QueryRowContext(ctx, sqlMigrateCoding).Scan(&encoding); err != nil {
@@ -188,8 +188,8 @@ func (s Set) applyNext(ctx context.Context, tx *sql.Tx, migrations []migration) 
 	return false, err
 }
 
-// prepare creates what is missing of the schema and its table of migrations. CREATE SCHEMA IF NOT EXISTS would need the
-// privilege to create schemas also where the schema exists.
+// prepare creates the schema and its table of migrations if they are missing. CREATE SCHEMA IF NOT EXISTS would need
+// the privilege to create schemas even if the schema exists.
 func (s Set) prepare(ctx context.Context, tx *sql.Tx) error {
 	for _, step := range []struct{ exists, create string }{
 		{sqlMigrateSchema, sqlMigrateCreate}, {sqlMigrateExists, sqlMigrateMake},

@@ -32,7 +32,7 @@ const (
 	sqlReadersMissing = `
 SELECT n.role FROM unnest($1::text[]) WITH ORDINALITY AS n (role, position)
 WHERE NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = n.role) ORDER BY n.position`
-	// A GRANT of a privilege that one may not grant is a warning, not an error.
+	// A GRANT without the right to grant the privilege is a warning, not an error.
 	sqlReadersRefused = `
 SELECT n.role FROM unnest($1::text[]) WITH ORDINALITY AS n (role, position)
 WHERE NOT has_schema_privilege(n.role, 'kontroler_v1', 'USAGE')
@@ -60,7 +60,7 @@ func GrantReaders(ctx context.Context, url string, roles []string) error {
 	return nil
 }
 
-// grantReaders holds the lock of migrations: of two transactions that grant the same privilege, one would fail.
+// grantReaders holds the lock of migrations, because one of two transactions that grant the same privilege would fail.
 func grantReaders(ctx context.Context, tx *sql.Tx, roles []string) error {
 	if _, err := tx.ExecContext(ctx, sqlMigrateLock, core.Lock); err != nil {
 		return err

@@ -7,5 +7,5 @@
 //
 // Without PostgreSQL a test is skipped; with CI=true it fails.
 //
-// A program that needs a database server can use Start. It needs no test.
+// Start gives a server to a program that is not a test.
 package storetest

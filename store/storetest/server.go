@@ -109,8 +109,7 @@ func (s *Server) copyAsStandby() (*Server, error) {
 	return standby, errors.Join(err, s.Start())
 }
 
-// Restore copies the database of another server, which must be one of these, with pg_dump and psql, as an administrator
-// moves it.
+// Restore copies the database of another Server with pg_dump and psql, as an administrator would move it.
 func (s *Server) Restore(from *Server) error {
 	dump := exec.Command(filepath.Join(from.bin, "pg_dump"), "--dbname", from.URL())
 	restore := exec.Command(filepath.Join(s.bin, "psql"), "--quiet", "--no-psqlrc", "--set", "ON_ERROR_STOP=1",

@@ -119,8 +119,8 @@ func NewServer(t testing.TB) *Server {
 	return s
 }
 
-// NewStandby starts a hot standby for this test alone, with the data that a server has now. It can only be read, and it
-// does not follow the server.
+// NewStandby starts a hot standby for this test alone, with the data that a server has now. It is read-only and does
+// not follow the server.
 func NewStandby(t testing.TB, primary *Server) *Server {
 	t.Helper()
 	s, err := primary.copyAsStandby()
@@ -238,7 +238,7 @@ func makeTemplate(ctx context.Context, server string) (string, error) {
 	return name, nil
 }
 
-// fillTemplate migrates a database. Only when that is done does it give the database the name of the template.
+// fillTemplate migrates a database, and then gives it the name of the template.
 func fillTemplate(ctx context.Context, server, name string) error {
 	collation, err := collationOf(ctx, server)
 	if err != nil {

@@ -11,7 +11,7 @@ type (
 	RunStarted struct{ At time.Time }
 	// RunStopping marks a live run as being stopped, for a reason.
 	RunStopping struct{ Reason string }
-	// RunHeld states why the Ready tasks of a live run do not start. Empty: nothing holds them.
+	// RunHeld states why the Ready tasks of a live run do not start. An empty reason means that nothing holds them.
 	RunHeld struct{ Reason string }
 	// RunEnded: live → Succeeded, Failed or Cancelled. No task of it is Waiting, Ready or Active.
 	RunEnded struct {
@@ -22,7 +22,7 @@ type (
 
 // Transitions of a task, named by its id.
 type (
-	// TaskUnblocked: Waiting, with Met unmet parents fewer and at least one left. Several for one task add up.
+	// TaskUnblocked: stays Waiting, with Met fewer unmet parents and at least one left. Several for one task add up.
 	TaskUnblocked struct {
 		Task int64
 		Met  int
@@ -82,28 +82,28 @@ type (
 
 // Transitions of an attempt, named by its id.
 type (
-	// AttemptDecided makes an attempt of a task that becomes Active in the same commit. Number is its count of attempts
-	// then.
+	// AttemptDecided makes an attempt of a task that becomes Active in the same commit. Number is the task's count of
+	// attempts, this one included.
 	AttemptDecided struct {
 		Task    int64
 		Number  int
 		PodName string
 		At      time.Time
 	}
-	// AttemptPending: Decided → Pending. Its Pod was seen first at At. It has no reason. Node may be empty.
+	// AttemptPending: Decided → Pending. Its Pod was first seen at At. The attempt loses its reason. Node may be empty.
 	AttemptPending struct {
 		Attempt      int64
 		PodUID, Node string
 		At, Due      time.Time
 	}
-	// AttemptRunning: Decided or Pending → Running. It has no reason.
+	// AttemptRunning: Decided or Pending → Running. The attempt loses its reason.
 	AttemptRunning struct {
 		Attempt        int64
 		PodUID, Node   string
 		StartedAt, Due time.Time
 	}
-	// AttemptWaits states why a Decided, Pending or Running attempt does not run. The time of the reason stays while
-	// the reason does.
+	// AttemptWaits states why a Decided, Pending or Running attempt does not run. The time of the reason changes only
+	// with the reason.
 	AttemptWaits struct {
 		Attempt         int64
 		Reason, Message string

@@ -40,8 +40,8 @@ LEFT JOIN LATERAL (
     WHERE x.run_id = r.id AND x.phase = 'Failed' ORDER BY x.position LIMIT 1) t ON true
 ORDER BY r.finished_at DESC, r.id DESC`
 	// A task that its run's maxParallel holds waits as intended; a task that backs off waits until it is due. Tasks
-	// whose attempt waits are found by their live attempts. One that is being stopped does not
-	// wait for anything: it has a reason, without a time since when.
+	// whose attempt waits are found by their live attempts. An attempt that is being stopped waits for nothing: its
+	// reason has no time.
 	sqlWaiting = `
 SELECT w.uid, w.namespace, w.name, w.dag_name, w.task, w.phase, w.reason, w.message, w.since FROM (
     SELECT r.uid::text, r.namespace, r.name, r.dag_name, t.name AS task, t.phase, t.reason, t.message, t.due_at AS since
@@ -57,8 +57,8 @@ SELECT w.uid, w.namespace, w.name, w.dag_name, w.task, w.phase, w.reason, w.mess
         SELECT coalesce(t.reason_at, CASE WHEN a.phase IN ('Decided', 'Pending') THEN a.decided_at END) AS since) s
     WHERE r.phase IN ('Pending', 'Running') AND t.phase = 'Active' AND t.reason <> '' AND s.since < $3` + inScope + `
 ) w ORDER BY w.since, w.uid, w.task LIMIT $4`
-	// Of the rows that begin before the time only the last can end after it: rows of a DAG do not overlap. A day of
-	// minutes has 1,440 rows.
+	// Only the last of the rows that begin before the time can end after it, because rows of a DAG do not overlap. A
+	// day of minutes has 1,440 rows.
 	sqlMissed = `
 SELECT r.namespace, r.name, ` + tickColumns + `
 FROM kontroler_v1.dags r CROSS JOIN LATERAL (
@@ -71,7 +71,7 @@ WHERE t.outcome IN ('Missed', 'TooLate', 'Unknown') AND t.due_to >= $3` + inScop
 ORDER BY t.due_from DESC, r.namespace, r.name LIMIT $4`
 )
 
-// Failed lists the runs that failed from a time on, the last end first, at most MaxRows.
+// Failed lists the runs that failed from a time on, latest first, at most MaxRows.
 func (db *DB) Failed(ctx context.Context, scope Scope, since time.Time) ([]FailedRun, error) {
 	runs, err := postgres.ReadRows(ctx, db.pool, func(rows *sql.Rows) (f FailedRun, err error) {
 		err = rows.Scan(append(f.columns(), &f.Task, &f.TaskReason, &f.TaskMessage)...)

@@ -16,13 +16,13 @@ type Change struct {
 	DAGID, RunID    int64
 }
 
-// ChangedRun is what a run is now that has changed.
+// ChangedRun is the present state of a run that has changed.
 type ChangedRun struct {
 	ID                         int64
 	UID, Namespace, DAG, Phase string
 }
 
-// Snapshot is what a reader has seen: the transactions that were visible to it. It is opaque text.
+// Snapshot describes the transactions that were visible to a reader, as opaque text.
 type Snapshot string
 
 const (
@@ -84,8 +84,8 @@ func (db *DB) Changes(
 	return changes, next, false, nil
 }
 
-// ChangesBetween returns the changes that the snapshot until shows and since does not, each once. isReset is as that of
-// Changes. The server must have taken both snapshots; a text that is none is ErrRejected.
+// ChangesBetween returns the changes that the snapshot until shows and since does not, each once. isReset is that of
+// Changes. The server must have taken both snapshots; any other text is ErrRejected.
 func (db *DB) ChangesBetween(
 	ctx context.Context, since, until Snapshot, limit int,
 ) (changes []Change, isReset bool, err error) {

@@ -64,7 +64,7 @@ FROM kontroler_v1.ticks t WHERE t.dag_id = $1 AND t.due_from < $2 ORDER BY t.due
 	sqlTicksAfter = `
 SELECT ` + tickColumns + `
 FROM kontroler_v1.ticks t WHERE t.dag_id = $1 AND t.due_from > $2 ORDER BY t.due_from LIMIT $3`
-	// Among the last thousand runs: a DAG that has not succeeded for longer has no typical duration.
+	// It reads the last thousand runs. A DAG that has not succeeded among them has no typical duration.
 	typicalDurationOf = `
 SELECT coalesce(percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM s.took)), 0) AS seconds FROM (
     SELECT n.finished_at - coalesce(n.started_at, n.admitted_at) AS took FROM (
@@ -101,7 +101,7 @@ func (db DAGReader) Versions(ctx context.Context, dagID, below int64, limit int)
 	return versions, db.classify(ctx, "listing the versions of a DAG", err)
 }
 
-// VersionsAbove lists the versions that follow a number, newest first: the limit versions next to it.
+// VersionsAbove lists up to limit versions that follow a number most closely, newest first.
 func (db DAGReader) VersionsAbove(ctx context.Context, dagID, number int64, limit int) ([]Version, error) {
 	versions, err := reversed(postgres.ReadRows(
 		ctx, db.pool, scanVersion, sqlVersionsAbove, dagID, number, atMost(limit)))
@@ -153,7 +153,7 @@ func (db DAGReader) Ticks(ctx context.Context, dagID int64, before time.Time, li
 	return ticks, db.classify(ctx, "listing the due times of a DAG", err)
 }
 
-// TicksAfter lists what happened to the due times after a time, newest first: the limit rows next to it.
+// TicksAfter lists what happened to the due times that follow a time most closely, newest first, at most limit rows.
 func (db DAGReader) TicksAfter(ctx context.Context, dagID int64, after time.Time, limit int) ([]Tick, error) {
 	ticks, err := reversed(postgres.ReadRows(ctx, db.pool, scanTick, sqlTicksAfter, dagID, after, atMost(limit)))
 	return ticks, db.classify(ctx, "listing the due times of a DAG", err)

@@ -2,10 +2,10 @@
 //
 // # Invariants
 //
-//   - It knows no table. Its queries name views only, and their columns. A role that was named in --reader-roles may
-//     run all of them.
+//   - It reads no table. Its queries name only views and their columns. A role that was named in --reader-roles may run
+//     all of them.
 //   - It writes nothing. Its sessions are read-only, and the server ends a statement after a timeout.
-//   - A list has a Scope: the namespaces that its caller may see. The zero Scope is empty, and a list with it too. A
+//   - A list has a Scope: the namespaces that its caller may see. The zero Scope is empty, and so is a list with it. A
 //     row outside of the scope is neither returned nor counted. A method without a Scope reads what belongs to a row
 //     that the caller already has.
 //   - A list has at most MaxPage rows, and a page costs the same wherever it is in the list. Nothing counts rows to

@@ -61,7 +61,8 @@ SELECT t.name, a.number, a.phase, a.reason, a.started_at, a.finished_at
 FROM kontroler_v1.tasks t CROSS JOIN LATERAL (
     SELECT x.* FROM kontroler_v1.attempts x WHERE x.task_id = t.id ORDER BY x.number DESC LIMIT $2) a
 WHERE t.run_id = $1 AND t.index = 0 AND t.attempts > 0 ORDER BY t.position, a.number DESC LIMIT $3`
-	// A row a run: 50,000 rows of a task each would take three times as long. No name and no phase has a comma.
+	// One row for each run: 50,000 rows with one task each would take three times as long. No name and no phase has a
+	// comma.
 	sqlCells = `
 SELECT t.names, t.phases, t.retried, t.restarted
 FROM unnest($1::bigint[]) WITH ORDINALITY AS w (run_id, nth)
@@ -104,8 +105,8 @@ func (db TaskReader) Edges(ctx context.Context, versionID int64) (Edges, error) 
 	return edges, db.classify(ctx, "reading the graph of a version", err)
 }
 
-// RunAttempts reads the attempts of a run, by the position of their tasks and newest first: of a task at most MaxPage,
-// and at most MaxCells of all. hasMore reports that the run has more than MaxCells.
+// RunAttempts reads the attempts of a run, by the position of their tasks and newest first: at most MaxPage of each
+// task, and at most MaxCells in all. hasMore reports that the run has more than MaxCells.
 func (db TaskReader) RunAttempts(ctx context.Context, runID int64) (attempts []RunAttempt, hasMore bool, err error) {
 	attempts, err = postgres.ReadRows(ctx, db.pool, func(rows *sql.Rows) (a RunAttempt, err error) {
 		err = rows.Scan(&a.Task, &a.Number, &a.Phase, &a.Reason, nullTime(&a.StartedAt), nullTime(&a.FinishedAt))
@@ -115,7 +116,7 @@ func (db TaskReader) RunAttempts(ctx context.Context, runID int64) (attempts []R
 	return attempts[:min(len(attempts), MaxCells)], hasMore, db.classify(ctx, "reading the attempts of a run", err)
 }
 
-// Cells reads the tasks of each of the runs, in their order. The caller names runs that have at most MaxCells together.
+// Cells reads the tasks of each of the runs, in their order. Together the runs must have at most MaxCells tasks.
 func (db TaskReader) Cells(ctx context.Context, runIDs []int64) ([]RunTasks, error) {
 	cells, err := postgres.ReadRows(ctx, db.pool, func(rows *sql.Rows) (r RunTasks, err error) {
 		var names, phases, retried, restarted sql.NullString

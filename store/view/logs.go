@@ -21,7 +21,7 @@ const (
 // LogReader reads the stored logs of attempts.
 type LogReader struct{ reader }
 
-// Log describes the stored log of an attempt. Of its Bytes, Omitted ones from OmittedAt on are in no chunk.
+// Log describes the stored log of an attempt. Omitted of its Bytes, from OmittedAt on, are in no chunk.
 type Log struct {
 	AttemptID int64
 	// At is when the attempt finished.

@@ -11,7 +11,8 @@ import (
 // MaxPage is the maximum number of rows of a page.
 const MaxPage = 200
 
-// MaxRows is the maximum number of rows of a list without a Cursor: a page and the row that tells of another one.
+// MaxRows is the maximum number of rows of a list without a Cursor: a page, and a row that shows that there is another
+// page.
 const MaxRows = MaxPage + 1
 
 func atMost(limit int) int {
@@ -45,7 +46,7 @@ func (s Scope) Names() (names []string, isAll bool) {
 	return slices.Clone(s.namespaces), s.isAll
 }
 
-// Only returns the part of the scope that is a namespace.
+// Only returns the scope of one namespace, which is empty if this scope does not have it.
 func (s Scope) Only(namespace string) Scope {
 	if !s.Has(namespace) {
 		return Scope{}
@@ -55,7 +56,7 @@ func (s Scope) Only(namespace string) Scope {
 
 func (s Scope) isEmpty() bool { return !s.isAll && len(s.namespaces) == 0 }
 
-// Cursor is a position between rows of a list. It is opaque text. Empty is the beginning.
+// Cursor is a position between rows of a list, as opaque text. An empty one is the beginning.
 type Cursor string
 
 // ErrCursor means that a cursor is not one that a page has returned.
@@ -127,8 +128,8 @@ func (c Cursor) decode() (position, error) {
 	return p, nil
 }
 
-// newPage makes a page of the rows from a position on, in the order in which they were read, of which there may be one
-// more than the limit. where returns the position of a row.
+// newPage makes a page of the rows from a position on. They are in the order in which they were read, at most one more
+// than the limit. where returns the position of a row.
 func newPage[T any](rows []T, from position, request PageRequest, where func(T) position) Page[T] {
 	hasMore := len(rows) > request.limit()
 	if hasMore {

@@ -20,7 +20,7 @@ type DAGName struct{ Namespace, Name string }
 type Recent struct {
 	// Runs are the newest runs, newest first, at most LastRuns.
 	Runs []RecentRun
-	// TypicalDuration is as DAGReader.TypicalDurations has it.
+	// TypicalDuration is that of DAGReader.TypicalDurations.
 	TypicalDuration time.Duration
 }
 
@@ -49,7 +49,7 @@ WHERE d.deleted_at IS NOT NULL AND ($1 OR d.namespace = ANY ($2::text[])) AND po
 SELECT ` + dagColumns + ` FROM kontroler_v1.dags d
 WHERE d.deleted_at IS NOT NULL AND ($1 OR d.namespace = ANY ($2::text[])) AND position($3 IN d.name) > 0
   AND (d.namespace, d.name) < ($4, $5) ORDER BY d.namespace DESC, d.name DESC LIMIT $6`
-	// It looks up one run of each DAG in the scope: some 5 ms for a thousand.
+	// It looks up one run of each DAG in the scope, which takes about 5 ms for a thousand.
 	sqlByLastRun = `
 SELECT d.namespace, d.name FROM kontroler_v1.dags d CROSS JOIN LATERAL (
     SELECT r.phase FROM kontroler_v1.runs r WHERE r.dag_id = d.id ORDER BY r.admitted_at DESC, r.id DESC LIMIT 1) n
@@ -81,7 +81,7 @@ func (db DAGReader) RecentRuns(ctx context.Context, dags []DAGName) (map[DAGName
 	return recent, db.classify(ctx, "reading the last runs of DAGs", err)
 }
 
-// ByLastRun returns the DAGs of a scope whose newest run has one of some phases.
+// ByLastRun returns the DAGs of a scope whose newest run is in one of these phases.
 func (db DAGReader) ByLastRun(ctx context.Context, scope Scope, phases []string) (map[DAGName]bool, error) {
 	dags := map[DAGName]bool{}
 	_, err := postgres.ReadRows(ctx, db.pool, func(rows *sql.Rows) (dag DAGName, err error) {
@@ -93,7 +93,7 @@ func (db DAGReader) ByLastRun(ctx context.Context, scope Scope, phases []string)
 }
 
 // Deleted lists the DAGs that the controller saw deleted and whose names contain a text, by namespace and name: those
-// after a name, or those before it. A limit beyond MaxRows counts as MaxRows.
+// after from, or those before it if isBackward. A limit beyond MaxRows counts as MaxRows.
 func (db DAGReader) Deleted(
 	ctx context.Context, scope Scope, search string, from DAGName, isBackward bool, limit int,
 ) ([]DAG, error) {
@@ -109,7 +109,7 @@ func (db DAGReader) Deleted(
 	return dags, db.classify(ctx, "listing the DAGs that were deleted", err)
 }
 
-// Admitted returns those of some UIDs of DagRuns that have a row.
+// Admitted returns which of these UIDs of DagRuns have a row.
 func (db DAGReader) Admitted(ctx context.Context, uids []string) (map[string]bool, error) {
 	uids = slices.DeleteFunc(slices.Clone(uids), func(uid string) bool { return !isUUID(uid) })
 	rows, err := postgres.ReadRows(ctx, db.pool, postgres.ScanOne[string], sqlAdmitted, uids)

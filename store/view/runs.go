@@ -39,7 +39,7 @@ type RunFilter struct {
 	Scope Scope
 	// DAG is the name of a DAG.
 	DAG string
-	// Phases are any of the phases of a run.
+	// Phases selects runs that are in one of these phases.
 	Phases []string
 	// Trigger is Schedule, API or Manual; RequestedBy the name of a requester, whose runs have the trigger API.
 	Trigger, RequestedBy string
@@ -112,7 +112,7 @@ func scanRun(rows *sql.Rows) (r Run, err error) {
 	return r, err
 }
 
-// columns returns where runColumns are scanned to.
+// columns returns the destinations of runColumns.
 func (r *Run) columns() []any {
 	c := &r.Counts
 	return []any{
@@ -161,7 +161,7 @@ var triggerConditions = map[string]string{
 }
 
 // runsQuery returns the query of a page, or "" if no run can match. Each key of the source, and each group of phases,
-// contributes its first rows. The query merges them, and reads the whole rows of the page alone.
+// contributes its first rows. The query merges them, and reads whole rows only for the page.
 func runsQuery(filter RunFilter, from position, limit int) (query string, args []any) {
 	parameter := func(value any) string {
 		args = append(args, value)

@@ -83,8 +83,8 @@ func (db StatisticsReader) quarters(ctx context.Context, query string, args ...a
 	return quarters, db.classify(ctx, "counting runs", err)
 }
 
-// LaterEnd returns when a run ended, of those that ended from a time on: the one that n others precede. found is false
-// if there are no more than n.
+// LaterEnd skips n of the runs that ended from a time on, in the order of their ends, and returns the end of the next
+// one. found is false if there are no more than n.
 func (db StatisticsReader) LaterEnd(ctx context.Context, from time.Time, n int) (end time.Time, found bool, err error) {
 	ends, err := postgres.ReadRows(ctx, db.pool, func(rows *sql.Rows) (end time.Time, err error) {
 		err = rows.Scan(nullTime(&end))
@@ -156,8 +156,7 @@ type Day struct {
 }
 
 // ByDay adds up quarter-hours by day in a zone, from the first to the last day. Days without runs are in the result. A
-// day has the hours that it has in the zone, also 23 or 25. It reads quarter-hours outside of these days, and ignores
-// them.
+// day may have 23 or 25 hours, as in the zone. Quarter-hours outside of these days are ignored.
 func ByDay(quarters []Quarter, zone *time.Location, first, last Date) []Day {
 	counts := map[Date]*Ended{}
 	var days []Day

@@ -12,8 +12,8 @@ import (
 // TaskReader reads tasks and attempts of runs, and the graphs of runs and versions.
 type TaskReader struct{ reader }
 
-// Task is the row of a task. Reason and Message say why a task is not running, also what follows from its parents or
-// from its Pod. DueAt is the time from which a Ready task may start.
+// Task is the row of a task. Reason and Message say why a task is not running, including what follows from its parents
+// or its Pod. DueAt is the time from which a Ready task may start.
 type Task struct {
 	ID                           int64
 	Position, Index              int
@@ -89,7 +89,7 @@ func (db TaskReader) Tasks(ctx context.Context, runID int64, after TaskPosition,
 	return tasks, db.classify(ctx, "listing the tasks of a run", err)
 }
 
-// TasksBefore lists the tasks of a run before a place, by position: the limit tasks next to it.
+// TasksBefore lists up to limit tasks of a run that precede a place most closely, by position.
 func (db TaskReader) TasksBefore(ctx context.Context, runID int64, before TaskPosition, limit int) ([]Task, error) {
 	tasks, err := reversed(postgres.ReadRows(
 		ctx, db.pool, scanTask, sqlTasksBefore, runID, before.Position, before.Index, atMost(limit)))
@@ -122,7 +122,7 @@ func (db TaskReader) Attempts(ctx context.Context, taskID int64, below, limit in
 	return attempts, db.classify(ctx, "listing the attempts of a task", err)
 }
 
-// AttemptsAbove lists the attempts that follow a number, newest first: the limit attempts next to it.
+// AttemptsAbove lists up to limit attempts that follow a number most closely, newest first.
 func (db TaskReader) AttemptsAbove(ctx context.Context, taskID int64, number, limit int) ([]Attempt, error) {
 	attempts, err := reversed(postgres.ReadRows(
 		ctx, db.pool, scanAttempt, sqlAttemptsAbove, taskID, number, atMost(limit)))

@@ -236,7 +236,7 @@ func cachesFault(synced func() bool) func() string {
 	}
 }
 
-// holder returns a name for this process that no other process of the controller has.
+// holder returns a name that no other process of the controller has.
 func holder() string {
 	host, err := os.Hostname()
 	if err != nil {

@@ -26,7 +26,7 @@ type Set interface {
 // Client returns a client that lists the objects of a list whose labels match, and whose watches show no change.
 func Client[L runtime.Object](list L) informer.Client[L] { return client[L]{list} }
 
-// Run runs the informers of sets until they hold their objects. They end with the test.
+// Run starts the informers of sets, and returns when they hold their objects. They end with the test.
 func Run(t testing.TB, sets ...Set) {
 	t.Helper()
 	for _, set := range sets {

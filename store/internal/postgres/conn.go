@@ -29,18 +29,18 @@ type pgStmt interface {
 	driver.StmtQueryContext
 }
 
-// pgRows is the part of what the rows of lib/pq can do that is used.
+// pgRows has the methods of lib/pq's rows that are used.
 type pgRows interface {
 	driver.Rows
 	driver.RowsNextResultSet
 }
 
-// connector opens connections that leave the pool after an answer that means that they are useless. A failover concerns
+// connector opens connections that leave the pool after an answer that shows that they are useless. A failover concerns
 // all sessions, so all connections that were opened before such an answer leave the pool as well. Each later statement
 // gets a new connection, to the server that has the address then.
 type connector struct {
 	driver.Connector
-	// useless counts the answers that mean that a connection is useless.
+	// useless counts the answers that show that a connection is useless.
 	useless atomic.Int64
 }
 
@@ -83,7 +83,7 @@ func isUselessAfter(err error) bool {
 		pqerror.ReadOnlySQLTransaction, pqerror.InvalidSQLStatementName, pqerror.FeatureNotSupported) != nil
 }
 
-// noted returns the error of an answer, and marks the connection as useless if the error means that.
+// noted returns the error of an answer, and marks the connection as useless if the error shows that.
 func (c *conn) noted(err error) error {
 	if err != nil && !c.isUseless && isUselessAfter(err) {
 		c.isUseless = true

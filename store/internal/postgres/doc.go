@@ -5,7 +5,7 @@
 // read-only now. The first statement that such a server refuses takes every connection that was open then out of the
 // pool. The next statement opens a new connection.
 //
-// Every wait for an answer is bounded, also by a server that has vanished from the network.
+// Every wait for an answer is bounded, even if the server has vanished from the network.
 //
 // Errors are classified by SQLSTATE and type, never by text.
 package postgres

@@ -117,7 +117,7 @@ func kindOfState(code pqerror.Code) error {
 		return ErrFenced
 	case unmatched:
 		return ErrConflict
-	case pqerror.QueryCanceled, // statement_timeout: Classify has answered for a cancelled context
+	case pqerror.QueryCanceled, // statement_timeout: Classify has already handled a cancelled context
 		pqerror.AdminShutdown, pqerror.CrashShutdown, pqerror.CannotConnectNow, pqerror.DatabaseDropped,
 		pqerror.IdleSessionTimeout, pqerror.IdleInTransactionSessionTimeout,
 		// After these the connection is dropped.

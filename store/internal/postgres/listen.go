@@ -16,8 +16,8 @@ const (
 )
 
 // Listen calls notify for each notification on a channel, and when it begins to listen, until ctx ends. It opens a new
-// session after one was lost. A session whose server has vanished is noticed by TCP keep-alives, after minutes, so that
-// the caller must also poll.
+// session after one was lost. TCP keep-alives need minutes to notice that a server has vanished, so the caller must
+// also poll.
 func Listen(ctx context.Context, url, applicationName, channel string, notify func()) {
 	url = withDefaults(url, map[string]string{"application_name": applicationName, "connect_timeout": "5"})
 	for wait := minRelisten; ctx.Err() == nil; wait = min(2*wait, maxRelisten) {
@@ -40,7 +40,7 @@ func listen(ctx context.Context, url, channel string, notify func()) bool {
 	}
 	stop := context.AfterFunc(ctx, func() { session.Close() })
 	defer stop()
-	// The session does not answer while nobody takes its notifications, and closes them when it ends.
+	// The session answers only while its notifications are received. It closes the channel when it ends.
 	go func() {
 		if _, err := session.Listen(channel); err != nil {
 			session.Close()
@@ -54,7 +54,7 @@ func listen(ctx context.Context, url, channel string, notify func()) bool {
 	return true
 }
 
-// withDefaults returns a connection string with settings that it does not have.
+// withDefaults adds to a connection string the settings that it lacks.
 func withDefaults(dsn string, settings map[string]string) string {
 	if !strings.HasPrefix(dsn, "postgres://") && !strings.HasPrefix(dsn, "postgresql://") {
 		for name, value := range settings {

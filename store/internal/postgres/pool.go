@@ -26,8 +26,8 @@ func Open(url string, maxOpen int, roundTrip func(), configure func(*pq.Config))
 	return open(url, maxOpen, dialer{answerTimeout, roundTrip}, configure)
 }
 
-// OpenQuick opens a pool whose statements may take as long as statement says. A server that has vanished is noticed
-// after 1.5 times that.
+// OpenQuick opens a pool whose statements may take at most statement. A server that has vanished is noticed after 1.5
+// times that.
 func OpenQuick(url string, maxOpen int, statement time.Duration, configure func(*pq.Config)) (*sql.DB, error) {
 	return open(url, maxOpen, dialer{answerTimeout: statement + statement/2}, func(cfg *pq.Config) {
 		cfg.Runtime["statement_timeout"] = Milliseconds(statement)
