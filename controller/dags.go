@@ -68,7 +68,7 @@ func (r *dagReconciler) syncDAG(ctx context.Context, key cache.ObjectName) error
 		ctx,
 		key,
 		v1alpha1.ConditionReconciled,
-		r.conditions.dagTroubles,
+		r.conditions.dagErrors,
 		queue.Guard(key, func() error { return r.reconcileDAG(ctx, key) }),
 	)
 }

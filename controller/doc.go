@@ -7,7 +7,7 @@
 //
 //	syncAdmission     admissions.go: a DagRun becomes a run; its row is written, then the DagRun is claimed
 //	syncRun           runs.go: gather.go reads, package engine decides, act.go creates and stops Pods
-//	podFinisher.sync  reaper.go: the log of a finished Pod is stored, the Pod is deleted, its finalizer is removed
+//	podReaper.sync  reaper.go: the log of a finished Pod is stored, the Pod is deleted, its finalizer is removed
 //	syncFinalStatus   runs.go: the workspace is deleted, the final status of the DagRun is written
 //
 // The tests of these files are tables. Each case lists what exists before one sync, and after it.
@@ -21,7 +21,7 @@
 //	dags.go         DAGs: claimed (claims.go), compiled with their DagTasks (dagtasks.go), stored as versions
 //	gatekeeper.go   refused creates
 //	workspace.go    the claim of a run
-//	troubles.go     conditions of DAGs and DagRuns whose syncs fail; noteRun in runs.go records those of runs
+//	syncerrors.go    conditions of DAGs and DagRuns whose syncs fail; noteRun in runs.go records those of runs
 //	outage.go       the status of DagRuns while the database is unavailable
 //	existing.go     objects of the existing Kontroler
 //

@@ -21,8 +21,8 @@ import (
 	"kontroler/store"
 )
 
-// podFinisher finishes Pods whose outcome is counted.
-type podFinisher struct {
+// podReaper finishes Pods whose outcome is counted.
+type podReaper struct {
 	*core
 	queue   *queue.Queue[cache.ObjectName]
 	counted *queue.Counted
@@ -33,7 +33,7 @@ type podFinisher struct {
 // sync finishes a Pod whose attempt has ended in the database: it stores the log, deletes the Pod and removes the
 // finalizer. It needs only the row of the attempt, also after a crash, and does not read a row that this term has just
 // written. A Pod that appears after its attempt has ended is a stray, which is recorded and deleted.
-func (f *podFinisher) sync(ctx context.Context, key cache.ObjectName) error {
+func (f *podReaper) sync(ctx context.Context, key cache.ObjectName) error {
 	counted := f.counted.Take(key)
 	p, err := f.currentPod(ctx, key)
 	if err != nil || p == nil || f.released.Has(p.UID) {
@@ -74,7 +74,7 @@ const unknownRetry = time.Minute
 
 // finishUnknown deletes a Pod of ours that has no row, because the history of its run was lost. A Pod of a live run
 // stays: the attempt with its name is not decided yet, and will adopt the Pod.
-func (f *podFinisher) finishUnknown(ctx context.Context, p *corev1.Pod, runUID string) error {
+func (f *podReaper) finishUnknown(ctx context.Context, p *corev1.Pod, runUID string) error {
 	if !pod.IsOurs(p, f.cfg.ID, runUID) || !kube.HasFinalizer(p) {
 		return nil
 	}
@@ -92,7 +92,7 @@ func (f *podFinisher) finishUnknown(ctx context.Context, p *corev1.Pod, runUID s
 
 var errMissing = errors.New("its row is missing")
 
-func (f *podFinisher) recordStray(ctx context.Context, pod *corev1.Pod, runUID string, attempt store.Attempt) error {
+func (f *podReaper) recordStray(ctx context.Context, pod *corev1.Pod, runUID string, attempt store.Attempt) error {
 	if attempt.StrayUID == string(pod.UID) {
 		return nil
 	}
@@ -121,7 +121,7 @@ func attemptEnded(a store.Attempt) bool {
 
 // currentPod returns a Pod from the cache, or reads it live, because a Pod without our label is not cached. It returns
 // nil if the Pod is gone.
-func (f *podFinisher) currentPod(ctx context.Context, key cache.ObjectName) (*corev1.Pod, error) {
+func (f *podReaper) currentPod(ctx context.Context, key cache.ObjectName) (*corev1.Pod, error) {
 	if pod, ok := f.cached.pods.Get(key); ok {
 		return pod, nil
 	}
@@ -136,7 +136,7 @@ func (f *podFinisher) currentPod(ctx context.Context, key cache.ObjectName) (*co
 }
 
 // release deletes a Pod. Changes that the watch shows from now on need no sync.
-func (f *podFinisher) release(ctx context.Context, pod *corev1.Pod) error {
+func (f *podReaper) release(ctx context.Context, pod *corev1.Pod) error {
 	f.released.Add(pod.UID)
 	f.logs.Forget(pod)
 	if err := f.deletePod(ctx, pod); err != nil {
@@ -151,7 +151,7 @@ func (f *podFinisher) release(ctx context.Context, pod *corev1.Pod) error {
 
 // deletePod deletes the Pod and removes the finalizer, with its UID as precondition. Until the finalizer is removed,
 // the Pod itself records what is left to do.
-func (f *podFinisher) deletePod(ctx context.Context, pod *corev1.Pod) error {
+func (f *podReaper) deletePod(ctx context.Context, pod *corev1.Pod) error {
 	fault.Point("reap")
 	if pod.DeletionTimestamp == nil {
 		err := f.cfg.Kube.CoreV1().

@@ -7,7 +7,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-func TestPodFinisher(t *testing.T) {
+func TestPodReaper(t *testing.T) {
 	r := newRoad(t)
 	for _, cases := range []map[string]roadCase{finishedPods, strays} {
 		r.try(t, cases, func(ctx context.Context, f *fixture, of string) error {

@@ -56,7 +56,7 @@ type statusWriter struct {
 	reported informer.UIDSet
 	// unclaimed are the DagRuns whose progress is due once the cache shows their claim.
 	unclaimed  informer.UIDSet
-	troubles   *conditions.Troubles[queue.RunKey]
+	syncErrors *conditions.SyncErrors[queue.RunKey]
 	workspaces *workspaces
 }
 
@@ -379,13 +379,13 @@ func (s *statusWriter) showProgress(ctx context.Context, run *v1alpha1.DagRun) (
 		s.unclaimed.Add(run.UID)
 	}
 	if !found || run.Status.Controller == "" {
-		return s.showTrouble(ctx, run)
+		return s.showSyncError(ctx, run)
 	}
 	status := s.project(row, run)
 	addProgress(&status, row, progress)
-	trouble := s.troubles.Condition(key, s.now())
-	conditions.Set(&status.Conditions, v1alpha1.ConditionReconciled, trouble, run.Generation)
-	if conditions.Says(run.Status.Conditions, v1alpha1.ConditionReconciled, trouble) &&
+	syncError := s.syncErrors.Condition(key, s.now())
+	conditions.Set(&status.Conditions, v1alpha1.ConditionReconciled, syncError, run.Generation)
+	if conditions.Says(run.Status.Conditions, v1alpha1.ConditionReconciled, syncError) &&
 		run.Status.Progress == status.Progress &&
 		run.Status.Reason == status.Reason &&
 		run.Status.Message == status.Message &&

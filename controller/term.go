@@ -37,7 +37,7 @@ type term struct {
 	dags       *dagReconciler
 	admissions *admitter
 	runs       *runReconciler
-	pods       *podFinisher
+	pods       *podReaper
 	status     *statusWriter
 	releases   *releaser
 }
@@ -64,10 +64,10 @@ func newTerm(controller *Controller, db *store.Leader, fail context.CancelCauseF
 		core:        c,
 		queue:       queue.New[queue.RunKey]("ends", metrics),
 		projections: newProjections(),
-		troubles:    conditions.NewTroubles[queue.RunKey](),
+		syncErrors:  conditions.NewSyncErrors[queue.RunKey](),
 		workspaces:  workspaces,
 	}
-	t.pods = &podFinisher{core: c, queue: queue.New[cache.ObjectName]("pods", metrics),
+	t.pods = &podReaper{core: c, queue: queue.New[cache.ObjectName]("pods", metrics),
 		counted: queue.NewCounted()}
 	t.admissions = &admitter{
 		core:   c,
@@ -118,7 +118,7 @@ func (t *term) newScheduler() *schedule.Scheduler {
 		CachedRun:     t.cached.cachedRun,
 		SetCondition:  t.conditions.setDAGCondition,
 		Synced: func(ctx context.Context, dag cache.ObjectName, err error) {
-			_ = t.conditions.noteDAG(ctx, dag, v1alpha1.DAGScheduled, t.conditions.scheduleTroubles, err)
+			_ = t.conditions.noteDAG(ctx, dag, v1alpha1.DAGScheduled, t.conditions.scheduleErrors, err)
 		},
 		Failed: t.failed,
 		Retire: func(key queue.RunKey) { t.retention.RunFreed(key) },

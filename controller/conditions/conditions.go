@@ -16,28 +16,28 @@ import (
 )
 
 const (
-	// troubleLasts is how long the syncs of an object must fail before its condition says so.
-	troubleLasts = 5 * time.Second
-	// ReasonSyncFailed is the reason of a condition that Troubles make.
+	// errorLasts is how long the syncs of an object must fail before its condition says so.
+	errorLasts = 5 * time.Second
+	// ReasonSyncFailed is the reason of a condition that SyncErrors make.
 	ReasonSyncFailed = "SyncFailed"
 )
 
-// Troubles are the objects whose syncs fail, with the last error. Without them only the log would have the error.
-type Troubles[K comparable] struct {
+// SyncErrors are the objects whose syncs fail, with the last error. Without them only the log would have the error.
+type SyncErrors[K comparable] struct {
 	mu    sync.Mutex
-	byKey map[K]trouble
+	byKey map[K]syncError
 }
 
-type trouble struct {
+type syncError struct {
 	since   time.Time
 	message string
 }
 
-// NewTroubles makes an empty set.
-func NewTroubles[K comparable]() *Troubles[K] { return &Troubles[K]{byKey: map[K]trouble{}} }
+// NewSyncErrors makes an empty set.
+func NewSyncErrors[K comparable]() *SyncErrors[K] { return &SyncErrors[K]{byKey: map[K]syncError{}} }
 
 // Note records the result of a sync. It reports whether the condition of the object changes.
-func (t *Troubles[K]) Note(key K, err error, now time.Time) (changed bool) {
+func (t *SyncErrors[K]) Note(key K, err error, now time.Time) (changed bool) {
 	if isPassing(err) {
 		return false
 	}
@@ -46,22 +46,22 @@ func (t *Troubles[K]) Note(key K, err error, now time.Time) (changed bool) {
 	known, failing := t.byKey[key]
 	if err == nil {
 		delete(t.byKey, key)
-		return failing && now.Sub(known.since) >= troubleLasts
+		return failing && now.Sub(known.since) >= errorLasts
 	}
 	if !failing {
 		known.since = now
 	}
-	changed = now.Sub(known.since) >= troubleLasts
-	t.byKey[key] = trouble{since: known.since, message: text.Shorten(err.Error(), text.MaxBytes)}
+	changed = now.Sub(known.since) >= errorLasts
+	t.byKey[key] = syncError{since: known.since, message: text.Shorten(err.Error(), text.MaxBytes)}
 	return changed
 }
 
-// Condition returns the condition of an object whose syncs have failed for troubleLasts, otherwise nil.
-func (t *Troubles[K]) Condition(key K, now time.Time) *metav1.Condition {
+// Condition returns the condition of an object whose syncs have failed for errorLasts, otherwise nil.
+func (t *SyncErrors[K]) Condition(key K, now time.Time) *metav1.Condition {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	known, failing := t.byKey[key]
-	if !failing || now.Sub(known.since) < troubleLasts {
+	if !failing || now.Sub(known.since) < errorLasts {
 		return nil
 	}
 	return &metav1.Condition{

@@ -10,27 +10,27 @@ import (
 	"kontroler/store"
 )
 
-func TestTroublesShowOnceTheyLast(t *testing.T) {
+func TestSyncErrorsShowOnceTheyLast(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	troubles, failure := NewTroubles[queue.RunKey](), errors.New("creating pod: no route to host")
-	if troubles.Note("a", failure, now) || troubles.Condition("a", now) != nil {
+	syncErrors, failure := NewSyncErrors[queue.RunKey](), errors.New("creating pod: no route to host")
+	if syncErrors.Note("a", failure, now) || syncErrors.Condition("a", now) != nil {
 		t.Error("the first failure is told")
 	}
-	now = now.Add(troubleLasts)
-	if !troubles.Note("a", failure, now) {
+	now = now.Add(errorLasts)
+	if !syncErrors.Note("a", failure, now) {
 		t.Error("a failure that lasts is not told")
 	}
-	if c := troubles.Condition("a", now); c == nil || c.Message != failure.Error() || c.Reason != ReasonSyncFailed {
+	if c := syncErrors.Condition("a", now); c == nil || c.Message != failure.Error() || c.Reason != ReasonSyncFailed {
 		t.Errorf("the condition is %+v", c)
 	}
 	for name, passing := range map[string]error{
 		"a conflict": fmt.Errorf("writing: %w", store.ErrConflict), "another leader": store.ErrFenced,
 	} {
-		if troubles.Note("b", passing, now) || troubles.Note("b", passing, now.Add(time.Hour)) {
-			t.Errorf("%s counts as a trouble of the object", name)
+		if syncErrors.Note("b", passing, now) || syncErrors.Note("b", passing, now.Add(time.Hour)) {
+			t.Errorf("%s counts as an error of the object", name)
 		}
 	}
-	if !troubles.Note("a", nil, now) || troubles.Condition("a", now) != nil || len(troubles.byKey) > 0 {
-		t.Error("a trouble that is over is not taken back")
+	if !syncErrors.Note("a", nil, now) || syncErrors.Condition("a", now) != nil || len(syncErrors.byKey) > 0 {
+		t.Error("an error that is over is not taken back")
 	}
 }

@@ -19,20 +19,21 @@ import (
 // dagConditions sets the conditions of DAGs whose syncs fail.
 type dagConditions struct {
 	*core
-	dagTroubles, scheduleTroubles *conditions.Troubles[cache.ObjectName]
+	dagErrors, scheduleErrors *conditions.SyncErrors[cache.ObjectName]
 }
 
 func newDAGConditions(c *core) *dagConditions {
 	return &dagConditions{
-		core:             c,
-		dagTroubles:      conditions.NewTroubles[cache.ObjectName](),
-		scheduleTroubles: conditions.NewTroubles[cache.ObjectName](),
+		core:           c,
+		dagErrors:      conditions.NewSyncErrors[cache.ObjectName](),
+		scheduleErrors: conditions.NewSyncErrors[cache.ObjectName](),
 	}
 }
 
 // noteDAG records the result of a sync in the condition of a DAG. It returns err.
 func (c *dagConditions) noteDAG(
-	ctx context.Context, name cache.ObjectName, condition string, of *conditions.Troubles[cache.ObjectName], err error,
+	ctx context.Context, name cache.ObjectName, condition string,
+	of *conditions.SyncErrors[cache.ObjectName], err error,
 ) error {
 	if !c.isOutage(err) && of.Note(name, err, c.now()) {
 		setErr := c.setCondition(ctx, name, condition, of.Condition(name, c.now()), conditions.ReasonSyncFailed)
@@ -80,9 +81,9 @@ func (c *dagConditions) setCondition(
 	return nil
 }
 
-// showTrouble shows in a DagRun without a row, or without a claim, why it is not admitted.
-func (s *statusWriter) showTrouble(ctx context.Context, run *v1alpha1.DagRun) (sent bool, err error) {
-	condition := s.troubles.Condition(queue.RunKey(run.UID), s.now())
+// showSyncError shows in a DagRun without a row, or without a claim, why it is not admitted.
+func (s *statusWriter) showSyncError(ctx context.Context, run *v1alpha1.DagRun) (sent bool, err error) {
+	condition := s.syncErrors.Condition(queue.RunKey(run.UID), s.now())
 	hasNotice := run.Status.Reason == reasonDatabaseUnavailable
 	if conditions.Says(run.Status.Conditions, v1alpha1.ConditionReconciled, condition) && !hasNotice {
 		return false, nil

@@ -94,7 +94,7 @@ func TestTroubleIsWithdrawnByItsReason(t *testing.T) {
 		return ""
 	}
 	note := func(err error) {
-		_ = f.conditions.noteDAG(t.Context(), name, v1alpha1.DAGScheduled, f.conditions.scheduleTroubles, err)
+		_ = f.conditions.noteDAG(t.Context(), name, v1alpha1.DAGScheduled, f.conditions.scheduleErrors, err)
 	}
 	for range 2 {
 		note(errors.New("timeout"))
