@@ -45,6 +45,18 @@ describe("DAGs", () => {
     await leave(visitor);
   });
 
+  it("are suspended by a double click, not suspended and resumed", async () => {
+    const visitor = await visit();
+    const page = await arrive(visitor, "otto", "#/dags?search=etl-002");
+    const sent: string[] = [];
+    page.on("request", (request) => request.method() === "POST" && sent.push(request.url().split("/").pop() ?? ""));
+    await page.getByRole("button", { name: "Suspend etl-002" }).dblclick({ delay: 200 });
+    await page.getByRole("button", { name: "Resume etl-002" }).click();
+    await page.getByRole("button", { name: "Suspend etl-002" }).waitFor();
+    expect(sent).toEqual(["suspend", "resume"]);
+    await leave(visitor);
+  });
+
   it("are suspended by one press, which can be undone, and other browsers see it", async () => {
     const visitor = await visit(), other = await visit();
     const watching = await arrive(other, "vera", "#/dags?search=etl-001");
@@ -63,6 +75,41 @@ describe("DAGs", () => {
 });
 
 describe("a run", () => {
+  it("is started again once by a double click or a held Enter, and only from its dialog", async () => {
+    const visitor = await visit();
+    const page = await arrive(visitor, "otto", `#/runs/${facts["failed:price-feed-import"]}`);
+    const keys: (string | undefined)[] = [];
+    await page.route("**/again", async (route) => {
+      keys.push(route.request().headers()["idempotency-key"]);
+      await new Promise((resolve) => setTimeout(resolve, 500));
+      await route.fulfill({ status: 503, contentType: "application/problem+json",
+        body: JSON.stringify({ type: "urn:kontroler:problem:unavailable", title: "The server is away.", status: 503 }) });
+    });
+    const hold = async () => {
+      for (let press = 0; press < 5; press++) await page.keyboard.down("Enter");
+      await page.keyboard.up("Enter");
+    };
+    const failures = page.locator(".toast").getByText("The server is away.");
+    const ask = page.getByRole("button", { name: "Run again" });
+    const start = page.getByRole("dialog").getByRole("button", { name: "Run again" });
+    await ask.focus();
+    await hold(); // opens the dialog, in which the button to start has the focus
+    await start.waitFor();
+    expect(keys).toEqual([]);
+    await start.dblclick();
+    await expect.poll(() => failures.count()).toBe(1);
+    await start.focus();
+    await hold();
+    await expect.poll(() => failures.count()).toBe(2);
+    expect(keys).toEqual([expect.stringMatching(/./), keys[0]]);
+    await page.keyboard.press("Escape");
+    await ask.click();
+    await start.click();
+    await expect.poll(() => failures.count()).toBe(3);
+    expect(keys[2]).not.toBe(keys[0]);
+    await leave(visitor);
+  });
+
   it("is triggered with the keyboard alone, prefilled from an earlier one, and says what it waits for", async () => {
     const visitor = await visit();
     const page = await arrive(visitor, "otto", dag);
@@ -113,12 +160,15 @@ describe("a run", () => {
     }
     await select("0022");
     await page.getByRole("toolbar", { name: "1 selected" }).getByRole("button", { name: "Run again" }).click();
+    const answered = page.waitForResponse((response) => response.url().endsWith("/again"));
     await page.getByRole("dialog").getByRole("button", { name: "Run again" }).click();
+    const { name } = await (await answered).json() as { name: string };
     await results.getByRole("img", { name: "done" }).waitFor();
     expect(await results.count()).toBe(1);
 
-    await page.goto(`${site}#/runs`); // No controller admits it. Kubernetes has ended its name.
-    await page.getByRole("region", { name: "Not admitted yet" }).getByRole("link", { name: /^orders-hourly-[a-z0-9]{5}$/ }).click();
+    await page.goto(`${site}#/runs`); // No controller admits it. The server has made its name of the Idempotency-Key.
+    expect(name).toMatch(/^orders-hourly-[a-z0-9]{10,}$/);
+    await page.getByRole("region", { name: "Not admitted yet" }).getByRole("link", { name, exact: true }).click();
     await page.getByRole("button", { name: "Delete" }).click();
     await page.getByRole("dialog").getByRole("button", { name: "Delete" }).click();
     await page.getByText("The DagRun is deleted.").waitFor();

@@ -33,6 +33,14 @@ function onKey(event: KeyboardEvent): void {
   }
 }
 
+// A held Enter presses once. A browser presses a button each time that the key repeats, and so confirms a dialog that the
+// first press has opened. In a text, a held Enter writes lines.
+document.addEventListener("keydown", (event) => {
+  const target = event.composedPath()[0];
+  const isText = target instanceof HTMLElement && (target.isContentEditable || target.tagName === "TEXTAREA");
+  if (event.key === "Enter" && event.repeat && !isText) event.preventDefault();
+}, true);
+
 /** useKeys handles keys while the component is shown. */
 export function useKeys(group: Record<string, Handler>): void {
   if (handlers.length === 0) document.addEventListener("keydown", onKey);

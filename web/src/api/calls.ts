@@ -119,8 +119,9 @@ export const runs = {
   events: (uid: string, task: string, attempt: number, signal?: AbortSignal) =>
     read<{ items: PodEvent[] }>(path("runs", uid, "tasks", task, "attempts", attempt, "events"), {}, signal),
   cancel: (uid: string) => call<void>("POST", path("runs", uid, "cancel")),
-  again: (uid: string, parameters?: ParameterValue[]) =>
-    call<Created>("POST", path("runs", uid, "again"), { json: parameters ? { parameters } : {} }),
+  /** The key makes the request safe to repeat, as for trigger. */
+  again: (uid: string, key: string) =>
+    call<Created>("POST", path("runs", uid, "again"), { json: {}, headers: { "Idempotency-Key": key } }),
   remove: (uid: string) => call<void>("DELETE", path("runs", uid)),
   cancelPending: (namespace: string, name: string) =>
     call<void>("POST", path("namespaces", namespace, "runs", name, "cancel")),

@@ -13,6 +13,13 @@ export interface Options {
   signal?: AbortSignal;
 }
 
+/** newKey returns a new Idempotency-Key. Requests with the same key start one run. */
+export function newKey(): string {
+  // Browsers have no randomUUID on plain HTTP.
+  return crypto.randomUUID?.() ??
+    Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
 /** How often a read is repeated if the server is not available, and the first pause in milliseconds. */
 const attempts = 4;
 const firstPause = 500;

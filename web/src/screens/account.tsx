@@ -1,4 +1,5 @@
 import { createEffect, createSignal, For, Show, type JSX } from "solid-js";
+import { createAction } from "../action";
 import { session, tokens } from "../api/calls";
 import { Problem } from "../api/problem";
 import type { Token } from "../api/types";
@@ -43,9 +44,7 @@ export default function Account(): JSX.Element {
 
 function Password(): JSX.Element {
   const [problem, setProblem] = createSignal<Problem>();
-  const submit = async (event: SubmitEvent) => {
-    event.preventDefault();
-    const form = event.currentTarget as HTMLFormElement;
+  const [change, isChanging] = createAction(async (form: HTMLFormElement) => {
     const values = new FormData(form);
     setProblem(undefined);
     try {
@@ -56,15 +55,15 @@ function Password(): JSX.Element {
       if (!(error instanceof Problem)) throw error;
       setProblem(error);
     }
-  };
+  });
   return (
     <section class="panel">
       <header><h2>{text.account.password}</h2></header>
-      <form class="pad form-row" onSubmit={(event) => void submit(event)}>
+      <form class="pad form-row" onSubmit={(event) => { event.preventDefault(); void change(event.currentTarget); }}>
         <input type="text" name="user" autocomplete="username" value={me().name} hidden readOnly />
         <label class="field">{text.account.current}<input class="input" type="password" name="current" autocomplete="current-password" required /></label>
         <label class="field">{text.account.next}<input class="input" type="password" name="next" autocomplete="new-password" minlength="12" required aria-describedby="minimum" /></label>
-        <button class="btn" type="submit">{text.account.change}</button>
+        <button class="btn" type="submit" disabled={isChanging()}>{text.account.change}</button>
         <p class="hint" id="minimum">{text.account.minimum}</p>
         <Show when={problem()}>{(shown) => <ProblemNotice problem={shown()} isWrite />}</Show>
       </form>
@@ -77,9 +76,7 @@ function Tokens(): JSX.Element {
   const [made, setMade] = createSignal("");
   const [problem, setProblem] = createSignal<Problem>();
   const [asked, setAsked] = createSignal<Token>();
-  const submit = async (event: SubmitEvent) => {
-    event.preventDefault();
-    const form = event.currentTarget as HTMLFormElement;
+  const [create, isCreating] = createAction(async (form: HTMLFormElement) => {
     const values = new FormData(form);
     setProblem(undefined);
     try {
@@ -92,7 +89,7 @@ function Tokens(): JSX.Element {
       if (!(error instanceof Problem)) throw error;
       setProblem(error);
     }
-  };
+  });
   const remove = async (token: Token) => {
     try {
       await tokens.remove(token.id);
@@ -105,12 +102,12 @@ function Tokens(): JSX.Element {
   return (
     <section class="panel">
       <header><h2>{text.account.tokens}</h2></header>
-      <form class="pad form-row" onSubmit={(event) => void submit(event)}>
+      <form class="pad form-row" onSubmit={(event) => { event.preventDefault(); void create(event.currentTarget); }}>
         <label class="field">{text.account.tokenName}<input class="input" name="name" maxlength="63" required /></label>
         <label class="field">{text.account.days}
           <select class="input" name="days"><For each={lifetimes}>{(days) => <option value={days} selected={days === 90}>{text.account.dayCount(days)}</option>}</For></select>
         </label>
-        <button class="btn" type="submit">{text.account.create}</button>
+        <button class="btn" type="submit" disabled={isCreating()}>{text.account.create}</button>
         <Show when={problem()}>{(shown) => <ProblemNotice problem={shown()} isWrite />}</Show>
       </form>
       <Show when={made()}><div class="pad" role="status"><p><b>{text.account.shownOnce}</b></p><Code value={made()} /></div></Show>

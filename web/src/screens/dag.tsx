@@ -15,7 +15,7 @@ import { percent, text } from "../text";
 import { about, zone } from "../time";
 import { toYAML } from "../yaml";
 import { RunTable } from "./runs";
-import { suspendOrResume } from "./dags";
+import { createSuspending } from "./dags";
 import { GridView } from "./grid";
 
 const Graph = lazy(() => import("../graph/graph"));
@@ -34,6 +34,7 @@ export default function DAG(): JSX.Element {
   createEffect(() => (document.title = text.shell.title(`${name} ${text.none} ${text.dag.tabs[tab()]}`)));
   const canRun = () => may(namespace, "operator") && !dag.data()?.readOnly;
   useKeys({ t: () => canRun() && go(to.trigger(namespace, name)) });
+  const suspend = createSuspending(dag.data, dag.refresh);
   const isGone = () => dag.problem()?.kind === "not-found" || Boolean(dag.data()?.deletedAt);
   return (
     <>
@@ -44,7 +45,7 @@ export default function DAG(): JSX.Element {
           <div class="actions">
             <Show when={may(namespace, "editor") && dag.data()}><a class="btn" href={to.edit("DAG", namespace, name)}>{text.dag.definition.edit}</a></Show>
             <Show when={dag.data()}>{(data) => (
-              <button class="btn" type="button" onClick={() => void suspendOrResume(data(), dag.refresh)}>
+              <button class="btn" type="button" onClick={suspend}>
                 <Icon name={data().suspended ? "resume" : "pause"} />{data().suspended ? text.dag.resume : text.dag.suspend}
               </button>
             )}</Show>

@@ -1,4 +1,5 @@
 import { createEffect, For, Show, type JSX } from "solid-js";
+import { createAction } from "../action";
 import { dags } from "../api/calls";
 import type { DAG } from "../api/types";
 import { useKeys } from "../keys";
@@ -29,8 +30,10 @@ function filterOf() {
   };
 }
 
+type Suspendable = Pick<DAG, "namespace" | "name" | "suspended">;
+
 /** suspendOrResume changes whether due times start runs, and offers to undo it. */
-export async function suspendOrResume(dag: { namespace: string; name: string; suspended: boolean }, done: () => void): Promise<void> {
+async function suspendOrResume(dag: Suspendable, done: () => void): Promise<void> {
   try {
     await (dag.suspended ? dags.resume : dags.suspend)(dag.namespace, dag.name);
     say(dag.suspended ? text.dags.resumeDone(dag.name) : text.dags.suspendDone(dag.name), {
@@ -40,6 +43,18 @@ export async function suspendOrResume(dag: { namespace: string; name: string; su
   } catch (error) {
     sayProblem(error);
   }
+}
+
+/**
+ * createSuspending returns the handler of the button that suspends or resumes a DAG. It ignores the second click of a
+ * double click, which would undo the first.
+ */
+export function createSuspending(dag: () => Suspendable | undefined, done: () => void): (event: MouseEvent) => void {
+  const [change] = createAction((of: Suspendable) => suspendOrResume(of, done));
+  return (event) => {
+    const of = dag();
+    if (of && event.detail < 2) void change(of);
+  };
 }
 
 /** stateOf is the shape before the name of a DAG: invalid, else how its last run is. */
@@ -129,6 +144,7 @@ function Row(props: { dag: DAG; refresh: () => void }): JSX.Element {
   const state = () => stateOf(dag());
   const word = () => (state() === "invalid" ? text.dags.invalid : last() ? text.phase[state() as Look] : text.dags.noRunYet);
   const canRun = () => may(dag().namespace, "operator") && !dag().readOnly;
+  const suspend = createSuspending(dag, () => props.refresh());
   return (
     <tr data-dag={`${dag().namespace}/${dag().name}`} classList={{ off: dag().suspended }}>
       <td class="name">
@@ -171,7 +187,7 @@ function Row(props: { dag: DAG; refresh: () => void }): JSX.Element {
             title={text.dags.trigger}><Icon name="play" /></a>
           <button class="btn icon" type="button" title={dag().suspended ? text.dags.resume : text.dags.suspend}
             aria-label={dag().suspended ? text.dags.resumeOf(dag().name) : text.dags.suspendOf(dag().name)}
-            onClick={() => void suspendOrResume(dag(), props.refresh)}>
+            onClick={suspend}>
             <Icon name={dag().suspended ? "resume" : "pause"} />
           </button>
         </Show>

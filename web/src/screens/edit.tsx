@@ -1,4 +1,5 @@
 import { createEffect, createMemo, createSignal, For, on, onCleanup, Show, type JSX } from "solid-js";
+import { createAction } from "../action";
 import { dagTasks, dags } from "../api/calls";
 import { Problem } from "../api/problem";
 import type { DAGDetail, DagTaskDetail, Manifest } from "../api/types";
@@ -202,15 +203,10 @@ function Review(props: {
   close: () => void;
   save: (isForced: boolean) => Promise<void>;
 }): JSX.Element {
-  const [isSaving, setSaving] = createSignal(false);
   const isManaged = () => props.problem?.kind === "conflict" && props.manager !== undefined;
   const isChangedMeanwhile = () => props.isOutdated || props.problem?.kind === "precondition-failed";
   const action = () => (isManaged() ? text.edit.force : isChangedMeanwhile() ? text.edit.saveOver : text.edit.save);
-  const save = async () => {
-    setSaving(true);
-    await props.save(isManaged());
-    setSaving(false);
-  };
+  const [save, isSaving] = createAction(() => props.save(isManaged()));
   return (
     <Dialog title={text.edit.review(props.name)} close={props.close} class="review">
       <Show when={isChangedMeanwhile()}>

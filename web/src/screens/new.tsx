@@ -13,6 +13,7 @@ import {
   type JSX,
 } from "solid-js";
 import { createStore } from "solid-js/store";
+import { createAction } from "../action";
 import { dagTasks, dags, home } from "../api/calls";
 import { Problem } from "../api/problem";
 import type { Manifest } from "../api/types";
@@ -153,7 +154,6 @@ function Draft(props: { kind: Kind; from: string; start: string }): JSX.Element 
   const before = draftAt(key);
   const [draft, setDraft] = createSignal(props.start);
   const [problem, setProblem] = createSignal<Problem>();
-  const [isCreating, setCreating] = createSignal(false);
   const [isDone, setDone] = createSignal(false);
   const checking = createChecking(kind, namespace, draft);
   // What was not touched is not kept: the example is there all the same.
@@ -165,8 +165,7 @@ function Draft(props: { kind: Kind; from: string; start: string }): JSX.Element 
         run: () => go(to.create(kind, { from, namespace: namespace() })),
       });
   });
-  const create = async () => {
-    setCreating(true);
+  const [create, isCreating] = createAction(async () => {
     setProblem(undefined);
     try {
       const { name } = await calls[kind].create(namespace(), draft());
@@ -182,10 +181,8 @@ function Draft(props: { kind: Kind; from: string; start: string }): JSX.Element 
           ? new Problem("invalid", { errors: [{ pointer: "/metadata/name", detail: error.detail || error.message }] })
           : error;
       if (!checking.refuse(named)) setProblem(error);
-    } finally {
-      setCreating(false);
     }
-  };
+  });
   return (
     <div class="edit">
       <div class="about">

@@ -1,5 +1,7 @@
 import { createEffect, createMemo, createSignal, For, lazy, on, Show, Suspense, type JSX } from "solid-js";
+import { createAction } from "../action";
 import { dags, runs } from "../api/calls";
+import { newKey } from "../api/client";
 import type { Attempt, RunDetail, RunGraph, RunParameter, Task, TaskSpec } from "../api/types";
 import type { GraphTask } from "../graph/graph";
 import { useKeys } from "../keys";
@@ -111,14 +113,19 @@ function About(props: { run: RunDetail; tasks: Task[]; refresh: () => void; sele
       sayProblem(error);
     }
   };
-  const again = async () => {
+  let key = ""; // The same key on every try of an opened dialog: a repeated request starts one run.
+  const askAgain = () => {
+    key = newKey();
+    setAsks("again");
+  };
+  const [again, isStarting] = createAction(async () => {
     try {
-      const created = await runs.again(run().uid);
+      const created = await runs.again(run().uid, key);
       go(to.pending(created.namespace, created.name));
     } catch (error) {
       sayProblem(error);
     }
-  };
+  });
   const trigger = () => {
     if (run().trigger === "Schedule") return text.run.bySchedule;
     const how = run().trigger === "Manual" ? text.run.manual : run().trigger === "API" ? text.run.api : "";
@@ -134,7 +141,7 @@ function About(props: { run: RunDetail; tasks: Task[]; refresh: () => void; sele
         <Badge look={lookOfRun(run().phase)} word={run().phase} />
         <Show when={canRun()}>
           <div class="actions">
-            <button class="btn" type="button" onClick={() => setAsks("again")}>{text.run.again}</button>
+            <button class="btn" type="button" onClick={askAgain}>{text.run.again}</button>
             <Show when={isLiveRun(run().phase)} fallback={
               <Show when={may(run().namespace, "editor")}><button class="btn" type="button" onClick={() => setAsks("remove")}>{text.run.remove}</button></Show>
             }>
@@ -167,7 +174,9 @@ function About(props: { run: RunDetail; tasks: Task[]; refresh: () => void; sele
           <p class="dim">{text.run.confirmAgainHint}</p>
           <div class="dialog-actions">
             <a class="btn" href={to.trigger(run().namespace, run().dag, run().uid)}>{text.run.againHint}</a>
-            <button class="btn primary" type="button" autofocus onClick={() => void again()}>{text.run.again}</button>
+            <button class="btn primary" type="button" autofocus disabled={isStarting()} onClick={() => void again()}>
+              {text.run.again}
+            </button>
           </div>
         </Dialog>
       </Show>

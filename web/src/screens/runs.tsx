@@ -1,5 +1,7 @@
 import { createEffect, createSignal, For, Show, type JSX } from "solid-js";
+import { createAction } from "../action";
 import { runs } from "../api/calls";
+import { newKey } from "../api/client";
 import { Problem } from "../api/problem";
 import type { PendingRun, Run } from "../api/types";
 import { Confirm } from "../parts/dialog";
@@ -121,7 +123,7 @@ interface Outcome {
 type Action = "cancel" | "again" | "remove";
 
 const doTo: Record<Action, (uid: string) => Promise<unknown>> = {
-  cancel: (uid) => runs.cancel(uid), again: (uid) => runs.again(uid), remove: (uid) => runs.remove(uid),
+  cancel: (uid) => runs.cancel(uid), again: (uid) => runs.again(uid, newKey()), remove: (uid) => runs.remove(uid),
 };
 
 /** RunTable lists runs. Those of a namespace in which the user may do so can be selected. */
@@ -137,7 +139,7 @@ export function RunTable(props: { runs: Run[]; isOfOneDag?: boolean; refresh: ()
     else next.delete(uid);
     setSelected(next);
   };
-  const perform = async (action: Action) => {
+  const [perform, isPerforming] = createAction(async (action: Action) => {
     const results: Outcome[] = [];
     for (const run of chosen()) {
       try {
@@ -151,7 +153,7 @@ export function RunTable(props: { runs: Run[]; isOfOneDag?: boolean; refresh: ()
     }
     setSelected(new Set<string>());
     props.refresh();
-  };
+  });
   const titles = { cancel: text.runs.confirmCancel, again: text.runs.confirmAgain, remove: text.runs.confirmRemove };
   const hints = { cancel: text.runs.confirmCancelHint, again: text.runs.confirmAgainHint, remove: text.runs.confirmRemoveHint };
   const canRemove = () => chosen().every((run) => may(run.namespace, "editor"));
@@ -160,9 +162,11 @@ export function RunTable(props: { runs: Run[]; isOfOneDag?: boolean; refresh: ()
       <Show when={chosen().length}>
         <div class="selection" role="toolbar" aria-label={text.runs.selected(chosen().length)}>
           <b>{text.runs.selected(chosen().length)}</b>
-          <button class="btn" type="button" onClick={() => setAsked("cancel")}>{text.runs.cancel}</button>
-          <button class="btn" type="button" onClick={() => setAsked("again")}>{text.runs.again}</button>
-          <Show when={canRemove()}><button class="btn danger" type="button" onClick={() => setAsked("remove")}>{text.runs.remove}</button></Show>
+          <button class="btn" type="button" disabled={isPerforming()} onClick={() => setAsked("cancel")}>{text.runs.cancel}</button>
+          <button class="btn" type="button" disabled={isPerforming()} onClick={() => setAsked("again")}>{text.runs.again}</button>
+          <Show when={canRemove()}>
+            <button class="btn danger" type="button" disabled={isPerforming()} onClick={() => setAsked("remove")}>{text.runs.remove}</button>
+          </Show>
         </div>
       </Show>
       <Show when={outcomes().length}>

@@ -1,6 +1,7 @@
 import { createEffect, createMemo, createSignal, For, on, onCleanup, onMount, Show, type JSX } from "solid-js";
 import { createStore, reconcile } from "solid-js/store";
 import { dags, runs } from "../api/calls";
+import { newKey } from "../api/client";
 import { Problem } from "../api/problem";
 import type { Parameter, ParameterValue, Run, RunDetail, RunParameter } from "../api/types";
 import { defaultOf, isSecret, overridesOf, valuesOfRun, type Values } from "../parameters";
@@ -76,7 +77,7 @@ function Form(props: {
   const [isWorking, setWorking] = createSignal(false);
   const [verdict, setVerdict] = createSignal<Verdict>();
   // The same key on every try of this form: a repeated request starts one run.
-  const key = crypto.randomUUID?.() ?? Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  const key = newKey();
 
   /** judge sends a request, and keeps what the server says of it. It reports whether the server took it. */
   const judge = async (of: ParameterValue[], request: () => Promise<void>, signal?: AbortSignal) => {

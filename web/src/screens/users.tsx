@@ -1,5 +1,6 @@
 import { createEffect, createSignal, For, Show, type JSX } from "solid-js";
 import { createStore } from "solid-js/store";
+import { createAction } from "../action";
 import { users } from "../api/calls";
 import { Problem } from "../api/problem";
 import type { Grant, User } from "../api/types";
@@ -77,8 +78,7 @@ function Edit(props: { user: User | undefined; close: () => void; saved: () => v
     grants: (props.user?.grants ?? []).map((grant) => ({ ...grant })) as Grant[],
   });
   const [problem, setProblem] = createSignal<Problem>();
-  const submit = async (event: SubmitEvent) => {
-    event.preventDefault();
+  const [save, isSaving] = createAction(async () => {
     setProblem(undefined);
     const access = { admin: form.admin, grants: form.grants.filter((grant) => grant.namespace) };
     try {
@@ -96,10 +96,10 @@ function Edit(props: { user: User | undefined; close: () => void; saved: () => v
       setProblem(error);
       if (error.kind === "precondition-failed") props.saved();
     }
-  };
+  });
   return (
     <Dialog title={props.user ? props.user.name : text.users.add} close={props.close}>
-      <form class="stack" onSubmit={(event) => void submit(event)}>
+      <form class="stack" onSubmit={(event) => { event.preventDefault(); void save(); }}>
         <Show when={!props.user}>
           <label class="field">{text.users.name}<input class="input" autocomplete="off" required value={form.name} onInput={(event) => setForm("name", event.currentTarget.value)} /></label>
         </Show>
@@ -126,7 +126,7 @@ function Edit(props: { user: User | undefined; close: () => void; saved: () => v
         <Show when={problem()}>{(shown) => <><ProblemNotice problem={shown()} isWrite /><Show when={shown().kind === "precondition-failed"}><p>{text.users.conflict}</p></Show></>}</Show>
         <div class="dialog-actions">
           <button class="btn" type="button" onClick={() => props.close()}>{text.users.cancel}</button>
-          <button class="btn primary" type="submit">{text.users.save}</button>
+          <button class="btn primary" type="submit" disabled={isSaving()}>{text.users.save}</button>
         </div>
       </form>
     </Dialog>

@@ -1,0 +1,82 @@
+import { cleanup, fireEvent, render, screen, within } from "@solidjs/testing-library";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { go } from "../src/router";
+import { restore } from "../src/session";
+import RunScreen from "../src/screens/run";
+import { text } from "../src/text";
+
+/** Request is one that a screen has sent. Its path is below /api/v1/. */
+interface Request {
+  to: string;
+  headers: Record<string, string>;
+}
+
+const json = (body: unknown, status = 200) => new Response(JSON.stringify(body), { status });
+const problem = (kind: string, status: number, more = {}) => new Response(
+  JSON.stringify({ type: `urn:kontroler:problem:${kind}`, title: "Title.", status, ...more }),
+  { status, headers: { "Content-Type": "application/problem+json" } });
+
+/** serve answers requests by method and path. It returns the requests that were sent. */
+function serve(answers: Record<string, () => Response | Promise<Response>>): Request[] {
+  const sent: Request[] = [];
+  vi.stubGlobal("fetch", (url: string, init: RequestInit) => {
+    const to = `${init.method} ${new URL(url).pathname.replace("/api/v1/", "")}`;
+    sent.push({ to, headers: init.headers as Record<string, string> });
+    return Promise.resolve(answers[to]?.() ?? problem("not-found", 404));
+  });
+  return sent;
+}
+
+/** isSent finds the requests to a route. */
+const isSent = (to: string) => (request: Request) => request.to === to;
+
+const root = () => json({ user: { name: "root", admin: true, grants: [] }, expiresAt: "2099-01-01T00:00:00Z" });
+
+beforeEach(async () => {
+  // jsdom has no modal dialogs.
+  HTMLDialogElement.prototype.showModal = function () { this.open = true; };
+  HTMLDialogElement.prototype.close = function () {
+    this.open = false;
+    this.dispatchEvent(new Event("close"));
+  };
+  serve({ "GET auth/me": root });
+  await restore();
+});
+afterEach(() => {
+  cleanup();
+  vi.useRealTimers();
+  vi.unstubAllGlobals();
+  document.querySelectorAll(".toast").forEach((toast) => toast.remove());
+});
+
+const dialog = () => within(screen.getByRole("dialog", { hidden: true }));
+
+describe("a run", () => {
+  const none = { total: 0, waiting: 0, ready: 0, active: 0, succeeded: 0, failed: 0, skipped: 0, cancelled: 0 };
+  const run = {
+    uid: "u", name: "etl-1", namespace: "shop", dag: "etl", phase: "Failed", tasks: none, parameters: [],
+    createdAt: "2026-07-01T12:00:00Z",
+  };
+
+  it("is started again once, however often the button is pressed, and with the same key after a failure", async () => {
+    const answers: ((answer: Response) => void)[] = [];
+    const sent = serve({
+      "GET runs/u": () => json(run), "POST runs/u/again": () => new Promise((answer) => answers.push(answer)),
+    });
+    const starts = () => sent.filter(isSent("POST runs/u/again"));
+    go("#/runs/u");
+    render(() => <RunScreen />);
+    fireEvent.click(await screen.findByText(text.run.again));
+    const start = dialog().getByText(text.run.again);
+    fireEvent.click(start);
+    fireEvent.click(start);
+    expect(starts()).toHaveLength(1);
+    answers[0]?.(problem("unavailable", 503));
+    await vi.waitFor(() => expect(start).toHaveProperty("disabled", false));
+    fireEvent.click(start);
+    answers[1]?.(json({ namespace: "shop", name: "etl-2" }, 201));
+    await vi.waitFor(() => expect(location.hash).toBe("#/pending/shop/etl-2"));
+    const keys = starts().map((request) => request.headers["Idempotency-Key"]);
+    expect(keys).toEqual([expect.stringMatching(/^[!-~]{16,}$/), keys[0]]);
+  });
+});
