@@ -1,5 +1,7 @@
-import { describe, expect, it } from "vitest";
+import { createRoot } from "solid-js";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { afterReturns, parseLine, plainText } from "../src/log/ansi";
+import { createFollowing } from "../src/log/following";
 import { Heights, Lines, Search } from "../src/log/lines";
 import { textOf } from "../src/log/selection";
 import { size } from "../src/log/source";
@@ -89,6 +91,39 @@ describe("heights", () => {
     const heights = new Heights(Infinity);
     heights.add(rows);
     expect(heights.total).toBe(4);
+  });
+});
+
+describe("a log that is read without a stream", () => {
+  afterEach(() => {
+    vi.useRealTimers();
+    vi.unstubAllGlobals();
+    Reflect.deleteProperty(navigator, "locks");
+  });
+
+  it("is asked for again after an answer that breaks off", async () => {
+    vi.useFakeTimers();
+    const locks = { request: (_name: string, _options: object, use: (lock: null) => unknown) => use(null) }; // no slot is free
+    Object.defineProperty(navigator, "locks", { value: locks, configurable: true });
+    const broken = new ReadableStream<Uint8Array>({
+      start: (body) => body.enqueue(new TextEncoder().encode("one\ntw")),
+      pull: (body) => body.error(new TypeError("network error")),
+    });
+    const answers = [new Response(broken), new Response("one\ntwo\n")];
+    vi.stubGlobal("fetch", () => Promise.resolve(answers.shift() ?? new Response("one\ntwo\nthree\n")));
+    const pass = async (milliseconds: number) => {
+      for (let at = 0; at < milliseconds; at += 50) await vi.advanceTimersByTimeAsync(50);
+    };
+    await createRoot(async (dispose) => {
+      const log = createFollowing({ uid: "u", task: "t", attempt: 1 }, () => false);
+      await pass(200);
+      expect([log.mode(), log.lines().rows]).toEqual(["lost", []]);
+      await pass(1000);
+      expect([log.mode(), log.lines().rows.map((row) => row.text)]).toEqual(["full", ["one", "two"]]);
+      await pass(3000);
+      expect(log.lines().rows.map((row) => row.text)).toEqual(["one", "two", "three"]);
+      dispose();
+    });
   });
 });
 

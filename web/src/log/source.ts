@@ -1,4 +1,5 @@
 import { address, path, send } from "../api/client";
+import { Problem } from "../api/problem";
 import { text } from "../text";
 import type { Lines } from "./lines";
 
@@ -14,15 +15,20 @@ export const logPath = (key: LogKey) => path("runs", key.uid, "tasks", key.task,
 /** downloadAddress is where the whole log is, as a file. */
 export const downloadAddress = (key: LogKey) => address(logPath(key), { download: true });
 
-/** readText reads what there is of a log. */
+/** readText reads what there is of a log. It throws a Problem, also if the connection breaks within the answer. */
 export async function readText(key: LogKey, lines: Lines, signal: AbortSignal): Promise<void> {
   const response = await send("GET", logPath(key), { headers: { Accept: "text/plain" }, signal });
   const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader();
   if (!reader) return;
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done) break;
-    lines.append(value);
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) break;
+      lines.append(value);
+    }
+  } catch (error) {
+    if (signal.aborted) throw error;
+    throw new Problem("unreachable", {});
   }
   lines.finish();
 }
