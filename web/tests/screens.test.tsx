@@ -2,6 +2,7 @@ import { cleanup, fireEvent, render, screen, within } from "@solidjs/testing-lib
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { go } from "../src/router";
 import { restore } from "../src/session";
+import Pending from "../src/screens/pending";
 import RunScreen from "../src/screens/run";
 import { text } from "../src/text";
 
@@ -78,5 +79,35 @@ describe("a run", () => {
     await vi.waitFor(() => expect(location.hash).toBe("#/pending/shop/etl-2"));
     const keys = starts().map((request) => request.headers["Idempotency-Key"]);
     expect(keys).toEqual([expect.stringMatching(/^[!-~]{16,}$/), keys[0]]);
+  });
+});
+
+describe("a run that is not admitted", () => {
+  const route = "GET namespaces/shop/runs/etl-2";
+  const pending = {
+    uid: "p", name: "etl-2", namespace: "shop", dag: "etl", admitted: false, reason: "DagNotFound",
+    message: "There is no DAG etl.", createdAt: new Date().toISOString(),
+  };
+  const later = (answer: () => Response) => () =>
+    new Promise<Response>((resolve) => setTimeout(() => resolve(answer()), 1500));
+
+  it("is shown although each answer takes longer than the interval", async () => {
+    vi.useFakeTimers();
+    const sent = serve({ [route]: later(() => json(pending)) });
+    go("#/pending/shop/etl-2");
+    render(() => <Pending />);
+    await vi.advanceTimersByTimeAsync(1600);
+    expect(screen.getByText(pending.reason)).toBeTruthy();
+    await vi.advanceTimersByTimeAsync(4000);
+    expect(sent.filter(isSent(route)).length).toBeGreaterThan(1);
+  });
+
+  it("says why it cannot be read", async () => {
+    vi.useFakeTimers();
+    serve({ [route]: later(() => problem("unavailable", 503, { detail: "Kubernetes is away." })) });
+    go("#/pending/shop/etl-2");
+    render(() => <Pending />);
+    await vi.advanceTimersByTimeAsync(20_000);
+    expect(screen.getByText("Kubernetes is away.")).toBeTruthy();
   });
 });

@@ -23,7 +23,9 @@ export default function Pending(): JSX.Element {
     document.title = text.shell.title(name);
     if (data && !("admitted" in data && data.admitted === false)) go(to.run(data.uid), { replace: true });
   });
-  const timer = setInterval(() => document.visibilityState === "visible" && run.refresh(), askInterval);
+  // Reading again would abort a reading that takes longer than the interval, so that it never ended.
+  const ask = () => document.visibilityState === "visible" && !run.isLoading() && run.refresh();
+  const timer = setInterval(ask, askInterval);
   onCleanup(() => clearInterval(timer));
   return (
     <Loaded reading={run} rows={3}>{(data) => (
