@@ -111,6 +111,15 @@ describe("what needs attention", () => {
     const lines = concerns(attention([waiting("a", "QuotaExceeded"), waiting("b", "QuotaExceeded"), waiting("c", "Unschedulable")]));
     expect(lines.map((line) => [line.reason, line.message])).toEqual([["QuotaExceeded", "a and 1 more"], ["Unschedulable", "c"]]);
   });
+  it("each due time that a DAG missed has a line with a key of its own, the newest first", () => {
+    const missed = (from: string) => ({
+      namespace: "n", dag: "d", from, to: from, count: 1, outcome: "Missed" as const, decidedAt: from,
+    });
+    const items = [missed("2025-11-26T05:00:00Z"), missed("2025-11-26T01:00:00Z")];
+    const lines = concerns({ ...attention([]), missed: { items, hasMore: false } });
+    expect(lines.map((line) => line.since)).toEqual(items.map((tick) => tick.decidedAt));
+    expect(new Set(lines.map((line) => line.key)).size).toBe(2);
+  });
   it("a run that failed names the task, and leads to it", () => {
     const run = (failed: number, failedTask?: Run["failedTask"]) => ({
       uid: "u", name: "r", namespace: "n", dag: "d", reason: "TaskFailed", message: "2 tasks failed", tasks: { failed }, failedTask,

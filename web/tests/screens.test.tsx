@@ -2,6 +2,7 @@ import { cleanup, fireEvent, render, screen, within } from "@solidjs/testing-lib
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { go } from "../src/router";
 import { restore } from "../src/session";
+import Home from "../src/screens/home";
 import Pending from "../src/screens/pending";
 import RunScreen from "../src/screens/run";
 import { text } from "../src/text";
@@ -110,4 +111,18 @@ describe("a run that is not admitted", () => {
     await vi.advanceTimersByTimeAsync(20_000);
     expect(screen.getByText("Kubernetes is away.")).toBeTruthy();
   });
+});
+
+it("Home lists each due time that a DAG missed, the newest first", async () => {
+  const missed = (from: string) =>
+    ({ namespace: "shop", dag: "etl", from, to: from, count: 1, outcome: "Missed", decidedAt: from });
+  const none = { items: [], hasMore: false };
+  serve({ "GET attention": () => json({
+    failed: none, waiting: none, missed: { items: [missed("2026-07-01T05:00:00Z"), missed("2026-07-01T01:00:00Z")], hasMore: false },
+  }) });
+  go("#/");
+  render(() => <Home />);
+  const panel = within(await screen.findByRole("region", { name: text.home.attention }));
+  const times = (await panel.findAllByRole("listitem")).map((line) => line.querySelector("time")?.dateTime);
+  expect(times).toEqual(["2026-07-01T05:00:00Z", "2026-07-01T01:00:00Z"]);
 });

@@ -17,6 +17,8 @@ const mostUpcoming = 10;
 
 /** Concern is a line of what needs attention. */
 interface Concern {
+  /** It is unique among all lines, and stays the same when they are read again. */
+  key: string;
   look: "failed" | "waiting" | "missed" | "invalid";
   label: string;
   name: string;
@@ -41,36 +43,37 @@ export function concerns(a: Attention): Concern[] {
       const task = run.failedTask, others = run.tasks.failed > 1 ? ` ${text.home.andMore(run.tasks.failed - 1)}` : "";
       const href = to.run(run.uid, task ? { task: task.name } : {});
       return {
-        look: "failed", label: text.phase.failed, name: run.dag, href,
+        key: run.uid, look: "failed", label: text.phase.failed, name: run.dag, href,
         of: `${run.namespace} · ${text.home.run(run.name)}`, reason: task?.reason ?? run.reason ?? "Failed", isFailure: true,
         message: task ? `${task.name}${others}${task.message ? `: ${task.message}` : ""}` : run.message ?? "",
         ...(run.finishedAt ? { since: run.finishedAt } : {}), action: { label: text.home.openRun, href },
       };
     }),
-    ...[...waiting.values()].map((tasks): Concern => {
+    ...[...waiting].map(([key, tasks]): Concern => {
       const first = tasks[0] as (typeof tasks)[number];
       const others = tasks.length > 1 ? ` ${text.home.andMore(tasks.length - 1)}` : "";
       return {
-        look: "waiting", label: text.phase.waiting, name: first.dag, href: to.run(first.runUID, { task: first.task }),
+        key, look: "waiting", label: text.phase.waiting, name: first.dag, href: to.run(first.runUID, { task: first.task }),
         of: `${first.namespace} · ${text.home.run(first.runName)}`, reason: first.reason, isFailure: false,
         message: `${first.task}${others}${first.message ? `: ${first.message}` : ""}`, since: first.since,
         action: { label: text.home.openRun, href: to.run(first.runUID, { task: first.task }) },
       };
     }),
     ...(a.pending?.items ?? []).map((run): Concern => ({
-      look: "waiting", label: text.phase.waiting, name: run.dag, href: to.pending(run.namespace, run.name),
+      key: `pending ${run.uid}`, look: "waiting", label: text.phase.waiting, name: run.dag, href: to.pending(run.namespace, run.name),
       of: `${run.namespace} · ${text.home.run(run.name)}`, reason: run.reason ?? "Pending", isFailure: false,
       message: run.message ?? text.run.notAdmitted, since: run.createdAt,
       action: { label: text.home.openRun, href: to.pending(run.namespace, run.name) },
     })),
     ...(a.invalid?.items ?? []).map((dag): Concern => ({
-      look: "invalid", label: text.dags.invalid, name: dag.name, href: to.dag(dag.namespace, dag.name),
+      key: `${dag.namespace}/${dag.name}`, look: "invalid", label: text.dags.invalid, name: dag.name, href: to.dag(dag.namespace, dag.name),
       of: dag.namespace, reason: "Valid=False", isFailure: true, message: dag.message ?? text.dags.invalidSaid,
       ...(dag.since ? { since: dag.since } : {}),
       action: { label: text.home.openDag, href: to.dag(dag.namespace, dag.name, "definition") },
     })),
     ...a.missed.items.map((tick): Concern => ({
-      look: "missed", label: tick.outcome, name: tick.dag, href: to.dag(tick.namespace, tick.dag, "ledger"),
+      key: `${tick.namespace}/${tick.dag} ${tick.from}`, look: "missed", label: tick.outcome, name: tick.dag,
+      href: to.dag(tick.namespace, tick.dag, "ledger"),
       of: tick.namespace, reason: tick.outcome, isFailure: false,
       message: `${text.home.missed(tick.count)}, ${clock(tick.from)}${tick.to === tick.from ? "" : ` ${text.none} ${clock(tick.to)}`}: ` +
         (text.outcome[tick.outcome] ?? ""), since: tick.decidedAt,
@@ -123,7 +126,7 @@ export default function Home(): JSX.Element {
             <p class="calm"><Mark look="succeeded" /><span><b>{text.home.nothingWrong}.</b> <span class="dim">{text.home.nothingWrongHint}</span></span></p>
           }>
             <ul>
-              <Keyed each={list()} by={(concern) => `${concern.href} ${concern.reason}`}>{(concern) => (
+              <Keyed each={list()} by={(concern) => concern.key}>{(concern) => (
                 <li>
                   <Mark look={concern().look} label={concern().label} />
                   <div class="what"><a class="row" href={concern().href}>{concern().name}</a> <span>{concern().of}</span></div>
