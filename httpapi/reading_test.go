@@ -261,6 +261,18 @@ func TestHistoryOfADAG(t *testing.T) {
 	}}}, get(base+"/diff?from=1&to=2")); diff != "" {
 		t.Errorf("difference (-want +got):\n%s", diff)
 	}
+	if diff := cmp.Diff(get(base+"/diff?from=1&to=2"), get(base+"/diff?to=2")); diff != "" {
+		t.Errorf("difference from the version before (-named +not named):\n%s", diff)
+	}
+	for query, want := range map[string]string{
+		"?to=1": "Version 1 is the first version that is kept.",
+		"?to=9": "There is no version 9. Versions that no run uses are removed.",
+	} {
+		problem := h.want(404, request{method: "GET", path: base + "/diff" + query, token: c.token})
+		if problem["detail"] != want {
+			t.Errorf("difference %s: %v, want %q", query, problem["detail"], want)
+		}
+	}
 	if same := get(base + "/diff?from=2&to=2")["changes"]; len(same.([]any)) != 0 {
 		t.Errorf("a version differs from itself: %v", same)
 	}
@@ -392,7 +404,9 @@ func TestBadParameters(t *testing.T) {
 		run + "/tasks/load-amber/attempts?limit=a":      "limit",
 		dag + "/versions?cursor=x":                      "cursor",
 		dag + "/ticks?cursor=eyJrIjoxfQ":                "cursor",
-		dag + "/diff":                                   "from",
+		dag + "/diff":                                   "to",
+		dag + "/diff?from=1":                            "to",
+		dag + "/diff?from=x&to=1":                       "from",
 		dag + "/diff?from=1&to=x":                       "to",
 		dag + "/grid?runs=201":                          "runs",
 		dag + "/statistics?zone=Local":                  "zone",

@@ -85,35 +85,65 @@ func (h versionHandlers) diff(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	var numbers [2]int64
-	var specs [2]any
-	for i, name := range []string{"from", "to"} {
-		if numbers[i], specs[i], err = h.specOf(c, dag, values, name); err != nil {
+	to, err := numberOf(values, "to")
+	if err != nil {
+		return err
+	}
+	var from int64 // 0: the version before to
+	if values.Has("from") {
+		if from, err = numberOf(values, "from"); err != nil {
 			return err
 		}
 	}
-	return reply(w, http.StatusOK, answer.Diff{
-		From: numbers[0], To: numbers[1], Changes: diff.Values(specs[0], specs[1]),
-	})
+	after, err := h.specOf(c, dag, to)
+	if err != nil {
+		return err
+	}
+	if from == 0 {
+		if from, err = h.versionBefore(c, dag, to); err != nil {
+			return err
+		}
+	}
+	before, err := h.specOf(c, dag, from)
+	if err != nil {
+		return err
+	}
+	return reply(w, http.StatusOK, answer.Diff{From: from, To: to, Changes: diff.Values(before, after)})
 }
 
-// specOf returns the number and the spec of the version that a parameter names.
-func (h versionHandlers) specOf(
-	c *call, dag view.DAG, values url.Values, name string,
-) (number int64, spec any, err error) {
-	if number, err = parseNumber(values.Get(name), int64(math.MaxInt64)); err != nil {
-		return 0, nil, fault(badRequest, name+" must be the number of a version.")
+// versionBefore returns the number of the newest version that is kept and older than another one.
+func (h versionHandlers) versionBefore(c *call, dag view.DAG, number int64) (int64, error) {
+	versions, err := h.views.Versions(c.Context(), dag.ID, number, 1)
+	if err != nil {
+		return 0, err
 	}
+	if len(versions) == 0 {
+		return 0, fault(notFound, fmt.Sprintf("Version %d is the first version that is kept.", number))
+	}
+	return versions[0].Number, nil
+}
+
+// numberOf returns the number of the version that a parameter names.
+func numberOf(values url.Values, name string) (int64, error) {
+	number, err := parseNumber(values.Get(name), int64(math.MaxInt64))
+	if err != nil {
+		return 0, fault(badRequest, name+" must be the number of a version.")
+	}
+	return number, nil
+}
+
+// specOf returns the spec of a version.
+func (h versionHandlers) specOf(c *call, dag view.DAG, number int64) (spec any, err error) {
 	version, found, err := h.views.Version(c.Context(), dag.ID, number)
 	if err != nil {
-		return 0, nil, err
+		return nil, err
 	}
 	if !found {
-		return 0, nil, fault(notFound,
+		return nil, fault(notFound,
 			fmt.Sprintf("There is no version %d. Versions that no run uses are removed.", number))
 	}
 	if err := json.Unmarshal(version.Spec, &spec); err != nil {
-		return 0, nil, fmt.Errorf("decoding version %d of DAG %d: %w", number, dag.ID, err)
+		return nil, fmt.Errorf("decoding version %d of DAG %d: %w", number, dag.ID, err)
 	}
-	return number, spec, nil
+	return spec, nil
 }

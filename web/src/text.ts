@@ -131,7 +131,7 @@ export const text = {
     graphOf: (name: string) => `Graph of ${name}`, noTasks: "This version has no tasks",
     versions: { created: "Created", tasks: "Tasks", compare: "Changes from version", none: "No version is kept yet",
       noneHint: "The controller saves a version when it first accepts the DAG.", same: "Nothing that runs has changed.",
-      first: "This is the first version that is kept.", before: "Before", after: "After", added: "added",
+      before: "Before", after: "After", added: "added",
       removed: "removed", path: "Field", show: (version: number) => `Version ${version}` },
     ledger: { due: "Due", count: "Count", outcome: "Outcome", run: "Run", decided: "Decided", until: "until",
       none: "No due time has passed yet", noneHint: "Each due time of the schedule has a line here: what ran, and why not." },

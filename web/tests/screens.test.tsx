@@ -2,6 +2,7 @@ import { cleanup, fireEvent, render, screen, within } from "@solidjs/testing-lib
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { go } from "../src/router";
 import { restore } from "../src/session";
+import DAG from "../src/screens/dag";
 import Home from "../src/screens/home";
 import Pending from "../src/screens/pending";
 import RunScreen from "../src/screens/run";
@@ -10,6 +11,7 @@ import { text } from "../src/text";
 /** Request is one that a screen has sent. Its path is below /api/v1/. */
 interface Request {
   to: string;
+  query: string;
   headers: Record<string, string>;
 }
 
@@ -22,8 +24,9 @@ const problem = (kind: string, status: number, more = {}) => new Response(
 function serve(answers: Record<string, () => Response | Promise<Response>>): Request[] {
   const sent: Request[] = [];
   vi.stubGlobal("fetch", (url: string, init: RequestInit) => {
-    const to = `${init.method} ${new URL(url).pathname.replace("/api/v1/", "")}`;
-    sent.push({ to, headers: init.headers as Record<string, string> });
+    const { pathname, search } = new URL(url);
+    const to = `${init.method} ${pathname.replace("/api/v1/", "")}`;
+    sent.push({ to, query: search, headers: init.headers as Record<string, string> });
     return Promise.resolve(answers[to]?.() ?? problem("not-found", 404));
   });
   return sent;
@@ -125,4 +128,37 @@ it("Home lists each due time that a DAG missed, the newest first", async () => {
   const panel = within(await screen.findByRole("region", { name: text.home.attention }));
   const times = (await panel.findAllByRole("listitem")).map((line) => line.querySelector("time")?.dateTime);
   expect(times).toEqual(["2026-07-01T05:00:00Z", "2026-07-01T01:00:00Z"]);
+});
+
+describe("a version of a DAG", () => {
+  const dag = "GET namespaces/shop/dags/etl";
+  const page = { items: [60, 59, 58].map((version) => ({ version, createdAt: "2026-07-01T12:00:00Z", tasks: 1 })), next: "c" };
+  const show = (place: string, diff: () => Response) => {
+    const sent = serve({ [`${dag}/versions`]: () => json(page), [`${dag}/diff`]: diff });
+    go(`#/dags/shop/etl/versions${place}`);
+    render(() => <DAG />);
+    return sent;
+  };
+
+  it("is compared with the one before, also if the list is on another page", async () => {
+    const sent = show("?version=3", () => json({ from: 2, to: 3, changes: [] }));
+    await screen.findByText(text.dag.versions.same);
+    expect(sent.filter(isSent(`${dag}/diff`)).map((request) => request.query)).toEqual(["?to=3"]);
+    const select = screen.getByRole<HTMLSelectElement>("combobox");
+    expect([select.value, [...select.options].map((option) => option.value)]).toEqual(["2", ["60", "59", "58", "2"]]);
+  });
+
+  it("is compared with the one before, also if it is the last of its page", async () => {
+    show("?version=58", () => json({ from: 57, to: 58, changes: [] }));
+    await screen.findByText(text.dag.versions.same);
+    expect(screen.getByRole<HTMLSelectElement>("combobox").value).toBe("57");
+  });
+
+  it("that is the first says so", async () => {
+    const detail = "Version 1 is the first version that is kept.";
+    show("?version=1", () => problem("not-found", 404, { detail }));
+    await screen.findByText(detail);
+    expect(screen.queryByRole("combobox")).toBeNull();
+    expect(screen.queryByRole("alert")).toBeNull();
+  });
 });

@@ -71,7 +71,8 @@ export const dags = {
     read<Page<Version>>(dagPath(namespace, name, "versions"), query, signal),
   version: (namespace: string, name: string, version: number, signal?: AbortSignal) =>
     read<Version>(dagPath(namespace, name, "versions", version), {}, signal),
-  diff: (namespace: string, name: string, from: number, to: number, signal?: AbortSignal) =>
+  /** Without from it compares with the version before. */
+  diff: (namespace: string, name: string, from: number | undefined, to: number, signal?: AbortSignal) =>
     read<Diff>(dagPath(namespace, name, "diff"), { from, to }, signal),
   ticks: (namespace: string, name: string, query: Query, signal?: AbortSignal) =>
     read<Page<Tick>>(dagPath(namespace, name, "ticks"), query, signal),

@@ -1270,7 +1270,7 @@ export interface paths {
         /**
          * Compare two versions of a DAG
          * @description Items of a list that all have names, such as tasks, are matched by name, and their order does not count. Other lists are
-         *     compared as a whole.
+         *     compared as a whole. Without `from`, the answer for the first version that is kept is 404.
          */
         get: operations["diffVersions"];
         put?: never;
@@ -2531,7 +2531,7 @@ export interface components {
         /** @description The time before which runs were admitted. */
         AdmittedTo: string;
         /**
-         * @description The number of one version.
+         * @description The number of one version. The default is the newest version before `to`.
          * @example 1
          */
         FromVersion: number;
@@ -4867,10 +4867,10 @@ export interface operations {
         parameters: {
             query: {
                 /**
-                 * @description The number of one version.
+                 * @description The number of one version. The default is the newest version before `to`.
                  * @example 1
                  */
-                from: components["parameters"]["FromVersion"];
+                from?: components["parameters"]["FromVersion"];
                 /**
                  * @description The number of the other version.
                  * @example 2

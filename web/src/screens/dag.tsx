@@ -174,14 +174,15 @@ function VersionsTab(props: { namespace: string; name: string }): JSX.Element {
   const list = createReading(() => ({ cursor: param("cursor"), limit: pageSize }),
     (query, signal) => dags.versions(props.namespace, props.name, query, signal), (change) => change.dag === props.name);
   const shown = () => Number(param("version")) || list.data()?.items[0]?.version;
-  const before = () => {
-    const items = list.data()?.items ?? [];
-    const at = items.findIndex((version) => version.version === shown());
-    return Number(param("from")) || items[at + 1]?.version;
-  };
-  const diff = createReading(
-    () => (shown() && before() && shown() !== before() ? { from: before() as number, to: shown() as number } : undefined),
+  const from = () => Number(param("from")) || undefined;
+  // The version before may be on another page of the list, so the server finds it.
+  const diff = createReading(() => (shown() ? { from: from(), to: shown() as number } : undefined),
     ({ from, to }, signal) => dags.diff(props.namespace, props.name, from, to, signal));
+  const hasNone = () => !from() && diff.problem()?.kind === "not-found";
+  const others = () => {
+    const numbers = [diff.data()?.from, ...(list.data()?.items.map((version) => version.version) ?? [])];
+    return [...new Set(numbers)].filter((number) => number && number !== shown()).sort((a = 0, b = 0) => b - a);
+  };
   return (
     <Loaded reading={list}>{(page) => (
       <Show when={page().items.length} fallback={<Empty title={text.dag.versions.none} hint={text.dag.versions.noneHint} />}>
@@ -204,17 +205,15 @@ function VersionsTab(props: { namespace: string; name: string }): JSX.Element {
           <section class="panel" aria-live="polite">
             <header>
               <h2>{text.dag.versions.show(shown() ?? 0)}</h2>
-              <Show when={before()}>
+              <Show when={!hasNone() && others().length}>
                 <label class="end faint">{text.dag.versions.compare} {" "}
                   <select class="input" onChange={(event) => setParams({ version: shown(), from: event.currentTarget.value })}>
-                    <For each={page().items.filter((version) => version.version !== shown())}>{(version) => (
-                      <option selected={version.version === before()}>{version.version}</option>
-                    )}</For>
+                    <For each={others()}>{(number) => <option selected={number === (from() ?? diff.data()?.from)}>{number}</option>}</For>
                   </select>
                 </label>
               </Show>
             </header>
-            <Show when={before()} fallback={<p class="pad dim">{text.dag.versions.first}</p>}>
+            <Show when={!hasNone()} fallback={<p class="pad dim">{diff.problem()?.detail}</p>}>
               <Loaded reading={diff}>{(data) => (
                 <Show when={data().changes.length} fallback={<p class="pad dim">{text.dag.versions.same}</p>}>
                   <ul class="changes"><For each={data().changes}>{(change) => <ChangeLine change={change} />}</For></ul>
