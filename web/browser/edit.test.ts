@@ -189,6 +189,28 @@ describe("the editor", () => {
     await page.getByText("No faults").waitFor();
     await leave(visitor);
   });
+
+  it("keeps the form of a task until a click begins and ends outside of it", async () => {
+    const visitor = await visit();
+    const page = await arrive(visitor, "edda", `#/dags/${namespace}/orders-hourly/edit`);
+    await page.getByRole("button", { name: "Add task" }).click();
+    const dialog = page.getByRole("dialog");
+    const name = dialog.getByLabel("Name");
+    await name.fill("report");
+    const outer = await dialog.boundingBox(), inner = await name.boundingBox();
+    if (!outer || !inner) throw new Error("the dialog is not shown");
+    const outside = [outer.x - 40, outer.y + 40] as const;
+    await page.mouse.move(inner.x + 60, inner.y + 10);
+    await page.mouse.down();
+    await page.mouse.move(...outside, { steps: 5 }); // selects the text from right to left
+    await page.mouse.up();
+    expect(await name.inputValue()).toBe("report");
+    await page.mouse.click(outer.x + 10, outer.y + 10);
+    expect(await name.inputValue()).toBe("report");
+    await page.mouse.click(...outside);
+    await dialog.waitFor({ state: "detached" });
+    await leave(visitor);
+  });
 });
 
 describe("saving", () => {

@@ -4,6 +4,7 @@ import { afterEach, describe, expect, it, vi } from "vitest";
 import { Problem } from "../src/api/problem";
 import Graph, { kinOf } from "../src/graph/graph";
 import { Bars, Progress } from "../src/parts/bars";
+import { Dialog } from "../src/parts/dialog";
 import { Keyed } from "../src/parts/keyed";
 import { Lacks, ProblemNotice } from "../src/parts/states";
 import { Said } from "../src/parts/values";
@@ -48,6 +49,42 @@ it("a list that is read again keeps the elements of what is still there, and the
   setRuns([{ name: "c", phase: "Running" }, { name: "b", phase: "Failed" }]);
   expect(document.activeElement?.textContent).toBe("b Failed");
   expect(screen.getAllByRole("button").map((button) => button.textContent)).toEqual(["c Running", "b Failed"]);
+});
+
+describe("a dialog", () => {
+  const show = () => {
+    HTMLDialogElement.prototype.showModal = () => {}; // jsdom has no modal dialogs.
+    const close = (HTMLDialogElement.prototype.close = vi.fn());
+    const { container } = render(() => <Dialog title="Add" close={() => {}}><input /></Dialog>);
+    const dialog = container.querySelector("dialog") as HTMLDialogElement;
+    dialog.getBoundingClientRect = () => ({ left: 100, right: 500, top: 100, bottom: 400 }) as DOMRect;
+    const field = container.querySelector("input") as HTMLInputElement;
+    /** click presses at one point and releases at another. The browser sends the click to what both are in. */
+    const click = (pressed: Element, from: number, to: number) => {
+      fireEvent(pressed, new MouseEvent("pointerdown", { bubbles: true, clientX: from, clientY: 200 }));
+      fireEvent(dialog, new MouseEvent("click", { bubbles: true, clientX: to, clientY: 200 }));
+    };
+    return { dialog, field, click, close };
+  };
+
+  it("closes by a click outside of it", () => {
+    const { dialog, click, close } = show();
+    click(dialog, 50, 50);
+    expect(close).toHaveBeenCalledOnce();
+  });
+
+  it("stays when a selection that began in a field ends outside of it", () => {
+    const { field, click, close } = show();
+    click(field, 200, 50);
+    expect(close).not.toHaveBeenCalled();
+  });
+
+  it("stays when a click is beside a field, or is released inside", () => {
+    const { dialog, click, close } = show();
+    click(dialog, 110, 110);
+    click(dialog, 50, 110);
+    expect(close).not.toHaveBeenCalled();
+  });
 });
 
 describe("bars", () => {

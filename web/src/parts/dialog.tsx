@@ -1,14 +1,26 @@
 import { createUniqueId, onMount, type JSX } from "solid-js";
 import { text } from "../text";
 
-/** Dialog asks, above the page. Escape closes it. The browser keeps the focus inside, and gives it back. */
+/**
+ * Dialog asks, above the page. Escape closes it, and so does a click that begins and ends outside of it. The browser
+ * keeps the focus inside, and gives it back.
+ */
 export function Dialog(props: { title: string; close: () => void; children: JSX.Element; class?: string }): JSX.Element {
   const id = createUniqueId();
   let element!: HTMLDialogElement;
+  let isPressedOutside = false;
+  // The target of a click on the backdrop is the dialog. So is that of a click on its padding, and of a click that
+  // begins in a field and ends outside.
+  const isOutside = (event: MouseEvent) => {
+    const box = element.getBoundingClientRect();
+    return event.target === element && (event.clientX < box.left || event.clientX > box.right ||
+      event.clientY < box.top || event.clientY > box.bottom);
+  };
   onMount(() => element.showModal());
   return (
     <dialog class={`dialog ${props.class ?? ""}`} ref={element} aria-labelledby={id} onClose={() => props.close()}
-      onClick={(event) => event.target === element && element.close()}>
+      onPointerDown={(event) => (isPressedOutside = isOutside(event))}
+      onClick={(event) => isPressedOutside && isOutside(event) && element.close()}>
       <h2 id={id}>{props.title}</h2>
       {props.children}
     </dialog>
