@@ -278,6 +278,8 @@ export const text = {
     namespace: "Namespace, or * for all", role: "Role", confirmRemove: (name: string) => `Delete the user ${name}?`,
     confirmRemoveHint: "Sessions and API tokens of the user end. The audit keeps the name.", setPassword: "Set password",
     saved: (name: string) => `${name} is saved.`, forbidden: "Only administrators see the users.", cancel: "Cancel",
+    noPassword: "Everything but the password is saved.",
+    unknownPassword: "Everything but the password is saved. No answer arrived for the password: save again to be sure.",
     conflict: "Somebody else changed this user meanwhile. The list shows it as it is now.", none: "no role",
   },
   search: {

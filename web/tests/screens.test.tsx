@@ -6,6 +6,7 @@ import DAG from "../src/screens/dag";
 import Home from "../src/screens/home";
 import Pending from "../src/screens/pending";
 import RunScreen from "../src/screens/run";
+import Users from "../src/screens/users";
 import { text } from "../src/text";
 
 /** Request is one that a screen has sent. Its path is below /api/v1/. */
@@ -51,7 +52,6 @@ afterEach(() => {
   cleanup();
   vi.useRealTimers();
   vi.unstubAllGlobals();
-  document.querySelectorAll(".toast").forEach((toast) => toast.remove());
 });
 
 const dialog = () => within(screen.getByRole("dialog", { hidden: true }));
@@ -161,4 +161,25 @@ describe("a version of a DAG", () => {
     expect(screen.queryByRole("combobox")).toBeNull();
     expect(screen.queryByRole("alert")).toBeNull();
   });
+});
+
+it("a user whose password was refused after the roles were saved is saved by another try", async () => {
+  const user = { name: "bob", admin: false, disabled: false, grants: [], generation: 1, createdAt: "2026-07-01T12:00:00Z" };
+  const answers = [problem("invalid", 422, { detail: "The password is too simple." }), new Response(null, { status: 204 })];
+  const sent: Request[] = serve({
+    "GET users": () => json({ items: [user] }), "PUT users/bob/password": () => answers.shift() as Response,
+    "PUT users/bob": () => json({ ...user, generation: sent.filter(isSent("PUT users/bob")).length + 1 }),
+  });
+  go("#/users");
+  render(() => <Users />);
+  fireEvent.click(await screen.findByRole("button", { name: `${text.users.edit} bob` }));
+  fireEvent.input(dialog().getByLabelText(text.users.setPassword), { target: { value: "aaaaaaaaaaaa" } });
+  fireEvent.submit(document.querySelector("form") as HTMLFormElement);
+  const notice = (await screen.findByText("The password is too simple.")).closest('[role="alert"]');
+  expect(notice?.textContent).toContain(text.users.noPassword);
+  expect(notice?.textContent).not.toContain(text.problem.nothingSaved);
+  expect(sent.filter(isSent("GET users"))).toHaveLength(2);
+  fireEvent.submit(document.querySelector("form") as HTMLFormElement);
+  await vi.waitFor(() => expect(document.querySelector("dialog")).toBeNull());
+  expect(sent.filter(isSent("PUT users/bob")).map((request) => request.headers["If-Match"])).toEqual(['"1"', '"2"']);
 });

@@ -6,9 +6,11 @@ import { text } from "../text";
 import { Icon, Mark } from "./icons";
 
 /** ProblemNotice says what failed, what that means, and the id by which the server's log has it. */
-export function ProblemNotice(props: { problem: Problem; retry?: () => void; isWrite?: boolean }): JSX.Element {
+export function ProblemNotice(props: {
+  problem: Problem; retry?: () => void; isWrite?: boolean; advice?: string | undefined;
+}): JSX.Element {
   const advice = () =>
-    props.isWrite
+    props.advice ? props.advice : props.isWrite
       ? props.problem.kind === "unreachable" ? text.problem.unknownOutcome : text.problem.nothingSaved
       : text.problem.advice(props.problem.kind);
   return (

@@ -78,18 +78,26 @@ function Edit(props: { user: User | undefined; close: () => void; saved: () => v
     grants: (props.user?.grants ?? []).map((grant) => ({ ...grant })) as Grant[],
   });
   const [problem, setProblem] = createSignal<Problem>();
+  let generation = props.user?.generation ?? 0;
+  let lacksPassword = false; // Everything else is saved.
+  const advice = () =>
+    !lacksPassword ? undefined : problem()?.kind === "unreachable" ? text.users.unknownPassword : text.users.noPassword;
   const [save, isSaving] = createAction(async () => {
     setProblem(undefined);
+    lacksPassword = false;
     const access = { admin: form.admin, grants: form.grants.filter((grant) => grant.namespace) };
     try {
       if (props.user) {
-        await users.update(props.user.name, props.user.generation, { ...access, disabled: form.disabled });
+        const saved = await users.update(props.user.name, generation, { ...access, disabled: form.disabled });
+        generation = saved.generation;
+        props.saved();
+        lacksPassword = true;
         if (form.password) await users.setPassword(props.user.name, form.password);
       } else {
         await users.create({ name: form.name, password: form.password, ...access });
+        props.saved();
       }
       say(text.users.saved(form.name));
-      props.saved();
       props.close();
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
@@ -123,7 +131,7 @@ function Edit(props: { user: User | undefined; close: () => void; saved: () => v
           )}</For>
           <button class="btn" type="button" onClick={() => setForm("grants", form.grants.length, { namespace: "", role: "viewer" })}>{text.users.addGrant}</button>
         </fieldset>
-        <Show when={problem()}>{(shown) => <><ProblemNotice problem={shown()} isWrite /><Show when={shown().kind === "precondition-failed"}><p>{text.users.conflict}</p></Show></>}</Show>
+        <Show when={problem()}>{(shown) => <><ProblemNotice problem={shown()} isWrite advice={advice()} /><Show when={shown().kind === "precondition-failed"}><p>{text.users.conflict}</p></Show></>}</Show>
         <div class="dialog-actions">
           <button class="btn" type="button" onClick={() => props.close()}>{text.users.cancel}</button>
           <button class="btn primary" type="submit" disabled={isSaving()}>{text.users.save}</button>
