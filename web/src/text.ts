@@ -197,7 +197,7 @@ export const text = {
     title: "Runs", phase: "Phase", any: "All", Live: "Live", name: "Run", dag: "DAG", namespace: "Namespace",
     started: "Started", took: "Took", by: "By", trigger: "Trigger", tasks: "Tasks", namePrefix: "Name begins with",
     requestedBy: "By whom", anyTrigger: "Any trigger", Schedule: "Schedule", API: "API", Manual: "Manual",
-    moreFilters: "More filters", from: "From", until: "Until", none: "No run matches", noneHint: "Change the filters, or clear them.",
+    moreFilters: "More filters", from: (zone: string) => `From (${zone})`, until: (zone: string) => `Until (${zone})`, none: "No run matches", noneHint: "Change the filters, or clear them.",
     newer: "Newer", older: "Older", clear: "Clear filters", selected: (count: number) => `${number(count)} selected`,
     cancel: "Cancel", again: "Run again", remove: "Delete", select: (name: string) => `Select ${name}`,
     selectAll: "Select all of this page", results: "Results", done: "done", failed: "failed",

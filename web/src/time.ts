@@ -73,6 +73,13 @@ export const clockSeconds = (time: string | number, inZone = zone()) =>
 /** day is a date without a time, such as 12 Nov. The argument is YYYY-MM-DD. */
 export const day = (date: string) => format({ day: "numeric", month: "short" }, "UTC", Date.parse(`${date}T00:00Z`));
 
+/** instant makes a moment of the date and time in an input, which are in the zone that is shown. No moment is "". */
+export function instant(value: string, isUTC = zone() === "UTC"): string {
+  const hasZone = /(Z|[+-]\d\d:\d\d)$/.test(value);
+  const at = Date.parse(isUTC && value.includes("T") && !hasZone ? `${value}Z` : value);
+  return Number.isNaN(at) ? "" : new Date(at).toISOString();
+}
+
 const units: [number, string][] = [[86_400_000, "d"], [3_600_000, "h"], [60_000, "min"], [1000, "s"]];
 
 /** age is a length of time in one unit: "3 h". */

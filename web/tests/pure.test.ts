@@ -9,7 +9,7 @@ import { concerns } from "../src/screens/home";
 import { held, whyOf } from "../src/screens/run";
 import { faultOf } from "../src/screens/trigger";
 import { allows } from "../src/session";
-import { about, age, clock, day, duration, moment } from "../src/time";
+import { about, age, clock, day, duration, instant, moment } from "../src/time";
 import { attemptsByTask, axisOf, segmentsOf } from "../src/timeline";
 import { percent, plural } from "../src/text";
 import { toYAML } from "../src/yaml";
@@ -30,6 +30,20 @@ describe("times", () => {
     const now = Date.parse("2025-11-26T12:00:00Z");
     expect(clock("2025-11-26T08:05:00Z", "UTC", now)).toBe("08:05");
     expect(clock("2025-11-25T08:05:00Z", "UTC", now)).toBe("25 Nov, 08:05");
+  });
+  it("that are typed are in the zone that is shown", () => {
+    // Node reads TZ again for each time.
+    const before = process.env["TZ"];
+    process.env["TZ"] = "Europe/Berlin";
+    expect(["2026-07-01T12:00", "2026-07-01T12:00:30"].map((typed) => [instant(typed, false), instant(typed, true)])).toEqual([
+      ["2026-07-01T10:00:00.000Z", "2026-07-01T12:00:00.000Z"], ["2026-07-01T10:00:30.000Z", "2026-07-01T12:00:30.000Z"],
+    ]);
+    if (before === undefined) delete process.env["TZ"];
+    else process.env["TZ"] = before;
+  });
+  it("of an address may name their zone, and need not be times", () => {
+    expect(["2026-07-01T12:00:00Z", "2026-07-01T12:00:00+02:00", "2026-07-01", "", "yesterday"].map((each) => instant(each, true)))
+      .toEqual(["2026-07-01T12:00:00.000Z", "2026-07-01T10:00:00.000Z", "2026-07-01T00:00:00.000Z", "", ""]);
   });
   it("a date is that date in every zone", () => expect(day("2025-11-12")).toBe("12 Nov"));
 });

@@ -6,8 +6,13 @@ import DAG from "../src/screens/dag";
 import Home from "../src/screens/home";
 import Pending from "../src/screens/pending";
 import RunScreen from "../src/screens/run";
+import Runs from "../src/screens/runs";
 import Users from "../src/screens/users";
 import { text } from "../src/text";
+import { toggleZone, zone } from "../src/time";
+
+// Before time.ts reads it.
+vi.hoisted(() => (process.env["TZ"] = "Europe/Berlin"));
 
 /** Request is one that a screen has sent. Its path is below /api/v1/. */
 interface Request {
@@ -182,4 +187,17 @@ it("a user whose password was refused after the roles were saved is saved by ano
   fireEvent.submit(document.querySelector("form") as HTMLFormElement);
   await vi.waitFor(() => expect(document.querySelector("dialog")).toBeNull());
   expect(sent.filter(isSent("PUT users/bob")).map((request) => request.headers["If-Match"])).toEqual(['"1"', '"2"']);
+});
+
+it("runs are filtered by times in the zone that is shown, which the fields name", async () => {
+  const sent = serve({ "GET runs": () => json({ items: [] }) });
+  const from = () => new URLSearchParams(sent.filter(isSent("GET runs")).at(-1)?.query).get("from");
+  go("#/runs?from=2026-07-01T12:00");
+  render(() => <Runs />);
+  if (zone() === "UTC") toggleZone();
+  await vi.waitFor(() => expect(from()).toBe("2026-07-01T10:00:00.000Z"));
+  toggleZone();
+  await vi.waitFor(() => expect(from()).toBe("2026-07-01T12:00:00.000Z"));
+  expect(screen.getByLabelText(text.runs.from("UTC"))).toHaveProperty("value", "2026-07-01T12:00");
+  toggleZone();
 });

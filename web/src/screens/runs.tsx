@@ -15,6 +15,7 @@ import { createReading } from "../reading";
 import { param, setParams, to } from "../router";
 import { may } from "../session";
 import { number, text } from "../text";
+import { instant, zoneName } from "../time";
 
 const pageSize = 50;
 const phases = ["", "Live", "Failed", "Succeeded", "Cancelled"] as const;
@@ -23,8 +24,6 @@ const filterNames = ["dag", "phase", "trigger", "requestedBy", "namePrefix", "fr
 
 const moreNames = ["dag", "trigger", "requestedBy", "from", "to"] as const;
 
-/** instant makes a local date and time of an input a moment. */
-const instant = (value: string) => (value && !Number.isNaN(Date.parse(value)) ? new Date(value).toISOString() : "");
 
 export default function Runs(): JSX.Element {
   const filter = () => ({
@@ -72,9 +71,9 @@ export default function Runs(): JSX.Element {
         </select>
         <input class="input" aria-label={text.runs.requestedBy} placeholder={text.runs.requestedBy} value={param("requestedBy")}
           onChange={(event) => setParams({ requestedBy: event.currentTarget.value, cursor: "" })} />
-        <label class="dim">{text.runs.from} <input class="input" type="datetime-local" value={param("from")}
+        <label class="dim">{text.runs.from(zoneName())} <input class="input" type="datetime-local" value={param("from")}
           onChange={(event) => setParams({ from: event.currentTarget.value, cursor: "" })} /></label>
-        <label class="dim">{text.runs.until} <input class="input" type="datetime-local" value={param("to")}
+        <label class="dim">{text.runs.until(zoneName())} <input class="input" type="datetime-local" value={param("to")}
           onChange={(event) => setParams({ to: event.currentTarget.value, cursor: "" })} /></label>
           </div>
         </details>
