@@ -105,6 +105,32 @@ describe("from what is wrong to its log, without a mouse", () => {
     await page.getByRole("button", { name: /^join-orders, Waiting, needs 4 more/ }).waitFor();
     await leave(visitor);
   });
+
+  it("lets screen readers be silent while a task runs and nothing else happens", async () => {
+    const visitor = await visit();
+    const page = await arrive(visitor, "vera", `${run}?task=import-it`);
+    await page.getByRole("status").getByText("import-it, Active", { exact: true }).waitFor();
+    await settled(page);
+    const took = page.getByRole("complementary").locator("tr", { hasText: "Running" }).locator("td").nth(3);
+    const before = await took.textContent();
+    const announced = await page.evaluate(async () => {
+      const changes: string[] = [];
+      const observer = new MutationObserver((records) => {
+        for (const { target } of records) {
+          const element = target instanceof Element ? target : target.parentElement;
+          if (!element?.closest('[aria-live="off"]')) changes.push(element?.textContent ?? "");
+        }
+      });
+      for (const region of document.querySelectorAll('[aria-live="polite"], [role="status"]')) {
+        observer.observe(region, { subtree: true, childList: true, characterData: true });
+      }
+      await new Promise((resolve) => setTimeout(resolve, 3000));
+      return changes;
+    });
+    expect(announced).toEqual([]);
+    expect(await took.textContent()).not.toBe(before);
+    await leave(visitor);
+  });
 });
 
 describe("a role", () => {

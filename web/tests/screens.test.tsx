@@ -59,15 +59,34 @@ afterEach(() => {
   vi.unstubAllGlobals();
 });
 
+/** announcedBy returns what live regions announce when only the clock goes on. */
+function announcedBy(seconds: number): string[] {
+  const tick = () => document.dispatchEvent(new Event("visibilitychange")); // sets the clock of the page
+  tick();
+  const announced: string[] = [], before = document.body.textContent;
+  const observer = new MutationObserver(() => {});
+  for (const region of document.querySelectorAll('[aria-live="polite"], [role="status"]')) {
+    observer.observe(region, { subtree: true, childList: true, characterData: true });
+  }
+  vi.useFakeTimers({ toFake: ["Date"], now: Date.now() + seconds * 1000 });
+  tick();
+  for (const { target } of observer.takeRecords()) {
+    const element = target instanceof Element ? target : target.parentElement;
+    if (!element?.closest('[aria-live="off"]')) announced.push(element?.textContent ?? "");
+  }
+  expect(document.body.textContent).not.toBe(before);
+  return announced;
+}
+
 const dialog = () => within(screen.getByRole("dialog", { hidden: true }));
 
-describe("a run", () => {
-  const none = { total: 0, waiting: 0, ready: 0, active: 0, succeeded: 0, failed: 0, skipped: 0, cancelled: 0 };
-  const run = {
-    uid: "u", name: "etl-1", namespace: "shop", dag: "etl", phase: "Failed", tasks: none, parameters: [],
-    createdAt: "2026-07-01T12:00:00Z",
-  };
+const none = { total: 0, waiting: 0, ready: 0, active: 0, succeeded: 0, failed: 0, skipped: 0, cancelled: 0 };
+const run = {
+  uid: "u", name: "etl-1", namespace: "shop", dag: "etl", phase: "Failed", tasks: none, parameters: [],
+  createdAt: "2026-07-01T12:00:00Z",
+};
 
+describe("a run", () => {
   it("is started again once, however often the button is pressed, and with the same key after a failure", async () => {
     const answers: ((answer: Response) => void)[] = [];
     const sent = serve({
@@ -91,6 +110,20 @@ describe("a run", () => {
   });
 });
 
+it("a task that runs is announced when it is picked, and not each second", async () => {
+  const startedAt = new Date().toISOString();
+  serve({
+    "GET runs/u": () => json({ ...run, phase: "Running", startedAt }),
+    "GET runs/u/tasks": () => json({ items: [{ name: "load", phase: "Active", attempts: 1, retries: 0, restarts: 0, readyAt: startedAt }] }),
+    "GET runs/u/tasks/load/attempts": () => json({ items: [{ number: 1, phase: "Running", decidedAt: startedAt, startedAt, podName: "etl-1-load" }] }),
+  });
+  go("#/runs/u?task=load");
+  render(() => <RunScreen />);
+  await screen.findByText("etl-1-load");
+  expect(screen.getAllByRole("status").map((region) => region.textContent)).toContain("load, Active");
+  expect(announcedBy(5)).toEqual([]);
+});
+
 describe("a run that is not admitted", () => {
   const route = "GET namespaces/shop/runs/etl-2";
   const pending = {
@@ -109,6 +142,14 @@ describe("a run that is not admitted", () => {
     expect(screen.getByText(pending.reason)).toBeTruthy();
     await vi.advanceTimersByTimeAsync(4000);
     expect(sent.filter(isSent(route)).length).toBeGreaterThan(1);
+  });
+
+  it("does not announce its age each second", async () => {
+    serve({ [route]: () => json(pending) });
+    go("#/pending/shop/etl-2");
+    render(() => <Pending />);
+    await screen.findByText(pending.reason);
+    expect(announcedBy(5)).toEqual([]);
   });
 
   it("says why it cannot be read", async () => {

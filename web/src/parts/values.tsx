@@ -8,17 +8,23 @@ export function Said(props: { text: string | undefined }): JSX.Element {
   return <bdi>{visible(props.text ?? "")}</bdi>;
 }
 
+// What changes with the clock alone has aria-live="off": screen readers would read it out each second.
+
 /** Ago is the age of a moment, with the moment on hover. */
 export function Ago(props: { at: string; suffix?: boolean }): JSX.Element {
   const length = () => age(now() - Date.parse(props.at));
-  return <time datetime={props.at} title={moment(props.at)}>{props.suffix ? text.dags.ago(length()) : length()}</time>;
+  return (
+    <time aria-live="off" datetime={props.at} title={moment(props.at)}>
+      {props.suffix ? text.dags.ago(length()) : length()}
+    </time>
+  );
 }
 
 /** In is the time until a moment. */
 export function In(props: { at: string }): JSX.Element {
   const left = () => Date.parse(props.at) - now();
   return (
-    <time datetime={props.at} title={moment(props.at)}>
+    <time aria-live="off" datetime={props.at} title={moment(props.at)}>
       {left() <= 0 ? text.home.dueNow : text.home.inTime(age(left()))}
     </time>
   );
@@ -34,7 +40,7 @@ export function Took(props: { from?: string | undefined; until?: string | undefi
   const length = () => span(props.from, props.until);
   return (
     <Show when={length() !== undefined} fallback={<span class="faint">{text.none}</span>}>
-      <span title={props.from && `${moment(props.from)} ${text.none} ${props.until ? moment(props.until) : ""}`}>
+      <span aria-live="off" title={props.from && `${moment(props.from)} ${text.none} ${props.until ? moment(props.until) : ""}`}>
         {duration(length() ?? 0)}
       </span>
     </Show>

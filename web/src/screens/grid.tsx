@@ -195,9 +195,15 @@ function Side(props: { grid: Grid }): JSX.Element {
   };
   const task = createReading(key, ({ uid, task }, signal) => runs.task(uid, task, signal), (change) => change.run === picked()?.run.uid);
   const attempts = createReading(key, ({ uid, task }, signal) => runs.attempts(uid, task, signal), (change) => change.run === picked()?.run.uid);
+  /** What screen readers say when another cell is picked, or when its task goes on. */
+  const said = () => {
+    const cell = picked();
+    return cell && text.dag.cellTitle(cell.task, cell.run.name, cell.phase ?? text.dag.inVersion);
+  };
   const counts = () => rowsOf(props.grid)[picked()?.column ?? -1]?.counts;
   return (
-    <aside class="panel side" aria-label={text.dag.task} aria-live="polite">
+    <aside class="panel side" aria-label={text.dag.task}>
+      <p class="sr" role="status">{said()}</p>
       <Show when={picked()} fallback={<div><p>{text.dag.cell}</p></div>}>{(cell) => (
         <>
           <div>

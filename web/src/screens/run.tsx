@@ -88,7 +88,8 @@ function RunView(props: { run: RunDetail; refresh: () => void }): JSX.Element {
           )}</Loaded>
         </section>
       </Show>
-      <aside class="task" aria-label={text.run.task} aria-live="polite">
+      <p class="sr" role="status">{task() && `${task()?.name}, ${task()?.phase}`}</p>
+      <aside class="task" aria-label={text.run.task}>
         <Show when={task()} fallback={<RunFacts run={props.run} />} keyed={false}>
           {(shown) => <TaskPanel run={props.run} task={shown()} graph={graph} select={select} />}
         </Show>
