@@ -17,7 +17,7 @@ export interface Reading<T> {
 
 /**
  * createReading reads whenever the source changes. undefined as the source reads nothing. concerns says which changes
- * make it read again. isOfCluster says that it shows objects of Kubernetes: the stream has no event for those that no
+ * make it read again; a hidden page reads again when it is shown. isOfCluster says that it shows objects of Kubernetes: the stream has no event for those that no
  * controller has seen, so a visible view reads them again at intervals.
  */
 export function createReading<S, T>(
@@ -28,7 +28,7 @@ export function createReading<S, T>(
   const [problem, setProblem] = createSignal<Problem>();
   const [isLoading, setLoading] = createSignal(false);
   let current: AbortController | undefined;
-  let isStale = false; // news came while it was reading
+  let isStale = false; // news came while it was reading or the page was hidden
 
   const load = async () => {
     current?.abort();
@@ -60,8 +60,14 @@ export function createReading<S, T>(
     void load();
   }));
   // News does not interrupt reading: a slow reading would never end while there is much of it.
-  const again = throttle(() => (isLoading() ? void (isStale = true) : void load()), shortestInterval);
+  const again = throttle(() => {
+    if (isLoading() || document.visibilityState === "hidden") isStale = true;
+    else void load();
+  }, shortestInterval);
   if (concerns) {
+    const shown = () => isStale && again();
+    document.addEventListener("visibilitychange", shown);
+    onCleanup(() => document.removeEventListener("visibilitychange", shown));
     onCleanup(onChange((change) => (change === "reset" || concerns(change)) && again()));
     const timer = setInterval(() => {
       if ((isOfCluster || !isLive()) && document.visibilityState === "visible") again();

@@ -104,6 +104,27 @@ describe("a view", () => {
     });
   });
 
+  it("of a hidden page does not read again until the page is shown, and then once", async () => {
+    stream().onopen?.();
+    await createRoot(async (dispose) => {
+      let count = 0;
+      createReading(() => ({}), () => Promise.resolve(count++), () => true);
+      await vi.advanceTimersByTimeAsync(2 * shortestInterval);
+      const before = count;
+      const visibility = vi.spyOn(document, "visibilityState", "get").mockReturnValue("hidden");
+      for (let changes = 0; changes < 20; changes++) {
+        stream().change(change);
+        await vi.advanceTimersByTimeAsync(shortestInterval);
+      }
+      expect(count).toBe(before);
+      visibility.mockReturnValue("visible");
+      document.dispatchEvent(new Event("visibilitychange"));
+      await vi.advanceTimersByTimeAsync(5 * shortestInterval);
+      expect(count).toBe(before + 1);
+      dispose();
+    });
+  });
+
   it("that takes long to read is not interrupted by news, and is read again afterwards", async () => {
     stream().onopen?.();
     await createRoot(async (dispose) => {

@@ -1,5 +1,6 @@
 import { cleanup, fireEvent, render, screen, within } from "@solidjs/testing-library";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { start } from "../src/live";
 import { go } from "../src/router";
 import { restore } from "../src/session";
 import DAG from "../src/screens/dag";
@@ -108,6 +109,31 @@ describe("a run", () => {
     const keys = starts().map((request) => request.headers["Idempotency-Key"]);
     expect(keys).toEqual([expect.stringMatching(/^[!-~]{16,}$/), keys[0]]);
   });
+});
+
+it("a run in a hidden tab says in its title how it is, without being read again", async () => {
+  class Stream extends EventTarget {
+    static opened: Stream;
+    onopen?: () => void;
+    constructor() {
+      super();
+      Stream.opened = this;
+    }
+    close(): void {}
+  }
+  vi.stubGlobal("EventSource", Stream);
+  const sent = serve({ "GET runs/u": () => json({ ...run, phase: "Running" }) });
+  const stop = start();
+  go("#/runs/u");
+  render(() => <RunScreen />);
+  await vi.waitFor(() => expect(document.title).toBe(`Running – ${text.shell.title("etl-1")}`));
+  vi.spyOn(document, "visibilityState", "get").mockReturnValue("hidden");
+  const change = { kind: "run", namespace: "shop", dag: "etl", run: "u", phase: "Succeeded" };
+  Stream.opened.dispatchEvent(new MessageEvent("change", { data: JSON.stringify(change) }));
+  expect(document.title).toBe(`Succeeded – ${text.shell.title("etl-1")}`);
+  await new Promise((resolve) => setTimeout(resolve, 1200));
+  expect(sent.filter(isSent("GET runs/u"))).toHaveLength(1);
+  stop();
 });
 
 it("a task that runs is announced when it is picked, and not each second", async () => {

@@ -1,10 +1,11 @@
-import { createEffect, createMemo, createSignal, For, lazy, on, Show, Suspense, type JSX } from "solid-js";
+import { createEffect, createMemo, createSignal, For, lazy, on, onCleanup, Show, Suspense, type JSX } from "solid-js";
 import { createAction } from "../action";
 import { dags, runs } from "../api/calls";
 import { newKey } from "../api/client";
 import type { Attempt, RunDetail, RunGraph, RunParameter, Task, TaskSpec } from "../api/types";
 import type { GraphTask } from "../graph/graph";
 import { useKeys } from "../keys";
+import { onChange } from "../live";
 import { Confirm, Dialog } from "../parts/dialog";
 import { Badge, Icon, Mark } from "../parts/icons";
 import { Keyed } from "../parts/keyed";
@@ -41,10 +42,17 @@ export default function RunScreen(): JSX.Element {
   const uid = place().segments[1] ?? "";
   const concerns = (change: { run?: string }) => change.run === uid;
   const run = createReading(() => ({}), (_, signal) => runs.one(uid, signal), concerns);
+  const setTitle = (phase: string, name: string) =>
+    (document.title = `${text.phase[lookOfRun(phase)]} ${text.none} ${text.shell.title(name)}`);
   createEffect(() => {
     const data = run.data();
-    if (data) document.title = `${text.phase[lookOfRun(data.phase)]} ${text.none} ${text.shell.title(data.name)}`;
+    if (data) setTitle(data.phase, data.name);
   });
+  // A hidden page does not read the run again, but its title is seen.
+  onCleanup(onChange((change) => {
+    const name = run.data()?.name;
+    if (change !== "reset" && change.run === uid && change.phase && name) setTitle(change.phase, name);
+  }));
   return (
     <Loaded reading={run} rows={6}>{(data) => <RunView run={data()} refresh={run.refresh} />}</Loaded>
   );
