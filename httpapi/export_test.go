@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"time"
+
+	"kontroler/httpapi/recorder"
 )
 
 // OpenAPI is the document that is served.
@@ -52,7 +54,7 @@ func (s *Server) Callers() map[string]string {
 
 // Abort serves a request whose handler aborts the answer under way. It panics as the handler does.
 func (s *Server) Abort(r *http.Request) {
-	w := &recorder{ResponseWriter: httptest.NewRecorder(), status: http.StatusOK}
+	w := &recorder.Recorder{ResponseWriter: httptest.NewRecorder(), Status: http.StatusOK}
 	defer s.finish(w, &call{Request: r, route: "/aborted"}, s.now())
 	panic(http.ErrAbortHandler)
 }

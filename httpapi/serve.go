@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"kontroler/httpapi/auth"
+	"kontroler/httpapi/recorder"
 	"kontroler/store/accounts"
 )
 
@@ -46,7 +47,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := &call{id: strings.ToLower(rand.Text()[:16]), release: func() {}}
 	c.address, c.isHTTPS = s.proxies.Client(r)
 	c.Request = r.WithContext(context.WithValue(r.Context(), callKey{}, c))
-	answer := &recorder{ResponseWriter: w}
+	answer := &recorder.Recorder{ResponseWriter: w}
 	header := w.Header()
 	header.Set("X-Request-Id", c.id)
 	header.Set("X-Content-Type-Options", "nosniff")
@@ -73,25 +74,15 @@ func (s *Server) dispatch(w http.ResponseWriter, c *call) error {
 		return nil
 	}
 	// The mux answers 404, or 405 with the header Allow.
-	refusal := &refusal{header: http.Header{}}
+	refusal := recorder.NewRefusal()
 	handler.ServeHTTP(refusal, c.Request)
-	if refusal.status != http.StatusMethodNotAllowed {
+	if refusal.Status != http.StatusMethodNotAllowed {
 		return fault(notFound, "There is no such path.")
 	}
-	allow := refusal.header.Get("Allow")
+	allow := refusal.Header().Get("Allow")
 	w.Header().Set("Allow", allow)
 	return fault(methodNotAllowed, "The methods of this path are "+allow+".")
 }
-
-// refusal takes the status and the header of an answer, and drops its body.
-type refusal struct {
-	header http.Header
-	status int
-}
-
-func (r *refusal) Header() http.Header         { return r.header }
-func (r *refusal) WriteHeader(status int)      { r.status = status }
-func (r *refusal) Write(b []byte) (int, error) { return len(b), nil }
 
 // adapt makes a handler of a route: it checks who calls, bounds the request, and answers with the problem of an error.
 func (s *Server) adapt(r route) http.Handler {
@@ -160,49 +151,24 @@ func (s *Server) fail(w http.ResponseWriter, c *call, err error) {
 }
 
 // finish logs and measures a request. A panic of its handler is an internal error, unless it aborts the answer.
-func (s *Server) finish(w *recorder, c *call, began time.Time) {
+func (s *Server) finish(w *recorder.Recorder, c *call, began time.Time) {
 	cause := recover()
 	err, _ := cause.(error)
 	isAborted := errors.Is(err, http.ErrAbortHandler)
 	if cause != nil && !isAborted {
 		s.log.Error("a handler panicked", "requestId", c.id, "panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
-		if w.status == 0 {
+		if w.Status == 0 {
 			problemOf(errors.New("panic")).write(w, c.id, s.log)
 		}
 	}
 	took := s.now().Sub(began)
-	s.metrics.Request(c.Method, c.route, w.status, took, c.isStream)
-	s.log.Info("request", "requestId", c.id, "method", c.Method, "path", c.URL.Path, "status", w.status,
+	s.metrics.Request(c.Method, c.route, w.Status, took, c.isStream)
+	s.log.Info("request", "requestId", c.id, "method", c.Method, "path", c.URL.Path, "status", w.Status,
 		"durationMs", took.Milliseconds(), "user", c.principal.User, "address", c.address.String())
 	if isAborted {
 		panic(cause)
 	}
 }
-
-// recorder remembers the status of an answer.
-type recorder struct {
-	http.ResponseWriter
-	status int
-}
-
-// WriteHeader records the status.
-func (r *recorder) WriteHeader(status int) {
-	if r.status == 0 {
-		r.status = status
-	}
-	r.ResponseWriter.WriteHeader(status)
-}
-
-// Write records that the status is 200 if none was set.
-func (r *recorder) Write(b []byte) (int, error) {
-	if r.status == 0 {
-		r.status = http.StatusOK
-	}
-	return r.ResponseWriter.Write(b)
-}
-
-// Unwrap is for http.ResponseController.
-func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 
 // reply answers with a value as JSON. Nil means no body.
 func reply(w http.ResponseWriter, status int, value any) error {
