@@ -156,7 +156,9 @@ func TestPlans(t *testing.T) {
 }
 
 // checkFilters reads the plans of lists of runs. Each is served by the index that was made for it. But for names, the
-// index has the rows in the order of the list, so that a page costs the same wherever it is.
+// index has the rows in the order of the list, so that a page costs the same wherever it is. Few runs have the names
+// that are looked for: of many, the planner may find a page sooner in the order of the list, as the sample of its
+// statistics falls out.
 func (f *fixture) checkFilters(s store.Sample) {
 	const order = ` ORDER BY admitted_at DESC, id DESC LIMIT 20`
 	tests := map[string]struct {
@@ -181,11 +183,11 @@ func (f *fixture) checkFilters(s store.Sample) {
 			args:  []any{7, "Cancelled", s.Now, 70000}, index: "runs_unsuccessful_by_dag",
 		},
 		"whose names begin alike": {
-			where: `namespace = $1 AND name ~>=~ $2 AND name ~<~ $3`, args: []any{s.Namespace, "run-4321", "run-4322"},
+			where: `namespace = $1 AND name ~>=~ $2 AND name ~<~ $3`, args: []any{s.Namespace, "run-43217", "run-43218"},
 			index: "runs_by_name", sorts: true,
 		},
 		"whose names are LIKE a prefix": {
-			where: `namespace = $1 AND name LIKE $2`, args: []any{s.Namespace, "run-4321%"}, index: "runs_by_name", sorts: true,
+			where: `namespace = $1 AND name LIKE $2`, args: []any{s.Namespace, "run-43217%"}, index: "runs_by_name", sorts: true,
 		},
 		"with one name": {
 			where: `namespace = $1 AND name = $2`, args: []any{s.Namespace, "run-43217"}, index: "runs_by_name", sorts: true,
