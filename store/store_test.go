@@ -158,6 +158,26 @@ func TestOpenTakesSettings(t *testing.T) {
 	}
 }
 
+// TestPingOfAReadOnlyDatabase: a database that takes no writes is unavailable.
+func TestPingOfAReadOnlyDatabase(t *testing.T) {
+	url := storetest.URL(t)
+	db := storetest.Open(t, url)
+	if err := db.Ping(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	err := db.InTx(t.Context(), func(tx *sql.Tx) error {
+		_, err := tx.Exec(`DO $$ BEGIN
+    EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = on', current_database()); END $$`)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := storetest.Open(t, url).Ping(t.Context()); !store.IsUnavailable(err) {
+		t.Errorf("Ping: %v, want ErrUnavailable", err)
+	}
+}
+
 func TestOpenKeepsSecrets(t *testing.T) {
 	for _, url := range []string{
 		"postgres://user:sec#ret@host/db", "postgres://user:sec%ret@host/db", "postgres://user:secret@host:port/db",

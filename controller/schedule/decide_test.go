@@ -87,6 +87,10 @@ func TestDecide(t *testing.T) {
 		"a suspended schedule runs nothing": {
 			state: state{heldAs: "Suspended"}, now: hour(4), want: []store.Tick{hours("Suspended", 1, 4)},
 		},
+		"a stretch ends with its month": {
+			state: state{heldAs: "Suspended"}, now: hour(31*24 + 1),
+			want: []store.Tick{hours("Suspended", 1, 31*24-1), hours("Suspended", 31*24, 31*24+1)},
+		},
 		"Forbid runs only the newest due time of a gap": {
 			state: state{concurrency: "Forbid", catchUp: all}, now: hour(2),
 			want: []store.Tick{hours("Missed", 1, 1), hours("Ran", 2, 2)},

@@ -218,6 +218,28 @@ func TestDagRunThatWasNotCreatedIsDecidedAnew(t *testing.T) {
 	}
 }
 
+// A create that fails again and again fails each sync, so that the syncs back off and the DAG says why.
+func TestEachSyncWithoutADagRunFails(t *testing.T) {
+	f, d, ledger := everyMinute(t)
+	f.api.fail = func(request string) error {
+		if strings.HasPrefix(request, "create") {
+			return apierrors.NewConflict(runResource, strings.Fields(request)[2], errors.New("not now"))
+		}
+		return nil
+	}
+	f.now = f.now.Add(time.Minute)
+	for n := range 4 {
+		if err := f.syncAll(d); !apierrors.IsConflict(err) {
+			t.Errorf("sync %d: error %v, want the conflict", n+1, err)
+		}
+	}
+	f.api.fail = func(string) error { return nil }
+	f.must(f.syncAll(d))
+	if diff := cmp.Diff([]string{"1 Ran"}, ledger()); diff != "" {
+		t.Errorf("ledger afterwards (-want +got):\n%s", diff)
+	}
+}
+
 // When a schedule ends, a decided due time is Ran if its DagRun exists, and else Missed. No more are accounted for.
 func TestScheduleEndsWith(t *testing.T) {
 	for name, part := range map[string]func(*fixture, *v1alpha1.DAG){
