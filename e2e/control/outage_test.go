@@ -72,6 +72,32 @@ func TestDatabaseStopped(t *testing.T) {
 	w.CheckEpochs("1")
 }
 
+// A database that answers and takes no writes is unavailable, too.
+func TestDatabaseReadOnly(t *testing.T) {
+	w := newWorld(t)
+	w.OwnServer()
+	c := w.Controller(longLease)
+	w.outageRuns()
+	setReadOnly := func(value string) {
+		w.Exec(`START TRANSACTION READ WRITE; ALTER DATABASE postgres SET default_transaction_read_only = ` + value +
+			`; COMMIT`)
+		w.Strings(`SELECT pg_terminate_backend(pid)::text FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid()`)
+	}
+	setReadOnly("on")
+	c.WaitUnready()
+	w.WaitReason("run", v1alpha1.RunRunning, "DatabaseUnavailable")
+	w.WaitReason("quiet", v1alpha1.RunRunning, "DatabaseUnavailable")
+	w.Start("later", "later")
+	w.WaitReason("later", v1alpha1.RunPending, "DatabaseUnavailable")
+	w.Open("a")
+	w.WaitPod("run", "a", terminated)
+	setReadOnly("off")
+	c.WaitReady()
+	w.checkOutageRuns()
+	w.CheckEpochs("1")
+}
+
 // If the database is unavailable for longer than a lease duration, the leader releases the Lease and takes it again.
 func TestDatabaseAwayLongerThanTheLease(t *testing.T) {
 	w := newWorld(t)
