@@ -295,8 +295,9 @@ export interface paths {
         /**
          * List what users did, newest first
          * @description An entry is written before its action, and completed afterwards. An entry without an outcome belongs to an action
-         *     under way, or to one whose server ended before it knew the outcome. Failed logins are recorded, too. The name of a
-         *     user who does not exist is not: it may be a password.
+         *     under way, or to one whose server ended before it knew the outcome. Failed logins are recorded, too; those of
+         *     unknown users from a network at the rate at which one user's may follow each other. The name of a user who does not
+         *     exist is not recorded: it may be a password.
          */
         get: operations["listAudit"];
         put?: never;
