@@ -352,6 +352,7 @@ JOIN kontroler_v1.runs r ON r.id = a.run_id`)
 // A controller is killed between outcome and capture, and between capture and release. The next one stores each log
 // once.
 func TestLogsKilledAt(t *testing.T) {
+	t.Parallel()
 	for _, fault := range []string{"log-read:1", "log-read:2", "log-saved:1", "log-saved:2"} {
 		t.Run(fault, func(t *testing.T) {
 			w := newWorld(t)

@@ -145,6 +145,7 @@ func TestPodEvents(t *testing.T) {
 // If a controller is killed before or after a write, or its rows are lost, the next one stores each Event once, even if
 // the Pod no longer exists.
 func TestPodEventsKilledAt(t *testing.T) {
+	t.Parallel()
 	for _, fault := range []string{"pod-events-keep:1", "pod-events-kept:1"} {
 		t.Run(fault, func(t *testing.T) {
 			w := newWorld(t)

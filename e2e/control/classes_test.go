@@ -93,6 +93,7 @@ func TestTwoControllersOfOneClass(t *testing.T) {
 
 // If a controller does not return, another one of its class takes over its DAGs, but not its runs.
 func TestTakeoverOfDAGs(t *testing.T) {
+	t.Parallel()
 	for name, void := range map[string]func(w *world, lease string){
 		"lease long past": func(w *world, lease string) {
 			past := time.Now().Add(-10 * time.Minute).UTC().Format(metav1.RFC3339Micro)

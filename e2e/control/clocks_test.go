@@ -9,6 +9,7 @@ import (
 
 // A controller with another clock takes over: timeouts, deadlines and schedules continue as if both clocks agreed.
 func TestTakeoverByAnotherClock(t *testing.T) {
+	t.Parallel()
 	for name, ahead := range map[string]string{"ahead": "10m", "behind": "-10m"} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)

@@ -14,6 +14,7 @@ import (
 // A controller is killed with SIGKILL at each crash point between a commit and its effect, and between two effects. The
 // next one finishes the run with the expected result.
 func TestKilledAt(t *testing.T) {
+	t.Parallel()
 	for _, fault := range []string{
 		// Before the run exists.
 		"epoch-taken:1", "term-resumed:1", "dag-claimed:1", "version-committed:1", "dag-reported:1",

@@ -158,6 +158,7 @@ func TestDagTaskVersions(t *testing.T) {
 // A controller is killed between storing a version and reporting it. The next one reports it and stores no second
 // version.
 func TestDagTaskKilledAt(t *testing.T) {
+	t.Parallel()
 	for _, fault := range []string{"task-version-committed:1", "task-reported:1", "version-committed:1"} {
 		t.Run(fault, func(t *testing.T) {
 			w := newWorld(t)

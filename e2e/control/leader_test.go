@@ -135,6 +135,7 @@ func TestLeaderStopped(t *testing.T) {
 // and the commit of the old leader must fail. So must the one statement that a leader was about to send when it was
 // frozen: the admission, or a commit of the run.
 func TestLeaderStoppedInATransaction(t *testing.T) {
+	t.Parallel()
 	for name, tt := range map[string]struct {
 		fault string
 		ended bool // thaw the leader after the end of the run instead of during it

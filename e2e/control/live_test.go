@@ -111,6 +111,7 @@ func TestCancelBeforeTheStart(t *testing.T) {
 }
 
 func TestDagRunDeletedWhileRunning(t *testing.T) {
+	t.Parallel()
 	for name, down := range map[string]bool{"seen": false, "controller down": true} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)

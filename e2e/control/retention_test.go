@@ -176,6 +176,7 @@ func TestHistoryLimits(t *testing.T) {
 // A controller is killed around the deletion of a DagRun. The next one deletes it; its history stays; nothing runs
 // again.
 func TestTimeToLiveKilledAt(t *testing.T) {
+	t.Parallel()
 	for _, fault := range []string{"end-reported:1", "run-delete:1", "run-deleted:1"} {
 		t.Run(fault, func(t *testing.T) {
 			w := newWorld(t)
@@ -194,6 +195,7 @@ func TestTimeToLiveKilledAt(t *testing.T) {
 
 // A controller is killed while its schedule keeps no DagRuns. Each due time runs once.
 func TestHistoryLimitsKilledAt(t *testing.T) {
+	t.Parallel()
 	for _, fault := range []string{"tick-created:2", "run-delete:2", "run-deleted:2"} {
 		t.Run(fault, func(t *testing.T) {
 			w := newWorld(t)

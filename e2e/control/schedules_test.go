@@ -158,6 +158,7 @@ func TestSchedule(t *testing.T) {
 
 // A controller is killed around the creation of a scheduled DagRun. Each due time runs once.
 func TestScheduleKilledAt(t *testing.T) {
+	t.Parallel()
 	for _, fault := range []string{"tick-committed:3", "tick-create:2", "tick-created:2", "run-admitted:2"} {
 		t.Run(fault, func(t *testing.T) {
 			w := newWorld(t)
@@ -168,6 +169,20 @@ func TestScheduleKilledAt(t *testing.T) {
 			w.rest("tick")
 			w.checkLedger("tick", 3*time.Second)
 		})
+	}
+}
+
+// A leader dies between the commit of a due time and its DagRun, and the DAG is deleted while nobody leads. The ledger
+// does not say that the due time ran.
+func TestScheduleOfADAGDeletedWhileNobodyLed(t *testing.T) {
+	w := newWorld(t)
+	w.DieAt("tick-committed:2", func() { w.scheduled("tick", "@every 3s", "", nil) })
+	w.Kubectl("delete", "dag", "tick")
+	w.Controller(takeOver)
+	w.waitTicks("tick", "Missed", "", 1)
+	if left := w.Strings(`SELECT run_name FROM kontroler.ticks WHERE outcome = 'Ran' AND run_uid IS NULL
+UNION ALL SELECT run_name FROM kontroler.scheduled_runs WHERE run_uid IS NULL`); len(left) > 0 {
+		t.Errorf("runs that were never created: %q", left)
 	}
 }
 

@@ -124,6 +124,7 @@ const syncsOfRuns = `kontroler_syncs_total{queue="runs",result="success"}`
 // A namespace that refuses Pods holds no slots of --max-pods. Tasks of other namespaces start, although the refused
 // runs were first and need more slots than exist. The refused tasks say why they wait, and run when the refusal ends.
 func TestNamespaceThatRefusesPodsDoesNotBlockOthers(t *testing.T) {
+	t.Parallel()
 	const runs, width = 4, 5
 	for name, r := range refusals() {
 		t.Run(name, func(t *testing.T) {

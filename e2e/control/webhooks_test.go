@@ -278,6 +278,7 @@ func TestWebhookWithoutPermission(t *testing.T) {
 // A controller is killed around a delivery. Only a delivery that was not recorded is repeated, with the same id and
 // body.
 func TestNotificationsKilledAt(t *testing.T) {
+	t.Parallel()
 	for fault, again := range map[string]int{
 		"notifications-claimed:1": 0, "notification-sent:1": 1, "notification-noted:1": 0,
 	} {

@@ -8,6 +8,7 @@ import (
 
 // A controller is killed around the creation and the deletion of a claim. One claim is created, and none is left.
 func TestWorkspaceKilledAt(t *testing.T) {
+	t.Parallel()
 	for _, fault := range []string{
 		"claim-create:1", "claim-created:1", "claim-recorded:1", "run-end-committed:1", "claim-delete:1",
 		"claim-deleted:1", "end-recorded:1",
