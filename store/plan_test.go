@@ -187,7 +187,8 @@ func (f *fixture) checkFilters(s store.Sample) {
 			index: "runs_by_name", sorts: true,
 		},
 		"whose names are LIKE a prefix": {
-			where: `namespace = $1 AND name LIKE $2`, args: []any{s.Namespace, "run-43217%"}, index: "runs_by_name", sorts: true,
+			where: `namespace = $1 AND name LIKE $2`, args: []any{s.Namespace, "run-43217%"}, index: "runs_by_name",
+			sorts: true,
 		},
 		"with one name": {
 			where: `namespace = $1 AND name = $2`, args: []any{s.Namespace, "run-43217"}, index: "runs_by_name", sorts: true,

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"kontroler/apis/kontroler/v1alpha1"
+	"kontroler/e2e/harness"
 )
 
 const outage = 20 * time.Second
@@ -24,6 +25,18 @@ func (w *world) outageRuns() {
 	w.WaitAttempt("quiet", "hum", 1, "Running")
 	w.WaitReason("run", v1alpha1.RunRunning, "")
 	w.WaitReason("quiet", v1alpha1.RunRunning, "")
+}
+
+// passOutage waits until readiness and DagRuns show the outage, starts the third run, and ends the task a.
+func (w *world) passOutage(c *harness.Controller) {
+	w.T.Helper()
+	c.WaitUnready()
+	w.WaitReason("run", v1alpha1.RunRunning, "DatabaseUnavailable")
+	w.WaitReason("quiet", v1alpha1.RunRunning, "DatabaseUnavailable")
+	w.Start("later", "later")
+	w.WaitReason("later", v1alpha1.RunPending, "DatabaseUnavailable")
+	w.Open("a")
+	w.WaitPod("run", "a", terminated)
 }
 
 func (w *world) checkOutageRuns() {
@@ -56,13 +69,7 @@ func TestDatabaseStopped(t *testing.T) {
 		t.Fatal(err)
 	}
 	back := time.After(outage)
-	c.WaitUnready()
-	w.WaitReason("run", v1alpha1.RunRunning, "DatabaseUnavailable")
-	w.WaitReason("quiet", v1alpha1.RunRunning, "DatabaseUnavailable")
-	w.Start("later", "later")
-	w.WaitReason("later", v1alpha1.RunPending, "DatabaseUnavailable")
-	w.Open("a")
-	w.WaitPod("run", "a", terminated)
+	w.passOutage(c)
 	<-back
 	if err := server.Start(); err != nil {
 		t.Fatal(err)
@@ -85,13 +92,7 @@ func TestDatabaseReadOnly(t *testing.T) {
 WHERE datname = current_database() AND pid <> pg_backend_pid()`)
 	}
 	setReadOnly("on")
-	c.WaitUnready()
-	w.WaitReason("run", v1alpha1.RunRunning, "DatabaseUnavailable")
-	w.WaitReason("quiet", v1alpha1.RunRunning, "DatabaseUnavailable")
-	w.Start("later", "later")
-	w.WaitReason("later", v1alpha1.RunPending, "DatabaseUnavailable")
-	w.Open("a")
-	w.WaitPod("run", "a", terminated)
+	w.passOutage(c)
 	setReadOnly("off")
 	c.WaitReady()
 	w.checkOutageRuns()
