@@ -20,5 +20,6 @@
 //     anew, or that a number of bytes is missing. One case cannot be seen: a node that rotates a log may skip or repeat
 //     lines of whoever follows it. The End says that it has rotated.
 //   - A log is never whole in memory: at most one chunk of the database, or one line up to MaxPiece.
-//   - What a node says instead of a log is never passed on as a line of it.
+//   - What a node says instead of a log is never passed on as a line of it. At the end of a stream that follows a log,
+//     it may continue a line. A last line without a newline is therefore read again, unless nothing else has it.
 package podlog

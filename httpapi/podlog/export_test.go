@@ -29,13 +29,15 @@ func ReadLines(r io.Reader) (lines []Line, err error) {
 	reader := newLineReader(r)
 	for {
 		at, content, err := reader.next()
-		if errors.Is(err, io.EOF) {
-			return lines, nil
+		if len(content) > 0 {
+			lines = append(lines, Line{at, string(content)})
 		}
-		if err != nil {
+		switch {
+		case errors.Is(err, io.EOF):
+			return lines, nil
+		case err != nil:
 			return lines, err
 		}
-		lines = append(lines, Line{at, string(content)})
 	}
 }
 

@@ -30,7 +30,7 @@ func newLineReader(r io.Reader) *lineReader {
 
 // next returns a line with its newline, or the next part of one that is longer than MaxPiece. at is the time of the
 // line where it begins, and zero elsewhere. The content is valid until the next call. The error is io.EOF at the end,
-// and an errNote if there is a line without a time.
+// with the content of a last line that has no newline, and an errNote if there is a line without a time.
 func (r *lineReader) next() (at time.Time, content []byte, err error) {
 	line, err := r.buffered.ReadSlice('\n')
 	if len(line) == 0 && err != nil {
@@ -46,8 +46,10 @@ func (r *lineReader) next() (at time.Time, content []byte, err error) {
 		}
 		line = rest
 	}
-	r.isInLine = err == bufio.ErrBufferFull
-	return at, line, nil
+	if r.isInLine = err == bufio.ErrBufferFull; r.isInLine {
+		err = nil
+	}
+	return at, line, err
 }
 
 // hasMore reports whether a part of the stream has arrived that next has not returned.

@@ -1,6 +1,7 @@
 package podlog
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -90,14 +91,18 @@ type copying struct {
 	polls  int // since the log ended
 	// reachedEnd means that a stream that followed the log has come to an end by itself.
 	reachedEnd bool
-	isRotated  bool
+	// unsure is the end of that stream after its last newline. It may contain what the kubelet says of a container
+	// that it has removed. The sink gets these bytes from the next read of the log, and from here only if nothing else
+	// has them.
+	unsure    []byte
+	isRotated bool
 }
 
 // step reads as far as the log goes where it is now. It returns how long to wait until the next step, 0 at the end.
 func (c *copying) step(ctx context.Context) (wait time.Duration, err error) {
 	place, err := c.Find(ctx, c.q)
 	if _, isGone := errors.AsType[*GoneError](err); isGone && c.reachedEnd {
-		return 0, nil // All of it was read.
+		return 0, c.pass(c.unsure) // All of it was read.
 	}
 	switch {
 	case err != nil:
@@ -202,17 +207,18 @@ func (c *copying) copyNode(ctx context.Context, place Place, isFollowed bool) (i
 		return false, err
 	}
 	lines := newLineReader(body)
+	c.unsure = nil
 	read := int64(-1) // -1: nothing has come
 	for {
 		at, part, err := lines.next()
-		if errors.Is(err, io.EOF) {
-			return c.endOfNode(read, isFollowed)
-		}
-		if errors.Is(err, errNote) {
+		isEnd := errors.Is(err, io.EOF)
+		switch {
+		case errors.Is(err, errNote):
 			return false, err
-		}
-		if err != nil {
+		case err != nil && !isEnd:
 			return false, nodeError(err)
+		case len(part) == 0:
+			return c.endOfNode(read, isFollowed)
 		}
 		if read < 0 {
 			read = 0
@@ -221,12 +227,13 @@ func (c *copying) copyNode(ctx context.Context, place Place, isFollowed bool) (i
 				return true, err
 			}
 		}
-		if behind := c.at.Offset - read; behind < int64(len(part)) {
-			if err := c.pass(part[max(behind, 0):]); err != nil {
-				return false, err
-			}
-		}
+		unread := part[min(max(c.at.Offset-read, 0), int64(len(part))):]
 		read += int64(len(part))
+		if isEnd && isFollowed {
+			c.unsure = bytes.Clone(unread)
+		} else if err := c.pass(unread); err != nil {
+			return false, err
+		}
 		if !lines.hasMore() {
 			if err := c.tell(c.sink.Flush()); err != nil {
 				return false, err
@@ -267,8 +274,11 @@ func (c *copying) endOfNode(read int64, isFollowed bool) (isComplete bool, err e
 	return false, c.reset(why)
 }
 
-// pass passes the next part to the sink.
+// pass passes the next part to the sink, if there is one.
 func (c *copying) pass(part []byte) error {
+	if len(part) == 0 {
+		return nil
+	}
 	if err := c.tell(c.sink.Write(c.at, part)); err != nil {
 		return err
 	}
@@ -286,18 +296,20 @@ func (c *copying) tailOfNode(ctx context.Context, place Place) (at Position, err
 	lines, last := newLineReader(body), newLastLines(c.q.Tail)
 	for isFirst := true; ; isFirst = false {
 		begins, part, err := lines.next()
+		isEnd := errors.Is(err, io.EOF)
 		switch {
-		case errors.Is(err, io.EOF):
-			at.Offset = last.offset()
-			return at, nil
 		case errors.Is(err, errNote):
 			return Position{}, err
-		case err != nil:
+		case err != nil && !isEnd:
 			return Position{}, nodeError(err)
-		case isFirst:
+		case isFirst && len(part) > 0:
 			at.Begins = inMicroseconds(begins)
 		}
 		_, _ = last.Write(part) // never fails
+		if isEnd {
+			at.Offset = last.offset()
+			return at, nil
+		}
 	}
 }
 
