@@ -22,6 +22,8 @@ type Options struct {
 	Requests int
 	// Seen, if it is not nil, is called with each new Pod before it is played.
 	Seen func(*corev1.Pod)
+	// Reported, if it is not nil, is called with each Pod whose status was written, from any goroutine.
+	Reported func(*corev1.Pod)
 	// Failed is called with each error, from any goroutine.
 	Failed func(error)
 }

@@ -335,8 +335,11 @@ func (p *player) report(ctx context.Context, status corev1.PodStatus) error {
 		return err
 	}
 	err = p.completer.request(ctx, func() error {
-		_, err := p.completer.client.CoreV1().Pods(p.pod.Namespace).
+		written, err := p.completer.client.CoreV1().Pods(p.pod.Namespace).
 			Patch(ctx, p.pod.Name, types.MergePatchType, patch, metav1.PatchOptions{}, "status")
+		if err == nil && p.completer.Reported != nil {
+			p.completer.Reported(written)
+		}
 		return err
 	})
 	if err != nil && !ended(err) {

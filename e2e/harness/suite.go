@@ -286,7 +286,7 @@ func Example(t *testing.T, name string) string {
 func (s *Suite) startCompleter() (err error) {
 	ctx, stop := context.WithCancel(context.Background())
 	s.completer, err = completer.Start(ctx, s.Kube, completer.Options{
-		Node: "completer", Requests: 16, Failed: failAtEnd,
+		Node: "completer", Requests: 16, Failed: failAtEnd, Reported: s.watch.note,
 	})
 	atEnd(func() {
 		stop()

@@ -17,8 +17,9 @@ import (
 	"kontroler/e2e/completer"
 )
 
-// podWatch records every Pod that was created in a cluster, also those that no longer exist. It misses no Pod of a
-// controller, because their finalizer keeps them until they are seen.
+// podWatch records every Pod that was created in a cluster, also those that no longer exist. An API server under load
+// ends watches, and a Pod may then be gone before it is listed again. The completer therefore reports each Pod that it
+// ends, too. Without the completer a Pod exists for seconds.
 type podWatch struct {
 	mu    sync.Mutex
 	pods  map[types.UID]*seenPod
@@ -45,7 +46,8 @@ func watchPods(cleanup func(func()), kube kubernetes.Interface) (*podWatch, erro
 	factory := informers.NewSharedInformerFactory(kube, 0)
 	informer := factory.Core().V1().Pods().Informer()
 	_, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc: p.note, UpdateFunc: func(_, is any) { p.note(is) },
+		AddFunc:    func(is any) { p.note(is.(*corev1.Pod)) },
+		UpdateFunc: func(_, is any) { p.note(is.(*corev1.Pod)) },
 	})
 	if err != nil {
 		return nil, err
@@ -61,8 +63,7 @@ func watchPods(cleanup func(func()), kube kubernetes.Interface) (*podWatch, erro
 }
 
 // note records the state of a Pod.
-func (p *podWatch) note(obj any) {
-	pod := obj.(*corev1.Pod)
+func (p *podWatch) note(pod *corev1.Pod) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := p.pods[pod.UID]
