@@ -1,6 +1,7 @@
 package podlog
 
 import (
+	"context"
 	"errors"
 	"io"
 	"time"
@@ -39,6 +40,18 @@ func ReadLines(r io.Reader) (lines []Line, err error) {
 			return lines, err
 		}
 	}
+}
+
+// Follow reads the log of a Pod as long as its container runs, and then its rest.
+func (l *Logs) Follow(ctx context.Context, namespace, name, uid string, sink Sink) error {
+	c := &copying{Logs: l, q: Request{Namespace: namespace, Follow: true}, sink: sink}
+	place := Place{Source: Live, pod: podName{namespace, name, uid}}
+	if _, err := c.live(ctx, place); err != nil {
+		return err
+	}
+	place.hasEnded = true
+	_, err := c.live(ctx, place)
+	return err
 }
 
 // TailOffset returns where the last n lines of a text begin that arrives in parts.

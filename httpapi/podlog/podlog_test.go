@@ -2,6 +2,9 @@ package podlog_test
 
 import (
 	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -9,6 +12,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 
 	"kontroler/httpapi/podlog"
 	"kontroler/store/view"
@@ -162,6 +167,44 @@ func TestNotes(t *testing.T) {
 		if _, err := podlog.ReadLines(strings.NewReader(stream)); !errors.Is(err, podlog.ErrNote) {
 			t.Errorf("%q: %v", stream, err)
 		}
+	}
+}
+
+// text is a Sink that collects a log.
+type text struct{ strings.Builder }
+
+func (*text) Begin(podlog.Place) error             { return nil }
+func (*text) Reset(podlog.Reset) error             { return errors.New("reset") }
+func (*text) Omitted(podlog.Position, int64) error { return errors.New("omitted") }
+func (s *text) Write(_ podlog.Position, part []byte) error {
+	_, err := s.Builder.Write(part)
+	return err
+}
+func (*text) Flush() error { return nil }
+
+// TestNoteWithinALine follows the log of a container that its node removes. What the kubelet says of that continues a
+// line without a newline, and is no part of it.
+func TestNoteWithinALine(t *testing.T) {
+	const lines = "2026-07-01T12:00:00Z one\n2026-07-01T12:00:01Z two"
+	node := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case !strings.HasSuffix(r.URL.Path, "/log"):
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = io.WriteString(w, `{"kind":"Pod","apiVersion":"v1","metadata":{"name":"pod","uid":"1"}}`)
+		case r.URL.Query().Get("follow") == "true":
+			_, _ = io.WriteString(w, lines+`rpc error: code = NotFound desc = container "abc": not found`)
+		default:
+			_, _ = io.WriteString(w, lines)
+		}
+	}))
+	defer node.Close()
+	kube, err := kubernetes.NewForConfig(&rest.Config{Host: node.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	logs, got := podlog.Logs{Pods: kube.CoreV1()}, &text{}
+	if err := logs.Follow(t.Context(), "default", "pod", "1", got); err != nil || got.String() != "one\ntwo" {
+		t.Errorf("%v, %q", err, got)
 	}
 }
 
