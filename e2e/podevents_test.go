@@ -246,9 +246,10 @@ WHERE a.pod_name <> $1 OR p.reason = 'NotMine'`, pod.Name); len(rows) > 0 {
 	w.Open("go")
 	w.WaitRun("run", v1alpha1.RunSucceeded, patience)
 	w.WaitRun("run-other", v1alpha1.RunSucceeded, patience)
+	// A kubelet reports FailedMount until it has seen the ConfigMap kube-root-ca.crt of a new namespace.
 	stored := other.Strings(`SELECT DISTINCT pod_name || ' ' || e.reason
 FROM kontroler_v1.pod_events e JOIN kontroler_v1.attempts a ON a.id = e.attempt_id
-WHERE e.reason NOT IN ('Killing', 'Pulling') ORDER BY 1`)
+WHERE e.reason NOT IN ('FailedMount', 'Killing', 'Pulling') ORDER BY 1`)
 	var want []string
 	for _, reason := range []string{"Created", "NotMine", "Pulled", "Scheduled", "Started"} {
 		want = append(want, theirs.Name+" "+reason)
