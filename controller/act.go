@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"sync/atomic"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -45,7 +44,8 @@ func (w *podWriter) act(
 	ctx context.Context, row store.Run, f *facts, slots *queue.Grant, decision engine.Decision,
 ) error {
 	w.logs.OpenBefore(ctx, f.graph.Spec().Logs, row.Namespace, decision.Delete)
-	stopped := w.stopPods(ctx, row, decision.Delete)
+	stops := decision.Delete
+	stopped := queue.Parallel(len(stops), func(i int) error { return w.stopPod(ctx, row, stops[i]) })
 	creates := decision.Create
 	if len(creates) == 0 {
 		return stopped
@@ -126,27 +126,6 @@ func (w *podWriter) existing(ctx context.Context, row store.Run, c engine.Create
 		Message:     fmt.Sprintf("the name %q is taken by a Pod that does not belong to this run", c.PodName),
 	})
 	return nil, nil
-}
-
-// stopTimeout bounds the wait for the answer to the deletion of a Pod.
-const stopTimeout = 5 * time.Second
-
-// stopPods deletes Pods whose stop is committed. If the API server does not answer in time, because of a webhook that
-// hangs, the others are left to the next sync: they would hold up the runs of other namespaces.
-func (w *podWriter) stopPods(ctx context.Context, row store.Run, deletes []engine.Delete) error {
-	var hangs atomic.Bool
-	return queue.Parallel(len(deletes), func(i int) error {
-		if hangs.Load() {
-			return nil
-		}
-		ctx, cancel := context.WithTimeout(ctx, stopTimeout)
-		defer cancel()
-		err := w.stopPod(ctx, row, deletes[i])
-		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			hangs.Store(true)
-		}
-		return err
-	})
 }
 
 // goneRetry is the delay before a run whose Pod or DagRun is gone is synced again. The cache may lag.

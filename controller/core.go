@@ -7,6 +7,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/tools/record"
+	"k8s.io/client-go/util/workqueue"
 
 	"kontroler/controller/clock"
 	"kontroler/controller/logs"
@@ -44,9 +45,11 @@ type backlog struct {
 	slots *queue.Slots
 }
 
-func newBacklog(cfg *Config) *backlog {
+func newBacklog(cfg *Config, namespaceOf func(queue.RunKey) string) *backlog {
 	b := &backlog{pending: queue.NewPending(), alarms: queue.NewAlarms[queue.RunKey]()}
-	b.queue = queue.NewOrdered("runs", cfg.Metrics, queue.NewPriority(b.pending.IsUrgent))
+	b.queue = queue.NewOrdered("runs", cfg.Metrics, namespaceOf, func() workqueue.Queue[queue.RunKey] {
+		return queue.NewPriority(b.pending.IsUrgent)
+	})
 	b.slots = queue.NewSlots(cfg.MaxPods, func(key queue.RunKey) {
 		b.pending.SlotReserved(key)
 		b.queue.Add(key)

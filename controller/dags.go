@@ -56,8 +56,8 @@ type dagReconciler struct {
 func newDAGReconciler(c *core, graphs *versions.Loader, conditions *dagConditions) *dagReconciler {
 	return &dagReconciler{
 		core: c, graphs: graphs, conditions: conditions, leases: newOtherLeases(),
-		queue:     queue.New[cache.ObjectName]("dags", c.cfg.Metrics),
-		taskQueue: queue.New[cache.ObjectName]("dagtasks", c.cfg.Metrics),
+		queue:     queue.New("dags", c.cfg.Metrics, queue.ByName),
+		taskQueue: queue.New("dagtasks", c.cfg.Metrics, queue.ByName),
 		compiles:  versions.NewShared[cache.ObjectName, *compiled](),
 		saves:     versions.NewShared[cache.ObjectName, savedTask](),
 	}

@@ -69,7 +69,8 @@ type sharedObject interface {
 	OldFinalizers() []string
 }
 
-// releaseWorkers is how many objects are released at a time, so that a start with many does not flood the API server.
+// releaseWorkers is how many objects of a namespace are released at a time, so that a start with many does not flood
+// the API server.
 const releaseWorkers = 2
 
 // releaseKey names an object that a finalizer of the existing Kontroler may hold.
@@ -77,6 +78,8 @@ type releaseKey struct {
 	resource string
 	name     cache.ObjectName
 }
+
+func (k releaseKey) namespace() string { return k.name.Namespace }
 
 // isHeldByOld reports whether an object was deleted and a finalizer of the existing Kontroler holds it.
 func isHeldByOld(o sharedObject) bool {

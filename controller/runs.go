@@ -122,6 +122,14 @@ func (c *caches) cachedRun(key queue.RunKey) *v1alpha1.DagRun {
 	return run
 }
 
+// namespaceOf returns the namespace of a run, and nothing if its DagRun is not cached.
+func (c *caches) namespaceOf(key queue.RunKey) string {
+	if run := c.cachedRun(key); run != nil {
+		return run.Namespace
+	}
+	return ""
+}
+
 // order is what a DagRun requests of its run.
 type order struct {
 	isDeleted, isCancelled bool
@@ -200,7 +208,7 @@ func (r *runReconciler) advance(
 	}
 	r.logs.Follow(facts.graph.Spec().Logs, row.Namespace, maps.Keys(facts.snapshot.Pods))
 	err = errors.Join(r.podWriter.act(ctx, row, facts, slots, decision), r.podWriter.relabelAll(ctx, row, living))
-	r.requeue(key, facts, decision)
+	r.requeue(row, facts, decision)
 	r.enqueueStatus(row, decision, wasFull)
 	return err
 }
@@ -267,7 +275,8 @@ func (r *runReconciler) enqueueFinished(row store.Run, facts *facts, decision en
 }
 
 // requeue schedules the next sync of a run in case nothing changes before.
-func (r *runReconciler) requeue(key queue.RunKey, facts *facts, decision engine.Decision) {
+func (r *runReconciler) requeue(row store.Run, facts *facts, decision engine.Decision) {
+	key := queue.RunKey(row.UID)
 	if decision.Requeue || facts.hasMore {
 		r.backlog.queue.Add(key)
 	} else if due := engine.Earlier(decision.RequeueAt, facts.nextDue); !due.IsZero() {
@@ -277,7 +286,7 @@ func (r *runReconciler) requeue(key queue.RunKey, facts *facts, decision engine.
 		r.backlog.pending.Pod(key, name)
 	}
 	if decision.Throttled {
-		r.backlog.slots.Wait(key) // also if the run waits for something else
+		r.backlog.slots.Wait(row.Namespace, key) // also if the run waits for something else
 	}
 }
 

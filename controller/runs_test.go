@@ -595,7 +595,7 @@ func TestReservedSlotOfAFailingRun(t *testing.T) {
 	f.api.answer("get dagrun r", answer{err: apierrors.NewForbidden(corev1.Resource("dagruns"), "r", errors.New("no"))})
 	other := cache.NewObjectName("other", "pod")
 	f.backlog.slots.Seen(other)
-	f.backlog.slots.Wait(f.key("r"))
+	f.backlog.slots.Wait("team", f.key("r"))
 	f.backlog.slots.Release(other)
 	if err := f.runs.syncRun(t.Context(), f.key("r")); err == nil {
 		t.Fatal("the sync succeeds")

@@ -5,8 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"strings"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -18,7 +16,6 @@ import (
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/record"
 	"k8s.io/client-go/tools/reference"
-	"k8s.io/client-go/util/workqueue"
 
 	"kontroler/apis/kontroler/v1alpha1"
 	"kontroler/controller/conditions"
@@ -29,7 +26,6 @@ import (
 	"kontroler/controller/names"
 	"kontroler/controller/queue"
 	"kontroler/controller/text"
-	"kontroler/controller/wait"
 	"kontroler/generated/clientset/versioned/scheme"
 	"kontroler/store"
 )
@@ -50,7 +46,7 @@ func newEvents(kube kubernetes.Interface) (record.EventBroadcaster, record.Event
 type statusWriter struct {
 	*core
 	queue       *queue.Queue[queue.RunKey] // runs that ended and whose final status is due
-	projections projections
+	projections *projections
 	// reported are the DagRuns whose final status was written. Each is removed when the cache shows that status, when
 	// the DagRun is gone, or when the write failed.
 	reported informer.UIDSet
@@ -106,63 +102,6 @@ func (s *statusWriter) project(row store.Run, run *v1alpha1.DagRun) v1alpha1.Dag
 		setEnded(&status, metav1.NewTime(row.FinishedAt), run.Generation)
 	}
 	return status
-}
-
-// addProgress adds to the status of a live run what it waits for and what has failed so far.
-func addProgress(status *v1alpha1.DagRunStatus, row store.Run, progress store.RunProgress) {
-	status.Tasks.Pending = int32(min(progress.Pending, row.Counts.Active))
-	status.Tasks.Running = int32(row.Counts.Active) - status.Tasks.Pending
-	var says []string
-	for _, w := range progress.Waiting {
-		says = append(says, fmt.Sprintf("%s waits: %s: %s", w.Task, w.Reason, text.Shorten(w.Message, 200)))
-	}
-	for _, f := range progress.Failed {
-		says = append(says, fmt.Sprintf("%s failed: %s", f.Task, text.Shorten(f.Message, 200)))
-	}
-	named := len(progress.Waiting) + len(progress.Failed)
-	if more := progress.WaitingTotal + row.Counts.Failed - named; more > 0 && named > 0 {
-		says = append(says, fmt.Sprintf("%d more", more))
-	}
-	if why := holdMessage(row.Hold); why != "" {
-		says = append(says, why)
-	}
-	status.Message = text.Shorten(strings.Join(says, "; "), text.MaxBytes)
-	switch {
-	case len(progress.Waiting) > 0:
-		status.Reason = progress.Waiting[0].Reason
-	case row.Hold != "" && row.Hold != engine.HoldMaxParallel:
-		status.Reason = row.Hold
-	case row.Counts.Failed > 0:
-		status.Reason = engine.ReasonTaskFailed
-	}
-}
-
-// holdMessage returns why the Ready tasks of a run do not start. It is empty unless the reason lies outside the run.
-func holdMessage(hold string) string {
-	switch hold {
-	case engine.HoldThrottled:
-		return "waiting for Pods of other runs to end: the controller has --max-pods of them"
-	case engine.ReasonQuotaExceeded:
-		return "the quota of the namespace is exceeded"
-	case engine.ReasonCreateFailed:
-		return "the API server, or a webhook that it asks, fails to answer for Pods of the namespace"
-	case engine.ReasonNamespaceTerminating:
-		return "the namespace is being deleted"
-	}
-	return ""
-}
-
-// isStandstill reports whether a live run makes no progress.
-func isStandstill(status *v1alpha1.DagRunStatus) bool {
-	return status.Reason != "" && status.Reason != engine.ReasonTaskFailed && status.Tasks.Running == 0
-}
-
-// recordStandstill writes an Event when a run comes to a standstill for the first time with this reason.
-func (s *statusWriter) recordStandstill(ctx context.Context, run *v1alpha1.DagRun, status v1alpha1.DagRunStatus) error {
-	if !isStandstill(&status) || run.Status.Reason == status.Reason {
-		return nil
-	}
-	return s.recordEvent(ctx, run, "still-"+status.Reason, corev1.EventTypeWarning, status.Reason, status.Message)
 }
 
 func refused(row store.Run) bool {
@@ -294,135 +233,4 @@ func (s *statusWriter) recordEvent(
 		return fmt.Errorf("creating an Event of DagRun %s/%s: %w", run.Namespace, run.Name, err)
 	}
 	return nil
-}
-
-// projection is a status that is out of date: the progress of a run, or the last run of a DAG.
-type projection struct {
-	run queue.RunKey
-	dag cache.ObjectName
-}
-
-// projections are the statuses to patch, oldest first.
-type projections struct {
-	workqueue.TypedInterface[projection]
-}
-
-func newProjections() projections { return projections{workqueue.NewTyped[projection]()} }
-
-// progress records that the counters of a run changed, or what it waits for.
-func (p projections) progress(key queue.RunKey) { p.Add(projection{run: key}) }
-
-// lastRun records that a run of a DAG has changed its phase.
-func (p projections) lastRun(dag cache.ObjectName) { p.Add(projection{dag: dag}) }
-
-const (
-	// progressShare is how many writes earn one progress patch.
-	progressShare = 10
-	// progressTrickle is how often one progress patch is allowed regardless of other writes.
-	progressTrickle = 10 * time.Second
-	progressEvery   = 200 * time.Millisecond
-)
-
-// projectProgress patches the status of live runs and the last runs of DAGs, oldest first, until ctx ends. A token
-// bucket limits the patches: it gains one token for every ten writes and one every ten seconds. Nothing is patched
-// while the database is unavailable.
-func (s *statusWriter) projectProgress(ctx context.Context) {
-	tokens, counted, trickled := 1.0, s.cfg.Writes(), time.Now()
-	for wait.For(ctx, progressEvery) {
-		writes := s.cfg.Writes()
-		tokens += float64(writes-counted) / progressShare
-		counted = writes
-		if time.Since(trickled) >= progressTrickle {
-			tokens, trickled = min(tokens+1, 100), time.Now()
-		}
-		if _, away := s.cfg.DatabaseAway(); away {
-			continue
-		}
-		for tokens >= 1 && s.projections.Len() > 0 {
-			what, _ := s.projections.Get()
-			isCharged, err := s.show(ctx, what)
-			s.projections.Done(what)
-			if isCharged {
-				tokens--
-			}
-			if err != nil {
-				s.cfg.Log.Debug("patching a status failed; will be retried", "error", err)
-				s.projections.Add(what) // after all others
-				break
-			}
-		}
-	}
-}
-
-// show patches a status if it is out of date. isCharged reports whether the patch costs a token. Patches that remove
-// the notice of a database outage are free, because every live run may have it.
-func (s *statusWriter) show(ctx context.Context, what projection) (isCharged bool, err error) {
-	if what.run == "" {
-		return s.showLastRun(ctx, what.dag)
-	}
-	run := s.cached.cachedRun(what.run)
-	if run == nil || run.Status.Phase.Ended() || run.Status.Controller != "" && run.Status.Controller != s.cfg.ID {
-		return false, nil
-	}
-	sent, err := s.showProgress(ctx, run)
-	return sent && run.Status.Reason != reasonDatabaseUnavailable, err
-}
-
-// showProgress patches the status of a live DagRun if it is out of date.
-func (s *statusWriter) showProgress(ctx context.Context, run *v1alpha1.DagRun) (sent bool, err error) {
-	key := queue.RunKey(run.UID)
-	row, progress, found, err := s.db.Progress(ctx, string(key), s.now(), tasksNamed)
-	if err != nil || v1alpha1.RunPhase(row.Phase).Ended() {
-		return false, err
-	}
-	if found && run.Status.Controller == "" {
-		s.unclaimed.Add(run.UID)
-	}
-	if !found || run.Status.Controller == "" {
-		return s.showSyncError(ctx, run)
-	}
-	status := s.project(row, run)
-	addProgress(&status, row, progress)
-	syncError := s.syncErrors.Condition(key, s.now())
-	conditions.Set(&status.Conditions, v1alpha1.ConditionReconciled, syncError, run.Generation)
-	if conditions.Says(run.Status.Conditions, v1alpha1.ConditionReconciled, syncError) &&
-		run.Status.Progress == status.Progress &&
-		run.Status.Reason == status.Reason &&
-		run.Status.Message == status.Message &&
-		run.Status.Tasks != nil &&
-		*run.Status.Tasks == *status.Tasks {
-		return false, nil
-	}
-	if err := s.recordStandstill(ctx, run, status); err != nil {
-		return false, err
-	}
-	_, err = s.patchStatus(ctx, run, status, run.ResourceVersion)
-	return true, kube.IgnoreNotFound(err)
-}
-
-// showLastRun patches the last run of a DAG, unless the DAG is gone, belongs to another controller, or is up to date.
-func (s *statusWriter) showLastRun(ctx context.Context, name cache.ObjectName) (sent bool, err error) {
-	d, ok := s.cached.dags.Get(name)
-	if !ok || d.Status.Controller != s.cfg.ID {
-		return false, nil
-	}
-	newest, found, err := s.db.NewestRun(ctx, name.Namespace, name.Name)
-	if err != nil || !found {
-		return false, err
-	}
-	last := v1alpha1.LastRun{
-		Name:  newest.Name,
-		Phase: v1alpha1.RunPhase(newest.Phase),
-		Time:  metav1.NewTime(newest.At.Truncate(time.Second)),
-	}
-	if last.Phase == v1alpha1.RunPending {
-		last.Phase = v1alpha1.RunRunning // as its DagRun says
-	}
-	if shown := d.Status.LastRun; shown != nil && shown.Name == last.Name && shown.Phase == last.Phase &&
-		shown.Time.Equal(&last.Time) {
-		return false, nil
-	}
-	dags := s.cfg.Client.KontrolerV1alpha1().DAGs(name.Namespace)
-	_, err = kube.PatchStatus(ctx, dags, d, map[string]any{"lastRun": last})
-	return true, kube.IgnoreNotFound(err)
 }

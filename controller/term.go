@@ -46,7 +46,7 @@ type term struct {
 func newTerm(controller *Controller, db *store.Leader, fail context.CancelCauseFunc) *term {
 	c := &core{
 		cfg: &controller.cfg, cached: controller.cached, db: db, clock: clock.New(), events: controller.events,
-		fail: fail, backlog: newBacklog(&controller.cfg),
+		fail: fail, backlog: newBacklog(&controller.cfg, controller.cached.namespaceOf),
 	}
 	metrics := c.cfg.Metrics
 	t := &term{core: c, conditions: newDAGConditions(c)}
@@ -62,16 +62,16 @@ func newTerm(controller *Controller, db *store.Leader, fail context.CancelCauseF
 	t.dags = newDAGReconciler(c, graphs, t.conditions)
 	t.status = &statusWriter{
 		core:        c,
-		queue:       queue.New[queue.RunKey]("ends", metrics),
-		projections: newProjections(),
+		queue:       queue.New("ends", metrics, c.cached.namespaceOf),
+		projections: newProjections(metrics, c.cached.namespaceOf),
 		syncErrors:  conditions.NewSyncErrors[queue.RunKey](),
 		workspaces:  workspaces,
 	}
-	t.pods = &podReaper{core: c, queue: queue.New[cache.ObjectName]("pods", metrics),
+	t.pods = &podReaper{core: c, queue: queue.New("pods", metrics, queue.ByName),
 		counted: queue.NewCounted()}
 	t.admissions = &admitter{
 		core:   c,
-		queue:  queue.New[queue.RunKey]("admissions", metrics),
+		queue:  queue.New("admissions", metrics, c.cached.namespaceOf),
 		dags:   t.dags,
 		status: t.status,
 	}
@@ -80,7 +80,7 @@ func newTerm(controller *Controller, db *store.Leader, fail context.CancelCauseF
 		podWriter: &podWriter{core: c, gatekeeper: t.gatekeeper, workspaces: workspaces},
 		status:    t.status, pods: t.pods, admissions: t.admissions}
 	t.admissions.runs = t.runs
-	t.releases = &releaser{core: c, queue: queue.New[releaseKey]("releases", metrics)}
+	t.releases = &releaser{core: c, queue: queue.New("releases", metrics, releaseKey.namespace)}
 	c.scheduler, c.retention, c.podEvents = t.newScheduler(), t.newCleaner(), t.newPodEvents()
 	c.notifier, c.logs = t.newNotifier(controller.guard, graphs), t.newLogs(graphs)
 	return t
@@ -253,8 +253,8 @@ func enqueueDeleted[T informer.Object](
 const (
 	// resumePage is how many rows a start reads at a time.
 	resumePage = 1000
-	// workers is how many runs are synced concurrently.
-	workers = 8
+	// workers is how many runs of one namespace are synced concurrently, dagWorkers how many DAGs or DagTasks.
+	workers, dagWorkers = 8, 4
 )
 
 // work runs the goroutines of the term until ctx ends, then drains them.
@@ -267,19 +267,23 @@ func (t *term) work(ctx context.Context) {
 			syncs.Go(run)
 		}
 	}
-	start(workers, func() { t.admissions.queue.Work(working, t.admissions.syncAdmission, t.failed) })
-	start(workers, func() { t.backlog.queue.Work(working, t.runs.syncRun, t.failed) })
-	start(4, func() { t.dags.queue.Work(working, t.dags.syncDAG, t.failed) })
-	start(4, func() { t.dags.taskQueue.Work(working, t.dags.syncTask, t.failed) })
+	start(queue.WorkersFor(workers), func() { t.admissions.queue.Work(working, t.admissions.syncAdmission, t.failed) })
+	start(queue.WorkersFor(workers), func() { t.backlog.queue.Work(working, t.runs.syncRun, t.failed) })
+	start(queue.WorkersFor(dagWorkers), func() { t.dags.queue.Work(working, t.dags.syncDAG, t.failed) })
+	start(queue.WorkersFor(dagWorkers), func() { t.dags.taskQueue.Work(working, t.dags.syncTask, t.failed) })
 	t.scheduler.Start(working, start)
-	start(workers+logs.ReadsAtOnce, func() { t.pods.queue.Work(working, t.pods.sync, t.failed) })
-	start(workers, func() { t.status.queue.Work(working, t.status.syncFinalStatus, t.failed) })
-	start(releaseWorkers, func() { t.releases.queue.Work(working, t.releases.syncRelease, t.failed) })
+	start(queue.WorkersFor(workers+logs.ReadsAtOnce), func() { t.pods.queue.Work(working, t.pods.sync, t.failed) })
+	start(queue.WorkersFor(workers), func() { t.status.queue.Work(working, t.status.syncFinalStatus, t.failed) })
+	start(queue.WorkersFor(projectionWorkers), func() {
+		t.status.projections.Work(working, t.status.syncProjection, t.failed)
+	})
+	start(queue.WorkersFor(releaseWorkers), func() { t.releases.queue.Work(working, t.releases.syncRelease, t.failed) })
 	start(1, func() { t.notifier.Run(ctx, working) })
 	start(1, func() { t.retention.Run(ctx, working) })
 	for _, loop := range []func(context.Context){
+		func(ctx context.Context) { t.status.projections.earn(ctx, t.cfg.Writes) },
 		func(ctx context.Context) { t.backlog.alarms.Watch(ctx, t.now, t.backlog.queue.Add) },
-		t.scheduler.Run, t.dags.watchClaims, t.status.projectProgress, t.maintain,
+		t.scheduler.Run, t.dags.watchClaims, t.maintain,
 		t.podEvents.Run, t.db.Notify, t.logs.Run, t.gatekeeper.probeNamespaces, t.findDeleted,
 	} {
 		loops.Go(func() { loop(ctx) })
@@ -301,7 +305,7 @@ func (t *term) work(ctx context.Context) {
 func (t *term) shutDown() {
 	for _, queue := range []interface{ ShutDown() }{
 		t.admissions.queue, t.backlog.queue, t.dags.queue, t.dags.taskQueue, t.scheduler, t.pods.queue,
-		t.status.queue, t.retention, t.releases.queue,
+		t.status.queue, t.status.projections, t.retention, t.releases.queue,
 	} {
 		queue.ShutDown()
 	}

@@ -1,11 +1,12 @@
 // Package queue decides when and in which order keys are synced.
 //
 //	queue.go     the workqueue contract, in one function
+//	fair.go      the workers of a queue, shared between namespaces
 //	priority.go  an order of keys: urgent keys first
 //	alarms.go    keys that are due at a time
 //	pending.go   what changed in a run since its last sync
 //	counted.go   attempts that have just ended, for the sync that finishes their Pods
-//	slots.go     --max-pods, shared between runs round robin
+//	slots.go     --max-pods, shared between namespaces, and in each between its runs
 //	gates.go     namespaces that refuse objects: one create at a time probes them
 //	parallel.go  requests of one sync, several at a time
 //

@@ -7,6 +7,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
 
 	"kontroler/store"
@@ -20,24 +21,34 @@ type Metrics interface {
 	QueueDepth(queue string, depth int)
 }
 
-// Queue is a workqueue. One worker at a time syncs a key; a key that is added meanwhile is synced again.
+// Queue is a workqueue. One worker at a time syncs a key; a key that is added meanwhile is synced again. Namespaces
+// take turns, and one has at most half of the workers.
 type Queue[K comparable] struct {
 	workqueue.TypedRateLimitingInterface[K]
 	name    string
 	metrics Metrics
+	fair    *fair[K]
 }
 
-// New makes a queue that serves its keys first in, first out.
-func New[K comparable](name string, metrics Metrics) *Queue[K] {
-	return NewOrdered(name, metrics, workqueue.DefaultQueue[K]())
+// ByName returns the namespace of an object's name, as New needs it.
+func ByName(name cache.ObjectName) string { return name.Namespace }
+
+// New makes a queue that serves the keys of a namespace first in, first out. namespaceOf returns the namespace of a
+// key.
+func New[K comparable](name string, metrics Metrics, namespaceOf func(K) string) *Queue[K] {
+	return NewOrdered(name, metrics, namespaceOf, workqueue.DefaultQueue[K])
 }
 
-// NewOrdered makes a queue with another order.
-func NewOrdered[K comparable](name string, metrics Metrics, order workqueue.Queue[K]) *Queue[K] {
-	waiting := workqueue.NewTypedWithConfig(workqueue.TypedQueueConfig[K]{Queue: order})
+// NewOrdered makes a queue with another order of the keys of a namespace.
+func NewOrdered[K comparable](
+	name string, metrics Metrics, namespaceOf func(K) string, order func() workqueue.Queue[K],
+) *Queue[K] {
+	fair := newFair(namespaceOf, order)
+	waiting := workqueue.NewTypedWithConfig(workqueue.TypedQueueConfig[K]{Queue: fair})
 	return &Queue[K]{
 		name:    name,
 		metrics: metrics,
+		fair:    fair,
 		TypedRateLimitingInterface: workqueue.NewTypedRateLimitingQueueWithConfig(
 			workqueue.NewTypedItemExponentialFailureRateLimiter[K](20*time.Millisecond, 30*time.Second),
 			workqueue.TypedRateLimitingQueueConfig[K]{
@@ -49,10 +60,20 @@ func NewOrdered[K comparable](name string, metrics Metrics, order workqueue.Queu
 	}
 }
 
-// Work is the contract of a queue: Get, sync, then Forget or AddRateLimited, always Done. It returns when the queue
-// shuts down. failed is called with the error of a sync before the key is added again. While the database is
-// unavailable a key is retried every second, without backoff and without a call of failed.
+// Done ends the sync of a key.
+func (q *Queue[K]) Done(key K) {
+	q.fair.done(key)
+	q.TypedRateLimitingInterface.Done(key)
+}
+
+// Len returns how many keys wait.
+func (q *Queue[K]) Len() int { return q.fair.depth() }
+
+// Work is a worker. It is also the contract of a queue: Get, sync, then Forget or AddRateLimited, always Done. It
+// returns when the queue shuts down. failed is called with the error of a sync before the key is added again. While the
+// database is unavailable a key is retried every second, without backoff and without a call of failed.
 func (q *Queue[K]) Work(ctx context.Context, sync func(context.Context, K) error, failed func(error)) {
+	q.fair.addWorker()
 	for {
 		key, down := q.Get()
 		if down || q.ShuttingDown() {

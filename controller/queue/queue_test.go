@@ -17,7 +17,7 @@ func (d depths) QueueDepth(queue string, waiting int)  { d[queue] = waiting }
 // The process may go on as a standby. What its queues held is counted by the next leader.
 func TestQueueThatHasShutDownReportsNoKeys(t *testing.T) {
 	reported := depths{"runs": -1}
-	q := queue.New[int]("runs", reported)
+	q := queue.New("runs", reported, func(int) string { return "" })
 	q.Add(1)
 	q.Add(2)
 	q.Work(t.Context(), func(context.Context, int) error { q.ShutDown(); return nil }, func(err error) { t.Error(err) })

@@ -7,16 +7,19 @@ import (
 )
 
 // Slots shares --max-pods between runs. A create takes a slot. If the create is refused, the slot is free again; else
-// the Pod holds it until it ends or is gone. A run takes as many free slots as it wants. Once there are none, runs wait
-// in a ring, and each slot that comes free is reserved for the run at its head: round robin, oldest first.
+// the Pod holds it until it ends or is gone. A run takes as many free slots as it wants. Once there are none, runs
+// wait, and each slot that comes free is reserved for one of them: the namespaces take turns, and so do the runs of a
+// namespace.
 type Slots struct {
 	mu       sync.Mutex
 	max      int
 	pods     map[cache.ObjectName]struct{} // that are live
 	held     int                           // by syncs that may still send creates
 	reserved map[RunKey]bool               // one slot each
-	ring     []RunKey
-	waiting  map[RunKey]bool
+	// turns are the namespaces in which runs wait, runs these runs. The first comes next.
+	turns   []string
+	runs    map[string][]RunKey
+	waiting map[RunKey]bool
 	wake     func(RunKey)
 }
 
@@ -26,6 +29,7 @@ func NewSlots(max int, wake func(RunKey)) *Slots {
 		max:      max,
 		pods:     map[cache.ObjectName]struct{}{},
 		reserved: map[RunKey]bool{},
+		runs:     map[string][]RunKey{},
 		waiting:  map[RunKey]bool{},
 		wake:     wake,
 	}
@@ -46,7 +50,7 @@ func (s *Slots) Take(key RunKey, want int) *Grant {
 		got = min(want, 1)
 		delete(s.reserved, key)
 	}
-	if len(s.ring) == 0 && got < want {
+	if len(s.turns) == 0 && got < want {
 		got += max(0, min(want-got, s.free()-got))
 	}
 	s.held += got
@@ -93,18 +97,21 @@ func (s *Slots) Release(pods ...cache.ObjectName) {
 	s.reserveFree()
 }
 
-// Wait puts a run that could use more at the end of the ring.
-func (s *Slots) Wait(key RunKey) {
+// Wait lets a run of a namespace that could use more wait for a slot.
+func (s *Slots) Wait(namespace string, key RunKey) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.waiting[key] && !s.reserved[key] {
 		s.waiting[key] = true
-		s.ring = append(s.ring, key)
+		if len(s.runs[namespace]) == 0 {
+			s.turns = append(s.turns, namespace)
+		}
+		s.runs[namespace] = append(s.runs[namespace], key)
 	}
 	s.reserveFree()
 }
 
-// Forget frees the slot that is reserved for a run. A place in the ring stays.
+// Forget frees the slot that is reserved for a run. A run that waits goes on waiting.
 func (s *Slots) Forget(key RunKey) { s.Take(key, 0).Settle() }
 
 // InUse returns the number of live Pods, as far as this term knows.
@@ -116,11 +123,17 @@ func (s *Slots) InUse() int {
 
 func (s *Slots) free() int { return s.max - len(s.pods) - s.held - len(s.reserved) }
 
-// reserveFree reserves free slots for the runs at the head of the ring, one each.
+// reserveFree reserves free slots for the runs whose turn it is, one each.
 func (s *Slots) reserveFree() {
-	for s.free() > 0 && len(s.ring) > 0 {
-		key := s.ring[0]
-		s.ring = s.ring[1:]
+	for s.free() > 0 && len(s.turns) > 0 {
+		namespace := s.turns[0]
+		key := s.runs[namespace][0]
+		s.turns, s.runs[namespace] = s.turns[1:], s.runs[namespace][1:]
+		if len(s.runs[namespace]) > 0 {
+			s.turns = append(s.turns, namespace)
+		} else {
+			delete(s.runs, namespace)
+		}
 		delete(s.waiting, key)
 		s.reserved[key] = true
 		s.wake(key)

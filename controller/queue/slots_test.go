@@ -22,8 +22,10 @@ func newSlotWorld(max int) *slotWorld {
 	return w
 }
 
-// sync takes slots, has all but the refused creates accepted, and settles.
+// sync takes slots, has all but the refused creates accepted, and settles. The namespace of a key is all but its last
+// letter.
 func (w *slotWorld) sync(key RunKey, want, refused int) int {
+	namespace := string(key[:len(key)-1])
 	g := w.Take(key, want)
 	got := g.left
 	for range got - min(got, refused) {
@@ -34,7 +36,7 @@ func (w *slotWorld) sync(key RunKey, want, refused int) int {
 	}
 	g.Settle()
 	if got < want {
-		w.Wait(key)
+		w.Wait(namespace, key)
 	}
 	return got
 }
@@ -65,6 +67,27 @@ func TestSlotsAreSharedRoundRobin(t *testing.T) {
 		order = append(order, key)
 	}
 	if diff := cmp.Diff([]RunKey{"a", "b", "c", "a", "b", "c", "a"}, order); diff != "" {
+		t.Errorf("order of the woken (-want +got):\n%s", diff)
+	}
+}
+
+// A namespace with many runs has no more slots than one with few.
+func TestSlotsAreSharedBetweenNamespaces(t *testing.T) {
+	w := newSlotWorld(2)
+	for _, key := range []RunKey{"a1", "a2", "a3", "b1", "c1", "c2"} {
+		w.sync(key, 10, 0)
+	}
+	var order []RunKey
+	for range 9 {
+		w.woken = nil
+		w.end()
+		for _, key := range w.woken {
+			w.sync(key, 10, 0)
+		}
+		order = append(order, w.woken...)
+	}
+	want := []RunKey{"a1", "b1", "c1", "a2", "b1", "c2", "a3", "b1", "c1"}
+	if diff := cmp.Diff(want, order); diff != "" {
 		t.Errorf("order of the woken (-want +got):\n%s", diff)
 	}
 }
@@ -112,8 +135,8 @@ func TestSlotsOfAPodAreReleasedOnce(t *testing.T) {
 func TestSlotsKeptForARunThatEndedGoToTheNext(t *testing.T) {
 	w := newSlotWorld(1)
 	w.sync("a", 1, 0)
-	w.Wait("b")
-	w.Wait("c")
+	w.Wait("ns", "b")
+	w.Wait("ns", "c")
 	w.end()
 	w.Forget("b")
 	if diff := cmp.Diff([]RunKey{"b", "c"}, w.woken); diff != "" {

@@ -17,7 +17,8 @@ import (
 	"kontroler/store"
 )
 
-// workers is how many workers each queue has. A start at which many DagRuns are due must not flood the API server.
+// workers is how many keys of one namespace each queue syncs at the same time. A start at which many DagRuns are due
+// must not flood the API server.
 const workers = 2
 
 // History is what a Cleaner needs of the database. *store.History implements it.
@@ -62,6 +63,14 @@ type Config struct {
 	Log     *slog.Logger
 }
 
+// namespaceOf returns the namespace of a DagRun, and nothing if it is not cached.
+func (c *Config) namespaceOf(key queue.RunKey) string {
+	if run, isCached := c.DagRuns.WithUID(types.UID(key)); isCached {
+		return run.Namespace
+	}
+	return ""
+}
+
 // Cleaner deletes DagRuns and history during one term of leadership.
 type Cleaner struct {
 	Config
@@ -78,9 +87,9 @@ type Cleaner struct {
 func New(cfg Config) *Cleaner {
 	return &Cleaner{
 		Config:      cfg,
-		expiries:    queue.New[queue.RunKey]("expiries", cfg.Metrics),
+		expiries:    queue.New("expiries", cfg.Metrics, cfg.namespaceOf),
 		expiryTimes: queue.NewAlarms[queue.RunKey](),
-		limits:      queue.New[cache.ObjectName]("limits", cfg.Metrics),
+		limits:      queue.New("limits", cfg.Metrics, queue.ByName),
 	}
 }
 
@@ -88,7 +97,7 @@ func New(cfg Config) *Cleaner {
 // the deletions under way have ended. They are cut short when working ends.
 func (c *Cleaner) Run(ctx, working context.Context) {
 	var running sync.WaitGroup
-	for range workers {
+	for range queue.WorkersFor(workers) {
 		running.Go(func() { c.expiries.Work(working, c.syncExpiry, c.Failed) })
 		running.Go(func() { c.limits.Work(working, c.syncLimits, c.Failed) })
 	}

@@ -18,7 +18,7 @@ import (
 	"kontroler/store"
 )
 
-// syncWorkers is how many schedules are synced concurrently.
+// syncWorkers is how many schedules of one namespace are synced concurrently.
 const syncWorkers = 32
 
 // Config is what a Scheduler depends on. All fields are required.
@@ -29,7 +29,7 @@ type Config struct {
 	ControllerID string
 	// Since is when the controller's database was made. Earlier due times may have run elsewhere.
 	Since time.Time
-	// StatusWorkers is how many DAGs are patched concurrently.
+	// StatusWorkers is how many DAGs of one namespace are patched concurrently.
 	StatusWorkers int
 	// Now is the time of the database, which decides what is due.
 	Now     func() time.Time
@@ -68,16 +68,16 @@ type Scheduler struct {
 func New(cfg Config) *Scheduler {
 	return &Scheduler{
 		cfg: cfg, dagRuns: dagRuns{cfg.Client.KontrolerV1alpha1()}, timers: newTimers(), refusals: newRefusals(),
-		schedules:      queue.New[cache.ObjectName]("schedules", cfg.Metrics),
-		scheduleStatus: queue.New[cache.ObjectName]("schedule-status", cfg.Metrics),
+		schedules:      queue.New("schedules", cfg.Metrics, queue.ByName),
+		scheduleStatus: queue.New("schedule-status", cfg.Metrics, queue.ByName),
 	}
 }
 
 // Start starts the workers with start, which runs work n times in the background. A worker returns after ShutDown, when
 // it has finished the sync that it is in. If ctx ends first, that sync is cut short.
 func (s *Scheduler) Start(ctx context.Context, start func(n int, work func())) {
-	start(syncWorkers, func() { s.schedules.Work(ctx, s.sync, s.cfg.Failed) })
-	start(s.cfg.StatusWorkers, func() { s.scheduleStatus.Work(ctx, s.syncStatus, s.cfg.Failed) })
+	start(queue.WorkersFor(syncWorkers), func() { s.schedules.Work(ctx, s.sync, s.cfg.Failed) })
+	start(queue.WorkersFor(s.cfg.StatusWorkers), func() { s.scheduleStatus.Work(ctx, s.syncStatus, s.cfg.Failed) })
 }
 
 // Run enqueues each schedule when it is due, until ctx ends.

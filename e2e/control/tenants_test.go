@@ -186,6 +186,63 @@ func TestNamespaceThatRefusesPodsDoesNotBlockOthers(t *testing.T) {
 	}
 }
 
+// A webhook of a namespace does not answer. Its runs are not claimed, and its ended Pods are not deleted. Runs of
+// another namespace do not wait for that. The refused runs go on when the webhook is gone.
+func TestNamespaceWhoseWebhookHangs(t *testing.T) {
+	w := newWorld(t)
+	other := w.InSecondNamespace()
+	w.Controller(flags("--namespaces=" + w.Namespace + "," + other.Namespace))
+	const width, runs = 60, 200
+	var names []string
+	var tasks []v1alpha1.Task
+	for i := range width {
+		names = append(names, fmt.Sprintf("t%d", i))
+		tasks = append(tasks, play(names[i], until("go")))
+	}
+	w.ApplyDAG("wide", tasks...)
+	w.ApplyDAG("small", play("a", ""))
+	w.Start("wide", "wide")
+	for _, name := range names {
+		w.WaitAttempt("wide", name, 1, "Running")
+	}
+	hanging := refusal{manifests: `
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingWebhookConfiguration
+metadata: {name: $NS}
+webhooks:
+- name: silent.example.org
+  clientConfig: {url: "https://192.0.2.1/"} # nobody has this address
+  rules:
+  - {apiGroups: [""], apiVersions: [v1], operations: [DELETE], resources: [pods]}
+  - {apiGroups: ["*"], apiVersions: ["*"], operations: [UPDATE], resources: [dagruns/status]}
+  namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: $NS}}
+  admissionReviewVersions: [v1]
+  sideEffects: None
+  timeoutSeconds: 20
+`}
+	w.Apply(hanging.manifests)
+	t.Cleanup(func() { w.accept(hanging) })
+	w.Eventually("the webhook to hang", patience, func(context.Context) (bool, string) {
+		pod := w.Attempts("wide")[0].PodName
+		out, err := w.RunKubectl("", "--namespace", w.Namespace, "delete", "pod", pod, "--dry-run=server")
+		return err != nil && strings.Contains(out, "failed calling webhook"), out
+	})
+	w.Open("go")
+	for i := range runs {
+		w.Start(fmt.Sprintf("small-%d", i), "small")
+	}
+	other.ApplyDAG("good", play("a", ""), play("b", "", after("a")), play("c", "", after("b")))
+	other.Start("good", "good")
+	other.WaitRun("good", v1alpha1.RunSucceeded, patience)
+	other.CheckPodsGone(string(other.DagRun("good").UID))
+
+	w.accept(hanging)
+	w.WaitRun("wide", v1alpha1.RunSucceeded, patience)
+	for i := range runs {
+		w.WaitRun(fmt.Sprintf("small-%d", i), v1alpha1.RunSucceeded, patience)
+	}
+}
+
 // A task that a policy refuses for the start grace fails with the message of the API server. Other tasks of the
 // namespace do not wait for it.
 func TestPolicyThatAlwaysRefusesATask(t *testing.T) {
