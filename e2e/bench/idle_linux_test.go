@@ -37,7 +37,7 @@ func BenchmarkIdle(b *testing.B) {
 	one := shape{name: "original", runs: 1, levels: []int{1, 2, 1}}
 	r.createDAG(one)
 	r.runByController(w, one)
-	r.await("the run to copy", time.Minute, func() bool { return w.isDone(one) })
+	r.await("the run to copy", time.Minute, func() bool { return r.isDone(w, one) })
 	r.makeDAGs(*idleDAGs, time.Now().UTC().Add(-time.Hour)) // due again in 23 hours
 	r.await("the DAGs to be recorded", time.Hour, func() bool {
 		return d.strings(`SELECT count(*) FROM kontroler.dags`)[0] == fmt.Sprint(*idleDAGs+1)

@@ -160,7 +160,7 @@ func (r *rig) measure(w *objects, s shape, what string, run func(w *objects, s s
 	before, start := r.count(), time.Now()
 	w.reset()
 	run(w, s)
-	r.await("the end of "+s.name, 20*time.Minute, func() bool { return w.isDone(s) })
+	r.await("the end of "+s.name, 20*time.Minute, func() bool { return r.isDone(w, s) })
 	took, after, tasks := w.last().Sub(start), r.count(), float64(s.tasks())
 	found := result{
 		Shape: s.name, What: what, Tasks: s.tasks(), Seconds: took.Seconds(), TasksPerSecond: tasks / took.Seconds(),
@@ -228,11 +228,23 @@ func (r *rig) runByController(_ *objects, s shape) {
 	})
 }
 
+// isDone reports whether all runs of a shape have ended and all of their Pods are gone. The API server is asked too,
+// because a watch may lag, or may have been cut off and have missed Pods.
+func (r *rig) isDone(w *objects, s shape) bool {
+	if !w.areDone(s) {
+		return false
+	}
+	pods, err := r.kube.CoreV1().Pods(r.namespace).List(r.b.Context(), metav1.ListOptions{Limit: 1})
+	if err != nil {
+		r.b.Fatal(err)
+	}
+	return len(pods.Items) == 0
+}
+
 // objects are the DagRuns that have ended and the Pods that exist, as watches show them.
 type objects struct {
 	mu      sync.Mutex
 	ended   map[string]bool
-	created int
 	pods    map[types.UID]bool
 	over    map[string]chan struct{} // closed when the Pod with this name has succeeded
 	changed time.Time
@@ -241,13 +253,13 @@ type objects struct {
 func (w *objects) reset() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.ended, w.pods, w.over, w.created = map[string]bool{}, map[types.UID]bool{}, map[string]chan struct{}{}, 0
+	w.ended, w.pods, w.over = map[string]bool{}, map[types.UID]bool{}, map[string]chan struct{}{}
 }
 
-func (w *objects) isDone(s shape) bool {
+func (w *objects) areDone(s shape) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return len(w.ended) == s.runs && w.created == s.tasks() && len(w.pods) == 0
+	return len(w.ended) == s.runs && len(w.pods) == 0
 }
 
 // count returns how many Pods exist.
@@ -297,10 +309,7 @@ func (w *objects) sawPod(obj any) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !w.pods[pod.UID] {
-		w.pods[pod.UID] = true
-		w.created++
-	}
+	w.pods[pod.UID] = true
 }
 
 func (w *objects) podGone(obj any) {
