@@ -48,7 +48,7 @@ type Config struct {
 	WebhookDeny string
 	// LogLimit is how many bytes of a task's log are kept. 0 means that logs are not read.
 	LogLimit int64
-	// Writes returns the number of requests that changed something. One progress patch is allowed for every ten of
+	// Writes returns the number of requests that changed something. One progress patch is allowed for every twenty of
 	// them.
 	Writes func() uint64
 	// DatabaseAway reports whether the database does not answer, and since when.

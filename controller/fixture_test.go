@@ -192,6 +192,7 @@ func (f *fixture) restart() {
 	f.Cleanup(f.shutDown)
 	f.term.core.clock = clock.Following(func() time.Time { return f.time })
 	f.backlog.queue.TypedRateLimitingInterface = &delayed{f.backlog.queue.TypedRateLimitingInterface, f}
+	f.status.projections.TypedRateLimitingInterface = prompt{f.status.projections.TypedRateLimitingInterface}
 	f.showCluster()
 }
 
@@ -204,6 +205,13 @@ type delayed struct {
 func (q *delayed) AddAfter(key queue.RunKey, delay time.Duration) {
 	q.f.delays = append(q.f.delays, fmt.Sprintf("run %s in %v", q.f.word(string(key)), delay))
 }
+
+// prompt is the queue of projections. It adds keys without their delays.
+type prompt struct {
+	workqueue.TypedRateLimitingInterface[projection]
+}
+
+func (q prompt) AddAfter(key projection, _ time.Duration) { q.Add(key) }
 
 // word returns the name by which the test knows an object: a Pod by task and attempt, such as "a.1".
 func (f *fixture) word(name string) string {

@@ -26,8 +26,8 @@ type projection struct {
 	dag cache.ObjectName
 }
 
-// projections are the statuses to patch. A token bucket limits the patches: it gains one token for every ten writes and
-// one every ten seconds.
+// projections are the statuses to patch. A token bucket limits the patches: it is full at first, and gains one token
+// for every twenty writes and one every ten seconds.
 type projections struct {
 	*queue.Queue[projection]
 	tokens chan struct{}
@@ -43,23 +43,27 @@ func newProjections(metrics queue.Metrics, namespaceOf func(queue.RunKey) string
 		}
 		return namespaceOf(what.run)
 	})
-	p.give()
+	for range maxTokens {
+		p.give()
+	}
 	return p
 }
 
 // progress records that the counters of a run changed, or what it waits for.
-func (p *projections) progress(key queue.RunKey) { p.Add(projection{run: key}) }
+func (p *projections) progress(key queue.RunKey) { p.AddAfter(projection{run: key}, gatherFor) }
 
 // lastRun records that a run of a DAG has changed its phase.
-func (p *projections) lastRun(dag cache.ObjectName) { p.Add(projection{dag: dag}) }
+func (p *projections) lastRun(dag cache.ObjectName) { p.AddAfter(projection{dag: dag}, gatherFor) }
 
 const (
 	// writesPerToken is how many writes earn a token.
-	writesPerToken = 10
+	writesPerToken = 20
 	// tokenEvery is how often a token is given regardless of other writes.
 	tokenEvery = 10 * time.Second
-	maxTokens  = 100
+	maxTokens  = 20
 	earnEvery  = 200 * time.Millisecond
+	// gatherFor is how long a patch waits for more changes. Often the run has ended by then.
+	gatherFor = 200 * time.Millisecond
 	// projectionWorkers is how many statuses of a namespace are patched at the same time.
 	projectionWorkers = 2
 )

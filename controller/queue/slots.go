@@ -20,7 +20,7 @@ type Slots struct {
 	turns   []string
 	runs    map[string][]RunKey
 	waiting map[RunKey]bool
-	wake     func(RunKey)
+	wake    func(RunKey)
 }
 
 // NewSlots makes max free slots. wake enqueues a run for which a slot is reserved.
