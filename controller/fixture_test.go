@@ -191,19 +191,27 @@ func (f *fixture) restart() {
 	f.term = newTerm(controller, f.road.leader, func(err error) { f.Errorf("the term ended: %v", err) })
 	f.Cleanup(f.shutDown)
 	f.term.core.clock = clock.Following(func() time.Time { return f.time })
-	f.backlog.queue.TypedRateLimitingInterface = &delayed{f.backlog.queue.TypedRateLimitingInterface, f}
+	f.backlog.queue.TypedRateLimitingInterface = &delayed[queue.RunKey]{
+		f.backlog.queue.TypedRateLimitingInterface, f,
+		func(key queue.RunKey) string { return "run " + f.word(string(key)) },
+	}
+	f.pods.queue.TypedRateLimitingInterface = &delayed[cache.ObjectName]{
+		f.pods.queue.TypedRateLimitingInterface, f,
+		func(name cache.ObjectName) string { return "finished pod " + f.word(name.Name) },
+	}
 	f.status.projections.TypedRateLimitingInterface = prompt{f.status.projections.TypedRateLimitingInterface}
 	f.showCluster()
 }
 
-// delayed is the queue of runs. It records the delays after which keys are to be added, and adds none of them.
-type delayed struct {
-	workqueue.TypedRateLimitingInterface[queue.RunKey]
-	f *fixture
+// delayed is a queue that records the delays after which keys are to be added, and adds none of them.
+type delayed[K comparable] struct {
+	workqueue.TypedRateLimitingInterface[K]
+	f    *fixture
+	word func(K) string
 }
 
-func (q *delayed) AddAfter(key queue.RunKey, delay time.Duration) {
-	q.f.delays = append(q.f.delays, fmt.Sprintf("run %s in %v", q.f.word(string(key)), delay))
+func (q *delayed[K]) AddAfter(key K, delay time.Duration) {
+	q.f.delays = append(q.f.delays, fmt.Sprintf("%s in %v", q.word(key), delay))
 }
 
 // prompt is the queue of projections. It adds keys without their delays.

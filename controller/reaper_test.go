@@ -271,8 +271,9 @@ var strays = map[string]roadCase{
 				"task a is Active, Pending: its Pod is being created",
 				"attempt a.1 is Decided",
 			},
-			Objects: []string{"dagrun r is Running, claimed", "pod a.1"},
-			Pending: []string{"created pod a.1"},
+			Objects:  []string{"dagrun r is Running, claimed", "pod a.1"},
+			Enqueued: []string{"finished pod a.1 in 1m0s"},
+			Pending:  []string{"created pod a.1"},
 		},
 	},
 	"a Pod of an ended run that no attempt names is deleted": {

@@ -1,6 +1,7 @@
 package view_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -180,6 +181,30 @@ func TestRowsOfADAG(t *testing.T) {
 	check(t, "the due times", err, []view.Tick{ran, missed}, ticks)
 	ticks, err = f.db.Ticks(ctx, dag.ID, at(240), 10)
 	check(t, "the due times before the last", err, []view.Tick{missed}, ticks)
+}
+
+// TestMissedAmongMany finds a stretch that was missed behind more due times that ran than a list has rows, and one that
+// begins before the time and ends after it.
+func TestMissedAmongMany(t *testing.T) {
+	f := newFixture(t)
+	_, version := f.lead()
+	f.exec(fmt.Sprintf(`
+INSERT INTO kontroler.ticks (dag_id, due_from, due_to, count, outcome, decided_at)
+SELECT %[1]d, due, due, 1, 'Ran', due FROM generate_series('%[2]s'::timestamptz, '%[3]s', '1 second') due`,
+		version.DAGID, at(1000).Format(time.RFC3339), at(1000+view.MaxRows).Format(time.RFC3339)))
+	var want []view.MissedTick
+	for _, m := range []view.Tick{{From: at(600), To: at(660), Count: 2}, {From: at(300), To: at(480), Count: 4}} {
+		f.exec(fmt.Sprintf(`
+INSERT INTO kontroler.ticks (dag_id, due_from, due_to, count, outcome, decided_at)
+VALUES (%d, '%s', '%s', %d, 'Missed', '%[3]s')`,
+			version.DAGID, m.From.Format(time.RFC3339), m.To.Format(time.RFC3339), m.Count))
+		m.Outcome, m.DecidedAt = "Missed", m.To
+		want = append(want, view.MissedTick{Namespace: "team", DAG: "etl", Tick: m})
+	}
+	missed, err := f.db.Missed(t.Context(), view.AllNamespaces(), at(400))
+	check(t, "what was missed", err, want, missed)
+	missed, err = f.db.Missed(t.Context(), view.AllNamespaces(), at(500))
+	check(t, "what was missed later", err, want[:1], missed)
 }
 
 // TestRecentRuns checks the last runs of several DAGs, and the DAGs that were deleted.
