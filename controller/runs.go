@@ -122,10 +122,13 @@ func (c *caches) cachedRun(key queue.RunKey) *v1alpha1.DagRun {
 	return run
 }
 
-// namespaceOf returns the namespace of a run, and nothing if its DagRun is not cached.
+// namespaceOf returns the namespace of a run, and nothing if neither its DagRun nor a Pod of it is cached.
 func (c *caches) namespaceOf(key queue.RunKey) string {
 	if run := c.cachedRun(key); run != nil {
 		return run.Namespace
+	}
+	for _, p := range c.pods.By(informer.ByRun, string(key)) {
+		return p.Namespace
 	}
 	return ""
 }
@@ -179,6 +182,7 @@ func (r *runReconciler) advance(
 	if err != nil {
 		return fmt.Errorf("deciding run %s/%s: %w", row.Namespace, row.Name, err)
 	}
+	slots.Keep(len(decision.Create))
 
 	// If this process dies after the commit, the next one finds the Pods of ended attempts only by their labels.
 	ending, living := partition(facts.unlabelled, decision.Reap)

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"slices"
 	"sync"
 
 	"k8s.io/client-go/tools/cache"
@@ -15,7 +16,8 @@ type Slots struct {
 	max      int
 	pods     map[cache.ObjectName]struct{} // that are live
 	held     int                           // by syncs that may still send creates
-	reserved map[RunKey]bool               // one slot each
+	reserved map[RunKey]string             // one slot each, with the namespace of the run
+	unused   map[string]int                // how many slots are reserved for runs of a namespace
 	// turns are the namespaces in which runs wait, runs these runs. The first comes next.
 	turns   []string
 	runs    map[string][]RunKey
@@ -28,7 +30,8 @@ func NewSlots(max int, wake func(RunKey)) *Slots {
 	return &Slots{
 		max:      max,
 		pods:     map[cache.ObjectName]struct{}{},
-		reserved: map[RunKey]bool{},
+		reserved: map[RunKey]string{},
+		unused:   map[string]int{},
 		runs:     map[string][]RunKey{},
 		waiting:  map[RunKey]bool{},
 		wake:     wake,
@@ -46,9 +49,12 @@ func (s *Slots) Take(key RunKey, want int) *Grant {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	got := 0
-	if s.reserved[key] {
+	if namespace, isReserved := s.reserved[key]; isReserved {
 		got = min(want, 1)
 		delete(s.reserved, key)
+		if s.unused[namespace]--; s.unused[namespace] == 0 {
+			delete(s.unused, namespace)
+		}
 	}
 	if len(s.turns) == 0 && got < want {
 		got += max(0, min(want-got, s.free()-got))
@@ -69,6 +75,15 @@ func (g *Grant) Use(pod cache.ObjectName) {
 	g.held--
 	g.pods[pod] = struct{}{}
 	g.Slots.reserveFree() // the Pod may have had a slot already
+}
+
+// Keep frees all slots but n. It must be called before any create is sent.
+func (g *Grant) Keep(n int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.held -= max(0, g.left-n)
+	g.left = min(g.left, n)
+	g.Slots.reserveFree()
 }
 
 // Settle frees the slots that were not used.
@@ -101,7 +116,7 @@ func (s *Slots) Release(pods ...cache.ObjectName) {
 func (s *Slots) Wait(namespace string, key RunKey) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.waiting[key] && !s.reserved[key] {
+	if _, isReserved := s.reserved[key]; !s.waiting[key] && !isReserved {
 		s.waiting[key] = true
 		if len(s.runs[namespace]) == 0 {
 			s.turns = append(s.turns, namespace)
@@ -123,19 +138,28 @@ func (s *Slots) InUse() int {
 
 func (s *Slots) free() int { return s.max - len(s.pods) - s.held - len(s.reserved) }
 
+// maxUnused is how many slots are reserved for runs of one namespace at a time: as many as its syncs can use at once. A
+// namespace that is slow to use them must not collect them.
+const maxUnused = 8
+
 // reserveFree reserves free slots for the runs whose turn it is, one each.
 func (s *Slots) reserveFree() {
-	for s.free() > 0 && len(s.turns) > 0 {
-		namespace := s.turns[0]
+	for s.free() > 0 {
+		turn := slices.IndexFunc(s.turns, func(namespace string) bool { return s.unused[namespace] < maxUnused })
+		if turn < 0 {
+			return
+		}
+		namespace := s.turns[turn]
 		key := s.runs[namespace][0]
-		s.turns, s.runs[namespace] = s.turns[1:], s.runs[namespace][1:]
+		s.turns, s.runs[namespace] = slices.Delete(s.turns, turn, turn+1), s.runs[namespace][1:]
 		if len(s.runs[namespace]) > 0 {
 			s.turns = append(s.turns, namespace)
 		} else {
 			delete(s.runs, namespace)
 		}
 		delete(s.waiting, key)
-		s.reserved[key] = true
+		s.reserved[key] = namespace
+		s.unused[namespace]++
 		s.wake(key)
 	}
 }

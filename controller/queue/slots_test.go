@@ -2,6 +2,7 @@ package queue
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -89,6 +90,41 @@ func TestSlotsAreSharedBetweenNamespaces(t *testing.T) {
 	want := []RunKey{"a1", "b1", "c1", "a2", "b1", "c2", "a3", "b1", "c1"}
 	if diff := cmp.Diff(want, order); diff != "" {
 		t.Errorf("order of the woken (-want +got):\n%s", diff)
+	}
+}
+
+// A namespace that does not use the slots that are reserved for its runs leaves the others to the next.
+func TestSlotsAreNotCollected(t *testing.T) {
+	const max = 40
+	w := newSlotWorld(max)
+	w.sync("x1", max, 0)
+	for i := range max {
+		w.Wait("slow", RunKey(fmt.Sprint("slow", i)))
+		w.Wait("quick", RunKey(fmt.Sprint("quick", i)))
+	}
+	got := map[bool]int{}
+	for range max - 5 {
+		w.end()
+		for _, key := range w.woken {
+			isSlow := strings.HasPrefix(string(key), "slow")
+			if got[isSlow]++; !isSlow {
+				w.Take(key, 1).Use(cache.NewObjectName("quick", string(key)))
+			}
+		}
+		w.woken = nil
+	}
+	if diff := cmp.Diff(map[bool]int{true: maxUnused, false: max - 5 - maxUnused}, got); diff != "" {
+		t.Errorf("slots of the slow namespace and of the other one (-want +got):\n%s", diff)
+	}
+}
+
+// A sync keeps only the slots that it is going to use.
+func TestSlotsThatASyncDoesNotKeep(t *testing.T) {
+	w := newSlotWorld(10)
+	first := w.Take("a1", 10)
+	first.Keep(3)
+	if got := w.Take("b1", 10).Remaining(); got != 7 || first.Remaining() != 3 {
+		t.Errorf("the second run has %d slots, want 7; the first has %d, want 3", got, first.Remaining())
 	}
 }
 
