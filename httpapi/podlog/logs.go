@@ -206,8 +206,7 @@ func (c *copying) copyNode(ctx context.Context, place Place, isFollowed bool) (i
 	if err := c.begin(place); err != nil {
 		return false, err
 	}
-	lines := newLineReader(body)
-	c.unsure = nil
+	lines, isOther := newLineReader(body), false
 	read := int64(-1) // -1: nothing has come
 	for {
 		at, part, err := lines.next()
@@ -222,10 +221,15 @@ func (c *copying) copyNode(ctx context.Context, place Place, isFollowed bool) (i
 		}
 		if read < 0 {
 			read = 0
-			isOther, err := c.meet(at, isFollowed)
-			if isOther || err != nil {
+			if isOther, err = c.meet(at, isFollowed); err != nil {
 				return true, err
 			}
+		}
+		if isOther { // Only its end may be missing.
+			if isEnd {
+				return true, c.passEnd(part)
+			}
+			continue
 		}
 		unread := part[min(max(c.at.Offset-read, 0), int64(len(part))):]
 		read += int64(len(part))
@@ -283,6 +287,15 @@ func (c *copying) pass(part []byte) error {
 		return err
 	}
 	c.at.Offset += int64(len(part))
+	c.unsure = nil
+	return nil
+}
+
+// passEnd passes the end of a log that cannot continue what was read, if what was read ended with it.
+func (c *copying) passEnd(afterLastNewline []byte) error {
+	if bytes.HasPrefix(c.unsure, afterLastNewline) {
+		return c.pass(afterLastNewline)
+	}
 	return nil
 }
 
@@ -326,7 +339,8 @@ func (c *copying) copyArchive(ctx context.Context, place Place) error {
 	if why := c.at.inArchive(log); why != "" {
 		if c.reachedEnd {
 			c.isRotated = true
-			return nil
+			end, err := endOfArchive(archive)
+			return errors.Join(err, c.passEnd(end))
 		}
 		if err := c.reset(why); err != nil {
 			return err
@@ -366,6 +380,19 @@ func (c *copying) copyArchive(ctx context.Context, place Place) error {
 		}
 	}
 	return nil
+}
+
+// endOfArchive returns what a stored log has after its last newline, at most MaxPiece of it.
+func endOfArchive(archive *Archive) ([]byte, error) {
+	size, err := archive.Seek(0, io.SeekEnd)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := archive.Seek(max(0, size-MaxPiece), io.SeekStart); err != nil {
+		return nil, err
+	}
+	end, err := io.ReadAll(archive)
+	return end[bytes.LastIndexByte(end, '\n')+1:], err
 }
 
 // tailOfArchive returns where the last lines of a stored log begin.

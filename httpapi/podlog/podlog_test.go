@@ -185,26 +185,34 @@ func (*text) Flush() error { return nil }
 // TestNoteWithinALine follows the log of a container that its node removes. What the kubelet says of that continues a
 // line without a newline, and is no part of it.
 func TestNoteWithinALine(t *testing.T) {
-	const lines = "2026-07-01T12:00:00Z one\n2026-07-01T12:00:01Z two"
-	node := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch {
-		case !strings.HasSuffix(r.URL.Path, "/log"):
-			w.Header().Set("Content-Type", "application/json")
-			_, _ = io.WriteString(w, `{"kind":"Pod","apiVersion":"v1","metadata":{"name":"pod","uid":"1"}}`)
-		case r.URL.Query().Get("follow") == "true":
-			_, _ = io.WriteString(w, lines+`rpc error: code = NotFound desc = container "abc": not found`)
-		default:
-			_, _ = io.WriteString(w, lines)
+	const begin = "2026-07-01T12:00:00Z one\n2026-07-01T12:00:01Z two"
+	for name, tt := range map[string]struct{ rest, want string }{
+		"the node still has the log": {begin, "one\ntwo"},
+		"more of the line":           {begin + " three\n", "one\ntwo three\n"},
+		"a note after a newline":     {"2026-07-01T12:00:00Z one\n", "one\n"},
+		"the log was rotated":        {"2026-07-01T12:00:09Z x\n2026-07-01T12:00:10Z two", "one\ntwo"},
+		"it goes on after rotation":  {"2026-07-01T12:00:09Z x\n2026-07-01T12:00:10Z two\n", "one\n"},
+	} {
+		node := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			switch {
+			case !strings.HasSuffix(r.URL.Path, "/log"):
+				w.Header().Set("Content-Type", "application/json")
+				_, _ = io.WriteString(w, `{"kind":"Pod","apiVersion":"v1","metadata":{"name":"pod","uid":"1"}}`)
+			case r.URL.Query().Get("follow") == "true":
+				_, _ = io.WriteString(w, begin+`rpc error: code = NotFound desc = container "abc": not found`)
+			default:
+				_, _ = io.WriteString(w, tt.rest)
+			}
+		}))
+		defer node.Close()
+		kube, err := kubernetes.NewForConfig(&rest.Config{Host: node.URL})
+		if err != nil {
+			t.Fatal(err)
 		}
-	}))
-	defer node.Close()
-	kube, err := kubernetes.NewForConfig(&rest.Config{Host: node.URL})
-	if err != nil {
-		t.Fatal(err)
-	}
-	logs, got := podlog.Logs{Pods: kube.CoreV1()}, &text{}
-	if err := logs.Follow(t.Context(), "default", "pod", "1", got); err != nil || got.String() != "one\ntwo" {
-		t.Errorf("%v, %q", err, got)
+		logs, got := podlog.Logs{Pods: kube.CoreV1()}, &text{}
+		if err := logs.Follow(t.Context(), "default", "pod", "1", got); err != nil || got.String() != tt.want {
+			t.Errorf("%s: %v, %q, want %q", name, err, got, tt.want)
+		}
 	}
 }
 
