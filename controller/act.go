@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -44,8 +45,7 @@ func (w *podWriter) act(
 	ctx context.Context, row store.Run, f *facts, slots *queue.Grant, decision engine.Decision,
 ) error {
 	w.logs.OpenBefore(ctx, f.graph.Spec().Logs, row.Namespace, decision.Delete)
-	stops := decision.Delete
-	stopped := queue.Parallel(len(stops), func(i int) error { return w.stopPod(ctx, row, stops[i]) })
+	stopped := w.stopPods(ctx, row, decision.Delete)
 	creates := decision.Create
 	if len(creates) == 0 {
 		return stopped
@@ -126,6 +126,26 @@ func (w *podWriter) existing(ctx context.Context, row store.Run, c engine.Create
 		Message:     fmt.Sprintf("the name %q is taken by a Pod that does not belong to this run", c.PodName),
 	})
 	return nil, nil
+}
+
+// hangsAfter is the duration of a request that fails because a webhook hangs.
+const hangsAfter = 5 * time.Second
+
+// stopPods deletes Pods whose stop is committed. If a deletion fails because of a webhook that hangs, the others are
+// left to the next sync, so that the run shows the error meanwhile.
+func (w *podWriter) stopPods(ctx context.Context, row store.Run, deletes []engine.Delete) error {
+	var hangs atomic.Bool
+	return queue.Parallel(len(deletes), func(i int) error {
+		if hangs.Load() {
+			return nil
+		}
+		began := time.Now()
+		err := w.stopPod(ctx, row, deletes[i])
+		if err != nil && time.Since(began) > hangsAfter {
+			hangs.Store(true)
+		}
+		return err
+	})
 }
 
 // goneRetry is the delay before a run whose Pod or DagRun is gone is synced again. The cache may lag.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/cache"
 
@@ -65,7 +66,7 @@ const (
 	// gatherFor is how long a patch waits for more changes. Often the run has ended by then.
 	gatherFor = 200 * time.Millisecond
 	// projectionWorkers is how many statuses of a namespace are patched at the same time.
-	projectionWorkers = 2
+	projectionWorkers = 4
 )
 
 // give adds a token, unless there are enough.
@@ -105,6 +106,10 @@ func (s *statusWriter) syncProjection(ctx context.Context, what projection) erro
 	isCharged, err := s.show(ctx, what)
 	if !isCharged {
 		s.projections.give()
+	}
+	if apierrors.IsConflict(err) {
+		s.projections.AddAfter(what, time.Second) // The cache lags.
+		return nil
 	}
 	return err
 }

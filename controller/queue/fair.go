@@ -7,10 +7,12 @@ import (
 )
 
 // fair divides the workers of a queue between namespaces, because a sync may take long in one of them: a webhook may
-// hang for 30 s. The namespaces take turns. One may have half of the workers that the others leave, and always one if
-// one is free. Its keys have an order of their own.
+// hang for 30 s. A free worker goes to the namespace with the fewest, in turns. A namespace may have half of the
+// workers that the others leave, and always one if one is free. Its keys have an order of their own.
 //
-// It is the order of a workqueue, which serves no key while Len is 0.
+// It is the order of a workqueue, in which workers wait while Len is 0. Only the worker that calls done looks at Len
+// again. That is enough: a namespace has too few workers only if it has fewer than are idle, less one. When done makes
+// one more idle, those that now have too few had the same number, and the worker goes to the one with the fewest.
 type fair[K comparable] struct {
 	namespaceOf func(K) string
 	order       func() workqueue.Queue[K]
@@ -122,14 +124,18 @@ func (f *fair[K]) done(key K) {
 	}
 }
 
-// next returns the index of the namespace whose turn it is, -1 if none may have another worker. Those that it passes
-// over have a worker each, so there are no more of them than workers.
+// next returns the index of the namespace that gets the next worker, -1 if none may have another one. It looks at one
+// namespace without workers at most, and therefore at no more namespaces than there are workers, and one.
 func (f *fair[K]) next() int {
+	next := -1
 	for i, s := range f.turns {
 		left := f.workers - (f.busy - s.busy)
-		if s.busy < max(1, left/2) {
-			return i
+		if s.busy < max(1, left/2) && (next < 0 || s.busy < f.turns[next].busy) {
+			next = i
+		}
+		if s.busy == 0 {
+			break
 		}
 	}
-	return -1
+	return next
 }

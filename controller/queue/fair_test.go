@@ -1,6 +1,9 @@
 package queue
 
 import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -90,6 +93,40 @@ func TestFair(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// After each key that is added, one idle worker looks for a key, and so does each worker that is done. Then nothing is
+// left that an idle worker may take: nobody would wake it.
+func TestFairLeavesNothingToIdleWorkers(t *testing.T) {
+	for seed := range uint64(300) {
+		random := rand.New(rand.NewPCG(seed, 0))
+		f, busy := newFairWorld(1+random.IntN(20)), []string{}
+		take := func() {
+			if f.busy < f.workers && f.Len() > 0 {
+				busy = append(busy, f.Pop())
+			}
+		}
+		for step := range 300 {
+			if random.IntN(2) == 0 {
+				f.Push(fmt.Sprint(string(rune('a'+random.IntN(5))), step))
+				take()
+			} else {
+				done := min(len(busy), 1+random.IntN(2))
+				for range done {
+					i := random.IntN(len(busy))
+					f.done(busy[i])
+					busy = slices.Delete(busy, i, i+1)
+				}
+				for range done {
+					take()
+				}
+			}
+			if f.busy < f.workers && f.Len() > 0 {
+				t.Fatalf("seed %d, step %d: %d of %d workers are busy, and %d keys wait, one of which may be taken",
+					seed, step, f.busy, f.workers, f.waiting)
+			}
+		}
 	}
 }
 
