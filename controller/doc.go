@@ -7,7 +7,7 @@
 //
 //	syncAdmission     admissions.go: a DagRun becomes a run; its row is written, then the DagRun is claimed
 //	syncRun           runs.go: gather.go reads, package engine decides, act.go creates and stops Pods
-//	podReaper.sync  reaper.go: the log of a finished Pod is stored, the Pod is deleted, its finalizer is removed
+//	podReaper.sync    reaper.go: the log of a finished Pod is stored, the Pod is deleted, its finalizer is removed
 //	syncFinalStatus   runs.go: the workspace is deleted, the final status of the DagRun is written
 //
 // The tests of these files are tables. Each case lists what exists before one sync, and after it.
@@ -32,7 +32,8 @@
 //
 //	engine          the state machine of a run
 //	leader          the Lease, the epoch, the check before every request
-//	queue           the workqueue contract, what changed in a run, --max-pods, namespaces that refuse objects
+//	queue           the workqueue contract, shares of namespaces in workers and in --max-pods, what changed in a run,
+//	                namespaces that refuse objects
 //	informer        caches across namespaces, and what bridges their lag
 //	pod             the spec of a Pod, what its status says
 //	versions        stored versions of DAGs
@@ -55,5 +56,7 @@
 //     The worker that syncs a run decides for it. The reaper also writes, but records only what the cluster has already
 //     done.
 //   - What is in memory can be lost at any instant. Rows and a fresh list rebuild it.
+//   - A namespace in which requests hang or are refused holds up no other one: each has a share of the workers of every
+//     queue, and of the slots.
 //   - An object that is not ours by label and owner is never changed.
 package controller
