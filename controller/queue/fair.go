@@ -10,9 +10,10 @@ import (
 // hang for 30 s. A free worker goes to the namespace with the fewest, in turns. A namespace may have half of the
 // workers that the others leave, and always one if one is free. Its keys have an order of their own.
 //
-// It is the order of a workqueue, in which workers wait while Len is 0. Only the worker that calls done looks at Len
-// again. That is enough: a namespace has too few workers only if it has fewer than are idle, less one. When done makes
-// one more idle, those that now have too few had the same number, and the worker goes to the one with the fewest.
+// It is the order of a workqueue, in which workers sleep while Len is 0. done wakes none of them: only the worker that
+// is done looks for a key. Once it has taken one, no namespace may be due another worker. A namespace whose keys wait
+// is due one if it has none, or fewer than idle-1. One more idle worker makes those with idle-1 due, too. If the worker
+// goes to the one with the fewest, there is one less idle again, and the others are no longer due.
 type fair[K comparable] struct {
 	namespaceOf func(K) string
 	order       func() workqueue.Queue[K]
