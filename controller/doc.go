@@ -17,7 +17,8 @@
 //	controller.go   configuration; what outlives a term of leadership
 //	term.go         one term: its parts, its workers, its start; core.go what all parts use
 //	informers.go    watches, and which change enqueues what
-//	status.go       the final status of DagRuns, Events; progress.go the status of live ones, the last runs of DAGs
+//	status.go       the final status of DagRuns, and their Events; events.go the Events of DAGs
+//	progress.go     the status of live DagRuns, the last runs of DAGs
 //	transitions.go  which transitions change a status or notify
 //	dags.go         DAGs: claimed (claims.go), compiled with their DagTasks (dagtasks.go), stored as versions
 //	gatekeeper.go   refused creates

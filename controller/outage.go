@@ -8,6 +8,7 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"kontroler/apis/kontroler/v1alpha1"
 	"kontroler/controller/kube"
@@ -20,19 +21,25 @@ const (
 	outageAfter = 5 * time.Second
 	// outageRate is how many DagRuns are patched a second.
 	outageRate = 5
+	// outageTimeout is how long such a patch may take, and outageRetry the time to the next one after it has failed: a
+	// namespace whose webhook hangs must not keep the notice from the others.
+	outageTimeout, outageRetry = 2 * time.Second, 30 * time.Second
 )
 
 // showOutage reports a database outage in live DagRuns, oldest first. The last leader continues to do so after it has
 // released the Lease, until another process leads, because new DagRuns may appear. Progress patches replace the notices
 // once the database is back.
 func (c *Controller) showOutage(ctx context.Context) {
+	failed := map[types.UID]time.Time{} // when the patch of a DagRun failed
 	for wait.For(ctx, time.Second) {
 		since, away := c.cfg.DatabaseAway()
 		if !away || !c.led.Load() || time.Since(since) < outageAfter || c.hasSuccessor(ctx) {
+			clear(failed)
 			continue
 		}
-		for _, run := range c.withoutNotice() {
+		for _, run := range c.withoutNotice(failed) {
 			if err := c.patchOutage(ctx, run, since); err != nil && ctx.Err() == nil {
+				failed[run.UID] = time.Now()
 				c.cfg.Log.Warn("patching a DagRun with the database outage failed", "namespace", run.Namespace,
 					"run", run.Name, "error", err)
 			}
@@ -52,8 +59,9 @@ func (c *Controller) hasSuccessor(ctx context.Context) bool {
 	return err != nil || lease.Spec.HolderIdentity != nil && *lease.Spec.HolderIdentity != ""
 }
 
-// withoutNotice returns the oldest live DagRuns of this controller that do not show the outage yet.
-func (c *Controller) withoutNotice() []*v1alpha1.DagRun {
+// withoutNotice returns the oldest live DagRuns of this controller that do not show the outage yet, except those whose
+// patch has just failed.
+func (c *Controller) withoutNotice(failed map[types.UID]time.Time) []*v1alpha1.DagRun {
 	mine := map[string]bool{}
 	c.cached.dags.All(func(d *v1alpha1.DAG) {
 		if d.Status.Controller == c.cfg.ID {
@@ -65,7 +73,7 @@ func (c *Controller) withoutNotice() []*v1alpha1.DagRun {
 		ours := run.Status.Controller == c.cfg.ID ||
 			run.Status.Controller == "" && mine[run.Namespace+"/"+run.Spec.DagName]
 		if ours && !run.Status.Phase.Ended() && !run.IsOtherKontrolers() &&
-			run.Status.Reason != reasonDatabaseUnavailable {
+			run.Status.Reason != reasonDatabaseUnavailable && time.Since(failed[run.UID]) > outageRetry {
 			runs = append(runs, run)
 		}
 	})
@@ -80,6 +88,8 @@ func (c *Controller) patchOutage(ctx context.Context, run *v1alpha1.DagRun, sinc
 	if phase == "" {
 		phase = v1alpha1.RunPending
 	}
+	ctx, cancel := context.WithTimeout(ctx, outageTimeout)
+	defer cancel()
 	_, err := kube.PatchStatus(ctx, c.cfg.Client.KontrolerV1alpha1().DagRuns(run.Namespace), run, map[string]any{
 		"phase": phase, "reason": reasonDatabaseUnavailable,
 		"message": fmt.Sprintf(

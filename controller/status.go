@@ -11,10 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/duration"
-	"k8s.io/client-go/kubernetes"
-	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/tools/cache"
-	"k8s.io/client-go/tools/record"
 	"k8s.io/client-go/tools/reference"
 
 	"kontroler/apis/kontroler/v1alpha1"
@@ -30,17 +27,7 @@ import (
 	"kontroler/store"
 )
 
-const (
-	reasonDatabaseUnavailable = "DatabaseUnavailable"
-	// component is the source of Events.
-	component = "kontroler"
-)
-
-func newEvents(kube kubernetes.Interface) (record.EventBroadcaster, record.EventRecorder) {
-	broadcaster := record.NewBroadcaster()
-	broadcaster.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: kube.CoreV1().Events(metav1.NamespaceAll)})
-	return broadcaster, broadcaster.NewRecorder(scheme.Scheme, corev1.EventSource{Component: component})
-}
+const reasonDatabaseUnavailable = "DatabaseUnavailable"
 
 // statusWriter writes the status of DagRuns and DAGs, and their Events.
 type statusWriter struct {

@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -103,6 +104,24 @@ func TestSavePodEventsOfOthers(t *testing.T) {
 	odd := mine
 	odd.Message = "NUL \x00 and \xff"
 	f.keep(1, odd)
+}
+
+// TestSavePodEventsOfTwoPodsOfOneName checks that two Pods that claim to be the same attempt are rejected together, so
+// that the caller divides the Events, and are stored one after the other.
+func TestSavePodEventsOfTwoPodsOfOneName(t *testing.T) {
+	f := newFixture(t)
+	run, _, attempt := f.attempt("Decided")
+	one := podEvent(f.runUID(run), "Scheduled", 1, 1)
+	two := one
+	two.Pod.UID = uid(8)
+	if _, err := f.leader.PodEvents.Save(t.Context(), []store.PodEvent{one, two}); !errors.Is(err, store.ErrRejected) {
+		t.Errorf("both together: %v, want ErrRejected", err)
+	}
+	f.keep(1, one)
+	f.keep(0, two)
+	if want := "Scheduled 1 1 1"; f.podEvents(attempt) != want {
+		t.Errorf("rows %q, want %q", f.podEvents(attempt), want)
+	}
 }
 
 // TestPodEventsAreBounded checks that an attempt keeps the first and the newest of 1,000 Events, also when they are

@@ -91,6 +91,10 @@ type gatedTransport struct {
 	next http.RoundTripper
 }
 
+// retryAfter is the header that says in how many seconds a request may be sent again. A webhook of a namespace that
+// denies a write may choose it, and client-go sleeps that long. A write waits for a second.
+const retryAfter = "Retry-After"
+
 // RoundTrip sends the request, or ends the process.
 func (t *gatedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	verb, resource := parseRequest(r.Method, r.URL)
@@ -107,6 +111,9 @@ func (t *gatedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	code := "error"
 	if err == nil {
 		code = strconv.Itoa(resp.StatusCode)
+		if r.Method != http.MethodGet && resp.Header.Get(retryAfter) != "" {
+			resp.Header.Set(retryAfter, "1")
+		}
 	}
 	t.gate.count(verb, resource, code)
 	return resp, err

@@ -30,8 +30,12 @@ func newGated(t *testing.T) *gated {
 	g := &gated{}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		g.seen = append(g.seen, r.Method+" "+r.URL.Path)
-		if strings.HasSuffix(r.URL.Path, "/taken") {
+		switch {
+		case strings.HasSuffix(r.URL.Path, "/taken"):
 			w.WriteHeader(http.StatusConflict)
+		case strings.HasSuffix(r.URL.Path, "/denied"):
+			w.Header().Set("Retry-After", "86400")
+			w.WriteHeader(http.StatusTooManyRequests)
 		}
 	}))
 	t.Cleanup(server.Close)
@@ -57,6 +61,25 @@ func (g *gated) send(t *testing.T, method, path string) error {
 	}
 	_, _ = io.Copy(io.Discard, resp.Body)
 	return resp.Body.Close()
+}
+
+// A webhook cannot make a write wait for a day.
+func TestGateShortensRetryAfter(t *testing.T) {
+	g := newGated(t)
+	for method, want := range map[string]string{"PATCH": "1", "GET": "86400"} {
+		req, err := http.NewRequestWithContext(t.Context(), method, g.url+"/api/v1/namespaces/a/pods/denied", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := g.client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if got := resp.Header.Get("Retry-After"); got != want {
+			t.Errorf("%s: Retry-After is %s, want %s", method, got, want)
+		}
+	}
 }
 
 func TestGateStopsAStaleLeader(t *testing.T) {

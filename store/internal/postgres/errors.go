@@ -133,7 +133,7 @@ func kindOfState(code pqerror.Code) error {
 		return ErrUnavailable
 	case "40":
 		return ErrConflict
-	case "22", "23":
+	case "21", "22", "23":
 		return ErrRejected
 	}
 	return nil

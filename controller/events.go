@@ -1,0 +1,81 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
+	"k8s.io/client-go/tools/record"
+
+	"kontroler/generated/clientset/versioned/scheme"
+)
+
+const (
+	// component is the source of Events.
+	component = "kontroler"
+	// eventTimeout is how long the API server may take to accept an Event of a DAG.
+	eventTimeout = 10 * time.Second
+	// eventPause is how long the Events of a namespace are dropped in which one was not accepted in time.
+	eventPause = time.Minute
+)
+
+// newEvents makes a recorder of the Events of DAGs and DagTasks. Those of DagRuns are written by recordEvent.
+func newEvents(kube kubernetes.Interface) (record.EventBroadcaster, record.EventRecorder) {
+	broadcaster := record.NewBroadcaster()
+	broadcaster.StartRecordingToSink(&eventSink{
+		events: kube.CoreV1().Events(metav1.NamespaceAll), pausedUntil: map[string]time.Time{},
+	})
+	return broadcaster, broadcaster.NewRecorder(scheme.Scheme, corev1.EventSource{Component: component})
+}
+
+// eventSink writes Events. The broadcaster has one goroutine for all namespaces, and sends one Event at a time. A
+// webhook of a namespace that does not answer must not hold up the others.
+type eventSink struct {
+	events      typedcorev1.EventInterface
+	pausedUntil map[string]time.Time // by namespace
+}
+
+// Create creates an Event.
+func (s *eventSink) Create(event *corev1.Event) (*corev1.Event, error) {
+	return s.send(event.Namespace, func(ctx context.Context) (*corev1.Event, error) {
+		return s.events.CreateWithEventNamespaceWithContext(ctx, event)
+	})
+}
+
+// Update replaces an Event.
+func (s *eventSink) Update(event *corev1.Event) (*corev1.Event, error) {
+	return s.send(event.Namespace, func(ctx context.Context) (*corev1.Event, error) {
+		return s.events.UpdateWithEventNamespaceWithContext(ctx, event)
+	})
+}
+
+// Patch changes an Event.
+func (s *eventSink) Patch(event *corev1.Event, patch []byte) (*corev1.Event, error) {
+	return s.send(event.Namespace, func(ctx context.Context) (*corev1.Event, error) {
+		return s.events.PatchWithEventNamespaceWithContext(ctx, event, patch)
+	})
+}
+
+// send sends a request within eventTimeout. The broadcaster drops an Event after an error with a status, and retries
+// after any other.
+func (s *eventSink) send(
+	namespace string, request func(context.Context) (*corev1.Event, error),
+) (*corev1.Event, error) {
+	if time.Now().Before(s.pausedUntil[namespace]) {
+		return nil, apierrors.NewTimeoutError("an earlier Event of the namespace was not accepted in time", 0)
+	}
+	delete(s.pausedUntil, namespace)
+	ctx, cancel := context.WithTimeout(context.Background(), eventTimeout)
+	defer cancel()
+	event, err := request(ctx)
+	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		s.pausedUntil[namespace] = time.Now().Add(eventPause)
+		return nil, apierrors.NewTimeoutError("the Event was not accepted within "+eventTimeout.String(), 0)
+	}
+	return event, err
+}
