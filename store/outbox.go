@@ -82,16 +82,23 @@ SELECT r.id, r.dag_id, nullif(c.task, 0), c.event, $2,
 FROM kontroler.runs r, unnest($3::bigint[], $4::text[]) WITH ORDINALITY AS c (task, event, n)
 WHERE r.id = $1 ORDER BY c.n`
 	sqlNotificationsClaim = dueDAGs + `,
+busy AS (
+    SELECT g.namespace, count(*) AS n
+    FROM unnest($4::bigint[]) AS b (dag_id) JOIN kontroler.dags g ON g.id = b.dag_id GROUP BY g.namespace),
 picked AS (
     SELECT s.id FROM (
-        SELECT f.id, f.due_at, b.n + row_number() OVER (PARTITION BY d.dag_id ORDER BY f.due_at, f.id) AS share
+        SELECT g.namespace, f.id, f.due_at,
+               b.n + row_number() OVER (PARTITION BY d.dag_id ORDER BY f.due_at, f.id) AS share
         FROM due d
+        JOIN kontroler.dags g ON g.id = d.dag_id
         CROSS JOIN LATERAL (SELECT count(*) AS n FROM unnest($4::bigint[]) AS b (dag_id) WHERE b.dag_id = d.dag_id) b
         CROSS JOIN LATERAL (
             SELECT n.id, n.due_at FROM kontroler.notifications n
             WHERE n.dag_id = d.dag_id AND n.due_at <= $1 AND n.id <> ALL ($3::bigint[])
             ORDER BY n.due_at, n.id LIMIT greatest(0, $5 - b.n) FOR UPDATE SKIP LOCKED) f) s
-    ORDER BY s.share, s.due_at, s.id LIMIT $6),
+    LEFT JOIN busy ON busy.namespace = s.namespace
+    ORDER BY coalesce(busy.n, 0) + row_number() OVER (PARTITION BY s.namespace ORDER BY s.share, s.due_at, s.id),
+             s.due_at, s.id LIMIT $6),
 claimed AS (
     UPDATE kontroler.notifications n SET due_at = $2, tries = n.tries + 1 FROM picked p WHERE n.id = p.id
     RETURNING n.id, n.run_id, n.task_id, n.event, n.tries, n.due_at, n.created_at)
@@ -136,10 +143,10 @@ func writeNotices(ctx context.Context, q querier, runID int64, notices []Notice)
 	return postgres.Expect(len(notices), written, err)
 }
 
-// Claim claims due notifications until claim.Until, within the limits of the claim. DAGs with the fewest under way come
-// first, so that receivers that hang do not delay other DAGs, and then those that have been due for longest. Only the
-// first undelivered one of each run is due. next is when another one is due or a claim ends; it is zero if there is
-// none. The claims of a leader that is gone end by themselves.
+// Claim claims due notifications until claim.Until, within the limits of the claim. Namespaces with the fewest under
+// way come first, and so do the DAGs of a namespace, so that receivers that hang do not delay others; then those that
+// have been due for longest. Only the first undelivered one of each run is due. next is when another one is due or a
+// claim ends; it is zero if there is none. The claims of a leader that is gone end by themselves.
 func (o *Outbox) Claim(
 	ctx context.Context, claim NotificationClaim,
 ) (claimed []Notification, next time.Time, err error) {

@@ -147,13 +147,14 @@ FROM kontroler_v1.deliveries`); got != want {
 	}
 }
 
-// toAnotherDAG makes a run that of DAG e.
-func (f *fixture) toAnotherDAG(run int64) {
+// toAnotherDAG makes a run that of a new DAG.
+func (f *fixture) toAnotherDAG(run int64, namespace, name string) {
 	f.Helper()
-	f.exec(`INSERT INTO kontroler.dags (namespace, name, uid, created_at) VALUES ('default', 'e', $1, now())`, uid(2))
-	for _, table := range []string{"runs SET dag_id = (SELECT id FROM kontroler.dags WHERE name = 'e') WHERE id",
-		"notifications SET dag_id = (SELECT id FROM kontroler.dags WHERE name = 'e') WHERE run_id"} {
-		f.exec(`UPDATE kontroler.`+table+` = $1`, run)
+	f.exec(`INSERT INTO kontroler.dags (namespace, name, uid, created_at) VALUES ($1, $2, $3, now())`,
+		namespace, name, uid(2))
+	for table, key := range map[string]string{"runs": "id", "notifications": "run_id"} {
+		f.exec(`UPDATE kontroler.`+table+` SET dag_id = (
+    SELECT id FROM kontroler.dags WHERE namespace = $2 AND name = $3) WHERE `+key+` = $1`, run, namespace, name)
 	}
 }
 
@@ -171,9 +172,36 @@ func TestNotificationsOfADAGWithOthersUnderWay(t *testing.T) {
 		}
 		ids[i] = run.ID
 	}
-	f.toAnotherDAG(ids[2])
+	f.toAnotherDAG(ids[2], "default", "e")
 	var underWay []store.Notification
 	for _, want := range []int64{ids[0], ids[2], ids[1]} {
+		claimed, _, err := f.leader.Outbox.Claim(t.Context(), store.NotificationClaim{
+			Now: at(20), Until: at(30), Limit: 1, PerDAG: 4, Claimed: underWay,
+		})
+		if err != nil || len(claimed) != 1 || claimed[0].Run.ID != want {
+			t.Fatalf("with %d under way: %+v, %v, want the run %d", len(underWay), claimed, err, want)
+		}
+		underWay = append(underWay, claimed...)
+	}
+}
+
+// TestNotificationsOfANamespaceWithManyDAGs checks that a namespace with many DAGs whose receivers hang does not take a
+// place from one that has none under way, however long its notifications have been due.
+func TestNotificationsOfANamespaceWithManyDAGs(t *testing.T) {
+	f := newFixture(t)
+	ids := make([]int64, 4)
+	for i := range ids {
+		r := f.newRun()
+		r.AdmittedAt, r.NotifyFailed = at(i), true
+		run, err := f.leader.Refuse(t.Context(), r, "InvalidParameters", "m")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids[i] = run.ID
+		f.toAnotherDAG(run.ID, []string{"loud", "loud", "loud", "quiet"}[i], fmt.Sprint("dag-", i))
+	}
+	var underWay []store.Notification
+	for _, want := range []int64{ids[0], ids[3], ids[1], ids[2]} {
 		claimed, _, err := f.leader.Outbox.Claim(t.Context(), store.NotificationClaim{
 			Now: at(20), Until: at(30), Limit: 1, PerDAG: 4, Claimed: underWay,
 		})
@@ -200,7 +228,7 @@ func TestNotificationShares(t *testing.T) {
 	for n := range 4 {
 		refuse(n)
 	}
-	f.toAnotherDAG(refuse(9))
+	f.toAnotherDAG(refuse(9), "default", "e")
 	quiet := f.newRun() // nobody asked
 	if _, err := f.leader.Refuse(t.Context(), quiet, "InvalidDag", "m"); err != nil {
 		t.Fatal(err)
