@@ -94,7 +94,7 @@ func (k *Keeper) Keep(ctx context.Context, p *corev1.Pod, runUID string, attempt
 		k.cfg.EnqueueAfter(key, turnRetry)
 		return false, nil
 	}
-	defer k.turns.giveBack(p.Spec.NodeName)
+	defer k.turns.giveBack(p.Spec.NodeName, key)
 	return k.capture(ctx, p, owner.RunID, attempt)
 }
 

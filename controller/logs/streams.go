@@ -17,8 +17,8 @@ import (
 
 const (
 	// maxStreams bounds the streams, including those that have ended and are not stored yet. Follow opens none above
-	// maxFollowed: the rest is for Pods that are deleted.
-	maxStreams, maxFollowed = 250, 200
+	// maxFollowed: the rest is for Pods that are deleted. A namespace may have half of what the others leave.
+	maxStreams, maxFollowed = 500, 400
 	// streamMemory bounds what all streams hold, in compressed bytes, without the first and the last block of each. If
 	// four times the limit of a log is more, that is the bound.
 	streamMemory = 64 << 20
@@ -113,23 +113,26 @@ type streams struct {
 	budget    *podlog.Budget
 	metrics   Metrics
 
-	mu    sync.Mutex
-	byPod map[types.UID]*stream
+	mu          sync.Mutex
+	byPod       map[types.UID]*stream
+	byNamespace map[string]int // how many
 }
 
 func newStreams(limit int64, metrics Metrics) *streams {
 	return &streams{
 		requested: make(chan *stream, maxStreams), budget: podlog.NewBudget(max(streamMemory, 4*limit)),
-		metrics: metrics, byPod: map[types.UID]*stream{},
+		metrics: metrics, byPod: map[types.UID]*stream{}, byNamespace: map[string]int{},
 	}
 }
 
 // open returns the stream of a Pod. If it has none, one is requested. It returns nil if there are `most` streams or
-// more.
+// more, or if the namespace has half of those that the others leave.
 func (s *streams) open(p *corev1.Pod, limit int64, most int) *stream {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if found := s.byPod[p.UID]; found != nil || len(s.byPod) >= most {
+	has := s.byNamespace[p.Namespace]
+	left := most - (len(s.byPod) - has)
+	if found := s.byPod[p.UID]; found != nil || has >= max(1, left/2) || len(s.byPod) >= most {
 		return found
 	}
 	made := &stream{
@@ -137,6 +140,7 @@ func (s *streams) open(p *corev1.Pod, limit int64, most int) *stream {
 		unfollow: make(chan struct{}), quit: make(chan struct{}), done: make(chan struct{}),
 	}
 	s.byPod[p.UID] = made
+	s.byNamespace[p.Namespace]++
 	s.metrics.LogStreams(len(s.byPod))
 	s.requested <- made // does not block: it has room for all streams
 	return made
@@ -178,6 +182,9 @@ func (s *streams) drop(uid types.UID) {
 	case <-found.done:
 		found.log.Release()
 		delete(s.byPod, uid)
+		if s.byNamespace[found.pod.Namespace]--; s.byNamespace[found.pod.Namespace] == 0 {
+			delete(s.byNamespace, found.pod.Namespace)
+		}
 		s.metrics.LogStreams(len(s.byPod))
 	default:
 		found.isDropped = true // finish drops it

@@ -45,8 +45,33 @@ func TestAPodHasOneStream(t *testing.T) {
 	}
 }
 
+// A namespace that has opened all streams that it may have leaves others some.
+func TestStreamsAreSharedBetweenNamespaces(t *testing.T) {
+	streams := newStreams(testLimit, &streamCounts{})
+	uid, opened := 0, map[string]int{}
+	for _, namespace := range []string{"a", "b", "c"} {
+		for range maxStreams {
+			p := podOf(uid)
+			p.Namespace = namespace
+			if streams.open(p, testLimit, maxStreams) != nil {
+				opened[namespace]++
+			}
+			uid++
+		}
+	}
+	want := map[string]int{"a": maxStreams / 2, "b": maxStreams / 4, "c": maxStreams / 8}
+	if diff := cmp.Diff(want, opened); diff != "" {
+		t.Errorf("streams by namespace (-want +got):\n%s", diff)
+	}
+}
+
 func TestStreamsAreBounded(t *testing.T) {
 	streams := newStreams(testLimit, &streamCounts{})
+	podOf := func(i int) *corev1.Pod { // each in a namespace of its own
+		p := podOf(i)
+		p.Namespace = fmt.Sprint("namespace-", i)
+		return p
+	}
 	for i := range maxFollowed {
 		if streams.open(podOf(i), testLimit, maxFollowed) == nil {
 			t.Fatalf("followed log %d of %d has no stream", i+1, maxFollowed)

@@ -23,14 +23,18 @@ const (
 type turns struct {
 	enqueue func(cache.ObjectName)
 
-	mu      sync.Mutex
-	taken   int
-	byNode  map[string]int                // taken
-	waiting map[string][]cache.ObjectName // by node, the longest first
+	mu          sync.Mutex
+	taken       int
+	byNode      map[string]int                // taken
+	byNamespace map[string]int                // taken
+	waiting     map[string][]cache.ObjectName // by node, the longest first
 }
 
 func newTurns(enqueue func(cache.ObjectName)) *turns {
-	return &turns{enqueue: enqueue, byNode: map[string]int{}, waiting: map[string][]cache.ObjectName{}}
+	return &turns{
+		enqueue: enqueue, byNode: map[string]int{}, byNamespace: map[string]int{},
+		waiting: map[string][]cache.ObjectName{},
+	}
 }
 
 // take reports whether the log of a Pod on a node may be read now. If so, giveBack must follow; if not, the Pod
@@ -46,6 +50,7 @@ func (t *turns) take(node string, pod cache.ObjectName) bool {
 	}
 	t.taken++
 	t.byNode[node]++
+	t.byNamespace[pod.Namespace]++
 	t.stopWaiting(node, pod)
 	return true
 }
@@ -65,22 +70,27 @@ func (t *turns) stopWaiting(node string, pod cache.ObjectName) {
 	}
 }
 
-// giveBack ends a turn and enqueues one Pod that waits, of any node that has fewer turns than it may have.
-func (t *turns) giveBack(node string) {
+// giveBack ends the turn of a Pod and enqueues one that waits, of any node that has fewer turns than it may have. On
+// that node the namespace with the fewest turns comes first.
+func (t *turns) giveBack(node string, pod cache.ObjectName) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.taken--
 	if t.byNode[node]--; t.byNode[node] == 0 {
 		delete(t.byNode, node)
 	}
+	if t.byNamespace[pod.Namespace]--; t.byNamespace[pod.Namespace] == 0 {
+		delete(t.byNamespace, pod.Namespace)
+	}
 	for other, pods := range t.waiting {
 		if t.byNode[other] >= readsPerNode {
 			continue
 		}
-		if t.waiting[other] = pods[1:]; len(pods) == 1 {
-			delete(t.waiting, other)
-		}
-		t.enqueue(pods[0])
+		next := slices.MinFunc(pods, func(a, b cache.ObjectName) int {
+			return t.byNamespace[a.Namespace] - t.byNamespace[b.Namespace]
+		})
+		t.stopWaiting(other, next)
+		t.enqueue(next)
 		return
 	}
 }

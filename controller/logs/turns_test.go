@@ -29,12 +29,12 @@ func TestANodeThatDoesNotAnswerTakesNoTurnsFromOthers(t *testing.T) {
 
 	const pods = 90
 	nodes := map[cache.ObjectName]string{}
-	var reading []string // the nodes that are read, but for the slow one
+	var reading []cache.ObjectName // but for those of the slow node
 	for i := range pods {
 		pod, node := podName("pod", i), fmt.Sprint("node-", i%9)
 		nodes[pod] = node
 		if turns.take(node, pod) {
-			reading = append(reading, node)
+			reading = append(reading, pod)
 		}
 	}
 	if all := slow + len(reading); all != ReadsAtOnce {
@@ -44,11 +44,11 @@ func TestANodeThatDoesNotAnswerTakesNoTurnsFromOthers(t *testing.T) {
 	done := 0
 	for ; len(reading) > 0; done++ {
 		enqueued = nil
-		turns.giveBack(reading[0])
+		turns.giveBack(nodes[reading[0]], reading[0])
 		reading = reading[1:]
 		for _, pod := range enqueued {
 			if turns.take(nodes[pod], pod) {
-				reading = append(reading, nodes[pod])
+				reading = append(reading, pod)
 			}
 		}
 	}
@@ -68,9 +68,24 @@ func TestAPodThatAsksTwiceWaitsOnce(t *testing.T) {
 			t.Fatal("the node has more turns than it may have")
 		}
 	}
-	turns.giveBack("node")
-	turns.giveBack("node")
+	turns.giveBack("node", podName("reading", 0))
+	turns.giveBack("node", podName("reading", 1))
 	if diff := cmp.Diff([]cache.ObjectName{podName("waiting", 0)}, enqueued); diff != "" {
+		t.Errorf("enqueued (-want +got):\n%s", diff)
+	}
+}
+
+// A namespace with many Pods that wait does not delay the few of another one.
+func TestNamespacesHaveTheirTurns(t *testing.T) {
+	var enqueued []cache.ObjectName
+	turns := newTurns(func(pod cache.ObjectName) { enqueued = append(enqueued, pod) })
+	for i := range 100 {
+		turns.take("node", podName("many", i))
+	}
+	few := cache.NewObjectName("other", "few")
+	turns.take("node", few)
+	turns.giveBack("node", podName("many", 0))
+	if diff := cmp.Diff([]cache.ObjectName{few}, enqueued); diff != "" {
 		t.Errorf("enqueued (-want +got):\n%s", diff)
 	}
 }
@@ -90,7 +105,7 @@ func TestAPodThatIsGoneTakesNoTurn(t *testing.T) {
 		gone.Spec.NodeName = node
 		keeper.Forget(gone)
 	}
-	keeper.turns.giveBack("node")
+	keeper.turns.giveBack("node", podName("reading", 0))
 	if diff := cmp.Diff([]cache.ObjectName{podName("waiting", 0)}, enqueued); diff != "" {
 		t.Errorf("enqueued (-want +got):\n%s", diff)
 	}
