@@ -13,6 +13,7 @@ import (
 	"kontroler/apis/kontroler/v1alpha1"
 	"kontroler/controller/engine"
 	"kontroler/controller/podlog"
+	"kontroler/controller/queue"
 )
 
 const (
@@ -131,8 +132,8 @@ func (s *streams) open(p *corev1.Pod, limit int64, most int) *stream {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	has := s.byNamespace[p.Namespace]
-	left := most - (len(s.byPod) - has)
-	if found := s.byPod[p.UID]; found != nil || has >= max(1, left/2) || len(s.byPod) >= most {
+	share := queue.FairShare(most, len(s.byPod)-has)
+	if found := s.byPod[p.UID]; found != nil || has >= share || len(s.byPod) >= most {
 		return found
 	}
 	made := &stream{

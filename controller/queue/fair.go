@@ -35,6 +35,10 @@ type share[K comparable] struct {
 	busy      int // workers
 }
 
+// FairShare returns how many of a number of things one namespace may have: half of what the others leave, and at least
+// one.
+func FairShare(all, ofOthers int) int { return max(1, (all-ofOthers)/2) }
+
 // WorkersFor returns how many workers a queue needs to sync n keys of one namespace at the same time.
 func WorkersFor(n int) int { return 2 * n }
 
@@ -130,8 +134,7 @@ func (f *fair[K]) done(key K) {
 func (f *fair[K]) next() int {
 	next := -1
 	for i, s := range f.turns {
-		left := f.workers - (f.busy - s.busy)
-		if s.busy < max(1, left/2) && (next < 0 || s.busy < f.turns[next].busy) {
+		if s.busy < FairShare(f.workers, f.busy-s.busy) && (next < 0 || s.busy < f.turns[next].busy) {
 			next = i
 		}
 		if s.busy == 0 {

@@ -65,7 +65,7 @@ type Config struct {
 
 // namespaceOf returns the namespace of a DagRun, and nothing if it is not cached.
 func (c *Config) namespaceOf(key queue.RunKey) string {
-	if run, isCached := c.DagRuns.WithUID(types.UID(key)); isCached {
+	if run := c.cachedRun(key); run != nil {
 		return run.Namespace
 	}
 	return ""
@@ -161,7 +161,7 @@ func (c *Cleaner) enqueueSchedule(run *v1alpha1.DagRun) {
 }
 
 // cachedRun returns the DagRun of a key, or nil if the cache does not have it.
-func (c *Cleaner) cachedRun(key queue.RunKey) *v1alpha1.DagRun {
+func (c *Config) cachedRun(key queue.RunKey) *v1alpha1.DagRun {
 	run, _ := c.DagRuns.WithUID(types.UID(key))
 	return run
 }
