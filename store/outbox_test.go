@@ -147,6 +147,34 @@ FROM kontroler_v1.deliveries`); got != want {
 	}
 }
 
+// refuse makes a run that is refused n seconds after t0, and whose notification is due then. It returns its id.
+func (f *fixture) refuse(n int) int64 {
+	f.Helper()
+	r := f.newRun()
+	r.AdmittedAt, r.NotifyFailed = at(n), true
+	run, err := f.leader.Refuse(f.Context(), r, "InvalidParameters", "m")
+	if err != nil {
+		f.Fatal(err)
+	}
+	return run.ID
+}
+
+// claimOneByOne claims one notification after the other while the earlier ones are under way, and checks that they are
+// those of the runs.
+func (f *fixture) claimOneByOne(runs ...int64) {
+	f.Helper()
+	var underWay []store.Notification
+	for _, want := range runs {
+		claimed, _, err := f.leader.Outbox.Claim(f.Context(), store.NotificationClaim{
+			Now: at(20), Until: at(30), Limit: 1, PerDAG: 4, Claimed: underWay,
+		})
+		if err != nil || len(claimed) != 1 || claimed[0].Run.ID != want {
+			f.Fatalf("with %d under way: %+v, %v, want the run %d", len(underWay), claimed, err, want)
+		}
+		underWay = append(underWay, claimed...)
+	}
+}
+
 // toAnotherDAG makes a run that of a new DAG.
 func (f *fixture) toAnotherDAG(run int64, namespace, name string) {
 	f.Helper()
@@ -164,25 +192,10 @@ func TestNotificationsOfADAGWithOthersUnderWay(t *testing.T) {
 	f := newFixture(t)
 	ids := make([]int64, 3)
 	for i := range ids {
-		r := f.newRun()
-		r.AdmittedAt, r.NotifyFailed = at(i), true
-		run, err := f.leader.Refuse(t.Context(), r, "InvalidParameters", "m")
-		if err != nil {
-			t.Fatal(err)
-		}
-		ids[i] = run.ID
+		ids[i] = f.refuse(i)
 	}
 	f.toAnotherDAG(ids[2], "default", "e")
-	var underWay []store.Notification
-	for _, want := range []int64{ids[0], ids[2], ids[1]} {
-		claimed, _, err := f.leader.Outbox.Claim(t.Context(), store.NotificationClaim{
-			Now: at(20), Until: at(30), Limit: 1, PerDAG: 4, Claimed: underWay,
-		})
-		if err != nil || len(claimed) != 1 || claimed[0].Run.ID != want {
-			t.Fatalf("with %d under way: %+v, %v, want the run %d", len(underWay), claimed, err, want)
-		}
-		underWay = append(underWay, claimed...)
-	}
+	f.claimOneByOne(ids[0], ids[2], ids[1])
 }
 
 // TestNotificationsOfANamespaceWithManyDAGs checks that a namespace with many DAGs whose receivers hang does not take a
@@ -191,44 +204,20 @@ func TestNotificationsOfANamespaceWithManyDAGs(t *testing.T) {
 	f := newFixture(t)
 	ids := make([]int64, 4)
 	for i := range ids {
-		r := f.newRun()
-		r.AdmittedAt, r.NotifyFailed = at(i), true
-		run, err := f.leader.Refuse(t.Context(), r, "InvalidParameters", "m")
-		if err != nil {
-			t.Fatal(err)
-		}
-		ids[i] = run.ID
-		f.toAnotherDAG(run.ID, []string{"loud", "loud", "loud", "quiet"}[i], fmt.Sprint("dag-", i))
+		ids[i] = f.refuse(i)
+		f.toAnotherDAG(ids[i], []string{"loud", "loud", "loud", "quiet"}[i], fmt.Sprint("dag-", i))
 	}
-	var underWay []store.Notification
-	for _, want := range []int64{ids[0], ids[3], ids[1], ids[2]} {
-		claimed, _, err := f.leader.Outbox.Claim(t.Context(), store.NotificationClaim{
-			Now: at(20), Until: at(30), Limit: 1, PerDAG: 4, Claimed: underWay,
-		})
-		if err != nil || len(claimed) != 1 || claimed[0].Run.ID != want {
-			t.Fatalf("with %d under way: %+v, %v, want the run %d", len(underWay), claimed, err, want)
-		}
-		underWay = append(underWay, claimed...)
-	}
+	f.claimOneByOne(ids[0], ids[3], ids[1], ids[2])
 }
 
 // TestNotificationShares checks that a DAG gets its share, that the longest due come first, and that rows locked by
 // another transaction are skipped.
 func TestNotificationShares(t *testing.T) {
 	f := newFixture(t)
-	refuse := func(n int) int64 {
-		r := f.newRun()
-		r.AdmittedAt, r.NotifyFailed = at(n), true
-		run, err := f.leader.Refuse(f.Context(), r, "InvalidParameters", "m")
-		if err != nil {
-			t.Fatal(err)
-		}
-		return run.ID
-	}
 	for n := range 4 {
-		refuse(n)
+		f.refuse(n)
 	}
-	f.toAnotherDAG(refuse(9), "default", "e")
+	f.toAnotherDAG(f.refuse(9), "default", "e")
 	quiet := f.newRun() // nobody asked
 	if _, err := f.leader.Refuse(t.Context(), quiet, "InvalidDag", "m"); err != nil {
 		t.Fatal(err)
