@@ -50,7 +50,7 @@ func newBacklog(cfg *Config, namespaceOf func(queue.RunKey) string) *backlog {
 	b.queue = queue.NewOrdered("runs", cfg.Metrics, namespaceOf, func() workqueue.Queue[queue.RunKey] {
 		return queue.NewPriority(b.pending.IsUrgent)
 	})
-	b.slots = queue.NewSlots(cfg.MaxPods, func(key queue.RunKey) {
+	b.slots = queue.NewSlots(cfg.MaxPods, workers, func(key queue.RunKey) {
 		b.pending.SlotReserved(key)
 		b.queue.Add(key)
 	})

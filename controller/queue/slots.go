@@ -12,12 +12,15 @@ import (
 // wait, and each slot that comes free is reserved for one of them: the namespaces take turns, and so do the runs of a
 // namespace.
 type Slots struct {
-	mu       sync.Mutex
-	max      int
-	pods     map[cache.ObjectName]struct{} // that are live
-	held     int                           // by syncs that may still send creates
-	reserved map[RunKey]string             // one slot each, with the namespace of the run
-	unused   map[string]int                // how many slots are reserved for runs of a namespace
+	mu  sync.Mutex
+	max int
+	// maxUnused is how many slots are reserved for runs of one namespace at a time. A namespace that is slow to use
+	// them must not collect them.
+	maxUnused int
+	pods      map[cache.ObjectName]struct{} // that are live
+	held      int                           // by syncs that may still send creates
+	reserved  map[RunKey]string             // one slot each, with the namespace of the run
+	unused    map[string]int                // how many slots are reserved for runs of a namespace
 	// turns are the namespaces in which runs wait, runs these runs. The first comes next.
 	turns   []string
 	runs    map[string][]RunKey
@@ -25,16 +28,18 @@ type Slots struct {
 	wake    func(RunKey)
 }
 
-// NewSlots makes max free slots. wake enqueues a run for which a slot is reserved.
-func NewSlots(max int, wake func(RunKey)) *Slots {
+// NewSlots makes max free slots. syncs is how many runs of one namespace are synced at the same time: it needs no more
+// reserved slots. wake enqueues a run for which a slot is reserved.
+func NewSlots(max, syncs int, wake func(RunKey)) *Slots {
 	return &Slots{
-		max:      max,
-		pods:     map[cache.ObjectName]struct{}{},
-		reserved: map[RunKey]string{},
-		unused:   map[string]int{},
-		runs:     map[string][]RunKey{},
-		waiting:  map[RunKey]bool{},
-		wake:     wake,
+		max:       max,
+		maxUnused: syncs,
+		pods:      map[cache.ObjectName]struct{}{},
+		reserved:  map[RunKey]string{},
+		unused:    map[string]int{},
+		runs:      map[string][]RunKey{},
+		waiting:   map[RunKey]bool{},
+		wake:      wake,
 	}
 }
 
@@ -138,14 +143,10 @@ func (s *Slots) InUse() int {
 
 func (s *Slots) free() int { return s.max - len(s.pods) - s.held - len(s.reserved) }
 
-// maxUnused is how many slots are reserved for runs of one namespace at a time: as many as its syncs can use at once. A
-// namespace that is slow to use them must not collect them.
-const maxUnused = 8
-
 // reserveFree reserves free slots for the runs whose turn it is, one each.
 func (s *Slots) reserveFree() {
 	for s.free() > 0 {
-		turn := slices.IndexFunc(s.turns, func(namespace string) bool { return s.unused[namespace] < maxUnused })
+		turn := slices.IndexFunc(s.turns, func(namespace string) bool { return s.unused[namespace] < s.maxUnused })
 		if turn < 0 {
 			return
 		}

@@ -19,7 +19,7 @@ type slotWorld struct {
 
 func newSlotWorld(max int) *slotWorld {
 	w := &slotWorld{}
-	w.Slots = NewSlots(max, func(key RunKey) { w.woken = append(w.woken, key) })
+	w.Slots = NewSlots(max, 8, func(key RunKey) { w.woken = append(w.woken, key) })
 	return w
 }
 
@@ -113,7 +113,7 @@ func TestSlotsAreNotCollected(t *testing.T) {
 		}
 		w.woken = nil
 	}
-	if diff := cmp.Diff(map[bool]int{true: maxUnused, false: max - 5 - maxUnused}, got); diff != "" {
+	if diff := cmp.Diff(map[bool]int{true: w.maxUnused, false: max - 5 - w.maxUnused}, got); diff != "" {
 		t.Errorf("slots of the slow namespace and of the other one (-want +got):\n%s", diff)
 	}
 }
