@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
+	"k8s.io/utils/ptr"
 
 	"kontroler/apis/kontroler/v1alpha1"
 	"kontroler/controller/informer"
@@ -77,8 +78,8 @@ type Cleaner struct {
 	// expiries are DagRuns whose time to live may be over. expiryTimes are those whose time to live is not over yet.
 	expiries    *queue.Queue[queue.RunKey]
 	expiryTimes *queue.Alarms[queue.RunKey]
-	// limits are DAGs that may have more DagRuns than they keep.
-	limits *queue.Queue[cache.ObjectName]
+	// limits are DAGs that may have more DagRuns than they keep. timesToLive are DAGs whose time to live has changed.
+	limits, timesToLive *queue.Queue[cache.ObjectName]
 	// deleting are the DagRuns whose deletion was requested, until the cache shows it.
 	deleting informer.UIDSet
 }
@@ -90,6 +91,7 @@ func New(cfg Config) *Cleaner {
 		expiries:    queue.New("expiries", cfg.Metrics, cfg.namespaceOf),
 		expiryTimes: queue.NewAlarms[queue.RunKey](),
 		limits:      queue.New("limits", cfg.Metrics, queue.ByName),
+		timesToLive: queue.New("times-to-live", cfg.Metrics, queue.ByName),
 	}
 }
 
@@ -100,6 +102,7 @@ func (c *Cleaner) Run(ctx, working context.Context) {
 	for range queue.WorkersFor(workers) {
 		running.Go(func() { c.expiries.Work(working, c.syncExpiry, c.Failed) })
 		running.Go(func() { c.limits.Work(working, c.syncLimits, c.Failed) })
+		running.Go(func() { c.timesToLive.Work(working, c.syncTimeToLive, c.Failed) })
 	}
 	running.Go(func() { c.expiryTimes.Watch(ctx, c.Now, c.expiries.Add) })
 	running.Go(func() { c.trim(ctx) })
@@ -110,20 +113,20 @@ func (c *Cleaner) Run(ctx, working context.Context) {
 func (c *Cleaner) ShutDown() {
 	c.expiries.ShutDown()
 	c.limits.ShutDown()
+	c.timesToLive.ShutDown()
 }
 
-// DagChanged enqueues a DAG that is new or whose spec has changed, and its DagRuns. Limits and times to live come from
-// the DAG's current spec, also for DagRuns that have ended. old is nil if the DAG is new.
+// DagChanged enqueues a DAG that is new or whose spec has changed. Limits and times to live come from the DAG's current
+// spec, also for DagRuns that have ended. old is nil if the DAG is new.
 func (c *Cleaner) DagChanged(old, d *v1alpha1.DAG) {
 	if old != nil && old.UID == d.UID && old.Generation == d.Generation {
 		return
 	}
-	c.limits.Add(cache.MetaObjectToName(d))
-	if d.Spec.TTLSecondsAfterFinished == nil {
-		return
-	}
-	for _, run := range c.DagRuns.By(informer.ByDAG, d.Namespace+"/"+d.Name) {
-		c.RunEnded(run)
+	name := cache.MetaObjectToName(d)
+	c.limits.Add(name)
+	isNew := old == nil || old.UID != d.UID
+	if isNew || !ptr.Equal(old.Spec.TTLSecondsAfterFinished, d.Spec.TTLSecondsAfterFinished) {
+		c.timesToLive.Add(name)
 	}
 }
 

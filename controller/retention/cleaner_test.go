@@ -50,8 +50,21 @@ func TestEvents(t *testing.T) {
 			dag: newDAG(ttl(60)), event: func(c *Cleaner) { c.DagChanged(nil, newDAG(ttl(60))) },
 			expiries: expiries("ended", "scheduled"), limits: limits,
 		},
-		"a DAG with a new spec is enqueued with its DagRuns": {
+		"a DAG with a new time to live is enqueued with its DagRuns": {
 			dag: newDAG(ttl(60)), event: func(c *Cleaner) { c.DagChanged(newDAG(nil), edited(newDAG(ttl(60)))) },
+			expiries: expiries("ended", "scheduled"), limits: limits,
+		},
+		"a DAG with another new spec is enqueued without its DagRuns": {
+			dag: newDAG(ttl(60)), event: func(c *Cleaner) { c.DagChanged(newDAG(ttl(60)), edited(newDAG(ttl(60)))) },
+			limits: limits,
+		},
+		"a DAG that replaces another is enqueued with its DagRuns": {
+			dag: newDAG(ttl(60)),
+			event: func(c *Cleaner) {
+				other := newDAG(ttl(60))
+				other.UID = "other"
+				c.DagChanged(other, newDAG(ttl(60)))
+			},
 			expiries: expiries("ended", "scheduled"), limits: limits,
 		},
 		"a DAG whose status has changed is not enqueued": {
@@ -94,6 +107,11 @@ func TestEvents(t *testing.T) {
 				newRun("ended"), newRun("scheduled", scheduled(1)), newRun("live", phase(v1alpha1.RunRunning)),
 			}, nil)
 			test.event(w.Cleaner)
+			for _, dag := range queued(w.timesToLive) {
+				if err := w.syncTimeToLive(t.Context(), dag); err != nil {
+					t.Fatal(err)
+				}
+			}
 			asSet := cmp.Transformer("set", func(keys []queue.RunKey) map[queue.RunKey]bool {
 				set := map[queue.RunKey]bool{}
 				for _, key := range keys {

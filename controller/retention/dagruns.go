@@ -44,6 +44,16 @@ func (c *Cleaner) expiry(run *v1alpha1.DagRun) (due time.Time, expires bool) {
 	return run.Status.CompletionTime.Add(time.Duration(*d.Spec.TTLSecondsAfterFinished) * time.Second), true
 }
 
+// syncTimeToLive enqueues the DagRuns of a DAG that expire. There may be many: the handler of DAGs must not wait.
+func (c *Cleaner) syncTimeToLive(_ context.Context, dag cache.ObjectName) error {
+	for _, run := range c.DagRuns.By(informer.ByDAG, dag.String()) {
+		if _, expires := c.expiry(run); expires && c.isDeletable(run) {
+			c.expiries.Add(queue.RunKey(run.UID))
+		}
+	}
+	return nil
+}
+
 // syncExpiry deletes a DagRun whose time to live is over. If it is not over yet, the DagRun is enqueued again when it
 // is.
 func (c *Cleaner) syncExpiry(ctx context.Context, key queue.RunKey) error {
