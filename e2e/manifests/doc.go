@@ -6,6 +6,9 @@
 // No kustomization may have a Secret, and no overlay the custom resources or a namespace: deleting it would delete more
 // than it should.
 //
+// The SQL of manifests/README.md, and its commands for backups and moves of the database, run on a PostgreSQL of their
+// own, as a role that is no superuser.
+//
 // KUBECONFIG names the API server, which needs no node. The tests install the custom resources there, and make
 // namespaces and ClusterRoles of their own; all else is a dry run. They need kubectl: that of the cluster, or the one
 // on the PATH. Without one of them a test is skipped; with CI=true it fails instead.

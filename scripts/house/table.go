@@ -295,8 +295,9 @@ var house = []place{
 	},
 	{
 		path: "e2e/manifests",
-		// The roles are compared with what the controller checks at start.
-		tests: all(client, yaml, []string{module + "/controller/install", module + "/e2e/readme"}),
+		// The roles are compared with what the controller checks at start. Databases have the tables of both programs.
+		tests: all(client, yaml, ownDB, []string{module + "/controller/install", module + "/e2e/readme",
+			module + "/store/accounts"}),
 	},
 	{
 		path: "e2e/web",

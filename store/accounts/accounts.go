@@ -80,8 +80,8 @@ func (db *DB) Migrate(ctx context.Context) error {
 	}
 	err = migrations.Set{Files: dir, Schema: "kontroler_server", Lock: lockKey}.Apply(ctx, db.url)
 	if pq.As(err, pqerror.InsufficientPrivilege) != nil {
-		return fmt.Errorf("%w: %w. As the owner of the database run: CREATE SCHEMA kontroler_server AUTHORIZATION "+
-			"<the user of the server>", ErrForbidden, err)
+		return fmt.Errorf("%w: %w. As an administrator of the database run: GRANT <the user of the server> TO "+
+			"CURRENT_USER; CREATE SCHEMA kontroler_server AUTHORIZATION <the user of the server>", ErrForbidden, err)
 	}
 	return err
 }

@@ -401,14 +401,14 @@ func TestMigrate(t *testing.T) {
 		want    string // part of the error; empty means none
 	}{
 		"a role that may not create the schema learns what helps": {
-			want: "CREATE SCHEMA kontroler_server AUTHORIZATION",
+			want: "GRANT <the user of the server> TO CURRENT_USER; CREATE SCHEMA kontroler_server AUTHORIZATION",
 		},
 		"the owner of an existing schema needs no other privilege": {
 			prepare: `CREATE SCHEMA kontroler_server AUTHORIZATION %s`,
 		},
 		"a role that may use the schema, but not create tables in it, is refused": {
 			prepare: `CREATE SCHEMA kontroler_server; GRANT USAGE ON SCHEMA kontroler_server TO %s`,
-			want:    "CREATE SCHEMA kontroler_server AUTHORIZATION",
+			want:    "GRANT <the user of the server> TO CURRENT_USER; CREATE SCHEMA kontroler_server AUTHORIZATION",
 		},
 	}
 	for name, test := range tests {

@@ -109,7 +109,7 @@ func (s *Server) copyAsStandby() (*Server, error) {
 	return standby, errors.Join(err, s.Start())
 }
 
-// Restore copies the database of another Server with pg_dump and psql, as an administrator would move it.
+// Restore copies the database of another Server with pg_dump and psql, as a superuser of both.
 func (s *Server) Restore(from *Server) error {
 	dump := exec.Command(filepath.Join(from.bin, "pg_dump"), "--dbname", from.URL())
 	restore := exec.Command(filepath.Join(s.bin, "psql"), "--quiet", "--no-psqlrc", "--set", "ON_ERROR_STOP=1",
@@ -135,6 +135,9 @@ func (s *Server) Restore(from *Server) error {
 	}
 	return nil
 }
+
+// Programs returns the directory of PostgreSQL's programs, such as psql and pg_dump.
+func (s *Server) Programs() string { return s.bin }
 
 // Log returns the file to which the server writes its log.
 func (s *Server) Log() string { return filepath.Join(s.dir, "log") }

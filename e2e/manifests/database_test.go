@@ -1,0 +1,168 @@
+package manifests_test
+
+import (
+	"database/sql"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	_ "github.com/lib/pq"
+
+	"kontroler/e2e/readme"
+	"kontroler/store/accounts"
+	"kontroler/store/storetest"
+)
+
+// administrator is the role that runs the SQL and the commands of manifests/README.md. It is no superuser: that of a
+// managed PostgreSQL is none either.
+const administrator = "administrator"
+
+// databaseServer is a PostgreSQL on which the SQL of section Database was run.
+type databaseServer struct {
+	*storetest.Server
+	dir string // where commands run
+}
+
+// prepared starts a PostgreSQL and runs the SQL of section Database as the administrator.
+func prepared(t *testing.T) databaseServer {
+	t.Helper()
+	server := storetest.NewServer(t)
+	execute(t, server.URL(), "CREATE ROLE "+administrator+" LOGIN CREATEROLE CREATEDB")
+	s := databaseServer{Server: server, dir: t.TempDir()}
+	write(t, filepath.Join(s.dir, "database.sql"), commands(t, "Database"))
+	s.shell(t, `psql --no-psqlrc --set=ON_ERROR_STOP=1 --file=database.sql "$ADMIN_URL"`,
+		"ADMIN_URL="+strings.Replace(server.URL(), "postgres@", administrator+"@", 1))
+	return s
+}
+
+// commands returns the commands of a section of manifests/README.md.
+func commands(t *testing.T, section string) string {
+	t.Helper()
+	script, err := readme.Commands(filepath.Join(manifests, "README.md"), section)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return script
+}
+
+// url returns the URL of database kontroler for a role.
+func (s databaseServer) url(t *testing.T, role string) string {
+	t.Helper()
+	u, err := url.Parse(s.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.User, u.Path = url.User(role), "/kontroler"
+	return u.String()
+}
+
+// shell runs commands of the README, which must succeed.
+func (s databaseServer) shell(t *testing.T, script string, variables ...string) {
+	t.Helper()
+	if out, err := s.try(t, script, variables...); err != nil {
+		t.Fatalf("%s\n%v\n%s", script, err, out)
+	}
+}
+
+// try runs commands of the README with the programs of PostgreSQL. Their kubectl prints its arguments.
+func (s databaseServer) try(t *testing.T, script string, variables ...string) (string, error) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "sh", "-c", "kubectl() { echo kubectl \"$@\"; }\n"+script)
+	cmd.Dir = s.dir
+	cmd.Env = append(os.Environ(), "PATH="+s.Programs()+string(os.PathListSeparator)+os.Getenv("PATH"))
+	cmd.Env = append(cmd.Env, variables...)
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+// use does what controller and server do at their first start, and creates a user with a session and an API token.
+func (s databaseServer) use(t *testing.T) {
+	t.Helper()
+	s.migrate(t)
+	if _, err := storetest.Open(t, s.url(t, "kontroler")).Identity(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	server, err := accounts.Open(s.url(t, "kontroler_server"), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	if isCreated, err := server.Users.CreateFirst(t.Context(), "admin", "hash", time.Now()); err != nil || !isCreated {
+		t.Fatalf("creating a user: %t, %v", isCreated, err)
+	}
+	execute(t, s.url(t, "kontroler_server"),
+		`INSERT INTO kontroler_server.sessions (id, user_id, address, created_at, expires_at, seen_at)
+			SELECT 'session', id, '', now(), 'infinity', now() FROM kontroler_server.users`,
+		`INSERT INTO kontroler_server.tokens (user_id, name, hash, admin, grants, created_at, expires_at)
+			SELECT id, 'token', sha256('token'), true, '[]', now(), 'infinity' FROM kontroler_server.users`)
+}
+
+// migrate does what controller and server do with the database at each start, as their roles.
+func (s databaseServer) migrate(t *testing.T) {
+	t.Helper()
+	controller := storetest.Open(t, s.url(t, "kontroler"))
+	if err := controller.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := controller.GrantReaders(t.Context(), []string{"kontroler_server"}); err != nil {
+		t.Fatal(err)
+	}
+	server, err := accounts.Open(s.url(t, "kontroler_server"), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	if err := server.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.text(t, "kontroler_server", `SELECT count(*) FROM kontroler_v1.runs`)
+}
+
+// execute runs statements, each in a transaction of its own.
+func execute(t *testing.T, url string, statements ...string) {
+	t.Helper()
+	db, err := sql.Open("postgres", url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	for _, statement := range statements {
+		if _, err := db.Exec(statement); err != nil {
+			t.Fatalf("%s: %v", statement, err)
+		}
+	}
+}
+
+// text returns the only value of a query, as a role.
+func (s databaseServer) text(t *testing.T, role, query string) (value string) {
+	t.Helper()
+	db, err := sql.Open("postgres", s.url(t, role))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if err := db.QueryRow(query).Scan(&value); err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+	return value
+}
+
+// The SQL of section Database is enough for controller and server, and their roles may do nothing else: neither may
+// read what is the other's.
+func TestDatabaseSQL(t *testing.T) {
+	s := prepared(t)
+	s.use(t)
+	for role, foreign := range map[string]string{"kontroler": "kontroler_server", "kontroler_server": "kontroler"} {
+		if got := s.text(t, role, `SELECT rolsuper OR rolcreaterole OR rolcreatedb FROM pg_roles
+WHERE rolname = current_user`); got != "false" {
+			t.Errorf("%s has attributes that it does not need", role)
+		}
+		if got := s.text(t, role, "SELECT has_schema_privilege('"+foreign+"', 'USAGE')"); got != "false" {
+			t.Errorf("%s may use schema %s", role, foreign)
+		}
+	}
+}
