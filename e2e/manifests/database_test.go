@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	_ "github.com/lib/pq"
 
 	"kontroler/e2e/readme"
@@ -151,6 +152,27 @@ func (s databaseServer) text(t *testing.T, role, query string) (value string) {
 	return value
 }
 
+// rights returns what there is in the schemas of Kontroler, whom it belongs to, and what others may do with it.
+func (s databaseServer) rights(t *testing.T) []string {
+	t.Helper()
+	return strings.Split(s.text(t, "postgres", `SELECT string_agg(line, E'\n' ORDER BY line) FROM (
+SELECT concat_ws(' ', 'schema', nspname, nspowner::regrole, nspacl) FROM pg_namespace WHERE nspname ~ '^kontroler'
+UNION ALL SELECT concat_ws(' ', c.relkind, n.nspname, c.relname, c.relowner::regrole, c.relacl)
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname ~ '^kontroler'
+UNION ALL SELECT concat_ws(' ', 'function', oid::regprocedure, proowner::regrole, proacl)
+    FROM pg_proc WHERE pronamespace::regnamespace::text ~ '^kontroler'
+UNION ALL SELECT concat_ws(' ', 'default', defaclrole::regrole, defaclnamespace::regnamespace, defaclacl)
+    FROM pg_default_acl
+) rights (line)`), "\n")
+}
+
+const (
+	sqlIdentity = `SELECT concat_ws(' ', controller_id, cluster_uid) FROM kontroler_v1.identity`
+	// sqlAccounts counts users, sessions and API tokens.
+	sqlAccounts = `SELECT concat_ws(' ', (SELECT count(*) FROM kontroler_server.users),
+(SELECT count(*) FROM kontroler_server.sessions), (SELECT count(*) FROM kontroler_server.tokens))`
+)
+
 // The SQL of section Database is enough for controller and server, and their roles may do nothing else: neither may
 // read what is the other's.
 func TestDatabaseSQL(t *testing.T) {
@@ -165,4 +187,69 @@ WHERE rolname = current_user`); got != "false" {
 			t.Errorf("%s may use schema %s", role, foreign)
 		}
 	}
+}
+
+// The commands of section Another database server copy all that there is, whom it belongs to, and what others may do
+// with it. Controller and server then work there, as before.
+func TestMoveToAnotherDatabaseServer(t *testing.T) {
+	before, after := prepared(t), prepared(t)
+	before.use(t)
+	// What is there already, of another release or a failed attempt, is replaced.
+	execute(t, after.url(t, "kontroler"), "CREATE SCHEMA kontroler", "CREATE TABLE kontroler.later (id int)")
+	before.shell(t, commands(t, "Another database server"),
+		"OLD_ADMIN_URL="+before.url(t, administrator), "NEW_ADMIN_URL="+after.url(t, administrator))
+	if diff := cmp.Diff(before.rights(t), after.rights(t)); diff != "" {
+		t.Errorf("what there is, and rights (-old server +new server):\n%s", diff)
+	}
+	for role, query := range map[string]string{"kontroler": sqlIdentity, "kontroler_server": sqlAccounts} {
+		if want, got := before.text(t, role, query), after.text(t, role, query); want != got {
+			t.Errorf("%s is %q, then %q", query, want, got)
+		}
+	}
+	after.migrate(t)
+}
+
+// A copy that fails leaves the new server as it was. The commands end with an error, and the new kustomization is not
+// applied.
+func TestFailedMoveToAnotherDatabaseServer(t *testing.T) {
+	before, after := prepared(t), prepared(t)
+	before.use(t)
+	rights := after.rights(t)
+	for name, urls := range map[string][2]string{
+		"a role that cannot read":  {before.url(t, "kontroler"), after.url(t, administrator)},
+		"a role that cannot write": {before.url(t, administrator), after.url(t, "kontroler_server")},
+	} {
+		out, err := before.try(t, commands(t, "Another database server"),
+			"OLD_ADMIN_URL="+urls[0], "NEW_ADMIN_URL="+urls[1])
+		if err == nil || !strings.Contains(out, "permission denied") && !strings.Contains(out, "must be owner") ||
+			strings.Contains(out, "kubectl apply") {
+			t.Errorf("%s: %v\n%s", name, err, out)
+		}
+		if diff := cmp.Diff(rights, after.rights(t)); diff != "" {
+			t.Errorf("%s changes the new server (-before +after):\n%s", name, diff)
+		}
+	}
+}
+
+// The commands of sections Backups and Restoring bring the database back as it was, but for API tokens and sessions:
+// nobody can say which of them was ended since.
+func TestBackup(t *testing.T) {
+	s := prepared(t)
+	s.use(t)
+	rights, identity := s.rights(t), s.text(t, "kontroler", sqlIdentity)
+	s.shell(t, commands(t, "Backups"), "ADMIN_URL="+s.url(t, administrator))
+	execute(t, s.url(t, "kontroler"), "CREATE TABLE kontroler.later (run bigint REFERENCES kontroler.runs)",
+		"UPDATE kontroler.identity SET cluster_uid = 'another'")
+	execute(t, s.url(t, "kontroler_server"), "DELETE FROM kontroler_server.users")
+	s.shell(t, commands(t, "Restoring"), "ADMIN_URL="+s.url(t, administrator))
+	if diff := cmp.Diff(rights, s.rights(t)); diff != "" {
+		t.Errorf("what there is, and rights (-before +after):\n%s", diff)
+	}
+	if got := s.text(t, "kontroler", sqlIdentity); got != identity {
+		t.Errorf("the identity is %s, want %s", got, identity)
+	}
+	if got := s.text(t, "kontroler_server", sqlAccounts); got != "1 0 0" {
+		t.Errorf("%s users, sessions and API tokens, want 1 0 0", got)
+	}
+	s.migrate(t)
 }
