@@ -133,6 +133,44 @@ func TestExamples(t *testing.T) {
 	run("all together", slices.Sorted(maps.Keys(checks)), together...)
 }
 
+// With the examples of section Registry no image is one that only this machine has, and every Pod may pull its own:
+// those of the Deployments, and that of the Job, whose kustomization has the same examples.
+func TestRegistry(t *testing.T) {
+	examples, err := readme.Examples(filepath.Join(manifests, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string][]string{
+		"overlays/production": {"kontroler-controller", "kontroler-server", "kontroler-ui"},
+		"uninstall":           {"kontroler-controller"},
+	} {
+		t.Run(path, func(t *testing.T) {
+			t.Parallel()
+			dir := workspace(t)
+			base := readme.Example{"kustomization.yaml": {"resources: [../kontroler/manifests/" + path + "]\n"}}
+			if err := readme.Lay(dir, base, examples["Registry"]); err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, template := range templates(t, render(t, dir)) {
+				name, isThere := strings.CutPrefix(template.Spec.Containers[0].Image, "registry.example.com/")
+				program, hasVersion := strings.CutSuffix(name, ":v1.0.0")
+				if !isThere || !hasVersion {
+					t.Errorf("%s has the image %s", template.GenerateName, template.Spec.Containers[0].Image)
+				}
+				if !slices.Equal(template.Spec.ImagePullSecrets, []corev1.LocalObjectReference{{Name: "registry"}}) {
+					t.Errorf("%s has the pull secrets %v", template.GenerateName, template.Spec.ImagePullSecrets)
+				}
+				got = append(got, program)
+			}
+			slices.Sort(got)
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("images (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
 // specOf returns the spec of a Pod of the controller or of the server.
 func specOf(t *testing.T, pods map[string][]*corev1.Pod, component string) *corev1.PodSpec {
 	t.Helper()
