@@ -92,9 +92,9 @@ func TestExamples(t *testing.T) {
 		t.Fatal(err)
 	}
 	sections := []string{
-		"Another namespace", "Client certificates", "Database", "Flags", "HTTPS", "Namespaces", "Registry",
-		"Resources and nodes", "Signed webhooks", "Webhooks with a certificate of a private CA", "Without the server",
-		firstSection,
+		"Another namespace", "Client certificates", "Database", "Flags", "HTTPS", "HTTPS without ca.crt", "Namespaces",
+		"Registry", "Resources and nodes", "Signed webhooks", "Webhooks with a certificate of a private CA",
+		"Without the server", firstSection,
 	}
 	if diff := cmp.Diff(sections, slices.Sorted(maps.Keys(examples))); diff != "" {
 		t.Fatalf("sections with examples (-want +got):\n%s", diff)
@@ -169,6 +169,39 @@ func TestRegistry(t *testing.T) {
 			}
 		})
 	}
+}
+
+// With the example of section HTTPS without ca.crt the UI needs nothing but tls.crt and tls.key of a Secret.
+func TestHTTPSWithoutCA(t *testing.T) {
+	examples, err := readme.Examples(filepath.Join(manifests, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := workspace(t)
+	if err := readme.Lay(dir, examples[firstSection], examples["HTTPS without ca.crt"]); err != nil {
+		t.Fatal(err)
+	}
+	for _, template := range templates(t, render(t, dir)) {
+		if template.GenerateName != "kontroler-ui-" {
+			continue
+		}
+		for _, volume := range template.Spec.Volumes {
+			if volume.Secret != nil {
+				t.Errorf("volume %s needs the Secret %s", volume.Name, volume.Secret.SecretName)
+			}
+		}
+		got := append(mounted(&template.Spec, "server-ca"),
+			env(&template.Spec, "KONTROLER_SERVER_CA"), env(&template.Spec, "KONTROLER_SERVER_NAME"))
+		want := []string{
+			"kontroler-server-ca", "/etc/kontroler-server-ca", "/etc/kontroler-server-ca/ca.crt",
+			"kontroler.example.com",
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("how the UI verifies the server (-want +got):\n%s", diff)
+		}
+		return
+	}
+	t.Error("no Deployment kontroler-ui")
 }
 
 // specOf returns the spec of a Pod of the controller or of the server.
