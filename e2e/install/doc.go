@@ -3,6 +3,7 @@
 //	install_test.go     the steps, one after the other
 //	quickstart_test.go  the lines of README.md, a schedule with a time zone
 //	people_test.go      two people who live the whole life of a DAG with the server; api_test.go: their curl
+//	password_test.go    an administrator without a password: the lines of manifests/README.md and httpapi/README.md
 //	wrong_test.go       what kubectl tells after a mistake: the table What if of manifests/README.md
 //	production_test.go  another PostgreSQL, mTLS, webhooks, a killed leader, an upgrade
 //	uninstall_test.go   the lines of manifests/README.md

@@ -14,6 +14,7 @@ func TestInstall(t *testing.T) {
 	step("quickstart", s.quickstart)
 	step("schedule in a time zone", s.applyZonedSchedule)
 	step("people with the server", func(t *testing.T) { s.peopleLive(t, s.forwarded(t), "quickstart") })
+	step("locked out", s.lockedOut)
 	step("wrong input", s.wrongInput)
 	step("role taken away", s.roleTakenAway)
 	step("due time in a time zone", s.waitForZonedRun)

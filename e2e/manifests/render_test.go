@@ -322,3 +322,30 @@ func TestWithoutTheServer(t *testing.T) {
 		})
 	}
 }
+
+// The server finds its files in a volume that can be mounted without the first password, which is to be removed, but
+// not without the keys.
+func TestFirstPasswordIsOptional(t *testing.T) {
+	for _, template := range templates(t, install(t, "production")) {
+		if template.GenerateName != "kontroler-server-" {
+			continue
+		}
+		isOptional := map[string]bool{}
+		for _, volume := range template.Spec.Volumes {
+			if volume.Projected == nil {
+				t.Fatalf("volume %s is not projected: its files are optional all together or not at all", volume.Name)
+			}
+			for _, source := range volume.Projected.Sources {
+				for _, item := range source.Secret.Items {
+					isOptional[item.Path] = source.Secret.Optional != nil && *source.Secret.Optional
+				}
+			}
+		}
+		want := map[string]bool{"jwt-keys": false, "admin-password": true}
+		if diff := cmp.Diff(want, isOptional); diff != "" {
+			t.Errorf("files that may be missing (-want +got):\n%s", diff)
+		}
+		return
+	}
+	t.Error("no Deployment kontroler-server")
+}

@@ -37,7 +37,8 @@ func createFirstUser(
 	switch {
 	case passwordFile != "":
 		if password, err = readPassword(firstUser, passwordFile); err != nil {
-			return &configError{fmt.Errorf("--admin-password-file: %w", err)}
+			return &configError{fmt.Errorf("there is no user yet. The first one, %s, gets the password in "+
+				"--admin-password-file: %w", firstUser, err)}
 		}
 	case process.IsTerminal(terminal):
 		password, isMade = rand.Text(), true

@@ -388,7 +388,8 @@ func TestFirstUser(t *testing.T) {
 	}{
 		"without a password and a terminal": {want: "Set --admin-password-file to a file"},
 		"with a file that does not exist": {
-			[]string{"--admin-password-file=/nothing"}, "--admin-password-file: open /nothing",
+			[]string{"--admin-password-file=/nothing"},
+			"there is no user yet. The first one, admin, gets the password in --admin-password-file: open /nothing",
 		},
 		"with a password that is too short": {
 			[]string{"--admin-password-file", writeFile(t, "geheim")}, "the password has fewer than 12 characters",
