@@ -7,13 +7,17 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/yaml"
+
+	"kontroler/e2e/readme"
 )
 
 const (
@@ -320,6 +324,43 @@ func TestWithoutTheServer(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// The command of section Without the server deletes what an installation with the server has and one without it has
+// not, and nothing else.
+func TestDeletingTheServer(t *testing.T) {
+	command, err := readme.Commands(filepath.Join(manifests, "README.md"), "Without the server")
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts := regexp.MustCompile(`^kubectl delete ([a-z,]+) -n kontroler \\\n  -l '(.*)'\n$`).FindStringSubmatch(command)
+	if parts == nil {
+		t.Fatalf("the command is not kubectl delete KINDS -n kontroler -l 'SELECTOR':\n%s", command)
+	}
+	selector, err := labels.Parse(parts[2])
+	if err != nil {
+		t.Fatal(err)
+	}
+	kinds := strings.Split(parts[1], ",")
+	dir := workspace(t)
+	write(t, filepath.Join(dir, "kustomization.yaml"), "resources: [../kontroler/manifests/overlays/production]\n"+
+		"components: [../kontroler/manifests/components/without-server]\n")
+	var left, want []string
+	for _, object := range render(t, dir) {
+		left = append(left, describe(object))
+	}
+	for _, object := range install(t, "production") {
+		isDeleted := slices.Contains(kinds, strings.ToLower(object.GetKind())) &&
+			selector.Matches(labels.Set(object.GetLabels()))
+		if !isDeleted {
+			want = append(want, describe(object))
+		}
+	}
+	slices.Sort(left)
+	slices.Sort(want)
+	if diff := cmp.Diff(want, left); diff != "" {
+		t.Errorf("objects (-after the command +without the server):\n%s", diff)
 	}
 }
 
