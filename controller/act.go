@@ -40,15 +40,16 @@ type podWriter struct {
 	workspaces *workspaces
 }
 
-// act deletes and creates the Pods of a committed decision. A failed deletion does not keep Pods from being created.
+// act deletes, limits and creates the Pods of a committed decision. A failed request does not keep Pods from being
+// created.
 func (w *podWriter) act(
 	ctx context.Context, row store.Run, f *facts, slots *queue.Grant, decision engine.Decision,
 ) error {
 	w.logs.OpenBefore(ctx, f.graph.Spec().Logs, row.Namespace, decision.Delete)
-	stopped := w.stopPods(ctx, row, decision.Delete)
+	err := errors.Join(w.stopPods(ctx, row, decision.Delete), w.limitPods(ctx, row, decision.Limit))
 	creates := decision.Create
 	if len(creates) == 0 {
-		return stopped
+		return err
 	}
 	s := starts{row: row, graph: f.graph, slots: slots}
 	if err := json.Unmarshal(row.Parameters, &s.values); err != nil {
@@ -56,13 +57,13 @@ func (w *podWriter) act(
 	}
 	if w.workspaces.lacksWorkspace(row, f.graph) {
 		// The first create makes the workspace too. The others need it.
-		if err := w.createPod(ctx, s, creates[0]); err != nil {
-			return errors.Join(stopped, err)
+		if failed := w.createPod(ctx, s, creates[0]); failed != nil {
+			return errors.Join(err, failed)
 		}
 		creates = creates[1:]
 	}
 	created := queue.Parallel(len(creates), func(i int) error { return w.createPod(ctx, s, creates[i]) })
-	return errors.Join(stopped, created)
+	return errors.Join(err, created)
 }
 
 // createPod creates the Pod of a decided attempt. A repeat finds the Pod, because its name is derived.
@@ -86,7 +87,6 @@ func (w *podWriter) createPod(ctx context.Context, s starts, c engine.Create) er
 		Values:       s.values,
 		Attempt:      c.Number,
 		PodName:      c.PodName,
-		StartGrace:   w.cfg.StartGrace,
 	})
 	created, err := w.cfg.Kube.CoreV1().Pods(row.Namespace).Create(ctx, p, metav1.CreateOptions{})
 	if apierrors.IsAlreadyExists(err) {
@@ -167,6 +167,22 @@ func (w *podWriter) stopPod(ctx context.Context, row store.Run, d engine.Delete)
 		w.backlog.queue.AddAfter(queue.RunKey(row.UID), goneRetry)
 	}
 	return nil
+}
+
+// limitPods sets the deadlines of Pods whose tasks run. If a request is lost, the next sync repeats it, because the
+// Pod has no deadline yet.
+func (w *podWriter) limitPods(ctx context.Context, row store.Run, limits []engine.Limit) error {
+	return queue.Parallel(len(limits), func(i int) error {
+		l := limits[i]
+		fault.Point("pod-limit")
+		body := fmt.Appendf(nil, `{"metadata":{"uid":%q},"spec":{"activeDeadlineSeconds":%d}}`, l.PodUID, l.Seconds)
+		pods := w.cfg.Kube.CoreV1().Pods(row.Namespace)
+		_, err := pods.Patch(ctx, l.PodName, types.MergePatchType, body, metav1.PatchOptions{})
+		if err != nil && !kube.IsGone(err) {
+			return fmt.Errorf("setting the deadline of pod %q: %w", l.PodName, err)
+		}
+		return nil
+	})
 }
 
 // relabelAll restores the labels of our Pods that lost them.

@@ -385,7 +385,8 @@ func (f *fixture) setStatus(word string, phase corev1.PodPhase, state corev1.Con
 	if p.Spec.NodeName == "" {
 		f.bind(word)
 	}
-	p.ResourceVersion, p.Spec.NodeName, p.Status.Phase = "", "n", phase
+	accepted := metav1.NewTime(f.time.Add(-time.Minute))
+	p.ResourceVersion, p.Spec.NodeName, p.Status.Phase, p.Status.StartTime = "", "n", phase, &accepted
 	p.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: v1alpha1.TaskContainer, State: state}}
 	_, err := f.road.kube.CoreV1().Pods(f.road.namespace).UpdateStatus(f.Context(), p, metav1.UpdateOptions{})
 	must(f.T, err)
@@ -619,6 +620,9 @@ func (f *fixture) objects() (objects []string) {
 		}
 		if !slices.Contains(p.Finalizers, v1alpha1.Finalizer) {
 			text += ", without finalizer"
+		}
+		if seconds := p.Spec.ActiveDeadlineSeconds; seconds != nil {
+			text += fmt.Sprintf(", limited to %d s", *seconds)
 		}
 		if p.Labels[v1alpha1.LabelController] != f.cfg.ID {
 			text += ", without labels"

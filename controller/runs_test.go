@@ -41,6 +41,8 @@ func TestRun(t *testing.T) {
 const (
 	single = `
 task: [{name: a, image: busybox}]`
+	limited = `
+task: [{name: a, image: busybox, timeoutSeconds: 100}]`
 	retrying = `
 task: [{name: a, image: busybox, backoff: {limit: 1, duration: 10s}}]`
 )
@@ -213,6 +215,48 @@ var outcomes = map[string]roadCase{
 			},
 			Objects:  []string{"dagrun r is Running, claimed", "pod a.1"},
 			Enqueued: []string{"progress of r"},
+		},
+	},
+	"the Pod of a task with a timeout is limited when its container has started": {
+		before: func(f *fixture) {
+			f.running(limited)
+			f.start("a.1")
+		},
+		want: world{
+			Rows:     []string{"run r is Running", "task a is Active", "attempt a.1 is Running"},
+			Objects:  []string{"dagrun r is Running, claimed", "pod a.1, limited to 460 s"},
+			Requests: []string{"patch pod a.1"},
+			Enqueued: []string{"progress of r", "alarm in 1m40s"},
+		},
+	},
+	"a Pod that could not be limited is looked at again": {
+		before: func(f *fixture) {
+			f.running(limited)
+			f.start("a.1")
+			f.api.answer("patch pod a.1", answer{err: apierrors.NewTooManyRequestsError("busy")})
+		},
+		want: world{
+			Err:      `setting the deadline of pod "a.1": Too many requests: busy`,
+			Rows:     []string{"run r is Running", "task a is Active", "attempt a.1 is Running"},
+			Objects:  []string{"dagrun r is Running, claimed", "pod a.1"},
+			Requests: []string{"patch pod a.1"},
+			Enqueued: []string{"progress of r", "alarm in 1m40s"},
+			Pending:  []string{"pod a.1", "created pod a.1"},
+		},
+	},
+	"a Pod that is limited already is left alone": {
+		before: func(f *fixture) {
+			f.running(limited)
+			f.start("a.1")
+			f.synced("r")
+			f.patchPod("a.1", `{"metadata":{"annotations":{"x":"y"}}}`)
+			f.showCluster()
+			f.touch("r", "a.1")
+		},
+		want: world{
+			Rows:     []string{"run r is Running", "task a is Active", "attempt a.1 is Running"},
+			Objects:  []string{"dagrun r is Running, claimed", "pod a.1, limited to 460 s"},
+			Enqueued: []string{"alarm in 1m40s"},
 		},
 	},
 	"the outcome of a Pod starts its child, and hands the Pod over": {

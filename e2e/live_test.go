@@ -186,7 +186,7 @@ func TestTimeoutWithTheControllerDown(t *testing.T) {
 	c := w.Controller(flags("--start-grace=4s"))
 	w.ApplyDAG("dag", sh("slow", "sleep 100000", timeout(6)))
 	w.Start("run", "dag")
-	w.WaitPod("run", "slow", nil)
+	w.WaitPod("run", "slow", func(p *corev1.Pod) bool { return p.Spec.ActiveDeadlineSeconds != nil })
 	c.Kill9()
 	w.WaitPod("run", "slow", func(p *corev1.Pod) bool { return p.Status.Phase == corev1.PodFailed })
 	w.Controller()

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	nodev1 "k8s.io/api/node/v1"
@@ -123,8 +124,8 @@ func (w *world) waitSays(run, task, want string) {
 	})
 }
 
-// A Pod that cannot start fails after the start grace, with its reason. A running init container does not count against
-// the grace. A run that continues after a failure says what has failed.
+// A Pod that cannot start fails after the start grace, with its reason. A running init container counts neither against
+// the grace nor against the timeout. A run that continues after a failure says what has failed.
 func TestPodThatCannotStartFailsAfterTheGrace(t *testing.T) {
 	w := newWorld(t)
 	w.Controller(flags("--start-grace=5s"))
@@ -134,7 +135,7 @@ func TestPodThatCannotStartFailsAfterTheGrace(t *testing.T) {
 			t.PodTemplate.InitContainers = []corev1.Container{{Name: "wait-for-gate", Image: "busybox:1.36",
 				Command:      []string{"sh", "-c", "while [ ! -e /dir/gate ]; do sleep 0.2; done"},
 				VolumeMounts: []corev1.VolumeMount{{Name: "dir", MountPath: "/dir"}}}}
-		}))
+		}, timeout(10)))
 	w.Start("run", "dag")
 	w.WaitTask("run", "settings", "Failed", "RetriesSpent")
 	if row := w.Task("run", "settings"); !strings.Contains(row.Message, "StartFailed: FailedMount: ") ||
@@ -146,6 +147,11 @@ func TestPodThatCannotStartFailsAfterTheGrace(t *testing.T) {
 		s := w.DagRun("run").Status
 		return strings.Contains(s.Message, "slow waits: PodInitializing") &&
 			strings.Contains(s.Message, "settings failed: "), s.Reason + ": " + s.Message
+	})
+	created := w.WaitPod("run", "slow", nil).CreationTimestamp.Time
+	w.Eventually("the Pod to be older than timeout and start grace", patience, func(context.Context) (bool, string) {
+		age := time.Since(created)
+		return age > 20*time.Second, age.String()
 	})
 	w.Open("gate")
 	w.WaitRun("run", v1alpha1.RunFailed, patience)

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"math"
 	"time"
 
 	"kontroler/store/transition"
@@ -168,8 +169,8 @@ func (d *decision) updateStopping(a *Attempt, p *Pod) {
 // whatever its Pod reports later.
 //
 // The start time comes from the clock of the node, which may differ from the controller's. The timeout therefore counts
-// from the decision that first saw the container running, and the due time of the row records it. The Pod's own
-// deadline counts by the clock of the node.
+// from the decision that first saw the container running, and the due time of the row records it. The Pod gets a
+// deadline of its own, by the clock of the node, for the time in which no controller can stop it.
 func (d *decision) updateRunning(a *Attempt, p *Pod) {
 	due, isOver := time.Time{}, false
 	timeout := d.Graph.Task(a.Task).TimeoutSeconds
@@ -189,7 +190,23 @@ func (d *decision) updateRunning(a *Attempt, p *Pod) {
 		d.stopAttempt(a, p, ReasonTimeout, fmt.Sprintf("ran longer than timeoutSeconds (%d)", *timeout))
 		return
 	}
+	if timeout != nil {
+		d.limitPod(a, p, *timeout)
+	}
 	d.setDue(a, due)
+}
+
+// limitPod gives a Pod whose task runs a deadline, unless it has an earlier one: timeout and start grace from the start
+// of its container. The time until then does not count: an image may be pulled, or an init container run, for hours.
+func (d *decision) limitPod(a *Attempt, p *Pod, timeout int64) {
+	if p.Started.IsZero() || p.Accepted.IsZero() || !p.Deletion.IsZero() {
+		return
+	}
+	before := max(0, p.Started.Sub(p.Accepted)) + d.StartGrace
+	seconds := min(int64(math.Ceil(before.Seconds()))+timeout, math.MaxInt32)
+	if p.Deadline == 0 || p.Deadline > seconds {
+		d.Limit = append(d.Limit, Limit{PodName: a.PodName, PodUID: p.UID, Seconds: seconds})
+	}
 }
 
 // deletionCheck returns when to check whether the node of a Pod with a deletionTimestamp is lost. For any other Pod it

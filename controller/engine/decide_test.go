@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -1819,6 +1820,78 @@ func TestRetry(t *testing.T) {
 			}
 			if diff := cmp.Diff(c.want, got.Transitions[1]); diff != "" {
 				t.Errorf("transition of the task (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// The Pod of a running attempt with a timeout gets a deadline, which counts from when the kubelet accepted the Pod.
+func TestDeadlineOfThePod(t *testing.T) {
+	limit := func(seconds int64) []engine.Limit {
+		return []engine.Limit{{PodName: "a-1", PodUID: "u", Seconds: seconds}}
+	}
+	accepted := func(at time.Time) func(*engine.Pod) { return func(p *engine.Pod) { p.Accepted = at } }
+	deadline := func(seconds int64) func(*engine.Pod) { return func(p *engine.Pod) { p.Deadline = seconds } }
+	tests := map[string]struct {
+		timeout int64 // none if 0
+		grace   time.Duration
+		pod     *engine.Pod // that has started at -60
+		isOver  bool
+		want    []engine.Limit
+	}{
+		"timeout and start grace count from the start of the container": {
+			timeout: 99, grace: time.Minute, pod: pod(accepted(at(-60))), want: limit(159),
+		},
+		"the time before the start of the container does not count": {
+			timeout: 99, grace: time.Minute, pod: pod(accepted(at(-4060))), want: limit(4159),
+		},
+		"a part of a second is rounded up": {
+			timeout: 1, grace: 1500 * time.Millisecond, pod: pod(accepted(at(-60))), want: limit(3),
+		},
+		"the deadline is at most what a Pod may have": {
+			timeout: 31536000, grace: math.MaxInt64, pod: pod(accepted(at(-60))), want: limit(math.MaxInt32),
+		},
+		"a Pod that has the deadline keeps it": {
+			timeout: 99, grace: time.Minute, pod: pod(accepted(at(-60)), deadline(159)),
+		},
+		"a Pod with an earlier deadline keeps it": {
+			timeout: 99, grace: time.Minute, pod: pod(accepted(at(-60)), deadline(7)),
+		},
+		"a later deadline is replaced": {
+			timeout: 99, grace: time.Minute, pod: pod(accepted(at(-60)), deadline(900)), want: limit(159),
+		},
+		"without a timeout there is no deadline": {grace: time.Minute, pod: pod(accepted(at(-60)))},
+		"a Pod whose container has not started gets none": {
+			timeout: 99, grace: time.Minute, pod: pod(accepted(at(-60)), neverStarted),
+		},
+		"a Pod that is being deleted gets none": {
+			timeout: 99, grace: time.Minute, pod: pod(accepted(at(-60)), deletedAt(-1)),
+		},
+		"a Pod that is stopped now gets none": {
+			timeout: 99, grace: time.Minute, pod: pod(accepted(at(-60))), isOver: true,
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var spec func(*v1alpha1.DAGSpec)
+			if test.timeout > 0 {
+				spec = timeout(test.timeout)
+			}
+			s := newSnapshot(compile(t, "a", spec))
+			s.StartGrace = test.grace
+			a := addAttempt(s, 0, engine.AttemptRunning)
+			a.Due = at(40)
+			if test.isOver {
+				a.Due = at(-1)
+			}
+			s.Pods["a-1"] = test.pod
+			got, err := engine.Decide(*s, at(0))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(test.want, got.Limit); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
 	}

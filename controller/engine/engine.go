@@ -115,6 +115,7 @@ type Decision struct {
 	Transitions []transition.Transition
 	Create      []Create
 	Delete      []Delete
+	Limit       []Limit
 	// Reap names the Pods whose outcome this decision counts. The reaper may delete them after the commit.
 	Reap []string
 	// Ended names the Pods of all attempts that this decision ends. Some of them do not exist any more.
@@ -143,3 +144,9 @@ type Create struct {
 
 // Delete is a Pod to delete because its attempt is being stopped.
 type Delete struct{ PodName, PodUID string }
+
+// Limit is a Pod whose activeDeadlineSeconds is to be set. Its kubelet then ends it even if no controller does.
+type Limit struct {
+	PodName, PodUID string
+	Seconds         int64
+}

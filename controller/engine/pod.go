@@ -23,7 +23,11 @@ type Pod struct {
 	NodeLost bool
 	// Waits is why the task's container has not started. It is nil if the container started or no reason is known.
 	Waits *Wait
-	// Started is when the task's container started.
+	// Accepted is when a kubelet accepted the Pod, by the clock of the node. It is zero if none has.
+	Accepted time.Time
+	// Deadline is the Pod's activeDeadlineSeconds, which counts from Accepted. Zero means none.
+	Deadline int64
+	// Started is when the task's container started, by the clock of the node.
 	Started time.Time
 	// Terminated is how the task's container ended. Other containers do not matter.
 	Terminated *Termination

@@ -2,10 +2,8 @@ package pod
 
 import (
 	"maps"
-	"math"
 	"strconv"
 	"strings"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -34,8 +32,6 @@ type Input struct {
 	Values  []dag.Value
 	Attempt int
 	PodName string
-	// StartGrace is how long an attempt may fail to start.
-	StartGrace time.Duration
 	// Workspace is the workspace of the run, or nil. Claim is the name of its PersistentVolumeClaim.
 	Workspace *v1alpha1.Workspace
 	Claim     string
@@ -76,7 +72,7 @@ func Build(in Input) *corev1.Pod {
 			Affinity:                      t.Affinity,
 			ServiceAccountName:            t.ServiceAccountName,
 			AutomountServiceAccountToken:  t.AutomountServiceAccountToken,
-			ActiveDeadlineSeconds:         podDeadline(in, t.ActiveDeadlineSeconds),
+			ActiveDeadlineSeconds:         t.ActiveDeadlineSeconds,
 			TerminationGracePeriodSeconds: t.TerminationGracePeriodSeconds,
 			PriorityClassName:             t.PriorityClassName,
 			RuntimeClassName:              t.RuntimeClassName,
@@ -182,20 +178,6 @@ func escapeEnv(value string) string {
 		return value
 	}
 	return strings.ReplaceAll(value, "$", "$$")
-}
-
-// podDeadline returns the activeDeadlineSeconds of the Pod: that of the template, or timeout and start grace of the
-// task, whichever is less. With it, an attempt also ends while the controller or the database is unavailable.
-func podDeadline(in Input, template *int64) *int64 {
-	if in.Task.TimeoutSeconds == nil {
-		return template
-	}
-	grace := int64(math.Ceil(max(0, in.StartGrace.Seconds())))
-	deadline := min(*in.Task.TimeoutSeconds+grace, math.MaxInt32)
-	if template != nil {
-		deadline = min(deadline, *template)
-	}
-	return &deadline
 }
 
 // addScript adds a script to the Pod as an annotation. A downwardAPI volume projects it into the task's container.

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"fmt"
-	"math"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -13,7 +12,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -82,7 +80,7 @@ func fullInput() Input {
 				Value: new("db.$(x)"),
 			}, {Name: "TOKEN", Secret: "creds", Key: "token"}, {Name: "UNUSED", Value: new("")},
 		},
-		Attempt: 3, PodName: "nightly-1-extract-abcdefghij", StartGrace: 5 * time.Minute,
+		Attempt: 3, PodName: "nightly-1-extract-abcdefghij",
 	}
 }
 
@@ -130,7 +128,7 @@ func TestBuildPod(t *testing.T) {
 			Volumes: p.Volumes, ImagePullSecrets: p.ImagePullSecrets, SecurityContext: p.SecurityContext,
 			NodeSelector: p.NodeSelector, Tolerations: p.Tolerations, Affinity: p.Affinity,
 			ServiceAccountName: "runner", AutomountServiceAccountToken: new(false),
-			ActiveDeadlineSeconds: new(int64(360)), TerminationGracePeriodSeconds: new(int64(45)),
+			ActiveDeadlineSeconds: new(int64(900)), TerminationGracePeriodSeconds: new(int64(45)),
 			PriorityClassName: "low", RuntimeClassName: new("gvisor"),
 		},
 	}
@@ -379,37 +377,6 @@ func TestBuildPodDAGLabel(t *testing.T) {
 			}
 			if got := pod.Annotations[v1alpha1.AnnotationDAG]; got != c.name {
 				t.Errorf("annotation = %q", got)
-			}
-		})
-	}
-}
-
-func TestPodDeadline(t *testing.T) {
-	cases := map[string]struct {
-		timeout, template *int64
-		grace             time.Duration
-		want              *int64
-	}{
-		"no deadline without timeout and template": {nil, nil, time.Minute, nil},
-		"the template alone sets the deadline":     {nil, new(int64(7)), time.Minute, new(int64(7))},
-		"timeout and start grace set the deadline": {new(int64(7)), nil, time.Minute, new(int64(67))},
-		"a lower template wins":                    {new(int64(100)), new(int64(120)), time.Minute, new(int64(120))},
-		"a lower timeout wins":                     {new(int64(100)), new(int64(900)), time.Minute, new(int64(160))},
-		"a part of a second is rounded up":         {new(int64(1)), nil, 1500 * time.Millisecond, new(int64(3))},
-		"no start grace":                           {new(int64(1)), nil, 0, new(int64(1))},
-		"a negative start grace counts as none":    {new(int64(1)), nil, -time.Minute, new(int64(1))},
-		"the deadline is at most what a Pod accepts": {
-			new(int64(31536000)), nil, math.MaxInt64, new(int64(math.MaxInt32)),
-		},
-	}
-	for name, c := range cases {
-		t.Run(name, func(t *testing.T) {
-			in := Input{
-				Task:       &v1alpha1.Task{TaskTemplate: v1alpha1.TaskTemplate{TimeoutSeconds: c.timeout}},
-				StartGrace: c.grace,
-			}
-			if diff := cmp.Diff(c.want, podDeadline(in, c.template)); diff != "" {
-				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
 	}

@@ -45,6 +45,12 @@ func Facts(p *corev1.Pod, newest StartEvent) *engine.Pod {
 		Reason:  text.Clean(p.Status.Reason),
 		Message: text.Clean(p.Status.Message),
 	}
+	if p.Status.StartTime != nil {
+		f.Accepted = kube.UTC(*p.Status.StartTime)
+	}
+	if p.Spec.ActiveDeadlineSeconds != nil {
+		f.Deadline = *p.Spec.ActiveDeadlineSeconds
+	}
 	task := ContainerStatus(p.Status.ContainerStatuses, v1alpha1.TaskContainer)
 	if task != nil {
 		// If kubelet or runtime lost track of a container, they invent its exit code (ContainerStatusUnknown: 137 and
@@ -386,6 +392,7 @@ func Trim(obj any) (any, error) {
 		},
 		Spec: corev1.PodSpec{
 			NodeName:                      p.Spec.NodeName,
+			ActiveDeadlineSeconds:         p.Spec.ActiveDeadlineSeconds,
 			TerminationGracePeriodSeconds: p.Spec.TerminationGracePeriodSeconds,
 			InitContainers:                trimContainers(p.Spec.InitContainers),
 			Containers:                    trimContainers(p.Spec.Containers),
@@ -508,9 +515,11 @@ func SameFacts(a, b *corev1.Pod) bool {
 		reflect.DeepEqual(significantFacts(a), significantFacts(b))
 }
 
-// significantFacts returns the facts of a Pod without a routine wait of a Pod that has no init containers.
+// significantFacts returns the facts of a Pod without a routine wait of a Pod that has no init containers, and without
+// those that only matter beside another one.
 func significantFacts(p *corev1.Pod) *engine.Pod {
 	f := Facts(p, StartEvent{})
+	f.Accepted, f.Deadline = time.Time{}, 0
 	if f.Waits != nil && f.Waits.IsRoutine && f.Waits.Reason != engine.ReasonPodInitializing {
 		f.Waits = nil
 	}

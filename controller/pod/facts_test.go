@@ -771,6 +771,7 @@ func TestTrimPodWhole(t *testing.T) {
 		},
 		Spec: corev1.PodSpec{
 			NodeName: "node1", TerminationGracePeriodSeconds: pod.Spec.TerminationGracePeriodSeconds,
+			ActiveDeadlineSeconds: pod.Spec.ActiveDeadlineSeconds,
 			InitContainers: []corev1.Container{
 				{Name: "proxy", RestartPolicy: &always},
 			}, Containers: []corev1.Container{{Name: "task"}},
@@ -896,6 +897,7 @@ func TestSameFacts(t *testing.T) {
 	}{
 		"nothing":          {func(*corev1.Pod) {}, true},
 		"resourceVersion":  {func(p *corev1.Pod) { p.ResourceVersion = "9" }, true},
+		"deadline":         {func(p *corev1.Pod) { p.Spec.ActiveDeadlineSeconds = new(int64(9)) }, true},
 		"somebody's label": {func(p *corev1.Pod) { p.Labels = map[string]string{"a": "b"} }, true},
 		"readiness": {
 			func(p *corev1.Pod) { podCondition(p, corev1.PodReady).Status = corev1.ConditionFalse },

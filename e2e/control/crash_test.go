@@ -29,6 +29,7 @@ func TestKilledAt(t *testing.T) {
 		// Pods whose outcome is counted.
 		"reap:1", "pod-released:2", "pod-deleted:3",
 		// A Pod that a timeout or a cancel stops.
+		"timeout pod-limit:1",
 		"timeout pod-stop:1", "timeout pod-stopped:1", "cancel pod-stop:1", "cancel pod-stopped:1",
 		// The end.
 		"run-end-committed:1", "failure run-end-committed:1", "cancel run-end-committed:1",

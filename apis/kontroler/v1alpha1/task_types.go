@@ -92,7 +92,9 @@ type TaskTemplate struct {
 	Parameters []string `json:"parameters,omitempty"`
 
 	// TimeoutSeconds is the maximum duration of each attempt, counted by the controller's clock from when it sees the
-	// container run. After that the attempt fails with reason Timeout.
+	// container run. After that the attempt fails with reason Timeout. Pulling the image and init containers do not
+	// count. While the container runs, the Pod has an activeDeadlineSeconds that ends it a start grace later, should no
+	// controller do so.
 	//
 	// +optional
 	// +kubebuilder:validation:Minimum=1
