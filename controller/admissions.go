@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/cache"
 
+	"kontroler/apis/dag"
 	"kontroler/apis/kontroler/v1alpha1"
 	"kontroler/controller/engine"
 	"kontroler/controller/fault"
@@ -66,7 +67,7 @@ func (a *admitter) reconcileAdmission(ctx context.Context, key queue.RunKey) err
 }
 
 // admit writes the row of a DagRun, from its DAG as it is now. found is false for a DagRun that is not ours to run,
-// that waits for its DAG, or whose row is gone.
+// that waits for its DAG or a DagTask, or whose row is gone.
 func (a *admitter) admit(ctx context.Context, run *v1alpha1.DagRun) (row store.Run, found bool, err error) {
 	switch {
 	case run.IsOtherKontrolers():
@@ -84,6 +85,8 @@ func (a *admitter) admit(ctx context.Context, run *v1alpha1.DagRun) (row store.R
 		return store.Run{}, false, nil
 	case err != nil:
 		return store.Run{}, false, err
+	case dag.LacksDagTasks(c.faults):
+		return store.Run{}, false, a.wait(ctx, run, engine.ReasonDagTaskNotFound, c.invalid())
 	}
 	row, err = a.writeRun(ctx, run, c)
 	if err != nil {
@@ -188,25 +191,29 @@ func (c *core) liveRun(ctx context.Context, row store.Run) (*v1alpha1.DagRun, er
 // dagNotFound shows that a DagRun waits for its DAG. Only controllers of the empty class do so, because the class of a
 // missing DAG is unknown.
 func (a *admitter) dagNotFound(ctx context.Context, run *v1alpha1.DagRun) error {
-	if a.cfg.Class != "" || run.Status.Reason == engine.ReasonDagNotFound && !run.Spec.Cancel {
+	if a.cfg.Class != "" {
+		return nil
+	}
+	return a.wait(ctx, run, engine.ReasonDagNotFound, fmt.Sprintf(
+		"there is no DAG %q in namespace %q; the run starts when there is", run.Spec.DagName, run.Namespace))
+}
+
+// wait shows why a DagRun is not admitted yet, or ends it if it is cancelled.
+func (a *admitter) wait(ctx context.Context, run *v1alpha1.DagRun, reason, message string) error {
+	if run.Status.Reason == reason && run.Status.Message == message && !run.Spec.Cancel {
 		return nil
 	}
 	now := metav1.NewTime(a.now())
-	message := fmt.Sprintf("there is no DAG %q in namespace %q; the run starts when there is", run.Spec.DagName,
-		run.Namespace)
 	status := v1alpha1.DagRunStatus{
-		Phase:              v1alpha1.RunPending,
-		Reason:             engine.ReasonDagNotFound,
-		Message:            message,
-		ObservedGeneration: run.Generation,
+		Phase: v1alpha1.RunPending, Reason: reason, Message: message, ObservedGeneration: run.Generation,
 		Conditions: []metav1.Condition{{
-			Type: v1alpha1.RunConditionAdmitted, Status: metav1.ConditionFalse, Reason: engine.ReasonDagNotFound,
+			Type: v1alpha1.RunConditionAdmitted, Status: metav1.ConditionFalse, Reason: reason,
 			Message: message, LastTransitionTime: now, ObservedGeneration: run.Generation,
 		}},
 	}
 	if run.Spec.Cancel {
 		status.Phase, status.Reason = v1alpha1.RunCancelled, engine.ReasonUserCancelled
-		status.Message = "cancelled by spec.cancel before there was a DAG"
+		status.Message = "cancelled by spec.cancel before it was admitted"
 		setEnded(&status, now, run.Generation)
 	}
 	_, err := a.status.patchStatus(ctx, run, status, run.ResourceVersion)

@@ -91,6 +91,34 @@ var admissions = map[string]roadCase{
 			Requests: []string{"get dag d"}, Enqueued: []string{"final status of r"},
 		},
 	},
+	"a DagRun whose DAG names a DagTask that does not exist waits, and says so": {
+		before: func(f *fixture) {
+			f.newDAG("task: [{name: a, taskRef: {name: none}}]")
+			f.newDagRun("r", nil)
+		},
+		want: world{
+			Objects: []string{
+				`dagrun r is Pending, DagTaskNotFound: spec.task[0].taskRef.name: Not found: "none": there is no ` +
+					"DagTask of this name in the DAG's namespace: apply it",
+			},
+			Requests: []string{"get dag d", "get dagtask none", "patch status of dagrun r"},
+		},
+	},
+	"a DAG that is invalid for another reason, too, refuses its DagRun": {
+		before: func(f *fixture) {
+			f.newDAG("task: [{name: a, taskRef: {name: none}, runAfter: [b]}]")
+			f.newDagRun("r", nil)
+		},
+		want: world{
+			Rows: []string{
+				`run r is Failed, InvalidDag: spec.task[0].taskRef.name: Not found: "none": there is no DagTask of ` +
+					`this name in the DAG's namespace: apply it; spec.task[0].runAfter[0]: Not found: "b": no task ` +
+					"has this name",
+			},
+			Objects:  []string{"dagrun r has no status"},
+			Requests: []string{"get dag d", "get dagtask none"}, Enqueued: []string{"final status of r"},
+		},
+	},
 	"an unknown parameter refuses the DagRun": {
 		before: func(f *fixture) {
 			f.newDAG(chain)
@@ -120,7 +148,7 @@ var admissions = map[string]roadCase{
 		before: func(f *fixture) { f.newDagRun("r", func(run *v1alpha1.DagRun) { run.Spec.Cancel = true }) },
 		want: world{
 			Objects: []string{
-				"dagrun r is Cancelled, UserCancelled: cancelled by spec.cancel before there was a DAG",
+				"dagrun r is Cancelled, UserCancelled: cancelled by spec.cancel before it was admitted",
 			},
 			Requests: []string{"get dag d", "patch status of dagrun r"},
 		},

@@ -51,7 +51,8 @@ func (c *caches) add(from watched, id string) {
 	informer.AddTo(&c.dags, from.dags, "", informer.TrimDAG, cache.Indexers{informer.ByTask: indexTask})
 	informer.AddTo(&c.dagTasks, from.dagTasks, "", informer.TrimDagTask, cache.Indexers{})
 	informer.AddTo(&c.dagRuns, from.dagRuns, "", informer.TrimDagRun, cache.Indexers{
-		informer.ByUID: informer.IndexUID, informer.ByDAG: indexDAG, informer.BySchedule: indexSchedule,
+		informer.ByUID: informer.IndexUID, informer.ByDAG: indexDAG, informer.ByWaiting: indexWaiting,
+		informer.BySchedule: indexSchedule,
 	})
 	informer.AddTo(&c.pods, from.pods, mine, pod.Trim, cache.Indexers{
 		informer.ByUID: informer.IndexUID, informer.ByRun: indexRun,
@@ -74,6 +75,14 @@ func (c *caches) hasSynced() bool {
 func indexDAG(obj any) ([]string, error) {
 	run := obj.(*v1alpha1.DagRun)
 	return []string{run.Namespace + "/" + run.Spec.DagName}, nil
+}
+
+func indexWaiting(obj any) ([]string, error) {
+	run := obj.(*v1alpha1.DagRun)
+	if run.Status.RunID != 0 || run.Status.Phase.Ended() || run.IsOtherKontrolers() {
+		return nil, nil
+	}
+	return indexDAG(obj)
 }
 
 func indexSchedule(obj any) ([]string, error) {
@@ -122,10 +131,13 @@ func (t *term) dagChanged(old, dag *v1alpha1.DAG) {
 	if last := dag.Status.LastRun; last == nil || !last.Phase.Ended() {
 		t.status.projections.lastRun(cache.MetaObjectToName(dag)) // an earlier leader may have died before it did so
 	}
-	for _, run := range t.cached.dagRuns.By(informer.ByDAG, dag.Namespace+"/"+dag.Name) {
-		if run.Status.RunID == 0 && !run.Status.Phase.Ended() && !run.IsOtherKontrolers() {
-			t.admissions.queue.Add(queue.RunKey(run.UID))
-		}
+	t.enqueueWaiting(dag)
+}
+
+// enqueueWaiting enqueues the DagRuns of a DAG that are not admitted.
+func (t *term) enqueueWaiting(dag *v1alpha1.DAG) {
+	for _, run := range t.cached.dagRuns.By(informer.ByWaiting, cache.MetaObjectToName(dag).String()) {
+		t.admissions.queue.Add(queue.RunKey(run.UID))
 	}
 }
 
@@ -152,12 +164,13 @@ func (t *term) taskDeleted(task *v1alpha1.DagTask) {
 	t.taskTouched(task)
 }
 
-// taskTouched enqueues the DAGs of this controller that name a DagTask. A DAG whose claim is not cached yet is enqueued
-// when it is.
+// taskTouched enqueues the DAGs of this controller that name a DagTask, and the DagRuns that may wait for it. A DAG
+// whose claim is not cached yet is enqueued when it is.
 func (t *term) taskTouched(task *v1alpha1.DagTask) {
 	for _, d := range t.cached.dags.By(informer.ByTask, task.Namespace+"/"+task.Name) {
 		if d.Status.Controller == t.cfg.ID {
 			t.dags.queue.Add(cache.MetaObjectToName(d))
+			t.enqueueWaiting(d)
 		}
 	}
 }

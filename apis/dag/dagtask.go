@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -157,6 +158,14 @@ func (e *expansion) expand() {
 			}
 		}
 	}
+}
+
+// LacksDagTasks reports whether the only faults of a DAG are DagTasks, or versions of them, that do not exist. They may
+// be applied after the DAG.
+func LacksDagTasks(faults field.ErrorList) bool {
+	return len(faults) > 0 && !slices.ContainsFunc(faults, func(fault *field.Error) bool {
+		return fault.Type != field.ErrorTypeNotFound || !strings.Contains(fault.Field, ".taskRef.")
+	})
 }
 
 // unresolved returns the fault of a taskRef whose version does not exist.

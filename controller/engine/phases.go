@@ -35,6 +35,7 @@ const (
 // Reasons of a run.
 const (
 	ReasonDagNotFound       = "DagNotFound"
+	ReasonDagTaskNotFound   = "DagTaskNotFound"
 	ReasonInvalidDag        = "InvalidDag"
 	ReasonInvalidParameters = "InvalidParameters"
 	ReasonDeadlineExceeded  = "DeadlineExceeded"

@@ -9,6 +9,7 @@ import (
 const (
 	ByUID      = "uid"      // DagRuns and Pods, by the first characters of their UID
 	ByDAG      = "dag"      // DagRuns, by namespace/name of their DAG
+	ByWaiting  = "waiting"  // DagRuns that are not admitted, by namespace/name of their DAG
 	BySchedule = "schedule" // DagRuns that a schedule created, by the UID of its DAG
 	ByTask     = "task"     // DAGs, by namespace/name of the DagTasks that they name
 	ByRun      = "run"      // Pods, by the UID of their run
