@@ -198,8 +198,11 @@ func addProgress(status *v1alpha1.DagRunStatus, row store.Run, progress store.Ru
 	for _, f := range progress.Failed {
 		says = append(says, fmt.Sprintf("%s failed: %s", f.Task, text.Shorten(f.Message, 200)))
 	}
-	named := len(progress.Waiting) + len(progress.Failed)
-	if more := progress.WaitingTotal + row.Counts.Failed - named; more > 0 && named > 0 {
+	for _, p := range progress.Stopping {
+		says = append(says, stopMessage(p))
+	}
+	named := len(progress.Waiting) + len(progress.Failed) + len(progress.Stopping)
+	if more := progress.WaitingTotal + row.Counts.Failed + progress.StoppingTotal - named; more > 0 && named > 0 {
 		says = append(says, fmt.Sprintf("%d more", more))
 	}
 	if why := holdMessage(row.Hold); why != "" {
@@ -209,11 +212,22 @@ func addProgress(status *v1alpha1.DagRunStatus, row store.Run, progress store.Ru
 	switch {
 	case len(progress.Waiting) > 0:
 		status.Reason = progress.Waiting[0].Reason
+	case len(progress.Stopping) > 0:
+		status.Reason = progress.Stopping[0].Reason
 	case row.Hold != "" && row.Hold != engine.HoldMaxParallel:
 		status.Reason = row.Hold
 	case row.Counts.Failed > 0:
 		status.Reason = engine.ReasonTaskFailed
 	}
+}
+
+// stopMessage says which Pod has not ended although its attempt is being stopped.
+func stopMessage(p store.StoppingPod) string {
+	node := "that has no node"
+	if p.Node != "" {
+		node = "on node " + p.Node
+	}
+	return fmt.Sprintf("%s is being stopped (%s): waiting for Pod %s %s to end", p.Task, p.Reason, p.Pod, node)
 }
 
 // holdMessage returns why the Ready tasks of a run do not start. It is empty unless the reason lies outside the run.

@@ -55,6 +55,18 @@ func TestWhatALiveDagRunSays(t *testing.T) {
 			progress: store.RunProgress{Failed: extract},
 			reason:   "TaskFailed", message: "extract failed: exit code 3", runs: 1,
 		},
+		"the Pods of a cancelled run have not ended": {
+			row: store.Run{Stop: "UserCancelled", Counts: store.Counts{Active: 4, Cancelled: 1}},
+			progress: store.RunProgress{
+				StoppingTotal: 4, Stopping: []store.StoppingPod{
+					{Task: "pull", Reason: "UserCancelled", Pod: "r-pull-1", Node: "n1"},
+					{Task: "big", Reason: "UserCancelled", Pod: "r-big-1"},
+				},
+			},
+			reason: "UserCancelled", runs: 4,
+			message: "pull is being stopped (UserCancelled): waiting for Pod r-pull-1 on node n1 to end; " +
+				"big is being stopped (UserCancelled): waiting for Pod r-big-1 that has no node to end; 2 more",
+		},
 		"the controller has its Pods": {
 			row:    store.Run{Hold: engine.HoldThrottled, Counts: store.Counts{Ready: 3}},
 			reason: "Throttled", still: true,

@@ -36,7 +36,8 @@ func changeStatus(transitions []transition.Transition) bool {
 		switch t.(type) {
 		case transition.RunHeld, transition.AttemptRunning, transition.AttemptWaits, transition.TaskReady,
 			transition.TaskSkipped, transition.TaskActive, transition.TaskBackedOff, transition.TaskSucceeded,
-			transition.TaskFailed, transition.TaskCancelled, transition.UnstartedCancelled:
+			transition.TaskFailed, transition.TaskCancelled, transition.UnstartedCancelled,
+			transition.AttemptStopping, transition.LiveStopped:
 			return true
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"kontroler/store"
 	"kontroler/store/storetest"
@@ -231,13 +232,24 @@ func TestProgress(t *testing.T) {
 			if err != nil || !found {
 				t.Fatalf("found %t, %v", found, err)
 			}
-			if diff := cmp.Diff(tt.want, got); diff != "" {
+			if diff := cmp.Diff(tt.want, got, cmpopts.EquateEmpty()); diff != "" {
 				t.Errorf("progress (-want +got):\n%s", diff)
 			}
 			if diff := cmp.Diff(f.run(runUID), run); diff != "" {
 				t.Errorf("run (-want +got):\n%s", diff)
 			}
 		})
+	}
+	f.mustCommit(id, transition.LiveStopped{Reason: "UserCancelled", Due: at(7)})
+	_, got, _, err := f.leader.Progress(t.Context(), runUID, at(60), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := store.RunProgress{Failed: failed, StoppingTotal: 5, Stopping: []store.StoppingPod{
+		{Task: "t1", Reason: "UserCancelled", Pod: "p1", Node: "n"},
+	}}
+	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("progress while the run is being stopped (-want +got):\n%s", diff)
 	}
 	if _, _, found, err := f.leader.Progress(t.Context(), uid(99), at(10), 3); found || err != nil {
 		t.Errorf("a run that does not exist: found %t, %v", found, err)
