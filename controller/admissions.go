@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/cache"
 
@@ -232,6 +233,41 @@ func (a *admitter) historyLost(ctx context.Context, run *v1alpha1.DagRun) error 
 		return err
 	}
 	fault.Point("loss-recorded")
+	_, err := a.status.patchStatus(ctx, run, status, run.ResourceVersion)
+	return kube.IgnoreNotFound(err)
+}
+
+// isDisowned reports whether a DagRun already shows that it belongs to the existing Kontroler.
+func isDisowned(run *v1alpha1.DagRun) bool {
+	admitted := meta.FindStatusCondition(run.Status.Conditions, v1alpha1.RunConditionAdmitted)
+	return admitted != nil && admitted.Reason == v1alpha1.RunReasonOtherKontroler
+}
+
+// disown adds to the status of a DagRun of the existing Kontroler that it does not run here.
+func (a *admitter) disown(ctx context.Context, run *v1alpha1.DagRun) error {
+	if isDisowned(run) || run.DeletionTimestamp != nil {
+		return nil
+	}
+	what := "the existing Kontroler took it on"
+	if id := run.Status.DagRunID; id != 0 {
+		what = fmt.Sprintf("the existing Kontroler ran it, as its run %d", id)
+	}
+	message := what + ": it is history, and not run again; make another DagRun to run the DAG"
+	status := *run.Status.DeepCopy()
+	if status.Reason == "" {
+		status.Reason = v1alpha1.RunReasonOtherKontroler
+	}
+	if status.Message == "" {
+		status.Message = message
+	}
+	meta.SetStatusCondition(&status.Conditions, metav1.Condition{
+		Type:               v1alpha1.RunConditionAdmitted,
+		Status:             metav1.ConditionFalse,
+		Reason:             v1alpha1.RunReasonOtherKontroler,
+		Message:            message,
+		LastTransitionTime: metav1.NewTime(a.now()),
+		ObservedGeneration: run.Generation,
+	})
 	_, err := a.status.patchStatus(ctx, run, status, run.ResourceVersion)
 	return kube.IgnoreNotFound(err)
 }

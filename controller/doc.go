@@ -25,7 +25,6 @@
 //	workspace.go    the claim of a run
 //	syncerrors.go    conditions of DAGs and DagRuns whose syncs fail; noteRun in runs.go records those of runs
 //	outage.go       the status of DagRuns while the database is unavailable
-//	existing.go     objects of the existing Kontroler
 //
 // # Packages below
 //
@@ -44,6 +43,7 @@
 //	podevents       Events of Pods
 //	webhook         notifications of endings
 //	retention       DagRuns and history that expire
+//	existing        finalizers of the existing Kontroler
 //	install         preflight checks; uninstalling
 //	conditions      objects whose syncs fail
 //	cmd/controller  the main of the controller: flags, clients, shutdown

@@ -120,7 +120,7 @@ func (t *term) watch() (release func(), err error) {
 
 // dagChanged enqueues a DAG, and the DagRuns that wait for it.
 func (t *term) dagChanged(old, dag *v1alpha1.DAG) {
-	t.releases.releaseOld("dags", dag)
+	t.existing.Enqueue("dags", dag)
 	t.scheduler.Changed(old, dag)
 	t.retention.DagChanged(old, dag)
 	if old != nil && old.Generation == dag.Generation && old.Status.Controller == dag.Status.Controller &&
@@ -148,7 +148,7 @@ func (t *term) dagDeleted(dag *v1alpha1.DAG) {
 
 // taskChanged enqueues a DagTask, and the DAGs that name it.
 func (t *term) taskChanged(old, task *v1alpha1.DagTask) {
-	t.releases.releaseOld("dagtasks", task)
+	t.existing.Enqueue("dagtasks", task)
 	same := old != nil && old.Generation == task.Generation && old.UID == task.UID
 	if same && old.Status.Controller == task.Status.Controller {
 		return
@@ -184,7 +184,7 @@ func (t *term) runChanged(old, run *v1alpha1.DagRun) {
 	if old != nil && old.UID != run.UID {
 		t.runDeleted(old) // a relist shows a DagRun that was created again under its name as a change
 	}
-	t.releases.releaseOld("dagruns", run)
+	t.existing.Enqueue("dagruns", run)
 	if run.IsOtherKontrolers() {
 		if !isDisowned(run) {
 			t.admissions.queue.Add(queue.RunKey(run.UID))

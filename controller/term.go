@@ -14,6 +14,7 @@ import (
 	"kontroler/apis/kontroler/v1alpha1"
 	"kontroler/controller/clock"
 	"kontroler/controller/conditions"
+	"kontroler/controller/existing"
 	"kontroler/controller/informer"
 	"kontroler/controller/kube"
 	"kontroler/controller/leader"
@@ -39,7 +40,7 @@ type term struct {
 	runs       *runReconciler
 	pods       *podReaper
 	status     *statusWriter
-	releases   *releaser
+	existing   *existing.Releaser
 }
 
 // newTerm makes the parts of a term. fail ends it.
@@ -80,7 +81,10 @@ func newTerm(controller *Controller, db *store.Leader, fail context.CancelCauseF
 		podWriter: &podWriter{core: c, gatekeeper: t.gatekeeper, workspaces: workspaces},
 		status:    t.status, pods: t.pods, admissions: t.admissions}
 	t.admissions.runs = t.runs
-	t.releases = &releaser{core: c, queue: queue.New("releases", metrics, releaseKey.namespace)}
+	t.existing = existing.New(existing.Config{
+		Client: c.cfg.Client, DAGs: &c.cached.dags, DagTasks: &c.cached.dagTasks, DagRuns: &c.cached.dagRuns,
+		Failed: t.failed, Metrics: metrics, Log: c.cfg.Log,
+	})
 	c.scheduler, c.retention, c.podEvents = t.newScheduler(), t.newCleaner(), t.newPodEvents()
 	c.notifier, c.logs = t.newNotifier(controller.guard, graphs), t.newLogs(graphs)
 	return t
@@ -277,7 +281,7 @@ func (t *term) work(ctx context.Context) {
 	start(queue.WorkersFor(projectionWorkers), func() {
 		t.status.projections.Work(working, t.status.syncProjection, t.failed)
 	})
-	start(queue.WorkersFor(releaseWorkers), func() { t.releases.queue.Work(working, t.releases.syncRelease, t.failed) })
+	start(1, func() { t.existing.Run(working) })
 	start(1, func() { t.notifier.Run(ctx, working) })
 	start(1, func() { t.retention.Run(ctx, working) })
 	for _, loop := range []func(context.Context){
@@ -305,7 +309,7 @@ func (t *term) work(ctx context.Context) {
 func (t *term) shutDown() {
 	for _, queue := range []interface{ ShutDown() }{
 		t.admissions.queue, t.backlog.queue, t.dags.queue, t.dags.taskQueue, t.scheduler, t.pods.queue,
-		t.status.queue, t.status.projections, t.retention, t.releases.queue,
+		t.status.queue, t.status.projections, t.retention, t.existing,
 	} {
 		queue.ShutDown()
 	}

@@ -173,6 +173,12 @@ var house = []place{
 			module + "/generated", module + "/store!",
 		}, wire, client),
 	},
+	{
+		path: "controller/existing",
+		may: all([]string{
+			module + "/controller/informer", module + "/controller/queue", module + "/generated",
+		}, wire, client),
+	},
 	{path: "controller/fault"},
 	{path: "controller/wait"},
 	{

@@ -1,0 +1,6 @@
+// Package existing removes the finalizers of the existing Kontroler from deleted objects. That project has the same
+// custom resources, and nothing else would remove them once it is gone.
+//
+// Every controller that watches an object does this, whichever controller owns it. A repetition changes nothing. The
+// finalizers of an object without a deletionTimestamp stay.
+package existing
