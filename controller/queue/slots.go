@@ -8,9 +8,9 @@ import (
 )
 
 // Slots shares --max-pods between runs. A create takes a slot. If the create is refused, the slot is free again; else
-// the Pod holds it until it ends or is gone. A run takes as many free slots as it wants. Once there are none, runs
-// wait, and each slot that comes free is reserved for one of them: the namespaces take turns, and so do the runs of a
-// namespace.
+// the Pod holds it until it ends or is gone. A run takes as many free slots as it wants, except those that are left for
+// runs that wait. Once there are none, runs wait, and each slot that comes free is reserved for one of them: the
+// namespaces take turns, and so do the runs of a namespace.
 type Slots struct {
 	mu  sync.Mutex
 	max int
@@ -61,9 +61,7 @@ func (s *Slots) Take(key RunKey, want int) *Grant {
 			delete(s.unused, namespace)
 		}
 	}
-	if len(s.turns) == 0 && got < want {
-		got += max(0, min(want-got, s.free()-got))
-	}
+	got += max(0, min(want-got, s.free()-got-s.leftForWaiting()))
 	s.held += got
 	s.reserveFree()
 	return &Grant{Slots: s, left: got}
@@ -142,6 +140,16 @@ func (s *Slots) InUse() int {
 }
 
 func (s *Slots) free() int { return s.max - len(s.pods) - s.held - len(s.reserved) }
+
+// leftForWaiting returns how many free slots are left for runs that wait: as many as are reserved next for each
+// namespace.
+func (s *Slots) leftForWaiting() int {
+	n := 0
+	for _, namespace := range s.turns {
+		n += min(len(s.runs[namespace]), s.maxUnused)
+	}
+	return n
+}
 
 // reserveFree reserves free slots for the runs whose turn it is, one each.
 func (s *Slots) reserveFree() {

@@ -118,6 +118,40 @@ func TestSlotsAreNotCollected(t *testing.T) {
 	}
 }
 
+// Runs that wait do not keep other runs from slots that are free beyond those left for them, however many they are.
+func TestSlotsThatAreFreeWhileRunsWait(t *testing.T) {
+	const free, want = 1000, 100
+	for _, waiting := range []int{1, 8, 9, 20, 5000} {
+		t.Run(fmt.Sprint(waiting), func(t *testing.T) {
+			w := newSlotWorld(2 * free)
+			w.sync("big1", 2*free, 0)
+			for i := range waiting {
+				w.Wait("a", RunKey(fmt.Sprint("a", i)))
+			}
+			w.Release(w.live[:free]...)
+			if got := w.Take("b1", want); got.Remaining() != want {
+				t.Errorf("a run of another namespace has %d slots, want %d", got.Remaining(), want)
+			} else {
+				got.Settle()
+			}
+			for syncs, made := 0, 0; made < free; syncs++ {
+				if syncs > free/want+2*w.maxUnused {
+					t.Fatalf("%d of %d Pods after %d syncs", made, free, syncs)
+				}
+				key := w.woken[0]
+				w.woken = w.woken[1:]
+				g := w.Take(key, min(want, free-made))
+				for range g.Remaining() {
+					made++
+					g.Use(cache.NewObjectName("a", fmt.Sprint("pod-", made)))
+				}
+				g.Settle()
+				w.Wait("a", key)
+			}
+		})
+	}
+}
+
 // A sync keeps only the slots that it is going to use.
 func TestSlotsThatASyncDoesNotKeep(t *testing.T) {
 	w := newSlotWorld(10)
