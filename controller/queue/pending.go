@@ -119,12 +119,12 @@ func (p *Pending) Take(key RunKey, limit int) (taken *Changes, hasMore bool) {
 	return c, true
 }
 
-// Restore puts back what a failed sync took. The sync must not use it afterwards. Newer changes win.
+// Restore puts back what a failed sync took, except for HasSlot: a slot is reserved for one sync. The sync must not use
+// it afterwards. Newer changes win.
 func (p *Pending) Restore(key RunKey, taken *Changes) {
 	p.with(key, func(c *Changes) {
 		c.IsFull = c.IsFull || taken.IsFull
 		c.IsClaimed = c.IsClaimed || taken.IsClaimed
-		c.HasSlot = c.HasSlot || taken.HasSlot
 		maps.Copy(c.Pods, taken.Pods)
 		maps.Copy(taken.Created, c.Created)
 		maps.Copy(taken.Refusals, c.Refusals)

@@ -53,3 +53,17 @@ func TestPendingRestoreKeepsWhatCameMeanwhile(t *testing.T) {
 		t.Errorf("after restore: %+v", c)
 	}
 }
+
+// A run whose syncs fail is urgent for the one sync that a slot was reserved for.
+func TestPendingRestoreForgetsTheSlot(t *testing.T) {
+	d, key := NewPending(), RunKey("r")
+	d.SlotReserved(key)
+	if !d.IsUrgent(key) {
+		t.Error("a run with a reserved slot is not urgent")
+	}
+	taken, _ := d.Take(key, 500)
+	d.Restore(key, taken)
+	if d.IsUrgent(key) {
+		t.Error("the run is urgent after its sync has failed")
+	}
+}
