@@ -25,6 +25,7 @@
 //	workspace.go    the claim of a run
 //	syncerrors.go    conditions of DAGs and DagRuns whose syncs fail; noteRun in runs.go records those of runs
 //	outage.go       the status of DagRuns while the database is unavailable
+//	pauses.go       namespaces in which a request has just failed
 //
 // # Packages below
 //

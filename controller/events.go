@@ -20,24 +20,21 @@ const (
 	component = "kontroler"
 	// eventTimeout is how long the API server may take to accept an Event of a DAG.
 	eventTimeout = 10 * time.Second
-	// eventPause is how long the Events of a namespace are dropped in which one was not accepted in time.
-	eventPause = time.Minute
 )
 
 // newEvents makes a recorder of the Events of DAGs and DagTasks. Those of DagRuns are written by recordEvent.
 func newEvents(kube kubernetes.Interface) (record.EventBroadcaster, record.EventRecorder) {
 	broadcaster := record.NewBroadcaster()
-	broadcaster.StartRecordingToSink(&eventSink{
-		events: kube.CoreV1().Events(metav1.NamespaceAll), pausedUntil: map[string]time.Time{},
-	})
+	broadcaster.StartRecordingToSink(&eventSink{events: kube.CoreV1().Events(metav1.NamespaceAll), paused: pauses{}})
 	return broadcaster, broadcaster.NewRecorder(scheme.Scheme, corev1.EventSource{Component: component})
 }
 
 // eventSink writes Events. The broadcaster has one goroutine for all namespaces, and sends one Event at a time. A
-// webhook of a namespace that does not answer must not hold up the others.
+// webhook of a namespace that does not answer must not hold up the others: after an Event that is not accepted in time,
+// those of its namespace are dropped for pauseAfterFailure.
 type eventSink struct {
-	events      typedcorev1.EventInterface
-	pausedUntil map[string]time.Time // by namespace
+	events typedcorev1.EventInterface
+	paused pauses
 }
 
 // Create creates an Event.
@@ -66,15 +63,14 @@ func (s *eventSink) Patch(event *corev1.Event, patch []byte) (*corev1.Event, err
 func (s *eventSink) send(
 	namespace string, request func(context.Context) (*corev1.Event, error),
 ) (*corev1.Event, error) {
-	if time.Now().Before(s.pausedUntil[namespace]) {
+	if s.paused.skips(namespace, time.Now()) {
 		return nil, apierrors.NewTimeoutError("an earlier Event of the namespace was not accepted in time", 0)
 	}
-	delete(s.pausedUntil, namespace)
 	ctx, cancel := context.WithTimeout(context.Background(), eventTimeout)
 	defer cancel()
 	event, err := request(ctx)
 	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		s.pausedUntil[namespace] = time.Now().Add(eventPause)
+		s.paused.failed(namespace, time.Now())
 		return nil, apierrors.NewTimeoutError("the Event was not accepted within "+eventTimeout.String(), 0)
 	}
 	return event, err

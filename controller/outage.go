@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -21,28 +22,50 @@ const (
 	outageAfter = 5 * time.Second
 	// outageRate is how many DagRuns are patched a second.
 	outageRate = 5
-	// outageTimeout is how long such a patch may take, and outageRetry the time to the next one after it has failed: a
-	// namespace whose webhook hangs must not keep the notice from the others.
-	outageTimeout, outageRetry = 2 * time.Second, 30 * time.Second
+	// outageTimeout is how long such a patch may take.
+	outageTimeout = 2 * time.Second
 )
+
+// outageNotices are the notices of one database outage. A namespace whose webhook hangs or refuses must not keep them
+// from the others, nor a DagRun from the others of its namespace.
+type outageNotices struct {
+	since  time.Time
+	paused pauses
+	failed map[types.UID]time.Time // when the patch of a DagRun failed
+}
 
 // showOutage reports a database outage in live DagRuns, oldest first. The last leader continues to do so after it has
 // released the Lease, until another process leads, because new DagRuns may appear. Progress patches replace the notices
 // once the database is back.
 func (c *Controller) showOutage(ctx context.Context) {
-	failed := map[types.UID]time.Time{} // when the patch of a DagRun failed
+	o := outageNotices{paused: pauses{}, failed: map[types.UID]time.Time{}}
 	for wait.For(ctx, time.Second) {
 		since, away := c.cfg.DatabaseAway()
 		if !away || !c.led.Load() || time.Since(since) < outageAfter || c.hasSuccessor(ctx) {
-			clear(failed)
+			clear(o.paused)
+			clear(o.failed)
 			continue
 		}
-		for _, run := range c.withoutNotice(failed) {
-			if err := c.patchOutage(ctx, run, since); err != nil && ctx.Err() == nil {
-				failed[run.UID] = time.Now()
-				c.cfg.Log.Warn("patching a DagRun with the database outage failed", "namespace", run.Namespace,
-					"run", run.Name, "error", err)
+		o.since = since
+		c.patchNext(ctx, o)
+	}
+}
+
+// patchNext patches the next DagRuns.
+func (c *Controller) patchNext(ctx context.Context, o outageNotices) {
+	for _, run := range c.withoutNotice(o) {
+		if o.paused.skips(run.Namespace, time.Now()) {
+			continue // since the patch before
+		}
+		if err := c.patchOutage(ctx, run, o.since); err != nil && ctx.Err() == nil {
+			now := time.Now()
+			o.failed[run.UID] = now
+			if apierrors.IsConflict(err) {
+				continue // the DagRun has changed since it was cached
 			}
+			o.paused.failed(run.Namespace, now)
+			c.cfg.Log.Warn("patching a DagRun with the database outage failed", "namespace", run.Namespace,
+				"run", run.Name, "error", err)
 		}
 	}
 }
@@ -59,9 +82,10 @@ func (c *Controller) hasSuccessor(ctx context.Context) bool {
 	return err != nil || lease.Spec.HolderIdentity != nil && *lease.Spec.HolderIdentity != ""
 }
 
-// withoutNotice returns the oldest live DagRuns of this controller that do not show the outage yet, except those whose
-// patch has just failed.
-func (c *Controller) withoutNotice(failed map[types.UID]time.Time) []*v1alpha1.DagRun {
+// withoutNotice returns the oldest live DagRuns of this controller that do not show the outage yet, except those in
+// namespaces that are paused. Those whose patch has failed come last.
+func (c *Controller) withoutNotice(o outageNotices) []*v1alpha1.DagRun {
+	now := time.Now()
 	mine := map[string]bool{}
 	c.cached.dags.All(func(d *v1alpha1.DAG) {
 		if d.Status.Controller == c.cfg.ID {
@@ -73,12 +97,13 @@ func (c *Controller) withoutNotice(failed map[types.UID]time.Time) []*v1alpha1.D
 		ours := run.Status.Controller == c.cfg.ID ||
 			run.Status.Controller == "" && mine[run.Namespace+"/"+run.Spec.DagName]
 		if ours && !run.Status.Phase.Ended() && !run.IsOtherKontrolers() &&
-			run.Status.Reason != reasonDatabaseUnavailable && time.Since(failed[run.UID]) > outageRetry {
+			run.Status.Reason != reasonDatabaseUnavailable && !o.paused.skips(run.Namespace, now) {
 			runs = append(runs, run)
 		}
 	})
 	slices.SortFunc(runs, func(a, b *v1alpha1.DagRun) int {
-		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.UID, b.UID))
+		return cmp.Or(o.failed[a.UID].Compare(o.failed[b.UID]),
+			a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.UID, b.UID))
 	})
 	return runs[:min(len(runs), outageRate)]
 }
