@@ -85,7 +85,7 @@ WHERE r.id = $1 ORDER BY c.n`
 busy AS (
     SELECT g.namespace, count(*) AS n
     FROM unnest($4::bigint[]) AS b (dag_id) JOIN kontroler.dags g ON g.id = b.dag_id GROUP BY g.namespace),
-picked AS (
+ranked AS (
     SELECT s.id FROM (
         SELECT g.namespace, f.id, f.due_at,
                b.n + row_number() OVER (PARTITION BY d.dag_id ORDER BY f.due_at, f.id) AS share
@@ -95,10 +95,13 @@ picked AS (
         CROSS JOIN LATERAL (
             SELECT n.id, n.due_at FROM kontroler.notifications n
             WHERE n.dag_id = d.dag_id AND n.due_at <= $1 AND n.id <> ALL ($3::bigint[])
-            ORDER BY n.due_at, n.id LIMIT greatest(0, $5 - b.n) FOR UPDATE SKIP LOCKED) f) s
+            ORDER BY n.due_at, n.id LIMIT greatest(0, $5 - b.n)) f) s
     LEFT JOIN busy ON busy.namespace = s.namespace
     ORDER BY coalesce(busy.n, 0) + row_number() OVER (PARTITION BY s.namespace ORDER BY s.share, s.due_at, s.id),
              s.due_at, s.id LIMIT $6),
+picked AS (
+    SELECT n.id FROM kontroler.notifications n
+    WHERE n.id = ANY (ARRAY (SELECT id FROM ranked)) AND n.due_at <= $1 FOR UPDATE SKIP LOCKED),
 claimed AS (
     UPDATE kontroler.notifications n SET due_at = $2, tries = n.tries + 1 FROM picked p WHERE n.id = p.id
     RETURNING n.id, n.run_id, n.task_id, n.event, n.tries, n.due_at, n.created_at)
@@ -146,7 +149,8 @@ func writeNotices(ctx context.Context, q querier, runID int64, notices []Notice)
 // Claim claims due notifications until claim.Until, within the limits of the claim. Namespaces with the fewest under
 // way come first, and so do the DAGs of a namespace, so that receivers that hang do not delay others; then those that
 // have been due for longest. Only the first undelivered one of each run is due. next is when another one is due or a
-// claim ends; it is zero if there is none. The claims of a leader that is gone end by themselves.
+// claim ends; it is zero if there is none. The claims of a leader that is gone end by themselves. Only what is claimed
+// is locked. A notification that another transaction has locked is left to a later call.
 func (o *Outbox) Claim(
 	ctx context.Context, claim NotificationClaim,
 ) (claimed []Notification, next time.Time, err error) {

@@ -210,8 +210,27 @@ func TestNotificationsOfANamespaceWithManyDAGs(t *testing.T) {
 	f.claimOneByOne(ids[0], ids[3], ids[1], ids[2])
 }
 
-// TestNotificationShares checks that a DAG gets its share, that the longest due come first, and that rows locked by
-// another transaction are skipped.
+// TestNotificationClaimLocksWhatItClaims checks that the cost of a claim in locks does not grow with what is due.
+func TestNotificationClaimLocksWhatItClaims(t *testing.T) {
+	f := newFixture(t)
+	for n := range 5 {
+		f.toAnotherDAG(f.refuse(n), "default", fmt.Sprint("dag-", n))
+	}
+	claimed, _, err := f.leader.Outbox.Claim(t.Context(), store.NotificationClaim{
+		Now: at(20), Until: at(30), Limit: 1, PerDAG: 4,
+	})
+	if err != nil || len(claimed) != 1 {
+		t.Fatalf("claimed %+v, %v", claimed, err)
+	}
+	// A lock stays in xmax.
+	locked := `SELECT count(*) FROM kontroler.notifications WHERE xmax <> 0 AND id <> $1`
+	if got := f.text(locked, claimed[0].ID); got != "0" {
+		t.Errorf("%s notifications are locked that are not claimed", got)
+	}
+}
+
+// TestNotificationShares checks that a DAG gets its share, that the longest due come first, and that a claim does
+// not wait for rows that another transaction has locked.
 func TestNotificationShares(t *testing.T) {
 	f := newFixture(t)
 	for n := range 4 {
@@ -235,18 +254,23 @@ func TestNotificationShares(t *testing.T) {
 	for _, n := range claimed {
 		due = append(due, fmt.Sprint(n.Run.FinishedAt.Sub(t0).Seconds()))
 	}
-	if diff := cmp.Diff([]string{"1", "2", "9"}, due); diff != "" {
+	if diff := cmp.Diff([]string{"1", "9"}, due); diff != "" {
 		t.Errorf("claimed (-want +got):\n%s", diff)
 	}
 	if err := tx.Rollback(); err != nil {
 		t.Fatal(err)
 	}
-	if more, _ := f.claim(at(21), claimed...); len(more) != 0 {
+	more, _ := f.claim(at(21), claimed...)
+	if len(more) != 1 || more[0].Run.FinishedAt != t0 {
+		t.Errorf("then %+v", more)
+	}
+	claimed = append(claimed, more...)
+	if more, _ := f.claim(at(22), claimed...); len(more) != 0 {
 		t.Errorf("%d more of a DAG that has its share", len(more))
 	}
-	f.note(claimed[0], store.Delivery{At: at(22)}, time.Time{})
-	if more, _ := f.claim(at(22), claimed[1:]...); len(more) != 1 || more[0].Run.FinishedAt != t0 {
-		t.Errorf("then %+v", more)
+	f.note(claimed[0], store.Delivery{At: at(23)}, time.Time{})
+	if more, _ := f.claim(at(23), claimed[1:]...); len(more) != 1 || more[0].Run.FinishedAt != at(2) {
+		t.Errorf("after a delivery %+v", more)
 	}
 	// A leader whose term has passed claims and records nothing.
 	if _, err := f.db.TakeEpoch(t.Context(), 0, "other", 0, false); err != nil {
