@@ -26,6 +26,10 @@ const (
 	// claimDuration is longer than a delivery takes: the read of a Secret, the request, and its record. The claims of a
 	// leader that died end by themselves.
 	claimDuration = secretTimeout + sendTimeout + 15*time.Second
+	// A claim costs the same for one notification as for many, and more if notifications of many DAGs are due. While
+	// fewer than severalPlaces are free, the next claim comes pauseFactor times as long after the last one as that
+	// took, and after maxPause at most.
+	severalPlaces, pauseFactor, maxPause = maxDeliveries / 4, 4, time.Second
 	// idleClaim is how often notifications are claimed even if none is known to be due. A commit whose answer was lost
 	// may become visible after the claim that Wake caused.
 	idleClaim = time.Minute
@@ -100,17 +104,21 @@ func (n *Notifier) Wake() {
 // Run claims notifications that are due and delivers them, until ctx ends. It returns when the deliveries under way
 // have ended. When working ends, they end early and without a record.
 //
-// Run claims at its start, after Wake, when a delivery has ended, when a notification is due, and once a minute.
+// Run claims at its start, after Wake, when a delivery has ended, when a notification is due, and once a minute. While
+// few places are free, it pauses between claims.
 func (n *Notifier) Run(ctx, working context.Context) {
 	var deliveries sync.WaitGroup
 	defer deliveries.Wait()
 	done := make(chan int64, maxDeliveries)
 	underWay := map[int64]store.Notification{}
+	var resume time.Time // the end of the pause
 	for {
 		var next time.Time
-		if len(underWay) < maxDeliveries {
+		if free := maxDeliveries - len(underWay); free >= severalPlaces || free > 0 && !time.Now().Before(resume) {
+			began := time.Now()
 			var claimed []store.Notification
 			claimed, next = n.claim(ctx, underWay)
+			resume = time.Now().Add(min(pauseFactor*time.Since(began), maxPause))
 			for _, notification := range claimed {
 				underWay[notification.ID] = notification
 				deliveries.Go(func() {
@@ -121,6 +129,8 @@ func (n *Notifier) Run(ctx, working context.Context) {
 					}
 				})
 			}
+		} else if free > 0 {
+			next = n.Now().Add(time.Until(resume))
 		}
 		if !n.await(ctx, next, done, underWay) {
 			return

@@ -22,7 +22,8 @@ type outbox struct {
 	mu       sync.Mutex
 	pending  []pending
 	claims   []store.NotificationClaim
-	claimErr error // of every claim
+	takes    time.Duration // of every claim
+	claimErr error         // of every claim
 	recorded []recorded
 	answers  []error // of RecordDelivery, in turn; then nil
 }
@@ -42,6 +43,7 @@ type recorded struct {
 
 func (o *outbox) Claim(_ context.Context, claim store.NotificationClaim) (
 	claimed []store.Notification, next time.Time, err error) {
+	time.Sleep(o.takes) // of the bubble's clock
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.claims = append(o.claims, claim)
@@ -157,6 +159,46 @@ func TestRunBoundsDeliveries(t *testing.T) {
 		}
 		if took := last.Until.Sub(last.Now); took != claimDuration {
 			t.Errorf("the last claim holds for %s, want %s", took, claimDuration)
+		}
+	})
+}
+
+// While few places are free, claims that take long do not follow each delivery. They do if several are free.
+func TestRunPausesBetweenClaims(t *testing.T) {
+	const takes = 200 * time.Millisecond
+	synctest.Test(t, func(t *testing.T) {
+		receiver, release := hangs()
+		w := newWorld(receiver)
+		w.outbox.takes = takes
+		for id := range int64(60) {
+			w.outbox.pending = append(w.outbox.pending, pending{Notification: ended(id, "nightly")})
+		}
+		w.run(t)
+		claims := func(after time.Duration) int {
+			time.Sleep(after)
+			synctest.Wait()
+			return len(w.outbox.claims)
+		}
+		for _, step := range []struct {
+			ended  int // deliveries
+			after  time.Duration
+			claims int
+		}{
+			{after: takes, claims: 1},
+			{ended: severalPlaces - 1, after: pauseFactor*takes - time.Millisecond, claims: 1},
+			{after: takes + 10*time.Millisecond, claims: 2},
+			{ended: severalPlaces, after: takes, claims: 3},
+		} {
+			for range step.ended {
+				release()
+			}
+			if got := claims(step.after); got != step.claims {
+				t.Errorf("%d claims after %d deliveries have ended and %s, want %d",
+					got, step.ended, step.after, step.claims)
+			}
+		}
+		if left := len(w.outbox.pending); left != 60-maxDeliveries-2*severalPlaces+1 {
+			t.Errorf("%d notifications are left", left)
 		}
 	})
 }
