@@ -128,9 +128,6 @@ func (w *podWriter) existing(ctx context.Context, row store.Run, c engine.Create
 	return nil, nil
 }
 
-// hangsAfter is the duration of a request that fails because a webhook hangs.
-const hangsAfter = 5 * time.Second
-
 // stopPods deletes Pods whose stop is committed. If a deletion fails because of a webhook that hangs, the others are
 // left to the next sync, so that the run shows the error meanwhile.
 func (w *podWriter) stopPods(ctx context.Context, row store.Run, deletes []engine.Delete) error {
@@ -141,7 +138,7 @@ func (w *podWriter) stopPods(ctx context.Context, row store.Run, deletes []engin
 		}
 		began := time.Now()
 		err := w.stopPod(ctx, row, deletes[i])
-		if err != nil && time.Since(began) > hangsAfter {
+		if kube.Hung(err, began) {
 			hangs.Store(true)
 		}
 		return err

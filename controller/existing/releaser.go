@@ -63,7 +63,7 @@ type Object interface {
 
 // workers is how many objects of a namespace are released at a time, so that a start with many does not flood the API
 // server.
-const workers = 2
+const workers = queue.LeastPerNamespace
 
 // objectKey names an object that a finalizer of the existing Kontroler may hold.
 type objectKey struct {

@@ -29,6 +29,13 @@ func WithUID(uid string) *metav1.Preconditions {
 	return &metav1.Preconditions{UID: &u}
 }
 
+// hangsAfter is the duration of a request that fails because a webhook hangs.
+const hangsAfter = 5 * time.Second
+
+// Hung reports whether a request that was sent at a time has just failed because a webhook hangs. Similar requests to
+// the namespace are likely to hang, too: a sync must not send them one after the other.
+func Hung(err error, sent time.Time) bool { return err != nil && time.Since(sent) > hangsAfter }
+
 // IsRefusal reports whether the API server, or an admission webhook, has refused an object.
 func IsRefusal(err error) bool {
 	var status apierrors.APIStatus

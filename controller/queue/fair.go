@@ -39,7 +39,12 @@ type share[K comparable] struct {
 // one.
 func FairShare(all, ofOthers int) int { return max(1, (all-ofOthers)/2) }
 
-// WorkersFor returns how many workers a queue needs to sync n keys of one namespace at the same time.
+// LeastPerNamespace is the least number of keys of one namespace that a queue syncs at the same time. With the workers
+// for fewer, syncs that hang in three namespaces would leave none to a fourth.
+const LeastPerNamespace = 4
+
+// WorkersFor returns how many workers a queue needs to sync n keys of one namespace at the same time. n is
+// LeastPerNamespace or more.
 func WorkersFor(n int) int { return 2 * n }
 
 func newFair[K comparable](namespaceOf func(K) string, order func() workqueue.Queue[K]) *fair[K] {

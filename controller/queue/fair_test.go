@@ -146,3 +146,20 @@ func TestFairForgets(t *testing.T) {
 			f.depth(), len(f.shares), len(f.keys), len(f.turns))
 	}
 }
+
+// Syncs that hang in three namespaces leave a worker to a fourth, in each queue.
+func TestFairWhileThreeNamespacesHang(t *testing.T) {
+	for workers := LeastPerNamespace; workers <= 40; workers++ {
+		f := newFairWorld(WorkersFor(workers))
+		for _, namespace := range "abc" {
+			for i := range f.workers {
+				f.Push(fmt.Sprint(string(namespace), i))
+			}
+			take(f)
+		}
+		f.Push("d0")
+		if got := take(f); !slices.Equal(got, []string{"d0"}) {
+			t.Errorf("of %d workers, %d hang, and the fourth namespace is served %v", f.workers, f.busy, got)
+		}
+	}
+}

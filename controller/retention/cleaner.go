@@ -20,7 +20,7 @@ import (
 
 // workers is how many keys of one namespace each queue syncs at the same time. A start at which many DagRuns are due
 // must not flood the API server.
-const workers = 2
+const workers = queue.LeastPerNamespace
 
 // History is what a Cleaner needs of the database. *store.History implements it.
 type History interface {

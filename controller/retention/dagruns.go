@@ -75,7 +75,8 @@ func (c *Cleaner) syncExpiry(ctx context.Context, key queue.RunKey) error {
 	return c.deleteRun(ctx, run, "ttl")
 }
 
-// syncLimits deletes the DagRuns of a DAG's schedule that exceed the limits of the DAG.
+// syncLimits deletes the DagRuns of a DAG's schedule that exceed the limits of the DAG. If a deletion fails because of
+// a webhook that hangs, the others are left to the next sync.
 func (c *Cleaner) syncLimits(ctx context.Context, name cache.ObjectName) (err error) {
 	d, exists := c.DAGs.Get(name)
 	if !exists || d.DeletionTimestamp != nil {
@@ -96,12 +97,13 @@ func (c *Cleaner) syncLimits(ctx context.Context, name cache.ObjectName) (err er
 	surplus = slices.DeleteFunc(surplus, func(run *v1alpha1.DagRun) bool { return c.hasPods(run.UID) })
 	deleted := 0
 	for _, run := range surplus {
+		began := time.Now()
 		failed := c.deleteRun(ctx, run, "limit")
 		if failed == nil {
 			deleted++
 		}
 		err = cmp.Or(err, failed) // continue with the others
-		if deleted == maxDeletesPerSync {
+		if deleted == maxDeletesPerSync || kube.Hung(failed, began) {
 			break
 		}
 	}

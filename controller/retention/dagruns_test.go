@@ -6,14 +6,17 @@ import (
 	"maps"
 	"net/http"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
 
 	"kontroler/apis/kontroler/v1alpha1"
 	"kontroler/controller/queue"
+	"kontroler/generated/clientset/versioned"
 )
 
 func ttl(seconds int32) func(*v1alpha1.DAGSpec) {
@@ -239,6 +242,34 @@ func TestSyncLimitsGoesOnAfterARefusal(t *testing.T) {
 		t.Errorf("%d deletions are requested, want 3", got)
 	}
 }
+
+// A webhook that hangs costs a sync one deletion, not one for each DagRun.
+func TestSyncLimitsStopsAfterAHang(t *testing.T) {
+	none := int32(0)
+	d := newDAG(func(s *v1alpha1.DAGSpec) { s.SuccessfulRunsHistoryLimit = &none })
+	runs := []*v1alpha1.DagRun{newRun("s1", scheduled(1)), newRun("s2", scheduled(2)), newRun("s3", scheduled(3))}
+	w := newWorld(t, []*v1alpha1.DAG{d}, runs, nil)
+	sent := 0
+	w.Client = versioned.NewForConfigOrDie(&rest.Config{
+		Host: "http://server.example", QPS: -1,
+		Transport: roundTripper(func(*http.Request) (*http.Response, error) {
+			sent++
+			time.Sleep(10 * time.Second) // of the bubble's clock
+			return nil, errors.New("the webhook has not answered")
+		}),
+	})
+	synctest.Test(t, func(t *testing.T) {
+		if err := w.syncLimits(t.Context(), nightly); err == nil || sent != 1 {
+			t.Errorf("%d deletions, want 1; %v", sent, err)
+		}
+	})
+}
+
+// roundTripper is an API server.
+type roundTripper func(*http.Request) (*http.Response, error)
+
+// RoundTrip implements http.RoundTripper.
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 func TestSyncLimitsIsBounded(t *testing.T) {
 	var runs []*v1alpha1.DagRun
