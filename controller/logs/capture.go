@@ -29,7 +29,7 @@ const (
 func (k *Keeper) capture(
 	ctx context.Context, p *corev1.Pod, runID int64, attempt store.Attempt,
 ) (done bool, err error) {
-	log := podlog.New(k.cfg.Limit, nil)
+	log, wasCached := podlog.New(k.cfg.Limit, nil), k.cached(p) != nil
 	reading, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	answer := time.AfterFunc(answerTimeout, cancel)
@@ -51,6 +51,9 @@ func (k *Keeper) capture(
 	}
 	if now := k.cfg.Now(); err != nil && !isTooSlow {
 		first, _ := k.failedSince.LoadOrStore(p.UID, now)
+		if wasCached && k.cached(p) == nil {
+			k.failedSince.Delete(p.UID) // Forget may have come before
+		}
 		if now.Before(first.(time.Time).Add(patience)) {
 			k.cfg.Log.Debug("log will be read again", "namespace", p.Namespace, "pod", p.Name, "error", err)
 			k.cfg.EnqueueAfter(cache.MetaObjectToName(p), retry)

@@ -316,6 +316,44 @@ func TestForgetEndsTheStreamOfAPod(t *testing.T) {
 	}
 }
 
+// The watch may show that a Pod is gone after the cache was read. Nothing of the Pod stays.
+func TestForgetBeforeSomethingIsRemembered(t *testing.T) {
+	d := newDatabase(t)
+	for name, test := range map[string]struct {
+		answer answer
+		before func(*world, *corev1.Pod)
+	}{
+		"a stream that follows": {answer{body: line(1, "a")}, func(w *world, p *corev1.Pod) {
+			w.keeper.Follow(v1alpha1.LogsFollow, p.Namespace, slices.Values([]string{p.Name}))
+			w.awaitStream()
+		}},
+		"a stream before a deletion": {answer{body: line(1, "a")}, func(w *world, p *corev1.Pod) {
+			deletes := []engine.Delete{{PodName: p.Name, PodUID: string(p.UID)}}
+			w.keeper.OpenBefore(w.Context(), "", p.Namespace, deletes)
+			w.awaitStream()
+		}},
+		"a failure": {answer{status: http.StatusNotFound}, func(w *world, p *corev1.Pod) {
+			if done, err := w.keeper.Keep(w.Context(), p, w.runUID(), w.attempt); done || err != nil {
+				t.Errorf("done: %t, %v", done, err)
+			}
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, d, limit, test.answer)
+			p := w.pod()
+			w.pods.set(p)
+			w.pods.afterNextGet(func() {
+				w.pods.remove(p)
+				w.keeper.Forget(p)
+			})
+			test.before(w, p)
+			if n := w.keeper.Remembers(); n != 0 {
+				t.Errorf("%d entries of the Pod are left", n)
+			}
+		})
+	}
+}
+
 // A stream that panics has perhaps not kept all that it read.
 func TestTheLogOfAStreamThatPanickedIsCaptured(t *testing.T) {
 	w := newWorld(t, newDatabase(t), limit, answer{body: line(1, "a")}, answer{body: line(1, "a") + line(2, "b")})
@@ -332,6 +370,7 @@ func TestTheLogOfAStreamThatPanickedIsCaptured(t *testing.T) {
 	default:
 		t.Error("the panic was not reported")
 	}
+	w.pods.onGet = nil
 	w.keep(p)
 	if diff := cmp.Diff(storedLog{State: store.LogCaptured, Content: "a\nb\n"}, w.stored()); diff != "" {
 		t.Errorf("stored log (-want +got):\n%s", diff)

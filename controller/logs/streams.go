@@ -31,7 +31,8 @@ const (
 )
 
 // OpenDeleted opens a stream if a change of a Pod shows that it is being deleted while its task runs. old is the Pod
-// before the change, nil if it is new. Keep checks later whether the DAG stores logs. OpenDeleted does not block.
+// before the change, nil if it is new. Keep checks later whether the DAG stores logs. OpenDeleted does not block. It must
+// not be called after the Forget of a Pod that is gone.
 func (k *Keeper) OpenDeleted(old, p *corev1.Pod) {
 	wasDeleted := old != nil && old.DeletionTimestamp != nil
 	if k.cfg.Limit > 0 && p.DeletionTimestamp != nil && !wasDeleted && isRunning(p) {
@@ -51,7 +52,7 @@ func (k *Keeper) OpenBefore(ctx context.Context, policy v1alpha1.LogPolicy, name
 		if !ok || string(p.UID) != d.PodUID || !isRunning(p) {
 			continue
 		}
-		if s := k.streams.open(p, k.cfg.Limit, maxStreams); s != nil {
+		if s := k.open(p, maxStreams); s != nil {
 			opening = append(opening, s)
 		}
 	}
@@ -75,9 +76,19 @@ func (k *Keeper) Follow(policy v1alpha1.LogPolicy, namespace string, pods iter.S
 	}
 	for name := range pods {
 		if p, ok := k.cfg.CachedPod(cache.NewObjectName(namespace, name)); ok && isRunning(p) {
-			k.streams.open(p, k.cfg.Limit, maxFollowed)
+			k.open(p, maxFollowed)
 		}
 	}
+}
+
+// open opens the stream of a Pod that was cached. It returns nil if there may be no more streams, or if the Pod is gone.
+func (k *Keeper) open(p *corev1.Pod, most int) *stream {
+	s := k.streams.open(p, k.cfg.Limit, most)
+	if s != nil && k.cached(p) == nil {
+		k.streams.drop(p.UID) // Forget may have come before
+		return nil
+	}
+	return s
 }
 
 // stream reads a log while its container runs.
@@ -181,26 +192,30 @@ func (s *streams) drop(uid types.UID) {
 	closeOnce(found.quit)
 	select {
 	case <-found.done:
-		found.log.Release()
-		delete(s.byPod, uid)
-		if s.byNamespace[found.pod.Namespace]--; s.byNamespace[found.pod.Namespace] == 0 {
-			delete(s.byNamespace, found.pod.Namespace)
-		}
-		s.metrics.LogStreams(len(s.byPod))
+		s.remove(found)
 	default:
-		found.isDropped = true // finish drops it
+		found.isDropped = true // finish removes it
 	}
 }
 
 // finish marks a stream as done, and removes it if it was dropped meanwhile.
 func (s *streams) finish(ended *stream) {
 	s.mu.Lock()
-	isDropped := ended.isDropped
+	defer s.mu.Unlock()
 	close(ended.done)
-	s.mu.Unlock()
-	if isDropped {
-		s.drop(ended.pod.UID)
+	if ended.isDropped {
+		s.remove(ended)
 	}
+}
+
+// remove gives back the memory and the place of a stream that is done. The caller holds mu.
+func (s *streams) remove(ended *stream) {
+	ended.log.Release()
+	delete(s.byPod, ended.pod.UID)
+	if s.byNamespace[ended.pod.Namespace]--; s.byNamespace[ended.pod.Namespace] == 0 {
+		delete(s.byNamespace, ended.pod.Namespace)
+	}
+	s.metrics.LogStreams(len(s.byPod))
 }
 
 // closeOnce closes a channel that may be closed already. The caller holds streams.mu.

@@ -68,6 +68,7 @@ type pods struct {
 	onGet func()
 
 	mu     sync.Mutex
+	then   func() // is called once, between a lookup and its answer
 	byName map[cache.ObjectName]*corev1.Pod
 }
 
@@ -78,9 +79,27 @@ func (c *pods) Get(name cache.ObjectName) (*corev1.Pod, bool) {
 		c.onGet()
 	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	p, ok := c.byName[name]
+	then := c.then
+	c.then = nil
+	c.mu.Unlock()
+	if then != nil {
+		then()
+	}
 	return p, ok
+}
+
+// afterNextGet calls then after the next lookup, before it answers.
+func (c *pods) afterNextGet(then func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.then = then
+}
+
+func (c *pods) remove(p *corev1.Pod) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.byName, cache.MetaObjectToName(p))
 }
 
 func (c *pods) set(p *corev1.Pod) {
