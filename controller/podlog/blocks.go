@@ -72,6 +72,12 @@ func (b *blockStore) seal() {
 	}
 }
 
+// finish seals the last block and frees the memory in which it was filled.
+func (b *blockStore) finish() {
+	b.seal()
+	b.current = nil
+}
+
 // dropOldest omits the oldest block of the tail.
 func (b *blockStore) dropOldest() {
 	oldest := b.tail[0]

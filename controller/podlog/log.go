@@ -57,7 +57,7 @@ func (l *Log) Begins() time.Time { return l.lines.cursor.first }
 
 // Finish ends the log and returns what was stored. Release then frees the memory.
 func (l *Log) Finish() Result {
-	l.blocks.seal()
+	l.blocks.finish()
 	c, b := &l.lines.cursor, &l.blocks
 	r := Result{
 		Blocks: append(b.head[:len(b.head):len(b.head)], b.tail...), Bytes: l.length,
