@@ -25,9 +25,10 @@ const (
 	missingPatience, missingRetry = 3 * time.Second, time.Second
 )
 
-// capture reads what the node serves of a log and stores it. done is false if the log is to be read again.
+// capture reads what the node serves of a log and stores it. If the node serves none of it, capture stores what a
+// stream has read, if there is one. done is false if the log is to be read again.
 func (k *Keeper) capture(
-	ctx context.Context, p *corev1.Pod, runID int64, attempt store.Attempt,
+	ctx context.Context, p *corev1.Pod, runID int64, attempt store.Attempt, streamed *stream,
 ) (done bool, err error) {
 	log, wasCached := podlog.New(k.cfg.Limit, nil), k.cached(p) != nil
 	reading, cancel := context.WithTimeout(ctx, readTimeout)
@@ -63,6 +64,8 @@ func (k *Keeper) capture(
 	result := log.Finish()
 	row := describe(p, attempt, result, time.Time{}, k.cfg.Limit)
 	switch {
+	case err != nil && result.Bytes == 0 && streamed != nil:
+		row, result = describeStream(p, attempt, streamed, k.cfg.Limit), streamed.result
 	case err != nil && result.Bytes == 0:
 		row = store.Log{
 			AttemptID: attempt.ID, At: attempt.FinishedAt, State: store.LogLost, Message: lostMessage(p, err),

@@ -86,7 +86,10 @@ func (k *Keeper) Keep(ctx context.Context, p *corev1.Pod, runUID string, attempt
 		k.cfg.EnqueueAfter(key, remaining)
 		return false, nil
 	}
-	if stream != nil && stream.isUsable() {
+	if stream != nil && !stream.isUsable() {
+		stream = nil
+	}
+	if stream != nil && !(stream.isShort() && k.keepsLog(p)) {
 		row := describeStream(p, attempt, stream, k.cfg.Limit)
 		return true, k.save(ctx, p, owner.RunID, row, stream.result.Blocks)
 	}
@@ -95,7 +98,7 @@ func (k *Keeper) Keep(ctx context.Context, p *corev1.Pod, runUID string, attempt
 		return false, nil
 	}
 	defer k.turns.giveBack(p.Spec.NodeName, key)
-	return k.capture(ctx, p, owner.RunID, attempt)
+	return k.capture(ctx, p, owner.RunID, attempt, stream)
 }
 
 // Forget drops what is remembered of a Pod that is released or gone. Its stream ends.

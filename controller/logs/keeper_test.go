@@ -2,14 +2,17 @@ package logs_test
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/tools/cache"
 
 	"kontroler/apis/kontroler/v1alpha1"
 	"kontroler/controller/engine"
@@ -349,6 +352,44 @@ func TestForgetBeforeSomethingIsRemembered(t *testing.T) {
 			test.before(w, p)
 			if n := w.keeper.Remembers(); n != 0 {
 				t.Errorf("%d entries of the Pod are left", n)
+			}
+		})
+	}
+}
+
+// A stream that lacks a part of a log, because the memory for streams was spent, is stored if the node has no more.
+func TestALogWhoseStreamIsShort(t *testing.T) {
+	const small = 1 << 10 // blocks of 128 bytes
+	served, content := "", ""
+	for i := range 8 {
+		text := fmt.Sprint(i, strings.Repeat("x", 99))
+		served, content = served+line(i, text), content+text+"\n"
+	}
+	const said = "640 bytes after the first 128 are omitted: the memory for streams was short"
+	whole := storedLog{State: store.LogCaptured, Content: content}
+	short := storedLog{State: store.LogCaptured, Content: content[:128] + content[768:], Message: said}
+	d := newDatabase(t)
+	for name, test := range map[string]struct {
+		meanwhile func(*corev1.Pod)
+		captured  answer
+		want      storedLog
+	}{
+		"its node keeps the log": {terminate, answer{body: served}, whole},
+		"its node has lost it":   {terminate, answer{status: http.StatusNotFound}, short},
+		"the Pod is deleted":     {terminateDeleted, answer{body: served}, short},
+	} {
+		t.Run(name, func(t *testing.T) {
+			first := answer{body: line(0, "")}
+			w := newWorld(t, d, small,
+				answer{body: served, meanwhile: test.meanwhile}, answer{body: served}, first, test.captured)
+			w.keeper.SpendBudget()
+			p := w.pod()
+			w.follow(p)
+			w.awaitStream()
+			cached, _ := w.pods.Get(cache.MetaObjectToName(p))
+			w.keep(cached)
+			if diff := cmp.Diff(test.want, w.stored()); diff != "" {
+				t.Errorf("stored log (-want +got):\n%s", diff)
 			}
 		})
 	}

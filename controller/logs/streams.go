@@ -31,8 +31,8 @@ const (
 )
 
 // OpenDeleted opens a stream if a change of a Pod shows that it is being deleted while its task runs. old is the Pod
-// before the change, nil if it is new. Keep checks later whether the DAG stores logs. OpenDeleted does not block. It must
-// not be called after the Forget of a Pod that is gone.
+// before the change, nil if it is new. Keep checks later whether the DAG stores logs. OpenDeleted does not block. It
+// must not be called after the Forget of a Pod that is gone.
 func (k *Keeper) OpenDeleted(old, p *corev1.Pod) {
 	wasDeleted := old != nil && old.DeletionTimestamp != nil
 	if k.cfg.Limit > 0 && p.DeletionTimestamp != nil && !wasDeleted && isRunning(p) {
@@ -81,7 +81,7 @@ func (k *Keeper) Follow(policy v1alpha1.LogPolicy, namespace string, pods iter.S
 	}
 }
 
-// open opens the stream of a Pod that was cached. It returns nil if there may be no more streams, or if the Pod is gone.
+// open opens the stream of a Pod that was cached. It returns nil if no more may be opened, or if the Pod is gone.
 func (k *Keeper) open(p *corev1.Pod, most int) *stream {
 	s := k.streams.open(p, k.cfg.Limit, most)
 	if s != nil && k.cached(p) == nil {
@@ -118,6 +118,10 @@ type outcome struct {
 // isUsable reports whether a stream that is done has the log. Otherwise the log is captured as if there were no
 // stream.
 func (s *stream) isUsable() bool { return s.reachedEnd || s.result.Bytes > 0 }
+
+// isShort reports whether a stream that is done lacks a part of a log that its node still has, because other streams
+// held the memory.
+func (s *stream) isShort() bool { return s.result.Short && !s.isRotated }
 
 // streams are the streams of one term.
 type streams struct {
