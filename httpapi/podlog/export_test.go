@@ -1,6 +1,8 @@
 package podlog
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"io"
@@ -52,6 +54,25 @@ func (l *Logs) Follow(ctx context.Context, namespace, name, uid string, sink Sin
 	place.hasEnded = true
 	_, err := c.live(ctx, place)
 	return err
+}
+
+// FinishFrom passes the end of a followed log to a sink that another log replaced, which is stored in chunks of one
+// byte. unsure is what the stream had after its last newline. The read of the chunk after the last one fails.
+func FinishFrom(stored string, size int, unsure string, sink Sink) error {
+	archive := &Archive{begins: []int64{0}, loaded: -1, fetch: func(number int) ([]byte, error) {
+		if number >= len(stored) {
+			return nil, view.ErrUnavailable
+		}
+		var chunk bytes.Buffer
+		w := gzip.NewWriter(&chunk)
+		_, err := w.Write([]byte{stored[number]})
+		err = errors.Join(err, w.Close())
+		return chunk.Bytes(), err
+	}}
+	for i := range size {
+		archive.begins = append(archive.begins, int64(i+1))
+	}
+	return (&copying{sink: sink, unsure: []byte(unsure)}).finishFrom(archive)
 }
 
 // TailOffset returns where the last n lines of a text begin that arrives in parts.

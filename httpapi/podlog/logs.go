@@ -102,7 +102,7 @@ type copying struct {
 func (c *copying) step(ctx context.Context) (wait time.Duration, err error) {
 	place, err := c.Find(ctx, c.q)
 	if _, isGone := errors.AsType[*GoneError](err); isGone && c.reachedEnd {
-		return 0, c.pass(c.unsure) // All of it was read.
+		return 0, c.finish(nil, false) // All of it was read.
 	}
 	switch {
 	case err != nil:
@@ -227,7 +227,7 @@ func (c *copying) copyNode(ctx context.Context, place Place, isFollowed bool) (i
 		}
 		if isOther { // Only its end may be missing.
 			if isEnd {
-				return true, c.passEnd(part)
+				return true, c.finish(part, true)
 			}
 			continue
 		}
@@ -269,7 +269,7 @@ func (c *copying) endOfNode(read int64, isFollowed bool) (isComplete bool, err e
 	}
 	if c.reachedEnd {
 		c.isRotated = true
-		return true, nil
+		return true, c.finish(nil, read >= 0)
 	}
 	why := Shorter
 	if read < 0 {
@@ -291,12 +291,26 @@ func (c *copying) pass(part []byte) error {
 	return nil
 }
 
-// passEnd passes the end of a log that cannot continue what was read, if what was read ended with it.
-func (c *copying) passEnd(afterLastNewline []byte) error {
-	if bytes.HasPrefix(c.unsure, afterLastNewline) {
-		return c.pass(afterLastNewline)
+// finish decides about unsure when a log cannot continue what was read. servedEnd is what the log has after its last
+// newline. If what was read ended with it, it is passed, without what the kubelet said after it. If it is not known,
+// nothing else has the end of the log, and all of unsure is passed.
+func (c *copying) finish(servedEnd []byte, isKnown bool) error {
+	switch {
+	case !isKnown:
+		return c.pass(c.unsure)
+	case bytes.HasPrefix(c.unsure, servedEnd):
+		return c.pass(servedEnd)
 	}
 	return nil
+}
+
+// finishFrom finishes with the end of a stored log. If that cannot be read, nothing is passed.
+func (c *copying) finishFrom(archive *Archive) error {
+	end, err := endOfArchive(archive)
+	if err != nil {
+		return err
+	}
+	return c.finish(end, true)
 }
 
 // tailOfNode returns where the last lines of a log begin that a node serves.
@@ -339,8 +353,7 @@ func (c *copying) copyArchive(ctx context.Context, place Place) error {
 	if why := c.at.inArchive(log); why != "" {
 		if c.reachedEnd {
 			c.isRotated = true
-			end, err := endOfArchive(archive)
-			return errors.Join(err, c.passEnd(end))
+			return c.finishFrom(archive)
 		}
 		if err := c.reset(why); err != nil {
 			return err

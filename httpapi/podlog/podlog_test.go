@@ -186,11 +186,13 @@ func (*text) Flush() error { return nil }
 // line without a newline, and is no part of it.
 func TestNoteWithinALine(t *testing.T) {
 	const begin = "2026-07-01T12:00:00Z one\n2026-07-01T12:00:01Z two"
+	const note = `rpc error: code = NotFound desc = container "abc": not found`
 	for name, tt := range map[string]struct{ rest, want string }{
 		"the node still has the log": {begin, "one\ntwo"},
 		"more of the line":           {begin + " three\n", "one\ntwo three\n"},
 		"a note after a newline":     {"2026-07-01T12:00:00Z one\n", "one\n"},
 		"the log was rotated":        {"2026-07-01T12:00:09Z x\n2026-07-01T12:00:10Z two", "one\ntwo"},
+		"nothing after rotation":     {"", "one\ntwo" + note}, // nothing shows where the line ended
 		"it goes on after rotation":  {"2026-07-01T12:00:09Z x\n2026-07-01T12:00:10Z two\n", "one\n"},
 	} {
 		node := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -199,7 +201,7 @@ func TestNoteWithinALine(t *testing.T) {
 				w.Header().Set("Content-Type", "application/json")
 				_, _ = io.WriteString(w, `{"kind":"Pod","apiVersion":"v1","metadata":{"name":"pod","uid":"1"}}`)
 			case r.URL.Query().Get("follow") == "true":
-				_, _ = io.WriteString(w, begin+`rpc error: code = NotFound desc = container "abc": not found`)
+				_, _ = io.WriteString(w, begin+note)
 			default:
 				_, _ = io.WriteString(w, tt.rest)
 			}
@@ -212,6 +214,17 @@ func TestNoteWithinALine(t *testing.T) {
 		logs, got := podlog.Logs{Pods: kube.CoreV1()}, &text{}
 		if err := logs.Follow(t.Context(), "default", "pod", "1", got); err != nil || got.String() != tt.want {
 			t.Errorf("%s: %v, %q, want %q", name, err, got, tt.want)
+		}
+	}
+}
+
+// TestEndThatCannotBeRead checks that a log does not end with a part of its last line when the rest cannot be read now.
+func TestEndThatCannotBeRead(t *testing.T) {
+	for stored, want := range map[string]string{"a\ntwo": "two", "a\ntw": ""} {
+		got := &text{}
+		err := podlog.FinishFrom(stored, len("a\ntwo"), "two and a note", got)
+		if got.String() != want || errors.Is(err, view.ErrUnavailable) != (want == "") {
+			t.Errorf("%q: %q, %v, want %q", stored, got, err, want)
 		}
 	}
 }
