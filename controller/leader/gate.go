@@ -92,8 +92,12 @@ type gatedTransport struct {
 }
 
 // retryAfter is the header that says in how many seconds a request may be sent again. A webhook of a namespace that
-// denies a write may choose it, and client-go sleeps that long. A write waits for a second.
-const retryAfter = "Retry-After"
+// denies a write may choose it, and client-go sleeps that long. A write waits for a second if it is more than
+// maxRetryAfter, which priority and fairness of the API server does not exceed. A date stays: client-go does not retry.
+const (
+	retryAfter    = "Retry-After"
+	maxRetryAfter = 10
+)
 
 // RoundTrip sends the request, or ends the process.
 func (t *gatedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -111,7 +115,8 @@ func (t *gatedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	code := "error"
 	if err == nil {
 		code = strconv.Itoa(resp.StatusCode)
-		if r.Method != http.MethodGet && resp.Header.Get(retryAfter) != "" {
+		seconds, noNumber := strconv.Atoi(resp.Header.Get(retryAfter))
+		if r.Method != http.MethodGet && noNumber == nil && seconds > maxRetryAfter {
 			resp.Header.Set(retryAfter, "1")
 		}
 	}

@@ -34,7 +34,7 @@ func newGated(t *testing.T) *gated {
 		case strings.HasSuffix(r.URL.Path, "/taken"):
 			w.WriteHeader(http.StatusConflict)
 		case strings.HasSuffix(r.URL.Path, "/denied"):
-			w.Header().Set("Retry-After", "86400")
+			w.Header().Set("Retry-After", r.Header.Get("Test-Retry-After"))
 			w.WriteHeader(http.StatusTooManyRequests)
 		}
 	}))
@@ -63,21 +63,26 @@ func (g *gated) send(t *testing.T, method, path string) error {
 	return resp.Body.Close()
 }
 
-// A webhook cannot make a write wait for a day.
+// A webhook cannot make a write wait for a day. What the API server itself asks for stays.
 func TestGateShortensRetryAfter(t *testing.T) {
+	const date = "Fri, 31 Dec 2100 23:59:59 GMT"
 	g := newGated(t)
-	for method, want := range map[string]string{"PATCH": "1", "GET": "86400"} {
-		req, err := http.NewRequestWithContext(t.Context(), method, g.url+"/api/v1/namespaces/a/pods/denied", nil)
+	for _, c := range []struct{ method, answer, want string }{
+		{"PATCH", "86400", "1"}, {"GET", "86400", "86400"}, {"PATCH", "11", "1"}, {"PATCH", "10", "10"},
+		{"PATCH", date, date},
+	} {
+		req, err := http.NewRequestWithContext(t.Context(), c.method, g.url+"/api/v1/namespaces/a/pods/denied", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
+		req.Header.Set("Test-Retry-After", c.answer)
 		resp, err := g.client.Do(req)
 		if err != nil {
 			t.Fatal(err)
 		}
 		resp.Body.Close()
-		if got := resp.Header.Get("Retry-After"); got != want {
-			t.Errorf("%s: Retry-After is %s, want %s", method, got, want)
+		if got := resp.Header.Get("Retry-After"); got != c.want {
+			t.Errorf("%s: Retry-After %s is %s, want %s", c.method, c.answer, got, c.want)
 		}
 	}
 }
