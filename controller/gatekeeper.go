@@ -56,12 +56,15 @@ func (k *gatekeeper) createFailed(row store.Run, c engine.Create, gates *queue.G
 		Message: text.Shorten(strings.ReplaceAll(err.Error(), strconv.Quote(c.PodName)+" ", ""), text.MaxBytes),
 	}
 	switch {
-	// The only error text that is matched: nothing else distinguishes an exceeded quota from any other 403.
+	// Nothing but the text distinguishes an exceeded quota from any other 403.
 	case apierrors.IsForbidden(err) && strings.Contains(err.Error(), "exceeded quota"):
 		refusal.Reason = engine.ReasonQuotaExceeded
 	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause), apierrors.IsNotFound(err):
 		refusal.Reason = engine.ReasonNamespaceTerminating
-	case kube.IsInvalid(err), apierrors.IsRequestEntityTooLargeError(err):
+	case kube.IsTooLarge(err):
+		refusal.Reason, refusal.IsPermanent = engine.ReasonCreateRefused, true
+		refusal.Message += ". Shorten the parameters, or pass large values through a ConfigMap or a workspace"
+	case kube.IsInvalid(err):
 		refusal.Reason, refusal.IsPermanent = engine.ReasonCreateRefused, true
 	case kube.IsServerFault(err):
 		refusal.Reason = engine.ReasonCreateFailed

@@ -11,6 +11,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/client-go/tools/cache"
 
@@ -46,6 +47,8 @@ task: [{name: a, image: busybox, timeoutSeconds: 100}]`
 	retrying = `
 task: [{name: a, image: busybox, backoff: {limit: 1, duration: 10s}}]`
 )
+
+const tooLargeRemedy = ". Shorten the parameters, or pass large values through a ConfigMap or a workspace"
 
 // The answers of an API server that refuses to create the Pod of a word.
 func exceededQuota(f *fixture, word string) answer {
@@ -494,6 +497,37 @@ var refusals = map[string]roadCase{
 			},
 			Objects:  []string{"dagrun r is Running, claimed"},
 			Enqueued: []string{"final status of r"},
+		},
+	},
+	"a Pod that is too large for etcd fails its attempt, and the namespace stays open": {
+		before: func(f *fixture) {
+			f.newDAG(single)
+			f.newDagRun("r", nil)
+			f.newDagRun("other", nil)
+			f.admitted("r")
+			f.admitted("other")
+			f.api.answer("create pod a.1", answer{err: &apierrors.StatusError{ErrStatus: metav1.Status{
+				Status: metav1.StatusFailure, Code: 500, Message: "etcdserver: request is too large"}}})
+			f.synced("r")
+			f.synced("r")
+		},
+		of: "other",
+		want: world{
+			Rows: []string{
+				"run r is Failed, TaskFailed: 1 task failed",
+				"task a is Failed, RetriesSpent: StartFailed: etcdserver: request is too large" + tooLargeRemedy,
+				"attempt a.1 is Failed, StartFailed: etcdserver: request is too large" + tooLargeRemedy,
+				"run other is Running",
+				"task other a is Active, Pending: its Pod is being created",
+				"attempt other a.1 is Decided",
+			},
+			Objects: []string{
+				"dagrun r is Running, claimed", "dagrun other is Running, claimed",
+				"pod other a.1",
+			},
+			Requests: []string{"create pod other a.1"},
+			Enqueued: []string{"progress of other"},
+			Pending:  []string{"created pod other a.1"},
 		},
 	},
 	"a namespace that is terminating leaves the attempt waiting": {

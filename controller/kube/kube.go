@@ -3,6 +3,7 @@ package kube
 import (
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -51,9 +52,13 @@ func IsRefusal(err error) bool {
 	}
 }
 
-// IsInvalid reports whether the API server can never accept an object, because a field has an invalid value. The denial
-// of a ValidatingAdmissionPolicy, which is Invalid too unless the policy says otherwise, names no field.
+// IsInvalid reports whether the API server can never accept an object, because a field has an invalid value or the
+// object is too large. The denial of a ValidatingAdmissionPolicy, which is Invalid too unless the policy says
+// otherwise, names no field.
 func IsInvalid(err error) bool {
+	if IsTooLarge(err) {
+		return true
+	}
 	var status apierrors.APIStatus
 	if !apierrors.IsInvalid(err) || !errors.As(err, &status) || status.Status().Details == nil {
 		return false
@@ -61,11 +66,24 @@ func IsInvalid(err error) bool {
 	return slices.ContainsFunc(status.Status().Details.Causes, func(c metav1.StatusCause) bool { return c.Field != "" })
 }
 
+// IsTooLarge reports whether an object is too large for the API server or for etcd. The API server passes the answer of
+// etcd, or of its client for etcd, on as a plain 500. Only the text distinguishes it from a fault of the server.
+func IsTooLarge(err error) bool {
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) {
+		return false
+	}
+	words := status.Status().Message
+	return apierrors.IsRequestEntityTooLargeError(err) || words == "etcdserver: request is too large" ||
+		strings.HasPrefix(words, "rpc error: code = ResourceExhausted") &&
+			strings.Contains(words, "message larger than max")
+}
+
 // IsServerFault reports whether the API server, or an admission webhook, has failed. The failure may last.
 func IsServerFault(err error) bool {
 	var status apierrors.APIStatus
 	return errors.As(err, &status) && status.Status().Code >= 500 &&
-		!apierrors.IsTimeout(err) && !apierrors.IsServerTimeout(err)
+		!apierrors.IsTimeout(err) && !apierrors.IsServerTimeout(err) && !IsTooLarge(err)
 }
 
 // UTC converts a time of the API. A missing time is zero. So is 1970, which runtimes report as the start of a container

@@ -29,6 +29,25 @@ func TestAnswersToCreates(t *testing.T) {
 			answer: apierrors.NewBadRequest(`admission webhook "w" denied the request: no`), isRefusal: true,
 		},
 		"a quota": {answer: apierrors.NewForbidden(pods, "p", errors.New("exceeded quota")), isRefusal: true},
+		"a body that is too large": {
+			answer: apierrors.NewRequestEntityTooLargeError("limit is 3145728"), isInvalid: true, isRefusal: true,
+		},
+		"an object that is too large for etcd": {
+			answer: plainFault("etcdserver: request is too large"), isInvalid: true, isRefusal: true,
+		},
+		"an object that the client of etcd does not send": {
+			answer: plainFault("rpc error: code = ResourceExhausted desc = " +
+				"trying to send message larger than max (2200789 vs. 2097152)"),
+			isInvalid: true, isRefusal: true,
+		},
+		"an etcd that has no space left": {
+			answer: plainFault("etcdserver: mvcc: database space exceeded"), isRefusal: true, isServerFault: true,
+		},
+		"a webhook that quotes etcd": {
+			answer: apierrors.NewInternalError(errors.New(
+				"failed calling webhook: etcdserver: request is too large")),
+			isRefusal: true, isServerFault: true,
+		},
 		"a webhook that fails": {
 			answer:    apierrors.NewInternalError(errors.New("failed calling webhook")),
 			isRefusal: true, isServerFault: true,
@@ -49,4 +68,9 @@ func TestAnswersToCreates(t *testing.T) {
 			}
 		})
 	}
+}
+
+// plainFault is how the API server passes on an error of etcd.
+func plainFault(words string) error {
+	return &apierrors.StatusError{ErrStatus: metav1.Status{Status: metav1.StatusFailure, Code: 500, Message: words}}
 }
