@@ -112,6 +112,7 @@ func (c *Controller) Lead(ctx context.Context, db *store.Leader) error {
 		if !store.IsUnavailable(err) {
 			return err
 		}
+		t.Failed(err)
 		if !wait.For(ctx, time.Second) {
 			return nil
 		}

@@ -1,11 +1,8 @@
 package controller
 
 import (
-	"context"
-	"errors"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/tools/record"
 	"k8s.io/client-go/util/workqueue"
 
@@ -21,12 +18,12 @@ import (
 
 // core is what every part of a term uses: configuration, caches, the database and its clock, and the packages below.
 type core struct {
+	*queue.Failures
 	cfg       *Config
 	cached    *caches
 	db        *store.Leader
 	clock     *clock.Clock
 	events    record.EventRecorder
-	fail      context.CancelCauseFunc // ends the term; the first error counts
 	backlog   *backlog
 	scheduler *schedule.Scheduler
 	retention *retention.Cleaner
@@ -55,25 +52,6 @@ func newBacklog(cfg *Config, namespaceOf func(queue.RunKey) string) *backlog {
 		b.queue.Add(key)
 	})
 	return b
-}
-
-// failed logs an error of work that is retried. store.ErrFenced ends the term.
-func (c *core) failed(err error) {
-	switch {
-	case errors.Is(err, store.ErrFenced):
-		c.fail(err)
-	case apierrors.IsConflict(err):
-		c.cfg.Log.Debug("failed; will be retried", "error", err)
-	default:
-		c.cfg.Log.Warn("failed; will be retried", "error", err)
-	}
-}
-
-// isOutage reports whether an error comes from an outage of the database, which readiness and DagRuns show. A database
-// that answers and cannot do what a sync needs, because its disk is full or a table is locked, is a fault of that sync.
-func (c *core) isOutage(err error) bool {
-	_, isAway := c.cfg.DatabaseAway()
-	return isAway && store.IsUnavailable(err)
 }
 
 // now returns the time of the database, which decides what is due.

@@ -64,7 +64,7 @@ func (r *runReconciler) syncRun(ctx context.Context, key queue.RunKey) error {
 
 // noteRun records the result of a sync. The DagRun shows an error that lasts.
 func (s *statusWriter) noteRun(key queue.RunKey, err error) {
-	if !s.isOutage(err) && s.syncErrors.Note(key, err, s.now()) {
+	if !s.IsOutage(err) && s.syncErrors.Note(key, err, s.now()) {
 		s.projections.progress(key)
 	}
 }

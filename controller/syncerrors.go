@@ -35,7 +35,7 @@ func (c *dagConditions) noteDAG(
 	ctx context.Context, name cache.ObjectName, condition string,
 	of *conditions.SyncErrors[cache.ObjectName], err error,
 ) error {
-	if !c.isOutage(err) && of.Note(name, err, c.now()) {
+	if !c.IsOutage(err) && of.Note(name, err, c.now()) {
 		setErr := c.setCondition(ctx, name, condition, of.Condition(name, c.now()), conditions.ReasonSyncFailed)
 		if setErr != nil && ctx.Err() == nil {
 			c.cfg.Log.Warn("setting the condition of a DAG failed", "namespace", name.Namespace, "dag", name.Name,

@@ -47,7 +47,8 @@ type term struct {
 func newTerm(controller *Controller, db *store.Leader, fail context.CancelCauseFunc) *term {
 	c := &core{
 		cfg: &controller.cfg, cached: controller.cached, db: db, clock: clock.New(), events: controller.events,
-		fail: fail, backlog: newBacklog(&controller.cfg, controller.cached.namespaceOf),
+		Failures: queue.NewFailures(controller.cfg.Log, controller.cfg.DatabaseAway, fail),
+		backlog:  newBacklog(&controller.cfg, controller.cached.namespaceOf),
 	}
 	metrics := c.cfg.Metrics
 	t := &term{core: c, conditions: newDAGConditions(c)}
@@ -83,7 +84,7 @@ func newTerm(controller *Controller, db *store.Leader, fail context.CancelCauseF
 	t.admissions.runs = t.runs
 	t.existing = existing.New(existing.Config{
 		Client: c.cfg.Client, DAGs: &c.cached.dags, DagTasks: &c.cached.dagTasks, DagRuns: &c.cached.dagRuns,
-		Failed: t.failed, Metrics: metrics, Log: c.cfg.Log,
+		Failed: t.Failed, Metrics: metrics, Log: c.cfg.Log,
 	})
 	c.scheduler, c.retention, c.podEvents = t.newScheduler(), t.newCleaner(), t.newPodEvents()
 	c.notifier, c.logs = t.newNotifier(controller.guard, graphs), t.newLogs(graphs)
@@ -99,7 +100,7 @@ func (t *term) newPodEvents() *podevents.Keeper {
 		Namespaces:   t.cfg.namespaces(),
 		CachedPod:    t.cached.pods.WithUID,
 		Enqueue:      t.backlog.touched,
-		Failed:       t.failed,
+		Failed:       t.Failed,
 		Now:          t.now,
 		Metrics:      t.cfg.Metrics,
 		Log:          t.cfg.Log,
@@ -124,7 +125,7 @@ func (t *term) newScheduler() *schedule.Scheduler {
 		Synced: func(ctx context.Context, dag cache.ObjectName, err error) {
 			_ = t.conditions.noteDAG(ctx, dag, v1alpha1.DAGScheduled, t.conditions.scheduleErrors, err)
 		},
-		Failed: t.failed,
+		Failed: t.Failed,
 		Retire: func(key queue.RunKey) { t.retention.RunFreed(key) },
 	})
 }
@@ -140,7 +141,7 @@ func (t *term) newCleaner() *retention.Cleaner {
 		ControllerID:     t.cfg.ID,
 		HistoryRetention: t.cfg.HistoryRetention,
 		Now:              t.now,
-		Failed:           t.failed,
+		Failed:           t.Failed,
 		Metrics:          t.cfg.Metrics,
 		Log:              t.cfg.Log,
 	})
@@ -157,7 +158,7 @@ func (t *term) newNotifier(guard webhook.Guard, graphs *versions.Loader) *webhoo
 		DAG:          t.cached.dags.Get,
 		Events:       t.events,
 		Now:          t.now,
-		Failed:       t.failed,
+		Failed:       t.Failed,
 		Metrics:      t.cfg.Metrics,
 		Log:          t.cfg.Log,
 	})
@@ -173,7 +174,7 @@ func (t *term) newLogs(graphs *versions.Loader) *logs.Keeper {
 		Policy:       graphs.LogPolicy,
 		Enqueue:      t.pods.queue.Add,
 		EnqueueAfter: t.pods.queue.AddAfter,
-		Failed:       t.failed,
+		Failed:       t.Failed,
 		Now:          t.now,
 		Metrics:      t.cfg.Metrics,
 		Log:          t.cfg.Log,
@@ -226,9 +227,7 @@ func (t *term) findDeleted(ctx context.Context) {
 		if err == nil || !wait.For(ctx, time.Second) {
 			return
 		}
-		if !store.IsUnavailable(err) {
-			t.failed(err)
-		}
+		t.Failed(err)
 	}
 }
 
@@ -271,15 +270,15 @@ func (t *term) work(ctx context.Context) {
 			syncs.Go(run)
 		}
 	}
-	start(queue.WorkersFor(workers), func() { t.admissions.queue.Work(working, t.admissions.syncAdmission, t.failed) })
-	start(queue.WorkersFor(workers), func() { t.backlog.queue.Work(working, t.runs.syncRun, t.failed) })
-	start(queue.WorkersFor(dagWorkers), func() { t.dags.queue.Work(working, t.dags.syncDAG, t.failed) })
-	start(queue.WorkersFor(dagWorkers), func() { t.dags.taskQueue.Work(working, t.dags.syncTask, t.failed) })
+	start(queue.WorkersFor(workers), func() { t.admissions.queue.Work(working, t.admissions.syncAdmission, t.Failed) })
+	start(queue.WorkersFor(workers), func() { t.backlog.queue.Work(working, t.runs.syncRun, t.Failed) })
+	start(queue.WorkersFor(dagWorkers), func() { t.dags.queue.Work(working, t.dags.syncDAG, t.Failed) })
+	start(queue.WorkersFor(dagWorkers), func() { t.dags.taskQueue.Work(working, t.dags.syncTask, t.Failed) })
 	t.scheduler.Start(working, start)
-	start(queue.WorkersFor(workers+logs.ReadsAtOnce), func() { t.pods.queue.Work(working, t.pods.sync, t.failed) })
-	start(queue.WorkersFor(workers), func() { t.status.queue.Work(working, t.status.syncFinalStatus, t.failed) })
+	start(queue.WorkersFor(workers+logs.ReadsAtOnce), func() { t.pods.queue.Work(working, t.pods.sync, t.Failed) })
+	start(queue.WorkersFor(workers), func() { t.status.queue.Work(working, t.status.syncFinalStatus, t.Failed) })
 	start(queue.WorkersFor(projectionWorkers), func() {
-		t.status.projections.Work(working, t.status.syncProjection, t.failed)
+		t.status.projections.Work(working, t.status.syncProjection, t.Failed)
 	})
 	start(1, func() { t.existing.Run(working) })
 	start(1, func() { t.notifier.Run(ctx, working) })
@@ -288,7 +287,7 @@ func (t *term) work(ctx context.Context) {
 		func(ctx context.Context) { t.status.projections.earn(ctx, t.cfg.Writes) },
 		func(ctx context.Context) { t.backlog.alarms.Watch(ctx, t.now, t.backlog.queue.Add) },
 		t.scheduler.Run, t.dags.watchClaims, t.maintain,
-		t.podEvents.Run, t.db.Notify, t.logs.Run, t.gatekeeper.probeNamespaces, t.findDeleted,
+		t.podEvents.Run, t.db.Notify, t.logs.Run, t.gatekeeper.probeNamespaces, t.findDeleted, t.Failures.Watch,
 	} {
 		loops.Go(func() { loop(ctx) })
 	}
@@ -319,10 +318,10 @@ func (t *term) shutDown() {
 func (t *term) maintain(ctx context.Context) {
 	for wait.For(ctx, time.Minute) {
 		if err := t.clock.ReadFrom(ctx, t.db.Clock, t.cfg.Log); err != nil && ctx.Err() == nil {
-			t.failed(err)
+			t.Failed(err)
 		}
 		if err := t.db.History.Maintain(ctx, t.now()); err != nil && ctx.Err() == nil {
-			t.failed(fmt.Errorf("maintaining the database: %w", err))
+			t.Failed(fmt.Errorf("maintaining the database: %w", err))
 		}
 	}
 }

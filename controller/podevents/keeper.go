@@ -41,7 +41,7 @@ type Config struct {
 	CachedPod func(types.UID) (*corev1.Pod, bool)
 	// Enqueue enqueues a run because an Event changes why its Pod does not start.
 	Enqueue func(runUID, podName string)
-	// Failed is called with each error of the database before the work is retried, except while it is unavailable.
+	// Failed is called with each error of the database before the work is retried.
 	Failed  func(error)
 	Now     func() time.Time
 	Metrics Metrics

@@ -60,10 +60,16 @@ func TestRunStoresEvents(t *testing.T) {
 		"an Event of another controller's Pod is dismissed": {
 			events: one, cached: []*corev1.Pod{foreignPod},
 		},
-		"Events wait while the database is away, and nothing is reported": {
+		"Events wait while the database is away": {
 			events: one, cached: cached,
 			recentErrors: []error{store.ErrUnavailable}, storeErrors: []error{store.ErrUnavailable},
-			want: result{Stored: 1, LargestBatch: 1, Attempts: 2},
+			want: result{
+				Stored: 1, LargestBatch: 1, Attempts: 2,
+				Failed: []string{
+					"reading recent Pods from the database: " + store.ErrUnavailable.Error(),
+					"storing Events of Pods: " + store.ErrUnavailable.Error(),
+				},
+			},
 		},
 		"Events are stored again after a conflict, which is reported": {
 			events: one, cached: cached, storeErrors: []error{store.ErrConflict},

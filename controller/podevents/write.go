@@ -98,7 +98,7 @@ func (k *Keeper) store(ctx context.Context, events []store.PodEvent) (left []sto
 // pauseAfter reports an error of the database and what failed with it, and waits before the next attempt. It returns
 // false when ctx ends before.
 func (k *Keeper) pauseAfter(ctx context.Context, err error, failed string) bool {
-	if ctx.Err() == nil && !store.IsUnavailable(err) {
+	if ctx.Err() == nil {
 		k.cfg.Failed(fmt.Errorf("%s: %w", failed, err))
 	}
 	return wait.For(ctx, writeRetry)

@@ -8,6 +8,7 @@
 //	counted.go   attempts that have just ended, for the sync that finishes their Pods
 //	slots.go     --max-pods, shared between namespaces, and in each between its runs
 //	gates.go     namespaces that refuse objects: one create at a time probes them
+//	failures.go  what is logged of syncs that fail, and of a database that answers and does not work
 //	parallel.go  requests of one sync, several at a time
 //
 // A key is synced by one worker at a time. Everything here may be lost at any instant: rows and a fresh list rebuild

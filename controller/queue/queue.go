@@ -71,7 +71,7 @@ func (q *Queue[K]) Len() int { return q.fair.depth() }
 
 // Work is a worker. It is also the contract of a queue: Get, sync, then Forget or AddRateLimited, always Done. It
 // returns when the queue shuts down. failed is called with the error of a sync before the key is added again. While the
-// database is unavailable a key is retried every second, without backoff and without a call of failed.
+// database is unavailable a key is retried every second, without backoff.
 func (q *Queue[K]) Work(ctx context.Context, sync func(context.Context, K) error, failed func(error)) {
 	q.fair.addWorker()
 	for {
@@ -88,6 +88,7 @@ func (q *Queue[K]) Work(ctx context.Context, sync func(context.Context, K) error
 		case err == nil:
 			q.Forget(key)
 		case store.IsUnavailable(err):
+			failed(err)
 			q.Forget(key)
 			q.AddAfter(key, time.Second)
 		default:

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"kontroler/controller/queue"
+	"kontroler/store"
 )
 
 // depths are the depths that queues have reported.
@@ -23,5 +24,18 @@ func TestQueueThatHasShutDownReportsNoKeys(t *testing.T) {
 	q.Work(t.Context(), func(context.Context, int) error { q.ShutDown(); return nil }, func(err error) { t.Error(err) })
 	if reported["runs"] != 0 {
 		t.Errorf("the queue reports %d keys", reported["runs"])
+	}
+}
+
+// A database that answers and cannot write is not seen by the ping of package leader. Only the callers can log it.
+func TestQueueReportsAnUnavailableDatabase(t *testing.T) {
+	q := queue.New("runs", depths{}, func(int) string { return "" })
+	q.Add(1)
+	var reported []error
+	q.Work(t.Context(), func(context.Context, int) error {
+		return store.ErrUnavailable
+	}, func(err error) { reported = append(reported, err); q.ShutDown() })
+	if len(reported) != 1 || !store.IsUnavailable(reported[0]) {
+		t.Errorf("reported %v", reported)
 	}
 }

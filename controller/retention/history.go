@@ -34,9 +34,13 @@ func (c *Cleaner) trim(ctx context.Context) {
 	for {
 		err := c.trimOnce(ctx)
 		isAway, next := store.IsUnavailable(err), trimInterval
-		if isAway && !wasAway {
+		switch {
+		case isAway && !wasAway:
 			next = outageRetry
-		} else if err != nil && ctx.Err() == nil {
+		case isAway && ctx.Err() == nil:
+			// Without its kind the error counts as a fault of the pass.
+			c.Failed(fmt.Errorf("next try in %s: %v", trimInterval, err))
+		case err != nil && ctx.Err() == nil:
 			c.Failed(fmt.Errorf("next try in %s: %w", trimInterval, err))
 		}
 		if wasAway = isAway; !wait.For(ctx, next) {

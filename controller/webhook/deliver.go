@@ -80,6 +80,9 @@ func (n *Notifier) record(ctx context.Context, notification store.Notification, 
 		if !store.IsUnavailable(err) && !errors.Is(err, store.ErrUnknownCommit) {
 			return false, err
 		}
+		if store.IsUnavailable(err) && ctx.Err() == nil {
+			n.Failed(err)
+		}
 		if !wait.For(ctx, time.Second) {
 			return false, nil
 		}

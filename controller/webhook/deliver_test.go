@@ -283,12 +283,13 @@ func TestRecord(t *testing.T) {
 		answers    []error // of the outbox, in turn; then nil
 		cancelAt   time.Duration
 		tries      int
+		reports    int
 		isRecorded bool
 		err        error
 	}{
 		"an outbox that accepts is asked once": {tries: 1, isRecorded: true},
 		"an outbox that does not answer is asked every second": {
-			answers: []error{store.ErrUnavailable, store.ErrUnavailable}, tries: 3, isRecorded: true,
+			answers: []error{store.ErrUnavailable, store.ErrUnavailable}, tries: 3, reports: 2, isRecorded: true,
 		},
 		"a commit with an unknown outcome is repeated": {
 			answers: []error{store.ErrUnknownCommit}, tries: 2, isRecorded: true,
@@ -296,7 +297,7 @@ func TestRecord(t *testing.T) {
 		"another error is returned": {answers: []error{rejected}, tries: 1, err: rejected},
 		"the end of the context ends the tries": {
 			answers:  []error{store.ErrUnavailable, store.ErrUnavailable, store.ErrUnavailable},
-			cancelAt: 1500 * time.Millisecond, tries: 2,
+			cancelAt: 1500 * time.Millisecond, tries: 2, reports: 2,
 		},
 	}
 	for name, test := range tests {
@@ -316,6 +317,9 @@ func TestRecord(t *testing.T) {
 				}
 				if got := len(w.outbox.recorded); got != test.tries {
 					t.Errorf("the outbox was asked %d times, want %d", got, test.tries)
+				}
+				if got := len(w.failed); got != test.reports {
+					t.Errorf("%d errors are reported, want %d: %v", got, test.reports, w.failed)
 				}
 			})
 		})

@@ -69,7 +69,7 @@ type Config struct {
 	Events record.EventRecorder
 	// Now is the database's time, which decides what is due.
 	Now func() time.Time
-	// Failed is called with each error of the outbox, except while the database is unavailable.
+	// Failed is called with each error of the outbox before the work is retried.
 	Failed  func(error)
 	Metrics Metrics
 	Log     *slog.Logger
@@ -180,7 +180,7 @@ func (n *Notifier) claim(ctx context.Context, underWay map[int64]store.Notificat
 	}
 	claimed, next, err := n.Outbox.Claim(ctx, claim)
 	if err != nil {
-		if ctx.Err() == nil && !store.IsUnavailable(err) {
+		if ctx.Err() == nil {
 			n.Failed(err)
 		}
 		return nil, now.Add(time.Second)

@@ -239,7 +239,8 @@ func TestRunClaims(t *testing.T) {
 		},
 		"again every second while the database is unavailable": {
 			outbox: func(o *outbox) { o.claimErr = store.ErrUnavailable },
-			after:  2500 * time.Millisecond, claims: 3,
+			after:  1500 * time.Millisecond, claims: 2,
+			failed: []string{store.ErrUnavailable.Error(), store.ErrUnavailable.Error()},
 		},
 		"again every second after an error, which is reported": {
 			outbox: func(o *outbox) { o.claimErr = errors.New("broken") },

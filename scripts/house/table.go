@@ -135,7 +135,7 @@ var house = []place{
 		tests: wire,
 	},
 	{path: "controller/queue", may: all([]string{
-		module + "/controller/engine", module + "/store!", module + "/store/transition",
+		module + "/controller/engine", module + "/controller/wait", module + "/store!", module + "/store/transition",
 	}, client)},
 	{
 		path: "controller/logs",
