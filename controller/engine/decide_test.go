@@ -646,6 +646,21 @@ func TestPending(t *testing.T) {
 			},
 			RequeueAt: at(301),
 		}},
+		"a volume that another node has spends no grace": {graph: "a", now: 600, snapshot: func(s *engine.Snapshot) {
+			waiting(s, "FailedAttachVolume", "Multi-Attach error", 0, 0)
+			s.Pods["a-1"] = pod(neverStarted, waits("FailedAttachVolume", "Multi-Attach error"))
+		}},
+		"a failure after that has the whole grace": {graph: "a", now: 600, snapshot: func(s *engine.Snapshot) {
+			waiting(s, "FailedAttachVolume", "Multi-Attach error", 0, 0)
+			s.Pods["a-1"] = pod(neverStarted, cannot("FailedMount", "wrong file system"))
+		}, want: engine.Decision{
+			Transitions: transitions{
+				transition.AttemptWaits{
+					Attempt: 100, Reason: "FailedMount", Message: "wrong file system", At: at(600), Due: at(900),
+				},
+			},
+			RequeueAt: at(900),
+		}},
 		"the same reason and message change nothing": {graph: "a", snapshot: func(s *engine.Snapshot) {
 			waiting(s, "Unschedulable", "0/3", 0, 0)
 			s.Pods["a-1"] = pod(unscheduled, waits("Unschedulable", "0/3"))

@@ -230,8 +230,12 @@ func runningInit(p *corev1.Pod, s *corev1.ContainerStatus, newest StartEvent) *e
 }
 
 // setupWait returns what the node does before a container of the Pod runs: volumes, sandbox, network, images. A
-// failure is retried, and fails the attempt after the start grace.
+// failure is retried, and fails the attempt after the start grace. A volume that another node still has is no failure.
 func setupWait(p *corev1.Pod, newest StartEvent) *engine.Wait {
+	if newest.AwaitsDetach {
+		// The reason differs from that of a failure, so that a later failure has the whole grace.
+		return &engine.Wait{Reason: newest.Reason, Message: newest.text(newest.Reason)}
+	}
 	if newest.Fails {
 		reason := startFailure(newest.Reason)
 		return &engine.Wait{Reason: reason, Message: newest.text(reason), IsFailure: true}

@@ -10,20 +10,38 @@ import (
 	"kontroler/controller/text"
 )
 
+const (
+	reasonFailedAttach = "FailedAttachVolume"
+	reasonFailedMount  = "FailedMount"
+)
+
 // StartEvent is an Event about the start of a Pod. The status of a Pod says only ContainerCreating while a volume is
 // missing, the sandbox fails or an image is pulled. The zero value means that no Event is known.
 type StartEvent struct {
 	Reason, Message, Container string
 	// Fails reports a failure. The node retries.
 	Fails bool
-	At    time.Time
+	// AwaitsDetach reports that another node still has a volume. Kubernetes detaches it, from a lost node after six
+	// minutes.
+	AwaitsDetach bool
+	At           time.Time
 }
 
 // StartEventOf returns what an Event says about the start of its Pod, and whether it says anything. An Event of
 // progress clears an earlier failure.
 func StartEventOf(kind, reason, message, container string, at time.Time) (StartEvent, bool) {
 	fails, isRelevant := classifyEvent(kind, reason)
-	return StartEvent{Reason: reason, Message: message, Container: container, Fails: fails, At: at}, isRelevant
+	return StartEvent{
+		Reason: reason, Message: message, Container: container, Fails: fails, At: at,
+		// Nothing but the text distinguishes it from other failures to attach.
+		AwaitsDetach: reason == reasonFailedAttach && strings.HasPrefix(message, "Multi-Attach error"),
+	}, isRelevant
+}
+
+// Outlasts reports whether a later Event only repeats that the volume of e is not attached yet: the controller of
+// volumes says once why, then the kubelet says again and again that it cannot mount.
+func (e StartEvent) Outlasts(later StartEvent) bool {
+	return e.AwaitsDetach && !later.AwaitsDetach && startFailure(later.Reason) == reasonFailedMount
 }
 
 // text returns the Event as kubectl describe shows it, without its reason if that is shown already.
@@ -53,8 +71,8 @@ func classifyEvent(kind, reason string) (fails, isRelevant bool) {
 // stays the same share one, because the start grace begins when a reason first appears.
 func startFailure(reason string) string {
 	switch reason {
-	case "FailedAttachVolume", "FailedMapVolume", "FailedMountOnFilesystemMismatch":
-		return "FailedMount"
+	case reasonFailedAttach, "FailedMapVolume", "FailedMountOnFilesystemMismatch":
+		return reasonFailedMount
 	case "NetworkNotReady", "FailedPodSandBoxStatus":
 		return "FailedCreatePodSandBox"
 	}

@@ -56,6 +56,12 @@ func TestWhatAPodThatDoesNotStartWaitsFor(t *testing.T) {
 			startingPod(), warning("FailedAttachVolume", "no such disk"),
 			&engine.Wait{Reason: "FailedMount", Message: "FailedAttachVolume: no such disk", IsFailure: true},
 		},
+		"a volume that another node still has is no failure": {
+			startingPod(), warning("FailedAttachVolume", `Multi-Attach error for volume "pv-1" Volume is already used`),
+			&engine.Wait{
+				Reason: "FailedAttachVolume", Message: `Multi-Attach error for volume "pv-1" Volume is already used`,
+			},
+		},
 		"a runtime that the node lacks": {
 			startingPod(), warning("FailedCreatePodSandBox", `no runtime for "kata" is configured`),
 			&engine.Wait{

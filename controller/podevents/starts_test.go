@@ -15,6 +15,7 @@ func TestTheNewestEventAboutAStartIsRemembered(t *testing.T) {
 		second                int
 	}
 	failure := event{"Warning", "FailedMount", "no such ConfigMap", 10}
+	detaching := event{"Warning", "FailedAttachVolume", "Multi-Attach error for volume", 10}
 	const reported, notReported = true, false
 	type step struct {
 		event         event
@@ -57,6 +58,25 @@ func TestTheNewestEventAboutAStartIsRemembered(t *testing.T) {
 			[]step{{failure, reported}, {event{"Normal", "SandboxChanged", "", 11}, notReported}},
 			failure, true,
 		},
+		"a kubelet that waits for a volume that another node has says nothing new": {
+			[]step{
+				{detaching, reported},
+				{event{"Warning", "FailedMount", "Unable to attach or mount volumes", 130}, notReported},
+			},
+			detaching, true,
+		},
+		"a failure to mount after the volume was attached is reported": {
+			[]step{
+				{detaching, reported},
+				{event{"Normal", "SuccessfulAttachVolume", "attached", 380}, reported},
+				{event{"Warning", "FailedMount", "wrong file system", 390}, reported},
+			},
+			event{"Warning", "FailedMount", "wrong file system", 390}, true,
+		},
+		"a sandbox that fails replaces it": {
+			[]step{{detaching, reported}, {event{"Warning", "FailedCreatePodSandBox", "no runtime", 12}, reported}},
+			event{"Warning", "FailedCreatePodSandBox", "no runtime", 12}, true,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			starts := newStartEvents()
@@ -71,6 +91,7 @@ func TestTheNewestEventAboutAStartIsRemembered(t *testing.T) {
 			}
 			want := pod.StartEvent{
 				Reason: tt.want.reason, Message: tt.want.message, Fails: tt.fails, At: at(tt.want.second),
+				AwaitsDetach: tt.want == detaching,
 			}
 			if diff := cmp.Diff(want, starts.newest("u")); diff != "" {
 				t.Errorf("newest Event (-want +got):\n%s", diff)
