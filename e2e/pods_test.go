@@ -27,7 +27,7 @@ func TestOverridesAndPodTemplateReachEveryAttempt(t *testing.T) {
 	template.Env = []corev1.EnvVar{{Name: "FROM_TEMPLATE", Value: "by-template"}}
 	template.SecurityContext = &corev1.PodSecurityContext{RunAsUser: &user}
 	template.NodeSelector = map[string]string{"kubernetes.io/os": "linux"}
-	template.AutomountServiceAccountToken = &no
+	template.AutomountServiceAccountToken, template.EnableServiceLinks = &no, &no
 	template.Resources = &corev1.ResourceRequirements{Requests: corev1.ResourceList{"cpu": resource.MustParse("7m")}}
 	w.ApplySpec("dag", v1alpha1.DAGSpec{
 		Parameters: []v1alpha1.Parameter{{Name: "GREETING", DefaultValue: &hello}, {Name: "KEPT", DefaultValue: &kept}},
@@ -75,6 +75,9 @@ func checkTemplate(t *testing.T, pod *corev1.Pod) {
 	}
 	if s.AutomountServiceAccountToken == nil || *s.AutomountServiceAccountToken {
 		t.Errorf("attempt %s: automountServiceAccountToken is not false", attempt)
+	}
+	if s.EnableServiceLinks == nil || *s.EnableServiceLinks {
+		t.Errorf("attempt %s: enableServiceLinks is not false", attempt)
 	}
 	if c.Resources.Requests.Cpu().String() != "7m" {
 		t.Errorf("attempt %s: resources %v", attempt, c.Resources)

@@ -175,10 +175,10 @@ func TestMerge(t *testing.T) {
 				containerSecurityContext: {privileged: false}}}`,
 			`{podTemplate: {
 				securityContext: {runAsUser: 0, runAsNonRoot: false},
-				automountServiceAccountToken: false, terminationGracePeriodSeconds: 0}}`,
+				automountServiceAccountToken: false, enableServiceLinks: false, terminationGracePeriodSeconds: 0}}`,
 			`{image: i, podTemplate: {
 				securityContext: {runAsUser: 0, runAsNonRoot: false}, containerSecurityContext: {privileged: false},
-				automountServiceAccountToken: false, terminationGracePeriodSeconds: 0}}`,
+				automountServiceAccountToken: false, enableServiceLinks: false, terminationGracePeriodSeconds: 0}}`,
 		},
 		"another profile": {
 			`{image: i, podTemplate: {containerSecurityContext: {

@@ -72,6 +72,7 @@ func Build(in Input) *corev1.Pod {
 			Affinity:                      t.Affinity,
 			ServiceAccountName:            t.ServiceAccountName,
 			AutomountServiceAccountToken:  t.AutomountServiceAccountToken,
+			EnableServiceLinks:            t.EnableServiceLinks,
 			ActiveDeadlineSeconds:         t.ActiveDeadlineSeconds,
 			TerminationGracePeriodSeconds: t.TerminationGracePeriodSeconds,
 			PriorityClassName:             t.PriorityClassName,

@@ -283,6 +283,12 @@ type PodTemplate struct {
 	// +optional
 	AutomountServiceAccountToken *bool `json:"automountServiceAccountToken,omitempty"`
 
+	// EnableServiceLinks of the Pod. Unless it is false, the container has environment variables for each Service of
+	// the namespace. With thousands of Services it does not start: "argument list too long".
+	//
+	// +optional
+	EnableServiceLinks *bool `json:"enableServiceLinks,omitempty"`
+
 	// ActiveDeadlineSeconds of the Pod, counted by the kubelet from the start of the Pod.
 	//
 	// +optional
@@ -290,7 +296,9 @@ type PodTemplate struct {
 	// +kubebuilder:validation:Maximum=2147483647
 	ActiveDeadlineSeconds *int64 `json:"activeDeadlineSeconds,omitempty"`
 
-	// TerminationGracePeriodSeconds of the Pod is the time between the stop signal and the kill.
+	// TerminationGracePeriodSeconds of the Pod is the time between the stop signal and the kill. If the Pod is evicted,
+	// drained or deleted, a container that exits with code 0 has succeeded. On SIGTERM, exit with another code unless
+	// the work is done.
 	//
 	// +optional
 	// +kubebuilder:validation:Minimum=0
