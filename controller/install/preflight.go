@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/url"
 	"slices"
@@ -75,6 +76,27 @@ func Preflight(ctx context.Context, cfg PreflightConfig) (Cluster, error) {
 	return Cluster{UID: string(system.UID), Version: serverVersion, ClosedNamespaces: closed}, nil
 }
 
+// IsAway reports whether Preflight failed because the API server does not answer now, or asks to be tried later. Any
+// other error stays until somebody changes something.
+func IsAway(err error) bool {
+	if failed, isNetwork := errors.AsType[*net.OpError](err); isNetwork {
+		return failed.Op != "remote error" // it rejects the client's certificate
+	}
+	if timeout, isNetwork := errors.AsType[net.Error](err); isNetwork && timeout.Timeout() {
+		return true
+	}
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		apierrors.IsServiceUnavailable(err) || apierrors.IsTooManyRequests(err) ||
+		apierrors.IsTimeout(err) || apierrors.IsServerTimeout(err)
+}
+
+// noAnswer is the timeout of a request. It is a net.Error.
+type noAnswer struct{}
+
+func (noAnswer) Error() string   { return fmt.Sprintf("no answer within %s", requestTimeout) }
+func (noAnswer) Timeout() bool   { return true }
+func (noAnswer) Temporary() bool { return true }
+
 // AbsentNamespaces returns which of the namespaces do not exist. The controller may not read namespaces, so it creates
 // an Event in each as a dry run, which changes nothing.
 func AbsentNamespaces(ctx context.Context, kube kubernetes.Interface, namespaces []string) []string {
@@ -117,7 +139,7 @@ func unreachable(err error) error {
 		}
 		cause := netErr.Err
 		if _, ok := errors.AsType[net.Error](cause); ok && netErr.Timeout() {
-			cause = fmt.Errorf("no answer within %s", requestTimeout)
+			cause = noAnswer{}
 		}
 		return fmt.Errorf("the API server at %s cannot be reached: %w. Check --kubeconfig (or KUBECONFIG)", host, cause)
 	}

@@ -292,3 +292,42 @@ func TestAbsentNamespaces(t *testing.T) {
 		t.Errorf("namespaces (-want +got):\n%s", diff)
 	}
 }
+
+// TestIsAway: which failures of a start are waited out.
+func TestIsAway(t *testing.T) {
+	busy := func(code int, reason metav1.StatusReason) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fail(w, code, reason) })
+	}
+	for name, test := range map[string]struct {
+		server http.Handler // nil means that nothing listens
+		want   bool
+	}{
+		"nothing listens": {want: true},
+		"the connection ends": {want: true, server: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+			panic(http.ErrAbortHandler)
+		})},
+		"503":                     {server: busy(503, metav1.StatusReasonServiceUnavailable), want: true},
+		"503 of a load balancer":  {server: busy(503, ""), want: true},
+		"429":                     {server: busy(429, metav1.StatusReasonTooManyRequests), want: true},
+		"504":                     {server: busy(504, metav1.StatusReasonTimeout), want: true},
+		"unknown credentials":     {server: cluster{status: http.StatusUnauthorized}},
+		"no permission":           {server: healthy("create pods")},
+		"no custom resources":     {server: cluster{version: `{"gitVersion": "v1.36.3"}`}},
+		"a server of another API": {server: http.NotFoundHandler()},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			host := "http://127.0.0.1:1"
+			if test.server != nil {
+				server := httptest.NewServer(test.server)
+				defer server.Close()
+				host = server.URL
+			}
+			client := kubernetes.NewForConfigOrDie(&rest.Config{Host: host, QPS: -1})
+			_, err := install.Preflight(t.Context(), install.PreflightConfig{Kube: client, LeaseNamespace: "default"})
+			if err == nil || install.IsAway(err) != test.want {
+				t.Errorf("IsAway is %t for %v", !test.want, err)
+			}
+		})
+	}
+}

@@ -16,6 +16,7 @@ import (
 	"kontroler/controller/install"
 	"kontroler/controller/leader"
 	"kontroler/controller/metrics"
+	"kontroler/controller/wait"
 	"kontroler/store"
 )
 
@@ -27,9 +28,20 @@ func runController(ctx context.Context, cfg config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	health := process.NewHealth("database", "caches")
+	probes := process.Probes{
+		Health: cfg.healthAddress, Metrics: cfg.metricsAddress, Flags: "--health-address or --metrics-address",
+	}
+	stop, err := probes.Serve(health, collected.Handler(), log)
+	if err != nil {
+		return err
+	}
+	defer stop()
 	leases := leaseNamespace(cfg)
-	cluster, err := install.Preflight(ctx, install.PreflightConfig{
-		Kube: clients.kube, Namespaces: cfg.namespaces, LeaseNamespace: leases, ReadsLogs: cfg.logLimit > 0,
+	cluster, err := awaitCluster(ctx, log, func() (install.Cluster, error) {
+		return install.Preflight(ctx, install.PreflightConfig{
+			Kube: clients.kube, Namespaces: cfg.namespaces, LeaseNamespace: leases, ReadsLogs: cfg.logLimit > 0,
+		})
 	})
 	if err != nil {
 		return stopped(ctx, err)
@@ -43,16 +55,7 @@ func runController(ctx context.Context, cfg config, log *slog.Logger) error {
 		log.Warn("a namespace does not exist. Its DAGs run once it is created. "+
 			"Check KONTROLER_NAMESPACES (--namespaces)", "namespace", absent)
 	}
-	health := process.NewHealth("database", "caches")
 	health.Set("database", func() string { return "no answer yet" })
-	probes := process.Probes{
-		Health: cfg.healthAddress, Metrics: cfg.metricsAddress, Flags: "--health-address or --metrics-address",
-	}
-	stop, err := probes.Serve(health, collected.Handler(), log)
-	if err != nil {
-		return err
-	}
-	defer stop()
 	db, identity, err := openDatabase(ctx, cfg, cluster.UID, log)
 	if err != nil {
 		return stopped(ctx, err)
@@ -128,11 +131,34 @@ func runUninstall(ctx context.Context, cfg config, log *slog.Logger) error {
 	return nil
 }
 
+// awaitCluster calls preflight every second, and logs that it waits, while the API server does not answer. It returns
+// the first other result, or the error of ctx. An exit would be answered by a restart that Kubernetes delays.
+func awaitCluster(
+	ctx context.Context, log *slog.Logger, preflight func() (install.Cluster, error),
+) (install.Cluster, error) {
+	began, logged := time.Now(), time.Time{}
+	for {
+		cluster, err := preflight()
+		if err == nil || !install.IsAway(err) {
+			return cluster, err
+		}
+		if ctx.Err() == nil && time.Since(logged) >= logInterval {
+			logged = time.Now()
+			log.Warn("waiting for the API server", "since", time.Since(began).Round(time.Second).String(), "error", err)
+		}
+		if !wait.For(ctx, time.Second) {
+			return install.Cluster{}, ctx.Err()
+		}
+	}
+}
+
+// logInterval is the time between two lines of a start that waits.
+const logInterval = 5 * time.Second
+
 // openDatabase opens the database, migrates it and binds it to the cluster. While the database is unavailable it
 // retries and logs that it waits. Any other error is returned.
 func openDatabase(ctx context.Context, cfg config, clusterUID string, log *slog.Logger) (
 	*store.DB, store.Identity, error) {
-	const logInterval = 5 * time.Second
 	type result struct {
 		db       *store.DB
 		identity store.Identity
