@@ -1,6 +1,7 @@
 package pod
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"reflect"
@@ -31,6 +32,8 @@ const (
 	kubeletManager = "kubelet"
 	// The reasons of a container that kubelet or runtime lost track of, as after a reboot.
 	reasonStatusUnknown, reasonUnknown = "ContainerStatusUnknown", "Unknown"
+	// reasonCrashLoop is the kubelet's reason between two starts of a container.
+	reasonCrashLoop = "CrashLoopBackOff"
 	// reasonCreateContainer replaces all reasons for failing to create a container from a valid configuration.
 	reasonCreateContainer = "CreateContainerError"
 )
@@ -177,7 +180,7 @@ func podWait(p *corev1.Pod, task *corev1.ContainerStatus, newest StartEvent) *en
 			w.Message = text.Clean("init container " + s.Name + ": " + w.Message)
 			return w
 		}
-		if w := runningInit(p, s, newest); w != nil {
+		if w := cmp.Or(crashedSidecar(p, s), runningInit(p, s, newest)); w != nil {
 			return w
 		}
 	}
@@ -204,6 +207,22 @@ func unscheduledWait(p *corev1.Pod) *engine.Wait {
 		message = text.Clean(c.Reason)
 	}
 	return &engine.Wait{Reason: engine.ReasonUnschedulable, Message: message}
+}
+
+// crashedSidecar returns the wait for a sidecar that crashes before it has passed its startup probe, while it runs
+// again or has just ended. It has the reason of the kubelet's back-off, so that all starts share one grace. It returns
+// nil for any other container.
+func crashedSidecar(p *corev1.Pod, s *corev1.ContainerStatus) *engine.Wait {
+	isStarted := s.Started != nil && *s.Started
+	runsAgain := s.State.Running != nil && s.RestartCount > 0
+	if isStarted || !runsAgain && s.State.Terminated == nil || !isSidecar(p, s.Name) {
+		return nil
+	}
+	return &engine.Wait{
+		Reason:    reasonCrashLoop,
+		Message:   text.Clean("init container " + s.Name + ": ended before it had passed its startup probe"),
+		IsFailure: true,
+	}
 }
 
 // runningInit returns the wait for a running init container, or for a sidecar that has not passed its startup probe.

@@ -92,6 +92,38 @@ func TestWhatAPodThatDoesNotStartWaitsFor(t *testing.T) {
 				Reason:  "PodInitializing",
 				Message: "sidecar proxy has not passed its startup probe: Startup probe failed", IsRoutine: true,
 			}},
+		"a sidecar that runs again after a crash fails as in the back-off": {
+			startingPod(corev1.ContainerStatus{Name: "proxy", State: running, RestartCount: 1}), StartEvent{},
+			&engine.Wait{
+				Reason: "CrashLoopBackOff", IsFailure: true,
+				Message: "init container proxy: ended before it had passed its startup probe",
+			},
+		},
+		"a sidecar that has just crashed": {
+			startingPod(corev1.ContainerStatus{Name: "proxy", State: done}), StartEvent{},
+			&engine.Wait{
+				Reason: "CrashLoopBackOff", IsFailure: true,
+				Message: "init container proxy: ended before it had passed its startup probe",
+			},
+		},
+		"a sidecar in the back-off": {
+			startingPod(corev1.ContainerStatus{Name: "proxy", RestartCount: 1, State: corev1.ContainerState{
+				Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff", Message: "back-off 10s"},
+			}}), StartEvent{},
+			&engine.Wait{
+				Reason: "CrashLoopBackOff", Message: "init container proxy: back-off 10s", IsFailure: true,
+			},
+		},
+		"a sidecar that has started after a crash": {
+			startingPod(corev1.ContainerStatus{
+				Name: "proxy", State: running, RestartCount: 1, Started: new(true),
+			}), StartEvent{},
+			&engine.Wait{Reason: "ContainerCreating", Message: `node "n1" is setting up the Pod`, IsRoutine: true},
+		},
+		"an init container that runs again, as after a reboot": {
+			startingPod(corev1.ContainerStatus{Name: "wait", State: running, RestartCount: 1}), StartEvent{},
+			&engine.Wait{Reason: "PodInitializing", Message: "init container wait is running", IsRoutine: true},
+		},
 		"a sidecar that is ready": {startingPod(corev1.ContainerStatus{
 			Name: "proxy", State: running, Started: new(true),
 		}), StartEvent{},
