@@ -147,8 +147,19 @@ func stopped(a Attempt, p *Pod, e *End) bool {
 	return e.set(AttemptCancelled, a.Stop, a.Message)
 }
 
-func succeeded(_ Attempt, p *Pod, e *End) bool {
-	return p.Terminated != nil && p.Terminated.ExitCode == 0 && e.set(AttemptSucceeded, "", "")
+func succeeded(a Attempt, p *Pod, e *End) bool {
+	if p.Terminated == nil || p.Terminated.ExitCode != 0 {
+		return false
+	}
+	// The container may have been stopped, and have exited with code 0 on SIGTERM.
+	var stop End
+	switch {
+	case disrupted(a, p, &stop):
+		return e.set(AttemptSucceeded, "", "exit code 0; "+stop.Message)
+	case p.Reason == "Evicted", p.Reason == "DeadlineExceeded":
+		return e.set(AttemptSucceeded, "", "exit code 0; "+cmp.Or(p.Message, p.Reason))
+	}
+	return e.set(AttemptSucceeded, "", "")
 }
 
 func disrupted(_ Attempt, p *Pod, e *End) bool {

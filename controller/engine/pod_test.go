@@ -406,6 +406,27 @@ func TestFindEndDetails(t *testing.T) {
 	}{
 		"start and end come from the container": {seen, pod(ended(exit(0))), 100,
 			engine.End{Phase: "Succeeded", ExitCode: &zero, Started: at(-60), Finished: at(0)}},
+		"the message says that a Pod was deleted although its task succeeded": {
+			seen, pod(ended(exit(0)), deletedAt(-20)), 100,
+			engine.End{
+				Phase: "Succeeded", Message: "exit code 0; its Pod was deleted before the task ended",
+				ExitCode: &zero, Started: at(-60), Finished: at(0),
+			},
+		},
+		"the message says that a Pod was evicted although its task succeeded": {
+			seen, pod(ended(exit(0)), disrupted, withReason("Evicted"), withMessage("the node lacks memory")), 100,
+			engine.End{
+				Phase: "Succeeded", Message: "exit code 0; the node lacks memory",
+				ExitCode: &zero, Started: at(-60), Finished: at(0),
+			},
+		},
+		"the message says that a Pod was over its deadline although its task succeeded": {
+			seen, pod(ended(exit(0)), podFailed("DeadlineExceeded")), 100,
+			engine.End{
+				Phase: "Succeeded", Message: "exit code 0; DeadlineExceeded",
+				ExitCode: &zero, Started: at(-60), Finished: at(0),
+			},
+		},
 		"the message of the container follows the exit code": {
 			seen,
 			pod(ended(exitBecause(7, "Error", "disk not found"))),
