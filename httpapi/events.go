@@ -62,11 +62,8 @@ func (h *eventHandlers) follow(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	f := &follower{eventHandlers: h, isVerified: true}
+	f := &follower{eventHandlers: h, credential: c.credential, isVerified: true}
 	if f.namespace, err = textOf(values, "namespace"); err != nil {
-		return err
-	}
-	if f.credential, err = auth.Credential(c.Request, c.isHTTPS); err != nil {
 		return err
 	}
 	f.setAccess(c.principal.Access)

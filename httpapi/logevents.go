@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"kontroler/httpapi/auth"
 	"kontroler/httpapi/podlog"
 	"kontroler/httpapi/stream"
 )
@@ -51,11 +50,7 @@ const recheckTimeout = 5 * time.Second
 func (a *logAnswer) recheck(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, recheckTimeout)
 	defer cancel()
-	credential, err := auth.Credential(a.call.Request, a.call.isHTTPS)
-	if err != nil {
-		return err
-	}
-	principal, err := a.authenticator.Recheck(ctx, credential)
+	principal, err := a.authenticator.Recheck(ctx, a.call.credential)
 	if err != nil {
 		return err
 	}

@@ -31,7 +31,9 @@ type call struct {
 	address   netip.Addr
 	isHTTPS   bool
 	principal auth.Principal // zero if the route is for anybody
-	route     string         // the path of the route, empty if there is none
+	// credential is the token that says who the principal is.
+	credential string
+	route      string // the path of the route, empty if there is none
 	// arrived is the request without requestTimeout. A stream goes on with it.
 	arrived  *http.Request
 	isStream bool
@@ -122,11 +124,10 @@ func (s *Server) admit(c *call, needed access) (err error) {
 	if needed == anybody {
 		return nil
 	}
-	credential, err := auth.Credential(c.Request, c.isHTTPS)
-	if err != nil {
+	if c.credential, err = s.authenticator.Credential(c.Request, c.isHTTPS); err != nil {
 		return err
 	}
-	if c.principal, err = s.authenticator.Authenticate(c.Context(), credential); err != nil {
+	if c.principal, err = s.authenticator.Authenticate(c.Context(), c.credential); err != nil {
 		return err
 	}
 	switch {

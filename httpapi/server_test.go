@@ -2,11 +2,14 @@ package httpapi_test
 
 import (
 	"bufio"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/cookiejar"
 	"net/http/httptest"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -135,21 +138,28 @@ func TestLoginByBasic(t *testing.T) {
 		req.SetBasicAuth(user, password)
 		return "Authorization: " + req.Header.Get("Authorization")
 	}
+	right := fmt.Sprintf(`{"user": "ann", "password": %q}`, annPassword)
 	tests := map[string]struct {
 		path, body string
 		header     string
 		want       int
 	}{
-		"without a body":          {header: basic("ann", annPassword), want: 200},
-		"with a body":             {header: basic("ann", annPassword), body: `{"cookie": true}`, want: 200},
-		"with a wrong password":   {header: basic("ann", "x"), want: 401},
-		"with the password twice": {header: basic("ann", annPassword), body: `{"password": "x"}`, want: 400},
-		"with another scheme": {
-			header: "Authorization: Digest x", body: `{"user": "ann", "password": "x"}`, want: 400,
+		"without a body":                                 {header: basic("ann", annPassword), want: 200},
+		"with a body":                                    {header: basic("ann", annPassword), body: `{"cookie": true}`, want: 200},
+		"with a wrong password":                          {header: basic("ann", "x"), want: 401},
+		"with the password twice":                        {header: basic("ann", annPassword), body: `{"password": "x"}`, want: 400},
+		"with the user twice":                            {header: basic("ann", annPassword), body: `{"user": "ann"}`, want: 400},
+		"with another scheme and no body":                {header: "Authorization: Digest x", want: 400},
+		"by the body behind a proxy with Basic":          {header: basic("staff", "x"), body: right, want: 200},
+		"by the body behind a proxy with another scheme": {header: "Authorization: Digest x", body: right, want: 200},
+		"by the body behind a proxy with a token":        {header: "Authorization: Bearer x", body: right, want: 200},
+		"by a wrong body, with the right password in the header": {
+			header: basic("ann", annPassword), body: `{"user": "ann", "password": "x"}`, want: 401,
 		},
-		"with an empty password": {header: basic("ann", ""), want: 400},
-		"with nothing":           {body: `{}`, want: 400},
-		"not at another route":   {path: "/api/v1/auth/password", header: basic("ann", annPassword), want: 401},
+		"with a token of this server": {header: "Authorization: Bearer kontroler_x", body: right, want: 400},
+		"with an empty password":      {header: basic("ann", ""), want: 400},
+		"with nothing":                {body: `{}`, want: 400},
+		"not at another route":        {path: "/api/v1/auth/password", header: basic("ann", annPassword), want: 401},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -184,18 +194,18 @@ func TestCookies(t *testing.T) {
 	}{
 		"over TLS": {
 			w.replica(), nil,
-			"__Host-kontroler; Path=/; Expires=Thu, 02 Jul 2026 00:00:00 GMT; HttpOnly; Secure; SameSite=Strict",
+			"__Host-kontroler-ID; Path=/; Max-Age=43200; HttpOnly; Secure; SameSite=Strict",
 		},
 		"without TLS": {
-			w.plain(), nil, "kontroler; Path=/; Expires=Thu, 02 Jul 2026 00:00:00 GMT; HttpOnly; SameSite=Strict",
+			w.plain(), nil, "kontroler-ID; Path=/; Max-Age=43200; HttpOnly; SameSite=Strict",
 		},
 		"forged header": {
 			w.plain(), []string{"X-Forwarded-Proto: https"},
-			"kontroler; Path=/; Expires=Thu, 02 Jul 2026 00:00:00 GMT; HttpOnly; SameSite=Strict",
+			"kontroler-ID; Path=/; Max-Age=43200; HttpOnly; SameSite=Strict",
 		},
 		"behind a proxy that ends TLS": {
 			w.plain(func(c *httpapi.Config) { c.Proxies = proxies }), []string{"X-Forwarded-Proto: https"},
-			"__Host-kontroler; Path=/; Expires=Thu, 02 Jul 2026 00:00:00 GMT; HttpOnly; Secure; SameSite=Strict",
+			"__Host-kontroler-ID; Path=/; Max-Age=43200; HttpOnly; Secure; SameSite=Strict",
 		},
 	}
 	for name, test := range tests {
@@ -206,7 +216,8 @@ func TestCookies(t *testing.T) {
 			set := a.Header.Get("Set-Cookie")
 			name, rest, _ := strings.Cut(set, "=")
 			value, attributes, _ := strings.Cut(rest, ";")
-			if diff := cmp.Diff(test.want, name+";"+attributes); diff != "" {
+			want := strings.Replace(test.want, "ID", keyOf(t, value), 1)
+			if diff := cmp.Diff(want, name+";"+attributes); diff != "" {
 				t.Errorf("cookie (-want +got):\n%s", diff)
 			}
 			if strings.Contains(string(a.body), value) || strings.Contains(string(a.body), `"token"`) {
@@ -224,10 +235,76 @@ func TestCookies(t *testing.T) {
 	}
 }
 
+// keyOf returns the id of the key that signed the token of a session, which the name of its cookie ends with.
+func keyOf(t *testing.T, token string) string {
+	t.Helper()
+	var header struct {
+		ID string `json:"kid"`
+	}
+	encoded, _, _ := strings.Cut(token, ".")
+	text, err := base64.RawURLEncoding.DecodeString(encoded)
+	if err == nil {
+		err = json.Unmarshal(text, &header)
+	}
+	if err != nil || header.ID == "" {
+		t.Fatalf("the token %q names no key: %v", token, err)
+	}
+	return header.ID
+}
+
+// TestTwoInstallationsOnAHost signs in at two servers with one browser, which knows no ports in cookies.
+func TestTwoInstallationsOnAHost(t *testing.T) {
+	here, other := newWorld(t), newWorld(t)
+	if err := os.WriteFile(other.keys, []byte(strings.Repeat("other-key-", 4)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	both := []*replica{here.plain(), other.plain()}
+	for _, r := range both {
+		r.client.Jar = jar
+		r.want(200, request{
+			method: "POST", path: "/api/v1/auth/login",
+			body: fmt.Sprintf(`{"user": "ann", "password": %q, "cookie": true}`, annPassword),
+		})
+	}
+	for _, r := range both {
+		r.want(200, request{method: "GET", path: "/api/v1/auth/me"})
+		r.want(204, request{method: "POST", path: "/api/v1/auth/logout"})
+		r.want(401, request{method: "GET", path: "/api/v1/auth/me"})
+	}
+}
+
+// TestBehindAProxyWithCredentials signs in by a browser that sends the credential of a proxy with each request.
+func TestBehindAProxyWithCredentials(t *testing.T) {
+	r := newWorld(t).replica()
+	login := fmt.Sprintf(`{"user": "ann", "password": %q, "cookie": true}`, annPassword)
+	for name, foreign := range map[string]string{"Basic": "Basic c3RhZmY6eA==", "an identity": "Bearer a.b.c"} {
+		t.Run(name, func(t *testing.T) {
+			header := []string{"Authorization: " + foreign}
+			a := r.do(request{method: "POST", path: "/api/v1/auth/login", body: login, header: header})
+			if a.StatusCode != 200 {
+				t.Fatalf("login: %d %s", a.StatusCode, a.body)
+			}
+			set, _, _ := strings.Cut(a.Header.Get("Set-Cookie"), ";")
+			header = append(header, "Cookie: "+set)
+			r.want(200, request{method: "GET", path: "/api/v1/auth/me", header: header})
+			// An API token counts, although it is wrong.
+			wrong := []string{"Authorization: Bearer kontroler_x", "Cookie: " + set}
+			r.want(401, request{method: "GET", path: "/api/v1/auth/me", header: wrong})
+			r.want(204, request{method: "POST", path: "/api/v1/auth/logout", header: header})
+			r.want(401, request{method: "GET", path: "/api/v1/auth/me", header: header})
+		})
+	}
+}
+
 func TestOtherOriginsAreRefused(t *testing.T) {
 	w := newWorld(t)
 	r := w.replica()
 	token := r.login("ann", annPassword)
+	cookie := "Cookie: __Host-kontroler-" + keyOf(t, token) + "=" + token
 	login := fmt.Sprintf(`{"user": "ann", "password": %q}`, annPassword)
 	tests := map[string]struct {
 		q    request
@@ -251,7 +328,11 @@ func TestOtherOriginsAreRefused(t *testing.T) {
 		},
 		"a logout from another site, with a cookie": {
 			request{method: "POST", path: "/api/v1/auth/logout",
-				header: []string{"Cookie: __Host-kontroler=" + token, "Sec-Fetch-Site: cross-site"}}, 403,
+				header: []string{cookie, "Sec-Fetch-Site: cross-site"}}, 403,
+		},
+		"a logout from another site, with a cookie and the Basic of a proxy": {
+			request{method: "POST", path: "/api/v1/auth/logout",
+				header: []string{cookie, "Authorization: Basic YTpi", "Sec-Fetch-Site: cross-site"}}, 403,
 		},
 		"a read from another site, whose answer its page cannot see": {
 			request{method: "GET", path: "/api/v1/auth/me", token: token,
@@ -685,7 +766,9 @@ func TestNoSecretIsLogged(t *testing.T) {
 		method: "POST", path: "/api/v1/auth/login", body: `{"user": "ann", "password": "` + wrong + `", "x": 1}`,
 	})
 	r.do(request{method: "GET", path: "/api/v1/auth/me?token=" + secret, token: secret})
-	r.do(request{method: "GET", path: "/api/v1/auth/me", header: []string{"Cookie: __Host-kontroler=" + session}})
+	r.do(request{method: "GET", path: "/api/v1/auth/me", header: []string{
+		"Cookie: __Host-kontroler-" + keyOf(t, session) + "=" + session,
+	}})
 	r.do(request{method: "PUT", path: "/api/v1/auth/password", token: session,
 		body: fmt.Sprintf(`{"currentPassword": %q, "newPassword": %q}`, annPassword, next)})
 	r.do(request{method: "DELETE", path: "/api/v1/auth/tokens/" + id, token: session})

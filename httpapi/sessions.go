@@ -40,17 +40,19 @@ func (h sessionHandlers) login(w http.ResponseWriter, c *call) error {
 	}
 	view := answer.Login{ExpiresAt: s.ExpiresAt, User: answer.OfMe(s.User.Name, s.User.Access)}
 	if body.Cookie {
-		auth.SetCookie(w, c.isHTTPS, token, s.ExpiresAt)
+		h.authenticator.SetCookie(w, c.Request, c.isHTTPS, token, s.ExpiresAt)
 	} else {
 		view.Token = token
 	}
 	return reply(w, http.StatusOK, view)
 }
 
-// readLogin reads user and password from the header, as Basic, or from the body.
+// readLogin reads user and password from the body, else from the header, as Basic. If the body has both, the header
+// belongs to a proxy.
 func readLogin(c *call) (body loginBody, err error) {
 	name, password, isBasic := c.BasicAuth()
-	if c.Header.Get("Authorization") != "" && !isBasic {
+	isForeign := c.Header.Get("Authorization") != "" && !isBasic
+	if auth.HasToken(c.Request) || isForeign && c.ContentLength == 0 {
 		return body, fault(badRequest, "A login takes user and password, in the body or in the header as Basic.")
 	}
 	if !isBasic || c.ContentLength != 0 {
@@ -58,9 +60,9 @@ func readLogin(c *call) (body loginBody, err error) {
 			return body, err
 		}
 	}
-	if isBasic {
+	if isBasic && (body.User == "" || body.Password == "") {
 		if body.User != "" || body.Password != "" {
-			return body, fault(badRequest, "User and password are both in the header and in the body.")
+			return body, fault(badRequest, "User and password are partly in the header and partly in the body.")
 		}
 		body.User, body.Password = name, password
 	}
@@ -80,7 +82,7 @@ func (h sessionHandlers) logout(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	auth.ClearCookie(w, c.isHTTPS)
+	h.authenticator.ClearCookies(w, c.Request, c.isHTTPS)
 	return reply(w, http.StatusNoContent, nil)
 }
 

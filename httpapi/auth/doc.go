@@ -19,6 +19,8 @@
 //     password, a change of rights and the end of a user hold on every replica.
 //   - An answer that goes on, such as a stream of events, reads the row again and again. It ends or narrows with the
 //     row, and is no use of a session, which ends when no request has used it for its time.
+//   - A token of this server in the header Authorization decides, also if it is wrong. Anything else there belongs to
+//     a proxy, and is no error beside a cookie, or beside user and password in the body of a login.
 //   - What an API token may do is the intersection of its own rights with those of its user at that moment.
 //   - An unknown user costs a caller the same time as a wrong password.
 //   - Failed logins delay further ones of the same user from the same network. They delay nobody else. Those of unknown

@@ -47,3 +47,10 @@ func (k *Keys) session(token string, now time.Time) (id string, err error) {
 	}
 	return claims.ID, nil
 }
+
+// isOfSession reports whether a token says that it is one of a session. Nothing of it is verified.
+func isOfSession(token string) bool {
+	var claims jwt.RegisteredClaims
+	_, _, err := jwt.NewParser().ParseUnverified(token, &claims)
+	return err == nil && claims.Issuer == issuer
+}

@@ -6,7 +6,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"sync"
 )
 
@@ -83,6 +85,19 @@ func (k *Keys) signer() (id string, key []byte) {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
 	return k.signing, k.byID[k.signing]
+}
+
+// ids returns the ids of all keys. That of the key that signs is the first.
+func (k *Keys) ids() []string {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	ids := []string{k.signing}
+	for _, id := range slices.Sorted(maps.Keys(k.byID)) {
+		if id != k.signing {
+			ids = append(ids, id)
+		}
+	}
+	return ids
 }
 
 // key returns the key with this id.

@@ -6,52 +6,96 @@ import (
 	"time"
 )
 
-// The names of the cookie. A browser accepts the prefix __Host- only from HTTPS, for the whole host and no other.
+// The names of the cookie, before the id of the key that signed the token in it. Cookies know no ports, so that the
+// names of two installations on one host must differ. A browser accepts the prefix __Host- only from HTTPS, for the
+// whole host and no other.
 const (
-	secureCookie = "__Host-kontroler"
-	plainCookie  = "kontroler"
+	secureCookie = "__Host-kontroler-"
+	plainCookie  = "kontroler-"
 )
 
-// Credential returns the token of a request: from the header Authorization, else from the cookie. An error matches
+// Credential returns the token of a request: from the header Authorization, else from the cookie. A header that has no
+// token of this server belongs to a proxy in front of it, and does not count beside a cookie. An error matches
 // ErrUnauthenticated.
-func Credential(r *http.Request, isHTTPS bool) (string, error) {
-	switch values := r.Header.Values("Authorization"); len(values) {
-	case 0:
-	case 1:
-		scheme, token, _ := strings.Cut(values[0], " ")
-		if !strings.EqualFold(scheme, "Bearer") || token == "" {
-			return "", unauthenticated("the header Authorization must be: Bearer TOKEN. Only the login accepts Basic")
+func (a *Authenticator) Credential(r *http.Request, isHTTPS bool) (string, error) {
+	values := r.Header.Values("Authorization")
+	if !HasToken(r) {
+		for _, id := range a.keys.ids() {
+			if cookie, err := r.Cookie(cookieName(isHTTPS, id)); err == nil && cookie.Value != "" {
+				return cookie.Value, nil
+			}
 		}
-		return token, nil
+	}
+	switch len(values) {
+	case 0:
+		return "", unauthenticated("the request has neither a header Authorization nor the cookie of a session")
+	case 1:
+		if token := bearer(values[0]); token != "" {
+			return token, nil
+		}
+		return "", unauthenticated("the header Authorization must be: Bearer TOKEN. Only the login accepts Basic")
 	default:
 		return "", unauthenticated("there is more than one header Authorization")
 	}
-	if cookie, err := r.Cookie(cookieName(isHTTPS)); err == nil && cookie.Value != "" {
-		return cookie.Value, nil
+}
+
+// HasToken reports whether a header Authorization of a request has a token of this server's form: an API token, or the
+// token of a session. It may be wrong or have ended.
+func HasToken(r *http.Request) bool {
+	for _, value := range r.Header.Values("Authorization") {
+		if token := bearer(value); strings.HasPrefix(token, tokenPrefix) || isOfSession(token) {
+			return true
+		}
 	}
-	return "", unauthenticated("the request has neither a header Authorization nor the cookie of a session")
+	return false
 }
 
-// SetCookie gives the token of a session to a browser.
-func SetCookie(w http.ResponseWriter, isHTTPS bool, token string, expires time.Time) {
-	http.SetCookie(w, cookie(isHTTPS, token, expires, 0))
+// bearer returns the token of a header Authorization, or nothing if it has none.
+func bearer(value string) string {
+	scheme, token, _ := strings.Cut(value, " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return token
 }
 
-// ClearCookie makes a browser forget the token of its session.
-func ClearCookie(w http.ResponseWriter, isHTTPS bool) {
-	http.SetCookie(w, cookie(isHTTPS, "", time.Unix(1, 0), -1))
+// SetCookie gives the token of a session to a browser. It removes the cookies of earlier keys that the request has.
+func (a *Authenticator) SetCookie(
+	w http.ResponseWriter, r *http.Request, isHTTPS bool, token string, expires time.Time,
+) {
+	signing, _ := a.keys.signer()
+	a.clearCookies(w, r, isHTTPS, signing)
+	// The clock of the browser may be wrong: it gets a duration, which wins over a time.
+	seconds := int(expires.Sub(a.now()).Seconds())
+	http.SetCookie(w, cookie(cookieName(isHTTPS, signing), isHTTPS, token, max(1, seconds)))
 }
 
-func cookie(isHTTPS bool, value string, expires time.Time, maxAge int) *http.Cookie {
+// ClearCookies makes a browser forget the tokens of its sessions that the request has.
+func (a *Authenticator) ClearCookies(w http.ResponseWriter, r *http.Request, isHTTPS bool) {
+	a.clearCookies(w, r, isHTTPS, "")
+}
+
+// clearCookies keeps the cookie of one key.
+func (a *Authenticator) clearCookies(w http.ResponseWriter, r *http.Request, isHTTPS bool, kept string) {
+	for _, id := range a.keys.ids() {
+		name := cookieName(isHTTPS, id)
+		if _, err := r.Cookie(name); err == nil && id != kept {
+			http.SetCookie(w, cookie(name, isHTTPS, "", -1))
+		}
+	}
+}
+
+func cookie(name string, isHTTPS bool, value string, maxAge int) *http.Cookie {
 	return &http.Cookie{
-		Name: cookieName(isHTTPS), Value: value, Path: "/", Expires: expires.UTC(), MaxAge: maxAge,
-		Secure: isHTTPS, HttpOnly: true, SameSite: http.SameSiteStrictMode,
+		Name: name, Value: value, Path: "/", MaxAge: maxAge, Secure: isHTTPS, HttpOnly: true,
+		SameSite: http.SameSiteStrictMode,
 	}
 }
 
-func cookieName(isHTTPS bool) string {
+// cookieName returns the name of the cookie for tokens that the key with this id has signed.
+func cookieName(isHTTPS bool, id string) string {
 	if isHTTPS {
-		return secureCookie
+		return secureCookie + id
 	}
-	return plainCookie
+	return plainCookie + id
 }

@@ -6,17 +6,46 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/golang-jwt/jwt/v5"
 	"github.com/google/go-cmp/cmp"
 
 	"kontroler/httpapi/auth"
 	"kontroler/store/accounts"
 )
 
+// cookies returns what reads and writes the cookies of one installation, whose keys are those given.
+func cookies(t *testing.T, now time.Time, keys ...string) (a *auth.Authenticator, ring *auth.Keys) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "keys")
+	if err := os.WriteFile(file, []byte(strings.Join(keys, "\n")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ring, err := auth.OpenKeys(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return auth.NewAuthenticator(nil, ring, idle, func() time.Time { return now }), ring
+}
+
 func TestCredential(t *testing.T) {
+	a, ring := cookies(t, time.Now(), keyA, keyB)
+	_, other := cookies(t, time.Now(), keyB)
+	session := func(issuer string) string {
+		claims := jwt.RegisteredClaims{Issuer: issuer, ID: "s", ExpiresAt: jwt.NewNumericDate(time.Unix(1, 0))}
+		token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, claims).SignedString([]byte("a key of nobody"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return token
+	}
+	ours, foreign := session("kontroler"), session("https://sso.example")
+	plain, secure := "Cookie: kontroler-"+ring.SigningID(), "Cookie: __Host-kontroler-"+ring.SigningID()
 	tests := map[string]struct {
 		headers []string // name: value
 		isHTTPS bool
@@ -25,33 +54,51 @@ func TestCredential(t *testing.T) {
 	}{
 		"a bearer token":             {headers: []string{"Authorization: Bearer abc"}, want: "abc"},
 		"the scheme in another case": {headers: []string{"Authorization: bEARER abc"}, want: "abc"},
-		"the header wins over the cookie": {
-			headers: []string{"Authorization: Bearer abc", "Cookie: kontroler=x"}, want: "abc",
+		"a wrong token of a session wins over the cookie": {
+			headers: []string{"Authorization: Bearer " + ours, plain + "=x"}, want: ours,
 		},
-		"a faulty header is not replaced by the cookie": {
-			headers: []string{"Authorization: Basic YTpi", "Cookie: kontroler=x"}, why: "Only the login accepts Basic",
+		"a wrong API token wins over the cookie": {
+			headers: []string{"Authorization: bearer kontroler_x", plain + "=x"}, want: "kontroler_x",
+		},
+		"the Basic of a proxy": {headers: []string{"Authorization: Basic YTpi", plain + "=x"}, want: "x"},
+		"the JWT of a proxy":   {headers: []string{"Authorization: Bearer " + foreign, plain + "=x"}, want: "x"},
+		"the text of a proxy":  {headers: []string{"Authorization: Bearer abc", plain + "=x"}, want: "x"},
+		"two of proxies": {
+			headers: []string{"Authorization: Basic YTpi", "Authorization: Bearer abc", plain + "=x"}, want: "x",
+		},
+		"one of a proxy, and a token": {
+			headers: []string{"Authorization: Basic YTpi", "Authorization: Bearer " + ours, plain + "=x"},
+			why:     "more than one",
+		},
+		"Basic without a cookie": {
+			headers: []string{"Authorization: Basic YTpi"}, why: "Only the login accepts Basic",
 		},
 		"two headers": {
 			headers: []string{"Authorization: Bearer a", "Authorization: Bearer b"}, why: "more than one",
 		},
-		"a header without a token": {headers: []string{"Authorization: Bearer "}, why: "must be: Bearer TOKEN"},
-		"the cookie of plain HTTP": {headers: []string{"Cookie: kontroler=x"}, want: "x"},
-		"the cookie of HTTPS":      {headers: []string{"Cookie: __Host-kontroler=x"}, isHTTPS: true, want: "x"},
-		"the cookie of plain HTTP over HTTPS": {
-			headers: []string{"Cookie: kontroler=x"}, isHTTPS: true, why: "neither",
+		"a header without a token": {
+			headers: []string{"Authorization: Bearer "}, why: "must be: Bearer TOKEN",
 		},
-		"the cookie of HTTPS over plain HTTP": {headers: []string{"Cookie: __Host-kontroler=x"}, why: "neither"},
-		"nothing":                             {why: "neither a header Authorization nor the cookie"},
-		"an empty cookie":                     {headers: []string{"Cookie: kontroler="}, why: "neither"},
+		"the cookie of plain HTTP":            {headers: []string{plain + "=x"}, want: "x"},
+		"the cookie of HTTPS":                 {headers: []string{secure + "=x"}, isHTTPS: true, want: "x"},
+		"the cookie of plain HTTP over HTTPS": {headers: []string{plain + "=x"}, isHTTPS: true, why: "neither"},
+		"the cookie of HTTPS over plain HTTP": {headers: []string{secure + "=x"}, why: "neither"},
+		"the cookie of a key that signs no more": {
+			headers: []string{"Cookie: kontroler-" + other.SigningID() + "=old"}, want: "old",
+		},
+		"the cookies of both keys": {
+			headers: []string{"Cookie: kontroler-" + other.SigningID() + "=old", plain + "=x"}, want: "x",
+		},
+		"the cookie of another installation": {
+			headers: []string{"Cookie: kontroler-0123456789abcdef=x"}, why: "neither",
+		},
+		"nothing":         {why: "neither a header Authorization nor the cookie"},
+		"an empty cookie": {headers: []string{plain + "="}, why: "neither"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			r := httptest.NewRequest(http.MethodGet, "/", nil)
-			for _, header := range test.headers {
-				name, value, _ := strings.Cut(header, ": ")
-				r.Header.Add(name, value)
-			}
-			got, err := auth.Credential(r, test.isHTTPS)
+			r := requestWith(test.headers...)
+			got, err := a.Credential(r, test.isHTTPS)
 			if got != test.want || (err != nil) != (test.why != "") ||
 				err != nil && !strings.Contains(err.Error(), test.why) {
 				t.Errorf("got %q, %v", got, err)
@@ -60,32 +107,57 @@ func TestCredential(t *testing.T) {
 	}
 }
 
+// requestWith returns a request with headers, each a name, a colon and a value.
+func requestWith(headers ...string) *http.Request {
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	for _, header := range headers {
+		name, value, _ := strings.Cut(header, ": ")
+		r.Header.Add(name, value)
+	}
+	return r
+}
+
+// TestCookie checks that the cookie has a duration and no time, since the clock of the browser may be wrong.
 func TestCookie(t *testing.T) {
-	expires := time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)
+	now := time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)
+	a, ring := cookies(t, now, keyA, keyB)
+	_, other := cookies(t, now, keyB)
+	id, old := ring.SigningID(), other.SigningID()
+	set := func(r *http.Request, isHTTPS bool) func(http.ResponseWriter) {
+		return func(w http.ResponseWriter) { a.SetCookie(w, r, isHTTPS, "x", now.Add(time.Hour)) }
+	}
 	tests := map[string]struct {
-		set  func(http.ResponseWriter)
-		want string
+		write func(http.ResponseWriter)
+		want  []string
 	}{
-		"over HTTPS": {
-			func(w http.ResponseWriter) { auth.SetCookie(w, true, "x", expires) },
-			"__Host-kontroler=x; Path=/; Expires=Wed, 01 Jul 2026 12:00:00 GMT; HttpOnly; Secure; SameSite=Strict",
-		},
-		"over plain HTTP": {
-			func(w http.ResponseWriter) { auth.SetCookie(w, false, "x", expires) },
-			"kontroler=x; Path=/; Expires=Wed, 01 Jul 2026 12:00:00 GMT; HttpOnly; SameSite=Strict",
+		"over HTTPS": {set(requestWith(), true), []string{
+			"__Host-kontroler-" + id + "=x; Path=/; Max-Age=3600; HttpOnly; Secure; SameSite=Strict",
+		}},
+		"over plain HTTP": {set(requestWith(), false), []string{
+			"kontroler-" + id + "=x; Path=/; Max-Age=3600; HttpOnly; SameSite=Strict",
+		}},
+		"with cookies of this and an earlier key": {
+			set(requestWith("Cookie: kontroler-"+id+"=y; kontroler-"+old+"=z; kontroler-another=a"), false), []string{
+				"kontroler-" + old + "=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict",
+				"kontroler-" + id + "=x; Path=/; Max-Age=3600; HttpOnly; SameSite=Strict",
+			},
 		},
 		"after a logout": {
-			func(w http.ResponseWriter) { auth.ClearCookie(w, true) },
-			"__Host-kontroler=; Path=/; Expires=Thu, 01 Jan 1970 00:00:01 GMT; Max-Age=0; HttpOnly; Secure; " +
-				"SameSite=Strict",
+			func(w http.ResponseWriter) {
+				a.ClearCookies(w, requestWith("Cookie: __Host-kontroler-"+id+"=y; __Host-kontroler-another=a"), true)
+			},
+			[]string{"__Host-kontroler-" + id + "=; Path=/; Max-Age=0; HttpOnly; Secure; SameSite=Strict"},
+		},
+		"after a logout with a token": {
+			func(w http.ResponseWriter) { a.ClearCookies(w, requestWith(), true) }, nil,
 		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			w := httptest.NewRecorder()
-			test.set(w)
-			if diff := cmp.Diff(test.want, w.Header().Get("Set-Cookie")); diff != "" {
-				t.Errorf("cookie (-want +got):\n%s", diff)
+			test.write(w)
+			if diff := cmp.Diff(test.want, w.Header()["Set-Cookie"]); diff != "" {
+				t.Errorf("cookies (-want +got):\n%s", diff)
 			}
 		})
 	}

@@ -46,8 +46,9 @@ export interface paths {
         put?: never;
         /**
          * Begin a session
-         * @description User and password are in the body, or in the header as Basic; then the body is optional. Failed logins of a user
-         *     from a network (an IPv4 address, or 64 bits of an IPv6 address) delay the next ones of the same user from there.
+         * @description User and password are in the body, or in the header as Basic; then the body is optional. If the body has both, the
+         *     header is that of a proxy and does not count. Failed logins of a user from a network (an IPv4 address, or 64 bits
+         *     of an IPv6 address) delay the next ones of the same user from there.
          */
         post: operations["login"];
         delete?: never;
