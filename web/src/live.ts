@@ -49,7 +49,8 @@ export function start(): () => void {
   });
   if (navigator.locks) {
     post({ kind: "hello" });
-    navigator.locks.request("kontroler-events", { signal: stop.signal }, () => hold(stop.signal)).catch(() => {});
+    const name = `kontroler-events ${new URL(".", location.href).pathname}`; // as that of the channel
+    navigator.locks.request(name, { signal: stop.signal }, () => hold(stop.signal)).catch(() => {});
   } else {
     void whileVisible(stop.signal);
   }

@@ -9,7 +9,9 @@ export type Message =
   | { kind: "stream"; isOpen: boolean }
   | { kind: "hello" };
 
-const channel = typeof BroadcastChannel === "undefined" ? undefined : new BroadcastChannel("kontroler");
+/** Another UI may be under another path of the origin, which shares the names of channels. */
+const name = `kontroler ${new URL(".", location.href).pathname}`;
+const channel = typeof BroadcastChannel === "undefined" ? undefined : new BroadcastChannel(name);
 
 /** post tells the other tabs. This tab does not hear it. */
 export function post(message: Message): void {
