@@ -644,7 +644,9 @@ export interface paths {
          *     A user reads at most ten logs at a time from a replica.
          *
          *     **As text**, the body is what the container wrote, byte by byte. Of a stored log, ranges can be read. With
-         *     `follow=true` the answer goes on until the log ends. If it cannot be completed, the connection breaks off.
+         *     `follow=true` the answer goes on until the log ends, and is silent for as long as the container is: many proxies
+         *     end such an answer after a minute. Follow events instead, or give the proxy a longer time. If the answer cannot be
+         *     completed, the connection breaks off.
          *
          *     **As events** (`Accept: text/event-stream`) the log is followed, unless `follow=false`:
          *
