@@ -50,9 +50,9 @@ func (b *base) taskManifests() manifestHandlers[*v1alpha1.DagTask] {
 	}
 }
 
-func replyObject(w http.ResponseWriter, status int, object metav1.Object) error {
+func replyObject(w http.ResponseWriter, status int, object metav1.Object, warnings ...string) error {
 	w.Header().Set("ETag", strconv.Quote(strconv.FormatInt(object.GetGeneration(), 10)))
-	return reply(w, status, answer.OfObject(object))
+	return reply(w, status, answer.OfObject(object, warnings...))
 }
 
 // decode reads the manifest in the body.
@@ -275,18 +275,19 @@ func (h suspensionHandlers) set(w http.ResponseWriter, c *call, verb string, isS
 		return err
 	}
 	var changed *v1alpha1.DAG
+	var warnings []string
 	err = h.audited(c, h.action(verb), h.auditName(c, name), func(ctx context.Context) error {
 		return whileChanged(ctx, func() error {
 			live, err := h.find(ctx, c, name)
 			if err != nil {
 				return err
 			}
-			changed, err = h.objects.Suspend(ctx, live, isSuspended)
+			changed, warnings, err = h.objects.Suspend(ctx, live, isSuspended)
 			return err
 		})
 	})
 	if err != nil {
 		return err
 	}
-	return replyObject(w, http.StatusOK, changed)
+	return replyObject(w, http.StatusOK, changed, warnings...)
 }

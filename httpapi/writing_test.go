@@ -134,6 +134,37 @@ func TestOtherManagers(t *testing.T) {
 	f.want(200, f.as("editor", "PUT", f.path("/dags/other"), manifestOf("other"), `If-Match: "2"`, yamlBody))
 }
 
+// TestSuspensionThatMayBeUndone suspends DAGs, one of which has a manager that wrote whether it is suspended.
+func TestSuspensionThatMayBeUndone(t *testing.T) {
+	f := newFactory(t)
+	suspend := func(name, verb string) string {
+		t.Helper()
+		a := f.want(200, f.as("operator", "POST", f.path("/dags/%s/%s", name, verb), ""))
+		if warnings, has := a["warnings"]; has {
+			return fmt.Sprint(warnings)
+		}
+		return ""
+	}
+	f.createDAG("etl")
+	f.patchAs("argocd-controller", "etl", `{"spec": {"suspended": false}}`)
+	if got := suspend("etl", "resume"); got != "" {
+		t.Errorf("nothing changes: %s", got)
+	}
+	got := suspend("etl", "suspend")
+	if !strings.Contains(got, "spec.suspended: argocd-controller wrote it") || !f.dag("etl").Spec.Suspended {
+		t.Errorf("warnings %q", got)
+	}
+	f.patchAs("argocd-controller", "etl", `{"spec": {"suspended": false}}`)
+	if got := suspend("etl", "suspend"); !strings.Contains(got, "argocd-controller") {
+		t.Errorf("after a sync: warnings %q", got)
+	}
+	f.createDAG("other")
+	f.patchAs("argocd-controller", "other", `{"spec": {"schedule": "@hourly"}}`)
+	if got := suspend("other", "suspend"); got != "" {
+		t.Errorf("the manager wrote another field: %s", got)
+	}
+}
+
 // TestOtherControllers changes DAGs that another controller has.
 func TestOtherControllers(t *testing.T) {
 	f := newFactory(t)

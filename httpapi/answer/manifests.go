@@ -14,10 +14,12 @@ type Object struct {
 	Generation int64  `json:"generation"`
 	// Manifest is the object without its managed fields.
 	Manifest any `json:"manifest"`
+	// Warnings say what may undo the change.
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 // OfObject takes an object that nobody else has.
-func OfObject(object metav1.Object) Object {
+func OfObject(object metav1.Object, warnings ...string) Object {
 	object.SetManagedFields(nil)
 	version := v1alpha1.SchemeGroupVersion.String()
 	switch object := object.(type) {
@@ -28,6 +30,7 @@ func OfObject(object metav1.Object) Object {
 	}
 	return Object{
 		object.GetNamespace(), object.GetName(), string(object.GetUID()), object.GetGeneration(), object,
+		warnings,
 	}
 }
 

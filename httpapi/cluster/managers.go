@@ -21,8 +21,19 @@ func Manager(object metav1.Object) string {
 
 // SpecManagers returns the names of the field managers, other than this server, that wrote fields of the spec.
 func SpecManagers(object metav1.Object) (names []string) {
+	return otherManagers(object, hasSpec)
+}
+
+// SuspendedManagers returns the names of the field managers, other than this server, that own spec.suspended.
+func SuspendedManagers(dag metav1.Object) (names []string) {
+	return otherManagers(dag, func(entry *metav1.ManagedFieldsEntry) bool {
+		return specOf(entry)["f:suspended"] != nil
+	})
+}
+
+func otherManagers(object metav1.Object, has func(*metav1.ManagedFieldsEntry) bool) (names []string) {
 	for _, entry := range object.GetManagedFields() {
-		if entry.Manager != OwnManager && hasSpec(&entry) {
+		if entry.Manager != OwnManager && has(&entry) {
 			names = append(names, entry.Manager)
 		}
 	}
@@ -49,14 +60,20 @@ func specWriter(entries []metav1.ManagedFieldsEntry) (writer *metav1.ManagedFiel
 	return writer
 }
 
-// hasSpec reports whether an entry has fields of the spec. What is written to a subresource is the controller's.
-func hasSpec(entry *metav1.ManagedFieldsEntry) bool {
+// hasSpec reports whether an entry has fields of the spec.
+func hasSpec(entry *metav1.ManagedFieldsEntry) bool { return specOf(entry) != nil }
+
+// specOf returns the fields of the spec in an entry, nil if there are none. What is written to a subresource is the
+// controller's.
+func specOf(entry *metav1.ManagedFieldsEntry) map[string]json.RawMessage {
 	if entry.Subresource != "" || entry.FieldsV1 == nil {
-		return false
+		return nil
 	}
 	var fields struct {
-		Spec json.RawMessage `json:"f:spec"`
+		Spec map[string]json.RawMessage `json:"f:spec"`
 	}
-	err := json.Unmarshal(entry.FieldsV1.GetRawBytes(), &fields)
-	return err == nil && fields.Spec != nil // Kubernetes writes no other form.
+	if err := json.Unmarshal(entry.FieldsV1.GetRawBytes(), &fields); err != nil {
+		return nil // Kubernetes writes no other form.
+	}
+	return fields.Spec
 }

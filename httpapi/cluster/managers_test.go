@@ -56,3 +56,19 @@ func TestManagers(t *testing.T) {
 		})
 	}
 }
+
+// TestSuspendedManagers names who owns the field, not those who wrote others.
+func TestSuspendedManagers(t *testing.T) {
+	entry := func(manager, fields string) metav1.ManagedFieldsEntry {
+		return metav1.ManagedFieldsEntry{
+			Manager: manager, FieldsType: "FieldsV1", FieldsV1: metav1.NewFieldsV1(fields),
+		}
+	}
+	d := &v1alpha1.DAG{ObjectMeta: metav1.ObjectMeta{ManagedFields: []metav1.ManagedFieldsEntry{
+		entry("kubectl", `{"f:spec": {"f:task": {}}}`), entry("flux", `{"f:spec": {"f:suspended": {}, "f:task": {}}}`),
+		entry(cluster.OwnManager, `{"f:spec": {"f:suspended": {}}}`), entry("x", `{"f:metadata": {"f:suspended": {}}}`),
+	}}}
+	if diff := gocmp.Diff([]string{"flux"}, cluster.SuspendedManagers(d)); diff != "" {
+		t.Errorf("managers (-want +got):\n%s", diff)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -196,16 +197,22 @@ func (k *Kind[T]) Delete(ctx context.Context, live T) error {
 	return k.client.explain(ctx, err, k.request("delete", live))
 }
 
-// Suspend suspends or resumes the schedule of a live DAG.
-func (c Client) Suspend(ctx context.Context, live *v1alpha1.DAG, isSuspended bool) (*v1alpha1.DAG, error) {
+// Suspend suspends or resumes the schedule of a live DAG. It warns if another manager owns what it changes.
+func (c Client) Suspend(ctx context.Context, live *v1alpha1.DAG, isSuspended bool) (
+	patched *v1alpha1.DAG, warnings []string, err error) {
+	if managers := cluster.SuspendedManagers(live); len(managers) > 0 && live.Spec.Suspended != isSuspended {
+		warnings = []string{fmt.Sprintf(
+			"spec.suspended: %s wrote it, and its next sync may undo this. Change it there, too.",
+			strings.Join(managers, ", "))}
+	}
 	body, err := json.Marshal(map[string]any{
 		"metadata": map[string]any{"uid": live.UID, "resourceVersion": live.ResourceVersion},
 		"spec":     map[string]any{"suspended": isSuspended},
 	})
 	if err != nil {
-		return nil, fmt.Errorf("encoding a suspension: %w", err)
+		return nil, nil, fmt.Errorf("encoding a suspension: %w", err)
 	}
-	patched, err := c.Kontroler.KontrolerV1alpha1().DAGs(live.Namespace).
+	patched, err = c.Kontroler.KontrolerV1alpha1().DAGs(live.Namespace).
 		Patch(ctx, live.Name, types.MergePatchType, body, metav1.PatchOptions{FieldManager: cluster.OwnManager})
-	return patched, c.explain(ctx, err, request{"patch", "dags", live.Namespace, live.Name})
+	return patched, warnings, c.explain(ctx, err, request{"patch", "dags", live.Namespace, live.Name})
 }

@@ -972,7 +972,8 @@ export interface paths {
         put?: never;
         /**
          * Suspend the schedule of a DAG
-         * @description For operators. Runs that have begun go on, and runs can still be triggered.
+         * @description For operators. Runs that have begun go on, and runs can still be triggered. If another manager, such as Argo CD,
+         *     owns `spec.suspended`, `warnings` names it: its next sync may undo the change.
          */
         post: operations["suspendDAG"];
         delete?: never;
@@ -1003,7 +1004,8 @@ export interface paths {
         put?: never;
         /**
          * Resume the schedule of a DAG
-         * @description For operators. Runs that have begun go on, and runs can still be triggered.
+         * @description For operators. Runs that have begun go on, and runs can still be triggered. If another manager, such as Argo CD,
+         *     owns `spec.suspended`, `warnings` names it: its next sync may undo the change.
          */
         post: operations["resumeDAG"];
         delete?: never;
@@ -1586,6 +1588,8 @@ export interface components {
             uid: string;
             generation: number;
             manifest: components["schemas"]["Manifest"];
+            /** @description What may undo a change that was made. Not present if nothing is known to. */
+            warnings?: string[];
         };
         /** @description Values of parameters of the DAG. The others have their defaults. */
         Overrides: {
