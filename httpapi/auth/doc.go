@@ -25,7 +25,8 @@
 //   - An unknown user costs a caller the same time as a wrong password.
 //   - Failed logins delay further ones of the same user from the same network. They delay nobody else. Those of unknown
 //     users are recorded at the rate at which one user's could follow each other.
-//   - Hashing a password takes memory, so few hashes are computed at a time, and few callers wait. One network cannot
-//     take all places. A login that finds no place, or must wait longer, reads and writes no row.
+//   - Hashing a password takes memory, so few hashes are computed at a time, and few callers wait. A network has at
+//     most half of the places that the others leave. A login that finds no place, or must wait longer, reads and
+//     writes no row.
 //   - No password, token or key is in an error or in a log.
 package auth

@@ -16,6 +16,8 @@ func ParseHash(text string) error { _, err := parse(text); return err }
 
 // Limits of a Hasher.
 const (
-	MaxPerNetwork = maxPerNetwork
-	MaxWaiting    = maxWaiting
+	MaxWaiting = maxWaiting
 )
+
+// Places is how many callers a Hasher admits at a time.
+func (h *Hasher) Places() int { return maxWaiting + cap(h.places) }

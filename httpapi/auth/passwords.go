@@ -30,12 +30,9 @@ const (
 	MaxPassword = 1024 // bytes
 )
 
-// maxWaiting is how many callers may wait for a place to hash, or read and write rows before and after that.
-// maxPerNetwork is how many of them may have the same network, those who hash included.
-const (
-	maxWaiting    = 16
-	maxPerNetwork = 6
-)
+// maxWaiting is how many callers may wait for a place to hash, or read and write rows before and after that. A network
+// may have half of the places that the others leave, those who hash included, and at least one.
+const maxWaiting = 16
 
 // ErrBusy means that too many callers hash passwords. They may try again after a second.
 var ErrBusy = errors.New("too many logins at a time")
@@ -83,7 +80,8 @@ type Turn struct {
 func (h *Hasher) Enter(network string) (*Turn, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.waiting >= maxWaiting+cap(h.places) || h.networks[network] >= maxPerNetwork {
+	all, own := maxWaiting+cap(h.places), h.networks[network]
+	if left := all - (h.waiting - own); h.waiting >= all || own >= max(1, left/2) {
 		return nil, ErrBusy
 	}
 	h.waiting++
