@@ -5,6 +5,7 @@ import (
 	"net/http/httptest"
 	"time"
 
+	"kontroler/httpapi/auth"
 	"kontroler/httpapi/recorder"
 )
 
@@ -58,3 +59,6 @@ func (s *Server) Abort(r *http.Request) {
 	defer s.finish(w, &call{Request: r, route: "/aborted"}, s.now())
 	panic(http.ErrAbortHandler)
 }
+
+// Delays are those of failed logins.
+func (s *Server) Delays() *auth.Delays { return s.logins.Delays }

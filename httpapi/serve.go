@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/netip"
 	"path"
 	"runtime/debug"
 	"strings"
@@ -28,7 +27,7 @@ const auditTimeout = 5 * time.Second
 type call struct {
 	*http.Request
 	id        string
-	address   netip.Addr
+	from      auth.Origin
 	isHTTPS   bool
 	principal auth.Principal // zero if the route is for anybody
 	// credential is the token that says who the principal is.
@@ -47,7 +46,10 @@ type callKey struct{}
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := s.now()
 	c := &call{id: strings.ToLower(rand.Text()[:16]), release: func() {}}
-	c.address, c.isHTTPS = s.proxies.Client(r)
+	var isIgnored bool
+	if c.from, c.isHTTPS, isIgnored = s.proxies.Client(r); isIgnored {
+		s.ignored.Log(s.log, c.from.Address, began)
+	}
 	c.Request = r.WithContext(context.WithValue(r.Context(), callKey{}, c))
 	answer := &recorder.Recorder{ResponseWriter: w}
 	header := w.Header()
@@ -165,7 +167,7 @@ func (s *Server) finish(w *recorder.Recorder, c *call, began time.Time) {
 	took := s.now().Sub(began)
 	s.metrics.Request(c.Method, c.route, w.Status, took, c.isStream)
 	s.log.Info("request", "requestId", c.id, "method", c.Method, "path", c.URL.Path, "status", w.Status,
-		"durationMs", took.Milliseconds(), "user", c.principal.User, "address", c.address.String())
+		"durationMs", took.Milliseconds(), "user", c.principal.User, "address", c.from.Address.String())
 	if isAborted {
 		panic(cause)
 	}
@@ -199,7 +201,7 @@ func (b *base) audited(c *call, action, object string, run func(context.Context)
 func (b *base) auditedFor(
 	c *call, who accounts.AuditEntry, action, object string, keep bool, run func(context.Context) error,
 ) error {
-	who.At, who.RequestID, who.Address, who.Action, who.Object = b.now(), c.id, c.address.String(), action, object
+	who.At, who.RequestID, who.Address, who.Action, who.Object = b.now(), c.id, c.from.Address.String(), action, object
 	id, err := b.accounts.Audit.Begin(c.Context(), who)
 	if err != nil {
 		return fmt.Errorf("recording %s in the audit: %w", action, err)

@@ -51,6 +51,7 @@ type Server struct {
 	mux        *http.ServeMux
 	protection *http.CrossOriginProtection
 	proxies    auth.Proxies
+	ignored    auth.Ignored
 	isPrepared func() bool
 	turns      *turns.Turns
 	events     *eventHandlers

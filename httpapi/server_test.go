@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -688,6 +689,63 @@ func TestBruteForce(t *testing.T) {
 	w.clock.add(time.Second)
 	if a := try("203.0.113.66", annPassword); a.StatusCode != 200 {
 		t.Errorf("after the delay: status %d", a.StatusCode)
+	}
+}
+
+// TestBruteForceWithForgedAddresses reaches the server by a proxy that passes any address on.
+func TestBruteForceWithForgedAddresses(t *testing.T) {
+	w := newWorld(t)
+	proxies, err := auth.ParseProxies("127.0.0.0/8", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := w.replica(func(c *httpapi.Config) { c.Proxies = proxies })
+	address := netip.MustParseAddr("198.51.100.1")
+	try := func() int {
+		address = address.Next()
+		return r.do(request{
+			method: "POST", path: "/api/v1/auth/login",
+			body:   fmt.Sprintf(`{"user": "ann", "password": %q}`, annPassword),
+			header: []string{"X-Forwarded-For: " + address.String()},
+		}).StatusCode
+	}
+	if got := try(); got != 200 {
+		t.Fatalf("status %d", got)
+	}
+	own := address
+	for range 100 {
+		address = address.Next()
+		from := auth.Origin{Address: address, Via: netip.MustParseAddr("127.0.0.1")}
+		if wait := r.api.Delays().Begin("ann", from, w.clock.now()); wait > 0 {
+			t.Fatalf("a login waits %s", wait)
+		}
+	}
+	if got := try(); got != 429 {
+		t.Errorf("from another address: status %d", got)
+	}
+	address = own.Prev()
+	if got := try(); got != 200 {
+		t.Errorf("from the user's own address: status %d", got)
+	}
+}
+
+// TestIgnoredHeadersAreLogged sends headers of a proxy that the server does not know.
+func TestIgnoredHeadersAreLogged(t *testing.T) {
+	w := newWorld(t)
+	r := w.replica()
+	send := func() int {
+		r.do(request{method: "GET", path: "/docs", header: []string{"X-Forwarded-For: 192.0.2.77"}})
+		return strings.Count(w.log.String(), "--trusted-proxies")
+	}
+	if first, second := send(), send(); first != 1 || second != 1 {
+		t.Errorf("%d and %d lines", first, second)
+	}
+	w.clock.add(time.Minute)
+	if third := send(); third != 2 {
+		t.Errorf("after a minute: %d lines", third)
+	}
+	if logged := w.log.String(); !strings.Contains(logged, `"peer":"127.0.0.1"`) || strings.Contains(logged, "192.0.2.77") {
+		t.Errorf("log:\n%s", logged)
 	}
 }
 

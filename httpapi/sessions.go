@@ -33,7 +33,7 @@ func (h sessionHandlers) login(w http.ResponseWriter, c *call) error {
 		who := accounts.AuditEntry{UserID: u.ID, User: u.Name}
 		return h.auditedFor(c, who, "auth.login", "users/"+u.Name, keep, action)
 	}
-	token, s, err := h.logins.Login(c.Context(), body.User, body.Password, c.address, record)
+	token, s, err := h.logins.Login(c.Context(), body.User, body.Password, c.from, record)
 	h.metrics.Login(err)
 	if err != nil {
 		return err
@@ -122,7 +122,7 @@ func (h sessionHandlers) changePassword(w http.ResponseWriter, c *call) error {
 			return err
 		})
 	}
-	err = h.logins.ChangePassword(c.Context(), c.principal, body.CurrentPassword, body.NewPassword, c.address, record)
+	err = h.logins.ChangePassword(c.Context(), c.principal, body.CurrentPassword, body.NewPassword, c.from, record)
 	if err != nil {
 		return err
 	}

@@ -88,7 +88,7 @@ func (h userHandlers) create(w http.ResponseWriter, c *call) error {
 		return fault(invalid, "The user is not valid.", faults...)
 	}
 	err = h.audited(c, "user.create", "users/"+body.Name, func(ctx context.Context) error {
-		hash, err := h.hasher.Hash(ctx, auth.Network(c.address), body.Password)
+		hash, err := h.hasher.Hash(ctx, auth.Network(c.from.Address), body.Password)
 		if err != nil {
 			return err
 		}
@@ -172,7 +172,7 @@ func (h userHandlers) setPassword(w http.ResponseWriter, c *call) error {
 		return fault(invalid, "The password is refused.", fieldError{Pointer: "/password", Detail: err.Error()})
 	}
 	err = h.audited(c, "user.password", "users/"+u.Name, func(ctx context.Context) error {
-		hash, err := h.hasher.Hash(ctx, auth.Network(c.address), body.Password)
+		hash, err := h.hasher.Hash(ctx, auth.Network(c.from.Address), body.Password)
 		if err != nil {
 			return err
 		}

@@ -127,7 +127,7 @@ func (w *world) user(name string, access accounts.Access) accounts.User {
 var home = netip.MustParseAddr("192.0.2.1")
 
 func login(l *auth.Logins, t *testing.T, name, password string, from netip.Addr) (string, accounts.Session, error) {
-	return l.Login(t.Context(), name, password, from, plainly(t))
+	return l.Login(t.Context(), name, password, auth.Origin{Address: from}, plainly(t))
 }
 
 func (w *world) login(l *auth.Logins, name string) (string, accounts.Session) {
@@ -450,7 +450,7 @@ func TestLogin(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			recorded := ""
-			_, _, err := l.Login(t.Context(), test.user, test.password, home,
+			_, _, err := l.Login(t.Context(), test.user, test.password, auth.Origin{Address: home},
 				func(u accounts.User, _ bool, action action) error {
 					recorded = u.Name
 					return action(t.Context())
@@ -464,7 +464,7 @@ func TestLogin(t *testing.T) {
 		})
 	}
 	failed := errors.New("no audit")
-	_, _, err := l.Login(t.Context(), "ann", password, home,
+	_, _, err := l.Login(t.Context(), "ann", password, auth.Origin{Address: home},
 		func(accounts.User, bool, action) error { return failed })
 	if !errors.Is(err, failed) {
 		t.Errorf("a login that cannot be recorded: %v", err)
@@ -533,20 +533,21 @@ func TestFailedLoginsDelayOnlyTheirPair(t *testing.T) {
 
 func TestDelays(t *testing.T) {
 	d, at := auth.NewDelays(), time.Date(2026, 7, 1, 0, 0, 0, 0, time.UTC)
-	for wait := time.Duration(-1); wait != 0 || d.Begin("ann", "n", at) < 15*time.Minute; {
-		wait = d.Begin("ann", "n", at)
+	n := auth.Origin{Address: home}
+	for wait := time.Duration(-1); wait != 0 || d.Begin("ann", n, at) < 15*time.Minute; {
+		wait = d.Begin("ann", n, at)
 		at = at.Add(wait)
 	}
-	if wait := d.Begin("ann", "n", at); wait != 15*time.Minute {
+	if wait := d.Begin("ann", n, at); wait != 15*time.Minute {
 		t.Errorf("after many failures the delay is %s", wait)
 	}
-	if wait := d.Begin("ann", "n", at.Add(61*time.Minute)); wait != 0 {
+	if wait := d.Begin("ann", n, at.Add(61*time.Minute)); wait != 0 {
 		t.Errorf("after an hour without a failure the delay is %s", wait)
 	}
 	// Many at a time are counted before any of them has ended.
 	waits := 0
 	for range 20 {
-		if d.Begin("bob", "n", at) > 0 {
+		if d.Begin("bob", n, at) > 0 {
 			waits++
 		}
 	}
@@ -556,11 +557,75 @@ func TestDelays(t *testing.T) {
 	// Logins whose password was not checked take no room.
 	for i := range 60_000 {
 		user := strconv.Itoa(i)
-		d.Begin(user, "n", at)
-		d.Abandon(user, "n")
+		d.Begin(user, n, at)
+		d.Abandon(user, n)
 	}
-	if d.Begin("bob", "n", at) == 0 {
+	if d.Begin("bob", n, at) == 0 {
 		t.Error("abandoned logins make failed ones forgotten")
+	}
+}
+
+// TestForgedAddressesOfAProxy logs in by a proxy that believes any address. Of one user few passwords can be tried, and
+// who has logged in from a network before can do so again.
+func TestForgedAddressesOfAProxy(t *testing.T) {
+	d, at := auth.NewDelays(), time.Date(2026, 7, 1, 0, 0, 0, 0, time.UTC)
+	proxy := netip.MustParseAddr("10.0.0.9")
+	forged := netip.MustParseAddr("198.51.100.0")
+	next := func() auth.Origin {
+		forged = forged.Next()
+		return auth.Origin{Address: forged, Via: proxy}
+	}
+	own := auth.Origin{Address: home, Via: proxy}
+	if wait := d.Begin("ann", own, at); wait != 0 {
+		t.Fatalf("the first login waits %s", wait)
+	}
+	d.Succeed("ann", own)
+	abandoned := next()
+	d.Begin("ann", abandoned, at)
+	d.Abandon("ann", abandoned)
+	for range auth.FreeOfProxy {
+		if wait := d.Begin("ann", next(), at); wait != 0 {
+			t.Fatalf("a login waits %s", wait)
+		}
+	}
+	for _, wait := range []time.Duration{1, 2, 4, 8, 10, 10} {
+		if got := d.Begin("ann", next(), at); got != wait*time.Second {
+			t.Errorf("a login waits %s, want %d s", got, wait)
+		}
+		at = at.Add(wait * time.Second)
+		d.Begin("ann", next(), at)
+	}
+	for name, test := range map[string]struct {
+		user string
+		from auth.Origin
+	}{
+		"from an own network":   {"ann", own},
+		"by another proxy":      {"ann", auth.Origin{Address: forged.Next(), Via: proxy.Next()}},
+		"without a proxy":       {"ann", auth.Origin{Address: forged.Next()}},
+		"another user, also so": {"bob", auth.Origin{Address: forged.Next(), Via: proxy}},
+	} {
+		if wait := d.Begin(test.user, test.from, at); wait != 0 {
+			t.Errorf("%s: a login waits %s", name, wait)
+		}
+	}
+	// The address of an own network can be forged, too.
+	for range 4 {
+		d.Begin("ann", own, at)
+	}
+	if wait := d.Begin("ann", own, at); wait != time.Second {
+		t.Errorf("from an own network a login waits %s after failures", wait)
+	}
+	// Networks from which the user logged in long ago are forgotten.
+	for range 8 {
+		at = at.Add(10 * time.Second)
+		from := next()
+		if wait := d.Begin("ann", from, at); wait != 0 {
+			t.Fatalf("a login waits %s", wait)
+		}
+		d.Succeed("ann", from)
+	}
+	if wait := d.Begin("ann", auth.Origin{Address: home, Via: proxy}, at.Add(time.Second)); wait <= time.Second {
+		t.Errorf("from a network of long ago a login waits %s", wait)
 	}
 }
 
@@ -571,11 +636,12 @@ func TestChangePassword(t *testing.T) {
 	token, _ := w.login(l, "ann")
 	other, _ := w.login(l, "ann")
 	p := w.accepted(l, token)
+	from := auth.Origin{Address: home}
 	if err := l.ChangePassword(
-		t.Context(), p, "wrong", "another password", home, plainly(t)); !errors.Is(err, auth.ErrUnauthenticated) {
+		t.Context(), p, "wrong", "another password", from, plainly(t)); !errors.Is(err, auth.ErrUnauthenticated) {
 		t.Errorf("with a wrong password: %v", err)
 	}
-	if err := l.ChangePassword(t.Context(), p, password, "another password", home, plainly(t)); err != nil {
+	if err := l.ChangePassword(t.Context(), p, password, "another password", from, plainly(t)); err != nil {
 		t.Fatal(err)
 	}
 	w.clock.add(auth.MaxStale)

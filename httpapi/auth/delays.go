@@ -3,25 +3,34 @@ package auth
 import (
 	"crypto/sha256"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 )
 
 const (
-	// freeFailures is how many logins of a user from a network may fail before the next one is delayed.
+	// freeFailures is how many logins of a user from a network may fail before the next one is delayed, by a time that
+	// doubles up to maxDelay.
 	freeFailures = 5
-	// maxDelay bounds the delay, which doubles with each failure.
-	maxDelay = 15 * time.Minute
+	maxDelay     = 15 * time.Minute
+	// freeOfProxy and maxOfProxy are the same for all logins of a user that one proxy forwards, except those from
+	// networks of the user. Addresses that a proxy names may be forged.
+	freeOfProxy = 100
+	maxOfProxy  = 10 * time.Second
+	// maxOwn is how many networks of a user are known: those from which the user has logged in last.
+	maxOwn = 8
 	// forgetAfter is when failures are forgotten, counted from the last one.
 	forgetAfter = time.Hour
 	// maxPairs bounds the memory. The pair that failed least recently is forgotten first.
 	maxPairs = 50_000
 )
 
-// Delays counts failed logins by user and network. It is the memory of one replica.
+// Delays counts failed logins by user and network, and by user and proxy. It is the memory of one replica.
 type Delays struct {
 	mu    sync.Mutex
 	pairs map[[sha256.Size]byte]*failures
+	// own are the networks of each user. Only logins that succeed add to them.
+	own map[string][]string
 }
 
 type failures struct {
@@ -30,51 +39,94 @@ type failures struct {
 }
 
 // NewDelays makes a Delays without failures.
-func NewDelays() *Delays { return &Delays{pairs: map[[sha256.Size]byte]*failures{}} }
+func NewDelays() *Delays {
+	return &Delays{pairs: map[[sha256.Size]byte]*failures{}, own: map[string][]string{}}
+}
 
-// Begin counts a login as failed, before its password is checked, so that many at a time are counted too. If the pair
-// must wait, nothing is counted, and the login must be refused.
-func (d *Delays) Begin(user, network string, now time.Time) (wait time.Duration) {
+// limit is a pair, and how it is delayed.
+type limit struct {
+	pair [sha256.Size]byte
+	free int
+	most time.Duration
+}
+
+// limits returns what limits a login.
+func (d *Delays) limits(user string, from Origin) []limit {
+	network := Network(from.Address)
+	all := []limit{{key(user, network), freeFailures, maxDelay}}
+	if from.Via.IsValid() && !slices.Contains(d.own[user], network) {
+		all = append(all, limit{key(user, "proxy "+from.Via.String()), freeOfProxy, maxOfProxy})
+	}
+	return all
+}
+
+// Begin counts a login as failed, before its password is checked, so that many at a time are counted too. If it must
+// wait, nothing is counted, and the login must be refused.
+func (d *Delays) Begin(user string, from Origin, now time.Time) (wait time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	pair := d.pairs[key(user, network)]
-	if pair == nil || now.Sub(pair.last) > forgetAfter {
-		d.makeRoom(now)
-		pair = &failures{}
-		d.pairs[key(user, network)] = pair
+	all := d.limits(user, from)
+	for _, l := range all {
+		wait = max(wait, d.wait(l, now))
 	}
-	if over := pair.count - freeFailures; over >= 0 {
-		delay := maxDelay
-		if over < 10 {
-			delay = min(maxDelay, time.Second<<over)
-		}
-		if wait = pair.last.Add(delay).Sub(now); wait > 0 {
-			return wait
-		}
+	if wait > 0 {
+		return wait
 	}
-	pair.count++
-	pair.last = now
+	for _, l := range all {
+		d.count(l, now)
+	}
 	return 0
 }
 
-// Succeed forgets the failures of a user from a network.
-func (d *Delays) Succeed(user, network string) {
+// wait returns how long a login must wait for a limit.
+func (d *Delays) wait(l limit, now time.Time) time.Duration {
+	pair := d.pairs[l.pair]
+	if pair == nil || now.Sub(pair.last) > forgetAfter || pair.count < l.free {
+		return 0
+	}
+	delay := min(l.most, time.Second<<min(pair.count-l.free, 10))
+	return max(0, pair.last.Add(delay).Sub(now))
+}
+
+func (d *Delays) count(l limit, now time.Time) {
+	pair := d.pairs[l.pair]
+	if pair == nil || now.Sub(pair.last) > forgetAfter {
+		d.makeRoom(now)
+		pair = &failures{}
+		d.pairs[l.pair] = pair
+	}
+	pair.count++
+	pair.last = now
+}
+
+// Succeed forgets the failures of a user from a network, which is one of the user now.
+func (d *Delays) Succeed(user string, from Origin) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.takeBack(user, from)
+	network := Network(from.Address)
 	delete(d.pairs, key(user, network))
+	own := slices.DeleteFunc(d.own[user], func(known string) bool { return known == network })
+	d.own[user] = append(own[max(0, len(own)-maxOwn+1):], network)
 }
 
 // Abandon takes back a login that was begun and whose password was not checked. A pair without a failure takes no room
 // from those that have some.
-func (d *Delays) Abandon(user, network string) {
+func (d *Delays) Abandon(user string, from Origin) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	pair := d.pairs[key(user, network)]
-	if pair == nil {
-		return
-	}
-	if pair.count--; pair.count <= 0 {
-		delete(d.pairs, key(user, network))
+	d.takeBack(user, from)
+}
+
+func (d *Delays) takeBack(user string, from Origin) {
+	for _, l := range d.limits(user, from) {
+		pair := d.pairs[l.pair]
+		if pair == nil {
+			continue
+		}
+		if pair.count--; pair.count <= 0 {
+			delete(d.pairs, l.pair)
+		}
 	}
 }
 
@@ -98,8 +150,8 @@ func (d *Delays) makeRoom(now time.Time) {
 }
 
 // key hides the name: people type passwords where a name belongs.
-func key(user, network string) [sha256.Size]byte {
-	return sha256.Sum256([]byte(network + "\x00" + user))
+func key(user, from string) [sha256.Size]byte {
+	return sha256.Sum256([]byte(from + "\x00" + user))
 }
 
 // Network returns what counts as one client: an IPv4 address, or the first 64 bits of an IPv6 address.

@@ -25,6 +25,9 @@
 //   - An unknown user costs a caller the same time as a wrong password.
 //   - Failed logins delay further ones of the same user from the same network. They delay nobody else. Those of unknown
 //     users are recorded at the rate at which one user's could follow each other.
+//   - An address that a proxy names may be forged, if clients reach the server from the proxy's network. So many failed
+//     logins of a user through one proxy delay those of the same user through it, a little. They do not delay the user
+//     from a network of an earlier login.
 //   - Hashing a password takes memory, so few hashes are computed at a time, and few callers wait. A network has at
 //     most half of the places that the others leave. A login that finds no place, or must wait longer, reads and
 //     writes no row.

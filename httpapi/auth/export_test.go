@@ -14,9 +14,10 @@ func EncodeWeak(password string) string { return encodeWith(password, 64, 1) }
 // ParseHash reads a hash in PHC format.
 func ParseHash(text string) error { _, err := parse(text); return err }
 
-// Limits of a Hasher.
+// Limits of a Hasher and of Delays.
 const (
-	MaxWaiting = maxWaiting
+	MaxWaiting  = maxWaiting
+	FreeOfProxy = freeOfProxy
 )
 
 // Places is how many callers a Hasher admits at a time.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"regexp"
 	"time"
 
@@ -18,7 +17,8 @@ var userName = regexp.MustCompile(`^[a-z0-9]([a-z0-9._@-]{0,61}[a-z0-9])?$`)
 // IsUserName reports whether a text may be the name of a user.
 func IsUserName(name string) bool { return userName.MatchString(name) }
 
-// DelayedError means that logins of this user from this network have failed, and that the next may begin After.
+// DelayedError means that logins of this user from this network, or by this proxy, have failed, and that the next may
+// begin After.
 type DelayedError struct{ After time.Duration }
 
 func (e *DelayedError) Error() string {
@@ -50,20 +50,20 @@ const UnknownUser = "(unknown)"
 // unknown users from a network, as many are kept in the record as one user could have failed: anybody could fill the
 // database otherwise. An error matches ErrUnauthenticated or ErrBusy, is a *DelayedError, or that of the database or of
 // record.
-func (l *Logins) Login(ctx context.Context, name, password string, address netip.Addr, record Record) (
+func (l *Logins) Login(ctx context.Context, name, password string, from Origin, record Record) (
 	token string, s accounts.Session, err error) {
-	err = l.attempt(name, address, func(turn *Turn) error {
+	err = l.attempt(name, from, func(turn *Turn) error {
 		u, err := l.find(ctx, name)
 		if err != nil {
 			return err
 		}
-		keep := u.ID != 0 || l.Delays.Begin(UnknownUser, Network(address), l.Now()) == 0
+		keep := u.ID != 0 || l.Delays.Begin(UnknownUser, from, l.Now()) == 0
 		return record(u, keep, func(ctx context.Context) error {
 			hash, err := l.check(ctx, u, turn, password)
 			if err != nil {
 				return err
 			}
-			token, s, err = l.Authenticator.Begin(ctx, u, hash, address.String(), l.Lifetime)
+			token, s, err = l.Authenticator.Begin(ctx, u, hash, from.Address.String(), l.Lifetime)
 			return err
 		})
 	})
@@ -72,10 +72,10 @@ func (l *Logins) Login(ctx context.Context, name, password string, address netip
 
 // ChangePassword sets the password of a principal who knows the present one, and records it. Its other sessions end.
 func (l *Logins) ChangePassword(
-	ctx context.Context, p Principal, current, next string, address netip.Addr, record Record,
+	ctx context.Context, p Principal, current, next string, from Origin, record Record,
 ) error {
 	u := accounts.User{ID: p.UserID, Name: p.User}
-	return l.attempt(p.User, address, func(turn *Turn) error {
+	return l.attempt(p.User, from, func(turn *Turn) error {
 		return record(u, true, func(ctx context.Context) error {
 			if _, err := l.check(ctx, u, turn, current); err != nil {
 				return err
@@ -91,21 +91,20 @@ func (l *Logins) ChangePassword(
 
 // attempt runs check and counts its failure. Only a wrong user or password counts. Whoever must wait, or finds too many
 // others, costs neither a row nor a query: callers that are not known could fill the audit otherwise.
-func (l *Logins) attempt(name string, address netip.Addr, check func(*Turn) error) error {
-	network := Network(address)
-	turn, err := l.Hasher.Enter(network)
+func (l *Logins) attempt(name string, from Origin, check func(*Turn) error) error {
+	turn, err := l.Hasher.Enter(Network(from.Address))
 	if err != nil {
 		return err
 	}
 	defer turn.End()
-	if wait := l.Delays.Begin(name, network, l.Now()); wait > 0 {
+	if wait := l.Delays.Begin(name, from, l.Now()); wait > 0 {
 		return &DelayedError{After: wait}
 	}
 	switch err = check(turn); {
 	case err == nil:
-		l.Delays.Succeed(name, network)
+		l.Delays.Succeed(name, from)
 	case !errors.Is(err, ErrUnauthenticated):
-		l.Delays.Abandon(name, network)
+		l.Delays.Abandon(name, from)
 	}
 	return err
 }

@@ -2,10 +2,13 @@ package auth
 
 import (
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 )
 
 // Proxies are the proxies whose forwarding headers count.
@@ -44,16 +47,29 @@ func ParseProxies(list string, hasClientCA bool) (Proxies, error) {
 	return p, nil
 }
 
-// Client returns the address of the client of a request, and whether the client uses HTTPS. The headers X-Forwarded-For
-// and X-Forwarded-Proto count only if the peer is a proxy. The address is then the last one in X-Forwarded-For that is
-// not a proxy's.
-func (p Proxies) Client(r *http.Request) (address netip.Addr, isHTTPS bool) {
+// Origin is where a request comes from.
+type Origin struct {
+	// Address is that of the client.
+	Address netip.Addr
+	// Via is the proxy that named Address, which may be forged if others can send to the proxy's network. It is no
+	// address if the client itself is connected.
+	Via netip.Addr
+}
+
+// forwarding are the headers of proxies.
+var forwarding = []string{"X-Forwarded-For", "X-Forwarded-Proto"}
+
+// Client returns where a request comes from, and whether the client uses HTTPS. The headers X-Forwarded-For and
+// X-Forwarded-Proto count only if the peer is a proxy; isIgnored reports that they are there and do not count. The
+// address is then the last one in X-Forwarded-For that is not a proxy's.
+func (p Proxies) Client(r *http.Request) (from Origin, isHTTPS, isIgnored bool) {
 	isHTTPS = r.TLS != nil
 	if peer, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
-		address = peer.Addr().Unmap()
+		from.Address = peer.Addr().Unmap()
 	}
-	if !p.isProxy(r, address) {
-		return address, isHTTPS
+	peer := from.Address
+	if !p.isProxy(r, peer) {
+		return from, isHTTPS, slices.ContainsFunc(forwarding, func(h string) bool { return r.Header[h] != nil })
 	}
 	if proto := r.Header.Values("X-Forwarded-Proto"); len(proto) > 0 {
 		last := strings.Split(proto[len(proto)-1], ",")
@@ -65,12 +81,31 @@ func (p Proxies) Client(r *http.Request) (address netip.Addr, isHTTPS bool) {
 		if !ok {
 			break // What stands before it is not known to come from a proxy.
 		}
-		address = forwarded
-		if !p.contains(address) {
+		from = Origin{Address: forwarded, Via: peer}
+		if !p.contains(forwarded) {
 			break
 		}
 	}
-	return address, isHTTPS
+	return from, isHTTPS, false
+}
+
+// Ignored says that headers of a proxy do not count, which is a mistake in the flags or somebody's attempt. It does so
+// once a minute, because anybody can send them.
+type Ignored struct {
+	mu   sync.Mutex
+	last time.Time
+}
+
+// Log logs the address of a peer whose headers are ignored.
+func (i *Ignored) Log(log *slog.Logger, peer netip.Addr, now time.Time) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if since := now.Sub(i.last); since >= 0 && since < time.Minute {
+		return
+	}
+	i.last = now
+	log.Warn("the headers X-Forwarded-For and X-Forwarded-Proto of a peer do not count. If it is your proxy, name its "+
+		"network in --trusted-proxies (KONTROLER_TRUSTED_PROXIES)", "peer", peer.String())
 }
 
 // parseHop reads an address, with or without a port.

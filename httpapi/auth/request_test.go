@@ -243,9 +243,42 @@ func TestClient(t *testing.T) {
 					r.TLS.VerifiedChains = [][]*x509.Certificate{{certificate}}
 				}
 			}
-			address, isHTTPS := proxies.Client(r)
+			from, isHTTPS, _ := proxies.Client(r)
+			address := from.Address
 			if address.String() != test.address || isHTTPS != test.isHTTPS {
 				t.Errorf("client %s, HTTPS %v; want %s, %v", address, isHTTPS, test.address, test.isHTTPS)
+			}
+		})
+	}
+}
+
+// TestOrigin says which proxy named an address, and which headers do not count.
+func TestOrigin(t *testing.T) {
+	proxies, err := auth.ParseProxies("10.0.0.0/8", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := map[string]struct {
+		peer      string
+		header    string
+		via       string
+		isIgnored bool
+	}{
+		"a client":                      {peer: "203.0.113.9:1", via: "invalid IP"},
+		"a client with a header":        {"203.0.113.9:1", "X-Forwarded-For: 192.0.2.1", "invalid IP", true},
+		"a client that claims HTTPS":    {"203.0.113.9:1", "X-Forwarded-Proto: https", "invalid IP", true},
+		"a client with another header":  {peer: "203.0.113.9:1", header: "X-Forwarded-Host: x", via: "invalid IP"},
+		"a proxy":                       {peer: "10.0.0.9:1", header: "X-Forwarded-For: 192.0.2.1", via: "10.0.0.9"},
+		"a proxy that names no client":  {peer: "10.0.0.9:1", header: "X-Forwarded-Proto: https", via: "invalid IP"},
+		"a proxy that names a bad text": {peer: "10.0.0.9:1", header: "X-Forwarded-For: x", via: "invalid IP"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			r := requestWith(test.header)
+			r.RemoteAddr = test.peer
+			from, _, isIgnored := proxies.Client(r)
+			if from.Via.String() != test.via || isIgnored != test.isIgnored {
+				t.Errorf("via %s, ignored %v", from.Via, isIgnored)
 			}
 		})
 	}

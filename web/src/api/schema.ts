@@ -48,7 +48,8 @@ export interface paths {
          * Begin a session
          * @description User and password are in the body, or in the header as Basic; then the body is optional. If the body has both, the
          *     header is that of a proxy and does not count. Failed logins of a user from a network (an IPv4 address, or 64 bits
-         *     of an IPv6 address) delay the next ones of the same user from there.
+         *     of an IPv6 address) delay the next ones of the same user from there; very many through one proxy delay further ones
+         *     from networks that are new to the user.
          */
         post: operations["login"];
         delete?: never;
