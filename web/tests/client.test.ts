@@ -63,6 +63,11 @@ describe("a request", () => {
     await expect(call("GET", "runs")).rejects.toMatchObject({ kind: "unavailable", status: 502 });
   });
 
+  it("throws a problem of its own for a page with the status of a success", async () => {
+    fetches(new Response("<html>", { status: 200, headers: { "Content-Type": "text/html" } }));
+    await expect(call("GET", "runs")).rejects.toMatchObject({ kind: "unexpected", status: 200 });
+  });
+
   it("ends the session of the page on a 401, but not if a password was wrong", async () => {
     const ended = vi.fn();
     configure("api/v1", ended);

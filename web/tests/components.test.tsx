@@ -7,8 +7,10 @@ import { Bars, Progress } from "../src/parts/bars";
 import { Dialog } from "../src/parts/dialog";
 import { Keyed } from "../src/parts/keyed";
 import { Lacks, ProblemNotice } from "../src/parts/states";
+import { sayProblem, Toasts } from "../src/parts/toasts";
 import { Said } from "../src/parts/values";
 import { draftOf } from "../src/editor/write";
+import { text } from "../src/text";
 
 afterEach(cleanup);
 
@@ -23,9 +25,18 @@ describe("a problem", () => {
     }
   });
 
-  it("of a write without an answer does not claim that nothing was changed", () => {
-    render(() => <ProblemNotice problem={new Problem("unreachable", {})} isWrite />);
-    expect(screen.getByRole("alert").textContent).toContain("It may have been done");
+  it.each([
+    ["unreachable", 0], ["unavailable", 503], ["internal", 500], ["unexpected", 524], ["unexpected", 200],
+  ] as const)("of a write that may have been done (%s, %d) does not claim that nothing was changed", (kind, status) => {
+    const problem = new Problem(kind, { status });
+    render(() => <ProblemNotice problem={problem} isWrite />);
+    sayProblem(problem);
+    render(() => <Toasts />);
+    for (const element of [screen.getByRole("alert"), screen.getByRole("status")]) {
+      expect(element.textContent).toContain(text.problem.unknownOutcome);
+      expect(element.textContent).not.toContain(text.problem.nothingSaved);
+    }
+    fireEvent.click(screen.getByLabelText(text.shell.close));
   });
 });
 

@@ -111,6 +111,33 @@ describe("a run", () => {
   });
 });
 
+it("runs that may have been started again stay selected, and another try starts the same", async () => {
+  const answers = [problem("unavailable", 503), json({ namespace: "shop", name: "etl-2" }, 201), problem("conflict", 409)];
+  const sent = serve({
+    "GET runs": () => json({ items: [run] }), "POST runs/u/again": () => answers.shift() as Response,
+  });
+  go("#/runs");
+  render(() => <Runs />);
+  const isSelected = () => screen.getByRole<HTMLInputElement>("checkbox", { name: text.runs.select("etl-1") }).checked;
+  const startAgain = async (said: string) => {
+    fireEvent.click(screen.getByRole("button", { name: text.runs.again }));
+    fireEvent.click(dialog().getByText(text.runs.again));
+    const results = (await screen.findByText(text.runs.results)).parentElement as HTMLElement;
+    await vi.waitFor(() => expect(results.textContent).toContain(said));
+    fireEvent.click(screen.getByText(text.shell.close));
+  };
+  fireEvent.click(await screen.findByRole("checkbox", { name: text.runs.select("etl-1") }));
+  await startAgain(text.problem.unknownStart);
+  expect(isSelected()).toBe(true);
+  await startAgain("etl-1");
+  expect(isSelected()).toBe(false);
+  fireEvent.click(screen.getByRole("checkbox", { name: text.runs.select("etl-1") }));
+  await startAgain(text.problem.nothingSaved);
+  const keys = sent.filter(isSent("POST runs/u/again")).map((request) => request.headers["Idempotency-Key"]);
+  expect(keys[1]).toBe(keys[0]);
+  expect(keys[2]).not.toBe(keys[0]);
+});
+
 it("a run in a hidden tab says in its title how it is, without being read again", async () => {
   class Stream extends EventTarget {
     static opened: Stream;

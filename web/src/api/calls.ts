@@ -1,4 +1,4 @@
-import { call, path, read, type Query } from "./client";
+import { call, path, read, startOnce, type Query } from "./client";
 import type {
   Attempt, Attention, Created, DAG, DAGDetail, DagTask, DagTaskDetail, Diff, Grant, Grid, Manifest, Me, Namespace, Page,
   ParameterValue, PendingRun, PodEvent, Run, RunAttempts, RunDetail, RunGraph, Some, Statistics, Task, Tick, Token, Upcoming,
@@ -120,9 +120,9 @@ export const runs = {
   events: (uid: string, task: string, attempt: number, signal?: AbortSignal) =>
     read<{ items: PodEvent[] }>(path("runs", uid, "tasks", task, "attempts", attempt, "events"), {}, signal),
   cancel: (uid: string) => call<void>("POST", path("runs", uid, "cancel")),
-  /** The key makes the request safe to repeat, as for trigger. */
-  again: (uid: string, key: string) =>
-    call<Created>("POST", path("runs", uid, "again"), { json: {}, headers: { "Idempotency-Key": key } }),
+  /** It is safe to repeat: until its outcome is known, each try in this page starts the same run. */
+  again: (uid: string) => startOnce(`again ${uid}`, (key) =>
+    call<Created>("POST", path("runs", uid, "again"), { json: {}, headers: { "Idempotency-Key": key } })),
   remove: (uid: string) => call<void>("DELETE", path("runs", uid)),
   cancelPending: (namespace: string, name: string) =>
     call<void>("POST", path("namespaces", namespace, "runs", name, "cancel")),

@@ -13,6 +13,25 @@ export interface Options {
   signal?: AbortSignal;
 }
 
+const openStarts = new Map<string, string>();
+
+/**
+ * startOnce starts something with an Idempotency-Key. what names it. After a try whose outcome is unknown, the next one
+ * has the same key, so that what may have begun does not begin twice.
+ */
+export async function startOnce<T>(what: string, start: (key: string) => Promise<T>): Promise<T> {
+  const key = openStarts.get(what) ?? newKey();
+  openStarts.set(what, key);
+  try {
+    const started = await start(key);
+    openStarts.delete(what);
+    return started;
+  } catch (error) {
+    if (error instanceof Problem && !error.isOutcomeUnknown) openStarts.delete(what);
+    throw error;
+  }
+}
+
 /** newKey returns a new Idempotency-Key. Requests with the same key start one run. */
 export function newKey(): string {
   // Browsers have no randomUUID on plain HTTP.
@@ -88,7 +107,11 @@ export async function call<T>(method: string, to: string, options: Options = {})
     if (options.signal?.aborted) throw error;
     throw new Problem("unreachable", {}); // The connection broke under the answer.
   }
-  return (body ? JSON.parse(body) : undefined) as T;
+  try {
+    return (body ? JSON.parse(body) : undefined) as T;
+  } catch {
+    throw new Problem("unexpected", { status: response.status }); // the page of a proxy
+  }
 }
 
 /** read is a GET. It is repeated while the server is not available, because a read changes nothing. */

@@ -45,6 +45,14 @@ export class Problem extends Error {
     this.faults = body.errors ?? [];
     this.retryAfter = retryAfter;
   }
+
+  /**
+   * It is true if nobody knows whether the request was done: no answer arrived, the server failed or could not confirm
+   * it, or something else answered in its place.
+   */
+  get isOutcomeUnknown(): boolean {
+    return this.status >= 500 || this.kind === "unreachable" || this.kind === "unexpected";
+  }
 }
 
 /** problemOf reads the problem out of an answer that is not a success. Proxies answer with pages that are no problems. */

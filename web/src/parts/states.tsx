@@ -5,14 +5,18 @@ import type { Reading } from "../reading";
 import { text } from "../text";
 import { Icon, Mark } from "./icons";
 
+/** outcomeOf says what became of a write that failed. isStart is true if repeating it starts the same run. */
+export function outcomeOf(problem: Problem, isStart = false): string {
+  if (!problem.isOutcomeUnknown) return text.problem.nothingSaved;
+  return isStart ? text.problem.unknownStart : text.problem.unknownOutcome;
+}
+
 /** ProblemNotice says what failed, what that means, and the id by which the server's log has it. */
 export function ProblemNotice(props: {
   problem: Problem; retry?: () => void; isWrite?: boolean; advice?: string | undefined;
 }): JSX.Element {
   const advice = () =>
-    props.advice ? props.advice : props.isWrite
-      ? props.problem.kind === "unreachable" ? text.problem.unknownOutcome : text.problem.nothingSaved
-      : text.problem.advice(props.problem.kind);
+    props.advice ?? (props.isWrite ? outcomeOf(props.problem) : text.problem.advice(props.problem.kind));
   return (
     <div class="notice" data-phase="failed" role="alert">
       <Mark look="failed" />

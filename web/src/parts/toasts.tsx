@@ -2,6 +2,7 @@ import { createSignal, For, Show, type JSX } from "solid-js";
 import { text } from "../text";
 import { Problem } from "../api/problem";
 import { Icon, Mark } from "./icons";
+import { outcomeOf } from "./states";
 
 interface Toast {
   id: number;
@@ -24,10 +25,10 @@ export function say(message: string, action?: Toast["action"]): void {
   setTimeout(() => dismiss(id), shownFor);
 }
 
-/** sayProblem shows why something was not done. */
-export function sayProblem(error: unknown): void {
+/** sayProblem shows why something was not done. isStart is that of outcomeOf. */
+export function sayProblem(error: unknown, isStart = false): void {
   if (!(error instanceof Problem)) throw error;
-  const detail = [error.detail, error.kind === "unreachable" ? text.problem.unknownOutcome : text.problem.nothingSaved,
+  const detail = [error.detail, outcomeOf(error, isStart),
     error.requestId && text.problem.request(error.requestId)].filter(Boolean).join(" ");
   setToasts((all) => [...all.slice(-3), { id: next++, message: error.message, detail, isFailure: true }]);
 }

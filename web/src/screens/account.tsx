@@ -24,7 +24,7 @@ export default function Account(): JSX.Element {
         <div class="actions">
           <button class="btn small-only" type="button" onClick={toggleZone}>{zone()}</button>
           <button class="btn small-only" type="button" onClick={nextTheme}>{text.shell.themes[theme()]}</button>
-          <button class="btn" type="button" onClick={() => void signOut().catch(sayProblem)}>{text.account.signOut}</button>
+          <button class="btn" type="button" onClick={() => void signOut().catch((error: unknown) => sayProblem(error))}>{text.account.signOut}</button>
         </div>
       </div>
       <section class="panel">

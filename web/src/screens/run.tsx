@@ -1,7 +1,6 @@
 import { createEffect, createMemo, createSignal, For, lazy, on, onCleanup, Show, Suspense, type JSX } from "solid-js";
 import { createAction } from "../action";
 import { dags, runs } from "../api/calls";
-import { newKey } from "../api/client";
 import type { Attempt, RunDetail, RunGraph, RunParameter, Task, TaskSpec } from "../api/types";
 import type { GraphTask } from "../graph/graph";
 import { useKeys } from "../keys";
@@ -122,17 +121,12 @@ function About(props: { run: RunDetail; tasks: Task[]; refresh: () => void; sele
       sayProblem(error);
     }
   };
-  let key = ""; // The same key on every try of an opened dialog: a repeated request starts one run.
-  const askAgain = () => {
-    key = newKey();
-    setAsks("again");
-  };
   const [again, isStarting] = createAction(async () => {
     try {
-      const created = await runs.again(run().uid, key);
+      const created = await runs.again(run().uid);
       go(to.pending(created.namespace, created.name));
     } catch (error) {
-      sayProblem(error);
+      sayProblem(error, true);
     }
   });
   const trigger = () => {
@@ -150,7 +144,7 @@ function About(props: { run: RunDetail; tasks: Task[]; refresh: () => void; sele
         <Badge look={lookOfRun(run().phase)} word={run().phase} />
         <Show when={canRun()}>
           <div class="actions">
-            <button class="btn" type="button" onClick={askAgain}>{text.run.again}</button>
+            <button class="btn" type="button" onClick={() => setAsks("again")}>{text.run.again}</button>
             <Show when={isLiveRun(run().phase)} fallback={
               <Show when={may(run().namespace, "editor")}><button class="btn" type="button" onClick={() => setAsks("remove")}>{text.run.remove}</button></Show>
             }>

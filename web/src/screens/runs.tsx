@@ -1,14 +1,13 @@
 import { createEffect, createSignal, For, Show, type JSX } from "solid-js";
 import { createAction } from "../action";
 import { runs } from "../api/calls";
-import { newKey } from "../api/client";
 import { Problem } from "../api/problem";
 import type { PendingRun, Run } from "../api/types";
 import { Confirm } from "../parts/dialog";
 import { Icon, Mark } from "../parts/icons";
 import { Keyed } from "../parts/keyed";
 import { Pager } from "../parts/pager";
-import { Empty, Lacks, Loaded } from "../parts/states";
+import { Empty, Lacks, Loaded, outcomeOf } from "../parts/states";
 import { Ago, At, Said, Took } from "../parts/values";
 import { lookOfRun, type Look } from "../phases";
 import { createReading } from "../reading";
@@ -117,12 +116,14 @@ function PendingTable(props: { runs: PendingRun[] }): JSX.Element {
 interface Outcome {
   name: string;
   problem?: Problem;
+  /** What became of it, if it failed. */
+  said?: string;
 }
 
 type Action = "cancel" | "again" | "remove";
 
 const doTo: Record<Action, (uid: string) => Promise<unknown>> = {
-  cancel: (uid) => runs.cancel(uid), again: (uid) => runs.again(uid, newKey()), remove: (uid) => runs.remove(uid),
+  cancel: (uid) => runs.cancel(uid), again: (uid) => runs.again(uid), remove: (uid) => runs.remove(uid),
 };
 
 /** RunTable lists runs. Those of a namespace in which the user may do so can be selected. */
@@ -140,17 +141,19 @@ export function RunTable(props: { runs: Run[]; isOfOneDag?: boolean; refresh: ()
   };
   const [perform, isPerforming] = createAction(async (action: Action) => {
     const results: Outcome[] = [];
+    const open = new Set<string>(); // It may or may not be done, so it stays selected.
     for (const run of chosen()) {
       try {
         await doTo[action](run.uid);
         results.push({ name: run.name });
       } catch (error) {
         if (!(error instanceof Problem)) throw error;
-        results.push({ name: run.name, problem: error });
+        if (error.isOutcomeUnknown) open.add(run.uid);
+        results.push({ name: run.name, problem: error, said: outcomeOf(error, action === "again") });
       }
       setOutcomes([...results]);
     }
-    setSelected(new Set<string>());
+    setSelected(open);
     props.refresh();
   });
   const titles = { cancel: text.runs.confirmCancel, again: text.runs.confirmAgain, remove: text.runs.confirmRemove };
@@ -173,7 +176,7 @@ export function RunTable(props: { runs: Run[]; isOfOneDag?: boolean; refresh: ()
           <h3>{text.runs.results}</h3>
           <ul><For each={outcomes()}>{(outcome) => (
             <li><Mark look={outcome.problem ? "failed" : "succeeded"} label={outcome.problem ? text.runs.failed : text.runs.done} />
-              {outcome.name}<Show when={outcome.problem}>{(problem) => <span class="dim">: {problem().message}. {problem().detail}</span>}</Show></li>
+              {outcome.name}<Show when={outcome.problem}>{(problem) => <span class="dim">: {problem().message.replace(/\.$/, "")}. {problem().detail} {outcome.said}</span>}</Show></li>
           )}</For></ul>
           <button class="btn quiet" type="button" onClick={() => setOutcomes([])}>{text.shell.close}</button>
         </div>

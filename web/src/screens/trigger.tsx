@@ -5,7 +5,7 @@ import { newKey } from "../api/client";
 import { Problem } from "../api/problem";
 import type { Parameter, ParameterValue, Run, RunDetail, RunParameter } from "../api/types";
 import { defaultOf, isSecret, overridesOf, valuesOfRun, type Values } from "../parameters";
-import { Loaded, ProblemNotice } from "../parts/states";
+import { Loaded, outcomeOf, ProblemNotice } from "../parts/states";
 import { createReading } from "../reading";
 import { go, param, place, setParams, to } from "../router";
 import { may } from "../session";
@@ -145,7 +145,7 @@ function Form(props: {
         )}</For>
       </Show>
       <Show when={hasLost()}><p class="notice">{text.trigger.lostSecret}</p></Show>
-      <Show when={remaining()}>{(problem) => <ProblemNotice problem={problem()} isWrite />}</Show>
+      <Show when={remaining()}>{(problem) => <ProblemNotice problem={problem()} advice={outcomeOf(problem(), true)} />}</Show>
       <div class="dialog-actions">
         <p class="hint checked" role="status">
           {verdict() && (verdict()?.problem ? text.trigger.refused : text.trigger.right)}

@@ -81,7 +81,7 @@ function Edit(props: { user: User | undefined; close: () => void; saved: () => v
   let generation = props.user?.generation ?? 0;
   let lacksPassword = false; // Everything else is saved.
   const advice = () =>
-    !lacksPassword ? undefined : problem()?.kind === "unreachable" ? text.users.unknownPassword : text.users.noPassword;
+    !lacksPassword ? undefined : problem()?.isOutcomeUnknown ? text.users.unknownPassword : text.users.noPassword;
   const [save, isSaving] = createAction(async () => {
     setProblem(undefined);
     lacksPassword = false;
