@@ -112,7 +112,7 @@ func (f *follower) run(ctx context.Context) {
 		case <-pending:
 			err = f.pass(f.subscription.Take())
 		case <-heartbeat.C:
-			err = f.stream.Send(f.appendID([]byte(": heartbeat\n")))
+			err = f.stream.Send(f.appendID([]byte("event: heartbeat\ndata: {}\n")))
 		case <-recheck.C:
 			err = f.recheck(ctx)
 		}

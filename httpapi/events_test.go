@@ -25,8 +25,11 @@ import (
 	"kontroler/store/transition"
 )
 
-// message is a server-sent event, or an id or a comment alone.
-type message struct{ event, id, data, comment string }
+// message is a server-sent event, or an id alone.
+type message struct{ event, id, data string }
+
+// isNews reports whether the message is an event that something has caused.
+func (m message) isNews() bool { return m.event != "" && m.event != "heartbeat" }
 
 // data is what the data of events have.
 type data struct {
@@ -124,8 +127,6 @@ func (f *follower) next() (m message, ok bool) {
 			m.id = value
 		case name == "data":
 			m.data = value
-		case name == "":
-			m.comment = value
 		case name != "retry":
 			f.Errorf("line %q", f.lines.Text())
 		}
@@ -153,7 +154,7 @@ func (f *follower) until(isLast func(message) bool) (all []message) {
 		if !ok {
 			f.Fatalf("the stream has ended after %+v: %v", all, f.lines.Err())
 		}
-		if m.event != "" {
+		if m.isNews() {
 			all = append(all, m)
 		}
 		if isLast(m) {
@@ -171,7 +172,7 @@ func (f *follower) rest() (last message) {
 		if !ok {
 			return last
 		}
-		if m.event != "" {
+		if m.isNews() {
 			last = m
 		}
 	}
@@ -195,7 +196,7 @@ func isOf(run, phase string) func(message) bool {
 // beats returns a condition: it was asked of n heartbeats.
 func beats(n int) func(message) bool {
 	return func(m message) bool {
-		if m.comment == "heartbeat" {
+		if m.event == "heartbeat" {
 			n--
 		}
 		return n == 0

@@ -129,7 +129,7 @@ type eventSink struct {
 func (s *eventSink) beat() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_ = s.stream.Send([]byte(": heartbeat\n\n")) // The next write finds that the client has gone.
+	_ = s.stream.Send([]byte("event: heartbeat\ndata: {}\n\n")) // The next write finds that the client has gone.
 }
 
 // Begin sends where the log is read from.

@@ -441,7 +441,7 @@ func TestStreamsOfLogs(t *testing.T) {
 		}
 	}
 	root := open(other)
-	root.until(func(m message) bool { return m.comment == "heartbeat" })
+	root.until(func(m message) bool { return m.event == "heartbeat" })
 	h.want(204, request{method: "POST", path: "/api/v1/auth/logout", token: token})
 	for _, f := range followers {
 		if last := f.rest(); last.event != "end" || !strings.Contains(last.data, `"reason":"credential"`) {

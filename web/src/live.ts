@@ -1,6 +1,7 @@
 import { createSignal } from "solid-js";
 import { address, backoff, pause } from "./api/client";
 import { session } from "./api/calls";
+import { watch } from "./silence";
 import { onMessage, post } from "./tabs";
 
 /** Change says what may have changed. A view that shows it reads it again. */
@@ -113,22 +114,32 @@ async function follow(signal: AbortSignal, isShared: boolean): Promise<void> {
   }
 }
 
-/** stream reads one stream until the server ends or refuses it. */
+/** stream reads one stream until the server ends or refuses it, or is silent for too long. */
 function stream(
   signal: AbortSignal, opened: (isOpen: boolean) => void, news: (change: Change | "reset") => void,
 ): Promise<void> {
   return new Promise((resolve) => {
     const source = new EventSource(address("events"));
     const finish = () => {
+      silence.stop();
       source.close();
       signal.removeEventListener("abort", finish);
       resolve();
     };
+    const silence = watch(finish);
     signal.addEventListener("abort", finish);
-    source.onopen = () => opened(true);
+    source.onopen = () => {
+      silence.heard();
+      opened(true);
+    };
     source.onerror = () => (source.readyState === EventSource.CLOSED ? finish() : opened(false));
-    source.addEventListener("change", (event) => news(JSON.parse((event as MessageEvent<string>).data) as Change));
-    source.addEventListener("reset", () => news("reset"));
-    source.addEventListener("end", finish);
+    const on = (name: string, action: (data: string) => void) => source.addEventListener(name, (event) => {
+      silence.heard();
+      action((event as MessageEvent<string>).data);
+    });
+    on("heartbeat", () => {});
+    on("change", (data) => news(JSON.parse(data) as Change));
+    on("reset", () => news("reset"));
+    on("end", finish);
   });
 }

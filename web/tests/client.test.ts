@@ -48,6 +48,15 @@ describe("a request", () => {
     await expect(call("POST", "runs")).rejects.toMatchObject({ kind: "unreachable" });
   });
 
+  it("that is not answered is given up after a time, and may have been done", async () => {
+    vi.useFakeTimers();
+    vi.stubGlobal("fetch", (_: string, { signal }: RequestInit) =>
+      new Promise((_resolve, reject) => signal?.addEventListener("abort", () => reject(signal.reason))));
+    const result = expect(call("POST", "runs/u/again")).rejects.toMatchObject({ kind: "unreachable", isOutcomeUnknown: true });
+    await vi.advanceTimersByTimeAsync(60_000);
+    await result;
+  });
+
   it("escapes what stands in a path", () => expect(path("runs", "../users", "a/b")).toBe("runs/..%2Fusers/a%2Fb"));
 
   it("throws the problem that the server describes", async () => {

@@ -2,6 +2,7 @@ import { createRoot } from "solid-js";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { isLive, onChange, start, type Change } from "../src/live";
 import { createReading, shortestInterval } from "../src/reading";
+import { longestSilence } from "../src/silence";
 
 /** Stream stands in for EventSource, which jsdom lacks. */
 class Stream extends EventTarget {
@@ -76,12 +77,44 @@ describe("the stream of changes", () => {
     const forget = onChange((news) => heard.push(news));
     for (let refusals = 1; refusals <= 3; refusals++) {
       stream().fail(true);
-      await vi.advanceTimersByTimeAsync(60_000);
+      await vi.advanceTimersByTimeAsync(15_000);
       expect(Stream.opened).toHaveLength(1 + refusals);
     }
     stream().onopen?.();
     expect(heard).toEqual(["reset"]);
     forget();
+  });
+});
+
+describe("a stream that is silent", () => {
+  const beat = () => stream().dispatchEvent(new MessageEvent("heartbeat", { data: "{}" }));
+
+  it("stays open while heartbeats arrive, and is opened anew after three that did not", async () => {
+    vi.stubGlobal("fetch", () => Promise.resolve(new Response("{}")));
+    stream().onopen?.();
+    for (let beats = 0; beats < 10; beats++) {
+      await vi.advanceTimersByTimeAsync(15_000);
+      beat();
+    }
+    expect([isLive(), Stream.opened.length]).toEqual([true, 1]);
+    const dead = stream();
+    await vi.advanceTimersByTimeAsync(longestSilence + 15_000);
+    expect([isLive(), Stream.opened.length, dead.readyState]).toEqual([false, 2, Stream.CLOSED]);
+    const heard: unknown[] = [];
+    const forget = onChange((news) => heard.push(news));
+    stream().onopen?.();
+    expect([isLive(), heard]).toEqual([true, ["reset"]]);
+    forget();
+  });
+
+  it("is opened anew as soon as the page is shown after the computer slept", async () => {
+    stream().onopen?.();
+    const dead = stream();
+    vi.setSystemTime(Date.now() + longestSilence); // no timer has run
+    document.dispatchEvent(new Event("visibilitychange"));
+    expect(dead.readyState).toBe(Stream.CLOSED);
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(Stream.opened.length).toBeGreaterThan(1);
   });
 });
 

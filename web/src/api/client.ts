@@ -44,6 +44,9 @@ const attempts = 4;
 const firstPause = 500;
 const longestPause = 10_000;
 
+/** How long an answer may take, in milliseconds. Streams have no such limit. */
+const longestAnswer = 60_000;
+
 let base = "api/v1/";
 let onUnauthenticated: () => void = () => {};
 
@@ -97,15 +100,23 @@ export async function send(method: string, to: string, options: Options = {}): P
   throw problem;
 }
 
-/** call makes one request and returns the JSON of its answer. One without a body, such as a 202 or 204, is undefined. */
+/**
+ * call makes one request and returns the JSON of its answer. One without a body, such as a 202 or 204, is undefined. An
+ * answer that takes too long is given up.
+ */
 export async function call<T>(method: string, to: string, options: Options = {}): Promise<T> {
-  const response = await send(method, to, options);
-  let body: string;
+  const limit = new AbortController();
+  const timer = setTimeout(() => limit.abort(), longestAnswer);
+  const signal = options.signal ? AbortSignal.any([options.signal, limit.signal]) : limit.signal;
+  let response: Response, body: string;
   try {
+    response = await send(method, to, { ...options, signal });
     body = await response.text();
   } catch (error) {
-    if (options.signal?.aborted) throw error;
-    throw new Problem("unreachable", {}); // The connection broke under the answer.
+    if (error instanceof Problem || options.signal?.aborted) throw error;
+    throw new Problem("unreachable", {}); // It took too long, or the connection broke under the answer.
+  } finally {
+    clearTimeout(timer);
   }
   try {
     return (body ? JSON.parse(body) : undefined) as T;

@@ -664,7 +664,7 @@ export interface paths {
          *     * `event: end` with `{"reason": "complete"}`: that was all. With `"rotated": true` the node has rotated the log
          *       meanwhile, and lines may be missing or repeated. With the reason `credential` and `detail`, the caller may no
          *       longer read the log. It is the last event: close the stream.
-         *     * A comment every 15 seconds.
+         *     * `event: heartbeat` with `{}`, every 15 seconds.
          *
          *     After a lost connection, send the last `id` as `Last-Event-ID`, to any replica, also after the end of the Pod. The
          *     log goes on there if it still begins with the same line; else `reset` comes first.
@@ -1531,13 +1531,14 @@ export interface paths {
          *       `too-old`, `unknown`, `gap` (what changed cannot be listed), `too-slow` (the client took too little) and `rights`
          *       (the caller sees other namespaces now).
          *     * `event: end` with `{"detail": …}`: the session or API token has ended. Log in again.
-         *     * A comment every 15 seconds, with an `id`.
+         *     * `event: heartbeat` with `{}`, every 15 seconds, with an `id`. A stream that is silent for longer is lost.
          *
          *     Open the stream, read, and then follow. After a lost connection send the last `id` as `Last-Event-ID`, to any
          *     replica, within an hour: nothing is skipped. Nothing comes twice, if events without an `id` behind them are dropped
          *     when the connection is lost. A browser's EventSource sends the header by itself.
          *
-         *     A stream is no use of a session: the session ends when no other request has used it for its time.
+         *     A stream is no use of a session: the session ends when no other request has used it for its time. Requests with
+         *     `Kontroler-Unattended: true` are no use either.
          */
         get: operations["followEvents"];
         put?: never;

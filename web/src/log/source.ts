@@ -1,6 +1,7 @@
 import { address, path, send } from "../api/client";
 import { Problem } from "../api/problem";
 import { text } from "../text";
+import { watch } from "../silence";
 import type { Lines } from "./lines";
 
 /** Where a log is, and what it is. */
@@ -60,7 +61,7 @@ export type Ending =
   | { how: "gone"; reason: string; message: string }
   /** The session has ended. */
   | { how: "credential" }
-  /** The server did not open the stream, or this page has left it. */
+  /** The server did not open the stream, it was silent for too long, or this page has left it. */
   | { how: "lost" };
 
 /** State is where the server reads a log from, and what it knows of a stored one. */
@@ -86,13 +87,16 @@ export function stream(key: LogKey, sink: Sink, signal: AbortSignal): Promise<En
   return new Promise((resolve) => {
     const source = new EventSource(address(logPath(key)));
     const finish = (ending: Ending) => {
+      silence.stop();
       source.close();
       signal.removeEventListener("abort", stop);
       resolve(ending);
     };
     const stop = () => finish({ how: "lost" });
+    const silence = watch(stop);
     signal.addEventListener("abort", stop);
     const on = <T>(name: string, action: (data: T) => void) => source.addEventListener(name, (event) => {
+      silence.heard();
       action(JSON.parse((event as MessageEvent<string>).data) as T);
       sink.grew();
     });
@@ -105,7 +109,11 @@ export function stream(key: LogKey, sink: Sink, signal: AbortSignal): Promise<En
       sink.lines().finish();
       finish(reason === "complete" ? { how: "complete", isRotated: rotated ?? false } : { how: "credential" });
     });
-    source.onopen = () => sink.connected(true);
+    source.addEventListener("heartbeat", silence.heard);
+    source.onopen = () => {
+      silence.heard();
+      sink.connected(true);
+    };
     source.onerror = () => {
       if (source.readyState === EventSource.CLOSED) finish({ how: "lost" });
       else sink.connected(false);
