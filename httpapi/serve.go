@@ -129,7 +129,7 @@ func (s *Server) admit(c *call, needed access) (err error) {
 	if c.credential, err = s.authenticator.Credential(c.Request, c.isHTTPS); err != nil {
 		return err
 	}
-	if c.principal, err = s.authenticator.Authenticate(c.Context(), c.credential); err != nil {
+	if c.principal, err = s.authenticator.AuthenticateRequest(c.Request, c.credential); err != nil {
 		return err
 	}
 	switch {

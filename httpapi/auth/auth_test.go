@@ -6,6 +6,8 @@ import (
 	"encoding/base64"
 	"errors"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -392,6 +394,31 @@ func TestAStreamIsNoUse(t *testing.T) {
 	}
 	if err := recheck(used); !errors.Is(err, auth.ErrUnauthenticated) {
 		t.Errorf("a recheck of a session that has ended: %v", err)
+	}
+}
+
+// TestAnUnattendedRequestIsNoUse sends what a page that is left open sends, and what everybody else does.
+func TestAnUnattendedRequestIsNoUse(t *testing.T) {
+	w := newWorld(t)
+	l := w.replica()
+	w.user("ann", accounts.Access{})
+	for header, isUse := range map[string]bool{"true": false, "false": true, "": true} {
+		credential, _ := w.login(l, "ann")
+		request := httptest.NewRequest(http.MethodGet, "/", nil).WithContext(t.Context())
+		if header != "" {
+			request.Header.Set(auth.UnattendedHeader, header)
+		}
+		var err error
+		for range 4 {
+			w.clock.add(idle / 2)
+			_, err = l.Authenticator.AuthenticateRequest(request, credential)
+		}
+		if isUse && err != nil {
+			t.Errorf("with %q, a session that is used: %v", header, err)
+		}
+		if !isUse && !errors.Is(err, auth.ErrUnauthenticated) {
+			t.Errorf("with %q, a session that nobody uses: %v", header, err)
+		}
 	}
 }
 

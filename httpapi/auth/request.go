@@ -14,6 +14,9 @@ const (
 	plainCookie  = "kontroler-"
 )
 
+// UnattendedHeader is true in requests that a page sends by itself while nobody uses it. They are no use of a session.
+const UnattendedHeader = "Kontroler-Unattended"
+
 // Credential returns the token of a request: from the header Authorization, else from the cookie. A header that has no
 // token of this server belongs to a proxy in front of it, and does not count beside a cookie. An error matches
 // ErrUnauthenticated.

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"sync"
 	"time"
@@ -74,6 +75,15 @@ func (a *Authenticator) Authenticate(ctx context.Context, credential string) (Pr
 // only a stream uses ends after its time.
 func (a *Authenticator) Recheck(ctx context.Context, credential string) (Principal, error) {
 	return a.authenticate(ctx, credential, check)
+}
+
+// AuthenticateRequest is Authenticate with the credential of a request, or Recheck if the request says by
+// UnattendedHeader that nobody uses the page that sends it.
+func (a *Authenticator) AuthenticateRequest(r *http.Request, credential string) (Principal, error) {
+	if r.Header.Get(UnattendedHeader) == "true" {
+		return a.Recheck(r.Context(), credential)
+	}
+	return a.Authenticate(r.Context(), credential)
 }
 
 // purpose is why a credential is read. Each has its own rows in the cache: what a check has read must not keep a use

@@ -57,6 +57,22 @@ describe("a request", () => {
     await result;
   });
 
+  it("says that nobody uses the page, until somebody touches it", async () => {
+    vi.useFakeTimers();
+    const mock = fetches(...Array.from({ length: 4 }, () => answer(200, {})));
+    const sent = async () => {
+      await call("GET", "attention");
+      return (mock.mock.lastCall?.[1]?.headers as Record<string, string>)["Kontroler-Unattended"];
+    };
+    window.dispatchEvent(new Event("keydown"));
+    vi.setSystemTime(Date.now() + 59_000);
+    expect(await sent()).toBeUndefined();
+    vi.setSystemTime(Date.now() + 1000);
+    expect(await sent()).toBe("true");
+    document.body.dispatchEvent(new Event("pointermove", { bubbles: true }));
+    expect(await sent()).toBeUndefined();
+  });
+
   it("escapes what stands in a path", () => expect(path("runs", "../users", "a/b")).toBe("runs/..%2Fusers/a%2Fb"));
 
   it("throws the problem that the server describes", async () => {

@@ -47,6 +47,13 @@ const longestPause = 10_000;
 /** How long an answer may take, in milliseconds. Streams have no such limit. */
 const longestAnswer = 60_000;
 
+/** Nobody uses the page if nobody has touched it for so long, in milliseconds. */
+const unattendedAfter = 60_000;
+let usedAt = Date.now();
+for (const input of ["pointerdown", "pointermove", "wheel", "touchstart", "keydown"]) {
+  window.addEventListener(input, () => (usedAt = Date.now()), { capture: true, passive: true });
+}
+
 let base = "api/v1/";
 let onUnauthenticated: () => void = () => {};
 
@@ -72,10 +79,12 @@ export function path(...segments: (string | number)[]): string {
 
 /**
  * send makes one request with the cookie of the session. It throws a Problem unless the answer is a success. A 401 of
- * any route but those of the session itself ends the session of this page.
+ * any route but those of the session itself ends the session of this page. What a page sends while nobody uses it does not
+ * keep the session from ending.
  */
 export async function send(method: string, to: string, options: Options = {}): Promise<Response> {
   const headers: Record<string, string> = { Accept: "application/json", ...options.headers };
+  if (Date.now() - usedAt >= unattendedAfter) headers["Kontroler-Unattended"] = "true";
   let body: string | undefined;
   if (options.json !== undefined) {
     headers["Content-Type"] = "application/json";
