@@ -3,6 +3,7 @@ import * as api from "./api/calls";
 import { backoff, isTransient } from "./api/client";
 import { Problem } from "./api/problem";
 import type { Me, Role } from "./api/types";
+import { dropDrafts, ownDrafts } from "./drafts";
 import { post, onMessage } from "./tabs";
 
 /** State is what this page knows of its session. */
@@ -19,6 +20,12 @@ export { state };
 export function me(): Me {
   const now = state();
   return now.is === "signed-in" ? now.me : { name: "", admin: false, grants: [] };
+}
+
+/** enter shows the page of a user. */
+function enter(user: Me): void {
+  ownDrafts(user.name);
+  setState({ is: "signed-in", me: user });
 }
 
 const ranks: Record<Role, number> = { viewer: 1, operator: 2, editor: 3 };
@@ -40,7 +47,7 @@ export const mayAnywhere = (role: Role) =>
 export async function restore(attempt = 1): Promise<void> {
   try {
     const { user } = await api.session.me();
-    setState({ is: "signed-in", me: user });
+    enter(user);
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
     setState(error.kind === "unauthenticated" ? { is: "signed-out", why: "never" } : { is: "unreachable", problem: error });
@@ -51,19 +58,25 @@ export async function restore(attempt = 1): Promise<void> {
 /** signIn begins a session. Other tabs of this browser learn of it. */
 export async function signIn(user: string, password: string): Promise<void> {
   const answer = await api.session.login(user, password);
-  setState({ is: "signed-in", me: answer.user });
+  enter(answer.user);
   post({ kind: "signed-in" });
 }
 
-/** signOut ends the session in all tabs. */
+/** leave shows the form to sign in. Screens ask for drafts while they go, so that those are removed before. */
+function leave(why: "ended" | "left"): void {
+  if (why === "left") dropDrafts();
+  setState({ is: "signed-out", why });
+}
+
+/** signOut ends the session in all tabs, and removes what was typed in them. */
 export async function signOut(): Promise<void> {
   try {
     await api.session.logout();
   } catch (error) {
     if (!(error instanceof Problem) || error.kind !== "unauthenticated") throw error;
   }
-  setState({ is: "signed-out", why: "left" });
-  post({ kind: "signed-out" });
+  leave("left");
+  post({ kind: "signed-out", why: "left" });
 }
 
 /**
@@ -72,12 +85,13 @@ export async function signOut(): Promise<void> {
  */
 export function ended(): void {
   if (state().is === "signed-in") {
-    setState({ is: "signed-out", why: "ended" });
-    post({ kind: "signed-out" });
+    leave("ended");
+    post({ kind: "signed-out", why: "ended" });
   }
 }
 
 onMessage((message) => {
-  if (message.kind === "signed-out" && state().is === "signed-in") setState({ is: "signed-out", why: "ended" });
+  if (message.kind === "signed-out" && state().is === "signed-in") leave(message.why);
+  else if (message.kind === "signed-out" && message.why === "left") dropDrafts();
   if (message.kind === "signed-in" && state().is === "signed-out") void restore();
 });

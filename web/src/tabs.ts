@@ -3,7 +3,7 @@ import type { Change } from "./live";
 /** Message is what the tabs of a browser tell each other. */
 export type Message =
   | { kind: "signed-in" }
-  | { kind: "signed-out" }
+  | { kind: "signed-out"; why: "ended" | "left" }
   | { kind: "change"; change: Change }
   | { kind: "reset" }
   | { kind: "stream"; isOpen: boolean }

@@ -1,13 +1,16 @@
 import { cleanup, fireEvent, render, screen, within } from "@solidjs/testing-library";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { App } from "../src/app";
+import { draftAt, keepDraft } from "../src/drafts";
 import { start } from "../src/live";
 import { go } from "../src/router";
-import { restore } from "../src/session";
+import { ended, restore, signIn, signOut } from "../src/session";
 import DAG from "../src/screens/dag";
 import Home from "../src/screens/home";
 import Pending from "../src/screens/pending";
 import RunScreen from "../src/screens/run";
 import Runs from "../src/screens/runs";
+import "../src/screens/trigger";
 import Users from "../src/screens/users";
 import { text } from "../src/text";
 import { toggleZone, zone } from "../src/time";
@@ -108,6 +111,59 @@ describe("a run", () => {
     await vi.waitFor(() => expect(location.hash).toBe("#/pending/shop/etl-2"));
     const keys = starts().map((request) => request.headers["Idempotency-Key"]);
     expect(keys).toEqual([expect.stringMatching(/^[!-~]{16,}$/), keys[0]]);
+  });
+});
+
+describe("what was typed", () => {
+  const routes = {
+    "GET auth/me": root, "POST auth/logout": () => new Response(null, { status: 204 }),
+    "GET namespaces/shop/dags/etl": () =>
+      json({ name: "etl", manifest: { spec: { parameters: [{ name: "DAY", defaultValue: "today" }], task: [] } } }),
+    "GET runs": () => json({ items: [] }), "POST namespaces/shop/dags/etl/runs": () => new Response(null, { status: 204 }),
+  };
+  const login = (name: string) => () =>
+    json({ user: { name, admin: true, grants: [] }, expiresAt: "2099-01-01T00:00:00Z" });
+  const day = () => screen.findByLabelText<HTMLInputElement>("DAY", {}, { timeout: 4000 }); // loads the screen
+  const type = async () => {
+    serve(routes);
+    vi.stubGlobal("EventSource", class extends EventTarget { close() {} });
+    go("#/dags/shop/etl/trigger");
+    render(() => <App />);
+    fireEvent.input(await day(), { target: { value: "monday" } });
+    await vi.waitFor(() => expect(sessionStorage.length).toBe(1));
+    keepDraft("DAG shop/etl", { text: "kind: DAG", generation: 1 });
+  };
+  const arrive = async (name: string) => {
+    serve({ ...routes, "POST auth/login": login(name) });
+    await signIn(name, "");
+    return [(await day()).value, draftAt("DAG shop/etl")?.text];
+  };
+  afterEach(() => {
+    cleanup();
+    sessionStorage.clear();
+  });
+
+  it("is there again after the session has ended, for the same user", async () => {
+    await type();
+    ended();
+    expect(await arrive("bob")).toEqual(["today", undefined]);
+    ended();
+    expect(await arrive("root")).toEqual(["monday", "kind: DAG"]);
+  });
+
+  it("is gone after the user has signed out", async () => {
+    await type();
+    await signOut();
+    expect(sessionStorage.length).toBe(0);
+    expect(await arrive("root")).toEqual(["today", undefined]);
+  });
+
+  it("in the form of a trigger is gone when the user leaves it", async () => {
+    await type();
+    go("#/nowhere");
+    await screen.findByText(text.shell.noScreen);
+    go("#/dags/shop/etl/trigger");
+    expect((await day()).value).toBe("today");
   });
 });
 

@@ -6,7 +6,7 @@ import type { DAGDetail, DagTaskDetail, Manifest } from "../api/types";
 import { calls, createChecking } from "../editor/checking";
 import type { Kind } from "../editor/crd";
 import { Difference } from "../editor/diff";
-import { draftAt, keepDraft, type Draft } from "../editor/drafts";
+import { draftAt, keepDraft, type Draft } from "../drafts";
 import { draftOf } from "../editor/write";
 import { FaultsWithoutPlace, Workbench } from "../editor/workbench";
 import { Dialog } from "../parts/dialog";
@@ -100,7 +100,7 @@ function Draft(props: {
   const isOutdated = () => draft().generation !== generation();
   createEffect(on([draft, isSaved], () => keepDraft(key, isChanged() && !isSaved() ? draft() : undefined)));
   onCleanup(() => {
-    if (isChanged() && !isSaved())
+    if (!isSaved() && draftAt(key))
       say(text.edit.keptOf(name), { label: text.edit.backTo, run: () => go(to.edit(kind, namespace, name)) });
   });
   const ask = async () => {

@@ -19,7 +19,7 @@ import { Problem } from "../api/problem";
 import type { Manifest } from "../api/types";
 import { calls, createChecking } from "../editor/checking";
 import type { Kind } from "../editor/crd";
-import { draftAt, draftsBelow, keepDraft } from "../editor/drafts";
+import { draftAt, draftsBelow, keepDraft } from "../drafts";
 import { examplesOf } from "../editor/examples";
 import { Field, NameField, RunsFields } from "../editor/taskform";
 import { FaultsWithoutPlace, Workbench } from "../editor/workbench";

@@ -4,11 +4,12 @@ import { dags, runs } from "../api/calls";
 import { newKey } from "../api/client";
 import { Problem } from "../api/problem";
 import type { Parameter, ParameterValue, Run, RunDetail, RunParameter } from "../api/types";
+import { draftAt, keepDraft } from "../drafts";
 import { defaultOf, isSecret, overridesOf, valuesOfRun, type Values } from "../parameters";
 import { Loaded, outcomeOf, ProblemNotice } from "../parts/states";
 import { createReading } from "../reading";
 import { go, param, place, setParams, to } from "../router";
-import { may } from "../session";
+import { may, state } from "../session";
 import { text } from "../text";
 import { clock } from "../time";
 
@@ -59,6 +60,12 @@ export function faultOf(verdict: Verdict | undefined, parameter: string): string
   return verdict?.problem?.faults.find((fault) => pointer.test(fault.pointer))?.detail;
 }
 
+/** Typed is what is kept of the form: the run that values were taken from, and the values. */
+interface Typed {
+  from: string;
+  values: Values;
+}
+
 function Form(props: {
   namespace: string; name: string; parameters: Parameter[]; isSuspended: boolean; earlier: Run[];
   from: RunParameter[] | undefined;
@@ -72,7 +79,18 @@ function Form(props: {
     return Object.keys(all).some((name) => prefill()[name] === undefined);
   };
   const [values, setValues] = createStore<Values>({});
-  createEffect(() => setValues(reconcile({ ...prefill() })));
+  const draft = `trigger ${props.namespace}/${props.name}`;
+  let typed = JSON.parse(draftAt(draft)?.text ?? "null") as Typed | null;
+  createEffect(on(() => props.from, () => {
+    setValues(reconcile({ ...(typed?.from === param("from") ? typed.values : prefill()) }));
+    typed = null;
+  }));
+  createEffect(on(() => JSON.stringify({ from: param("from"), values } satisfies Typed), (text) => {
+    const isTyped = JSON.stringify(values) !== JSON.stringify(prefill());
+    keepDraft(draft, isTyped ? { text, generation: 0 } : undefined);
+  }));
+  // What was typed is kept when the session ends, not when the user leaves.
+  onCleanup(() => state().is === "signed-in" && keepDraft(draft, undefined));
   const overrides = createMemo(() => overridesOf(shown(), values));
   const [isWorking, setWorking] = createSignal(false);
   const [verdict, setVerdict] = createSignal<Verdict>();

@@ -1,11 +1,21 @@
-/** Draft is what was typed. It survives a reload in this tab. */
+/** Draft is what a user typed. It survives a reload in this tab, and the end of the session. */
 export interface Draft {
   text: string;
   /** The generation of the object that it changes. 0 for a new one. */
   generation: number;
 }
 
-const prefix = "draft ";
+let prefix = "draft  ";
+
+/** ownDrafts makes all that follows about the drafts of a user. Nobody else who uses this tab sees them. */
+export function ownDrafts(user: string): void {
+  prefix = `draft ${encodeURIComponent(user)} `;
+}
+
+/** dropDrafts removes the drafts of the user. */
+export function dropDrafts(): void {
+  for (const key of draftsBelow("")) keepDraft(key, undefined);
+}
 
 /** draftAt returns the draft of an object, or of a new one. */
 export function draftAt(key: string): Draft | undefined {
