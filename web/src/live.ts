@@ -1,6 +1,6 @@
 import { createSignal } from "solid-js";
 import { address, backoff, pause } from "./api/client";
-import { session } from "./api/calls";
+import { reread } from "./session";
 import { watch } from "./silence";
 import { onMessage, post } from "./tabs";
 
@@ -98,25 +98,27 @@ async function follow(signal: AbortSignal, isShared: boolean): Promise<void> {
     tell(change);
     if (isShared) post(change === "reset" ? { kind: "reset" } : { kind: "change", change });
   };
+  const rights = () => reread(signal);
   for (let attempt = 1; !signal.aborted; attempt++) {
     let isNew = true;
     await stream(signal, (isOpen) => {
       say(isOpen);
       if (!isOpen) return;
       if (isNew) news("reset");
+      else void rights(); // Nobody tells what they became meanwhile.
       isNew = false;
       attempt = 1;
-    }, news);
+    }, news, rights);
     say(false);
     if (signal.aborted) return;
-    await session.me(signal).catch(() => {}); // a 401 ends the session of this page
+    await rights();
     await pause(backoff(attempt), signal).catch(() => {});
   }
 }
 
 /** stream reads one stream until the server ends or refuses it, or is silent for too long. */
 function stream(
-  signal: AbortSignal, opened: (isOpen: boolean) => void, news: (change: Change | "reset") => void,
+  signal: AbortSignal, opened: (isOpen: boolean) => void, news: (change: Change | "reset") => void, rights: () => unknown,
 ): Promise<void> {
   return new Promise((resolve) => {
     const source = new EventSource(address("events"));
@@ -139,7 +141,10 @@ function stream(
     });
     on("heartbeat", () => {});
     on("change", (data) => news(JSON.parse(data) as Change));
-    on("reset", () => news("reset"));
+    on("reset", (data) => {
+      if ((JSON.parse(data) as { reason?: string }).reason === "rights") rights();
+      news("reset");
+    });
     on("end", finish);
   });
 }

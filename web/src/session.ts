@@ -55,6 +55,19 @@ export async function restore(attempt = 1): Promise<void> {
   }
 }
 
+/** reread asks again what the user may do, and makes all tabs follow. A 401 ends the session of this page. */
+export async function reread(signal?: AbortSignal): Promise<void> {
+  const before = state();
+  try {
+    const { user } = await api.session.me(signal);
+    if (before !== state() || before.is !== "signed-in" || JSON.stringify(user) === JSON.stringify(before.me)) return;
+    enter(user);
+    post({ kind: "rights", me: user });
+  } catch (error) {
+    if (!(error instanceof Problem) && !signal?.aborted) throw error;
+  }
+}
+
 /** signIn begins a session. Other tabs of this browser learn of it. */
 export async function signIn(user: string, password: string): Promise<void> {
   const answer = await api.session.login(user, password);
@@ -93,5 +106,6 @@ export function ended(): void {
 onMessage((message) => {
   if (message.kind === "signed-out" && state().is === "signed-in") leave(message.why);
   else if (message.kind === "signed-out" && message.why === "left") dropDrafts();
+  if (message.kind === "rights" && state().is === "signed-in" && me().name === message.me.name) enter(message.me);
   if (message.kind === "signed-in" && state().is === "signed-out") void restore();
 });

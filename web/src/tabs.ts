@@ -1,9 +1,11 @@
+import type { Me } from "./api/types";
 import type { Change } from "./live";
 
 /** Message is what the tabs of a browser tell each other. */
 export type Message =
   | { kind: "signed-in" }
   | { kind: "signed-out"; why: "ended" | "left" }
+  | { kind: "rights"; me: Me }
   | { kind: "change"; change: Change }
   | { kind: "reset" }
   | { kind: "stream"; isOpen: boolean }

@@ -2,6 +2,7 @@ import { createRoot } from "solid-js";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { isLive, onChange, start, type Change } from "../src/live";
 import { createReading, shortestInterval } from "../src/reading";
+import { may, restore } from "../src/session";
 import { longestSilence } from "../src/silence";
 
 /** Stream stands in for EventSource, which jsdom lacks. */
@@ -86,11 +87,26 @@ describe("the stream of changes", () => {
   });
 });
 
+it("changed rights are read again, and the page follows", async () => {
+  const user = (role: string) => ({ user: { name: "ann", admin: false, grants: [{ namespace: "shop", role }] } });
+  let role = "editor";
+  vi.stubGlobal("fetch", () => Promise.resolve(new Response(JSON.stringify(user(role)))));
+  await restore();
+  stream().onopen?.();
+  expect(may("shop", "editor")).toBe(true);
+  role = "viewer";
+  stream().dispatchEvent(new MessageEvent("reset", { data: JSON.stringify({ reason: "rights" }) }));
+  await vi.waitFor(() => expect(may("shop", "editor")).toBe(false));
+  role = "editor";
+  stream().fail(false); // Rights may change while no stream says so.
+  stream().onopen?.();
+  await vi.waitFor(() => expect(may("shop", "editor")).toBe(true));
+});
+
 describe("a stream that is silent", () => {
   const beat = () => stream().dispatchEvent(new MessageEvent("heartbeat", { data: "{}" }));
 
   it("stays open while heartbeats arrive, and is opened anew after three that did not", async () => {
-    vi.stubGlobal("fetch", () => Promise.resolve(new Response("{}")));
     stream().onopen?.();
     for (let beats = 0; beats < 10; beats++) {
       await vi.advanceTimersByTimeAsync(15_000);
