@@ -187,7 +187,7 @@ describe("a role", () => {
   it("anybody makes an API token, which programs use until it is deleted", async () => {
     const visitor = await visit();
     const page = await arrive(visitor, "vera", "#/account");
-    await page.getByLabel("Name").fill("reports");
+    await page.getByLabel("Name", { exact: true }).fill("reports");
     await page.getByRole("button", { name: "Create token" }).click();
     const token = await page.getByRole("status").filter({ hasText: "Copy the token now." }).locator("code, pre").first().textContent();
     const api = new URL("api/v1/runs?limit=1", site).href;

@@ -270,7 +270,8 @@ export const text = {
     confirmRemove: (name: string) => `Delete the token ${name}?`,
     confirmRemoveHint: "Programs that use it can no longer sign in.", signOut: "Sign out", copy: "Copy", days: "Valid for",
     dayCount: (days: number) => plural(days, "day"), expired: "expired", role: "Role", namespace: "Namespace",
-    minimum: "At least 12 characters.", rights: "It may do what you may do, at most in these namespaces:",
+    minimum: "At least 12 characters.",
+    tokenRights: "A token may do what its roles and yours both allow.",
   },
   users: {
     title: "Users", name: "Name", roles: "Roles", add: "Add user", password: "Password", admin: "Administrator",

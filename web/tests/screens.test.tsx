@@ -5,6 +5,7 @@ import { draftAt, keepDraft } from "../src/drafts";
 import { start } from "../src/live";
 import { go } from "../src/router";
 import { ended, restore, signIn, signOut } from "../src/session";
+import Account from "../src/screens/account";
 import DAG from "../src/screens/dag";
 import Home from "../src/screens/home";
 import Pending from "../src/screens/pending";
@@ -112,6 +113,35 @@ describe("a run", () => {
     const keys = starts().map((request) => request.headers["Idempotency-Key"]);
     expect(keys).toEqual([expect.stringMatching(/^[!-~]{16,}$/), keys[0]]);
   });
+});
+
+it("an API token has the rights that its maker chooses, is no administrator unless asked, and the list says so", async () => {
+  const bodies: unknown[] = [];
+  const tokens = [{ id: 1, name: "nightly", admin: true, grants: [{ namespace: "shop", role: "editor" }],
+    createdAt: "2026-07-01T12:00:00Z", expiresAt: "2099-01-01T00:00:00Z" }];
+  serve({ "GET auth/tokens": () => json({ items: tokens }) });
+  const read = fetch;
+  vi.stubGlobal("fetch", (url: string, init: RequestInit) => {
+    if (init.method !== "POST") return read(url, init);
+    bodies.push(JSON.parse(String(init.body)));
+    return Promise.resolve(json({ ...tokens[0], token: "kontroler_x" }, 201));
+  });
+  const create = async () => {
+    const count = bodies.length;
+    fireEvent.input(screen.getByLabelText(text.account.tokenName), { target: { value: "ci" } });
+    fireEvent.submit(screen.getByText(text.account.create).closest("form") as HTMLFormElement);
+    await vi.waitFor(() => expect(bodies).toHaveLength(count + 1));
+    await vi.waitFor(() => expect(screen.getByText(text.account.create)).toHaveProperty("disabled", false));
+    return bodies.at(-1);
+  };
+  render(() => <Account />);
+  await screen.findByText("Administrator, shop: editor");
+  expect(await create()).toMatchObject({ name: "ci", admin: false, grants: [{ namespace: "*", role: "viewer" }] });
+  fireEvent.input(screen.getByLabelText(text.users.namespace), { target: { value: "shop" } });
+  fireEvent.change(screen.getByLabelText(text.users.role), { target: { value: "operator" } });
+  fireEvent.click(screen.getByLabelText(text.users.admin));
+  expect(await create()).toMatchObject({ admin: true, grants: [{ namespace: "shop", role: "operator" }] });
+  expect(await create()).toMatchObject({ admin: false });
 });
 
 describe("what was typed", () => {

@@ -1,9 +1,11 @@
 import { createEffect, createSignal, For, Show, type JSX } from "solid-js";
+import { createStore } from "solid-js/store";
 import { createAction } from "../action";
 import { session, tokens } from "../api/calls";
 import { Problem } from "../api/problem";
-import type { Token } from "../api/types";
+import type { Grant, Role, Token } from "../api/types";
 import { Confirm } from "../parts/dialog";
+import { accessText, GrantFields } from "../parts/grants";
 import { Code, Loaded, ProblemNotice } from "../parts/states";
 import { say, sayProblem } from "../parts/toasts";
 import { Ago, At } from "../parts/values";
@@ -71,8 +73,14 @@ function Password(): JSX.Element {
   );
 }
 
+/** initialAccess is what a new token may do unless the form is changed: what the user may, but never administration. */
+const initialAccess = () => ({
+  admin: false, grants: me().grants.length ? me().grants.map((grant) => ({ ...grant })) : [{ namespace: "*", role: "viewer" as Role }],
+});
+
 function Tokens(): JSX.Element {
   const list = createReading(() => ({}), (_, signal) => tokens.list(signal));
+  const [access, setAccess] = createStore<{ admin: boolean; grants: Grant[] }>(initialAccess());
   const [made, setMade] = createSignal("");
   const [problem, setProblem] = createSignal<Problem>();
   const [asked, setAsked] = createSignal<Token>();
@@ -81,9 +89,10 @@ function Tokens(): JSX.Element {
     setProblem(undefined);
     try {
       const expires = new Date(Date.now() + Number(values.get("days")) * 86_400_000).toISOString();
-      const token = await tokens.create(String(values.get("name")), expires, me().admin, me().grants);
+      const token = await tokens.create(String(values.get("name")), expires, access.admin, access.grants);
       setMade(token.token);
       form.reset();
+      setAccess(initialAccess());
       list.refresh();
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
@@ -107,17 +116,28 @@ function Tokens(): JSX.Element {
         <label class="field">{text.account.days}
           <select class="input" name="days"><For each={lifetimes}>{(days) => <option value={days} selected={days === 90}>{text.account.dayCount(days)}</option>}</For></select>
         </label>
+        <div class="rights">
+          <GrantFields grants={access.grants} change={(index, grant) => setAccess("grants", index, grant)}
+            remove={(index) => setAccess("grants", access.grants.filter((_, at) => at !== index))}
+            add={() => setAccess("grants", access.grants.length, { namespace: "", role: "viewer" })} />
+        </div>
+        <Show when={me().admin}>
+          <label><input type="checkbox" name="admin" checked={access.admin}
+            onChange={(event) => setAccess("admin", event.currentTarget.checked)} /> {text.users.admin}</label>
+        </Show>
         <button class="btn" type="submit" disabled={isCreating()}>{text.account.create}</button>
+        <p class="hint">{text.account.tokenRights}</p>
         <Show when={problem()}>{(shown) => <ProblemNotice problem={shown()} isWrite />}</Show>
       </form>
       <Show when={made()}><div class="pad" role="status"><p><b>{text.account.shownOnce}</b></p><Code value={made()} /></div></Show>
       <Loaded reading={list} rows={2}>{(data) => (
         <Show when={data().items.length} fallback={<p class="pad dim">{text.account.noTokens}</p>}>
           <table class="table">
-            <thead><tr><th>{text.account.tokenName}</th><th>{text.account.expires}</th><th class="mid">{text.account.created}</th><th><span class="sr">{text.dags.actions}</span></th></tr></thead>
+            <thead><tr><th>{text.account.tokenName}</th><th>{text.account.roles}</th><th>{text.account.expires}</th><th class="mid">{text.account.created}</th><th><span class="sr">{text.dags.actions}</span></th></tr></thead>
             <tbody><For each={data().items}>{(token) => (
               <tr>
                 <td class="wrap">{token.name}</td>
+                <td class="wrap">{accessText(token) || <span class="faint">{text.users.none}</span>}</td>
                 <td><Show when={!isExpired(token)} fallback={<span class="faint">{text.account.expired}</span>}><At at={token.expiresAt} /></Show></td>
                 <td class="mid faint"><Ago at={token.createdAt} suffix /></td>
                 <td class="num"><button class="btn" type="button" onClick={() => setAsked(token)}>{text.account.remove}</button></td>

@@ -5,6 +5,7 @@ import { users } from "../api/calls";
 import { Problem } from "../api/problem";
 import type { Grant, User } from "../api/types";
 import { Confirm, Dialog } from "../parts/dialog";
+import { accessText, GrantFields } from "../parts/grants";
 import { Icon } from "../parts/icons";
 import { Pager } from "../parts/pager";
 import { Empty, Loaded, ProblemNotice } from "../parts/states";
@@ -14,8 +15,6 @@ import { createReading } from "../reading";
 import { param } from "../router";
 import { me } from "../session";
 import { text } from "../text";
-
-const roles = ["viewer", "operator", "editor"] as const;
 
 export default function Users(): JSX.Element {
   createEffect(() => (document.title = text.shell.title(text.users.title)));
@@ -48,7 +47,7 @@ function List(): JSX.Element {
               <tbody><For each={page().items}>{(user) => (
                 <tr>
                   <td class="wrap"><b>{user.name}</b><Show when={user.disabled}> <span class="faint">{text.users.disabled}</span></Show></td>
-                  <td class="wrap">{[user.admin ? text.users.admin : "", ...user.grants.map((grant) => `${grant.namespace}: ${grant.role}`)].filter(Boolean).join(", ") || <span class="faint">{text.users.none}</span>}</td>
+                  <td class="wrap">{accessText(user) || <span class="faint">{text.users.none}</span>}</td>
                   <td class="mid faint"><Ago at={user.createdAt} suffix /></td>
                   <td class="num">
                     <button class="btn" type="button" aria-label={`${text.users.edit} ${user.name}`} onClick={() => setEdited(user)}>{text.users.edit}</button>{" "}
@@ -118,19 +117,9 @@ function Edit(props: { user: User | undefined; close: () => void; saved: () => v
         <Show when={props.user}>
           <label><input type="checkbox" checked={form.disabled} onChange={(event) => setForm("disabled", event.currentTarget.checked)} /> {text.users.disabled}</label>
         </Show>
-        <fieldset>
-          <legend>{text.users.grants}</legend>
-          <For each={form.grants}>{(grant, index) => (
-            <div class="grant">
-              <input class="input" aria-label={text.users.namespace} placeholder={text.users.namespace} value={grant.namespace} required onInput={(event) => setForm("grants", index(), "namespace", event.currentTarget.value)} />
-              <select class="input" aria-label={text.users.role} onChange={(event) => setForm("grants", index(), "role", event.currentTarget.value as Grant["role"])}>
-                <For each={roles}>{(role) => <option selected={grant.role === role}>{role}</option>}</For>
-              </select>
-              <button class="btn quiet icon" type="button" aria-label={text.users.removeGrant} onClick={() => setForm("grants", form.grants.filter((_, at) => at !== index()))}><Icon name="close" /></button>
-            </div>
-          )}</For>
-          <button class="btn" type="button" onClick={() => setForm("grants", form.grants.length, { namespace: "", role: "viewer" })}>{text.users.addGrant}</button>
-        </fieldset>
+        <GrantFields grants={form.grants} change={(index, grant) => setForm("grants", index, grant)}
+          remove={(index) => setForm("grants", form.grants.filter((_, at) => at !== index))}
+          add={() => setForm("grants", form.grants.length, { namespace: "", role: "viewer" })} />
         <Show when={problem()}>{(shown) => <><ProblemNotice problem={shown()} isWrite advice={advice()} /><Show when={shown().kind === "precondition-failed"}><p>{text.users.conflict}</p></Show></>}</Show>
         <div class="dialog-actions">
           <button class="btn" type="button" onClick={() => props.close()}>{text.users.cancel}</button>
