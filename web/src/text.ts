@@ -253,6 +253,7 @@ export const text = {
     gone: "This log is not kept", lost: "The stream was lost. It is opened again.", full: "Three other logs follow already. " +
       "This one asks every 3 seconds.", on: (node: string) => `On ${node}`, since: "since",
     rotated: "The node rotated this log: lines may be missing or repeated.", incomplete: "Lines may be missing.", region: "Lines of the log", tools: "Log", copied: "Copied",
+    dropped: (size: string) => `${size} before this are no longer kept in this page.`, whole: "Download the whole log",
     cut: (size: string) => `${size} are missing here.`, cutHint: "The log was longer than is kept. Lines below are counted from here.",
   },
   dagTasks: {

@@ -33,6 +33,38 @@ describe("a line of a log", () => {
   });
 });
 
+describe("a log that is longer than a page keeps", () => {
+  const most = 1000;
+  const notice = (dropped: number) => `${dropped} dropped`;
+
+  it("loses its older half, visibly, and keeps the numbers of the lines and the errors among them", () => {
+    let lines = new Lines();
+    for (let number = 1; number <= 1000; number++) {
+      lines.append(`${number % 50 ? "line" : "ERROR"} ${number}\n`);
+      lines = lines.bounded(notice, most);
+      expect(lines.rows.reduce((sum, row) => sum + (row.number && row.text.length), 0)).toBeLessThanOrEqual(most);
+    }
+    lines.append("un");
+    lines.append("finished\n");
+    const [first, ...rest] = lines.rows;
+    const written = Array.from({ length: 1000 }, (_, at) => `${(at + 1) % 50 ? "line" : "ERROR"} ${at + 1}`);
+    const shown = rest.slice(0, -1);
+    expect(rest.at(-1)).toMatchObject({ number: 1001, text: "unfinished" });
+    expect(shown.map((row) => row.text)).toEqual(written.slice(-shown.length));
+    expect(shown.every((row) => row.text.endsWith(` ${row.number}`))).toBe(true);
+    expect(lines.rows.every((row, index) => row.index === index)).toBe(true);
+    expect(first).toMatchObject({ number: 0, isDropped: true,
+      text: notice(written.slice(0, -shown.length).join("").length) });
+    expect(lines.errors).toEqual(lines.rows.filter((row) => row.text.startsWith("ERROR")));
+  });
+
+  it("is the same as long as it is not too long", () => {
+    const lines = new Lines();
+    lines.append("a\nb\n");
+    expect(lines.bounded(notice, 2)).toBe(lines);
+  });
+});
+
 describe("lines", () => {
   it("join parts that end within a line", () => {
     const lines = new Lines();

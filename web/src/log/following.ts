@@ -4,7 +4,7 @@ import { Problem } from "../api/problem";
 import { ended } from "../session";
 import { text } from "../text";
 import { Lines } from "./lines";
-import { readText, stream, withSlot, type Ending, type LogKey, type Sink, type State } from "./source";
+import { bounded, readText, stream, withSlot, type Ending, type LogKey, type Sink, type State } from "./source";
 
 /** Mode is how a log comes: by a stream, by asking, or no more. */
 export type Mode = "loading" | "live" | "stored" | "lost" | "full";
@@ -45,13 +45,13 @@ export function createFollowing(key: LogKey, isOver: () => boolean): Following {
   let frame = 0;
   const show = () => {
     frame = 0;
-    const isAsMuch = coming.rows.length >= lines().rows.length;
+    const isAsMuch = coming.rows.length >= lines().rows.length || coming.rows[0]?.isDropped;
     if (isAsMuch || performance.now() - restartedAt > keptFor) setLines(coming);
     else frame = requestAnimationFrame(show);
   };
   onCleanup(() => cancelAnimationFrame(frame));
   const sink: Sink = {
-    lines: () => coming,
+    lines: () => (coming = bounded(coming)),
     restart: () => {
       coming = new Lines();
       restartedAt = performance.now();
@@ -62,9 +62,7 @@ export function createFollowing(key: LogKey, isOver: () => boolean): Following {
   };
   /** ask reads the log without a stream. */
   const ask = async () => {
-    const next = new Lines();
-    await readText(key, next, stop.signal);
-    setLines((coming = next));
+    setLines((coming = await readText(key, stop.signal)));
   };
   const conclude = (ending: Ending) => {
     if (ending.how === "credential") return ended();

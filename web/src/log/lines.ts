@@ -8,7 +8,12 @@ export interface Row {
   number: number;
   text: string;
   isAfterGap: boolean;
+  /** It stands for lines that this page has dropped. They are in the whole text. */
+  isDropped?: boolean;
 }
+
+/** So many characters of a log are kept. Beyond that the older half is dropped. */
+export const mostKept = 32 << 20;
 
 /** So many errors are marked beside the log. */
 const mostErrors = 200;
@@ -20,6 +25,9 @@ export class Lines {
   readonly errors: Row[] = [];
   private rest = "";
   private counted = 0;
+  /** How many characters the rows have, and how many were dropped before them. */
+  private kept = 0;
+  private dropped = 0;
   private isAfterGap = false;
 
   /** append adds a part of the log. A part may end within a line. */
@@ -43,7 +51,28 @@ export class Lines {
     this.isAfterGap = true;
   }
 
+  /**
+   * bounded returns these lines, or new ones that lack the older half of too long a log. They have the same numbers and
+   * other positions. notice is what stands where lines were dropped.
+   */
+  bounded(notice: (dropped: number) => string, most = mostKept): Lines {
+    if (this.kept <= most) return this;
+    const next = new Lines();
+    let first = 0;
+    for (next.kept = this.kept; next.kept > most / 2 && first < this.rows.length; first++) {
+      const row = this.rows[first] as Row;
+      if (row.number) next.kept -= row.text.length;
+    }
+    next.dropped = this.dropped + this.kept - next.kept;
+    next.rows.push({ index: 0, number: 0, text: notice(next.dropped), isAfterGap: false, isDropped: true });
+    for (const row of this.rows.slice(first)) next.rows.push({ ...row, index: next.rows.length });
+    for (const row of this.errors) if (row.index >= first) next.errors.push(next.rows[row.index - first + 1] as Row);
+    [next.rest, next.counted, next.isAfterGap] = [this.rest, this.counted, this.isAfterGap];
+    return next;
+  }
+
   private push(text: string): void {
+    this.kept += text.length;
     const row = { index: this.rows.length, number: ++this.counted, text, isAfterGap: this.isAfterGap };
     this.rows.push(row);
     if (this.errors.length < mostErrors && isError(plainText(text))) this.errors.push(row);

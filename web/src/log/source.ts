@@ -2,7 +2,7 @@ import { address, path, send } from "../api/client";
 import { Problem } from "../api/problem";
 import { text } from "../text";
 import { watch } from "../silence";
-import type { Lines } from "./lines";
+import { Lines } from "./lines";
 
 /** Where a log is, and what it is. */
 export interface LogKey {
@@ -16,22 +16,30 @@ export const logPath = (key: LogKey) => path("runs", key.uid, "tasks", key.task,
 /** downloadAddress is where the whole log is, as a file. */
 export const downloadAddress = (key: LogKey) => address(logPath(key), { download: true });
 
-/** readText reads what there is of a log. It throws a Problem, also if the connection breaks within the answer. */
-export async function readText(key: LogKey, lines: Lines, signal: AbortSignal): Promise<void> {
+/** bounded keeps the newer lines of too long a log. */
+export const bounded = (lines: Lines): Lines => lines.bounded((dropped) => text.log.dropped(size(dropped)));
+
+/**
+ * readText returns what there is of a log. It throws a Problem, also if the connection breaks within the answer.
+ */
+export async function readText(key: LogKey, signal: AbortSignal): Promise<Lines> {
+  let lines = new Lines();
   const response = await send("GET", logPath(key), { headers: { Accept: "text/plain" }, signal });
   const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader();
-  if (!reader) return;
+  if (!reader) return lines;
   try {
     for (;;) {
       const { done, value } = await reader.read();
       if (done) break;
       lines.append(value);
+      lines = bounded(lines);
     }
   } catch (error) {
     if (signal.aborted) throw error;
     throw new Problem("unreachable", {});
   }
   lines.finish();
+  return lines;
 }
 
 /** At most so many streams of logs are open in a browser, because it has six connections to a host over HTTP/1.1. */

@@ -199,7 +199,11 @@ export default function Viewer(props: { logKey: LogKey; isOver: () => boolean })
           <svg class="spacer" width="1" height={measured().top(range()[0]) * rowPixels} aria-hidden="true" />
           <ol ref={list}>
             <For each={shown()}>{(row) => (
-              <Show when={row.number > 0} fallback={<li class="cut" data-row={row.index}><p>{row.text}</p></li>}>
+              <Show when={row.number > 0} fallback={
+                <li class="cut" data-row={row.index}>
+                  <p>{row.text}<Show when={row.isDropped}>{" "}<a class="link" href={downloadAddress(props.logKey)} download="">{text.log.whole}</a></Show></p>
+                </li>
+              }>
                 <li classList={{ on: isChosen(row) }} data-row={row.index}>
                   <a href={`#L${idOf(row)}`} tabindex="-1" onClick={(event) => choose(event, row)}>{idOf(row)}</a>
                   <Line text={row.text} query={query()} isNow={hits()[hit()] === row} />
