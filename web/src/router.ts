@@ -70,8 +70,9 @@ export const to = {
   runs: (query: Parameters = {}) => href(["runs"], query),
   run: (uid: string, query: Parameters = {}) => href(["runs", uid], query),
   pending: (namespace: string, name: string) => href(["pending", namespace, name]),
-  log: (uid: string, task: string, attempt: number | string, query: Parameters = {}) =>
-    href(["runs", uid, "log", task, attempt], query),
+  /** Without an attempt it is the log of the newest one. */
+  log: (uid: string, task: string, attempt?: number | string, query: Parameters = {}) =>
+    href(["runs", uid, "log", task, ...(attempt === undefined ? [] : [attempt])], query),
   dagTasks: (query: Parameters = {}) => href(["dagtasks"], query),
   dagTask: (namespace: string, name: string) => href(["dagtasks", namespace, name]),
   account: () => href(["account"]),

@@ -136,7 +136,7 @@ export const text = {
       removed: "removed", path: "Field", show: (version: number) => `Version ${version}` },
     ledger: { due: "Due", count: "Count", outcome: "Outcome", run: "Run", decided: "Decided", until: "until",
       none: "No due time has passed yet", noneHint: "Each due time of the schedule has a line here: what ran, and why not." },
-    definition: { hint: "As Kubernetes has it, without managed fields.", copy: "Copy", copied: "Copied",
+    definition: { hint: "As Kubernetes has it, without managed fields.", copy: "Copy", copied: "Copied", notCopied: "Not copied. Select the text",
       manager: "Written by", edit: "Edit" },
     inVersion: "not in that version", asTable: "As a table", gridKeys: "Grid of runs and tasks. Arrow keys pick a cell",
   },
@@ -249,7 +249,7 @@ export const text = {
     empty: "The log is empty", emptyHint: "The container wrote nothing.", notYet: "No log yet",
     notYetHint: "The container has not started. The lines appear here when it does.",
     live: "Live", stored: "Stored", following: "Following", notFollowing: "Not following: you scrolled up. End follows",
-    tasks: "Tasks", of: (task: string, attempt: number) => `Log of ${task}, attempt ${attempt}`,
+    tasks: "Tasks", moreTasks: (count: number) => `and ${number(count)} more`, of: (task: string, attempt: number) => `Log of ${task}, attempt ${attempt}`,
     gone: "This log is not kept", lost: "The stream was lost. It is opened again.", full: "Three other logs follow already. " +
       "This one asks every 3 seconds.", on: (node: string) => `On ${node}`, since: "since",
     rotated: "The node rotated this log: lines may be missing or repeated.", incomplete: "Lines may be missing.", region: "Lines of the log", tools: "Log", copied: "Copied",
@@ -287,6 +287,7 @@ export const text = {
   },
   search: {
     title: "Search", dags: "DAGs", runs: "Runs", none: "Nothing begins or continues like that", uid: "Run with this UID",
+    failed: (why: string) => `Not everything could be searched. ${why.replace(/\.$/, "")}.`,
     hint: "Type the name of a DAG, the beginning of a run, or paste a UID from a log.",
   },
 };

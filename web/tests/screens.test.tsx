@@ -3,11 +3,13 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { App } from "../src/app";
 import { draftAt, keepDraft } from "../src/drafts";
 import { start } from "../src/live";
+import { Search } from "../src/parts/search";
 import { go } from "../src/router";
 import { ended, restore, signIn, signOut } from "../src/session";
 import Account from "../src/screens/account";
 import DAG from "../src/screens/dag";
 import Home from "../src/screens/home";
+import LogScreen from "../src/screens/log";
 import Pending from "../src/screens/pending";
 import RunScreen from "../src/screens/run";
 import Runs from "../src/screens/runs";
@@ -142,6 +144,53 @@ it("an API token has the rights that its maker chooses, is no administrator unle
   fireEvent.click(screen.getByLabelText(text.users.admin));
   expect(await create()).toMatchObject({ admin: true, grants: [{ namespace: "shop", role: "operator" }] });
   expect(await create()).toMatchObject({ admin: false });
+});
+
+describe("a search", () => {
+  const search = async () => {
+    render(() => <Search />);
+    screen.getByRole("combobox").focus();
+    fireEvent.input(screen.getByRole("combobox"), { target: { value: "etl" } });
+    await vi.waitFor(() => expect(document.querySelector(".hits:not([hidden])")).not.toBeNull());
+    return document.querySelector(".hits")?.textContent ?? "";
+  };
+
+  it("that the server refused does not say that there is nothing", async () => {
+    const refuse = () => problem("internal", 500);
+    serve({ "GET dags": refuse, "GET runs": refuse });
+    expect(await search()).toBe(text.search.failed("Title"));
+  });
+
+  it("that found a part shows it, and says that more may be missing", async () => {
+    serve({ "GET dags": () => problem("internal", 500), "GET runs": () => json({ items: [run] }) });
+    const said = await search();
+    expect(said).toContain("etl-1");
+    expect(said).toContain(text.search.failed("Title"));
+  });
+
+  it("that found nothing says so", async () => {
+    const none = () => json({ items: [] });
+    serve({ "GET dags": none, "GET runs": none });
+    expect(await search()).toBe(text.search.none);
+  });
+});
+
+it("the log page lists the tasks around its own, says that there are more, and shows the newest attempt", async () => {
+  vi.stubGlobal("ResizeObserver", class { observe() {} disconnect() {} });
+  vi.stubGlobal("EventSource", class extends EventTarget { close() {} });
+  const names = Array.from({ length: 500 }, (_, at) => `t${at}`);
+  const attempt = (number: number) => ({ number, phase: "Failed", decidedAt: "2026-07-01T12:00:00Z" });
+  serve({
+    "GET runs/u": () => json(run), "GET runs/u/graph": () => json({ names, phases: names.map(() => "Failed"), reasons: [] }),
+    "GET runs/u/tasks/t300/attempts": () => json({ items: [attempt(3), attempt(2), attempt(1)] }),
+  });
+  go("#/runs/u/log/t300");
+  render(() => <LogScreen />);
+  await screen.findByText(text.log.moreTasks(300));
+  const links = [...document.querySelectorAll<HTMLAnchorElement>(".siblings a")];
+  expect(links.find((link) => link.ariaCurrent ?? link.getAttribute("aria-current"))?.textContent).toContain("t300");
+  expect(links[0]?.getAttribute("href")).toBe("#/runs/u/log/t200");
+  await vi.waitFor(() => expect(location.hash).toBe("#/runs/u/log/t300/3"));
 });
 
 describe("what was typed", () => {

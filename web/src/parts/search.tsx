@@ -19,41 +19,53 @@ const uid = /[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/i;
 const settle = 150;
 const mostHits = 6;
 
+/** Found is what a search has found. problem is why something may be missing. */
+interface Found {
+  hits: Hit[];
+  problem?: Problem;
+}
+
 /** find asks for DAGs with the text in their name, runs that begin with it, or the run of a UID. */
-export async function find(query: string, signal: AbortSignal): Promise<Hit[]> {
+export async function find(query: string, signal: AbortSignal): Promise<Found> {
+  const found: Found = { hits: [] };
+  /** optional turns a problem into undefined: one kind of hit is better than none. */
+  const optional = async <T,>(promise: Promise<T>): Promise<T | undefined> => {
+    try {
+      return await promise;
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+      if (error.kind !== "not-found") found.problem = error;
+      return undefined;
+    }
+  };
   const pasted = uid.exec(query)?.[0];
   if (pasted) {
     const run = await optional(runs.one(pasted.toLowerCase(), signal));
-    return run ? [{ group: text.search.uid, label: run.name, detail: run.namespace, href: to.run(run.uid),
-      look: lookOfRun(run.phase) }] : [];
+    if (run) {
+      found.hits.push({ group: text.search.uid, label: run.name, detail: run.namespace, href: to.run(run.uid),
+        look: lookOfRun(run.phase) });
+    }
+    return found;
   }
   const [foundDags, foundRuns] = await Promise.all([
     optional(dags.list({ search: query, limit: mostHits }, signal)),
     optional(runs.list({ namePrefix: query, limit: mostHits }, signal)),
   ]);
-  return [
+  found.hits.push(
     ...(foundDags?.items ?? []).map((dag) => ({ group: text.search.dags, label: dag.name, detail: dag.namespace,
       href: to.dag(dag.namespace, dag.name) })),
     ...(foundRuns?.items ?? []).map((run) => ({ group: text.search.runs, label: run.name, detail: run.namespace,
       href: to.run(run.uid), look: lookOfRun(run.phase) })),
-  ];
-}
-
-/** optional turns a problem into undefined: one kind of hit is better than none. */
-async function optional<T>(promise: Promise<T>): Promise<T | undefined> {
-  try {
-    return await promise;
-  } catch (error) {
-    if (error instanceof Problem) return undefined;
-    throw error;
-  }
+  );
+  return found;
 }
 
 export function Search(): JSX.Element {
   const id = createUniqueId();
   let input!: HTMLInputElement;
   const [query, setQuery] = createSignal("");
-  const [hits, setHits] = createSignal<Hit[]>();
+  const [found, setFound] = createSignal<Found>();
+  const hits = () => found()?.hits;
   const [at, setAt] = createSignal(0);
   const [isOpen, setOpen] = createSignal(false);
   let timer: ReturnType<typeof setTimeout> | undefined;
@@ -63,14 +75,14 @@ export function Search(): JSX.Element {
     setQuery(value);
     clearTimeout(timer);
     current.abort();
-    setHits(undefined);
+    setFound(undefined);
     setAt(0);
     if (!value.trim()) return;
     timer = setTimeout(async () => {
       const mine = (current = new AbortController());
       try {
-        const found = await find(value.trim(), mine.signal);
-        if (!mine.signal.aborted) setHits(found);
+        const answer = await find(value.trim(), mine.signal);
+        if (!mine.signal.aborted) setFound(answer);
       } catch (error) {
         if (!mine.signal.aborted) throw error;
       }
@@ -110,7 +122,12 @@ export function Search(): JSX.Element {
         <kbd class="small-no">/</kbd>
       </label>
       <div class="hits" id={id} role="listbox" aria-label={text.shell.search} hidden={!isOpen() || !query().trim() || !hits()}>
-        <Show when={hits()?.length} fallback={<p class="pad dim" role="option" aria-selected="false">{text.search.none}</p>}>
+        <Show when={found()?.problem}>
+          {(problem) => <p class="pad dim" role="option" aria-selected="false">{text.search.failed(problem().message)}</p>}
+        </Show>
+        <Show when={hits()?.length} fallback={
+          <Show when={!found()?.problem}><p class="pad dim" role="option" aria-selected="false">{text.search.none}</p></Show>
+        }>
           <For each={groups()}>
             {(group) => (
               <div role="group" aria-label={group}>

@@ -14,13 +14,24 @@ import { clockSeconds } from "../time";
 
 const hasEnded = (attempt: Attempt | undefined) => ["Succeeded", "Failed", "Lost", "Cancelled"].includes(attempt?.phase ?? "");
 
+/** So many tasks are listed beside the log. */
+const mostTasks = 200;
+
 export default function LogScreen(): JSX.Element {
   const uid = place().segments[1] ?? "", task = place().segments[3] ?? "";
-  const attemptNumber = () => Number(place().segments[4]) || 1;
+  const attemptNumber = () => Number(place().segments[4]) || newest();
   const concerns = (change: { run?: string }) => change.run === uid;
   const run = createReading(() => ({}), (_, signal) => runs.one(uid, signal), concerns);
   const graph = createReading(() => ({}), (_, signal) => runs.graph(uid, signal), concerns);
   const attempts = createReading(() => ({}), (_, signal) => runs.attempts(uid, task, signal), concerns);
+  const newest = () => attempts.data()?.items[0]?.number ?? 1;
+  // The address names the attempt, so that the page does not change to another one by itself.
+  createEffect(() => {
+    if (!place().segments[4] && attempts.data()?.items.length) go(to.log(uid, task, newest()), { replace: true });
+  });
+  const names = () => graph.data()?.names ?? [];
+  /** The first of the tasks that are listed. The one of this log is among them. */
+  const firstListed = () => Math.max(0, Math.min(names().indexOf(task) - mostTasks / 2, names().length - mostTasks));
   const attempt = () => attempts.data()?.items.find((each) => each.number === attemptNumber());
   const ordered = () => [...(attempts.data()?.items ?? [])].reverse();
   createEffect(() => (document.title = text.shell.title(text.log.of(task, attemptNumber()))));
@@ -32,12 +43,13 @@ export default function LogScreen(): JSX.Element {
     <div class="log">
       <nav class="siblings" aria-label={text.log.tasks}>
         <h2>{text.log.tasks}</h2>
-        <For each={graph.data()?.names.slice(0, 200)}>{(name, index) => (
-          <a href={to.log(uid, name, 1)} aria-current={name === task ? "page" : undefined}>
-            <Mark look={lookOfTask(graph.data()?.phases[index()] ?? "", graph.data()?.reasons[index()])} label={graph.data()?.phases[index()] ?? ""} />
+        <For each={names().slice(firstListed(), firstListed() + mostTasks)}>{(name, index) => (
+          <a href={to.log(uid, name)} aria-current={name === task ? "page" : undefined}>
+            <Mark look={lookOfTask(graph.data()?.phases[firstListed() + index()] ?? "", graph.data()?.reasons[firstListed() + index()])} label={graph.data()?.phases[firstListed() + index()] ?? ""} />
             <span>{name}</span>
           </a>
         )}</For>
+        <Show when={names().length > mostTasks}><a href={to.run(uid)}>{text.log.moreTasks(names().length - mostTasks)}</a></Show>
       </nav>
       <div class="about">
         <div class="head">
