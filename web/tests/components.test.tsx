@@ -6,7 +6,7 @@ import Graph, { kinOf } from "../src/graph/graph";
 import { Bars, Progress } from "../src/parts/bars";
 import { Dialog } from "../src/parts/dialog";
 import { Keyed } from "../src/parts/keyed";
-import { Lacks, ProblemNotice } from "../src/parts/states";
+import { Code, Lacks, ProblemNotice } from "../src/parts/states";
 import { sayProblem, Toasts } from "../src/parts/toasts";
 import { Said } from "../src/parts/values";
 import { draftOf } from "../src/editor/write";
@@ -37,6 +37,28 @@ describe("a problem", () => {
       expect(element.textContent).not.toContain(text.problem.nothingSaved);
     }
     fireEvent.click(screen.getByLabelText(text.shell.close));
+  });
+});
+
+describe("a text to copy on plain HTTP", () => {
+  const press = async (isCopied: boolean) => {
+    let selected = "";
+    document.execCommand = () => {
+      selected = (document.activeElement as HTMLTextAreaElement).value;
+      return isCopied;
+    };
+    render(() => <Code value="kontroler_secret" />);
+    fireEvent.click(screen.getByRole("button"));
+    return { said: (await screen.findByRole("status")).textContent, selected };
+  };
+
+  it("is copied all the same", async () => {
+    expect(await press(true)).toEqual({ said: text.dag.definition.copied, selected: "kontroler_secret" });
+    expect(document.activeElement).toBe(screen.getByRole("button"));
+  });
+
+  it("that cannot be copied says so", async () => {
+    expect((await press(false)).said).toBe(text.dag.definition.notCopied);
   });
 });
 

@@ -93,24 +93,45 @@ export function Empty(props: { title: string; hint?: string; children?: JSX.Elem
   );
 }
 
-/** CopyButton copies a text, and says so. */
-export function CopyButton(props: { value: string; label: string; icon?: boolean }): JSX.Element {
-  const [isDone, setDone] = createSignal(false);
-  const copy = async () => {
+/** copyText copies a text, and reports whether it could. Browsers have no clipboard API on plain HTTP. */
+async function copyText(value: string, button: HTMLElement): Promise<boolean> {
+  try {
+    await navigator.clipboard.writeText(value);
+    return true;
+  } catch {
+    const area = document.createElement("textarea");
+    area.className = "sr";
+    area.value = value;
+    button.after(area); // within a dialog that is open, outside of which nothing can be selected
+    area.focus();
+    area.select();
     try {
-      await navigator.clipboard.writeText(props.value);
-      setDone(true);
-      setTimeout(() => setDone(false), 2000);
+      return document.execCommand("copy");
     } catch {
-      // Without permission, the text can still be selected.
+      return false;
+    } finally {
+      area.remove();
+      button.focus();
     }
+  }
+}
+
+/** CopyButton copies a text, and says whether it is copied. */
+export function CopyButton(props: { value: string; label: string; icon?: boolean }): JSX.Element {
+  const [said, setSaid] = createSignal("");
+  const copy = async (button: HTMLElement) => {
+    const isCopied = await copyText(props.value, button);
+    setSaid(isCopied ? text.dag.definition.copied : text.dag.definition.notCopied);
+    if (isCopied) setTimeout(() => setSaid(""), 2000);
   };
   return (
     <button class="btn quiet" classList={{ icon: props.icon ?? false }} type="button" aria-label={props.label}
-      title={props.label} onClick={() => void copy()}>
+      title={props.label} onClick={(event) => void copy(event.currentTarget)}>
       <Icon name="copy" />
-      <Show when={!props.icon}>{isDone() ? text.dag.definition.copied : props.label}</Show>
-      <Show when={props.icon && isDone()}><span class="sr" role="status">{text.dag.definition.copied}</span></Show>
+      <Show when={!props.icon}>{said() || props.label}</Show>
+      <Show when={props.icon && said()}>
+        <span classList={{ sr: said() === text.dag.definition.copied }} role="status">{said()}</span>
+      </Show>
     </button>
   );
 }
