@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { cleanup, fireEvent, render, screen } from "@solidjs/testing-library";
 import { createSignal } from "solid-js";
 import { afterEach, describe, expect, it, vi } from "vitest";
@@ -60,6 +61,18 @@ describe("a text to copy on plain HTTP", () => {
   it("that cannot be copied says so", async () => {
     expect((await press(false)).said).toBe(text.dag.definition.notCopied);
   });
+});
+
+it("a page whose script is not there any more says so, and offers to reload", () => {
+  new Function(readFileSync("public/unloaded.js", "utf8"))();
+  for (let scripts = 0; scripts < 2; scripts++) {
+    const script = document.createElement("script");
+    document.head.append(script);
+    script.dispatchEvent(new Event("error"));
+  }
+  expect(document.querySelectorAll("[data-unloaded]")).toHaveLength(1);
+  expect(document.querySelector("[data-unloaded] button")?.textContent).toBe("Reload");
+  document.querySelector("[data-unloaded]")?.remove();
 });
 
 it("lists name each namespace that they lack once, with the reason", () => {
