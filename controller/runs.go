@@ -247,7 +247,7 @@ func (r *runReconciler) takeSlots(row store.Run, facts *facts) *queue.Grant {
 			r.backlog.slots.Seen(cache.NewObjectName(row.Namespace, name))
 		}
 	}
-	return r.backlog.slots.Take(queue.RunKey(row.UID), facts.creatable(row))
+	return r.backlog.slots.Take(row.Namespace, queue.RunKey(row.UID), facts.creatable(row))
 }
 
 // commit writes a decision.

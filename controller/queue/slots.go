@@ -11,6 +11,9 @@ import (
 // the Pod holds it until it ends or is gone. A run takes as many free slots as it wants, except those that are left for
 // runs that wait. Once there are none, runs wait, and each slot that comes free is reserved for one of them: the
 // namespaces take turns, and so do the runs of a namespace.
+//
+// A slot may never come free, because the Pods of a namespace wait for nodes that nobody adds. Therefore a namespace
+// that has no slot gets one beyond --max-pods.
 type Slots struct {
 	mu  sync.Mutex
 	max int
@@ -21,6 +24,7 @@ type Slots struct {
 	held      int                           // by syncs that may still send creates
 	reserved  map[RunKey]string             // one slot each, with the namespace of the run
 	unused    map[string]int                // how many slots are reserved for runs of a namespace
+	inUse     map[string]int                // how many slots a namespace has: of Pods, held, and reserved
 	// turns are the namespaces in which runs wait, runs these runs. The first comes next.
 	turns   []string
 	runs    map[string][]RunKey
@@ -37,6 +41,7 @@ func NewSlots(max, syncs int, wake func(RunKey)) *Slots {
 		pods:      map[cache.ObjectName]struct{}{},
 		reserved:  map[RunKey]string{},
 		unused:    map[string]int{},
+		inUse:     map[string]int{},
 		runs:      map[string][]RunKey{},
 		waiting:   map[RunKey]bool{},
 		wake:      wake,
@@ -46,25 +51,35 @@ func NewSlots(max, syncs int, wake func(RunKey)) *Slots {
 // Grant has the slots of one sync. Only the goroutines of that sync use it.
 type Grant struct {
 	*Slots
-	left int // guarded by slots.mu once Pods are created
+	namespace string
+	left      int // guarded by slots.mu once Pods are created
 }
 
-// Take gives a sync of a run up to want slots. The sync must call Settle.
-func (s *Slots) Take(key RunKey, want int) *Grant {
+// Take gives a sync of a run of a namespace up to want slots. The sync must call Settle.
+func (s *Slots) Take(namespace string, key RunKey, want int) *Grant {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	got := 0
-	if namespace, isReserved := s.reserved[key]; isReserved {
+	if of, isReserved := s.reserved[key]; isReserved {
 		got = min(want, 1)
 		delete(s.reserved, key)
-		if s.unused[namespace]--; s.unused[namespace] == 0 {
-			delete(s.unused, namespace)
+		s.count(of, -1)
+		if s.unused[of]--; s.unused[of] == 0 {
+			delete(s.unused, of)
 		}
 	}
-	got += max(0, min(want-got, s.free()-got-s.leftForWaiting()))
+	got += max(0, min(want-got, s.unassigned()-got-s.leftForWaiting()))
 	s.held += got
+	s.count(namespace, got)
 	s.reserveFree()
-	return &Grant{Slots: s, left: got}
+	return &Grant{Slots: s, namespace: namespace, left: got}
+}
+
+// count adds to the slots of a namespace.
+func (s *Slots) count(namespace string, n int) {
+	if s.inUse[namespace] += n; s.inUse[namespace] == 0 {
+		delete(s.inUse, namespace)
+	}
 }
 
 // Remaining returns how many creates may be sent. It must be called before any create is sent.
@@ -74,35 +89,46 @@ func (g *Grant) Remaining() int { return g.left }
 func (g *Grant) Use(pod cache.ObjectName) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.left--
-	g.held--
-	g.pods[pod] = struct{}{}
-	g.Slots.reserveFree() // the Pod may have had a slot already
+	g.free(1)
+	g.add(pod) // which may have had a slot already
+	g.reserveFree()
 }
 
 // Keep frees all slots but n. It must be called before any create is sent.
 func (g *Grant) Keep(n int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.held -= max(0, g.left-n)
-	g.left = min(g.left, n)
-	g.Slots.reserveFree()
+	g.free(max(0, g.left-n))
+	g.reserveFree()
 }
 
 // Settle frees the slots that were not used.
 func (g *Grant) Settle() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.held -= g.left
-	g.left = 0
-	g.Slots.reserveFree()
+	g.free(g.left)
+	g.reserveFree()
+}
+
+// free frees n of the slots.
+func (g *Grant) free(n int) {
+	g.left -= n
+	g.held -= n
+	g.count(g.namespace, -n)
 }
 
 // Seen assigns a slot to a Pod that exists, even if none is free.
 func (s *Slots) Seen(pod cache.ObjectName) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.pods[pod] = struct{}{}
+	s.add(pod)
+}
+
+func (s *Slots) add(pod cache.ObjectName) {
+	if _, isCounted := s.pods[pod]; !isCounted {
+		s.pods[pod] = struct{}{}
+		s.count(pod.Namespace, 1)
+	}
 }
 
 // Release frees the slots of Pods that ended or are gone.
@@ -110,7 +136,10 @@ func (s *Slots) Release(pods ...cache.ObjectName) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, pod := range pods {
-		delete(s.pods, pod)
+		if _, isCounted := s.pods[pod]; isCounted {
+			delete(s.pods, pod)
+			s.count(pod.Namespace, -1)
+		}
 	}
 	s.reserveFree()
 }
@@ -130,7 +159,7 @@ func (s *Slots) Wait(namespace string, key RunKey) {
 }
 
 // Forget frees the slot that is reserved for a run. A run that waits goes on waiting.
-func (s *Slots) Forget(key RunKey) { s.Take(key, 0).Settle() }
+func (s *Slots) Forget(key RunKey) { s.Take("", key, 0).Settle() }
 
 // InUse returns the number of live Pods, as far as this term knows.
 func (s *Slots) InUse() int {
@@ -139,7 +168,8 @@ func (s *Slots) InUse() int {
 	return len(s.pods)
 }
 
-func (s *Slots) free() int { return s.max - len(s.pods) - s.held - len(s.reserved) }
+// unassigned returns how many slots are free. It is negative if there are more Pods than slots.
+func (s *Slots) unassigned() int { return s.max - len(s.pods) - s.held - len(s.reserved) }
 
 // leftForWaiting returns how many free slots are left for runs that wait: as many as are reserved next for each
 // namespace.
@@ -153,8 +183,10 @@ func (s *Slots) leftForWaiting() int {
 
 // reserveFree reserves free slots for the runs whose turn it is, one each.
 func (s *Slots) reserveFree() {
-	for s.free() > 0 {
-		turn := slices.IndexFunc(s.turns, func(namespace string) bool { return s.unused[namespace] < s.maxUnused })
+	for {
+		turn := slices.IndexFunc(s.turns, func(namespace string) bool {
+			return s.inUse[namespace] == 0 || s.unassigned() > 0 && s.unused[namespace] < s.maxUnused
+		})
 		if turn < 0 {
 			return
 		}
@@ -169,6 +201,7 @@ func (s *Slots) reserveFree() {
 		delete(s.waiting, key)
 		s.reserved[key] = namespace
 		s.unused[namespace]++
+		s.count(namespace, 1)
 		s.wake(key)
 	}
 }

@@ -2,6 +2,7 @@ package queue
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -27,11 +28,11 @@ func newSlotWorld(max int) *slotWorld {
 // letter.
 func (w *slotWorld) sync(key RunKey, want, refused int) int {
 	namespace := string(key[:len(key)-1])
-	g := w.Take(key, want)
+	g := w.Take(namespace, key, want)
 	got := g.left
 	for range got - min(got, refused) {
 		w.made++
-		pod := cache.NewObjectName("default", fmt.Sprint("pod-", w.made))
+		pod := cache.NewObjectName(namespace, fmt.Sprint("pod-", w.made))
 		w.live = append(w.live, pod)
 		g.Use(pod)
 	}
@@ -74,10 +75,14 @@ func TestSlotsAreSharedRoundRobin(t *testing.T) {
 
 // A namespace with many runs has no more slots than one with few.
 func TestSlotsAreSharedBetweenNamespaces(t *testing.T) {
-	w := newSlotWorld(2)
+	w := newSlotWorld(4)
+	w.Seen(cache.NewObjectName("b", "old"))
+	w.Seen(cache.NewObjectName("c", "old"))
 	for _, key := range []RunKey{"a1", "a2", "a3", "b1", "c1", "c2"} {
 		w.sync(key, 10, 0)
 	}
+	w.Seen(cache.NewObjectName("a", "old"))
+	w.max++ // the old Pods do not end
 	var order []RunKey
 	for range 9 {
 		w.woken = nil
@@ -90,6 +95,41 @@ func TestSlotsAreSharedBetweenNamespaces(t *testing.T) {
 	want := []RunKey{"a1", "b1", "c1", "a2", "b1", "c2", "a3", "b1", "c1"}
 	if diff := cmp.Diff(want, order); diff != "" {
 		t.Errorf("order of the woken (-want +got):\n%s", diff)
+	}
+}
+
+// However many Pods of a namespace never end, each other one has a slot, and no more beyond all slots.
+func TestNamespaceWithoutSlotsGetsOne(t *testing.T) {
+	w := newSlotWorld(5)
+	if got := w.sync("a1", 10, 0); got != 5 {
+		t.Fatalf("the first run got %d slots, want 5", got)
+	}
+	for _, key := range []RunKey{"b1", "b2", "c1"} {
+		if got := w.sync(key, 10, 0); got != 0 {
+			t.Fatalf("%s got %d slots before its turn", key, got)
+		}
+	}
+	syncWoken := func(want ...RunKey) {
+		t.Helper()
+		woken := w.woken
+		if w.woken = nil; !slices.Equal(woken, want) {
+			t.Fatalf("woke %v, want %v", woken, want)
+		}
+		for _, key := range woken {
+			if got := w.sync(key, 10, 0); got != 1 {
+				t.Fatalf("%s got %d slots, want 1", key, got)
+			}
+		}
+	}
+	syncWoken("b1", "c1")
+	for _, next := range []RunKey{"b2", "c1", "b1"} {
+		syncWoken()
+		if got := w.InUse(); got != 7 {
+			t.Fatalf("%d Pods, want 7", got)
+		}
+		w.Release(w.live[5])
+		w.live = slices.Delete(w.live, 5, 6)
+		syncWoken(next)
 	}
 }
 
@@ -108,7 +148,7 @@ func TestSlotsAreNotCollected(t *testing.T) {
 		for _, key := range w.woken {
 			isSlow := strings.HasPrefix(string(key), "slow")
 			if got[isSlow]++; !isSlow {
-				w.Take(key, 1).Use(cache.NewObjectName("quick", string(key)))
+				w.Take("quick", key, 1).Use(cache.NewObjectName("quick", string(key)))
 			}
 		}
 		w.woken = nil
@@ -129,7 +169,7 @@ func TestSlotsThatAreFreeWhileRunsWait(t *testing.T) {
 				w.Wait("a", RunKey(fmt.Sprint("a", i)))
 			}
 			w.Release(w.live[:free]...)
-			if got := w.Take("b1", want); got.Remaining() != want {
+			if got := w.Take("b", "b1", want); got.Remaining() != want {
 				t.Errorf("a run of another namespace has %d slots, want %d", got.Remaining(), want)
 			} else {
 				got.Settle()
@@ -140,7 +180,7 @@ func TestSlotsThatAreFreeWhileRunsWait(t *testing.T) {
 				}
 				key := w.woken[0]
 				w.woken = w.woken[1:]
-				g := w.Take(key, min(want, free-made))
+				g := w.Take("a", key, min(want, free-made))
 				for range g.Remaining() {
 					made++
 					g.Use(cache.NewObjectName("a", fmt.Sprint("pod-", made)))
@@ -155,9 +195,9 @@ func TestSlotsThatAreFreeWhileRunsWait(t *testing.T) {
 // A sync keeps only the slots that it is going to use.
 func TestSlotsThatASyncDoesNotKeep(t *testing.T) {
 	w := newSlotWorld(10)
-	first := w.Take("a1", 10)
+	first := w.Take("a", "a1", 10)
 	first.Keep(3)
-	if got := w.Take("b1", 10).Remaining(); got != 7 || first.Remaining() != 3 {
+	if got := w.Take("b", "b1", 10).Remaining(); got != 7 || first.Remaining() != 3 {
 		t.Errorf("the second run has %d slots, want 7; the first has %d, want 3", got, first.Remaining())
 	}
 }

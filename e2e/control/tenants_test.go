@@ -243,6 +243,24 @@ webhooks:
 	}
 }
 
+// Pods that never start hold all slots of --max-pods. The runs of another namespace go on.
+func TestNamespaceWhosePodsNeverStart(t *testing.T) {
+	w := newWorld(t)
+	other := w.InSecondNamespace()
+	w.Controller(flags("--namespaces="+w.Namespace+","+other.Namespace, "--max-pods=2"))
+	w.ApplyDAG("stuck", play("a", "pend Unschedulable"), play("b", "pend Unschedulable"), play("c", ""))
+	w.Start("stuck", "stuck")
+	w.WaitTask("stuck", "c", "Ready", "Throttled")
+	other.ApplyDAG("good", play("a", ""), play("b", ""), play("c", "", after("a", "b")))
+	other.Start("good", "good")
+	other.WaitRun("good", v1alpha1.RunSucceeded, patience)
+	if live := w.MaxLive(); live > 3 {
+		t.Errorf("%d attempts were live at the same time, want at most 2 and one of the other namespace", live)
+	}
+	w.Cancel("stuck")
+	w.WaitRun("stuck", v1alpha1.RunCancelled, patience)
+}
+
 // A task that a policy refuses for the start grace fails with the message of the API server. Other tasks of the
 // namespace do not wait for it.
 func TestPolicyThatAlwaysRefusesATask(t *testing.T) {
