@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -44,9 +45,11 @@ func answers(status int, body string) transport {
 // world is a Notifier with everything around it.
 type world struct {
 	*Notifier
-	outbox  *outbox
-	kube    *fake.Clientset
-	events  *record.FakeRecorder
+	outbox *outbox
+	kube   *fake.Clientset
+	events *record.FakeRecorder
+
+	mu      sync.Mutex
 	results []string // of the metrics
 	failed  []string // errors
 }
@@ -64,14 +67,21 @@ func newWorld(receiver transport) *world {
 			return &v1alpha1.DAG{}, name == cache.NewObjectName("team", "nightly")
 		},
 		Now:    func() time.Time { return now },
-		Failed: func(err error) { w.failed = append(w.failed, err.Error()) },
+		Failed: func(err error) { w.append(&w.failed, err.Error()) },
 	})
 	w.sender = &sender{verifying: receiver, trusting: receiver}
 	return w
 }
 
 // Delivery implements Metrics.
-func (w *world) Delivery(result string) { w.results = append(w.results, result) }
+func (w *world) Delivery(result string) { w.append(&w.results, result) }
+
+// append adds to one of the lists, because several deliveries run at a time.
+func (w *world) append(list *[]string, item string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	*list = append(*list, item)
+}
 
 // ended makes the notification of a run of DAG "nightly" that has succeeded.
 func ended(id int64, dag string) store.Notification {

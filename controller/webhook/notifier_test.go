@@ -177,6 +177,8 @@ func TestRunPausesBetweenClaims(t *testing.T) {
 		claims := func(after time.Duration) int {
 			time.Sleep(after)
 			synctest.Wait()
+			w.outbox.mu.Lock()
+			defer w.outbox.mu.Unlock()
 			return len(w.outbox.claims)
 		}
 		for _, step := range []struct {
