@@ -57,9 +57,6 @@ func TestStartRefusals(t *testing.T) {
 			[]processOption{environment("DATABASE_URL=" + strings.Replace(w.URL, "/kontroler_test_", "/no_such_", 1))},
 			1, []string{"no_such_", "DATABASE_URL"},
 		},
-		"no API server": {
-			[]processOption{w.withServer("https://127.0.0.1:1")}, 1, []string{"https://127.0.0.1:1", "kubeconfig"},
-		},
 		"no kubeconfig": {
 			[]processOption{environment("KUBECONFIG=/does/not/exist")}, 1, []string{"/does/not/exist", "kubeconfig"},
 		},
@@ -82,6 +79,19 @@ func TestStartRefusals(t *testing.T) {
 		}
 		t.Logf("%s:\n%s", name, process.Log())
 	}
+}
+
+// A controller waits for an API server that does not answer, and says what to check. It can be stopped meanwhile.
+func TestStartWithoutAPIServer(t *testing.T) {
+	w := newWorld(t)
+	c := w.Launch(w.withServer("https://127.0.0.1:1"))
+	c.WaitLog("waiting for the API server")
+	for _, word := range []string{"https://127.0.0.1:1", "kubeconfig"} {
+		if !strings.Contains(c.Log(), word) {
+			t.Errorf("%s does not say %q:\n%s", c.Name, word, c.Log())
+		}
+	}
+	c.Stop()
 }
 
 func TestStartWithoutPermissions(t *testing.T) {
