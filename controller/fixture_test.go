@@ -386,7 +386,7 @@ func (f *fixture) setStatus(word string, phase corev1.PodPhase, state corev1.Con
 		f.bind(word)
 	}
 	accepted := metav1.NewTime(f.time.Add(-time.Minute))
-	p.ResourceVersion, p.Spec.NodeName, p.Status.Phase, p.Status.StartTime = "", "n", phase, &accepted
+	p.ResourceVersion, p.Spec.NodeName, p.Status.Phase, p.Status.StartTime = "", f.node(), phase, &accepted
 	p.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: v1alpha1.TaskContainer, State: state}}
 	_, err := f.road.kube.CoreV1().Pods(f.road.namespace).UpdateStatus(f.Context(), p, metav1.UpdateOptions{})
 	must(f.T, err)
@@ -427,11 +427,16 @@ func (f *fixture) touch(run, word string) {
 	f.backlog.touched(string(f.key(run)), f.nameOf(word))
 }
 
-// bind puts a Pod on a node that does not exist.
+// node names the node of the case, which does not exist. Kubernetes deletes the Pods of a node 40 s after it has found
+// it missing: a name that all cases share would be missing for longer.
+func (f *fixture) node() string { return f.road.namespace + f.suffix }
+
+// bind puts a Pod on the node of the case.
 func (f *fixture) bind(word string) {
 	f.Helper()
 	must(f.T, f.road.kube.CoreV1().Pods(f.road.namespace).Bind(f.Context(), &corev1.Binding{
-		ObjectMeta: metav1.ObjectMeta{Name: f.nameOf(word)}, Target: corev1.ObjectReference{Kind: "Node", Name: "n"},
+		ObjectMeta: metav1.ObjectMeta{Name: f.nameOf(word)},
+		Target:     corev1.ObjectReference{Kind: "Node", Name: f.node()},
 	}, metav1.CreateOptions{}))
 }
 

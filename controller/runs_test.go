@@ -678,7 +678,7 @@ func TestReservedSlotOfAFailingRun(t *testing.T) {
 	if err := f.runs.syncRun(t.Context(), f.key("r")); err == nil {
 		t.Fatal("the sync succeeds")
 	}
-	if got := f.backlog.slots.Take("another", 1).Remaining(); got != 1 {
+	if got := f.backlog.slots.Take("team", "another", 1).Remaining(); got != 1 {
 		t.Errorf("another run may create %d Pods, want 1", got)
 	}
 }
