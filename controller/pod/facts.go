@@ -475,12 +475,14 @@ func trimContainers(containers []corev1.Container) []corev1.Container {
 	return kept
 }
 
-// trimStatuses keeps the states of the containers that isUsed selects.
+// trimStatuses keeps the states and restarts of the containers that isUsed selects.
 func trimStatuses(statuses []corev1.ContainerStatus, isUsed func(name string) bool) []corev1.ContainerStatus {
 	var kept []corev1.ContainerStatus
 	for i := range statuses {
 		if s := &statuses[i]; isUsed(s.Name) {
-			kept = append(kept, corev1.ContainerStatus{Name: s.Name, State: s.State, Started: s.Started})
+			kept = append(kept, corev1.ContainerStatus{
+				Name: s.Name, State: s.State, Started: s.Started, RestartCount: s.RestartCount,
+			})
 		}
 	}
 	return kept

@@ -133,6 +133,9 @@ func TestWhatAPodThatDoesNotStartWaitsFor(t *testing.T) {
 			if diff := cmp.Diff(c.want, Facts(c.pod, c.event).Waits); diff != "" {
 				t.Errorf("waits (-want +got):\n%s", diff)
 			}
+			if diff := cmp.Diff(c.want, Facts(trimmedPod(t, c.pod), c.event).Waits); diff != "" {
+				t.Errorf("waits of the trimmed Pod (-want +got):\n%s", diff)
+			}
 		})
 	}
 }
