@@ -139,28 +139,28 @@ func TestLoginByBasic(t *testing.T) {
 		req.SetBasicAuth(user, password)
 		return "Authorization: " + req.Header.Get("Authorization")
 	}
-	right := fmt.Sprintf(`{"user": "ann", "password": %q}`, annPassword)
+	right, inBody := basic("ann", annPassword), fmt.Sprintf(`{"user": "ann", "password": %q}`, annPassword)
 	tests := map[string]struct {
 		path, body string
 		header     string
 		want       int
 	}{
-		"without a body":                                 {header: basic("ann", annPassword), want: 200},
-		"with a body":                                    {header: basic("ann", annPassword), body: `{"cookie": true}`, want: 200},
+		"without a body":                                 {header: right, want: 200},
+		"with a body":                                    {header: right, body: `{"cookie": true}`, want: 200},
 		"with a wrong password":                          {header: basic("ann", "x"), want: 401},
-		"with the password twice":                        {header: basic("ann", annPassword), body: `{"password": "x"}`, want: 400},
-		"with the user twice":                            {header: basic("ann", annPassword), body: `{"user": "ann"}`, want: 400},
+		"with the password twice":                        {header: right, body: `{"password": "x"}`, want: 400},
+		"with the user twice":                            {header: right, body: `{"user": "ann"}`, want: 400},
 		"with another scheme and no body":                {header: "Authorization: Digest x", want: 400},
-		"by the body behind a proxy with Basic":          {header: basic("staff", "x"), body: right, want: 200},
-		"by the body behind a proxy with another scheme": {header: "Authorization: Digest x", body: right, want: 200},
-		"by the body behind a proxy with a token":        {header: "Authorization: Bearer x", body: right, want: 200},
+		"by the body behind a proxy with Basic":          {header: basic("staff", "x"), body: inBody, want: 200},
+		"by the body behind a proxy with another scheme": {header: "Authorization: Digest x", body: inBody, want: 200},
+		"by the body behind a proxy with a token":        {header: "Authorization: Bearer x", body: inBody, want: 200},
 		"by a wrong body, with the right password in the header": {
-			header: basic("ann", annPassword), body: `{"user": "ann", "password": "x"}`, want: 401,
+			header: right, body: `{"user": "ann", "password": "x"}`, want: 401,
 		},
-		"with a token of this server": {header: "Authorization: Bearer kontroler_x", body: right, want: 400},
+		"with a token of this server": {header: "Authorization: Bearer kontroler_x", body: inBody, want: 400},
 		"with an empty password":      {header: basic("ann", ""), want: 400},
 		"with nothing":                {body: `{}`, want: 400},
-		"not at another route":        {path: "/api/v1/auth/password", header: basic("ann", annPassword), want: 401},
+		"not at another route":        {path: "/api/v1/auth/password", header: right, want: 401},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -178,15 +178,21 @@ func TestLoginByBasic(t *testing.T) {
 	}
 }
 
+// behindProxy makes a server trust the forwarding headers of this machine.
+func behindProxy(t *testing.T) func(*httpapi.Config) {
+	t.Helper()
+	proxies, err := auth.ParseProxies("127.0.0.0/8", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func(c *httpapi.Config) { c.Proxies = proxies }
+}
+
 func TestCookies(t *testing.T) {
 	w := newWorld(t)
 	login := request{
 		method: "POST", path: "/api/v1/auth/login",
 		body: fmt.Sprintf(`{"user": "ann", "password": %q, "cookie": true}`, annPassword),
-	}
-	proxies, err := auth.ParseProxies("127.0.0.0/8", false)
-	if err != nil {
-		t.Fatal(err)
 	}
 	tests := map[string]struct {
 		replica *replica
@@ -205,7 +211,7 @@ func TestCookies(t *testing.T) {
 			"kontroler-ID; Path=/; Max-Age=43200; HttpOnly; SameSite=Strict",
 		},
 		"behind a proxy that ends TLS": {
-			w.plain(func(c *httpapi.Config) { c.Proxies = proxies }), []string{"X-Forwarded-Proto: https"},
+			w.plain(behindProxy(t)), []string{"X-Forwarded-Proto: https"},
 			"__Host-kontroler-ID; Path=/; Max-Age=43200; HttpOnly; Secure; SameSite=Strict",
 		},
 	}
@@ -664,11 +670,7 @@ func TestPages(t *testing.T) {
 
 func TestBruteForce(t *testing.T) {
 	w := newWorld(t)
-	proxies, err := auth.ParseProxies("127.0.0.0/8", false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := w.replica(func(c *httpapi.Config) { c.Proxies = proxies })
+	r := w.replica(behindProxy(t))
 	try := func(from, password string) answer {
 		return r.do(request{
 			method: "POST", path: "/api/v1/auth/login", body: fmt.Sprintf(`{"user": "ann", "password": %q}`, password),
@@ -695,11 +697,7 @@ func TestBruteForce(t *testing.T) {
 // TestBruteForceWithForgedAddresses reaches the server by a proxy that passes any address on.
 func TestBruteForceWithForgedAddresses(t *testing.T) {
 	w := newWorld(t)
-	proxies, err := auth.ParseProxies("127.0.0.0/8", false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := w.replica(func(c *httpapi.Config) { c.Proxies = proxies })
+	r := w.replica(behindProxy(t))
 	address := netip.MustParseAddr("198.51.100.1")
 	try := func() int {
 		address = address.Next()
@@ -744,7 +742,8 @@ func TestIgnoredHeadersAreLogged(t *testing.T) {
 	if third := send(); third != 2 {
 		t.Errorf("after a minute: %d lines", third)
 	}
-	if logged := w.log.String(); !strings.Contains(logged, `"peer":"127.0.0.1"`) || strings.Contains(logged, "192.0.2.77") {
+	logged := w.log.String()
+	if !strings.Contains(logged, `"peer":"127.0.0.1"`) || strings.Contains(logged, "192.0.2.77") {
 		t.Errorf("log:\n%s", logged)
 	}
 }

@@ -101,6 +101,17 @@ func fail(w http.ResponseWriter, code int, reason metav1.StatusReason) {
 	})
 }
 
+// hostOf serves an API server until the test ends. Nothing listens at its address if the server is nil.
+func hostOf(t *testing.T, server http.Handler) string {
+	t.Helper()
+	if server == nil {
+		return "http://127.0.0.1:1"
+	}
+	serving := httptest.NewServer(server)
+	t.Cleanup(serving.Close)
+	return serving.URL
+}
+
 func TestPreflight(t *testing.T) {
 	const (
 		version  = `{"gitVersion": "v1.36.3"}`
@@ -216,14 +227,9 @@ func TestPreflight(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			host := "http://127.0.0.1:1"
-			if test.server != nil {
-				server := httptest.NewServer(test.server)
-				defer server.Close()
-				host = server.URL
-			}
 			kube := kubernetes.NewForConfigOrDie(&rest.Config{
-				Host: host, QPS: -1, ContentConfig: rest.ContentConfig{ContentType: "application/json"},
+				Host: hostOf(t, test.server), QPS: -1,
+				ContentConfig: rest.ContentConfig{ContentType: "application/json"},
 			})
 			got, err := install.Preflight(t.Context(), install.PreflightConfig{
 				Kube: kube, Namespaces: test.namespaces, LeaseNamespace: "ops", ReadsLogs: test.readsLogs,
@@ -317,13 +323,7 @@ func TestIsAway(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			host := "http://127.0.0.1:1"
-			if test.server != nil {
-				server := httptest.NewServer(test.server)
-				defer server.Close()
-				host = server.URL
-			}
-			client := kubernetes.NewForConfigOrDie(&rest.Config{Host: host, QPS: -1})
+			client := kubernetes.NewForConfigOrDie(&rest.Config{Host: hostOf(t, test.server), QPS: -1})
 			_, err := install.Preflight(t.Context(), install.PreflightConfig{Kube: client, LeaseNamespace: "default"})
 			if err == nil || install.IsAway(err) != test.want {
 				t.Errorf("IsAway is %t for %v", !test.want, err)
