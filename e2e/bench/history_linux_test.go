@@ -17,7 +17,8 @@ const (
 	// bigTasks and bigRuns make a grid of 50,000 cells.
 	bigTasks, bigRuns = 1000, 50
 	bigDAG, bigPlace  = "big", "team-0"
-	// detailedRuns have rows for their tasks and attempts. Nothing reads those of older runs in bulk.
+	// detailedRuns of the server's history have rows for their tasks and attempts. Nothing reads those of older runs in
+	// bulk.
 	detailedRuns = 20_000
 )
 
@@ -81,8 +82,8 @@ func (d *database) strings(query string, args ...any) (all []string) {
 // history is a database with the runs of a year.
 type history struct {
 	*database
-	server     *storetest.Server
-	runs, live int
+	server               *storetest.Server
+	runs, live, detailed int
 }
 
 // newHistory fills a database with n runs. A run began about every 31 s if there are a million. One in 50 has failed,
@@ -100,7 +101,7 @@ func newHistory(b testing.TB, n int) *history {
 			b.Error(err)
 		}
 	})
-	h := &history{database: newDatabase(b, server.URL()), server: server, runs: n, live: 300}
+	h := &history{database: newDatabase(b, server.URL()), server: server, runs: n, live: 300, detailed: detailedRuns}
 	h.fill()
 	return h
 }
@@ -150,16 +151,17 @@ FROM (SELECT n, now() - (%[3]d - n) * interval '6 hours' - interval '1 day' AS a
 JOIN kontroler.dags d ON d.name = '%[4]s' JOIN kontroler.dag_versions v ON v.dag_id = d.id`,
 		h.runs, smallDAGs, bigRuns, bigDAG, h.live) + triggersOn)
 	h.exec(triggersOff + fmt.Sprintf(`
-INSERT INTO kontroler.tasks (run_id, position, name, phase, unmet, parents, attempts, due_at, started_at, finished_at)
+WITH t AS (INSERT INTO kontroler.tasks (run_id, position, name, phase, unmet, parents, attempts, due_at, started_at, finished_at)
 SELECT r.id, p, 'task-' || p, state, CASE state WHEN 'Waiting' THEN 1 ELSE 0 END, '{}', (state = 'Succeeded')::int,
        CASE state WHEN 'Ready' THEN r.admitted_at END, CASE state WHEN 'Succeeded' THEN r.started_at END,
        CASE WHEN state NOT IN ('Ready', 'Waiting') THEN r.finished_at END
 FROM ((SELECT * FROM kontroler.runs ORDER BY id DESC LIMIT %d + %d)) r, generate_series(0, r.total - 1) p,
      LATERAL (SELECT CASE r.phase WHEN 'Running' THEN CASE p WHEN 0 THEN 'Ready' ELSE 'Waiting' END
-              WHEN 'Failed' THEN CASE p WHEN 0 THEN 'Failed' ELSE 'Skipped' END ELSE r.phase END AS state) t;
+              WHEN 'Failed' THEN CASE p WHEN 0 THEN 'Failed' ELSE 'Skipped' END ELSE r.phase END AS state) t
+RETURNING *)
 INSERT INTO kontroler.attempts (run_id, task_id, number, phase, pod_name, decided_at, started_at, finished_at)
 SELECT t.run_id, t.id, 1, 'Succeeded', 'pod-' || t.id, t.started_at, t.started_at, t.finished_at
-FROM kontroler.tasks t WHERE t.phase = 'Succeeded'`, detailedRuns, bigRuns) + triggersOn)
+FROM t WHERE t.phase = 'Succeeded'`, h.detailed, bigRuns) + triggersOn)
 	h.exec(`VACUUM ANALYZE`)
 }
 

@@ -175,7 +175,7 @@ func (r *rig) clientKubeconfig() string {
 func (r *rig) kubeconfig() string { return filepath.Join(r.cluster, "kubeconfig") }
 
 // startController starts the controller as it is shipped, with its defaults, and waits until it is ready.
-func (r *rig) startController() {
+func (r *rig) startController(args ...string) {
 	r.b.Helper()
 	program := *binary
 	if program == "" {
@@ -190,8 +190,9 @@ func (r *rig) startController() {
 	defer log.Close()
 	address := fmt.Sprintf("127.%d.%d.1:18080", 1+os.Getpid()>>8%250, os.Getpid()%250)
 	r.metrics = "http://" + address + "/metrics"
-	r.process = exec.Command(program, append([]string{"--namespaces=" + r.namespace, "--lease-namespace=" + r.namespace,
-		"--health-address=" + address, "--metrics-address=" + address}, strings.Fields(*flags)...)...)
+	args = append(args, "--namespaces="+r.namespace, "--lease-namespace="+r.namespace,
+		"--health-address="+address, "--metrics-address="+address)
+	r.process = exec.Command(program, append(args, strings.Fields(*flags)...)...)
 	r.process.Env = append(os.Environ(), "KUBECONFIG="+r.accounts.Controller, "DATABASE_URL="+r.database.URL())
 	r.process.Stdout, r.process.Stderr = log, log
 	r.process.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
