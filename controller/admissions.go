@@ -55,7 +55,7 @@ func (a *admitter) reconcileAdmission(ctx context.Context, key queue.RunKey) err
 	}
 	switch {
 	case v1alpha1.RunPhase(row.Phase).Ended():
-		a.runs.settle(key, dagRun)
+		a.runs.runEnded(row, dagRun)
 		return nil
 	case row.Phase == engine.RunPending:
 		if isOurs, err := a.claimRun(ctx, row, dagRun); err != nil || !isOurs {

@@ -38,10 +38,10 @@ func (k *gatekeeper) passGate(gates *queue.Gates, row store.Run, c engine.Create
 	return pass
 }
 
-// forget removes a run that has ended from those that wait.
-func (k *gatekeeper) forget(key queue.RunKey) {
-	k.pods.Forget(key)
-	k.claims.Forget(key)
+// forget removes a run of a namespace that has ended from those that wait.
+func (k *gatekeeper) forget(namespace string, key queue.RunKey) {
+	k.pods.Forget(namespace, key)
+	k.claims.Forget(namespace, key)
 }
 
 func templateOf(row store.Run, c engine.Create) queue.Template {

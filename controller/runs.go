@@ -89,7 +89,7 @@ func (r *runReconciler) reconcileRun(ctx context.Context, key queue.RunKey, chan
 		for name := range changes.Pods {
 			r.pods.queue.Add(cache.NewObjectName(row.Namespace, name))
 		}
-		r.settle(key, dagRun)
+		r.runEnded(row, dagRun)
 		return nil
 	}
 	if dagRun == nil {
@@ -160,7 +160,6 @@ func (r *runReconciler) advance(
 	ctx context.Context, rows store.Snapshot, dagRun *v1alpha1.DagRun, changes *queue.Changes, now time.Time,
 ) error {
 	row, order := rows.Run, orderOf(dagRun)
-	key := queue.RunKey(row.UID)
 	graph, unreadable, err := r.graphs.LoadForRun(ctx, row.VersionID, row.Counts.Total, order.stops(row, now))
 	if err != nil {
 		return err
@@ -207,7 +206,7 @@ func (r *runReconciler) advance(
 	r.enqueueFinished(row, facts, decision)
 	if decision.IsLast {
 		fault.Point("run-end-committed")
-		r.settle(key, dagRun)
+		r.runEnded(row, dagRun)
 		return nil
 	}
 	r.logs.Follow(facts.graph.Spec().Logs, row.Namespace, maps.Keys(facts.snapshot.Pods))
@@ -294,10 +293,11 @@ func (r *runReconciler) requeue(row store.Run, facts *facts, decision engine.Dec
 	}
 }
 
-// settle forgets a run that has ended, and enqueues its final status.
-func (r *runReconciler) settle(key queue.RunKey, dagRun *v1alpha1.DagRun) {
+// runEnded forgets a run that has ended, and enqueues its final status.
+func (r *runReconciler) runEnded(row store.Run, dagRun *v1alpha1.DagRun) {
+	key := queue.RunKey(row.UID)
 	r.backlog.slots.Forget(key)
-	r.podWriter.gatekeeper.forget(key)
+	r.podWriter.gatekeeper.forget(row.Namespace, key)
 	r.workspaces.forget(key)
 	r.gatherer.runVersions.Delete(key)
 	switch {

@@ -1,7 +1,6 @@
 package queue
 
 import (
-	"slices"
 	"sync"
 	"time"
 
@@ -21,8 +20,7 @@ const (
 // A namespace is closed as a whole while its quota is full, while it is terminating, or while the API server or a
 // webhook fails. A policy (PodSecurity, LimitRange, a webhook's denial) closes it only for Pods of the refused
 // template. In both cases one run at a time probes the namespace with one create, 1 s to 1 min apart, in turns. All
-// other runs wait in a ring and send nothing. After each accepted probe two more creates may follow, until the ring is
-// empty.
+// other runs wait and send nothing. After each accepted probe two more creates may follow, until no run waits.
 type Gates struct {
 	wake func(RunKey)
 
@@ -43,8 +41,7 @@ type gate struct {
 	templates map[Template]string
 	delay     time.Duration
 	next      time.Time // of the next probe
-	ring      []RunKey  // the runs that wait, the longest first
-	waiting   map[RunKey]bool
+	waiting   ring
 	tickets   map[RunKey]int // creates that runs may send
 	// probed reports that a probe has no answer yet, reopens that one was accepted since the last refusal.
 	probed, reopens bool
@@ -63,7 +60,7 @@ func (g *Gates) Reason(namespace string) string {
 	return ""
 }
 
-// Pass reports whether a run may send a create. If not, the run joins the ring, and the refusal says why.
+// Pass reports whether a run may send a create. If not, the run waits for its turn, and the refusal says why.
 func (g *Gates) Pass(namespace string, key RunKey, t Template) (engine.Refusal, bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -82,12 +79,12 @@ func (g *Gates) Pass(namespace string, key RunKey, t Template) (engine.Refusal, 
 		gate.probed = true
 		return engine.Refusal{}, true
 	}
-	gate.wait(key)
+	gate.waiting.add(key)
 	return why, false
 }
 
 // Blocked returns the tasks of a run whose Pods may not be created now, and why. A sync takes no slots for them. A run
-// with such a task joins the ring.
+// with such a task waits for its turn.
 func (g *Gates) Blocked(namespace string, key RunKey, version int64, tasks []int) map[int]engine.Refusal {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -104,7 +101,7 @@ func (g *Gates) Blocked(namespace string, key RunKey, version int64, tasks []int
 			tickets--
 		default:
 			blocked[task] = why
-			gate.wait(key)
+			gate.waiting.add(key)
 		}
 	}
 	return blocked
@@ -116,10 +113,10 @@ func (g *Gates) Refused(namespace string, key RunKey, t Template, why engine.Ref
 	defer g.mu.Unlock()
 	at := g.closed[namespace]
 	if at == nil {
-		at = &gate{templates: map[Template]string{}, waiting: map[RunKey]bool{}, tickets: map[RunKey]int{}}
+		at = &gate{templates: map[Template]string{}, tickets: map[RunKey]int{}}
 		g.closed[namespace] = at
 	}
-	at.wait(key)
+	at.waiting.add(key)
 	probed := at.probed
 	at.probed = false
 	if why.Reason == engine.ReasonCreateRefused {
@@ -159,7 +156,7 @@ func (g *Gates) Accepted(namespace string, t Template) {
 		for range reopening {
 			g.grant(gate)
 		}
-		if len(gate.ring) == 0 {
+		if gate.waiting.len() == 0 {
 			gate.all = engine.Refusal{}
 		}
 	case wasRefused:
@@ -177,7 +174,7 @@ func (g *Gates) Probe(now time.Time) {
 	for namespace, gate := range g.closed {
 		switch {
 		case now.Before(gate.next) && gate.next.Sub(now) <= probeMax: // else the clock went back
-		case len(gate.ring) == 0:
+		case gate.waiting.len() == 0:
 			g.open(namespace, gate) // nobody waits: the next create shows whether it is still refused
 		default:
 			g.grant(gate)
@@ -186,28 +183,27 @@ func (g *Gates) Probe(now time.Time) {
 	}
 }
 
-// Forget removes a run that has ended. The next run gets a turn that it has not used.
-func (g *Gates) Forget(key RunKey) {
+// Forget removes a run of a namespace that has ended. The next run gets a turn that it has not used.
+func (g *Gates) Forget(namespace string, key RunKey) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for _, gate := range g.closed {
-		gate.ring = slices.DeleteFunc(gate.ring, func(waiting RunKey) bool { return waiting == key })
-		delete(gate.waiting, key)
-		if gate.tickets[key] > 0 {
-			delete(gate.tickets, key)
-			g.grant(gate)
-		}
+	gate := g.closed[namespace]
+	if gate == nil {
+		return
+	}
+	gate.waiting.remove(key)
+	if gate.tickets[key] > 0 {
+		delete(gate.tickets, key)
+		g.grant(gate)
 	}
 }
 
-// grant lets the run at the head of the ring send a create.
+// grant lets the run that has waited longest send a create.
 func (g *Gates) grant(gate *gate) {
-	if len(gate.ring) == 0 {
+	if gate.waiting.len() == 0 {
 		return
 	}
-	key := gate.ring[0]
-	gate.ring = gate.ring[1:]
-	delete(gate.waiting, key)
+	key := gate.waiting.next()
 	gate.tickets[key]++
 	g.wake(key)
 }
@@ -215,7 +211,7 @@ func (g *Gates) grant(gate *gate) {
 // open removes a gate and wakes every run that waits.
 func (g *Gates) open(namespace string, gate *gate) {
 	delete(g.closed, namespace)
-	for _, key := range gate.ring {
+	for _, key := range gate.waiting.keys {
 		g.wake(key)
 	}
 }
@@ -227,12 +223,4 @@ func (g *gate) refusal(t Template) (engine.Refusal, bool) {
 	}
 	message, refused := g.templates[t]
 	return engine.Refusal{Reason: engine.ReasonCreateRefused, Message: message}, refused
-}
-
-// wait puts a run at the end of the ring, once.
-func (g *gate) wait(key RunKey) {
-	if !g.waiting[key] {
-		g.waiting[key] = true
-		g.ring = append(g.ring, key)
-	}
 }

@@ -115,9 +115,9 @@ func TestRunsThatHaveEndedDoNotDelayAProbe(t *testing.T) {
 	for _, key := range []RunKey{"b", "c"} {
 		w.wants(false, key, any)
 	}
-	w.Forget("b")
+	w.Forget("n", "b")
 	w.after(time.Second) // the turn of a
-	w.Forget("a")
+	w.Forget("n", "a")
 	w.wants(true, "c", any)
 }
 

@@ -17,34 +17,34 @@ import (
 type Slots struct {
 	mu  sync.Mutex
 	max int
-	// maxUnused is how many slots are reserved for runs of one namespace at a time. A namespace that is slow to use
+	// maxReserved is how many slots are reserved for runs of one namespace at a time. A namespace that is slow to use
 	// them must not collect them.
-	maxUnused int
-	pods      map[cache.ObjectName]struct{} // that are live
-	held      int                           // by syncs that may still send creates
-	reserved  map[RunKey]string             // one slot each, with the namespace of the run
-	unused    map[string]int                // how many slots are reserved for runs of a namespace
-	inUse     map[string]int                // how many slots a namespace has: of Pods, held, and reserved
-	// turns are the namespaces in which runs wait, runs these runs. The first comes next.
-	turns   []string
-	runs    map[string][]RunKey
-	waiting map[RunKey]bool
-	wake    func(RunKey)
+	maxReserved int
+	pods        map[cache.ObjectName]struct{} // that are live
+	held        int                           // by syncs that may still send creates
+	reserved    map[RunKey]string             // one slot each, with the namespace of the run
+	shares      map[string]*namespaceShare    // of the namespaces that have slots, or runs that wait
+	turns       []string                      // the namespaces in which runs wait. The first comes next.
+	wake        func(RunKey)
+}
+
+// namespaceShare is what a namespace has of the slots.
+type namespaceShare struct {
+	slots    int // of Pods, held by syncs, and reserved
+	reserved int
+	waiting  ring
 }
 
 // NewSlots makes max free slots. syncs is how many runs of one namespace are synced at the same time: it needs no more
 // reserved slots. wake enqueues a run for which a slot is reserved.
 func NewSlots(max, syncs int, wake func(RunKey)) *Slots {
 	return &Slots{
-		max:       max,
-		maxUnused: syncs,
-		pods:      map[cache.ObjectName]struct{}{},
-		reserved:  map[RunKey]string{},
-		unused:    map[string]int{},
-		inUse:     map[string]int{},
-		runs:      map[string][]RunKey{},
-		waiting:   map[RunKey]bool{},
-		wake:      wake,
+		max:         max,
+		maxReserved: syncs,
+		pods:        map[cache.ObjectName]struct{}{},
+		reserved:    map[RunKey]string{},
+		shares:      map[string]*namespaceShare{},
+		wake:        wake,
 	}
 }
 
@@ -60,25 +60,35 @@ func (s *Slots) Take(namespace string, key RunKey, want int) *Grant {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	got := 0
-	if of, isReserved := s.reserved[key]; isReserved {
+	if owner, isReserved := s.reserved[key]; isReserved {
 		got = min(want, 1)
 		delete(s.reserved, key)
-		s.count(of, -1)
-		if s.unused[of]--; s.unused[of] == 0 {
-			delete(s.unused, of)
-		}
+		s.count(owner, -1, -1)
 	}
 	got += max(0, min(want-got, s.unassigned()-got-s.leftForWaiting()))
 	s.held += got
-	s.count(namespace, got)
+	s.count(namespace, got, 0)
 	s.reserveFree()
 	return &Grant{Slots: s, namespace: namespace, left: got}
 }
 
-// count adds to the slots of a namespace.
-func (s *Slots) count(namespace string, n int) {
-	if s.inUse[namespace] += n; s.inUse[namespace] == 0 {
-		delete(s.inUse, namespace)
+// shareOf returns the share of a namespace. It makes one if there is none.
+func (s *Slots) shareOf(namespace string) *namespaceShare {
+	share := s.shares[namespace]
+	if share == nil {
+		share = &namespaceShare{}
+		s.shares[namespace] = share
+	}
+	return share
+}
+
+// count adds to the slots of a namespace, and to those of them that are reserved.
+func (s *Slots) count(namespace string, slots, reserved int) {
+	share := s.shareOf(namespace)
+	share.slots += slots
+	share.reserved += reserved
+	if share.slots == 0 && share.waiting.len() == 0 {
+		delete(s.shares, namespace)
 	}
 }
 
@@ -114,7 +124,7 @@ func (g *Grant) Settle() {
 func (g *Grant) free(n int) {
 	g.left -= n
 	g.held -= n
-	g.count(g.namespace, -n)
+	g.count(g.namespace, -n, 0)
 }
 
 // Seen assigns a slot to a Pod that exists, even if none is free.
@@ -127,7 +137,7 @@ func (s *Slots) Seen(pod cache.ObjectName) {
 func (s *Slots) add(pod cache.ObjectName) {
 	if _, isCounted := s.pods[pod]; !isCounted {
 		s.pods[pod] = struct{}{}
-		s.count(pod.Namespace, 1)
+		s.count(pod.Namespace, 1, 0)
 	}
 }
 
@@ -138,7 +148,7 @@ func (s *Slots) Release(pods ...cache.ObjectName) {
 	for _, pod := range pods {
 		if _, isCounted := s.pods[pod]; isCounted {
 			delete(s.pods, pod)
-			s.count(pod.Namespace, -1)
+			s.count(pod.Namespace, -1, 0)
 		}
 	}
 	s.reserveFree()
@@ -148,12 +158,12 @@ func (s *Slots) Release(pods ...cache.ObjectName) {
 func (s *Slots) Wait(namespace string, key RunKey) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, isReserved := s.reserved[key]; !s.waiting[key] && !isReserved {
-		s.waiting[key] = true
-		if len(s.runs[namespace]) == 0 {
+	if _, isReserved := s.reserved[key]; !isReserved {
+		share := s.shareOf(namespace)
+		if share.waiting.len() == 0 {
 			s.turns = append(s.turns, namespace)
 		}
-		s.runs[namespace] = append(s.runs[namespace], key)
+		share.waiting.add(key)
 	}
 	s.reserveFree()
 }
@@ -176,7 +186,7 @@ func (s *Slots) unassigned() int { return s.max - len(s.pods) - s.held - len(s.r
 func (s *Slots) leftForWaiting() int {
 	n := 0
 	for _, namespace := range s.turns {
-		n += min(len(s.runs[namespace]), s.maxUnused)
+		n += min(s.shares[namespace].waiting.len(), s.maxReserved)
 	}
 	return n
 }
@@ -185,23 +195,20 @@ func (s *Slots) leftForWaiting() int {
 func (s *Slots) reserveFree() {
 	for {
 		turn := slices.IndexFunc(s.turns, func(namespace string) bool {
-			return s.inUse[namespace] == 0 || s.unassigned() > 0 && s.unused[namespace] < s.maxUnused
+			share := s.shares[namespace]
+			return share.slots == 0 || s.unassigned() > 0 && share.reserved < s.maxReserved
 		})
 		if turn < 0 {
 			return
 		}
 		namespace := s.turns[turn]
-		key := s.runs[namespace][0]
-		s.turns, s.runs[namespace] = slices.Delete(s.turns, turn, turn+1), s.runs[namespace][1:]
-		if len(s.runs[namespace]) > 0 {
+		share := s.shares[namespace]
+		key := share.waiting.next()
+		if s.turns = slices.Delete(s.turns, turn, turn+1); share.waiting.len() > 0 {
 			s.turns = append(s.turns, namespace)
-		} else {
-			delete(s.runs, namespace)
 		}
-		delete(s.waiting, key)
 		s.reserved[key] = namespace
-		s.unused[namespace]++
-		s.count(namespace, 1)
+		s.count(namespace, 1, 1)
 		s.wake(key)
 	}
 }

@@ -153,7 +153,7 @@ func TestSlotsAreNotCollected(t *testing.T) {
 		}
 		w.woken = nil
 	}
-	if diff := cmp.Diff(map[bool]int{true: w.maxUnused, false: max - 5 - w.maxUnused}, got); diff != "" {
+	if diff := cmp.Diff(map[bool]int{true: w.maxReserved, false: max - 5 - w.maxReserved}, got); diff != "" {
 		t.Errorf("slots of the slow namespace and of the other one (-want +got):\n%s", diff)
 	}
 }
@@ -175,7 +175,7 @@ func TestSlotsThatAreFreeWhileRunsWait(t *testing.T) {
 				got.Settle()
 			}
 			for syncs, made := 0, 0; made < free; syncs++ {
-				if syncs > free/want+2*w.maxUnused {
+				if syncs > free/want+2*w.maxReserved {
 					t.Fatalf("%d of %d Pods after %d syncs", made, free, syncs)
 				}
 				key := w.woken[0]
