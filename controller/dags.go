@@ -37,7 +37,7 @@ func (c *compiled) invalid() string { return faultMessage(c.faults) }
 
 var (
 	errNoDAG   = errors.New("there is no such DAG")
-	errNotOurs = errors.New("the DAG is another controller's")
+	errNotOurs = errors.New("the DAG belongs to another controller")
 )
 
 // dagReconciler claims DAGs and stores the versions of DAGs and DagTasks.

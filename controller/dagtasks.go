@@ -38,8 +38,8 @@ func (s *savedTask) invalid() (reason, message string) {
 		return "Invalid", faultMessage(s.faults)
 	case s.isTaken:
 		return "VersionTaken", fmt.Sprintf(
-			"spec.version: version %d is stored with another task, and a version is immutable: "+
-				"raise spec.version to %d; until then DAGs use the stored task",
+			"spec.version: version %d already exists with another task, and versions are immutable: "+
+				"raise spec.version to %d; until then, DAGs use the stored task",
 			s.version.Number,
 			s.version.Newest+1,
 		)
@@ -107,7 +107,7 @@ func (r *dagReconciler) resolveTasks(ctx context.Context, d *v1alpha1.DAG) (map[
 	for _, ref := range dag.TaskRefs(&d.Spec) {
 		if size > maxTemplateBytes {
 			resolved[ref] = dag.DagTask{Faults: field.ErrorList{field.Forbidden(field.NewPath("spec"),
-				fmt.Sprintf("the DagTasks that the DAG names before it are larger than %d MiB", maxTemplateBytes>>20))}}
+				fmt.Sprintf("the DagTasks that the DAG names before this one exceed %d MiB", maxTemplateBytes>>20))}}
 			continue
 		}
 		s, known := saved[ref.Name]

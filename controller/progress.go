@@ -234,7 +234,7 @@ func stopMessage(p store.StoppingPod) string {
 func holdMessage(hold string) string {
 	switch hold {
 	case engine.HoldThrottled:
-		return "waiting for Pods of other runs to end: the controller has --max-pods of them"
+		return "waiting for Pods of other runs to end: the controller has reached --max-pods"
 	case engine.ReasonQuotaExceeded:
 		return "the quota of the namespace is exceeded"
 	case engine.ReasonCreateFailed:

@@ -70,7 +70,7 @@ func TestWhatALiveDagRunSays(t *testing.T) {
 		"the controller has its Pods": {
 			row:    store.Run{Hold: engine.HoldThrottled, Counts: store.Counts{Ready: 3}},
 			reason: "Throttled", still: true,
-			message: "waiting for Pods of other runs to end: the controller has --max-pods of them",
+			message: "waiting for Pods of other runs to end: the controller has reached --max-pods",
 		},
 		"maxParallel is no standstill": {
 			row: store.Run{Hold: engine.HoldMaxParallel, Counts: store.Counts{Ready: 3, Active: 1}}, runs: 1,

@@ -29,7 +29,7 @@ const drainTimeout = 12 * time.Second
 var ErrLeaseLost = errors.New("the lease is lost")
 
 var (
-	errDatabaseAway = errors.New("the database has been away for a lease duration")
+	errDatabaseAway = errors.New("the database has been unavailable for a lease duration")
 	errGaveUp       = errors.New("the lease was given up")
 	errNotDrained   = fmt.Errorf("the term's work did not end within %s", drainTimeout)
 )

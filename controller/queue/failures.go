@@ -89,7 +89,7 @@ func (s *stall) note(err error, now time.Time) {
 	s.last = now
 	if !s.isLogged && now.Sub(s.first) >= stallAfter {
 		s.isLogged = true
-		s.log.Warn("the database answers, but does not do what is asked; it is asked again until it does", "error", err)
+		s.log.Warn("the database answers pings, but operations fail; they are retried", "error", err)
 	}
 }
 
@@ -102,7 +102,7 @@ func (s *stall) check(isAway bool, now time.Time) {
 		return
 	}
 	if s.isLogged && !isAway {
-		s.log.Info("the database does what is asked again", "failed", s.last.Sub(s.first).Round(time.Second).String())
+		s.log.Info("database operations succeed again", "failed", s.last.Sub(s.first).Round(time.Second).String())
 	}
 	s.first, s.last, s.isLogged = time.Time{}, time.Time{}, false
 }

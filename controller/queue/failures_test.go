@@ -15,7 +15,7 @@ import (
 // TestStall: what is logged while the database answers pings and does not do what work needs.
 func TestStall(t *testing.T) {
 	const begins = "" +
-		`level=WARN msg="the database answers, but does not do what is asked; it is asked again until it does" ` +
+		`level=WARN msg="the database answers pings, but operations fail; they are retried" ` +
 		`error="pq: the disk is full: the database is unavailable"` + "\n"
 	began := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	for name, test := range map[string]struct {
@@ -29,11 +29,11 @@ func TestStall(t *testing.T) {
 		"a stall is logged once":             {failures: []int{0, 1, 9, 10, 11, 90, 170}, until: 200, want: begins},
 		"its end is logged": {
 			failures: []int{0, 31, 62}, until: 200,
-			want: begins + `level=INFO msg="the database does what is asked again" failed=1m2s` + "\n",
+			want: begins + `level=INFO msg="database operations succeed again" failed=1m2s` + "\n",
 		},
 		"the next stall is logged too": {
 			failures: []int{0, 12, 200, 211}, until: 250,
-			want: begins + `level=INFO msg="the database does what is asked again" failed=12s` + "\n" + begins,
+			want: begins + `level=INFO msg="database operations succeed again" failed=12s` + "\n" + begins,
 		},
 		"failures far apart are no stall":      {failures: []int{0, 100, 200, 300}, until: 400},
 		"an outage takes the place of a stall": {failures: []int{0, 12}, away: 15, until: 200, want: begins},

@@ -118,7 +118,7 @@ func TestDagTaskVersions(t *testing.T) {
 		"DagTask",
 		"task",
 		metav1.ConditionFalse,
-		"spec.version: version 3 is stored with another task, and a version is immutable: raise spec.version to 4",
+		"spec.version: version 3 already exists with another task, and versions are immutable: raise spec.version to 4",
 	)
 	w.WaitValid("DAG", "dag", metav1.ConditionTrue, "version 1")
 	w.Start("stored", "dag")

@@ -25,7 +25,7 @@ func (c Client) Compile(ctx context.Context, d *v1alpha1.DAG, stored StoredVersi
 	for _, ref := range dag.TaskRefs(&d.Spec) {
 		if size > maxTemplateBytes {
 			resolved[ref] = dag.DagTask{Faults: field.ErrorList{field.Forbidden(field.NewPath("spec"),
-				fmt.Sprintf("the DagTasks that the DAG names before it are larger than %d MiB", maxTemplateBytes>>20))}}
+				fmt.Sprintf("the DagTasks that the DAG names before this one exceed %d MiB", maxTemplateBytes>>20))}}
 			continue
 		}
 		task, isKnown := live[ref.Name]

@@ -174,7 +174,7 @@ const usageHead = `Kontroler's controller: runs DAGs of containers on Kubernetes
                                         first. It has the flags marked with *
   controller --version
 
-Every flag has an environment variable, which stands beside it. The flag wins.
+Every flag has an environment variable, shown beside it. The flag takes precedence.
 
 `
 

@@ -174,7 +174,7 @@ const usageHead = `Kontroler's server: reads and drives DAGs over REST.
                                                     sessions of the user. It has the flags marked with * and +
   server --version
 
-Every flag has an environment variable, which stands beside it. The flag wins.
+Every flag has an environment variable, shown beside it. The flag takes precedence.
 
 `
 
