@@ -25,7 +25,7 @@ import (
 	"kontroler/store"
 )
 
-// starts is what the creates of one sync share.
+// starts has the inputs that the creates of one sync share.
 type starts struct {
 	row    store.Run
 	graph  *dag.Graph
@@ -40,8 +40,7 @@ type podWriter struct {
 	workspaces *workspaces
 }
 
-// act deletes, limits and creates the Pods of a committed decision. A failed request does not keep Pods from being
-// created.
+// act deletes, limits and creates the Pods of a committed decision. It creates Pods even if a delete or a limit fails.
 func (w *podWriter) act(
 	ctx context.Context, row store.Run, f *facts, slots *queue.Grant, decision engine.Decision,
 ) error {
@@ -56,7 +55,7 @@ func (w *podWriter) act(
 		return fmt.Errorf("decoding the parameters of run %s/%s: %w", row.Namespace, row.Name, err)
 	}
 	if w.workspaces.lacksWorkspace(row, f.graph) {
-		// The first create makes the workspace too. The others need it.
+		// The first create also makes the workspace, which the others need.
 		if failed := w.createPod(ctx, s, creates[0]); failed != nil {
 			return errors.Join(err, failed)
 		}
@@ -66,7 +65,8 @@ func (w *podWriter) act(
 	return errors.Join(err, created)
 }
 
-// createPod creates the Pod of a decided attempt. A repeat finds the Pod, because its name is derived.
+// createPod creates the Pod of a decided attempt. A repeated call finds the Pod, because its name is derived from the
+// attempt.
 func (w *podWriter) createPod(ctx context.Context, s starts, c engine.Create) error {
 	row, key, workspace := s.row, queue.RunKey(s.row.UID), s.graph.Workspace()
 	if workspace != nil && !w.workspaces.made(key) {
@@ -128,8 +128,8 @@ func (w *podWriter) existing(ctx context.Context, row store.Run, c engine.Create
 	return nil, nil
 }
 
-// stopPods deletes Pods whose stop is committed. If a deletion fails because of a webhook that hangs, the others are
-// left to the next sync, so that the run shows the error meanwhile.
+// stopPods deletes Pods whose stop is committed. If a deletion fails because an admission webhook hangs, the others are
+// left to the next sync, so that the run can show the error soon.
 func (w *podWriter) stopPods(ctx context.Context, row store.Run, deletes []engine.Delete) error {
 	var hangs atomic.Bool
 	return queue.Parallel(len(deletes), func(i int) error {
@@ -145,7 +145,7 @@ func (w *podWriter) stopPods(ctx context.Context, row store.Run, deletes []engin
 	})
 }
 
-// goneRetry is the delay before a run whose Pod or DagRun is gone is synced again. The cache may lag.
+// goneRetry is the delay before a run whose Pod or DagRun is gone is synced again. The cache may still have the object.
 const goneRetry = time.Second
 
 // stopPod deletes a Pod whose stop is committed, with its own grace period.
@@ -166,8 +166,8 @@ func (w *podWriter) stopPod(ctx context.Context, row store.Run, d engine.Delete)
 	return nil
 }
 
-// limitPods sets the deadlines of Pods whose tasks run. If a request is lost, the next sync repeats it, because the
-// Pod has no deadline yet.
+// limitPods sets activeDeadlineSeconds of Pods whose tasks run. If a request fails, the next sync repeats it, because
+// the Pod has no deadline yet.
 func (w *podWriter) limitPods(ctx context.Context, row store.Run, limits []engine.Limit) error {
 	return queue.Parallel(len(limits), func(i int) error {
 		l := limits[i]
@@ -187,7 +187,7 @@ func (w *podWriter) relabelAll(ctx context.Context, row store.Run, pods []*corev
 	return queue.Parallel(len(pods), func(i int) error { return w.relabel(ctx, row, pods[i]) })
 }
 
-// relabel restores the labels of a Pod of ours. Without them no watch shows it.
+// relabel restores the labels of one of our Pods. Without them the watch does not show it.
 func (w *podWriter) relabel(ctx context.Context, row store.Run, pod *corev1.Pod) error {
 	labels := map[string]string{v1alpha1.LabelController: w.cfg.ID, v1alpha1.LabelRun: row.UID}
 	body, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": pod.UID, "labels": labels}})

@@ -30,7 +30,7 @@ type admitter struct {
 	status *statusWriter
 }
 
-// syncAdmission turns a DagRun into a run: it admits and claims the DagRun, and enqueues the run.
+// syncAdmission turns a DagRun into a run: it writes the row, claims the DagRun, and enqueues the run.
 func (a *admitter) syncAdmission(ctx context.Context, key queue.RunKey) error {
 	err := queue.Guard(key, func() error { return a.reconcileAdmission(ctx, key) })
 	a.status.noteRun(key, err)
@@ -40,7 +40,7 @@ func (a *admitter) syncAdmission(ctx context.Context, key queue.RunKey) error {
 func (a *admitter) reconcileAdmission(ctx context.Context, key queue.RunKey) error {
 	dagRun := a.cached.cachedRun(key)
 	if dagRun == nil {
-		// The DagRun may have been deleted while it was admitted. The sync of the run ends such a run.
+		// The DagRun may have been deleted while it was being admitted. The sync of the run then ends the run.
 		a.backlog.queue.AddAfter(key, goneRetry)
 		return nil
 	}
@@ -67,8 +67,8 @@ func (a *admitter) reconcileAdmission(ctx context.Context, key queue.RunKey) err
 	return nil
 }
 
-// admit writes the row of a DagRun, from its DAG as it is now. found is false for a DagRun that is not ours to run,
-// that waits for its DAG or a DagTask, or whose row is gone.
+// admit writes the row of a DagRun, from the current spec of its DAG. found is false for a DagRun that belongs to
+// another controller, that waits for its DAG or a DagTask, or whose row is gone.
 func (a *admitter) admit(ctx context.Context, run *v1alpha1.DagRun) (row store.Run, found bool, err error) {
 	switch {
 	case run.IsOtherKontrolers():
@@ -146,8 +146,8 @@ func (c *core) hasClaim(run *v1alpha1.DagRun, row store.Run) bool {
 }
 
 // claimRun records this controller and this row in the DagRun, before the first Pod. If several controllers try, the
-// first patch wins and the others delete their rows. isOurs reports whether the run is to be synced, because its DagRun
-// is claimed or gone.
+// first patch wins and the others delete their rows. isOurs reports whether this controller must sync the run: it has
+// claimed the DagRun, or the DagRun is gone.
 func (a *admitter) claimRun(ctx context.Context, row store.Run, run *v1alpha1.DagRun) (isOurs bool, err error) {
 	for range 3 {
 		switch s := run.Status; {
@@ -189,8 +189,8 @@ func (c *core) liveRun(ctx context.Context, row store.Run) (*v1alpha1.DagRun, er
 	return run, nil
 }
 
-// dagNotFound shows that a DagRun waits for its DAG. Only controllers of the empty class do so, because the class of a
-// missing DAG is unknown.
+// dagNotFound shows in the status of a DagRun that its DAG does not exist. The class of a missing DAG is unknown, so
+// only controllers of the empty class do this.
 func (a *admitter) dagNotFound(ctx context.Context, run *v1alpha1.DagRun) error {
 	if a.cfg.Class != "" {
 		return nil
@@ -199,7 +199,7 @@ func (a *admitter) dagNotFound(ctx context.Context, run *v1alpha1.DagRun) error 
 		"there is no DAG %q in namespace %q; the run starts when there is", run.Spec.DagName, run.Namespace))
 }
 
-// wait shows why a DagRun is not admitted yet, or ends it if it is cancelled.
+// wait shows in the status of a DagRun why it is not admitted yet. A cancelled DagRun ends.
 func (a *admitter) wait(ctx context.Context, run *v1alpha1.DagRun, reason, message string) error {
 	if run.Status.Reason == reason && run.Status.Message == message && !run.Spec.Cancel {
 		return nil
@@ -221,7 +221,8 @@ func (a *admitter) wait(ctx context.Context, run *v1alpha1.DagRun, reason, messa
 	return kube.IgnoreNotFound(err)
 }
 
-// historyLost ends a DagRun whose row is gone. It is not run again, because it is unknown what it did.
+// historyLost ends a DagRun whose row is gone. The DAG does not run again for it, because its tasks may have run
+// already.
 func (a *admitter) historyLost(ctx context.Context, run *v1alpha1.DagRun) error {
 	message := fmt.Sprintf("its row %d is not in the database: what it did is not known, and it is not run again",
 		run.Status.RunID)
@@ -243,7 +244,7 @@ func isDisowned(run *v1alpha1.DagRun) bool {
 	return admitted != nil && admitted.Reason == v1alpha1.RunReasonOtherKontroler
 }
 
-// disown adds to the status of a DagRun of the existing Kontroler that it does not run here.
+// disown records in the status of a DagRun of the existing Kontroler that this controller does not run it.
 func (a *admitter) disown(ctx context.Context, run *v1alpha1.DagRun) error {
 	if isDisowned(run) || run.DeletionTimestamp != nil {
 		return nil

@@ -20,7 +20,7 @@ import (
 )
 
 const (
-	// claimVoidAfter is how long after its Lease expires a controller loses its claims.
+	// claimVoidAfter is how long after the expiry of its Lease a controller loses its claims.
 	claimVoidAfter = 5 * time.Minute
 	// claimUnchanged is how long the Lease of a leader may go without a change: many times its renewal interval.
 	claimUnchanged = 30 * time.Second
@@ -29,7 +29,7 @@ const (
 )
 
 // claim claims a DAG of this controller's class that is unclaimed, or whose claim has lapsed. If several controllers
-// try, the first patch wins. It returns the DAG as it is then.
+// try, the first patch wins. claim returns the DAG as it is then, and whether this controller holds the claim.
 func (r *dagReconciler) claim(ctx context.Context, d *v1alpha1.DAG) (*v1alpha1.DAG, bool, error) {
 	mine, ofClass := d.Status.Controller == r.cfg.ID, d.Spec.ControllerClass == r.cfg.Class
 	switch {
@@ -95,8 +95,8 @@ func (r *dagReconciler) claimVoid(ctx context.Context, namespace, id string) (bo
 	return r.leases.isVoid(lease, r.now()), nil
 }
 
-// otherLeases are the Leases of other controllers as this one has seen them. Their times come from clocks that may
-// differ from this one's by minutes, so a Lease that changes is held, whatever its times say.
+// otherLeases remembers when each Lease of another controller last changed. The times in a Lease come from another
+// clock, which may be minutes off. A Lease that keeps changing is therefore held, whatever its times say.
 type otherLeases struct {
 	mu   sync.Mutex
 	seen map[types.UID]seenLease
@@ -109,8 +109,8 @@ type seenLease struct {
 
 func newOtherLeases() *otherLeases { return &otherLeases{seen: map[types.UID]seenLease{}} }
 
-// isVoid reports whether a Lease expired long ago. Its own times count only if it has not changed for a while. If it
-// has not changed for very long, its times do not matter.
+// isVoid reports whether a Lease expired long ago. The times in the Lease count only if it has not changed for a while.
+// A Lease that has not changed for very long is void whatever they say.
 func (o *otherLeases) isVoid(lease *coordinationv1.Lease, now time.Time) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -51,7 +51,7 @@ type Config struct {
 	// Writes returns the number of requests that changed something. One progress patch is allowed for every twenty of
 	// them.
 	Writes func() uint64
-	// DatabaseAway reports whether the database does not answer, and since when.
+	// DatabaseAway reports whether the database is unavailable, and since when.
 	DatabaseAway func() (since time.Time, away bool)
 	Metrics      *metrics.Metrics
 	Log          *slog.Logger
@@ -63,8 +63,8 @@ type Controller struct {
 	cached    *caches
 	events    record.EventRecorder
 	broadcast record.EventBroadcaster
-	led       atomic.Bool   // this process was a leader
-	leads     atomic.Bool   // it is one
+	led       atomic.Bool   // this process has led at least once
+	leads     atomic.Bool   // this process leads now
 	guard     webhook.Guard // made from WebhookDeny
 }
 
@@ -84,7 +84,8 @@ func New(cfg Config) (*Controller, error) {
 	return c, nil
 }
 
-// Start starts the watches, which end with ctx. A standby keeps its caches warm.
+// Start starts the watches, and the goroutine that reports database outages. Both end with ctx. A standby runs them
+// too, so that its caches are warm when it becomes the leader.
 func (c *Controller) Start(ctx context.Context) {
 	c.cached.run(ctx)
 	context.AfterFunc(ctx, c.broadcast.Shutdown)
@@ -94,8 +95,8 @@ func (c *Controller) Start(ctx context.Context) {
 // Synced reports whether every watch has delivered its first list.
 func (c *Controller) Synced() bool { return c.cached.hasSynced() }
 
-// Lead works as the leader until ctx ends. Syncs that have begun may then take ten seconds to finish. Lead returns nil,
-// or store.ErrFenced if another leader has taken over.
+// Lead works as the leader until ctx ends. Syncs that are running then have ten seconds to finish. Lead returns nil
+// after ctx has ended, store.ErrFenced if another leader has taken over, or the error that kept the term from starting.
 func (c *Controller) Lead(ctx context.Context, db *store.Leader) error {
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)

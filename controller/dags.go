@@ -32,7 +32,7 @@ type compiled struct {
 	faults  field.ErrorList
 }
 
-// invalid returns why the DAG cannot run. It is empty if it can.
+// invalid returns why the DAG cannot run. The result is empty for a valid DAG.
 func (c *compiled) invalid() string { return faultMessage(c.faults) }
 
 var (
@@ -48,7 +48,7 @@ type dagReconciler struct {
 	conditions       *dagConditions
 	versions         versions.Saved
 	leases           *otherLeases
-	// compiles and saves read an object live and store it.
+	// compiles and saves share one read and store of an object between concurrent callers.
 	compiles *versions.Shared[cache.ObjectName, *compiled]
 	saves    *versions.Shared[cache.ObjectName, savedTask]
 }
@@ -74,7 +74,7 @@ func (r *dagReconciler) syncDAG(ctx context.Context, key cache.ObjectName) error
 }
 
 func (r *dagReconciler) reconcileDAG(ctx context.Context, key cache.ObjectName) error {
-	r.versions.Drop(key) // if its row says that it was deleted, it is stored again
+	r.versions.Drop(key) // its row may say that the DAG was deleted; compileDAG then stores it again
 	c, err := r.compileDAG(ctx, key)
 	switch {
 	case errors.Is(err, errNoDAG):
@@ -89,7 +89,7 @@ func (r *dagReconciler) reconcileDAG(ctx context.Context, key cache.ObjectName) 
 
 // compileDAG reads a DAG live, claims it, compiles it with the DagTasks that it names, and stores a new version if the
 // compiled spec changed. The sync of a DAG and the admission of a run both use it. Runs of a DAG that are admitted at
-// the same time share one call. Its errors are errNoDAG, errNotOurs, or worth a retry.
+// the same time share one call. It returns errNoDAG, errNotOurs, or an error that is worth a retry.
 func (r *dagReconciler) compileDAG(ctx context.Context, key cache.ObjectName) (*compiled, error) {
 	return r.compiles.Do(key, func() (*compiled, error) { return r.compile(ctx, key) })
 }
@@ -103,7 +103,7 @@ func (r *dagReconciler) compile(ctx context.Context, key cache.ObjectName) (*com
 		return nil, fmt.Errorf("reading DAG %s: %w", key, err)
 	}
 	if d.DeletionTimestamp != nil {
-		return nil, errNoDAG // even if a finalizer holds it
+		return nil, errNoDAG // a finalizer may keep the object for long
 	}
 	d, mine, err := r.claim(ctx, d)
 	if err != nil {
@@ -136,13 +136,13 @@ func (r *dagReconciler) compile(ctx context.Context, key cache.ObjectName) (*com
 		return nil, err
 	}
 	r.versions.Put(key, d, c.version)
-	r.scheduler.Enqueue(key) // its last sync may have found no row
+	r.scheduler.Enqueue(key) // its last sync may have found no row of the DAG
 	return c, nil
 }
 
 func (r *dagReconciler) dagGone(ctx context.Context, key cache.ObjectName) error {
 	r.versions.Drop(key)
-	r.scheduler.Enqueue(key) // The DAG may have been deleted while nobody led.
+	r.scheduler.Enqueue(key) // the DAG may have been deleted while there was no leader
 	return r.db.DAGs.MarkDeleted(ctx, key.Namespace, key.Name, r.now())
 }
 
@@ -178,13 +178,13 @@ func (r *dagReconciler) reportDAG(ctx context.Context, c *compiled) error {
 		valid.Status, valid.Reason, valid.Message = metav1.ConditionFalse, "Invalid", why
 	}
 	changed := meta.SetStatusCondition(&status.Conditions, valid)
-	// Earlier versions of the controller set Supported. Reconciled was about syncs that failed before this one.
+	// Earlier versions of the controller set Supported. Reconciled reported that earlier syncs had failed.
 	changed = meta.RemoveStatusCondition(&status.Conditions, "Supported") || changed
 	changed = meta.RemoveStatusCondition(&status.Conditions, v1alpha1.ConditionReconciled) || changed
 	if !changed && status.Version == d.Status.Version && status.ObservedGeneration == d.Status.ObservedGeneration {
 		return nil
 	}
-	// If there was a later write, such as a claim or a last run, the patch fails with a conflict.
+	// If the DAG has changed since it was read, for example its claim or last run, the patch fails with a conflict.
 	_, err := kube.PatchStatus(ctx, r.cfg.Client.KontrolerV1alpha1().DAGs(d.Namespace), d, status)
 	if apierrors.IsNotFound(err) {
 		return nil
@@ -197,8 +197,8 @@ func (r *dagReconciler) reportDAG(ctx context.Context, c *compiled) error {
 	return nil
 }
 
-// announce writes Events once for each generation of an object: one if it is not valid, and one with its warnings about
-// ignored or misleading fields. conditionsBefore are the conditions that it had.
+// announce writes Events once for each generation of an object: one if the object is not valid, and one with its
+// warnings about ignored or misleading fields. conditionsBefore are the conditions that the object had before.
 func (r *dagReconciler) announce(
 	about runtime.Object, valid metav1.Condition, conditionsBefore []metav1.Condition, warnings func() []string,
 ) {

@@ -22,16 +22,16 @@ import (
 // maxTemplateBytes bounds the DagTasks in memory while one DAG is compiled.
 const maxTemplateBytes = 16 << 20
 
-// savedTask is a DagTask that was stored as a version, or is faulty.
+// savedTask is a DagTask as saveTask found it: stored as a version, or with faults.
 type savedTask struct {
-	task    *v1alpha1.DagTask // nil if there is none
+	task    *v1alpha1.DagTask // nil if it does not exist
 	version store.TaskVersion
-	// isTaken reports that its version is stored with another spec.
+	// isTaken reports that its spec.version is already stored with another spec.
 	isTaken bool
 	faults  field.ErrorList
 }
 
-// invalid returns why the DagTask differs from its stored version. Both results are empty if it does not.
+// invalid returns the reason and the message of a DagTask that is not stored as it is. Both are empty for a stored one.
 func (s *savedTask) invalid() (reason, message string) {
 	switch {
 	case len(s.faults) > 0:
@@ -59,7 +59,7 @@ func (r *dagReconciler) syncTask(ctx context.Context, key cache.ObjectName) erro
 }
 
 // saveTask reads a DagTask live, validates it, and stores a new version if it changed. The sync of a DagTask and the
-// DAGs that name it both use it. Every controller has versions of its own.
+// compilation of the DAGs that name it both use it. Every controller has versions of its own.
 func (r *dagReconciler) saveTask(ctx context.Context, key cache.ObjectName) (savedTask, error) {
 	return r.saves.Do(key, func() (savedTask, error) { return r.save(ctx, key) })
 }
@@ -101,7 +101,7 @@ func (r *dagReconciler) save(ctx context.Context, key cache.ObjectName) (savedTa
 	return s, nil
 }
 
-// resolveTasks returns the DagTasks that a DAG names, as they are now.
+// resolveTasks returns the DagTasks that a DAG names, in the versions that it asks for.
 func (r *dagReconciler) resolveTasks(ctx context.Context, d *v1alpha1.DAG) (map[v1alpha1.TaskRef]dag.DagTask, error) {
 	resolved, saved, size := map[v1alpha1.TaskRef]dag.DagTask{}, map[string]savedTask{}, 0
 	for _, ref := range dag.TaskRefs(&d.Spec) {
@@ -138,8 +138,8 @@ func (r *dagReconciler) resolveTasks(ctx context.Context, d *v1alpha1.DAG) (map[
 	return resolved, nil
 }
 
-// reportTask updates the status of a DagTask. If several controllers watch it, only the first does so, as long as its
-// Lease is held. The others would write the same, except for version numbers.
+// reportTask updates the status of a DagTask. If several controllers watch the DagTask, only the one that the status
+// names writes it, until its claim has lapsed. The others would write the same, except for version numbers.
 func (r *dagReconciler) reportTask(ctx context.Context, s savedTask) error {
 	task := s.task
 	reason, message := s.invalid()

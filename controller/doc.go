@@ -22,10 +22,10 @@
 //	transitions.go  which transitions change a status or notify
 //	dags.go         DAGs: claimed (claims.go), compiled with their DagTasks (dagtasks.go), stored as versions
 //	gatekeeper.go   refused creates
-//	workspace.go    the claim of a run
+//	workspace.go    the PersistentVolumeClaim of a run
 //	syncerrors.go    conditions of DAGs and DagRuns whose syncs fail; noteRun in runs.go records those of runs
 //	outage.go       the status of DagRuns while the database is unavailable
-//	pauses.go       namespaces in which a request has just failed
+//	pauses.go       namespaces that get no requests for a while after one has failed
 //
 // # Packages below
 //
@@ -33,20 +33,20 @@
 //
 //	engine          the state machine of a run
 //	leader          the Lease, the epoch, the check before every request
-//	queue           the workqueue contract, shares of namespaces in workers and in --max-pods, what changed in a run,
-//	                namespaces that refuse objects
-//	informer        caches across namespaces, and what bridges their lag
+//	queue           the workqueue contract, fair shares of workers and of --max-pods, pending changes of runs,
+//	                gates for namespaces that refuse creates
+//	informer        caches across namespaces, and sets that bridge their lag
 //	pod             the spec of a Pod, what its status says
 //	versions        stored versions of DAGs
-//	schedule        due times become DagRuns
+//	schedule        turns due times into DagRuns
 //	logs            the logs of task containers
 //	podlog          the head and the tail of a log, in bounded memory
 //	podevents       Events of Pods
-//	webhook         notifications of endings
-//	retention       DagRuns and history that expire
-//	existing        finalizers of the existing Kontroler
+//	webhook         notifications when tasks and runs end
+//	retention       deletes expired DagRuns and history
+//	existing        removes finalizers of the existing Kontroler
 //	install         preflight checks; uninstalling
-//	conditions      objects whose syncs fail
+//	conditions      conditions of objects whose syncs fail
 //	cmd/controller  the main of the controller: flags, clients, shutdown
 //	metrics, clock, names, kube, text, wait, fault   small tools
 //
@@ -58,7 +58,7 @@
 //     The worker that syncs a run decides for it. The reaper also writes, but records only what the cluster has already
 //     done.
 //   - What is in memory can be lost at any instant. Rows and a fresh list rebuild it.
-//   - A namespace in which requests hang or are refused holds up no other one: each has a share of the workers of every
-//     queue, and of the slots.
+//   - A namespace in which requests hang or are refused does not delay the others: each namespace has a share of the
+//     workers of every queue, and of the slots.
 //   - An object that is not ours by label and owner is never changed.
 package controller

@@ -22,16 +22,16 @@ const (
 	eventTimeout = 10 * time.Second
 )
 
-// newEvents makes a recorder of the Events of DAGs and DagTasks. Those of DagRuns are written by recordEvent.
+// newEvents makes the recorder for Events of DAGs and DagTasks. Events of DagRuns are written by recordEvent.
 func newEvents(kube kubernetes.Interface) (record.EventBroadcaster, record.EventRecorder) {
 	broadcaster := record.NewBroadcaster()
 	broadcaster.StartRecordingToSink(&eventSink{events: kube.CoreV1().Events(metav1.NamespaceAll), paused: pauses{}})
 	return broadcaster, broadcaster.NewRecorder(scheme.Scheme, corev1.EventSource{Component: component})
 }
 
-// eventSink writes Events. The broadcaster has one goroutine for all namespaces, and sends one Event at a time. A
-// webhook of a namespace that does not answer must not hold up the others: after an Event that is not accepted in time,
-// those of its namespace are dropped for pauseAfterFailure.
+// eventSink writes Events. The broadcaster has one goroutine for all namespaces, and sends one Event at a time. An
+// admission webhook that hangs for one namespace must not delay the Events of the others. Therefore, after an Event has
+// timed out, Events of its namespace are dropped for pauseAfterFailure.
 type eventSink struct {
 	events typedcorev1.EventInterface
 	paused pauses

@@ -25,11 +25,11 @@ const probeEvery = 250 * time.Millisecond
 type gatekeeper struct {
 	*core
 	pods *queue.Gates
-	// claims are the gates of workspaces, which have quotas of their own.
+	// claims are the gates for PersistentVolumeClaims, which have quotas of their own.
 	claims *queue.Gates
 }
 
-// passGate reports whether a create may be sent. If not, the attempt waits, and its reason is recorded once.
+// passGate reports whether a create may be sent. If not, the attempt waits, and a new reason is recorded.
 func (k *gatekeeper) passGate(gates *queue.Gates, row store.Run, c engine.Create) bool {
 	why, pass := gates.Pass(row.Namespace, queue.RunKey(row.UID), templateOf(row, c))
 	if !pass && c.Reason != why.Reason {
@@ -38,7 +38,7 @@ func (k *gatekeeper) passGate(gates *queue.Gates, row store.Run, c engine.Create
 	return pass
 }
 
-// forget removes a run of a namespace that has ended from those that wait.
+// forget removes a run that has ended from the runs that wait at the gates of its namespace.
 func (k *gatekeeper) forget(namespace string, key queue.RunKey) {
 	k.pods.Forget(namespace, key)
 	k.claims.Forget(namespace, key)
@@ -48,15 +48,15 @@ func templateOf(row store.Run, c engine.Create) queue.Template {
 	return queue.Template{Version: row.VersionID, Task: c.Task}
 }
 
-// createFailed classifies the error of a create. It passes a refusal to the engine, and returns any other error, which
-// is retried. gates are those of the object that was to be created: the Pod, or its workspace.
+// createFailed classifies the error of a create. It records a refusal for the engine, and returns any other error,
+// which is retried. gates are those of the object that was to be created: the Pod, or the claim of its workspace.
 func (k *gatekeeper) createFailed(row store.Run, c engine.Create, gates *queue.Gates, err error) error {
-	// Without the name of the Pod the text is the same for every attempt.
+	// Without the name of the Pod, the message is the same for every attempt.
 	refusal := engine.Refusal{
 		Message: text.Shorten(strings.ReplaceAll(err.Error(), strconv.Quote(c.PodName)+" ", ""), text.MaxBytes),
 	}
 	switch {
-	// Nothing but the text distinguishes an exceeded quota from any other 403.
+	// Only the text distinguishes an exceeded quota from other 403 responses.
 	case apierrors.IsForbidden(err) && strings.Contains(err.Error(), "exceeded quota"):
 		refusal.Reason = engine.ReasonQuotaExceeded
 	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause), apierrors.IsNotFound(err):

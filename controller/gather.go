@@ -28,7 +28,7 @@ import (
 // descendantsPerSync bounds how far one sync follows failures through the graph.
 const descendantsPerSync = 500
 
-// gatherer reads what a decision needs to know.
+// gatherer reads the facts that a decision needs.
 type gatherer struct {
 	*core
 	gatekeeper *gatekeeper
@@ -43,23 +43,24 @@ type gatherer struct {
 type facts struct {
 	graph    *dag.Graph
 	snapshot engine.Snapshot
-	// strangers are changed Pods without a live attempt. They are finished, or not ours.
+	// strangers are the names of changed Pods that match no live attempt. They have finished, or are not ours.
 	strangers []string
-	// unlabelled are Pods of ours whose labels somebody removed.
+	// unlabelled are our Pods whose labels somebody removed.
 	unlabelled []*corev1.Pod
-	// postponed are changed Pods beyond what one sync takes.
+	// postponed are the names of changed Pods that are left to the next sync.
 	postponed []string
-	// hasMore reports that there was more than one sync takes.
+	// hasMore reports that more attempts are due than one sync handles.
 	hasMore bool
-	// nextDue is when a row that the snapshot lacks is due, or when the claim of the workspace is to be read again.
-	// Zero means never.
+	// nextDue is when the next row outside the snapshot is due, or when the workspace's claim must be read again. Zero
+	// means never.
 	nextDue time.Time
-	// uncreated counts the Decided attempts that are not blocked. The snapshot has the first hundred.
+	// uncreated counts the Decided attempts whose Pods may be created. The snapshot has the first hundred of them.
 	uncreated int
 }
 
 // read reads the run of a key and the rows that a decision about changes needs. found reports whether the run exists.
-// read adds Pods whose claim is due to the changes, so that they are kept if the sync fails.
+// If the workspace's claim must be read again, read adds the Pods that wait for it to changes, so that they are not
+// lost if the sync fails.
 func (g *gatherer) read(
 	ctx context.Context, key queue.RunKey, dagRun *v1alpha1.DagRun, changes *queue.Changes, now time.Time,
 ) (rows store.Snapshot, found bool, err error) {
@@ -79,8 +80,8 @@ func (g *gatherer) read(
 	return rows, found, nil
 }
 
-// gather adds the Pods of a run, and the rows that the decision also needs. It writes neither to the database nor to
-// the cluster.
+// gather adds the Pods of a run and the remaining rows that the decision needs. It writes neither to the database nor
+// to the cluster.
 func (g *gatherer) gather(
 	ctx context.Context, rows store.Snapshot, graph *dag.Graph, changes *queue.Changes, now time.Time,
 ) (*facts, error) {
@@ -103,9 +104,9 @@ func (g *gatherer) gather(
 	return f, g.gatherMissing(ctx, row, f, now)
 }
 
-// childrenOfEnded returns the positions of tasks that a decision will probably need: the children of tasks whose Pods
-// have ended. Reading them with the rest saves a round trip. gatherMissing reads the others. In the first sync of a run
-// in this term, it reads all of them.
+// childrenOfEnded returns the positions of tasks that the decision will probably need: the children of tasks whose Pods
+// have ended. Reading them together with the run saves a round trip. gatherMissing reads any that are missing; in the
+// first sync of a run in this term, that is all of them.
 func (g *gatherer) childrenOfEnded(key queue.RunKey, dagRun *v1alpha1.DagRun, changes *queue.Changes) []int32 {
 	version, isKnown := g.runVersions.Load(key)
 	if dagRun == nil || !isKnown {
@@ -147,7 +148,7 @@ func (g *gatherer) snapshotOf(
 		},
 	}
 	if closed := g.closedFor(row, graph); closed != "" {
-		s.MaxStarts, s.StartHold = max(0, 1-rows.Decided), closed // one attempt waits for its turn to probe
+		s.MaxStarts, s.StartHold = max(0, 1-rows.Decided), closed // one attempt is enough for a probe
 	}
 	positions := map[int64]int{}
 	for _, task := range rows.Tasks {
@@ -160,7 +161,8 @@ func (g *gatherer) snapshotOf(
 	return s
 }
 
-// closedFor returns why the namespace of a run rejects objects that its Pods need. It is empty if it does not.
+// closedFor returns why the namespace of a run rejects Pods or claims that the run needs. The result is empty if it
+// accepts them.
 func (g *gatherer) closedFor(row store.Run, graph *dag.Graph) string {
 	closed := ""
 	for _, gates := range g.gatesOf(row, graph) {
@@ -174,7 +176,7 @@ func (f *facts) creatable(row store.Run) int {
 	return min(startsPerSync, f.uncreated+row.Counts.Waiting+row.Counts.Ready)
 }
 
-// dueAttempts counts the attempts that are due. If there are as many as were requested, there may be more.
+// dueAttempts counts the attempts that are due. If the count equals the limit of the query, more may be due.
 func dueAttempts(attempts []store.Attempt, now time.Time) int {
 	due := 0
 	for _, a := range attempts {
@@ -216,7 +218,7 @@ func engineTask(t store.Task) engine.Task {
 	}
 }
 
-// engineAttempt converts a row. A Pod that this term created counts as seen.
+// engineAttempt converts a row. If the row has no Pod UID yet, it takes that of the Pod that this term created.
 func engineAttempt(a store.Attempt, position int, changes *queue.Changes) engine.Attempt {
 	uid := a.PodUID
 	if uid == "" {
@@ -240,7 +242,7 @@ func engineAttempt(a store.Attempt, position int, changes *queue.Changes) engine
 	}
 }
 
-// gatherPods finds the Pod of each attempt in the cache or, where the cache proves nothing, by a live read.
+// gatherPods finds the Pod of each attempt in the cache or, if the cache cannot tell, by a live read.
 func (g *gatherer) gatherPods(
 	ctx context.Context, row store.Run, f *facts, changes *queue.Changes, now time.Time,
 ) error {
@@ -275,7 +277,8 @@ func (g *gatherer) gatherPods(
 	return g.askNodes(ctx, f, now)
 }
 
-// gatesOf returns the gates that the Pods of a run must pass. The reason of the last one counts.
+// gatesOf returns the gates that the creates of a run must pass. If several are closed, the reason of the last one
+// counts.
 func (g *gatherer) gatesOf(row store.Run, graph *dag.Graph) []*queue.Gates {
 	if row.WorkspaceUID == "" && g.workspaces.lacksWorkspace(row, graph) {
 		return []*queue.Gates{g.gatekeeper.claims, g.gatekeeper.pods}
@@ -283,7 +286,7 @@ func (g *gatherer) gatesOf(row store.Run, graph *dag.Graph) []*queue.Gates {
 	return []*queue.Gates{g.gatekeeper.pods}
 }
 
-// gatherBlocked finds the attempts whose Pods must not be created before it is the run's turn to probe the namespace.
+// gatherBlocked finds the attempts whose Pods must not be created until the run may probe the namespace.
 func (g *gatherer) gatherBlocked(row store.Run, f *facts) {
 	var tasks []int
 	for _, a := range f.snapshot.Attempts {
@@ -298,7 +301,8 @@ func (g *gatherer) gatherBlocked(row store.Run, f *facts) {
 	f.uncreated -= len(f.snapshot.Blocked)
 }
 
-// podOf reports whether a Pod belongs to an attempt: by its UID once that is known, else by label and owner.
+// podOf reports whether a Pod belongs to an attempt. It compares UIDs if the UID of the attempt's Pod is known,
+// otherwise labels and owner.
 func (g *gatherer) podOf(p *corev1.Pod, row store.Run, a engine.Attempt) bool {
 	if a.PodUID != "" {
 		return a.PodUID == string(p.UID)
@@ -306,7 +310,7 @@ func (g *gatherer) podOf(p *corev1.Pod, row store.Run, a engine.Attempt) bool {
 	return pod.BelongsTo(p, g.cfg.ID, row.UID)
 }
 
-// askPods reads Pods from the API server. Only a live read proves that a Pod is gone.
+// askPods reads the Pods of attempts from the API server. Only a live read proves that a Pod is gone.
 func (g *gatherer) askPods(ctx context.Context, row store.Run, f *facts, ask []engine.Attempt) error {
 	var mu sync.Mutex
 	return queue.Parallel(len(ask), func(i int) error {
@@ -324,7 +328,7 @@ func (g *gatherer) askPods(ctx context.Context, row store.Run, f *facts, ask []e
 			return nil
 		}
 		facts := pod.Facts(p, g.podEvents.Newest(p.UID))
-		facts.Deletion = informer.LatestGrace(p) // an uncached Pod has no first sighting
+		facts.Deletion = informer.LatestGrace(p) // deletions tracks only cached Pods
 		f.snapshot.Pods[a.PodName] = facts
 		if !pod.IsOurs(p, g.cfg.ID, row.UID) {
 			f.unlabelled = append(f.unlabelled, p)
@@ -333,7 +337,7 @@ func (g *gatherer) askPods(ctx context.Context, row store.Run, f *facts, ask []e
 	})
 }
 
-// askNodes reads the nodes of Pods whose grace period ended a minute ago.
+// askNodes reads the nodes of Pods whose grace period ended at least a minute ago, and marks the Pods of lost nodes.
 func (g *gatherer) askNodes(ctx context.Context, f *facts, now time.Time) error {
 	asked := map[string]bool{} // several Pods may be on one node
 	for _, p := range f.snapshot.Pods {
@@ -375,7 +379,7 @@ func (g *gatherer) nodeLost(ctx context.Context, name string) (bool, error) {
 	return true, nil
 }
 
-// gatherMissing reads the tasks that the decision also needs.
+// gatherMissing reads the tasks that the decision needs and the snapshot lacks.
 func (g *gatherer) gatherMissing(ctx context.Context, row store.Run, f *facts, now time.Time) error {
 	missing := f.snapshot.Missing(now, descendantsPerSync)
 	if len(missing) == 0 {

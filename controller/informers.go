@@ -37,7 +37,7 @@ func newCaches(cfg *Config) *caches {
 	return c
 }
 
-// watched are the clients of the kinds that caches hold.
+// watched has a client for each kind that caches hold.
 type watched struct {
 	dags     informer.Client[*v1alpha1.DAGList]
 	dagTasks informer.Client[*v1alpha1.DagTaskList]
@@ -45,7 +45,7 @@ type watched struct {
 	pods     informer.Client[*corev1.PodList]
 }
 
-// add adds the objects that clients list and watch, but only the Pods of the controller with this id.
+// add adds an informer for each kind. It selects only the Pods of the controller with this id.
 func (c *caches) add(from watched, id string) {
 	mine := labels.SelectorFromSet(labels.Set{v1alpha1.LabelController: id}).String()
 	informer.AddTo(&c.dags, from.dags, "", informer.TrimDAG, cache.Indexers{informer.ByTask: indexTask})
@@ -108,8 +108,8 @@ func indexRun(obj any) ([]string, error) {
 	return nil, nil
 }
 
-// watch feeds the queues from the caches. Objects that are cached already are delivered first. release is valid even
-// with an error.
+// watch registers the event handlers, which feed the queues. They first receive the objects that are cached already.
+// release removes them. It must be called even after an error.
 func (t *term) watch() (release func(), err error) {
 	dags, dagsErr := t.cached.dags.Handle(t.dagChanged, t.dagDeleted)
 	tasks, tasksErr := t.cached.dagTasks.Handle(t.taskChanged, t.taskDeleted)
@@ -129,7 +129,7 @@ func (t *term) dagChanged(old, dag *v1alpha1.DAG) {
 	}
 	t.dags.queue.Add(cache.MetaObjectToName(dag))
 	if last := dag.Status.LastRun; last == nil || !last.Phase.Ended() {
-		t.status.projections.lastRun(cache.MetaObjectToName(dag)) // an earlier leader may have died before it did so
+		t.status.projections.lastRun(cache.MetaObjectToName(dag)) // an earlier leader may have died before it wrote it
 	}
 	t.enqueueWaiting(dag)
 }
@@ -165,7 +165,7 @@ func (t *term) taskDeleted(task *v1alpha1.DagTask) {
 }
 
 // taskTouched enqueues the DAGs of this controller that name a DagTask, and the DagRuns that may wait for it. A DAG
-// whose claim is not cached yet is enqueued when it is.
+// whose claim is not cached yet is enqueued when the cache shows the claim.
 func (t *term) taskTouched(task *v1alpha1.DagTask) {
 	for _, d := range t.cached.dags.By(informer.ByTask, task.Namespace+"/"+task.Name) {
 		if d.Status.Controller == t.cfg.ID {
@@ -175,14 +175,14 @@ func (t *term) taskTouched(task *v1alpha1.DagTask) {
 	}
 }
 
-// isDeleted reports whether a DagRun is gone or being deleted, even if a finalizer holds it.
+// isDeleted reports whether a DagRun does not exist or has a deletionTimestamp.
 func isDeleted(run *v1alpha1.DagRun) bool { return run == nil || run.DeletionTimestamp != nil }
 
 // runChanged enqueues a DagRun that may have to be admitted, cancelled or patched. It passes a finished DagRun to
 // retention.
 func (t *term) runChanged(old, run *v1alpha1.DagRun) {
 	if old != nil && old.UID != run.UID {
-		t.runDeleted(old) // a relist shows a DagRun that was created again under its name as a change
+		t.runDeleted(old) // a relist reports a DagRun that was deleted and created again as an update
 	}
 	t.existing.Enqueue("dagruns", run)
 	if run.IsOtherKontrolers() {
@@ -198,7 +198,7 @@ func (t *term) runChanged(old, run *v1alpha1.DagRun) {
 		return
 	}
 	if run.Status.Reason == reasonDatabaseUnavailable {
-		t.status.projections.progress(queue.RunKey(run.UID)) // replaces the notice
+		t.status.projections.progress(queue.RunKey(run.UID)) // replaces the outage notice
 	}
 	if run.Status.RunID != 0 && (old == nil || t.status.unclaimed.Has(run.UID)) {
 		t.status.unclaimed.Remove(run.UID)
@@ -248,7 +248,7 @@ func (t *term) podChanged(old, p *corev1.Pod) {
 	t.backlog.touched(uid, p.Name)
 	if old != nil {
 		if was, _ := pod.RunUID(old); was != uid {
-			t.backlog.touched(was, p.Name) // somebody changed its label: the sync of its run restores it
+			t.backlog.touched(was, p.Name) // somebody changed the label: a sync of the owning run restores it
 		}
 	}
 }
@@ -262,16 +262,17 @@ func (b *backlog) touched(runUID, pod string) {
 }
 
 // startTime is how long a new Pod may take to start before its run is synced. Most Pods start or end sooner, and the
-// sync for that also covers their creation.
+// sync for that change covers their creation too.
 const startTime = 500 * time.Millisecond
 
-// appeared records a Pod that has not started, and makes its run due.
+// appeared records a new Pod that has not started, and sets an alarm for its run.
 func (b *backlog) appeared(runUID, pod string, due time.Time) {
 	b.pending.Pod(queue.RunKey(runUID), pod)
 	b.alarms.Set(queue.RunKey(runUID), due)
 }
 
-// podDeleted is also called for Pods that lost our label. Only a live read shows the difference.
+// podDeleted is also called for Pods that lost our label, because the watch selects by it. Only a live read tells the
+// two apart.
 func (t *term) podDeleted(p *corev1.Pod) {
 	uid, _ := pod.RunUID(p)
 	t.backlog.slots.Release(cache.MetaObjectToName(p))

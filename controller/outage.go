@@ -22,21 +22,21 @@ const (
 	outageAfter = 5 * time.Second
 	// outageRate is how many DagRuns are patched a second.
 	outageRate = 5
-	// outageTimeout is how long such a patch may take.
+	// outageTimeout is how long the patch of one DagRun may take.
 	outageTimeout = 2 * time.Second
 )
 
-// outageNotices are the notices of one database outage. A namespace whose webhook hangs or refuses must not keep them
-// from the others, nor a DagRun from the others of its namespace.
+// outageNotices tracks the patches that report one database outage. A namespace whose admission webhook hangs or
+// refuses them must not delay those of other namespaces, nor a DagRun those of other DagRuns.
 type outageNotices struct {
 	since  time.Time
 	paused pauses
 	failed map[types.UID]time.Time // when the patch of a DagRun failed
 }
 
-// showOutage reports a database outage in live DagRuns, oldest first. The last leader continues to do so after it has
-// released the Lease, until another process leads, because new DagRuns may appear. Progress patches replace the notices
-// once the database is back.
+// showOutage reports a database outage in live DagRuns, oldest first. A process that has led continues after it has
+// released the Lease, until another process leads, because new DagRuns may appear. Once the database is back, progress
+// patches replace the notices.
 func (c *Controller) showOutage(ctx context.Context) {
 	o := outageNotices{paused: pauses{}, failed: map[types.UID]time.Time{}}
 	for wait.For(ctx, time.Second) {
@@ -55,7 +55,7 @@ func (c *Controller) showOutage(ctx context.Context) {
 func (c *Controller) patchNext(ctx context.Context, o outageNotices) {
 	for _, run := range c.withoutNotice(o) {
 		if o.paused.skips(run.Namespace, time.Now()) {
-			continue // since the patch before
+			continue // paused by a patch in this loop
 		}
 		if err := c.patchOutage(ctx, run, o.since); err != nil && ctx.Err() == nil {
 			now := time.Now()
@@ -70,7 +70,8 @@ func (c *Controller) patchNext(ctx context.Context, o outageNotices) {
 	}
 }
 
-// hasSuccessor reports whether another process may lead: that one reaches the database.
+// hasSuccessor reports whether another process may lead now, which then reaches the database. If the Lease cannot be
+// read, it returns true.
 func (c *Controller) hasSuccessor(ctx context.Context) bool {
 	if c.leads.Load() {
 		return false

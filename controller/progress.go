@@ -27,8 +27,8 @@ type projection struct {
 	dag cache.ObjectName
 }
 
-// projections are the statuses to patch. A token bucket limits the patches: it is full at first, and gains one token
-// for every twenty writes and one every ten seconds.
+// projections are the statuses to patch. A token bucket limits the patches. It starts full, and gains one token for
+// every twenty writes and one every ten seconds.
 type projections struct {
 	*queue.Queue[projection]
 	tokens chan struct{}
@@ -50,10 +50,10 @@ func newProjections(metrics queue.Metrics, namespaceOf func(queue.RunKey) string
 	return p
 }
 
-// progress records that the counters of a run changed, or what it waits for.
+// progress enqueues the status of a run whose counters, or whose reasons for waiting, have changed.
 func (p *projections) progress(key queue.RunKey) { p.AddAfter(projection{run: key}, gatherFor) }
 
-// lastRun records that a run of a DAG has changed its phase.
+// lastRun enqueues the status of a DAG after one of its runs has changed its phase.
 func (p *projections) lastRun(dag cache.ObjectName) { p.AddAfter(projection{dag: dag}, gatherFor) }
 
 const (
@@ -69,7 +69,7 @@ const (
 	projectionWorkers = 4
 )
 
-// give adds a token, unless there are enough.
+// give adds a token, unless the bucket is full.
 func (p *projections) give() {
 	select {
 	case p.tokens <- struct{}{}:
@@ -77,7 +77,7 @@ func (p *projections) give() {
 	}
 }
 
-// earn adds tokens until ctx ends. writes returns how many requests that change something were sent.
+// earn adds tokens until ctx ends. writes returns the number of requests sent so far that change something.
 func (p *projections) earn(ctx context.Context, writes func() uint64) {
 	defer close(p.ended)
 	paid, given := writes(), time.Now()
@@ -92,7 +92,7 @@ func (p *projections) earn(ctx context.Context, writes func() uint64) {
 	}
 }
 
-// syncProjection patches a status when there is a token. Nothing is patched while the database is unavailable.
+// syncProjection waits for a token and patches a status. It patches nothing while the database is unavailable.
 func (s *statusWriter) syncProjection(ctx context.Context, what projection) error {
 	if _, away := s.cfg.DatabaseAway(); away {
 		s.projections.AddAfter(what, time.Second)
@@ -108,7 +108,7 @@ func (s *statusWriter) syncProjection(ctx context.Context, what projection) erro
 		s.projections.give()
 	}
 	if apierrors.IsConflict(err) {
-		s.projections.AddAfter(what, time.Second) // The cache lags.
+		s.projections.AddAfter(what, time.Second) // the cache lags
 		return nil
 	}
 	return err
@@ -160,7 +160,8 @@ func (s *statusWriter) showProgress(ctx context.Context, run *v1alpha1.DagRun) (
 	return true, kube.IgnoreNotFound(err)
 }
 
-// showLastRun patches the last run of a DAG, unless the DAG is gone, belongs to another controller, or is up to date.
+// showLastRun patches the last run in the status of a DAG, unless the DAG is gone, belongs to another controller, or is
+// up to date.
 func (s *statusWriter) showLastRun(ctx context.Context, name cache.ObjectName) (sent bool, err error) {
 	d, ok := s.cached.dags.Get(name)
 	if !ok || d.Status.Controller != s.cfg.ID {
@@ -187,7 +188,7 @@ func (s *statusWriter) showLastRun(ctx context.Context, name cache.ObjectName) (
 	return true, kube.IgnoreNotFound(err)
 }
 
-// addProgress adds to the status of a live run what it waits for and what has failed so far.
+// addProgress adds to the status of a live run which tasks wait, have failed or are being stopped.
 func addProgress(status *v1alpha1.DagRunStatus, row store.Run, progress store.RunProgress) {
 	status.Tasks.Pending = int32(min(progress.Pending, row.Counts.Active))
 	status.Tasks.Running = int32(row.Counts.Active) - status.Tasks.Pending
@@ -230,7 +231,8 @@ func stopMessage(p store.StoppingPod) string {
 	return fmt.Sprintf("%s is being stopped (%s): waiting for Pod %s %s to end", p.Task, p.Reason, p.Pod, node)
 }
 
-// holdMessage returns why the Ready tasks of a run do not start. It is empty unless the reason lies outside the run.
+// holdMessage returns why the Ready tasks of a run do not start, if the reason lies outside the run. Otherwise it is
+// empty.
 func holdMessage(hold string) string {
 	switch hold {
 	case engine.HoldThrottled:

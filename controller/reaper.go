@@ -21,18 +21,19 @@ import (
 	"kontroler/store"
 )
 
-// podReaper finishes Pods whose outcome is counted.
+// podReaper cleans up Pods whose outcome is committed.
 type podReaper struct {
 	*core
 	queue   *queue.Queue[cache.ObjectName]
 	counted *queue.Counted
-	// released are Pods whose deletion was requested, until the cache shows it.
+	// released are the Pods whose deletion was requested and is not visible in the cache yet.
 	released informer.UIDSet
 }
 
-// sync finishes a Pod whose attempt has ended in the database: it stores the log, deletes the Pod and removes the
-// finalizer. It needs only the row of the attempt, also after a crash, and does not read a row that this term has just
-// written. A Pod that appears after its attempt has ended is a stray, which is recorded and deleted.
+// sync cleans up a Pod whose attempt has ended in the database: it stores the log, deletes the Pod and removes the
+// finalizer. Everything that it needs is in the row of the attempt, so it can be repeated after a crash. A row that
+// this term has just written is not read again. A Pod that appears after its attempt has ended is a stray: sync records
+// and deletes it.
 func (f *podReaper) sync(ctx context.Context, key cache.ObjectName) error {
 	counted := f.counted.Take(key)
 	p, err := f.currentPod(ctx, key)
@@ -69,11 +70,11 @@ func (f *podReaper) sync(ctx context.Context, key cache.ObjectName) error {
 	return f.release(ctx, p)
 }
 
-// unknownRetry is the delay before a Pod that has no row is looked at again while its run is live.
+// unknownRetry is the delay before a Pod without a row is checked again while its run is live.
 const unknownRetry = time.Minute
 
-// finishUnknown deletes a Pod of ours that has no row, because the history of its run was lost. A Pod of a live run
-// stays: the attempt with its name is not decided yet, and will adopt the Pod.
+// finishUnknown deletes one of our Pods that has no row, because the history of its run was lost. A Pod of a live run
+// stays: an attempt with its name may still be decided, and will then adopt the Pod.
 func (f *podReaper) finishUnknown(ctx context.Context, p *corev1.Pod, runUID string) error {
 	if !pod.IsOurs(p, f.cfg.ID, runUID) || !kube.HasFinalizer(p) {
 		return nil
@@ -83,7 +84,7 @@ func (f *podReaper) finishUnknown(ctx context.Context, p *corev1.Pod, runUID str
 		return fmt.Errorf("reading the run of pod %s/%s: %w", p.Namespace, p.Name, err)
 	}
 	if found && !v1alpha1.RunPhase(run.Phase).Ended() {
-		f.queue.AddAfter(cache.MetaObjectToName(p), unknownRetry) // The run may end without that attempt.
+		f.queue.AddAfter(cache.MetaObjectToName(p), unknownRetry) // the run may end without that attempt
 		return nil
 	}
 	f.cfg.Log.Warn("deleting a Pod that has no row: its history was lost", "namespace", p.Namespace, "pod", p.Name)
@@ -135,7 +136,7 @@ func (f *podReaper) currentPod(ctx context.Context, key cache.ObjectName) (*core
 	return pod, nil
 }
 
-// release deletes a Pod. Changes that the watch shows from now on need no sync.
+// release deletes a Pod. Later watch events of the Pod do not enqueue its run.
 func (f *podReaper) release(ctx context.Context, pod *corev1.Pod) error {
 	f.released.Add(pod.UID)
 	f.logs.Forget(pod)
@@ -149,8 +150,8 @@ func (f *podReaper) release(ctx context.Context, pod *corev1.Pod) error {
 	return nil
 }
 
-// deletePod deletes the Pod and removes the finalizer, with its UID as precondition. Until the finalizer is removed,
-// the Pod itself records what is left to do.
+// deletePod deletes the Pod and then removes its finalizer, with its UID as a precondition. While the Pod has the
+// finalizer, a new leader finds it and repeats what is left to do.
 func (f *podReaper) deletePod(ctx context.Context, pod *corev1.Pod) error {
 	fault.Point("reap")
 	if pod.DeletionTimestamp == nil {

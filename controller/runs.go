@@ -41,8 +41,8 @@ type runReconciler struct {
 	admissions *admitter
 }
 
-// syncRun is one sync of an admitted run. If it fails, it puts back the changes that it took. It drops the alarm of the
-// run first. Work that is left to a later sync, and changes that arrive meanwhile, set a new one.
+// syncRun is one sync of an admitted run. If it fails, it puts back the changes that it took. It first drops the alarm
+// of the run. A sync that leaves work for later sets a new one, and so do changes that arrive meanwhile.
 func (r *runReconciler) syncRun(ctx context.Context, key queue.RunKey) error {
 	r.backlog.alarms.Drop(key)
 	changes, hasMore := r.backlog.pending.Take(key, outcomesPerSync)
@@ -53,7 +53,7 @@ func (r *runReconciler) syncRun(ctx context.Context, key queue.RunKey) error {
 			changes.IsFull = true
 		}
 		r.backlog.pending.Restore(key, changes)
-		r.backlog.slots.Forget(key) // others may use what is reserved while this run fails
+		r.backlog.slots.Forget(key) // other runs may use the reserved slot while this one fails
 		return err
 	}
 	if hasMore {
@@ -62,7 +62,7 @@ func (r *runReconciler) syncRun(ctx context.Context, key queue.RunKey) error {
 	return nil
 }
 
-// noteRun records the result of a sync. The DagRun shows an error that lasts.
+// noteRun records the result of a sync. If the error lasts, the status of the DagRun shows it.
 func (s *statusWriter) noteRun(key queue.RunKey, err error) {
 	if !s.IsOutage(err) && s.syncErrors.Note(key, err, s.now()) {
 		s.projections.progress(key)
@@ -104,7 +104,8 @@ func (r *runReconciler) reconcileRun(ctx context.Context, key queue.RunKey, chan
 	return r.advance(ctx, rows, dagRun, changes, now)
 }
 
-// releaseUnknown enqueues the changed Pods of a run without a row as finished, because its history may be lost.
+// releaseUnknown passes the changed Pods of a run without a row to the reaper, because the history of the run may be
+// lost.
 func (r *runReconciler) releaseUnknown(key queue.RunKey, changes *queue.Changes) {
 	if len(changes.Pods) == 0 {
 		return
@@ -122,7 +123,7 @@ func (c *caches) cachedRun(key queue.RunKey) *v1alpha1.DagRun {
 	return run
 }
 
-// namespaceOf returns the namespace of a run, and nothing if neither its DagRun nor a Pod of it is cached.
+// namespaceOf returns the namespace of a run. It is empty if neither the DagRun nor one of its Pods is cached.
 func (c *caches) namespaceOf(key queue.RunKey) string {
 	if run := c.cachedRun(key); run != nil {
 		return run.Namespace
@@ -155,7 +156,7 @@ func (o order) stops(row store.Run, now time.Time) bool {
 		!row.DeadlineAt.IsZero() && !now.Before(row.DeadlineAt)
 }
 
-// advance gathers the rest, decides, commits and acts.
+// advance gathers the remaining facts, decides, commits and acts.
 func (r *runReconciler) advance(
 	ctx context.Context, rows store.Snapshot, dagRun *v1alpha1.DagRun, changes *queue.Changes, now time.Time,
 ) error {
@@ -216,8 +217,8 @@ func (r *runReconciler) advance(
 	return err
 }
 
-// enqueueStatus enqueues the status updates of a live run and its DAG. wasFull reports that an earlier commit may not
-// be shown yet, because its answer was lost or its process died.
+// enqueueStatus enqueues the status updates of a live run and its DAG. wasFull reports that the status may lack an
+// earlier commit, because its answer was lost or its process died.
 func (r *runReconciler) enqueueStatus(row store.Run, decision engine.Decision, wasFull bool) {
 	if wasFull {
 		r.status.projections.lastRun(dagOf(row))
@@ -267,7 +268,7 @@ func (r *runReconciler) commit(ctx context.Context, row store.Run, graph *dag.Gr
 	return nil
 }
 
-// enqueueFinished enqueues Pods whose outcome is counted, and Pods of no live attempt.
+// enqueueFinished passes to the reaper the Pods whose outcome is committed, and those that match no live attempt.
 func (r *runReconciler) enqueueFinished(row store.Run, facts *facts, decision engine.Decision) {
 	r.pods.counted.Put(row.Namespace, facts.snapshot.Attempts, decision)
 	for _, names := range [][]string{decision.Reap, facts.strangers} {
@@ -277,7 +278,7 @@ func (r *runReconciler) enqueueFinished(row store.Run, facts *facts, decision en
 	}
 }
 
-// requeue schedules the next sync of a run in case nothing changes before.
+// requeue schedules the next sync of a run, in case no change triggers one earlier.
 func (r *runReconciler) requeue(row store.Run, facts *facts, decision engine.Decision) {
 	key := queue.RunKey(row.UID)
 	if decision.Requeue || facts.hasMore {
@@ -289,11 +290,11 @@ func (r *runReconciler) requeue(row store.Run, facts *facts, decision engine.Dec
 		r.backlog.pending.Pod(key, name)
 	}
 	if decision.Throttled {
-		r.backlog.slots.Wait(row.Namespace, key) // also if the run waits for something else
+		r.backlog.slots.Wait(row.Namespace, key) // even if the run also waits for something else
 	}
 }
 
-// runEnded forgets a run that has ended, and enqueues its final status.
+// runEnded drops the state of a run that has ended, and enqueues its final status.
 func (r *runReconciler) runEnded(row store.Run, dagRun *v1alpha1.DagRun) {
 	key := queue.RunKey(row.UID)
 	r.backlog.slots.Forget(key)

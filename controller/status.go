@@ -43,8 +43,8 @@ type statusWriter struct {
 	workspaces *workspaces
 }
 
-// project derives the status of a DagRun from its row. The status is Running from the claim on, although the row is
-// Pending until the first commit.
+// project derives the status of a DagRun from its row. A claimed DagRun shows Running, although its row is Pending
+// until the first commit.
 func (s *statusWriter) project(row store.Run, run *v1alpha1.DagRun) v1alpha1.DagRunStatus {
 	admitted := metav1.NewTime(row.AdmittedAt)
 	status := v1alpha1.DagRunStatus{

@@ -68,7 +68,7 @@ func (c *dagConditions) setCondition(
 	}
 	shown := meta.FindStatusCondition(d.Status.Conditions, kind)
 	if condition == nil && removable != "" && shown.Reason != removable {
-		return nil // it has another reason by now
+		return nil // somebody else set the condition for another reason
 	}
 	conditions.Set(&d.Status.Conditions, kind, condition, d.Generation)
 	_, err = kube.PatchStatus(ctx, dags, d, map[string]any{"conditions": d.Status.Conditions})

@@ -181,8 +181,8 @@ func (t *term) newLogs(graphs *versions.Loader) *logs.Keeper {
 	})
 }
 
-// resume enqueues every live run. It needs only the rows and a fresh list. It creates partitions before the first
-// write. If a table is locked, for example by a backup, the default partition takes the rows.
+// resume enqueues every live run. It needs only the rows and synced caches. It first creates missing partitions. If
+// that fails because a table is locked, for example by a backup, rows go to the default partition.
 func (t *term) resume(ctx context.Context) error {
 	if err := t.clock.ReadFrom(ctx, t.db.Clock, t.cfg.Log); err != nil {
 		return err
@@ -218,8 +218,8 @@ func (t *term) resume(ctx context.Context) error {
 	return nil
 }
 
-// findDeleted enqueues the DAGs and DagTasks that were deleted while nobody led. It runs after the handlers are added,
-// which see later deletions.
+// findDeleted enqueues the DAGs and DagTasks that were deleted while there was no leader. It must be called after the
+// event handlers are registered, which see every later deletion.
 func (t *term) findDeleted(ctx context.Context) {
 	for {
 		err := cmp.Or(enqueueDeleted(ctx, t.cfg, t.db.DAGs.List, &t.cached.dags, t.dags.queue),
@@ -254,13 +254,15 @@ func enqueueDeleted[T informer.Object](
 }
 
 const (
-	// resumePage is how many rows a start reads at a time.
+	// resumePage is how many rows one query reads at the start of a term.
 	resumePage = 1000
-	// workers is how many runs of one namespace are synced concurrently, dagWorkers how many DAGs or DagTasks.
+	// workers is how many runs of one namespace are synced concurrently. dagWorkers is the same for DAGs, and for
+	// DagTasks.
 	workers, dagWorkers = 8, 4
 )
 
-// work runs the goroutines of the term until ctx ends, then drains them.
+// work runs the goroutines of the term until ctx ends. Syncs that are running then have ten seconds to finish before
+// they are cancelled.
 func (t *term) work(ctx context.Context) {
 	working, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
@@ -304,7 +306,7 @@ func (t *term) work(ctx context.Context) {
 	loops.Wait()
 }
 
-// shutDown ends the queues. The next term enqueues what is left.
+// shutDown shuts the queues down. The next term enqueues the remaining keys again.
 func (t *term) shutDown() {
 	for _, queue := range []interface{ ShutDown() }{
 		t.admissions.queue, t.backlog.queue, t.dags.queue, t.dags.taskQueue, t.scheduler, t.pods.queue,

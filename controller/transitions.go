@@ -9,7 +9,7 @@ import (
 	"kontroler/store/transition"
 )
 
-// noticesOf returns the notifications of endings among transitions that a webhook subscribes to.
+// noticesOf returns a notice for each end of a task or run in transitions that the webhook subscribes to.
 func noticesOf(hook *v1alpha1.Webhook, transitions []transition.Transition) []store.Notice {
 	var notices []store.Notice
 	notify := func(task int64, event v1alpha1.WebhookEvent, at time.Time) {

@@ -27,13 +27,14 @@ import (
 	"kontroler/store"
 )
 
-// The workspace of a run is one claim. It is created before the first Pod, and recorded in the row of the run before a
-// Pod uses it. Once recorded, it is never created again: if it is gone, what earlier tasks wrote is lost.
+// The workspace of a run is one PersistentVolumeClaim. It is created before the first Pod, and recorded in the row of
+// the run before a Pod uses it. A recorded claim is never created again: if it is gone, the data of earlier tasks is
+// lost.
 
 const (
-	// bindGrace is how long a Pod may be without a node before its claim is read.
+	// bindGrace is how long a Pod may stay without a node before its claim is read.
 	bindGrace = 3 * time.Second
-	// bindEvery is how often the claim is read then.
+	// bindEvery is how often the claim is read after that.
 	bindEvery = 10 * time.Second
 	// bindEvents bounds the Events of a claim that are read. A warning that is older than the newest Event by
 	// bindRecent does not count.
@@ -56,14 +57,15 @@ type workspaces struct {
 	runs map[queue.RunKey]*workspace
 }
 
-// workspace is what is known of the claim of one run. Only the sync of the run uses it, except for isMade.
+// workspace is the state of the claim of one run. Only the sync of the run uses it, except for isMade.
 type workspace struct {
 	isMade bool // the claim exists and is recorded
-	// isBound, isLost and why are from the last read of the claim. next is when to read it again.
+	// isBound, isLost and why are from the last read of the claim. why is empty for a bound one. next is when to read
+	// the claim again.
 	isBound, isLost bool
 	why             string
 	next            time.Time
-	waiting         map[string]struct{} // Pods without a node, whose reasons are completed at next
+	waiting         map[string]struct{} // Pods without a node, whose reasons are updated at next
 }
 
 func (ws *workspaces) of(key queue.RunKey) *workspace {
@@ -94,7 +96,7 @@ func (ws *workspaces) setMade(key queue.RunKey, made bool) {
 	entry.isMade = made
 }
 
-// due removes and returns the Pods that wait for the claim of a run, if the claim is to be read.
+// due removes and returns the Pods that wait for the claim of a run, if it is time to read the claim.
 func (ws *workspaces) due(key queue.RunKey, now time.Time) map[string]struct{} {
 	ws.mu.Lock()
 	entry := ws.runs[key]
@@ -112,7 +114,8 @@ func (ws *workspaces) lacksWorkspace(row store.Run, graph *dag.Graph) bool {
 	return graph.Workspace() != nil && !ws.made(queue.RunKey(row.UID))
 }
 
-// makeWorkspace ensures that the claim of a run exists before a Pod uses it. If it cannot, the attempt has a refusal.
+// makeWorkspace ensures that the claim of a run exists before a Pod uses it. If it cannot, it records a refusal for the
+// attempt and returns false.
 func (ws *workspaces) makeWorkspace(
 	ctx context.Context, row store.Run, w *v1alpha1.Workspace, c engine.Create,
 ) (made bool, err error) {
@@ -148,15 +151,15 @@ func (ws *workspaces) makeWorkspace(
 	return true, nil
 }
 
-// adopts reports whether an unrecorded claim with the name of the workspace belongs to the run: a process created it
-// and died before recording it. If not, the attempt has a refusal.
+// adopts reports whether an unrecorded claim with the name of the workspace belongs to the run: an earlier process
+// created it and died before recording it. If the claim cannot be used, adopts records a refusal for the attempt.
 func (ws *workspaces) adopts(row store.Run, claim *corev1.PersistentVolumeClaim, c engine.Create) bool {
 	switch {
 	case pod.OwnerUID(claim) != row.UID:
 		ws.gatekeeper.refuse(row, c, engine.Refusal{Reason: engine.ReasonNameTaken, IsPermanent: true,
 			Message: fmt.Sprintf("the name %q is taken by a claim that does not belong to this run", claim.Name)})
 	case claim.DeletionTimestamp != nil:
-		// No Pod has used the claim, so it is created again once it is gone. The refusal enqueues the run, so it is
+		// No Pod has used the claim, so it is created again once it is gone. A refusal enqueues the run, so it is
 		// recorded only once.
 		if c.Reason != engine.ReasonCreateFailed {
 			ws.gatekeeper.refuse(row, c, engine.Refusal{Reason: engine.ReasonCreateFailed, Message: fmt.Sprintf(
@@ -169,7 +172,7 @@ func (ws *workspaces) adopts(row store.Run, claim *corev1.PersistentVolumeClaim,
 	return false
 }
 
-// findWorkspace looks for the recorded claim.
+// findWorkspace reads the recorded claim. If the claim is lost, it records a refusal for the attempt and returns false.
 func (ws *workspaces) findWorkspace(
 	ctx context.Context, row store.Run, name string, c engine.Create,
 ) (found bool, err error) {
@@ -195,8 +198,8 @@ func workspaceLost(name string) string {
 	return fmt.Sprintf("the workspace is lost: its claim %q was deleted, and with it what earlier tasks wrote", name)
 }
 
-// gatherClaim adds to Pods without a node what their claim waits for. The scheduler says only that they wait for it,
-// and nothing while a volume is provisioned. If the claim is lost, the Pods fail.
+// gatherClaim adds to the waits of Pods without a node why their claim is not bound. The scheduler reports only that
+// they wait for the claim, and reports nothing while a volume is provisioned. If the claim is lost, the attempts fail.
 func (ws *workspaces) gatherClaim(ctx context.Context, row store.Run, f *facts, now time.Time) {
 	if f.graph.Workspace() == nil || row.WorkspaceUID == "" {
 		return
@@ -211,7 +214,7 @@ func (ws *workspaces) gatherClaim(ctx context.Context, row store.Run, f *facts, 
 	}
 	w := ws.of(queue.RunKey(row.UID))
 	if len(pods) == 0 && len(w.waiting) > 0 {
-		f.nextDue = engine.Earlier(f.nextDue, w.next) // a sync for something else must not end the wait
+		f.nextDue = engine.Earlier(f.nextDue, w.next) // this sync must not cancel the next read
 	}
 	if len(pods) == 0 || w.isBound && !isUnschedulable {
 		return
@@ -238,7 +241,7 @@ func (ws *workspaces) gatherClaim(ctx context.Context, row store.Run, f *facts, 
 	f.nextDue = engine.Earlier(f.nextDue, w.next)
 }
 
-// explain adds to the wait of a Pod what its claim waits for.
+// explain adds to the wait of a Pod why its claim is not bound.
 func (w *workspace) explain(wait *engine.Wait) *engine.Wait {
 	if w.why == "" {
 		return wait
@@ -255,7 +258,8 @@ func (w *workspace) explain(wait *engine.Wait) *engine.Wait {
 	}
 }
 
-// readWorkspace reads the claim of a run and, if it is not bound, why. An error takes the place of the reason.
+// readWorkspace reads the claim of a run and, if it is not bound, the reason. If a read fails, its error becomes the
+// reason.
 func (ws *workspaces) readWorkspace(ctx context.Context, row store.Run, w *workspace) {
 	ctx, cancel := context.WithTimeout(ctx, liveReadTimeout)
 	defer cancel()
@@ -291,13 +295,13 @@ func (ws *workspaces) whyUnbound(ctx context.Context, claim *corev1.PersistentVo
 // newestReason returns the message of the newest warning, or of the newest Event if that warning is old.
 func newestReason(events []corev1.Event) string {
 	newest := slices.MaxFunc(events, func(a, b corev1.Event) int { return lastSeen(&a).Compare(lastSeen(&b)) })
-	told := slices.MaxFunc(events, func(a, b corev1.Event) int {
+	shown := slices.MaxFunc(events, func(a, b corev1.Event) int {
 		return cmp.Or(cmp.Compare(warns(&a, &newest), warns(&b, &newest)), lastSeen(&a).Compare(lastSeen(&b)))
 	})
-	return told.Message
+	return shown.Message
 }
 
-// warns is 1 for a warning that is not much older than the newest Event, else 0.
+// warns returns 1 for a warning that is less than bindRecent older than the newest Event, otherwise 0.
 func warns(event, newest *corev1.Event) int {
 	if event.Type == corev1.EventTypeWarning && lastSeen(newest).Sub(lastSeen(event)) < bindRecent {
 		return 1
@@ -305,7 +309,7 @@ func warns(event, newest *corev1.Event) int {
 	return 0
 }
 
-// lastSeen returns when an Event last happened, in either of its two forms.
+// lastSeen returns when an Event last happened. Older clients set LastTimestamp, newer ones EventTime and Series.
 func lastSeen(event *corev1.Event) time.Time {
 	at := event.LastTimestamp.Time
 	if at.IsZero() {
@@ -317,8 +321,9 @@ func lastSeen(event *corev1.Event) time.Time {
 	return at
 }
 
-// dropWorkspace deletes the claim of a run that has ended, unless it is to be kept. A claim that is kept, or cannot be
-// deleted, is garbage-collected with its owner, the DagRun. Until the final status is written, the deletion is retried.
+// dropWorkspace deletes the claim of a run that has ended, unless the DAG keeps it. A claim that is kept, or cannot be
+// deleted, is garbage-collected with its owner, the DagRun. An error makes the caller retry before it writes the final
+// status. tries is how often it has failed.
 func (ws *workspaces) dropWorkspace(ctx context.Context, row store.Run, run *v1alpha1.DagRun, tries int) error {
 	if refused(row) || run.Status.Controller != ws.cfg.ID {
 		return nil
@@ -345,8 +350,8 @@ func (ws *workspaces) dropWorkspace(ctx context.Context, row store.Run, run *v1a
 	return nil
 }
 
-// keepsWorkspace reports whether a run that has ended has no claim, or keeps it. If its version is unreadable, the
-// claim of a failed run stays, because its data could not be restored.
+// keepsWorkspace reports whether a run that has ended has no claim, or keeps it. If the version of the run is
+// unreadable, the claim of a failed run stays, because its data could not be restored.
 func (ws *workspaces) keepsWorkspace(ctx context.Context, row store.Run) (bool, error) {
 	graph, err := ws.graphs.Load(ctx, row.VersionID)
 	if errors.Is(err, versions.ErrUnreadable) {

@@ -58,7 +58,7 @@ func (c *Clock) Set(asked, answered, database time.Time) (adopted bool) {
 	return true
 }
 
-// ReadFrom sets the clock to the database's time, which read returns. It logs a large difference that it adopts. It
+// ReadFrom sets the clock to the database's time, which read returns. It logs a large difference when it adopts one. It
 // returns the error of read.
 func (c *Clock) ReadFrom(ctx context.Context, read func(context.Context) (time.Time, error), log *slog.Logger) error {
 	asked := c.local()

@@ -22,7 +22,8 @@ const (
 	ReasonSyncFailed = "SyncFailed"
 )
 
-// SyncErrors are the objects whose syncs fail, with the last error. Without them only the log would have the error.
+// SyncErrors has the last error of each object whose syncs fail. Its conditions show users errors that otherwise only
+// the log has.
 type SyncErrors[K comparable] struct {
 	mu    sync.Mutex
 	byKey map[K]syncError
@@ -73,8 +74,8 @@ func (t *SyncErrors[K]) Condition(key K, now time.Time) *metav1.Condition {
 	}
 }
 
-// isPassing reports whether an error says nothing about the object: another leader has taken over, or somebody else
-// wrote at the same time.
+// isPassing reports whether an error says nothing about the object: another leader has taken over, somebody else wrote
+// at the same time, or the context was cancelled.
 func isPassing(err error) bool {
 	return errors.Is(err, store.ErrFenced) || errors.Is(err, store.ErrConflict) || apierrors.IsConflict(err) ||
 		errors.Is(err, context.Canceled)

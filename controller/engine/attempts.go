@@ -43,8 +43,8 @@ func (d *decision) updateAttempt(a *Attempt) error {
 	return nil
 }
 
-// leaveDecided allows another start if an attempt was Decided, because it has a Pod now or has ended. Without this, a
-// run whose Decided attempts all end in one sync would not be synced again.
+// leaveDecided allows one more start if an attempt was Decided. It now has a Pod or has ended. Without this, a run
+// whose Decided attempts all end in one sync would not be synced again.
 func (d *decision) leaveDecided(a *Attempt) {
 	if a.Phase == AttemptDecided {
 		d.MaxStarts++
@@ -126,8 +126,8 @@ func (d *decision) requestPod(a *Attempt, reason string) {
 }
 
 // applyRefusal handles a rejected create. A permanent refusal fails the attempt immediately, a refusal by a policy
-// after the start grace. Any other refusal is waited out. The create is requested again, and the caller decides when
-// to send it.
+// after the start grace. After any other refusal the attempt waits: the create is requested again, and the caller
+// decides when to send it.
 func (d *decision) applyRefusal(a *Attempt, task *Task, r Refusal) {
 	var due time.Time
 	if r.Reason == ReasonCreateRefused {
@@ -196,8 +196,9 @@ func (d *decision) updateRunning(a *Attempt, p *Pod) {
 	d.setDue(a, due)
 }
 
-// limitPod gives a Pod whose task runs a deadline, unless it has an earlier one: timeout and start grace from the start
-// of its container. The time until then does not count: an image may be pulled, or an init container run, for hours.
+// limitPod gives the Pod of a running task a deadline, unless the Pod has an earlier one. The deadline is the timeout
+// plus the start grace, counted from the start of the container. The time before that does not count, because pulling
+// an image or running an init container may take hours.
 func (d *decision) limitPod(a *Attempt, p *Pod, timeout int64) {
 	if p.Started.IsZero() || p.Accepted.IsZero() || !p.Deletion.IsZero() {
 		return

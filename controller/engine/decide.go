@@ -66,8 +66,8 @@ func Decide(s Snapshot, now time.Time) (Decision, error) {
 	return d.Decision, nil
 }
 
-// stopRun begins to stop the run, once, for the first reason that applies. Attempts whose end is in the same snapshot
-// end according to their facts.
+// stopRun begins to stop the run, once, for the first reason that applies. An attempt whose end is in the same snapshot
+// keeps its own outcome.
 func (d *decision) stopRun() {
 	if d.Run.Stop != "" {
 		return
@@ -131,7 +131,7 @@ func (d *decision) startTasks() {
 		for i := 0; i < room; i++ {
 			d.startTask(d.tasks[d.ready[i]])
 		}
-		// This sync starts as many tasks as it may. There may be Ready tasks that the snapshot lacks.
+		// This sync starts as many tasks as it may. The run may have Ready tasks that the snapshot lacks.
 		if d.MaxStarts > 0 && room == d.MaxStarts && d.StartHold == "" && d.Run.Ready+d.delta[TaskReady] > 0 {
 			d.Requeue = true
 		}

@@ -24,7 +24,7 @@ const (
 	messageInterval = 10 * time.Second
 	// slowStart is how long a start may take before its routine steps are reported as a reason.
 	slowStart = 5 * time.Second
-	// unknownRequeueDelay is the delay before the next sync of an attempt that is due and has no facts.
+	// unknownRequeueDelay is the delay before the next decision about an attempt that is due and has no facts.
 	unknownRequeueDelay = time.Second
 )
 
@@ -69,11 +69,11 @@ type Snapshot struct {
 	Tasks []Task
 	// Attempts are the live attempts that changed, are due, or have no Pod yet.
 	Attempts []Attempt
-	// Pods are the facts about the Pods of Attempts, by name. Nothing is decided about an attempt without facts; the
-	// caller gathers it again.
+	// Pods are the facts about the Pods of Attempts, by name. An attempt without facts stays as it is until the caller
+	// has gathered them.
 	Pods map[string]*Pod
-	// Refusals are the answers of the API server to creates that it rejected, by Pod name. A refusal is passed once. In
-	// the next decision the create is requested again.
+	// Refusals are the answers of the API server to creates that it rejected, by Pod name. Each is passed to one
+	// decision only. The next decision requests the create again.
 	Refusals map[string]Refusal
 	// Blocked has the tasks whose Decided attempts may not create a Pod now, by position, with the reason. They take no
 	// slot. The caller syncs the run again when it may create them.

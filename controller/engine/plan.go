@@ -23,7 +23,7 @@ func (p *plan) moveTask(t *Task, phase string) {
 	t.Phase = phase
 }
 
-// setDue sets when an attempt is due, and writes nothing if the row already says so.
+// setDue sets when an attempt is due. It adds no transition if the row already has that time.
 func (p *plan) setDue(a *Attempt, due time.Time) {
 	if !due.Equal(a.Due) {
 		p.add(transition.AttemptDue{Attempt: a.ID, Due: due})
@@ -62,8 +62,8 @@ func (p *plan) deletePod(a *Attempt, pod *Pod) {
 // requeueAt requests a decision at a time. Zero requests none.
 func (p *plan) requeueAt(at time.Time) { p.RequeueAt = Earlier(p.RequeueAt, at) }
 
-// requeueUnknown requests a decision for an attempt without facts. Facts take time to arrive, so an overdue attempt
-// waits for unknownRequeueDelay.
+// requeueUnknown requests a decision when an attempt without facts is due, but no earlier than in unknownRequeueDelay,
+// because facts take time to arrive.
 func (p *plan) requeueUnknown(due time.Time) {
 	if soon := p.now.Add(unknownRequeueDelay); !due.IsZero() && due.Before(soon) {
 		due = soon

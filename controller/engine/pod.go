@@ -44,7 +44,7 @@ type Wait struct {
 	Reason, Message string
 	// IsFailure reports that an error keeps the container from starting.
 	IsFailure bool
-	// IsPermanent reports that the error cannot heal.
+	// IsPermanent reports that a retry cannot succeed.
 	IsPermanent bool
 	// IsRoutine reports a step that every start passes through.
 	IsRoutine bool
@@ -64,7 +64,8 @@ type End struct {
 	Started, Finished      time.Time
 }
 
-// isUnknown reports that kubelet or runtime lost track of the container, as after a reboot. The exit code is invented.
+// isUnknown reports that kubelet or runtime lost track of the container, for example after a reboot. The exit code is
+// then made up.
 func (t *Termination) isUnknown() bool {
 	return t.Reason == "ContainerStatusUnknown" || t.Reason == "Unknown"
 }
@@ -113,8 +114,8 @@ func attemptPod(a Attempt, p *Pod) *Pod {
 	return p
 }
 
-// hasEnded reports whether the attempt can do nothing more: its container terminated, its Pod ended or is gone, its Pod
-// was deleted before it had a node, or its node is lost.
+// hasEnded reports whether the attempt is over: its container terminated, its Pod ended or is gone, its Pod was deleted
+// before it had a node, or its node is lost.
 func hasEnded(a Attempt, p *Pod, now time.Time) bool {
 	switch {
 	case p.Gone:

@@ -59,7 +59,7 @@ func (s *Snapshot) Missing(now time.Time, descendants int) []int32 {
 	return missing
 }
 
-// descend adds up to budget descendants, breadth first.
+// descend calls add with the descendants of from, breadth first, at most budget of them.
 func descend(graph *dag.Graph, from []int32, budget int, add func(int32)) {
 	seen := map[int32]bool{}
 	for len(from) > 0 && budget > 0 {

@@ -42,8 +42,8 @@ func New(cfg Config) *Releaser {
 	return &Releaser{Config: cfg, queue: queue.New("releases", cfg.Metrics, objectKey.namespace)}
 }
 
-// Run releases what is enqueued until ShutDown was called. It returns when the requests under way have ended. They are
-// cut short when ctx ends.
+// Run releases the enqueued objects until ShutDown is called. It returns when its requests have ended. The end of ctx
+// cancels them.
 func (r *Releaser) Run(ctx context.Context) {
 	var running sync.WaitGroup
 	for range queue.WorkersFor(workers) {
@@ -52,7 +52,7 @@ func (r *Releaser) Run(ctx context.Context) {
 	running.Wait()
 }
 
-// ShutDown ends the queue. The next term enqueues what is left.
+// ShutDown shuts the queue down. The next term enqueues the remaining objects again.
 func (r *Releaser) ShutDown() { r.queue.ShutDown() }
 
 // Object is an object of a kind that both projects have.
@@ -61,8 +61,8 @@ type Object interface {
 	OldFinalizers() []string
 }
 
-// workers is how many objects of a namespace are released at a time, so that a start with many does not flood the API
-// server.
+// workers is how many objects of one namespace are released at the same time. The limit keeps a start with many of them
+// from flooding the API server.
 const workers = queue.LeastPerNamespace
 
 // objectKey names an object that a finalizer of the existing Kontroler may hold.
@@ -86,8 +86,9 @@ func (r *Releaser) Enqueue(resource string, o Object) {
 	}
 }
 
-// sync removes the finalizers of the existing Kontroler from a deleted object. The patch has the UID and the
-// finalizers as preconditions. After any other change it is retried with what the cache shows then.
+// sync removes the finalizers of the existing Kontroler from a deleted object. The patch has the UID and the finalizers
+// as preconditions. If the object has changed meanwhile, the patch fails and is retried with the object that the cache
+// has then.
 func (r *Releaser) sync(ctx context.Context, key objectKey) error {
 	o, there := r.cachedObject(key)
 	if !there || !isHeld(o) {

@@ -53,7 +53,7 @@ func AddTo[T Object, L runtime.Object](
 			return from.Watch(ctx, options)
 		},
 	}, kind, 0, indexers)}
-	// These fail only once the informer runs.
+	// These calls fail only if the informer has been started.
 	_ = informer.SetTransform(trim)
 	_ = informer.SetWatchErrorHandlerWithContext(func(ctx context.Context, r *cache.Reflector, err error) {
 		if apierrors.IsForbidden(err) {
@@ -71,9 +71,9 @@ func (s *Set[T]) Run(ctx context.Context) {
 	}
 }
 
-// HasSynced reports whether every informer has delivered its first list. It does not wait for a namespace that forbids
-// listing, unless all do: the namespace may be gone, and must not delay the others. Its objects are delivered once
-// listing is allowed.
+// HasSynced reports whether every informer has delivered its first list. It does not wait for a namespace in which the
+// API server forbids listing, unless it does so in all of them: such a namespace may be gone, and must not delay the
+// others. Its objects are delivered once listing is allowed.
 func (s *Set[T]) HasSynced() bool {
 	forbidden := 0
 	for _, informer := range s.informers {
@@ -116,7 +116,7 @@ func (s *Set[T]) By(index, value string) []T {
 	for _, informer := range s.informers {
 		objs, err := informer.GetIndexer().ByIndex(index, value)
 		if err != nil {
-			continue // an index that does not exist is a bug of the caller, which every test shows
+			continue // the index does not exist: a programming error, which tests find
 		}
 		for _, obj := range objs {
 			found = append(found, obj.(T))
@@ -134,8 +134,9 @@ func (s *Set[T]) All(f func(T)) {
 	}
 }
 
-// Handle registers handlers with every informer. Objects that are cached already are delivered as added, with a zero
-// old. release removes the handlers. It is valid even with an error, which an informer that has stopped returns.
+// Handle registers handlers with every informer. Objects that are cached already are delivered as added. For an added
+// object, old is zero. release removes the handlers. It must be called even after an error, which an informer that has
+// stopped returns.
 func (s *Set[T]) Handle(changed func(old, new T), deleted func(T)) (release func(), err error) {
 	var undo []func()
 	release = func() {

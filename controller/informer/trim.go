@@ -50,7 +50,7 @@ var scheduledLabels = map[string]string{v1alpha1.LabelScheduled: "true"}
 
 // trimEnded drops the fields of an ended run that are not read. The start time of a scheduled run becomes its due time:
 // a pointer takes a tenth of what a map of annotations takes. Runs share texts that many of them have. client-go trims
-// what it lists twice, and the second time changes nothing.
+// listed objects twice. The second time changes nothing.
 func trimEnded(run *v1alpha1.DagRun) {
 	start := run.Status.StartTime
 	if trigger, _, dueAt := run.Origin(); trigger != v1alpha1.TriggerSchedule {
@@ -83,10 +83,10 @@ func DueAt(run *v1alpha1.DagRun) time.Time {
 	return run.Status.StartTime.Time
 }
 
-// maxShared bounds the texts that are shared. Beyond it, the set begins anew.
+// maxShared bounds the shared texts. When the set is full, it is cleared.
 const maxShared = 100_000
 
-// sharedTexts has one copy of each text.
+// sharedTexts interns texts: it has one copy of each.
 type sharedTexts struct {
 	mu    sync.Mutex
 	texts map[string]string
@@ -94,7 +94,7 @@ type sharedTexts struct {
 
 var shared = sharedTexts{texts: map[string]string{}}
 
-// replace replaces texts by the copies that others have.
+// replace replaces texts by their shared copies.
 func (s *sharedTexts) replace(texts ...*string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

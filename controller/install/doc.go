@@ -1,4 +1,5 @@
-// Package install checks that a cluster is ready for a controller, and removes what a controller leaves in a cluster.
+// Package install checks that a cluster is ready for a controller, and removes the finalizers that a controller leaves
+// in a cluster.
 //
 //	preflight.go    the API server, the custom resources, the UID of the cluster
 //	permissions.go  the permissions that a controller needs

@@ -73,8 +73,8 @@ func requiredPermissions(cfg PreflightConfig) []permission {
 }
 
 // checkPermissions asks the API server for every verb of every permission. The error names all that are missing. A
-// named namespace that grants nothing is closed. That is no error while another one grants something, because deleting
-// a namespace deletes its Role too, and must not stop the others.
+// named namespace in which the controller has no permission at all is closed. That is an error only if all are closed:
+// deleting one namespace also deletes its Role, and must not keep the controller out of the others.
 func checkPermissions(ctx context.Context, cfg PreflightConfig) (closed []string, err error) {
 	required := requiredPermissions(cfg)
 	missing, err := missingPermissions(ctx, cfg.Kube, required)

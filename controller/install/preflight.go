@@ -48,12 +48,13 @@ type Cluster struct {
 	UID string
 	// Version of the API server, such as v1.36.3.
 	Version string
-	// ClosedNamespaces are the named namespaces that grant the controller nothing. Others grant what it needs.
+	// ClosedNamespaces are the named namespaces in which the controller has no permission at all. It has all that it
+	// needs in the others.
 	ClosedNamespaces []string
 }
 
 // Preflight checks that a controller can work: the API server answers, serves the custom resources, and grants all
-// permissions, but for named namespaces that grant none. An error is one line that says what to do.
+// permissions, except in closed namespaces. An error is one line that says what to do.
 func Preflight(ctx context.Context, cfg PreflightConfig) (Cluster, error) {
 	serverVersion, err := serverVersion(ctx, cfg.Kube)
 	if err != nil {
@@ -76,8 +77,8 @@ func Preflight(ctx context.Context, cfg PreflightConfig) (Cluster, error) {
 	return Cluster{UID: string(system.UID), Version: serverVersion, ClosedNamespaces: closed}, nil
 }
 
-// IsAway reports whether Preflight failed because the API server does not answer now, or asks to be tried later. Any
-// other error stays until somebody changes something.
+// IsAway reports whether Preflight failed because the API server does not answer now, or asks for a later retry. Any
+// other error lasts until somebody fixes its cause.
 func IsAway(err error) bool {
 	if failed, isNetwork := errors.AsType[*net.OpError](err); isNetwork {
 		return failed.Op != "remote error" // it rejects the client's certificate
@@ -90,15 +91,15 @@ func IsAway(err error) bool {
 		apierrors.IsTimeout(err) || apierrors.IsServerTimeout(err)
 }
 
-// noAnswer is the timeout of a request. It is a net.Error.
+// noAnswer is the error of a request that timed out. It is a net.Error.
 type noAnswer struct{}
 
 func (noAnswer) Error() string   { return fmt.Sprintf("no answer within %s", requestTimeout) }
 func (noAnswer) Timeout() bool   { return true }
 func (noAnswer) Temporary() bool { return true }
 
-// AbsentNamespaces returns which of the namespaces do not exist. The controller may not read namespaces, so it creates
-// an Event in each as a dry run, which changes nothing.
+// AbsentNamespaces returns which of the namespaces do not exist. The controller has no permission to read namespaces.
+// It creates an Event in each as a dry run instead, which changes nothing.
 func AbsentNamespaces(ctx context.Context, kube kubernetes.Interface, namespaces []string) []string {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()

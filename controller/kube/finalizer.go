@@ -37,8 +37,8 @@ func RemoveFinalizer(ctx context.Context, client kubernetes.Interface, pod *core
 	pods := client.CoreV1().Pods(pod.Namespace)
 	_, err = pods.Patch(ctx, pod.Name, types.StrategicMergePatchType, body, metav1.PatchOptions{})
 	if apierrors.IsInvalid(err) || apierrors.IsConflict(err) {
-		// Another Pod has the name now: Invalid, because a UID is immutable. Or this one changes so often that the API
-		// server gave up: Conflict.
+		// Either another Pod has the name now (Invalid, because a UID is immutable), or this Pod changes so often that
+		// the API server gave up (Conflict).
 		live, readErr := pods.Get(ctx, pod.Name, metav1.GetOptions{})
 		switch {
 		case readErr != nil:

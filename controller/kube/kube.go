@@ -30,11 +30,12 @@ func WithUID(uid string) *metav1.Preconditions {
 	return &metav1.Preconditions{UID: &u}
 }
 
-// hangsAfter is the duration of a request that fails because a webhook hangs.
+// hangsAfter is how long a failed request must have taken to count as one that hung in an admission webhook.
 const hangsAfter = 5 * time.Second
 
-// Hung reports whether a request that was sent at a time has just failed because a webhook hangs. Similar requests to
-// the namespace are likely to hang, too: a sync must not send them one after the other.
+// Hung reports whether a request that has just failed with err took so long that an admission webhook probably hung.
+// sent is when it was sent. Similar requests to the namespace would probably hang too, so a sync must not send them one
+// after the other.
 func Hung(err error, sent time.Time) bool { return err != nil && time.Since(sent) > hangsAfter }
 
 // IsRefusal reports whether the API server, or an admission webhook, has refused an object.
@@ -66,8 +67,8 @@ func IsInvalid(err error) bool {
 	return slices.ContainsFunc(status.Status().Details.Causes, func(c metav1.StatusCause) bool { return c.Field != "" })
 }
 
-// IsTooLarge reports whether an object is too large for the API server or for etcd. The API server passes the answer of
-// etcd, or of its client for etcd, on as a plain 500. Only the text distinguishes it from a fault of the server.
+// IsTooLarge reports whether an object is too large for the API server or for etcd. The API server returns the error of
+// etcd, or of its etcd client, as a plain 500. Only the text distinguishes it from a fault of the server.
 func IsTooLarge(err error) bool {
 	var status apierrors.APIStatus
 	if !errors.As(err, &status) {

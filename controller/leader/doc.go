@@ -17,10 +17,10 @@
 //	                      the Lease is lost, or the epoch is fenced ◄─────┘
 //	                                   exits with an error
 //
-// Two fences keep an old leader from acting. In the database, each transaction locks the epoch of its term. A
-// successor raises the epoch, and transactions of the old term fail (package store). The cluster has no such fence.
-// There the Gate ends the process if the Lease was not renewed in time, by the monotonic clock of the process: before
-// a request is sent, and again before its bytes are written to a connection.
+// Two fences keep an old leader from acting. In the database, each transaction locks the epoch of its term. A successor
+// raises the epoch, and transactions of the old term fail (package store). The cluster has no such fence. There the
+// Gate ends the process if the Lease was not renewed in time, by the monotonic clock of the process. It checks before a
+// request is sent, and again before the bytes of the request are written to a connection.
 //
 // A leader whose database has been unavailable for a lease duration gives up the Lease, so that a process with a better
 // connection can take over.

@@ -98,7 +98,7 @@ func (e *Elector) Stale() bool {
 	return lock != nil && !lock.isFresh()
 }
 
-// DatabaseAway reports whether the database does not answer, and since when. It is valid while Run runs.
+// DatabaseAway reports whether the database is unavailable, and since when. It is valid while Run runs.
 func (e *Elector) DatabaseAway() (since time.Time, away bool) {
 	return e.database.away()
 }

@@ -35,10 +35,11 @@ func NewGate(count func(verb, resource, code string), log *slog.Logger, exit fun
 	return &Gate{count: count, log: log, exit: exit}
 }
 
-// Guard lets the gate end the process instead of sending a request while stale returns true. Requests to Leases pass.
+// Guard makes the gate end the process instead of sending a request while stale returns true. Requests for Leases
+// always pass.
 func (g *Gate) Guard(stale func() bool) { g.stale.Store(&stale) }
 
-// Writes returns how many requests that change something were sent.
+// Writes returns the number of requests sent so far that change something.
 func (g *Gate) Writes() uint64 { return g.writes.Load() }
 
 // Wrap adds the gate to a transport, as rest.Config.Wrap expects.
@@ -91,9 +92,10 @@ type gatedTransport struct {
 	next http.RoundTripper
 }
 
-// retryAfter is the header that says in how many seconds a request may be sent again. A webhook of a namespace that
-// denies a write may choose it, and client-go sleeps that long. A write waits for a second if it is more than
-// maxRetryAfter, which priority and fairness of the API server does not exceed. A date stays: client-go does not retry.
+// retryAfter is the header that tells client-go how many seconds to sleep before it repeats a request. An admission
+// webhook that denies a write can set it to any value. RoundTrip therefore replaces a value above maxRetryAfter by one
+// second in responses to writes. The API server's priority and fairness stays below maxRetryAfter. A date is kept,
+// because client-go does not retry after one.
 const (
 	retryAfter    = "Retry-After"
 	maxRetryAfter = 10

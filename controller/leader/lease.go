@@ -94,8 +94,8 @@ func (l *lease) keep(object *coordinationv1.Lease) {
 	}
 }
 
-// mark adds the labels and the highest epoch to a Lease before it is written. A Lease that somebody deleted therefore
-// returns with its epoch.
+// mark adds the labels and the highest epoch to a Lease before it is written. A Lease that is created again after a
+// deletion therefore has its epoch.
 func (l *lease) mark(object *coordinationv1.Lease) {
 	if object.Labels == nil {
 		object.Labels = map[string]string{}

@@ -39,7 +39,7 @@ func (l *leaseLock) isFresh() bool {
 // wasHeld reports whether this process has held the Lease in this term.
 func (l *leaseLock) wasHeld() bool { return l.renewed.Load() != nil }
 
-// Get reads the Lease. If it is to be taken immediately, it appears without a holder.
+// Get reads the Lease. If takeImmediately is set, it hides another holder, so that the election takes the Lease.
 func (l *leaseLock) Get(ctx context.Context) (*resourcelock.LeaderElectionRecord, []byte, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -104,7 +104,8 @@ func (l *leaseLock) highestEpoch() int64 {
 	return l.lease.epoch
 }
 
-// setEpoch writes a new epoch to the Lease if this process still holds it. It does not renew the Lease.
+// setEpoch writes a new epoch to the Lease. It does not renew the Lease. It returns errNotHolder if another process
+// holds it.
 func (l *leaseLock) setEpoch(ctx context.Context, epoch int64) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -112,8 +113,8 @@ func (l *leaseLock) setEpoch(ctx context.Context, epoch int64) error {
 	return l.rewrite(ctx, func(spec coordinationv1.LeaseSpec) coordinationv1.LeaseSpec { return spec })
 }
 
-// release gives up the Lease, so that the next leader need not wait. It does nothing if another process holds the
-// Lease.
+// release gives up the Lease, so that the next leader need not wait. It returns errNotHolder if another process holds
+// the Lease.
 func (l *leaseLock) release(ctx context.Context) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -130,7 +131,8 @@ func (l *leaseLock) release(ctx context.Context) error {
 
 var errNotHolder = errors.New("the lease is held by another")
 
-// rewrite changes the spec of the Lease if this process holds it. After a conflict it reads the Lease and tries again.
+// rewrite changes the spec of the Lease if this process holds it, and otherwise returns errNotHolder. After a conflict
+// it reads the Lease and tries again.
 func (l *leaseLock) rewrite(ctx context.Context, change func(coordinationv1.LeaseSpec) coordinationv1.LeaseSpec) error {
 	for {
 		if l.lease.holder() != l.identity {

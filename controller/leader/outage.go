@@ -22,8 +22,8 @@ func (e *Elector) watchDatabase(ctx context.Context) {
 	}
 }
 
-// ping pings the database once and waits for the answer however long it takes, because a driver may ignore its context.
-// The outage is recorded and logged after pingTimeout.
+// ping pings the database once. It waits for the answer however long that takes, because a driver may ignore its
+// context. After pingTimeout it records and logs an outage.
 func (e *Elector) ping(ctx context.Context) {
 	sent := time.Now()
 	pinging, cancel := context.WithTimeout(ctx, e.pingTimeout())
@@ -76,8 +76,8 @@ type outage struct {
 	since   time.Time // when the first unanswered ping was sent; zero if the last ping was answered
 }
 
-// record records the result of a ping. It returns since when the database had been away before, and whether it went
-// away or returned now.
+// record records the result of a ping. It returns since when the database was unavailable before the ping, and whether
+// the ping has changed that.
 func (o *outage) record(sent time.Time, err error) (awaySince time.Time, changed bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -16,17 +16,17 @@ import (
 )
 
 const (
-	// answerTimeout bounds the wait for the first byte of a log, readTimeout the wait for its last.
+	// answerTimeout bounds the wait for the start of the response, readTimeout the whole read.
 	answerTimeout, readTimeout = 10 * time.Second, time.Minute
-	// A request to a node that does not answer is retried every nodeRetry, for nodePatience after the first failure. If
-	// the node answers that there is no log, it is retried every missingRetry, for missingPatience, because a kubelet
-	// that has just started does not know its Pods yet.
+	// A failed read is retried every nodeRetry, until nodePatience after the first failure. If the node answers that
+	// there is no log, the read is retried every missingRetry, until missingPatience, because a kubelet that has just
+	// started does not know its Pods yet.
 	nodePatience, nodeRetry       = 2 * time.Minute, 5 * time.Second
 	missingPatience, missingRetry = 3 * time.Second, time.Second
 )
 
-// capture reads what the node serves of a log and stores it. If the node serves none of it, capture stores what a
-// stream has read, if there is one. done is false if the log is to be read again.
+// capture reads the log that the node serves and stores it. If the node serves none, capture stores the log that
+// streamed has read, if there is a stream. done is false if the Pod was enqueued to read the log again.
 func (k *Keeper) capture(
 	ctx context.Context, p *corev1.Pod, runID int64, attempt store.Attempt, streamed *stream,
 ) (done bool, err error) {

@@ -20,10 +20,10 @@ const (
 	endPoll = 100 * time.Millisecond
 )
 
-// errGivenUp is the error of a stream that was cut off.
+// errGivenUp is the error of a stream whose time was up before its log ended.
 var errGivenUp = fmt.Errorf("the log did not end within %s of its attempt", followTimeout+readTimeout)
 
-// Run reads the streams that are opened until ctx ends. When a stream is done, its Pod is enqueued.
+// Run reads the requested streams until ctx ends. When a stream is done, its Pod is enqueued.
 func (k *Keeper) Run(ctx context.Context) {
 	var running sync.WaitGroup
 	defer running.Wait()
@@ -45,7 +45,7 @@ func (k *Keeper) run(ctx context.Context, s *stream) {
 		return nil
 	})
 	if err != nil {
-		s.outcome = outcome{} // what was read may lack lines: the log is captured
+		s.outcome = outcome{} // the stream may lack lines, so the log is captured instead
 		k.cfg.Failed(err)
 	}
 	if ctx.Err() != nil {
@@ -80,8 +80,8 @@ func (k *Keeper) follow(ctx context.Context, s *stream) {
 	}
 }
 
-// pause waits before a stream is opened again: for streamRetry, or until the container has ended if the stream did
-// not break.
+// pause waits before a stream is opened again: for streamRetry, or less if the stream ended without an error and the
+// container ends meanwhile.
 func (k *Keeper) pause(ctx context.Context, s *stream) {
 	for waited := time.Duration(0); waited < streamRetry; waited += endPoll {
 		if s.err == nil && k.hasEnded(s.pod) || !wait.For(ctx, endPoll) {
@@ -90,8 +90,8 @@ func (k *Keeper) pause(ctx context.Context, s *stream) {
 	}
 }
 
-// readRest reads what is left of a log whose container has ended, or that has been followed for long enough. done is
-// false if it is to be called again.
+// readRest reads the rest of a log after its container has ended, or after it has been followed for long enough. done
+// is false if readRest must be called again.
 func (k *Keeper) readRest(ctx context.Context, s *stream, opened func()) (done bool) {
 	err := k.read(ctx, s.pod, s.log, false, opened)
 	if err == nil && k.keepsLog(s.pod) {

@@ -66,8 +66,8 @@ func New(cfg Config) *Keeper {
 }
 
 // Keep stores the log of an attempt that has ended, if its container ran on a node and its DAG does not switch logs
-// off. done reports that there is nothing left to do: the log has its row, or needs none. If it is false without an
-// error, the Pod is enqueued again. One call reads for at most a minute.
+// off. done reports that the log has its row, or needs none. If done is false without an error, the Pod is enqueued
+// again. One call reads for at most a minute.
 func (k *Keeper) Keep(ctx context.Context, p *corev1.Pod, runUID string, attempt store.Attempt) (done bool, err error) {
 	if k.cfg.Limit == 0 || p.Spec.NodeName == "" || startedAt(p, attempt).IsZero() {
 		return true, nil
@@ -101,7 +101,7 @@ func (k *Keeper) Keep(ctx context.Context, p *corev1.Pod, runUID string, attempt
 	return k.capture(ctx, p, owner.RunID, attempt, stream)
 }
 
-// Forget drops what is remembered of a Pod that is released or gone. Its stream ends.
+// Forget drops the state of a Pod that is released or gone. Its stream ends.
 func (k *Keeper) Forget(p *corev1.Pod) {
 	k.streams.drop(p.UID)
 	k.failedSince.Delete(p.UID)
@@ -138,8 +138,8 @@ func (k *Keeper) save(ctx context.Context, p *corev1.Pod, runID int64, row store
 	return nil
 }
 
-// startedAt returns when the task's container started on its node, by the attempt's row or by the Pod, whichever is
-// later. It is zero if the container did not start.
+// startedAt returns when the task's container started on its node: the later of the times in the attempt's row and in
+// the Pod. It is zero if the container did not start.
 func startedAt(p *corev1.Pod, attempt store.Attempt) time.Time {
 	started := attempt.StartedAt
 	if task := pod.ContainerStatus(p.Status.ContainerStatuses, v1alpha1.TaskContainer); task != nil {

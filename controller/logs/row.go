@@ -57,7 +57,7 @@ func describe(p *corev1.Pod, attempt store.Attempt, r podlog.Result, openedAt ti
 			row.Message = join(row.Message, saysEmpty)
 		}
 	case (!wasStreamed || r.Begins.Before(openedAt)) && looksRotated(delay, r.Bytes):
-		// If the first line came while a stream was open, no line before it was missed.
+		// If the first line was written while a stream was open, there was no line before it.
 		row.IsRotated = true
 		row.Message = join(row.Message, fmt.Sprintf(saysLate, delay.Truncate(time.Second)))
 	}

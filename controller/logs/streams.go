@@ -17,16 +17,17 @@ import (
 )
 
 const (
-	// maxStreams bounds the streams, including those that have ended and are not stored yet. Follow opens none above
-	// maxFollowed: the rest is for Pods that are deleted. A namespace may have half of what the others leave.
+	// maxStreams bounds the streams, including those that have ended and are not stored yet. Follow opens no stream
+	// beyond maxFollowed: the rest is reserved for Pods that are deleted. A namespace may have half of the streams that
+	// the others leave.
 	maxStreams, maxFollowed = 500, 400
-	// streamMemory bounds what all streams hold, in compressed bytes, without the first and the last block of each. If
-	// four times the limit of a log is more, that is the bound.
+	// streamMemory bounds the memory of all streams together, in compressed bytes, without the first and the last block
+	// of each. If four times the limit of a log is more, that is the bound.
 	streamMemory = 64 << 20
 	// openTimeout is how long OpenBefore delays the deletion of Pods.
 	openTimeout = time.Second
-	// followTimeout is how long a log is followed after its attempt has ended. A kubelet sends a log that is followed
-	// line by line; what is left then is read without following, for at most readTimeout.
+	// followTimeout is how long a log is followed after its attempt has ended. A kubelet sends a followed log line by
+	// line. After followTimeout, the rest is read without following, for at most readTimeout.
 	followTimeout = time.Minute
 )
 
@@ -40,8 +41,8 @@ func (k *Keeper) OpenDeleted(old, p *corev1.Pod) {
 	}
 }
 
-// OpenBefore opens streams of Pods in a namespace that the controller is about to delete, unless policy, the spec.logs
-// of their DAG, is LogsOff. It returns when the streams are open, and after a second at the latest.
+// OpenBefore opens streams of the Pods in a namespace that the controller is about to delete, unless policy, the
+// spec.logs of their DAG, is LogsOff. It returns when the streams are open, after a second at the latest.
 func (k *Keeper) OpenBefore(ctx context.Context, policy v1alpha1.LogPolicy, namespace string, deletes []engine.Delete) {
 	if k.cfg.Limit == 0 || policy == v1alpha1.LogsOff {
 		return
@@ -106,7 +107,7 @@ type stream struct {
 	isDropped   bool
 }
 
-// outcome is what the goroutine of a stream leaves behind. Others read it once the stream is done.
+// outcome is the result of a stream's goroutine. Others read it once the stream is done.
 type outcome struct {
 	result     podlog.Result
 	openedAt   time.Time // zero if the node never answered
@@ -125,7 +126,7 @@ func (s *stream) isShort() bool { return s.result.Short && !s.isRotated }
 
 // streams are the streams of one term.
 type streams struct {
-	requested chan *stream // those that Run has yet to start
+	requested chan *stream // streams that Run has not started yet
 	budget    *podlog.Budget
 	metrics   Metrics
 
@@ -141,8 +142,8 @@ func newStreams(limit int64, metrics Metrics) *streams {
 	}
 }
 
-// open returns the stream of a Pod. If it has none, one is requested. It returns nil if there are `most` streams or
-// more, or if the namespace has half of those that the others leave.
+// open returns the stream of a Pod. If the Pod has none, open requests one. It returns nil if there are `most` streams
+// already, or if the namespace has its share: half of those that the others leave.
 func (s *streams) open(p *corev1.Pod, limit int64, most int) *stream {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -162,9 +163,9 @@ func (s *streams) open(p *corev1.Pod, limit int64, most int) *stream {
 	return made
 }
 
-// ofEnded returns the stream of a Pod whose attempt has ended, nil if it has none. remaining is 0 if the stream is
-// done; else ofEnded is to be called again after that time, or when Run has enqueued the Pod. The first call sets the
-// time until which the log is followed.
+// ofEnded returns the stream of a Pod whose attempt has ended, or nil if it has none. remaining is 0 if the stream is
+// done. Otherwise ofEnded must be called again after that time, or when Run has enqueued the Pod. The first call sets
+// the time until which the log is followed.
 func (s *streams) ofEnded(uid types.UID, now time.Time) (found *stream, remaining time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -9,17 +9,17 @@ import (
 )
 
 const (
-	// ReadsAtOnce bounds the logs that are read at the same time, and so the memory for them: that many times the
-	// limit. A read blocks a call of Keep.
+	// ReadsAtOnce bounds the logs that are captured at the same time, and with them the memory: at most the limit of a
+	// log for each. A capture blocks a call of Keep.
 	ReadsAtOnce = 16
-	// readsPerNode bounds those of one node. A node that does not answer must not take all turns.
+	// readsPerNode is the same for one node. A node that does not answer must not take all turns.
 	readsPerNode = 4
 	// turnRetry is the delay after which a waiting Pod is enqueued even if it got no turn, because the turn may have
 	// gone to a Pod that no longer exists.
 	turnRetry = 10 * time.Second
 )
 
-// turns bounds how many logs are read at the same time. A Pod that must wait is enqueued when it can have its turn.
+// turns is a semaphore for captures. A Pod that must wait is enqueued when it may have its turn.
 type turns struct {
 	enqueue func(cache.ObjectName)
 
@@ -27,7 +27,7 @@ type turns struct {
 	taken       int
 	byNode      map[string]int                // taken
 	byNamespace map[string]int                // taken
-	waiting     map[string][]cache.ObjectName // by node, the longest first
+	waiting     map[string][]cache.ObjectName // by node, in the order in which they came
 }
 
 func newTurns(enqueue func(cache.ObjectName)) *turns {
@@ -70,8 +70,8 @@ func (t *turns) stopWaiting(node string, pod cache.ObjectName) {
 	}
 }
 
-// giveBack ends the turn of a Pod and enqueues one that waits, of any node that has fewer turns than it may have. On
-// that node the namespace with the fewest turns comes first.
+// giveBack ends the turn of a Pod. It enqueues a waiting Pod of any node that has a turn left. Among the Pods of that
+// node, one of the namespace with the fewest turns comes first.
 func (t *turns) giveBack(node string, pod cache.ObjectName) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -112,7 +112,8 @@ func (m *Metrics) APIRequest(verb, resource, code string) {
 	m.apiRequests.WithLabelValues(verb, resource, code).Inc()
 }
 
-// SyncDone counts a sync of a queue's key. An unavailable database counts separately.
+// SyncDone records the result and the duration of one sync. Errors of an unavailable database have a result of their
+// own.
 func (m *Metrics) SyncDone(queue string, d time.Duration, err error) {
 	result := "success"
 	switch {

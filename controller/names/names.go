@@ -20,7 +20,7 @@ const base32Digits = "abcdefghijklmnopqrstuvwxyz234567"
 var base32Lower = base32.NewEncoding(base32Digits).WithPadding(base32.NoPadding)
 
 // Pod derives the name of an attempt's Pod: a readable prefix of run and task, cut so that the whole fits 63
-// characters, then '-' and ten characters of a hash. It is a DNS label whatever the names are, and the same each time.
+// characters, then '-' and ten characters of a hash. The result is a DNS label for any names.
 func Pod(controllerID, runUID, runName, task string, index, attempt int) string {
 	hash := Hash(controllerID, runUID, task, strconv.Itoa(index), strconv.Itoa(attempt))
 	return withHash(readable(runName, task), hash)
@@ -67,8 +67,8 @@ func readable(a, b string) string {
 	return a + "-" + cutLabel(b, room-len(a))
 }
 
-// asLabel maps a name to the characters of a DNS label. Each sequence of other characters becomes one '-'. None is left
-// at either end.
+// asLabel maps a name to the characters of a DNS label. Each sequence of other characters becomes one '-', except at
+// either end, where it is dropped.
 func asLabel(name string) string {
 	b := make([]byte, 0, len(name))
 	for i := range len(name) {
@@ -95,7 +95,7 @@ func RunEvent(runUID, runName, about string) string {
 	return strings.TrimRight(runName[:min(len(runName), longest)], "-.") + "." + Hash(runUID, about)
 }
 
-// IsDerived reports whether a name may be one that Pod derives: it ends in a hash.
+// IsDerived reports whether Pod may have derived a name: it ends in a hash.
 func IsDerived(name string) bool {
 	at := len(name) - hashChars
 	return at > 0 && name[at-1] == '-' && strings.Trim(name[at:], base32Digits) == ""

@@ -169,7 +169,7 @@ func reportedAt(p *corev1.Pod) time.Time {
 }
 
 // podWait returns why the task's container has not started: the Pod has no node, a container cannot start, an init
-// container runs, or the node sets up the Pod. Events tell more about the setup than the status.
+// container runs, or the node sets up the Pod. Events say more about the setup than the status does.
 func podWait(p *corev1.Pod, task *corev1.ContainerStatus, newest StartEvent) *engine.Wait {
 	if p.Spec.NodeName == "" {
 		return unscheduledWait(p)
@@ -248,8 +248,8 @@ func runningInit(p *corev1.Pod, s *corev1.ContainerStatus, newest StartEvent) *e
 	return wait
 }
 
-// setupWait returns what the node does before a container of the Pod runs: volumes, sandbox, network, images. A
-// failure is retried, and fails the attempt after the start grace. A volume that another node still has is no failure.
+// setupWait returns the wait for the node to set up the Pod: volumes, sandbox, network, images. The node retries a
+// failure; after the start grace, the attempt fails. A volume that is still attached to another node is no failure.
 func setupWait(p *corev1.Pod, newest StartEvent) *engine.Wait {
 	if newest.AwaitsDetach {
 		// The reason differs from that of a failure, so that a later failure has the whole grace.
@@ -529,8 +529,8 @@ func isUUID(s string) bool {
 	return len(digits) == 32 && strings.Trim(digits, "0123456789abcdef") == ""
 }
 
-// SameFacts reports whether two states of a Pod differ in nothing that the ownership checks, the reaper or the engine
-// use. Routine steps of a start are ignored, unless they name an init container, because most Pods pass them before
+// SameFacts reports whether two states of a Pod are the same for the ownership checks, the reaper and the engine.
+// Routine steps of a start are ignored, unless they concern an init container, because most Pods pass them before
 // anybody could read about them.
 func SameFacts(a, b *corev1.Pod) bool {
 	return a.UID == b.UID &&
@@ -540,8 +540,8 @@ func SameFacts(a, b *corev1.Pod) bool {
 		reflect.DeepEqual(significantFacts(a), significantFacts(b))
 }
 
-// significantFacts returns the facts of a Pod without a routine wait of a Pod that has no init containers, and without
-// those that only matter beside another one.
+// significantFacts returns the facts whose change is worth a sync. It leaves out Accepted and Deadline, which matter
+// only together with other facts, and the routine waits of a Pod that has no init containers left to run.
 func significantFacts(p *corev1.Pod) *engine.Pod {
 	f := Facts(p, StartEvent{})
 	f.Accepted, f.Deadline = time.Time{}, 0

@@ -19,27 +19,27 @@ const (
 // missing, the sandbox fails or an image is pulled. The zero value means that no Event is known.
 type StartEvent struct {
 	Reason, Message, Container string
-	// Fails reports a failure. The node retries.
+	// Fails reports that a step failed. The node retries it.
 	Fails bool
-	// AwaitsDetach reports that another node still has a volume. Kubernetes detaches it, from a lost node after six
-	// minutes.
+	// AwaitsDetach reports that a volume is still attached to another node. Kubernetes detaches it, from a lost node
+	// after six minutes.
 	AwaitsDetach bool
 	At           time.Time
 }
 
-// StartEventOf returns what an Event says about the start of its Pod, and whether it says anything. An Event of
+// StartEventOf converts an Event. It reports whether the Event is about the start of its Pod. An Event that reports
 // progress clears an earlier failure.
 func StartEventOf(kind, reason, message, container string, at time.Time) (StartEvent, bool) {
 	fails, isRelevant := classifyEvent(kind, reason)
 	return StartEvent{
 		Reason: reason, Message: message, Container: container, Fails: fails, At: at,
-		// Nothing but the text distinguishes it from other failures to attach.
+		// Only the text distinguishes this failure to attach from others.
 		AwaitsDetach: reason == reasonFailedAttach && strings.HasPrefix(message, "Multi-Attach error"),
 	}, isRelevant
 }
 
-// Outlasts reports whether a later Event only repeats that the volume of e is not attached yet: the controller of
-// volumes says once why, then the kubelet says again and again that it cannot mount.
+// Outlasts reports whether a later Event only repeats that the volume of e is not attached yet. The attach/detach
+// controller reports the cause once; afterwards the kubelet keeps reporting that it cannot mount the volume.
 func (e StartEvent) Outlasts(later StartEvent) bool {
 	return e.AwaitsDetach && !later.AwaitsDetach && startFailure(later.Reason) == reasonFailedMount
 }
@@ -52,8 +52,8 @@ func (e StartEvent) text(shown string) string {
 	return text.Clean(e.Reason + ": " + e.Message)
 }
 
-// classifyEvent classifies Events by reason. Kubelets and controllers name failures Failed…. The exceptions say
-// nothing about the start, or are also in the status of the Pod.
+// classifyEvent classifies an Event by its reason. Kubelets and controllers name failures Failed…. The exceptions have
+// nothing to do with the start, or are also in the status of the Pod.
 func classifyEvent(kind, reason string) (fails, isRelevant bool) {
 	switch reason {
 	case "FailedScheduling", "FailedToRetrieveImagePullSecret", "FailedKillPod", "FailedPreStopHook":

@@ -17,18 +17,17 @@ const (
 	batchSize = 500
 	// backlogLimit is how many Events wait for the database at most.
 	backlogLimit = 5000
-	// unmatchedLimit is how many Events of unknown Pods are held at most. When there are more, the oldest are
-	// dismissed.
+	// unmatchedLimit is how many Events of unknown Pods are held at most. Beyond that, the oldest are dropped.
 	unmatchedLimit = 1000
-	// unmatchedHold is how long an Event of an unknown Pod is held. It may arrive before the watch shows the Pod.
+	// unmatchedHold is how long an Event of an unknown Pod is held. An Event may arrive before the watch shows its Pod.
 	unmatchedHold = 5 * time.Second
 )
 
-// backlog holds the Events that wait for the database. It matches them to Pods and merges those that say the same.
+// backlog holds the Events that wait for the database. It matches them to Pods and merges repeated ones.
 type backlog struct {
 	// find returns the Pod with a UID if this controller created it.
 	find func(types.UID) (store.Pod, bool)
-	// batchReady receives when the backlog holds a batch.
+	// batchReady has an element when the backlog holds a full batch.
 	batchReady chan struct{}
 
 	mu sync.Mutex
@@ -46,7 +45,7 @@ func statementOf(e store.PodEvent) statement {
 	return statement(e)
 }
 
-// unmatchedEvent is an Event of a Pod that is not known.
+// unmatchedEvent is an Event of an unknown Pod.
 type unmatchedEvent struct {
 	podUID    types.UID
 	event     store.PodEvent
@@ -104,8 +103,8 @@ func (b *backlog) add(e store.PodEvent) {
 	}
 }
 
-// settle looks for the Pods of unmatched Events again. It returns the Events whose Pod is known now, and dismisses
-// those that were held too long.
+// settle looks again for the Pods of unmatched Events. It returns the Events whose Pods are known now, and drops those
+// that were held too long.
 func (b *backlog) settle(now time.Time) (matched []store.PodEvent) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -13,8 +13,8 @@ import (
 	"kontroler/store"
 )
 
-// fromAPI converts an Event of the API to a row; only Pod stays empty. Events have an older and a newer form, which
-// count and give times in different fields.
+// fromAPI converts an Event of the API to a row without its Pod. Older and newer clients set different fields for
+// counts and times.
 func fromAPI(e *corev1.Event) store.PodEvent {
 	row := store.PodEvent{
 		Container: containerOf(e.InvolvedObject.FieldPath),

@@ -122,8 +122,8 @@ func (k *Keeper) take(e *corev1.Event) (accepted bool) {
 	return accepted
 }
 
-// noteStart remembers an Event about the start of a Pod. If it changes why the Pod does not start, it enqueues the run,
-// which shows it.
+// noteStart remembers an Event about the start of a Pod. If the Event changes why the Pod does not start, noteStart
+// enqueues the run, so that its status shows the reason.
 func (k *Keeper) noteStart(e *store.PodEvent) {
 	uid := types.UID(e.Pod.UID)
 	if !k.isStarting(uid) {

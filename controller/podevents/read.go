@@ -24,11 +24,11 @@ const (
 	readRetry, readRetryMax = time.Second, time.Minute
 )
 
-// errBacklogFull ends a watch. The list that follows waits until there is room.
+// errBacklogFull ends a watch. The list that follows waits for room in the backlog.
 var errBacklogFull = errors.New("the backlog of Events is full")
 
 // read lists and watches the Events of a namespace's Pods until ctx ends. When the watch breaks, or the backlog is
-// full, it starts again with a list. A missing permission is logged when it begins: a namespace may stay closed.
+// full, it starts again with a list. A missing permission is logged only once, because it may last.
 func (k *Keeper) read(ctx context.Context, namespace string) {
 	wasForbidden := false
 	for retry := readRetry; ; retry = min(2*retry, readRetryMax) {

@@ -18,9 +18,8 @@ type startEvents struct {
 
 func newStartEvents() *startEvents { return &startEvents{byPod: map[types.UID]pod.StartEvent{}} }
 
-// note takes an Event and reports whether it changes why the Pod does not start: a failure begins, says something else,
-// or is over. Events arrive in any order: one that is older than the newest is ignored, and so is one that the newest
-// outlasts.
+// note takes an Event and reports whether it changes why the Pod does not start: a failure begins, changes or ends.
+// Events arrive in any order. note ignores an Event that is older than the newest one, or that the newest one outlasts.
 func (s *startEvents) note(e *store.PodEvent) (changesReason bool) {
 	event, isAboutStart := pod.StartEventOf(e.Type, e.Reason, e.Message, e.Container, e.LastAt)
 	if !isAboutStart {

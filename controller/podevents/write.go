@@ -57,7 +57,8 @@ func (k *Keeper) write(ctx context.Context) {
 	}
 }
 
-// writeBatch writes one batch and reports whether another full one may wait. What fails returns to the backlog.
+// writeBatch writes one batch and reports whether another full one may wait. Events that could not be written return to
+// the backlog.
 func (k *Keeper) writeBatch(ctx context.Context) (mayHaveMore bool) {
 	batch := k.backlog.take()
 	if len(batch) == 0 {
@@ -71,8 +72,8 @@ func (k *Keeper) writeBatch(ctx context.Context) (mayHaveMore bool) {
 	return len(batch) == batchSize
 }
 
-// store writes Events. It divides a batch that the database rejects until it has the Events that are at fault, and
-// drops these. With an error it returns the Events that it did not write.
+// store writes Events. If the database rejects a batch, store bisects it to find the Events at fault, and drops these.
+// With an error, it returns the Events that it did not write.
 func (k *Keeper) store(ctx context.Context, events []store.PodEvent) (left []store.PodEvent, err error) {
 	fault.Point("pod-events-keep")
 	kept, err := k.cfg.Database.Save(ctx, events)

@@ -40,7 +40,7 @@ func (b *Budget) giveBack(n int) {
 	b.free += int64(n)
 }
 
-// compressor needs a megabyte. Logs share a pool of them, so that there are fewer than logs.
+// compressor takes a megabyte. Logs share a pool of them, so that there are fewer compressors than logs.
 type compressor struct {
 	out  bytes.Buffer
 	gzip *gzip.Writer

@@ -2,7 +2,7 @@ package podlog
 
 import "time"
 
-// cursor is how far a log was read. It recognizes the lines that a second stream repeats.
+// cursor is the position up to which a log was read. It recognizes the lines that a second stream repeats.
 type cursor struct {
 	// first is the time of the first line, latest the latest time of all lines.
 	first, latest time.Time
@@ -16,7 +16,7 @@ type cursor struct {
 
 	// isResuming reports that the stream repeats what an earlier stream had.
 	isResuming bool
-	repeated   int // how many of the lines that must be repeated have been
+	repeated   int // how many of the lines that must be repeated the stream has repeated
 	hasGap     bool
 }
 
@@ -45,8 +45,8 @@ func (c *cursor) beginLine(at time.Time) (hasContent bool, skip int64) {
 	return true, 0
 }
 
-// repeatLine begins a line that the earlier stream had. The last one of these may have broken off anywhere: what the
-// earlier stream had of it is skipped, and the rest is content.
+// repeatLine begins a line that the earlier stream had. The earlier stream may have broken off in the last of these
+// lines. Its first part is then skipped, and the rest is content.
 func (c *cursor) repeatLine(at time.Time) (hasContent bool, skip int64) {
 	if c.repeated > 0 || at.Equal(c.latest) {
 		c.repeated++

@@ -15,7 +15,7 @@ type lineReader struct {
 	cursor    cursor
 }
 
-// position is what the next byte belongs to.
+// position is the kind of text that the next byte belongs to.
 type position int
 
 const (

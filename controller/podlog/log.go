@@ -72,7 +72,7 @@ func (l *Log) Finish() Result {
 // Release gives the memory of the log back to its budget. The log must not be used afterwards.
 func (l *Log) Release() { l.blocks.release() }
 
-// TakeNote returns and forgets what the kubelet wrote instead of lines of the log. It is empty if there is nothing.
+// TakeNote returns the kubelet's note and forgets it. The result is empty if there is none.
 func (l *Log) TakeNote() string {
 	note := string(bytes.TrimSpace(l.lines.note))
 	l.lines.note = nil

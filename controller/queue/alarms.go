@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// MaxSleep is the longest sleep before the clock is read again. It may have been set meanwhile.
+// MaxSleep is the longest sleep before the clock is read again. The clock may be set meanwhile.
 const MaxSleep = time.Second
 
 // Alarms remembers when keys are due: a deadline, the end of a time to live, a schedule. Unlike client-go's delaying
@@ -32,7 +32,8 @@ func NewAlarms[K comparable]() *Alarms[K] {
 	return &Alarms[K]{byKey: map[K]*alarm[K]{}, wake: make(chan struct{}, 1)}
 }
 
-// Set makes a key due at a time, unless it is already due sooner. Its sync then sets the next time.
+// Set makes a key due at a time, unless it is already due sooner. In that case the sync of the key must set the later
+// time.
 func (a *Alarms[K]) Set(key K, at time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

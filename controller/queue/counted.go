@@ -10,8 +10,8 @@ import (
 	"kontroler/store/transition"
 )
 
-// Counted has the attempts whose ends this term has just committed, by the names of their Pods. The sync that finishes
-// such a Pod need not read its row. Each attempt is taken once. If that sync fails, the next one reads the row.
+// Counted has the attempts whose ends this term has just committed, by the names of their Pods. It saves the sync that
+// cleans up such a Pod a read of the row. Each attempt is taken once. If that sync fails, the next one reads the row.
 type Counted struct {
 	mu       sync.Mutex
 	attempts map[cache.ObjectName]store.Attempt
@@ -20,7 +20,7 @@ type Counted struct {
 // NewCounted makes an empty set.
 func NewCounted() *Counted { return &Counted{attempts: map[cache.ObjectName]store.Attempt{}} }
 
-// Put adds the attempts whose Pods are to be finished after a committed decision. The caller enqueues these Pods.
+// Put adds the attempts that a committed decision has ended and whose Pods exist. The caller enqueues these Pods.
 func (c *Counted) Put(namespace string, attempts []engine.Attempt, decision engine.Decision) {
 	ends, reaped := map[int64]transition.AttemptEnded{}, map[string]bool{}
 	for _, t := range decision.Transitions {

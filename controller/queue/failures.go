@@ -21,16 +21,16 @@ type Failures struct {
 	stall *stall
 }
 
-// NewFailures makes the Failures of a term. away reports whether the database does not answer pings. end ends the term;
-// the first error counts.
+// NewFailures makes the Failures of a term. away reports whether the database does not answer pings. end ends the term
+// with a cause; the first one counts.
 func NewFailures(
 	log *slog.Logger, away func() (since time.Time, away bool), end context.CancelCauseFunc,
 ) *Failures {
 	return &Failures{log: log, away: away, end: end, stall: &stall{log: log}}
 }
 
-// Failed logs an error of work that is retried. store.ErrFenced ends the term. While the database is unavailable, it
-// logs once.
+// Failed logs an error of work that is retried. store.ErrFenced ends the term instead. Errors of an unavailable
+// database are not logged one by one.
 func (f *Failures) Failed(err error) {
 	switch {
 	case errors.Is(err, store.ErrFenced):
@@ -45,14 +45,15 @@ func (f *Failures) Failed(err error) {
 	}
 }
 
-// IsOutage reports whether an error comes from an outage of the database, which readiness and DagRuns show. A database
-// that answers and cannot do what a sync needs, because its disk is full or a table is locked, is a fault of that sync.
+// IsOutage reports whether an error comes from an outage of the database, which readiness and DagRuns show. If the
+// database answers but an operation fails, because the disk is full or a table is locked, the error belongs to the
+// sync.
 func (f *Failures) IsOutage(err error) bool {
 	_, isAway := f.away()
 	return isAway && store.IsUnavailable(err)
 }
 
-// Watch logs when the database works again, until ctx ends.
+// Watch logs the end of a stall. It runs until ctx ends.
 func (f *Failures) Watch(ctx context.Context) {
 	for wait.For(ctx, stallCheck) {
 		_, isAway := f.away()
@@ -61,16 +62,17 @@ func (f *Failures) Watch(ctx context.Context) {
 }
 
 const (
-	// stallAfter is how long work must fail before it is logged. By then the ping has seen an outage.
+	// stallAfter is how long operations must fail before a stall is logged. By then, a ping would have detected an
+	// outage.
 	stallAfter = 10 * time.Second
-	// stallEnds is how long no work may fail before the database counts as working again. A statement that times out
-	// takes half a minute, and some work is done every minute.
+	// stallEnds is how long no operation may have failed when a stall counts as over. It must be long enough for the
+	// next failure: a statement times out after half a minute, and some work runs only once a minute.
 	stallEnds  = 90 * time.Second
 	stallCheck = 5 * time.Second
 )
 
-// stall is a time in which the database answers pings and does not do what work needs: its disk is full, a table is
-// locked, statements time out. It is logged once when it begins and once when it is over.
+// stall is a period in which the database answers pings but operations fail: the disk is full, a table is locked,
+// statements time out. It is logged once when it begins and once when it is over.
 type stall struct {
 	log *slog.Logger
 
@@ -79,7 +81,7 @@ type stall struct {
 	isLogged    bool
 }
 
-// note notes a failure.
+// note records a failed operation.
 func (s *stall) note(err error, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -93,7 +95,7 @@ func (s *stall) note(err error, now time.Time) {
 	}
 }
 
-// check ends a stall if no work has failed for stallEnds, or if it has become an outage.
+// check ends a stall if no operation has failed for stallEnds, or if the stall has become an outage.
 func (s *stall) check(isAway bool, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

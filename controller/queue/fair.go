@@ -6,14 +6,17 @@ import (
 	"k8s.io/client-go/util/workqueue"
 )
 
-// fair divides the workers of a queue between namespaces, because a sync may take long in one of them: a webhook may
-// hang for 30 s. A free worker goes to the namespace with the fewest, in turns. A namespace may have half of the
-// workers that the others leave, and always one if one is free. Its keys have an order of their own.
+// fair divides the workers of a queue between namespaces, because syncs may take long in one of them: an admission
+// webhook may hang for 30 s. A free worker goes to the namespace with the fewest workers; namespaces with equally many
+// take turns. A namespace may have half of the workers that the others leave, and always one if one is free. order
+// makes the queue of one namespace's keys.
 //
-// It is the order of a workqueue, in which workers sleep while Len is 0. done wakes none of them: only the worker that
-// is done looks for a key. Once it has taken one, no namespace may be due another worker. A namespace whose keys wait
-// is due one if it has none, or fewer than idle-1. One more idle worker makes those with idle-1 due, too. If the worker
-// goes to the one with the fewest, there is one less idle again, and the others are no longer due.
+// fair implements workqueue.Queue. Workers sleep while Len is 0, and done wakes none of them: only the worker that has
+// finished a key looks for the next one. Still, no key waits beside a worker that may take it. A namespace with waiting
+// keys may have another worker if it has none, or fewer than idle-1, idle being the number of workers without a key. A
+// finished key raises idle by one, so namespaces with one worker more may have another one too. Once the worker has
+// taken a key of the namespace with the fewest workers, idle is back at its old value, and so is the limit for the
+// others.
 type fair[K comparable] struct {
 	namespaceOf func(K) string
 	order       func() workqueue.Queue[K]
@@ -22,7 +25,7 @@ type fair[K comparable] struct {
 	workers, busy int
 	waiting       int
 	shares        map[string]*share[K]
-	// turns are the namespaces with keys that wait. The first comes next.
+	// turns are the namespaces with waiting keys, in the order of their turns.
 	turns []*share[K]
 	// keys has the share of each key that waits or is synced.
 	keys map[K]*share[K]
@@ -35,12 +38,12 @@ type share[K comparable] struct {
 	busy      int // workers
 }
 
-// FairShare returns how many of a number of things one namespace may have: half of what the others leave, and at least
-// one.
+// FairShare returns how many of all items one namespace may have: half of those that the others leave, and at least
+// one. ofOthers is how many the others have.
 func FairShare(all, ofOthers int) int { return max(1, (all-ofOthers)/2) }
 
-// LeastPerNamespace is the least number of keys of one namespace that a queue syncs at the same time. With the workers
-// for fewer, syncs that hang in three namespaces would leave none to a fourth.
+// LeastPerNamespace is the least number of keys of one namespace that a queue must sync at the same time. With fewer,
+// and so with fewer workers, syncs that hang in three namespaces would leave no worker for a fourth.
 const LeastPerNamespace = 4
 
 // WorkersFor returns how many workers a queue needs to sync n keys of one namespace at the same time. n is
@@ -121,7 +124,7 @@ func (f *fair[K]) Pop() K {
 	return key
 }
 
-// done takes a key back from its worker. It comes before Done of the workqueue, which may push the key again.
+// done ends the sync of a key. It must be called before Done of the workqueue, which may push the key again.
 func (f *fair[K]) done(key K) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -134,8 +137,8 @@ func (f *fair[K]) done(key K) {
 	}
 }
 
-// next returns the index of the namespace that gets the next worker, -1 if none may have another one. It looks at one
-// namespace without workers at most, and therefore at no more namespaces than there are workers, and one.
+// next returns the index in turns of the namespace that gets the next worker, or -1 if none may have another one. It
+// stops at the first namespace without workers, so it checks at most one namespace more than there are workers.
 func (f *fair[K]) next() int {
 	next := -1
 	for i, s := range f.turns {

@@ -35,22 +35,23 @@ type Template struct {
 }
 
 type gate struct {
-	// all is why the whole namespace is closed. It is zero if it is not.
+	// all is why the whole namespace is closed. It is zero if the namespace is closed only for templates.
 	all engine.Refusal
-	// templates are those that a policy refuses, with its message.
+	// templates are those that a policy refuses, with the message of the refusal.
 	templates map[Template]string
 	delay     time.Duration
 	next      time.Time // of the next probe
 	waiting   ring
 	tickets   map[RunKey]int // creates that runs may send
-	// probed reports that a probe has no answer yet, reopens that one was accepted since the last refusal.
+	// probed reports that a probe was sent and is not answered yet. reopens reports that a create was accepted since
+	// the last refusal.
 	probed, reopens bool
 }
 
 // NewGates makes open gates. wake enqueues a run whose turn has come.
 func NewGates(wake func(RunKey)) *Gates { return &Gates{wake: wake, closed: map[string]*gate{}} }
 
-// Reason returns why a namespace is closed as a whole. It is empty if it is not.
+// Reason returns why a namespace is closed as a whole. The result is empty for any other namespace.
 func (g *Gates) Reason(namespace string) string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -83,8 +84,8 @@ func (g *Gates) Pass(namespace string, key RunKey, t Template) (engine.Refusal, 
 	return why, false
 }
 
-// Blocked returns the tasks of a run whose Pods may not be created now, and why. A sync takes no slots for them. A run
-// with such a task waits for its turn.
+// Blocked returns those of the tasks of a run whose Pods may not be created now, and why. A sync takes no slots for
+// them. A run with such a task waits for its turn.
 func (g *Gates) Blocked(namespace string, key RunKey, version int64, tasks []int) map[int]engine.Refusal {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -133,7 +134,7 @@ func (g *Gates) Refused(namespace string, key RunKey, t Template, why engine.Ref
 	case probed:
 		at.delay = min(2*at.delay, probeMax)
 	default:
-		return // it was sent before the namespace was closed
+		return // this create was sent before the namespace was closed
 	}
 	clear(at.tickets)
 	at.reopens, at.next = false, now.Add(at.delay)
@@ -173,17 +174,17 @@ func (g *Gates) Probe(now time.Time) {
 	defer g.mu.Unlock()
 	for namespace, gate := range g.closed {
 		switch {
-		case now.Before(gate.next) && gate.next.Sub(now) <= probeMax: // else the clock went back
+		case now.Before(gate.next) && gate.next.Sub(now) <= probeMax: // otherwise the clock was set back
 		case gate.waiting.len() == 0:
-			g.open(namespace, gate) // nobody waits: the next create shows whether it is still refused
+			g.open(namespace, gate) // no run waits: the next create shows whether the refusals go on
 		default:
 			g.grant(gate)
-			gate.next = now.Add(gate.delay) // in case that run sends none
+			gate.next = now.Add(gate.delay) // in case that run sends no create
 		}
 	}
 }
 
-// Forget removes a run of a namespace that has ended. The next run gets a turn that it has not used.
+// Forget removes a run of a namespace that has ended. A turn that it has not used passes to the next run.
 func (g *Gates) Forget(namespace string, key RunKey) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

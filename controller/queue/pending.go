@@ -11,7 +11,7 @@ import (
 
 // Changes is what happened to a run since its last sync.
 type Changes struct {
-	// IsFull reports that nothing is known: the sync gathers every live attempt.
+	// IsFull reports that any attempt may have changed: the sync must gather every live attempt.
 	IsFull bool
 	// IsClaimed reports that the admission has claimed the DagRun. The cache may not show it yet.
 	IsClaimed bool
@@ -119,8 +119,8 @@ func (p *Pending) Take(key RunKey, limit int) (taken *Changes, hasMore bool) {
 	return c, true
 }
 
-// Restore puts back what a failed sync took, except for HasSlot: a slot is reserved for one sync. The sync must not use
-// it afterwards. Newer changes win.
+// Restore puts back the changes that a failed sync took, except for HasSlot: a slot is reserved for one sync. The
+// caller must not use taken afterwards. Newer changes win.
 func (p *Pending) Restore(key RunKey, taken *Changes) {
 	p.with(key, func(c *Changes) {
 		c.IsFull = c.IsFull || taken.IsFull

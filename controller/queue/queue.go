@@ -69,15 +69,15 @@ func (q *Queue[K]) Done(key K) {
 // Len returns how many keys wait.
 func (q *Queue[K]) Len() int { return q.fair.depth() }
 
-// Work is a worker. It is also the contract of a queue: Get, sync, then Forget or AddRateLimited, always Done. It
-// returns when the queue shuts down. failed is called with the error of a sync before the key is added again. While the
-// database is unavailable a key is retried every second, without backoff.
+// Work runs one worker until the queue shuts down. It implements the contract of a workqueue: Get, sync, then Forget or
+// AddRateLimited, always Done. failed is called with the error of a sync before the key is added again. While the
+// database is unavailable, a key is retried every second, without backoff.
 func (q *Queue[K]) Work(ctx context.Context, sync func(context.Context, K) error, failed func(error)) {
 	q.fair.addWorker()
 	for {
 		key, down := q.Get()
 		if down || q.ShuttingDown() {
-			q.metrics.QueueDepth(q.name, 0) // the next term enqueues what is left
+			q.metrics.QueueDepth(q.name, 0) // the next term enqueues the remaining keys again
 			return
 		}
 		began := time.Now()
@@ -99,7 +99,7 @@ func (q *Queue[K]) Work(ctx context.Context, sync func(context.Context, K) error
 	}
 }
 
-// Guard returns a panic of work as an error.
+// Guard calls work and returns its error. A panic becomes an error with the stack.
 func Guard(key any, work func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {

@@ -7,21 +7,21 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// Slots shares --max-pods between runs. A create takes a slot. If the create is refused, the slot is free again; else
-// the Pod holds it until it ends or is gone. A run takes as many free slots as it wants, except those that are left for
-// runs that wait. Once there are none, runs wait, and each slot that comes free is reserved for one of them: the
-// namespaces take turns, and so do the runs of a namespace.
+// Slots shares --max-pods between runs. A create takes a slot. If the create is refused, the slot is free again.
+// Otherwise the Pod holds it until it ends or is gone. A run takes as many free slots as it wants, except those that
+// are left for waiting runs. When no slot is free, runs wait. Each slot that becomes free is then reserved for one of
+// them: the namespaces take turns, and so do the runs of a namespace.
 //
-// A slot may never come free, because the Pods of a namespace wait for nodes that nobody adds. Therefore a namespace
-// that has no slot gets one beyond --max-pods.
+// Slots may never become free, for example if the Pods of one namespace wait for nodes that nobody adds. Therefore a
+// namespace without a slot gets one beyond --max-pods.
 type Slots struct {
 	mu  sync.Mutex
 	max int
 	// maxReserved is how many slots are reserved for runs of one namespace at a time. A namespace that is slow to use
 	// them must not collect them.
 	maxReserved int
-	pods        map[cache.ObjectName]struct{} // that are live
-	held        int                           // by syncs that may still send creates
+	pods        map[cache.ObjectName]struct{} // live Pods
+	held        int                           // slots of syncs that may still send creates
 	reserved    map[RunKey]string             // one slot each, with the namespace of the run
 	shares      map[string]*namespaceShare    // of the namespaces that have slots, or runs that wait
 	turns       []string                      // the namespaces in which runs wait. The first comes next.
@@ -35,8 +35,8 @@ type namespaceShare struct {
 	waiting  ring
 }
 
-// NewSlots makes max free slots. syncs is how many runs of one namespace are synced at the same time: it needs no more
-// reserved slots. wake enqueues a run for which a slot is reserved.
+// NewSlots makes max free slots. syncs is how many runs of one namespace are synced at the same time. A namespace never
+// has more reserved slots than that. wake enqueues a run for which a slot is reserved.
 func NewSlots(max, syncs int, wake func(RunKey)) *Slots {
 	return &Slots{
 		max:         max,
@@ -55,7 +55,7 @@ type Grant struct {
 	left      int // guarded by slots.mu once Pods are created
 }
 
-// Take gives a sync of a run of a namespace up to want slots. The sync must call Settle.
+// Take gives the sync of a run up to want slots. The sync must call Settle.
 func (s *Slots) Take(namespace string, key RunKey, want int) *Grant {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -100,7 +100,7 @@ func (g *Grant) Use(pod cache.ObjectName) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.free(1)
-	g.add(pod) // which may have had a slot already
+	g.add(pod) // does nothing if the Pod has a slot already
 	g.reserveFree()
 }
 
@@ -154,7 +154,7 @@ func (s *Slots) Release(pods ...cache.ObjectName) {
 	s.reserveFree()
 }
 
-// Wait lets a run of a namespace that could use more wait for a slot.
+// Wait makes a run that could use more slots wait for one.
 func (s *Slots) Wait(namespace string, key RunKey) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -168,7 +168,7 @@ func (s *Slots) Wait(namespace string, key RunKey) {
 	s.reserveFree()
 }
 
-// Forget frees the slot that is reserved for a run. A run that waits goes on waiting.
+// Forget frees the slot that is reserved for a run. A waiting run keeps waiting.
 func (s *Slots) Forget(key RunKey) { s.Take("", key, 0).Settle() }
 
 // InUse returns the number of live Pods, as far as this term knows.
@@ -181,8 +181,7 @@ func (s *Slots) InUse() int {
 // unassigned returns how many slots are free. It is negative if there are more Pods than slots.
 func (s *Slots) unassigned() int { return s.max - len(s.pods) - s.held - len(s.reserved) }
 
-// leftForWaiting returns how many free slots are left for runs that wait: as many as are reserved next for each
-// namespace.
+// leftForWaiting returns how many free slots are left for waiting runs: at most maxUnused for each namespace.
 func (s *Slots) leftForWaiting() int {
 	n := 0
 	for _, namespace := range s.turns {

@@ -18,8 +18,8 @@ import (
 	"kontroler/store"
 )
 
-// workers is how many keys of one namespace each queue syncs at the same time. A start at which many DagRuns are due
-// must not flood the API server.
+// workers is how many keys of one namespace each queue syncs at the same time. The limit keeps a start with many
+// expired DagRuns from flooding the API server.
 const workers = queue.LeastPerNamespace
 
 // History is what a Cleaner needs of the database. *store.History implements it.
@@ -64,7 +64,7 @@ type Config struct {
 	Log     *slog.Logger
 }
 
-// namespaceOf returns the namespace of a DagRun, and nothing if it is not cached.
+// namespaceOf returns the namespace of a DagRun. It is empty if the DagRun is not cached.
 func (c *Config) namespaceOf(key queue.RunKey) string {
 	if run := c.cachedRun(key); run != nil {
 		return run.Namespace
@@ -75,12 +75,12 @@ func (c *Config) namespaceOf(key queue.RunKey) string {
 // Cleaner deletes DagRuns and history during one term of leadership.
 type Cleaner struct {
 	Config
-	// expiries are DagRuns whose time to live may be over. expiryTimes are those whose time to live is not over yet.
+	// expiries are DagRuns whose time to live may be over. expiryTimes has an alarm for each DagRun that expires later.
 	expiries    *queue.Queue[queue.RunKey]
 	expiryTimes *queue.Alarms[queue.RunKey]
 	// limits are DAGs that may have more DagRuns than they keep. timesToLive are DAGs whose time to live has changed.
 	limits, timesToLive *queue.Queue[cache.ObjectName]
-	// deleting are the DagRuns whose deletion was requested, until the cache shows it.
+	// deleting are the DagRuns whose deletion was requested and is not visible in the cache yet.
 	deleting informer.UIDSet
 }
 
@@ -95,8 +95,8 @@ func New(cfg Config) *Cleaner {
 	}
 }
 
-// Run deletes what is enqueued and removes old history, until ctx has ended and ShutDown was called. It returns when
-// the deletions under way have ended. They are cut short when working ends.
+// Run deletes enqueued DagRuns and old history, until ctx has ended and ShutDown was called. It then waits for the
+// deletions that are running. The end of working cancels them.
 func (c *Cleaner) Run(ctx, working context.Context) {
 	var running sync.WaitGroup
 	for range queue.WorkersFor(workers) {
@@ -109,7 +109,7 @@ func (c *Cleaner) Run(ctx, working context.Context) {
 	running.Wait()
 }
 
-// ShutDown ends the queues. The next term enqueues what is left.
+// ShutDown shuts the queues down. The next term enqueues the remaining keys again.
 func (c *Cleaner) ShutDown() {
 	c.expiries.ShutDown()
 	c.limits.ShutDown()
@@ -141,8 +141,8 @@ func (c *Cleaner) RunEnded(run *v1alpha1.DagRun) {
 	c.enqueueSchedule(run)
 }
 
-// RunFreed does the same for the cached DagRun of a key. It is called when something that blocked the deletion is gone:
-// a Pod, or the need of a schedule.
+// RunFreed is RunEnded for the cached DagRun of a key. It must be called when a reason to keep the DagRun is gone: a
+// Pod of the run, or a lookup by its schedule.
 func (c *Cleaner) RunFreed(key queue.RunKey) {
 	if run := c.cachedRun(key); run != nil {
 		c.RunEnded(run)

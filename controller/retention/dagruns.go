@@ -44,7 +44,8 @@ func (c *Cleaner) expiry(run *v1alpha1.DagRun) (due time.Time, expires bool) {
 	return run.Status.CompletionTime.Add(time.Duration(*d.Spec.TTLSecondsAfterFinished) * time.Second), true
 }
 
-// syncTimeToLive enqueues the DagRuns of a DAG that expire. There may be many: the handler of DAGs must not wait.
+// syncTimeToLive enqueues the DagRuns of a DAG that expire. There may be many, so the event handler of DAGs does not do
+// this itself.
 func (c *Cleaner) syncTimeToLive(_ context.Context, dag cache.ObjectName) error {
 	for _, run := range c.DagRuns.By(informer.ByDAG, dag.String()) {
 		if _, expires := c.expiry(run); expires && c.isDeletable(run) {
@@ -54,8 +55,7 @@ func (c *Cleaner) syncTimeToLive(_ context.Context, dag cache.ObjectName) error 
 	return nil
 }
 
-// syncExpiry deletes a DagRun whose time to live is over. If it is not over yet, the DagRun is enqueued again when it
-// is.
+// syncExpiry deletes a DagRun whose time to live is over. For any other DagRun that expires, it sets an alarm.
 func (c *Cleaner) syncExpiry(ctx context.Context, key queue.RunKey) error {
 	run := c.cachedRun(key)
 	if run == nil || !c.isDeletable(run) {
@@ -75,8 +75,8 @@ func (c *Cleaner) syncExpiry(ctx context.Context, key queue.RunKey) error {
 	return c.deleteRun(ctx, run, "ttl")
 }
 
-// syncLimits deletes the DagRuns of a DAG's schedule that exceed the limits of the DAG. If a deletion fails because of
-// a webhook that hangs, the others are left to the next sync.
+// syncLimits deletes the DagRuns of a DAG's schedule that exceed the limits of the DAG. If a deletion fails because an
+// admission webhook hangs, the others are left to the next sync.
 func (c *Cleaner) syncLimits(ctx context.Context, name cache.ObjectName) (err error) {
 	d, exists := c.DAGs.Get(name)
 	if !exists || d.DeletionTimestamp != nil {
@@ -128,8 +128,9 @@ func (c *Cleaner) hasPods(uid types.UID) bool {
 	return slices.ContainsFunc(pods, func(p *corev1.Pod) bool { return pod.OwnerUID(p) == string(uid) })
 }
 
-// deleteRun deletes a DagRun, unless the database still needs it. In a restored database its run may be live; RunEnded
-// enqueues the DagRun when the run has ended. Or its schedule is about to look it up; RunFreed enqueues it afterwards.
+// deleteRun deletes a DagRun, unless the database still needs it. In a restored database, the run may be live; RunEnded
+// enqueues the DagRun when the run has ended. Or the schedule is about to look the DagRun up; RunFreed enqueues it
+// afterwards.
 func (c *Cleaner) deleteRun(ctx context.Context, run *v1alpha1.DagRun, reason string) error {
 	isOver, err := c.History.IsRunOver(ctx, string(run.UID), run.Namespace, run.Name)
 	if err != nil || !isOver {

@@ -21,14 +21,14 @@ const (
 	trimInterval = 10 * time.Minute
 	// outageRetry is the delay before a pass that a database outage ended is repeated.
 	outageRetry = time.Minute
-	// trimPause is the pause after a batch, as a multiple of the time that the batch took: trimming takes a fifth of
-	// one connection.
+	// trimPause is the pause after a batch, as a multiple of the time that the batch took. Trimming thus uses a fifth
+	// of the time of one connection.
 	trimPause = 4
 )
 
-// trim removes old history, immediately and then at every trimInterval, until ctx ends. A pass that a database outage
-// ends is repeated after outageRetry. If the outage seems to last, it is reported: a real one would have ended the
-// term, so a statement of the pass may be timing out.
+// trim removes old history, immediately and then at every trimInterval, until ctx ends. A pass that fails because the
+// database is unavailable is repeated after outageRetry. If it fails again for that reason, the error is reported: a
+// real outage would have ended the term, so a statement of the pass is probably timing out.
 func (c *Cleaner) trim(ctx context.Context) {
 	wasAway := false
 	for {
@@ -38,7 +38,7 @@ func (c *Cleaner) trim(ctx context.Context) {
 		case isAway && !wasAway:
 			next = outageRetry
 		case isAway && ctx.Err() == nil:
-			// Without its kind the error counts as a fault of the pass.
+			// %v hides the kind of the error, so that it counts as a fault of this pass and not as an outage.
 			c.Failed(fmt.Errorf("next try in %s: %v", trimInterval, err))
 		case err != nil && ctx.Err() == nil:
 			c.Failed(fmt.Errorf("next try in %s: %w", trimInterval, err))
@@ -49,8 +49,8 @@ func (c *Cleaner) trim(ctx context.Context) {
 	}
 }
 
-// trimOnce removes changes that are older than two days, and history that is older than HistoryRetention. It does the
-// latter even if the former fails.
+// trimOnce removes changes that are older than two days, and history that is older than HistoryRetention. It trims
+// history even if the trimming of changes fails.
 func (c *Cleaner) trimOnce(ctx context.Context) error {
 	total, log := store.Removed{}, []any{}
 	retention := store.Retention{

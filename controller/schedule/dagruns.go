@@ -27,8 +27,8 @@ type dagRuns struct {
 	client typedv1alpha1.DagRunsGetter
 }
 
-// refusedError is why the API server refused a DagRun that it may accept later: a quota is full, a webhook denies it or
-// does not answer, a permission is missing.
+// refusedError is the API server's refusal of a DagRun that it may accept later: a quota is full, a webhook denies it
+// or does not answer, a permission is missing.
 type refusedError struct{ error }
 
 // impossibleError is why a DagRun can never be created.
@@ -48,8 +48,8 @@ func (r dagRuns) read(ctx context.Context, namespace, name string) (*v1alpha1.Da
 	return found, nil
 }
 
-// create creates the DagRun of a due time, or finds that it exists, and returns its UID. Its errors are a
-// *refusedError, an *impossibleError, or a failure after which the DagRun may exist or not.
+// create creates the DagRun of a due time, or finds that it exists, and returns its UID. It returns a *refusedError, an
+// *impossibleError, or an error after which it is unknown whether the DagRun exists.
 func (r dagRuns) create(ctx context.Context, d *v1alpha1.DAG, run store.ScheduledRun) (uid string, err error) {
 	runs := r.client.DagRuns(d.Namespace)
 	fault.Point("tick-create")
@@ -61,7 +61,7 @@ func (r dagRuns) create(ctx context.Context, d *v1alpha1.DAG, run store.Schedule
 		return "", &impossibleError{err}
 	case apierrors.IsAlreadyExists(err):
 	case kube.IsRefusal(err):
-		// Each due time has a name of its own. Without it, the condition's message stays the same from try to try.
+		// The name differs for each due time. Without it, the message of the condition stays the same from try to try.
 		return "", &refusedError{errors.New(strings.ReplaceAll(err.Error(), strconv.Quote(run.Name)+" ", ""))}
 	default:
 		return "", err

@@ -17,7 +17,7 @@ const (
 	outcomeSuspended  = "Suspended"
 	outcomeMissed     = "Missed"
 	outcomeTooLate    = "TooLate"
-	// outcomeUnknown: the due time may have run elsewhere, so it does not run here. Either another controller had the
+	// outcomeUnknown means that the due time may have run elsewhere and does not run here: another controller had the
 	// DAG then, or the database was restored from an older backup.
 	outcomeUnknown = "Unknown"
 )
@@ -28,21 +28,22 @@ const (
 	// punctual is how late a due time may be and still count as on time. On a busy machine every due time of "@every
 	// 1s" is late.
 	punctual = 10 * time.Second
-	// newestPunctual is the same for the newest due time: ten thousand schedules that are due in one minute take that
-	// long, and so does a change of leaders. No two due times of a five-field schedule are closer.
+	// newestPunctual is the same limit for the newest due time. Ten thousand schedules that are due in the same minute,
+	// or a change of leaders, can take that long. The due times of a five-field schedule are at least that far apart.
 	newestPunctual = time.Minute
-	// maxStretch is how many due times one decision accounts for if none of them may run.
+	// maxStretch is how many due times one decision accounts for if more follow and none of them may run.
 	maxStretch = 10_000
 )
 
-// state is what a decision follows from.
+// state is the input of a decision.
 type state struct {
 	schedule cron.Schedule
-	// cursor is the last due time in the ledger. Before the first one it is when the schedule began.
+	// cursor is the last due time in the ledger, or the begin of the schedule if there is none yet.
 	cursor time.Time
 	// heldAs is the outcome of all due times after the cursor if they may not run. It is empty if they may.
 	heldAs string
-	// deadline is how late a run may start; less than punctual counts as punctual. Nil means at any time.
+	// deadline is how late a run may start. Less than punctual counts as punctual. Nil means that a run may start at
+	// any time.
 	deadline *time.Duration
 	catchUp  v1alpha1.CatchUpPolicy
 	// limit is how many due times of a gap may run. Zero means defaultLimit.
@@ -52,7 +53,7 @@ type state struct {
 	hasLiveRun bool
 }
 
-// decision is what happens to the due times up to now.
+// decision is the outcome of the due times up to now.
 type decision struct {
 	// ticks have no run names yet.
 	ticks []store.Tick
@@ -150,8 +151,8 @@ func (s state) isTooLate(at, now time.Time) bool {
 	return s.deadline != nil && now.Sub(at) > max(*s.deadline, punctual)
 }
 
-// addToStretch adds a due time to the last tick if that has the same outcome and month: a tick is removed with its
-// first due time. Else it begins a new tick.
+// addToStretch adds a due time to the last tick if that has the same outcome and month. Otherwise it begins a new tick.
+// A tick is removed by the age of its first due time, so it must not span months.
 func (d *decision) addToStretch(at time.Time, outcome string) {
 	if n := len(d.ticks); n > 0 && d.ticks[n-1].Outcome == outcome && isSameMonth(d.ticks[n-1].From, at) {
 		d.ticks[n-1].To = at

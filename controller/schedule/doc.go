@@ -1,9 +1,9 @@
 // Package schedule runs DAGs at the times that their specs name: it turns due times into DagRuns.
 //
 //	scheduler.go  the loop: one sync accounts for what is due, creates DagRuns and sets a timer
-//	plan.go       pure: the row of a schedule, its DAG and its runs become one transaction
-//	decide.go     pure: due times become ticks
-//	runs.go       the runs of a schedule: found, created, taken back, replaced
+//	plan.go       pure: plans one transaction from the row of a schedule, its DAG and its runs
+//	decide.go     pure: turns due times into ticks
+//	runs.go       finds, creates, takes back and replaces the runs of a schedule
 //	dagruns.go    requests for their DagRuns, and what the answers mean
 //	refusals.go   DagRuns that the API server refuses, and when to try again
 //	timers.go     when each schedule is due next
@@ -22,7 +22,7 @@
 //     runs twice. Only taking back a due time that has no DagRun moves it back.
 //   - The name of a DagRun derives from its DAG and its due time: a create that is repeated finds the same DagRun.
 //   - One decision reads a bounded number of due times: a gap of years takes several.
-//   - A gap makes no more runs than its limit. Due times that do not run form a stretch: one tick for many of them.
+//   - A gap starts no more runs than its limit. Due times that do not run form a stretch: one tick for many of them.
 //
 // Daylight saving follows robfig/cron, as Kubernetes' CronJob does: a wall-clock time that is skipped is not due on
 // that day, and one that is repeated is due both times. "@every" counts elapsed time and is not affected.

@@ -11,7 +11,7 @@ import (
 	"kontroler/store"
 )
 
-// facts are what a plan follows from.
+// facts are the input of a plan.
 type facts struct {
 	dag *v1alpha1.DAG
 	// row is the schedule as the database has it.
@@ -19,11 +19,11 @@ type facts struct {
 	// live are the scheduled runs that have not ended, oldest first. settled are the due times of those that have.
 	live    []store.ScheduledRun
 	settled []time.Time
-	// since is when the controller's database was made.
+	// since is when the controller's database was created.
 	since, now time.Time
 }
 
-// plan is what is to be committed for a schedule, and what follows from it.
+// plan is the update to commit for a schedule, and what follows from it.
 type plan struct {
 	store.ScheduleUpdate
 	// runs are the live runs and those of new ticks, oldest first.
@@ -78,8 +78,8 @@ func makePlan(f facts) *plan {
 // isChange reports whether there is anything to commit.
 func (p *plan) isChange() bool { return len(p.Ticks) > 0 || len(p.Ended) > 0 || p.After != p.Before }
 
-// keepFirstRun keeps the due times up to the first that runs, and leaves the others to another plan. While the API
-// server refuses DagRuns, one due time at a time is tried.
+// keepFirstRun keeps the due times up to the first that runs, and leaves the others to another plan. It is used while
+// the API server refuses DagRuns, so that one due time at a time is tried.
 func (p *plan) keepFirstRun() {
 	for i, tick := range p.Ticks {
 		if tick.RunName == "" || i == len(p.Ticks)-1 {
@@ -111,7 +111,7 @@ func stateOf(f facts) (row store.Schedule, s state) {
 		s.heldAs = heldAs(f.dag)
 	}
 	if differs(row, f.dag) {
-		// A schedule that was removed runs no more.
+		// Due times of a schedule that was replaced or removed do not run.
 		s.heldAs = outcomeMissed
 		if row.HeldAs != "" {
 			s.heldAs = row.HeldAs
@@ -127,7 +127,7 @@ func stateOf(f facts) (row store.Schedule, s state) {
 		return row, s
 	}
 	if parsed, err := parse(row.Expression, row.TimeZone); err == nil {
-		s.schedule = parsed // else the DAG is invalid, and nothing is due until it is valid
+		s.schedule = parsed // otherwise the DAG is invalid, and nothing is due until it is valid
 	}
 	return row, s
 }

@@ -36,11 +36,11 @@ func (r *refusals) add(name cache.ObjectName, now time.Time) (delay time.Duratio
 	return delay
 }
 
-// wait returns how long a schedule must still wait for its next try. It need not wait if that is zero or less.
+// wait returns how long a schedule must still wait for its next try. Zero or less means that it need not wait.
 func (r *refusals) wait(name cache.ObjectName, now time.Time) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return min(r.byDAG[name].retryAt.Sub(now), maxRetry) // the clock may have gone back
+	return min(r.byDAG[name].retryAt.Sub(now), maxRetry) // the clock may have been set back
 }
 
 // has reports whether the last DagRun of a schedule was refused.
@@ -57,7 +57,8 @@ func (r *refusals) drop(name cache.ObjectName) {
 	delete(r.byDAG, name)
 }
 
-// reportRefused sets a DAG's condition to what the API server answered, and enqueues the schedule for its next try.
+// reportRefused shows the answer of the API server in a condition of the DAG, and enqueues the schedule for its next
+// try.
 func (s *Scheduler) reportRefused(ctx context.Context, name cache.ObjectName, refused *refusedError) error {
 	s.schedules.AddAfter(name, s.refusals.add(name, s.cfg.Now()))
 	return s.cfg.SetCondition(ctx, name, v1alpha1.DAGScheduled, &metav1.Condition{

@@ -46,7 +46,7 @@ func (s *Scheduler) scheduledRuns(ctx context.Context, d *v1alpha1.DAG, row stor
 }
 
 // hasEndedWithoutRow reports whether a run that has a DagRun and no row has ended. It has no row if it was never
-// admitted, or if the retention of history has removed it.
+// admitted, or if retention has removed its row.
 func (s *Scheduler) hasEndedWithoutRow(ctx context.Context, namespace string, run store.ScheduledRun) (bool, error) {
 	found := s.cfg.CachedRun(queue.RunKey(run.UID))
 	if found == nil {
@@ -61,8 +61,8 @@ func (s *Scheduler) hasEndedWithoutRow(ctx context.Context, namespace string, ru
 	return found == nil || found.Status.Phase.Ended() || found.IsOtherKontrolers(), nil
 }
 
-// findUncreated looks for the DagRuns of earlier decisions whose UID is not known. It notes the UIDs of those that
-// exist, also in runs, and returns the due times of the others.
+// findUncreated looks for the DagRuns of earlier decisions whose UID is not known. It stores the UIDs of those that
+// exist, in the database and in runs, and returns the due times of the others.
 func (s *Scheduler) findUncreated(ctx context.Context, d *v1alpha1.DAG, dagID int64, runs []store.ScheduledRun) (
 	uncreated []time.Time, err error,
 ) {
@@ -91,8 +91,8 @@ func (s *Scheduler) findUncreated(ctx context.Context, d *v1alpha1.DAG, dagID in
 	return uncreated, nil
 }
 
-// noteCreated stores the UID of a DagRun that exists, and calls Retire: the run may have ended, and its DagRun was kept
-// until its UID was stored.
+// noteCreated stores the UID of a DagRun that exists. It then calls Retire, because the DagRun was kept until its UID
+// was stored, and its run may have ended meanwhile.
 func (s *Scheduler) noteCreated(ctx context.Context, dagID int64, dueAt time.Time, uid string) error {
 	if err := s.cfg.Schedules.RecordRun(ctx, dagID, dueAt, uid); err != nil {
 		return err
@@ -142,8 +142,8 @@ func (s *Scheduler) createRuns(
 	return nil
 }
 
-// end ends the schedule of a DAG that is gone, being deleted, or not this controller's. DagRuns that exist are noted
-// first: the due times of the others become Missed.
+// end ends the schedule of a DAG that is gone, is being deleted, or belongs to another controller. It first stores the
+// UIDs of the DagRuns that exist, because the due times of all others become Missed.
 func (s *Scheduler) end(ctx context.Context, name cache.ObjectName) error {
 	row, found, err := s.cfg.Schedules.Read(ctx, name.Namespace, name.Name)
 	if err != nil || !found || row.DAGUID == "" {
@@ -172,15 +172,15 @@ func dueTimesWithoutRun(runs []store.ScheduledRun) (dueTimes []time.Time) {
 	return dueTimes
 }
 
-// keepReplaced keeps the runs that were to be replaced, because their replacement cannot be created.
+// keepReplaced unmarks the runs that were to be replaced, because their replacement cannot be created.
 func keepReplaced(runs []store.ScheduledRun) {
 	for i := range runs {
 		runs[i].IsReplaced = false
 	}
 }
 
-// createAndNote creates the DagRun of a tick and notes its UID. If the DagRun can never be created, it is dropped: its
-// due time is Missed.
+// createAndNote creates the DagRun of a tick and stores its UID. If the DagRun can never be created, createAndNote
+// drops the run, so that its due time is Missed.
 func (s *Scheduler) createAndNote(
 	ctx context.Context, d *v1alpha1.DAG, dagID int64, run store.ScheduledRun,
 ) (isDropped bool, err error) {

@@ -27,7 +27,7 @@ type Config struct {
 	Client    versioned.Interface
 	// ControllerID is the controller whose DAGs are scheduled.
 	ControllerID string
-	// Since is when the controller's database was made. Earlier due times may have run elsewhere.
+	// Since is when the controller's database was created. Earlier due times may have run elsewhere.
 	Since time.Time
 	// StatusWorkers is how many DAGs of one namespace are patched concurrently.
 	StatusWorkers int
@@ -39,7 +39,7 @@ type Config struct {
 
 	// CachedDAG returns a DAG from the cache.
 	CachedDAG func(cache.ObjectName) (*v1alpha1.DAG, bool)
-	// CachedRun returns a DagRun from the cache by its UID, nil if it is not there.
+	// CachedRun returns a DagRun from the cache by its UID, or nil if it is not cached.
 	CachedRun func(queue.RunKey) *v1alpha1.DagRun
 	// SetCondition sets a condition of a DAG, or removes it if the condition is nil.
 	SetCondition func(ctx context.Context, dag cache.ObjectName, kind string, condition *metav1.Condition) error
@@ -73,8 +73,8 @@ func New(cfg Config) *Scheduler {
 	}
 }
 
-// Start starts the workers with start, which runs work n times in the background. A worker returns after ShutDown, when
-// it has finished the sync that it is in. If ctx ends first, that sync is cut short.
+// Start starts the workers with start, which runs work n times in the background. A worker returns after ShutDown, once
+// its current sync has finished. The end of ctx cancels that sync.
 func (s *Scheduler) Start(ctx context.Context, start func(n int, work func())) {
 	start(queue.WorkersFor(syncWorkers), func() { s.schedules.Work(ctx, s.sync, s.cfg.Failed) })
 	start(queue.WorkersFor(s.cfg.StatusWorkers), func() { s.scheduleStatus.Work(ctx, s.syncStatus, s.cfg.Failed) })
@@ -83,7 +83,7 @@ func (s *Scheduler) Start(ctx context.Context, start func(n int, work func())) {
 // Run enqueues each schedule when it is due, until ctx ends.
 func (s *Scheduler) Run(ctx context.Context) { s.timers.alarms.Watch(ctx, s.cfg.Now, s.schedules.Add) }
 
-// ShutDown shuts the queues down. Keys that still wait are left to the next term.
+// ShutDown shuts the queues down. The next term enqueues the remaining keys again.
 func (s *Scheduler) ShutDown() {
 	s.schedules.ShutDown()
 	s.scheduleStatus.ShutDown()
@@ -92,7 +92,7 @@ func (s *Scheduler) ShutDown() {
 // Enqueue adds the schedule of a DAG to the queue.
 func (s *Scheduler) Enqueue(dag cache.ObjectName) { s.schedules.Add(dag) }
 
-// Changed enqueues the schedule of a DAG after a change that may matter to it. old is nil for a DAG that is new in the
+// Changed enqueues the schedule of a DAG after a change that may affect it. old is nil for a DAG that is new in the
 // cache. The Valid condition matters too: a DagTask can make a DAG invalid, and valid again, while the DAG's generation
 // stays the same.
 func (s *Scheduler) Changed(old, d *v1alpha1.DAG) {
@@ -103,9 +103,8 @@ func (s *Scheduler) Changed(old, d *v1alpha1.DAG) {
 	}
 }
 
-// PassOver accounts for the due times of a DAG that this controller had earlier and does not have now. They do not run
-// here, because they may have run elsewhere. It must come before the claim, so that the schedule continues from then
-// on.
+// PassOver accounts for the due times up to now of a DAG that this controller is about to claim again. They may have
+// run elsewhere, so they do not run here. After the claim, the schedule continues with the due times that follow.
 func (s *Scheduler) PassOver(ctx context.Context, d *v1alpha1.DAG) error {
 	now := s.cfg.Now()
 	for hasMore := true; hasMore; {
@@ -138,11 +137,11 @@ func (s *Scheduler) reconcile(ctx context.Context, name cache.ObjectName) error 
 		return s.end(ctx, name)
 	}
 	if d.Status.ObservedGeneration != d.Generation {
-		return nil // the DAG's own sync decides first whether it is valid, and Changed sees that
+		return nil // the sync of the DAG first decides whether it is valid; Changed then enqueues the schedule
 	}
 	now := s.cfg.Now()
 	if current, isSet := s.timers.get(name); isSet && current.isOf(d) && !current.isDue(now) {
-		s.timers.set(name, current) // the alarm is spent if the clock went back after it
+		s.timers.set(name, current) // if the clock was set back after the alarm, the alarm is gone
 		return nil
 	}
 	s.timers.drop(name)
@@ -172,7 +171,7 @@ func (s *Scheduler) reconcile(ctx context.Context, name cache.ObjectName) error 
 	return nil
 }
 
-// account gathers, decides, commits and acts. It returns the timer to set, nil if the DAG has no schedule or no row
+// account gathers, decides, commits and acts. It returns the timer to set, or nil if the DAG has no schedule or no row
 // yet. hasMore reports that due times up to now are left. An error that wraps *refusedError means that the API server
 // refused a DagRun.
 //

@@ -19,8 +19,8 @@ type timers struct {
 	alarms *queue.Alarms[cache.ObjectName]
 }
 
-// timer is the result of a sync. It is valid for the DAG as it was then: its UID, its generation, and whether it was
-// held.
+// timer is the result of a sync. It is valid for one UID and generation of the DAG, and while the DAG is held or not as
+// it was then.
 type timer struct {
 	uid        types.UID
 	generation int64

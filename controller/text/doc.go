@@ -1,2 +1,2 @@
-// Package text bounds and cleans texts that are stored or shown.
+// Package text truncates and cleans texts that are stored or shown.
 package text

@@ -7,8 +7,8 @@ import (
 	"kontroler/apis/dag"
 )
 
-// graphCache keeps the versions that are used, up to a bound in bytes. The least recently used go first. A version is
-// immutable, so nothing is ever stale. A version that is larger than the bound is kept alone.
+// graphCache is an LRU cache of versions, bounded in bytes. A version is immutable, so an entry is never stale. A
+// version that is larger than the bound is kept alone.
 type graphCache struct {
 	mu    sync.Mutex
 	bytes int64

@@ -14,7 +14,7 @@ import (
 // CacheBytes bounds the versions in memory. It is enough for some 24,000 ordinary tasks.
 const CacheBytes = 64 << 20
 
-// ErrUnreadable means that a stored version cannot be made into a graph. Trying again does not help.
+// ErrUnreadable means that a stored version cannot be made into a graph. A retry does not help.
 var ErrUnreadable = errors.New("the version cannot be read")
 
 // Loader loads versions.
@@ -28,8 +28,8 @@ func New(db *store.DAGs, cacheBytes int64) *Loader {
 	return &Loader{db: db, cache: newGraphCache(cacheBytes)}
 }
 
-// Load returns a version. Its errors are ErrUnreadable, or worth a retry. Only loaded versions are cached, because
-// there may be many DAGs that do not run.
+// Load returns a version. Any error but ErrUnreadable is worth a retry. Versions are cached when they are loaded, not
+// when they are stored, because there may be many DAGs that do not run.
 func (l *Loader) Load(ctx context.Context, versionID int64) (*dag.Graph, error) {
 	if graph, ok := l.cache.get(versionID); ok {
 		return graph, nil
@@ -71,7 +71,7 @@ func (l *Loader) LoadForRun(
 	return nil, "", err
 }
 
-// LogPolicy returns the log policy of a version. The logs of an unreadable version are captured, as by default.
+// LogPolicy returns the log policy of a version. It is the default, LogsCapture, for an unreadable version.
 func (l *Loader) LogPolicy(ctx context.Context, versionID int64) (v1alpha1.LogPolicy, error) {
 	graph, err := l.Load(ctx, versionID)
 	if errors.Is(err, ErrUnreadable) {

@@ -5,9 +5,9 @@ import (
 	"sync"
 )
 
-// Shared makes one call at a time for each key, so that nothing older is stored after something newer. Callers that
-// wait share the next call. It begins after all of them have asked, so it reads nothing older than a call of their own
-// would have read.
+// Shared makes one call at a time for each key, so that an older state is never stored after a newer one. Callers that
+// arrive during a call share the next one. That call begins after all of them have arrived, so it reads nothing older
+// than a call of their own would.
 type Shared[K comparable, V any] struct {
 	mu sync.Mutex
 	// running is the call of a key that has begun, next the one that begins after it.
@@ -20,7 +20,7 @@ type call[V any] struct {
 	err   error
 }
 
-// errPanicked is returned to callers that shared a call that panicked. The caller that made it panics.
+// errPanicked is returned to the callers that shared a call that panicked. The caller that made the call panics.
 var errPanicked = errors.New("a call that was shared panicked")
 
 // NewShared makes a Shared without calls.

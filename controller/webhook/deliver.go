@@ -35,13 +35,13 @@ const (
 	minTries = 5
 )
 
-// deliver sends a notification and records the delivery. If ctx ends first, nothing is recorded: the notification is
-// delivered again by the next leader, or by this one when the claim has ended.
+// deliver sends a notification and records the delivery. If ctx ends first, it records nothing. The notification is
+// then delivered again after its claim has expired, or by the next leader.
 func (n *Notifier) deliver(ctx context.Context, notification store.Notification) error {
 	began := n.Now()
 	answer := n.send(ctx, notification)
 	if ctx.Err() != nil {
-		return nil // what came back is not the receiver's answer
+		return nil // the error comes from ctx and not from the receiver
 	}
 	fault.Point("notification-sent")
 	ended := n.Now()
@@ -89,7 +89,7 @@ func (n *Notifier) record(ctx context.Context, notification store.Notification, 
 	}
 }
 
-// retryAt returns when a notification is sent again after a try that failed at now. Zero means never. ended is when its
+// retryAt returns when a notification is sent again after a try that failed at now. Zero means never. ended is when the
 // task or run ended. try counts from 1.
 func retryAt(ended, now time.Time, try int) time.Time {
 	last := ended.Add(retryFor)

@@ -15,7 +15,6 @@
 //   - The id and the body of a notification are the same in every delivery.
 //   - The client checks an address when it connects, after DNS and after every redirect. It uses no proxy, which would
 //     hide the address.
-//   - A request is bounded in time, in redirects, and in what is read of the answer.
-//   - No error, and nothing that is stored of an answer, contains the URL, a part of it that may be a token, or the
-//     key.
+//   - A request is bounded in time, in redirects, and in the number of bytes read from the answer.
+//   - No error and no stored part of an answer contains the URL, a part of the URL that may be a token, or the key.
 package webhook

@@ -7,14 +7,14 @@ import (
 	"syscall"
 )
 
-// Guard decides which addresses webhooks may reach. The zero Guard refuses only those that are always refused: the
-// addresses of this machine and its link, and those at which clouds serve metadata. Private addresses are allowed,
-// because most receivers are Services of the cluster.
+// Guard decides which addresses webhooks may reach. The zero Guard refuses the addresses that are always refused:
+// loopback, unspecified, link-local, multicast and reserved ones, and those of cloud metadata services. Private
+// addresses are allowed, because most receivers are Services of the cluster.
 type Guard struct {
 	denied []netip.Prefix
 }
 
-// NewGuard makes a Guard that refuses further networks: a list of CIDRs or single addresses, separated by commas. The
+// NewGuard makes a Guard that also refuses the networks in list: CIDRs or single addresses, separated by commas. The
 // error names every entry that is neither.
 func NewGuard(list string) (Guard, error) {
 	var g Guard
@@ -66,7 +66,8 @@ func (g Guard) check(addr netip.Addr) error {
 	return nil
 }
 
-// metadata are the addresses at which clouds serve metadata and secrets, except the link-local 169.254.169.254.
+// metadata are the addresses of cloud metadata services, which also serve credentials, except the link-local
+// 169.254.169.254.
 var metadata = []netip.Addr{
 	netip.MustParseAddr("100.100.100.200"), netip.MustParseAddr("168.63.129.16"), netip.MustParseAddr("192.0.0.192"),
 	netip.MustParseAddr("fd00:ec2::254"), netip.MustParseAddr("fd00:ec2::23"), netip.MustParseAddr("fd20:ce::254"),
@@ -74,7 +75,7 @@ var metadata = []netip.Addr{
 }
 
 var (
-	// thisNetwork is "this host on this network". Linux treats most of its addresses as its own.
+	// thisNetwork is "this host on this network" (RFC 1122). Linux treats most of these addresses as local.
 	thisNetwork = netip.MustParsePrefix("0.0.0.0/8")
 	reserved    = netip.MustParsePrefix("240.0.0.0/4")
 )

@@ -24,11 +24,11 @@ const (
 	// DAGs.
 	maxDeliveriesPerDAG = 4
 	// claimDuration is longer than a delivery takes: the read of a Secret, the request, and its record. The claims of a
-	// leader that died end by themselves.
+	// leader that died expire.
 	claimDuration = secretTimeout + sendTimeout + 15*time.Second
 	// A claim costs the same for one notification as for many, and more if notifications of many DAGs are due. While
-	// fewer than severalPlaces are free, the next claim comes pauseFactor times as long after the last one as that
-	// took, and after maxPause at most.
+	// fewer than severalPlaces deliveries more may run, Run therefore pauses before the next claim, for pauseFactor
+	// times the duration of the last one, but at most for maxPause.
 	severalPlaces, pauseFactor, maxPause = maxDeliveries / 4, 4, time.Second
 	// idleClaim is how often notifications are claimed even if none is known to be due. A commit whose answer was lost
 	// may become visible after the claim that Wake caused.
@@ -101,11 +101,11 @@ func (n *Notifier) Wake() {
 	}
 }
 
-// Run claims notifications that are due and delivers them, until ctx ends. It returns when the deliveries under way
-// have ended. When working ends, they end early and without a record.
+// Run claims due notifications and delivers them, until ctx ends. It then waits for the deliveries that are running.
+// The end of working cancels them, and they are not recorded.
 //
 // Run claims at its start, after Wake, when a delivery has ended, when a notification is due, and once a minute. While
-// few places are free, it pauses between claims.
+// only few more deliveries may run, it pauses between claims.
 func (n *Notifier) Run(ctx, working context.Context) {
 	var deliveries sync.WaitGroup
 	defer deliveries.Wait()
@@ -167,8 +167,8 @@ func (n *Notifier) await(
 	}
 }
 
-// claim claims as many notifications as may be delivered in addition to those under way. next is when the next claim is
-// due at the latest.
+// claim claims as many notifications as may be delivered in addition to those in underWay. next is when the next claim
+// is due at the latest.
 func (n *Notifier) claim(ctx context.Context, underWay map[int64]store.Notification) (
 	claimed []store.Notification, next time.Time) {
 	now := n.Now()

@@ -24,7 +24,7 @@ const (
 	sendTimeout = 10 * time.Second
 	// maxRedirects is how many redirects are followed.
 	maxRedirects = 5
-	// maxKept and maxRead bound what is stored and what is read of an answer, in bytes.
+	// maxKept bounds how much of an answer is stored, maxRead how much is read, in bytes.
 	maxKept = 1 << 10
 	maxRead = 64 << 10
 )
@@ -43,7 +43,7 @@ type answer struct {
 	status int    // 0 without an answer
 	text   string // the beginning of the body
 	err    error  // nil after a status of 200 to 299
-	// isFinal says that a retry would have the same outcome.
+	// isFinal reports that a retry would have the same outcome.
 	isFinal bool
 }
 
@@ -167,7 +167,7 @@ func statusText(status int) string {
 	return text
 }
 
-// printable makes one line of a text from outside. Characters that cannot be printed are replaced.
+// printable turns an untrusted text into one line, and replaces characters that cannot be printed.
 func printable(s string) string {
 	s = strings.ToValidUTF8(s, "\uFFFD")
 	s = strings.Map(func(r rune) rune {

@@ -47,8 +47,8 @@ func run(args []string, env func(string) (string, bool)) int {
 	return 0
 }
 
-// printVersion prints the version, the commit, and the version of the schema, which the error about a schema that is
-// too new names.
+// printVersion prints the version, the commit, and the version of the database schema. The error about a schema that is
+// too new quotes the latter.
 func printVersion() int {
 	schema, err := store.SchemaVersion()
 	if err != nil {

@@ -131,8 +131,9 @@ func runUninstall(ctx context.Context, cfg config, log *slog.Logger) error {
 	return nil
 }
 
-// awaitCluster calls preflight every second, and logs that it waits, while the API server does not answer. It returns
-// the first other result, or the error of ctx. An exit would be answered by a restart that Kubernetes delays.
+// awaitCluster calls preflight every second while the API server does not answer, and logs that it waits. It returns
+// the first other result, or the error of ctx. The process does not exit instead, because Kubernetes would restart it
+// with a growing delay.
 func awaitCluster(
 	ctx context.Context, log *slog.Logger, preflight func() (install.Cluster, error),
 ) (install.Cluster, error) {
@@ -152,7 +153,7 @@ func awaitCluster(
 	}
 }
 
-// logInterval is the time between two lines of a start that waits.
+// logInterval is the time between two log lines of a start that waits.
 const logInterval = 5 * time.Second
 
 // openDatabase opens the database, migrates it and binds it to the cluster. While the database is unavailable it
@@ -194,7 +195,7 @@ func openDatabase(ctx context.Context, cfg config, clusterUID string, log *slog.
 	}
 }
 
-// prepareDatabase is one try of openDatabase.
+// prepareDatabase makes one attempt to open the database.
 func prepareDatabase(ctx context.Context, cfg config, clusterUID string) (*store.DB, store.Identity, error) {
 	db, err := store.Open(ctx, store.Config{URL: cfg.databaseURL})
 	if err != nil {
@@ -222,7 +223,7 @@ func prepareDatabase(ctx context.Context, cfg config, clusterUID string) (*store
 	return db, identity, nil
 }
 
-// stopped returns nil if the error comes from the end of ctx, which is a regular exit.
+// stopped returns nil if ctx has ended, which is a regular exit, otherwise err.
 func stopped(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return nil
@@ -230,7 +231,7 @@ func stopped(ctx context.Context, err error) error {
 	return err
 }
 
-// advice returns an error as one line, and says what to do where the error does not.
+// advice returns an error as one line. For errors that do not say what to do, it adds that.
 func advice(err error) string {
 	text := strings.Join(strings.Fields(err.Error()), " ")
 	switch {
