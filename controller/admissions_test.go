@@ -91,7 +91,7 @@ var admissions = map[string]roadCase{
 			Requests: []string{"get dag d"}, Enqueued: []string{"final status of r"},
 		},
 	},
-	"a DagRun whose DAG names a DagTask that does not exist waits, and says so": {
+	"a DagRun whose DAG names a DagTask that does not exist waits, and its status says why": {
 		before: func(f *fixture) {
 			f.newDAG("task: [{name: a, taskRef: {name: none}}]")
 			f.newDagRun("r", nil)
@@ -133,7 +133,7 @@ var admissions = map[string]roadCase{
 			Enqueued: []string{"final status of r"},
 		},
 	},
-	"a DagRun whose DAG does not exist waits, and says so": {
+	"a DagRun whose DAG does not exist waits, and its status says why": {
 		config: func(cfg *Config) { cfg.Class = "" },
 		before: func(f *fixture) { f.newDagRun("r", nil) },
 		want: world{
@@ -186,7 +186,7 @@ var admissions = map[string]roadCase{
 		},
 		want: world{Enqueued: []string{"run r in 1s"}},
 	},
-	"a DagRun of another controller's DAG is not ours": {
+	"a DagRun of a DAG that another controller has claimed is ignored": {
 		before: func(f *fixture) {
 			f.createDAG(chain)
 			f.claimDAG("another")
@@ -196,7 +196,7 @@ var admissions = map[string]roadCase{
 			Objects: []string{"dagrun r has no status"}, Requests: []string{"get dag d", "get lease kontroler-another"},
 		},
 	},
-	"a DagRun that another controller has claimed is not ours": {
+	"a DagRun that another controller has claimed is ignored": {
 		before: func(f *fixture) {
 			f.newDAG(chain)
 			f.newDagRun("r", func(run *v1alpha1.DagRun) {
@@ -205,7 +205,7 @@ var admissions = map[string]roadCase{
 		},
 		want: world{Objects: []string{"dagrun r is Running"}},
 	},
-	"a claim that meets another change of the DagRun is repeated": {
+	"a claim that conflicts with another change of the DagRun is repeated": {
 		before: func(f *fixture) {
 			f.newDAG(chain)
 			f.newDagRun("r", nil)
@@ -282,7 +282,7 @@ var admissions = map[string]roadCase{
 		},
 		want: world{Objects: []string{"dagrun r is Succeeded, claimed"}},
 	},
-	"a DagRun of the existing Kontroler that says so already is left alone": {
+	"a DagRun that is already marked as the existing Kontroler's is left alone": {
 		before: func(f *fixture) {
 			f.newDagRun("r", func(run *v1alpha1.DagRun) {
 				run.Status = v1alpha1.DagRunStatus{Phase: "running", DagRunID: 5}
@@ -309,7 +309,7 @@ var admissions = map[string]roadCase{
 	},
 }
 
-// claimDAG lets another controller, which lives, claim the DAG "d".
+// claimDAG claims the DAG "d" for another controller, which is alive.
 func (f *fixture) claimDAG(id string) {
 	f.Helper()
 	dags := f.road.client.KontrolerV1alpha1().DAGs(f.road.namespace)

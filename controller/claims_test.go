@@ -9,12 +9,13 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// A controller that renews its Lease keeps its claims and one that is gone loses them, whatever their clocks say.
+// A controller that renews its Lease keeps its claims, and one that is gone loses them, however wrong its clock is.
 func TestClaimsOfSkewedClocks(t *testing.T) {
 	const duration = 15 * time.Second
 	begin := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	for _, skew := range []time.Duration{-10 * time.Minute, 0, 10 * time.Minute} {
-		// lease is as the other controller wrote it so long after the begin, by its own clock.
+		// lease returns the Lease as the other controller wrote it at a time after the begin, by that controller's
+		// clock.
 		lease := func(written time.Duration) *coordinationv1.Lease {
 			seconds, at := int32(duration/time.Second), metav1.NewMicroTime(begin.Add(written+skew))
 			return &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{UID: "u", ResourceVersion: fmt.Sprint(written)},

@@ -13,11 +13,11 @@ import (
 	"kontroler/store/storetest"
 )
 
-// database is a database with a leader. Between the leader and PostgreSQL stands a link that can lose an answer.
+// database is a database with a leader, which connects to PostgreSQL through a link that can lose an answer.
 type database struct {
 	leader *store.Leader
 	id     string  // of the controller
-	rows   *sql.DB // of anybody else
+	rows   *sql.DB // a connection of the test, past the link
 	link   *link
 	// beforeCommit is called before each commit. It is nil if nothing is to happen then.
 	beforeCommit func()

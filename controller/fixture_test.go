@@ -401,7 +401,7 @@ func (f *fixture) hide(name string) {
 	f.showCluster()
 }
 
-// removePod removes a Pod, as somebody does who also removes its finalizer.
+// removePod removes a Pod and its finalizer.
 func (f *fixture) removePod(word string) {
 	f.Helper()
 	f.patchPod(word, `{"metadata":{"finalizers":null}}`)
@@ -410,7 +410,7 @@ func (f *fixture) removePod(word string) {
 	must(f.T, err)
 }
 
-// foreignPod creates a Pod that is not ours under the name of one that would be.
+// foreignPod creates a Pod that does not belong to the run, under the name of a Pod that would.
 func (f *fixture) foreignPod(word string) {
 	f.Helper()
 	f.foreign[word] = true
@@ -440,7 +440,7 @@ func (f *fixture) bind(word string) {
 	}, metav1.CreateOptions{}))
 }
 
-// showCluster makes the caches show the objects of the case as they are now, and as long as it is not called again.
+// showCluster makes the caches show the objects of the case as they are now, until the next call.
 func (f *fixture) showCluster() {
 	f.Helper()
 	dags, runs, pods := &v1alpha1.DAGList{}, &v1alpha1.DagRunList{}, &corev1.PodList{}

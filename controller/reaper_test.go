@@ -109,7 +109,7 @@ var finishedPods = map[string]roadCase{
 			Pending: []string{"pod a.1", "created pod a.1"},
 		},
 	},
-	"a Pod that somebody deleted is only released": {
+	"a Pod that a user deleted is only released": {
 		before: func(f *fixture) {
 			f.ended(0)
 			err := f.road.kube.CoreV1().Pods(f.road.namespace).

@@ -232,7 +232,7 @@ var outcomes = map[string]roadCase{
 			Enqueued: []string{"progress of r", "alarm in 1m40s"},
 		},
 	},
-	"a Pod that could not be limited is looked at again": {
+	"a Pod whose deadline could not be set is synced again": {
 		before: func(f *fixture) {
 			f.running(limited)
 			f.start("a.1")
@@ -640,8 +640,8 @@ var repeats = map[string]roadCase{
 	},
 }
 
-// A claim that no row records and that is being deleted is created again once it is gone. Until then each run asks
-// every few seconds, and tells it once.
+// A claim that no row records and that is being deleted is created again once it is gone. Until then, its run is synced
+// every few seconds, and records the reason once.
 func TestClaimThatIsBeingDeleted(t *testing.T) {
 	f := newRoad(t).newFixture(t, nil)
 	f.admittedRun(withWorkspace)
@@ -979,7 +979,7 @@ task: [{name: a, image: busybox}, {name: b, image: busybox}]`)
 			Enqueued: []string{"final status of r"},
 		},
 	},
-	"a DagRun that ended beside a live row was ahead of a restored database": {
+	"a finished DagRun with a live row means that the database was restored": {
 		before: func(f *fixture) {
 			f.running(chain)
 			f.patchDagRun("r", `{"status":{"phase":"Succeeded"}}`, "status")

@@ -89,8 +89,8 @@ func TestWhatALiveDagRunSays(t *testing.T) {
 	}
 }
 
-// A refusal of the API server that follows failures stays on the DAG when the failures are over.
-func TestTroubleIsWithdrawnByItsReason(t *testing.T) {
+// A condition for a refusal of the API server stays on the DAG when the sync failures before it are over.
+func TestSuccessRemovesOnlyTheConditionOfFailures(t *testing.T) {
 	f := newRoad(t).newFixture(t, nil)
 	f.newDAG(single)
 	f.showCluster()

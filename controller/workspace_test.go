@@ -16,7 +16,8 @@ import (
 	"kontroler/store"
 )
 
-// TestExplain: what a claim waits for is added to what its Pod waits for, and a claim that is lost fails it.
+// TestExplain checks that the reason of an unbound claim is added to that of its Pod, and that a lost claim fails the
+// Pod.
 func TestExplain(t *testing.T) {
 	unschedulable := &engine.Wait{Reason: "Unschedulable", Message: "0/1 nodes are available"}
 	for name, c := range map[string]struct {
@@ -46,7 +47,7 @@ func TestExplain(t *testing.T) {
 	}
 }
 
-// A sync of a run for something else does not end the wait for its claim.
+// A sync of a run for another reason does not cancel the next read of its claim.
 func TestClaimIsReadAgain(t *testing.T) {
 	const key = queue.RunKey("00000000-0000-4000-8000-000000000001")
 	task := v1alpha1.Task{Name: "a"}
@@ -78,7 +79,8 @@ func TestClaimIsReadAgain(t *testing.T) {
 	}
 }
 
-// TestNewestReason: of the Events of a claim the newest warning is told, unless it is old beside what happened since.
+// TestNewestReason checks that the newest warning among the Events of a claim is shown, unless a much newer Event
+// follows it.
 func TestNewestReason(t *testing.T) {
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	event := func(message, kind string, ago time.Duration) corev1.Event {

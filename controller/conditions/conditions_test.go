@@ -14,11 +14,11 @@ func TestSyncErrorsShowOnceTheyLast(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	syncErrors, failure := NewSyncErrors[queue.RunKey](), errors.New("creating pod: no route to host")
 	if syncErrors.Note("a", failure, now) || syncErrors.Condition("a", now) != nil {
-		t.Error("the first failure is told")
+		t.Error("the first failure changes the condition")
 	}
 	now = now.Add(errorLasts)
 	if !syncErrors.Note("a", failure, now) {
-		t.Error("a failure that lasts is not told")
+		t.Error("a failure that lasts does not change the condition")
 	}
 	if c := syncErrors.Condition("a", now); c == nil || c.Message != failure.Error() || c.Reason != ReasonSyncFailed {
 		t.Errorf("the condition is %+v", c)
@@ -31,6 +31,6 @@ func TestSyncErrorsShowOnceTheyLast(t *testing.T) {
 		}
 	}
 	if !syncErrors.Note("a", nil, now) || syncErrors.Condition("a", now) != nil || len(syncErrors.byKey) > 0 {
-		t.Error("an error that is over is not taken back")
+		t.Error("a success after a failure that lasted does not change the condition")
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"kontroler/controller/informer"
 )
 
-// The cache holds the parameters and the requester of a DagRun until its run has a row, and never what nobody reads.
+// The cache holds the parameters and the requester of a DagRun until its run has a row. It never holds unused fields.
 func TestTrimDagRun(t *testing.T) {
 	parameters := []v1alpha1.ParameterValue{{Name: "p", Value: new("v")}}
 	due := map[string]string{v1alpha1.AnnotationScheduledAt: "2026-01-01T00:00:00Z"}
@@ -24,8 +24,8 @@ func TestTrimDagRun(t *testing.T) {
 		wantParameters  []v1alpha1.ParameterValue
 		wantAnnotations map[string]string
 	}{
-		"a DagRun that is yet to be admitted keeps them": {0, parameters, all},
-		"an admitted one keeps its due time alone":       {7, nil, due},
+		"a DagRun that is not admitted keeps them": {0, parameters, all},
+		"an admitted one keeps its due time alone": {7, nil, due},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -165,7 +165,7 @@ func TestPreflight(t *testing.T) {
 			server: cluster{version: version, resources: []string{"dags", "dagruns", "dagruns/status"}},
 			want:   "the cluster's " + group + " lacks dags/status, dagtasks, dagtasks/status. " + applyCRD,
 		},
-		"custom resources of the existing Kontroler are not taken for ours": {
+		"custom resources of the existing Kontroler are a fault": {
 			server: cluster{version: version, resources: allResources, isExisting: true},
 			want: "the CustomResourceDefinitions of " + group + " are the existing Kontroler's. " +
 				"Follow manifests/MIGRATION.md, which replaces them with those of manifests/crd",

@@ -63,7 +63,7 @@ func (g *gated) send(t *testing.T, method, path string) error {
 	return resp.Body.Close()
 }
 
-// A webhook cannot make a write wait for a day. What the API server itself asks for stays.
+// An admission webhook cannot make a write wait for a day. A Retry-After of the API server itself is kept.
 func TestGateShortensRetryAfter(t *testing.T) {
 	const date = "Fri, 31 Dec 2100 23:59:59 GMT"
 	g := newGated(t)

@@ -2,7 +2,7 @@ package logs
 
 import "kontroler/controller/podlog"
 
-// SpendBudget leaves no memory to streams, but for the first and the last block of each.
+// SpendBudget leaves streams no memory except for the first and the last block of each.
 func (k *Keeper) SpendBudget() { k.streams.budget = podlog.NewBudget(0) }
 
 // Remembers returns of how many Pods something is remembered.

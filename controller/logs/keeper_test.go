@@ -64,7 +64,7 @@ func TestKeepCapturesALog(t *testing.T) {
 		"a Pod that no node was found for has no log": {pod: func(p *corev1.Pod) { p.Spec.NodeName = "" }},
 		"a DAG may switch logs off":                   {policy: v1alpha1.LogsOff},
 		"a controller may switch logs off":            {noLimit: true},
-		"a kubelet that has just started is asked again": {
+		"a read from a kubelet that has just started is retried": {
 			answers:  []answer{{body: removed}, {status: http.StatusBadRequest}, {body: line(1, "a")}},
 			requests: 3, waited: 2 * time.Second,
 			want: storedLog{State: store.LogCaptured, Content: "a\n"},
@@ -73,11 +73,11 @@ func TestKeepCapturesALog(t *testing.T) {
 			answers: []answer{{body: removed}}, requests: 4, waited: 3 * time.Second,
 			want: storedLog{State: store.LogLost, Message: noLog},
 		},
-		"a log that was removed with a deleted Pod says so": {
+		"the row of a log that was removed with a deleted Pod says so": {
 			pod: markDeleted, answers: []answer{{body: removed}}, requests: 4, waited: 3 * time.Second,
 			want: storedLog{State: store.LogLost, Message: noLog + withPod},
 		},
-		"a node that fails is asked again": {
+		"a read from a node that fails is retried": {
 			answers:  []answer{{status: http.StatusInternalServerError}, {body: line(1, "a")}},
 			requests: 2, waited: 5 * time.Second,
 			want: storedLog{State: store.LogCaptured, Content: "a\n"},
@@ -87,7 +87,7 @@ func TestKeepCapturesALog(t *testing.T) {
 			requests: 25, waited: 2 * time.Minute,
 			want: storedLog{State: store.LogLost, Message: noRoute},
 		},
-		"a node that is lost is asked once": {
+		"a read from a node that is lost is not retried": {
 			attempt: func(a *store.Attempt) { a.Reason = engine.ReasonNodeLost },
 			answers: []answer{{status: http.StatusInternalServerError, body: "no route"}}, requests: 1,
 			want: storedLog{State: store.LogLost, Message: noRoute},
@@ -201,7 +201,7 @@ func TestALogIsStreamedBeforeItsPodIsGone(t *testing.T) {
 			answers: []answer{{status: http.StatusNotFound}},
 			want:    storedLog{State: store.LogLost, Message: notFound + withPod},
 		},
-		"a node that fails is asked again": {
+		"a read from a node that fails is retried": {
 			answers: []answer{{status: http.StatusInternalServerError}, {body: line(1, "a")}},
 			want:    storedLog{State: store.LogCaptured, Content: "a\n"},
 		},

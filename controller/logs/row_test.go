@@ -94,12 +94,12 @@ func TestLooksRotated(t *testing.T) {
 		size  int64
 		want  bool
 	}{
-		"a large log that begins with its container":                {0, 10 << 20, false},
-		"a large log that begins in the second after it":            {time.Second, 10 << 20, false},
-		"a large log that begins later":                             {3 * time.Second, 10 << 20, true},
-		"a small log that begins before the kubelet looks at sizes": {5 * time.Second, 100, false},
-		"a small log that begins after the kubelet looked at sizes": {time.Minute, 100, true},
-		"a log whose first line the node stamps before the start":   {-time.Second, 10 << 20, false},
+		"a large log that begins with its container":                              {0, 10 << 20, false},
+		"a large log that begins in the second after it":                          {time.Second, 10 << 20, false},
+		"a large log that begins later":                                           {3 * time.Second, 10 << 20, true},
+		"a small log that begins before the kubelet looks at sizes":               {5 * time.Second, 100, false},
+		"a small log that begins after the kubelet has checked the sizes of logs": {time.Minute, 100, true},
+		"a log whose first line the node stamps before the start":                 {-time.Second, 10 << 20, false},
 	} {
 		if got := looksRotated(test.delay, test.size); got != test.want {
 			t.Errorf("%s: %t, want %t", name, got, test.want)

@@ -61,7 +61,8 @@ func checkPodName(t *testing.T, name string) {
 	}
 }
 
-// TestPodNameDiffers: another value of any part but the run's name, which its UID stands for, gives another name.
+// TestPodNameDiffers checks that a different value of any part gives a different name, except for the name of the run,
+// which its UID covers.
 func TestWorkspaceName(t *testing.T) {
 	hash := Hash("c1", runUID, "workspace")
 	for run, want := range map[string]string{

@@ -61,7 +61,7 @@ func TestStall(t *testing.T) {
 	}
 }
 
-// TestFailed: which errors of the database are logged at once, are a stall, or are left to the ping.
+// TestFailed checks which errors of the database are logged immediately, count as a stall, or are left to the ping.
 func TestFailed(t *testing.T) {
 	for name, test := range map[string]struct {
 		err              error

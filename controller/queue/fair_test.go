@@ -97,7 +97,7 @@ func TestFair(t *testing.T) {
 }
 
 // After each key that is added, one idle worker looks for a key, and so does each worker that is done. Then nothing is
-// left that an idle worker may take: nobody would wake it.
+// left that an idle worker may take: nothing would wake that worker.
 func TestFairLeavesNothingToIdleWorkers(t *testing.T) {
 	for seed := range uint64(300) {
 		random := rand.New(rand.NewPCG(seed, 0))

@@ -169,7 +169,7 @@ func (w *world) admitAndEnd(run *v1alpha1.DagRun) {
 	w.must(err)
 }
 
-// loseAndClaim lets another controller have the DAG for a time, and claims it again.
+// loseAndClaim gives the DAG to another controller for a while, and claims it again.
 func (w *world) loseAndClaim() {
 	w.Helper()
 	for w.takeBackUncreated() {
@@ -204,7 +204,7 @@ func (w *world) settle() {
 	w.look(0)
 }
 
-// look syncs the schedule until there is no more to do. The leader may die in it, or be another's successor.
+// look syncs the schedule until nothing is left to do. The leader may die meanwhile, or have a predecessor.
 func (w *world) look(breaks int) {
 	w.Helper()
 	w.breaks = breaks
@@ -255,7 +255,7 @@ func (w *world) stalePlan() *plan {
 	return makePlan(facts{dag: w.dag, row: row, live: live, settled: settled, now: w.now})
 }
 
-// observe compares the row with what it was before a sync, and notes which schedule applies since when.
+// observe compares the row with the row before a sync, and notes which schedule applies since when.
 func (w *world) observe(was store.Schedule) store.Schedule {
 	w.Helper()
 	is, created := w.row(), w.dag.CreationTimestamp.UTC()
@@ -281,7 +281,7 @@ func (w *world) apply(to, from time.Time, expression string) {
 		w.stretches[n-1].to = to
 	}
 	w.stretches = append(w.stretches, stretch{expression: expression, from: from})
-	w.accounted = w.now // also if the clock went back: what it has not reached again is not due yet
+	w.accounted = w.now // also if the clock was set back: due times that it has not reached again are not due yet
 }
 
 // check compares the ledger with the stretches and the cluster.

@@ -128,7 +128,7 @@ func TestMakePlan(t *testing.T) {
 				Row: store.Schedule{Expression: "@every 90s", Cursor: hour(2).Add(time.Minute)},
 			},
 		},
-		"a schedule that was removed misses what it owed": {
+		"the outstanding due times of a removed schedule are missed": {
 			change: func(f *facts) { f.dag.Spec.Schedule, f.now = "", hour(1) },
 			want:   planned{Ticks: []string{"1 Missed"}, HasMore: true, Row: store.Schedule{Cursor: hour(1)}},
 		},

@@ -124,8 +124,8 @@ func TestRefusedDagRunIsRetriedLater(t *testing.T) {
 	}
 }
 
-// A refusal that is over is withdrawn by the next sync if the API server did not take it back at once.
-func TestRefusalIsWithdrawnAgain(t *testing.T) {
+// If the condition of a refusal cannot be removed after an accepted create, the next sync removes it.
+func TestConditionOfARefusalIsRemovedLater(t *testing.T) {
 	f, d, _ := everyMinute(t)
 	f.refusals.add(cache.MetaObjectToName(d), f.now)
 	f.now = f.now.Add(time.Minute)

@@ -286,7 +286,7 @@ func TestRequest(t *testing.T) {
 	}
 }
 
-// A delivery that has happened is recorded although the database does not answer for a while.
+// A delivery is recorded even if the database does not answer for a while.
 func TestRecord(t *testing.T) {
 	rejected := errors.New("rejected")
 	tests := map[string]struct {
@@ -297,8 +297,8 @@ func TestRecord(t *testing.T) {
 		isRecorded bool
 		err        error
 	}{
-		"an outbox that accepts is asked once": {tries: 1, isRecorded: true},
-		"an outbox that does not answer is asked every second": {
+		"a record that the outbox accepts is written once": {tries: 1, isRecorded: true},
+		"a record is retried every second while the outbox does not answer": {
 			answers: []error{store.ErrUnavailable, store.ErrUnavailable}, tries: 3, reports: 2, isRecorded: true,
 		},
 		"a commit with an unknown outcome is repeated": {
@@ -326,7 +326,7 @@ func TestRecord(t *testing.T) {
 					t.Errorf("recorded %v, %v; want %v, %v", isRecorded, err, test.isRecorded, test.err)
 				}
 				if got := len(w.outbox.recorded); got != test.tries {
-					t.Errorf("the outbox was asked %d times, want %d", got, test.tries)
+					t.Errorf("%d records were tried, want %d", got, test.tries)
 				}
 				if got := len(w.failed); got != test.reports {
 					t.Errorf("%d errors are reported, want %d: %v", got, test.reports, w.failed)

@@ -281,7 +281,7 @@ func TestRunClaims(t *testing.T) {
 	}
 }
 
-// At the end of a term Run stops claiming and lets deliveries end, until the time for that is over.
+// At the end of a term, Run stops claiming and waits for deliveries, until their context ends.
 func TestRunEnds(t *testing.T) {
 	tests := map[string]struct {
 		end      func(release, cut func())
@@ -304,7 +304,7 @@ func TestRunEnds(t *testing.T) {
 				synctest.Wait()
 				select {
 				case <-returned:
-					t.Error("Run has returned beside a delivery")
+					t.Error("Run has returned during a delivery")
 				default:
 				}
 				test.end(release, cut)

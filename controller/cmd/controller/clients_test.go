@@ -18,7 +18,7 @@ import (
 	"kontroler/controller/leader"
 )
 
-// The clients share a connection, but for the one of the Lease.
+// The clients share a connection, except for that of the Lease.
 func TestClientsShareConnections(t *testing.T) {
 	var connections atomic.Int32
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
