@@ -43,8 +43,8 @@ type gatherer struct {
 type facts struct {
 	graph    *dag.Graph
 	snapshot engine.Snapshot
-	// strangers are the names of changed Pods that match no live attempt. They have finished, or are not ours.
-	strangers []string
+	// unmatched are the names of changed Pods that match no live attempt. They have finished, or are not ours.
+	unmatched []string
 	// unlabelled are our Pods whose labels somebody removed.
 	unlabelled []*corev1.Pod
 	// postponed are the names of changed Pods that are left to the next sync.
@@ -247,13 +247,13 @@ func (g *gatherer) gatherPods(
 	ctx context.Context, row store.Run, f *facts, changes *queue.Changes, now time.Time,
 ) error {
 	known := make(map[string]bool, len(f.snapshot.Attempts))
-	var ask []engine.Attempt
+	var toRead []engine.Attempt
 	for _, a := range f.snapshot.Attempts {
 		known[a.PodName] = true
 		_, changed := changes.Pods[a.PodName]
 		p, cached := g.cached.pods.Get(cache.NewObjectName(row.Namespace, a.PodName))
 		switch {
-		case cached && g.podOf(p, row, a):
+		case cached && g.isPodOf(p, row, a):
 			facts := pod.Facts(p, g.podEvents.Newest(p.UID))
 			facts.Deletion = g.deletions.GraceOver(p, now)
 			f.snapshot.Pods[a.PodName] = facts
@@ -263,18 +263,18 @@ func (g *gatherer) gatherPods(
 		case a.Phase == engine.AttemptDecided && a.PodUID != "" && !changed:
 			f.snapshot.Pods[a.PodName] = &engine.Pod{UID: a.PodUID, Phase: string(corev1.PodPending)}
 		case a.PodUID != "", a.Phase == engine.AttemptStopping:
-			ask = append(ask, a)
+			toRead = append(toRead, a)
 		}
 	}
 	for name := range changes.Pods {
 		if !known[name] {
-			f.strangers = append(f.strangers, name)
+			f.unmatched = append(f.unmatched, name)
 		}
 	}
-	if err := g.askPods(ctx, row, f, ask); err != nil {
+	if err := g.readPods(ctx, row, f, toRead); err != nil {
 		return err
 	}
-	return g.askNodes(ctx, f, now)
+	return g.readNodes(ctx, f, now)
 }
 
 // gatesOf returns the gates that the creates of a run must pass. If several are closed, the reason of the last one
@@ -301,20 +301,20 @@ func (g *gatherer) gatherBlocked(row store.Run, f *facts) {
 	f.uncreated -= len(f.snapshot.Blocked)
 }
 
-// podOf reports whether a Pod belongs to an attempt. It compares UIDs if the UID of the attempt's Pod is known,
+// isPodOf reports whether a Pod belongs to an attempt. It compares UIDs if the UID of the attempt's Pod is known,
 // otherwise labels and owner.
-func (g *gatherer) podOf(p *corev1.Pod, row store.Run, a engine.Attempt) bool {
+func (g *gatherer) isPodOf(p *corev1.Pod, row store.Run, a engine.Attempt) bool {
 	if a.PodUID != "" {
 		return a.PodUID == string(p.UID)
 	}
 	return pod.BelongsTo(p, g.cfg.ID, row.UID)
 }
 
-// askPods reads the Pods of attempts from the API server. Only a live read proves that a Pod is gone.
-func (g *gatherer) askPods(ctx context.Context, row store.Run, f *facts, ask []engine.Attempt) error {
+// readPods reads the Pods of attempts from the API server. Only a live read proves that a Pod is gone.
+func (g *gatherer) readPods(ctx context.Context, row store.Run, f *facts, toRead []engine.Attempt) error {
 	var mu sync.Mutex
-	return queue.Parallel(len(ask), func(i int) error {
-		a := ask[i]
+	return queue.Parallel(len(toRead), func(i int) error {
+		a := toRead[i]
 		ctx, cancel := context.WithTimeout(ctx, liveReadTimeout)
 		defer cancel()
 		p, err := g.cfg.Kube.CoreV1().Pods(row.Namespace).Get(ctx, a.PodName, metav1.GetOptions{})
@@ -323,7 +323,7 @@ func (g *gatherer) askPods(ctx context.Context, row store.Run, f *facts, ask []e
 		}
 		mu.Lock()
 		defer mu.Unlock()
-		if err != nil || !g.podOf(p, row, a) {
+		if err != nil || !g.isPodOf(p, row, a) {
 			f.snapshot.Pods[a.PodName] = &engine.Pod{Gone: true}
 			return nil
 		}
@@ -337,20 +337,20 @@ func (g *gatherer) askPods(ctx context.Context, row store.Run, f *facts, ask []e
 	})
 }
 
-// askNodes reads the nodes of Pods whose grace period ended at least a minute ago, and marks the Pods of lost nodes.
-func (g *gatherer) askNodes(ctx context.Context, f *facts, now time.Time) error {
-	asked := map[string]bool{} // several Pods may be on one node
+// readNodes reads the nodes of Pods whose grace period ended at least a minute ago, and marks the Pods of lost nodes.
+func (g *gatherer) readNodes(ctx context.Context, f *facts, now time.Time) error {
+	lostNodes := map[string]bool{} // several Pods may be on one node
 	for _, p := range f.snapshot.Pods {
 		if p.Gone || p.Deletion.IsZero() || p.Node == "" || now.Before(p.Deletion.Add(engine.NodeLostAfter)) {
 			continue
 		}
-		lost, known := asked[p.Node]
+		lost, known := lostNodes[p.Node]
 		if !known {
 			var err error
 			if lost, err = g.nodeLost(ctx, p.Node); err != nil {
 				return err
 			}
-			asked[p.Node] = lost
+			lostNodes[p.Node] = lost
 		}
 		p.NodeLost = lost
 	}

@@ -134,16 +134,16 @@ func (c *caches) namespaceOf(key queue.RunKey) string {
 	return ""
 }
 
-// order is what a DagRun requests of its run.
-type order struct {
+// intent is what a DagRun requests of its run.
+type intent struct {
 	isDeleted, isCancelled bool
 	// hasEnded reports that the DagRun has ended although its row is live. Status is written after the row, so the
 	// database was restored from an older backup.
 	hasEnded bool
 }
 
-func orderOf(dagRun *v1alpha1.DagRun) order {
-	return order{
+func intentOf(dagRun *v1alpha1.DagRun) intent {
+	return intent{
 		isDeleted:   isDeleted(dagRun),
 		isCancelled: dagRun != nil && dagRun.Spec.Cancel,
 		hasEnded:    dagRun != nil && dagRun.Status.Phase.Ended(),
@@ -151,8 +151,8 @@ func orderOf(dagRun *v1alpha1.DagRun) order {
 }
 
 // stops reports whether a run is to be stopped, whatever its tasks do.
-func (o order) stops(row store.Run, now time.Time) bool {
-	return o.isDeleted || o.isCancelled || o.hasEnded || row.Stop != "" ||
+func (i intent) stops(row store.Run, now time.Time) bool {
+	return i.isDeleted || i.isCancelled || i.hasEnded || row.Stop != "" ||
 		!row.DeadlineAt.IsZero() && !now.Before(row.DeadlineAt)
 }
 
@@ -160,8 +160,8 @@ func (o order) stops(row store.Run, now time.Time) bool {
 func (r *runReconciler) advance(
 	ctx context.Context, rows store.Snapshot, dagRun *v1alpha1.DagRun, changes *queue.Changes, now time.Time,
 ) error {
-	row, order := rows.Run, orderOf(dagRun)
-	graph, unreadable, err := r.graphs.LoadForRun(ctx, row.VersionID, row.Counts.Total, order.stops(row, now))
+	row, intent := rows.Run, intentOf(dagRun)
+	graph, unreadable, err := r.graphs.LoadForRun(ctx, row.VersionID, row.Counts.Total, intent.stops(row, now))
 	if err != nil {
 		return err
 	}
@@ -176,8 +176,8 @@ func (r *runReconciler) advance(
 	}()
 
 	facts.snapshot.Slots, facts.snapshot.Unreadable = slots.Remaining(), unreadable
-	facts.snapshot.DagRunDeleted, facts.snapshot.DagRunEnded = order.isDeleted, order.hasEnded
-	facts.snapshot.CancelRequested = order.isCancelled
+	facts.snapshot.DagRunDeleted, facts.snapshot.DagRunEnded = intent.isDeleted, intent.hasEnded
+	facts.snapshot.CancelRequested = intent.isCancelled
 	decision, err := engine.Decide(facts.snapshot, now)
 	if err != nil {
 		return fmt.Errorf("deciding run %s/%s: %w", row.Namespace, row.Name, err)
@@ -223,7 +223,7 @@ func (r *runReconciler) enqueueStatus(row store.Run, decision engine.Decision, w
 	if wasFull {
 		r.status.projections.lastRun(dagOf(row))
 	}
-	if wasFull || changeStatus(decision.Transitions) {
+	if wasFull || changesStatus(decision.Transitions) {
 		r.status.projections.progress(queue.RunKey(row.UID))
 	}
 }
@@ -271,7 +271,7 @@ func (r *runReconciler) commit(ctx context.Context, row store.Run, graph *dag.Gr
 // enqueueFinished passes to the reaper the Pods whose outcome is committed, and those that match no live attempt.
 func (r *runReconciler) enqueueFinished(row store.Run, facts *facts, decision engine.Decision) {
 	r.pods.counted.Put(row.Namespace, facts.snapshot.Attempts, decision)
-	for _, names := range [][]string{decision.Reap, facts.strangers} {
+	for _, names := range [][]string{decision.Reap, facts.unmatched} {
 		for _, name := range names {
 			r.pods.queue.Add(cache.NewObjectName(row.Namespace, name))
 		}

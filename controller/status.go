@@ -68,7 +68,7 @@ func (s *statusWriter) project(row store.Run, run *v1alpha1.DagRun) v1alpha1.Dag
 			Cancelled: int32(row.Counts.Cancelled),
 		},
 	}
-	ok := metav1.Condition{
+	condition := metav1.Condition{
 		Type:               v1alpha1.RunConditionAdmitted,
 		Status:             metav1.ConditionTrue,
 		Reason:             "Admitted",
@@ -77,10 +77,11 @@ func (s *statusWriter) project(row store.Run, run *v1alpha1.DagRun) v1alpha1.Dag
 		ObservedGeneration: run.Generation,
 	}
 	if refused(row) {
-		ok.Status, ok.Reason, ok.Message = metav1.ConditionFalse, row.Reason, text.Shorten(row.Message, 16<<10)
+		condition.Status, condition.Reason = metav1.ConditionFalse, row.Reason
+		condition.Message = text.Shorten(row.Message, 16<<10)
 		status.Tasks, status.Progress = nil, ""
 	}
-	status.Conditions = []metav1.Condition{ok}
+	status.Conditions = []metav1.Condition{condition}
 	if status.Phase == v1alpha1.RunPending {
 		status.Phase = v1alpha1.RunRunning
 	}
@@ -100,12 +101,12 @@ func refused(row store.Run) bool {
 func setEnded(status *v1alpha1.DagRunStatus, at metav1.Time, generation int64) {
 	status.CompletionTime = &at
 	for _, phase := range []v1alpha1.RunPhase{v1alpha1.RunSucceeded, v1alpha1.RunFailed} {
-		is := metav1.ConditionFalse
+		value := metav1.ConditionFalse
 		if status.Phase == phase {
-			is = metav1.ConditionTrue
+			value = metav1.ConditionTrue
 		}
 		status.Conditions = append(status.Conditions, metav1.Condition{
-			Type: string(phase), Status: is, Reason: cmp.Or(status.Reason, string(status.Phase)),
+			Type: string(phase), Status: value, Reason: cmp.Or(status.Reason, string(status.Phase)),
 			Message: status.Message, LastTransitionTime: at, ObservedGeneration: generation,
 		})
 	}

@@ -30,8 +30,8 @@ func noticesOf(hook *v1alpha1.Webhook, transitions []transition.Transition) []st
 	return notices
 }
 
-// changeStatus reports whether transitions change the status of the run: its counters, or what it waits for.
-func changeStatus(transitions []transition.Transition) bool {
+// changesStatus reports whether transitions change the status of the run: its counters, or what it waits for.
+func changesStatus(transitions []transition.Transition) bool {
 	for _, t := range transitions {
 		switch t.(type) {
 		case transition.RunHeld, transition.AttemptRunning, transition.AttemptWaits, transition.TaskReady,

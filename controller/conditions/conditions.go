@@ -39,7 +39,7 @@ func NewSyncErrors[K comparable]() *SyncErrors[K] { return &SyncErrors[K]{byKey:
 
 // Note records the result of a sync. It reports whether the condition of the object changes.
 func (t *SyncErrors[K]) Note(key K, err error, now time.Time) (changed bool) {
-	if isPassing(err) {
+	if isTransient(err) {
 		return false
 	}
 	t.mu.Lock()
@@ -74,9 +74,9 @@ func (t *SyncErrors[K]) Condition(key K, now time.Time) *metav1.Condition {
 	}
 }
 
-// isPassing reports whether an error says nothing about the object: another leader has taken over, somebody else wrote
-// at the same time, or the context was cancelled.
-func isPassing(err error) bool {
+// isTransient reports whether an error says nothing about the object: another leader has taken over, somebody else
+// wrote at the same time, or the context was cancelled.
+func isTransient(err error) bool {
 	return errors.Is(err, store.ErrFenced) || errors.Is(err, store.ErrConflict) || apierrors.IsConflict(err) ||
 		errors.Is(err, context.Canceled)
 }

@@ -23,10 +23,10 @@ func TestSyncErrorsShowOnceTheyLast(t *testing.T) {
 	if c := syncErrors.Condition("a", now); c == nil || c.Message != failure.Error() || c.Reason != ReasonSyncFailed {
 		t.Errorf("the condition is %+v", c)
 	}
-	for name, passing := range map[string]error{
+	for name, transient := range map[string]error{
 		"a conflict": fmt.Errorf("writing: %w", store.ErrConflict), "another leader": store.ErrFenced,
 	} {
-		if syncErrors.Note("b", passing, now) || syncErrors.Note("b", passing, now.Add(time.Hour)) {
+		if syncErrors.Note("b", transient, now) || syncErrors.Note("b", transient, now.Add(time.Hour)) {
 			t.Errorf("%s counts as an error of the object", name)
 		}
 	}

@@ -13,7 +13,7 @@ import (
 // gathered is the input of one sync.
 type gathered struct {
 	snapshot  engine.Snapshot
-	strangers []string
+	unmatched []string
 	nextDue   time.Time
 	more      bool
 	// maxDecided is how many attempts may be Decided after the sync.
@@ -91,10 +91,10 @@ func (w *world) gatherAttempts(g *gathered, c change) {
 	}
 	for name := range c.pods {
 		if a := w.rows.byName[name]; a == nil || a.hasEnded {
-			g.strangers = append(g.strangers, name)
+			g.unmatched = append(g.unmatched, name)
 		}
 	}
-	slices.Sort(g.strangers)
+	slices.Sort(g.unmatched)
 	g.maxDecided = w.limits.starts
 	if w.now.Before(w.quotaAt) {
 		g.maxDecided, g.snapshot.StartHold = 1, engine.ReasonQuotaExceeded

@@ -312,7 +312,7 @@ func (w *world) checkProgress(c *changes, next engine.Decision) {
 
 // act applies a committed decision to the cluster.
 func (w *world) act(g *gathered, next engine.Decision) {
-	for _, name := range append(next.Reap, g.strangers...) {
+	for _, name := range append(next.Reap, g.unmatched...) {
 		w.reapLater(name)
 	}
 	if next.IsLast {

@@ -90,8 +90,8 @@ func (r *Releaser) Enqueue(resource string, o Object) {
 // as preconditions. If the object has changed meanwhile, the patch fails and is retried with the object that the cache
 // has then.
 func (r *Releaser) sync(ctx context.Context, key objectKey) error {
-	o, there := r.cachedObject(key)
-	if !there || !isHeld(o) {
+	o, isCached := r.cachedObject(key)
+	if !isCached || !isHeld(o) {
 		return nil
 	}
 	kept := slices.DeleteFunc(
@@ -121,7 +121,7 @@ func (r *Releaser) sync(ctx context.Context, key objectKey) error {
 }
 
 // cachedObject returns the object of a key from the cache.
-func (r *Releaser) cachedObject(key objectKey) (o Object, there bool) {
+func (r *Releaser) cachedObject(key objectKey) (o Object, isCached bool) {
 	switch key.resource {
 	case "dags":
 		return r.DAGs.Get(key.name)

@@ -74,10 +74,10 @@ func IsTooLarge(err error) bool {
 	if !errors.As(err, &status) {
 		return false
 	}
-	words := status.Status().Message
-	return apierrors.IsRequestEntityTooLargeError(err) || words == "etcdserver: request is too large" ||
-		strings.HasPrefix(words, "rpc error: code = ResourceExhausted") &&
-			strings.Contains(words, "message larger than max")
+	message := status.Status().Message
+	return apierrors.IsRequestEntityTooLargeError(err) || message == "etcdserver: request is too large" ||
+		strings.HasPrefix(message, "rpc error: code = ResourceExhausted") &&
+			strings.Contains(message, "message larger than max")
 }
 
 // IsServerFault reports whether the API server, or an admission webhook, has failed. The failure may last.

@@ -23,10 +23,10 @@ const (
 
 // The messages of a row. Their subject is the log.
 const (
-	saysEmpty   = "it is empty: nothing was written, or its node rotated it after the last line"
-	saysLate    = "it begins %s after its container: earlier lines may have been rotated away"
-	saysBroken  = "its stream broke: lines may be missing or repeated where it continues"
-	saysRotated = "its node rotated it while it was followed: lines may be missing or repeated there"
+	emptyMessage   = "it is empty: nothing was written, or its node rotated it after the last line"
+	lateMessage    = "it begins %s after its container: earlier lines may have been rotated away"
+	brokenMessage  = "its stream broke: lines may be missing or repeated where it continues"
+	rotatedMessage = "its node rotated it while it was followed: lines may be missing or repeated there"
 )
 
 // describe returns the row of a log that was read. openedAt is when its stream was opened. It is zero if the log was
@@ -45,7 +45,7 @@ func describe(p *corev1.Pod, attempt store.Attempt, r podlog.Result, openedAt ti
 		row.Message = fmt.Sprintf("%d bytes after the first %d are omitted: %s", r.Omitted, r.OmittedAt, why)
 	}
 	if r.Gap {
-		row.Message = join(row.Message, saysBroken)
+		row.Message = join(row.Message, brokenMessage)
 	}
 	started := startedAt(p, attempt)
 	delay := r.Begins.Sub(started)
@@ -54,12 +54,12 @@ func describe(p *corev1.Pod, attempt store.Attempt, r podlog.Result, openedAt ti
 	case started.IsZero():
 	case r.Begins.IsZero():
 		if !wasStreamed && attempt.FinishedAt.Sub(started) > rotationPeriod {
-			row.Message = join(row.Message, saysEmpty)
+			row.Message = join(row.Message, emptyMessage)
 		}
 	case (!wasStreamed || r.Begins.Before(openedAt)) && looksRotated(delay, r.Bytes):
 		// If the first line was written while a stream was open, there was no line before it.
 		row.IsRotated = true
-		row.Message = join(row.Message, fmt.Sprintf(saysLate, delay.Truncate(time.Second)))
+		row.Message = join(row.Message, fmt.Sprintf(lateMessage, delay.Truncate(time.Second)))
 	}
 	return row
 }
@@ -73,7 +73,7 @@ func describeStream(p *corev1.Pod, attempt store.Attempt, s *stream, limit int64
 	}
 	if s.isRotated {
 		row.IsIncomplete = true
-		row.Message = join(row.Message, saysRotated)
+		row.Message = join(row.Message, rotatedMessage)
 	}
 	return row
 }

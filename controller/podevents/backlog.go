@@ -31,18 +31,18 @@ type backlog struct {
 	batchReady chan struct{}
 
 	mu sync.Mutex
-	// waiting has the Events to write, by what they say. order is their order of arrival.
-	waiting   map[statement]store.PodEvent
-	order     []statement
+	// waiting has the Events to write. Events with the same key are merged. order has the keys in the order of arrival.
+	waiting   map[eventKey]store.PodEvent
+	order     []eventKey
 	unmatched []unmatchedEvent
 }
 
-// statement is what an Event says about a Pod, without counts and times.
-type statement store.PodEvent
+// eventKey identifies Events that say the same about a Pod: it is an Event without counts and times.
+type eventKey store.PodEvent
 
-func statementOf(e store.PodEvent) statement {
+func eventKeyOf(e store.PodEvent) eventKey {
 	e.Count, e.FirstAt, e.LastAt = 0, time.Time{}, time.Time{}
-	return statement(e)
+	return eventKey(e)
 }
 
 // unmatchedEvent is an Event of an unknown Pod.
@@ -53,7 +53,7 @@ type unmatchedEvent struct {
 }
 
 func newBacklog(find func(types.UID) (store.Pod, bool)) *backlog {
-	return &backlog{find: find, batchReady: make(chan struct{}, 1), waiting: map[statement]store.PodEvent{}}
+	return &backlog{find: find, batchReady: make(chan struct{}, 1), waiting: map[eventKey]store.PodEvent{}}
 }
 
 // offer takes an Event. It returns the Event with its Pod, or nil if the Pod is not known. accepted is false if the
@@ -87,7 +87,7 @@ func (b *backlog) isFull() bool { return len(b.order) >= backlogLimit }
 
 // add merges an Event with the one that says the same, if there is one.
 func (b *backlog) add(e store.PodEvent) {
-	key := statementOf(e)
+	key := eventKeyOf(e)
 	if other, ok := b.waiting[key]; ok {
 		e.Count = max(e.Count, other.Count)
 		e.FirstAt, e.LastAt = engine.Earlier(e.FirstAt, other.FirstAt), later(e.LastAt, other.LastAt)
@@ -134,7 +134,7 @@ func (b *backlog) take() []store.PodEvent {
 		batch[i] = b.waiting[key]
 		delete(b.waiting, key)
 	}
-	b.order = append([]statement(nil), b.order[n:]...)
+	b.order = append([]eventKey(nil), b.order[n:]...)
 	return batch
 }
 

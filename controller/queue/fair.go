@@ -8,7 +8,7 @@ import (
 
 // fair divides the workers of a queue between namespaces, because syncs may take long in one of them: an admission
 // webhook may hang for 30 s. A free worker goes to the namespace with the fewest workers; namespaces with equally many
-// take turns. A namespace may have half of the workers that the others leave, and always one if one is free. order
+// take turns. A namespace may have half of the workers that the others leave, and always one if one is free. newQueue
 // makes the queue of one namespace's keys.
 //
 // fair implements workqueue.Queue. Workers sleep while Len is 0, and done wakes none of them: only the worker that has
@@ -19,7 +19,7 @@ import (
 // others.
 type fair[K comparable] struct {
 	namespaceOf func(K) string
-	order       func() workqueue.Queue[K]
+	newQueue    func() workqueue.Queue[K]
 
 	mu            sync.Mutex
 	workers, busy int
@@ -34,7 +34,7 @@ type fair[K comparable] struct {
 // share is a namespace with keys that wait or are synced.
 type share[K comparable] struct {
 	namespace string
-	order     workqueue.Queue[K]
+	waiting   workqueue.Queue[K]
 	busy      int // workers
 }
 
@@ -50,9 +50,9 @@ const LeastPerNamespace = 4
 // LeastPerNamespace or more.
 func WorkersFor(n int) int { return 2 * n }
 
-func newFair[K comparable](namespaceOf func(K) string, order func() workqueue.Queue[K]) *fair[K] {
+func newFair[K comparable](namespaceOf func(K) string, newQueue func() workqueue.Queue[K]) *fair[K] {
 	return &fair[K]{
-		namespaceOf: namespaceOf, order: order, shares: map[string]*share[K]{}, keys: map[K]*share[K]{},
+		namespaceOf: namespaceOf, newQueue: newQueue, shares: map[string]*share[K]{}, keys: map[K]*share[K]{},
 	}
 }
 
@@ -77,13 +77,13 @@ func (f *fair[K]) Push(key K) {
 	namespace := f.namespaceOf(key)
 	s := f.shares[namespace]
 	if s == nil {
-		s = &share[K]{namespace: namespace, order: f.order()}
+		s = &share[K]{namespace: namespace, waiting: f.newQueue()}
 		f.shares[namespace] = s
 	}
-	if s.order.Len() == 0 {
+	if s.waiting.Len() == 0 {
 		f.turns = append(f.turns, s)
 	}
-	s.order.Push(key)
+	s.waiting.Push(key)
 	f.keys[key] = s
 	f.waiting++
 }
@@ -93,7 +93,7 @@ func (f *fair[K]) Touch(key K) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if s := f.keys[key]; s != nil {
-		s.order.Touch(key)
+		s.waiting.Touch(key)
 	}
 }
 
@@ -114,8 +114,8 @@ func (f *fair[K]) Pop() K {
 	i := f.next()
 	s := f.turns[i]
 	f.turns = append(f.turns[:i], f.turns[i+1:]...)
-	key := s.order.Pop()
-	if s.order.Len() > 0 {
+	key := s.waiting.Pop()
+	if s.waiting.Len() > 0 {
 		f.turns = append(f.turns, s)
 	}
 	f.waiting--
@@ -132,7 +132,7 @@ func (f *fair[K]) done(key K) {
 	delete(f.keys, key)
 	f.busy--
 	s.busy--
-	if s.busy == 0 && s.order.Len() == 0 {
+	if s.busy == 0 && s.waiting.Len() == 0 {
 		delete(f.shares, s.namespace)
 	}
 }

@@ -39,11 +39,11 @@ func New[K comparable](name string, metrics Metrics, namespaceOf func(K) string)
 	return NewOrdered(name, metrics, namespaceOf, workqueue.DefaultQueue[K])
 }
 
-// NewOrdered makes a queue with another order of the keys of a namespace.
+// NewOrdered makes a queue in which newQueue orders the keys of a namespace.
 func NewOrdered[K comparable](
-	name string, metrics Metrics, namespaceOf func(K) string, order func() workqueue.Queue[K],
+	name string, metrics Metrics, namespaceOf func(K) string, newQueue func() workqueue.Queue[K],
 ) *Queue[K] {
-	fair := newFair(namespaceOf, order)
+	fair := newFair(namespaceOf, newQueue)
 	waiting := workqueue.NewTypedWithConfig(workqueue.TypedQueueConfig[K]{Queue: fair})
 	return &Queue[K]{
 		name:    name,

@@ -181,7 +181,7 @@ func (s *Slots) InUse() int {
 // unassigned returns how many slots are free. It is negative if there are more Pods than slots.
 func (s *Slots) unassigned() int { return s.max - len(s.pods) - s.held - len(s.reserved) }
 
-// leftForWaiting returns how many free slots are left for waiting runs: at most maxUnused for each namespace.
+// leftForWaiting returns how many free slots are left for waiting runs: at most maxReserved for each namespace.
 func (s *Slots) leftForWaiting() int {
 	n := 0
 	for _, namespace := range s.turns {

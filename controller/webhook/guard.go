@@ -24,7 +24,7 @@ func NewGuard(list string) (Guard, error) {
 			continue
 		}
 		prefix, err := netip.ParsePrefix(entry)
-		if addr, single := netip.ParseAddr(entry); single == nil && addr.Zone() == "" {
+		if addr, addrErr := netip.ParseAddr(entry); addrErr == nil && addr.Zone() == "" {
 			prefix, err = netip.PrefixFrom(addr, addr.BitLen()), nil
 		}
 		if err != nil {

@@ -37,10 +37,10 @@ func runController(ctx context.Context, cfg config, log *slog.Logger) error {
 		return err
 	}
 	defer stop()
-	leases := leaseNamespace(cfg)
+	leaseNS := leaseNamespace(cfg)
 	cluster, err := awaitCluster(ctx, log, func() (install.Cluster, error) {
 		return install.Preflight(ctx, install.PreflightConfig{
-			Kube: clients.kube, Namespaces: cfg.namespaces, LeaseNamespace: leases, ReadsLogs: cfg.logLimit > 0,
+			Kube: clients.kube, Namespaces: cfg.namespaces, LeaseNamespace: leaseNS, ReadsLogs: cfg.logLimit > 0,
 		})
 	})
 	if err != nil {
@@ -63,7 +63,7 @@ func runController(ctx context.Context, cfg config, log *slog.Logger) error {
 	defer db.Close()
 	id := identity.ControllerID
 	elector, err := leader.New(leader.Config{
-		Leases: clients.lease.CoordinationV1(), ID: id, Namespace: leases, Holder: holder(),
+		Leases: clients.lease.CoordinationV1(), ID: id, Namespace: leaseNS, Holder: holder(),
 		LeaseDuration: cfg.leaseDuration, TakeImmediately: !cfg.leaderElect, AcceptRestored: cfg.acceptRestored,
 		Epochs: db, Metrics: collected, Log: log,
 	})
@@ -73,7 +73,7 @@ func runController(ctx context.Context, cfg config, log *slog.Logger) error {
 	gate.Guard(elector.Stale)
 	c, err := controller.New(controller.Config{
 		Kube: clients.kube, Client: clients.dags, ID: id, Since: identity.CreatedAt,
-		Namespaces: cfg.namespaces, Class: cfg.class, LeaseNamespace: leases,
+		Namespaces: cfg.namespaces, Class: cfg.class, LeaseNamespace: leaseNS,
 		MaxPods: cfg.maxPods, StartGrace: cfg.startGrace, HistoryRetention: cfg.historyRetention,
 		WebhookDeny: cfg.webhookDeny, LogLimit: cfg.logLimit,
 		Writes: gate.Writes, DatabaseAway: elector.DatabaseAway, Metrics: collected, Log: log,
