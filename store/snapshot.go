@@ -176,7 +176,7 @@ WHERE a.id = $2 AND a.run_id + 0 = $1 AND a.phase IN ('Succeeded', 'Failed', 'Lo
 // The cost does not grow with the run.
 func (l *Leader) Gather(ctx context.Context, uid string, request GatherRequest) (s Snapshot, found bool, err error) {
 	s, found, err = gather(ctx, l.pool.reader(), uid, request)
-	return s, found, postgres.Failed(ctx, err, "reading what changed of the run with UID %s", uid)
+	return s, found, postgres.Failed(ctx, err, "reading the changes of the run with UID %s", uid)
 }
 
 func gather(

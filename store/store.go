@@ -79,7 +79,7 @@ const sqlPing = `SELECT FROM kontroler.epochs WHERE false FOR SHARE`
 // Ping checks that the database answers, and is not read-only. The schema must exist.
 func (db *DB) Ping(ctx context.Context) error {
 	_, err := db.pool.ExecContext(ctx, sqlPing)
-	return postgres.Failed(ctx, err, "asking the database for an answer")
+	return postgres.Failed(ctx, err, "pinging the database")
 }
 
 // Migrate migrates the schema to the newest version that this binary knows. Any number of processes may call it at the

@@ -112,7 +112,7 @@ func (db *DB) Identity(ctx context.Context) (Identity, error) {
 		err = notGranted(role)
 	}
 	if err != nil {
-		return Identity{}, db.classify(ctx, "reading whose history the database has", err)
+		return Identity{}, db.classify(ctx, "reading the identity of the database", err)
 	}
 	return identity, nil
 }
