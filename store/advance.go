@@ -7,7 +7,7 @@ import (
 	"kontroler/store/internal/postgres"
 )
 
-// ScheduleUpdate decides due times of one schedule.
+// ScheduleUpdate is a decision about due times of one schedule.
 type ScheduleUpdate struct {
 	// Before is the schedule as it was read, After as it will be.
 	Before, After Schedule
@@ -15,7 +15,7 @@ type ScheduleUpdate struct {
 	Ticks []Tick
 	// Ended are the due times of runs that have ended. The schedule forgets these runs.
 	Ended []time.Time
-	// ReplaceRuns means that the runs of earlier updates are to be cancelled.
+	// ReplaceRuns means that the runs of earlier updates must be cancelled.
 	ReplaceRuns bool
 	Now         time.Time
 }
@@ -37,7 +37,7 @@ func (s *Schedules) Advance(ctx context.Context, u ScheduleUpdate) (Schedule, er
 			case isExtended:
 				ticks = ticks[1:]
 			case after.StretchFrom.Equal(u.Before.StretchFrom):
-				after.StretchFrom = ticks[0].From // Retention has removed the row. The tick begins a new one.
+				after.StretchFrom = ticks[0].From // retention has removed the row; the tick begins a new one
 			}
 		}
 		if err := writeSchedule(ctx, q, &u, after); err != nil {
@@ -90,7 +90,7 @@ func extendStretch(ctx context.Context, q querier, u *ScheduleUpdate) (isExtende
 	return n == 1, err
 }
 
-// writeSchedule writes the row of a schedule if its cursor is where it was.
+// writeSchedule writes the row of a schedule. It returns ErrConflict if the cursor has moved since u.Before was read.
 func writeSchedule(ctx context.Context, q querier, u *ScheduleUpdate, after Schedule) error {
 	statement, args := sqlScheduleMake, []any{
 		after.DAGID, after.DAGUID, after.Expression, after.TimeZone, timestamp(after.Cursor), after.HeldAs,

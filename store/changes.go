@@ -10,12 +10,13 @@ import (
 	"kontroler/store/transition"
 )
 
-// changes is what one commit writes to one run: one change for each row, however many transitions the row goes through.
+// changes is what one commit writes to one run: one change for each row, even if the row goes through several
+// transitions.
 type changes struct {
 	tasks    taskChanges
 	attempts attemptChanges
 	run      runChange
-	// unstarted and live are the transitions of many rows, nil without one.
+	// unstarted and live are the transitions that change many rows. They are nil if the commit has none.
 	unstarted *transition.UnstartedCancelled
 	live      *transition.LiveStopped
 }
@@ -45,7 +46,7 @@ func newChanges(transitions []transition.Transition) (*changes, error) {
 	}
 	if c.unstarted != nil {
 		for _, t := range c.tasks.rows {
-			t.ChildrenPending = false // UnstartedCancelled leaves no task with ChildrenPending
+			t.ChildrenPending = false // UnstartedCancelled clears it for all tasks
 		}
 	}
 	return c, nil
@@ -218,7 +219,7 @@ func (c *taskChanges) add(t transition.Transition) {
 	}
 }
 
-// end applies a transition after which nothing happens to a task.
+// end applies a transition to a final phase of a task.
 func (c *taskChanges) end(t transition.Transition) {
 	switch t := t.(type) {
 	case transition.TaskSkipped:
@@ -316,7 +317,7 @@ func (a *attemptChange) setReason(reason, message string, at time.Time) {
 	a.HasReason, a.Reason, a.Message, a.ReasonAt = true, reason, clean(message), stored(at)
 }
 
-// setPod sets what is known about the Pod.
+// setPod sets the UID and the node of the Pod, unless they are empty.
 func (a *attemptChange) setPod(uid, node string) {
 	a.PodUID, a.Node = cmp.Or(uid, a.PodUID), cmp.Or(node, a.Node)
 }

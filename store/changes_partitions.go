@@ -10,7 +10,7 @@ import (
 	"kontroler/store/internal/postgres"
 )
 
-// changesRetention is the time for which a reader of changes may be away.
+// changesRetention is how long changes are kept, and so how long a reader of them may be away.
 const changesRetention = 48 * time.Hour
 
 // changesTable has a partition for each day. Binaries before version 9 of the schema partition it by month, unless a
@@ -24,7 +24,7 @@ const (
 	monthLayout = "changes_2006_01"
 
 	placeholderCreate = `CREATE TABLE kontroler.%s (LIKE kontroler.changes)`
-	// Tables with the name of a month that are no partitions.
+	// Tables that have the name of a monthly partition and are not partitions.
 	sqlPlaceholders = `
 SELECT c.relname FROM pg_class c
 WHERE c.relnamespace = to_regnamespace('kontroler') AND c.relkind = 'r' AND NOT c.relispartition
@@ -50,9 +50,8 @@ SELECT coalesce((SELECT c.xid FROM kontroler.changes c ORDER BY c.xid DESC, c.id
 	sqlChangesEmpty = `TRUNCATE kontroler.changes`
 )
 
-// emptyForeignChanges empties the table if it has rows of transactions that have not begun yet. Another server wrote
-// them, before its dump was restored here, where transactions are counted anew. Readers would take every later change
-// for an older one.
+// emptyForeignChanges empties the table if it has rows with transaction ids that this server has not assigned yet. Such
+// rows come from the dump of another server. Readers would take every later change for an older one.
 func emptyForeignChanges(ctx context.Context, q querier) error {
 	var isForeign bool
 	if err := q.QueryRowContext(ctx, sqlChangesForeign).Scan(&isForeign); err != nil || !isForeign {
@@ -148,7 +147,7 @@ func (h *History) TrimChanges(ctx context.Context, r Retention) error {
 	return locked
 }
 
-// changesPartition drops a partition that is over, or removes the old rows of one that is not a single day.
+// changesPartition drops a partition whose time is over. In a partition of more than a day, it removes the old rows.
 func (t *trim) changesPartition(ctx context.Context, name string) error {
 	from, err := time.Parse(dayLayout, name)
 	end, isDay := from.AddDate(0, 0, 1), err == nil

@@ -181,7 +181,7 @@ func TestPlaceholders(t *testing.T) {
 	}
 }
 
-// TestTrimChangesGivesWay checks that a long reader keeps its partitions, and that nobody waits for it.
+// TestTrimChangesGivesWay checks that a long reader keeps its partitions, and that no other session waits for it.
 func TestTrimChangesGivesWay(t *testing.T) {
 	f := newFixture(t)
 	now := time.Now().UTC()

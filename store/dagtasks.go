@@ -102,7 +102,7 @@ func (d *DagTasks) SaveVersion(
 	}
 	if err != nil {
 		err = postgres.Failed(ctx, err, "saving a version of DagTask %s/%s", task.Namespace, task.Name)
-		return TaskVersion{}, false, err // a caller that goes on after ErrRejected must not see v
+		return TaskVersion{}, false, err // a caller that continues after ErrRejected must not see v
 	}
 	return v, isTaken, nil
 }

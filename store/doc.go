@@ -49,11 +49,11 @@
 // (pg_snapshot_xmin) would hold back all changes while a transaction stays open in any database of the server, for
 // example a batch job. The query has no LIMIT, because its snapshot covers all rows.
 //
-// A reader takes its first snapshot before it reads the runs. It reads them anew, after a new first snapshot, in two
-// cases: it was away for longer than two days, for which changes are kept whatever the retention of history, or its
-// snapshot is ahead of the present one. The latter happens after a restore from a dump, because the server counts
-// transactions anew. Lead then empties the table. A hot standby does not serve this query, because its snapshots list
-// no transactions in progress.
+// A reader takes its first snapshot before it reads the runs. It must start over, with a new first snapshot and all
+// runs, in two cases: it was away for longer than two days, because changes are kept for two days regardless of the
+// retention of history, or its snapshot is ahead of the current one. The latter happens after a restore from a dump,
+// because the new server counts transactions from the beginning. Lead then empties the table. A hot standby does not
+// serve this query, because its snapshots list no transactions in progress.
 //
 // A change has the kind run, or dag for a DAG, its versions, its schedule, or a DagTask. It has a namespace and, except
 // for a DagTask or a run that was refused before its DAG had a row, the id of a DAG; rows of binaries before version 12
@@ -61,9 +61,9 @@
 // also polls, because notifications can be lost.
 //
 // Runs are listed in the order (admitted_at, id), which indexes serve by namespace and by DAG. Failed and Cancelled
-// runs have indexes of their own, and so have live ones and those that no schedule triggered. A range of names that
-// begin alike is served by the operators ~>=~ and ~<~, whatever the collation of the database. Package view lists runs
-// in this way.
+// runs have indexes of their own, and so have live ones and those that no schedule triggered. A range of names with a
+// common prefix is served by the operators ~>=~ and ~<~, with any collation of the database. Package view lists runs
+// this way.
 //
 // # Connections
 //

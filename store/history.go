@@ -21,7 +21,7 @@ type Retention struct {
 	// if that is behind, so that one wrong clock of the two removes nothing too early.
 	Now  time.Time
 	Keep time.Duration
-	// Retain reports whether the run of the DagRun with this UID stays for a later pass.
+	// Retain reports whether the run of the DagRun with this UID must be left to a later pass.
 	Retain func(uid string) bool
 	// AfterBatch is called after each batch. The next batch begins when it returns. An error ends the pass.
 	AfterBatch func(removed Removed, took time.Duration) error
@@ -89,7 +89,7 @@ SELECT NOT EXISTS (SELECT FROM kontroler.runs r WHERE r.uid = $1 AND r.finished_
                    WHERE s.run_name = $3 AND s.run_uid IS NULL AND d.namespace = $2)`
 )
 
-// IsRunOver reports whether nothing here needs a DagRun any more: its run has ended or is unknown, and no schedule may
+// IsRunOver reports whether the database no longer needs a DagRun: its run has ended or is unknown, and no schedule may
 // look it up by name and create it again.
 func (h *History) IsRunOver(ctx context.Context, uid, namespace, name string) (isOver bool, err error) {
 	err = h.pool.db.QueryRowContext(ctx, sqlRunOver, uid, namespace, name).Scan(&isOver)
@@ -135,7 +135,7 @@ type trim struct {
 	pool *termPool
 	Retention
 	before time.Time
-	// oldest is the admission of the oldest run that is left. It is zero if there is none.
+	// oldest is when the oldest remaining run was admitted. It is zero if there is none.
 	oldest time.Time
 }
 
@@ -280,7 +280,7 @@ func (t *trim) schedules(ctx context.Context) error {
 	}
 }
 
-// firstMonth returns the first month of a table that stays.
+// firstMonth returns the first month of a table that is kept.
 func (t *trim) firstMonth(table partitionedTable) time.Time {
 	if table.isOfRuns && !t.oldest.IsZero() && t.oldest.Before(t.before) {
 		return monthOf(t.oldest)
@@ -288,15 +288,15 @@ func (t *trim) firstMonth(table partitionedTable) time.Time {
 	return monthOf(t.before)
 }
 
-// readOldest reads the admission of the oldest run that is left.
+// readOldest reads when the oldest remaining run was admitted.
 func (t *trim) readOldest(ctx context.Context) error {
 	_, err := postgres.ScanRow(ctx, t.pool.db.QueryRowContext(ctx, sqlTrimOldest), nullTime(&t.oldest))
 	return err
 }
 
-// partitions drops the partitions of whole months. A drop locks the table for an instant. It waits for the lock so
-// briefly that nobody queues behind a long reader; a later pass retries. (DETACH CONCURRENTLY, which PostgreSQL has
-// from version 14 on, would neither be fenced nor end with its session.)
+// partitions drops the partitions of whole months. A drop locks the table for an instant. It waits for the lock only
+// briefly, so that other sessions do not queue behind it while a long read lasts; a later pass retries. (DETACH
+// CONCURRENTLY, which PostgreSQL has from version 14 on, would neither be fenced nor end with its session.)
 func (t *trim) partitions(ctx context.Context) error {
 	var locked error
 	for _, table := range partitioned {
@@ -307,7 +307,7 @@ func (t *trim) partitions(ctx context.Context) error {
 		for _, name := range names {
 			month, err := time.Parse("2006_01", strings.TrimPrefix(name, table.table+"_"))
 			if err != nil || !month.Before(t.firstMonth(table)) {
-				continue // the default partition, or one that stays
+				continue // the default partition, or one that is kept
 			}
 			err = t.drop(ctx, name)
 			switch {

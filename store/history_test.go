@@ -354,7 +354,7 @@ func TestTrimPartitions(t *testing.T) {
 	}
 }
 
-// TestTrimGivesWay checks that a long reader keeps its partition, and that nobody else waits for it.
+// TestTrimGivesWay checks that a long reader keeps its partition, and that no other session waits for it.
 func TestTrimGivesWay(t *testing.T) {
 	f := newFixture(t)
 	f.months()

@@ -11,8 +11,8 @@ import (
 // Logs stores the logs of attempts.
 type Logs struct {
 	pool *termPool
-	// saves has a place for each log that may be saved at the same time. A large log takes a connection for long. The
-	// other connections serve what runs wait for.
+	// saves is a semaphore for Save. A large log occupies a connection for long. The other connections stay free for
+	// the statements that runs wait for.
 	saves chan struct{}
 }
 

@@ -11,7 +11,7 @@ import (
 // Outbox stores the notifications of webhooks and their deliveries. Commit and Refuse add notifications.
 type Outbox struct{ pool *termPool }
 
-// Notice asks Commit for a notification of an ending.
+// Notice makes Commit write a notification that a task or a run has ended.
 type Notice struct {
 	Task  int64 // the task that has ended; 0 means that the run has ended
 	Event string
@@ -23,9 +23,9 @@ type Notice struct {
 type Notification struct {
 	ID    int64
 	Event string
-	// Try counts from 1. A try that was claimed and never recorded counts.
+	// Try counts from 1. It includes tries that were claimed and never recorded.
 	Try int
-	// Until is the time when the claim ends.
+	// Until is the time when the claim expires.
 	Until     time.Time
 	CreatedAt time.Time
 	Run       Run
@@ -57,7 +57,8 @@ type NotificationClaim struct {
 	// Limit is how many notifications may be claimed now. PerDAG is how many of one DAG may be claimed, those in
 	// Claimed included.
 	Limit, PerDAG int
-	// Claimed are being delivered. They are not claimed again, whatever their rows say.
+	// Claimed are the notifications that are being delivered. They are not claimed again, even if their claims have
+	// expired.
 	Claimed []Notification
 }
 
@@ -146,11 +147,11 @@ func writeNotices(ctx context.Context, q querier, runID int64, notices []Notice)
 	return postgres.Expect(len(notices), written, err)
 }
 
-// Claim claims due notifications until claim.Until, within the limits of the claim. Namespaces with the fewest under
-// way come first, and so do the DAGs of a namespace, so that receivers that hang do not delay others; then those that
-// have been due for longest. Only the first undelivered one of each run is due. next is when another one is due or a
-// claim ends; it is zero if there is none. The claims of a leader that is gone end by themselves. Only what is claimed
-// is locked. A notification that another transaction has locked is left to a later call.
+// Claim claims due notifications until claim.Until, within the limits of the claim. Namespaces with the fewest
+// deliveries under way come first, then DAGs with the fewest, so that receivers that hang do not delay others; then the
+// notifications that have been due for longest. Of each run, only the first undelivered notification is due. next is
+// when another one is due or a claim expires; it is zero if there is none. The claims of a leader that is gone expire.
+// Claim locks only the rows that it claims, and skips those that another transaction has locked.
 func (o *Outbox) Claim(
 	ctx context.Context, claim NotificationClaim,
 ) (claimed []Notification, next time.Time, err error) {
@@ -188,8 +189,8 @@ func scanNotification(rows *sql.Rows) (Notification, error) {
 // RecordDelivery records the result of a claimed try. A failed delivery is repeated at retry; if retry is zero, the
 // notification is parked. The run's next notification is due as soon as this one is delivered or parked.
 //
-// A claim that no longer exists is no error, and nothing is written: the run was removed, or an earlier call was
-// committed although its answer was lost.
+// If the claim no longer exists, RecordDelivery writes nothing and returns nil: the run was removed, or an earlier call
+// was committed although its answer was lost.
 func (o *Outbox) RecordDelivery(ctx context.Context, n Notification, d Delivery, retry time.Time) error {
 	state, settled := "Pending", time.Time{}
 	ended := d.At.Add(d.Duration)

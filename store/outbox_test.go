@@ -186,8 +186,8 @@ func (f *fixture) toAnotherDAG(run int64, namespace, name string) {
 	}
 }
 
-// TestNotificationsOfADAGWithOthersUnderWay checks that a DAG whose receiver hangs does not take a place from one that
-// has none, however long its notifications have been due.
+// TestNotificationsOfADAGWithOthersUnderWay checks that a DAG whose receiver hangs does not take the place of a DAG
+// without deliveries, however long its notifications have been due.
 func TestNotificationsOfADAGWithOthersUnderWay(t *testing.T) {
 	f := newFixture(t)
 	ids := make([]int64, 3)
@@ -237,7 +237,7 @@ func TestNotificationShares(t *testing.T) {
 		f.refuse(n)
 	}
 	f.toAnotherDAG(f.refuse(9), "default", "e")
-	quiet := f.newRun() // nobody asked
+	quiet := f.newRun() // has no webhook
 	if _, err := f.leader.Refuse(t.Context(), quiet, "InvalidDag", "m"); err != nil {
 		t.Fatal(err)
 	}
@@ -272,7 +272,7 @@ func TestNotificationShares(t *testing.T) {
 	if more, _ := f.claim(at(23), claimed[1:]...); len(more) != 1 || more[0].Run.FinishedAt != at(2) {
 		t.Errorf("after a delivery %+v", more)
 	}
-	// A leader whose term has passed claims and records nothing.
+	// A leader whose epoch has passed can neither claim nor record.
 	if _, err := f.db.TakeEpoch(t.Context(), 0, "other", 0, false); err != nil {
 		t.Fatal(err)
 	}

@@ -12,7 +12,7 @@ import (
 type partitionedTable struct {
 	// key is the column with the time.
 	table, key string
-	// isOfRuns means that a row stays as long as its run.
+	// isOfRuns means that a row is kept as long as its run.
 	isOfRuns bool
 	// columns are all columns. A new partition copies them from the default partition.
 	columns string
@@ -49,8 +49,8 @@ WHERE i.inhparent = to_regclass($1) ORDER BY c.relname`
 )
 
 // Maintain creates the missing partitions for this month and the next one, and those of kontroler.changes for today and
-// tomorrow. Rows in the default partition move to them. Maintain waits for a lock for two seconds at most and then
-// returns ErrConflict. Nothing is lost then: the default partition takes every row.
+// tomorrow. Rows in the default partition move to them. Maintain waits at most two seconds for a lock and then returns
+// ErrConflict. No row is lost then, because the default partition takes every row.
 func (h *History) Maintain(ctx context.Context, now time.Time) error {
 	for _, p := range partitioned {
 		for _, from := range []time.Time{monthOf(now), monthOf(now).AddDate(0, 1, 0)} {

@@ -34,9 +34,9 @@ type PodEvent struct {
 	FirstAt, LastAt                          time.Time
 }
 
-// sqlPodEventsSave writes only what is new, because Events are delivered repeatedly. It returns the attempts of the
-// rows that it wrote. LIMIT makes the planner look up each attempt by itself. An attempt whose Pod has another UID does
-// not match.
+// sqlPodEventsSave writes only new or changed rows, because Events are delivered repeatedly. It returns the attempts of
+// the rows that it wrote. LIMIT makes the planner look up each attempt by itself. An attempt whose Pod has another UID
+// does not match.
 const (
 	sqlPodEventsSave = `
 WITH saved AS (

@@ -43,7 +43,7 @@ type termPool struct {
 // reader runs reads outside of a transaction.
 func (p *termPool) reader() querier { return p.prepared.OnPool(p.db) }
 
-// inTx runs fn in a fenced transaction: no statement of fn runs, and nothing is committed, once the epoch has passed.
+// inTx runs fn in a fenced transaction. Once the epoch has passed, fn is not called and the error is ErrFenced.
 func (p *termPool) inTx(ctx context.Context, fn func(querier) error) error {
 	return postgres.InTx(ctx, p.db, func(tx *sql.Tx) error {
 		q := p.prepared.InTx(tx)
@@ -109,8 +109,8 @@ INSERT INTO kontroler.changes (kind, namespace, dag_id)
 SELECT 'dag', d.namespace, d.id FROM kontroler.dags d WHERE d.id = ANY ($1::bigint[])`
 )
 
-// recordRunChanges records for readers that runs have changed. A run that is gone is skipped, because its removal has
-// been recorded.
+// recordRunChanges records for readers that runs have changed. It skips runs that no longer exist, because their
+// removal has been recorded.
 func recordRunChanges(ctx context.Context, q querier, runIDs ...int64) error {
 	_, err := q.ExecContext(ctx, sqlRunsChanged, runIDs)
 	return err

@@ -31,7 +31,7 @@ type TaskReason struct{ Task, Reason, Message string }
 // StoppingPod is the Pod of an attempt that is being stopped, and why. Node is empty if the Pod has none.
 type StoppingPod struct{ Task, Reason, Pod, Node string }
 
-// sqlRunProgress reads names only if the counts say that there are some: its cost must not grow with the run.
+// sqlRunProgress reads names only if the counts show that there are some: its cost must not grow with the run.
 const sqlRunProgress = `
 SELECT ` + runColumns + `, live.pending, live.waiting + backing_off.n, live.stopping,
        (SELECT coalesce(json_agg(w), '[]') FROM (

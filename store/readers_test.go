@@ -75,8 +75,8 @@ func (f *fixture) beginChange() writer {
 	return w
 }
 
-// TestFollowChanges checks that a reader gets each change once, at its first read after the commit, in whatever order
-// transactions begin and end, and while a transaction of another database stays open.
+// TestFollowChanges checks that a reader gets each change once, at its first read after the commit, in any order in
+// which transactions begin and end, and while a transaction of another database stays open.
 func TestFollowChanges(t *testing.T) {
 	f := newFixture(t)
 	batch, err := openRaw(t, storetest.EmptyURL(t)).Begin()
@@ -322,7 +322,7 @@ FROM kontroler_v1.runs WHERE id = $1`, row.ID)
 	}
 }
 
-// TestIdentityViews checks that a reader sees the version of the schema and whose database it is.
+// TestIdentityViews checks that a reader sees the version of the schema, the controller and the cluster.
 func TestIdentityViews(t *testing.T) {
 	f := newFixture(t)
 	identity, err := f.db.Identity(t.Context())

@@ -42,7 +42,7 @@ type ScheduledRun struct {
 	Name  string
 	// UID is the UID of the DagRun. It is empty until the DagRun is known to exist.
 	UID string
-	// IsReplaced means that a newer run replaces this one, which is to be cancelled.
+	// IsReplaced means that a newer run replaces this one, which must be cancelled.
 	IsReplaced bool
 	// RowUID and Phase come from the row of the run. They are empty if the run has no row.
 	RowUID, Phase string

@@ -89,7 +89,7 @@ func TestScheduledRuns(t *testing.T) {
 		{From: at(1), To: at(1), Count: 1, Outcome: "Ran", RunName: "r1"},
 		{From: at(2), To: at(2), Count: 1, Outcome: "Ran", RunName: "never"},
 	}, nil)
-	run := f.admit(0) // r1, before anybody noted its DagRun
+	run := f.admit(0) // r1, before the UID of its DagRun is recorded
 	list := func(want ...store.ScheduledRun) {
 		t.Helper()
 		got, err := f.leader.Schedules.Runs(t.Context(), first.DAGID, uid(1))
@@ -123,7 +123,7 @@ func TestScheduledRuns(t *testing.T) {
 	}
 }
 
-// TestRewindAfterRetention: a due time can be decided anew although retention has removed its tick.
+// TestRewindAfterRetention checks that a due time can be decided again even if retention has removed its tick.
 func TestRewindAfterRetention(t *testing.T) {
 	f := newFixture(t)
 	first := f.schedule()

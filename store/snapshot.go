@@ -238,8 +238,8 @@ func readEncoded[R any, P interface {
 	return decodeRows[R, P](encoded)
 }
 
-// TasksAt returns the tasks of a run at these positions, by position. The positions must differ; those without a task
-// are skipped. Of a fanned-out task it returns the one with index 0.
+// TasksAt returns the tasks of a run at these positions, by position. The positions must differ. Positions without a
+// task are skipped. Of a fanned-out task it returns the one with index 0.
 func (l *Leader) TasksAt(ctx context.Context, runID int64, positions []int32) ([]Task, error) {
 	if len(positions) == 0 {
 		return nil, nil

@@ -11,7 +11,7 @@ import (
 	"kontroler/store/migrations"
 )
 
-// The kinds of errors. Every error of this package that has one of these meanings matches it with errors.Is.
+// The kinds of errors. Every error of this package with one of these meanings matches it with errors.Is.
 var (
 	// ErrFenced means that a later leader has taken the epoch. Nothing was written, and nothing will be.
 	ErrFenced = postgres.ErrFenced
@@ -20,9 +20,9 @@ var (
 	ErrConflict = postgres.ErrConflict
 	// ErrUnavailable means that the database does not answer or accepts no work now. A later try may succeed.
 	ErrUnavailable = postgres.ErrUnavailable
-	// ErrRejected means that the database refuses the values (a constraint, an encoding). Trying again does not help.
+	// ErrRejected means that the database refuses the values (a constraint, an encoding). A retry does not help.
 	ErrRejected = postgres.ErrRejected
-	// ErrCorrupt means that the database cannot read what it has stored. Trying again does not help.
+	// ErrCorrupt means that the database cannot read a row that it has stored. A retry does not help.
 	ErrCorrupt = postgres.ErrCorrupt
 	// ErrUnknownCommit means that the answer to a commit was lost. The transaction may have been committed or not.
 	ErrUnknownCommit = postgres.ErrUnknownCommit

@@ -25,7 +25,7 @@ const lockKey = 7742940538905978226
 // statementTimeout is how long the database may work on a statement.
 const statementTimeout = 5 * time.Second
 
-// The errors of this package that callers decide on.
+// The errors of this package that callers distinguish.
 var (
 	// ErrNotFound means that there is no such user, session or token.
 	ErrNotFound = errors.New("not found")
@@ -71,7 +71,7 @@ func Open(url string, maxOpen int) (*DB, error) {
 func (db *DB) Close() error { return db.pool.Close() }
 
 // Migrate creates the schema or migrates it. Concurrent processes may call it. If the database user may not create the
-// schema, the error matches ErrForbidden and says what helps. If the schema is too new, the error is a
+// schema, the error matches ErrForbidden and says what to do. If the schema is too new, the error is a
 // *migrations.TooNewError.
 func (db *DB) Migrate(ctx context.Context) error {
 	dir, err := fs.Sub(files, "migrations")

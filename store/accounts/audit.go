@@ -75,12 +75,13 @@ func (db Audit) Discard(ctx context.Context, id int64) error {
 	return postgres.Classify(ctx, err)
 }
 
-// Before returns up to limit rows before a position, newest first. The zero position is after all rows.
+// Before returns the rows right before a position, at most limit of them, newest first. The zero position is after all
+// rows.
 func (db Audit) Before(ctx context.Context, f AuditFilter, p AuditPosition, limit int) ([]AuditEntry, error) {
 	return db.read(ctx, f, p, "<", "DESC", limit)
 }
 
-// After returns up to limit rows that follow a position most closely, newest first.
+// After returns the rows right after a position, at most limit of them, newest first.
 func (db Audit) After(ctx context.Context, f AuditFilter, p AuditPosition, limit int) ([]AuditEntry, error) {
 	entries, err := db.read(ctx, f, p, ">", "ASC", limit)
 	slices.Reverse(entries)
@@ -93,7 +94,7 @@ func (db Audit) read(ctx context.Context, f AuditFilter, p AuditPosition, compar
 	return postgres.ReadRows(ctx, db.pool, scanAudit, statement, args...)
 }
 
-// auditStatement adds only the conditions that select something, so that each filter is served by its index.
+// auditStatement adds a condition only for a filter that is set, so that each filter can use its index.
 func auditStatement(f AuditFilter, p AuditPosition, compare, order string, limit int) (statement string, args []any) {
 	statement = sqlAudit + "\nWHERE true"
 	where := func(condition string, values ...any) {

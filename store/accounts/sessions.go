@@ -50,7 +50,7 @@ type Token struct {
 }
 
 const (
-	// sqlSessionMake locks the rows that SetPassword and UpdateUser change before they end sessions.
+	// sqlSessionMake locks the rows that Users.SetPassword and Users.Update change before they end sessions.
 	sqlSessionMake = `
 INSERT INTO kontroler_server.sessions (id, user_id, address, created_at, expires_at, seen_at)
 SELECT $1, u.id, $4, $5, $6, $5 FROM ` + userTables + `
@@ -118,7 +118,7 @@ func (db Sessions) See(ctx context.Context, id string, now time.Time) error {
 	return postgres.Classify(ctx, err)
 }
 
-// End ends a session. It is no error if there is none.
+// End ends a session. A session that does not exist is no error.
 func (db Sessions) End(ctx context.Context, id string) error {
 	_, err := db.pool.ExecContext(ctx, sqlSessionEnd, id)
 	return postgres.Classify(ctx, err)

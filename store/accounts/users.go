@@ -107,12 +107,12 @@ func (db Users) Get(ctx context.Context, name string) (User, error) {
 	return u, postgres.Classify(ctx, err)
 }
 
-// After returns up to limit users whose names follow name, in order.
+// After returns the first users whose names follow name, at most limit of them, in order.
 func (db Users) After(ctx context.Context, name string, limit int) ([]User, error) {
 	return postgres.ReadRows(ctx, db.pool, scanUserRows, sqlUsersAfter, name, limit)
 }
 
-// Before returns up to limit users whose names precede name most closely, in order.
+// Before returns the last users whose names precede name, at most limit of them, in order.
 func (db Users) Before(ctx context.Context, name string, limit int) ([]User, error) {
 	users, err := postgres.ReadRows(ctx, db.pool, scanUserRows, sqlUsersBefore, name, limit)
 	slices.Reverse(users)
@@ -158,8 +158,8 @@ func (db Users) CreateFirst(ctx context.Context, name, hash string, now time.Tim
 	return isCreated && err == nil, err
 }
 
-// Update sets what a user may do. The user must have the given generation, else the error is ErrStale. Disabling a
-// user ends the sessions of the user. ErrLastAdmin means that nothing was changed.
+// Update sets what a user may do. If the user has another generation than the given one, the error is ErrStale.
+// Disabling a user ends the sessions of the user. ErrLastAdmin means that nothing was changed.
 func (db Users) Update(ctx context.Context, name string, generation int64, access Access, disabled bool) error {
 	return db.guardAdmins(ctx, func(tx *sql.Tx) error {
 		u, err := scanUser(tx.QueryRowContext(ctx, sqlUser+` FOR UPDATE OF u`, name))

@@ -6,8 +6,8 @@
 // was released is never edited: its checksum is stored, and a changed file is an error.
 //
 // Binaries of the previous release run while a new one migrates, and run again after a rollback. A migration should
-// therefore stay compatible with them. If it cannot, nothing stops the old binaries that are running: the release notes
-// must say to stop them first.
+// therefore stay compatible with them. If it does not, the release notes must say to stop the old binaries first,
+// because nothing else stops those that are running.
 //
 // Any number of processes may migrate at the same time. An advisory lock makes each migration run once.
 //

@@ -49,7 +49,7 @@ func (e *TooNewError) Error() string {
 }
 
 // LockedError means that a migration needs a lock that a transaction of another session holds. It matches
-// postgres.ErrUnavailable, so that callers that wait for a database also wait for this.
+// postgres.ErrUnavailable, so that callers that wait for the database retry.
 type LockedError struct{ Migration string }
 
 func (e *LockedError) Error() string {
@@ -117,9 +117,9 @@ func open(url string) (*sql.DB, error) {
 
 // Apply migrates the database at url to the newest version that this binary knows, with one transaction for each
 // migration. It returns when all migrations have run, here or in another process. If the schema is too new for this
-// binary, Apply returns a *TooNewError and changes nothing. If another session holds a lock that a migration needs, it
-// returns a *LockedError after lockPause, and is to be called again. The database user needs the privilege to create
-// the schema only if the schema does not exist.
+// binary, Apply returns a *TooNewError and changes nothing. If another session holds a lock that a migration needs,
+// Apply returns a *LockedError after lockPause, and must be called again. The database user needs the privilege to
+// create the schema only if the schema does not exist.
 func (s Set) Apply(ctx context.Context, url string) error {
 	migrations, err := read(s.Files)
 	if err != nil {
@@ -151,8 +151,8 @@ func (s Set) Apply(ctx context.Context, url string) error {
 	return nil
 }
 
-// checkEncoding returns an error if the database cannot store every text, because it could not store a run whose
-// message has a letter that its encoding lacks.
+// checkEncoding returns an error if the encoding of the database is not UTF8. Another encoding cannot store every
+// message of a run.
 func checkEncoding(ctx context.Context, pool *sql.DB) error {
 	var encoding string
 	if err := pool.QueryRowContext(ctx, sqlMigrateCoding).Scan(&encoding); err != nil {

@@ -11,5 +11,5 @@
 //	attempt  Decided → Pending → Running → Succeeded | Failed | Lost | Cancelled
 //	         Decided, Pending, Running → Stopping → Succeeded | Failed | Lost | Cancelled
 //
-// An attempt may skip phases that nobody saw, and may end from any live phase.
+// An attempt may skip phases that the controller did not observe, and may end from any live phase.
 package transition

@@ -7,8 +7,8 @@ import (
 	"kontroler/store/internal/postgres"
 )
 
-// Change says that something has changed. Namespace is empty if an earlier version of the controller wrote it: it may
-// be of any namespace.
+// Change is a row of kontroler_v1.changes. Namespace is empty if an earlier version of the controller wrote the row;
+// the change may then be of any namespace.
 type Change struct {
 	ID int64
 	// Kind is run, or dag for a DAG, its versions, its schedule, or a DagTask. DAGID is 0 for a DagTask.
@@ -62,8 +62,8 @@ func (db *DB) Snapshot(ctx context.Context) (s Snapshot, err error) {
 }
 
 // Changes returns the changes that have become visible since a snapshot, each once, and the next snapshot. isReset
-// means that the reader must begin anew: there are more changes than the limit, or the snapshot is ahead of the
-// database, which was restored from a dump.
+// means that the reader must start over: there are more changes than the limit, or the snapshot is ahead of the
+// database, because the database was restored from a dump.
 func (db *DB) Changes(
 	ctx context.Context, since Snapshot, limit int,
 ) (changes []Change, next Snapshot, isReset bool, err error) {
@@ -84,8 +84,8 @@ func (db *DB) Changes(
 	return changes, next, false, nil
 }
 
-// ChangesBetween returns the changes that the snapshot until shows and since does not, each once. isReset is that of
-// Changes. The server must have taken both snapshots; any other text is ErrRejected.
+// ChangesBetween returns the changes that the snapshot until shows and since does not, each once. isReset has the
+// meaning that it has in Changes. The server must have taken both snapshots; any other text is ErrRejected.
 func (db *DB) ChangesBetween(
 	ctx context.Context, since, until Snapshot, limit int,
 ) (changes []Change, isReset bool, err error) {

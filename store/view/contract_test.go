@@ -18,7 +18,7 @@ import (
 	"kontroler/store/view"
 )
 
-// TestIdentity checks that a reader learns whose history it reads, and what helps if it can not read it.
+// TestIdentity checks the identity that a reader gets, and what its error says if it cannot read the views.
 func TestIdentity(t *testing.T) {
 	f := newFixture(t)
 	owner, err := f.owner.Identity(t.Context())
@@ -73,7 +73,7 @@ func isContract(err error, text string) bool {
 	return ok && strings.Contains(contract.Error(), text)
 }
 
-// TestUnavailable checks that a database that is away is told from one that lacks something.
+// TestUnavailable checks that an unavailable database has another error than one that lacks views.
 func TestUnavailable(t *testing.T) {
 	db := open(t, "postgres://u@127.0.0.1:1/d?sslmode=disable")
 	_, _, err := db.Run(t.Context(), uid(1))
@@ -165,7 +165,7 @@ func TestChanges(t *testing.T) {
 }
 
 // TestChangesBetween checks that two snapshots have exactly those changes between them that were committed between
-// them, in whatever order transactions begin and end.
+// them, in any order in which transactions begin and end.
 func TestChangesBetween(t *testing.T) {
 	f := newFixture(t)
 	type moment struct {

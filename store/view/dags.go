@@ -12,7 +12,7 @@ import (
 // DAGReader reads DAGs, their versions and their due times.
 type DAGReader struct{ reader }
 
-// DAG is the row of a DAG, also of one that was deleted. DeletedAt is zero for one that exists. Version is its newest.
+// DAG is the row of a DAG. DeletedAt is zero unless the DAG was deleted. Version is its newest version.
 type DAG struct {
 	ID                   int64
 	Namespace, Name, UID string
@@ -28,8 +28,8 @@ type Version struct {
 	CreatedAt         time.Time
 }
 
-// Tick is what happened to a due time of a schedule, or to a stretch of Count due times that did not run. RunUID is
-// empty unless the due time ran and its DagRun is known.
+// Tick is the outcome of a due time of a schedule, or of a stretch of Count due times that did not run. RunUID is empty
+// unless the due time ran and its DagRun is known.
 type Tick struct {
 	From, To        time.Time
 	Count           int
@@ -64,7 +64,7 @@ FROM kontroler_v1.ticks t WHERE t.dag_id = $1 AND t.due_from < $2 ORDER BY t.due
 	sqlTicksAfter = `
 SELECT ` + tickColumns + `
 FROM kontroler_v1.ticks t WHERE t.dag_id = $1 AND t.due_from > $2 ORDER BY t.due_from LIMIT $3`
-	// It reads the last thousand runs. A DAG that has not succeeded among them has no typical duration.
+	// It reads the last thousand runs. A DAG without a success among them has no typical duration.
 	typicalDurationOf = `
 SELECT coalesce(percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM s.took)), 0) AS seconds FROM (
     SELECT n.finished_at - coalesce(n.started_at, n.admitted_at) AS took FROM (
@@ -101,7 +101,7 @@ func (db DAGReader) Versions(ctx context.Context, dagID, below int64, limit int)
 	return versions, db.classify(ctx, "listing the versions of a DAG", err)
 }
 
-// VersionsAbove lists up to limit versions that follow a number most closely, newest first.
+// VersionsAbove lists the versions right above a number, at most limit of them, newest first.
 func (db DAGReader) VersionsAbove(ctx context.Context, dagID, number int64, limit int) ([]Version, error) {
 	versions, err := reversed(postgres.ReadRows(
 		ctx, db.pool, scanVersion, sqlVersionsAbove, dagID, number, atMost(limit)))
@@ -143,8 +143,8 @@ func scanVersion(rows *sql.Rows) (v Version, err error) {
 	return v, err
 }
 
-// Ticks lists what happened to the due times of a DAG before a time, newest first. The zero time means no bound. A
-// limit beyond MaxRows counts as MaxRows.
+// Ticks lists the ticks of a DAG before a time, newest first. The zero time means no bound. A limit beyond MaxRows
+// counts as MaxRows.
 func (db DAGReader) Ticks(ctx context.Context, dagID int64, before time.Time, limit int) ([]Tick, error) {
 	if before.IsZero() {
 		before = farthest
@@ -153,7 +153,7 @@ func (db DAGReader) Ticks(ctx context.Context, dagID int64, before time.Time, li
 	return ticks, db.classify(ctx, "listing the due times of a DAG", err)
 }
 
-// TicksAfter lists what happened to the due times that follow a time most closely, newest first, at most limit rows.
+// TicksAfter lists the ticks right after a time, at most limit of them, newest first.
 func (db DAGReader) TicksAfter(ctx context.Context, dagID int64, after time.Time, limit int) ([]Tick, error) {
 	ticks, err := reversed(postgres.ReadRows(ctx, db.pool, scanTick, sqlTicksAfter, dagID, after, atMost(limit)))
 	return ticks, db.classify(ctx, "listing the due times of a DAG", err)

@@ -13,7 +13,7 @@ type TaskVersion struct {
 	Number int64
 	// Newest is the highest version, 0 if there is none.
 	Newest int64
-	// Spec is what a DAG takes, as JSON.
+	// Spec is the stored spec, as JSON.
 	Spec []byte
 }
 

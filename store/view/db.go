@@ -69,7 +69,7 @@ func Open(config Config) (*DB, error) {
 // Close closes the pool.
 func (db *DB) Close() error { return db.pool.Close() }
 
-// Identity says whose history the database has.
+// Identity identifies the schema, the controller and the cluster of a database.
 type Identity struct {
 	// Version of the schema.
 	Version int
@@ -79,7 +79,7 @@ type Identity struct {
 	ClusterUID string
 }
 
-// ContractError means that the views are missing, too old, or not granted to the role. Its text says what helps.
+// ContractError means that the views are missing, too old, or not granted to the role. Its text says what to do.
 type ContractError struct{ help string }
 
 func (e *ContractError) Error() string { return e.help }
@@ -93,8 +93,7 @@ const sqlGranted = `
 SELECT v.name FROM unnest($1::text[]) AS v (name)
 WHERE NOT has_table_privilege('kontroler_v1.' || v.name, 'SELECT') ORDER BY v.name`
 
-// Identity reads the version of the schema and whose history it has. If this package cannot read the views, the error
-// is a *ContractError.
+// Identity reads the identity of the database. If this package cannot read the views, the error is a *ContractError.
 func (db *DB) Identity(ctx context.Context) (Identity, error) {
 	var identity Identity
 	var role string
@@ -128,7 +127,7 @@ func notGranted(role string) error {
 		"controller with --reader-roles=%s", role, role)}
 }
 
-// classify returns an error with its kind and what was done.
+// classify classifies an error and prefixes it with the operation that failed.
 func (db reader) classify(ctx context.Context, doing string, err error) error {
 	if err == nil {
 		return nil

@@ -49,8 +49,8 @@ SELECT c.size FROM kontroler_v1.log_chunks c WHERE c.attempt_id = $1 AND c.at = 
 SELECT c.data FROM kontroler_v1.log_chunks c WHERE c.attempt_id = $1 AND c.at = $2 AND c.seq = $3`
 )
 
-// Log reads what is known of the stored log of an attempt. found reports whether it exists. A log is stored after its
-// attempt has ended.
+// Log reads the description of the stored log of an attempt. found reports whether there is one. A log is stored after
+// its attempt has ended.
 func (db LogReader) Log(ctx context.Context, attempt Attempt) (log Log, found bool, err error) {
 	if attempt.FinishedAt.IsZero() {
 		return Log{}, false, nil

@@ -59,7 +59,7 @@ func (s Scope) isEmpty() bool { return !s.isAll && len(s.namespaces) == 0 }
 // Cursor is a position between rows of a list, as opaque text. An empty one is the beginning.
 type Cursor string
 
-// ErrCursor means that a cursor is not one that a page has returned.
+// ErrCursor means that a text is not a cursor that a page has returned.
 var ErrCursor = errors.New("the cursor is not valid")
 
 // PageRequest selects a page. Limit is the number of rows, from 1 to MaxPage; anything else counts as MaxPage.
@@ -141,7 +141,7 @@ func newPage[T any](rows []T, from position, request PageRequest, where func(T) 
 	page := Page[T]{Rows: rows}
 	isFirst := request.Cursor == ""
 	if len(rows) == 0 {
-		switch { // the way back includes the row at the position
+		switch { // the page in the other direction must include the row at the position
 		case isFirst:
 		case from.isBackward:
 			page.Next = position{at: from.at, id: from.id + 1}.cursor()

@@ -16,7 +16,7 @@ const LastRuns = 20
 // DAGName names a DAG.
 type DAGName struct{ Namespace, Name string }
 
-// Recent is what happened last to a DAG.
+// Recent has the newest runs of a DAG.
 type Recent struct {
 	// Runs are the newest runs, newest first, at most LastRuns.
 	Runs []RecentRun
@@ -58,7 +58,7 @@ WHERE ($1 OR d.namespace = ANY ($2::text[])) AND n.phase = ANY ($3::text[])`
 	sqlController = `SELECT coalesce(max(i.controller_id), '') FROM kontroler_v1.identity i`
 )
 
-// RecentRuns reads what happened last to DAGs, in one query. DAGs without a row are missing.
+// RecentRuns reads the newest runs of DAGs, in one query. DAGs without a row are missing from the result.
 func (db DAGReader) RecentRuns(ctx context.Context, dags []DAGName) (map[DAGName]Recent, error) {
 	namespaces, names := make([]string, len(dags)), make([]string, len(dags))
 	for i, dag := range dags {

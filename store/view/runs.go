@@ -43,7 +43,7 @@ type RunFilter struct {
 	Phases []string
 	// Trigger is Schedule, API or Manual; RequestedBy the name of a requester, whose runs have the trigger API.
 	Trigger, RequestedBy string
-	// NamePrefix is how the names of the runs begin.
+	// NamePrefix is the prefix of the names of the runs.
 	NamePrefix string
 	// Since and Until bound the admission: from Since on, before Until.
 	Since, Until time.Time
@@ -243,7 +243,7 @@ func conditionsOf(phases []string) (conditions []string) {
 }
 
 // afterPrefix returns the first text after all that begin with a prefix, by bytes. isName is false if no name of a run
-// can begin so.
+// can have this prefix.
 func afterPrefix(prefix string) (upper string, isName bool) {
 	if strings.ContainsFunc(prefix, func(c rune) bool {
 		return c != '-' && c != '.' && (c < '0' || c > '9') && (c < 'a' || c > 'z')

@@ -99,8 +99,8 @@ func (db StatisticsReader) LaterEnd(ctx context.Context, from time.Time, n int) 
 // maxRunsOfEnds is how many runs one query of EndsOfRuns reads. For many more, the planner would scan the table.
 const maxRunsOfEnds = 500
 
-// EndsOfRuns returns the beginnings of the quarter-hours in which runs ended. hasGone reports that one of the runs has
-// no row any more.
+// EndsOfRuns returns the beginnings of the quarter-hours in which runs ended. hasGone reports that the row of one of
+// the runs was removed.
 func (db StatisticsReader) EndsOfRuns(ctx context.Context, runs []int64) (at []time.Time, hasGone bool, err error) {
 	for some := range slices.Chunk(runs, maxRunsOfEnds) {
 		quarters, err := postgres.ReadRows(ctx, db.pool, func(rows *sql.Rows) (n sql.NullInt64, err error) {

@@ -89,7 +89,7 @@ func (db TaskReader) Tasks(ctx context.Context, runID int64, after TaskPosition,
 	return tasks, db.classify(ctx, "listing the tasks of a run", err)
 }
 
-// TasksBefore lists up to limit tasks of a run that precede a place most closely, by position.
+// TasksBefore lists the tasks of a run right before a place, at most limit of them, by position.
 func (db TaskReader) TasksBefore(ctx context.Context, runID int64, before TaskPosition, limit int) ([]Task, error) {
 	tasks, err := reversed(postgres.ReadRows(
 		ctx, db.pool, scanTask, sqlTasksBefore, runID, before.Position, before.Index, atMost(limit)))
@@ -122,7 +122,7 @@ func (db TaskReader) Attempts(ctx context.Context, taskID int64, below, limit in
 	return attempts, db.classify(ctx, "listing the attempts of a task", err)
 }
 
-// AttemptsAbove lists up to limit attempts that follow a number most closely, newest first.
+// AttemptsAbove lists the attempts right above a number, at most limit of them, newest first.
 func (db TaskReader) AttemptsAbove(ctx context.Context, taskID int64, number, limit int) ([]Attempt, error) {
 	attempts, err := reversed(postgres.ReadRows(
 		ctx, db.pool, scanAttempt, sqlAttemptsAbove, taskID, number, atMost(limit)))

@@ -9,7 +9,7 @@ import (
 	"github.com/lib/pq/pqerror"
 )
 
-// pgConn is what a connection of lib/pq can do.
+// pgConn has the interfaces that a connection of lib/pq implements.
 type pgConn interface {
 	driver.Conn
 	driver.ConnBeginTx
@@ -22,7 +22,7 @@ type pgConn interface {
 	driver.Validator
 }
 
-// pgStmt is what a prepared statement of lib/pq can do.
+// pgStmt has the interfaces that a prepared statement of lib/pq implements.
 type pgStmt interface {
 	driver.Stmt
 	driver.StmtExecContext
@@ -35,12 +35,12 @@ type pgRows interface {
 	driver.RowsNextResultSet
 }
 
-// connector opens connections that leave the pool after an answer that shows that they are useless. A failover concerns
-// all sessions, so all connections that were opened before such an answer leave the pool as well. Each later statement
+// connector opens connections that leave the pool after an error that shows that they are useless. A failover affects
+// all sessions, so all connections that were opened before such an error leave the pool as well. Each later statement
 // gets a new connection, to the server that has the address then.
 type connector struct {
 	driver.Connector
-	// useless counts the answers that show that a connection is useless.
+	// useless counts the errors that showed that a connection is useless.
 	useless atomic.Int64
 }
 
@@ -75,7 +75,7 @@ func (c *conn) firstUse() error {
 	return nil
 }
 
-// isUselessAfter reports whether an error means that the session would fail in the same way for ever. It is read-only
+// isUselessAfter reports whether an error means that the session would always fail in the same way. It is read-only
 // (25006; a standby answers a BEGIN READ WRITE with 0A000), or its prepared statements are gone (26000, behind a pooler
 // that changed the server) or have other types now (0A000).
 func isUselessAfter(err error) bool {

@@ -53,7 +53,7 @@ func Classify(ctx context.Context, err error) error {
 // unknown.
 func classifyCommit(ctx context.Context, err error) error {
 	if errors.Is(err, sql.ErrTxDone) {
-		return Classify(ctx, err) // The context ended before COMMIT was sent.
+		return Classify(ctx, err) // the context ended before COMMIT was sent
 	}
 	if refused, ok := errors.AsType[*pq.Error](err); ok {
 		switch refused.Code.Class() {
@@ -120,7 +120,7 @@ func kindOfState(code pqerror.Code) error {
 	case pqerror.QueryCanceled, // statement_timeout: Classify has already handled a cancelled context
 		pqerror.AdminShutdown, pqerror.CrashShutdown, pqerror.CannotConnectNow, pqerror.DatabaseDropped,
 		pqerror.IdleSessionTimeout, pqerror.IdleInTransactionSessionTimeout,
-		// After these the connection is dropped.
+		// These also drop the connection (isUselessAfter).
 		pqerror.ReadOnlySQLTransaction, pqerror.InvalidSQLStatementName, pqerror.FeatureNotSupported:
 		return ErrUnavailable
 	case pqerror.LockNotAvailable, pqerror.UniqueViolation, pqerror.ExclusionViolation:
@@ -139,7 +139,7 @@ func kindOfState(code pqerror.Code) error {
 	return nil
 }
 
-// Failed adds to an error its kind and what was being done. It returns nil for nil.
+// Failed classifies an error and prefixes it with the operation that failed. It returns nil for nil.
 func Failed(ctx context.Context, err error, format string, args ...any) error {
 	if err == nil {
 		return nil

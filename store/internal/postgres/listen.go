@@ -9,7 +9,7 @@ import (
 	"github.com/lib/pq"
 )
 
-// The waits between attempts to open a session that listens.
+// minRelisten and maxRelisten bound the backoff between attempts to open a session.
 const (
 	minRelisten = 100 * time.Millisecond
 	maxRelisten = 10 * time.Second
@@ -31,7 +31,7 @@ func Listen(ctx context.Context, url, applicationName, channel string, notify fu
 	}
 }
 
-// listen listens in one session until it ends. It reports whether there was one.
+// listen listens in one session until the session ends. It returns false if it could not open one.
 func listen(ctx context.Context, url, channel string, notify func()) bool {
 	notifications := make(chan *pq.Notification, 1)
 	session, err := pq.NewListenerConn(url, notifications)

@@ -12,8 +12,8 @@ import (
 	"github.com/lib/pq"
 )
 
-// The timeouts of a connection. A server that runs ends a statement itself after statementTimeout; answerTimeout is for
-// a server that has vanished.
+// The timeouts of a connection. The server ends a statement after statementTimeout. answerTimeout detects a server that
+// has vanished.
 const (
 	connectTimeout   = 5 * time.Second
 	statementTimeout = 30 * time.Second
@@ -84,7 +84,7 @@ func InTx(ctx context.Context, pool *sql.DB, fn func(*sql.Tx) error) error {
 	if err != nil {
 		return fmt.Errorf("beginning a transaction: %w", Classify(ctx, err))
 	}
-	defer tx.Rollback() // After a commit it does nothing.
+	defer tx.Rollback() // does nothing after a commit
 	if err := fn(tx); err != nil {
 		return Classify(ctx, err)
 	}
@@ -94,8 +94,8 @@ func InTx(ctx context.Context, pool *sql.DB, fn func(*sql.Tx) error) error {
 	return nil
 }
 
-// begin begins a transaction. The first statement on a connection that died while it was idle fails, before anything
-// was done. begin then tries the next connection, until all of them are new.
+// begin begins a transaction. On a connection that died while it was idle, the first statement fails without any
+// effect. begin then tries the next connection, until all of them are new.
 func begin(ctx context.Context, pool *sql.DB) (*sql.Tx, error) {
 	for tries := 0; ; tries++ {
 		tx, err := pool.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
@@ -106,8 +106,9 @@ func begin(ctx context.Context, pool *sql.DB) (*sql.Tx, error) {
 	}
 }
 
-// dialer makes connections with bounded reads and writes. Without them, a server that vanishes from the network while
-// it owes an answer blocks its caller, whatever the context says, until the kernel gives up a quarter of an hour later.
+// dialer makes connections with bounded reads and writes. Without these bounds, a server that vanishes from the network
+// before it has answered would block its caller, even after the context has ended, until the kernel gives up a quarter
+// of an hour later.
 type dialer struct {
 	// answerTimeout is how long an answer may take. Zero means any time; keep-alives detect a server that vanishes.
 	answerTimeout time.Duration
