@@ -115,7 +115,7 @@ func (l *Leader) Commit(ctx context.Context, runID int64, transitions []transiti
 	switch {
 	case err != nil:
 	case c.unstarted == nil && c.live == nil && len(notices) == 0:
-		err = l.pool.writeAtOnce(ctx, func(q querier) error { return c.apply(ctx, q, l.pool.term, runID) })
+		err = l.pool.writeAutocommit(ctx, func(q querier) error { return c.apply(ctx, q, l.pool.term, runID) })
 	default:
 		err = l.pool.write(ctx, func(q querier) error {
 			return c.applyAll(ctx, q, l.pool.term, runID, notices)

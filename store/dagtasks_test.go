@@ -110,8 +110,8 @@ func TestSaveTaskVersion(t *testing.T) {
 	}
 }
 
-// TestSaveTaskVersionAtOnce checks that concurrent calls save a version once.
-func TestSaveTaskVersionAtOnce(t *testing.T) {
+// TestSaveTaskVersionConcurrently checks that concurrent calls save a version once.
+func TestSaveTaskVersionConcurrently(t *testing.T) {
 	f := newFixture(t)
 	task := store.DagTask{
 		Namespace: "default", Name: "t", UID: uid(1), Generation: 1, CreatedAt: t0.Add(time.Nanosecond),

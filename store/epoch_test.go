@@ -218,7 +218,7 @@ func TestTakeEpoch(t *testing.T) {
 	}
 }
 
-func TestTakeEpochAtOnce(t *testing.T) {
+func TestTakeEpochConcurrently(t *testing.T) {
 	db := storetest.New(t)
 	var wg sync.WaitGroup
 	var mu sync.Mutex

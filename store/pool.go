@@ -68,9 +68,9 @@ func (p *termPool) write(ctx context.Context, fn func(querier) error) error {
 	return err
 }
 
-// writeAtOnce runs fn, which runs one statement, and then notifies the readers of changes. The statement is a
-// transaction of its own, and fences and checks itself. If it returns no row, the error is sql.ErrNoRows.
-func (p *termPool) writeAtOnce(ctx context.Context, fn func(querier) error) error {
+// writeAutocommit runs fn, which runs one statement outside of an explicit transaction, and then notifies the readers
+// of changes. The statement fences and checks itself. If it returns no row, the error is sql.ErrNoRows.
+func (p *termPool) writeAutocommit(ctx context.Context, fn func(querier) error) error {
 	p.term.at("transaction-commit")
 	err := fn(p.reader())
 	if errors.Is(err, sql.ErrNoRows) {

@@ -165,7 +165,7 @@ func (p *termPool) writeNewRun(
 			return writeNotices(ctx, q, written.ID, []Notice{{Event: "RunFailed", At: run.AdmittedAt}})
 		})
 	} else {
-		err = p.writeAtOnce(ctx, insert)
+		err = p.writeAutocommit(ctx, insert)
 	}
 	if !errors.Is(err, sql.ErrNoRows) {
 		return written, err

@@ -109,8 +109,8 @@ func (db *DB) Clean(ctx context.Context, now time.Time, retention time.Duration)
 	return nil
 }
 
-// one scans the row of a query. No row is ErrNotFound.
-func one(ctx context.Context, row *sql.Row, to ...any) error {
+// scanRow scans the row of a query. No row is ErrNotFound.
+func scanRow(ctx context.Context, row *sql.Row, to ...any) error {
 	err := row.Scan(to...)
 	if errors.Is(err, sql.ErrNoRows) {
 		return ErrNotFound
@@ -118,8 +118,8 @@ func one(ctx context.Context, row *sql.Row, to ...any) error {
 	return postgres.Classify(ctx, err)
 }
 
-// created returns the error of an INSERT. If the name is taken, it is ErrExists.
-func created(ctx context.Context, err error) error {
+// insertError returns the error of an INSERT. If the name is taken, it is ErrExists.
+func insertError(ctx context.Context, err error) error {
 	if pq.As(err, pqerror.UniqueViolation) != nil {
 		return ErrExists
 	}

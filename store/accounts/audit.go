@@ -58,7 +58,7 @@ FROM kontroler_server.audit`
 
 // Begin records that an action is about to begin. Outcome and EndedAt of the entry are ignored.
 func (db Audit) Begin(ctx context.Context, e AuditEntry) (id int64, err error) {
-	err = one(ctx, db.pool.QueryRowContext(ctx, sqlAuditMake, e.At.UTC(), e.RequestID, nullID(e.UserID), e.User,
+	err = scanRow(ctx, db.pool.QueryRowContext(ctx, sqlAuditMake, e.At.UTC(), e.RequestID, nullID(e.UserID), e.User,
 		nullID(e.TokenID), e.Address, e.Action, e.Object), &id)
 	return id, err
 }

@@ -106,7 +106,7 @@ func (db Sessions) Create(ctx context.Context, s Session, hash string) error {
 func (db Sessions) Get(ctx context.Context, id string) (Session, error) {
 	s := Session{ID: id}
 	u := &s.User
-	err := one(ctx, db.pool.QueryRowContext(ctx, sqlSession, id),
+	err := scanRow(ctx, db.pool.QueryRowContext(ctx, sqlSession, id),
 		&u.ID, &u.Name, &u.Admin, jsonGrants{&u.Grants}, &u.Disabled, &u.Generation, utc(&u.CreatedAt),
 		utc(&u.PasswordChangedAt), &s.Address, utc(&s.CreatedAt), utc(&s.ExpiresAt), utc(&s.SeenAt))
 	return s, err
@@ -132,14 +132,14 @@ func (db Tokens) Create(ctx context.Context, userID int64, t Token, hash []byte)
 	if errors.Is(err, sql.ErrNoRows) {
 		return 0, ErrTooMany
 	}
-	return id, created(ctx, err)
+	return id, insertError(ctx, err)
 }
 
 // Get returns the token with this hash and its user as it is now, or ErrNotFound. The token may have expired.
 func (db Tokens) Get(ctx context.Context, hash []byte) (Token, error) {
 	var t Token
 	u := &t.User
-	err := one(ctx, db.pool.QueryRowContext(ctx, sqlToken, hash),
+	err := scanRow(ctx, db.pool.QueryRowContext(ctx, sqlToken, hash),
 		&u.ID, &u.Name, &u.Admin, jsonGrants{&u.Grants}, &u.Disabled, &u.Generation, utc(&u.CreatedAt),
 		utc(&u.PasswordChangedAt), &t.ID, &t.Name, &t.Access.Admin, jsonGrants{&t.Access.Grants}, utc(&t.CreatedAt),
 		utc(&t.ExpiresAt), utc(&t.SeenAt))

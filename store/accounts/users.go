@@ -130,7 +130,7 @@ func createUser(ctx context.Context, tx *sql.Tx, name string, access Access, has
 	var id int64
 	err := tx.QueryRowContext(ctx, sqlUserMake, name, access.Admin, grantsValue(access.Grants), now.UTC()).Scan(&id)
 	if err != nil {
-		return created(ctx, err)
+		return insertError(ctx, err)
 	}
 	_, err = tx.ExecContext(ctx, sqlCredentialMake, id, hash, now.UTC())
 	return err
@@ -138,7 +138,7 @@ func createUser(ctx context.Context, tx *sql.Tx, name string, access Access, has
 
 // Exist reports whether there is any user.
 func (db Users) Exist(ctx context.Context) (exists bool, err error) {
-	err = one(ctx, db.pool.QueryRowContext(ctx, sqlUserAny), &exists)
+	err = scanRow(ctx, db.pool.QueryRowContext(ctx, sqlUserAny), &exists)
 	return exists, err
 }
 
@@ -216,7 +216,7 @@ func (db Users) guardAdmins(ctx context.Context, fn func(*sql.Tx) error) error {
 
 // PasswordHash returns the hash of a user's password.
 func (db Users) PasswordHash(ctx context.Context, userID int64) (hash string, err error) {
-	err = one(ctx, db.pool.QueryRowContext(ctx, sqlCredential, userID), &hash)
+	err = scanRow(ctx, db.pool.QueryRowContext(ctx, sqlCredential, userID), &hash)
 	return hash, err
 }
 

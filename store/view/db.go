@@ -138,8 +138,8 @@ func (db reader) classify(ctx context.Context, doing string, err error) error {
 	}
 	if pq.As(err, pqerror.InsufficientPrivilege) != nil {
 		role := "?"
-		if asked := db.pool.QueryRowContext(ctx, `SELECT current_user`).Scan(&role); asked != nil {
-			err = errors.Join(err, asked)
+		if roleErr := db.pool.QueryRowContext(ctx, `SELECT current_user`).Scan(&role); roleErr != nil {
+			err = errors.Join(err, roleErr)
 		} else {
 			err = notGranted(role)
 		}

@@ -83,8 +83,8 @@ func isUselessAfter(err error) bool {
 		pqerror.ReadOnlySQLTransaction, pqerror.InvalidSQLStatementName, pqerror.FeatureNotSupported) != nil
 }
 
-// noted returns the error of an answer, and marks the connection as useless if the error shows that.
-func (c *conn) noted(err error) error {
+// inspect returns err. It marks the connection as useless if err shows that.
+func (c *conn) inspect(err error) error {
 	if err != nil && !c.isUseless && isUselessAfter(err) {
 		c.isUseless = true
 		c.connector.useless.Add(1)
@@ -112,7 +112,7 @@ func (c *conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, e
 	}
 	inner, err := c.pgConn.BeginTx(ctx, opts)
 	if err != nil {
-		return nil, c.noted(err)
+		return nil, c.inspect(err)
 	}
 	return tx{inner, c}, nil
 }
@@ -124,7 +124,7 @@ func (c *conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, e
 	}
 	inner, err := c.pgConn.PrepareContext(ctx, query)
 	if err != nil {
-		return nil, c.noted(err)
+		return nil, c.inspect(err)
 	}
 	return &stmt{inner.(pgStmt), c}, nil
 }
@@ -135,7 +135,7 @@ func (c *conn) ExecContext(ctx context.Context, query string, args []driver.Name
 		return nil, err
 	}
 	result, err := c.pgConn.ExecContext(ctx, query, args)
-	return result, c.noted(err)
+	return result, c.inspect(err)
 }
 
 // QueryContext runs a query.
@@ -148,7 +148,7 @@ func (c *conn) QueryContext(ctx context.Context, query string, args []driver.Nam
 
 func (c *conn) rows(inner driver.Rows, err error) (driver.Rows, error) {
 	if err != nil {
-		return nil, c.noted(err)
+		return nil, c.inspect(err)
 	}
 	return &rows{inner.(pgRows), c}, nil
 }
@@ -160,7 +160,7 @@ type rows struct {
 }
 
 // Next reads a row.
-func (r *rows) Next(dest []driver.Value) error { return r.conn.noted(r.pgRows.Next(dest)) }
+func (r *rows) Next(dest []driver.Value) error { return r.conn.inspect(r.pgRows.Next(dest)) }
 
 // tx is a transaction.
 type tx struct {
@@ -168,8 +168,8 @@ type tx struct {
 	conn *conn
 }
 
-// Commit commits the transaction. Its error is noted like that of a statement.
-func (t tx) Commit() error { return t.conn.noted(t.Tx.Commit()) }
+// Commit commits the transaction. Its error is inspected like that of a statement.
+func (t tx) Commit() error { return t.conn.inspect(t.Tx.Commit()) }
 
 // stmt is a statement that was prepared in one session.
 type stmt struct {
@@ -180,7 +180,7 @@ type stmt struct {
 // ExecContext runs the statement.
 func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
 	result, err := s.pgStmt.ExecContext(ctx, args)
-	return result, s.conn.noted(err)
+	return result, s.conn.inspect(err)
 }
 
 // QueryContext runs the query.
