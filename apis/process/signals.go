@@ -22,7 +22,7 @@ func UntilSignal(log *slog.Logger) context.Context {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	go func() {
-		log.Info("stopping after the work under way", "signal", (<-signals).String())
+		log.Info("shutting down when the running work has ended", "signal", (<-signals).String())
 		cancel()
 		for first := time.Now(); ; {
 			if again := <-signals; time.Since(first) > echo {
