@@ -137,15 +137,15 @@ func checkVolumes(f *faults, path *field.Path, volumes []corev1.Volume, workspac
 			wellFormed(f, at.Child("name"), v.Name, validation.IsDNS1123Label)
 		}
 		names[v.Name] = true
-		if sources := sourcesOf(&v.VolumeSource); sources > 1 {
+		if sources := countSources(&v.VolumeSource); sources > 1 {
 			f.add(field.Forbidden(at, fmt.Sprintf("a volume has one source, not %d", sources)))
 		}
 	}
 	return names
 }
 
-// sourcesOf counts the fields of a volume source that are set. All of them are pointers.
-func sourcesOf(source *corev1.VolumeSource) int {
+// countSources counts the fields of a volume source that are set. All of them are pointers.
+func countSources(source *corev1.VolumeSource) int {
 	count := 0
 	for _, value := range reflect.ValueOf(source).Elem().Fields() {
 		if value.Kind() == reflect.Pointer && !value.IsNil() {

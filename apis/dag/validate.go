@@ -124,7 +124,7 @@ func (c *compiler) checkWorkspace() {
 	}
 	checkQuantities(&c.faults, path.Child("resources"), w.PVC.Resources.Requests, w.PVC.Resources.Limits)
 	size := path.Child("resources", "requests").Key(string(corev1.ResourceStorage))
-	if storage, asked := w.PVC.Resources.Requests[corev1.ResourceStorage]; !asked {
+	if storage, isSet := w.PVC.Resources.Requests[corev1.ResourceStorage]; !isSet {
 		c.add(field.Required(size, "a workspace needs a size, such as 1Gi"))
 	} else if storage.IsZero() {
 		c.add(invalid(size, storage.String(), "must be greater than zero"))
