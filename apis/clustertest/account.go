@@ -14,15 +14,15 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// Account is a ServiceAccount that may do only what it is granted.
+// Account is a ServiceAccount with only the permissions that Grant has given it.
 type Account struct {
-	// Config is how to reach the cluster as the ServiceAccount.
+	// Config is the client configuration of the ServiceAccount.
 	Config  *rest.Config
 	kube    kubernetes.Interface
 	subject rbacv1.Subject
 }
 
-// NewAccount creates a ServiceAccount in a namespace. It goes with the namespace.
+// NewAccount creates a ServiceAccount in a namespace. It is deleted with the namespace.
 func NewAccount(t testing.TB, cfg *rest.Config, namespace string) *Account {
 	t.Helper()
 	kube, err := kubernetes.NewForConfig(cfg)
@@ -71,7 +71,7 @@ func (a *Account) Grant(t testing.TB, namespace, file string) {
 	}
 }
 
-// Revoke takes back what the account was granted in a namespace.
+// Revoke removes the permissions that Grant gave the account in a namespace.
 func (a *Account) Revoke(t testing.TB, namespace string) {
 	t.Helper()
 	err := a.kube.RbacV1().RoleBindings(namespace).Delete(t.Context(), a.subject.Name, metav1.DeleteOptions{})

@@ -20,8 +20,8 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// Config is how to reach the cluster of KUBECONFIG, with any number of requests per second. Without one the test is
-// skipped, or fails where CI is true.
+// Config returns the client configuration of the cluster of KUBECONFIG, without a rate limit. Without KUBECONFIG the
+// test is skipped; with CI=true it fails.
 func Config(t testing.TB) *rest.Config {
 	t.Helper()
 	path := os.Getenv("KUBECONFIG")
@@ -40,7 +40,7 @@ func Config(t testing.TB) *rest.Config {
 	return cfg
 }
 
-// Kube is a client of the cluster of KUBECONFIG.
+// Kube returns a client of the cluster of KUBECONFIG.
 func Kube(t testing.TB) kubernetes.Interface {
 	t.Helper()
 	kube, err := kubernetes.NewForConfig(Config(t))

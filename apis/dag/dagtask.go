@@ -33,8 +33,8 @@ type DagTask struct {
 	Faults field.ErrorList
 }
 
-// CheckTask returns all faults of a DagTask, with paths of the DagTask. Whether a DAG has its parameters is checked
-// in each DAG that uses it.
+// CheckTask returns all faults of a DagTask, with paths of the DagTask. Its parameters are looked up in each DAG that
+// uses it.
 func CheckTask(spec *v1alpha1.DagTaskSpec) field.ErrorList {
 	c := &compiler{spec: &v1alpha1.DAGSpec{}, root: field.NewPath("spec"), isDagTask: true}
 	if spec.Image == "" {
@@ -83,8 +83,8 @@ func TaskRefs(spec *v1alpha1.DAGSpec) []v1alpha1.TaskRef {
 	return refs
 }
 
-// CompileWith is Compile for a spec whose taskRefs are resolved. resolved has an entry for each of TaskRefs. The own
-// fields of a task are merged over its DagTask. The Spec of the graph is self-contained, and each of its taskRefs
+// CompileWith is Compile for a spec whose taskRefs are resolved. resolved has an entry for each of TaskRefs. The task's
+// own fields are merged over those of its DagTask. The Spec of the graph is self-contained, and each of its taskRefs
 // names the version that was used. This Spec is what a version of the DAG pins. The given spec is not changed.
 func CompileWith(spec *v1alpha1.DAGSpec, resolved map[v1alpha1.TaskRef]DagTask) (*Graph, field.ErrorList) {
 	if spec == nil {
@@ -112,8 +112,8 @@ type expansion struct {
 	faults   faults
 }
 
-// expand merges the DagTasks into the tasks. A task whose DagTask is not available gets one fault. The tasks
-// beyond a limit share one. Their podTemplate is dropped, because it may depend on that of the DagTask.
+// expand merges the DagTasks into the tasks. A task whose DagTask is not available gets one fault. The tasks beyond a
+// limit share one fault. The podTemplate of such tasks is dropped, because it may depend on that of the DagTask.
 func (e *expansion) expand() {
 	e.spec = *e.given
 	e.spec.Task = slices.Clone(e.given.Task)

@@ -463,7 +463,7 @@ func TestCheckTask(t *testing.T) {
 	}
 }
 
-// FuzzMerge: whatever is merged, the answer is the same each time, and merging what came out over the DagTask again
+// FuzzMerge checks that a merge always gives the same result, and that merging the result over the DagTask again
 // changes nothing.
 func FuzzMerge(f *testing.F) {
 	for _, seed := range [][2]string{

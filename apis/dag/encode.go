@@ -14,8 +14,8 @@ import (
 var errNUL = errors.New("the spec contains a NUL character, which neither containers nor the database accept")
 
 // Encode returns the canonical JSON of what a version of a DAG pins: the fields that a run uses. The schedule,
-// suspension, and the limits of history are not among them, so changing them makes no new version. The same spec
-// gives the same bytes.
+// suspended, and the history limits are not among them, so changing them makes no new version. The same spec gives the
+// same bytes.
 func Encode(spec *v1alpha1.DAGSpec) ([]byte, error) {
 	if spec == nil {
 		return nil, errors.New("encoding a DAG: no spec")

@@ -9,8 +9,8 @@ import (
 )
 
 // Load returns the graph of a stored version. It does not validate: a version that was valid when it was stored stays
-// valid, whatever a later Compile rejects. Load fails only if no graph with this number of tasks can be made: the
-// JSON cannot be decoded, tasks are missing or share a name, or runAfter names unknown tasks or has a cycle.
+// valid, even if a later Compile would reject it. Load fails only if no graph with this number of tasks can be made:
+// the JSON cannot be decoded, tasks are missing or share a name, or runAfter names unknown tasks or has a cycle.
 func Load(encoded []byte, tasks int) (*Graph, error) {
 	spec, err := Decode(encoded)
 	if err != nil {
@@ -40,8 +40,8 @@ func Load(encoded []byte, tasks int) (*Graph, error) {
 	return g, nil
 }
 
-// Blank returns a graph of empty tasks. It stands for a version that cannot be read until the run has stopped. No
-// task can be started from it.
+// Blank returns a graph of empty tasks. It replaces an unreadable version while a run is being stopped. No task can be
+// started from it.
 func Blank(tasks int) *Graph {
 	c := &compiler{spec: &v1alpha1.DAGSpec{Task: make([]v1alpha1.Task, tasks)}}
 	return c.link()

@@ -114,7 +114,7 @@ func mergeTemplates(base, over map[string]any) ([]byte, error) {
 	return json.Marshal(merged)
 }
 
-// scriptWins removes command and args beside a script.
+// scriptWins removes command and args from a template that has a script.
 func scriptWins(template map[string]any) {
 	if _, script := template["script"]; script {
 		delete(template, "command")

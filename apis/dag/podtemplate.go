@@ -16,7 +16,7 @@ import (
 	"kontroler/apis/kontroler/v1alpha1"
 )
 
-// The controller's own part of a Pod.
+// The parts of a Pod that the controller adds.
 const (
 	reservedPrefix = v1alpha1.GroupName + "/"
 	scriptVolume   = "kontroler-script"
@@ -35,8 +35,8 @@ const (
 	oldScriptVolume = "shared-scripts"
 )
 
-// checkPodTemplate reports what makes every Pod of the task invalid, as far as that is known without a cluster, and
-// what collides with the controller's own part of the Pod. The API server decides the rest.
+// checkPodTemplate reports fields that make every Pod of the task invalid, as far as that is known without a cluster,
+// and fields that collide with those that the controller adds. The API server checks the rest.
 func (c *compiler) checkPodTemplate(t *v1alpha1.TaskTemplate, path *field.Path) {
 	p, f := t.PodTemplate, &c.faults
 	checkLabels(f, path.Child("labels"), p.Labels)

@@ -57,7 +57,7 @@ func splitZone(schedule string) (prefix, zone, expression string) {
 // nil, the zone is UTC. Unlike CronJob it accepts a zone prefix (TZ=, CRON_TZ=) that does not contradict timeZone,
 // and rejects an @every below one second.
 //
-// Next of the schedule computes in the returned location, whatever the location of its argument.
+// The Next method of the schedule computes in the returned location, regardless of the location of its argument.
 func ParseSchedule(schedule string, timeZone *string) (cron.Schedule, *time.Location, error) {
 	prefix, zone, expression := splitZone(schedule)
 	switch {

@@ -205,7 +205,7 @@ func (c *compiler) checkTasks() {
 	}
 }
 
-// checkTemplate checks the common fields of a task and a DagTask, except for the names of their parameters.
+// checkTemplate checks the fields that a task and a DagTask share, except for the names of their parameters.
 func (c *compiler) checkTemplate(t *v1alpha1.TaskTemplate, path *field.Path) {
 	c.checkContainer(t, path)
 	checkRetries(&c.faults, t, path)
@@ -221,7 +221,7 @@ func (c *compiler) checkTemplate(t *v1alpha1.TaskTemplate, path *field.Path) {
 	c.checkPodTemplate(t, path.Child("podTemplate"))
 }
 
-// checkContainer checks what the task's container runs.
+// checkContainer checks the image, the script, the command and the timeout of the task's container.
 func (c *compiler) checkContainer(t *v1alpha1.TaskTemplate, path *field.Path) {
 	f := &c.faults
 	if t.Image != strings.TrimSpace(t.Image) {

@@ -104,7 +104,7 @@ func (w *warnings) parameterName(path *field.Path, name string) {
 	}
 }
 
-// template checks the common fields of a task and a DagTask.
+// template checks the fields that a task and a DagTask share.
 func (w *warnings) template(path *field.Path, t *v1alpha1.TaskTemplate) {
 	if t.Script != "" && len(t.Command)+len(t.Args) > 0 {
 		w.add(path.Child("script"), "replaces command and args, which have no effect: remove them")

@@ -48,8 +48,8 @@ func Class[C any](field func(*C) *string) func(*C, string) error {
 	}
 }
 
-// RESTConfig returns how to reach the cluster. kubeconfig is a list of files like KUBECONFIG; if it is empty, the
-// service account of this Pod counts. Errors name the flag --kubeconfig.
+// RESTConfig returns the client configuration of the cluster. kubeconfig is a list of files like KUBECONFIG. If it is
+// empty, the service account of this Pod is used. Errors name the flag --kubeconfig.
 func RESTConfig(kubeconfig string) (*rest.Config, error) {
 	if kubeconfig == "" {
 		cfg, err := rest.InClusterConfig()

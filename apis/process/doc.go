@@ -1,11 +1,11 @@
-// Package process is what the processes of Kontroler have in common for those who run them: flags with environment
-// twins, the log, signals, the version, and the answers to probes.
+// Package process has what the binaries of Kontroler share: flags with their environment variables, the log, signals,
+// the version, and probes.
 //
-// It lies below apis because every part may import apis: the main of the controller and that of the server do not
-// import each other. It knows no subject of either.
+// It is below apis, which every package may import, because the controller and the server do not import each other. It
+// knows nothing of their subjects.
 //
 // # Invariants
 //
-//   - Parse reports every fault of a configuration, not only the first.
+//   - ParseArgs and Apply report every fault of a configuration, not only the first.
 //   - A fault never quotes a database URL, which may contain a password.
 package process

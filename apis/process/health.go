@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// Health serves /healthz, which always answers ok, and /readyz, which says of each part whether it is ready.
+// Health serves /healthz, which always answers ok, and /readyz, which reports for each part of the process whether it
+// is ready.
 type Health struct {
 	mu    sync.Mutex
 	parts []part

@@ -21,8 +21,8 @@ type Setting[C any] struct {
 	Set  func(*C, string) error
 }
 
-// FaultLines returns the faults of a configuration, which ParseArgs and Apply join, and how to get help: a line each,
-// which begins with the name of the program.
+// FaultLines formats the faults that ParseArgs and Apply return, one a line, and adds a line that names --help. Each
+// line begins with the name of the program.
 func FaultLines(program string, faults error) string {
 	lines := faults.Error() + "\nrun " + program + " --help for all flags"
 	return program + ": " + strings.ReplaceAll(lines, "\n", "\n"+program+": ")
@@ -58,8 +58,8 @@ type Args struct {
 	Help bool
 }
 
-// badSyntax begins the error of package flag for an argument like ---x. Unlike a flag that is not known, such an
-// argument is not taken from the list.
+// badSyntax is the beginning of the error of package flag for an argument like ---x. Unlike an unknown flag, such an
+// argument stays in the list.
 const badSyntax = "bad flag syntax: "
 
 // Unexpected is the fault of an operand that is not expected. It does not quote what may be a database URL.
@@ -71,7 +71,7 @@ func Unexpected(operand string) error {
 }
 
 // ParseArgs reads the arguments of a process. switches are further boolean flags, without an environment variable.
-// Flags and operands may be mixed. A flag that is not known is a fault. faults joins all faults.
+// Flags and operands may be mixed. An unknown flag is a fault. faults joins all faults.
 func ParseArgs[C any](
 	settings []Setting[C], switches map[string]*bool, args []string,
 ) (parsed Args, faults error) {
@@ -109,8 +109,8 @@ func ParseArgs[C any](
 	}
 }
 
-// Apply sets a configuration from the values of flags, the environment, and the defaults. The flag wins over its
-// variable. An empty variable counts as unset, except where the empty text is a value. faults joins all faults.
+// Apply sets a configuration from the values of flags, the environment, and the defaults. A flag takes precedence over
+// its variable. An empty variable counts as unset, except where the empty text is a value. faults joins all faults.
 func Apply[C any](
 	c *C, settings []Setting[C], values map[string]string, env func(string) (string, bool),
 ) (faults error) {

@@ -12,7 +12,7 @@ import (
 // ExitAborted is the exit code after a second signal.
 const ExitAborted = 130
 
-// echo is the time in which further signals count as the first one. A shell or timeout(1) signals both a process and
+// echo is how long after the first signal further ones are ignored. A shell or timeout(1) signals both a process and
 // its group.
 const echo = time.Second
 

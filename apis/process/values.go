@@ -31,7 +31,8 @@ func Boolean[C any](field func(*C) *bool) func(*C, string) error {
 	}
 }
 
-// Duration sets a duration for which isValid returns true. The error says that any other value is what.
+// Duration sets a duration for which isValid returns true. what describes any other value in the error, as in "not a
+// duration from 1s to 24h".
 func Duration[C any](
 	field func(*C) *time.Duration, isValid func(time.Duration) bool, what string,
 ) func(*C, string) error {

@@ -2,8 +2,8 @@ package process
 
 import "runtime/debug"
 
-// Version is what a binary knows of its source. scripts/build has the linker set both; they are empty in a binary that
-// was built by other means.
+// Version identifies the source of a binary. scripts/build makes the linker set both fields. They are empty in a binary
+// that was built by other means.
 type Version struct{ Stamped, Commit string }
 
 // String returns the version: a tag, or a pseudo-version that contains the time and the commit.

@@ -19,7 +19,7 @@ import (
 type Authority struct {
 	certificate *x509.Certificate
 	key         *ecdsa.PrivateKey
-	// PEM is its own certificate.
+	// PEM is the certificate of the authority.
 	PEM []byte
 }
 
@@ -46,8 +46,8 @@ func New(t testing.TB) Authority {
 	return Authority{certificate, key, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})}
 }
 
-// Issue issues a certificate of a server and of a client, for hosts and for 127.0.0.1. A host is a name or an IP
-// address. It returns certificate and key in PEM.
+// Issue issues a certificate that serves as a server's and as a client's, for hosts and for 127.0.0.1. A host is a name
+// or an IP address. It returns certificate and key in PEM.
 func (a Authority) Issue(t testing.TB, name string, hosts ...string) (certPEM, keyPEM []byte) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -79,8 +79,8 @@ func (a Authority) Issue(t testing.TB, name string, hosts ...string) (certPEM, k
 		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})
 }
 
-// Client returns the configuration of a client that trusts the authority and has a certificate of another, if there is
-// one.
+// Client returns the configuration of a client that trusts the authority. Unless of is nil, the client has a
+// certificate that of has issued.
 func (a Authority) Client(t testing.TB, of *Authority) *tls.Config {
 	t.Helper()
 	config := &tls.Config{RootCAs: x509.NewCertPool()}
