@@ -118,7 +118,7 @@ func (f *follower) run(ctx context.Context) {
 		}
 	}
 	if !errors.Is(err, errStreamEnds) {
-		f.log.Debug("a client of events takes nothing", "error", err)
+		f.log.Debug("writing to a stream of events failed", "error", err)
 	}
 }
 

@@ -110,7 +110,7 @@ func (a *logAnswer) events(w http.ResponseWriter) error {
 		end, err = a.logs.Copy(ctx, a.request, sink)
 	}
 	if err := sink.finish(end, err); err != nil {
-		a.log.Debug("a stream of a log breaks off", "requestId", a.call.id, "error", err)
+		a.log.Debug("streaming a log failed", "requestId", a.call.id, "error", err)
 	}
 	return nil
 }

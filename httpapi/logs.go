@@ -132,7 +132,7 @@ func (a *logAnswer) text(w http.ResponseWriter) error {
 
 // abort ends an answer whose status was sent, so that the client sees that it is not complete.
 func (a *logAnswer) abort(err error) {
-	a.log.Debug("an answer with a log breaks off", "requestId", a.call.id, "error", err)
+	a.log.Debug("sending a log failed", "requestId", a.call.id, "error", err)
 	panic(http.ErrAbortHandler)
 }
 

@@ -148,7 +148,7 @@ func (s *Server) fail(w http.ResponseWriter, c *call, err error) {
 	case p.status == http.StatusInternalServerError:
 		s.log.Error("a request failed", "requestId", c.id, "error", err)
 	case p.status == http.StatusServiceUnavailable && p.cause != nil:
-		s.log.Warn("a request was not possible", "requestId", c.id, "error", err)
+		s.log.Warn("a request could not be served", "requestId", c.id, "error", err)
 	}
 	p.write(w, c.id, s.log)
 }
@@ -218,7 +218,7 @@ func (b *base) auditedFor(
 		end = func() error { return b.accounts.Audit.Discard(ctx, id) }
 	}
 	if failed := end(); failed != nil {
-		b.log.Error("the outcome is missing in the audit", "requestId", c.id, "action", action, "object", object,
+		b.log.Error("recording an outcome in the audit failed", "requestId", c.id, "action", action, "object", object,
 			"outcome", outcome, "error", failed)
 	}
 	return err
