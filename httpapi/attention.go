@@ -11,15 +11,15 @@ import (
 	"kontroler/store/view"
 )
 
-// attentionHandlers show what somebody should look at.
+// attentionHandlers show what needs attention, such as failed runs, waiting tasks and missed due times.
 type attentionHandlers struct{ *base }
 
 const (
 	// recent is how far attention looks back.
 	recent = 24 * time.Hour
-	// longWait is how long a task may have a reason not to run.
+	// longWait is how long a task may have a reason not to run before it is shown.
 	longWait = 5 * time.Minute
-	// longPending is how long a DagRun may have no run.
+	// longPending is how long a DagRun may have no row before it is shown.
 	longPending = time.Minute
 )
 
@@ -52,7 +52,8 @@ func (h attentionHandlers) read(w http.ResponseWriter, c *call) error {
 	return reply(w, http.StatusOK, shown)
 }
 
-// addLive adds what the cluster knows. What it does not answer is left out.
+// addLive adds the lists that come from the cluster. If the API server does not answer, they are missing, and
+// Unavailable says why.
 func (h attentionHandlers) addLive(shown *answer.Attention, c *call, scope view.Scope) error {
 	invalid, err := h.dags.Invalid(scope)
 	if err == nil {

@@ -29,7 +29,7 @@ func (h dagHandlers) listTasks(w http.ResponseWriter, c *call) error {
 		func(t dags.DagTask) view.DAGName { return view.DAGName{Namespace: t.Namespace, Name: t.Name} })
 }
 
-// objectLister lists at most limit objects beside a place. objectReader reads one.
+// objectLister lists at most limit objects right after or before a place. objectReader reads one object.
 type (
 	objectLister[T any] func(
 		ctx context.Context, scope view.Scope, filter dags.Filter, at dags.Place, limit int) (cluster.List[T], error)

@@ -25,8 +25,8 @@ const (
 	maxDepth = 32
 )
 
-// decode reads a JSON body into a T. Names of fields must be exact; a field that T does not have and one that is there
-// twice are refused, each with its pointer.
+// decode reads a JSON body into a T. Names of fields must be exact. Unknown and duplicate fields are refused, each with
+// its JSON pointer.
 func decode[T any](c *call) (T, error) {
 	var value T
 	_, body, err := readBody(c, "application/json")
@@ -37,7 +37,7 @@ func decode[T any](c *call) (T, error) {
 	if err != nil {
 		return value, fault(badRequest, "The body is not a JSON value: "+err.Error()+".")
 	}
-	if string(bytes.TrimSpace(body)) == "null" { // It would be an object without fields.
+	if string(bytes.TrimSpace(body)) == "null" { // null would be decoded as an object without fields
 		return value, fault(badRequest, "The body is not a JSON object.")
 	}
 	if len(faults) > 0 {
@@ -52,7 +52,7 @@ func decode[T any](c *call) (T, error) {
 	return value, nil
 }
 
-// readBody reads a body that has one of some types, in UTF-8.
+// readBody reads a body in UTF-8 whose media type is one of types. It returns that type.
 func readBody(c *call, types ...string) (media string, body []byte, err error) {
 	media, params, err := mime.ParseMediaType(c.Header.Get("Content-Type"))
 	if charset := params["charset"]; err != nil || !slices.Contains(types, media) ||

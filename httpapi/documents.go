@@ -11,7 +11,7 @@ import (
 //go:embed openapi.yaml
 var openAPI []byte
 
-// docsPage is made from openapi.yaml by scripts/generate.
+// docsPage is generated from openapi.yaml by scripts/generate.
 //
 //go:embed docs.html
 var docsPage []byte
@@ -42,6 +42,6 @@ func serveDocument(w http.ResponseWriter, c *call, contentType string, content [
 		return err
 	}
 	w.Header().Set("Content-Type", contentType)
-	_, _ = w.Write(content) // An error means that the client has gone.
+	_, _ = w.Write(content) // an error means that the client has gone
 	return nil
 }

@@ -16,16 +16,16 @@ import (
 	"kontroler/store/view"
 )
 
-// eventHandlers pass on what changes.
+// eventHandlers stream changes to clients.
 type eventHandlers struct {
 	*base
 	feed *events.Feed
 	pace pace
 }
 
-// pace says how often a stream does what no event causes.
+// pace has the intervals and the timeout of a stream.
 type pace struct {
-	// heartbeat is how often something is sent; recheck how often the credential is read again.
+	// heartbeat is how often a heartbeat is sent, recheck how often the credential is checked again.
 	heartbeat, recheck time.Duration
 	// write is how long one write may take.
 	write time.Duration
@@ -36,7 +36,7 @@ var defaultPace = pace{heartbeat: 15 * time.Second, recheck: 3 * time.Second, wr
 // resetRights is the reason of a reset after which the caller sees other namespaces.
 const resetRights events.Reset = "rights"
 
-// errStreamEnds ends a stream whose client was told why.
+// errStreamEnds ends a stream after the client has received the reason.
 var errStreamEnds = errors.New("the stream ends")
 
 // maxWrite is about how many bytes of events are sent at once.
@@ -51,9 +51,9 @@ type follower struct {
 	namespace    string // empty means all of the caller's
 	access       accounts.Access
 	scope        view.Scope
-	// isVerified is false while the credential cannot be read. Nothing is passed on then.
+	// isVerified is false while the credential cannot be checked. No changes are sent then.
 	isVerified bool
-	// lastID is the ID behind what was sent.
+	// lastID is the ID of the last batch that was sent.
 	lastID string
 }
 
@@ -84,7 +84,7 @@ func (h *eventHandlers) follow(w http.ResponseWriter, c *call) error {
 	return nil
 }
 
-// setAccess narrows or widens the stream to what the caller may read.
+// setAccess narrows or widens the stream to the namespaces that the caller may read.
 func (f *follower) setAccess(access accounts.Access) {
 	f.access, f.scope = access, scopeOf(access)
 	if f.namespace != "" {
@@ -92,12 +92,12 @@ func (f *follower) setAccess(access accounts.Access) {
 	}
 }
 
-// run passes events on until the client has gone, the server stops or the credential ends.
+// run sends events until the client has gone, the server stops or the credential ends.
 func (f *follower) run(ctx context.Context) {
 	heartbeat, recheck := time.NewTicker(f.pace.heartbeat), time.NewTicker(f.pace.recheck)
 	defer heartbeat.Stop()
 	defer recheck.Stop()
-	// Clients come back at different times after a restart.
+	// The random delay spreads the reconnects of clients after a restart.
 	err := f.stream.Send(fmt.Appendf(nil, "retry: %d\n\n", 1000+rand.IntN(2000)))
 	for err == nil {
 		pending := f.subscription.HasPending()
@@ -122,7 +122,7 @@ func (f *follower) run(ctx context.Context) {
 	}
 }
 
-// recheck reads the credential again. The stream ends or narrows with it.
+// recheck checks the credential again. It ends the stream, or adapts it to what the caller may read now.
 func (f *follower) recheck(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, f.pace.recheck)
 	defer cancel()
@@ -132,7 +132,7 @@ func (f *follower) recheck(ctx context.Context) error {
 		return errors.Join(errStreamEnds, err, f.stream.Send(text))
 	}
 	if f.isVerified = err == nil; !f.isVerified {
-		return nil // The database does not answer.
+		return nil // the database does not answer
 	}
 	access := principal.Access
 	if access.Admin == f.access.Admin && slices.Equal(access.Grants, f.access.Grants) {
@@ -146,7 +146,7 @@ func (f *follower) recheck(ctx context.Context) error {
 	return f.stream.Send(text)
 }
 
-// pass sends batches, without what the caller may not see.
+// pass sends batches, without the events that the caller may not see.
 func (f *follower) pass(batches []events.Batch) (err error) {
 	var text []byte
 	for _, batch := range batches {
@@ -168,7 +168,7 @@ func (f *follower) pass(batches []events.Batch) (err error) {
 		for i, e := range visible {
 			id := ""
 			if i == len(visible)-1 {
-				id = batch.ID // A client that lost the connection before begins with the batch again.
+				id = batch.ID // a client that loses the connection earlier gets the whole batch again
 			}
 			if text, err = stream.AppendEvent(text, "change", id, e); err != nil {
 				return err

@@ -8,7 +8,7 @@ import (
 	"kontroler/store/view"
 )
 
-// gridHandlers show the newest runs of a DAG beside its tasks.
+// gridHandlers show the newest runs of a DAG and their tasks as a grid.
 type gridHandlers struct{ *base }
 
 // The number of runs of a grid. It has fewer if its cells would exceed view.MaxCells.
@@ -56,7 +56,7 @@ func (h gridHandlers) read(w http.ResponseWriter, c *call) error {
 	return reply(w, http.StatusOK, grid)
 }
 
-// fitting returns the first runs that have at most view.MaxCells tasks together, and their ids.
+// fitting returns as many of the first runs as have at most view.MaxCells tasks in total, and their ids.
 func fitting(runs []view.Run) (fit []view.Run, ids []int64) {
 	cells := 0
 	for i, run := range runs {

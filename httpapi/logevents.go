@@ -11,8 +11,8 @@ import (
 	"kontroler/httpapi/stream"
 )
 
-// guard returns a context that ends when the client has gone, when the server stops, and when the caller may no longer
-// read the log. beat is called in between, unless it is nil.
+// guard returns a context that ends when the client has gone, when the server stops, or when the caller may no longer
+// read the log. Unless beat is nil, it is called at every heartbeat.
 func (a *logAnswer) guard(beat func()) (ctx context.Context, stop func()) {
 	ctx, end := context.WithCancelCause(a.call.Context())
 	var guarding sync.WaitGroup
@@ -43,10 +43,10 @@ func (a *logAnswer) guard(beat func()) (ctx context.Context, stop func()) {
 	}
 }
 
-// recheckTimeout is how long reading the credential again may take. The answer ends if it takes longer.
+// recheckTimeout is how long checking the credential again may take. If it takes longer, the response ends.
 const recheckTimeout = 5 * time.Second
 
-// recheck returns why the caller may no longer read the log, or that this is not known.
+// recheck returns an error if the caller may no longer read the log, or if that cannot be checked.
 func (a *logAnswer) recheck(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, recheckTimeout)
 	defer cancel()
@@ -63,7 +63,7 @@ func (a *logAnswer) recheck(ctx context.Context) error {
 // logState is the data of an event that says where the log is read from.
 type logState struct {
 	State podlog.Source `json:"state"`
-	// The rest is there if the log is stored.
+	// The other fields are set only for a stored log.
 	Bytes      *int64 `json:"bytes,omitempty"`
 	Omitted    int64  `json:"omitted,omitempty"`
 	OmittedAt  int64  `json:"omittedAt,omitempty"`
@@ -87,7 +87,8 @@ func (a *logAnswer) events(w http.ResponseWriter) error {
 	if last != "" {
 		a.request.From, isKnown = podlog.ParsePosition(last)
 	}
-	// A browser gives up for good after an answer that is no stream, so that a log that is gone is an event.
+	// A browser does not reconnect after a response that is not an event stream. A log that is gone is therefore
+	// reported by an event.
 	_, err := a.logs.Find(a.call.Context(), a.request)
 	if _, isGone := errors.AsType[*podlog.GoneError](err); err != nil && !isGone {
 		return err
@@ -125,11 +126,12 @@ type eventSink struct {
 	text []byte // events that are not sent yet
 }
 
-// beat lets proxies and clients see that the stream lives.
+// beat sends a heartbeat, which shows proxies and clients that the stream is alive.
 func (s *eventSink) beat() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_ = s.stream.Send([]byte("event: heartbeat\ndata: {}\n\n")) // The next write finds that the client has gone.
+	// An error means that the client has gone. The next write finds that too.
+	_ = s.stream.Send([]byte("event: heartbeat\ndata: {}\n\n"))
 }
 
 // Begin sends where the log is read from.
@@ -143,7 +145,7 @@ func (s *eventSink) Begin(place podlog.Place) error {
 	return s.send("state", "", state)
 }
 
-// Reset sends that the client must forget what it has.
+// Reset tells the client to drop what it has received.
 func (s *eventSink) Reset(why podlog.Reset) error {
 	s.pieces.Drop()
 	return s.send("reset", "", map[string]podlog.Reset{"reason": why})
@@ -158,7 +160,7 @@ func (s *eventSink) Omitted(at podlog.Position, bytes int64) error {
 	return s.send("omitted", at.String(), map[string]int64{"bytes": bytes})
 }
 
-// Write sends what fills a piece.
+// Write adds a part of the log, and emits each full piece.
 func (s *eventSink) Write(at podlog.Position, part []byte) error {
 	if s.pieces.IsEmpty() {
 		s.at = at
@@ -174,7 +176,8 @@ func (s *eventSink) Flush() error {
 	return s.sendText()
 }
 
-// finish sends the last event, if the client is to know why the stream ends. Otherwise the client comes back.
+// finish sends the last event, which says why the stream ends. After an error that may pass, it sends none, so that the
+// client reconnects.
 func (s *eventSink) finish(end podlog.End, err error) error {
 	if lost, isGone := errors.AsType[*podlog.GoneError](err); isGone {
 		return s.send("gone", "", map[string]string{"reason": lost.Reason, "message": lost.Message})

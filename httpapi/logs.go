@@ -27,17 +27,17 @@ type logHandlers struct {
 	// limit counts the logs that each user reads from this replica.
 	limit podlog.Limit
 	pace  pace
-	// stopping is closed when streams are to end.
+	// stopping is closed when streams must end.
 	stopping chan struct{}
 }
 
-// logAnswer is an answer with a log.
+// logAnswer is a response with a log.
 type logAnswer struct {
 	*logHandlers
 	call    *call
 	run     view.Run
 	request podlog.Request
-	// fileName is not empty if a browser is to save the log.
+	// fileName is the name under which a browser saves the log. It is empty unless the log is downloaded.
 	fileName string
 }
 
@@ -130,7 +130,7 @@ func (a *logAnswer) text(w http.ResponseWriter) error {
 	return nil
 }
 
-// abort ends an answer whose status was sent, so that the client sees that it is not complete.
+// abort breaks off a response whose status was sent, so that the client sees that it is incomplete.
 func (a *logAnswer) abort(err error) {
 	a.log.Debug("sending a log failed", "requestId", a.call.id, "error", err)
 	panic(http.ErrAbortHandler)
@@ -158,11 +158,11 @@ func (a *logAnswer) describe(header http.Header, place podlog.Place) {
 	header.Set("Kontroler-Log-Incomplete", strconv.FormatBool(place.Log.IsIncomplete))
 }
 
-// maxRanges is how many ranges of a log a request may have. The whole log answers one with more: each range has to find
-// and unpack its blocks.
+// maxRanges is how many ranges of a log a request may have. A request with more gets the whole log, because each range
+// has to find and unpack its chunks.
 const maxRanges = 16
 
-// serve answers with what is stored of a log, or with ranges of it.
+// serve responds with a stored log, or with ranges of it.
 func (a *logAnswer) serve(ctx context.Context, s *stream.Stream, place podlog.Place) error {
 	log := place.Log
 	archive, err := podlog.OpenArchive(ctx, a.views, log)
@@ -174,7 +174,7 @@ func (a *logAnswer) serve(ctx context.Context, s *stream.Stream, place podlog.Pl
 	a.describe(header, place)
 	header.Set("ETag", fmt.Sprintf(`"%d-%d"`, log.AttemptID, log.CapturedAt.UnixMicro()))
 	if strings.Count(a.call.Header.Get("Range"), ",") >= maxRanges {
-		a.call.Header.Del("Range") // RFC 9110, section 14.2, allows it.
+		a.call.Header.Del("Range") // RFC 9110, section 14.2, allows this
 	}
 	content, answer := &failing{ReadSeeker: archive}, &rangeAnswer{ResponseWriter: s.Answer, stream: s}
 	http.ServeContent(answer, a.call.Request, "", log.CapturedAt, content)
@@ -184,7 +184,8 @@ func (a *logAnswer) serve(ctx context.Context, s *stream.Stream, place podlog.Pl
 	if answer.refused == 0 {
 		return nil
 	}
-	// The header of a problem does not describe the log. ServeContent may have removed what all answers have.
+	// A problem must not have the headers of the log. ServeContent may also have removed headers that every response
+	// has.
 	clear(header)
 	maps.Copy(header, before)
 	if answer.refused == http.StatusRequestedRangeNotSatisfiable {
@@ -194,7 +195,7 @@ func (a *logAnswer) serve(ctx context.Context, s *stream.Stream, place podlog.Pl
 	return fault(preconditionFailed, "The log is not the one of the precondition.")
 }
 
-// failing remembers why it could not be read.
+// failing remembers the error of a read.
 type failing struct {
 	io.ReadSeeker
 	err error
@@ -208,7 +209,7 @@ func (f *failing) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// rangeAnswer passes an answer on, unless it is an error: that becomes a problem.
+// rangeAnswer drops an error response of ServeContent and remembers its status, so that a problem is sent instead.
 type rangeAnswer struct {
 	http.ResponseWriter
 	stream  *stream.Stream
@@ -230,7 +231,7 @@ func (r *rangeAnswer) Write(p []byte) (int, error) {
 	return r.stream.Write(p)
 }
 
-// errAnew ends an answer in plain text that would have to begin anew.
+// errAnew ends a plain text response when the log starts over, because what was sent cannot be taken back.
 var errAnew = errors.New("the log begins anew")
 
 // textSink writes a log as plain text.
@@ -253,7 +254,7 @@ func (s *textSink) Begin(place podlog.Place) error {
 	return s.stream.Send(nil)
 }
 
-// Reset fails unless nothing was sent.
+// Reset fails if a part of the log was sent.
 func (s *textSink) Reset(podlog.Reset) error {
 	if s.written > 0 {
 		return errAnew
@@ -261,7 +262,7 @@ func (s *textSink) Reset(podlog.Reset) error {
 	return nil
 }
 
-// Omitted does nothing: the header has it.
+// Omitted does nothing, because a header has the number of omitted bytes.
 func (s *textSink) Omitted(podlog.Position, int64) error { return nil }
 
 func (s *textSink) Write(_ podlog.Position, part []byte) error {

@@ -23,9 +23,9 @@ type manifestHandlers[T objects.Object] struct {
 	*base
 	kind *objects.Kind[T]
 	read func([]byte, manifest.Format, manifest.Place) (T, []string, error)
-	// claim gives a manifest the class of the server's controller, and refuses another.
+	// claim sets the class of the server's controller in a manifest, and refuses any other class.
 	claim func(T) error
-	// checkOwn returns the problem of a live object that another controller has.
+	// checkOwn returns a problem if a live object belongs to another controller.
 	checkOwn func(context.Context, T) error
 }
 
@@ -146,7 +146,7 @@ func (h manifestHandlers[T]) update(w http.ResponseWriter, c *call) error {
 	return replyObject(w, http.StatusOK, updated)
 }
 
-// find reads a live object that the server's controller has.
+// find reads a live object. It returns a problem if the object is being deleted or belongs to another controller.
 func (h manifestHandlers[T]) find(ctx context.Context, c *call, name string) (T, error) {
 	live, err := h.kind.Get(ctx, c.PathValue("ns"), name)
 	if err != nil {
@@ -165,7 +165,7 @@ func checkGeneration(live metav1.Object, generation int64) error {
 	return fault(preconditionFailed, fmt.Sprintf("The object has generation %d. Read it again.", live.GetGeneration()))
 }
 
-// delete deletes an object, if it has the generation of If-Match, which may be missing.
+// delete deletes an object. If the header If-Match is set, the object must have that generation.
 func (h manifestHandlers[T]) delete(w http.ResponseWriter, c *call) error {
 	if _, err := query(c); err != nil {
 		return err
@@ -209,8 +209,8 @@ func (h manifestHandlers[T]) delete(w http.ResponseWriter, c *call) error {
 	return reply(w, http.StatusNoContent, nil)
 }
 
-// validate says what is wrong with a manifest, whether its object exists or not. It changes nothing, so the audit does
-// not have it.
+// validate reports the faults of a manifest, whether its object exists or not. It changes nothing, so it is not
+// audited.
 func (h manifestHandlers[T]) validate(w http.ResponseWriter, c *call) error {
 	if _, err := query(c); err != nil {
 		return err
@@ -238,7 +238,7 @@ func (h manifestHandlers[T]) validate(w http.ResponseWriter, c *call) error {
 	})
 }
 
-// existing returns the live object of a name, or nil if there is none. It may be a name that no object can have.
+// existing returns the live object of a name, or nil if there is none. The name may be invalid.
 func (h manifestHandlers[T]) existing(c *call, name string) (*T, error) {
 	if checkName("", name) != nil {
 		return nil, nil

@@ -23,7 +23,7 @@ const (
 )
 
 // page is a page of a list. The cursors lead to the next and the previous page, and are missing where there is none. A
-// list of the cluster has nothing of the namespaces that are Unavailable.
+// list from the cluster lacks the objects of the namespaces that are Unavailable.
 type page[T any] struct {
 	Items       []T                   `json:"items"`
 	Next        string                `json:"next,omitempty"`
@@ -31,7 +31,8 @@ type page[T any] struct {
 	Unavailable []cluster.Unavailable `json:"unavailableNamespaces,omitempty"`
 }
 
-// position is where a page begins: beside the row with Key, forwards or backwards, or at the first row.
+// position is where a page begins: right after the row with Key, right before it if Backward is set, or at the first
+// row.
 type position[K any] struct {
 	Key      K    `json:"k"`
 	Backward bool `json:"b,omitempty"`
@@ -59,7 +60,7 @@ func query(c *call, known ...string) (url.Values, error) {
 	return values, nil
 }
 
-// errCursor is the answer for a cursor that no page has returned.
+// errCursor is the problem of a cursor that no page has returned.
 var errCursor = fault(badRequest, "cursor must be the next or previous of another page of this list.")
 
 var errNumber = errors.New("not a number, or not within its bounds")
@@ -77,7 +78,8 @@ func parseLimit(values url.Values) (int, error) {
 	return limit, nil
 }
 
-// parseNumber reads a number from 1 to most. It accepts one text for each number: no sign and no leading zero.
+// parseNumber reads a number from 1 to most. It accepts no sign and no leading zero, so that each number has one
+// spelling.
 func parseNumber[N int | int64](text string, most N) (N, error) {
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || n < 1 || n > int64(most) || strconv.FormatInt(n, 10) != text {
@@ -97,7 +99,7 @@ func parsePosition[K any](values url.Values) (at position[K], limit int, err err
 	}
 	text, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
 	decoder := json.NewDecoder(bytes.NewReader(text))
-	decoder.DisallowUnknownFields() // The cursor of another list has other fields.
+	decoder.DisallowUnknownFields() // the cursor of another list has other fields
 	// PostgreSQL cannot compare a text with NUL.
 	if err != nil || decoder.Decode(&at) != nil || decoder.More() || bytes.Contains(text, []byte(`\u0000`)) {
 		return at, 0, errCursor
@@ -105,7 +107,8 @@ func parsePosition[K any](values url.Values) (at position[K], limit int, err err
 	return at, limit, nil
 }
 
-// replyPage answers with a page of a list. read returns at most limit rows beside a position, in the order of the list.
+// replyPage responds with a page of a list. read returns at most limit rows right after or before a position, in the
+// order of the list.
 func replyPage[R, T, K any](
 	w http.ResponseWriter, values url.Values, key func(R) K, view func(R) T,
 	read func(at position[K], limit int) ([]R, error),
@@ -125,7 +128,8 @@ func replyPage[R, T, K any](
 	return reply(w, http.StatusOK, shown)
 }
 
-// makePage makes a page from rows in the order of the list, of which there is one more than limit if there are more.
+// makePage makes a page from rows in the order of the list. If there are more than limit rows, the list has a further
+// page.
 func makePage[R, T, K any](rows []R, at position[K], limit int, key func(R) K, view func(R) T) (page[T], error) {
 	hasMore := len(rows) > limit
 	if hasMore && at.Backward {

@@ -25,7 +25,7 @@ import (
 	"kontroler/store/view"
 )
 
-// kind is a type of problem. Its slug is stable: clients decide by it.
+// kind is a type of problem. Its slug is stable, because clients match it.
 type kind struct {
 	slug   string
 	status int
@@ -65,10 +65,10 @@ var (
 // problemPrefix begins the type of each problem.
 const problemPrefix = "urn:kontroler:problem:"
 
-// retryAfter is what a client should wait if nothing more is known.
+// retryAfter is how long a client should wait if the problem does not say.
 const retryAfter = 2 * time.Second
 
-// fieldError says what is wrong with a value of the body.
+// fieldError is a fault of a value in the body.
 type fieldError struct {
 	// Pointer is a JSON pointer (RFC 6901). Empty means the whole body.
 	Pointer string `json:"pointer"`
@@ -77,7 +77,7 @@ type fieldError struct {
 	Detail string `json:"detail"`
 }
 
-// problem is the error of a handler that the client is to see.
+// problem is an error of a handler that is sent to the client.
 type problem struct {
 	kind
 	detail     string
@@ -99,8 +99,7 @@ func fault(k kind, detail string, errors ...fieldError) *problem {
 	return &problem{kind: k, detail: detail, errors: errors}
 }
 
-// sentinels are the errors that handlers pass on, in the order in which they are looked for. An empty detail is the
-// text of the error.
+// sentinels are the errors of other packages that handlers return, with their problems. The first match counts.
 var sentinels = []struct {
 	is     error
 	kind   kind
@@ -185,14 +184,14 @@ func problemOfManifest(e *manifest.Error) *problem {
 	return fault(kind, e.Detail, answer.All(e.Faults, func(f manifest.Fault) fieldError { return fieldError(f) })...)
 }
 
-// refusals are the problems of the refusals of Kubernetes.
+// refusals maps the reasons of a Refusal to types of problems.
 var refusals = map[objects.Reason]kind{
 	objects.Absent: notFound, objects.Exists: conflict, objects.Changed: conflict, objects.Denied: conflict,
 	objects.Invalid: invalid, objects.TooLarge: tooLarge, objects.Away: unavailable, objects.Forbidden: unavailable,
 	objects.NotAllowed: forbidden,
 }
 
-// problemOfRefusal returns the problem of what Kubernetes did not do.
+// problemOfRefusal returns the problem of a request that Kubernetes refused or could not carry out.
 func problemOfRefusal(r *objects.Refusal) *problem {
 	return &problem{kind: refusals[r.Reason], detail: r.Detail, errors: answer.All(r.Faults, viewFault), cause: r}
 }
@@ -232,5 +231,5 @@ func (p *problem) write(w http.ResponseWriter, requestID string, log *slog.Logge
 		header.Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
 	}
 	w.WriteHeader(p.status)
-	_, _ = w.Write(body) // An error means that the client has gone.
+	_, _ = w.Write(body) // an error means that the client has gone
 }

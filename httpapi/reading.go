@@ -12,9 +12,9 @@ import (
 	"kontroler/store/view"
 )
 
-// What the handlers that read share. They answer for a foreign object as for one that does not exist.
+// Helpers of the handlers that read. An object that the caller may not see is reported as one that does not exist.
 
-// errUnknown is the answer for an object that does not exist, or that the caller may not see.
+// errUnknown is the problem of an object that does not exist, or that the caller may not see.
 func errUnknown() error {
 	return fault(notFound, "There is no such object, or you may not see it.")
 }
@@ -77,8 +77,8 @@ func scopedQuery(c *call, known ...string) (url.Values, view.Scope, error) {
 // isText reports whether PostgreSQL can compare a text.
 func isText(text string) bool { return utf8.ValidString(text) && !strings.ContainsRune(text, 0) }
 
-// findDAG returns the row of the DAG of the path. A DAG that has never been valid has no row, and so no history: its ID
-// is 0.
+// findDAG returns the row of the DAG of the path. A DAG that has never been valid has no row and no history. Its ID is
+// 0.
 func (b *base) findDAG(c *call) (view.DAG, error) {
 	if _, err := scopeOfPath(c); err != nil {
 		return view.DAG{}, err
@@ -138,7 +138,7 @@ func timeOf(values url.Values, name string) (time.Time, error) {
 	}
 	at, err := time.Parse(time.RFC3339, text)
 	at = at.UTC()
-	if err != nil || at.Year() < 2 || at.Year() > 9999 { // The first year has the zero time.
+	if err != nil || at.Year() < 2 || at.Year() > 9999 { // the zero time is in year 1
 		return time.Time{}, fault(badRequest, name+" must be a time such as 2026-07-01T12:00:00Z.")
 	}
 	return at, nil

@@ -122,8 +122,8 @@ func (h runHandlers) reply(w http.ResponseWriter, c *call, run view.Run) error {
 	})
 }
 
-// readNewest answers with the newest run of a name. If no run has had that name, it is the DagRun, which may be
-// pending.
+// readNewest responds with the newest run of a name. If no run has had that name, it responds with the DagRun, which
+// may be pending.
 func (h runHandlers) readNewest(w http.ResponseWriter, c *call) error {
 	if _, _, err := pathQuery(c); err != nil {
 		return err

@@ -20,20 +20,20 @@ import (
 // requestTimeout is how long a handler may work, unless its answer is a stream.
 const requestTimeout = 15 * time.Second
 
-// auditTimeout is how long recording an outcome may take, also after the client has gone.
+// auditTimeout is how long recording an outcome may take. The client may have gone by then.
 const auditTimeout = 5 * time.Second
 
-// call is a request and what is known of its client.
+// call is a request, with what the server knows about its client.
 type call struct {
 	*http.Request
 	id        string
 	from      auth.Origin
 	isHTTPS   bool
-	principal auth.Principal // zero if the route is for anybody
-	// credential is the token that says who the principal is.
+	principal auth.Principal // zero if the route needs no authentication
+	// credential is the token that authenticated the principal.
 	credential string
 	route      string // the path of the route, empty if there is none
-	// arrived is the request without requestTimeout. A stream goes on with it.
+	// arrived is the request without requestTimeout. A stream uses it.
 	arrived  *http.Request
 	isStream bool
 	// release ends the turn of the request. A stream ends it when it begins: streams have a limit of their own.
@@ -64,7 +64,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// dispatch passes a request to its route, or returns what keeps it from one.
+// dispatch passes a request to its route. If there is none, it returns the problem.
 func (s *Server) dispatch(w http.ResponseWriter, c *call) error {
 	if p := c.URL.EscapedPath(); !strings.HasPrefix(p, "/") || path.Clean(p) != p {
 		return fault(notFound, "There is no such path. Paths have no empty segments, no dots, and no slash at the end.")
@@ -88,7 +88,8 @@ func (s *Server) dispatch(w http.ResponseWriter, c *call) error {
 	return fault(methodNotAllowed, "The methods of this path are "+allow+".")
 }
 
-// adapt makes a handler of a route: it checks who calls, bounds the request, and answers with the problem of an error.
+// adapt makes a handler of a route. It authenticates the caller, bounds the request, and responds to an error with its
+// problem.
 func (s *Server) adapt(r route) http.Handler {
 	_, routePath, _ := strings.Cut(r.pattern, " ")
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
@@ -115,7 +116,7 @@ func (s *Server) adapt(r route) http.Handler {
 	})
 }
 
-// admit finds out who calls, and whether the caller may use the route.
+// admit authenticates the caller, and checks that the caller may use the route.
 func (s *Server) admit(c *call, needed access) (err error) {
 	if needed == document {
 		return nil
@@ -141,7 +142,7 @@ func (s *Server) admit(c *call, needed access) (err error) {
 	return nil
 }
 
-// fail answers with the problem of an error, and logs what the client does not see of it.
+// fail responds with the problem of an error, and logs the cause if the client does not see it.
 func (s *Server) fail(w http.ResponseWriter, c *call, err error) {
 	p := problemOf(err)
 	switch {
@@ -185,19 +186,19 @@ func reply(w http.ResponseWriter, status int, value any) error {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_, _ = w.Write(body) // An error means that the client has gone.
+	_, _ = w.Write(body) // an error means that the client has gone
 	return nil
 }
 
-// audited runs an action of the caller between two writes to the audit.
+// audited runs an action of the caller. It records the action in the audit before, and the outcome after.
 func (b *base) audited(c *call, action, object string, run func(context.Context) error) error {
 	p := c.principal
 	who := accounts.AuditEntry{UserID: p.UserID, User: p.User, TokenID: p.TokenID}
 	return b.auditedFor(c, who, action, object, true, run)
 }
 
-// auditedFor runs an action of who is named by an entry of the audit. If keep is false, the audit does not keep a
-// failure.
+// auditedFor is audited for the user of the audit entry who. If keep is false, the record of a failed action is
+// removed.
 func (b *base) auditedFor(
 	c *call, who accounts.AuditEntry, action, object string, keep bool, run func(context.Context) error,
 ) error {

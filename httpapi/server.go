@@ -30,7 +30,7 @@ type Config struct {
 	// Clients reach the cluster, for the Namespaces that the server serves; none means all.
 	Clients    cluster.Clients
 	Namespaces []string
-	// Cluster reads live objects. Whoever makes it runs it.
+	// Cluster reads live objects. Its Run must be running.
 	Cluster *cluster.Reader
 	// Class is the class of the controller whose objects the server creates.
 	Class   string
@@ -104,7 +104,7 @@ func New(config Config) *Server {
 	return s
 }
 
-// Run does what streams need, until ctx ends. Then all streams end.
+// Run runs the feed of events until ctx ends. Then it ends all streams.
 func (s *Server) Run(ctx context.Context) error {
 	defer close(s.logs.stopping)
 	return s.events.feed.Run(ctx)
@@ -121,10 +121,10 @@ type route struct {
 type access int
 
 const (
-	document access = iota // anybody, also while the database is away
-	anybody                // whoever
-	user                   // who has a session or an API token
-	person                 // who has a session
+	document access = iota // no authentication, also while the database is unavailable
+	anybody                // no authentication
+	user                   // a session or an API token
+	person                 // a session
 	admin                  // an administrator, with a session or an API token
 )
 
@@ -133,7 +133,7 @@ func (s *Server) routes() []route {
 	return slices.Concat(s.accountRoutes(), s.readingRoutes(), s.writingRoutes())
 }
 
-// accountRoutes are the documents, and what belongs to users.
+// accountRoutes are the routes of documents, sessions, tokens, users and the audit.
 func (s *Server) accountRoutes() []route {
 	var (
 		session = sessionHandlers{s.base}
@@ -166,7 +166,7 @@ func (s *Server) accountRoutes() []route {
 	}
 }
 
-// readingRoutes read what ran and what is in the cluster.
+// readingRoutes read the history of runs and the live objects of the cluster.
 func (s *Server) readingRoutes() []route {
 	var (
 		runs       = runHandlers{s.base}

@@ -47,8 +47,8 @@ func (h sessionHandlers) login(w http.ResponseWriter, c *call) error {
 	return reply(w, http.StatusOK, view)
 }
 
-// readLogin reads user and password from the body, else from the header, as Basic. If the body has both, the header
-// belongs to a proxy.
+// readLogin reads user and password from the body or, if it has none, from the header Authorization, as Basic. If the
+// body has both, the header belongs to a proxy.
 func readLogin(c *call) (body loginBody, err error) {
 	name, password, isBasic := c.BasicAuth()
 	isForeign := c.Header.Get("Authorization") != "" && !isBasic
@@ -93,7 +93,7 @@ func (h sessionHandlers) me(w http.ResponseWriter, c *call) error {
 	return reply(w, http.StatusOK, struct {
 		User      answer.Me `json:"user"`
 		ExpiresAt time.Time `json:"expiresAt"`
-		// TokenID is that of the API token that the caller uses.
+		// TokenID is the id of the API token that the caller uses.
 		TokenID int64 `json:"tokenId,omitempty"`
 	}{answer.OfMe(c.principal.User, c.principal.Access), c.principal.ExpiresAt, c.principal.TokenID})
 }

@@ -55,7 +55,7 @@ func (h startHandlers) trigger(w http.ResponseWriter, c *call) error {
 			return fault(invalid, "The run would have two names.", fieldError{Pointer: "/name", Detail: detail})
 		}
 	}
-	if dryRun == "true" { // The audit has what was done, and this does nothing.
+	if dryRun == "true" { // a dry run changes nothing, so it is not audited
 		if err := h.Check(c.Context(), r); err != nil {
 			return err
 		}
@@ -92,7 +92,7 @@ func (h startHandlers) again(w http.ResponseWriter, c *call) error {
 	return h.start(w, c, r)
 }
 
-// newRequest reads what requests for runs have in common.
+// newRequest reads the parts that all requests for runs share.
 func newRequest(c *call, namespace, dagName string, given []v1alpha1.ParameterValue) (*trigger.Request, error) {
 	key, keys := c.Header.Get("Idempotency-Key"), c.Header.Values("Idempotency-Key")
 	isPrinting := !strings.ContainsFunc(key, func(r rune) bool { return r <= ' ' || r > '~' })
@@ -107,7 +107,7 @@ func newRequest(c *call, namespace, dagName string, given []v1alpha1.ParameterVa
 	return r, r.CheckSecrets()
 }
 
-// start answers with the DagRun of a request: the one that an earlier request with its key created, or a new one.
+// start responds with the DagRun of a request: the one that an earlier request with the same key created, or a new one.
 func (h startHandlers) start(w http.ResponseWriter, c *call, r *trigger.Request) error {
 	var run *trigger.Run
 	var err error

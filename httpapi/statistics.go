@@ -23,7 +23,7 @@ const (
 type period struct {
 	zone        *time.Location
 	first, last view.Date
-	// from and before enclose the days.
+	// from and before enclose the days in any zone.
 	from, before time.Time
 }
 
@@ -50,7 +50,7 @@ func parsePeriod(values url.Values, now time.Time) (p period, err error) {
 	return p, nil
 }
 
-// dateOf returns midnight in UTC of the day of a parameter, or of another time if it is missing.
+// dateOf returns midnight in UTC of the day of a parameter. If the parameter is missing, it returns that of otherwise.
 func dateOf(values url.Values, name string, otherwise time.Time) (time.Time, error) {
 	text := values.Get(name)
 	if text == "" {

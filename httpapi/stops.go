@@ -12,11 +12,11 @@ import (
 // stopHandlers cancel runs and delete their DagRuns.
 type stopHandlers struct{ *base }
 
-// target is the run of a path: what the database and the cluster have of it.
+// target is the run of a path: its row and its live DagRun.
 type target struct {
 	namespace, name string
-	row             *view.Run        // nil: it has not been admitted
-	live            *v1alpha1.DagRun // nil: it is gone
+	row             *view.Run        // nil if the run is not admitted
+	live            *v1alpha1.DagRun // nil if the DagRun is gone
 }
 
 // find finds the run of the path by its UID, or by its name. The API server cannot find by UID, so the row has the
@@ -46,7 +46,7 @@ func (h stopHandlers) find(c *call, needed auth.Role) (t target, err error) {
 	return t, h.complete(c.Context(), &t)
 }
 
-// complete reads what is live of a run, and its row if it was named by its name.
+// complete reads the live DagRun of a run, and the row if the path has the name of the run.
 func (h stopHandlers) complete(ctx context.Context, t *target) error {
 	live, err := h.objects.FindRun(ctx, t.namespace, t.name)
 	if err != nil {
@@ -71,7 +71,7 @@ func (h stopHandlers) complete(ctx context.Context, t *target) error {
 	return nil
 }
 
-// phase returns how far the run is. The row counts, because the DagRun follows it.
+// phase returns the phase of the run. The row takes precedence, because the status of the DagRun is written after it.
 func (t target) phase() v1alpha1.RunPhase {
 	if t.row != nil {
 		return v1alpha1.RunPhase(t.row.Phase)
@@ -79,10 +79,10 @@ func (t target) phase() v1alpha1.RunPhase {
 	return t.live.Status.Phase
 }
 
-// checkOwn returns the problem of a DagRun that another controller has.
+// checkOwn returns a problem if a DagRun belongs to another controller.
 func (h stopHandlers) checkOwn(ctx context.Context, t target) error {
 	if t.row != nil || t.live.Status.Controller == "" {
-		return nil // Rows are of the own controller.
+		return nil // the database has only rows of the server's controller
 	}
 	identity, err := h.views.Identity(ctx)
 	if err == nil && t.live.Status.Controller != identity.ControllerID {
@@ -93,7 +93,7 @@ func (h stopHandlers) checkOwn(ctx context.Context, t target) error {
 
 func (t target) auditName() string { return "runs/" + t.namespace + "/" + t.name }
 
-// cancel cancels a run. One that is being cancelled, or was, stays so.
+// cancel cancels a run. Cancelling it again is no error.
 func (h stopHandlers) cancel(w http.ResponseWriter, c *call) error {
 	t, err := h.find(c, auth.Operator)
 	if err != nil {
@@ -110,7 +110,7 @@ func (h stopHandlers) cancel(w http.ResponseWriter, c *call) error {
 			case phase.Ended():
 				return fault(conflict, "The run has ended: "+string(phase)+".")
 			case t.live == nil || t.live.DeletionTimestamp != nil || t.live.Spec.Cancel:
-				return nil // The controller cancels a run whose DagRun is gone.
+				return nil // the controller cancels a run whose DagRun is gone
 			}
 			if err := h.checkOwn(ctx, t); err != nil {
 				return err
@@ -124,7 +124,7 @@ func (h stopHandlers) cancel(w http.ResponseWriter, c *call) error {
 	return reply(w, http.StatusAccepted, nil)
 }
 
-// delete deletes the DagRun of a run. Its history stays. A DagRun that is gone already is deleted.
+// delete deletes the DagRun of a run. The history of the run stays. A DagRun that is gone already is no error.
 func (h stopHandlers) delete(w http.ResponseWriter, c *call) error {
 	t, err := h.find(c, auth.Editor)
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 // writeTimeout is how long one write to a stream may take.
 const writeTimeout = 10 * time.Second
 
-// beginStream begins to answer with a stream of events, as newStream.
+// beginStream is newStream for a stream of events. It also sends the header and the status.
 func beginStream(w http.ResponseWriter, c *call, timeout time.Duration) *stream.Stream {
 	s := newStream(w, c, timeout)
 	stream.Describe(w.Header())
@@ -18,8 +18,9 @@ func beginStream(w http.ResponseWriter, c *call, timeout time.Duration) *stream.
 	return s
 }
 
-// newStream makes the answer to a request a stream, which has neither header nor status yet. From now on the request
-// has no time limit and no turn, and the context of c ends when the client has gone. The caller must end the stream.
+// newStream turns the response of a request into a stream, which has neither header nor status yet. From now on, the
+// request has no time limit and no turn, and the context of c ends only when the client has gone. The caller must end
+// the stream.
 func newStream(w http.ResponseWriter, c *call, timeout time.Duration) *stream.Stream {
 	c.Request, c.isStream = c.arrived, true
 	c.release()

@@ -12,7 +12,7 @@ import (
 // taskHandlers show the tasks of runs, their attempts, and the Events of their Pods.
 type taskHandlers struct{ *base }
 
-// items is a list that is complete, or whose end is not shown.
+// items is a list without pages.
 type items[T any] struct {
 	Items []T `json:"items"`
 }

@@ -53,7 +53,7 @@ func (h userHandlers) replyUser(w http.ResponseWriter, c *call, status int, name
 	return reply(w, status, answer.OfUser(u))
 }
 
-// find returns a user. A text that cannot be a name is not found.
+// find returns a user. An invalid name is not found.
 func (b *base) find(ctx context.Context, name string) (accounts.User, error) {
 	if !auth.IsUserName(name) {
 		return accounts.User{}, accounts.ErrNotFound
@@ -185,7 +185,7 @@ func (h userHandlers) setPassword(w http.ResponseWriter, c *call) error {
 	return reply(w, http.StatusNoContent, nil)
 }
 
-// checkGrants returns what is wrong with grants.
+// checkGrants returns the faults of grants.
 func checkGrants(grants []accounts.Grant) (faults []fieldError) {
 	if len(grants) > maxGrants {
 		return []fieldError{{Pointer: "/grants", Detail: fmt.Sprintf("there are more than %d grants", maxGrants)}}

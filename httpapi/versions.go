@@ -13,7 +13,7 @@ import (
 	"kontroler/store/view"
 )
 
-// versionHandlers show the versions of DAGs, and what happened to their due times.
+// versionHandlers show the versions of DAGs, and the outcomes of their due times.
 type versionHandlers struct{ *base }
 
 func (h versionHandlers) list(w http.ResponseWriter, c *call) error {

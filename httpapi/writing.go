@@ -16,7 +16,7 @@ import (
 	"kontroler/httpapi/objects"
 )
 
-// What the handlers that write to Kubernetes share.
+// Helpers of the handlers that write to Kubernetes.
 
 // require checks that the caller has a role in a namespace that the server serves.
 func (b *base) require(c *call, namespace string, needed auth.Role) error {
@@ -43,7 +43,7 @@ func (b *base) objectOfPath(c *call, needed auth.Role) (name string, err error) 
 	return name, nil
 }
 
-// checkName returns the problem of a name that no object can have. A name is in the audit before Kubernetes sees it.
+// checkName returns a problem if no object can have a name. The audit stores the name before Kubernetes validates it.
 func checkName(pointer, name string) error {
 	if reasons := validation.IsDNS1123Subdomain(name); len(reasons) > 0 {
 		return fault(invalid, "The name is not valid.",
@@ -52,7 +52,7 @@ func checkName(pointer, name string) error {
 	return nil
 }
 
-// largeBody gives a route bodies of the size of a manifest.
+// largeBody lets the bodies of a route be as large as a manifest.
 func largeBody(handler func(http.ResponseWriter, *call) error) func(http.ResponseWriter, *call) error {
 	return func(w http.ResponseWriter, c *call) error {
 		c.Body = http.MaxBytesReader(w, c.arrived.Body, manifest.MaxBytes)
@@ -75,7 +75,7 @@ func whileChanged(ctx context.Context, change func() error) (err error) {
 	return err
 }
 
-// checkOwn returns the problem of a DAG that another controller has.
+// checkOwn returns a problem if a DAG belongs to another controller.
 func (b *base) checkOwn(ctx context.Context, d *v1alpha1.DAG) error {
 	identity, err := b.views.Identity(ctx)
 	if err != nil {

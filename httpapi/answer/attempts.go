@@ -6,8 +6,8 @@ import (
 	"kontroler/store/view"
 )
 
-// RunAttempts are the attempts of a run, as arrays of one length: by task in the order of the DAG, newest first. Times
-// that have not come are null.
+// RunAttempts are the attempts of a run, as arrays of one length: by task in the order of the DAG, newest first. Zero
+// times are null.
 type RunAttempts struct {
 	UID        string       `json:"uid"`
 	Tasks      []string     `json:"tasks"`

@@ -8,19 +8,20 @@ import (
 	"kontroler/store/view"
 )
 
-// Attention is what somebody should look at. Each list has at most 200 items.
+// Attention lists what needs attention. Each list has at most 200 items.
 type Attention struct {
 	Failed  Beginning[Run]         `json:"failed"`
 	Waiting Beginning[WaitingTask] `json:"waiting"`
 	Missed  Beginning[MissedTime]  `json:"missed"`
-	// Invalid and Pending are from the cluster. What it does not answer is missing; Unavailable says why.
+	// Invalid and Pending come from the cluster. They are missing if the API server does not answer; Unavailable says
+	// why.
 	Invalid     *Beginning[dags.Invalid] `json:"invalid,omitempty"`
 	Pending     *Beginning[dags.Pending] `json:"pending,omitempty"`
 	Unavailable string                   `json:"unavailable,omitempty"`
 }
 
-// Beginning is the beginning of a list. HasMore says that there are more items. It has no items of the namespaces that
-// are Unavailable.
+// Beginning is the beginning of a list. HasMore says that there are more items. The list lacks the items of the
+// namespaces that are Unavailable.
 type Beginning[T any] struct {
 	Items       []T                   `json:"items"`
 	HasMore     bool                  `json:"hasMore"`

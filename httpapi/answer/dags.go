@@ -27,5 +27,5 @@ func OfPending(pending dags.PendingList, limit int) Beginning[dags.Pending] {
 	return list
 }
 
-// Same returns its argument. It is the view of what is encoded as it is.
+// Same returns its argument. It is the view of a value that is encoded as it is.
 func Same[T any](value T) T { return value }

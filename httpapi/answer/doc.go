@@ -1,7 +1,8 @@
-// Package answer has the JSON of the API's answers, made of rows and of objects. openapi.yaml describes it for callers.
+// Package answer has the JSON of the API's responses, made of rows and of objects. openapi.yaml describes it for
+// callers.
 //
 // # Invariants
 //
-//   - It is pure: it reads nothing, and knows neither requests nor callers. Its arguments are what the caller may see.
-//   - A list is encoded as [], never as null. A time that has not come is missing, as is a text that is empty.
+//   - It is pure: it reads nothing, and knows neither requests nor callers. It gets only what the caller may see.
+//   - An empty list is encoded as [], never as null. Zero times and empty texts are omitted.
 package answer

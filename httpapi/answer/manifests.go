@@ -18,7 +18,7 @@ type Object struct {
 	Warnings []string `json:"warnings,omitempty"`
 }
 
-// OfObject takes an object that nobody else has.
+// OfObject returns the view of an object. It changes the object.
 func OfObject(object metav1.Object, warnings ...string) Object {
 	object.SetManagedFields(nil)
 	version := v1alpha1.SchemeGroupVersion.String()
@@ -34,7 +34,7 @@ func OfObject(object metav1.Object, warnings ...string) Object {
 	}
 }
 
-// Validation is the answer for a manifest without faults.
+// Validation is the response for a manifest without faults.
 type Validation struct {
 	Valid    bool     `json:"valid"`
 	Warnings []string `json:"warnings"`

@@ -8,9 +8,9 @@ import (
 	"kontroler/store/view"
 )
 
-// Run is a run. Times that have not come are missing.
+// Run is a run. Zero times are missing.
 type Run struct {
-	// Admitted says that the run has a row. Without one it is what the DagRun says.
+	// Admitted says that the run has a row. Without a row, the fields come from the DagRun.
 	Admitted  bool       `json:"admitted"`
 	UID       string     `json:"uid"`
 	Namespace string     `json:"namespace"`
@@ -32,9 +32,9 @@ type Run struct {
 	DeadlineAt  *time.Time `json:"deadlineAt,omitempty"`
 	FinishedAt  *time.Time `json:"finishedAt,omitempty"`
 	// TypicalDurationSeconds is the median of the last runs of the DAG that succeeded. It is missing if none has, and
-	// once the run has ended.
+	// for a run that has ended.
 	TypicalDurationSeconds float64 `json:"typicalDurationSeconds,omitempty"`
-	// FailedTask is only in what needs attention.
+	// FailedTask is set only in Attention.
 	FailedTask *FailedTask `json:"failedTask,omitempty"`
 }
 

@@ -6,14 +6,14 @@ import (
 	"kontroler/store/accounts"
 )
 
-// Me is what callers see of themselves.
+// Me describes the caller.
 type Me struct {
 	Name   string           `json:"name"`
 	Admin  bool             `json:"admin"`
 	Grants []accounts.Grant `json:"grants"`
 }
 
-// OfMe returns what the user of a name and with an access sees.
+// OfMe describes the user with a name and an access.
 func OfMe(name string, access accounts.Access) Me {
 	return Me{Name: name, Admin: access.Admin, Grants: OrEmpty(access.Grants)}
 }
@@ -26,7 +26,7 @@ func OrEmpty[T any](list []T) []T {
 	return list
 }
 
-// Login is the answer to a login. Token is missing if a cookie has it.
+// Login is the response to a login. Token is missing if the token is in a cookie.
 type Login struct {
 	Token     string    `json:"token,omitempty"`
 	ExpiresAt time.Time `json:"expiresAt"`

@@ -8,8 +8,8 @@ import (
 	"kontroler/store/view"
 )
 
-// Version is a version of a DAG. Spec is what runs: the schedule, suspension and limits of history are no part of
-// it. Lists have no spec.
+// Version is a version of a DAG. Spec has what runs: the schedule, suspended and the history limits are not part of it.
+// In lists, Spec is missing.
 type Version struct {
 	Version   int64           `json:"version"`
 	Tasks     int             `json:"tasks"`
@@ -17,7 +17,7 @@ type Version struct {
 	Spec      json.RawMessage `json:"spec,omitempty"`
 }
 
-// Tick is what happened to a due time, or to a stretch of Count due times that did not run.
+// Tick is the outcome of a due time, or of a stretch of Count due times that did not run.
 type Tick struct {
 	From      time.Time `json:"from"`
 	To        time.Time `json:"to"`
