@@ -110,7 +110,7 @@ func scheduleLines(s *snapshot, width int) []line {
 }
 
 func scheduleLine(s *scheduleRow, now time.Time) line {
-	text := fmt.Sprintf("   %s: ran %d times", s.Expression, s.Ran)
+	text := fmt.Sprintf("   %s, runs: %d", s.Expression, s.Ran)
 	if !s.LastDue.IsZero() {
 		text += ", last due " + seconds(now.Sub(s.LastDue)) + " ago"
 	}

@@ -70,7 +70,7 @@ func midway() (*graph, *snapshot) {
 func TestScheduleLines(t *testing.T) {
 	g, s := midway()
 	s.Schedules = []scheduleRow{{DAG: "heartbeat", Expression: "@every 10s", Ran: 7, LastDue: at(70)}}
-	const want = " ↺ heartbeat   @every 10s: ran 7 times, last due 2.0s ago"
+	const want = " ↺ heartbeat   @every 10s, runs: 7, last due 2.0s ago"
 	lines := table(g, s, 80, 24)
 	if last := lines[len(lines)-1].String(); last != want {
 		t.Errorf("the last line is %q, want %q", last, want)
