@@ -231,8 +231,8 @@ func (r *rangeAnswer) Write(p []byte) (int, error) {
 	return r.stream.Write(p)
 }
 
-// errAnew ends a plain text response when the log starts over, because what was sent cannot be taken back.
-var errAnew = errors.New("the log begins anew")
+// errRestarted ends a plain text response when the log starts over, because what was sent cannot be taken back.
+var errRestarted = errors.New("the log begins anew")
 
 // textSink writes a log as plain text.
 type textSink struct {
@@ -257,7 +257,7 @@ func (s *textSink) Begin(place podlog.Place) error {
 // Reset fails if a part of the log was sent.
 func (s *textSink) Reset(podlog.Reset) error {
 	if s.written > 0 {
-		return errAnew
+		return errRestarted
 	}
 	return nil
 }

@@ -124,7 +124,7 @@ func (h manifestHandlers[T]) update(w http.ResponseWriter, c *call) error {
 	}
 	var updated T
 	err = h.audited(c, h.action("update"), h.auditName(c, name), func(ctx context.Context) error {
-		return whileChanged(ctx, func() error {
+		return retryOnChange(ctx, func() error {
 			live, err := h.find(ctx, c, name)
 			if err != nil {
 				return err
@@ -192,7 +192,7 @@ func (h manifestHandlers[T]) delete(w http.ResponseWriter, c *call) error {
 		return err
 	}
 	err = h.audited(c, h.action("delete"), h.auditName(c, name), func(ctx context.Context) error {
-		return whileChanged(ctx, func() error {
+		return retryOnChange(ctx, func() error {
 			live, err := find(ctx)
 			if err != nil {
 				return err
@@ -271,13 +271,13 @@ func (h suspensionHandlers) set(w http.ResponseWriter, c *call, verb string, isS
 	if err != nil {
 		return err
 	}
-	if err := bodyless(c); err != nil {
+	if err := refuseBody(c); err != nil {
 		return err
 	}
 	var changed *v1alpha1.DAG
 	var warnings []string
 	err = h.audited(c, h.action(verb), h.auditName(c, name), func(ctx context.Context) error {
-		return whileChanged(ctx, func() error {
+		return retryOnChange(ctx, func() error {
 			live, err := h.find(ctx, c, name)
 			if err != nil {
 				return err

@@ -40,7 +40,7 @@ func (h stopHandlers) find(c *call, needed auth.Role) (t target, err error) {
 		}
 		t.namespace = c.PathValue("ns")
 	}
-	if err := bodyless(c); err != nil {
+	if err := refuseBody(c); err != nil {
 		return t, err
 	}
 	return t, h.complete(c.Context(), &t)
@@ -100,7 +100,7 @@ func (h stopHandlers) cancel(w http.ResponseWriter, c *call) error {
 		return err
 	}
 	err = h.audited(c, "run.cancel", t.auditName(), func(ctx context.Context) error {
-		return whileChanged(ctx, func() error {
+		return retryOnChange(ctx, func() error {
 			if err := h.complete(ctx, &t); err != nil {
 				return err
 			}

@@ -63,8 +63,8 @@ func largeBody(handler func(http.ResponseWriter, *call) error) func(http.Respons
 // maxTries is how often a change is tried while others change the same object.
 const maxTries = 5
 
-// whileChanged makes a change of an object that it reads first, and again if another change came in between.
-func whileChanged(ctx context.Context, change func() error) (err error) {
+// retryOnChange makes a change of an object that it reads first, and again if another change came in between.
+func retryOnChange(ctx context.Context, change func() error) (err error) {
 	for range maxTries {
 		err = change()
 		refusal, ok := errors.AsType[*objects.Refusal](err)
@@ -93,8 +93,8 @@ func (b *base) storedVersion(ctx context.Context, namespace, name string, number
 	return version.Spec, version.Newest, err
 }
 
-// bodyless refuses the body of a route that takes none.
-func bodyless(c *call) error {
+// refuseBody refuses the body of a route that takes none.
+func refuseBody(c *call) error {
 	var one [1]byte
 	if n, _ := c.Body.Read(one[:]); n > 0 {
 		return fault(badRequest, "The request must have no body.")

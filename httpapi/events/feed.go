@@ -61,7 +61,7 @@ func (f *Feed) Run(ctx context.Context) error {
 	f.isRunning = true
 	f.mu.Unlock()
 	var listening sync.WaitGroup
-	listening.Go(func() { f.views.Listen(ctx, f.ask) })
+	listening.Go(func() { f.views.Listen(ctx, f.requestRead) })
 	defer listening.Wait()
 	defer f.stop()
 	r := reader{feed: f}
@@ -83,8 +83,8 @@ func (f *Feed) Run(ctx context.Context) error {
 	}
 }
 
-// ask makes the reader read. It does not block.
-func (f *Feed) ask() {
+// requestRead makes the reader read. It does not block.
+func (f *Feed) requestRead() {
 	select {
 	case f.wake <- struct{}{}:
 	default:
@@ -223,7 +223,7 @@ func (f *Feed) Subscribe(ctx context.Context, user int64, since string) (*Subscr
 	if err != nil {
 		return nil, err
 	}
-	f.ask()
+	f.requestRead()
 	select {
 	case <-s.begun:
 		err = s.err

@@ -66,7 +66,7 @@ func (s *Subscription) add(batch Batch) {
 		s.pending, batch = s.pending[:0], Batch{Reset: TooSlow, ID: batch.ID}
 	}
 	s.pending = append(s.pending, batch)
-	s.tell()
+	s.signal()
 }
 
 // prepend puts a batch before those that wait.
@@ -74,10 +74,10 @@ func (s *Subscription) prepend(batch Batch) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.pending = slices.Insert(s.pending, 0, batch)
-	s.tell()
+	s.signal()
 }
 
-func (s *Subscription) tell() {
+func (s *Subscription) signal() {
 	select {
 	case s.hasPending <- struct{}{}:
 	default:

@@ -11,9 +11,9 @@ import (
 	"kontroler/store/view"
 )
 
-// InBeginning and InArchive return why a log does not have a position.
-func (p Position) InBeginning(begins time.Time) Reset { return p.inBeginning(begins) }
-func (p Position) InArchive(log view.Log) Reset       { return p.inArchive(log) }
+// ResetFor and ResetForStored return why a log does not have a position.
+func (p Position) ResetFor(begins time.Time) Reset   { return p.resetFor(begins) }
+func (p Position) ResetForStored(log view.Log) Reset { return p.resetForStored(log) }
 
 // StoredAt returns where an offset of a log is in what is stored of it, and how many bytes are missing before.
 var StoredAt = stored
@@ -57,8 +57,8 @@ func (l *Logs) Follow(ctx context.Context, namespace, name, uid string, sink Sin
 }
 
 // FinishFrom passes the end of a followed log to a sink that another log replaced, which is stored in chunks of one
-// byte. unsure is what the stream had after its last newline. The read of the chunk after the last one fails.
-func FinishFrom(stored string, size int, unsure string, sink Sink) error {
+// byte. unconfirmed is what the stream had after its last newline. The read of the chunk after the last one fails.
+func FinishFrom(stored string, size int, unconfirmed string, sink Sink) error {
 	archive := &Archive{begins: []int64{0}, loaded: -1, fetch: func(number int) ([]byte, error) {
 		if number >= len(stored) {
 			return nil, view.ErrUnavailable
@@ -72,7 +72,7 @@ func FinishFrom(stored string, size int, unsure string, sink Sink) error {
 	for i := range size {
 		archive.begins = append(archive.begins, int64(i+1))
 	}
-	return (&copying{sink: sink, unsure: []byte(unsure)}).finishFrom(archive)
+	return (&copying{sink: sink, unconfirmed: []byte(unconfirmed)}).finishFrom(archive)
 }
 
 // TailOffset returns where the last n lines of a text begin that arrives in parts.

@@ -82,20 +82,20 @@ func (l *Logs) Copy(ctx context.Context, q Request, sink Sink) (End, error) {
 // copying is the state of a Copy.
 type copying struct {
 	*Logs
-	q      Request
-	sink   Sink
-	failed error  // of the sink
-	place  Source // of what was last begun
-	at     Position
-	tries  int // without a log
-	polls  int // since the log ended
+	q       Request
+	sink    Sink
+	sinkErr error  // of the sink
+	place   Source // of what was last begun
+	at      Position
+	tries   int // without a log
+	polls   int // since the log ended
 	// reachedEnd means that a stream that followed the log has come to an end by itself.
 	reachedEnd bool
-	// unsure is the end of that stream after its last newline. It may contain what the kubelet says of a container
+	// unconfirmed is the end of that stream after its last newline. It may contain what the kubelet says of a container
 	// that it has removed. The sink gets these bytes from the next read of the log, and from here only if nothing else
 	// has them.
-	unsure    []byte
-	isRotated bool
+	unconfirmed []byte
+	isRotated   bool
 }
 
 // step reads as far as the log goes where it is now. It returns how long to wait until the next step, 0 at the end.
@@ -120,8 +120,8 @@ func (c *copying) step(ctx context.Context) (wait time.Duration, err error) {
 	switch {
 	case err == nil:
 		return wait, nil
-	case c.failed != nil:
-		return 0, c.failed
+	case c.sinkErr != nil:
+		return 0, c.sinkErr
 	case ctx.Err() != nil:
 		return 0, context.Cause(ctx)
 	case c.mayRetry(err):
@@ -174,13 +174,13 @@ func (c *copying) begin(place Place) error {
 		return nil
 	}
 	c.place = place.Source
-	return c.tell(c.sink.Begin(place))
+	return c.fromSink(c.sink.Begin(place))
 }
 
-// tell remembers an error of the sink.
-func (c *copying) tell(err error) error {
+// fromSink remembers an error of the sink.
+func (c *copying) fromSink(err error) error {
 	if err != nil {
-		c.failed = err
+		c.sinkErr = err
 	}
 	return err
 }
@@ -188,7 +188,7 @@ func (c *copying) tell(err error) error {
 // reset makes the sink begin anew.
 func (c *copying) reset(why Reset) error {
 	c.at = Position{}
-	return c.tell(c.sink.Reset(why))
+	return c.fromSink(c.sink.Reset(why))
 }
 
 // copyNode reads a log from its node, from c.at on. isComplete is false if it must be read again from its beginning.
@@ -217,11 +217,11 @@ func (c *copying) copyNode(ctx context.Context, place Place, isFollowed bool) (i
 		case err != nil && !isEnd:
 			return false, nodeError(err)
 		case len(part) == 0:
-			return c.endOfNode(read, isFollowed)
+			return c.checkEnd(read, isFollowed)
 		}
 		if read < 0 {
 			read = 0
-			if isOther, err = c.meet(at, isFollowed); err != nil {
+			if isOther, err = c.checkBegin(at, isFollowed); err != nil {
 				return true, err
 			}
 		}
@@ -234,22 +234,22 @@ func (c *copying) copyNode(ctx context.Context, place Place, isFollowed bool) (i
 		unread := part[min(max(c.at.Offset-read, 0), int64(len(part))):]
 		read += int64(len(part))
 		if isEnd && isFollowed {
-			c.unsure = bytes.Clone(unread)
+			c.unconfirmed = bytes.Clone(unread)
 		} else if err := c.pass(unread); err != nil {
 			return false, err
 		}
 		if !lines.hasMore() {
-			if err := c.tell(c.sink.Flush()); err != nil {
+			if err := c.fromSink(c.sink.Flush()); err != nil {
 				return false, err
 			}
 		}
 	}
 }
 
-// meet compares the time of the first line that a node serves with what was read before. isOther means that the log was
+// checkBegin compares the time of the first line that a node serves with what was read before. isOther means that the log was
 // read to its end before its node rotated it, so that nothing is left to read.
-func (c *copying) meet(begins time.Time, isFollowed bool) (isOther bool, err error) {
-	if why := c.at.inBeginning(begins); why != "" {
+func (c *copying) checkBegin(begins time.Time, isFollowed bool) (isOther bool, err error) {
+	if why := c.at.resetFor(begins); why != "" {
 		if c.reachedEnd && !isFollowed {
 			c.isRotated = true
 			return true, nil
@@ -262,8 +262,8 @@ func (c *copying) meet(begins time.Time, isFollowed bool) (isOther bool, err err
 	return false, nil
 }
 
-// endOfNode decides what the end of a stream means of which a number of bytes were read, -1 if it was empty.
-func (c *copying) endOfNode(read int64, isFollowed bool) (isComplete bool, err error) {
+// checkEnd decides what the end of a stream means of which a number of bytes were read, -1 if it was empty.
+func (c *copying) checkEnd(read int64, isFollowed bool) (isComplete bool, err error) {
 	if isFollowed || c.at.Begins.IsZero() || read >= c.at.Offset {
 		return true, nil
 	}
@@ -283,22 +283,22 @@ func (c *copying) pass(part []byte) error {
 	if len(part) == 0 {
 		return nil
 	}
-	if err := c.tell(c.sink.Write(c.at, part)); err != nil {
+	if err := c.fromSink(c.sink.Write(c.at, part)); err != nil {
 		return err
 	}
 	c.at.Offset += int64(len(part))
-	c.unsure = nil
+	c.unconfirmed = nil
 	return nil
 }
 
-// finish decides about unsure when a log cannot continue what was read. servedEnd is what the log has after its last
+// finish decides about unconfirmed when a log cannot continue what was read. servedEnd is what the log has after its last
 // newline. If what was read ended with it, it is passed, without what the kubelet said after it. If it is not known,
-// nothing else has the end of the log, and all of unsure is passed.
+// nothing else has the end of the log, and all of unconfirmed is passed.
 func (c *copying) finish(servedEnd []byte, isKnown bool) error {
 	switch {
 	case !isKnown:
-		return c.pass(c.unsure)
-	case bytes.HasPrefix(c.unsure, servedEnd):
+		return c.pass(c.unconfirmed)
+	case bytes.HasPrefix(c.unconfirmed, servedEnd):
 		return c.pass(servedEnd)
 	}
 	return nil
@@ -350,7 +350,7 @@ func (c *copying) copyArchive(ctx context.Context, place Place) error {
 	if err := c.begin(place); err != nil {
 		return err
 	}
-	if why := c.at.inArchive(log); why != "" {
+	if why := c.at.resetForStored(log); why != "" {
 		if c.reachedEnd {
 			c.isRotated = true
 			return c.finishFrom(archive)
@@ -371,7 +371,7 @@ func (c *copying) copyArchive(ctx context.Context, place Place) error {
 	for c.at.Offset < log.Bytes {
 		place, missing := stored(log, c.at.Offset)
 		if missing > 0 {
-			if err := c.tell(c.sink.Omitted(c.at, missing)); err != nil {
+			if err := c.fromSink(c.sink.Omitted(c.at, missing)); err != nil {
 				return err
 			}
 			c.at.Offset += missing

@@ -78,7 +78,7 @@ func TestResume(t *testing.T) {
 			from, view.Log{BeginsAt: t0.Add(time.Second), Bytes: 200, IsIncomplete: true}, podlog.Rotated,
 		},
 	} {
-		if got := tt.at.InArchive(tt.log); got != tt.want {
+		if got := tt.at.ResetForStored(tt.log); got != tt.want {
 			t.Errorf("%s: %q, want %q", name, got, tt.want)
 		}
 	}
@@ -89,7 +89,7 @@ func TestResume(t *testing.T) {
 		"the same beginning": {nanoseconds, ""},
 		"another beginning":  {t0.Add(time.Microsecond), podlog.Rotated},
 	} {
-		if got := from.InBeginning(tt.begins); got != tt.want {
+		if got := from.ResetFor(tt.begins); got != tt.want {
 			t.Errorf("%s at a node: %q, want %q", name, got, tt.want)
 		}
 	}

@@ -51,20 +51,20 @@ const (
 	Shorter Reset = "shorter"
 )
 
-// inBeginning returns why a log that begins at a time does not have the Position. It is empty if it may have it.
-func (p Position) inBeginning(begins time.Time) Reset {
+// resetFor returns why a log that begins at a time does not have the Position. It is empty if it may have it.
+func (p Position) resetFor(begins time.Time) Reset {
 	if !p.Begins.IsZero() && !p.Begins.Equal(inMicroseconds(begins)) {
 		return Rotated
 	}
 	return ""
 }
 
-// inArchive returns why a stored log does not have the Position. It is empty if it has it.
-func (p Position) inArchive(log view.Log) Reset {
+// resetForStored returns why a stored log does not have the Position. It is empty if it has it.
+func (p Position) resetForStored(log view.Log) Reset {
 	switch {
 	case p.Begins.IsZero():
 		return ""
-	case p.inBeginning(log.BeginsAt) != "":
+	case p.resetFor(log.BeginsAt) != "":
 		return Rotated
 	case log.IsIncomplete:
 		return Incomplete

@@ -34,7 +34,7 @@ func (c *Counts) Follower(runsOfPart int) Follower {
 // Round reads what has changed, and a part of a sweep. isDone means that nothing is left to read.
 func (f Follower) Round(ctx context.Context) (isDone bool, err error) {
 	err = f.round(ctx)
-	return !f.isSweeping && !f.hasGone && len(f.touched) == 0, err
+	return !f.isSweeping && !f.hasRemovals && len(f.touched) == 0, err
 }
 
 const maxRounds = 1000

@@ -44,11 +44,11 @@ type follower struct {
 	// A sweep has read the quarter-hours before sweptTo.
 	isSweeping bool
 	sweptTo    time.Time
-	// hasGone means that a run has been removed since the sweep began.
-	hasGone bool
-	// isRead means that a sweep has ended since all counts were dropped, the last one at sweptAt.
-	isRead  bool
-	sweptAt time.Time
+	// hasRemovals means that a run has been removed since the sweep began.
+	hasRemovals bool
+	// hasSwept means that a sweep has ended since all counts were dropped, the last one at sweptAt.
+	hasSwept bool
+	sweptAt  time.Time
 	// isReset means that the last round has dropped all counts because it could not follow the changes.
 	isReset    bool
 	runsOfPart int
@@ -72,7 +72,7 @@ func (c *Counts) Run(ctx context.Context) error {
 		}
 		began := time.Now()
 		err := f.round(ctx)
-		timer.Reset(pause(time.Since(began), err == nil && !f.isRead && !f.isReset))
+		timer.Reset(pause(time.Since(began), err == nil && !f.hasSwept && !f.isReset))
 	}
 }
 
@@ -91,7 +91,7 @@ func (f *follower) round(ctx context.Context) error {
 	began := f.now()
 	err := f.read(bounded, began)
 	if ctx.Err() == nil {
-		f.note(began, f.isRead, err)
+		f.note(began, f.hasSwept, err)
 	}
 	return err
 }
@@ -103,7 +103,7 @@ func (f *follower) read(ctx context.Context, began time.Time) error {
 	if err := f.readTouched(ctx); err != nil {
 		return err
 	}
-	if !f.isSweeping && (f.hasGone || began.Sub(f.sweptAt) >= sweepEvery) {
+	if !f.isSweeping && (f.hasRemovals || began.Sub(f.sweptAt) >= sweepEvery) {
 		f.beginSweep()
 	}
 	if !f.isSweeping {
@@ -120,7 +120,7 @@ func (f *follower) follow(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		f.readAnew(snapshot)
+		f.restart(snapshot)
 		return nil
 	}
 	changes, next, isReset, err := f.views.Changes(ctx, f.snapshot, maxChanges)
@@ -128,7 +128,7 @@ func (f *follower) follow(ctx context.Context) error {
 		return err
 	}
 	if f.isReset = isReset; isReset {
-		f.readAnew(next)
+		f.restart(next)
 		return nil
 	}
 	var runs []int64
@@ -138,27 +138,27 @@ func (f *follower) follow(ctx context.Context) error {
 		}
 	}
 	slices.Sort(runs)
-	ends, hasGone, err := f.views.EndsOfRuns(ctx, slices.Compact(runs))
+	ends, hasRemovals, err := f.views.EndsOfRuns(ctx, slices.Compact(runs))
 	if err != nil {
 		return err
 	}
 	for _, at := range ends {
 		f.touched[quarterOf(at)] = true
 	}
-	f.hasGone = f.hasGone || hasGone
+	f.hasRemovals = f.hasRemovals || hasRemovals
 	f.snapshot = next
 	return nil
 }
 
-// readAnew drops all counts, and begins with a snapshot.
-func (f *follower) readAnew(snapshot view.Snapshot) {
+// restart drops all counts, and begins with a snapshot.
+func (f *follower) restart(snapshot view.Snapshot) {
 	f.forget()
-	f.snapshot, f.isRead = snapshot, false
+	f.snapshot, f.hasSwept = snapshot, false
 	clear(f.touched)
 	f.beginSweep()
 }
 
-func (f *follower) beginSweep() { f.isSweeping, f.sweptTo, f.hasGone = true, earliest, false }
+func (f *follower) beginSweep() { f.isSweeping, f.sweptTo, f.hasRemovals = true, earliest, false }
 
 // readTouched reads the touched quarter-hours again, neighbours together.
 func (f *follower) readTouched(ctx context.Context) error {
@@ -194,7 +194,7 @@ func (f *follower) sweep(ctx context.Context, began time.Time) error {
 	}
 	f.sweptTo = before
 	if !hasMore {
-		f.isSweeping, f.isRead, f.sweptAt = false, true, began
+		f.isSweeping, f.hasSwept, f.sweptAt = false, true, began
 	}
 	return nil
 }

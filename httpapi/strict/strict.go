@@ -93,24 +93,24 @@ func (c *checker) value(t reflect.Type, at *place, depth int) error {
 	if t != nil && t.Kind() == reflect.Interface {
 		t = nil
 	}
-	isOwn := t != nil && reflect.PointerTo(t).Implements(unmarshaler)
+	isUnmarshaler := t != nil && reflect.PointerTo(t).Implements(unmarshaler)
 	switch token {
 	case json.Delim('{'):
-		if !isOwn && !isKind(t, reflect.Struct, reflect.Map) {
+		if !isUnmarshaler && !isKind(t, reflect.Struct, reflect.Map) {
 			c.fault(at, "an object does not belong here")
 			t = nil
 		}
 		err = c.object(t, at, depth)
 	case json.Delim('['):
-		if !isOwn && !isKind(t, reflect.Slice) {
+		if !isUnmarshaler && !isKind(t, reflect.Slice) {
 			c.fault(at, "an array does not belong here")
 			t = nil
 		}
 		for i := 0; err == nil && c.decoder.More(); i++ {
-			err = c.value(elementOf(t, isOwn), &place{at, strconv.Itoa(i)}, depth+1)
+			err = c.value(elementOf(t, isUnmarshaler), &place{at, strconv.Itoa(i)}, depth+1)
 		}
 	default:
-		c.scalar(t, isOwn, token, at)
+		c.scalar(t, isUnmarshaler, token, at)
 		return nil
 	}
 	if err == nil {
@@ -144,11 +144,11 @@ func (c *checker) object(t reflect.Type, parent *place, depth int) error {
 }
 
 // scalar checks a value that is no object and no array. Null is the zero value of every type.
-func (c *checker) scalar(t reflect.Type, isOwn bool, token json.Token, at *place) {
+func (c *checker) scalar(t reflect.Type, isUnmarshaler bool, token json.Token, at *place) {
 	if t == nil || token == nil {
 		return
 	}
-	if isOwn || isBytes(t) {
+	if isUnmarshaler || isBytes(t) {
 		text, err := json.Marshal(token)
 		if err == nil {
 			err = json.Unmarshal(text, reflect.New(t).Interface())
@@ -210,8 +210,8 @@ func isBytes(t reflect.Type) bool {
 }
 
 // elementOf returns the type of the elements of an array. Nil means that they are free.
-func elementOf(t reflect.Type, isOwn bool) reflect.Type {
-	if isOwn || t == nil || t.Kind() != reflect.Slice {
+func elementOf(t reflect.Type, isUnmarshaler bool) reflect.Type {
+	if isUnmarshaler || t == nil || t.Kind() != reflect.Slice {
 		return nil
 	}
 	return t.Elem()

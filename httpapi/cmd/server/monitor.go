@@ -103,7 +103,7 @@ func (m *monitor) check(ctx context.Context) error {
 	m.isPrepared = m.isPrepared || prepareErr == nil
 	m.note(accountsDatabase, prepareErr)
 	m.note(viewsDatabase, viewsErr)
-	broken := bothBroken(prepareErr, viewsErr)
+	broken := brokenErr(prepareErr, viewsErr)
 	if broken == nil {
 		m.brokenSince = time.Time{}
 		return nil
@@ -135,8 +135,8 @@ func (m *monitor) note(database string, err error) {
 	}
 }
 
-// bothBroken returns the errors that waiting may not help against, nil if there is none.
-func bothBroken(prepareErr, viewsErr error) error {
+// brokenErr returns the errors that waiting may not help against, nil if there is none.
+func brokenErr(prepareErr, viewsErr error) error {
 	switch {
 	case isBroken(prepareErr) && isBroken(viewsErr):
 		return fmt.Errorf("%w. Besides, %w", prepareErr, viewsErr)
