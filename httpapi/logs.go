@@ -232,7 +232,7 @@ func (r *rangeAnswer) Write(p []byte) (int, error) {
 }
 
 // errRestarted ends a plain text response when the log starts over, because what was sent cannot be taken back.
-var errRestarted = errors.New("the log begins anew")
+var errRestarted = errors.New("the log starts over")
 
 // textSink writes a log as plain text.
 type textSink struct {

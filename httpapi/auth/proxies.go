@@ -104,8 +104,8 @@ func (i *Ignored) Log(log *slog.Logger, peer netip.Addr, now time.Time) {
 		return
 	}
 	i.last = now
-	log.Warn("the headers X-Forwarded-For and X-Forwarded-Proto of a peer do not count. If it is your proxy, name its "+
-		"network in --trusted-proxies (KONTROLER_TRUSTED_PROXIES)", "peer", peer.String())
+	log.Warn("ignoring X-Forwarded-For and X-Forwarded-Proto of a peer. If the peer is your proxy, add its network to "+
+		"--trusted-proxies (KONTROLER_TRUSTED_PROXIES)", "peer", peer.String())
 }
 
 // parseHop reads an address, with or without a port.

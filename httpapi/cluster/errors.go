@@ -57,7 +57,7 @@ func (r request) failed(err error) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, context.Canceled):
-		return fmt.Errorf("asking to %s: %w", r, err)
+		return fmt.Errorf("%s: %w", r, err)
 	case apierrors.IsForbidden(err) && r.namespace != "":
 		detail = fmt.Sprintf("Kubernetes does not let the server %s. "+
 			"The namespace is gone, or lacks the server's Role (manifests/README.md).", r)
@@ -68,5 +68,5 @@ func (r request) failed(err error) error {
 	case apierrors.IsNotFound(err):
 		detail = fmt.Sprintf("The cluster has no %s. Their definitions are in manifests/crd.", r.resource)
 	}
-	return &Error{detail, fmt.Errorf("asking to %s: %w", r, err)}
+	return &Error{detail, fmt.Errorf("%s: %w", r, err)}
 }

@@ -27,7 +27,7 @@ const (
 // The errors of Subscribe.
 var (
 	ErrTooMany = errors.New("the user has too many streams")
-	ErrStopped = errors.New("the feed of events does not run")
+	ErrStopped = errors.New("the feed of events is not running")
 )
 
 // Feed reads what changes, and passes it to subscribers.
@@ -121,7 +121,7 @@ func (r *reader) read(ctx context.Context) {
 	batch, err := r.next(ctx)
 	if err != nil {
 		if ctx.Err() == nil && !r.isFailed {
-			f.log.Warn("cannot read what changes; trying again", "error", err)
+			f.log.Warn("reading changes failed; retrying", "error", err)
 		}
 		r.isFailed = true
 		f.publish(Batch{})
@@ -129,7 +129,7 @@ func (r *reader) read(ctx context.Context) {
 		return
 	}
 	if r.isFailed {
-		f.log.Info("reading what changes again")
+		f.log.Info("reading changes succeeds again")
 	}
 	r.isFailed = false
 	f.publish(batch)

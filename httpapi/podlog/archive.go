@@ -49,7 +49,7 @@ func (a *Archive) Seek(offset int64, whence int) (int64, error) {
 		offset += a.Size()
 	}
 	if offset < 0 {
-		return 0, errors.New("a place before the beginning of a log")
+		return 0, errors.New("seeking before the beginning of a log")
 	}
 	a.place = offset
 	return offset, nil

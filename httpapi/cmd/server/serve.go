@@ -202,7 +202,7 @@ func clean(ctx context.Context, db *accounts.DB, m *monitor, retention time.Dura
 			return
 		}
 		if err := db.Clean(ctx, time.Now(), retention); err != nil && ctx.Err() == nil {
-			log.Warn("removing expired rows", "error", err)
+			log.Warn("removing expired rows failed", "error", err)
 		}
 	})
 	return nil
