@@ -63,7 +63,8 @@ func largeBody(handler func(http.ResponseWriter, *call) error) func(http.Respons
 // maxTries is how often a change is tried while others change the same object.
 const maxTries = 5
 
-// retryOnChange makes a change of an object that it reads first, and again if another change came in between.
+// retryOnChange calls change, which reads an object and changes it. If another change came in between, it retries, at
+// most maxTries times in total.
 func retryOnChange(ctx context.Context, change func() error) (err error) {
 	for range maxTries {
 		err = change()

@@ -13,23 +13,23 @@ const (
 	// doubles up to maxDelay.
 	freeFailures = 5
 	maxDelay     = 15 * time.Minute
-	// freeOfProxy and maxOfProxy are the same for all logins of a user that one proxy forwards, except those from
-	// networks of the user. Addresses that a proxy names may be forged.
+	// freeOfProxy and maxOfProxy limit in the same way all logins of a user that one proxy forwards, except those from
+	// known networks of the user. The addresses that a proxy names may be forged.
 	freeOfProxy = 100
 	maxOfProxy  = 10 * time.Second
-	// maxOwn is how many networks of a user are known: those from which the user has logged in last.
+	// maxOwn is how many networks are remembered for each user: those of the latest successful logins.
 	maxOwn = 8
-	// forgetAfter is when failures are forgotten, counted from the last one.
+	// forgetAfter is how long failures are remembered after the last one.
 	forgetAfter = time.Hour
-	// maxPairs bounds the memory. The pair that failed least recently is forgotten first.
+	// maxPairs bounds the memory. The pair whose last failure is the oldest is forgotten first.
 	maxPairs = 50_000
 )
 
-// Delays counts failed logins by user and network, and by user and proxy. It is the memory of one replica.
+// Delays counts failed logins by user and network, and by user and proxy. Each replica counts on its own.
 type Delays struct {
 	mu    sync.Mutex
 	pairs map[[sha256.Size]byte]*failures
-	// own are the networks of each user. Only logins that succeed add to them.
+	// own has the known networks of each user. Only successful logins add to them.
 	own map[string][]string
 }
 
@@ -43,14 +43,14 @@ func NewDelays() *Delays {
 	return &Delays{pairs: map[[sha256.Size]byte]*failures{}, own: map[string][]string{}}
 }
 
-// limit is a pair, and how it is delayed.
+// limit is the delay of a pair: none for the first free failures, then one that doubles up to most.
 type limit struct {
 	pair [sha256.Size]byte
 	free int
 	most time.Duration
 }
 
-// limits returns what limits a login.
+// limits returns the limits of a login: that of its network, and that of its proxy if the network is not known.
 func (d *Delays) limits(user string, from Origin) []limit {
 	network := Network(from.Address)
 	all := []limit{{key(user, network), freeFailures, maxDelay}}
@@ -60,8 +60,9 @@ func (d *Delays) limits(user string, from Origin) []limit {
 	return all
 }
 
-// Begin counts a login as failed, before its password is checked, so that many at a time are counted too. If it must
-// wait, nothing is counted, and the login must be refused.
+// Begin counts a login as failed before its password is checked, so that concurrent logins are counted too. If wait is
+// not zero, nothing was counted, and the caller must refuse the login. Otherwise it must call Succeed or Abandon unless
+// the login fails.
 func (d *Delays) Begin(user string, from Origin, now time.Time) (wait time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -99,7 +100,7 @@ func (d *Delays) count(l limit, now time.Time) {
 	pair.last = now
 }
 
-// Succeed forgets the failures of a user from a network, which is one of the user now.
+// Succeed forgets the failures of a user from a network, and remembers the network as one of the user.
 func (d *Delays) Succeed(user string, from Origin) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -110,8 +111,7 @@ func (d *Delays) Succeed(user string, from Origin) {
 	d.own[user] = append(own[max(0, len(own)-maxOwn+1):], network)
 }
 
-// Abandon takes back a login that was begun and whose password was not checked. A pair without a failure takes no room
-// from those that have some.
+// Abandon uncounts a login that Begin counted and whose password was not checked.
 func (d *Delays) Abandon(user string, from Origin) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -130,7 +130,7 @@ func (d *Delays) takeBack(user string, from Origin) {
 	}
 }
 
-// makeRoom removes forgotten pairs if there are too many, and the oldest if all are recent.
+// makeRoom removes expired pairs if there are maxPairs, and the oldest pair if none has expired.
 func (d *Delays) makeRoom(now time.Time) {
 	if len(d.pairs) < maxPairs {
 		return
@@ -149,7 +149,7 @@ func (d *Delays) makeRoom(now time.Time) {
 	}
 }
 
-// key hides the name: people type passwords where a name belongs.
+// key hashes the name, so that no password stays in memory: people type passwords where a name belongs.
 func key(user, from string) [sha256.Size]byte {
 	return sha256.Sum256([]byte(from + "\x00" + user))
 }

@@ -48,7 +48,7 @@ func (k *Keys) session(token string, now time.Time) (id string, err error) {
 	return claims.ID, nil
 }
 
-// isOfSession reports whether a token says that it is one of a session. Nothing of it is verified.
+// isOfSession reports whether a token claims to be one of a session. It verifies neither the signature nor the expiry.
 func isOfSession(token string) bool {
 	var claims jwt.RegisteredClaims
 	_, _, err := jwt.NewParser().ParseUnverified(token, &claims)

@@ -15,8 +15,8 @@ import (
 // minKey is the length of a key in bytes: that of the output of HS256.
 const minKey = 32
 
-// Keys are the keys of tokens. The first signs; all of them verify, so that a key can be replaced without ending
-// sessions.
+// Keys are the keys of session tokens. The first key signs; all keys verify, so that a key can be replaced without
+// ending sessions.
 type Keys struct {
 	path string
 
@@ -33,7 +33,8 @@ func OpenKeys(path string) (*Keys, error) {
 	return k, err
 }
 
-// Reload reads the file again, if it has changed. After an error the keys stay as they are. No error contains a key.
+// Reload reads the file, and replaces the keys if it has changed. After an error the old keys stay. No error contains a
+// key.
 func (k *Keys) Reload() (hasChanged bool, err error) {
 	content, err := os.ReadFile(k.path)
 	if err != nil {
@@ -52,7 +53,8 @@ func (k *Keys) Reload() (hasChanged bool, err error) {
 	return true, nil
 }
 
-// parseKeys reads a key a line. Blank lines and those that begin with # are ignored.
+// parseKeys parses a file with one key a line. It ignores blank lines and lines that begin with #. signing is the id of
+// the first key.
 func parseKeys(content []byte) (byID map[string][]byte, signing string, err error) {
 	byID = map[string][]byte{}
 	number := 0

@@ -17,16 +17,16 @@ var userName = regexp.MustCompile(`^[a-z0-9]([a-z0-9._@-]{0,61}[a-z0-9])?$`)
 // IsUserName reports whether a text may be the name of a user.
 func IsUserName(name string) bool { return userName.MatchString(name) }
 
-// DelayedError means that logins of this user from this network, or by this proxy, have failed, and that the next may
-// begin After.
+// DelayedError means that too many logins of this user failed from this network or through this proxy. The next one may
+// begin After this time.
 type DelayedError struct{ After time.Duration }
 
 func (e *DelayedError) Error() string {
 	return fmt.Sprintf("too many failed logins. The next one may begin in %s", e.After)
 }
 
-// Record runs an action of a user and records it. It returns the error of the action, or its own. If keep is false, the
-// record of a failed action is removed afterwards, which takes as long as to complete it.
+// Record runs an action of a user and records it in the audit. It returns the error of the action, or that of recording
+// it. If keep is false, the record of a failed action is deleted afterwards, which takes as long as completing it.
 type Record func(u accounts.User, keep bool, action func(context.Context) error) error
 
 // Logins checks passwords.
@@ -35,21 +35,20 @@ type Logins struct {
 	Authenticator *Authenticator
 	Hasher        *Hasher
 	Delays        *Delays
-	// Lifetime is that of a session.
+	// Lifetime is how long a session lasts at most.
 	Lifetime time.Duration
 	Now      func() time.Time
 	Log      *slog.Logger
 }
 
-// UnknownUser stands for a user who does not exist in what is recorded of a login. It is not a name that a user can
-// have.
+// UnknownUser is recorded for a login whose user does not exist. No user can have this name.
 const UnknownUser = "(unknown)"
 
-// Login checks a password, begins a session, and records both. A user who does not exist is recorded as UnknownUser:
-// people type passwords where a name belongs. Such a login takes the same steps, and so the same time. Of the logins of
-// unknown users from a network, as many are kept in the record as one user could have failed: anybody could fill the
-// database otherwise. An error matches ErrUnauthenticated or ErrBusy, is a *DelayedError, or that of the database or of
-// record.
+// Login checks a password, begins a session, and records both. An unknown user is recorded as UnknownUser, because
+// people type passwords where a name belongs. Such a login takes the same steps as others, and so the same time. The
+// record keeps only as many logins of unknown users from a network as one user could have failed; otherwise anybody
+// could fill the database. The error matches ErrUnauthenticated or ErrBusy, is a *DelayedError, or is that of the
+// database or of record.
 func (l *Logins) Login(ctx context.Context, name, password string, from Origin, record Record) (
 	token string, s accounts.Session, err error) {
 	err = l.attempt(name, from, func(turn *Turn) error {
@@ -70,7 +69,8 @@ func (l *Logins) Login(ctx context.Context, name, password string, from Origin, 
 	return token, s, err
 }
 
-// ChangePassword sets the password of a principal who knows the present one, and records it. Its other sessions end.
+// ChangePassword sets the password of a principal who knows the current one, and records that. The user's other
+// sessions end. It returns the errors of Login.
 func (l *Logins) ChangePassword(
 	ctx context.Context, p Principal, current, next string, from Origin, record Record,
 ) error {
@@ -89,8 +89,9 @@ func (l *Logins) ChangePassword(
 	})
 }
 
-// attempt runs check and counts its failure. Only a wrong user or password counts. Whoever must wait, or finds too many
-// others, costs neither a row nor a query: callers that are not known could fill the audit otherwise.
+// attempt runs check, and counts a wrong user or password as a failed login; other errors do not count. A caller who is
+// delayed, or who meets ErrBusy, causes neither a query nor a row: otherwise unauthenticated callers could fill the
+// audit.
 func (l *Logins) attempt(name string, from Origin, check func(*Turn) error) error {
 	turn, err := l.Hasher.Enter(Network(from.Address))
 	if err != nil {
@@ -109,7 +110,7 @@ func (l *Logins) attempt(name string, from Origin, check func(*Turn) error) erro
 	return err
 }
 
-// find returns a user without an id if there is none of that name.
+// find returns the user with a name. If there is none, it returns UnknownUser without an id.
 func (l *Logins) find(ctx context.Context, name string) (accounts.User, error) {
 	unknown := accounts.User{Name: UnknownUser}
 	if !IsUserName(name) {
@@ -124,7 +125,8 @@ func (l *Logins) find(ctx context.Context, name string) (accounts.User, error) {
 
 var errWrong = unauthenticated("user or password is wrong")
 
-// check returns the hash of the password of a user if the password is right and the user enabled.
+// check returns the password hash of a user if the password is right and the user enabled. It replaces a hash that was
+// made with an old cost.
 func (l *Logins) check(ctx context.Context, u accounts.User, turn *Turn, password string) (hash string, err error) {
 	hash, err = l.DB.Users.PasswordHash(ctx, u.ID)
 	if err != nil && !errors.Is(err, accounts.ErrNotFound) {

@@ -30,14 +30,14 @@ const (
 	MaxPassword = 1024 // bytes
 )
 
-// maxWaiting is how many callers may wait for a place to hash, or read and write rows before and after that. A network
-// may have half of the places that the others leave, those who hash included, and at least one.
+// maxWaiting is how many callers may have a turn without hashing: they wait for a place, or read and write rows before
+// and after that. One network may have half of the turns that the others leave, and at least one.
 const maxWaiting = 16
 
-// ErrBusy means that too many callers hash passwords. They may try again after a second.
+// ErrBusy means that too many callers have a turn. The caller may retry after a second.
 var ErrBusy = errors.New("too many logins at a time")
 
-// CheckPassword returns an error that says why a text may not become the password of a user.
+// CheckPassword returns an error that says why a text is not allowed as the password of a user.
 func CheckPassword(user, password string) error {
 	switch {
 	case !utf8.ValidString(password):
@@ -76,7 +76,7 @@ type Turn struct {
 	network string
 }
 
-// Enter returns a turn, or ErrBusy if too many have one, or too many of a network. It does not wait.
+// Enter returns a turn, or ErrBusy if too many callers have one, in total or of this network. It does not block.
 func (h *Hasher) Enter(network string) (*Turn, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -100,7 +100,7 @@ func (t *Turn) End() {
 	}
 }
 
-// place waits for a place to hash. done gives it back.
+// place waits for a place to hash, or for the end of ctx. done gives the place back.
 func (t *Turn) place(ctx context.Context) (done func(), err error) {
 	select {
 	case t.hasher.places <- struct{}{}:
@@ -130,8 +130,8 @@ func (t *Turn) Hash(ctx context.Context, password string) (string, error) {
 	return encode(password), nil
 }
 
-// Verify reports whether a hash is that of a password. An empty hash is that of a user who does not exist; it takes the
-// same time. isWeak means that the hash was made with another cost than new ones.
+// Verify reports whether a password matches a hash. An empty hash, that of an unknown user, never matches and takes the
+// same time. isWeak means that the hash was made with a cost other than that of new hashes.
 func (t *Turn) Verify(ctx context.Context, hash, password string) (matches, isWeak bool, err error) {
 	done, err := t.place(ctx)
 	if err != nil {
@@ -174,7 +174,7 @@ type parameters struct {
 // errHash does not quote the hash.
 var errHash = errors.New("a stored password hash is not an Argon2id hash in PHC format")
 
-// parse reads a hash in PHC format. It refuses a cost that is far above that of encode.
+// parse parses a hash in PHC format. It rejects a cost far above that of encode.
 func parse(text string) (p parameters, err error) {
 	parts := strings.Split(text, "$")
 	if len(parts) != 6 || parts[0] != "" || parts[1] != "argon2id" || parts[2] != fmt.Sprintf("v=%d", argon2.Version) {

@@ -11,15 +11,15 @@ import (
 	"time"
 )
 
-// Proxies are the proxies whose forwarding headers count.
+// Proxies are the trusted proxies. The forwarding headers of other peers are ignored.
 type Proxies struct {
 	networks []netip.Prefix
 	// names are in the client certificates of proxies, as DNS names or URIs.
 	names []string
 }
 
-// ParseProxies reads networks (10.0.0.0/8), addresses, and names of client certificates, separated by commas. Names
-// need client certificates.
+// ParseProxies parses a comma-separated list of networks (10.0.0.0/8), addresses, and names in client certificates.
+// Names are an error without hasClientCA.
 func ParseProxies(list string, hasClientCA bool) (Proxies, error) {
 	var p Proxies
 	for entry := range strings.SplitSeq(list, ",") {
@@ -51,17 +51,17 @@ func ParseProxies(list string, hasClientCA bool) (Proxies, error) {
 type Origin struct {
 	// Address is that of the client.
 	Address netip.Addr
-	// Via is the proxy that named Address, which may be forged if others can send to the proxy's network. It is no
-	// address if the client itself is connected.
+	// Via is the proxy that named Address. Address may be forged if clients reach the server from the proxy's network.
+	// Via is the zero Addr if the client connected directly.
 	Via netip.Addr
 }
 
 // forwarding are the headers of proxies.
 var forwarding = []string{"X-Forwarded-For", "X-Forwarded-Proto"}
 
-// Client returns where a request comes from, and whether the client uses HTTPS. The headers X-Forwarded-For and
-// X-Forwarded-Proto count only if the peer is a proxy; isIgnored reports that they are there and do not count. The
-// address is then the last one in X-Forwarded-For that is not a proxy's.
+// Client returns where a request comes from, and whether the client uses HTTPS. If the peer is a trusted proxy,
+// X-Forwarded-Proto decides about HTTPS, and the address is the last one in X-Forwarded-For that is not a proxy's. The
+// headers of other peers are ignored; isIgnored reports that the request has some.
 func (p Proxies) Client(r *http.Request) (from Origin, isHTTPS, isIgnored bool) {
 	isHTTPS = r.TLS != nil
 	if peer, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
@@ -79,7 +79,7 @@ func (p Proxies) Client(r *http.Request) (from Origin, isHTTPS, isIgnored bool) 
 	for _, hop := range slices.Backward(hops) {
 		forwarded, ok := parseHop(strings.TrimSpace(hop))
 		if !ok {
-			break // What stands before it is not known to come from a proxy.
+			break // a client may have forged the entries before an invalid one
 		}
 		from = Origin{Address: forwarded, Via: peer}
 		if !p.contains(forwarded) {
@@ -89,8 +89,8 @@ func (p Proxies) Client(r *http.Request) (from Origin, isHTTPS, isIgnored bool) 
 	return from, isHTTPS, false
 }
 
-// Ignored says that headers of a proxy do not count, which is a mistake in the flags or somebody's attempt. It does so
-// once a minute, because anybody can send them.
+// Ignored warns about ignored forwarding headers: --trusted-proxies lacks a proxy, or a client forges them. It warns at
+// most once a minute, because anybody can send such headers.
 type Ignored struct {
 	mu   sync.Mutex
 	last time.Time
@@ -108,7 +108,7 @@ func (i *Ignored) Log(log *slog.Logger, peer netip.Addr, now time.Time) {
 		"--trusted-proxies (KONTROLER_TRUSTED_PROXIES)", "peer", peer.String())
 }
 
-// parseHop reads an address, with or without a port.
+// parseHop parses an address with or without a port.
 func parseHop(hop string) (netip.Addr, bool) {
 	if address, err := netip.ParseAddr(strings.Trim(hop, "[]")); err == nil {
 		return address.Unmap().WithZone(""), true

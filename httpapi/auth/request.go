@@ -6,20 +6,21 @@ import (
 	"time"
 )
 
-// The names of the cookie, before the id of the key that signed the token in it. Cookies know no ports, so that the
-// names of two installations on one host must differ. A browser accepts the prefix __Host- only from HTTPS, for the
-// whole host and no other.
+// The names of the cookie. The id of the key that signed the token follows them, because browsers share cookies between
+// the ports of a host, and two installations on one host need different names. A browser accepts the prefix __Host-
+// only over HTTPS, for exactly this host.
 const (
 	secureCookie = "__Host-kontroler-"
 	plainCookie  = "kontroler-"
 )
 
-// UnattendedHeader is true in requests that a page sends by itself while nobody uses it. They are no use of a session.
+// UnattendedHeader is "true" in requests that a page sends by itself, without its user. They do not count as use of a
+// session.
 const UnattendedHeader = "Kontroler-Unattended"
 
-// Credential returns the token of a request: from the header Authorization, else from the cookie. A header that has no
-// token of this server belongs to a proxy in front of it, and does not count beside a cookie. An error matches
-// ErrUnauthenticated.
+// Credential returns the token of a request: that of the Authorization header, else that of the cookie. A header
+// without a token of this server belongs to a proxy in front of it, and is ignored if there is a cookie. An error
+// matches ErrUnauthenticated.
 func (a *Authenticator) Credential(r *http.Request, isHTTPS bool) (string, error) {
 	values := r.Header.Values("Authorization")
 	if !HasToken(r) {
@@ -42,8 +43,8 @@ func (a *Authenticator) Credential(r *http.Request, isHTTPS bool) (string, error
 	}
 }
 
-// HasToken reports whether a header Authorization of a request has a token of this server's form: an API token, or the
-// token of a session. It may be wrong or have ended.
+// HasToken reports whether an Authorization header of a request has a token of this server's form: an API token, or the
+// token of a session. The token may be invalid or expired.
 func HasToken(r *http.Request) bool {
 	for _, value := range r.Header.Values("Authorization") {
 		if token := bearer(value); strings.HasPrefix(token, tokenPrefix) || isOfSession(token) {
@@ -53,7 +54,7 @@ func HasToken(r *http.Request) bool {
 	return false
 }
 
-// bearer returns the token of a header Authorization, or nothing if it has none.
+// bearer returns the bearer token in the value of an Authorization header, or "".
 func bearer(value string) string {
 	scheme, token, _ := strings.Cut(value, " ")
 	if !strings.EqualFold(scheme, "Bearer") {
@@ -62,23 +63,23 @@ func bearer(value string) string {
 	return token
 }
 
-// SetCookie gives the token of a session to a browser. It removes the cookies of earlier keys that the request has.
+// SetCookie sets the cookie with the token of a session. It deletes the cookies of other keys that the request has.
 func (a *Authenticator) SetCookie(
 	w http.ResponseWriter, r *http.Request, isHTTPS bool, token string, expires time.Time,
 ) {
 	signing, _ := a.keys.signer()
 	a.clearCookies(w, r, isHTTPS, signing)
-	// The clock of the browser may be wrong: it gets a duration, which wins over a time.
+	// Max-Age does not depend on the clock of the browser, unlike Expires.
 	seconds := int(expires.Sub(a.now()).Seconds())
 	http.SetCookie(w, cookie(cookieName(isHTTPS, signing), isHTTPS, token, max(1, seconds)))
 }
 
-// ClearCookies makes a browser forget the tokens of its sessions that the request has.
+// ClearCookies deletes the cookies with tokens that the request has.
 func (a *Authenticator) ClearCookies(w http.ResponseWriter, r *http.Request, isHTTPS bool) {
 	a.clearCookies(w, r, isHTTPS, "")
 }
 
-// clearCookies keeps the cookie of one key.
+// clearCookies deletes the cookies that the request has, except that of the key with the id kept.
 func (a *Authenticator) clearCookies(w http.ResponseWriter, r *http.Request, isHTTPS bool, kept string) {
 	for _, id := range a.keys.ids() {
 		name := cookieName(isHTTPS, id)

@@ -10,7 +10,7 @@ import (
 // Role is what a user may do in a namespace. A higher role includes the lower ones.
 type Role int
 
-// The roles. NoRole sees nothing: what it asks for does not exist.
+// The roles. For NoRole no object exists.
 const (
 	NoRole   Role = iota
 	Viewer        // reads

@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	// MaxStale is how old the row may be that a request is judged by.
+	// MaxStale is how old the cached row of a session or API token may be when a request uses it.
 	MaxStale = 2 * time.Second
 	// maxCached bounds the memory of an Authenticator.
 	maxCached = 20_000
@@ -25,12 +25,12 @@ const (
 	tokenPrefix = "kontroler_"
 )
 
-// ErrUnauthenticated means that the caller has not proved who it is. Its text says why, and is for the caller.
+// ErrUnauthenticated means that the caller is not authenticated. The text says why, and is shown to the caller.
 var ErrUnauthenticated = errors.New("unauthenticated")
 
 func unauthenticated(why string) error { return fmt.Errorf("%w: %s", ErrUnauthenticated, why) }
 
-// Principal is a caller who has proved who it is.
+// Principal is an authenticated caller.
 type Principal struct {
 	UserID int64
 	User   string
@@ -41,7 +41,7 @@ type Principal struct {
 	ExpiresAt time.Time
 }
 
-// Authenticator finds out who a caller is. It keeps what it has read for MaxStale.
+// Authenticator authenticates callers. It caches the rows of sessions and API tokens for MaxStale.
 type Authenticator struct {
 	db   *accounts.DB
 	keys *Keys
@@ -52,7 +52,7 @@ type Authenticator struct {
 	cache map[string]cached
 }
 
-// cached is what the row of a session or a token said when it was read.
+// cached is the row of a session or an API token at readAt.
 type cached struct {
 	principal Principal
 	idleUntil time.Time // zero for an API token
@@ -65,20 +65,19 @@ func NewAuthenticator(db *accounts.DB, keys *Keys, idle time.Duration, now func(
 	return &Authenticator{db: db, keys: keys, idle: idle, now: now, cache: map[string]cached{}}
 }
 
-// Authenticate returns who a credential belongs to: the token of a session or an API token. An error matches
+// Authenticate returns the principal of a credential, which is the token of a session or an API token. An error matches
 // ErrUnauthenticated, or is that of the database.
 func (a *Authenticator) Authenticate(ctx context.Context, credential string) (Principal, error) {
 	return a.authenticate(ctx, credential, use)
 }
 
-// Recheck is Authenticate for an answer that goes on. It is no use of the session or API token, so that a session that
-// only a stream uses ends after its time.
+// Recheck is Authenticate for a streaming response. It does not record a use of the session or API token, so a session
+// that only a stream uses ends when its idle time is over.
 func (a *Authenticator) Recheck(ctx context.Context, credential string) (Principal, error) {
 	return a.authenticate(ctx, credential, check)
 }
 
-// AuthenticateRequest is Authenticate with the credential of a request, or Recheck if the request says by
-// UnattendedHeader that nobody uses the page that sends it.
+// AuthenticateRequest is Authenticate with the credential of a request, or Recheck if the request has UnattendedHeader.
 func (a *Authenticator) AuthenticateRequest(r *http.Request, credential string) (Principal, error) {
 	if r.Header.Get(UnattendedHeader) == "true" {
 		return a.Recheck(r.Context(), credential)
@@ -86,8 +85,8 @@ func (a *Authenticator) AuthenticateRequest(r *http.Request, credential string) 
 	return a.Authenticate(r.Context(), credential)
 }
 
-// purpose is why a credential is read. Each has its own rows in the cache: what a check has read must not keep a use
-// from being recorded.
+// purpose is why a row is read. Each purpose has its own cache entries: a row that a check has cached would keep the
+// next use from being recorded.
 type purpose string
 
 const (
@@ -95,7 +94,7 @@ const (
 	check purpose = "check "
 )
 
-// authenticate reads the clock once, so that the token and its row are judged at the same time.
+// authenticate reads the clock once, so that the token and its row are compared with the same time.
 func (a *Authenticator) authenticate(ctx context.Context, credential string, p purpose) (Principal, error) {
 	now := a.now()
 	if strings.HasPrefix(credential, tokenPrefix) {
@@ -114,7 +113,8 @@ func (a *Authenticator) authenticate(ctx context.Context, credential string, p p
 	return a.judge(string(p)+"session "+id, now, read)
 }
 
-// judge decides by what the row said at most MaxStale ago.
+// judge returns the principal of a cached row, or ErrUnauthenticated. It reads a row that is not cached or older than
+// MaxStale.
 func (a *Authenticator) judge(key string, now time.Time, read func() (cached, error)) (Principal, error) {
 	a.mu.Lock()
 	entry, isCached := a.cache[key]
@@ -142,7 +142,7 @@ func (a *Authenticator) judge(key string, now time.Time, read func() (cached, er
 	return entry.principal, nil
 }
 
-// readSession reads a session, and records its use if none was recorded lately.
+// readSession reads a session. It records a use of the session if none was recorded within recordEvery.
 func (a *Authenticator) readSession(ctx context.Context, id string, now time.Time, p purpose) (cached, error) {
 	s, err := a.db.Sessions.Get(ctx, id)
 	if err != nil {
@@ -180,7 +180,7 @@ func (a *Authenticator) readToken(ctx context.Context, hash []byte, now time.Tim
 	return entry, err
 }
 
-// recordEvery is how often the use of a session is recorded. A session may end that much earlier than after idle.
+// recordEvery is how often the use of a session is recorded. A session may end earlier than its idle time by this much.
 func (a *Authenticator) recordEvery() time.Duration { return min(time.Minute, a.idle/10) }
 
 func (a *Authenticator) keep(key string, entry cached) {
@@ -222,7 +222,7 @@ func (a *Authenticator) End(ctx context.Context, p Principal) error {
 	return a.db.Sessions.End(ctx, p.SessionID)
 }
 
-// ForgetAll drops what was read, so that a change that was made here holds here immediately.
+// ForgetAll drops the cache, so that a change that this replica has made applies here immediately.
 func (a *Authenticator) ForgetAll() {
 	a.mu.Lock()
 	defer a.mu.Unlock()

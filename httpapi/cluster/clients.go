@@ -15,7 +15,7 @@ type Clients struct {
 	Kontroler versioned.Interface
 }
 
-// New makes clients that state who sends their requests. They do not connect yet.
+// New makes clients with this user agent. It sends no request.
 func New(base *rest.Config, userAgent string) (c Clients, err error) {
 	config := rest.CopyConfig(base)
 	config.UserAgent, config.QPS = userAgent, -1

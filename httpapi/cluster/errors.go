@@ -9,9 +9,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Error means that the API server did not do what the server needs. A later try may succeed.
+// Error means that a request to the API server failed. A retry may succeed.
 type Error struct {
-	// Detail says so to users, in a sentence.
+	// Detail says what failed. It is one or more sentences for users.
 	Detail string
 	cause  error
 }
@@ -20,7 +20,7 @@ func (e *Error) Error() string { return fmt.Sprintf("%s (%v)", e.Detail, e.cause
 
 func (e *Error) Unwrap() error { return e.cause }
 
-// detailOf returns the Detail of an *Error, or nothing.
+// detailOf returns the Detail of an *Error, or "" for another error.
 func detailOf(err error) string {
 	if failed, ok := errors.AsType[*Error](err); ok {
 		return failed.Detail
@@ -29,7 +29,7 @@ func detailOf(err error) string {
 }
 
 // IsAbsent reports whether an error says that an object, or its namespace, does not exist. The API server also answers
-// 404 for a kind whose definition is missing; that is another error.
+// 404 for a kind without a CustomResourceDefinition; IsAbsent is false for that.
 func IsAbsent(err error) bool {
 	var answer apierrors.APIStatus
 	if !apierrors.IsNotFound(err) || !errors.As(err, &answer) {
@@ -40,7 +40,7 @@ func IsAbsent(err error) bool {
 		!apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse)
 }
 
-// request is what was asked of the API server. Namespace is empty if it was all.
+// request describes a request to the API server. namespace is empty for all namespaces.
 type request struct{ verb, resource, namespace string }
 
 func (r request) String() string {
@@ -50,7 +50,8 @@ func (r request) String() string {
 	return fmt.Sprintf("%s %s in namespace %s", r.verb, r.resource, r.namespace)
 }
 
-// failed returns the error of a request whose answer is no fault of whoever asked the server. Nil stays nil.
+// failed returns the error for a failed request whose cause is not the client's input: an *Error, or a plain error if
+// the request was cancelled. It returns nil for nil.
 func (r request) failed(err error) error {
 	detail := "The Kubernetes API does not answer."
 	switch {

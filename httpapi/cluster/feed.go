@@ -26,18 +26,17 @@ type client[L runtime.Object] interface {
 	Watch(context.Context, metav1.ListOptions) (watch.Interface, error)
 }
 
-// feed keeps the part of an index that is a namespace, or all of it, as the API server has it. It is the store of a
-// reflector.
+// feed keeps the objects of one namespace, or of all, in an index up to date. It is the store of a reflector.
 type feed[T object] struct {
 	*source
 	index     *index[T]
 	trim      cache.TransformFunc
 	reflector *cache.Reflector
-	// isStreaming means that a list comes through a watch. Only the reflector uses it.
+	// isStreaming means that the list is streamed through a watch. Only the goroutine of the reflector uses it.
 	isStreaming bool
 }
 
-// newFeed makes a feed that lists and watches by a client.
+// newFeed makes a feed that lists and watches with a client.
 func newFeed[T object, L runtime.Object](x *index[T], from client[L], s *source, trim cache.TransformFunc) *feed[T] {
 	f := &feed[T]{source: s, index: x, trim: trim}
 	lister := &cache.ListWatch{
@@ -55,7 +54,7 @@ func newFeed[T object, L runtime.Object](x *index[T], from client[L], s *source,
 			changes, err := begin(ctx, from, options)
 			isStreaming := options.SendInitialEvents != nil
 			f.isStreaming = isStreaming && err == nil
-			// The reflector lists next if the API server streams no lists.
+			// If the API server cannot stream lists, this is no failure: the reflector falls back to a plain list.
 			if !f.isStreaming && !(isStreaming && apierrors.IsInvalid(err)) {
 				f.note(err)
 			}
@@ -65,7 +64,7 @@ func newFeed[T object, L runtime.Object](x *index[T], from client[L], s *source,
 	var kind T
 	f.reflector = cache.NewReflectorWithOptions(lister, kind, f, cache.ReflectorOptions{
 		Name: "server-" + s.resource,
-		// A try each ten seconds at least: users wait for it.
+		// retries are at most ten seconds apart, because users wait for them
 		Backoff: &wait.Backoff{
 			Duration: 500 * time.Millisecond, Factor: 2, Jitter: 0.5, Steps: 10, Cap: 6 * time.Second,
 		},
@@ -75,7 +74,7 @@ func newFeed[T object, L runtime.Object](x *index[T], from client[L], s *source,
 
 // run lists and watches until ctx ends.
 func (f *feed[T]) run(ctx context.Context) {
-	sink := klog.Background().WithName("reflector").GetSink() // The name makes it a copy, which klog.New may change.
+	sink := klog.Background().WithName("reflector").GetSink() // WithName copies the sink, which klog.New may modify
 	f.reflector.RunWithContext(klog.NewContext(ctx, klog.New(quiet{sink, f.source})))
 }
 
@@ -128,7 +127,7 @@ func (f *feed[T]) Replace(list []any, _ string) error {
 	return nil
 }
 
-// Resync does nothing: the index is what the API server has.
+// Resync does nothing: the index has no consumers to call again.
 func (f *feed[T]) Resync() error { return nil }
 
 func (f *feed[T]) kept(obj any) (kept T, err error) {

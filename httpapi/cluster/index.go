@@ -11,7 +11,7 @@ import (
 // index holds the objects of a kind, by namespace and name. They are shared and read-only.
 type index[T metav1.Object] struct {
 	mu sync.RWMutex
-	// objects are sorted. Readers keep slices of it: a change replaces it.
+	// objects are sorted. A change replaces the slice, because readers keep it.
 	objects []T
 }
 
@@ -24,7 +24,7 @@ func compare[T metav1.Object](a T, b metav1.Object) int {
 	return CompareNames(a.GetNamespace(), a.GetName(), b.GetNamespace(), b.GetName())
 }
 
-// all returns the objects of the namespaces that has reports, sorted. It asks once for each namespace.
+// all returns the objects of the namespaces for which has is true, sorted. It calls has once for each namespace.
 func (x *index[T]) all(has func(namespace string) bool) []T {
 	x.mu.RLock()
 	objects := x.objects

@@ -16,36 +16,37 @@ import (
 )
 
 const (
-	// requestTimeout bounds a read past the watch.
+	// requestTimeout bounds a read that bypasses the watch.
 	requestTimeout = 5 * time.Second
 	// listPage is how many DagRuns one request lists, and maxListPages how many requests a list takes at most.
 	listPage     = 500
 	maxListPages = 10
-	// maxLists is how many namespaces are listed at a time.
+	// maxLists is how many namespaces are listed concurrently.
 	maxLists = 10
 )
 
-// LiveDAG reads a DAG past the watch. manifest is the object as the API server has it, without its managed fields.
+// LiveDAG reads a DAG from the API server, not from the watch. manifest is the JSON of the object without its managed
+// fields. found is false if the DAG does not exist or is being deleted. The error of a failed request is an *Error.
 func (r *Reader) LiveDAG(ctx context.Context, namespace, name string) (
 	dag *v1alpha1.DAG, manifest json.RawMessage, found bool, err error,
 ) {
 	return read[v1alpha1.DAG](ctx, r, "dags", namespace, name)
 }
 
-// LiveDagTask reads a DagTask as LiveDAG reads a DAG.
+// LiveDagTask reads a DagTask like LiveDAG.
 func (r *Reader) LiveDagTask(ctx context.Context, namespace, name string) (
 	task *v1alpha1.DagTask, manifest json.RawMessage, found bool, err error,
 ) {
 	return read[v1alpha1.DagTask](ctx, r, "dagtasks", namespace, name)
 }
 
-// LiveRun reads a DagRun.
+// LiveRun reads a DagRun like LiveDAG.
 func (r *Reader) LiveRun(ctx context.Context, namespace, name string) (run *v1alpha1.DagRun, found bool, err error) {
 	run, _, found, err = read[v1alpha1.DagRun](ctx, r, "dagruns", namespace, name)
 	return run, found, err
 }
 
-// read reads an object. found is false if it does not exist or is being deleted.
+// read reads an object from the API server.
 func read[T any, P interface {
 	*T
 	metav1.Object
@@ -61,7 +62,7 @@ func read[T any, P interface {
 		Namespace(namespace).Resource(resource).Name(name).SetHeader("Accept", "application/json").Do(ctx)
 	raw, err := result.Raw()
 	if err != nil {
-		err = result.Error() // The error of Raw does not say what is absent.
+		err = result.Error() // unlike the error of Raw, it has the details that IsAbsent needs
 	}
 	if IsAbsent(err) {
 		return nil, nil, false, nil
@@ -79,10 +80,10 @@ func read[T any, P interface {
 	return object, manifest, object.GetDeletionTimestamp() == nil, nil
 }
 
-// isName reports whether a text can be the name of an object in a path.
+// isName reports whether a text is a valid path segment for the name of an object.
 func isName(text string) bool { return text != "" && len(rest.IsValidPathSegmentName(text)) == 0 }
 
-// withoutManagedFields returns an object without its managed fields. The rest stays as it is.
+// withoutManagedFields returns the JSON of an object without metadata.managedFields. It keeps unknown fields.
 func withoutManagedFields(raw []byte) (json.RawMessage, error) {
 	var object, meta map[string]json.RawMessage
 	if err := json.Unmarshal(raw, &object); err != nil {
@@ -99,14 +100,14 @@ func withoutManagedFields(raw []byte) (json.RawMessage, error) {
 	return json.Marshal(object)
 }
 
-// Pending are the DagRuns of a scope that have no row as far as they say: no controller has seen them, or they wait for
-// their DAG. HasMore reports that there may be more, because a list was too long.
+// Pending are the DagRuns of a scope whose status has no run: no controller has seen them, or they wait for their DAG.
+// HasMore reports that there may be more, because a list was too long.
 type Pending struct {
 	List[*v1alpha1.DagRun]
 	HasMore bool
 }
 
-// Pending lists the DagRuns without a row.
+// Pending lists the DagRuns of a scope whose status has no run. If no namespace can be read, the error is an *Error.
 func (r *Reader) Pending(ctx context.Context, scope Scope) (found Pending, err error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
@@ -114,13 +115,13 @@ func (r *Reader) Pending(ctx context.Context, scope Scope) (found Pending, err e
 	lists, outcomes := make([]pendingRuns, len(namespaces)), make([]outcome, len(namespaces))
 	var wg sync.WaitGroup
 	turns := make(chan struct{}, maxLists)
-	for i, namespace := range namespaces { // together, so that none waits for one that does not answer
+	for i, namespace := range namespaces { // concurrently, so that a slow namespace does not delay the others
 		wg.Go(func() {
 			turns <- struct{}{}
 			defer func() { <-turns }()
 			var err error
 			lists[i], err = r.sharedList(namespace).do(func() (pendingRuns, error) {
-				// Callers who leave do not fail those who stay.
+				// Other callers share this list, so it must not end when one caller leaves.
 				ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestTimeout)
 				defer cancel()
 				return r.pendingIn(ctx, namespace)
@@ -148,7 +149,8 @@ func (r *Reader) Pending(ctx context.Context, scope Scope) (found Pending, err e
 	return found, nil
 }
 
-// listed returns the namespaces to list for a scope. A scope of many namespaces is found in a list of all.
+// listed returns the namespaces to list for a scope. If the Reader has all namespaces, one list of all serves a scope
+// of more than five.
 func (r *Reader) listed(scope Scope) (namespaces []string) {
 	names, isAll := scope.Names()
 	if len(r.namespaces) == 0 {
@@ -165,17 +167,18 @@ func (r *Reader) listed(scope Scope) (namespaces []string) {
 	return namespaces
 }
 
-// pendingRuns are DagRuns that are pending. isCut says that the list was too long, isOfAll that no selector applied.
+// pendingRuns are the pending DagRuns of a list. isCut says that the list was too long, isOfAll that the API server did
+// not apply the field selector.
 type pendingRuns struct {
 	runs           []*v1alpha1.DagRun
 	isCut, isOfAll bool
 }
 
-// sharedList makes one list at a time. All callers who asked before a list begins share it, so it lacks nothing that
-// existed when they asked.
+// sharedList makes one list at a time. Callers share a list if they called before it began, so it has everything that
+// existed when they called.
 type sharedList struct {
 	mu     sync.Mutex
-	next   *flight       // the list that the next caller begins; nil if nobody waits for one
+	next   *flight       // the list that begins next; nil if no caller waits for it
 	making chan struct{} // full while a list is made
 }
 
@@ -187,7 +190,7 @@ type flight struct {
 	err    error
 }
 
-// do returns the result of a list that begins after this call.
+// do returns the result of a call of list that begins after the call of do. Concurrent callers may share one.
 func (s *sharedList) do(list func() (pendingRuns, error)) (pendingRuns, error) {
 	s.mu.Lock()
 	if s.next == nil {
@@ -201,20 +204,20 @@ func (s *sharedList) do(list func() (pendingRuns, error)) (pendingRuns, error) {
 		return own.runs, own.err
 	}
 	s.mu.Lock()
-	s.next = nil // Whoever asks from now on needs a later list.
+	s.next = nil // later callers need a later list
 	s.mu.Unlock()
 	own.runs, own.err = list()
 	own.isDone = true
 	return own.runs, own.err
 }
 
-// sharedList returns that of a namespace, or of all if it is empty.
+// sharedList returns the sharedList of a namespace, or of all namespaces if it is empty.
 func (r *Reader) sharedList(namespace string) *sharedList {
 	shared, _ := r.pending.LoadOrStore(namespace, newSharedList())
 	return shared.(*sharedList)
 }
 
-// pendingIn lists the DagRuns of a namespace, or of all if it is empty, that are pending. One that a controller sees
+// pendingIn lists the pending DagRuns of a namespace, or of all namespaces if it is empty. A DagRun whose phase changes
 // between the two lists is in both.
 func (r *Reader) pendingIn(ctx context.Context, namespace string) (pending pendingRuns, err error) {
 	for _, phase := range []string{"", string(v1alpha1.RunPending)} {
@@ -231,8 +234,8 @@ func (r *Reader) pendingIn(ctx context.Context, namespace string) (pending pendi
 	return pending, nil
 }
 
-// pendingBy lists those that a field selector selects. An API server that does not know the field, before Kubernetes
-// 1.31 or with older definitions, lists all of them.
+// pendingBy lists the pending DagRuns that a field selector selects. If the API server does not support the field,
+// before Kubernetes 1.31 or with older CustomResourceDefinitions, it lists all DagRuns and filters them here.
 func (r *Reader) pendingBy(ctx context.Context, namespace, selector string) (pending pendingRuns, err error) {
 	options := metav1.ListOptions{FieldSelector: selector, Limit: listPage}
 	for range maxListPages {
@@ -261,7 +264,7 @@ func (r *Reader) pendingBy(ctx context.Context, namespace, selector string) (pen
 	return pending, nil
 }
 
-// isPending reports whether a controller is to make a run of a DagRun.
+// isPending reports whether a DagRun waits for a controller to admit it.
 func isPending(run *v1alpha1.DagRun) bool {
 	return run.Status.RunID == 0 && !run.Status.Phase.Ended() && run.DeletionTimestamp == nil &&
 		!run.IsOtherKontrolers()

@@ -7,11 +7,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// OwnManager is the field manager of what the server writes: the beginning of its user agent.
+// OwnManager is the field manager of the server. Kubernetes derives it from the beginning of the user agent.
 const OwnManager = "kontroler-server"
 
-// Manager returns the name of the field manager that wrote the spec of an object. Of several it is the one that wrote
-// last, and not the server if there is another one: whoever manages the object will write it again.
+// Manager returns the name of the field manager that wrote the spec of an object, or "". If there are several, it is
+// the last one to write, but never the server, because a tool that manages the object will write it again.
 func Manager(object metav1.Object) string {
 	if writer := specWriter(object.GetManagedFields()); writer != nil {
 		return writer.Manager
@@ -41,7 +41,7 @@ func otherManagers(object metav1.Object, has func(*metav1.ManagedFieldsEntry) bo
 	return slices.Compact(names)
 }
 
-// specWriter returns the entry of the manager that wrote the spec.
+// specWriter returns the entry of the manager that Manager names, or nil.
 func specWriter(entries []metav1.ManagedFieldsEntry) (writer *metav1.ManagedFieldsEntry) {
 	for i := range entries {
 		entry := &entries[i]
@@ -63,8 +63,8 @@ func specWriter(entries []metav1.ManagedFieldsEntry) (writer *metav1.ManagedFiel
 // hasSpec reports whether an entry has fields of the spec.
 func hasSpec(entry *metav1.ManagedFieldsEntry) bool { return specOf(entry) != nil }
 
-// specOf returns the fields of the spec in an entry, nil if there are none. What is written to a subresource is the
-// controller's.
+// specOf returns the fields of the spec in an entry, nil if there are none. It ignores entries of subresources, which
+// only the controller writes.
 func specOf(entry *metav1.ManagedFieldsEntry) map[string]json.RawMessage {
 	if entry.Subresource != "" || entry.FieldsV1 == nil {
 		return nil
@@ -73,7 +73,7 @@ func specOf(entry *metav1.ManagedFieldsEntry) map[string]json.RawMessage {
 		Spec map[string]json.RawMessage `json:"f:spec"`
 	}
 	if err := json.Unmarshal(entry.FieldsV1.GetRawBytes(), &fields); err != nil {
-		return nil // Kubernetes writes no other form.
+		return nil // cannot happen: Kubernetes writes only this form
 	}
 	return fields.Spec
 }

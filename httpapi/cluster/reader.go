@@ -53,8 +53,8 @@ func (r *Reader) Run(ctx context.Context) error {
 	return nil
 }
 
-// Waiting says what the Reader waits for before it can answer: its first lists. It is empty if they have come, or if
-// the API server does not send them: the rest of the server goes on without them.
+// Waiting says that the first lists are not complete yet. It is empty when they are, and also when they have failed:
+// the rest of the server works without them.
 func (r *Reader) Waiting() string {
 	if slices.ContainsFunc(r.dagFeeds, (*feed[*v1alpha1.DAG]).isWaiting) ||
 		slices.ContainsFunc(r.taskFeeds, (*feed[*v1alpha1.DagTask]).isWaiting) {
@@ -68,26 +68,26 @@ func (r *Reader) Serves(namespace string) bool {
 	return len(r.namespaces) == 0 || slices.Contains(r.namespaces, namespace)
 }
 
-// Namespaces returns the namespaces of the Reader. There are none if it has all.
+// Namespaces returns the namespaces of the Reader, or none if it has all.
 func (r *Reader) Namespaces() []string { return slices.Clone(r.namespaces) }
 
-// DAGs returns the DAGs of a scope without their tasks, by namespace and name. Each task that they have stands for a
-// DagTask, and has its name only.
+// DAGs returns the DAGs of a scope, sorted by namespace and name. Of their tasks they have only references to DagTasks,
+// each once. If no namespace can be read, the error is an *Error.
 func (r *Reader) DAGs(scope Scope) (List[*v1alpha1.DAG], error) {
 	return inScope(&r.dags, r.dagFeeds, scope.Has)
 }
 
-// DAG returns a DAG as DAGs does.
+// DAG returns a DAG with the same fields as DAGs.
 func (r *Reader) DAG(namespace, name string) (dag *v1alpha1.DAG, found bool, err error) {
 	return inNamespace(&r.dags, r.dagFeeds, namespace, name)
 }
 
-// DagTasks returns the DagTasks of a scope without their specs, by namespace and name.
+// DagTasks returns the DagTasks of a scope without their specs, sorted by namespace and name.
 func (r *Reader) DagTasks(scope Scope) (List[*v1alpha1.DagTask], error) {
 	return inScope(&r.dagTasks, r.taskFeeds, scope.Has)
 }
 
-// DagTask returns a DagTask as DagTasks does.
+// DagTask returns a DagTask without its spec.
 func (r *Reader) DagTask(namespace, name string) (task *v1alpha1.DagTask, found bool, err error) {
 	return inNamespace(&r.dagTasks, r.taskFeeds, namespace, name)
 }

@@ -6,19 +6,19 @@ import (
 	"slices"
 )
 
-// Scope are the namespaces that a caller may see. Names are those, unless isAll.
+// Scope is the set of namespaces that a caller may see. Names returns them, or isAll for all namespaces.
 type Scope interface {
 	Has(namespace string) bool
 	Names() (names []string, isAll bool)
 }
 
-// List is what a scope has, without what its namespaces have that are Unavailable.
+// List has the items of a scope, except those in the namespaces that are Unavailable.
 type List[T any] struct {
 	Items       []T           `json:"items"`
 	Unavailable []Unavailable `json:"unavailableNamespaces,omitempty"`
 }
 
-// Unavailable is a namespace that cannot be read now. Detail says why to users, in a sentence.
+// Unavailable is a namespace that cannot be read now. Detail says why, in a sentence for users.
 type Unavailable struct {
 	Namespace string `json:"namespace"`
 	Detail    string `json:"detail"`
@@ -29,14 +29,14 @@ func (l List[T]) Lacks(namespace string) bool {
 	return slices.ContainsFunc(l.Unavailable, func(u Unavailable) bool { return u.Namespace == namespace })
 }
 
-// outcome is the error of reading a namespace, or all if it is empty. Nil means success.
+// outcome is the result of reading a namespace, or all namespaces if namespace is empty. A nil err means success.
 type outcome struct {
 	namespace string
 	err       error
 }
 
-// unavailable returns the namespaces that could not be read. The error is the first one if none could be read, or one
-// that is not an *Error.
+// unavailable returns the namespaces that could not be read. It returns the first error if none could be read, and any
+// error that is not an *Error.
 func unavailable(outcomes []outcome) (namespaces []Unavailable, err error) {
 	var first error
 	for _, o := range outcomes {
@@ -55,7 +55,7 @@ func unavailable(outcomes []outcome) (namespaces []Unavailable, err error) {
 	return namespaces, nil
 }
 
-// inScope returns the objects of the namespaces that has reports.
+// inScope returns the objects of the namespaces for which has is true.
 func inScope[T object](x *index[T], feeds []*feed[T], has func(string) bool) (found List[T], err error) {
 	var outcomes []outcome
 	for _, f := range feeds {

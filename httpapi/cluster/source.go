@@ -12,17 +12,17 @@ import (
 // errNotRead is the cause of an Error before anything was read.
 var errNotRead = errors.New("nothing was read yet")
 
-// Report is told whether a kind can be read in a namespace, or in all if it is empty.
+// Report receives whether a kind can be read in a namespace, or in all namespaces if it is empty.
 type Report func(resource, namespace string, isUp bool)
 
-// source is a kind in a namespace, or in all, and whether it can be read there.
+// source is a kind in one namespace, or in all, and whether it can be read there.
 type source struct {
 	request
 	report Report
 	log    *slog.Logger
 
 	mu     sync.Mutex
-	failed error // why it cannot be read now
+	failed error // why the kind cannot be read now; nil if it can
 }
 
 func newSource(asked request, report Report, log *slog.Logger) *source {
@@ -37,10 +37,10 @@ func (s *source) fault() error {
 	return s.failed
 }
 
-// isWaiting reports whether nothing is known yet.
+// isWaiting reports whether no request has succeeded or failed yet.
 func (s *source) isWaiting() bool { return errors.Is(s.fault(), errNotRead) }
 
-// note records whether the kind can be read, by the error of a request. It logs a change.
+// note records the result of a request, and logs when it changes. A nil err means that the kind can be read.
 func (s *source) note(err error) {
 	if errors.Is(err, context.Canceled) {
 		return // the server stops, or the client has gone
@@ -59,7 +59,7 @@ func (s *source) note(err error) {
 	}
 }
 
-// quiet is the log of client-go, without the errors of a source that has logged why it cannot be read.
+// quiet is the log sink of client-go. It drops errors while the source cannot be read, because note has logged why.
 type quiet struct {
 	klog.LogSink
 	source *source

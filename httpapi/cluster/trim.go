@@ -6,7 +6,7 @@ import (
 	"kontroler/apis/kontroler/v1alpha1"
 )
 
-// trimDAG drops from a DAG what no list shows. Of its tasks it keeps the names of DagTasks, each once.
+// trimDAG drops the fields of a DAG that no list shows. Of the tasks it keeps references to DagTasks, each once.
 func trimDAG(obj any) (any, error) {
 	d, ok := obj.(*v1alpha1.DAG)
 	if !ok {
@@ -32,7 +32,7 @@ func trimDAG(obj any) (any, error) {
 	return d, nil
 }
 
-// trimDagTask drops from a DagTask what no list shows.
+// trimDagTask drops the fields of a DagTask that no list shows.
 func trimDagTask(obj any) (any, error) {
 	t, ok := obj.(*v1alpha1.DagTask)
 	if !ok {

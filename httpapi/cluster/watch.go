@@ -11,8 +11,8 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 )
 
-// answerTimeout bounds a list, and the beginning of a watch. The API server itself bounds a list by it, but not the
-// time before it begins a watch.
+// answerTimeout bounds a list, and the time until a watch is established. The API server has the same timeout for
+// lists, but none for establishing a watch.
 const answerTimeout = time.Minute
 
 var (
@@ -20,7 +20,7 @@ var (
 	errBroken   = errors.New("the connection broke")
 )
 
-// begin begins a watch.
+// begin establishes a watch. The error is errNoAnswer after answerTimeout.
 func begin[L runtime.Object](
 	ctx context.Context, from client[L], options metav1.ListOptions,
 ) (watch.Interface, error) {
@@ -32,7 +32,7 @@ func begin[L runtime.Object](
 	case err != nil && context.Cause(ctx) == errNoAnswer:
 		err = errNoAnswer
 	case err == nil && reflect.TypeOf(changes) == reflect.TypeOf(watch.NewEmptyWatch()):
-		err = errBroken // client-go returns such a watch also for a connection that it could not open.
+		err = errBroken // client-go returns this watch if it could not connect
 	}
 	if err != nil {
 		cancel(nil)
@@ -41,7 +41,7 @@ func begin[L runtime.Object](
 	return changesUntil{changes, cancel}, nil
 }
 
-// changesUntil also ends the context of a watch.
+// changesUntil is a watch whose Stop also cancels its context.
 type changesUntil struct {
 	watch.Interface
 	cancel context.CancelCauseFunc

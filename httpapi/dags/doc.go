@@ -1,9 +1,9 @@
-// Package dags shows DAGs, DagTasks and the DagRuns that have no row: what is in the cluster, together with what the
-// database says of it. It is between the handlers of package httpapi and packages cluster and view.
+// Package dags reads DAGs, DagTasks and the DagRuns that have no row. It combines the live objects of package cluster
+// with the rows of package view, for the handlers of package httpapi.
 //
 // # Invariants
 //
-//   - Whoever calls names a scope. Nothing outside of it is in an answer, nor in an error.
-//   - What comes from the cluster fails with a *cluster.Error while the API server does not answer.
-//   - A DAG that another controller has claimed is shown, and is read-only.
+//   - The caller passes a scope. No result and no error has anything outside of it.
+//   - While the API server does not answer, reads of live objects fail with a *cluster.Error.
+//   - A DAG that another controller has claimed is listed as read-only.
 package dags

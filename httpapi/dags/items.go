@@ -13,7 +13,7 @@ import (
 	"kontroler/store/view"
 )
 
-// Object is what DAGs and DagTasks have in common.
+// Object has the fields that DAGs and DagTasks have in common.
 type Object struct {
 	Namespace  string            `json:"namespace"`
 	Name       string            `json:"name"`
@@ -21,7 +21,8 @@ type Object struct {
 	Generation int64             `json:"generation,omitempty"`
 	CreatedAt  time.Time         `json:"createdAt"`
 	Labels     map[string]string `json:"labels"`
-	// Valid is what the controller says of the present spec. Nil: it has not said anything yet. Message is its reason.
+	// Valid is whether the controller accepts the current spec, nil if it has not validated it yet. Message says why it
+	// does not.
 	Valid   *bool  `json:"valid"`
 	Message string `json:"message,omitempty"`
 	// ReadOnly means that another controller has claimed the object.
@@ -35,10 +36,10 @@ type DAG struct {
 	Object
 	Schedule  *Schedule `json:"schedule,omitempty"`
 	Suspended bool      `json:"suspended"`
-	// NextDueAt is the next due time of its schedule, as its controller says.
+	// NextDueAt is the next due time of the schedule, from the status of the DAG.
 	NextDueAt *time.Time `json:"nextDueAt,omitempty"`
 	DeletedAt *time.Time `json:"deletedAt,omitempty"`
-	// TypicalDurationSeconds is the median of the last runs that succeeded. It is missing if none has.
+	// TypicalDurationSeconds is the median duration of the last successful runs. It is missing if there is none.
 	TypicalDurationSeconds float64 `json:"typicalDurationSeconds,omitempty"`
 	// Runs are the newest runs, newest first.
 	Runs []LastRun `json:"runs"`
@@ -78,8 +79,8 @@ type DagTaskDetail struct {
 	Manifest json.RawMessage `json:"manifest"`
 }
 
-// objectOf shows what DAGs and DagTasks have in common. controllerID is the id of the controller whose database this
-// is.
+// objectOf returns the fields that DAGs and DagTasks have in common. claimant is the id of the controller that has
+// claimed the object, controllerID that of the controller that owns the database.
 func objectOf(o metav1.Object, claimant, controllerID string, conditions []metav1.Condition) Object {
 	shown := Object{
 		Namespace: o.GetNamespace(), Name: o.GetName(), UID: string(o.GetUID()), Generation: o.GetGeneration(),
@@ -99,7 +100,8 @@ func objectOf(o metav1.Object, claimant, controllerID string, conditions []metav
 	return shown
 }
 
-// verdict returns the condition Valid if it is about a generation and decided. DAGs and DagTasks have the same.
+// verdict returns the condition Valid if it is True or False for this generation, else nil. The condition has the same
+// type for DAGs and DagTasks.
 func verdict(conditions []metav1.Condition, generation int64) *metav1.Condition {
 	valid := meta.FindStatusCondition(conditions, v1alpha1.DAGValid)
 	if valid == nil || valid.Status == metav1.ConditionUnknown || valid.ObservedGeneration != generation {
@@ -108,7 +110,7 @@ func verdict(conditions []metav1.Condition, generation int64) *metav1.Condition 
 	return valid
 }
 
-// dagOf shows a live DAG without its runs.
+// dagOf returns a live DAG without its runs.
 func dagOf(d *v1alpha1.DAG, controllerID string) DAG {
 	shown := DAG{
 		Object:    objectOf(d, d.Status.Controller, controllerID, d.Status.Conditions),
@@ -120,7 +122,8 @@ func dagOf(d *v1alpha1.DAG, controllerID string) DAG {
 	return shown
 }
 
-// nextDue returns the next due time of a DAG. The status of one that is suspended may still have one.
+// nextDue returns the next due time of a DAG, or nil. A DAG that is suspended or has lost its schedule has none, even
+// if its status still names one.
 func nextDue(d *v1alpha1.DAG) *time.Time {
 	if d.Status.NextScheduleTime == nil || d.Spec.Suspended || d.Spec.Schedule == "" {
 		return nil
@@ -129,7 +132,7 @@ func nextDue(d *v1alpha1.DAG) *time.Time {
 	return &due
 }
 
-// deletedOf shows the row of a DAG without a live object.
+// deletedOf returns a deleted DAG from its row.
 func deletedOf(row view.DAG) DAG {
 	return DAG{
 		Object: Object{
@@ -144,7 +147,7 @@ func dagTaskOf(t *v1alpha1.DagTask, controllerID string) DagTask {
 	return DagTask{objectOf(t, t.Status.Controller, controllerID, t.Status.Conditions), t.Status.Version}
 }
 
-// add adds what happened last to a DAG.
+// add adds the last runs of a DAG, and their typical duration.
 func (d *DAG) add(recent view.Recent) {
 	d.TypicalDurationSeconds = recent.TypicalDuration.Seconds()
 	for _, r := range recent.Runs {
@@ -154,7 +157,7 @@ func (d *DAG) add(recent view.Recent) {
 	}
 }
 
-// optional returns a time for JSON: nil if it is zero.
+// optional returns nil for the zero time, so that JSON omits it.
 func optional(t time.Time) *time.Time {
 	if t.IsZero() {
 		return nil

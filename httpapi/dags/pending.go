@@ -33,7 +33,7 @@ type PendingList struct {
 	HasMore bool
 }
 
-// Pending lists the DagRuns of a scope that were created before a time and have no row, the oldest first. The zero time
+// Pending lists the DagRuns of a scope that have no row and were created before a time, oldest first. The zero time
 // means no bound.
 func (r *Reader) Pending(ctx context.Context, scope view.Scope, before time.Time) (list PendingList, err error) {
 	live, err := r.Cluster.Pending(ctx, scope)
@@ -44,7 +44,7 @@ func (r *Reader) Pending(ctx context.Context, scope view.Scope, before time.Time
 	for i, run := range live.Items {
 		uids[i] = string(run.UID)
 	}
-	// The status of a DagRun is written after its row.
+	// A DagRun may have a row already: its status is written after the row.
 	admitted, err := r.Views.Admitted(ctx, uids)
 	if err != nil {
 		return PendingList{}, err
@@ -70,7 +70,7 @@ func pendingOf(run *v1alpha1.DagRun) Pending {
 	}
 }
 
-// waits says why a DagRun has no row.
+// waits returns why a DagRun has no row.
 func waits(run *v1alpha1.DagRun) (reason, message string) {
 	conditions := run.Status.Conditions
 	if failing := meta.FindStatusCondition(conditions, v1alpha1.ConditionReconciled); failing != nil &&
@@ -87,7 +87,7 @@ func waits(run *v1alpha1.DagRun) (reason, message string) {
 	return "NotSeen", "No controller has seen the DagRun yet."
 }
 
-// Run is what a DagRun without a row says of itself. Zero times are unknown.
+// Run is a DagRun without a row. Times that it does not have are zero.
 type Run struct {
 	Pending
 	Phase                string
@@ -96,7 +96,7 @@ type Run struct {
 	DueAt, FinishedAt    time.Time
 }
 
-// Run reads a DagRun that has no row. found is false also for one that the existing Kontroler ran.
+// Run reads a DagRun that has no row. found is also false for a run of the existing Kontroler.
 func (r *Reader) Run(ctx context.Context, namespace, name string) (run Run, found bool, err error) {
 	live, found, err := r.Cluster.LiveRun(ctx, namespace, name)
 	if err != nil || !found || live.IsOtherKontrolers() {

@@ -22,13 +22,14 @@ type Reader struct {
 
 // Filter selects DAGs or DagTasks. Zero fields select all.
 type Filter struct {
-	// Search is a part of the name.
+	// Search is a substring of the name.
 	Search string
 	Labels labels.Selector
-	// Suspended and Valid are about DAGs. Valid is "true", "false", or "unknown" while the controller has not judged.
+	// Suspended and Valid apply to DAGs only. Valid is "true", "false", or "unknown" if the controller has not
+	// validated the current spec.
 	Suspended *bool
 	Valid     string
-	// LastRun are phases: that of the newest run of a DAG is one of them.
+	// LastRun selects the DAGs whose newest run is in one of these phases.
 	LastRun []string
 	// IsDeleted selects the DAGs that were deleted. Only Search applies to them.
 	IsDeleted bool
@@ -52,13 +53,13 @@ func validity(d *v1alpha1.DAG) string {
 	}
 }
 
-// Place is where a page of a list begins: after a name, or before it.
+// Place is where a page of a list begins: after the name From, or, if IsBackward, before it.
 type Place struct {
 	From       view.DAGName
 	IsBackward bool
 }
 
-// pageOf returns at most limit of the objects beside a place. They are sorted by namespace and name.
+// pageOf returns a page of at most limit objects. The objects must be sorted by namespace and name.
 func pageOf[T any](objects []T, at Place, limit int, nameOf func(T) (namespace, name string)) []T {
 	place, found := find(objects, at.From, nameOf)
 	if at.IsBackward {
@@ -70,7 +71,7 @@ func pageOf[T any](objects []T, at Place, limit int, nameOf func(T) (namespace, 
 	return objects[place:min(len(objects), place+limit)]
 }
 
-// find returns where a name is among objects that are sorted by namespace and name, or would be.
+// find returns the index of a name in objects sorted by namespace and name, or the index where it would be inserted.
 func find[T any](objects []T, wanted view.DAGName, nameOf func(T) (namespace, name string)) (place int, found bool) {
 	return slices.BinarySearchFunc(objects, wanted, func(o T, wanted view.DAGName) int {
 		namespace, name := nameOf(o)
@@ -78,7 +79,7 @@ func find[T any](objects []T, wanted view.DAGName, nameOf func(T) (namespace, na
 	})
 }
 
-// DAGs lists at most limit DAGs beside a place, by namespace and name, each with its last runs.
+// DAGs returns a page of at most limit DAGs, sorted by namespace and name, each with its last runs.
 func (r *Reader) DAGs(
 	ctx context.Context, scope view.Scope, filter Filter, at Place, limit int,
 ) (shown cluster.List[DAG], err error) {
@@ -104,7 +105,7 @@ func (r *Reader) DAGs(
 
 func nameOfDAG(d *v1alpha1.DAG) (namespace, name string) { return d.Namespace, d.Name }
 
-// byLastRun returns those of some DAGs of a scope whose last run the filter selects.
+// byLastRun returns the DAGs in live whose last run the filter selects. It changes live.
 func (r *Reader) byLastRun(
 	ctx context.Context, scope view.Scope, filter Filter, live []*v1alpha1.DAG,
 ) ([]*v1alpha1.DAG, error) {
@@ -117,7 +118,7 @@ func (r *Reader) byLastRun(
 	}), err
 }
 
-// viewAll shows objects to whoever uses the database of this controller.
+// viewAll converts objects with show, which gets the id of the controller that owns the database.
 func viewAll[T, V any](ctx context.Context, r *Reader, objects []T, show func(T, string) V) ([]V, error) {
 	controllerID, err := r.Views.ControllerID(ctx)
 	if err != nil {
@@ -130,7 +131,7 @@ func viewAll[T, V any](ctx context.Context, r *Reader, objects []T, show func(T,
 	return shown, nil
 }
 
-// addRecent adds to each DAG what happened last to it, by one query.
+// addRecent adds to each DAG its last runs, with one query.
 func (r *Reader) addRecent(ctx context.Context, shown []DAG) error {
 	names := make([]view.DAGName, len(shown))
 	for i, d := range shown {
@@ -143,8 +144,9 @@ func (r *Reader) addRecent(ctx context.Context, shown []DAG) error {
 	return err
 }
 
-// deleted lists the rows of DAGs that were deleted and have no live object, as far as that is known. A DAG that was
-// created again and has never been valid still has the row of the one before.
+// deleted returns a page of the deleted DAGs without a live object. It omits those in namespaces that cannot be read.
+// The row of a deleted DAG may have a live object: one that was created again and has never been valid has no row of
+// its own.
 func (r *Reader) deleted(
 	ctx context.Context, scope view.Scope, filter Filter, at Place, limit int, live cluster.List[*v1alpha1.DAG],
 ) ([]DAG, error) {
@@ -180,7 +182,7 @@ func (r *Reader) deleted(
 	return shown, nil
 }
 
-// DAG reads one DAG: the live one, or else the row of one that was deleted.
+// DAG reads one DAG: the live object, or else the row of a deleted DAG.
 func (r *Reader) DAG(ctx context.Context, namespace, name string) (detail DAGDetail, found bool, err error) {
 	live, manifest, found, err := r.Cluster.LiveDAG(ctx, namespace, name)
 	if err != nil {
@@ -205,7 +207,7 @@ func (r *Reader) DAG(ctx context.Context, namespace, name string) (detail DAGDet
 	return detail, err == nil, err
 }
 
-// DagTasks lists at most limit DagTasks beside a place, by namespace and name.
+// DagTasks returns a page of at most limit DagTasks, sorted by namespace and name.
 func (r *Reader) DagTasks(
 	ctx context.Context, scope view.Scope, filter Filter, at Place, limit int,
 ) (shown cluster.List[DagTask], err error) {
@@ -235,13 +237,13 @@ func (r *Reader) DagTask(ctx context.Context, namespace, name string) (detail Da
 	return DagTaskDetail{shown[0], manifest}, true, nil
 }
 
-// Name names a DAG.
+// Name is the namespace and the name of a DAG.
 type Name struct {
 	Namespace string `json:"namespace"`
 	Name      string `json:"name"`
 }
 
-// Users lists the DAGs that use a DagTask. found reports whether it exists.
+// Users lists the DAGs that use a DagTask. found reports whether the DagTask exists.
 func (r *Reader) Users(namespace, name string) (users []Name, found bool, err error) {
 	if _, found, err = r.Cluster.DagTask(namespace, name); err != nil || !found {
 		return nil, false, err
@@ -262,8 +264,7 @@ type Namespace struct {
 	DAGs *int
 }
 
-// Namespaces lists the namespaces of a scope that have DAGs, that the scope names, or that the server is told to serve,
-// by name.
+// Namespaces lists the namespaces of a scope that have DAGs, or that the scope or --namespaces names, sorted by name.
 func (r *Reader) Namespaces(scope view.Scope) (list cluster.List[Namespace], err error) {
 	live, err := r.Cluster.DAGs(scope)
 	names, _ := scope.Names()
@@ -287,7 +288,7 @@ func (r *Reader) Namespaces(scope view.Scope) (list cluster.List[Namespace], err
 	return list, err
 }
 
-// Due is a due time to come.
+// Due is a future due time of a DAG.
 type Due struct {
 	Namespace string    `json:"namespace"`
 	DAG       string    `json:"dag"`
@@ -307,7 +308,7 @@ func (r *Reader) Upcoming(scope view.Scope, limit int) (cluster.List[Due], error
 	return cluster.List[Due]{Items: upcoming[:min(limit, len(upcoming))], Unavailable: live.Unavailable}, err
 }
 
-// Invalid is a DAG that does not run because its spec is wrong.
+// Invalid is a DAG that does not run because its spec is not valid.
 type Invalid struct {
 	Name
 	Message string    `json:"message"`

@@ -5,16 +5,16 @@ import (
 	"slices"
 )
 
-// Change is a value that differs. Path leads to it: names of fields, and names of the items of a list whose items all
-// have one. Before is missing if the value was added, After if it was removed.
+// Change is a value that differs. Path is the path of the value: names of fields, and, in a list whose items all have
+// names, names of items. Before is missing if the value was added, After if it was removed.
 type Change struct {
 	Path   []string `json:"path"`
 	Before *any     `json:"before,omitempty"`
 	After  *any     `json:"after,omitempty"`
 }
 
-// Values returns the changes between two JSON values, as encoding/json decodes them. Items of lists are matched by
-// their names. The order of such a list does not count. Other lists are compared as a whole.
+// Values returns the changes between two JSON values, as encoding/json decodes them. If all items of a list have
+// distinct names, it matches items by name and ignores their order. It compares other lists as a whole.
 func Values(before, after any) []Change { return appendChanges([]string{}, before, after, []Change{}) }
 
 func appendChanges(path []string, before, after any, changes []Change) []Change {
@@ -49,7 +49,8 @@ func appendChanges(path []string, before, after any, changes []Change) []Change 
 	return changes
 }
 
-// fieldsOf returns the fields of an object, or the items of a list by their names. It returns nil for other values.
+// fieldsOf returns the fields of an object, or the items of a list by their names if all have distinct ones. It returns
+// nil for other values.
 func fieldsOf(value any) map[string]any {
 	if object, ok := value.(map[string]any); ok {
 		return object

@@ -1,2 +1,3 @@
-// Package diff compares JSON values as a reader of manifests does: by names, not by positions. It is pure.
+// Package diff compares JSON values. It matches the items of a list by their names, not by their positions. It does no
+// I/O.
 package diff

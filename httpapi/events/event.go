@@ -21,20 +21,20 @@ type Event struct {
 	// Kind is run, dag for a DAG, its versions or its schedule, or dagtask.
 	Kind      string `json:"kind"`
 	Namespace string `json:"namespace"`
-	// DAG is the name of the DAG, also of that of a run. It is empty for a DagTask, and for what was removed.
+	// DAG is the name of the DAG, or of the DAG of the run. It is empty for a DagTask, and for a removed object.
 	DAG string `json:"dag,omitempty"`
 	// Run is the UID of a run. It is empty for a run that was removed.
 	Run string `json:"run,omitempty"`
-	// Phase is that of the run now.
+	// Phase is the current phase of the run.
 	Phase string `json:"phase,omitempty"`
 }
 
-// Batch is what became visible between two snapshots. It is shared, and must not be changed.
+// Batch has the changes that became visible between two snapshots. It is shared and read-only.
 type Batch struct {
 	Events []Event
-	// Reset is why the subscriber must read everything again. It is empty, or Events is.
+	// Reset says why the subscriber must read everything again. If it is not empty, there are no Events.
 	Reset Reset
-	// ID continues after the batch.
+	// ID resumes after the batch.
 	ID string
 }
 
@@ -43,30 +43,30 @@ type Reset string
 
 // The reasons of resets.
 const (
-	// TooOld means that the ID is older than maxAge, or that the reader could not read for as long.
+	// TooOld means that the ID is older than maxAge, or that the reader could not read for longer than maxAge.
 	TooOld Reset = "too-old"
-	// Unknown means that the text is no ID.
+	// Unknown means that the text is not an ID.
 	Unknown Reset = "unknown"
-	// Gap means that what changed cannot be listed. There is too much of it, or an earlier version of the controller
-	// wrote it without saying what it concerns, or the snapshot is ahead of the database, which was restored.
+	// Gap means that the changes cannot be listed: there are too many, an earlier version of the controller wrote them
+	// without a namespace, or the snapshot is newer than a database that was restored.
 	Gap Reset = "gap"
-	// TooSlow means that the subscriber did not take its batches.
+	// TooSlow means that too many batches waited for the subscriber.
 	TooSlow Reset = "too-slow"
 )
 
 const (
-	// maxAge is how old an ID may be that a subscriber continues from.
+	// maxAge is how old an ID may be when a subscriber resumes from it.
 	maxAge = time.Hour
-	// maxID is the length of the longest ID that is read.
+	// maxID is the maximum length of an ID in bytes.
 	maxID = 8 << 10
 )
 
-// formatID returns an ID. It has the time first, in seconds.
+// formatID returns an ID: the Unix time in seconds, a slash, and the snapshot.
 func formatID(at time.Time, s view.Snapshot) string {
 	return strconv.FormatInt(at.Unix(), 10) + "/" + string(s)
 }
 
-// parseID returns the snapshot of an ID. reset is not empty if it cannot be used.
+// parseID returns the snapshot of an ID, or a reset if the ID cannot be used.
 func parseID(id string, now time.Time) (s view.Snapshot, reset Reset) {
 	seconds, snapshot, _ := strings.Cut(id, "/")
 	at, err := strconv.ParseInt(seconds, 10, 64)
@@ -80,8 +80,9 @@ func parseID(id string, now time.Time) (s view.Snapshot, reset Reset) {
 	return view.Snapshot(snapshot), ""
 }
 
-// resolve returns the events of changes, one an object, in the order of the last change of each. isComplete is false if
-// the namespace of a change is not known. An earlier version of the controller wrote none; that of a run is in its row.
+// resolve returns the events of changes: one for each object, in the order of their last changes. isComplete is false
+// if the namespace of a change is not known. Changes of an earlier version of the controller have none; for a run it is
+// in its row.
 func resolve(ctx context.Context, views *view.DB, changes []view.Change) (events []Event, isComplete bool, err error) {
 	changes = lastOfEach(changes)
 	var runIDs, dagIDs []int64

@@ -12,15 +12,16 @@ import (
 )
 
 const (
-	// MaxStreams is how many subscriptions a user may have at one Feed.
+	// MaxStreams is how many subscriptions to one Feed a user may have.
 	MaxStreams = 10
 	// defaultReadEvery is the shortest time between two reads, pollEvery the longest.
 	defaultReadEvery = 500 * time.Millisecond
 	pollEvery        = 5 * time.Second
-	// maxRead is how many changes one read may return; maxReplayed how many a subscriber may have missed.
+	// maxRead is how many changes one read may return, maxReplayed how many may be replayed to a subscriber that
+	// resumes.
 	maxRead     = 10_000
 	maxReplayed = 1000
-	// maxPending is how many batches wait for a subscriber.
+	// maxPending is how many batches may wait for a subscriber.
 	maxPending = 16
 )
 
@@ -30,24 +31,24 @@ var (
 	ErrStopped = errors.New("the feed of events is not running")
 )
 
-// Feed reads what changes, and passes it to subscribers.
+// Feed reads changes, and publishes them to subscribers.
 type Feed struct {
 	views *view.DB
 	now   func() time.Time
 	log   *slog.Logger
-	// wake asks for a read. readEvery is the shortest time between two reads.
+	// wake has a value when a read is requested. readEvery is the shortest time between two reads.
 	wake      chan struct{}
 	readEvery time.Duration
 
 	mu        sync.Mutex
 	isRunning bool
-	lastID    string        // of the last read; empty before the first one, and after one that failed
+	lastID    string        // of the last read; empty before the first read, and after a failed one
 	users     map[int64]int // the subscriptions of each user
 	// following get batches; joining wait for the next read.
 	following, joining map[*Subscription]struct{}
 }
 
-// NewFeed makes a feed. It passes on nothing until Run.
+// NewFeed makes a feed. It publishes nothing until Run.
 func NewFeed(views *view.DB, now func() time.Time, log *slog.Logger) *Feed {
 	return &Feed{
 		views: views, now: now, log: log, wake: make(chan struct{}, 1), readEvery: defaultReadEvery,
@@ -55,7 +56,7 @@ func NewFeed(views *view.DB, now func() time.Time, log *slog.Logger) *Feed {
 	}
 }
 
-// Run reads until ctx ends. Then all subscriptions end.
+// Run reads and publishes changes until ctx ends. Then it ends all subscriptions.
 func (f *Feed) Run(ctx context.Context) error {
 	f.mu.Lock()
 	f.isRunning = true
@@ -83,7 +84,7 @@ func (f *Feed) Run(ctx context.Context) error {
 	}
 }
 
-// requestRead makes the reader read. It does not block.
+// requestRead wakes the reader. It does not block.
 func (f *Feed) requestRead() {
 	select {
 	case f.wake <- struct{}{}:
@@ -106,7 +107,7 @@ func (f *Feed) stop() {
 	clear(f.following)
 }
 
-// reader is what the goroutine of Run has seen.
+// reader is the state of the goroutine of Run.
 type reader struct {
 	feed     *Feed
 	snapshot view.Snapshot // empty before the first read
@@ -114,7 +115,7 @@ type reader struct {
 	isFailed bool
 }
 
-// read reads once, and passes on what it finds. Those that were joining before begin behind it.
+// read reads once, and publishes the batch. Subscriptions that joined before the read begin after the batch.
 func (r *reader) read(ctx context.Context) {
 	f := r.feed
 	joining := f.takeJoining()
@@ -165,7 +166,7 @@ func (r *reader) next(ctx context.Context) (Batch, error) {
 	return batch, nil
 }
 
-// eventsOf returns the events of changes, or why there are none.
+// eventsOf returns the events of changes, or Gap if they are not complete.
 func (f *Feed) eventsOf(ctx context.Context, changes []view.Change) ([]Event, Reset, error) {
 	events, isComplete, err := resolve(ctx, f.views, changes)
 	if err != nil {
@@ -177,7 +178,7 @@ func (f *Feed) eventsOf(ctx context.Context, changes []view.Change) ([]Event, Re
 	return events, "", nil
 }
 
-// publish passes a batch to all that follow. A batch without an ID stands for a read that failed.
+// publish adds a batch to all following subscriptions. A batch without an ID stands for a failed read.
 func (f *Feed) publish(batch Batch) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -200,13 +201,13 @@ func (f *Feed) takeJoining() []*Subscription {
 	return joining
 }
 
-// begin makes subscriptions follow from a snapshot on, or tells them why they cannot.
+// begin makes joining subscriptions follow from a snapshot, or fails them with err.
 func (f *Feed) begin(joining []*Subscription, at view.Snapshot, id string, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, s := range joining {
 		if _, isJoining := f.joining[s]; !isJoining {
-			continue // It has gone, or the feed has stopped.
+			continue // it was closed, or the feed has stopped
 		}
 		delete(f.joining, s)
 		if err == nil {
@@ -216,8 +217,9 @@ func (f *Feed) begin(joining []*Subscription, at view.Snapshot, id string, err e
 	}
 }
 
-// Subscribe begins a subscription of a user. Its first batch has what happened since an ID, an ID without more if since
-// is empty. The caller must close it. An error is ErrTooMany, ErrStopped, or that of the database.
+// Subscribe begins a subscription of a user. The first batch has the changes since the ID since, or only an ID if since
+// is empty. The caller must close the subscription. An error is ErrTooMany, ErrStopped, that of ctx, or that of the
+// database.
 func (f *Feed) Subscribe(ctx context.Context, user int64, since string) (*Subscription, error) {
 	s, err := f.join(user, since)
 	if err != nil {
@@ -242,7 +244,8 @@ func (f *Feed) Subscribe(ctx context.Context, user int64, since string) (*Subscr
 	return s, nil
 }
 
-// join adds a subscription. One without an ID can begin at the last read: it reads everything else afterwards.
+// join adds a subscription. Without since it can begin at the last read, because the client reads all objects
+// afterwards.
 func (f *Feed) join(user int64, since string) (*Subscription, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -265,7 +268,7 @@ func (f *Feed) join(user int64, since string) (*Subscription, error) {
 	return s, nil
 }
 
-// replay returns what happened between an ID and the beginning of a subscription.
+// replay returns a batch with the changes between the ID since and the beginning of the subscription.
 func (f *Feed) replay(ctx context.Context, s *Subscription, since string) (Batch, error) {
 	batch := Batch{ID: s.id}
 	if since == "" {
@@ -278,7 +281,7 @@ func (f *Feed) replay(ctx context.Context, s *Subscription, since string) (Batch
 	}
 	changes, isReset, err := f.views.ChangesBetween(ctx, from, s.snapshot, maxReplayed)
 	switch {
-	case errors.Is(err, store.ErrRejected): // It looks like a snapshot and is none.
+	case errors.Is(err, store.ErrRejected): // PostgreSQL cannot parse the snapshot
 		batch.Reset = Unknown
 		return batch, nil
 	case err != nil:

@@ -11,7 +11,8 @@ import (
 type Subscription struct {
 	feed *Feed
 	user int64
-	// begun is closed when the subscription follows, from a snapshot on whose ID is id, or err says why it cannot.
+	// begun is closed when the subscription follows the feed, or cannot. Then snapshot and id are its beginning, or err
+	// says why it cannot.
 	begun    chan struct{}
 	snapshot view.Snapshot
 	id       string
@@ -28,10 +29,10 @@ type Subscription struct {
 // Ended is closed when the feed stops.
 func (s *Subscription) Ended() <-chan struct{} { return s.ended }
 
-// HasPending has a value when there are batches to take.
+// HasPending has a value when batches wait for Take.
 func (s *Subscription) HasPending() <-chan struct{} { return s.hasPending }
 
-// Take returns the batches that wait, in their order.
+// Take removes and returns the batches that wait, oldest first.
 func (s *Subscription) Take() []Batch {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -58,7 +59,7 @@ func (s *Subscription) begin(at view.Snapshot, id string, err error) {
 	close(s.begun)
 }
 
-// add appends a batch. If too many wait, a reset takes the place of all.
+// add appends a batch. If too many wait, it replaces all with a TooSlow reset.
 func (s *Subscription) add(batch Batch) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -69,7 +70,7 @@ func (s *Subscription) add(batch Batch) {
 	s.signal()
 }
 
-// prepend puts a batch before those that wait.
+// prepend inserts a batch before those that wait.
 func (s *Subscription) prepend(batch Batch) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

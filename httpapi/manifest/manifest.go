@@ -29,22 +29,22 @@ const (
 	YAML
 )
 
-// Place is where a manifest is sent to. An empty name means any.
+// Place is the namespace and the name in the path of a request. An empty name means any.
 type Place struct{ Namespace, Name string }
 
 // Fault says what is wrong with a manifest.
 type Fault struct {
 	// Pointer is a JSON pointer. Empty means the whole manifest.
 	Pointer string
-	// Line in YAML, from 1. 0 means that it is not known.
+	// Line is the line in YAML, from 1. 0 means that it is not known.
 	Line   int
 	Detail string
 }
 
 // Error is why a manifest cannot be used.
 type Error struct {
-	// IsMalformed reports that it is not an object of the kind: a syntax error, an unknown field, a wrong type.
-	// Otherwise its values are wrong.
+	// IsMalformed reports that the manifest is not an object of the kind: it has a syntax error, an unknown field or a
+	// wrong type. Otherwise its values are wrong.
 	IsMalformed bool
 	Detail      string
 	Faults      []Fault
@@ -52,7 +52,7 @@ type Error struct {
 
 func (e *Error) Error() string { return e.Detail }
 
-// document is an object of Kubernetes whose status is free.
+// document is a Kubernetes object. Any status is accepted.
 type document[S any] struct {
 	metav1.TypeMeta `json:",inline"`
 	Metadata        metav1.ObjectMeta `json:"metadata"`
@@ -60,7 +60,7 @@ type document[S any] struct {
 	Status          any               `json:"status"`
 }
 
-// DAG reads the manifest of a DAG. warnings name what is dropped although its author may expect an effect. Errors are
+// DAG decodes the manifest of a DAG. warnings name dropped fields whose effect the author may miss. An error is an
 // *Error.
 func DAG(body []byte, format Format, place Place) (d *v1alpha1.DAG, warnings []string, err error) {
 	read, warnings, err := decode[v1alpha1.DAGSpec](body, format, "DAG", place)
@@ -70,7 +70,7 @@ func DAG(body []byte, format Format, place Place) (d *v1alpha1.DAG, warnings []s
 	return &v1alpha1.DAG{ObjectMeta: read.Metadata, Spec: read.Spec}, warnings, nil
 }
 
-// DagTask reads the manifest of a DagTask, like DAG.
+// DagTask decodes the manifest of a DagTask, like DAG.
 func DagTask(body []byte, format Format, place Place) (task *v1alpha1.DagTask, warnings []string, err error) {
 	read, warnings, err := decode[v1alpha1.DagTaskSpec](body, format, "DagTask", place)
 	if err != nil {
@@ -131,7 +131,7 @@ func locate(found []strict.Fault, lines func(string) int) []Fault {
 	return faults
 }
 
-// check compares a manifest with the place that it is sent to.
+// check compares the kind, namespace and name of a manifest with those of the request.
 func check(of *metav1.TypeMeta, meta *metav1.ObjectMeta, kind string, place Place) (faults []strict.Fault) {
 	version := v1alpha1.SchemeGroupVersion.String()
 	if of.APIVersion != version {
@@ -157,7 +157,8 @@ func check(of *metav1.TypeMeta, meta *metav1.ObjectMeta, kind string, place Plac
 	return faults
 }
 
-// strip reduces the metadata of a manifest to what is taken from it, and returns what else its author may miss.
+// strip keeps the name, labels and annotations of a manifest, and sets the namespace. It returns warnings for dropped
+// fields whose effect the author may miss.
 func strip(meta *metav1.ObjectMeta, namespace string) (warnings []string) {
 	if len(meta.Finalizers) > 0 {
 		warnings = append(warnings, "metadata.finalizers: has no effect here")

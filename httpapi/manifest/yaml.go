@@ -17,17 +17,17 @@ import (
 )
 
 const (
-	// maxExpanded bounds the size that the aliases of a document expand to, in bytes and nodes.
+	// maxExpanded bounds a document with its aliases expanded: the sum of its nodes and of the bytes of their values.
 	maxExpanded = 2 * MaxBytes
-	// maxIndicators bounds the characters of a document that may begin a node: a node takes some 400 bytes of memory
-	// while it is read, two hundred times its text. A fifth of the largest object that etcd takes is beyond what
-	// scripts and JSON within strings have.
+	// maxIndicators bounds the characters of a document that may begin a node, because the parser needs some 400 bytes
+	// of memory for a node, two hundred times its text. It is a fifth of the largest object that etcd accepts. Scripts
+	// and JSON within strings have fewer.
 	maxIndicators = 300_000
-	// largeBytes is the size from which one document at a time is read.
+	// largeBytes is the size from which only one document is parsed at a time.
 	largeBytes = 64 << 10
 )
 
-// large is locked while a large document is read, so that a few of them do not exhaust the memory.
+// large is locked while a large document is parsed, so that a few of them do not exhaust the memory.
 var large sync.Mutex
 
 // yamlDocument is a document of YAML.
@@ -36,7 +36,8 @@ type yamlDocument struct {
 	hasMerge bool // it has merge keys
 }
 
-// parse parses a body that has one document and bounds what it expands to. Empty documents after it are ignored.
+// parse parses a body with one document, and checks its depth, its size with aliases expanded, and duplicate fields. It
+// ignores empty documents after the first one.
 func parse(body []byte) (yamlDocument, error) {
 	if indicators(body) > maxIndicators {
 		return yamlDocument{}, malformed(fmt.Sprintf("The YAML has more than %d of the characters , : - ? [ and {. "+
@@ -77,8 +78,8 @@ func parse(body []byte) (yamlDocument, error) {
 	return d, nil
 }
 
-// indicators counts the characters with which YAML begins the elements of lists and mappings: it has at most twice as
-// many nodes. Those within strings count too.
+// indicators counts the characters that can begin an element of a YAML list or mapping, those within strings included.
+// A document has at most twice as many nodes.
 func indicators(body []byte) (n int) {
 	for _, c := range body {
 		switch c {
@@ -91,8 +92,8 @@ func indicators(body []byte) (n int) {
 
 // json converts the body of the document as kubectl does.
 func (d yamlDocument) json(body []byte) ([]byte, error) {
-	// Strict also refuses duplicate keys that differ in spelling alone, such as yes and true. But it takes a field that
-	// overrides a merged one for a duplicate.
+	// The strict conversion also refuses duplicate keys that only differ in spelling, such as yes and true. But it
+	// treats a field that overrides a merged one as a duplicate.
 	convert := yaml.YAMLToJSONStrict
 	if d.hasMerge {
 		convert = yaml.YAMLToJSON
@@ -106,7 +107,8 @@ func (d yamlDocument) json(body []byte) ([]byte, error) {
 
 var lineOfError = regexp.MustCompile(`\bline (\d+): `)
 
-// syntaxError returns the error for YAML that cannot be parsed. The parser has the line in the text of its error alone.
+// syntaxError returns the error for YAML that cannot be parsed. The parser states the line only in the text of its
+// error.
 func syntaxError(err error) *Error {
 	fault := Fault{Detail: "the YAML cannot be read"}
 	text := strings.TrimPrefix(err.Error(), "yaml: ")
@@ -120,7 +122,7 @@ func syntaxError(err error) *Error {
 	return malformed("The body is not valid YAML.", fault)
 }
 
-// visitor visits the nodes of a document, each as often as aliases repeat it.
+// visitor visits the nodes of a document. It visits an anchor again for each alias.
 type visitor struct {
 	left     int
 	hasMerge bool
@@ -137,7 +139,7 @@ func (v *visitor) visit(node *tree.Node, path []string, depth int) error {
 	}
 	switch node.Kind {
 	case tree.AliasNode:
-		return v.visit(node.Alias, path, depth+1) // An anchor may contain itself: the depth ends it.
+		return v.visit(node.Alias, path, depth+1) // an anchor may contain itself: maxDepth ends that
 	case tree.MappingNode:
 		return v.visitMapping(node, path, depth)
 	}
@@ -172,7 +174,7 @@ func (v *visitor) visitMapping(node *tree.Node, path []string, depth int) error 
 	return nil
 }
 
-// pointerTo returns the JSON pointer of a path, whose first step is the document.
+// pointerTo returns the JSON pointer of a path. The first step of the path is the document itself.
 func pointerTo(path []string) (pointer string) {
 	for _, step := range path[1:] {
 		pointer = strict.Pointer(pointer, step)
@@ -180,7 +182,7 @@ func pointerTo(path []string) (pointer string) {
 	return pointer
 }
 
-// line returns the line of a value, or of the nearest value around it that is in the document.
+// line returns the line of a value, or of the nearest enclosing value that exists.
 func (d yamlDocument) line(pointer string) int {
 	if len(d.root.Content) == 0 {
 		return 0

@@ -1,4 +1,4 @@
-// Package metrics is what a server tells Prometheus.
+// Package metrics has the Prometheus metrics of the server.
 package metrics
 
 import (
@@ -14,8 +14,7 @@ import (
 	"kontroler/httpapi/auth"
 )
 
-// Metrics are the metrics of a server, in a registry of its own. Label values come from small sets; never from a
-// client.
+// Metrics are the metrics of a server, in their own registry. Label values come from small sets, never from a client.
 type Metrics struct {
 	registry *prometheus.Registry
 	requests *prometheus.CounterVec
@@ -23,13 +22,13 @@ type Metrics struct {
 	logins   *prometheus.CounterVec
 	database *prometheus.GaugeVec
 	cluster  *prometheus.GaugeVec
-	// Streams are the open streams of events, Events what was sent to them, Resets the resets by reason.
+	// Streams counts the open streams of events, Events the events sent to them, Resets the resets by reason.
 	Streams prometheus.Gauge
 	Events  prometheus.Counter
 	Resets  *prometheus.CounterVec
 }
 
-// New makes the metrics, those of the Go runtime and of the process with them.
+// New makes the metrics, including those of the Go runtime and of the process.
 func New() *Metrics {
 	m := &Metrics{
 		registry: prometheus.NewRegistry(),
@@ -76,7 +75,7 @@ func (m *Metrics) DatabaseUp(database string, isUp bool) {
 	set(m.database.WithLabelValues(database), isUp)
 }
 
-// ClusterUp records whether a kind can be read in a namespace, or in all if it is empty.
+// ClusterUp records whether a kind can be read in a namespace, or in all namespaces if it is empty.
 func (m *Metrics) ClusterUp(resource, namespace string, isUp bool) {
 	set(m.cluster.WithLabelValues(resource, namespace), isUp)
 }
@@ -89,7 +88,7 @@ func set(gauge prometheus.Gauge, isUp bool) {
 	gauge.Set(value)
 }
 
-// Request counts a request. How long a stream took is not measured.
+// Request counts a request, and measures its duration unless it is a stream.
 func (m *Metrics) Request(method, route string, status int, took time.Duration, isStream bool) {
 	if route == "" {
 		method, route = "any", "none"

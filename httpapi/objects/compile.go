@@ -13,12 +13,13 @@ import (
 // maxTemplateBytes bounds the DagTasks in memory while one DAG is compiled, as in the controller.
 const maxTemplateBytes = 16 << 20
 
-// StoredVersion reads a version of a DagTask from the database. The template is nil if there is no such version. newest
-// is the highest version, 0 if there is none.
+// StoredVersion reads a version of a DagTask from the database. template is nil if the version does not exist. newest
+// is the highest version, or 0 if there is none.
 type StoredVersion func(ctx context.Context, namespace, name string, number int64) (
 	template []byte, newest int64, err error)
 
-// Compile compiles a DAG with the DagTasks that it names, as they are now. Errors are a *Refusal or those of stored.
+// Compile compiles a DAG with the current DagTasks that it references. It returns the faults of the DAG. An error is a
+// *Refusal, or that of stored.
 func (c Client) Compile(ctx context.Context, d *v1alpha1.DAG, stored StoredVersion) (
 	*dag.Graph, field.ErrorList, error) {
 	resolved, live, size := map[v1alpha1.TaskRef]dag.DagTask{}, map[string]*v1alpha1.DagTask{}, 0
@@ -56,7 +57,8 @@ func (c Client) findTask(ctx context.Context, namespace, name string) (*v1alpha1
 	return task, err
 }
 
-// resolve returns what a taskRef names. The live DagTask counts for its own version, and for a reference without one.
+// resolve returns the DagTask that a taskRef references. A stored version takes precedence. The live object serves a
+// reference to its own version, or without a version.
 func resolve(
 	ctx context.Context, namespace string, ref v1alpha1.TaskRef, task *v1alpha1.DagTask, stored StoredVersion,
 ) (dag.DagTask, error) {

@@ -13,12 +13,12 @@ import (
 	"kontroler/httpapi/cluster"
 )
 
-// CreateRun creates a DagRun. Its errors are *Refusal.
+// CreateRun creates a DagRun. An error is a *Refusal.
 func (c Client) CreateRun(ctx context.Context, run *v1alpha1.DagRun) (*v1alpha1.DagRun, error) {
 	return c.createRun(ctx, run, nil)
 }
 
-// CheckRun returns the error that CreateRun would return now. Nothing is stored. Its errors are *Refusal.
+// CheckRun returns the error that CreateRun would return now. It creates nothing. An error is a *Refusal.
 func (c Client) CheckRun(ctx context.Context, run *v1alpha1.DagRun) error {
 	_, err := c.createRun(ctx, run, []string{metav1.DryRunAll})
 	return err
@@ -30,7 +30,7 @@ func (c Client) createRun(ctx context.Context, run *v1alpha1.DagRun, dryRun []st
 	return created, c.explain(ctx, err, request{"create", "dagruns", run.Namespace, run.Name})
 }
 
-// FindRun reads a DagRun past any cache. Nil means that there is none. Its errors are *Refusal.
+// FindRun reads a DagRun from the API server. It returns nil if there is none. An error is a *Refusal.
 func (c Client) FindRun(ctx context.Context, namespace, name string) (*v1alpha1.DagRun, error) {
 	run, err := c.Kontroler.KontrolerV1alpha1().DagRuns(namespace).Get(ctx, name, metav1.GetOptions{})
 	if err = c.explain(ctx, err, request{"get", "dagruns", namespace, name}); isAbsent(err) {
@@ -39,7 +39,7 @@ func (c Client) FindRun(ctx context.Context, namespace, name string) (*v1alpha1.
 	return run, err
 }
 
-// Cancel asks for the end of the run of a live DagRun, which stays. Its errors are *Refusal.
+// Cancel sets spec.cancel of a live DagRun. An error is a *Refusal.
 func (c Client) Cancel(ctx context.Context, live *v1alpha1.DagRun) error {
 	body, err := json.Marshal(map[string]any{
 		"metadata": map[string]any{"uid": live.UID, "resourceVersion": live.ResourceVersion},
@@ -53,7 +53,7 @@ func (c Client) Cancel(ctx context.Context, live *v1alpha1.DagRun) error {
 	return c.explain(ctx, err, request{"patch", "dagruns", live.Namespace, live.Name})
 }
 
-// DeleteRun deletes a live DagRun. One that is gone is not an error. Its errors are *Refusal.
+// DeleteRun deletes a live DagRun. It is no error if the DagRun no longer exists. An error is a *Refusal.
 func (c Client) DeleteRun(ctx context.Context, live *v1alpha1.DagRun) error {
 	uid := live.UID
 	err := c.Kontroler.KontrolerV1alpha1().DagRuns(live.Namespace).Delete(ctx, live.Name, metav1.DeleteOptions{

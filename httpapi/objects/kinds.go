@@ -17,7 +17,8 @@ import (
 	"kontroler/httpapi/cluster"
 )
 
-// Kind reads and writes the objects of a kind. T is *v1alpha1.DAG or *v1alpha1.DagTask. Its errors are *Refusal.
+// Kind reads and writes the objects of a kind. T is *v1alpha1.DAG or *v1alpha1.DagTask. Errors of its methods are
+// *Refusal, except those of StoredVersion.
 type Kind[T Object] struct {
 	client   Client
 	resource string
@@ -33,7 +34,7 @@ type Object interface {
 	metav1.Object
 }
 
-// typed is a typed client of a namespace.
+// typed is a typed client for one namespace.
 type typed[T any] interface {
 	Get(ctx context.Context, name string, options metav1.GetOptions) (T, error)
 	Create(ctx context.Context, object T, options metav1.CreateOptions) (T, error)
@@ -83,14 +84,14 @@ func (k *Kind[T]) request(verb string, object metav1.Object) request {
 	return request{verb, k.resource, object.GetNamespace(), object.GetName()}
 }
 
-// Get reads an object past any cache.
+// Get reads an object from the API server.
 func (k *Kind[T]) Get(ctx context.Context, namespace, name string) (T, error) {
 	object, err := k.in(namespace).Get(ctx, name, metav1.GetOptions{})
 	return object, k.client.explain(ctx, err, request{"get", k.resource, namespace, name})
 }
 
-// Check returns all faults of a manifest, and warnings: what Kontroler and what Kubernetes would say. Nothing is
-// stored. live is the object that the manifest is to replace, or nil.
+// Check returns all faults of a manifest, both those that Kontroler finds and those that Kubernetes returns for a dry
+// run, and warnings. It changes nothing. live is the object that the manifest would replace, or nil.
 func (k *Kind[T]) Check(ctx context.Context, given T, live *T) ([]Fault, []string, error) {
 	found, warnings, err := k.check(ctx, given)
 	if err != nil {
@@ -125,7 +126,7 @@ func ownFaults(found field.ErrorList) (faults []Fault) {
 	return faults
 }
 
-// merge adds faults of fields that have none yet.
+// merge adds to faults those of more whose field has no fault yet.
 func merge(faults, more []Fault) []Fault {
 	known := map[string]bool{}
 	for _, fault := range faults {
@@ -139,7 +140,7 @@ func merge(faults, more []Fault) []Fault {
 	return faults
 }
 
-// Create creates an object. A *Refusal that is Invalid has all its faults.
+// Create creates an object. A *Refusal with the reason Invalid has all faults of the manifest.
 func (k *Kind[T]) Create(ctx context.Context, given T) (T, error) {
 	if err := k.verify(ctx, given, nil); err != nil {
 		var none T
@@ -148,8 +149,8 @@ func (k *Kind[T]) Create(ctx context.Context, given T) (T, error) {
 	return k.create(ctx, given, nil)
 }
 
-// Replace gives a live object the labels, annotations and spec of a manifest, if it is still as it was read. A *Refusal
-// that is Invalid has all its faults.
+// Replace replaces the labels, annotations and spec of a live object, if it has not changed since it was read. A
+// *Refusal with the reason Invalid has all faults of the manifest.
 func (k *Kind[T]) Replace(ctx context.Context, live, given T) (T, error) {
 	if err := k.verify(ctx, given, &live); err != nil {
 		return live, err
@@ -157,7 +158,7 @@ func (k *Kind[T]) Replace(ctx context.Context, live, given T) (T, error) {
 	return k.update(ctx, live, given, nil)
 }
 
-// verify returns the refusal of a manifest with faults that Kubernetes may not see.
+// verify refuses a manifest in which Kontroler finds faults, because Kubernetes may accept them.
 func (k *Kind[T]) verify(ctx context.Context, given T, live *T) error {
 	found, _, err := k.check(ctx, given)
 	if err != nil || len(found) == 0 {
@@ -165,7 +166,7 @@ func (k *Kind[T]) verify(ctx context.Context, given T, live *T) error {
 	}
 	faults, _, err := k.Check(ctx, given, live)
 	if err != nil {
-		faults = ownFaults(found) // Kubernetes cannot add its own.
+		faults = ownFaults(found) // without those that Kubernetes would find
 	}
 	return &Refusal{Reason: Invalid, Detail: "The manifest is not valid.", Faults: faults}
 }
@@ -188,7 +189,7 @@ func (k *Kind[T]) update(ctx context.Context, live, given T, dryRun []string) (T
 	return updated, k.client.explain(ctx, err, k.request("update", live))
 }
 
-// Delete deletes a live object, with what it owns, if it is still as it was read.
+// Delete deletes a live object and its dependents, if it has not changed since it was read.
 func (k *Kind[T]) Delete(ctx context.Context, live T) error {
 	uid, version := live.GetUID(), live.GetResourceVersion()
 	err := k.in(live.GetNamespace()).Delete(ctx, live.GetName(), metav1.DeleteOptions{
@@ -197,7 +198,7 @@ func (k *Kind[T]) Delete(ctx context.Context, live T) error {
 	return k.client.explain(ctx, err, k.request("delete", live))
 }
 
-// Suspend suspends or resumes the schedule of a live DAG. It warns if another manager owns what it changes.
+// Suspend suspends or resumes the schedule of a live DAG. It warns if another field manager owns spec.suspended.
 func (c Client) Suspend(ctx context.Context, live *v1alpha1.DAG, isSuspended bool) (
 	patched *v1alpha1.DAG, warnings []string, err error) {
 	if managers := cluster.SuspendedManagers(live); len(managers) > 0 && live.Spec.Suspended != isSuspended {

@@ -12,8 +12,8 @@ import (
 	"kontroler/httpapi/cluster"
 )
 
-// keepOthers adds the labels and annotations of managers that wrote nothing of the spec to those of a manifest, unless
-// the manifest has them.
+// keepOthers adds to a manifest the live labels and annotations of managers that own no field of the spec. Values in
+// the manifest take precedence.
 func keepOthers(live, given metav1.Object) {
 	writers := append(cluster.SpecManagers(live), cluster.OwnManager)
 	labels, annotations := map[string]json.RawMessage{}, map[string]json.RawMessage{}
@@ -27,7 +27,7 @@ func keepOthers(live, given metav1.Object) {
 				Annotations map[string]json.RawMessage `json:"f:annotations"`
 			} `json:"f:metadata"`
 		}
-		// Kubernetes writes no other form.
+		// An error cannot happen: Kubernetes writes only this form.
 		if err := json.Unmarshal(entry.FieldsV1.GetRawBytes(), &fields); err == nil {
 			maps.Copy(labels, fields.Metadata.Labels)
 			maps.Copy(annotations, fields.Metadata.Annotations)
@@ -37,7 +37,7 @@ func keepOthers(live, given metav1.Object) {
 	given.SetAnnotations(with(given.GetAnnotations(), live.GetAnnotations(), annotations))
 }
 
-// with returns the given values and the live ones whose keys a manager owns, which are written with "f:" before them.
+// with returns the given values and the live values of keys. The keys have the prefix "f:" of managed fields.
 func with(given, live map[string]string, keys map[string]json.RawMessage) map[string]string {
 	joined := map[string]string{}
 	for key := range keys {
@@ -50,8 +50,8 @@ func with(given, live map[string]string, keys map[string]json.RawMessage) map[st
 	return joined
 }
 
-// IsForeign reports whether a DAG belongs to another controller than the one with this id and class: another has
-// claimed it, or nobody has and its class is another.
+// IsForeign reports whether a DAG belongs to a controller other than the one with this id and class: another controller
+// has claimed it, or it is unclaimed and has another class.
 func IsForeign(d *v1alpha1.DAG, controllerID, class string) bool {
 	if d.Status.Controller != "" {
 		return d.Status.Controller != controllerID

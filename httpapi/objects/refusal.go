@@ -33,11 +33,11 @@ const (
 
 // Fault says what is wrong with a field.
 type Fault struct {
-	// Field is a path of Kubernetes, such as spec.task[0].image. Empty means the whole object.
+	// Field is a field path, such as spec.task[0].image. Empty means the whole object.
 	Field, Detail string
 }
 
-// Refusal is why Kubernetes did not do what was asked.
+// Refusal is the error of a failed request to the API server.
 type Refusal struct {
 	Reason Reason
 	// Detail is a sentence for the client.
@@ -55,10 +55,10 @@ func (r *Refusal) Error() string {
 
 func (r *Refusal) Unwrap() error { return r.cause }
 
-// request is a request to the API server, for the texts of refusals.
+// request describes a request to the API server in error texts.
 type request struct{ verb, resource, namespace, name string }
 
-// maxMessage bounds a text of Kubernetes in bytes. It may quote a value of any size.
+// maxMessage bounds a message of Kubernetes in bytes, because it may quote a large value.
 const maxMessage = 1000
 
 func cut(text string) string {
@@ -68,7 +68,7 @@ func cut(text string) string {
 	return text
 }
 
-// explain returns the *Refusal of a failed request, or nil.
+// explain returns the *Refusal for the error of a request, or nil for nil.
 func (c Client) explain(ctx context.Context, err error, r request) error {
 	if err == nil {
 		return nil
@@ -111,7 +111,8 @@ func (c Client) explain(ctx context.Context, err error, r request) error {
 	return refuse(Invalid, "Kubernetes refuses the object: "+cut(status.Message))
 }
 
-// mayHaveHappened is what a client must know after a failed change. A trigger is repeated safely with its key.
+// mayHaveHappened returns a sentence for the client, because a failed change may have been made. A trigger is safe to
+// repeat with its key.
 func mayHaveHappened(verb string) string {
 	if verb == "get" {
 		return ""
@@ -119,8 +120,8 @@ func mayHaveHappened(verb string) string {
 	return " The change may have been made: look before you repeat it, or repeat a trigger with its Idempotency-Key."
 }
 
-// explainForbidden tells a permission that the server lacks from a quota, a policy or a webhook that denies a change.
-// Their answers differ in the text alone, so the API server is asked.
+// explainForbidden distinguishes a missing permission of the server from a quota, a policy or a webhook that denies the
+// change. The responses differ only in their text, so it sends a SelfSubjectAccessReview.
 func (c Client) explainForbidden(
 	ctx context.Context, status metav1.Status, r request, refuse func(Reason, string, ...Fault) error,
 ) error {

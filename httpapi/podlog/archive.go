@@ -12,14 +12,15 @@ import (
 	"kontroler/store/view"
 )
 
-// Archive is what is stored of a log: its head and, after what is omitted, its tail. It has one chunk in memory.
+// Archive reads a stored log as an io.ReadSeeker: the head of the log and, if a part was omitted, its tail. It keeps
+// one chunk in memory.
 type Archive struct {
 	// fetch reads a chunk by its number.
 	fetch func(number int) ([]byte, error)
-	// begins is where each chunk begins, and after the last one where it ends.
+	// begins has the offset of each chunk, followed by the end of the last one.
 	begins []int64
 	place  int64
-	loaded int // the number of the chunk that content has, -1 if there is none
+	loaded int // the number of the chunk in memory, -1 if there is none
 	chunk  []byte
 }
 
@@ -40,7 +41,7 @@ func OpenArchive(ctx context.Context, views *view.DB, log view.Log) (*Archive, e
 // Size returns how many bytes are stored.
 func (a *Archive) Size() int64 { return a.begins[len(a.begins)-1] }
 
-// Seek moves to a place in what is stored.
+// Seek implements io.Seeker. Offsets count stored bytes.
 func (a *Archive) Seek(offset int64, whence int) (int64, error) {
 	switch whence {
 	case io.SeekCurrent:
@@ -55,12 +56,12 @@ func (a *Archive) Seek(offset int64, whence int) (int64, error) {
 	return offset, nil
 }
 
-// Read reads what is stored from the place on. If retention removes the log meanwhile, the error is view.ErrLogRemoved.
+// Read implements io.Reader. If retention removes the log meanwhile, the error is view.ErrLogRemoved.
 func (a *Archive) Read(p []byte) (int, error) {
 	if a.place >= a.Size() {
 		return 0, io.EOF
 	}
-	// The first chunk that begins after the place follows the one that has it.
+	// The chunk with the place is before the first one that begins after it.
 	number := sort.Search(len(a.begins), func(i int) bool { return a.begins[i] > a.place }) - 1
 	if number != a.loaded {
 		if err := a.load(number); err != nil {

@@ -17,7 +17,7 @@ type Limit struct {
 	users map[int64]int
 }
 
-// Take counts one more for a user until it is given back. The error is ErrTooMany.
+// Take counts one more log for a user until giveBack is called. The error is ErrTooMany.
 func (l *Limit) Take(user int64) (giveBack func(), err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

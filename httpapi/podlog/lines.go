@@ -9,16 +9,16 @@ import (
 	"time"
 )
 
-// MaxPiece is how many bytes of a log are passed on at once.
+// MaxPiece is the maximum size in bytes of a piece of a log that is passed on.
 const MaxPiece = 64 << 10
 
-// maxTime is how long the time of a line is at most, in bytes.
+// maxTime is the maximum length in bytes of the time of a line.
 const maxTime = len("2006-01-02T15:04:05.000000000+07:00")
 
-// errNote is the error of a stream in which the kubelet says something instead of the log.
+// errNote means that the kubelet sent a message instead of a line of the log.
 var errNote = errors.New("the kubelet says")
 
-// lineReader reads the stream of a kubelet, which has the time before each line.
+// lineReader reads lines from a log stream of the kubelet, in which each line begins with its time.
 type lineReader struct {
 	buffered *bufio.Reader
 	isInLine bool
@@ -28,9 +28,9 @@ func newLineReader(r io.Reader) *lineReader {
 	return &lineReader{buffered: bufio.NewReaderSize(r, MaxPiece+maxTime+1)}
 }
 
-// next returns a line with its newline, or the next part of one that is longer than MaxPiece. at is the time of the
-// line where it begins, and zero elsewhere. The content is valid until the next call. The error is io.EOF at the end,
-// with the content of a last line that has no newline, and an errNote if there is a line without a time.
+// next returns a line with its newline, or the next part of a line that is longer than MaxPiece. at is the time of the
+// line in its first part, and zero in others. content is valid until the next call. At the end, the error is io.EOF,
+// and content is a last line without a newline. The error matches errNote if a line has no time.
 func (r *lineReader) next() (at time.Time, content []byte, err error) {
 	line, err := r.buffered.ReadSlice('\n')
 	if len(line) == 0 && err != nil {
@@ -52,7 +52,7 @@ func (r *lineReader) next() (at time.Time, content []byte, err error) {
 	return at, line, err
 }
 
-// hasMore reports whether a part of the stream has arrived that next has not returned.
+// hasMore reports whether received data is buffered that next has not returned.
 func (r *lineReader) hasMore() bool { return r.buffered.Buffered() > 0 }
 
 // lastLines finds where the last lines of a text begin.
@@ -63,7 +63,7 @@ type lastLines struct {
 	isOpen bool // the last line has no newline yet
 }
 
-// newLastLines makes a lastLines for n lines, of which there must be one.
+// newLastLines makes a lastLines for n lines. n must be positive.
 func newLastLines(n int) *lastLines { return &lastLines{begins: make([]int64, n)} }
 
 // Write takes the next part of the text. It never fails.

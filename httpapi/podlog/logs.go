@@ -13,12 +13,12 @@ import (
 )
 
 const (
-	// retryEvery is how often a log is looked for that is nowhere yet, or that could not be read.
+	// retryEvery is the time between two attempts to find or read a log.
 	retryEvery = time.Second
-	// endPoll is how often a log that ended looks whether its container has ended, endPolls how many times before the
-	// log is opened again.
+	// endPoll is how often the container is polled after its stream has ended. After endPolls times, the log is opened
+	// again.
 	endPoll, endPolls = 200 * time.Millisecond, 10
-	// maxTries is how many times a node is asked for a log that it does not have, unless the log is followed.
+	// maxTries is how often a log is requested from a node that does not have it, unless the log is followed.
 	maxTries = 10
 )
 
@@ -28,42 +28,42 @@ type Logs struct {
 	Pods  corev1client.PodsGetter
 }
 
-// Request says which log is read, and what of it.
+// Request says which log to read, and which part of it.
 type Request struct {
 	Namespace string
-	// TaskID and Number are those of the attempt.
+	// TaskID and Number identify the attempt.
 	TaskID int64
 	Number int
-	// Follow goes on until the log has ended.
+	// Follow reads until the log has ended, instead of stopping at its current end.
 	Follow bool
-	// Tail is how many lines are read from the end. 0 means all.
+	// Tail is how many of the last lines are read. 0 means all.
 	Tail int
-	// From is where to continue. It goes before Tail.
+	// From is where to resume. It takes precedence over Tail.
 	From Position
 }
 
-// Sink takes a log. An error of it ends the Copy.
+// Sink receives a log. An error of a method ends the Copy.
 type Sink interface {
-	// Begin says where what follows is read from.
+	// Begin says where the following bytes are read from.
 	Begin(Place) error
-	// Reset says that everything before is to be forgotten: the log begins anew.
+	// Reset discards everything before: the log starts again from its beginning.
 	Reset(Reset) error
 	// Omitted says that a number of bytes is missing at a position.
 	Omitted(at Position, bytes int64) error
-	// Write takes the next bytes, which are at a position. They are valid during the call.
+	// Write receives the next bytes, and their position. They are valid during the call.
 	Write(at Position, part []byte) error
-	// Flush says that no more has arrived yet.
+	// Flush says that no more bytes have arrived yet.
 	Flush() error
 }
 
-// End says what is known of a log that was read to its end.
+// End describes a log that was read to its end.
 type End struct {
-	// IsRotated means that its node has rotated the log while it was followed. Lines may be missing or repeated.
+	// IsRotated means that the node rotated the log while it was followed. Lines may be missing or repeated.
 	IsRotated bool
 }
 
-// Copy passes a log to a sink. Without Follow, the end is what there is now. The error is a *GoneError, a *NodeError,
-// that of the database, of the sink, or of ctx.
+// Copy copies a log to a sink. Without Follow it stops at the current end of the log. The error is a *GoneError, a
+// *NodeError, or that of the database, of the sink or of ctx.
 func (l *Logs) Copy(ctx context.Context, q Request, sink Sink) (End, error) {
 	c := &copying{Logs: l, q: q, sink: sink, at: q.From}
 	for {
@@ -84,25 +84,25 @@ type copying struct {
 	*Logs
 	q       Request
 	sink    Sink
-	sinkErr error  // of the sink
-	place   Source // of what was last begun
+	sinkErr error  // the error of the sink
+	place   Source // the source of the last Begin
 	at      Position
-	tries   int // without a log
-	polls   int // since the log ended
-	// reachedEnd means that a stream that followed the log has come to an end by itself.
+	tries   int // how often there was no log
+	polls   int // how often the container was polled since the stream ended
+	// reachedEnd means that a stream that followed the log ended without an error.
 	reachedEnd bool
-	// unconfirmed is the end of that stream after its last newline. It may contain what the kubelet says of a container
-	// that it has removed. The sink gets these bytes from the next read of the log, and from here only if nothing else
-	// has them.
+	// unconfirmed is the end of that stream after its last newline. It may contain a message of the kubelet about a
+	// container that it has removed. The sink gets these bytes from the next read of the log, and from here only if
+	// they are not available elsewhere.
 	unconfirmed []byte
 	isRotated   bool
 }
 
-// step reads as far as the log goes where it is now. It returns how long to wait until the next step, 0 at the end.
+// step finds the log, and copies what there is. It returns how long to wait until the next step, or 0 at the end.
 func (c *copying) step(ctx context.Context) (wait time.Duration, err error) {
 	place, err := c.Find(ctx, c.q)
 	if _, isGone := errors.AsType[*GoneError](err); isGone && c.reachedEnd {
-		return 0, c.finish(nil, false) // All of it was read.
+		return 0, c.finish(nil, false) // everything was read before
 	}
 	switch {
 	case err != nil:
@@ -132,7 +132,7 @@ func (c *copying) step(ctx context.Context) (wait time.Duration, err error) {
 	return 0, err
 }
 
-// mayRetry reports whether to look again after an error.
+// mayRetry reports whether to retry after an error. It counts the tries without a log.
 func (c *copying) mayRetry(err error) bool {
 	_, isGone := errors.AsType[*GoneError](err)
 	_, isOfNode := errors.AsType[*NodeError](err)
@@ -143,8 +143,8 @@ func (c *copying) mayRetry(err error) bool {
 	return c.q.Follow && c.place != "" && !isGone && (isOfNode || errors.Is(err, view.ErrUnavailable))
 }
 
-// live reads a log from its node. A log that is followed is read once more after its container has ended, because its
-// stream may end before.
+// live copies a log from its node. A followed log is read once more after its container has ended, because the stream
+// may end earlier.
 func (c *copying) live(ctx context.Context, place Place) (wait time.Duration, err error) {
 	isFollowed := c.q.Follow && !place.hasEnded
 	if isFollowed && c.reachedEnd && c.polls < endPolls {
@@ -168,7 +168,7 @@ func (c *copying) live(ctx context.Context, place Place) (wait time.Duration, er
 	return 0, nil
 }
 
-// begin tells the sink where the log is read from, if that has changed.
+// begin calls Begin of the sink if the source has changed.
 func (c *copying) begin(place Place) error {
 	if c.place == place.Source {
 		return nil
@@ -177,7 +177,7 @@ func (c *copying) begin(place Place) error {
 	return c.fromSink(c.sink.Begin(place))
 }
 
-// fromSink remembers an error of the sink.
+// fromSink records an error of the sink, and returns it.
 func (c *copying) fromSink(err error) error {
 	if err != nil {
 		c.sinkErr = err
@@ -185,13 +185,14 @@ func (c *copying) fromSink(err error) error {
 	return err
 }
 
-// reset makes the sink begin anew.
+// reset calls Reset of the sink, and goes back to the beginning of the log.
 func (c *copying) reset(why Reset) error {
 	c.at = Position{}
 	return c.fromSink(c.sink.Reset(why))
 }
 
-// copyNode reads a log from its node, from c.at on. isComplete is false if it must be read again from its beginning.
+// copyNode copies a log from its node, beginning at c.at. isComplete is false if the log must be read again from its
+// beginning.
 func (c *copying) copyNode(ctx context.Context, place Place, isFollowed bool) (isComplete bool, err error) {
 	if c.q.Tail > 0 && c.at.Begins.IsZero() {
 		if c.at, err = c.tailOfNode(ctx, place); err != nil {
@@ -207,7 +208,7 @@ func (c *copying) copyNode(ctx context.Context, place Place, isFollowed bool) (i
 		return false, err
 	}
 	lines, isOther := newLineReader(body), false
-	read := int64(-1) // -1: nothing has come
+	read := int64(-1) // -1 until the first byte
 	for {
 		at, part, err := lines.next()
 		isEnd := errors.Is(err, io.EOF)
@@ -225,7 +226,7 @@ func (c *copying) copyNode(ctx context.Context, place Place, isFollowed bool) (i
 				return true, err
 			}
 		}
-		if isOther { // Only its end may be missing.
+		if isOther { // the sink may only lack the end of the log
 			if isEnd {
 				return true, c.finish(part, true)
 			}
@@ -246,8 +247,9 @@ func (c *copying) copyNode(ctx context.Context, place Place, isFollowed bool) (i
 	}
 }
 
-// checkBegin compares the time of the first line that a node serves with what was read before. isOther means that the log was
-// read to its end before its node rotated it, so that nothing is left to read.
+// checkBegin compares the time of the first line that the node serves with that of the position. If they differ, it
+// resets the sink, unless the log was read to its end before the node rotated it. In this case isOther is true: there
+// is nothing left to read.
 func (c *copying) checkBegin(begins time.Time, isFollowed bool) (isOther bool, err error) {
 	if why := c.at.resetFor(begins); why != "" {
 		if c.reachedEnd && !isFollowed {
@@ -262,7 +264,8 @@ func (c *copying) checkBegin(begins time.Time, isFollowed bool) (isOther bool, e
 	return false, nil
 }
 
-// checkEnd decides what the end of a stream means of which a number of bytes were read, -1 if it was empty.
+// checkEnd handles the end of a stream with read bytes, -1 if it was empty. isComplete is false if the log must be read
+// again, because it ends before the position.
 func (c *copying) checkEnd(read int64, isFollowed bool) (isComplete bool, err error) {
 	if isFollowed || c.at.Begins.IsZero() || read >= c.at.Offset {
 		return true, nil
@@ -273,12 +276,12 @@ func (c *copying) checkEnd(read int64, isFollowed bool) (isComplete bool, err er
 	}
 	why := Shorter
 	if read < 0 {
-		why = Rotated // after its last line
+		why = Rotated // the node rotated the log after its last line
 	}
 	return false, c.reset(why)
 }
 
-// pass passes the next part to the sink, if there is one.
+// pass writes the next part to the sink, unless it is empty.
 func (c *copying) pass(part []byte) error {
 	if len(part) == 0 {
 		return nil
@@ -291,9 +294,10 @@ func (c *copying) pass(part []byte) error {
 	return nil
 }
 
-// finish decides about unconfirmed when a log cannot continue what was read. servedEnd is what the log has after its last
-// newline. If what was read ended with it, it is passed, without what the kubelet said after it. If it is not known,
-// nothing else has the end of the log, and all of unconfirmed is passed.
+// finish handles unconfirmed bytes when the log cannot be read from the position on. servedEnd is what the log has
+// after its last newline. If unconfirmed begins with servedEnd, the rest is a message of the kubelet, and only
+// servedEnd is passed. If isKnown is false, the end of the log is not available elsewhere, and all unconfirmed bytes
+// are passed.
 func (c *copying) finish(servedEnd []byte, isKnown bool) error {
 	switch {
 	case !isKnown:
@@ -304,7 +308,7 @@ func (c *copying) finish(servedEnd []byte, isKnown bool) error {
 	return nil
 }
 
-// finishFrom finishes with the end of a stored log. If that cannot be read, nothing is passed.
+// finishFrom calls finish with the end of a stored log. If the end cannot be read, it passes nothing.
 func (c *copying) finishFrom(archive *Archive) error {
 	end, err := endOfArchive(archive)
 	if err != nil {
@@ -313,7 +317,7 @@ func (c *copying) finishFrom(archive *Archive) error {
 	return c.finish(end, true)
 }
 
-// tailOfNode returns where the last lines of a log begin that a node serves.
+// tailOfNode returns where the last lines begin in the log on the node.
 func (c *copying) tailOfNode(ctx context.Context, place Place) (at Position, err error) {
 	body, err := c.open(ctx, place.pod, false)
 	if err != nil {
@@ -340,7 +344,7 @@ func (c *copying) tailOfNode(ctx context.Context, place Place) (at Position, err
 	}
 }
 
-// copyArchive reads a stored log, from c.at on.
+// copyArchive copies a stored log, beginning at c.at.
 func (c *copying) copyArchive(ctx context.Context, place Place) error {
 	log := place.Log
 	archive, err := OpenArchive(ctx, c.Views, log)
@@ -395,7 +399,7 @@ func (c *copying) copyArchive(ctx context.Context, place Place) error {
 	return nil
 }
 
-// endOfArchive returns what a stored log has after its last newline, at most MaxPiece of it.
+// endOfArchive returns what a stored log has after its last newline, at most MaxPiece bytes.
 func endOfArchive(archive *Archive) ([]byte, error) {
 	size, err := archive.Seek(0, io.SeekEnd)
 	if err != nil {

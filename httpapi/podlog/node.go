@@ -14,7 +14,7 @@ import (
 	"kontroler/apis/kontroler/v1alpha1"
 )
 
-// openTimeout is how long a node may take to begin its answer.
+// openTimeout bounds the time until a node begins its response.
 const openTimeout = 10 * time.Second
 
 // NodeError means that a log or its Pod cannot be read from the cluster now.
@@ -32,13 +32,13 @@ func nodeError(err error) error {
 }
 
 var (
-	// errNoPod: the Pod of the attempt is gone.
+	// errNoPod means that the Pod of the attempt no longer exists.
 	errNoPod = errors.New("the Pod is gone")
-	// errNoLog: the node has no log, or not yet, or no longer.
+	// errNoLog means that the node does not have the log: not yet, or no longer.
 	errNoLog = errors.New("the node has no log")
 )
 
-// pod returns the Pod of an attempt. The error is errNoPod if it is gone, also if another Pod has its name.
+// pod returns the Pod of an attempt. The error is errNoPod if it no longer exists, even if another Pod has its name.
 func (l *Logs) pod(ctx context.Context, p podName) (*corev1.Pod, error) {
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
@@ -52,10 +52,11 @@ func (l *Logs) pod(ctx context.Context, p podName) (*corev1.Pod, error) {
 	return pod, nil
 }
 
-// podName says which Pod an attempt has.
+// podName identifies the Pod of an attempt.
 type podName struct{ namespace, name, uid string }
 
-// open opens the log of a Pod from its beginning. Nobody else's log is opened: the Pod must have its UID afterwards.
+// open opens the log of a Pod from its beginning. Requests for logs have no UID, so it checks the UID of the Pod
+// afterwards. The error is errNoLog, errNoPod or a *NodeError.
 func (l *Logs) open(ctx context.Context, p podName, isFollowed bool) (io.ReadCloser, error) {
 	options := &corev1.PodLogOptions{Container: v1alpha1.TaskContainer, Timestamps: true, Follow: isFollowed}
 	ctx, cancel := context.WithCancel(ctx)
@@ -76,7 +77,7 @@ func (l *Logs) open(ctx context.Context, p podName, isFollowed bool) (io.ReadClo
 	return closer{body, cancel}, nil
 }
 
-// closer also ends the context of a body.
+// closer is a body whose Close also cancels its context.
 type closer struct {
 	io.ReadCloser
 	cancel context.CancelFunc

@@ -5,11 +5,11 @@ import (
 	"unicode/utf8"
 )
 
-// Pieces cuts a log into pieces of text: lines, as many as have arrived, and parts of a line that is longer than
-// MaxPiece. No piece ends within a character.
+// Pieces splits a log into pieces of text of at most MaxPiece bytes. A piece has whole lines, or a part of a line that
+// is longer than MaxPiece. It does not end within a UTF-8 character.
 type Pieces struct{ pending []byte }
 
-// Add takes the next part of a log. It calls emit with each piece that is full. The piece is valid during the call.
+// Add adds the next part of a log, and emits each full piece. A piece is valid during the call of emit.
 func (p *Pieces) Add(part []byte, emit func(piece []byte) error) error {
 	p.pending = append(p.pending, part...)
 	for len(p.pending) > MaxPiece {
@@ -31,7 +31,7 @@ func (p *Pieces) FlushAll(emit func(piece []byte) error) error { return p.cut(le
 // IsEmpty reports whether nothing is pending.
 func (p *Pieces) IsEmpty() bool { return len(p.pending) == 0 }
 
-// Drop forgets what is pending.
+// Drop discards all that is pending.
 func (p *Pieces) Drop() { p.pending = p.pending[:0] }
 
 func (p *Pieces) cut(n int, emit func(piece []byte) error) error {
@@ -43,7 +43,7 @@ func (p *Pieces) cut(n int, emit func(piece []byte) error) error {
 	return err
 }
 
-// cutAt returns where a text is cut: after its last line, or before a character that may go on behind it.
+// cutAt returns where to split a text: after its last newline, or before an incomplete UTF-8 character at its end.
 func cutAt(text []byte) int {
 	if end := bytes.LastIndexByte(text, '\n') + 1; end > 0 {
 		return end

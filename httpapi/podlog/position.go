@@ -8,8 +8,8 @@ import (
 	"kontroler/store/view"
 )
 
-// Position is a place in a log: Offset bytes after the beginning of the line that was written at Begins. The zero
-// Position is the beginning of any log. Begins has microseconds, as in the database.
+// Position is a place in a log: Offset bytes after the beginning of the log, whose first line was written at Begins.
+// The zero Position is the beginning of any log. Begins is in microseconds, as in the database.
 type Position struct {
 	Begins time.Time
 	Offset int64
@@ -23,7 +23,7 @@ func (p Position) String() string {
 	return p.Begins.UTC().Format(time.RFC3339Nano) + "/" + strconv.FormatInt(p.Offset, 10)
 }
 
-// ParsePosition reads what String has returned.
+// ParsePosition parses the result of String.
 func ParsePosition(text string) (p Position, ok bool) {
 	begins, offset, _ := strings.Cut(text, "/")
 	at, err := time.Parse(time.RFC3339Nano, begins)
@@ -36,12 +36,12 @@ func ParsePosition(text string) (p Position, ok bool) {
 
 func inMicroseconds(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
 
-// Reset is why a reader must begin anew.
+// Reset is why a reader must start again from the beginning of a log.
 type Reset string
 
 // The reasons of resets.
 const (
-	// Unknown means that the id is not one of a log.
+	// Unknown means that the id is not a Position.
 	Unknown Reset = "unknown"
 	// Rotated means that the log begins with another line now.
 	Rotated Reset = "rotated"
@@ -51,7 +51,7 @@ const (
 	Shorter Reset = "shorter"
 )
 
-// resetFor returns why a log that begins at a time does not have the Position. It is empty if it may have it.
+// resetFor returns why a log that begins at a time does not have the Position, or "" if it may have it.
 func (p Position) resetFor(begins time.Time) Reset {
 	if !p.Begins.IsZero() && !p.Begins.Equal(inMicroseconds(begins)) {
 		return Rotated
@@ -59,7 +59,7 @@ func (p Position) resetFor(begins time.Time) Reset {
 	return ""
 }
 
-// resetForStored returns why a stored log does not have the Position. It is empty if it has it.
+// resetForStored returns why a stored log does not have the Position, or "" if it has it.
 func (p Position) resetForStored(log view.Log) Reset {
 	switch {
 	case p.Begins.IsZero():
@@ -74,8 +74,8 @@ func (p Position) resetForStored(log view.Log) Reset {
 	return ""
 }
 
-// stored returns where an offset of a log is in what is stored of it, and how many bytes after the offset are not
-// stored before that.
+// stored converts an offset of a log to a place among its stored bytes. missing is how many bytes from the offset on
+// were omitted.
 func stored(log view.Log, offset int64) (place, missing int64) {
 	switch end := log.OmittedAt + log.Omitted; {
 	case log.Omitted == 0 || offset < log.OmittedAt:

@@ -27,14 +27,14 @@ type Place struct {
 	Log view.Log
 
 	pod      podName
-	hasEnded bool // the container of a Live log
+	hasEnded bool // whether the container of a Live log has ended
 }
 
-// GoneError means that a log does not exist, and will not.
+// GoneError means that a log does not exist, and never will.
 type GoneError struct {
 	// Reason is one of the constants below.
 	Reason string
-	// Message is a sentence.
+	// Message says why, in one or more sentences for users.
 	Message string
 }
 
@@ -101,11 +101,11 @@ func (l *Logs) findStored(ctx context.Context, attempt view.Attempt) (place Plac
 	return Place{Source: Stored, Log: log}, true, nil
 }
 
-// findWithoutPod returns where the log of an attempt is that has no Pod, or not yet, or no longer. The log may have
-// been stored since it was looked for, because the Pod goes after that.
+// findWithoutPod returns where the log is of an attempt without a Pod. It looks for a stored log again, because the
+// controller may have stored the log and deleted the Pod since the first look.
 func (l *Logs) findWithoutPod(ctx context.Context, attempt view.Attempt) (Place, error) {
 	if attempt.FinishedAt.IsZero() {
-		return Place{Source: Waiting}, nil // for the controller, which will record what happened to the Pod
+		return Place{Source: Waiting}, nil // until the controller records what happened to the Pod
 	}
 	place, found, err := l.findStored(ctx, attempt)
 	switch {

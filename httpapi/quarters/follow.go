@@ -19,16 +19,16 @@ const (
 	roundTimeout = 30 * time.Second
 	// sweepEvery is the time from the end of a sweep to the next one, if no run is removed.
 	sweepEvery = time.Hour
-	// maxChanges is how many changes a round reads. If there are more, all rows are read anew.
+	// maxChanges is how many changes a round reads. If there are more, it reads all rows again.
 	maxChanges = 10_000
-	// runsOfPart is how many runs a part of a sweep reads, beside those of its last quarter-hour. That took 0.7 s on a
-	// machine with ten times as much to do as it could; a statement may take 5 s.
+	// runsOfPart is how many runs a part of a sweep reads, before it completes the last quarter-hour. That took 0.7 s
+	// on a machine with ten times the load that it could handle. The statement timeout is 5 s.
 	runsOfPart = 50_000
 	// maxNeighbours is how many touched quarter-hours one statement reads.
 	maxNeighbours = 16
 )
 
-// The beginning and the end of all quarter-hours. PostgreSQL stores no later time from Kubernetes.
+// The bounds of all quarter-hours. Times from Kubernetes are within them.
 var (
 	earliest = time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC)
 	latest   = time.Date(9999, 12, 31, 23, 45, 0, 0, time.UTC)
@@ -37,19 +37,20 @@ var (
 // follower reads the rows. It belongs to one goroutine.
 type follower struct {
 	*Counts
-	// snapshot shows the changes that have been followed. It is empty until the first round.
+	// snapshot is the end of the changes that were read. It is empty until the first round.
 	snapshot view.Snapshot
 	// touched are quarter-hours to read again.
 	touched map[int32]bool
-	// A sweep has read the quarter-hours before sweptTo.
+	// While isSweeping, the sweep has read the quarter-hours before sweptTo.
 	isSweeping bool
 	sweptTo    time.Time
-	// hasRemovals means that a run has been removed since the sweep began.
+	// hasRemovals means that a run was removed since the last sweep began.
 	hasRemovals bool
-	// hasSwept means that a sweep has ended since all counts were dropped, the last one at sweptAt.
+	// hasSwept means that a sweep has completed since all counts were dropped. The last one began its last part at
+	// sweptAt.
 	hasSwept bool
 	sweptAt  time.Time
-	// isReset means that the last round has dropped all counts because it could not follow the changes.
+	// isReset means that the last round dropped all counts because it could not read the changes since the snapshot.
 	isReset    bool
 	runsOfPart int
 }
@@ -58,8 +59,8 @@ func (c *Counts) follower() *follower {
 	return &follower{Counts: c, touched: map[int32]bool{}, runsOfPart: runsOfPart}
 }
 
-// Run keeps the counts up to date until ctx ends. While the database is away, it retries. It must be called once, and
-// returns nil.
+// Run keeps the counts up to date until ctx ends, and then returns nil. It retries while the database is unavailable.
+// It must be called only once.
 func (c *Counts) Run(ctx context.Context) error {
 	f := c.follower()
 	timer := time.NewTimer(0)
@@ -84,7 +85,7 @@ func pause(took time.Duration, isUrgent bool) time.Duration {
 	return min(max(restRatio*took, pollEvery), maxPause)
 }
 
-// round reads what has changed, and a part of a sweep.
+// round reads the changed quarter-hours, and a part of a sweep.
 func (f *follower) round(ctx context.Context) error {
 	bounded, cancel := context.WithTimeout(ctx, roundTimeout)
 	defer cancel()
@@ -112,8 +113,8 @@ func (f *follower) read(ctx context.Context, began time.Time) error {
 	return f.sweep(ctx, began)
 }
 
-// follow reads the changes since the snapshot, and notes what they concern. The snapshot advances only when that is
-// noted.
+// follow reads the changes since the snapshot, and marks the quarter-hours that they touch. The snapshot advances only
+// afterwards, so that an error loses no change.
 func (f *follower) follow(ctx context.Context) error {
 	if f.snapshot == "" {
 		snapshot, err := f.views.Snapshot(ctx)
@@ -150,7 +151,7 @@ func (f *follower) follow(ctx context.Context) error {
 	return nil
 }
 
-// restart drops all counts, and begins with a snapshot.
+// restart drops all counts, and begins a sweep at a snapshot.
 func (f *follower) restart(snapshot view.Snapshot) {
 	f.forget()
 	f.snapshot, f.hasSwept = snapshot, false
@@ -160,7 +161,7 @@ func (f *follower) restart(snapshot view.Snapshot) {
 
 func (f *follower) beginSweep() { f.isSweeping, f.sweptTo, f.hasRemovals = true, earliest, false }
 
-// readTouched reads the touched quarter-hours again, neighbours together.
+// readTouched reads the touched quarter-hours again, adjacent ones with one statement.
 func (f *follower) readTouched(ctx context.Context) error {
 	quarters := slices.Sorted(maps.Keys(f.touched))
 	for len(quarters) > 0 {
@@ -179,7 +180,7 @@ func (f *follower) readTouched(ctx context.Context) error {
 	return nil
 }
 
-// sweep reads the next part of a sweep: quarter-hours with so many runs that one statement is far below its timeout.
+// sweep reads the next part of a sweep: quarter-hours with at least runsOfPart runs, or the rest.
 func (f *follower) sweep(ctx context.Context, began time.Time) error {
 	end, hasMore, err := f.views.LaterEnd(ctx, f.sweptTo, f.runsOfPart)
 	if err != nil {

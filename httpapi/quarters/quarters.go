@@ -11,40 +11,40 @@ import (
 	"kontroler/store/view"
 )
 
-// ErrCounting means that the runs have not been counted yet. A later try may succeed.
+// ErrCounting means that the runs have not been counted yet. A retry may succeed.
 var ErrCounting = errors.New("the runs that have ended are being counted")
 
-// maxAge is how old counts may be that are returned.
+// maxAge is how old returned counts may be.
 const maxAge = time.Minute
 
-// Counts are the runs that have ended. Run keeps them up to date. Methods may be called concurrently.
+// Counts are the numbers of ended runs. Run keeps them up to date. It is safe for concurrent use.
 type Counts struct {
 	views *view.DB
 	now   func() time.Time
 	log   *slog.Logger
 
 	mu sync.RWMutex
-	// byNamespace has the counts of a namespace in the order of their quarter-hours.
+	// byNamespace has the counts of each namespace, sorted by quarter-hour.
 	byNamespace map[string][]count
-	// isComplete means that all runs were counted. They were equal to the rows at asOf.
+	// isComplete means that all runs were counted. The counts were equal to the rows at asOf.
 	isComplete bool
 	asOf       time.Time
-	// fault is why the last round has failed.
+	// fault is the error of the last round.
 	fault error
 }
 
-// count is the number of runs that ended in a quarter-hour, counted from 1970 on.
+// count has the numbers of runs that ended in a quarter-hour. quarter is the number of quarter-hours since 1970.
 type count struct {
 	quarter                      int32
 	succeeded, failed, cancelled uint32
 }
 
-// New returns counts of the runs of a database. They are not complete until Run has read them.
+// New returns the counts of a database. They are not complete until Run has counted all runs.
 func New(views *view.DB, now func() time.Time, log *slog.Logger) *Counts {
 	return &Counts{views: views, now: now, log: log, byNamespace: map[string][]count{}}
 }
 
-// quarterOf returns the quarter-hour in which a time is.
+// quarterOf returns the quarter-hour that contains a time.
 func quarterOf(t time.Time) int32 {
 	seconds, length := t.Unix(), int64(view.QuarterHour/time.Second)
 	return int32((seconds - (seconds%length+length)%length) / length)
@@ -55,9 +55,9 @@ func timeOf(quarter int32) time.Time {
 	return time.Unix(int64(quarter)*int64(view.QuarterHour/time.Second), 0).UTC()
 }
 
-// Read returns the sums over the namespaces of a scope for the quarter-hours from a time on and before another one,
-// both the beginning of a quarter-hour. Quarter-hours without runs are left out, and Namespace is empty. The error is
-// ErrCounting, or why the rows cannot be read.
+// Read returns the sums over the namespaces of a scope for each quarter-hour in [from, before). Both times must be the
+// beginning of a quarter-hour. Quarter-hours without runs are omitted, and Namespace is empty. The error is
+// ErrCounting, or that of the last round.
 func (c *Counts) Read(scope view.Scope, from, before time.Time) ([]view.Quarter, error) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
@@ -91,7 +91,7 @@ func (c *Counts) Read(scope view.Scope, from, before time.Time) ([]view.Quarter,
 	return quarters, nil
 }
 
-// bounds returns where the counts of the quarter-hours from first on and before end are.
+// bounds returns the indexes of the counts of the quarter-hours in [first, end).
 func bounds(counts []count, first, end int32) (low, high int) {
 	where := func(quarter int32) int {
 		at, _ := slices.BinarySearchFunc(counts, quarter, func(n count, q int32) int {
@@ -102,7 +102,7 @@ func bounds(counts []count, first, end int32) (low, high int) {
 	return where(first), where(end)
 }
 
-// replace sets the counts of all namespaces from a time on and before another one.
+// replace replaces the counts of all namespaces in [from, before).
 func (c *Counts) replace(from, before time.Time, quarters []view.Quarter) {
 	fresh := map[string][]count{}
 	for _, q := range quarters {
@@ -135,7 +135,7 @@ func (c *Counts) forget() {
 	c.byNamespace, c.isComplete = map[string][]count{}, false
 }
 
-// note records the outcome of a round. It logs when rounds begin to fail, and when they succeed again.
+// note records the result of a round. It logs when rounds begin to fail, and when they succeed again.
 func (c *Counts) note(began time.Time, isComplete bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

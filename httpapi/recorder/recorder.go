@@ -1,9 +1,9 @@
-// Package recorder has response writers that remember the status of an answer.
+// Package recorder has response writers that record the status of a response.
 package recorder
 
 import "net/http"
 
-// Recorder passes an answer on, and remembers its status. Status is 0 before it is sent.
+// Recorder passes a response on, and records its status. Status is 0 before the header is written.
 type Recorder struct {
 	http.ResponseWriter
 	Status int
@@ -28,7 +28,7 @@ func (r *Recorder) Write(b []byte) (int, error) {
 // Unwrap is for http.ResponseController.
 func (r *Recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 
-// Refusal keeps the status and the header of an answer, and drops its body.
+// Refusal records the status and the header of a response, and drops the body.
 type Refusal struct {
 	Status int
 	header http.Header

@@ -1,5 +1,4 @@
-// Package stream writes answers that go on until their client or the server ends them, such as events sent by the
-// server.
+// Package stream writes streaming responses, such as server-sent events.
 package stream
 
 import (
@@ -10,15 +9,15 @@ import (
 	"time"
 )
 
-// Stream is an answer that goes on. Each write is bounded in time, so a client that takes nothing ends it.
+// Stream is a streaming response. Each write has a timeout, so a client that reads nothing ends the stream.
 type Stream struct {
-	// Answer has the header, and takes the status.
+	// Answer is for the header and the status.
 	Answer     http.ResponseWriter
 	controller *http.ResponseController
 	timeout    time.Duration
 }
 
-// New makes an answer a stream, whose writes may take as long as timeout. The caller must end it.
+// New makes a response a stream. timeout bounds each write. The caller must call End.
 func New(w http.ResponseWriter, timeout time.Duration) *Stream {
 	return &Stream{w, http.NewResponseController(w), timeout}
 }
@@ -26,10 +25,10 @@ func New(w http.ResponseWriter, timeout time.Duration) *Stream {
 // Describe sets the header of a stream of events.
 func Describe(header http.Header) {
 	header.Set("Content-Type", "text/event-stream")
-	header.Set("X-Accel-Buffering", "no") // for nginx, which would hold back what is not full
+	header.Set("X-Accel-Buffering", "no") // nginx would buffer the stream otherwise
 }
 
-// Send sends text to the client. An error means that the client has gone, or takes nothing.
+// Send sends text to the client. An error means that the client has gone, or has read nothing for the timeout.
 func (s *Stream) Send(text []byte) error {
 	if err := s.controller.SetWriteDeadline(time.Now().Add(s.timeout)); err != nil {
 		return err
@@ -38,7 +37,7 @@ func (s *Stream) Send(text []byte) error {
 	if err == nil {
 		err = s.controller.Flush()
 	}
-	// A deadline that passes between two writes would end a stream of HTTP/2.
+	// A deadline that expires between two writes would end an HTTP/2 stream.
 	return errors.Join(err, s.controller.SetWriteDeadline(time.Time{}))
 }
 
@@ -50,13 +49,13 @@ func (s *Stream) Write(text []byte) (int, error) {
 	return len(text), nil
 }
 
-// End bounds what the server writes after the handler.
+// End sets the timeout for what net/http writes after the handler.
 func (s *Stream) End() {
-	_ = s.controller.SetWriteDeadline(time.Now().Add(s.timeout)) // An error means that the client has gone.
+	_ = s.controller.SetWriteDeadline(time.Now().Add(s.timeout)) // an error means that the client has gone
 }
 
-// AppendEvent appends an event with data as JSON, which has no line breaks. Without an id the client keeps its last
-// one.
+// AppendEvent appends a server-sent event to text. data is encoded as JSON, which has no line breaks. If id is empty,
+// the client keeps its last event id.
 func AppendEvent(text []byte, event, id string, data any) ([]byte, error) {
 	body, err := json.Marshal(data)
 	if err != nil {

@@ -14,8 +14,8 @@ import (
 // MaxFaults is how many faults are reported.
 const MaxFaults = 100
 
-// maxPointer is the length in bytes beyond which a pointer has an ellipsis instead of each further name. The types have
-// no such names: the caller chose them, and up to MaxFaults pointers repeat them.
+// maxPointer is the length in bytes beyond which an ellipsis replaces each further name of a pointer. Field names of
+// the types are short, but a client can send long ones, and up to MaxFaults pointers would repeat them.
 const maxPointer = 1024
 
 // Fault says what is wrong with a value.
@@ -25,9 +25,9 @@ type Fault struct {
 	Detail  string
 }
 
-// Check compares a JSON text with the type that it is to be decoded into. Names of fields must be exact; a field that
-// the type does not have, one that is there twice, and a value of another kind are faults. An error means that the text
-// is not one JSON value, or is nested deeper than maxDepth.
+// Check compares a JSON text with the type into which it will be decoded. Field names are case-sensitive. Unknown
+// fields, duplicate fields, and values of the wrong type are faults. An error means that the text is not exactly one
+// JSON value, or is nested deeper than maxDepth.
 func Check(text []byte, t reflect.Type, maxDepth int) ([]Fault, error) {
 	c := checker{decoder: json.NewDecoder(bytes.NewReader(text)), maxDepth: maxDepth}
 	c.decoder.UseNumber()
@@ -48,8 +48,8 @@ func Pointer(parent, name string) string {
 	return parent + "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
 }
 
-// place is where a value is: its name, or its index, in its parent. Nil is the whole text. Only faults need the pointer
-// of a place. If each value had one, a long name with many fields would be copied for each of them.
+// place is where a value is: its name or index in its parent. Nil is the whole text. The pointer of a place is built
+// only for faults: if every value had one, a long name would be copied for each value below it.
 type place struct {
 	parent *place
 	name   string
@@ -75,7 +75,7 @@ func (c *checker) fault(at *place, detail string) {
 	}
 }
 
-// value checks the next value, which is to be a t. Nil means that anything is allowed.
+// value checks that the next value has the type t. Nil allows any value.
 func (c *checker) value(t reflect.Type, at *place, depth int) error {
 	token, err := c.decoder.Token()
 	if errors.Is(err, io.EOF) {
@@ -126,7 +126,7 @@ func (c *checker) object(t reflect.Type, parent *place, depth int) error {
 		if err != nil {
 			return err
 		}
-		name, _ := token.(string) // The decoder accepts nothing else.
+		name, _ := token.(string) // the decoder accepts only strings here
 		at := &place{parent, name}
 		if seen[name] {
 			c.fault(at, "the field is there twice")
@@ -143,7 +143,7 @@ func (c *checker) object(t reflect.Type, parent *place, depth int) error {
 	return nil
 }
 
-// scalar checks a value that is no object and no array. Null is the zero value of every type.
+// scalar checks a value that is neither an object nor an array. null is allowed for every type.
 func (c *checker) scalar(t reflect.Type, isUnmarshaler bool, token json.Token, at *place) {
 	if t == nil || token == nil {
 		return
@@ -192,7 +192,7 @@ func (c *checker) number(t reflect.Type, number json.Number, at *place) {
 
 var unmarshaler = reflect.TypeFor[json.Unmarshaler]()
 
-// isKind reports whether a type is of one of some kinds, or allows anything.
+// isKind reports whether a type has one of the kinds, or is nil and allows any value.
 func isKind(t reflect.Type, kinds ...reflect.Kind) bool {
 	if t == nil {
 		return true
@@ -209,7 +209,7 @@ func isBytes(t reflect.Type) bool {
 	return t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Uint8
 }
 
-// elementOf returns the type of the elements of an array. Nil means that they are free.
+// elementOf returns the type of the elements of an array. Nil allows any element.
 func elementOf(t reflect.Type, isUnmarshaler bool) reflect.Type {
 	if isUnmarshaler || t == nil || t.Kind() != reflect.Slice {
 		return nil
@@ -217,7 +217,7 @@ func elementOf(t reflect.Type, isUnmarshaler bool) reflect.Type {
 	return t.Elem()
 }
 
-// fieldOf returns the type of a field of t by its name in JSON. Nil means that the value is free.
+// fieldOf returns the type of a field of t by its name in JSON. Nil allows any value.
 func fieldOf(t reflect.Type, name string) (field reflect.Type, isKnown bool) {
 	switch {
 	case t == nil || reflect.PointerTo(t).Implements(unmarshaler):

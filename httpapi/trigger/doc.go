@@ -1,17 +1,18 @@
-// Package trigger starts runs: it makes the DagRun that a request asks for, and finds it again when the request is
-// repeated.
+// Package trigger starts runs: it creates the DagRun of a request, and finds it again when the request is repeated.
 //
-// # Repetition
+// # Idempotency
 //
-// With a key, the name of the DagRun derives from the DAG, the user and the key. A repeat finds it by that name: its
-// DagRun while it exists, later its row. There is no table of keys, so a key is as old as the history of its run. What
-// was asked for is compared by a hash on the DagRun. A row has no hash: then the parameters of the run are compared
-// with those that the request gives with the version of that run.
+// If a request has an Idempotency-Key, the name of its DagRun derives from the DAG, the user and the key. A repeated
+// request finds the run by this name: the DagRun while it exists, and later the row of the run. There is no table of
+// keys, so a key is valid as long as the history of its run. A hash of the request on the DagRun shows whether another
+// request used the key. A row has no hash. In this case the parameters of the run are compared with those that the
+// request would have with the same version of the DAG.
 //
 // # Invariants
 //
-//   - A request with a key creates at most one DagRun, whichever replica gets it and wherever an earlier one stopped.
-//   - The DAG is checked as it is in the cluster, not as it was stored.
-//   - A Secret is named only by whoever may name one. Defaults of the DAG need no right.
+//   - A request with a key creates at most one DagRun, even if it is repeated at other replicas or after a failure.
+//   - The live DAG is checked, not a stored version.
+//   - Only a user with the right to name Secrets may override a parameter by a Secret. Defaults of the DAG need no
+//     right.
 //   - Errors are *objects.Refusal, or those of the database.
 package trigger

@@ -23,24 +23,26 @@ type Request struct {
 	UserID         int64
 	// MayNameSecrets reports that the user may override parameters by Secrets.
 	MayNameSecrets bool
-	// Key is the Idempotency-Key, Name the wanted name of the DagRun. At most one of them is set. If both are empty,
-	// Kubernetes makes a name.
+	// Key is the Idempotency-Key, Name the requested name of the DagRun. At most one of them is set. If both are empty,
+	// Kubernetes generates a name.
 	Key, Name string
-	// Source is the UID of the run that is run again. Otherwise it is empty.
+	// Source is the UID of the run to run again, or empty.
 	Source string
-	// Given are the parameters of the request, Inherited those of the run that is run again.
+	// Given are the parameters of the request, Inherited those of the run to run again.
 	Given, Inherited []v1alpha1.ParameterValue
 }
 
 const (
-	// keyBytes is how many bytes of a hash over DAG, user and key are in a name, keyChars how many characters.
+	// keyBytes is how many bytes of the hash over DAG, user and key are in a name, keyChars how many characters they
+	// take.
 	keyBytes = 10
 	keyChars = keyBytes * 8 / 5
-	// generatedChars is how many characters Kubernetes adds to a name.
+	// generatedChars is how many characters Kubernetes appends to generateName.
 	generatedChars = 5
 )
 
-// name returns the name of the DagRun. It fits into a label. It is empty if Kubernetes is to make a name.
+// name returns the name of the DagRun, or "" if Kubernetes generates the name. A name derived from a key fits into a
+// label value.
 func (r *Request) name() string {
 	if r.Key == "" {
 		return r.Name
@@ -49,13 +51,13 @@ func (r *Request) name() string {
 	return r.prefix(keyChars) + strings.ToLower(base32.StdEncoding.EncodeToString(sum[:keyBytes]))
 }
 
-// prefix returns the name of the DAG, as the begin of a name that so many characters follow.
+// prefix returns the name of the DAG and a hyphen, so short that chars characters can follow in a label value.
 func (r *Request) prefix(chars int) string {
 	longest := validation.DNS1123LabelMaxLength - chars - len("-")
 	return strings.TrimRight(r.DAG[:min(len(r.DAG), longest)], "-.") + "-"
 }
 
-// hash identifies what was asked for.
+// hash returns a hash of the source and the given parameters. Requests with the same key must have the same hash.
 func (r *Request) hash() (string, error) {
 	text, err := json.Marshal(struct {
 		Source string
@@ -80,7 +82,7 @@ func (r *Request) merged() []v1alpha1.ParameterValue {
 	return all
 }
 
-// newRun returns the DagRun of a request, as it is created.
+// newRun returns the DagRun to create for a request.
 func (r *Request) newRun(d *v1alpha1.DAG, overrides []v1alpha1.ParameterValue, hash string) *v1alpha1.DagRun {
 	isController := true
 	run := &v1alpha1.DagRun{

@@ -23,11 +23,11 @@ type Starter struct {
 	Views   *view.DB
 	// Stored reads versions of DagTasks.
 	Stored objects.StoredVersion
-	// CheckOwn returns an error for a DAG of another controller.
+	// CheckOwn returns an error if the DAG belongs to another controller.
 	CheckOwn func(context.Context, *v1alpha1.DAG) error
 }
 
-// Run is a DagRun that was created, or found again.
+// Run is the DagRun of a request, created now or by an earlier request.
 type Run struct {
 	Namespace string `json:"namespace"`
 	Name      string `json:"name"`
@@ -40,8 +40,8 @@ func runOf(r *v1alpha1.DagRun) *Run {
 	return &Run{r.Namespace, r.Name, string(r.UID), r.Status.RunID != 0}
 }
 
-// Start creates the DagRun of a request, if its DAG as it is now takes the parameters. Another request with the same
-// key may come first: isNew reports that the DagRun is of this one.
+// Start creates the DagRun of a request, if the live DAG accepts the parameters. isNew is false if a concurrent request
+// with the same key has created the DagRun.
 func (s *Starter) Start(ctx context.Context, r *Request) (run *Run, isNew bool, err error) {
 	wanted, err := s.prepare(ctx, r)
 	if err != nil {
@@ -59,12 +59,12 @@ func (s *Starter) Start(ctx context.Context, r *Request) (run *Run, isNew bool, 
 		return nil, false, findErr
 	}
 	if found == nil {
-		return nil, false, err // It was deleted in between.
+		return nil, false, err // the DagRun was deleted meanwhile
 	}
 	return found, false, nil
 }
 
-// Check returns why Start would not create a DagRun now. It creates none.
+// Check returns the error that Start would return now. It creates nothing.
 func (s *Starter) Check(ctx context.Context, r *Request) error {
 	wanted, err := s.prepare(ctx, r)
 	if err != nil {
@@ -73,7 +73,7 @@ func (s *Starter) Check(ctx context.Context, r *Request) error {
 	return s.Objects.CheckRun(ctx, wanted)
 }
 
-// prepare makes the DagRun of a request, if its DAG as it is now takes the parameters.
+// prepare returns the DagRun to create for a request, if the live DAG accepts the parameters.
 func (s *Starter) prepare(ctx context.Context, r *Request) (*v1alpha1.DagRun, error) {
 	d, err := s.Objects.DAGs(s.Stored).Get(ctx, r.Namespace, r.DAG)
 	if err != nil {
@@ -106,7 +106,7 @@ func (s *Starter) prepare(ctx context.Context, r *Request) (*v1alpha1.DagRun, er
 	return r.newRun(d, overrides, hash), nil
 }
 
-// summaryOf returns the first faults of a DAG.
+// summaryOf returns the texts of the first faults, and the number of the others.
 func summaryOf(faults field.ErrorList) string {
 	const most = 3
 	var texts []string
@@ -120,9 +120,9 @@ func summaryOf(faults field.ErrorList) string {
 }
 
 // overrides returns the parameters of the DagRun: the given ones, and the inherited ones that differ from the defaults
-// of the DAG. Fields of faults are those of the request.
+// of the DAG. It refuses invalid ones. The faults name fields of the request.
 func (r *Request) overrides(graph *dag.Graph) ([]v1alpha1.ParameterValue, error) {
-	defaults, _ := graph.Resolve(nil) // The defaults of a graph are valid.
+	defaults, _ := graph.Resolve(nil) // the defaults of a graph are valid
 	overrides := slices.Clone(r.Given)
 	for _, inherited := range r.merged()[len(r.Given):] {
 		isSame := func(d dag.Value) bool { return reflect.DeepEqual(overrideOf(d), inherited) }
@@ -153,7 +153,7 @@ func (r *Request) overrides(graph *dag.Graph) ([]v1alpha1.ParameterValue, error)
 	return overrides, r.checkSecrets(overrides)
 }
 
-// CheckSecrets refuses the given overrides by Secrets to a user who may not name one.
+// CheckSecrets returns a *Refusal if a given parameter names a Secret and the user may not name Secrets.
 func (r *Request) CheckSecrets() error { return r.checkSecrets(r.Given) }
 
 func (r *Request) checkSecrets(overrides []v1alpha1.ParameterValue) error {
@@ -166,12 +166,13 @@ func (r *Request) checkSecrets(overrides []v1alpha1.ParameterValue) error {
 		"to choose the Secret of parameter %q: whoever names a Secret can read it.", r.Namespace, overrides[i].Name)}
 }
 
-// errKeyUsed is the answer for a key that another request has.
+// errKeyUsed is the error for a key that another request has used.
 var errKeyUsed = &objects.Refusal{
 	Reason: objects.Invalid, Detail: "The Idempotency-Key was used for another request. Use a new key.",
 }
 
-// Find returns the run that an earlier request with the key created. Nil means that there is none.
+// Find returns the run that an earlier request with the key created, or nil if there is none. If that request differs
+// from this one, the error is a *Refusal.
 func (s *Starter) Find(ctx context.Context, r *Request) (*Run, error) {
 	run, err := s.Objects.FindRun(ctx, r.Namespace, r.name())
 	if err != nil {
@@ -209,8 +210,8 @@ func (s *Starter) findRow(ctx context.Context, r *Request) (*Run, error) {
 	return &Run{row.Namespace, row.Name, row.UID, true}, err
 }
 
-// isSameAsRow reports whether a request asks for what a run did whose DagRun is gone. A run that was refused has no
-// parameters, so any request is the same.
+// isSameAsRow reports whether a request is the one that created a run, from the row of the run. The row of a refused
+// run has no parameters, so any request matches.
 func (s *Starter) isSameAsRow(ctx context.Context, r *Request, row view.Run) (bool, error) {
 	if row.DAG != r.DAG || row.RequestedBy != r.User {
 		return false, nil
@@ -232,7 +233,8 @@ func (s *Starter) isSameAsRow(ctx context.Context, r *Request, row view.Run) (bo
 	return len(faults) == 0 && reflect.DeepEqual(was, is), nil
 }
 
-// ParametersOf returns the parameters of a run, as overrides. A run that was refused has them in its DagRun alone.
+// ParametersOf returns the parameters of a run as overrides. The row of a refused run has none, so they come from its
+// DagRun.
 func (s *Starter) ParametersOf(ctx context.Context, row view.Run) (overrides []v1alpha1.ParameterValue, err error) {
 	values, err := valuesOf(row)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package turns limits how many requests of a user are served at a time, so that one user cannot hold all connections
-// of a pool. Further requests wait: a page of the UI sends several together.
+// Package turns limits how many requests of a user are served concurrently, so that one user cannot hold all
+// connections of a pool. Further requests wait, because a page of the UI sends several together.
 package turns
 
 import (
@@ -9,16 +9,16 @@ import (
 )
 
 const (
-	// AtATime is how many requests of a user are served at a time. Each pool has ten connections.
+	// AtATime is how many requests of a user are served concurrently. Each pool has ten connections.
 	AtATime = 4
 	// MaxRequests is how many requests of a user may be served or wait.
 	MaxRequests = 64
 )
 
-// ErrTooMany means that too many requests of the user wait already.
+// ErrTooMany means that the user has MaxRequests requests already.
 var ErrTooMany = errors.New("too many requests of one user")
 
-// Turns are the requests of users. A user is known while there are any.
+// Turns counts the requests of each user. It has no entry for a user without requests.
 type Turns struct {
 	mu    sync.Mutex
 	users map[int64]*user
@@ -32,8 +32,8 @@ type user struct {
 // New returns Turns without requests.
 func New() *Turns { return &Turns{users: map[int64]*user{}} }
 
-// Take waits until a request of a user may be served. release ends its turn; it may be called several times. The error
-// is ErrTooMany, or that of ctx.
+// Take waits until a request of a user may be served. The caller must call release afterwards; more calls have no
+// effect. The error is ErrTooMany, or that of ctx.
 func (t *Turns) Take(ctx context.Context, id int64) (release func(), err error) {
 	u := t.enter(id)
 	if u == nil {

@@ -18,14 +18,15 @@ import (
 // firstUser is the name of the user that the server creates.
 const firstUser = "admin"
 
-// byCommandLine stands for the user in the audit of set-password. It is not a name that a user can have.
+// byCommandLine is the user in the audit of set-password. No user can have this name.
 const byCommandLine = "(command line)"
 
 // errNoPassword means that there is no user, and no password for the first one.
 var errNoPassword = errors.New("there is no user yet. Set --admin-password-file to a file that contains the password " +
 	"of the first user, admin, or start the server once on a terminal, where it makes a password and shows it")
 
-// createFirstUser creates the first user if there is none. A password that it makes is written to terminal.
+// createFirstUser creates the first user if there is no user. Without a passwordFile it makes a password and writes it
+// to terminal; if that is no terminal, it returns a *configError.
 func createFirstUser(
 	ctx context.Context, db *accounts.DB, passwordFile string, terminal *os.File, log *slog.Logger,
 ) error {
@@ -61,7 +62,7 @@ func createFirstUser(
 	return nil
 }
 
-// configError is an error that waiting does not help against.
+// configError is an error in the configuration, which waiting cannot fix.
 type configError struct{ error }
 
 func (e *configError) Unwrap() error { return e.error }

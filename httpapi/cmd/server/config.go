@@ -26,7 +26,7 @@ type config struct {
 	listenAddress     string
 	healthAddress     string // empty means none
 	databaseURL       string
-	authDatabaseURL   string // equal to databaseURL unless it is set
+	authDatabaseURL   string // databaseURL if it is not set
 	jwtKeyFile        string
 	adminPasswordFile string // empty means none
 	passwordFile      string // of set-password
@@ -39,14 +39,14 @@ type config struct {
 	logFormat         string // json or text; empty means text on a terminal, else json
 	logLevel          slog.Level
 
-	// What the files say.
+	// The content of the files.
 	clients      cluster.Clients
 	keys         *auth.Keys
 	certificates *certificates // nil means plain HTTP
 	proxies      auth.Proxies
 }
 
-// The marks of flags that set-password has.
+// The marks of the flags of set-password: those that it shares with the server, and those that only it has.
 const (
 	inBoth    = "*"
 	onlyThere = "+"

@@ -1,8 +1,8 @@
 // Command server serves Kontroler's REST API. See --help.
 //
 // The process starts in this order: configuration and its files, health and metrics, the API, the databases. Until the
-// databases can be used, the API answers 503 and the process is not ready. A fault ends it with one line that says what
-// to do.
+// databases can be used, the API answers 503 and the process is not ready. After a fault the process exits with one
+// line that says what to do.
 package main
 
 import (

@@ -23,7 +23,8 @@ const (
 
 // monitor checks whether the databases can be used.
 type monitor struct {
-	// prepare makes the accounts usable, and afterwards checks that they are.
+	// prepare migrates the accounts and creates the first user. Once it has succeeded, it checks that the users can be
+	// read.
 	prepare func(context.Context) error
 	// checkViews checks that the views can be read.
 	checkViews func(context.Context) error
@@ -58,7 +59,7 @@ func (m *monitor) hasPrepared() bool {
 	return m.isPrepared
 }
 
-// fault returns a function that says why a database cannot be used.
+// fault returns a function that says why a database cannot be used, or "".
 func (m *monitor) fault(database string) func() string {
 	return func() string {
 		m.mu.Lock()
@@ -67,7 +68,7 @@ func (m *monitor) fault(database string) func() string {
 	}
 }
 
-// run checks until ctx ends, or until waiting does not help any more, and then returns why.
+// run checks until ctx ends, or until a fault remains that waiting cannot fix, which it returns.
 func (m *monitor) run(ctx context.Context) error {
 	tick := time.NewTicker(checkEvery)
 	defer tick.Stop()
@@ -135,7 +136,7 @@ func (m *monitor) note(database string, err error) {
 	}
 }
 
-// brokenErr returns the errors that waiting may not help against, nil if there is none.
+// brokenErr returns those of the two errors that isBroken reports, or nil.
 func brokenErr(prepareErr, viewsErr error) error {
 	switch {
 	case isBroken(prepareErr) && isBroken(viewsErr):
@@ -148,13 +149,13 @@ func brokenErr(prepareErr, viewsErr error) error {
 	return nil
 }
 
-// isBroken reports whether a database answers, but lacks something that somebody must add.
+// isBroken reports whether a database answers, but lacks something that an operator must add, such as a privilege.
 func isBroken(err error) bool {
 	return err != nil && !store.IsUnavailable(err) && !errors.Is(err, context.DeadlineExceeded) &&
 		!errors.Is(err, store.ErrConflict) && !errors.Is(err, store.ErrUnknownCommit)
 }
 
-// isHopeless reports whether waiting cannot help.
+// isHopeless reports whether only a new configuration or a newer version of the server can help.
 func isHopeless(err error) bool {
 	_, isTooNew := errors.AsType[*migrations.TooNewError](err)
 	_, isConfig := errors.AsType[*configError](err)

@@ -23,11 +23,11 @@ import (
 const (
 	// maxConnections is how many connections each pool may have.
 	maxConnections = 10
-	// reloadEvery is how often the files are looked at.
+	// reloadEvery is how often the files are checked for changes.
 	reloadEvery = 5 * time.Second
 	// cleanEvery is how often expired rows are removed.
 	cleanEvery = 10 * time.Minute
-	// drainTimeout is how long requests may go on after the signal.
+	// drainTimeout bounds how long requests may continue after the signal.
 	drainTimeout = 20 * time.Second
 )
 
@@ -43,7 +43,7 @@ func serve(ctx context.Context, cfg config, terminal *os.File, log *slog.Logger)
 		return fmt.Errorf("%w. Check DATABASE_URL (or --database-url)", err)
 	}
 	defer views.Close()
-	// The monitor has a connection of its own: a pool that is busy is no database that is away.
+	// The monitor has its own connection, so that it does not take a busy pool for an unavailable database.
 	checked, err := view.Open(view.Config{URL: cfg.databaseURL, MaxOpen: 1})
 	if err != nil {
 		return err
@@ -108,7 +108,7 @@ func preparation(db *accounts.DB, cfg config, terminal *os.File, log *slog.Logge
 	}
 }
 
-// withHint adds the settings to check to an error that does not say what helps, such as a wrong password.
+// withHint adds the settings to check to an error that does not name a remedy, such as that for a wrong password.
 func withHint(err error, settings string) error {
 	_, isContract := errors.AsType[*view.ContractError](err)
 	if !isBroken(err) || isContract || isHopeless(err) || errors.Is(err, accounts.ErrForbidden) {
@@ -136,12 +136,12 @@ func runAll(ctx context.Context, functions ...func(context.Context) error) error
 	return nil
 }
 
-// serveAPI serves until ctx ends, and then finishes the requests under way.
+// serveAPI serves until ctx ends. Then it waits up to drainTimeout for the requests in progress.
 func serveAPI(ctx context.Context, cfg config, listener net.Listener, api http.Handler, log *slog.Logger) error {
 	server := &http.Server{
 		Handler: api, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: time.Minute,
 		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10, DisableGeneralOptionsHandler: true,
-		// what clients do wrong before a request is complete
+		// net/http logs faults of clients here, before a request is complete
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	if cfg.certificates != nil {
@@ -169,8 +169,8 @@ func serveAPI(ctx context.Context, cfg config, listener net.Listener, api http.H
 	return nil
 }
 
-// reload reads the files of keys and TLS again when they change. While one is faulty, the server goes on with what it
-// had.
+// reload reads the files of keys and TLS again when they change, until ctx ends. While a file is faulty, its old
+// content stays in use.
 func reload(ctx context.Context, cfg config, log *slog.Logger) error {
 	files := map[string]func() (bool, error){"--jwt-key-file": cfg.keys.Reload}
 	if cfg.certificates != nil {
@@ -195,7 +195,7 @@ func reload(ctx context.Context, cfg config, log *slog.Logger) error {
 	return nil
 }
 
-// clean removes expired sessions and tokens, and old rows of the audit.
+// clean periodically removes expired sessions and tokens, and old rows of the audit, until ctx ends.
 func clean(ctx context.Context, db *accounts.DB, m *monitor, retention time.Duration, log *slog.Logger) error {
 	each(ctx, cleanEvery, func() {
 		if !m.hasPrepared() {

@@ -10,7 +10,7 @@ import (
 	"sync"
 )
 
-// certificates are the files of TLS and what they say.
+// certificates are the files of TLS and their content.
 type certificates struct {
 	certFile, keyFile string
 	clientCAFile      string // empty means that clients need no certificate
@@ -27,7 +27,7 @@ func openCertificates(certFile, keyFile, clientCAFile string) (*certificates, er
 	return c, err
 }
 
-// reload reads the files again, if one of them has changed. After an error everything stays as it is.
+// reload reads the files, and replaces the configuration if one of them has changed. After an error the old one stays.
 func (c *certificates) reload() (hasChanged bool, err error) {
 	var contents [][]byte
 	for _, file := range []struct{ flag, path string }{
@@ -67,7 +67,7 @@ func equal(a, b [][]byte) bool {
 	return true
 }
 
-// newTLSConfig makes the configuration of connections from certificate, key and, if there is one, client authority.
+// newTLSConfig makes a TLS configuration from the contents of certificate, key and, if there is a third, client CA.
 func newTLSConfig(contents [][]byte) (*tls.Config, error) {
 	certificate, err := tls.X509KeyPair(contents[0], contents[1])
 	if err != nil {
@@ -76,7 +76,7 @@ func newTLSConfig(contents [][]byte) (*tls.Config, error) {
 	config := &tls.Config{
 		MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{certificate},
 		NextProtos: []string{"h2", "http/1.1"},
-		// A resumed connection would skip the check of a certificate against authorities that have changed since.
+		// A resumed session would not verify the client certificate against a client CA that has changed since.
 		SessionTicketsDisabled: len(contents) > 2,
 	}
 	if len(contents) > 2 {
@@ -88,7 +88,7 @@ func newTLSConfig(contents [][]byte) (*tls.Config, error) {
 	return config, nil
 }
 
-// serverConfig returns a configuration that uses the files as they are at each new connection.
+// serverConfig returns a configuration that uses the latest content of the files for each new connection.
 func (c *certificates) serverConfig() *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"},
