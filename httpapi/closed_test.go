@@ -17,7 +17,7 @@ import (
 	"kontroler/store/accounts"
 )
 
-// closedHistory is a liveHistory whose server may read the first of its two namespaces, and not the second.
+// closedHistory is a liveHistory with a server that may read the first of two namespaces, but not the second.
 type closedHistory struct {
 	*liveHistory
 	open, closed *color
@@ -71,8 +71,8 @@ func (h *closedHistory) closedWord(kind, verb string) []string {
 		"gone, or lacks the server's Role (manifests/README.md).", h.closed.namespace, verb, kind)}
 }
 
-// TestClosedNamespace: whoever may see two namespaces gets the lists of the one that the server may read, and a word
-// for the other one, until the server may read it too.
+// TestClosedNamespace checks the lists of a caller who may see two namespaces, one of which the server may not read.
+// They have the items of the other namespace and name the unreadable one, until the server may read it.
 func TestClosedNamespace(t *testing.T) {
 	h := newClosedHistory(t)
 	gone := store.DAG{CreatedAt: h.clock.now(), Name: "gone"}
@@ -154,7 +154,7 @@ func TestClosedNamespace(t *testing.T) {
 	}
 }
 
-// TestClosedKind: what needs attention lacks the kind that the server may not read, and says so.
+// TestClosedKind checks that the list of what needs attention names a kind that the server may not read.
 func TestClosedKind(t *testing.T) {
 	h := newClosedHistory(t)
 	config := rest.CopyConfig(h.config)

@@ -90,7 +90,7 @@ func TestThePageOfTheDocument(t *testing.T) {
 	}
 }
 
-// TestRefusalsOfEveryRoute sends requests that every route refuses that documents the status.
+// TestRefusalsOfEveryRoute sends to every route the requests that it must refuse according to its documented statuses.
 func TestRefusalsOfEveryRoute(t *testing.T) {
 	h := newHistory(t)
 	waiting := h.replica.world.replica(func(c *httpapi.Config) { c.IsPrepared = func() bool { return false } })
@@ -213,7 +213,7 @@ func (h *history) retry(c *color) string {
 	return run.UID
 }
 
-// TestRefusalsOfUsersAndTokens sends what the routes of users and tokens refuse once the request is well-formed.
+// TestRefusalsOfUsersAndTokens sends well-formed requests that the routes of users and tokens refuse.
 func TestRefusalsOfUsersAndTokens(t *testing.T) {
 	w := newWorld(t)
 	r := w.replica()

@@ -70,7 +70,7 @@ func often(r *replica) *replica {
 	return r
 }
 
-// open asks for events until the feed runs, and returns the answer.
+// open opens a stream of events, which it retries until the feed runs, and returns the response.
 func (r *replica) open(token, query string, header ...string) *http.Response {
 	r.Helper()
 	for {
@@ -193,7 +193,7 @@ func isOf(run, phase string) func(message) bool {
 	}
 }
 
-// beats returns a condition: it was asked of n heartbeats.
+// beats returns a condition that is true for the nth heartbeat.
 func beats(n int) func(message) bool {
 	return func(m message) bool {
 		if m.event == "heartbeat" {
@@ -203,8 +203,8 @@ func beats(n int) func(message) bool {
 	}
 }
 
-// beatsFromNow returns a condition: it was asked of n heartbeats that were sent after this call. On a busy machine,
-// many older ones may wait to be read; one that had to be waited for ends them.
+// beatsFromNow returns a condition that is true for the nth heartbeat that was sent after this call. On a busy machine,
+// many older heartbeats may be buffered. The first one that had to be waited for is new.
 func beatsFromNow(n int) func(message) bool {
 	isLast, last, isFresh := beats(n), time.Now(), false
 	return func(m message) bool {
@@ -214,7 +214,7 @@ func beatsFromNow(n int) func(message) bool {
 	}
 }
 
-// newStreams is a history whose server streams.
+// newStreams returns a history with a server that streams.
 func newStreams(t *testing.T) *history {
 	t.Helper()
 	h := newHistory(t)
@@ -233,7 +233,7 @@ func notify(t *testing.T, h *history) {
 	t.Cleanup(func() { cancel(); <-done })
 }
 
-// TestEventsOfNamespaces checks that each caller gets what concerns its namespaces, and no trace of another.
+// TestEventsOfNamespaces checks that each caller gets the events of its namespaces, and no trace of others.
 func TestEventsOfNamespaces(t *testing.T) {
 	h := newStreams(t)
 	root := h.follow(h.login("root", rootPassword), "")
@@ -283,7 +283,7 @@ func TestEventsOfNamespaces(t *testing.T) {
 	}
 }
 
-// TestResumeAStream loses a connection, and continues at another replica.
+// TestResumeAStream loses a connection, and resumes at another replica.
 func TestResumeAStream(t *testing.T) {
 	h := newStreams(t)
 	other := often(h.world.replica(func(c *httpapi.Config) { c.Views = h.views }))
@@ -317,7 +317,7 @@ func TestResumeAStream(t *testing.T) {
 	}
 }
 
-// TestAStreamEndsWithItsCredential takes away what a stream was opened with, at another replica.
+// TestAStreamEndsWithItsCredential revokes the credential of a stream at another replica.
 func TestAStreamEndsWithItsCredential(t *testing.T) {
 	h := newStreams(t)
 	elsewhere := h.world.replica()
@@ -373,7 +373,7 @@ func TestAStreamEndsWithItsCredential(t *testing.T) {
 // passTime moves the clock.
 func (w *world) passTime(d time.Duration) { w.clock.add(d) }
 
-// TestAStreamDoesNotKeepASession follows for longer than a session may be unused, and for longer than it lasts.
+// TestAStreamDoesNotKeepASession follows for longer than the idle time of a session, and for longer than its lifetime.
 func TestAStreamDoesNotKeepASession(t *testing.T) {
 	for name, tt := range map[string]struct {
 		hours  int
@@ -403,7 +403,7 @@ func TestAStreamDoesNotKeepASession(t *testing.T) {
 	}
 }
 
-// TestRightsOfAStreamChange takes and gives namespaces while a stream is open.
+// TestRightsOfAStreamChange revokes and grants namespaces while a stream is open.
 func TestRightsOfAStreamChange(t *testing.T) {
 	h := newStreams(t)
 	root := h.login("root", rootPassword)
@@ -475,7 +475,7 @@ func TestTooManyStreams(t *testing.T) {
 	}
 }
 
-// TestRequestsOfEvents checks what is no stream.
+// TestRequestsOfEvents checks requests that get no stream.
 func TestRequestsOfEvents(t *testing.T) {
 	h := newStreams(t)
 	token := h.colors[0].token
@@ -540,8 +540,8 @@ func TestStreamsOutliveTheTimeouts(t *testing.T) {
 	}
 }
 
-// TestStuckClients has clients that take nothing, and that close half of their connection. Both lose their streams;
-// another one goes on.
+// TestStuckClients has a client that reads nothing, and one that closes half of its connection. Both lose their
+// streams. The stream of another client continues.
 func TestStuckClients(t *testing.T) {
 	h := newHistory(t)
 	counters := metrics.New()
@@ -618,8 +618,8 @@ func TestShutdownEndsStreams(t *testing.T) {
 	}
 }
 
-// TestAThousandListeners has a hundred users follow with ten streams each. All of them get an event, and nothing of
-// them is left behind.
+// TestAThousandListeners opens ten streams for each of a hundred users. All streams get an event. When they end, they
+// leave no goroutine and no subscription behind.
 func TestAThousandListeners(t *testing.T) {
 	h := newHistory(t)
 	counters := metrics.New()

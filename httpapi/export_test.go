@@ -40,8 +40,8 @@ func Problems() []string {
 	return slugs
 }
 
-// Callers returns who may call each route, in the words of x-role in openapi.yaml. The roles of namespaces are not told
-// apart.
+// Callers returns who may call each route, in the words of x-role in openapi.yaml. It does not distinguish the roles in
+// namespaces.
 func (s *Server) Callers() map[string]string {
 	words := map[access]string{
 		document: "anybody", anybody: "anybody", user: "user", person: "session", admin: "administrator",
@@ -53,7 +53,7 @@ func (s *Server) Callers() map[string]string {
 	return callers
 }
 
-// Abort serves a request whose handler aborts the answer under way. It panics as the handler does.
+// Abort serves a request whose handler aborts the response. It panics like the handler.
 func (s *Server) Abort(r *http.Request) {
 	w := &recorder.Recorder{ResponseWriter: httptest.NewRecorder(), Status: http.StatusOK}
 	defer s.finish(w, &call{Request: r, route: "/aborted"}, s.now())

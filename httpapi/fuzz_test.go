@@ -11,7 +11,8 @@ import (
 	"kontroler/store/accounts"
 )
 
-// FuzzDecode looks for a body that decode takes and encoding/json does not, or whose refusal is not a client's mistake.
+// FuzzDecode looks for a body that decode accepts but encoding/json does not, or that it refuses with a status other
+// than that of a mistake of the client.
 func FuzzDecode(f *testing.F) {
 	type wire struct {
 		Name   string           `json:"name"`

@@ -329,7 +329,7 @@ func TestPendingRuns(t *testing.T) {
 	}
 }
 
-// TestADAGWithoutARow checks that a DAG that exists and never was valid has an empty history.
+// TestADAGWithoutARow checks that a DAG that was never valid has an empty history.
 func TestADAGWithoutARow(t *testing.T) {
 	l := newLiveHistory(t)
 	c := l.colors[0]
@@ -354,7 +354,8 @@ func TestADAGWithoutARow(t *testing.T) {
 	}
 }
 
-// TestAPIServerAway checks that what needs the API server is 503 while it is away, and that the rest goes on.
+// TestAPIServerAway checks that routes that need the API server return 503 while it is unavailable, and that the others
+// work.
 func TestAPIServerAway(t *testing.T) {
 	h := newHistory(t)
 	c := h.colors[0]

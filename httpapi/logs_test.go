@@ -177,7 +177,7 @@ func TestStoredLog(t *testing.T) {
 	}
 }
 
-// TestFaultyRequestsForLogs checks what is refused, and that a log of another namespace is not there.
+// TestFaultyRequestsForLogs checks which requests are refused, and that a log of another namespace is not found.
 func TestFaultyRequestsForLogs(t *testing.T) {
 	h := newLogs(t)
 	amber, cobalt := h.colors[0], h.colors[1]
@@ -207,16 +207,16 @@ func TestFaultyRequestsForLogs(t *testing.T) {
 		"no number": {
 			strings.Replace(path, "attempts/1", "attempts/x", 1), amber.token, nil, 404,
 		},
-		"an unknown parameter":                  {path + "?head=1", amber.token, nil, 400},
-		"an unknown parameter of events":        {path + "?head=1", amber.token, events, 400},
-		"follow without a value":                {path + "?follow", amber.token, nil, 400},
-		"follow with another value":             {path + "?follow=1", amber.token, nil, 400},
-		"no line":                               {path + "?tail=0", amber.token, nil, 400},
-		"too many lines":                        {path + "?tail=10001", amber.token, nil, 400},
-		"events as a download":                  {path + "?download=true", amber.token, events, 400},
-		"a log that is not stored":              {amber.pathOfLog("report"), amber.token, nil, 410},
-		"a live log while the cluster is away":  {amber.pathOf(logRoute), amber.token, nil, 503},
-		"live events while the cluster is away": {amber.pathOf(logRoute), amber.token, events, 503},
+		"an unknown parameter":               {path + "?head=1", amber.token, nil, 400},
+		"an unknown parameter of events":     {path + "?head=1", amber.token, events, 400},
+		"follow without a value":             {path + "?follow", amber.token, nil, 400},
+		"follow with another value":          {path + "?follow=1", amber.token, nil, 400},
+		"no line":                            {path + "?tail=0", amber.token, nil, 400},
+		"too many lines":                     {path + "?tail=10001", amber.token, nil, 400},
+		"events as a download":               {path + "?download=true", amber.token, events, 400},
+		"a log that is not stored":           {amber.pathOfLog("report"), amber.token, nil, 410},
+		"a live log without the API server":  {amber.pathOf(logRoute), amber.token, nil, 503},
+		"live events without the API server": {amber.pathOf(logRoute), amber.token, events, 503},
 	} {
 		a := h.do(request{method: "GET", path: tt.path, token: tt.token, header: tt.header})
 		if a.StatusCode != tt.status {

@@ -35,8 +35,8 @@ func (c *color) pathOf(pattern string) string {
 	return path
 }
 
-// TestNamespacesAreApart reads every route as two users with a namespace each. Each sees its own objects, and no trace
-// of the other's.
+// TestNamespacesAreApart reads every route as two users with one namespace each. Each user sees their own objects, and
+// no trace of those of the other user.
 func TestNamespacesAreApart(t *testing.T) {
 	h := newLiveHistory(t).history
 	table := map[string]bool{}
@@ -103,7 +103,7 @@ func withoutID(t *testing.T, body []byte) map[string]any {
 	return problem
 }
 
-// TestFiltersStayInScope asks for a foreign namespace by filter, and with grants that give nothing.
+// TestFiltersStayInScope filters by a namespace that the caller may not see, also with grants that give no right.
 func TestFiltersStayInScope(t *testing.T) {
 	h := newHistory(t)
 	h.user("carol", "carol's secret passphrase", accounts.Access{})
@@ -324,7 +324,7 @@ func TestHistoryOfADAG(t *testing.T) {
 	}
 }
 
-// TestPagesOfRows reads every list page by page there and back, while a run appears.
+// TestPagesOfRows reads every list page by page forward and backward, while a run is added.
 func TestPagesOfRows(t *testing.T) {
 	h := newHistory(t)
 	c := h.colors[1]
@@ -454,11 +454,11 @@ func TestStatisticsBeforeTheFirstCount(t *testing.T) {
 	}
 }
 
-// TestViewsAway checks that a database that does not answer, or has no views, is 503 with Retry-After.
+// TestViewsAway checks that the status is 503 with Retry-After if the database does not answer, or has no views.
 func TestViewsAway(t *testing.T) {
 	w := newWorld(t)
 	for name, url := range map[string]string{
-		"a database that is away":         "postgres://u@127.0.0.1:1/d?sslmode=disable",
+		"an unavailable database":         "postgres://u@127.0.0.1:1/d?sslmode=disable",
 		"a role that may not read at all": unprivileged(t, w.url),
 	} {
 		views, err := view.Open(view.Config{URL: url})

@@ -259,7 +259,7 @@ func keyOf(t *testing.T, token string) string {
 	return header.ID
 }
 
-// TestTwoInstallationsOnAHost signs in at two servers with one browser, which knows no ports in cookies.
+// TestTwoInstallationsOnAHost logs in to two servers with one browser, which shares cookies between ports.
 func TestTwoInstallationsOnAHost(t *testing.T) {
 	here, other := newWorld(t), newWorld(t)
 	if err := os.WriteFile(other.keys, []byte(strings.Repeat("other-key-", 4)), 0o600); err != nil {
@@ -284,7 +284,7 @@ func TestTwoInstallationsOnAHost(t *testing.T) {
 	}
 }
 
-// TestBehindAProxyWithCredentials signs in by a browser that sends the credential of a proxy with each request.
+// TestBehindAProxyWithCredentials logs in with a browser that sends the credential of a proxy with each request.
 func TestBehindAProxyWithCredentials(t *testing.T) {
 	r := newWorld(t).replica()
 	login := fmt.Sprintf(`{"user": "ann", "password": %q, "cookie": true}`, annPassword)
@@ -694,7 +694,7 @@ func TestBruteForce(t *testing.T) {
 	}
 }
 
-// TestBruteForceWithForgedAddresses reaches the server by a proxy that passes any address on.
+// TestBruteForceWithForgedAddresses reaches the server through a proxy that forwards forged addresses.
 func TestBruteForceWithForgedAddresses(t *testing.T) {
 	w := newWorld(t)
 	r := w.replica(behindProxy(t))
@@ -727,7 +727,7 @@ func TestBruteForceWithForgedAddresses(t *testing.T) {
 	}
 }
 
-// TestIgnoredHeadersAreLogged sends headers of a proxy that the server does not know.
+// TestIgnoredHeadersAreLogged sends forwarding headers from a proxy that is not trusted.
 func TestIgnoredHeadersAreLogged(t *testing.T) {
 	w := newWorld(t)
 	r := w.replica()
@@ -748,8 +748,8 @@ func TestIgnoredHeadersAreLogged(t *testing.T) {
 	}
 }
 
-// TestLoginsThatFindNoPlace sends more logins together than the server takes. The audit has those alone whose password
-// was checked.
+// TestLoginsThatFindNoPlace sends more concurrent logins than the server accepts. The audit has only those whose
+// password was checked.
 func TestLoginsThatFindNoPlace(t *testing.T) {
 	r := newWorld(t).replica()
 	begin, statuses := make(chan struct{}), make(chan int)
@@ -779,7 +779,7 @@ func TestLoginsThatFindNoPlace(t *testing.T) {
 	}
 }
 
-// TestAuditOfFailedPasswords checks that nobody can fill the audit with passwords that are wrong.
+// TestAuditOfFailedPasswords checks that wrong passwords cannot fill the audit.
 func TestAuditOfFailedPasswords(t *testing.T) {
 	r := newWorld(t).replica()
 	for i := range 12 {
@@ -945,7 +945,8 @@ func TestEveryAnswerHasTheHeadersOfSecurity(t *testing.T) {
 	}
 }
 
-// TestAbortedAnswer: a request whose answer is aborted is counted and logged, and its connection is closed.
+// TestAbortedAnswer checks that a request with an aborted response is counted and logged, and that its connection is
+// closed.
 func TestAbortedAnswer(t *testing.T) {
 	counters := metrics.New()
 	w := newWorld(t)

@@ -113,14 +113,14 @@ func TestRefusedTriggers(t *testing.T) {
 		},
 		"YAML":                {f.trigger(`parameters: []`, yamlBody), 415, "application/json"},
 		"a name that is none": {f.trigger(`{"name": "Run 1"}`), 422, `"/name"`},
-		"a name beside a key": {f.trigger(`{"name": "mine"}`, "Idempotency-Key: k"), 422, `"/name"`},
+		"a name and a key":    {f.trigger(`{"name": "mine"}`, "Idempotency-Key: k"), 422, `"/name"`},
 		"a key that is too long": {
 			f.trigger(`{}`, "Idempotency-Key: "+strings.Repeat("k", 256)), 400, "Idempotency-Key",
 		},
 		"a key with a space":          {f.trigger(`{}`, "Idempotency-Key: a b"), 400, "Idempotency-Key"},
 		"a key that is empty":         {f.trigger(`{}`, "Idempotency-Key:  "), 400, "Idempotency-Key"},
 		"a DAG that does not exist":   {on("none", `{}`), 404, "no such object"},
-		"a DAG whose name is none":    {on("..%2Fetl", `{}`), 404, "no such object"},
+		"a DAG with an invalid name":  {on("..%2Fetl", `{}`), 404, "no such object"},
 		"a DAG that is not valid":     {on("broken", `{}`), 409, "spec.task[0].taskRef.name"},
 		"a DAG that is being deleted": {on("held", `{}`), 409, "being deleted"},
 		"an unknown query parameter": {
@@ -163,7 +163,7 @@ func TestRefusedTriggers(t *testing.T) {
 	}
 }
 
-// TestDryRun checks triggers that would be right. It starts none of them, with and without a key, and again.
+// TestDryRun sends valid triggers as dry runs, with and without a key, and repeated. None of them starts a run.
 func TestDryRun(t *testing.T) {
 	f := newFactory(t)
 	f.createDAG("etl")
@@ -191,7 +191,7 @@ func TestDryRun(t *testing.T) {
 	f.want(409, dry("operator", `{"name": "mine"}`))
 }
 
-// TestIdempotencyKeys repeats a trigger: while its DagRun exists, and after it is gone.
+// TestIdempotencyKeys repeats a trigger while its DagRun exists, and after it was deleted.
 func TestIdempotencyKeys(t *testing.T) {
 	f := newFactory(t)
 	f.createDAG("etl")
@@ -261,7 +261,8 @@ func (l *losing) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// TestLostAnswer loses the answer of the API server to a trigger. A repeat at another replica finds its run.
+// TestLostAnswer loses the response of the API server to a trigger. A repeated request to another replica finds the
+// run.
 func TestLostAnswer(t *testing.T) {
 	f := newFactory(t)
 	f.createDAG("etl")
@@ -279,7 +280,7 @@ func TestLostAnswer(t *testing.T) {
 	}
 }
 
-// TestRaceForAKey sends one trigger to two replicas many times at once.
+// TestRaceForAKey sends one trigger to two replicas many times concurrently.
 func TestRaceForAKey(t *testing.T) {
 	f := newFactory(t)
 	f.createDAG("etl")
@@ -368,7 +369,7 @@ func TestAgain(t *testing.T) {
 	f.want(404, f.as("operator", "POST", "/api/v1/runs/00000000-0000-4000-8000-000000000000/again", `{}`))
 }
 
-// TestAgainAfterARefusal runs a run again that was refused. Its parameters are in its DagRun alone.
+// TestAgainAfterARefusal runs a refused run again. Only its DagRun has its parameters.
 func TestAgainAfterARefusal(t *testing.T) {
 	f := newFactory(t)
 	f.createDAG("etl")
@@ -464,8 +465,8 @@ func TestRefusalsOfKubernetes(t *testing.T) {
 	}
 }
 
-// TestClusterWithoutKinds: what writes to Kubernetes is 503 while the API server is away, or has no definition of
-// Kontroler's kinds. No object counts as absent for that.
+// TestClusterWithoutKinds checks that routes that write to Kubernetes return 503, and never 404, while the API server
+// is unavailable or lacks Kontroler's CustomResourceDefinitions.
 func TestClusterWithoutKinds(t *testing.T) {
 	f := newFactory(t)
 	f.createDAG("etl")
@@ -476,8 +477,8 @@ func TestClusterWithoutKinds(t *testing.T) {
 		return withoutKinds{next, []string{"dags", "dagtasks", "dagruns"}}
 	})
 	for name, broken := range map[string]*replica{
-		"the API server is away": f.world.replica(), // Nobody answers there.
-		"the kinds are missing":  f.world.replica(func(c *httpapi.Config) { c.Clients = connect(t, config) }),
+		"the API server is unavailable": f.world.replica(), // nothing listens at its address
+		"the kinds are missing":         f.world.replica(func(c *httpapi.Config) { c.Clients = connect(t, config) }),
 	} {
 		for pattern := range writingRoutes {
 			method, path, _ := strings.Cut(pattern, " ")

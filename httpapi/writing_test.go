@@ -134,7 +134,7 @@ func TestOtherManagers(t *testing.T) {
 	f.want(200, f.as("editor", "PUT", f.path("/dags/other"), manifestOf("other"), `If-Match: "2"`, yamlBody))
 }
 
-// TestSuspensionThatMayBeUndone suspends DAGs, one of which has a manager that wrote whether it is suspended.
+// TestSuspensionThatMayBeUndone suspends DAGs. Another manager owns spec.suspended of one of them.
 func TestSuspensionThatMayBeUndone(t *testing.T) {
 	f := newFactory(t)
 	suspend := func(name, verb string) string {
@@ -165,7 +165,7 @@ func TestSuspensionThatMayBeUndone(t *testing.T) {
 	}
 }
 
-// TestOtherControllers changes DAGs that another controller has.
+// TestOtherControllers changes DAGs that belong to another controller.
 func TestOtherControllers(t *testing.T) {
 	f := newFactory(t)
 	f.createDAG("etl")
@@ -236,7 +236,7 @@ func TestDeleteDuringAChange(t *testing.T) {
 	}
 }
 
-// TestFaultsOfManifests sends manifests that are wrong, to be created and to be validated. Neither stores anything.
+// TestFaultsOfManifests sends faulty manifests to create and to validate. Neither request stores anything.
 func TestFaultsOfManifests(t *testing.T) {
 	f := newFactory(t)
 	f.createDAG("existing")

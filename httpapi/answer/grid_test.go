@@ -10,8 +10,8 @@ import (
 	"kontroler/store/view"
 )
 
-// TestGridOfDifferentRuns makes a grid of a run whose DAG has lost a task since, one without tasks, and one that had
-// other tasks in another order.
+// TestGridOfDifferentRuns makes a grid of three runs: one with a task that the DAG no longer has, one without tasks,
+// and one with other tasks in another order.
 func TestGridOfDifferentRuns(t *testing.T) {
 	runs := []view.Run{{UID: "3", VersionID: 12}, {UID: "2"}, {UID: "1", VersionID: 11}}
 	grid := answer.OfGrid(runs, map[int64]int64{11: 1, 12: 2}, []view.RunTasks{

@@ -360,7 +360,7 @@ func TestUnusedSessionsEnd(t *testing.T) {
 	w.refused(other, used, "expired") // after its lifetime, although it was used
 }
 
-// TestAStreamIsNoUse rechecks a session as a stream does. That neither keeps the session, nor keeps a use from being
+// TestAStreamIsNoUse rechecks a session like a stream. This neither keeps the session alive, nor prevents that a use is
 // recorded.
 func TestAStreamIsNoUse(t *testing.T) {
 	w := newWorld(t)
@@ -397,7 +397,7 @@ func TestAStreamIsNoUse(t *testing.T) {
 	}
 }
 
-// TestAnUnattendedRequestIsNoUse sends what a page that is left open sends, and what everybody else does.
+// TestAnUnattendedRequestIsNoUse sends the requests of an unattended page, and other requests.
 func TestAnUnattendedRequestIsNoUse(t *testing.T) {
 	w := newWorld(t)
 	l := w.replica()
@@ -581,7 +581,7 @@ func TestDelays(t *testing.T) {
 	if waits != 15 {
 		t.Errorf("%d of 20 concurrent logins must wait, want 15", waits)
 	}
-	// Logins whose password was not checked take no room.
+	// Logins whose password was not checked use no memory.
 	for i := range 60_000 {
 		user := strconv.Itoa(i)
 		d.Begin(user, n, at)
@@ -592,8 +592,8 @@ func TestDelays(t *testing.T) {
 	}
 }
 
-// TestForgedAddressesOfAProxy logs in by a proxy that believes any address. Of one user few passwords can be tried, and
-// who has logged in from a network before can do so again.
+// TestForgedAddressesOfAProxy logs in through a proxy that forwards forged addresses. Few passwords of a user can be
+// tried. A user who has logged in from a network before can do so again.
 func TestForgedAddressesOfAProxy(t *testing.T) {
 	d, at := auth.NewDelays(), time.Date(2026, 7, 1, 0, 0, 0, 0, time.UTC)
 	proxy := netip.MustParseAddr("10.0.0.9")

@@ -64,7 +64,8 @@ func TestHasher(t *testing.T) {
 	}
 }
 
-// TestFewHashAtATime starts many callers together. Each network has some places, and another network still gets one.
+// TestFewHashAtATime starts many callers concurrently. Each network gets some places, and a further network still gets
+// one.
 func TestFewHashAtATime(t *testing.T) {
 	h := auth.NewHasher()
 	var wg sync.WaitGroup
@@ -97,8 +98,8 @@ func TestFewHashAtATime(t *testing.T) {
 	}
 }
 
-// TestSharesOfNetworks lets networks take all places that they get. Each has half of what the others leave, so that
-// four of them leave some.
+// TestSharesOfNetworks lets networks take all places that they can get. Each gets half of what the others leave, so
+// that four networks leave some.
 func TestSharesOfNetworks(t *testing.T) {
 	h := auth.NewHasher()
 	var shares []int

@@ -19,7 +19,7 @@ import (
 	"kontroler/store/accounts"
 )
 
-// cookies returns what reads and writes the cookies of one installation, whose keys are those given.
+// cookies returns the Authenticator of an installation with these keys, and the keys.
 func cookies(t *testing.T, now time.Time, keys ...string) (a *auth.Authenticator, ring *auth.Keys) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "keys")
@@ -117,7 +117,7 @@ func requestWith(headers ...string) *http.Request {
 	return r
 }
 
-// TestCookie checks that the cookie has a duration and no time, since the clock of the browser may be wrong.
+// TestCookie checks that the cookie has Max-Age and no Expires, since the clock of the browser may be wrong.
 func TestCookie(t *testing.T) {
 	now := time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)
 	a, ring := cookies(t, now, keyA, keyB)
@@ -252,7 +252,7 @@ func TestClient(t *testing.T) {
 	}
 }
 
-// TestOrigin says which proxy named an address, and which headers do not count.
+// TestOrigin checks which proxy named an address, and which headers are ignored.
 func TestOrigin(t *testing.T) {
 	proxies, err := auth.ParseProxies("10.0.0.0/8", false)
 	if err != nil {

@@ -11,7 +11,8 @@ import (
 	"kontroler/httpapi/cluster"
 )
 
-// TestManagers names who wrote a spec: the one that lists show, and those that a replacement must not overwrite.
+// TestManagers checks the managers that wrote a spec: the one that lists show, and those with which a replacement may
+// conflict.
 func TestManagers(t *testing.T) {
 	const own, spec = cluster.OwnManager, `{"f:spec":{"f:task":{}}}`
 	entry := func(manager, fields string, at int64) metav1.ManagedFieldsEntry {
@@ -57,7 +58,7 @@ func TestManagers(t *testing.T) {
 	}
 }
 
-// TestSuspendedManagers names who owns the field, not those who wrote others.
+// TestSuspendedManagers checks that only owners of the field spec.suspended are returned.
 func TestSuspendedManagers(t *testing.T) {
 	entry := func(manager, fields string) metav1.ManagedFieldsEntry {
 		return metav1.ManagedFieldsEntry{

@@ -157,7 +157,7 @@ func detail(err error) string {
 	return "another error: " + err.Error()
 }
 
-// TestWatch follows the DAGs of two namespaces, and checks what is kept of one.
+// TestWatch follows the DAGs of two namespaces, and checks which fields of a DAG are kept.
 func TestWatch(t *testing.T) {
 	f := newFixture(t)
 	other := f.newNamespace()
@@ -247,7 +247,7 @@ func TestWatchDagTasks(t *testing.T) {
 	}
 }
 
-// TestLive reads one DAG as the API server has it.
+// TestLive reads one DAG from the API server.
 func TestLive(t *testing.T) {
 	f := newFixture(t)
 	f.create(f.dag(f.namespace, "a"), "kubectl")
@@ -342,7 +342,8 @@ func (g *gate) shut() {
 	g.listener, g.conns = nil, nil
 }
 
-// TestAPIServerAway checks that a Reader says that the API server is away, at the start and later, and recovers.
+// TestAPIServerAway checks that a Reader fails while the API server is unavailable, at the start and later, and
+// recovers.
 func TestAPIServerAway(t *testing.T) {
 	f := newFixture(t)
 	f.create(f.dag(f.namespace, "a"), "kubectl")
@@ -448,7 +449,7 @@ func (o *recorder) RoundTrip(r *http.Request) (*http.Response, error) {
 	return o.RoundTripper.RoundTrip(r)
 }
 
-// TestPending lists the DagRuns without a row, by a field and without it.
+// TestPending lists the DagRuns without a row, with and without a field selector.
 func TestPending(t *testing.T) {
 	f := newFixture(t)
 	other := f.newNamespace()

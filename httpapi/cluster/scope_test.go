@@ -27,14 +27,14 @@ import (
 // serverRole is the Role of the server in a namespace.
 const serverRole = "../../manifests/components/namespaced/role/server-role.yaml"
 
-// told is what a Reader reports and logs.
-type told struct {
+// reported is what a Reader has reported and logged.
+type reported struct {
 	mu   sync.Mutex
 	isUp map[string]bool
 	log  bytes.Buffer
 }
 
-func (k *told) report(resource, namespace string, isUp bool) {
+func (k *reported) report(resource, namespace string, isUp bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.isUp == nil {
@@ -44,14 +44,14 @@ func (k *told) report(resource, namespace string, isUp bool) {
 }
 
 // Write takes a line of the log.
-func (k *told) Write(line []byte) (int, error) {
+func (k *reported) Write(line []byte) (int, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.log.Write(line)
 }
 
 // lines returns how many lines of the log have a message about a kind in a namespace.
-func (k *told) lines(message, resource, namespace string) (n int) {
+func (k *reported) lines(message, resource, namespace string) (n int) {
 	for line := range strings.Lines(k.String()) {
 		if strings.Contains(line, fmt.Sprintf("msg=%q resource=%s namespace=%s", message, resource, namespace)) {
 			n++
@@ -60,16 +60,16 @@ func (k *told) lines(message, resource, namespace string) (n int) {
 	return n
 }
 
-func (k *told) has(text string) bool { return strings.Contains(k.String(), text) }
+func (k *reported) has(text string) bool { return strings.Contains(k.String(), text) }
 
 // String returns the log.
-func (k *told) String() string {
+func (k *reported) String() string {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.log.String()
 }
 
-func (k *told) readable() map[string]bool {
+func (k *reported) readable() map[string]bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	readable := map[string]bool{}
@@ -79,10 +79,10 @@ func (k *told) readable() map[string]bool {
 	return readable
 }
 
-// readerTold runs a Reader that tells what it reports and logs.
-func (f *fixture) readerTold(config *rest.Config, namespaces ...string) (*cluster.Reader, *told) {
+// reportingReader runs a Reader, and returns what it reports and logs.
+func (f *fixture) reportingReader(config *rest.Config, namespaces ...string) (*cluster.Reader, *reported) {
 	f.Helper()
-	k := &told{}
+	k := &reported{}
 	return f.readerWith(config, k.report, slog.New(slog.NewTextHandler(k, nil)), namespaces...), k
 }
 
@@ -158,8 +158,8 @@ func (f *fixture) awaitAll(what string, r *cluster.Reader, s scope, want map[str
 	}
 }
 
-// TestClosedNamespace: a namespace that does not let the server read it is named, and the others are read. It is read
-// when it grants the right, and named again when it takes the right back.
+// TestClosedNamespace checks that a namespace that the server may not read is named, and that the others are read. It
+// is read after the grant of the right, and named again after the right is revoked.
 func TestClosedNamespace(t *testing.T) {
 	f := newFixture(t)
 	open, closed := f.namespace, f.newNamespace()
@@ -169,7 +169,7 @@ func TestClosedNamespace(t *testing.T) {
 	account.Grant(t, open, serverRole)
 	gate, config := f.newGate(account.Config)
 	gate.open()
-	r, told := f.readerTold(config, open, closed)
+	r, reported := f.reportingReader(config, open, closed)
 	both := scope{open, closed}
 	f.awaitAll("the open namespace is read", r, both, closedBeside(open, closed))
 	if why := r.Waiting(); why != "" {
@@ -189,7 +189,7 @@ func TestClosedNamespace(t *testing.T) {
 	for resource := range verbs {
 		want[resource+" "+open], want[resource+" "+closed] = true, false
 	}
-	if diff := gocmp.Diff(want, told.readable()); diff != "" {
+	if diff := gocmp.Diff(want, reported.readable()); diff != "" {
 		t.Errorf("reports (-want +got):\n%s", diff)
 	}
 
@@ -202,14 +202,14 @@ func TestClosedNamespace(t *testing.T) {
 	f.awaitAll("the other namespace is read", r, both, map[string]string{
 		"dags": names, "dagtasks": names, "dagruns": open + "/a " + closed + "/a",
 	})
-	for place, isUp := range told.readable() {
+	for place, isUp := range reported.readable() {
 		if !isUp {
 			t.Errorf("%s is reported to be away", place)
 		}
 	}
 	for resource := range alone {
-		before, after := told.lines("live objects cannot be read", resource, closed),
-			told.lines("live objects can be read again", resource, closed)
+		before, after := reported.lines("live objects cannot be read", resource, closed),
+			reported.lines("live objects can be read again", resource, closed)
 		if before != 1 || after != 1 {
 			t.Errorf("the log says of %s that they cannot be read %d times, that they can %d times", resource, before,
 				after)
@@ -222,8 +222,8 @@ func TestClosedNamespace(t *testing.T) {
 	f.awaitAll("the namespace is closed again", r, both, closedBeside(open, closed))
 }
 
-// TestNamespaceIsDeleted: a namespace that is deleted with its Role is named like one that never had a Role. It is read
-// again when somebody creates it again.
+// TestNamespaceIsDeleted checks that a namespace that was deleted with its Role is named like one that never had a
+// Role, and is read when it is created again.
 func TestNamespaceIsDeleted(t *testing.T) {
 	f := newFixture(t)
 	open, deleted := f.namespace, f.newNamespace()
@@ -296,8 +296,8 @@ func hanging(r *http.Request) (*http.Response, error) {
 	return nil, r.Context().Err()
 }
 
-// TestOneNamespaceFails: an API server that fails for one namespace does not keep the others from being read. The
-// namespace is read when the fault has gone.
+// TestOneNamespaceFails checks that the other namespaces are read while the API server fails for one. That one is read
+// when the fault ends.
 func TestOneNamespaceFails(t *testing.T) {
 	const away, notYet = "The Kubernetes API does not answer.", "The server has not read the dags of the cluster yet."
 	whole := newFixture(t)
@@ -360,7 +360,7 @@ func TestOneNamespaceFails(t *testing.T) {
 	}
 }
 
-// TestLogOfAFault: what keeps a kind from being read is logged once, however often it is tried.
+// TestLogOfAFault checks that the fault of a kind is logged once, independent of the number of retries.
 func TestLogOfAFault(t *testing.T) {
 	f := newFixture(t)
 	tried := make(chan struct{}, 100)
@@ -375,7 +375,7 @@ func TestLogOfAFault(t *testing.T) {
 		x.RoundTripper = next
 		return x
 	})
-	k := &told{}
+	k := &reported{}
 	log := slog.New(slog.NewTextHandler(k, nil))
 	klog.SetSlogLogger(log)
 	t.Cleanup(klog.ClearLogger)
@@ -388,7 +388,8 @@ func TestLogOfAFault(t *testing.T) {
 	}
 }
 
-// TestKindsAreRemoved: without the definitions of its kinds the cluster has none. No object counts as deleted for that.
+// TestKindsAreRemoved checks that lists fail after the CustomResourceDefinitions were deleted, and that no object
+// counts as deleted.
 func TestKindsAreRemoved(t *testing.T) {
 	f := newFixture(t)
 	f.fill(f.namespace)
@@ -434,8 +435,8 @@ type timeout struct{ error }
 func (timeout) Timeout() bool   { return true }
 func (timeout) Temporary() bool { return true }
 
-// TestWatchBreaks: a Reader answers nothing from a watch that broke, also if nothing but a load balancer is left of the
-// API server.
+// TestWatchBreaks checks that a Reader does not answer from a broken watch, even if a load balancer still accepts
+// connections.
 func TestWatchBreaks(t *testing.T) {
 	for name, err := range map[string]error{
 		"connections that are closed": io.EOF, "connections that time out": timeout{errors.New("i/o timeout")},

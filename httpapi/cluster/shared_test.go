@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// TestSharedList: callers who ask while a list is made share the next one, which has all that existed when they asked.
+// TestSharedList checks that concurrent callers share the next list, which begins after they called.
 func TestSharedList(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shared := newSharedList()

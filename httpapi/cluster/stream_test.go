@@ -24,9 +24,9 @@ type scripted func(*http.Request) (*http.Response, error)
 func (s scripted) RoundTrip(r *http.Request) (*http.Response, error) { return s(r) }
 
 // reader runs a Reader of some namespaces in the bubble of a test.
-func (s scripted) reader(t *testing.T, namespaces ...string) (*cluster.Reader, *told) {
+func (s scripted) reader(t *testing.T, namespaces ...string) (*cluster.Reader, *reported) {
 	t.Helper()
-	k := &told{}
+	k := &reported{}
 	r := cluster.NewReader(clientsOf(t, &rest.Config{Host: "http://api", Transport: s}), namespaces, k.report,
 		slog.New(slog.NewTextHandler(k, nil)))
 	ctx, cancel := context.WithCancel(t.Context())
@@ -72,7 +72,7 @@ func kindOf(r *http.Request) string {
 	return "DagTask"
 }
 
-// TestNoAnswer: a namespace of which the API server says nothing delays the start for a minute.
+// TestNoAnswer checks that a namespace for which the API server does not answer delays the start for at most a minute.
 func TestNoAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, k := scripted(func(r *http.Request) (*http.Response, error) {
@@ -108,8 +108,8 @@ func TestNoAnswer(t *testing.T) {
 	})
 }
 
-// TestStreamedList: a list that comes through a watch counts when it is complete. Until then a Reader answers nothing
-// of what it knew before the API server was away.
+// TestStreamedList checks that a list that is streamed through a watch is used when it is complete. Until then a Reader
+// does not answer with objects from before the outage.
 func TestStreamedList(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const added = `{"type": "ADDED", "object": {` + kinds + `, "metadata": {"namespace": "a", "name": "old", ` +

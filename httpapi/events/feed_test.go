@@ -161,8 +161,8 @@ const insertChange = `INSERT INTO kontroler.changes (kind, namespace, dag_id, ru
 SELECT 'run', 'a', r.dag_id, r.id FROM kontroler.runs r WHERE r.id = $1`
 
 // TestNothingIsSkippedAndNothingTwice writes one change to each run, in transactions that begin, commit and roll back
-// in any order, with and without notifications. A client follows meanwhile. It loses its connection again and again,
-// and continues from its last ID at the other of two replicas.
+// in any order, with and without notifications. A client follows meanwhile. It loses its connection repeatedly, and
+// resumes from its last ID at the other of two replicas.
 func TestNothingIsSkippedAndNothingTwice(t *testing.T) {
 	f := newFixture(t)
 	const runs = 600
@@ -261,7 +261,7 @@ func (f *fixture) writeChanges(n int) map[string]int {
 	return committed
 }
 
-// TestResume continues from IDs that can and that cannot be continued from.
+// TestResume resumes from valid and from unusable IDs.
 func TestResume(t *testing.T) {
 	f := newFixture(t)
 	f.fillRuns(events.MaxReplayed + 1)
@@ -318,7 +318,7 @@ func TestResume(t *testing.T) {
 	}
 }
 
-// TestEvents checks what the kinds of changes become.
+// TestEvents checks the events of each kind of change.
 func TestEvents(t *testing.T) {
 	f := newFixture(t)
 	leader := storetest.Lead(t, f.owner)
@@ -391,7 +391,8 @@ INSERT INTO kontroler.changes (kind, run_id, namespace, dag_id) SELECT 'run', id
 	}
 }
 
-// TestASlowSubscriberDelaysNobody follows with one that takes nothing. It gets a reset, and goes on behind it.
+// TestASlowSubscriberDelaysNobody checks that a subscriber that takes no batches gets a reset, continues after it, and
+// delays no other one.
 func TestASlowSubscriberDelaysNobody(t *testing.T) {
 	f := newFixture(t)
 	f.fillRuns(2)
@@ -417,7 +418,7 @@ func TestASlowSubscriberDelaysNobody(t *testing.T) {
 	}
 }
 
-// TestOutage stops the database. Subscriptions stay, and continue without a gap. A new one is refused meanwhile.
+// TestOutage stops the database. Open subscriptions continue without a gap afterwards. A new one is refused meanwhile.
 func TestOutage(t *testing.T) {
 	server := storetest.NewServer(t)
 	owner := storetest.Open(t, server.URL())
@@ -473,7 +474,8 @@ func TestStop(t *testing.T) {
 	}
 }
 
-// TestTooManySubscriptions checks that a user has a number of subscriptions, and that closing one makes place.
+// TestTooManySubscriptions checks that the number of subscriptions of a user is limited, and that closing one makes
+// room.
 func TestTooManySubscriptions(t *testing.T) {
 	f := newFixture(t)
 	feed, _ := f.feed()

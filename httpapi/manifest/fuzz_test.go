@@ -13,7 +13,8 @@ import (
 	"kontroler/httpapi/manifest"
 )
 
-// FuzzDAG looks for a manifest that panics, whose refusal is no *Error, or which kubectl would read otherwise.
+// FuzzDAG looks for a manifest that causes a panic, that is refused with an error other than *Error, or that means
+// something else to kubectl.
 func FuzzDAG(f *testing.F) {
 	for _, seed := range []string{
 		etl, got, "", "a: &a [*a]", "{", "? [a]\n: b", "---\n---\n", "!!binary aGk=", "<<: {a: b}", "a: 1\na: 2",
@@ -63,7 +64,7 @@ func FuzzDAG(f *testing.F) {
 	})
 }
 
-// FuzzPointer looks for a path that panics, or whose pointer is none.
+// FuzzPointer looks for a path that causes a panic, or whose result is not a JSON pointer.
 func FuzzPointer(f *testing.F) {
 	for _, seed := range []string{"", "spec.task[0].image", "[", "]", "a[b", "a..b", ".", "a[b]c", "[[]]"} {
 		f.Add(seed)

@@ -94,7 +94,7 @@ func TestDAG(t *testing.T) {
 	}
 }
 
-// TestOutputOfKubectl checks what of an object's metadata is taken.
+// TestOutputOfKubectl checks which metadata of an object is kept.
 func TestOutputOfKubectl(t *testing.T) {
 	d, warnings, err := manifest.DAG([]byte(got), manifest.YAML, here)
 	if err != nil {

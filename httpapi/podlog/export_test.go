@@ -15,10 +15,10 @@ import (
 func (p Position) ResetFor(begins time.Time) Reset   { return p.resetFor(begins) }
 func (p Position) ResetForStored(log view.Log) Reset { return p.resetForStored(log) }
 
-// StoredAt returns where an offset of a log is in what is stored of it, and how many bytes are missing before.
+// StoredAt converts an offset of a log to a place among its stored bytes, and returns how many bytes were omitted.
 var StoredAt = stored
 
-// ErrNote is the error of a stream in which the kubelet says something instead of the log.
+// ErrNote means that the kubelet sent a message instead of a line of the log.
 var ErrNote = errNote
 
 // Line is a line that a kubelet sends, or a part of it.
@@ -44,7 +44,7 @@ func ReadLines(r io.Reader) (lines []Line, err error) {
 	}
 }
 
-// Follow reads the log of a Pod as long as its container runs, and then its rest.
+// Follow reads the log of a Pod while its container runs, and then the rest.
 func (l *Logs) Follow(ctx context.Context, namespace, name, uid string, sink Sink) error {
 	c := &copying{Logs: l, q: Request{Namespace: namespace, Follow: true}, sink: sink}
 	place := Place{Source: Live, pod: podName{namespace, name, uid}}
@@ -56,8 +56,8 @@ func (l *Logs) Follow(ctx context.Context, namespace, name, uid string, sink Sin
 	return err
 }
 
-// FinishFrom passes the end of a followed log to a sink that another log replaced, which is stored in chunks of one
-// byte. unconfirmed is what the stream had after its last newline. The read of the chunk after the last one fails.
+// FinishFrom calls finishFrom with a stored log in chunks of one byte. unconfirmed is what the followed stream had
+// after its last newline. If size is greater than the number of chunks, reading the missing ones fails.
 func FinishFrom(stored string, size int, unconfirmed string, sink Sink) error {
 	archive := &Archive{begins: []int64{0}, loaded: -1, fetch: func(number int) ([]byte, error) {
 		if number >= len(stored) {

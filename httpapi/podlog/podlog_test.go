@@ -52,7 +52,7 @@ func TestParsePosition(t *testing.T) {
 	}
 }
 
-// TestResume decides whether a log goes on at a position.
+// TestResume checks whether a log has a position.
 func TestResume(t *testing.T) {
 	nanoseconds := t0.Add(789 * time.Nanosecond) // as a node has them, and the database has not
 	from := podlog.Position{Begins: t0, Offset: 100}
@@ -158,7 +158,7 @@ func TestLines(t *testing.T) {
 	}
 }
 
-// TestNotes checks that what a kubelet says instead of a log is not taken for a line.
+// TestNotes checks that a message that the kubelet sends instead of a log is not treated as a line.
 func TestNotes(t *testing.T) {
 	for _, stream := range []string{
 		"unable to retrieve container logs for containerd://abc", "failed to open: no such file\n", "\n", " x\n",
@@ -182,18 +182,18 @@ func (s *text) Write(_ podlog.Position, part []byte) error {
 }
 func (*text) Flush() error { return nil }
 
-// TestNoteWithinALine follows the log of a container that its node removes. What the kubelet says of that continues a
-// line without a newline, and is no part of it.
+// TestNoteWithinALine follows the log of a container that its node removes. The message of the kubelet follows a line
+// without a newline, and is not treated as a part of it.
 func TestNoteWithinALine(t *testing.T) {
 	const begin = "2026-07-01T12:00:00Z one\n2026-07-01T12:00:01Z two"
 	const note = `rpc error: code = NotFound desc = container "abc": not found`
 	for name, tt := range map[string]struct{ rest, want string }{
-		"the node still has the log": {begin, "one\ntwo"},
-		"more of the line":           {begin + " three\n", "one\ntwo three\n"},
-		"a note after a newline":     {"2026-07-01T12:00:00Z one\n", "one\n"},
-		"the log was rotated":        {"2026-07-01T12:00:09Z x\n2026-07-01T12:00:10Z two", "one\ntwo"},
-		"nothing after rotation":     {"", "one\ntwo" + note}, // nothing shows where the line ended
-		"it goes on after rotation":  {"2026-07-01T12:00:09Z x\n2026-07-01T12:00:10Z two\n", "one\n"},
+		"the node still has the log":  {begin, "one\ntwo"},
+		"more of the line":            {begin + " three\n", "one\ntwo three\n"},
+		"a note after a newline":      {"2026-07-01T12:00:00Z one\n", "one\n"},
+		"the log was rotated":         {"2026-07-01T12:00:09Z x\n2026-07-01T12:00:10Z two", "one\ntwo"},
+		"nothing after rotation":      {"", "one\ntwo" + note}, // nothing shows where the line ended
+		"it continues after rotation": {"2026-07-01T12:00:09Z x\n2026-07-01T12:00:10Z two\n", "one\n"},
 	} {
 		node := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			switch {
@@ -218,7 +218,8 @@ func TestNoteWithinALine(t *testing.T) {
 	}
 }
 
-// TestEndThatCannotBeRead checks that a log does not end with a part of its last line when the rest cannot be read now.
+// TestEndThatCannotBeRead checks that a part of the last line is not passed on as the end of a log while the rest
+// cannot be read.
 func TestEndThatCannotBeRead(t *testing.T) {
 	for stored, want := range map[string]string{"a\ntwo": "two", "a\ntw": ""} {
 		got := &text{}

@@ -323,8 +323,8 @@ INSERT INTO kontroler.changes (kind, run_id) SELECT 'run', id FROM gone`)
 	}
 }
 
-// TestRowsThatChangesDoNotShow checks that rows that somebody has deleted by hand are noticed within an hour, and that
-// between two sweeps only what has changed is read.
+// TestRowsThatChangesDoNotShow checks that rows deleted by hand stop being counted within an hour, and that only
+// changed quarter-hours are read between two sweeps.
 func TestRowsThatChangesDoNotShow(t *testing.T) {
 	f := newFixture(t, storetest.URL(t))
 	for range 40 {
@@ -348,8 +348,8 @@ func TestRowsThatChangesDoNotShow(t *testing.T) {
 	}
 }
 
-// TestRestoredDatabase checks that counts of a database are dropped when its snapshot is ahead of the database that
-// took its place.
+// TestRestoredDatabase checks that the counts of a database are dropped when the snapshot is newer than the database
+// that replaces it.
 func TestRestoredDatabase(t *testing.T) {
 	old := newFixture(t, storetest.URL(t))
 	for range 20 {
@@ -375,7 +375,7 @@ func TestRestoredDatabase(t *testing.T) {
 	old.compare("after the restore")
 }
 
-// TestManyChanges checks that runs are counted anew if more has changed than a round reads.
+// TestManyChanges checks that all runs are counted again if there are more changes than a round reads.
 func TestManyChanges(t *testing.T) {
 	f := newFixture(t, storetest.URL(t))
 	follower := f.counts.Follower(7)
@@ -397,8 +397,8 @@ func TestManyChanges(t *testing.T) {
 	f.compare("after many changes")
 }
 
-// TestRun checks that counts outlast a database that is away for less than a minute, that they are refused afterwards,
-// that this is logged once, and that they follow the rows when the database is back.
+// TestRun checks that counts are returned for a minute after the database becomes unavailable and refused afterwards,
+// that the outage is logged once, and that the counts follow the rows when the database is back.
 func TestRun(t *testing.T) {
 	server := storetest.NewServer(t)
 	db := storetest.Open(t, server.URL())

@@ -91,7 +91,7 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// TestLongNames: a long name with many fields costs no more than its text, and is not repeated in each fault.
+// TestLongNames checks that a long name with many fields below it takes linear work, and is not repeated in each fault.
 func TestLongNames(t *testing.T) {
 	var fields []string
 	for i := range 20_000 {

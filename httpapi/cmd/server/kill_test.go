@@ -71,7 +71,7 @@ func newSite(t *testing.T) *site {
 	}
 }
 
-// freeAddress returns an address at which nobody listens.
+// freeAddress returns an address that is not in use.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -156,8 +156,8 @@ func (s *site) trigger(base, token string) (status int, run struct{ UID, Name st
 }
 
 // TestKilledWithinATrigger kills a server by SIGKILL before or after the API server has created the DagRun of a
-// trigger, always before the answer. The same request to another replica has one run as its result. The audit has the
-// intent of both.
+// trigger, always before the response. The same request to another replica results in one run. The audit has the intent
+// of both.
 func TestKilledWithinATrigger(t *testing.T) {
 	for name, isCreated := range map[string]bool{
 		"before the DagRun is created": false, "after the DagRun was created": true,
@@ -211,8 +211,8 @@ func TestKilledWithinATrigger(t *testing.T) {
 	}
 }
 
-// checkIntents checks that the audit has the trigger whose server was killed, without an outcome. The repeat is in it
-// only if it was what created the DagRun.
+// checkIntents checks that the audit has the trigger of the killed server, without an outcome. It has the repeated
+// request only if that created the DagRun.
 func (s *site) checkIntents(base, token string, isCreated bool) {
 	s.Helper()
 	req, err := http.NewRequestWithContext(s.Context(), http.MethodGet,

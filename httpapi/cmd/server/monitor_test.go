@@ -20,10 +20,10 @@ func TestMonitor(t *testing.T) {
 	type step struct {
 		after         time.Duration
 		prepare, view error
-		want          string // of the exit; empty means that the process goes on
+		want          string // of the exit; empty means that the process does not exit
 	}
 	tests := map[string][]step{
-		"a database that is away is waited for, for ever": {
+		"the process waits forever for an unavailable database": {
 			{prepare: away, view: away}, {after: time.Hour, prepare: away, view: away},
 		},
 		"a privilege may be missing for a minute": {
@@ -36,11 +36,11 @@ func TestMonitor(t *testing.T) {
 			{prepare: broken, view: broken}, {after: time.Minute, prepare: broken, view: broken,
 				want: "no privilege. Besides, no privilege"},
 		},
-		"a privilege that comes in time starts the minute anew": {
+		"a grant in time restarts the minute": {
 			{view: broken}, {after: 59 * time.Second}, {after: time.Second, view: broken},
 			{after: 59 * time.Second, view: broken},
 		},
-		"an outage in between starts the minute anew": {
+		"an outage in between restarts the minute": {
 			{view: broken}, {after: 59 * time.Second, prepare: away, view: away}, {after: time.Second, view: broken},
 		},
 		"a privilege that is lost later ends the process, too": {

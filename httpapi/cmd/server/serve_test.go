@@ -28,7 +28,7 @@ import (
 	"kontroler/store/storetest"
 )
 
-// lines is a log whose lines a test can wait for.
+// lines is a log. A test can wait for its lines.
 type lines struct {
 	mu    sync.Mutex
 	all   bytes.Buffer
@@ -298,7 +298,8 @@ WHERE table_schema = 'kontroler' AND grantee LIKE 'kontroler test%'`).Scan(&held
 	}
 }
 
-// TestWithoutGrants starts a server whose role may not read the views. It says what helps, and goes on once it may.
+// TestWithoutGrants starts a server with a role that may not read the views. The server names the remedy, and recovers
+// after the grant.
 func TestWithoutGrants(t *testing.T) {
 	base := storetest.URL(t)
 	role, viewsURL := storetest.NewRole(t, base)
@@ -330,7 +331,7 @@ func TestWithoutGrants(t *testing.T) {
 	}
 }
 
-// TestDrain stops a server while a request is half sent: the request is answered, and no other is accepted.
+// TestDrain stops a server while a request is half sent. The server answers the request, and accepts no other one.
 func TestDrain(t *testing.T) {
 	databaseURL, _ := asServer(t)
 	key, _, _, _ := files(t)
