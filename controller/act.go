@@ -145,7 +145,8 @@ func (w *podWriter) stopPods(ctx context.Context, row store.Run, deletes []engin
 	})
 }
 
-// goneRetry is the delay before a run whose Pod or DagRun is gone is synced again. The cache may still have the object.
+// goneRetry is the delay before the next sync of a run whose Pod or DagRun no longer exists. The cache may still have
+// the object.
 const goneRetry = time.Second
 
 // stopPod deletes a Pod whose stop is committed, with its own grace period.

@@ -197,8 +197,8 @@ type Rewind struct {
 }
 
 // Rewind moves the cursor back before due times whose DagRuns were not created, and removes them from the ledger, so
-// that they are decided anew. A due time that precedes a settled one cannot be decided anew; it becomes Missed. Runs
-// that were to be replaced stay. ErrConflict means that the cursor is not at r.Schedule.Cursor.
+// that they are decided again. A due time before a settled one cannot be decided again; it becomes Missed. Runs that
+// were to be replaced stay. ErrConflict means that the cursor is not at r.Schedule.Cursor.
 func (s *Schedules) Rewind(ctx context.Context, r Rewind) error {
 	err := s.pool.write(ctx, func(q querier) error {
 		if err := rewind(ctx, q, r); err != nil {

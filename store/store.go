@@ -16,9 +16,9 @@ var (
 	// ErrFenced means that a later leader has taken the epoch. Nothing was written, and nothing will be.
 	ErrFenced = postgres.ErrFenced
 	// ErrConflict means that the rows are not in the state that the writer expects, or that another transaction holds a
-	// lock. Nothing was written. The writer reads the rows again and decides anew.
+	// lock. Nothing was written. The writer must read the rows again and decide again.
 	ErrConflict = postgres.ErrConflict
-	// ErrUnavailable means that the database does not answer or accepts no work now. A later try may succeed.
+	// ErrUnavailable means that the database does not answer, or accepts no work now. A retry may succeed.
 	ErrUnavailable = postgres.ErrUnavailable
 	// ErrRejected means that the database refuses the values (a constraint, an encoding). A retry does not help.
 	ErrRejected = postgres.ErrRejected

@@ -115,7 +115,7 @@ AND position = 0`, run); got != "MaxParallel" {
 	}
 }
 
-// TestConstraints checks that the tables reject invalid rows, whoever writes them.
+// TestConstraints checks that the tables reject invalid rows from any writer.
 func TestConstraints(t *testing.T) {
 	f := newFixture(t)
 	run := f.busy()

@@ -11,7 +11,7 @@
 //	           database answers        Lease won           epoch taken
 //	waiting ───────────────────► standby ──────► candidate ──────────► leading ──┐
 //	   ▲                                                                  │      │ ctx ended: drains for up to 12 s
-//	   │   the database is away for a lease duration:                     │      ▼
+//	   │   the database is unavailable for a lease duration:              │      ▼
 //	   └── drains, releases the Lease ◄───────────────────────────────────┤   releases the Lease, exits with 0
 //	                                                                      │
 //	                      the Lease is lost, or the epoch is fenced ◄─────┘

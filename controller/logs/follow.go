@@ -20,7 +20,7 @@ const (
 	endPoll = 100 * time.Millisecond
 )
 
-// errGivenUp is the error of a stream whose time was up before its log ended.
+// errGivenUp is the error of a stream that did not end in time.
 var errGivenUp = fmt.Errorf("the log did not end within %s of its attempt", followTimeout+readTimeout)
 
 // Run reads the requested streams until ctx ends. When a stream is done, its Pod is enqueued.

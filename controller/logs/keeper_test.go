@@ -418,7 +418,7 @@ func TestTheLogOfAStreamThatPanickedIsCaptured(t *testing.T) {
 	}
 }
 
-// Somebody takes the finalizer off a Pod while its log is stored: the watch shows that it is gone.
+// Somebody removes the finalizer of a Pod while its log is stored. The watch shows its deletion.
 func TestForgetWhileALogIsStored(t *testing.T) {
 	d := newDatabase(t)
 	for range 10 {

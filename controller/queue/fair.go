@@ -12,7 +12,7 @@ import (
 // makes the queue of one namespace's keys.
 //
 // fair implements workqueue.Queue. Workers sleep while Len is 0, and done wakes none of them: only the worker that has
-// finished a key looks for the next one. Still, no key waits beside a worker that may take it. A namespace with waiting
+// finished a key looks for the next one. Still, no key waits while an idle worker may take it. A namespace with waiting
 // keys may have another worker if it has none, or fewer than idle-1, idle being the number of workers without a key. A
 // finished key raises idle by one, so namespaces with one worker more may have another one too. Once the worker has
 // taken a key of the namespace with the fewest workers, idle is back at its old value, and so is the limit for the

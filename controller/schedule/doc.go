@@ -17,7 +17,7 @@
 //   - Every due time up to the cursor is in exactly one tick, in order. A sync ends with the cursor at the last due
 //     time up to now, unless it has more to decide.
 //   - One transaction writes the ticks and moves the cursor. Only then are DagRuns created. After a crash between the
-//     two, the next sync finds the DagRun, or takes its due time back and decides it anew.
+//     two, the next sync finds the DagRun, or takes its due time back and decides it again.
 //   - A decision does not move the cursor back, whatever the clock does: no due time is accounted for twice, so none
 //     runs twice. Only taking back a due time that has no DagRun moves it back.
 //   - The name of a DagRun derives from its DAG and its due time: a create that is repeated finds the same DagRun.

@@ -101,7 +101,7 @@ func (s *Scheduler) noteCreated(ctx context.Context, dagID int64, dueAt time.Tim
 	return nil
 }
 
-// takeBack removes due times whose DagRuns do not exist from the ledger, so that they are decided anew.
+// takeBack removes due times whose DagRuns do not exist from the ledger, so that they are decided again.
 func (s *Scheduler) takeBack(ctx context.Context, row store.Schedule, uncreated []time.Time) error {
 	parsed, err := parse(row.Expression, row.TimeZone)
 	if err != nil {

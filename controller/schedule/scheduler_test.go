@@ -192,9 +192,9 @@ func TestDagRunThatCannotBeCreatedReplacesNone(t *testing.T) {
 	}
 }
 
-// A leader that dies between the commit and the DagRun leaves a tick without one. The next takes it back, and decides
-// anew.
-func TestDagRunThatWasNotCreatedIsDecidedAnew(t *testing.T) {
+// A leader that dies between the commit and the create leaves a tick without a DagRun. The next leader takes the tick
+// back, and decides again.
+func TestDagRunThatWasNotCreatedIsDecidedAgain(t *testing.T) {
 	f, d, ledger := everyMinute(t)
 	f.api.fail = func(request string) error {
 		if strings.HasPrefix(request, "create") {

@@ -120,7 +120,7 @@ func FuzzCursor(f *testing.F) {
 	})
 }
 
-// TestChanges checks that a reader gets each change once, that it begins anew when there are too many, and when its
+// TestChanges checks that a reader gets each change once, that it starts again when there are too many, and when its
 // snapshot is of another server. Package store tests the query with open transactions.
 func TestChanges(t *testing.T) {
 	f := newFixture(t)

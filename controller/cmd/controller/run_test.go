@@ -15,7 +15,7 @@ import (
 	"kontroler/controller/install"
 )
 
-// TestAwaitCluster: a start waits for an API server that is away, and for nothing else.
+// TestAwaitCluster checks that a start waits while the API server is unavailable, and for nothing else.
 func TestAwaitCluster(t *testing.T) {
 	away := &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
 	refused := errors.New("the controller lacks permissions")
@@ -67,7 +67,7 @@ func TestFaultsOfTheProbes(t *testing.T) {
 		"a database that answers has no fault": {
 			databaseFault(func() (time.Time, bool) { return since, false })(), "",
 		},
-		"a database that is away says since when": {
+		"an unavailable database says since when": {
 			databaseFault(func() (time.Time, bool) { return since, true })(), "no answer since 2026-01-02T02:04:05Z",
 		},
 		"caches that are filled have no fault": {cachesFault(func() bool { return true })(), ""},
