@@ -53,13 +53,17 @@ func (e StartEvent) text(shown string) string {
 }
 
 // classifyEvent classifies an Event by its reason. Kubelets and controllers name failures Failed…. The exceptions have
-// nothing to do with the start, or are also in the status of the Pod.
+// nothing to do with the start, come before the Pod has a node, or are also in the status of the Pod.
+//
+// Scheduled does not count as progress. Its time has a fraction and other Events have whole seconds, so it may seem to
+// follow an error that it precedes.
 func classifyEvent(kind, reason string) (fails, isRelevant bool) {
 	switch reason {
-	case "FailedScheduling", "FailedToRetrieveImagePullSecret", "FailedKillPod", "FailedPreStopHook":
+	case "FailedScheduling", "FailedResourceClaimCreation", "FailedToRetrieveImagePullSecret", "FailedKillPod",
+		"FailedPreStopHook":
 		return false, false
-	case "Scheduled", "SuccessfulAttachVolume", "SuccessfulMountVolume", "Pulling", "Pulled", "Created", "Started",
-		"Unhealthy", "NodeNotReady", "VolumePermissionChangeInProgress":
+	case "SuccessfulAttachVolume", "SuccessfulMountVolume", "Pulling", "Pulled", "Created", "Started", "Unhealthy",
+		"NodeNotReady", "VolumePermissionChangeInProgress":
 		return false, true
 	}
 	fails = kind == corev1.EventTypeWarning &&

@@ -65,6 +65,14 @@ func TestTheNewestEventAboutAStartIsRemembered(t *testing.T) {
 			},
 			detaching, true,
 		},
+		"a Pod that is scheduled in the second of the error waits for the same volume": {
+			[]step{{detaching, reported}, {event{"Normal", "Scheduled", "assigned", 10}, notReported}},
+			detaching, true,
+		},
+		"the error of the second in which a Pod is scheduled is reported": {
+			[]step{{event{"Normal", "Scheduled", "assigned", 11}, notReported}, {detaching, reported}},
+			detaching, true,
+		},
 		"a failure to mount after the volume was attached is reported": {
 			[]step{
 				{detaching, reported},
