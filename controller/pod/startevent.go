@@ -24,7 +24,9 @@ type StartEvent struct {
 	// AwaitsDetach reports that a volume is still attached to another node. Kubernetes detaches it, from a lost node
 	// after six minutes.
 	AwaitsDetach bool
-	At           time.Time
+	// Volume is the volume that the message names. It is empty if the message names none.
+	Volume string
+	At     time.Time
 }
 
 // StartEventOf converts an Event. It reports whether the Event is about the start of its Pod. An Event that reports
@@ -32,16 +34,28 @@ type StartEvent struct {
 func StartEventOf(kind, reason, message, container string, at time.Time) (StartEvent, bool) {
 	fails, isRelevant := classifyEvent(kind, reason)
 	return StartEvent{
-		Reason: reason, Message: message, Container: container, Fails: fails, At: at,
+		Reason: reason, Message: message, Container: container, Fails: fails, Volume: volumeOf(message), At: at,
 		// Only the text distinguishes this failure to attach from others.
 		AwaitsDetach: reason == reasonFailedAttach && strings.HasPrefix(message, "Multi-Attach error"),
 	}, isRelevant
 }
 
-// Outlasts reports whether a later Event only repeats that the volume of e is not attached yet. The attach/detach
-// controller reports the cause once; afterwards the kubelet keeps reporting that it cannot mount the volume.
+// volumeOf returns the volume that a message names, as in: MountVolume.SetUp failed for volume "pv-1" : no such device.
+func volumeOf(message string) string {
+	_, after, _ := strings.Cut(message, `for volume "`)
+	volume, _, _ := strings.Cut(after, `"`)
+	return volume
+}
+
+// Outlasts reports whether the volume of e still awaits its detach after a later Event. The attach/detach controller
+// reports the cause once; afterwards the kubelet keeps reporting that it cannot mount volumes, and other volumes may be
+// attached and mounted. The kubelet names a volume only when it is attached.
 func (e StartEvent) Outlasts(later StartEvent) bool {
-	return e.AwaitsDetach && !later.AwaitsDetach && startFailure(later.Reason) == reasonFailedMount
+	switch later.Reason {
+	case reasonFailedMount, "SuccessfulAttachVolume", "SuccessfulMountVolume", "VolumePermissionChangeInProgress":
+		return e.AwaitsDetach && later.Volume != e.Volume
+	}
+	return false
 }
 
 // text returns the Event as kubectl describe shows it, without its reason if that is shown already.

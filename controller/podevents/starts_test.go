@@ -15,7 +15,12 @@ func TestTheNewestEventAboutAStartIsRemembered(t *testing.T) {
 		second                int
 	}
 	failure := event{"Warning", "FailedMount", "no such ConfigMap", 10}
-	detaching := event{"Warning", "FailedAttachVolume", "Multi-Attach error for volume", 10}
+	detaching := event{"Warning", "FailedAttachVolume", `Multi-Attach error for volume "pv-1" Volume is in use`, 10}
+	notAttached := event{
+		"Warning", "FailedAttachVolume", `AttachVolume.Attach failed for volume "pv-1" : it is in another zone`, 70,
+	}
+	attached := event{"Normal", "SuccessfulAttachVolume", `AttachVolume.Attach succeeded for volume "pv-1"`, 380}
+	notMounted := event{"Warning", "FailedMount", `MountVolume.SetUp failed for volume "pv-1" : wrong type`, 390}
 	const reported, notReported = true, false
 	type step struct {
 		event         event
@@ -73,13 +78,46 @@ func TestTheNewestEventAboutAStartIsRemembered(t *testing.T) {
 			[]step{{event{"Normal", "Scheduled", "assigned", 11}, notReported}, {detaching, reported}},
 			detaching, true,
 		},
-		"a failure to mount after the volume was attached is reported": {
+		"another volume that is attached says nothing new": {
 			[]step{
 				{detaching, reported},
-				{event{"Normal", "SuccessfulAttachVolume", "attached", 380}, reported},
-				{event{"Warning", "FailedMount", "wrong file system", 390}, reported},
+				{
+					event{"Normal", "SuccessfulAttachVolume", `AttachVolume.Attach succeeded for volume "pv-2"`, 14},
+					notReported,
+				},
+				{event{"Warning", "FailedMount", "Unable to attach or mount volumes", 130}, notReported},
 			},
-			event{"Warning", "FailedMount", "wrong file system", 390}, true,
+			detaching, true,
+		},
+		"another volume that is mounted says nothing new": {
+			[]step{
+				{detaching, reported},
+				{
+					event{"Normal", "SuccessfulMountVolume", `MapVolume.MapPodDevice succeeded for volume "pv-2"`, 14},
+					notReported,
+				},
+				{event{"Normal", "VolumePermissionChangeInProgress", "Setting volume ownership", 44}, notReported},
+			},
+			detaching, true,
+		},
+		"another volume that cannot be mounted says nothing new": {
+			[]step{
+				{detaching, reported},
+				{event{"Warning", "FailedMount", `MountVolume.SetUp failed for volume "settings" : none`, 12}, notReported},
+			},
+			detaching, true,
+		},
+		"a volume that was detached and cannot be attached is reported": {
+			[]step{{detaching, reported}, {notAttached, reported}},
+			notAttached, true,
+		},
+		"a failure to mount after the volume was attached is reported": {
+			[]step{{detaching, reported}, {attached, reported}, {notMounted, reported}},
+			notMounted, true,
+		},
+		"a failure to mount the volume proves that it was attached": {
+			[]step{{detaching, reported}, {notMounted, reported}},
+			notMounted, true,
 		},
 		"a sandbox that fails replaces it": {
 			[]step{{detaching, reported}, {event{"Warning", "FailedCreatePodSandBox", "no runtime", 12}, reported}},
@@ -100,6 +138,9 @@ func TestTheNewestEventAboutAStartIsRemembered(t *testing.T) {
 			want := pod.StartEvent{
 				Reason: tt.want.reason, Message: tt.want.message, Fails: tt.fails, At: at(tt.want.second),
 				AwaitsDetach: tt.want == detaching,
+			}
+			if tt.want == detaching || tt.want == notAttached || tt.want == notMounted {
+				want.Volume = "pv-1"
 			}
 			if diff := cmp.Diff(want, starts.newest("u")); diff != "" {
 				t.Errorf("newest Event (-want +got):\n%s", diff)
