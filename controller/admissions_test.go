@@ -22,6 +22,10 @@ task:
 // rowsOfChain are the rows of a run that was admitted.
 var rowsOfChain = []string{"run r is Pending", "task a is Ready", "task b is Waiting, NeedsParents: needs a"}
 
+// waitsForDagTask is a DagRun whose DAG names the DagTask "none".
+const waitsForDagTask = `dagrun r is Pending, DagTaskNotFound: spec.task[0].taskRef.name: Not found: "none": ` +
+	"there is no DagTask of this name in the DAG's namespace: apply it"
+
 // unavailable is the answer of an API server that fails.
 var unavailable = apierrors.NewInternalError(errTest)
 
@@ -97,10 +101,7 @@ var admissions = map[string]roadCase{
 			f.newDagRun("r", nil)
 		},
 		want: world{
-			Objects: []string{
-				`dagrun r is Pending, DagTaskNotFound: spec.task[0].taskRef.name: Not found: "none": there is no ` +
-					"DagTask of this name in the DAG's namespace: apply it",
-			},
+			Objects:  []string{waitsForDagTask},
 			Requests: []string{"get dag d", "get dagtask none", "patch status of dagrun r"},
 		},
 	},

@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/cache"
 
 	"kontroler/apis/kontroler/v1alpha1"
@@ -64,6 +65,39 @@ var progresses = map[string]roadCase{
 		},
 		want: world{
 			Objects:  []string{"dagrun r is Pending"},
+			Requests: []string{"patch status of dagrun r"},
+			Enqueued: []string{"progress of r"},
+		},
+	},
+	"the notice is withdrawn from a DagRun that waits for a DagTask, and its reason is back": {
+		before: func(f *fixture) {
+			f.newDAG("task: [{name: a, taskRef: {name: none}}]")
+			f.newDagRun("r", nil)
+			f.admitted("r")
+			f.patchDagRun("r", outage, "status")
+		},
+		want: world{
+			Objects:  []string{waitsForDagTask},
+			Requests: []string{"patch status of dagrun r"},
+			Enqueued: []string{"progress of r"},
+		},
+	},
+	"a DagRun whose row is gone does not say that it was admitted": {
+		before: func(f *fixture) {
+			f.newDAG(single)
+			f.newDagRun("r", func(run *v1alpha1.DagRun) {
+				run.Status = v1alpha1.DagRunStatus{
+					Phase: v1alpha1.RunRunning, Controller: f.cfg.ID, RunID: 7,
+					Conditions: []metav1.Condition{{
+						Type: v1alpha1.RunConditionAdmitted, Status: metav1.ConditionTrue, Reason: "Admitted",
+						LastTransitionTime: metav1.NewTime(f.time),
+					}},
+				}
+			})
+			f.patchDagRun("r", outage, "status")
+		},
+		want: world{
+			Objects:  []string{"dagrun r is Running, claimed"},
 			Requests: []string{"patch status of dagrun r"},
 			Enqueued: []string{"progress of r"},
 		},

@@ -91,6 +91,11 @@ func (s *statusWriter) showSyncError(ctx context.Context, run *v1alpha1.DagRun) 
 	status := *run.Status.DeepCopy()
 	if hasNotice {
 		status.Reason, status.Message = "", ""
+		// The condition Admitted still says what a DagRun without a run waits for.
+		admitted := meta.FindStatusCondition(status.Conditions, v1alpha1.RunConditionAdmitted)
+		if admitted != nil && admitted.Status == metav1.ConditionFalse {
+			status.Reason, status.Message = admitted.Reason, admitted.Message
+		}
 	}
 	conditions.Set(&status.Conditions, v1alpha1.ConditionReconciled, condition, run.Generation)
 	_, err = s.patchStatus(ctx, run, status, run.ResourceVersion)
