@@ -17,6 +17,7 @@ import (
 	"kontroler/controller/fault"
 	"kontroler/controller/kube"
 	"kontroler/controller/queue"
+	"kontroler/controller/text"
 	"kontroler/controller/webhook"
 	"kontroler/store"
 )
@@ -201,6 +202,7 @@ func (a *admitter) dagNotFound(ctx context.Context, run *v1alpha1.DagRun) error 
 
 // wait shows in the status of a DagRun why it is not admitted yet. A cancelled DagRun ends.
 func (a *admitter) wait(ctx context.Context, run *v1alpha1.DagRun, reason, message string) error {
+	message = text.Shorten(message, maxMessage)
 	if run.Status.Reason == reason && run.Status.Message == message && !run.Spec.Cancel {
 		return nil
 	}

@@ -2,6 +2,9 @@ package controller
 
 import (
 	"context"
+	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -10,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"kontroler/apis/kontroler/v1alpha1"
+	"kontroler/controller/engine"
 	"kontroler/controller/leader"
 )
 
@@ -308,6 +312,27 @@ var admissions = map[string]roadCase{
 			Requests: []string{"patch status of dagrun r"},
 		},
 	},
+}
+
+// The CRD limits the message in the status of a DagRun. A DAG may lack more DagTasks than it has room for.
+func TestAdmissionThatWaitsForManyDagTasks(t *testing.T) {
+	f := newRoad(t).newFixture(t, nil)
+	spec := "task:\n"
+	for i := range 100 {
+		spec += fmt.Sprintf("- {name: t%d, taskRef: {name: none}}\n", i)
+	}
+	f.newDAG(spec)
+	f.newDagRun("r", nil)
+	f.admitted("r")
+	status := f.dagRun("r").Status
+	if status.Reason != engine.ReasonDagTaskNotFound || !strings.HasPrefix(status.Message, "spec.task[0].taskRef") {
+		t.Errorf("the reason is %q, the message %q", status.Reason, status.Message)
+	}
+	f.api.take()
+	f.admitted("r")
+	if sent := f.api.take(); slices.Contains(sent, "patch status of dagrun r") {
+		t.Errorf("the next sync sends %q", sent)
+	}
 }
 
 // claimDAG claims the DAG "d" for another controller, which is alive.

@@ -27,7 +27,11 @@ import (
 	"kontroler/store"
 )
 
-const reasonDatabaseUnavailable = "DatabaseUnavailable"
+const (
+	reasonDatabaseUnavailable = "DatabaseUnavailable"
+	// maxMessage is the limit of status.message of a DagRun, in bytes.
+	maxMessage = 4096
+)
 
 // statusWriter writes the status of DagRuns and DAGs, and their Events.
 type statusWriter struct {
@@ -51,7 +55,7 @@ func (s *statusWriter) project(row store.Run, run *v1alpha1.DagRun) v1alpha1.Dag
 		ObservedGeneration: run.Generation,
 		Phase:              v1alpha1.RunPhase(row.Phase),
 		Reason:             row.Reason,
-		Message:            text.Shorten(row.Message, 4096),
+		Message:            text.Shorten(row.Message, maxMessage),
 		Controller:         s.cfg.ID,
 		RunID:              row.ID,
 		DAGVersion:         row.VersionNumber,
