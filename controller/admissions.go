@@ -200,7 +200,8 @@ func (a *admitter) dagNotFound(ctx context.Context, run *v1alpha1.DagRun) error 
 		"there is no DAG %q in namespace %q; the run starts when there is", run.Spec.DagName, run.Namespace))
 }
 
-// wait shows in the status of a DagRun why it is not admitted yet. A cancelled DagRun ends.
+// wait shows in the status of a DagRun why it is not admitted yet. A cancelled DagRun ends. Its final status is also
+// its claim, without which it would never expire.
 func (a *admitter) wait(ctx context.Context, run *v1alpha1.DagRun, reason, message string) error {
 	message = text.Shorten(message, maxMessage)
 	if run.Status.Reason == reason && run.Status.Message == message && !run.Spec.Cancel {
@@ -216,7 +217,7 @@ func (a *admitter) wait(ctx context.Context, run *v1alpha1.DagRun, reason, messa
 	}
 	if run.Spec.Cancel {
 		status.Phase, status.Reason = v1alpha1.RunCancelled, engine.ReasonUserCancelled
-		status.Message = "cancelled by spec.cancel before it was admitted"
+		status.Message, status.Controller = "cancelled by spec.cancel before it was admitted", a.cfg.ID
 		setEnded(&status, now, run.Generation)
 	}
 	_, err := a.status.patchStatus(ctx, run, status, run.ResourceVersion)

@@ -153,9 +153,23 @@ var admissions = map[string]roadCase{
 		before: func(f *fixture) { f.newDagRun("r", func(run *v1alpha1.DagRun) { run.Spec.Cancel = true }) },
 		want: world{
 			Objects: []string{
-				"dagrun r is Cancelled, UserCancelled: cancelled by spec.cancel before it was admitted",
+				"dagrun r is Cancelled, UserCancelled: cancelled by spec.cancel before it was admitted, " +
+					"claimed without a run",
 			},
 			Requests: []string{"get dag d", "patch status of dagrun r"},
+		},
+	},
+	"a DagRun that waits for a DagTask and is cancelled ends": {
+		before: func(f *fixture) {
+			f.newDAG("task: [{name: a, taskRef: {name: none}}]")
+			f.newDagRun("r", func(run *v1alpha1.DagRun) { run.Spec.Cancel = true })
+		},
+		want: world{
+			Objects: []string{
+				"dagrun r is Cancelled, UserCancelled: cancelled by spec.cancel before it was admitted, " +
+					"claimed without a run",
+			},
+			Requests: []string{"get dag d", "get dagtask none", "patch status of dagrun r"},
 		},
 	},
 	"a DagRun without a DAG is left to the controller of the empty class": {

@@ -609,8 +609,12 @@ func (f *fixture) objects() (objects []string) {
 		default:
 			text += fmt.Sprintf(" is %s", s.Phase)
 		}
-		if s.RunID != 0 && s.Controller == f.cfg.ID {
+		switch {
+		case s.Controller != f.cfg.ID:
+		case s.RunID != 0:
 			text += ", claimed"
+		default:
+			text += ", claimed without a run"
 		}
 		objects = append(objects, text)
 	}

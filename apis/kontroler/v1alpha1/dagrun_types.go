@@ -218,7 +218,7 @@ type DagRunStatus struct {
 	// +kubebuilder:validation:MaxLength=4096
 	Message string `json:"message,omitempty"`
 
-	// Controller is the id of the controller that executes the run.
+	// Controller is the id of the controller that executes the run, or that ended the DagRun before there was a run.
 	// +optional
 	// +kubebuilder:validation:MaxLength=63
 	Controller string `json:"controller,omitempty"`
