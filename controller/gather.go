@@ -141,8 +141,8 @@ func (g *gatherer) snapshotOf(
 	row store.Run, graph *dag.Graph, rows store.Snapshot, changes *queue.Changes,
 ) engine.Snapshot {
 	s := engine.Snapshot{
-		Graph: graph, Run: engineRun(row), Refusals: changes.Refusals, StartGrace: g.cfg.StartGrace,
-		MaxStarts: max(0, startsPerSync-rows.Decided), Pods: map[string]*engine.Pod{},
+		Graph: graph, Run: engineRun(row), Refusals: changes.Refusals, Pods: map[string]*engine.Pod{},
+		StartLimits: engine.StartLimits{MaxStarts: max(0, startsPerSync-rows.Decided), StartGrace: g.cfg.StartGrace},
 		PodName: func(task string, index, number int) string {
 			return names.Pod(g.cfg.ID, row.UID, row.Name, task, index, number)
 		},

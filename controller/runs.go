@@ -134,26 +134,13 @@ func (c *caches) namespaceOf(key queue.RunKey) string {
 	return ""
 }
 
-// intent is what a DagRun requests of its run.
-type intent struct {
-	isDeleted, isCancelled bool
-	// hasEnded reports that the DagRun has ended although its row is live. Status is written after the row, so the
-	// database was restored from an older backup.
-	hasEnded bool
-}
-
-func intentOf(dagRun *v1alpha1.DagRun) intent {
-	return intent{
-		isDeleted:   isDeleted(dagRun),
-		isCancelled: dagRun != nil && dagRun.Spec.Cancel,
-		hasEnded:    dagRun != nil && dagRun.Status.Phase.Ended(),
+// intentOf returns what a DagRun requests of its run. dagRun is nil if it does not exist.
+func intentOf(dagRun *v1alpha1.DagRun) engine.Intent {
+	return engine.Intent{
+		DagRunDeleted:   isDeleted(dagRun),
+		CancelRequested: dagRun != nil && dagRun.Spec.Cancel,
+		DagRunEnded:     dagRun != nil && dagRun.Status.Phase.Ended(),
 	}
-}
-
-// stops reports whether a run is to be stopped, whatever its tasks do.
-func (i intent) stops(row store.Run, now time.Time) bool {
-	return i.isDeleted || i.isCancelled || i.hasEnded || row.Stop != "" ||
-		!row.DeadlineAt.IsZero() && !now.Before(row.DeadlineAt)
 }
 
 // advance gathers the remaining facts, decides, commits and acts.
@@ -161,7 +148,8 @@ func (r *runReconciler) advance(
 	ctx context.Context, rows store.Snapshot, dagRun *v1alpha1.DagRun, changes *queue.Changes, now time.Time,
 ) error {
 	row, intent := rows.Run, intentOf(dagRun)
-	graph, unreadable, err := r.graphs.LoadForRun(ctx, row.VersionID, row.Counts.Total, intent.stops(row, now))
+	isStopped := engine.StopReason(engineRun(row), intent, now) != ""
+	graph, unreadable, err := r.graphs.LoadForRun(ctx, row.VersionID, row.Counts.Total, isStopped)
 	if err != nil {
 		return err
 	}
@@ -175,9 +163,7 @@ func (r *runReconciler) advance(
 		r.cfg.Metrics.LiveAttempts(r.backlog.slots.InUse())
 	}()
 
-	facts.snapshot.Slots, facts.snapshot.Unreadable = slots.Remaining(), unreadable
-	facts.snapshot.DagRunDeleted, facts.snapshot.DagRunEnded = intent.isDeleted, intent.hasEnded
-	facts.snapshot.CancelRequested = intent.isCancelled
+	facts.snapshot.Intent, facts.snapshot.Unreadable, facts.snapshot.Slots = intent, unreadable, slots.Remaining()
 	decision, err := engine.Decide(facts.snapshot, now)
 	if err != nil {
 		return fmt.Errorf("deciding run %s/%s: %w", row.Namespace, row.Name, err)

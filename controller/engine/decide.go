@@ -66,25 +66,34 @@ func Decide(s Snapshot, now time.Time) (Decision, error) {
 	return d.Decision, nil
 }
 
+// StopReason returns why a run is being stopped or must be, whatever its tasks do. It is empty if the run may go on.
+func StopReason(run Run, intent Intent, now time.Time) string {
+	switch {
+	case run.Stop != "":
+		return run.Stop
+	case intent.DagRunDeleted:
+		return ReasonDeleted
+	case intent.DagRunEnded:
+		return ReasonHistoryLost
+	case intent.CancelRequested:
+		return ReasonUserCancelled
+	case !run.Deadline.IsZero() && !now.Before(run.Deadline):
+		return ReasonDeadlineExceeded
+	}
+	return ""
+}
+
 // stopRun begins to stop the run, once, for the first reason that applies. An attempt whose end is in the same snapshot
 // keeps its own outcome.
 func (d *decision) stopRun() {
 	if d.Run.Stop != "" {
 		return
 	}
-	reason := ""
-	switch {
-	case d.DagRunDeleted:
-		reason = ReasonDeleted
-	case d.DagRunEnded:
-		reason = ReasonHistoryLost
-	case d.CancelRequested:
-		reason = ReasonUserCancelled
-	case !d.Run.Deadline.IsZero() && !d.now.Before(d.Run.Deadline):
-		reason = ReasonDeadlineExceeded
-	case d.Unreadable != "":
+	reason := StopReason(d.Run, d.Intent, d.now)
+	if reason == "" && d.Unreadable != "" {
 		reason = ReasonVersionUnreadable
-	default:
+	}
+	if reason == "" {
 		d.requeueAt(d.Run.Deadline)
 		return
 	}

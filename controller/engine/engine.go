@@ -78,16 +78,31 @@ type Snapshot struct {
 	// Blocked has the tasks whose Decided attempts may not create a Pod now, by position, with the reason. They take no
 	// slot. The caller syncs the run again when it may create them.
 	Blocked map[int]Refusal
+	Intent
+	// Unreadable is why the version of the run cannot be read. If it is not empty, Graph is blank and the run is
+	// stopped.
+	Unreadable string
+	StartLimits
+	// PodName derives the name of an attempt's Pod.
+	PodName func(task string, index, number int) string
+
+	// ends has the attempts that ended, by Pod name. It is nil until findEnds has run.
+	ends map[string]End
+}
+
+// Intent is what a DagRun requests of its run.
+type Intent struct {
 	// CancelRequested is the DagRun's spec.cancel.
 	CancelRequested bool
 	// DagRunDeleted reports that the DagRun does not exist or has a deletionTimestamp.
 	DagRunDeleted bool
-	// DagRunEnded reports that the DagRun's status is final although the row is live: the database was restored from an
-	// older backup.
+	// DagRunEnded reports that the DagRun's status is final although the row is live. Status is written after the row,
+	// so the database was restored from an older backup.
 	DagRunEnded bool
-	// Unreadable is why the version of the run cannot be read. If it is not empty, Graph is blank and the run is
-	// stopped.
-	Unreadable string
+}
+
+// StartLimits limit which attempts may start, and for how long they may fail to.
+type StartLimits struct {
 	// MaxStarts is how many attempts this sync may decide, in addition to one for each Decided attempt that gets a Pod
 	// or ends. StartHold is the hold of the run if MaxStarts is less than what a sync usually starts.
 	MaxStarts int
@@ -96,11 +111,6 @@ type Snapshot struct {
 	Slots int
 	// StartGrace is how long an attempt may fail to start.
 	StartGrace time.Duration
-	// PodName derives the name of an attempt's Pod.
-	PodName func(task string, index, number int) string
-
-	// ends has the attempts that ended, by Pod name. It is nil until findEnds has run.
-	ends map[string]End
 }
 
 // Refusal is the answer of the API server to a create that it rejected.

@@ -24,8 +24,9 @@ type gathered struct {
 func (w *world) gather(c change) (*gathered, error) {
 	g := &gathered{snapshot: engine.Snapshot{
 		Graph: w.graph, Run: w.rows.run, Pods: map[string]*engine.Pod{}, Refusals: c.refusals,
-		CancelRequested: w.cancel, DagRunDeleted: w.deleted,
-		Slots: w.slots(), StartGrace: startGrace, PodName: podName,
+		Intent:      engine.Intent{CancelRequested: w.cancel, DagRunDeleted: w.deleted},
+		StartLimits: engine.StartLimits{Slots: w.slots(), StartGrace: startGrace},
+		PodName:     podName,
 	}}
 	have := map[int]bool{}
 	add := func(position int) {

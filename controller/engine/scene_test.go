@@ -59,8 +59,8 @@ func newSnapshot(g *dag.Graph) *engine.Snapshot {
 		Graph: g, Run: engine.Run{
 			Phase: engine.RunRunning, Total: g.Len(),
 		}, Pods: map[string]*engine.Pod{}, Refusals: map[string]engine.Refusal{},
-		MaxStarts: 100, Slots: 100, StartGrace: startGrace,
-		PodName: func(task string, _, number int) string { return fmt.Sprintf("%s-%d", task, number) },
+		StartLimits: engine.StartLimits{MaxStarts: 100, Slots: 100, StartGrace: startGrace},
+		PodName:     func(task string, _, number int) string { return fmt.Sprintf("%s-%d", task, number) },
 	}
 	for i := range g.Len() {
 		s.Tasks = append(
