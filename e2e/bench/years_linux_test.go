@@ -13,10 +13,10 @@ func BenchmarkYears(b *testing.B) {
 	w := r.watchObjects()
 	r.startCompleter(32)
 	r.startController("--history-retention=0")
-	n := 0
+	shapes := 0
 	diamonds := func(what string, run func(*objects, shape)) result {
-		n++
-		s := shape{name: fmt.Sprintf("diamonds-%d", n), runs: *smallRuns, levels: []int{1, 2, 1}}
+		shapes++
+		s := shape{name: fmt.Sprintf("diamonds-%d", shapes), runs: *smallRuns, levels: []int{1, 2, 1}}
 		r.createDAG(s)
 		return r.measure(w, s, what, run)
 	}
@@ -28,9 +28,10 @@ func BenchmarkYears(b *testing.B) {
 		}
 	}
 	rounds("on the first day")
-	h := &history{database: newDatabase(b, r.database.URL()), server: r.database, runs: *storedRuns, detailed: *storedRuns}
+	n := *storedRuns
+	h := &history{database: newDatabase(b, r.database.URL()), server: r.database, runs: n, detailed: n}
 	h.fill()
-	rounds(fmt.Sprintf("with %d runs", *storedRuns))
+	rounds(fmt.Sprintf("with %d runs", n))
 	r.stopController()
 	r.startController("--history-retention=0")
 	rounds("after a restart")
