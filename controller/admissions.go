@@ -197,7 +197,7 @@ func (a *admitter) dagNotFound(ctx context.Context, run *v1alpha1.DagRun) error 
 		return nil
 	}
 	return a.wait(ctx, run, engine.ReasonDagNotFound, fmt.Sprintf(
-		"there is no DAG %q in namespace %q; the run starts when there is", run.Spec.DagName, run.Namespace))
+		"there is no DAG %q in namespace %q; the run starts once the DAG exists", run.Spec.DagName, run.Namespace))
 }
 
 // wait shows in the status of a DagRun why it is not admitted yet. A cancelled DagRun ends. Its final status is also
@@ -227,7 +227,7 @@ func (a *admitter) wait(ctx context.Context, run *v1alpha1.DagRun, reason, messa
 // historyLost ends a DagRun whose row is gone. The DAG does not run again for it, because its tasks may have run
 // already.
 func (a *admitter) historyLost(ctx context.Context, run *v1alpha1.DagRun) error {
-	message := fmt.Sprintf("its row %d is not in the database: what it did is not known, and it is not run again",
+	message := fmt.Sprintf("row %d of the run is not in the database: its result is unknown, and it is not run again",
 		run.Status.RunID)
 	status := *run.Status.DeepCopy()
 	status.Phase, status.Reason, status.Message = v1alpha1.RunFailed, engine.ReasonHistoryLost, message
@@ -256,7 +256,7 @@ func (a *admitter) disown(ctx context.Context, run *v1alpha1.DagRun) error {
 	if id := run.Status.DagRunID; id != 0 {
 		what = fmt.Sprintf("the existing Kontroler ran it, as its run %d", id)
 	}
-	message := what + ": it is history, and not run again; make another DagRun to run the DAG"
+	message := what + ": it is kept as history and does not run again; create another DagRun to run the DAG"
 	status := *run.Status.DeepCopy()
 	if status.Reason == "" {
 		status.Reason = v1alpha1.RunReasonOtherKontroler

@@ -143,7 +143,7 @@ var admissions = map[string]roadCase{
 		before: func(f *fixture) { f.newDagRun("r", nil) },
 		want: world{
 			Objects: []string{
-				`dagrun r is Pending, DagNotFound: there is no DAG "d" in namespace "ns"; the run starts when there is`,
+				`dagrun r is Pending, DagNotFound: there is no DAG "d" in namespace "ns"; the run starts once the DAG exists`,
 			},
 			Requests: []string{"get dag d", "patch status of dagrun r"},
 		},
@@ -287,8 +287,8 @@ var admissions = map[string]roadCase{
 			})
 		},
 		want: world{
-			Objects: []string{"dagrun r is Failed, HistoryLost: its row 7 is not in the database: " +
-				"what it did is not known, and it is not run again, claimed"},
+			Objects: []string{"dagrun r is Failed, HistoryLost: row 7 of the run is not in the database: " +
+				"its result is unknown, and it is not run again, claimed"},
 			Requests: []string{"create event HistoryLost", "patch status of dagrun r"},
 		},
 	},
@@ -310,7 +310,7 @@ var admissions = map[string]roadCase{
 		},
 		want: world{Objects: []string{
 			"dagrun r is running, OtherKontroler: the existing Kontroler ran it, as its run 5: " +
-				"it is history, and not run again; make another DagRun to run the DAG",
+				"it is kept as history and does not run again; create another DagRun to run the DAG",
 		}},
 	},
 	"a DagRun of the existing Kontroler is history, and keeps its phase": {
@@ -322,7 +322,7 @@ var admissions = map[string]roadCase{
 		},
 		want: world{
 			Objects: []string{"dagrun r is running, OtherKontroler: the existing Kontroler ran it, as its run 5: " +
-				"it is history, and not run again; make another DagRun to run the DAG"},
+				"it is kept as history and does not run again; create another DagRun to run the DAG"},
 			Requests: []string{"patch status of dagrun r"},
 		},
 	},

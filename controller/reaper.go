@@ -91,7 +91,7 @@ func (f *podReaper) finishUnknown(ctx context.Context, p *corev1.Pod, runUID str
 	return f.release(ctx, p)
 }
 
-var errMissing = errors.New("its row is missing")
+var errMissing = errors.New("the row of the attempt is missing")
 
 func (f *podReaper) recordStray(ctx context.Context, pod *corev1.Pod, runUID string, attempt store.Attempt) error {
 	if attempt.StrayUID == string(pod.UID) {

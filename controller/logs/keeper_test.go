@@ -103,7 +103,7 @@ func TestKeepCapturesALog(t *testing.T) {
 			attempt: func(a *store.Attempt) { a.FinishedAt = start.Add(time.Minute) },
 			answers: []answer{{body: line(30, "a")}}, requests: 1,
 			want: storedLog{State: store.LogCaptured, Content: "a\n", Rotated: true,
-				Message: "it begins 30s after its container: earlier lines may have been rotated away"},
+				Message: "the log begins 30s after its container: earlier lines may have been rotated away"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -227,7 +227,7 @@ func TestALogIsStreamedBeforeItsPodIsGone(t *testing.T) {
 // The log of a DAG with logs: follow. Its container ends before the first answer does.
 func TestALogIsFollowed(t *testing.T) {
 	d := newDatabase(t)
-	const rotated = "its node rotated it while it was followed: lines may be missing or repeated there"
+	const rotated = "the node rotated the log while it was followed: lines may be missing or repeated there"
 	a, b, c := line(1, "a"), line(2, "b"), line(3, "c")
 	for name, test := range map[string]struct {
 		answers []answer

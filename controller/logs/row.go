@@ -21,12 +21,12 @@ const (
 	largeLog, largeDelay = 1 << 20, 2 * time.Second
 )
 
-// The messages of a row. Their subject is the log.
+// The messages of a row.
 const (
-	emptyMessage   = "it is empty: nothing was written, or its node rotated it after the last line"
-	lateMessage    = "it begins %s after its container: earlier lines may have been rotated away"
-	brokenMessage  = "its stream broke: lines may be missing or repeated where it continues"
-	rotatedMessage = "its node rotated it while it was followed: lines may be missing or repeated there"
+	emptyMessage   = "the log is empty: nothing was written, or the node rotated it after the last line"
+	lateMessage    = "the log begins %s after its container: earlier lines may have been rotated away"
+	brokenMessage  = "the stream of the log broke: lines may be missing or repeated where it continues"
+	rotatedMessage = "the node rotated the log while it was followed: lines may be missing or repeated there"
 )
 
 // describe returns the row of a log that was read. openedAt is when its stream was opened. It is zero if the log was

@@ -22,11 +22,11 @@ func TestDescribe(t *testing.T) {
 		return &corev1.Pod{Status: corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{task}}}
 	}
 	const (
-		empty   = "it is empty: nothing was written, or its node rotated it after the last line"
-		late    = "it begins 30s after its container: earlier lines may have been rotated away"
+		empty   = "the log is empty: nothing was written, or the node rotated it after the last line"
+		late    = "the log begins 30s after its container: earlier lines may have been rotated away"
 		omitted = "40 bytes after the first 30 are omitted: at most 60 bytes are stored"
 		short   = "30 bytes after the first 10 are omitted: the memory for streams was short"
-		broken  = "its stream broke: lines may be missing or repeated where it continues"
+		broken  = "the stream of the log broke: lines may be missing or repeated where it continues"
 	)
 	for name, test := range map[string]struct {
 		pod      *corev1.Pod

@@ -88,7 +88,7 @@ func (g Guard) refusal(addr netip.Addr) string {
 	case addr.IsUnspecified(), thisNetwork.Contains(addr):
 		return "unspecified"
 	case addr == netip.AddrFrom4([4]byte{169, 254, 169, 254}):
-		return "a cloud's metadata"
+		return "a cloud metadata service"
 	case addr.IsLinkLocalUnicast():
 		return "link-local"
 	case addr.IsMulticast():
@@ -98,7 +98,7 @@ func (g Guard) refusal(addr netip.Addr) string {
 	}
 	for _, m := range metadata {
 		if addr == m {
-			return "a cloud's metadata"
+			return "a cloud metadata service"
 		}
 	}
 	for _, prefix := range g.denied {

@@ -112,7 +112,8 @@ func TestSend(t *testing.T) {
 			server: plain, path: "307/http://localhost:" + otherPort + "/" + token + "/ok", err: "is refused: loopback",
 		},
 		"a redirect to metadata is refused": {
-			server: plain, path: "307/http://169.254.169.254/latest/meta-data", err: "is refused: a cloud's metadata",
+			server: plain, path: "307/http://169.254.169.254/latest/meta-data",
+			err: "is refused: a cloud metadata service",
 		},
 		"loopback is refused":                       {server: other, path: "ok", err: refused},
 		"without verifySSL any certificate will do": {server: secure, path: "ok", status: 202},

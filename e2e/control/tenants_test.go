@@ -602,7 +602,7 @@ subjects: [{kind: ServiceAccount, name: tenants, namespace: ` + w.Namespace + `}
 	other.Kubectl("delete", "namespace", other.Namespace)
 
 	controller = w.Controller(options...)
-	if log := controller.Log(); !strings.Contains(log, "grants the controller nothing") ||
+	if log := controller.Log(); !strings.Contains(log, "has no permissions in a namespace") ||
 		!strings.Contains(log, other.Namespace) {
 		t.Errorf("the log does not name the namespace that grants nothing:\n%s", log)
 	}

@@ -207,7 +207,8 @@ func TestNotificationFailures(t *testing.T) {
 	for run, text := range map[string]string{
 		"hang": "no answer within 10 seconds", "fails": "the receiver answered 500",
 		"to-loopback": "is refused: loopback", "loopback": "address 127.0.0.1 is refused: loopback",
-		"metadata": "a cloud's metadata", "denied": "address 192.0.2.1 is refused: --webhook-deny has 192.0.2.0/24",
+		"metadata":  "a cloud metadata service",
+		"denied":    "address 192.0.2.1 is refused: --webhook-deny has 192.0.2.0/24",
 		"untrusted": "failed to verify certificate", "unverifiable": "verifySSL is set",
 		"signed": `there is no Secret "later"`,
 	} {

@@ -47,8 +47,8 @@ func runController(ctx context.Context, cfg config, log *slog.Logger) error {
 		return stopped(ctx, err)
 	}
 	for _, closed := range cluster.ClosedNamespaces {
-		log.Error("a namespace grants the controller nothing: it does not exist, or has no Role for the controller. "+
-			"Its DAGs run once it has one (manifests/components/namespaced/role). "+
+		log.Error("the controller has no permissions in a namespace: it does not exist, or has no Role for the "+
+			"controller. Its DAGs run once it has one (manifests/components/namespaced/role). "+
 			"Check KONTROLER_NAMESPACES (--namespaces)", "namespace", closed)
 	}
 	for _, absent := range install.AbsentNamespaces(ctx, clients.kube, cfg.namespaces) {
