@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 
 	"kontroler/apis/clustertest"
@@ -107,6 +108,16 @@ func (o *objects) pending(name, dag string) {
 	}
 }
 
+// suspend suspends a DAG as a manager.
+func (o *objects) suspend(name, manager string) {
+	o.Helper()
+	_, err := o.client.KontrolerV1alpha1().DAGs(o.namespace).Patch(o.Context(), name, types.MergePatchType,
+		[]byte(`{"spec": {"suspended": true}}`), metav1.PatchOptions{FieldManager: manager})
+	if err != nil {
+		o.Fatal(err)
+	}
+}
+
 // fill creates what the pages show.
 func (o *objects) fill(more int) {
 	o.dag("orders-hourly", "0 * * * *", pipeline, "")
@@ -117,6 +128,7 @@ func (o *objects) fill(more int) {
 	for i := range more {
 		o.dag(fmt.Sprintf("etl-%03d", i), "", pipeline[:1], "")
 	}
+	o.suspend("etl-003", "argocd-controller")
 	o.pending("route-planning-again", "route-planing")
 	o.many(o.manyNamespace, "etl", manyDAGs)
 	o.many(o.fewNamespace, "etl", 3)

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { arrive, facts, leave, site, useBrowser, visit } from "./world";
+import { arrive, facts, leave, pictures, site, useBrowser, visit } from "./world";
 
 useBrowser();
 const namespace = facts["namespace"] ?? "";
@@ -71,6 +71,23 @@ describe("DAGs", () => {
     expect(await watching.getByRole("button", { name: /Suspend/ }).count()).toBe(1); // the filter, not the action
     await leave(visitor);
     await leave(other);
+  });
+});
+
+describe("a DAG that another tool suspends", () => {
+  it("is resumed all the same, and the page says until it is closed that the tool may undo that", async () => {
+    const visitor = await visit();
+    const page = await arrive(visitor, "otto", `#/dags/${namespace}/etl-003`);
+    await page.getByRole("button", { name: "Resume" }).click();
+    const toast = page.locator(".toast", { hasText: "etl-003 runs on its schedule again." });
+    await toast.getByText("spec.suspended: argocd-controller wrote it, and its next sync may undo this.").waitFor();
+    await page.getByRole("button", { name: "Suspend" }).waitFor();
+    await page.screenshot({ path: `${pictures}warning.png` });
+    await page.setViewportSize({ width: 360, height: 740 });
+    await page.screenshot({ path: `${pictures}warning-360.png` });
+    await toast.getByRole("button", { name: "Close" }).click();
+    await toast.waitFor({ state: "detached" });
+    await leave(visitor);
   });
 });
 

@@ -63,7 +63,7 @@ export const text = {
     themes: { system: "Like the system", light: "Light", dark: "Dark" },
     home: "Home", dags: "DAGs", runs: "Runs", dagTasks: "DagTasks", users: "Users", account: "Account",
     needAttention: "need attention", title: (name: string) => `${name} · Kontroler`, loading: "Loading",
-    close: "Close", noScreen: "There is no such page", toHome: "Go to Home", admin: "administrator",
+    close: "Close", warning: "Warning", noScreen: "There is no such page", toHome: "Go to Home", admin: "administrator",
   },
   keys: [
     ["/", "Search"], ["g h", "Home"], ["g d", "DAGs"], ["g r", "Runs"], ["g t", "DagTasks"], ["j k", "Next, previous"],

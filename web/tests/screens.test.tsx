@@ -4,10 +4,12 @@ import { App } from "../src/app";
 import { draftAt, keepDraft } from "../src/drafts";
 import { start } from "../src/live";
 import { Search } from "../src/parts/search";
+import { Toasts } from "../src/parts/toasts";
 import { go } from "../src/router";
 import { ended, restore, signIn, signOut } from "../src/session";
 import Account from "../src/screens/account";
 import DAG from "../src/screens/dag";
+import DAGs from "../src/screens/dags";
 import Home from "../src/screens/home";
 import LogScreen from "../src/screens/log";
 import Pending from "../src/screens/pending";
@@ -191,6 +193,30 @@ it("the log page lists the tasks around its own, says that there are more, and s
   expect(links.find((link) => link.ariaCurrent ?? link.getAttribute("aria-current"))?.textContent).toContain("t300");
   expect(links[0]?.getAttribute("href")).toBe("#/runs/u/log/t200");
   await vi.waitFor(() => expect(location.hash).toBe("#/runs/u/log/t300/3"));
+});
+
+it("a suspension that somebody may undo says so until it is closed, and another one does not", async () => {
+  const dag = { namespace: "shop", name: "etl", uid: "d", runs: [], suspended: false };
+  const warning = "spec.suspended: argocd wrote it, and its next sync may undo this. Change it there, too.";
+  const answers = [json({ ...dag, warnings: [warning] }), json(dag)];
+  serve({
+    "GET dags": () => json({ items: [dag] }), "POST namespaces/shop/dags/etl/suspend": () => answers.shift() as Response,
+  });
+  go("#/dags");
+  render(() => <><DAGs /><Toasts /></>);
+  const suspend = await screen.findByRole("button", { name: text.dags.suspendOf("etl") });
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  const press = async () => {
+    fireEvent.click(suspend);
+    const said = await vi.waitFor(() => screen.getByText(text.dags.suspendDone("etl")));
+    vi.advanceTimersByTime(60_000);
+    return said.closest<HTMLElement>(".toast") as HTMLElement;
+  };
+  const warned = await press();
+  expect(warned.isConnected && within(warned).getByText(warning)).toBeTruthy();
+  within(warned).getByRole("img", { name: text.shell.warning });
+  fireEvent.click(within(warned).getByLabelText(text.shell.close));
+  expect((await press()).isConnected).toBe(false);
 });
 
 describe("what was typed", () => {

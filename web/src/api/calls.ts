@@ -2,7 +2,7 @@ import { call, path, read, startOnce, type Query } from "./client";
 import type {
   Attempt, Attention, Created, DAG, DAGDetail, DagTask, DagTaskDetail, Diff, Grant, Grid, Manifest, Me, Namespace, Page,
   ParameterValue, PendingRun, PodEvent, Run, RunAttempts, RunDetail, RunGraph, Some, Statistics, Task, Tick, Token, Upcoming,
-  User, Version,
+  User, Version, Written,
 } from "./types";
 
 /** scoped returns the path of a list of a namespace, or of all if it is empty. */
@@ -19,9 +19,9 @@ function manifests(resource: "dags" | "dagtasks") {
   return {
     validate: (namespace: string, yaml: string, signal?: AbortSignal) =>
       call<{ valid: true; warnings: string[] }>("POST", of(namespace, "validate"), { yaml, ...(signal ? { signal } : {}) }),
-    create: (namespace: string, yaml: string) => call<{ name: string }>("POST", of(namespace), { yaml }),
+    create: (namespace: string, yaml: string) => call<Written>("POST", of(namespace), { yaml }),
     update: (namespace: string, name: string, generation: number, yaml: string, isForced: boolean) =>
-      call<{ name: string; generation: number }>("PUT", of(namespace, name), {
+      call<Written>("PUT", of(namespace, name), {
         yaml, query: { force: isForced || undefined }, headers: { "If-Match": `"${generation}"` },
       }),
     remove: (namespace: string, name: string) => call<void>("DELETE", of(namespace, name)),
@@ -80,8 +80,8 @@ export const dags = {
     read<Grid>(dagPath(namespace, name, "grid"), { runs }, signal),
   statistics: (namespace: string, name: string, zone: string, signal?: AbortSignal) =>
     read<Statistics>(dagPath(namespace, name, "statistics"), { zone }, signal),
-  suspend: (namespace: string, name: string) => call<void>("POST", dagPath(namespace, name, "suspend")),
-  resume: (namespace: string, name: string) => call<void>("POST", dagPath(namespace, name, "resume")),
+  suspend: (namespace: string, name: string) => call<Written>("POST", dagPath(namespace, name, "suspend")),
+  resume: (namespace: string, name: string) => call<Written>("POST", dagPath(namespace, name, "resume")),
   /** The key makes the request safe to repeat: the same key starts one run. */
   trigger: (namespace: string, name: string, parameters: ParameterValue[], key: string) =>
     call<Created>("POST", dagPath(namespace, name, "runs"), {

@@ -24,6 +24,8 @@ export type Day = Schemas["Day"];
 export type TaskCounts = Schemas["TaskCounts"];
 export type WaitingTask = Schemas["WaitingTask"];
 export type MissedTick = Schemas["MissedTick"];
+/** Written is a DAG or a DagTask after a change. Its warnings say what may undo the change. */
+export type Written = Schemas["Object"];
 
 /** Unavailable is a namespace that the server cannot read now, and why. */
 export type Unavailable = Schemas["UnavailableNamespaces"][number];

@@ -257,7 +257,7 @@ function Faults(props: { text: string; checking: Checking; jump: (offset: number
           <Show when={count(true)}>
             {" "}
             <span class="phase" data-phase="cancelled">
-              <Mark look="invalid" />
+              <Mark look="warning" />
               {text.edit.warning(count(true))}
             </span>
           </Show>

@@ -85,12 +85,13 @@ export function Icon(props: { name: IconName }): JSX.Element {
 }
 
 /** Mark is the shape of a phase. With a label it says the phase, else words beside it do. */
-export function Mark(props: { look: Look | "missed" | "invalid"; label?: string }): JSX.Element {
-  const colour = () => (props.look === "missed" ? "waiting" : props.look === "invalid" ? "failed" : props.look);
+export function Mark(props: { look: Look | "missed" | "invalid" | "warning"; label?: string }): JSX.Element {
+  const colours = { missed: "waiting", invalid: "failed", warning: "cancelled" } as const;
+  const colour = () => (props.look in colours ? colours[props.look as keyof typeof colours] : props.look);
   return (
     <svg class="ph" data-phase={colour()} role={props.label ? "img" : undefined}
       aria-label={props.label} aria-hidden={props.label ? undefined : "true"}>
-      <use href={`#${props.look}`} />
+      <use href={`#${props.look === "warning" ? "invalid" : props.look}`} />
     </svg>
   );
 }

@@ -35,10 +35,10 @@ type Suspendable = Pick<DAG, "namespace" | "name" | "suspended">;
 /** suspendOrResume changes whether due times start runs, and offers to undo it. */
 async function suspendOrResume(dag: Suspendable, done: () => void): Promise<void> {
   try {
-    await (dag.suspended ? dags.resume : dags.suspend)(dag.namespace, dag.name);
+    const { warnings } = await (dag.suspended ? dags.resume : dags.suspend)(dag.namespace, dag.name);
     say(dag.suspended ? text.dags.resumeDone(dag.name) : text.dags.suspendDone(dag.name), {
       label: text.dags.undo, run: () => void suspendOrResume({ ...dag, suspended: !dag.suspended }, done),
-    });
+    }, warnings);
     done();
   } catch (error) {
     sayProblem(error);

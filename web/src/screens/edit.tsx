@@ -2,7 +2,7 @@ import { createEffect, createMemo, createSignal, For, on, onCleanup, Show, type 
 import { createAction } from "../action";
 import { dagTasks, dags } from "../api/calls";
 import { Problem } from "../api/problem";
-import type { DAGDetail, DagTaskDetail, Manifest } from "../api/types";
+import type { DAGDetail, DagTaskDetail, Manifest, Written } from "../api/types";
 import { calls, createChecking } from "../editor/checking";
 import type { Kind } from "../editor/crd";
 import { Difference } from "../editor/diff";
@@ -113,8 +113,9 @@ function Draft(props: {
   };
   const save = async (isForced: boolean) => {
     setProblem(undefined);
+    let written: Written;
     try {
-      await calls[kind].update(namespace, name, generation(), draft().text, isForced);
+      written = await calls[kind].update(namespace, name, generation(), draft().text, isForced);
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
       if (checking.refuse(error)) setAsks(false);
@@ -123,7 +124,7 @@ function Draft(props: {
       return;
     }
     setSaved(true);
-    say(text.edit.saved(name));
+    say(text.edit.saved(name), undefined, written.warnings);
     go(kind === "DAG" ? to.dag(namespace, name, "definition") : to.dagTask(namespace, name), { replace: true });
   };
   const consequences = () => <Consequences kind={kind} live={live()} />;

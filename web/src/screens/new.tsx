@@ -168,10 +168,10 @@ function Draft(props: { kind: Kind; from: string; start: string }): JSX.Element 
   const [create, isCreating] = createAction(async () => {
     setProblem(undefined);
     try {
-      const { name } = await calls[kind].create(namespace(), draft());
+      const { name, warnings } = await calls[kind].create(namespace(), draft());
       setDone(true);
       keepDraft(key, undefined);
-      say(text.create.created(name));
+      say(text.create.created(name), undefined, warnings);
       go(to.object(kind, namespace(), name), { replace: true });
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
