@@ -82,10 +82,9 @@ type logEnd struct {
 
 // events answers with the log as events.
 func (a *logAnswer) events(w http.ResponseWriter) error {
-	last := a.call.Header.Get("Last-Event-ID")
 	isKnown := true
-	if last != "" {
-		a.request.From, isKnown = podlog.ParsePosition(last)
+	if a.from != "" {
+		a.request.From, isKnown = podlog.ParsePosition(a.from)
 	}
 	// A browser does not reconnect after a response that is not an event stream. A log that is gone is therefore
 	// reported by an event.

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -39,10 +40,12 @@ type logAnswer struct {
 	request podlog.Request
 	// fileName is the name under which a browser saves the log. It is empty unless the log is downloaded.
 	fileName string
+	// from is the id of the event after which a stream goes on. Empty means the beginning.
+	from string
 }
 
 func (h *logHandlers) read(w http.ResponseWriter, c *call) error {
-	values, err := query(c, "follow", "tail", "download")
+	values, err := query(c, "follow", "tail", "download", "from")
 	if err != nil {
 		return err
 	}
@@ -58,7 +61,11 @@ func (h *logHandlers) read(w http.ResponseWriter, c *call) error {
 	if isStream && download == "true" {
 		return fault(badRequest, "A download is no stream of events. Send another Accept.")
 	}
-	a := &logAnswer{logHandlers: h, call: c}
+	if !isStream && values.Has("from") {
+		return fault(badRequest, "from is the id of an event. Send Accept: text/event-stream.")
+	}
+	// A browser sends Last-Event-ID when it opens a lost stream again. That is newer than the address.
+	a := &logAnswer{logHandlers: h, call: c, from: cmp.Or(c.Header.Get("Last-Event-ID"), values.Get("from"))}
 	a.request.Follow = follow == "true" || isStream && follow == ""
 	if tail := values.Get("tail"); tail != "" {
 		if a.request.Tail, err = parseNumber(tail, maxTail); err != nil {

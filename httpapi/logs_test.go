@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -213,6 +214,7 @@ func TestFaultyRequestsForLogs(t *testing.T) {
 		"follow with another value":          {path + "?follow=1", amber.token, nil, 400},
 		"no line":                            {path + "?tail=0", amber.token, nil, 400},
 		"too many lines":                     {path + "?tail=10001", amber.token, nil, 400},
+		"a text after an event":              {path + "?from=2026-07-01T11:00:01Z/13", amber.token, nil, 400},
 		"events as a download":               {path + "?download=true", amber.token, events, 400},
 		"a log that is not stored":           {amber.pathOfLog("report"), amber.token, nil, 410},
 		"a live log without the API server":  {amber.pathOf(logRoute), amber.token, nil, 503},
@@ -306,6 +308,12 @@ func TestStoredLogAsEvents(t *testing.T) {
 			"", "2026-07-01T11:00:01Z/13", append([]string{`reset {"reason":"rotated"}`}, whole...),
 		},
 		"the last line": {"?tail=1", "", []string{"log " + idAt(1000) + ` "no newline"`, end}},
+		"an id in the address": {"?from=" + url.QueryEscape(idAt(tail+9)), "", []string{
+			"log " + idAt(1000) + ` "\nno newline"`, end,
+		}},
+		"an id in the address, and a later one of the same stream": {
+			"?from=" + url.QueryEscape(idAt(13)), idAt(1000), []string{end},
+		},
 		"the last lines, and an id": {
 			"?tail=1", idAt(tail + 9), []string{"log " + idAt(1000) + ` "\nno newline"`, end},
 		},

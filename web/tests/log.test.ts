@@ -1,7 +1,7 @@
 import { createRoot } from "solid-js";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { afterReturns, parseLine, plainText } from "../src/log/ansi";
-import { createFollowing } from "../src/log/following";
+import { createFollowing, type Following } from "../src/log/following";
 import { Heights, Lines, Search } from "../src/log/lines";
 import { textOf } from "../src/log/selection";
 import { size } from "../src/log/source";
@@ -157,6 +157,86 @@ describe("a log that is read without a stream", () => {
       dispose();
     });
   });
+});
+
+describe("a log that is followed", () => {
+  /** Stream is an EventSource that does what a test says. */
+  class Stream extends EventTarget {
+    static opened: Stream[] = [];
+    isClosed = false;
+    constructor(readonly address: string) {
+      super();
+      Stream.opened.push(this);
+    }
+    say(event: string, data: unknown, lastEventId = "") {
+      this.dispatchEvent(new MessageEvent(event, { data: JSON.stringify(data), lastEventId }));
+    }
+    close() {
+      this.isClosed = true;
+    }
+  }
+  const newest = () => Stream.opened.at(-1) as Stream;
+  const opened = (count: number) => vi.waitFor(() => expect(Stream.opened).toHaveLength(count));
+  const turn = (to: "hidden" | "visible") => {
+    vi.spyOn(document, "visibilityState", "get").mockReturnValue(to);
+    document.dispatchEvent(new Event("visibilitychange"));
+  };
+  const follow = (test: (shows: (...texts: string[]) => Promise<void>, log: Following) => Promise<void>) =>
+    createRoot(async (dispose) => {
+      Stream.opened = [];
+      vi.stubGlobal("EventSource", Stream);
+      const log = createFollowing({ uid: "u", task: "t", attempt: 1 }, () => false);
+      const shows = (...texts: string[]) =>
+        vi.waitFor(() => expect(log.lines().rows.map((row) => row.text)).toEqual(texts));
+      await opened(1);
+      await test(shows, log);
+      dispose();
+    });
+  afterEach(() => vi.unstubAllGlobals());
+
+  it("goes on from its place when its tab is shown again, within a line, too", () => follow(async (shows, log) => {
+    newest().say("log", "one\ntwo\nth", "2026-07-01T12:00:00Z/10");
+    await shows("one", "two");
+    const before = log.lines();
+    turn("hidden");
+    expect(newest().isClosed).toBe(true);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(Stream.opened).toHaveLength(1);
+    turn("visible");
+    await opened(2);
+    expect(new URL(newest().address).searchParams.get("from")).toBe("2026-07-01T12:00:00Z/10");
+    newest().say("log", "ree\n", "2026-07-01T12:00:00Z/14");
+    await shows("one", "two", "three");
+    expect(log.lines()).toBe(before);
+    newest().say("end", { reason: "complete" });
+    await vi.waitFor(() => expect(log.mode()).toBe("stored"));
+  }));
+
+  it("begins anew when the server says that it does, and goes on from there afterwards", () => follow(async (shows) => {
+    newest().say("log", "one\n", "2026-07-01T12:00:00Z/4");
+    await shows("one");
+    newest().say("reset", { reason: "rotated" }, "2026-07-01T12:00:00Z/4");
+    turn("hidden");
+    turn("visible");
+    await opened(2);
+    expect(new URL(newest().address).searchParams.has("from")).toBe(false);
+    newest().say("omitted", { bytes: 2048 }, "2026-07-01T13:00:00Z/2048");
+    turn("hidden");
+    turn("visible");
+    await opened(3);
+    expect(new URL(newest().address).searchParams.get("from")).toBe("2026-07-01T13:00:00Z/2048");
+  }));
+
+  it("keeps its lines when the rest is not kept, and says why", () => follow(async (shows, log) => {
+    newest().say("log", "one\n", "2026-07-01T12:00:00Z/4");
+    await shows("one");
+    turn("hidden");
+    turn("visible");
+    await opened(2);
+    newest().say("gone", { reason: "NotStored", message: "The Pod is gone." });
+    await vi.waitFor(() => expect(log.mode()).toBe("stored"));
+    expect([log.lines().rows.length, log.notice(), log.absence()]).toEqual([1, "The Pod is gone.", ""]);
+  }));
 });
 
 it("a size has a unit", () => expect([0, 1023, 1536, 1.6 * 2 ** 20].map(size)).toEqual(["0 B", "1023 B", "1.5 KiB", "1.6 MiB"]));

@@ -3751,8 +3751,13 @@ export interface operations {
             query?: {
                 /** @description Whether to go on until the log has ended. Events are followed by default, text is not. */
                 follow?: boolean;
-                /** @description The number of lines to read from the end. A Last-Event-ID goes before it. */
+                /** @description The number of lines to read from the end. A place to go on from goes before it. */
                 tail?: number;
+                /**
+                 * @description The last `id` of an earlier stream, for clients that cannot send Last-Event-ID with the first request of a
+                 *     stream, such as browsers. Last-Event-ID goes before it. Only for events.
+                 */
+                from?: string;
                 /** @description Whether a browser is to save the text. */
                 download?: boolean;
             };

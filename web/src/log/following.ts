@@ -28,13 +28,14 @@ const askInterval = 3000;
 const keptFor = 1000;
 
 /**
- * createFollowing follows a log while the component is shown. A lost stream is opened again, and so is one that the page
- * gave back while it was hidden.
+ * createFollowing follows a log while the component is shown. A lost stream is opened again. So is one that the page gave
+ * back while it was hidden, at its place.
  */
 export function createFollowing(key: LogKey, isOver: () => boolean): Following {
   const stop = new AbortController();
   onCleanup(() => stop.abort());
   let coming = new Lines();
+  let place = ""; // of the end of coming, for the next stream. A text has none.
   let restartedAt = 0;
   const [lines, setLines] = createSignal(coming, { equals: false });
   const [mode, setMode] = createSignal<Mode>("loading");
@@ -52,8 +53,11 @@ export function createFollowing(key: LogKey, isOver: () => boolean): Following {
   onCleanup(() => cancelAnimationFrame(frame));
   const sink: Sink = {
     lines: () => (coming = bounded(coming)),
+    place: () => place,
+    reached: (reached) => (place = reached),
     restart: () => {
       coming = new Lines();
+      place = "";
       restartedAt = performance.now();
     },
     grew: () => (frame ||= requestAnimationFrame(show)),
@@ -62,11 +66,13 @@ export function createFollowing(key: LogKey, isOver: () => boolean): Following {
   };
   /** ask reads the log without a stream. */
   const ask = async () => {
-    setLines((coming = await readText(key, stop.signal)));
+    const read = await readText(key, stop.signal);
+    place = "";
+    setLines((coming = read));
   };
   const conclude = (ending: Ending) => {
     if (ending.how === "credential") return ended();
-    if (ending.how === "gone") setAbsence(ending.message || ending.reason);
+    if (ending.how === "gone") (coming.rows.length ? setNotice : setAbsence)(ending.message || ending.reason);
     if (ending.how === "complete" && ending.isRotated) setNotice(text.log.rotated);
     setLines(coming);
     setMode("stored");
@@ -74,8 +80,8 @@ export function createFollowing(key: LogKey, isOver: () => boolean): Following {
   /** follow opens one stream, if this tab may have one. */
   const follow = async (opened: () => void): Promise<{ isMine: boolean; ending: Ending }> => {
     let ending: Ending = { how: "lost" };
-    const isMine = isShown() && await withSlot(stop.signal, async () => {
-      sink.restart();
+    const isMine = await withSlot(stop.signal, async () => {
+      if (!place) sink.restart();
       const connected = (isConnected: boolean) => {
         if (isConnected) opened();
         sink.connected(isConnected);
@@ -88,8 +94,10 @@ export function createFollowing(key: LogKey, isOver: () => boolean): Following {
     setProblem(undefined);
     try {
       for (let attempt = 1; ; attempt++) {
+        while (!isShown()) await turned(stop.signal);
         const { isMine, ending } = await follow(() => (attempt = 1));
         if (stop.signal.aborted) return;
+        if (ending.how === "hidden") continue;
         if (ending.how !== "lost") return conclude(ending);
         setMode(isMine ? "lost" : "full");
         const isRead = isShown() && await ask().then(() => true, (error: unknown) => {
@@ -114,16 +122,22 @@ export function createFollowing(key: LogKey, isOver: () => boolean): Following {
 
 const isShown = () => document.visibilityState === "visible";
 
+/** turned returns when the page is hidden or shown. It does not return if the signal aborts before. */
+const turned = (signal: AbortSignal) =>
+  new Promise((resolve) => document.addEventListener("visibilitychange", resolve, { once: true, signal }));
+
 const noticeOf = (state: State) =>
   [state.rotated && text.log.rotated, state.incomplete && (state.message || text.log.incomplete)].filter(Boolean).join(" ");
 
-/** whileShown ends an action when the page is hidden, so that hidden tabs give their streams back. */
-async function whileShown<T>(outer: AbortSignal, action: (signal: AbortSignal) => Promise<T>): Promise<T> {
+/** whileShown ends a stream when the page is hidden, so that hidden tabs give their streams back. */
+async function whileShown(outer: AbortSignal, open: (signal: AbortSignal) => Promise<Ending>): Promise<Ending> {
+  if (!isShown()) return { how: "hidden" };
   const hidden = new AbortController();
   const listen = () => !isShown() && hidden.abort();
   document.addEventListener("visibilitychange", listen);
   try {
-    return await action(AbortSignal.any([outer, hidden.signal]));
+    const ending = await open(AbortSignal.any([outer, hidden.signal]));
+    return ending.how === "lost" && hidden.signal.aborted ? { how: "hidden" } : ending;
   } finally {
     document.removeEventListener("visibilitychange", listen);
   }

@@ -70,7 +70,9 @@ export type Ending =
   /** The session has ended. */
   | { how: "credential" }
   /** The server did not open the stream, it was silent for too long, or this page has left it. */
-  | { how: "lost" };
+  | { how: "lost" }
+  /** The page gave the stream back while it was hidden. */
+  | { how: "hidden" };
 
 /** State is where the server reads a log from, and what it knows of a stored one. */
 export interface State {
@@ -84,16 +86,22 @@ export interface State {
 /** Sink takes what arrives of a log. restart forgets what came before. */
 export interface Sink {
   lines: () => Lines;
+  /** The id of the event behind which the lines end. It is empty at the beginning. */
+  place: () => string;
+  reached: (place: string) => void;
   restart: () => void;
   grew: () => void;
   state: (state: State) => void;
   connected: (isConnected: boolean) => void;
 }
 
-/** stream receives a log, and what is written to it, until its end. The browser opens a lost stream again at its place. */
+/**
+ * stream receives a log from the place of a sink on, and what is written to it, until its end. The browser opens a lost
+ * stream again at its place.
+ */
 export function stream(key: LogKey, sink: Sink, signal: AbortSignal): Promise<Ending> {
   return new Promise((resolve) => {
-    const source = new EventSource(address(logPath(key)));
+    const source = new EventSource(address(logPath(key), { from: sink.place() }));
     const finish = (ending: Ending) => {
       silence.stop();
       source.close();
@@ -103,14 +111,21 @@ export function stream(key: LogKey, sink: Sink, signal: AbortSignal): Promise<En
     const stop = () => finish({ how: "lost" });
     const silence = watch(stop);
     signal.addEventListener("abort", stop);
-    const on = <T>(name: string, action: (data: T) => void) => source.addEventListener(name, (event) => {
+    const on = <T>(name: string, action: (data: T, place: string) => void) => source.addEventListener(name, (event) => {
       silence.heard();
-      action(JSON.parse((event as MessageEvent<string>).data) as T);
+      const { data, lastEventId } = event as MessageEvent<string>;
+      action(JSON.parse(data) as T, lastEventId);
       sink.grew();
     });
     on<State>("state", sink.state);
-    on<string>("log", (piece) => sink.lines().append(piece));
-    on<{ bytes: number }>("omitted", ({ bytes }) => sink.lines().gap(`${text.log.cut(size(bytes))} ${text.log.cutHint}`));
+    on<string>("log", (piece, place) => {
+      sink.lines().append(piece);
+      sink.reached(place);
+    });
+    on<{ bytes: number }>("omitted", ({ bytes }, place) => {
+      sink.lines().gap(`${text.log.cut(size(bytes))} ${text.log.cutHint}`);
+      sink.reached(place);
+    });
     on("reset", sink.restart);
     on<{ reason: string; message: string }>("gone", ({ reason, message }) => finish({ how: "gone", reason, message }));
     on<{ reason: string; rotated?: boolean }>("end", ({ reason, rotated }) => {
