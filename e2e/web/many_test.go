@@ -21,6 +21,7 @@ const (
 	layeredTasks        = 1000
 	tasksOfLayer        = 25
 	logLines            = 100_000
+	endlessLine         = 100_000_000 // bytes
 )
 
 // many is a namespace with many rows, which are inserted directly. The triggers that check foreign keys are off: the
@@ -83,7 +84,13 @@ func (m *many) fill() {
 	var uid string
 	m.one(&uid, `SELECT uid FROM kontroler.runs WHERE namespace = $1 AND dag_name = 'layered-0001'`, m.namespace)
 	m.known["layered"] = uid
-	m.log()
+	lines := make([]string, logLines)
+	for i := range lines {
+		lines[i] = logLine(i)
+	}
+	m.known["long"] = m.log(0, strings.Join(lines, "\n")+"\n")
+	const progress = "\x1b[36mimporting\x1b[0m 12,345 rows of /var/lib/orders; "
+	m.known["endless"] = m.log(1, strings.Repeat(progress, endlessLine/len(progress)))
 }
 
 // dag inserts DAGs of a number of tasks. Each needs the one that is a layer before it.
@@ -172,25 +179,21 @@ func logLine(i int) string {
 	}
 }
 
-// log stores the long log, for the first task of the newest run of the grid.
-func (m *many) log() {
+// log stores the log of a task of the newest run of the grid, and returns where it is.
+func (m *many) log(position int, text string) (place string) {
 	m.Helper()
 	var at time.Time
 	var run, attempt int64
 	var uid string
 	const newest = ` FROM kontroler.attempts a JOIN kontroler.tasks t ON t.id = a.task_id
 JOIN kontroler.runs r ON r.id = t.run_id
-WHERE r.namespace = $1 AND r.dag_name = 'grid-0001' AND t.position = 0 ORDER BY r.id DESC LIMIT 1`
-	m.one(&run, `SELECT r.id`+newest, m.namespace)
-	m.one(&uid, `SELECT r.uid`+newest, m.namespace)
-	m.one(&attempt, `SELECT a.id`+newest, m.namespace)
-	m.one(&at, `SELECT a.finished_at`+newest, m.namespace)
-	m.known["long"] = fmt.Sprintf("#/runs/%s/log/%s/1", uid, taskName(0))
-	lines := make([]string, logLines)
-	for i := range lines {
-		lines[i] = logLine(i)
-	}
-	storeLog(m.TB, m.leader, run, attempt, at, strings.Join(lines, "\n")+"\n")
+WHERE r.namespace = $1 AND r.dag_name = 'grid-0001' AND t.position = $2 ORDER BY r.id DESC LIMIT 1`
+	m.one(&run, `SELECT r.id`+newest, m.namespace, position)
+	m.one(&uid, `SELECT r.uid`+newest, m.namespace, position)
+	m.one(&attempt, `SELECT a.id`+newest, m.namespace, position)
+	m.one(&at, `SELECT a.finished_at`+newest, m.namespace, position)
+	storeLog(m.TB, m.leader, run, attempt, at, text)
+	return fmt.Sprintf("#/runs/%s/log/%s/1", uid, taskName(position))
 }
 
 // many creates DAGs, whose rows the other many has, as objects.

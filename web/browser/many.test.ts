@@ -1,6 +1,6 @@
 import type { Page } from "playwright-core";
 import { describe, expect, it } from "vitest";
-import { arrive, facts, leave, settled, useBrowser, visit, type Visitor } from "./world";
+import { arrive, facts, leave, pictures, settled, site, useBrowser, visit, type Visitor } from "./world";
 
 useBrowser();
 const lines = 100_000;
@@ -34,6 +34,45 @@ function expectSame(text: string, wanted: string[]): void {
   expect({ lines: got.length, first: got[0], last: got[got.length - 1], differs: at < 0 ? "" : got[at] })
     .toEqual({ lines: wanted.length, first: wanted[0], last: wanted[wanted.length - 1], differs: "" });
 }
+
+describe("a log of one line that does not end", () => {
+  /** stalls begins to measure how long the page draws nothing, in milliseconds. */
+  const stalls = (page: Page) => page.evaluate(() => {
+    let last = performance.now();
+    const measured = window as unknown as { longestStall: number };
+    measured.longestStall = 0;
+    const frame = (now: number) => {
+      measured.longestStall = Math.max(measured.longestStall, now - last);
+      last = now;
+      requestAnimationFrame(frame);
+    };
+    requestAnimationFrame(frame);
+  });
+  const longestStall = (page: Page) => page.evaluate(() => (window as unknown as { longestStall: number }).longestStall);
+
+  it("is shown in rows, of which few are in the document, and does not freeze the page", async () => {
+    const visitor = await visit();
+    const page = await arrive(visitor, "mia", "#/account");
+    await stalls(page);
+    await page.goto(site + (facts["endless"] ?? ""));
+    await page.locator(".foot-bar").getByText("Stored").waitFor();
+    await page.locator(".foot-bar").getByText("1 line", { exact: true }).waitFor();
+    const shown = () => region(page).locator("ol").evaluate((list) => list.textContent?.length ?? 0);
+    for (const isWrapped of [true, false]) {
+      await page.getByRole("button", { name: "Wrap", pressed: isWrapped }).waitFor();
+      await page.keyboard.press("End");
+      await region(page).getByTitle("Line 1 goes on").last().waitFor();
+      expect(await shown()).toBeLessThan(500_000);
+      await page.keyboard.press("Home");
+      await page.getByText(/ MiB before this are no longer kept in this page\./).waitFor();
+      expect(await shown()).toBeLessThan(500_000);
+      await page.screenshot({ path: `${pictures}endless-${isWrapped ? "wrapped" : "wide"}.png` });
+      await page.getByRole("button", { name: "Wrap" }).click();
+    }
+    expect(await longestStall(page)).toBeLessThan(5000);
+    await leave(visitor);
+  });
+});
 
 describe("a log of 100,000 lines", () => {
   it("has few of them in the document, wherever page keys, Home and End lead", async () => {

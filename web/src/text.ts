@@ -254,7 +254,7 @@ export const text = {
       "This one asks every 3 seconds.", on: (node: string) => `On ${node}`, since: "since",
     rotated: "The node rotated this log: lines may be missing or repeated.", incomplete: "Lines may be missing.", region: "Lines of the log", tools: "Log", copied: "Copied",
     dropped: (size: string) => `${size} before this are no longer kept in this page.`, whole: "Download the whole log",
-    cut: (size: string) => `${size} are missing here.`, cutHint: "The log was longer than is kept. Lines below are counted from here.",
+    goesOn: (line: number) => `Line ${number(line)} goes on`, cut: (size: string) => `${size} are missing here.`, cutHint: "The log was longer than is kept. Lines below are counted from here.",
   },
   dagTasks: {
     title: "DagTasks", name: "DagTask", none: "There is no DagTask",

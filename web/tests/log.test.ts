@@ -2,8 +2,8 @@ import { createRoot } from "solid-js";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { afterReturns, parseLine, plainText } from "../src/log/ansi";
 import { createFollowing, type Following } from "../src/log/following";
-import { Heights, Lines, Search } from "../src/log/lines";
-import { textOf } from "../src/log/selection";
+import { Heights, Lines, longestRow, Search } from "../src/log/lines";
+import { joined, textOf } from "../src/log/selection";
 import { size } from "../src/log/source";
 
 describe("a line of a log", () => {
@@ -34,7 +34,7 @@ describe("a line of a log", () => {
 });
 
 describe("a log that is longer than a page keeps", () => {
-  const most = 1000;
+  const most = 4000;
   const notice = (dropped: number) => `${dropped} dropped`;
 
   it("loses its older half, visibly, and keeps the numbers of the lines and the errors among them", () => {
@@ -61,7 +61,62 @@ describe("a log that is longer than a page keeps", () => {
   it("is the same as long as it is not too long", () => {
     const lines = new Lines();
     lines.append("a\nb\n");
-    expect(lines.bounded(notice, 2)).toBe(lines);
+    expect(lines.bounded(notice, 100)).toBe(lines);
+  });
+
+  it("has a bounded number of rows, also if they are empty", () => {
+    let lines = new Lines();
+    for (let part = 0; part < 100; part++) {
+      lines.append("\n".repeat(100));
+      lines = lines.bounded(notice, most);
+      expect(lines.rows.length).toBeLessThan(most / 10);
+    }
+    expect(lines.rows.at(-1)).toMatchObject({ number: 10_000, text: "" });
+  });
+});
+
+describe("a line that is longer than a row", () => {
+  const most = 64 * longestRow;
+  const endless = "x".repeat(longestRow / 2 - 1) + "é";
+
+  it("has several rows before it ends, which are bounded as any, and all of which are the line", () => {
+    let lines = new Lines();
+    lines.append("first\n");
+    for (let part = 0; part < 1001; part++) {
+      lines.append(endless);
+      lines = lines.bounded((dropped) => `${dropped} dropped`, most);
+    }
+    expect(lines.rows.length).toBeGreaterThan(16);
+    expect(lines.rows.length).toBeLessThan(70);
+    lines.append("end\nnext\n");
+    const rows = lines.rows.filter((row) => row.number);
+    const [next, ...line] = rows.reverse();
+    expect(next).toEqual({ index: lines.rows.length - 1, number: 3, text: "next", isAfterGap: false });
+    expect(line.every((row) => row.number === 2 && row.isContinuation && row.text.length <= longestRow)).toBe(true);
+    expect(line[0]?.text.endsWith("éend")).toBe(true);
+    expect(lines.count).toBe(2);
+  });
+
+  it("is one line in what is copied, and is counted once", () => {
+    const lines = new Lines(), written = `a\n${endless.repeat(5)}\nb\n`;
+    for (let at = 0; at < written.length; at += 1000) lines.append(written.slice(at, at + 1000));
+    expect(lines.rows.map((row) => [row.number, row.isContinuation ?? false])).toEqual(
+      [[1, false], [2, false], [2, true], [2, true], [3, false]]);
+    expect(`${joined(lines.rows)}\n`).toBe(written);
+    expect(lines.count).toBe(3);
+  });
+
+  it("is cut neither within a character nor within an escape sequence, and ends at a gap", () => {
+    const lines = new Lines();
+    const [pair, escape] = ["x".repeat(longestRow - 1) + "😀", "x".repeat(longestRow - 5) + "\x1b[1;31mred"];
+    lines.append(`${pair}\n${escape}\n${pair}`);
+    lines.gap("9 B are missing here.");
+    lines.append("later\n");
+    expect(lines.rows.map((row) => row.text.slice(-8))).toEqual([
+      "xxxxxxxx", "😀", "xxxxxxxx", "\x1b[1;31mred".slice(-8), "xxxxxxxx", "😀", "ng here.", "later",
+    ]);
+    expect(lines.rows[3]?.text).toBe("\x1b[1;31mred");
+    expect(lines.rows.at(-1)).toMatchObject({ number: 1, isAfterGap: true });
   });
 });
 

@@ -1,6 +1,6 @@
 import { isError, plainText } from "./ansi";
 
-/** Row is a line of a log, or a notice about what is missing at its place. */
+/** Row is a line of a log, a part of too long a line, or a notice about what is missing at its place. */
 export interface Row {
   /** Its position among the rows. It never changes. */
   index: number;
@@ -8,12 +8,34 @@ export interface Row {
   number: number;
   text: string;
   isAfterGap: boolean;
+  /** It is the next part of the line of the row before it, and has its number. */
+  isContinuation?: boolean;
   /** It stands for lines that this page has dropped. They are in the whole text. */
   isDropped?: boolean;
 }
 
 /** So many characters of a log are kept. Beyond that the older half is dropped. */
 export const mostKept = 32 << 20;
+
+/** A row counts as so many characters more: a log may consist of empty lines. */
+const rowCost = 16;
+
+/**
+ * A row has at most so many characters. A longer line has several rows: it may never end, and whatever is seen of a row
+ * is in the document with all of the row.
+ */
+export const longestRow = 4 << 10;
+
+/** No line is cut so many characters or fewer behind the beginning of an escape sequence. */
+const longestEscape = 32;
+
+/** cutAt is where too long a line is cut: neither within an escape sequence nor within a character. */
+function cutAt(line: string): number {
+  const escape = line.lastIndexOf("\x1b", longestRow - 1);
+  if (escape >= longestRow - longestEscape) return escape;
+  const isHalf = /[\ud800-\udbff]/.test(line.charAt(longestRow - 1));
+  return isHalf ? longestRow - 1 : longestRow;
+}
 
 /** So many errors are marked beside the log. */
 const mostErrors = 200;
@@ -23,23 +45,28 @@ export class Lines {
   readonly rows: Row[] = [];
   /** The first rows that look like an error. */
   readonly errors: Row[] = [];
+  /** Of how many lines there are rows. */
+  count = 0;
   private rest = "";
   private counted = 0;
-  /** How many characters the rows have, and how many were dropped before them. */
+  /** What the rows count as, and how many characters were dropped before them. */
   private kept = 0;
   private dropped = 0;
   private isAfterGap = false;
+  /** The next row continues the line of the last one. */
+  private isWithinLine = false;
 
   /** append adds a part of the log. A part may end within a line. */
   append(part: string): void {
     const lines = (this.rest + part).split("\n");
-    this.rest = lines.pop() ?? "";
-    for (const line of lines) this.push(line);
+    const last = lines.pop() ?? "";
+    for (const line of lines) this.pushLine(line);
+    this.rest = this.pushLong(last);
   }
 
   /** finish adds what follows the last line break. */
   finish(): void {
-    if (this.rest) this.push(this.rest);
+    if (this.rest) this.pushLine(this.rest);
     this.rest = "";
   }
 
@@ -59,21 +86,48 @@ export class Lines {
     if (this.kept <= most) return this;
     const next = new Lines();
     let first = 0;
+    next.dropped = this.dropped;
     for (next.kept = this.kept; next.kept > most / 2 && first < this.rows.length; first++) {
       const row = this.rows[first] as Row;
-      if (row.number) next.kept -= row.text.length;
+      if (!row.number) continue;
+      next.kept -= row.text.length + rowCost;
+      next.dropped += row.text.length;
     }
-    next.dropped = this.dropped + this.kept - next.kept;
     next.rows.push({ index: 0, number: 0, text: notice(next.dropped), isAfterGap: false, isDropped: true });
     for (const row of this.rows.slice(first)) next.rows.push({ ...row, index: next.rows.length });
     for (const row of this.errors) if (row.index >= first) next.errors.push(next.rows[row.index - first + 1] as Row);
+    next.count = next.rows.filter((row) => row.number && (!row.isContinuation || row.index === 1)).length;
     [next.rest, next.counted, next.isAfterGap] = [this.rest, this.counted, this.isAfterGap];
+    next.isWithinLine = this.isWithinLine;
     return next;
   }
 
+  private pushLine(line: string): void {
+    this.push(this.pushLong(line));
+    this.isWithinLine = false;
+  }
+
+  /** pushLong adds rows until the rest of a line fits into one, and returns the rest. */
+  private pushLong(line: string): string {
+    let from = 0;
+    while (line.length - from > longestRow) {
+      const part = line.slice(from, from + longestRow);
+      const end = cutAt(part);
+      this.push(part.slice(0, end));
+      this.isWithinLine = true;
+      from += end;
+    }
+    return line.slice(from);
+  }
+
   private push(text: string): void {
-    this.kept += text.length;
-    const row = { index: this.rows.length, number: ++this.counted, text, isAfterGap: this.isAfterGap };
+    this.kept += text.length + rowCost;
+    if (!this.isWithinLine) {
+      this.count++;
+      this.counted++;
+    }
+    const row: Row = { index: this.rows.length, number: this.counted, text, isAfterGap: this.isAfterGap };
+    if (this.isWithinLine) row.isContinuation = true;
     this.rows.push(row);
     if (this.errors.length < mostErrors && isError(plainText(text))) this.errors.push(row);
   }

@@ -19,13 +19,17 @@ const compare = (a: Point, b: Point) => a.row - b.row || a.offset - b.offset;
 /** shownText is the text of a row as it is copied. */
 export const shownText = (row: Row) => (row.number ? plainText(row.text) : `[${row.text}]`);
 
+/** joined returns the text of rows as it is copied, without line breaks where a line goes on. */
+export const joined = (rows: readonly Row[], copied: (row: Row) => string = shownText): string =>
+  rows.map((row, at) => (at > 0 && !row.isContinuation ? "\n" : "") + copied(row)).join("");
+
 /** textOf returns the text of a span. */
 export function textOf(rows: readonly Row[], { anchor, focus }: Span): string {
   const [from, to] = compare(anchor, focus) <= 0 ? [anchor, focus] : [focus, anchor];
-  return rows.slice(from.row, to.row + 1).map((row) => {
+  return joined(rows.slice(from.row, to.row + 1), (row) => {
     const whole = shownText(row);
     return whole.slice(row.index === from.row ? from.offset : 0, row.index === to.row ? to.offset : whole.length);
-  }).join("\n");
+  });
 }
 
 /**

@@ -7,11 +7,11 @@ import { number, text } from "../text";
 import { createFollowing } from "./following";
 import { Line } from "./line";
 import { Heights, Search, type Row } from "./lines";
-import { Selection, shownText } from "./selection";
+import { joined, Selection } from "./selection";
 import { downloadAddress, type LogKey } from "./source";
 
 const rowPixels = 20;
-/** So many rows above and below what is seen are in the document. */
+/** What is so many rows of height above and below what is seen is in the document, too. */
 const overscan = 30;
 /** So many hits are marked beside the log. */
 const mostTicks = 500;
@@ -37,10 +37,11 @@ export default function Viewer(props: { logKey: LogKey; isOver: () => boolean })
     return current;
   }, undefined, { equals: false });
   const total = () => log.lines().rows.length;
+  const count = () => log.lines().count;
   const range = createMemo((): [number, number] => {
     const current = measured();
-    return [Math.max(0, current.at(top() / rowPixels) - overscan),
-      Math.min(total(), current.at((top() + room()) / rowPixels) + overscan + 1)];
+    return [current.at(top() / rowPixels - overscan),
+      Math.min(total(), current.at((top() + room()) / rowPixels + overscan) + 1)];
   }, undefined, { equals: (a, b) => a[0] === b[0] && a[1] === b[1] });
   const shown = createMemo(() => log.lines().rows.slice(...range()));
   const observe = () => {
@@ -56,7 +57,7 @@ export default function Viewer(props: { logKey: LogKey; isOver: () => boolean })
     selection.changed(); // before rows leave the document
     const isAtEnd = scroller.scrollTop + scroller.clientHeight >= scroller.scrollHeight - rowPixels;
     setTop(scroller.scrollTop);
-    if (isFollowing() && !isAtEnd && scroller.scrollTop < lastTop) { setFollowing(false); setSeen(total()); }
+    if (isFollowing() && !isAtEnd && scroller.scrollTop < lastTop) { setFollowing(false); setSeen(count()); }
     if (isAtEnd && log.mode() === "live") setFollowing(true);
     lastTop = scroller.scrollTop;
     place = { row: measured().at(lastTop / rowPixels), isAtEnd };
@@ -157,7 +158,7 @@ export default function Viewer(props: { logKey: LogKey; isOver: () => boolean })
   }));
   // What is selected is copied, also where it is not in the document. Without a selection the linked lines are.
   const onCopy = (event: ClipboardEvent) => {
-    const copied = selection.read() || log.lines().rows.filter(isChosen).map(shownText).join("\n");
+    const copied = selection.read() || joined(log.lines().rows.filter(isChosen));
     if (!copied) return;
     event.clipboardData?.setData("text/plain", copied);
     event.preventDefault();
@@ -205,7 +206,10 @@ export default function Viewer(props: { logKey: LogKey; isOver: () => boolean })
                 </li>
               }>
                 <li classList={{ on: isChosen(row) }} data-row={row.index}>
-                  <a href={`#L${idOf(row)}`} tabindex="-1" onClick={(event) => choose(event, row)}>{idOf(row)}</a>
+                  <a href={`#L${idOf(row)}`} tabindex="-1" onClick={(event) => choose(event, row)}
+                    title={row.isContinuation ? text.log.goesOn(row.number) : undefined}>
+                    {row.isContinuation ? "…" : idOf(row)}
+                  </a>
                   <Line text={row.text} query={query()} isNow={hits()[hit()] === row} />
                 </li>
               </Show>
@@ -217,16 +221,16 @@ export default function Viewer(props: { logKey: LogKey; isOver: () => boolean })
           <For each={hits().slice(0, mostTicks)}>{(row) => <rect y={`${(row.index / Math.max(1, total())) * 100}%`} />}</For>
           <For each={[...errors()]}>{(row) => <rect class="err" y={`${(row.index / Math.max(1, total())) * 100}%`} />}</For>
         </svg>
-        <Show when={!isFollowing() && log.mode() === "live" && total() > seen() && seen() > 0}>
-          <button class="btn more" type="button" onClick={toEnd}><Icon name="follow" />{text.log.newLines(total() - seen())}</button>
+        <Show when={!isFollowing() && log.mode() === "live" && count() > seen() && seen() > 0}>
+          <button class="btn more" type="button" onClick={toEnd}><Icon name="follow" />{text.log.newLines(count() - seen())}</button>
         </Show>
       </div>
       <div class="foot-bar">
         <span class="live" classList={{ stale: log.mode() === "lost" || log.mode() === "full" }}>{state()}</span>
-        <span>{text.log.lines(total())}</span>
+        <span>{text.log.lines(count())}</span>
         <Show when={log.mode() === "live"}><span class="small-no">{isFollowing() ? text.log.following : text.log.notFollowing}</span></Show>
         <span class="end small-no"><kbd>n</kbd> {text.log.after}</span><span class="small-no"><kbd>[</kbd> <kbd>]</kbd> {text.run.attempts}</span>
-        <span class="sr">{number(total())}</span>
+        <span class="sr">{number(count())}</span>
       </div>
     </>
   );
