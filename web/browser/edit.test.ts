@@ -3,7 +3,7 @@ import { createRequire } from "node:module";
 import type { Page } from "playwright-core";
 import { describe, expect, it } from "vitest";
 import { correct, keyboard } from "./hands";
-import { arrive, facts, leave, pictures, settled, site, useBrowser, visit } from "./world";
+import { arrive, facts, leave, pictures, settled, signIn, site, useBrowser, visit } from "./world";
 
 useBrowser();
 const namespace = facts["namespace"] ?? "";
@@ -324,6 +324,42 @@ describe("what is typed", () => {
     await page.reload();
     await box(page).waitFor();
     expect(await page.getByText("This is what you typed before.").count()).toBe(0);
+    await leave(visitor);
+  });
+
+  it("in the forms of a new DAG and of a task is there again after the session has ended", async () => {
+    const visitor = await visit();
+    const page = await arrive(visitor, "edda", `#/dags/new?namespace=${namespace}`);
+    const other = await visitor.context.newPage();
+    await other.goto(`${site}#/runs`);
+    /** comeBack ends the session, of which the other tab learns by its next request, and signs in again. */
+    const comeBack = async (next: string) => {
+      await other.getByRole("navigation", { name: "Main" }).waitFor();
+      await visitor.context.clearCookies();
+      await other.goto(site + next);
+      await page.getByText("Your session has ended.").waitFor();
+      await signIn(page, "edda");
+    };
+    await page.getByLabel("Schedule").fill("@daily");
+    await page.getByRole("button", { name: "Add parameter" }).click();
+    await page.getByLabel("Parameter", { exact: true }).fill("DAY");
+    await comeBack("#/dags");
+    await page.getByLabel("Schedule").waitFor();
+    expect(await page.getByLabel("Schedule").inputValue()).toBe("@daily");
+    expect(await page.getByLabel("Parameter", { exact: true }).inputValue()).toBe("DAY");
+
+    await page.goto(`${site}#/dags/${namespace}/etl-010/edit`);
+    await page.getByRole("button", { name: "Add task" }).click();
+    const dialog = page.getByRole("dialog");
+    await dialog.getByLabel("Name").fill("check");
+    await comeBack("#/runs");
+    await dialog.waitFor();
+    expect(await dialog.getByLabel("Name").inputValue()).toBe("check");
+    await dialog.getByLabel("Image").fill("busybox:1.36");
+    await dialog.getByRole("button", { name: "Add task" }).click();
+    await dialog.waitFor({ state: "detached" });
+    expect(await written(page)).toContain("name: check");
+    await page.getByRole("button", { name: "Discard" }).click();
     await leave(visitor);
   });
 });

@@ -1,7 +1,7 @@
 import { cleanup, fireEvent, render, screen, within } from "@solidjs/testing-library";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { App } from "../src/app";
-import { draftAt, keepDraft } from "../src/drafts";
+import { draftAt, draftsBelow, keepDraft } from "../src/drafts";
 import { start } from "../src/live";
 import { Search } from "../src/parts/search";
 import { Toasts } from "../src/parts/toasts";
@@ -220,11 +220,14 @@ it("a suspension that somebody may undo says so until it is closed, and another 
 });
 
 describe("what was typed", () => {
+  const user = { name: "", admin: false, disabled: false, grants: [], generation: 7, createdAt: "2026-07-01T12:00:00Z" };
   const routes = {
     "GET auth/me": root, "POST auth/logout": () => new Response(null, { status: 204 }),
     "GET namespaces/shop/dags/etl": () =>
       json({ name: "etl", manifest: { spec: { parameters: [{ name: "DAY", defaultValue: "today" }], task: [] } } }),
     "GET runs": () => json({ items: [] }), "POST namespaces/shop/dags/etl/runs": () => new Response(null, { status: 204 }),
+    "GET namespaces": () => json({ items: [] }), "GET auth/tokens": () => json({ items: [] }),
+    "GET users": () => json({ items: [{ ...user, name: "bob" }] }),
   };
   const login = (name: string) => () =>
     json({ user: { name, admin: true, grants: [] }, expiresAt: "2099-01-01T00:00:00Z" });
@@ -238,9 +241,12 @@ describe("what was typed", () => {
     await vi.waitFor(() => expect(sessionStorage.length).toBe(1));
     keepDraft("DAG shop/etl", { text: "kind: DAG", generation: 1 });
   };
-  const arrive = async (name: string) => {
+  const enter = async (name: string) => {
     serve({ ...routes, "POST auth/login": login(name) });
     await signIn(name, "");
+  };
+  const arrive = async (name: string) => {
+    await enter(name);
     return [(await day()).value, draftAt("DAG shop/etl")?.text];
   };
   afterEach(() => {
@@ -269,6 +275,54 @@ describe("what was typed", () => {
     await screen.findByText(text.shell.noScreen);
     go("#/dags/shop/etl/trigger");
     expect((await day()).value).toBe("today");
+  });
+
+  it.each([["#/dags/new", text.create.schedule], ["#/account", text.account.tokenName]])(
+    "in the form at %s is there again after the session has ended, and gone when the user leaves it", async (place, label) => {
+      const field = () => screen.findByLabelText<HTMLInputElement>(label, {}, { timeout: 10_000 }); // loads the screen
+      serve(routes);
+      vi.stubGlobal("EventSource", class extends EventTarget { close() {} });
+      go(place);
+      render(() => <App />);
+      fireEvent.input(await field(), { target: { value: "typed" } });
+      ended();
+      await enter("bob");
+      expect((await field()).value).toBe("");
+      ended();
+      await enter("root");
+      expect((await field()).value).toBe("typed");
+      go("#/nowhere");
+      await screen.findByText(text.shell.noScreen);
+      go(place);
+      expect((await field()).value).toBe("");
+    }, 20_000);
+
+  it.each(["bob", ""])("in the dialog of the user \"%s\" is there again, but for the password", async (name) => {
+    const submit = () => fireEvent.submit(document.querySelector("dialog form") as HTMLFormElement);
+    serve(routes);
+    vi.stubGlobal("EventSource", class extends EventTarget { close() {} });
+    go("#/users");
+    render(() => <App />);
+    const button = name ? `${text.users.edit} ${name}` : text.users.add;
+    fireEvent.click(await screen.findByRole("button", { name: button }, { timeout: 4000 }));
+    const password = () =>
+      dialog().getByLabelText<HTMLInputElement>(name ? text.users.setPassword : text.users.password);
+    fireEvent.input(password(), { target: { value: "trombone zebra lantern" } });
+    fireEvent.click(dialog().getByText(text.users.addGrant));
+    fireEvent.input(dialog().getByLabelText(text.users.namespace), { target: { value: "shop" } });
+    ended();
+    expect(screen.queryByRole("dialog", { hidden: true })).toBeNull();
+    expect(JSON.stringify({ ...sessionStorage })).not.toContain("zebra");
+    await enter("root");
+    await screen.findByRole("dialog", { hidden: true }, { timeout: 4000 });
+    expect(dialog().getByLabelText<HTMLInputElement>(text.users.namespace).value).toBe("shop");
+    expect(password().value).toBe("");
+    const sent = serve({ ...routes, "PUT users/bob": () => json({ ...user, name, generation: 8 }), "POST users": () => json(user) });
+    submit();
+    await vi.waitFor(() => expect(document.querySelector("dialog")).toBeNull());
+    const write = sent.find((request) => !request.to.startsWith("GET"));
+    expect([write?.to, write?.headers["If-Match"]]).toEqual(name ? ["PUT users/bob", '"7"'] : ["POST users", undefined]);
+    expect(draftsBelow("")).toEqual([]);
   });
 });
 

@@ -1,7 +1,8 @@
 import { createUniqueId, For, Show, type JSX } from "solid-js";
-import { createStore, type SetStoreFunction } from "solid-js/store";
+import type { SetStoreFunction } from "solid-js/store";
 import { Dialog } from "../parts/dialog";
 import { text } from "../text";
+import { createTyped } from "../typed";
 import { emptyTask, type TaskForm } from "./write";
 
 /** namePattern is what Kubernetes takes for a name of a task. */
@@ -119,10 +120,12 @@ export function RunsFields(props: { task: TaskForm; set: SetStoreFunction<TaskFo
   );
 }
 
-/** TaskDialog asks what a task is. It is written as YAML, and never read back. */
-export function TaskDialog(props: { names: string[]; close: () => void; add: (task: TaskForm) => void }): JSX.Element {
+/** TaskDialog asks what a task is. It is written as YAML, and never read back. draft is where what is typed is kept. */
+export function TaskDialog(props: {
+  draft: string; names: string[]; close: () => void; add: (task: TaskForm) => void;
+}): JSX.Element {
   const last = props.names.at(-1);
-  const [task, set] = createStore<TaskForm>({ ...emptyTask, runAfter: last ? [last] : [] });
+  const [task, set] = createTyped<TaskForm>(props.draft, { ...emptyTask, runAfter: last ? [last] : [] });
   const toggle = (name: string, isOn: boolean) =>
     set("runAfter", (now) => props.names.filter((each) => (each === name ? isOn : now.includes(each))));
   return (

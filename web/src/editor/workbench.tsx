@@ -18,6 +18,7 @@ import { Skeleton } from "../parts/states";
 import { Said } from "../parts/values";
 import { createReading } from "../reading";
 import { text } from "../text";
+import { typedAt } from "../typed";
 import type { Checking } from "./checking";
 import { explained, type Kind } from "./crd";
 import { Difference } from "./diff";
@@ -48,6 +49,8 @@ export function FaultsWithoutPlace(props: { checking: Checking }): JSX.Element {
 export function Workbench(props: {
   kind: Kind;
   namespace: string;
+  /** The key of the draft that the text is. */
+  draft: string;
   text: string;
   setText: (text: string) => void;
   checking: Checking;
@@ -59,7 +62,8 @@ export function Workbench(props: {
 }): JSX.Element {
   let editor: Editor | undefined;
   const [cursor, setCursor] = createSignal(0);
-  const [asksForTask, setAsksForTask] = createSignal(false);
+  const taskDraft = `task of ${props.draft}`;
+  const [asksForTask, setAsksForTask] = createSignal(typedAt(taskDraft) !== undefined);
   const source = () => props.checking.source();
   const outline = createMemo<Outline | undefined>((last) => outlineOf(source()) ?? last);
   const isDAG = () => props.kind === "DAG";
@@ -123,6 +127,7 @@ export function Workbench(props: {
       </Show>
       <Show when={asksForTask()}>
         <TaskDialog
+          draft={taskDraft}
           names={(outline()?.tasks ?? []).map((task) => task.name).filter(Boolean)}
           close={() => setAsksForTask(false)}
           add={(task) => {

@@ -1,9 +1,8 @@
 import { createEffect, createSignal, For, Show, type JSX } from "solid-js";
-import { createStore } from "solid-js/store";
 import { createAction } from "../action";
 import { session, tokens } from "../api/calls";
 import { Problem } from "../api/problem";
-import type { Grant, Role, Token } from "../api/types";
+import type { Grant, Token } from "../api/types";
 import { Confirm } from "../parts/dialog";
 import { accessText, GrantFields } from "../parts/grants";
 import { Code, Loaded, ProblemNotice } from "../parts/states";
@@ -14,6 +13,7 @@ import { me, signOut } from "../session";
 import { nextTheme, theme } from "../theme";
 import { text } from "../text";
 import { toggleZone, zone } from "../time";
+import { createTyped } from "../typed";
 
 const lifetimes = [7, 30, 90, 365];
 
@@ -73,26 +73,25 @@ function Password(): JSX.Element {
   );
 }
 
-/** initialAccess is what a new token may do unless the form is changed: what the user may, but never administration. */
-const initialAccess = () => ({
-  admin: false, grants: me().grants.length ? me().grants.map((grant) => ({ ...grant })) : [{ namespace: "*", role: "viewer" as Role }],
+/** initialToken is a new token unless the form is changed. It may do what the user may, but never administration. */
+const initialToken = (): { name: string; days: number; admin: boolean; grants: Grant[] } => ({
+  name: "", days: 90, admin: false,
+  grants: me().grants.length ? me().grants.map((grant) => ({ ...grant })) : [{ namespace: "*", role: "viewer" }],
 });
 
 function Tokens(): JSX.Element {
   const list = createReading(() => ({}), (_, signal) => tokens.list(signal));
-  const [access, setAccess] = createStore<{ admin: boolean; grants: Grant[] }>(initialAccess());
+  const [form, setForm] = createTyped("token", initialToken());
   const [made, setMade] = createSignal("");
   const [problem, setProblem] = createSignal<Problem>();
   const [asked, setAsked] = createSignal<Token>();
-  const [create, isCreating] = createAction(async (form: HTMLFormElement) => {
-    const values = new FormData(form);
+  const [create, isCreating] = createAction(async () => {
     setProblem(undefined);
     try {
-      const expires = new Date(Date.now() + Number(values.get("days")) * 86_400_000).toISOString();
-      const token = await tokens.create(String(values.get("name")), expires, access.admin, access.grants);
+      const expires = new Date(Date.now() + form.days * 86_400_000).toISOString();
+      const token = await tokens.create(form.name, expires, form.admin, form.grants);
       setMade(token.token);
-      form.reset();
-      setAccess(initialAccess());
+      setForm(initialToken());
       list.refresh();
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
@@ -111,19 +110,21 @@ function Tokens(): JSX.Element {
   return (
     <section class="panel">
       <header><h2>{text.account.tokens}</h2></header>
-      <form class="pad form-row" onSubmit={(event) => { event.preventDefault(); void create(event.currentTarget); }}>
-        <label class="field">{text.account.tokenName}<input class="input" name="name" maxlength="63" required /></label>
+      <form class="pad form-row" onSubmit={(event) => { event.preventDefault(); void create(); }}>
+        <label class="field">{text.account.tokenName}<input class="input" maxlength="63" required value={form.name} onInput={(event) => setForm("name", event.currentTarget.value)} /></label>
         <label class="field">{text.account.days}
-          <select class="input" name="days"><For each={lifetimes}>{(days) => <option value={days} selected={days === 90}>{text.account.dayCount(days)}</option>}</For></select>
+          <select class="input" onChange={(event) => setForm("days", Number(event.currentTarget.value))}>
+            <For each={lifetimes}>{(days) => <option value={days} selected={days === form.days}>{text.account.dayCount(days)}</option>}</For>
+          </select>
         </label>
         <div class="rights">
-          <GrantFields grants={access.grants} change={(index, grant) => setAccess("grants", index, grant)}
-            remove={(index) => setAccess("grants", access.grants.filter((_, at) => at !== index))}
-            add={() => setAccess("grants", access.grants.length, { namespace: "", role: "viewer" })} />
+          <GrantFields grants={form.grants} change={(index, grant) => setForm("grants", index, grant)}
+            remove={(index) => setForm("grants", form.grants.filter((_, at) => at !== index))}
+            add={() => setForm("grants", form.grants.length, { namespace: "", role: "viewer" })} />
         </div>
         <Show when={me().admin}>
-          <label><input type="checkbox" name="admin" checked={access.admin}
-            onChange={(event) => setAccess("admin", event.currentTarget.checked)} /> {text.users.admin}</label>
+          <label><input type="checkbox" checked={form.admin}
+            onChange={(event) => setForm("admin", event.currentTarget.checked)} /> {text.users.admin}</label>
         </Show>
         <button class="btn" type="submit" disabled={isCreating()}>{text.account.create}</button>
         <p class="hint">{text.account.tokenRights}</p>

@@ -165,6 +165,7 @@ function Draft(props: {
       <Workbench
         kind={kind}
         namespace={namespace}
+        draft={key}
         text={draft().text}
         setText={(now) => setDraft({ ...draft(), text: now })}
         checking={checking}

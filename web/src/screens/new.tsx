@@ -12,7 +12,6 @@ import {
   Switch,
   type JSX,
 } from "solid-js";
-import { createStore } from "solid-js/store";
 import { createAction } from "../action";
 import { dagTasks, dags, home } from "../api/calls";
 import { Problem } from "../api/problem";
@@ -31,6 +30,7 @@ import { createReading } from "../reading";
 import { go, param, place, setParams, to } from "../router";
 import { may, mayAnywhere, me } from "../session";
 import { text } from "../text";
+import { createTyped } from "../typed";
 
 const draftKey = (kind: Kind, from: string) => `new ${kind} ${from}`;
 
@@ -211,6 +211,7 @@ function Draft(props: { kind: Kind; from: string; start: string }): JSX.Element 
       <Workbench
         kind={kind}
         namespace={namespace()}
+        draft={key}
         text={draft()}
         setText={setDraft}
         checking={checking}
@@ -298,11 +299,12 @@ function Choice(props: { kind: Kind }): JSX.Element {
   );
 }
 
-/** ObjectFields are the small form. What it writes is not read back. */
+/** ObjectFields are the small form. What it writes is not read back; what is typed is kept when the session ends. */
 function ObjectFields(props: { kind: Kind; write: (form: ObjectForm) => void }): JSX.Element {
   const isDAG = () => props.kind === "DAG";
-  const [form, set] = createStore<Omit<ObjectForm, "task">>({ name: "", schedule: "", parameters: [] });
-  const [task, setTask] = createStore<TaskForm>({ ...emptyTask, runAfter: [] });
+  const fields: Omit<ObjectForm, "task"> = { name: "", schedule: "", parameters: [] };
+  const [form, set] = createTyped(`form ${props.kind}`, fields);
+  const [task, setTask] = createTyped<TaskForm>(`task of form ${props.kind}`, { ...emptyTask, runAfter: [] });
   return (
     <form
       class="stack pad"

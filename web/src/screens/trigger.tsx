@@ -4,14 +4,14 @@ import { dags, runs } from "../api/calls";
 import { newKey } from "../api/client";
 import { Problem } from "../api/problem";
 import type { Parameter, ParameterValue, Run, RunDetail, RunParameter } from "../api/types";
-import { draftAt, keepDraft } from "../drafts";
 import { defaultOf, isSecret, overridesOf, valuesOfRun, type Values } from "../parameters";
 import { Loaded, outcomeOf, ProblemNotice } from "../parts/states";
 import { createReading } from "../reading";
 import { go, param, place, setParams, to } from "../router";
-import { may, state } from "../session";
+import { may } from "../session";
 import { text } from "../text";
 import { clock } from "../time";
+import { keepTyped, typedAt } from "../typed";
 
 /** The server checks what was typed when nothing has been typed for so long. */
 const checkDelay = 400;
@@ -80,17 +80,15 @@ function Form(props: {
   };
   const [values, setValues] = createStore<Values>({});
   const draft = `trigger ${props.namespace}/${props.name}`;
-  let typed = JSON.parse(draftAt(draft)?.text ?? "null") as Typed | null;
+  let typed = typedAt<Typed>(draft);
   createEffect(on(() => props.from, () => {
     setValues(reconcile({ ...(typed?.from === param("from") ? typed.values : prefill()) }));
-    typed = null;
+    typed = undefined;
   }));
-  createEffect(on(() => JSON.stringify({ from: param("from"), values } satisfies Typed), (text) => {
-    const isTyped = JSON.stringify(values) !== JSON.stringify(prefill());
-    keepDraft(draft, isTyped ? { text, generation: 0 } : undefined);
-  }));
-  // What was typed is kept when the session ends, not when the user leaves.
-  onCleanup(() => state().is === "signed-in" && keepDraft(draft, undefined));
+  keepTyped(draft, () => {
+    const text = JSON.stringify({ from: param("from"), values } satisfies Typed);
+    return JSON.stringify(values) === JSON.stringify(prefill()) ? undefined : text;
+  });
   const overrides = createMemo(() => overridesOf(shown(), values));
   const [isWorking, setWorking] = createSignal(false);
   const [verdict, setVerdict] = createSignal<Verdict>();

@@ -1,9 +1,9 @@
 import { createEffect, createSignal, For, Show, type JSX } from "solid-js";
-import { createStore } from "solid-js/store";
 import { createAction } from "../action";
 import { users } from "../api/calls";
 import { Problem } from "../api/problem";
 import type { Grant, User } from "../api/types";
+import { draftsBelow } from "../drafts";
 import { Confirm, Dialog } from "../parts/dialog";
 import { accessText, GrantFields } from "../parts/grants";
 import { Icon } from "../parts/icons";
@@ -15,15 +15,33 @@ import { createReading } from "../reading";
 import { param } from "../router";
 import { me } from "../session";
 import { text } from "../text";
+import { createTyped, typedAt } from "../typed";
 
 export default function Users(): JSX.Element {
   createEffect(() => (document.title = text.shell.title(text.users.title)));
   return <Show when={me().admin} fallback={<Empty title={text.users.forbidden} />}><List /></Show>;
 }
 
+/** UserForm is the dialog of a user, or of a new one, without the password. */
+interface UserForm {
+  of: User | null;
+  name: string;
+  admin: boolean;
+  disabled: boolean;
+  grants: Grant[];
+}
+
+const draftPrefix = "user ";
+
+/** unfinished is whose dialog was filled in when the session ended. */
+function unfinished(): User | "new" | undefined {
+  const [key] = draftsBelow(draftPrefix);
+  return key === undefined ? undefined : typedAt<UserForm>(key)?.of ?? "new";
+}
+
 function List(): JSX.Element {
   const list = createReading(() => ({ cursor: param("cursor"), limit: 50 }), (query, signal) => users.list(query, signal));
-  const [edited, setEdited] = createSignal<User | "new">();
+  const [edited, setEdited] = createSignal(unfinished());
   const [asked, setAsked] = createSignal<User>();
   const remove = async (user: User) => {
     try {
@@ -72,12 +90,13 @@ function List(): JSX.Element {
 }
 
 function Edit(props: { user: User | undefined; close: () => void; saved: () => void }): JSX.Element {
-  const [form, setForm] = createStore({
-    name: props.user?.name ?? "", password: "", admin: props.user?.admin ?? false, disabled: props.user?.disabled ?? false,
-    grants: (props.user?.grants ?? []).map((grant) => ({ ...grant })) as Grant[],
+  const user = props.user;
+  const [form, setForm] = createTyped<UserForm>(draftPrefix + (user?.name ?? ""), {
+    of: user ?? null, name: user?.name ?? "", admin: user?.admin ?? false, disabled: user?.disabled ?? false,
+    grants: (user?.grants ?? []).map((grant) => ({ ...grant })),
   });
+  const [password, setPassword] = createSignal("");
   const [problem, setProblem] = createSignal<Problem>();
-  let generation = props.user?.generation ?? 0;
   let lacksPassword = false; // Everything else is saved.
   const advice = () =>
     !lacksPassword ? undefined : problem()?.isOutcomeUnknown ? text.users.unknownPassword : text.users.noPassword;
@@ -86,14 +105,13 @@ function Edit(props: { user: User | undefined; close: () => void; saved: () => v
     lacksPassword = false;
     const access = { admin: form.admin, grants: form.grants.filter((grant) => grant.namespace) };
     try {
-      if (props.user) {
-        const saved = await users.update(props.user.name, generation, { ...access, disabled: form.disabled });
-        generation = saved.generation;
+      if (form.of) {
+        setForm("of", await users.update(form.of.name, form.of.generation, { ...access, disabled: form.disabled }));
         props.saved();
         lacksPassword = true;
-        if (form.password) await users.setPassword(props.user.name, form.password);
+        if (password()) await users.setPassword(form.name, password());
       } else {
-        await users.create({ name: form.name, password: form.password, ...access });
+        await users.create({ name: form.name, password: password(), ...access });
         props.saved();
       }
       say(text.users.saved(form.name));
@@ -111,7 +129,7 @@ function Edit(props: { user: User | undefined; close: () => void; saved: () => v
           <label class="field">{text.users.name}<input class="input" autocomplete="off" required value={form.name} onInput={(event) => setForm("name", event.currentTarget.value)} /></label>
         </Show>
         <label class="field">{props.user ? text.users.setPassword : text.users.password}
-          <input class="input" type="password" autocomplete="new-password" minlength="12" required={!props.user} onInput={(event) => setForm("password", event.currentTarget.value)} />
+          <input class="input" type="password" autocomplete="new-password" minlength="12" required={!props.user} onInput={(event) => setPassword(event.currentTarget.value)} />
         </label>
         <label><input type="checkbox" checked={form.admin} onChange={(event) => setForm("admin", event.currentTarget.checked)} /> {text.users.admin}</label>
         <Show when={props.user}>
