@@ -20,6 +20,7 @@
 //   - A log that may lack lines says so in its row, and where.
 //   - No log holds a Pod back forever. A log that cannot be read or stored in time is stored as lost, with the reason.
 //   - A node that does not answer delays the logs of its own Pods only.
-//   - Memory is bounded: by the limit of a log for each of the ReadsAtOnce captures, and by one budget for all streams.
+//   - Memory is bounded: by the limit of a log for each of the ReadsAtOnce captures, and by one budget for all streams,
+//     which no namespace can use up alone.
 //   - Everything in memory may be lost. The next leader reads the logs of the Pods that still exist.
 package logs

@@ -10,10 +10,10 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
 
+	"kontroler/apis/fairness"
 	"kontroler/apis/kontroler/v1alpha1"
 	"kontroler/controller/engine"
 	"kontroler/controller/podlog"
-	"kontroler/controller/queue"
 )
 
 const (
@@ -22,7 +22,8 @@ const (
 	// the others leave.
 	maxStreams, maxFollowed = 500, 400
 	// streamMemory bounds the memory of all streams together, in compressed bytes, without the first and the last block
-	// of each. If four times the limit of a log is more, that is the bound.
+	// of each. If four times the limit of a log is more, that is the bound. A namespace may have half of what the others
+	// leave.
 	streamMemory = 64 << 20
 	// openTimeout is how long OpenBefore delays the deletion of Pods.
 	openTimeout = time.Second
@@ -148,12 +149,12 @@ func (s *streams) open(p *corev1.Pod, limit int64, most int) *stream {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	has := s.byNamespace[p.Namespace]
-	share := queue.FairShare(most, len(s.byPod)-has)
+	share := fairness.Share(most, len(s.byPod)-has)
 	if found := s.byPod[p.UID]; found != nil || has >= share || len(s.byPod) >= most {
 		return found
 	}
 	made := &stream{
-		pod: p, log: podlog.New(limit, s.budget), opened: make(chan struct{}),
+		pod: p, log: podlog.New(limit, s.budget.Of(p.Namespace)), opened: make(chan struct{}),
 		unfollow: make(chan struct{}), quit: make(chan struct{}), done: make(chan struct{}),
 	}
 	s.byPod[p.UID] = made

@@ -2,6 +2,7 @@ package logs
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -9,6 +10,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"kontroler/controller/podlog"
 )
 
 const testLimit = 1 << 20
@@ -62,6 +65,37 @@ func TestStreamsAreSharedBetweenNamespaces(t *testing.T) {
 	want := map[string]int{"a": maxStreams / 2, "b": maxStreams / 4, "c": maxStreams / 8}
 	if diff := cmp.Diff(want, opened); diff != "" {
 		t.Errorf("streams by namespace (-want +got):\n%s", diff)
+	}
+}
+
+// A namespace whose streams have more to hold than there is memory leaves others some.
+func TestTheMemoryOfStreamsIsSharedBetweenNamespaces(t *testing.T) {
+	const limit = 64 << 10
+	streams := newStreams(limit, &streamCounts{})
+	streams.budget = podlog.NewBudget(16 * limit)
+	random := rand.New(rand.NewPCG(1, 2))
+	isShort := func(uid int, namespace string) bool {
+		p := podOf(uid)
+		p.Namespace = namespace
+		log := streams.open(p, limit, maxStreams).log
+		content := []byte("2026-01-02T03:04:05Z ")
+		for range 2 * limit {
+			content = append(content, byte('!'+random.IntN(90)))
+		}
+		_, _ = log.Write(content) // It never fails.
+		return log.Finish().Short
+	}
+	short := 0
+	for uid := range 20 {
+		if isShort(uid, "a") {
+			short++
+		}
+	}
+	if short == 0 {
+		t.Error("a namespace holds all memory")
+	}
+	if isShort(20, "b") {
+		t.Error("another namespace has no memory left for one log")
 	}
 }
 

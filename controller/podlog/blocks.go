@@ -11,7 +11,7 @@ type Block struct {
 
 // blockStore stores the head and the tail of a log in blocks.
 type blockStore struct {
-	budget               *Budget
+	budget               *Share
 	blockSize            int
 	headLimit, tailLimit int64 // before compression
 
@@ -24,7 +24,7 @@ type blockStore struct {
 	isShort bool
 }
 
-func newBlockStore(limit int64, budget *Budget) blockStore {
+func newBlockStore(limit int64, budget *Share) blockStore {
 	blockSize := int(max(1, min(maxBlock, limit/8)))
 	return blockStore{budget: budget, blockSize: blockSize, headLimit: limit / 2, tailLimit: limit - limit/2}
 }

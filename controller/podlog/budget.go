@@ -4,40 +4,62 @@ import (
 	"bytes"
 	"compress/gzip"
 	"sync"
+
+	"kontroler/apis/fairness"
 )
 
-// Budget bounds the compressed bytes that several logs hold together. It is safe for concurrent use. A nil Budget has
-// no bound.
+// Budget bounds the compressed bytes that the logs of several owners hold together. It is safe for concurrent use.
 type Budget struct {
-	mu   sync.Mutex
-	free int64 // negative if required blocks exceeded the budget
+	size int64
+
+	mu      sync.Mutex
+	held    int64 // more than size if required blocks exceeded it
+	byOwner map[string]int64
 }
 
 // NewBudget makes a budget of a number of bytes.
-func NewBudget(size int64) *Budget { return &Budget{free: size} }
+func NewBudget(size int64) *Budget { return &Budget{size: size, byOwner: map[string]int64{}} }
 
-// take takes n bytes if they are free, or if they are required.
-func (b *Budget) take(n int, areRequired bool) bool {
-	if b == nil {
+// Of returns what an owner may hold of the budget: half of what the other owners leave.
+func (b *Budget) Of(owner string) *Share { return &Share{b, owner} }
+
+// Share is what the logs of one owner may hold of a Budget. A nil Share has no bound.
+type Share struct {
+	of    *Budget
+	owner string
+}
+
+// take takes n bytes if the owner may hold them, or if they are required.
+func (s *Share) take(n int, areRequired bool) bool {
+	if s == nil {
 		return true
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if int64(n) > b.free && !areRequired {
+	s.of.mu.Lock()
+	defer s.of.mu.Unlock()
+	own := s.of.byOwner[s.owner]
+	if own+int64(n) > fairness.Share(s.of.size, s.of.held-own) && !areRequired {
 		return false
 	}
-	b.free -= int64(n)
+	s.add(n)
 	return true
 }
 
 // giveBack returns n bytes.
-func (b *Budget) giveBack(n int) {
-	if b == nil {
+func (s *Share) giveBack(n int) {
+	if s == nil {
 		return
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.free += int64(n)
+	s.of.mu.Lock()
+	defer s.of.mu.Unlock()
+	s.add(-n)
+}
+
+// add adds n bytes to what the owner holds. The caller holds the mutex of the budget.
+func (s *Share) add(n int) {
+	s.of.held += int64(n)
+	if s.of.byOwner[s.owner] += int64(n); s.of.byOwner[s.owner] == 0 {
+		delete(s.of.byOwner, s.owner)
+	}
 }
 
 // compressor takes a megabyte. Logs share a pool of them, so that there are fewer compressors than logs.

@@ -13,7 +13,8 @@
 //   - Bytes = head + Omitted + tail, exactly, whatever was omitted and why.
 //   - A log holds at most its limit, counted before compression. The logs that share a Budget hold at most its size,
 //     counted after compression, and in addition the first and the last block of each log, which are always stored. A
-//     log that is no longer than a block is therefore complete.
+//     log that is no longer than a block is therefore complete. The logs of one owner hold at most half of what those
+//     of the others leave.
 //   - Each block is a gzip member of its own, so any sequence of blocks is a gzip stream. Blocks of the tail are
 //     dropped without touching the others.
 //   - A line without a timestamp was not written by the container but by the kubelet, which reports in the body of its

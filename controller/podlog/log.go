@@ -20,7 +20,7 @@ type Result struct {
 	// Begins is the time of the first line that was read, Ends the latest time of all lines. They are zero if no line
 	// was read.
 	Begins, Ends time.Time
-	// Short reports that less than the limit was stored, because the Budget was spent.
+	// Short reports that less than the limit was stored, because the Share of the Budget was spent.
 	Short bool
 	// Gap reports that a second stream did not continue where the one before it broke.
 	Gap bool
@@ -35,7 +35,7 @@ type Log struct {
 
 // New makes a Log that stores at most limit bytes, half of them head and half tail. It takes its memory from budget. If
 // budget is nil, only the limit applies.
-func New(limit int64, budget *Budget) *Log { return &Log{blocks: newBlockStore(limit, budget)} }
+func New(limit int64, budget *Share) *Log { return &Log{blocks: newBlockStore(limit, budget)} }
 
 // Write takes the next bytes of the stream. It never fails.
 func (l *Log) Write(p []byte) (int, error) {

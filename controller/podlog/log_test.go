@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"runtime"
 	"slices"
@@ -268,12 +269,12 @@ func TestLogsShareABudget(t *testing.T) {
 	for i := range random {
 		random[i] = byte(source.Uint32())
 	}
-	const budget = 2 * limit
+	const budget = 5 * limit
 	shared := podlog.NewBudget(budget)
 	var logs []*podlog.Log
 	held, short := 0, 0
 	for range 10 {
-		l := podlog.New(limit, shared)
+		l := podlog.New(limit, shared.Of("a"))
 		write(t, l, bytes.NewReader(stamped(random)))
 		r := l.Finish()
 		check(t, r, random, limit)
@@ -289,16 +290,41 @@ func TestLogsShareABudget(t *testing.T) {
 		}
 		logs = append(logs, l)
 	}
-	if most := budget + 10*2*(block+1024); held > most || short == 0 {
+	if most := budget/2 + 10*2*(block+1024); held > most || short == 0 {
 		t.Errorf("%d bytes are held, want at most %d; %d logs are short, want some", held, most, short)
 	}
 	for _, l := range logs {
 		l.Release()
 	}
-	l := podlog.New(limit, shared)
+	l := podlog.New(limit, shared.Of("a"))
 	write(t, l, bytes.NewReader(stamped(random)))
 	if r := l.Finish(); r.Short {
 		t.Error("released memory cannot be used again")
+	}
+}
+
+// TestOwnersShareABudget writes more logs of one owner than the budget has memory for, and then logs of others. Each
+// owner has half of what those before it left.
+func TestOwnersShareABudget(t *testing.T) {
+	random := make([]byte, 2*limit)
+	source := rand.New(rand.NewPCG(5, 6))
+	for i := range random {
+		random[i] = byte(source.Uint32())
+	}
+	shared, whole := podlog.NewBudget(17*limit), map[string]int{}
+	for _, owner := range []string{"a", "b", "c"} {
+		for range 20 {
+			l := podlog.New(limit, shared.Of(owner))
+			write(t, l, bytes.NewReader(stamped(random)))
+			if l.Finish().Short {
+				l.Release()
+			} else {
+				whole[owner]++
+			}
+		}
+	}
+	if want := map[string]int{"a": 8, "b": 4, "c": 2}; !maps.Equal(whole, want) {
+		t.Errorf("whole logs by owner are %v, want %v", whole, want)
 	}
 }
 
@@ -382,9 +408,9 @@ func FuzzLog(f *testing.F) {
 	f.Add([]byte("a\nb\n\nc"), uint16(3), uint16(100), uint16(7))
 	f.Add(bytes.Repeat([]byte("0123456789\n"), 200), uint16(50), uint16(64), uint16(0))
 	f.Fuzz(func(t *testing.T, content []byte, piece, limit, budget uint16) {
-		var shared *podlog.Budget
+		var shared *podlog.Share
 		if budget > 0 {
-			shared = podlog.NewBudget(int64(budget))
+			shared = podlog.NewBudget(2 * int64(budget)).Of("")
 		}
 		most := int64(limit) + 1
 		l := podlog.New(most, shared)

@@ -4,6 +4,8 @@ import (
 	"sync"
 
 	"k8s.io/client-go/util/workqueue"
+
+	"kontroler/apis/fairness"
 )
 
 // fair divides the workers of a queue between namespaces, because syncs may take long in one of them: an admission
@@ -37,10 +39,6 @@ type share[K comparable] struct {
 	waiting   workqueue.Queue[K]
 	busy      int // workers
 }
-
-// FairShare returns how many of all items one namespace may have: half of those that the others leave, and at least
-// one. ofOthers is how many the others have.
-func FairShare(all, ofOthers int) int { return max(1, (all-ofOthers)/2) }
 
 // LeastPerNamespace is the least number of keys of one namespace that a queue must sync at the same time. With fewer,
 // and so with fewer workers, syncs that hang in three namespaces would leave no worker for a fourth.
@@ -142,7 +140,7 @@ func (f *fair[K]) done(key K) {
 func (f *fair[K]) next() int {
 	next := -1
 	for i, s := range f.turns {
-		if s.busy < FairShare(f.workers, f.busy-s.busy) && (next < 0 || s.busy < f.turns[next].busy) {
+		if s.busy < fairness.Share(f.workers, f.busy-s.busy) && (next < 0 || s.busy < f.turns[next].busy) {
 			next = i
 		}
 		if s.busy == 0 {

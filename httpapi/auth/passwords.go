@@ -13,6 +13,8 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/crypto/argon2"
+
+	"kontroler/apis/fairness"
 )
 
 // The cost of a hash, as OWASP recommends for Argon2id: 19 MiB, two passes, one thread.
@@ -81,7 +83,7 @@ func (h *Hasher) Enter(network string) (*Turn, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	all, own := maxWaiting+cap(h.places), h.networks[network]
-	if left := all - (h.waiting - own); h.waiting >= all || own >= max(1, left/2) {
+	if h.waiting >= all || own >= fairness.Share(all, h.waiting-own) {
 		return nil, ErrBusy
 	}
 	h.waiting++

@@ -80,6 +80,7 @@ var house = []place{
 	},
 	// The flags, log and probes of all mains. It lies in apis because that is what every part may import.
 	{path: "apis/process", may: all([]string{"k8s.io/klog/v2"}, client)},
+	{path: "apis/fairness"}, // shared by both programs
 	{path: "apis/clustertest", may: all(client, yaml)},
 	{path: "apis/tlstest"},
 	{path: "generated", may: all([]string{module + "/apis"}, client)},
@@ -91,7 +92,7 @@ var house = []place{
 			[]string{module + "/controller/text", "github.com/robfig/cron/v3"}, client),
 		tests: ownDB,
 	},
-	{path: "controller/podlog"},
+	{path: "controller/podlog", may: []string{module + "/apis/fairness"}},
 	{path: "controller/names", tests: validation},
 	{path: "controller/text"},
 	{path: "controller/clock", may: []string{module + "/controller/fault"}},
@@ -135,12 +136,14 @@ var house = []place{
 		tests: wire,
 	},
 	{path: "controller/queue", may: all([]string{
+		module + "/apis/fairness",
 		module + "/controller/engine", module + "/controller/wait", module + "/store!", module + "/store/transition",
 	}, client)},
 	{
 		path: "controller/logs",
 		may: all(
 			[]string{
+				module + "/apis/fairness",
 				module + "/controller/engine",
 				module + "/controller/fault",
 				module + "/controller/pod",
@@ -229,7 +232,7 @@ var house = []place{
 	{
 		path: "httpapi/auth",
 		may: []string{
-			module + "/store!", module + "/store/accounts",
+			module + "/apis/fairness", module + "/store!", module + "/store/accounts",
 			"github.com/golang-jwt/jwt/v5", "golang.org/x/crypto/argon2!",
 		},
 		tests: ownDB,
