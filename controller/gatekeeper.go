@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
+	"kontroler/apis/kubeerrors"
 	"kontroler/controller/engine"
 	"kontroler/controller/kube"
 	"kontroler/controller/queue"
@@ -61,7 +62,7 @@ func (k *gatekeeper) createFailed(row store.Run, c engine.Create, gates *queue.G
 		refusal.Reason = engine.ReasonQuotaExceeded
 	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause), apierrors.IsNotFound(err):
 		refusal.Reason = engine.ReasonNamespaceTerminating
-	case kube.IsTooLarge(err):
+	case kubeerrors.IsTooLarge(err):
 		refusal.Reason, refusal.IsPermanent = engine.ReasonCreateRefused, true
 		refusal.Message += ". Shorten the parameters, or pass large values through a ConfigMap or a workspace"
 	case kube.IsInvalid(err):

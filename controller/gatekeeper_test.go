@@ -9,7 +9,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"kontroler/apis/clustertest"
-	"kontroler/controller/kube"
+	"kontroler/apis/kubeerrors"
 )
 
 // TestTooLargePod: what a real API server answers if a Pod is too large for etcd, for its client, or for itself.
@@ -26,7 +26,7 @@ func TestTooLargePod(t *testing.T) {
 				}},
 			},
 		}, metav1.CreateOptions{})
-		if !kube.IsTooLarge(err) {
+		if !kubeerrors.IsTooLarge(err) {
 			t.Errorf("a Pod of %d bytes is not found too large: %v", size, err)
 		}
 	}

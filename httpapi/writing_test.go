@@ -236,6 +236,25 @@ func TestDeleteDuringAChange(t *testing.T) {
 	}
 }
 
+// TestObjectsThatEtcdRefuses writes objects that are smaller than a body may be, and larger than etcd stores.
+func TestObjectsThatEtcdRefuses(t *testing.T) {
+	f := newFactory(t)
+	f.createDAG("etl")
+	large := manifestOf("large")
+	for i := range 14 {
+		large += fmt.Sprintf("  - {name: task-%d, image: alpine, script: %s}\n", i, strings.Repeat("x", 128<<10))
+	}
+	for name, q := range map[string]request{
+		"create":  f.as("editor", "POST", f.path("/dags"), large, yamlBody),
+		"replace": f.as("editor", "PUT", f.path("/dags/etl"), strings.Replace(large, "large", "etl", 1), `If-Match: "1"`, yamlBody),
+	} {
+		a := f.do(q)
+		if a.StatusCode != 413 || !strings.Contains(string(a.body), "1.5 MiB by default. Move large scripts") {
+			t.Errorf("%s: status %d: %s", name, a.StatusCode, a.body)
+		}
+	}
+}
+
 // TestFaultsOfManifests sends faulty manifests to create and to validate. Neither request stores anything.
 func TestFaultsOfManifests(t *testing.T) {
 	f := newFactory(t)

@@ -3,12 +3,13 @@ package kube
 import (
 	"errors"
 	"slices"
-	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"kontroler/apis/kubeerrors"
 )
 
 // IsGone reports whether a request with a precondition failed because the object no longer exists, or another one has
@@ -57,7 +58,7 @@ func IsRefusal(err error) bool {
 // object is too large. The denial of a ValidatingAdmissionPolicy, which is Invalid too unless the policy says
 // otherwise, names no field.
 func IsInvalid(err error) bool {
-	if IsTooLarge(err) {
+	if kubeerrors.IsTooLarge(err) {
 		return true
 	}
 	var status apierrors.APIStatus
@@ -67,24 +68,11 @@ func IsInvalid(err error) bool {
 	return slices.ContainsFunc(status.Status().Details.Causes, func(c metav1.StatusCause) bool { return c.Field != "" })
 }
 
-// IsTooLarge reports whether an object is too large for the API server or for etcd. The API server returns the error of
-// etcd, or of its etcd client, as a plain 500. Only the text distinguishes it from a fault of the server.
-func IsTooLarge(err error) bool {
-	var status apierrors.APIStatus
-	if !errors.As(err, &status) {
-		return false
-	}
-	message := status.Status().Message
-	return apierrors.IsRequestEntityTooLargeError(err) || message == "etcdserver: request is too large" ||
-		strings.HasPrefix(message, "rpc error: code = ResourceExhausted") &&
-			strings.Contains(message, "message larger than max")
-}
-
 // IsServerFault reports whether the API server, or an admission webhook, has failed. The failure may last.
 func IsServerFault(err error) bool {
 	var status apierrors.APIStatus
 	return errors.As(err, &status) && status.Status().Code >= 500 &&
-		!apierrors.IsTimeout(err) && !apierrors.IsServerTimeout(err) && !IsTooLarge(err)
+		!apierrors.IsTimeout(err) && !apierrors.IsServerTimeout(err) && !kubeerrors.IsTooLarge(err)
 }
 
 // UTC converts a time of the API. A missing time is zero. So is 1970, which runtimes report as the start of a container

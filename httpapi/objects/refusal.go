@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"kontroler/apis/kontroler/v1alpha1"
+	"kontroler/apis/kubeerrors"
 	"kontroler/httpapi/cluster"
 )
 
@@ -93,8 +94,9 @@ func (c Client) explain(ctx context.Context, err error, r request) error {
 		return refuse(Exists, fmt.Sprintf("There is already one of the name %s.", r.name))
 	case apierrors.IsConflict(err):
 		return refuse(Changed, "Another change came in between. Read the object again.")
-	case apierrors.IsRequestEntityTooLargeError(err):
-		return refuse(TooLarge, "The object is too large for Kubernetes.")
+	case kubeerrors.IsTooLarge(err):
+		return refuse(TooLarge, "The object is larger than Kubernetes stores, which is 1.5 MiB by default. "+
+			"Move large scripts to images or ConfigMaps, and large values of parameters to ConfigMaps or a workspace.")
 	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
 		return refuse(Denied, "The namespace is being deleted.")
 	case apierrors.IsForbidden(err):

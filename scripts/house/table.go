@@ -81,6 +81,8 @@ var house = []place{
 	// The flags, log and probes of all mains. It lies in apis because that is what every part may import.
 	{path: "apis/process", may: all([]string{"k8s.io/klog/v2"}, client)},
 	{path: "apis/fairness"}, // shared by both programs
+	// What both programs ask of errors of the API server.
+	{path: "apis/kubeerrors", may: []string{"k8s.io/apimachinery/pkg/api/errors"}},
 	{path: "apis/clustertest", may: all(client, yaml)},
 	{path: "apis/tlstest"},
 	{path: "generated", may: all([]string{module + "/apis"}, client)},
@@ -107,7 +109,7 @@ var house = []place{
 		may: all([]string{module + "/controller/text", module + "/controller/queue", module + "/store!"},
 			wire, client),
 	},
-	{path: "controller/kube", may: all(wire, client)},
+	{path: "controller/kube", may: all([]string{module + "/apis/kubeerrors"}, wire, client)},
 	{
 		path: "controller/informer",
 		may: all([]string{

@@ -2393,7 +2393,10 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description The body is larger than 64 KiB, or 2 MiB for manifests and triggers. */
+        /**
+         * @description The body is larger than 64 KiB, or 2 MiB for manifests and triggers; or the object is larger than Kubernetes stores,
+         *     which is 1.5 MiB by default. `validate` cannot tell the latter.
+         */
         TooLarge: {
             headers: {
                 [name: string]: unknown;

@@ -1,0 +1,24 @@
+// Package kubeerrors says what errors of the API server mean that client-go does not distinguish.
+//
+// It lies in apis because the controller and the server both write objects, and do not import each other.
+package kubeerrors
+
+import (
+	"errors"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+)
+
+// IsTooLarge reports whether an object is too large for the API server or for etcd. The API server passes the answer of
+// etcd, or of its client for etcd, on as a plain 500. Only the text distinguishes it from a fault of the server.
+func IsTooLarge(err error) bool {
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) {
+		return false
+	}
+	words := status.Status().Message
+	return apierrors.IsRequestEntityTooLargeError(err) || words == "etcdserver: request is too large" ||
+		strings.HasPrefix(words, "rpc error: code = ResourceExhausted") &&
+			strings.Contains(words, "message larger than max")
+}
