@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"kontroler/apis/kontroler/v1alpha1"
 	"kontroler/httpapi/answer"
@@ -180,24 +182,17 @@ func (h manifestHandlers[T]) delete(w http.ResponseWriter, c *call) error {
 			return err
 		}
 	}
-	find := func(ctx context.Context) (T, error) {
-		live, err := h.find(ctx, c, name)
-		if err == nil && generation != 0 {
-			err = checkGeneration(live, generation)
-		}
-		return live, err
-	}
-	found, err := find(c.Context())
-	if err != nil {
-		return err
-	}
+	var uid types.UID // of the first try
 	err = h.audited(c, h.action("delete"), h.auditName(c, name), func(ctx context.Context) error {
 		return retryOnChange(ctx, func() error {
-			live, err := find(ctx)
+			live, err := h.find(ctx, c, name)
+			if err == nil && generation != 0 {
+				err = checkGeneration(live, generation)
+			}
 			if err != nil {
 				return err
 			}
-			if live.GetUID() != found.GetUID() {
+			if uid = cmp.Or(uid, live.GetUID()); uid != live.GetUID() {
 				return fault(conflict, "Another object has the name now.")
 			}
 			return h.kind.Delete(ctx, live)

@@ -19,8 +19,8 @@ type target struct {
 	live            *v1alpha1.DagRun // nil if the DagRun is gone
 }
 
-// find finds the run of the path by its UID, or by its name. The API server cannot find by UID, so the row has the
-// name.
+// find returns the namespace and the name of the run of the path, and its row if the path has its UID. The API server
+// cannot find by UID, so the row has the name.
 func (h stopHandlers) find(c *call, needed auth.Role) (t target, err error) {
 	if _, err := query(c); err != nil {
 		return t, err
@@ -40,10 +40,7 @@ func (h stopHandlers) find(c *call, needed auth.Role) (t target, err error) {
 		}
 		t.namespace = c.PathValue("ns")
 	}
-	if err := refuseBody(c); err != nil {
-		return t, err
-	}
-	return t, h.complete(c.Context(), &t)
+	return t, refuseBody(c)
 }
 
 // complete reads the live DagRun of a run, and the row if the path has the name of the run.
@@ -130,14 +127,12 @@ func (h stopHandlers) delete(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	if t.live != nil {
-		if err := h.checkOwn(c.Context(), t); err != nil {
+	err = h.audited(c, "run.delete", t.auditName(), func(ctx context.Context) error {
+		if err := h.complete(ctx, &t); err != nil || t.live == nil {
 			return err
 		}
-	}
-	err = h.audited(c, "run.delete", t.auditName(), func(ctx context.Context) error {
-		if t.live == nil {
-			return nil
+		if err := h.checkOwn(ctx, t); err != nil {
+			return err
 		}
 		return h.objects.DeleteRun(ctx, t.live)
 	})

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -97,7 +98,8 @@ func (f *factory) checkLife(path string) {
 		"editor: dag.create succeeded", "editor: dag.create conflict", "editor: dag.update precondition-failed",
 		"editor: dag.update succeeded", "editor: dag.update precondition-failed", "operator: dag.suspend succeeded",
 		"operator: dag.suspend succeeded", "operator: dag.trigger succeeded", "operator: dag.resume succeeded",
-		"editor: dag.update invalid", "editor: dag.delete succeeded", "editor: dag.update not-found",
+		"editor: dag.delete precondition-failed", "editor: dag.update invalid", "editor: dag.delete succeeded",
+		"editor: dag.delete not-found", "editor: dag.update not-found",
 		"operator: dag.suspend not-found", "operator: dag.trigger not-found",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -199,30 +201,39 @@ func TestOtherControllers(t *testing.T) {
 	f.want(409, f.as("editor", "DELETE", f.path("/runs/before"), ""))
 }
 
-// meddling makes a change before the first request of a method is sent.
+// meddling makes a change before the first request of a method is sent, and counts the reads of the DAG etl.
 type meddling struct {
 	http.RoundTripper
 	method string
 	change func()
 	once   sync.Once
+	reads  atomic.Int32
 }
 
 func (m *meddling) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/dags/etl") {
+		m.reads.Add(1)
+	}
 	if r.Method == m.method {
 		m.once.Do(m.change)
 	}
 	return m.RoundTripper.RoundTrip(r)
 }
 
-// TestDeleteDuringAChange changes a DAG after the server has compared its generation with If-Match.
+// TestDeleteDuringAChange changes a DAG after the server has compared its generation with If-Match. Each try reads the
+// DAG once.
 func TestDeleteDuringAChange(t *testing.T) {
+	patch := func(body string, subresource ...string) func(*factory) {
+		return func(f *factory) { f.patchAs("kubectl", "etl", body, subresource...) }
+	}
 	for name, test := range map[string]struct {
-		change      string
-		subresource []string
-		want        int
+		change      func(*factory)
+		want, reads int
 	}{
-		"of the spec":   {`{"spec": {"suspended": true}}`, nil, 412},
-		"of the status": {`{"status": {"message": "new"}}`, []string{"status"}, 204},
+		"of nothing":    {func(*factory) {}, 204, 1},
+		"of the spec":   {patch(`{"spec": {"suspended": true}}`), 412, 2},
+		"of the status": {patch(`{"status": {"message": "new"}}`, "status"), 204, 2},
+		"of the object": {(*factory).replaceDAG, 409, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			config := clustertest.Config(t)
@@ -230,9 +241,25 @@ func TestDeleteDuringAChange(t *testing.T) {
 			config.Wrap(func(next http.RoundTripper) http.RoundTripper { meddler.RoundTripper = next; return meddler })
 			f := newFactory(t, func(c *httpapi.Config) { c.Clients = connect(t, config) })
 			f.createDAG("etl")
-			meddler.change = func() { f.patchAs("kubectl", "etl", test.change, test.subresource...) }
+			meddler.change = func() { test.change(f) }
 			f.want(test.want, f.as("editor", "DELETE", f.path("/dags/etl"), "", `If-Match: "1"`))
+			if reads := meddler.reads.Load(); int(reads) != test.reads {
+				t.Errorf("the DAG was read %d times, want %d", reads, test.reads)
+			}
 		})
+	}
+}
+
+// replaceDAG deletes the DAG etl, and creates another one of its name, past the server.
+func (f *factory) replaceDAG() {
+	f.Helper()
+	dags, other := f.clients.Kontroler.KontrolerV1alpha1().DAGs(f.namespace), f.dag("etl")
+	if err := dags.Delete(f.Context(), "etl", metav1.DeleteOptions{}); err != nil {
+		f.Fatal(err)
+	}
+	other.ObjectMeta = metav1.ObjectMeta{Name: "etl"}
+	if _, err := dags.Create(f.Context(), other, metav1.CreateOptions{}); err != nil {
+		f.Fatal(err)
 	}
 }
 

@@ -17,8 +17,8 @@ func IsTooLarge(err error) bool {
 	if !errors.As(err, &status) {
 		return false
 	}
-	words := status.Status().Message
-	return apierrors.IsRequestEntityTooLargeError(err) || words == "etcdserver: request is too large" ||
-		strings.HasPrefix(words, "rpc error: code = ResourceExhausted") &&
-			strings.Contains(words, "message larger than max")
+	message := status.Status().Message
+	return apierrors.IsRequestEntityTooLargeError(err) || message == "etcdserver: request is too large" ||
+		strings.HasPrefix(message, "rpc error: code = ResourceExhausted") &&
+			strings.Contains(message, "message larger than max")
 }
