@@ -5,6 +5,7 @@ import { createFollowing, type Following } from "../src/log/following";
 import { Heights, Lines, longestRow, Search } from "../src/log/lines";
 import { joined, textOf } from "../src/log/selection";
 import { size } from "../src/log/source";
+import { me, restore, state } from "../src/session";
 
 describe("a line of a log", () => {
   it("has the colours of a terminal", () => {
@@ -292,6 +293,41 @@ describe("a log that is followed", () => {
     await vi.waitFor(() => expect(log.mode()).toBe("stored"));
     expect([log.lines().rows.length, log.notice(), log.absence()]).toEqual([1, "The Pod is gone.", ""]);
   }));
+});
+
+it("a log of a namespace that the user lost ends and keeps its lines, and the session goes on", async () => {
+  let opened!: EventTarget;
+  vi.stubGlobal("EventSource", class extends EventTarget {
+    constructor() {
+      super();
+      opened = this;
+    }
+    close() {}
+  });
+  let grants = [{ namespace: "shop", role: "viewer" }];
+  const user = () => JSON.stringify({ user: { name: "ann", admin: false, grants } });
+  vi.stubGlobal("fetch", () => Promise.resolve(new Response(user())));
+  await restore();
+  grants = [];
+  const detail = "There is no such object, or you may not see it.";
+  const say = (event: string, data: unknown) =>
+    opened.dispatchEvent(new MessageEvent(event, { data: JSON.stringify(data) }));
+  for (const isRead of [true, false]) {
+    await createRoot(async (dispose) => {
+      const log = createFollowing({ uid: "u", task: "t", attempt: 1 }, () => false);
+      await vi.waitFor(() => expect(opened).toBeDefined());
+      if (isRead) say("log", "one\n");
+      say("end", { reason: "credential", detail });
+      await vi.waitFor(() => expect(log.mode()).toBe("stored"));
+      const shown = [log.lines().rows.length, log.notice(), log.absence()];
+      expect(shown).toEqual(isRead ? [1, detail, ""] : [0, "", detail]);
+      await vi.waitFor(() => expect(me().grants).toEqual([]));
+      expect(state().is).toBe("signed-in");
+      dispose();
+    });
+    opened = undefined as never;
+  }
+  vi.unstubAllGlobals();
 });
 
 it("a size has a unit", () => expect([0, 1023, 1536, 1.6 * 2 ** 20].map(size)).toEqual(["0 B", "1023 B", "1.5 KiB", "1.6 MiB"]));

@@ -1,7 +1,7 @@
 import { createSignal, onCleanup, onMount, type Accessor } from "solid-js";
 import { backoff, isTransient, pause } from "../api/client";
 import { Problem } from "../api/problem";
-import { ended } from "../session";
+import { reread } from "../session";
 import { text } from "../text";
 import { Lines } from "./lines";
 import { bounded, readText, stream, withSlot, type Ending, type LogKey, type Sink, type State } from "./source";
@@ -71,8 +71,8 @@ export function createFollowing(key: LogKey, isOver: () => boolean): Following {
     setLines((coming = read));
   };
   const conclude = (ending: Ending) => {
-    if (ending.how === "credential") return ended();
-    if (ending.how === "gone") (coming.rows.length ? setNotice : setAbsence)(ending.message || ending.reason);
+    if (ending.how === "credential") void reread(); // It ends the session only if that is what has ended.
+    if ("message" in ending) (coming.rows.length ? setNotice : setAbsence)(ending.message || ending.reason);
     if (ending.how === "complete" && ending.isRotated) setNotice(text.log.rotated);
     setLines(coming);
     setMode("stored");

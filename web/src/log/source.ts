@@ -67,8 +67,8 @@ export type Ending =
   | { how: "complete"; isRotated: boolean }
   /** There is no log, and why. */
   | { how: "gone"; reason: string; message: string }
-  /** The session has ended. */
-  | { how: "credential" }
+  /** The session has ended, or it may no longer read the namespace. */
+  | { how: "credential"; reason: string; message: string }
   /** The server did not open the stream, it was silent for too long, or this page has left it. */
   | { how: "lost" }
   /** The page gave the stream back while it was hidden. */
@@ -128,9 +128,10 @@ export function stream(key: LogKey, sink: Sink, signal: AbortSignal): Promise<En
     });
     on("reset", sink.restart);
     on<{ reason: string; message: string }>("gone", ({ reason, message }) => finish({ how: "gone", reason, message }));
-    on<{ reason: string; rotated?: boolean }>("end", ({ reason, rotated }) => {
+    on<{ reason: string; rotated?: boolean; detail?: string }>("end", ({ reason, rotated = false, detail = "" }) => {
       sink.lines().finish();
-      finish(reason === "complete" ? { how: "complete", isRotated: rotated ?? false } : { how: "credential" });
+      if (reason === "complete") finish({ how: "complete", isRotated: rotated });
+      else finish({ how: "credential", reason, message: detail });
     });
     source.addEventListener("heartbeat", silence.heard);
     source.onopen = () => {
