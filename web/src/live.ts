@@ -85,6 +85,9 @@ async function whileVisible(signal: AbortSignal): Promise<void> {
   }
 }
 
+/** Replicas of the server keep rights for 2 seconds. After so long, in milliseconds, none answers by old ones. */
+export const rightsSettle = 2500;
+
 /**
  * follow keeps a stream open. The browser opens a lost one again at its place. If the server refuses that, follow waits
  * longer each time, and opens a new one. No stream has what changed before it was opened, so everything is read again then.
@@ -99,16 +102,25 @@ async function follow(signal: AbortSignal, isShared: boolean): Promise<void> {
     if (isShared) post(change === "reset" ? { kind: "reset" } : { kind: "change", change });
   };
   const rights = () => reread(signal);
+  /** twice reads now, and again when no replica has old rights. */
+  const twice = (read: () => void) => {
+    read();
+    pause(rightsSettle, signal).then(read, () => {});
+  };
+  const renew = () => {
+    void rights();
+    news("reset");
+  };
   for (let attempt = 1; !signal.aborted; attempt++) {
     let isNew = true;
     await stream(signal, (isOpen) => {
       say(isOpen);
       if (!isOpen) return;
       if (isNew) news("reset");
-      else void rights(); // Nobody tells what they became meanwhile.
+      twice(() => void rights()); // Nobody tells what they became meanwhile.
       isNew = false;
       attempt = 1;
-    }, news, rights);
+    }, news, () => twice(renew));
     say(false);
     if (signal.aborted) return;
     await rights();
@@ -118,7 +130,8 @@ async function follow(signal: AbortSignal, isShared: boolean): Promise<void> {
 
 /** stream reads one stream until the server ends or refuses it, or is silent for too long. */
 function stream(
-  signal: AbortSignal, opened: (isOpen: boolean) => void, news: (change: Change | "reset") => void, rights: () => unknown,
+  signal: AbortSignal, opened: (isOpen: boolean) => void,
+  news: (change: Change | "reset") => void, newRights: () => void,
 ): Promise<void> {
   return new Promise((resolve) => {
     const source = new EventSource(address("events"));
@@ -142,8 +155,8 @@ function stream(
     on("heartbeat", () => {});
     on("change", (data) => news(JSON.parse(data) as Change));
     on("reset", (data) => {
-      if ((JSON.parse(data) as { reason?: string }).reason === "rights") rights();
-      news("reset");
+      if ((JSON.parse(data) as { reason?: string }).reason === "rights") newRights();
+      else news("reset");
     });
     on("end", finish);
   });

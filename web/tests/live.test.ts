@@ -1,6 +1,6 @@
 import { createRoot } from "solid-js";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { isLive, onChange, start, type Change } from "../src/live";
+import { isLive, onChange, rightsSettle, start, type Change } from "../src/live";
 import { createReading, shortestInterval } from "../src/reading";
 import { may, restore } from "../src/session";
 import { longestSilence } from "../src/silence";
@@ -87,20 +87,53 @@ describe("the stream of changes", () => {
   });
 });
 
-it("changed rights are read again, and the page follows", async () => {
+describe("changed rights", () => {
   const user = (role: string) => ({ user: { name: "ann", admin: false, grants: [{ namespace: "shop", role }] } });
-  let role = "editor";
-  vi.stubGlobal("fetch", () => Promise.resolve(new Response(JSON.stringify(user(role)))));
-  await restore();
-  stream().onopen?.();
-  expect(may("shop", "editor")).toBe(true);
-  role = "viewer";
-  stream().dispatchEvent(new MessageEvent("reset", { data: JSON.stringify({ reason: "rights" }) }));
-  await vi.waitFor(() => expect(may("shop", "editor")).toBe(false));
-  role = "editor";
-  stream().fail(false); // Rights may change while no stream says so.
-  stream().onopen?.();
-  await vi.waitFor(() => expect(may("shop", "editor")).toBe(true));
+  let role: string;
+  beforeEach(async () => {
+    role = "editor";
+    vi.stubGlobal("fetch", () => Promise.resolve(new Response(JSON.stringify(user(role)))));
+    await restore();
+    stream().onopen?.();
+    await vi.advanceTimersByTimeAsync(2 * rightsSettle);
+    expect(may("shop", "editor")).toBe(true);
+  });
+  const reset = () => stream().dispatchEvent(new MessageEvent("reset", { data: JSON.stringify({ reason: "rights" }) }));
+
+  it("are read again, and the page follows", async () => {
+    role = "viewer";
+    reset();
+    await vi.waitFor(() => expect(may("shop", "editor")).toBe(false));
+    role = "editor";
+    stream().fail(false); // Rights may change while no stream says so.
+    stream().onopen?.();
+    await vi.waitFor(() => expect(may("shop", "editor")).toBe(true));
+  });
+
+  it("are read once more, and all else with them, when no replica answers by the old ones", async () => {
+    const heard: unknown[] = [];
+    const forget = onChange((news) => heard.push(news));
+    reset(); // Another replica answers what was read for it.
+    await vi.advanceTimersByTimeAsync(2000);
+    role = "viewer";
+    await vi.advanceTimersByTimeAsync(rightsSettle);
+    expect([may("shop", "editor"), heard]).toEqual([false, ["reset", "reset"]]);
+    forget();
+  });
+
+  it("are read when a stream is opened, such as that of a hidden page that is shown", async () => {
+    const turn = (to: "hidden" | "visible") => {
+      vi.spyOn(document, "visibilityState", "get").mockReturnValue(to);
+      document.dispatchEvent(new Event("visibilitychange"));
+      return vi.advanceTimersByTimeAsync(0);
+    };
+    await turn("hidden");
+    role = "viewer";
+    await turn("visible");
+    expect([Stream.opened.length, may("shop", "editor")]).toEqual([2, true]);
+    stream().onopen?.();
+    await vi.waitFor(() => expect(may("shop", "editor")).toBe(false));
+  });
 });
 
 describe("a stream that is silent", () => {
