@@ -1,4 +1,5 @@
 import { cleanup, fireEvent, render, screen, within } from "@solidjs/testing-library";
+import type { JSX } from "solid-js";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { App } from "../src/app";
 import { draftAt, draftsBelow, keepDraft } from "../src/drafts";
@@ -323,6 +324,55 @@ describe("what was typed", () => {
     const write = sent.find((request) => !request.to.startsWith("GET"));
     expect([write?.to, write?.headers["If-Match"]]).toEqual(name ? ["PUT users/bob", '"7"'] : ["POST users", undefined]);
     expect(draftsBelow("")).toEqual([]);
+  });
+});
+
+describe("a list beside a write that may have been done is read again", () => {
+  const createdAt = "2026-07-01T12:00:00Z";
+  const token = { id: 1, name: "ci", admin: false, grants: [], createdAt, expiresAt: "2099-01-01T00:00:00Z" };
+  const user = { name: "bob", admin: false, disabled: false, grants: [], generation: 1, createdAt };
+  const dag = { namespace: "shop", name: "etl", uid: "d", runs: [], suspended: false };
+  const unknown = () => problem("unavailable", 503);
+  const press = async (name: string) => fireEvent.click(await screen.findByRole("button", { name }));
+  const confirm = (name: string) => fireEvent.click(dialog().getByText(name));
+  const submit = () => fireEvent.submit(document.querySelector("form") as HTMLFormElement);
+  afterEach(() => go("#/"));
+
+  it.each<[string, string, unknown, string, () => JSX.Element, () => Promise<unknown>]>([
+    ["a new token", "auth/tokens", token, "POST auth/tokens", Account, async () => {
+      await screen.findByText("ci");
+      fireEvent.submit(screen.getByText(text.account.create).closest("form") as HTMLFormElement);
+    }],
+    ["a token", "auth/tokens", token, "DELETE auth/tokens/1", Account, async () => {
+      await press(text.account.remove);
+      confirm(text.account.remove);
+    }],
+    ["a new user", "users", user, "POST users", Users, async () => {
+      await screen.findByText("bob");
+      await press(text.users.add);
+      submit();
+    }],
+    ["a user", "users", user, "DELETE users/bob", Users, async () => {
+      await press(`${text.users.remove} bob`);
+      confirm(text.users.remove);
+    }],
+    ["a DAG", "dags", dag, "POST namespaces/shop/dags/etl/suspend", DAGs, () => press(text.dags.suspendOf("etl"))],
+  ])("%s", async (_, list, item, write, Screen, act) => {
+    const sent = serve({ [`GET ${list}`]: () => json({ items: [item] }), [write]: unknown });
+    render(() => <Screen />);
+    await act();
+    await vi.waitFor(() => expect(sent.map((request) => request.to).slice(-2)).toEqual([write, `GET ${list}`]));
+  });
+
+  it("a run", async () => {
+    const sent = serve({ "GET runs/u": () => json({ ...run, phase: "Running" }), "POST runs/u/cancel": unknown });
+    const reads = () => sent.filter(isSent("GET runs/u")).length;
+    go("#/runs/u");
+    render(() => <RunScreen />);
+    await press(text.run.cancel);
+    const before = reads();
+    confirm(text.run.cancel);
+    await vi.waitFor(() => expect(reads()).toBe(before + 1));
   });
 });
 

@@ -96,15 +96,16 @@ function Tokens(): JSX.Element {
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
       setProblem(error);
+      if (error.isOutcomeUnknown) list.refresh();
     }
   });
   const remove = async (token: Token) => {
     try {
       await tokens.remove(token.id);
-      list.refresh();
     } catch (error) {
       sayProblem(error);
     }
+    list.refresh();
   };
   const isExpired = (token: Token) => Date.parse(token.expiresAt) < Date.now();
   return (

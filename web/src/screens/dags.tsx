@@ -39,10 +39,10 @@ async function suspendOrResume(dag: Suspendable, done: () => void): Promise<void
     say(dag.suspended ? text.dags.resumeDone(dag.name) : text.dags.suspendDone(dag.name), {
       label: text.dags.undo, run: () => void suspendOrResume({ ...dag, suspended: !dag.suspended }, done),
     }, warnings);
-    done();
   } catch (error) {
     sayProblem(error);
   }
+  done();
 }
 
 /**

@@ -120,7 +120,7 @@ function Draft(props: {
       if (!(error instanceof Problem)) throw error;
       if (checking.refuse(error)) setAsks(false);
       else setProblem(error);
-      if (error.kind === "precondition-failed") props.live.refresh();
+      if (error.kind === "precondition-failed" || error.isOutcomeUnknown) props.live.refresh();
       return;
     }
     setSaved(true);

@@ -116,10 +116,10 @@ function About(props: { run: RunDetail; tasks: Task[]; refresh: () => void; sele
     try {
       await action();
       say(said);
-      props.refresh();
     } catch (error) {
       sayProblem(error);
     }
+    props.refresh();
   };
   const [again, isStarting] = createAction(async () => {
     try {

@@ -46,10 +46,10 @@ function List(): JSX.Element {
   const remove = async (user: User) => {
     try {
       await users.remove(user.name);
-      list.refresh();
     } catch (error) {
       sayProblem(error);
     }
+    list.refresh();
   };
   return (
     <>
@@ -119,7 +119,7 @@ function Edit(props: { user: User | undefined; close: () => void; saved: () => v
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
       setProblem(error);
-      if (error.kind === "precondition-failed") props.saved();
+      if (error.kind === "precondition-failed" || error.isOutcomeUnknown) props.saved();
     }
   });
   return (
