@@ -1,4 +1,7 @@
-/** Draft is what a user typed. It survives a reload in this tab, and the end of the session. */
+/**
+ * Draft is what a user typed, or the key of a start whose outcome is unknown. It survives a reload in this tab, and the
+ * end of the session.
+ */
 export interface Draft {
   text: string;
   /** The generation of the object that it changes. 0 for a new one. */

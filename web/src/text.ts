@@ -43,7 +43,7 @@ export const text = {
     again: "Try again",
     nothingSaved: "Nothing was changed.",
     unknownOutcome: "It may have been done: look before you repeat it.",
-    unknownStart: "It may have been started. Repeat it here: that starts one run.",
+    unknownStart: "It may have been started. Repeat it here within 10 minutes: that starts one run.",
     crash: "This page has failed",
     crashAdvice: "Reload it. Nothing was changed on the server by that.",
     reload: "Reload",

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { backoff, call, configure, path, read, send } from "../src/api/client";
+import { backoff, call, configure, path, read, send, startIsOpen, startOnce } from "../src/api/client";
 import { Problem } from "../src/api/problem";
 
 function answer(status: number, body: unknown, headers: Record<string, string> = {}): Response {
@@ -134,6 +134,72 @@ it("a write is not repeated, because it may have been done", async () => {
   const mock = fetches(new TypeError("network"));
   await expect(call("POST", "runs/1/cancel")).rejects.toMatchObject({ kind: "unreachable" });
   expect(mock).toHaveBeenCalledOnce();
+});
+
+describe("a start", () => {
+  type Start = typeof startOnce;
+  /** tried starts something, and returns the key and the problem, if there is one. */
+  const tried = async (problem?: Problem, what = "a", start: Start = startOnce) => {
+    let sent = "";
+    const error = await start(what, (key) => {
+      sent = key;
+      return problem ? Promise.reject(problem) : Promise.resolve();
+    }).catch((error: unknown) => error);
+    expect(error).toBe(problem);
+    return sent;
+  };
+  const unknown = () => new Problem("unavailable", { status: 503 });
+  afterEach(() => sessionStorage.clear());
+
+  it("keeps its key until its outcome is known", async () => {
+    const key = await tried(unknown());
+    expect(await tried(new Problem("unreachable", {}))).toBe(key);
+    expect(await tried()).toBe(key);
+    expect(await tried()).not.toBe(key);
+  });
+
+  it.each([["unauthenticated", 401], ["forbidden", 403], ["not-found", 404], ["too-many-requests", 429]] as const)(
+    "may have been done before a try that is refused by %s, and keeps its key", async (kind, status) => {
+      const key = await tried(unknown());
+      const refused = new Problem(kind, { status });
+      expect(await tried(refused)).toBe(key);
+      expect(refused.isOutcomeUnknown).toBe(true);
+      expect(await tried()).toBe(key);
+    });
+
+  it.each([["conflict", 409], ["invalid", 422]] as const)(
+    "that is refused by %s was not done before, because the server has looked", async (kind, status) => {
+      const key = await tried(unknown());
+      const refused = new Problem(kind, { status });
+      expect(await tried(refused)).toBe(key);
+      expect(refused.isOutcomeUnknown).toBe(false);
+      expect(await tried()).not.toBe(key);
+    });
+
+  it("whose first try is refused has a new key on the next", async () => {
+    const refused = new Problem("too-many-requests", { status: 429 });
+    const key = await tried(refused);
+    expect(refused.isOutcomeUnknown).toBe(false);
+    expect(await tried()).not.toBe(key);
+  });
+
+  it("of something else has another key", async () => {
+    expect(await tried(unknown(), "b")).not.toBe(await tried(unknown()));
+  });
+
+  it("has the same key after a reload, but not long after its last try", async () => {
+    vi.useFakeTimers();
+    const key = await tried(unknown());
+    vi.resetModules();
+    const reloaded = (await import("../src/api/client")).startOnce;
+    const later = () => vi.setSystemTime(Date.now() + startIsOpen - 1);
+    later();
+    expect(await tried(unknown(), "a", reloaded)).toBe(key);
+    later();
+    expect(await tried(unknown(), "a", reloaded)).toBe(key);
+    vi.setSystemTime(Date.now() + startIsOpen);
+    expect(await tried(unknown(), "a", reloaded)).not.toBe(key);
+  });
 });
 
 it("a pause grows, has jitter, and is at least what the server asks for", () => {

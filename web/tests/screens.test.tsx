@@ -2,12 +2,13 @@ import { cleanup, fireEvent, render, screen, within } from "@solidjs/testing-lib
 import type { JSX } from "solid-js";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { App } from "../src/app";
+import { configure } from "../src/api/client";
 import { draftAt, draftsBelow, keepDraft } from "../src/drafts";
 import { start } from "../src/live";
 import { Search } from "../src/parts/search";
 import { Toasts } from "../src/parts/toasts";
 import { go } from "../src/router";
-import { ended, restore, signIn, signOut } from "../src/session";
+import { ended, restore, signIn, signOut, state } from "../src/session";
 import Account from "../src/screens/account";
 import DAG from "../src/screens/dag";
 import DAGs from "../src/screens/dags";
@@ -37,13 +38,13 @@ const problem = (kind: string, status: number, more = {}) => new Response(
   { status, headers: { "Content-Type": "application/problem+json" } });
 
 /** serve answers requests by method and path. It returns the requests that were sent. */
-function serve(answers: Record<string, () => Response | Promise<Response>>): Request[] {
+function serve(answers: Record<string, (query: string) => Response | Promise<Response>>): Request[] {
   const sent: Request[] = [];
   vi.stubGlobal("fetch", (url: string, init: RequestInit) => {
     const { pathname, search } = new URL(url);
     const to = `${init.method} ${pathname.replace("/api/v1/", "")}`;
     sent.push({ to, query: search, headers: init.headers as Record<string, string> });
-    return Promise.resolve(answers[to]?.() ?? problem("not-found", 404));
+    return Promise.resolve(answers[to]?.(search) ?? problem("not-found", 404));
   });
   return sent;
 }
@@ -324,6 +325,57 @@ describe("what was typed", () => {
     const write = sent.find((request) => !request.to.startsWith("GET"));
     expect([write?.to, write?.headers["If-Match"]]).toEqual(name ? ["PUT users/bob", '"7"'] : ["POST users", undefined]);
     expect(draftsBelow("")).toEqual([]);
+  });
+});
+
+describe("the form of a trigger", () => {
+  const route = "POST namespaces/shop/dags/etl/runs";
+  const day = () => screen.findByLabelText<HTMLInputElement>("DAY", {}, { timeout: 4000 }); // loads the screen
+  /** open shows the form. check answers dry runs, start all others. */
+  const open = async (check: () => Response, start: () => Response) => {
+    vi.stubGlobal("EventSource", class extends EventTarget { close() {} });
+    const sent = serve({
+      "GET auth/me": root, "POST auth/login": root, "GET runs": () => json({ items: [] }),
+      "GET namespaces/shop/dags/etl": () =>
+        json({ name: "etl", manifest: { spec: { parameters: [{ name: "DAY", defaultValue: "today" }], task: [] } } }),
+      [route]: (query) => (query.includes("dryRun") ? check() : start()),
+    });
+    go("#/dags/shop/etl/trigger");
+    render(() => <App />);
+    await day();
+    return () => sent.filter((request) => request.to === route && !request.query.includes("dryRun"))
+      .map((request) => request.headers["Idempotency-Key"]);
+  };
+  const submit = async () => {
+    const button = screen.getByRole<HTMLButtonElement>("button", { name: text.trigger.submit });
+    fireEvent.submit(button.closest("form") as HTMLFormElement);
+    await vi.waitFor(() => expect(!button.isConnected || !button.disabled).toBe(true));
+  };
+  const fill = async (value: string) => fireEvent.input(await day(), { target: { value } });
+  const checked = () => new Response(null, { status: 204 });
+  afterEach(() => {
+    cleanup();
+    sessionStorage.clear();
+  });
+
+  it("starts one run of the same values, also after the session has ended, and another of others", async () => {
+    configure("api/v1", ended);
+    const refusals = [problem("unavailable", 503), problem("too-many-requests", 429), problem("unauthenticated", 401)];
+    const keys = await open(checked, () => refusals.shift() ?? problem("unavailable", 503));
+    await fill("monday");
+    await submit();
+    expect(screen.getByRole("alert").textContent).toContain(text.problem.unknownStart);
+    await submit();
+    expect(screen.getByRole("alert").textContent).toContain(text.problem.unknownStart);
+    await submit();
+    await vi.waitFor(() => expect(state().is).toBe("signed-out"));
+    await signIn("root", "");
+    expect((await day()).value).toBe("monday");
+    await submit();
+    await fill("tuesday");
+    await submit();
+    const [first, ...others] = keys();
+    expect(others).toEqual([first, first, first, expect.not.stringMatching(first as string)]);
   });
 });
 

@@ -82,11 +82,12 @@ export const dags = {
     read<Statistics>(dagPath(namespace, name, "statistics"), { zone }, signal),
   suspend: (namespace: string, name: string) => call<Written>("POST", dagPath(namespace, name, "suspend")),
   resume: (namespace: string, name: string) => call<Written>("POST", dagPath(namespace, name, "resume")),
-  /** The key makes the request safe to repeat: the same key starts one run. */
-  trigger: (namespace: string, name: string, parameters: ParameterValue[], key: string) =>
-    call<Created>("POST", dagPath(namespace, name, "runs"), {
-      json: parameters.length ? { parameters } : {}, headers: { "Idempotency-Key": key },
-    }),
+  /** It is safe to repeat: until its outcome is known, each try of this tab with the same parameters starts one run. */
+  trigger: (namespace: string, name: string, parameters: ParameterValue[]) =>
+    startOnce(`trigger ${namespace}/${name} ${JSON.stringify(parameters)}`, (key) =>
+      call<Created>("POST", dagPath(namespace, name, "runs"), {
+        json: parameters.length ? { parameters } : {}, headers: { "Idempotency-Key": key },
+      })),
   /** It asks what trigger would answer, and starts nothing. */
   checkTrigger: (namespace: string, name: string, parameters: ParameterValue[], signal: AbortSignal) =>
     call<void>("POST", dagPath(namespace, name, "runs"), { query: { dryRun: true }, json: { parameters }, signal }),
@@ -120,7 +121,7 @@ export const runs = {
   events: (uid: string, task: string, attempt: number, signal?: AbortSignal) =>
     read<{ items: PodEvent[] }>(path("runs", uid, "tasks", task, "attempts", attempt, "events"), {}, signal),
   cancel: (uid: string) => call<void>("POST", path("runs", uid, "cancel")),
-  /** It is safe to repeat: until its outcome is known, each try in this page starts the same run. */
+  /** It is safe to repeat: until its outcome is known, each try of this tab starts the same run. */
   again: (uid: string) => startOnce(`again ${uid}`, (key) =>
     call<Created>("POST", path("runs", uid, "again"), { json: {}, headers: { "Idempotency-Key": key } })),
   remove: (uid: string) => call<void>("DELETE", path("runs", uid)),

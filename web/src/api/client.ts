@@ -1,4 +1,5 @@
-import { Problem, problemOf } from "./problem";
+import { draftAt, keepDraft } from "../drafts";
+import { Problem, problemOf, type Kind } from "./problem";
 
 /** Query holds query parameters. Those without a value are left out. */
 export type Query = Record<string, string | number | boolean | undefined | null>;
@@ -13,27 +14,39 @@ export interface Options {
   signal?: AbortSignal;
 }
 
-const openStarts = new Map<string, string>();
+/**
+ * A start whose outcome is unknown is open for so long after its last try, in milliseconds. The server knows its key
+ * for longer, but whoever starts the same later wants another run. The text unknownStart says how long.
+ */
+export const startIsOpen = 10 * 60_000;
+
+/** Answers of these kinds come after the server has looked for what an earlier try with the key has started. */
+const looked: Kind[] = ["conflict", "invalid"];
 
 /**
- * startOnce starts something with an Idempotency-Key. what names it. After a try whose outcome is unknown, the next one
- * has the same key, so that what may have begun does not begin twice.
+ * startOnce starts something with an Idempotency-Key. what names it, with all that the request says. While the outcome
+ * of a try is unknown, the next one has the same key, also after a reload: what may have begun does not begin twice.
  */
 export async function startOnce<T>(what: string, start: (key: string) => Promise<T>): Promise<T> {
-  const key = openStarts.get(what) ?? newKey();
-  openStarts.set(what, key);
+  const place = `start ${what}`;
+  const open = JSON.parse(draftAt(place)?.text ?? "null") as { key: string; at: number } | null;
+  const earlier = open && Date.now() - open.at < startIsOpen ? open.key : undefined;
+  const key = earlier ?? newKey();
+  keepDraft(place, { text: JSON.stringify({ key, at: Date.now() }), generation: 0 });
   try {
     const started = await start(key);
-    openStarts.delete(what);
+    keepDraft(place, undefined);
     return started;
   } catch (error) {
-    if (error instanceof Problem && !error.isOutcomeUnknown) openStarts.delete(what);
+    if (error instanceof Problem && !error.isOutcomeUnknown) {
+      if (earlier && !looked.includes(error.kind)) error.isOfOpenStart = true;
+      else keepDraft(place, undefined);
+    }
     throw error;
   }
 }
 
-/** newKey returns a new Idempotency-Key. Requests with the same key start one run. */
-export function newKey(): string {
+function newKey(): string {
   // Browsers have no randomUUID on plain HTTP.
   return crypto.randomUUID?.() ??
     Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");

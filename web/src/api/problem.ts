@@ -34,6 +34,8 @@ export class Problem extends Error {
   readonly faults: Fault[];
   /** How long the server asks to wait, in milliseconds. */
   readonly retryAfter: number | undefined;
+  /** An earlier try of the same start may have been done, and nobody has looked. */
+  isOfOpenStart = false;
 
   constructor(kind: Kind, body: Partial<ProblemBody>, retryAfter?: number) {
     super(body.title ?? text.problem.title(kind));
@@ -48,10 +50,10 @@ export class Problem extends Error {
 
   /**
    * It is true if nobody knows whether the request was done: no answer arrived, the server failed or could not confirm
-   * it, or something else answered in its place.
+   * it, something else answered in its place, or an earlier try is open.
    */
   get isOutcomeUnknown(): boolean {
-    return this.status >= 500 || this.kind === "unreachable" || this.kind === "unexpected";
+    return this.isOfOpenStart || this.status >= 500 || this.kind === "unreachable" || this.kind === "unexpected";
   }
 }
 

@@ -1,7 +1,6 @@
 import { createEffect, createMemo, createSignal, For, on, onCleanup, onMount, Show, type JSX } from "solid-js";
 import { createStore, reconcile } from "solid-js/store";
 import { dags, runs } from "../api/calls";
-import { newKey } from "../api/client";
 import { Problem } from "../api/problem";
 import type { Parameter, ParameterValue, Run, RunDetail, RunParameter } from "../api/types";
 import { defaultOf, isSecret, overridesOf, valuesOfRun, type Values } from "../parameters";
@@ -92,8 +91,6 @@ function Form(props: {
   const overrides = createMemo(() => overridesOf(shown(), values));
   const [isWorking, setWorking] = createSignal(false);
   const [verdict, setVerdict] = createSignal<Verdict>();
-  // The same key on every try of this form: a repeated request starts one run.
-  const key = newKey();
 
   /** judge sends a request, and keeps what the server says of it. It reports whether the server took it. */
   const judge = async (of: ParameterValue[], request: () => Promise<void>, signal?: AbortSignal) => {
@@ -128,7 +125,7 @@ function Form(props: {
     setWorking(true);
     const of = overrides();
     await judge(of, async () => {
-      const created = await dags.trigger(props.namespace, props.name, of, key);
+      const created = await dags.trigger(props.namespace, props.name, of);
       go(to.pending(created.namespace, created.name), { replace: true });
     });
     setWorking(false);
