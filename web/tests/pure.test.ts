@@ -99,7 +99,7 @@ describe("parameters of a run", () => {
   });
   it("that are wrong are found by their place among those that were sent", () => {
     const problem = new Problem("invalid", { errors: [{ pointer: "/parameters/1/fromSecret", detail: "is no name" }] });
-    const verdict = { of: overridesOf(parameters, { MARKET: "es", KEY: "B" }), problem };
+    const verdict = { of: overridesOf(parameters, { MARKET: "es", KEY: "B" }), isOfCheck: true, problem };
     expect([faultOf(verdict, "KEY"), faultOf(verdict, "MARKET"), faultOf(verdict, "TOKEN"), faultOf(undefined, "KEY")])
       .toEqual(["is no name", undefined, undefined, undefined]);
   });

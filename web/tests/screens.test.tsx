@@ -377,6 +377,14 @@ describe("the form of a trigger", () => {
     const [first, ...others] = keys();
     expect(others).toEqual([first, first, first, expect.not.stringMatching(first as string)]);
   });
+
+  it("does not say that a run may have been started when only a check has failed", async () => {
+    const keys = await open(() => problem("unavailable", 503, { detail: "Kubernetes is away." }), checked);
+    const notice = (await screen.findByText("Kubernetes is away.", {}, { timeout: 2000 })).closest('[role="alert"]');
+    expect(keys()).toEqual([]);
+    expect(notice?.textContent).not.toContain(text.problem.unknownStart);
+    expect(screen.queryByText(text.trigger.refused)).toBeNull();
+  });
 });
 
 describe("a list beside a write that may have been done is read again", () => {

@@ -48,6 +48,8 @@ export default function Trigger(): JSX.Element {
 /** Verdict is what the server said of a request: what is wrong with it, or nothing. */
 interface Verdict {
   of: ParameterValue[];
+  /** It is of a dry run, which starts nothing. */
+  isOfCheck: boolean;
   problem?: Problem;
 }
 
@@ -94,14 +96,15 @@ function Form(props: {
 
   /** judge sends a request, and keeps what the server says of it. It reports whether the server took it. */
   const judge = async (of: ParameterValue[], request: () => Promise<void>, signal?: AbortSignal) => {
+    const isOfCheck = signal !== undefined;
     try {
       await request();
-      if (!signal?.aborted) setVerdict({ of });
+      if (!signal?.aborted) setVerdict({ of, isOfCheck });
       return true;
     } catch (error) {
       if (signal?.aborted) return false;
       if (!(error instanceof Problem)) throw error;
-      setVerdict({ of, problem: error });
+      setVerdict({ of, isOfCheck, problem: error });
       return false;
     }
   };
@@ -158,10 +161,13 @@ function Form(props: {
         )}</For>
       </Show>
       <Show when={hasLost()}><p class="notice">{text.trigger.lostSecret}</p></Show>
-      <Show when={remaining()}>{(problem) => <ProblemNotice problem={problem()} advice={outcomeOf(problem(), true)} />}</Show>
+      <Show when={remaining()}>{(problem) => (
+        <ProblemNotice problem={problem()} advice={verdict()?.isOfCheck ? undefined : outcomeOf(problem(), true)} />
+      )}</Show>
       <div class="dialog-actions">
         <p class="hint checked" role="status">
-          {verdict() && (verdict()?.problem ? text.trigger.refused : text.trigger.right)}
+          {verdict() && !verdict()?.problem?.isOutcomeUnknown &&
+            (verdict()?.problem ? text.trigger.refused : text.trigger.right)}
         </p>
         <a class="btn" href={to.dag(props.namespace, props.name)}>{text.trigger.cancel}</a>
         <button class="btn primary" type="submit" disabled={isWorking()} ref={submitButton}>
