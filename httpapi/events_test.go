@@ -375,13 +375,17 @@ func (w *world) passTime(d time.Duration) { w.clock.add(d) }
 
 // TestAStreamDoesNotKeepASession follows for longer than the idle time of a session, and for longer than its lifetime.
 func TestAStreamDoesNotKeepASession(t *testing.T) {
+	const isUnused, hasExpired = "The session was unused for too long.", "The session has expired."
+	reopen := func(r *replica, token string) { r.open(token, "").Body.Close() }
+	use := func(r *replica, token string) { r.do(request{method: "GET", path: "/api/v1/auth/me", token: token}) }
 	for name, tt := range map[string]struct {
 		hours  int
-		isUsed bool
+		hourly func(r *replica, token string)
 		want   string
 	}{
-		"a session that only a stream uses": {2, false, "The session was unused for too long."},
-		"a session that is used":            {12, true, "The session has expired."},
+		"a session that only a stream uses":                  {2, func(*replica, string) {}, isUnused},
+		"a session that only streams use, one after another": {2, reopen, isUnused},
+		"a session that is used":                             {12, use, hasExpired},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -392,9 +396,7 @@ func TestAStreamDoesNotKeepASession(t *testing.T) {
 			for range tt.hours {
 				f.until(beats(2)) // The stream has read the session since.
 				w.clock.add(time.Hour)
-				if tt.isUsed {
-					r.do(request{method: "GET", path: "/api/v1/auth/me", token: token})
-				}
+				tt.hourly(r, token)
 			}
 			if last := f.rest(); last.event != "end" || last.parse(t).Detail != tt.want {
 				t.Errorf("the stream ended with %+v, want %q", last, tt.want)

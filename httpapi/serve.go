@@ -130,7 +130,8 @@ func (s *Server) admit(c *call, needed access) (err error) {
 	if c.credential, err = s.authenticator.Credential(c.Request, c.isHTTPS); err != nil {
 		return err
 	}
-	if c.principal, err = s.authenticator.AuthenticateRequest(c.Request, c.credential); err != nil {
+	isStream := wantsEvents(c.Header) || c.route == "/api/v1/events"
+	if c.principal, err = s.authenticator.AuthenticateRequest(c.Request, c.credential, isStream); err != nil {
 		return err
 	}
 	switch {

@@ -402,22 +402,57 @@ func TestAnUnattendedRequestIsNoUse(t *testing.T) {
 	w := newWorld(t)
 	l := w.replica()
 	w.user("ann", accounts.Access{})
-	for header, isUse := range map[string]bool{"true": false, "false": true, "": true} {
+	for name, test := range map[string]struct {
+		header          string
+		isStream, isUse bool
+	}{
+		"a request of a page that nobody uses": {"true", false, false},
+		"a request of a page that is used":     {"false", false, true},
+		"a request of a program":               {"", false, true},
+		"a stream":                             {"", true, false},
+	} {
 		credential, _ := w.login(l, "ann")
-		request := httptest.NewRequest(http.MethodGet, "/", nil).WithContext(t.Context())
-		if header != "" {
-			request.Header.Set(auth.UnattendedHeader, header)
-		}
 		var err error
 		for range 4 {
 			w.clock.add(idle / 2)
-			_, err = l.Authenticator.AuthenticateRequest(request, credential)
+			_, err = l.Authenticator.AuthenticateRequest(unattended(t, test.header), credential, test.isStream)
 		}
-		if isUse && err != nil {
-			t.Errorf("with %q, a session that is used: %v", header, err)
+		if test.isUse && err != nil {
+			t.Errorf("%s: a session that is used: %v", name, err)
 		}
-		if !isUse && !errors.Is(err, auth.ErrUnauthenticated) {
-			t.Errorf("with %q, a session that nobody uses: %v", header, err)
+		if !test.isUse && !errors.Is(err, auth.ErrUnauthenticated) {
+			t.Errorf("%s: a session that nobody uses: %v", name, err)
+		}
+	}
+}
+
+// unattended returns a request whose UnattendedHeader has a value, or none.
+func unattended(t *testing.T, value string) *http.Request {
+	r := httptest.NewRequest(http.MethodGet, "/", nil).WithContext(t.Context())
+	if value != "" {
+		r.Header.Set(auth.UnattendedHeader, value)
+	}
+	return r
+}
+
+// TestAStreamUsesAnAPIToken opens a stream with an API token, whose last use is shown to its user.
+func TestAStreamUsesAnAPIToken(t *testing.T) {
+	w := newWorld(t)
+	l := w.replica()
+	u := w.user("ann", accounts.Access{})
+	secret, hash := auth.NewToken()
+	if _, err := w.db.Tokens.Create(t.Context(), u.ID, accounts.Token{
+		Name: "ci", CreatedAt: w.clock.now(), ExpiresAt: w.clock.now().Add(24 * time.Hour),
+	}, hash); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		w.clock.add(time.Hour)
+		if _, err := l.Authenticator.AuthenticateRequest(unattended(t, ""), secret, true); err != nil {
+			t.Fatal(err)
+		}
+		if token, err := w.db.Tokens.Get(t.Context(), hash); err != nil || !token.SeenAt.Equal(w.clock.now()) {
+			t.Errorf("last used at %s, want %s (%v)", token.SeenAt, w.clock.now(), err)
 		}
 	}
 }

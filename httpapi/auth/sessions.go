@@ -77,9 +77,11 @@ func (a *Authenticator) Recheck(ctx context.Context, credential string) (Princip
 	return a.authenticate(ctx, credential, check)
 }
 
-// AuthenticateRequest is Authenticate with the credential of a request, or Recheck if the request has UnattendedHeader.
-func (a *Authenticator) AuthenticateRequest(r *http.Request, credential string) (Principal, error) {
-	if r.Header.Get(UnattendedHeader) == "true" {
+// AuthenticateRequest is Authenticate with the credential of a request, or Recheck if the request has UnattendedHeader,
+// or opens a stream with a session: a browser reopens a lost stream by itself, and cannot send the header then.
+func (a *Authenticator) AuthenticateRequest(r *http.Request, credential string, isStream bool) (Principal, error) {
+	isOfSession := !strings.HasPrefix(credential, tokenPrefix)
+	if r.Header.Get(UnattendedHeader) == "true" || isStream && isOfSession {
 		return a.Recheck(r.Context(), credential)
 	}
 	return a.Authenticate(r.Context(), credential)
