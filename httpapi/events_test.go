@@ -438,6 +438,34 @@ func TestRightsOfAStreamChange(t *testing.T) {
 	narrowed.until(isOf(again.UID, "Pending"))
 }
 
+// TestRightsBehindAReset reads the session after a stream has said that its rights are others. It must not be told the
+// rights that it had read shortly before.
+func TestRightsBehindAReset(t *testing.T) {
+	h := newStreams(t)
+	root := h.world.replica() // where the administrator is
+	admin, token := root.login("root", rootPassword), h.colors[0].token
+	rights := func() string {
+		return string(h.do(request{method: "GET", path: "/api/v1/auth/me", token: token}).body)
+	}
+	rights()
+	h.clock.add(time.Second)
+	f := h.follow(token, "")
+	f.until(beats(2)) // The stream has read the session.
+	h.clock.add(time.Second)
+	rights()
+	root.want(200, request{
+		method: "PUT", path: "/api/v1/users/viewer-of-amber", token: admin, header: []string{`If-Match: "1"`},
+		body: `{"admin": false, "grants": [{"namespace": "c", "role": "viewer"}], "disabled": false}`,
+	})
+	f.until(func(m message) bool {
+		h.clock.add(auth.MaxStale / 8) // so that the server keeps what is less than MaxStale old
+		return m.event == "reset" && strings.Contains(m.data, "rights")
+	})
+	if got := rights(); !strings.Contains(got, `"namespace":"c"`) {
+		t.Errorf("behind the reset, the rights are %s", got)
+	}
+}
+
 // TestAStreamWaitsForTheUsers makes the sessions unreadable for a while. The stream sends no event that its caller may
 // have lost the right to, and catches up afterwards.
 func TestAStreamWaitsForTheUsers(t *testing.T) {

@@ -55,9 +55,23 @@ type Authenticator struct {
 // cached is the row of a session or an API token at readAt.
 type cached struct {
 	principal Principal
+	seenAt    time.Time
 	idleUntil time.Time // zero for an API token
 	disabled  bool
 	readAt    time.Time
+}
+
+// refusal returns why the credential is not valid now, or nil.
+func (c cached) refusal(now time.Time) error {
+	switch {
+	case c.disabled:
+		return unauthenticated("the user is disabled")
+	case !now.Before(c.principal.ExpiresAt):
+		return unauthenticated("the session or API token has expired")
+	case !c.idleUntil.IsZero() && !now.Before(c.idleUntil):
+		return unauthenticated("the session was unused for too long")
+	}
+	return nil
 }
 
 // NewAuthenticator makes an Authenticator. A session that nobody uses for idle ends. now is the clock.
@@ -68,13 +82,13 @@ func NewAuthenticator(db *accounts.DB, keys *Keys, idle time.Duration, now func(
 // Authenticate returns the principal of a credential, which is the token of a session or an API token. An error matches
 // ErrUnauthenticated, or is that of the database.
 func (a *Authenticator) Authenticate(ctx context.Context, credential string) (Principal, error) {
-	return a.authenticate(ctx, credential, use)
+	return a.authenticate(ctx, credential, true)
 }
 
 // Recheck is Authenticate for a streaming response. It does not record a use of the session or API token, so a session
 // that only a stream uses ends when its idle time is over.
 func (a *Authenticator) Recheck(ctx context.Context, credential string) (Principal, error) {
-	return a.authenticate(ctx, credential, check)
+	return a.authenticate(ctx, credential, false)
 }
 
 // AuthenticateRequest is Authenticate with the credential of a request, or Recheck if the request has UnattendedHeader,
@@ -87,22 +101,13 @@ func (a *Authenticator) AuthenticateRequest(r *http.Request, credential string, 
 	return a.Authenticate(r.Context(), credential)
 }
 
-// purpose is why a row is read. Each purpose has its own cache entries: a row that a check has cached would keep the
-// next use from being recorded.
-type purpose string
-
-const (
-	use   purpose = "use "
-	check purpose = "check "
-)
-
 // authenticate reads the clock once, so that the token and its row are compared with the same time.
-func (a *Authenticator) authenticate(ctx context.Context, credential string, p purpose) (Principal, error) {
+func (a *Authenticator) authenticate(ctx context.Context, credential string, isUse bool) (Principal, error) {
 	now := a.now()
 	if strings.HasPrefix(credential, tokenPrefix) {
 		hash := sha256.Sum256([]byte(credential))
-		read := func() (cached, error) { return a.readToken(ctx, hash[:], now, p) }
-		return a.judge(string(p)+"token "+string(hash[:]), now, read)
+		read := func() (cached, error) { return a.readToken(ctx, hash[:], now) }
+		return a.judge(ctx, "token "+string(hash[:]), now, isUse, read)
 	}
 	id, err := a.keys.session(credential, now)
 	switch {
@@ -111,13 +116,15 @@ func (a *Authenticator) authenticate(ctx context.Context, credential string, p p
 	case err != nil:
 		return Principal{}, unauthenticated("the token is not valid")
 	}
-	read := func() (cached, error) { return a.readSession(ctx, id, now, p) }
-	return a.judge(string(p)+"session "+id, now, read)
+	read := func() (cached, error) { return a.readSession(ctx, id, now) }
+	return a.judge(ctx, "session "+id, now, isUse, read)
 }
 
 // judge returns the principal of a cached row, or ErrUnauthenticated. It reads a row that is not cached or older than
-// MaxStale.
-func (a *Authenticator) judge(key string, now time.Time, read func() (cached, error)) (Principal, error) {
+// MaxStale. It records a use if none was recorded within recordEvery.
+func (a *Authenticator) judge(
+	ctx context.Context, key string, now time.Time, isUse bool, read func() (cached, error),
+) (Principal, error) {
 	a.mu.Lock()
 	entry, isCached := a.cache[key]
 	a.mu.Unlock()
@@ -133,61 +140,61 @@ func (a *Authenticator) judge(key string, now time.Time, read func() (cached, er
 		}
 		a.keep(key, entry)
 	}
-	switch {
-	case entry.disabled:
-		return Principal{}, unauthenticated("the user is disabled")
-	case !now.Before(entry.principal.ExpiresAt):
-		return Principal{}, unauthenticated("the session or API token has expired")
-	case !entry.idleUntil.IsZero() && !now.Before(entry.idleUntil):
-		return Principal{}, unauthenticated("the session was unused for too long")
+	if err := entry.refusal(now); err != nil {
+		return Principal{}, err
+	}
+	if isUse && now.Sub(entry.seenAt) >= a.recordEvery() {
+		if err := a.record(ctx, entry.principal, now); err != nil {
+			return Principal{}, err
+		}
+		if entry.seenAt = now; !entry.idleUntil.IsZero() {
+			entry.idleUntil = now.Add(a.idle)
+		}
+		a.keep(key, entry)
 	}
 	return entry.principal, nil
 }
 
-// readSession reads a session. It records a use of the session if none was recorded within recordEvery.
-func (a *Authenticator) readSession(ctx context.Context, id string, now time.Time, p purpose) (cached, error) {
+func (a *Authenticator) readSession(ctx context.Context, id string, now time.Time) (cached, error) {
 	s, err := a.db.Sessions.Get(ctx, id)
-	if err != nil {
-		return cached{}, err
-	}
-	entry := cached{
+	return cached{
 		principal: Principal{
 			UserID: s.User.ID, User: s.User.Name, Access: s.User.Access, SessionID: s.ID, ExpiresAt: s.ExpiresAt,
 		},
-		idleUntil: s.SeenAt.Add(a.idle), disabled: s.User.Disabled, readAt: now,
-	}
-	isLive := now.Before(s.ExpiresAt) && now.Before(entry.idleUntil) && !s.User.Disabled
-	if p == use && isLive && now.Sub(s.SeenAt) >= a.recordEvery() {
-		entry.idleUntil = now.Add(a.idle)
-		err = a.db.Sessions.See(ctx, id, now)
-	}
-	return entry, err
+		seenAt: s.SeenAt, idleUntil: s.SeenAt.Add(a.idle), disabled: s.User.Disabled, readAt: now,
+	}, err
 }
 
-func (a *Authenticator) readToken(ctx context.Context, hash []byte, now time.Time, p purpose) (cached, error) {
+func (a *Authenticator) readToken(ctx context.Context, hash []byte, now time.Time) (cached, error) {
 	t, err := a.db.Tokens.Get(ctx, hash)
-	if err != nil {
-		return cached{}, err
-	}
-	entry := cached{
+	return cached{
 		principal: Principal{
 			UserID: t.User.ID, User: t.User.Name, Access: Intersect(t.Access, t.User.Access), TokenID: t.ID,
 			ExpiresAt: t.ExpiresAt,
 		},
-		disabled: t.User.Disabled, readAt: now,
+		seenAt: t.SeenAt, disabled: t.User.Disabled, readAt: now,
+	}, err
+}
+
+// record records the use of a session or API token.
+func (a *Authenticator) record(ctx context.Context, p Principal, now time.Time) error {
+	if p.TokenID != 0 {
+		return a.db.Tokens.See(ctx, p.TokenID, now)
 	}
-	if p == use && now.Before(t.ExpiresAt) && !t.User.Disabled && now.Sub(t.SeenAt) >= a.recordEvery() {
-		err = a.db.Tokens.See(ctx, t.ID, now)
-	}
-	return entry, err
+	return a.db.Sessions.See(ctx, p.SessionID, now)
 }
 
 // recordEvery is how often the use of a session is recorded. A session may end earlier than its idle time by this much.
 func (a *Authenticator) recordEvery() time.Duration { return min(time.Minute, a.idle/10) }
 
+// keep caches an entry, unless a newer one is cached. A client whose stream has announced new rights must not get the
+// old ones from another request.
 func (a *Authenticator) keep(key string, entry cached) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.cache[key].readAt.After(entry.readAt) {
+		return
+	}
 	if len(a.cache) >= maxCached {
 		clear(a.cache)
 	}
@@ -219,8 +226,7 @@ func (a *Authenticator) Begin(ctx context.Context, u accounts.User, hash, addres
 
 // End ends the session of a principal. Other replicas notice within MaxStale.
 func (a *Authenticator) End(ctx context.Context, p Principal) error {
-	a.forget(string(use) + "session " + p.SessionID)
-	a.forget(string(check) + "session " + p.SessionID)
+	a.forget("session " + p.SessionID)
 	return a.db.Sessions.End(ctx, p.SessionID)
 }
 
