@@ -253,3 +253,27 @@ func TestBackup(t *testing.T) {
 	}
 	s.migrate(t)
 }
+
+// Without the server, the commands of section Restoring bring the database back just as well: it has neither the tables
+// of the server nor its role.
+func TestBackupWithoutTheServer(t *testing.T) {
+	s := prepared(t)
+	execute(t, s.url(t, "postgres"), "DROP SCHEMA kontroler_server", "DROP ROLE kontroler_server")
+	controller := storetest.Open(t, s.url(t, "kontroler"))
+	if err := controller.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := controller.Identity(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	rights, identity := s.rights(t), s.text(t, "kontroler", sqlIdentity)
+	s.shell(t, commands(t, "Backups"), "ADMIN_URL="+s.url(t, administrator))
+	execute(t, s.url(t, "kontroler"), "UPDATE kontroler.identity SET cluster_uid = 'another'")
+	s.shell(t, commands(t, "Restoring"), "ADMIN_URL="+s.url(t, administrator))
+	if diff := cmp.Diff(rights, s.rights(t)); diff != "" {
+		t.Errorf("what there is, and rights (-before +after):\n%s", diff)
+	}
+	if got := s.text(t, "kontroler", sqlIdentity); got != identity {
+		t.Errorf("the identity is %s, want %s", got, identity)
+	}
+}

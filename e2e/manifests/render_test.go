@@ -364,6 +364,34 @@ func TestDeletingTheServer(t *testing.T) {
 	}
 }
 
+// The commands that restore or move the database stop controller and server, and work without the server too: they name
+// no Deployment, because kubectl fails if one of several is missing.
+func TestStoppingForTheDatabase(t *testing.T) {
+	scale := regexp.MustCompile(`^kubectl scale deployment -n kontroler -l '(.*)' --replicas=0 &&\n`)
+	for _, section := range []string{"Restoring", "Another database server"} {
+		command := commands(t, section)
+		parts := scale.FindStringSubmatch(command)
+		if parts == nil {
+			t.Fatalf("%s does not begin with kubectl scale deployment -n kontroler -l 'SELECTOR' --replicas=0:\n%s",
+				section, command)
+		}
+		selector, err := labels.Parse(parts[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		stopped := map[string]bool{}
+		for _, object := range install(t, "production") {
+			if object.GetKind() == "Deployment" {
+				stopped[object.GetName()] = selector.Matches(labels.Set(object.GetLabels()))
+			}
+		}
+		want := map[string]bool{"kontroler-controller": true, "kontroler-server": true, "kontroler-ui": false}
+		if diff := cmp.Diff(want, stopped); diff != "" {
+			t.Errorf("%s stops (-want +got):\n%s", section, diff)
+		}
+	}
+}
+
 // The server finds its files in a volume that can be mounted without the first password, which is to be removed, but
 // not without the keys.
 func TestFirstPasswordIsOptional(t *testing.T) {
