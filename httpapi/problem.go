@@ -137,7 +137,7 @@ func problemOf(err error) *problem {
 	}
 	if delayed, ok := errors.AsType[*auth.DelayedError](err); ok {
 		return &problem{
-			kind: tooManyRequests, detail: "Logins of this user from your network have failed.",
+			kind: tooManyRequests, detail: "Logins of this user from your network, or through your proxy, have failed.",
 			retryAfter: delayed.After,
 		}
 	}

@@ -691,6 +691,60 @@ func TestForgedAddressesOfAProxy(t *testing.T) {
 	}
 }
 
+// TestNetworksOfSessionsAreOwn starts a replica while somebody tries passwords through the proxy. A user who has logged
+// in before, at another replica, gets in from the same network, but not from a new one.
+func TestNetworksOfSessionsAreOwn(t *testing.T) {
+	w := newWorld(t)
+	w.user("ann", accounts.Access{})
+	proxy := netip.MustParseAddr("10.0.0.9")
+	through := func(address string) auth.Origin {
+		return auth.Origin{Address: netip.MustParseAddr(address), Via: proxy}
+	}
+	const home, elsewhere = "2001:db8:1::1", "2001:db8:2::1"
+	before, after := w.replica(), w.replica()
+	if _, _, err := before.Login(t.Context(), "ann", password, through(home), plainly(t)); err != nil {
+		t.Fatal(err)
+	}
+	_, _, err := after.Login(t.Context(), "ann", "wrong", through("198.51.100.1"), plainly(t))
+	if !errors.Is(err, auth.ErrUnauthenticated) {
+		t.Fatal(err)
+	}
+	attacker := netip.MustParseAddr("198.51.100.1")
+	for range auth.FreeOfProxy {
+		attacker = attacker.Next()
+		after.Delays.Begin("ann", auth.Origin{Address: attacker, Via: proxy}, w.clock.now())
+	}
+	_, _, err = after.Login(t.Context(), "ann", password, through(elsewhere), plainly(t))
+	if _, isDelayed := errors.AsType[*auth.DelayedError](err); !isDelayed {
+		t.Errorf("from a new network: %v", err)
+	}
+	if _, _, err = after.Login(t.Context(), "ann", password, through(home), plainly(t)); err != nil {
+		t.Errorf("from the network of an earlier login: %v", err)
+	}
+}
+
+// TestKnownNetworks has more networks than are kept. Those of logins at this replica are kept first.
+func TestKnownNetworks(t *testing.T) {
+	d, at := auth.NewDelays(), time.Date(2026, 7, 1, 0, 0, 0, 0, time.UTC)
+	from := func(i int) auth.Origin {
+		return auth.Origin{Address: netip.AddrFrom4([4]byte{192, 0, 2, byte(i)}), Via: netip.MustParseAddr("10.0.0.9")}
+	}
+	d.Succeed("ann", from(0))
+	var networks []string
+	for i := range 10 {
+		networks = append(networks, auth.Network(from(i).Address))
+	}
+	d.Know("ann", networks)
+	for i := range auth.FreeOfProxy {
+		d.Begin("ann", from(100+i), at)
+	}
+	for i := range 10 {
+		if isOwn := d.Begin("ann", from(i), at) == 0; isOwn != (i < 8) {
+			t.Errorf("network %d is one of the user: %t", i, isOwn)
+		}
+	}
+}
+
 func TestChangePassword(t *testing.T) {
 	w := newWorld(t)
 	l := w.replica()

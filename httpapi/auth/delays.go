@@ -14,10 +14,12 @@ const (
 	freeFailures = 5
 	maxDelay     = 15 * time.Minute
 	// freeOfProxy and maxOfProxy limit in the same way all logins of a user that one proxy forwards, except those from
-	// known networks of the user. The addresses that a proxy names may be forged.
+	// known networks of the user. The addresses that a proxy names may be forged, and an IPv6 client has thousands of
+	// networks. Logins from all other networks compete: an attacker who never stops keeps the user out.
 	freeOfProxy = 100
 	maxOfProxy  = 10 * time.Second
-	// maxOwn is how many networks are remembered for each user: those of the latest successful logins.
+	// maxOwn is how many networks are remembered for each user: those of the latest successful logins, and then those
+	// of the user's sessions.
 	maxOwn = 8
 	// forgetAfter is how long failures are remembered after the last one.
 	forgetAfter = time.Hour
@@ -29,7 +31,7 @@ const (
 type Delays struct {
 	mu    sync.Mutex
 	pairs map[[sha256.Size]byte]*failures
-	// own has the known networks of each user. Only successful logins add to them.
+	// own has the known networks of each user, the newest last. Only successful logins add to them.
 	own map[string][]string
 }
 
@@ -109,6 +111,17 @@ func (d *Delays) Succeed(user string, from Origin) {
 	delete(d.pairs, key(user, network))
 	own := slices.DeleteFunc(d.own[user], func(known string) bool { return known == network })
 	d.own[user] = append(own[max(0, len(own)-maxOwn+1):], network)
+}
+
+// Know adds networks of earlier logins of a user, the newest first. They count as older than those of Succeed.
+func (d *Delays) Know(user string, networks []string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, network := range networks {
+		if own := d.own[user]; len(own) < maxOwn && !slices.Contains(own, network) {
+			d.own[user] = slices.Insert(own, 0, network)
+		}
+	}
 }
 
 // Abandon uncounts a login that Begin counted and whose password was not checked.

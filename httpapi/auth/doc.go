@@ -24,11 +24,12 @@
 //     belongs to a proxy. It is ignored if the request has a cookie, or is a login with user and password in its body.
 //   - What an API token may do is the intersection of its own rights with those of its user at that moment.
 //   - A login with an unknown user takes as long as one with a wrong password.
-//   - Failed logins delay further ones of the same user from the same network, and no others. Failed logins with
-//     unknown users are recorded no more often than those of one user could be.
-//   - An address that a proxy names may be forged, if clients reach the server from the proxy's network. For this
-//     reason many failed logins of a user through one proxy also delay, for a short time, further ones of that user
-//     through it. They do not delay logins from a network from which the user has logged in before.
+//   - Failed logins delay further ones of the same user from the same network. Failed logins with unknown users
+//     are recorded no more often than those of one user could be.
+//   - An address that a proxy names may be forged, if clients reach the server from the proxy's network, and an IPv6
+//     client has thousands of networks. After many failed logins of a user through one proxy, one login of that user
+//     passes every few seconds, whoever sends it, and an attacker may take every turn. Logins from networks of earlier
+//     logins, those without the proxy, and those of other users are not delayed.
 //   - Hashing a password takes memory, so few hashes are computed at a time, and few callers wait. One network gets at
 //     most half of the places that the others leave. A login that gets no place, or that is delayed, reads and writes
 //     no row.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"regexp"
 	"time"
 
@@ -54,6 +55,9 @@ func (l *Logins) Login(ctx context.Context, name, password string, from Origin, 
 	err = l.attempt(name, from, func(turn *Turn) error {
 		u, err := l.find(ctx, name)
 		if err != nil {
+			return err
+		}
+		if err := l.recall(ctx, u); err != nil {
 			return err
 		}
 		keep := u.ID != 0 || l.Delays.Begin(UnknownUser, from, l.Now()) == 0
@@ -121,6 +125,22 @@ func (l *Logins) find(ctx context.Context, name string) (accounts.User, error) {
 		return unknown, nil
 	}
 	return u, err
+}
+
+// recall tells the Delays from where the sessions of a user began. After a start they know no network of the user.
+func (l *Logins) recall(ctx context.Context, u accounts.User) error {
+	addresses, err := l.DB.Sessions.Addresses(ctx, u.ID)
+	if err != nil {
+		return err
+	}
+	var networks []string
+	for _, address := range addresses {
+		if parsed, err := netip.ParseAddr(address); err == nil {
+			networks = append(networks, Network(parsed))
+		}
+	}
+	l.Delays.Know(u.Name, networks)
+	return nil
 }
 
 var errWrong = unauthenticated("user or password is wrong")

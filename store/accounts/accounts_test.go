@@ -244,6 +244,24 @@ func TestSessionsOfAUserAreBounded(t *testing.T) {
 	}
 }
 
+func TestAddressesOfSessions(t *testing.T) {
+	db, _ := open(t)
+	u, other := create(t, db, "ann", accounts.Access{}), create(t, db, "bob", accounts.Access{})
+	for i, address := range []string{"192.0.2.1", "192.0.2.2", "192.0.2.1"} {
+		must(t)(db.Sessions.Create(t.Context(), accounts.Session{
+			ID: fmt.Sprint(i), User: u, Address: address, CreatedAt: now, ExpiresAt: now.Add(time.Hour),
+		}, "hash of ann"))
+	}
+	login(t, db, other, "other", now)
+	must(t)(db.Sessions.See(t.Context(), "1", now.Add(2*time.Minute)))
+	must(t)(db.Sessions.See(t.Context(), "2", now.Add(time.Minute)))
+	got, err := db.Sessions.Addresses(t.Context(), u.ID)
+	must(t)(err)
+	if diff := cmp.Diff([]string{"192.0.2.2", "192.0.2.1", "192.0.2.1"}, got); diff != "" {
+		t.Errorf("addresses, that of the last use first (-want +got):\n%s", diff)
+	}
+}
+
 func TestTokens(t *testing.T) {
 	db, _ := open(t)
 	u, other := create(t, db, "ann", accounts.Access{}), create(t, db, "bob", accounts.Access{})

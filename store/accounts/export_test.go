@@ -30,6 +30,7 @@ func Queries(now time.Time) map[string]Query {
 		"sqlSessionMake":     {sqlSessionMake, []any{"x", 7, "h", "", now, now}},
 		"sqlSessionsTrim":    {sqlSessionsTrim, []any{7, MaxSessions}},
 		"sqlSession":         {sqlSession, []any{"session-7"}},
+		"sqlSessionAddress":  {sqlSessionAddress, []any{7}},
 		"sqlSessionSeen":     {sqlSessionSeen, []any{"session-7", now}},
 		"sqlSessionEnd":      {sqlSessionEnd, []any{"session-7"}},
 		"sqlSessionClean":    {sqlSessionClean, []any{now.Add(-time.Hour), 1000}},

@@ -58,6 +58,8 @@ WHERE u.id = $2 AND c.hash = $3 AND NOT u.disabled FOR SHARE OF u, c`
 	sqlSessionsTrim = `
 DELETE FROM kontroler_server.sessions WHERE id = ANY (ARRAY(
     SELECT id FROM kontroler_server.sessions WHERE user_id = $1 ORDER BY seen_at DESC OFFSET $2))`
+	sqlSessionAddress = `
+SELECT address FROM kontroler_server.sessions WHERE user_id = $1 ORDER BY seen_at DESC`
 	sqlSession = `
 SELECT ` + userColumns + `, s.address, s.created_at, s.expires_at, s.seen_at
 FROM kontroler_server.sessions s JOIN ` + userTables + ` ON u.id = s.user_id WHERE s.id = $1`
@@ -110,6 +112,14 @@ func (db Sessions) Get(ctx context.Context, id string) (Session, error) {
 		&u.ID, &u.Name, &u.Admin, jsonGrants{&u.Grants}, &u.Disabled, &u.Generation, utc(&u.CreatedAt),
 		utc(&u.PasswordChangedAt), &s.Address, utc(&s.CreatedAt), utc(&s.ExpiresAt), utc(&s.SeenAt))
 	return s, err
+}
+
+// Addresses returns from where the sessions of a user began, that of the session that was used last first.
+func (db Sessions) Addresses(ctx context.Context, userID int64) ([]string, error) {
+	return postgres.ReadRows(ctx, db.pool, func(rows *sql.Rows) (address string, err error) {
+		err = rows.Scan(&address)
+		return address, err
+	}, sqlSessionAddress, userID)
 }
 
 // See records that a session was used.

@@ -48,8 +48,8 @@ export interface paths {
          * Begin a session
          * @description User and password are in the body, or in the header as Basic; then the body is optional. If the body has both, the
          *     header is that of a proxy and does not count. Failed logins of a user from a network (an IPv4 address, or 64 bits
-         *     of an IPv6 address) delay the next ones of the same user from there; very many through one proxy delay further ones
-         *     from networks that are new to the user.
+         *     of an IPv6 address) delay the next ones of the same user from there. After 100 failures of a user through one
+         *     proxy, one login of that user passes in 10 seconds, whoever sends it, except from networks of earlier logins.
          */
         post: operations["login"];
         delete?: never;
@@ -2432,7 +2432,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description Too many logins of this user from this network have failed. */
+        /** @description Too many logins of this user, from this network or through this proxy, have failed. */
         TooManyRequests: {
             headers: {
                 "Retry-After": components["headers"]["RetryAfter"];
