@@ -24,8 +24,8 @@ const UnattendedHeader = "Kontroler-Unattended"
 func (a *Authenticator) Credential(r *http.Request, isHTTPS bool) (string, error) {
 	values := r.Header.Values("Authorization")
 	if !HasToken(r) {
-		for _, id := range a.keys.ids() {
-			if cookie, err := r.Cookie(cookieName(isHTTPS, id)); err == nil && cookie.Value != "" {
+		for _, name := range a.cookieNames(isHTTPS) {
+			if cookie, err := r.Cookie(name); err == nil && cookie.Value != "" {
 				return cookie.Value, nil
 			}
 		}
@@ -68,10 +68,11 @@ func (a *Authenticator) SetCookie(
 	w http.ResponseWriter, r *http.Request, isHTTPS bool, token string, expires time.Time,
 ) {
 	signing, _ := a.keys.signer()
-	a.clearCookies(w, r, isHTTPS, signing)
+	name := cookieName(isHTTPS, signing)
+	a.clearCookies(w, r, isHTTPS, name)
 	// Max-Age does not depend on the clock of the browser, unlike Expires.
 	seconds := int(expires.Sub(a.now()).Seconds())
-	http.SetCookie(w, cookie(cookieName(isHTTPS, signing), isHTTPS, token, max(1, seconds)))
+	http.SetCookie(w, cookie(name, isHTTPS, token, max(1, seconds)))
 }
 
 // ClearCookies deletes the cookies with tokens that the request has.
@@ -79,11 +80,10 @@ func (a *Authenticator) ClearCookies(w http.ResponseWriter, r *http.Request, isH
 	a.clearCookies(w, r, isHTTPS, "")
 }
 
-// clearCookies deletes the cookies that the request has, except that of the key with the id kept.
+// clearCookies deletes the cookies that the request has, except that with the name kept.
 func (a *Authenticator) clearCookies(w http.ResponseWriter, r *http.Request, isHTTPS bool, kept string) {
-	for _, id := range a.keys.ids() {
-		name := cookieName(isHTTPS, id)
-		if _, err := r.Cookie(name); err == nil && id != kept {
+	for _, name := range a.cookieNames(isHTTPS) {
+		if _, err := r.Cookie(name); err == nil && name != kept {
 			http.SetCookie(w, cookie(name, isHTTPS, "", -1))
 		}
 	}
@@ -94,6 +94,15 @@ func cookie(name string, isHTTPS bool, value string, maxAge int) *http.Cookie {
 		Name: name, Value: value, Path: "/", MaxAge: maxAge, Secure: isHTTPS, HttpOnly: true,
 		SameSite: http.SameSiteStrictMode,
 	}
+}
+
+// cookieNames returns the names of the cookies that count, that of the key that signs first. The last one has no id: it
+// is that of the previous release, whose sessions go on after an upgrade.
+func (a *Authenticator) cookieNames(isHTTPS bool) (names []string) {
+	for _, id := range a.keys.ids() {
+		names = append(names, cookieName(isHTTPS, id))
+	}
+	return append(names, strings.TrimSuffix(cookieName(isHTTPS, ""), "-"))
 }
 
 // cookieName returns the name of the cookie for tokens that the key with this id has signed.

@@ -89,6 +89,11 @@ func TestCredential(t *testing.T) {
 		"the cookies of both keys": {
 			headers: []string{"Cookie: kontroler-" + other.SigningID() + "=old", plain + "=x"}, want: "x",
 		},
+		"the cookie of the previous release": {headers: []string{"Cookie: kontroler=old"}, want: "old"},
+		"the cookie of the previous release over HTTPS": {
+			headers: []string{"Cookie: __Host-kontroler=old"}, isHTTPS: true, want: "old",
+		},
+		"the cookies of both releases": {headers: []string{"Cookie: kontroler=old", plain + "=x"}, want: "x"},
 		"the cookie of another installation": {
 			headers: []string{"Cookie: kontroler-0123456789abcdef=x"}, why: "neither",
 		},
@@ -141,6 +146,16 @@ func TestCookie(t *testing.T) {
 				"kontroler-" + old + "=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict",
 				"kontroler-" + id + "=x; Path=/; Max-Age=3600; HttpOnly; SameSite=Strict",
 			},
+		},
+		"with the cookie of the previous release": {
+			set(requestWith("Cookie: kontroler=y"), false), []string{
+				"kontroler=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict",
+				"kontroler-" + id + "=x; Path=/; Max-Age=3600; HttpOnly; SameSite=Strict",
+			},
+		},
+		"after a logout with the cookie of the previous release": {
+			func(w http.ResponseWriter) { a.ClearCookies(w, requestWith("Cookie: __Host-kontroler=y"), true) },
+			[]string{"__Host-kontroler=; Path=/; Max-Age=0; HttpOnly; Secure; SameSite=Strict"},
 		},
 		"after a logout": {
 			func(w http.ResponseWriter) {
