@@ -92,7 +92,7 @@ function List(): JSX.Element {
 function Edit(props: { user: User | undefined; close: () => void; saved: () => void }): JSX.Element {
   const user = props.user;
   const [form, setForm] = createTyped<UserForm>(draftPrefix + (user?.name ?? ""), {
-    of: user ?? null, name: user?.name ?? "", admin: user?.admin ?? false, disabled: user?.disabled ?? false,
+    of: user ? { ...user } : null, name: user?.name ?? "", admin: user?.admin ?? false, disabled: user?.disabled ?? false,
     grants: (user?.grants ?? []).map((grant) => ({ ...grant })),
   });
   const [password, setPassword] = createSignal("");
