@@ -22,8 +22,8 @@ const (
 	// the others leave.
 	maxStreams, maxFollowed = 500, 400
 	// streamMemory bounds the memory of all streams together, in compressed bytes, without the first and the last block
-	// of each. If four times the limit of a log is more, that is the bound. A namespace may have half of what the others
-	// leave.
+	// of each. If four times the limit of a log is more, that is the bound. A namespace may have half of the memory
+	// that the others leave.
 	streamMemory = 64 << 20
 	// openTimeout is how long OpenBefore delays the deletion of Pods.
 	openTimeout = time.Second
