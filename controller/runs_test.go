@@ -9,9 +9,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/client-go/tools/cache"
 
@@ -241,7 +244,7 @@ var outcomes = map[string]roadCase{
 		want: world{
 			Err:      `setting the deadline of pod "a.1": Too many requests: busy`,
 			Rows:     []string{"run r is Running", "task a is Active", "attempt a.1 is Running"},
-			Objects:  []string{"dagrun r is Running, claimed", "pod a.1"},
+			Objects:  []string{"dagrun r is Running, claimed", "pod a.1, limited to 2147483647 s"},
 			Requests: []string{"patch pod a.1"},
 			Enqueued: []string{"progress of r", "alarm in 1m40s"},
 			Pending:  []string{"pod a.1", "created pod a.1"},
@@ -638,6 +641,31 @@ var repeats = map[string]roadCase{
 			Enqueued: []string{"final status of r"},
 		},
 	},
+}
+
+// A quota of scope Terminating counts the Pod of a task with a timeout when it is created. Otherwise the Pod would
+// bypass a full quota, which then refuses the lower deadline.
+func TestQuotaOfPodsWithADeadline(t *testing.T) {
+	f := newRoad(t).newFixture(t, nil)
+	f.admittedRun(limited)
+	full := corev1.ResourceList{corev1.ResourcePods: resource.MustParse("0")}
+	quotas := f.road.kube.CoreV1().ResourceQuotas(f.road.namespace)
+	_, err := quotas.Create(t.Context(), &corev1.ResourceQuota{
+		ObjectMeta: metav1.ObjectMeta{Name: "full"},
+		Spec: corev1.ResourceQuotaSpec{
+			Scopes: []corev1.ResourceQuotaScope{corev1.ResourceQuotaScopeTerminating}, Hard: full,
+		},
+	}, metav1.CreateOptions{})
+	must(t, err)
+	// The controller of quotas does the same later.
+	_, err = quotas.Patch(t.Context(), "full", types.MergePatchType,
+		[]byte(`{"status":{"hard":{"pods":"0"},"used":{"pods":"0"}}}`), metav1.PatchOptions{}, "status")
+	must(t, err)
+	f.synced("r")
+	want := []string{"refused pod a.1: QuotaExceeded"}
+	if diff := cmp.Diff(want, f.pending()); diff != "" {
+		t.Errorf("pending (-want +got):\n%s", diff)
+	}
 }
 
 // A claim that no row records and that is being deleted is created again once it is gone. Until then, its run is synced

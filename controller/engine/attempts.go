@@ -196,9 +196,9 @@ func (d *decision) updateRunning(a *Attempt, p *Pod) {
 	d.setDue(a, due)
 }
 
-// limitPod gives the Pod of a running task a deadline, unless the Pod has an earlier one. The deadline is the timeout
-// plus the start grace, counted from the start of the container. The time before that does not count, because pulling
-// an image or running an init container may take hours.
+// limitPod lowers the deadline of a running task's Pod to the timeout plus the start grace, counted from the start of
+// the container. The time before that does not count, because pulling an image or running an init container may take
+// hours.
 func (d *decision) limitPod(a *Attempt, p *Pod, timeout int64) {
 	if p.Started.IsZero() || p.Accepted.IsZero() || !p.Deletion.IsZero() {
 		return

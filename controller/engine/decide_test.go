@@ -1875,6 +1875,9 @@ func TestDeadlineOfThePod(t *testing.T) {
 		"a later deadline is replaced": {
 			timeout: 99, grace: time.Minute, pod: pod(accepted(at(-60)), deadline(900)), want: limit(159),
 		},
+		"the deadline that a Pod is created with is replaced": {
+			timeout: 99, grace: time.Minute, pod: pod(accepted(at(-60)), deadline(math.MaxInt32)), want: limit(159),
+		},
 		"without a timeout there is no deadline": {grace: time.Minute, pod: pod(accepted(at(-60)))},
 		"a Pod whose container has not started gets none": {
 			timeout: 99, grace: time.Minute, pod: pod(accepted(at(-60)), neverStarted),

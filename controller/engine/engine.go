@@ -155,7 +155,7 @@ type Create struct {
 // Delete is a Pod to delete because its attempt is being stopped.
 type Delete struct{ PodName, PodUID string }
 
-// Limit is a Pod whose activeDeadlineSeconds is to be set. Its kubelet then ends it even if no controller does.
+// Limit is a Pod whose activeDeadlineSeconds is to be lowered. Its kubelet then ends it even if no controller does.
 type Limit struct {
 	PodName, PodUID string
 	Seconds         int64

@@ -2,6 +2,7 @@ package pod
 
 import (
 	"maps"
+	"math"
 	"strconv"
 	"strings"
 
@@ -73,7 +74,7 @@ func Build(in Input) *corev1.Pod {
 			ServiceAccountName:            t.ServiceAccountName,
 			AutomountServiceAccountToken:  t.AutomountServiceAccountToken,
 			EnableServiceLinks:            t.EnableServiceLinks,
-			ActiveDeadlineSeconds:         t.ActiveDeadlineSeconds,
+			ActiveDeadlineSeconds:         deadline(in.Task, t),
 			TerminationGracePeriodSeconds: t.TerminationGracePeriodSeconds,
 			PriorityClassName:             t.PriorityClassName,
 			RuntimeClassName:              t.RuntimeClassName,
@@ -123,6 +124,16 @@ func ownerOf(run Run) metav1.OwnerReference {
 		APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: dagRunKind, Name: run.Name, UID: types.UID(run.UID),
 		Controller: &controller,
 	}
+}
+
+// deadline returns activeDeadlineSeconds of a Pod. If a task has a timeout, the controller lowers the deadline when the
+// container runs. Until then the Pod has the longest one. A Pod that got its first deadline later would move to quotas
+// of scope Terminating, which may be full.
+func deadline(task *v1alpha1.Task, t *v1alpha1.PodTemplate) *int64 {
+	if t.ActiveDeadlineSeconds == nil && task.TimeoutSeconds != nil {
+		return new(int64(math.MaxInt32))
+	}
+	return t.ActiveDeadlineSeconds
 }
 
 // taskContainer returns the container whose end decides the task. It shares the lists of t.

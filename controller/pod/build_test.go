@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -159,6 +160,27 @@ func TestBuildPodMinimal(t *testing.T) {
 	}
 	if uid, ok := RunUID(pod); !ok || uid != runA {
 		t.Errorf("podRunUID = %q, %v", uid, ok)
+	}
+}
+
+// TestBuildPodDeadline: the Pod of a task with a timeout has a deadline from its creation. Lowering it later does not
+// change the scope in which quotas count the Pod.
+func TestBuildPodDeadline(t *testing.T) {
+	minute, day, longest := int64(60), int64(86400), int64(math.MaxInt32)
+	for name, test := range map[string]struct{ timeout, template, want *int64 }{
+		"neither a timeout nor a deadline":          {},
+		"a deadline of the podTemplate":             {template: &day, want: &day},
+		"a timeout":                                 {timeout: &minute, want: &longest},
+		"a timeout, and a deadline that is earlier": {timeout: &day, template: &minute, want: &minute},
+		"a timeout, and a deadline that is later":   {timeout: &minute, template: &day, want: &day},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in := fullInput()
+			in.Task.TimeoutSeconds, in.Task.PodTemplate.ActiveDeadlineSeconds = test.timeout, test.template
+			if diff := cmp.Diff(test.want, Build(in).Spec.ActiveDeadlineSeconds); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
 	}
 }
 

@@ -93,8 +93,9 @@ type TaskTemplate struct {
 
 	// TimeoutSeconds is the maximum duration of each attempt, counted by the controller's clock from when it sees the
 	// container run. After that the attempt fails with reason Timeout. Pulling the image and init containers do not
-	// count. While the container runs, the Pod has an activeDeadlineSeconds that ends it a start grace later, should no
-	// controller do so.
+	// count. The Pod has an activeDeadlineSeconds, therefore quotas of scope Terminating count it. Once the container
+	// runs, the controller lowers it, so that it ends the Pod a start grace after the timeout, should no controller do
+	// so. If a webhook or a policy refuses that, only the controller ends the Pod.
 	//
 	// +optional
 	// +kubebuilder:validation:Minimum=1
