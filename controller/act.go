@@ -40,15 +40,24 @@ type podWriter struct {
 	workspaces *workspaces
 }
 
-// act deletes, limits and creates the Pods of a committed decision. It creates Pods even if a delete or a limit fails.
+// act deletes, creates and limits the Pods of a committed decision. It creates Pods even if a delete fails.
 func (w *podWriter) act(
 	ctx context.Context, row store.Run, f *facts, slots *queue.Grant, decision engine.Decision,
 ) error {
 	w.logs.OpenBefore(ctx, f.graph.Spec().Logs, row.Namespace, decision.Delete)
-	err := errors.Join(w.stopPods(ctx, row, decision.Delete), w.limitPods(ctx, row, decision.Limit))
-	creates := decision.Create
+	return errors.Join(
+		w.stopPods(ctx, row, decision.Delete),
+		w.createPods(ctx, row, f, slots, decision.Create),
+		w.limitPods(ctx, row, decision.Limit),
+	)
+}
+
+// createPods creates the Pods of decided attempts.
+func (w *podWriter) createPods(
+	ctx context.Context, row store.Run, f *facts, slots *queue.Grant, creates []engine.Create,
+) error {
 	if len(creates) == 0 {
-		return err
+		return nil
 	}
 	s := starts{row: row, graph: f.graph, slots: slots}
 	if err := json.Unmarshal(row.Parameters, &s.values); err != nil {
@@ -56,13 +65,12 @@ func (w *podWriter) act(
 	}
 	if w.workspaces.lacksWorkspace(row, f.graph) {
 		// The first create also makes the workspace, which the others need.
-		if failed := w.createPod(ctx, s, creates[0]); failed != nil {
-			return errors.Join(err, failed)
+		if err := w.createPod(ctx, s, creates[0]); err != nil {
+			return err
 		}
 		creates = creates[1:]
 	}
-	created := queue.Parallel(len(creates), func(i int) error { return w.createPod(ctx, s, creates[i]) })
-	return errors.Join(err, created)
+	return queue.Parallel(len(creates), func(i int) error { return w.createPod(ctx, s, creates[i]) })
 }
 
 // createPod creates the Pod of a decided attempt. A repeated call finds the Pod, because its name is derived from the
@@ -128,21 +136,28 @@ func (w *podWriter) existing(ctx context.Context, row store.Run, c engine.Create
 	return nil, nil
 }
 
-// stopPods deletes Pods whose stop is committed. If a deletion fails because an admission webhook hangs, the others are
-// left to the next sync, so that the run can show the error soon.
-func (w *podWriter) stopPods(ctx context.Context, row store.Run, deletes []engine.Delete) error {
-	var hangs atomic.Bool
-	return queue.Parallel(len(deletes), func(i int) error {
-		if hangs.Load() {
+// sendAll sends n requests to one namespace, several at a time, and returns the first error. If a request fails because
+// an admission webhook hangs, sendAll leaves out the rest, which would probably hang too.
+func sendAll(n int, send func(i int) error) (hangs bool, err error) {
+	var hung atomic.Bool
+	err = queue.Parallel(n, func(i int) error {
+		if hung.Load() {
 			return nil
 		}
 		began := time.Now()
-		err := w.stopPod(ctx, row, deletes[i])
+		err := send(i)
 		if kube.Hung(err, began) {
-			hangs.Store(true)
+			hung.Store(true)
 		}
 		return err
 	})
+	return hung.Load(), err
+}
+
+// stopPods deletes Pods whose stop is committed.
+func (w *podWriter) stopPods(ctx context.Context, row store.Run, deletes []engine.Delete) error {
+	_, err := sendAll(len(deletes), func(i int) error { return w.stopPod(ctx, row, deletes[i]) })
+	return err
 }
 
 // goneRetry is the delay before the next sync of a run whose Pod or DagRun no longer exists. The cache may still have
@@ -167,25 +182,36 @@ func (w *podWriter) stopPod(ctx context.Context, row store.Run, d engine.Delete)
 	return nil
 }
 
-// limitPods sets activeDeadlineSeconds of Pods whose tasks run. If a request fails, the next sync repeats it, because
-// the Pod has no deadline yet.
+// limitPods lowers activeDeadlineSeconds of Pods whose tasks run. The controller stops a task at its timeout even
+// without that deadline. If a webhook hangs, or the API server refuses a deadline, the run therefore goes on without
+// it. The next change of the Pod, or the next leader, tries again.
 func (w *podWriter) limitPods(ctx context.Context, row store.Run, limits []engine.Limit) error {
-	return queue.Parallel(len(limits), func(i int) error {
-		l := limits[i]
-		fault.Point("pod-limit")
-		body := fmt.Appendf(nil, `{"metadata":{"uid":%q},"spec":{"activeDeadlineSeconds":%d}}`, l.PodUID, l.Seconds)
-		pods := w.cfg.Kube.CoreV1().Pods(row.Namespace)
-		_, err := pods.Patch(ctx, l.PodName, types.MergePatchType, body, metav1.PatchOptions{})
-		if err != nil && !kube.IsGone(err) {
-			return fmt.Errorf("setting the deadline of pod %q: %w", l.PodName, err)
-		}
+	hangs, err := sendAll(len(limits), func(i int) error { return w.limitPod(ctx, row, limits[i]) })
+	if hangs || kube.IsRefusal(err) {
+		w.cfg.Log.Warn("a Pod has no deadline for its timeout, and is stopped only while a controller runs",
+			"namespace", row.Namespace, "run", row.Name, "error", err)
 		return nil
-	})
+	}
+	return err
+}
+
+// limitPod lowers activeDeadlineSeconds of a Pod.
+func (w *podWriter) limitPod(ctx context.Context, row store.Run, l engine.Limit) error {
+	fault.Point("pod-limit")
+	body := fmt.Appendf(nil, `{"metadata":{"uid":%q},"spec":{"activeDeadlineSeconds":%d}}`, l.PodUID, l.Seconds)
+	_, err := w.cfg.Kube.CoreV1().
+		Pods(row.Namespace).
+		Patch(ctx, l.PodName, types.MergePatchType, body, metav1.PatchOptions{})
+	if err != nil && !kube.IsGone(err) {
+		return fmt.Errorf("setting the deadline of pod %q: %w", l.PodName, err)
+	}
+	return nil
 }
 
 // relabelAll restores the labels of our Pods that lost them.
 func (w *podWriter) relabelAll(ctx context.Context, row store.Run, pods []*corev1.Pod) error {
-	return queue.Parallel(len(pods), func(i int) error { return w.relabel(ctx, row, pods[i]) })
+	_, err := sendAll(len(pods), func(i int) error { return w.relabel(ctx, row, pods[i]) })
+	return err
 }
 
 // relabel restores the labels of one of our Pods. Without them the watch does not show it.

@@ -205,6 +205,14 @@ var beginnings = map[string]roadCase{
 	},
 }
 
+// deadlineNotSet is a run whose task goes on without the deadline of its Pod.
+var deadlineNotSet = world{
+	Rows:     []string{"run r is Running", "task a is Active", "attempt a.1 is Running"},
+	Objects:  []string{"dagrun r is Running, claimed", "pod a.1, limited to 2147483647 s"},
+	Requests: []string{"patch pod a.1"},
+	Enqueued: []string{"progress of r", "alarm in 1m40s"},
+}
+
 // outcomes are what Pods report.
 var outcomes = map[string]roadCase{
 	"a Pod that started makes its attempt Running": {
@@ -248,6 +256,46 @@ var outcomes = map[string]roadCase{
 			Requests: []string{"patch pod a.1"},
 			Enqueued: []string{"progress of r", "alarm in 1m40s"},
 			Pending:  []string{"pod a.1", "created pod a.1"},
+		},
+	},
+	"a Pod whose deadline a policy refuses does not fail the sync": {
+		before: func(f *fixture) {
+			f.running(limited)
+			f.start("a.1")
+			f.api.answer("patch pod a.1", violatesPolicy(f, "a.1"))
+		},
+		want: deadlineNotSet,
+	},
+	"a Pod whose deadline a webhook fails to answer for does not fail the sync": {
+		before: func(f *fixture) {
+			f.running(limited)
+			f.start("a.1")
+			f.api.answer("patch pod a.1", answer{err: apierrors.NewInternalError(
+				errors.New("failed calling webhook \"w\": context deadline exceeded"))})
+		},
+		want: deadlineNotSet,
+	},
+	"deadlines are set after the Pods of other tasks are created": {
+		before: func(f *fixture) {
+			f.running("\ntask: [{name: a, image: busybox, timeoutSeconds: 100}, {name: b, image: busybox}," +
+				" {name: c, image: busybox, runAfter: [b]}]")
+			f.start("a.1")
+			f.exit("b.1", 0)
+		},
+		want: world{
+			Rows: []string{
+				"run r is Running",
+				"task a is Active",
+				"task b is Succeeded",
+				"task c is Active, Pending: its Pod is being created",
+				"attempt a.1 is Running",
+				"attempt b.1 is Succeeded",
+				"attempt c.1 is Decided",
+			},
+			Objects:  []string{"dagrun r is Running, claimed", "pod a.1, limited to 460 s", "pod b.1", "pod c.1"},
+			Requests: []string{"create pod c.1", "patch pod a.1"},
+			Enqueued: []string{"finished pod b.1", "progress of r", "alarm in 1m40s"},
+			Pending:  []string{"created pod c.1"},
 		},
 	},
 	"a Pod that is limited already is left alone": {
