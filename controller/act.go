@@ -45,11 +45,29 @@ func (w *podWriter) act(
 	ctx context.Context, row store.Run, f *facts, slots *queue.Grant, decision engine.Decision,
 ) error {
 	w.logs.OpenBefore(ctx, f.graph.Spec().Logs, row.Namespace, decision.Delete)
-	return errors.Join(
-		w.stopPods(ctx, row, decision.Delete),
-		w.createPods(ctx, row, f, slots, decision.Create),
-		w.limitPods(ctx, row, decision.Limit),
-	)
+	stopErr := w.stopPods(ctx, row, decision.Delete)
+	createErr := w.createPods(ctx, row, f, slots, decision.Create)
+	if decision.Throttled {
+		w.awaitSlot(row, f, decision, createErr)
+	}
+	return errors.Join(stopErr, createErr, w.limitPods(ctx, row, decision.Limit))
+}
+
+// awaitSlot makes a run wait for slots, even if it also waits for something else. createErr is the error of its
+// creates.
+//
+// A run that can use no slot must not wait: the slots that its own sync frees would enqueue it at once. If a create
+// failed, the run is retried after its backoff. If its workspace cannot be made yet, the refusal or claimRetry enqueues
+// it.
+func (w *podWriter) awaitSlot(row store.Run, f *facts, decision engine.Decision, createErr error) {
+	key := queue.RunKey(row.UID)
+	switch {
+	case len(decision.Create) == 0:
+		w.backlog.queue.KeepBackoff(key)
+	case createErr != nil, w.workspaces.lacksWorkspace(row, f.graph):
+		return
+	}
+	w.backlog.slots.Wait(row.Namespace, key)
 }
 
 // createPods creates the Pods of decided attempts.

@@ -275,9 +275,6 @@ func (r *runReconciler) requeue(row store.Run, facts *facts, decision engine.Dec
 	for _, name := range facts.postponed {
 		r.backlog.pending.Pod(key, name)
 	}
-	if decision.Throttled {
-		r.backlog.slots.Wait(row.Namespace, key) // even if the run also waits for something else
-	}
 }
 
 // runEnded drops the state of a run that has ended, and enqueues its final status.

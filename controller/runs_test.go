@@ -717,27 +717,82 @@ func TestQuotaOfPodsWithADeadline(t *testing.T) {
 }
 
 // A claim that no row records and that is being deleted is created again once it is gone. Until then, its run is synced
-// every few seconds, and records the reason once.
+// every few seconds, and records the reason once. A slot that the run cannot use does not enqueue it.
 func TestClaimThatIsBeingDeleted(t *testing.T) {
-	f := newRoad(t).newFixture(t, nil)
-	f.admittedRun(withWorkspace)
-	f.api.answer("create claim of r", answer{
-		err: apierrors.NewAlreadyExists(corev1.Resource("persistentvolumeclaims"), "claim")})
-	f.api.answer("get claim of r", answer{text: fmt.Sprintf(`{"kind":"PersistentVolumeClaim","apiVersion":"v1",
-		"metadata":{"name":"claim","deletionTimestamp":"2026-01-01T00:00:00Z","ownerReferences":[{"kind":"DagRun","uid":%q,
-		"apiVersion":"kontroler.greedykomodo/v1alpha1","name":"r","controller":true}]}}`, f.key("r"))})
-	for i, want := range [][]string{{"run r", "run r in 5s"}, {"run r in 5s"}, {"run r in 5s"}} {
-		f.enqueued()
-		must(t, f.runs.syncRun(t.Context(), f.key("r")))
-		var got []string
-		for _, what := range f.enqueued() {
-			if strings.HasPrefix(what, "run r") {
-				got = append(got, what)
+	r := newRoad(t)
+	for name, spec := range map[string]string{
+		"one task":              withWorkspace,
+		"more tasks than slots": strings.Replace(withWorkspace, "}]", "}, {name: b, image: busybox}]", 1),
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := r.newFixture(t, func(c *Config) { c.MaxPods = 1 })
+			f.admittedRun(spec)
+			f.backlog.slots.Seen(cache.NewObjectName("other", "pod"))
+			f.api.answer("create claim of r", answer{
+				err: apierrors.NewAlreadyExists(corev1.Resource("persistentvolumeclaims"), "claim")})
+			f.api.answer("get claim of r", answer{text: fmt.Sprintf(`{"kind":"PersistentVolumeClaim","apiVersion":"v1",
+				"metadata":{"name":"claim","deletionTimestamp":"2026-01-01T00:00:00Z","ownerReferences":[{"kind":"DagRun",
+				"uid":%q,"apiVersion":"kontroler.greedykomodo/v1alpha1","name":"r","controller":true}]}}`, f.key("r"))})
+			for i, want := range [][]string{{"run r", "run r in 5s"}, {"run r in 5s"}, {"run r in 5s"}} {
+				f.enqueued()
+				must(t, f.runs.syncRun(t.Context(), f.key("r")))
+				if got := f.enqueuedRuns(); !slices.Equal(got, want) {
+					t.Errorf("sync %d enqueues %q, want %q", i+1, got, want)
+				}
 			}
+		})
+	}
+}
+
+// enqueuedRuns empties the queues, and returns how the run "r" was in them.
+func (f *fixture) enqueuedRuns() (enqueued []string) {
+	for _, what := range f.enqueued() {
+		if strings.HasPrefix(what, "run r") {
+			enqueued = append(enqueued, what)
 		}
-		if !slices.Equal(got, want) {
-			t.Errorf("sync %d enqueues %q, want %q", i+1, got, want)
+	}
+	return enqueued
+}
+
+// A run whose namespace has no slot gets one beyond --max-pods in each sync. If its creates fail, each sync fails, and
+// only the backoff enqueues the run.
+func TestCreatesThatFailWithoutSlots(t *testing.T) {
+	f := newRoad(t).newFixture(t, func(c *Config) { c.MaxPods = 1 })
+	f.admittedRun("\ntask: [{name: a, image: busybox}, {name: b, image: busybox}]")
+	f.backlog.slots.Seen(cache.NewObjectName("other", "pod"))
+	f.api.answer("create pod a.1", answer{err: apierrors.NewTooManyRequestsError("busy")})
+	for i := range 3 {
+		f.enqueued()
+		if err := f.runs.syncRun(t.Context(), f.key("r")); err == nil {
+			t.Errorf("sync %d succeeds", i+1)
 		}
+		if got := f.enqueuedRuns(); got != nil {
+			t.Errorf("sync %d enqueues %q", i+1, got)
+		}
+	}
+	f.api.answer("create pod a.1", answer{})
+	f.synced("r")
+	if f.pod("a.1") == nil || f.enqueuedRuns() != nil {
+		t.Error("the run does not wait for its second slot with its first Pod")
+	}
+	f.backlog.slots.Release(f.podKey("a.1"))
+	if want := []string{"run r"}; !slices.Equal(f.enqueuedRuns(), want) {
+		t.Error("a slot that is free does not enqueue the run")
+	}
+}
+
+// A sync that finds no slot succeeds, and does not end the backoff of a run whose creates have failed.
+func TestBackoffOfARunThatFindsNoSlot(t *testing.T) {
+	f := newRoad(t).newFixture(t, func(c *Config) { c.MaxPods = 1 })
+	f.admittedRun(single)
+	f.backlog.slots.Seen(cache.NewObjectName(f.road.namespace, "other"))
+	f.backlog.queue.AddRateLimited(f.key("r"))
+	f.backlog.queue.Work(t.Context(), func(ctx context.Context, key queue.RunKey) error {
+		f.backlog.queue.ShutDown()
+		return f.runs.syncRun(ctx, key)
+	}, func(err error) { t.Error(err) })
+	if got := f.backlog.queue.NumRequeues(f.key("r")); got != 1 {
+		t.Errorf("the backoff counts %d failures, want 1", got)
 	}
 }
 
@@ -1127,6 +1182,26 @@ var shares = map[string]roadCase{
 			Objects:  []string{"dagrun r is Running, claimed", "dagrun other is Running, claimed", "pod a.1"},
 			Enqueued: []string{"run other", "finished pod a.1", "final status of r"},
 			Pending:  []string{"a slot for other"},
+		},
+	},
+	"a create that a policy refuses leaves its slot to the other tasks of the run": {
+		config: func(cfg *Config) { cfg.MaxPods = 1 },
+		before: func(f *fixture) {
+			f.admittedRun("\ntask: [{name: a, image: busybox}, {name: b, image: busybox}]")
+			f.backlog.slots.Seen(cache.NewObjectName("other", "pod"))
+			f.api.answer("create pod a.1", violatesPolicy(f, "a.1"))
+		},
+		want: world{
+			Rows: []string{
+				"run r is Running, held: Throttled",
+				"task a is Active, Throttled: the controller has --max-pods Pods",
+				"task b is Ready, Throttled: the controller has --max-pods Pods",
+				"attempt a.1 is Decided",
+			},
+			Objects:  []string{"dagrun r is Running, claimed"},
+			Requests: []string{"create pod a.1"},
+			Enqueued: []string{"run r", "progress of r"},
+			Pending:  []string{"a slot for r", "refused pod a.1: CreateRefused"},
 		},
 	},
 	"maxParallel holds Ready tasks back": {

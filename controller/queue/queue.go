@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"k8s.io/client-go/tools/cache"
@@ -28,6 +29,8 @@ type Queue[K comparable] struct {
 	name    string
 	metrics Metrics
 	fair    *fair[K]
+	// kept has the keys whose syncs have called KeepBackoff.
+	kept sync.Map
 }
 
 // ByName returns the namespace of an object's name, as New needs it.
@@ -69,10 +72,14 @@ func (q *Queue[K]) Done(key K) {
 // Len returns how many keys wait.
 func (q *Queue[K]) Len() int { return q.fair.depth() }
 
+// KeepBackoff makes the backoff of a key go on although its sync succeeds. A sync calls it if it could not try what may
+// have failed before.
+func (q *Queue[K]) KeepBackoff(key K) { q.kept.Store(key, nil) }
+
 // Work runs one worker until the queue shuts down. It implements the contract of a workqueue: Get, sync, then Forget or
 // AddRateLimited, always Done. failed is called with the error of a sync before the key is added again. While the
 // database is unavailable, a key is retried every second, without backoff.
-func (q *Queue[K]) Work(ctx context.Context, sync func(context.Context, K) error, failed func(error)) {
+func (q *Queue[K]) Work(ctx context.Context, syncKey func(context.Context, K) error, failed func(error)) {
 	q.fair.addWorker()
 	for {
 		key, down := q.Get()
@@ -81,12 +88,15 @@ func (q *Queue[K]) Work(ctx context.Context, sync func(context.Context, K) error
 			return
 		}
 		began := time.Now()
-		err := Guard(key, func() error { return sync(ctx, key) })
+		err := Guard(key, func() error { return syncKey(ctx, key) })
 		q.metrics.SyncDone(q.name, time.Since(began), err)
 		q.metrics.QueueDepth(q.name, q.Len())
+		_, keepsBackoff := q.kept.LoadAndDelete(key)
 		switch {
 		case err == nil:
-			q.Forget(key)
+			if !keepsBackoff {
+				q.Forget(key)
+			}
 		case store.IsUnavailable(err):
 			failed(err)
 			q.Forget(key)

@@ -55,7 +55,9 @@ type Grant struct {
 	left      int // guarded by slots.mu once Pods are created
 }
 
-// Take gives the sync of a run up to want slots. The sync must call Settle.
+// Take gives the sync of a run up to want slots, and at least one if its namespace has none. Had the run to wait for
+// that one, a sync without slots would succeed before each sync whose creates fail, and their error would never last.
+// The sync must call Settle.
 func (s *Slots) Take(namespace string, key RunKey, want int) *Grant {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -66,6 +68,9 @@ func (s *Slots) Take(namespace string, key RunKey, want int) *Grant {
 		s.count(owner, -1, -1)
 	}
 	got += max(0, min(want-got, s.unassigned()-got-s.leftForWaiting()))
+	if s.shareOf(namespace).slots == 0 {
+		got = max(got, min(want, 1)) // no other run loses its turn: while one waits, its namespace has a slot
+	}
 	s.held += got
 	s.count(namespace, got, 0)
 	s.reserveFree()

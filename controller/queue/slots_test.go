@@ -104,10 +104,9 @@ func TestNamespaceWithoutSlotsGetsOne(t *testing.T) {
 	if got := w.sync("a1", 10, 0); got != 5 {
 		t.Fatalf("the first run got %d slots, want 5", got)
 	}
-	for _, key := range []RunKey{"b1", "b2", "c1"} {
-		if got := w.sync(key, 10, 0); got != 0 {
-			t.Fatalf("%s got %d slots before its turn", key, got)
-		}
+	got := []int{w.sync("b1", 10, 0), w.sync("b2", 10, 0), w.sync("c1", 10, 0)}
+	if diff := cmp.Diff([]int{1, 0, 1}, got); diff != "" {
+		t.Fatalf("what the first syncs of b and c got (-want +got):\n%s", diff)
 	}
 	syncWoken := func(want ...RunKey) {
 		t.Helper()
@@ -121,8 +120,7 @@ func TestNamespaceWithoutSlotsGetsOne(t *testing.T) {
 			}
 		}
 	}
-	syncWoken("b1", "c1")
-	for _, next := range []RunKey{"b2", "c1", "b1"} {
+	for _, next := range []RunKey{"b1", "c1", "b2"} {
 		syncWoken()
 		if got := w.InUse(); got != 7 {
 			t.Fatalf("%d Pods, want 7", got)
@@ -130,6 +128,27 @@ func TestNamespaceWithoutSlotsGetsOne(t *testing.T) {
 		w.Release(w.live[5])
 		w.live = slices.Delete(w.live, 5, 6)
 		syncWoken(next)
+	}
+}
+
+// A run whose creates fail leaves the slot of its namespace to those that wait, in turn.
+func TestSlotOfANamespaceWhoseCreatesFail(t *testing.T) {
+	w := newSlotWorld(1)
+	w.sync("a1", 1, 0)
+	first := w.Take("b", "b1", 1)
+	for _, key := range []RunKey{"b2", "b3"} {
+		if got := w.sync(key, 1, 0); got != 0 {
+			t.Fatalf("%s got %d slots beside b1", key, got)
+		}
+	}
+	first.Settle() // its create has failed
+	again := w.Take("b", "b1", 1)
+	if again.Settle(); again.Remaining() != 0 {
+		t.Error("b1 has a slot before b2 and b3")
+	}
+	w.sync("b2", 1, 1)
+	if diff := cmp.Diff([]RunKey{"b2", "b3"}, w.woken); diff != "" {
+		t.Errorf("woken (-want +got):\n%s", diff)
 	}
 }
 
