@@ -224,11 +224,11 @@ func addProgress(status *v1alpha1.DagRunStatus, row store.Run, progress store.Ru
 
 // stopMessage says which Pod has not ended although its attempt is being stopped.
 func stopMessage(p store.StoppingPod) string {
-	node := "that has no node"
+	on := ""
 	if p.Node != "" {
-		node = "on node " + p.Node
+		on = " on node " + p.Node
 	}
-	return fmt.Sprintf("%s is being stopped (%s): waiting for Pod %s %s to end", p.Task, p.Reason, p.Pod, node)
+	return fmt.Sprintf("%s is being stopped (%s): waiting for Pod %s%s to end", p.Task, p.Reason, p.Pod, on)
 }
 
 // holdMessage returns why the Ready tasks of a run do not start, if the reason lies outside the run. Otherwise it is

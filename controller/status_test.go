@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -130,6 +131,33 @@ func TestProgressBeforeTheClaimIsCached(t *testing.T) {
 	f.term.runChanged(before, f.cached.cachedRun(f.key("r")))
 	if got := f.enqueued(); !slices.Equal(got, []string{"progress of r"}) {
 		t.Errorf("the claim enqueues %q", got)
+	}
+}
+
+// A Pod was seen without a node, got one, and is being deleted before its container runs. The status names the node,
+// which may have died.
+func TestNodeOfAPodThatDoesNotEnd(t *testing.T) {
+	f := newRoad(t).newFixture(t, nil)
+	f.running(single)
+	f.showCluster()
+	f.touch("r", "a.1")
+	f.synced("r")
+	f.bind("a.1")
+	f.showCluster()
+	f.patchDagRun("r", `{"spec":{"cancel":true}}`)
+	f.showCluster()
+	f.synced("r")
+	f.touch("r", "a.1")
+	f.synced("r")
+	_, err := f.status.show(t.Context(), projection{run: f.key("r")})
+	must(t, err)
+	want := []string{
+		"dagrun r is Running, UserCancelled: a is being stopped (UserCancelled): waiting for Pod a.1 on node ns " +
+			"to end, claimed",
+		"pod a.1 is being deleted",
+	}
+	if diff := cmp.Diff(want, f.objects()); diff != "" {
+		t.Errorf("objects (-want +got):\n%s", diff)
 	}
 }
 

@@ -65,7 +65,7 @@ func TestWhatALiveDagRunSays(t *testing.T) {
 			},
 			reason: "UserCancelled", runs: 4,
 			message: "pull is being stopped (UserCancelled): waiting for Pod r-pull-1 on node n1 to end; " +
-				"big is being stopped (UserCancelled): waiting for Pod r-big-1 that has no node to end; 2 more",
+				"big is being stopped (UserCancelled): waiting for Pod r-big-1 to end; 2 more",
 		},
 		"the controller has its Pods": {
 			row:    store.Run{Hold: engine.HoldThrottled, Counts: store.Counts{Ready: 3}},

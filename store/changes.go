@@ -341,6 +341,7 @@ func (c *attemptChanges) add(t transition.Transition) {
 		a.Due = stored(t.Due)
 	case transition.AttemptDue:
 		a := c.move(t.Attempt, stoppingPhase, "")
+		a.setPod("", t.Node)
 		a.Due = stored(t.Due)
 	case transition.AttemptStopping:
 		a := c.move(t.Attempt, runningPhase, "Stopping")

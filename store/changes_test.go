@@ -178,12 +178,12 @@ func TestAttemptTransitions(t *testing.T) {
 		"AttemptDue": {
 			do: func(a int64) []transition.Transition {
 				return []transition.Transition{
-					transition.AttemptDue{Attempt: a, Due: at(8)},
+					transition.AttemptDue{Attempt: a, Node: "n2", Due: at(8)},
 					transition.AttemptDue{Attempt: a, Due: at(9)},
 				}
 			}, from: live,
 			want: map[string]store.Attempt{"Stopping": with(func(a *store.Attempt) {
-				a.Phase, a.Stop, a.StartedAt, a.DueAt = "Stopping", "Timeout", t0, at(9)
+				a.Phase, a.Stop, a.Node, a.StartedAt, a.DueAt = "Stopping", "Timeout", "n2", t0, at(9)
 			})},
 		},
 		"AttemptStopping": {

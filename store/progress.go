@@ -28,7 +28,7 @@ type RunProgress struct {
 // TaskReason is the name of a task and the reason of its phase.
 type TaskReason struct{ Task, Reason, Message string }
 
-// StoppingPod is the Pod of an attempt that is being stopped, and why. Node is empty if the Pod has none.
+// StoppingPod is the Pod of an attempt that is being stopped, and why. Node is empty if it is not known.
 type StoppingPod struct{ Task, Reason, Pod, Node string }
 
 // sqlRunProgress reads names only if the counts show that there are some: its cost must not grow with the run.

@@ -152,17 +152,17 @@ func (d *decision) endWithoutPod(a *Attempt, task *Task, reason, message string)
 	d.endAttempt(a, task, nil, End{Phase: AttemptFailed, Reason: reason, Message: message, Finished: d.now})
 }
 
-// updateStopping deletes the Pod of an attempt that is being stopped, and repeats the delete until it is accepted.
+// updateStopping deletes the Pod of an attempt that is being stopped, and repeats the delete until it is accepted. It
+// records the node of the Pod, which the Pod may have got after it was first seen.
 func (d *decision) updateStopping(a *Attempt, p *Pod) {
-	switch {
-	case p.Deletion.IsZero():
+	if p.Deletion.IsZero() {
 		d.deletePod(a, p)
-		d.setDue(a, d.now.Add(stopRetry))
-	case d.now.Before(p.Deletion.Add(NodeLostAfter)):
-		d.setDue(a, p.Deletion.Add(NodeLostAfter))
-	default:
-		d.setDue(a, d.now.Add(NodeLostAfter))
 	}
+	due := deletionCheck(p, d.now.Add(stopRetry), d.now)
+	if !due.Equal(a.Due) {
+		d.add(transition.AttemptDue{Attempt: a.ID, Node: p.Node, Due: due})
+	}
+	d.requeueAt(due)
 }
 
 // updateRunning watches the timeout of an attempt whose container has started. The attempt does not return to Pending,

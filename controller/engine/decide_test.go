@@ -472,7 +472,7 @@ func TestLive(t *testing.T) {
 			s.Pods["a-1"] = pod()
 		}, want: engine.Decision{
 			Transitions: transitions{
-				transition.AttemptDue{Attempt: 100, Due: at(30)},
+				transition.AttemptDue{Attempt: 100, Node: "n", Due: at(30)},
 			},
 			Delete:    []engine.Delete{{PodName: "a-1", PodUID: "u"}},
 			RequeueAt: at(30),
@@ -482,7 +482,7 @@ func TestLive(t *testing.T) {
 			s.Pods["a-1"] = pod(deletedAt(-5))
 		}, want: engine.Decision{
 			Transitions: transitions{
-				transition.AttemptDue{Attempt: 100, Due: at(85)},
+				transition.AttemptDue{Attempt: 100, Node: "n", Due: at(85)},
 			},
 			RequeueAt: at(85),
 		}},
@@ -495,7 +495,7 @@ func TestLive(t *testing.T) {
 			},
 			want: engine.Decision{
 				Transitions: transitions{
-					transition.AttemptDue{Attempt: 100, Due: at(260)},
+					transition.AttemptDue{Attempt: 100, Node: "n", Due: at(260)},
 				},
 				RequeueAt: at(260),
 			},
@@ -1095,7 +1095,7 @@ func TestUnreadableVersion(t *testing.T) {
 					Message: "the DAG version of this run cannot be read from the database: bad JSON",
 					Due:     at(0),
 				},
-				transition.AttemptDue{Attempt: 100, Due: at(30)},
+				transition.AttemptDue{Attempt: 100, Node: "n", Due: at(30)},
 			},
 			Delete:    []engine.Delete{{PodName: "a-1", PodUID: "u"}},
 			RequeueAt: at(30),
@@ -1382,7 +1382,7 @@ func TestStop(t *testing.T) {
 					Message: "the run took longer than activeDeadlineSeconds",
 					Due:     at(10),
 				},
-				transition.AttemptDue{Attempt: 100, Due: at(40)},
+				transition.AttemptDue{Attempt: 100, Node: "n", Due: at(40)},
 			},
 			Delete:    []engine.Delete{{PodName: "a-1", PodUID: "u"}},
 			RequeueAt: at(40),
@@ -1553,7 +1553,7 @@ func TestStop(t *testing.T) {
 			s.Pods["a-1"] = pod(neverStarted)
 		}, want: engine.Decision{
 			Transitions: transitions{
-				transition.AttemptDue{Attempt: 100, Due: at(30)},
+				transition.AttemptDue{Attempt: 100, Node: "n", Due: at(30)},
 			},
 			Delete:    []engine.Delete{{PodName: "a-1", PodUID: "u"}},
 			RequeueAt: at(30),

@@ -109,9 +109,11 @@ type (
 		Reason, Message string
 		At, Due         time.Time
 	}
-	// AttemptDue sets when a live attempt is due. The last one for an attempt counts.
+	// AttemptDue sets when a live attempt is due. The last one for an attempt counts. An empty Node keeps what the row
+	// has.
 	AttemptDue struct {
 		Attempt int64
+		Node    string
 		Due     time.Time
 	}
 	// AttemptStopping: Decided, Pending or Running → Stopping, for a reason.
