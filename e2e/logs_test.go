@@ -121,7 +121,7 @@ func (w *world) checkFollowed(run, task, whole string) {
 		return
 	}
 	first, last := whole[:strings.IndexByte(whole, '\n')], whole[strings.LastIndexByte(whole[:len(whole)-1], '\n'):]
-	if row.State != "Captured" || !strings.Contains(row.Message, "rotated it while it was followed") ||
+	if row.State != "Captured" || !strings.Contains(row.Message, "rotated the log while it was followed") ||
 		!strings.HasPrefix(row.content, first) ||
 		!strings.HasSuffix(row.content, last) ||
 		!near(row.Bytes, len(whole)) {
@@ -301,7 +301,7 @@ func TestLogsRotated(t *testing.T) {
 		t.Errorf("captured: %v", capture)
 	}
 	whole := 11_000_000 + len("the true head\nthe end\n")
-	if follow.Rotated || !follow.Incomplete || !strings.Contains(follow.Message, "rotated it while it was followed") ||
+	if follow.Rotated || !follow.Incomplete || !strings.Contains(follow.Message, "the node rotated the log") ||
 		!near(follow.Bytes, whole) || follow.OmittedAt != 4<<20 ||
 		!strings.HasPrefix(follow.content, "the true head\n") || !strings.HasSuffix(follow.content, "the end\n") {
 		t.Errorf("followed: %v; of %d bytes", follow, whole)
