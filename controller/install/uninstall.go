@@ -69,7 +69,7 @@ func Uninstall(ctx context.Context, cfg UninstallConfig) (changed int, err error
 		}
 	}
 	if failed > 0 {
-		return changed, fmt.Errorf("Pods that still have the finalizer: %d. The log names each of them", failed)
+		return changed, fmt.Errorf("some Pods still have the finalizer (%d). The log names them", failed)
 	}
 	return changed, nil
 }

@@ -154,7 +154,7 @@ func TestUninstallContinuesAfterAPodThatCannotBeChanged(t *testing.T) {
 	if changed != 1 {
 		t.Errorf("changed %d Pods, want 1", changed)
 	}
-	if diff := cmp.Diff("Pods that still have the finalizer: 1. The log names each of them", message(err)); diff != "" {
+	if diff := cmp.Diff("some Pods still have the finalizer (1). The log names them", message(err)); diff != "" {
 		t.Errorf("error (-want +got):\n%s", diff)
 	}
 	if strings.Count(log.String(), "\n") != 1 || !strings.Contains(log.String(), "pod=first") {
