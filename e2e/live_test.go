@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"testing"
 
@@ -186,7 +187,8 @@ func TestTimeoutWithTheControllerDown(t *testing.T) {
 	c := w.Controller(flags("--start-grace=4s"))
 	w.ApplyDAG("dag", sh("slow", "sleep 100000", timeout(6)))
 	w.Start("run", "dag")
-	w.WaitPod("run", "slow", func(p *corev1.Pod) bool { return p.Spec.ActiveDeadlineSeconds != nil })
+	// The Pod has the longest deadline until its container runs.
+	w.WaitPod("run", "slow", func(p *corev1.Pod) bool { return *p.Spec.ActiveDeadlineSeconds < math.MaxInt32 })
 	c.Kill9()
 	w.WaitPod("run", "slow", func(p *corev1.Pod) bool { return p.Status.Phase == corev1.PodFailed })
 	w.Controller()
