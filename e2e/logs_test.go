@@ -262,11 +262,12 @@ func TestLogsOfStoppedTasks(t *testing.T) {
 func TestLogsRotated(t *testing.T) {
 	w := newWorld(t)
 	w.Controller()
-	// A small log counts as rotated if it begins more than ten seconds after its container.
+	// A small log counts as rotated if it begins more than ten seconds after its container. The kubelet may rotate while
+	// the lines are written, and then keeps some of them: they come after these ten seconds, too.
 	task := sh(
 		"task",
 		"echo the true head; "+until("write")+
-			"; yes 'one line of many, all of them the same' | head -c 11000000; sleep 11; "+
+			"; sleep 11; yes 'one line of many, all of them the same' | head -c 11000000; "+
 			until("go")+"; echo the end",
 	)
 	for policy, name := range map[v1alpha1.LogPolicy]string{
