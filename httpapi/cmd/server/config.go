@@ -81,7 +81,7 @@ var settings = []process.Setting[config]{
 	{
 		Flag: "controller-class", Placeholder: "CLASS", Env: "KONTROLER_CONTROLLER_CLASS",
 		Set: process.Class(func(c *config) *string { return &c.class }),
-		Help: "the class of the controller. DAGs and DagTasks that the server creates state it " +
+		Help: "the class of the controller. The server sets it on the DAGs that it creates " +
 			"(default the empty class)",
 	},
 	{
