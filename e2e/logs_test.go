@@ -262,8 +262,8 @@ func TestLogsOfStoppedTasks(t *testing.T) {
 func TestLogsRotated(t *testing.T) {
 	w := newWorld(t)
 	w.Controller()
-	// A small log counts as rotated if it begins more than ten seconds after its container. The kubelet may rotate while
-	// the lines are written, and then keeps some of them: they come after these ten seconds, too.
+	// A small log counts as rotated if it begins more than ten seconds after its container. The kubelet may rotate
+	// while the lines are written, and then keeps some of them: they come after these ten seconds, too.
 	task := sh(
 		"task",
 		"echo the true head; "+until("write")+
