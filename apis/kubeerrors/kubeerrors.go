@@ -1,6 +1,6 @@
-// Package kubeerrors says what errors of the API server mean that client-go does not distinguish.
+// Package kubeerrors classifies errors of the API server that client-go does not distinguish.
 //
-// It lies in apis because the controller and the server both write objects, and do not import each other.
+// It is below apis because the controller and the server both write objects and do not import each other.
 package kubeerrors
 
 import (
@@ -10,8 +10,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
-// IsTooLarge reports whether an object is too large for the API server or for etcd. The API server passes the answer of
-// etcd, or of its client for etcd, on as a plain 500. Only the text distinguishes it from a fault of the server.
+// IsTooLarge reports whether an object is too large for the API server or for etcd. The API server returns the error
+// of etcd, or of its etcd client, as a plain 500. Only the text distinguishes it from a fault of the server.
 func IsTooLarge(err error) bool {
 	var status apierrors.APIStatus
 	if !errors.As(err, &status) {

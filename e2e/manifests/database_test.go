@@ -231,6 +231,17 @@ func TestFailedMoveToAnotherDatabaseServer(t *testing.T) {
 	}
 }
 
+// checkRestored compares what there is, the rights, and the identity of the database with those before the backup.
+func (s databaseServer) checkRestored(t *testing.T, rights []string, identity string) {
+	t.Helper()
+	if diff := cmp.Diff(rights, s.rights(t)); diff != "" {
+		t.Errorf("what there is, and rights (-before +after):\n%s", diff)
+	}
+	if got := s.text(t, "kontroler", sqlIdentity); got != identity {
+		t.Errorf("the identity is %s, want %s", got, identity)
+	}
+}
+
 // The commands of sections Backups and Restoring bring the database back as it was, but for API tokens and sessions:
 // nobody can say which of them was ended since.
 func TestBackup(t *testing.T) {
@@ -242,12 +253,7 @@ func TestBackup(t *testing.T) {
 		"UPDATE kontroler.identity SET cluster_uid = 'another'")
 	execute(t, s.url(t, "kontroler_server"), "DELETE FROM kontroler_server.users")
 	s.shell(t, commands(t, "Restoring"), "ADMIN_URL="+s.url(t, administrator))
-	if diff := cmp.Diff(rights, s.rights(t)); diff != "" {
-		t.Errorf("what there is, and rights (-before +after):\n%s", diff)
-	}
-	if got := s.text(t, "kontroler", sqlIdentity); got != identity {
-		t.Errorf("the identity is %s, want %s", got, identity)
-	}
+	s.checkRestored(t, rights, identity)
 	if got := s.text(t, "kontroler_server", sqlAccounts); got != "1 0 0" {
 		t.Errorf("%s users, sessions and API tokens, want 1 0 0", got)
 	}
@@ -270,10 +276,5 @@ func TestBackupWithoutTheServer(t *testing.T) {
 	s.shell(t, commands(t, "Backups"), "ADMIN_URL="+s.url(t, administrator))
 	execute(t, s.url(t, "kontroler"), "UPDATE kontroler.identity SET cluster_uid = 'another'")
 	s.shell(t, commands(t, "Restoring"), "ADMIN_URL="+s.url(t, administrator))
-	if diff := cmp.Diff(rights, s.rights(t)); diff != "" {
-		t.Errorf("what there is, and rights (-before +after):\n%s", diff)
-	}
-	if got := s.text(t, "kontroler", sqlIdentity); got != identity {
-		t.Errorf("the identity is %s, want %s", got, identity)
-	}
+	s.checkRestored(t, rights, identity)
 }
